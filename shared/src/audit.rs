@@ -1,0 +1,107 @@
+//! The audit log: who changed what, when, from what to what. One JSON object a line, on disk before the change is answered.
+
+use crate::time::Time;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The newest entries that are kept at hand for reading; the file keeps them all.
+pub const ENTRIES_MAX: usize = 10_000;
+
+/// One change by one organiser.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Entry {
+    /// When.
+    pub at: Time,
+    /// The name of the organiser key.
+    pub by: String,
+    /// What was done, for example `event.update`.
+    pub action: String,
+    /// The event that it was done to.
+    pub event: String,
+    /// What it was before.
+    pub from: Value,
+    /// What it is now.
+    pub to: Value,
+}
+
+/// A handle to the log.
+#[derive(Clone)]
+pub struct Audit(Arc<Mutex<Log>>);
+
+struct Log {
+    file: Option<File>,
+    newest: VecDeque<Entry>,
+}
+
+impl Audit {
+    /// Opens the log at `path`. A last line that broke off (the power went) is skipped.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written.
+    pub fn open(path: &Path) -> Result<Audit, String> {
+        let failed = |error| format!("the audit log {} cannot be opened: {error}", path.display());
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .read(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(failed)?;
+        let mut newest = VecDeque::new();
+        for line in BufReader::new(file.try_clone().map_err(failed)?).lines() {
+            let Ok(entry) = serde_json::from_str(&line.map_err(failed)?) else {
+                continue;
+            };
+            if newest.len() == ENTRIES_MAX {
+                newest.pop_front();
+            }
+            newest.push_back(entry);
+        }
+        Ok(Audit(Arc::new(Mutex::new(Log {
+            file: Some(file),
+            newest,
+        }))))
+    }
+
+    /// A log that is only in memory: for tests.
+    pub fn in_memory() -> Audit {
+        let newest = VecDeque::new();
+        Audit(Arc::new(Mutex::new(Log { file: None, newest })))
+    }
+
+    /// Writes one entry. Failure to write is logged, never hidden; the change itself stands.
+    pub async fn record(&self, entry: Entry) {
+        let log = self.0.clone();
+        // Off the async threads: the write waits for the disk.
+        let written = tokio::task::spawn_blocking(move || {
+            let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+            let line = format!("{}\n", serde_json::to_string(&entry).unwrap_or_default());
+            if log.newest.len() == ENTRIES_MAX {
+                log.newest.pop_front();
+            }
+            log.newest.push_back(entry);
+            match &mut log.file {
+                Some(file) => file
+                    .write_all(line.as_bytes())
+                    .and_then(|()| file.sync_data()),
+                None => Ok(()),
+            }
+        })
+        .await;
+        if let Ok(Err(error)) = written {
+            tracing::error!(%error, "the audit log could not be written");
+        }
+    }
+
+    /// The newest entries, newest first.
+    pub fn newest(&self, count: usize) -> Vec<Entry> {
+        let log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        log.newest.iter().rev().take(count).cloned().collect()
+    }
+}

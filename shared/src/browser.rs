@@ -1,0 +1,99 @@
+//! What a browser sends along by itself: cookies, which prove who asks only where the `Origin` shows who made it ask.
+
+use crate::problem::Problem;
+use crate::site::Site;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+
+/// A credential and how it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credential {
+    /// The word itself.
+    pub word: String,
+    /// Sent by the browser on its own: then the `Origin` must be checked before anything is changed.
+    pub by_cookie: bool,
+}
+
+/// The credential of a request: `Authorization: Bearer` if there is any `Authorization`, else the cookie `name`.
+pub fn credential(site: &Site, headers: &HeaderMap, name: &str) -> Option<Credential> {
+    if headers.contains_key(header::AUTHORIZATION) {
+        return Some(Credential {
+            word: bearer(headers)?,
+            by_cookie: false,
+        });
+    }
+    cookie(headers, &cookie_name(site, name)).map(|word| Credential {
+        word,
+        by_cookie: true,
+    })
+}
+
+/// The word after `Authorization: Bearer`.
+pub fn bearer(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, word) = value.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| word.trim().to_owned())
+}
+
+/// All cookies whose name begins with `prefix`: the rest of the name and the value. At most 32.
+pub fn cookies(site: &Site, headers: &HeaderMap, prefix: &str) -> Vec<(String, String)> {
+    let prefix = cookie_name(site, prefix);
+    pairs(headers)
+        .filter_map(|(name, value)| {
+            Some((name.strip_prefix(&prefix)?.to_owned(), value.to_owned()))
+        })
+        .take(32)
+        .collect()
+}
+
+/// The value of the cookie of exactly this name.
+pub fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+    pairs(headers)
+        .find(|(found, _)| *found == name)
+        .map(|(_, value)| value.to_owned())
+}
+
+fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+}
+
+/// The name as the browser knows it: `__Host-` in front where the site is https.
+pub fn cookie_name(site: &Site, name: &str) -> String {
+    if site.https {
+        format!("__Host-{name}")
+    } else {
+        name.to_owned()
+    }
+}
+
+/// A `Set-Cookie` value that scripts cannot read and other sites do not send along with their requests.
+pub fn set_cookie(site: &Site, name: &str, value: &str, seconds: u32) -> HeaderValue {
+    let name = cookie_name(site, name);
+    let secure = if site.https { "; Secure" } else { "" };
+    let text = format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
+    HeaderValue::try_from(text).expect("cookies are made of ids and base64, all visible ASCII")
+}
+
+/// For requests that change something, and for WebSocket handshakes: with a cookie the `Origin` must be on the
+/// allow-list; without one a foreign `Origin` is refused all the same.
+///
+/// # Errors
+/// 403.
+pub fn check_origin(site: &Site, headers: &HeaderMap, by_cookie: bool) -> Result<(), Problem> {
+    match headers.get(header::ORIGIN) {
+        None if !by_cookie => Ok(()),
+        Some(origin) if site.origins.iter().any(|known| origin == known.as_str()) => Ok(()),
+        Some(_) if headers.contains_key(header::AUTHORIZATION) => Ok(()),
+        _ => Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "foreign-origin",
+            "This request did not come from one of our pages",
+        )),
+    }
+}

@@ -1,0 +1,69 @@
+//! The `Idempotency-Key` of a request.
+
+use crate::problem::Problem;
+use crate::secret::{hex, sha256};
+use axum::extract::FromRequestParts;
+use axum::http::{HeaderValue, request::Parts};
+use axum::response::Response;
+
+/// The header that says an answer is a stored one.
+pub const REPLAYED: &str = "idempotency-replayed";
+/// How long answers are kept.
+pub const KEPT_SECONDS: u32 = 4 * 24 * 3600;
+
+/// The `Idempotency-Key` that was sent, if any: 1 to 255 characters.
+#[derive(Debug, Clone)]
+pub struct IdempotencyKey(pub Option<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let Some(value) = parts.headers.get("idempotency-key") else {
+            return Ok(IdempotencyKey(None));
+        };
+        let text = value.to_str().unwrap_or("");
+        if text.is_empty() || text.len() > 255 {
+            let detail = "1 to 255 visible ASCII characters";
+            return Err(Problem::invalid("Idempotency-Key", detail));
+        }
+        Ok(IdempotencyKey(Some(text.to_owned())))
+    }
+}
+
+/// What was asked: who (a subject nobody else can be), where (the route), under which key, with which body.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// Who, where and key, hashed.
+    pub id: String,
+    /// The body, hashed.
+    pub body: String,
+}
+
+impl IdempotencyKey {
+    /// The attempt that this key names, if one was sent.
+    pub fn attempt(&self, subject: &str, route: &str, body: &[u8]) -> Option<Attempt> {
+        let key = self.0.as_ref()?;
+        Some(Attempt {
+            id: hex(&sha256(format!("{subject}\n{route}\n{key}").as_bytes())),
+            body: hex(&sha256(body)),
+        })
+    }
+}
+
+/// Marks an answer as a stored one.
+pub fn replayed(mut response: Response) -> Response {
+    response
+        .headers_mut()
+        .insert(REPLAYED, HeaderValue::from_static("true"));
+    response
+}
+
+/// The refusal of the same key with another body.
+pub fn mismatch() -> Problem {
+    Problem::new(
+        axum::http::StatusCode::UNPROCESSABLE_ENTITY,
+        "idempotency-mismatch",
+        "This Idempotency-Key was used with another body",
+    )
+}

@@ -1,0 +1,19 @@
+//! What both services use: tokens, problems, serving, limits, settings, the clock.
+
+pub mod audit;
+pub mod browser;
+pub mod combine;
+pub mod data;
+pub mod idempotency;
+pub mod limit;
+pub mod log;
+pub mod organiser;
+pub mod pages;
+pub mod problem;
+pub mod secret;
+pub mod serve;
+pub mod settings;
+pub mod site;
+pub mod time;
+pub mod token;
+pub mod words;

@@ -1,0 +1,74 @@
+//! The pages and scripts under `static/`, compiled in, served with an ETag.
+
+use crate::problem::Problem;
+use crate::secret::encode;
+use axum::extract::Path;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use rust_embed::RustEmbed;
+
+#[derive(RustEmbed)]
+#[folder = "../static"]
+struct Files;
+
+/// Serves `/static/{path}`.
+pub async fn file(Path(path): Path<String>, headers: HeaderMap) -> Response {
+    if path.ends_with(".html") {
+        return Problem::of_status(StatusCode::NOT_FOUND).into_response();
+    }
+    serve(&path, &headers)
+}
+
+fn serve(path: &str, headers: &HeaderMap) -> Response {
+    let Some(file) = Files::get(path) else {
+        return Problem::of_status(StatusCode::NOT_FOUND).into_response();
+    };
+    let tag = format!("\"{}\"", encode(&file.metadata.sha256_hash()[..12]));
+    let known = headers
+        .get(header::IF_NONE_MATCH)
+        .is_some_and(|value| value.to_str().is_ok_and(|value| value.contains(&tag)));
+    let head = [
+        (header::CONTENT_TYPE, content_type(path).to_owned()),
+        (header::CACHE_CONTROL, "public, max-age=60".to_owned()),
+        (header::ETAG, tag),
+    ];
+    if known {
+        return (StatusCode::NOT_MODIFIED, head).into_response();
+    }
+    (head, file.data.into_owned()).into_response()
+}
+
+/// A whole page, with `{{name}}` replaced by values, escaped. Never cached: it may speak of a fan's own place.
+pub fn page(path: &str, values: &[(&str, &str)]) -> Response {
+    let Some(file) = Files::get(path) else {
+        return Problem::of_status(StatusCode::NOT_FOUND).into_response();
+    };
+    let mut text = String::from_utf8_lossy(&file.data).into_owned();
+    for (name, value) in values {
+        text = text.replace(&format!("{{{{{name}}}}}"), &escape(value));
+    }
+    let head = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    (head, text).into_response()
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('{', "&#123;")
+}
+
+fn content_type(path: &str) -> &'static str {
+    match path.rsplit('.').next() {
+        Some("html") => "text/html; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        Some("json") => "application/json",
+        _ => "application/octet-stream",
+    }
+}

@@ -1,0 +1,218 @@
+//! Refusals as RFC 9457 `application/problem+json`, and JSON bodies read so that a wrong one names what is wrong.
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+/// The most bytes that a request body may have.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// The most bytes that a seating plan may have.
+pub const PLAN_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// A refusal: a stable type, a title, a status, and what a client can do about it.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    status: StatusCode,
+    members: Map<String, Value>,
+    retry_after_seconds: Option<u32>,
+}
+
+impl Problem {
+    /// A problem of type `/problems/{kind}`.
+    pub fn new(status: StatusCode, kind: &str, title: &str) -> Problem {
+        let mut members = Map::new();
+        members.insert("type".into(), format!("/problems/{kind}").into());
+        members.insert("title".into(), title.into());
+        members.insert("status".into(), status.as_u16().into());
+        Problem {
+            status,
+            members,
+            retry_after_seconds: None,
+        }
+    }
+
+    /// A problem that has nothing to say beyond its status.
+    pub fn of_status(status: StatusCode) -> Problem {
+        let title = status.canonical_reason().unwrap_or("refused");
+        let kind = title.to_ascii_lowercase().replace([' ', '\''], "-");
+        Problem::new(status, &kind, title)
+    }
+
+    /// A well-formed body with a wrong value: 422 naming the field.
+    pub fn invalid(field: &str, detail: impl Into<String>) -> Problem {
+        Problem::invalid_all(vec![(field.to_owned(), detail.into())])
+    }
+
+    /// Several wrong values at once.
+    pub fn invalid_all(errors: Vec<(String, String)>) -> Problem {
+        let list: Vec<Value> = errors
+            .iter()
+            .map(|(field, detail)| json!({"field": field, "detail": detail}))
+            .collect();
+        let detail = errors
+            .iter()
+            .map(|(field, detail)| format!("{field}: {detail}"))
+            .collect::<Vec<_>>()
+            .join("; ");
+        Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "invalid",
+            "A value is wrong",
+        )
+        .detail(detail)
+        .with("errors", list)
+    }
+
+    /// The store did not answer: 503, try again in a moment.
+    pub fn unavailable() -> Problem {
+        let title = "The store cannot be reached just now";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title).retry_after(2)
+    }
+
+    /// Too many requests: 429.
+    pub fn too_many(retry_after_seconds: u32) -> Problem {
+        let title = "Too many requests from here";
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", title)
+            .retry_after(retry_after_seconds)
+    }
+
+    /// No such event.
+    pub fn no_such_event() -> Problem {
+        Problem::new(StatusCode::NOT_FOUND, "no-such-event", "No such event")
+    }
+
+    /// What happened this time, in a sentence.
+    pub fn detail(mut self, detail: impl Into<String>) -> Problem {
+        self.members.insert("detail".into(), detail.into().into());
+        self
+    }
+
+    /// A member of its own.
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Problem {
+        self.members.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sets `Retry-After`.
+    pub fn retry_after(mut self, seconds: u32) -> Problem {
+        self.retry_after_seconds = Some(seconds);
+        self
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The body as JSON.
+    pub fn into_value(self) -> Value {
+        Value::Object(self.members)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = Value::Object(self.members).to_string();
+        let mut response = (self.status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if let Some(seconds) = self.retry_after_seconds {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+/// Reads a body of at most `limit` bytes.
+///
+/// # Errors
+/// 413 when it is longer, 400 when it breaks off.
+pub async fn read_body(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
+    match to_bytes(body, limit).await {
+        Ok(bytes) => Ok(bytes.to_vec()),
+        Err(error) if error.to_string().contains("length limit") => Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large",
+            "The body is too large",
+        )
+        .detail(format!("at most {limit} bytes"))),
+        Err(_) => Err(malformed("the body broke off")),
+    }
+}
+
+/// Reads JSON: 400 when it is not JSON, with line and column; 422 when a value is wrong, with the field's path.
+///
+/// # Errors
+/// As said.
+pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        let inner = error.into_inner();
+        if inner.is_data() {
+            let field = if path == "." { "body" } else { path.as_str() };
+            let detail = strip_position(&inner.to_string());
+            Problem::invalid(field, detail)
+                .with("line", inner.line())
+                .with("column", inner.column())
+        } else {
+            malformed(&inner.to_string())
+        }
+    })?;
+    reader
+        .end()
+        .map_err(|error| malformed(&error.to_string()))?;
+    Ok(value)
+}
+
+fn strip_position(text: &str) -> String {
+    match text.rfind(" at line ") {
+        Some(at) => text[..at].to_owned(),
+        None => text.to_owned(),
+    }
+}
+
+fn malformed(detail: &str) -> Problem {
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "malformed",
+        "The request is malformed",
+    )
+    .detail(detail)
+}
+
+/// A JSON request body, and its bytes for the idempotency record. An empty body reads as `{}`.
+pub struct Input<T>(pub T, pub Vec<u8>);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Input<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let is_json = match request.headers().get(header::CONTENT_TYPE) {
+            None => true,
+            Some(kind) => kind.to_str().is_ok_and(|kind| {
+                let kind = kind.split(';').next().unwrap_or("").trim();
+                kind.eq_ignore_ascii_case("application/json")
+            }),
+        };
+        let bytes = read_body(request.into_body(), BODY_BYTES_MAX).await?;
+        if bytes.is_empty() {
+            return Ok(Input(parse_json(b"{}")?, bytes));
+        }
+        if !is_json {
+            let title = "Send JSON with Content-Type: application/json";
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "not-json",
+                title,
+            ));
+        }
+        Ok(Input(parse_json(&bytes)?, bytes))
+    }
+}

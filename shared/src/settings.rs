@@ -1,0 +1,376 @@
+//! Settings that both services read, once, with every mistake reported at once.
+
+use crate::audit::Audit;
+use crate::data::DataFolder;
+use crate::limit::Limiter;
+use crate::log::LogFormat;
+use crate::organiser::{Key, Organisers, Role};
+use crate::secret::Secret;
+use crate::serve::Caps;
+use crate::site::{Limits, Site};
+use crate::time::Clock;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use tokio_util::sync::CancellationToken;
+
+/// What may be set, as it was written.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Common {
+    /// Public listener [default: 127.0.0.1:8080; checkout alone: 127.0.0.1:8081]
+    #[arg(long, env = "FAIRLINE_LISTEN", global = true)]
+    pub listen: Option<String>,
+    /// Operations listener: /livez, /readyz, /metrics [default: 127.0.0.1:9464]
+    #[arg(long, env = "FAIRLINE_OPS_LISTEN", global = true)]
+    pub ops_listen: Option<String>,
+    /// What browsers see; issuer of the tokens; https turns on Secure cookies [default: http:// + listener]
+    #[arg(long, env = "FAIRLINE_PUBLIC_URL", global = true)]
+    pub public_url: Option<String>,
+    /// Folder of the embedded engines and of generated keys [default: ./fairline-data]
+    #[arg(long, env = "FAIRLINE_DATA", global = true)]
+    pub data: Option<PathBuf>,
+    /// An admin key for organisers [default: generated, printed once]
+    #[arg(
+        long,
+        env = "FAIRLINE_ORGANISER_KEY",
+        hide_env_values = true,
+        global = true
+    )]
+    pub organiser_key: Option<String>,
+    /// More organiser keys: name:role:key, comma-separated
+    #[arg(
+        long,
+        env = "FAIRLINE_ORGANISER_KEYS",
+        hide_env_values = true,
+        global = true
+    )]
+    pub organiser_keys: Option<String>,
+    /// Proxies in front whose X-Forwarded-For entry is believed [default: 0]
+    #[arg(long, env = "FAIRLINE_TRUSTED_HOPS", global = true)]
+    pub trusted_hops: Option<String>,
+    /// Further origins for pages and WebSockets, comma-separated
+    #[arg(long, env = "FAIRLINE_ALLOWED_ORIGINS", global = true)]
+    pub allowed_origins: Option<String>,
+    /// New places in line per client address and minute; 0: no limit [default: 30]
+    #[arg(long, env = "FAIRLINE_JOINS_PER_MINUTE", global = true)]
+    pub joins_per_minute: Option<String>,
+    /// Requests per client address and second; 0: no limit [default: 100]
+    #[arg(long, env = "FAIRLINE_REQUESTS_PER_SECOND", global = true)]
+    pub requests_per_second: Option<String>,
+    /// Requests per visitor and second; 0: no limit [default: 10]
+    #[arg(long, env = "FAIRLINE_VISITOR_REQUESTS_PER_SECOND", global = true)]
+    pub visitor_requests_per_second: Option<String>,
+    /// Connections in all [default: 18500]
+    #[arg(long, env = "FAIRLINE_CONNECTIONS", global = true)]
+    pub connections: Option<String>,
+    /// Connections per client address; 0: no cap [default: 100]
+    #[arg(long, env = "FAIRLINE_CONNECTIONS_PER_ADDRESS", global = true)]
+    pub connections_per_address: Option<String>,
+    /// text or json [default: text on a terminal]
+    #[arg(long, env = "FAIRLINE_LOG_FORMAT", global = true)]
+    pub log_format: Option<String>,
+    /// Which log lines: a filter such as info or waiting_room=debug,info [default: info]
+    #[arg(long, env = "FAIRLINE_LOG", global = true)]
+    pub log: Option<String>,
+}
+
+/// Mistakes found so far.
+#[derive(Debug, Default)]
+pub struct Mistakes(pub Vec<String>);
+
+impl Mistakes {
+    /// Notes a mistake.
+    pub fn add(&mut self, mistake: impl Into<String>) {
+        self.0.push(mistake.into());
+    }
+
+    /// The value, or its default with the mistake noted.
+    pub fn parse<T: FromStr>(&mut self, name: &str, text: Option<&str>, default: T) -> T {
+        let Some(text) = text else { return default };
+        text.trim().parse().unwrap_or_else(|_| {
+            self.add(format!("{name}: '{text}' is not {}", wanted::<T>()));
+            default
+        })
+    }
+
+    /// The value of `outcome`, if it is one.
+    pub fn take<T>(&mut self, name: &str, outcome: Result<T, String>) -> Option<T> {
+        outcome
+            .map_err(|error| self.add(format!("{name}: {error}")))
+            .ok()
+    }
+}
+
+fn wanted<T>() -> &'static str {
+    match std::any::type_name::<T>() {
+        name if name.ends_with("SocketAddr") => "an address such as 127.0.0.1:8080",
+        _ => "a whole number that fits",
+    }
+}
+
+/// The settings, understood.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Public listener.
+    pub listen: SocketAddr,
+    /// Operations listener.
+    pub ops_listen: SocketAddr,
+    /// What browsers see, without a slash at the end.
+    pub public_url: String,
+    /// Where the data folder is.
+    pub data: PathBuf,
+    /// Connection caps.
+    pub caps: Caps,
+    /// How logs are written.
+    pub log_format: LogFormat,
+    /// Which log lines.
+    pub log: String,
+    origins: Vec<String>,
+    trusted_hops: usize,
+    rates: [u32; 3],
+    organiser_key: Option<String>,
+    organiser_keys: Vec<(String, Role, String)>,
+}
+
+impl Common {
+    /// Understands the settings; what is wrong goes to `mistakes`.
+    pub fn read(&self, default_listen: &str, mistakes: &mut Mistakes) -> Settings {
+        let fallback: SocketAddr = default_listen.parse().expect("the default is an address");
+        let ops: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 9464));
+        let listen = mistakes.parse("FAIRLINE_LISTEN", self.listen.as_deref(), fallback);
+        let ops_text = self.ops_listen.as_deref();
+        let ops_listen = mistakes.parse("FAIRLINE_OPS_LISTEN", ops_text, ops);
+        let public_url = match &self.public_url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => format!("http://{listen}"),
+        };
+        let mut origins = vec![public_url.clone()];
+        for origin in split(self.allowed_origins.as_deref()) {
+            origins.push(origin.trim_end_matches('/').to_owned());
+        }
+        for origin in &origins {
+            check_url(origin, mistakes);
+        }
+        let hops = self.trusted_hops.as_deref();
+        let trusted_hops = mistakes.parse("FAIRLINE_TRUSTED_HOPS", hops, 0);
+        let origins = origins.iter().map(|url| origin_of(url)).collect();
+        Settings {
+            listen,
+            ops_listen,
+            public_url,
+            data: self
+                .data
+                .clone()
+                .unwrap_or_else(|| PathBuf::from("fairline-data")),
+            caps: self.caps(trusted_hops, mistakes),
+            log_format: self.log_format(mistakes),
+            log: self.log.clone().unwrap_or_else(|| "info".to_owned()),
+            origins,
+            trusted_hops,
+            rates: self.rates(mistakes),
+            organiser_key: self.admin_key(mistakes),
+            organiser_keys: self.more_keys(mistakes),
+        }
+    }
+
+    fn caps(&self, trusted_hops: usize, mistakes: &mut Mistakes) -> Caps {
+        let text = self.connections.as_deref();
+        let connections_max: usize = mistakes.parse("FAIRLINE_CONNECTIONS", text, 18_500);
+        if !(1..=10_000_000).contains(&connections_max) {
+            mistakes.add("FAIRLINE_CONNECTIONS: at least 1 and at most 10000000");
+        }
+        // Behind a proxy every connection comes from the proxy, which has caps of its own.
+        let default = if trusted_hops > 0 { 0 } else { 100 };
+        let text = self.connections_per_address.as_deref();
+        let per_address = mistakes.parse("FAIRLINE_CONNECTIONS_PER_ADDRESS", text, default);
+        Caps {
+            connections_max,
+            connections_per_address_max: per_address,
+        }
+    }
+
+    fn rates(&self, mistakes: &mut Mistakes) -> [u32; 3] {
+        let mut rate =
+            |name, text: &Option<String>, default| mistakes.parse(name, text.as_deref(), default);
+        [
+            rate(
+                "FAIRLINE_REQUESTS_PER_SECOND",
+                &self.requests_per_second,
+                100,
+            ),
+            rate("FAIRLINE_JOINS_PER_MINUTE", &self.joins_per_minute, 30),
+            rate(
+                "FAIRLINE_VISITOR_REQUESTS_PER_SECOND",
+                &self.visitor_requests_per_second,
+                10,
+            ),
+        ]
+    }
+
+    fn log_format(&self, mistakes: &mut Mistakes) -> LogFormat {
+        match self.log_format.as_deref() {
+            None if std::io::IsTerminal::is_terminal(&std::io::stderr()) => LogFormat::Text,
+            None | Some("text") => LogFormat::Text,
+            Some("json") => LogFormat::Json,
+            Some(other) => {
+                mistakes.add(format!(
+                    "FAIRLINE_LOG_FORMAT: '{other}' is neither text nor json"
+                ));
+                LogFormat::Text
+            }
+        }
+    }
+
+    fn admin_key(&self, mistakes: &mut Mistakes) -> Option<String> {
+        if self
+            .organiser_key
+            .as_ref()
+            .is_some_and(|key| key.len() < 16)
+        {
+            mistakes
+                .add("FAIRLINE_ORGANISER_KEY: at least 16 characters, so that nobody guesses it");
+        }
+        self.organiser_key.clone()
+    }
+
+    fn more_keys(&self, mistakes: &mut Mistakes) -> Vec<(String, Role, String)> {
+        let mut keys = Vec::new();
+        for (at, entry) in split(self.organiser_keys.as_deref()).enumerate() {
+            let at = at + 1;
+            let mut parts = entry.splitn(3, ':');
+            let (name, role, key) = (parts.next(), parts.next(), parts.next());
+            let role = match role {
+                Some("viewer") => Role::Viewer,
+                Some("operator") => Role::Operator,
+                Some("admin") => Role::Admin,
+                _ => {
+                    mistakes.add(format!(
+                        "FAIRLINE_ORGANISER_KEYS: entry {at} is not name:viewer|operator|admin:key"
+                    ));
+                    continue;
+                }
+            };
+            match (name, key) {
+                (Some(name), Some(key)) if !name.is_empty() && key.len() >= 16 => {
+                    keys.push((name.to_owned(), role, key.to_owned()));
+                }
+                _ => mistakes.add(format!("FAIRLINE_ORGANISER_KEYS: entry {at} needs a name and a key of at least 16 characters")),
+            }
+        }
+        keys
+    }
+}
+
+impl Settings {
+    /// Opens the site: the organiser's keys, the audit log, the limits. A generated admin key is returned to be printed.
+    ///
+    /// # Errors
+    /// When the data folder cannot keep what is generated.
+    pub fn open_site(
+        &self,
+        folder: &DataFolder,
+        clock: Clock,
+        stop: CancellationToken,
+    ) -> Result<(Site, Option<String>), String> {
+        let mut generated = None;
+        let admin = match &self.organiser_key {
+            Some(key) => key.clone(),
+            None => folder.text("organiser-key", || {
+                let key = crate::secret::random_id("org_");
+                generated = Some(key.clone());
+                Ok(key)
+            })?,
+        };
+        let mut keys = vec![Key {
+            name: "admin".into(),
+            role: Role::Admin,
+            key: admin,
+        }];
+        for (name, role, key) in self.organiser_keys.clone() {
+            keys.push(Key { name, role, key });
+        }
+        let sessions = Secret::derive(folder.secret("console-secret")?.as_bytes(), "console");
+        let [requests, joins, visitors] = self.rates;
+        let site = Site {
+            public_url: self.public_url.clone(),
+            https: self.public_url.starts_with("https://"),
+            origins: self.origins.clone(),
+            trusted_hops: self.trusted_hops,
+            organisers: Organisers::new(keys, sessions),
+            audit: Audit::open(&folder.join("audit.jsonl"))?,
+            limits: Limits {
+                requests: Limiter::per_second(requests, requests.saturating_mul(2)),
+                joins: Limiter::per_minute(joins),
+                visitors: Limiter::per_second(visitors, visitors.saturating_mul(3)),
+                failures: Limiter::per_minute(20),
+            },
+            clock,
+            stop,
+        };
+        Ok((site, generated))
+    }
+}
+
+fn split(text: Option<&str>) -> impl Iterator<Item = &str> {
+    text.unwrap_or("")
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+}
+
+fn check_url(url: &str, mistakes: &mut Mistakes) {
+    let host = url
+        .strip_prefix("http://")
+        .or_else(|| url.strip_prefix("https://"));
+    let sound = host.is_some_and(|host| {
+        !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ', '"', '\'', '<'])
+    });
+    if !sound {
+        mistakes.add(format!("FAIRLINE_PUBLIC_URL, FAIRLINE_ALLOWED_ORIGINS: '{url}' is not http(s)://host or http(s)://host:port"));
+    }
+}
+
+/// A browser leaves out the scheme's own port.
+fn origin_of(url: &str) -> String {
+    let usual = if url.starts_with("https://") {
+        ":443"
+    } else {
+        ":80"
+    };
+    url.strip_suffix(usual).unwrap_or(url).to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mistake_is_reported_at_once_by_its_name() {
+        let common = Common {
+            listen: Some("nonsense".into()),
+            trusted_hops: Some("many".into()),
+            public_url: Some("ftp://x".into()),
+            organiser_key: Some("short".into()),
+            organiser_keys: Some("a:boss:0123456789abcdef".into()),
+            log_format: Some("xml".into()),
+            ..Common::default()
+        };
+        let mut mistakes = Mistakes::default();
+        common.read("127.0.0.1:8080", &mut mistakes);
+        let all = mistakes.0.join("\n");
+        for name in [
+            "LISTEN",
+            "TRUSTED_HOPS",
+            "PUBLIC_URL",
+            "ORGANISER_KEY:",
+            "ORGANISER_KEYS",
+            "LOG_FORMAT",
+        ] {
+            assert!(all.contains(name), "{name} is missing in:\n{all}");
+        }
+        assert!(
+            !all.contains("0123456789abcdef"),
+            "a key must not be printed"
+        );
+    }
+}

@@ -1,0 +1,85 @@
+//! What every handler of either service may need: where the site is, who may steer it, its limits, its clock, its stop signal.
+
+use crate::audit::Audit;
+use crate::limit::Limiter;
+use crate::organiser::Organisers;
+use crate::problem::Problem;
+use crate::time::Clock;
+use std::hash::Hash;
+use tokio_util::sync::CancellationToken;
+
+/// One per process, shared by all handlers.
+pub struct Site {
+    /// What browsers see, without a slash at the end; `iss` of the tokens.
+    pub public_url: String,
+    /// The public URL is https: cookies are `Secure` and `__Host-`.
+    pub https: bool,
+    /// Origins whose pages may act for a fan: the public URL's own and those that were allowed.
+    pub origins: Vec<String>,
+    /// Proxies in front whose `X-Forwarded-For` entry is believed.
+    pub trusted_hops: usize,
+    /// Who may steer.
+    pub organisers: Organisers,
+    /// Who changed what.
+    pub audit: Audit,
+    /// Rate limits.
+    pub limits: Limits,
+    /// The time.
+    pub clock: Clock,
+    /// Set when the process is about to go.
+    pub stop: CancellationToken,
+}
+
+impl Site {
+    /// Whether a URL leads to a page of this site or of an allowed one.
+    pub fn is_allowed_url(&self, url: &str) -> bool {
+        if url.starts_with('/') {
+            let second = url.as_bytes().get(1);
+            return !url.contains('\\') && second != Some(&b'/');
+        }
+        self.origins.iter().any(|origin| {
+            url.strip_prefix(origin.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#']))
+        })
+    }
+}
+
+/// The rate limits, each with its key.
+pub struct Limits {
+    /// All requests of a client address.
+    pub requests: Limiter,
+    /// New places in line of a client address.
+    pub joins: Limiter,
+    /// Requests of one visitor.
+    pub visitors: Limiter,
+    /// Wrong organiser keys of a client address.
+    pub failures: Limiter,
+}
+
+impl Limits {
+    /// No limits: for tests of other things.
+    pub fn none() -> Limits {
+        let none = || Limiter::per_second(0, 0);
+        Limits {
+            requests: none(),
+            joins: none(),
+            visitors: none(),
+            failures: none(),
+        }
+    }
+
+    /// Forgets who has been quiet. Called now and then.
+    pub fn sweep(&self) {
+        for limiter in [&self.requests, &self.joins, &self.visitors, &self.failures] {
+            limiter.sweep();
+        }
+    }
+}
+
+/// Counts one against a limit.
+///
+/// # Errors
+/// 429 with `Retry-After`.
+pub fn check(limiter: &Limiter, key: impl Hash) -> Result<(), Problem> {
+    limiter.check(key).map_err(Problem::too_many)
+}

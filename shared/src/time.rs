@@ -1,0 +1,101 @@
+//! The clock, as a seam that tests can move, and instants as they are written in JSON (RFC 3339, UTC).
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type};
+
+/// An instant: milliseconds since 1970-01-01 UTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Time(pub i64);
+
+impl Time {
+    /// This instant plus `seconds`.
+    pub fn plus_seconds(self, seconds: u32) -> Time {
+        Time(self.0 + i64::from(seconds) * 1000)
+    }
+
+    /// Whole seconds since 1970, rounded down.
+    pub fn seconds(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// Reads an RFC 3339 instant.
+    ///
+    /// # Errors
+    /// When the text is not one, with the parser's reason.
+    pub fn parse(text: &str) -> Result<Time, String> {
+        text.parse::<jiff::Timestamp>()
+            .map(|stamp| Time(stamp.as_millisecond()))
+            .map_err(|_| format!("'{text}' is not an RFC 3339 time such as 2026-11-21T20:00:00Z"))
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(stamp) => write!(f, "{stamp}"),
+            Err(_) => write!(f, "{}ms", self.0),
+        }
+    }
+}
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Time::parse(&text).map_err(D::Error::custom)
+    }
+}
+
+impl utoipa::PartialSchema for Time {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for Time {}
+
+/// Where an engine takes its time from. `system` in service; `manual` in tests, which move it by hand.
+#[derive(Clone, Debug, Default)]
+pub struct Clock(Option<Arc<AtomicI64>>);
+
+impl Clock {
+    /// The machine's clock.
+    pub fn system() -> Clock {
+        Clock(None)
+    }
+
+    /// A clock that stands still until `advance` moves it.
+    pub fn manual(start: Time) -> Clock {
+        Clock(Some(Arc::new(AtomicI64::new(start.0))))
+    }
+
+    /// The instant it is now.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that asks the machine"
+    )]
+    pub fn now(&self) -> Time {
+        match &self.0 {
+            Some(hand) => Time(hand.load(Ordering::SeqCst)),
+            None => Time(jiff::Timestamp::now().as_millisecond()),
+        }
+    }
+
+    /// Moves a manual clock forward; a system clock cannot be moved and stays as it is.
+    pub fn advance_ms(&self, ms: i64) {
+        if let Some(hand) = &self.0 {
+            hand.fetch_add(ms, Ordering::SeqCst);
+        }
+    }
+}
