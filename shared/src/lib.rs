@@ -7,6 +7,7 @@ pub mod data;
 pub mod idempotency;
 pub mod limit;
 pub mod log;
+pub mod openapi;
 pub mod organiser;
 pub mod pages;
 pub mod problem;

@@ -1,1 +1,148 @@
-//! To come.
+//! The waiting room: who is where in line, who may go in now, the queue page, the gate for other people's sites.
+
+pub mod admit;
+pub mod error;
+mod fan;
+mod front;
+mod gate;
+pub mod line;
+mod organiser;
+pub mod pass;
+mod push;
+mod queue_page;
+pub mod settings;
+
+use admit::Hall;
+use async_trait::async_trait;
+use axum::Router;
+use axum::extract::FromRef;
+use line::{Line, Refused};
+use pass::Passes;
+use shared::problem::Problem;
+use shared::secret::Secret;
+use shared::site::Site;
+use shared::token::{Signer, Verifier};
+use shared::words::EventId;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use utoipa_axum::router::OpenApiRouter;
+
+/// The checkout, where it runs in this process: asked before an event is deleted.
+#[async_trait]
+pub trait Shop: Send + Sync {
+    /// Removes everything about an event unless something was booked.
+    ///
+    /// # Errors
+    /// 409 `/problems/event-has-orders`.
+    async fn delete_event(&self, event: &EventId) -> Result<(), Problem>;
+}
+
+/// What every handler of the waiting room needs.
+pub struct Room {
+    /// The site.
+    pub site: Arc<Site>,
+    /// The line.
+    pub line: Arc<dyn Line>,
+    /// Signs and reads passes.
+    pub passes: Passes,
+    /// Signs admission tokens.
+    pub signer: Signer,
+    /// Reads them back at the gate.
+    pub verifier: Verifier,
+    /// What a checkout elsewhere shows to report its seats.
+    pub service_key: String,
+    /// The checkout in this process, if it is.
+    pub shop: Option<Arc<dyn Shop>>,
+    /// Makes visitor ids out of idempotency keys.
+    pub join_keys: Secret,
+    /// What this node keeps of each event. Locked for a look-up, never across an await.
+    halls: RwLock<HashMap<EventId, Arc<Hall>>>,
+}
+
+/// The parts that a room is made of.
+pub struct Parts {
+    /// The site.
+    pub site: Arc<Site>,
+    /// The line.
+    pub line: Arc<dyn Line>,
+    /// The secret that signs passes.
+    pub pass_secret: String,
+    /// What a checkout elsewhere shows to report its seats.
+    pub service_key: String,
+    /// Signs admission tokens.
+    pub signer: Signer,
+    /// The checkout in this process, if it is.
+    pub shop: Option<Arc<dyn Shop>>,
+}
+
+impl Room {
+    /// Puts a room together.
+    ///
+    /// # Errors
+    /// When the signing keys publish nothing that verifies.
+    pub fn new(parts: Parts) -> Result<Arc<Room>, String> {
+        let verifier = Verifier::from_jwks(&parts.signer.jwks(), &parts.site.public_url)?;
+        Ok(Arc::new(Room {
+            passes: Passes::new(parts.pass_secret.as_bytes()),
+            join_keys: Secret::derive(parts.pass_secret.as_bytes(), "join keys"),
+            verifier,
+            site: parts.site,
+            line: parts.line,
+            signer: parts.signer,
+            service_key: parts.service_key,
+            shop: parts.shop,
+            halls: RwLock::default(),
+        }))
+    }
+
+    /// What this node keeps of an event, taking it up if this is the first time that it is asked for.
+    pub(crate) async fn hall(self: &Arc<Room>, event: &EventId) -> Result<Arc<Hall>, Refused> {
+        if let Some(hall) = self.known_hall(event) {
+            return Ok(hall);
+        }
+        let front = self.line.tick(event).await?;
+        let mut halls = self.halls.write().unwrap_or_else(PoisonError::into_inner);
+        let hall = halls
+            .entry(event.clone())
+            .or_insert_with(|| admit::start(self, event.clone(), front));
+        Ok(hall.clone())
+    }
+
+    fn known_hall(&self, event: &EventId) -> Option<Arc<Hall>> {
+        let halls = self.halls.read().unwrap_or_else(PoisonError::into_inner);
+        halls.get(event).cloned()
+    }
+
+    pub(crate) fn forget(&self, event: &EventId) {
+        let mut halls = self.halls.write().unwrap_or_else(PoisonError::into_inner);
+        halls.remove(event);
+    }
+}
+
+/// A room as the state of a router.
+#[derive(Clone)]
+pub struct App(Arc<Room>);
+
+impl FromRef<App> for Arc<Room> {
+    fn from_ref(app: &App) -> Arc<Room> {
+        app.0.clone()
+    }
+}
+
+impl FromRef<App> for Arc<Site> {
+    fn from_ref(app: &App) -> Arc<Site> {
+        app.0.site.clone()
+    }
+}
+
+/// All routes of the waiting room, and their OpenAPI description. The caller puts `shared::serve::finish` around them.
+pub fn router(room: Arc<Room>) -> (Router, utoipa::openapi::OpenApi) {
+    let (router, description) = OpenApiRouter::new()
+        .merge(fan::routes())
+        .merge(push::routes())
+        .merge(gate::routes())
+        .merge(organiser::routes())
+        .split_for_parts();
+    let router = router.merge(queue_page::routes());
+    (router.with_state(App(room)), description)
+}

@@ -1,0 +1,135 @@
+//! The tick: once a second this node asks the line to admit what is due, and shows its sockets the new front.
+
+use crate::line::{Front, Refused, Stats};
+use crate::{Room, push};
+use shared::words::EventId;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+/// Samples of an event's figures that are kept: one each five seconds, four hours.
+const SAMPLES_MAX: usize = 2880;
+const SAMPLE_TICKS: u64 = 5;
+
+/// What this node keeps of one event: the newest front, the open sockets, the figures over time.
+pub struct Hall {
+    /// The newest front. Sockets look at it when they are due; nobody is woken by it.
+    pub(crate) front: watch::Sender<Arc<Front>>,
+    /// The front's revision. Everyone is woken by it.
+    pub(crate) revision: watch::Sender<u64>,
+    /// Which socket is whose.
+    pub(crate) sockets: push::Sockets,
+    /// Figures over time, newest last. Locked for a push or a copy.
+    samples: Mutex<VecDeque<Stats>>,
+}
+
+impl Hall {
+    /// The newest front.
+    pub(crate) fn front(&self) -> Arc<Front> {
+        self.front.borrow().clone()
+    }
+
+    /// Takes a front unless a newer one was taken already.
+    pub(crate) fn show(&self, front: Arc<Front>) {
+        let revision = front.revision;
+        let is_newer = self.front.send_if_modified(|kept| {
+            let is_newer = front.step >= kept.step;
+            if is_newer {
+                *kept = front;
+            }
+            is_newer
+        });
+        if is_newer {
+            self.revision
+                .send_if_modified(|kept| std::mem::replace(kept, revision) != revision);
+        }
+    }
+
+    /// Figures over the last `minutes`.
+    pub(crate) fn history(&self, minutes: u32) -> Vec<Stats> {
+        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = (minutes as usize)
+            .saturating_mul(60 / SAMPLE_TICKS as usize)
+            .min(SAMPLES_MAX);
+        samples
+            .iter()
+            .skip(samples.len().saturating_sub(count))
+            .cloned()
+            .collect()
+    }
+
+    fn sample(&self, stats: Stats) {
+        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        if samples.len() == SAMPLES_MAX {
+            samples.pop_front();
+        }
+        samples.push_back(stats);
+    }
+}
+
+/// Takes an event up on this node. The ticking ends with the process's stop signal, the room, or the event.
+pub(crate) fn start(room: &Arc<Room>, event: EventId, front: Arc<Front>) -> Arc<Hall> {
+    let hall = Arc::new(Hall {
+        revision: watch::Sender::new(front.revision),
+        front: watch::Sender::new(front),
+        sockets: push::Sockets::default(),
+        samples: Mutex::default(),
+    });
+    tokio::spawn(run(Arc::downgrade(room), event, hall.clone()));
+    hall
+}
+
+async fn run(room: Weak<Room>, event: EventId, hall: Arc<Hall>) {
+    let mut interval = tokio::time::interval(Duration::from_secs(1));
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = 0u64;
+    loop {
+        interval.tick().await;
+        let Some(room) = room.upgrade() else { return };
+        if room.site.stop.is_cancelled() {
+            return;
+        }
+        match room.line.tick(&event).await {
+            Ok(front) => hall.show(front),
+            Err(Refused::NoSuchEvent) => {
+                room.forget(&event);
+                return;
+            }
+            Err(error) => tracing::warn!(%event, %error, "nobody was admitted this second"),
+        }
+        if ticks.is_multiple_of(SAMPLE_TICKS)
+            && let Ok(stats) = room.line.stats(&event).await
+        {
+            gauges(&event, &stats, hall.sockets.count());
+            hall.sample(stats);
+        }
+        ticks += 1;
+    }
+}
+
+fn gauges(event: &EventId, stats: &Stats, sockets: usize) {
+    let event = event.as_str().to_owned();
+    metrics::gauge!("fairline_waiting", "event" => event.clone()).set(stats.waiting as f64);
+    metrics::gauge!("fairline_admitted", "event" => event.clone()).set(stats.admitted as f64);
+    metrics::gauge!("fairline_shopping", "event" => event.clone()).set(stats.shopping as f64);
+    metrics::gauge!("fairline_sockets", "event" => event).set(sockets as f64);
+}
+
+/// Takes up every event there is, now and whenever one was made elsewhere, until the stop signal: admission goes on
+/// when nobody looks.
+pub async fn attend_all(room: Arc<Room>) {
+    while !room.site.stop.is_cancelled() {
+        if let Ok(events) = room.line.events().await {
+            for settings in events {
+                let _ = room.hall(&settings.id).await;
+            }
+        }
+        let pause = tokio::time::sleep(Duration::from_secs(1));
+        tokio::select! {
+            () = pause => {}
+            () = room.site.stop.cancelled() => {}
+        }
+    }
+}

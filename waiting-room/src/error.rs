@@ -1,0 +1,53 @@
+//! What the line refuses, as the problems that clients see.
+
+use crate::line::{Phase, Refused};
+use axum::http::StatusCode;
+use shared::problem::Problem;
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Problem {
+        match refused {
+            Refused::NoSuchEvent => Problem::no_such_event(),
+            Refused::Exists => Problem::new(
+                StatusCode::CONFLICT,
+                "event-exists",
+                "An event with this id exists already",
+            ),
+            Refused::NotOpen(opens_at) => Problem::new(
+                StatusCode::FORBIDDEN,
+                "line-not-open",
+                "The line is not open yet",
+            )
+            .with("opens_at", opens_at.map(|at| at.to_string())),
+            Refused::Closed(phase) => Problem::new(
+                StatusCode::CONFLICT,
+                "line-closed",
+                "The line takes nobody in any more",
+            )
+            .with("phase", phase_word(phase)),
+            Refused::Invalid(mistakes) => Problem::invalid_all(mistakes),
+            Refused::Full(why) => Problem::unavailable().detail(why),
+            Refused::Unavailable(_) => Problem::unavailable(),
+        }
+    }
+}
+
+/// A phase as it stands in JSON.
+pub fn phase_word(phase: Phase) -> String {
+    serde_json::to_value(phase)
+        .ok()
+        .and_then(|value| value.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+/// No pass, or one that is none.
+pub fn no_pass() -> Problem {
+    let title = "A pass is needed: join the line first";
+    Problem::new(StatusCode::UNAUTHORIZED, "no-pass", title)
+}
+
+/// No admission token, or one that is none.
+pub fn bad_admission() -> Problem {
+    let title = "This is no valid admission to this event";
+    Problem::new(StatusCode::UNAUTHORIZED, "bad-admission", title)
+}

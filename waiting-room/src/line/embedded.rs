@@ -1,0 +1,270 @@
+//! The embedded engine: one thread, one state machine and one journal file an event, so that events share nothing.
+
+use super::journal::Journal;
+use super::state::State;
+use super::{Claimed, EVENTS_MAX, EventSettings, Front, Joined, Line, Patch, Refused, Spot, Stats};
+use async_trait::async_trait;
+use shared::combine::{Combiner, Journaled};
+use shared::time::{Clock, Time};
+use shared::words::{Availability, EventId, VisitorId};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// All events of this process.
+pub struct Embedded {
+    folder: PathBuf,
+    clock: Clock,
+    /// Read for a moment by every operation, written when an event comes or goes; never held across an await.
+    events: RwLock<BTreeMap<EventId, Combiner<Engine>>>,
+}
+
+struct Engine {
+    state: State,
+    journal: Journal,
+    clock: Clock,
+}
+
+impl Journaled for Engine {
+    fn commit(&mut self) -> Result<(), String> {
+        self.journal
+            .write(&self.state)
+            .map_err(|error| error.to_string())?;
+        self.state.changed.clear();
+        self.state.has_new_memory = false;
+        Ok(())
+    }
+
+    fn recover(&mut self) -> Result<(), String> {
+        let state = self.journal.read(self.clock.now())?;
+        let mut state = state.ok_or("the journal is empty")?;
+        state.take_over(&self.state);
+        self.state = state;
+        Ok(())
+    }
+}
+
+impl Embedded {
+    /// Opens the events under `folder`, making it if it does not exist.
+    ///
+    /// # Errors
+    /// When a journal cannot be read. Nothing is overwritten.
+    pub fn open(folder: PathBuf, clock: Clock) -> Result<Embedded, String> {
+        let failed = |error| format!("the folder {} cannot be used: {error}", folder.display());
+        fs::create_dir_all(&folder).map_err(failed)?;
+        let mut events = BTreeMap::new();
+        for file in fs::read_dir(&folder).map_err(failed)? {
+            let path = file.map_err(failed)?.path();
+            if path.extension().is_none_or(|kind| kind != "sqlite") {
+                continue;
+            }
+            let journal = Journal::open(&path)?;
+            let damaged = |error| format!("the journal {} is damaged: {error}", path.display());
+            let Some(state) = journal.read(clock.now()).map_err(damaged)? else {
+                continue;
+            };
+            let event = state.settings.id.clone();
+            events.insert(event, start(state, journal, &clock)?);
+        }
+        let events = RwLock::new(events);
+        Ok(Embedded {
+            folder,
+            clock,
+            events,
+        })
+    }
+
+    fn path(&self, event: &EventId) -> PathBuf {
+        self.folder.join(format!("{event}.sqlite"))
+    }
+
+    fn engine(&self, event: &EventId) -> Result<Combiner<Engine>, Refused> {
+        let events = self.events.read().unwrap_or_else(PoisonError::into_inner);
+        events.get(event).cloned().ok_or(Refused::NoSuchEvent)
+    }
+
+    /// One atomic, durable step of an event's line.
+    async fn step<R: Send + 'static>(
+        &self,
+        event: &EventId,
+        step: impl FnOnce(&mut State, Time) -> R + Send + 'static,
+    ) -> Result<R, Refused> {
+        let engine = self.engine(event)?;
+        let answer = engine.run(move |engine| {
+            let now = engine.clock.now();
+            step(&mut engine.state, now)
+        });
+        Ok(answer.await?)
+    }
+}
+
+fn start(state: State, journal: Journal, clock: &Clock) -> Result<Combiner<Engine>, String> {
+    let name = format!("line-{}", state.settings.id);
+    let engine = Engine {
+        state,
+        journal,
+        clock: clock.clone(),
+    };
+    Combiner::start(&name, engine).map_err(|error| format!("no thread for {name}: {error}"))
+}
+
+#[async_trait]
+impl Line for Embedded {
+    async fn create(&self, settings: EventSettings) -> Result<(), Refused> {
+        let mistakes = settings.mistakes();
+        if !mistakes.is_empty() {
+            return Err(Refused::Invalid(mistakes));
+        }
+        let path = self.path(&settings.id);
+        let mut events = self.events.write().unwrap_or_else(PoisonError::into_inner);
+        if events.contains_key(&settings.id) {
+            return Err(Refused::Exists);
+        }
+        if events.len() >= EVENTS_MAX {
+            return Err(Refused::Full("this installation keeps no more events"));
+        }
+        // Rare, and a few milliseconds: done under the lock, so that two creations of one id cannot both win.
+        let made = Journal::open(&path).and_then(|mut journal| {
+            let mut state = State::new(settings.clone());
+            journal.write(&state).map_err(|error| error.to_string())?;
+            state.has_new_memory = false;
+            start(state, journal, &self.clock)
+        });
+        match made {
+            Ok(engine) => {
+                events.insert(settings.id, engine);
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(error, "an event could not be created");
+                Err(shared::combine::Unavailable.into())
+            }
+        }
+    }
+
+    async fn configure(
+        &self,
+        event: &EventId,
+        patch: Patch,
+    ) -> Result<(EventSettings, EventSettings), Refused> {
+        self.step(event, move |state, _| {
+            let before = (*state.settings).clone();
+            let after = before.with(&patch);
+            let mistakes = after.mistakes();
+            if !mistakes.is_empty() {
+                return Err(Refused::Invalid(mistakes));
+            }
+            state.configure(after.clone());
+            Ok((before, after))
+        })
+        .await?
+    }
+
+    async fn remove(&self, event: &EventId) -> Result<(), Refused> {
+        let mut events = self.events.write().unwrap_or_else(PoisonError::into_inner);
+        events.remove(event).ok_or(Refused::NoSuchEvent)?;
+        let path = self.path(event);
+        for file in [
+            path.clone(),
+            path.with_extension("sqlite-wal"),
+            path.with_extension("sqlite-shm"),
+        ] {
+            match fs::remove_file(&file) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    tracing::error!(%error, file = %file.display(), "a journal was not removed");
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn events(&self) -> Result<Vec<Arc<EventSettings>>, Refused> {
+        let engines: Vec<Combiner<Engine>> = {
+            let events = self.events.read().unwrap_or_else(PoisonError::into_inner);
+            events.values().cloned().collect()
+        };
+        let mut all = Vec::with_capacity(engines.len());
+        for engine in engines {
+            all.push(engine.run(|engine| engine.state.settings.clone()).await?);
+        }
+        Ok(all)
+    }
+
+    async fn join(&self, event: &EventId, visitors: &[VisitorId]) -> Result<Vec<Joined>, Refused> {
+        let visitors = visitors.to_vec();
+        self.step(event, move |state, now| {
+            visitors
+                .into_iter()
+                .map(|visitor| state.join(visitor, now))
+                .collect()
+        })
+        .await?
+    }
+
+    async fn tick(&self, event: &EventId) -> Result<Arc<Front>, Refused> {
+        self.step(event, |state, now| {
+            state.tick(now);
+            Arc::new(state.front(now))
+        })
+        .await
+    }
+
+    async fn place(&self, event: &EventId, visitor: VisitorId) -> Result<Option<Spot>, Refused> {
+        self.step(event, move |state, now| state.place(visitor, now))
+            .await
+    }
+
+    async fn claim(
+        &self,
+        event: &EventId,
+        visitor: VisitorId,
+        number: u64,
+    ) -> Result<Claimed, Refused> {
+        self.step(event, move |state, now| state.claim(visitor, number, now))
+            .await
+    }
+
+    async fn finish(
+        &self,
+        event: &EventId,
+        visitor: VisitorId,
+        number: u64,
+    ) -> Result<(), Refused> {
+        self.step(event, move |state, now| state.finish(visitor, number, now))
+            .await
+    }
+
+    async fn leave(&self, event: &EventId, visitor: VisitorId) -> Result<(), Refused> {
+        self.step(event, move |state, now| state.leave(visitor, now))
+            .await
+    }
+
+    async fn away(&self, event: &EventId, visitor: VisitorId) -> Result<(), Refused> {
+        self.step(event, move |state, now| state.away(visitor, now))
+            .await
+    }
+
+    async fn back(&self, event: &EventId, visitor: VisitorId) -> Result<Option<Spot>, Refused> {
+        self.step(event, move |state, _| state.back(visitor)).await
+    }
+
+    async fn eject(&self, event: &EventId, visitor: VisitorId) -> Result<bool, Refused> {
+        self.step(event, move |state, now| state.eject(visitor, now))
+            .await
+    }
+
+    async fn find(&self, event: &EventId, number: u64) -> Result<Option<Spot>, Refused> {
+        self.step(event, move |state, _| state.find(number)).await
+    }
+
+    async fn report(&self, event: &EventId, seats: Availability) -> Result<(), Refused> {
+        self.step(event, move |state, now| state.report(seats, now))
+            .await
+    }
+
+    async fn stats(&self, event: &EventId) -> Result<Stats, Refused> {
+        self.step(event, |state, now| state.stats(now)).await
+    }
+}

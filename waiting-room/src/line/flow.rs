@@ -1,0 +1,148 @@
+//! What flows through a line: counts per second and in all, the pace of admission, how long people waited.
+
+use super::Waited;
+use serde::{Deserialize, Serialize};
+use shared::time::Time;
+use std::collections::VecDeque;
+
+const WINDOW_SECONDS: i64 = 300;
+const WAITS_MAX: usize = 1000;
+/// A pace is spoken of once admission has been watched for this long.
+const MEASURED_SECONDS_MIN: i64 = 10;
+
+/// How many did what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Rates {
+    /// Got a place.
+    pub joined: u64,
+    /// Were let in.
+    pub admitted: u64,
+    /// Finished shopping.
+    pub finished: u64,
+    /// Missed their turn, or were away too long.
+    pub missed: u64,
+    /// Left by themselves.
+    pub left: u64,
+}
+
+impl Rates {
+    fn add(&mut self, other: &Rates) {
+        self.joined += other.joined;
+        self.admitted += other.admitted;
+        self.finished += other.finished;
+        self.missed += other.missed;
+        self.left += other.left;
+    }
+}
+
+/// Fans admitted per second, at the slowest and at the fastest of late.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace {
+    /// The slower of the last minute and the last five.
+    pub slow: f64,
+    /// The faster.
+    pub fast: f64,
+}
+
+impl Pace {
+    /// An honest range of seconds for somebody with `ahead` people before them.
+    pub fn eta_seconds(&self, ahead: u64, batch_seconds: u32) -> (u32, u32) {
+        let people = ahead as f64 + 1.0;
+        let low = people / self.fast * 0.9;
+        let high = people / self.slow * 1.15 + f64::from(batch_seconds);
+        (low as u32, high.ceil() as u32)
+    }
+}
+
+/// The counters of one line. Kept in memory: after a restart the measuring begins anew, the totals go on.
+#[derive(Default)]
+pub struct Flow {
+    /// Since the line began.
+    pub total: Rates,
+    seconds: VecDeque<(i64, Rates)>,
+    waits_ms: VecDeque<i64>,
+    admitting_since: Option<i64>,
+}
+
+impl Flow {
+    /// Counts something that happened now.
+    pub fn count(&mut self, now: Time, what: Rates) {
+        self.total.add(&what);
+        let second = now.seconds();
+        if what.admitted > 0 {
+            self.admitting_since.get_or_insert(second);
+        }
+        match self.seconds.back_mut() {
+            Some((last, sum)) if *last == second => sum.add(&what),
+            _ => self.seconds.push_back((second, what)),
+        }
+        while self
+            .seconds
+            .front()
+            .is_some_and(|(at, _)| *at <= second - WINDOW_SECONDS)
+        {
+            self.seconds.pop_front();
+        }
+    }
+
+    /// Somebody was admitted after waiting so long.
+    pub fn waited(&mut self, ms: i64) {
+        if self.waits_ms.len() == WAITS_MAX {
+            self.waits_ms.pop_front();
+        }
+        self.waits_ms.push_back(ms);
+    }
+
+    /// Admission stopped (paused, sold out, closed): the pace will be measured anew.
+    pub fn stop_measuring(&mut self) {
+        self.admitting_since = None;
+    }
+
+    /// What happened in the last 60 seconds.
+    pub fn last_minute(&self, now: Time) -> Rates {
+        self.since(now.seconds() - 60)
+    }
+
+    fn since(&self, second: i64) -> Rates {
+        let mut sum = Rates::default();
+        for (_, rates) in self.seconds.iter().rev().take_while(|(at, _)| *at > second) {
+            sum.add(rates);
+        }
+        sum
+    }
+
+    /// The pace of admission, once it was measured for long enough.
+    pub fn pace(&self, now: Time, batch_seconds: u32) -> Option<Pace> {
+        let now = now.seconds();
+        let since = self.admitting_since?.max(now - WINDOW_SECONDS + 1);
+        let watched = now - since;
+        if watched < MEASURED_SECONDS_MIN.max(2 * i64::from(batch_seconds)) {
+            return None;
+        }
+        let per_second = |span: i64| self.since(now - span).admitted as f64 / span as f64;
+        let long = per_second(watched.max(1));
+        if long <= 0.0 {
+            return None;
+        }
+        let short = per_second(watched.clamp(1, 60)).max(long / 4.0);
+        Some(Pace {
+            slow: long.min(short),
+            fast: long.max(short),
+        })
+    }
+
+    /// How long the last ones waited.
+    pub fn waited_seconds(&self) -> Waited {
+        let mut sorted: Vec<i64> = self.waits_ms.iter().copied().collect();
+        sorted.sort_unstable();
+        let quantile = |hundredths: usize| {
+            let last = sorted.len().checked_sub(1)?;
+            u32::try_from(sorted[last * hundredths / 100] / 1000).ok()
+        };
+        Waited {
+            p50: quantile(50),
+            p90: quantile(90),
+            p99: quantile(99),
+        }
+    }
+}

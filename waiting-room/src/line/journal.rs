@@ -1,0 +1,151 @@
+//! The journal of one event's line: a SQLite file with a row per place and one for what the line remembers. WAL with
+//! `synchronous=FULL`: what was committed survives the power going.
+
+use super::settings::EventSettings;
+use super::state::{Entry, Memory, State};
+use super::{Slot, Standing};
+use rusqlite::{Connection, OptionalExtension as _, params};
+use shared::time::Time;
+use shared::words::VisitorId;
+use std::path::Path;
+
+const SCHEMA: &str = "
+    create table if not exists place (
+        number integer primary key,
+        visitor blob not null,
+        standing integer not null,
+        joined_at integer not null,
+        admitted_at integer,
+        claim_by integer,
+        expires_at integer
+    ) strict;
+    create table if not exists memory (
+        only integer primary key check (only = 1),
+        settings text not null,
+        memory text not null
+    ) strict;
+";
+
+const STANDINGS: [Standing; 7] = [
+    Standing::Waiting,
+    Standing::Admitted,
+    Standing::Shopping,
+    Standing::Finished,
+    Standing::Missed,
+    Standing::Left,
+    Standing::Ejected,
+];
+
+pub(super) struct Journal(Connection);
+
+impl Journal {
+    /// Opens or makes the file.
+    pub(super) fn open(path: &Path) -> Result<Journal, String> {
+        open_checked(path).map(Journal).map_err(|error| {
+            format!(
+                "the journal {} is damaged or cannot be opened: {error}",
+                path.display()
+            )
+        })
+    }
+
+    /// Writes the changed places and the memory in one transaction.
+    pub(super) fn write(&mut self, state: &State) -> rusqlite::Result<()> {
+        if state.changed.is_empty() && !state.has_new_memory {
+            return Ok(());
+        }
+        let transaction = self.0.transaction()?;
+        {
+            let mut place = transaction.prepare_cached(
+                "insert into place values (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                 on conflict (number) do update set standing = excluded.standing,
+                     admitted_at = excluded.admitted_at, claim_by = excluded.claim_by,
+                     expires_at = excluded.expires_at",
+            )?;
+            for number in &state.changed {
+                let Some(entry) = state.entry_of(*number) else {
+                    continue;
+                };
+                let standing = STANDINGS.iter().position(|known| *known == entry.standing);
+                place.execute(params![
+                    *number as i64,
+                    entry.visitor.0.to_be_bytes(),
+                    standing.unwrap_or(0) as i64,
+                    entry.joined_at.0,
+                    entry.slot.map(|slot| slot.admitted_at.0),
+                    entry.slot.map(|slot| slot.claim_by.0),
+                    entry.slot.map(|slot| slot.expires_at.0),
+                ])?;
+            }
+        }
+        if state.has_new_memory {
+            transaction
+                .prepare_cached("insert or replace into memory values (1, ?1, ?2)")?
+                .execute([json(&*state.settings), json(&state.memory)])?;
+        }
+        transaction.commit()
+    }
+
+    /// Reads the line back. None when the file was made but never written.
+    pub(super) fn read(&self, now: Time) -> Result<Option<State>, String> {
+        let failed = |error: rusqlite::Error| error.to_string();
+        let row: Option<(String, String)> = self
+            .0
+            .query_row("select settings, memory from memory", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()
+            .map_err(failed)?;
+        let Some((settings, memory)) = row else {
+            return Ok(None);
+        };
+        let settings: EventSettings =
+            serde_json::from_str(&settings).map_err(|error| error.to_string())?;
+        let memory: Memory = serde_json::from_str(&memory).map_err(|error| error.to_string())?;
+        let places = self.read_places().map_err(failed)?;
+        Ok(Some(State::restore(settings, memory, places?, now)))
+    }
+
+    fn read_places(&self) -> rusqlite::Result<Result<Vec<Entry>, String>> {
+        let mut query = self.0.prepare("select * from place order by number")?;
+        let mut rows = query.query([])?;
+        let mut places: Vec<Entry> = Vec::new();
+        while let Some(row) = rows.next()? {
+            let number: i64 = row.get(0)?;
+            let visitor: [u8; 16] = row.get(1)?;
+            let standing = STANDINGS.get(row.get::<_, i64>(2)? as usize).copied();
+            let Some(standing) = standing.filter(|_| number == places.len() as i64 + 1) else {
+                return Ok(Err(format!("the places are not dense at number {number}")));
+            };
+            let slot = match (row.get(4)?, row.get(5)?, row.get(6)?) {
+                (Some(admitted), Some(claim), Some(expires)) => Some(Slot {
+                    admitted_at: Time(admitted),
+                    claim_by: Time(claim),
+                    expires_at: Time(expires),
+                }),
+                _ => None,
+            };
+            let visitor = VisitorId(u128::from_be_bytes(visitor));
+            places.push(State::entry(visitor, standing, Time(row.get(3)?), slot));
+        }
+        Ok(Ok(places))
+    }
+}
+
+fn open_checked(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
+    let verdict: String = connection.query_row("pragma quick_check(1)", [], |row| row.get(0))?;
+    if verdict != "ok" {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+        return Err(rusqlite::Error::SqliteFailure(code, Some(verdict)));
+    }
+    connection.execute_batch(SCHEMA)?;
+    Ok(connection)
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("settings and memory are plain data")
+}

@@ -1,0 +1,479 @@
+//! The line of one event as a state machine in memory: every operation is one call, takes the time as an argument, and
+//! notes which places it changed.
+
+use super::alive::Alive;
+use super::flow::{Flow, Rates};
+use super::settings::EventSettings;
+use super::{
+    Claimed, Front, Joined, LINE_LENGTH_MAX, Phase, REPORT_SECONDS_MAX, Refused, Slot, Spot,
+    Standing, Stats,
+};
+use shared::time::Time;
+use shared::words::{Availability, VisitorId};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// Admission credit is counted in parts of a fan, so that no rate is rounded: fans a minute times milliseconds.
+const CREDIT_PER_FAN: u64 = 60_000;
+
+/// One place that was given out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub(super) visitor: VisitorId,
+    pub(super) standing: Standing,
+    pub(super) joined_at: Time,
+    pub(super) slot: Option<Slot>,
+    /// When the place lapses unless there is a sign of life; none while connected. Not journaled.
+    away_at: Option<Time>,
+}
+
+/// What the line remembers beside its places.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub(super) struct Memory {
+    pub(super) last_batch_at: Time,
+    pub(super) credit: u64,
+    pub(super) availability: Option<(Availability, Time)>,
+    pub(super) total: Rates,
+}
+
+/// The whole line of one event.
+pub(super) struct State {
+    pub(super) settings: Arc<EventSettings>,
+    pub(super) memory: Memory,
+    entries: Vec<Entry>,
+    by_visitor: HashMap<VisitorId, u64>,
+    alive: Alive,
+    lapses: BTreeSet<(Time, u64)>,
+    away: BTreeSet<(Time, u64)>,
+    admitted: u64,
+    shopping: u64,
+    flow: Flow,
+    step: u64,
+    revision: u64,
+    shown_phase: Option<Phase>,
+    /// Numbers whose places changed since the last commit; the journal empties it.
+    pub(super) changed: BTreeSet<u64>,
+    /// Settings or memory changed since the last commit.
+    pub(super) has_new_memory: bool,
+}
+
+impl State {
+    /// A new line, nobody in it.
+    pub(super) fn new(settings: EventSettings) -> State {
+        State {
+            settings: Arc::new(settings),
+            memory: Memory::default(),
+            entries: Vec::new(),
+            by_visitor: HashMap::new(),
+            alive: Alive::default(),
+            lapses: BTreeSet::new(),
+            away: BTreeSet::new(),
+            admitted: 0,
+            shopping: 0,
+            flow: Flow::default(),
+            step: 0,
+            revision: 0,
+            shown_phase: None,
+            changed: BTreeSet::new(),
+            has_new_memory: true,
+        }
+    }
+
+    /// The line as it was journaled: settings, memory, and the places in order of their numbers. Nobody is connected
+    /// yet, so everyone's `away_seconds` start now.
+    pub(super) fn restore(
+        settings: EventSettings,
+        memory: Memory,
+        places: Vec<Entry>,
+        now: Time,
+    ) -> State {
+        let mut state = State::new(settings);
+        state.flow.total = memory.total;
+        state.memory = memory;
+        for entry in places {
+            state.entries.push(entry);
+            let number = state.entries.len() as u64;
+            state.by_visitor.insert(entry.visitor, number);
+            match (entry.standing, entry.slot) {
+                (Standing::Waiting, _) => {
+                    state.alive.insert(number);
+                    state.expect_life(number, now);
+                }
+                (Standing::Admitted, Some(slot)) => {
+                    state.admitted += 1;
+                    state.lapses.insert((slot.claim_by, number));
+                }
+                (Standing::Shopping, Some(slot)) => {
+                    state.shopping += 1;
+                    state.lapses.insert((slot.expires_at, number));
+                }
+                _ => {}
+            }
+        }
+        state.has_new_memory = false;
+        state
+    }
+
+    /// Takes over from the state that this one replaces after a failed commit: who is connected, and the counts by which
+    /// a newer front is told from an older one.
+    pub(super) fn take_over(&mut self, before: &State) {
+        self.step = before.step;
+        self.revision = before.revision + 1;
+        for number in 1..=self.entries.len().min(before.entries.len()) as u64 {
+            if before.entries[number as usize - 1].away_at.is_none() {
+                self.set_away(number, None);
+            }
+        }
+    }
+
+    /// An entry as the journal reads it.
+    pub(super) fn entry(
+        visitor: VisitorId,
+        standing: Standing,
+        joined_at: Time,
+        slot: Option<Slot>,
+    ) -> Entry {
+        Entry {
+            visitor,
+            standing,
+            joined_at,
+            slot,
+            away_at: None,
+        }
+    }
+
+    /// The entry of a number.
+    pub(super) fn entry_of(&self, number: u64) -> Option<&Entry> {
+        self.entries
+            .get(usize::try_from(number.checked_sub(1)?).ok()?)
+    }
+
+    pub(super) fn configure(&mut self, settings: EventSettings) {
+        self.settings = Arc::new(settings);
+        self.has_new_memory = true;
+        self.revision += 1;
+    }
+
+    pub(super) fn phase(&self, now: Time) -> Phase {
+        let sold_out = self.memory.availability.is_some_and(|(seats, _)| {
+            seats.available == 0 && seats.held == 0 && seats.capacity > 0
+        });
+        match self.settings.phase(now) {
+            Phase::Open | Phase::Paused if sold_out => Phase::SoldOut,
+            phase => phase,
+        }
+    }
+
+    pub(super) fn join(&mut self, visitor: VisitorId, now: Time) -> Result<Joined, Refused> {
+        if let Some(number) = self.by_visitor.get(&visitor).copied() {
+            let standing = self.entries[number as usize - 1].standing;
+            use Standing::{Finished, Left, Missed};
+            if !matches!(standing, Finished | Left | Missed) {
+                self.expect_life(number, now);
+                return Ok(Joined::Known(self.spot(number)));
+            }
+        }
+        match self.phase(now) {
+            Phase::Scheduled => return Err(Refused::NotOpen(self.settings.line_opens_at())),
+            phase @ (Phase::Closed | Phase::SoldOut) => return Err(Refused::Closed(phase)),
+            Phase::Prequeue | Phase::Open | Phase::Paused => {}
+        }
+        if self.entries.len() as u64 >= LINE_LENGTH_MAX {
+            return Err(Refused::Full("this line gives out no more places"));
+        }
+        self.entries
+            .push(State::entry(visitor, Standing::Waiting, now, None));
+        let number = self.entries.len() as u64;
+        self.by_visitor.insert(visitor, number);
+        self.alive.insert(number);
+        self.changed.insert(number);
+        self.expect_life(number, now);
+        self.count(
+            now,
+            Rates {
+                joined: 1,
+                ..Rates::default()
+            },
+        );
+        Ok(Joined::New(self.spot(number)))
+    }
+
+    /// Lapses what is due, then admits what is due, in one step.
+    pub(super) fn tick(&mut self, now: Time) {
+        self.step += 1;
+        while let Some((at, number)) = self.lapses.first().copied().filter(|(at, _)| *at <= now) {
+            self.lapses.remove(&(at, number));
+            self.settle(number, Standing::Missed, now);
+        }
+        while let Some((at, number)) = self.away.first().copied().filter(|(at, _)| *at <= now) {
+            self.away.remove(&(at, number));
+            self.settle(number, Standing::Missed, now);
+        }
+        let phase = self.phase(now);
+        if phase == Phase::Open {
+            self.admit_due(now);
+        } else {
+            self.flow.stop_measuring();
+        }
+        if self.shown_phase != Some(phase) {
+            self.shown_phase = Some(phase);
+            self.revision += 1;
+        }
+    }
+
+    fn admit_due(&mut self, now: Time) {
+        let policy = self.settings.admission;
+        let batch_ms = i64::from(policy.batch_seconds) * 1000;
+        let since = now.0 - self.memory.last_batch_at.0;
+        if since < batch_ms || policy.rate_per_minute == 0 {
+            return;
+        }
+        let rate = u64::from(policy.rate_per_minute);
+        // However long nothing was admitted, one batch is due and no more: credit is not saved up. Where the rate is
+        // below one fan a batch, the span is as long as one fan takes.
+        let span_ms = (since as u64).min((batch_ms as u64).max(CREDIT_PER_FAN.div_ceil(rate)));
+        let credit = self.memory.credit % CREDIT_PER_FAN + rate * span_ms;
+        let due = (credit / CREDIT_PER_FAN).min(self.room(now));
+        let mut admitted = 0;
+        while admitted < due {
+            let Some(number) = self.alive.first() else {
+                break;
+            };
+            self.admit(number, now);
+            admitted += 1;
+        }
+        if admitted > 0 {
+            self.memory.last_batch_at = now;
+            self.memory.credit = credit % CREDIT_PER_FAN;
+            self.has_new_memory = true;
+            self.count(
+                now,
+                Rates {
+                    admitted,
+                    ..Rates::default()
+                },
+            );
+        }
+    }
+
+    /// How many more may be inside: by `max_active`, and by the seats that are available. A checkout that has not
+    /// reported for a while counts as down.
+    fn room(&self, now: Time) -> u64 {
+        let seats = match self.memory.availability {
+            None => u64::MAX,
+            Some((_, at)) if at.plus_seconds(REPORT_SECONDS_MAX) < now => 0,
+            Some((seats, _)) => u64::from(seats.available),
+        };
+        let most = seats.min(u64::from(self.settings.admission.max_active));
+        most.saturating_sub(self.admitted + self.shopping)
+    }
+
+    fn admit(&mut self, number: u64, now: Time) {
+        let policy = self.settings.admission;
+        let claim_by = now.plus_seconds(policy.claim_seconds);
+        let slot = Slot {
+            admitted_at: now,
+            claim_by,
+            expires_at: claim_by.plus_seconds(policy.session_seconds),
+        };
+        self.stop_waiting(number);
+        let entry = &mut self.entries[number as usize - 1];
+        let waited_ms = now.0 - entry.joined_at.0;
+        entry.standing = Standing::Admitted;
+        entry.slot = Some(slot);
+        self.admitted += 1;
+        self.lapses.insert((claim_by, number));
+        self.changed.insert(number);
+        self.flow.waited(waited_ms);
+    }
+
+    /// The slot is theirs until it expires. A token of an earlier place of the same visitor is no use.
+    pub(super) fn claim(&mut self, visitor: VisitorId, number: u64, now: Time) -> Claimed {
+        let Some(entry) = self
+            .entry_of(number)
+            .copied()
+            .filter(|entry| entry.visitor == visitor)
+        else {
+            return Claimed::Lapsed;
+        };
+        match (entry.standing, entry.slot) {
+            (Standing::Shopping, Some(slot)) if slot.expires_at > now => {
+                Claimed::Until(slot.expires_at)
+            }
+            (Standing::Admitted, Some(slot)) if slot.claim_by > now => {
+                self.lapses.remove(&(slot.claim_by, number));
+                self.lapses.insert((slot.expires_at, number));
+                self.admitted -= 1;
+                self.shopping += 1;
+                self.entries[number as usize - 1].standing = Standing::Shopping;
+                self.changed.insert(number);
+                Claimed::Until(slot.expires_at)
+            }
+            _ => Claimed::Lapsed,
+        }
+    }
+
+    /// Only somebody inside can finish; for everyone else it happened before, or never will.
+    pub(super) fn finish(&mut self, visitor: VisitorId, number: u64, now: Time) {
+        let inside = self.entry_of(number).is_some_and(|entry| {
+            let inside = matches!(entry.standing, Standing::Admitted | Standing::Shopping);
+            entry.visitor == visitor && inside
+        });
+        if inside {
+            self.settle(number, Standing::Finished, now);
+        }
+    }
+
+    pub(super) fn leave(&mut self, visitor: VisitorId, now: Time) {
+        if let Some(number) = self.by_visitor.get(&visitor).copied() {
+            self.settle(number, Standing::Left, now);
+        }
+    }
+
+    pub(super) fn eject(&mut self, visitor: VisitorId, now: Time) -> bool {
+        let Some(number) = self.by_visitor.get(&visitor).copied() else {
+            return false;
+        };
+        self.settle(number, Standing::Ejected, now);
+        // Also one who is gone already: they may not come back.
+        self.entries[number as usize - 1].standing = Standing::Ejected;
+        self.changed.insert(number);
+        true
+    }
+
+    /// Ends a place that is still in use.
+    fn settle(&mut self, number: u64, end: Standing, now: Time) {
+        let entry = self.entries[number as usize - 1];
+        match (entry.standing, entry.slot) {
+            (Standing::Waiting, _) => self.stop_waiting(number),
+            (Standing::Admitted, Some(slot)) => {
+                self.admitted -= 1;
+                self.lapses.remove(&(slot.claim_by, number));
+            }
+            (Standing::Shopping, Some(slot)) => {
+                self.shopping -= 1;
+                self.lapses.remove(&(slot.expires_at, number));
+            }
+            _ => return,
+        }
+        let entry = &mut self.entries[number as usize - 1];
+        entry.standing = end;
+        entry.slot = None;
+        self.changed.insert(number);
+        let one = |standing| u64::from(end == standing);
+        self.count(
+            now,
+            Rates {
+                finished: one(Standing::Finished),
+                missed: one(Standing::Missed),
+                left: one(Standing::Left) + one(Standing::Ejected),
+                ..Rates::default()
+            },
+        );
+    }
+
+    fn stop_waiting(&mut self, number: u64) {
+        self.alive.remove(number);
+        if let Some(at) = self.entries[number as usize - 1].away_at.take() {
+            self.away.remove(&(at, number));
+        }
+    }
+
+    /// A sign of life without a socket: the place lapses `away_seconds` from now.
+    fn expect_life(&mut self, number: u64, now: Time) {
+        let at = now.plus_seconds(self.settings.admission.away_seconds);
+        self.set_away(number, Some(at));
+    }
+
+    fn set_away(&mut self, number: u64, at: Option<Time>) {
+        let entry = &mut self.entries[number as usize - 1];
+        if entry.standing != Standing::Waiting {
+            return;
+        }
+        if let Some(before) = std::mem::replace(&mut entry.away_at, at) {
+            self.away.remove(&(before, number));
+        }
+        if let Some(at) = at {
+            self.away.insert((at, number));
+        }
+    }
+
+    /// A poll. A visitor with an open socket stays connected.
+    pub(super) fn place(&mut self, visitor: VisitorId, now: Time) -> Option<Spot> {
+        let number = *self.by_visitor.get(&visitor)?;
+        if self.entries[number as usize - 1].away_at.is_some() {
+            self.expect_life(number, now);
+        }
+        Some(self.spot(number))
+    }
+
+    pub(super) fn back(&mut self, visitor: VisitorId) -> Option<Spot> {
+        let number = *self.by_visitor.get(&visitor)?;
+        self.set_away(number, None);
+        Some(self.spot(number))
+    }
+
+    pub(super) fn away(&mut self, visitor: VisitorId, now: Time) {
+        if let Some(number) = self.by_visitor.get(&visitor).copied() {
+            self.expect_life(number, now);
+        }
+    }
+
+    pub(super) fn report(&mut self, seats: Availability, now: Time) {
+        self.memory.availability = Some((seats, now));
+        self.has_new_memory = true;
+    }
+
+    /// Who has this number.
+    pub(super) fn find(&self, number: u64) -> Option<Spot> {
+        self.entry_of(number).map(|_| self.spot(number))
+    }
+
+    fn spot(&self, number: u64) -> Spot {
+        let entry = &self.entries[number as usize - 1];
+        let waits = entry.standing == Standing::Waiting;
+        Spot {
+            visitor: entry.visitor,
+            number,
+            standing: entry.standing,
+            ahead: if waits { self.alive.ahead(number) } else { 0 },
+            slot: entry.slot,
+        }
+    }
+
+    fn count(&mut self, now: Time, what: Rates) {
+        self.flow.count(now, what);
+        self.memory.total = self.flow.total;
+        self.has_new_memory = true;
+    }
+
+    pub(super) fn front(&self, now: Time) -> Front {
+        Front {
+            step: self.step,
+            revision: self.revision,
+            at: now,
+            phase: self.phase(now),
+            alive: self.alive.snapshot(),
+            waiting: self.alive.count(),
+            numbers: self.entries.len() as u64,
+            pace: self.flow.pace(now, self.settings.admission.batch_seconds),
+            availability: self.memory.availability.map(|(seats, _)| seats),
+            settings: self.settings.clone(),
+        }
+    }
+
+    pub(super) fn stats(&self, now: Time) -> Stats {
+        Stats {
+            at: now,
+            phase: self.phase(now),
+            waiting: self.alive.count(),
+            admitted: self.admitted,
+            shopping: self.shopping,
+            away: self.away.len() as u64,
+            per_minute: self.flow.last_minute(now),
+            total: self.flow.total,
+            waited_seconds: self.flow.waited_seconds(),
+            availability: self.memory.availability.map(|(seats, _)| seats),
+        }
+    }
+}

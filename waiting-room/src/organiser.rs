@@ -1,0 +1,327 @@
+//! What an organiser does with the line: create, change and delete events, watch the figures, eject.
+
+use crate::fan::find;
+use crate::line::{EventSettings, Patch, Spot, Stats};
+use crate::{App, Room};
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::{self, Stream};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use shared::audit::Entry;
+use shared::idempotency::{Attempt, IdempotencyKey, mismatch, replayed};
+use shared::openapi::Refusals;
+use shared::organiser::{Organiser, Role};
+use shared::problem::{Input, Problem};
+use shared::time::Time;
+use shared::words::{EventId, VisitorId};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(create_event, list_events))
+        .routes(routes!(show_event, change_event, delete_event))
+        .routes(routes!(show_stats))
+        .routes(routes!(stream_stats))
+        .routes(routes!(show_history))
+        .routes(routes!(find_visitor, eject))
+}
+
+/// Create an event. With no times it is open at once.
+#[utoipa::path(post, path = "/api/v1/organiser/events", tag = "organiser", request_body = EventSettings,
+    security(("organiser" = [])), responses((status = 201, body = EventSettings), Refusals))]
+async fn create_event(
+    State(room): State<Arc<Room>>,
+    organiser: Organiser,
+    key: IdempotencyKey,
+    Input(settings, body): Input<EventSettings>,
+) -> Result<Response, Problem> {
+    organiser.require(Role::Admin)?;
+    let site = &room.site;
+    let attempt = key.attempt(&organiser.name, "POST events", &body);
+    if let Some(attempt) = &attempt
+        && let Some(answer) = made_before(&room, attempt)
+    {
+        return answer;
+    }
+    room.line.create(settings.clone()).await?;
+    let attempt = attempt.map(|attempt| [attempt.id, attempt.body]);
+    let to = json!({"settings": settings, "attempt": attempt});
+    let entry = organiser.entry(site, "event.create", settings.id.as_str());
+    site.audit.record(Entry { to, ..entry }).await;
+    room.hall(&settings.id).await?;
+    Ok((StatusCode::CREATED, Json(settings)).into_response())
+}
+
+/// The stored answer to a creation with the same idempotency key: the audit log has it.
+fn made_before(room: &Room, attempt: &Attempt) -> Option<Result<Response, Problem>> {
+    let newest = room.site.audit.newest(shared::audit::ENTRIES_MAX);
+    let made = newest
+        .into_iter()
+        .find(|entry| entry.to["attempt"][0] == attempt.id.as_str())?;
+    if made.to["attempt"][1] != attempt.body.as_str() {
+        return Some(Err(mismatch()));
+    }
+    let answer = (StatusCode::CREATED, Json(made.to["settings"].clone())).into_response();
+    Some(Ok(replayed(answer)))
+}
+
+/// All events with everything that was set.
+#[utoipa::path(get, path = "/api/v1/organiser/events", tag = "organiser", security(("organiser" = [])),
+    responses((status = 200, body = Vec<EventSettings>), Refusals))]
+async fn list_events(State(room): State<Arc<Room>>, _: Organiser) -> Result<Response, Problem> {
+    Ok(Json(room.line.events().await?).into_response())
+}
+
+/// Everything that was set for one event.
+#[utoipa::path(get, path = "/api/v1/organiser/events/{event}", tag = "organiser", params(("event" = String, Path)),
+    security(("organiser" = [])), responses((status = 200, body = EventSettings), Refusals))]
+async fn show_event(
+    State(room): State<Arc<Room>>,
+    _: Organiser,
+    Path(event): Path<String>,
+) -> Result<Response, Problem> {
+    let (_, hall) = find(&room, &event).await?;
+    Ok(Json(&*hall.front().settings).into_response())
+}
+
+/// Change any of it; takes effect within a second.
+#[utoipa::path(patch, path = "/api/v1/organiser/events/{event}", tag = "organiser", params(("event" = String, Path)),
+    request_body = Patch, security(("organiser" = [])), responses((status = 200, body = EventSettings), Refusals))]
+async fn change_event(
+    State(room): State<Arc<Room>>,
+    organiser: Organiser,
+    Path(event): Path<String>,
+    Input(patch, _): Input<Patch>,
+) -> Result<Json<EventSettings>, Problem> {
+    organiser.require(if patch.is_steering() {
+        Role::Operator
+    } else {
+        Role::Admin
+    })?;
+    let (event, hall) = find(&room, &event).await?;
+    let (before, after) = room.line.configure(&event, patch).await?;
+    hall.show(room.line.tick(&event).await?);
+    let (from, to) = difference(&before, &after);
+    let entry = organiser.entry(&room.site, "event.update", event.as_str());
+    room.site.audit.record(Entry { from, to, ..entry }).await;
+    Ok(Json(after))
+}
+
+/// Only what changed, for the audit log.
+fn difference(before: &EventSettings, after: &EventSettings) -> (Value, Value) {
+    let (mut from, mut to) = (json!(before), json!(after));
+    if let (Value::Object(from), Value::Object(to)) = (&mut from, &mut to) {
+        let same: Vec<String> = from
+            .iter()
+            .filter(|(name, value)| to.get(*name) == Some(value))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in same {
+            from.remove(&name);
+            to.remove(&name);
+        }
+    }
+    (from, to)
+}
+
+/// Delete an event, unless something was booked.
+#[utoipa::path(delete, path = "/api/v1/organiser/events/{event}", tag = "organiser", params(("event" = String, Path)),
+    security(("organiser" = [])), responses((status = 204), Refusals))]
+async fn delete_event(
+    State(room): State<Arc<Room>>,
+    organiser: Organiser,
+    Path(event): Path<String>,
+) -> Result<StatusCode, Problem> {
+    organiser.require(Role::Admin)?;
+    let (event, hall) = find(&room, &event).await?;
+    let front = hall.front();
+    if front.availability.is_some_and(|seats| seats.booked > 0) {
+        let title = "Something was booked: the event stays";
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            "event-has-orders",
+            title,
+        ));
+    }
+    if let Some(shop) = &room.shop {
+        shop.delete_event(&event).await?;
+    }
+    room.line.remove(&event).await?;
+    room.forget(&event);
+    let from = json!(&*front.settings);
+    let entry = organiser.entry(&room.site, "event.delete", event.as_str());
+    room.site.audit.record(Entry { from, ..entry }).await;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The figures now.
+#[utoipa::path(get, path = "/api/v1/organiser/events/{event}/stats", tag = "organiser",
+    params(("event" = String, Path)), security(("organiser" = [])), responses((status = 200, body = Stats), Refusals))]
+async fn show_stats(
+    State(room): State<Arc<Room>>,
+    _: Organiser,
+    Path(event): Path<String>,
+) -> Result<Json<Stats>, Problem> {
+    let (event, _) = find(&room, &event).await?;
+    Ok(Json(room.line.stats(&event).await?))
+}
+
+/// The figures, once a second, as Server-Sent Events.
+#[utoipa::path(get, path = "/api/v1/organiser/events/{event}/stats/stream", tag = "organiser",
+    params(("event" = String, Path)), security(("organiser" = [])),
+    responses((status = 200, content_type = "text/event-stream", body = String), Refusals))]
+async fn stream_stats(
+    State(room): State<Arc<Room>>,
+    _: Organiser,
+    Path(event): Path<String>,
+) -> Result<Sse<impl Stream<Item = Result<SseEvent, Infallible>>>, Problem> {
+    let (event, _) = find(&room, &event).await?;
+    let stream = stream::unfold((room, event, true), |(room, event, is_first)| async move {
+        if !is_first {
+            let second = tokio::time::sleep(Duration::from_secs(1));
+            tokio::select! {
+                () = second => {}
+                // The drain waits for open connections; this one ends at once.
+                () = room.site.stop.cancelled() => return None,
+            }
+        }
+        let stats = room.line.stats(&event).await.ok()?;
+        let told = SseEvent::default().json_data(stats).ok()?;
+        Some((Ok(told), (room, event, false)))
+    });
+    Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+struct HistoryQuery {
+    /// How far back, at most 240.
+    #[param(minimum = 0, maximum = 240)]
+    minutes: Option<u32>,
+}
+
+/// The figures over time: one sample each five seconds; CSV with `Accept: text/csv`.
+#[utoipa::path(get, path = "/api/v1/organiser/events/{event}/history", tag = "organiser",
+    params(("event" = String, Path), HistoryQuery), security(("organiser" = [])),
+    responses((status = 200, content((Vec<Stats> = "application/json"), (String = "text/csv"))), Refusals))]
+async fn show_history(
+    State(room): State<Arc<Room>>,
+    _: Organiser,
+    Path(event): Path<String>,
+    Query(query): Query<HistoryQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let (_, hall) = find(&room, &event).await?;
+    let samples = hall.history(query.minutes.unwrap_or(30));
+    let wants_csv = headers.get(header::ACCEPT).is_some_and(|accept| {
+        accept
+            .to_str()
+            .is_ok_and(|accept| accept.starts_with("text/csv"))
+    });
+    if !wants_csv {
+        return Ok(Json(samples).into_response());
+    }
+    let mut csv = String::from(
+        "at,waiting,admitted,shopping,joined_per_minute,admitted_per_minute,finished_per_minute,\
+         missed_per_minute,left_per_minute,available,held,booked\n",
+    );
+    for sample in samples {
+        csv.push_str(&csv_line(&sample));
+    }
+    Ok(([(header::CONTENT_TYPE, "text/csv; charset=utf-8")], csv).into_response())
+}
+
+fn csv_line(sample: &Stats) -> String {
+    let rates = &sample.per_minute;
+    let seats = sample.availability.map_or(",,".to_owned(), |seats| {
+        format!("{},{},{}", seats.available, seats.held, seats.booked)
+    });
+    format!(
+        "{},{},{},{},{},{},{},{},{},{seats}\n",
+        sample.at,
+        sample.waiting,
+        sample.admitted,
+        sample.shopping,
+        rates.joined,
+        rates.admitted,
+        rates.finished,
+        rates.missed,
+        rates.left,
+    )
+}
+
+/// A visitor as the organiser sees them.
+#[derive(Serialize, utoipa::ToSchema)]
+struct VisitorView {
+    #[schema(value_type = String)]
+    visitor: VisitorId,
+    number: u64,
+    state: crate::line::Standing,
+    ahead: u64,
+    claim_by: Option<Time>,
+    expires_at: Option<Time>,
+}
+
+/// Finds a visitor by id, or by number.
+#[utoipa::path(get, path = "/api/v1/organiser/events/{event}/line/{visitor}", tag = "organiser",
+    params(("event" = String, Path), ("visitor" = String, Path, description = "vis_… or a number")),
+    security(("organiser" = [])), responses((status = 200, body = VisitorView), Refusals))]
+async fn find_visitor(
+    State(room): State<Arc<Room>>,
+    _: Organiser,
+    Path((event, visitor)): Path<(String, String)>,
+) -> Result<Json<VisitorView>, Problem> {
+    let (event, _) = find(&room, &event).await?;
+    let spot = look_up(&room, &event, &visitor).await?;
+    Ok(Json(VisitorView {
+        visitor: spot.visitor,
+        number: spot.number,
+        state: spot.standing,
+        ahead: spot.ahead,
+        claim_by: spot.slot.map(|slot| slot.claim_by),
+        expires_at: spot.slot.map(|slot| slot.expires_at),
+    }))
+}
+
+/// Ejects a visitor.
+#[utoipa::path(delete, path = "/api/v1/organiser/events/{event}/line/{visitor}", tag = "organiser",
+    params(("event" = String, Path), ("visitor" = String, Path, description = "vis_… or a number")),
+    security(("organiser" = [])), responses((status = 204), Refusals))]
+async fn eject(
+    State(room): State<Arc<Room>>,
+    organiser: Organiser,
+    Path((event, visitor)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    organiser.require(Role::Operator)?;
+    let (event, _) = find(&room, &event).await?;
+    let spot = look_up(&room, &event, &visitor).await?;
+    room.line.eject(&event, spot.visitor).await?;
+    let from = json!({"visitor": spot.visitor, "state": spot.standing, "number": spot.number});
+    let entry = organiser.entry(&room.site, "visitor.eject", event.as_str());
+    room.site
+        .audit
+        .record(Entry {
+            from,
+            to: json!({"state": "ejected"}),
+            ..entry
+        })
+        .await;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn look_up(room: &Room, event: &EventId, text: &str) -> Result<Spot, Problem> {
+    let found = match (VisitorId::parse(text), text.parse()) {
+        (Some(visitor), _) => room.line.place(event, visitor).await?,
+        (None, Ok(number)) => room.line.find(event, number).await?,
+        (None, Err(_)) => None,
+    };
+    let title = "No such visitor in this line";
+    found.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "no-such-visitor", title))
+}

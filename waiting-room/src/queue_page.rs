@@ -1,0 +1,214 @@
+//! The queue page: complete without JavaScript (forms and a refresh), live with it.
+
+use crate::error::phase_word;
+use crate::fan::{enter, find, pass_of};
+use crate::front::{Place, checkout_url};
+use crate::line::{Phase, Standing};
+use crate::pass::PASS_SECONDS;
+use crate::{App, Room};
+use axum::Router;
+use axum::extract::{Extension, Path, Query, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use serde::Deserialize;
+use shared::browser::{check_origin, set_cookie};
+use shared::idempotency::IdempotencyKey;
+use shared::pages::page;
+use shared::problem::Problem;
+use shared::serve::ClientAddress;
+use std::sync::Arc;
+
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/", get(|| async { page("index.html", &[]) }))
+        .route("/organiser", get(|| async { page("organiser.html", &[]) }))
+        .route("/e/{event}", get(show_queue))
+        .route("/e/{event}/join", post(join_form))
+        .route("/e/{event}/leave", post(leave_form))
+}
+
+#[derive(Deserialize)]
+struct Arrival {
+    return_to: Option<String>,
+}
+
+async fn show_queue(
+    State(room): State<Arc<Room>>,
+    Path(event): Path<String>,
+    Query(arrival): Query<Arrival>,
+    headers: HeaderMap,
+) -> Response {
+    let Ok((event, hall)) = find(&room, &event).await else {
+        let values = [
+            ("title", "No such event"),
+            ("text", "There is no sale under this address."),
+        ];
+        let mut response = page("message.html", &values);
+        *response.status_mut() = axum::http::StatusCode::NOT_FOUND;
+        return response;
+    };
+    let front = hall.front();
+    let spot = match pass_of(&room, &headers, &event) {
+        Some((pass, _)) => room.line.place(&event, pass.visitor).await.ok().flatten(),
+        None => None,
+    };
+    let place = spot.map(|spot| room.place(&event, &spot, &front));
+    let return_to = arrival
+        .return_to
+        .filter(|url| room.site.is_allowed_url(url));
+    let go_to = return_to
+        .clone()
+        .unwrap_or_else(|| checkout_url(&event, &front.settings));
+    let words = words(front.phase, place.as_ref());
+    let action = words.action;
+    let shown = |is_shown: bool| if is_shown { "" } else { "hidden" };
+    page(
+        "queue.html",
+        &[
+            ("event", event.as_str()),
+            ("name", &front.settings.name),
+            ("phase", &phase_word(front.phase)),
+            ("heading", &words.heading),
+            ("text", &words.text),
+            ("message", front.settings.message.as_deref().unwrap_or("")),
+            ("message_hidden", shown(front.settings.message.is_some())),
+            ("join_hidden", shown(action == Action::Join)),
+            ("go_hidden", shown(action == Action::Go)),
+            ("leave_hidden", shown(action == Action::Leave)),
+            ("go_to", &go_to),
+            ("return_to", return_to.as_deref().unwrap_or("")),
+            ("refresh", if action == Action::Leave { "10" } else { "20" }),
+        ],
+    )
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Action {
+    Join,
+    Leave,
+    Go,
+    Nothing,
+}
+
+struct Words {
+    heading: String,
+    text: String,
+    action: Action,
+}
+
+/// What a fan without JavaScript reads.
+fn words(phase: Phase, place: Option<&Place>) -> Words {
+    let say = |heading: &str, text: &str, action| Words {
+        heading: heading.to_owned(),
+        text: text.to_owned(),
+        action,
+    };
+    let Some(place) = place else {
+        return match phase {
+            Phase::Scheduled => say(
+                "The line is not open yet",
+                "Come back when it opens.",
+                Action::Nothing,
+            ),
+            Phase::SoldOut => say(
+                "Sold out",
+                "Nothing is available any more.",
+                Action::Nothing,
+            ),
+            Phase::Closed => say(
+                "The sale is over",
+                "The line takes nobody in any more.",
+                Action::Nothing,
+            ),
+            _ => say(
+                "Welcome",
+                "Join the line to get your place. It is yours from then on.",
+                Action::Join,
+            ),
+        };
+    };
+    match place.state {
+        Standing::Waiting => say(
+            &format!("{} ahead of you", place.ahead),
+            &waiting_text(place),
+            Action::Leave,
+        ),
+        Standing::Admitted => say(
+            "It is your turn",
+            "Go to the checkout now: your turn lasts only a short while.",
+            Action::Go,
+        ),
+        Standing::Shopping => say(
+            "You are in the checkout",
+            "Go back to it to finish.",
+            Action::Go,
+        ),
+        Standing::Finished => say(
+            "All done",
+            "Thank you. You can join again for more.",
+            Action::Join,
+        ),
+        Standing::Missed => say(
+            "Your turn has passed",
+            "You can join again at the back.",
+            Action::Join,
+        ),
+        Standing::Left => say(
+            "You have left the line",
+            "You can join again at the back.",
+            Action::Join,
+        ),
+        Standing::Ejected => say(
+            "You were removed from the line",
+            "Ask the organiser why.",
+            Action::Nothing,
+        ),
+    }
+}
+
+fn waiting_text(place: &Place) -> String {
+    let number = place.number.unwrap_or_default();
+    let wait = match (place.phase, place.eta_seconds) {
+        (Phase::Prequeue, _) => "The sale has not opened yet.".to_owned(),
+        (Phase::Paused, _) => "The line is paused for the moment.".to_owned(),
+        (Phase::SoldOut, _) => "Everything is taken just now; seats may come back.".to_owned(),
+        (_, Some(eta)) => format!(
+            "About {} to {} minutes to go.",
+            eta.low / 60,
+            eta.high.div_ceil(60).max(1)
+        ),
+        _ => "How long it takes is being measured.".to_owned(),
+    };
+    format!("Your number is {number}. {wait} Your place is kept; this page refreshes by itself.")
+}
+
+async fn join_form(
+    State(room): State<Arc<Room>>,
+    Path(event): Path<String>,
+    address: Option<Extension<ClientAddress>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let (event, _) = find(&room, &event).await?;
+    check_origin(&room.site, &headers, true)?;
+    let address = address.map(|Extension(address)| address);
+    let (joined, _) = enter(&room, &event, &headers, address, &IdempotencyKey(None)).await?;
+    let (crate::line::Joined::New(spot) | crate::line::Joined::Known(spot)) = joined;
+    let name = format!("fairline_pass_{event}");
+    let cookie = set_cookie(&room.site, &name, &room.pass(&event, &spot), PASS_SECONDS);
+    let back = Redirect::to(&format!("/e/{event}"));
+    Ok(([(header::SET_COOKIE, cookie)], back).into_response())
+}
+
+async fn leave_form(
+    State(room): State<Arc<Room>>,
+    Path(event): Path<String>,
+    headers: HeaderMap,
+) -> Result<Redirect, Problem> {
+    let (event, _) = find(&room, &event).await?;
+    check_origin(&room.site, &headers, true)?;
+    if let Some((pass, _)) = pass_of(&room, &headers, &event) {
+        room.line.leave(&event, pass.visitor).await?;
+    }
+    Ok(Redirect::to(&format!("/e/{event}")))
+}

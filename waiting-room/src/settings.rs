@@ -1,0 +1,103 @@
+//! The waiting room's own settings.
+
+use crate::line::{Line, open};
+use crate::{Parts, Shop};
+use shared::data::DataFolder;
+use shared::settings::Mistakes;
+use shared::site::Site;
+use shared::token::Signer;
+use std::fs;
+use std::sync::Arc;
+
+/// What may be set, as it was written.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Args {
+    /// Where the line is kept: embedded [default: embedded]
+    #[arg(long, env = "FAIRLINE_LINE", global = true)]
+    pub line: Option<String>,
+    /// Ed25519 private keys, PEM or a path; the first signs, all are published [default: generated in the data folder]
+    #[arg(
+        long,
+        env = "FAIRLINE_SIGNING_KEY",
+        hide_env_values = true,
+        global = true
+    )]
+    pub signing_key: Option<String>,
+    /// Signs passes [default: generated in the data folder]
+    #[arg(
+        long,
+        env = "FAIRLINE_PASS_SECRET",
+        hide_env_values = true,
+        global = true
+    )]
+    pub pass_secret: Option<String>,
+    /// What the checkout shows to report its seats [default: generated in the data folder]
+    #[arg(
+        long,
+        env = "FAIRLINE_SERVICE_KEY",
+        hide_env_values = true,
+        global = true
+    )]
+    pub service_key: Option<String>,
+}
+
+impl Args {
+    /// Notes what is wrong without opening anything.
+    pub fn check(&self, mistakes: &mut Mistakes) {
+        if let Some(Err(error)) = self.signing_key.as_deref().map(read_signer) {
+            mistakes.add(format!("FAIRLINE_SIGNING_KEY: {error}"));
+        }
+        for (name, value) in [
+            ("FAIRLINE_PASS_SECRET", &self.pass_secret),
+            ("FAIRLINE_SERVICE_KEY", &self.service_key),
+        ] {
+            if value.as_ref().is_some_and(|value| value.len() < 32) {
+                mistakes.add(format!("{name}: at least 32 characters"));
+            }
+        }
+        if self.line.as_deref().is_some_and(|line| line != "embedded") {
+            mistakes.add("FAIRLINE_LINE: this version has only 'embedded'");
+        }
+    }
+
+    /// Opens the line and reads or makes the keys.
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    pub fn open(
+        &self,
+        folder: &DataFolder,
+        site: Arc<Site>,
+        shop: Option<Arc<dyn Shop>>,
+    ) -> Result<Parts, String> {
+        let line: Arc<dyn Line> = open(
+            self.line.as_deref().unwrap_or("embedded"),
+            folder,
+            site.clock.clone(),
+        )?;
+        let signer = match &self.signing_key {
+            Some(key) => read_signer(key)?,
+            None => Signer::from_pem(&folder.text("signing-key.pem", Signer::generate_pem)?)?,
+        };
+        let kept = |value: &Option<String>, name| match value {
+            Some(value) => Ok(value.clone()),
+            None => folder.secret(name),
+        };
+        Ok(Parts {
+            pass_secret: kept(&self.pass_secret, "pass-secret")?,
+            service_key: kept(&self.service_key, "service-key")?,
+            site,
+            line,
+            signer,
+            shop,
+        })
+    }
+}
+
+fn read_signer(text: &str) -> Result<Signer, String> {
+    if text.contains("-----BEGIN") {
+        return Signer::from_pem(text);
+    }
+    let pem = fs::read_to_string(text).map_err(|error| format!("{text}: {error}"))?;
+    Signer::from_pem(&pem)
+}
