@@ -1,0 +1,189 @@
+//! The board: the layout and the state of every seat, in memory, versioned, with the changes that led to each version.
+
+use super::layout::Layout;
+use super::words::SeatState;
+use serde_json::{Value, json};
+use shared::time::{Clock, Time};
+use shared::words::{Availability, EventId};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::watch;
+
+/// A new version is shown at most this often; many commits become one.
+pub const VERSION_MS: u64 = 200;
+/// Versions whose changes are kept for sockets that are behind; about a minute.
+const KEPT_MAX: usize = 300;
+
+/// The state of an event's seats, shown to everyone.
+pub struct Board {
+    /// The event.
+    pub event: EventId,
+    /// The plan.
+    pub layout: Arc<Layout>,
+    /// The plan's version.
+    pub layout_version: u32,
+    /// The currency of the prices.
+    pub currency: String,
+    shown: watch::Sender<Arc<Shown>>,
+    pending: Mutex<Pending>,
+}
+
+struct Pending {
+    states: Vec<SeatState>,
+    changed: Vec<u32>,
+    kept: VecDeque<(u64, Arc<str>)>,
+}
+
+/// What is shown at one version.
+pub struct Shown {
+    /// Rises by one with every change that is shown; never back, not even by a restart.
+    pub version: u64,
+    /// Seats by state: available, held, booked, blocked.
+    pub counts: [u32; 4],
+    /// The state of every seat, in the layout's order.
+    pub states: Vec<SeatState>,
+    /// When it was taken.
+    pub at: Time,
+}
+
+impl Shown {
+    /// Two bits a seat: 0 available, 1 held, 2 booked, 3 blocked; the first seat in the lowest bits of the first byte.
+    pub fn to_bits(&self) -> Vec<u8> {
+        self.states
+            .chunks(4)
+            .map(|four| {
+                four.iter()
+                    .enumerate()
+                    .fold(0, |byte, (at, state)| byte | ((*state as u8) << (2 * at)))
+            })
+            .collect()
+    }
+
+    /// The figures that the waiting room is told.
+    pub fn availability(&self, now: Time) -> Availability {
+        Availability {
+            capacity: self.counts.iter().sum(),
+            available: self.counts[SeatState::Available as usize],
+            held: self.counts[SeatState::Held as usize],
+            booked: self.counts[SeatState::Booked as usize],
+            as_of: now,
+        }
+    }
+}
+
+impl Board {
+    /// A board of a plan whose seats are in these states.
+    pub fn new(
+        event: EventId,
+        plan: (Arc<Layout>, u32),
+        currency: String,
+        states: Vec<SeatState>,
+        clock: &Clock,
+    ) -> Board {
+        let now = clock.now();
+        // Versions rise at most once in VERSION_MS, so that one begun from the clock is above all earlier ones.
+        let version = now.0 as u64 / VERSION_MS;
+        let shown = Shown {
+            version,
+            counts: count(&states),
+            states: states.clone(),
+            at: now,
+        };
+        Board {
+            event,
+            layout: plan.0,
+            layout_version: plan.1,
+            currency,
+            shown: watch::Sender::new(Arc::new(shown)),
+            pending: Mutex::new(Pending {
+                states,
+                changed: Vec::new(),
+                kept: VecDeque::new(),
+            }),
+        }
+    }
+
+    /// What is shown now.
+    pub fn shown(&self) -> Arc<Shown> {
+        self.shown.borrow().clone()
+    }
+
+    /// Wakes with every new version.
+    pub fn subscribe(&self) -> watch::Receiver<Arc<Shown>> {
+        self.shown.subscribe()
+    }
+
+    /// Takes changes that were committed; they are shown with the next version.
+    pub fn change(&self, changes: &[(u32, SeatState)]) {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        for (seat, state) in changes {
+            pending.states[*seat as usize] = *state;
+            pending.changed.push(*seat);
+        }
+    }
+
+    /// Replaces all states: after what was committed had to be read back.
+    pub fn reset(&self, states: Vec<SeatState>) {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let differing: Vec<u32> = (0..states.len() as u32)
+            .filter(|at| pending.states[*at as usize] != states[*at as usize])
+            .collect();
+        pending.changed.extend(differing);
+        pending.states = states;
+    }
+
+    /// Shows a new version if anything changed.
+    pub fn publish(&self, now: Time) -> bool {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        if pending.changed.is_empty() {
+            return false;
+        }
+        let mut changed = std::mem::take(&mut pending.changed);
+        changed.sort_unstable();
+        changed.dedup();
+        let version = self.shown.borrow().version + 1;
+        let changes: Vec<Value> = changed
+            .iter()
+            .map(|seat| {
+                json!([
+                    &*self.layout.seats[*seat as usize].id,
+                    pending.states[*seat as usize]
+                ])
+            })
+            .collect();
+        let message = json!({"type": "seats", "version": version, "changes": changes}).to_string();
+        if pending.kept.len() == KEPT_MAX {
+            pending.kept.pop_front();
+        }
+        pending.kept.push_back((version, message.into()));
+        let states = pending.states.clone();
+        self.shown.send_replace(Arc::new(Shown {
+            version,
+            counts: count(&states),
+            states,
+            at: now,
+        }));
+        true
+    }
+
+    /// The messages after a version, or none when it is too old to be followed.
+    pub fn since(&self, version: u64) -> Option<Vec<(u64, Arc<str>)>> {
+        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let newer: Vec<(u64, Arc<str>)> = pending
+            .kept
+            .iter()
+            .filter(|(at, _)| *at > version)
+            .cloned()
+            .collect();
+        let follows = newer.first().is_none_or(|(first, _)| *first == version + 1);
+        (follows && (!newer.is_empty() || self.shown.borrow().version == version)).then_some(newer)
+    }
+}
+
+fn count(states: &[SeatState]) -> [u32; 4] {
+    let mut counts = [0; 4];
+    for state in states {
+        counts[*state as usize] += 1;
+    }
+    counts
+}

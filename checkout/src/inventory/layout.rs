@@ -1,0 +1,561 @@
+//! Seating plans, ours and pretix's open JSON format, and the layout that they become: seats in a fixed order, with places on a map.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use shared::problem::{Problem, parse_json};
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The most seats that one event sells.
+pub const SEATS_MAX: usize = 200_000;
+const PER_ROW_MAX: u32 = 1000;
+
+/// A category of seats.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Category {
+    /// Its id.
+    pub id: String,
+    /// What fans read.
+    pub name: String,
+    /// The price of a seat, in minor units.
+    pub price: i64,
+}
+
+/// A seat of a layout.
+#[derive(Clone, Debug)]
+pub struct LayoutSeat {
+    /// The seat's id.
+    pub id: Arc<str>,
+    /// Which category, by its place in the list.
+    pub category: u16,
+    /// Which row, by its place in the list.
+    pub row: u32,
+}
+
+/// A seating plan, understood.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// The categories.
+    pub categories: Vec<Category>,
+    /// The seats, in the order that maps and numbers refer to.
+    pub seats: Vec<LayoutSeat>,
+    /// Runs of seats side by side, all of one category, best first.
+    pub rows: Vec<Range<u32>>,
+    /// The plan as it was sent.
+    pub plan: String,
+    /// What is drawn: blocks with rows and seats, or areas; positions in seat widths.
+    drawing: Vec<Value>,
+    size: (f64, f64),
+    index: HashMap<Arc<str>, u32>,
+}
+
+impl Layout {
+    /// The place of a seat in the order.
+    pub fn find(&self, id: &str) -> Option<u32> {
+        self.index.get(id).copied()
+    }
+
+    /// The category of that id.
+    pub fn category(&self, id: &str) -> Option<u16> {
+        let at = self
+            .categories
+            .iter()
+            .position(|category| category.id == id)?;
+        u16::try_from(at).ok()
+    }
+
+    /// The layout as JSON.
+    pub fn to_json(&self, version: u32, currency: &str) -> Value {
+        let categories: Vec<Value> = self
+            .categories
+            .iter()
+            .map(|category| {
+                json!({"id": category.id, "name": category.name,
+                    "price": {"amount": category.price, "currency": currency}})
+            })
+            .collect();
+        json!({
+            "version": version,
+            "capacity": self.seats.len(),
+            "size": {"width": self.size.0, "height": self.size.1},
+            "categories": categories,
+            "blocks": self.drawing,
+        })
+    }
+}
+
+/// Reads a plan in either format.
+///
+/// # Errors
+/// 400 or 422 naming the line or the field.
+pub fn parse(bytes: &[u8]) -> Result<Layout, Problem> {
+    let shape: Value = parse_json(bytes)?;
+    let layout = if shape.get("zones").is_some() {
+        from_pretix(parse_json(bytes)?)
+    } else {
+        from_ours(parse_json(bytes)?)
+    };
+    let mut layout = layout.map_err(|(field, why)| Problem::invalid(&field, why))?;
+    if layout.seats.is_empty() {
+        return Err(Problem::invalid("sections", "the plan has no seats"));
+    }
+    layout.plan = String::from_utf8_lossy(bytes).into_owned();
+    Ok(layout)
+}
+
+type Wrong = (String, String);
+
+struct Builder {
+    categories: Vec<Category>,
+    seats: Vec<LayoutSeat>,
+    rows: Vec<Range<u32>>,
+    drawing: Vec<Value>,
+    index: HashMap<Arc<str>, u32>,
+    width: f64,
+    height: f64,
+}
+
+impl Builder {
+    fn new(categories: Vec<Category>, fields: &[&str]) -> Result<Builder, Wrong> {
+        let field = fields[0];
+        if categories.is_empty() {
+            return Err((field.to_owned(), "at least one category".to_owned()));
+        }
+        for (at, category) in categories.iter().enumerate() {
+            let wrong = |name: &str, why: &str| (format!("{field}[{at}].{name}"), why.to_owned());
+            if category.id.is_empty() || category.id.len() > 100 {
+                return Err(wrong(fields[1], "1 to 100 characters"));
+            }
+            if categories[..at].iter().any(|other| other.id == category.id) {
+                return Err(wrong(fields[1], "this id stands twice"));
+            }
+            if !(0..=100_000_000).contains(&category.price) {
+                return Err(wrong("price", "0 to 100000000 minor units"));
+            }
+        }
+        Ok(Builder {
+            categories,
+            seats: Vec::new(),
+            rows: Vec::new(),
+            drawing: Vec::new(),
+            index: HashMap::new(),
+            width: 0.0,
+            height: 0.0,
+        })
+    }
+
+    fn category(&self, id: &str, field: &str) -> Result<u16, Wrong> {
+        let at = self
+            .categories
+            .iter()
+            .position(|category| category.id == id);
+        at.and_then(|at| u16::try_from(at).ok())
+            .ok_or_else(|| (field.to_owned(), format!("there is no category '{id}'")))
+    }
+
+    fn seat(&mut self, id: String, category: u16, field: &str) -> Result<(), Wrong> {
+        let at = self.seats.len();
+        if at >= SEATS_MAX {
+            return Err((
+                field.to_owned(),
+                format!("at most {SEATS_MAX} seats in all"),
+            ));
+        }
+        if id.is_empty() || id.len() > 100 {
+            return Err((
+                field.to_owned(),
+                "a seat's id has 1 to 100 characters".to_owned(),
+            ));
+        }
+        let id: Arc<str> = id.into();
+        if self.index.insert(id.clone(), at as u32).is_some() {
+            return Err((field.to_owned(), format!("the seat '{id}' stands twice")));
+        }
+        let row = self.rows.len() as u32;
+        self.seats.push(LayoutSeat { id, category, row });
+        Ok(())
+    }
+
+    /// Ends the row that began at seat `start`.
+    fn end_row(&mut self, start: usize) {
+        if self.seats.len() > start {
+            self.rows.push(start as u32..self.seats.len() as u32);
+        }
+    }
+
+    fn area(&mut self, area: &PlanArea, field: &str, at: (f64, f64)) -> Result<f64, Wrong> {
+        check_id(&area.id, &format!("{field}.id"))?;
+        let category = self.category(&area.category, &format!("{field}.category"))?;
+        let start = self.seats.len();
+        for number in 1..=area.capacity {
+            self.seat(format!("{}-{number}", area.id), category, field)?;
+        }
+        self.end_row(start);
+        let height = (f64::from(area.capacity).sqrt() / 4.0).clamp(3.0, 10.0);
+        let width = height * 4.0;
+        self.drawing.push(json!({
+            "kind": "area", "id": area.id, "name": area.name.as_ref().unwrap_or(&area.id), "category": area.category,
+            "capacity": area.capacity, "x": at.0 - width / 2.0, "y": at.1, "width": width, "height": height,
+        }));
+        self.width = self.width.max(width);
+        Ok(height)
+    }
+
+    fn done(self) -> Layout {
+        Layout {
+            categories: self.categories,
+            seats: self.seats,
+            rows: self.rows,
+            plan: String::new(),
+            drawing: self.drawing,
+            size: (self.width, self.height),
+            index: self.index,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Plan {
+    categories: Vec<PlanCategory>,
+    #[serde(default)]
+    sections: Vec<PlanSection>,
+    #[serde(default)]
+    areas: Vec<PlanArea>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlanCategory {
+    id: String,
+    name: String,
+    price: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlanSection {
+    id: String,
+    name: Option<String>,
+    category: String,
+    rows: u32,
+    seats_per_row: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlanArea {
+    id: String,
+    name: Option<String>,
+    category: String,
+    capacity: u32,
+}
+
+fn check_id(id: &str, field: &str) -> Result<(), Wrong> {
+    let sound = !id.is_empty()
+        && id.len() <= 40
+        && id
+            .bytes()
+            .all(|c| c.is_ascii_alphanumeric() || c == b'_' || c == b'-');
+    let why = || {
+        (
+            field.to_owned(),
+            "1 to 40 of letters, digits, '-' and '_'".to_owned(),
+        )
+    };
+    sound.then_some(()).ok_or_else(why)
+}
+
+fn from_ours(plan: Plan) -> Result<Layout, Wrong> {
+    let categories = plan
+        .categories
+        .into_iter()
+        .map(|category| Category {
+            id: category.id,
+            name: category.name,
+            price: category.price,
+        })
+        .collect();
+    let mut builder = Builder::new(categories, &["categories", "id"])?;
+    // Areas are drawn nearest to the stage, then the sections one behind the other; all centred.
+    let widest = plan
+        .sections
+        .iter()
+        .map(|section| section.seats_per_row)
+        .max()
+        .unwrap_or(0);
+    let middle = f64::from(widest).max(24.0) / 2.0 + 1.0;
+    let mut areas_height = 0.0;
+    for area in &plan.areas {
+        areas_height += (f64::from(area.capacity).sqrt() / 4.0).clamp(3.0, 10.0) + 1.0;
+    }
+    let mut y = 1.0 + areas_height;
+    for (at, section) in plan.sections.iter().enumerate() {
+        y = draw_section(&mut builder, section, at, (middle, y))?;
+    }
+    let mut area_y = 0.0;
+    for (at, area) in plan.areas.iter().enumerate() {
+        area_y += builder.area(area, &format!("areas[{at}]"), (middle, area_y))? + 1.0;
+    }
+    builder.width = middle * 2.0;
+    builder.height = y.max(area_y);
+    Ok(builder.done())
+}
+
+fn draw_section(
+    builder: &mut Builder,
+    section: &PlanSection,
+    at: usize,
+    (middle, top): (f64, f64),
+) -> Result<f64, Wrong> {
+    let field = |name: &str| format!("sections[{at}].{name}");
+    check_id(&section.id, &field("id"))?;
+    let category = builder.category(&section.category, &field("category"))?;
+    for (name, count) in [
+        ("rows", section.rows),
+        ("seats_per_row", section.seats_per_row),
+    ] {
+        if !(1..=PER_ROW_MAX).contains(&count) {
+            return Err((field(name), format!("1 to {PER_ROW_MAX}")));
+        }
+    }
+    let half = f64::from(section.seats_per_row - 1) / 2.0;
+    let mut rows = Vec::new();
+    let bend = 2.0;
+    for row in 0..section.rows {
+        let letters = row_letters(row);
+        let start = builder.seats.len();
+        let mut seats = Vec::new();
+        for number in 1..=section.seats_per_row {
+            let id = format!("{}-{letters}-{number}", section.id);
+            let offset = f64::from(number - 1) - half;
+            let curve = if half > 0.0 {
+                bend * (1.0 - (offset / half).powi(2))
+            } else {
+                bend
+            };
+            let y = top + 1.2 + f64::from(row) * 1.1 + curve;
+            seats.push(json!({"id": id, "x": round(middle + offset), "y": round(y)}));
+            builder.seat(id, category, &field("id"))?;
+        }
+        builder.end_row(start);
+        rows.push(json!({"label": letters, "category": section.category, "seats": seats}));
+    }
+    let height = 1.2 + f64::from(section.rows) * 1.1 + bend;
+    builder.drawing.push(json!({
+        "kind": "section", "id": section.id, "name": section.name.as_ref().unwrap_or(&section.id),
+        "category": section.category, "x": round(middle - half - 0.5), "y": round(top),
+        "width": half * 2.0 + 1.0, "height": round(height), "rows": rows,
+    }));
+    Ok(top + height + 1.0)
+}
+
+fn round(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
+/// A, B, … Z, AA, AB, …
+fn row_letters(row: u32) -> String {
+    let letter = char::from(b'A' + (row % 26) as u8);
+    match row / 26 {
+        0 => letter.to_string(),
+        more => format!("{}{letter}", row_letters(more - 1)),
+    }
+}
+
+/// pretix's format names much that only its editor draws; what is not needed here is passed over.
+#[derive(Deserialize)]
+struct PretixPlan {
+    categories: Vec<PretixCategory>,
+    zones: Vec<PretixZone>,
+}
+
+#[derive(Deserialize)]
+struct PretixCategory {
+    name: String,
+    /// Ours: pretix keeps prices with its products, not in the plan.
+    #[serde(default)]
+    price: i64,
+}
+
+#[derive(Deserialize, Clone, Copy, Default)]
+struct Point {
+    x: f64,
+    y: f64,
+}
+
+#[derive(Deserialize)]
+struct PretixZone {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    position: Point,
+    rows: Vec<PretixRow>,
+}
+
+#[derive(Deserialize)]
+struct PretixRow {
+    #[serde(default)]
+    row_number: String,
+    #[serde(default)]
+    position: Point,
+    seats: Vec<PretixSeat>,
+}
+
+#[derive(Deserialize)]
+struct PretixSeat {
+    seat_guid: String,
+    #[serde(default)]
+    seat_number: String,
+    #[serde(default)]
+    position: Point,
+    category: String,
+}
+
+/// pretix draws in pixels, seats about this far apart.
+const PRETIX_SEAT: f64 = 25.0;
+
+fn from_pretix(plan: PretixPlan) -> Result<Layout, Wrong> {
+    let categories = plan
+        .categories
+        .iter()
+        .map(|category| Category {
+            id: category.name.clone(),
+            name: category.name.clone(),
+            price: category.price,
+        })
+        .collect();
+    let mut builder = Builder::new(categories, &["categories", "name"])?;
+    let origin = pretix_origin(&plan);
+    for (zone_at, zone) in plan.zones.iter().enumerate() {
+        let mut rows = Vec::new();
+        let mut top = f64::MAX;
+        let mut left = f64::MAX;
+        for (row_at, row) in zone.rows.iter().enumerate() {
+            let mut seats = Vec::new();
+            let mut start = builder.seats.len();
+            for (seat_at, seat) in row.seats.iter().enumerate() {
+                let field = format!("zones[{zone_at}].rows[{row_at}].seats[{seat_at}]");
+                let category = builder.category(&seat.category, &format!("{field}.category"))?;
+                let is_other = builder
+                    .seats
+                    .get(start)
+                    .is_some_and(|first| first.category != category);
+                if is_other {
+                    builder.end_row(start);
+                    start = builder.seats.len();
+                }
+                let x = (zone.position.x + row.position.x + seat.position.x) / PRETIX_SEAT
+                    - origin.x
+                    + 1.0;
+                let y = (zone.position.y + row.position.y + seat.position.y) / PRETIX_SEAT
+                    - origin.y
+                    + 2.0;
+                builder.width = builder.width.max(x + 1.0);
+                builder.height = builder.height.max(y + 1.0);
+                (top, left) = (top.min(y), left.min(x));
+                seats.push(json!({"id": seat.seat_guid, "x": round(x), "y": round(y),
+                    "category": seat.category, "label": seat.seat_number}));
+                builder.seat(
+                    seat.seat_guid.clone(),
+                    category,
+                    &format!("{field}.seat_guid"),
+                )?;
+            }
+            builder.end_row(start);
+            rows.push(json!({"label": row.row_number, "seats": seats}));
+        }
+        if top < f64::MAX {
+            builder.drawing.push(
+                json!({"kind": "section", "id": zone.name, "name": zone.name,
+                "x": round(left), "y": round(top - 1.2), "rows": rows}),
+            );
+        }
+    }
+    Ok(builder.done())
+}
+
+fn pretix_origin(plan: &PretixPlan) -> Point {
+    let mut origin = Point {
+        x: f64::MAX,
+        y: f64::MAX,
+    };
+    for zone in &plan.zones {
+        for row in &zone.rows {
+            for seat in &row.seats {
+                let x = zone.position.x + row.position.x + seat.position.x;
+                let y = zone.position.y + row.position.y + seat.position.y;
+                origin = Point {
+                    x: origin.x.min(x / PRETIX_SEAT),
+                    y: origin.y.min(y / PRETIX_SEAT),
+                };
+            }
+        }
+    }
+    origin
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(plan: &str) -> String {
+        parse(plan.as_bytes()).unwrap_err().into_value().to_string()
+    }
+
+    #[test]
+    fn our_plan_names_seats_by_section_row_and_number() {
+        let plan = r#"{"categories": [{"id": "c", "name": "C", "price": 4500}],
+            "sections": [{"id": "st", "category": "c", "rows": 28, "seats_per_row": 3}],
+            "areas": [{"id": "floor", "category": "c", "capacity": 5}]}"#;
+        let layout = parse(plan.as_bytes()).unwrap();
+        assert_eq!(layout.seats.len(), 28 * 3 + 5);
+        assert_eq!(&*layout.seats[0].id, "st-A-1");
+        assert_eq!(layout.find("st-AB-3"), Some(83));
+        assert_eq!(layout.find("floor-5"), Some(88));
+        assert_eq!(layout.rows.len(), 29);
+        assert_eq!(layout.find("st-A-4"), None);
+    }
+
+    #[test]
+    fn a_pretix_plan_keeps_its_guids() {
+        let plan = r##"{"name": "Hall", "size": {"width": 100, "height": 100},
+            "categories": [{"name": "Cat A", "color": "#f00"}, {"name": "Cat B", "color": "#0f0"}],
+            "zones": [{"name": "Ground", "position": {"x": 10, "y": 10}, "rows": [
+                {"row_number": "1", "position": {"x": 0, "y": 0}, "seats": [
+                    {"seat_number": "1", "seat_guid": "g-1", "position": {"x": 0, "y": 0}, "category": "Cat A"},
+                    {"seat_number": "2", "seat_guid": "g-2", "position": {"x": 25, "y": 0}, "category": "Cat B"}]}]}]}"##;
+        let layout = parse(plan.as_bytes()).unwrap();
+        assert_eq!(layout.find("g-2"), Some(1));
+        assert_eq!(layout.rows, vec![0..1, 1..2]);
+    }
+
+    #[test]
+    fn a_malformed_plan_names_the_line_and_the_field() {
+        let broken = refusal("{\n  \"categories\": [\n");
+        assert!(broken.contains("line 3"), "{broken}");
+        let mistyped =
+            refusal("{\"categories\": [\n {\"id\": \"a\", \"name\": \"A\", \"price\": \"x\"}]}");
+        assert!(
+            mistyped.contains("categories[0].price") && mistyped.contains("\"line\":2"),
+            "{mistyped}"
+        );
+        let unknown = refusal(
+            r#"{"categories": [{"id": "a", "name": "A", "price": 1}],
+            "sections": [{"id": "s", "category": "b", "rows": 1, "seats_per_row": 1}]}"#,
+        );
+        assert!(unknown.contains("sections[0].category"), "{unknown}");
+        let twice = refusal(
+            r#"{"categories": [{"id": "a", "name": "A", "price": 1}],
+            "areas": [{"id": "s", "category": "a", "capacity": 1}, {"id": "s", "category": "a", "capacity": 1}]}"#,
+        );
+        assert!(twice.contains("stands twice"), "{twice}");
+        let huge = refusal(
+            r#"{"categories": [{"id": "a", "name": "A", "price": 1}],
+            "areas": [{"id": "s", "category": "a", "capacity": 4000000000}]}"#,
+        );
+        assert!(huge.contains("at most 200000 seats"), "{huge}");
+        assert!(refusal("{\"categories\": []}").contains("at least one category"));
+    }
+}

@@ -1,0 +1,146 @@
+//! The inventory: its words, the promises that every engine keeps, and `open(url)`, the only place that knows which engine runs.
+
+mod best;
+pub mod board;
+pub mod layout;
+mod sqlite;
+mod words;
+
+pub use board::Board;
+pub use layout::Layout;
+pub use sqlite::Sqlite;
+pub use words::*;
+
+use async_trait::async_trait;
+use shared::data::DataFolder;
+use shared::idempotency::Attempt;
+use shared::time::Clock;
+use shared::words::EventId;
+use std::sync::Arc;
+
+/// The seats, sessions, holds, orders and payments of all events. Every operation is one atomic step, by the store's
+/// clock, and durable before it is answered; with an `Attempt` it happens once and is answered the same again.
+#[async_trait]
+pub trait Inventory: Send + Sync {
+    /// Sets the seating plan, replacing one of which nothing is held or booked. Answers its version.
+    async fn set_seating(&self, event: &EventId, layout: Layout) -> Result<u32, Refused>;
+
+    /// The layout and the state of every seat, from memory, at most a second old.
+    fn board(&self, event: &EventId) -> Option<Arc<Board>>;
+
+    /// All boards.
+    fn boards(&self) -> Vec<Arc<Board>>;
+
+    /// The selling rules.
+    async fn rules(&self, event: &EventId) -> Result<Rules, Refused>;
+
+    /// Changes selling rules and answers what they were and what they are.
+    async fn set_rules(
+        &self,
+        event: &EventId,
+        patch: RulesPatch,
+    ) -> Result<(Rules, Rules), Refused>;
+
+    /// Opens a session for an admission, once: the second with the same `jti` is refused.
+    async fn open_session(&self, session: NewSession) -> Result<Session, Refused>;
+
+    /// The session that a word opens, over or not.
+    async fn session(&self, keys: Keys, event: Option<EventId>) -> Result<Session, Refused>;
+
+    /// Ends a session: its active holds are released, and the waiting room is told.
+    async fn end_session(&self, keys: Keys, event: &EventId) -> Result<(), Refused>;
+
+    /// Takes all of the seats or none. Seats of lapsed holds may be taken.
+    async fn hold(
+        &self,
+        keys: Keys,
+        event: &EventId,
+        wish: Wish,
+        attempt: Option<Attempt>,
+    ) -> Result<Once<Hold>, Refused>;
+
+    /// A hold of this session's visitor.
+    async fn show_hold(&self, keys: Keys, hold: &str) -> Result<Hold, Refused>;
+
+    /// Gives the seats back. An order that is not being paid is cancelled first. Releasing twice is no error.
+    async fn release(&self, keys: Keys, hold: &str) -> Result<(), Refused>;
+
+    /// Makes an order of an active hold and freezes its seats for the payment.
+    async fn order(
+        &self,
+        keys: Keys,
+        hold: &str,
+        buyer: Buyer,
+        attempt: Option<Attempt>,
+    ) -> Result<Once<Order>, Refused>;
+
+    /// An order.
+    async fn show_order(&self, reader: Reader, order: &str) -> Result<Order, Refused>;
+
+    /// Marks a payment as being asked of the provider. The provider is called after this has been committed.
+    async fn begin_payment(
+        &self,
+        keys: Keys,
+        payment: &str,
+        attempt: Option<Attempt>,
+    ) -> Result<Begun, Refused>;
+
+    /// Takes what the provider said, and decides: booked, declined, waiting, or money that must go back.
+    async fn settle(
+        &self,
+        payment: &PaymentRef,
+        verdict: Verdict,
+        attempt: Option<Attempt>,
+    ) -> Result<Order, Refused>;
+
+    /// Marks a confirmed order as being refunded. The provider is called after this has been committed.
+    async fn begin_refund(&self, event: &EventId, order: &str) -> Result<PaymentRef, Refused>;
+
+    /// The money went back: the seats are free again.
+    async fn refunded(&self, payment: &PaymentRef) -> Result<Order, Refused>;
+
+    /// The newest orders, at most `limit`.
+    async fn orders(&self, event: &EventId, limit: u32) -> Result<Vec<Order>, Refused>;
+
+    /// The figures of the sale.
+    async fn sales(&self, event: &EventId) -> Result<Sales, Refused>;
+
+    /// Takes available seats out of the sale, all or none; or puts blocked ones back.
+    async fn block(
+        &self,
+        event: &EventId,
+        seats: Vec<String>,
+        change: Block,
+    ) -> Result<(), Refused>;
+
+    /// One bounded step of what time does: lapsed holds and orders are released; says what the provider must be asked.
+    async fn sweep(&self) -> Result<Swept, Refused>;
+
+    /// What the waiting room has yet to hear.
+    async fn reports(&self) -> Result<Vec<Report>, Refused>;
+
+    /// The waiting room has heard it.
+    async fn reported(&self, report: &Report) -> Result<(), Refused>;
+
+    /// Removes everything about an event unless something was booked.
+    async fn remove(&self, event: &EventId) -> Result<(), Refused>;
+}
+
+/// Opens the engine that a URL names.
+///
+/// # Errors
+/// A sentence for the operator.
+pub fn open(url: &str, folder: &DataFolder, clock: Clock) -> Result<Arc<dyn Inventory>, String> {
+    match url {
+        "sqlite" => Ok(Arc::new(Sqlite::open(
+            &folder.join("inventory.sqlite"),
+            clock,
+        )?)),
+        url if url.starts_with("postgres") => Err(
+            "FAIRLINE_INVENTORY: Postgres is not built into this version; use 'sqlite'".to_owned(),
+        ),
+        url => Err(format!(
+            "FAIRLINE_INVENTORY: '{url}' names no engine; use 'sqlite'"
+        )),
+    }
+}

@@ -1,0 +1,430 @@
+//! The words of the checkout: sessions, holds, orders, payments, tickets, and why something was refused.
+
+use serde::{Deserialize, Serialize};
+use shared::combine::Unavailable;
+use shared::time::Time;
+use shared::words::{EventId, VisitorId};
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// The hashes of the session words that came with a request; the one that fits is used. At most 32.
+pub type Keys = Vec<[u8; 32]>;
+
+/// An amount in minor units of an ISO 4217 currency.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Money {
+    /// Minor units: 4500 is 45.00.
+    pub amount: i64,
+    /// Three capital letters.
+    pub currency: String,
+}
+
+/// The selling rules of an event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Rules {
+    /// How long a hold lasts.
+    pub hold_seconds: u32,
+    /// How long seats may be kept for a payment, counted from the hold.
+    pub hold_max_seconds: u32,
+    /// Seats in one hold, at most.
+    pub max_seats_per_order: u32,
+    /// Seats held and booked by one visitor, at most.
+    pub max_seats_per_visitor: u32,
+    /// The currency of the prices.
+    pub currency: String,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Rules {
+            hold_seconds: 120,
+            hold_max_seconds: 600,
+            max_seats_per_order: 6,
+            max_seats_per_visitor: 6,
+            currency: "EUR".to_owned(),
+        }
+    }
+}
+
+/// Any of the selling rules.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields are those of Rules")]
+pub struct RulesPatch {
+    pub hold_seconds: Option<u32>,
+    pub hold_max_seconds: Option<u32>,
+    pub max_seats_per_order: Option<u32>,
+    pub max_seats_per_visitor: Option<u32>,
+    pub currency: Option<String>,
+}
+
+impl Rules {
+    /// These rules with a change applied, or what is wrong with it.
+    ///
+    /// # Errors
+    /// Fields and why.
+    pub fn with(&self, patch: RulesPatch) -> Result<Rules, Vec<(String, String)>> {
+        let next = Rules {
+            hold_seconds: patch.hold_seconds.unwrap_or(self.hold_seconds),
+            hold_max_seconds: patch.hold_max_seconds.unwrap_or(self.hold_max_seconds),
+            max_seats_per_order: patch
+                .max_seats_per_order
+                .unwrap_or(self.max_seats_per_order),
+            max_seats_per_visitor: patch
+                .max_seats_per_visitor
+                .unwrap_or(self.max_seats_per_visitor),
+            currency: patch.currency.unwrap_or_else(|| self.currency.clone()),
+        };
+        let mut wrong = Vec::new();
+        let mut check = |is_fine: bool, field: &str, why: &str| {
+            if !is_fine {
+                wrong.push((field.to_owned(), why.to_owned()));
+            }
+        };
+        check(
+            (1..=86_400).contains(&next.hold_seconds),
+            "hold_seconds",
+            "1 to 86400",
+        );
+        let max = (next.hold_seconds..=86_400).contains(&next.hold_max_seconds);
+        check(max, "hold_max_seconds", "hold_seconds to 86400");
+        check(
+            (1..=100).contains(&next.max_seats_per_order),
+            "max_seats_per_order",
+            "1 to 100",
+        );
+        let visitor = (1..=1000).contains(&next.max_seats_per_visitor);
+        check(visitor, "max_seats_per_visitor", "1 to 1000");
+        let letters =
+            next.currency.len() == 3 && next.currency.bytes().all(|c| c.is_ascii_uppercase());
+        check(letters, "currency", "three capital letters, as in ISO 4217");
+        if wrong.is_empty() {
+            Ok(next)
+        } else {
+            Err(wrong)
+        }
+    }
+}
+
+/// The state of a seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum SeatState {
+    /// Can be held.
+    Available = 0,
+    /// Somebody's for a while.
+    Held = 1,
+    /// Sold.
+    Booked = 2,
+    /// Taken out of the sale by the organiser.
+    Blocked = 3,
+}
+
+impl SeatState {
+    /// Reads the number that is stored.
+    pub fn of(number: i64) -> SeatState {
+        match number {
+            1 => SeatState::Held,
+            2 => SeatState::Booked,
+            3 => SeatState::Blocked,
+            _ => SeatState::Available,
+        }
+    }
+}
+
+/// An admission that was traded in.
+pub struct NewSession {
+    /// The hash of the session word.
+    pub key: [u8; 32],
+    /// The event.
+    pub event: EventId,
+    /// The visitor.
+    pub visitor: VisitorId,
+    /// Their number in line.
+    pub number: u64,
+    /// The admission, good for one session.
+    pub jti: String,
+    /// The token itself, to tell the waiting room with.
+    pub token: String,
+    /// The token's end.
+    pub expires_at: Time,
+}
+
+/// Being inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// The hash of the session word.
+    pub key: [u8; 32],
+    /// The event.
+    pub event: EventId,
+    /// The visitor.
+    pub visitor: VisitorId,
+    /// Until when.
+    pub expires_at: Time,
+    /// No more holds: an order was confirmed, or the fan left.
+    pub is_over: bool,
+}
+
+/// Which seats somebody wants.
+#[derive(Clone, Debug)]
+pub enum Wish {
+    /// Exactly these.
+    Seats(Vec<String>),
+    /// The best that there are, adjacent ones first.
+    Best {
+        /// How many.
+        quantity: u32,
+        /// Of which category; any, if none.
+        category: Option<String>,
+    },
+}
+
+/// A seat with its price, as it was when it was held.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SeatPrice {
+    /// The seat.
+    pub id: String,
+    /// Its category.
+    pub category: String,
+    /// Its price.
+    pub price: Money,
+}
+
+/// Seats that are somebody's for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Hold {
+    /// `hold_…`
+    pub id: String,
+    /// The event.
+    #[serde(deserialize_with = "event")]
+    pub event: EventId,
+    /// `active`, `converted` (there is an order), `released` or `expired`.
+    pub state: String,
+    /// The seats.
+    pub seats: Vec<SeatPrice>,
+    /// The sum of the prices.
+    pub total: Money,
+    /// When the seats become free for others.
+    pub expires_at: Time,
+}
+
+fn event<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<EventId, D::Error> {
+    EventId::deserialize(deserializer)
+}
+
+/// Who buys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Buyer {
+    /// 1 to 200 characters.
+    pub name: String,
+    /// Where to write to.
+    pub email: String,
+}
+
+/// What the page needs to pay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PaymentView {
+    /// `simulated`.
+    pub provider: String,
+    /// `pay_…`: the attempt to pay that is open now.
+    pub id: String,
+    /// For the provider's own page.
+    pub client_secret: String,
+}
+
+/// What is sold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Ticket {
+    /// `tix_…`
+    pub id: String,
+    /// The seat.
+    pub seat: String,
+    /// What the QR code says: signed, so that the door can tell it from a made-up one.
+    pub code: String,
+}
+
+/// An order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Order {
+    /// `ord_…`
+    pub id: String,
+    /// The event.
+    #[serde(deserialize_with = "event")]
+    pub event: EventId,
+    /// `paying`, `confirming`, `confirmed`, `declined` (pay again), `expired`, `cancelled`, `refunding`, `refunded` or
+    /// `needs_review`.
+    pub state: String,
+    /// The seats.
+    pub seats: Vec<SeatPrice>,
+    /// The sum of the prices.
+    pub total: Money,
+    /// Who buys.
+    pub buyer: Buyer,
+    /// The payment that is open, or was made last.
+    pub payment: PaymentView,
+    /// Why the last card was declined.
+    pub decline_reason: Option<String>,
+    /// When it was made.
+    pub created_at: Time,
+    /// Until when the seats are kept for the payment.
+    pub pay_by: Time,
+    /// The tickets, once confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tickets: Option<Vec<Ticket>>,
+    /// The page of the order, by a signed link, once confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+}
+
+/// Who asks for an order.
+#[derive(Clone, Debug)]
+pub enum Reader {
+    /// A fan with a session.
+    Session(Keys),
+    /// Whoever has the signed link.
+    Link(String),
+}
+
+/// An answer, and whether it is a stored one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Once<T> {
+    /// The answer.
+    pub value: T,
+    /// It was given before.
+    pub is_replayed: bool,
+}
+
+/// A payment to be asked of the provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaymentRef {
+    /// The event.
+    pub event: EventId,
+    /// `pay_…`
+    pub id: String,
+    /// How much.
+    pub amount: Money,
+}
+
+/// The answer to `begin_payment`.
+#[derive(Clone, Debug)]
+pub enum Begun {
+    /// Ask the provider now.
+    Ask(PaymentRef),
+    /// This was asked and answered before.
+    Replayed(Box<Order>),
+}
+
+/// What a payment provider says of a payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The money is ours.
+    Captured,
+    /// It is not, and this attempt is over.
+    Declined(String),
+    /// Not decided yet; ask again then.
+    Pending(Time),
+}
+
+/// Whether seats are blocked or put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Block {
+    /// Out of the sale.
+    Block,
+    /// Back into it.
+    Unblock,
+}
+
+/// The figures of a sale.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Sales {
+    /// Seats in all.
+    pub capacity: u32,
+    /// Seats that can be held.
+    pub available: u32,
+    /// Seats held.
+    pub held: u32,
+    /// Seats booked.
+    pub booked: u32,
+    /// Seats blocked.
+    pub blocked: u32,
+    /// How many orders are in each state.
+    pub orders: BTreeMap<String, u32>,
+    /// The sum of the confirmed orders.
+    pub revenue: Money,
+}
+
+/// What a sweep did and found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Seats that became available.
+    pub seats_released: u32,
+    /// Payments whose decision is due: ask the provider what became of them.
+    pub due: Vec<PaymentRef>,
+    /// Refunds that were begun and whose end is not known: ask the provider for them again.
+    pub refunds: Vec<PaymentRef>,
+    /// There may be more: sweep again at once.
+    pub has_more: bool,
+}
+
+/// Something the waiting room has yet to hear, at least once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The session.
+    pub key: [u8; 32],
+    /// The event.
+    pub event: EventId,
+    /// The fan's token.
+    pub token: String,
+    /// Done shopping; else arrived.
+    pub is_finished: bool,
+}
+
+/// Why an operation was not done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum Refused {
+    #[error("no such event")]
+    NoSuchEvent,
+    #[error("a session is needed")]
+    NoSession,
+    #[error("this session is over")]
+    SessionOver,
+    #[error("this admission was used already")]
+    AdmissionUsed,
+    #[error("seats are taken")]
+    SeatsTaken(Vec<String>),
+    #[error("not enough seats")]
+    NotEnoughSeats,
+    #[error("no such seats")]
+    UnknownSeats(Vec<String>),
+    #[error("too many seats")]
+    TooManySeats(u32),
+    #[error("no such hold")]
+    NoSuchHold,
+    #[error("the hold is {0}")]
+    HoldOver(String),
+    #[error("there is an order for this hold: {0}")]
+    HoldConverted(String),
+    #[error("no such order")]
+    NoSuchOrder,
+    #[error("no such payment")]
+    NoSuchPayment,
+    #[error("the order is {0}")]
+    OrderState(String),
+    #[error("a payment is under way")]
+    PaymentRunning,
+    #[error("seats are held or booked")]
+    InUse,
+    #[error("something was booked")]
+    HasOrders,
+    #[error("this idempotency key was used with another body")]
+    Mismatch,
+    #[error("the first request with this key is still running")]
+    StillRunning,
+    #[error("a value is wrong")]
+    Invalid(Vec<(String, String)>),
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
