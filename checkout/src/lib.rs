@@ -1,3 +1,70 @@
 //! The checkout: seats, holds, orders, payments, tickets. It trusts nothing but the admission token.
 
+pub mod error;
+mod expire;
+mod holds;
 pub mod inventory;
+mod orders;
+pub mod payment;
+mod sales;
+mod seats;
+mod session;
+pub mod settings;
+mod tickets;
+pub mod waiting_room;
+
+use axum::Router;
+use axum::extract::FromRef;
+use inventory::Inventory;
+use payment::Provider;
+use shared::site::Site;
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+use waiting_room::{Keys, WaitingRoom};
+
+pub use expire::run;
+
+/// What every handler of the checkout needs.
+pub struct Shop {
+    /// The site.
+    pub site: Arc<Site>,
+    /// The seats.
+    pub inventory: Arc<dyn Inventory>,
+    /// Who takes the money.
+    pub provider: Provider,
+    /// The keys that admission tokens are signed with.
+    pub keys: Keys,
+    /// Where starts, finishes and seats are reported.
+    pub waiting_room: Arc<dyn WaitingRoom>,
+    /// Woken when there is something to report.
+    pub to_report: tokio::sync::Notify,
+}
+
+/// A shop as the state of a router.
+#[derive(Clone)]
+pub struct App(Arc<Shop>);
+
+impl FromRef<App> for Arc<Shop> {
+    fn from_ref(app: &App) -> Arc<Shop> {
+        app.0.clone()
+    }
+}
+
+impl FromRef<App> for Arc<Site> {
+    fn from_ref(app: &App) -> Arc<Site> {
+        app.0.site.clone()
+    }
+}
+
+/// All routes of the checkout, and their OpenAPI description. The caller puts `shared::serve::finish` around them.
+pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
+    let (router, description) = OpenApiRouter::new()
+        .merge(session::routes())
+        .merge(seats::routes())
+        .merge(holds::routes())
+        .merge(orders::routes())
+        .merge(sales::routes())
+        .split_for_parts();
+    let router = router.merge(tickets::routes());
+    (router.with_state(App(shop)), description)
+}

@@ -1,9 +1,64 @@
 //! What the OpenAPI documents of both services have in common.
 
+use crate::pages;
+use axum::http::HeaderMap;
+use axum::routing::get;
+use axum::{Json, Router};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
-use utoipa::{IntoResponses, ToSchema};
+use std::sync::Arc;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{
+    ContentBuilder, InfoBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder,
+};
+use utoipa::{IntoResponses, PartialSchema as _, ToSchema};
+
+/// `/api/openapi.json`, `/api/asyncapi.json` and the reader page.
+pub fn routes(description: OpenApi) -> Router {
+    let document = Arc::new(complete(description));
+    Router::new()
+        .route(
+            "/api/openapi.json",
+            get(move || async move { Json((*document).clone()) }),
+        )
+        .route(
+            "/api/asyncapi.json",
+            get(|headers: HeaderMap| async move { pages::serve("asyncapi.json", &headers) }),
+        )
+        .route("/api/docs", get(|| async { pages::page("docs.html", &[]) }))
+}
+
+/// Adds what no single handler can say.
+fn complete(mut document: OpenApi) -> OpenApi {
+    document.info = InfoBuilder::new()
+        .title("Fairline")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(
+            "A virtual waiting room with a checkout gateway behind it.",
+        ))
+        .build();
+    let components = document.components.get_or_insert_default();
+    components
+        .schemas
+        .insert("Problem".to_owned(), ProblemBody::schema());
+    for (name, what) in [
+        ("pass", "The pass of a place in line"),
+        ("admission", "The admission token"),
+        ("session", "The session of a fan inside"),
+        ("link", "The key of an order's signed link"),
+        ("organiser", "An organiser key"),
+        ("service", "The service key"),
+    ] {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some(what))
+            .build();
+        components
+            .security_schemes
+            .insert(name.to_owned(), SecurityScheme::Http(scheme).into());
+    }
+    document
+}
 
 /// A refusal, RFC 9457.
 #[derive(Serialize, ToSchema)]

@@ -19,7 +19,8 @@ pub async fn file(Path(path): Path<String>, headers: HeaderMap) -> Response {
     serve(&path, &headers)
 }
 
-fn serve(path: &str, headers: &HeaderMap) -> Response {
+/// A file under `static/`.
+pub fn serve(path: &str, headers: &HeaderMap) -> Response {
     let Some(file) = Files::get(path) else {
         return Problem::of_status(StatusCode::NOT_FOUND).into_response();
     };

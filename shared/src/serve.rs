@@ -3,6 +3,7 @@
 use crate::limit::client_address;
 use crate::problem::Problem;
 use crate::secret::{hex, random};
+use crate::settings::Settings;
 use crate::site::{Site, check};
 use axum::Router;
 use axum::body::Body;
@@ -16,10 +17,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -156,7 +157,7 @@ async fn connection(stream: TcpStream, app: Router, place: Arc<Place>, stop: Can
 
 /// Puts around a router what every answer of ours has: the static files, the organiser's session and audit log,
 /// problems for what is not found, limits, headers, compression, logs and metrics.
-pub fn finish(router: Router, site: &Arc<Site>) -> Router {
+pub fn finish(router: Router, site: &Arc<Site>, description: utoipa::openapi::OpenApi) -> Router {
     let sweeping = site.clone();
     tokio::spawn(async move {
         while !sweeping.stop.is_cancelled() {
@@ -166,6 +167,7 @@ pub fn finish(router: Router, site: &Arc<Site>) -> Router {
     });
     router
         .merge(crate::organiser::routes().with_state(site.clone()))
+        .merge(crate::openapi::routes(description))
         .route("/static/{*path}", axum::routing::get(crate::pages::file))
         .fallback(|| async { Problem::of_status(StatusCode::NOT_FOUND) })
         .method_not_allowed_fallback(|| async {
@@ -297,6 +299,49 @@ pub fn operations(operations: Operations) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .with_state(operations)
+}
+
+/// Binds both listeners and serves until `stop`, then drains.
+///
+/// # Errors
+/// When an address cannot be listened on.
+pub async fn run(settings: &Settings, app: Router, operations: Operations) -> Result<(), String> {
+    let stop = operations.stop.clone();
+    let public = bind(settings.listen).await?;
+    let private = bind(settings.ops_listen).await?;
+    tracing::info!(listen = %settings.listen, ops_listen = %settings.ops_listen, "serving");
+    let ops_caps = Caps {
+        connections_max: 64,
+        connections_per_address_max: 0,
+    };
+    // The operations listener goes on while the public one drains, so that `/readyz` can say so.
+    let ops_stop = CancellationToken::new();
+    let ops = tokio::spawn(serve(
+        private,
+        self::operations(operations),
+        ops_caps,
+        ops_stop.clone(),
+    ));
+    serve(public, app, settings.caps, stop).await;
+    ops_stop.cancel();
+    let _ = ops.await;
+    Ok(())
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    };
+    let listen = |socket: TcpSocket| {
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        // A long backlog: an on-sale is a burst of connections.
+        socket.listen(4096)
+    };
+    socket
+        .and_then(listen)
+        .map_err(|error| format!("cannot listen on {address}: {error}"))
 }
 
 /// Starts the metrics recorder; a second start in one process answers a recorder that nothing writes to.

@@ -1,2 +1,66 @@
-//! To come.
-fn main() {}
+//! `waiting-room`: the line as a service of its own, in front of any shop.
+
+use clap::Parser;
+use shared::data::DataFolder;
+use shared::serve::{Operations, finish, run, start_metrics, stop_on_signal};
+use shared::settings::{Common, Mistakes};
+use shared::time::Clock;
+use shared::{log, settings::Settings};
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use waiting_room::settings::Args;
+use waiting_room::{Room, admit, router};
+
+/// The line: who is where, who may go in now, the queue page, the gate.
+#[derive(Parser)]
+#[command(name = "waiting-room", version)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    line: Args,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut mistakes = Mistakes::default();
+    let settings = cli.common.read("127.0.0.1:8080", &mut mistakes);
+    cli.line.check(&mut mistakes);
+    let outcome = match mistakes.0 {
+        mistakes if mistakes.is_empty() => serve(&settings, &cli.line)
+            .await
+            .map_err(|error| vec![error]),
+        mistakes => Err(mistakes),
+    };
+    let Err(mistakes) = outcome else {
+        return ExitCode::SUCCESS;
+    };
+    for mistake in mistakes {
+        eprintln!("waiting-room: {mistake}");
+    }
+    ExitCode::from(2)
+}
+
+async fn serve(settings: &Settings, line: &Args) -> Result<(), String> {
+    log::start(settings.log_format, &settings.log);
+    let stop = CancellationToken::new();
+    let metrics = start_metrics();
+    let folder = DataFolder::open(&settings.data)?;
+    let (site, key) = settings.open_site(&folder, Clock::system(), stop.clone())?;
+    let site = Arc::new(site);
+    let room = Room::new(line.open(&folder, site.clone(), None)?)?;
+    if let Some(key) = key {
+        println!("Organiser key (shown this once): {key}");
+    }
+    tokio::spawn(admit::attend_all(room.clone()));
+    let (routes, description) = router(room);
+    stop_on_signal(stop.clone());
+    let operations = Operations {
+        metrics,
+        is_ready: Arc::new(|| true),
+        stop,
+    };
+    run(settings, finish(routes, &site, description), operations).await
+}

@@ -360,8 +360,8 @@ pub struct Sales {
 pub struct Swept {
     /// Seats that became available.
     pub seats_released: u32,
-    /// Payments whose decision is due: ask the provider what became of them.
-    pub due: Vec<PaymentRef>,
+    /// Payments whose decision is due: ask the provider what became of them. With the instant that it promised, if any.
+    pub due: Vec<(PaymentRef, Option<Time>)>,
     /// Refunds that were begun and whose end is not known: ask the provider for them again.
     pub refunds: Vec<PaymentRef>,
     /// There may be more: sweep again at once.

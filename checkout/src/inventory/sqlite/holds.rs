@@ -1,12 +1,45 @@
 //! Holds: all of the seats or none, for a while.
 
-use super::{Step, Store, json, must_change, read_seats};
+use super::{Plan, Step, Store, json, must_change, read_seats};
 use crate::inventory::words::*;
 use rusqlite::{OptionalExtension as _, params};
 use shared::idempotency::Attempt;
 use shared::secret::random_id;
 use shared::time::Time;
 use shared::words::EventId;
+
+impl Plan {
+    /// The seats of these ids, if all of them are there and available.
+    fn choose_named(&self, ids: &[String]) -> Result<Vec<u32>, Refused> {
+        let unknown: Vec<String> = ids
+            .iter()
+            .filter(|id| self.layout.find(id).is_none())
+            .cloned()
+            .collect();
+        if !unknown.is_empty() {
+            return Err(Refused::UnknownSeats(unknown));
+        }
+        let mut seats: Vec<u32> = ids.iter().filter_map(|id| self.layout.find(id)).collect();
+        seats.sort_unstable();
+        seats.dedup();
+        if seats.len() < ids.len() {
+            return Err(Refused::Invalid(vec![(
+                "seats".into(),
+                "a seat is named twice".into(),
+            )]));
+        }
+        let taken: Vec<String> = seats
+            .iter()
+            .filter(|seat| self.states.seats[**seat as usize] != SeatState::Available)
+            .map(|seat| self.layout.seats[*seat as usize].id.to_string())
+            .collect();
+        if taken.is_empty() {
+            Ok(seats)
+        } else {
+            Err(Refused::SeatsTaken(taken))
+        }
+    }
+}
 
 impl Store {
     pub(super) fn hold(
@@ -107,36 +140,7 @@ impl Store {
                 let best = plan.states.best(&plan.layout, *quantity, known.flatten());
                 Ok(best.ok_or(Refused::NotEnoughSeats))
             }
-            Wish::Seats(ids) => {
-                let unknown: Vec<String> = ids
-                    .iter()
-                    .filter(|id| plan.layout.find(id).is_none())
-                    .cloned()
-                    .collect();
-                if !unknown.is_empty() {
-                    return Ok(Err(Refused::UnknownSeats(unknown)));
-                }
-                let mut seats: Vec<u32> =
-                    ids.iter().filter_map(|id| plan.layout.find(id)).collect();
-                seats.sort_unstable();
-                seats.dedup();
-                if seats.len() < ids.len() {
-                    return Ok(Err(Refused::Invalid(vec![(
-                        "seats".into(),
-                        "a seat is named twice".into(),
-                    )])));
-                }
-                let taken: Vec<String> = seats
-                    .iter()
-                    .filter(|seat| plan.states.seats[**seat as usize] != SeatState::Available)
-                    .map(|seat| plan.layout.seats[*seat as usize].id.to_string())
-                    .collect();
-                Ok(if taken.is_empty() {
-                    Ok(seats)
-                } else {
-                    Err(Refused::SeatsTaken(taken))
-                })
-            }
+            Wish::Seats(ids) => Ok(plan.choose_named(ids)),
         }
     }
 

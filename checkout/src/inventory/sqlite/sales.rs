@@ -207,14 +207,15 @@ impl Store {
         }
         swept.has_more = swept.seats_released >= SWEEP_MAX || late.len() as u32 == SWEEP_MAX;
         swept.due = self.payments(
-            "select event, id, amount from payment where state = 'processing'
+            "select event, id, amount, settles_at from payment where state = 'processing'
              and coalesce(settles_at, begun_at + ?2) <= ?1 limit 200",
             params![now.0, SILENCE_MS],
         )?;
-        swept.refunds = self.payments(
-            "select event, id, amount from payment where state = 'refunding' limit 200",
+        let refunds = self.payments(
+            "select event, id, amount, settles_at from payment where state = 'refunding' limit 200",
             [],
         )?;
+        swept.refunds = refunds.into_iter().map(|(payment, _)| payment).collect();
         self.prune(now)?;
         Ok(Ok(swept))
     }
@@ -223,18 +224,23 @@ impl Store {
         &self,
         query: &str,
         params: impl rusqlite::Params,
-    ) -> rusqlite::Result<Vec<PaymentRef>> {
+    ) -> rusqlite::Result<Vec<(PaymentRef, Option<Time>)>> {
         let mut query = self.db.prepare_cached(query)?;
         let rows = query.query_map(params, |row| {
             let amount = Money {
                 amount: row.get(2)?,
                 currency: String::new(),
             };
-            Ok(PaymentRef {
-                event: super::sessions::event_of(row, 0)?,
-                id: row.get(1)?,
-                amount,
-            })
+            let event = super::sessions::event_of(row, 0)?;
+            let settles_at: Option<i64> = row.get(3)?;
+            Ok((
+                PaymentRef {
+                    event,
+                    id: row.get(1)?,
+                    amount,
+                },
+                settles_at.map(Time),
+            ))
         })?;
         rows.collect()
     }

@@ -1,0 +1,68 @@
+//! What the inventory refuses, as the problems that clients see.
+
+use crate::inventory::Refused;
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use shared::problem::Problem;
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Problem {
+        let problem = plain(&refused);
+        match refused {
+            Refused::SeatsTaken(taken) => problem.with("taken", taken),
+            Refused::UnknownSeats(unknown) => {
+                let detail = |seat: &String| json!({"field": "seats", "detail": format!("there is no seat '{seat}'")});
+                let errors: Vec<Value> = unknown.iter().map(detail).collect();
+                problem.with("unknown", unknown).with("errors", errors)
+            }
+            Refused::TooManySeats(limit) => problem.with("limit", limit),
+            Refused::HoldOver(state) | Refused::OrderState(state) => problem.with("state", state),
+            Refused::HoldConverted(order) => problem.with("order", order),
+            Refused::StillRunning => problem.retry_after(1),
+            Refused::Invalid(mistakes) => Problem::invalid_all(mistakes),
+            _ => problem,
+        }
+    }
+}
+
+/// The problem without what is particular to this time. A table, a line each.
+#[rustfmt::skip]
+fn plain(refused: &Refused) -> Problem {
+    use StatusCode as S;
+    let (status, kind, title) = match refused {
+        Refused::NoSuchEvent => return Problem::no_such_event(),
+        Refused::NoSession => return no_session(),
+        Refused::Unavailable(_) => return Problem::unavailable(),
+        Refused::Mismatch => return shared::idempotency::mismatch(),
+        Refused::Invalid(_) => (S::UNPROCESSABLE_ENTITY, "invalid", "A value is wrong"),
+        Refused::SessionOver => (S::FORBIDDEN, "session-over", "This session is over: join the line again for more"),
+        Refused::AdmissionUsed => (S::CONFLICT, "admission-already-used", "This admission opened a session already"),
+        Refused::SeatsTaken(_) => (S::CONFLICT, "seats-taken", "Somebody was faster"),
+        Refused::NotEnoughSeats => (S::CONFLICT, "not-enough-seats", "There are not that many seats left"),
+        Refused::UnknownSeats(_) => (S::UNPROCESSABLE_ENTITY, "unknown-seats", "There are no such seats"),
+        Refused::TooManySeats(_) => (S::UNPROCESSABLE_ENTITY, "too-many-seats", "That is more than one fan may have"),
+        Refused::NoSuchHold => (S::NOT_FOUND, "no-such-hold", "There is no such hold of yours"),
+        Refused::HoldOver(_) => (S::CONFLICT, "hold-over", "This hold has ended"),
+        Refused::HoldConverted(_) => (S::CONFLICT, "hold-converted", "There is an order for this hold"),
+        Refused::NoSuchOrder => (S::NOT_FOUND, "no-such-order", "There is no such order of yours"),
+        Refused::NoSuchPayment => (S::NOT_FOUND, "no-such-payment", "There is no such payment of yours"),
+        Refused::OrderState(_) => (S::CONFLICT, "order-state", "The order's state does not allow this"),
+        Refused::PaymentRunning => (S::CONFLICT, "payment-running", "A payment is under way"),
+        Refused::InUse => (S::CONFLICT, "seating-in-use", "Seats are held or booked: the plan stays"),
+        Refused::HasOrders => (S::CONFLICT, "event-has-orders", "Something was booked: the event stays"),
+        Refused::StillRunning => (S::CONFLICT, "still-running", "The first request with this key is still running"),
+    };
+    Problem::new(status, kind, title)
+}
+
+/// No session, or a word that opens none.
+pub fn no_session() -> Problem {
+    let title = "A session is needed: trade in an admission token first";
+    Problem::new(StatusCode::UNAUTHORIZED, "no-session", title)
+}
+
+/// An admission token that is none here.
+pub fn bad_admission() -> Problem {
+    let title = "This is no valid admission to this event";
+    Problem::new(StatusCode::UNAUTHORIZED, "bad-admission", title)
+}

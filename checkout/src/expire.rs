@@ -1,0 +1,103 @@
+//! The tick of the checkout: lapsed holds and orders, payments that are due, new versions of the seat maps, and what the
+//! waiting room has yet to hear.
+
+use crate::Shop;
+use crate::inventory::board::VERSION_MS;
+use crate::waiting_room::Heard;
+use shared::words::{Availability, EventId};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+const SWEEP_EVERY: Duration = Duration::from_millis(500);
+const REPORT_EVERY: Duration = Duration::from_secs(2);
+/// Unchanged figures are repeated this often: silence means that the checkout is down.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// Runs until the stop signal. One set of these tasks a process; several processes do no harm.
+pub async fn run(shop: Arc<Shop>) {
+    tokio::join!(sweep(&shop), publish(&shop), tell(&shop));
+}
+
+async fn sweep(shop: &Arc<Shop>) {
+    let mut due = interval(SWEEP_EVERY);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = due.tick() => {}
+            () = shop.site.stop.cancelled() => return,
+        }
+        match shop.inventory.sweep().await {
+            Ok(swept) => {
+                for (payment, promised_at) in &swept.due {
+                    shop.resolve(payment, *promised_at).await;
+                }
+                for payment in &swept.refunds {
+                    if let Err(error) = shop.give_back(payment).await {
+                        tracing::warn!(payment = payment.id, %error, "a refund is tried again");
+                    }
+                }
+                if swept.has_more {
+                    due.reset_immediately();
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the sweep is tried again"),
+        }
+    }
+}
+
+/// Shows new versions of the seat maps, and tells the waiting room the new figures.
+async fn publish(shop: &Arc<Shop>) {
+    let mut due = interval(Duration::from_millis(VERSION_MS));
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut told: HashMap<EventId, (Availability, Instant)> = HashMap::new();
+    loop {
+        tokio::select! {
+            _ = due.tick() => {}
+            () = shop.site.stop.cancelled() => return,
+        }
+        let now = shop.site.clock.now();
+        for board in shop.inventory.boards() {
+            board.publish(now);
+            let seats = board.shown().availability(now);
+            let is_known = told.get(&board.event).is_some_and(|(before, at)| {
+                Availability {
+                    as_of: seats.as_of,
+                    ..*before
+                } == seats
+                    && at.elapsed() < HEARTBEAT
+            });
+            if !is_known && shop.waiting_room.report(&board.event, seats).await == Heard::Yes {
+                told.insert(board.event.clone(), (seats, Instant::now()));
+            }
+        }
+        told.retain(|event, _| shop.inventory.board(event).is_some());
+    }
+}
+
+/// Tells the waiting room who started and who is done, at least once.
+async fn tell(shop: &Arc<Shop>) {
+    loop {
+        tokio::select! {
+            () = shop.to_report.notified() => {}
+            () = tokio::time::sleep(REPORT_EVERY) => {}
+            () = shop.site.stop.cancelled() => return,
+        }
+        let Ok(reports) = shop.inventory.reports().await else {
+            continue;
+        };
+        for report in reports {
+            let heard = if report.is_finished {
+                shop.waiting_room.finish(&report.event, &report.token).await
+            } else {
+                shop.waiting_room.start(&report.event, &report.token).await
+            };
+            // A slot that lapsed meanwhile needs no report any more.
+            if heard == Heard::Nobody {
+                break;
+            }
+            let _ = shop.inventory.reported(&report).await;
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Orders and how they are paid.
+
+use crate::holds::subject;
+use crate::inventory::{Buyer, Order, Reader};
+use crate::session::Sessions;
+use crate::{App, Shop};
+use axum::Json;
+use axum::extract::{FromRequestParts as _, Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use shared::browser::bearer;
+use shared::idempotency::{IdempotencyKey, replayed};
+use shared::openapi::Refusals;
+use shared::problem::{Input, Problem};
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(create_order))
+        .routes(routes!(show_order))
+        .routes(routes!(pay))
+}
+
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct OrderInput {
+    /// The hold to buy.
+    hold: String,
+    /// Who buys.
+    buyer: Buyer,
+}
+
+fn check_buyer(buyer: &Buyer) -> Result<(), Problem> {
+    let mut wrong = Vec::new();
+    let visible = |text: &str| !text.trim().is_empty() && !text.chars().any(char::is_control);
+    if !visible(&buyer.name) || buyer.name.len() > 200 {
+        wrong.push(("buyer.name".to_owned(), "1 to 200 characters".to_owned()));
+    }
+    let email = &buyer.email;
+    let is_address = email.split_once('@').is_some_and(|(name, host)| {
+        !name.is_empty() && host.contains('.') && !host.starts_with('.') && !host.ends_with('.')
+    });
+    if !is_address || email.len() > 254 || email.contains(char::is_whitespace) || !visible(email) {
+        wrong.push((
+            "buyer.email".to_owned(),
+            "an address such as ada@example.org".to_owned(),
+        ));
+    }
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(Problem::invalid_all(wrong))
+    }
+}
+
+/// Make an order of a hold; its seats are frozen for the payment.
+#[utoipa::path(post, path = "/api/v1/orders", tag = "checkout", request_body = OrderInput, security(("session" = [])),
+    responses((status = 201, body = Order), Refusals))]
+async fn create_order(
+    State(shop): State<Arc<Shop>>,
+    Sessions(keys): Sessions,
+    key: IdempotencyKey,
+    Input(input, body): Input<OrderInput>,
+) -> Result<Response, Problem> {
+    check_buyer(&input.buyer)?;
+    let attempt = key.attempt(&subject(&keys), "order", &body);
+    let once = shop
+        .inventory
+        .order(keys, &input.hold, input.buyer, attempt)
+        .await?;
+    let response = (StatusCode::CREATED, Json(once.value)).into_response();
+    Ok(if once.is_replayed {
+        replayed(response)
+    } else {
+        response
+    })
+}
+
+/// An order, with its tickets once it is confirmed. With the session, or with the key of its signed link as the bearer.
+#[utoipa::path(get, path = "/api/v1/orders/{order}", tag = "checkout", params(("order" = String, Path)),
+    security(("session" = []), ("link" = [])), responses((status = 200, body = Order), Refusals))]
+async fn show_order(
+    State(shop): State<Arc<Shop>>,
+    Path(order): Path<String>,
+    request: Request,
+) -> Result<Json<Order>, Problem> {
+    let (mut parts, _) = request.into_parts();
+    let link = bearer(&parts.headers).filter(|word| word.starts_with("lnk_"));
+    let reader = match link {
+        Some(word) => Reader::Link(word),
+        None => Reader::Session(
+            Sessions::from_request_parts(&mut parts, &shop.site)
+                .await?
+                .0,
+        ),
+    };
+    Ok(Json(shop.inventory.show_order(reader, &order).await?))
+}
+
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct CardInput {
+    /// 16 digits: 4242424242424242 pays, 4000000000000002 is declined, 4000000000009995 has insufficient funds,
+    /// 4000000000000259 pays 20 seconds late.
+    card: String,
+}
+
+/// Pay with a card of the simulated provider. Answers the order as it is then.
+#[utoipa::path(post, path = "/api/v1/payments/simulated/{payment}", tag = "checkout", params(("payment" = String, Path)),
+    request_body = CardInput, security(("session" = [])), responses((status = 200, body = Order), Refusals))]
+async fn pay(
+    State(shop): State<Arc<Shop>>,
+    Path(payment): Path<String>,
+    Sessions(keys): Sessions,
+    key: IdempotencyKey,
+    Input(input, body): Input<CardInput>,
+) -> Result<Response, Problem> {
+    let card: String = input.card.chars().filter(|c| !c.is_whitespace()).collect();
+    if !shop.provider.knows(&card) {
+        return Err(Problem::invalid(
+            "card",
+            "not one of the simulated provider's cards",
+        ));
+    }
+    let attempt = key.attempt(&subject(&keys), &format!("pay {payment}"), &body);
+    let (order, is_replay) = shop.pay(keys, &payment, card, attempt).await?;
+    let response = Json(order).into_response();
+    Ok(if is_replay {
+        replayed(response)
+    } else {
+        response
+    })
+}

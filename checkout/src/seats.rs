@@ -1,0 +1,244 @@
+//! The seat map: the layout, the state of every seat in JSON and in two bits, and the live changes.
+
+use crate::inventory::{Board, SeatState};
+use crate::session::{Sessions, event_id};
+use crate::{App, Shop};
+use axum::Json;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{Extension, Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::json;
+use shared::browser::check_origin;
+use shared::openapi::Refusals;
+use shared::problem::Problem;
+use shared::serve::Place as Connection;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+const SEND: Duration = Duration::from_secs(20);
+const PING_EVERY: Duration = Duration::from_secs(25);
+const MESSAGES_MAX: u32 = 100;
+/// Too far behind to be caught up with changes: fetch the map and connect again.
+const BEHIND: u16 = 4002;
+
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(show_seating))
+        .routes(routes!(show_seats))
+        .routes(routes!(watch_seats))
+}
+
+fn board(shop: &Shop, event: &str) -> Result<Arc<Board>, Problem> {
+    let event = event_id(event)?;
+    let title = "This event has no seating plan here";
+    let none = || Problem::new(StatusCode::NOT_FOUND, "no-such-event", title);
+    shop.inventory.board(&event).ok_or_else(none)
+}
+
+fn is_known(headers: &HeaderMap, tag: &str) -> bool {
+    headers
+        .get(header::IF_NONE_MATCH)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| {
+            value
+                .split(',')
+                .any(|known| known.trim().trim_start_matches("W/") == tag)
+        })
+}
+
+/// The layout: immutable for a version.
+#[utoipa::path(get, path = "/api/v1/events/{event}/seating", tag = "checkout", params(("event" = String, Path)),
+    responses((status = 200, body = serde_json::Value), (status = 304), Refusals))]
+async fn show_seating(
+    State(shop): State<Arc<Shop>>,
+    Path(event): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let board = board(&shop, &event)?;
+    let tag = format!("\"s{}\"", board.layout_version);
+    let head = [
+        (header::ETAG, tag.clone()),
+        (header::CACHE_CONTROL, "public, max-age=5".to_owned()),
+    ];
+    if is_known(&headers, &tag) {
+        return Ok((StatusCode::NOT_MODIFIED, head).into_response());
+    }
+    let layout = board.layout.to_json(board.layout_version, &board.currency);
+    Ok((head, Json(layout)).into_response())
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct SeatMap<'a> {
+    version: u64,
+    counts: Counts,
+    seats: Vec<SeatLine<'a>>,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct Counts {
+    available: u32,
+    held: u32,
+    booked: u32,
+    blocked: u32,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct SeatLine<'a> {
+    id: &'a str,
+    category: &'a str,
+    state: SeatState,
+}
+
+/// The state of every seat, at most a second old. `Accept: application/octet-stream`: two bits a seat.
+#[utoipa::path(get, path = "/api/v1/events/{event}/seats", tag = "checkout", params(("event" = String, Path)),
+    responses((status = 200, content((SeatMap = "application/json"), (Vec<u8> = "application/octet-stream"))),
+        (status = 304), Refusals))]
+async fn show_seats(
+    State(shop): State<Arc<Shop>>,
+    Path(event): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let board = board(&shop, &event)?;
+    let shown = board.shown();
+    let tag = format!("\"{}\"", shown.version);
+    let head = [
+        (header::ETAG, tag.clone()),
+        (header::CACHE_CONTROL, "public, max-age=1".to_owned()),
+        (header::VARY, "Accept".to_owned()),
+        (
+            header::HeaderName::from_static("x-version"),
+            shown.version.to_string(),
+        ),
+    ];
+    if is_known(&headers, &tag) {
+        return Ok((StatusCode::NOT_MODIFIED, head).into_response());
+    }
+    let wants_bits = headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.contains("application/octet-stream"));
+    if wants_bits {
+        let kind = [(header::CONTENT_TYPE, "application/octet-stream")];
+        return Ok((head, kind, shown.to_bits()).into_response());
+    }
+    let layout = &board.layout;
+    let seats = layout
+        .seats
+        .iter()
+        .zip(&shown.states)
+        .map(|(seat, state)| SeatLine {
+            id: &seat.id,
+            category: &layout.categories[seat.category as usize].id,
+            state: *state,
+        });
+    let [available, held, booked, blocked] = shown.counts;
+    let map = SeatMap {
+        version: shown.version,
+        counts: Counts {
+            available,
+            held,
+            booked,
+            blocked,
+        },
+        seats: seats.collect(),
+    };
+    Ok((head, Json(map)).into_response())
+}
+
+/// Live changes: a WebSocket of versions without gaps, beginning with the one that is shown now.
+#[utoipa::path(get, path = "/api/v1/events/{event}/seats/ws", tag = "checkout", params(("event" = String, Path)),
+    security(("session" = [])),
+    responses((status = 101, description = "The socket is open"), (status = 426, description = "Not a WebSocket handshake"), Refusals))]
+async fn watch_seats(
+    State(shop): State<Arc<Shop>>,
+    Path(event): Path<String>,
+    headers: HeaderMap,
+    Sessions(keys): Sessions,
+    connection: Option<Extension<Arc<Connection>>>,
+    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+) -> Result<Response, Problem> {
+    let board = board(&shop, &event)?;
+    shop.inventory
+        .session(keys, Some(board.event.clone()))
+        .await?;
+    check_origin(
+        &shop.site,
+        &headers,
+        !headers.contains_key(header::AUTHORIZATION),
+    )?;
+    let upgrade = upgrade.map_err(|rejection| Problem::of_status(rejection.status()))?;
+    let upgrade = upgrade
+        .read_buffer_size(512)
+        .write_buffer_size(0)
+        .max_write_buffer_size(1024 * 1024)
+        .max_frame_size(4096)
+        .max_message_size(4096);
+    Ok(upgrade.on_upgrade(move |socket| attend(socket, shop, board, connection)))
+}
+
+/// The life of a socket. A slow reader is caught up from the kept changes, or told to begin anew; nothing queues for it.
+async fn attend(
+    mut socket: WebSocket,
+    shop: Arc<Shop>,
+    board: Arc<Board>,
+    // Holds this socket's place among the connections until it ends, so that the drain waits for it.
+    _connection: Option<Extension<Arc<Connection>>>,
+) {
+    let mut news = board.subscribe();
+    let mut version = news.borrow_and_update().version;
+    let hello = json!({"type": "seats", "version": version, "changes": []}).to_string();
+    if !send(&mut socket, Message::text(hello)).await {
+        return;
+    }
+    let mut ping = tokio::time::interval(PING_EVERY);
+    let mut heard = 0;
+    let (code, reason) = loop {
+        // Every arm is safe to drop: a version that was missed is found by the next look.
+        tokio::select! {
+            changed = news.changed() => {
+                if changed.is_err() {
+                    break (BEHIND, "the seating plan was replaced");
+                }
+                let Some(messages) = board.since(version) else {
+                    break (BEHIND, "too far behind: fetch the map again");
+                };
+                for (at, text) in messages {
+                    if !send(&mut socket, Message::text(&*text)).await {
+                        return;
+                    }
+                    version = at;
+                }
+            }
+            _ = ping.tick() => {
+                if !send(&mut socket, Message::Ping(Vec::new().into())).await {
+                    return;
+                }
+            }
+            () = shop.site.stop.cancelled() => break (1012, "this node is about to go"),
+            message = socket.recv() => match message {
+                None | Some(Err(_)) | Some(Ok(Message::Close(_))) => return,
+                Some(Ok(Message::Pong(_))) => {}
+                Some(Ok(_)) => {
+                    heard += 1;
+                    if heard > MESSAGES_MAX {
+                        break (1008, "too many messages");
+                    }
+                }
+            },
+        }
+    };
+    let frame = CloseFrame {
+        code,
+        reason: reason.into(),
+    };
+    send(&mut socket, Message::Close(Some(frame))).await;
+}
+
+async fn send(socket: &mut WebSocket, message: Message) -> bool {
+    matches!(timeout(SEND, socket.send(message)).await, Ok(Ok(())))
+}

@@ -1,0 +1,55 @@
+//! The checkout's own settings.
+
+use crate::Shop;
+use crate::inventory::open;
+use crate::payment::Provider;
+use crate::waiting_room::{Keys, WaitingRoom};
+use shared::data::DataFolder;
+use shared::settings::Mistakes;
+use shared::site::Site;
+use std::sync::Arc;
+
+/// What may be set, as it was written.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Args {
+    /// Where the seats are kept: sqlite [default: sqlite]
+    #[arg(long, env = "FAIRLINE_INVENTORY", global = true)]
+    pub inventory: Option<String>,
+    /// Who takes the money: simulated [default: simulated]
+    #[arg(long, env = "FAIRLINE_PAYMENTS", global = true)]
+    pub payments: Option<String>,
+}
+
+impl Args {
+    /// Notes what is wrong without opening anything.
+    pub fn check(&self, mistakes: &mut Mistakes) {
+        if let Err(error) = Provider::named(self.payments.as_deref().unwrap_or("simulated")) {
+            mistakes.add(error);
+        }
+        if self.inventory.as_deref().is_some_and(|url| url != "sqlite") {
+            mistakes.add("FAIRLINE_INVENTORY: this version has only 'sqlite'");
+        }
+    }
+
+    /// Opens the shop.
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    pub fn open(
+        &self,
+        folder: &DataFolder,
+        site: Arc<Site>,
+        keys: Keys,
+        waiting_room: Arc<dyn WaitingRoom>,
+    ) -> Result<Arc<Shop>, String> {
+        let url = self.inventory.as_deref().unwrap_or("sqlite");
+        Ok(Arc::new(Shop {
+            inventory: open(url, folder, site.clock.clone())?,
+            provider: Provider::named(self.payments.as_deref().unwrap_or("simulated"))?,
+            site,
+            keys,
+            waiting_room,
+            to_report: tokio::sync::Notify::new(),
+        }))
+    }
+}

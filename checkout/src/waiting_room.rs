@@ -1,0 +1,230 @@
+//! What the checkout says to the waiting room, and the keys that it has from it. It goes on selling when nobody answers.
+
+use async_trait::async_trait;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Bytes;
+use hyper::{Method, Request, StatusCode, header};
+use hyper_util::client::legacy::{Client, connect::HttpConnector};
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+use shared::time::Time;
+use shared::token::{Claims, Refused, Verifier};
+use shared::words::{Availability, EventId};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+
+const ANSWER: Duration = Duration::from_secs(2);
+const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// Unknown keys make the key set be fetched anew at most this often.
+const REFETCH: Duration = Duration::from_secs(30);
+
+/// What became of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// It was taken.
+    Yes,
+    /// The slot is gone.
+    Lapsed,
+    /// Nobody answered; say it again later.
+    Nobody,
+}
+
+/// The waiting room, in this process or elsewhere. Everything may be said twice.
+#[async_trait]
+pub trait WaitingRoom: Send + Sync {
+    /// Whether there is such an event; none when nobody answers.
+    async fn knows(&self, event: &EventId) -> Option<bool>;
+
+    /// The bearer of this token arrived.
+    async fn start(&self, event: &EventId, token: &str) -> Heard;
+
+    /// The bearer of this token is done.
+    async fn finish(&self, event: &EventId, token: &str) -> Heard;
+
+    /// So many seats are available.
+    async fn report(&self, event: &EventId, seats: Availability) -> Heard;
+}
+
+/// The keys of admission tokens: given once, or fetched from the waiting room.
+pub struct Keys {
+    verifier: RwLock<Option<Arc<Verifier>>>,
+    source: Option<Source>,
+}
+
+struct Source {
+    remote: Remote,
+    issuer: String,
+    fetched_at: Mutex<Option<Instant>>,
+}
+
+impl Keys {
+    /// Keys of a waiting room in this process.
+    pub fn given(verifier: Verifier) -> Keys {
+        Keys {
+            verifier: RwLock::new(Some(Arc::new(verifier))),
+            source: None,
+        }
+    }
+
+    /// Keys of a waiting room elsewhere, whose tokens name this issuer.
+    pub fn fetched(remote: Remote, issuer: String) -> Keys {
+        let source = Source {
+            remote,
+            issuer,
+            fetched_at: Mutex::default(),
+        };
+        Keys {
+            verifier: RwLock::default(),
+            source: Some(source),
+        }
+    }
+
+    /// Checks a token. An unknown key may be a new one: the set is fetched again, not more often than twice a minute.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub async fn verify(&self, token: &str, event: &EventId, now: Time) -> Result<Claims, Refused> {
+        let known = self.known();
+        match known.map(|known| known.verify(token, event, now)) {
+            None | Some(Err(Refused::UnknownKey)) => {}
+            Some(outcome) => return outcome,
+        }
+        self.fetch().await;
+        let verifier = self.known().ok_or(Refused::UnknownKey)?;
+        verifier.verify(token, event, now)
+    }
+
+    fn known(&self) -> Option<Arc<Verifier>> {
+        self.verifier
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Held by one while it fetches: the others wait and find what it found.
+    async fn fetch(&self) {
+        let Some(source) = &self.source else { return };
+        let mut fetched_at = source.fetched_at.lock().await;
+        if fetched_at.is_some_and(|at| at.elapsed() < REFETCH) {
+            return;
+        }
+        *fetched_at = Some(Instant::now());
+        let answer = source
+            .remote
+            .ask(Method::GET, "/.well-known/jwks.json", "", None)
+            .await;
+        let verifier = answer
+            .and_then(|(_, body)| serde_json::from_slice::<Value>(&body).ok())
+            .and_then(|jwks| Verifier::from_jwks(&jwks, &source.issuer).ok());
+        match verifier {
+            Some(verifier) => {
+                let mut kept = self
+                    .verifier
+                    .write()
+                    .unwrap_or_else(PoisonError::into_inner);
+                *kept = Some(Arc::new(verifier));
+            }
+            None => tracing::warn!("the keys of the waiting room could not be fetched"),
+        }
+    }
+}
+
+/// A waiting room in another process, by HTTP.
+#[derive(Clone)]
+pub struct Remote {
+    client: Client<HttpConnector, Full<Bytes>>,
+    base: String,
+    service_key: String,
+}
+
+impl Remote {
+    /// The waiting room at `base`, such as `http://127.0.0.1:8080`.
+    pub fn new(base: &str, service_key: &str) -> Remote {
+        Remote {
+            client: Client::builder(TokioExecutor::new()).build_http(),
+            base: base.trim_end_matches('/').to_owned(),
+            service_key: service_key.to_owned(),
+        }
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        bearer: &str,
+        body: Option<String>,
+    ) -> Option<(StatusCode, Bytes)> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base));
+        if !bearer.is_empty() {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {bearer}"));
+        }
+        if body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let request = request
+            .body(Full::new(Bytes::from(body.unwrap_or_default())))
+            .ok()?;
+        let response = timeout(ANSWER, self.client.request(request))
+            .await
+            .ok()?
+            .ok()?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
+        let body = timeout(ANSWER, body.collect()).await.ok()?.ok()?.to_bytes();
+        Some((status, body))
+    }
+
+    async fn tell(
+        &self,
+        method: Method,
+        path: String,
+        bearer: &str,
+        body: Option<String>,
+    ) -> Heard {
+        match self.ask(method, &path, bearer, body).await {
+            Some((StatusCode::GONE | StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND, _)) => {
+                Heard::Lapsed
+            }
+            Some((status, _)) if status.is_success() => Heard::Yes,
+            _ => Heard::Nobody,
+        }
+    }
+}
+
+#[async_trait]
+impl WaitingRoom for Remote {
+    async fn knows(&self, event: &EventId) -> Option<bool> {
+        let answer = self
+            .ask(Method::GET, &format!("/api/v1/events/{event}"), "", None)
+            .await?;
+        match answer.0 {
+            StatusCode::NOT_FOUND => Some(false),
+            status => status.is_success().then_some(true),
+        }
+    }
+
+    async fn start(&self, event: &EventId, token: &str) -> Heard {
+        let path = format!("/api/v1/events/{event}/admission/start");
+        self.tell(Method::POST, path, token, None).await
+    }
+
+    async fn finish(&self, event: &EventId, token: &str) -> Heard {
+        self.tell(
+            Method::DELETE,
+            format!("/api/v1/events/{event}/admission"),
+            token,
+            None,
+        )
+        .await
+    }
+
+    async fn report(&self, event: &EventId, seats: Availability) -> Heard {
+        let path = format!("/api/v1/events/{event}/availability");
+        let body = serde_json::to_string(&seats).ok();
+        self.tell(Method::PUT, path, &self.service_key, body).await
+    }
+}

@@ -1,0 +1,131 @@
+//! Both services in one process: the composition, for the program and for tests.
+
+pub mod demo;
+
+use async_trait::async_trait;
+use axum::Router;
+use checkout::inventory::Inventory;
+use checkout::waiting_room::{Heard, Keys, WaitingRoom};
+use shared::data::DataFolder;
+use shared::problem::Problem;
+use shared::settings::Settings;
+use shared::site::Site;
+use shared::time::Clock;
+use shared::token::Verifier;
+use shared::words::{Availability, EventId};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use waiting_room::line::{Claimed, Line, Refused};
+
+/// Both services, put together.
+pub struct Fairline {
+    /// The waiting room.
+    pub room: Arc<waiting_room::Room>,
+    /// The checkout.
+    pub shop: Arc<checkout::Shop>,
+    /// All routes.
+    pub app: Router,
+    /// The admin key, if it was made just now: to be printed once.
+    pub new_organiser_key: Option<String>,
+    /// Held for as long as the process uses it.
+    _folder: DataFolder,
+}
+
+/// Puts both services together and starts their ticks. Must run inside a tokio runtime.
+///
+/// # Errors
+/// A sentence for the operator.
+pub fn compose(
+    settings: &Settings,
+    line: &waiting_room::settings::Args,
+    seats: &checkout::settings::Args,
+    clock: Clock,
+    stop: CancellationToken,
+) -> Result<Fairline, String> {
+    let folder = DataFolder::open(&settings.data)?;
+    let (site, new_organiser_key) = settings.open_site(&folder, clock, stop)?;
+    let site = Arc::new(site);
+    let mut parts = line.open(&folder, site.clone(), None)?;
+    let verifier = || Verifier::from_jwks(&parts.signer.jwks(), &site.public_url);
+    let here = Here {
+        line: parts.line.clone(),
+        verifier: verifier()?,
+        site: site.clone(),
+    };
+    let keys = Keys::given(verifier()?);
+    let shop = seats.open(&folder, site.clone(), keys, Arc::new(here))?;
+    parts.shop = Some(Arc::new(Seats(shop.inventory.clone())));
+    let room = waiting_room::Room::new(parts)?;
+    tokio::spawn(waiting_room::admit::attend_all(room.clone()));
+    tokio::spawn(checkout::run(shop.clone()));
+    let (line_routes, mut description) = waiting_room::router(room.clone());
+    let (shop_routes, more) = checkout::router(shop.clone());
+    description.merge(more);
+    let app = shared::serve::finish(line_routes.merge(shop_routes), &site, description);
+    Ok(Fairline {
+        room,
+        shop,
+        app,
+        new_organiser_key,
+        _folder: folder,
+    })
+}
+
+/// The waiting room as the checkout in the same process sees it.
+struct Here {
+    line: Arc<dyn Line>,
+    verifier: Verifier,
+    site: Arc<Site>,
+}
+
+#[async_trait]
+impl WaitingRoom for Here {
+    async fn knows(&self, event: &EventId) -> Option<bool> {
+        match self.line.stats(event).await {
+            Ok(_) => Some(true),
+            Err(Refused::NoSuchEvent) => Some(false),
+            Err(_) => None,
+        }
+    }
+
+    async fn start(&self, event: &EventId, token: &str) -> Heard {
+        let Ok(claims) = self.verifier.verify(token, event, self.site.clock.now()) else {
+            return Heard::Lapsed;
+        };
+        match self.line.claim(event, claims.sub, claims.number).await {
+            Ok(Claimed::Until(_)) => Heard::Yes,
+            Ok(Claimed::Lapsed) | Err(Refused::NoSuchEvent) => Heard::Lapsed,
+            Err(_) => Heard::Nobody,
+        }
+    }
+
+    async fn finish(&self, event: &EventId, token: &str) -> Heard {
+        // A token past its end has lost its slot by itself.
+        let Ok(claims) = self.verifier.verify(token, event, self.site.clock.now()) else {
+            return Heard::Lapsed;
+        };
+        heard(self.line.finish(event, claims.sub, claims.number).await)
+    }
+
+    async fn report(&self, event: &EventId, seats: Availability) -> Heard {
+        heard(self.line.report(event, seats).await)
+    }
+}
+
+fn heard(outcome: Result<(), Refused>) -> Heard {
+    match outcome {
+        Ok(()) => Heard::Yes,
+        Err(Refused::NoSuchEvent) => Heard::Lapsed,
+        Err(_) => Heard::Nobody,
+    }
+}
+
+/// The checkout as the waiting room in the same process sees it.
+struct Seats(Arc<dyn Inventory>);
+
+#[async_trait]
+impl waiting_room::Shop for Seats {
+    async fn delete_event(&self, event: &EventId) -> Result<(), Problem> {
+        Ok(self.0.remove(event).await?)
+    }
+}
