@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 /// What may be set, as it was written.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[group(id = "seat settings")]
 pub struct Args {
     /// Where the seats are kept: sqlite [default: sqlite]
     #[arg(long, env = "FAIRLINE_INVENTORY", global = true)]

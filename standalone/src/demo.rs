@@ -1,26 +1,280 @@
-//! `fairline demo`: a ready-made sale with a simulated crowd.
+//! `fairline demo`: a ready-made sale in a realistic hall, and a crowd that joins over real sockets, buys, dithers, leaves
+//! and fails to show up.
 
 use crate::Fairline;
+use checkout::inventory::layout;
+use loadtest::client::{Client, Failed, Socket, next};
+use rand::RngExt as _;
+use serde_json::{Value, json};
 use shared::settings::{Common, Settings};
+use shared::words::EventId;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use waiting_room::line::{Admission, EventSettings, Line};
+
+/// The event of the demo.
+pub const EVENT: &str = "opening-night";
+/// Fans that the demo keeps going at one time, at most: each has a socket on either side in this process.
+const CROWD_MAX: u32 = 8000;
+/// The sale is paced to last about this long.
+const SALE_MINUTES: f64 = 45.0;
+const RATE_PER_MINUTE: u32 = 300;
 
 /// What may be set for a demo.
 #[derive(clap::Args, Clone, Debug)]
 pub struct DemoArgs {
-    /// Simulated fans in line at the beginning
+    /// Simulated fans in line
     #[arg(long, default_value_t = 2000)]
     pub crowd: u32,
 }
 
-/// A demo about to begin.
-pub struct Demo;
+/// A demo about to begin. Its data folder, unless one was named, goes when it is dropped.
+pub struct Demo {
+    args: DemoArgs,
+    _folder: Option<TempDir>,
+}
 
-/// x
-pub fn start(_: &mut Common, _: DemoArgs) -> Result<Demo, String> {
-    Ok(Demo)
+/// Prepares the settings: a temporary data folder, and no limits for the one address that the crowd comes from.
+///
+/// # Errors
+/// A sentence for the operator.
+pub fn start(common: &mut Common, args: DemoArgs) -> Result<Demo, String> {
+    if args.crowd > CROWD_MAX {
+        return Err(format!("--crowd: at most {CROWD_MAX}"));
+    }
+    let mut folder = None;
+    if common.data.is_none() {
+        let made = TempDir::with_prefix("fairline-demo-")
+            .map_err(|error| format!("no temporary folder could be made: {error}"))?;
+        common.data = Some(made.path().join("data"));
+        folder = Some(made);
+    }
+    for limit in [
+        &mut common.joins_per_minute,
+        &mut common.requests_per_second,
+        &mut common.connections_per_address,
+    ] {
+        limit.get_or_insert_with(|| "0".to_owned());
+    }
+    common.log.get_or_insert_with(|| "warn".to_owned());
+    Ok(Demo {
+        args,
+        _folder: folder,
+    })
+}
+
+/// Stalls, circle and a standing floor: 4,600 places.
+fn hall() -> Value {
+    json!({
+        "categories": [
+            {"id": "standing", "name": "Standing floor", "price": 3900},
+            {"id": "stalls", "name": "Stalls", "price": 6500},
+            {"id": "circle", "name": "Circle", "price": 4800},
+        ],
+        "sections": [
+            {"id": "st", "name": "Stalls", "category": "stalls", "rows": 36, "seats_per_row": 50},
+            {"id": "ci", "name": "Circle", "category": "circle", "rows": 20, "seats_per_row": 60},
+        ],
+        "areas": [{"id": "floor", "name": "Standing floor", "category": "standing", "capacity": 1600}],
+    })
 }
 
 impl Demo {
-    /// x
-    pub fn begin(&self, _: &Settings, _: &Fairline, _: &str, _: CancellationToken) {}
+    /// Opens the sale, prints where to look, and lets the crowd in. Needs no more than that somebody serves the app.
+    pub fn begin(
+        &self,
+        settings: &Settings,
+        fairline: &Fairline,
+        code: &str,
+        stop: CancellationToken,
+    ) {
+        let url = settings.public_url.clone();
+        println!(
+            "\n  A sale is opening, with a crowd of {} in front of it.\n",
+            self.args.crowd
+        );
+        println!("  Fan        {url}/e/{EVENT}");
+        println!("  Organiser  {url}/organiser#code={code}   (signs in once)");
+        println!("  API        {url}/api/docs\n");
+        println!("  Ctrl-C ends it.\n");
+        let crowd = Crowd {
+            client: Client::new(&format!("http://{}", settings.listen)),
+            line: fairline.room.line.clone(),
+            size: self.args.crowd,
+            stop,
+        };
+        let inventory = fairline.shop.inventory.clone();
+        tokio::spawn(async move {
+            let event = EventId::parse(EVENT).expect("it is a slug");
+            let mut settings = EventSettings::new(event.clone(), "Opening Night: The Lamplighters");
+            settings.admission = Admission {
+                rate_per_minute: RATE_PER_MINUTE,
+                batch_seconds: 5,
+                max_active: 400,
+                claim_seconds: 60,
+                session_seconds: 420,
+                away_seconds: 600,
+            };
+            // A named data folder may have the event from an earlier run: then the sale goes on.
+            if crowd.line.create(settings).await.is_ok() {
+                let plan = layout::parse(hall().to_string().as_bytes());
+                let plan = plan.expect("the demo's plan is sound");
+                if let Err(error) = inventory.set_seating(&event, plan).await {
+                    tracing::error!(%error, "the demo's hall could not be set up");
+                }
+            }
+            Arc::new(crowd).gather(event).await;
+        });
+    }
+}
+
+struct Crowd {
+    client: Client,
+    line: Arc<dyn Line>,
+    size: u32,
+    stop: CancellationToken,
+}
+
+impl Crowd {
+    /// Keeps about `size` fans waiting until the stop signal.
+    async fn gather(self: Arc<Crowd>, event: EventId) {
+        let room = Arc::new(Semaphore::new(CROWD_MAX as usize));
+        let mut burst = 400;
+        while !self.stop.is_cancelled() {
+            let waiting = match self.line.stats(&event).await {
+                Ok(stats) => stats.waiting,
+                Err(_) => u64::from(self.size),
+            };
+            let missing = u64::from(self.size).saturating_sub(waiting).min(burst);
+            for _ in 0..missing {
+                let Ok(place) = room.clone().try_acquire_owned() else {
+                    break;
+                };
+                let crowd = self.clone();
+                tokio::spawn(async move {
+                    crowd.stop.run_until_cancelled(crowd.clone().attend()).await;
+                    drop(place);
+                });
+            }
+            if waiting >= u64::from(self.size) {
+                // From now on people trickle in.
+                burst = 12;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    /// One fan's evening. What goes wrong for them (sold out, too late) ends it, as it would.
+    async fn attend(self: Arc<Crowd>) {
+        let arrives_ms = rand::rng().random_range(0..900);
+        tokio::time::sleep(Duration::from_millis(arrives_ms)).await;
+        if let Err(error) = self.evening().await {
+            tracing::debug!(error, "a simulated fan goes home");
+        }
+    }
+
+    async fn evening(&self) -> Result<(), Failed> {
+        let place = self.client.join(EVENT).await?;
+        let pass = place["pass"].as_str().unwrap_or("").to_owned();
+        let patience_seconds = rand::rng().random_range(60..4000);
+        let socket = self.client.watch(EVENT, &pass).await?;
+        let waiting = tokio::time::timeout(Duration::from_secs(patience_seconds), wait(socket));
+        let Ok(Some(token)) = waiting.await else {
+            self.client
+                .delete(&format!("/api/v1/events/{EVENT}/line/me"), &pass)
+                .await?;
+            return Ok(());
+        };
+        if chance(0.08) {
+            // Fell asleep: the turn lapses and goes to the next.
+            return Ok(());
+        }
+        pause(1..12).await;
+        let path = format!("/api/v1/events/{EVENT}/sessions");
+        let session = self.client.post(&path, &token, json!({})).await?.ok()?;
+        let session = session["session"].as_str().unwrap_or("").to_owned();
+        let shopped = self.shop(&session).await;
+        self.client.delete(&path, &session).await?;
+        shopped
+    }
+
+    async fn shop(&self, session: &str) -> Result<(), Failed> {
+        pause(3..20).await;
+        let mut hold = self.hold(session).await?;
+        while chance(0.35) {
+            pause(2..10).await;
+            let id = hold["id"].as_str().unwrap_or("");
+            self.client
+                .delete(&format!("/api/v1/holds/{id}"), session)
+                .await?;
+            hold = self.hold(session).await?;
+        }
+        if !chance(buyers()) {
+            pause(2..15).await;
+            return Ok(());
+        }
+        pause(3..15).await;
+        let order = json!({"hold": hold["id"], "buyer": {"name": "Robin Example", "email": "robin@example.org"}});
+        let order = self
+            .client
+            .post("/api/v1/orders", session, order)
+            .await?
+            .ok()?;
+        let path = format!(
+            "/api/v1/payments/simulated/{}",
+            order["payment"]["id"].as_str().unwrap_or("")
+        );
+        if chance(0.1) {
+            self.client
+                .post(&path, session, json!({"card": "4000000000000002"}))
+                .await?;
+            pause(3..10).await;
+        }
+        let card = if chance(0.04) {
+            "4000000000000259"
+        } else {
+            "4242424242424242"
+        };
+        self.client
+            .post(&path, session, json!({"card": card}))
+            .await?;
+        Ok(())
+    }
+
+    async fn hold(&self, session: &str) -> Result<Value, Failed> {
+        let quantity = [1, 2, 2, 2, 3, 4][rand::rng().random_range(0..6)];
+        let category = ["standing", "stalls", "circle"][rand::rng().random_range(0..3)];
+        let wish = json!({"best_available": {"quantity": quantity, "category": category}});
+        self.client
+            .post(&format!("/api/v1/events/{EVENT}/holds"), session, wish)
+            .await?
+            .ok()
+    }
+}
+
+/// The share of shoppers who buy, so that the hall lasts: seats, by those let in while it should, by seats each.
+fn buyers() -> f64 {
+    4600.0 / (SALE_MINUTES * f64::from(RATE_PER_MINUTE) * 0.9) / 2.3
+}
+
+/// Waits for the turn: the token.
+async fn wait(mut socket: Socket) -> Option<String> {
+    while let Some(message) = next(&mut socket).await {
+        if let Some(token) = message["token"].as_str() {
+            return Some(token.to_owned());
+        }
+    }
+    None
+}
+
+fn chance(share: f64) -> bool {
+    rand::rng().random_bool(share)
+}
+
+async fn pause(seconds: std::ops::Range<u64>) {
+    let ms = rand::rng().random_range(seconds.start * 1000..seconds.end * 1000);
+    tokio::time::sleep(Duration::from_millis(ms)).await;
 }

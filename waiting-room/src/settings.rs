@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 /// What may be set, as it was written.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[group(id = "line settings")]
 pub struct Args {
     /// Where the line is kept: embedded [default: embedded]
     #[arg(long, env = "FAIRLINE_LINE", global = true)]

@@ -1,0 +1,211 @@
+//! A client of the public contract: HTTP with kept-alive connections, and the WebSocket of a place.
+
+use futures_util::StreamExt as _;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use hyper::{Method, Request, StatusCode, header};
+use hyper_util::client::legacy::{Client as Pool, connect::HttpConnector};
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_with_config};
+
+/// The longest that an answer may take.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// A socket of a fan.
+pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// Why something could not be done: a sentence.
+pub type Failed = String;
+
+/// A server's answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The body, null when it is not JSON.
+    pub body: Value,
+}
+
+impl Answer {
+    /// The body, if the status is one of success.
+    ///
+    /// # Errors
+    /// The status and the body.
+    pub fn ok(self) -> Result<Value, Failed> {
+        if self.status.is_success() {
+            Ok(self.body)
+        } else {
+            Err(format!("{}: {}", self.status, self.body))
+        }
+    }
+}
+
+/// A client of one server.
+#[derive(Clone)]
+pub struct Client {
+    pool: Pool<HttpConnector, Full<Bytes>>,
+    base: String,
+}
+
+impl Client {
+    /// A client of the server at `base`, such as `http://127.0.0.1:8080`.
+    pub fn new(base: &str) -> Client {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        let pool = Pool::builder(TokioExecutor::new())
+            .pool_max_idle_per_host(4096)
+            .build(connector);
+        Client {
+            pool,
+            base: base.trim_end_matches('/').to_owned(),
+        }
+    }
+
+    /// One request.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        bearer: &str,
+        body: Option<Value>,
+    ) -> Result<Answer, Failed> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base));
+        if !bearer.is_empty() {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {bearer}"));
+        }
+        if body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let text = body.map(|body| body.to_string()).unwrap_or_default();
+        let request = request
+            .body(Full::new(Bytes::from(text)))
+            .map_err(|error| error.to_string())?;
+        let asking = async {
+            let response = self
+                .pool
+                .request(request)
+                .await
+                .map_err(|error| format!("{path}: {error:?}"))?;
+            let status = response.status();
+            let bytes = response
+                .into_body()
+                .collect()
+                .await
+                .map_err(|error| error.to_string())?
+                .to_bytes();
+            Ok(Answer {
+                status,
+                body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+            })
+        };
+        tokio::time::timeout(ANSWER, asking)
+            .await
+            .map_err(|_| format!("{path}: no answer"))?
+    }
+
+    /// GET.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn get(&self, path: &str, bearer: &str) -> Result<Answer, Failed> {
+        self.call(Method::GET, path, bearer, None).await
+    }
+
+    /// POST with JSON.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn post(&self, path: &str, bearer: &str, body: Value) -> Result<Answer, Failed> {
+        self.call(Method::POST, path, bearer, Some(body)).await
+    }
+
+    /// DELETE.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn delete(&self, path: &str, bearer: &str) -> Result<Answer, Failed> {
+        self.call(Method::DELETE, path, bearer, None).await
+    }
+
+    /// Creates an event, and its seating if there is any.
+    ///
+    /// # Errors
+    /// What the server refused.
+    pub async fn create_event(
+        &self,
+        key: &str,
+        event: &Value,
+        plan: Option<Value>,
+    ) -> Result<(), Failed> {
+        self.post("/api/v1/organiser/events", key, event.clone())
+            .await?
+            .ok()?;
+        let id = event["id"].as_str().unwrap_or_default();
+        if let Some(plan) = plan {
+            let path = format!("/api/v1/organiser/events/{id}/seating");
+            self.call(Method::PUT, &path, key, Some(plan)).await?.ok()?;
+        }
+        Ok(())
+    }
+
+    /// Joins the line: the place with its pass.
+    ///
+    /// # Errors
+    /// What the server refused.
+    pub async fn join(&self, event: &str) -> Result<Value, Failed> {
+        self.post(&format!("/api/v1/events/{event}/line"), "", json!({}))
+            .await?
+            .ok()
+    }
+
+    /// Opens the socket of a place.
+    ///
+    /// # Errors
+    /// When the handshake fails.
+    pub async fn watch(&self, event: &str, pass: &str) -> Result<Socket, Failed> {
+        let host = self.base.trim_start_matches("http://");
+        let url = format!("ws://{host}/api/v1/events/{event}/line/ws");
+        let mut request = url
+            .into_client_request()
+            .map_err(|error| error.to_string())?;
+        let bearer = format!("Bearer {pass}")
+            .parse()
+            .map_err(|_| "a pass is ASCII")?;
+        request.headers_mut().insert("authorization", bearer);
+        let stream = TcpStream::connect(host)
+            .await
+            .map_err(|error| format!("{host}: {error}"))?;
+        let mut config = WebSocketConfig::default();
+        config.read_buffer_size = 512;
+        config.write_buffer_size = 0;
+        config.max_write_buffer_size = 4096;
+        let opening =
+            client_async_with_config(request, MaybeTlsStream::Plain(stream), Some(config));
+        let opened = tokio::time::timeout(ANSWER, opening)
+            .await
+            .map_err(|_| "no handshake")?;
+        opened
+            .map(|(socket, _)| socket)
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// The next JSON message of a socket; none when it is closed.
+pub async fn next(socket: &mut Socket) -> Option<Value> {
+    loop {
+        let message = socket.next().await?.ok()?;
+        if let tokio_tungstenite::tungstenite::Message::Text(text) = message {
+            return serde_json::from_str(&text).ok();
+        }
+    }
+}

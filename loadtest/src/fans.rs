@@ -1,0 +1,352 @@
+//! `loadtest fans`: so many fans join over HTTP and watch over WebSocket; every position they are told is checked against
+//! what it must be.
+
+use crate::client::{Client, Failed, next};
+use crate::process::Process;
+use crate::report::{Report, histogram, progress, round};
+use futures_util::stream::{self, StreamExt as _};
+use rand::seq::{IndexedRandom as _, SliceRandom as _};
+use serde_json::json;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Positions of the first so many must be at most a second old.
+const NEAR: u64 = 1000;
+/// Fans looked at in each check of freshness.
+const CHECKED: usize = 2000;
+const UNKNOWN: u64 = u64::MAX;
+
+/// What may be set.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    /// The server
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    pub url: String,
+    /// An organiser's admin key: an event is made for the test
+    #[arg(long, env = "FAIRLINE_ORGANISER_KEY", hide_env_values = true)]
+    pub organiser_key: String,
+    /// The server's process id on this machine, for its memory and processor time
+    #[arg(long)]
+    pub pid: Option<u32>,
+    /// How many fans
+    #[arg(long, default_value_t = 18_000)]
+    pub fans: usize,
+    /// Requests under way at one time
+    #[arg(long, default_value_t = 128)]
+    pub concurrency: usize,
+    /// How long to watch once all are in
+    #[arg(long, default_value_t = 60)]
+    pub seconds: u64,
+    /// Fans that leave while being watched, a second
+    #[arg(long, default_value_t = 10)]
+    pub leavers: usize,
+    /// Stop after joining: no sockets
+    #[arg(long)]
+    pub joins_only: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What should not have been.
+type Wrong = Arc<Mutex<Vec<String>>>;
+
+struct Fan {
+    number: u64,
+    pass: String,
+    /// The newest `ahead` that the fan was told.
+    shown: AtomicU64,
+    has_left: AtomicBool,
+}
+
+/// Who left and when, in the order in which they did.
+#[derive(Default)]
+struct Leaves(Mutex<Vec<(Instant, u64)>>);
+
+impl Leaves {
+    fn add(&self, number: u64) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((Instant::now(), number));
+    }
+
+    /// How long what a fan was shown has been out of date; none when it is more or less than it ever was.
+    fn age(&self, number: u64, shown: u64, now: Instant) -> Option<Duration> {
+        let leaves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut truth = number - 1;
+        for (at, _) in leaves.iter().filter(|(_, left)| *left < number) {
+            if truth == shown {
+                // It was right until this one left.
+                return Some(now - *at);
+            }
+            truth = truth.checked_sub(1)?;
+        }
+        (truth == shown).then_some(Duration::ZERO)
+    }
+}
+
+/// Runs the test.
+///
+/// # Errors
+/// When the server cannot be used at all.
+pub async fn run(args: Args) -> Result<Report, Failed> {
+    let client = Client::new(&args.url);
+    let event = format!("fans-{}", rand::random::<u32>());
+    let settings = json!({"id": event, "name": "Load test", "paused": true, "admission": {"away_seconds": 3600}});
+    client
+        .create_event(&args.organiser_key, &settings, None)
+        .await?;
+    let process = args.pid.map(Process);
+    let mut report = Report::default();
+    let idle = process.map(|process| process.memory_bytes());
+    let fans = join_all(&client, &event, &args, &mut report).await?;
+    if !args.joins_only {
+        watch_all(&client, &event, &args, &fans, idle, &mut report).await;
+    }
+    client
+        .delete(
+            &format!("/api/v1/organiser/events/{event}"),
+            &args.organiser_key,
+        )
+        .await?
+        .ok()?;
+    Ok(report)
+}
+
+async fn join_all(
+    client: &Client,
+    event: &str,
+    args: &Args,
+    report: &mut Report,
+) -> Result<Vec<Arc<Fan>>, Failed> {
+    let bar = progress("joining", args.fans as u64);
+    let mut latency = histogram();
+    let started = Instant::now();
+    let joins = stream::iter(0..args.fans).map(|_| {
+        let (client, event) = (client.clone(), event.to_owned());
+        tokio::spawn(async move {
+            let asked = Instant::now();
+            (client.join(&event).await, asked.elapsed())
+        })
+    });
+    let mut joins = joins.buffer_unordered(args.concurrency);
+    let mut fans = Vec::with_capacity(args.fans);
+    while let Some(joined) = joins.next().await {
+        let (place, took) = joined.map_err(|error| error.to_string())?;
+        let place = place?;
+        latency.saturating_record(took.as_micros() as u64);
+        bar.inc(1);
+        fans.push(Arc::new(Fan {
+            number: place["number"].as_u64().unwrap_or(0),
+            pass: place["pass"].as_str().unwrap_or("").to_owned(),
+            shown: AtomicU64::new(UNKNOWN),
+            has_left: AtomicBool::new(false),
+        }));
+    }
+    bar.finish_and_clear();
+    let seconds = started.elapsed().as_secs_f64();
+    report.add("fans", args.fans, "");
+    report.add(
+        "joins, acknowledged",
+        round(args.fans as f64 / seconds),
+        "/s",
+    );
+    report.add_latency("join", &latency);
+    fans.sort_by_key(|fan| fan.number);
+    for (at, fan) in fans.iter().enumerate() {
+        if fan.number != at as u64 + 1 {
+            report.violation(format!("number {} where {} was due", fan.number, at + 1));
+        }
+    }
+    Ok(fans)
+}
+
+async fn watch_all(
+    client: &Client,
+    event: &str,
+    args: &Args,
+    fans: &[Arc<Fan>],
+    idle_bytes: Option<u64>,
+    report: &mut Report,
+) {
+    let process = args.pid.map(Process);
+    let wrong = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::new(AtomicU64::new(0));
+    let leaves = Arc::new(Leaves::default());
+    let watching = connect_all(client, event, args, fans, (&told, &wrong), report).await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let bytes_per_fan = process.zip(idle_bytes).map(|(process, idle)| {
+        process.memory_bytes().saturating_sub(idle) / fans.len().max(1) as u64
+    });
+    if let Some(bytes) = bytes_per_fan {
+        report.add("server memory a connected fan", bytes, "bytes");
+    }
+    let still = process.map(|process| process.measure());
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    if let Some(measure) = still {
+        report.add(
+            "server cpu, all waiting, nobody moves",
+            round(measure.percent()),
+            "% of a core",
+        );
+    }
+    let moving = process.map(|process| process.measure());
+    let before = told.load(Ordering::Relaxed);
+    freshness(client, event, args, fans, &leaves, report).await;
+    if let Some(measure) = moving {
+        report.add(
+            "server cpu, while some leave",
+            round(measure.percent()),
+            "% of a core",
+        );
+    }
+    let messages = told.load(Ordering::Relaxed) - before;
+    report.add(
+        "places told while some leave",
+        round(messages as f64 / args.seconds as f64),
+        "/s",
+    );
+    for task in watching {
+        task.abort();
+    }
+    for what in wrong
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .drain(..)
+    {
+        report.violation(what);
+    }
+}
+
+async fn connect_all(
+    client: &Client,
+    event: &str,
+    args: &Args,
+    fans: &[Arc<Fan>],
+    (told, wrong): (&Arc<AtomicU64>, &Wrong),
+    report: &mut Report,
+) -> Vec<tokio::task::JoinHandle<()>> {
+    let started = Instant::now();
+    let bar = progress("connecting", fans.len() as u64);
+    let connecting = stream::iter(fans.to_vec()).map(|fan| {
+        let (client, event) = (client.clone(), event.to_owned());
+        let (wrong, told) = (wrong.clone(), told.clone());
+        let bar = bar.clone();
+        async move {
+            let opened = client.watch(&event, &fan.pass).await;
+            bar.inc(1);
+            match opened {
+                Ok(socket) => Some(tokio::spawn(watch(socket, fan, told, wrong))),
+                Err(error) => {
+                    note(&wrong, error);
+                    None
+                }
+            }
+        }
+    });
+    let watching: Vec<_> = connecting
+        .buffer_unordered(args.concurrency)
+        .filter_map(std::future::ready)
+        .collect()
+        .await;
+    bar.finish_and_clear();
+    report.add("sockets opened", watching.len(), "");
+    report.add(
+        "sockets opened",
+        round(watching.len() as f64 / started.elapsed().as_secs_f64()),
+        "/s",
+    );
+    watching
+}
+
+/// Reads one fan's socket. A place never gets worse, and the number never changes.
+async fn watch(
+    mut socket: crate::client::Socket,
+    fan: Arc<Fan>,
+    told: Arc<AtomicU64>,
+    wrong: Wrong,
+) {
+    while let Some(message) = next(&mut socket).await {
+        if message["type"] != "place" || message["state"] != "waiting" {
+            continue;
+        }
+        told.fetch_add(1, Ordering::Relaxed);
+        let ahead = message["ahead"].as_u64().unwrap_or(UNKNOWN);
+        let before = fan.shown.swap(ahead, Ordering::Relaxed);
+        if ahead > before || message["number"] != fan.number {
+            note(
+                &wrong,
+                format!(
+                    "number {} was told {before} ahead, then {message}",
+                    fan.number
+                ),
+            );
+        }
+    }
+    if !fan.has_left.load(Ordering::Relaxed) {
+        note(
+            &wrong,
+            format!("the socket of number {} closed", fan.number),
+        );
+    }
+}
+
+fn note(wrong: &Mutex<Vec<String>>, what: String) {
+    let mut wrong = wrong.lock().unwrap_or_else(PoisonError::into_inner);
+    if wrong.len() < 100 {
+        wrong.push(what);
+    }
+}
+
+/// Lets fans leave, and once a second asks of some how old what they were shown is.
+async fn freshness(
+    client: &Client,
+    event: &str,
+    args: &Args,
+    fans: &[Arc<Fan>],
+    leaves: &Leaves,
+    report: &mut Report,
+) {
+    let bar = progress("watching", args.seconds);
+    let mut order: Vec<usize> = (0..fans.len()).collect();
+    order.shuffle(&mut rand::rng());
+    let mut leaving = order.into_iter();
+    let mut ages = [histogram(), histogram()];
+    let path = format!("/api/v1/events/{event}/line/me");
+    for _ in 0..args.seconds {
+        let second = tokio::time::sleep(Duration::from_secs(1));
+        for at in leaving.by_ref().take(args.leavers) {
+            let fan = &fans[at];
+            fan.has_left.store(true, Ordering::Relaxed);
+            match client.delete(&path, &fan.pass).await {
+                Ok(_) => leaves.add(fan.number),
+                Err(error) => report.violation(error),
+            }
+        }
+        let now = Instant::now();
+        let sample: Vec<&Arc<Fan>> = fans.sample(&mut rand::rng(), CHECKED).collect();
+        for fan in sample
+            .into_iter()
+            .filter(|fan| !fan.has_left.load(Ordering::Relaxed))
+        {
+            let shown = fan.shown.load(Ordering::Relaxed);
+            match leaves.age(fan.number, shown, now) {
+                Some(age) => {
+                    let near = usize::from(shown >= NEAR);
+                    ages[near].saturating_record(age.as_micros() as u64);
+                }
+                None => report.violation(format!(
+                    "number {} was shown {shown} ahead, which never was",
+                    fan.number
+                )),
+            }
+        }
+        bar.inc(1);
+        second.await;
+    }
+    bar.finish_and_clear();
+    report.add_latency("age of a position, first 1000", &ages[0]);
+    report.add_latency("age of a position, all others", &ages[1]);
+}
