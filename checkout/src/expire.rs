@@ -3,7 +3,9 @@
 
 use crate::Shop;
 use crate::inventory::board::VERSION_MS;
+use crate::inventory::{REPORTS_MAX, Report};
 use crate::waiting_room::Heard;
+use futures_util::stream::{self, StreamExt as _};
 use shared::words::{Availability, EventId};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,6 +14,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
 const REPORT_EVERY: Duration = Duration::from_secs(2);
+/// Reports under way at one time.
+const REPORTS_AT_ONCE: usize = 64;
 /// Unchanged figures are repeated this often: silence means that the checkout is down.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
@@ -87,17 +91,21 @@ async fn tell(shop: &Arc<Shop>) {
         let Ok(reports) = shop.inventory.reports().await else {
             continue;
         };
-        for report in reports {
-            let heard = if report.is_finished {
-                shop.waiting_room.finish(&report.event, &report.token).await
-            } else {
-                shop.waiting_room.start(&report.event, &report.token).await
-            };
-            // A slot that lapsed meanwhile needs no report any more.
-            if heard == Heard::Nobody {
-                break;
-            }
-            let _ = shop.inventory.reported(&report).await;
+        let has_more = reports.len() >= REPORTS_MAX as usize;
+        let told = stream::iter(reports).map(|report| tell_one(shop, report));
+        let told: Vec<bool> = told.buffer_unordered(REPORTS_AT_ONCE).collect().await;
+        if has_more && told.contains(&true) {
+            shop.to_report.notify_one();
         }
     }
+}
+
+/// Whether it was heard. A slot that lapsed meanwhile needs no report any more.
+async fn tell_one(shop: &Shop, report: Report) -> bool {
+    let heard = if report.is_finished {
+        shop.waiting_room.finish(&report.event, &report.token).await
+    } else {
+        shop.waiting_room.start(&report.event, &report.token).await
+    };
+    heard != Heard::Nobody && shop.inventory.reported(&report).await.is_ok()
 }

@@ -106,7 +106,8 @@ async fn open_session(
         })?;
     // Whoever missed their turn has no slot, whatever their token says. If nobody answers, the token is believed and the
     // start is reported later.
-    if shop.waiting_room.start(&event, &token).await == Heard::Lapsed {
+    let heard = shop.waiting_room.start(&event, &token).await;
+    if heard == Heard::Lapsed {
         let title = "This slot is gone";
         return Err(Problem::new(StatusCode::GONE, "slot-lapsed", title));
     }
@@ -119,6 +120,7 @@ async fn open_session(
         jti: claims.jti,
         token,
         expires_at: Time(claims.exp * 1000),
+        is_reported: heard == Heard::Yes,
     });
     let session = opened.await?;
     shop.to_report.notify_one();

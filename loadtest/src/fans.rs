@@ -325,6 +325,9 @@ async fn freshness(
                 Err(error) => report.violation(error),
             }
         }
+        // Looked at any moment of the second, not just after somebody left.
+        let moment_ms = rand::random_range(0..900);
+        tokio::time::sleep(Duration::from_millis(moment_ms)).await;
         let now = Instant::now();
         let sample: Vec<&Arc<Fan>> = fans.sample(&mut rand::rng(), CHECKED).collect();
         for fan in sample

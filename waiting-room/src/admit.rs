@@ -1,4 +1,5 @@
-//! The tick: once a second this node asks the line to admit what is due, and shows its sockets the new front.
+//! The tick: this node asks the line to admit what is due, and shows its sockets the new front. Four times a second while
+//! somebody watches, so that nobody near the front sees a place older than a second; else once.
 
 use crate::line::{Front, Refused, Stats};
 use crate::{Room, push};
@@ -11,7 +12,8 @@ use tokio::time::MissedTickBehavior;
 
 /// Samples of an event's figures that are kept: one each five seconds, four hours.
 const SAMPLES_MAX: usize = 2880;
-const SAMPLE_TICKS: u64 = 5;
+const SAMPLE_SECONDS: u64 = 5;
+const TICKS_PER_SECOND: u64 = 4;
 
 /// What this node keeps of one event: the newest front, the open sockets, the figures over time.
 pub struct Hall {
@@ -51,7 +53,7 @@ impl Hall {
     pub(crate) fn history(&self, minutes: u32) -> Vec<Stats> {
         let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
         let count = (minutes as usize)
-            .saturating_mul(60 / SAMPLE_TICKS as usize)
+            .saturating_mul(60 / SAMPLE_SECONDS as usize)
             .min(SAMPLES_MAX);
         samples
             .iter()
@@ -82,7 +84,7 @@ pub(crate) fn start(room: &Arc<Room>, event: EventId, front: Arc<Front>) -> Arc<
 }
 
 async fn run(room: Weak<Room>, event: EventId, hall: Arc<Hall>) {
-    let mut interval = tokio::time::interval(Duration::from_secs(1));
+    let mut interval = tokio::time::interval(Duration::from_millis(1000 / TICKS_PER_SECOND));
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut ticks = 0u64;
     loop {
@@ -91,15 +93,18 @@ async fn run(room: Weak<Room>, event: EventId, hall: Arc<Hall>) {
         if room.site.stop.is_cancelled() {
             return;
         }
-        match room.line.tick(&event).await {
-            Ok(front) => hall.show(front),
-            Err(Refused::NoSuchEvent) => {
-                room.forget(&event);
-                return;
+        let is_whole_second = ticks.is_multiple_of(TICKS_PER_SECOND);
+        if is_whole_second || hall.sockets.count() > 0 {
+            match room.line.tick(&event).await {
+                Ok(front) => hall.show(front),
+                Err(Refused::NoSuchEvent) => {
+                    room.forget(&event);
+                    return;
+                }
+                Err(error) => tracing::warn!(%event, %error, "nobody was admitted this time"),
             }
-            Err(error) => tracing::warn!(%event, %error, "nobody was admitted this second"),
         }
-        if ticks.is_multiple_of(SAMPLE_TICKS)
+        if ticks.is_multiple_of(SAMPLE_SECONDS * TICKS_PER_SECOND)
             && let Ok(stats) = room.line.stats(&event).await
         {
             gauges(&event, &stats, hall.sockets.count());

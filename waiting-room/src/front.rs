@@ -151,7 +151,7 @@ fn waiting_due(front: &Front, ahead: u64) -> f64 {
     let fans_per_second = front.pace.map_or(policy, |pace| pace.fast.max(policy));
     let due = (ahead as f64 / fans_per_second / 20.0).clamp(DUE_MIN, DUE_MAX);
     if ahead < NEAR {
-        due.min(1.0)
+        DUE_MIN
     } else {
         due.min(DUE_MAX - 1.0)
     }

@@ -4,7 +4,7 @@ use crate::admit::Hall;
 use crate::error::no_pass;
 use crate::fan::pass_of;
 use crate::front::due_after;
-use crate::line::{Spot, Standing};
+use crate::line::{Front, Refused, Spot, Standing};
 use crate::{App, Room};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Extension, Path, State};
@@ -19,7 +19,7 @@ use shared::words::{EventId, VisitorId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -94,24 +94,44 @@ async fn watch_place(
         .back(&event, pass.visitor)
         .await?
         .ok_or_else(no_pass)?;
-    let connection = connection.map(|Extension(connection)| connection);
     let upgrade = upgrade
-        .read_buffer_size(512)
+        .read_buffer_size(256)
         .write_buffer_size(0)
         .max_write_buffer_size(16 * 1024)
         .max_frame_size(MESSAGE_BYTES_MAX)
         .max_message_size(MESSAGE_BYTES_MAX);
-    Ok(upgrade.on_upgrade(move |socket| attend(socket, room, hall, event, spot, connection)))
+    let now = Instant::now();
+    let fan = Fan {
+        connection: connection.map(|Extension(connection)| connection),
+        room,
+        hall,
+        event,
+        spot,
+        shown: None,
+        shown_message: None,
+        messages: 0,
+        heard_at: now,
+        pinged_at: now,
+    };
+    // Boxed, so that a waiting fan's task holds two pointers and not what the handshake needed.
+    let fan = Box::new(fan);
+    Ok(upgrade.on_upgrade(move |socket| Box::pin(fan.attend(Box::new(socket)))))
 }
 
+/// A fan who watches their place.
 struct Fan {
+    room: Arc<Room>,
+    hall: Arc<Hall>,
+    event: EventId,
     spot: Spot,
-    shown: Option<Spot>,
-    shown_revision: Option<u64>,
+    /// What they were told last: standing, ahead, and the revision of everything else.
+    shown: Option<(Standing, u64, u64)>,
     shown_message: Option<String>,
     messages: u32,
     heard_at: Instant,
     pinged_at: Instant,
+    /// This socket's place among the connections, kept until it ends, so that the drain waits for it.
+    connection: Option<Arc<Connection>>,
 }
 
 enum End {
@@ -122,151 +142,148 @@ enum End {
     TooMany,
 }
 
-/// The life of a socket. Every arm of the `select!` is safe to drop: the receivers keep what they have, and a message is
-/// sent to its end before the next round begins.
-async fn attend(
-    mut socket: WebSocket,
-    room: Arc<Room>,
-    hall: Arc<Hall>,
-    event: EventId,
-    spot: Spot,
-    // Holds this socket's place among the connections until it ends, so that the drain waits for it.
-    _connection: Option<Arc<Connection>>,
-) {
-    let visitor = spot.visitor;
-    let id = u64::from_be_bytes(shared::secret::random());
-    let replaced = hall.sockets.enter(visitor, id);
-    let revision = hall.revision.subscribe();
-    let now = Instant::now();
-    let mut fan = Fan {
-        spot,
-        shown: None,
-        shown_revision: None,
-        shown_message: None,
-        messages: 0,
-        heard_at: now,
-        pinged_at: now,
-    };
-    let end = rounds(
-        &mut socket,
-        &room,
-        &hall,
-        &event,
-        &mut fan,
-        revision,
-        replaced,
-    )
-    .await;
-    if hall.sockets.exit(visitor, id) {
-        let _ = room.line.away(&event, visitor).await;
+impl Fan {
+    /// The life of a socket.
+    async fn attend(mut self: Box<Fan>, mut socket: Box<WebSocket>) {
+        let visitor = self.spot.visitor;
+        let id = u64::from_be_bytes(shared::secret::random());
+        let mut replaced = self.hall.sockets.enter(visitor, id);
+        let end = self.rounds(&mut socket, &mut replaced).await;
+        if self.hall.sockets.exit(visitor, id) {
+            let _ = Box::pin(self.room.line.away(&self.event, visitor)).await;
+        }
+        let (code, reason) = match end {
+            End::Gone => return,
+            End::Replaced => (REPLACED, "another tab or device took over this place"),
+            End::Leaving => (1012, "this node is about to go"),
+            End::TooLong => (1009, "a message may have 4096 bytes"),
+            End::TooMany => (1008, "too many messages"),
+        };
+        let frame = CloseFrame {
+            code,
+            reason: reason.into(),
+        };
+        send(&mut socket, Message::Close(Some(frame))).await;
+        // Wait for the other side's close for a moment, so that ours is read before the connection goes.
+        let _ = timeout(Duration::from_secs(1), socket.recv()).await;
+        drop(self.connection);
     }
-    let (code, reason) = match end {
-        End::Gone => return,
-        End::Replaced => (REPLACED, "another tab or device took over this place"),
-        End::Leaving => (1012, "this node is about to go"),
-        End::TooLong => (1009, "a message may have 4096 bytes"),
-        End::TooMany => (1008, "too many messages"),
-    };
-    let frame = CloseFrame {
-        code,
-        reason: reason.into(),
-    };
-    let _ = timeout(SEND, socket.send(Message::Close(Some(frame)))).await;
-    // Wait for the other side's close for a moment, so that ours is read before the connection goes.
-    let _ = timeout(Duration::from_secs(1), socket.recv()).await;
-}
 
-async fn rounds(
-    socket: &mut WebSocket,
-    room: &Arc<Room>,
-    hall: &Hall,
-    event: &EventId,
-    fan: &mut Fan,
-    mut revision: watch::Receiver<u64>,
-    mut replaced: oneshot::Receiver<()>,
-) -> End {
-    let mut due = Instant::now();
-    let jitter = (fan.spot.visitor.0 % u128::from(SPREAD_MS)) as u64;
-    loop {
-        tokio::select! {
-            () = sleep_until(due) => {
-                if !tell(socket, room, hall, event, fan).await {
-                    return End::Gone;
-                }
-                due = Instant::now() + due_after(&hall.front.borrow(), &fan.spot);
-            }
-            _ = revision.changed() => {
-                due = due.min(Instant::now() + Duration::from_millis(jitter));
-            }
-            _ = &mut replaced => return End::Replaced,
-            () = room.site.stop.cancelled() => {
-                let after_ms = (fan.spot.visitor.0 % u128::from(RETURN_MS)) as u64;
-                let text = json!({"type": "reconnect", "after_ms": after_ms}).to_string();
-                let _ = timeout(SEND, socket.send(Message::text(text))).await;
-                return End::Leaving;
-            }
-            heard = socket.recv() => match heard {
-                None | Some(Ok(Message::Close(_))) => return End::Gone,
-                Some(Err(error)) if error.to_string().to_lowercase().contains("too long")
-                    || error.to_string().contains("Space limit") => return End::TooLong,
-                Some(Err(_)) => return End::Gone,
-                Some(Ok(message)) => {
-                    fan.heard_at = Instant::now();
-                    if !matches!(message, Message::Pong(_)) {
-                        fan.messages += 1;
+    /// Every arm of the `select!` is safe to drop: the receivers keep what they have, and a message is sent to its end
+    /// before the next round begins.
+    async fn rounds(
+        &mut self,
+        socket: &mut WebSocket,
+        replaced: &mut oneshot::Receiver<()>,
+    ) -> End {
+        let mut revision = self.hall.revision.subscribe();
+        let stop = self.room.site.stop.clone();
+        let mut due = Instant::now();
+        let jitter_ms = (self.spot.visitor.0 % u128::from(SPREAD_MS)) as u64;
+        loop {
+            tokio::select! {
+                () = sleep_until(due) => {
+                    // Boxed: what telling needs is held while telling, not for as long as the socket lives.
+                    if !Box::pin(self.tell(socket)).await {
+                        return End::Gone;
                     }
-                    if fan.messages > MESSAGES_MAX {
-                        return End::TooMany;
+                    due = Instant::now() + due_after(&self.hall.front.borrow(), &self.spot);
+                }
+                _ = revision.changed() => {
+                    due = due.min(Instant::now() + Duration::from_millis(jitter_ms));
+                }
+                _ = &mut *replaced => return End::Replaced,
+                () = stop.cancelled() => {
+                    let after_ms = (self.spot.visitor.0 % u128::from(RETURN_MS)) as u64;
+                    let text = json!({"type": "reconnect", "after_ms": after_ms}).to_string();
+                    Box::pin(send(socket, Message::text(text))).await;
+                    return End::Leaving;
+                }
+                heard = socket.recv() => {
+                    if let Some(end) = self.hear(heard) {
+                        return end;
                     }
                 }
-            },
+            }
         }
     }
-}
 
-/// Sends what is new, if anything is; false when the reader is gone.
-async fn tell(
-    socket: &mut WebSocket,
-    room: &Room,
-    hall: &Hall,
-    event: &EventId,
-    fan: &mut Fan,
-) -> bool {
-    let front = hall.front();
-    if !look(room, &front, event, fan).await {
-        return false;
-    }
-    let now = Instant::now();
-    if now - fan.heard_at > SILENCE_MAX {
-        return false;
-    }
-    if now - fan.pinged_at > PING_EVERY {
-        fan.pinged_at = now;
-        if !send(socket, Message::Ping(Vec::new().into())).await {
-            return false;
+    /// Clients have nothing to say but pongs; what else they say is counted.
+    fn hear(&mut self, heard: Option<Result<Message, axum::Error>>) -> Option<End> {
+        match heard {
+            None | Some(Ok(Message::Close(_))) => Some(End::Gone),
+            Some(Err(error)) => {
+                let is_long = error.to_string().to_lowercase().contains("too long");
+                Some(if is_long { End::TooLong } else { End::Gone })
+            }
+            Some(Ok(message)) => {
+                self.heard_at = Instant::now();
+                self.messages += u32::from(!matches!(message, Message::Pong(_)));
+                (self.messages > MESSAGES_MAX).then_some(End::TooMany)
+            }
         }
     }
-    let message = &front.settings.message;
-    let has_news = fan.shown_revision.is_some() && fan.shown_message != *message;
-    if let Some(text) = message.as_ref().filter(|_| has_news) {
-        let notice = json!({"type": "notice", "message": text}).to_string();
-        if !send(socket, Message::text(notice)).await {
+
+    /// Sends what is new, if anything is; false when the reader is gone.
+    async fn tell(&mut self, socket: &mut WebSocket) -> bool {
+        let front = self.hall.front();
+        let now = Instant::now();
+        if !self.look(&front).await || now - self.heard_at > SILENCE_MAX {
             return false;
         }
+        if now - self.pinged_at > PING_EVERY {
+            self.pinged_at = now;
+            if !send(socket, Message::Ping(Vec::new().into())).await {
+                return false;
+            }
+        }
+        let message = &front.settings.message;
+        let has_news = self.shown.is_some() && self.shown_message != *message;
+        self.shown_message.clone_from(message);
+        if let Some(text) = message.as_ref().filter(|_| has_news) {
+            let notice = json!({"type": "notice", "message": text}).to_string();
+            if !send(socket, Message::text(notice)).await {
+                return false;
+            }
+        }
+        let shown = Some((self.spot.standing, self.spot.ahead, front.revision));
+        if self.shown == shown {
+            return true;
+        }
+        self.shown = shown;
+        let place = self.room.place(&self.event, &self.spot, &front);
+        let text = serde_json::to_string(&Told {
+            r#type: "place",
+            place,
+        })
+        .unwrap_or_default();
+        send(socket, Message::text(text)).await
     }
-    fan.shown_message.clone_from(message);
-    if fan.shown == Some(fan.spot) && fan.shown_revision == Some(front.revision) {
-        return true;
+
+    /// Brings the spot up to date: from the bitmap while the fan waits, from the engine once their bit is gone. False
+    /// when there is no such place any more.
+    async fn look(&mut self, front: &Front) -> bool {
+        let number = self.spot.number;
+        if self.spot.standing == Standing::Waiting {
+            if front.alive.contains(number) {
+                // A front that is older than what the engine said must not push the fan back.
+                self.spot.ahead = self.spot.ahead.min(front.alive.ahead(number));
+                return true;
+            }
+            if number > front.numbers {
+                return true;
+            }
+        }
+        match self.room.line.place(&self.event, self.spot.visitor).await {
+            Ok(Some(spot)) => {
+                self.spot = spot;
+                true
+            }
+            // The store is away: the socket stays open, the fan hears when it is back.
+            Err(Refused::Unavailable(_)) => true,
+            Ok(None) | Err(_) => false,
+        }
     }
-    fan.shown = Some(fan.spot);
-    fan.shown_revision = Some(front.revision);
-    let place = room.place(event, &fan.spot, &front);
-    let text = serde_json::to_string(&Told {
-        r#type: "place",
-        place,
-    })
-    .unwrap_or_default();
-    send(socket, Message::text(text)).await
 }
 
 #[derive(serde::Serialize)]
@@ -274,31 +291,6 @@ struct Told {
     r#type: &'static str,
     #[serde(flatten)]
     place: crate::front::Place,
-}
-
-/// Brings the spot up to date: from the bitmap while the fan waits, from the engine once their bit is gone.
-async fn look(room: &Room, front: &crate::line::Front, event: &EventId, fan: &mut Fan) -> bool {
-    let number = fan.spot.number;
-    if fan.spot.standing == Standing::Waiting {
-        if front.alive.contains(number) {
-            // A front that is older than what the engine said must not push the fan back.
-            fan.spot.ahead = fan.spot.ahead.min(front.alive.ahead(number));
-            return true;
-        }
-        if number > front.numbers {
-            return true;
-        }
-    }
-    match room.line.place(event, fan.spot.visitor).await {
-        Ok(Some(spot)) => {
-            fan.spot = spot;
-            true
-        }
-        Ok(None) => false,
-        // The store is away: the socket stays open, the fan hears when it is back.
-        Err(crate::line::Refused::Unavailable(_)) => true,
-        Err(_) => false,
-    }
 }
 
 async fn send(socket: &mut WebSocket, message: Message) -> bool {

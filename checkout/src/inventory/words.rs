@@ -19,6 +19,9 @@ pub struct Money {
     pub currency: String,
 }
 
+/// Reports answered at one time, at most.
+pub const REPORTS_MAX: u32 = 500;
+
 /// The selling rules of an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Rules {
@@ -149,6 +152,8 @@ pub struct NewSession {
     pub token: String,
     /// The token's end.
     pub expires_at: Time,
+    /// The waiting room knows already that they arrived.
+    pub is_reported: bool,
 }
 
 /// Being inside.

@@ -6,8 +6,6 @@ use rusqlite::{OptionalExtension as _, Row, params};
 use shared::time::Time;
 use shared::words::{EventId, VisitorId};
 
-const REPORTS_MAX: u32 = 200;
-
 impl Store {
     pub(super) fn open_session(&mut self, new: NewSession) -> Step<Session> {
         self.write()?;
@@ -15,8 +13,8 @@ impl Store {
         let opened = self
             .db
             .prepare_cached(
-                "insert into session (key, event, visitor, number, jti, token, expires_at)
-                 values (?1, ?2, ?3, ?4, ?5, ?6, ?7) on conflict do nothing",
+                "insert into session (key, event, visitor, number, jti, token, expires_at, report)
+                 values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) on conflict do nothing",
             )?
             .execute(params![
                 new.key,
@@ -25,7 +23,8 @@ impl Store {
                 new.number as i64,
                 new.jti,
                 new.token,
-                new.expires_at.0
+                new.expires_at.0,
+                i64::from(!new.is_reported)
             ])?;
         if opened == 0 {
             return Ok(Err(Refused::AdmissionUsed));
