@@ -1,0 +1,44 @@
+// Debian's Chromium, and what every browser test checks.
+import { createRequire } from "node:module";
+import { mkdirSync, readFileSync } from "node:fs";
+import assert from "node:assert/strict";
+import { chromium } from "playwright-core";
+
+const axe = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
+const shots = new URL("./shots/", import.meta.url).pathname;
+mkdirSync(shots, { recursive: true });
+
+export const launch = () => chromium.launch({
+  executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+});
+
+/** A page of a person of their own, whose console must stay without errors. */
+export async function person(browser, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1200, height: 820 }, reducedMotion: "reduce", ...options });
+  const page = await context.newPage();
+  page.wrong = [];
+  page.on("pageerror", (error) => page.wrong.push(String(error)));
+  page.on("console", (message) => {
+    // A refusal (4xx) that the page handles is logged by the browser itself; a blocked script or style is not.
+    if (message.type() === "error" && !/Failed to load resource|WebSocket connection|ERR_CONNECTION/.test(message.text())) page.wrong.push(message.text());
+  });
+  page.on("dialog", (dialog) => dialog.accept());
+  return page;
+}
+
+export function sound(page) {
+  assert.deepEqual(page.wrong, []);
+}
+
+export const shoot = (page, name, options = {}) => page.screenshot({ path: `${shots}${name}.png`, ...options });
+
+/** No violation of WCAG 2.2 AA that axe-core finds. */
+export async function accessible(page, where) {
+  // The pages' policy allows no injected script: axe is evaluated from outside.
+  await page.evaluate(readFileSync(axe, "utf8"));
+  const found = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }));
+  const shown = found.violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.target.join(" ")).join(", ")}`);
+  assert.deepEqual(shown, [], `violations on ${where}`);
+  assert.ok(found.passes.length > 5, "axe looked at the page");
+}

@@ -1,0 +1,200 @@
+// @ts-check
+// The queue page, live: the place by WebSocket, by polling where there is none. Without this file the page works by refresh.
+import { $, call, clock, socket } from "./api.js";
+
+const event = document.body.dataset.event || "";
+const base = `/api/v1/events/${event}/line`;
+const title = document.title.split(" · ").pop() || "";
+/** @type {any} */
+let place = null;
+let start = Number(sessionStorage.getItem(`start-${event}`)) || 0;
+let announced = "", socketState = "", offlineSince = 0;
+/** @type {number | undefined} */
+let poll;
+
+const show = (/** @type {string} */ id, /** @type {boolean} */ is) => { $(id).hidden = !is; };
+const count = (/** @type {number} */ n) => n.toLocaleString();
+
+/** @param {number} seconds */
+function minutes(seconds) {
+  return seconds < 90 ? `${Math.max(10, Math.ceil(seconds / 10) * 10)} s` : `${Math.round(seconds / 60)} min`;
+}
+
+/** @param {any} range */
+function wait(range) {
+  if (!range) return "being measured";
+  const [low, high] = [minutes(range.low), minutes(range.high)];
+  return low === high ? `about ${high}` : `${low} to ${high}`;
+}
+
+/** What a place means: heading, text, next. @param {any} p @returns {[string, string, string]} */
+function words(p) {
+  const sale = p.sale_opens_at ? new Date(p.sale_opens_at).toLocaleTimeString() : "";
+  if (p.state === "waiting") {
+    const heading = p.ahead === 0 ? "You are next" : `${count(p.ahead)} ahead of you`;
+    if (p.phase === "prequeue") return [heading, `The sale opens at ${sale}. You are in line already.`, "When the sale opens, everyone is let in by number. Keep this page open, or come back to it."];
+    if (p.phase === "paused") return [heading, "The line is paused for the moment. Nobody passes you.", "The organiser will go on shortly. You need to do nothing."];
+    if (p.phase === "sold_out") return ["Everything is taken", "You keep your place in case seats come back.", "Seats come back when a payment fails or an order is refunded. If that happens, the first in line are let in."];
+    if (p.phase === "closed") return ["The sale is over", "Nobody is let in any more.", "Thank you for waiting with us."];
+    return [heading, "You are moving up. This page is live; leave it open.", "When it is your turn, this page tells you, and you have a short while to go to the checkout."];
+  }
+  /** @type {Record<string, [string, string, string]>} */
+  const other = {
+    admitted: ["It is your turn", "", "Choose your seats and pay. Your seats are held for you while you do."],
+    shopping: ["You are in the checkout", "Another tab may have it open.", "Go back to the checkout to finish."],
+    finished: ["All done", "Thank you. Your slot has gone to the next in line.", "You can join again at the back for more."],
+    missed: ["Your turn has passed", "It ran out, or you were away too long.", "You can join again; you will be at the back."],
+    left: ["You have left the line", "Your place has gone.", "You can join again; you will be at the back."],
+    ejected: ["You were removed from the line", "The organiser did this.", "Ask the organiser if you think it is a mistake."],
+  };
+  return other[p.state] || ["", "", ""];
+}
+
+/** Tells screen readers at thresholds, not with every step. @param {any} p @param {string} heading */
+function announce(p, heading) {
+  const steps = [10, 25, 50, 100, 250, 500, 1000, 5000, 10000, 50000];
+  const step = p.state === "waiting" ? steps.find((s) => p.ahead <= s) ?? "far" : "";
+  const now = `${p.state}-${p.phase}-${step}`;
+  if (now === announced) return;
+  announced = now;
+  $("live").textContent = p.state === "waiting" && p.eta_seconds ? `${heading}. Wait: ${wait(p.eta_seconds)}.` : heading;
+}
+
+/** @param {any} next */
+function render(next) {
+  const was = place?.state;
+  place = next;
+  const [heading, text, then] = words(place);
+  const waits = place.state === "waiting", turn = place.state === "admitted";
+  $("heading").textContent = heading;
+  $("text").textContent = text;
+  $("next").textContent = then;
+  $("place").classList.toggle("turn", turn);
+  show("facts", waits); show("progress", waits && place.phase !== "prequeue");
+  show("leave", waits || turn); show("go", turn || place.state === "shopping");
+  show("join", ["finished", "missed", "left"].includes(place.state));
+  show("message", Boolean(place.message)); $("message").textContent = place.message || "";
+  if (waits) {
+    if (!start || place.ahead > start) start = place.ahead;
+    sessionStorage.setItem(`start-${event}`, String(start));
+    const done = start ? Math.round((1 - place.ahead / start) * 100) : 100;
+    $("fill").style.width = `${Math.max(2, done)}%`;
+    $("track").setAttribute("aria-valuenow", String(done));
+    $("number").textContent = place.number ? count(place.number) : "drawn at the opening";
+    $("eta").textContent = place.phase === "open" ? wait(place.eta_seconds) : "–";
+    $("waiting").textContent = count(place.waiting);
+    show("seats-box", place.seats_available !== null);
+    $("seats").textContent = count(place.seats_available ?? 0);
+    show("alert", "Notification" in window && Notification.permission === "default");
+  } else {
+    sessionStorage.removeItem(`start-${event}`);
+    start = 0;
+    show("alert", false);
+  }
+  if (turn && was && was !== "admitted") callOut();
+  if (place.checkout_url) $("go").setAttribute("href", document.body.dataset.return || place.checkout_url);
+  document.title = waits ? `${heading} · ${title}` : `${turn ? "▶ " : ""}${heading} · ${title}`;
+  announce(place, heading);
+}
+
+/** The turn: a sound and a notification, where they are allowed. */
+function callOut() {
+  navigator.vibrate?.(300);
+  try {
+    const audio = new AudioContext();
+    for (const [at, pitch] of [[0, 660], [0.2, 880]]) {
+      const tone = audio.createOscillator(), volume = audio.createGain();
+      tone.frequency.value = pitch;
+      volume.gain.setValueAtTime(0.2, audio.currentTime + at);
+      volume.gain.exponentialRampToValueAtTime(0.001, audio.currentTime + at + 0.6);
+      tone.connect(volume).connect(audio.destination);
+      tone.start(audio.currentTime + at);
+      tone.stop(audio.currentTime + at + 0.6);
+    }
+  } catch { /* no sound here */ }
+  if ("Notification" in window && Notification.permission === "granted") new Notification("It is your turn", { body: title });
+}
+
+function tick() {
+  if (place?.state === "admitted") {
+    const left = (Date.parse(place.claim_by) - Date.now()) / 1000;
+    $("text").textContent = left > 0 ? `Come within ${clock(left)}, or your turn goes to the next in line.` : "Your turn is running out.";
+  }
+  const lost = socketState === "closed" && offlineSince && Date.now() - offlineSince > 1500;
+  show("connection", Boolean(lost || socketState === "4001"));
+  if (lost) $("connection").textContent = `The connection dropped. Your place is kept; trying again since ${clock((Date.now() - offlineSince) / 1000)}.`;
+}
+
+async function ask() {
+  clearTimeout(poll);
+  let after = 5;
+  try {
+    render(await call("GET", `${base}/me`));
+    after = place.poll_after_seconds;
+    offlineSince = 0;
+  } catch (problem) {
+    if (/** @type {any} */ (problem).status === 401) return join();
+    offlineSince ||= Date.now();
+    socketState = "closed";
+  }
+  if (socketState !== "open") poll = setTimeout(ask, after * 1000);
+}
+
+function watch() {
+  socket(`${base}/ws`, {
+    onMessage(message) {
+      if (message.type === "place") {
+        const turn = message.state === "admitted" && place?.state !== "admitted";
+        render(message);
+        // The answer over HTTP sets the admission cookie, which a gate in front of another site reads.
+        if (turn) ask();
+      }
+      if (message.type === "notice") $("live").textContent = message.message;
+    },
+    onState(state, code) {
+      socketState = code === 4001 ? "4001" : state === "open" ? "open" : "closed";
+      if (code === 4001) {
+        $("connection").textContent = "This place is open in another tab or on another device. Look there, or refresh to watch here.";
+        return;
+      }
+      if (state === "open") { offlineSince = 0; clearTimeout(poll); }
+      else { if (state === "closed") offlineSince ||= Date.now(); ask(); }
+    },
+  });
+}
+
+async function join() {
+  try {
+    render(await call("POST", base, { body: {} }));
+    watch();
+  } catch (problem) {
+    const p = /** @type {any} */ (problem);
+    show("join", false);
+    if (p.kind === "line-not-open") {
+      const at = p.body.opens_at;
+      $("heading").textContent = "The line is not open yet";
+      $("text").textContent = at ? `It opens at ${new Date(at).toLocaleString()}. This page joins by itself then.` : "Come back when it opens.";
+      if (at) setTimeout(join, Math.min(60000, Math.max(1000, Date.parse(at) - Date.now() + Math.random() * 1500)));
+    } else if (p.kind === "line-closed") {
+      $("heading").textContent = p.body.phase === "sold_out" ? "Sold out" : "The sale is over";
+      $("text").textContent = "The line takes nobody in any more.";
+    } else {
+      $("heading").textContent = "One moment";
+      $("text").textContent = p.status === 429 ? "Many people are joining from your network. Trying again shortly." : `${p.message}. Trying again shortly.`;
+      setTimeout(join, 3000 + Math.random() * 4000);
+    }
+  }
+}
+
+$("join").addEventListener("submit", (/** @type {Event} */ submit) => { submit.preventDefault(); join(); });
+$("leave").addEventListener("submit", async (/** @type {Event} */ submit) => {
+  submit.preventDefault();
+  if (!confirm("Leave the line? Your place is gone then.")) return;
+  await call("DELETE", `${base}/me`);
+  render(await call("GET", `${base}/me`));
+});
+$("alert").addEventListener("click", async () => { await Notification.requestPermission(); show("alert", false); });
+setInterval(tick, 1000);
+
+// Whoever has a place keeps it; whoever has none gets one at once, while seconds matter.
+call("GET", `${base}/me`).then((known) => { render(known); watch(); }, join);

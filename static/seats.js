@@ -1,0 +1,302 @@
+// @ts-check
+// Seats and checkout: from the admission to a confirmed order, with a way out of everything that can go wrong.
+import { $, call, clock, make, money, newKey, socket } from "./api.js";
+import { AVAILABLE, SeatMap, hue } from "./map.js";
+
+const event = document.body.dataset.event || "";
+const base = `/api/v1/events/${event}`;
+const states = ["available", "held", "booked", "blocked"];
+/** @type {SeatMap} */ let map;
+/** @type {any} */ let layout;
+/** @type {any} */ let session = null;
+/** @type {any} */ let hold = null;
+/** @type {any} */ let order = null;
+/** @type {Set<string>} */ const chosen = new Set();
+let version = 0, holdKey = newKey(), orderKey = newKey();
+const kept = `checkout-${event}`;
+
+const show = (/** @type {string} */ id, /** @type {boolean} */ is) => { $(id).hidden = !is; };
+const say = (/** @type {string} */ text) => { $("live").textContent = text; };
+const price = (/** @type {any} */ seat) => money(layout.categories[seat.category].price);
+
+/** @param {any} seat */
+function describe(seat) {
+  const where = seat.block ? `${seat.block.name}, row ${seat.row.label}, seat ${seat.label ?? seat.id.split("-").pop()}` : seat.id;
+  return `${where}, ${layout.categories[seat.category].name}, ${price(seat)}, ${chosen.has(seat.id) ? "chosen" : states[seat.state]}`;
+}
+
+/** @param {any} problem */
+function explain(problem) {
+  /** @type {Record<string, string>} */
+  const words = {
+    "seats-taken": `Somebody was faster: ${(problem.body.taken || []).join(", ")}. The map is up to date again.`,
+    "not-enough-seats": "There are not that many seats left there. Try fewer, or another category.",
+    "too-many-seats": `One fan may have at most ${problem.body.limit} seats.`,
+    "hold-over": "Your hold ran out and the seats went back. Choose again.",
+    "no-such-hold": "Your hold ran out and the seats went back. Choose again.",
+    "session-over": "This visit is over. Join the line again for more.",
+    "no-session": "This visit is over. Join the line again.",
+    "unavailable": "The box office is out of reach for a moment. Nothing was lost; try again.",
+    "too-many-requests": "That was too fast. Try again in a moment.",
+  };
+  return words[problem.kind] || problem.message;
+}
+
+/** @param {any} problem */
+function fail(problem) {
+  $("problem").textContent = problem ? (typeof problem === "string" ? problem : explain(problem)) : "";
+  show("problem", Boolean(problem));
+}
+
+function remember() {
+  if (hold || order) sessionStorage.setItem(kept, JSON.stringify({ hold: hold?.id, order: order?.id }));
+  else sessionStorage.removeItem(kept);
+}
+
+function render() {
+  const state = order?.state;
+  const seats = order?.seats ?? hold?.seats ?? [...chosen].map((id) => { const seat = map.byId.get(id); return { id, category: layout.categories[seat.category].id, price: layout.categories[seat.category].price }; });
+  $("chosen").replaceChildren(...seats.map((/** @type {any} */ seat) => make("li", {}, make("span", {}, seat.id), make("span", {}, money(seat.price)))));
+  const total = seats.reduce((/** @type {number} */ sum, /** @type {any} */ seat) => sum + seat.price.amount, 0);
+  if (seats.length) $("total").textContent = money({ amount: total, currency: seats[0].price.currency });
+  show("empty", !seats.length); show("total-line", seats.length > 0);
+  show("hold", !hold && chosen.size > 0);
+  show("release", Boolean(hold) && (!order || ["paying", "declined"].includes(state)));
+  show("buyer", Boolean(hold) && !order);
+  show("payment", ["paying", "declined"].includes(state));
+  show("confirming", state === "confirming");
+  show("best", !hold);
+  if (state === "declined") fail(order.decline_reason === "insufficient_funds" ? "The card has not enough funds. Your seats are still yours: try another card." : "The card was declined. Your seats are still yours: try another card.");
+  map.mine = new Set(seats.map((/** @type {any} */ seat) => seat.id));
+  map.draw();
+  remember();
+}
+
+/** @param {any} seat */
+function choose(seat) {
+  if (hold) return say("Give your seats back first to choose others.");
+  if (chosen.has(seat.id)) chosen.delete(seat.id);
+  else if (seat.state === AVAILABLE) chosen.add(seat.id);
+  else return say(`${seat.id} is ${states[seat.state]}`);
+  fail(null);
+  say(describe(seat));
+  render();
+}
+
+/** @param {any} wish */
+async function take(wish) {
+  fail(null);
+  try {
+    hold = await call("POST", `${base}/holds`, { body: wish, key: holdKey });
+    holdKey = newKey();
+    chosen.clear();
+    render();
+    say(`${hold.seats.length} seats are held for you.`);
+    $("buyer-name").focus();
+  } catch (problem) {
+    const p = /** @type {any} */ (problem);
+    if (p.status) holdKey = newKey();
+    for (const id of p.body?.taken || []) chosen.delete(id);
+    await refresh();
+    render();
+    fail(p);
+  }
+}
+
+async function giveBack() {
+  fail(null);
+  try {
+    await call("DELETE", `/api/v1/holds/${hold.id}`);
+    drop();
+  } catch (problem) { fail(problem); }
+}
+
+function drop() {
+  hold = order = null;
+  orderKey = newKey();
+  render();
+}
+
+/** @param {Event} submit */
+async function makeOrder(submit) {
+  submit.preventDefault();
+  fail(null);
+  try {
+    const buyer = { name: $("buyer-name").value, email: $("buyer-email").value };
+    order = await call("POST", "/api/v1/orders", { body: { hold: hold.id, buyer }, key: orderKey });
+    render();
+    $("card").focus();
+  } catch (problem) {
+    const p = /** @type {any} */ (problem);
+    if (["hold-over", "no-such-hold"].includes(p.kind)) drop();
+    if (p.kind === "hold-converted") order = await call("GET", `/api/v1/orders/${p.body.order}`);
+    orderKey = newKey();
+    render();
+    fail(p);
+  }
+}
+
+/** @param {Event} submit */
+async function pay(submit) {
+  submit.preventDefault();
+  fail(null);
+  $("pay").disabled = true;
+  try {
+    order = await call("POST", `/api/v1/payments/simulated/${order.payment.id}`, { body: { card: $("card").value.replace(/\s/g, "") } });
+    if (order.state === "declined") $("card").select();
+  } catch (problem) {
+    const p = /** @type {any} */ (problem);
+    // Whatever happened, the order knows.
+    order = await call("GET", `/api/v1/orders/${order.id}`).catch(() => order);
+    if (p.status !== 409) fail(p);
+  }
+  $("pay").disabled = false;
+  await follow();
+}
+
+async function follow() {
+  if (order?.state === "confirmed") {
+    sessionStorage.removeItem(kept);
+    location.href = order.link || `/orders/${order.id}`;
+    return;
+  }
+  if (["expired", "cancelled", "refunding", "refunded"].includes(order?.state)) {
+    drop();
+    fail("The time to pay ran out and the seats went back. Nothing was charged that is not returned.");
+    return;
+  }
+  render();
+  if (order?.state === "confirming") setTimeout(async () => { order = await call("GET", `/api/v1/orders/${order.id}`).catch(() => order); follow(); }, 2000);
+}
+
+async function refresh() {
+  const { bits, version: at } = await call("GET", `${base}/seats`, { accept: "application/octet-stream" });
+  version = at;
+  map.seats.forEach((seat, i) => { seat.state = (bits[i >> 2] >> ((i & 3) * 2)) & 3; });
+  map.draw();
+}
+
+function watch() {
+  socket(`${base}/seats/ws`, {
+    onMessage(message) {
+      if (message.type !== "seats" || message.version <= version) return;
+      if (message.version > version + 1) return void refresh();
+      version = message.version;
+      for (const [id, state] of message.changes) {
+        const seat = map.byId.get(id);
+        if (!seat) continue;
+        seat.state = states.indexOf(state);
+        if (seat.state !== AVAILABLE && chosen.delete(id)) { fail(`${id} was just taken by somebody else.`); render(); }
+        const button = document.querySelector(`[data-seat="${CSS.escape(id)}"]`);
+        if (button) /** @type {HTMLButtonElement} */ (button).disabled = seat.state !== AVAILABLE;
+      }
+      map.draw();
+    },
+    onState(state) { if (state === "open") refresh(); if (state === "failed") setTimeout(refresh, 1500); },
+  });
+}
+
+function tick() {
+  const left = (/** @type {string} */ at) => (Date.parse(at) - Date.now()) / 1000;
+  if (session) $("session").textContent = left(session.expires_at) > 0 ? `${clock(left(session.expires_at))} left to shop` : "your time to shop is over";
+  const until = order ? order.pay_by : hold?.expires_at;
+  show("countdown", Boolean(until) && order?.state !== "confirming");
+  if (!until) return;
+  const seconds = left(until);
+  $("countdown").textContent = `Held for you for ${clock(seconds)}`;
+  if (Math.round(seconds) === 30) say("30 seconds left on your seats.");
+  if (seconds < -1 && !order) { drop(); fail("Your hold ran out and the seats went back. Choose again."); refresh(); }
+  if (seconds < -2 && order && order.state !== "confirming") { call("GET", `/api/v1/orders/${order.id}`).then((now) => { order = now; follow(); }, () => {}); }
+}
+
+/** The list: blocks, rows, buttons. Made when asked for. */
+function list() {
+  const rows = layout.blocks.map((/** @type {any} */ block) => {
+    const details = make("details", {}, make("summary", {}, block.name));
+    details.addEventListener("toggle", () => {
+      if (/** @type {any} */ (details).open && details.children.length === 1) {
+        const seats = map.seats.filter((seat) => seat.block === block || seat.area?.id === block.id);
+        const row = new Map();
+        for (const seat of seats) row.set(seat.row?.label ?? "", [...(row.get(seat.row?.label ?? "") ?? []), seat]);
+        for (const [label, ofRow] of row) details.append(make("div", { role: "group", "aria-label": label ? `Row ${label}` : block.name }, label ? `${label} ` : "", ...ofRow.map((/** @type {any} */ seat) => {
+          const button = make("button", { className: "seat", "data-seat": seat.id, "aria-pressed": String(chosen.has(seat.id)), "aria-label": describe(seat), disabled: seat.state !== AVAILABLE, type: "button" }, seat.id.split("-").pop());
+          button.addEventListener("click", () => { choose(seat); button.setAttribute("aria-pressed", String(chosen.has(seat.id))); });
+          return button;
+        })));
+      }
+    });
+    return details;
+  });
+  $("list").replaceChildren(...rows);
+}
+
+async function enter() {
+  try {
+    session = await call("GET", `${base}/sessions`);
+    if (!session.over && Date.parse(session.expires_at) > Date.now()) return true;
+  } catch { /* no session yet */ }
+  try {
+    const place = await call("GET", `${base}/line/me`);
+    if (place.token) { session = await call("POST", `${base}/sessions`, { bearer: place.token, body: {} }); return true; }
+  } catch { /* no place, or the turn has passed */ }
+  location.href = `/e/${event}`;
+  return false;
+}
+
+async function begin() {
+  if (!await enter()) return;
+  const about = await call("GET", base).catch(() => ({ name: event }));
+  $("name").textContent = about.name;
+  document.title = `Choose your seats · ${about.name}`;
+  layout = await call("GET", `${base}/seating`);
+  map = new SeatMap($("map"), layout, {
+    onChoose: choose, say, describe,
+    onArea(area) { $("category").value = layout.categories[area.category].id; $("quantity").focus(); say(`${area.name}: say how many, then find and hold.`); },
+  });
+  $("legend").replaceChildren(...layout.categories.map((/** @type {any} */ category, /** @type {number} */ at) => {
+    const swatch = make("span", { className: "swatch" });
+    swatch.style.background = hue(at);
+    return make("li", {}, swatch, `${category.name} ${money(category.price)}`);
+  }), ...[["held", "held by somebody"], ["taken", "gone"], ["mine", "yours"]].map(([kind, text]) => make("li", {}, make("span", { className: `swatch ${kind}` }), text)));
+  $("category").append(...layout.categories.map((/** @type {any} */ c) => make("option", { value: c.id }, `${c.name} · ${money(c.price)}`)));
+  await refresh();
+  await resume();
+  render();
+  watch();
+  setInterval(tick, 500);
+}
+
+/** After a reload: the hold and the order are where they were. */
+async function resume() {
+  const before = JSON.parse(sessionStorage.getItem(kept) || "{}");
+  if (before.hold) hold = await call("GET", `/api/v1/holds/${before.hold}`).catch(() => null);
+  if (before.order) order = await call("GET", `/api/v1/orders/${before.order}`).catch(() => null);
+  if (hold && !order && hold.state !== "active") hold = null;
+  if (order) await follow();
+}
+
+$("hold").addEventListener("click", () => take({ seats: [...chosen] }));
+$("best").addEventListener("submit", (/** @type {Event} */ submit) => {
+  submit.preventDefault();
+  const category = $("category").value;
+  take({ best_available: { quantity: Number($("quantity").value), ...(category ? { category } : {}) } });
+});
+$("release").addEventListener("click", giveBack);
+$("buyer").addEventListener("submit", makeOrder);
+$("payment").addEventListener("submit", pay);
+$("zoom-in").addEventListener("click", () => map.zoom(1.4));
+$("zoom-out").addEventListener("click", () => map.zoom(1 / 1.4));
+$("fit").addEventListener("click", () => map.fit());
+$("as-list").addEventListener("click", () => {
+  const on = $("list").hidden;
+  if (on) list();
+  show("list", on); show("map-box", !on);
+  $("as-list").setAttribute("aria-pressed", String(on));
+});
+$("leave").addEventListener("click", async () => {
+  if (!confirm("Leave the checkout? Your seats and your slot go to others.")) return;
+  await call("DELETE", `${base}/sessions`).catch(() => {});
+  sessionStorage.removeItem(kept);
+  location.href = `/e/${event}`;
+});
+begin().catch(fail);
