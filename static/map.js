@@ -92,7 +92,7 @@ export class SeatMap {
     }
     const r = s * .42;
     pen.font = `600 ${Math.max(9, s * .85)}px ${font}`; pen.fillStyle = soft; pen.textAlign = "left";
-    for (const block of this.layout.blocks) if (block.kind !== "area") pen.fillText(block.name, ox + block.x * s, oy + (block.y + .6) * s);
+    for (const block of this.layout.blocks) if (block.kind !== "area") pen.fillText(block.name, ox + block.x * s, oy + (block.y + .1) * s);
     pen.textAlign = "center";
     for (const seat of this.drawn) {
       const x = ox + seat.x * s, y = oy + seat.y * s;

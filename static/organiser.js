@@ -93,7 +93,7 @@ async function dashboard(id) {
   const settings = await call("GET", url);
   samples = await call("GET", `${url}/history?minutes=60`);
   const tiles = make("div", { className: "tiles" }), plots = make("div", { className: "plots" });
-  const pill = make("span", { className: "pill" }), orders = make("div", { className: "scroll" });
+  const pill = make("span", { className: "pill" }), orders = make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Newest orders" });
   const pause = make("button", {}, settings.paused ? "Resume" : "Pause");
   pause.addEventListener("click", async () => {
     settings.paused = (await call("PATCH", url, { body: { paused: !settings.paused } })).paused;
@@ -172,7 +172,7 @@ function orderTable(orders, url, again) {
 async function audit() {
   const entries = await call("GET", `${api}/audit?limit=200`);
   const short = (/** @type {any} */ value) => (value === null ? "" : make("code", {}, JSON.stringify(value).slice(0, 300)));
-  page(make("h1", {}, "Audit log"), make("div", { className: "card scroll" }, make("table", {}, make("thead", {}, make("tr", {}, ...["When", "Who", "What", "Sale", "From", "To"].map((h) => make("th", { scope: "col" }, h)))),
+  page(make("h1", {}, "Audit log"), make("div", { className: "card scroll", tabIndex: 0, role: "region", "aria-label": "Changes" }, make("table", {}, make("thead", {}, make("tr", {}, ...["When", "Who", "What", "Sale", "From", "To"].map((h) => make("th", { scope: "col" }, h)))),
     make("tbody", {}, ...entries.map((/** @type {any} */ e) => make("tr", {}, make("td", {}, new Date(e.at).toLocaleString()), make("td", {}, e.by), make("td", {}, e.action), make("td", {}, e.event), make("td", {}, short(e.from)), make("td", {}, short(e.to))))))));
 }
 

@@ -1,0 +1,346 @@
+//! The line against a naive model: a vector and a loop. Any sequence of operations gives the same answers.
+
+use proptest::prelude::*;
+use shared::time::{Clock, Time};
+use shared::words::{Availability, EventId, VisitorId};
+use waiting_room::line::{
+    Admission, Claimed, Embedded, EventSettings, Joined, Line, Patch, Standing,
+};
+
+const START: Time = Time(1_800_000_000_000);
+
+#[derive(Clone, Debug)]
+enum Step {
+    Join(u8),
+    Tick(u16),
+    Claim(u8),
+    Finish(u8),
+    Leave(u8),
+    Away(u8),
+    Back(u8),
+    Poll(u8),
+    Eject(u8),
+    Seats(u8),
+    MaxActive(u8),
+    Pause(bool),
+    Restart,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let fan = 0u8..12;
+    prop_oneof![
+        6 => fan.clone().prop_map(Step::Join),
+        8 => (0u16..4000).prop_map(Step::Tick),
+        3 => fan.clone().prop_map(Step::Claim),
+        2 => fan.clone().prop_map(Step::Finish),
+        2 => fan.clone().prop_map(Step::Leave),
+        1 => fan.clone().prop_map(Step::Away),
+        1 => fan.clone().prop_map(Step::Back),
+        1 => fan.clone().prop_map(Step::Poll),
+        1 => fan.prop_map(Step::Eject),
+        1 => (0u8..8).prop_map(Step::Seats),
+        1 => (0u8..6).prop_map(Step::MaxActive),
+        1 => any::<bool>().prop_map(Step::Pause),
+        1 => Just(Step::Restart),
+    ]
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    fan: u8,
+    standing: Standing,
+    claim_by: i64,
+    expires_at: i64,
+    away_at: Option<i64>,
+}
+
+/// What a line is, said as simply as it can be.
+#[derive(Default)]
+struct Model {
+    entries: Vec<Entry>,
+    now: i64,
+    last_batch_at: i64,
+    credit: u64,
+    max_active: usize,
+    paused: bool,
+    seats: Option<(usize, i64)>,
+}
+
+const RATE: u64 = 90;
+const BATCH_MS: i64 = 2000;
+const CLAIM_MS: i64 = 4000;
+const SESSION_MS: i64 = 6000;
+const AWAY_MS: i64 = 9000;
+
+impl Model {
+    fn of(&mut self, fan: u8) -> Option<&mut Entry> {
+        self.entries.iter_mut().rev().find(|entry| entry.fan == fan)
+    }
+
+    fn is_sold_out(&self) -> bool {
+        self.seats.is_some_and(|(available, _)| available == 0)
+    }
+
+    fn join(&mut self, fan: u8) -> Option<u64> {
+        let (now, is_sold_out) = (self.now, self.is_sold_out());
+        let number = self.entries.iter().rposition(|entry| entry.fan == fan);
+        if let Some(at) = number {
+            let entry = &mut self.entries[at];
+            if !matches!(
+                entry.standing,
+                Standing::Finished | Standing::Left | Standing::Missed
+            ) {
+                if entry.standing == Standing::Waiting {
+                    entry.away_at = Some(now + AWAY_MS);
+                }
+                return Some(at as u64 + 1);
+            }
+        }
+        if is_sold_out {
+            return None;
+        }
+        let away_at = Some(now + AWAY_MS);
+        self.entries.push(Entry {
+            fan,
+            standing: Standing::Waiting,
+            claim_by: 0,
+            expires_at: 0,
+            away_at,
+        });
+        Some(self.entries.len() as u64)
+    }
+
+    fn inside(&self) -> usize {
+        let inside =
+            |entry: &&Entry| matches!(entry.standing, Standing::Admitted | Standing::Shopping);
+        self.entries.iter().filter(inside).count()
+    }
+
+    fn tick(&mut self) {
+        let now = self.now;
+        for entry in &mut self.entries {
+            let lapsed = match entry.standing {
+                Standing::Admitted => entry.claim_by <= now,
+                Standing::Shopping => entry.expires_at <= now,
+                Standing::Waiting => entry.away_at.is_some_and(|at| at <= now),
+                _ => false,
+            };
+            if lapsed {
+                entry.standing = Standing::Missed;
+            }
+        }
+        let since = now - self.last_batch_at;
+        if self.paused || self.is_sold_out() || since < BATCH_MS {
+            return;
+        }
+        let credit = self.credit % 60_000 + RATE * since.min(BATCH_MS) as u64;
+        let seats = match self.seats {
+            None => usize::MAX,
+            Some((_, at)) if at + 30_000 < now => 0,
+            Some((available, _)) => available,
+        };
+        let room = self.max_active.min(seats).saturating_sub(self.inside());
+        let due = (credit / 60_000).min(room as u64);
+        let mut admitted = 0;
+        for entry in &mut self.entries {
+            if admitted < due && entry.standing == Standing::Waiting {
+                entry.standing = Standing::Admitted;
+                entry.claim_by = now + CLAIM_MS;
+                entry.expires_at = now + CLAIM_MS + SESSION_MS;
+                admitted += 1;
+            }
+        }
+        if admitted > 0 {
+            self.last_batch_at = now;
+            self.credit = credit % 60_000;
+        }
+    }
+}
+
+async fn apply(line: &dyn Line, clock: &Clock, event: &EventId, model: &mut Model, step: &Step) {
+    let visitor = |fan: u8| VisitorId(u128::from(fan));
+    let number_of = |model: &Model, fan: u8| {
+        model
+            .entries
+            .iter()
+            .rposition(|entry| entry.fan == fan)
+            .map_or(0, |at| at as u64 + 1)
+    };
+    match *step {
+        Step::Join(fan) => {
+            let joined = line.join(event, &[visitor(fan)]).await.ok();
+            let number = joined.map(|joined| match joined[0] {
+                Joined::New(spot) | Joined::Known(spot) => spot.number,
+            });
+            assert_eq!(number, model.join(fan));
+        }
+        Step::Tick(ms) => {
+            clock.advance_ms(i64::from(ms));
+            model.now += i64::from(ms);
+            line.tick(event).await.unwrap();
+            model.tick();
+        }
+        Step::Claim(fan) => {
+            let number = number_of(model, fan);
+            let claimed = line.claim(event, visitor(fan), number).await.unwrap();
+            let now = model.now;
+            let wanted = match model.of(fan) {
+                Some(entry) if entry.standing == Standing::Shopping && entry.expires_at > now => {
+                    true
+                }
+                Some(entry) if entry.standing == Standing::Admitted && entry.claim_by > now => {
+                    entry.standing = Standing::Shopping;
+                    true
+                }
+                _ => false,
+            };
+            assert_eq!(claimed != Claimed::Lapsed, wanted);
+        }
+        Step::Finish(fan) => {
+            let number = number_of(model, fan);
+            line.finish(event, visitor(fan), number).await.unwrap();
+            if let Some(entry) = model.of(fan)
+                && matches!(entry.standing, Standing::Admitted | Standing::Shopping)
+            {
+                entry.standing = Standing::Finished;
+            }
+        }
+        Step::Leave(fan) => {
+            line.leave(event, visitor(fan)).await.unwrap();
+            if let Some(entry) = model.of(fan)
+                && matches!(
+                    entry.standing,
+                    Standing::Waiting | Standing::Admitted | Standing::Shopping
+                )
+            {
+                entry.standing = Standing::Left;
+            }
+        }
+        Step::Eject(fan) => {
+            let was_there = line.eject(event, visitor(fan)).await.unwrap();
+            assert_eq!(was_there, model.of(fan).is_some());
+            if let Some(entry) = model.of(fan) {
+                entry.standing = Standing::Ejected;
+            }
+        }
+        Step::Away(fan) => {
+            line.away(event, visitor(fan)).await.unwrap();
+            let at = model.now + AWAY_MS;
+            if let Some(entry) = model.of(fan) {
+                entry.away_at = Some(at);
+            }
+        }
+        Step::Back(fan) => {
+            line.back(event, visitor(fan)).await.unwrap();
+            if let Some(entry) = model.of(fan) {
+                entry.away_at = None;
+            }
+        }
+        Step::Poll(fan) => {
+            line.place(event, visitor(fan)).await.unwrap();
+            let at = model.now + AWAY_MS;
+            if let Some(entry) = model.of(fan) {
+                entry.away_at = entry.away_at.map(|_| at);
+            }
+        }
+        Step::Seats(available) => {
+            let available = u32::from(available);
+            let seats = Availability {
+                capacity: 8,
+                available,
+                held: 0,
+                booked: 8 - available,
+                as_of: START,
+            };
+            line.report(event, seats).await.unwrap();
+            model.seats = Some((available as usize, model.now));
+        }
+        Step::MaxActive(most) => {
+            let patch = format!("{{\"admission\": {{\"max_active\": {most}}}}}");
+            line.configure(event, serde_json::from_str(&patch).unwrap())
+                .await
+                .unwrap();
+            model.max_active = most as usize;
+        }
+        Step::Pause(paused) => {
+            line.configure(
+                event,
+                Patch {
+                    paused: Some(paused),
+                    ..Patch::default()
+                },
+            )
+            .await
+            .unwrap();
+            model.paused = paused;
+        }
+        Step::Restart => {}
+    }
+}
+
+async fn compare(line: &dyn Line, event: &EventId, model: &Model) {
+    let waiting: Vec<u64> = model
+        .entries
+        .iter()
+        .zip(1..)
+        .filter(|(entry, _)| entry.standing == Standing::Waiting)
+        .map(|(_, number)| number)
+        .collect();
+    for (entry, number) in model.entries.iter().zip(1..) {
+        let spot = line.find(event, number).await.unwrap().unwrap();
+        assert_eq!(spot.visitor, VisitorId(u128::from(entry.fan)));
+        assert_eq!(spot.standing, entry.standing, "number {number}");
+        if entry.standing == Standing::Waiting {
+            let ahead = waiting.iter().filter(|other| **other < number).count() as u64;
+            assert_eq!(spot.ahead, ahead, "ahead of number {number}");
+        }
+    }
+    let stats = line.stats(event).await.unwrap();
+    assert_eq!(stats.waiting as usize, waiting.len());
+    assert_eq!((stats.admitted + stats.shopping) as usize, model.inside());
+}
+
+async fn run(steps: Vec<Step>) {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::manual(START);
+    let open = || Embedded::open(folder.path().join("line"), clock.clone()).unwrap();
+    let mut line = open();
+    let event = EventId::parse("model").unwrap();
+    let mut settings = EventSettings::new(event.clone(), "Model");
+    settings.admission = Admission {
+        rate_per_minute: RATE as u32,
+        batch_seconds: (BATCH_MS / 1000) as u32,
+        max_active: 3,
+        claim_seconds: (CLAIM_MS / 1000) as u32,
+        session_seconds: (SESSION_MS / 1000) as u32,
+        away_seconds: (AWAY_MS / 1000) as u32,
+    };
+    line.create(settings).await.unwrap();
+    let mut model = Model {
+        now: START.0,
+        max_active: 3,
+        ..Model::default()
+    };
+    for step in &steps {
+        if matches!(step, Step::Restart) {
+            drop(line);
+            line = open();
+            // Nobody is connected after a restart: everyone's time to come back starts anew.
+            let at = model.now + AWAY_MS;
+            for entry in &mut model.entries {
+                entry.away_at = Some(at);
+            }
+        }
+        apply(&line, &clock, &event, &mut model, step).await;
+        compare(&line, &event, &model).await;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+    #[test]
+    fn the_line_is_a_vector_and_a_loop(steps in proptest::collection::vec(step(), 1..80)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(run(steps));
+    }
+}
