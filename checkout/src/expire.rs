@@ -9,6 +9,7 @@ use futures_util::stream::{self, StreamExt as _};
 use shared::words::{Availability, EventId};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -32,7 +33,12 @@ async fn sweep(shop: &Arc<Shop>) {
             _ = due.tick() => {}
             () = shop.site.stop.cancelled() => return,
         }
-        match shop.inventory.sweep().await {
+        let swept = shop.inventory.sweep().await;
+        shop.site
+            .health
+            .is_inventory_away
+            .store(swept.is_err(), Ordering::Relaxed);
+        match swept {
             Ok(swept) => {
                 for (payment, promised_at) in &swept.due {
                     shop.resolve(payment, *promised_at).await;

@@ -75,11 +75,10 @@ async fn serve(settings: &Settings, seats: &Args, remote: Remote) -> Result<(), 
     }
     tokio::spawn(tick(shop.clone()));
     let (routes, description) = router(shop);
-    stop_on_signal(stop.clone());
+    stop_on_signal(stop);
     let operations = Operations {
         metrics,
-        is_ready: Arc::new(|| true),
-        stop,
+        site: site.clone(),
     };
     run(settings, finish(routes, &site, description), operations).await
 }

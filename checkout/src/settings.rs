@@ -19,6 +19,9 @@ pub struct Args {
     /// Who takes the money: simulated [default: simulated]
     #[arg(long, env = "FAIRLINE_PAYMENTS", global = true)]
     pub payments: Option<String>,
+    /// Where the outbox is published: not built into this version
+    #[arg(long, env = "FAIRLINE_EVENTS", global = true)]
+    pub events: Option<String>,
 }
 
 impl Args {
@@ -26,6 +29,9 @@ impl Args {
     pub fn check(&self, mistakes: &mut Mistakes) {
         if let Err(error) = Provider::named(self.payments.as_deref().unwrap_or("simulated")) {
             mistakes.add(error);
+        }
+        if self.events.is_some() {
+            mistakes.add("FAIRLINE_EVENTS: this version publishes no events");
         }
         if self.inventory.as_deref().is_some_and(|url| url != "sqlite") {
             mistakes.add("FAIRLINE_INVENTORY: this version has only 'sqlite'");

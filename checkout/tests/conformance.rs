@@ -1,5 +1,10 @@
 //! Every promise of `Inventory`, on every engine. The next engine adds its name to `benches` and nothing else.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should stop there"
+)]
+
 use checkout::inventory::{
     Begun, Block, Buyer, Hold, Inventory, Keys, NewSession, Once, Order, Reader, Refused, Rules,
     RulesPatch, SeatState, Sqlite, Verdict, Wish, layout,

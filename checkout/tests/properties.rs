@@ -1,6 +1,12 @@
 //! The inventory against a naive model: a list of seats, holds and orders. Whatever happens, no seat has two owners, the sums
 //! agree, and there is no confirmed order without money and no money without an order or a refund.
 
+#![expect(clippy::too_many_lines, reason = "a journey is told in one piece")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should stop there"
+)]
+
 use checkout::inventory::{
     Begun, Buyer, Inventory, Keys, NewSession, Order, Reader, Refused, SeatState, Sqlite, Verdict,
     Wish, layout,

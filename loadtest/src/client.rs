@@ -3,7 +3,7 @@
 use futures_util::StreamExt as _;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
-use hyper::{Method, Request, StatusCode, header};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::client::legacy::{Client as Pool, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
@@ -66,7 +66,46 @@ impl Client {
         }
     }
 
-    /// One request.
+    /// One request, as it is: method, path, heads, body.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn raw(
+        &self,
+        method: Method,
+        path: &str,
+        heads: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Response<Bytes>, Failed> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base));
+        for (name, value) in heads {
+            request = request.header(*name, *value);
+        }
+        let request = request
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|error| error.to_string())?;
+        let asking = async {
+            let answer = self
+                .pool
+                .request(request)
+                .await
+                .map_err(|error| format!("{path}: {error:?}"))?;
+            let (head, body) = answer.into_parts();
+            let body = body
+                .collect()
+                .await
+                .map_err(|error| error.to_string())?
+                .to_bytes();
+            Ok(Response::from_parts(head, body))
+        };
+        tokio::time::timeout(ANSWER, asking)
+            .await
+            .map_err(|_| format!("{path}: no answer"))?
+    }
+
+    /// One request of JSON.
     ///
     /// # Errors
     /// When there is no answer.
@@ -77,40 +116,21 @@ impl Client {
         bearer: &str,
         body: Option<Value>,
     ) -> Result<Answer, Failed> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.base));
+        let authorization = format!("Bearer {bearer}");
+        let mut heads = Vec::new();
         if !bearer.is_empty() {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {bearer}"));
+            heads.push(("authorization", authorization.as_str()));
         }
         if body.is_some() {
-            request = request.header(header::CONTENT_TYPE, "application/json");
+            heads.push(("content-type", "application/json"));
         }
         let text = body.map(|body| body.to_string()).unwrap_or_default();
-        let request = request
-            .body(Full::new(Bytes::from(text)))
-            .map_err(|error| error.to_string())?;
-        let asking = async {
-            let response = self
-                .pool
-                .request(request)
-                .await
-                .map_err(|error| format!("{path}: {error:?}"))?;
-            let status = response.status();
-            let bytes = response
-                .into_body()
-                .collect()
-                .await
-                .map_err(|error| error.to_string())?
-                .to_bytes();
-            Ok(Answer {
-                status,
-                body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
-            })
-        };
-        tokio::time::timeout(ANSWER, asking)
-            .await
-            .map_err(|_| format!("{path}: no answer"))?
+        let answer = self.raw(method, path, &heads, text.into_bytes()).await?;
+        let body = serde_json::from_slice(answer.body()).unwrap_or(Value::Null);
+        Ok(Answer {
+            status: answer.status(),
+            body,
+        })
     }
 
     /// GET.
@@ -188,7 +208,7 @@ impl Client {
         let mut config = WebSocketConfig::default();
         config.read_buffer_size = 512;
         config.write_buffer_size = 0;
-        config.max_write_buffer_size = 4096;
+        config.max_write_buffer_size = 16 * 1024;
         let opening =
             client_async_with_config(request, MaybeTlsStream::Plain(stream), Some(config));
         let opened = tokio::time::timeout(ANSWER, opening)

@@ -155,7 +155,9 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
         let inner = error.into_inner();
-        if inner.is_data() {
+        // A wrong type may be met before the place where the text stops being JSON at all.
+        let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
+        if inner.is_data() && is_json {
             let field = if path == "." { "body" } else { path.as_str() };
             let detail = strip_position(&inner.to_string());
             Problem::invalid(field, detail)

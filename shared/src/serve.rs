@@ -277,17 +277,15 @@ fn set_headers(site: &Site, response: &mut Response, request_id: &str) {
 pub struct Operations {
     /// Renders the metrics.
     pub metrics: PrometheusHandle,
-    /// Whether the stores answer.
-    pub is_ready: Arc<dyn Fn() -> bool + Send + Sync>,
-    /// Set while the process drains.
-    pub stop: CancellationToken,
+    /// Whose health and stop signal `/readyz` tells.
+    pub site: Arc<Site>,
 }
 
 /// `/livez`, `/readyz`, `/metrics`: for a listener of their own that the public never reaches.
 pub fn operations(operations: Operations) -> Router {
     use axum::routing::get;
     let ready = |State(operations): State<Operations>| async move {
-        if operations.stop.is_cancelled() || !(operations.is_ready)() {
+        if operations.site.stop.is_cancelled() || !operations.site.health.is_ready() {
             (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
         } else {
             (StatusCode::OK, "ready\n")
@@ -306,7 +304,7 @@ pub fn operations(operations: Operations) -> Router {
 /// # Errors
 /// When an address cannot be listened on.
 pub async fn run(settings: &Settings, app: Router, operations: Operations) -> Result<(), String> {
-    let stop = operations.stop.clone();
+    let stop = operations.site.stop.clone();
     let public = bind(settings.listen).await?;
     let private = bind(settings.ops_listen).await?;
     tracing::info!(listen = %settings.listen, ops_listen = %settings.ops_listen, "serving");

@@ -7,7 +7,7 @@ use crate::log::LogFormat;
 use crate::organiser::{Key, Organisers, Role};
 use crate::secret::Secret;
 use crate::serve::Caps;
-use crate::site::{Limits, Site};
+use crate::site::{Health, Limits, Site};
 use crate::time::Clock;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -306,6 +306,7 @@ impl Settings {
             },
             clock,
             stop,
+            health: Health::default(),
         };
         Ok((site, generated))
     }

@@ -6,6 +6,7 @@ use crate::organiser::Organisers;
 use crate::problem::Problem;
 use crate::time::Clock;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_util::sync::CancellationToken;
 
 /// One per process, shared by all handlers.
@@ -28,6 +29,25 @@ pub struct Site {
     pub clock: Clock,
     /// Set when the process is about to go.
     pub stop: CancellationToken,
+    /// Whether the stores answered when they were last asked.
+    pub health: Health,
+}
+
+/// Which stores answer. Each service says so about its own, a few times a minute at least.
+#[derive(Debug, Default)]
+pub struct Health {
+    /// The line's store does not answer.
+    pub is_line_away: AtomicBool,
+    /// The inventory's store does not answer.
+    pub is_inventory_away: AtomicBool,
+}
+
+impl Health {
+    /// Whether all stores answer.
+    pub fn is_ready(&self) -> bool {
+        !self.is_line_away.load(Ordering::Relaxed)
+            && !self.is_inventory_away.load(Ordering::Relaxed)
+    }
 }
 
 impl Site {

@@ -8,7 +8,6 @@ use shared::time::Clock;
 use standalone::demo::{self, DemoArgs};
 use standalone::{Fairline, compose};
 use std::process::ExitCode;
-use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// A virtual waiting room with a checkout gateway behind it.
@@ -94,8 +93,7 @@ async fn serve(cli: &Cli, demo: Option<demo::Demo>) -> Result<(), Vec<String>> {
     }
     let operations = Operations {
         metrics,
-        is_ready: Arc::new(|| true),
-        stop: stop.clone(),
+        site: room.site.clone(),
     };
     match &demo {
         Some(demo) => {

@@ -5,6 +5,7 @@ use crate::line::{Front, Refused, Stats};
 use crate::{Room, push};
 use shared::words::EventId;
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -126,7 +127,12 @@ fn gauges(event: &EventId, stats: &Stats, sockets: usize) {
 /// when nobody looks.
 pub async fn attend_all(room: Arc<Room>) {
     while !room.site.stop.is_cancelled() {
-        if let Ok(events) = room.line.events().await {
+        let events = room.line.events().await;
+        room.site
+            .health
+            .is_line_away
+            .store(events.is_err(), Ordering::Relaxed);
+        if let Ok(events) = events {
             for settings in events {
                 let _ = room.hall(&settings.id).await;
             }

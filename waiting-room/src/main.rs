@@ -56,11 +56,10 @@ async fn serve(settings: &Settings, line: &Args) -> Result<(), String> {
     }
     tokio::spawn(admit::attend_all(room.clone()));
     let (routes, description) = router(room);
-    stop_on_signal(stop.clone());
+    stop_on_signal(stop);
     let operations = Operations {
         metrics,
-        is_ready: Arc::new(|| true),
-        stop,
+        site: site.clone(),
     };
     run(settings, finish(routes, &site, description), operations).await
 }

@@ -1,5 +1,10 @@
 //! Every promise of `Line`, on every engine. The next engine adds its name to `benches` and nothing else.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should stop there"
+)]
+
 use shared::time::{Clock, Time};
 use shared::words::{Availability, EventId, VisitorId};
 use std::sync::Arc;

@@ -1,5 +1,11 @@
 //! The line against a naive model: a vector and a loop. Any sequence of operations gives the same answers.
 
+#![expect(clippy::too_many_lines, reason = "a journey is told in one piece")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should stop there"
+)]
+
 use proptest::prelude::*;
 use shared::time::{Clock, Time};
 use shared::words::{Availability, EventId, VisitorId};

@@ -7,6 +7,7 @@ use shared::words::EventId;
 
 /// In which order fans are admitted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = AdmissionOrder)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
     /// First come, first served.

@@ -1,0 +1,11 @@
+# make test: everything, on a fresh machine, as root. make pictures: the README's pictures. make figures: its figures.
+.PHONY: test pictures figures
+
+test:
+	@bash .ci/test
+
+pictures:
+	@bash docs/pictures.sh
+
+figures:
+	@bash docs/figures.sh

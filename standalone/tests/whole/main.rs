@@ -1,0 +1,12 @@
+//! The whole of Fairline, tested from outside: journeys, attacks, crashes.
+
+#![expect(clippy::too_many_lines, reason = "a journey is told in one piece")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should stop there"
+)]
+
+mod attacks;
+mod crash;
+mod journey;
+mod stage;

@@ -1,0 +1,228 @@
+//! A whole Fairline on a free port with a clock that tests move, and helpers to speak with it.
+
+use hyper::{Method, StatusCode};
+use loadtest::client::{Answer, Client};
+use serde_json::{Value, json};
+use shared::serve::serve;
+use shared::settings::{Common, Mistakes};
+use shared::time::{Clock, Time};
+use standalone::{Fairline, compose};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const KEY: &str = "stage-organiser-key";
+pub(crate) const CARD: &str = "4242424242424242";
+
+pub(crate) struct Stage {
+    pub(crate) url: String,
+    pub(crate) client: Client,
+    pub(crate) clock: Clock,
+    pub(crate) stop: CancellationToken,
+    pub(crate) serving: Option<tokio::task::JoinHandle<()>>,
+    pub(crate) fairline: Fairline,
+    _folder: tempfile::TempDir,
+}
+
+impl Stage {
+    /// A stage without limits for its one address.
+    pub(crate) async fn open() -> Stage {
+        Stage::with(|_| {}).await
+    }
+
+    /// A stage with other settings.
+    pub(crate) async fn with(change: impl FnOnce(&mut Common)) -> Stage {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut common = Common {
+            listen: Some(address.to_string()),
+            data: Some(folder.path().join("data")),
+            organiser_key: Some(KEY.into()),
+            organiser_keys: Some(
+                "vi:viewer:viewer-key-0123456,op:operator:operator-key-01234".into(),
+            ),
+            requests_per_second: Some("0".into()),
+            joins_per_minute: Some("0".into()),
+            visitor_requests_per_second: Some("0".into()),
+            connections_per_address: Some("0".into()),
+            ..Common::default()
+        };
+        change(&mut common);
+        let mut mistakes = Mistakes::default();
+        let settings = common.read("127.0.0.1:1", &mut mistakes);
+        assert_eq!(mistakes.0, Vec::<String>::new());
+        let clock = Clock::manual(Time(1_800_000_000_000));
+        let stop = CancellationToken::new();
+        let (line, seats) = (Default::default(), Default::default());
+        let fairline = compose(&settings, &line, &seats, clock.clone(), stop.clone()).unwrap();
+        let serving = tokio::spawn(serve(
+            listener,
+            fairline.app.clone(),
+            settings.caps,
+            stop.clone(),
+        ));
+        let url = format!("http://{address}");
+        let client = Client::new(&url);
+        Stage {
+            url,
+            client,
+            clock,
+            stop,
+            serving: Some(serving),
+            fairline,
+            _folder: folder,
+        }
+    }
+
+    /// An event with a hall of 2 rows of 6 and a floor of 8, everyone admitted at the first tick.
+    pub(crate) async fn event(&self, id: &str, settings: Value) -> String {
+        let mut all = json!({"id": id, "name": format!("The {id}"),
+            "admission": {"rate_per_minute": 6_000_000, "batch_seconds": 1, "max_active": 1000}});
+        for (name, value) in settings.as_object().unwrap() {
+            all[name] = value.clone();
+        }
+        let plan = json!({
+            "categories": [{"id": "stalls", "name": "Stalls", "price": 4500}, {"id": "floor", "name": "Floor", "price": 2000}],
+            "sections": [{"id": "st", "category": "stalls", "rows": 2, "seats_per_row": 6}],
+            "areas": [{"id": "fl", "category": "floor", "capacity": 8}]});
+        self.client
+            .create_event(KEY, &all, Some(plan))
+            .await
+            .unwrap();
+        id.to_owned()
+    }
+
+    /// Joins and waits for the turn: pass and token.
+    pub(crate) async fn admit(&self, event: &str) -> (String, String) {
+        let place = self.client.join(event).await.unwrap();
+        let pass = word(&place["pass"]);
+        self.clock.advance_ms(1000);
+        let place = self
+            .until(&format!("/api/v1/events/{event}/line/me"), &pass, |place| {
+                place["state"] == "admitted"
+            })
+            .await;
+        (pass, word(&place["token"]))
+    }
+
+    /// A session of a new fan.
+    pub(crate) async fn session(&self, event: &str) -> String {
+        let (_, token) = self.admit(event).await;
+        let path = format!("/api/v1/events/{event}/sessions");
+        word(
+            &self
+                .client
+                .post(&path, &token, json!({}))
+                .await
+                .unwrap()
+                .ok()
+                .unwrap()["session"],
+        )
+    }
+
+    pub(crate) async fn hold(&self, event: &str, session: &str, wish: Value) -> Answer {
+        self.client
+            .post(&format!("/api/v1/events/{event}/holds"), session, wish)
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn order(&self, session: &str, hold: &Value) -> Value {
+        let body =
+            json!({"hold": hold["id"], "buyer": {"name": "Ada", "email": "ada@example.org"}});
+        self.client
+            .post("/api/v1/orders", session, body)
+            .await
+            .unwrap()
+            .ok()
+            .unwrap()
+    }
+
+    pub(crate) async fn pay(&self, session: &str, order: &Value, card: &str) -> Answer {
+        let path = format!(
+            "/api/v1/payments/simulated/{}",
+            word(&order["payment"]["id"])
+        );
+        self.client
+            .post(&path, session, json!({"card": card}))
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn get(&self, path: &str, bearer: &str) -> Answer {
+        self.client.get(path, bearer).await.unwrap()
+    }
+
+    pub(crate) async fn organise(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+        self.client
+            .call(method, &format!("/api/v1/organiser{path}"), KEY, body)
+            .await
+            .unwrap()
+    }
+
+    /// Asks until the answer is as it should be; the ticks run in real time, a few times a second.
+    pub(crate) async fn until(
+        &self,
+        path: &str,
+        bearer: &str,
+        is_so: impl Fn(&Value) -> bool,
+    ) -> Value {
+        let asking = async {
+            loop {
+                let body = self.get(path, bearer).await.body;
+                if is_so(&body) {
+                    return body;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), asking)
+            .await
+            .unwrap_or_else(|_| panic!("{path} never became so"))
+    }
+
+    /// One request with these heads: status and body.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        heads: &[(&str, &str)],
+        body: &str,
+    ) -> (StatusCode, Value) {
+        let answer = self
+            .client
+            .raw(method, path, heads, body.as_bytes().to_vec())
+            .await
+            .unwrap();
+        (
+            answer.status(),
+            serde_json::from_slice(answer.body()).unwrap_or(Value::Null),
+        )
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+pub(crate) fn word(value: &Value) -> String {
+    value
+        .as_str()
+        .unwrap_or_else(|| panic!("{value} is no text"))
+        .to_owned()
+}
+
+/// Whether an answer is this refusal.
+pub(crate) fn assert_problem(answer: &Answer, status: u16, kind: &str) {
+    let wanted = (status, format!("/problems/{kind}"));
+    let found = (
+        answer.status.as_u16(),
+        answer.body["type"].as_str().unwrap_or("").to_owned(),
+    );
+    assert_eq!(found, wanted, "{}", answer.body);
+    assert_eq!(answer.body["status"], status);
+    assert!(answer.body["title"].is_string());
+}
