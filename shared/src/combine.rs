@@ -11,7 +11,8 @@ pub const QUEUE_MAX: usize = 20_000;
 /// The longest that a request waits for its answer.
 pub const ANSWER_SECONDS_MAX: u64 = 5;
 
-/// The store did not take the batch, or is too far behind: nothing of the request happened, or nobody will ever see that it did.
+/// The store did not take the batch, or did not answer in time. Then the request may have happened: operations are such that
+/// asking again is no harm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the store cannot be reached just now")]
 pub struct Unavailable;

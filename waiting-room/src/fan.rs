@@ -219,32 +219,40 @@ async fn show_place(
     Ok(answer(&room, &event, &hall, &spot, StatusCode::OK))
 }
 
-/// A place with its pass; while admitted the token is set as a cookie too, for the gate.
+/// A place with its pass.
 fn answer(room: &Room, event: &EventId, hall: &Hall, spot: &Spot, status: StatusCode) -> Response {
     let mut place = room.place(event, spot, &hall.front());
-    let pass = room.pass(event, spot);
-    let site = &room.site;
-    let name = format!("fairline_pass_{event}");
-    let cookie = set_cookie(site, &name, &pass, PASS_SECONDS);
-    place.pass = Some(pass);
+    place.pass = Some(room.pass(event, spot));
     let token = place.token.clone();
     let mut response = (status, Json(place)).into_response();
-    response.headers_mut().append(header::SET_COOKIE, cookie);
-    if let (Some(token), Some(slot)) = (token, spot.slot) {
-        let left = (slot.expires_at.0 - site.clock.now().0).max(0) / 1000;
-        let seconds = u32::try_from(left).unwrap_or(0);
+    set_cookies(room, event, spot, token.as_deref(), response.headers_mut());
+    response
+}
+
+/// The pass as a cookie; while admitted the token too, for the gate; once it is over, no token any more.
+pub(crate) fn set_cookies(
+    room: &Room,
+    event: &EventId,
+    spot: &Spot,
+    token: Option<&str>,
+    headers: &mut HeaderMap,
+) {
+    let mut set = |name: &str, value: &str, seconds: u32| {
         let cookie = set_cookie(
-            site,
-            &format!("fairline_admission_{event}"),
-            &token,
+            &room.site,
+            &format!("fairline_{name}_{event}"),
+            value,
             seconds,
         );
-        response.headers_mut().append(header::SET_COOKIE, cookie);
+        headers.append(header::SET_COOKIE, cookie);
+    };
+    set("pass", &room.pass(event, spot), PASS_SECONDS);
+    if let (Some(token), Some(slot)) = (token, spot.slot) {
+        let left = (slot.expires_at.0 - room.site.clock.now().0).max(0) / 1000;
+        set("admission", token, u32::try_from(left).unwrap_or(0));
     } else if !matches!(spot.standing, Standing::Waiting | Standing::Shopping) {
-        let cookie = set_cookie(site, &format!("fairline_admission_{event}"), "", 0);
-        response.headers_mut().append(header::SET_COOKIE, cookie);
+        set("admission", "", 0);
     }
-    response
 }
 
 /// Leave the line, or give the slot back.

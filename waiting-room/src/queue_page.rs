@@ -1,18 +1,17 @@
 //! The queue page: complete without JavaScript (forms and a refresh), live with it.
 
 use crate::error::phase_word;
-use crate::fan::{enter, find, pass_of};
+use crate::fan::{enter, find, pass_of, set_cookies};
 use crate::front::{Place, checkout_url};
 use crate::line::{Phase, Standing};
-use crate::pass::PASS_SECONDS;
 use crate::{App, Room};
 use axum::Router;
 use axum::extract::{Extension, Path, Query, State};
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
-use shared::browser::{check_origin, set_cookie};
+use shared::browser::check_origin;
 use shared::idempotency::IdempotencyKey;
 use shared::pages::page;
 use shared::problem::Problem;
@@ -53,7 +52,7 @@ async fn show_queue(
         Some((pass, _)) => room.line.place(&event, pass.visitor).await.ok().flatten(),
         None => None,
     };
-    let place = spot.map(|spot| room.place(&event, &spot, &front));
+    let place = spot.as_ref().map(|spot| room.place(&event, spot, &front));
     let return_to = arrival
         .return_to
         .filter(|url| room.site.is_allowed_url(url));
@@ -63,7 +62,7 @@ async fn show_queue(
     let words = words(front.phase, place.as_ref());
     let action = words.action;
     let shown = |is_shown: bool| if is_shown { "" } else { "hidden" };
-    page(
+    let mut response = page(
         "queue.html",
         &[
             ("event", event.as_str()),
@@ -80,7 +79,18 @@ async fn show_queue(
             ("return_to", return_to.as_deref().unwrap_or("")),
             ("refresh", if action == Action::Leave { "10" } else { "20" }),
         ],
-    )
+    );
+    if let (Some(spot), Some(place)) = (spot, place) {
+        // Without scripts nobody polls: the page itself brings the admission to the gate.
+        set_cookies(
+            &room,
+            &event,
+            &spot,
+            place.token.as_deref(),
+            response.headers_mut(),
+        );
+    }
+    response
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -194,10 +204,9 @@ async fn join_form(
     let address = address.map(|Extension(address)| address);
     let (joined, _) = enter(&room, &event, &headers, address, &IdempotencyKey(None)).await?;
     let (crate::line::Joined::New(spot) | crate::line::Joined::Known(spot)) = joined;
-    let name = format!("fairline_pass_{event}");
-    let cookie = set_cookie(&room.site, &name, &room.pass(&event, &spot), PASS_SECONDS);
-    let back = Redirect::to(&format!("/e/{event}"));
-    Ok(([(header::SET_COOKIE, cookie)], back).into_response())
+    let mut back = Redirect::to(&format!("/e/{event}")).into_response();
+    set_cookies(&room, &event, &spot, None, back.headers_mut());
+    Ok(back)
 }
 
 async fn leave_form(
