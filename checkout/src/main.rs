@@ -6,7 +6,7 @@ use checkout::{router, run as tick};
 use clap::Parser;
 use shared::data::DataFolder;
 use shared::log;
-use shared::serve::{Operations, finish, run, start_metrics, stop_on_signal};
+use shared::serve::{Listeners, Operations, finish, start_metrics, stop_on_signal};
 use shared::settings::{Common, Mistakes, Settings};
 use shared::time::Clock;
 use std::process::ExitCode;
@@ -65,6 +65,7 @@ async fn serve(settings: &Settings, seats: &Args, remote: Remote) -> Result<(), 
     log::start(settings.log_format, &settings.log);
     let stop = CancellationToken::new();
     let metrics = start_metrics();
+    let listeners = Listeners::bind(settings).await?;
     let folder = DataFolder::open(&settings.data)?;
     let (site, key) = settings.open_site(&folder, Clock::system(), stop.clone())?;
     let site = Arc::new(site);
@@ -80,5 +81,7 @@ async fn serve(settings: &Settings, seats: &Args, remote: Remote) -> Result<(), 
         metrics,
         site: site.clone(),
     };
-    run(settings, finish(routes, &site, description), operations).await
+    let app = finish(routes, &site, description);
+    listeners.run(app, operations).await;
+    Ok(())
 }

@@ -299,31 +299,45 @@ pub fn operations(operations: Operations) -> Router {
         .with_state(operations)
 }
 
-/// Binds both listeners and serves until `stop`, then drains.
-///
-/// # Errors
-/// When an address cannot be listened on.
-pub async fn run(settings: &Settings, app: Router, operations: Operations) -> Result<(), String> {
-    let stop = operations.site.stop.clone();
-    let public = bind(settings.listen).await?;
-    let private = bind(settings.ops_listen).await?;
-    tracing::info!(listen = %settings.listen, ops_listen = %settings.ops_listen, "serving");
-    let ops_caps = Caps {
-        connections_max: 64,
-        connections_per_address_max: 0,
-    };
-    // The operations listener goes on while the public one drains, so that `/readyz` can say so.
-    let ops_stop = CancellationToken::new();
-    let ops = tokio::spawn(serve(
-        private,
-        self::operations(operations),
-        ops_caps,
-        ops_stop.clone(),
-    ));
-    serve(public, app, settings.caps, stop).await;
-    ops_stop.cancel();
-    let _ = ops.await;
-    Ok(())
+/// The listeners, bound: from here on nothing but the stop signal ends the process.
+pub struct Listeners {
+    public: TcpListener,
+    operations: TcpListener,
+    caps: Caps,
+}
+
+impl Listeners {
+    /// Binds both.
+    ///
+    /// # Errors
+    /// When an address cannot be listened on.
+    pub async fn bind(settings: &Settings) -> Result<Listeners, String> {
+        let public = bind(settings.listen).await?;
+        let operations = bind(settings.ops_listen).await?;
+        let caps = settings.caps;
+        Ok(Listeners {
+            public,
+            operations,
+            caps,
+        })
+    }
+
+    /// Serves until the site's stop signal, then drains.
+    pub async fn run(self, app: Router, operations: Operations) {
+        let stop = operations.site.stop.clone();
+        tracing::info!("serving");
+        let caps = Caps {
+            connections_max: 64,
+            connections_per_address_max: 0,
+        };
+        // The operations listener goes on while the public one drains, so that `/readyz` can say so.
+        let ops_stop = CancellationToken::new();
+        let routes = self::operations(operations);
+        let ops = tokio::spawn(serve(self.operations, routes, caps, ops_stop.clone()));
+        serve(self.public, app, self.caps, stop).await;
+        ops_stop.cancel();
+        let _ = ops.await;
+    }
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, String> {

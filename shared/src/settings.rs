@@ -151,6 +151,18 @@ impl Common {
         for origin in &origins {
             check_url(origin, mistakes);
         }
+        if self.public_url.is_none() && listen.ip().is_unspecified() {
+            mistakes.add(
+                "FAIRLINE_PUBLIC_URL: needed with a listener on all addresses: what browsers see",
+            );
+        }
+        // On one's own machine both spellings lead here.
+        let sibling = public_url.replace("//127.0.0.1", "//localhost");
+        origins.push(if sibling == public_url {
+            public_url.replace("//localhost", "//127.0.0.1")
+        } else {
+            sibling
+        });
         let hops = self.trusted_hops.as_deref();
         let trusted_hops = mistakes.parse("FAIRLINE_TRUSTED_HOPS", hops, 0);
         let origins = origins.iter().map(|url| origin_of(url)).collect();
@@ -344,6 +356,30 @@ fn origin_of(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn on_ones_own_machine_both_spellings_are_ours_and_elsewhere_only_one_is() {
+        let origins = |url: &str| {
+            let common = Common {
+                public_url: Some(url.into()),
+                ..Common::default()
+            };
+            common
+                .read("127.0.0.1:8080", &mut Mistakes::default())
+                .origins
+        };
+        let home = origins("http://127.0.0.1:8080");
+        assert!(
+            home.contains(&"http://localhost:8080".to_owned()),
+            "{home:?}"
+        );
+        let away = origins("https://tickets.example:443");
+        assert!(
+            away.iter()
+                .all(|origin| origin == "https://tickets.example"),
+            "{away:?}"
+        );
+    }
 
     #[test]
     fn every_mistake_is_reported_at_once_by_its_name() {

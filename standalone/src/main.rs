@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use shared::log;
-use shared::serve::{Operations, run, start_metrics, stop_on_signal};
+use shared::serve::{Listeners, Operations, start_metrics, stop_on_signal};
 use shared::settings::{Common, Mistakes};
 use shared::time::Clock;
 use standalone::demo::{self, DemoArgs};
@@ -70,6 +70,7 @@ async fn serve(cli: &Cli, demo: Option<demo::Demo>) -> Result<(), Vec<String>> {
     let stop = CancellationToken::new();
     let metrics = start_metrics();
     let one = |error| vec![error];
+    let listeners = Listeners::bind(&settings).await.map_err(one)?;
     let fairline = compose(
         &settings,
         &cli.line,
@@ -105,5 +106,6 @@ async fn serve(cli: &Cli, demo: Option<demo::Demo>) -> Result<(), Vec<String>> {
             settings.public_url
         ),
     }
-    run(&settings, app.clone(), operations).await.map_err(one)
+    listeners.run(app.clone(), operations).await;
+    Ok(())
 }

@@ -130,7 +130,8 @@ pub(crate) fn checkout_url(event: &EventId, settings: &EventSettings) -> String 
     settings.checkout_url.clone().unwrap_or_else(ours)
 }
 
-fn eta(front: &Front, ahead: u64) -> Option<Range> {
+/// How long somebody with so many ahead of them will wait, by the measured pace; none while nobody is admitted.
+pub(crate) fn eta(front: &Front, ahead: u64) -> Option<Range> {
     let pace = front.pace.filter(|_| front.phase == Phase::Open)?;
     let (low, high) = pace.eta_seconds(ahead, front.settings.admission.batch_seconds);
     Some(Range { low, high })

@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use shared::data::DataFolder;
-use shared::serve::{Operations, finish, run, start_metrics, stop_on_signal};
+use shared::serve::{Listeners, Operations, finish, start_metrics, stop_on_signal};
 use shared::settings::{Common, Mistakes};
 use shared::time::Clock;
 use shared::{log, settings::Settings};
@@ -47,6 +47,7 @@ async fn serve(settings: &Settings, line: &Args) -> Result<(), String> {
     log::start(settings.log_format, &settings.log);
     let stop = CancellationToken::new();
     let metrics = start_metrics();
+    let listeners = Listeners::bind(settings).await?;
     let folder = DataFolder::open(&settings.data)?;
     let (site, key) = settings.open_site(&folder, Clock::system(), stop.clone())?;
     let site = Arc::new(site);
@@ -61,5 +62,7 @@ async fn serve(settings: &Settings, line: &Args) -> Result<(), String> {
         metrics,
         site: site.clone(),
     };
-    run(settings, finish(routes, &site, description), operations).await
+    let app = finish(routes, &site, description);
+    listeners.run(app, operations).await;
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use crate::admit::Hall;
 use crate::error::no_pass;
 use crate::fan::pass_of;
-use crate::front::due_after;
+use crate::front::{due_after, eta};
 use crate::line::{Front, Refused, Spot, Standing};
 use crate::{App, Room};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
@@ -68,6 +68,11 @@ impl Sockets {
         is_ours
     }
 
+    fn contains(&self, visitor: VisitorId) -> bool {
+        let sockets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sockets.contains_key(&visitor)
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
@@ -91,7 +96,7 @@ async fn watch_place(
     let upgrade = upgrade.map_err(|rejection| Problem::of_status(rejection.status()))?;
     let spot = room
         .line
-        .back(&event, pass.visitor)
+        .place(&event, pass.visitor)
         .await?
         .ok_or_else(no_pass)?;
     let upgrade = upgrade
@@ -109,6 +114,7 @@ async fn watch_place(
         spot,
         shown: None,
         shown_message: None,
+        is_counted_in: false,
         messages: 0,
         heard_at: now,
         pinged_at: now,
@@ -124,14 +130,28 @@ struct Fan {
     hall: Arc<Hall>,
     event: EventId,
     spot: Spot,
-    /// What they were told last: standing, ahead, and the revision of everything else.
-    shown: Option<(Standing, u64, u64)>,
+    /// What they were told last.
+    shown: Option<Shown>,
     shown_message: Option<String>,
+    /// The line knows that they are connected.
+    is_counted_in: bool,
     messages: u32,
     heard_at: Instant,
     pinged_at: Instant,
     /// This socket's place among the connections, kept until it ends, so that the drain waits for it.
     connection: Option<Arc<Connection>>,
+}
+
+/// What is worth telling once it differs.
+#[derive(PartialEq)]
+struct Shown {
+    standing: Standing,
+    ahead: u64,
+    /// Of the front: phase, message and settings.
+    revision: u64,
+    seats_available: Option<u32>,
+    /// The wait, in steps of five seconds.
+    eta: Option<(u32, u32)>,
 }
 
 enum End {
@@ -150,7 +170,7 @@ impl Fan {
         let mut replaced = self.hall.sockets.enter(visitor, id);
         let end = self.rounds(&mut socket, &mut replaced).await;
         if self.hall.sockets.exit(visitor, id) {
-            let _ = Box::pin(self.room.line.away(&self.event, visitor)).await;
+            Box::pin(self.count_out()).await;
         }
         let (code, reason) = match end {
             End::Gone => return,
@@ -167,6 +187,15 @@ impl Fan {
         // Wait for the other side's close for a moment, so that ours is read before the connection goes.
         let _ = timeout(Duration::from_secs(1), socket.recv()).await;
         drop(self.connection);
+    }
+
+    /// The line hears that they are gone. A newer socket of theirs may have opened in this very moment; then they are not.
+    async fn count_out(&self) {
+        let visitor = self.spot.visitor;
+        let _ = self.room.line.away(&self.event, visitor).await;
+        if self.hall.sockets.contains(visitor) {
+            let _ = self.room.line.back(&self.event, visitor).await;
+        }
     }
 
     /// Every arm of the `select!` is safe to drop: the receivers keep what they have, and a message is sent to its end
@@ -226,6 +255,11 @@ impl Fan {
 
     /// Sends what is new, if anything is; false when the reader is gone.
     async fn tell(&mut self, socket: &mut WebSocket) -> bool {
+        // Only now, and not at the handshake: a socket that never opened must not keep a place.
+        if !self.is_counted_in {
+            let back = self.room.line.back(&self.event, self.spot.visitor).await;
+            self.is_counted_in = back.is_ok();
+        }
         let front = self.hall.front();
         let now = Instant::now();
         if !self.look(&front).await || now - self.heard_at > SILENCE_MAX {
@@ -246,7 +280,13 @@ impl Fan {
                 return false;
             }
         }
-        let shown = Some((self.spot.standing, self.spot.ahead, front.revision));
+        let shown = Some(Shown {
+            standing: self.spot.standing,
+            ahead: self.spot.ahead,
+            revision: front.revision,
+            seats_available: front.availability.map(|seats| seats.available),
+            eta: eta(&front, self.spot.ahead).map(|range| (range.low / 5, range.high / 5)),
+        });
         if self.shown == shown {
             return true;
         }
