@@ -15,7 +15,7 @@ try {
   await new Promise((later) => setTimeout(later, 4000));
   await fan.goto(fanUrl);
   await fan.getByText(/ahead of you/).first().waitFor();
-  await fan.waitForFunction(() => /min|s$/.test(document.getElementById("eta")?.textContent ?? "") && document.getElementById("fill").style.width > "25%", null, { timeout: 120_000 });
+  await fan.waitForFunction(() => /min|s$/.test(document.getElementById("eta")?.textContent ?? "") && parseFloat(document.getElementById("fill").style.width) >= 40, null, { timeout: 120_000 });
   await fan.screenshot({ path: `${folder}queue.png` });
   const organiser = await person(browser, { viewport: { width: 1280, height: 900 } });
   await organiser.goto(organiserUrl);

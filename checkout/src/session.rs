@@ -1,7 +1,7 @@
 //! Trading an admission token for a session, exactly once; and whose session a request comes with.
 
 use crate::error::{bad_admission, no_session};
-use crate::inventory::{Keys, NewSession, Session};
+use crate::inventory::{Keys, NewSession, Once, Session};
 use crate::waiting_room::Heard;
 use crate::{App, Shop};
 use axum::Json;
@@ -10,9 +10,10 @@ use axum::http::{HeaderMap, Method, StatusCode, header, request::Parts};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use shared::browser::{bearer, check_origin, cookies, set_cookie};
+use shared::idempotency::{IdempotencyKey, replayed};
 use shared::openapi::Refusals;
 use shared::problem::{Input, Problem};
-use shared::secret::{random_id, sha256};
+use shared::secret::{hex, random_id, sha256};
 use shared::site::{Site, check};
 use shared::time::Time;
 use shared::words::{EventId, VisitorId};
@@ -90,6 +91,7 @@ async fn open_session(
     State(shop): State<Arc<Shop>>,
     Path(event): Path<String>,
     headers: HeaderMap,
+    key: IdempotencyKey,
     Input(Nothing {}, _): Input<Nothing>,
 ) -> Result<Response, Problem> {
     let event = event_id(&event)?;
@@ -111,7 +113,7 @@ async fn open_session(
         let title = "This slot is gone";
         return Err(Problem::new(StatusCode::GONE, "slot-lapsed", title));
     }
-    let word = random_id("ses_");
+    let word = session_word(&token, &key);
     let opened = shop.inventory.open_session(NewSession {
         key: sha256(word.as_bytes()),
         event: event.clone(),
@@ -122,7 +124,10 @@ async fn open_session(
         expires_at: Time(claims.exp * 1000),
         is_reported: heard == Heard::Yes,
     });
-    let session = opened.await?;
+    let Once {
+        value: session,
+        is_replayed,
+    } = opened.await?;
     shop.to_report.notify_one();
     let left = u32::try_from((session.expires_at.0 - now.0).max(0) / 1000).unwrap_or(0);
     // The cookie outlives the session, so that the order can still be looked at.
@@ -132,13 +137,25 @@ async fn open_session(
         &word,
         left.saturating_add(24 * 3600),
     );
-    let view = view(session, Some(word));
-    Ok((
-        StatusCode::CREATED,
-        [(header::SET_COOKIE, cookie)],
-        Json(view),
-    )
-        .into_response())
+    let head = [(header::SET_COOKIE, cookie)];
+    let response = (StatusCode::CREATED, head, Json(view(session, Some(word)))).into_response();
+    Ok(if is_replayed {
+        replayed(response)
+    } else {
+        response
+    })
+}
+
+/// The word that proves a session. With an idempotency key it is made of the key and the token, so that who asks again gets
+/// the same one; nobody else has both.
+fn session_word(token: &str, key: &IdempotencyKey) -> String {
+    match &key.0 {
+        None => random_id("ses_"),
+        Some(key) => {
+            let hash = sha256(format!("session\n{token}\n{key}").as_bytes());
+            format!("ses_{}", hex(&hash[..20]))
+        }
+    }
 }
 
 fn view(session: Session, word: Option<String>) -> SessionView {

@@ -85,7 +85,7 @@ impl Bench {
     }
 
     async fn admit(&self, visitor: u8, jti: &str) -> Result<Keys, Refused> {
-        let key = shared::secret::sha256(jti.as_bytes());
+        let key = shared::secret::random();
         let session = NewSession {
             key,
             event: self.event.clone(),
@@ -174,6 +174,29 @@ async fn an_admission_opens_one_session_however_often_and_at_once_it_is_tried() 
                 .filter(|outcome| outcome.is_err())
                 .all(|outcome| *outcome == Err(Refused::AdmissionUsed))
         );
+    }
+}
+
+#[tokio::test]
+async fn the_same_session_asked_for_again_is_answered_again() {
+    for bench in halls().await {
+        let open = |key| {
+            bench.seats.open_session(NewSession {
+                key,
+                event: bench.event.clone(),
+                visitor: VisitorId(1),
+                number: 1,
+                jti: "adm-1".into(),
+                token: "token".into(),
+                expires_at: START.plus_seconds(60),
+                is_reported: true,
+            })
+        };
+        let first = open([1; 32]).await.unwrap();
+        let again = open([1; 32]).await.unwrap();
+        assert_eq!((first.is_replayed, again.is_replayed), (false, true));
+        assert_eq!(first.value, again.value);
+        assert_eq!(open([2; 32]).await, Err(Refused::AdmissionUsed));
     }
 }
 

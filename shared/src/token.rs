@@ -294,6 +294,18 @@ mod tests {
             let token = format!("{}.{}.{}", encode(head.as_bytes()), parts[1], parts[2]);
             assert_eq!(refused(&token), Refused::Forged, "{head}");
         }
+        // Signed with our own key, but as another kind of token, or with something to be understood that is not.
+        for change in [
+            (Some("JWT"), None),
+            (None, None),
+            (Some(TYPE), Some(vec!["b64".to_owned()])),
+        ] {
+            let mut header = signer.header.clone();
+            header.typ = change.0.map(str::to_owned);
+            header.crit = change.1;
+            let token = jsonwebtoken::encode(&header, &claims(), &signer.key).unwrap();
+            assert_eq!(refused(&token), Refused::Forged, "{header:?}");
+        }
         for junk in ["", ".", "..", "a.b", "a.b.c", &"x".repeat(5000)] {
             assert_eq!(refused(junk), Refused::Forged);
         }

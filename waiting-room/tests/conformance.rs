@@ -352,6 +352,19 @@ async fn the_token_of_an_earlier_place_neither_claims_nor_finishes_the_new_one()
 }
 
 #[tokio::test]
+async fn nobody_finishes_anothers_turn() {
+    for bench in benches() {
+        let event = bench.event(policy(60_000, 1, 10)).await;
+        bench.join(&event, 1..=2).await;
+        bench.tick_after(&event, 1).await;
+        bench.line.finish(&event, VisitorId(2), 1).await.unwrap();
+        bench.line.finish(&event, VisitorId(9), 1).await.unwrap();
+        assert_eq!(bench.standing(&event, 1).await, Standing::Admitted);
+        assert_eq!(bench.standing(&event, 2).await, Standing::Admitted);
+    }
+}
+
+#[tokio::test]
 async fn leaving_and_finishing_twice_and_for_nobody_is_no_error() {
     for bench in benches() {
         let event = bench.event(policy(60_000, 1, 10)).await;

@@ -41,8 +41,9 @@ pub trait Inventory: Send + Sync {
         patch: RulesPatch,
     ) -> Result<(Rules, Rules), Refused>;
 
-    /// Opens a session for an admission, once: the second with the same `jti` is refused.
-    async fn open_session(&self, session: NewSession) -> Result<Session, Refused>;
+    /// Opens a session for an admission, once: the second with the same `jti` is refused, unless it is the same session,
+    /// asked for again.
+    async fn open_session(&self, session: NewSession) -> Result<Once<Session>, Refused>;
 
     /// The session that a word opens, over or not.
     async fn session(&self, keys: Keys, event: Option<EventId>) -> Result<Session, Refused>;

@@ -607,6 +607,23 @@ async fn the_poll_sets_the_cookies_that_the_gate_and_the_pages_read() {
     assert!(set.iter().all(|cookie| cookie.contains("HttpOnly")
         && cookie.contains("SameSite=Lax")
         && cookie.contains("Path=/")));
+    let cookie = format!("fairline_pass_cookies={pass}");
+    let page = stage
+        .client
+        .raw(Method::GET, "/e/cookies", &[("cookie", &cookie)], vec![])
+        .await
+        .unwrap();
+    let set: Vec<&str> = page
+        .headers()
+        .get_all("set-cookie")
+        .iter()
+        .map(|value| value.to_str().unwrap())
+        .collect();
+    let admission = format!("fairline_admission_cookies={token}");
+    assert!(
+        set.iter().any(|cookie| cookie.starts_with(&admission)),
+        "without scripts too"
+    );
     let secure =
         Stage::with(|common| common.public_url = Some("https://tickets.example".into())).await;
     secure.event("cookies", json!({})).await;
@@ -782,6 +799,19 @@ async fn idempotency_keys_make_every_creation_happen_once() {
     assert_eq!(
         send(&pay, &session, "k3", json!({"card": CARD})).await,
         (200, true, paid.2)
+    );
+    let (_, token) = stage.admit("once").await;
+    let sessions = "/api/v1/events/once/sessions";
+    let opened = send(sessions, &token, "k6", json!({})).await;
+    assert_eq!((opened.0, opened.1), (201, false));
+    assert_eq!(
+        send(sessions, &token, "k6", json!({})).await,
+        (201, true, opened.2)
+    );
+    let other = send(sessions, &token, "k7", json!({})).await;
+    assert_eq!(
+        (other.0, &other.2["type"]),
+        (409, &json!("/problems/admission-already-used"))
     );
     let line = "/api/v1/events/once/line";
     let joined = send(line, "", "8e03978e-40d5-43dd-bc93-6894a57f9324", json!({})).await;

@@ -443,7 +443,7 @@ impl Inventory for Sqlite {
             .await
     }
 
-    async fn open_session(&self, session: NewSession) -> Result<Session, Refused> {
+    async fn open_session(&self, session: NewSession) -> Result<Once<Session>, Refused> {
         self.step(move |store, _| store.open_session(session)).await
     }
 

@@ -7,7 +7,7 @@ use shared::time::Time;
 use shared::words::{EventId, VisitorId};
 
 impl Store {
-    pub(super) fn open_session(&mut self, new: NewSession) -> Step<Session> {
+    pub(super) fn open_session(&mut self, new: NewSession) -> Step<Once<Session>> {
         self.write()?;
         // The unique jti decides who was first, not a look beforehand.
         let opened = self
@@ -27,14 +27,23 @@ impl Store {
                 i64::from(!new.is_reported)
             ])?;
         if opened == 0 {
-            return Ok(Err(Refused::AdmissionUsed));
+            let same = self.session(&vec![new.key], Some(&new.event))?.ok();
+            let once = same.map(|value| Once {
+                value,
+                is_replayed: true,
+            });
+            return Ok(once.ok_or(Refused::AdmissionUsed));
         }
-        Ok(Ok(Session {
+        let value = Session {
             key: new.key,
             event: new.event,
             visitor: new.visitor,
             expires_at: new.expires_at,
             is_over: false,
+        };
+        Ok(Ok(Once {
+            value,
+            is_replayed: false,
         }))
     }
 
