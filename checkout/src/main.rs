@@ -7,7 +7,7 @@ use clap::Parser;
 use shared::data::DataFolder;
 use shared::log;
 use shared::serve::{Listeners, Operations, finish, start_metrics, stop_on_signal};
-use shared::settings::{Common, Mistakes, Settings};
+use shared::settings::{Common, Mistakes, Settings, exit};
 use shared::time::Clock;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -52,13 +52,7 @@ async fn main() -> ExitCode {
             .map_err(|error| vec![error]),
         mistakes => Err(mistakes),
     };
-    let Err(mistakes) = outcome else {
-        return ExitCode::SUCCESS;
-    };
-    for mistake in mistakes {
-        eprintln!("checkout: {mistake}");
-    }
-    ExitCode::from(2)
+    exit("checkout", outcome)
 }
 
 async fn serve(settings: &Settings, seats: &Args, remote: Remote) -> Result<(), String> {

@@ -11,6 +11,7 @@ use crate::site::{Health, Limits, Site};
 use crate::time::Clock;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::str::FromStr;
 use tokio_util::sync::CancellationToken;
 
@@ -77,6 +78,17 @@ pub struct Common {
 /// Mistakes found so far.
 #[derive(Debug, Default)]
 pub struct Mistakes(pub Vec<String>);
+
+/// Ends a program: with 2, and every mistake on a line of its own, if it could not start.
+pub fn exit(program: &str, outcome: Result<(), Vec<String>>) -> ExitCode {
+    let Err(mistakes) = outcome else {
+        return ExitCode::SUCCESS;
+    };
+    for mistake in mistakes {
+        eprintln!("{program}: {mistake}");
+    }
+    ExitCode::from(2)
+}
 
 impl Mistakes {
     /// Notes a mistake.

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use shared::log;
 use shared::serve::{Listeners, Operations, start_metrics, stop_on_signal};
-use shared::settings::{Common, Mistakes};
+use shared::settings::{Common, Mistakes, exit};
 use shared::time::Clock;
 use standalone::demo::{self, DemoArgs};
 use standalone::{Fairline, compose};
@@ -47,15 +47,7 @@ async fn main() -> ExitCode {
         Ok(demo) => serve(&cli, demo).await,
         Err(error) => Err(vec![error]),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(mistakes) => {
-            for mistake in mistakes {
-                eprintln!("fairline: {mistake}");
-            }
-            ExitCode::from(2)
-        }
-    }
+    exit("fairline", outcome)
 }
 
 async fn serve(cli: &Cli, demo: Option<demo::Demo>) -> Result<(), Vec<String>> {

@@ -3,7 +3,7 @@
 use clap::Parser;
 use shared::data::DataFolder;
 use shared::serve::{Listeners, Operations, finish, start_metrics, stop_on_signal};
-use shared::settings::{Common, Mistakes};
+use shared::settings::{Common, Mistakes, exit};
 use shared::time::Clock;
 use shared::{log, settings::Settings};
 use std::process::ExitCode;
@@ -34,13 +34,7 @@ async fn main() -> ExitCode {
             .map_err(|error| vec![error]),
         mistakes => Err(mistakes),
     };
-    let Err(mistakes) = outcome else {
-        return ExitCode::SUCCESS;
-    };
-    for mistake in mistakes {
-        eprintln!("waiting-room: {mistake}");
-    }
-    ExitCode::from(2)
+    exit("waiting-room", outcome)
 }
 
 async fn serve(settings: &Settings, line: &Args) -> Result<(), String> {

@@ -9,4 +9,6 @@
 mod attacks;
 mod crash;
 mod journey;
+mod organising;
+mod shopping;
 mod stage;

@@ -1,7 +1,7 @@
 //! A whole Fairline on a free port with a clock that tests move, and helpers to speak with it.
 
 use hyper::{Method, StatusCode};
-use loadtest::client::{Answer, Client};
+use loadtest::client::{Answer, Client, Socket, next};
 use serde_json::{Value, json};
 use shared::serve::serve;
 use shared::settings::{Common, Mistakes};
@@ -225,4 +225,12 @@ pub(crate) fn assert_problem(answer: &Answer, status: u16, kind: &str) {
     assert_eq!(found, wanted, "{}", answer.body);
     assert_eq!(answer.body["status"], status);
     assert!(answer.body["title"].is_string());
+}
+
+/// The next message of a socket.
+pub(crate) async fn place(socket: &mut Socket) -> Value {
+    let message = tokio::time::timeout(Duration::from_secs(10), next(socket)).await;
+    message
+        .expect("a message should come")
+        .expect("the socket should be open")
 }

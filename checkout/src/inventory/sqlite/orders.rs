@@ -13,15 +13,15 @@ const ORDER_COLUMNS: &str = "id, event, state, seats, total, currency, buyer_nam
 /// An order with what is not shown of it.
 pub(super) struct OrderRow {
     pub(super) order: Order,
-    hold: String,
-    visitor: String,
+    pub(super) hold: String,
+    pub(super) visitor: String,
 }
 
-struct PaymentRow {
-    id: String,
-    attempt: i64,
-    state: String,
-    client_secret: String,
+pub(super) struct PaymentRow {
+    pub(super) id: String,
+    pub(super) attempt: i64,
+    pub(super) state: String,
+    pub(super) client_secret: String,
 }
 
 impl Store {
@@ -86,7 +86,12 @@ impl Store {
         }))
     }
 
-    fn new_payment(&mut self, event: &EventId, order: &str, attempt: i64) -> rusqlite::Result<()> {
+    pub(super) fn new_payment(
+        &mut self,
+        event: &EventId,
+        order: &str,
+        attempt: i64,
+    ) -> rusqlite::Result<()> {
         self.write()?;
         self.db
             .prepare_cached(
@@ -124,7 +129,11 @@ impl Store {
         Ok(row)
     }
 
-    fn last_payment(&self, event: &EventId, order: &str) -> rusqlite::Result<PaymentRow> {
+    pub(super) fn last_payment(
+        &self,
+        event: &EventId,
+        order: &str,
+    ) -> rusqlite::Result<PaymentRow> {
         self.db
             .prepare_cached(
                 "select id, attempt, state, client_secret from payment where event = ?1 and order_id = ?2
@@ -199,7 +208,7 @@ impl Store {
     }
 
     /// An order of a visitor whose session this is.
-    fn own_order(&self, keys: &Keys, id: &str) -> Step<OrderRow> {
+    pub(super) fn own_order(&self, keys: &Keys, id: &str) -> Step<OrderRow> {
         let sessions = self.sessions(keys)?;
         if sessions.is_empty() {
             return Ok(Err(Refused::NoSession));
@@ -213,54 +222,7 @@ impl Store {
         Ok(Err(Refused::NoSuchOrder))
     }
 
-    pub(super) fn begin_payment(
-        &mut self,
-        keys: &Keys,
-        payment: &str,
-        attempt: Option<&Attempt>,
-        now: Time,
-    ) -> Step<Begun> {
-        match self.answered(attempt)? {
-            Ok(None) => {}
-            Ok(Some(order)) => return Ok(Ok(Begun::Replayed(Box::new(order)))),
-            Err(refused) => return Ok(Err(refused)),
-        }
-        let order: Option<String> = self
-            .db
-            .prepare_cached("select order_id from payment where id = ?1")?
-            .query_row([payment], |row| row.get(0))
-            .optional()?;
-        let Some(order) = order else {
-            return Ok(Err(Refused::NoSuchPayment));
-        };
-        let order = match self.own_order(keys, &order)? {
-            Ok(row) => row.order,
-            Err(Refused::NoSuchOrder) => return Ok(Err(Refused::NoSuchPayment)),
-            Err(refused) => return Ok(Err(refused)),
-        };
-        // A declined attempt is over; who pays again under its old id means the attempt that is open now.
-        let open = self.last_payment(&order.event, &order.id)?;
-        match (order.state.as_str(), open.state.as_str()) {
-            ("paying" | "declined", "created") => {}
-            ("paying" | "confirming", "processing") => return Ok(Err(Refused::PaymentRunning)),
-            (state, _) => return Ok(Err(Refused::OrderState(state.to_owned()))),
-        }
-        self.write()?;
-        let rows = self
-            .db
-            .prepare_cached("update payment set state = 'processing', begun_at = ?3 where event = ?1 and id = ?2 and state = 'created'")?
-            .execute(params![order.event.as_str(), open.id, now.0])?;
-        must_change(rows, 1)?;
-        self.set_order(&order, "paying", None)?;
-        self.keep::<Order>(attempt, None, now)?;
-        Ok(Ok(Begun::Ask(PaymentRef {
-            event: order.event,
-            id: open.id,
-            amount: order.total,
-        })))
-    }
-
-    fn set_order(
+    pub(super) fn set_order(
         &mut self,
         order: &Order,
         state: &str,
@@ -272,168 +234,6 @@ impl Store {
             .prepare_cached("update orders set state = ?3, decline = ?4 where event = ?1 and id = ?2 and state = ?5")?
             .execute(params![order.event.as_str(), order.id, state, decline, order.state])?;
         must_change(rows, 1)
-    }
-
-    fn set_payment(
-        &mut self,
-        payment: &PaymentRef,
-        from: &str,
-        to: &str,
-    ) -> rusqlite::Result<usize> {
-        self.write()?;
-        self.db
-            .prepare_cached(
-                "update payment set state = ?4 where event = ?1 and id = ?2 and state = ?3",
-            )?
-            .execute([payment.event.as_str(), &payment.id, from, to])
-    }
-
-    fn order_of(&self, payment: &PaymentRef) -> Step<OrderRow> {
-        let order: Option<String> = self
-            .db
-            .prepare_cached("select order_id from payment where event = ?1 and id = ?2")?
-            .query_row([payment.event.as_str(), &payment.id], |row| row.get(0))
-            .optional()?;
-        let Some(order) = order else {
-            return Ok(Err(Refused::NoSuchPayment));
-        };
-        Ok(self
-            .load_order(&payment.event, &order)?
-            .ok_or(Refused::NoSuchOrder))
-    }
-
-    pub(super) fn settle(
-        &mut self,
-        payment: &PaymentRef,
-        verdict: Verdict,
-        attempt: Option<&Attempt>,
-        now: Time,
-    ) -> Step<Order> {
-        let row = match self.order_of(payment)? {
-            Ok(row) => row,
-            Err(refused) => return Ok(Err(refused)),
-        };
-        let order = &row.order;
-        let is_open = matches!(order.state.as_str(), "paying" | "confirming");
-        match verdict {
-            Verdict::Captured => {
-                // Heard twice, it happens once: only a payment that is being processed can be captured.
-                if self.set_payment(payment, "processing", "captured")? == 1 {
-                    self.money_is_ours(&row, payment, now)?;
-                }
-            }
-            Verdict::Declined(reason) => {
-                if self.set_payment(payment, "processing", "failed")? == 1 && is_open {
-                    let open = self.last_payment(&order.event, &order.id)?;
-                    self.new_payment(&order.event, &order.id, open.attempt + 1)?;
-                    self.set_order(order, "declined", Some(&reason))?;
-                }
-            }
-            Verdict::Pending(at) => {
-                self.write()?;
-                self.db
-                    .prepare_cached("update payment set settles_at = ?3 where event = ?1 and id = ?2 and state = 'processing'")?
-                    .execute(params![payment.event.as_str(), payment.id, at.0])?;
-                if order.state == "paying" {
-                    self.set_order(order, "confirming", None)?;
-                }
-            }
-        }
-        let order = self
-            .load_order(&payment.event, &order.id)?
-            .expect("orders are never deleted")
-            .order;
-        self.keep(attempt, Some(&order), now)?;
-        Ok(Ok(order))
-    }
-
-    /// The money is ours: then the seats are the buyer's, if they still are or are free again; else it goes back.
-    fn money_is_ours(
-        &mut self,
-        row: &OrderRow,
-        payment: &PaymentRef,
-        now: Time,
-    ) -> rusqlite::Result<()> {
-        let order = &row.order;
-        let owns = matches!(order.state.as_str(), "paying" | "confirming" | "declined");
-        let from = if owns {
-            SeatState::Held
-        } else {
-            SeatState::Available
-        };
-        if !self.book(row, from)? {
-            tracing::info!(
-                order = order.id,
-                "money came for seats that are gone; it goes back"
-            );
-            self.set_payment(payment, "captured", "refunding")?;
-            return self.set_order(order, "refunding", None);
-        }
-        self.set_order(order, "confirmed", None)?;
-        let session: Option<[u8; 32]> = self
-            .db
-            .prepare_cached("select session from orders where event = ?1 and id = ?2")?
-            .query_row([order.event.as_str(), &order.id], |row| row.get(0))
-            .optional()?;
-        if let Some(session) = session {
-            self.close_session(&session)?;
-        }
-        metrics::counter!("fairline_orders_confirmed_total").increment(1);
-        let waited_ms = now.0 - order.created_at.0;
-        metrics::histogram!("fairline_order_seconds").record(waited_ms as f64 / 1000.0);
-        Ok(())
-    }
-
-    /// Books the seats of an order, all or none. From `Held` they must be held by the order's own hold, which nobody but
-    /// the owner can change; from `Available` they are taken like anybody would.
-    fn book(&mut self, row: &OrderRow, from: SeatState) -> rusqlite::Result<bool> {
-        let order = &row.order;
-        let Some(plan) = self
-            .houses
-            .get_mut(&order.event)
-            .and_then(|house| house.plan.as_mut())
-        else {
-            return Ok(false);
-        };
-        let seats: Vec<u32> = order
-            .seats
-            .iter()
-            .filter_map(|seat| plan.layout.find(&seat.id))
-            .collect();
-        let all_are = |state| {
-            seats
-                .iter()
-                .all(|seat| plan.states.seats[*seat as usize] == state)
-        };
-        if seats.len() != order.seats.len() || !all_are(from) {
-            return Ok(false);
-        }
-        let mut update = self.db.prepare_cached(
-            "update seat set state = 2, order_id = ?3, hold = ?4, visitor = ?5
-             where event = ?1 and seat = ?2 and state = ?6 and (hold is null or hold = ?4)",
-        )?;
-        let mut ticket = self.db.prepare_cached(
-            "insert into ticket (event, id, order_id, seat) values (?1, ?2, ?3, ?4)",
-        )?;
-        for seat in seats {
-            let rows = update.execute(params![
-                order.event.as_str(),
-                seat,
-                order.id,
-                row.hold,
-                row.visitor,
-                from as i64
-            ])?;
-            must_change(rows, 1)?;
-            ticket.execute(params![
-                order.event.as_str(),
-                random_id("tix_"),
-                order.id,
-                seat
-            ])?;
-            plan.set(seat, SeatState::Booked);
-        }
-        Ok(true)
     }
 
     /// Cancels the order of a converted hold, if nothing was paid for it and nothing is under way.
@@ -478,45 +278,6 @@ impl Store {
         self.set_payment(&payment, "created", "failed")?;
         self.set_order(&row.order, "expired", None)?;
         self.end_hold(event, &row.hold, "expired")
-    }
-
-    pub(super) fn begin_refund(&mut self, event: &EventId, id: &str) -> Step<PaymentRef> {
-        let Some(row) = self.load_order(event, id)? else {
-            return Ok(Err(Refused::NoSuchOrder));
-        };
-        let order = row.order;
-        let payment = PaymentRef {
-            event: event.clone(),
-            id: order.payment.id.clone(),
-            amount: order.total.clone(),
-        };
-        match order.state.as_str() {
-            "confirmed" => {
-                let rows = self.set_payment(&payment, "captured", "refunding")?;
-                must_change(rows, 1)?;
-                self.set_order(&order, "refunding", None)?;
-                Ok(Ok(payment))
-            }
-            state => Ok(Err(Refused::OrderState(state.to_owned()))),
-        }
-    }
-
-    pub(super) fn refunded(&mut self, payment: &PaymentRef) -> Step<Order> {
-        let row = match self.order_of(payment)? {
-            Ok(row) => row,
-            Err(refused) => return Ok(Err(refused)),
-        };
-        if self.set_payment(payment, "refunding", "refunded")? == 1 {
-            self.set_order(&row.order, "refunded", None)?;
-            self.db
-                .prepare_cached("delete from ticket where event = ?1 and order_id = ?2")?
-                .execute([payment.event.as_str(), &row.order.id])?;
-            self.free(&payment.event, &row.hold)?;
-        }
-        Ok(self
-            .load_order(&payment.event, &row.order.id)?
-            .map(|row| row.order)
-            .ok_or(Refused::NoSuchOrder))
     }
 
     pub(super) fn orders(&self, event: &EventId, limit: u32) -> Step<Vec<Order>> {

@@ -1,5 +1,8 @@
 //! Seating plans, ours and pretix's open JSON format, and the layout that they become: seats in a fixed order, with places on a map.
 
+mod ours;
+mod pretix;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::problem::{Problem, parse_json};
@@ -92,9 +95,9 @@ impl Layout {
 pub fn parse(bytes: &[u8]) -> Result<Layout, Problem> {
     let shape: Value = parse_json(bytes)?;
     let layout = if shape.get("zones").is_some() {
-        from_pretix(parse_json(bytes)?)
+        pretix::read(parse_json(bytes)?)
     } else {
-        from_ours(parse_json(bytes)?)
+        ours::read(parse_json(bytes)?)
     };
     let mut layout = layout.map_err(|(field, why)| Problem::invalid(&field, why))?;
     if layout.seats.is_empty() {
@@ -184,8 +187,8 @@ impl Builder {
         }
     }
 
-    fn area(&mut self, area: &PlanArea, field: &str, at: (f64, f64)) -> Result<f64, Wrong> {
-        check_id(&area.id, &format!("{field}.id"))?;
+    fn area(&mut self, area: &ours::PlanArea, field: &str, at: (f64, f64)) -> Result<f64, Wrong> {
+        ours::check_id(&area.id, &format!("{field}.id"))?;
         let category = self.category(&area.category, &format!("{field}.category"))?;
         let start = self.seats.len();
         for number in 1..=area.capacity {
@@ -213,287 +216,6 @@ impl Builder {
             index: self.index,
         }
     }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Plan {
-    categories: Vec<PlanCategory>,
-    #[serde(default)]
-    sections: Vec<PlanSection>,
-    #[serde(default)]
-    areas: Vec<PlanArea>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PlanCategory {
-    id: String,
-    name: String,
-    price: i64,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PlanSection {
-    id: String,
-    name: Option<String>,
-    category: String,
-    rows: u32,
-    seats_per_row: u32,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PlanArea {
-    id: String,
-    name: Option<String>,
-    category: String,
-    capacity: u32,
-}
-
-fn check_id(id: &str, field: &str) -> Result<(), Wrong> {
-    let sound = !id.is_empty()
-        && id.len() <= 40
-        && id
-            .bytes()
-            .all(|c| c.is_ascii_alphanumeric() || c == b'_' || c == b'-');
-    let why = || {
-        (
-            field.to_owned(),
-            "1 to 40 of letters, digits, '-' and '_'".to_owned(),
-        )
-    };
-    sound.then_some(()).ok_or_else(why)
-}
-
-fn from_ours(plan: Plan) -> Result<Layout, Wrong> {
-    let categories = plan
-        .categories
-        .into_iter()
-        .map(|category| Category {
-            id: category.id,
-            name: category.name,
-            price: category.price,
-        })
-        .collect();
-    let mut builder = Builder::new(categories, &["categories", "id"])?;
-    // Areas are drawn nearest to the stage, then the sections one behind the other; all centred.
-    let widest = plan
-        .sections
-        .iter()
-        .map(|section| section.seats_per_row)
-        .max()
-        .unwrap_or(0);
-    let middle = f64::from(widest).max(24.0) / 2.0 + 1.0;
-    let mut areas_height = 0.0;
-    for area in &plan.areas {
-        areas_height += (f64::from(area.capacity).sqrt() / 4.0).clamp(3.0, 10.0) + 1.0;
-    }
-    let mut y = 1.0 + areas_height;
-    for (at, section) in plan.sections.iter().enumerate() {
-        y = draw_section(&mut builder, section, at, (middle, y))?;
-    }
-    let mut area_y = 0.0;
-    for (at, area) in plan.areas.iter().enumerate() {
-        area_y += builder.area(area, &format!("areas[{at}]"), (middle, area_y))? + 1.0;
-    }
-    builder.width = middle * 2.0;
-    builder.height = y.max(area_y);
-    Ok(builder.done())
-}
-
-fn draw_section(
-    builder: &mut Builder,
-    section: &PlanSection,
-    at: usize,
-    (middle, top): (f64, f64),
-) -> Result<f64, Wrong> {
-    let field = |name: &str| format!("sections[{at}].{name}");
-    check_id(&section.id, &field("id"))?;
-    let category = builder.category(&section.category, &field("category"))?;
-    for (name, count) in [
-        ("rows", section.rows),
-        ("seats_per_row", section.seats_per_row),
-    ] {
-        if !(1..=PER_ROW_MAX).contains(&count) {
-            return Err((field(name), format!("1 to {PER_ROW_MAX}")));
-        }
-    }
-    let half = f64::from(section.seats_per_row - 1) / 2.0;
-    let mut rows = Vec::new();
-    let bend = 2.0;
-    for row in 0..section.rows {
-        let letters = row_letters(row);
-        let start = builder.seats.len();
-        let mut seats = Vec::new();
-        for number in 1..=section.seats_per_row {
-            let id = format!("{}-{letters}-{number}", section.id);
-            let offset = f64::from(number - 1) - half;
-            let curve = if half > 0.0 {
-                bend * (1.0 - (offset / half).powi(2))
-            } else {
-                bend
-            };
-            let y = top + 1.2 + f64::from(row) * 1.1 + curve;
-            seats.push(json!({"id": id, "x": round(middle + offset), "y": round(y)}));
-            builder.seat(id, category, &field("id"))?;
-        }
-        builder.end_row(start);
-        rows.push(json!({"label": letters, "category": section.category, "seats": seats}));
-    }
-    let height = 1.2 + f64::from(section.rows) * 1.1 + bend;
-    builder.drawing.push(json!({
-        "kind": "section", "id": section.id, "name": section.name.as_ref().unwrap_or(&section.id),
-        "category": section.category, "x": round(middle - half - 0.5), "y": round(top),
-        "width": half * 2.0 + 1.0, "height": round(height), "rows": rows,
-    }));
-    Ok(top + height + 1.0)
-}
-
-fn round(value: f64) -> f64 {
-    (value * 100.0).round() / 100.0
-}
-
-/// A, B, … Z, AA, AB, …
-fn row_letters(row: u32) -> String {
-    let letter = char::from(b'A' + (row % 26) as u8);
-    match row / 26 {
-        0 => letter.to_string(),
-        more => format!("{}{letter}", row_letters(more - 1)),
-    }
-}
-
-/// pretix's format names much that only its editor draws; what is not needed here is passed over.
-#[derive(Deserialize)]
-struct PretixPlan {
-    categories: Vec<PretixCategory>,
-    zones: Vec<PretixZone>,
-}
-
-#[derive(Deserialize)]
-struct PretixCategory {
-    name: String,
-    /// Ours: pretix keeps prices with its products, not in the plan.
-    #[serde(default)]
-    price: i64,
-}
-
-#[derive(Deserialize, Clone, Copy, Default)]
-struct Point {
-    x: f64,
-    y: f64,
-}
-
-#[derive(Deserialize)]
-struct PretixZone {
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    position: Point,
-    rows: Vec<PretixRow>,
-}
-
-#[derive(Deserialize)]
-struct PretixRow {
-    #[serde(default)]
-    row_number: String,
-    #[serde(default)]
-    position: Point,
-    seats: Vec<PretixSeat>,
-}
-
-#[derive(Deserialize)]
-struct PretixSeat {
-    seat_guid: String,
-    #[serde(default)]
-    seat_number: String,
-    #[serde(default)]
-    position: Point,
-    category: String,
-}
-
-/// pretix draws in pixels, seats about this far apart.
-const PRETIX_SEAT: f64 = 25.0;
-
-fn from_pretix(plan: PretixPlan) -> Result<Layout, Wrong> {
-    let categories = plan
-        .categories
-        .iter()
-        .map(|category| Category {
-            id: category.name.clone(),
-            name: category.name.clone(),
-            price: category.price,
-        })
-        .collect();
-    let mut builder = Builder::new(categories, &["categories", "name"])?;
-    let origin = pretix_origin(&plan);
-    for (zone_at, zone) in plan.zones.iter().enumerate() {
-        let mut rows = Vec::new();
-        let mut top = f64::MAX;
-        let mut left = f64::MAX;
-        for (row_at, row) in zone.rows.iter().enumerate() {
-            let mut seats = Vec::new();
-            let mut start = builder.seats.len();
-            for (seat_at, seat) in row.seats.iter().enumerate() {
-                let field = format!("zones[{zone_at}].rows[{row_at}].seats[{seat_at}]");
-                let category = builder.category(&seat.category, &format!("{field}.category"))?;
-                let is_other = builder
-                    .seats
-                    .get(start)
-                    .is_some_and(|first| first.category != category);
-                if is_other {
-                    builder.end_row(start);
-                    start = builder.seats.len();
-                }
-                let x = (zone.position.x + row.position.x + seat.position.x) / PRETIX_SEAT
-                    - origin.x
-                    + 1.0;
-                let y = (zone.position.y + row.position.y + seat.position.y) / PRETIX_SEAT
-                    - origin.y
-                    + 2.0;
-                builder.width = builder.width.max(x + 1.0);
-                builder.height = builder.height.max(y + 1.0);
-                (top, left) = (top.min(y), left.min(x));
-                seats.push(json!({"id": seat.seat_guid, "x": round(x), "y": round(y),
-                    "category": seat.category, "label": seat.seat_number}));
-                builder.seat(
-                    seat.seat_guid.clone(),
-                    category,
-                    &format!("{field}.seat_guid"),
-                )?;
-            }
-            builder.end_row(start);
-            rows.push(json!({"label": row.row_number, "seats": seats}));
-        }
-        if top < f64::MAX {
-            builder.drawing.push(
-                json!({"kind": "section", "id": zone.name, "name": zone.name,
-                "x": round(left), "y": round(top - 1.2), "rows": rows}),
-            );
-        }
-    }
-    Ok(builder.done())
-}
-
-fn pretix_origin(plan: &PretixPlan) -> Point {
-    let mut origin = Point {
-        x: f64::MAX,
-        y: f64::MAX,
-    };
-    for zone in &plan.zones {
-        for row in &zone.rows {
-            for seat in &row.seats {
-                let x = zone.position.x + row.position.x + seat.position.x;
-                let y = zone.position.y + row.position.y + seat.position.y;
-                origin = Point {
-                    x: origin.x.min(x / PRETIX_SEAT),
-                    y: origin.y.min(y / PRETIX_SEAT),
-                };
-            }
-        }
-    }
-    origin
 }
 
 #[cfg(test)]

@@ -1,0 +1,138 @@
+//! Plans in pretix's open JSON format.
+
+use super::ours::round;
+use super::{Builder, Category, Layout, Wrong};
+use serde::Deserialize;
+use serde_json::json;
+
+/// pretix's format names much that only its editor draws; what is not needed here is passed over.
+#[derive(Deserialize)]
+pub(super) struct PretixPlan {
+    categories: Vec<PretixCategory>,
+    zones: Vec<PretixZone>,
+}
+
+#[derive(Deserialize)]
+struct PretixCategory {
+    name: String,
+    /// Ours: pretix keeps prices with its products, not in the plan.
+    #[serde(default)]
+    price: i64,
+}
+
+#[derive(Deserialize, Clone, Copy, Default)]
+struct Point {
+    x: f64,
+    y: f64,
+}
+
+#[derive(Deserialize)]
+struct PretixZone {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    position: Point,
+    rows: Vec<PretixRow>,
+}
+
+#[derive(Deserialize)]
+struct PretixRow {
+    #[serde(default)]
+    row_number: String,
+    #[serde(default)]
+    position: Point,
+    seats: Vec<PretixSeat>,
+}
+
+#[derive(Deserialize)]
+struct PretixSeat {
+    seat_guid: String,
+    #[serde(default)]
+    seat_number: String,
+    #[serde(default)]
+    position: Point,
+    category: String,
+}
+
+/// pretix draws in pixels, seats about this far apart.
+const PRETIX_SEAT: f64 = 25.0;
+
+pub(super) fn read(plan: PretixPlan) -> Result<Layout, Wrong> {
+    let categories = plan
+        .categories
+        .iter()
+        .map(|category| Category {
+            id: category.name.clone(),
+            name: category.name.clone(),
+            price: category.price,
+        })
+        .collect();
+    let mut builder = Builder::new(categories, &["categories", "name"])?;
+    let origin = pretix_origin(&plan);
+    for (zone_at, zone) in plan.zones.iter().enumerate() {
+        let mut rows = Vec::new();
+        let mut top = f64::MAX;
+        let mut left = f64::MAX;
+        for (row_at, row) in zone.rows.iter().enumerate() {
+            let mut seats = Vec::new();
+            let mut start = builder.seats.len();
+            for (seat_at, seat) in row.seats.iter().enumerate() {
+                let field = format!("zones[{zone_at}].rows[{row_at}].seats[{seat_at}]");
+                let category = builder.category(&seat.category, &format!("{field}.category"))?;
+                let is_other = builder
+                    .seats
+                    .get(start)
+                    .is_some_and(|first| first.category != category);
+                if is_other {
+                    builder.end_row(start);
+                    start = builder.seats.len();
+                }
+                let x = (zone.position.x + row.position.x + seat.position.x) / PRETIX_SEAT
+                    - origin.x
+                    + 1.0;
+                let y = (zone.position.y + row.position.y + seat.position.y) / PRETIX_SEAT
+                    - origin.y
+                    + 2.0;
+                builder.width = builder.width.max(x + 1.0);
+                builder.height = builder.height.max(y + 1.0);
+                (top, left) = (top.min(y), left.min(x));
+                seats.push(json!({"id": seat.seat_guid, "x": round(x), "y": round(y),
+                    "category": seat.category, "label": seat.seat_number}));
+                builder.seat(
+                    seat.seat_guid.clone(),
+                    category,
+                    &format!("{field}.seat_guid"),
+                )?;
+            }
+            builder.end_row(start);
+            rows.push(json!({"label": row.row_number, "seats": seats}));
+        }
+        if top < f64::MAX {
+            builder.drawing.push(
+                json!({"kind": "section", "id": zone.name, "name": zone.name,
+                "x": round(left), "y": round(top - 1.2), "rows": rows}),
+            );
+        }
+    }
+    Ok(builder.done())
+}
+
+fn pretix_origin(plan: &PretixPlan) -> Point {
+    let mut origin = Point {
+        x: f64::MAX,
+        y: f64::MAX,
+    };
+    for zone in &plan.zones {
+        for row in &zone.rows {
+            for seat in &row.seats {
+                let x = zone.position.x + row.position.x + seat.position.x;
+                let y = zone.position.y + row.position.y + seat.position.y;
+                origin = Point {
+                    x: origin.x.min(x / PRETIX_SEAT),
+                    y: origin.y.min(y / PRETIX_SEAT),
+                };
+            }
+        }
+    }
+    origin
+}
