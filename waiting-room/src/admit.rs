@@ -5,7 +5,7 @@ use crate::line::{Front, Refused, Stats};
 use crate::{Room, push};
 use shared::words::EventId;
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -22,6 +22,8 @@ pub struct Hall {
     pub(crate) front: watch::Sender<Arc<Front>>,
     /// The front's revision. Everyone is woken by it.
     pub(crate) revision: watch::Sender<u64>,
+    /// The event is no more: sockets end.
+    is_gone: AtomicBool,
     /// Which socket is whose.
     pub(crate) sockets: push::Sockets,
     /// Figures over time, newest last. Locked for a push or a copy.
@@ -32,6 +34,17 @@ impl Hall {
     /// The newest front.
     pub(crate) fn front(&self) -> Arc<Front> {
         self.front.borrow().clone()
+    }
+
+    /// Whether the event is no more.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.is_gone.load(Ordering::Relaxed)
+    }
+
+    /// The event is no more: wakes every socket, so that it ends.
+    pub(crate) fn end(&self) {
+        self.is_gone.store(true, Ordering::Relaxed);
+        self.revision.send_modify(|revision| *revision += 1);
     }
 
     /// Takes a front unless a newer one was taken already.
@@ -77,6 +90,7 @@ pub(crate) fn start(room: &Arc<Room>, event: EventId, front: Arc<Front>) -> Arc<
     let hall = Arc::new(Hall {
         revision: watch::Sender::new(front.revision),
         front: watch::Sender::new(front),
+        is_gone: AtomicBool::new(false),
         sockets: push::Sockets::default(),
         samples: Mutex::default(),
     });
@@ -91,7 +105,7 @@ async fn run(room: Weak<Room>, event: EventId, hall: Arc<Hall>) {
     loop {
         interval.tick().await;
         let Some(room) = room.upgrade() else { return };
-        if room.site.stop.is_cancelled() {
+        if room.site.stop.is_cancelled() || hall.is_gone() {
             return;
         }
         let is_whole_second = ticks.is_multiple_of(TICKS_PER_SECOND);

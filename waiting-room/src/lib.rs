@@ -115,7 +115,9 @@ impl Room {
 
     pub(crate) fn forget(&self, event: &EventId) {
         let mut halls = self.halls.write().unwrap_or_else(PoisonError::into_inner);
-        halls.remove(event);
+        if let Some(hall) = halls.remove(event) {
+            hall.end();
+        }
     }
 }
 

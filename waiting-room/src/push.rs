@@ -255,6 +255,9 @@ impl Fan {
 
     /// Sends what is new, if anything is; false when the reader is gone.
     async fn tell(&mut self, socket: &mut WebSocket) -> bool {
+        if self.hall.is_gone() {
+            return false;
+        }
         // Only now, and not at the handshake: a socket that never opened must not keep a place.
         if !self.is_counted_in {
             let back = self.room.line.back(&self.event, self.spot.visitor).await;

@@ -301,6 +301,25 @@ async fn a_socket_keeps_the_place_and_a_closed_one_loses_it_after_away_seconds()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_sockets_of_a_deleted_event_end_and_one_of_the_same_name_begins_anew() {
+    let stage = Stage::open().await;
+    stage.event("brief", json!({"paused": true})).await;
+    let pass = word(&stage.client.join("brief").await.unwrap()["pass"]);
+    let mut socket = stage.client.watch("brief", &pass).await.unwrap();
+    place(&mut socket).await;
+    let gone = stage.organise(Method::DELETE, "/events/brief", None).await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+    close_code(&mut socket).await;
+    stage.event("brief", json!({"paused": true})).await;
+    assert_problem(
+        &stage.get("/api/v1/events/brief/line/me", &pass).await,
+        401,
+        "no-pass",
+    );
+    assert_eq!(stage.client.join("brief").await.unwrap()["number"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_goes_tells_its_sockets_to_come_back_and_waits_for_them() {
     let mut stage = Stage::open().await;
     stage.event("drain", json!({"paused": true})).await;
