@@ -12,6 +12,7 @@ async function signIn(page) {
   await page.goto(`${server.url}/organiser`);
   await page.getByLabel("Organiser key").fill("a wrong key, to be told so");
   await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByText("There is no such key.").waitFor();
   await page.getByLabel("Organiser key").fill(KEY);
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.getByRole("heading", { name: "Sales" }).waitFor();

@@ -45,7 +45,9 @@ function signIn() {
   $("nav").hidden = $("sign-out").hidden = true;
   $("who").textContent = "";
   page(form({ className: "card narrow" }, async (f) => {
-    await call("POST", `${api}/session`, { body: { key: f.elements.key.value } });
+    await call("POST", `${api}/session`, { body: { key: f.elements.key.value } }).catch((problem) => {
+      throw problem.status === 401 ? new Error("There is no such key.") : problem;
+    });
     await begin();
   }, make("h1", {}, "Organiser"), make("p", { className: "soft" }, "Sign in with an organiser key. It was printed when Fairline first started."),
   field("Organiser key", { name: "key", type: "password", autocomplete: "current-password", required: true }), make("button", { className: "primary" }, "Sign in")));

@@ -169,10 +169,18 @@ async function follow() {
   if (order?.state === "confirming") setTimeout(async () => { order = await call("GET", `/api/v1/orders/${order.id}`).catch(() => order); follow(); }, 2000);
 }
 
+/** A chosen seat that somebody else has now. @param {string} id */
+function lose(id) {
+  chosen.delete(id);
+  render();
+  fail(`${id} was just taken by somebody else.`);
+}
+
 async function refresh() {
   const { bits, version: at } = await call("GET", `${base}/seats`, { accept: "application/octet-stream" });
   version = at;
   map.seats.forEach((seat, i) => { seat.state = (bits[i >> 2] >> ((i & 3) * 2)) & 3; });
+  for (const id of chosen) if (map.byId.get(id).state !== AVAILABLE) lose(id);
   map.draw();
 }
 
@@ -186,7 +194,7 @@ function watch() {
         const seat = map.byId.get(id);
         if (!seat) continue;
         seat.state = states.indexOf(state);
-        if (seat.state !== AVAILABLE && chosen.delete(id)) { fail(`${id} was just taken by somebody else.`); render(); }
+        if (seat.state !== AVAILABLE && chosen.has(id)) lose(id);
         const button = document.querySelector(`[data-seat="${CSS.escape(id)}"]`);
         if (button) /** @type {HTMLButtonElement} */ (button).disabled = seat.state !== AVAILABLE;
       }
@@ -262,6 +270,8 @@ async function begin() {
   await refresh();
   await resume();
   render();
+  // Until now there was nothing for them to work on.
+  for (const button of document.querySelectorAll(".tools button, #best button, #leave")) /** @type {HTMLButtonElement} */ (button).disabled = false;
   watch();
   setInterval(tick, 500);
 }
