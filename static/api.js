@@ -63,8 +63,9 @@ export function socket(path, hooks) {
       else hooks.onMessage(message);
     };
     current.onclose = (event) => {
+      if (ended) return;
       hooks.onState?.(opened ? "closed" : "failed", event.code);
-      if (ended || event.code === 4001) return;
+      if (event.code === 4001) return;
       const pause = wait || Math.random() * Math.min(15000, 500 * 2 ** tries++);
       setTimeout(open, pause);
     };

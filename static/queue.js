@@ -11,6 +11,8 @@ let start = Number(sessionStorage.getItem(`start-${event}`)) || 0;
 let announced = "", socketState = "", offlineSince = 0;
 /** @type {number | undefined} */
 let poll;
+/** @type {{end: () => void} | undefined} */
+let live;
 
 const show = (/** @type {string} */ id, /** @type {boolean} */ is) => { $(id).hidden = !is; };
 const count = (/** @type {number} */ n) => n.toLocaleString();
@@ -141,7 +143,9 @@ async function ask() {
 }
 
 function watch() {
-  socket(`${base}/ws`, {
+  // Joined again: the new socket is this page's own, not another tab's.
+  live?.end();
+  live = socket(`${base}/ws`, {
     onMessage(message) {
       if (message.type === "place") {
         const turn = message.state === "admitted" && place?.state !== "admitted";

@@ -319,6 +319,8 @@ impl Fan {
         }
         match self.room.line.place(&self.event, self.spot.visitor).await {
             Ok(Some(spot)) => {
+                // They joined again: the line has yet to hear that this new place is watched.
+                self.is_counted_in &= spot.number == number;
                 self.spot = spot;
                 true
             }

@@ -301,6 +301,26 @@ async fn a_socket_keeps_the_place_and_a_closed_one_loses_it_after_away_seconds()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_joins_again_with_the_socket_open_keeps_the_new_place() {
+    let stage = Stage::open().await;
+    let admission = json!({"rate_per_minute": 0, "away_seconds": 30});
+    stage.event("again", json!({"admission": admission})).await;
+    let pass = word(&stage.client.join("again").await.unwrap()["pass"]);
+    let mut socket = stage.client.watch("again", &pass).await.unwrap();
+    place(&mut socket).await;
+    let (me, line) = ("/api/v1/events/again/line/me", "/api/v1/events/again/line");
+    stage.client.delete(me, &pass).await.unwrap();
+    let again = stage.client.post(line, &pass, json!({})).await.unwrap();
+    assert_eq!(again.body["number"], 2);
+    let stats = "/api/v1/organiser/events/again/stats";
+    stage
+        .until(stats, KEY, |stats| {
+            stats["waiting"] == 1 && stats["away"] == 0
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_sockets_of_a_deleted_event_end_and_one_of_the_same_name_begins_anew() {
     let stage = Stage::open().await;
     stage.event("brief", json!({"paused": true})).await;
