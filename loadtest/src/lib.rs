@@ -5,3 +5,4 @@ pub mod fans;
 pub mod process;
 pub mod report;
 pub mod rush;
+pub mod servers;

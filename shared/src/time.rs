@@ -92,6 +92,11 @@ impl Clock {
         }
     }
 
+    /// Where the hand of a manual clock stands; none for the machine's, so that a store may go by its own.
+    pub fn hand(&self) -> Option<Time> {
+        self.0.as_ref().map(|hand| Time(hand.load(Ordering::SeqCst)))
+    }
+
     /// Moves a manual clock forward; a system clock cannot be moved and stays as it is.
     pub fn advance_ms(&self, ms: i64) {
         if let Some(hand) = &self.0 {

@@ -1,6 +1,7 @@
 //! The waiting room: who is where in line, who may go in now, the queue page, the gate for other people's sites.
 
 pub mod admit;
+mod draw;
 pub mod error;
 mod fan;
 mod front;

@@ -5,15 +5,24 @@
     reason = "a test that cannot go on should stop there"
 )]
 
+use loadtest::servers;
 use shared::time::{Clock, Time};
 use shared::words::{Availability, EventId, VisitorId};
 use std::sync::Arc;
 use waiting_room::line::{
-    Admission, Claimed, Embedded, EventSettings, Joined, Line, Patch, Phase, Refused, Spot,
+    Admission, Claimed, Embedded, EventSettings, Joined, Line, Patch, Phase, Redis, Refused, Spot,
     Standing,
 };
 
 const START: Time = Time(1_800_000_000_000);
+
+/// What an engine keeps its lines in.
+enum Store {
+    Folder,
+    Redis(servers::Redis),
+    /// A cluster that the tests share, each under a prefix of its own.
+    Cluster(Arc<servers::Cluster>, String),
+}
 
 /// An engine under test, its clock, and a way to open it anew on what it kept.
 struct Bench {
@@ -21,25 +30,26 @@ struct Bench {
     line: Arc<dyn Line>,
     clock: Clock,
     folder: tempfile::TempDir,
+    store: Store,
 }
 
 impl Bench {
-    fn embedded() -> Bench {
+    fn new(name: &'static str, store: Store) -> Bench {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::manual(START);
-        let line = Arc::new(Embedded::open(folder.path().join("line"), clock.clone()).unwrap());
+        let line = open(&store, &folder, &clock, 1);
         Bench {
-            name: "embedded",
+            name,
             line,
             clock,
             folder,
+            store,
         }
     }
 
     /// The engine opened again on the same store, as after a restart.
     fn reopen(&mut self) {
-        self.line =
-            Arc::new(Embedded::open(self.folder.path().join("line"), self.clock.clone()).unwrap());
+        self.line = open(&self.store, &self.folder, &self.clock, 2);
     }
 
     async fn event(&self, admission: Admission) -> EventId {
@@ -94,8 +104,27 @@ impl Bench {
     }
 }
 
+fn open(store: &Store, folder: &tempfile::TempDir, clock: &Clock, time: u8) -> Arc<dyn Line> {
+    let redis = |url: &str| {
+        let notes = folder.path().join(format!("notes-{time}"));
+        Arc::new(Redis::open(url, notes, clock.clone()).unwrap())
+    };
+    match store {
+        Store::Folder => {
+            Arc::new(Embedded::open(folder.path().join("line"), clock.clone()).unwrap())
+        }
+        Store::Redis(server) => redis(&server.url()),
+        Store::Cluster(cluster, prefix) => redis(&format!("{}?prefix={prefix}", cluster.url())),
+    }
+}
+
 fn benches() -> Vec<Bench> {
-    vec![Bench::embedded()]
+    let prefix = format!("t{:x}", VisitorId::random().0 >> 64);
+    vec![
+        Bench::new("embedded", Store::Folder),
+        Bench::new("redis", Store::Redis(servers::Redis::start())),
+        Bench::new("cluster", Store::Cluster(servers::shared_cluster(), prefix)),
+    ]
 }
 
 fn spot_of(joined: Joined) -> Spot {
@@ -703,7 +732,7 @@ async fn many_at_once_get_numbers_without_a_gap_or_a_double() {
 
 #[tokio::test]
 async fn a_damaged_journal_is_refused_and_left_as_it_is() {
-    let mut bench = Bench::embedded();
+    let mut bench = Bench::new("embedded", Store::Folder);
     let event = bench.event(policy(0, 1, 10)).await;
     bench.join(&event, 1..=500).await;
     let path = bench.folder.path().join("line/arena.sqlite");

@@ -6,11 +6,15 @@
     reason = "a test that cannot go on should stop there"
 )]
 
+use loadtest::servers;
 use proptest::prelude::*;
 use shared::time::{Clock, Time};
 use shared::words::{Availability, EventId, VisitorId};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
 use waiting_room::line::{
-    Admission, Claimed, Embedded, EventSettings, Joined, Line, Patch, Standing,
+    Admission, Claimed, Embedded, EventSettings, Joined, Line, Patch, Redis, Standing,
 };
 
 const START: Time = Time(1_800_000_000_000);
@@ -57,7 +61,9 @@ struct Entry {
     standing: Standing,
     claim_by: i64,
     expires_at: i64,
-    away_at: Option<i64>,
+    /// Which of the engines that came after each other holds the socket; 0: none does.
+    owner: u8,
+    away_at: i64,
 }
 
 /// What a line is, said as simply as it can be.
@@ -70,6 +76,10 @@ struct Model {
     max_active: usize,
     paused: bool,
     seats: Option<(usize, i64)>,
+    /// The engine now, counted from 1.
+    engine: u8,
+    /// Where an engine that ends is only noticed by its silence: when each gave its last sign of life.
+    beats: Option<BTreeMap<u8, i64>>,
 }
 
 const RATE: u64 = 90;
@@ -77,6 +87,7 @@ const BATCH_MS: i64 = 2000;
 const CLAIM_MS: i64 = 4000;
 const SESSION_MS: i64 = 6000;
 const AWAY_MS: i64 = 9000;
+const SILENT_MS: i64 = 10_000;
 
 impl Model {
     fn of(&mut self, fan: u8) -> Option<&mut Entry> {
@@ -96,22 +107,20 @@ impl Model {
                 entry.standing,
                 Standing::Finished | Standing::Left | Standing::Missed
             ) {
-                if entry.standing == Standing::Waiting {
-                    entry.away_at = Some(now + AWAY_MS);
-                }
+                entry.away_at = now + AWAY_MS;
                 return Some(at as u64 + 1);
             }
         }
         if is_sold_out {
             return None;
         }
-        let away_at = Some(now + AWAY_MS);
         self.entries.push(Entry {
             fan,
             standing: Standing::Waiting,
             claim_by: 0,
             expires_at: 0,
-            away_at,
+            owner: 0,
+            away_at: now + AWAY_MS,
         });
         Some(self.entries.len() as u64)
     }
@@ -122,13 +131,51 @@ impl Model {
         self.entries.iter().filter(inside).count()
     }
 
+    /// Another engine goes on where this one ended.
+    fn restart(&mut self) {
+        self.engine += 1;
+        if self.beats.is_none() {
+            for entry in &mut self.entries {
+                entry.owner = 0;
+                entry.away_at = self.now + AWAY_MS;
+            }
+        }
+    }
+
+    fn note_engine(&mut self) {
+        let (engine, now) = (self.engine, self.now);
+        if let Some(beats) = &mut self.beats {
+            beats.entry(engine).or_insert(now);
+        }
+    }
+
+    /// Fans of an engine that fell silent are away since then.
+    fn reap(&mut self) {
+        let (engine, now) = (self.engine, self.now);
+        let Some(beats) = &mut self.beats else { return };
+        beats.insert(engine, now);
+        let silent: Vec<(u8, i64)> = beats
+            .iter()
+            .filter(|(_, at)| **at <= now - SILENT_MS)
+            .map(|(engine, at)| (*engine, *at))
+            .collect();
+        for (engine, at) in silent {
+            beats.remove(&engine);
+            for entry in self.entries.iter_mut().filter(|entry| entry.owner == engine) {
+                entry.owner = 0;
+                entry.away_at = at + AWAY_MS;
+            }
+        }
+    }
+
     fn tick(&mut self) {
         let now = self.now;
+        self.reap();
         for entry in &mut self.entries {
             let lapsed = match entry.standing {
                 Standing::Admitted => entry.claim_by <= now,
                 Standing::Shopping => entry.expires_at <= now,
-                Standing::Waiting => entry.away_at.is_some_and(|at| at <= now),
+                Standing::Waiting => entry.owner == 0 && entry.away_at <= now,
                 _ => false,
             };
             if lapsed {
@@ -231,22 +278,28 @@ async fn apply(line: &dyn Line, clock: &Clock, event: &EventId, model: &mut Mode
         }
         Step::Away(fan) => {
             line.away(event, visitor(fan)).await.unwrap();
-            let at = model.now + AWAY_MS;
-            if let Some(entry) = model.of(fan) {
-                entry.away_at = Some(at);
+            model.note_engine();
+            let (at, engine, is_one) = (model.now + AWAY_MS, model.engine, model.beats.is_none());
+            if let Some(entry) = model.of(fan)
+                && (is_one || entry.owner == 0 || entry.owner == engine)
+            {
+                entry.owner = 0;
+                entry.away_at = at;
             }
         }
         Step::Back(fan) => {
             line.back(event, visitor(fan)).await.unwrap();
+            model.note_engine();
+            let engine = model.engine;
             if let Some(entry) = model.of(fan) {
-                entry.away_at = None;
+                entry.owner = engine;
             }
         }
         Step::Poll(fan) => {
             line.place(event, visitor(fan)).await.unwrap();
             let at = model.now + AWAY_MS;
             if let Some(entry) = model.of(fan) {
-                entry.away_at = entry.away_at.map(|_| at);
+                entry.away_at = at;
             }
         }
         Step::Seats(available) => {
@@ -306,11 +359,12 @@ async fn compare(line: &dyn Line, event: &EventId, model: &Model) {
     assert_eq!((stats.admitted + stats.shopping) as usize, model.inside());
 }
 
-async fn run(steps: Vec<Step>) {
-    let folder = tempfile::tempdir().unwrap();
+/// How an engine is opened anew on what it kept.
+type Open<'a> = &'a dyn Fn(&Clock) -> Arc<dyn Line>;
+
+async fn run(steps: &[Step], open: Open<'_>, beats: Option<BTreeMap<u8, i64>>) {
     let clock = Clock::manual(START);
-    let open = || Embedded::open(folder.path().join("line"), clock.clone()).unwrap();
-    let mut line = open();
+    let mut line = open(&clock);
     let event = EventId::parse("model").unwrap();
     let mut settings = EventSettings::new(event.clone(), "Model");
     settings.admission = Admission {
@@ -325,28 +379,74 @@ async fn run(steps: Vec<Step>) {
     let mut model = Model {
         now: START.0,
         max_active: 3,
+        engine: 1,
+        beats,
         ..Model::default()
     };
-    for step in &steps {
+    for step in steps {
         if matches!(step, Step::Restart) {
             drop(line);
-            line = open();
-            // Nobody is connected after a restart: everyone's time to come back starts anew.
-            let at = model.now + AWAY_MS;
-            for entry in &mut model.entries {
-                entry.away_at = Some(at);
-            }
+            line = open(&clock);
+            model.restart();
         }
-        apply(&line, &clock, &event, &mut model, step).await;
-        compare(&line, &event, &model).await;
+        apply(&*line, &clock, &event, &mut model, step).await;
+        compare(&*line, &event, &model).await;
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
-    #[test]
-    fn the_line_is_a_vector_and_a_loop(steps in proptest::collection::vec(step(), 1..80)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(run(steps));
-    }
+fn in_runtime(work: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(work);
+}
+
+fn on_redis(url: &str, notes: &Path, steps: &[Step]) {
+    let url = format!("{url}?prefix=t{:x}", VisitorId::random().0 >> 64);
+    let open = |clock: &Clock| -> Arc<dyn Line> {
+        let notes = tempfile::tempdir_in(notes).unwrap().keep();
+        Arc::new(Redis::open(&url, notes, clock.clone()).unwrap())
+    };
+    in_runtime(run(steps, &open, Some(BTreeMap::new())));
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    proptest::collection::vec(step(), 1..80)
+}
+
+/// Any sequence of operations, so many of them, on one engine.
+fn check(cases: u32, engine: impl Fn(&[Step])) {
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(cases));
+    let outcome = runner.run(&steps(), |steps| {
+        engine(&steps);
+        Ok(())
+    });
+    outcome.unwrap_or_else(|failed| panic!("{failed}"));
+}
+
+#[test]
+fn the_embedded_line_is_a_vector_and_a_loop() {
+    check(96, |steps| {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |clock: &Clock| -> Arc<dyn Line> {
+            let path = folder.path().join("line");
+            Arc::new(Embedded::open(path, clock.clone()).unwrap())
+        };
+        in_runtime(run(steps, &open, None));
+    });
+}
+
+#[test]
+fn the_line_on_redis_is_a_vector_and_a_loop() {
+    let server = servers::Redis::start();
+    let notes = tempfile::tempdir().unwrap();
+    check(96, |steps| on_redis(&server.url(), notes.path(), steps));
+}
+
+#[test]
+fn the_line_on_a_cluster_is_a_vector_and_a_loop() {
+    let cluster = servers::shared_cluster();
+    let notes = tempfile::tempdir().unwrap();
+    check(24, |steps| on_redis(&cluster.url(), notes.path(), steps));
 }

@@ -114,6 +114,32 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// From a bitmap whose first bit is the highest of its first byte, as Redis keeps them, without its first `head` bytes.
+    pub(super) fn from_bitmap(head: u64, bytes: &[u8]) -> Snapshot {
+        let blocks = bytes.len().div_ceil(WORDS_PER_BLOCK * 8);
+        let mut words = vec![0u64; blocks * WORDS_PER_BLOCK];
+        for (word, bytes) in words.iter_mut().zip(bytes.chunks(8)) {
+            let mut whole = [0; 8];
+            whole[..bytes.len()].copy_from_slice(bytes);
+            *word = u64::from_be_bytes(whole).reverse_bits();
+        }
+        let mut count = 0;
+        let before = words
+            .chunks(WORDS_PER_BLOCK)
+            .map(|block| {
+                let waiting: u32 = block.iter().map(|word| word.count_ones()).sum();
+                count += waiting;
+                count - waiting
+            })
+            .collect();
+        Snapshot {
+            base: head * 8,
+            words: words.into(),
+            before,
+            count: u64::from(count),
+        }
+    }
+
     /// Whether the number was waiting at that instant. A number given out later was not.
     pub fn contains(&self, number: u64) -> bool {
         let Some(offset) = number.checked_sub(self.base + 1) else {
@@ -121,6 +147,11 @@ impl Snapshot {
         };
         let word = self.words.get((offset / 64) as usize);
         word.is_some_and(|word| word & (1 << (offset % 64)) != 0)
+    }
+
+    /// How many waited at that instant.
+    pub fn count(&self) -> u64 {
+        self.count
     }
 
     /// How many waiting then have a lower number.
@@ -164,12 +195,21 @@ mod tests {
                 prop_assert_eq!(alive.first(), list.first().copied());
             }
             let snapshot = alive.snapshot();
+            let mut bytes = vec![0u8; 400];
+            for number in &list {
+                bytes[(*number as usize - 1) / 8] |= 128 >> ((number - 1) % 8);
+            }
+            let head = bytes.iter().position(|byte| *byte != 0).unwrap_or(0);
+            let end = bytes.iter().rposition(|byte| *byte != 0).map_or(head, |at| at + 1);
+            let read = Snapshot::from_bitmap(head as u64, &bytes[head..end]);
             prop_assert_eq!(alive.count(), list.len() as u64);
             for number in asked {
                 let ahead = list.range(..number).count() as u64;
                 prop_assert_eq!(alive.ahead(number), ahead);
-                prop_assert_eq!(snapshot.ahead(number), ahead);
-                prop_assert_eq!(snapshot.contains(number), list.contains(&number));
+                for snapshot in [&snapshot, &read] {
+                    prop_assert_eq!(snapshot.ahead(number), ahead);
+                    prop_assert_eq!(snapshot.contains(number), list.contains(&number));
+                }
             }
         }
     }

@@ -3,6 +3,7 @@
 use super::journal::Journal;
 use super::state::State;
 use super::{Claimed, EVENTS_MAX, EventSettings, Front, Joined, Line, Patch, Refused, Spot, Stats};
+use crate::pass::Pass;
 use async_trait::async_trait;
 use shared::combine::{Combiner, Journaled};
 use shared::time::{Clock, Time};
@@ -214,6 +215,11 @@ impl Line for Embedded {
     async fn place(&self, event: &EventId, visitor: VisitorId) -> Result<Option<Spot>, Refused> {
         self.step(event, move |state, now| state.place(visitor, now))
             .await
+    }
+
+    /// This engine forgets nothing, so there is nothing to give back.
+    async fn reenter(&self, _: &EventId, _: &Pass) -> Result<Option<Spot>, Refused> {
+        Ok(None)
     }
 
     async fn claim(

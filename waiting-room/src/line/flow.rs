@@ -26,6 +26,17 @@ pub struct Rates {
 }
 
 impl Rates {
+    /// What was counted since the counters stood at `before`.
+    pub(super) fn since(&self, before: &Rates) -> Rates {
+        Rates {
+            joined: self.joined.saturating_sub(before.joined),
+            admitted: self.admitted.saturating_sub(before.admitted),
+            finished: self.finished.saturating_sub(before.finished),
+            missed: self.missed.saturating_sub(before.missed),
+            left: self.left.saturating_sub(before.left),
+        }
+    }
+
     fn add(&mut self, other: &Rates) {
         self.joined += other.joined;
         self.admitted += other.admitted;
@@ -133,11 +144,17 @@ impl Flow {
 
     /// How long the last ones waited.
     pub fn waited_seconds(&self) -> Waited {
-        let mut sorted: Vec<i64> = self.waits_ms.iter().copied().collect();
-        sorted.sort_unstable();
+        Waited::of(self.waits_ms.iter().map(|ms| ms / 1000).collect())
+    }
+}
+
+impl Waited {
+    /// The quantiles of these waits, in seconds.
+    pub(super) fn of(mut seconds: Vec<i64>) -> Waited {
+        seconds.sort_unstable();
         let quantile = |hundredths: usize| {
-            let last = sorted.len().checked_sub(1)?;
-            u32::try_from(sorted[last * hundredths / 100] / 1000).ok()
+            let last = seconds.len().checked_sub(1)?;
+            u32::try_from(seconds[last * hundredths / 100]).ok()
         };
         Waited {
             p50: quantile(50),

@@ -4,14 +4,17 @@ mod alive;
 mod embedded;
 mod flow;
 mod journal;
+mod redis;
 mod settings;
 mod state;
 
 pub use alive::Snapshot;
 pub use embedded::Embedded;
 pub use flow::{Flow, Pace, Rates};
-pub use settings::{Admission, EventSettings, Order, Patch};
+pub use redis::Redis;
+pub use settings::{Admission, Beacon, EventSettings, Order, Patch};
 
+use crate::pass::Pass;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use shared::combine::Unavailable;
@@ -81,8 +84,10 @@ pub struct Slot {
 pub struct Spot {
     /// Who.
     pub visitor: VisitorId,
-    /// Their number, dense, from 1, fixed once given.
+    /// Their number, dense, from 1, fixed once given. 0: they left before the draw that would have given one.
     pub number: u64,
+    /// The draw is yet to come: the number is only that of their arrival, and nobody is told.
+    pub is_provisional: bool,
     /// Where they stand.
     pub standing: Standing,
     /// How many still waiting have a lower number; 0 for those who wait no more.
@@ -116,10 +121,14 @@ pub struct Front {
     pub step: u64,
     /// Rises when something changed that everyone should hear of at once: phase, message, settings.
     pub revision: u64,
+    /// The life of the line: higher each time that its store may have forgotten something.
+    pub epoch: u64,
     /// When it was taken, by the store's clock.
     pub at: Time,
     /// What the line is doing.
     pub phase: Phase,
+    /// A draw is yet to come: the numbers are only those of arrival.
+    pub is_undrawn: bool,
     /// Who is still waiting, as a bitmap from the head on.
     pub alive: Snapshot,
     /// How many wait.
@@ -132,6 +141,8 @@ pub struct Front {
     pub availability: Option<Availability>,
     /// The event's settings.
     pub settings: Arc<EventSettings>,
+    /// Whose sockets at this node were replaced by newer ones at another since the last tick.
+    pub replaced: Vec<VisitorId>,
 }
 
 /// The figures of an event now.
@@ -227,6 +238,14 @@ pub trait Line: Send + Sync {
     /// A visitor's place, and a sign of life from them: their `away_seconds` start anew.
     async fn place(&self, event: &EventId, visitor: VisitorId) -> Result<Option<Spot>, Refused>;
 
+    /// Gives a visitor back the place that their pass proves, where the store has forgotten it: the pass is of an earlier
+    /// epoch of this same event. Answers none when it is not so; whose number was served already gets no second turn.
+    async fn reenter(
+        &self,
+        event: &EventId,
+        pass: &Pass,
+    ) -> Result<Option<Spot>, Refused>;
+
     /// The visitor with this number arrived at the checkout: the slot is theirs until it expires.
     async fn claim(
         &self,
@@ -268,11 +287,6 @@ pub trait Line: Send + Sync {
 pub fn open(url: &str, folder: &DataFolder, clock: Clock) -> Result<Arc<dyn Line>, String> {
     match url {
         "embedded" => Ok(Arc::new(Embedded::open(folder.join("line"), clock)?)),
-        url if url.starts_with("redis") => {
-            Err("FAIRLINE_LINE: Redis is not built into this version; use 'embedded'".to_owned())
-        }
-        url => Err(format!(
-            "FAIRLINE_LINE: '{url}' names no engine; use 'embedded'"
-        )),
+        url => Ok(Arc::new(Redis::open(url, folder.join("line-redis"), clock)?)),
     }
 }

@@ -17,6 +17,16 @@ pub enum Order {
     Draw,
 }
 
+/// A round of public randomness that is mixed into the draw.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Beacon {
+    /// Which beacon of drand: `quicknet` or `default`.
+    pub name: String,
+    /// The round.
+    pub round: u64,
+}
+
 /// How fast fans are let in, and how long their turns last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -59,6 +69,9 @@ pub struct EventSettings {
     /// The order of admission.
     #[serde(default)]
     pub order: Order,
+    /// With `order: draw`: the round of public randomness to be mixed in, named in advance.
+    #[serde(default)]
+    pub beacon: Option<Beacon>,
     /// When the line opens; with none it opens with the sale.
     #[serde(default)]
     pub prequeue_opens_at: Option<Time>,
@@ -92,6 +105,10 @@ pub struct Patch {
     /// Cannot be changed once somebody is in line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
+    /// Cannot be changed once somebody is in line.
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Beacon>)]
+    pub beacon: Option<Option<Beacon>>,
     /// See `EventSettings`.
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Time>)]
@@ -151,6 +168,7 @@ impl Patch {
         let admission = self.admission.unwrap_or_default();
         self.name.is_none()
             && self.order.is_none()
+            && self.beacon.is_none()
             && self.prequeue_opens_at.is_none()
             && self.sale_opens_at.is_none()
             && self.closes_at.is_none()
@@ -168,6 +186,7 @@ impl EventSettings {
             id,
             name: name.to_owned(),
             order: Order::Fifo,
+            beacon: None,
             prequeue_opens_at: None,
             sale_opens_at: None,
             closes_at: None,
@@ -183,6 +202,7 @@ impl EventSettings {
         let mut next = self.clone();
         set(&mut next.name, &patch.name);
         set(&mut next.order, &patch.order);
+        set(&mut next.beacon, &patch.beacon);
         set(&mut next.prequeue_opens_at, &patch.prequeue_opens_at);
         set(&mut next.sale_opens_at, &patch.sale_opens_at);
         set(&mut next.closes_at, &patch.closes_at);
@@ -216,8 +236,13 @@ impl EventSettings {
             "name",
             "1 to 200 characters",
         );
-        let draw = "the draw is not built into this version; use fifo";
-        check(self.order == Order::Fifo, "order", draw);
+        let is_known = self.beacon.as_ref().is_none_or(|beacon| {
+            crate::draw::BEACONS.iter().any(|(name, _)| *name == beacon.name) && beacon.round > 0
+        });
+        let why = "a name of drand's, quicknet or default, and a round from 1";
+        check(is_known, "beacon", why);
+        let is_used = self.beacon.is_none() || self.order == Order::Draw;
+        check(is_used, "beacon", "goes with order: draw");
         let admission = &self.admission;
         let within = |value: u32, least: u32, most: u32| (least..=most).contains(&value);
         check(
@@ -266,6 +291,11 @@ impl EventSettings {
         wrong
     }
 
+    /// Whether the order of admission is another: which it may not be once somebody is in line.
+    pub fn is_another_draw(&self, before: &EventSettings) -> bool {
+        self.order != before.order || self.beacon != before.beacon
+    }
+
     /// The phase by the schedule and the pause alone.
     pub fn phase(&self, now: Time) -> Phase {
         let reached = |instant: Option<Time>| instant.is_none_or(|instant| instant <= now);
@@ -294,4 +324,10 @@ fn set<T: Clone>(field: &mut T, value: &Option<T>) {
     if let Some(value) = value {
         *field = value.clone();
     }
+}
+
+/// The mistake of changing the order while somebody is in line.
+pub(super) fn too_late() -> (String, String) {
+    let why = "cannot be changed once somebody is in line";
+    ("order".to_owned(), why.to_owned())
 }

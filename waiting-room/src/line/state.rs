@@ -169,7 +169,9 @@ impl State {
             let standing = self.entries[number as usize - 1].standing;
             use Standing::{Finished, Left, Missed};
             if !matches!(standing, Finished | Left | Missed) {
-                self.expect_life(number, now);
+                if self.entries[number as usize - 1].away_at.is_some() {
+                    self.expect_life(number, now);
+                }
                 return Ok(Joined::Known(self.spot(number)));
             }
         }
@@ -435,6 +437,7 @@ impl State {
         Spot {
             visitor: entry.visitor,
             number,
+            is_provisional: false,
             standing: entry.standing,
             ahead: if waits { self.alive.ahead(number) } else { 0 },
             slot: entry.slot,
@@ -451,14 +454,17 @@ impl State {
         Front {
             step: self.step,
             revision: self.revision,
+            epoch: 1,
             at: now,
             phase: self.phase(now),
+            is_undrawn: false,
             alive: self.alive.snapshot(),
             waiting: self.alive.count(),
             numbers: self.entries.len() as u64,
             pace: self.flow.pace(now, self.settings.admission.batch_seconds),
             availability: self.memory.availability.map(|(seats, _)| seats),
             settings: self.settings.clone(),
+            replaced: Vec::new(),
         }
     }
 

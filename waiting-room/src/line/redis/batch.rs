@@ -1,0 +1,222 @@
+//! Requests into batches: while one round trip is under way, what arrives for the same line waits and goes together with the
+//! next, one script call an operation. The cost of a fan falls as load rises.
+
+use super::link::Link;
+use super::script::Script;
+use redis::Value;
+use shared::combine::Unavailable;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep};
+
+/// Requests that may wait for one line at this node.
+const QUEUE_MAX: usize = 20_000;
+/// Units that go out in one round trip.
+const ROUND_MAX: usize = 4_000;
+/// How long a request waits while the line is being drawn, or settles after a loss.
+const PATIENCE: Duration = Duration::from_millis(4_000);
+const RETRY: Duration = Duration::from_millis(60);
+
+/// One thing to do for one visitor: what the script takes for it.
+pub(super) type Unit = Vec<Vec<u8>>;
+
+/// An operation that takes units.
+#[derive(Clone, Copy)]
+pub(super) struct Operation {
+    /// Counts the operations; each has its own number.
+    pub(super) id: u8,
+    /// The most units that one call takes.
+    pub(super) units_max: usize,
+    /// How many values come before the answers.
+    pub(super) header: usize,
+    pub(super) script: &'static std::sync::LazyLock<Script>,
+}
+
+/// The answers to one request, in the order of its units, and what came before them.
+#[derive(Clone, Debug)]
+pub(super) struct Answers {
+    pub(super) header: Arc<[i64]>,
+    pub(super) answers: Vec<Value>,
+}
+
+/// Why there are no answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failed {
+    /// The store did not answer: it may have happened.
+    Away,
+    /// The store does not know the event.
+    Gone,
+    /// Another server than before answered; the next tick settles it. Nothing was done.
+    Lost,
+    /// Not now: try again in a moment. Nothing was done.
+    Busy,
+}
+
+struct Request {
+    operation: Operation,
+    units: Vec<Unit>,
+    reply: oneshot::Sender<Result<Answers, Failed>>,
+}
+
+/// A handle to the batches of one line.
+#[derive(Clone)]
+pub(super) struct Batches(mpsc::Sender<Request>);
+
+/// What every call of a script on this line begins with.
+pub(super) struct Caller {
+    pub(super) link: Arc<Link>,
+    pub(super) base: String,
+    pub(super) node: String,
+    /// Now in ms, as the tests move it; "0" in service: the store's own clock.
+    pub(super) now: Box<dyn Fn() -> String + Send + Sync>,
+}
+
+impl Caller {
+    /// Calls a script with the usual head and these arguments.
+    pub(super) async fn call(
+        &self,
+        script: &Script,
+        arguments: &[&[u8]],
+    ) -> Result<Vec<Value>, Failed> {
+        let now = (self.now)();
+        let head = [now.as_bytes(), self.node.as_bytes()];
+        let all = head.into_iter().chain(arguments.iter().copied());
+        match script.run(&self.link, &self.base, all).await {
+            Ok(value) => told(value),
+            Err(_) => Err(Failed::Away),
+        }
+    }
+}
+
+/// The values after the first, which tells how it went.
+fn told(value: Value) -> Result<Vec<Value>, Failed> {
+    let Value::Array(mut values) = value else {
+        return Err(Failed::Away);
+    };
+    match values.first() {
+        Some(Value::BulkString(word)) => match word.as_slice() {
+            b"gone" => Err(Failed::Gone),
+            b"lost" => Err(Failed::Lost),
+            b"busy" => Err(Failed::Busy),
+            b"ok" => {
+                values.remove(0);
+                Ok(values)
+            }
+            // Words of one script's own: its caller reads them.
+            _ => Ok(values),
+        },
+        _ => Err(Failed::Away),
+    }
+}
+
+impl Batches {
+    /// Starts the task that sends the batches of one line. It ends when the last handle is dropped.
+    pub(super) fn start(caller: Arc<Caller>) -> Batches {
+        let (send, receive) = mpsc::channel(QUEUE_MAX);
+        tokio::spawn(work(caller, receive));
+        Batches(send)
+    }
+
+    /// Does something for each unit, atomically for those of one call, and waits while the line cannot do it.
+    pub(super) async fn run(
+        &self,
+        operation: Operation,
+        units: Vec<Unit>,
+    ) -> Result<Answers, Failed> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let (reply, answer) = oneshot::channel();
+            let request = Request {
+                operation,
+                units: units.clone(),
+                reply,
+            };
+            self.0.try_send(request).map_err(|_| Failed::Away)?;
+            match answer.await.unwrap_or(Err(Failed::Away)) {
+                Err(Failed::Busy) if Instant::now() + RETRY < until => sleep(RETRY).await,
+                Err(Failed::Busy) => return Err(Failed::Away),
+                answer => return answer,
+            }
+        }
+    }
+}
+
+impl From<Failed> for Unavailable {
+    fn from(_: Failed) -> Unavailable {
+        Unavailable
+    }
+}
+
+async fn work(caller: Arc<Caller>, mut queue: mpsc::Receiver<Request>) {
+    while let Some(first) = queue.recv().await {
+        let mut units = first.units.len();
+        let mut batch = vec![first];
+        while units < ROUND_MAX {
+            let Ok(next) = queue.try_recv() else { break };
+            units += next.units.len();
+            batch.push(next);
+        }
+        metrics::histogram!("fairline_batch_requests").record(batch.len() as f64);
+        // Requests under way together have no order among themselves; within one operation they keep that of arrival.
+        batch.sort_by_key(|request| request.operation.id);
+        let mut calls = Vec::new();
+        while !batch.is_empty() {
+            let operation = batch[0].operation;
+            let mut count = 0;
+            let mut units = 0;
+            for request in &batch {
+                let fits = units + request.units.len() <= operation.units_max || count == 0;
+                if request.operation.id != operation.id || !fits {
+                    break;
+                }
+                units += request.units.len();
+                count += 1;
+            }
+            let together: Vec<Request> = batch.drain(..count).collect();
+            calls.push(call(&caller, operation, together));
+        }
+        futures_util::future::join_all(calls).await;
+    }
+}
+
+/// One call of one script for several requests, each of which gets its share of the answers.
+async fn call(caller: &Caller, operation: Operation, requests: Vec<Request>) {
+    let arguments: Vec<&[u8]> = requests
+        .iter()
+        .flat_map(|request| request.units.iter().flatten())
+        .map(Vec::as_slice)
+        .collect();
+    let outcome = caller.call(operation.script, &arguments).await;
+    drop(arguments);
+    match outcome {
+        Ok(mut values) if values.len() >= operation.header => {
+            let answers = values.split_off(operation.header);
+            let header: Arc<[i64]> = values.iter().map(number).collect();
+            let mut answers = answers.into_iter();
+            for request in requests {
+                let answers = answers.by_ref().take(request.units.len()).collect();
+                let header = header.clone();
+                let _ = request.reply.send(Ok(Answers { header, answers }));
+            }
+        }
+        outcome => {
+            let failed = outcome.err().unwrap_or(Failed::Away);
+            for request in requests {
+                let _ = request.reply.send(Err(failed));
+            }
+        }
+    }
+}
+
+/// A number as a script answers it; 0 for what is none.
+pub(super) fn number(value: &Value) -> i64 {
+    match value {
+        Value::Int(number) => *number,
+        Value::BulkString(text) => std::str::from_utf8(text)
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0),
+        _ => 0,
+    }
+}

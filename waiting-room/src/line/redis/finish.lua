@@ -1,0 +1,21 @@
+-- Visitors are done: their slots are free at once. Only somebody inside can finish. ARGV[3…] visitor, number, in turn, at
+-- most 500 of each. Returns {'ok'}, then 1 for each.
+if m.draw == 2 then return { 'busy' } end
+local answers = { 'ok' }
+for i = 3, #ARGV, 2 do
+  local visitor, n = ARGV[i], tonumber(ARGV[i + 1])
+  if n > 0 and n <= m.numbers then
+    local record_ = record(n)
+    local whose, code = string.sub(record_, 1, 16), string.byte(record_, RECORD) or 0
+    if call('HEXISTS', slots, n) == 1 then
+      if whose == visitor then settle(n, FINISHED, 't_finished') end
+    elseif m.ghosts > 0 and n <= m.known and code == 0 and call('GETBIT', alive, n - 1) == 0 then
+      -- Admitted in a life of the line that the store forgot.
+      end_as(n, FINISHED)
+      m.ghosts = m.ghosts - 1
+    end
+  end
+  answers[#answers + 1] = 1
+end
+save_counts()
+return answers

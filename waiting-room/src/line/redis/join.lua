@@ -1,0 +1,41 @@
+-- Gives visitors a place, in order, once each. ARGV[3…] visitors, 16 bytes each, at most 1,000.
+-- Returns {'ok', phase, whether they are yet to be drawn, ahead of the first new one, places given out before}, then an
+-- answer a visitor: a number: the new place; a spot: the place they have; 'refused' (by the phase); 'full'.
+if now < m.settle_until or m.draw == 2 then return { 'busy' } end
+local asked = { unpack(ARGV, 3) }
+local kept = call('HMGET', visitors, unpack(asked))
+local first, next_, stage = m.numbers + 1, m.numbers + 1, phase()
+local is_open = stage >= 1 and stage <= 3
+local answers, fresh, names, seen = { 'ok', stage, m.draw == 1 and 1 or 0, m.waiting, m.numbers }, {}, {}, {}
+for i, visitor in ipairs(asked) do
+  local spot_, n
+  if seen[visitor] then
+    spot_ = { seen[visitor], WAITING, 0, 0, 0, m.waiting + seen[visitor] - first }
+  elseif kept[i] then
+    spot_, n = place_of(kept[i], #asked <= 8)
+  end
+  if spot_ and (spot_[2] < FINISHED or spot_[2] == EJECTED) then
+    if n and spot_[2] == WAITING and owner(n) == 0 then expect_life(n, now + m.away_ms) end
+    answers[#answers + 1] = spot_
+  elseif not is_open then
+    answers[#answers + 1] = 'refused'
+  elseif next_ > 4000000 then
+    answers[#answers + 1] = 'full'
+  else
+    seen[visitor] = next_
+    names[#names + 1] = visitor
+    names[#names + 1] = next_
+    fresh[#fresh + 1] = visitor
+    answers[#answers + 1] = next_
+    next_ = next_ + 1
+  end
+end
+if #fresh > 0 then
+  call('HSET', visitors, unpack(names))
+  enter(first, fresh, struct.pack('>I6', now) .. '\0')
+  m.numbers = next_ - 1
+  m.waiting = m.waiting + #fresh
+  m.t_joined = m.t_joined + #fresh
+  save('numbers', 'waiting', 't_joined')
+end
+return answers

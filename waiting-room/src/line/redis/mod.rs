@@ -1,0 +1,431 @@
+//! The Redis engine: any number of nodes share one line. Each operation is one script, sent in batches; positions come from
+//! the bitmap that every tick brings, so that nobody asks Redis for a rank.
+
+mod batch;
+mod events;
+mod here;
+mod known;
+mod link;
+mod memory;
+mod script;
+
+use super::{
+    Claimed, EventSettings, Front, Joined, LINE_LENGTH_MAX, Line, Patch, Phase, Refused, Slot,
+    Spot, Standing, Stats, Waited,
+};
+use crate::pass::Pass;
+use async_trait::async_trait;
+use batch::{Failed, Operation, Unit, number};
+use here::Here;
+use known::{bytes, list};
+use link::Link;
+use ::redis::Value;
+use shared::combine::Unavailable;
+use shared::time::{Clock, Time};
+use shared::words::{Availability, EventId, VisitorId};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// A front this old is fetched anew before positions are read from it.
+const FRONT_MS_MAX: u128 = 1000;
+
+const JOIN: Operation = operation(1, 1000, 4, &script::JOIN);
+const PLACE: Operation = operation(2, 500, 0, &script::PLACE);
+const BACK: Operation = operation(3, 500, 0, &script::BACK);
+const AWAY: Operation = operation(4, 500, 0, &script::AWAY);
+const CLAIM: Operation = operation(5, 500, 0, &script::CLAIM);
+const FINISH: Operation = operation(6, 500, 0, &script::FINISH);
+const LEAVE: Operation = operation(7, 500, 0, &script::LEAVE);
+const EJECT: Operation = operation(8, 500, 0, &script::EJECT);
+const FIND: Operation = operation(9, 8, 0, &script::FIND);
+const REENTER: Operation = operation(10, 500, 0, &script::REENTER);
+
+const fn operation(
+    id: u8,
+    units_max: usize,
+    header: usize,
+    script: &'static std::sync::LazyLock<script::Script>,
+) -> Operation {
+    Operation {
+        id,
+        units_max,
+        header,
+        script,
+    }
+}
+
+const STANDINGS: [Standing; 7] = [
+    Standing::Waiting,
+    Standing::Admitted,
+    Standing::Shopping,
+    Standing::Finished,
+    Standing::Missed,
+    Standing::Left,
+    Standing::Ejected,
+];
+
+/// All events, as one node sees them.
+pub struct Redis {
+    link: Arc<Link>,
+    clock: Clock,
+    /// What all keys begin with, so that installations may share a Redis.
+    prefix: String,
+    /// This process among the nodes.
+    node: String,
+    /// Where this node notes what it knows of each line.
+    folder: PathBuf,
+    /// Read for a moment by every operation, written when an event is taken up or forgotten; never held across an await.
+    lines: RwLock<HashMap<EventId, Arc<Here>>>,
+}
+
+impl Redis {
+    /// Understands the URL; connects when it is first used, so that a node starts while Redis is away.
+    ///
+    /// # Errors
+    /// What is wrong with the URL, or with the folder.
+    pub fn open(url: &str, folder: PathBuf, clock: Clock) -> Result<Redis, String> {
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| format!("the folder {} cannot be used: {error}", folder.display()))?;
+        let (url, prefix) = match url.split_once("?prefix=") {
+            Some((url, prefix)) => (url, EventId::parse(prefix).map_err(|_| {
+                "FAIRLINE_LINE: the prefix is 1 to 63 of a-z, 0-9 and '-'".to_owned()
+            })?.as_str().to_owned()),
+            None => (url, "fairline".to_owned()),
+        };
+        let engine = Redis {
+            link: Arc::new(Link::new(url)?),
+            clock,
+            prefix,
+            node: shared::secret::hex(&shared::secret::random::<8>()),
+            folder,
+            lines: RwLock::default(),
+        };
+        for event in memory::noted(&engine.folder) {
+            engine.here(&event);
+        }
+        Ok(engine)
+    }
+
+    /// What this node knows of an event, taking it up at the first call.
+    fn here(&self, event: &EventId) -> Arc<Here> {
+        let lines = self.lines.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(here) = lines.get(event) {
+            return here.clone();
+        }
+        drop(lines);
+        let mut lines = self.lines.write().unwrap_or_else(PoisonError::into_inner);
+        let made = || Arc::new(Here::new(self, event.clone()));
+        lines.entry(event.clone()).or_insert_with(made).clone()
+    }
+
+    fn forget(&self, event: &EventId) {
+        let mut lines = self.lines.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(here) = lines.remove(event) {
+            here.forget_file();
+        }
+    }
+
+    /// Runs an operation on a line; one that another server than before answered is settled and run again.
+    async fn run(
+        &self,
+        event: &EventId,
+        operation: Operation,
+        units: Vec<Unit>,
+    ) -> Result<batch::Answers, Refused> {
+        let here = self.here(event);
+        match here.batches.run(operation, units.clone()).await {
+            Err(Failed::Lost | Failed::Gone) => {
+                self.tick(event).await?;
+                let again = here.batches.run(operation, units).await;
+                Ok(again.map_err(Unavailable::from)?)
+            }
+            outcome => Ok(outcome.map_err(Unavailable::from)?),
+        }
+    }
+
+    /// One spot for one visitor, as `place.lua` and its kin answer it.
+    async fn visit(
+        &self,
+        event: &EventId,
+        operation: Operation,
+        visitor: VisitorId,
+    ) -> Result<Option<Spot>, Refused> {
+        let answers = self.run(event, operation, vec![unit(visitor)]).await?;
+        let here = self.here(event);
+        let Some(mut spot) = answers.answers.first().and_then(|value| spot(visitor, value)) else {
+            return Ok(None);
+        };
+        self.fill(&here, event, &mut spot).await?;
+        here.note_number(visitor, spot.0.number);
+        Ok(Some(spot.0))
+    }
+
+    /// Reads `ahead` from the newest front where the script left it to the node.
+    async fn fill(&self, here: &Here, event: &EventId, told: &mut Told) -> Result<(), Refused> {
+        let Told(spot, ahead) = told;
+        if spot.standing == Standing::Waiting && *ahead < 0 {
+            let is_old = here.front_age_ms().is_none_or(|age| age > FRONT_MS_MAX);
+            if is_old {
+                here.look(self, event).await?;
+            }
+            spot.ahead = here.ahead(spot.number);
+        }
+        Ok(())
+    }
+
+    async fn each(
+        &self,
+        event: &EventId,
+        operation: Operation,
+        unit: Unit,
+    ) -> Result<i64, Refused> {
+        let answers = self.run(event, operation, vec![unit]).await?;
+        Ok(answers.answers.first().map_or(0, number))
+    }
+}
+
+/// A spot, and how many are ahead of it if the script counted; -1 if it did not.
+struct Told(Spot, i64);
+
+fn spot(visitor: VisitorId, value: &Value) -> Option<Told> {
+    let values = list(value)?;
+    let at = |index: usize| values.get(index).map_or(0, number);
+    let standing = *STANDINGS.get(usize::try_from(at(1)).ok()?)?;
+    let slot = (at(2) > 0).then(|| Slot {
+        admitted_at: Time(at(2)),
+        claim_by: Time(at(3)),
+        expires_at: Time(at(4)),
+    });
+    let spot = Spot {
+        visitor,
+        number: at(0).unsigned_abs(),
+        is_provisional: at(0) < 0,
+        standing,
+        ahead: at(5).max(0).unsigned_abs(),
+        slot,
+    };
+    Some(Told(spot, at(5)))
+}
+
+/// A fresh seed for a draw, as hex.
+fn new_seed() -> String {
+    shared::secret::hex(&shared::secret::random::<32>())
+}
+
+fn unit(visitor: VisitorId) -> Unit {
+    vec![visitor.0.to_be_bytes().to_vec()]
+}
+
+fn unit_with(visitor: VisitorId, number: u64) -> Unit {
+    vec![
+        visitor.0.to_be_bytes().to_vec(),
+        number.to_string().into_bytes(),
+    ]
+}
+
+const PHASES: [Phase; 6] = [
+    Phase::Scheduled,
+    Phase::Prequeue,
+    Phase::Open,
+    Phase::Paused,
+    Phase::SoldOut,
+    Phase::Closed,
+];
+
+#[async_trait]
+impl Line for Redis {
+    async fn create(&self, settings: EventSettings) -> Result<(), Refused> {
+        events::create(self, settings).await
+    }
+
+    async fn configure(
+        &self,
+        event: &EventId,
+        patch: Patch,
+    ) -> Result<(EventSettings, EventSettings), Refused> {
+        events::configure(self, event, &patch).await
+    }
+
+    async fn remove(&self, event: &EventId) -> Result<(), Refused> {
+        events::remove(self, event).await
+    }
+
+    async fn events(&self) -> Result<Vec<Arc<EventSettings>>, Refused> {
+        events::list(self).await
+    }
+
+    async fn join(&self, event: &EventId, visitors: &[VisitorId]) -> Result<Vec<Joined>, Refused> {
+        let here = self.here(event);
+        let mut joined = Vec::with_capacity(visitors.len());
+        for some in visitors.chunks(JOIN.units_max) {
+            let units = some.iter().copied().map(unit).collect();
+            let answers = self.run(event, JOIN, units).await?;
+            let [phase, is_undrawn, ahead, before] = *answers.header else {
+                return Err(Unavailable.into());
+            };
+            for (value, visitor) in answers.answers.iter().zip(some) {
+                let Value::Int(number) = value else {
+                    let refused = match bytes(value) {
+                        b"refused" => Some(refusal(&here, phase)),
+                        b"full" => Some(Refused::Full("this line gives out no more places")),
+                        _ => None,
+                    };
+                    if let Some(refused) = refused {
+                        return Err(refused);
+                    }
+                    let told = spot(*visitor, value);
+                    let mut told = told.ok_or(Unavailable)?;
+                    self.fill(&here, event, &mut told).await?;
+                    joined.push(Joined::Known(told.0));
+                    continue;
+                };
+                here.note_highest(number.unsigned_abs());
+                joined.push(Joined::New(Spot {
+                    visitor: *visitor,
+                    number: number.unsigned_abs(),
+                    is_provisional: is_undrawn == 1,
+                    standing: Standing::Waiting,
+                    ahead: (ahead + number - before - 1).max(0).unsigned_abs(),
+                    slot: None,
+                }));
+            }
+        }
+        Ok(joined)
+    }
+
+    async fn tick(&self, event: &EventId) -> Result<Arc<Front>, Refused> {
+        self.here(event).tick(self, event).await
+    }
+
+    async fn place(&self, event: &EventId, visitor: VisitorId) -> Result<Option<Spot>, Refused> {
+        self.visit(event, PLACE, visitor).await
+    }
+
+    async fn reenter(&self, event: &EventId, pass: &Pass) -> Result<Option<Spot>, Refused> {
+        let here = self.here(event);
+        // The epoch is only as new as the last tick: a server that forgot may not have been noticed yet.
+        self.tick(event).await?;
+        if !here.is_of_an_earlier_epoch(pass.epoch) || pass.number > LINE_LENGTH_MAX {
+            return Ok(None);
+        }
+        let unit = unit_with(pass.visitor, pass.number);
+        let unit = [unit, vec![b"0".to_vec()]].concat();
+        let answers = self.run(event, REENTER, vec![unit]).await?;
+        let told = answers.answers.first();
+        let Some(mut told) = told.and_then(|value| spot(pass.visitor, value)) else {
+            return Ok(None);
+        };
+        self.fill(&here, event, &mut told).await?;
+        Ok(Some(told.0))
+    }
+
+    async fn claim(
+        &self,
+        event: &EventId,
+        visitor: VisitorId,
+        number: u64,
+    ) -> Result<Claimed, Refused> {
+        let until = self.each(event, CLAIM, unit_with(visitor, number)).await?;
+        Ok(match until {
+            0 => Claimed::Lapsed,
+            until => Claimed::Until(Time(until)),
+        })
+    }
+
+    async fn finish(
+        &self,
+        event: &EventId,
+        visitor: VisitorId,
+        number: u64,
+    ) -> Result<(), Refused> {
+        let done = self.each(event, FINISH, unit_with(visitor, number)).await;
+        done.map(drop)
+    }
+
+    async fn leave(&self, event: &EventId, visitor: VisitorId) -> Result<(), Refused> {
+        self.each(event, LEAVE, unit(visitor)).await.map(drop)
+    }
+
+    async fn away(&self, event: &EventId, visitor: VisitorId) -> Result<(), Refused> {
+        self.here(event).disconnected(visitor);
+        self.each(event, AWAY, unit(visitor)).await.map(drop)
+    }
+
+    async fn back(&self, event: &EventId, visitor: VisitorId) -> Result<Option<Spot>, Refused> {
+        let spot = self.visit(event, BACK, visitor).await?;
+        if let Some(spot) = &spot {
+            self.here(event).connected(visitor, spot.number);
+        }
+        Ok(spot)
+    }
+
+    async fn eject(&self, event: &EventId, visitor: VisitorId) -> Result<bool, Refused> {
+        Ok(self.each(event, EJECT, unit(visitor)).await? == 1)
+    }
+
+    async fn find(&self, event: &EventId, number: u64) -> Result<Option<Spot>, Refused> {
+        let asked = vec![number.to_string().into_bytes()];
+        let answers = self.run(event, FIND, vec![asked]).await?;
+        let value = answers.answers.first().and_then(list);
+        let Some(id) = value.and_then(|values| bytes(values.get(6)?).try_into().ok()) else {
+            return Ok(None);
+        };
+        let visitor = VisitorId(u128::from_be_bytes(id));
+        let told = answers.answers.first().and_then(|value| spot(visitor, value));
+        Ok(told.map(|told| told.0))
+    }
+
+    async fn report(&self, event: &EventId, seats: Availability) -> Result<(), Refused> {
+        let counts = [seats.capacity, seats.available, seats.held].map(|count| count.to_string());
+        let json = serde_json::to_vec(&seats).unwrap_or_default();
+        let [capacity, available, held] = counts.each_ref().map(String::as_bytes);
+        let arguments = [json.as_slice(), capacity, available, held];
+        self.call(event, &script::REPORT, &arguments).await.map(drop)
+    }
+
+    async fn stats(&self, event: &EventId) -> Result<Stats, Refused> {
+        let here = self.here(event);
+        let front = here.look(self, event).await?;
+        let waits = self.call(event, &script::WAITS, &[]).await?;
+        let waits = waits.first().and_then(list).unwrap_or_default();
+        let seconds = waits.iter().map(number).collect();
+        Ok(here.stats(&front, Waited::of(seconds)))
+    }
+}
+
+fn refusal(here: &Here, phase: i64) -> Refused {
+    let phase = usize::try_from(phase).ok().and_then(|at| PHASES.get(at));
+    match phase {
+        Some(Phase::Scheduled) => Refused::NotOpen(here.line_opens_at()),
+        Some(phase) => Refused::Closed(*phase),
+        None => Unavailable.into(),
+    }
+}
+
+impl Redis {
+    /// One call of a script that takes no units.
+    async fn call(
+        &self,
+        event: &EventId,
+        script: &script::Script,
+        arguments: &[&[u8]],
+    ) -> Result<Vec<Value>, Refused> {
+        let here = self.here(event);
+        match here.caller.call(script, arguments).await {
+            Err(Failed::Lost | Failed::Gone) => {
+                self.tick(event).await?;
+                let again = here.caller.call(script, arguments).await;
+                Ok(again.map_err(Unavailable::from)?)
+            }
+            outcome => Ok(outcome.map_err(Unavailable::from)?),
+        }
+    }
+
+    /// The events that this node has a note of.
+    fn noted(&self) -> Vec<EventId> {
+        let lines = self.lines.read().unwrap_or_else(PoisonError::into_inner);
+        let noted = lines.iter().filter(|(_, here)| here.settings().is_some());
+        noted.map(|(event, _)| event.clone()).collect()
+    }
+}

@@ -1,0 +1,34 @@
+-- Gives visitors back the places that their passes prove. ARGV[3…] visitor, number, whether this node holds their socket, in
+-- turn, at most 500 of each. Returns {'ok'}, then a spot each, or '' for a number that became somebody else's.
+if m.draw == 2 then return { 'busy' } end
+local answers, index, nobody = { 'ok' }, node_index(), string.rep('\0', 16)
+for i = 3, #ARGV, 3 do
+  local visitor, n, is_connected = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2] == '1'
+  local kept = call('HGET', visitors, visitor)
+  if not kept and n > 0 then
+    local record_ = record(n)
+    local whose, code = string.sub(record_, 1, 16), string.byte(record_, RECORD) or 0
+    if whose == '' or whose == nobody then
+      local key, j = at('p', n)
+      call('SETRANGE', key, j * RECORD, visitor)
+      call('HSET', visitors, visitor, n)
+      kept = n
+      -- Given out after the last thing that any node knew: nobody can have been let in with it.
+      if n > m.known and code == 0 and call('GETBIT', alive, n - 1) == 0 and not slot_of(n) then
+        call('SETBIT', alive, n - 1, 1)
+        m.waiting = m.waiting + 1
+        m.head = math.min(m.head, math.floor((n - 1) / 8))
+        m.numbers = math.max(m.numbers, n)
+      end
+    end
+  end
+  local spot_, number = place_of(kept, #ARGV <= 5)
+  if number and is_connected then
+    hold(number, visitor, index, spot_[2] == WAITING)
+  elseif number and spot_[2] == WAITING and owner(number) == 0 then
+    expect_life(number, now + m.away_ms)
+  end
+  answers[#answers + 1] = spot_ or ''
+end
+save('waiting', 'connected', 'head', 'numbers')
+return answers

@@ -1,0 +1,33 @@
+-- A node tells what it knows of a line that the store may have forgotten: all of it, or the last moments before a failover.
+-- What is newer than what the store has is taken. KEYS[1] fairline:{event}. ARGV[1] now in ms (0: the store's clock), [2]
+-- this node's id, [3] epoch, [4] step, [5] numbers and [6] revision of its newest front, [7] the highest number it heard
+-- of, [8] admitted and shopping, [9] the first byte of the bitmap, [10] the bitmap, [11…] fields and values of the line.
+-- Returns {'ok'}.
+local call, base = redis.call, KEYS[1]
+local meta, now = base .. ':meta', tonumber(ARGV[1])
+if now == 0 then
+  local time = call('TIME')
+  now = time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local epoch, step, numbers = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local highest, inside, head, bitmap = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10]
+local function field(name) return tonumber(call('HGET', meta, name) or nil) or 0 end
+if call('EXISTS', meta) == 0 then
+  call('HSET', meta, 'run', string.match(call('INFO', 'server'), 'run_id:(%x+)'), 'epoch', epoch + 1, 'gen', 1,
+    'phase', -1, 'settle_until', now + 1500, 'revision', tonumber(ARGV[6]) + 1, unpack(ARGV, 11))
+end
+if epoch < field('epoch') and step > field('step') then
+  local alive = base .. ':' .. field('gen') .. ':alive'
+  -- Who was entered again since has a number above those of the bitmap, perhaps in its last byte.
+  local later = {}
+  for n = numbers + 1, math.ceil(numbers / 8) * 8 do later[n] = call('GETBIT', alive, n - 1) end
+  if head > 0 then call('SETRANGE', alive, 0, string.rep('\0', head)) end
+  if bitmap ~= '' then call('SETRANGE', alive, head, bitmap) end
+  for n, bit_ in pairs(later) do call('SETBIT', alive, n - 1, bit_) end
+  local is_inside = field('admitted') + field('shopping')
+  call('HSET', meta, 'step', step, 'head', 0, 'waiting', call('BITCOUNT', alive), 'known', math.max(numbers, field('known')),
+    'ghosts', math.max(0, inside - is_inside), 'ghosts_until', now + field('claim_ms') + field('session_ms'),
+    'return_by', now + field('away_ms'), 'return_chunk', 0)
+end
+call('HSET', meta, 'numbers', math.max(highest, numbers, field('numbers')))
+return { 'ok' }

@@ -1,0 +1,78 @@
+//! The scripts: one file an operation, each with the files that it shares with others before it.
+
+use super::link::{Link, Trouble};
+use redis::{Cmd, Value};
+use std::sync::LazyLock;
+
+/// An operation of the line as a script.
+pub(super) struct Script {
+    text: String,
+    hash: String,
+}
+
+impl Script {
+    fn new(files: &[&str]) -> Script {
+        let text = files.concat();
+        let hash = redis::Script::new(&text).get_hash().to_owned();
+        Script { text, hash }
+    }
+
+    /// Runs the script on the line whose keys begin with `base`. It is sent whole where the server does not have it.
+    pub(super) async fn run<'a>(
+        &self,
+        link: &Link,
+        base: &str,
+        arguments: impl Iterator<Item = &'a [u8]> + Clone,
+    ) -> Result<Value, Trouble> {
+        let command = |name: &str, script: &str| {
+            let mut command = Cmd::new();
+            command.arg(name).arg(script).arg(1).arg(base);
+            for argument in arguments.clone() {
+                command.arg(argument);
+            }
+            command
+        };
+        match link.send(&command("EVALSHA", &self.hash)).await {
+            Err(Trouble::NoScript) => link.send(&command("EVAL", &self.text)).await,
+            answer => answer,
+        }
+    }
+}
+
+const LINE: &str = include_str!("line.lua");
+
+fn on_line(files: &[&str]) -> Script {
+    let mut all = vec!["local IS_TICK = false\n", LINE];
+    all.extend(files);
+    Script::new(&all)
+}
+
+pub(super) static CREATE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(&[include_str!("create.lua")]));
+pub(super) static TICK: LazyLock<Script> = LazyLock::new(|| {
+    let lapse = include_str!("lapse.lua");
+    let admit = include_str!("admit.lua");
+    Script::new(&["local IS_TICK = true\n", LINE, lapse, admit, include_str!("tick.lua")])
+});
+pub(super) static JOIN: LazyLock<Script> =
+    LazyLock::new(|| on_line(&[include_str!("enter.lua"), include_str!("join.lua")]));
+pub(super) static PLACE: LazyLock<Script> =
+    LazyLock::new(|| on_line(&[include_str!("place.lua")]));
+pub(super) static BACK: LazyLock<Script> =
+    LazyLock::new(|| on_line(&[include_str!("hold.lua"), include_str!("back.lua")]));
+pub(super) static AWAY: LazyLock<Script> = LazyLock::new(|| on_line(&[include_str!("away.lua")]));
+pub(super) static CLAIM: LazyLock<Script> = LazyLock::new(|| on_line(&[include_str!("claim.lua")]));
+pub(super) static FINISH: LazyLock<Script> =
+    LazyLock::new(|| on_line(&[include_str!("finish.lua")]));
+pub(super) static LEAVE: LazyLock<Script> = LazyLock::new(|| on_line(&[include_str!("leave.lua")]));
+pub(super) static EJECT: LazyLock<Script> = LazyLock::new(|| on_line(&[include_str!("eject.lua")]));
+pub(super) static FIND: LazyLock<Script> = LazyLock::new(|| on_line(&[include_str!("find.lua")]));
+pub(super) static REPORT: LazyLock<Script> =
+    LazyLock::new(|| on_line(&[include_str!("report.lua")]));
+pub(super) static WAITS: LazyLock<Script> = LazyLock::new(|| on_line(&[include_str!("waits.lua")]));
+pub(super) static CONFIGURE: LazyLock<Script> =
+    LazyLock::new(|| on_line(&[include_str!("configure.lua")]));
+pub(super) static REVIVE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(&[include_str!("revive.lua")]));
+pub(super) static REENTER: LazyLock<Script> =
+    LazyLock::new(|| on_line(&[include_str!("hold.lua"), include_str!("reenter.lua")]));
