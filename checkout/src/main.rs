@@ -47,7 +47,7 @@ async fn main() -> ExitCode {
     }
     let remote = Remote::new(waiting_room, service_key);
     let outcome = match mistakes.0 {
-        mistakes if mistakes.is_empty() => serve(&settings, &cli.seats, remote)
+        mistakes if mistakes.is_empty() => serve(&settings, &cli.seats, remote, service_key)
             .await
             .map_err(|error| vec![error]),
         mistakes => Err(mistakes),
@@ -55,13 +55,19 @@ async fn main() -> ExitCode {
     exit("checkout", outcome)
 }
 
-async fn serve(settings: &Settings, seats: &Args, remote: Remote) -> Result<(), String> {
+async fn serve(
+    settings: &Settings,
+    seats: &Args,
+    remote: Remote,
+    service_key: &str,
+) -> Result<(), String> {
     log::start(settings.log_format, &settings.log);
     let stop = CancellationToken::new();
     let metrics = start_metrics();
     let listeners = Listeners::bind(settings).await?;
     let folder = DataFolder::open(&settings.data)?;
-    let (site, key) = settings.open_site(&folder, Clock::system(), stop.clone())?;
+    let (site, key) =
+        settings.open_site(&folder, Clock::system(), stop.clone(), Some(service_key))?;
     let site = Arc::new(site);
     let keys = Keys::fetched(remote.clone(), site.public_url.clone());
     let shop = seats.open(&folder, site.clone(), keys, Arc::new(remote))?;

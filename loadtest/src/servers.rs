@@ -79,7 +79,10 @@ pub fn signal(id: u32, name: &str) {
 pub fn free_port() -> u16 {
     loop {
         let socket = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
-        let port = socket.local_addr().expect("a bound socket has an address").port();
+        let port = socket
+            .local_addr()
+            .expect("a bound socket has an address")
+            .port();
         // Cluster nodes listen 10,000 above as well.
         if port < 50_000 && TcpListener::bind(("127.0.0.1", port + 10_000)).is_ok() {
             return port;
@@ -122,8 +125,14 @@ impl Redis {
         arguments.extend(["--bind", "127.0.0.1", "--loglevel", "warning"]);
         arguments.extend(self.arguments.iter().map(String::as_str));
         let _ = fs::remove_file(&socket);
-        self.server = Some(Server::start(self.folder.path(), "redis-server", &arguments));
-        until("redis-server", || self.ask(&["PING"]).is_some_and(|answer| answer == "PONG"));
+        self.server = Some(Server::start(
+            self.folder.path(),
+            "redis-server",
+            &arguments,
+        ));
+        until("redis-server", || {
+            self.ask(&["PING"]).is_some_and(|answer| answer == "PONG")
+        });
     }
 
     /// Ends the server at once, as when its machine goes.
@@ -179,7 +188,9 @@ impl Cluster {
             "--cluster-replica-validity-factor",
             "0",
         ];
-        let nodes: Vec<Redis> = (0..6).map(|_| Redis::with(free_port(), &settings)).collect();
+        let nodes: Vec<Redis> = (0..6)
+            .map(|_| Redis::with(free_port(), &settings))
+            .collect();
         let addresses = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port));
         let made = Command::new("redis-cli")
             .args(["--cluster", "create"])
@@ -187,7 +198,10 @@ impl Cluster {
             .args(["--cluster-replicas", "1", "--cluster-yes"])
             .stdout(Stdio::null())
             .status();
-        assert!(made.is_ok_and(|status| status.success()), "the cluster was not made");
+        assert!(
+            made.is_ok_and(|status| status.success()),
+            "the cluster was not made"
+        );
         let cluster = Cluster { nodes };
         until("the cluster", || {
             cluster.nodes.iter().all(|node| {
@@ -213,7 +227,9 @@ impl Cluster {
         let is_master = |node: &&Redis| {
             let role = node.ask(&["ROLE"]);
             role.is_some_and(|role| role.contains("master"))
-                && node.ask(&["EXISTS", key]).is_some_and(|answer| !answer.contains("MOVED"))
+                && node
+                    .ask(&["EXISTS", key])
+                    .is_some_and(|answer| !answer.contains("MOVED"))
         };
         self.nodes.iter().position(|node| is_master(&node))
     }
@@ -246,7 +262,10 @@ impl Sentinels {
         let of = format!("127.0.0.1 {}", master.port);
         let replica = Redis::with(free_port(), &["--replicaof", &of]);
         let ports: Vec<u16> = (0..3).map(|_| free_port()).collect();
-        let sentinels = ports.iter().map(|port| sentinel(*port, master.port)).collect();
+        let sentinels = ports
+            .iter()
+            .map(|port| sentinel(*port, master.port))
+            .collect();
         let set = Sentinels {
             servers: vec![master, replica],
             ports,

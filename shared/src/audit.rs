@@ -1,6 +1,7 @@
 //! The audit log: who changed what, when, from what to what. One JSON object a line, on disk before the change is answered.
 
 use crate::time::Time;
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::VecDeque;
@@ -8,7 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The newest entries that are kept at hand for reading; the file keeps them all.
 pub const ENTRIES_MAX: usize = 10_000;
@@ -30,9 +31,28 @@ pub struct Entry {
     pub to: Value,
 }
 
+/// A store that all nodes share: there the log is read, while each node's file keeps what was done at that node.
+#[async_trait]
+pub trait Shared: Send + Sync {
+    /// Keeps a line.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn keep(&self, line: String) -> Result<(), String>;
+
+    /// The newest lines, newest first.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn newest(&self, count: usize) -> Result<Vec<String>, String>;
+}
+
 /// A handle to the log.
 #[derive(Clone)]
-pub struct Audit(Arc<Mutex<Log>>);
+pub struct Audit {
+    log: Arc<Mutex<Log>>,
+    shared: Arc<OnceLock<Arc<dyn Shared>>>,
+}
 
 struct Log {
     file: Option<File>,
@@ -63,25 +83,39 @@ impl Audit {
             }
             newest.push_back(entry);
         }
-        Ok(Audit(Arc::new(Mutex::new(Log {
-            file: Some(file),
-            newest,
-        }))))
+        Ok(Audit::of(Some(file), newest))
+    }
+
+    fn of(file: Option<File>, newest: VecDeque<Entry>) -> Audit {
+        Audit {
+            log: Arc::new(Mutex::new(Log { file, newest })),
+            shared: Arc::default(),
+        }
+    }
+
+    /// From now on the log is kept in a store that all nodes share as well, and read from there.
+    pub fn share(&self, store: Arc<dyn Shared>) {
+        let _ = self.shared.set(store);
     }
 
     /// A log that is only in memory: for tests.
     pub fn in_memory() -> Audit {
-        let newest = VecDeque::new();
-        Audit(Arc::new(Mutex::new(Log { file: None, newest })))
+        Audit::of(None, VecDeque::new())
     }
 
     /// Writes one entry. Failure to write is logged, never hidden; the change itself stands.
     pub async fn record(&self, entry: Entry) {
-        let log = self.0.clone();
+        let log = self.log.clone();
+        let line = serde_json::to_string(&entry).unwrap_or_default();
+        if let Some(store) = self.shared.get()
+            && let Err(error) = store.keep(line.clone()).await
+        {
+            tracing::error!(error, "the audit log is not in the shared store");
+        }
         // Off the async threads: the write waits for the disk.
         let written = tokio::task::spawn_blocking(move || {
             let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
-            let line = format!("{}\n", serde_json::to_string(&entry).unwrap_or_default());
+            let line = format!("{line}\n");
             if log.newest.len() == ENTRIES_MAX {
                 log.newest.pop_front();
             }
@@ -100,8 +134,14 @@ impl Audit {
     }
 
     /// The newest entries, newest first.
-    pub fn newest(&self, count: usize) -> Vec<Entry> {
-        let log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub async fn newest(&self, count: usize) -> Vec<Entry> {
+        if let Some(store) = self.shared.get()
+            && let Ok(lines) = store.newest(count).await
+        {
+            let read = |line: String| serde_json::from_str(&line).ok();
+            return lines.into_iter().filter_map(read).collect();
+        }
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         log.newest.iter().rev().take(count).cloned().collect()
     }
 }

@@ -264,5 +264,5 @@ async fn read_audit(
     Query(query): Query<AuditQuery>,
 ) -> Json<Vec<Entry>> {
     let count = query.limit.unwrap_or(200).min(crate::audit::ENTRIES_MAX);
-    Json(site.audit.newest(count))
+    Json(site.audit.newest(count).await)
 }

@@ -287,6 +287,7 @@ impl Common {
 
 impl Settings {
     /// Opens the site: the organiser's keys, the audit log, the limits. A generated admin key is returned to be printed.
+    /// With a secret that processes share, the console's sessions and the generated key are those of all of them.
     ///
     /// # Errors
     /// When the data folder cannot keep what is generated.
@@ -295,12 +296,17 @@ impl Settings {
         folder: &DataFolder,
         clock: Clock,
         stop: CancellationToken,
+        shared: Option<&str>,
     ) -> Result<(Site, Option<String>), String> {
         let mut generated = None;
         let admin = match &self.organiser_key {
             Some(key) => key.clone(),
             None => folder.text("organiser-key", || {
-                let key = crate::secret::random_id("org_");
+                let derived = |secret: &str| {
+                    let mac = Secret::derive(secret.as_bytes(), "organiser key").sign(b"1");
+                    format!("org_{}", crate::secret::hex(&mac[..20]))
+                };
+                let key = shared.map_or_else(|| crate::secret::random_id("org_"), derived);
                 generated = Some(key.clone());
                 Ok(key)
             })?,
@@ -313,7 +319,10 @@ impl Settings {
         for (name, role, key) in self.organiser_keys.clone() {
             keys.push(Key { name, role, key });
         }
-        let sessions = Secret::derive(folder.secret("console-secret")?.as_bytes(), "console");
+        let sessions = match shared {
+            Some(secret) => Secret::derive(secret.as_bytes(), "console"),
+            None => Secret::derive(folder.secret("console-secret")?.as_bytes(), "console"),
+        };
         let [requests, joins, visitors] = self.rates;
         let site = Site {
             public_url: self.public_url.clone(),

@@ -94,7 +94,9 @@ impl Clock {
 
     /// Where the hand of a manual clock stands; none for the machine's, so that a store may go by its own.
     pub fn hand(&self) -> Option<Time> {
-        self.0.as_ref().map(|hand| Time(hand.load(Ordering::SeqCst)))
+        self.0
+            .as_ref()
+            .map(|hand| Time(hand.load(Ordering::SeqCst)))
     }
 
     /// Moves a manual clock forward; a system clock cannot be moved and stays as it is.

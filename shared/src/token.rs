@@ -1,6 +1,6 @@
 //! Admission tokens: compact JWS, EdDSA over Ed25519, `typ` `admission+jwt`. The waiting room signs, the checkout and the gate verify.
 
-use crate::secret::{encode, sha256};
+use crate::secret::{Secret, encode, sha256};
 use crate::time::Time;
 use crate::words::{EventId, VisitorId};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
@@ -56,6 +56,10 @@ pub enum Refused {
     OtherEvent,
 }
 
+fn pem_of(der: &[u8]) -> String {
+    format!("{PEM_BEGIN}\n{}\n{PEM_END}\n", STANDARD.encode(der))
+}
+
 /// Private keys: the first signs, all are published.
 pub struct Signer {
     key: EncodingKey,
@@ -71,8 +75,19 @@ impl Signer {
     pub fn generate_pem() -> Result<String, String> {
         let made = Ed25519KeyPair::generate().and_then(|pair| pair.to_pkcs8v1());
         let der = made.map_err(|_| "no Ed25519 key could be made".to_owned())?;
-        let body = STANDARD.encode(der.as_ref());
-        Ok(format!("{PEM_BEGIN}\n{body}\n{PEM_END}\n"))
+        Ok(pem_of(der.as_ref()))
+    }
+
+    /// The private key that a secret stands for, PEM (PKCS #8): nodes that share the secret share the key.
+    ///
+    /// # Errors
+    /// When the key cannot be written down.
+    pub fn derive_pem(secret: &[u8]) -> Result<String, String> {
+        let seed = Secret::derive(secret, "signing key").sign(b"1");
+        let failed = "no Ed25519 key could be derived";
+        let pair = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| failed.to_owned())?;
+        let der = pair.to_pkcs8v1().map_err(|_| failed.to_owned())?;
+        Ok(pem_of(der.as_ref()))
     }
 
     /// Reads one or more private keys in PEM.

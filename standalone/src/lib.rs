@@ -43,7 +43,8 @@ pub fn compose(
     stop: CancellationToken,
 ) -> Result<Fairline, String> {
     let folder = DataFolder::open(&settings.data)?;
-    let (site, new_organiser_key) = settings.open_site(&folder, clock, stop)?;
+    let (site, new_organiser_key) =
+        settings.open_site(&folder, clock, stop, line.service_key.as_deref())?;
     let site = Arc::new(site);
     let mut parts = line.open(&folder, site.clone(), None)?;
     let verifier = || Verifier::from_jwks(&parts.signer.jwks(), &site.public_url);

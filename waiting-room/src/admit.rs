@@ -111,7 +111,12 @@ async fn run(room: Weak<Room>, event: EventId, hall: Arc<Hall>) {
         let is_whole_second = ticks.is_multiple_of(TICKS_PER_SECOND);
         if is_whole_second || hall.sockets.count() > 0 {
             match room.line.tick(&event).await {
-                Ok(front) => hall.show(front),
+                Ok(front) => {
+                    for visitor in room.line.replaced(&event) {
+                        hall.sockets.replace(visitor);
+                    }
+                    hall.show(front);
+                }
                 Err(Refused::NoSuchEvent) => {
                     room.forget(&event);
                     return;

@@ -3,7 +3,7 @@
 use crate::admit::Hall;
 use crate::error::{bad_admission, no_pass};
 use crate::front::Place;
-use crate::line::{Claimed, Joined, Order, Phase, Spot, Standing};
+use crate::line::{Claimed, Front, Joined, Order, Phase, Spot, Standing};
 use crate::pass::{PASS_SECONDS, Pass};
 use crate::{App, Room};
 use axum::Json;
@@ -191,8 +191,12 @@ pub(crate) async fn enter(
         }
         (None, None) => (VisitorId::random(), false),
     };
-    match pass {
-        Some(_) => check(&room.site.limits.visitors, visitor)?,
+    match &pass {
+        Some((pass, _)) => {
+            check(&room.site.limits.visitors, visitor)?;
+            // Where the store has forgotten their place, it is given back rather than a new one.
+            room.find_place(event, pass).await?;
+        }
         None => check(&room.site.limits.joins, address)?,
     }
     let joined = room.line.join(event, &[visitor]).await?;
@@ -211,28 +215,27 @@ async fn show_place(
     let (event, hall) = find(&room, &event).await?;
     let (pass, _) = pass_of(&room, &headers, &event).ok_or_else(no_pass)?;
     check(&room.site.limits.visitors, pass.visitor)?;
-    let spot = room
-        .line
-        .place(&event, pass.visitor)
-        .await?
-        .ok_or_else(no_pass)?;
+    let spot = room.find_place(&event, &pass).await?;
+    let spot = spot.ok_or_else(no_pass)?;
     Ok(answer(&room, &event, &hall, &spot, StatusCode::OK))
 }
 
 /// A place with its pass.
 fn answer(room: &Room, event: &EventId, hall: &Hall, spot: &Spot, status: StatusCode) -> Response {
-    let mut place = room.place(event, spot, &hall.front());
-    place.pass = Some(room.pass(event, spot));
+    let front = hall.front();
+    let mut place = room.place(event, spot, &front);
+    place.pass = Some(room.pass(event, spot, &front));
     let token = place.token.clone();
     let mut response = (status, Json(place)).into_response();
-    set_cookies(room, event, spot, token.as_deref(), response.headers_mut());
+    let head = response.headers_mut();
+    set_cookies(room, (event, &front), spot, token.as_deref(), head);
     response
 }
 
 /// The pass as a cookie; while admitted the token too, for the gate; once it is over, no token any more.
 pub(crate) fn set_cookies(
     room: &Room,
-    event: &EventId,
+    (event, front): (&EventId, &Front),
     spot: &Spot,
     token: Option<&str>,
     headers: &mut HeaderMap,
@@ -246,7 +249,7 @@ pub(crate) fn set_cookies(
         );
         headers.append(header::SET_COOKIE, cookie);
     };
-    set("pass", &room.pass(event, spot), PASS_SECONDS);
+    set("pass", &room.pass(event, spot, front), PASS_SECONDS);
     if let (Some(token), Some(slot)) = (token, spot.slot) {
         let left = (slot.expires_at.0 - room.site.clock.now().0).max(0) / 1000;
         set("admission", token, u32::try_from(left).unwrap_or(0));
@@ -266,6 +269,7 @@ async fn leave(
     let (event, _) = find(&room, &event).await?;
     let (pass, by_cookie) = pass_of(&room, &headers, &event).ok_or_else(no_pass)?;
     check_origin(&room.site, &headers, by_cookie)?;
+    room.find_place(&event, &pass).await?;
     room.line.leave(&event, pass.visitor).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,7 +1,7 @@
 //! From the front of the line to one fan's place: how many are ahead, how long it will be, how soon they should hear again.
 
 use crate::Room;
-use crate::line::{EventSettings, Front, Phase, Spot, Standing};
+use crate::line::{EventSettings, Front, Phase, Refused, Spot, Standing};
 use crate::pass::Pass;
 use serde::Serialize;
 use shared::time::Time;
@@ -40,6 +40,8 @@ pub(crate) struct Place {
     pub message: Option<String>,
     /// Seats that can still be had, where an inventory reports.
     pub seats_available: Option<u32>,
+    /// The line cannot be reached at the moment: this is what was known last. The place is kept.
+    pub stale: bool,
     /// When the sale opens, while it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sale_opens_at: Option<Time>,
@@ -79,13 +81,14 @@ impl Room {
             event: event.clone(),
             phase: front.phase,
             state: spot.standing,
-            number: Some(spot.number),
+            number: Some(spot.number).filter(|number| *number > 0 && !spot.is_provisional),
             ahead: spot.ahead,
             waiting: front.waiting.max(if waits { spot.ahead + 1 } else { 0 }),
             eta_seconds: eta(front, spot.ahead).filter(|_| waits),
             poll_after_seconds: poll_after(front, spot),
             message: settings.message.clone(),
             seats_available: front.availability.map(|seats| seats.available),
+            stale: self.is_line_away(),
             sale_opens_at: settings.sale_opens_at.filter(|_| before_sale),
             token: admitted.map(|_| self.token(event, spot)),
             claim_by: admitted.map(|slot| slot.claim_by),
@@ -114,13 +117,26 @@ impl Room {
     }
 
     /// The pass of a place.
-    pub(crate) fn pass(&self, event: &EventId, spot: &Spot) -> String {
+    pub(crate) fn pass(&self, event: &EventId, spot: &Spot, front: &Front) -> String {
         let pass = Pass {
             visitor: spot.visitor,
             number: spot.number,
-            epoch: 1,
+            is_provisional: spot.is_provisional,
+            epoch: front.epoch,
         };
         self.passes.write(event, &pass)
+    }
+
+    /// The place that a pass proves, also where the store has forgotten it.
+    pub(crate) async fn find_place(
+        &self,
+        event: &EventId,
+        pass: &Pass,
+    ) -> Result<Option<Spot>, Refused> {
+        match self.line.place(event, pass.visitor).await? {
+            Some(spot) => Ok(Some(spot)),
+            None => self.line.reenter(event, pass).await,
+        }
     }
 }
 

@@ -109,6 +109,14 @@ impl Room {
         Ok(hall.clone())
     }
 
+    /// Whether the line's store does not answer at the moment.
+    pub(crate) fn is_line_away(&self) -> bool {
+        let health = &self.site.health;
+        health
+            .is_line_away
+            .load(std::sync::atomic::Ordering::Relaxed)
+    }
+
     fn known_hall(&self, event: &EventId) -> Option<Arc<Hall>> {
         let halls = self.halls.read().unwrap_or_else(PoisonError::into_inner);
         halls.get(event).cloned()

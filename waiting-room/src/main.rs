@@ -43,7 +43,12 @@ async fn serve(settings: &Settings, line: &Args) -> Result<(), String> {
     let metrics = start_metrics();
     let listeners = Listeners::bind(settings).await?;
     let folder = DataFolder::open(&settings.data)?;
-    let (site, key) = settings.open_site(&folder, Clock::system(), stop.clone())?;
+    let (site, key) = settings.open_site(
+        &folder,
+        Clock::system(),
+        stop.clone(),
+        line.service_key.as_deref(),
+    )?;
     let site = Arc::new(site);
     let room = Room::new(line.open(&folder, site.clone(), None)?)?;
     if let Some(key) = key {

@@ -47,7 +47,7 @@ async fn create_event(
     let site = &room.site;
     let attempt = key.attempt(&organiser.name, "POST events", &body);
     if let Some(attempt) = &attempt
-        && let Some(answer) = made_before(&room, attempt)
+        && let Some(answer) = made_before(&room, attempt).await
     {
         return answer;
     }
@@ -61,8 +61,8 @@ async fn create_event(
 }
 
 /// The stored answer to a creation with the same idempotency key: the audit log has it.
-fn made_before(room: &Room, attempt: &Attempt) -> Option<Result<Response, Problem>> {
-    let newest = room.site.audit.newest(shared::audit::ENTRIES_MAX);
+async fn made_before(room: &Room, attempt: &Attempt) -> Option<Result<Response, Problem>> {
+    let newest = room.site.audit.newest(shared::audit::ENTRIES_MAX).await;
     let made = newest
         .into_iter()
         .find(|entry| entry.to["attempt"][0] == attempt.id.as_str())?;

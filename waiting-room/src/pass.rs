@@ -6,7 +6,9 @@ use shared::words::{EventId, VisitorId};
 /// How long a browser keeps a pass.
 pub const PASS_SECONDS: u32 = 7 * 24 * 3600;
 
-const VERSION: u8 = 1;
+/// The first byte tells what the number is.
+const DRAWN: u8 = 1;
+const PROVISIONAL: u8 = 2;
 
 /// What a pass says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +17,8 @@ pub struct Pass {
     pub visitor: VisitorId,
     /// Their number.
     pub number: u64,
+    /// The draw was yet to come: the number is that of their arrival.
+    pub is_provisional: bool,
     /// The life of the line that the number was given in.
     pub epoch: u64,
 }
@@ -30,7 +34,12 @@ impl Passes {
 
     /// A pass as one word: visitor, number, epoch and event, signed.
     pub fn write(&self, event: &EventId, pass: &Pass) -> String {
-        let mut message = vec![VERSION];
+        let kind = if pass.is_provisional {
+            PROVISIONAL
+        } else {
+            DRAWN
+        };
+        let mut message = vec![kind];
         message.extend(pass.visitor.0.to_be_bytes());
         message.extend(pass.number.to_be_bytes());
         message.extend(pass.epoch.to_be_bytes());
@@ -44,11 +53,13 @@ impl Passes {
             return None;
         }
         let message = self.0.unseal(word)?;
-        let (version, rest) = message.split_first()?;
+        let (kind, rest) = message.split_first()?;
         let (visitor, rest) = rest.split_first_chunk()?;
         let (number, rest) = rest.split_first_chunk()?;
         let (epoch, named) = rest.split_first_chunk()?;
-        (*version == VERSION && named == event.as_str().as_bytes()).then(|| Pass {
+        let is_known = [DRAWN, PROVISIONAL].contains(kind);
+        (is_known && named == event.as_str().as_bytes()).then(|| Pass {
+            is_provisional: *kind == PROVISIONAL,
             visitor: VisitorId(u128::from_be_bytes(*visitor)),
             number: u64::from_be_bytes(*number),
             epoch: u64::from_be_bytes(*epoch),
@@ -67,6 +78,7 @@ mod tests {
         let pass = Pass {
             visitor: VisitorId(9),
             number: 50_231,
+            is_provisional: false,
             epoch: 1,
         };
         let word = passes.write(&arena, &pass);

@@ -5,6 +5,7 @@ use crate::error::no_pass;
 use crate::fan::pass_of;
 use crate::front::{due_after, eta};
 use crate::line::{Front, Refused, Spot, Standing};
+use crate::pass::Pass;
 use crate::{App, Room};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Extension, Path, State};
@@ -68,6 +69,14 @@ impl Sockets {
         is_ours
     }
 
+    /// A newer socket of the visitor was opened at another node.
+    pub(crate) fn replace(&self, visitor: VisitorId) {
+        let mut sockets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, here)) = sockets.remove(&visitor) {
+            let _ = here.send(());
+        }
+    }
+
     fn contains(&self, visitor: VisitorId) -> bool {
         let sockets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         sockets.contains_key(&visitor)
@@ -94,11 +103,9 @@ async fn watch_place(
     let (pass, by_cookie) = pass_of(&room, &headers, &event).ok_or_else(no_pass)?;
     check_origin(&room.site, &headers, by_cookie)?;
     let upgrade = upgrade.map_err(|rejection| Problem::of_status(rejection.status()))?;
-    let spot = room
-        .line
-        .place(&event, pass.visitor)
-        .await?
-        .ok_or_else(no_pass)?;
+    let spot = room.find_place(&event, &pass).await?;
+    let spot = spot.ok_or_else(no_pass)?;
+    let epoch = hall.front().epoch;
     let upgrade = upgrade
         .read_buffer_size(256)
         .write_buffer_size(0)
@@ -112,6 +119,7 @@ async fn watch_place(
         hall,
         event,
         spot,
+        epoch,
         shown: None,
         shown_message: None,
         is_counted_in: false,
@@ -130,6 +138,8 @@ struct Fan {
     hall: Arc<Hall>,
     event: EventId,
     spot: Spot,
+    /// The life of the line that the spot is of.
+    epoch: u64,
     /// What they were told last.
     shown: Option<Shown>,
     shown_message: Option<String>,
@@ -150,6 +160,7 @@ struct Shown {
     /// Of the front: phase, message and settings.
     revision: u64,
     seats_available: Option<u32>,
+    is_stale: bool,
     /// The wait, in steps of five seconds.
     eta: Option<(u32, u32)>,
 }
@@ -288,6 +299,7 @@ impl Fan {
             ahead: self.spot.ahead,
             revision: front.revision,
             seats_available: front.availability.map(|seats| seats.available),
+            is_stale: self.room.is_line_away(),
             eta: eta(&front, self.spot.ahead).map(|range| (range.low / 5, range.high / 5)),
         });
         if self.shown == shown {
@@ -307,7 +319,8 @@ impl Fan {
     /// when there is no such place any more.
     async fn look(&mut self, front: &Front) -> bool {
         let number = self.spot.number;
-        if self.spot.standing == Standing::Waiting {
+        let is_drawn_since = self.spot.is_provisional && !front.is_undrawn;
+        if !is_drawn_since && self.spot.standing == Standing::Waiting {
             if front.alive.contains(number) {
                 // A front that is older than what the engine said must not push the fan back.
                 self.spot.ahead = self.spot.ahead.min(front.alive.ahead(number));
@@ -317,10 +330,17 @@ impl Fan {
                 return true;
             }
         }
-        match self.room.line.place(&self.event, self.spot.visitor).await {
+        let pass = Pass {
+            visitor: self.spot.visitor,
+            number,
+            is_provisional: self.spot.is_provisional,
+            epoch: self.epoch,
+        };
+        match self.room.find_place(&self.event, &pass).await {
             Ok(Some(spot)) => {
                 // They joined again: the line has yet to hear that this new place is watched.
                 self.is_counted_in &= spot.number == number;
+                self.epoch = front.epoch;
                 self.spot = spot;
                 true
             }

@@ -49,7 +49,7 @@ async fn show_queue(
     };
     let front = hall.front();
     let spot = match pass_of(&room, &headers, &event) {
-        Some((pass, _)) => room.line.place(&event, pass.visitor).await.ok().flatten(),
+        Some((pass, _)) => room.find_place(&event, &pass).await.ok().flatten(),
         None => None,
     };
     let place = spot.as_ref().map(|spot| room.place(&event, spot, &front));
@@ -84,7 +84,7 @@ async fn show_queue(
         // Without scripts nobody polls: the page itself brings the admission to the gate.
         set_cookies(
             &room,
-            &event,
+            (&event, &front),
             &spot,
             place.token.as_deref(),
             response.headers_mut(),
@@ -178,7 +178,10 @@ fn words(phase: Phase, place: Option<&Place>) -> Words {
 }
 
 fn waiting_text(place: &Place) -> String {
-    let number = place.number.unwrap_or_default();
+    let number = match place.number {
+        Some(number) => format!("Your number is {number}."),
+        None => "Your number is drawn when the sale opens.".to_owned(),
+    };
     let wait = match (place.phase, place.eta_seconds) {
         (Phase::Prequeue, _) => "The sale has not opened yet.".to_owned(),
         (Phase::Paused, _) => "The line is paused for the moment.".to_owned(),
@@ -190,7 +193,7 @@ fn waiting_text(place: &Place) -> String {
         ),
         _ => "How long it takes is being measured.".to_owned(),
     };
-    format!("Your number is {number}. {wait} Your place is kept; this page refreshes by itself.")
+    format!("{number} {wait} Your place is kept; this page refreshes by itself.")
 }
 
 async fn join_form(
@@ -199,13 +202,14 @@ async fn join_form(
     address: Option<Extension<ClientAddress>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (event, _) = find(&room, &event).await?;
+    let (event, hall) = find(&room, &event).await?;
     check_origin(&room.site, &headers, true)?;
     let address = address.map(|Extension(address)| address);
     let (joined, _) = enter(&room, &event, &headers, address, &IdempotencyKey(None)).await?;
     let (crate::line::Joined::New(spot) | crate::line::Joined::Known(spot)) = joined;
     let mut back = Redirect::to(&format!("/e/{event}")).into_response();
-    set_cookies(&room, &event, &spot, None, back.headers_mut());
+    let head = back.headers_mut();
+    set_cookies(&room, (&event, &hall.front()), &spot, None, head);
     Ok(back)
 }
 
@@ -217,6 +221,7 @@ async fn leave_form(
     let (event, _) = find(&room, &event).await?;
     check_origin(&room.site, &headers, true)?;
     if let Some((pass, _)) = pass_of(&room, &headers, &event) {
+        room.find_place(&event, &pass).await?;
         room.line.leave(&event, pass.visitor).await?;
     }
     Ok(Redirect::to(&format!("/e/{event}")))

@@ -1,6 +1,6 @@
 //! The waiting room's own settings.
 
-use crate::line::{Line, open};
+use crate::line;
 use crate::{Parts, Shop};
 use shared::data::DataFolder;
 use shared::settings::Mistakes;
@@ -13,8 +13,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default, clap::Args)]
 #[group(id = "line settings")]
 pub struct Args {
-    /// Where the line is kept: embedded [default: embedded]
-    #[arg(long, env = "FAIRLINE_LINE", global = true)]
+    /// Where the line is kept: embedded, redis://…, redis+sentinel://…/name or redis+cluster://… [default: embedded]
+    #[arg(long, env = "FAIRLINE_LINE", hide_env_values = true, global = true)]
     pub line: Option<String>,
     /// Ed25519 private keys, PEM or a path; the first signs, all are published [default: generated in the data folder]
     #[arg(
@@ -56,9 +56,25 @@ impl Args {
                 mistakes.add(format!("{name}: at least 32 characters"));
             }
         }
-        if self.line.as_deref().is_some_and(|line| line != "embedded") {
-            mistakes.add("FAIRLINE_LINE: this version has only 'embedded'");
+        let url = self.url();
+        if let Err(error) = line::check(url) {
+            mistakes.add(error);
         }
+        for (name, value) in [
+            ("FAIRLINE_PASS_SECRET", &self.pass_secret),
+            ("FAIRLINE_SERVICE_KEY", &self.service_key),
+        ] {
+            if line::is_shared(url) && value.is_none() {
+                mistakes.add(format!(
+                    "{name}: needed with Redis, and equal on all nodes: at least 32 characters"
+                ));
+            }
+        }
+    }
+
+    /// Where the line is kept.
+    pub fn url(&self) -> &str {
+        self.line.as_deref().unwrap_or("embedded")
     }
 
     /// Opens the line and reads or makes the keys.
@@ -71,14 +87,17 @@ impl Args {
         site: Arc<Site>,
         shop: Option<Arc<dyn Shop>>,
     ) -> Result<Parts, String> {
-        let line: Arc<dyn Line> = open(
-            self.line.as_deref().unwrap_or("embedded"),
-            folder,
-            site.clock.clone(),
-        )?;
-        let signer = match &self.signing_key {
-            Some(key) => read_signer(key)?,
-            None => Signer::from_pem(&folder.text("signing-key.pem", Signer::generate_pem)?)?,
+        let (line, log) = line::open(self.url(), folder, site.clock.clone())?;
+        if let Some(log) = log {
+            site.audit.share(log);
+        }
+        let signer = match (&self.signing_key, &self.pass_secret) {
+            (Some(key), _) => read_signer(key)?,
+            // Nodes that share a line sign alike without one more setting.
+            (None, Some(secret)) if line::is_shared(self.url()) => {
+                Signer::from_pem(&Signer::derive_pem(secret.as_bytes())?)?
+            }
+            (None, _) => Signer::from_pem(&folder.text("signing-key.pem", Signer::generate_pem)?)?,
         };
         let kept = |value: &Option<String>, name| match value {
             Some(value) => Ok(value.clone()),

@@ -161,7 +161,11 @@ impl Model {
             .collect();
         for (engine, at) in silent {
             beats.remove(&engine);
-            for entry in self.entries.iter_mut().filter(|entry| entry.owner == engine) {
+            for entry in self
+                .entries
+                .iter_mut()
+                .filter(|entry| entry.owner == engine)
+            {
                 entry.owner = 0;
                 entry.away_at = at + AWAY_MS;
             }

@@ -270,6 +270,10 @@ impl Line for Embedded {
             .await
     }
 
+    fn replaced(&self, _: &EventId) -> Vec<VisitorId> {
+        Vec::new()
+    }
+
     async fn stats(&self, event: &EventId) -> Result<Stats, Refused> {
         self.step(event, |state, now| state.stats(now)).await
     }

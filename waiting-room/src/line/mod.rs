@@ -17,6 +17,7 @@ pub use settings::{Admission, Beacon, EventSettings, Order, Patch};
 use crate::pass::Pass;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use shared::audit::Shared;
 use shared::combine::Unavailable;
 use shared::data::DataFolder;
 use shared::time::{Clock, Time};
@@ -141,8 +142,6 @@ pub struct Front {
     pub availability: Option<Availability>,
     /// The event's settings.
     pub settings: Arc<EventSettings>,
-    /// Whose sockets at this node were replaced by newer ones at another since the last tick.
-    pub replaced: Vec<VisitorId>,
 }
 
 /// The figures of an event now.
@@ -240,11 +239,7 @@ pub trait Line: Send + Sync {
 
     /// Gives a visitor back the place that their pass proves, where the store has forgotten it: the pass is of an earlier
     /// epoch of this same event. Answers none when it is not so; whose number was served already gets no second turn.
-    async fn reenter(
-        &self,
-        event: &EventId,
-        pass: &Pass,
-    ) -> Result<Option<Spot>, Refused>;
+    async fn reenter(&self, event: &EventId, pass: &Pass) -> Result<Option<Spot>, Refused>;
 
     /// The visitor with this number arrived at the checkout: the slot is theirs until it expires.
     async fn claim(
@@ -276,17 +271,42 @@ pub trait Line: Send + Sync {
     /// What the checkout counts.
     async fn report(&self, event: &EventId, seats: Availability) -> Result<(), Refused>;
 
+    /// Whose sockets at this node were replaced by newer ones at another since this was last asked.
+    fn replaced(&self, event: &EventId) -> Vec<VisitorId>;
+
     /// The figures now.
     async fn stats(&self, event: &EventId) -> Result<Stats, Refused>;
 }
 
-/// Opens the engine that a URL names.
+/// Whether a line is kept where other nodes reach it, by its URL.
+pub fn is_shared(url: &str) -> bool {
+    url != "embedded"
+}
+
+/// What is wrong with the URL of a line, if anything is.
 ///
 /// # Errors
 /// A sentence for the operator.
-pub fn open(url: &str, folder: &DataFolder, clock: Clock) -> Result<Arc<dyn Line>, String> {
-    match url {
-        "embedded" => Ok(Arc::new(Embedded::open(folder.join("line"), clock)?)),
-        url => Ok(Arc::new(Redis::open(url, folder.join("line-redis"), clock)?)),
+pub fn check(url: &str) -> Result<(), String> {
+    if is_shared(url) {
+        Redis::check(url)
+    } else {
+        Ok(())
     }
+}
+
+/// Opens the engine that a URL names. With a store that nodes share, the audit log is shared as well.
+///
+/// # Errors
+/// A sentence for the operator.
+pub fn open(
+    url: &str,
+    folder: &DataFolder,
+    clock: Clock,
+) -> Result<(Arc<dyn Line>, Option<Arc<dyn Shared>>), String> {
+    if is_shared(url) {
+        let line = Arc::new(Redis::open(url, folder.join("line-redis"), clock)?);
+        return Ok((line.clone(), Some(line)));
+    }
+    Ok((Arc::new(Embedded::open(folder.join("line"), clock)?), None))
 }

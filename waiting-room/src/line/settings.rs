@@ -237,7 +237,10 @@ impl EventSettings {
             "1 to 200 characters",
         );
         let is_known = self.beacon.as_ref().is_none_or(|beacon| {
-            crate::draw::BEACONS.iter().any(|(name, _)| *name == beacon.name) && beacon.round > 0
+            crate::draw::BEACONS
+                .iter()
+                .any(|(name, _)| *name == beacon.name)
+                && beacon.round > 0
         });
         let why = "a name of drand's, quicknet or default, and a round from 1";
         check(is_known, "beacon", why);

@@ -464,7 +464,6 @@ impl State {
             pace: self.flow.pace(now, self.settings.admission.batch_seconds),
             availability: self.memory.availability.map(|(seats, _)| seats),
             settings: self.settings.clone(),
-            replaced: Vec::new(),
         }
     }
 

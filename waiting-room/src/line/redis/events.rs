@@ -35,7 +35,11 @@ async fn send(engine: &Redis, name: &str, arguments: &[&str]) -> Result<Value, R
     for argument in arguments {
         command.arg(*argument);
     }
-    Ok(engine.link.send(&command).await.map_err(Unavailable::from)?)
+    Ok(engine
+        .link
+        .send(&command)
+        .await
+        .map_err(Unavailable::from)?)
 }
 
 /// Puts an event into the registry.
@@ -151,7 +155,12 @@ pub(super) async fn remove(engine: &Redis, event: &EventId) -> Result<(), Refuse
     let here = engine.here(event);
     let front = here.look(engine, event).await?;
     // First the registry, so that no node makes it again; a second attempt finds the rest.
-    send(engine, "HSET", &[&registry(engine), event.as_str(), IS_GONE]).await?;
+    send(
+        engine,
+        "HSET",
+        &[&registry(engine), event.as_str(), IS_GONE],
+    )
+    .await?;
     let base = base(engine, event);
     send(engine, "UNLINK", &[&format!("{base}:meta")]).await?;
     let mut keys: Vec<String> = ["slots", "lapses", "waits", "nodes", "beats", "reaping"]
@@ -201,10 +210,15 @@ pub(super) async fn list(engine: &Redis) -> Result<Vec<Arc<EventSettings>>, Refu
     }
     for id in ids {
         let here = engine.here(&id);
-        let fresh = here.front_age_ms().is_some_and(|age| age < super::FRONT_MS_MAX);
+        let fresh = here
+            .front_age_ms()
+            .is_some_and(|age| age < super::FRONT_MS_MAX);
         let settings = match here.settings().filter(|_| fresh) {
             Some(settings) => Ok(settings),
-            None => here.look(engine, &id).await.map(|front| front.settings.clone()),
+            None => here
+                .look(engine, &id)
+                .await
+                .map(|front| front.settings.clone()),
         };
         match (settings, here.settings()) {
             (Ok(settings), _) => all.push(settings),

@@ -36,7 +36,11 @@ impl Here {
             link: engine.link.clone(),
             base: events::base(engine, &event),
             node: engine.node.clone(),
-            now: Box::new(move || clock.hand().map_or("0".to_owned(), |time| time.0.to_string())),
+            now: Box::new(move || {
+                clock
+                    .hand()
+                    .map_or("0".to_owned(), |time| time.0.to_string())
+            }),
         });
         let file = engine.folder.join(format!("{event}.json"));
         Here {
@@ -138,14 +142,19 @@ impl Here {
         let arguments = self.known().testimony().ok_or(Unavailable)?;
         let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
         let told = self.caller.call(&script::REVIVE, &arguments).await;
-        told.map(drop).map_err(|failed| Unavailable::from(failed).into())
+        told.map(drop)
+            .map_err(|failed| Unavailable::from(failed).into())
     }
 
     /// Everyone whose socket is open here is given their place again, in batches, while the ticks go on.
     fn return_all(self: &Arc<Here>) {
         let connected: Vec<(VisitorId, u64)> = {
             let known = self.known();
-            known.connected.iter().map(|(who, number)| (*who, *number)).collect()
+            known
+                .connected
+                .iter()
+                .map(|(who, number)| (*who, *number))
+                .collect()
         };
         if connected.is_empty() {
             return;
@@ -197,12 +206,16 @@ impl Here {
     }
 
     pub(super) fn line_opens_at(&self) -> Option<Time> {
-        self.settings().and_then(|settings| settings.line_opens_at())
+        self.settings()
+            .and_then(|settings| settings.line_opens_at())
     }
 
     pub(super) fn settings(&self) -> Option<Arc<EventSettings>> {
         let known = self.known();
-        known.front.as_ref().map(|(front, _)| front.settings.clone())
+        known
+            .front
+            .as_ref()
+            .map(|(front, _)| front.settings.clone())
     }
 
     pub(super) fn note_highest(&self, number: u64) {
@@ -223,6 +236,15 @@ impl Here {
 
     pub(super) fn disconnected(&self, visitor: VisitorId) {
         self.known().connected.remove(&visitor);
+    }
+
+    pub(super) fn replaced(&self) -> Vec<VisitorId> {
+        let mut known = self.known();
+        let replaced = std::mem::take(&mut known.replaced);
+        for visitor in &replaced {
+            known.connected.remove(visitor);
+        }
+        replaced
     }
 
     pub(super) fn is_of_an_earlier_epoch(&self, epoch: u64) -> bool {
@@ -250,4 +272,3 @@ impl Here {
         let _ = std::fs::remove_file(&self.file);
     }
 }
-

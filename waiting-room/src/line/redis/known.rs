@@ -167,6 +167,8 @@ pub(super) struct Known {
     pub(super) numbers: u64,
     /// Whose sockets are open here, and their numbers.
     pub(super) connected: HashMap<VisitorId, u64>,
+    /// Whose sockets here were replaced by newer ones elsewhere, until somebody asks.
+    pub(super) replaced: Vec<VisitorId>,
     flow: Flow,
     settings: Option<Arc<EventSettings>>,
     /// What is known comes from a note: nothing was heard of the store yet.
@@ -217,6 +219,7 @@ impl Known {
         let settings = self.settings.clone()?;
         self.measure(told.at, told.total, told.phase);
         self.is_noted = false;
+        self.replaced.extend(told.replaced);
         let alive = Snapshot::from_bitmap(told.head, &told.bitmap);
         self.bitmap = told.bitmap;
         self.head = told.head;
@@ -242,7 +245,6 @@ impl Known {
             pace: self.flow.pace(told.at, settings.admission.batch_seconds),
             availability: told.availability,
             settings,
-            replaced: told.replaced,
         });
         self.front = Some((front.clone(), Instant::now()));
         Some(front)
@@ -280,7 +282,11 @@ impl Known {
         for (name, value) in fields {
             told.extend([name.as_bytes().to_vec(), value.into_bytes()]);
         }
-        told.extend(fields_of(&front.settings).into_iter().map(String::into_bytes));
+        told.extend(
+            fields_of(&front.settings)
+                .into_iter()
+                .map(String::into_bytes),
+        );
         Some(told)
     }
 

@@ -86,7 +86,7 @@ impl Link {
             Source::Single(Client::open(url).map_err(failed)?)
         } else {
             let wanted = "redis://, redis+unix://, redis+sentinel:// or redis+cluster://";
-            return Err(format!("FAIRLINE_LINE: begins with none of {wanted}"));
+            return Err(format!("FAIRLINE_LINE: neither 'embedded' nor {wanted}"));
         };
         Ok(Link {
             source,

@@ -87,7 +87,6 @@ impl Note {
             pace: None,
             availability: None,
             settings: Arc::new(note.settings),
-            replaced: Vec::new(),
         };
         let mut known = Known::of(Arc::new(front), Instant::now());
         known.bitmap = bitmap;

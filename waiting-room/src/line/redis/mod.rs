@@ -1,6 +1,7 @@
 //! The Redis engine: any number of nodes share one line. Each operation is one script, sent in batches; positions come from
 //! the bitmap that every tick brings, so that nobody asks Redis for a rank.
 
+mod audit;
 mod batch;
 mod events;
 mod here;
@@ -14,12 +15,12 @@ use super::{
     Spot, Standing, Stats, Waited,
 };
 use crate::pass::Pass;
+use ::redis::Value;
 use async_trait::async_trait;
 use batch::{Failed, Operation, Unit, number};
 use here::Here;
 use known::{bytes, list};
 use link::Link;
-use ::redis::Value;
 use shared::combine::Unavailable;
 use shared::time::{Clock, Time};
 use shared::words::{Availability, EventId, VisitorId};
@@ -87,14 +88,9 @@ impl Redis {
     pub fn open(url: &str, folder: PathBuf, clock: Clock) -> Result<Redis, String> {
         std::fs::create_dir_all(&folder)
             .map_err(|error| format!("the folder {} cannot be used: {error}", folder.display()))?;
-        let (url, prefix) = match url.split_once("?prefix=") {
-            Some((url, prefix)) => (url, EventId::parse(prefix).map_err(|_| {
-                "FAIRLINE_LINE: the prefix is 1 to 63 of a-z, 0-9 and '-'".to_owned()
-            })?.as_str().to_owned()),
-            None => (url, "fairline".to_owned()),
-        };
+        let (link, prefix) = understand(url)?;
         let engine = Redis {
-            link: Arc::new(Link::new(url)?),
+            link: Arc::new(link),
             clock,
             prefix,
             node: shared::secret::hex(&shared::secret::random::<8>()),
@@ -105,6 +101,14 @@ impl Redis {
             engine.here(&event);
         }
         Ok(engine)
+    }
+
+    /// What is wrong with a URL, if anything is.
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    pub fn check(url: &str) -> Result<(), String> {
+        understand(url).map(drop)
     }
 
     /// What this node knows of an event, taking it up at the first call.
@@ -153,7 +157,11 @@ impl Redis {
     ) -> Result<Option<Spot>, Refused> {
         let answers = self.run(event, operation, vec![unit(visitor)]).await?;
         let here = self.here(event);
-        let Some(mut spot) = answers.answers.first().and_then(|value| spot(visitor, value)) else {
+        let Some(mut spot) = answers
+            .answers
+            .first()
+            .and_then(|value| spot(visitor, value))
+        else {
             return Ok(None);
         };
         self.fill(&here, event, &mut spot).await?;
@@ -183,6 +191,14 @@ impl Redis {
         let answers = self.run(event, operation, vec![unit]).await?;
         Ok(answers.answers.first().map_or(0, number))
     }
+}
+
+/// The connection that a URL names, and what all keys begin with.
+fn understand(url: &str) -> Result<(Link, String), String> {
+    let (url, prefix) = url.split_once("?prefix=").unwrap_or((url, "fairline"));
+    let why = "FAIRLINE_LINE: the prefix is 1 to 63 of a-z, 0-9 and '-'";
+    EventId::parse(prefix).map_err(|_| why.to_owned())?;
+    Ok((Link::new(url)?, prefix.to_owned()))
 }
 
 /// A spot, and how many are ahead of it if the script counted; -1 if it did not.
@@ -372,7 +388,10 @@ impl Line for Redis {
             return Ok(None);
         };
         let visitor = VisitorId(u128::from_be_bytes(id));
-        let told = answers.answers.first().and_then(|value| spot(visitor, value));
+        let told = answers
+            .answers
+            .first()
+            .and_then(|value| spot(visitor, value));
         Ok(told.map(|told| told.0))
     }
 
@@ -381,7 +400,13 @@ impl Line for Redis {
         let json = serde_json::to_vec(&seats).unwrap_or_default();
         let [capacity, available, held] = counts.each_ref().map(String::as_bytes);
         let arguments = [json.as_slice(), capacity, available, held];
-        self.call(event, &script::REPORT, &arguments).await.map(drop)
+        self.call(event, &script::REPORT, &arguments)
+            .await
+            .map(drop)
+    }
+
+    fn replaced(&self, event: &EventId) -> Vec<VisitorId> {
+        self.here(event).replaced()
     }
 
     async fn stats(&self, event: &EventId) -> Result<Stats, Refused> {

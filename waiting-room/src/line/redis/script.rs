@@ -52,12 +52,17 @@ pub(super) static CREATE: LazyLock<Script> =
 pub(super) static TICK: LazyLock<Script> = LazyLock::new(|| {
     let lapse = include_str!("lapse.lua");
     let admit = include_str!("admit.lua");
-    Script::new(&["local IS_TICK = true\n", LINE, lapse, admit, include_str!("tick.lua")])
+    Script::new(&[
+        "local IS_TICK = true\n",
+        LINE,
+        lapse,
+        admit,
+        include_str!("tick.lua"),
+    ])
 });
 pub(super) static JOIN: LazyLock<Script> =
     LazyLock::new(|| on_line(&[include_str!("enter.lua"), include_str!("join.lua")]));
-pub(super) static PLACE: LazyLock<Script> =
-    LazyLock::new(|| on_line(&[include_str!("place.lua")]));
+pub(super) static PLACE: LazyLock<Script> = LazyLock::new(|| on_line(&[include_str!("place.lua")]));
 pub(super) static BACK: LazyLock<Script> =
     LazyLock::new(|| on_line(&[include_str!("hold.lua"), include_str!("back.lua")]));
 pub(super) static AWAY: LazyLock<Script> = LazyLock::new(|| on_line(&[include_str!("away.lua")]));
