@@ -24,6 +24,8 @@ pub struct Hall {
     pub(crate) revision: watch::Sender<u64>,
     /// The event is no more: sockets end.
     is_gone: AtomicBool,
+    /// The list of the draw was asked for.
+    has_list: AtomicBool,
     /// Which socket is whose.
     pub(crate) sockets: push::Sockets,
     /// Figures over time, newest last. Locked for a push or a copy.
@@ -91,6 +93,7 @@ pub(crate) fn start(room: &Arc<Room>, event: EventId, front: Arc<Front>) -> Arc<
         revision: watch::Sender::new(front.revision),
         front: watch::Sender::new(front),
         is_gone: AtomicBool::new(false),
+        has_list: AtomicBool::new(false),
         sockets: push::Sockets::default(),
         samples: Mutex::default(),
     });
@@ -115,6 +118,7 @@ async fn run(room: Weak<Room>, event: EventId, hall: Arc<Hall>) {
                     for visitor in room.line.replaced(&event) {
                         hall.sockets.replace(visitor);
                     }
+                    read_list(&room, &event, &front, &hall);
                     hall.show(front);
                 }
                 Err(Refused::NoSuchEvent) => {
@@ -131,6 +135,15 @@ async fn run(room: Weak<Room>, event: EventId, hall: Arc<Hall>) {
             hall.sample(stats);
         }
         ticks += 1;
+    }
+}
+
+/// Once a draw was held, this node reads who drew what: for the proofs, and for fans who return with a pass from before the
+/// draw after the store forgot everything. A reading that fails is begun again by the next question.
+fn read_list(room: &Arc<Room>, event: &EventId, front: &Front, hall: &Hall) {
+    if front.drawn > 0 && !hall.has_list.swap(true, Ordering::Relaxed) {
+        let (room, event) = (room.clone(), event.clone());
+        tokio::spawn(async move { room.drawn_list(&event).await.map(drop) });
     }
 }
 

@@ -1,6 +1,7 @@
 //! From the front of the line to one fan's place: how many are ahead, how long it will be, how soon they should hear again.
 
 use crate::Room;
+use crate::draw::Entry;
 use crate::line::{EventSettings, Front, Phase, Refused, Spot, Standing};
 use crate::pass::Pass;
 use serde::Serialize;
@@ -28,6 +29,9 @@ pub(crate) struct Place {
     pub state: Standing,
     /// The place in the order, dense, from 1, never changed once given.
     pub number: Option<u64>,
+    /// With a draw: what stands for the visitor in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entry: Option<String>,
     /// How many people still waiting have a lower number.
     pub ahead: u64,
     /// How many wait in all.
@@ -76,12 +80,14 @@ impl Room {
         let admitted = spot.slot.filter(|_| spot.standing == Standing::Admitted);
         let inside = matches!(spot.standing, Standing::Admitted | Standing::Shopping);
         let before_sale = matches!(front.phase, Phase::Prequeue | Phase::Scheduled);
+        let was_entered = spot.is_provisional || (1..=front.drawn).contains(&spot.number);
         Place {
             visitor: spot.visitor,
             event: event.clone(),
             phase: front.phase,
             state: spot.standing,
             number: Some(spot.number).filter(|number| *number > 0 && !spot.is_provisional),
+            entry: was_entered.then(|| Entry::of(spot.visitor).to_string()),
             ahead: spot.ahead,
             waiting: front.waiting.max(if waits { spot.ahead + 1 } else { 0 }),
             eta_seconds: eta(front, spot.ahead).filter(|_| waits),
@@ -127,6 +133,17 @@ impl Room {
         self.passes.write(event, &pass)
     }
 
+    /// A pass from before the draw, with the number that was drawn since, where this node has the list.
+    fn as_drawn(&self, event: &EventId, pass: &Pass) -> Pass {
+        let list = self.known_list(event).filter(|_| pass.is_provisional);
+        let drawn = list.and_then(|list| list.number_of(&Entry::of(pass.visitor)));
+        drawn.map_or(*pass, |number| Pass {
+            number,
+            is_provisional: false,
+            ..*pass
+        })
+    }
+
     /// The place that a pass proves, also where the store has forgotten it.
     pub(crate) async fn find_place(
         &self,
@@ -135,7 +152,7 @@ impl Room {
     ) -> Result<Option<Spot>, Refused> {
         match self.line.place(event, pass.visitor).await? {
             Some(spot) => Ok(Some(spot)),
-            None => self.line.reenter(event, pass).await,
+            None => self.line.reenter(event, &self.as_drawn(event, pass)).await,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The waiting room: who is where in line, who may go in now, the queue page, the gate for other people's sites.
 
 pub mod admit;
-mod draw;
+pub mod draw;
 pub mod error;
 mod fan;
 mod front;
@@ -58,6 +58,8 @@ pub struct Room {
     pub join_keys: Secret,
     /// What this node keeps of each event. Locked for a look-up, never across an await.
     halls: RwLock<HashMap<EventId, Arc<Hall>>>,
+    /// Who was drawn, for events whose list was asked for here. Locked for a look-up, never across an await.
+    lists: RwLock<HashMap<EventId, Arc<draw::List>>>,
 }
 
 /// The parts that a room is made of.
@@ -93,6 +95,7 @@ impl Room {
             service_key: parts.service_key,
             shop: parts.shop,
             halls: RwLock::default(),
+            lists: RwLock::default(),
         }))
     }
 
@@ -127,6 +130,8 @@ impl Room {
         if let Some(hall) = halls.remove(event) {
             hall.end();
         }
+        let mut lists = self.lists.write().unwrap_or_else(PoisonError::into_inner);
+        lists.remove(event);
     }
 }
 
@@ -152,6 +157,7 @@ pub fn router(room: Arc<Room>) -> (Router, utoipa::openapi::OpenApi) {
         .merge(fan::routes())
         .merge(push::routes())
         .merge(gate::routes())
+        .merge(draw::routes())
         .merge(organiser::routes())
         .split_for_parts();
     let router = router.merge(queue_page::routes());

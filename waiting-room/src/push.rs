@@ -339,7 +339,7 @@ impl Fan {
         match self.room.find_place(&self.event, &pass).await {
             Ok(Some(spot)) => {
                 // They joined again: the line has yet to hear that this new place is watched.
-                self.is_counted_in &= spot.number == number;
+                self.is_counted_in &= spot.number == number || is_drawn_since;
                 self.epoch = front.epoch;
                 self.spot = spot;
                 true

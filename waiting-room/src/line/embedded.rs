@@ -1,8 +1,12 @@
 //! The embedded engine: one thread, one state machine and one journal file an event, so that events share nothing.
 
 use super::journal::Journal;
+use super::settings::too_late;
 use super::state::State;
-use super::{Claimed, EVENTS_MAX, EventSettings, Front, Joined, Line, Patch, Refused, Spot, Stats};
+use super::{
+    Claimed, DrawState, EVENTS_MAX, EventSettings, Front, Joined, Line, Patch, Refused, Spot, Stats,
+};
+use crate::draw::Round;
 use crate::pass::Pass;
 use async_trait::async_trait;
 use shared::combine::{Combiner, Journaled};
@@ -34,6 +38,7 @@ impl Journaled for Engine {
             .map_err(|error| error.to_string())?;
         self.state.changed.clear();
         self.state.has_new_memory = false;
+        self.state.is_renumbered = false;
         Ok(())
     }
 
@@ -152,7 +157,10 @@ impl Line for Embedded {
         self.step(event, move |state, _| {
             let before = (*state.settings).clone();
             let after = before.with(&patch);
-            let mistakes = after.mistakes();
+            let mut mistakes = after.mistakes();
+            if after.is_another_draw(&before) && state.numbers() > 0 {
+                mistakes.push(too_late());
+            }
             if !mistakes.is_empty() {
                 return Err(Refused::Invalid(mistakes));
             }
@@ -268,6 +276,32 @@ impl Line for Embedded {
     async fn report(&self, event: &EventId, seats: Availability) -> Result<(), Refused> {
         self.step(event, move |state, now| state.report(seats, now))
             .await
+    }
+
+    async fn draw(&self, event: &EventId) -> Result<Option<DrawState>, Refused> {
+        self.step(event, |state, _| state.draw()).await
+    }
+
+    async fn give_beacon(&self, event: &EventId, round: &Round) -> Result<(), Refused> {
+        let round = round.clone();
+        self.step(event, move |state, _| state.give_beacon(round))
+            .await
+    }
+
+    async fn drawn(
+        &self,
+        event: &EventId,
+        first: u64,
+        count: usize,
+    ) -> Result<Vec<VisitorId>, Refused> {
+        self.step(event, move |state, _| {
+            let numbers = first..first + count as u64;
+            numbers
+                .map_while(|number| state.entry_of(number))
+                .map(|entry| entry.visitor)
+                .collect()
+        })
+        .await
     }
 
     fn replaced(&self, _: &EventId) -> Vec<VisitorId> {

@@ -7,6 +7,7 @@ use super::{Slot, Standing};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use shared::time::Time;
 use shared::words::VisitorId;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 const SCHEMA: &str = "
@@ -18,6 +19,10 @@ const SCHEMA: &str = "
         admitted_at integer,
         claim_by integer,
         expires_at integer
+    ) strict;
+    create table if not exists numberless (
+        visitor blob primary key,
+        standing integer not null
     ) strict;
     create table if not exists memory (
         only integer primary key check (only = 1),
@@ -55,6 +60,13 @@ impl Journal {
             return Ok(());
         }
         let transaction = self.0.transaction()?;
+        if state.is_renumbered {
+            transaction.execute_batch("delete from place; delete from numberless;")?;
+            let mut gone = transaction.prepare("insert into numberless values (?1, ?2)")?;
+            for (visitor, standing) in &state.numberless {
+                gone.execute(params![visitor.0.to_be_bytes(), code(*standing)])?;
+            }
+        }
         {
             let mut place = transaction.prepare_cached(
                 "insert into place values (?1, ?2, ?3, ?4, ?5, ?6, ?7)
@@ -66,11 +78,10 @@ impl Journal {
                 let Some(entry) = state.entry_of(*number) else {
                     continue;
                 };
-                let standing = STANDINGS.iter().position(|known| *known == entry.standing);
                 place.execute(params![
                     *number as i64,
                     entry.visitor.0.to_be_bytes(),
-                    standing.unwrap_or(0) as i64,
+                    code(entry.standing),
                     entry.joined_at.0,
                     entry.slot.map(|slot| slot.admitted_at.0),
                     entry.slot.map(|slot| slot.claim_by.0),
@@ -103,7 +114,20 @@ impl Journal {
             serde_json::from_str(&settings).map_err(|error| error.to_string())?;
         let memory: Memory = serde_json::from_str(&memory).map_err(|error| error.to_string())?;
         let places = self.read_places().map_err(failed)?;
-        Ok(Some(State::restore(settings, memory, places?, now)))
+        let mut state = State::restore(settings, memory, places?, now);
+        state.numberless = self.read_numberless().map_err(failed)?;
+        Ok(Some(state))
+    }
+
+    fn read_numberless(&self) -> rusqlite::Result<BTreeMap<VisitorId, Standing>> {
+        let mut query = self.0.prepare("select visitor, standing from numberless")?;
+        let gone = query.query_map([], |row| {
+            let visitor: [u8; 16] = row.get(0)?;
+            let standing = STANDINGS.get(row.get::<_, i64>(1)? as usize);
+            let standing = standing.copied().unwrap_or(Standing::Left);
+            Ok((VisitorId(u128::from_be_bytes(visitor)), standing))
+        })?;
+        gone.collect()
     }
 
     fn read_places(&self) -> rusqlite::Result<Result<Vec<Entry>, String>> {
@@ -144,6 +168,11 @@ fn open_checked(path: &Path) -> rusqlite::Result<Connection> {
     }
     connection.execute_batch(SCHEMA)?;
     Ok(connection)
+}
+
+fn code(standing: Standing) -> i64 {
+    let at = STANDINGS.iter().position(|known| *known == standing);
+    at.unwrap_or(0) as i64
 }
 
 fn json(value: &impl serde::Serialize) -> String {

@@ -14,6 +14,7 @@ pub use flow::{Flow, Pace, Rates};
 pub use redis::Redis;
 pub use settings::{Admission, Beacon, EventSettings, Order, Patch};
 
+use crate::draw::Round;
 use crate::pass::Pass;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -130,6 +131,8 @@ pub struct Front {
     pub phase: Phase,
     /// A draw is yet to come: the numbers are only those of arrival.
     pub is_undrawn: bool,
+    /// How many were drawn: the numbers from 1 to this.
+    pub drawn: u64,
     /// Who is still waiting, as a bitmap from the head on.
     pub alive: Snapshot,
     /// How many wait.
@@ -206,6 +209,30 @@ pub enum Refused {
     Unavailable(#[from] Unavailable),
 }
 
+/// How a draw stands.
+#[derive(Clone)]
+pub struct DrawState {
+    /// Secret until the draw is held: only its hash is told.
+    pub seed: [u8; 32],
+    /// The round of public randomness that was named.
+    pub named: Option<Beacon>,
+    /// That round, once it was given.
+    pub round: Option<Round>,
+    /// What came of it, once it was held.
+    pub outcome: Option<Outcome>,
+}
+
+/// What came of a draw.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// When it was held.
+    pub at: Time,
+    /// How many were drawn: they have the numbers from 1 on.
+    pub entries: u64,
+    /// The root of the tree over their entries, hex.
+    pub root: String,
+}
+
 /// One event's line, and the list of events. Every operation is one atomic step of the store, by the store's clock, and
 /// is durable before it is answered. Each may be repeated: an answer that got lost may have happened.
 #[async_trait]
@@ -270,6 +297,22 @@ pub trait Line: Send + Sync {
 
     /// What the checkout counts.
     async fn report(&self, event: &EventId, seats: Availability) -> Result<(), Refused>;
+
+    /// How the draw of an event stands; none where who comes first is served first. A draw is held once, when the sale
+    /// opens and the beacon's round was given if one was named: those waiting then get the numbers from 1 on, by
+    /// `draw::order`; those who had left by then have no number any more; later ones queue behind.
+    async fn draw(&self, event: &EventId) -> Result<Option<DrawState>, Refused>;
+
+    /// Keeps the round of the beacon, which the caller checked. The first that is given stays.
+    async fn give_beacon(&self, event: &EventId, round: &Round) -> Result<(), Refused>;
+
+    /// The visitors who drew these numbers, from `first` on, at most `count`.
+    async fn drawn(
+        &self,
+        event: &EventId,
+        first: u64,
+        count: usize,
+    ) -> Result<Vec<VisitorId>, Refused>;
 
     /// Whose sockets at this node were replaced by newer ones at another since this was last asked.
     fn replaced(&self, event: &EventId) -> Vec<VisitorId>;

@@ -3,14 +3,15 @@
 
 use super::alive::Alive;
 use super::flow::{Flow, Rates};
-use super::settings::EventSettings;
+use super::settings::{EventSettings, Order};
 use super::{
-    Claimed, Front, Joined, LINE_LENGTH_MAX, Phase, REPORT_SECONDS_MAX, Refused, Slot, Spot,
-    Standing, Stats,
+    Claimed, DrawState, Front, Joined, LINE_LENGTH_MAX, Outcome, Phase, REPORT_SECONDS_MAX,
+    Refused, Slot, Spot, Standing, Stats,
 };
+use crate::draw::{self, Round};
 use shared::time::Time;
 use shared::words::{Availability, VisitorId};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Admission credit is counted in parts of a fan, so that no rate is rounded: fans a minute times milliseconds.
@@ -34,6 +35,13 @@ pub(super) struct Memory {
     pub(super) credit: u64,
     pub(super) availability: Option<(Availability, Time)>,
     pub(super) total: Rates,
+    /// Of the draw, as hex. Every event has one, should its order become one.
+    #[serde(default)]
+    pub(super) seed: String,
+    #[serde(default)]
+    pub(super) round: Option<Round>,
+    #[serde(default)]
+    pub(super) outcome: Option<Outcome>,
 }
 
 /// The whole line of one event.
@@ -42,6 +50,8 @@ pub(super) struct State {
     pub(super) memory: Memory,
     entries: Vec<Entry>,
     by_visitor: HashMap<VisitorId, u64>,
+    /// Who was gone before the draw, and so has no number: how they ended.
+    pub(super) numberless: BTreeMap<VisitorId, Standing>,
     alive: Alive,
     lapses: BTreeSet<(Time, u64)>,
     away: BTreeSet<(Time, u64)>,
@@ -53,6 +63,8 @@ pub(super) struct State {
     shown_phase: Option<Phase>,
     /// Numbers whose places changed since the last commit; the journal empties it.
     pub(super) changed: BTreeSet<u64>,
+    /// All numbers changed since the last commit: the journal is written anew.
+    pub(super) is_renumbered: bool,
     /// Settings or memory changed since the last commit.
     pub(super) has_new_memory: bool,
 }
@@ -62,9 +74,13 @@ impl State {
     pub(super) fn new(settings: EventSettings) -> State {
         State {
             settings: Arc::new(settings),
-            memory: Memory::default(),
+            memory: Memory {
+                seed: shared::secret::hex(&shared::secret::random::<32>()),
+                ..Memory::default()
+            },
             entries: Vec::new(),
             by_visitor: HashMap::new(),
+            numberless: BTreeMap::new(),
             alive: Alive::default(),
             lapses: BTreeSet::new(),
             away: BTreeSet::new(),
@@ -75,6 +91,7 @@ impl State {
             revision: 0,
             shown_phase: None,
             changed: BTreeSet::new(),
+            is_renumbered: false,
             has_new_memory: true,
         }
     }
@@ -89,7 +106,12 @@ impl State {
     ) -> State {
         let mut state = State::new(settings);
         state.flow.total = memory.total;
-        state.memory = memory;
+        if memory.seed.is_empty() {
+            let seed = std::mem::take(&mut state.memory.seed);
+            state.memory = Memory { seed, ..memory };
+        } else {
+            state.memory = memory;
+        }
         for entry in places {
             state.entries.push(entry);
             let number = state.entries.len() as u64;
@@ -119,8 +141,12 @@ impl State {
     pub(super) fn take_over(&mut self, before: &State) {
         self.step = before.step;
         self.revision = before.revision + 1;
-        for number in 1..=self.entries.len().min(before.entries.len()) as u64 {
-            if before.entries[number as usize - 1].away_at.is_none() {
+        for entry in before
+            .entries
+            .iter()
+            .filter(|entry| entry.away_at.is_none())
+        {
+            if let Some(number) = self.by_visitor.get(&entry.visitor).copied() {
                 self.set_away(number, None);
             }
         }
@@ -175,6 +201,11 @@ impl State {
                 return Ok(Joined::Known(self.spot(number)));
             }
         }
+        if self.numberless.get(&visitor) == Some(&Standing::Ejected)
+            && !self.by_visitor.contains_key(&visitor)
+        {
+            return Ok(Joined::Known(State::numberless(visitor, Standing::Ejected)));
+        }
         match self.phase(now) {
             Phase::Scheduled => return Err(Refused::NotOpen(self.settings.line_opens_at())),
             phase @ (Phase::Closed | Phase::SoldOut) => return Err(Refused::Closed(phase)),
@@ -212,7 +243,13 @@ impl State {
             self.settle(number, Standing::Missed, now);
         }
         let phase = self.phase(now);
-        if phase == Phase::Open {
+        if self.is_undrawn()
+            && matches!(phase, Phase::Open | Phase::Paused)
+            && self.settings.beacon.is_some() == self.memory.round.is_some()
+        {
+            self.hold_draw(now);
+        }
+        if phase == Phase::Open && !self.is_undrawn() {
             self.admit_due(now);
         } else {
             self.flow.stop_measuring();
@@ -220,6 +257,75 @@ impl State {
         if self.shown_phase != Some(phase) {
             self.shown_phase = Some(phase);
             self.revision += 1;
+        }
+    }
+
+    /// Whether a draw is yet to come.
+    fn is_undrawn(&self) -> bool {
+        self.settings.order == Order::Draw && self.memory.outcome.is_none()
+    }
+
+    /// Shuffles everyone who waits. Nobody was let in before, so whoever does not wait has left.
+    fn hold_draw(&mut self, now: Time) {
+        let is_waiting = |entry: &&Entry| entry.standing == Standing::Waiting;
+        let waiting: Vec<Entry> = self.entries.iter().filter(is_waiting).copied().collect();
+        for entry in self.entries.iter().filter(|entry| !is_waiting(entry)) {
+            self.numberless.insert(entry.visitor, entry.standing);
+        }
+        let entries: Vec<draw::Entry> = waiting
+            .iter()
+            .map(|entry| draw::Entry::of(entry.visitor))
+            .collect();
+        let round = self.memory.round.as_ref();
+        let randomness = round.and_then(|round| draw::unhex_all(&round.randomness));
+        let seed = draw::unhex(&self.memory.seed).unwrap_or_default();
+        let order = draw::order(&seed, &randomness.unwrap_or_default(), &entries);
+        self.memory.outcome = Some(Outcome {
+            at: now,
+            entries: waiting.len() as u64,
+            root: draw::root(entries),
+        });
+        self.by_visitor.clear();
+        self.alive = Alive::default();
+        self.away.clear();
+        self.entries = order.iter().map(|at| waiting[*at as usize]).collect();
+        for number in 1..=self.entries.len() as u64 {
+            let entry = self.entries[number as usize - 1];
+            self.by_visitor.insert(entry.visitor, number);
+            self.alive.insert(number);
+            if let Some(at) = entry.away_at {
+                self.away.insert((at, number));
+            }
+        }
+        self.changed = (1..=self.entries.len() as u64).collect();
+        self.is_renumbered = true;
+        self.has_new_memory = true;
+        self.revision += 1;
+    }
+
+    pub(super) fn give_beacon(&mut self, round: Round) {
+        self.memory.round.get_or_insert(round);
+        self.has_new_memory = true;
+    }
+
+    pub(super) fn draw(&self) -> Option<DrawState> {
+        (self.settings.order == Order::Draw).then(|| DrawState {
+            seed: draw::unhex(&self.memory.seed).unwrap_or_default(),
+            named: self.settings.beacon.clone(),
+            round: self.memory.round.clone(),
+            outcome: self.memory.outcome.clone(),
+        })
+    }
+
+    /// The place of somebody who was gone before the draw.
+    fn numberless(visitor: VisitorId, standing: Standing) -> Spot {
+        Spot {
+            visitor,
+            number: 0,
+            is_provisional: false,
+            standing,
+            ahead: 0,
+            slot: None,
         }
     }
 
@@ -334,7 +440,14 @@ impl State {
 
     pub(super) fn eject(&mut self, visitor: VisitorId, now: Time) -> bool {
         let Some(number) = self.by_visitor.get(&visitor).copied() else {
-            return false;
+            let gone = self.numberless.get_mut(&visitor);
+            let was_there = gone.is_some();
+            if let Some(standing) = gone {
+                *standing = Standing::Ejected;
+                self.is_renumbered = true;
+                self.changed = (1..=self.entries.len() as u64).collect();
+            }
+            return was_there;
         };
         self.settle(number, Standing::Ejected, now);
         // Also one who is gone already: they may not come back.
@@ -402,7 +515,10 @@ impl State {
 
     /// A poll. A visitor with an open socket stays connected.
     pub(super) fn place(&mut self, visitor: VisitorId, now: Time) -> Option<Spot> {
-        let number = *self.by_visitor.get(&visitor)?;
+        let Some(number) = self.by_visitor.get(&visitor).copied() else {
+            let standing = self.numberless.get(&visitor)?;
+            return Some(State::numberless(visitor, *standing));
+        };
         if self.entries[number as usize - 1].away_at.is_some() {
             self.expect_life(number, now);
         }
@@ -410,7 +526,10 @@ impl State {
     }
 
     pub(super) fn back(&mut self, visitor: VisitorId) -> Option<Spot> {
-        let number = *self.by_visitor.get(&visitor)?;
+        let Some(number) = self.by_visitor.get(&visitor).copied() else {
+            let standing = self.numberless.get(&visitor)?;
+            return Some(State::numberless(visitor, *standing));
+        };
         self.set_away(number, None);
         Some(self.spot(number))
     }
@@ -426,6 +545,11 @@ impl State {
         self.has_new_memory = true;
     }
 
+    /// The highest number given out.
+    pub(super) fn numbers(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
     /// Who has this number.
     pub(super) fn find(&self, number: u64) -> Option<Spot> {
         self.entry_of(number).map(|_| self.spot(number))
@@ -437,7 +561,7 @@ impl State {
         Spot {
             visitor: entry.visitor,
             number,
-            is_provisional: false,
+            is_provisional: self.is_undrawn(),
             standing: entry.standing,
             ahead: if waits { self.alive.ahead(number) } else { 0 },
             slot: entry.slot,
@@ -457,7 +581,12 @@ impl State {
             epoch: 1,
             at: now,
             phase: self.phase(now),
-            is_undrawn: false,
+            is_undrawn: self.is_undrawn(),
+            drawn: self
+                .memory
+                .outcome
+                .as_ref()
+                .map_or(0, |outcome| outcome.entries),
             alive: self.alive.snapshot(),
             waiting: self.alive.count(),
             numbers: self.entries.len() as u64,

@@ -1,7 +1,8 @@
 //! One event at this node: its batches, its tick, and the way back when the store forgot.
 
 use super::batch::{Answers, Batches, Caller, Failed, Unit};
-use super::known::{Known, Told, bytes};
+use super::drawing;
+use super::known::{Draw, Known, Told, bytes};
 use super::memory::Note;
 use super::{REENTER, Redis, events, script, unit_with};
 use crate::line::{EventSettings, Front, Refused, Stats, Waited};
@@ -9,13 +10,16 @@ use shared::combine::Unavailable;
 use shared::time::Time;
 use shared::words::{EventId, VisitorId};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// The most steps that one tick may need: as many lapse and are admitted in them as a line can hold.
 const STEPS_MAX: usize = 20_000;
 
+/// A tick waits this long for the draw, so that short lines are drawn within it.
+const DRAW_WAIT: Duration = Duration::from_secs(1);
 const NOTE_EVERY: Duration = Duration::from_secs(5);
 
 /// What this node has of one event.
@@ -24,6 +28,7 @@ pub(super) struct Here {
     pub(super) batches: Batches,
     /// One ticks, the others wait for it: two fronts of one node are never out of order.
     ticking: tokio::sync::Mutex<()>,
+    is_drawing: Arc<AtomicBool>,
     /// Locked for a look-up or a copy, never across an await.
     known: Mutex<Known>,
     file: PathBuf,
@@ -47,6 +52,7 @@ impl Here {
             batches: Batches::start(caller.clone()),
             caller,
             ticking: tokio::sync::Mutex::new(()),
+            is_drawing: Arc::default(),
             known: Mutex::new(Note::read(&file).unwrap_or_default()),
             file,
         }
@@ -62,7 +68,7 @@ impl Here {
         event: &EventId,
     ) -> Result<Arc<Front>, Refused> {
         let _turn = self.ticking.lock().await;
-        for _ in 0..3 {
+        for _ in 0..4 {
             let told = match self.step(false).await {
                 Ok(told) => told,
                 Err(Failed::Gone) => {
@@ -83,6 +89,9 @@ impl Here {
                 self.return_all();
             }
             if is_new_life {
+                continue;
+            }
+            if self.known().draw == Some(Draw::Drawing) && self.hold_draw().await {
                 continue;
             }
             self.note();
@@ -144,6 +153,24 @@ impl Here {
         let told = self.caller.call(&script::REVIVE, &arguments).await;
         told.map(drop)
             .map_err(|failed| Unavailable::from(failed).into())
+    }
+
+    /// Holds the draw, unless this node is at it already; whether it was over in a moment. A long one goes on by itself.
+    async fn hold_draw(&self) -> bool {
+        if self.is_drawing.swap(true, Ordering::AcqRel) {
+            return false;
+        }
+        let (caller, is_drawing) = (self.caller.clone(), self.is_drawing.clone());
+        // Ends by itself: every read and write is bounded in time and number. What fails is begun again at a later tick.
+        let task = tokio::spawn(async move {
+            let outcome = drawing::hold(caller).await;
+            is_drawing.store(false, Ordering::Release);
+            if let Err(failed) = outcome {
+                tracing::warn!(?failed, "the draw was not finished by this node");
+            }
+            outcome.is_ok()
+        });
+        matches!(timeout(DRAW_WAIT, task).await, Ok(Ok(true)))
     }
 
     /// Everyone whose socket is open here is given their place again, in batches, while the ticks go on.
@@ -250,6 +277,14 @@ impl Here {
     pub(super) fn is_of_an_earlier_epoch(&self, epoch: u64) -> bool {
         let known = self.known();
         (known.life.born..known.epoch()).contains(&epoch)
+    }
+
+    pub(super) fn is_undrawn(&self) -> bool {
+        let known = self.known();
+        known
+            .front
+            .as_ref()
+            .is_some_and(|(front, _)| front.is_undrawn)
     }
 
     pub(super) fn stats(&self, front: &Front, waited_seconds: Waited) -> Stats {

@@ -3,10 +3,11 @@
 
 use super::batch::number;
 use super::events::fields_of;
+use crate::draw::unhex;
 use crate::line::alive::Snapshot;
 use crate::line::flow::{Flow, Rates};
 use crate::line::settings::EventSettings;
-use crate::line::{Front, Phase};
+use crate::line::{DrawState, Front, Order, Outcome, Phase};
 use redis::Value;
 use shared::time::Time;
 use shared::words::{Availability, VisitorId};
@@ -25,6 +26,7 @@ pub(super) struct Told {
     phase: Phase,
     pub(super) draw: Draw,
     pub(super) numbers: u64,
+    keys: u64,
     waiting: u64,
     admitted: u64,
     shopping: u64,
@@ -111,6 +113,7 @@ impl Told {
                 _ => Draw::None,
             },
             numbers: many(7),
+            keys: many(20),
             waiting: many(9),
             admitted: many(10),
             shopping: many(11),
@@ -163,6 +166,8 @@ pub(super) struct Known {
     pub(super) figures: Figures,
     pub(super) life: Life,
     pub(super) draw: Option<Draw>,
+    /// Which life of the keys is in use: a draw begins another.
+    pub(super) keys: u64,
     /// The highest number that this node heard of.
     pub(super) numbers: u64,
     /// Whose sockets are open here, and their numbers.
@@ -225,6 +230,11 @@ impl Known {
         self.head = told.head;
         self.inside = told.admitted + told.shopping;
         self.draw = Some(told.draw);
+        if self.keys != told.keys {
+            // The draw gave out numbers anew.
+            self.numbers = 0;
+            self.keys = told.keys;
+        }
         self.numbers = self.numbers.max(told.numbers);
         self.figures = Figures {
             admitted: told.admitted,
@@ -239,6 +249,8 @@ impl Known {
             at: told.at,
             phase: told.phase,
             is_undrawn: matches!(told.draw, Draw::Waiting | Draw::Drawing),
+            drawn: serde_json::from_str(&self.life.drawn)
+                .map_or(0, |outcome: Outcome| outcome.entries),
             alive,
             waiting: told.waiting,
             numbers: told.numbers,
@@ -301,6 +313,18 @@ impl Known {
         if phase != Phase::Open {
             self.flow.stop_measuring();
         }
+    }
+
+    /// How the draw stands, if there is one.
+    pub(super) fn draw_state(&self) -> Option<DrawState> {
+        let (front, _) = self.front.as_ref()?;
+        let settings = &front.settings;
+        (settings.order == Order::Draw).then(|| DrawState {
+            seed: unhex(&self.life.seed).unwrap_or_default(),
+            named: settings.beacon.clone(),
+            round: serde_json::from_str(&self.life.beacon).ok(),
+            outcome: serde_json::from_str(&self.life.drawn).ok(),
+        })
     }
 
     /// What happened in the last 60 seconds.

@@ -81,6 +81,7 @@ impl Note {
             at: Time(0),
             phase: Phase::Scheduled,
             is_undrawn: note.draw == 1,
+            drawn: 0,
             waiting: alive.count(),
             alive,
             numbers: note.numbers,

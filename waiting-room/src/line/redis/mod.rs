@@ -3,6 +3,7 @@
 
 mod audit;
 mod batch;
+mod drawing;
 mod events;
 mod here;
 mod known;
@@ -11,9 +12,10 @@ mod memory;
 mod script;
 
 use super::{
-    Claimed, EventSettings, Front, Joined, LINE_LENGTH_MAX, Line, Patch, Phase, Refused, Slot,
-    Spot, Standing, Stats, Waited,
+    Claimed, DrawState, EventSettings, Front, Joined, LINE_LENGTH_MAX, Line, Patch, Phase, Refused,
+    Slot, Spot, Standing, Stats, Waited,
 };
+use crate::draw::Round;
 use crate::pass::Pass;
 use ::redis::Value;
 use async_trait::async_trait;
@@ -322,7 +324,10 @@ impl Line for Redis {
         let here = self.here(event);
         // The epoch is only as new as the last tick: a server that forgot may not have been noticed yet.
         self.tick(event).await?;
-        if !here.is_of_an_earlier_epoch(pass.epoch) || pass.number > LINE_LENGTH_MAX {
+        // The number of an arrival before the draw says nothing of the place after it.
+        let is_of_no_use = pass.is_provisional && !here.is_undrawn();
+        let is_earlier = here.is_of_an_earlier_epoch(pass.epoch);
+        if is_of_no_use || !is_earlier || pass.number > LINE_LENGTH_MAX {
             return Ok(None);
         }
         let unit = unit_with(pass.visitor, pass.number);
@@ -403,6 +408,29 @@ impl Line for Redis {
         self.call(event, &script::REPORT, &arguments)
             .await
             .map(drop)
+    }
+
+    async fn draw(&self, event: &EventId) -> Result<Option<DrawState>, Refused> {
+        let here = self.here(event);
+        here.look(self, event).await?;
+        Ok(here.known().draw_state())
+    }
+
+    async fn give_beacon(&self, event: &EventId, round: &Round) -> Result<(), Refused> {
+        let json = serde_json::to_vec(round).unwrap_or_default();
+        self.call(event, &script::BEACON, &[&json]).await.map(drop)
+    }
+
+    async fn drawn(
+        &self,
+        event: &EventId,
+        first: u64,
+        count: usize,
+    ) -> Result<Vec<VisitorId>, Refused> {
+        let here = self.here(event);
+        let life = here.known().keys;
+        let visitors = drawing::visitors(&here.caller, life, first, count).await;
+        Ok(visitors.map_err(Unavailable::from)?)
     }
 
     fn replaced(&self, event: &EventId) -> Vec<VisitorId> {

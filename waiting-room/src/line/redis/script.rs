@@ -81,3 +81,11 @@ pub(super) static REVIVE: LazyLock<Script> =
     LazyLock::new(|| Script::new(&[include_str!("revive.lua")]));
 pub(super) static REENTER: LazyLock<Script> =
     LazyLock::new(|| on_line(&[include_str!("hold.lua"), include_str!("reenter.lua")]));
+pub(super) static DRAW_BEGIN: LazyLock<Script> =
+    LazyLock::new(|| on_line(&[include_str!("draw_begin.lua")]));
+pub(super) static DRAW_WRITE: LazyLock<Script> =
+    LazyLock::new(|| on_line(&[include_str!("draw_write.lua")]));
+pub(super) static DRAW_COMMIT: LazyLock<Script> =
+    LazyLock::new(|| on_line(&[include_str!("draw_commit.lua")]));
+pub(super) static BEACON: LazyLock<Script> =
+    LazyLock::new(|| on_line(&[include_str!("beacon.lua")]));

@@ -1,0 +1,125 @@
+//! Public randomness: rounds of drand's beacons, checked offline by the beacon's public key.
+
+use super::{unhex, unhex_all};
+use crate::line::Beacon;
+use drand_verify::{G1Pubkey, G2PubkeyRfc, Pubkey as _, derive_randomness};
+use serde::{Deserialize, Serialize};
+use shared::secret::hex;
+
+/// The beacons whose rounds may be mixed in, and the public keys of their League of Entropy, as published at
+/// `/info` of each chain.
+pub const BEACONS: [(&str, &str); 2] = [
+    (
+        "quicknet",
+        "83cf0f2896adee7eb8b5f01fcad3912212c437e0073e911fb90022d3e760183c8c4b450b6a0a6c3ac6a5776a2d1064510d1fec758c921cc22b0e17e63aaf4bcb5ed66304de9cf809bd274ca73bab4af5a6e9c76a4bc09e76eae8991ef5ece45a",
+    ),
+    (
+        "default",
+        "868f005eb8e6e4ca0a47c8a77ceaa5309a47978a7c71bc5cce96366b5d7a569937c529eeda66c7293784a9402801af31",
+    ),
+];
+
+/// A round as the beacon published it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = BeaconRound)]
+#[serde(deny_unknown_fields)]
+pub struct Round {
+    /// The round's number.
+    pub round: u64,
+    /// The signature, hex.
+    pub signature: String,
+    /// The signature of the round before, hex; only where rounds are chained (`default`).
+    #[serde(default)]
+    pub previous_signature: String,
+    /// SHA-256 of the signature, hex. May be left out.
+    #[serde(default)]
+    pub randomness: String,
+}
+
+impl Round {
+    /// The randomness of the round, if it is the one that was named and its signature is the beacon's.
+    ///
+    /// # Errors
+    /// What is wrong: a field and why.
+    pub fn randomness(&self, named: &Beacon) -> Result<[u8; 32], (&'static str, String)> {
+        if self.round != named.round {
+            let why = format!("round {} was named for this draw", named.round);
+            return Err(("round", why));
+        }
+        let wrong = |field| (field, "not hex".to_owned());
+        let signature = unhex_all(&self.signature).ok_or_else(|| wrong("signature"))?;
+        let previous = unhex_all(&self.previous_signature);
+        let previous = previous.ok_or_else(|| wrong("previous_signature"))?;
+        let is_genuine = is_signed(&named.name, self.round, &previous, &signature);
+        if is_genuine != Some(true) {
+            let why = format!(
+                "not the signature of round {} by {}",
+                self.round, named.name
+            );
+            return Err(("signature", why));
+        }
+        let randomness = derive_randomness(&signature);
+        if !self.randomness.is_empty() && self.randomness != hex(&randomness) {
+            let why = "not the SHA-256 of the signature".to_owned();
+            return Err(("randomness", why));
+        }
+        Ok(randomness)
+    }
+}
+
+fn is_signed(name: &str, round: u64, previous: &[u8], signature: &[u8]) -> Option<bool> {
+    let (_, key) = BEACONS.iter().find(|(known, _)| *known == name)?;
+    if name == "default" {
+        let key = G1Pubkey::from_fixed(unhex(key)?).ok()?;
+        key.verify(round, previous, signature).ok()
+    } else {
+        let key = G2PubkeyRfc::from_fixed(unhex(key)?).ok()?;
+        // Rounds of this beacon are not chained.
+        key.verify(round, b"", signature).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rounds that the beacons published.
+    #[test]
+    fn a_published_round_is_accepted_and_nothing_else() {
+        let chained = Beacon {
+            name: "default".to_owned(),
+            round: 72_785,
+        };
+        let round = Round {
+            round: 72_785,
+            previous_signature: "a609e19a03c2fcc559e8dae14900aaefe517cb55c840f6e69bc8e4f66c8d18e8a609685d9917efbfb0c37f058c2de88f13d297c7e19e0ab24813079efe57a182554ff054c7638153f9b26a60e7111f71a0ff63d9571704905d3ca6df0b031747".to_owned(),
+            signature: "82f5d3d2de4db19d40a6980e8aa37842a0e55d1df06bd68bddc8d60002e8e959eb9cfa368b3c1b77d18f02a54fe047b80f0989315f83b12a74fd8679c4f12aae86eaf6ab5690b34f1fddd50ee3cc6f6cdf59e95526d5a5d82aaa84fa6f181e42".to_owned(),
+            randomness: String::new(),
+        };
+        let randomness = hex(&round.randomness(&chained).unwrap());
+        assert_eq!(
+            randomness,
+            "8b676484b5fb1f37f9ec5c413d7d29883504e5b669f604a1ce68b3388e9ae3d9"
+        );
+        let refused = |round: &Round, named: &Beacon| round.randomness(named).unwrap_err().0;
+        let other = Beacon {
+            round: 72_786,
+            ..chained.clone()
+        };
+        assert_eq!(refused(&round, &other), "round");
+        let mut forged = round.clone();
+        forged.signature.replace_range(10..12, "00");
+        assert_eq!(refused(&forged, &chained), "signature");
+        let mut unchained = round.clone();
+        unchained.previous_signature.clear();
+        assert_eq!(refused(&unchained, &chained), "signature");
+        let mut lying = round.clone();
+        lying.randomness = "00".repeat(32);
+        assert_eq!(refused(&lying, &chained), "randomness");
+        let quick = Beacon {
+            name: "quicknet".to_owned(),
+            ..chained
+        };
+        assert_eq!(refused(&round, &quick), "signature");
+    }
+}

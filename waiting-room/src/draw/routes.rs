@@ -1,0 +1,254 @@
+//! What is published of a draw, and the proof for a fan.
+
+use super::verify::{Drawn, Mixed, Proof};
+use super::{ALGORITHM, Entry, Round, Tree, commitment};
+use crate::error::no_pass;
+use crate::fan::{find, pass_of};
+use crate::line::DrawState;
+use crate::{App, Room};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use serde_json::json;
+use shared::audit::Entry as AuditEntry;
+use shared::openapi::Refusals;
+use shared::organiser::{Organiser, Role};
+use shared::pages::page;
+use shared::problem::{Input, Problem};
+use shared::secret::hex;
+use shared::words::EventId;
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::sync::{Arc, OnceLock, PoisonError};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// Visitors read from the line at once.
+const PAGE: usize = 20_000;
+/// Lines sent at once.
+const LINES: usize = 5_000;
+
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(show_draw))
+        .routes(routes!(list_entries))
+        .routes(routes!(prove))
+        .routes(routes!(give_beacon))
+        .route("/e/{event}/draw", axum::routing::get(draw_page))
+}
+
+/// Who was drawn, kept by a node once it was asked: 20 bytes an entry, and 64 more once somebody asked for a proof.
+pub(crate) struct List {
+    by_number: Vec<Entry>,
+    numbers: HashMap<Entry, u32>,
+    tree: OnceLock<(Vec<Entry>, Tree)>,
+}
+
+impl List {
+    fn new(by_number: Vec<Entry>) -> List {
+        List {
+            numbers: by_number.iter().copied().zip(1..).collect(),
+            by_number,
+            tree: OnceLock::new(),
+        }
+    }
+
+    /// The number that an entry drew.
+    pub(crate) fn number_of(&self, entry: &Entry) -> Option<u64> {
+        self.numbers.get(entry).copied().map(u64::from)
+    }
+
+    /// The entries in ascending order, and the tree over them.
+    fn tree(&self) -> &(Vec<Entry>, Tree) {
+        self.tree.get_or_init(|| {
+            let mut sorted = self.by_number.clone();
+            sorted.sort_unstable();
+            let tree = Tree::of(&sorted);
+            (sorted, tree)
+        })
+    }
+
+    fn prove(&self, entry: &Entry) -> Option<Proof> {
+        let number = self.number_of(entry)?;
+        let (sorted, tree) = self.tree();
+        let index = sorted.binary_search(entry).ok()?;
+        Some(Proof {
+            entry: entry.to_string(),
+            number,
+            index: index as u64,
+            audit_path: tree.path(index).iter().map(|hash| hex(hash)).collect(),
+        })
+    }
+}
+
+fn publish(state: &DrawState) -> Drawn {
+    let outcome = state.outcome.as_ref();
+    Drawn {
+        algorithm: ALGORITHM.to_owned(),
+        commitment: commitment(&state.seed),
+        beacon: state.named.as_ref().map(|named| Mixed {
+            name: named.name.clone(),
+            round: named.round,
+            signature: state.round.as_ref().map(|round| round.signature.clone()),
+            previous_signature: state
+                .round
+                .as_ref()
+                .map(|round| round.previous_signature.clone())
+                .filter(|text| !text.is_empty()),
+            randomness: state.round.as_ref().map(|round| round.randomness.clone()),
+        }),
+        drawn_at: outcome.map(|outcome| outcome.at),
+        seed: outcome.map(|_| hex(&state.seed)),
+        entries: outcome.map(|outcome| outcome.entries),
+        entries_root: outcome.map(|outcome| outcome.root.clone()),
+    }
+}
+
+impl Room {
+    async fn draw(&self, event: &EventId) -> Result<DrawState, Problem> {
+        let title = "This event has no draw: first come, first served";
+        let none = || Problem::new(StatusCode::NOT_FOUND, "no-draw", title);
+        self.line.draw(event).await?.ok_or_else(none)
+    }
+
+    /// The list of a draw that was held, read from the line once.
+    pub(crate) async fn drawn_list(&self, event: &EventId) -> Result<Arc<List>, Problem> {
+        if let Some(list) = self.known_list(event) {
+            return Ok(list);
+        }
+        let state = self.draw(event).await?;
+        let title = "The draw was not held yet";
+        let outcome = state
+            .outcome
+            .ok_or_else(|| Problem::new(StatusCode::CONFLICT, "not-drawn", title))?;
+        let mut entries = Vec::with_capacity(outcome.entries as usize);
+        while (entries.len() as u64) < outcome.entries {
+            let left = (outcome.entries as usize - entries.len()).min(PAGE);
+            let visitors = self
+                .line
+                .drawn(event, entries.len() as u64 + 1, left)
+                .await?;
+            if visitors.len() != left {
+                return Err(
+                    Problem::unavailable().detail("the store has forgotten part of the list")
+                );
+            }
+            entries.extend(visitors.into_iter().map(Entry::of));
+        }
+        // Off the async threads: hashing a long list takes a while.
+        let made = tokio::task::spawn_blocking(move || {
+            let list = List::new(entries);
+            let is_whole = list.tree().1.root() == outcome.root;
+            is_whole.then(|| Arc::new(list))
+        });
+        let Ok(Some(list)) = made.await else {
+            return Err(Problem::unavailable().detail("the store has forgotten part of the list"));
+        };
+        let mut lists = self.lists.write().unwrap_or_else(PoisonError::into_inner);
+        Ok(lists.entry(event.clone()).or_insert(list).clone())
+    }
+
+    /// The list, if this node has read it.
+    pub(crate) fn known_list(&self, event: &EventId) -> Option<Arc<List>> {
+        let lists = self.lists.read().unwrap_or_else(PoisonError::into_inner);
+        lists.get(event).cloned()
+    }
+}
+
+/// What is published of a draw: before it is held only the commitment, the algorithm and the beacon.
+#[utoipa::path(get, path = "/api/v1/events/{event}/draw", tag = "draw", params(("event" = String, Path)),
+    responses((status = 200, body = Drawn), Refusals))]
+async fn show_draw(
+    State(room): State<Arc<Room>>,
+    Path(event): Path<String>,
+) -> Result<Json<Drawn>, Problem> {
+    let (event, _) = find(&room, &event).await?;
+    Ok(Json(publish(&room.draw(&event).await?)))
+}
+
+/// Who was drawn: `entry number`, a line each, by number.
+#[utoipa::path(get, path = "/api/v1/events/{event}/draw/entries", tag = "draw", params(("event" = String, Path)),
+    responses((status = 200, content_type = "text/plain", body = String), Refusals))]
+async fn list_entries(
+    State(room): State<Arc<Room>>,
+    Path(event): Path<String>,
+) -> Result<Response, Problem> {
+    let (event, _) = find(&room, &event).await?;
+    let list = room.drawn_list(&event).await?;
+    let lines = stream::unfold((list, 0), |(list, from)| async move {
+        let some = list.by_number.get(from..)?;
+        let some = &some[..some.len().min(LINES)];
+        if some.is_empty() {
+            return None;
+        }
+        let mut text = String::with_capacity(some.len() * 44);
+        for (entry, number) in some.iter().zip(from + 1..) {
+            let _ = writeln!(text, "{entry} {number}");
+        }
+        let next = from + some.len();
+        Some((Ok::<_, Infallible>(text), (list, next)))
+    });
+    let head = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::CACHE_CONTROL, "public, max-age=3600"),
+    ];
+    Ok((head, Body::from_stream(lines)).into_response())
+}
+
+/// That one's own entry was among those drawn.
+#[utoipa::path(get, path = "/api/v1/events/{event}/draw/proof", tag = "draw", params(("event" = String, Path)),
+    security(("pass" = [])), responses((status = 200, body = Proof), Refusals))]
+async fn prove(
+    State(room): State<Arc<Room>>,
+    Path(event): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Proof>, Problem> {
+    let (event, _) = find(&room, &event).await?;
+    let (pass, _) = pass_of(&room, &headers, &event).ok_or_else(no_pass)?;
+    let list = room.drawn_list(&event).await?;
+    let title = "You were not in line when the draw was held";
+    let none = || Problem::new(StatusCode::NOT_FOUND, "not-in-draw", title);
+    let proof = list.prove(&Entry::of(pass.visitor)).ok_or_else(none)?;
+    Ok(Json(proof))
+}
+
+/// Give the round of the beacon that was named in advance, as the beacon published it.
+#[utoipa::path(post, path = "/api/v1/organiser/events/{event}/draw/beacon", tag = "organiser",
+    params(("event" = String, Path)), request_body = Round, security(("organiser" = [])),
+    responses((status = 200, body = Drawn), Refusals))]
+async fn give_beacon(
+    State(room): State<Arc<Room>>,
+    organiser: Organiser,
+    Path(event): Path<String>,
+    Input(mut round, _): Input<Round>,
+) -> Result<Json<Drawn>, Problem> {
+    organiser.require(Role::Operator)?;
+    let (event, _) = find(&room, &event).await?;
+    let state = room.draw(&event).await?;
+    let title = "No beacon was named for this draw";
+    let named = state
+        .named
+        .as_ref()
+        .ok_or_else(|| Problem::new(StatusCode::CONFLICT, "no-beacon", title))?;
+    let randomness = round.randomness(named);
+    let randomness = randomness.map_err(|(field, why)| Problem::invalid(field, &why))?;
+    round.randomness = hex(&randomness);
+    room.line.give_beacon(&event, &round).await?;
+    let entry = organiser.entry(&room.site, "event.beacon", event.as_str());
+    let to = json!(round);
+    room.site.audit.record(AuditEntry { to, ..entry }).await;
+    Ok(Json(publish(&room.draw(&event).await?)))
+}
+
+/// The page on which a fan's browser checks the draw by itself.
+async fn draw_page(State(room): State<Arc<Room>>, Path(event): Path<String>) -> Response {
+    let Ok((event, hall)) = find(&room, &event).await else {
+        return Problem::no_such_event().into_response();
+    };
+    let name = hall.front().settings.name.clone();
+    page("draw.html", &[("event", event.as_str()), ("name", &name)])
+}

@@ -1,0 +1,251 @@
+//! The draw on Redis: one node reads who waits, sorts, writes the drawn order beside the one in use, and puts it in its place
+//! in one step. A node that dies or sleeps in the middle is followed by another, and refused if it wakes.
+
+use super::batch::{Caller, Failed, number};
+use super::known::bytes;
+use super::script;
+use crate::draw::{self, Entry, Round};
+use crate::line::Outcome;
+use futures_util::StreamExt as _;
+use futures_util::future::join_all;
+use futures_util::stream;
+use redis::{Cmd, Value};
+use shared::time::Time;
+use shared::words::VisitorId;
+use std::sync::Arc;
+
+/// Numbers whose places lie in one key, the bytes of a record, of a deadline.
+pub(super) const CHUNK: usize = 512;
+const RECORD: usize = 23;
+const DEADLINE: usize = 6;
+/// Reads and writes under way at once.
+const AT_ONCE: usize = 16;
+
+/// One who waits, as the arrays have them.
+#[derive(Clone)]
+struct Waiting {
+    record: [u8; RECORD],
+    owner: u8,
+    deadline: [u8; DEADLINE],
+}
+
+/// Everyone in line, and how those ended who are not any more.
+#[derive(Default)]
+struct Everyone {
+    waiting: Vec<Waiting>,
+    gone: Vec<([u8; 16], u8)>,
+}
+
+/// Holds the draw if it is this node's to hold.
+pub(super) async fn hold(caller: Arc<Caller>) -> Result<(), Failed> {
+    let begun = caller.call(&script::DRAW_BEGIN, &[]).await?;
+    if begun.len() < 5 {
+        return Ok(());
+    }
+    let (at, life, numbers) = (number(&begun[0]), number(&begun[1]), number(&begun[2]));
+    let seed = draw::unhex(&String::from_utf8_lossy(bytes(&begun[3]))).ok_or(Failed::Away)?;
+    let round: Option<Round> = serde_json::from_slice(bytes(&begun[4])).ok();
+    let prefix = format!("{}:{life}", caller.base);
+    let everyone = read(&caller, &prefix, usize::try_from(numbers).unwrap_or(0)).await?;
+    tracing::info!(entries = everyone.waiting.len(), "the draw is held");
+    // Off the async threads: a million hashes take a second.
+    let sorted = tokio::task::spawn_blocking(move || sort(everyone, &seed, round.as_ref()));
+    let (everyone, root) = sorted.await.map_err(|_| Failed::Away)?;
+    write(&caller, &everyone).await?;
+    let outcome = Outcome {
+        at: Time(at),
+        entries: everyone.waiting.len() as u64,
+        root,
+    };
+    let count = everyone.waiting.len().to_string();
+    let connected = everyone.waiting.iter().filter(|one| one.owner != 0).count();
+    let connected = connected.to_string();
+    let json = serde_json::to_vec(&outcome).unwrap_or_default();
+    let arguments = [count.as_bytes(), connected.as_bytes(), json.as_slice()];
+    let committed = caller.call(&script::DRAW_COMMIT, &arguments).await?;
+    if committed.is_empty() {
+        delete(&caller, &prefix, usize::try_from(numbers).unwrap_or(0)).await;
+    }
+    Ok(())
+}
+
+async fn get(caller: &Caller, key: String) -> Result<Vec<u8>, Failed> {
+    let mut command = Cmd::new();
+    command.arg("GET").arg(key);
+    match caller.link.send(&command).await {
+        Ok(Value::BulkString(bytes)) => Ok(bytes),
+        Ok(_) => Ok(Vec::new()),
+        Err(_) => Err(Failed::Away),
+    }
+}
+
+async fn read(caller: &Caller, prefix: &str, numbers: usize) -> Result<Everyone, Failed> {
+    let alive = get(caller, format!("{prefix}:alive")).await?;
+    let mut chunks = stream::iter(0..numbers.div_ceil(CHUNK))
+        .map(|chunk| async move {
+            let key = |kind: &str| format!("{prefix}:{kind}:{chunk}");
+            let records = get(caller, key("p")).await?;
+            let owners = get(caller, key("o")).await?;
+            let deadlines = get(caller, key("d")).await?;
+            // Long lines take a while to read: nobody else shall think that this node is gone.
+            if chunk % 256 == 0 {
+                caller.call(&script::DRAW_BEGIN, &[]).await?;
+            }
+            Ok::<_, Failed>((chunk, records, owners, deadlines))
+        })
+        .buffered(AT_ONCE);
+    let mut everyone = Everyone::default();
+    while let Some(read) = chunks.next().await {
+        let (chunk, records, owners, deadlines) = read?;
+        for (index, record) in records.chunks_exact(RECORD).enumerate() {
+            let at = chunk * CHUNK + index;
+            if at >= numbers {
+                break;
+            }
+            let mut kept = [0; RECORD];
+            kept.copy_from_slice(record);
+            let mut visitor = [0; 16];
+            visitor.copy_from_slice(&record[..16]);
+            let is_alive = alive
+                .get(at / 8)
+                .is_some_and(|byte| byte & (128 >> (at % 8)) != 0);
+            // A number whose visitor never came back after the store forgot them is in nobody's hand.
+            if visitor == [0; 16] {
+                continue;
+            }
+            if is_alive {
+                let deadline = deadlines.get(index * DEADLINE..(index + 1) * DEADLINE);
+                let deadline = deadline.and_then(|bytes| bytes.try_into().ok());
+                everyone.waiting.push(Waiting {
+                    record: kept,
+                    owner: owners.get(index).copied().unwrap_or(0),
+                    deadline: deadline.unwrap_or_default(),
+                });
+            } else {
+                everyone.gone.push((visitor, record[RECORD - 1].max(4)));
+            }
+        }
+    }
+    Ok(everyone)
+}
+
+fn sort(mut everyone: Everyone, seed: &[u8; 32], round: Option<&Round>) -> (Everyone, String) {
+    let entries: Vec<Entry> = everyone
+        .waiting
+        .iter()
+        .map(|one| Entry::of(visitor_of(&one.record)))
+        .collect();
+    let randomness = round.and_then(|round| draw::unhex_all(&round.randomness));
+    let order = draw::order(seed, &randomness.unwrap_or_default(), &entries);
+    let drawn = order
+        .iter()
+        .map(|at| everyone.waiting[*at as usize].clone());
+    everyone.waiting = drawn.collect();
+    (everyone, draw::root(entries))
+}
+
+/// Whose record it is.
+pub(super) fn visitor_of(record: &[u8]) -> VisitorId {
+    let mut id = [0; 16];
+    id.copy_from_slice(&record[..16]);
+    VisitorId(u128::from_be_bytes(id))
+}
+
+async fn write(caller: &Caller, everyone: &Everyone) -> Result<(), Failed> {
+    let chunks = everyone.waiting.chunks(CHUNK).enumerate();
+    let parts = chunks.map(|(chunk, some)| part(chunk, some));
+    let gone = everyone.gone.chunks(CHUNK).map(|some| {
+        let mut arguments: Vec<Vec<u8>> = ["-1", "", "", "", "", "0"]
+            .map(|word| word.as_bytes().to_vec())
+            .into();
+        for (visitor, code) in some {
+            arguments.push(visitor.to_vec());
+            arguments.push(format!("-{code}").into_bytes());
+        }
+        arguments
+    });
+    let all: Vec<Vec<Vec<u8>>> = parts.chain(gone).collect();
+    for some in all.chunks(AT_ONCE) {
+        let writes = some.iter().map(|arguments| write_part(caller, arguments));
+        for written in join_all(writes).await {
+            if !written?.is_empty() {
+                // Another node took the draw over.
+                return Err(Failed::Busy);
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn write_part(caller: &Caller, arguments: &[Vec<u8>]) -> Result<Vec<Value>, Failed> {
+    let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
+    caller.call(&script::DRAW_WRITE, &arguments).await
+}
+
+/// What is written of one chunk.
+fn part(chunk: usize, some: &[Waiting]) -> Vec<Vec<u8>> {
+    let mut bits = vec![0u8; some.len().div_ceil(8)];
+    let mut earliest = 0u64;
+    let (mut records, mut owners, mut deadlines) = (Vec::new(), Vec::new(), Vec::new());
+    let mut names = Vec::new();
+    for (index, one) in some.iter().enumerate() {
+        bits[index / 8] |= 128 >> (index % 8);
+        records.extend(one.record);
+        owners.push(one.owner);
+        deadlines.extend(one.deadline);
+        let deadline = one
+            .deadline
+            .iter()
+            .fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+        if deadline > 0 && (earliest == 0 || deadline < earliest) {
+            earliest = deadline;
+        }
+        names.push(one.record[..16].to_vec());
+        names.push((chunk * CHUNK + index + 1).to_string().into_bytes());
+    }
+    let mut arguments = vec![
+        chunk.to_string().into_bytes(),
+        records,
+        owners,
+        deadlines,
+        bits,
+    ];
+    arguments.push(earliest.to_string().into_bytes());
+    arguments.extend(names);
+    arguments
+}
+
+/// The order of arrival is of no use any more. What is left when this node dies goes with the event.
+async fn delete(caller: &Caller, prefix: &str, numbers: usize) {
+    let single = ["alive", "visitors", "aways"].map(|name| format!("{prefix}:{name}"));
+    let arrays = (0..numbers.div_ceil(CHUNK))
+        .flat_map(|chunk| ["p", "o", "d"].map(|kind| format!("{prefix}:{kind}:{chunk}")));
+    let keys: Vec<String> = single.into_iter().chain(arrays).collect();
+    for some in keys.chunks(CHUNK) {
+        let mut command = Cmd::new();
+        command.arg("UNLINK").arg(some);
+        let _ = caller.link.send(&command).await;
+    }
+}
+
+/// The visitors with the numbers from `first` on, as the records have them.
+pub(super) async fn visitors(
+    caller: &Caller,
+    life: u64,
+    first: u64,
+    count: usize,
+) -> Result<Vec<VisitorId>, Failed> {
+    let start = usize::try_from(first).unwrap_or(1).saturating_sub(1);
+    let mut chunks = stream::iter(start / CHUNK..(start + count).div_ceil(CHUNK))
+        .map(|chunk| get(caller, format!("{}:{life}:p:{chunk}", caller.base)))
+        .buffered(AT_ONCE);
+    let mut visitors = Vec::with_capacity(count + CHUNK);
+    while let Some(records) = chunks.next().await {
+        visitors.extend(records?.chunks_exact(RECORD).map(visitor_of));
+    }
+    Ok(visitors
+        .into_iter()
+        .skip(start % CHUNK)
+        .take(count)
+        .collect())
+}

@@ -1,0 +1,154 @@
+//! An engine under test, and the few words that the tests speak of it.
+
+use loadtest::servers;
+use shared::time::{Clock, Time};
+use shared::words::{Availability, EventId, VisitorId};
+use std::sync::Arc;
+use waiting_room::line::{Admission, Embedded, EventSettings, Joined, Line, Redis, Spot, Standing};
+
+pub(crate) const START: Time = Time(1_800_000_000_000);
+
+/// What an engine keeps its lines in.
+pub(crate) enum Store {
+    Folder,
+    Redis(servers::Redis),
+    /// A cluster that the tests share, each under a prefix of its own.
+    Cluster(Arc<servers::Cluster>, String),
+}
+
+/// An engine under test, its clock, and a way to open it anew on what it kept.
+pub(crate) struct Bench {
+    pub(crate) name: &'static str,
+    pub(crate) line: Arc<dyn Line>,
+    pub(crate) clock: Clock,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) store: Store,
+}
+
+impl Bench {
+    pub(crate) fn new(name: &'static str, store: Store) -> Bench {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::manual(START);
+        let line = open(&store, &folder, &clock, 1);
+        Bench {
+            name,
+            line,
+            clock,
+            folder,
+            store,
+        }
+    }
+
+    /// The engine opened again on the same store, as after a restart.
+    pub(crate) fn reopen(&mut self) {
+        self.line = open(&self.store, &self.folder, &self.clock, 2);
+    }
+
+    pub(crate) async fn event(&self, admission: Admission) -> EventId {
+        let event = EventId::parse("arena").unwrap();
+        let settings = EventSettings {
+            admission,
+            ..EventSettings::new(event.clone(), "Arena")
+        };
+        self.line.create(settings).await.unwrap();
+        event
+    }
+
+    pub(crate) async fn join(
+        &self,
+        event: &EventId,
+        visitors: std::ops::RangeInclusive<u128>,
+    ) -> Vec<u64> {
+        let visitors: Vec<VisitorId> = visitors.map(VisitorId).collect();
+        let joined = self.line.join(event, &visitors).await.unwrap();
+        joined
+            .into_iter()
+            .map(|joined| spot_of(joined).number)
+            .collect()
+    }
+
+    pub(crate) async fn spot(&self, event: &EventId, visitor: u128) -> Spot {
+        self.line
+            .place(event, VisitorId(visitor))
+            .await
+            .unwrap()
+            .unwrap()
+    }
+
+    pub(crate) async fn standing(&self, event: &EventId, visitor: u128) -> Standing {
+        self.spot(event, visitor).await.standing
+    }
+
+    /// Moves the clock and ticks.
+    pub(crate) async fn tick_after(&self, event: &EventId, seconds: i64) {
+        self.clock.advance_ms(seconds * 1000);
+        self.line.tick(event).await.unwrap();
+    }
+
+    pub(crate) async fn admitted(
+        &self,
+        event: &EventId,
+        visitors: std::ops::RangeInclusive<u128>,
+    ) -> Vec<u128> {
+        let mut admitted = Vec::new();
+        for visitor in visitors {
+            if self.standing(event, visitor).await == Standing::Admitted {
+                admitted.push(visitor);
+            }
+        }
+        admitted
+    }
+}
+
+pub(crate) fn open(
+    store: &Store,
+    folder: &tempfile::TempDir,
+    clock: &Clock,
+    time: u8,
+) -> Arc<dyn Line> {
+    let redis = |url: &str| {
+        let notes = folder.path().join(format!("notes-{time}"));
+        Arc::new(Redis::open(url, notes, clock.clone()).unwrap())
+    };
+    match store {
+        Store::Folder => {
+            Arc::new(Embedded::open(folder.path().join("line"), clock.clone()).unwrap())
+        }
+        Store::Redis(server) => redis(&server.url()),
+        Store::Cluster(cluster, prefix) => redis(&format!("{}?prefix={prefix}", cluster.url())),
+    }
+}
+
+pub(crate) fn benches() -> Vec<Bench> {
+    let prefix = format!("t{:x}", VisitorId::random().0 >> 64);
+    vec![
+        Bench::new("embedded", Store::Folder),
+        Bench::new("redis", Store::Redis(servers::Redis::start())),
+        Bench::new("cluster", Store::Cluster(servers::shared_cluster(), prefix)),
+    ]
+}
+
+pub(crate) fn spot_of(joined: Joined) -> Spot {
+    match joined {
+        Joined::New(spot) | Joined::Known(spot) => spot,
+    }
+}
+
+pub(crate) fn policy(rate_per_minute: u32, batch_seconds: u32, max_active: u32) -> Admission {
+    Admission {
+        rate_per_minute,
+        batch_seconds,
+        max_active,
+        ..Admission::default()
+    }
+}
+
+pub(crate) fn seats(available: u32, held: u32) -> Availability {
+    Availability {
+        capacity: 10,
+        available,
+        held,
+        booked: 10 - available - held,
+        as_of: START,
+    }
+}

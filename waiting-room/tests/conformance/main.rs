@@ -1,0 +1,11 @@
+//! Every promise of `Line`, on every engine. The next engine adds its name to `benches` and nothing else.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should stop there"
+)]
+
+mod admission;
+mod bench;
+mod draws;
+mod places;
