@@ -9,3 +9,4 @@ mod admission;
 mod bench;
 mod draws;
 mod places;
+mod survival;

@@ -36,11 +36,11 @@ struct Everyone {
     gone: Vec<([u8; 16], u8)>,
 }
 
-/// Holds the draw if it is this node's to hold.
-pub(super) async fn hold(caller: Arc<Caller>) -> Result<(), Failed> {
+/// Holds the draw if it is this node's to hold; whether it was, or was over already.
+pub(super) async fn hold(caller: Arc<Caller>) -> Result<bool, Failed> {
     let begun = caller.call(&script::DRAW_BEGIN, &[]).await?;
     if begun.len() < 5 {
-        return Ok(());
+        return Ok(begun.first().is_some_and(|word| bytes(word) == b"over"));
     }
     let (at, life, numbers) = (number(&begun[0]), number(&begun[1]), number(&begun[2]));
     let seed = draw::unhex(&String::from_utf8_lossy(bytes(&begun[3]))).ok_or(Failed::Away)?;
@@ -66,7 +66,7 @@ pub(super) async fn hold(caller: Arc<Caller>) -> Result<(), Failed> {
     if committed.is_empty() {
         delete(&caller, &prefix, usize::try_from(numbers).unwrap_or(0)).await;
     }
-    Ok(())
+    Ok(true)
 }
 
 async fn get(caller: &Caller, key: String) -> Result<Vec<u8>, Failed> {

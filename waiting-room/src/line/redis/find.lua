@@ -1,10 +1,12 @@
--- Who has these numbers. ARGV[3…] numbers, at most 8. Returns {'ok'}, then for each a spot and the visitor, or ''.
+-- Who has these numbers. ARGV[3…] numbers, at most 8. Returns {'ok'}, then for each a spot and the visitor (zeros:
+-- one who has not come back since the store forgot them), or ''.
 local answers = { 'ok' }
 for i = 3, #ARGV do
   local n = tonumber(ARGV[i])
   if n > 0 and n <= m.numbers then
     local spot_ = spot(n, true)
-    spot_[7] = string.sub(record(n), 1, 16)
+    local whose = string.sub(record(n), 1, 16)
+    spot_[7] = #whose == 16 and whose or string.rep('\0', 16)
     answers[i - 1] = spot_
   else
     answers[i - 1] = ''

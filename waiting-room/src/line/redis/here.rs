@@ -168,7 +168,7 @@ impl Here {
             if let Err(failed) = outcome {
                 tracing::warn!(?failed, "the draw was not finished by this node");
             }
-            outcome.is_ok()
+            outcome.unwrap_or(false)
         });
         matches!(timeout(DRAW_WAIT, task).await, Ok(Ok(true)))
     }

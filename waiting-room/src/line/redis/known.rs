@@ -27,6 +27,7 @@ pub(super) struct Told {
     pub(super) draw: Draw,
     pub(super) numbers: u64,
     keys: u64,
+    nodes: u64,
     waiting: u64,
     admitted: u64,
     shopping: u64,
@@ -114,6 +115,7 @@ impl Told {
             },
             numbers: many(7),
             keys: many(20),
+            nodes: many(21),
             waiting: many(9),
             admitted: many(10),
             shopping: many(11),
@@ -168,6 +170,8 @@ pub(super) struct Known {
     pub(super) draw: Option<Draw>,
     /// Which life of the keys is in use: a draw begins another.
     pub(super) keys: u64,
+    /// How many nodes tick this line.
+    pub(super) nodes: u64,
     /// The highest number that this node heard of.
     pub(super) numbers: u64,
     /// Whose sockets are open here, and their numbers.
@@ -229,6 +233,7 @@ impl Known {
         self.bitmap = told.bitmap;
         self.head = told.head;
         self.inside = told.admitted + told.shopping;
+        self.nodes = told.nodes;
         self.draw = Some(told.draw);
         if self.keys != told.keys {
             // The draw gave out numbers anew.
@@ -276,6 +281,7 @@ impl Known {
         ];
         let mut told: Vec<Vec<u8>> = numbers.map(|n| n.to_string().into_bytes()).into();
         told.push(self.bitmap.clone());
+        told.push(self.nodes.to_string().into_bytes());
         // A draw that was under way is held again.
         let draw = match self.draw {
             Some(Draw::Waiting | Draw::Drawing) => 1,

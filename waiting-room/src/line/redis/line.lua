@@ -22,7 +22,7 @@ local gen = base .. ':' .. m.gen
 local alive, visitors, slots, lapses, aways =
   gen .. ':alive', gen .. ':visitors', base .. ':slots', base .. ':lapses', gen .. ':aways'
 local WAITING, ADMITTED, SHOPPING, FINISHED, MISSED, LEFT, EJECTED = 0, 1, 2, 3, 4, 5, 6
-local CHUNK, RECORD, NODE_MS = 512, 23, 10000
+local CHUNK, RECORD, NODE_MS, SETTLE_MS = 512, 23, 10000, 5000
 
 local function save(...)
   local pairs_ = {}

@@ -1,8 +1,8 @@
 -- A node tells what it knows of a line that the store may have forgotten: all of it, or the last moments before a failover.
 -- What is newer than what the store has is taken. KEYS[1] fairline:{event}. ARGV[1] now in ms (0: the store's clock), [2]
 -- this node's id, [3] epoch, [4] step, [5] numbers and [6] revision of its newest front, [7] the highest number it heard
--- of, [8] admitted and shopping, [9] the first byte of the bitmap, [10] the bitmap, [11…] fields and values of the line.
--- Returns {'ok'}.
+-- of, [8] admitted and shopping, [9] the first byte of the bitmap, [10] the bitmap, [11] how many nodes there were, [12…] fields
+-- and values of the line. Once all nodes have told, the line goes on; without some of them, 5 s later. Returns {'ok'}.
 local call, base = redis.call, KEYS[1]
 local meta, now = base .. ':meta', tonumber(ARGV[1])
 if now == 0 then
@@ -14,7 +14,7 @@ local highest, inside, head, bitmap = tonumber(ARGV[7]), tonumber(ARGV[8]), tonu
 local function field(name) return tonumber(call('HGET', meta, name) or nil) or 0 end
 if call('EXISTS', meta) == 0 then
   call('HSET', meta, 'run', string.match(call('INFO', 'server'), 'run_id:(%x+)'), 'epoch', epoch + 1, 'gen', 1,
-    'phase', -1, 'settle_until', now + 1500, 'revision', tonumber(ARGV[6]) + 1, unpack(ARGV, 11))
+    'phase', -1, 'settle_until', now + 5000, 'revision', tonumber(ARGV[6]) + 1, 'tellers', ARGV[11], unpack(ARGV, 12))
 end
 if epoch < field('epoch') and step > field('step') then
   local alive = base .. ':' .. field('gen') .. ':alive'
@@ -29,5 +29,7 @@ if epoch < field('epoch') and step > field('step') then
     'ghosts', math.max(0, inside - is_inside), 'ghosts_until', now + field('claim_ms') + field('session_ms'),
     'return_by', now + field('away_ms'), 'return_chunk', 0)
 end
+call('SADD', base .. ':told', ARGV[2])
+if call('SCARD', base .. ':told') >= field('tellers') then call('HSET', meta, 'settle_until', now) end
 call('HSET', meta, 'numbers', math.max(highest, numbers, field('numbers')))
 return { 'ok' }

@@ -5,8 +5,9 @@ local is_look, more = ARGV[4] == '1', 0
 if is_lost and not is_look then
   -- Another server than before: a restart, or a failover that may have lost the last writes. Nobody is admitted and no
   -- number is given out until the nodes have had the time to say what they know.
-  m.epoch, m.settle_until, m.revision = m.epoch + 1, now + 1500, m.revision + 1
-  call('HSET', meta, 'run', run)
+  m.epoch, m.settle_until, m.revision = m.epoch + 1, now + SETTLE_MS, m.revision + 1
+  call('HSET', meta, 'run', run, 'tellers', call('HLEN', base .. ':nodes'))
+  call('DEL', base .. ':told')
   save('epoch', 'settle_until', 'revision')
 end
 local index, is_new, stage, is_settling = 0, false, phase(), now < m.settle_until
@@ -37,4 +38,5 @@ if tonumber(ARGV[3]) ~= m.revision then
 end
 return { 'ok', is_new and 1 or 0, now, m.epoch, m.step, m.revision, stage, m.draw, m.numbers, m.known, m.waiting,
   m.admitted, m.shopping, m.connected, { m.t_joined, m.t_admitted, m.t_finished, m.t_missed, m.t_left }, m.head,
-  call('GETRANGE', alive, m.head, -1), call('HGET', meta, 'seats'), settings, once, replaced, m.gen }
+  call('GETRANGE', alive, m.head, -1), call('HGET', meta, 'seats'), settings, once, replaced, m.gen,
+  call('HLEN', base .. ':nodes') }
