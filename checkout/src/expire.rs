@@ -22,7 +22,18 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// Runs until the stop signal. One set of these tasks a process; several processes do no harm.
 pub async fn run(shop: Arc<Shop>) {
-    tokio::join!(sweep(&shop), publish(&shop), tell(&shop));
+    tokio::join!(sweep(&shop), publish(&shop), tell(&shop), fetch_keys(&shop));
+}
+
+/// Keeps the waiting room's keys fresh, so that a published key is known before it signs.
+async fn fetch_keys(shop: &Arc<Shop>) {
+    loop {
+        shop.keys.refresh().await;
+        tokio::select! {
+            () = tokio::time::sleep(REPORT_EVERY) => {}
+            () = shop.site.stop.cancelled() => return,
+        }
+    }
 }
 
 async fn sweep(shop: &Arc<Shop>) {

@@ -16,6 +16,7 @@ use shared::problem::{Input, Problem};
 use shared::secret::{hex, random_id, sha256};
 use shared::site::{Site, check};
 use shared::time::Time;
+use shared::token::Refused;
 use shared::words::{EventId, VisitorId};
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
@@ -104,7 +105,10 @@ async fn open_session(
         .await
         .map_err(|refused| {
             tracing::debug!(%event, %refused, "admission refused");
-            bad_admission()
+            match refused {
+                Refused::NoKeys => Problem::unavailable(),
+                _ => bad_admission(),
+            }
         })?;
     // Whoever missed their turn has no slot, whatever their token says. If nobody answers, the token is believed and the
     // start is reported later.

@@ -19,6 +19,11 @@ const ANSWER: Duration = Duration::from_secs(2);
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// Unknown keys make the key set be fetched anew at most this often.
 const REFETCH: Duration = Duration::from_secs(30);
+/// After a failure it is tried again this soon.
+const RETRY: Duration = Duration::from_secs(1);
+/// Even without unknown keys it is fetched this often, as its `Cache-Control` says: a key that was published this long
+/// before it signs is never refused.
+pub const REFRESH: Duration = Duration::from_secs(300);
 
 /// What became of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +61,22 @@ pub struct Keys {
 struct Source {
     remote: Remote,
     issuer: String,
-    fetched_at: Mutex<Option<Instant>>,
+    fetched: Mutex<Fetched>,
+}
+
+/// The last attempt, and the last for the sake of an unknown key.
+#[derive(Default)]
+struct Fetched {
+    at: Option<Instant>,
+    for_unknown_at: Option<Instant>,
+    is_fine: bool,
+}
+
+/// Why the set is fetched.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Why {
+    UnknownKey,
+    Age,
 }
 
 impl Keys {
@@ -73,7 +93,7 @@ impl Keys {
         let source = Source {
             remote,
             issuer,
-            fetched_at: Mutex::default(),
+            fetched: Mutex::default(),
         };
         Keys {
             verifier: RwLock::default(),
@@ -91,9 +111,17 @@ impl Keys {
             None | Some(Err(Refused::UnknownKey)) => {}
             Some(outcome) => return outcome,
         }
-        self.fetch().await;
-        let verifier = self.known().ok_or(Refused::UnknownKey)?;
-        verifier.verify(token, event, now)
+        let is_fine = self.fetch(Why::UnknownKey).await;
+        let verifier = self.known().ok_or(Refused::NoKeys)?;
+        match verifier.verify(token, event, now) {
+            Err(Refused::UnknownKey) if !is_fine => Err(Refused::NoKeys),
+            outcome => outcome,
+        }
+    }
+
+    /// Fetches the set if it was not fetched for a while.
+    pub async fn refresh(&self) {
+        self.fetch(Why::Age).await;
     }
 
     fn known(&self) -> Option<Arc<Verifier>> {
@@ -103,14 +131,25 @@ impl Keys {
             .clone()
     }
 
-    /// Held by one while it fetches: the others wait and find what it found.
-    async fn fetch(&self) {
-        let Some(source) = &self.source else { return };
-        let mut fetched_at = source.fetched_at.lock().await;
-        if fetched_at.is_some_and(|at| at.elapsed() < REFETCH) {
-            return;
+    /// Fetches the set if that is due; whether the last attempt was fine. Held by one while it fetches: the others wait and
+    /// find what it found.
+    async fn fetch(&self, why: Why) -> bool {
+        let Some(source) = &self.source else {
+            return true;
+        };
+        let mut fetched = source.fetched.lock().await;
+        let (last, pause) = match why {
+            _ if !fetched.is_fine => (fetched.at, RETRY),
+            Why::UnknownKey => (fetched.for_unknown_at, REFETCH),
+            Why::Age => (fetched.at, REFRESH),
+        };
+        if last.is_some_and(|at| at.elapsed() < pause) {
+            return fetched.is_fine;
         }
-        *fetched_at = Some(Instant::now());
+        fetched.at = Some(Instant::now());
+        if why == Why::UnknownKey {
+            fetched.for_unknown_at = fetched.at;
+        }
         let answer = source
             .remote
             .ask(Method::GET, "/.well-known/jwks.json", "", None)
@@ -118,6 +157,7 @@ impl Keys {
         let verifier = answer
             .and_then(|(_, body)| serde_json::from_slice::<Value>(&body).ok())
             .and_then(|jwks| Verifier::from_jwks(&jwks, &source.issuer).ok());
+        fetched.is_fine = verifier.is_some();
         match verifier {
             Some(verifier) => {
                 let mut kept = self
@@ -125,9 +165,11 @@ impl Keys {
                     .write()
                     .unwrap_or_else(PoisonError::into_inner);
                 *kept = Some(Arc::new(verifier));
+                tracing::info!("fetched the keys of the waiting room");
             }
             None => tracing::warn!("the keys of the waiting room could not be fetched"),
         }
+        fetched.is_fine
     }
 }
 

@@ -48,6 +48,9 @@ pub enum Refused {
     /// Signed with a key that is not known here.
     #[error("signed with an unknown key")]
     UnknownKey,
+    /// The keys cannot be had at the moment: nothing can be said of the token.
+    #[error("the keys cannot be had")]
+    NoKeys,
     /// Past its end, or not yet begun.
     #[error("out of time")]
     OutOfTime,

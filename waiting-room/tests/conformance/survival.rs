@@ -107,7 +107,10 @@ async fn an_emptied_store_has_the_line_again_and_nobody_is_served_twice() {
     line[1].finish(event, VisitorId(2), 2).await.unwrap();
     line[2].leave(event, VisitorId(20)).await.unwrap();
     for id in 10..=1000u128 {
-        line[id as usize % 3].back(event, VisitorId(id)).await.unwrap();
+        line[id as usize % 3]
+            .back(event, VisitorId(id))
+            .await
+            .unwrap();
     }
     nodes.tick(1).await;
     let before = line[0].tick(event).await.unwrap();
@@ -123,7 +126,10 @@ async fn an_emptied_store_has_the_line_again_and_nobody_is_served_twice() {
     line[0].tick(event).await.unwrap();
     // Until every node has told what it knows nobody is let in, and no number is given out.
     let early = line[0].join(event, &[VisitorId(9000)]).await;
-    assert_eq!(early, Err(Refused::Unavailable(shared::combine::Unavailable)));
+    assert_eq!(
+        early,
+        Err(Refused::Unavailable(shared::combine::Unavailable))
+    );
     nodes.tick(0).await;
     let front = line[2].tick(event).await.unwrap();
     assert!(front.epoch > before.epoch);
@@ -152,14 +158,21 @@ async fn an_emptied_store_has_the_line_again_and_nobody_is_served_twice() {
     }
     let spot = nodes.find(0, &unseen_pass).await.unwrap();
     assert_eq!((spot.number, spot.standing), (3001, Standing::Waiting));
-    assert_eq!(nodes.join(2, 5000..=5000).await[0].number, 3002, "late joiners go behind");
+    assert_eq!(
+        nodes.join(2, 5000..=5000).await[0].number,
+        3002,
+        "late joiners go behind"
+    );
     // The eight who were inside still count, though the store has forgotten who they are.
     nodes.tick(1).await;
     assert_eq!(line[0].stats(event).await.unwrap().admitted, 0);
     // One of them comes with the token: the turn was theirs. One is done: the next comes in.
     let claimed = line[1].claim(event, VisitorId(3), 3).await.unwrap();
     assert!(matches!(claimed, Claimed::Until(_)));
-    assert_eq!(line[1].claim(event, VisitorId(77), 3).await.unwrap(), Claimed::Lapsed);
+    assert_eq!(
+        line[1].claim(event, VisitorId(77), 3).await.unwrap(),
+        Claimed::Lapsed
+    );
     line[1].finish(event, VisitorId(1), 1).await.unwrap();
     line[1].finish(event, VisitorId(1), 1).await.unwrap();
     nodes.tick(1).await;
@@ -168,17 +181,24 @@ async fn an_emptied_store_has_the_line_again_and_nobody_is_served_twice() {
     let next = line[0].find(event, 10).await.unwrap().unwrap();
     assert_eq!(next.standing, Standing::Admitted, "the first who waited");
     // Who never returned is let go in the end, and not before.
-    assert_eq!(line[0].find(event, 2000).await.unwrap().unwrap().standing, Standing::Waiting);
+    assert_eq!(
+        line[0].find(event, 2000).await.unwrap().unwrap().standing,
+        Standing::Waiting
+    );
     for _ in 0..12 {
         nodes.tick(10).await;
     }
-    assert_eq!(line[0].find(event, 2000).await.unwrap().unwrap().standing, Standing::Missed);
+    assert_eq!(
+        line[0].find(event, 2000).await.unwrap().unwrap().standing,
+        Standing::Missed
+    );
     let watching = line[0].place(event, VisitorId(990)).await.unwrap().unwrap();
     assert_eq!(watching.standing, Standing::Waiting);
 }
 
 #[tokio::test]
-async fn a_node_that_starts_after_all_others_died_with_an_empty_store_makes_the_line_from_its_note() {
+async fn a_node_that_starts_after_all_others_died_with_an_empty_store_makes_the_line_from_its_note()
+{
     let mut server = servers::Redis::start();
     let nodes = Nodes::start(&server.url(), 1, Clock::system(), policy(0, 1, 10)).await;
     let spots = nodes.join(0, 1..=100).await;
@@ -193,7 +213,13 @@ async fn a_node_that_starts_after_all_others_died_with_an_empty_store_makes_the_
     .await;
     server.kill();
     server.start_again();
-    let open = || Redis::open(&server.url(), nodes.folders[0].path().into(), Clock::system());
+    let open = || {
+        Redis::open(
+            &server.url(),
+            nodes.folders[0].path().into(),
+            Clock::system(),
+        )
+    };
     let node = open().unwrap();
     let settings = node.events().await.unwrap();
     assert_eq!(settings[0].name, "Night", "the event is known");
@@ -212,7 +238,10 @@ async fn a_deleted_event_stays_deleted_and_its_passes_are_no_use_in_the_next_of_
     let pass = nodes.pass(&spot).await;
     nodes.nodes[0].remove(&nodes.event).await.unwrap();
     let gone = nodes.nodes[1].tick(&nodes.event).await;
-    assert!(matches!(gone, Err(Refused::NoSuchEvent)), "no node makes it again");
+    assert!(
+        matches!(gone, Err(Refused::NoSuchEvent)),
+        "no node makes it again"
+    );
     assert!(nodes.nodes[1].events().await.unwrap().is_empty());
     nodes.clock.advance_ms(1000);
     let again = EventSettings::new(nodes.event.clone(), "Again");
@@ -229,7 +258,11 @@ async fn a_forged_reach_into_the_future_is_refused_while_nothing_was_lost() {
     let spot = nodes.join(0, 1..=5).await[4];
     let mut pass = nodes.pass(&spot).await;
     pass.visitor = VisitorId(99);
-    assert_eq!(nodes.find(0, &pass).await, None, "the store knows all of this epoch");
+    assert_eq!(
+        nodes.find(0, &pass).await,
+        None,
+        "the store knows all of this epoch"
+    );
     pass.epoch -= 1;
     assert_eq!(nodes.find(0, &pass).await, None, "nor was there one before");
 }
@@ -256,10 +289,12 @@ async fn however_many_nodes_tick_and_whoever_sleeps_no_more_are_let_in_than_is_d
         // One sleeps for ten seconds, all the others tick at once, some of them twice.
         let awake = nodes.nodes.iter().enumerate();
         let awake = awake.filter(|(node, _)| node % 4 != (second / 10) as usize % 4);
-        let ticks = awake.chain(nodes.nodes.iter().enumerate().take(2)).map(|(_, node)| {
-            let (node, event) = (node.clone(), nodes.event.clone());
-            tokio::spawn(async move { node.tick(&event).await.unwrap() })
-        });
+        let ticks = awake
+            .chain(nodes.nodes.iter().enumerate().take(2))
+            .map(|(_, node)| {
+                let (node, event) = (node.clone(), nodes.event.clone());
+                tokio::spawn(async move { node.tick(&event).await.unwrap() })
+            });
         futures_util::future::join_all(ticks.collect::<Vec<_>>()).await;
         if second % 2 == 0 {
             expected += 20;
@@ -347,7 +382,10 @@ async fn the_fans_of_a_node_that_dies_are_away_since_its_last_sign_of_life() {
     nodes.join(0, 1..=2000).await;
     let (event, line) = (&nodes.event, &nodes.nodes);
     for id in 1..=2000u128 {
-        line[usize::from(id > 1000)].back(event, VisitorId(id)).await.unwrap();
+        line[usize::from(id > 1000)]
+            .back(event, VisitorId(id))
+            .await
+            .unwrap();
     }
     nodes.tick(1).await;
     assert_eq!(line[0].stats(event).await.unwrap().away, 0);
@@ -360,10 +398,17 @@ async fn the_fans_of_a_node_that_dies_are_away_since_its_last_sign_of_life() {
     assert_eq!(line[1].stats(event).await.unwrap().away, 1000);
     line[1].back(event, VisitorId(7)).await.unwrap();
     tick(18).await;
-    assert_eq!(line[1].tick(event).await.unwrap().waiting, 2000, "29 seconds");
+    assert_eq!(
+        line[1].tick(event).await.unwrap().waiting,
+        2000,
+        "29 seconds"
+    );
     tick(1).await;
     let front = line[1].tick(event).await.unwrap();
-    assert_eq!(front.waiting, 1001, "30 seconds after the last sign of life");
+    assert_eq!(
+        front.waiting, 1001,
+        "30 seconds after the last sign of life"
+    );
     assert!(front.alive.contains(7) && !front.alive.contains(8));
     // It was only asleep: what it holds is held again.
     let spot = line[0].join(event, &[VisitorId(8)]).await.unwrap();
@@ -374,7 +419,10 @@ async fn the_fans_of_a_node_that_dies_are_away_since_its_last_sign_of_life() {
     for _ in 0..10 {
         nodes.tick(5).await;
     }
-    assert_eq!(line[1].find(event, 2001).await.unwrap().unwrap().standing, Standing::Waiting);
+    assert_eq!(
+        line[1].find(event, 2001).await.unwrap().unwrap().standing,
+        Standing::Waiting
+    );
 }
 
 #[tokio::test]
@@ -413,7 +461,12 @@ async fn a_draw_is_held_once_by_whichever_of_many_nodes_and_again_by_none() {
         assert_eq!(drawn, [drawn[0]; 5]);
         let in_line = drawn[0];
         assert!(in_line == 3000 || in_line == 3001, "{in_line}");
-        let number = nodes.nodes[2].place(&event, late.visitor).await.unwrap().unwrap().number;
+        let number = nodes.nodes[2]
+            .place(&event, late.visitor)
+            .await
+            .unwrap()
+            .unwrap()
+            .number;
         assert!(in_line == 3001 || number == 3001);
         let state = nodes.nodes[3].draw(&event).await.unwrap().unwrap();
         let visitors = nodes.nodes[4].drawn(&event, 1, 3001).await.unwrap();
@@ -429,7 +482,10 @@ struct Witness(BTreeMap<VisitorId, u64>);
 impl Witness {
     fn note(&mut self, visitor: VisitorId, number: u64) {
         let before = self.0.insert(visitor, number);
-        assert!(before.is_none_or(|before| before == number), "a number changed");
+        assert!(
+            before.is_none_or(|before| before == number),
+            "a number changed"
+        );
     }
 
     fn check(&self) {
@@ -446,7 +502,10 @@ async fn survives(nodes: &Nodes, fail: impl AsyncFnOnce(), least: usize) {
     for spot in &connected {
         witness.note(spot.visitor, spot.number);
         passes.insert(spot.visitor, nodes.pass(spot).await);
-        nodes.nodes[1].back(&nodes.event, spot.visitor).await.unwrap();
+        nodes.nodes[1]
+            .back(&nodes.event, spot.visitor)
+            .await
+            .unwrap();
     }
     nodes.tick(0).await;
     fail().await;
@@ -454,10 +513,16 @@ async fn survives(nodes: &Nodes, fail: impl AsyncFnOnce(), least: usize) {
     let from = Instant::now();
     let mut answered = 0;
     while answered < least {
-        assert!(from.elapsed() < Duration::from_secs(40), "{answered} joins were answered");
+        assert!(
+            from.elapsed() < Duration::from_secs(40),
+            "{answered} joins were answered"
+        );
         id += 1;
         let visitor = VisitorId(id);
-        if let Ok(joined) = nodes.nodes[(id % 2) as usize].join(&nodes.event, &[visitor]).await {
+        if let Ok(joined) = nodes.nodes[(id % 2) as usize]
+            .join(&nodes.event, &[visitor])
+            .await
+        {
             witness.note(visitor, spot_of(joined[0]).number);
             answered += 1;
         }
@@ -470,7 +535,10 @@ async fn survives(nodes: &Nodes, fail: impl AsyncFnOnce(), least: usize) {
         matches!(spot, Ok(Some(_)))
     })
     .await;
-    println!("answered after {:.1} s, back {back:.1} s later", from.elapsed().as_secs_f64());
+    println!(
+        "answered after {:.1} s, back {back:.1} s later",
+        from.elapsed().as_secs_f64()
+    );
     for (visitor, number) in &witness.0 {
         let front = nodes.nodes[0].tick(&nodes.event).await.unwrap();
         let pass = passes.get(visitor).copied().unwrap_or(Pass {
@@ -499,7 +567,10 @@ async fn sentinel_failover_with_lost_writes_loses_no_place() {
         let replica = &set.servers[0];
         until("the replica has it all", 10, || async {
             replica.ask(&["GET", "x"]).is_some()
-                && replica.ask(&["HGET", "fairline:{night}:meta", "numbers"]).as_deref() == Some("600")
+                && replica
+                    .ask(&["HGET", "fairline:{night}:meta", "numbers"])
+                    .as_deref()
+                    == Some("600")
         })
         .await;
         replica.ask(&["REPLICAOF", "127.0.0.1", "1"]).unwrap();
@@ -513,7 +584,10 @@ async fn sentinel_failover_with_lost_writes_loses_no_place() {
     survives(&nodes, fail, 50).await;
     for (spot, pass) in lost.borrow().iter() {
         let found = nodes.find(1, pass).await.unwrap();
-        assert_eq!((found.number, found.standing), (spot.number, Standing::Waiting));
+        assert_eq!(
+            (found.number, found.standing),
+            (spot.number, Standing::Waiting)
+        );
     }
 }
 
@@ -534,7 +608,10 @@ async fn a_server_that_restarts_empty_or_sleeps_loses_no_place() {
         async || {
             server.kill();
             let refused = nodes.nodes[0].join(&nodes.event, &[VisitorId(1)]).await;
-            assert_eq!(refused, Err(Refused::Unavailable(shared::combine::Unavailable)));
+            assert_eq!(
+                refused,
+                Err(Refused::Unavailable(shared::combine::Unavailable))
+            );
             server.start_again();
         },
         50,
@@ -543,7 +620,10 @@ async fn a_server_that_restarts_empty_or_sleeps_loses_no_place() {
     server.signal("STOP");
     let from = Instant::now();
     let refused = nodes.nodes[1].join(&nodes.event, &[VisitorId(1)]).await;
-    assert!(refused.is_err() && from.elapsed() < Duration::from_secs(5), "no hang");
+    assert!(
+        refused.is_err() && from.elapsed() < Duration::from_secs(5),
+        "no hang"
+    );
     server.signal("CONT");
     until("it answers again", 10, || async {
         nodes.nodes[1].tick(&nodes.event).await.is_ok()

@@ -163,9 +163,11 @@ pub(super) async fn remove(engine: &Redis, event: &EventId) -> Result<(), Refuse
     .await?;
     let base = base(engine, event);
     send(engine, "UNLINK", &[&format!("{base}:meta")]).await?;
-    let mut keys: Vec<String> = ["slots", "lapses", "waits", "nodes", "beats", "reaping", "told"]
-        .map(|name| format!("{base}:{name}"))
-        .into();
+    let mut keys: Vec<String> = [
+        "slots", "lapses", "waits", "nodes", "beats", "reaping", "told",
+    ]
+    .map(|name| format!("{base}:{name}"))
+    .into();
     for node in 1..=250 {
         keys.push(format!("{base}:in:{node}"));
     }
