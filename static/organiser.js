@@ -74,7 +74,7 @@ function create() {
     const plan = of("plan");
     if (plan) { try { JSON.parse(plan); } catch (error) { throw new Error(`Seating plan: ${/** @type {Error} */ (error).message}`); } }
     const id = of("id");
-    await call("POST", `${api}/events`, { body: { id, name: of("name"), prequeue_opens_at: at("prequeue"), sale_opens_at: at("sale"), closes_at: at("closes"),
+    await call("POST", `${api}/events`, { body: { id, name: of("name"), order: of("order"), prequeue_opens_at: at("prequeue"), sale_opens_at: at("sale"), closes_at: at("closes"),
       admission: { rate_per_minute: Number(of("rate")), max_active: Number(of("active")) }, checkout_url: of("url") || null } });
     if (plan) await call("PUT", `${api}/events/${id}/seating`, { raw: plan }).catch(async (problem) => {
       await call("DELETE", `${api}/events/${id}`).catch(() => {});
@@ -83,6 +83,7 @@ function create() {
     location.hash = `#/event/${id}`;
   }, make("div", { className: "grid" },
     make("div", {}, field("Name", { name: "name", required: true, maxLength: 200 }), field("Address: a-z, 0-9 and -", { name: "id", required: true, pattern: "[a-z0-9][a-z0-9\\-]{0,62}" }),
+      make("label", {}, "Order", make("select", { name: "order" }, make("option", { value: "fifo" }, "First come, first served"), make("option", { value: "draw" }, "A draw among those in line when the sale opens"))),
       time("The line opens (empty: with the sale)", "prequeue"), time("The sale opens (empty: at once)", "sale"), time("It closes (empty: never)", "closes")),
     make("div", {}, field("Fans a minute", { name: "rate", type: "number", value: 600, min: 0, required: true }), field("Inside at one time, at most", { name: "active", type: "number", value: 500, min: 0, required: true }),
       field("Shop elsewhere (empty: our checkout)", { name: "url", placeholder: "https://…" }), field("Seating plan, ours or pretix's JSON (empty: none)", { name: "plan", value: JSON.stringify(sample, null, 1) }, "textarea"))),

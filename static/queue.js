@@ -34,6 +34,8 @@ function words(p) {
   const sale = p.sale_opens_at ? new Date(p.sale_opens_at).toLocaleTimeString() : "";
   if (p.state === "waiting") {
     const heading = p.ahead === 0 ? "You are next" : `${count(p.ahead)} ahead of you`;
+    if (p.number === null && p.phase === "prequeue") return [`${count(p.waiting)} in line`, `The sale opens at ${sale}. Then everyone in line is shuffled once.`, "It makes no difference how early you came: your number is drawn when the sale opens, and anyone can check the draw. Keep this page open, or come back to it."];
+    if (p.number === null) return ["The draw is being held", "Your number comes in a moment.", "Everyone in line is shuffled once. Keep this page open."];
     if (p.phase === "prequeue") return [heading, `The sale opens at ${sale}. You are in line already.`, "When the sale opens, everyone is let in by number. Keep this page open, or come back to it."];
     if (p.phase === "paused") return [heading, "The line is paused for the moment. Nobody passes you.", "The organiser will go on shortly. You need to do nothing."];
     if (p.phase === "sold_out") return ["Everything is taken", "You keep your place in case seats come back.", "Seats come back when a payment fails or an order is refunded. If that happens, the first in line are let in."];
@@ -83,6 +85,7 @@ function render(next) {
     $("fill").style.width = `${Math.max(2, done)}%`;
     $("track").setAttribute("aria-valuenow", String(done));
     $("number").textContent = place.number ? count(place.number) : "drawn at the opening";
+    show("drawn", Boolean(place.entry)); $("entry").textContent = place.entry || "";
     $("eta").textContent = place.phase === "open" ? wait(place.eta_seconds) : "–";
     $("waiting").textContent = count(place.waiting);
     show("seats-box", place.seats_available !== null);
@@ -123,7 +126,9 @@ function tick() {
     $("text").textContent = left > 0 ? `Come within ${clock(left)}, or your turn goes to the next in line.` : "Your turn is running out.";
   }
   const lost = socketState === "closed" && offlineSince && Date.now() - offlineSince > 1500;
-  show("connection", Boolean(lost || socketState === "4001"));
+  const stale = place?.stale && !lost && socketState === "open";
+  show("connection", Boolean(lost || stale || socketState === "4001"));
+  if (stale) $("connection").textContent = "We cannot reach the line at the moment. Your place is kept; this page goes on by itself.";
   if (lost) $("connection").textContent = `The connection dropped. Your place is kept; trying again since ${clock((Date.now() - offlineSince) / 1000)}.`;
 }
 
@@ -149,9 +154,12 @@ function watch() {
     onMessage(message) {
       if (message.type === "place") {
         const turn = message.state === "admitted" && place?.state !== "admitted";
+        const drawn = place && place.number === null && message.number !== null;
+        if (drawn) start = 0;
         render(message);
-        // The answer over HTTP sets the admission cookie, which a gate in front of another site reads.
-        if (turn) ask();
+        // The answer over HTTP sets the cookies: the admission, which a gate in front of another site reads, and the pass with
+        // the number that was drawn.
+        if (turn || drawn) ask();
       }
       if (message.type === "notice") $("live").textContent = message.message;
     },

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod fans;
+pub mod line;
 pub mod process;
 pub mod report;
 pub mod rush;

@@ -7,8 +7,10 @@ use shared::settings::{Common, Mistakes, exit};
 use shared::time::Clock;
 use standalone::demo::{self, DemoArgs};
 use standalone::{Fairline, compose};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio_util::sync::CancellationToken;
+use waiting_room::draw::{self, Drawn, Proof};
 
 /// A virtual waiting room with a checkout gateway behind it.
 #[derive(Parser)]
@@ -30,12 +32,27 @@ enum Command {
     Serve,
     /// Open a ready-made sale with a simulated crowd
     Demo(DemoArgs),
+    /// Check a downloaded draw, offline
+    VerifyDraw(VerifyArgs),
+}
+
+/// What was downloaded of a draw.
+#[derive(clap::Args)]
+struct VerifyArgs {
+    /// The answer of GET /api/v1/events/EVENT/draw
+    draw: PathBuf,
+    /// The answer of GET /api/v1/events/EVENT/draw/entries
+    entries: PathBuf,
+    /// The answer of GET /api/v1/events/EVENT/draw/proof: is it of this draw?
+    #[arg(long)]
+    proof: Option<PathBuf>,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let mut cli = Cli::parse();
     let demo = match cli.command.take() {
+        Some(Command::VerifyDraw(args)) => return verify_draw(&args),
         Some(Command::Demo(args)) => Some(args),
         Some(Command::Serve) | None => None,
     };
@@ -48,6 +65,45 @@ async fn main() -> ExitCode {
         Err(error) => Err(vec![error]),
     };
     exit("fairline", outcome)
+}
+
+/// 0: the draw was held as promised. 1: it was not. 2: the files cannot be read.
+fn verify_draw(args: &VerifyArgs) -> ExitCode {
+    let read = |path: &PathBuf| {
+        let text = std::fs::read_to_string(path);
+        text.map_err(|error| format!("{}: {error}", path.display()))
+    };
+    let json = |path: &PathBuf, error: serde_json::Error| format!("{}: {error}", path.display());
+    let files = || -> Result<(Drawn, String, Option<Proof>), String> {
+        let drawn = serde_json::from_str(&read(&args.draw)?).map_err(|e| json(&args.draw, e))?;
+        let proof = match &args.proof {
+            Some(path) => Some(serde_json::from_str(&read(path)?).map_err(|e| json(path, e))?),
+            None => None,
+        };
+        Ok((drawn, read(&args.entries)?, proof))
+    };
+    let (drawn, entries, proof) = match files() {
+        Ok(files) => files,
+        Err(error) => return exit("fairline verify-draw", Err(vec![error])),
+    };
+    let outcome = draw::verify(&drawn, &entries).and_then(|count| {
+        if let Some(proof) = &proof {
+            draw::verify_proof(&drawn, proof)?;
+        }
+        Ok(count)
+    });
+    match outcome {
+        Ok(count) => {
+            println!(
+                "The draw was held as promised: {count} entries, each with the number that the seed gives it."
+            );
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("The draw was NOT held as promised: {why}.");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 async fn serve(cli: &Cli, demo: Option<demo::Demo>) -> Result<(), Vec<String>> {

@@ -157,6 +157,8 @@ struct Fan {
 struct Shown {
     standing: Standing,
     ahead: u64,
+    /// How many wait in all: what matters before a draw.
+    waiting: Option<u64>,
     /// Of the front: phase, message and settings.
     revision: u64,
     seats_available: Option<u32>,
@@ -297,6 +299,7 @@ impl Fan {
         let shown = Some(Shown {
             standing: self.spot.standing,
             ahead: self.spot.ahead,
+            waiting: self.spot.is_provisional.then_some(front.waiting),
             revision: front.revision,
             seats_available: front.availability.map(|seats| seats.available),
             is_stale: self.room.is_line_away(),

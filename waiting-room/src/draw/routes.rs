@@ -11,6 +11,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt as _;
 use futures_util::stream;
 use serde_json::json;
 use shared::audit::Entry as AuditEntry;
@@ -196,7 +197,8 @@ async fn list_entries(
         (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
         (header::CACHE_CONTROL, "public, max-age=3600"),
     ];
-    Ok((head, Body::from_stream(lines)).into_response())
+    // Compression asks once more after the end.
+    Ok((head, Body::from_stream(lines.fuse())).into_response())
 }
 
 /// That one's own entry was among those drawn.

@@ -338,15 +338,14 @@ pub fn check(url: &str) -> Result<(), String> {
     }
 }
 
+/// A line, and the log that is kept beside it where nodes share it.
+pub type Opened = (Arc<dyn Line>, Option<Arc<dyn Shared>>);
+
 /// Opens the engine that a URL names. With a store that nodes share, the audit log is shared as well.
 ///
 /// # Errors
 /// A sentence for the operator.
-pub fn open(
-    url: &str,
-    folder: &DataFolder,
-    clock: Clock,
-) -> Result<(Arc<dyn Line>, Option<Arc<dyn Shared>>), String> {
+pub fn open(url: &str, folder: &DataFolder, clock: Clock) -> Result<Opened, String> {
     if is_shared(url) {
         let line = Arc::new(Redis::open(url, folder.join("line-redis"), clock)?);
         return Ok((line.clone(), Some(line)));

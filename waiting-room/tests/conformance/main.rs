@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     reason = "a test that cannot go on should stop there"
 )]
+#![expect(clippy::too_many_lines, reason = "a journey is told in one piece")]
 
 mod admission;
 mod bench;

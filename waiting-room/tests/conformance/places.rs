@@ -23,6 +23,10 @@ async fn numbers_are_dense_from_one_and_joining_twice_is_joining_once() {
             "{}",
             bench.name
         );
+        let twice = [VisitorId(50), VisitorId(50)];
+        let twice = bench.line.join(&event, &twice).await.unwrap();
+        assert!(matches!(twice[0], Joined::New(spot) if (spot.number, spot.ahead) == (8, 7)));
+        assert!(matches!(twice[1], Joined::Known(spot) if (spot.number, spot.ahead) == (8, 7)));
         let again = bench.line.join(&event, &[VisitorId(2)]).await.unwrap();
         assert!(matches!(again[0], Joined::Known(spot) if spot.number == 2));
     }

@@ -562,7 +562,7 @@ async fn sentinel_failover_with_lost_writes_loses_no_place() {
     // These reach the replica; those of `lost` only the master, which then dies.
     nodes.join(0, 20_001..=20_100).await;
     let master = set.servers.remove(0);
-    let lost = std::cell::RefCell::new(Vec::new());
+    let lost = std::cell::Cell::new(Vec::new());
     let fail = async || {
         let replica = &set.servers[0];
         until("the replica has it all", 10, || async {
@@ -575,15 +575,17 @@ async fn sentinel_failover_with_lost_writes_loses_no_place() {
         .await;
         replica.ask(&["REPLICAOF", "127.0.0.1", "1"]).unwrap();
         let spots = nodes.join(0, 30_001..=30_050).await;
+        // No node but the first has heard of them.
+        let mut passes = Vec::new();
         for spot in spots {
-            // No node but the first has heard of them.
-            lost.borrow_mut().push((spot, nodes.pass(&spot).await));
+            passes.push((spot, nodes.pass(&spot).await));
         }
+        lost.set(passes);
         drop(master);
     };
     survives(&nodes, fail, 50).await;
-    for (spot, pass) in lost.borrow().iter() {
-        let found = nodes.find(1, pass).await.unwrap();
+    for (spot, pass) in lost.take() {
+        let found = nodes.find(1, &pass).await.unwrap();
         assert_eq!(
             (found.number, found.standing),
             (spot.number, Standing::Waiting)

@@ -23,9 +23,9 @@ const IN_FLIGHT_MAX: usize = 1024;
 
 /// Where the server is, in one of the three ways.
 enum Source {
-    Single(Client),
+    Single(Box<Client>),
     Sentinel(Box<tokio::sync::Mutex<SentinelClient>>),
-    Cluster(ClusterClient),
+    Cluster(Box<ClusterClient>),
 }
 
 #[derive(Clone)]
@@ -79,11 +79,11 @@ impl Link {
                 .retries(3)
                 .min_retry_wait(20)
                 .max_retry_wait(300);
-            Source::Cluster(builder.build().map_err(failed)?)
+            Source::Cluster(Box::new(builder.build().map_err(failed)?))
         } else if let Some(rest) = url.strip_prefix("redis+sentinel://") {
             Source::Sentinel(Box::new(tokio::sync::Mutex::new(sentinel(rest)?)))
         } else if url.starts_with("redis://") || url.starts_with("redis+unix://") {
-            Source::Single(Client::open(url).map_err(failed)?)
+            Source::Single(Box::new(Client::open(url).map_err(failed)?))
         } else {
             let wanted = "redis://, redis+unix://, redis+sentinel:// or redis+cluster://";
             return Err(format!("FAIRLINE_LINE: neither 'embedded' nor {wanted}"));
