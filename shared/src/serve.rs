@@ -8,12 +8,13 @@ use crate::site::{Site, check};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use metrics::{Label, SharedString};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -196,10 +197,7 @@ async fn around(State(site): State<Arc<Site>>, mut request: Request, next: Next)
     let address = client_address(peer, request.headers(), site.trusted_hops);
     request.extensions_mut().insert(ClientAddress(address));
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let route = route
-        .as_ref()
-        .map_or("none", MatchedPath::as_str)
-        .to_owned();
+    let route: Arc<str> = route.as_ref().map_or("none", MatchedPath::as_str).into();
     let method = request.method().clone();
     let request_id = hex(&random::<8>());
     let response = match check(&site.limits.requests, address) {
@@ -208,21 +206,40 @@ async fn around(State(site): State<Arc<Site>>, mut request: Request, next: Next)
     };
     let mut response = as_problem(response);
     let status = response.status().as_u16();
-    let labels = [
-        ("method", method.to_string()),
-        ("route", route.clone()),
-        ("status", status.to_string()),
-    ];
-    metrics::counter!("fairline_requests_total", &labels).increment(1);
-    metrics::histogram!("fairline_request_seconds", "route" => route.clone())
-        .record(started.elapsed().as_secs_f64());
+    count(&method, &route, status, started.elapsed());
     if status >= 500 {
-        tracing::warn!(%method, route, status, request_id, "request failed");
+        tracing::warn!(%method, %route, status, request_id, "request failed");
     } else {
-        tracing::debug!(%method, route, status, request_id, "request");
+        tracing::debug!(%method, %route, status, request_id, "request");
     }
     set_headers(&site, &mut response, &request_id);
     response
+}
+
+/// Counts an answer. Most labels are words that stand in the program, so that nothing is copied for them.
+fn count(method: &Method, route: &Arc<str>, status: u16, took: Duration) {
+    let method = match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    };
+    let status = match status {
+        200 => "200".into(),
+        201 => "201".into(),
+        204 => "204".into(),
+        other => SharedString::from(other.to_string()),
+    };
+    let route = || SharedString::from_shared(route.clone());
+    let labels = [
+        Label::from_static_parts("method", method),
+        Label::new("route", route()),
+        Label::new("status", status),
+    ];
+    metrics::counter!("fairline_requests_total", labels.iter()).increment(1);
+    metrics::histogram!("fairline_request_seconds", "route" => route()).record(took.as_secs_f64());
 }
 
 /// A refusal that a library wrote as plain text becomes a problem like all others.

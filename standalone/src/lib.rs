@@ -10,7 +10,7 @@ use shared::data::DataFolder;
 use shared::problem::Problem;
 use shared::settings::Settings;
 use shared::site::Site;
-use shared::time::Clock;
+use shared::time::{Clock, Time};
 use shared::token::Verifier;
 use shared::words::{Availability, EventId};
 use std::sync::Arc;
@@ -79,6 +79,14 @@ struct Here {
     site: Arc<Site>,
 }
 
+impl Here {
+    /// The time by which the line judges.
+    fn now(&self, event: &EventId) -> Time {
+        let store = self.line.now(event);
+        store.unwrap_or_else(|| self.site.clock.now())
+    }
+}
+
 #[async_trait]
 impl WaitingRoom for Here {
     async fn knows(&self, event: &EventId) -> Option<bool> {
@@ -90,7 +98,7 @@ impl WaitingRoom for Here {
     }
 
     async fn start(&self, event: &EventId, token: &str) -> Heard {
-        let Ok(claims) = self.verifier.verify(token, event, self.site.clock.now()) else {
+        let Ok(claims) = self.verifier.verify(token, event, self.now(event)) else {
             return Heard::Lapsed;
         };
         match self.line.claim(event, claims.sub, claims.number).await {
@@ -102,7 +110,7 @@ impl WaitingRoom for Here {
 
     async fn finish(&self, event: &EventId, token: &str) -> Heard {
         // A token past its end has lost its slot by itself.
-        let Ok(claims) = self.verifier.verify(token, event, self.site.clock.now()) else {
+        let Ok(claims) = self.verifier.verify(token, event, self.now(event)) else {
             return Heard::Lapsed;
         };
         heard(self.line.finish(event, claims.sub, claims.number).await)

@@ -3,7 +3,7 @@
 use crate::admit::Hall;
 use crate::error::{bad_admission, no_pass};
 use crate::front::Place;
-use crate::line::{Claimed, Front, Joined, Order, Phase, Spot, Standing};
+use crate::line::{Claimed, Joined, Order, Phase, Spot, Standing};
 use crate::pass::{PASS_SECONDS, Pass};
 use crate::{App, Room};
 use axum::Json;
@@ -87,7 +87,7 @@ pub(crate) fn admission_of(
 ) -> Result<(Claims, bool), Problem> {
     let found = credential(&room.site, headers, &format!("fairline_admission_{event}"));
     let Credential { word, by_cookie } = found.ok_or_else(bad_admission)?;
-    let claims = room.verifier.verify(&word, event, room.site.clock.now());
+    let claims = room.verifier.verify(&word, event, room.now(event));
     claims.map(|claims| (claims, by_cookie)).map_err(|refused| {
         tracing::debug!(%event, %refused, "admission refused");
         bad_admission()
@@ -224,18 +224,20 @@ async fn show_place(
 fn answer(room: &Room, event: &EventId, hall: &Hall, spot: &Spot, status: StatusCode) -> Response {
     let front = hall.front();
     let mut place = room.place(event, spot, &front);
-    place.pass = Some(room.pass(event, spot, &front));
+    let place_pass = Some(room.pass(event, spot, &front));
+    place.pass.clone_from(&place_pass);
     let token = place.token.clone();
     let mut response = (status, Json(place)).into_response();
     let head = response.headers_mut();
-    set_cookies(room, (event, &front), spot, token.as_deref(), head);
+    let pass = place_pass.as_deref().unwrap_or_default();
+    set_cookies(room, (event, pass), spot, token.as_deref(), head);
     response
 }
 
 /// The pass as a cookie; while admitted the token too, for the gate; once it is over, no token any more.
 pub(crate) fn set_cookies(
     room: &Room,
-    (event, front): (&EventId, &Front),
+    (event, pass): (&EventId, &str),
     spot: &Spot,
     token: Option<&str>,
     headers: &mut HeaderMap,
@@ -249,9 +251,9 @@ pub(crate) fn set_cookies(
         );
         headers.append(header::SET_COOKIE, cookie);
     };
-    set("pass", &room.pass(event, spot, front), PASS_SECONDS);
+    set("pass", pass, PASS_SECONDS);
     if let (Some(token), Some(slot)) = (token, spot.slot) {
-        let left = (slot.expires_at.0 - room.site.clock.now().0).max(0) / 1000;
+        let left = (slot.expires_at.0 - room.now(event).0).max(0) / 1000;
         set("admission", token, u32::try_from(left).unwrap_or(0));
     } else if !matches!(spot.standing, Standing::Waiting | Standing::Shopping) {
         set("admission", "", 0);

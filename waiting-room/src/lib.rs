@@ -22,6 +22,7 @@ use pass::Passes;
 use shared::problem::Problem;
 use shared::secret::Secret;
 use shared::site::Site;
+use shared::time::Time;
 use shared::token::{Signer, Verifier};
 use shared::words::EventId;
 use std::collections::HashMap;
@@ -110,6 +111,12 @@ impl Room {
             .entry(event.clone())
             .or_insert_with(|| admit::start(self, event.clone(), front));
         Ok(hall.clone())
+    }
+
+    /// The time by which turns and tokens are judged: the store's, so that a node whose clock is wrong judges no other.
+    pub(crate) fn now(&self, event: &EventId) -> Time {
+        let store = self.line.now(event);
+        store.unwrap_or_else(|| self.site.clock.now())
     }
 
     /// Whether the line's store does not answer at the moment.

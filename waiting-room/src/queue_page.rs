@@ -84,7 +84,7 @@ async fn show_queue(
         // Without scripts nobody polls: the page itself brings the admission to the gate.
         set_cookies(
             &room,
-            (&event, &front),
+            (&event, &room.pass(&event, &spot, &front)),
             &spot,
             place.token.as_deref(),
             response.headers_mut(),
@@ -209,7 +209,8 @@ async fn join_form(
     let (crate::line::Joined::New(spot) | crate::line::Joined::Known(spot)) = joined;
     let mut back = Redirect::to(&format!("/e/{event}")).into_response();
     let head = back.headers_mut();
-    set_cookies(&room, (&event, &hall.front()), &spot, None, head);
+    let pass = room.pass(&event, &spot, &hall.front());
+    set_cookies(&room, (&event, &pass), &spot, None, head);
     Ok(back)
 }
 

@@ -56,7 +56,7 @@ async fn a_fan_goes_from_the_line_to_the_ticket_whichever_node_answers() {
 }
 
 #[tokio::test]
-async fn what_is_changed_on_one_node_holds_on_all_within_a_second() {
+async fn what_is_changed_on_one_node_holds_on_all_with_their_next_tick() {
     let site = Site::open(3).await;
     site.event("arena", open_doors()).await;
     let change = json!({"paused": true, "message": "One moment, please"});
@@ -79,7 +79,7 @@ async fn what_is_changed_on_one_node_holds_on_all_within_a_second() {
             if event["phase"] == "paused" && event["message"] == "One moment, please" {
                 break;
             }
-            assert!(from.elapsed() < Duration::from_secs(1), "{event}");
+            assert!(from.elapsed() < Duration::from_secs(5), "{event}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -311,9 +311,33 @@ async fn sleep_a_little() {
     tokio::time::sleep(Duration::from_millis(15)).await;
 }
 
+/// nginx before an old shop, with the repository's own lines that protect it: what browsers see of it.
+fn protect(folder: &std::path::Path, room: &str) -> (loadtest::servers::Server, String) {
+    use loadtest::servers::{Server, free_port};
+    let (front, shop) = (free_port(), free_port());
+    let ours = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let ours = ours.join("../nginx/protect-any-site.conf");
+    let protect = std::fs::read_to_string(ours)
+        .unwrap()
+        .replace("127.0.0.1:8081", room.trim_start_matches("http://"))
+        .replace("127.0.0.1:3000", &format!("127.0.0.1:{shop}"));
+    std::fs::write(folder.join("protect.conf"), protect).unwrap();
+    let conf = format!(
+        "pid p; error_log e; events {{}} http {{ access_log off; client_body_temp_path b; proxy_temp_path x; \
+         fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s; \
+         server {{ listen 127.0.0.1:{front}; include protect.conf; }} \
+         server {{ listen 127.0.0.1:{shop}; return 200 'the old shop'; }} }}"
+    );
+    let file = folder.join("nginx.conf");
+    std::fs::write(&file, conf).unwrap();
+    let (prefix, file) = (folder.display().to_string(), file.display().to_string());
+    let arguments = ["-p", &prefix, "-c", &file, "-g", "daemon off;"];
+    let nginx = Server::start(folder, "nginx", &arguments);
+    (nginx, format!("http://127.0.0.1:{front}"))
+}
+
 #[tokio::test]
 async fn the_gate_protects_a_site_that_knows_nothing_of_it() {
-    use loadtest::servers::{Server, free_port};
     let site = Site::open(1).await;
     site.event("my-event", open_doors()).await;
     let change = json!({"checkout_url": "/"});
@@ -322,33 +346,8 @@ async fn the_gate_protects_a_site_that_knows_nothing_of_it() {
         .ok()
         .unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let (front, shop) = (free_port(), free_port());
-    let ours =
-        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../nginx/protect-any-site.conf");
-    let room = site.rooms[0].url.trim_start_matches("http://").to_owned();
-    let protect = std::fs::read_to_string(ours)
-        .unwrap()
-        .replace("127.0.0.1:8081", &room)
-        .replace("127.0.0.1:3000", &format!("127.0.0.1:{shop}"));
-    std::fs::write(folder.path().join("protect.conf"), protect).unwrap();
-    let conf = format!(
-        "pid p; error_log e; events {{}} http {{ access_log off; client_body_temp_path b; proxy_temp_path x; \
-         fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s; \
-         server {{ listen 127.0.0.1:{front}; include protect.conf; }} \
-         server {{ listen 127.0.0.1:{shop}; return 200 'the old shop'; }} }}"
-    );
-    let file = folder.path().join("nginx.conf");
-    std::fs::write(&file, conf).unwrap();
-    let (prefix, file) = (
-        folder.path().display().to_string(),
-        file.display().to_string(),
-    );
-    let _nginx = Server::start(
-        folder.path(),
-        "nginx",
-        &["-p", &prefix, "-c", &file, "-g", "daemon off;"],
-    );
-    let client = Client::new(&format!("http://127.0.0.1:{front}"));
+    let (_nginx, url) = protect(folder.path(), &site.rooms[0].url);
+    let client = Client::new(&url);
     let from = Instant::now();
     let answer = loop {
         match client.raw(Method::GET, "/buy", &[], Vec::new()).await {

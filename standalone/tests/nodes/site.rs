@@ -122,18 +122,23 @@ pub(crate) struct Site {
 impl Site {
     /// So many waiting rooms, a checkout, nginx in front.
     pub(crate) async fn open(count: usize) -> Site {
+        Site::with(vec![Vec::new(); count]).await
+    }
+
+    /// Waiting rooms with further settings each, a checkout, nginx in front.
+    pub(crate) async fn with(more: Vec<Vec<(&'static str, String)>>) -> Site {
         let redis = servers::Redis::start();
         let folder = tempfile::tempdir().unwrap();
         let front = free_port();
         let url = format!("http://127.0.0.1:{front}");
         let public = ("FAIRLINE_PUBLIC_URL", url.clone());
         let line = ("FAIRLINE_LINE", redis.url());
-        let ports: Vec<u16> = (0..count).map(|_| free_port()).collect();
-        let room = |port: &u16| {
-            let settings = [public.clone(), line.clone()];
+        let ports: Vec<u16> = more.iter().map(|_| free_port()).collect();
+        let room = |(port, more): (&u16, Vec<(&'static str, String)>)| {
+            let settings = [vec![public.clone(), line.clone()], more].concat();
             Node::new("waiting-room", folder.path(), *port, &settings)
         };
-        let rooms: Vec<Node> = ports.iter().map(room).collect();
+        let rooms: Vec<Node> = ports.iter().zip(more).map(room).collect();
         let shop = free_port();
         // The checkout speaks with the waiting room as everyone does: by nginx.
         let settings = [public.clone(), ("FAIRLINE_WAITING_ROOM", url.clone())];
@@ -153,6 +158,11 @@ impl Site {
         };
         site.until("/api/v1/events", "", |list| list.is_array())
             .await;
+        let from = Instant::now();
+        while !site.checkout.log().contains("fetched the keys") {
+            assert!(from.elapsed() < Duration::from_secs(20), "no keys");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         site
     }
 

@@ -250,3 +250,63 @@ async fn twenty_deaths_sleeps_and_losses_in_the_middle_of_a_night() {
         seen.admitted
     );
 }
+
+/// What makes a process believe that it is another time.
+fn off_by(seconds: i32) -> Vec<(&'static str, String)> {
+    let library = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+    assert!(
+        std::path::Path::new(library).exists(),
+        "faketime is not installed"
+    );
+    vec![
+        ("LD_PRELOAD", library.to_owned()),
+        ("FAKETIME", format!("{seconds:+}s")),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+    ]
+}
+
+#[tokio::test]
+async fn nodes_whose_clocks_are_five_minutes_off_change_nothing() {
+    let site = Site::with(vec![off_by(300), Vec::new(), off_by(-300)]).await;
+    let doors = json!({"rate_per_minute": 120, "batch_seconds": 1, "max_active": 100});
+    site.event("night", doors).await;
+    let from = Instant::now();
+    let mut passes = Vec::new();
+    for _ in 0..30 {
+        passes.push(word(&site.client.join("night").await.unwrap()["pass"]));
+    }
+    // The same place everywhere, and the token good at every gate, whatever that node's clock says.
+    for (at, pass) in passes.iter().take(6).enumerate() {
+        let room = &site.rooms[at % 3].client;
+        let place = loop {
+            let place = room
+                .get("/api/v1/events/night/line/me", pass)
+                .await
+                .unwrap()
+                .body;
+            if place["state"] == "admitted" {
+                break place;
+            }
+            assert!(from.elapsed() < Duration::from_secs(20), "{place}");
+            sleep(Duration::from_millis(20)).await;
+        };
+        for room in &site.rooms {
+            let gate = room
+                .client
+                .get("/gate/night", &word(&place["token"]))
+                .await
+                .unwrap();
+            assert_eq!(gate.status, 204, "{}", gate.body);
+        }
+        let stats = room
+            .get("/api/v1/organiser/events/night/stats", KEY)
+            .await
+            .unwrap()
+            .body;
+        let due = 2 * (from.elapsed().as_secs() + 2);
+        assert!(
+            stats["total"]["admitted"].as_u64().unwrap() <= due,
+            "{stats}"
+        );
+    }
+}

@@ -308,6 +308,10 @@ impl Line for Embedded {
         Vec::new()
     }
 
+    fn now(&self, _: &EventId) -> Option<Time> {
+        None
+    }
+
     async fn stats(&self, event: &EventId) -> Result<Stats, Refused> {
         self.step(event, |state, now| state.stats(now)).await
     }

@@ -317,6 +317,9 @@ pub trait Line: Send + Sync {
     /// Whose sockets at this node were replaced by newer ones at another since this was last asked.
     fn replaced(&self, event: &EventId) -> Vec<VisitorId>;
 
+    /// What the store's clock says, where that is not this machine's: as of the newest answer, and the time since.
+    fn now(&self, event: &EventId) -> Option<Time>;
+
     /// The figures now.
     async fn stats(&self, event: &EventId) -> Result<Stats, Refused>;
 }

@@ -78,6 +78,28 @@ impl Nodes {
     }
 }
 
+#[tokio::test]
+async fn a_change_that_only_one_node_had_heard_of_outlives_the_store() {
+    let server = servers::Redis::start();
+    let nodes = Nodes::start(&server.url(), 3, Clock::manual(START), policy(600, 1, 100)).await;
+    nodes.join(0, 1..=50).await;
+    nodes.tick(0).await;
+    let stop: Patch = serde_json::from_str(r#"{"admission": {"rate_per_minute": 0}}"#).unwrap();
+    let (event, line) = (&nodes.event, &nodes.nodes);
+    line[2].configure(event, stop).await.unwrap();
+    line[2].tick(event).await.unwrap();
+    server.ask(&["FLUSHALL"]).unwrap();
+    // The two that had not heard of it tell first.
+    nodes.clock.advance_ms(2000);
+    nodes.tick(0).await;
+    nodes.tick(2).await;
+    for node in line {
+        let front = node.tick(event).await.unwrap();
+        assert_eq!(front.settings.admission.rate_per_minute, 0);
+        assert_eq!(front.waiting, 40, "ten were let in before, nobody since");
+    }
+}
+
 /// Waits in real time until something is so.
 async fn until<F: Future<Output = bool>>(what: &str, seconds: u64, is_so: impl Fn() -> F) -> f64 {
     let from = Instant::now();

@@ -5,6 +5,7 @@ use super::link::Link;
 use super::script::Script;
 use redis::Value;
 use shared::combine::Unavailable;
+use shared::words::VisitorId;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -18,8 +19,70 @@ const ROUND_MAX: usize = 4_000;
 const PATIENCE: Duration = Duration::from_millis(4_000);
 const RETRY: Duration = Duration::from_millis(60);
 
-/// One thing to do for one visitor: what the script takes for it.
-pub(super) type Unit = Vec<Vec<u8>>;
+/// One thing to do for one visitor: what the script takes for it, in this order.
+#[derive(Clone, Copy)]
+pub(super) struct Unit {
+    pub(super) visitor: Option<VisitorId>,
+    pub(super) number: Option<u64>,
+    /// Whether this node holds the visitor's socket.
+    pub(super) is_connected: Option<bool>,
+}
+
+impl Unit {
+    /// For a visitor.
+    pub(super) fn of(visitor: VisitorId) -> Unit {
+        Unit {
+            visitor: Some(visitor),
+            number: None,
+            is_connected: None,
+        }
+    }
+
+    /// For a visitor with a number.
+    pub(super) fn with(visitor: VisitorId, number: u64) -> Unit {
+        Unit {
+            number: Some(number),
+            ..Unit::of(visitor)
+        }
+    }
+
+    /// For a number.
+    pub(super) fn numbered(number: u64) -> Unit {
+        Unit {
+            visitor: None,
+            number: Some(number),
+            is_connected: None,
+        }
+    }
+
+    fn write(&self, arguments: &mut Vec<Vec<u8>>) {
+        if let Some(visitor) = self.visitor {
+            arguments.push(visitor.0.to_be_bytes().to_vec());
+        }
+        if let Some(number) = self.number {
+            arguments.push(number.to_string().into_bytes());
+        }
+        if let Some(is_connected) = self.is_connected {
+            arguments.push(vec![if is_connected { b'1' } else { b'0' }]);
+        }
+    }
+}
+
+/// What a request asks for: mostly one thing, which then needs no memory of its own.
+#[derive(Clone)]
+pub(super) enum Units {
+    One(Unit),
+    Many(Arc<[Unit]>),
+}
+
+impl Units {
+    fn all(&self) -> &[Unit] {
+        match self {
+            Units::One(unit) => std::slice::from_ref(unit),
+            Units::Many(units) => units,
+        }
+    }
+}
 
 /// An operation that takes units.
 #[derive(Clone, Copy)]
@@ -55,7 +118,7 @@ pub(super) enum Failed {
 
 struct Request {
     operation: Operation,
-    units: Vec<Unit>,
+    units: Units,
     reply: oneshot::Sender<Result<Answers, Failed>>,
 }
 
@@ -119,11 +182,7 @@ impl Batches {
     }
 
     /// Does something for each unit, atomically for those of one call, and waits while the line cannot do it.
-    pub(super) async fn run(
-        &self,
-        operation: Operation,
-        units: Vec<Unit>,
-    ) -> Result<Answers, Failed> {
+    pub(super) async fn run(&self, operation: Operation, units: Units) -> Result<Answers, Failed> {
         let until = Instant::now() + PATIENCE;
         loop {
             let (reply, answer) = oneshot::channel();
@@ -150,11 +209,11 @@ impl From<Failed> for Unavailable {
 
 async fn work(caller: Arc<Caller>, mut queue: mpsc::Receiver<Request>) {
     while let Some(first) = queue.recv().await {
-        let mut units = first.units.len();
+        let mut units = first.units.all().len();
         let mut batch = vec![first];
         while units < ROUND_MAX {
             let Ok(next) = queue.try_recv() else { break };
-            units += next.units.len();
+            units += next.units.all().len();
             batch.push(next);
         }
         metrics::histogram!("fairline_batch_requests").record(batch.len() as f64);
@@ -166,11 +225,11 @@ async fn work(caller: Arc<Caller>, mut queue: mpsc::Receiver<Request>) {
             let mut count = 0;
             let mut units = 0;
             for request in &batch {
-                let fits = units + request.units.len() <= operation.units_max || count == 0;
+                let fits = units + request.units.all().len() <= operation.units_max || count == 0;
                 if request.operation.id != operation.id || !fits {
                     break;
                 }
-                units += request.units.len();
+                units += request.units.all().len();
                 count += 1;
             }
             let together: Vec<Request> = batch.drain(..count).collect();
@@ -182,20 +241,19 @@ async fn work(caller: Arc<Caller>, mut queue: mpsc::Receiver<Request>) {
 
 /// One call of one script for several requests, each of which gets its share of the answers.
 async fn call(caller: &Caller, operation: Operation, requests: Vec<Request>) {
-    let arguments: Vec<&[u8]> = requests
-        .iter()
-        .flat_map(|request| request.units.iter().flatten())
-        .map(Vec::as_slice)
-        .collect();
+    let mut words = Vec::new();
+    for unit in requests.iter().flat_map(|request| request.units.all()) {
+        unit.write(&mut words);
+    }
+    let arguments: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
     let outcome = caller.call(operation.script, &arguments).await;
-    drop(arguments);
     match outcome {
         Ok(mut values) if values.len() >= operation.header => {
             let answers = values.split_off(operation.header);
             let header: Arc<[i64]> = values.iter().map(number).collect();
             let mut answers = answers.into_iter();
             for request in requests {
-                let answers = answers.by_ref().take(request.units.len()).collect();
+                let answers = answers.by_ref().take(request.units.all().len()).collect();
                 let header = header.clone();
                 let _ = request.reply.send(Ok(Answers { header, answers }));
             }

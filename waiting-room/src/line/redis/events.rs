@@ -171,7 +171,8 @@ pub(super) async fn remove(engine: &Redis, event: &EventId) -> Result<(), Refuse
     for node in 1..=250 {
         keys.push(format!("{base}:in:{node}"));
     }
-    for life in 1..=2 {
+    // A draw begins a second life of the keys, one that the store forgot a third or fourth.
+    for life in 1..=4 {
         keys.extend(["alive", "visitors", "aways"].map(|name| format!("{base}:{life}:{name}")));
         for chunk in 0..=front.numbers / CHUNK {
             keys.extend(["p", "o", "d"].map(|name| format!("{base}:{life}:{name}:{chunk}")));

@@ -1,10 +1,10 @@
 //! One event at this node: its batches, its tick, and the way back when the store forgot.
 
-use super::batch::{Answers, Batches, Caller, Failed, Unit};
+use super::batch::{Batches, Caller, Failed, Unit, Units};
 use super::drawing;
 use super::known::{Draw, Known, Told, bytes};
 use super::memory::Note;
-use super::{REENTER, Redis, events, script, unit_with};
+use super::{REENTER, Redis, events, script};
 use crate::line::{EventSettings, Front, Refused, Stats, Waited};
 use shared::combine::Unavailable;
 use shared::time::Time;
@@ -192,11 +192,14 @@ impl Here {
         tokio::spawn(async move {
             let count = connected.len();
             for some in connected.chunks(REENTER.units_max) {
-                let units: Vec<Unit> = some
-                    .iter()
-                    .map(|(who, number)| [unit_with(*who, *number), vec![b"1".to_vec()]].concat())
-                    .collect();
-                let done: Result<Answers, Failed> = here.batches.run(REENTER, units).await;
+                let units = some.iter().map(|(who, number)| Unit {
+                    is_connected: Some(true),
+                    ..Unit::with(*who, *number)
+                });
+                let done = here
+                    .batches
+                    .run(REENTER, Units::Many(units.collect()))
+                    .await;
                 if done.is_err() {
                     tracing::warn!("some fans could not be returned to their places yet");
                 }
@@ -226,6 +229,14 @@ impl Here {
     pub(super) fn front_age_ms(&self) -> Option<u128> {
         let known = self.known();
         known.front.as_ref().map(|(_, at)| at.elapsed().as_millis())
+    }
+
+    /// The store's time: that of the newest front, and what has passed since by this node's steady clock.
+    pub(super) fn now(&self) -> Option<Time> {
+        let known = self.known();
+        let (front, at) = known.front.as_ref()?;
+        let passed = i64::try_from(at.elapsed().as_millis()).ok()?;
+        (front.at.0 > 0).then(|| Time(front.at.0 + passed))
     }
 
     pub(super) fn ahead(&self, number: u64) -> u64 {

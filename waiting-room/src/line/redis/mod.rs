@@ -19,7 +19,7 @@ use crate::draw::Round;
 use crate::pass::Pass;
 use ::redis::Value;
 use async_trait::async_trait;
-use batch::{Failed, Operation, Unit, number};
+use batch::{Failed, Operation, Unit, Units, number};
 use here::Here;
 use known::{bytes, list};
 use link::Link;
@@ -137,7 +137,7 @@ impl Redis {
         &self,
         event: &EventId,
         operation: Operation,
-        units: Vec<Unit>,
+        units: Units,
     ) -> Result<batch::Answers, Refused> {
         let here = self.here(event);
         match here.batches.run(operation, units.clone()).await {
@@ -157,7 +157,9 @@ impl Redis {
         operation: Operation,
         visitor: VisitorId,
     ) -> Result<Option<Spot>, Refused> {
-        let answers = self.run(event, operation, vec![unit(visitor)]).await?;
+        let answers = self
+            .run(event, operation, Units::One(Unit::of(visitor)))
+            .await?;
         let here = self.here(event);
         let Some(mut spot) = answers
             .answers
@@ -190,7 +192,7 @@ impl Redis {
         operation: Operation,
         unit: Unit,
     ) -> Result<i64, Refused> {
-        let answers = self.run(event, operation, vec![unit]).await?;
+        let answers = self.run(event, operation, Units::One(unit)).await?;
         Ok(answers.answers.first().map_or(0, number))
     }
 }
@@ -231,17 +233,6 @@ fn new_seed() -> String {
     shared::secret::hex(&shared::secret::random::<32>())
 }
 
-fn unit(visitor: VisitorId) -> Unit {
-    vec![visitor.0.to_be_bytes().to_vec()]
-}
-
-fn unit_with(visitor: VisitorId, number: u64) -> Unit {
-    vec![
-        visitor.0.to_be_bytes().to_vec(),
-        number.to_string().into_bytes(),
-    ]
-}
-
 const PHASES: [Phase; 6] = [
     Phase::Scheduled,
     Phase::Prequeue,
@@ -277,7 +268,10 @@ impl Line for Redis {
         let here = self.here(event);
         let mut joined = Vec::with_capacity(visitors.len());
         for some in visitors.chunks(JOIN.units_max) {
-            let units = some.iter().copied().map(unit).collect();
+            let units = match some {
+                [visitor] => Units::One(Unit::of(*visitor)),
+                many => Units::Many(many.iter().copied().map(Unit::of).collect()),
+            };
             let answers = self.run(event, JOIN, units).await?;
             let [phase, is_undrawn, ahead, before] = *answers.header else {
                 return Err(Unavailable.into());
@@ -330,9 +324,11 @@ impl Line for Redis {
         if is_of_no_use || !is_earlier || pass.number > LINE_LENGTH_MAX {
             return Ok(None);
         }
-        let unit = unit_with(pass.visitor, pass.number);
-        let unit = [unit, vec![b"0".to_vec()]].concat();
-        let answers = self.run(event, REENTER, vec![unit]).await?;
+        let unit = Unit {
+            is_connected: Some(false),
+            ..Unit::with(pass.visitor, pass.number)
+        };
+        let answers = self.run(event, REENTER, Units::One(unit)).await?;
         let told = answers.answers.first();
         let Some(mut told) = told.and_then(|value| spot(pass.visitor, value)) else {
             return Ok(None);
@@ -347,7 +343,7 @@ impl Line for Redis {
         visitor: VisitorId,
         number: u64,
     ) -> Result<Claimed, Refused> {
-        let until = self.each(event, CLAIM, unit_with(visitor, number)).await?;
+        let until = self.each(event, CLAIM, Unit::with(visitor, number)).await?;
         Ok(match until {
             0 => Claimed::Lapsed,
             until => Claimed::Until(Time(until)),
@@ -360,17 +356,17 @@ impl Line for Redis {
         visitor: VisitorId,
         number: u64,
     ) -> Result<(), Refused> {
-        let done = self.each(event, FINISH, unit_with(visitor, number)).await;
+        let done = self.each(event, FINISH, Unit::with(visitor, number)).await;
         done.map(drop)
     }
 
     async fn leave(&self, event: &EventId, visitor: VisitorId) -> Result<(), Refused> {
-        self.each(event, LEAVE, unit(visitor)).await.map(drop)
+        self.each(event, LEAVE, Unit::of(visitor)).await.map(drop)
     }
 
     async fn away(&self, event: &EventId, visitor: VisitorId) -> Result<(), Refused> {
         self.here(event).disconnected(visitor);
-        self.each(event, AWAY, unit(visitor)).await.map(drop)
+        self.each(event, AWAY, Unit::of(visitor)).await.map(drop)
     }
 
     async fn back(&self, event: &EventId, visitor: VisitorId) -> Result<Option<Spot>, Refused> {
@@ -382,12 +378,12 @@ impl Line for Redis {
     }
 
     async fn eject(&self, event: &EventId, visitor: VisitorId) -> Result<bool, Refused> {
-        Ok(self.each(event, EJECT, unit(visitor)).await? == 1)
+        Ok(self.each(event, EJECT, Unit::of(visitor)).await? == 1)
     }
 
     async fn find(&self, event: &EventId, number: u64) -> Result<Option<Spot>, Refused> {
-        let asked = vec![number.to_string().into_bytes()];
-        let answers = self.run(event, FIND, vec![asked]).await?;
+        let asked = Units::One(Unit::numbered(number));
+        let answers = self.run(event, FIND, asked).await?;
         let value = answers.answers.first().and_then(list);
         let Some(id) = value.and_then(|values| bytes(values.get(6)?).try_into().ok()) else {
             return Ok(None);
@@ -435,6 +431,11 @@ impl Line for Redis {
 
     fn replaced(&self, event: &EventId) -> Vec<VisitorId> {
         self.here(event).replaced()
+    }
+
+    fn now(&self, event: &EventId) -> Option<Time> {
+        let is_by_hand = self.clock.hand().is_some();
+        self.here(event).now().filter(|_| !is_by_hand)
     }
 
     async fn stats(&self, event: &EventId) -> Result<Stats, Refused> {

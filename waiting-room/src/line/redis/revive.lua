@@ -9,12 +9,18 @@ if now == 0 then
   local time = call('TIME')
   now = time[1] * 1000 + math.floor(time[2] / 1000)
 end
-local epoch, step, numbers = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local epoch, step, numbers, revision = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local highest, inside, head, bitmap = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10]
 local function field(name) return tonumber(call('HGET', meta, name) or nil) or 0 end
 if call('EXISTS', meta) == 0 then
   call('HSET', meta, 'run', string.match(call('INFO', 'server'), 'run_id:(%x+)'), 'epoch', epoch + 1, 'gen', 1,
-    'phase', -1, 'settle_until', now + 5000, 'revision', tonumber(ARGV[6]) + 1, 'tellers', ARGV[11], unpack(ARGV, 12))
+    'phase', -1, 'settle_until', now + 5000, 'revision', revision, 'settled', revision, 'tellers', ARGV[11], unpack(ARGV, 12))
+elseif now < field('settle_until') and epoch < field('epoch') and revision > field('settled') then
+  -- This node heard of a change that those who told before had not. A draw that the store forgot leaves the arrays in the
+  -- order of arrival: they are begun anew, and fans return to the numbers that they drew.
+  local was_drawn = field('draw') == 3
+  call('HSET', meta, 'settled', revision, 'revision', math.max(revision, field('revision')) + 1, unpack(ARGV, 12))
+  if field('draw') == 3 and not was_drawn then call('HSET', meta, 'gen', field('gen') + 2) end
 end
 if epoch < field('epoch') and step > field('step') then
   local alive = base .. ':' .. field('gen') .. ':alive'
