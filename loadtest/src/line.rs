@@ -16,7 +16,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use waiting_room::line::{Admission, EventSettings, Line, Redis};
+use waiting_room::line::{Admission, Embedded, EventSettings, Line, Order, Patch, Redis};
 
 /// Redis commands sent together by the baselines, as the engine's batches are at depth.
 const PIPELINE: usize = 1000;
@@ -52,6 +52,7 @@ pub async fn run(args: Args) -> Result<Report, Failed> {
     joins(&args, &mut report).await?;
     over_http(&args, &mut report).await?;
     positions(&args, &mut report).await?;
+    draw(&args, &mut report).await?;
     Ok(report)
 }
 
@@ -324,7 +325,78 @@ async fn positions(args: &Args, report: &mut Report) -> Result<(), Failed> {
     report.add("all positions by one tick", round(ours), "ms");
     report.add("all positions by pipelined ZRANK", zrank.round(), "ms");
     report.add("ratio to ZRANK", round(zrank / ours), "");
+    slowest_script(&bench, &visitors, report).await
+}
+
+/// Every operation, a hundred thousand times, with all waiting: the longest that a script took by Redis's own count, and
+/// how many took over 5 ms.
+async fn slowest_script(
+    bench: &Bench,
+    visitors: &[VisitorId],
+    report: &mut Report,
+) -> Result<(), Failed> {
+    let said = |error: waiting_room::line::Refused| error.to_string();
+    let (line, event) = (&bench.line, &bench.event);
+    let log = [
+        ("slowlog-log-slower-than", "1000"),
+        ("slowlog-max-len", "100000"),
+    ];
+    for (name, value) in log {
+        bench.server.ask(&["CONFIG", "SET", name, value]);
+    }
+    bench.server.ask(&["SLOWLOG", "RESET"]);
+    let some = &visitors[..visitors.len().min(100_000)];
+    for round in 0..3 {
+        let doing = stream::iter(some).map(|who| async move {
+            match round {
+                0 => line.back(event, *who).await.map(drop),
+                1 => line.place(event, *who).await.map(drop),
+                _ => line.away(event, *who).await,
+            }
+        });
+        let done: Vec<_> = doing.buffer_unordered(2 * PIPELINE).collect().await;
+        done.into_iter()
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(said)?;
+    }
+    // As many as can be are let in at once, and lapse, and so do those who are away.
+    let open = r#"{"admission": {"rate_per_minute": 6000000, "batch_seconds": 1, "max_active": 50000,
+        "claim_seconds": 2, "away_seconds": 1}}"#;
+    let open = serde_json::from_str(open).map_err(|error| error.to_string())?;
+    line.configure(event, open).await.map_err(said)?;
+    for _ in 0..20 {
+        line.tick(event).await.map_err(said)?;
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    let mut connection = bench.connect().await?;
+    let slow = slow_log(&mut connection).await?;
+    let longest = slow.iter().max().copied().unwrap_or(0);
+    let over = slow.iter().filter(|usec| **usec > 5000).count();
+    report.add(
+        "slowest script of all operations",
+        round(longest as f64 / 1000.0),
+        "ms",
+    );
+    report.add("scripts over 5 ms", over, "");
     Ok(())
+}
+
+/// The microseconds that each entry of the slow log took.
+async fn slow_log(connection: &mut MultiplexedConnection) -> Result<Vec<i64>, Failed> {
+    let mut command = redis::cmd("SLOWLOG");
+    command.arg("GET").arg(100_000);
+    let answer: Result<Value, _> = command.query_async(connection).await;
+    let Value::Array(entries) = answer.map_err(|error| error.to_string())? else {
+        return Ok(Vec::new());
+    };
+    let took = |entry: &Value| match entry {
+        Value::Array(parts) => match parts.get(2) {
+            Some(Value::Int(usec)) => Some(*usec),
+            _ => None,
+        },
+        _ => None,
+    };
+    Ok(entries.iter().filter_map(took).collect())
 }
 
 async fn fill(bench: &Bench, count: usize) -> Result<Vec<VisitorId>, Failed> {
@@ -405,4 +477,71 @@ async fn ranks(
         all.extend(ranks);
     }
     Ok(all)
+}
+
+/// How long a draw among so many takes, and how long another event's joins take meanwhile.
+async fn draw(args: &Args, report: &mut Report) -> Result<(), Failed> {
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let server = servers::Redis::start();
+    let on_redis = Redis::open(&server.url(), folder.path().join("notes"), Clock::system())?;
+    let embedded = Embedded::open(folder.path().join("line"), Clock::system())?;
+    let engines: [(&str, Arc<dyn Line>); 2] = [
+        ("Redis", Arc::new(on_redis)),
+        ("embedded", Arc::new(embedded)),
+    ];
+    for (name, line) in engines {
+        let (seconds, slowest) = draw_on(&line, args.waiting).await?;
+        report.add(&format!("a draw among all, {name}"), round(seconds), "s");
+        let what = format!("slowest join of another event meanwhile, {name}");
+        report.add(&what, round(slowest), "ms");
+    }
+    Ok(())
+}
+
+async fn draw_on(line: &Arc<dyn Line>, count: usize) -> Result<(f64, f64), Failed> {
+    let said = |error: waiting_room::line::Refused| error.to_string();
+    let (drawn, other) = (EventId::parse("drawn")?, EventId::parse("other")?);
+    let now = Clock::system().now();
+    let settings = EventSettings {
+        order: Order::Draw,
+        prequeue_opens_at: Some(now),
+        sale_opens_at: Some(now.plus_seconds(3600)),
+        ..EventSettings::new(drawn.clone(), "Drawn")
+    };
+    line.create(settings).await.map_err(said)?;
+    let settings = EventSettings::new(other.clone(), "Other");
+    line.create(settings).await.map_err(said)?;
+    for _ in 0..count / PIPELINE {
+        let visitors: Vec<VisitorId> = (0..PIPELINE).map(|_| VisitorId::random()).collect();
+        line.join(&drawn, &visitors).await.map_err(said)?;
+    }
+    line.tick(&drawn).await.map_err(said)?;
+    let opened = Patch {
+        sale_opens_at: Some(Some(Clock::system().now())),
+        ..Patch::default()
+    };
+    line.configure(&drawn, opened).await.map_err(said)?;
+    let from = Instant::now();
+    let ticking = async {
+        // A tick may give up while the draw goes on.
+        while line.tick(&drawn).await.map_or(0, |front| front.drawn) == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        from.elapsed().as_secs_f64()
+    };
+    let mut slowest = 0.0f64;
+    let joining = async {
+        loop {
+            let begun = Instant::now();
+            let joined = line.join(&other, &[VisitorId::random()]).await;
+            let took = begun.elapsed().as_secs_f64() * 1000.0;
+            slowest = slowest.max(if joined.is_ok() { took } else { f64::INFINITY });
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let seconds = tokio::select! {
+        seconds = ticking => seconds,
+        () = joining => 0.0,
+    };
+    Ok((seconds, slowest))
 }

@@ -316,3 +316,33 @@ async fn sold_out_takes_nobody_in_and_comes_back_when_seats_do() {
         assert_eq!(bench.admitted(&event, 1..=3).await, [1, 2]);
     }
 }
+
+#[tokio::test]
+async fn a_turn_is_over_when_its_time_is_though_nobody_ticked() {
+    for bench in benches() {
+        let times = Admission {
+            claim_seconds: 10,
+            session_seconds: 20,
+            ..policy(60_000, 1, 10)
+        };
+        let event = bench.event(times).await;
+        bench.join(&event, 1..=2).await;
+        bench.tick_after(&event, 1).await;
+        let claim = async |id: u64| {
+            let visitor = VisitorId(u128::from(id));
+            bench.line.claim(&event, visitor, id).await.unwrap()
+        };
+        bench.clock.advance_ms(9_999);
+        assert!(
+            matches!(claim(1).await, Claimed::Until(_)),
+            "{}",
+            bench.name
+        );
+        bench.clock.advance_ms(1);
+        assert_eq!(claim(2).await, Claimed::Lapsed);
+        bench.clock.advance_ms(19_999);
+        assert!(matches!(claim(1).await, Claimed::Until(_)));
+        bench.clock.advance_ms(1);
+        assert_eq!(claim(1).await, Claimed::Lapsed);
+    }
+}

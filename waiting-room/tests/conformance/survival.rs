@@ -195,6 +195,9 @@ async fn an_emptied_store_has_the_line_again_and_nobody_is_served_twice() {
         line[1].claim(event, VisitorId(77), 3).await.unwrap(),
         Claimed::Lapsed
     );
+    // Nine came back by the pass: their number is nobody else's.
+    let other = line[1].claim(event, VisitorId(77), 9).await.unwrap();
+    assert_eq!(other, Claimed::Lapsed);
     line[1].finish(event, VisitorId(1), 1).await.unwrap();
     line[1].finish(event, VisitorId(1), 1).await.unwrap();
     nodes.tick(1).await;

@@ -9,7 +9,7 @@ local function reap()
   local chunk = tonumber(call('HGET', base .. ':reaping', silent[1]) or nil) or 0
   local chunks = index > 0 and math.ceil(m.numbers / CHUNK) or 0
   for _ = 1, 200 do
-    if chunk >= chunks or found > 200 then break end
+    if chunk >= chunks or found > 100 then break end
     local key = gen .. ':o:' .. chunk
     local owners = call('GET', key) or ''
     local i = string.find(owners, mark, 1, true)
@@ -36,21 +36,24 @@ local function reap()
 end
 
 local function lapse_slots()
-  local due = call('ZRANGEBYSCORE', lapses, '-inf', now, 'LIMIT', 0, 250)
+  local due = call('ZRANGEBYSCORE', lapses, '-inf', now, 'LIMIT', 0, 125)
   for _, n in ipairs(due) do settle(tonumber(n), MISSED, 't_missed') end
-  return #due == 250 and 1 or 0
+  return #due == 125 and 1 or 0
 end
 
 -- The waiting who gave no sign of life in time: the array of deadlines whose earliest is due is looked through.
 local function lapse_away()
   local due = call('ZRANGEBYSCORE', aways, '-inf', now, 'LIMIT', 0, 1)
   if not due[1] then return 0 end
-  local key, earliest, left = gen .. ':d:' .. due[1], nil, {}
+  local key, earliest, left, ended = gen .. ':d:' .. due[1], nil, {}, 0
   local deadlines = call('GET', key) or ''
   for i = 0, #deadlines / 6 - 1 do
     local deadline, n = struct.unpack('>I6', deadlines, i * 6 + 1), due[1] * CHUNK + i + 1
-    if deadline > 0 and deadline <= now then
-      if call('GETBIT', alive, n - 1) == 1 then settle(n, MISSED, 't_missed') end
+    if deadline > 0 and deadline <= now and ended < 200 then
+      if call('GETBIT', alive, n - 1) == 1 then
+        settle(n, MISSED, 't_missed')
+        ended = ended + 1
+      end
       deadline = 0
     elseif deadline > 0 and (not earliest or deadline < earliest) then
       earliest = deadline

@@ -34,15 +34,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 const FRONT_MS_MAX: u128 = 1000;
 
 const JOIN: Operation = operation(1, 1000, 4, &script::JOIN);
-const PLACE: Operation = operation(2, 500, 0, &script::PLACE);
-const BACK: Operation = operation(3, 500, 0, &script::BACK);
-const AWAY: Operation = operation(4, 500, 0, &script::AWAY);
-const CLAIM: Operation = operation(5, 500, 0, &script::CLAIM);
-const FINISH: Operation = operation(6, 500, 0, &script::FINISH);
-const LEAVE: Operation = operation(7, 500, 0, &script::LEAVE);
-const EJECT: Operation = operation(8, 500, 0, &script::EJECT);
+const PLACE: Operation = operation(2, 250, 0, &script::PLACE);
+const BACK: Operation = operation(3, 250, 0, &script::BACK);
+const AWAY: Operation = operation(4, 250, 0, &script::AWAY);
+const CLAIM: Operation = operation(5, 250, 0, &script::CLAIM);
+const FINISH: Operation = operation(6, 250, 0, &script::FINISH);
+const LEAVE: Operation = operation(7, 250, 0, &script::LEAVE);
+const EJECT: Operation = operation(8, 250, 0, &script::EJECT);
 const FIND: Operation = operation(9, 8, 0, &script::FIND);
-const REENTER: Operation = operation(10, 500, 0, &script::REENTER);
+const REENTER: Operation = operation(10, 250, 0, &script::REENTER);
 
 const fn operation(
     id: u8,

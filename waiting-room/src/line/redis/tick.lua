@@ -16,10 +16,11 @@ if not is_look then
   call('ZADD', base .. ':beats', now, ARGV[2])
   m.step = m.step + 1
   if m.draw ~= 2 and not is_settling then
+    -- One kind of work a step, so that each step is short.
     more = reap()
     if more == 0 then more = lapse_slots() end
     if more == 0 then more = lapse_away() end
-    lapse_unreturned()
+    if more == 0 then lapse_unreturned() end
     if m.draw == 1 and stage >= 2 and stage <= 3 and m.needs_beacon == m.has_beacon then
       m.draw, m.revision = 2, m.revision + 1
     end
