@@ -5,6 +5,7 @@ use std::fs;
 use std::io::BufReader;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -34,6 +35,8 @@ impl Server {
         let child = Command::new(program)
             .args(arguments)
             .current_dir(folder)
+            // A group of its own, so that its workers end with it.
+            .process_group(0)
             .stdin(Stdio::null())
             .stderr(log.try_clone().expect("a file can be cloned"))
             .stdout(log)
@@ -63,7 +66,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        let group = format!("-{}", self.child.id());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
         let _ = self.child.wait();
     }
 }

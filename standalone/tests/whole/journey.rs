@@ -478,3 +478,24 @@ async fn the_poll_sets_the_cookies_that_the_gate_and_the_pages_read() {
     );
     assert!(joined.headers().contains_key("strict-transport-security"));
 }
+
+#[tokio::test]
+async fn fairline_itself_runs_on_redis_from_the_line_to_the_ticket() {
+    let redis = loadtest::servers::Redis::start();
+    let stage = Stage::on(&redis).await;
+    let event = stage.event("arena", json!({})).await;
+    let session = stage.session(&event).await;
+    let wish = json!({"best_available": {"quantity": 2}});
+    let hold = stage.hold(&event, &session, wish).await.ok().unwrap();
+    let order = stage.order(&session, &hold).await;
+    stage.pay(&session, &order, CARD).await.ok().unwrap();
+    let path = format!("/api/v1/orders/{}", word(&order["id"]));
+    let order = stage
+        .until(&path, &session, |order| order["state"] == "confirmed")
+        .await;
+    assert_eq!(order["tickets"].as_array().unwrap().len(), 2);
+    let stats = stage
+        .organise(Method::GET, "/events/arena/stats", None)
+        .await;
+    assert_eq!(stats.body["total"]["admitted"], 1);
+}

@@ -8,6 +8,7 @@
 
 mod attacks;
 mod crash;
+mod draws;
 mod journey;
 mod organising;
 mod shopping;

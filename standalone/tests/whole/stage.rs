@@ -30,8 +30,24 @@ impl Stage {
         Stage::with(|_| {}).await
     }
 
+    /// A stage whose line is on a Redis.
+    pub(crate) async fn on(redis: &loadtest::servers::Redis) -> Stage {
+        let secret = Some("0123456789abcdef0123456789abcdef".to_owned());
+        let line = waiting_room::settings::Args {
+            line: Some(redis.url()),
+            pass_secret: secret.clone(),
+            service_key: secret,
+            ..Default::default()
+        };
+        Stage::build(|_| {}, &line).await
+    }
+
     /// A stage with other settings.
     pub(crate) async fn with(change: impl FnOnce(&mut Common)) -> Stage {
+        Stage::build(change, &Default::default()).await
+    }
+
+    async fn build(change: impl FnOnce(&mut Common), line: &waiting_room::settings::Args) -> Stage {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -54,8 +70,8 @@ impl Stage {
         assert_eq!(mistakes.0, Vec::<String>::new());
         let clock = Clock::manual(Time(1_800_000_000_000));
         let stop = CancellationToken::new();
-        let (line, seats) = (Default::default(), Default::default());
-        let fairline = compose(&settings, &line, &seats, clock.clone(), stop.clone()).unwrap();
+        let seats = Default::default();
+        let fairline = compose(&settings, line, &seats, clock.clone(), stop.clone()).unwrap();
         let serving = tokio::spawn(serve(
             listener,
             fairline.app.clone(),

@@ -346,3 +346,24 @@ async fn a_turn_is_over_when_its_time_is_though_nobody_ticked() {
         assert_eq!(claim(1).await, Claimed::Lapsed);
     }
 }
+
+#[tokio::test]
+async fn how_long_people_waited_is_told_in_quantiles() {
+    for bench in benches() {
+        let event = bench.event(policy(60_000, 1, 1000)).await;
+        let pause = |paused| Patch {
+            paused: Some(paused),
+            ..Patch::default()
+        };
+        bench.line.configure(&event, pause(true)).await.unwrap();
+        for second in 0..10 {
+            bench.join(&event, second * 10 + 1..=second * 10 + 10).await;
+            bench.tick_after(&event, 1).await;
+        }
+        bench.line.configure(&event, pause(false)).await.unwrap();
+        bench.tick_after(&event, 0).await;
+        let waited = bench.line.stats(&event).await.unwrap().waited_seconds;
+        let told = [waited.p50, waited.p90, waited.p99];
+        assert_eq!(told, [Some(5), Some(9), Some(10)], "{}", bench.name);
+    }
+}

@@ -144,6 +144,14 @@ async fn an_emptied_store_has_the_line_again_and_nobody_is_served_twice() {
     let unseen_pass = nodes.pass(&unseen).await;
     nodes.tick(0).await;
 
+    // This one no tick has seen: only the node that answered knows of it.
+    let last = nodes.join(1, 4002..=4002).await[0];
+    let last_pass = Pass {
+        visitor: last.visitor,
+        number: last.number,
+        ..unseen_pass
+    };
+
     server.ask(&["FLUSHALL"]).unwrap();
     line[0].tick(event).await.unwrap();
     // Until every node has told what it knows nobody is let in, and no number is given out.
@@ -156,7 +164,7 @@ async fn an_emptied_store_has_the_line_again_and_nobody_is_served_twice() {
     let front = line[2].tick(event).await.unwrap();
     assert!(front.epoch > before.epoch);
     assert_eq!(front.waiting, before.waiting + 1, "all who waited wait");
-    assert_eq!(front.numbers, 3001);
+    assert_eq!(front.numbers, 3002);
     assert!(front.alive.contains(10) && !front.alive.contains(20) && !front.alive.contains(9));
     until("connected fans are back", 10, || async {
         let there = line[0].find(event, 1000).await.unwrap().unwrap();
@@ -180,9 +188,17 @@ async fn an_emptied_store_has_the_line_again_and_nobody_is_served_twice() {
     }
     let spot = nodes.find(0, &unseen_pass).await.unwrap();
     assert_eq!((spot.number, spot.standing), (3001, Standing::Waiting));
+    let spot = nodes.find(2, &last_pass).await.unwrap();
+    assert_eq!((spot.number, spot.standing), (3002, Standing::Waiting));
+    // A pass of before for a number that is somebody else's is no use.
+    let stolen = Pass {
+        visitor: VisitorId(4242),
+        ..passes[9]
+    };
+    assert_eq!(nodes.find(0, &stolen).await, None);
     assert_eq!(
         nodes.join(2, 5000..=5000).await[0].number,
-        3002,
+        3003,
         "late joiners go behind"
     );
     // The eight who were inside still count, though the store has forgotten who they are.

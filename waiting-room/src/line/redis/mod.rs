@@ -199,7 +199,9 @@ impl Redis {
 
 /// The connection that a URL names, and what all keys begin with.
 fn understand(url: &str) -> Result<(Link, String), String> {
-    let (url, prefix) = url.split_once("?prefix=").unwrap_or((url, "fairline"));
+    let named = url.split_once("?prefix=");
+    let named = named.or_else(|| url.split_once("&prefix="));
+    let (url, prefix) = named.unwrap_or((url, "fairline"));
     let why = "FAIRLINE_LINE: the prefix is 1 to 63 of a-z, 0-9 and '-'";
     EventId::parse(prefix).map_err(|_| why.to_owned())?;
     Ok((Link::new(url)?, prefix.to_owned()))
