@@ -35,6 +35,18 @@ try {
   await fan.getByText(/Confirmed: /).waitFor();
   await fan.setViewportSize({ width: 1100, height: 560 });
   await fan.screenshot({ path: `${folder}tickets.png` });
+  // A draw among a small crowd, and the page that checks it.
+  const api = (/** @type {string} */ path, /** @type {any} */ body) => organiser.evaluate(async ([path, body]) => (await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) })).status, [path, body]);
+  const opens = new Date(Date.now() + 6000).toISOString();
+  await api("/api/v1/organiser/events", { id: "drawn", name: "The Draw", order: "draw", prequeue_opens_at: new Date().toISOString(), sale_opens_at: opens, admission: { rate_per_minute: 0 } });
+  const drawn = await person(browser, { viewport: { width: 1100, height: 900 } });
+  await drawn.goto(`http://127.0.0.1:${port}/e/drawn`);
+  for (let more = 0; more < 25; more++) await fetch(`http://127.0.0.1:${port}/api/v1/events/drawn/line`, { method: "POST" });
+  await drawn.locator("#number").filter({ hasText: /^\d+$/ }).waitFor();
+  await drawn.goto(`http://127.0.0.1:${port}/e/drawn/draw`);
+  await drawn.getByRole("button", { name: "Check it in this browser" }).click();
+  await drawn.getByText("The draw was held as promised.").waitFor();
+  await drawn.screenshot({ path: `${folder}draw.png` });
   await organiser.waitForTimeout(60_000);
   await organiser.screenshot({ path: `${folder}dashboard.png` });
 } finally {

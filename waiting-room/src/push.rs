@@ -275,6 +275,9 @@ impl Fan {
         if !self.is_counted_in {
             let back = self.room.line.back(&self.event, self.spot.visitor).await;
             self.is_counted_in = back.is_ok();
+            if let Ok(Some(spot)) = back {
+                self.spot = spot;
+            }
         }
         let front = self.hall.front();
         let now = Instant::now();

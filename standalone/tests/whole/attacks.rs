@@ -232,7 +232,9 @@ async fn bodies_that_are_too_large_broken_or_wrong_are_told_so() {
         r#"{"id": "x", "name": ""}"#,
         r#"{"id": "x", "name": "x", "sale_opens_at": "tomorrow"}"#,
         r#"{"id": "x", "name": "x", "checkout_url": "javascript:alert(1)"}"#,
-        r#"{"id": "x", "name": "x", "order": "draw"}"#,
+        r#"{"id": "x", "name": "x", "order": "lucky"}"#,
+        r#"{"id": "x", "name": "x", "beacon": {"name": "quicknet", "round": 5}}"#,
+        r#"{"id": "x", "name": "x", "order": "draw", "beacon": {"name": "mine", "round": 5}}"#,
         r#"{"id": "x", "name": "x", "extra": 1}"#,
     ] {
         let (status, body) = stage.send(Method::POST, events, &admin, wrong).await;

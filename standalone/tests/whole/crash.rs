@@ -410,13 +410,15 @@ async fn a_start_that_cannot_be_says_why_and_overwrites_nothing() {
     let all = complaint(
         command(&data, free_port())
             .env("FAIRLINE_TRUSTED_HOPS", "x")
-            .env("FAIRLINE_LINE", "redis://h")
+            .env("FAIRLINE_LINE", "redis+sentinel://h:1")
             .env("FAIRLINE_PAYMENTS", "gold"),
     );
-    assert_eq!(all.lines().count(), 3, "{all}");
+    assert_eq!(all.lines().count(), 5, "{all}");
     for name in [
         "FAIRLINE_TRUSTED_HOPS",
-        "FAIRLINE_LINE",
+        "FAIRLINE_LINE: redis+sentinel://host:port,…/master-name needs the master's name",
+        "FAIRLINE_PASS_SECRET: needed with Redis",
+        "FAIRLINE_SERVICE_KEY: needed with Redis",
         "FAIRLINE_PAYMENTS",
     ] {
         assert!(all.contains(name), "{all}");

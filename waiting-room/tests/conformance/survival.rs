@@ -79,6 +79,27 @@ impl Nodes {
 }
 
 #[tokio::test]
+async fn the_newest_of_what_the_nodes_know_is_what_the_line_is_made_of() {
+    let server = servers::Redis::start();
+    let nodes = Nodes::start(&server.url(), 2, Clock::manual(START), policy(600, 1, 100)).await;
+    nodes.join(0, 1..=50).await;
+    nodes.tick(0).await;
+    let (event, line) = (&nodes.event, &nodes.nodes);
+    // Only the second node sees ten more go in.
+    nodes.clock.advance_ms(1000);
+    let newest = line[1].tick(event).await.unwrap();
+    server.ask(&["FLUSHALL"]).unwrap();
+    // The first tells first, and ticks on for a while before the second is heard.
+    for _ in 0..20 {
+        let front = line[0].tick(event).await.unwrap();
+        assert_eq!(front.waiting, 40);
+    }
+    let front = line[1].tick(event).await.unwrap();
+    assert_eq!((front.waiting, newest.waiting), (30, 30));
+    assert_eq!(line[0].tick(event).await.unwrap().waiting, 30);
+}
+
+#[tokio::test]
 async fn a_change_that_only_one_node_had_heard_of_outlives_the_store() {
     let server = servers::Redis::start();
     let nodes = Nodes::start(&server.url(), 3, Clock::manual(START), policy(600, 1, 100)).await;

@@ -213,9 +213,7 @@ pub(super) async fn list(engine: &Redis) -> Result<Vec<Arc<EventSettings>>, Refu
     }
     for id in ids {
         let here = engine.here(&id);
-        let fresh = here
-            .front_age_ms()
-            .is_some_and(|age| age < super::FRONT_MS_MAX);
+        let fresh = here.front_since(super::recently());
         let settings = match here.settings().filter(|_| fresh) {
             Some(settings) => Ok(settings),
             None => here

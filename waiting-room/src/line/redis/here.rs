@@ -69,6 +69,7 @@ impl Here {
     ) -> Result<Arc<Front>, Refused> {
         let _turn = self.ticking.lock().await;
         for _ in 0..4 {
+            let asked = Instant::now();
             let told = match self.step(false).await {
                 Ok(told) => told,
                 Err(Failed::Gone) => {
@@ -84,7 +85,7 @@ impl Here {
                 self.tell_what_is_known().await?;
             }
             let has_to_return = is_new_life || told.is_new_here;
-            let front = self.known().take(told).ok_or(Unavailable)?;
+            let front = self.known().take(told, asked).ok_or(Unavailable)?;
             if has_to_return {
                 self.return_all();
             }
@@ -100,6 +101,33 @@ impl Here {
         Err(Unavailable.into())
     }
 
+    /// Sees to it that the front is no older than `from`: who waits for another's look shares it.
+    pub(super) async fn look_since(
+        self: &Here,
+        engine: &Redis,
+        event: &EventId,
+        from: Instant,
+    ) -> Result<(), Refused> {
+        if self.front_since(from) {
+            return Ok(());
+        }
+        let turn = self.ticking.lock().await;
+        if self.front_since(from) {
+            return Ok(());
+        }
+        drop(turn);
+        self.look(engine, event).await.map(drop)
+    }
+
+    /// Whether the front was asked for at `from` or later.
+    pub(super) fn front_since(&self, from: Instant) -> bool {
+        let known = self.known();
+        known
+            .front
+            .as_ref()
+            .is_some_and(|(_, asked)| *asked >= from)
+    }
+
     /// The front as it is, changing nothing.
     pub(super) async fn look(
         self: &Here,
@@ -107,9 +135,10 @@ impl Here {
         event: &EventId,
     ) -> Result<Arc<Front>, Refused> {
         let _turn = self.ticking.lock().await;
+        let asked = Instant::now();
         match self.step(true).await {
             Ok(told) if self.known().epoch() == 0 || told.epoch == self.known().epoch() => {
-                Ok(self.known().take(told).ok_or(Unavailable)?)
+                Ok(self.known().take(told, asked).ok_or(Unavailable)?)
             }
             Err(Failed::Gone) if self.known().front.is_none() => {
                 engine.forget(event);
@@ -224,11 +253,6 @@ impl Here {
                 tracing::warn!(%error, "what this node knows of a line could not be noted");
             }
         });
-    }
-
-    pub(super) fn front_age_ms(&self) -> Option<u128> {
-        let known = self.known();
-        known.front.as_ref().map(|(_, at)| at.elapsed().as_millis())
     }
 
     /// The store's time: that of the newest front, and what has passed since by this node's steady clock.

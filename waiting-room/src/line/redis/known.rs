@@ -159,7 +159,7 @@ fn visitor(value: &Value) -> Option<VisitorId> {
 /// What this node knows of one line.
 #[derive(Default)]
 pub(super) struct Known {
-    /// The newest front, and when it was fetched by this node's own steady clock.
+    /// The newest front, and when it was asked for by this node's own steady clock.
     pub(super) front: Option<(Arc<Front>, Instant)>,
     /// Its bitmap as the store keeps it, from byte `head` on.
     pub(super) bitmap: Vec<u8>,
@@ -220,7 +220,7 @@ impl Known {
     }
 
     /// Takes what a tick told, and makes the front of it. None when settings are missing, which a first tick asks for.
-    pub(super) fn take(&mut self, told: Told) -> Option<Arc<Front>> {
+    pub(super) fn take(&mut self, told: Told, asked: Instant) -> Option<Arc<Front>> {
         if let Some((settings, life)) = told.settings {
             self.settings = Some(Arc::new(settings));
             self.life = life;
@@ -263,7 +263,7 @@ impl Known {
             availability: told.availability,
             settings,
         });
-        self.front = Some((front.clone(), Instant::now()));
+        self.front = Some((front.clone(), asked));
         Some(front)
     }
 

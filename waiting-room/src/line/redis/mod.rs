@@ -29,9 +29,11 @@ use shared::words::{Availability, EventId, VisitorId};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// A front this old is fetched anew before positions are read from it.
-const FRONT_MS_MAX: u128 = 1000;
+const FRONT_AGE_MAX: Duration = Duration::from_secs(1);
 
 const JOIN: Operation = operation(1, 1000, 4, &script::JOIN);
 const PLACE: Operation = operation(2, 250, 0, &script::PLACE);
@@ -150,37 +152,38 @@ impl Redis {
         }
     }
 
-    /// One spot for one visitor, as `place.lua` and its kin answer it.
+    /// One spot for one visitor, as `place.lua` and its kin answer it. Where the script left `ahead` to the node, it is read
+    /// from a front that is no older than `front_from`.
     async fn visit(
         &self,
         event: &EventId,
         operation: Operation,
         visitor: VisitorId,
+        front_from: Instant,
     ) -> Result<Option<Spot>, Refused> {
-        let answers = self
-            .run(event, operation, Units::One(Unit::of(visitor)))
-            .await?;
+        let asked = Units::One(Unit::of(visitor));
+        let answers = self.run(event, operation, asked).await?;
         let here = self.here(event);
-        let Some(mut spot) = answers
-            .answers
-            .first()
-            .and_then(|value| spot(visitor, value))
-        else {
+        let told = answers.answers.first();
+        let Some(mut spot) = told.and_then(|value| spot(visitor, value)) else {
             return Ok(None);
         };
-        self.fill(&here, event, &mut spot).await?;
+        self.fill(&here, event, &mut spot, front_from).await?;
         here.note_number(visitor, spot.0.number);
         Ok(Some(spot.0))
     }
 
-    /// Reads `ahead` from the newest front where the script left it to the node.
-    async fn fill(&self, here: &Here, event: &EventId, told: &mut Told) -> Result<(), Refused> {
+    /// Reads `ahead` from the front where the script left it to the node.
+    async fn fill(
+        &self,
+        here: &Here,
+        event: &EventId,
+        told: &mut Told,
+        front_from: Instant,
+    ) -> Result<(), Refused> {
         let Told(spot, ahead) = told;
         if spot.standing == Standing::Waiting && *ahead < 0 {
-            let is_old = here.front_age_ms().is_none_or(|age| age > FRONT_MS_MAX);
-            if is_old {
-                here.look(self, event).await?;
-            }
+            here.look_since(self, event, front_from).await?;
             spot.ahead = here.ahead(spot.number);
         }
         Ok(())
@@ -228,6 +231,12 @@ fn spot(visitor: VisitorId, value: &Value) -> Option<Told> {
         slot,
     };
     Some(Told(spot, at(5)))
+}
+
+/// Since when a front is new enough for who only asks.
+fn recently() -> Instant {
+    let now = Instant::now();
+    now.checked_sub(FRONT_AGE_MAX).unwrap_or(now)
 }
 
 /// A fresh seed for a draw, as hex.
@@ -290,7 +299,7 @@ impl Line for Redis {
                     }
                     let told = spot(*visitor, value);
                     let mut told = told.ok_or(Unavailable)?;
-                    self.fill(&here, event, &mut told).await?;
+                    self.fill(&here, event, &mut told, recently()).await?;
                     joined.push(Joined::Known(told.0));
                     continue;
                 };
@@ -313,7 +322,7 @@ impl Line for Redis {
     }
 
     async fn place(&self, event: &EventId, visitor: VisitorId) -> Result<Option<Spot>, Refused> {
-        self.visit(event, PLACE, visitor).await
+        self.visit(event, PLACE, visitor, recently()).await
     }
 
     async fn reenter(&self, event: &EventId, pass: &Pass) -> Result<Option<Spot>, Refused> {
@@ -335,7 +344,7 @@ impl Line for Redis {
         let Some(mut told) = told.and_then(|value| spot(pass.visitor, value)) else {
             return Ok(None);
         };
-        self.fill(&here, event, &mut told).await?;
+        self.fill(&here, event, &mut told, recently()).await?;
         Ok(Some(told.0))
     }
 
@@ -372,7 +381,8 @@ impl Line for Redis {
     }
 
     async fn back(&self, event: &EventId, visitor: VisitorId) -> Result<Option<Spot>, Refused> {
-        let spot = self.visit(event, BACK, visitor).await?;
+        // A fan who comes from another node must not be told of an older line than there.
+        let spot = self.visit(event, BACK, visitor, Instant::now()).await?;
         if let Some(spot) = &spot {
             self.here(event).connected(visitor, spot.number);
         }

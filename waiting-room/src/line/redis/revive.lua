@@ -14,7 +14,7 @@ local highest, inside, head, bitmap = tonumber(ARGV[7]), tonumber(ARGV[8]), tonu
 local function field(name) return tonumber(call('HGET', meta, name) or nil) or 0 end
 if call('EXISTS', meta) == 0 then
   call('HSET', meta, 'run', string.match(call('INFO', 'server'), 'run_id:(%x+)'), 'epoch', epoch + 1, 'gen', 1,
-    'phase', -1, 'settle_until', now + 5000, 'revision', revision, 'settled', revision, 'tellers', ARGV[11], unpack(ARGV, 12))
+    'phase', -1, 'last_batch', now, 'settle_until', now + 5000, 'revision', revision, 'settled', revision, 'tellers', ARGV[11], unpack(ARGV, 12))
 elseif now < field('settle_until') and epoch < field('epoch') and revision > field('settled') then
   -- This node heard of a change that those who told before had not. A draw that the store forgot leaves the arrays in the
   -- order of arrival: they are begun anew, and fans return to the numbers that they drew.
@@ -22,7 +22,8 @@ elseif now < field('settle_until') and epoch < field('epoch') and revision > fie
   call('HSET', meta, 'settled', revision, 'revision', math.max(revision, field('revision')) + 1, unpack(ARGV, 12))
   if field('draw') == 3 and not was_drawn then call('HSET', meta, 'gen', field('gen') + 2) end
 end
-if epoch < field('epoch') and step > field('step') then
+-- While the line settles nothing moves but the count of steps: so it is told from told, and not from what was counted since.
+if epoch < field('epoch') and now < field('settle_until') and step > field('told_step') then
   local alive = base .. ':' .. field('gen') .. ':alive'
   -- Who was entered again since has a number above those of the bitmap, perhaps in its last byte.
   local later = {}
@@ -31,7 +32,7 @@ if epoch < field('epoch') and step > field('step') then
   if bitmap ~= '' then call('SETRANGE', alive, head, bitmap) end
   for n, bit_ in pairs(later) do call('SETBIT', alive, n - 1, bit_) end
   local is_inside = field('admitted') + field('shopping')
-  call('HSET', meta, 'step', step, 'head', 0, 'waiting', call('BITCOUNT', alive), 'known', math.max(numbers, field('known')),
+  call('HSET', meta, 'step', math.max(step, field('step')), 'told_step', step, 'head', 0, 'waiting', call('BITCOUNT', alive), 'known', math.max(numbers, field('known')),
     'ghosts', math.max(0, inside - is_inside), 'ghosts_until', now + field('claim_ms') + field('session_ms'),
     'return_by', now + field('away_ms'), 'return_chunk', 0)
 end

@@ -6,7 +6,9 @@ if is_lost and not is_look then
   -- Another server than before: a restart, or a failover that may have lost the last writes. Nobody is admitted and no
   -- number is given out until the nodes have had the time to say what they know.
   m.epoch, m.settle_until, m.revision = m.epoch + 1, now + SETTLE_MS, m.revision + 1
-  call('HSET', meta, 'run', run, 'settled', m.revision - 1, 'tellers', call('HLEN', base .. ':nodes'))
+  -- The last batch may be among what was lost: the next is due a whole span from now.
+  m.last_batch, m.owed = now, 0
+  call('HSET', meta, 'run', run, 'settled', m.revision - 1, 'told_step', m.step, 'tellers', call('HLEN', base .. ':nodes'))
   call('DEL', base .. ':told')
   save('epoch', 'settle_until', 'revision')
 end
