@@ -63,3 +63,5 @@ for _ in range(7):
 print(f"{statistics.median(times):.3f} s: from start to serving")
 P
 rm -rf "$results"
+echo "the line on Redis, beside Redis, nginx and ZRANK in the same run (loadtest line)"
+"$bin/loadtest" line --rounds "$rounds" 2>/dev/null

@@ -18,8 +18,10 @@ async function freePort() {
 }
 
 export class Server {
-  static async start() {
+  /** @param {Record<string, string>} more further settings */
+  static async start(more = {}) {
     const server = new Server();
+    server.more = more;
     server.folder = await mkdtemp(join(tmpdir(), "fairline-e2e-"));
     server.port = await freePort();
     server.url = `http://127.0.0.1:${server.port}`;
@@ -31,7 +33,7 @@ export class Server {
     const env = {
       ...process.env, FAIRLINE_LISTEN: `127.0.0.1:${this.port}`, FAIRLINE_OPS_LISTEN: `127.0.0.1:${await freePort()}`,
       FAIRLINE_DATA: join(this.folder, "data"), FAIRLINE_ORGANISER_KEY: KEY, FAIRLINE_JOINS_PER_MINUTE: "0", FAIRLINE_LOG: "warn",
-      FAIRLINE_REQUESTS_PER_SECOND: "0",
+      FAIRLINE_REQUESTS_PER_SECOND: "0", ...this.more,
     };
     this.process = spawn(binary, [], { env, stdio: ["ignore", "ignore", "inherit"] });
     for (let tries = 0; ; tries++) {

@@ -18,7 +18,7 @@ use shared::problem::Problem;
 use shared::serve::Place as Connection;
 use shared::words::{EventId, VisitorId};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -31,8 +31,8 @@ const MESSAGE_BYTES_MAX: usize = 4096;
 const MESSAGES_MAX: u32 = 100;
 /// A reader that takes nothing for this long is gone.
 const SEND: Duration = Duration::from_secs(20);
-const PING_EVERY: Duration = Duration::from_secs(25);
-const SILENCE_MAX: Duration = Duration::from_secs(80);
+const PING_SECONDS: u32 = 25;
+const SILENCE_SECONDS_MAX: u32 = 80;
 /// News for everyone is spread over this long, so that nothing bursts.
 const SPREAD_MS: u64 = 600;
 /// When a node goes, its fans come back spread over this long.
@@ -112,7 +112,7 @@ async fn watch_place(
         .max_write_buffer_size(16 * 1024)
         .max_frame_size(MESSAGE_BYTES_MAX)
         .max_message_size(MESSAGE_BYTES_MAX);
-    let now = Instant::now();
+    let now = steady_seconds();
     let fan = Fan {
         connection: connection.map(|Extension(connection)| connection),
         room,
@@ -132,6 +132,12 @@ async fn watch_place(
     Ok(upgrade.on_upgrade(move |socket| Box::pin(fan.attend(Box::new(socket)))))
 }
 
+/// Seconds since this process first asked, by its steady clock: four bytes a fan where an instant takes sixteen.
+fn steady_seconds() -> u32 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    u32::try_from(START.elapsed().as_secs()).unwrap_or(u32::MAX)
+}
+
 /// A fan who watches their place.
 struct Fan {
     room: Arc<Room>,
@@ -146,8 +152,9 @@ struct Fan {
     /// The line knows that they are connected.
     is_counted_in: bool,
     messages: u32,
-    heard_at: Instant,
-    pinged_at: Instant,
+    /// In seconds of `steady_seconds`.
+    heard_at: u32,
+    pinged_at: u32,
     /// This socket's place among the connections, kept until it ends, so that the drain waits for it.
     connection: Option<Arc<Connection>>,
 }
@@ -157,8 +164,8 @@ struct Fan {
 struct Shown {
     standing: Standing,
     ahead: u64,
-    /// How many wait in all: what matters before a draw.
-    waiting: Option<u64>,
+    /// How many wait in all, which matters before a draw; else 0.
+    waiting: u64,
     /// Of the front: phase, message and settings.
     revision: u64,
     seats_available: Option<u32>,
@@ -259,7 +266,7 @@ impl Fan {
                 Some(if is_long { End::TooLong } else { End::Gone })
             }
             Some(Ok(message)) => {
-                self.heard_at = Instant::now();
+                self.heard_at = steady_seconds();
                 self.messages += u32::from(!matches!(message, Message::Pong(_)));
                 (self.messages > MESSAGES_MAX).then_some(End::TooMany)
             }
@@ -280,11 +287,11 @@ impl Fan {
             }
         }
         let front = self.hall.front();
-        let now = Instant::now();
-        if !self.look(&front).await || now - self.heard_at > SILENCE_MAX {
+        let now = steady_seconds();
+        if !self.look(&front).await || now.saturating_sub(self.heard_at) > SILENCE_SECONDS_MAX {
             return false;
         }
-        if now - self.pinged_at > PING_EVERY {
+        if now.saturating_sub(self.pinged_at) > PING_SECONDS {
             self.pinged_at = now;
             if !send(socket, Message::Ping(Vec::new().into())).await {
                 return false;
@@ -302,7 +309,7 @@ impl Fan {
         let shown = Some(Shown {
             standing: self.spot.standing,
             ahead: self.spot.ahead,
-            waiting: self.spot.is_provisional.then_some(front.waiting),
+            waiting: front.waiting * u64::from(self.spot.is_provisional),
             revision: front.revision,
             seats_available: front.availability.map(|seats| seats.available),
             is_stale: self.room.is_line_away(),

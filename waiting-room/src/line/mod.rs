@@ -1,6 +1,7 @@
 //! The line: its words, the promises that every engine keeps, and `open(url)`, the only place that knows which engine runs.
 
 mod alive;
+mod drawing;
 mod embedded;
 mod flow;
 mod journal;

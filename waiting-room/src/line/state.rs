@@ -3,12 +3,12 @@
 
 use super::alive::Alive;
 use super::flow::{Flow, Rates};
-use super::settings::{EventSettings, Order};
+use super::settings::EventSettings;
 use super::{
-    Claimed, DrawState, Front, Joined, LINE_LENGTH_MAX, Outcome, Phase, REPORT_SECONDS_MAX,
-    Refused, Slot, Spot, Standing, Stats,
+    Claimed, Front, Joined, LINE_LENGTH_MAX, Outcome, Phase, REPORT_SECONDS_MAX, Refused, Slot,
+    Spot, Standing, Stats,
 };
-use crate::draw::{self, Round};
+use crate::draw::Round;
 use shared::time::Time;
 use shared::words::{Availability, VisitorId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -25,7 +25,7 @@ pub(super) struct Entry {
     pub(super) joined_at: Time,
     pub(super) slot: Option<Slot>,
     /// When the place lapses unless there is a sign of life; none while connected. Not journaled.
-    away_at: Option<Time>,
+    pub(super) away_at: Option<Time>,
 }
 
 /// What the line remembers beside its places.
@@ -48,18 +48,18 @@ pub(super) struct Memory {
 pub(super) struct State {
     pub(super) settings: Arc<EventSettings>,
     pub(super) memory: Memory,
-    entries: Vec<Entry>,
-    by_visitor: HashMap<VisitorId, u64>,
+    pub(super) entries: Vec<Entry>,
+    pub(super) by_visitor: HashMap<VisitorId, u64>,
     /// Who was gone before the draw, and so has no number: how they ended.
     pub(super) numberless: BTreeMap<VisitorId, Standing>,
-    alive: Alive,
+    pub(super) alive: Alive,
     lapses: BTreeSet<(Time, u64)>,
-    away: BTreeSet<(Time, u64)>,
+    pub(super) away: BTreeSet<(Time, u64)>,
     admitted: u64,
     shopping: u64,
     flow: Flow,
     step: u64,
-    revision: u64,
+    pub(super) revision: u64,
     shown_phase: Option<Phase>,
     /// Numbers whose places changed since the last commit; the journal empties it.
     pub(super) changed: BTreeSet<u64>,
@@ -204,7 +204,10 @@ impl State {
         if self.numberless.get(&visitor) == Some(&Standing::Ejected)
             && !self.by_visitor.contains_key(&visitor)
         {
-            return Ok(Joined::Known(State::numberless(visitor, Standing::Ejected)));
+            return Ok(Joined::Known(State::numberless_spot(
+                visitor,
+                Standing::Ejected,
+            )));
         }
         match self.phase(now) {
             Phase::Scheduled => return Err(Refused::NotOpen(self.settings.line_opens_at())),
@@ -257,75 +260,6 @@ impl State {
         if self.shown_phase != Some(phase) {
             self.shown_phase = Some(phase);
             self.revision += 1;
-        }
-    }
-
-    /// Whether a draw is yet to come.
-    fn is_undrawn(&self) -> bool {
-        self.settings.order == Order::Draw && self.memory.outcome.is_none()
-    }
-
-    /// Shuffles everyone who waits. Nobody was let in before, so whoever does not wait has left.
-    fn hold_draw(&mut self, now: Time) {
-        let is_waiting = |entry: &&Entry| entry.standing == Standing::Waiting;
-        let waiting: Vec<Entry> = self.entries.iter().filter(is_waiting).copied().collect();
-        for entry in self.entries.iter().filter(|entry| !is_waiting(entry)) {
-            self.numberless.insert(entry.visitor, entry.standing);
-        }
-        let entries: Vec<draw::Entry> = waiting
-            .iter()
-            .map(|entry| draw::Entry::of(entry.visitor))
-            .collect();
-        let round = self.memory.round.as_ref();
-        let randomness = round.and_then(|round| draw::unhex_all(&round.randomness));
-        let seed = draw::unhex(&self.memory.seed).unwrap_or_default();
-        let order = draw::order(&seed, &randomness.unwrap_or_default(), &entries);
-        self.memory.outcome = Some(Outcome {
-            at: now,
-            entries: waiting.len() as u64,
-            root: draw::root(entries),
-        });
-        self.by_visitor.clear();
-        self.alive = Alive::default();
-        self.away.clear();
-        self.entries = order.iter().map(|at| waiting[*at as usize]).collect();
-        for number in 1..=self.entries.len() as u64 {
-            let entry = self.entries[number as usize - 1];
-            self.by_visitor.insert(entry.visitor, number);
-            self.alive.insert(number);
-            if let Some(at) = entry.away_at {
-                self.away.insert((at, number));
-            }
-        }
-        self.changed = (1..=self.entries.len() as u64).collect();
-        self.is_renumbered = true;
-        self.has_new_memory = true;
-        self.revision += 1;
-    }
-
-    pub(super) fn give_beacon(&mut self, round: Round) {
-        self.memory.round.get_or_insert(round);
-        self.has_new_memory = true;
-    }
-
-    pub(super) fn draw(&self) -> Option<DrawState> {
-        (self.settings.order == Order::Draw).then(|| DrawState {
-            seed: draw::unhex(&self.memory.seed).unwrap_or_default(),
-            named: self.settings.beacon.clone(),
-            round: self.memory.round.clone(),
-            outcome: self.memory.outcome.clone(),
-        })
-    }
-
-    /// The place of somebody who was gone before the draw.
-    fn numberless(visitor: VisitorId, standing: Standing) -> Spot {
-        Spot {
-            visitor,
-            number: 0,
-            is_provisional: false,
-            standing,
-            ahead: 0,
-            slot: None,
         }
     }
 
@@ -517,7 +451,7 @@ impl State {
     pub(super) fn place(&mut self, visitor: VisitorId, now: Time) -> Option<Spot> {
         let Some(number) = self.by_visitor.get(&visitor).copied() else {
             let standing = self.numberless.get(&visitor)?;
-            return Some(State::numberless(visitor, *standing));
+            return Some(State::numberless_spot(visitor, *standing));
         };
         if self.entries[number as usize - 1].away_at.is_some() {
             self.expect_life(number, now);
@@ -528,7 +462,7 @@ impl State {
     pub(super) fn back(&mut self, visitor: VisitorId) -> Option<Spot> {
         let Some(number) = self.by_visitor.get(&visitor).copied() else {
             let standing = self.numberless.get(&visitor)?;
-            return Some(State::numberless(visitor, *standing));
+            return Some(State::numberless_spot(visitor, *standing));
         };
         self.set_away(number, None);
         Some(self.spot(number))

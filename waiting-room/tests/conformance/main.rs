@@ -9,5 +9,7 @@
 mod admission;
 mod bench;
 mod draws;
+mod many;
+mod nodes;
 mod places;
 mod survival;

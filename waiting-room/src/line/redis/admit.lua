@@ -40,7 +40,7 @@ local function take(count)
   return taken
 end
 
--- One batch, in steps of 250: however long nothing was admitted, one batch is due and no more. Where the rate is below
+-- One batch, in steps of 125: however long nothing was admitted, one batch is due and no more. Where the rate is below
 -- one fan a batch, the span is as long as one fan takes. Returns 1 when part of the batch is left.
 local function admit()
   local since, due, credit = now - m.last_batch, 0, nil
@@ -52,8 +52,8 @@ local function admit()
     due = m.owed
   end
   due = math.min(due, room())
-  local taken = due > 0 and take(math.min(due, 250)) or 0
+  local taken = due > 0 and take(math.min(due, 125)) or 0
   if taken > 0 and credit then m.last_batch, m.credit = now, credit % 60000 end
-  m.owed = taken == 250 and due - taken or 0
+  m.owed = taken == 125 and due - taken or 0
   return m.owed > 0 and 1 or 0
 end

@@ -1,5 +1,5 @@
 -- Sockets closed at this node: unless the fans come back or poll, their places lapse after away_seconds. A fan whose
--- newer socket is held by another node is not away. ARGV[3…] visitors, at most 250. Returns {'ok'}.
+-- newer socket is held by another node is not away. ARGV[3…] visitors, at most 125. Returns {'ok'}.
 if m.draw == 2 then return { 'busy' } end
 local asked, index = { unpack(ARGV, 3) }, node_index()
 local kept, answers = call('HMGET', visitors, unpack(asked)), { 'ok' }

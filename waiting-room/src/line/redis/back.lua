@@ -1,4 +1,4 @@
--- Sockets opened at this node: their places are kept for as long as they stay open. ARGV[3…] visitors, at most 250.
+-- Sockets opened at this node: their places are kept for as long as they stay open. ARGV[3…] visitors, at most 125.
 -- The node that held an older socket of the visitor hears of it with its next tick. Returns as place.lua.
 if m.draw == 2 then return { 'busy' } end
 local asked, index = { unpack(ARGV, 3) }, node_index()

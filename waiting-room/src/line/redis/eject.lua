@@ -1,4 +1,4 @@
--- Removes visitors for good, also those who are gone already: they may not come back. ARGV[3…] visitors, at most 250.
+-- Removes visitors for good, also those who are gone already: they may not come back. ARGV[3…] visitors, at most 125.
 -- Returns {'ok'}, then for each whether there was one.
 if m.draw == 2 then return { 'busy' } end
 local asked = { unpack(ARGV, 3) }

@@ -1,5 +1,5 @@
 -- Visitors are done: their slots are free at once. Only somebody inside can finish. ARGV[3…] visitor, number, in turn, at
--- most 250 of each. Returns {'ok'}, then 1 for each.
+-- most 125 of each. Returns {'ok'}, then 1 for each.
 if m.draw == 2 then return { 'busy' } end
 local answers = { 'ok' }
 for i = 3, #ARGV, 2 do

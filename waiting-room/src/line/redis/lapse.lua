@@ -1,44 +1,9 @@
 -- For tick: what ends by itself. Each function does a bounded part and returns 1 when there is more.
 
--- Fans of a node that fell silent are away since its last sign of life.
-local function reap()
-  local silent = call('ZRANGEBYSCORE', base .. ':beats', '-inf', now - NODE_MS, 'WITHSCORES', 'LIMIT', 0, 1)
-  if not silent[1] then return 0 end
-  local index = tonumber(call('HGET', base .. ':nodes', silent[1]) or nil) or 0
-  local mark, found = string.char(index), 0
-  local chunk = tonumber(call('HGET', base .. ':reaping', silent[1]) or nil) or 0
-  local chunks = index > 0 and math.ceil(m.numbers / CHUNK) or 0
-  for _ = 1, 200 do
-    if chunk >= chunks or found > 100 then break end
-    local key = gen .. ':o:' .. chunk
-    local owners = call('GET', key) or ''
-    local i = string.find(owners, mark, 1, true)
-    while i do
-      local n = chunk * CHUNK + i
-      call('SETRANGE', key, i - 1, '\0')
-      if call('GETBIT', alive, n - 1) == 1 then
-        m.connected = m.connected - 1
-        expect_life(n, tonumber(silent[2]) + m.away_ms)
-      end
-      found, i = found + 1, string.find(owners, mark, i + 1, true)
-    end
-    chunk = chunk + 1
-  end
-  if chunk < chunks then
-    call('HSET', base .. ':reaping', silent[1], chunk)
-    return 1
-  end
-  call('ZREM', base .. ':beats', silent[1])
-  call('HDEL', base .. ':nodes', silent[1])
-  call('HDEL', base .. ':reaping', silent[1])
-  call('DEL', base .. ':in:' .. index)
-  return 1
-end
-
 local function lapse_slots()
-  local due = call('ZRANGEBYSCORE', lapses, '-inf', now, 'LIMIT', 0, 125)
+  local due = call('ZRANGEBYSCORE', lapses, '-inf', now, 'LIMIT', 0, 100)
   for _, n in ipairs(due) do settle(tonumber(n), MISSED, 't_missed') end
-  return #due == 125 and 1 or 0
+  return #due == 100 and 1 or 0
 end
 
 -- The waiting who gave no sign of life in time: the array of deadlines whose earliest is due is looked through.
@@ -49,7 +14,7 @@ local function lapse_away()
   local deadlines = call('GET', key) or ''
   for i = 0, #deadlines / 6 - 1 do
     local deadline, n = struct.unpack('>I6', deadlines, i * 6 + 1), due[1] * CHUNK + i + 1
-    if deadline > 0 and deadline <= now and ended < 200 then
+    if deadline > 0 and deadline <= now and ended < 100 then
       if call('GETBIT', alive, n - 1) == 1 then
         settle(n, MISSED, 't_missed')
         ended = ended + 1

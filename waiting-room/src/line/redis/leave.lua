@@ -1,4 +1,4 @@
--- Visitors give up their places or their slots. ARGV[3…] visitors, at most 250. Returns {'ok'}, then 1 for each.
+-- Visitors give up their places or their slots. ARGV[3…] visitors, at most 125. Returns {'ok'}, then 1 for each.
 if m.draw == 2 then return { 'busy' } end
 local asked = { unpack(ARGV, 3) }
 local kept, answers = call('HMGET', visitors, unpack(asked)), { 'ok' }

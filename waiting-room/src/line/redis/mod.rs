@@ -36,15 +36,15 @@ use tokio::time::Instant;
 const FRONT_AGE_MAX: Duration = Duration::from_secs(1);
 
 const JOIN: Operation = operation(1, 1000, 4, &script::JOIN);
-const PLACE: Operation = operation(2, 250, 0, &script::PLACE);
-const BACK: Operation = operation(3, 250, 0, &script::BACK);
-const AWAY: Operation = operation(4, 250, 0, &script::AWAY);
-const CLAIM: Operation = operation(5, 250, 0, &script::CLAIM);
-const FINISH: Operation = operation(6, 250, 0, &script::FINISH);
-const LEAVE: Operation = operation(7, 250, 0, &script::LEAVE);
-const EJECT: Operation = operation(8, 250, 0, &script::EJECT);
+const PLACE: Operation = operation(2, 125, 0, &script::PLACE);
+const BACK: Operation = operation(3, 125, 0, &script::BACK);
+const AWAY: Operation = operation(4, 125, 0, &script::AWAY);
+const CLAIM: Operation = operation(5, 125, 0, &script::CLAIM);
+const FINISH: Operation = operation(6, 125, 0, &script::FINISH);
+const LEAVE: Operation = operation(7, 125, 0, &script::LEAVE);
+const EJECT: Operation = operation(8, 125, 0, &script::EJECT);
 const FIND: Operation = operation(9, 8, 0, &script::FIND);
-const REENTER: Operation = operation(10, 250, 0, &script::REENTER);
+const REENTER: Operation = operation(10, 125, 0, &script::REENTER);
 
 const fn operation(
     id: u8,

@@ -1,4 +1,4 @@
--- Where visitors stand, and a sign of life from them. ARGV[3…] visitors, at most 250.
+-- Where visitors stand, and a sign of life from them. ARGV[3…] visitors, at most 125.
 -- Returns {'ok'}, then a spot each, or '' for who has no place.
 local asked = { unpack(ARGV, 3) }
 local kept, answers = call('HMGET', visitors, unpack(asked)), { 'ok' }

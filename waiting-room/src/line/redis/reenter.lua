@@ -1,5 +1,5 @@
 -- Gives visitors back the places that their passes prove. ARGV[3…] visitor, number, whether this node holds their socket, in
--- turn, at most 250 of each. Returns {'ok'}, then a spot each, or '' for a number that became somebody else's.
+-- turn, at most 125 of each. Returns {'ok'}, then a spot each, or '' for a number that became somebody else's.
 if m.draw == 2 then return { 'busy' } end
 local answers, index, nobody = { 'ok' }, node_index(), string.rep('\0', 16)
 for i = 3, #ARGV, 3 do

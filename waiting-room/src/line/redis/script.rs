@@ -39,10 +39,16 @@ impl Script {
     }
 }
 
-const LINE: &str = include_str!("line.lua");
+/// What stands before the scripts: the line as it is, and what several of them share.
+const LINE: [&str; 3] = [
+    include_str!("head.lua"),
+    include_str!("arrays.lua"),
+    include_str!("places.lua"),
+];
 
 fn on_line(files: &[&str]) -> Script {
-    let mut all = vec!["local IS_TICK = false\n", LINE];
+    let [head, arrays, places] = LINE;
+    let mut all = vec!["local IS_TICK = false\n", head, arrays, places];
     all.extend(files);
     Script::new(&all)
 }
@@ -50,13 +56,16 @@ fn on_line(files: &[&str]) -> Script {
 pub(super) static CREATE: LazyLock<Script> =
     LazyLock::new(|| Script::new(&[include_str!("create.lua")]));
 pub(super) static TICK: LazyLock<Script> = LazyLock::new(|| {
-    let lapse = include_str!("lapse.lua");
-    let admit = include_str!("admit.lua");
+    let [head, arrays, places] = LINE;
     Script::new(&[
-        "local IS_TICK = true\n",
-        LINE,
-        lapse,
-        admit,
+        "local IS_TICK = true
+",
+        head,
+        arrays,
+        places,
+        include_str!("reap.lua"),
+        include_str!("lapse.lua"),
+        include_str!("admit.lua"),
         include_str!("tick.lua"),
     ])
 });

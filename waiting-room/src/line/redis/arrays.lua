@@ -1,0 +1,47 @@
+-- The arrays that hold 512 numbers a key: 'p' who and since when and how it ended, 'o' which node holds the socket, 'd' when
+-- the place lapses; and the bitmap.
+-- Where number n stands in the arrays of kind `name`, which hold 512 numbers a key: the key, the offset in the array.
+local function at(name, n)
+  local chunk = math.floor((n - 1) / CHUNK)
+  return gen .. ':' .. name .. ':' .. chunk, (n - 1) % CHUNK, chunk
+end
+
+local function record(n)
+  local key, i = at('p', n)
+  return call('GETRANGE', key, i * RECORD, i * RECORD + RECORD - 1)
+end
+
+local function end_as(n, code)
+  local key, i = at('p', n)
+  call('SETRANGE', key, i * RECORD + RECORD - 1, string.char(code))
+end
+
+-- The index of the node that holds the socket of number n, 0: none does.
+local function owner(n)
+  local key, i = at('o', n)
+  return string.byte(call('GETRANGE', key, i, i)) or 0
+end
+
+local function expect_life(n, deadline)
+  local key, i, chunk = at('d', n)
+  call('SETRANGE', key, i * 6, struct.pack('>I6', deadline))
+  if deadline > 0 then call('ZADD', aways, 'LT', deadline, chunk) end
+end
+
+local function ahead(n)
+  local byte, count = math.floor((n - 1) / 8), 0
+  if byte > m.head then count = call('BITCOUNT', alive, m.head, byte - 1) end
+  local rest = string.byte(call('GETRANGE', alive, byte, byte)) or 0
+  for bit_ = 0, (n - 1) % 8 - 1 do
+    if bit.band(rest, bit.rshift(128, bit_)) ~= 0 then count = count + 1 end
+  end
+  return count
+end
+
+local function slot_of(n)
+  local slot = call('HGET', slots, n)
+  if not slot then return nil end
+  local admitted, claim, expires, kind = string.match(slot, '(%d+) (%d+) (%d+) (%d)')
+  return { tonumber(admitted), tonumber(claim), tonumber(expires), tonumber(kind) }
+end
+

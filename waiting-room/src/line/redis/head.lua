@@ -1,0 +1,35 @@
+-- What every script begins with: the line of one event as it stands. One reply of {'gone'} means that the store knows nothing
+-- of the event, {'lost'} that another server answers than before. head, arrays and places stand before every script.
+-- KEYS[1] fairline:{event}, before all keys. ARGV[1] now in ms, 0: by the store's clock. ARGV[2] this node's id.
+local call, base = redis.call, KEYS[1]
+local now = tonumber(ARGV[1])
+if now == 0 then
+  local time = call('TIME')
+  now = time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local FIELDS = { 'epoch', 'gen', 'step', 'revision', 'numbers', 'known', 'waiting', 'admitted', 'shopping', 'connected',
+  'head', 'last_batch', 'credit', 'owed', 'ghosts', 'ghosts_until', 'settle_until', 'return_by', 'return_chunk', 'phase',
+  't_joined', 't_admitted', 't_finished', 't_missed', 't_left', 'capacity', 'available', 'held', 'seats_at', 'rate',
+  'batch_ms', 'max_active', 'claim_ms', 'session_ms', 'away_ms', 'line_at', 'sale_at', 'closes_at', 'paused', 'draw',
+  'needs_beacon', 'has_beacon' }
+local meta, m = base .. ':meta', {}
+local run = string.match(call('INFO', 'server'), 'run_id:(%x+)')
+local got = call('HMGET', meta, 'run', unpack(FIELDS))
+if not got[2] then return { 'gone' } end
+for i, field in ipairs(FIELDS) do m[field] = tonumber(got[i + 1]) or 0 end
+local is_lost = got[1] ~= run
+local gen = base .. ':' .. m.gen
+local alive, visitors, slots, lapses, aways =
+  gen .. ':alive', gen .. ':visitors', base .. ':slots', base .. ':lapses', gen .. ':aways'
+local WAITING, ADMITTED, SHOPPING, FINISHED, MISSED, LEFT, EJECTED = 0, 1, 2, 3, 4, 5, 6
+local CHUNK, RECORD, NODE_MS, SETTLE_MS = 512, 23, 10000, 5000
+
+local function save(...)
+  local pairs_ = {}
+  for _, field in ipairs({ ... }) do
+    pairs_[#pairs_ + 1] = field
+    pairs_[#pairs_ + 1] = m[field]
+  end
+  call('HSET', meta, unpack(pairs_))
+end
+if is_lost and not IS_TICK then return { 'lost' } end

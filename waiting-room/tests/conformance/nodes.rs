@@ -1,0 +1,94 @@
+//! Several nodes on one store, as engines of one process.
+
+use crate::bench::spot_of;
+use shared::time::Clock;
+use shared::words::{EventId, VisitorId};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use waiting_room::line::{Admission, EventSettings, Line, Redis, Spot};
+use waiting_room::pass::Pass;
+
+/// Nodes on one store.
+pub(crate) struct Nodes {
+    pub(crate) nodes: Vec<Arc<dyn Line>>,
+    pub(crate) folders: Vec<tempfile::TempDir>,
+    pub(crate) clock: Clock,
+    pub(crate) event: EventId,
+}
+
+impl Nodes {
+    pub(crate) async fn start(
+        url: &str,
+        count: usize,
+        clock: Clock,
+        admission: Admission,
+    ) -> Nodes {
+        let folders: Vec<tempfile::TempDir> =
+            (0..count).map(|_| tempfile::tempdir().unwrap()).collect();
+        let open = |folder: &tempfile::TempDir| -> Arc<dyn Line> {
+            Arc::new(Redis::open(url, folder.path().to_owned(), clock.clone()).unwrap())
+        };
+        let nodes: Vec<Arc<dyn Line>> = folders.iter().map(open).collect();
+        let event = EventId::parse("night").unwrap();
+        let settings = EventSettings {
+            admission,
+            ..EventSettings::new(event.clone(), "Night")
+        };
+        nodes[0].create(settings).await.unwrap();
+        let all = Nodes {
+            nodes,
+            folders,
+            clock,
+            event,
+        };
+        all.tick(0).await;
+        all
+    }
+
+    /// Moves the clock; every node ticks.
+    pub(crate) async fn tick(&self, seconds: i64) {
+        self.clock.advance_ms(seconds * 1000);
+        for node in &self.nodes {
+            node.tick(&self.event).await.unwrap();
+        }
+    }
+
+    pub(crate) async fn join(&self, at: usize, ids: std::ops::RangeInclusive<u128>) -> Vec<Spot> {
+        let visitors: Vec<VisitorId> = ids.map(VisitorId).collect();
+        let joined = self.nodes[at].join(&self.event, &visitors).await.unwrap();
+        joined.into_iter().map(spot_of).collect()
+    }
+
+    pub(crate) async fn pass(&self, spot: &Spot) -> Pass {
+        let front = self.nodes[0].tick(&self.event).await.unwrap();
+        Pass {
+            visitor: spot.visitor,
+            number: spot.number,
+            is_provisional: spot.is_provisional,
+            epoch: front.epoch,
+        }
+    }
+
+    /// As a fan who returns with a pass is looked up.
+    pub(crate) async fn find(&self, at: usize, pass: &Pass) -> Option<Spot> {
+        let node = &self.nodes[at];
+        match node.place(&self.event, pass.visitor).await.unwrap() {
+            Some(spot) => Some(spot),
+            None => node.reenter(&self.event, pass).await.unwrap(),
+        }
+    }
+}
+
+/// Waits in real time until something is so.
+pub(crate) async fn until<F: Future<Output = bool>>(
+    what: &str,
+    seconds: u64,
+    is_so: impl Fn() -> F,
+) -> f64 {
+    let from = Instant::now();
+    while !is_so().await {
+        assert!(from.elapsed() < Duration::from_secs(seconds), "{what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    from.elapsed().as_secs_f64()
+}
