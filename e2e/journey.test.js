@@ -92,6 +92,7 @@ test("two fans and an organiser go through a whole evening", async () => {
   await ada.getByLabel("Card number").fill("4242 4242 4242 4242");
   await ada.getByRole("button", { name: "Pay", exact: true }).click();
   await ada.getByText(/Confirmed: /).waitFor();
+  await ada.getByRole("img", { name: /QR code/ }).nth(1).waitFor();
   assert.equal(await ada.getByRole("img", { name: /QR code/ }).count(), 2);
   await accessible(ada, "the tickets");
   await shoot(ada, "tickets");

@@ -104,7 +104,8 @@ function render(next) {
 
 /** The turn: a sound and a notification, where they are allowed. */
 function callOut() {
-  navigator.vibrate?.(300);
+  // Browsers refuse it, loudly, on a page that nobody has touched.
+  if (navigator.userActivation?.hasBeenActive) navigator.vibrate?.(300);
   try {
     const audio = new AudioContext();
     for (const [at, pitch] of [[0, 660], [0.2, 880]]) {
