@@ -358,6 +358,12 @@ async fn sentinel_failover_with_lost_writes_loses_no_place() {
         for spot in spots {
             passes.push((spot, nodes.pass(&spot).await));
         }
+        let numbers = replica.ask(&["HGET", "fairline:{night}:meta", "numbers"]);
+        assert_eq!(
+            numbers.as_deref(),
+            Some("600"),
+            "the replica has none of them"
+        );
         lost.set(passes);
         drop(master);
     };
