@@ -31,16 +31,6 @@ const SCHEMA: &str = "
     ) strict;
 ";
 
-const STANDINGS: [Standing; 7] = [
-    Standing::Waiting,
-    Standing::Admitted,
-    Standing::Shopping,
-    Standing::Finished,
-    Standing::Missed,
-    Standing::Left,
-    Standing::Ejected,
-];
-
 pub(super) struct Journal(Connection);
 
 impl Journal {
@@ -123,7 +113,7 @@ impl Journal {
         let mut query = self.0.prepare("select visitor, standing from numberless")?;
         let gone = query.query_map([], |row| {
             let visitor: [u8; 16] = row.get(0)?;
-            let standing = STANDINGS.get(row.get::<_, i64>(1)? as usize);
+            let standing = Standing::ALL.get(row.get::<_, i64>(1)? as usize);
             let standing = standing.copied().unwrap_or(Standing::Left);
             Ok((VisitorId(u128::from_be_bytes(visitor)), standing))
         })?;
@@ -137,7 +127,7 @@ impl Journal {
         while let Some(row) = rows.next()? {
             let number: i64 = row.get(0)?;
             let visitor: [u8; 16] = row.get(1)?;
-            let standing = STANDINGS.get(row.get::<_, i64>(2)? as usize).copied();
+            let standing = Standing::ALL.get(row.get::<_, i64>(2)? as usize).copied();
             let Some(standing) = standing.filter(|_| number == places.len() as i64 + 1) else {
                 return Ok(Err(format!("the places are not dense at number {number}")));
             };
@@ -171,7 +161,7 @@ fn open_checked(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 fn code(standing: Standing) -> i64 {
-    let at = STANDINGS.iter().position(|known| *known == standing);
+    let at = Standing::ALL.iter().position(|known| *known == standing);
     at.unwrap_or(0) as i64
 }
 

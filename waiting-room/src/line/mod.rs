@@ -71,6 +71,31 @@ pub enum Standing {
     Ejected,
 }
 
+impl Phase {
+    /// All of them, in the order of the codes that scripts answer.
+    const ALL: [Phase; 6] = [
+        Phase::Scheduled,
+        Phase::Prequeue,
+        Phase::Open,
+        Phase::Paused,
+        Phase::SoldOut,
+        Phase::Closed,
+    ];
+}
+
+impl Standing {
+    /// All of them, in the order of the codes that journals and scripts keep.
+    const ALL: [Standing; 7] = [
+        Standing::Waiting,
+        Standing::Admitted,
+        Standing::Shopping,
+        Standing::Finished,
+        Standing::Missed,
+        Standing::Left,
+        Standing::Ejected,
+    ];
+}
+
 /// What an admitted visitor occupies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {

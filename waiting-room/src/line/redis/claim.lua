@@ -1,5 +1,5 @@
 -- Visitors arrive at the checkout: their slots are theirs until they expire. ARGV[3…] visitor, number, in turn, at most
--- 500 of each. Returns {'ok'}, then for each until when (ms), 0: the slot is gone.
+-- 125 of each. Returns {'ok'}, then for each until when (ms), 0: the slot is gone.
 if m.draw == 2 then return { 'busy' } end
 local answers, nobody = { 'ok' }, string.rep('\0', 16)
 local function claim(visitor, n)

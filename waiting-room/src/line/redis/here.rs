@@ -111,12 +111,11 @@ impl Here {
         if self.front_since(from) {
             return Ok(());
         }
-        let turn = self.ticking.lock().await;
+        let _turn = self.ticking.lock().await;
         if self.front_since(from) {
             return Ok(());
         }
-        drop(turn);
-        self.look(engine, event).await.map(drop)
+        self.look_in_turn(engine, event).await.map(drop)
     }
 
     /// Whether the front was asked for at `from` or later.
@@ -135,6 +134,11 @@ impl Here {
         event: &EventId,
     ) -> Result<Arc<Front>, Refused> {
         let _turn = self.ticking.lock().await;
+        self.look_in_turn(engine, event).await
+    }
+
+    /// A look by whoever holds the turn.
+    async fn look_in_turn(&self, engine: &Redis, event: &EventId) -> Result<Arc<Front>, Refused> {
         let asked = Instant::now();
         match self.step(true).await {
             Ok(told) if self.known().epoch() == 0 || told.epoch == self.known().epoch() => {

@@ -66,15 +66,6 @@ pub(super) enum Draw {
     Drawn,
 }
 
-const PHASES: [Phase; 6] = [
-    Phase::Scheduled,
-    Phase::Prequeue,
-    Phase::Open,
-    Phase::Paused,
-    Phase::SoldOut,
-    Phase::Closed,
-];
-
 impl Told {
     /// Reads the answer of `tick.lua`; none when it is not one.
     pub(super) fn read(values: &[Value]) -> Option<Told> {
@@ -106,7 +97,7 @@ impl Told {
             epoch: many(2),
             step: many(3),
             revision: many(4),
-            phase: *PHASES.get(many(5) as usize)?,
+            phase: *Phase::ALL.get(many(5) as usize)?,
             draw: match count(6) {
                 1 => Draw::Waiting,
                 2 => Draw::Drawing,

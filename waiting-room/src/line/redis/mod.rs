@@ -60,16 +60,6 @@ const fn operation(
     }
 }
 
-const STANDINGS: [Standing; 7] = [
-    Standing::Waiting,
-    Standing::Admitted,
-    Standing::Shopping,
-    Standing::Finished,
-    Standing::Missed,
-    Standing::Left,
-    Standing::Ejected,
-];
-
 /// All events, as one node sees them.
 pub struct Redis {
     link: Arc<Link>,
@@ -216,7 +206,7 @@ struct Told(Spot, i64);
 fn spot(visitor: VisitorId, value: &Value) -> Option<Told> {
     let values = list(value)?;
     let at = |index: usize| values.get(index).map_or(0, number);
-    let standing = *STANDINGS.get(usize::try_from(at(1)).ok()?)?;
+    let standing = *Standing::ALL.get(usize::try_from(at(1)).ok()?)?;
     let slot = (at(2) > 0).then(|| Slot {
         admitted_at: Time(at(2)),
         claim_by: Time(at(3)),
@@ -243,15 +233,6 @@ fn recently() -> Instant {
 fn new_seed() -> String {
     shared::secret::hex(&shared::secret::random::<32>())
 }
-
-const PHASES: [Phase; 6] = [
-    Phase::Scheduled,
-    Phase::Prequeue,
-    Phase::Open,
-    Phase::Paused,
-    Phase::SoldOut,
-    Phase::Closed,
-];
 
 #[async_trait]
 impl Line for Redis {
@@ -461,7 +442,9 @@ impl Line for Redis {
 }
 
 fn refusal(here: &Here, phase: i64) -> Refused {
-    let phase = usize::try_from(phase).ok().and_then(|at| PHASES.get(at));
+    let phase = usize::try_from(phase)
+        .ok()
+        .and_then(|at| Phase::ALL.get(at));
     match phase {
         Some(Phase::Scheduled) => Refused::NotOpen(here.line_opens_at()),
         Some(phase) => Refused::Closed(*phase),
