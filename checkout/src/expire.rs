@@ -78,9 +78,11 @@ async fn publish(shop: &Arc<Shop>) {
             _ = due.tick() => {}
             () = shop.site.stop.cancelled() => return,
         }
-        let now = shop.site.clock.now();
+        if let Err(error) = shop.inventory.publish().await {
+            tracing::debug!(%error, "the seat maps are not kept current just now");
+        }
+        let now = shop.inventory.now();
         for board in shop.inventory.boards() {
-            board.publish(now);
             let seats = board.shown().availability(now);
             let is_known = told.get(&board.event).is_some_and(|(before, at)| {
                 Availability {
@@ -110,19 +112,21 @@ async fn tell(shop: &Arc<Shop>) {
         };
         let has_more = reports.len() >= REPORTS_MAX as usize;
         let told = stream::iter(reports).map(|report| tell_one(shop, report));
-        let told: Vec<bool> = told.buffer_unordered(REPORTS_AT_ONCE).collect().await;
-        if has_more && told.contains(&true) {
+        let told = told.buffer_unordered(REPORTS_AT_ONCE);
+        let told: Vec<Report> = told.filter_map(async |told| told).collect().await;
+        let has_told = !told.is_empty();
+        if has_told && shop.inventory.reported(told).await.is_ok() && has_more {
             shop.to_report.notify_one();
         }
     }
 }
 
-/// Whether it was heard. A slot that lapsed meanwhile needs no report any more.
-async fn tell_one(shop: &Shop, report: Report) -> bool {
+/// The report, if it was heard. A slot that lapsed meanwhile needs no report any more.
+async fn tell_one(shop: &Shop, report: Report) -> Option<Report> {
     let heard = if report.is_finished {
         shop.waiting_room.finish(&report.event, &report.token).await
     } else {
         shop.waiting_room.start(&report.event, &report.token).await
     };
-    heard != Heard::Nobody && shop.inventory.reported(&report).await.is_ok()
+    (heard != Heard::Nobody).then_some(report)
 }

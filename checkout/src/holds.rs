@@ -1,6 +1,6 @@
 //! Holding seats and giving them back.
 
-use crate::inventory::{Hold, Wish};
+use crate::inventory::{Hold, SessionKey, Wish};
 use crate::session::{Sessions, event_id};
 use crate::{App, Shop};
 use axum::Json;
@@ -78,8 +78,8 @@ async fn hold(
 }
 
 /// Who an idempotency key belongs to: nobody else has these session words.
-pub(crate) fn subject(keys: &[[u8; 32]]) -> String {
-    keys.iter().map(|key| hex(key)).collect()
+pub(crate) fn subject(keys: &[SessionKey]) -> String {
+    keys.iter().map(|key| hex(&key.hash)).collect()
 }
 
 /// A hold.

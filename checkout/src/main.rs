@@ -70,7 +70,9 @@ async fn serve(
         settings.open_site(&folder, Clock::system(), stop.clone(), Some(service_key))?;
     let site = Arc::new(site);
     let keys = Keys::fetched(remote.clone(), site.public_url.clone());
-    let shop = seats.open(&folder, site.clone(), keys, Arc::new(remote))?;
+    let shop = seats
+        .open(&folder, site.clone(), keys, Arc::new(remote))
+        .await?;
     if let Some(key) = key {
         println!("Organiser key (shown this once): {key}");
     }

@@ -19,7 +19,7 @@ use utoipa_axum::routes;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(routes!(create_order))
+        .routes(routes!(list_own_orders, create_order))
         .routes(routes!(show_order))
         .routes(routes!(pay))
 }
@@ -77,6 +77,16 @@ async fn create_order(
     } else {
         response
     })
+}
+
+/// The orders of the sessions that the request came with, of all their events, the newest first.
+#[utoipa::path(get, path = "/api/v1/orders", tag = "checkout", security(("session" = [])),
+    responses((status = 200, body = Vec<Order>), Refusals))]
+async fn list_own_orders(
+    State(shop): State<Arc<Shop>>,
+    Sessions(keys): Sessions,
+) -> Result<Json<Vec<Order>>, Problem> {
+    Ok(Json(shop.inventory.own_orders(keys).await?))
 }
 
 /// An order, with its tickets once it is confirmed. With the session, or with the key of its signed link as the bearer.

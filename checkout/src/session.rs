@@ -1,7 +1,7 @@
 //! Trading an admission token for a session, exactly once; and whose session a request comes with.
 
 use crate::error::{bad_admission, no_session};
-use crate::inventory::{Keys, NewSession, Once, Session};
+use crate::inventory::{Keys, NewSession, Once, Session, SessionKey};
 use crate::waiting_room::Heard;
 use crate::{App, Shop};
 use axum::Json;
@@ -57,17 +57,17 @@ where
         let headers = &parts.headers;
         if headers.contains_key(header::AUTHORIZATION) {
             let word = bearer(headers).ok_or_else(no_session)?;
-            let key = sha256(word.as_bytes());
-            check(&site.limits.visitors, key)?;
+            let key = session_key(&word).ok_or_else(no_session)?;
+            check(&site.limits.visitors, key.hash)?;
             return Ok(Sessions(vec![key]));
         }
         let found = cookies(&site, headers, COOKIE);
         let keys: Keys = found
             .iter()
-            .map(|(_, word)| sha256(word.as_bytes()))
+            .filter_map(|(_, word)| session_key(word))
             .collect();
         let first = keys.first().ok_or_else(no_session)?;
-        check(&site.limits.visitors, first)?;
+        check(&site.limits.visitors, first.hash)?;
         if parts.method != Method::GET {
             check_origin(&site, headers, true)?;
         }
@@ -98,7 +98,7 @@ async fn open_session(
     let event = event_id(&event)?;
     let site = &shop.site;
     let token = bearer(&headers).ok_or_else(bad_admission)?;
-    let now = site.clock.now();
+    let now = shop.inventory.now();
     let claims = shop
         .keys
         .verify(&token, &event, now)
@@ -117,7 +117,7 @@ async fn open_session(
         let title = "This slot is gone";
         return Err(Problem::new(StatusCode::GONE, "slot-lapsed", title));
     }
-    let word = session_word(&token, &key);
+    let word = session_word(&event, &token, &key);
     let opened = shop.inventory.open_session(NewSession {
         key: sha256(word.as_bytes()),
         event: event.clone(),
@@ -152,14 +152,26 @@ async fn open_session(
 
 /// The word that proves a session. With an idempotency key it is made of the key and the token, so that who asks again gets
 /// the same one; nobody else has both.
-fn session_word(token: &str, key: &IdempotencyKey) -> String {
+///
+/// It begins with the event, which says where everything about it is kept.
+fn session_word(event: &EventId, token: &str, key: &IdempotencyKey) -> String {
+    let prefix = format!("ses_{event}_");
     match &key.0 {
-        None => random_id("ses_"),
+        None => random_id(&prefix),
         Some(key) => {
             let hash = sha256(format!("session\n{token}\n{key}").as_bytes());
-            format!("ses_{}", hex(&hash[..20]))
+            format!("{prefix}{}", hex(&hash[..20]))
         }
     }
+}
+
+/// What a session word shows; none when it cannot be one.
+fn session_key(word: &str) -> Option<SessionKey> {
+    let (event, _) = word.strip_prefix("ses_")?.split_once('_')?;
+    Some(SessionKey {
+        event: EventId::parse(event).ok()?,
+        hash: sha256(word.as_bytes()),
+    })
 }
 
 fn view(session: Session, word: Option<String>) -> SessionView {

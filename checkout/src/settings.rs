@@ -42,7 +42,7 @@ impl Args {
     ///
     /// # Errors
     /// A sentence for the operator.
-    pub fn open(
+    pub async fn open(
         &self,
         folder: &DataFolder,
         site: Arc<Site>,
@@ -51,7 +51,7 @@ impl Args {
     ) -> Result<Arc<Shop>, String> {
         let url = self.inventory.as_deref().unwrap_or("sqlite");
         Ok(Arc::new(Shop {
-            inventory: open(url, folder, site.clock.clone())?,
+            inventory: open(url, folder, site.clock.clone()).await?,
             provider: Provider::named(self.payments.as_deref().unwrap_or("simulated"))?,
             site,
             keys,

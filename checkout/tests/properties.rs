@@ -8,8 +8,8 @@
 )]
 
 use checkout::inventory::{
-    Begun, Buyer, Inventory, Keys, NewSession, Order, Reader, Refused, SeatState, Sqlite, Verdict,
-    Wish, layout,
+    Begun, Buyer, Inventory, Keys, NewSession, Order, Reader, Refused, SeatState, SessionKey,
+    Sqlite, Verdict, Wish, layout,
 };
 use proptest::prelude::*;
 use shared::time::{Clock, Time};
@@ -182,7 +182,8 @@ async fn take(bench: &Bench, world: &mut World, fan: u8, wish: Wish) {
 /// The invariants, from what the engine itself says of every order and seat.
 async fn check(bench: &Bench, world: &World) {
     let board = bench.seats.board(&bench.event).unwrap();
-    board.publish(bench.clock.now());
+    bench.clock.advance_ms(200);
+    bench.seats.publish().await.unwrap();
     let shown = board.shown();
     let sales = bench.seats.sales(&bench.event).await.unwrap();
     assert_eq!(shown.counts.iter().sum::<u32>(), u32::from(SEATS));
@@ -265,7 +266,10 @@ async fn run(steps: Vec<Step>) {
             is_reported: true,
         };
         bench.seats.open_session(session).await.unwrap();
-        bench.fans.push(vec![key]);
+        bench.fans.push(vec![SessionKey {
+            event: bench.event.clone(),
+            hash: key,
+        }]);
     }
     let mut world = World::default();
     for step in &steps {

@@ -35,7 +35,7 @@ pub struct Fairline {
 ///
 /// # Errors
 /// A sentence for the operator.
-pub fn compose(
+pub async fn compose(
     settings: &Settings,
     line: &waiting_room::settings::Args,
     seats: &checkout::settings::Args,
@@ -54,7 +54,9 @@ pub fn compose(
         site: site.clone(),
     };
     let keys = Keys::given(verifier()?);
-    let shop = seats.open(&folder, site.clone(), keys, Arc::new(here))?;
+    let shop = seats
+        .open(&folder, site.clone(), keys, Arc::new(here))
+        .await?;
     parts.shop = Some(Arc::new(Seats(shop.inventory.clone())));
     let room = waiting_room::Room::new(parts)?;
     tokio::spawn(waiting_room::admit::attend_all(room.clone()));

@@ -126,6 +126,7 @@ async fn serve(cli: &Cli, demo: Option<demo::Demo>) -> Result<(), Vec<String>> {
         Clock::system(),
         stop.clone(),
     )
+    .await
     .map_err(one)?;
     stop_on_signal(stop.clone());
     let Fairline {

@@ -6,16 +6,23 @@ use super::words::SeatState;
 /// The states of an event's seats, with a count per row so that sold rows are passed over.
 pub(super) struct States {
     pub(super) seats: Vec<SeatState>,
+    /// When others may take each seat, in milliseconds since 1970; 0 while it is nobody's.
+    pub(super) lapses_at: Vec<i64>,
+    /// No seat lapses before this.
+    next_lapse: i64,
     rows_available: Vec<u32>,
     pub(super) counts: [u32; 4],
 }
 
 impl States {
-    pub(super) fn new(layout: &Layout, seats: Vec<SeatState>) -> States {
+    pub(super) fn new(layout: &Layout, seats: Vec<(SeatState, i64)>) -> States {
+        let (seats, lapses_at) = seats.into_iter().unzip();
         let mut states = States {
             rows_available: vec![0; layout.rows.len()],
             counts: [0; 4],
             seats,
+            lapses_at,
+            next_lapse: 0,
         };
         for (at, state) in states.seats.iter().enumerate() {
             states.counts[*state as usize] += 1;
@@ -26,7 +33,20 @@ impl States {
         states
     }
 
-    pub(super) fn set(&mut self, layout: &Layout, seat: u32, state: SeatState) {
+    /// Whether some seat's time is over. Looks at all of them only when the next one's is.
+    pub(super) fn has_lapsed(&mut self, now: i64) -> bool {
+        if self.next_lapse <= now {
+            let later = self.lapses_at.iter().filter(|at| **at != 0);
+            self.next_lapse = later.min().copied().unwrap_or(i64::MAX);
+        }
+        self.next_lapse <= now
+    }
+
+    pub(super) fn set(&mut self, layout: &Layout, seat: u32, state: SeatState, lapses_at: i64) {
+        self.lapses_at[seat as usize] = lapses_at;
+        if lapses_at != 0 {
+            self.next_lapse = self.next_lapse.min(lapses_at);
+        }
         let before = std::mem::replace(&mut self.seats[seat as usize], state);
         self.counts[before as usize] -= 1;
         self.counts[state as usize] += 1;
@@ -113,7 +133,7 @@ mod tests {
     #[test]
     fn two_together_sit_in_the_middle_of_the_first_row() {
         let layout = hall();
-        let states = States::new(&layout, vec![SeatState::Available; 30]);
+        let states = States::new(&layout, vec![(SeatState::Available, 0); 30]);
         let ids: Vec<&str> = states
             .best(&layout, 3, Some(0))
             .unwrap()
@@ -129,7 +149,7 @@ mod tests {
             taken in proptest::collection::vec(any::<bool>(), 30), quantity in 1u32..8, any_category in any::<bool>(),
         ) {
             let layout = hall();
-            let seats = taken.iter().map(|t| if *t { SeatState::Held } else { SeatState::Available }).collect();
+            let seats = taken.iter().map(|t| if *t { (SeatState::Held, 1) } else { (SeatState::Available, 0) }).collect();
             let states = States::new(&layout, seats);
             let category = (!any_category).then_some(0u16);
             let fits = |seat: usize| category.is_none_or(|c| layout.seats[seat].category == c);

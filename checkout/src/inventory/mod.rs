@@ -2,8 +2,12 @@
 
 mod best;
 pub mod board;
+mod desk;
+mod house;
 pub mod layout;
+mod rows;
 mod sqlite;
+mod steps;
 mod words;
 
 pub use board::Board;
@@ -14,7 +18,7 @@ pub use words::*;
 use async_trait::async_trait;
 use shared::data::DataFolder;
 use shared::idempotency::Attempt;
-use shared::time::Clock;
+use shared::time::{Clock, Time};
 use shared::words::EventId;
 use std::sync::Arc;
 
@@ -22,6 +26,9 @@ use std::sync::Arc;
 /// clock, and durable before it is answered; with an `Attempt` it happens once and is answered the same again.
 #[async_trait]
 pub trait Inventory: Send + Sync {
+    /// The instant it is now, by the store's clock.
+    fn now(&self) -> Time;
+
     /// Sets the seating plan, replacing one of which nothing is held or booked. Answers its version.
     async fn set_seating(&self, event: &EventId, layout: Layout) -> Result<u32, Refused>;
 
@@ -30,6 +37,12 @@ pub trait Inventory: Send + Sync {
 
     /// All boards.
     fn boards(&self) -> Vec<Arc<Board>>;
+
+    /// Whether the board may be old, because the store cannot be reached.
+    fn is_stale(&self, event: &EventId) -> bool;
+
+    /// Shows new versions of the boards.
+    async fn publish(&self) -> Result<(), Refused>;
 
     /// The selling rules.
     async fn rules(&self, event: &EventId) -> Result<Rules, Refused>;
@@ -78,6 +91,9 @@ pub trait Inventory: Send + Sync {
     /// An order.
     async fn show_order(&self, reader: Reader, order: &str) -> Result<Order, Refused>;
 
+    /// The orders of the visitors whose sessions these are, the newest first; of as many events as there are sessions.
+    async fn own_orders(&self, keys: Keys) -> Result<Vec<Order>, Refused>;
+
     /// Marks a payment as being asked of the provider. The provider is called after this has been committed.
     async fn begin_payment(
         &self,
@@ -121,7 +137,7 @@ pub trait Inventory: Send + Sync {
     async fn reports(&self) -> Result<Vec<Report>, Refused>;
 
     /// The waiting room has heard it.
-    async fn reported(&self, report: &Report) -> Result<(), Refused>;
+    async fn reported(&self, reports: Vec<Report>) -> Result<(), Refused>;
 
     /// Removes everything about an event unless something was booked.
     async fn remove(&self, event: &EventId) -> Result<(), Refused>;
@@ -131,7 +147,11 @@ pub trait Inventory: Send + Sync {
 ///
 /// # Errors
 /// A sentence for the operator.
-pub fn open(url: &str, folder: &DataFolder, clock: Clock) -> Result<Arc<dyn Inventory>, String> {
+pub async fn open(
+    url: &str,
+    folder: &DataFolder,
+    clock: Clock,
+) -> Result<Arc<dyn Inventory>, String> {
     match url {
         "sqlite" => Ok(Arc::new(Sqlite::open(
             &folder.join("inventory.sqlite"),

@@ -7,8 +7,17 @@ use shared::words::{EventId, VisitorId};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-/// The hashes of the session words that came with a request; the one that fits is used. At most 32.
-pub type Keys = Vec<[u8; 32]>;
+/// The sessions that a request came with, at most 32; the one that fits is used.
+pub type Keys = Vec<SessionKey>;
+
+/// What shows that a session is somebody's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionKey {
+    /// The event, which says where everything about it is kept.
+    pub event: EventId,
+    /// The hash of the session word.
+    pub hash: [u8; 32],
+}
 
 /// An amount in minor units of an ISO 4217 currency.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -306,6 +315,8 @@ pub struct Once<T> {
 pub struct PaymentRef {
     /// The event.
     pub event: EventId,
+    /// The order.
+    pub order: String,
     /// `pay_…`
     pub id: String,
     /// How much.
@@ -358,6 +369,32 @@ pub struct Sales {
     pub orders: BTreeMap<String, u32>,
     /// The sum of the confirmed orders.
     pub revenue: Money,
+}
+
+impl Sales {
+    /// From the seats by state, and the number and sum of the orders by state.
+    pub(super) fn of(
+        [available, held, booked, blocked]: [u32; 4],
+        orders: BTreeMap<String, (u32, i64)>,
+        currency: &str,
+    ) -> Sales {
+        let confirmed = orders.get("confirmed");
+        Sales {
+            capacity: available + held + booked + blocked,
+            available,
+            held,
+            booked,
+            blocked,
+            revenue: Money {
+                amount: confirmed.map_or(0, |(_, sum)| *sum),
+                currency: currency.to_owned(),
+            },
+            orders: orders
+                .into_iter()
+                .map(|(state, (count, _))| (state, count))
+                .collect(),
+        }
+    }
 }
 
 /// What a sweep did and found.
@@ -432,4 +469,11 @@ pub enum Refused {
     Invalid(Vec<(String, String)>),
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+}
+
+impl Refused {
+    pub(super) fn fixed_currency() -> Refused {
+        let why = "cannot be changed once there are orders".to_owned();
+        Refused::Invalid(vec![("currency".to_owned(), why)])
+    }
 }

@@ -71,7 +71,9 @@ impl Stage {
         let clock = Clock::manual(Time(1_800_000_000_000));
         let stop = CancellationToken::new();
         let seats = Default::default();
-        let fairline = compose(&settings, line, &seats, clock.clone(), stop.clone()).unwrap();
+        let fairline = compose(&settings, line, &seats, clock.clone(), stop.clone())
+            .await
+            .unwrap();
         let serving = tokio::spawn(serve(
             listener,
             fairline.app.clone(),

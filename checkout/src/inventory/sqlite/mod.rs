@@ -1,29 +1,30 @@
 //! SQLite: one writer thread, one transaction for all requests that queued, `synchronous=FULL`: an acknowledged order survives
-//! the power going. The states of the seats are kept in memory too, so that losers are answered without a statement.
+//! the power going. What the decisions look at is in memory, so that losers are answered without a statement.
 
-mod holds;
-mod orders;
-mod payments;
-mod sales;
-mod sessions;
-mod steps;
+mod apply;
+mod engine;
+mod load;
 
-use super::best::States;
 use super::board::Board;
-use super::layout::{Layout, parse};
+use super::desk::{Whose, Work, json};
+use super::house::{House, Plan, lapses_at};
+use super::layout::Layout;
+use super::rows::Visit;
+use super::steps::Ask;
 use super::words::*;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, params};
 use shared::combine::{Combiner, Journaled, Unavailable};
-use shared::idempotency::Attempt;
-use shared::secret::{Secret, random};
+use shared::secret::random;
 use shared::time::{Clock, Time};
 use shared::words::EventId;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
-const SETUP: &str = include_str!("../../../migrations/sqlite/1_setup.sql");
-const SCHEMA_VERSION: i64 = 1;
+const SETUP: [&str; 2] = [
+    include_str!("../../../migrations/sqlite/1_setup.sql"),
+    include_str!("../../../migrations/sqlite/2_visits.sql"),
+];
 
 type Boards = Arc<RwLock<HashMap<EventId, Arc<Board>>>>;
 /// The outer error is the store's, and fails the whole batch; the inner is an outcome.
@@ -32,6 +33,7 @@ type Step<T> = rusqlite::Result<Result<T, Refused>>;
 /// The engine.
 pub struct Sqlite {
     writer: Combiner<Store>,
+    clock: Clock,
     /// Read for a look-up, written when a plan is set; never held across an await.
     boards: Boards,
 }
@@ -42,30 +44,10 @@ struct Store {
     clock: Clock,
     houses: HashMap<EventId, House>,
     boards: Boards,
+    /// Changes of this batch, shown once it is committed.
+    changed: Vec<(Arc<Board>, Vec<(u32, SeatState)>)>,
     is_writing: bool,
     failure: Option<String>,
-}
-
-/// One event.
-struct House {
-    rules: Rules,
-    secret: Secret,
-    plan: Option<Plan>,
-}
-
-struct Plan {
-    layout: Arc<Layout>,
-    states: States,
-    board: Arc<Board>,
-    /// Changes of this batch, shown once it is committed.
-    changed: Vec<(u32, SeatState)>,
-}
-
-impl Plan {
-    fn set(&mut self, seat: u32, state: SeatState) {
-        self.states.set(&self.layout, seat, state);
-        self.changed.push((seat, state));
-    }
 }
 
 impl Journaled for Store {
@@ -79,17 +61,15 @@ impl Journaled for Store {
                 .map_err(|error| error.to_string())?;
             self.is_writing = false;
         }
-        for house in self.houses.values_mut() {
-            if let Some(plan) = house.plan.as_mut().filter(|plan| !plan.changed.is_empty()) {
-                plan.board.change(&plan.changed);
-                plan.changed.clear();
-            }
+        for (board, changes) in self.changed.drain(..) {
+            board.change(&changes);
         }
         Ok(())
     }
 
     fn recover(&mut self) -> Result<(), String> {
         self.failure = None;
+        self.changed.clear();
         // A full disk may have ended the transaction already.
         let _ = self.db.execute_batch("rollback");
         self.is_writing = false;
@@ -110,9 +90,10 @@ impl Sqlite {
         let boards = Boards::default();
         let mut store = Store {
             db,
-            clock,
+            clock: clock.clone(),
             houses: HashMap::new(),
             boards: boards.clone(),
+            changed: Vec::new(),
             is_writing: false,
             failure: None,
         };
@@ -126,7 +107,11 @@ impl Sqlite {
             .map_err(|error| format!("the inventory {shown} is damaged: {error}"))?;
         let writer = Combiner::start("inventory", store)
             .map_err(|error| format!("no thread for the inventory: {error}"))?;
-        Ok(Sqlite { writer, boards })
+        Ok(Sqlite {
+            writer,
+            clock,
+            boards,
+        })
     }
 
     async fn step<R: Send + 'static>(
@@ -158,17 +143,19 @@ fn open_checked(path: &Path) -> rusqlite::Result<Connection> {
     if verdict != "ok" {
         return Err(failed(verdict));
     }
-    let version: i64 = db.query_row("pragma user_version", [], |row| row.get(0))?;
-    match version {
-        0 => db.execute_batch(&format!(
-            "begin;{SETUP};pragma user_version = {SCHEMA_VERSION};commit;"
-        ))?,
-        SCHEMA_VERSION => {}
-        other => {
-            return Err(failed(format!(
-                "its schema has version {other}, this program knows {SCHEMA_VERSION}"
-            )));
-        }
+    let version: u32 = db.query_row("pragma user_version", [], |row| row.get(0))?;
+    let version = version as usize;
+    if version > SETUP.len() {
+        return Err(failed(format!(
+            "its schema has version {version}, this program knows {}",
+            SETUP.len()
+        )));
+    }
+    for (at, setup) in SETUP.iter().enumerate().skip(version) {
+        let version = at + 1;
+        db.execute_batch(&format!(
+            "begin;{setup};pragma user_version = {version};commit;"
+        ))?;
     }
     Ok(db)
 }
@@ -181,6 +168,90 @@ impl Store {
             self.is_writing = true;
         }
         Ok(())
+    }
+
+    /// Runs a decision and writes what it changes.
+    fn decide<T>(
+        &mut self,
+        ask: &Ask,
+        now: Time,
+        decide: &mut impl FnMut(&mut Work<'_>) -> Result<T, Refused>,
+    ) -> Step<T> {
+        if let Whose::Newcomer(..) = &ask.whose {
+            self.house(&ask.event)?;
+        }
+        if !self.houses.contains_key(&ask.event) {
+            return Ok(Err(match &ask.whose {
+                Whose::Session(_) => Refused::NoSession,
+                Whose::Order(_) => Refused::NoSuchOrder,
+                _ => Refused::NoSuchEvent,
+            }));
+        }
+        let visit = self.visit(&ask.event, &ask.whose)?;
+        let opened = match &ask.whose {
+            Whose::Newcomer(_, jti) => self.load_opened(&ask.event, jti)?,
+            _ => None,
+        };
+        let answer = match &ask.attempt {
+            Some(id) => self.load_answer(id)?,
+            None => None,
+        };
+        let house = self
+            .houses
+            .get_mut(&ask.event)
+            .expect("it was looked at above");
+        let mut work = Work::new(house, visit, now);
+        (work.answer, work.opened) = (answer, opened);
+        let decided = decide(&mut work);
+        let (changes, visit) = (work.changes, work.visit);
+        if decided.is_ok() {
+            house.freeze(&changes.frozen);
+            if !changes.is_empty() {
+                self.apply(&ask.event, &changes, &visit)?;
+                let house = self
+                    .houses
+                    .get_mut(&ask.event)
+                    .expect("it was looked at above");
+                house.take(&changes.seats);
+                if let Some(plan) = &house.plan
+                    && !changes.seats.is_empty()
+                {
+                    let seats = changes.seats.iter();
+                    let shown = seats.map(|change| (change.seat, change.to.state)).collect();
+                    self.changed.push((plan.board.clone(), shown));
+                }
+                house.visits.put(visit);
+            }
+        }
+        Ok(decided)
+    }
+
+    /// All that a visitor has, from memory or from the file.
+    fn visit(&mut self, event: &EventId, whose: &Whose) -> rusqlite::Result<Visit> {
+        let Some(house) = self.houses.get(event) else {
+            return Ok(Visit::default());
+        };
+        let known = match whose {
+            Whose::Session(key) => house.visits.of_session(key),
+            Whose::Order(order) => house.visits.of_order(order),
+            Whose::Visitor(visitor) | Whose::Newcomer(visitor, _) => Some(*visitor),
+            Whose::Nobody => return Ok(Visit::default()),
+        };
+        let visitor = match known {
+            Some(visitor) => visitor,
+            None => match self.find_visitor(event, whose)? {
+                Some(visitor) => visitor,
+                None => return Ok(Visit::default()),
+            },
+        };
+        if let Some(visit) = house.visits.get(visitor) {
+            return Ok(visit.clone());
+        }
+        let visit = self.load_visit(event, visitor)?;
+        if let Some(house) = self.houses.get_mut(event) {
+            house.visits.put(visit.clone());
+        }
+        Ok(visit)
     }
 
     /// Reads everything that is kept in memory.
@@ -210,15 +281,9 @@ impl Store {
                 Some(plan) => Some(self.load_plan(&event, &plan, version, &rules.currency)?),
                 None => None,
             };
-            let secret = Secret::derive(&secret, "tickets");
-            self.houses.insert(
-                event,
-                House {
-                    rules,
-                    secret,
-                    plan,
-                },
-            );
+            let mut house = House::new(event.clone(), rules, &secret);
+            house.plan = plan;
+            self.houses.insert(event, house);
         }
         Ok(())
     }
@@ -230,36 +295,18 @@ impl Store {
         version: u32,
         currency: &str,
     ) -> Result<Plan, String> {
-        let layout = parse(text.as_bytes())
-            .map(Arc::new)
-            .map_err(|problem| format!("the plan of {event}: {}", problem.into_value()))?;
         let seats = self.load_states(event).map_err(|error| error.to_string())?;
-        if seats.len() != layout.seats.len() {
-            return Err(format!(
-                "{event} has {} seats, its plan {}",
-                seats.len(),
-                layout.seats.len()
-            ));
-        }
-        let known = self
-            .boards
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(event)
-            .cloned();
-        let board = match known.filter(|board| board.layout_version == version) {
-            Some(board) => {
-                board.reset(seats.clone());
-                board
+        Plan::load(event, text, seats, |layout, states| {
+            let boards = self.boards.read().unwrap_or_else(PoisonError::into_inner);
+            let known = boards.get(event).cloned();
+            drop(boards);
+            match known.filter(|board| board.layout_version == version) {
+                Some(board) => {
+                    board.reset(states);
+                    board
+                }
+                None => self.new_board(event, (layout, version), currency, states),
             }
-            None => self.new_board(event, (layout.clone(), version), currency, seats.clone()),
-        };
-        let states = States::new(&layout, seats);
-        Ok(Plan {
-            layout,
-            states,
-            board,
-            changed: Vec::new(),
         })
     }
 
@@ -277,11 +324,16 @@ impl Store {
         board
     }
 
-    fn load_states(&self, event: &EventId) -> rusqlite::Result<Vec<SeatState>> {
-        let mut query = self
-            .db
-            .prepare("select state from seat where event = ?1 order by seat")?;
-        let states = query.query_map([event.as_str()], |row| Ok(SeatState::of(row.get(0)?)))?;
+    fn load_states(&self, event: &EventId) -> rusqlite::Result<Vec<(SeatState, i64)>> {
+        let mut query = self.db.prepare(
+            "select s.state, case h.state when 'active' then h.lapses_at end
+             from seat s left join hold h on h.event = s.event and h.id = s.hold
+             where s.event = ?1 order by s.seat",
+        )?;
+        let states = query.query_map([event.as_str()], |row| {
+            let state = SeatState::of(row.get(0)?);
+            Ok((state, lapses_at(state, row.get(1)?)))
+        })?;
         states.collect()
     }
 
@@ -294,102 +346,16 @@ impl Store {
             self.db
                 .prepare_cached("insert into event (event, rules, secret) values (?1, ?2, ?3)")?
                 .execute(params![event.as_str(), json(&rules), secret])?;
-            let secret = Secret::derive(&secret, "tickets");
-            self.houses.insert(
-                event.clone(),
-                House {
-                    rules,
-                    secret,
-                    plan: None,
-                },
-            );
+            self.houses
+                .insert(event.clone(), House::new(event.clone(), rules, &secret));
         }
         Ok(self.houses.get_mut(event).expect("it was just put in"))
     }
-
-    /// Sets seats free that belong to a hold, and says how many.
-    fn free(&mut self, event: &EventId, hold: &str) -> rusqlite::Result<u32> {
-        self.write()?;
-        let mut update = self.db.prepare_cached(
-            "update seat set state = 0, hold = null, order_id = null, visitor = null
-             where event = ?1 and seat = ?2 and hold = ?3 and state in (1, 2)",
-        )?;
-        let Some(plan) = self
-            .houses
-            .get_mut(event)
-            .and_then(|house| house.plan.as_mut())
-        else {
-            return Ok(0);
-        };
-        let seats: String = self
-            .db
-            .prepare_cached("select seats from hold where event = ?1 and id = ?2")?
-            .query_row([event.as_str(), hold], |row| row.get(0))?;
-        let mut freed = 0;
-        for seat in read_seats(&seats) {
-            let Some(seat) = plan.layout.find(&seat.id) else {
-                continue;
-            };
-            if update.execute(params![event.as_str(), seat, hold])? == 1 {
-                plan.set(seat, SeatState::Available);
-                freed += 1;
-            }
-        }
-        Ok(freed)
-    }
-
-    /// The stored answer of an attempt: none yet, still running, of another body, or the answer.
-    fn answered<T: serde::de::DeserializeOwned>(
-        &self,
-        attempt: Option<&Attempt>,
-    ) -> Step<Option<T>> {
-        let Some(attempt) = attempt else {
-            return Ok(Ok(None));
-        };
-        let row: Option<(String, Option<String>)> = self
-            .db
-            .prepare_cached("select body_hash, answer from answer where id = ?1")?
-            .query_row([&attempt.id], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
-        Ok(match row {
-            None => Ok(None),
-            Some((body, _)) if body != attempt.body => Err(Refused::Mismatch),
-            Some((_, None)) => Err(Refused::StillRunning),
-            Some((_, Some(answer))) => Ok(serde_json::from_str(&answer).ok()),
-        })
-    }
-
-    /// Keeps the answer of an attempt; `None` marks it as running.
-    fn keep<T: serde::Serialize>(
-        &mut self,
-        attempt: Option<&Attempt>,
-        answer: Option<&T>,
-        now: Time,
-    ) -> rusqlite::Result<()> {
-        let Some(attempt) = attempt else {
-            return Ok(());
-        };
-        self.write()?;
-        self.db
-            .prepare_cached(
-                "insert or replace into answer (id, body_hash, answer, at) values (?1, ?2, ?3, ?4)",
-            )?
-            .execute(params![attempt.id, attempt.body, answer.map(json), now.0])?;
-        Ok(())
-    }
-}
-
-fn json<T: serde::Serialize>(value: &T) -> String {
-    serde_json::to_string(value).expect("what is stored is plain data")
-}
-
-fn read_seats(text: &str) -> Vec<SeatPrice> {
-    serde_json::from_str(text).expect("the seats of a hold were written by this program")
 }
 
 /// The row that an update must have changed. If it did not, memory and disk disagree: the batch fails and is read back.
-fn must_change(rows: usize, wanted: usize) -> rusqlite::Result<()> {
-    if rows == wanted {
+fn must_change(rows: usize) -> rusqlite::Result<()> {
+    if rows == 1 {
         Ok(())
     } else {
         Err(rusqlite::Error::StatementChangedRows(rows))

@@ -1,0 +1,249 @@
+//! Holds: all of the seats or none, for a while.
+
+use super::Work;
+use crate::inventory::house::Plan;
+use crate::inventory::rows::{HoldChange, HoldRow, HoldState, Key, Owner, SeatChange, SessionRow};
+use crate::inventory::words::*;
+use shared::idempotency::Attempt;
+use shared::secret::{random, random_id};
+use shared::time::Time;
+use std::sync::Arc;
+
+/// Others may take the seats of a hold up to this much of its length after its end, at most.
+const SLACK_OF_LENGTH: u32 = 20;
+const SLACK_MS_MAX: u32 = 5_000;
+
+impl Plan {
+    /// The seats of these ids, if all of them are there and available.
+    fn choose_named(&self, ids: &[String]) -> Result<Vec<u32>, Refused> {
+        let unknown: Vec<String> = ids
+            .iter()
+            .filter(|id| self.layout.find(id).is_none())
+            .cloned()
+            .collect();
+        if !unknown.is_empty() {
+            return Err(Refused::UnknownSeats(unknown));
+        }
+        let mut seats: Vec<u32> = ids.iter().filter_map(|id| self.layout.find(id)).collect();
+        seats.sort_unstable();
+        seats.dedup();
+        if seats.len() < ids.len() {
+            let why = "a seat is named twice".to_owned();
+            return Err(Refused::Invalid(vec![("seats".to_owned(), why)]));
+        }
+        let taken: Vec<String> = seats
+            .iter()
+            .filter(|seat| self.states.seats[**seat as usize] != SeatState::Available)
+            .map(|seat| self.layout.seats[*seat as usize].id.to_string())
+            .collect();
+        if taken.is_empty() {
+            Ok(seats)
+        } else {
+            Err(Refused::SeatsTaken(taken))
+        }
+    }
+}
+
+pub(in crate::inventory) fn show(event: &shared::words::EventId, row: &HoldRow) -> Hold {
+    Hold {
+        id: row.id.to_string(),
+        event: event.clone(),
+        state: row.state.as_str().to_owned(),
+        seats: row.seats.clone(),
+        total: row.total.clone(),
+        expires_at: row.expires_at,
+    }
+}
+
+impl Work<'_> {
+    pub(in crate::inventory) fn hold(
+        &mut self,
+        key: &Key,
+        wish: &Wish,
+        attempt: Option<&Attempt>,
+    ) -> Result<Once<Hold>, Refused> {
+        self.once(attempt, |work| {
+            let session = work.session(key)?.clone();
+            if session.is_over || session.expires_at <= work.now {
+                return Err(Refused::SessionOver);
+            }
+            let seats = work.choose(wish)?;
+            Ok(work.take(&session, &seats))
+        })
+    }
+
+    /// Which seats it would be, without taking them.
+    fn choose(&self, wish: &Wish) -> Result<Vec<u32>, Refused> {
+        let plan = self.plan()?;
+        let rules = &self.house.rules;
+        let (count, field) = match wish {
+            Wish::Seats(seats) => (seats.len() as u32, "seats"),
+            Wish::Best { quantity, .. } => (*quantity, "best_available.quantity"),
+        };
+        if count == 0 {
+            let why = "at least one seat".to_owned();
+            return Err(Refused::Invalid(vec![(field.to_owned(), why)]));
+        }
+        if count > rules.max_seats_per_order {
+            return Err(Refused::TooManySeats(rules.max_seats_per_order));
+        }
+        if self.visit.seats_owned() + count > rules.max_seats_per_visitor {
+            return Err(Refused::TooManySeats(rules.max_seats_per_visitor));
+        }
+        match wish {
+            Wish::Best { quantity, category } => {
+                let known = category.as_ref().map(|id| plan.layout.category(id));
+                if known == Some(None) {
+                    let field = "best_available.category".to_owned();
+                    let why = "there is no such category".to_owned();
+                    return Err(Refused::Invalid(vec![(field, why)]));
+                }
+                let best = plan.states.best(&plan.layout, *quantity, known.flatten());
+                best.ok_or(Refused::NotEnoughSeats)
+            }
+            Wish::Seats(ids) => plan.choose_named(ids),
+        }
+    }
+
+    fn take(&mut self, session: &SessionRow, seats: &[u32]) -> Hold {
+        let plan = self.house.plan.as_ref();
+        let plan = plan.expect("the seats were chosen in it");
+        let rules = &self.house.rules;
+        let currency = &rules.currency;
+        let price = |seat: &u32| {
+            let seat = &plan.layout.seats[*seat as usize];
+            let category = &plan.layout.categories[seat.category as usize];
+            SeatPrice {
+                id: seat.id.to_string(),
+                category: category.id.clone(),
+                price: Money {
+                    amount: category.price,
+                    currency: currency.clone(),
+                },
+            }
+        };
+        let priced: Vec<SeatPrice> = seats.iter().map(price).collect();
+        let expires_at = self.now.plus_seconds(rules.hold_seconds);
+        let slack_max = (rules.hold_seconds * 1000 / SLACK_OF_LENGTH).min(SLACK_MS_MAX);
+        let slack = i64::from(slack_max) * i64::from(u16::from_be_bytes(random())) >> 16;
+        let row = HoldRow {
+            id: random_id("hold_").into(),
+            session: session.key,
+            state: HoldState::Active,
+            total: Money {
+                amount: priced.iter().map(|seat| seat.price.amount).sum(),
+                currency: currency.clone(),
+            },
+            seats: priced,
+            expires_at,
+            lapses_at: Time(expires_at.0 + slack),
+            max_expires_at: self.now.plus_seconds(rules.hold_max_seconds),
+            order: None,
+        };
+        let hold = show(&self.house.event, &row);
+        let limit = rules.max_seats_per_visitor;
+        for seat in seats {
+            self.give(SeatChange {
+                seat: *seat,
+                from: Owner::nobody(SeatState::Available),
+                to: Owner::hold(SeatState::Held, &row.id),
+                order: None,
+                lapses_at: row.lapses_at.0,
+            });
+        }
+        self.visit.holds.push(row.clone());
+        self.changes.new_holds.push((row, limit));
+        hold
+    }
+
+    /// A hold of this session's visitor.
+    pub(super) fn find_hold(&self, key: &Key, id: &str) -> Result<&HoldRow, Refused> {
+        self.session(key)?;
+        self.visit.hold(id).ok_or(Refused::NoSuchHold)
+    }
+
+    pub(in crate::inventory) fn show_hold(&self, key: &Key, id: &str) -> Result<Hold, Refused> {
+        Ok(show(&self.house.event, self.find_hold(key, id)?))
+    }
+
+    pub(in crate::inventory) fn release(&mut self, key: &Key, id: &str) -> Result<(), Refused> {
+        let hold = self.find_hold(key, id)?;
+        match (hold.state, hold.id.clone()) {
+            (HoldState::Active, id) => {
+                self.end_hold(&id, HoldState::Released);
+                Ok(())
+            }
+            (HoldState::Converted, id) => self.cancel_order_of(&id),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends a hold whose seats are held, and frees them.
+    pub(super) fn end_hold(&mut self, id: &Arc<str>, to: HoldState) {
+        self.free(id, SeatState::Held);
+        self.set_hold(id, to, None);
+    }
+
+    /// Sets the seats of a hold free.
+    pub(super) fn free(&mut self, id: &Arc<str>, from: SeatState) {
+        let hold = self.visit.hold(id).expect("the hold was just looked at");
+        let plan = self.house.plan.as_ref();
+        let Some(seats) = plan.and_then(|plan| plan.places(&hold.seats)) else {
+            return;
+        };
+        for seat in seats {
+            self.give(SeatChange {
+                seat,
+                from: Owner::hold(from, id),
+                to: Owner::nobody(SeatState::Available),
+                order: None,
+                lapses_at: 0,
+            });
+        }
+    }
+
+    pub(super) fn set_hold(&mut self, id: &Arc<str>, to: HoldState, order: Option<String>) {
+        let mut holds = self.visit.holds.iter_mut();
+        let row = holds.find(|hold| hold.id == *id);
+        let row = row.expect("the hold was just looked at");
+        let from = std::mem::replace(&mut row.state, to);
+        row.order = order.or(row.order.take());
+        self.changes.holds.push(HoldChange {
+            id: id.clone(),
+            from,
+            to,
+            order: row.order.clone(),
+        });
+    }
+
+    /// The seats of a hold that became an order no longer lapse.
+    pub(super) fn freeze(&mut self, id: &str) {
+        let hold = self.visit.hold(id).expect("the hold was just looked at");
+        let plan = self.house.plan.as_ref();
+        let seats = plan.and_then(|plan| plan.places(&hold.seats));
+        self.changes.frozen.extend(seats.into_iter().flatten());
+    }
+
+    /// Ends the visitor's holds whose time is over, and says how many seats that freed.
+    pub(in crate::inventory) fn expire_holds(&mut self) -> u32 {
+        let lapsed = self
+            .visit
+            .holds
+            .iter()
+            .filter(|hold| hold.state == HoldState::Active && hold.lapses_at <= self.now);
+        let lapsed: Vec<Arc<str>> = lapsed.map(|hold| hold.id.clone()).collect();
+        for id in &lapsed {
+            self.end_hold(id, HoldState::Expired);
+        }
+        // What others made an order of is frozen here too.
+        let frozen = self.visit.holds.iter();
+        let frozen: Vec<Arc<str>> = frozen
+            .filter(|hold| hold.state == HoldState::Converted)
+            .map(|hold| hold.id.clone())
+            .collect();
+        for id in frozen {
+            self.freeze(&id);
+        }
+        self.changes.seats.len() as u32
+    }
+}

@@ -1,0 +1,120 @@
+//! The decisions, written once for both engines: what a request changes, given the event in memory and all that its visitor
+//! has. Nothing here touches a store. What it says is applied only if every row still is what it was decided on.
+
+mod holds;
+mod orders;
+mod organiser;
+mod payments;
+mod sessions;
+
+use super::house::House;
+use super::rows::{AnswerRow, Changes, SeatChange, Visit};
+use super::words::*;
+use serde::{Serialize, de::DeserializeOwned};
+pub(super) use sessions::show as show_session;
+use shared::idempotency::Attempt;
+use shared::time::Time;
+use shared::words::VisitorId;
+
+/// Whose rows a decision is about.
+#[derive(Clone, Debug)]
+pub(super) enum Whose {
+    /// The visitor that a session word belongs to.
+    Session(super::rows::Key),
+    /// The visitor of an order.
+    Order(String),
+    /// A visitor.
+    Visitor(VisitorId),
+    /// A visitor who comes in with an admission, perhaps one that was used already.
+    Newcomer(VisitorId, String),
+    /// Nobody's.
+    Nobody,
+}
+
+/// A decision on its way.
+pub(super) struct Work<'a> {
+    pub(super) house: &'a mut House,
+    /// By the store's clock.
+    pub(super) now: Time,
+    /// As it was, and as it will be.
+    pub(super) visit: Visit,
+    /// The stored answer of the request's attempt.
+    pub(super) answer: Option<AnswerRow>,
+    /// The session that its admission opened already.
+    pub(super) opened: Option<super::rows::SessionRow>,
+    pub(super) changes: Changes,
+}
+
+impl<'a> Work<'a> {
+    pub(super) fn new(house: &'a mut House, visit: Visit, now: Time) -> Work<'a> {
+        Work {
+            house,
+            now,
+            visit,
+            answer: None,
+            opened: None,
+            changes: Changes::default(),
+        }
+    }
+
+    /// Does something once: who asks again is answered the same again.
+    pub(super) fn once<T: Serialize + DeserializeOwned>(
+        &mut self,
+        attempt: Option<&Attempt>,
+        act: impl FnOnce(&mut Self) -> Result<T, Refused>,
+    ) -> Result<Once<T>, Refused> {
+        if let Some(value) = self.answered(attempt)? {
+            return Ok(Once {
+                value,
+                is_replayed: true,
+            });
+        }
+        let value = act(self)?;
+        self.keep(attempt, Some(&value), true);
+        Ok(Once {
+            value,
+            is_replayed: false,
+        })
+    }
+
+    /// The stored answer of an attempt: none yet, still running, of another body, or the answer.
+    fn answered<T: DeserializeOwned>(
+        &self,
+        attempt: Option<&Attempt>,
+    ) -> Result<Option<T>, Refused> {
+        let (Some(attempt), Some(row)) = (attempt, &self.answer) else {
+            return Ok(None);
+        };
+        match &row.answer {
+            _ if row.body != attempt.body => Err(Refused::Mismatch),
+            None => Err(Refused::StillRunning),
+            Some(answer) => Ok(serde_json::from_str(answer).ok()),
+        }
+    }
+
+    /// Keeps the answer of an attempt; `None` marks it as running.
+    fn keep<T: Serialize>(&mut self, attempt: Option<&Attempt>, answer: Option<&T>, is_new: bool) {
+        let Some(attempt) = attempt else { return };
+        let row = AnswerRow {
+            id: attempt.id.clone(),
+            body: attempt.body.clone(),
+            answer: answer.map(json),
+            at: self.now,
+        };
+        self.changes.answer = Some((row, is_new));
+    }
+
+    /// A seat changes hands.
+    fn give(&mut self, change: SeatChange) {
+        self.changes.seats.push(change);
+    }
+
+    /// The event's plan.
+    fn plan(&self) -> Result<&super::house::Plan, Refused> {
+        self.house.plan.as_ref().ok_or(Refused::NoSuchEvent)
+    }
+}
+
+pub(super) fn json<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("what is stored is plain data")
+}

@@ -1,0 +1,361 @@
+//! The engine's own steps: plans, rules, figures, and what the sweep finds.
+
+use super::load::{ORDER, event_of, known, read_order, visitor};
+use super::{Sqlite, Step, Store};
+use crate::inventory::best::States;
+use crate::inventory::desk::{Work, json};
+use crate::inventory::house::Plan;
+use crate::inventory::rows::{FINISHED, PaymentState};
+use crate::inventory::steps::{Ask, DUE_MAX, Due, Engine, SILENCE_MS, SWEEP_MAX};
+use crate::inventory::words::*;
+use crate::inventory::{Board, Layout};
+use rusqlite::params;
+use shared::idempotency::KEPT_SECONDS;
+use shared::time::Time;
+use shared::words::{EventId, VisitorId};
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+
+impl Engine for Sqlite {
+    fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    fn board(&self, event: &EventId) -> Option<Arc<Board>> {
+        let boards = self.boards.read().unwrap_or_else(PoisonError::into_inner);
+        boards.get(event).cloned()
+    }
+
+    fn boards(&self) -> Vec<Arc<Board>> {
+        let boards = self.boards.read().unwrap_or_else(PoisonError::into_inner);
+        boards.values().cloned().collect()
+    }
+
+    fn is_stale(&self, _: &EventId) -> bool {
+        false
+    }
+
+    async fn decide<T: Send + 'static>(
+        &self,
+        ask: Ask,
+        mut decide: impl FnMut(&mut Work<'_>) -> Result<T, Refused> + Send + 'static,
+    ) -> Result<T, Refused> {
+        self.step(move |store, now| store.decide(&ask, now, &mut decide))
+            .await
+    }
+
+    async fn set_seating(&self, event: &EventId, layout: Layout) -> Result<u32, Refused> {
+        let event = event.clone();
+        self.step(move |store, _| store.set_seating(&event, layout))
+            .await
+    }
+
+    async fn rules(&self, event: &EventId) -> Result<Rules, Refused> {
+        let event = event.clone();
+        self.step(move |store, _| {
+            let house = store.houses.get(&event);
+            Ok(Ok(house
+                .map(|house| house.rules.clone())
+                .unwrap_or_default()))
+        })
+        .await
+    }
+
+    async fn set_rules(
+        &self,
+        event: &EventId,
+        patch: RulesPatch,
+    ) -> Result<(Rules, Rules), Refused> {
+        let event = event.clone();
+        self.step(move |store, _| store.set_rules(&event, patch))
+            .await
+    }
+
+    async fn orders(&self, event: &EventId, limit: u32) -> Result<Vec<Order>, Refused> {
+        let event = event.clone();
+        self.step(move |store, _| store.orders(&event, limit)).await
+    }
+
+    async fn sales(&self, event: &EventId) -> Result<Sales, Refused> {
+        let event = event.clone();
+        self.step(move |store, _| store.sales(&event)).await
+    }
+
+    async fn remove(&self, event: &EventId) -> Result<(), Refused> {
+        let event = event.clone();
+        self.step(move |store, _| store.remove(&event)).await
+    }
+
+    async fn lapsed(&self, event: Option<&EventId>) -> Result<Vec<(EventId, VisitorId)>, Refused> {
+        let event = event.cloned();
+        self.step(move |store, now| store.lapsed(event.as_ref(), now))
+            .await
+    }
+
+    async fn late(&self) -> Result<Vec<(EventId, String)>, Refused> {
+        self.step(|store, now| {
+            let mut query = store.db.prepare_cached(
+                "select event, id from orders where state in ('paying', 'declined', 'confirming') and pay_by <= ?1
+                 order by pay_by limit ?2",
+            )?;
+            let rows = query.query_map(params![now.0, SWEEP_MAX as i64], |row| {
+                Ok((event_of(row, 0)?, row.get(1)?))
+            })?;
+            rows.collect::<rusqlite::Result<_>>().map(Ok)
+        })
+        .await
+    }
+
+    async fn due(&self) -> Result<Vec<Due>, Refused> {
+        self.step(|store, now| store.due(now)).await
+    }
+
+    async fn prune(&self) -> Result<(), Refused> {
+        self.step(|store, now| store.prune(now)).await
+    }
+
+    async fn publish(&self) -> Result<(), Refused> {
+        let now = self.clock.now();
+        for board in Engine::boards(self) {
+            board.publish(now);
+        }
+        Ok(())
+    }
+
+    async fn reports(&self) -> Result<Vec<Report>, Refused> {
+        self.step(|store, _| {
+            let mut query = store.db.prepare_cached(
+                "select key, event, token, report from session where report > 0 limit ?1",
+            )?;
+            let rows = query.query_map([REPORTS_MAX], |row| {
+                Ok(Report {
+                    key: row.get(0)?,
+                    event: event_of(row, 1)?,
+                    token: row.get(2)?,
+                    is_finished: row.get::<_, i16>(3)? == FINISHED,
+                })
+            })?;
+            rows.collect::<rusqlite::Result<_>>().map(Ok)
+        })
+        .await
+    }
+
+    async fn reported(&self, reports: Vec<Report>) -> Result<(), Refused> {
+        self.step(move |store, _| {
+            store.write()?;
+            for report in &reports {
+                let told = if report.is_finished { 2 } else { 1 };
+                store
+                    .db
+                    .prepare_cached(
+                        "update session set report = 0 where event = ?1 and key = ?2 and report = ?3",
+                    )?
+                    .execute(params![report.event.as_str(), report.key, told])?;
+            }
+            Ok(Ok(()))
+        })
+        .await
+    }
+}
+
+impl Store {
+    fn set_seating(&mut self, event: &EventId, layout: Layout) -> Step<u32> {
+        let house = self.house(event)?;
+        let mut version = 1;
+        if let Some(plan) = &house.plan {
+            let [_, held, booked, _] = plan.states.counts;
+            if held + booked > 0 {
+                return Ok(Err(Refused::InUse));
+            }
+            version = plan.board.layout_version + 1;
+        }
+        let currency = house.rules.currency.clone();
+        self.write()?;
+        let event_id = event.as_str();
+        self.db
+            .execute("delete from seat where event = ?1", [event_id])?;
+        {
+            let mut insert = self
+                .db
+                .prepare_cached("insert into seat (event, seat) values (?1, ?2)")?;
+            for seat in 0..layout.seats.len() as u32 {
+                insert.execute(params![event_id, seat])?;
+            }
+        }
+        self.db.execute(
+            "update event set plan = ?2, plan_version = ?3 where event = ?1",
+            params![event_id, layout.plan, version],
+        )?;
+        let layout = Arc::new(layout);
+        let seats = vec![SeatState::Available; layout.seats.len()];
+        let board = self.new_board(event, (layout.clone(), version), &currency, seats);
+        let states = States::new(&layout, vec![(SeatState::Available, 0); layout.seats.len()]);
+        self.house(event)?.plan = Some(Plan {
+            layout,
+            states,
+            board,
+        });
+        Ok(Ok(version))
+    }
+
+    fn set_rules(&mut self, event: &EventId, patch: RulesPatch) -> Step<(Rules, Rules)> {
+        let before = self.house(event)?.rules.clone();
+        let after = match before.with(patch) {
+            Ok(rules) => rules,
+            Err(mistakes) => return Ok(Err(Refused::Invalid(mistakes))),
+        };
+        if after.currency != before.currency {
+            let has_orders = self
+                .db
+                .prepare_cached("select 1 from orders where event = ?1 limit 1")?
+                .exists([event.as_str()])?;
+            if has_orders {
+                return Ok(Err(Refused::fixed_currency()));
+            }
+        }
+        self.write()?;
+        self.db.execute(
+            "update event set rules = ?2 where event = ?1",
+            params![event.as_str(), json(&after)],
+        )?;
+        self.house(event)?.rules = after.clone();
+        if after.currency != before.currency {
+            self.show_new_currency(event, &after.currency)?;
+        }
+        Ok(Ok((before, after)))
+    }
+
+    /// The layout's prices are shown in the new currency: it gets a new version.
+    fn show_new_currency(&mut self, event: &EventId, currency: &str) -> rusqlite::Result<()> {
+        let Some(plan) = self.houses.get(event).and_then(|house| house.plan.as_ref()) else {
+            return Ok(());
+        };
+        let version = plan.board.layout_version + 1;
+        let seats = plan.states.seats.clone();
+        let board = self.new_board(event, (plan.layout.clone(), version), currency, seats);
+        let update = "update event set plan_version = ?2 where event = ?1";
+        self.db.execute(update, params![event.as_str(), version])?;
+        if let Some(plan) = self
+            .houses
+            .get_mut(event)
+            .and_then(|house| house.plan.as_mut())
+        {
+            plan.board = board;
+        }
+        Ok(())
+    }
+
+    fn orders(&self, event: &EventId, limit: u32) -> Step<Vec<Order>> {
+        let Some(house) = self.houses.get(event) else {
+            return Ok(Ok(Vec::new()));
+        };
+        let mut query = self.db.prepare_cached(&format!(
+            "select {ORDER} from orders where event = ?1 order by created_at desc limit ?2"
+        ))?;
+        let rows = query.query_map(params![event.as_str(), limit], read_order)?;
+        let orders = rows.map(|row| Ok(house.show(&self.complete(event, row?)?)));
+        orders.collect::<rusqlite::Result<_>>().map(Ok)
+    }
+
+    fn sales(&self, event: &EventId) -> Step<Sales> {
+        let Some(house) = self.houses.get(event) else {
+            return Ok(Err(Refused::NoSuchEvent));
+        };
+        let plan = house.plan.as_ref();
+        let counts = plan.map_or([0; 4], |plan| plan.states.counts);
+        let mut query = self.db.prepare_cached(
+            "select state, count(*), sum(total) from orders where event = ?1 group by state",
+        )?;
+        let rows = query.query_map([event.as_str()], |row| {
+            Ok((row.get(0)?, (row.get(1)?, row.get(2)?)))
+        })?;
+        let orders: BTreeMap<String, (u32, i64)> = rows.collect::<rusqlite::Result<_>>()?;
+        Ok(Ok(Sales::of(counts, orders, &house.rules.currency)))
+    }
+
+    fn lapsed(&mut self, event: Option<&EventId>, now: Time) -> Step<Vec<(EventId, VisitorId)>> {
+        let mut found = Vec::new();
+        let only = |house: &&mut crate::inventory::house::House| {
+            event.is_none_or(|event| house.event == *event)
+        };
+        for house in self.houses.values_mut().filter(only) {
+            if !house.has_lapsed(now) {
+                continue;
+            }
+            let mut query = self
+                .db
+                .prepare_cached("select visitor from seat where event = ?1 and seat = ?2")?;
+            let mut visitors = std::collections::BTreeSet::new();
+            for seat in house.lapsed(now, SWEEP_MAX) {
+                visitors.insert(
+                    query.query_row(params![house.event.as_str(), seat], |row| visitor(row, 0))?,
+                );
+            }
+            let event = &house.event;
+            found.extend(visitors.into_iter().map(|visitor| (event.clone(), visitor)));
+            if found.len() >= SWEEP_MAX {
+                break;
+            }
+        }
+        Ok(Ok(found))
+    }
+
+    fn due(&self, now: Time) -> Step<Vec<Due>> {
+        let mut query = self.db.prepare_cached(
+            "select event, order_id, id, amount, settles_at, state,
+                    (select currency from orders o where o.event = p.event and o.id = p.order_id)
+             from payment p where state = 'refunding'
+                or (state = 'processing' and coalesce(settles_at, begun_at + ?2) <= ?1) limit ?3",
+        )?;
+        let rows = query.query_map(params![now.0, SILENCE_MS, DUE_MAX], |row| {
+            let payment = PaymentRef {
+                event: event_of(row, 0)?,
+                order: row.get(1)?,
+                id: row.get(2)?,
+                amount: Money {
+                    amount: row.get(3)?,
+                    currency: row.get(6)?,
+                },
+            };
+            let state: String = row.get(5)?;
+            let state = known(&PaymentState::ALL, |known| known.as_str() == state)?;
+            Ok((payment, state, row.get::<_, Option<i64>>(4)?.map(Time)))
+        })?;
+        rows.collect::<rusqlite::Result<_>>().map(Ok)
+    }
+
+    /// Forgets answers after their four days. Looked for first, so that an idle sweep writes nothing.
+    fn prune(&mut self, now: Time) -> Step<()> {
+        let before = now.0 - i64::from(KEPT_SECONDS) * 1000;
+        let has_old = self
+            .db
+            .prepare_cached("select 1 from answer where at < ?1 limit 1")?
+            .exists([before])?;
+        if has_old {
+            self.write()?;
+            self.db
+                .prepare_cached("delete from answer where id in (select id from answer where at < ?1 limit 1000)")?
+                .execute([before])?;
+        }
+        Ok(Ok(()))
+    }
+
+    fn remove(&mut self, event: &EventId) -> Step<()> {
+        let booked = "select 1 from orders where event = ?1
+                      and state in ('confirmed', 'refunding', 'refunded', 'needs_review') limit 1";
+        if self.db.prepare_cached(booked)?.exists([event.as_str()])? {
+            return Ok(Err(Refused::HasOrders));
+        }
+        self.write()?;
+        for table in [
+            "ticket", "payment", "orders", "hold", "session", "seat", "event",
+        ] {
+            let delete = format!("delete from {table} where event = ?1");
+            self.db.execute(&delete, [event.as_str()])?;
+        }
+        self.houses.remove(event);
+        let mut boards = self.boards.write().unwrap_or_else(PoisonError::into_inner);
+        boards.remove(event);
+        Ok(Ok(()))
+    }
+}

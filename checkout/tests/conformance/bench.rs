@@ -1,0 +1,182 @@
+//! An engine under test, its clock, and a way to open it anew on what it kept.
+
+use checkout::inventory::{
+    Begun, Buyer, Hold, Inventory, Keys, NewSession, Order, Refused, SessionKey, Verdict, Wish,
+    layout, open,
+};
+use shared::data::DataFolder;
+use shared::idempotency::Attempt;
+use shared::time::{Clock, Time};
+use shared::words::{EventId, VisitorId};
+use std::sync::Arc;
+
+pub(crate) const START: Time = Time(1_800_000_000_000);
+
+/// Longer than the slack that a hold has after its end.
+pub(crate) const SLACK_SECONDS: i64 = 6;
+
+pub(crate) struct Bench {
+    pub(crate) seats: Arc<dyn Inventory>,
+    pub(crate) clock: Clock,
+    pub(crate) event: EventId,
+    url: String,
+    folder: DataFolder,
+    _kept: tempfile::TempDir,
+}
+
+async fn benches() -> Vec<Bench> {
+    let mut benches = Vec::new();
+    for url in ["sqlite".to_owned()] {
+        let kept = tempfile::tempdir().unwrap();
+        let folder = DataFolder::open(kept.path()).unwrap();
+        let clock = Clock::manual(START);
+        benches.push(Bench {
+            seats: open(&url, &folder, clock.clone()).await.unwrap(),
+            clock,
+            event: EventId::parse("arena").unwrap(),
+            url,
+            folder,
+            _kept: kept,
+        });
+    }
+    benches
+}
+
+/// Benches with a hall of 12 seats (rows A and B of 6) and an area of 4.
+pub(crate) async fn halls() -> Vec<Bench> {
+    let benches = benches().await;
+    for bench in &benches {
+        bench.seats.set_seating(&bench.event, hall()).await.unwrap();
+    }
+    benches
+}
+
+pub(crate) fn hall() -> layout::Layout {
+    let plan = br#"{"categories": [{"id": "stalls", "name": "Stalls", "price": 4500}, {"id": "floor", "name": "Floor", "price": 2000}],
+        "sections": [{"id": "st", "category": "stalls", "rows": 2, "seats_per_row": 6}],
+        "areas": [{"id": "fl", "category": "floor", "capacity": 4}]}"#;
+    layout::parse(plan).unwrap()
+}
+
+pub(crate) fn named(seats: &[&str]) -> Wish {
+    Wish::Seats(seats.iter().map(|seat| (*seat).to_owned()).collect())
+}
+
+pub(crate) fn best(quantity: u32) -> Wish {
+    Wish::Best {
+        quantity,
+        category: None,
+    }
+}
+
+pub(crate) fn buyer() -> Buyer {
+    Buyer {
+        name: "Ada".into(),
+        email: "ada@example.org".into(),
+    }
+}
+
+pub(crate) fn attempt(id: &str, body: &str) -> Option<Attempt> {
+    Some(Attempt {
+        id: id.into(),
+        body: body.into(),
+    })
+}
+
+impl Bench {
+    pub(crate) async fn reopen(&mut self) {
+        self.seats = open(&self.url, &self.folder, self.clock.clone())
+            .await
+            .unwrap();
+    }
+
+    pub(crate) fn keys(&self, hash: [u8; 32]) -> Keys {
+        vec![SessionKey {
+            event: self.event.clone(),
+            hash,
+        }]
+    }
+
+    /// A session of a visitor of their own.
+    pub(crate) async fn fan(&self, visitor: u8) -> Keys {
+        self.admit(visitor, &format!("adm-{visitor}"))
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn admit(&self, visitor: u8, jti: &str) -> Result<Keys, Refused> {
+        let key = shared::secret::random();
+        let session = NewSession {
+            key,
+            event: self.event.clone(),
+            visitor: VisitorId(u128::from(visitor)),
+            number: u64::from(visitor),
+            jti: jti.to_owned(),
+            token: format!("token-{jti}"),
+            expires_at: self.clock.now().plus_seconds(3600),
+            is_reported: true,
+        };
+        let opened = self.seats.open_session(session).await;
+        opened.map(|_| self.keys(key))
+    }
+
+    pub(crate) async fn hold(&self, fan: &Keys, wish: Wish) -> Result<Hold, Refused> {
+        let held = self.seats.hold(fan.clone(), &self.event, wish, None).await;
+        held.map(|once| once.value)
+    }
+
+    pub(crate) async fn order(&self, fan: &Keys, hold: &Hold) -> Result<Order, Refused> {
+        let made = self.seats.order(fan.clone(), &hold.id, buyer(), None).await;
+        made.map(|once| once.value)
+    }
+
+    pub(crate) async fn pay(
+        &self,
+        fan: &Keys,
+        order: &Order,
+        verdict: Verdict,
+    ) -> Result<Order, Refused> {
+        let id = &order.payment.id;
+        match self.seats.begin_payment(fan.clone(), id, None).await? {
+            Begun::Ask(payment) => self.seats.settle(&payment, verdict, None).await,
+            Begun::Replayed(order) => Ok(*order),
+        }
+    }
+
+    pub(crate) async fn buy(&self, fan: &Keys, seats: &[&str]) -> Order {
+        let hold = self.hold(fan, named(seats)).await.unwrap();
+        let order = self.order(fan, &hold).await.unwrap();
+        self.pay(fan, &order, Verdict::Captured).await.unwrap()
+    }
+
+    pub(crate) async fn see(&self, fan: &Keys, order: &Order) -> Order {
+        use checkout::inventory::Reader;
+        let reader = Reader::Session(fan.clone());
+        self.seats.show_order(reader, &order.id).await.unwrap()
+    }
+
+    /// Available, held, booked, blocked: by the figures and by the board, which must agree and add up.
+    pub(crate) async fn counts(&self) -> [u32; 4] {
+        let sales = self.seats.sales(&self.event).await.unwrap();
+        assert_eq!(
+            sales.available + sales.held + sales.booked + sales.blocked,
+            sales.capacity
+        );
+        self.show().await;
+        let board = self.seats.board(&self.event).unwrap();
+        let counts = [sales.available, sales.held, sales.booked, sales.blocked];
+        assert_eq!(board.shown().counts, counts);
+        counts
+    }
+
+    /// Shows what was committed so far.
+    pub(crate) async fn show(&self) {
+        self.clock.advance_ms(200);
+        self.seats.publish().await.unwrap();
+    }
+
+    pub(crate) async fn sweep_after(&self, seconds: i64) -> u32 {
+        self.clock.advance_ms(seconds * 1000);
+        self.seats.sweep().await.unwrap().seats_released
+    }
+}

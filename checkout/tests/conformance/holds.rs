@@ -1,0 +1,265 @@
+//! Sessions and holds: one session an admission, all of the seats or none, for a while.
+
+use crate::bench::*;
+use checkout::inventory::{NewSession, Refused, Rules, RulesPatch, Verdict};
+use shared::words::VisitorId;
+use std::sync::Arc;
+
+#[tokio::test]
+async fn an_admission_opens_one_session_however_often_and_at_once_it_is_tried() {
+    for bench in halls().await {
+        let bench = Arc::new(bench);
+        let mut trying = tokio::task::JoinSet::new();
+        for _ in 0..50 {
+            let bench = bench.clone();
+            trying.spawn(async move { bench.admit(1, "adm-1").await });
+        }
+        let opened = trying.join_all().await;
+        assert_eq!(opened.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+        assert!(
+            opened
+                .iter()
+                .filter(|outcome| outcome.is_err())
+                .all(|outcome| *outcome == Err(Refused::AdmissionUsed))
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_same_session_asked_for_again_is_answered_again() {
+    for bench in halls().await {
+        let open = |key| {
+            bench.seats.open_session(NewSession {
+                key,
+                event: bench.event.clone(),
+                visitor: VisitorId(1),
+                number: 1,
+                jti: "adm-1".into(),
+                token: "token".into(),
+                expires_at: START.plus_seconds(60),
+                is_reported: true,
+            })
+        };
+        let first = open([1; 32]).await.unwrap();
+        let again = open([1; 32]).await.unwrap();
+        assert_eq!((first.is_replayed, again.is_replayed), (false, true));
+        assert_eq!(first.value, again.value);
+        assert_eq!(open([2; 32]).await, Err(Refused::AdmissionUsed));
+    }
+}
+
+#[tokio::test]
+async fn a_hold_takes_all_of_the_seats_or_none_and_names_those_that_are_gone() {
+    for bench in halls().await {
+        let (ada, ben) = (bench.fan(1).await, bench.fan(2).await);
+        let hold = bench
+            .hold(&ada, named(&["st-A-1", "st-A-2"]))
+            .await
+            .unwrap();
+        assert_eq!(
+            (hold.state.as_str(), hold.total.amount, hold.seats.len()),
+            ("active", 9000, 2)
+        );
+        assert_eq!(hold.expires_at, START.plus_seconds(120));
+        let refused = bench
+            .hold(&ben, named(&["st-A-3", "st-A-2", "st-A-1"]))
+            .await;
+        assert_eq!(
+            refused,
+            Err(Refused::SeatsTaken(vec!["st-A-1".into(), "st-A-2".into()]))
+        );
+        assert_eq!(bench.counts().await, [14, 2, 0, 0]);
+        let unknown = bench.hold(&ben, named(&["st-A-3", "st-Z-9"])).await;
+        assert_eq!(unknown, Err(Refused::UnknownSeats(vec!["st-Z-9".into()])));
+        assert!(matches!(
+            bench.hold(&ben, named(&["st-A-3", "st-A-3"])).await,
+            Err(Refused::Invalid(_))
+        ));
+        assert!(matches!(
+            bench.hold(&ben, named(&[])).await,
+            Err(Refused::Invalid(_))
+        ));
+        assert_eq!(bench.counts().await, [14, 2, 0, 0]);
+    }
+}
+
+#[tokio::test]
+async fn of_fifty_who_want_one_seat_exactly_one_gets_it() {
+    for bench in halls().await {
+        let bench = Arc::new(bench);
+        let mut wanting = tokio::task::JoinSet::new();
+        for visitor in 0..50 {
+            let bench = bench.clone();
+            wanting.spawn(async move {
+                let fan = bench.fan(visitor).await;
+                bench.hold(&fan, named(&["st-B-3", "st-B-4"])).await
+            });
+        }
+        let outcomes = wanting.join_all().await;
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+        assert_eq!(bench.counts().await, [14, 2, 0, 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_crowd_that_asks_for_two_together_gets_different_pairs() {
+    for bench in halls().await {
+        let bench = Arc::new(bench);
+        let mut wanting = tokio::task::JoinSet::new();
+        for visitor in 0..10 {
+            let bench = bench.clone();
+            wanting.spawn(async move {
+                let fan = bench.fan(visitor).await;
+                bench.hold(&fan, best(2)).await
+            });
+        }
+        let outcomes = wanting.join_all().await;
+        let held: std::collections::BTreeSet<String> = outcomes
+            .iter()
+            .flatten()
+            .flat_map(|hold| hold.seats.iter().map(|seat| seat.id.clone()))
+            .collect();
+        assert_eq!((outcomes.iter().flatten().count(), held.len()), (8, 16));
+        assert!(
+            outcomes
+                .iter()
+                .filter(|outcome| outcome.is_err())
+                .all(|outcome| *outcome == Err(Refused::NotEnoughSeats))
+        );
+        assert_eq!(bench.counts().await, [0, 16, 0, 0]);
+    }
+}
+
+#[tokio::test]
+async fn the_limits_hold_per_order_and_per_visitor_over_several_holds_and_sessions() {
+    for bench in halls().await {
+        let patch = RulesPatch {
+            max_seats_per_order: Some(3),
+            max_seats_per_visitor: Some(4),
+            ..RulesPatch::default()
+        };
+        let (before, after) = bench.seats.set_rules(&bench.event, patch).await.unwrap();
+        assert_eq!((before, after.max_seats_per_order), (Rules::default(), 3));
+        let ada = bench.fan(1).await;
+        let four = bench
+            .hold(&ada, named(&["st-A-1", "st-A-2", "st-A-3", "st-A-4"]))
+            .await;
+        assert_eq!(four, Err(Refused::TooManySeats(3)));
+        let three = bench
+            .hold(&ada, named(&["st-A-1", "st-A-2", "st-A-3"]))
+            .await
+            .unwrap();
+        assert_eq!(
+            bench.hold(&ada, named(&["st-B-1", "st-B-2"])).await,
+            Err(Refused::TooManySeats(4))
+        );
+        let again = bench.admit(1, "adm-again").await.unwrap();
+        assert_eq!(
+            bench.hold(&again, named(&["st-B-1", "st-B-2"])).await,
+            Err(Refused::TooManySeats(4))
+        );
+        bench.seats.release(ada.clone(), &three.id).await.unwrap();
+        assert!(bench.hold(&ada, named(&["st-B-1", "st-B-2"])).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn releasing_gives_the_seats_back_and_twice_is_no_error() {
+    for bench in halls().await {
+        let (ada, ben) = (bench.fan(1).await, bench.fan(2).await);
+        let hold = bench.hold(&ada, named(&["st-A-1"])).await.unwrap();
+        assert_eq!(
+            bench.seats.release(ben.clone(), &hold.id).await,
+            Err(Refused::NoSuchHold),
+            "not theirs"
+        );
+        for _ in 0..2 {
+            bench.seats.release(ada.clone(), &hold.id).await.unwrap();
+        }
+        assert_eq!(
+            bench
+                .seats
+                .show_hold(ada.clone(), &hold.id)
+                .await
+                .unwrap()
+                .state,
+            "released"
+        );
+        assert_eq!(bench.counts().await, [16, 0, 0, 0]);
+        assert!(bench.hold(&ben, named(&["st-A-1"])).await.is_ok());
+        assert_eq!(
+            bench.order(&ada, &hold).await,
+            Err(Refused::HoldOver("released".into()))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_lapsed_hold_may_be_taken_over_before_the_sweep_and_is_released_by_it() {
+    for bench in halls().await {
+        let (ada, ben) = (bench.fan(1).await, bench.fan(2).await);
+        let first = bench.hold(&ada, named(&["st-A-1"])).await.unwrap();
+        bench.hold(&ada, named(&["st-A-2"])).await.unwrap();
+        assert_eq!(bench.sweep_after(119).await, 0);
+        assert!(bench.hold(&ben, named(&["st-A-1"])).await.is_err());
+        bench.clock.advance_ms(SLACK_SECONDS * 1000);
+        assert!(
+            bench.hold(&ben, named(&["st-A-1"])).await.is_ok(),
+            "taken over"
+        );
+        assert_eq!(
+            bench.order(&ada, &first).await,
+            Err(Refused::HoldOver("expired".into()))
+        );
+        bench.sweep_after(0).await;
+        assert_eq!(bench.counts().await, [15, 1, 0, 0]);
+    }
+}
+
+#[tokio::test]
+async fn leaving_the_checkout_releases_the_holds_and_reports_the_slot() {
+    for bench in halls().await {
+        let ada = bench.fan(1).await;
+        bench.hold(&ada, named(&["st-A-1"])).await.unwrap();
+        let ordered = bench.hold(&ada, named(&["st-A-2"])).await.unwrap();
+        bench.order(&ada, &ordered).await.unwrap();
+        bench
+            .seats
+            .end_session(ada.clone(), &bench.event)
+            .await
+            .unwrap();
+        assert_eq!(bench.counts().await, [16, 0, 0, 0]);
+        assert!(bench.seats.reports().await.unwrap()[0].is_finished);
+        assert_eq!(
+            bench.hold(&ada, named(&["st-A-1"])).await,
+            Err(Refused::SessionOver)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_session_past_its_end_holds_nothing_new_but_pays_what_it_has() {
+    for bench in halls().await {
+        let ada = bench.fan(1).await;
+        bench.clock.advance_ms(3_590_000);
+        let hold = bench.hold(&ada, named(&["st-A-1"])).await.unwrap();
+        bench.clock.advance_ms(20_000);
+        assert_eq!(
+            bench.hold(&ada, named(&["st-A-2"])).await,
+            Err(Refused::SessionOver)
+        );
+        let order = bench.order(&ada, &hold).await.unwrap();
+        assert_eq!(
+            bench
+                .pay(&ada, &order, Verdict::Captured)
+                .await
+                .unwrap()
+                .state,
+            "confirmed"
+        );
+        assert_eq!(
+            bench.hold(&bench.keys([7; 32]), named(&["st-A-2"])).await,
+            Err(Refused::NoSession)
+        );
+    }
+}

@@ -1,0 +1,12 @@
+//! Every promise of `Inventory`, on every engine. The next engine adds its name to `benches` and nothing else.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should stop there"
+)]
+
+mod bench;
+mod holds;
+mod orders;
+mod sale;
+mod survival;

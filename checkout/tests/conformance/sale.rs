@@ -1,0 +1,102 @@
+//! The organiser's side and the board that everybody sees.
+
+use crate::bench::*;
+use checkout::inventory::{Block, Refused, SeatState};
+
+#[tokio::test]
+async fn blocked_seats_are_nobodys_and_owned_seats_cannot_be_blocked() {
+    for bench in halls().await {
+        let ada = bench.fan(1).await;
+        let names = |seats: &[&str]| {
+            seats
+                .iter()
+                .map(|seat| (*seat).to_owned())
+                .collect::<Vec<_>>()
+        };
+        for _ in 0..2 {
+            bench
+                .seats
+                .block(&bench.event, names(&["st-A-1", "st-A-2"]), Block::Block)
+                .await
+                .unwrap();
+        }
+        assert_eq!(bench.counts().await, [14, 0, 0, 2]);
+        assert!(bench.hold(&ada, named(&["st-A-1"])).await.is_err());
+        bench.hold(&ada, named(&["st-B-1"])).await.unwrap();
+        let taken = bench
+            .seats
+            .block(&bench.event, names(&["st-B-2", "st-B-1"]), Block::Block)
+            .await;
+        assert_eq!(taken, Err(Refused::SeatsTaken(names(&["st-B-1"]))));
+        bench
+            .seats
+            .block(&bench.event, names(&["st-A-1"]), Block::Unblock)
+            .await
+            .unwrap();
+        assert_eq!(bench.counts().await, [14, 1, 0, 1]);
+    }
+}
+
+#[tokio::test]
+async fn a_plan_is_replaced_only_while_nothing_is_held_or_booked() {
+    for bench in halls().await {
+        let ada = bench.fan(1).await;
+        let hold = bench.hold(&ada, named(&["st-A-1"])).await.unwrap();
+        assert_eq!(
+            bench.seats.set_seating(&bench.event, hall()).await,
+            Err(Refused::InUse)
+        );
+        bench.seats.release(ada.clone(), &hold.id).await.unwrap();
+        let before = bench.seats.board(&bench.event).unwrap().shown().version;
+        assert_eq!(bench.seats.set_seating(&bench.event, hall()).await, Ok(2));
+        assert!(bench.seats.board(&bench.event).unwrap().shown().version >= before);
+        bench.buy(&ada, &["st-A-1"]).await;
+        assert_eq!(
+            bench.seats.remove(&bench.event).await,
+            Err(Refused::HasOrders)
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_boards_versions_have_no_gap_and_lead_from_any_map_to_the_newest() {
+    for bench in halls().await {
+        let board = bench.seats.board(&bench.event).unwrap();
+        let first = board.shown();
+        let mut map = first.states.clone();
+        let ada = bench.fan(1).await;
+        let hold = bench
+            .hold(&ada, named(&["st-A-1", "st-A-2"]))
+            .await
+            .unwrap();
+        bench.show().await;
+        let shown = board.shown().version;
+        bench.show().await;
+        assert_eq!(board.shown().version, shown, "nothing changed");
+        bench.seats.release(ada.clone(), &hold.id).await.unwrap();
+        bench.buy(&ada, &["st-B-6"]).await;
+        bench.show().await;
+        let messages = board.since(first.version).unwrap();
+        let versions: Vec<u64> = messages.iter().map(|(version, _)| *version).collect();
+        assert_eq!(versions, [first.version + 1, first.version + 2]);
+        for (_, text) in &messages {
+            let message: serde_json::Value = serde_json::from_str(text).unwrap();
+            for change in message["changes"].as_array().unwrap() {
+                let seat = board.layout.find(change[0].as_str().unwrap()).unwrap();
+                let state: SeatState = serde_json::from_value(change[1].clone()).unwrap();
+                map[seat as usize] = state;
+            }
+        }
+        assert_eq!(map, board.shown().states);
+        assert!(
+            board.since(first.version - 1).is_none(),
+            "too old to be followed"
+        );
+        let bits = board.shown().to_bits();
+        let read: Vec<u8> = (0..16)
+            .map(|seat| (bits[seat / 4] >> (seat % 4 * 2)) & 3)
+            .collect();
+        let states: Vec<u8> = map.iter().map(|state| *state as u8).collect();
+        assert_eq!(read, states);
+    }
+}
