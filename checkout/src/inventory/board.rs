@@ -83,6 +83,16 @@ impl Board {
         let now = clock.now();
         // Versions rise at most once in VERSION_MS, so that one begun from the clock is above all earlier ones.
         let version = now.0 as u64 / VERSION_MS;
+        Board::at((event, currency), plan, states, (version, now))
+    }
+
+    /// A board that shows a version which somebody else counts.
+    pub fn at(
+        (event, currency): (EventId, String),
+        plan: (Arc<Layout>, u32),
+        states: Vec<SeatState>,
+        (version, now): (u64, Time),
+    ) -> Board {
         let shown = Shown {
             version,
             counts: count(&states),
@@ -133,15 +143,33 @@ impl Board {
     }
 
     /// Shows a new version if anything changed.
-    pub fn publish(&self, now: Time) -> bool {
+    pub fn publish(&self, now: Time) {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        if pending.changed.is_empty() {
-            return false;
+        if !pending.changed.is_empty() {
+            let next = self.shown.borrow().version + 1;
+            self.show(&mut pending, (next, now));
         }
+    }
+
+    /// Shows the next version with these changes, as somebody else counted it.
+    pub fn follow(&self, changes: &[(u32, SeatState)], (version, now): (u64, Time)) {
+        self.change(changes);
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        self.show(&mut pending, (version, now));
+    }
+
+    /// Shows a version to which no changes lead: sockets are told to begin anew.
+    pub fn jump(&self, states: Vec<SeatState>, (version, now): (u64, Time)) {
+        self.reset(states);
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.kept.clear();
+        self.show(&mut pending, (version, now));
+    }
+
+    fn show(&self, pending: &mut Pending, (version, now): (u64, Time)) {
         let mut changed = std::mem::take(&mut pending.changed);
         changed.sort_unstable();
         changed.dedup();
-        let version = self.shown.borrow().version + 1;
         let changes: Vec<Value> = changed
             .iter()
             .map(|seat| {
@@ -163,7 +191,6 @@ impl Board {
             states,
             at: now,
         }));
-        true
     }
 
     /// The messages after a version, or none when it is too old to be followed.

@@ -5,6 +5,7 @@ pub mod board;
 mod desk;
 mod house;
 pub mod layout;
+mod postgres;
 mod rows;
 mod sqlite;
 mod steps;
@@ -12,6 +13,7 @@ mod words;
 
 pub use board::Board;
 pub use layout::Layout;
+pub use postgres::Postgres;
 pub use sqlite::Sqlite;
 pub use words::*;
 
@@ -157,11 +159,12 @@ pub async fn open(
             &folder.join("inventory.sqlite"),
             clock,
         )?)),
-        url if url.starts_with("postgres") => Err(
-            "FAIRLINE_INVENTORY: Postgres is not built into this version; use 'sqlite'".to_owned(),
-        ),
-        url => Err(format!(
-            "FAIRLINE_INVENTORY: '{url}' names no engine; use 'sqlite'"
-        )),
+        url if is_postgres(url) => Ok(Arc::new(Postgres::open(url, clock).await?)),
+        _ => Err("FAIRLINE_INVENTORY: 'sqlite' or 'postgres://…'".to_owned()),
     }
+}
+
+/// Whether a URL names a Postgres database.
+pub fn is_postgres(url: &str) -> bool {
+    url.starts_with("postgres://") || url.starts_with("postgresql://")
 }

@@ -165,6 +165,7 @@ pub(super) struct PaymentRow {
     pub(super) id: String,
     pub(super) attempt: i32,
     pub(super) state: PaymentState,
+    pub(super) amount: Money,
     pub(super) client_secret: String,
     pub(super) begun_at: Option<Time>,
     /// When the provider will have decided; for the simulated card that pays late.
@@ -296,6 +297,7 @@ pub(super) struct HoldChange {
 #[derive(Clone, Debug)]
 pub(super) struct OrderChange {
     pub(super) id: String,
+    pub(super) created_at: Time,
     pub(super) from: OrderState,
     pub(super) to: OrderState,
     pub(super) decline: Option<String>,
@@ -304,7 +306,7 @@ pub(super) struct OrderChange {
 #[derive(Clone, Debug)]
 pub(super) struct PaymentChange {
     pub(super) order: String,
-    pub(super) id: String,
+    pub(super) attempt: i32,
     pub(super) from: PaymentState,
     pub(super) to: PaymentState,
     pub(super) begun_at: Option<Time>,

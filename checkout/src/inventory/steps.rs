@@ -78,8 +78,8 @@ pub(super) struct Ask {
     pub(super) whose: Whose,
     /// The id of the answer that may be stored already.
     pub(super) attempt: Option<String>,
-    /// Only looks: what is in memory may be too old for that.
-    pub(super) is_look: bool,
+    /// What is in memory may be too old for it: it must be decided on rows that were read for it.
+    pub(super) must_load: bool,
 }
 
 fn ask(event: &EventId, whose: Whose) -> Ask {
@@ -87,13 +87,13 @@ fn ask(event: &EventId, whose: Whose) -> Ask {
         event: event.clone(),
         whose,
         attempt: None,
-        is_look: false,
+        must_load: false,
     }
 }
 
-fn look(event: &EventId, whose: Whose) -> Ask {
+fn fresh(event: &EventId, whose: Whose) -> Ask {
     Ask {
-        is_look: true,
+        must_load: true,
         ..ask(event, whose)
     }
 }
@@ -136,7 +136,7 @@ async fn release_lapsed(
     let lapsed = engine.lapsed(event).await?;
     let has_more = lapsed.len() >= SWEEP_MAX;
     let each = lapsed.into_iter().map(|(event, visitor)| {
-        engine.decide(ask(&event, Whose::Visitor(visitor)), |work| {
+        engine.decide(fresh(&event, Whose::Visitor(visitor)), |work| {
             Ok(work.expire_holds())
         })
     });
@@ -209,7 +209,7 @@ impl<E: Engine> Inventory for E {
         let fits = |key: &SessionKey| event.as_ref().is_none_or(|event| key.event == *event);
         let keys = keys.into_iter().filter(fits).collect();
         first(keys, Refused::NoSession, |key| {
-            let ask = look(&key.event, Whose::Session(key.hash));
+            let ask = fresh(&key.event, Whose::Session(key.hash));
             self.decide(ask, move |work| {
                 let row = work.session(&key.hash)?;
                 Ok(super::desk::show_session(&key.event, row))
@@ -264,7 +264,7 @@ impl<E: Engine> Inventory for E {
     async fn show_hold(&self, keys: Keys, hold: &str) -> Result<Hold, Refused> {
         first(keys, Refused::NoSuchHold, |key| {
             let hold = hold.to_owned();
-            let ask = look(&key.event, Whose::Session(key.hash));
+            let ask = fresh(&key.event, Whose::Session(key.hash));
             self.decide(ask, move |work| work.show_hold(&key.hash, &hold))
         })
         .await
@@ -301,7 +301,7 @@ impl<E: Engine> Inventory for E {
         match reader {
             Reader::Link(word) => {
                 let word = LinkWord::parse(&word).ok_or(Refused::NoSession)?;
-                let ask = look(&word.event, Whose::Order(order.clone()));
+                let ask = fresh(&word.event, Whose::Order(order.clone()));
                 self.decide(ask, move |work| {
                     if !work.house.opens(&word, &order) {
                         return Err(Refused::NoSession);
@@ -314,7 +314,7 @@ impl<E: Engine> Inventory for E {
             Reader::Session(keys) => {
                 first(keys, Refused::NoSuchOrder, |key| {
                     let order = order.clone();
-                    let ask = look(&key.event, Whose::Session(key.hash));
+                    let ask = fresh(&key.event, Whose::Session(key.hash));
                     self.decide(ask, move |work| {
                         work.session(&key.hash)?;
                         let row = work.visit.order(&order).ok_or(Refused::NoSuchOrder)?;
@@ -328,7 +328,7 @@ impl<E: Engine> Inventory for E {
 
     async fn own_orders(&self, keys: Keys) -> Result<Vec<Order>, Refused> {
         let each = keys.into_iter().map(|key| {
-            let ask = look(&key.event, Whose::Session(key.hash));
+            let ask = fresh(&key.event, Whose::Session(key.hash));
             self.decide(ask, move |work| {
                 work.session(&key.hash)?;
                 let rows = work.visit.orders.iter();

@@ -4,6 +4,7 @@ use checkout::inventory::{
     Begun, Buyer, Hold, Inventory, Keys, NewSession, Order, Refused, SessionKey, Verdict, Wish,
     layout, open,
 };
+use loadtest::servers::{Shared, shared_postgres};
 use shared::data::DataFolder;
 use shared::idempotency::Attempt;
 use shared::time::{Clock, Time};
@@ -21,12 +22,19 @@ pub(crate) struct Bench {
     pub(crate) event: EventId,
     url: String,
     folder: DataFolder,
-    _kept: tempfile::TempDir,
+    _kept: (tempfile::TempDir, Arc<Shared>),
 }
 
 async fn benches() -> Vec<Bench> {
     let mut benches = Vec::new();
-    for url in ["sqlite".to_owned()] {
+    let servers = shared_postgres();
+    let (postgres, postgres_18) = (&servers.postgres, &servers.postgres_18);
+    for url in [
+        "sqlite".to_owned(),
+        postgres.url(&postgres.database()),
+        postgres_18.url(&postgres_18.database()),
+        servers.bouncer.url(&postgres.database()),
+    ] {
         let kept = tempfile::tempdir().unwrap();
         let folder = DataFolder::open(kept.path()).unwrap();
         let clock = Clock::manual(START);
@@ -36,7 +44,7 @@ async fn benches() -> Vec<Bench> {
             event: EventId::parse("arena").unwrap(),
             url,
             folder,
-            _kept: kept,
+            _kept: (kept, servers.clone()),
         });
     }
     benches

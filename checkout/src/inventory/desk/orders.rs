@@ -69,6 +69,7 @@ impl Work<'_> {
             id: random_id("pay_"),
             attempt: row.payments.len() as i32 + 1,
             state: PaymentState::Created,
+            amount: row.total.clone(),
             client_secret: random_id("sec_"),
             begun_at: None,
             settles_at: None,
@@ -81,8 +82,10 @@ impl Work<'_> {
         let row = self.order_row(id);
         let from = std::mem::replace(&mut row.state, to);
         row.decline.clone_from(&decline);
+        let created_at = row.created_at;
         self.changes.orders.push(OrderChange {
             id: id.to_owned(),
+            created_at,
             from,
             to,
             decline,
@@ -107,13 +110,23 @@ impl Work<'_> {
         row.settles_at = at.1.or(row.settles_at);
         let change = PaymentChange {
             order: order.to_owned(),
-            id: payment.to_owned(),
+            attempt: row.attempt,
             from,
             to,
             begun_at: row.begun_at,
             settles_at: row.settles_at,
         };
-        self.changes.payments.push(change);
+        // Changed twice, it is one change: from what it was first.
+        let mut before = self.changes.payments.iter_mut();
+        match before.find(|known| known.order == order && known.attempt == change.attempt) {
+            Some(known) => {
+                *known = PaymentChange {
+                    from: known.from,
+                    ..change
+                }
+            }
+            None => self.changes.payments.push(change),
+        }
         true
     }
 

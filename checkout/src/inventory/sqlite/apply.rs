@@ -173,14 +173,15 @@ impl Store {
             self.db
                 .prepare_cached(
                     "insert into payment (event, id, order_id, attempt, state, amount, client_secret)
-                     select event, ?3, id, ?4, ?5, total, ?6 from orders where event = ?1 and id = ?2",
+                     values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                 )?
                 .execute(params![
                     event,
-                    order,
                     new.id,
+                    order,
                     new.attempt,
                     new.state.as_str(),
+                    new.amount.amount,
                     new.client_secret
                 ])?;
         }
@@ -189,15 +190,16 @@ impl Store {
                 .db
                 .prepare_cached(
                     "update payment set state = ?4, begun_at = ?5, settles_at = ?6
-                     where event = ?1 and id = ?2 and state = ?3",
+                     where event = ?1 and order_id = ?2 and attempt = ?7 and state = ?3",
                 )?
                 .execute(params![
                     event,
-                    change.id,
+                    change.order,
                     change.from.as_str(),
                     change.to.as_str(),
                     change.begun_at.map(|at| at.0),
-                    change.settles_at.map(|at| at.0)
+                    change.settles_at.map(|at| at.0),
+                    change.attempt
                 ])?;
             must_change(rows)?;
         }

@@ -14,7 +14,7 @@ const HOLD: &str =
     "id, session, state, seats, total, currency, expires_at, lapses_at, max_expires_at, order_id";
 pub(super) const ORDER: &str = "id, hold, visitor, session, state, seats, total, currency, buyer_name, buyer_email, \
                                 decline, created_at, pay_by";
-const PAYMENT: &str = "id, attempt, state, client_secret, begun_at, settles_at";
+const PAYMENT: &str = "id, attempt, state, client_secret, begun_at, settles_at, amount";
 
 impl Store {
     pub(super) fn find_visitor(
@@ -69,7 +69,7 @@ impl Store {
         let mut query = self.db.prepare_cached(&format!(
             "select {PAYMENT} from payment where event = ?1 and order_id = ?2 order by attempt"
         ))?;
-        let payments = query.query_map(by, read_payment)?;
+        let payments = query.query_map(by, |row| read_payment(row, &order.total.currency))?;
         order.payments = payments.collect::<rusqlite::Result<_>>()?;
         let mut query = self.db.prepare_cached(
             "select seat, id from ticket where event = ?1 and order_id = ?2 order by seat",
@@ -162,12 +162,16 @@ pub(super) fn read_order(row: &Row<'_>) -> rusqlite::Result<OrderRow> {
     })
 }
 
-fn read_payment(row: &Row<'_>) -> rusqlite::Result<PaymentRow> {
+fn read_payment(row: &Row<'_>, currency: &str) -> rusqlite::Result<PaymentRow> {
     let state: String = row.get(2)?;
     Ok(PaymentRow {
         id: row.get(0)?,
         attempt: row.get(1)?,
         state: known(&PaymentState::ALL, |known| known.as_str() == state)?,
+        amount: Money {
+            amount: row.get(6)?,
+            currency: currency.to_owned(),
+        },
         client_secret: row.get(3)?,
         begun_at: row.get::<_, Option<i64>>(4)?.map(Time),
         settles_at: row.get::<_, Option<i64>>(5)?.map(Time),

