@@ -209,7 +209,7 @@ async fn check(bench: &Bench, world: &World) {
             }
             "refunding" => owed += order.total.amount,
             "paying" | "declined" | "confirming" => {
-                for seat in order.seats {
+                for seat in order.seats.iter() {
                     let seat = board.layout.find(&seat.id).unwrap();
                     assert_eq!(
                         shown.states[seat as usize],

@@ -6,4 +6,5 @@ pub mod line;
 pub mod process;
 pub mod report;
 pub mod rush;
+pub mod seats;
 pub mod servers;

@@ -1,7 +1,8 @@
 //! `loadtest`: how fast, how exact, how safe a server is. Every figure in the README comes from here.
 
 use clap::{Parser, Subcommand};
-use loadtest::{fans, line, rush};
+use loadtest::report::Report;
+use loadtest::{fans, line, rush, seats};
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -23,6 +24,11 @@ enum Command {
     Line(line::Args),
     /// Whole journeys to booked seats; then the books are checked
     Rush(rush::Args),
+    /// The same contended sale by each way that shops use, on a Postgres of its own
+    Seats(seats::Args),
+    /// One of those ways as a server
+    #[command(hide = true)]
+    Shop(seats::shop::Args),
 }
 
 #[tokio::main]
@@ -31,6 +37,11 @@ async fn main() -> ExitCode {
         Command::Fans(args) => (fans::run(args.clone()).await, args.json),
         Command::Line(args) => (line::run(args.clone()).await, args.json),
         Command::Rush(args) => (rush::run(args.clone()).await, args.json),
+        Command::Seats(args) => (seats::run(args.clone()).await, args.json),
+        Command::Shop(args) => (
+            seats::shop::run(args).await.map(|()| Report::default()),
+            true,
+        ),
     };
     match report {
         Ok(report) => {

@@ -87,3 +87,9 @@ pub fn progress(what: &'static str, length: u64) -> ProgressBar {
 pub fn histogram() -> Histogram<u64> {
     Histogram::new_with_max(120_000_000, 3).expect("the bounds are sound")
 }
+
+/// The median; 0 of nothing.
+pub fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}

@@ -15,14 +15,14 @@ create function fairline.apply(
     p_sessions json, p_over json, p_holds json, p_orders json, p_order_changes json, p_payments json,
     p_payment_changes json, p_tickets json, p_void json, p_answers json
 ) returns table (seq bigint, refused integer[], now_ms bigint) language plpgsql
-set enable_seqscan to off set enable_hashjoin to off set enable_mergejoin to off set plan_cache_mode to force_generic_plan
+set enable_seqscan to off set enable_hashjoin to off set enable_mergejoin to off set enable_bitmapscan to off
+set plan_cache_mode to force_generic_plan
 as $$
 #variable_conflict use_column
 declare
     v_seq bigint;
     v_refused integer[] := '{}';
     v_rows bigint;
-    v_wanted bigint;
 begin
     update fairline.event e set seq = e.seq + 1
         where e.event = p_event and e.config = p_config and not e.is_moving returning e.seq into v_seq;
@@ -48,8 +48,7 @@ begin
                 where s.event = p_event and s.seat = w.seat and s.state = w.was and s.hold is not distinct from w.was_hold
                     and w.request <> all (v_refused);
             get diagnostics v_rows = row_count;
-            select count(*) into v_wanted from unnest(s_request) as w(request) where w.request <> all (v_refused);
-            if v_rows <> v_wanted then
+            if v_rows <> fairline.wanted(s_request, v_refused) then
                 raise exception using errcode = 'FL001';
             end if;
             if cardinality(h_request) > 0 then
@@ -67,8 +66,7 @@ begin
                         and cardinality(w.places::integer[]) + coalesce((select sum(cardinality(h.places)) from fairline.hold h where h.event = p_event
                             and h.visitor = w.visitor and h.state in ('active', 'converted')), 0) <= w.seats_max;
                 get diagnostics v_rows = row_count;
-                select count(*) into v_wanted from unnest(h_request) as w(request) where w.request <> all (v_refused);
-                if v_rows <> v_wanted then
+                if v_rows <> fairline.wanted(h_request, v_refused) then
                     raise exception using errcode = 'FL001';
                 end if;
             end if;
@@ -186,6 +184,10 @@ begin
 end $$;
 
 -- How many rows of a list are to be changed.
+create function fairline.wanted(p_requests integer[], p_refused integer[]) returns bigint language sql immutable as $$
+    select case when p_refused = '{}' then cardinality(p_requests)
+        else (select count(*) from unnest(p_requests) as w(request) where w.request <> all (p_refused)) end
+$$;
 create function fairline.wanted(p_rows json, p_refused integer[]) returns bigint language sql immutable as $$
     select count(*) from json_to_recordset(p_rows) as w(request integer) where w.request <> all (p_refused)
 $$;

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Visits kept in memory; up to twice as many.
-const VISITS_MAX: usize = 10_000;
+const VISITS_MAX: usize = 20_000;
 
 /// One event.
 pub(super) struct House {
@@ -227,27 +227,26 @@ impl Visits {
             .find_map(|kept| kept.orders.get(order).copied())
     }
 
+    /// Takes a visit out, to be changed and put back.
+    pub(super) fn take(&mut self, visitor: VisitorId) -> Option<Visit> {
+        let young = self.young.visits.remove(&visitor);
+        young.or_else(|| self.old.visits.remove(&visitor))
+    }
+
     pub(super) fn put(&mut self, visit: Visit) {
         let Some(visitor) = visit.visitor else { return };
         if self.young.visits.len() >= VISITS_MAX {
             self.old = std::mem::take(&mut self.young);
         }
-        self.forget(visitor);
         for session in &visit.sessions {
             self.young.sessions.insert(session.key, visitor);
         }
         for order in &visit.orders {
-            self.young.orders.insert(order.id.clone(), visitor);
+            if !self.young.orders.contains_key(&order.id) {
+                self.young.orders.insert(order.id.clone(), visitor);
+            }
         }
+        // Younger than what the old generation may still have.
         self.young.visits.insert(visitor, visit);
-    }
-
-    pub(super) fn forget(&mut self, visitor: VisitorId) {
-        self.young.visits.remove(&visitor);
-        self.old.visits.remove(&visitor);
-    }
-
-    pub(super) fn clear(&mut self) {
-        *self = Visits::default();
     }
 }

@@ -148,7 +148,7 @@ pub(super) struct HoldRow {
     pub(super) id: Arc<str>,
     pub(super) session: Key,
     pub(super) state: HoldState,
-    pub(super) seats: Vec<SeatPrice>,
+    pub(super) seats: Arc<Vec<SeatPrice>>,
     pub(super) total: Money,
     /// What the fan is told.
     pub(super) expires_at: Time,
@@ -186,7 +186,7 @@ pub(super) struct OrderRow {
     pub(super) visitor: VisitorId,
     pub(super) session: Key,
     pub(super) state: OrderState,
-    pub(super) seats: Vec<SeatPrice>,
+    pub(super) seats: Arc<Vec<SeatPrice>>,
     pub(super) total: Money,
     pub(super) buyer: Buyer,
     pub(super) decline: Option<String>,

@@ -5,6 +5,7 @@ use shared::combine::Unavailable;
 use shared::time::Time;
 use shared::words::{EventId, VisitorId};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// The sessions that a request came with, at most 32; the one that fits is used.
@@ -216,7 +217,8 @@ pub struct Hold {
     /// `active`, `converted` (there is an order), `released` or `expired`.
     pub state: String,
     /// The seats.
-    pub seats: Vec<SeatPrice>,
+    #[schema(value_type = Vec<SeatPrice>)]
+    pub seats: Arc<Vec<SeatPrice>>,
     /// The sum of the prices.
     pub total: Money,
     /// When the seats become free for others.
@@ -271,7 +273,8 @@ pub struct Order {
     /// `needs_review`.
     pub state: String,
     /// The seats.
-    pub seats: Vec<SeatPrice>,
+    #[schema(value_type = Vec<SeatPrice>)]
+    pub seats: Arc<Vec<SeatPrice>>,
     /// The sum of the prices.
     pub total: Money,
     /// Who buys.

@@ -1,8 +1,8 @@
 //! Joins: into the store, beside Redis's own benchmark; over HTTP, beside nginx.
 
-use super::{Args, Bench, PIPELINE, median};
+use super::{Args, Bench, PIPELINE};
 use crate::client::{Client, Failed};
-use crate::report::{Report, progress, round};
+use crate::report::{Report, median, progress, round};
 use crate::servers::{self, Server, free_port};
 use futures_util::stream::{self, StreamExt as _};
 use serde_json::json;

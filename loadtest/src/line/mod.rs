@@ -53,11 +53,6 @@ pub async fn run(args: Args) -> Result<Report, Failed> {
     Ok(report)
 }
 
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
-}
-
 /// An engine on a server, and an event in it.
 struct Bench {
     server: servers::Redis,

@@ -37,7 +37,10 @@ impl Postgres {
     /// Postgres 18, which the test command takes from a package of PyPI.
     pub fn start_18() -> Postgres {
         let programs = PathBuf::from(POSTGRES_18);
-        assert!(programs.exists(), "Postgres 18 is not there: make test brings it");
+        assert!(
+            programs.exists(),
+            "Postgres 18 is not there: make test brings it"
+        );
         Postgres::with(programs)
     }
 
@@ -46,9 +49,18 @@ impl Postgres {
         give_away(folder.path());
         let data = folder.path().join("data").display().to_string();
         let mut make = Command::new(programs.join("initdb"));
-        make.args(["-D", &data, "-U", "postgres", "--auth=trust", "-E", "UTF8", "--no-locale"])
-            .current_dir(folder.path())
-            .stdout(Stdio::null());
+        make.args([
+            "-D",
+            &data,
+            "-U",
+            "postgres",
+            "--auth=trust",
+            "-E",
+            "UTF8",
+            "--no-locale",
+        ])
+        .current_dir(folder.path())
+        .stdout(Stdio::null());
         as_nobody_special(&mut make);
         let made = make.status();
         assert!(
@@ -69,9 +81,19 @@ impl Postgres {
 
     /// Starts the server after it ended, on what it kept.
     pub fn start_again(&mut self) {
-        let (folder, port) = (self.folder.path().display().to_string(), self.port.to_string());
+        let (folder, port) = (
+            self.folder.path().display().to_string(),
+            self.port.to_string(),
+        );
         let sockets = format!("unix_socket_directories={folder}");
-        let mut arguments = vec!["-D", "data", "-p", &port, "-c", "listen_addresses=127.0.0.1"];
+        let mut arguments = vec![
+            "-D",
+            "data",
+            "-p",
+            &port,
+            "-c",
+            "listen_addresses=127.0.0.1",
+        ];
         arguments.extend(["-c", &sockets, "-c", "max_connections=300"]);
         arguments.extend(["-c", "max_wal_size=4GB", "-c", "shared_buffers=256MB"]);
         arguments.extend(["-c", "fsync=on", "-c", "synchronous_commit=on"]);
@@ -130,8 +152,23 @@ impl Postgres {
     /// Runs SQL and answers what it printed, unaligned; none when it failed.
     pub fn run(&self, database: &str, sql: &str) -> Option<String> {
         let output = Command::new(self.programs.join("psql"))
-            .args(["-h", &self.folder.path().display().to_string(), "-p", &self.port.to_string()])
-            .args(["-U", "postgres", "-d", database, "-qAtX", "-v", "ON_ERROR_STOP=1", "-c", sql])
+            .args([
+                "-h",
+                &self.folder.path().display().to_string(),
+                "-p",
+                &self.port.to_string(),
+            ])
+            .args([
+                "-U",
+                "postgres",
+                "-d",
+                database,
+                "-qAtX",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-c",
+                sql,
+            ])
             .stderr(Stdio::null())
             .output()
             .ok()?;

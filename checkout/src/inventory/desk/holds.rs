@@ -134,7 +134,7 @@ impl Work<'_> {
                 amount: priced.iter().map(|seat| seat.price.amount).sum(),
                 currency: currency.clone(),
             },
-            seats: priced,
+            seats: Arc::new(priced),
             expires_at,
             lapses_at: Time(expires_at.0 + slack),
             max_expires_at: self.now.plus_seconds(rules.hold_max_seconds),

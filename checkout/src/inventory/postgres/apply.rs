@@ -1,8 +1,9 @@
 //! A batch as the one statement that writes it.
 
 use super::link::{Failed, Link};
-use crate::inventory::rows::Changes;
+use super::writer::Content;
 use crate::inventory::desk::json;
+use crate::inventory::rows::Changes;
 use serde_json::{Value, json};
 use shared::secret::hex;
 use shared::time::Time;
@@ -25,9 +26,9 @@ pub(super) struct Applied {
 
 /// The columns of the statement, in its order.
 #[derive(Default)]
-pub(super) struct Batch {
-    seats: SeatColumns,
-    holds: HoldColumns,
+pub(super) struct Batch<'a> {
+    seats: SeatColumns<'a>,
+    holds: HoldColumns<'a>,
     sessions: Vec<Value>,
     over: Vec<Value>,
     hold_changes: Vec<Value>,
@@ -41,37 +42,45 @@ pub(super) struct Batch {
 }
 
 #[derive(Default)]
-struct SeatColumns {
+struct SeatColumns<'a> {
     request: Vec<i32>,
     seat: Vec<i32>,
     from: Vec<i16>,
-    from_hold: Vec<Option<String>>,
+    from_hold: Vec<Option<&'a str>>,
     to: Vec<i16>,
-    hold: Vec<Option<String>>,
-    order: Vec<Option<String>>,
+    hold: Vec<Option<&'a str>>,
+    order: Vec<Option<&'a str>>,
     visitor: Vec<Option<String>>,
     lapses_at: Vec<i64>,
 }
 
 #[derive(Default)]
-struct HoldColumns {
+struct HoldColumns<'a> {
     request: Vec<i32>,
     visitor: Vec<String>,
-    id: Vec<String>,
-    session: Vec<Vec<u8>>,
+    id: Vec<&'a str>,
+    session: Vec<&'a [u8]>,
     seats: Vec<String>,
     places: Vec<String>,
     total: Vec<i64>,
-    currency: Vec<String>,
+    currency: Vec<&'a str>,
     expires_at: Vec<i64>,
     lapses_at: Vec<i64>,
     max_expires_at: Vec<i64>,
     limit: Vec<i32>,
 }
 
-impl Batch {
-    /// Adds what a request of a visitor changes.
-    pub(super) fn add(&mut self, request: usize, visitor: Option<VisitorId>, changes: &Changes) {
+impl<'a> Batch<'a> {
+    /// What these requests change, by their place.
+    pub(super) fn of(contents: &'a [Content]) -> Batch<'a> {
+        let mut batch = Batch::default();
+        for (at, content) in contents.iter().enumerate() {
+            batch.add(at, content.visit.visitor, &content.changes);
+        }
+        batch
+    }
+
+    fn add(&mut self, request: usize, visitor: Option<VisitorId>, changes: &'a Changes) {
         let r = request as i32;
         let visitor = visitor.map(|visitor| visitor.to_string());
         self.add_seats(r, visitor.as_ref(), changes);
@@ -86,43 +95,48 @@ impl Batch {
             self.over.push(json!({"request": r, "key": hex(key)}));
         }
         for change in &changes.holds {
-            self.hold_changes.push(json!({"request": r, "visitor": visitor, "id": &*change.id,
+            self.hold_changes
+                .push(json!({"request": r, "visitor": visitor, "id": &*change.id,
                 "was": change.from, "state": change.to, "order_id": change.order}));
         }
         if let Some((answer, is_new)) = &changes.answer {
-            self.answers.push(json!({"request": r, "id": answer.id, "body": answer.body, "answer": answer.answer,
-                "at": answer.at.0, "is_new": is_new}));
+            self.answers.push(
+                json!({"request": r, "id": answer.id, "body": answer.body, "answer": answer.answer,
+                "at": answer.at.0, "is_new": is_new}),
+            );
         }
     }
 
-    fn add_seats(&mut self, r: i32, visitor: Option<&String>, changes: &Changes) {
+    fn add_seats(&mut self, r: i32, visitor: Option<&String>, changes: &'a Changes) {
         let seats = &mut self.seats;
         for change in &changes.seats {
             seats.request.push(r);
             seats.seat.push(change.seat as i32);
             seats.from.push(change.from.state as i16);
-            seats.from_hold.push(change.from.hold.as_deref().map(str::to_owned));
+            seats.from_hold.push(change.from.hold.as_deref());
             seats.to.push(change.to.state as i16);
-            seats.hold.push(change.to.hold.as_deref().map(str::to_owned));
-            seats.order.push(change.order.clone());
+            seats.hold.push(change.to.hold.as_deref());
+            seats.order.push(change.order.as_deref());
             let owner = change.to.hold.as_ref().and(visitor);
             seats.visitor.push(owner.cloned());
             seats.lapses_at.push(change.lapses_at);
         }
     }
 
-    fn add_holds(&mut self, r: i32, visitor: &str, changes: &Changes) {
+    fn add_holds(&mut self, r: i32, visitor: &str, changes: &'a Changes) {
         let holds = &mut self.holds;
         for (new, limit) in &changes.new_holds {
             holds.request.push(r);
             holds.visitor.push(visitor.to_owned());
-            holds.id.push(new.id.to_string());
-            holds.session.push(new.session.to_vec());
-            holds.seats.push(json(&new.seats));
+            holds.id.push(&new.id);
+            holds.session.push(&new.session);
+            holds.seats.push(json(&*new.seats));
             let places = changes.seats.iter().map(|change| change.seat.to_string());
-            holds.places.push(format!("{{{}}}", places.collect::<Vec<_>>().join(",")));
+            holds
+                .places
+                .push(format!("{{{}}}", places.collect::<Vec<_>>().join(",")));
             holds.total.push(new.total.amount);
-            holds.currency.push(new.total.currency.clone());
+            holds.currency.push(&new.total.currency);
             holds.expires_at.push(new.expires_at.0);
             holds.lapses_at.push(new.lapses_at.0);
             holds.max_expires_at.push(new.max_expires_at.0);
@@ -133,23 +147,29 @@ impl Batch {
     fn add_orders(&mut self, r: i32, changes: &Changes) {
         for new in &changes.new_orders {
             self.orders.push(json!({"request": r, "id": new.id, "hold": &*new.hold, "visitor": new.visitor.to_string(),
-                "session": hex(&new.session), "state": new.state, "seats": json(&new.seats), "total": new.total.amount,
+                "session": hex(&new.session), "state": new.state, "seats": json(&*new.seats), "total": new.total.amount,
                 "currency": new.total.currency, "buyer_name": new.buyer.name, "buyer_email": new.buyer.email,
                 "created_at": new.created_at.0, "pay_by": new.pay_by.0}));
         }
         for change in &changes.orders {
-            self.order_changes.push(json!({"request": r, "id": change.id, "created_at": change.created_at.0,
-                "was": change.from, "state": change.to, "decline": change.decline}));
+            self.order_changes.push(
+                json!({"request": r, "id": change.id, "created_at": change.created_at.0,
+                "was": change.from, "state": change.to, "decline": change.decline}),
+            );
         }
         for (order, new) in &changes.new_payments {
-            self.payments.push(json!({"request": r, "order_id": order, "attempt": new.attempt, "id": new.id,
+            self.payments.push(
+                json!({"request": r, "order_id": order, "attempt": new.attempt, "id": new.id,
                 "state": new.state, "amount": new.amount.amount, "currency": new.amount.currency,
-                "client_secret": new.client_secret}));
+                "client_secret": new.client_secret}),
+            );
         }
         for change in &changes.payments {
-            self.payment_changes.push(json!({"request": r, "order_id": change.order, "attempt": change.attempt,
+            self.payment_changes.push(
+                json!({"request": r, "order_id": change.order, "attempt": change.attempt,
                 "was": change.from, "state": change.to, "begun_at": change.begun_at.map(|at| at.0),
-                "settles_at": change.settles_at.map(|at| at.0)}));
+                "settles_at": change.settles_at.map(|at| at.0)}),
+            );
         }
         for (order, new) in &changes.new_tickets {
             self.tickets

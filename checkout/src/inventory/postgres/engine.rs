@@ -233,7 +233,8 @@ impl Engine for Postgres {
             (&SILENCE_MS, Type::INT8),
             (&DUE_MAX, Type::INT8),
         ];
-        let select = "select event, order_id, id, amount, currency, state, settles_at from fairline.payment
+        let select =
+            "select event, order_id, id, amount, currency, state, settles_at from fairline.payment
             where state in ('processing', 'refunding')
                 and (state = 'refunding' or coalesce(settles_at, begun_at + $2) <= $1) limit $3";
         let rows = self.shard.reader().ask(select, &params).await?;
@@ -330,7 +331,9 @@ impl Engine for Postgres {
     async fn reported(&self, reports: Vec<Report>) -> Result<(), Refused> {
         let events: Vec<&str> = reports.iter().map(|report| report.event.as_str()).collect();
         let keys: Vec<&[u8]> = reports.iter().map(|report| report.key.as_slice()).collect();
-        let told = reports.iter().map(|report| 1 + i16::from(report.is_finished));
+        let told = reports
+            .iter()
+            .map(|report| 1 + i16::from(report.is_finished));
         let told: Vec<i16> = told.collect();
         let params: [Param<'_>; 3] = [
             (&events, Type::TEXT_ARRAY),
@@ -390,7 +393,8 @@ impl Postgres {
     pub(super) async fn look(&self) -> Result<(), Refused> {
         // Keeps the listening alive; without it, this look is how news come.
         let _ = self.shard.listener.ask("select 1", &[]).await;
-        let select = "select event, version, config, (extract(epoch from clock_timestamp()) * 1000)::bigint
+        let select =
+            "select event, version, config, (extract(epoch from clock_timestamp()) * 1000)::bigint
             from fairline.event";
         let rows = self.shard.reader().ask(select, &[]).await?;
         let mut found: HashMap<EventId, (i64, i64)> = HashMap::new();

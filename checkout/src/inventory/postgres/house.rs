@@ -6,7 +6,7 @@ use super::{Desk, Shard};
 use crate::inventory::board::Board;
 use crate::inventory::desk::Whose;
 use crate::inventory::house::{House, Plan, lapses_at};
-use crate::inventory::rows::{Changes, Visit};
+use crate::inventory::rows::Changes;
 use crate::inventory::words::*;
 use shared::time::Time;
 use shared::words::{EventId, VisitorId};
@@ -53,7 +53,8 @@ impl Hall {
         };
         let damaged = |error: String| Failed::Refused(format!("the event {id}: {error}"));
         let rules: String = row.get(2);
-        let rules: Rules = serde_json::from_str(&rules).map_err(|error| damaged(error.to_string()))?;
+        let rules: Rules =
+            serde_json::from_str(&rules).map_err(|error| damaged(error.to_string()))?;
         let (version, now): (i64, Time) = (row.get(5), Time(row.get(8)));
         shard.clock.hear(now);
         let mut house = House::new(desk.event.clone(), rules, row.get(3));
@@ -96,20 +97,15 @@ impl Hall {
         }
     }
 
-    /// What is known of the visitor of a request.
-    pub(super) fn visit(&self, whose: &Whose) -> Visit {
+    /// The visitor of a request.
+    pub(super) fn visitor(&self, whose: &Whose) -> Option<VisitorId> {
         let visits = &self.house.visits;
-        let of = |visitor: VisitorId| {
-            let known = visits.get(visitor).cloned();
-            known.unwrap_or_else(|| Visit::of(visitor))
-        };
         match whose {
-            Whose::Session(key) => visits.of_session(key).map(of),
-            Whose::Order(order) => visits.of_order(order).map(of),
-            Whose::Visitor(visitor) | Whose::Newcomer(visitor, _) => Some(of(*visitor)),
+            Whose::Session(key) => visits.of_session(key),
+            Whose::Order(order) => visits.of_order(order),
+            Whose::Visitor(visitor) | Whose::Newcomer(visitor, _) => Some(*visitor),
             Whose::Nobody => None,
         }
-        .unwrap_or_default()
     }
 
     /// What a request changed was written with batch `seq`.

@@ -56,6 +56,9 @@ impl StoreClock {
     }
 
     pub(super) fn hear(&self, time: Time) {
+        if self.is_manual() {
+            return;
+        }
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         *heard = Some((time, Instant::now()));
     }
@@ -83,10 +86,7 @@ impl Link {
     }
 
     /// A connection whose notifications are passed on.
-    pub(super) fn listening(
-        config: Config,
-        notified: tokio::sync::mpsc::Sender<String>,
-    ) -> Link {
+    pub(super) fn listening(config: Config, notified: tokio::sync::mpsc::Sender<String>) -> Link {
         Link {
             notified: Some(notified),
             ..Link::new(config)
@@ -131,7 +131,10 @@ impl Link {
         if let Some(known) = client.as_ref().filter(|client| !client.is_closed()) {
             return Ok(known.clone());
         }
-        let failed_at = *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed_at = *self
+            .failed_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if failed_at.is_some_and(|at| at.elapsed() < REST) {
             return Err(Failed::Away);
         }
@@ -182,7 +185,10 @@ impl Link {
 
     async fn broken(&self, broken: &Arc<Client>, error: &str) -> Failed {
         let mut client = self.client.lock().await;
-        if client.as_ref().is_some_and(|known| Arc::ptr_eq(known, broken)) {
+        if client
+            .as_ref()
+            .is_some_and(|known| Arc::ptr_eq(known, broken))
+        {
             *client = None;
         }
         self.note(error);
@@ -190,7 +196,10 @@ impl Link {
     }
 
     fn note(&self, error: &str) {
-        *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *self
+            .failed_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         if !self.is_away.swap(true, Ordering::Relaxed) {
             tracing::warn!(error, "the database cannot be reached");
         }

@@ -14,42 +14,7 @@ use std::collections::HashMap;
 use tokio_postgres::types::Type;
 
 /// Everything about the visitors of sessions ($2), admissions ($3), orders ($4) and about visitors ($5), and answers ($6).
-const VISITS: &str = "with who as materialized (
-        select visitor from fairline.session where event = $1 and key = any($2)
-        union select visitor from fairline.orders where event = $1 and id = any($4)
-        union select unnest($5)
-    ), holds as materialized (
-        select h.* from who join fairline.hold h on h.event = $1 and h.visitor = who.visitor
-    ), own as materialized (
-        select o.* from holds h join fairline.orders o on o.event = $1 and o.id = h.order_id
-    )
-    select 'session', row_to_json(s)::text from (
-        select encode(key, 'hex') as key, visitor, number, jti, token, expires_at, is_over, report
-        from fairline.session where event = $1 and (key = any($2) or key in (select session from own))
-    ) s
-    union all select 'opened', row_to_json(s)::text from (
-        select encode(key, 'hex') as key, visitor, number, jti, token, expires_at, is_over, report
-        from fairline.session where event = $1 and jti = any($3)
-    ) s
-    union all select 'hold', row_to_json(h)::text from (
-        select visitor, id, encode(session, 'hex') as session, state, seats, total, currency, expires_at, lapses_at,
-            max_expires_at, order_id from holds
-    ) h
-    union all select 'order', row_to_json(o)::text from (
-        select id, hold, visitor, encode(session, 'hex') as session, state, seats, total, currency, buyer_name,
-            buyer_email, decline, created_at, pay_by from own
-    ) o
-    union all select 'payment', row_to_json(p)::text from (
-        select p.order_id, p.attempt, p.id, p.state, p.amount, p.currency, p.client_secret, p.begun_at, p.settles_at
-        from own join fairline.payment p on p.event = $1 and p.order_id = own.id order by p.attempt
-    ) p
-    union all select 'ticket', row_to_json(t)::text from (
-        select t.order_id, t.seat, t.id from holds h
-        join fairline.ticket t on t.event = $1 and t.seat = any(h.places) and t.order_id = h.order_id
-    ) t
-    union all select 'answer', row_to_json(a)::text from (
-        select id, body_hash, answer, at from fairline.answer where event = $1 and id = any($6)
-    ) a";
+const VISITS: &str = "select kind, line from fairline.visits($1, $2, $3, $4, $5, $6)";
 
 #[derive(Deserialize)]
 struct SessionJson {
@@ -296,9 +261,7 @@ impl Parts {
 
 fn visit(loaded: &mut Loaded, visitor: VisitorId) -> &mut Visit {
     let visits = &mut loaded.visits;
-    visits
-        .entry(visitor)
-        .or_insert_with(|| Visit::of(visitor))
+    visits.entry(visitor).or_insert_with(|| Visit::of(visitor))
 }
 
 fn session(row: SessionJson) -> SessionRow {

@@ -24,15 +24,16 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tokio_postgres::Config;
 use tokio_postgres::types::Type;
+use tokio_util::sync::CancellationToken;
 use writer::{Message, Writer};
 
-const SETUP: [&str; 3] = [
+const SETUP: [&str; 4] = [
     include_str!("../../../migrations/postgres/1_setup.sql"),
     include_str!("../../../migrations/postgres/2_apply.sql"),
     include_str!("../../../migrations/postgres/3_sale.sql"),
+    include_str!("../../../migrations/postgres/4_visits.sql"),
 ];
 /// Connections that write; the events are spread over them.
 const WRITERS: usize = 4;
@@ -175,6 +176,16 @@ impl Shard {
         self.reader.ask(make, &params).await.map(|_| ())
     }
 
+    /// The plan and rules that an event has now, by their number.
+    async fn config_of(&self, desk: &Desk) -> i64 {
+        let id = desk.event.as_str();
+        let select = "select config from fairline.event where event = $1";
+        let rows = self.reader.ask(select, &[(&id, Type::TEXT)]).await;
+        rows.ok()
+            .and_then(|rows| rows.first().map(|row| row.get(0)))
+            .unwrap_or(0)
+    }
+
     /// Shows what was committed, unless that was done a moment ago.
     async fn publish(&self, event: &EventId) -> Result<(), Failed> {
         let every_ms = if self.clock.is_manual() {
@@ -256,12 +267,7 @@ impl Postgres {
             config: AtomicI64::new(0),
             version: AtomicI64::new(0),
         });
-        let writer = Writer {
-            desk: desk.clone(),
-            shard: self.shard.clone(),
-            queue: messages,
-            hall: None,
-        };
+        let writer = Writer::new(desk.clone(), self.shard.clone(), messages);
         tokio::spawn(writer.run());
         let mut desks = self.desks.write().unwrap_or_else(PoisonError::into_inner);
         desks.insert(event.clone(), desk.clone());

@@ -13,15 +13,18 @@ use crate::inventory::words::*;
 use shared::combine::{BATCH_MAX, Unavailable};
 use shared::secret::random_id;
 use shared::words::VisitorId;
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 /// A request that other nodes were faster than so many times is given up.
 const TRIES_MAX: u8 = 10;
+/// Batches on their way at one time: the database works on one while the next is decided.
+const FLIGHTS_MAX: usize = 2;
 /// A batch of which nobody knows whether it happened is sent again for this long.
 const RESEND: Duration = Duration::from_secs(4);
 
@@ -103,11 +106,16 @@ where
     }
 }
 
-/// A decided request that waits for its batch.
-struct Item {
-    job: Job,
-    visit: Visit,
-    changes: Changes,
+/// What a request changes, and all that its visitor has then.
+pub(super) struct Content {
+    pub(super) visit: Visit,
+    pub(super) changes: Changes,
+}
+
+/// A batch on its way.
+struct Flight {
+    jobs: Vec<Job>,
+    landing: JoinHandle<(Vec<Content>, Result<Option<Applied>, Failed>)>,
 }
 
 /// The writer.
@@ -117,19 +125,46 @@ pub(super) struct Writer {
     pub(super) queue: mpsc::Receiver<Message>,
     /// None while what is in memory may be wrong.
     pub(super) hall: Option<Hall>,
+    /// Batches on their way, in their order; visitors of theirs are not decided about meanwhile.
+    flights: VecDeque<Flight>,
+    busy: HashSet<VisitorId>,
 }
 
 impl Writer {
+    pub(super) fn new(
+        desk: Arc<Desk>,
+        shard: Arc<Shard>,
+        queue: mpsc::Receiver<Message>,
+    ) -> Writer {
+        Writer {
+            desk,
+            shard,
+            queue,
+            hall: None,
+            flights: VecDeque::new(),
+            busy: HashSet::new(),
+        }
+    }
+
     /// Runs until it is stopped.
     pub(super) async fn run(mut self) {
         let mut waiting: Vec<Job> = Vec::new();
+        // Whether it is worth while to decide before something lands.
+        let mut is_stuck = false;
         loop {
-            if waiting.is_empty() {
-                // A message that is not taken stays in the queue.
+            if waiting.is_empty() || is_stuck || self.flights.len() == FLIGHTS_MAX {
+                // Dropped arms lose nothing: a message stays in the queue, a flight in the list.
                 tokio::select! {
                     () = self.desk.stop.cancelled() => return,
-                    message = self.queue.recv() => match message {
-                        Some(message) => self.take(message, &mut waiting).await,
+                    landed = landing(&mut self.flights) => {
+                        is_stuck = false;
+                        self.land(landed, &mut waiting).await;
+                    }
+                    message = self.queue.recv(), if waiting.len() < BATCH_MAX => match message {
+                        Some(message) => {
+                            is_stuck = false;
+                            self.take(message, &mut waiting).await;
+                        }
                         None => return,
                     },
                 }
@@ -140,8 +175,9 @@ impl Writer {
                 };
                 self.take(message, &mut waiting).await;
             }
-            if !waiting.is_empty() {
+            if !waiting.is_empty() && self.flights.len() < FLIGHTS_MAX {
                 waiting = self.work(waiting).await;
+                is_stuck = !waiting.is_empty() && waiting.iter().all(|job| self.is_busy(job));
             }
         }
     }
@@ -150,7 +186,7 @@ impl Writer {
         match message {
             Message::Job(job) => waiting.push(job),
             Message::Tick(done) => {
-                self.tick().await;
+                self.tick(waiting).await;
                 let _ = done.send(());
             }
             Message::Lapsed(limit, done) => {
@@ -158,9 +194,16 @@ impl Writer {
             }
             Message::Reload(done) => {
                 self.hall = None;
-                let _ = done.send(self.ready().await);
+                let _ = done.send(self.ready(waiting).await);
             }
         }
+    }
+
+    /// Whether something of the same visitor is on its way.
+    fn is_busy(&self, job: &Job) -> bool {
+        let hall = self.hall.as_ref();
+        let visitor = hall.and_then(|hall| hall.visitor(&job.ask.whose));
+        visitor.is_some_and(|visitor| self.busy.contains(&visitor))
     }
 
     fn lapsed(&mut self, limit: usize) -> Vec<i32> {
@@ -176,18 +219,25 @@ impl Writer {
         lapsed.map(|seat| seat as i32).collect()
     }
 
-    /// Reads the event if what is in memory may be wrong.
-    async fn ready(&mut self) -> Result<(), Unavailable> {
-        if self.hall.is_none() {
+    /// Reads the event if what is in memory may be wrong; not while something is on its way, which would be missed.
+    async fn ready(&mut self, waiting: &mut Vec<Job>) -> Result<(), Unavailable> {
+        while self.hall.is_none() {
+            while !self.flights.is_empty() {
+                let landed = landing(&mut self.flights).await;
+                self.land(landed, waiting).await;
+            }
             let hall = Hall::load(&self.shard, &self.desk).await;
-            self.hall = Some(hall.map_err(|_| Unavailable)?);
+            self.hall = Some(hall.map_err(|failed| {
+                log(&failed);
+                Unavailable
+            })?);
         }
         Ok(())
     }
 
-    async fn tick(&mut self) {
+    async fn tick(&mut self, waiting: &mut Vec<Job>) {
         let is_dirty = self.desk.is_dirty.swap(false, Ordering::Relaxed);
-        if self.ready().await.is_err() {
+        if self.ready(waiting).await.is_err() {
             return self.desk.is_dirty.store(is_dirty, Ordering::Relaxed);
         }
         let Some(hall) = &mut self.hall else { return };
@@ -196,43 +246,57 @@ impl Writer {
         }
         match hall.follow(&self.shard, &self.desk).await {
             Ok(true) => {}
-            Ok(false) => self.hall = None,
+            Ok(false) => {
+                self.hall = None;
+                let _ = self.ready(waiting).await;
+            }
             Err(failed) => log(&failed),
         }
-        let _ = self.ready().await;
     }
 
-    /// One batch. Answers what has to be decided again.
-    async fn work(&mut self, jobs: Vec<Job>) -> Vec<Job> {
-        if self.ready().await.is_err() {
+    /// Decides what waits and sends it off. Answers what has to be decided again.
+    async fn work(&mut self, mut jobs: Vec<Job>) -> Vec<Job> {
+        if self.ready(&mut jobs).await.is_err() {
             refuse(jobs);
             return Vec::new();
         }
         let Ok((jobs, loaded)) = self.load(jobs).await else {
             return Vec::new();
         };
-        let (items, later) = self.decide(jobs, &loaded);
-        if items.is_empty() {
-            return later;
+        let (jobs, contents, later) = self.decide(jobs, &loaded);
+        if !jobs.is_empty() {
+            metrics::histogram!("fairline_batch_requests").record(jobs.len() as f64);
+            let config = self.hall.as_ref().map_or(0, |hall| hall.config);
+            let (shard, desk) = (self.shard.clone(), self.desk.clone());
+            // A task of its own: the next batch is decided meanwhile.
+            let landing = tokio::spawn(async move {
+                let sent = send(&shard, &desk, &contents, config).await;
+                (contents, sent)
+            });
+            self.flights.push_back(Flight { jobs, landing });
         }
-        metrics::histogram!("fairline_batch_requests").record(items.len() as f64);
-        let mut again = self.write(items).await;
-        again.extend(later);
-        again
+        later
     }
 
     /// Reads what is not known well enough.
     async fn load(&mut self, mut jobs: Vec<Job>) -> Result<(Vec<Job>, Loaded), ()> {
         let hall = self.hall.as_ref().expect("it was made ready");
-        for job in &mut jobs {
-            job.must_load |= !hall.knows(&job.ask.whose);
-        }
-        if !jobs.iter().any(|job| job.must_load) {
-            return Ok((jobs, Loaded::default()));
-        }
         let mut wanted = Wanted::default();
-        for job in jobs.iter().filter(|job| job.must_load) {
-            wanted.add(&job.ask);
+        let mut is_wanted = false;
+        for job in &mut jobs {
+            let visitor = hall.visitor(&job.ask.whose);
+            // What is on its way is not in the store yet.
+            if visitor.is_some_and(|visitor| self.busy.contains(&visitor)) {
+                continue;
+            }
+            job.must_load |= !hall.knows(&job.ask.whose);
+            if job.must_load {
+                wanted.add(&job.ask);
+                is_wanted = true;
+            }
+        }
+        if !is_wanted {
+            return Ok((jobs, Loaded::default()));
         }
         match load(self.shard.reader(), &self.desk.event, wanted).await {
             Ok(mut loaded) => {
@@ -252,45 +316,60 @@ impl Writer {
 
     /// Decides in memory. One request a visitor and batch, and no seat twice: what would touch the same rows again waits for
     /// the next.
-    fn decide(&mut self, jobs: Vec<Job>, loaded: &Loaded) -> (Vec<Item>, Vec<Job>) {
-        let (mut items, mut later) = (Vec::new(), Vec::new());
-        let mut visitors: HashSet<VisitorId> = HashSet::new();
+    fn decide(&mut self, jobs: Vec<Job>, loaded: &Loaded) -> (Vec<Job>, Vec<Content>, Vec<Job>) {
+        let (mut decided, mut contents, mut later) = (Vec::new(), Vec::new(), Vec::new());
         let mut seats: HashSet<u32> = HashSet::new();
         let hall = self.hall.as_mut().expect("it was made ready");
         let now = self.shard.clock.now();
         for mut job in jobs {
-            let visit = hall.visit(&job.ask.whose);
-            if visit.visitor.is_some_and(|visitor| visitors.contains(&visitor)) {
+            let visitor = hall.visitor(&job.ask.whose);
+            if visitor.is_some_and(|visitor| self.busy.contains(&visitor)) {
                 later.push(job);
                 continue;
             }
+            let known = visitor.and_then(|visitor| hall.house.visits.take(visitor));
+            let visit = known.unwrap_or_else(|| visitor.map(Visit::of).unwrap_or_default());
             let mut work = Work::new(&mut hall.house, visit, now);
             if let Whose::Newcomer(_, jti) = &job.ask.whose {
                 work.opened = loaded.opened.get(jti).cloned();
             }
-            let answer = job.ask.attempt.as_ref().and_then(|id| loaded.answers.get(id));
+            let answer = job
+                .ask
+                .attempt
+                .as_ref()
+                .and_then(|id| loaded.answers.get(id));
             work.answer = answer.cloned();
             let ruling = job.step.decide(&mut work);
             let (visit, changes) = (work.visit, work.changes);
             match ruling {
                 Ruling::Decided if changes.is_empty() => {
                     hall.house.freeze(&changes.frozen);
+                    hall.house.visits.put(visit);
                     job.step.answer(Ok(()));
                 }
-                Ruling::Decided if changes.seats.iter().any(|change| seats.contains(&change.seat)) => {
+                // What it would be then is not so yet: read again.
+                Ruling::Decided
+                    if changes
+                        .seats
+                        .iter()
+                        .any(|change| seats.contains(&change.seat)) =>
+                {
                     later.push(job);
                 }
                 Ruling::Decided => {
-                    visitors.extend(visit.visitor);
+                    self.busy.extend(visit.visitor);
                     seats.extend(changes.seats.iter().map(|change| change.seat));
                     hall.house.take(&changes.seats);
-                    items.push(Item { job, visit, changes });
+                    decided.push(job);
+                    contents.push(Content { visit, changes });
                 }
                 // What is in memory can only be too old: a refusal is looked at again in the store, unless it is about
                 // seats, which are kept current.
                 Ruling::Refused
-                    if job.must_load || (job.ask.attempt.is_none() && job.step.is_about_seats()) =>
+                    if job.must_load
+                        || (job.ask.attempt.is_none() && job.step.is_about_seats()) =>
                 {
+                    hall.house.visits.put(visit);
                     job.step.answer(Ok(()));
                 }
                 Ruling::Refused => {
@@ -299,120 +378,131 @@ impl Writer {
                 }
             }
         }
-        (items, later)
+        (decided, contents, later)
     }
 
-    /// Writes a batch, answers those who are in it, and gives back those who were refused by the store.
-    async fn write(&mut self, items: Vec<Item>) -> Vec<Job> {
-        let batch = batch_of(&items);
-        match self.send(batch).await {
-            Ok(Some(applied)) => self.settle(items, &applied).await,
+    /// A batch has landed: answers those who were in it, and keeps those who were refused by the store to be decided again.
+    async fn land(&mut self, landed: Landed, waiting: &mut Vec<Job>) {
+        let (jobs, contents, outcome) = landed;
+        for content in &contents {
+            if let Some(visitor) = content.visit.visitor {
+                self.busy.remove(&visitor);
+            }
+        }
+        match outcome {
+            Ok(Some(applied)) => self.settle(jobs, contents, &applied, waiting).await,
             Ok(None) => {
                 // Another plan or other rules: everything is decided anew on those.
                 self.hall = None;
-                items.into_iter().filter_map(again).collect()
+                waiting.extend(jobs.into_iter().filter_map(again));
             }
             Err(Failed::Away) => {
                 self.hall = None;
-                refuse(items.into_iter().map(|item| item.job));
-                Vec::new()
+                refuse(jobs);
             }
             Err(failed) => {
                 log(&failed);
                 self.hall = None;
-                if items.len() == 1 {
-                    refuse(items.into_iter().map(|item| item.job));
-                    return Vec::new();
+                if jobs.len() == 1 {
+                    return refuse(jobs);
                 }
                 // One of them cannot be written: each is tried by itself, so that only that one is refused.
-                self.write_each(items).await
-            }
-        }
-    }
-
-    async fn write_each(&mut self, items: Vec<Item>) -> Vec<Job> {
-        let mut later = Vec::new();
-        for item in items {
-            if self.ready().await.is_err() {
-                refuse([item.job]);
-                continue;
-            }
-            let one = [item];
-            let batch = batch_of(&one);
-            match self.send(batch).await {
-                Ok(Some(applied)) => later.extend(self.settle(one.into(), &applied).await),
-                Ok(None) => later.extend(one.into_iter().filter_map(again)),
-                Err(failed) => {
-                    log(&failed);
-                    refuse(one.into_iter().map(|item| item.job));
+                let config = self.shard.config_of(&self.desk).await;
+                for (job, content) in jobs.into_iter().zip(contents) {
+                    let one = [content];
+                    let sent = send(&self.shard, &self.desk, &one, config).await;
+                    match sent {
+                        Ok(Some(applied)) if applied.refused.is_empty() => job.step.answer(Ok(())),
+                        Ok(_) => waiting.extend(again(job)),
+                        Err(failed) => {
+                            log(&failed);
+                            refuse([job]);
+                        }
+                    }
                 }
             }
-            self.hall = None;
-        }
-        later
-    }
-
-    /// Sends a batch. When nobody answers it is sent again under the same name, so that it happens once.
-    async fn send(&self, batch: Batch) -> Result<Option<Applied>, Failed> {
-        let config = self.hall.as_ref().map_or(0, |hall| hall.config);
-        let id = random_id("bat_");
-        let begun = Instant::now();
-        let mut is_again = false;
-        loop {
-            let link = self.shard.writer(&self.desk.event);
-            let outcome = batch
-                .send(link, &self.desk.event, (config, &id, is_again))
-                .await;
-            match outcome {
-                Err(Failed::Away) if begun.elapsed() < RESEND => {
-                    is_again = true;
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-                outcome => return outcome,
-            }
         }
     }
 
-    async fn settle(&mut self, items: Vec<Item>, applied: &Applied) -> Vec<Job> {
-        if !self.shard.clock.is_manual() {
-            self.shard.clock.hear(applied.now);
-        }
+    async fn settle(
+        &mut self,
+        jobs: Vec<Job>,
+        contents: Vec<Content>,
+        applied: &Applied,
+        waiting: &mut Vec<Job>,
+    ) {
+        self.shard.clock.hear(applied.now);
         self.desk.is_dirty.store(true, Ordering::Relaxed);
-        let hall = self.hall.as_mut().expect("the batch was decided on it");
-        let mut refused = Vec::new();
-        for (at, item) in items.into_iter().enumerate() {
+        let mut refused: Vec<i32> = Vec::new();
+        for (at, (job, content)) in jobs.into_iter().zip(contents).enumerate() {
             if applied.refused.contains(&(at as i32)) {
-                refused.push(item);
+                let seats = content.changes.seats.iter();
+                refused.extend(seats.map(|change| change.seat as i32));
+                waiting.extend(again(job));
                 continue;
             }
-            hall.committed(&item.changes, applied.seq);
-            hall.house.visits.put(item.visit);
-            item.job.step.answer(Ok(()));
+            if let Some(hall) = &mut self.hall {
+                hall.committed(&content.changes, applied.seq);
+                hall.house.visits.put(content.visit);
+            }
+            job.step.answer(Ok(()));
         }
-        if refused.is_empty() {
-            return Vec::new();
+        if applied.refused.is_empty() {
+            return;
         }
-        metrics::counter!("fairline_batch_collisions_total").increment(refused.len() as u64);
-        let changes = refused.iter().flat_map(|item| &item.changes.seats);
-        let seats: Vec<i32> = changes.map(|change| change.seat as i32).collect();
-        if hall.read_seats(&self.shard, &self.desk.event, &seats).await.is_err() {
-            self.hall = None;
+        metrics::counter!("fairline_batch_collisions_total")
+            .increment(applied.refused.len() as u64);
+        if let Some(hall) = &mut self.hall {
+            let read = hall.read_seats(&self.shard, &self.desk.event, &refused);
+            if read.await.is_err() {
+                self.hall = None;
+            }
         }
-        refused.into_iter().filter_map(again).collect()
     }
 }
 
-fn batch_of(items: &[Item]) -> Batch {
-    let mut batch = Batch::default();
-    for (at, item) in items.iter().enumerate() {
-        batch.add(at, item.visit.visitor, &item.changes);
+type Landed = (Vec<Job>, Vec<Content>, Result<Option<Applied>, Failed>);
+
+/// The next batch that lands; never, if none is on its way.
+async fn landing(flights: &mut VecDeque<Flight>) -> Landed {
+    let Some(first) = flights.front_mut() else {
+        return std::future::pending().await;
+    };
+    let landed = (&mut first.landing).await;
+    let flight = flights.pop_front().expect("it was at the front");
+    match landed {
+        Ok((contents, outcome)) => (flight.jobs, contents, outcome),
+        // It panicked: whether it happened nobody knows.
+        Err(_) => (flight.jobs, Vec::new(), Err(Failed::Away)),
     }
-    batch
 }
 
-/// The job of an item, to be decided again; none when it was too often.
-fn again(item: Item) -> Option<Job> {
-    let mut job = item.job;
+/// Sends a batch. When nobody answers it is sent again under the same name, so that it happens once.
+async fn send(
+    shard: &Shard,
+    desk: &Desk,
+    contents: &[Content],
+    config: i64,
+) -> Result<Option<Applied>, Failed> {
+    let batch = Batch::of(contents);
+    let id = random_id("bat_");
+    let begun = Instant::now();
+    let mut is_again = false;
+    loop {
+        let link = shard.writer(&desk.event);
+        let sent = batch.send(link, &desk.event, (config, &id, is_again)).await;
+        match sent {
+            Err(Failed::Away) if begun.elapsed() < RESEND => {
+                is_again = true;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            sent => return sent,
+        }
+    }
+}
+
+/// A job to be decided again; none when it was too often.
+fn again(mut job: Job) -> Option<Job> {
     job.tries += 1;
     job.must_load = true;
     if job.tries > TRIES_MAX {

@@ -131,7 +131,7 @@ fn read_hold(row: &Row<'_>) -> rusqlite::Result<HoldRow> {
         id: row.get::<_, String>(0)?.into(),
         session: row.get(1)?,
         state: known(&HoldState::ALL, |known| known.as_str() == state)?,
-        seats: read_seats(&row.get::<_, String>(3)?)?,
+        seats: read_seats(&row.get::<_, String>(3)?)?.into(),
         total: money(row, 4)?,
         expires_at: Time(row.get(6)?),
         lapses_at: Time(row.get(7)?),
@@ -148,7 +148,7 @@ pub(super) fn read_order(row: &Row<'_>) -> rusqlite::Result<OrderRow> {
         visitor: visitor(row, 2)?,
         session: row.get(3)?,
         state: known(&OrderState::ALL, |known| known.as_str() == state)?,
-        seats: read_seats(&row.get::<_, String>(5)?)?,
+        seats: read_seats(&row.get::<_, String>(5)?)?.into(),
         total: money(row, 6)?,
         buyer: Buyer {
             name: row.get(8)?,

@@ -1,0 +1,224 @@
+//! The buyers: each wants two certain seats, popular ones more often, then the best there are; and remembers what it was told.
+
+use super::shop::Wanted;
+use crate::client::Failed;
+use crate::report::histogram;
+use hdrhistogram::Histogram;
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use serde_json::Value;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// An answer that takes longer counts as none.
+const ANSWER: Duration = Duration::from_secs(10);
+/// How often a queue is asked.
+const POLL: Duration = Duration::from_millis(20);
+/// A buyer whom nobody answers for so long gives up.
+const GIVE_UP: Duration = Duration::from_secs(60);
+
+/// Wishes by Zipf's law: the pair of rank n is wanted 1/n as often as the first.
+pub(super) struct Zipf {
+    sums: Vec<f64>,
+}
+
+impl Zipf {
+    pub(super) fn new(ranks: usize) -> Zipf {
+        let mut sum = 0.0;
+        let sums = (1..=ranks).map(|rank| {
+            sum += 1.0 / rank as f64;
+            sum
+        });
+        Zipf {
+            sums: sums.collect(),
+        }
+    }
+
+    fn sample(&self, rng: &mut StdRng) -> usize {
+        let last = self.sums.last().copied().unwrap_or(1.0);
+        let at = rng.random_range(0.0..last);
+        self.sums.partition_point(|sum| *sum <= at)
+    }
+}
+
+/// What all buyers share.
+pub(super) struct Crowd {
+    pub(super) address: String,
+    pub(super) zipf: Zipf,
+    /// The next fan's number.
+    pub(super) next_fan: AtomicU32,
+    pub(super) fans: u32,
+    /// Seats sold so far.
+    pub(super) sold: AtomicUsize,
+    pub(super) per_order: i32,
+}
+
+/// What one buyer saw.
+pub(super) struct Seen {
+    /// Orders that were answered, with their seats.
+    pub(super) orders: Vec<(String, Vec<i32>)>,
+    /// From asking to a durable answer, in microseconds, of what was sold.
+    pub(super) latency: Histogram<u64>,
+    pub(super) refusals: u64,
+    pub(super) failures: u64,
+    pub(super) last_sale: Instant,
+}
+
+/// A connection that is kept alive; the least that HTTP/1.1 needs.
+pub(super) struct Http {
+    address: String,
+    stream: Option<TcpStream>,
+    read: Vec<u8>,
+}
+
+impl Http {
+    pub(super) fn new(address: &str) -> Http {
+        Http {
+            address: address.to_owned(),
+            stream: None,
+            read: Vec::with_capacity(4096),
+        }
+    }
+
+    pub(super) async fn call(&mut self, head: &str, body: &str) -> Result<(u16, Value), Failed> {
+        let outcome = tokio::time::timeout(ANSWER, self.ask(head, body)).await;
+        let outcome = outcome.unwrap_or_else(|_| Err("no answer".to_owned()));
+        if outcome.is_err() {
+            self.stream = None;
+        }
+        outcome
+    }
+
+    async fn ask(&mut self, head: &str, body: &str) -> Result<(u16, Value), Failed> {
+        if self.stream.is_none() {
+            let stream = TcpStream::connect(&self.address).await;
+            let stream = stream.map_err(|error| error.to_string())?;
+            stream
+                .set_nodelay(true)
+                .map_err(|error| error.to_string())?;
+            self.stream = Some(stream);
+        }
+        let stream = self.stream.as_mut().expect("it was just connected");
+        let request = format!(
+            "{head} HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let sent = stream.write_all(request.as_bytes()).await;
+        sent.map_err(|error| error.to_string())?;
+        self.read.clear();
+        loop {
+            let count = stream.read_buf(&mut self.read).await;
+            if count.map_err(|error| error.to_string())? == 0 {
+                return Err("the connection was closed".to_owned());
+            }
+            if let Some(answer) = parse(&self.read) {
+                return Ok(answer);
+            }
+        }
+    }
+}
+
+/// Status and body, once all of it is there.
+fn parse(read: &[u8]) -> Option<(u16, Value)> {
+    let end = read.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&read[..end]).ok()?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then_some(value)
+    })?;
+    let length: usize = length.trim().parse().ok()?;
+    let body = read.get(end + 4..end + 4 + length)?;
+    Some((status, serde_json::from_slice(body).unwrap_or(Value::Null)))
+}
+
+/// Buys until the hall is sold.
+pub(super) async fn buy(crowd: Arc<Crowd>, seed: u64) -> Seen {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut http = Http::new(&crowd.address);
+    let mut seen = Seen {
+        orders: Vec::new(),
+        latency: histogram(),
+        refusals: 0,
+        failures: 0,
+        last_sale: Instant::now(),
+    };
+    loop {
+        let buyer = crowd.next_fan.fetch_add(1, Ordering::Relaxed);
+        if buyer >= crowd.fans {
+            return seen;
+        }
+        let first = crowd.zipf.sample(&mut rng) as i32 * crowd.per_order;
+        let mut wanted = Wanted {
+            buyer,
+            seats: (first..first + crowd.per_order).collect(),
+            best: 0,
+        };
+        loop {
+            match one(&mut http, &wanted, &mut seen).await {
+                Step::Sold(seats) => {
+                    crowd.sold.fetch_add(seats, Ordering::Relaxed);
+                    break;
+                }
+                Step::Taken => {
+                    wanted.seats.clear();
+                    wanted.best = crowd.per_order as u32;
+                }
+                Step::SoldOut => return seen,
+                // Whether it happened nobody knows: another fan comes.
+                Step::Failed if seen.last_sale.elapsed() < GIVE_UP => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    break;
+                }
+                Step::Failed => return seen,
+            }
+        }
+    }
+}
+
+enum Step {
+    Sold(usize),
+    Taken,
+    SoldOut,
+    Failed,
+}
+
+async fn one(http: &mut Http, wanted: &Wanted, seen: &mut Seen) -> Step {
+    let body = serde_json::to_string(wanted).expect("a wish is plain data");
+    let from = Instant::now();
+    let mut answer = http.call("POST /buy", &body).await;
+    while let Ok((202, said)) = &answer {
+        tokio::time::sleep(POLL).await;
+        let order = said["order"].as_str().unwrap_or("").to_owned();
+        answer = http.call(&format!("GET /orders/{order}"), "").await;
+        if from.elapsed() > ANSWER {
+            break;
+        }
+    }
+    match answer {
+        Ok((200, said)) => {
+            seen.latency
+                .saturating_record(from.elapsed().as_micros() as u64);
+            let seats: Vec<i32> = serde_json::from_value(said["seats"].clone()).unwrap_or_default();
+            let count = seats.len();
+            let order = said["order"].as_str().unwrap_or("").to_owned();
+            seen.orders.push((order, seats));
+            seen.last_sale = Instant::now();
+            Step::Sold(count)
+        }
+        Ok((409, said)) => {
+            seen.refusals += 1;
+            if said["why"] == "sold-out" {
+                Step::SoldOut
+            } else {
+                Step::Taken
+            }
+        }
+        _ => {
+            seen.failures += 1;
+            Step::Failed
+        }
+    }
+}

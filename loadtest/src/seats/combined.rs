@@ -1,0 +1,143 @@
+//! Ours: the checkout's own engine, sessions, limits, prices and all.
+
+use super::locks::wrong;
+use super::shop::{Args, Bought, EVENT, Seller, Wanted};
+use crate::client::Failed;
+use async_trait::async_trait;
+use checkout::inventory::{
+    Inventory, Keys, Layout, NewSession, Postgres, Refused, RulesPatch, SessionKey, Wish, layout,
+};
+use futures_util::stream::{self, StreamExt as _};
+use shared::time::Clock;
+use shared::words::{EventId, VisitorId};
+use std::sync::Arc;
+
+/// Seats in a row of the hall.
+const ROW: usize = 50;
+/// Sessions opened at one time.
+const AT_ONCE: usize = 500;
+
+/// The hall of so many seats.
+pub(super) fn hall(seats: usize) -> Layout {
+    let rows = seats / ROW;
+    let sections: Vec<_> = (0..rows.div_ceil(100))
+        .map(|at| {
+            let rows = 100.min(rows - at * 100);
+            serde_json::json!({"id": format!("s{at}"), "category": "c", "rows": rows, "seats_per_row": ROW})
+        })
+        .collect();
+    let plan = serde_json::json!({"categories": [{"id": "c", "name": "Seats", "price": 4500}], "sections": sections});
+    layout::parse(plan.to_string().as_bytes()).expect("the plan is well formed")
+}
+
+/// An engine with a hall, and a session for every purchase that there may be.
+pub(super) struct House {
+    pub(super) seats: Arc<dyn Inventory>,
+    pub(super) event: EventId,
+    pub(super) layout: Layout,
+}
+
+impl House {
+    pub(super) async fn open(url: &str, seats: usize, is_new: bool) -> Result<House, Failed> {
+        let engine = Arc::new(Postgres::open(url, Clock::system()).await?);
+        let event = EventId::parse(EVENT)?;
+        if is_new {
+            let patch = RulesPatch {
+                max_seats_per_visitor: Some(1000),
+                hold_seconds: Some(3600),
+                hold_max_seconds: Some(7200),
+                ..RulesPatch::default()
+            };
+            engine.set_rules(&event, patch).await.map_err(wrong)?;
+            engine
+                .set_seating(&event, hall(seats))
+                .await
+                .map_err(wrong)?;
+        }
+        let showing = engine.clone();
+        // The maps are kept current, as in service.
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                let _ = showing.publish().await;
+            }
+        });
+        Ok(House {
+            seats: engine,
+            event,
+            layout: hall(seats),
+        })
+    }
+
+    pub(super) fn keys(&self, fan: u32) -> Keys {
+        let mut hash = [0; 32];
+        hash[..4].copy_from_slice(&fan.to_be_bytes());
+        vec![SessionKey {
+            event: self.event.clone(),
+            hash,
+        }]
+    }
+
+    pub(super) async fn admit(&self, fans: std::ops::Range<u32>) -> Result<(), Failed> {
+        let opening = stream::iter(fans).map(|fan| {
+            self.seats.open_session(NewSession {
+                key: self.keys(fan)[0].hash,
+                event: self.event.clone(),
+                visitor: VisitorId(u128::from(fan)),
+                number: u64::from(fan),
+                jti: format!("adm-{fan}"),
+                token: String::new(),
+                expires_at: self.seats.now().plus_seconds(3600),
+                is_reported: true,
+            })
+        });
+        let opened: Vec<_> = opening.buffer_unordered(AT_ONCE).collect().await;
+        opened
+            .into_iter()
+            .try_for_each(|opened| opened.map(|_| ()).map_err(wrong))
+    }
+}
+
+pub(super) struct Combined {
+    house: House,
+}
+
+impl Combined {
+    pub(super) async fn open(args: &Args) -> Result<Combined, Failed> {
+        let house = House::open(&args.postgres, args.seats, !args.again).await?;
+        if !args.again {
+            house.admit(0..args.buyers as u32).await?;
+        }
+        Ok(Combined { house })
+    }
+}
+
+#[async_trait]
+impl Seller for Combined {
+    async fn buy(&self, wanted: Wanted) -> Result<Bought, Failed> {
+        let house = &self.house;
+        let wish = if wanted.best > 0 {
+            Wish::Best {
+                quantity: wanted.best,
+                category: None,
+            }
+        } else {
+            let name = |seat: &i32| house.layout.seats[*seat as usize].id.to_string();
+            Wish::Seats(wanted.seats.iter().map(name).collect())
+        };
+        let keys = house.keys(wanted.buyer);
+        match house.seats.hold(keys, &house.event, wish, None).await {
+            Ok(once) => {
+                let seats = once.value.seats.iter();
+                let places = seats.filter_map(|seat| house.layout.find(&seat.id));
+                Ok(Bought::Sold {
+                    seats: places.map(|seat| seat as i32).collect(),
+                    order: once.value.id,
+                })
+            }
+            Err(Refused::SeatsTaken(_)) => Ok(Bought::Taken),
+            Err(Refused::NotEnoughSeats) => Ok(Bought::SoldOut),
+            Err(other) => Err(other.to_string()),
+        }
+    }
+}

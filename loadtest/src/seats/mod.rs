@@ -1,0 +1,270 @@
+//! `loadtest seats`: the same contended sale by each way that shops use, on one private Postgres with the same durability;
+//! the engine alone beside what Postgres itself can do; and what is left when a store is killed half way.
+
+mod buyers;
+mod combined;
+mod engine;
+mod locks;
+mod redis;
+pub mod shop;
+
+use crate::client::Failed;
+use crate::report::{Report, histogram, round};
+use crate::servers::{self, Server, free_port};
+use buyers::{Crowd, Seen, Zipf};
+use serde_json::{Value, json};
+use shop::Strategy;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// What may be set.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    /// Only these ways
+    #[arg(long)]
+    pub strategy: Vec<Strategy>,
+    /// Rounds of each, alternating
+    #[arg(long, default_value_t = 5)]
+    pub rounds: usize,
+    /// Seats in the hall
+    #[arg(long, default_value_t = 20_000)]
+    pub seats: usize,
+    /// Buyers at one time
+    #[arg(long, default_value_t = 64)]
+    pub buyers: usize,
+    /// Seats each buys
+    #[arg(long, default_value_t = 2)]
+    pub per_order: usize,
+    /// Leave out the rounds in which a store is killed half way
+    #[arg(long)]
+    pub no_kills: bool,
+    /// Only the engine, without HTTP, beside pgbench
+    #[arg(long)]
+    pub engine: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What is killed half way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Killed {
+    Nothing,
+    Postgres,
+    Redis,
+}
+
+/// One sale.
+struct Sale {
+    seats_per_second: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+    refusals: u64,
+    double: usize,
+    lost: usize,
+}
+
+/// Runs the comparison.
+///
+/// # Errors
+/// When a server does not start.
+pub async fn run(args: Args) -> Result<Report, Failed> {
+    let mut report = Report::default();
+    if args.engine {
+        engine::run(&args, &mut report).await?;
+        return Ok(report);
+    }
+    let strategies = match args.strategy.as_slice() {
+        [] => Strategy::ALL.to_vec(),
+        some => some.to_vec(),
+    };
+    let mut sales: HashMap<&str, Vec<Sale>> = HashMap::new();
+    for _ in 0..args.rounds {
+        for strategy in &strategies {
+            let sale = sell(&args, *strategy, Killed::Nothing).await?;
+            sales.entry(strategy.name()).or_default().push(sale);
+        }
+    }
+    for strategy in &strategies {
+        let rounds = sales.remove(strategy.name()).unwrap_or_default();
+        let mut line = summarize(&rounds);
+        if !args.no_kills {
+            let sale = sell(&args, *strategy, Killed::Postgres).await?;
+            line["postgres_killed"] = json!({"lost": sale.lost, "double": sale.double});
+            if strategy.uses_redis() {
+                let sale = sell(&args, *strategy, Killed::Redis).await?;
+                line["redis_killed"] = json!({"lost": sale.lost, "double": sale.double});
+            }
+        }
+        report.add(strategy.name(), line, "");
+    }
+    Ok(report)
+}
+
+fn summarize(rounds: &[Sale]) -> Value {
+    let median = |of: fn(&Sale) -> f64| {
+        let mut values: Vec<f64> = rounds.iter().map(of).collect();
+        crate::report::median(&mut values)
+    };
+    json!({
+        "seats_per_second": round(median(|sale| sale.seats_per_second)),
+        "p50_ms": round(median(|sale| sale.p50_ms)),
+        "p99_ms": round(median(|sale| sale.p99_ms)),
+        "refusals": median(|sale| sale.refusals as f64),
+        "lost": rounds.iter().map(|sale| sale.lost).max(),
+        "double": rounds.iter().map(|sale| sale.double).max(),
+    })
+}
+
+/// A shop process on stores of its own.
+struct Shop {
+    postgres: servers::Postgres,
+    redis: Option<servers::Redis>,
+    database: String,
+    address: String,
+    _server: Server,
+}
+
+impl Shop {
+    fn start(args: &Args, strategy: Strategy, fans: u32) -> Result<Shop, Failed> {
+        let postgres = servers::Postgres::start();
+        // As Debian sets it up, on a port where it is found again.
+        let settings = ["--save", "3600 1 300 100 60 10000"];
+        let redis = strategy
+            .uses_redis()
+            .then(|| servers::Redis::with(free_port(), &settings));
+        let database = postgres.database();
+        let address = format!("127.0.0.1:{}", free_port());
+        let program = std::env::current_exe().map_err(|error| error.to_string())?;
+        let program = program.display().to_string();
+        let (seats, fans) = (args.seats.to_string(), fans.to_string());
+        let redis_url = redis.as_ref().map(servers::Redis::url).unwrap_or_default();
+        let server = Server::start(
+            postgres.folder(),
+            &program,
+            &[
+                "shop",
+                "--strategy",
+                strategy.name(),
+                "--postgres",
+                &postgres.url(&database),
+                "--redis",
+                &redis_url,
+                "--seats",
+                &seats,
+                "--buyers",
+                &fans,
+                "--listen",
+                &address,
+            ],
+        );
+        servers::until("the shop", || {
+            std::net::TcpStream::connect(&address).is_ok()
+        });
+        Ok(Shop {
+            postgres,
+            redis,
+            database,
+            address,
+            _server: server,
+        })
+    }
+
+    /// Which order the database says each seat is.
+    fn owners(&self, strategy: Strategy) -> HashMap<i32, String> {
+        let select = match strategy {
+            Strategy::Combined => "select seat, hold from fairline.seat where state in (1, 2)",
+            _ => {
+                "select s.seat, s.order_id from seat s join orders o on o.id = s.order_id where s.state = 2"
+            }
+        };
+        let rows = self
+            .postgres
+            .run(&self.database, select)
+            .unwrap_or_default();
+        let row = |line: &str| {
+            let (seat, order) = line.split_once('|')?;
+            Some((seat.parse().ok()?, order.to_owned()))
+        };
+        rows.lines().filter_map(row).collect()
+    }
+}
+
+/// Sells a hall and looks at the books.
+async fn sell(args: &Args, strategy: Strategy, killed: Killed) -> Result<Sale, Failed> {
+    // Fans whose purchase nobody knows the end of are followed by others.
+    let fans = (args.seats / args.per_order + 20 * args.buyers) as u32;
+    let mut shop = Shop::start(args, strategy, fans)?;
+    let crowd = Arc::new(Crowd {
+        address: shop.address.clone(),
+        zipf: Zipf::new(args.seats / args.per_order),
+        next_fan: AtomicU32::new(0),
+        fans,
+        sold: AtomicUsize::new(0),
+        per_order: args.per_order as i32,
+    });
+    let begun = Instant::now();
+    let buyers = (0..args.buyers as u64).map(|seed| tokio::spawn(buyers::buy(crowd.clone(), seed)));
+    let buyers: Vec<_> = buyers.collect();
+    if killed != Killed::Nothing {
+        while crowd.sold.load(Ordering::Relaxed) < args.seats / 2 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        kill(&mut shop, killed).await;
+    }
+    let mut all = Vec::new();
+    for buyer in buyers {
+        all.push(buyer.await.map_err(|error| error.to_string())?);
+    }
+    if strategy == Strategy::RedisCounter {
+        // What is written behind gets its time.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    }
+    Ok(settle(&all, begun, &shop.owners(strategy)))
+}
+
+async fn kill(shop: &mut Shop, killed: Killed) {
+    match killed {
+        Killed::Postgres => {
+            shop.postgres.kill();
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            shop.postgres.start_again();
+        }
+        _ => {
+            if let Some(redis) = &mut shop.redis {
+                redis.kill();
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                redis.start_again();
+            }
+        }
+    }
+}
+
+fn settle(all: &[Seen], begun: Instant, owners: &HashMap<i32, String>) -> Sale {
+    let mut latency = histogram();
+    let mut sold = 0;
+    let mut seen = HashSet::new();
+    let (mut double, mut lost) = (0, 0);
+    for buyer in all {
+        let _ = latency.add(&buyer.latency);
+        for (order, seats) in &buyer.orders {
+            sold += seats.len();
+            double += seats.iter().filter(|seat| !seen.insert(**seat)).count();
+            let is_there = |seat: &i32| owners.get(seat).is_some_and(|owner| owner == order);
+            lost += usize::from(!seats.iter().all(is_there));
+        }
+    }
+    let ended = all.iter().map(|buyer| buyer.last_sale).max();
+    let seconds = ended.map_or(1.0, |at| (at - begun).as_secs_f64());
+    let ms = |quantile| latency.value_at_quantile(quantile) as f64 / 1000.0;
+    Sale {
+        seats_per_second: sold as f64 / seconds,
+        p50_ms: ms(0.5),
+        p99_ms: ms(0.99),
+        refusals: all.iter().map(|buyer| buyer.refusals).sum(),
+        double,
+        lost,
+    }
+}
