@@ -5,7 +5,8 @@
 -- the refused, and the clock; no row when the event's plan or rules are not those of `p_config`. A batch that is sent again
 -- (`p_is_again`), because nobody knows whether it happened, happens once.
 --
--- The plans are pinned to the primary keys: they must not be chosen by what the tables held when they were still small.
+-- The plans are pinned to look-ups by primary key, whatever the tables held when they were made: an event that comes out of
+-- `offset 0` is no constant that an index could be scanned by alone.
 create function fairline.apply(
     p_event text, p_config bigint, p_batch text, p_is_again boolean,
     s_request integer[], s_seat integer[], s_from smallint[], s_from_hold text[], s_to smallint[], s_hold text[],
@@ -16,7 +17,7 @@ create function fairline.apply(
     p_payment_changes json, p_tickets json, p_void json, p_answers json
 ) returns table (seq bigint, refused integer[], now_ms bigint) language plpgsql
 set enable_seqscan to off set enable_hashjoin to off set enable_mergejoin to off set enable_bitmapscan to off
-set plan_cache_mode to force_generic_plan
+set enable_material to off set plan_cache_mode to force_generic_plan
 as $$
 #variable_conflict use_column
 declare
@@ -43,9 +44,9 @@ begin
         begin
             update fairline.seat s
                 set state = w.state, hold = w.hold, order_id = w.order_id, visitor = w.visitor
-                from unnest(s_request, s_seat, s_from, s_from_hold, s_to, s_hold, s_order, s_visitor)
-                    as w(request, seat, was, was_hold, state, hold, order_id, visitor)
-                where s.event = p_event and s.seat = w.seat and s.state = w.was and s.hold is not distinct from w.was_hold
+                from (select p_event as event, w.* from unnest(s_request, s_seat, s_from, s_from_hold, s_to, s_hold, s_order,
+                        s_visitor) as w(request, seat, was, was_hold, state, hold, order_id, visitor) offset 0) w
+                where s.event = w.event and s.seat = w.seat and s.state = w.was and s.hold is not distinct from w.was_hold
                     and w.request <> all (v_refused);
             get diagnostics v_rows = row_count;
             if v_rows <> fairline.wanted(s_request, v_refused) then
@@ -61,8 +62,7 @@ begin
                         as w(request, visitor, id, session, seats, places, total, currency, expires_at, lapses_at,
                              max_expires_at, seats_max)
                     where w.request <> all (v_refused)
-                        and exists (select from fairline.session s
-                            where s.event = p_event and s.key = w.session and not s.is_over)
+                        and (select not s.is_over from fairline.session s where s.event = p_event and s.key = w.session)
                         and cardinality(w.places::integer[]) + coalesce((select sum(cardinality(h.places)) from fairline.hold h where h.event = p_event
                             and h.visitor = w.visitor and h.state in ('active', 'converted')), 0) <= w.seats_max;
                 get diagnostics v_rows = row_count;
@@ -79,8 +79,9 @@ begin
             end if;
             if p_over is not null then
                 update fairline.session s set is_over = true, report = 2, report_at = 0
-                    from json_to_recordset(p_over) as w(request integer, key text)
-                    where s.event = p_event and s.key = decode(w.key, 'hex') and not s.is_over
+                    from (select p_event as event, w.* from json_to_recordset(p_over) as w(request integer, key text)
+                        offset 0) w
+                    where s.event = w.event and s.key = decode(w.key, 'hex') and not s.is_over
                         and w.request <> all (v_refused);
                 get diagnostics v_rows = row_count;
                 if v_rows <> fairline.wanted(p_over, v_refused) then
@@ -89,9 +90,10 @@ begin
             end if;
             if p_holds is not null then
                 update fairline.hold h set state = w.state, order_id = w.order_id
-                    from json_to_recordset(p_holds) as w(request integer, visitor text, id text, was text, state text,
+                    from (select p_event as event, w.* from json_to_recordset(p_holds) as w(request integer, visitor text, id text, was text, state text,
                         order_id text)
-                    where h.event = p_event and h.visitor = w.visitor and h.id = w.id and h.state = w.was
+                        offset 0) w
+                    where h.event = w.event and h.visitor = w.visitor and h.id = w.id and h.state = w.was
                         and w.request <> all (v_refused);
                 get diagnostics v_rows = row_count;
                 if v_rows <> fairline.wanted(p_holds, v_refused) then
@@ -110,9 +112,10 @@ begin
             end if;
             if p_order_changes is not null then
                 update fairline.orders o set state = w.state, decline = w.decline
-                    from json_to_recordset(p_order_changes) as w(request integer, id text, created_at bigint, was text,
+                    from (select p_event as event, w.* from json_to_recordset(p_order_changes) as w(request integer, id text, created_at bigint, was text,
                         state text, decline text)
-                    where o.event = p_event and o.id = w.id and o.created_at = w.created_at and o.state = w.was
+                        offset 0) w
+                    where o.event = w.event and o.id = w.id and o.created_at = w.created_at and o.state = w.was
                         and w.request <> all (v_refused);
                 get diagnostics v_rows = row_count;
                 if v_rows <> fairline.wanted(p_order_changes, v_refused) then
@@ -128,9 +131,10 @@ begin
             end if;
             if p_payment_changes is not null then
                 update fairline.payment p set state = w.state, begun_at = w.begun_at, settles_at = w.settles_at
-                    from json_to_recordset(p_payment_changes) as w(request integer, order_id text, attempt integer,
+                    from (select p_event as event, w.* from json_to_recordset(p_payment_changes) as w(request integer, order_id text, attempt integer,
                         was text, state text, begun_at bigint, settles_at bigint)
-                    where p.event = p_event and p.order_id = w.order_id and p.attempt = w.attempt and p.state = w.was
+                        offset 0) w
+                    where p.event = w.event and p.order_id = w.order_id and p.attempt = w.attempt and p.state = w.was
                         and w.request <> all (v_refused);
                 get diagnostics v_rows = row_count;
                 if v_rows <> fairline.wanted(p_payment_changes, v_refused) then
@@ -138,8 +142,9 @@ begin
                 end if;
             end if;
             if p_void is not null then
-                delete from fairline.ticket t using json_to_recordset(p_void) as w(request integer, seat integer)
-                    where t.event = p_event and t.seat = w.seat and w.request <> all (v_refused);
+                delete from fairline.ticket t using
+                    (select p_event as event, w.* from json_to_recordset(p_void) as w(request integer, seat integer) offset 0) w
+                    where t.event = w.event and t.seat = w.seat and w.request <> all (v_refused);
                 get diagnostics v_rows = row_count;
                 if v_rows <> fairline.wanted(p_void, v_refused) then
                     raise exception using errcode = 'FL001';

@@ -1,29 +1,35 @@
 -- Everything about the visitors of some sessions, orders and about some visitors; the sessions that admissions opened; answers.
--- One line of JSON a row, with what it is. The plans are pinned to the primary keys, as those of `apply` are.
+-- One line of JSON a row, with what it is. Each `lateral … offset 0` is a look-up by its primary key, whatever the tables
+-- held when the plan was made.
 create function fairline.visits(
     p_event text, p_keys bytea[], p_jtis text[], p_orders text[], p_visitors text[], p_answers text[]
 ) returns table (kind text, line text) language plpgsql stable
 set enable_seqscan to off set enable_hashjoin to off set enable_mergejoin to off set enable_bitmapscan to off
-set plan_cache_mode to force_generic_plan
+set enable_material to off set plan_cache_mode to force_generic_plan
 as $$
 begin
     return query with who as materialized (
-        select visitor from fairline.session where event = p_event and key = any(p_keys)
-        union select visitor from fairline.orders where event = p_event and id = any(p_orders)
+        select s.visitor from unnest(p_keys) as k(key) cross join lateral (
+            select s.visitor from fairline.session s where s.event = p_event and s.key = k.key offset 0) s
+        union select o.visitor from unnest(p_orders) as k(id) cross join lateral (
+            select o.visitor from fairline.orders o where o.event = p_event and o.id = k.id offset 0) o
         union select unnest(p_visitors)
     ), holds as materialized (
-        select h.* from who join fairline.hold h on h.event = p_event and h.visitor = who.visitor
+        select h.* from who cross join lateral (
+            select * from fairline.hold h where h.event = p_event and h.visitor = who.visitor offset 0) h
     ), own as materialized (
-        select o.* from holds h join fairline.orders o on o.event = p_event and o.id = h.order_id
+        select o.* from (select h.order_id from holds h where h.order_id is not null) h cross join lateral (
+            select * from fairline.orders o where o.event = p_event and o.id = h.order_id offset 0) o
     )
     select 'session'::text, row_to_json(s)::text from (
-        select encode(key, 'hex') as key, visitor, number, jti, token, expires_at, is_over, report
-        from (select unnest(p_keys) as own_key union select session from own) k
-        join fairline.session on event = p_event and key = k.own_key
+        select encode(s.key, 'hex') as key, s.visitor, s.number, s.jti, s.token, s.expires_at, s.is_over, s.report
+        from (select unnest(p_keys) as key union select session from own) k cross join lateral (
+            select * from fairline.session s where s.event = p_event and s.key = k.key offset 0) s
     ) s
     union all select 'opened', row_to_json(s)::text from (
-        select encode(key, 'hex') as key, visitor, number, jti, token, expires_at, is_over, report
-        from fairline.session where event = p_event and jti = any(p_jtis)
+        select encode(s.key, 'hex') as key, s.visitor, s.number, s.jti, s.token, s.expires_at, s.is_over, s.report
+        from unnest(p_jtis) as k(jti) cross join lateral (
+            select * from fairline.session s where s.event = p_event and s.jti = k.jti offset 0) s
     ) s
     union all select 'hold', row_to_json(h)::text from (
         select visitor, id, encode(session, 'hex') as session, state, seats, total, currency, expires_at, lapses_at,
@@ -34,14 +40,18 @@ begin
             buyer_email, decline, created_at, pay_by from own
     ) o
     union all select 'payment', row_to_json(p)::text from (
-        select p.order_id, p.attempt, p.id, p.state, p.amount, p.currency, p.client_secret, p.begun_at, p.settles_at
-        from own join fairline.payment p on p.event = p_event and p.order_id = own.id order by p.attempt
+        select p.* from own cross join lateral (
+            select p.order_id, p.attempt, p.id, p.state, p.amount, p.currency, p.client_secret, p.begun_at, p.settles_at
+            from fairline.payment p where p.event = p_event and p.order_id = own.id offset 0) p
     ) p
     union all select 'ticket', row_to_json(t)::text from (
-        select t.order_id, t.seat, t.id from holds h
-        join fairline.ticket t on t.event = p_event and t.seat = any(h.places) and t.order_id = h.order_id
+        select t.order_id, t.seat, t.id
+        from (select h.order_id, unnest(h.places) as seat from holds h where h.order_id is not null) k cross join lateral (
+            select * from fairline.ticket t where t.event = p_event and t.seat = k.seat offset 0) t
+        where t.order_id = k.order_id
     ) t
     union all select 'answer', row_to_json(a)::text from (
-        select id, body_hash, answer, at from fairline.answer where event = p_event and id = any(p_answers)
+        select a.id, a.body_hash, a.answer, a.at from unnest(p_answers) as k(id) cross join lateral (
+            select * from fairline.answer a where a.event = p_event and a.id = k.id offset 0) a
     ) a;
 end $$;
