@@ -15,6 +15,7 @@ impl From<Refused> for Problem {
                 let errors: Vec<Value> = unknown.iter().map(detail).collect();
                 problem.with("unknown", unknown).with("errors", errors)
             }
+            Refused::LeavesSingle(left) => problem.with("left", left),
             Refused::TooManySeats(limit) => problem.with("limit", limit),
             Refused::HoldOver(state) | Refused::OrderState(state) => problem.with("state", state),
             Refused::HoldConverted(order) => problem.with("order", order),
@@ -39,6 +40,7 @@ fn plain(refused: &Refused) -> Problem {
         Refused::AdmissionUsed => (S::CONFLICT, "admission-already-used", "This admission opened a session already"),
         Refused::SeatsTaken(_) => (S::CONFLICT, "seats-taken", "Somebody was faster"),
         Refused::NotEnoughSeats => (S::CONFLICT, "not-enough-seats", "There are not that many seats left"),
+        Refused::LeavesSingle(_) => (S::UNPROCESSABLE_ENTITY, "leaves-single-seat", "A single seat would be left over beside these"),
         Refused::UnknownSeats(_) => (S::UNPROCESSABLE_ENTITY, "unknown-seats", "There are no such seats"),
         Refused::TooManySeats(_) => (S::UNPROCESSABLE_ENTITY, "too-many-seats", "That is more than one fan may have"),
         Refused::NoSuchHold => (S::NOT_FOUND, "no-such-hold", "There is no such hold of yours"),

@@ -1,6 +1,6 @@
 //! Holding seats and giving them back.
 
-use crate::inventory::{Hold, SessionKey, Wish};
+use crate::inventory::{Best, Hold, SessionKey, Wish};
 use crate::session::{Sessions, event_id};
 use crate::{App, Shop};
 use axum::Json;
@@ -18,6 +18,7 @@ use utoipa_axum::routes;
 
 /// Seats that one request may name.
 const SEATS_NAMED_MAX: usize = 1000;
+const LISTS_MAX: usize = 50;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -25,21 +26,46 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(show_hold, release))
 }
 
-/// Either `seats` or `best_available`.
+/// Exactly one of `seats`, `any_of` and `best_available`; or `any_of` with `best_available` for when none of its lists is
+/// free.
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct HoldInput {
     /// Exactly these seats.
     seats: Option<Vec<String>>,
+    /// The first of these lists of which all seats are free.
+    any_of: Option<Vec<Vec<String>>>,
     /// The best that there are, adjacent ones first.
     best_available: Option<Best>,
 }
 
-#[derive(Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Best {
-    quantity: u32,
-    category: Option<String>,
+impl HoldInput {
+    fn wish(self) -> Result<Wish, Problem> {
+        let lists = self.seats.iter().chain(self.any_of.iter().flatten());
+        if lists.map(Vec::len).sum::<usize>() > SEATS_NAMED_MAX {
+            let field = if self.seats.is_some() {
+                "seats"
+            } else {
+                "any_of"
+            };
+            return Err(Problem::invalid(
+                field,
+                format!("at most {SEATS_NAMED_MAX} seats"),
+            ));
+        }
+        match (self.seats, self.any_of, self.best_available) {
+            (Some(seats), None, None) => Ok(Wish::Seats(seats)),
+            (None, Some(lists), _) if lists.is_empty() || lists.len() > LISTS_MAX => Err(
+                Problem::invalid("any_of", format!("1 to {LISTS_MAX} lists")),
+            ),
+            (None, Some(lists), best) => Ok(Wish::AnyOf(lists, best)),
+            (None, None, Some(best)) => Ok(Wish::Best(best)),
+            _ => Err(Problem::invalid(
+                "seats",
+                "either seats, any_of or best_available",
+            )),
+        }
+    }
 }
 
 /// Hold seats: all of them or none.
@@ -53,20 +79,7 @@ async fn hold(
     Input(input, body): Input<HoldInput>,
 ) -> Result<Response, Problem> {
     let event = event_id(&event)?;
-    let wish = match (input.seats, input.best_available) {
-        (Some(seats), None) if seats.len() > SEATS_NAMED_MAX => {
-            return Err(Problem::invalid(
-                "seats",
-                format!("at most {SEATS_NAMED_MAX}"),
-            ));
-        }
-        (Some(seats), None) => Wish::Seats(seats),
-        (None, Some(best)) => Wish::Best {
-            quantity: best.quantity,
-            category: best.category,
-        },
-        _ => return Err(Problem::invalid("seats", "either seats or best_available")),
-    };
+    let wish = input.wish()?;
     let attempt = key.attempt(&subject(&keys), &format!("hold {event}"), &body);
     let once = shop.inventory.hold(keys, &event, wish, attempt).await?;
     let response = (StatusCode::CREATED, Json(once.value)).into_response();

@@ -1,9 +1,9 @@
 //! The seat map: the layout, the state of every seat in JSON and in two bits, and the live changes.
 
+use crate::inventory::board::Shown;
 use crate::inventory::{Board, SeatState};
 use crate::session::{Sessions, event_id};
 use crate::{App, Shop};
-use axum::Json;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -23,6 +23,9 @@ use utoipa_axum::routes;
 const SEND: Duration = Duration::from_secs(20);
 const PING_EVERY: Duration = Duration::from_secs(25);
 const MESSAGES_MAX: u32 = 100;
+const JSON: [(header::HeaderName, &str); 1] = [(header::CONTENT_TYPE, "application/json")];
+const X_VERSION: header::HeaderName = header::HeaderName::from_static("x-version");
+const X_STALE: header::HeaderName = header::HeaderName::from_static("x-stale");
 /// Too far behind to be caught up with changes: fetch the map and connect again.
 const BEHIND: u16 = 4002;
 
@@ -68,14 +71,16 @@ async fn show_seating(
     if is_known(&headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, head).into_response());
     }
-    let layout = board.layout.to_json(board.layout_version, &board.currency);
-    Ok((head, Json(layout)).into_response())
+    Ok((head, JSON, board.layout_json()).into_response())
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
 struct SeatMap<'a> {
     version: u64,
     counts: Counts,
+    /// The last one known: the store cannot be reached just now.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stale: bool,
     seats: Vec<SeatLine<'a>>,
 }
 
@@ -94,7 +99,8 @@ struct SeatLine<'a> {
     state: SeatState,
 }
 
-/// The state of every seat, at most a second old. `Accept: application/octet-stream`: two bits a seat.
+/// The state of every seat, at most a second old, from memory. `Accept: application/octet-stream`: two bits a seat. While the
+/// store cannot be reached it is the last one known, with `stale: true` (`X-Stale: true` in the head).
 #[utoipa::path(get, path = "/api/v1/events/{event}/seats", tag = "checkout", params(("event" = String, Path)),
     responses((status = 200, content((SeatMap = "application/json"), (Vec<u8> = "application/octet-stream"))),
         (status = 304), Refusals))]
@@ -105,15 +111,15 @@ async fn show_seats(
 ) -> Result<Response, Problem> {
     let board = board(&shop, &event)?;
     let shown = board.shown();
-    let tag = format!("\"{}\"", shown.version);
+    let is_stale = shop.inventory.is_stale(&board.event);
+    let mark = if is_stale { "-stale" } else { "" };
+    let tag = format!("\"{}{mark}\"", shown.version);
     let head = [
         (header::ETAG, tag.clone()),
         (header::CACHE_CONTROL, "public, max-age=1".to_owned()),
         (header::VARY, "Accept".to_owned()),
-        (
-            header::HeaderName::from_static("x-version"),
-            shown.version.to_string(),
-        ),
+        (X_VERSION, shown.version.to_string()),
+        (X_STALE, is_stale.to_string()),
     ];
     if is_known(&headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, head).into_response());
@@ -124,8 +130,16 @@ async fn show_seats(
         .is_some_and(|value| value.contains("application/octet-stream"));
     if wants_bits {
         let kind = [(header::CONTENT_TYPE, "application/octet-stream")];
-        return Ok((head, kind, shown.to_bits()).into_response());
+        return Ok((head, kind, shown.bits()).into_response());
     }
+    if is_stale {
+        return Ok((head, JSON, render(&board, &shown, true)).into_response());
+    }
+    let body = shown.json(|shown| render(&board, shown, false));
+    Ok((head, JSON, body).into_response())
+}
+
+fn render(board: &Board, shown: &Shown, is_stale: bool) -> Vec<u8> {
     let layout = &board.layout;
     let seats = layout
         .seats
@@ -145,9 +159,10 @@ async fn show_seats(
             booked,
             blocked,
         },
+        stale: is_stale,
         seats: seats.collect(),
     };
-    Ok((head, Json(map)).into_response())
+    serde_json::to_vec(&map).expect("a map is plain data")
 }
 
 /// Live changes: a WebSocket of versions without gaps, beginning with the one that is shown now.

@@ -8,7 +8,7 @@
 )]
 
 use checkout::inventory::{
-    Begun, Buyer, Inventory, Keys, NewSession, Order, Reader, Refused, SeatState, SessionKey,
+    Begun, Best, Buyer, Inventory, Keys, NewSession, Order, Reader, Refused, SeatState, SessionKey,
     Sqlite, Verdict, Wish, layout,
 };
 use proptest::prelude::*;
@@ -83,10 +83,10 @@ async fn apply(bench: &Bench, world: &mut World, step: &Step) {
                 bench,
                 world,
                 *fan,
-                Wish::Best {
+                Wish::Best(Best {
                     quantity: u32::from(*count),
-                    category: None,
-                },
+                    ..Best::default()
+                }),
             )
             .await;
         }

@@ -70,10 +70,10 @@ async fn main() {
             e.hold(
                 keys(fan),
                 &event,
-                Wish::Best {
+                Wish::Best(Best {
                     quantity: 2,
-                    category: None,
-                },
+                    ..Best::default()
+                }),
                 None,
             )
         })

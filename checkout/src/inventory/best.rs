@@ -1,7 +1,17 @@
-//! Best available: adjacent seats first, nearest to the stage, nearest to the middle of the row.
+//! Best available: adjacent seats first, nearest to the stage, nearest to the middle of the row, no single seat left over.
 
 use super::layout::Layout;
-use super::words::SeatState;
+use super::words::{Orphans, SeatState};
+
+/// What the best of is wanted.
+pub(super) struct Want {
+    pub(super) quantity: u32,
+    /// Any, if none.
+    pub(super) category: Option<u16>,
+    /// With an accessible seat among them.
+    pub(super) is_accessible: bool,
+    pub(super) orphans: Orphans,
+}
 
 /// The states of an event's seats, with a count per row so that sold rows are passed over.
 pub(super) struct States {
@@ -59,61 +69,125 @@ impl States {
         }
     }
 
-    /// `quantity` seats of a category (any, if none): side by side in the first row that has them, else the first that
-    /// there are. None when there are not enough.
-    pub(super) fn best(
-        &self,
-        layout: &Layout,
-        quantity: u32,
-        category: Option<u16>,
-    ) -> Option<Vec<u32>> {
-        let wanted = quantity as usize;
+    /// The best seats: side by side without leaving a single one over, in the first row that has such; else side by side
+    /// with one left over; else the first that there are. Accessible seats only for those who ask for them, and then with
+    /// one among them. None when there are not enough.
+    pub(super) fn best(&self, layout: &Layout, want: &Want) -> Option<Vec<u32>> {
         let rows = || {
-            layout.rows.iter().enumerate().filter(move |(_, row)| {
-                category
-                    .is_none_or(|category| layout.seats[row.start as usize].category == category)
+            layout.rows.iter().enumerate().filter(|(at, row)| {
+                let category = layout.seats[row.start as usize].category;
+                self.rows_available[*at] > 0
+                    && want.category.is_none_or(|wanted| category == wanted)
             })
         };
-        for (at, row) in rows() {
-            if self.rows_available[at] >= quantity
-                && let Some(run) = self.run_in(row.clone(), wanted)
-            {
-                return Some(run);
+        let may_leave = match want.orphans {
+            Orphans::Allow => &[true][..],
+            Orphans::Avoid => &[false, true],
+            Orphans::Forbid => &[false],
+        };
+        for may_leave in may_leave {
+            for (at, row) in rows() {
+                if self.rows_available[at] < want.quantity {
+                    continue;
+                }
+                let may_leave = *may_leave || layout.areas.contains(&(at as u32));
+                if let Some(run) = self.run_in(layout, row.clone(), want, may_leave) {
+                    return Some(run);
+                }
             }
         }
-        let scattered: Vec<u32> = rows()
-            .filter(|(at, _)| self.rows_available[*at] > 0)
+        let free = rows()
             .flat_map(|(_, row)| row.clone())
-            .filter(|seat| self.is_available(*seat))
-            .take(wanted)
-            .collect();
-        (scattered.len() == wanted).then_some(scattered)
+            .filter(|seat| self.is_for(layout, *seat, want));
+        let mut scattered: Vec<u32> = Vec::new();
+        if want.is_accessible {
+            let mut accessible = rows().flat_map(|(_, row)| row.clone());
+            let is_one =
+                |seat: &u32| layout.seats[*seat as usize].is_accessible && self.is_available(*seat);
+            scattered.push(accessible.find(is_one)?);
+        }
+        let first = scattered.first().copied();
+        scattered.extend(free.filter(|seat| Some(*seat) != first));
+        scattered.truncate(want.quantity as usize);
+        let leaves =
+            || want.orphans == Orphans::Forbid && !self.left_over(layout, &scattered).is_empty();
+        (scattered.len() == want.quantity as usize && !leaves()).then_some(scattered)
+    }
+
+    fn is_for(&self, layout: &Layout, seat: u32, want: &Want) -> bool {
+        self.is_available(seat)
+            && (want.is_accessible || !layout.seats[seat as usize].is_accessible)
+    }
+
+    /// Free seats that would have no free one beside them if these were taken, and have one now.
+    pub(super) fn left_over(&self, layout: &Layout, taken: &[u32]) -> Vec<u32> {
+        let mut left = Vec::new();
+        for seat in taken {
+            let at = layout.seats[*seat as usize].row;
+            if layout.areas.contains(&at) {
+                continue;
+            }
+            let row = &layout.rows[at as usize];
+            let is_free = |seat: u32| {
+                row.contains(&seat) && self.is_available(seat) && !taken.contains(&seat)
+            };
+            let beside = [seat.wrapping_sub(1), seat + 1];
+            for beside in beside.into_iter().filter(|beside| is_free(*beside)) {
+                if !is_free(beside.wrapping_sub(1))
+                    && !is_free(beside + 1)
+                    && !left.contains(&beside)
+                {
+                    left.push(beside);
+                }
+            }
+        }
+        left
     }
 
     fn is_available(&self, seat: u32) -> bool {
         self.seats[seat as usize] == SeatState::Available
     }
 
-    /// The run of available seats whose middle is nearest to the row's.
-    fn run_in(&self, row: std::ops::Range<u32>, wanted: usize) -> Option<Vec<u32>> {
+    /// The run of free seats whose middle is nearest to the row's.
+    fn run_in(
+        &self,
+        layout: &Layout,
+        row: std::ops::Range<u32>,
+        want: &Want,
+        may_leave: bool,
+    ) -> Option<Vec<u32>> {
         let middle = row.start + row.end;
+        let is_free = |seat: u32| row.contains(&seat) && self.is_available(seat);
+        // One that is free alone beside the run: not if it was alone already, which no run of ours can be beside.
+        let is_single = |seat: u32, beyond: u32| is_free(seat) && !is_free(beyond);
         let mut best: Option<(u32, u32)> = None;
-        let mut length = 0;
-        for seat in row {
-            length = if self.is_available(seat) {
+        let (mut length, mut last_accessible) = (0, None);
+        for seat in row.clone() {
+            length = if self.is_for(layout, seat, want) {
                 length + 1
             } else {
                 0
             };
-            if length >= wanted {
-                let first = seat + 1 - wanted as u32;
-                let distance = (first + seat + 1).abs_diff(middle);
-                if best.is_none_or(|(nearest, _)| distance < nearest) {
-                    best = Some((distance, first));
-                }
+            if layout.seats[seat as usize].is_accessible {
+                last_accessible = Some(seat);
+            }
+            if length < want.quantity {
+                continue;
+            }
+            let first = seat + 1 - want.quantity;
+            if want.is_accessible && last_accessible.is_none_or(|at| at < first) {
+                continue;
+            }
+            let leaves = || {
+                is_single(first.wrapping_sub(1), first.wrapping_sub(2))
+                    || is_single(seat + 1, seat + 2)
+            };
+            let distance = (first + seat + 1).abs_diff(middle);
+            if best.is_none_or(|(nearest, _)| distance < nearest) && (may_leave || !leaves()) {
+                best = Some((distance, first));
             }
         }
-        best.map(|(_, first)| (first..first + wanted as u32).collect())
+        best.map(|(_, first)| (first..first + want.quantity).collect())
     }
 }
 
@@ -130,12 +204,82 @@ mod tests {
         parse(plan).unwrap()
     }
 
+    fn want(quantity: u32, category: Option<u16>) -> Want {
+        Want {
+            quantity,
+            category,
+            is_accessible: false,
+            orphans: Orphans::Avoid,
+        }
+    }
+
+    /// A row of which the seats marked `.` are free, `a` free and accessible.
+    fn row(seats: &str) -> (Layout, States) {
+        let accessible: Vec<String> = seats
+            .char_indices()
+            .filter(|(_, seat)| *seat == 'a')
+            .map(|(at, _)| format!("\"s-A-{}\"", at + 1))
+            .collect();
+        let plan = format!(
+            r#"{{"categories": [{{"id": "a", "name": "A", "price": 1}}], "accessible": [{}],
+            "sections": [{{"id": "s", "category": "a", "rows": 1, "seats_per_row": {}}}]}}"#,
+            accessible.join(","),
+            seats.len()
+        );
+        let layout = parse(plan.as_bytes()).unwrap();
+        let state = |seat: char| match seat {
+            'x' => (SeatState::Booked, i64::MAX),
+            _ => (SeatState::Available, 0),
+        };
+        let states = States::new(&layout, seats.chars().map(state).collect());
+        (layout, states)
+    }
+
+    #[test]
+    fn no_single_seat_is_left_over_where_it_can_be_avoided() {
+        let (layout, states) = row("x.....x");
+        assert_eq!(states.best(&layout, &want(2, None)), Some(vec![1, 2]));
+        assert_eq!(states.best(&layout, &want(3, None)), Some(vec![1, 2, 3]));
+        let (layout, states) = row("x...x");
+        assert_eq!(
+            states.best(&layout, &want(2, None)),
+            Some(vec![1, 2]),
+            "two together come first"
+        );
+        let strict = Want {
+            orphans: Orphans::Forbid,
+            ..want(2, None)
+        };
+        assert_eq!(states.best(&layout, &strict), None);
+        let careless = Want {
+            orphans: Orphans::Allow,
+            ..want(1, None)
+        };
+        assert_eq!(states.best(&layout, &careless), Some(vec![2]));
+        assert_eq!(states.left_over(&layout, &[2]), [1, 3]);
+        assert_eq!(states.left_over(&layout, &[1, 2, 3]), [] as [u32; 0]);
+    }
+
+    #[test]
+    fn accessible_seats_are_for_those_who_ask_for_them() {
+        let (layout, states) = row("..aa..");
+        assert_eq!(states.best(&layout, &want(2, None)), Some(vec![0, 1]));
+        assert_eq!(states.best(&layout, &want(5, None)), None);
+        let asked = Want {
+            is_accessible: true,
+            ..want(2, None)
+        };
+        assert_eq!(states.best(&layout, &asked), Some(vec![2, 3]));
+        let (layout, states) = row("......");
+        assert_eq!(states.best(&layout, &asked), None);
+    }
+
     #[test]
     fn two_together_sit_in_the_middle_of_the_first_row() {
         let layout = hall();
         let states = States::new(&layout, vec![(SeatState::Available, 0); 30]);
         let ids: Vec<&str> = states
-            .best(&layout, 3, Some(0))
+            .best(&layout, &want(3, Some(0)))
             .unwrap()
             .into_iter()
             .map(|seat| &*layout.seats[seat as usize].id)
@@ -158,7 +302,7 @@ mod tests {
                 let row: Vec<usize> = row.clone().map(|seat| seat as usize).collect();
                 row.windows(quantity as usize).any(|run| run.iter().all(|seat| !taken[*seat] && fits(*seat)))
             });
-            match states.best(&layout, quantity, category) {
+            match states.best(&layout, &want(quantity, category)) {
                 None => prop_assert!(free < quantity as usize),
                 Some(chosen) => {
                     prop_assert_eq!(chosen.len(), quantity as usize);

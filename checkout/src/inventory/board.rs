@@ -2,11 +2,12 @@
 
 use super::layout::Layout;
 use super::words::SeatState;
+use hyper::body::Bytes;
 use serde_json::{Value, json};
 use shared::time::{Clock, Time};
 use shared::words::{Availability, EventId};
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::watch;
 
 /// A new version is shown at most this often; many commits become one.
@@ -24,6 +25,7 @@ pub struct Board {
     pub layout_version: u32,
     /// The currency of the prices.
     pub currency: String,
+    layout_json: OnceLock<Bytes>,
     shown: watch::Sender<Arc<Shown>>,
     pending: Mutex<Pending>,
 }
@@ -44,9 +46,33 @@ pub struct Shown {
     pub states: Vec<SeatState>,
     /// When it was taken.
     pub at: Time,
+    /// What is sent of it, made when somebody asks for the first time; whoever asks meanwhile waits for that.
+    json: OnceLock<Bytes>,
+    bits: OnceLock<Bytes>,
 }
 
 impl Shown {
+    fn new((version, at): (u64, Time), states: Vec<SeatState>) -> Shown {
+        Shown {
+            version,
+            counts: count(&states),
+            states,
+            at,
+            json: OnceLock::new(),
+            bits: OnceLock::new(),
+        }
+    }
+
+    /// The state of every seat as JSON, as `make` writes it.
+    pub fn json(&self, make: impl FnOnce(&Shown) -> Vec<u8>) -> Bytes {
+        self.json.get_or_init(|| make(self).into()).clone()
+    }
+
+    /// Two bits a seat, as they are sent.
+    pub fn bits(&self) -> Bytes {
+        self.bits.get_or_init(|| self.to_bits().into()).clone()
+    }
+
     /// Two bits a seat: 0 available, 1 held, 2 booked, 3 blocked; the first seat in the lowest bits of the first byte.
     pub fn to_bits(&self) -> Vec<u8> {
         self.states
@@ -93,17 +119,13 @@ impl Board {
         states: Vec<SeatState>,
         (version, now): (u64, Time),
     ) -> Board {
-        let shown = Shown {
-            version,
-            counts: count(&states),
-            states: states.clone(),
-            at: now,
-        };
+        let shown = Shown::new((version, now), states.clone());
         Board {
             event,
             layout: plan.0,
             layout_version: plan.1,
             currency,
+            layout_json: OnceLock::new(),
             shown: watch::Sender::new(Arc::new(shown)),
             pending: Mutex::new(Pending {
                 states,
@@ -111,6 +133,15 @@ impl Board {
                 kept: VecDeque::new(),
             }),
         }
+    }
+
+    /// The layout as it is sent.
+    pub fn layout_json(&self) -> Bytes {
+        let make = || {
+            let layout = self.layout.to_json(self.layout_version, &self.currency);
+            layout.to_string().into()
+        };
+        self.layout_json.get_or_init(make).clone()
     }
 
     /// What is shown now.
@@ -185,12 +216,8 @@ impl Board {
         }
         pending.kept.push_back((version, message.into()));
         let states = pending.states.clone();
-        self.shown.send_replace(Arc::new(Shown {
-            version,
-            counts: count(&states),
-            states,
-            at: now,
-        }));
+        let shown = Shown::new((version, now), states);
+        self.shown.send_replace(Arc::new(shown));
     }
 
     /// The messages after a version, or none when it is too old to be followed.

@@ -45,6 +45,23 @@ pub struct Rules {
     pub max_seats_per_visitor: u32,
     /// The currency of the prices.
     pub currency: String,
+    /// Whether a single free seat may be left over between taken ones.
+    #[serde(default)]
+    pub orphans: Orphans,
+}
+
+/// Whether a single free seat may be left over between taken ones. Near the end of the sale, when a tenth of the seats is
+/// left, `forbid` is as `avoid`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Orphans {
+    /// The best seats are chosen so that none is, if there are such.
+    #[default]
+    Avoid,
+    /// Nor can seats be named so that one is.
+    Forbid,
+    /// Nobody looks.
+    Allow,
 }
 
 impl Default for Rules {
@@ -55,6 +72,7 @@ impl Default for Rules {
             max_seats_per_order: 6,
             max_seats_per_visitor: 6,
             currency: "EUR".to_owned(),
+            orphans: Orphans::Avoid,
         }
     }
 }
@@ -69,6 +87,7 @@ pub struct RulesPatch {
     pub max_seats_per_order: Option<u32>,
     pub max_seats_per_visitor: Option<u32>,
     pub currency: Option<String>,
+    pub orphans: Option<Orphans>,
 }
 
 impl Rules {
@@ -87,6 +106,7 @@ impl Rules {
                 .max_seats_per_visitor
                 .unwrap_or(self.max_seats_per_visitor),
             currency: patch.currency.unwrap_or_else(|| self.currency.clone()),
+            orphans: patch.orphans.unwrap_or(self.orphans),
         };
         let mut wrong = Vec::new();
         let mut check = |is_fine: bool, field: &str, why: &str| {
@@ -186,13 +206,23 @@ pub struct Session {
 pub enum Wish {
     /// Exactly these.
     Seats(Vec<String>),
+    /// The first of these lists of which all seats are free; the best there are, if none is.
+    AnyOf(Vec<Vec<String>>, Option<Best>),
     /// The best that there are, adjacent ones first.
-    Best {
-        /// How many.
-        quantity: u32,
-        /// Of which category; any, if none.
-        category: Option<String>,
-    },
+    Best(Best),
+}
+
+/// The best seats that there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Best {
+    /// How many.
+    pub quantity: u32,
+    /// Of which category; any, if none.
+    pub category: Option<String>,
+    /// With an accessible seat among them.
+    #[serde(default)]
+    pub accessible: bool,
 }
 
 /// A seat with its price, as it was when it was held.
@@ -442,6 +472,8 @@ pub enum Refused {
     SeatsTaken(Vec<String>),
     #[error("not enough seats")]
     NotEnoughSeats,
+    #[error("a single seat would be left over")]
+    LeavesSingle(Vec<String>),
     #[error("no such seats")]
     UnknownSeats(Vec<String>),
     #[error("too many seats")]

@@ -1,8 +1,8 @@
 //! An engine under test, its clock, and a way to open it anew on what it kept.
 
 use checkout::inventory::{
-    Begun, Buyer, Hold, Inventory, Keys, NewSession, Order, Refused, SessionKey, Verdict, Wish,
-    layout, open,
+    Begun, Best, Buyer, Hold, Inventory, Keys, NewSession, Order, Refused, SessionKey, Verdict,
+    Wish, layout, open,
 };
 use loadtest::servers::{Shared, shared_postgres};
 use shared::data::DataFolder;
@@ -71,10 +71,10 @@ pub(crate) fn named(seats: &[&str]) -> Wish {
 }
 
 pub(crate) fn best(quantity: u32) -> Wish {
-    Wish::Best {
+    Wish::Best(Best {
         quantity,
-        category: None,
-    }
+        ..Best::default()
+    })
 }
 
 pub(crate) fn buyer() -> Buyer {

@@ -5,7 +5,8 @@ use super::shop::{Args, Bought, EVENT, Seller, Wanted};
 use crate::client::Failed;
 use async_trait::async_trait;
 use checkout::inventory::{
-    Inventory, Keys, Layout, NewSession, Postgres, Refused, RulesPatch, SessionKey, Wish, layout,
+    Best, Inventory, Keys, Layout, NewSession, Postgres, Refused, RulesPatch, SessionKey, Wish,
+    layout,
 };
 use futures_util::stream::{self, StreamExt as _};
 use shared::time::Clock;
@@ -117,10 +118,10 @@ impl Seller for Combined {
     async fn buy(&self, wanted: Wanted) -> Result<Bought, Failed> {
         let house = &self.house;
         let wish = if wanted.best > 0 {
-            Wish::Best {
+            Wish::Best(Best {
                 quantity: wanted.best,
-                category: None,
-            }
+                ..Best::default()
+            })
         } else {
             let name = |seat: &i32| house.layout.seats[*seat as usize].id.to_string();
             Wish::Seats(wanted.seats.iter().map(name).collect())

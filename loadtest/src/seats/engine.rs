@@ -6,7 +6,7 @@ use super::locks::wrong;
 use crate::client::Failed;
 use crate::report::{Report, median, round};
 use crate::servers::Postgres;
-use checkout::inventory::Wish;
+use checkout::inventory::{Best, Wish};
 use futures_util::stream::{self, StreamExt as _};
 use std::process::Command;
 use std::time::Instant;
@@ -40,10 +40,10 @@ async fn holds(args: &Args) -> Result<f64, Failed> {
     house.admit(0..fans).await?;
     let from = Instant::now();
     let holding = stream::iter(0..fans).map(|fan| {
-        let wish = Wish::Best {
+        let wish = Wish::Best(Best {
             quantity: args.per_order as u32,
-            category: None,
-        };
+            ..Best::default()
+        });
         let keys = house.keys(fan);
         house.seats.hold(keys, &house.event, wish, None)
     });

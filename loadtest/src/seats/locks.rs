@@ -1,6 +1,6 @@
 //! What most shops do: a transaction a request, with locked rows or with versions; and the tables that all but ours use.
 
-use super::shop::{Args, Bought, EVENT, Seller, Wanted};
+use super::shop::{Args, Bought, EVENT, Seller, Strategy, Wanted};
 use crate::client::Failed;
 use async_trait::async_trait;
 use std::str::FromStr as _;
@@ -31,6 +31,7 @@ pub(super) struct Prepared {
     pub(super) client: Client,
     lock: Statement,
     lock_best: Statement,
+    lock_best_skipping: Statement,
     pub(super) look: Statement,
     look_best: Statement,
     pub(super) take: Statement,
@@ -129,7 +130,8 @@ async fn prepare(client: Client) -> Result<Prepared, tokio_postgres::Error> {
         lock: client
             .prepare("select seat, state from seat where event = $1 and seat = any($2) order by seat for update")
             .await?,
-        lock_best: client
+        lock_best: client.prepare(&format!("{free} for update")).await?,
+        lock_best_skipping: client
             .prepare(&format!("{free} for update skip locked"))
             .await?,
         look: client
@@ -156,15 +158,17 @@ pub(super) fn new_order() -> String {
     shared::secret::random_id("ord_")
 }
 
-/// `begin; select … for update; update; insert; commit`. The best seats skip what others have locked.
+/// `begin; select … for update; update; insert; commit`, with or without `skip locked` for the best seats.
 pub(super) struct ForUpdate {
     pool: Pool,
+    skips: bool,
 }
 
 impl ForUpdate {
     pub(super) async fn open(args: &Args) -> Result<ForUpdate, Failed> {
         Ok(ForUpdate {
             pool: Pool::open(args).await?,
+            skips: args.strategy == Strategy::SkipLocked,
         })
     }
 }
@@ -173,33 +177,48 @@ impl ForUpdate {
 impl Seller for ForUpdate {
     async fn buy(&self, wanted: Wanted) -> Result<Bought, Failed> {
         let mut lent = self.pool.lend().await?;
-        let bought = lock_and_take(lent.get(), &wanted).await;
-        if bought.is_err() {
-            lent.spoil();
+        for _ in 0..TRIES_MAX {
+            match lock_and_take(lent.get(), &wanted, self.skips).await {
+                Ok(Some(bought)) => return Ok(bought),
+                Ok(None) => {}
+                Err(error) => {
+                    lent.spoil();
+                    return Err(wrong(error));
+                }
+            }
         }
-        bought.map_err(wrong)
+        Err("others were faster every time".to_owned())
     }
 }
 
-/// The transaction of a request with locked rows.
+/// The transaction of a request with locked rows. None when the best seats were others' by the time they were locked.
 pub(super) async fn lock_and_take(
     on: &Prepared,
     wanted: &Wanted,
-) -> Result<Bought, tokio_postgres::Error> {
+    skips: bool,
+) -> Result<Option<Bought>, tokio_postgres::Error> {
     on.client.batch_execute("begin").await?;
     let seats: Vec<i32> = if wanted.best > 0 {
         let count = i64::from(wanted.best);
-        let rows = on.client.query(&on.lock_best, &[&EVENT, &count]).await?;
+        let lock = if skips {
+            &on.lock_best_skipping
+        } else {
+            &on.lock_best
+        };
+        let rows = on.client.query(lock, &[&EVENT, &count]).await?;
         if rows.len() < wanted.best as usize {
             on.client.batch_execute("rollback").await?;
-            return Ok(Bought::SoldOut);
+            // Fewer than asked for: sold out, or what was locked was sold meanwhile.
+            let left = on.client.query(&on.look_best, &[&EVENT, &count]).await?;
+            let is_over = left.len() < wanted.best as usize;
+            return Ok(is_over.then_some(Bought::SoldOut));
         }
         rows.iter().map(|row| row.get(0)).collect()
     } else {
         let rows = on.client.query(&on.lock, &[&EVENT, &wanted.seats]).await?;
         if rows.iter().any(|row| row.get::<_, i16>(1) != 0) {
             on.client.batch_execute("rollback").await?;
-            return Ok(Bought::Taken);
+            return Ok(Some(Bought::Taken));
         }
         wanted.seats.clone()
     };
@@ -211,7 +230,7 @@ pub(super) async fn lock_and_take(
         .execute(&on.order, &[&order, &EVENT, &buyer, &seats])
         .await?;
     on.client.batch_execute("commit").await?;
-    Ok(Bought::Sold { order, seats })
+    Ok(Some(Bought::Sold { order, seats }))
 }
 
 /// Looks without a lock, writes if the version is the same, looks again if it is not.

@@ -309,11 +309,12 @@ async fn consume(pool: Pool, mut redis: ConnectionManager) {
 
 async fn work(pool: &Pool, wanted: &Wanted) -> Result<Bought, Failed> {
     let mut lent = pool.lend().await?;
-    let bought = lock_and_take(lent.get(), wanted).await;
+    // One consumer: nobody is faster.
+    let bought = lock_and_take(lent.get(), wanted, true).await;
     if bought.is_err() {
         lent.spoil();
     }
-    bought.map_err(wrong)
+    Ok(bought.map_err(wrong)?.unwrap_or(Bought::SoldOut))
 }
 
 #[async_trait]

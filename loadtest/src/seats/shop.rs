@@ -24,6 +24,8 @@ pub(super) const EVENT: &str = "hall";
 pub enum Strategy {
     /// Lock the seats, look, write, one transaction a request
     ForUpdate,
+    /// The same, but the best seats are looked for among those that nobody has locked
+    SkipLocked,
     /// Look, write if the version is the same, else again
     Optimistic,
     /// A lock in Redis for every seat, around the transaction
@@ -38,8 +40,9 @@ pub enum Strategy {
 
 impl Strategy {
     /// All of them, ours last.
-    pub const ALL: [Strategy; 6] = [
+    pub const ALL: [Strategy; 7] = [
         Strategy::ForUpdate,
+        Strategy::SkipLocked,
         Strategy::Optimistic,
         Strategy::RedisLock,
         Strategy::RedisCounter,
@@ -51,6 +54,7 @@ impl Strategy {
     pub fn name(self) -> &'static str {
         match self {
             Strategy::ForUpdate => "for-update",
+            Strategy::SkipLocked => "skip-locked",
             Strategy::Optimistic => "optimistic",
             Strategy::RedisLock => "redis-lock",
             Strategy::RedisCounter => "redis-counter",
@@ -133,7 +137,7 @@ pub struct Args {
 /// When a store does not answer.
 pub async fn run(args: Args) -> Result<(), Failed> {
     let seller: Arc<dyn Seller> = match args.strategy {
-        Strategy::ForUpdate => Arc::new(ForUpdate::open(&args).await?),
+        Strategy::ForUpdate | Strategy::SkipLocked => Arc::new(ForUpdate::open(&args).await?),
         Strategy::Optimistic => Arc::new(Optimistic::open(&args).await?),
         Strategy::RedisLock => Arc::new(Lock::open(&args).await?),
         Strategy::RedisCounter => Arc::new(Counter::open(&args).await?),

@@ -1,6 +1,7 @@
 //! Holds: all of the seats or none, for a while.
 
 use super::Work;
+use crate::inventory::best::Want;
 use crate::inventory::house::Plan;
 use crate::inventory::rows::{HoldChange, HoldRow, HoldState, Key, Owner, SeatChange, SessionRow};
 use crate::inventory::words::*;
@@ -12,6 +13,8 @@ use std::sync::Arc;
 /// Others may take the seats of a hold up to this much of its length after its end, at most.
 const SLACK_OF_LENGTH: u32 = 20;
 const SLACK_MS_MAX: u32 = 5_000;
+/// Near the end of the sale: when less than one of so many seats is left.
+const END_OF_SALE: u32 = 10;
 
 impl Plan {
     /// The seats of these ids, if all of them are there and available.
@@ -74,12 +77,27 @@ impl Work<'_> {
 
     /// Which seats it would be, without taking them.
     fn choose(&self, wish: &Wish) -> Result<Vec<u32>, Refused> {
-        let plan = self.plan()?;
+        match wish {
+            Wish::Seats(ids) => self.choose_named(ids),
+            Wish::Best(best) => self.choose_best(best),
+            Wish::AnyOf(lists, fallback) => {
+                let mut refused = Refused::NotEnoughSeats;
+                for ids in lists {
+                    match self.choose_named(ids) {
+                        Err(Refused::SeatsTaken(taken)) => refused = Refused::SeatsTaken(taken),
+                        chosen => return chosen,
+                    }
+                }
+                match fallback {
+                    Some(best) => self.choose_best(best),
+                    None => Err(refused),
+                }
+            }
+        }
+    }
+
+    fn check_count(&self, count: u32, field: &str) -> Result<(), Refused> {
         let rules = &self.house.rules;
-        let (count, field) = match wish {
-            Wish::Seats(seats) => (seats.len() as u32, "seats"),
-            Wish::Best { quantity, .. } => (*quantity, "best_available.quantity"),
-        };
         if count == 0 {
             let why = "at least one seat".to_owned();
             return Err(Refused::Invalid(vec![(field.to_owned(), why)]));
@@ -90,19 +108,50 @@ impl Work<'_> {
         if self.visit.seats_owned() + count > rules.max_seats_per_visitor {
             return Err(Refused::TooManySeats(rules.max_seats_per_visitor));
         }
-        match wish {
-            Wish::Best { quantity, category } => {
-                let known = category.as_ref().map(|id| plan.layout.category(id));
-                if known == Some(None) {
-                    let field = "best_available.category".to_owned();
-                    let why = "there is no such category".to_owned();
-                    return Err(Refused::Invalid(vec![(field, why)]));
-                }
-                let best = plan.states.best(&plan.layout, *quantity, known.flatten());
-                best.ok_or(Refused::NotEnoughSeats)
-            }
-            Wish::Seats(ids) => plan.choose_named(ids),
+        Ok(())
+    }
+
+    /// What the rules say of single seats, now that so many are left.
+    fn orphans(&self, plan: &Plan) -> Orphans {
+        let [available, ..] = plan.states.counts;
+        let capacity = plan.layout.seats.len() as u32;
+        match self.house.rules.orphans {
+            Orphans::Forbid if available * END_OF_SALE < capacity => Orphans::Avoid,
+            orphans => orphans,
         }
+    }
+
+    fn choose_named(&self, ids: &[String]) -> Result<Vec<u32>, Refused> {
+        let plan = self.plan()?;
+        self.check_count(ids.len() as u32, "seats")?;
+        let seats = plan.choose_named(ids)?;
+        if self.orphans(plan) == Orphans::Forbid {
+            let left = plan.states.left_over(&plan.layout, &seats);
+            if !left.is_empty() {
+                let name = |seat: u32| plan.layout.seats[seat as usize].id.to_string();
+                return Err(Refused::LeavesSingle(left.into_iter().map(name).collect()));
+            }
+        }
+        Ok(seats)
+    }
+
+    fn choose_best(&self, best: &Best) -> Result<Vec<u32>, Refused> {
+        let plan = self.plan()?;
+        self.check_count(best.quantity, "best_available.quantity")?;
+        let category = best.category.as_ref().map(|id| plan.layout.category(id));
+        if category == Some(None) {
+            let field = "best_available.category".to_owned();
+            let why = "there is no such category".to_owned();
+            return Err(Refused::Invalid(vec![(field, why)]));
+        }
+        let want = Want {
+            quantity: best.quantity,
+            category: category.flatten(),
+            is_accessible: best.accessible,
+            orphans: self.orphans(plan),
+        };
+        let best = plan.states.best(&plan.layout, &want);
+        best.ok_or(Refused::NotEnoughSeats)
     }
 
     fn take(&mut self, session: &SessionRow, seats: &[u32]) -> Hold {

@@ -6,7 +6,7 @@ mod pretix;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::problem::{Problem, parse_json};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -34,6 +34,8 @@ pub struct LayoutSeat {
     pub category: u16,
     /// Which row, by its place in the list.
     pub row: u32,
+    /// For people with a disability: nobody is given it who did not ask for it.
+    pub is_accessible: bool,
 }
 
 /// A seating plan, understood.
@@ -45,6 +47,8 @@ pub struct Layout {
     pub seats: Vec<LayoutSeat>,
     /// Runs of seats side by side, all of one category, best first.
     pub rows: Vec<Range<u32>>,
+    /// Rows that are general admission: nobody sits beside anybody.
+    pub areas: HashSet<u32>,
     /// The plan as it was sent.
     pub plan: String,
     /// What is drawn: blocks with rows and seats, or areas; positions in seat widths.
@@ -78,9 +82,11 @@ impl Layout {
                     "price": {"amount": category.price, "currency": currency}})
             })
             .collect();
+        let accessible = self.seats.iter().filter(|seat| seat.is_accessible);
         json!({
             "version": version,
             "capacity": self.seats.len(),
+            "accessible": accessible.map(|seat| &*seat.id).collect::<Vec<_>>(),
             "size": {"width": self.size.0, "height": self.size.1},
             "categories": categories,
             "blocks": self.drawing,
@@ -113,6 +119,7 @@ struct Builder {
     categories: Vec<Category>,
     seats: Vec<LayoutSeat>,
     rows: Vec<Range<u32>>,
+    areas: HashSet<u32>,
     drawing: Vec<Value>,
     index: HashMap<Arc<str>, u32>,
     width: f64,
@@ -141,6 +148,7 @@ impl Builder {
             categories,
             seats: Vec::new(),
             rows: Vec::new(),
+            areas: HashSet::new(),
             drawing: Vec::new(),
             index: HashMap::new(),
             width: 0.0,
@@ -176,7 +184,12 @@ impl Builder {
             return Err((field.to_owned(), format!("the seat '{id}' stands twice")));
         }
         let row = self.rows.len() as u32;
-        self.seats.push(LayoutSeat { id, category, row });
+        self.seats.push(LayoutSeat {
+            id,
+            category,
+            row,
+            is_accessible: false,
+        });
         Ok(())
     }
 
@@ -194,6 +207,7 @@ impl Builder {
         for number in 1..=area.capacity {
             self.seat(format!("{}-{number}", area.id), category, field)?;
         }
+        self.areas.insert(self.rows.len() as u32);
         self.end_row(start);
         let height = (f64::from(area.capacity).sqrt() / 4.0).clamp(3.0, 10.0);
         let width = height * 4.0;
@@ -210,6 +224,7 @@ impl Builder {
             categories: self.categories,
             seats: self.seats,
             rows: self.rows,
+            areas: self.areas,
             plan: String::new(),
             drawing: self.drawing,
             size: (self.width, self.height),

@@ -12,6 +12,9 @@ pub(super) struct Plan {
     sections: Vec<PlanSection>,
     #[serde(default)]
     areas: Vec<PlanArea>,
+    /// Seats for people with a disability, by their ids: nobody is given them who did not ask for them.
+    #[serde(default)]
+    accessible: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -89,6 +92,17 @@ pub(super) fn read(plan: Plan) -> Result<Layout, Wrong> {
     }
     builder.width = middle * 2.0;
     builder.height = y.max(area_y);
+    for (at, id) in plan.accessible.iter().enumerate() {
+        let seat = builder.index.get(id.as_str());
+        let missing = || {
+            (
+                format!("accessible[{at}]"),
+                format!("there is no seat '{id}'"),
+            )
+        };
+        let seat = *seat.ok_or_else(missing)?;
+        builder.seats[seat as usize].is_accessible = true;
+    }
     Ok(builder.done())
 }
 

@@ -92,6 +92,7 @@ where
             self.decided,
             Some(Err(Refused::SeatsTaken(_)
                 | Refused::NotEnoughSeats
+                | Refused::LeavesSingle(_)
                 | Refused::UnknownSeats(_)
                 | Refused::Invalid(_)))
         )
