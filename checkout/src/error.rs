@@ -51,6 +51,8 @@ fn plain(refused: &Refused) -> Problem {
         Refused::OrderState(_) => (S::CONFLICT, "order-state", "The order's state does not allow this"),
         Refused::PaymentRunning => (S::CONFLICT, "payment-running", "A payment is under way"),
         Refused::InUse => (S::CONFLICT, "seating-in-use", "Seats are held or booked: the plan stays"),
+        Refused::NoSuchShard => (S::NOT_FOUND, "no-such-shard", "There is no such database"),
+        Refused::OnSale => (S::CONFLICT, "event-on-sale", "Somebody is inside, holds seats or pays: the event stays where it is"),
         Refused::HasOrders => (S::CONFLICT, "event-has-orders", "Something was booked: the event stays"),
         Refused::StillRunning => (S::CONFLICT, "still-running", "The first request with this key is still running"),
     };

@@ -1,6 +1,6 @@
 //! What an organiser does with the seats: plan, selling rules, figures, orders, refunds, blocked seats.
 
-use crate::inventory::{Block, Order, Rules, RulesPatch, Sales, layout};
+use crate::inventory::{Block, Order, Rules, RulesPatch, Sales, ShardView, layout};
 use crate::session::event_id;
 use crate::{App, Shop};
 use axum::Json;
@@ -30,6 +30,8 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(refund))
         .routes(routes!(block))
         .routes(routes!(unblock))
+        .routes(routes!(list_shards))
+        .routes(routes!(move_event))
 }
 
 async fn known(shop: &Shop, event: &str) -> Result<EventId, Problem> {
@@ -218,4 +220,38 @@ async fn change_block(
     note(shop, organiser, (action, &event), (Value::Null, to)).await;
     let sales = shop.inventory.sales(&event).await?;
     Ok((StatusCode::OK, Json(sales)).into_response())
+}
+
+/// The databases that events are spread over, with their events; none where all are in one file.
+#[utoipa::path(get, path = "/api/v1/organiser/shards", tag = "organiser", security(("organiser" = [])),
+    responses((status = 200, body = Vec<ShardView>), Refusals))]
+async fn list_shards(
+    State(shop): State<Arc<Shop>>,
+    _: Organiser,
+) -> Result<Json<Vec<ShardView>>, Problem> {
+    Ok(Json(shop.inventory.shards().await?))
+}
+
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ShardInput {
+    /// The id of the database.
+    shard: String,
+}
+
+/// Move an event to another database, while nobody is inside, holds seats or pays.
+#[utoipa::path(put, path = "/api/v1/organiser/events/{event}/shard", tag = "organiser", params(("event" = String, Path)),
+    request_body = ShardInput, security(("organiser" = [])), responses((status = 204), Refusals))]
+async fn move_event(
+    State(shop): State<Arc<Shop>>,
+    organiser: Organiser,
+    Path(event): Path<String>,
+    Input(input, _): Input<ShardInput>,
+) -> Result<StatusCode, Problem> {
+    organiser.require(Role::Admin)?;
+    let event = event_id(&event)?;
+    shop.inventory.move_event(&event, &input.shard).await?;
+    let to = json!({"shard": input.shard});
+    note(&shop, &organiser, ("event.move", &event), (Value::Null, to)).await;
+    Ok(StatusCode::NO_CONTENT)
 }

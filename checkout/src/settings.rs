@@ -1,7 +1,7 @@
 //! The checkout's own settings.
 
 use crate::Shop;
-use crate::inventory::open;
+use crate::inventory::{check_url, open};
 use crate::payment::Provider;
 use crate::waiting_room::{Keys, WaitingRoom};
 use shared::data::DataFolder;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default, clap::Args)]
 #[group(id = "seat settings")]
 pub struct Args {
-    /// Where the seats are kept: sqlite [default: sqlite]
+    /// Where the seats are kept: sqlite or postgres://…; several URLs, separated by blanks, are shards [default: sqlite]
     #[arg(long, env = "FAIRLINE_INVENTORY", global = true)]
     pub inventory: Option<String>,
     /// Who takes the money: simulated [default: simulated]
@@ -33,8 +33,9 @@ impl Args {
         if self.events.is_some() {
             mistakes.add("FAIRLINE_EVENTS: this version publishes no events");
         }
-        if self.inventory.as_deref().is_some_and(|url| url != "sqlite") {
-            mistakes.add("FAIRLINE_INVENTORY: this version has only 'sqlite'");
+        let url = self.inventory.as_deref().unwrap_or("sqlite");
+        if let Err(error) = check_url(url) {
+            mistakes.add(error);
         }
     }
 
@@ -50,8 +51,12 @@ impl Args {
         waiting_room: Arc<dyn WaitingRoom>,
     ) -> Result<Arc<Shop>, String> {
         let url = self.inventory.as_deref().unwrap_or("sqlite");
+        let (inventory, log) = open(url, folder, site.clock.clone()).await?;
+        if let Some(log) = log {
+            site.audit.share(log);
+        }
         Ok(Arc::new(Shop {
-            inventory: open(url, folder, site.clock.clone()).await?,
+            inventory,
             provider: Provider::named(self.payments.as_deref().unwrap_or("simulated"))?,
             site,
             keys,

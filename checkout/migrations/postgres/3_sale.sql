@@ -70,16 +70,7 @@ begin
             and o.state in ('confirmed', 'refunding', 'refunded', 'needs_review')) then
         return false;
     end if;
-    delete from fairline.ticket t where t.event = p_event;
-    delete from fairline.payment p where p.event = p_event;
-    delete from fairline.orders o where o.event = p_event;
-    delete from fairline.hold h where h.event = p_event;
-    delete from fairline.session s where s.event = p_event;
-    delete from fairline.answer a where a.event = p_event;
-    delete from fairline.change c where c.event = p_event;
-    delete from fairline.version v where v.event = p_event;
-    delete from fairline.seat s where s.event = p_event;
-    delete from fairline.event e where e.event = p_event;
+    perform fairline.clear(p_event);
     perform pg_notify('fairline', p_event);
     return true;
 end $$;

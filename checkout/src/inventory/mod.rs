@@ -18,6 +18,7 @@ pub use sqlite::Sqlite;
 pub use words::*;
 
 use async_trait::async_trait;
+use shared::audit::Shared;
 use shared::data::DataFolder;
 use shared::idempotency::Attempt;
 use shared::time::{Clock, Time};
@@ -141,11 +142,17 @@ pub trait Inventory: Send + Sync {
     /// The waiting room has heard it.
     async fn reported(&self, reports: Vec<Report>) -> Result<(), Refused>;
 
+    /// The databases that events are spread over; none where there is one file.
+    async fn shards(&self) -> Result<Vec<ShardView>, Refused>;
+
+    /// Moves everything about an event to another database, while nobody is inside.
+    async fn move_event(&self, event: &EventId, shard: &str) -> Result<(), Refused>;
+
     /// Removes everything about an event unless something was booked.
     async fn remove(&self, event: &EventId) -> Result<(), Refused>;
 }
 
-/// Opens the engine that a URL names.
+/// Opens the engine that a URL names; with where all nodes keep their audit log, if it is one that they share.
 ///
 /// # Errors
 /// A sentence for the operator.
@@ -153,14 +160,29 @@ pub async fn open(
     url: &str,
     folder: &DataFolder,
     clock: Clock,
-) -> Result<Arc<dyn Inventory>, String> {
+) -> Result<(Arc<dyn Inventory>, Option<Arc<dyn Shared>>), String> {
     match url {
-        "sqlite" => Ok(Arc::new(Sqlite::open(
-            &folder.join("inventory.sqlite"),
-            clock,
-        )?)),
-        url if is_postgres(url) => Ok(Arc::new(Postgres::open(url, clock).await?)),
+        "sqlite" => {
+            let sqlite = Sqlite::open(&folder.join("inventory.sqlite"), clock)?;
+            Ok((Arc::new(sqlite), None))
+        }
+        url if is_postgres(url) => {
+            let postgres = Arc::new(Postgres::open(url, clock).await?);
+            Ok((postgres.clone(), Some(postgres)))
+        }
         _ => Err("FAIRLINE_INVENTORY: 'sqlite' or 'postgres://…'".to_owned()),
+    }
+}
+
+/// Whether `open` can make anything of a URL, without opening it.
+///
+/// # Errors
+/// A sentence for the operator.
+pub fn check_url(url: &str) -> Result<(), String> {
+    if url == "sqlite" {
+        Ok(())
+    } else {
+        postgres::check(url)
     }
 }
 

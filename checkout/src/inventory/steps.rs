@@ -69,6 +69,12 @@ pub(super) trait Engine: Send + Sync {
     fn publish(&self) -> impl Future<Output = Result<(), Refused>> + Send;
     fn reports(&self) -> impl Future<Output = Result<Vec<Report>, Refused>> + Send;
     fn reported(&self, reports: Vec<Report>) -> impl Future<Output = Result<(), Refused>> + Send;
+    fn shards(&self) -> impl Future<Output = Result<Vec<ShardView>, Refused>> + Send;
+    fn move_event(
+        &self,
+        event: &EventId,
+        shard: &str,
+    ) -> impl Future<Output = Result<(), Refused>> + Send;
 }
 
 /// Whose rows a decision needs.
@@ -454,5 +460,13 @@ impl<E: Engine> Inventory for E {
 
     async fn remove(&self, event: &EventId) -> Result<(), Refused> {
         Engine::remove(self, event).await
+    }
+
+    async fn shards(&self) -> Result<Vec<ShardView>, Refused> {
+        Engine::shards(self).await
+    }
+
+    async fn move_event(&self, event: &EventId, shard: &str) -> Result<(), Refused> {
+        Engine::move_event(self, event, shard).await
     }
 }

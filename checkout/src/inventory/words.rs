@@ -456,6 +456,20 @@ pub struct Report {
     pub is_finished: bool,
 }
 
+/// A database that events are kept in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ShardView {
+    /// What it calls itself.
+    pub id: String,
+    /// Host, port and name.
+    pub database: String,
+    /// It does not answer just now.
+    #[serde(rename = "away")]
+    pub is_away: bool,
+    /// The events in it.
+    pub events: Vec<EventId>,
+}
+
 /// Why an operation was not done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
@@ -494,6 +508,10 @@ pub enum Refused {
     PaymentRunning,
     #[error("seats are held or booked")]
     InUse,
+    #[error("no such shard")]
+    NoSuchShard,
+    #[error("the event is on sale")]
+    OnSale,
     #[error("something was booked")]
     HasOrders,
     #[error("this idempotency key was used with another body")]

@@ -39,7 +39,7 @@ async fn benches() -> Vec<Bench> {
         let folder = DataFolder::open(kept.path()).unwrap();
         let clock = Clock::manual(START);
         benches.push(Bench {
-            seats: open(&url, &folder, clock.clone()).await.unwrap(),
+            seats: open(&url, &folder, clock.clone()).await.unwrap().0,
             clock,
             event: EventId::parse("arena").unwrap(),
             url,
@@ -48,6 +48,28 @@ async fn benches() -> Vec<Bench> {
         });
     }
     benches
+}
+
+/// Two nodes on each kind of Postgres, with the same hall.
+pub(crate) async fn pairs() -> Vec<(Bench, Bench)> {
+    let mut pairs = Vec::new();
+    for bench in halls().await.into_iter().skip(1) {
+        let kept = tempfile::tempdir().unwrap();
+        let folder = DataFolder::open(kept.path()).unwrap();
+        let other = Bench {
+            seats: open(&bench.url, &folder, bench.clock.clone())
+                .await
+                .unwrap()
+                .0,
+            clock: bench.clock.clone(),
+            event: bench.event.clone(),
+            url: bench.url.clone(),
+            folder,
+            _kept: (kept, bench._kept.1.clone()),
+        };
+        pairs.push((bench, other));
+    }
+    pairs
 }
 
 /// Benches with a hall of 12 seats (rows A and B of 6) and an area of 4.
@@ -93,9 +115,8 @@ pub(crate) fn attempt(id: &str, body: &str) -> Option<Attempt> {
 
 impl Bench {
     pub(crate) async fn reopen(&mut self) {
-        self.seats = open(&self.url, &self.folder, self.clock.clone())
-            .await
-            .unwrap();
+        let opened = open(&self.url, &self.folder, self.clock.clone()).await;
+        self.seats = opened.unwrap().0;
     }
 
     pub(crate) fn keys(&self, hash: [u8; 32]) -> Keys {
@@ -103,6 +124,34 @@ impl Bench {
             event: self.event.clone(),
             hash,
         }]
+    }
+
+    /// Runs SQL on the database; none when it refused.
+    pub(crate) fn by_hand(&self, sql: &str) -> Option<String> {
+        let database = self.url.rsplit_once('/').unwrap().1;
+        let servers = &self._kept.1;
+        // Both servers number their databases: the one whose port the URL has, and what is behind PgBouncer.
+        if self.url.contains(&servers.postgres_18.port().to_string()) {
+            servers.postgres_18.run(database, sql)
+        } else {
+            servers.postgres.run(database, sql)
+        }
+    }
+
+    pub(crate) async fn admit_number(&self, visitor: u32) -> Keys {
+        let key: [u8; 32] = shared::secret::random();
+        let session = NewSession {
+            key,
+            event: self.event.clone(),
+            visitor: VisitorId(1000 + u128::from(visitor)),
+            number: 1,
+            jti: format!("n-{visitor}"),
+            token: String::new(),
+            expires_at: self.clock.now().plus_seconds(3600),
+            is_reported: true,
+        };
+        self.seats.open_session(session).await.unwrap();
+        self.keys(key)
     }
 
     /// A session of a visitor of their own.

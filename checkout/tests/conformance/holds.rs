@@ -1,7 +1,9 @@
 //! Sessions and holds: one session an admission, all of the seats or none, for a while.
 
 use crate::bench::*;
-use checkout::inventory::{NewSession, Refused, Rules, RulesPatch, Verdict};
+use checkout::inventory::{
+    Best, Block, NewSession, Orphans, Refused, Rules, RulesPatch, Verdict, Wish, layout,
+};
 use shared::words::VisitorId;
 use std::sync::Arc;
 
@@ -261,5 +263,109 @@ async fn a_session_past_its_end_holds_nothing_new_but_pays_what_it_has() {
             bench.hold(&bench.keys([7; 32]), named(&["st-A-2"])).await,
             Err(Refused::NoSession)
         );
+    }
+}
+
+#[tokio::test]
+async fn of_a_list_of_wishes_the_first_that_is_free_is_granted_and_else_the_best() {
+    for bench in halls().await {
+        let (ada, ben) = (bench.fan(1).await, bench.fan(2).await);
+        let list = |seats: &[&str]| seats.iter().map(|seat| (*seat).to_owned()).collect();
+        let lists = || vec![list(&["st-A-1", "st-A-2"]), list(&["st-B-1", "st-B-2"])];
+        let first = bench.hold(&ada, Wish::AnyOf(lists(), None)).await.unwrap();
+        assert_eq!(first.seats[0].id, "st-A-1");
+        let second = bench.hold(&ben, Wish::AnyOf(lists(), None)).await.unwrap();
+        assert_eq!(second.seats[0].id, "st-B-1");
+        let none = bench.hold(&ben, Wish::AnyOf(lists(), None)).await;
+        assert_eq!(none, Err(Refused::SeatsTaken(list(&["st-B-1", "st-B-2"]))));
+        let floor = Best {
+            quantity: 2,
+            category: Some("floor".into()),
+            accessible: false,
+        };
+        let wish = Wish::AnyOf(lists(), Some(floor));
+        let fallback = bench.hold(&ben, wish).await.unwrap();
+        assert_eq!(fallback.seats[0].category, "floor");
+        assert_eq!(bench.counts().await, [10, 6, 0, 0]);
+    }
+}
+
+#[tokio::test]
+async fn where_single_seats_are_forbidden_none_is_left_over_until_few_are_left() {
+    for bench in halls().await {
+        let patch = RulesPatch {
+            orphans: Some(Orphans::Forbid),
+            ..RulesPatch::default()
+        };
+        bench.seats.set_rules(&bench.event, patch).await.unwrap();
+        let ada = bench.fan(1).await;
+        let second = bench.hold(&ada, named(&["st-A-2"])).await;
+        assert_eq!(second, Err(Refused::LeavesSingle(vec!["st-A-1".into()])));
+        assert_eq!(
+            bench.hold(&ada, best(3)).await.unwrap().seats[0].id,
+            "st-A-1"
+        );
+        let areas = bench.hold(&ada, named(&["fl-2"])).await;
+        assert!(areas.is_ok(), "nobody sits beside anybody there");
+        let sold = [
+            "st-A-4", "st-A-5", "st-A-6", "st-B-1", "st-B-2", "st-B-3", "fl-1", "fl-3", "fl-4",
+        ];
+        let names = sold.iter().map(|seat| (*seat).to_owned()).collect();
+        bench
+            .seats
+            .block(&bench.event, names, Block::Block)
+            .await
+            .unwrap();
+        let ben = bench.fan(2).await;
+        let middle = bench.hold(&ben, named(&["st-B-5"])).await;
+        assert!(matches!(middle, Err(Refused::LeavesSingle(left)) if left.len() == 2));
+        bench
+            .seats
+            .block(
+                &bench.event,
+                vec!["st-B-4".into(), "st-B-5".into()],
+                Block::Block,
+            )
+            .await
+            .unwrap();
+        assert!(
+            bench.hold(&ben, named(&["st-B-6"])).await.is_ok(),
+            "the last one may go"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_storm_of_lapsed_holds_is_released_in_bounded_steps_while_the_sale_goes_on() {
+    for bench in halls().await {
+        let plan = br#"{"categories": [{"id": "c", "name": "C", "price": 1}], "areas": [{"id": "f", "category": "c", "capacity": 1300}]}"#;
+        bench
+            .seats
+            .set_seating(&bench.event, layout::parse(plan).unwrap())
+            .await
+            .unwrap();
+        let bench = Arc::new(bench);
+        let mut holding = tokio::task::JoinSet::new();
+        for fan in 0..1200u16 {
+            let bench = bench.clone();
+            holding.spawn(async move {
+                let keys = bench.admit_number(fan.into()).await;
+                bench.hold(&keys, best(1)).await.map(drop)
+            });
+        }
+        assert!(holding.join_all().await.iter().all(Result::is_ok));
+        assert_eq!(bench.counts().await, [100, 1200, 0, 0]);
+        bench.clock.advance_ms((120 + SLACK_SECONDS) * 1000);
+        let mut released = 0;
+        for step in 0..3 {
+            let swept = bench.seats.sweep().await.unwrap();
+            assert!(swept.seats_released <= 500, "a step is bounded");
+            assert_eq!(swept.has_more, step < 2);
+            released += swept.seats_released;
+            let fan = bench.admit_number(5000 + step).await;
+            bench.hold(&fan, best(6)).await.unwrap();
+        }
+        assert_eq!(released, 1200);
+        assert_eq!(bench.counts().await, [1282, 18, 0, 0]);
     }
 }

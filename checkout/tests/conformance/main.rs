@@ -7,6 +7,7 @@
 
 mod bench;
 mod holds;
+mod nodes;
 mod orders;
 mod sale;
 mod survival;

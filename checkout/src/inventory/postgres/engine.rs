@@ -1,15 +1,17 @@
 //! The engine's own steps: plans, rules, figures, what the sweep finds, and what other nodes did.
 
-use super::link::Param;
+use super::link::{Failed, Param};
 use super::load::list_orders;
 use super::writer::{Asked, Job, Message};
-use super::{Desk, LOOK_EVERY, Postgres, STALE_AFTER};
+use super::{Desk, LOOK_EVERY, Postgres, STALE_AFTER, Shard};
 use crate::inventory::desk::{Whose, Work, json};
 use crate::inventory::rows::{FINISHED, PaymentState};
 use crate::inventory::steps::{Ask, DUE_MAX, Due, Engine, SILENCE_MS, SWEEP_MAX};
 use crate::inventory::words::*;
 use crate::inventory::{Board, Layout};
+use async_trait::async_trait;
 use futures_util::future::join_all;
+use shared::audit::Shared;
 use shared::combine::{ANSWER_SECONDS_MAX, Unavailable};
 use shared::idempotency::KEPT_SECONDS;
 use shared::time::Time;
@@ -29,7 +31,7 @@ const PRUNE_EVERY: Duration = Duration::from_secs(60);
 
 impl Engine for Postgres {
     fn now(&self) -> Time {
-        self.shard.clock.now()
+        self.shards[0].clock.now()
     }
 
     fn board(&self, event: &EventId) -> Option<Arc<Board>> {
@@ -40,8 +42,11 @@ impl Engine for Postgres {
         self.all().iter().filter_map(|desk| desk.board()).collect()
     }
 
-    fn is_stale(&self, _: &EventId) -> bool {
-        let looked_at = self.shard.looked_at.lock();
+    fn is_stale(&self, event: &EventId) -> bool {
+        let Some(desk) = self.known(event) else {
+            return false;
+        };
+        let looked_at = desk.shard.looked_at.lock();
         let looked_at = *looked_at.unwrap_or_else(PoisonError::into_inner);
         looked_at.is_none_or(|at| at.elapsed() > STALE_AFTER)
     }
@@ -51,10 +56,6 @@ impl Engine for Postgres {
         ask: Ask,
         decide: impl FnMut(&mut Work<'_>) -> Result<T, Refused> + Send + 'static,
     ) -> Result<T, Refused> {
-        // While nobody answers, nobody waits.
-        if self.shard.writer(&ask.event).is_away() {
-            return Err(Unavailable.into());
-        }
         let desk = match &ask.whose {
             Whose::Newcomer(..) => Some(self.make(&ask.event).await?),
             _ => self.desk(&ask.event).await?,
@@ -66,6 +67,10 @@ impl Engine for Postgres {
                 _ => Refused::NoSuchEvent,
             });
         };
+        // While nobody answers, nobody waits.
+        if desk.shard.writer(&ask.event).is_away() {
+            return Err(Unavailable.into());
+        }
         let (reply, answer) = oneshot::channel();
         let job = Job {
             must_load: ask.must_load,
@@ -94,7 +99,7 @@ impl Engine for Postgres {
             (&seats, Type::INT4),
         ];
         let set = "select fairline.set_plan($1, $2, $3)";
-        let rows = self.shard.reader().ask(set, &params).await?;
+        let rows = desk.shard.reader().ask(set, &params).await?;
         let version: Option<i32> = rows.first().and_then(|row| row.get(0));
         let version = version.ok_or(Refused::InUse)?;
         self.reload(&desk).await?;
@@ -125,7 +130,7 @@ impl Engine for Postgres {
                 (&is_new, Type::BOOL),
             ];
             let set = "select fairline.set_rules($1, $2, $3, $4)";
-            let rows = self.shard.reader().ask(set, &params).await?;
+            let rows = desk.shard.reader().ask(set, &params).await?;
             match rows.first().and_then(|row| row.get::<_, Option<bool>>(0)) {
                 None => return Err(Refused::fixed_currency()),
                 // Somebody else changed them meanwhile; each round, somebody did.
@@ -139,7 +144,8 @@ impl Engine for Postgres {
     }
 
     async fn orders(&self, event: &EventId, limit: u32) -> Result<Vec<Order>, Refused> {
-        let rows = list_orders(self.shard.reader(), event, limit).await?;
+        let shard = self.shard_of(event).await?;
+        let rows = list_orders(shard.lists(), event, limit).await?;
         if rows.is_empty() {
             return Ok(Vec::new());
         }
@@ -164,7 +170,8 @@ impl Engine for Postgres {
             union all select 'o' || state, count(*), sum(total)::bigint from fairline.orders where event = $1 group by state";
         let mut counts = [0; 4];
         let mut orders = BTreeMap::new();
-        for row in self.shard.reader().ask(select, &params).await? {
+        let shard = self.shard_of(event).await?;
+        for row in shard.lists().ask(select, &params).await? {
             let (kind, count): (String, i64) = (row.get(0), row.get(1));
             match kind.split_at(1) {
                 ("s", state) => {
@@ -182,7 +189,8 @@ impl Engine for Postgres {
         let id = event.as_str();
         let params: [Param<'_>; 1] = [(&id, Type::TEXT)];
         let remove = "select fairline.remove($1)";
-        let rows = self.shard.reader().ask(remove, &params).await?;
+        let shard = self.shard_of(event).await?;
+        let rows = shard.reader().ask(remove, &params).await?;
         let is_removed: bool = rows.first().is_some_and(|row| row.get(0));
         if !is_removed {
             return Err(Refused::HasOrders);
@@ -206,7 +214,7 @@ impl Engine for Postgres {
             let params: [Param<'_>; 2] = [(&id, Type::TEXT), (&lapsed, Type::INT4_ARRAY)];
             let select = "select distinct visitor from fairline.seat
                 where event = $1 and seat = any($2) and visitor is not null";
-            for row in self.shard.reader().ask(select, &params).await? {
+            for row in desk.shard.reader().ask(select, &params).await? {
                 found.extend(VisitorId::parse(row.get(0)).map(|id| (desk.event.clone(), id)));
             }
             if found.len() >= SWEEP_MAX {
@@ -221,7 +229,7 @@ impl Engine for Postgres {
         let params: [Param<'_>; 2] = [(&now, Type::INT8), (&limit, Type::INT8)];
         let select = "select event, id from fairline.orders
             where state in ('paying', 'declined', 'confirming') and pay_by <= $1 order by pay_by limit $2";
-        let rows = self.shard.reader().ask(select, &params).await?;
+        let rows = self.ask_each(select, &params).await?;
         let read = |row: Row| Some((EventId::parse(row.get(0)).ok()?, row.get(1)));
         Ok(rows.into_iter().filter_map(read).collect())
     }
@@ -237,7 +245,7 @@ impl Engine for Postgres {
             "select event, order_id, id, amount, currency, state, settles_at from fairline.payment
             where state in ('processing', 'refunding')
                 and (state = 'refunding' or coalesce(settles_at, begun_at + $2) <= $1) limit $3";
-        let rows = self.shard.reader().ask(select, &params).await?;
+        let rows = self.ask_each(select, &params).await?;
         let read = |row: Row| {
             let payment = PaymentRef {
                 event: EventId::parse(row.get(0)).ok()?,
@@ -262,7 +270,7 @@ impl Engine for Postgres {
                 .pruned_at
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            let is_manual = self.shard.clock.is_manual();
+            let is_manual = self.shards[0].clock.is_manual();
             if !is_manual && pruned_at.is_some_and(|at| at.elapsed() < PRUNE_EVERY) {
                 return Ok(());
             }
@@ -272,21 +280,25 @@ impl Engine for Postgres {
         let params: [Param<'_>; 1] = [(&before, Type::INT8)];
         let delete = "delete from fairline.answer where (event, id) in
             (select event, id from fairline.answer where at < $1 limit 10000)";
-        self.shard.reader().ask(delete, &params).await?;
-        self.shard.hear().await?;
-        Ok(())
+        self.ask_each(delete, &params).await?;
+        let heard = self.shards.iter().map(|shard| shard.hear());
+        at_least_one(join_all(heard).await).map(|_| ())
     }
 
     /// Shows what this node committed, and takes what others did: what was notified, and once a second whatever there is.
     async fn publish(&self) -> Result<(), Refused> {
-        let is_due = {
-            let looked_at = self.shard.looked_at.lock();
-            let looked_at = *looked_at.unwrap_or_else(PoisonError::into_inner);
-            looked_at.is_none_or(|at| at.elapsed() >= LOOK_EVERY)
+        let look_every = if self.shards[0].clock.is_manual() {
+            Duration::ZERO
+        } else {
+            LOOK_EVERY
         };
-        if is_due || self.shard.clock.is_manual() {
-            self.look().await?;
-        }
+        let is_due = |shard: &&Arc<Shard>| {
+            let looked_at = shard.looked_at.lock();
+            let looked_at = *looked_at.unwrap_or_else(PoisonError::into_inner);
+            looked_at.is_none_or(|at| at.elapsed() >= look_every)
+        };
+        let looked = self.shards.iter().filter(is_due);
+        let looked = join_all(looked.map(|shard| self.look_at(shard))).await;
         let notified = self.notified();
         let desks = self.all().into_iter().filter(|desk| {
             desk.is_dirty.load(Ordering::Relaxed)
@@ -300,7 +312,7 @@ impl Engine for Postgres {
             }
         });
         join_all(ticks).await;
-        Ok(())
+        looked.into_iter().collect()
     }
 
     async fn reports(&self) -> Result<Vec<Report>, Refused> {
@@ -316,7 +328,7 @@ impl Engine for Postgres {
                 select event, key from fairline.session where report > 0 and report_at <= $1
                 order by report_at limit $3 for update skip locked
             ) due where s.event = due.event and s.key = due.key returning s.key, s.event, s.token, s.report";
-        let rows = self.shard.reader().ask(take, &params).await?;
+        let rows = self.ask_each(take, &params).await?;
         let read = |row: Row| {
             Some(Report {
                 key: row.get::<_, Vec<u8>>(0).try_into().ok()?,
@@ -342,8 +354,56 @@ impl Engine for Postgres {
         ];
         let update = "update fairline.session s set report = 0 from unnest($1, $2, $3) as w(event, key, report)
             where s.event = w.event and s.key = w.key and s.report = w.report";
-        self.shard.reader().ask(update, &params).await?;
+        self.ask_each(update, &params).await?;
         Ok(())
+    }
+
+    async fn shards(&self) -> Result<Vec<ShardView>, Refused> {
+        self.list_shards().await
+    }
+
+    async fn move_event(&self, event: &EventId, shard: &str) -> Result<(), Refused> {
+        self.move_to(event, shard).await
+    }
+}
+
+/// What the databases answered; those that are away are left out, unless all are.
+fn at_least_one<T>(answers: Vec<Result<T, Failed>>) -> Result<Vec<T>, Refused> {
+    let mut good = Vec::new();
+    let mut failure = None;
+    for answer in answers {
+        match answer {
+            Ok(answer) => good.push(answer),
+            Err(failed) => failure = Some(failed),
+        }
+    }
+    match failure {
+        Some(failed) if good.is_empty() => Err(failed.into()),
+        _ => Ok(good),
+    }
+}
+
+#[async_trait]
+impl Shared for Postgres {
+    async fn keep(&self, line: String) -> Result<(), String> {
+        let keep = "insert into fairline.audit (line) values ($1)";
+        let kept = self.shards[0]
+            .reader()
+            .ask(keep, &[(&line, Type::TEXT)])
+            .await;
+        kept.map(drop)
+            .map_err(|_| "the database does not answer".to_owned())
+    }
+
+    async fn newest(&self, count: usize) -> Result<Vec<String>, String> {
+        let count = count as i64;
+        let select = "select line from fairline.audit order by id desc limit $1";
+        let rows = self.shards[0]
+            .reader()
+            .ask(select, &[(&count, Type::INT8)])
+            .await;
+        let rows = rows.map_err(|_| "the database does not answer".to_owned())?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 }
 
@@ -362,49 +422,71 @@ impl Desk {
 }
 
 impl Postgres {
+    /// The same statement at every database.
+    async fn ask_each(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Refused> {
+        let asking = self
+            .shards
+            .iter()
+            .map(|shard| shard.reader().ask(sql, params));
+        let rows = at_least_one(join_all(asking).await)?;
+        Ok(rows.into_iter().flatten().collect())
+    }
+
     async fn stored_rules(&self, event: &EventId) -> Result<Option<(Rules, i64)>, Refused> {
         let id = event.as_str();
         let params: [Param<'_>; 1] = [(&id, Type::TEXT)];
         let select = "select rules, config from fairline.event where event = $1";
-        let rows = self.shard.reader().ask(select, &params).await?;
+        let shard = self.shard_of(event).await?;
+        let rows = shard.reader().ask(select, &params).await?;
         let read = |row: &Row| Some((serde_json::from_str(row.get(0)).ok()?, row.get(1)));
         Ok(rows.first().and_then(read))
     }
 
     /// Events that others changed, as far as was notified.
     fn notified(&self) -> HashSet<String> {
-        let news = self.shard.news.lock();
-        let mut news = news.unwrap_or_else(PoisonError::into_inner);
         let mut notified = HashSet::new();
-        while let Ok(event) = news.try_recv() {
-            notified.insert(event);
+        for shard in &self.shards {
+            let news = shard.news.lock();
+            let mut news = news.unwrap_or_else(PoisonError::into_inner);
+            while let Ok(event) = news.try_recv() {
+                notified.insert(event);
+            }
         }
         notified
     }
 
-    fn forget(&self, event: &EventId) {
+    pub(super) fn forget(&self, event: &EventId) {
         let mut desks = self.desks.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(desk) = desks.remove(event) {
             desk.stop.cancel();
         }
     }
 
-    /// Looks at all events: which are new, which are gone, which changed.
+    /// Looks at all events of all databases.
     pub(super) async fn look(&self) -> Result<(), Refused> {
+        let looked = self.shards.iter().map(|shard| self.look_at(shard));
+        join_all(looked).await.into_iter().collect()
+    }
+
+    /// Looks at all events of a database: which are new, which are gone, which changed.
+    async fn look_at(&self, shard: &Arc<Shard>) -> Result<(), Refused> {
         // Keeps the listening alive; without it, this look is how news come.
-        let _ = self.shard.listener.ask("select 1", &[]).await;
+        let _ = shard.listener.ask("select 1", &[]).await;
         let select =
             "select event, version, config, (extract(epoch from clock_timestamp()) * 1000)::bigint
-            from fairline.event";
-        let rows = self.shard.reader().ask(select, &[]).await?;
+            from fairline.event where not is_moving";
+        let rows = shard.reader().ask(select, &[]).await?;
         let mut found: HashMap<EventId, (i64, i64)> = HashMap::new();
         for row in rows {
-            self.shard.clock.hear(Time(row.get(3)));
+            shard.clock.hear(Time(row.get(3)));
             if let Ok(event) = EventId::parse(row.get(0)) {
                 found.insert(event, (row.get(1), row.get(2)));
             }
         }
         for desk in self.all() {
+            if !Arc::ptr_eq(&desk.shard, shard) {
+                continue;
+            }
             match found.remove(&desk.event) {
                 None => self.forget(&desk.event),
                 Some((version, config)) => {
@@ -417,8 +499,8 @@ impl Postgres {
         for event in found.into_keys() {
             self.desk(&event).await?;
         }
-        let mut looked_at = self
-            .shard
+        shard.check_replicas().await?;
+        let mut looked_at = shard
             .looked_at
             .lock()
             .unwrap_or_else(PoisonError::into_inner);

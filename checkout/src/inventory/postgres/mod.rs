@@ -6,6 +6,8 @@ mod engine;
 mod house;
 mod link;
 mod load;
+mod shards;
+mod url;
 mod writer;
 
 use super::board::Board;
@@ -18,22 +20,22 @@ use shared::time::{Clock, Time};
 use shared::words::EventId;
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
-use std::str::FromStr as _;
-use std::sync::atomic::{AtomicBool, AtomicI64};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tokio_postgres::Config;
 use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
+use url::Database;
 use writer::{Message, Writer};
 
-const SETUP: [&str; 4] = [
+const SETUP: [&str; 5] = [
     include_str!("../../../migrations/postgres/1_setup.sql"),
     include_str!("../../../migrations/postgres/2_apply.sql"),
     include_str!("../../../migrations/postgres/3_sale.sql"),
     include_str!("../../../migrations/postgres/4_visits.sql"),
+    include_str!("../../../migrations/postgres/5_shards.sql"),
 ];
 /// Connections that write; the events are spread over them.
 const WRITERS: usize = 4;
@@ -55,7 +57,8 @@ impl From<Failed> for Refused {
 
 /// The engine.
 pub struct Postgres {
-    shard: Arc<Shard>,
+    /// The first has the catalogue.
+    shards: Vec<Arc<Shard>>,
     /// The events that this node knows; never held across an await.
     desks: RwLock<HashMap<EventId, Arc<Desk>>>,
     /// Held while an event is looked up, so that it gets one writer.
@@ -72,11 +75,19 @@ impl Drop for Postgres {
 
 /// One database.
 struct Shard {
+    /// Host, port and name.
+    name: String,
+    /// What the database calls itself; empty until it was reached.
+    id: OnceLock<String>,
     clock: StoreClock,
     writers: Vec<Link>,
     reader: Link,
+    replicas: Vec<Replica>,
     listener: Link,
     news: Mutex<mpsc::Receiver<String>>,
+    /// How far the primary had written at the last look.
+    written: Mutex<Option<String>>,
+    turn: AtomicUsize,
     /// When all events were looked at last.
     looked_at: Mutex<Option<Instant>>,
 }
@@ -84,6 +95,7 @@ struct Shard {
 /// One event's writer, as the rest of the node sees it.
 struct Desk {
     event: EventId,
+    shard: Arc<Shard>,
     queue: mpsc::Sender<Message>,
     /// Ends the writer: the event is gone, or nobody uses the engine any more.
     stop: CancellationToken,
@@ -97,6 +109,31 @@ struct Desk {
     version: AtomicI64,
 }
 
+/// A copy that serves lists and maps, never a decision.
+struct Replica {
+    link: Link,
+    /// It has all that the primary had a second ago.
+    is_fresh: AtomicBool,
+}
+
+impl Replica {
+    fn new(config: tokio_postgres::Config) -> Replica {
+        Replica {
+            link: Link::new(config),
+            is_fresh: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether it has replayed what the primary had written at a look a second ago.
+    async fn check(&self, written: &str) {
+        let params: [Param<'_>; 1] = [(&written, Type::TEXT)];
+        let has = "select coalesce(pg_last_wal_replay_lsn() >= $1::text::pg_lsn, true)";
+        let rows = self.link.ask(has, &params).await;
+        let is_fresh = rows.is_ok_and(|rows| rows.first().is_some_and(|row| row.get(0)));
+        self.is_fresh.store(is_fresh, Ordering::Relaxed);
+    }
+}
+
 impl Desk {
     fn board(&self) -> Option<Arc<Board>> {
         self.board
@@ -107,20 +144,65 @@ impl Desk {
 }
 
 impl Shard {
-    fn new(config: &Config, clock: Clock) -> Shard {
+    fn new(database: &Database, clock: Clock) -> Shard {
         let (notified, news) = mpsc::channel(NEWS_MAX);
+        let config = &database.primary;
+        let listen = database.listen.as_ref().unwrap_or(config);
+        let replicas = database.replicas.iter();
         Shard {
+            name: url::shown(config),
+            id: OnceLock::new(),
+            replicas: replicas
+                .map(|config| Replica::new(config.clone()))
+                .collect(),
             clock: StoreClock::new(clock),
             writers: (0..WRITERS).map(|_| Link::new(config.clone())).collect(),
             reader: Link::new(config.clone()),
-            listener: Link::listening(config.clone(), notified),
+            listener: Link::listening(listen.clone(), notified),
             news: Mutex::new(news),
+            written: Mutex::new(None),
+            turn: AtomicUsize::new(0),
             looked_at: Mutex::new(None),
         }
     }
 
     fn reader(&self) -> &Link {
         &self.reader
+    }
+
+    /// Where lists are read: a replica that is fresh, each in its turn, else the primary.
+    fn lists(&self) -> &Link {
+        let fresh = |replica: &&Replica| {
+            replica.is_fresh.load(Ordering::Relaxed) && !replica.link.is_away()
+        };
+        let fresh: Vec<&Replica> = self.replicas.iter().filter(fresh).collect();
+        if fresh.is_empty() {
+            return &self.reader;
+        }
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        &fresh[turn % fresh.len()].link
+    }
+
+    /// Leaves out replicas that have not replayed what the primary had written at the last look, a second ago.
+    async fn check_replicas(&self) -> Result<(), Failed> {
+        if self.replicas.is_empty() {
+            return Ok(());
+        }
+        let rows = self
+            .reader
+            .ask("select pg_current_wal_lsn()::text", &[])
+            .await?;
+        let written = rows.first().map(|row| row.get::<_, String>(0));
+        let before = {
+            let mut kept = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *kept, written)
+        };
+        if let Some(before) = before {
+            for replica in &self.replicas {
+                replica.check(&before).await;
+            }
+        }
+        Ok(())
     }
 
     fn writer(&self, event: &EventId) -> &Link {
@@ -166,6 +248,22 @@ impl Shard {
         Ok(())
     }
 
+    fn id(&self) -> String {
+        self.id.get().cloned().unwrap_or_default()
+    }
+
+    /// What the database calls itself; the first node gives it its name.
+    async fn learn_id(&self) -> Result<(), Failed> {
+        let id = shared::secret::random_id("shard_");
+        let name = "insert into fairline.shard (id) select $1 where not exists (select from fairline.shard)";
+        self.reader.ask(name, &[(&id, Type::TEXT)]).await?;
+        let select = "select id from fairline.shard order by id limit 1";
+        let rows = self.reader.ask(select, &[]).await?;
+        let id: String = rows.first().map(|row| row.get(0)).unwrap_or_default();
+        let _ = self.id.set(id);
+        Ok(())
+    }
+
     /// Hears the database's clock, and makes sure of the partitions of this month and the next.
     async fn hear(&self) -> Result<(), Failed> {
         let now = "select (extract(epoch from clock_timestamp()) * 1000)::bigint";
@@ -207,14 +305,18 @@ impl Postgres {
     /// A sentence for the operator.
     pub async fn open(url: &str, clock: Clock) -> Result<Postgres, String> {
         let failed = |error: String| format!("FAIRLINE_INVENTORY: {error}");
-        let config = Config::from_str(url).map_err(|error| failed(error.to_string()))?;
-        let shard = Arc::new(Shard::new(&config, clock));
-        let reached = shard.set_up().await;
-        reached.map_err(|error| failed(format!("the database: {error}")))?;
-        let heard = shard.hear().await;
-        heard.map_err(|error| failed(format!("the database: {error:?}")))?;
+        let mut shards = Vec::new();
+        for database in url::parse(url)? {
+            let shard = Arc::new(Shard::new(&database, clock.clone()));
+            let reached = shard.set_up().await;
+            reached.map_err(|error| failed(format!("{}: {error}", shard.name)))?;
+            let away = |error: Failed| failed(format!("{}: {error:?}", shard.name));
+            shard.hear().await.map_err(away)?;
+            shard.learn_id().await.map_err(away)?;
+            shards.push(shard);
+        }
         let postgres = Postgres {
-            shard,
+            shards,
             desks: RwLock::new(HashMap::new()),
             opening: tokio::sync::Mutex::new(()),
             pruned_at: Mutex::new(None),
@@ -247,18 +349,20 @@ impl Postgres {
         let id = event.as_str();
         let exists = "select 1 from fairline.event where event = $1";
         let params: [Param<'_>; 1] = [(&id, Type::TEXT)];
-        if self.shard.reader().ask(exists, &params).await?.is_empty() {
+        let shard = self.shard_of(event).await?;
+        if shard.reader().ask(exists, &params).await?.is_empty() {
             return Ok(None);
         }
-        let desk = self.start(event);
+        let desk = self.start(event, shard);
         self.reload(&desk).await?;
         Ok(Some(desk))
     }
 
-    fn start(&self, event: &EventId) -> Arc<Desk> {
+    fn start(&self, event: &EventId, shard: Arc<Shard>) -> Arc<Desk> {
         let (queue, messages) = mpsc::channel(QUEUE_MAX);
         let desk = Arc::new(Desk {
             event: event.clone(),
+            shard: shard.clone(),
             queue,
             stop: self.stop.child_token(),
             board: RwLock::new(None),
@@ -267,7 +371,7 @@ impl Postgres {
             config: AtomicI64::new(0),
             version: AtomicI64::new(0),
         });
-        let writer = Writer::new(desk.clone(), self.shard.clone(), messages);
+        let writer = Writer::new(desk.clone(), shard, messages);
         tokio::spawn(writer.run());
         let mut desks = self.desks.write().unwrap_or_else(PoisonError::into_inner);
         desks.insert(event.clone(), desk.clone());
@@ -296,8 +400,17 @@ impl Postgres {
             (&secret, Type::BYTEA),
         ];
         let make = "select fairline.make_event($1, $2, $3)";
-        self.shard.reader().ask(make, &params).await?;
+        let shard = self.place(event).await?;
+        shard.reader().ask(make, &params).await?;
         let made = self.desk(event).await?;
         made.ok_or_else(|| Unavailable.into())
     }
+}
+
+/// Whether the URLs can be read.
+///
+/// # Errors
+/// A sentence for the operator.
+pub(super) fn check(urls: &str) -> Result<(), String> {
+    url::parse(urls).map(|_| ())
 }

@@ -343,6 +343,11 @@ impl Writer {
             let ruling = job.step.decide(&mut work);
             let (visit, changes) = (work.visit, work.changes);
             match ruling {
+                // Rows that are not changed are not looked at in the store.
+                Ruling::Decided if changes.is_empty() && !job.must_load => {
+                    job.must_load = true;
+                    later.push(job);
+                }
                 Ruling::Decided if changes.is_empty() => {
                     hall.house.freeze(&changes.frozen);
                     hall.house.visits.put(visit);

@@ -156,6 +156,14 @@ impl Engine for Sqlite {
         })
         .await
     }
+
+    async fn shards(&self) -> Result<Vec<ShardView>, Refused> {
+        Ok(Vec::new())
+    }
+
+    async fn move_event(&self, _: &EventId, _: &str) -> Result<(), Refused> {
+        Err(Refused::NoSuchShard)
+    }
 }
 
 impl Store {

@@ -1,0 +1,171 @@
+//! Several databases: which one holds an event, and how an event moves while it is not on sale. The catalogue is in the first;
+//! what it does not name is in the first too, as it was when there was no other.
+
+use super::link::{Failed, Param};
+use super::{Postgres, Shard};
+use crate::inventory::words::*;
+use shared::combine::Unavailable;
+use shared::words::EventId;
+use std::sync::Arc;
+use tokio_postgres::types::Type;
+
+/// Rows that are copied at one time.
+const ROWS_MAX: i64 = 2_000;
+
+/// What an event has, in the order in which it is copied, with the columns that tell the rows apart.
+const TABLES: [(&str, &str); 9] = [
+    ("event", "event"),
+    ("seat", "seat"),
+    ("session", "key"),
+    ("hold", "visitor, id"),
+    ("orders", "id"),
+    ("payment", "order_id, attempt"),
+    ("ticket", "seat"),
+    ("answer", "id"),
+    ("version", "version"),
+];
+
+impl Postgres {
+    fn first(&self) -> &Arc<Shard> {
+        &self.shards[0]
+    }
+
+    /// The database that holds an event, or would.
+    pub(super) async fn shard_of(&self, event: &EventId) -> Result<Arc<Shard>, Refused> {
+        if let Some(desk) = self.known(event) {
+            return Ok(desk.shard.clone());
+        }
+        if self.shards.len() == 1 {
+            return Ok(self.first().clone());
+        }
+        let id = event.as_str();
+        let select = "select shard from fairline.catalogue where event = $1";
+        let rows = self
+            .first()
+            .reader()
+            .ask(select, &[(&id, Type::TEXT)])
+            .await?;
+        let Some(row) = rows.first() else {
+            return Ok(self.first().clone());
+        };
+        self.shard(row.get(0))
+    }
+
+    fn shard(&self, id: &str) -> Result<Arc<Shard>, Refused> {
+        let shard = self.shards.iter().find(|shard| shard.id() == id);
+        shard.cloned().ok_or(Refused::NoSuchShard)
+    }
+
+    /// Where a new event goes: the database with the fewest.
+    pub(super) async fn place(&self, event: &EventId) -> Result<Arc<Shard>, Refused> {
+        if self.shards.len() == 1 {
+            return Ok(self.first().clone());
+        }
+        let events = |shard: &&Arc<Shard>| {
+            let desks = self.all();
+            let own = desks.iter().filter(|desk| Arc::ptr_eq(&desk.shard, shard));
+            own.count()
+        };
+        let fewest = self.shards.iter().min_by_key(events);
+        let fewest = fewest.unwrap_or_else(|| self.first());
+        let (id, shard) = (event.as_str(), fewest.id());
+        let params: [Param<'_>; 2] = [(&id, Type::TEXT), (&shard, Type::TEXT)];
+        // Two nodes at once: one place.
+        let place =
+            "insert into fairline.catalogue (event, shard) values ($1, $2) on conflict do nothing";
+        self.first().reader().ask(place, &params).await?;
+        self.shard_of(event).await
+    }
+
+    pub(super) async fn list_shards(&self) -> Result<Vec<ShardView>, Refused> {
+        let desks = self.all();
+        let view = |shard: &Arc<Shard>| {
+            let own = desks.iter().filter(|desk| Arc::ptr_eq(&desk.shard, shard));
+            ShardView {
+                id: shard.id(),
+                database: shard.name.clone(),
+                is_away: shard.reader().is_away(),
+                events: own.map(|desk| desk.event.clone()).collect(),
+            }
+        };
+        Ok(self.shards.iter().map(view).collect())
+    }
+
+    /// Moves an event. A move that was cut short is completed by asking again.
+    pub(super) async fn move_to(&self, event: &EventId, to: &str) -> Result<(), Refused> {
+        let to = self.shard(to)?;
+        let from = self.shard_of(event).await?;
+        if Arc::ptr_eq(&from, &to) {
+            return Ok(());
+        }
+        let id = event.as_str();
+        let key: [Param<'_>; 1] = [(&id, Type::TEXT)];
+        let now = from.clock.now().0;
+        let params: [Param<'_>; 2] = [(&id, Type::TEXT), (&now, Type::INT8)];
+        let rows = from
+            .reader()
+            .ask("select fairline.begin_move($1, $2)", &params)
+            .await?;
+        match rows.first().and_then(|row| row.get::<_, Option<bool>>(0)) {
+            None => return Err(Refused::NoSuchEvent),
+            Some(false) => return Err(Refused::OnSale),
+            Some(true) => {}
+        }
+        let copied = copy(&from, &to, id).await;
+        if let Err(failed) = copied {
+            let _ = from
+                .reader()
+                .ask("select fairline.end_move($1)", &key)
+                .await;
+            return Err(failed.into());
+        }
+        let shard = to.id();
+        let params: [Param<'_>; 2] = [(&id, Type::TEXT), (&shard, Type::TEXT)];
+        let place = "insert into fairline.catalogue (event, shard) values ($1, $2)
+            on conflict (event) do update set shard = excluded.shard";
+        self.first().reader().ask(place, &params).await?;
+        // From here on it is there; what is left here is only in the way.
+        to.reader()
+            .ask("select fairline.end_move($1)", &key)
+            .await?;
+        from.reader().ask("select fairline.clear($1)", &key).await?;
+        self.forget(event);
+        let desk = self.desk(event).await?;
+        desk.map(|_| ()).ok_or_else(|| Unavailable.into())
+    }
+}
+
+/// Copies all rows of an event, after removing what an earlier try left.
+async fn copy(from: &Shard, to: &Shard, id: &str) -> Result<(), Failed> {
+    let key: [Param<'_>; 1] = [(&id, Type::TEXT)];
+    to.reader().ask("select fairline.clear($1)", &key).await?;
+    for (table, order) in TABLES {
+        let mut offset = 0_i64;
+        loop {
+            let select = format!(
+                "select coalesce(json_agg(t), '[]')::text, count(*) from
+                 (select * from fairline.{table} where event = $1 order by {order} offset $2 limit $3) t"
+            );
+            let params: [Param<'_>; 3] = [
+                (&id, Type::TEXT),
+                (&offset, Type::INT8),
+                (&ROWS_MAX, Type::INT8),
+            ];
+            let rows = from.reader().ask(&select, &params).await?;
+            let (text, count): (String, i64) = rows
+                .first()
+                .map_or((String::new(), 0), |row| (row.get(0), row.get(1)));
+            if count > 0 {
+                let insert = format!(
+                    "insert into fairline.{table} select * from json_populate_recordset(null::fairline.{table}, $1::text::json)"
+                );
+                to.reader().ask(&insert, &[(&text, Type::TEXT)]).await?;
+            }
+            offset += count;
+            if count < ROWS_MAX {
+                break;
+            }
+        }
+    }
+    Ok(())
+}

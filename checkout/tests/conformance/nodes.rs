@@ -1,0 +1,175 @@
+//! Two nodes on one Postgres: what one does the other keeps to at once, and shows a moment later.
+
+use crate::bench::*;
+use checkout::inventory::{Begun, Refused, RulesPatch, SeatState, Verdict};
+use std::sync::Arc;
+
+#[tokio::test]
+async fn a_seat_that_one_node_sold_no_other_sells_and_both_show_it_with_the_same_version() {
+    for (here, there) in pairs().await {
+        let (ada, ben) = (here.fan(1).await, there.fan(2).await);
+        here.buy(&ada, &["st-A-1"]).await;
+        let late = there.hold(&ben, named(&["st-A-1", "st-A-2"])).await;
+        assert_eq!(late, Err(Refused::SeatsTaken(vec!["st-A-1".into()])));
+        here.show().await;
+        there.show().await;
+        let [one, other] =
+            [&here, &there].map(|node| node.seats.board(&node.event).unwrap().shown());
+        assert_eq!((one.version, &one.states), (other.version, &other.states));
+        assert_eq!(one.states[0], SeatState::Booked);
+        assert!(there.hold(&ben, named(&["st-A-2"])).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn of_a_crowd_at_two_nodes_one_gets_the_seat_and_pairs_never_overlap() {
+    for (here, there) in pairs().await {
+        let nodes = [Arc::new(here), Arc::new(there)];
+        let mut wanting = tokio::task::JoinSet::new();
+        for visitor in 0..40u8 {
+            let node = nodes[usize::from(visitor % 2)].clone();
+            wanting.spawn(async move {
+                let fan = node.fan(visitor).await;
+                let one = node.hold(&fan, named(&["st-B-3"])).await;
+                (one.is_ok(), node.hold(&fan, best(2)).await.ok())
+            });
+        }
+        let outcomes = wanting.join_all().await;
+        assert_eq!(outcomes.iter().filter(|(won, _)| *won).count(), 1);
+        let held = outcomes.iter().filter_map(|(_, pair)| pair.as_ref());
+        let held: Vec<&str> = held
+            .flat_map(|hold| hold.seats.iter().map(|seat| seat.id.as_str()))
+            .collect();
+        let distinct: std::collections::BTreeSet<&str> = held.iter().copied().collect();
+        assert_eq!(
+            (held.len(), distinct.len()),
+            (14, 14),
+            "all but the one and the odd one out"
+        );
+        assert_eq!(nodes[0].counts().await, [1, 15, 0, 0]);
+        assert_eq!(nodes[1].counts().await, [1, 15, 0, 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_journey_may_change_nodes_at_every_step() {
+    for (here, there) in pairs().await {
+        let ada = here.fan(1).await;
+        let hold = there
+            .hold(&ada, named(&["st-A-1", "st-A-2"]))
+            .await
+            .unwrap();
+        let order = here.order(&ada, &hold).await.unwrap();
+        let again = there.order(&ada, &hold).await;
+        assert_eq!(again, Err(Refused::HoldConverted(order.id.clone())));
+        let begun = there
+            .seats
+            .begin_payment(ada.clone(), &order.payment.id, None)
+            .await;
+        let Ok(Begun::Ask(payment)) = begun else {
+            panic!("the payment should begin");
+        };
+        for node in [&here, &there] {
+            let twice = node
+                .seats
+                .begin_payment(ada.clone(), &order.payment.id, None)
+                .await;
+            assert!(matches!(twice, Err(Refused::PaymentRunning)));
+        }
+        let paid = here
+            .seats
+            .settle(&payment, Verdict::Captured, None)
+            .await
+            .unwrap();
+        assert_eq!(there.see(&ada, &order).await, paid);
+        assert_eq!(
+            there.hold(&ada, named(&["st-A-3"])).await,
+            Err(Refused::SessionOver)
+        );
+        let refund = there
+            .seats
+            .begin_refund(&there.event, &order.id)
+            .await
+            .unwrap();
+        here.seats.refunded(&refund).await.unwrap();
+        assert_eq!(there.counts().await, [16, 0, 0, 0]);
+        let own = there.seats.own_orders(ada.clone()).await.unwrap();
+        assert_eq!((own.len(), own[0].state.as_str()), (1, "refunded"));
+    }
+}
+
+#[tokio::test]
+async fn the_limit_of_a_visitor_holds_over_nodes_at_once() {
+    for (here, there) in pairs().await {
+        let ada = here.fan(1).await;
+        let nodes = [Arc::new(here), Arc::new(there)];
+        let mut wanting = tokio::task::JoinSet::new();
+        for at in 0..6 {
+            let (node, ada) = (nodes[at % 2].clone(), ada.clone());
+            wanting.spawn(async move { node.hold(&ada, best(2)).await });
+        }
+        let outcomes = wanting.join_all().await;
+        assert_eq!(outcomes.iter().flatten().count(), 3, "six seats at most");
+        let refused = outcomes.into_iter().filter_map(Result::err);
+        assert!(
+            refused
+                .into_iter()
+                .all(|why| why == Refused::TooManySeats(6))
+        );
+    }
+}
+
+#[tokio::test]
+async fn rules_and_plans_set_at_one_node_are_the_others_at_once() {
+    for (here, there) in pairs().await {
+        let ada = there.fan(1).await;
+        let patch = RulesPatch {
+            max_seats_per_order: Some(1),
+            ..RulesPatch::default()
+        };
+        here.seats.set_rules(&here.event, patch).await.unwrap();
+        assert_eq!(
+            there.hold(&ada, best(2)).await,
+            Err(Refused::TooManySeats(1))
+        );
+        assert_eq!(here.seats.set_seating(&here.event, hall()).await, Ok(2));
+        there.hold(&ada, best(1)).await.unwrap();
+        assert_eq!(
+            here.seats.set_seating(&here.event, hall()).await,
+            Err(Refused::InUse)
+        );
+        there.show().await;
+        assert_eq!(there.seats.board(&there.event).unwrap().layout_version, 2);
+    }
+}
+
+#[tokio::test]
+async fn a_hold_of_a_node_that_is_gone_lapses_at_the_others() {
+    for (here, there) in pairs().await {
+        let ada = here.fan(1).await;
+        here.hold(&ada, named(&["st-A-1"])).await.unwrap();
+        here.show().await;
+        there.show().await;
+        drop(here);
+        assert_eq!(there.sweep_after(120 + SLACK_SECONDS).await, 1);
+        let ben = there.fan(2).await;
+        assert!(there.hold(&ben, named(&["st-A-1"])).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn not_even_by_hand_is_a_seat_sold_twice() {
+    for (here, _) in pairs().await {
+        let ada = here.fan(1).await;
+        let order = here.buy(&ada, &["st-A-1"]).await;
+        assert_eq!(order.tickets.unwrap().len(), 1);
+        let refuses = |sql: &str| assert!(here.by_hand(sql).is_none(), "{sql}");
+        refuses("insert into fairline.ticket values ('arena', 0, 'tix_2', 'ord_2')");
+        refuses("update fairline.seat set hold = null where seat = 0");
+        refuses("update fairline.seat set state = 2 where seat = 1");
+        refuses("insert into fairline.seat (event, seat) values ('arena', 0)");
+        let partition =
+            "select count(*) from pg_inherits where inhparent = 'fairline.orders'::regclass";
+        assert!(here.by_hand(partition).unwrap().parse::<u32>().unwrap() >= 3);
+    }
+}
