@@ -9,12 +9,15 @@
 
 use checkout::inventory::{
     Begun, Best, Buyer, Inventory, Keys, NewSession, Order, Reader, Refused, SeatState, SessionKey,
-    Sqlite, Verdict, Wish, layout,
+    Verdict, Wish, layout, open,
 };
+use loadtest::servers::shared_postgres;
 use proptest::prelude::*;
+use shared::data::DataFolder;
 use shared::time::{Clock, Time};
 use shared::words::{EventId, VisitorId};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 const START: Time = Time(1_800_000_000_000);
 const FANS: u8 = 4;
@@ -60,7 +63,7 @@ struct World {
 }
 
 struct Bench {
-    seats: Sqlite,
+    seats: Arc<dyn Inventory>,
     clock: Clock,
     event: EventId,
     fans: Vec<Keys>,
@@ -234,12 +237,13 @@ async fn check(bench: &Bench, world: &World) {
     );
 }
 
-async fn run(steps: Vec<Step>) {
-    let folder = tempfile::tempdir().unwrap();
+async fn run(url: &str, steps: Vec<Step>) {
+    let kept = tempfile::tempdir().unwrap();
+    let folder = DataFolder::open(kept.path()).unwrap();
     let clock = Clock::manual(START);
-    let open = || Sqlite::open(&folder.path().join("inventory.sqlite"), clock.clone()).unwrap();
+    let seats = || async { open(url, &folder, clock.clone()).await.unwrap().0 };
     let mut bench = Bench {
-        seats: open(),
+        seats: seats().await,
         clock: clock.clone(),
         event: EventId::parse("e").unwrap(),
         fans: Vec::new(),
@@ -274,18 +278,43 @@ async fn run(steps: Vec<Step>) {
     let mut world = World::default();
     for step in &steps {
         if matches!(step, Step::Restart) {
-            drop(std::mem::replace(&mut bench.seats, open()));
+            bench.seats = seats().await;
         }
         apply(&bench, &mut world, step).await;
         check(&bench, &world).await;
     }
 }
 
+fn check_all(url: &str, steps: Vec<Step>) {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().build().unwrap();
+    runtime.block_on(run(url, steps));
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    proptest::collection::vec(step(), 1..60)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
     #[test]
-    fn whatever_happens_the_books_are_right(steps in proptest::collection::vec(step(), 1..60)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(run(steps));
+    fn whatever_happens_the_books_of_sqlite_are_right(steps in steps()) {
+        check_all("sqlite", steps);
+    }
+}
+
+proptest! {
+    // Every case has a database of its own.
+    #![proptest_config(ProptestConfig::with_cases(16))]
+    #[test]
+    fn whatever_happens_the_books_of_postgres_are_right(steps in steps()) {
+        let servers = shared_postgres();
+        check_all(&servers.postgres.url(&servers.postgres.database()), steps);
+    }
+
+    #[test]
+    fn whatever_happens_the_books_of_postgres_18_are_right(steps in steps()) {
+        let servers = shared_postgres();
+        check_all(&servers.postgres_18.url(&servers.postgres_18.database()), steps);
     }
 }

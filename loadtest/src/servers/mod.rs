@@ -81,6 +81,11 @@ impl Server {
         let _ = self.child.wait();
     }
 
+    /// Whether the process has ended.
+    pub fn has_ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()

@@ -98,12 +98,19 @@ impl Postgres {
         arguments.extend(["-c", "max_wal_size=4GB", "-c", "shared_buffers=256MB"]);
         arguments.extend(["-c", "fsync=on", "-c", "synchronous_commit=on"]);
         let program = self.programs.join("postgres").display().to_string();
-        self.server = Some(Server::start_as(
-            self.folder.path(),
-            (&program, &arguments),
-            as_nobody_special,
-        ));
-        until("Postgres", || self.run("postgres", "select 1").is_some());
+        let start = || {
+            let command = (program.as_str(), arguments.as_slice());
+            Server::start_as(self.folder.path(), command, as_nobody_special)
+        };
+        // The children of one that was killed end by themselves; until then the next does not start.
+        let server = std::cell::RefCell::new(start());
+        until("Postgres", || {
+            if server.borrow_mut().has_ended() {
+                *server.borrow_mut() = start();
+            }
+            self.run("postgres", "select 1").is_some()
+        });
+        self.server = Some(server.into_inner());
     }
 
     /// Ends the server at once, with its children, as when its machine goes.

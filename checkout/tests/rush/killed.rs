@@ -1,0 +1,93 @@
+//! Postgres dies in the rush, again and again, under two nodes.
+
+use crate::crowd::{buy, event, hall, keys};
+use checkout::inventory::{Inventory, Order, Postgres, Reader};
+use loadtest::servers;
+use shared::time::Clock;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+const ROUNDS: u32 = 20;
+const FANS: u32 = 40;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_order_that_was_acknowledged_is_there_however_often_postgres_is_killed() {
+    let mut server = servers::Postgres::start();
+    let url = server.url(&server.database());
+    let nodes: Vec<Arc<Postgres>> = vec![
+        Arc::new(Postgres::open(&url, Clock::system()).await.unwrap()),
+        Arc::new(Postgres::open(&url, Clock::system()).await.unwrap()),
+    ];
+    nodes[0].set_seating(&event(), hall(2010)).await.unwrap();
+    let mut bought: Vec<(u32, Order)> = Vec::new();
+    let mut unheard = 0;
+    for round in 0..ROUNDS {
+        let buying: Vec<_> = (0..FANS)
+            .map(|at| {
+                let node = nodes[(at % 2) as usize].clone();
+                let fan = round * FANS + at;
+                tokio::spawn(async move { (fan, buy(&*node, fan).await) })
+            })
+            .collect();
+        let millis = u64::from(u16::from_be_bytes(shared::secret::random()) % 40);
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        server.kill();
+        server.start_again();
+        for buying in buying {
+            match buying.await.unwrap() {
+                (fan, Ok(order)) => bought.push((fan, order)),
+                (_, Err(_)) => unheard += 1,
+            }
+        }
+        answer_again(&nodes).await;
+    }
+    assert!(
+        !bought.is_empty() && unheard > 0,
+        "it was killed in the rush: {unheard}"
+    );
+    let node = Postgres::open(&url, Clock::system()).await.unwrap();
+    let mut sold = HashSet::new();
+    for (fan, order) in &bought {
+        let found = node
+            .show_order(Reader::Session(keys(*fan)), &order.id)
+            .await
+            .unwrap();
+        assert_eq!(&found, order);
+        for ticket in found.tickets.unwrap() {
+            assert!(
+                sold.insert(ticket.seat.clone()),
+                "{} was sold twice",
+                ticket.seat
+            );
+        }
+    }
+    let sales = node.sales(&event()).await.unwrap();
+    assert!(sales.booked as usize >= sold.len());
+    assert_eq!(
+        sales.orders["confirmed"] * 2,
+        sales.booked,
+        "no order without its seats"
+    );
+    assert_eq!(sales.revenue.amount, i64::from(sales.booked) * 10);
+}
+
+/// Waits until both nodes sell again.
+async fn answer_again(nodes: &[Arc<Postgres>]) {
+    for node in nodes {
+        let from = std::time::Instant::now();
+        loop {
+            let _ = node.publish().await;
+            if node.rules(&event()).await.is_ok()
+                && node.own_orders(keys(u32::MAX)).await != Err(shared::combine::Unavailable.into())
+            {
+                break;
+            }
+            assert!(
+                from.elapsed() < Duration::from_secs(20),
+                "a node does not find its database again"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
