@@ -1,12 +1,15 @@
--- Shows what was committed since the last version as a new one, at most once in `p_every_ms`, whichever node asks.
-create function fairline.publish(p_event text, p_every_ms integer) returns void language plpgsql as $$
+-- Shows what was committed since the last version as a new one, at most once in `p_every_ms`, whichever node asks. Answers
+-- whether all of it is shown now.
+create function fairline.publish(p_event text, p_every_ms integer) returns boolean language plpgsql as $$
 declare
     v fairline.event;
 begin
-    select * into v from fairline.event e where e.event = p_event and e.version_seq < e.seq
-        and e.version_at <= clock_timestamp() - make_interval(secs => p_every_ms / 1000.0) for update;
+    select * into v from fairline.event e where e.event = p_event and e.version_seq < e.seq for update;
     if not found then
-        return;
+        return true;
+    end if;
+    if v.version_at > clock_timestamp() - make_interval(secs => p_every_ms / 1000.0) then
+        return false;
     end if;
     update fairline.event e set version = v.version + 1, version_seq = v.seq, version_at = clock_timestamp()
         where e.event = p_event;
@@ -16,6 +19,7 @@ begin
     delete from fairline.change c where c.event = p_event and c.seq <=
         (select min(k.after_seq) from fairline.version k where k.event = p_event);
     perform pg_notify('fairline', p_event);
+    return true;
 end $$;
 
 -- Makes an event with these rules, unless it is there.

@@ -7,6 +7,7 @@
 )]
 
 mod aborted;
+mod away;
 mod crowd;
 mod history;
 mod killed;

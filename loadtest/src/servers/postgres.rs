@@ -120,11 +120,47 @@ impl Postgres {
         let _ = fs::remove_file(self.folder.path().join("data/postmaster.pid"));
     }
 
-    /// Sends all its processes a signal.
-    pub fn signal_all(&self, name: &str) {
-        if let Some(server) = &self.server {
-            server.signal_group(name);
-        }
+    /// Sends the server and all its children a signal: each child has a group of its own.
+    pub fn signal_backends(&self, name: &str) {
+        let Some(server) = &self.server else { return };
+        let (signal, parent) = (format!("-{name}"), server.id().to_string());
+        let _ = Command::new("pkill")
+            .args([&signal, "-P", &parent])
+            .status();
+        server.signal(name);
+    }
+
+    /// A copy of this server that follows it.
+    pub fn replica(&self) -> Postgres {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        give_away(folder.path());
+        let data = folder.path().join("data").display().to_string();
+        let mut copy = Command::new(self.programs.join("pg_basebackup"));
+        copy.args([
+            "-D", &data, "-R", "-X", "stream", "-c", "fast", "-U", "postgres",
+        ])
+        .args([
+            "-h",
+            &self.folder.path().display().to_string(),
+            "-p",
+            &self.port.to_string(),
+        ])
+        .current_dir(folder.path());
+        as_nobody_special(&mut copy);
+        let copied = copy.status();
+        assert!(
+            copied.is_ok_and(|status| status.success()),
+            "no copy was made"
+        );
+        let mut replica = Postgres {
+            server: None,
+            folder,
+            programs: self.programs.clone(),
+            port: free_port(),
+            databases: AtomicU32::new(0),
+        };
+        replica.start_again();
+        replica
     }
 
     /// Its port on loopback.

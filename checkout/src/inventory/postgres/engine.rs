@@ -499,6 +499,10 @@ impl Postgres {
         for event in found.into_keys() {
             self.desk(&event).await?;
         }
+        // While a connection is away nobody is let near it: this is how it is found to be back.
+        for link in shard.writers.iter().filter(|link| link.is_away()) {
+            let _ = link.ask("select 1", &[]).await;
+        }
         shard.check_replicas().await?;
         let mut looked_at = shard
             .looked_at

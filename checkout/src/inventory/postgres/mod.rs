@@ -284,8 +284,8 @@ impl Shard {
             .unwrap_or(0)
     }
 
-    /// Shows what was committed, unless that was done a moment ago.
-    async fn publish(&self, event: &EventId) -> Result<(), Failed> {
+    /// Shows what was committed, unless that was done a moment ago; says whether all is shown.
+    async fn publish(&self, event: &EventId) -> Result<bool, Failed> {
         let every_ms = if self.clock.is_manual() {
             0
         } else {
@@ -294,7 +294,8 @@ impl Shard {
         let id = event.as_str();
         let params: [Param<'_>; 2] = [(&id, Type::TEXT), (&every_ms, Type::INT4)];
         let publish = "select fairline.publish($1, $2)";
-        self.reader.ask(publish, &params).await.map(|_| ())
+        let rows = self.reader.ask(publish, &params).await?;
+        Ok(rows.first().is_some_and(|row| row.get(0)))
     }
 }
 

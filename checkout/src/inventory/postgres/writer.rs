@@ -242,8 +242,16 @@ impl Writer {
             return self.desk.is_dirty.store(is_dirty, Ordering::Relaxed);
         }
         let Some(hall) = &mut self.hall else { return };
-        if is_dirty && self.shard.publish(&self.desk.event).await.is_err() {
-            return self.desk.is_dirty.store(true, Ordering::Relaxed);
+        if is_dirty {
+            match self.shard.publish(&self.desk.event).await {
+                Ok(true) => {}
+                // Shown a moment ago: with the next tick.
+                Ok(false) => self.desk.is_dirty.store(true, Ordering::Relaxed),
+                Err(failed) => {
+                    log(&failed);
+                    return self.desk.is_dirty.store(true, Ordering::Relaxed);
+                }
+            }
         }
         match hall.follow(&self.shard, &self.desk).await {
             Ok(true) => {}

@@ -1,0 +1,206 @@
+//! The database is away, lies on several servers, or has copies.
+
+use crate::crowd::{admit, buy, event, hall, keys};
+use checkout::inventory::{Best, Inventory, NewSession, Postgres, Refused, SessionKey, Wish};
+use loadtest::servers;
+use shared::combine::Unavailable;
+use shared::time::Clock;
+use shared::words::{EventId, VisitorId};
+use std::time::Duration;
+
+fn two() -> Wish {
+    Wish::Best(Best {
+        quantity: 2,
+        ..Best::default()
+    })
+}
+
+/// Keeps the maps current, as the service does, until something is so.
+async fn until(what: &str, nodes: &[&Postgres], is_so: impl AsyncFn() -> bool) {
+    let from = std::time::Instant::now();
+    while !is_so().await {
+        for node in nodes {
+            let _ = node.publish().await;
+        }
+        assert!(
+            from.elapsed() < Duration::from_secs(30),
+            "{what} was not so in time"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_database_is_away_holds_are_refused_and_the_last_map_is_shown_as_stale() {
+    for how in ["KILL", "STOP"] {
+        let mut server = servers::Postgres::start();
+        let node = Postgres::open(&server.url(&server.database()), Clock::system())
+            .await
+            .unwrap();
+        node.set_seating(&event(), hall(300)).await.unwrap();
+        buy(&node, 1).await.unwrap();
+        admit(&node, 2).await.unwrap();
+        let board = node.board(&event()).unwrap();
+        until("the map", &[&node], async || board.shown().counts[2] == 2).await;
+        assert!(!node.is_stale(&event()));
+        if how == "KILL" {
+            server.kill();
+        } else {
+            server.signal_backends("STOP");
+        }
+        for _ in 0..200 {
+            let event = event();
+            let asking = node.hold(keys(2), &event, two(), None);
+            let refused = tokio::time::timeout(Duration::from_secs(6), asking).await;
+            assert_eq!(refused.unwrap().unwrap_err(), Unavailable.into());
+        }
+        until("the map's age", &[&node], async || node.is_stale(&event())).await;
+        assert_eq!(board.shown().counts, [298, 0, 2, 0], "the last one known");
+        if how == "KILL" {
+            server.start_again();
+        } else {
+            server.signal_backends("CONT");
+        }
+        until(&format!("after {how} the map"), &[&node], async || !node.is_stale(&event())).await;
+        until("a sale", &[&node], async || {
+            node.hold(keys(2), &event(), two(), None).await.is_ok()
+        })
+        .await;
+    }
+}
+
+fn other() -> EventId {
+    EventId::parse("other").unwrap()
+}
+
+async fn admit_other(node: &Postgres, fan: u32) -> SessionKey {
+    let key = SessionKey {
+        event: other(),
+        ..keys(fan)[0].clone()
+    };
+    let opened = node.open_session(NewSession {
+        key: key.hash,
+        event: other(),
+        visitor: VisitorId(fan.into()),
+        number: 1,
+        jti: format!("other-{fan}"),
+        token: String::new(),
+        expires_at: node.now().plus_seconds(3600),
+        is_reported: true,
+    });
+    opened.await.unwrap();
+    key
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_lie_on_several_databases_and_move_while_they_are_not_on_sale() {
+    let (first, mut second) = (servers::Postgres::start(), servers::Postgres::start());
+    let urls = format!(
+        "{} {}",
+        first.url(&first.database()),
+        second.url(&second.database())
+    );
+    let node = Postgres::open(&urls, Clock::system()).await.unwrap();
+    let there = Postgres::open(&urls, Clock::system()).await.unwrap();
+    node.set_seating(&event(), hall(300)).await.unwrap();
+    node.set_seating(&other(), hall(300)).await.unwrap();
+    let shards = node.shards().await.unwrap();
+    let events: Vec<usize> = shards.iter().map(|shard| shard.events.len()).collect();
+    assert_eq!(events, [1, 1], "each has one");
+    let order = buy(&node, 1).await.unwrap();
+    let key = admit_other(&there, 1).await;
+    let hold = there
+        .hold(vec![key.clone()], &other(), two(), None)
+        .await
+        .unwrap();
+    let from = shards
+        .iter()
+        .find(|shard| shard.events == [other()])
+        .unwrap();
+    let to = shards
+        .iter()
+        .find(|shard| shard.events == [event()])
+        .unwrap();
+    assert_eq!(
+        node.move_event(&other(), &to.id).await,
+        Err(Refused::OnSale)
+    );
+    assert_eq!(
+        node.move_event(&other(), "shard_x").await,
+        Err(Refused::NoSuchShard)
+    );
+    node.release(vec![key.clone()], &hold.value.id)
+        .await
+        .unwrap();
+    node.end_session(vec![key.clone()], &other()).await.unwrap();
+    node.move_event(&other(), &to.id).await.unwrap();
+    until("the move", &[&there], async || {
+        there
+            .shards()
+            .await
+            .unwrap()
+            .iter()
+            .any(|shard| shard.events.len() == 2)
+    })
+    .await;
+    let moved = there
+        .show_hold(vec![key.clone()], &hold.value.id)
+        .await
+        .unwrap();
+    assert_eq!(moved.state, "released", "all of it is there");
+    let both = vec![key, keys(1)[0].clone()];
+    let own = there.own_orders(both.clone()).await.unwrap();
+    assert_eq!(own, [order], "of all events");
+    // Back again, and then without the database where it is.
+    node.move_event(&other(), &from.id).await.unwrap();
+    let fan = admit_other(&node, 2).await;
+    node.hold(vec![fan.clone()], &other(), two(), None)
+        .await
+        .unwrap();
+    second.kill();
+    let away = node.hold(vec![fan], &other(), two(), None).await;
+    let here = buy(&node, 3).await;
+    match (away, here) {
+        (Err(Refused::Unavailable(_)), Ok(_)) => {}
+        // The second database may be the one that has the first event.
+        (Ok(_), Err(Refused::Unavailable(_))) => {}
+        (away, here) => panic!("{away:?} {here:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_come_from_a_replica_unless_it_lags() {
+    let primary = servers::Postgres::start();
+    let database = primary.database();
+    let replica = primary.replica();
+    let copy = replica.url(&database).replace('%', "%25");
+    let url = format!("{}?replicas={copy}", primary.url(&database));
+    let node = Postgres::open(&url, Clock::system()).await.unwrap();
+    node.set_seating(&event(), hall(300)).await.unwrap();
+    buy(&node, 1).await.unwrap();
+    let asked = "select count(*) from pg_stat_activity where query like '%fairline.orders%' and pid <> pg_backend_pid()";
+    until("a list from the replica", &[&node], async || {
+        let orders = node.orders(&event(), 10).await.unwrap();
+        orders.len() == 1 && replica.run(&database, asked).unwrap() != "0"
+    })
+    .await;
+    replica
+        .run(&database, "select pg_wal_replay_pause()")
+        .unwrap();
+    buy(&node, 2).await.unwrap();
+    until("the lag", &[&node], async || {
+        node.orders(&event(), 10).await.unwrap().len() == 2
+    })
+    .await;
+    assert_eq!(
+        replica
+            .run(&database, "select count(*) from fairline.orders")
+            .unwrap(),
+        "1"
+    );
+    assert_eq!(
+        node.sales(&event()).await.unwrap().booked,
+        4,
+        "from the primary"
+    );
+}
