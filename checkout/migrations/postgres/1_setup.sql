@@ -153,6 +153,8 @@ declare
     v_from bigint;
     v_to bigint;
 begin
+    -- One node at a time.
+    perform pg_advisory_xact_lock(4631729464);
     for n in 0..1 loop
         v_from := extract(epoch from v_month + make_interval(months => n)) * 1000;
         v_to := extract(epoch from v_month + make_interval(months => n + 1)) * 1000;

@@ -61,7 +61,10 @@ async fn while_the_database_is_away_holds_are_refused_and_the_last_map_is_shown_
         } else {
             server.signal_backends("CONT");
         }
-        until(&format!("after {how} the map"), &[&node], async || !node.is_stale(&event())).await;
+        until(&format!("after {how} the map"), &[&node], async || {
+            !node.is_stale(&event())
+        })
+        .await;
         until("a sale", &[&node], async || {
             node.hold(keys(2), &event(), two(), None).await.is_ok()
         })

@@ -1,4 +1,4 @@
-//! Many nodes as separate processes: waiting rooms on one Redis, a checkout, nginx in front.
+//! Many nodes as separate processes: waiting rooms on one Redis, checkouts, alone or on one Postgres, nginx in front.
 
 #![expect(
     clippy::unwrap_used,
@@ -7,5 +7,6 @@
 
 mod journey;
 mod keys;
+mod seats;
 mod site;
 mod survive;

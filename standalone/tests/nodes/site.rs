@@ -112,6 +112,8 @@ pub(crate) struct Site {
     pub(crate) redis: servers::Redis,
     pub(crate) rooms: Vec<Node>,
     pub(crate) checkout: Node,
+    /// Further ones, on the same Postgres.
+    pub(crate) checkouts: Vec<Node>,
     _nginx: Server,
     /// What browsers see.
     pub(crate) url: String,
@@ -127,6 +129,14 @@ impl Site {
 
     /// Waiting rooms with further settings each, a checkout, nginx in front.
     pub(crate) async fn with(more: Vec<Vec<(&'static str, String)>>) -> Site {
+        Site::of(more, vec![Vec::new()]).await
+    }
+
+    /// Waiting rooms and checkouts with further settings each, nginx in front.
+    pub(crate) async fn of(
+        more: Vec<Vec<(&'static str, String)>>,
+        shops: Vec<Vec<(&'static str, String)>>,
+    ) -> Site {
         let redis = servers::Redis::start();
         let folder = tempfile::tempdir().unwrap();
         let front = free_port();
@@ -139,18 +149,24 @@ impl Site {
             Node::new("waiting-room", folder.path(), *port, &settings)
         };
         let rooms: Vec<Node> = ports.iter().zip(more).map(room).collect();
-        let shop = free_port();
         // The checkout speaks with the waiting room as everyone does: by nginx.
-        let settings = [public.clone(), ("FAIRLINE_WAITING_ROOM", url.clone())];
-        let checkout = Node::new("checkout", folder.path(), shop, &settings);
-        let nginx = nginx(folder.path(), front, &ports, shop);
-        for node in rooms.iter().chain([&checkout]) {
+        let common = vec![public.clone(), ("FAIRLINE_WAITING_ROOM", url.clone())];
+        let shop_ports: Vec<u16> = shops.iter().map(|_| free_port()).collect();
+        let shop = |(port, more): (&u16, Vec<(&'static str, String)>)| {
+            let settings = [common.clone(), more].concat();
+            Node::new("checkout", folder.path(), *port, &settings)
+        };
+        let mut checkouts: Vec<Node> = shop_ports.iter().zip(shops).map(shop).collect();
+        let nginx = nginx(folder.path(), front, &ports, &shop_ports);
+        for node in rooms.iter().chain(&checkouts) {
             node.ready().await;
         }
+        let checkout = checkouts.remove(0);
         let site = Site {
             redis,
             rooms,
             checkout,
+            checkouts,
             _nginx: nginx,
             client: Client::new(&url),
             url,
@@ -159,9 +175,11 @@ impl Site {
         site.until("/api/v1/events", "", |list| list.is_array())
             .await;
         let from = Instant::now();
-        while !site.checkout.log().contains("fetched the keys") {
-            assert!(from.elapsed() < Duration::from_secs(20), "no keys");
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        for checkout in [&site.checkout].into_iter().chain(&site.checkouts) {
+            while !checkout.log().contains("fetched the keys") {
+                assert!(from.elapsed() < Duration::from_secs(20), "no keys");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
         }
         site
     }
@@ -254,22 +272,25 @@ pub(crate) fn word(value: &Value) -> String {
 }
 
 /// nginx with the repository's own configuration, on these ports.
-fn nginx(folder: &Path, front: u16, rooms: &[u16], shop: u16) -> Server {
+fn nginx(folder: &Path, front: u16, rooms: &[u16], shops: &[u16]) -> Server {
     let folder = folder.join("nginx");
     std::fs::create_dir(&folder).unwrap();
     let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nginx");
     let read = |name: &str| std::fs::read_to_string(ours.join(name)).unwrap();
-    let mut servers = String::new();
-    for port in rooms {
-        servers += &format!("    server 127.0.0.1:{port} max_fails=1 fail_timeout=2s;\n");
-    }
+    let servers = |ports: &[u16]| -> String {
+        let line = |port| format!("    server 127.0.0.1:{port} max_fails=1 fail_timeout=2s;\n");
+        ports.iter().map(line).collect()
+    };
     let text = read("fairline.conf");
     let first = text.find("    server 127.0.0.1:8081").unwrap();
     let last = text.find("    server 127.0.0.1:8083").unwrap();
     let end = last + text[last..].find('\n').unwrap() + 1;
-    let text = format!("{}{servers}{}", &text[..first], &text[end..]);
+    let text = format!("{}{}{}", &text[..first], servers(rooms), &text[end..]);
     let text = text
-        .replace("127.0.0.1:8091", &format!("127.0.0.1:{shop}"))
+        .replace(
+            "    server 127.0.0.1:8091 max_fails=1 fail_timeout=2s;\n",
+            &servers(shops),
+        )
         .replace("listen 8080", &format!("listen 127.0.0.1:{front}"));
     std::fs::write(folder.join("fairline.conf"), text).unwrap();
     std::fs::write(folder.join("nginx.conf"), read("nginx.conf")).unwrap();

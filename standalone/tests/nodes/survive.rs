@@ -252,7 +252,7 @@ async fn twenty_deaths_sleeps_and_losses_in_the_middle_of_a_night() {
 }
 
 /// What makes a process believe that it is another time.
-fn off_by(seconds: i32) -> Vec<(&'static str, String)> {
+pub(crate) fn off_by(seconds: i32) -> Vec<(&'static str, String)> {
     let library = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
     assert!(
         std::path::Path::new(library).exists(),
