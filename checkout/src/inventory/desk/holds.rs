@@ -174,7 +174,7 @@ impl Work<'_> {
         let priced: Vec<SeatPrice> = seats.iter().map(price).collect();
         let expires_at = self.now.plus_seconds(rules.hold_seconds);
         let slack_max = (rules.hold_seconds * 1000 / SLACK_OF_LENGTH).min(SLACK_MS_MAX);
-        let slack = i64::from(slack_max) * i64::from(u16::from_be_bytes(random())) >> 16;
+        let slack = (i64::from(slack_max) * i64::from(u16::from_be_bytes(random()))) >> 16;
         let row = HoldRow {
             id: random_id("hold_").into(),
             session: session.key,

@@ -116,7 +116,7 @@ pub(super) struct Content {
 /// A batch on its way.
 struct Flight {
     jobs: Vec<Job>,
-    landing: JoinHandle<(Vec<Content>, Result<Option<Applied>, Failed>)>,
+    landing: JoinHandle<(Vec<Content>, Outcome)>,
 }
 
 /// The writer.
@@ -475,7 +475,9 @@ impl Writer {
     }
 }
 
-type Landed = (Vec<Job>, Vec<Content>, Result<Option<Applied>, Failed>);
+/// None when the event's plan or rules were others by then.
+type Outcome = Result<Option<Applied>, Failed>;
+type Landed = (Vec<Job>, Vec<Content>, Outcome);
 
 /// The next batch that lands; never, if none is on its way.
 async fn landing(flights: &mut VecDeque<Flight>) -> Landed {

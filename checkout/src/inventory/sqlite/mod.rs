@@ -27,6 +27,8 @@ const SETUP: [&str; 2] = [
 ];
 
 type Boards = Arc<RwLock<HashMap<EventId, Arc<Board>>>>;
+/// What a board will show.
+type Shown = (Arc<Board>, Vec<(u32, SeatState)>);
 /// The outer error is the store's, and fails the whole batch; the inner is an outcome.
 type Step<T> = rusqlite::Result<Result<T, Refused>>;
 
@@ -45,7 +47,7 @@ struct Store {
     houses: HashMap<EventId, House>,
     boards: Boards,
     /// Changes of this batch, shown once it is committed.
-    changed: Vec<(Arc<Board>, Vec<(u32, SeatState)>)>,
+    changed: Vec<Shown>,
     is_writing: bool,
     failure: Option<String>,
 }
