@@ -308,14 +308,19 @@ impl<E: Engine> Inventory for E {
             Reader::Link(word) => {
                 let word = LinkWord::parse(&word).ok_or(Refused::NoSession)?;
                 let ask = fresh(&word.event, Whose::Order(order.clone()));
-                self.decide(ask, move |work| {
+                let found = self.decide(ask, move |work| {
                     if !work.house.opens(&word, &order) {
                         return Err(Refused::NoSession);
                     }
-                    let row = work.visit.order(&order).ok_or(Refused::NoSuchOrder)?;
-                    Ok(work.house.show(row))
-                })
-                .await
+                    let row = work.visit.order(&order);
+                    Ok(row.map(|row| work.house.show(row)))
+                });
+                match found.await {
+                    Ok(order) => order.ok_or(Refused::NoSuchOrder),
+                    // There is no such event: a word of it opens nothing.
+                    Err(Refused::NoSuchOrder) => Err(Refused::NoSession),
+                    Err(other) => Err(other),
+                }
             }
             Reader::Session(keys) => {
                 first(keys, Refused::NoSuchOrder, |key| {

@@ -45,7 +45,7 @@ impl Zipf {
 
 /// What all buyers share.
 pub(super) struct Crowd {
-    pub(super) address: String,
+    pub(super) addresses: Vec<String>,
     pub(super) zipf: Zipf,
     /// The next fan's number.
     pub(super) next_fan: AtomicU32,
@@ -63,6 +63,8 @@ pub(super) struct Seen {
     pub(super) latency: Histogram<u64>,
     pub(super) refusals: u64,
     pub(super) failures: u64,
+    /// Accepted, and then nobody knew of it.
+    pub(super) forgotten: usize,
     pub(super) last_sale: Instant,
 }
 
@@ -78,7 +80,7 @@ impl Http {
         Http {
             address: address.to_owned(),
             stream: None,
-            read: Vec::with_capacity(4096),
+            read: Vec::with_capacity(64 * 1024),
         }
     }
 
@@ -120,8 +122,38 @@ impl Http {
     }
 }
 
-/// Status and body, once all of it is there.
-fn parse(read: &[u8]) -> Option<(u16, Value)> {
+impl Http {
+    /// Reads something and answers the status; the body is counted, not kept.
+    pub(super) async fn read(&mut self, head: &str, accept: &str) -> Result<u16, Failed> {
+        if self.stream.is_none() {
+            let stream = TcpStream::connect(&self.address).await;
+            self.stream = Some(stream.map_err(|error| error.to_string())?);
+        }
+        let stream = self.stream.as_mut().expect("it was just connected");
+        let request = format!("{head} HTTP/1.1\r\nHost: map\r\nAccept: {accept}\r\n\r\n");
+        let sent = stream.write_all(request.as_bytes()).await;
+        sent.map_err(|error| error.to_string())?;
+        self.read.clear();
+        let (status, mut left) = loop {
+            let count = stream.read_buf(&mut self.read).await;
+            if count.map_err(|error| error.to_string())? == 0 {
+                return Err("the connection was closed".to_owned());
+            }
+            if let Some((status, whole)) = parse_head(&self.read) {
+                break (status, whole.saturating_sub(self.read.len()));
+            }
+        };
+        while left > 0 {
+            self.read.clear();
+            let count = stream.read_buf(&mut self.read).await;
+            left = left.saturating_sub(count.map_err(|error| error.to_string())?);
+        }
+        Ok(status)
+    }
+}
+
+/// Status, and how long head and body are together, once the head is there.
+fn parse_head(read: &[u8]) -> Option<(u16, usize)> {
     let end = read.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&read[..end]).ok()?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
@@ -130,19 +162,28 @@ fn parse(read: &[u8]) -> Option<(u16, Value)> {
         name.eq_ignore_ascii_case("content-length").then_some(value)
     })?;
     let length: usize = length.trim().parse().ok()?;
-    let body = read.get(end + 4..end + 4 + length)?;
+    Some((status, end + 4 + length))
+}
+
+/// Status and body, once all of it is there.
+fn parse(read: &[u8]) -> Option<(u16, Value)> {
+    let (status, whole) = parse_head(read)?;
+    let end = read.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let body = read.get(end + 4..whole)?;
     Some((status, serde_json::from_slice(body).unwrap_or(Value::Null)))
 }
 
 /// Buys until the hall is sold.
 pub(super) async fn buy(crowd: Arc<Crowd>, seed: u64) -> Seen {
     let mut rng = StdRng::seed_from_u64(seed);
-    let mut http = Http::new(&crowd.address);
+    let address = &crowd.addresses[seed as usize % crowd.addresses.len()];
+    let mut http = Http::new(address);
     let mut seen = Seen {
         orders: Vec::new(),
         latency: histogram(),
         refusals: 0,
         failures: 0,
+        forgotten: 0,
         last_sale: Instant::now(),
     };
     loop {
@@ -189,6 +230,7 @@ async fn one(http: &mut Http, wanted: &Wanted, seen: &mut Seen) -> Step {
     let body = serde_json::to_string(wanted).expect("a wish is plain data");
     let from = Instant::now();
     let mut answer = http.call("POST /buy", &body).await;
+    let was_accepted = matches!(answer, Ok((202, _)));
     while let Ok((202, said)) = &answer {
         tokio::time::sleep(POLL).await;
         let order = said["order"].as_str().unwrap_or("").to_owned();
@@ -216,8 +258,9 @@ async fn one(http: &mut Http, wanted: &Wanted, seen: &mut Seen) -> Step {
                 Step::Taken
             }
         }
-        _ => {
+        outcome => {
             seen.failures += 1;
+            seen.forgotten += usize::from(was_accepted && outcome.is_ok());
             Step::Failed
         }
     }

@@ -43,13 +43,6 @@ impl House {
         let engine = Arc::new(Postgres::open(url, Clock::system()).await?);
         let event = EventId::parse(EVENT)?;
         if is_new {
-            let patch = RulesPatch {
-                max_seats_per_visitor: Some(1000),
-                hold_seconds: Some(3600),
-                hold_max_seconds: Some(7200),
-                ..RulesPatch::default()
-            };
-            engine.set_rules(&event, patch).await.map_err(wrong)?;
             engine
                 .set_seating(&event, hall(seats))
                 .await
@@ -63,11 +56,26 @@ impl House {
                 let _ = showing.publish().await;
             }
         });
-        Ok(House {
+        let house = House {
             seats: engine,
             event,
             layout: hall(seats),
-        })
+        };
+        if is_new {
+            house.rules(3600).await?;
+        }
+        Ok(house)
+    }
+
+    /// How long holds last from now on.
+    pub(super) async fn rules(&self, hold_seconds: u32) -> Result<(), Failed> {
+        let patch = RulesPatch {
+            hold_seconds: Some(hold_seconds),
+            hold_max_seconds: Some(7200),
+            ..RulesPatch::default()
+        };
+        let set = self.seats.set_rules(&self.event, patch).await;
+        set.map(drop).map_err(wrong)
     }
 
     pub(super) fn keys(&self, fan: u32) -> Keys {

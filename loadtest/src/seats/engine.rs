@@ -1,67 +1,139 @@
-//! The engine alone, without HTTP, beside the bare batched update that pgbench reaches on the same server.
+//! The engine alone, without HTTP, beside the bare batched update that pgbench reaches with batches of the same
+//! size; and a storm of holds that lapse at once.
 
 use super::Args;
 use super::combined::House;
 use super::locks::wrong;
 use crate::client::Failed;
-use crate::report::{Report, median, round};
+use crate::report::{Report, histogram, median, round};
 use crate::servers::Postgres;
 use checkout::inventory::{Best, Wish};
 use futures_util::stream::{self, StreamExt as _};
 use std::process::Command;
 use std::time::Instant;
 
-/// Holds asked for at one time, and seats in one statement of pgbench: the engine's batches at that depth.
-const AT_ONCE: usize = 1000;
+/// How many ask at one time: as many as buy in the contended sale, and as many as fill a batch.
+const AT_ONCE: [usize; 2] = [64, 2000];
+/// Seats of the storm's holds, each alone.
+const STORM: u32 = 50_000;
 
 /// Alternates both and adds the medians.
 pub(super) async fn run(args: &Args, report: &mut Report) -> Result<(), Failed> {
-    let (mut ours, mut bare) = (Vec::new(), Vec::new());
-    for _ in 0..args.rounds {
-        ours.push(holds(args).await?);
-        bare.push(pgbench(args)?);
+    for at_once in AT_ONCE {
+        let (mut ours, mut bare, mut batches) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..args.rounds {
+            let (rate, batch) = holds(args, at_once).await?;
+            ours.push(rate);
+            batches.push(batch);
+            bare.push(pgbench(args, batch as usize)?);
+        }
+        let (ours, bare) = (median(&mut ours), median(&mut bare));
+        let name = |what: &str| format!("{what}, {at_once} at once");
+        report.add(&name("engine alone"), round(ours), "seats/s");
+        report.add(
+            &name("seats in its batches"),
+            round(median(&mut batches)),
+            "",
+        );
+        report.add(
+            &name("bare update from unnest of as many, pgbench"),
+            round(bare),
+            "seats/s",
+        );
+        report.add(
+            &name("engine to bare update"),
+            (ours / bare * 100.0).round() / 100.0,
+            "",
+        );
     }
-    let (ours, bare) = (median(&mut ours), median(&mut bare));
-    report.add("engine alone", round(ours), "seats/s");
-    report.add("bare update from unnest, pgbench", round(bare), "seats/s");
+    storm(report).await
+}
+
+/// Seats a second, and seats in a batch.
+async fn holds(args: &Args, at_once: usize) -> Result<(f64, f64), Failed> {
+    let postgres = Postgres::start();
+    let database = postgres.database();
+    let house = House::open(&postgres.url(&database), args.seats, true).await?;
+    let fans = (args.seats / args.per_order) as u32;
+    house.admit(0..fans).await?;
+    let count = "select count(*) from fairline.change where cardinality(seats) > 0";
+    let from = Instant::now();
+    let holding = stream::iter(0..fans).map(|fan| hold(&house, fan, args.per_order as u32));
+    let held: Vec<_> = holding.buffer_unordered(at_once).collect().await;
+    let seconds = from.elapsed().as_secs_f64();
+    held.into_iter().collect::<Result<Vec<()>, Failed>>()?;
+    let batches = postgres
+        .run(&database, count)
+        .ok_or("the batches were not counted")?;
+    let batches: f64 = batches.parse().map_err(wrong)?;
+    Ok((
+        args.seats as f64 / seconds,
+        args.seats as f64 / batches.max(1.0),
+    ))
+}
+
+async fn hold(house: &House, fan: u32, quantity: u32) -> Result<(), Failed> {
+    let wish = Wish::Best(Best {
+        quantity,
+        ..Best::default()
+    });
+    let held = house
+        .seats
+        .hold(house.keys(fan), &house.event, wish, None)
+        .await;
+    held.map(drop).map_err(wrong)
+}
+
+/// Holds that lapse in the same second, while others go on buying.
+async fn storm(report: &mut Report) -> Result<(), Failed> {
+    let postgres = Postgres::start();
+    let house = House::open(
+        &postgres.url(&postgres.database()),
+        STORM as usize + 5_000,
+        true,
+    )
+    .await?;
+    house.rules(1).await?;
+    house.admit(0..STORM + 2_000).await?;
+    let holding = stream::iter(0..STORM).map(|fan| hold(&house, fan, 1));
+    let held: Vec<_> = holding.buffer_unordered(2000).collect().await;
+    held.into_iter().collect::<Result<Vec<()>, Failed>>()?;
+    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+    house.rules(3600).await?;
+    let from = Instant::now();
+    let sweeping = async {
+        let mut released = 0;
+        while released < STORM {
+            released += house.seats.sweep().await.map_err(wrong)?.seats_released;
+        }
+        Ok::<_, Failed>(from.elapsed())
+    };
+    let mut latency = histogram();
+    let buying = async {
+        for fan in STORM..STORM + 2_000 {
+            let begun = Instant::now();
+            hold(&house, fan, 2).await?;
+            latency.saturating_record(begun.elapsed().as_micros() as u64);
+        }
+        Ok::<_, Failed>(())
+    };
+    let (swept, bought) = tokio::join!(sweeping, buying);
+    bought?;
     report.add(
-        "engine to bare update",
-        (ours / bare * 100.0).round() / 100.0,
-        "",
+        "a storm of 50,000 lapsed holds is released in",
+        round(swept?.as_secs_f64()),
+        "s",
     );
+    report.add_latency("holds of others meanwhile", &latency);
     Ok(())
 }
 
-async fn holds(args: &Args) -> Result<f64, Failed> {
-    let postgres = Postgres::start();
-    let url = postgres.url(&postgres.database());
-    let house = House::open(&url, args.seats, true).await?;
-    let fans = (args.seats / args.per_order) as u32;
-    house.admit(0..fans).await?;
-    let from = Instant::now();
-    let holding = stream::iter(0..fans).map(|fan| {
-        let wish = Wish::Best(Best {
-            quantity: args.per_order as u32,
-            ..Best::default()
-        });
-        let keys = house.keys(fan);
-        house.seats.hold(keys, &house.event, wish, None)
-    });
-    let held: Vec<_> = holding.buffer_unordered(AT_ONCE).collect().await;
-    let seconds = from.elapsed().as_secs_f64();
-    for outcome in held {
-        outcome.map_err(wrong)?;
-    }
-    Ok(args.seats as f64 / seconds)
-}
-
 /// The same number of seats, as many in a statement as the engine's batches have, by whichever number of connections is best.
-fn pgbench(args: &Args) -> Result<f64, Failed> {
+fn pgbench(args: &Args, batch: usize) -> Result<f64, Failed> {
     let mut best: f64 = 0.0;
-    for clients in [1, 2] {
+    for clients in [1, 2, 4] {
         let postgres = Postgres::start();
         let database = postgres.database();
-        let batch = AT_ONCE * args.per_order;
         let statements = (args.seats / batch).max(1);
         let setup = format!(
             "create table seat (event text not null, seat integer not null, state smallint not null default 0, hold text,

@@ -5,6 +5,7 @@ mod buyers;
 mod combined;
 mod engine;
 mod locks;
+mod map;
 mod redis;
 pub mod shop;
 
@@ -43,10 +44,16 @@ pub struct Args {
     /// Only the engine, without HTTP, beside pgbench
     #[arg(long)]
     pub engine: bool,
+    /// Only reads of the seat map over HTTP, beside nginx with the same bytes in a file
+    #[arg(long)]
+    pub map: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
+
+/// Ours by two nodes on the same Postgres.
+const TWO_NODES: &str = "combined, two nodes";
 
 /// What is killed half way.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -76,6 +83,10 @@ pub async fn run(args: Args) -> Result<Report, Failed> {
         engine::run(&args, &mut report).await?;
         return Ok(report);
     }
+    if args.map {
+        map::run(&args, &mut report).await?;
+        return Ok(report);
+    }
     let strategies = match args.strategy.as_slice() {
         [] => Strategy::ALL.to_vec(),
         some => some.to_vec(),
@@ -83,22 +94,29 @@ pub async fn run(args: Args) -> Result<Report, Failed> {
     let mut sales: HashMap<&str, Vec<Sale>> = HashMap::new();
     for _ in 0..args.rounds {
         for strategy in &strategies {
-            let sale = sell(&args, *strategy, Killed::Nothing).await?;
+            let sale = sell(&args, *strategy, Killed::Nothing, 1).await?;
             sales.entry(strategy.name()).or_default().push(sale);
+        }
+        if strategies.contains(&Strategy::Combined) {
+            let sale = sell(&args, Strategy::Combined, Killed::Nothing, 2).await?;
+            sales.entry(TWO_NODES).or_default().push(sale);
         }
     }
     for strategy in &strategies {
         let rounds = sales.remove(strategy.name()).unwrap_or_default();
         let mut line = summarize(&rounds);
         if !args.no_kills {
-            let sale = sell(&args, *strategy, Killed::Postgres).await?;
+            let sale = sell(&args, *strategy, Killed::Postgres, 1).await?;
             line["postgres_killed"] = json!({"lost": sale.lost, "double": sale.double});
             if strategy.uses_redis() {
-                let sale = sell(&args, *strategy, Killed::Redis).await?;
+                let sale = sell(&args, *strategy, Killed::Redis, 1).await?;
                 line["redis_killed"] = json!({"lost": sale.lost, "double": sale.double});
             }
         }
         report.add(strategy.name(), line, "");
+    }
+    if let Some(rounds) = sales.remove(TWO_NODES) {
+        report.add(TWO_NODES, summarize(&rounds), "");
     }
     Ok(report)
 }
@@ -123,53 +141,59 @@ struct Shop {
     postgres: servers::Postgres,
     redis: Option<servers::Redis>,
     database: String,
-    address: String,
-    _server: Server,
+    addresses: Vec<String>,
+    _servers: Vec<Server>,
 }
 
 impl Shop {
-    fn start(args: &Args, strategy: Strategy, fans: u32) -> Result<Shop, Failed> {
+    fn start(args: &Args, strategy: Strategy, fans: u32, nodes: usize) -> Result<Shop, Failed> {
         let postgres = servers::Postgres::start();
         // As Debian sets it up, on a port where it is found again.
         let settings = ["--save", "3600 1 300 100 60 10000"];
         let redis = strategy
             .uses_redis()
             .then(|| servers::Redis::with(free_port(), &settings));
-        let database = postgres.database();
+        let mut shop = Shop {
+            database: postgres.database(),
+            postgres,
+            redis,
+            addresses: Vec::new(),
+            _servers: Vec::new(),
+        };
+        for _ in 0..nodes {
+            shop.add_node(args, strategy, fans)?;
+        }
+        Ok(shop)
+    }
+
+    fn add_node(&mut self, args: &Args, strategy: Strategy, fans: u32) -> Result<(), Failed> {
         let address = format!("127.0.0.1:{}", free_port());
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
         let program = program.display().to_string();
         let (seats, fans) = (args.seats.to_string(), fans.to_string());
-        let redis_url = redis.as_ref().map(servers::Redis::url).unwrap_or_default();
-        let server = Server::start(
-            postgres.folder(),
-            &program,
-            &[
-                "shop",
-                "--strategy",
-                strategy.name(),
-                "--postgres",
-                &postgres.url(&database),
-                "--redis",
-                &redis_url,
-                "--seats",
-                &seats,
-                "--buyers",
-                &fans,
-                "--listen",
-                &address,
-            ],
-        );
+        let (postgres, redis) = (&self.postgres, self.redis.as_ref());
+        let (postgres_url, redis_url) =
+            (postgres.url(&self.database), redis.map(servers::Redis::url));
+        let redis_url = redis_url.unwrap_or_default();
+        let mut arguments = vec![
+            "shop",
+            "--strategy",
+            strategy.name(),
+            "--postgres",
+            &postgres_url,
+        ];
+        arguments.extend(["--redis", &redis_url, "--seats", &seats, "--buyers", &fans]);
+        arguments.extend(["--listen", &address]);
+        if !self.addresses.is_empty() {
+            arguments.push("--again");
+        }
+        let server = Server::start(postgres.folder(), &program, &arguments);
         servers::until("the shop", || {
             std::net::TcpStream::connect(&address).is_ok()
         });
-        Ok(Shop {
-            postgres,
-            redis,
-            database,
-            address,
-            _server: server,
-        })
+        self.addresses.push(address);
+        self._servers.push(server);
+        Ok(())
     }
 
     /// Which order the database says each seat is.
@@ -193,12 +217,17 @@ impl Shop {
 }
 
 /// Sells a hall and looks at the books.
-async fn sell(args: &Args, strategy: Strategy, killed: Killed) -> Result<Sale, Failed> {
+async fn sell(
+    args: &Args,
+    strategy: Strategy,
+    killed: Killed,
+    nodes: usize,
+) -> Result<Sale, Failed> {
     // Fans whose purchase nobody knows the end of are followed by others.
     let fans = (args.seats / args.per_order + 20 * args.buyers) as u32;
-    let mut shop = Shop::start(args, strategy, fans)?;
+    let mut shop = Shop::start(args, strategy, fans, nodes)?;
     let crowd = Arc::new(Crowd {
-        address: shop.address.clone(),
+        addresses: shop.addresses.clone(),
         zipf: Zipf::new(args.seats / args.per_order),
         next_fan: AtomicU32::new(0),
         fans,
@@ -255,6 +284,7 @@ fn settle(all: &[Seen], begun: Instant, owners: &HashMap<i32, String>) -> Sale {
             let is_there = |seat: &i32| owners.get(seat).is_some_and(|owner| owner == order);
             lost += usize::from(!seats.iter().all(is_there));
         }
+        lost += buyer.forgotten;
     }
     let ended = all.iter().map(|buyer| buyer.last_sale).max();
     let seconds = ended.map_or(1.0, |at| (at - begun).as_secs_f64());
