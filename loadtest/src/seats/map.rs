@@ -30,13 +30,16 @@ pub(super) async fn run(args: &Args, report: &mut Report) -> Result<(), Failed> 
         let map = client
             .raw(hyper::Method::GET, SEATS_PATH, &heads, Vec::new())
             .await?;
-        std::fs::write(folder.path().join("map"), map.body()).map_err(|error| error.to_string())?;
+        // A file of its own: nginx keeps open what it served.
+        let file_name = accept.replace('/', "-");
+        std::fs::write(folder.path().join(&file_name), map.body())
+            .map_err(|error| error.to_string())?;
         // A map of a megabyte is read less often.
         let reads = (READS * 1250 / map.body().len()).clamp(2_000, READS);
         let (mut own, mut file) = (Vec::new(), Vec::new());
         for _ in 0..args.rounds {
             own.push(read(&ours, &format!("GET {SEATS_PATH}"), accept, reads).await?);
-            file.push(read(&nginx, "GET /map", accept, reads).await?);
+            file.push(read(&nginx, &format!("GET /{file_name}"), accept, reads).await?);
         }
         let (own, file) = (median(&mut own), median(&mut file));
         report.add(&format!("seat map {name}"), map.body().len(), "bytes");

@@ -18,15 +18,14 @@ use tokio_postgres::types::Type;
 const EVENT: &str = "select plan, plan_version, rules, secret, config, version, version_seq, seq, \
     (extract(epoch from clock_timestamp()) * 1000)::bigint from fairline.event where event = $1";
 
-const SEATS: &str = "select s.seat, s.state, h.lapses_at from fairline.seat s \
-    left join fairline.hold h on s.state = 1 and h.event = s.event and h.visitor = s.visitor and h.id = s.hold \
-        and h.state = 'active' \
-    where s.event = $1 order by s.seat";
+/// Each hold is looked up by its key, whatever the planner thinks of the tables.
+const SEATS: &str = "select s.seat, s.state, case when s.state = 1 then (select h.lapses_at from fairline.hold h \
+        where h.event = s.event and h.visitor = s.visitor and h.id = s.hold and h.state = 'active') end \
+    from fairline.seat s where s.event = $1 order by s.seat";
 
-const SOME_SEATS: &str = "select s.seat, s.state, h.lapses_at from fairline.seat s \
-    left join fairline.hold h on s.state = 1 and h.event = s.event and h.visitor = s.visitor and h.id = s.hold \
-        and h.state = 'active' \
-    where s.event = $1 and s.seat = any($2)";
+const SOME_SEATS: &str = "select s.seat, s.state, case when s.state = 1 then (select h.lapses_at from fairline.hold h \
+        where h.event = s.event and h.visitor = s.visitor and h.id = s.hold and h.state = 'active') end \
+    from fairline.seat s where s.event = $1 and s.seat = any($2)";
 
 const NEWS: &str = "select v.version, v.to_seq, c.seq, c.seats, c.states, c.lapses_at from fairline.version v \
     left join fairline.change c on c.event = v.event and c.seq > v.after_seq and c.seq <= v.to_seq \
