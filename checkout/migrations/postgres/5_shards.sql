@@ -40,3 +40,16 @@ begin
     delete from fairline.seat s where s.event = p_event;
     delete from fairline.event e where e.event = p_event;
 end $$;
+
+-- The nodes that are there, by when they were heard of.
+create table fairline.node (id text primary key, seen_at timestamptz not null) with (fillfactor = 50);
+
+-- A node is there: answers its place among those heard of in the last five seconds, and how many these are.
+create function fairline.meet(p_node text) returns table (place integer, nodes integer) language plpgsql as $$
+begin
+    insert into fairline.node (id, seen_at) values (p_node, clock_timestamp())
+        on conflict (id) do update set seen_at = excluded.seen_at;
+    delete from fairline.node n where n.seen_at < clock_timestamp() - interval '1 minute';
+    return query select count(*) filter (where n.id < p_node)::integer, count(*)::integer from fairline.node n
+        where n.seen_at > clock_timestamp() - interval '5 seconds';
+end $$;

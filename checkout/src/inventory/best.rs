@@ -11,6 +11,8 @@ pub(super) struct Want {
     /// With an accessible seat among them.
     pub(super) is_accessible: bool,
     pub(super) orphans: Orphans,
+    /// Which of how many nodes asks: its own rows come first.
+    pub(super) share: (u32, u32),
 }
 
 /// The states of an event's seats, with a count per row so that sold rows are passed over.
@@ -73,8 +75,12 @@ impl States {
     /// with one left over; else the first that there are. Accessible seats only for those who ask for them, and then with
     /// one among them. None when there are not enough.
     pub(super) fn best(&self, layout: &Layout, want: &Want) -> Option<Vec<u32>> {
+        let (index, nodes) = (want.share.0 as usize, want.share.1.max(1) as usize);
+        let all = || layout.rows.iter().enumerate();
         let rows = || {
-            layout.rows.iter().enumerate().filter(|(at, row)| {
+            let own = all().filter(move |(at, _)| at % nodes == index);
+            let others = all().filter(move |(at, _)| at % nodes != index);
+            own.chain(others).filter(|(at, row)| {
                 let category = layout.seats[row.start as usize].category;
                 self.rows_available[*at] > 0
                     && want.category.is_none_or(|wanted| category == wanted)
@@ -156,7 +162,14 @@ impl States {
         want: &Want,
         may_leave: bool,
     ) -> Option<Vec<u32>> {
-        let middle = row.start + row.end;
+        // In an area, where no seat is better than another, each node begins elsewhere.
+        let (index, nodes) = (u64::from(want.share.0), u64::from(want.share.1.max(1)));
+        let part = u64::from(row.end - row.start) * (2 * index + 1) / nodes;
+        let middle = if layout.areas.contains(&layout.seats[row.start as usize].row) {
+            2 * row.start + part as u32
+        } else {
+            row.start + row.end
+        };
         let is_free = |seat: u32| row.contains(&seat) && self.is_available(seat);
         // One that is free alone beside the run: not if it was alone already, which no run of ours can be beside.
         let is_single = |seat: u32, beyond: u32| is_free(seat) && !is_free(beyond);
@@ -210,7 +223,37 @@ mod tests {
             category,
             is_accessible: false,
             orphans: Orphans::Avoid,
+            share: (0, 1),
         }
+    }
+
+    #[test]
+    fn each_node_begins_in_rows_of_its_own_and_ends_in_the_others() {
+        let layout = hall();
+        let mut states = States::new(&layout, vec![(SeatState::Available, 0); 30]);
+        let other = Want {
+            share: (1, 2),
+            ..want(2, Some(0))
+        };
+        let first = states.best(&layout, &other).unwrap();
+        assert_eq!(layout.seats[first[0] as usize].row, 1);
+        for seat in 7..14 {
+            states.set(&layout, seat, SeatState::Held, 1);
+        }
+        let next = states.best(&layout, &other).unwrap();
+        assert_eq!(layout.seats[next[0] as usize].row, 0, "then as everybody");
+        let area = |share| {
+            states
+                .best(
+                    &layout,
+                    &Want {
+                        share,
+                        ..want(1, Some(1))
+                    },
+                )
+                .unwrap()[0]
+        };
+        assert_ne!(area((0, 2)), area((1, 2)));
     }
 
     /// A row of which the seats marked `.` are free, `a` free and accessible.

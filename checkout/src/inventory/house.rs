@@ -21,6 +21,8 @@ pub(super) struct House {
     pub(super) secret: Secret,
     pub(super) plan: Option<Plan>,
     pub(super) visits: Visits,
+    /// Which of how many nodes this is: each begins the best seats in rows of its own, so that they do not collide.
+    pub(super) share: (u32, u32),
 }
 
 /// A seating plan and its seats.
@@ -38,6 +40,7 @@ impl House {
             secret: Secret::derive(secret, "tickets"),
             plan: None,
             visits: Visits::default(),
+            share: (0, 1),
         }
     }
 

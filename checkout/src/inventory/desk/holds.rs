@@ -149,6 +149,7 @@ impl Work<'_> {
             category: category.flatten(),
             is_accessible: best.accessible,
             orphans: self.orphans(plan),
+            share: self.house.share,
         };
         let best = plan.states.best(&plan.layout, &want);
         best.ok_or(Refused::NotEnoughSeats)

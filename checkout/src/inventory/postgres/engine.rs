@@ -503,6 +503,7 @@ impl Postgres {
         for link in shard.writers.iter().filter(|link| link.is_away()) {
             let _ = link.ask("select 1", &[]).await;
         }
+        shard.meet().await?;
         shard.check_replicas().await?;
         let mut looked_at = shard
             .looked_at

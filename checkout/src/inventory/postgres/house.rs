@@ -27,6 +27,8 @@ const SOME_SEATS: &str = "select s.seat, s.state, case when s.state = 1 then (se
         where h.event = s.event and h.visitor = s.visitor and h.id = s.hold and h.state = 'active') end \
     from fairline.seat s where s.event = $1 and s.seat = any($2)";
 
+const CHANGES: &str = "select seq, seats, states, lapses_at from fairline.change where event = $1 and seq > $2 order by seq";
+
 const NEWS: &str = "select v.version, v.to_seq, c.seq, c.seats, c.states, c.lapses_at from fairline.version v \
     left join fairline.change c on c.event = v.event and c.seq > v.after_seq and c.seq <= v.to_seq \
     where v.event = $1 and v.version > $2 order by v.version, c.seq";
@@ -38,6 +40,8 @@ pub(super) struct Hall {
     pub(super) config: i64,
     /// The newest batch that changed each seat, as far as this node knows.
     seqs: Vec<i64>,
+    /// All batches up to this one are in the states of the seats.
+    seen_seq: i64,
     version: i64,
 }
 
@@ -77,6 +81,7 @@ impl Hall {
             house,
             config,
             seqs,
+            seen_seq: row.get(7),
             version,
         })
     }
@@ -105,6 +110,48 @@ impl Hall {
             Whose::Visitor(visitor) | Whose::Newcomer(visitor, _) => Some(*visitor),
             Whose::Nobody => None,
         }
+    }
+
+    /// A batch of this node was written as `seq`. False when others wrote before it, which is not known yet.
+    pub(super) fn follows(&mut self, seq: i64) -> bool {
+        let follows = seq == self.seen_seq + 1;
+        if follows {
+            self.seen_seq = seq;
+        }
+        follows
+    }
+
+    /// Takes what other nodes changed of the seats, as they wrote it.
+    pub(super) async fn catch_up(&mut self, shard: &Shard, desk: &Desk) -> Result<(), Failed> {
+        let id = desk.event.as_str();
+        let params: [Param<'_>; 2] = [(&id, Type::TEXT), (&self.seen_seq, Type::INT8)];
+        for row in shard.reader().ask(CHANGES, &params).await? {
+            let seq: i64 = row.get(0);
+            self.take(seq, &row, 1);
+            self.seen_seq = seq;
+        }
+        Ok(())
+    }
+
+    /// Takes the seats of a batch, from three columns of a row; each only if nothing newer is known of it. Answers them.
+    fn take(&mut self, seq: i64, row: &tokio_postgres::Row, at: usize) -> Vec<(u32, SeatState)> {
+        let Some(plan) = &mut self.house.plan else {
+            return Vec::new();
+        };
+        let seats: Vec<i32> = row.get(at);
+        let states: Vec<i16> = row.get(at + 1);
+        let lapses: Vec<i64> = row.get(at + 2);
+        let mut taken = Vec::with_capacity(seats.len());
+        for ((seat, state), lapses_at) in seats.into_iter().zip(states).zip(lapses) {
+            let (seat, state) = (seat as u32, SeatState::of(state.into()));
+            taken.push((seat, state));
+            let newest = &mut self.seqs[seat as usize];
+            if seq > *newest {
+                *newest = seq;
+                plan.states.set(&plan.layout, seat, state, lapses_at);
+            }
+        }
+        taken
     }
 
     /// What a request changed was written with batch `seq`.
@@ -144,29 +191,18 @@ impl Hall {
         let id = desk.event.as_str();
         let params: [Param<'_>; 2] = [(&id, Type::TEXT), (&self.version, Type::INT8)];
         let rows = shard.reader().ask(NEWS, &params).await?;
-        let Some(plan) = &mut self.house.plan else {
-            return Ok(true);
-        };
         let now = shard.clock.now();
         let mut versions: BTreeMap<i64, Vec<(u32, SeatState)>> = BTreeMap::new();
         for row in &rows {
-            let shown = versions.entry(row.get(0)).or_default();
-            let Some(seq) = row.get::<_, Option<i64>>(2) else {
-                continue;
-            };
-            let seats: Vec<i32> = row.get(3);
-            let states: Vec<i16> = row.get(4);
-            let lapses: Vec<i64> = row.get(5);
-            for ((seat, state), lapses_at) in seats.into_iter().zip(states).zip(lapses) {
-                let (seat, state) = (seat as u32, SeatState::of(state.into()));
-                shown.push((seat, state));
-                let newest = &mut self.seqs[seat as usize];
-                if seq > *newest {
-                    *newest = seq;
-                    plan.states.set(&plan.layout, seat, state, lapses_at);
-                }
+            versions.entry(row.get(0)).or_default();
+            if let Some(seq) = row.get::<_, Option<i64>>(2) {
+                let taken = self.take(seq, row, 3);
+                versions.entry(row.get(0)).or_default().extend(taken);
             }
         }
+        let Some(plan) = &self.house.plan else {
+            return Ok(true);
+        };
         for (version, changes) in versions {
             if version != self.version + 1 {
                 return Ok(false);

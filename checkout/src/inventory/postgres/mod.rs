@@ -79,6 +79,9 @@ struct Shard {
     name: String,
     /// What the database calls itself; empty until it was reached.
     id: OnceLock<String>,
+    /// What this node calls itself, and which of how many it is.
+    node: String,
+    share: Mutex<(u32, u32)>,
     clock: StoreClock,
     writers: Vec<Link>,
     reader: Link,
@@ -152,6 +155,8 @@ impl Shard {
         Shard {
             name: url::shown(config),
             id: OnceLock::new(),
+            node: shared::secret::random_id("node_"),
+            share: Mutex::new((0, 1)),
             replicas: replicas
                 .map(|config| Replica::new(config.clone()))
                 .collect(),
@@ -250,6 +255,24 @@ impl Shard {
 
     fn id(&self) -> String {
         self.id.get().cloned().unwrap_or_default()
+    }
+
+    /// Which of how many nodes this is.
+    fn share(&self) -> (u32, u32) {
+        *self.share.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says that this node is there, and learns which others are.
+    async fn meet(&self) -> Result<(), Failed> {
+        let params: [Param<'_>; 1] = [(&self.node, Type::TEXT)];
+        let meet = "select place, nodes from fairline.meet($1)";
+        let rows = self.reader.ask(meet, &params).await?;
+        if let Some(row) = rows.first() {
+            let (place, nodes): (i32, i32) = (row.get(0), row.get(1));
+            let mut share = self.share.lock().unwrap_or_else(PoisonError::into_inner);
+            *share = (place as u32, nodes as u32);
+        }
+        Ok(())
     }
 
     /// What the database calls itself; the first node gives it its name.

@@ -330,6 +330,7 @@ impl Writer {
         let mut seats: HashSet<u32> = HashSet::new();
         let hall = self.hall.as_mut().expect("it was made ready");
         let now = self.shard.clock.now();
+        hall.house.share = self.shard.share();
         for mut job in jobs {
             let visitor = hall.visitor(&job.ask.whose);
             if visitor.is_some_and(|visitor| self.busy.contains(&visitor)) {
@@ -438,6 +439,15 @@ impl Writer {
         }
     }
 
+    /// Other nodes sell too: what they took is known before the next batch is decided.
+    async fn catch_up(&mut self) {
+        let Some(hall) = &mut self.hall else { return };
+        if let Err(failed) = hall.catch_up(&self.shard, &self.desk).await {
+            log(&failed);
+            self.hall = None;
+        }
+    }
+
     async fn settle(
         &mut self,
         jobs: Vec<Job>,
@@ -460,6 +470,13 @@ impl Writer {
                 hall.house.visits.put(content.visit);
             }
             job.step.answer(Ok(()));
+        }
+        let follows = self
+            .hall
+            .as_mut()
+            .is_none_or(|hall| hall.follows(applied.seq));
+        if !follows {
+            self.catch_up().await;
         }
         if applied.refused.is_empty() {
             return;

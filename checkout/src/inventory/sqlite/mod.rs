@@ -376,7 +376,8 @@ mod tests {
         let old = Connection::open(&path).unwrap();
         let plan = r#"{"categories": [{"id": "c", "name": "C", "price": 10}],
             "sections": [{"id": "s", "category": "c", "rows": 1, "seats_per_row": 3}]}"#;
-        let seats = r#"[{"id": "s-A-1", "category": "c", "price": {"amount": 10, "currency": "EUR"}}]"#;
+        let seats =
+            r#"[{"id": "s-A-1", "category": "c", "price": {"amount": 10, "currency": "EUR"}}]"#;
         let rules = r#"{"hold_seconds": 120, "hold_max_seconds": 600, "max_seats_per_order": 6, "max_seats_per_visitor": 6,
             "currency": "EUR"}"#;
         let visitor = format!("vis_{:032x}", 7);
