@@ -10,14 +10,15 @@ NAMES = {"for-update": "`for-update`", "skip-locked": "`skip-locked`", "optimist
 
 
 def number(value):
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.1f}"
 
 
 def kill(line, store):
     if store not in line:
         return "–"
     lost, double = line[store]["lost"], line[store]["double"]
-    return "nothing" if not lost and not double else f"{number(lost)} orders lost, {number(double)} seats sold twice"
+    said = [f"{number(lost)} orders lost"] * bool(lost) + [f"{number(double)} seats sold twice"] * bool(double)
+    return ", ".join(said) or "nothing"
 
 
 def table(lines):
@@ -37,14 +38,15 @@ def plot(lines):
     height = 44 * len(keys) + 60
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 860 {height}" font-family="sans-serif" font-size="14" role="img" '
              f'aria-label="Seats sold a second by strategy">', f'<rect width="860" height="{height}" fill="#fff"/>',
-             '<text x="20" y="28" font-size="16" font-weight="bold">Durable seats a second in the same contended sale; the bar\'s end: p99</text>']
+             '<text x="20" y="28" font-size="16" font-weight="bold">Seats sold a second in the same contended sale, and p99</text>']
     for at, key in enumerate(keys):
         line, y = lines[key], 48 + at * 44
         width = 520 * line["seats_per_second"] / most
         killed = [line.get(store, {}) for store in ("postgres_killed", "redis_killed")]
         is_safe = not any(store.get("lost") or store.get("double") for store in killed)
         color = "#0b6e4f" if key.startswith("combined") else "#5b7083" if is_safe else "#b3261e"
-        label = f"{number(line['seats_per_second'])} /s, {number(line['p99_ms'])} ms" + ("" if is_safe else ", loses and sells twice")
+        flaws = ["loses orders"] * any(store.get("lost") for store in killed) + ["sells twice"] * any(store.get("double") for store in killed)
+        label = ", ".join([f"{number(line['seats_per_second'])} /s", f"{number(line['p99_ms'])} ms"] + flaws)
         inside = width > 360
         parts.append(f'<text x="160" y="{y + 20}" text-anchor="end">{key.replace(",_", ", ").replace("_", " ")}</text>')
         parts.append(f'<rect x="170" y="{y}" width="{width:.0f}" height="30" rx="3" fill="{color}"/>')

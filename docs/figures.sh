@@ -65,3 +65,7 @@ P
 rm -rf "$results"
 echo "the line on Redis, beside Redis, nginx and ZRANK in the same run (loadtest line)"
 "$bin/loadtest" line --rounds "$rounds" 2>/dev/null
+echo "the same contended sale by seven strategies, the engine beside pgbench, the map beside nginx (loadtest seats)"
+"$bin/loadtest" seats --rounds "$rounds" 2>/dev/null
+"$bin/loadtest" seats --engine --rounds "$rounds" 2>/dev/null
+"$bin/loadtest" seats --map --rounds "$rounds" 2>/dev/null
