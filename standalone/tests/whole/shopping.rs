@@ -185,7 +185,7 @@ async fn holds_lapse_payments_come_late_and_the_seats_flow_back_to_the_line() {
         .until(&path, &ben, |order| order["state"] == "confirmed")
         .await;
     assert_eq!(paid["tickets"][0]["seat"], "fl-1");
-    stage.clock.advance_ms(100_000);
+    stage.clock.advance_ms(106_000);
     let path = format!("/api/v1/holds/{}", word(&held["id"]));
     stage
         .until(&path, &ada, |hold| hold["state"] == "expired")
