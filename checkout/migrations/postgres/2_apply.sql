@@ -25,20 +25,21 @@ declare
     v_refused integer[] := '{}';
     v_rows bigint;
 begin
-    update fairline.event e set seq = e.seq + 1
-        where e.event = p_event and e.config = p_config and not e.is_moving returning e.seq into v_seq;
-    if not found then
-        return;
-    end if;
     if p_is_again then
+        -- Whatever became of it, it is not under way any more: it would hold this row.
+        perform from fairline.event e where e.event = p_event for update;
         select c.seq, c.refused into v_seq, v_refused from fairline.change c
             where c.event = p_event and c.batch = p_batch;
         if found then
             return query select v_seq, v_refused, (extract(epoch from clock_timestamp()) * 1000)::bigint;
             return;
         end if;
-        select e.seq into v_seq from fairline.event e where e.event = p_event;
         v_refused := '{}';
+    end if;
+    update fairline.event e set seq = e.seq + 1
+        where e.event = p_event and e.config = p_config and not e.is_moving returning e.seq into v_seq;
+    if not found then
+        return;
     end if;
     for v_try in 1..2 loop
         begin

@@ -146,24 +146,26 @@ async fn release_lapsed(
             Ok(work.expire_holds())
         })
     });
-    let freed = join_all(each).await;
-    let freed: Vec<u32> = freed.into_iter().collect::<Result<_, _>>()?;
-    Ok((freed.iter().sum(), has_more))
+    Ok((sum(join_all(each).await)?, has_more))
 }
 
 async fn release_late(engine: &impl Engine) -> Result<(u32, bool), Refused> {
     let late = engine.late().await?;
     let has_more = late.len() >= SWEEP_MAX;
     let each = late.into_iter().map(|(event, order)| {
-        let whose = Whose::Order(order.clone());
-        engine.decide(
-            ask(&event, whose),
-            move |work| Ok(work.expire_order(&order)),
-        )
+        let ask = ask(&event, Whose::Order(order.clone()));
+        engine.decide(ask, move |work| Ok(work.expire_order(&order)))
     });
-    let freed = join_all(each).await;
-    let freed: Vec<u32> = freed.into_iter().collect::<Result<_, _>>()?;
-    Ok((freed.iter().sum(), has_more))
+    Ok((sum(join_all(each).await)?, has_more))
+}
+
+/// How many seats were freed. Where one database is away the others' are; it is a failure when nothing could be done.
+fn sum(freed: Vec<Result<u32, Refused>>) -> Result<u32, Refused> {
+    let done: Vec<u32> = freed.iter().flatten().copied().collect();
+    match freed.into_iter().find_map(Result::err) {
+        Some(refused) if done.is_empty() => Err(refused),
+        _ => Ok(done.iter().sum()),
+    }
 }
 
 #[async_trait]

@@ -173,3 +173,36 @@ async fn not_even_by_hand_is_a_seat_sold_twice() {
         assert!(here.by_hand(partition).unwrap().parse::<u32>().unwrap() >= 3);
     }
 }
+
+#[tokio::test]
+async fn a_batch_that_is_sent_again_happened_once_though_the_rules_changed_meanwhile() {
+    for (here, _) in pairs().await {
+        let config = here.by_hand("select config from fairline.event").unwrap();
+        let arrays = vec!["'{}'"; 21].join(", ");
+        let lists = ["null"; 10].join(", ");
+        let send = |is_again: bool| {
+            let apply = format!(
+                "select seq from fairline.apply('arena', {config}, 'bat_1', {is_again}, {arrays}, {lists})"
+            );
+            here.by_hand(&apply).unwrap()
+        };
+        let first = send(false);
+        assert_ne!(first, "");
+        here.seats
+            .set_rules(
+                &here.event,
+                RulesPatch {
+                    hold_seconds: Some(60),
+                    ..RulesPatch::default()
+                },
+            )
+            .await
+            .unwrap();
+        assert_eq!(send(true), first, "it is known by its name");
+        assert_eq!(
+            send(false),
+            "",
+            "another would be refused: the rules are others"
+        );
+    }
+}

@@ -1,7 +1,9 @@
 //! The database is away, lies on several servers, or has copies.
 
 use crate::crowd::{admit, buy, event, hall, keys};
-use checkout::inventory::{Best, Inventory, NewSession, Postgres, Refused, SessionKey, Wish};
+use checkout::inventory::{
+    Best, Inventory, NewSession, Postgres, Refused, RulesPatch, SessionKey, Wish,
+};
 use loadtest::servers;
 use shared::combine::Unavailable;
 use shared::time::Clock;
@@ -97,7 +99,7 @@ async fn admit_other(node: &Postgres, fan: u32) -> SessionKey {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_lie_on_several_databases_and_move_while_they_are_not_on_sale() {
-    let (first, mut second) = (servers::Postgres::start(), servers::Postgres::start());
+    let (first, second) = (servers::Postgres::start(), servers::Postgres::start());
     let urls = format!(
         "{} {}",
         first.url(&first.database()),
@@ -116,14 +118,12 @@ async fn events_lie_on_several_databases_and_move_while_they_are_not_on_sale() {
         .hold(vec![key.clone()], &other(), two(), None)
         .await
         .unwrap();
-    let from = shards
-        .iter()
-        .find(|shard| shard.events == [other()])
-        .unwrap();
-    let to = shards
-        .iter()
-        .find(|shard| shard.events == [event()])
-        .unwrap();
+    let shard_of = |event| {
+        shards
+            .iter()
+            .find(|shard| shard.events.first() == Some(event))
+    };
+    let (from, to) = (shard_of(&other()).unwrap(), shard_of(&event()).unwrap());
     assert_eq!(
         node.move_event(&other(), &to.id).await,
         Err(Refused::OnSale)
@@ -154,12 +154,47 @@ async fn events_lie_on_several_databases_and_move_while_they_are_not_on_sale() {
     let both = vec![key, keys(1)[0].clone()];
     let own = there.own_orders(both.clone()).await.unwrap();
     assert_eq!(own, [order], "of all events");
-    // Back again, and then without the database where it is.
-    node.move_event(&other(), &from.id).await.unwrap();
+    // Cut short just before its end, and asked for again.
+    for server in [&first, &second] {
+        let cut = "update fairline.event set is_moving = true where event = 'other'";
+        server.run("fl_0", cut).unwrap();
+    }
+    node.move_event(&other(), &to.id).await.unwrap();
     let fan = admit_other(&node, 2).await;
     node.hold(vec![fan.clone()], &other(), two(), None)
         .await
         .unwrap();
+    node.end_session(vec![fan], &other()).await.unwrap();
+    node.move_event(&other(), &from.id).await.unwrap();
+    let fan = admit_other(&there, 3).await;
+    let back = there.hold(vec![fan], &other(), two(), None).await;
+    back.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_several_databases_is_away_and_the_others_go_on() {
+    let (first, mut second) = (servers::Postgres::start(), servers::Postgres::start());
+    let urls = format!(
+        "{} {}",
+        first.url(&first.database()),
+        second.url(&second.database())
+    );
+    let node = Postgres::open(&urls, Clock::system()).await.unwrap();
+    node.set_seating(&event(), hall(300)).await.unwrap();
+    node.set_seating(&other(), hall(300)).await.unwrap();
+    let patch = RulesPatch {
+        hold_seconds: Some(1),
+        ..RulesPatch::default()
+    };
+    for event in [event(), other()] {
+        node.set_rules(&event, patch.clone()).await.unwrap();
+    }
+    let fan = admit_other(&node, 3).await;
+    admit(&node, 4).await.unwrap();
+    node.hold(vec![fan.clone()], &other(), two(), None)
+        .await
+        .unwrap();
+    node.hold(keys(4), &event(), two(), None).await.unwrap();
     second.kill();
     let away = node.hold(vec![fan], &other(), two(), None).await;
     let here = buy(&node, 3).await;
@@ -169,6 +204,12 @@ async fn events_lie_on_several_databases_and_move_while_they_are_not_on_sale() {
         (Ok(_), Err(Refused::Unavailable(_))) => {}
         (away, here) => panic!("{away:?} {here:?}"),
     }
+    until("a sweep of the living one", &[&node], async || {
+        node.sweep()
+            .await
+            .is_ok_and(|swept| swept.seats_released == 2)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -27,6 +27,8 @@ use tokio_postgres::types::Type;
 
 /// A node that took reports to tell has so long to say that they were heard.
 const REPORT_MS: i64 = 10_000;
+/// How often rules that others changed meanwhile are changed again.
+const RULES_TRIES_MAX: usize = 10;
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 
 impl Engine for Postgres {
@@ -117,7 +119,7 @@ impl Engine for Postgres {
         patch: RulesPatch,
     ) -> Result<(Rules, Rules), Refused> {
         let desk = self.make(event).await?;
-        loop {
+        for _ in 0..RULES_TRIES_MAX {
             let stored = self.stored_rules(event).await?;
             let (before, config) = stored.ok_or(Refused::NoSuchEvent)?;
             let after = before.with(patch.clone()).map_err(Refused::Invalid)?;
@@ -141,6 +143,7 @@ impl Engine for Postgres {
                 }
             }
         }
+        Err(Unavailable.into())
     }
 
     async fn orders(&self, event: &EventId, limit: u32) -> Result<Vec<Order>, Refused> {
@@ -206,16 +209,11 @@ impl Engine for Postgres {
         };
         let mut found = Vec::new();
         for desk in desks {
-            let lapsed = desk.lapsed(SWEEP_MAX - found.len()).await?;
-            if lapsed.is_empty() {
-                continue;
-            }
-            let id = desk.event.as_str();
-            let params: [Param<'_>; 2] = [(&id, Type::TEXT), (&lapsed, Type::INT4_ARRAY)];
-            let select = "select distinct visitor from fairline.seat
-                where event = $1 and seat = any($2) and visitor is not null";
-            for row in desk.shard.reader().ask(select, &params).await? {
-                found.extend(VisitorId::parse(row.get(0)).map(|id| (desk.event.clone(), id)));
+            // What is away takes nothing but its own events with it.
+            match desk.lapsed(SWEEP_MAX - found.len()).await {
+                Ok(visitors) => found.extend(visitors),
+                Err(refused) if event.is_some() => return Err(refused),
+                Err(_) => {}
             }
             if found.len() >= SWEEP_MAX {
                 break;
@@ -408,16 +406,25 @@ impl Shared for Postgres {
 }
 
 impl Desk {
-    /// Seats whose time is over, as the writer knows them.
-    async fn lapsed(&self, limit: usize) -> Result<Vec<i32>, Refused> {
+    /// The visitors of seats whose time is over, as the writer knows them.
+    async fn lapsed(&self, limit: usize) -> Result<Vec<(EventId, VisitorId)>, Refused> {
         let (done, lapsed) = oneshot::channel();
         let asked = self.queue.try_send(Message::Lapsed(limit, done));
         asked.map_err(|_| Refused::from(Unavailable))?;
         let lapsed = timeout(Duration::from_secs(ANSWER_SECONDS_MAX), lapsed).await;
-        match lapsed {
-            Ok(Ok(lapsed)) => Ok(lapsed),
-            _ => Err(Unavailable.into()),
+        let Ok(Ok(lapsed)) = lapsed else {
+            return Err(Unavailable.into());
+        };
+        if lapsed.is_empty() {
+            return Ok(Vec::new());
         }
+        let id = self.event.as_str();
+        let params: [Param<'_>; 2] = [(&id, Type::TEXT), (&lapsed, Type::INT4_ARRAY)];
+        let select = "select distinct visitor from fairline.seat
+            where event = $1 and seat = any($2) and visitor is not null";
+        let rows = self.shard.reader().ask(select, &params).await?;
+        let visitor = |row: &Row| Some((self.event.clone(), VisitorId::parse(row.get(0))?));
+        Ok(rows.iter().filter_map(visitor).collect())
     }
 }
 

@@ -114,9 +114,9 @@ impl Hall {
 
     /// A batch of this node was written as `seq`. False when others wrote before it, which is not known yet.
     pub(super) fn follows(&mut self, seq: i64) -> bool {
-        let follows = seq == self.seen_seq + 1;
+        let follows = seq <= self.seen_seq + 1;
         if follows {
-            self.seen_seq = seq;
+            self.seen_seq = self.seen_seq.max(seq);
         }
         follows
     }

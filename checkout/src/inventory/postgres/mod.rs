@@ -61,7 +61,7 @@ pub struct Postgres {
     shards: Vec<Arc<Shard>>,
     /// The events that this node knows; never held across an await.
     desks: RwLock<HashMap<EventId, Arc<Desk>>>,
-    /// Held while an event is looked up, so that it gets one writer.
+    /// Held while an event's writer is started, so that it gets one.
     opening: tokio::sync::Mutex<()>,
     pruned_at: Mutex<Option<Instant>>,
     stop: CancellationToken,
@@ -366,16 +366,16 @@ impl Postgres {
         if let Some(desk) = self.known(event) {
             return Ok(Some(desk));
         }
-        let _one = self.opening.lock().await;
-        if let Some(desk) = self.known(event) {
-            return Ok(Some(desk));
-        }
         let id = event.as_str();
         let exists = "select 1 from fairline.event where event = $1";
         let params: [Param<'_>; 1] = [(&id, Type::TEXT)];
         let shard = self.shard_of(event).await?;
         if shard.reader().ask(exists, &params).await?.is_empty() {
             return Ok(None);
+        }
+        let _one = self.opening.lock().await;
+        if let Some(desk) = self.known(event) {
+            return Ok(Some(desk));
         }
         let desk = self.start(event, shard);
         self.reload(&desk).await?;

@@ -4,7 +4,6 @@
 use super::link::{Failed, Param};
 use super::{Postgres, Shard};
 use crate::inventory::words::*;
-use shared::combine::Unavailable;
 use shared::words::EventId;
 use std::sync::Arc;
 use tokio_postgres::types::Type;
@@ -95,28 +94,40 @@ impl Postgres {
     pub(super) async fn move_to(&self, event: &EventId, to: &str) -> Result<(), Refused> {
         let to = self.shard(to)?;
         let from = self.shard_of(event).await?;
-        if Arc::ptr_eq(&from, &to) {
-            return Ok(());
-        }
         let id = event.as_str();
+        if !Arc::ptr_eq(&from, &to) {
+            self.bring(&from, &to, id).await?;
+        }
+        // The catalogue says that it is there: what is elsewhere is only in the way. Who asks again does this again.
+        let key: [Param<'_>; 1] = [(&id, Type::TEXT)];
+        let end = "select fairline.end_move($1)";
+        to.reader().ask(end, &key).await?;
+        for other in self.shards.iter().filter(|shard| !Arc::ptr_eq(shard, &to)) {
+            other
+                .reader()
+                .ask("select fairline.clear($1)", &key)
+                .await?;
+        }
+        self.forget(event);
+        let desk = self.desk(event).await?;
+        desk.map(|_| ()).ok_or(Refused::NoSuchEvent)
+    }
+
+    /// Copies an event and enters its new place.
+    async fn bring(&self, from: &Shard, to: &Shard, id: &str) -> Result<(), Refused> {
         let key: [Param<'_>; 1] = [(&id, Type::TEXT)];
         let now = from.clock.now().0;
         let params: [Param<'_>; 2] = [(&id, Type::TEXT), (&now, Type::INT8)];
-        let rows = from
-            .reader()
-            .ask("select fairline.begin_move($1, $2)", &params)
-            .await?;
+        let begin = "select fairline.begin_move($1, $2)";
+        let rows = from.reader().ask(begin, &params).await?;
         match rows.first().and_then(|row| row.get::<_, Option<bool>>(0)) {
             None => return Err(Refused::NoSuchEvent),
             Some(false) => return Err(Refused::OnSale),
             Some(true) => {}
         }
-        let copied = copy(&from, &to, id).await;
-        if let Err(failed) = copied {
-            let _ = from
-                .reader()
-                .ask("select fairline.end_move($1)", &key)
-                .await;
+        if let Err(failed) = copy(from, to, id).await {
+            let end = "select fairline.end_move($1)";
+            let _ = from.reader().ask(end, &key).await;
             return Err(failed.into());
         }
         let shard = to.id();
@@ -124,14 +135,7 @@ impl Postgres {
         let place = "insert into fairline.catalogue (event, shard) values ($1, $2)
             on conflict (event) do update set shard = excluded.shard";
         self.first().reader().ask(place, &params).await?;
-        // From here on it is there; what is left here is only in the way.
-        to.reader()
-            .ask("select fairline.end_move($1)", &key)
-            .await?;
-        from.reader().ask("select fairline.clear($1)", &key).await?;
-        self.forget(event);
-        let desk = self.desk(event).await?;
-        desk.map(|_| ()).ok_or_else(|| Unavailable.into())
+        Ok(())
     }
 }
 
