@@ -166,8 +166,8 @@ async fn events_lie_on_several_databases_and_move_while_they_are_not_on_sale() {
         .unwrap();
     node.end_session(vec![fan], &other()).await.unwrap();
     node.move_event(&other(), &from.id).await.unwrap();
-    let fan = admit_other(&there, 3).await;
-    let back = there.hold(vec![fan], &other(), two(), None).await;
+    let fan = admit_other(&node, 3).await;
+    let back = node.hold(vec![fan], &other(), two(), None).await;
     back.unwrap();
 }
 
