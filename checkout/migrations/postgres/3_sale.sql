@@ -3,17 +3,22 @@
 create function fairline.publish(p_event text, p_every_ms integer) returns boolean language plpgsql as $$
 declare
     v fairline.event;
+    v_seq bigint;
 begin
-    select * into v from fairline.event e where e.event = p_event and e.version_seq < e.seq for update;
+    select max(c.seq) into v_seq from fairline.change c where c.event = p_event;
+    select * into v from fairline.event e where e.event = p_event and e.version_seq < v_seq for update;
     if not found then
         return true;
     end if;
     if v.version_at > clock_timestamp() - make_interval(secs => p_every_ms / 1000.0) then
         return false;
     end if;
-    update fairline.event e set version = v.version + 1, version_seq = v.seq, version_at = clock_timestamp()
+    perform fairline.alone(p_event);
+    -- None is on its way now: all up to the newest are there.
+    select max(c.seq) into v_seq from fairline.change c where c.event = p_event;
+    update fairline.event e set version = v.version + 1, version_seq = v_seq, version_at = clock_timestamp()
         where e.event = p_event;
-    insert into fairline.version (event, version, after_seq, to_seq) values (p_event, v.version + 1, v.version_seq, v.seq);
+    insert into fairline.version (event, version, after_seq, to_seq) values (p_event, v.version + 1, v.version_seq, v_seq);
     -- A minute of versions is kept, and the batches that are in them.
     delete from fairline.version o where o.event = p_event and o.version <= v.version - 300;
     delete from fairline.change c where c.event = p_event and c.seq <=
@@ -31,15 +36,20 @@ $$;
 create function fairline.set_plan(p_event text, p_plan text, p_seats integer) returns integer language plpgsql as $$
 declare
     v_version integer;
+    v_seq bigint;
 begin
     perform from fairline.event e where e.event = p_event for update;
+    perform fairline.alone(p_event);
     if exists (select from fairline.seat s where s.event = p_event and s.state in (1, 2)) then
         return null;
     end if;
     delete from fairline.seat s where s.event = p_event;
     insert into fairline.seat (event, seat) select p_event, n from generate_series(0, p_seats - 1) as n;
+    -- Holds name their seats by places in a plan that is gone now.
+    update fairline.hold h set places = '' where h.event = p_event and h.places <> '';
+    v_seq := nextval('fairline.batch');
     update fairline.event e set plan = p_plan, plan_version = e.plan_version + 1, config = e.config + 1,
-        seq = e.seq + 1, version = e.version + 1, version_seq = e.seq + 1, version_at = clock_timestamp()
+        version = e.version + 1, version_seq = v_seq, version_at = clock_timestamp()
         where e.event = p_event returning e.plan_version into v_version;
     delete from fairline.version o where o.event = p_event;
     delete from fairline.change c where c.event = p_event;
@@ -56,6 +66,7 @@ begin
     if not found then
         return false;
     end if;
+    perform fairline.alone(p_event);
     if p_is_new_currency and exists (select from fairline.orders o where o.event = p_event) then
         return null;
     end if;
@@ -70,6 +81,7 @@ end $$;
 create function fairline.remove(p_event text) returns boolean language plpgsql as $$
 begin
     perform from fairline.event e where e.event = p_event for update;
+    perform fairline.alone(p_event);
     if exists (select from fairline.orders o where o.event = p_event
             and o.state in ('confirmed', 'refunding', 'refunded', 'needs_review')) then
         return false;

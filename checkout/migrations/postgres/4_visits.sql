@@ -2,7 +2,7 @@
 -- One line of JSON a row, with what it is. Each `lateral … offset 0` is a look-up by its primary key, whatever the tables
 -- held when the plan was made.
 create function fairline.visits(
-    p_event text, p_keys bytea[], p_jtis text[], p_orders text[], p_visitors text[], p_answers text[]
+    p_event text, p_keys bytea[], p_jtis text[], p_orders text[], p_visitors uuid[], p_answers text[]
 ) returns table (kind text, line text) language plpgsql stable
 set enable_seqscan to off set enable_hashjoin to off set enable_mergejoin to off set enable_bitmapscan to off
 set enable_material to off set plan_cache_mode to force_generic_plan
@@ -32,7 +32,7 @@ begin
             select * from fairline.session s where s.event = p_event and s.jti = k.jti offset 0) s
     ) s
     union all select 'hold', row_to_json(h)::text from (
-        select visitor, id, encode(session, 'hex') as session, state, seats, total, currency, expires_at, lapses_at,
+        select visitor, number, id, encode(session, 'hex') as session, state, places, total, currency, expires_at, lapses_at,
             max_expires_at, order_id from holds
     ) h
     union all select 'order', row_to_json(o)::text from (
@@ -46,7 +46,7 @@ begin
     ) p
     union all select 'ticket', row_to_json(t)::text from (
         select t.order_id, t.seat, t.id
-        from (select h.order_id, unnest(h.places) as seat from holds h where h.order_id is not null) k cross join lateral (
+        from (select h.order_id, unnest(string_to_array(h.places, ',')::integer[]) as seat from holds h where h.order_id is not null) k cross join lateral (
             select * from fairline.ticket t where t.event = p_event and t.seat = k.seat offset 0) t
         where t.order_id = k.order_id
     ) t

@@ -1,6 +1,6 @@
 -- Which database this is, and (in the first of several) which of them holds each event.
 create table fairline.shard (id text primary key);
-create table fairline.catalogue (event text primary key, shard text not null);
+create table fairline.catalogue (event text collate "C" primary key, shard text not null);
 
 -- Who changed what, when: one line of JSON each, for all nodes.
 create table fairline.audit (id bigint generated always as identity primary key, line text not null);
@@ -13,6 +13,7 @@ begin
     if not found then
         return null;
     end if;
+    perform fairline.alone(p_event);
     if exists (select from fairline.seat s where s.event = p_event and s.state = 1)
         or exists (select from fairline.session s where s.event = p_event and not s.is_over and s.expires_at > p_now)
         or exists (select from fairline.payment p where p.event = p_event and p.state in ('processing', 'refunding')) then
@@ -24,6 +25,12 @@ end $$;
 
 create function fairline.end_move(p_event text) returns void language sql as $$
     update fairline.event e set is_moving = false where e.event = p_event
+$$;
+
+-- An event that was brought here is on again, with a new version of its map and this database's numbers.
+create function fairline.arrive(p_event text) returns void language sql as $$
+    update fairline.event e set is_moving = false, version = e.version + 1, version_seq = nextval('fairline.batch')
+        where e.event = p_event and e.is_moving
 $$;
 
 -- Removes all rows of an event.

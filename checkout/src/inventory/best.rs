@@ -23,6 +23,8 @@ pub(super) struct States {
     /// No seat lapses before this.
     next_lapse: i64,
     rows_available: Vec<u32>,
+    /// No row before this one has a free seat.
+    first_open: usize,
     pub(super) counts: [u32; 4],
 }
 
@@ -31,6 +33,7 @@ impl States {
         let (seats, lapses_at) = seats.into_iter().unzip();
         let mut states = States {
             rows_available: vec![0; layout.rows.len()],
+            first_open: 0,
             counts: [0; 4],
             seats,
             lapses_at,
@@ -68,6 +71,10 @@ impl States {
         }
         if state == SeatState::Available {
             self.rows_available[row] += 1;
+            self.first_open = self.first_open.min(row);
+        }
+        while self.rows_available.get(self.first_open) == Some(&0) {
+            self.first_open += 1;
         }
     }
 
@@ -76,7 +83,7 @@ impl States {
     /// one among them. None when there are not enough.
     pub(super) fn best(&self, layout: &Layout, want: &Want) -> Option<Vec<u32>> {
         let (index, nodes) = (want.share.0 as usize, want.share.1.max(1) as usize);
-        let all = || layout.rows.iter().enumerate();
+        let all = || layout.rows.iter().enumerate().skip(self.first_open);
         let rows = || {
             let own = all().filter(move |(at, _)| at % nodes == index);
             let others = all().filter(move |(at, _)| at % nodes != index);

@@ -24,7 +24,7 @@ pub struct Board {
     /// The plan's version.
     pub layout_version: u32,
     /// The currency of the prices.
-    pub currency: String,
+    pub currency: Arc<str>,
     layout_json: OnceLock<Bytes>,
     shown: watch::Sender<Arc<Shown>>,
     pending: Mutex<Pending>,
@@ -102,7 +102,7 @@ impl Board {
     pub fn new(
         event: EventId,
         plan: (Arc<Layout>, u32),
-        currency: String,
+        currency: Arc<str>,
         states: Vec<SeatState>,
         clock: &Clock,
     ) -> Board {
@@ -114,7 +114,7 @@ impl Board {
 
     /// A board that shows a version which somebody else counts.
     pub fn at(
-        (event, currency): (EventId, String),
+        (event, currency): (EventId, Arc<str>),
         plan: (Arc<Layout>, u32),
         states: Vec<SeatState>,
         (version, now): (u64, Time),

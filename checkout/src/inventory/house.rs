@@ -3,8 +3,9 @@
 use super::best::States;
 use super::board::Board;
 use super::layout::{Layout, parse};
-use super::rows::{Key, NEVER, OrderRow, OrderState, SeatChange, Visit};
+use super::rows::{Key, NEVER, OrderRow, OrderState, SeatChange, SessionRow, Visit};
 use super::words::*;
+use foldhash::fast::RandomState;
 use shared::secret::{Secret, encode};
 use shared::time::Time;
 use shared::words::{EventId, VisitorId};
@@ -12,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Visits kept in memory; up to twice as many.
-const VISITS_MAX: usize = 20_000;
+pub(super) const VISITS_MAX: usize = 20_000;
 
 /// One event.
 pub(super) struct House {
@@ -180,6 +181,25 @@ impl Plan {
         })
     }
 
+    /// Seats with their prices.
+    pub(super) fn priced(&self, seats: &[u32], currency: &Arc<str>) -> Vec<SeatPrice> {
+        let seats = seats
+            .iter()
+            .filter_map(|seat| self.layout.seats.get(*seat as usize));
+        let price = |seat: &super::layout::LayoutSeat| {
+            let category = &self.layout.categories[seat.category as usize];
+            SeatPrice {
+                id: seat.id.clone(),
+                category: category.id.clone(),
+                price: Money {
+                    amount: category.price,
+                    currency: currency.clone(),
+                },
+            }
+        };
+        seats.map(price).collect()
+    }
+
     /// The seats of an order or a hold, by their places; none when the plan has not all of them.
     pub(super) fn places(&self, seats: &[SeatPrice]) -> Option<Vec<u32>> {
         seats
@@ -207,9 +227,9 @@ pub(super) struct Visits {
 
 #[derive(Default)]
 struct Generation {
-    visits: HashMap<VisitorId, Visit>,
-    sessions: HashMap<Key, VisitorId>,
-    orders: HashMap<String, VisitorId>,
+    visits: HashMap<VisitorId, Visit, RandomState>,
+    sessions: HashMap<Key, VisitorId, RandomState>,
+    orders: HashMap<String, VisitorId, RandomState>,
 }
 
 impl Visits {
@@ -234,6 +254,17 @@ impl Visits {
     pub(super) fn take(&mut self, visitor: VisitorId) -> Option<Visit> {
         let young = self.young.visits.remove(&visitor);
         young.or_else(|| self.old.visits.remove(&visitor))
+    }
+
+    /// Hears of a session that was opened elsewhere. What else the visitor has is read when it matters: whoever decides
+    /// without knowing it is refused by the store.
+    pub(super) fn learn(&mut self, session: SessionRow) {
+        let known = self.take(session.visitor);
+        let mut visit = known.unwrap_or_else(|| Visit::of(session.visitor));
+        if visit.session(&session.key).is_none() {
+            visit.sessions.push(session);
+        }
+        self.put(visit);
     }
 
     pub(super) fn put(&mut self, visit: Visit) {

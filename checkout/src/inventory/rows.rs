@@ -219,6 +219,8 @@ pub(super) struct AnswerRow {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Visit {
     pub(super) visitor: Option<VisitorId>,
+    /// The number of what the visitor does next: whoever knows less takes one that is taken, and is refused.
+    pub(super) next: i32,
     pub(super) sessions: Vec<SessionRow>,
     pub(super) holds: Vec<HoldRow>,
     pub(super) orders: Vec<OrderRow>,
@@ -230,6 +232,13 @@ impl Visit {
             visitor: Some(visitor),
             ..Visit::default()
         }
+    }
+
+    /// Takes the next number.
+    pub(super) fn turn(&mut self) -> i32 {
+        let turn = self.next;
+        self.next += 1;
+        turn
     }
 
     pub(super) fn session(&self, key: &Key) -> Option<&SessionRow> {
@@ -323,8 +332,10 @@ pub(super) struct Changes {
     pub(super) new_sessions: Vec<SessionRow>,
     /// Sessions that end.
     pub(super) sessions_over: Vec<Key>,
-    /// Each by an open session of a visitor who then owns at most so many seats.
-    pub(super) new_holds: Vec<(HoldRow, u32)>,
+    /// Each with its number among what the visitor did.
+    pub(super) new_holds: Vec<(HoldRow, i32)>,
+    /// Numbers that are taken without a hold: by what a hold may not be decided without knowing.
+    pub(super) turns: Vec<i32>,
     pub(super) holds: Vec<HoldChange>,
     pub(super) new_orders: Vec<OrderRow>,
     pub(super) orders: Vec<OrderChange>,

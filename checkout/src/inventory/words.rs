@@ -26,7 +26,8 @@ pub struct Money {
     /// Minor units: 4500 is 45.00.
     pub amount: i64,
     /// Three capital letters.
-    pub currency: String,
+    #[schema(value_type = String)]
+    pub currency: Arc<str>,
 }
 
 /// Reports answered at one time, at most.
@@ -44,7 +45,8 @@ pub struct Rules {
     /// Seats held and booked by one visitor, at most.
     pub max_seats_per_visitor: u32,
     /// The currency of the prices.
-    pub currency: String,
+    #[schema(value_type = String)]
+    pub currency: Arc<str>,
     /// Whether a single free seat may be left over between taken ones.
     #[serde(default)]
     pub orphans: Orphans,
@@ -71,7 +73,7 @@ impl Default for Rules {
             hold_max_seconds: 600,
             max_seats_per_order: 6,
             max_seats_per_visitor: 6,
-            currency: "EUR".to_owned(),
+            currency: "EUR".into(),
             orphans: Orphans::Avoid,
         }
     }
@@ -105,7 +107,9 @@ impl Rules {
             max_seats_per_visitor: patch
                 .max_seats_per_visitor
                 .unwrap_or(self.max_seats_per_visitor),
-            currency: patch.currency.unwrap_or_else(|| self.currency.clone()),
+            currency: patch
+                .currency
+                .map_or_else(|| self.currency.clone(), Into::into),
             orphans: patch.orphans.unwrap_or(self.orphans),
         };
         let mut wrong = Vec::new();
@@ -229,9 +233,11 @@ pub struct Best {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SeatPrice {
     /// The seat.
-    pub id: String,
+    #[schema(value_type = String)]
+    pub id: Arc<str>,
     /// Its category.
-    pub category: String,
+    #[schema(value_type = String)]
+    pub category: Arc<str>,
     /// Its price.
     pub price: Money,
 }
@@ -409,7 +415,7 @@ impl Sales {
     pub(super) fn of(
         [available, held, booked, blocked]: [u32; 4],
         orders: BTreeMap<String, (u32, i64)>,
-        currency: &str,
+        currency: &Arc<str>,
     ) -> Sales {
         let confirmed = orders.get("confirmed");
         Sales {

@@ -116,7 +116,7 @@ async fn a_crowd_that_asks_for_two_together_gets_different_pairs() {
             });
         }
         let outcomes = wanting.join_all().await;
-        let held: std::collections::BTreeSet<String> = outcomes
+        let held: std::collections::BTreeSet<_> = outcomes
             .iter()
             .flatten()
             .flat_map(|hold| hold.seats.iter().map(|seat| seat.id.clone()))
@@ -273,9 +273,9 @@ async fn of_a_list_of_wishes_the_first_that_is_free_is_granted_and_else_the_best
         let list = |seats: &[&str]| seats.iter().map(|seat| (*seat).to_owned()).collect();
         let lists = || vec![list(&["st-A-1", "st-A-2"]), list(&["st-B-1", "st-B-2"])];
         let first = bench.hold(&ada, Wish::AnyOf(lists(), None)).await.unwrap();
-        assert_eq!(first.seats[0].id, "st-A-1");
+        assert_eq!(&*first.seats[0].id, "st-A-1");
         let second = bench.hold(&ben, Wish::AnyOf(lists(), None)).await.unwrap();
-        assert_eq!(second.seats[0].id, "st-B-1");
+        assert_eq!(&*second.seats[0].id, "st-B-1");
         let none = bench.hold(&ben, Wish::AnyOf(lists(), None)).await;
         assert_eq!(none, Err(Refused::SeatsTaken(list(&["st-B-1", "st-B-2"]))));
         let floor = Best {
@@ -285,7 +285,7 @@ async fn of_a_list_of_wishes_the_first_that_is_free_is_granted_and_else_the_best
         };
         let wish = Wish::AnyOf(lists(), Some(floor));
         let fallback = bench.hold(&ben, wish).await.unwrap();
-        assert_eq!(fallback.seats[0].category, "floor");
+        assert_eq!(&*fallback.seats[0].category, "floor");
         assert_eq!(bench.counts().await, [10, 6, 0, 0]);
     }
 }
@@ -302,7 +302,7 @@ async fn where_single_seats_are_forbidden_none_is_left_over_until_few_are_left()
         let second = bench.hold(&ada, named(&["st-A-2"])).await;
         assert_eq!(second, Err(Refused::LeavesSingle(vec!["st-A-1".into()])));
         assert_eq!(
-            bench.hold(&ada, best(3)).await.unwrap().seats[0].id,
+            &*bench.hold(&ada, best(3)).await.unwrap().seats[0].id,
             "st-A-1"
         );
         let areas = bench.hold(&ada, named(&["fl-2"])).await;

@@ -38,7 +38,7 @@ async fn of_a_crowd_at_two_nodes_one_gets_the_seat_and_pairs_never_overlap() {
         assert_eq!(outcomes.iter().filter(|(won, _)| *won).count(), 1);
         let held = outcomes.iter().filter_map(|(_, pair)| pair.as_ref());
         let held: Vec<&str> = held
-            .flat_map(|hold| hold.seats.iter().map(|seat| seat.id.as_str()))
+            .flat_map(|hold| hold.seats.iter().map(|seat| &*seat.id))
             .collect();
         let distinct: std::collections::BTreeSet<&str> = held.iter().copied().collect();
         assert_eq!(
@@ -178,11 +178,11 @@ async fn not_even_by_hand_is_a_seat_sold_twice() {
 async fn a_batch_that_is_sent_again_happened_once_though_the_rules_changed_meanwhile() {
     for (here, _) in pairs().await {
         let config = here.by_hand("select config from fairline.event").unwrap();
-        let arrays = vec!["'{}'"; 21].join(", ");
+        let arrays = ["'{}'"; 23].join(", ");
         let lists = ["null"; 10].join(", ");
         let send = |is_again: bool| {
             let apply = format!(
-                "select seq from fairline.apply('arena', {config}, 'bat_1', {is_again}, {arrays}, {lists})"
+                "select seq from fairline.apply('arena', {config}, 'node', 1, {is_again}, null, '{{}}', {arrays}, '', '', {lists})"
             );
             here.by_hand(&apply).unwrap()
         };

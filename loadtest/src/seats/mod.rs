@@ -199,7 +199,9 @@ impl Shop {
     /// Which order the database says each seat is.
     fn owners(&self, strategy: Strategy) -> HashMap<i32, String> {
         let select = match strategy {
-            Strategy::Combined => "select seat, hold from fairline.seat where state in (1, 2)",
+            Strategy::Combined => {
+                "select seat, 'hold_' || replace(hold::text, '-', '') from fairline.seat where state in (1, 2)"
+            }
             _ => {
                 "select s.seat, s.order_id from seat s join orders o on o.id = s.order_id where s.state = 2"
             }

@@ -3,10 +3,10 @@
 use super::Work;
 use crate::inventory::best::Want;
 use crate::inventory::house::Plan;
-use crate::inventory::rows::{HoldChange, HoldRow, HoldState, Key, Owner, SeatChange, SessionRow};
+use crate::inventory::rows::{HoldChange, HoldRow, HoldState, Key, Owner, SeatChange};
 use crate::inventory::words::*;
 use shared::idempotency::Attempt;
-use shared::secret::{random, random_id};
+use shared::secret::{hex, random};
 use shared::time::Time;
 use std::sync::Arc;
 
@@ -66,12 +66,12 @@ impl Work<'_> {
         attempt: Option<&Attempt>,
     ) -> Result<Once<Hold>, Refused> {
         self.once(attempt, |work| {
-            let session = work.session(key)?.clone();
+            let session = work.session(key)?;
             if session.is_over || session.expires_at <= work.now {
                 return Err(Refused::SessionOver);
             }
             let seats = work.choose(wish)?;
-            Ok(work.take(&session, &seats))
+            Ok(work.take(key, &seats))
         })
     }
 
@@ -155,34 +155,23 @@ impl Work<'_> {
         best.ok_or(Refused::NotEnoughSeats)
     }
 
-    fn take(&mut self, session: &SessionRow, seats: &[u32]) -> Hold {
+    fn take(&mut self, session: &Key, seats: &[u32]) -> Hold {
         let plan = self.house.plan.as_ref();
         let plan = plan.expect("the seats were chosen in it");
         let rules = &self.house.rules;
-        let currency = &rules.currency;
-        let price = |seat: &u32| {
-            let seat = &plan.layout.seats[*seat as usize];
-            let category = &plan.layout.categories[seat.category as usize];
-            SeatPrice {
-                id: seat.id.to_string(),
-                category: category.id.clone(),
-                price: Money {
-                    amount: category.price,
-                    currency: currency.clone(),
-                },
-            }
-        };
-        let priced: Vec<SeatPrice> = seats.iter().map(price).collect();
+        let priced = plan.priced(seats, &rules.currency);
         let expires_at = self.now.plus_seconds(rules.hold_seconds);
         let slack_max = (rules.hold_seconds * 1000 / SLACK_OF_LENGTH).min(SLACK_MS_MAX);
-        let slack = (i64::from(slack_max) * i64::from(u16::from_be_bytes(random()))) >> 16;
+        // 128 bits for an id, which a store may keep as such, and 16 for the slack.
+        let [id @ .., high, low] = random::<18>();
+        let slack = (i64::from(slack_max) * i64::from(u16::from_be_bytes([high, low]))) >> 16;
         let row = HoldRow {
-            id: random_id("hold_").into(),
-            session: session.key,
+            id: format!("hold_{}", hex(&id)).into(),
+            session: *session,
             state: HoldState::Active,
             total: Money {
                 amount: priced.iter().map(|seat| seat.price.amount).sum(),
-                currency: currency.clone(),
+                currency: rules.currency.clone(),
             },
             seats: Arc::new(priced),
             expires_at,
@@ -191,7 +180,6 @@ impl Work<'_> {
             order: None,
         };
         let hold = show(&self.house.event, &row);
-        let limit = rules.max_seats_per_visitor;
         for seat in seats {
             self.give(SeatChange {
                 seat: *seat,
@@ -202,7 +190,8 @@ impl Work<'_> {
             });
         }
         self.visit.holds.push(row.clone());
-        self.changes.new_holds.push((row, limit));
+        let turn = self.visit.turn();
+        self.changes.new_holds.push((row, turn));
         hold
     }
 

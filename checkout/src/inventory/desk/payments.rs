@@ -138,6 +138,9 @@ impl Work<'_> {
         self.order_row(id).tickets.sort_by_key(|ticket| ticket.seat);
         if !is_held {
             self.set_hold(&hold, HoldState::Converted, None);
+            // They count again: no hold is made without knowing.
+            let turn = self.visit.turn();
+            self.changes.turns.push(turn);
         }
         true
     }

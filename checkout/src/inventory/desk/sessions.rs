@@ -83,6 +83,9 @@ impl Work<'_> {
             row.is_over = true;
             row.report = FINISHED;
             self.changes.sessions_over.push(*key);
+            // Nor by a node that does not know yet.
+            let turn = self.visit.turn();
+            self.changes.turns.push(turn);
         }
     }
 }

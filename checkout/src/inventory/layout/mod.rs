@@ -18,7 +18,7 @@ const PER_ROW_MAX: u32 = 1000;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Category {
     /// Its id.
-    pub id: String,
+    pub id: Arc<str>,
     /// What fans read.
     pub name: String,
     /// The price of a seat, in minor units.
@@ -68,7 +68,7 @@ impl Layout {
         let at = self
             .categories
             .iter()
-            .position(|category| category.id == id)?;
+            .position(|category| *category.id == *id)?;
         u16::try_from(at).ok()
     }
 
@@ -160,7 +160,7 @@ impl Builder {
         let at = self
             .categories
             .iter()
-            .position(|category| category.id == id);
+            .position(|category| *category.id == *id);
         at.and_then(|at| u16::try_from(at).ok())
             .ok_or_else(|| (field.to_owned(), format!("there is no category '{id}'")))
     }

@@ -64,7 +64,7 @@ pub(super) fn read(plan: Plan) -> Result<Layout, Wrong> {
         .categories
         .into_iter()
         .map(|category| Category {
-            id: category.id,
+            id: category.id.into(),
             name: category.name,
             price: category.price,
         })

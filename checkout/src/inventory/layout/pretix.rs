@@ -62,7 +62,7 @@ pub(super) fn read(plan: PretixPlan) -> Result<Layout, Wrong> {
         .categories
         .iter()
         .map(|category| Category {
-            id: category.name.clone(),
+            id: category.name.as_str().into(),
             name: category.name.clone(),
             price: category.price,
         })

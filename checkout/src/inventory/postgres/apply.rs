@@ -1,18 +1,21 @@
-//! A batch as the one statement that writes it.
+//! A batch as the one statement that writes it, and what it changes of the seats as other nodes read it.
 
-use super::link::{Failed, Link};
+use super::link::{Failed, Link, Param};
 use super::writer::Content;
 use crate::inventory::desk::json;
-use crate::inventory::rows::Changes;
+use crate::inventory::rows::{Changes, NEVER, SessionRow};
+use crate::inventory::words::SeatState;
 use serde_json::{Value, json};
 use shared::secret::hex;
 use shared::time::Time;
 use shared::words::{EventId, VisitorId};
 use tokio_postgres::types::Type;
+use uuid::Uuid;
 
-const APPLY: &str = "select seq, refused, now_ms from fairline.apply($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
-    $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26::text::json, $27::text::json, $28::text::json, \
-    $29::text::json, $30::text::json, $31::text::json, $32::text::json, $33::text::json, $34::text::json, $35::text::json)";
+const APPLY: &str = "select seq, refused, now_ms, changes, opened from fairline.apply($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
+    $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, \
+    $33::text::json, $34::text::json, $35::text::json, $36::text::json, $37::text::json, \
+    $38::text::json, $39::text::json, $40::text::json, $41::text::json, $42::text::json)";
 
 /// What became of a batch.
 pub(super) struct Applied {
@@ -22,13 +25,38 @@ pub(super) struct Applied {
     pub(super) refused: Vec<i32>,
     /// The database's clock.
     pub(super) now: Time,
+    /// What other nodes wrote meanwhile.
+    pub(super) others: Vec<Written>,
+}
+
+/// What a batch changed of the seats, and which sessions it opened, as it was written.
+pub(super) struct Written {
+    pub(super) seq: i64,
+    pub(super) refused: Vec<i32>,
+    pub(super) changes: Vec<u8>,
+    pub(super) opened: Vec<u8>,
+}
+
+/// A batch's name, and what it is decided on.
+#[derive(Clone)]
+pub(super) struct Header {
+    /// Rises with the plan and the rules.
+    pub(super) config: i64,
+    pub(super) node: String,
+    pub(super) number: i64,
+    /// What other nodes wrote after this, but not these, is asked for; nothing, if none.
+    pub(super) known: Option<i64>,
+    pub(super) have: Vec<i64>,
 }
 
 /// The columns of the statement, in its order.
 #[derive(Default)]
 pub(super) struct Batch<'a> {
-    seats: SeatColumns<'a>,
+    takes: Vec<(u32, i32, Uuid, Uuid)>,
+    seats: Vec<Seat<'a>>,
     holds: HoldColumns<'a>,
+    changes: Vec<u8>,
+    opened: Vec<u8>,
     sessions: Vec<Value>,
     over: Vec<Value>,
     hold_changes: Vec<Value>,
@@ -41,51 +69,194 @@ pub(super) struct Batch<'a> {
     answers: Vec<Value>,
 }
 
-#[derive(Default)]
-struct SeatColumns<'a> {
-    request: Vec<i32>,
-    seat: Vec<i32>,
-    from: Vec<i16>,
-    from_hold: Vec<Option<&'a str>>,
-    to: Vec<i16>,
-    hold: Vec<Option<&'a str>>,
-    order: Vec<Option<&'a str>>,
-    visitor: Vec<Option<String>>,
-    lapses_at: Vec<i64>,
+struct Seat<'a> {
+    request: i32,
+    seat: i32,
+    from: i16,
+    from_hold: Option<Uuid>,
+    to: i16,
+    hold: Option<Uuid>,
+    order: Option<&'a str>,
+    visitor: Option<Uuid>,
 }
 
 #[derive(Default)]
 struct HoldColumns<'a> {
     request: Vec<i32>,
-    visitor: Vec<String>,
-    id: Vec<&'a str>,
+    visitor: Vec<Uuid>,
+    number: Vec<i32>,
+    id: Vec<Uuid>,
     session: Vec<&'a [u8]>,
-    seats: Vec<String>,
     places: Vec<String>,
     total: Vec<i64>,
     currency: Vec<&'a str>,
     expires_at: Vec<i64>,
     lapses_at: Vec<i64>,
     max_expires_at: Vec<i64>,
-    limit: Vec<i32>,
+}
+
+/// A visitor's id as it is stored.
+pub(super) fn visitor_uuid(visitor: VisitorId) -> Uuid {
+    Uuid::from_u128(visitor.0)
+}
+
+/// A hold's id as it is stored.
+pub(super) fn hold_uuid(id: &str) -> Uuid {
+    let digits = id.strip_prefix("hold_").unwrap_or_default();
+    Uuid::try_parse_ascii(digits.as_bytes()).unwrap_or_default()
+}
+
+/// A hold's id as it is told.
+pub(super) fn hold_id(id: Uuid) -> String {
+    format!("hold_{}", id.simple())
+}
+
+/// Bytes before the seats: the instant that they lapse after.
+const HEAD: usize = 8;
+/// Bytes of a seat: the request, the place, the state, and when it lapses.
+const SEAT: usize = 13;
+
+/// What a batch changes of the seats: an instant, then for each its request, its place, its state, and how long after the
+/// instant it lapses, 0 if it is nobody's, the highest number if never.
+fn encode(contents: &[Content]) -> Vec<u8> {
+    let changes = || contents.iter().map(|content| &content.changes.seats);
+    let count: usize = changes().map(Vec::len).sum();
+    if count == 0 {
+        return Vec::new();
+    }
+    let lapses = changes().flatten().map(|change| change.lapses_at);
+    let from = lapses.filter(|at| *at > 0).min().unwrap_or(0);
+    let mut bytes = Vec::with_capacity(HEAD + SEAT * count);
+    bytes.extend(from.to_be_bytes());
+    for (request, changes) in changes().enumerate() {
+        for change in changes {
+            let lapses = match change.lapses_at {
+                0 => 0,
+                NEVER => u32::MAX,
+                at => 1 + (at - from).clamp(0, i64::from(u32::MAX) - 2) as u32,
+            };
+            bytes.extend((request as u32).to_be_bytes());
+            bytes.extend(change.seat.to_be_bytes());
+            bytes.push(change.to.state as u8);
+            bytes.extend(lapses.to_be_bytes());
+        }
+    }
+    bytes
+}
+
+/// The sessions that a batch opens: for each its request, key, visitor, number in line, end, and the admission's id after
+/// its length. What only the store needs to know is left out.
+fn encode_opened(contents: &[Content]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (request, content) in contents.iter().enumerate() {
+        for new in &content.changes.new_sessions {
+            let Ok(length) = u16::try_from(new.jti.len()) else {
+                continue;
+            };
+            bytes.extend((request as u32).to_be_bytes());
+            bytes.extend(new.key);
+            bytes.extend(new.visitor.0.to_be_bytes());
+            bytes.extend(new.number.to_be_bytes());
+            bytes.extend(new.expires_at.0.to_be_bytes());
+            bytes.extend(length.to_be_bytes());
+            bytes.extend(new.jti.as_bytes());
+        }
+    }
+    bytes
+}
+
+/// Reads what `encode_opened` wrote, up to where it is something else.
+struct Opened<'a>(&'a [u8]);
+
+impl Opened<'_> {
+    fn part<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (part, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*part)
+    }
+}
+
+impl Iterator for Opened<'_> {
+    type Item = (i32, SessionRow);
+
+    fn next(&mut self) -> Option<(i32, SessionRow)> {
+        let request = i32::from_be_bytes(self.part()?);
+        let key = self.part()?;
+        let visitor = VisitorId(u128::from_be_bytes(self.part()?));
+        let number = u64::from_be_bytes(self.part()?);
+        let expires_at = Time(i64::from_be_bytes(self.part()?));
+        let length = u16::from_be_bytes(self.part()?);
+        let (jti, rest) = self.0.split_at_checked(length.into())?;
+        self.0 = rest;
+        let row = SessionRow {
+            key,
+            visitor,
+            number,
+            jti: String::from_utf8_lossy(jti).into_owned(),
+            token: String::new(),
+            expires_at,
+            is_over: false,
+            report: 0,
+        };
+        Some((request, row))
+    }
+}
+
+impl Written {
+    /// The sessions that were opened. Those of requests that were refused are left out.
+    pub(super) fn sessions(&self) -> impl Iterator<Item = SessionRow> {
+        let refused = |request: i32| self.refused.contains(&request);
+        let opened = Opened(&self.opened);
+        opened.filter_map(move |(request, row)| (!refused(request)).then_some(row))
+    }
+
+    /// The seats: place, state, and when each lapses. Those of requests that were refused are left out.
+    pub(super) fn seats(&self) -> impl Iterator<Item = (u32, SeatState, i64)> {
+        let (head, seats) = self.changes.split_at(HEAD.min(self.changes.len()));
+        let from = head.try_into().map_or(0, i64::from_be_bytes);
+        let number = |bytes: &[u8]| bytes.try_into().map_or(0, u32::from_be_bytes);
+        let (seats, _) = seats.as_chunks::<SEAT>();
+        let read = move |seat: &[u8; SEAT]| {
+            let request = number(&seat[..4]) as i32;
+            let lapses_at = match number(&seat[9..]) {
+                0 => 0,
+                u32::MAX => NEVER,
+                after => from + i64::from(after) - 1,
+            };
+            let state = SeatState::of(seat[8].into());
+            (!self.refused.contains(&request)).then(|| (number(&seat[4..8]), state, lapses_at))
+        };
+        seats.iter().filter_map(read)
+    }
 }
 
 impl<'a> Batch<'a> {
-    /// What these requests change, by their place.
-    pub(super) fn of(contents: &'a [Content]) -> Batch<'a> {
-        let mut batch = Batch::default();
-        for (at, content) in contents.iter().enumerate() {
-            batch.add(at, content.visit.visitor, &content.changes);
+    /// What these requests change, by their place; rows in the order in which all batches take them. Other nodes, if there
+    /// are any, hear of new sessions.
+    pub(super) fn of(contents: &'a [Content], is_alone: bool) -> Batch<'a> {
+        let mut batch = Batch {
+            changes: encode(contents),
+            ..Batch::default()
+        };
+        if !is_alone {
+            batch.opened = encode_opened(contents);
         }
+        let mut order: Vec<usize> = (0..contents.len()).collect();
+        order.sort_unstable_by_key(|at| contents[*at].visit.visitor);
+        for at in order {
+            let Content { visit, changes } = &contents[at];
+            batch.add(at as i32, visit.visitor, changes);
+        }
+        batch.takes.sort_unstable_by_key(|take| take.0);
+        batch.seats.sort_unstable_by_key(|seat| seat.seat);
         batch
     }
 
-    fn add(&mut self, request: usize, visitor: Option<VisitorId>, changes: &'a Changes) {
-        let r = request as i32;
-        let visitor = visitor.map(|visitor| visitor.to_string());
-        self.add_seats(r, visitor.as_ref(), changes);
+    fn add(&mut self, r: i32, visitor: Option<VisitorId>, changes: &'a Changes) {
+        let visitor = visitor.map(visitor_uuid);
+        self.add_seats(r, visitor, changes);
         let visitor = visitor.unwrap_or_default();
-        self.add_holds(r, &visitor, changes);
+        self.add_holds(r, visitor, changes);
         self.add_orders(r, changes);
         for new in &changes.new_sessions {
             self.sessions.push(json!({"request": r, "key": hex(&new.key), "visitor": visitor, "number": new.number,
@@ -95,9 +266,11 @@ impl<'a> Batch<'a> {
             self.over.push(json!({"request": r, "key": hex(key)}));
         }
         for change in &changes.holds {
+            let (was, state) = (change.from as i16, change.to as i16);
+            let id = hold_uuid(&change.id);
             self.hold_changes
-                .push(json!({"request": r, "visitor": visitor, "id": &*change.id,
-                "was": change.from, "state": change.to, "order_id": change.order}));
+                .push(json!({"request": r, "visitor": visitor, "id": id,
+                "was": was, "state": state, "order_id": change.order}));
         }
         if let Some((answer, is_new)) = &changes.answer {
             self.answers.push(
@@ -107,49 +280,77 @@ impl<'a> Batch<'a> {
         }
     }
 
-    fn add_seats(&mut self, r: i32, visitor: Option<&String>, changes: &'a Changes) {
-        let seats = &mut self.seats;
+    fn add_seats(&mut self, request: i32, visitor: Option<Uuid>, changes: &'a Changes) {
+        if let ([(hold, _)], Some(visitor)) = (changes.new_holds.as_slice(), visitor) {
+            let id = hold_uuid(&hold.id);
+            let seats = changes.seats.iter();
+            return self
+                .takes
+                .extend(seats.map(|change| (change.seat, request, id, visitor)));
+        }
         for change in &changes.seats {
-            seats.request.push(r);
-            seats.seat.push(change.seat as i32);
-            seats.from.push(change.from.state as i16);
-            seats.from_hold.push(change.from.hold.as_deref());
-            seats.to.push(change.to.state as i16);
-            seats.hold.push(change.to.hold.as_deref());
-            seats.order.push(change.order.as_deref());
-            let owner = change.to.hold.as_ref().and(visitor);
-            seats.visitor.push(owner.cloned());
-            seats.lapses_at.push(change.lapses_at);
+            let hold = change.to.hold.as_deref().map(hold_uuid);
+            self.seats.push(Seat {
+                request,
+                seat: change.seat as i32,
+                from: change.from.state as i16,
+                from_hold: change.from.hold.as_deref().map(hold_uuid),
+                to: change.to.state as i16,
+                hold,
+                order: change.order.as_deref(),
+                visitor: hold.and(visitor),
+            });
         }
     }
 
-    fn add_holds(&mut self, r: i32, visitor: &str, changes: &'a Changes) {
+    fn add_holds(&mut self, request: i32, visitor: Uuid, changes: &'a Changes) {
         let holds = &mut self.holds;
-        for (new, limit) in &changes.new_holds {
-            holds.request.push(r);
-            holds.visitor.push(visitor.to_owned());
-            holds.id.push(&new.id);
+        for (new, number) in &changes.new_holds {
+            let mut places = String::with_capacity(16);
+            for change in &changes.seats {
+                if !places.is_empty() {
+                    places.push(',');
+                }
+                places.push_str(&change.seat.to_string());
+            }
+            holds.request.push(request);
+            holds.visitor.push(visitor);
+            holds.number.push(*number);
+            holds.id.push(hold_uuid(&new.id));
             holds.session.push(&new.session);
-            holds.seats.push(json(&*new.seats));
-            let places = changes.seats.iter().map(|change| change.seat.to_string());
-            holds
-                .places
-                .push(format!("{{{}}}", places.collect::<Vec<_>>().join(",")));
+            holds.places.push(places);
             holds.total.push(new.total.amount);
             holds.currency.push(&new.total.currency);
             holds.expires_at.push(new.expires_at.0);
             holds.lapses_at.push(new.lapses_at.0);
             holds.max_expires_at.push(new.max_expires_at.0);
-            holds.limit.push(*limit as i32);
+        }
+        for number in &changes.turns {
+            holds.request.push(request);
+            holds.visitor.push(visitor);
+            holds.number.push(*number);
+            holds.id.push(Uuid::nil());
+            holds.session.push(&[]);
+            holds.places.push(String::new());
+            holds.currency.push("");
+            for column in [
+                &mut holds.total,
+                &mut holds.expires_at,
+                &mut holds.lapses_at,
+                &mut holds.max_expires_at,
+            ] {
+                column.push(0);
+            }
         }
     }
 
     fn add_orders(&mut self, r: i32, changes: &Changes) {
         for new in &changes.new_orders {
-            self.orders.push(json!({"request": r, "id": new.id, "hold": &*new.hold, "visitor": new.visitor.to_string(),
-                "session": hex(&new.session), "state": new.state, "seats": json(&*new.seats), "total": new.total.amount,
-                "currency": new.total.currency, "buyer_name": new.buyer.name, "buyer_email": new.buyer.email,
-                "created_at": new.created_at.0, "pay_by": new.pay_by.0}));
+            self.orders.push(json!({"request": r, "id": new.id, "hold": hold_uuid(&new.hold),
+                "visitor": visitor_uuid(new.visitor), "session": hex(&new.session), "state": new.state,
+                "seats": json(&*new.seats), "total": new.total.amount, "currency": new.total.currency,
+                "buyer_name": new.buyer.name, "buyer_email": new.buyer.email, "created_at": new.created_at.0,
+                "pay_by": new.pay_by.0}));
         }
         for change in &changes.orders {
             self.order_changes.push(
@@ -185,7 +386,7 @@ impl<'a> Batch<'a> {
         &self,
         link: &Link,
         event: &EventId,
-        (config, id, is_again): (i64, &str, bool),
+        (header, is_again): (&Header, bool),
     ) -> Result<Option<Applied>, Failed> {
         let list = |rows: &Vec<Value>| (!rows.is_empty()).then(|| json(rows));
         let lists = [
@@ -200,42 +401,107 @@ impl<'a> Batch<'a> {
             list(&self.void),
             list(&self.answers),
         ];
-        let (seats, holds, event) = (&self.seats, &self.holds, event.as_str());
-        let mut params: Vec<super::link::Param<'_>> = vec![
+        let (holds, event) = (&self.holds, event.as_str());
+        let (takes, seats) = (Takes::of(&self.takes), Seats::of(&self.seats));
+        let mut params: Vec<Param<'_>> = vec![
             (&event, Type::TEXT),
-            (&config, Type::INT8),
-            (&id, Type::TEXT),
+            (&header.config, Type::INT8),
+            (&header.node, Type::TEXT),
+            (&header.number, Type::INT8),
             (&is_again, Type::BOOL),
+            (&header.known, Type::INT8),
+            (&header.have, Type::INT8_ARRAY),
+            (&takes.request, Type::INT4_ARRAY),
+            (&takes.seat, Type::INT4_ARRAY),
+            (&takes.hold, Type::UUID_ARRAY),
+            (&takes.visitor, Type::UUID_ARRAY),
             (&seats.request, Type::INT4_ARRAY),
             (&seats.seat, Type::INT4_ARRAY),
             (&seats.from, Type::INT2_ARRAY),
-            (&seats.from_hold, Type::TEXT_ARRAY),
+            (&seats.from_hold, Type::UUID_ARRAY),
             (&seats.to, Type::INT2_ARRAY),
-            (&seats.hold, Type::TEXT_ARRAY),
+            (&seats.hold, Type::UUID_ARRAY),
             (&seats.order, Type::TEXT_ARRAY),
-            (&seats.visitor, Type::TEXT_ARRAY),
-            (&seats.lapses_at, Type::INT8_ARRAY),
+            (&seats.visitor, Type::UUID_ARRAY),
             (&holds.request, Type::INT4_ARRAY),
-            (&holds.visitor, Type::TEXT_ARRAY),
-            (&holds.id, Type::TEXT_ARRAY),
+            (&holds.visitor, Type::UUID_ARRAY),
+            (&holds.number, Type::INT4_ARRAY),
+            (&holds.id, Type::UUID_ARRAY),
             (&holds.session, Type::BYTEA_ARRAY),
-            (&holds.seats, Type::TEXT_ARRAY),
             (&holds.places, Type::TEXT_ARRAY),
             (&holds.total, Type::INT8_ARRAY),
             (&holds.currency, Type::TEXT_ARRAY),
             (&holds.expires_at, Type::INT8_ARRAY),
             (&holds.lapses_at, Type::INT8_ARRAY),
             (&holds.max_expires_at, Type::INT8_ARRAY),
-            (&holds.limit, Type::INT4_ARRAY),
+            (&self.changes, Type::BYTEA),
+            (&self.opened, Type::BYTEA),
         ];
         for list in &lists {
             params.push((list, Type::TEXT));
         }
         let rows = link.ask(APPLY, &params).await?;
-        Ok(rows.first().map(|row| Applied {
+        let Some((first, others)) = rows.split_first() else {
+            return Ok(None);
+        };
+        let written = |row: &tokio_postgres::Row| Written {
             seq: row.get(0),
             refused: row.get(1),
-            now: Time(row.get(2)),
+            changes: row.get(3),
+            opened: row.get(4),
+        };
+        Ok(Some(Applied {
+            seq: first.get(0),
+            refused: first.get(1),
+            now: Time(first.get(2)),
+            others: others.iter().map(written).collect(),
         }))
+    }
+}
+
+/// Free seats that new holds take, by column.
+#[derive(Default)]
+struct Takes {
+    request: Vec<i32>,
+    seat: Vec<i32>,
+    hold: Vec<Uuid>,
+    visitor: Vec<Uuid>,
+}
+
+impl Takes {
+    fn of(takes: &[(u32, i32, Uuid, Uuid)]) -> Takes {
+        Takes {
+            request: takes.iter().map(|take| take.1).collect(),
+            seat: takes.iter().map(|take| take.0 as i32).collect(),
+            hold: takes.iter().map(|take| take.2).collect(),
+            visitor: takes.iter().map(|take| take.3).collect(),
+        }
+    }
+}
+
+/// Other seats that change hands, by column.
+struct Seats<'a> {
+    request: Vec<i32>,
+    seat: Vec<i32>,
+    from: Vec<i16>,
+    from_hold: Vec<Option<Uuid>>,
+    to: Vec<i16>,
+    hold: Vec<Option<Uuid>>,
+    order: Vec<Option<&'a str>>,
+    visitor: Vec<Option<Uuid>>,
+}
+
+impl<'a> Seats<'a> {
+    fn of(seats: &[Seat<'a>]) -> Seats<'a> {
+        Seats {
+            request: seats.iter().map(|seat| seat.request).collect(),
+            seat: seats.iter().map(|seat| seat.seat).collect(),
+            from: seats.iter().map(|seat| seat.from).collect(),
+            from_hold: seats.iter().map(|seat| seat.from_hold).collect(),
+            to: seats.iter().map(|seat| seat.to).collect(),
+            hold: seats.iter().map(|seat| seat.hold).collect(),
+            order: seats.iter().map(|seat| seat.order).collect(),
+            visitor: seats.iter().map(|seat| seat.visitor).collect(),
+        }
     }
 }

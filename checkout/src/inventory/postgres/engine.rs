@@ -1,8 +1,9 @@
 //! The engine's own steps: plans, rules, figures, what the sweep finds, and what other nodes did.
 
+use super::jobs::{Asked, Job, Message};
 use super::link::{Failed, Param};
 use super::load::list_orders;
-use super::writer::{Asked, Job, Message};
+
 use super::{Desk, LOOK_EVERY, Postgres, STALE_AFTER, Shard};
 use crate::inventory::desk::{Whose, Work, json};
 use crate::inventory::rows::{FINISHED, PaymentState};
@@ -24,6 +25,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
+use uuid::Uuid;
 
 /// A node that took reports to tell has so long to say that they were heard.
 const REPORT_MS: i64 = 10_000;
@@ -70,12 +72,13 @@ impl Engine for Postgres {
             });
         };
         // While nobody answers, nobody waits.
-        if desk.shard.writer(&ask.event).is_away() {
+        if desk.shard.is_away() {
             return Err(Unavailable.into());
         }
         let (reply, answer) = oneshot::channel();
         let job = Job {
             must_load: ask.must_load,
+            visitor: None,
             ask,
             step: Box::new(Asked {
                 decide,
@@ -251,7 +254,7 @@ impl Engine for Postgres {
                 id: row.get(2),
                 amount: Money {
                     amount: row.get(3),
-                    currency: row.get(4),
+                    currency: row.get::<_, &str>(4).into(),
                 },
             };
             let state: String = row.get(5);
@@ -423,8 +426,13 @@ impl Desk {
         let select = "select distinct visitor from fairline.seat
             where event = $1 and seat = any($2) and visitor is not null";
         let rows = self.shard.reader().ask(select, &params).await?;
-        let visitor = |row: &Row| Some((self.event.clone(), VisitorId::parse(row.get(0))?));
-        Ok(rows.iter().filter_map(visitor).collect())
+        let visitor = |row: &Row| {
+            (
+                self.event.clone(),
+                VisitorId(row.get::<_, Uuid>(0).as_u128()),
+            )
+        };
+        Ok(rows.iter().map(visitor).collect())
     }
 }
 

@@ -1,37 +1,45 @@
 //! One event in memory, as the database has it: read whole, then kept current by this node's own batches and by what others
 //! did, each seat by the newest batch that changed it.
 
+use super::apply::Written;
 use super::link::{Failed, Param};
 use super::{Desk, Shard};
 use crate::inventory::board::Board;
 use crate::inventory::desk::Whose;
-use crate::inventory::house::{House, Plan, lapses_at};
-use crate::inventory::rows::Changes;
+use crate::inventory::house::{House, Plan, VISITS_MAX, lapses_at};
+use crate::inventory::rows::{Changes, SessionRow};
 use crate::inventory::words::*;
 use shared::time::Time;
 use shared::words::{EventId, VisitorId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio_postgres::types::Type;
+use uuid::Uuid;
 
-const EVENT: &str = "select plan, plan_version, rules, secret, config, version, version_seq, seq, \
+const EVENT: &str = "select plan, plan_version, rules, secret, config, version, version_seq, \
     (extract(epoch from clock_timestamp()) * 1000)::bigint from fairline.event where event = $1";
 
 /// Each hold is looked up by its key, whatever the planner thinks of the tables.
 const SEATS: &str = "select s.seat, s.state, case when s.state = 1 then (select h.lapses_at from fairline.hold h \
-        where h.event = s.event and h.visitor = s.visitor and h.id = s.hold and h.state = 'active') end \
+        where h.event = s.event and h.visitor = s.visitor and h.id = s.hold and h.state = 0) end \
     from fairline.seat s where s.event = $1 order by s.seat";
 
 const SOME_SEATS: &str = "select s.seat, s.state, case when s.state = 1 then (select h.lapses_at from fairline.hold h \
-        where h.event = s.event and h.visitor = s.visitor and h.id = s.hold and h.state = 'active') end \
+        where h.event = s.event and h.visitor = s.visitor and h.id = s.hold and h.state = 0) end \
     from fairline.seat s where s.event = $1 and s.seat = any($2)";
 
-const CHANGES: &str = "select seq, seats, states, lapses_at from fairline.change where event = $1 and seq > $2 order by seq";
-
-const NEWS: &str = "select v.version, v.to_seq, c.seq, c.seats, c.states, c.lapses_at from fairline.version v \
+const NEWS: &str = "select v.version, v.to_seq, c.seq, c.refused, c.changes, c.opened from fairline.version v \
     left join fairline.change c on c.event = v.event and c.seq > v.after_seq and c.seq <= v.to_seq \
     where v.event = $1 and v.version > $2 order by v.version, c.seq";
+
+/// Batches that are written at one time have numbers no further apart than this, as a rule; what is missed is in the next
+/// version.
+const WINDOW: i64 = 64;
+
+/// Sessions that are open. No index says which are: a few nodes ask this once.
+const SESSIONS: &str = "select key, visitor, number, jti, expires_at from fairline.session \
+    where event = $1 and not is_over and expires_at > $2 limit $3";
 
 /// One event.
 pub(super) struct Hall {
@@ -40,8 +48,12 @@ pub(super) struct Hall {
     pub(super) config: i64,
     /// The newest batch that changed each seat, as far as this node knows.
     seqs: Vec<i64>,
-    /// All batches up to this one are in the states of the seats.
-    seen_seq: i64,
+    /// How many requests that are on their way change each seat.
+    pending: Vec<u16>,
+    /// All batches up to this one are in the states of the seats: those of the version that is shown.
+    horizon: i64,
+    /// Later ones of other nodes that are, too.
+    seen: BTreeSet<i64>,
     version: i64,
 }
 
@@ -58,14 +70,14 @@ impl Hall {
         let rules: String = row.get(2);
         let rules: Rules =
             serde_json::from_str(&rules).map_err(|error| damaged(error.to_string()))?;
-        let (version, now): (i64, Time) = (row.get(5), Time(row.get(8)));
+        let (version, now): (i64, Time) = (row.get(5), Time(row.get(7)));
         shard.clock.hear(now);
         let mut house = House::new(desk.event.clone(), rules, row.get(3));
         let mut seqs = Vec::new();
         if let Some(plan) = row.get::<_, Option<String>>(0) {
             let seats = link.ask(SEATS, &[(&id, Type::TEXT)]).await?;
             let seats: Vec<(SeatState, i64)> = seats.iter().map(|row| read_seat(row).1).collect();
-            seqs = vec![row.get::<_, i64>(7); seats.len()];
+            seqs = vec![row.get::<_, i64>(6); seats.len()];
             let plan_version: i32 = row.get(1);
             let at = (version as u64, shard.clock.now());
             let currency = house.rules.currency.clone();
@@ -80,24 +92,41 @@ impl Hall {
         Ok(Hall {
             house,
             config,
+            pending: vec![0; seqs.len()],
             seqs,
-            seen_seq: row.get(7),
+            horizon: row.get(6),
+            seen: BTreeSet::new(),
             version,
         })
     }
 
+    /// Reads the sessions that are open, so that a node which comes later need not ask for every fan.
+    pub(super) async fn read_sessions(&mut self, shard: &Shard) -> Result<(), Failed> {
+        let (event, now) = (self.house.event.clone(), shard.clock.now().0);
+        let (id, limit) = (event.as_str(), VISITS_MAX as i64);
+        let params: [Param<'_>; 3] = [(&id, Type::TEXT), (&now, Type::INT8), (&limit, Type::INT8)];
+        for row in shard.reader().ask(SESSIONS, &params).await? {
+            self.house.visits.learn(SessionRow {
+                key: row.get::<_, &[u8]>(0).try_into().unwrap_or_default(),
+                visitor: VisitorId(row.get::<_, Uuid>(1).as_u128()),
+                number: row.get::<_, i64>(2) as u64,
+                jti: row.get(3),
+                token: String::new(),
+                expires_at: Time(row.get(4)),
+                is_over: false,
+                report: 0,
+            });
+        }
+        Ok(())
+    }
+
     /// Whether the visitor of a request is in memory. A newcomer need not be: the admission's own row decides.
-    pub(super) fn knows(&self, whose: &Whose) -> bool {
-        let visits = &self.house.visits;
+    pub(super) fn knows(&self, whose: &Whose, visitor: Option<VisitorId>) -> bool {
         match whose {
-            Whose::Session(key) => visits
-                .of_session(key)
-                .is_some_and(|visitor| visits.get(visitor).is_some()),
-            Whose::Order(order) => visits
-                .of_order(order)
-                .is_some_and(|visitor| visits.get(visitor).is_some()),
-            Whose::Visitor(visitor) => visits.get(*visitor).is_some(),
             Whose::Newcomer(..) | Whose::Nobody => true,
+            Whose::Session(_) | Whose::Order(_) | Whose::Visitor(_) => {
+                visitor.is_some_and(|visitor| self.house.visits.get(visitor).is_some())
+            }
         }
     }
 
@@ -112,56 +141,84 @@ impl Hall {
         }
     }
 
-    /// A batch of this node was written as `seq`. False when others wrote before it, which is not known yet.
-    pub(super) fn follows(&mut self, seq: i64) -> bool {
-        let follows = seq <= self.seen_seq + 1;
-        if follows {
-            self.seen_seq = self.seen_seq.max(seq);
-        }
-        follows
+    /// What of the others' batches is known: all up to the first number, and these.
+    pub(super) fn known(&self) -> (i64, Vec<i64>) {
+        let newest = self.seen.last().copied().unwrap_or(0);
+        let known = self.horizon.max(newest - WINDOW);
+        (known, self.seen.range(known + 1..).copied().collect())
     }
 
-    /// Takes what other nodes changed of the seats, as they wrote it.
-    pub(super) async fn catch_up(&mut self, shard: &Shard, desk: &Desk) -> Result<(), Failed> {
-        let id = desk.event.as_str();
-        let params: [Param<'_>; 2] = [(&id, Type::TEXT), (&self.seen_seq, Type::INT8)];
-        for row in shard.reader().ask(CHANGES, &params).await? {
-            let seq: i64 = row.get(0);
-            self.take(seq, &row, 1);
-            self.seen_seq = seq;
+    /// Takes what other nodes wrote.
+    pub(super) fn hear(&mut self, others: &[Written]) {
+        for written in others {
+            self.take(written);
+            self.seen.insert(written.seq);
         }
-        Ok(())
     }
 
-    /// Takes the seats of a batch, from three columns of a row; each only if nothing newer is known of it. Answers them.
-    fn take(&mut self, seq: i64, row: &tokio_postgres::Row, at: usize) -> Vec<(u32, SeatState)> {
+    /// Takes the sessions and the seats of a batch, each seat only if nothing newer is known of it. Answers them.
+    fn take(&mut self, written: &Written) -> Vec<(u32, SeatState)> {
+        for session in written.sessions() {
+            self.house.visits.learn(session);
+        }
         let Some(plan) = &mut self.house.plan else {
             return Vec::new();
         };
-        let seats: Vec<i32> = row.get(at);
-        let states: Vec<i16> = row.get(at + 1);
-        let lapses: Vec<i64> = row.get(at + 2);
-        let mut taken = Vec::with_capacity(seats.len());
-        for ((seat, state), lapses_at) in seats.into_iter().zip(states).zip(lapses) {
-            let (seat, state) = (seat as u32, SeatState::of(state.into()));
+        let mut taken = Vec::new();
+        for (seat, state, lapses_at) in written.seats() {
             taken.push((seat, state));
-            let newest = &mut self.seqs[seat as usize];
-            if seq > *newest {
-                *newest = seq;
+            if let Some(newest) = self.seqs.get_mut(seat as usize)
+                && written.seq > *newest
+            {
+                *newest = written.seq;
                 plan.states.set(&plan.layout, seat, state, lapses_at);
             }
         }
         taken
     }
 
-    /// What a request changed was written with batch `seq`.
-    pub(super) fn committed(&mut self, changes: &Changes, seq: i64) {
-        self.house.freeze(&changes.frozen);
+    /// What a request changes is on its way. A seat that is taken is nobody else's from now on; one that is set free is
+    /// somebody's until that is so: no answer is given on what may yet fail.
+    pub(super) fn send(&mut self, changes: &Changes) {
+        let Some(plan) = &mut self.house.plan else {
+            return;
+        };
         for change in &changes.seats {
-            if let Some(newest) = self.seqs.get_mut(change.seat as usize) {
-                *newest = seq.max(*newest);
+            let (seat, state) = (change.seat, change.to.state);
+            if state != SeatState::Available {
+                plan.states.set(&plan.layout, seat, state, change.lapses_at);
+            }
+            self.pending[seat as usize] += 1;
+        }
+    }
+
+    /// What a request wanted to change was refused.
+    pub(super) fn refused(&mut self, changes: &Changes) {
+        for change in &changes.seats {
+            if let Some(pending) = self.pending.get_mut(change.seat as usize) {
+                *pending = pending.saturating_sub(1);
             }
         }
+    }
+
+    /// What a request changes was written with batch `seq`. Something older may have been heard or read since it was sent.
+    pub(super) fn committed(&mut self, changes: &Changes, seq: i64) {
+        self.refused(changes);
+        let Some(plan) = &mut self.house.plan else {
+            return;
+        };
+        for change in &changes.seats {
+            let at = change.seat as usize;
+            let Some(newest) = self.seqs.get_mut(at).filter(|newest| seq > **newest) else {
+                continue;
+            };
+            *newest = seq;
+            if self.pending[at] == 0 {
+                let (state, lapses_at) = (change.to.state, change.lapses_at);
+                plan.states.set(&plan.layout, change.seat, state, lapses_at);
+            }
+        }
+        self.house.freeze(&changes.frozen);
     }
 
     /// Reads some seats anew.
@@ -192,24 +249,31 @@ impl Hall {
         let params: [Param<'_>; 2] = [(&id, Type::TEXT), (&self.version, Type::INT8)];
         let rows = shard.reader().ask(NEWS, &params).await?;
         let now = shard.clock.now();
-        let mut versions: BTreeMap<i64, Vec<(u32, SeatState)>> = BTreeMap::new();
+        let mut versions: BTreeMap<i64, (i64, Vec<(u32, SeatState)>)> = BTreeMap::new();
         for row in &rows {
-            versions.entry(row.get(0)).or_default();
+            let (version, to_seq): (i64, i64) = (row.get(0), row.get(1));
+            let (_, changes) = versions.entry(version).or_insert((to_seq, Vec::new()));
             if let Some(seq) = row.get::<_, Option<i64>>(2) {
-                let taken = self.take(seq, row, 3);
-                versions.entry(row.get(0)).or_default().extend(taken);
+                changes.extend(self.take(&Written {
+                    seq,
+                    refused: row.get(3),
+                    changes: row.get(4),
+                    opened: row.get(5),
+                }));
             }
         }
         let Some(plan) = &self.house.plan else {
             return Ok(true);
         };
-        for (version, changes) in versions {
+        for (version, (to_seq, changes)) in versions {
             if version != self.version + 1 {
                 return Ok(false);
             }
             plan.board.follow(&changes, (version as u64, now));
             self.version = version;
+            self.horizon = to_seq;
         }
+        self.seen = self.seen.split_off(&(self.horizon + 1));
         desk.version.store(self.version, Ordering::Relaxed);
         Ok(true)
     }
@@ -226,7 +290,7 @@ impl Desk {
     fn show(
         &self,
         (layout, plan_version): (Arc<crate::inventory::Layout>, u32),
-        currency: String,
+        currency: Arc<str>,
         states: Vec<SeatState>,
         at: (u64, Time),
     ) -> Arc<Board> {

@@ -1,8 +1,10 @@
 //! Reading: what visitors have, an event with its seats, lists for organisers. One statement each, so that what it answers
 //! was true at one instant.
 
+use super::apply::{hold_id, visitor_uuid};
 use super::link::{Failed, Link, Param};
 use crate::inventory::desk::Whose;
+use crate::inventory::house::Plan;
 use crate::inventory::rows::*;
 use crate::inventory::steps::Ask;
 use crate::inventory::words::*;
@@ -11,7 +13,9 @@ use serde::de::DeserializeOwned;
 use shared::time::Time;
 use shared::words::{EventId, VisitorId};
 use std::collections::HashMap;
+use std::sync::Arc;
 use tokio_postgres::types::Type;
+use uuid::Uuid;
 
 /// Everything about the visitors of sessions ($2), admissions ($3), orders ($4) and about visitors ($5), and answers ($6).
 const VISITS: &str = "select kind, line from fairline.visits($1, $2, $3, $4, $5, $6)";
@@ -19,7 +23,7 @@ const VISITS: &str = "select kind, line from fairline.visits($1, $2, $3, $4, $5,
 #[derive(Deserialize)]
 struct SessionJson {
     key: String,
-    visitor: VisitorId,
+    visitor: Uuid,
     number: u64,
     jti: String,
     token: String,
@@ -30,13 +34,14 @@ struct SessionJson {
 
 #[derive(Deserialize)]
 struct HoldJson {
-    visitor: VisitorId,
-    id: String,
+    visitor: Uuid,
+    number: i32,
+    id: Uuid,
     session: String,
-    state: HoldState,
-    seats: String,
+    state: usize,
+    places: String,
     total: i64,
-    currency: String,
+    currency: Arc<str>,
     expires_at: i64,
     lapses_at: i64,
     max_expires_at: i64,
@@ -46,13 +51,13 @@ struct HoldJson {
 #[derive(Deserialize)]
 struct OrderJson {
     id: String,
-    hold: String,
-    visitor: VisitorId,
+    hold: Uuid,
+    visitor: Uuid,
     session: String,
     state: OrderState,
     seats: String,
     total: i64,
-    currency: String,
+    currency: Arc<str>,
     buyer_name: String,
     buyer_email: String,
     decline: Option<String>,
@@ -67,7 +72,7 @@ struct PaymentJson {
     id: String,
     state: PaymentState,
     amount: i64,
-    currency: String,
+    currency: Arc<str>,
     client_secret: String,
     begun_at: Option<i64>,
     settles_at: Option<i64>,
@@ -103,7 +108,7 @@ pub(super) struct Wanted {
     keys: Vec<Vec<u8>>,
     jtis: Vec<String>,
     orders: Vec<String>,
-    visitors: Vec<String>,
+    visitors: Vec<Uuid>,
     answers: Vec<String>,
 }
 
@@ -112,9 +117,9 @@ impl Wanted {
         match &ask.whose {
             Whose::Session(key) => self.keys.push(key.to_vec()),
             Whose::Order(order) => self.orders.push(order.clone()),
-            Whose::Visitor(visitor) => self.visitors.push(visitor.to_string()),
+            Whose::Visitor(visitor) => self.visitors.push(visitor_uuid(*visitor)),
             Whose::Newcomer(visitor, jti) => {
-                self.visitors.push(visitor.to_string());
+                self.visitors.push(visitor_uuid(*visitor));
                 self.jtis.push(jti.clone());
             }
             Whose::Nobody => {}
@@ -123,8 +128,12 @@ impl Wanted {
     }
 }
 
-/// Reads what is wanted.
-pub(super) async fn load(link: &Link, event: &EventId, wanted: Wanted) -> Result<Loaded, Failed> {
+/// Reads what is wanted; the plan says what the places of holds are.
+pub(super) async fn load(
+    link: &Link,
+    (event, plan): (&EventId, Option<&Plan>),
+    wanted: Wanted,
+) -> Result<Loaded, Failed> {
     let Wanted {
         keys,
         jtis,
@@ -138,18 +147,18 @@ pub(super) async fn load(link: &Link, event: &EventId, wanted: Wanted) -> Result
         (&keys, Type::BYTEA_ARRAY),
         (&jtis, Type::TEXT_ARRAY),
         (&orders, Type::TEXT_ARRAY),
-        (&visitors, Type::TEXT_ARRAY),
+        (&visitors, Type::UUID_ARRAY),
         (&answers, Type::TEXT_ARRAY),
     ];
     let rows = link.ask(VISITS, &params).await?;
     let mut loaded = Loaded::default();
     for visitor in &visitors {
-        let visitor = VisitorId::parse(visitor).expect("it was written a moment ago");
+        let visitor = VisitorId(visitor.as_u128());
         loaded.visits.insert(visitor, Visit::of(visitor));
     }
     let mut parts = Parts::default();
     for row in rows {
-        parts.take(&mut loaded, row.get(0), row.get(1))?;
+        parts.take((&mut loaded, plan), row.get(0), row.get(1))?;
     }
     parts.join(&mut loaded);
     Ok(loaded)
@@ -169,7 +178,7 @@ const LIST: &str = "with own as materialized (
     union all select 'ticket', row_to_json(t)::text from (
         select t.order_id, t.seat, t.id from own
         join fairline.hold h on h.event = $1 and h.visitor = own.visitor and h.id = own.hold
-        join fairline.ticket t on t.event = $1 and t.seat = any(h.places) and t.order_id = own.id
+        join fairline.ticket t on t.event = $1 and t.seat = any(string_to_array(h.places, ',')::integer[]) and t.order_id = own.id
     ) t";
 
 /// The newest orders of an event.
@@ -182,7 +191,7 @@ pub(super) async fn list_orders(
     let params: [Param<'_>; 2] = [(&event, Type::TEXT), (&limit, Type::INT8)];
     let mut parts = Parts::default();
     for row in link.ask(LIST, &params).await? {
-        parts.take(&mut Loaded::default(), row.get(0), row.get(1))?;
+        parts.take((&mut Loaded::default(), None), row.get(0), row.get(1))?;
     }
     let mut orders = parts.complete();
     orders.sort_by_key(|order| std::cmp::Reverse(order.created_at));
@@ -198,7 +207,12 @@ struct Parts {
 }
 
 impl Parts {
-    fn take(&mut self, loaded: &mut Loaded, kind: &str, row: &str) -> Result<(), Failed> {
+    fn take(
+        &mut self,
+        (loaded, plan): (&mut Loaded, Option<&Plan>),
+        kind: &str,
+        row: &str,
+    ) -> Result<(), Failed> {
         match kind {
             "session" => {
                 let row = session(read(row)?);
@@ -210,8 +224,9 @@ impl Parts {
             }
             "hold" => {
                 let row: HoldJson = read(row)?;
-                let visit = visit(loaded, row.visitor);
-                visit.holds.push(hold(row)?);
+                let visit = visit(loaded, VisitorId(row.visitor.as_u128()));
+                visit.next = visit.next.max(row.number + 1);
+                visit.holds.extend(hold(row, plan));
             }
             "order" => self.orders.push(order(read(row)?)?),
             "payment" => {
@@ -267,7 +282,7 @@ fn visit(loaded: &mut Loaded, visitor: VisitorId) -> &mut Visit {
 fn session(row: SessionJson) -> SessionRow {
     SessionRow {
         key: key(&row.key),
-        visitor: row.visitor,
+        visitor: VisitorId(row.visitor.as_u128()),
         number: row.number,
         jti: row.jti,
         token: row.token,
@@ -277,12 +292,17 @@ fn session(row: SessionJson) -> SessionRow {
     }
 }
 
-fn hold(row: HoldJson) -> Result<HoldRow, Failed> {
-    Ok(HoldRow {
-        id: row.id.into(),
+/// A hold; none for a number that is taken without one.
+fn hold(row: HoldJson, plan: Option<&Plan>) -> Option<HoldRow> {
+    let state = *HoldState::ALL.get(row.state)?;
+    let places = row.places.split(',').filter_map(|place| place.parse().ok());
+    let places: Vec<u32> = places.collect();
+    let seats = plan.map(|plan| plan.priced(&places, &row.currency));
+    Some(HoldRow {
+        id: hold_id(row.id).into(),
         session: key(&row.session),
-        state: row.state,
-        seats: read(&row.seats)?,
+        state,
+        seats: seats.unwrap_or_default().into(),
         total: Money {
             amount: row.total,
             currency: row.currency,
@@ -297,8 +317,8 @@ fn hold(row: HoldJson) -> Result<HoldRow, Failed> {
 fn order(row: OrderJson) -> Result<OrderRow, Failed> {
     Ok(OrderRow {
         id: row.id,
-        hold: row.hold.into(),
-        visitor: row.visitor,
+        hold: hold_id(row.hold).into(),
+        visitor: VisitorId(row.visitor.as_u128()),
         session: key(&row.session),
         state: row.state,
         seats: read(&row.seats)?,

@@ -4,6 +4,7 @@
 mod apply;
 mod engine;
 mod house;
+mod jobs;
 mod link;
 mod load;
 mod shards;
@@ -13,9 +14,10 @@ mod writer;
 use super::board::Board;
 use super::desk::json;
 use super::words::{Refused, Rules};
+use jobs::Message;
 use link::{Failed, Link, Param, StoreClock};
 use shared::combine::{QUEUE_MAX, Unavailable};
-use shared::secret::random;
+use shared::secret::{hex, random, sha256};
 use shared::time::{Clock, Time};
 use shared::words::EventId;
 use std::collections::HashMap;
@@ -28,7 +30,7 @@ use tokio::time::Instant;
 use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 use url::Database;
-use writer::{Message, Writer};
+use writer::Writer;
 
 const SETUP: [&str; 5] = [
     include_str!("../../../migrations/postgres/1_setup.sql"),
@@ -37,7 +39,7 @@ const SETUP: [&str; 5] = [
     include_str!("../../../migrations/postgres/4_visits.sql"),
     include_str!("../../../migrations/postgres/5_shards.sql"),
 ];
-/// Connections that write; the events are spread over them.
+/// Connections that write; the events are spread over them, and the batches of an event.
 const WRITERS: usize = 4;
 /// Every event is looked at this often, whatever was heard of it.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -210,36 +212,55 @@ impl Shard {
         Ok(())
     }
 
-    fn writer(&self, event: &EventId) -> &Link {
+    /// The connection of an event's batch, by its place among those on their way: each has its own.
+    fn writer(&self, event: &EventId, turn: usize) -> &Link {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(event);
-        &self.writers[hash as usize % self.writers.len()]
+        &self.writers[(hash as usize).wrapping_add(turn) % self.writers.len()]
+    }
+
+    /// Whether somebody who would write was not answered lately.
+    fn is_away(&self) -> bool {
+        self.writers.iter().any(Link::is_away)
     }
 
     /// Makes the tables, or brings them up to this version.
     async fn set_up(&self) -> Result<(), String> {
         // One node at a time; the others find it done.
         let begin = "create schema if not exists fairline;
-            create table if not exists fairline.migration (version integer primary key);";
+            create table if not exists fairline.migration (version integer primary key, sum text);
+            alter table fairline.migration add column if not exists sum text;";
         let lock = "select pg_advisory_xact_lock(4631729463);";
         self.reader
             .run(&format!("begin; {lock} {begin} commit"))
             .await?;
-        let count = "select count(*)::integer from fairline.migration";
-        let rows = self.reader.ask(count, &[]).await;
+        let select = "select coalesce(sum, '') from fairline.migration order by version";
+        let rows = self.reader.ask(select, &[]).await;
         let rows = rows.map_err(|failed| format!("{failed:?}"))?;
-        let done: i32 = rows.first().map_or(0, |row| row.get(0));
-        if done as usize > SETUP.len() {
+        let done: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        if done.len() > SETUP.len() {
             return Err(format!(
-                "its schema has version {done}, this program knows {}",
+                "its schema has version {}, this program knows {}",
+                done.len(),
                 SETUP.len()
             ));
         }
-        for (at, setup) in SETUP.iter().enumerate().skip(done as usize) {
-            let version = at + 1;
+        let same = done
+            .iter()
+            .zip(SETUP)
+            .take_while(|(done, setup)| **done == sum(setup));
+        let same = same.count();
+        if same < done.len() {
+            return Err(format!(
+                "step {} of its schema was made by another version of this program, which cannot be brought up to this one",
+                same + 1
+            ));
+        }
+        for (at, setup) in SETUP.iter().enumerate().skip(same) {
+            let (version, sum) = (at + 1, sum(setup));
             let outcome = self
                 .reader
                 .run(&format!(
-                    "begin; {lock} insert into fairline.migration values ({version}); {setup}; commit"
+                    "begin; {lock} insert into fairline.migration values ({version}, '{sum}'); {setup}; commit"
                 ))
                 .await;
             if let Err(error) = outcome {
@@ -429,6 +450,11 @@ impl Postgres {
         let made = self.desk(event).await?;
         made.ok_or_else(|| Unavailable.into())
     }
+}
+
+/// What a step of the schema is known by.
+fn sum(setup: &str) -> String {
+    hex(&sha256(setup.as_bytes())[..8])
 }
 
 /// Whether the URLs can be read.

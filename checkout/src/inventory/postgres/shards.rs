@@ -12,16 +12,15 @@ use tokio_postgres::types::Type;
 const ROWS_MAX: i64 = 2_000;
 
 /// What an event has, in the order in which it is copied, with the columns that tell the rows apart.
-const TABLES: [(&str, &str); 9] = [
+const TABLES: [(&str, &str); 8] = [
     ("event", "event"),
     ("seat", "seat"),
     ("session", "key"),
-    ("hold", "visitor, id"),
+    ("hold", "visitor, number"),
     ("orders", "id"),
     ("payment", "order_id, attempt"),
     ("ticket", "seat"),
     ("answer", "id"),
-    ("version", "version"),
 ];
 
 impl Postgres {
@@ -100,8 +99,8 @@ impl Postgres {
         }
         // The catalogue says that it is there: what is elsewhere is only in the way. Who asks again does this again.
         let key: [Param<'_>; 1] = [(&id, Type::TEXT)];
-        let end = "select fairline.end_move($1)";
-        to.reader().ask(end, &key).await?;
+        let arrive = "select fairline.arrive($1)";
+        to.reader().ask(arrive, &key).await?;
         for other in self.shards.iter().filter(|shard| !Arc::ptr_eq(shard, &to)) {
             other
                 .reader()

@@ -1,111 +1,31 @@
 //! The writer of one event: takes what queued while the last commit ran, decides it in memory, writes it with one statement.
 //! It is a task of its own, so that a browser that hangs up leaves nothing half done.
 
-use super::apply::{Applied, Batch};
+use super::apply::{Applied, Batch, Header};
 use super::house::Hall;
+use super::jobs::{Job, Message, Ruling, again, refuse};
 use super::link::Failed;
 use super::load::{Loaded, Wanted, load};
 use super::{Desk, Shard};
 use crate::inventory::desk::{Whose, Work};
+use crate::inventory::house::Visits;
 use crate::inventory::rows::{Changes, Visit};
-use crate::inventory::steps::Ask;
-use crate::inventory::words::*;
 use shared::combine::{BATCH_MAX, Unavailable};
 use shared::secret::random_id;
 use shared::words::VisitorId;
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::sync::mpsc;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
-/// A request that other nodes were faster than so many times is given up.
-const TRIES_MAX: u8 = 10;
-/// Batches on their way at one time: the database works on one while the next is decided.
+/// Batches on their way at one time, each by a connection of its own: one is decided and written while another waits for its
+/// commit. More are smaller, and cost more each.
 const FLIGHTS_MAX: usize = 2;
 /// A batch of which nobody knows whether it happened is sent again for this long.
 const RESEND: Duration = Duration::from_secs(4);
-
-/// What a writer is asked.
-pub(super) enum Message {
-    /// A decision.
-    Job(Job),
-    /// Show what was committed, and take what others did.
-    Tick(oneshot::Sender<()>),
-    /// Seats whose time is over, at most so many.
-    Lapsed(usize, oneshot::Sender<Vec<i32>>),
-    /// The plan or the rules were changed: read them.
-    Reload(oneshot::Sender<Result<(), Unavailable>>),
-}
-
-/// A request on its way.
-pub(super) struct Job {
-    pub(super) ask: Ask,
-    pub(super) step: Box<dyn Step>,
-    /// Its rows must be read before it is decided.
-    pub(super) must_load: bool,
-    pub(super) tries: u8,
-}
-
-/// What came of a decision.
-pub(super) enum Ruling {
-    Decided,
-    Refused,
-}
-
-/// A decision with the one who waits for it.
-pub(super) trait Step: Send {
-    /// Decides, and keeps what it would answer.
-    fn decide(&mut self, work: &mut Work<'_>) -> Ruling;
-    /// Whether it was refused for seats that are in memory.
-    fn is_about_seats(&self) -> bool;
-    /// Answers what was decided, or that the store cannot be reached.
-    fn answer(self: Box<Self>, outcome: Result<(), Unavailable>);
-}
-
-/// The only `Step`.
-pub(super) struct Asked<T, F> {
-    pub(super) decide: F,
-    pub(super) decided: Option<Result<T, Refused>>,
-    pub(super) reply: oneshot::Sender<Result<T, Refused>>,
-}
-
-impl<T, F> Step for Asked<T, F>
-where
-    T: Send,
-    F: FnMut(&mut Work<'_>) -> Result<T, Refused> + Send,
-{
-    fn decide(&mut self, work: &mut Work<'_>) -> Ruling {
-        let decided = (self.decide)(work);
-        let ruling = match &decided {
-            Ok(_) => Ruling::Decided,
-            Err(_) => Ruling::Refused,
-        };
-        self.decided = Some(decided);
-        ruling
-    }
-
-    fn is_about_seats(&self) -> bool {
-        matches!(
-            self.decided,
-            Some(Err(Refused::SeatsTaken(_)
-                | Refused::NotEnoughSeats
-                | Refused::LeavesSingle(_)
-                | Refused::UnknownSeats(_)
-                | Refused::Invalid(_)))
-        )
-    }
-
-    fn answer(self: Box<Self>, outcome: Result<(), Unavailable>) {
-        let decided = match (outcome, self.decided) {
-            (Ok(()), Some(decided)) => decided,
-            _ => Err(Unavailable.into()),
-        };
-        let _ = self.reply.send(decided);
-    }
-}
 
 /// What a request changes, and all that its visitor has then.
 pub(super) struct Content {
@@ -116,7 +36,9 @@ pub(super) struct Content {
 /// A batch on its way.
 struct Flight {
     jobs: Vec<Job>,
-    landing: JoinHandle<(Vec<Content>, Outcome)>,
+    visitors: Vec<VisitorId>,
+    /// Which of the event's connections it has.
+    turn: usize,
 }
 
 /// The writer.
@@ -126,9 +48,15 @@ pub(super) struct Writer {
     pub(super) queue: mpsc::Receiver<Message>,
     /// None while what is in memory may be wrong.
     pub(super) hall: Option<Hall>,
-    /// Batches on their way, in their order; visitors of theirs are not decided about meanwhile.
-    flights: VecDeque<Flight>,
+    /// What is known of visitors meanwhile: it can only be too old. None at first.
+    visits: Option<Visits>,
+    /// Batches on their way; visitors of theirs are not decided about meanwhile.
+    flights: HashMap<Id, Flight>,
+    landing: JoinSet<(Vec<Content>, Outcome)>,
     busy: HashSet<VisitorId>,
+    /// What this writer is called, and how many batches it made.
+    name: String,
+    count: i64,
 }
 
 impl Writer {
@@ -142,8 +70,12 @@ impl Writer {
             shard,
             queue,
             hall: None,
-            flights: VecDeque::new(),
+            visits: None,
+            flights: HashMap::new(),
+            landing: JoinSet::new(),
             busy: HashSet::new(),
+            name: random_id("wri_"),
+            count: 0,
         }
     }
 
@@ -154,10 +86,10 @@ impl Writer {
         let mut is_stuck = false;
         loop {
             if waiting.is_empty() || is_stuck || self.flights.len() == FLIGHTS_MAX {
-                // Dropped arms lose nothing: a message stays in the queue, a flight in the list.
+                // Dropped arms lose nothing: a message stays in the queue, a flight in the set.
                 tokio::select! {
                     () = self.desk.stop.cancelled() => return,
-                    landed = landing(&mut self.flights) => {
+                    Some(landed) = self.landing.join_next_with_id() => {
                         is_stuck = false;
                         self.land(landed, &mut waiting).await;
                     }
@@ -194,7 +126,7 @@ impl Writer {
                 let _ = done.send(self.lapsed(limit));
             }
             Message::Reload(done) => {
-                self.hall = None;
+                self.forget();
                 let _ = done.send(self.ready(waiting).await);
             }
         }
@@ -202,9 +134,8 @@ impl Writer {
 
     /// Whether something of the same visitor is on its way.
     fn is_busy(&self, job: &Job) -> bool {
-        let hall = self.hall.as_ref();
-        let visitor = hall.and_then(|hall| hall.visitor(&job.ask.whose));
-        visitor.is_some_and(|visitor| self.busy.contains(&visitor))
+        job.visitor
+            .is_some_and(|visitor| self.busy.contains(&visitor))
     }
 
     fn lapsed(&mut self, limit: usize) -> Vec<i32> {
@@ -223,17 +154,34 @@ impl Writer {
     /// Reads the event if what is in memory may be wrong; not while something is on its way, which would be missed.
     async fn ready(&mut self, waiting: &mut Vec<Job>) -> Result<(), Unavailable> {
         while self.hall.is_none() {
-            while !self.flights.is_empty() {
-                let landed = landing(&mut self.flights).await;
+            while let Some(landed) = self.landing.join_next_with_id().await {
                 self.land(landed, waiting).await;
             }
-            let hall = Hall::load(&self.shard, &self.desk).await;
+            let hall = self.read().await;
             self.hall = Some(hall.map_err(|failed| {
                 log(&failed);
                 Unavailable
             })?);
         }
         Ok(())
+    }
+
+    async fn read(&mut self) -> Result<Hall, Failed> {
+        let mut hall = Hall::load(&self.shard, &self.desk).await?;
+        match self.visits.take() {
+            Some(visits) => hall.house.visits = visits,
+            None => hall.read_sessions(&self.shard).await?,
+        }
+        Ok(hall)
+    }
+
+    /// What is in memory of the event may be wrong.
+    fn forget(&mut self) {
+        self.visits = self
+            .hall
+            .take()
+            .map(|hall| hall.house.visits)
+            .or(self.visits.take());
     }
 
     async fn tick(&mut self, waiting: &mut Vec<Job>) {
@@ -256,7 +204,7 @@ impl Writer {
         match hall.follow(&self.shard, &self.desk).await {
             Ok(true) => {}
             Ok(false) => {
-                self.hall = None;
+                self.forget();
                 let _ = self.ready(waiting).await;
             }
             Err(failed) => log(&failed),
@@ -275,16 +223,40 @@ impl Writer {
         let (jobs, contents, later) = self.decide(jobs, &loaded);
         if !jobs.is_empty() {
             metrics::histogram!("fairline_batch_requests").record(jobs.len() as f64);
-            let config = self.hall.as_ref().map_or(0, |hall| hall.config);
+            let visitors = contents.iter().filter_map(|content| content.visit.visitor);
+            let visitors = visitors.collect();
+            let is_free = |turn: &usize| self.flights.values().all(|flight| flight.turn != *turn);
+            let turn = (0..FLIGHTS_MAX).find(is_free).unwrap_or(0);
+            let header = self.header(self.hall.as_ref().map_or(0, |hall| hall.config));
             let (shard, desk) = (self.shard.clone(), self.desk.clone());
             // A task of its own: the next batch is decided meanwhile.
-            let landing = tokio::spawn(async move {
-                let sent = send(&shard, &desk, &contents, config).await;
+            let landing = self.landing.spawn(async move {
+                let sent = send((&shard, turn), &desk, &contents, &header).await;
                 (contents, sent)
             });
-            self.flights.push_back(Flight { jobs, landing });
+            let flight = Flight {
+                jobs,
+                visitors,
+                turn,
+            };
+            self.flights.insert(landing.id(), flight);
         }
         later
+    }
+
+    /// The next batch's name, and what it is decided on. Other nodes sell too: what they wrote comes with the answer.
+    fn header(&mut self, config: i64) -> Header {
+        self.count += 1;
+        let is_alone = self.shard.share().1 <= 1;
+        let hall = self.hall.as_ref().filter(|_| !is_alone);
+        let (known, have) = hall.map(Hall::known).unzip();
+        Header {
+            config,
+            node: self.name.clone(),
+            number: self.count,
+            known,
+            have: have.unwrap_or_default(),
+        }
     }
 
     /// Reads what is not known well enough.
@@ -293,12 +265,15 @@ impl Writer {
         let mut wanted = Wanted::default();
         let mut is_wanted = false;
         for job in &mut jobs {
-            let visitor = hall.visitor(&job.ask.whose);
+            job.visitor = job.visitor.or_else(|| hall.visitor(&job.ask.whose));
             // What is on its way is not in the store yet.
-            if visitor.is_some_and(|visitor| self.busy.contains(&visitor)) {
+            if job
+                .visitor
+                .is_some_and(|visitor| self.busy.contains(&visitor))
+            {
                 continue;
             }
-            job.must_load |= !hall.knows(&job.ask.whose);
+            job.must_load |= !hall.knows(&job.ask.whose, job.visitor);
             if job.must_load {
                 wanted.add(&job.ask);
                 is_wanted = true;
@@ -307,7 +282,8 @@ impl Writer {
         if !is_wanted {
             return Ok((jobs, Loaded::default()));
         }
-        match load(self.shard.reader(), &self.desk.event, wanted).await {
+        let about = (&self.desk.event, hall.house.plan.as_ref());
+        match load(self.shard.reader(), about, wanted).await {
             Ok(mut loaded) => {
                 let hall = self.hall.as_mut().expect("it was made ready");
                 for visit in std::mem::take(&mut loaded.visits).into_values() {
@@ -332,7 +308,8 @@ impl Writer {
         let now = self.shard.clock.now();
         hall.house.share = self.shard.share();
         for mut job in jobs {
-            let visitor = hall.visitor(&job.ask.whose);
+            let visitor = job.visitor.or_else(|| hall.visitor(&job.ask.whose));
+            job.visitor = visitor;
             if visitor.is_some_and(|visitor| self.busy.contains(&visitor)) {
                 later.push(job);
                 continue;
@@ -374,7 +351,7 @@ impl Writer {
                 Ruling::Decided => {
                     self.busy.extend(visit.visitor);
                     seats.extend(changes.seats.iter().map(|change| change.seat));
-                    hall.house.take(&changes.seats);
+                    hall.send(&changes);
                     decided.push(job);
                     contents.push(Content { visit, changes });
                 }
@@ -398,26 +375,31 @@ impl Writer {
 
     /// A batch has landed: answers those who were in it, and keeps those who were refused by the store to be decided again.
     async fn land(&mut self, landed: Landed, waiting: &mut Vec<Job>) {
-        let (jobs, contents, outcome) = landed;
-        for content in &contents {
-            if let Some(visitor) = content.visit.visitor {
-                self.busy.remove(&visitor);
-            }
+        let (id, contents, outcome) = match landed {
+            Ok((id, (contents, outcome))) => (id, contents, outcome),
+            // It panicked: whether it happened nobody knows.
+            Err(error) => (error.id(), Vec::new(), Err(Failed::Away)),
+        };
+        let Some(Flight { jobs, visitors, .. }) = self.flights.remove(&id) else {
+            return;
+        };
+        for visitor in &visitors {
+            self.busy.remove(visitor);
         }
         match outcome {
             Ok(Some(applied)) => self.settle(jobs, contents, &applied, waiting).await,
             Ok(None) => {
                 // Another plan or other rules: everything is decided anew on those.
-                self.hall = None;
+                self.forget();
                 waiting.extend(jobs.into_iter().filter_map(again));
             }
             Err(Failed::Away) => {
-                self.hall = None;
+                self.forget();
                 refuse(jobs);
             }
             Err(failed) => {
                 log(&failed);
-                self.hall = None;
+                self.forget();
                 if jobs.len() == 1 {
                     return refuse(jobs);
                 }
@@ -425,7 +407,8 @@ impl Writer {
                 let config = self.shard.config_of(&self.desk).await;
                 for (job, content) in jobs.into_iter().zip(contents) {
                     let one = [content];
-                    let sent = send(&self.shard, &self.desk, &one, config).await;
+                    let header = self.header(config);
+                    let sent = send((&self.shard, 0), &self.desk, &one, &header).await;
                     match sent {
                         Ok(Some(applied)) if applied.refused.is_empty() => job.step.answer(Ok(())),
                         Ok(_) => waiting.extend(again(job)),
@@ -436,15 +419,6 @@ impl Writer {
                     }
                 }
             }
-        }
-    }
-
-    /// Other nodes sell too: what they took is known before the next batch is decided.
-    async fn catch_up(&mut self) {
-        let Some(hall) = &mut self.hall else { return };
-        if let Err(failed) = hall.catch_up(&self.shard, &self.desk).await {
-            log(&failed);
-            self.hall = None;
         }
     }
 
@@ -460,6 +434,9 @@ impl Writer {
         let mut refused: Vec<i32> = Vec::new();
         for (at, (job, content)) in jobs.into_iter().zip(contents).enumerate() {
             if applied.refused.contains(&(at as i32)) {
+                if let Some(hall) = &mut self.hall {
+                    hall.refused(&content.changes);
+                }
                 let seats = content.changes.seats.iter();
                 refused.extend(seats.map(|change| change.seat as i32));
                 waiting.extend(again(job));
@@ -471,12 +448,8 @@ impl Writer {
             }
             job.step.answer(Ok(()));
         }
-        let follows = self
-            .hall
-            .as_mut()
-            .is_none_or(|hall| hall.follows(applied.seq));
-        if !follows {
-            self.catch_up().await;
+        if let Some(hall) = &mut self.hall {
+            hall.hear(&applied.others);
         }
         if applied.refused.is_empty() {
             return;
@@ -486,7 +459,7 @@ impl Writer {
         if let Some(hall) = &mut self.hall {
             let read = hall.read_seats(&self.shard, &self.desk.event, &refused);
             if read.await.is_err() {
-                self.hall = None;
+                self.forget();
             }
         }
     }
@@ -494,36 +467,21 @@ impl Writer {
 
 /// None when the event's plan or rules were others by then.
 type Outcome = Result<Option<Applied>, Failed>;
-type Landed = (Vec<Job>, Vec<Content>, Outcome);
-
-/// The next batch that lands; never, if none is on its way.
-async fn landing(flights: &mut VecDeque<Flight>) -> Landed {
-    let Some(first) = flights.front_mut() else {
-        return std::future::pending().await;
-    };
-    let landed = (&mut first.landing).await;
-    let flight = flights.pop_front().expect("it was at the front");
-    match landed {
-        Ok((contents, outcome)) => (flight.jobs, contents, outcome),
-        // It panicked: whether it happened nobody knows.
-        Err(_) => (flight.jobs, Vec::new(), Err(Failed::Away)),
-    }
-}
+type Landed = Result<(Id, (Vec<Content>, Outcome)), JoinError>;
 
 /// Sends a batch. When nobody answers it is sent again under the same name, so that it happens once.
 async fn send(
-    shard: &Shard,
+    (shard, turn): (&Shard, usize),
     desk: &Desk,
     contents: &[Content],
-    config: i64,
+    header: &Header,
 ) -> Result<Option<Applied>, Failed> {
-    let batch = Batch::of(contents);
-    let id = random_id("bat_");
+    let batch = Batch::of(contents, header.known.is_none());
     let begun = Instant::now();
     let mut is_again = false;
     loop {
-        let link = shard.writer(&desk.event);
-        let sent = batch.send(link, &desk.event, (config, &id, is_again)).await;
+        let link = shard.writer(&desk.event, turn);
+        let sent = batch.send(link, &desk.event, (header, is_again)).await;
         match sent {
             Err(Failed::Away) if begun.elapsed() < RESEND => {
                 is_again = true;
@@ -531,23 +489,6 @@ async fn send(
             }
             sent => return sent,
         }
-    }
-}
-
-/// A job to be decided again; none when it was too often.
-fn again(mut job: Job) -> Option<Job> {
-    job.tries += 1;
-    job.must_load = true;
-    if job.tries > TRIES_MAX {
-        refuse([job]);
-        return None;
-    }
-    Some(job)
-}
-
-fn refuse(jobs: impl IntoIterator<Item = Job>) {
-    for job in jobs {
-        job.step.answer(Err(Unavailable));
     }
 }
 

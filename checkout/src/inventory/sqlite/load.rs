@@ -170,7 +170,7 @@ fn read_payment(row: &Row<'_>, currency: &str) -> rusqlite::Result<PaymentRow> {
         state: known(&PaymentState::ALL, |known| known.as_str() == state)?,
         amount: Money {
             amount: row.get(6)?,
-            currency: currency.to_owned(),
+            currency: currency.into(),
         },
         client_secret: row.get(3)?,
         begun_at: row.get::<_, Option<i64>>(4)?.map(Time),

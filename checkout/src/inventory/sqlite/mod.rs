@@ -319,7 +319,7 @@ impl Store {
         currency: &str,
         seats: Vec<SeatState>,
     ) -> Arc<Board> {
-        let board = Board::new(event.clone(), plan, currency.to_owned(), seats, &self.clock);
+        let board = Board::new(event.clone(), plan, currency.into(), seats, &self.clock);
         let board = Arc::new(board);
         let mut boards = self.boards.write().unwrap_or_else(PoisonError::into_inner);
         boards.insert(event.clone(), board.clone());

@@ -1,0 +1,109 @@
+//! What a writer is asked, and who waits for it.
+
+use crate::inventory::desk::Work;
+use crate::inventory::steps::Ask;
+use crate::inventory::words::*;
+use shared::combine::Unavailable;
+use shared::words::VisitorId;
+use tokio::sync::oneshot;
+
+/// A request that other nodes were faster than so many times is given up.
+const TRIES_MAX: u8 = 10;
+
+/// What a writer is asked.
+pub(super) enum Message {
+    /// A decision.
+    Job(Job),
+    /// Show what was committed, and take what others did.
+    Tick(oneshot::Sender<()>),
+    /// Seats whose time is over, at most so many.
+    Lapsed(usize, oneshot::Sender<Vec<i32>>),
+    /// The plan or the rules were changed: read them.
+    Reload(oneshot::Sender<Result<(), Unavailable>>),
+}
+
+/// A request on its way.
+pub(super) struct Job {
+    pub(super) ask: Ask,
+    pub(super) step: Box<dyn Step>,
+    /// Whose it is, as soon as that is known.
+    pub(super) visitor: Option<VisitorId>,
+    /// Its rows must be read before it is decided.
+    pub(super) must_load: bool,
+    pub(super) tries: u8,
+}
+
+/// What came of a decision.
+pub(super) enum Ruling {
+    Decided,
+    Refused,
+}
+
+/// A decision with the one who waits for it.
+pub(super) trait Step: Send {
+    /// Decides, and keeps what it would answer.
+    fn decide(&mut self, work: &mut Work<'_>) -> Ruling;
+    /// Whether it was refused for seats that are in memory.
+    fn is_about_seats(&self) -> bool;
+    /// Answers what was decided, or that the store cannot be reached.
+    fn answer(self: Box<Self>, outcome: Result<(), Unavailable>);
+}
+
+/// The only `Step`.
+pub(super) struct Asked<T, F> {
+    pub(super) decide: F,
+    pub(super) decided: Option<Result<T, Refused>>,
+    pub(super) reply: oneshot::Sender<Result<T, Refused>>,
+}
+
+impl<T, F> Step for Asked<T, F>
+where
+    T: Send,
+    F: FnMut(&mut Work<'_>) -> Result<T, Refused> + Send,
+{
+    fn decide(&mut self, work: &mut Work<'_>) -> Ruling {
+        let decided = (self.decide)(work);
+        let ruling = match &decided {
+            Ok(_) => Ruling::Decided,
+            Err(_) => Ruling::Refused,
+        };
+        self.decided = Some(decided);
+        ruling
+    }
+
+    fn is_about_seats(&self) -> bool {
+        matches!(
+            self.decided,
+            Some(Err(Refused::SeatsTaken(_)
+                | Refused::NotEnoughSeats
+                | Refused::LeavesSingle(_)
+                | Refused::UnknownSeats(_)
+                | Refused::Invalid(_)))
+        )
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<(), Unavailable>) {
+        let decided = match (outcome, self.decided) {
+            (Ok(()), Some(decided)) => decided,
+            _ => Err(Unavailable.into()),
+        };
+        let _ = self.reply.send(decided);
+    }
+}
+
+/// A job to be decided again; none when it was too often.
+pub(super) fn again(mut job: Job) -> Option<Job> {
+    job.tries += 1;
+    job.must_load = true;
+    if job.tries > TRIES_MAX {
+        refuse([job]);
+        return None;
+    }
+    Some(job)
+}
+
+pub(super) fn refuse(jobs: impl IntoIterator<Item = Job>) {
+    for job in jobs {
+        job.step.answer(Err(Unavailable));
+    }
+}
