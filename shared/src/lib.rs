@@ -18,8 +18,3 @@ pub mod site;
 pub mod time;
 pub mod token;
 pub mod words;
-
-/// Every request makes and frees some dozens of small things, often on different threads: that is a third of what a hold
-/// costs with the C library's own.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -5,6 +5,7 @@ use super::board::Board;
 use super::layout::{Layout, parse};
 use super::rows::{Key, NEVER, OrderRow, OrderState, SeatChange, SessionRow, Visit};
 use super::words::*;
+use crate::inventory::rules::Rules;
 use foldhash::fast::RandomState;
 use shared::secret::{Secret, encode};
 use shared::time::Time;

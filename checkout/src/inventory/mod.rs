@@ -7,6 +7,7 @@ mod house;
 pub mod layout;
 mod postgres;
 mod rows;
+mod rules;
 mod sqlite;
 mod steps;
 mod words;
@@ -14,6 +15,7 @@ mod words;
 pub use board::Board;
 pub use layout::Layout;
 pub use postgres::Postgres;
+pub use rules::{Orphans, Rules, RulesPatch};
 pub use sqlite::Sqlite;
 pub use words::*;
 

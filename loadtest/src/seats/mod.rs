@@ -54,6 +54,8 @@ pub struct Args {
 
 /// Ours by two nodes on the same Postgres.
 const TWO_NODES: &str = "combined, two nodes";
+/// By then nodes know of each other: they look once a second.
+const MEETING: Duration = Duration::from_secs(2);
 
 /// What is killed half way.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -236,6 +238,9 @@ async fn sell(
         sold: AtomicUsize::new(0),
         per_order: args.per_order as i32,
     });
+    if nodes > 1 {
+        tokio::time::sleep(MEETING).await;
+    }
     let begun = Instant::now();
     let buyers = (0..args.buyers as u64).map(|seed| tokio::spawn(buyers::buy(crowd.clone(), seed)));
     let buyers: Vec<_> = buyers.collect();

@@ -4,6 +4,7 @@ use super::Work;
 use crate::inventory::best::Want;
 use crate::inventory::house::Plan;
 use crate::inventory::rows::{HoldChange, HoldRow, HoldState, Key, Owner, SeatChange};
+use crate::inventory::rules::Orphans;
 use crate::inventory::words::*;
 use shared::idempotency::Attempt;
 use shared::secret::{hex, random};

@@ -4,9 +4,10 @@ use super::jobs::{Asked, Job, Message};
 use super::link::{Failed, Param};
 use super::load::list_orders;
 
-use super::{Desk, LOOK_EVERY, Postgres, STALE_AFTER, Shard};
+use super::{Desk, Postgres, STALE_AFTER};
 use crate::inventory::desk::{Whose, Work, json};
 use crate::inventory::rows::{FINISHED, PaymentState};
+use crate::inventory::rules::{Rules, RulesPatch};
 use crate::inventory::steps::{Ask, DUE_MAX, Due, Engine, SILENCE_MS, SWEEP_MAX};
 use crate::inventory::words::*;
 use crate::inventory::{Board, Layout};
@@ -17,8 +18,7 @@ use shared::combine::{ANSWER_SECONDS_MAX, Unavailable};
 use shared::idempotency::KEPT_SECONDS;
 use shared::time::Time;
 use shared::words::{EventId, VisitorId};
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::atomic::Ordering;
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -286,34 +286,8 @@ impl Engine for Postgres {
         at_least_one(join_all(heard).await).map(|_| ())
     }
 
-    /// Shows what this node committed, and takes what others did: what was notified, and once a second whatever there is.
     async fn publish(&self) -> Result<(), Refused> {
-        let look_every = if self.shards[0].clock.is_manual() {
-            Duration::ZERO
-        } else {
-            LOOK_EVERY
-        };
-        let is_due = |shard: &&Arc<Shard>| {
-            let looked_at = shard.looked_at.lock();
-            let looked_at = *looked_at.unwrap_or_else(PoisonError::into_inner);
-            looked_at.is_none_or(|at| at.elapsed() >= look_every)
-        };
-        let looked = self.shards.iter().filter(is_due);
-        let looked = join_all(looked.map(|shard| self.look_at(shard))).await;
-        let notified = self.notified();
-        let desks = self.all().into_iter().filter(|desk| {
-            desk.is_dirty.load(Ordering::Relaxed)
-                || desk.is_behind.swap(false, Ordering::Relaxed)
-                || notified.contains(desk.event.as_str())
-        });
-        let ticks = desks.map(|desk| async move {
-            let (done, ticked) = oneshot::channel();
-            if desk.queue.try_send(Message::Tick(done)).is_ok() {
-                let _ = timeout(Duration::from_secs(ANSWER_SECONDS_MAX), ticked).await;
-            }
-        });
-        join_all(ticks).await;
-        looked.into_iter().collect()
+        self.show_and_follow().await
     }
 
     async fn reports(&self) -> Result<Vec<Report>, Refused> {
@@ -455,76 +429,5 @@ impl Postgres {
         let rows = shard.reader().ask(select, &params).await?;
         let read = |row: &Row| Some((serde_json::from_str(row.get(0)).ok()?, row.get(1)));
         Ok(rows.first().and_then(read))
-    }
-
-    /// Events that others changed, as far as was notified.
-    fn notified(&self) -> HashSet<String> {
-        let mut notified = HashSet::new();
-        for shard in &self.shards {
-            let news = shard.news.lock();
-            let mut news = news.unwrap_or_else(PoisonError::into_inner);
-            while let Ok(event) = news.try_recv() {
-                notified.insert(event);
-            }
-        }
-        notified
-    }
-
-    pub(super) fn forget(&self, event: &EventId) {
-        let mut desks = self.desks.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(desk) = desks.remove(event) {
-            desk.stop.cancel();
-        }
-    }
-
-    /// Looks at all events of all databases.
-    pub(super) async fn look(&self) -> Result<(), Refused> {
-        let looked = self.shards.iter().map(|shard| self.look_at(shard));
-        join_all(looked).await.into_iter().collect()
-    }
-
-    /// Looks at all events of a database: which are new, which are gone, which changed.
-    async fn look_at(&self, shard: &Arc<Shard>) -> Result<(), Refused> {
-        // Keeps the listening alive; without it, this look is how news come.
-        let _ = shard.listener.ask("select 1", &[]).await;
-        let select =
-            "select event, version, config, (extract(epoch from clock_timestamp()) * 1000)::bigint
-            from fairline.event where not is_moving";
-        let rows = shard.reader().ask(select, &[]).await?;
-        let mut found: HashMap<EventId, (i64, i64)> = HashMap::new();
-        for row in rows {
-            shard.clock.hear(Time(row.get(3)));
-            if let Ok(event) = EventId::parse(row.get(0)) {
-                found.insert(event, (row.get(1), row.get(2)));
-            }
-        }
-        for desk in self.all() {
-            if !Arc::ptr_eq(&desk.shard, shard) {
-                continue;
-            }
-            match found.remove(&desk.event) {
-                None => self.forget(&desk.event),
-                Some((version, config)) => {
-                    let is_new = desk.config.swap(config, Ordering::Relaxed) != config
-                        || desk.version.load(Ordering::Relaxed) != version;
-                    desk.is_behind.fetch_or(is_new, Ordering::Relaxed);
-                }
-            }
-        }
-        for event in found.into_keys() {
-            self.desk(&event).await?;
-        }
-        // While a connection is away nobody is let near it: this is how it is found to be back.
-        for link in shard.writers.iter().filter(|link| link.is_away()) {
-            let _ = link.ask("select 1", &[]).await;
-        }
-        shard.meet().await?;
-        shard.check_replicas().await?;
-        let mut looked_at = shard
-            .looked_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *looked_at = Some(Instant::now());
-        Ok(())
     }
 }

@@ -1,13 +1,14 @@
 //! One event in memory, as the database has it: read whole, then kept current by this node's own batches and by what others
 //! did, each seat by the newest batch that changed it.
 
-use super::apply::Written;
 use super::link::{Failed, Param};
+use super::news::Written;
 use super::{Desk, Shard};
 use crate::inventory::board::Board;
 use crate::inventory::desk::Whose;
 use crate::inventory::house::{House, Plan, VISITS_MAX, lapses_at};
 use crate::inventory::rows::{Changes, SessionRow};
+use crate::inventory::rules::Rules;
 use crate::inventory::words::*;
 use shared::time::Time;
 use shared::words::{EventId, VisitorId};

@@ -3,17 +3,20 @@
 
 mod apply;
 mod engine;
+mod follow;
 mod house;
 mod jobs;
 mod link;
 mod load;
+mod news;
 mod shards;
 mod url;
 mod writer;
 
 use super::board::Board;
 use super::desk::json;
-use super::words::{Refused, Rules};
+use super::words::Refused;
+use crate::inventory::rules::Rules;
 use jobs::Message;
 use link::{Failed, Link, Param, StoreClock};
 use shared::combine::{QUEUE_MAX, Unavailable};

@@ -1,7 +1,7 @@
 //! The writer of one event: takes what queued while the last commit ran, decides it in memory, writes it with one statement.
 //! It is a task of its own, so that a browser that hangs up leaves nothing half done.
 
-use super::apply::{Applied, Batch, Header};
+use super::apply::{Applied, Header, send};
 use super::house::Hall;
 use super::jobs::{Job, Message, Ruling, again, refuse};
 use super::link::Failed;
@@ -16,17 +16,12 @@ use shared::words::VisitorId;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::Instant;
 
 /// Batches on their way at one time, each by a connection of its own: one is decided and written while another waits for its
 /// commit. More are smaller, and cost more each.
 const FLIGHTS_MAX: usize = 2;
-/// A batch of which nobody knows whether it happened is sent again for this long.
-const RESEND: Duration = Duration::from_secs(4);
-
 /// What a request changes, and all that its visitor has then.
 pub(super) struct Content {
     pub(super) visit: Visit,
@@ -85,7 +80,7 @@ impl Writer {
         // Whether it is worth while to decide before something lands.
         let mut is_stuck = false;
         loop {
-            if waiting.is_empty() || is_stuck || self.flights.len() == FLIGHTS_MAX {
+            if waiting.is_empty() || is_stuck || self.flights.len() >= self.flights_max() {
                 // Dropped arms lose nothing: a message stays in the queue, a flight in the set.
                 tokio::select! {
                     () = self.desk.stop.cancelled() => return,
@@ -108,10 +103,18 @@ impl Writer {
                 };
                 self.take(message, &mut waiting).await;
             }
-            if !waiting.is_empty() && self.flights.len() < FLIGHTS_MAX {
+            if !waiting.is_empty() && self.flights.len() < self.flights_max() {
                 waiting = self.work(waiting).await;
                 is_stuck = !waiting.is_empty() && waiting.iter().all(|job| self.is_busy(job));
             }
+        }
+    }
+
+    /// With other nodes there are flights enough, and fewer are fuller.
+    fn flights_max(&self) -> usize {
+        match self.shard.share().1 {
+            0 | 1 => FLIGHTS_MAX,
+            _ => 1,
         }
     }
 
@@ -468,29 +471,6 @@ impl Writer {
 /// None when the event's plan or rules were others by then.
 type Outcome = Result<Option<Applied>, Failed>;
 type Landed = Result<(Id, (Vec<Content>, Outcome)), JoinError>;
-
-/// Sends a batch. When nobody answers it is sent again under the same name, so that it happens once.
-async fn send(
-    (shard, turn): (&Shard, usize),
-    desk: &Desk,
-    contents: &[Content],
-    header: &Header,
-) -> Result<Option<Applied>, Failed> {
-    let batch = Batch::of(contents, header.known.is_none());
-    let begun = Instant::now();
-    let mut is_again = false;
-    loop {
-        let link = shard.writer(&desk.event, turn);
-        let sent = batch.send(link, &desk.event, (header, is_again)).await;
-        match sent {
-            Err(Failed::Away) if begun.elapsed() < RESEND => {
-                is_again = true;
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-            sent => return sent,
-        }
-    }
-}
 
 fn log(failed: &Failed) {
     if let Failed::Refused(error) = failed {

@@ -6,6 +6,7 @@ use crate::inventory::best::States;
 use crate::inventory::desk::{Work, json};
 use crate::inventory::house::Plan;
 use crate::inventory::rows::{FINISHED, PaymentState};
+use crate::inventory::rules::{Rules, RulesPatch};
 use crate::inventory::steps::{Ask, DUE_MAX, Due, Engine, SILENCE_MS, SWEEP_MAX};
 use crate::inventory::words::*;
 use crate::inventory::{Board, Layout};

@@ -41,17 +41,26 @@ impl Store {
 
     pub(super) fn load_visit(&self, event: &EventId, id: VisitorId) -> rusqlite::Result<Visit> {
         let by = [event.as_str(), &id.to_string()];
-        let select = |columns: &str, table: &str| {
-            format!("select {columns} from {table} where event = ?1 and visitor = ?2")
+        // The indices are named: else the planner reads the whole event by its primary key.
+        let select = |columns: &str, table: &str, index: &str| {
+            format!(
+                "select {columns} from {table} indexed by {index} where event = ?1 and visitor = ?2"
+            )
         };
         let mut visit = Visit::of(id);
-        let mut query = self.db.prepare_cached(&select(SESSION, "session"))?;
+        let mut query =
+            self.db
+                .prepare_cached(&select(SESSION, "session", "session_by_visitor"))?;
         let sessions = query.query_map(by, read_session)?;
         visit.sessions = sessions.collect::<rusqlite::Result<_>>()?;
-        let mut query = self.db.prepare_cached(&select(HOLD, "hold"))?;
+        let mut query = self
+            .db
+            .prepare_cached(&select(HOLD, "hold", "hold_by_visitor"))?;
         let holds = query.query_map(by, read_hold)?;
         visit.holds = holds.collect::<rusqlite::Result<_>>()?;
-        let mut query = self.db.prepare_cached(&select(ORDER, "orders"))?;
+        let mut query = self
+            .db
+            .prepare_cached(&select(ORDER, "orders", "order_by_visitor"))?;
         let orders = query.query_map(by, read_order)?;
         for order in orders {
             visit.orders.push(self.complete(event, order?)?);
@@ -72,7 +81,7 @@ impl Store {
         let payments = query.query_map(by, |row| read_payment(row, &order.total.currency))?;
         order.payments = payments.collect::<rusqlite::Result<_>>()?;
         let mut query = self.db.prepare_cached(
-            "select seat, id from ticket where event = ?1 and order_id = ?2 order by seat",
+            "select seat, id from ticket indexed by ticket_of_order where event = ?1 and order_id = ?2 order by seat",
         )?;
         let tickets = query.query_map(by, |row| {
             Ok(TicketRow {

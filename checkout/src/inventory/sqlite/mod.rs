@@ -12,6 +12,7 @@ use super::layout::Layout;
 use super::rows::Visit;
 use super::steps::Ask;
 use super::words::*;
+use crate::inventory::rules::Rules;
 use rusqlite::{Connection, params};
 use shared::combine::{Combiner, Journaled, Unavailable};
 use shared::secret::random;

@@ -1,0 +1,115 @@
+//! The selling rules of an event.
+
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// The selling rules of an event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Rules {
+    /// How long a hold lasts.
+    pub hold_seconds: u32,
+    /// How long seats may be kept for a payment, counted from the hold.
+    pub hold_max_seconds: u32,
+    /// Seats in one hold, at most.
+    pub max_seats_per_order: u32,
+    /// Seats held and booked by one visitor, at most.
+    pub max_seats_per_visitor: u32,
+    /// The currency of the prices.
+    #[schema(value_type = String)]
+    pub currency: Arc<str>,
+    /// Whether a single free seat may be left over between taken ones.
+    #[serde(default)]
+    pub orphans: Orphans,
+}
+
+/// Whether a single free seat may be left over between taken ones. Near the end of the sale, when a tenth of the seats is
+/// left, `forbid` is as `avoid`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Orphans {
+    /// The best seats are chosen so that none is, if there are such.
+    #[default]
+    Avoid,
+    /// Nor can seats be named so that one is.
+    Forbid,
+    /// Nobody looks.
+    Allow,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Rules {
+            hold_seconds: 120,
+            hold_max_seconds: 600,
+            max_seats_per_order: 6,
+            max_seats_per_visitor: 6,
+            currency: "EUR".into(),
+            orphans: Orphans::Avoid,
+        }
+    }
+}
+
+/// Any of the selling rules.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields are those of Rules")]
+pub struct RulesPatch {
+    pub hold_seconds: Option<u32>,
+    pub hold_max_seconds: Option<u32>,
+    pub max_seats_per_order: Option<u32>,
+    pub max_seats_per_visitor: Option<u32>,
+    pub currency: Option<String>,
+    pub orphans: Option<Orphans>,
+}
+
+impl Rules {
+    /// These rules with a change applied, or what is wrong with it.
+    ///
+    /// # Errors
+    /// Fields and why.
+    pub fn with(&self, patch: RulesPatch) -> Result<Rules, Vec<(String, String)>> {
+        let next = Rules {
+            hold_seconds: patch.hold_seconds.unwrap_or(self.hold_seconds),
+            hold_max_seconds: patch.hold_max_seconds.unwrap_or(self.hold_max_seconds),
+            max_seats_per_order: patch
+                .max_seats_per_order
+                .unwrap_or(self.max_seats_per_order),
+            max_seats_per_visitor: patch
+                .max_seats_per_visitor
+                .unwrap_or(self.max_seats_per_visitor),
+            currency: patch
+                .currency
+                .map_or_else(|| self.currency.clone(), Into::into),
+            orphans: patch.orphans.unwrap_or(self.orphans),
+        };
+        let mut wrong = Vec::new();
+        let mut check = |is_fine: bool, field: &str, why: &str| {
+            if !is_fine {
+                wrong.push((field.to_owned(), why.to_owned()));
+            }
+        };
+        check(
+            (1..=86_400).contains(&next.hold_seconds),
+            "hold_seconds",
+            "1 to 86400",
+        );
+        let max = (next.hold_seconds..=86_400).contains(&next.hold_max_seconds);
+        check(max, "hold_max_seconds", "hold_seconds to 86400");
+        check(
+            (1..=100).contains(&next.max_seats_per_order),
+            "max_seats_per_order",
+            "1 to 100",
+        );
+        let visitor = (1..=1000).contains(&next.max_seats_per_visitor);
+        check(visitor, "max_seats_per_visitor", "1 to 1000");
+        let letters =
+            next.currency.len() == 3 && next.currency.bytes().all(|c| c.is_ascii_uppercase());
+        check(letters, "currency", "three capital letters, as in ISO 4217");
+        if wrong.is_empty() {
+            Ok(next)
+        } else {
+            Err(wrong)
+        }
+    }
+}
