@@ -134,6 +134,8 @@ test("a seat that is gone and a hold that ran out are explained, and buying goes
   await fan.getByLabel("Name").fill("Grace");
   await fan.getByLabel("E-mail for the tickets").fill("grace@example.org");
   await fan.getByRole("button", { name: "Go on to payment" }).click();
+  // Before that the order may not have been sent.
+  await fan.getByLabel("Card number").waitFor();
   await fan.reload();
   await fan.getByLabel("Card number").fill("4242424242424242");
   await fan.getByRole("button", { name: "Pay", exact: true }).click();

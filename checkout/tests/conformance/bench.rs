@@ -119,6 +119,12 @@ impl Bench {
         self.seats = opened.unwrap().0;
     }
 
+    /// What another node would be told that opens it.
+    pub(crate) async fn open_again(&self) -> Result<(), String> {
+        let opened = open(&self.url, &self.folder, self.clock.clone()).await;
+        opened.map(|_| ())
+    }
+
     pub(crate) fn keys(&self, hash: [u8; 32]) -> Keys {
         vec![SessionKey {
             event: self.event.clone(),

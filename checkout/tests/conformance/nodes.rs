@@ -206,3 +206,39 @@ async fn a_batch_that_is_sent_again_happened_once_though_the_rules_changed_meanw
         );
     }
 }
+
+#[tokio::test]
+async fn a_session_that_another_node_let_in_is_known_and_its_end_is_kept_to() {
+    for (here, there) in pairs().await {
+        // They learn of each other, and each of what the other does.
+        here.show().await;
+        there.show().await;
+        let (ada, ben) = (here.fan(1).await, there.fan(2).await);
+        here.show().await;
+        there.show().await;
+        let hold = there.hold(&ada, named(&["st-A-1"])).await.unwrap();
+        assert_eq!(here.seats.show_hold(ada.clone(), &hold.id).await, Ok(hold));
+        here.seats
+            .end_session(ada.clone(), &here.event)
+            .await
+            .unwrap();
+        assert_eq!(here.counts().await, [16, 0, 0, 0], "its hold is released");
+        // This node has not heard of the end, and is told by the rows.
+        let late = there.hold(&ada, named(&["st-A-2"])).await;
+        assert_eq!(late, Err(Refused::SessionOver));
+        assert!(here.hold(&ben, named(&["st-A-1"])).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_schema_of_another_version_is_refused() {
+    for (here, _) in pairs().await {
+        here.by_hand("update fairline.migration set sum = 'another' where version = 2")
+            .unwrap();
+        let refused = here.open_again().await.unwrap_err();
+        assert!(
+            refused.contains("step 2 of its schema was made by another version"),
+            "{refused}"
+        );
+    }
+}

@@ -132,3 +132,79 @@ impl Written {
         seats.iter().filter_map(read)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::rows::{Changes, Owner, SeatChange, Visit};
+    use crate::inventory::words::SeatState::{Available, Held};
+
+    fn request(seats: &[(u32, SeatState, i64)], sessions: &[&str]) -> Content {
+        let change = |(seat, state, lapses_at): &(u32, SeatState, i64)| SeatChange {
+            seat: *seat,
+            from: Owner::nobody(Available),
+            to: Owner::nobody(*state),
+            order: None,
+            lapses_at: *lapses_at,
+        };
+        let session = |jti: &&str| SessionRow {
+            key: [7; 32],
+            visitor: VisitorId(9),
+            number: 11,
+            jti: (*jti).to_owned(),
+            token: "secret".to_owned(),
+            expires_at: Time(1_800_000_000_000),
+            is_over: false,
+            report: 1,
+        };
+        let changes = Changes {
+            seats: seats.iter().map(change).collect(),
+            new_sessions: sessions.iter().map(session).collect(),
+            ..Changes::default()
+        };
+        Content {
+            visit: Visit::default(),
+            changes,
+        }
+    }
+
+    #[test]
+    fn others_read_what_was_written_but_for_what_was_refused() {
+        let (soon, late) = (1_800_000_000_000, 1_800_086_400_000);
+        let contents = [
+            request(&[(0, Held, soon), (199_999, Held, late)], &["first"]),
+            request(&[(5, Held, soon)], &["refused"]),
+            request(&[(6, Available, 0), (7, Held, NEVER)], &[""]),
+        ];
+        let written = Written {
+            seq: 1,
+            refused: vec![1],
+            changes: encode_seats(&contents),
+            opened: encode_opened(&contents),
+        };
+        let seats: Vec<_> = written.seats().collect();
+        let all = [
+            (0, Held, soon),
+            (199_999, Held, late),
+            (6, Available, 0),
+            (7, Held, NEVER),
+        ];
+        assert_eq!(seats, all);
+        let sessions: Vec<_> = written.sessions().collect();
+        let shown = |row: &SessionRow| (row.key, row.visitor.0, row.number, row.jti.clone());
+        let first = ([7; 32], 9, 11, "first".to_owned());
+        assert_eq!(shown(&sessions[0]), first);
+        assert_eq!((sessions.len(), sessions[1].jti.as_str()), (2, ""));
+        assert_eq!(
+            sessions[0].token, "",
+            "what opens a session is not passed on"
+        );
+        let torn = Written {
+            changes: written.changes[..written.changes.len() - 1].to_vec(),
+            opened: written.opened[..20].to_vec(),
+            ..written
+        };
+        assert_eq!(torn.seats().count(), 3);
+        assert_eq!(torn.sessions().count(), 0);
+    }
+}
