@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use loadtest::report::Report;
+use loadtest::servers::Postgres;
 use loadtest::{fans, line, rush, seats};
 use std::process::ExitCode;
 
@@ -34,6 +35,34 @@ enum Command {
     /// One of those ways as a server
     #[command(hide = true)]
     Shop(seats::shop::Args),
+    /// Runs a command with FAIRLINE_INVENTORY naming a Postgres of its own
+    OnPostgres(OnPostgres),
+}
+
+#[derive(clap::Args)]
+struct OnPostgres {
+    /// The command and what it is given
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<String>,
+}
+
+impl OnPostgres {
+    /// Answers what the command said at its end.
+    fn run(&self) -> ExitCode {
+        let postgres = Postgres::start();
+        let url = postgres.url(&postgres.database());
+        let mut command = std::process::Command::new(&self.command[0]);
+        command
+            .args(&self.command[1..])
+            .env("FAIRLINE_INVENTORY", url);
+        match command.status() {
+            Ok(status) => ExitCode::from(status.code().map_or(1, |code| code as u8)),
+            Err(error) => {
+                eprintln!("loadtest: {}: {error}", self.command[0]);
+                ExitCode::from(2)
+            }
+        }
+    }
 }
 
 #[tokio::main]
@@ -47,6 +76,7 @@ async fn main() -> ExitCode {
             seats::shop::run(args).await.map(|()| Report::default()),
             true,
         ),
+        Command::OnPostgres(args) => return args.run(),
     };
     match report {
         Ok(report) => {
