@@ -93,6 +93,22 @@ struct HoldColumns<'a> {
     max_expires_at: Vec<i64>,
 }
 
+impl HoldColumns<'_> {
+    fn reserve(&mut self, count: usize) {
+        self.request.reserve(count);
+        self.visitor.reserve(count);
+        self.number.reserve(count);
+        self.id.reserve(count);
+        self.session.reserve(count);
+        self.places.reserve(count);
+        self.total.reserve(count);
+        self.currency.reserve(count);
+        self.expires_at.reserve(count);
+        self.lapses_at.reserve(count);
+        self.max_expires_at.reserve(count);
+    }
+}
+
 /// A visitor's id as it is stored.
 pub(super) fn visitor_uuid(visitor: VisitorId) -> Uuid {
     Uuid::from_u128(visitor.0)
@@ -120,6 +136,8 @@ impl<'a> Batch<'a> {
         if !is_alone {
             batch.opened = encode_opened(contents);
         }
+        batch.takes.reserve(2 * contents.len());
+        batch.holds.reserve(contents.len());
         let mut order: Vec<usize> = (0..contents.len()).collect();
         order.sort_unstable_by_key(|at| contents[*at].visit.visitor);
         for at in order {

@@ -305,7 +305,9 @@ impl Writer {
     /// Decides in memory. One request a visitor and batch, and no seat twice: what would touch the same rows again waits for
     /// the next.
     fn decide(&mut self, jobs: Vec<Job>, loaded: &Loaded) -> (Vec<Job>, Vec<Content>, Vec<Job>) {
-        let (mut decided, mut contents, mut later) = (Vec::new(), Vec::new(), Vec::new());
+        let mut decided = Vec::with_capacity(jobs.len());
+        let mut contents = Vec::with_capacity(jobs.len());
+        let mut later = Vec::new();
         let mut seats: HashSet<u32> = HashSet::new();
         let hall = self.hall.as_mut().expect("it was made ready");
         let now = self.shard.clock.now();
