@@ -9,6 +9,9 @@
 -- Batches run side by side, of one node and of many: rows of a kind come in the order of their keys, so that none waits for
 -- another that waits for it; and a batch takes its `seq` when it has its rows.
 --
+-- Lists are unnested side by side in `select`, not in `from`, where each would be kept aside first; and nothing here calls a
+-- function in SQL, which would be parsed again by every call, unless something was refused.
+--
 -- The plans are pinned to look-ups by primary key, whatever the tables held when they were made: an event that comes out of
 -- `offset 0` is no constant that an index could be scanned by alone.
 create function fairline.apply(
@@ -20,8 +23,8 @@ create function fairline.apply(
     s_order text[], s_visitor uuid[],
     h_request integer[], h_visitor uuid[], h_number integer[], h_id uuid[], h_session bytea[], h_places text[],
     h_total bigint[], h_currency text[], h_expires bigint[], h_lapses bigint[], h_max bigint[],
-    p_changes bytea, p_opened bytea, p_sessions json, p_over json, p_holds json, p_orders json, p_order_changes json, p_payments json,
-    p_payment_changes json, p_tickets json, p_void json, p_answers json
+    p_changes bytea, p_opened bytea, p_sessions json, p_over json, p_holds json, p_orders json, p_order_changes json,
+    p_payments json, p_payment_changes json, p_tickets json, p_void json, p_answers json
 ) returns table (seq bigint, refused integer[], now_ms bigint, changes bytea, opened bytea) language plpgsql
 set enable_seqscan to off set enable_hashjoin to off set enable_mergejoin to off set enable_bitmapscan to off
 set enable_material to off set plan_cache_mode to force_generic_plan
