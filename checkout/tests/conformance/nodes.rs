@@ -242,3 +242,41 @@ async fn a_schema_of_another_version_is_refused() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_crowd_the_maps_of_all_nodes_show_what_the_database_has() {
+    for (here, there) in pairs().await {
+        here.show().await;
+        there.show().await;
+        let nodes = [Arc::new(here), Arc::new(there)];
+        let mut crowd = tokio::task::JoinSet::new();
+        for visitor in 0..16u8 {
+            let node = nodes[usize::from(visitor % 2)].clone();
+            crowd.spawn(async move {
+                let fan = node.fan(visitor).await;
+                for _ in 0..30 {
+                    if let Ok(hold) = node.hold(&fan, best(1)).await {
+                        let released = node.seats.release(fan.clone(), &hold.id).await;
+                        released.unwrap();
+                    }
+                }
+                let _ = node.hold(&fan, best(1)).await;
+            });
+        }
+        // Versions are made as fast as can be meanwhile: each has all batches up to it.
+        while !crowd.is_empty() {
+            nodes[0].show().await;
+            while let Some(done) = crowd.try_join_next() {
+                done.unwrap();
+            }
+        }
+        let truth = "select string_agg(state::text, '' order by seat) from fairline.seat";
+        let truth = nodes[0].by_hand(truth).unwrap();
+        for node in nodes {
+            node.show().await;
+            let shown = node.seats.board(&node.event).unwrap().shown();
+            let shown = shown.states.iter().map(|state| (*state as u8).to_string());
+            assert_eq!(shown.collect::<String>(), truth);
+        }
+    }
+}
