@@ -119,6 +119,23 @@ impl Bench {
         self.seats = opened.unwrap().0;
     }
 
+    /// A connection of its own, past PgBouncer.
+    pub(crate) async fn connect(&self) -> tokio_postgres::Client {
+        let database = self.url.rsplit_once('/').unwrap().1;
+        let servers = &self._kept.1;
+        let is_newer = self.url.contains(&servers.postgres_18.port().to_string());
+        let server = if is_newer {
+            &servers.postgres_18
+        } else {
+            &servers.postgres
+        };
+        let url = server.url(database);
+        let connecting = tokio_postgres::connect(&url, tokio_postgres::NoTls);
+        let (client, connection) = connecting.await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
     /// What another node would be told that opens it.
     pub(crate) async fn open_again(&self) -> Result<(), String> {
         let opened = open(&self.url, &self.folder, self.clock.clone()).await;

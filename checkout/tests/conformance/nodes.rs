@@ -243,6 +243,46 @@ async fn a_schema_of_another_version_is_refused() {
     }
 }
 
+#[tokio::test]
+async fn a_version_of_the_map_waits_for_the_batches_that_came_before_it() {
+    for (here, there) in pairs().await {
+        let ada = here.fan(1).await;
+        let config = here.by_hand("select config from fairline.event").unwrap();
+        let id = "0b7a3a52-7a3e-4c8e-9d1a-5f6b7c8d9e0f";
+        let takes = format!("'{{0}}', '{{3}}', '{{{id}}}', '{{{id}}}'");
+        let arrays = ["'{}'"; 19].join(", ");
+        let lists = ["null"; 10].join(", ");
+        let changes = "\\x0000000000000001000000000000000301ffffffff";
+        let apply = format!(
+            "begin; select fairline.apply('arena', {config}, 'slow', 1, false, null, '{{}}', {takes}, {arrays},
+                '{changes}', '', {lists})"
+        );
+        let slow = here.connect().await;
+        slow.batch_execute(&apply).await.unwrap();
+        // A later batch is written first.
+        there.hold(&ada, named(&["st-A-1"])).await.unwrap();
+        let showing = async {
+            here.show().await;
+            here.show().await;
+        };
+        let waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted
+            and database = (select oid from pg_database where datname = current_database())";
+        let ending = async {
+            while here.by_hand(waiting).unwrap() == "0" {
+                tokio::task::yield_now().await;
+            }
+            slow.batch_execute("commit").await.unwrap();
+        };
+        tokio::pin!(showing);
+        tokio::select! {
+            () = &mut showing => panic!("it did not wait"),
+            () = ending => {}
+        }
+        showing.await;
+        assert_eq!(here.counts().await, [14, 2, 0, 0]);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_crowd_the_maps_of_all_nodes_show_what_the_database_has() {
     for (here, there) in pairs().await {
