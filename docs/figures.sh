@@ -67,5 +67,5 @@ echo "the line on Redis, beside Redis, nginx and ZRANK in the same run (loadtest
 "$bin/loadtest" line --rounds "$rounds" 2>/dev/null
 echo "the same contended sale by seven strategies, the engine beside pgbench, the map beside nginx (loadtest seats)"
 "$bin/loadtest" seats --rounds "$rounds" 2>/dev/null
-"$bin/loadtest" seats --engine --rounds "$rounds" 2>/dev/null
+"$bin/loadtest" seats --engine --seats 38000 --rounds "$rounds" 2>/dev/null
 "$bin/loadtest" seats --map --rounds "$rounds" 2>/dev/null

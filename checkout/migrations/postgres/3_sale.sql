@@ -32,7 +32,8 @@ create function fairline.make_event(p_event text, p_rules text, p_secret bytea) 
     insert into fairline.event (event, rules, secret) values (p_event, p_rules, p_secret) on conflict do nothing
 $$;
 
--- Replaces the plan unless something is held or booked. Answers the new plan's version; null if something is.
+-- Replaces the plan unless something is held or booked, or may yet be by a payment that comes late. Answers the new plan's
+-- version; null if something is.
 create function fairline.set_plan(p_event text, p_plan text, p_seats integer) returns integer language plpgsql as $$
 declare
     v_version integer;
@@ -40,7 +41,8 @@ declare
 begin
     perform from fairline.event e where e.event = p_event for update;
     perform fairline.alone(p_event);
-    if exists (select from fairline.seat s where s.event = p_event and s.state in (1, 2)) then
+    if exists (select from fairline.seat s where s.event = p_event and s.state in (1, 2))
+        or exists (select from fairline.payment p where p.event = p_event and p.state in ('processing', 'refunding')) then
         return null;
     end if;
     delete from fairline.seat s where s.event = p_event;

@@ -1,8 +1,8 @@
 //! Best available: adjacent seats first, nearest to the stage, nearest to the middle of the row, no single seat left over.
 
 use super::layout::Layout;
+use super::rules::Orphans;
 use super::words::SeatState;
-use crate::inventory::rules::Orphans;
 
 /// What the best of is wanted.
 pub(super) struct Want {

@@ -3,9 +3,9 @@
 use super::desk::{Whose, Work};
 use super::house::LinkWord;
 use super::rows::{Key, OrderState, PaymentState};
+use super::rules::{Rules, RulesPatch};
 use super::words::*;
 use super::{Board, Inventory, Layout};
-use crate::inventory::rules::{Rules, RulesPatch};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use shared::idempotency::Attempt;

@@ -1,7 +1,7 @@
 //! The organiser's side and the board that everybody sees.
 
 use crate::bench::*;
-use checkout::inventory::{Block, Refused, SeatState};
+use checkout::inventory::{Begun, Block, Refused, SeatState, Verdict};
 
 #[tokio::test]
 async fn blocked_seats_are_nobodys_and_owned_seats_cannot_be_blocked() {
@@ -55,6 +55,28 @@ async fn a_plan_is_replaced_only_while_nothing_is_held_or_booked() {
             bench.seats.remove(&bench.event).await,
             Err(Refused::HasOrders)
         );
+    }
+}
+
+#[tokio::test]
+async fn a_plan_is_not_replaced_while_money_may_yet_come_for_seats_of_it() {
+    for bench in halls().await {
+        let ada = bench.fan(1).await;
+        let hold = bench.hold(&ada, named(&["st-A-1"])).await.unwrap();
+        let order = bench.order(&ada, &hold).await.unwrap();
+        let paying = bench
+            .seats
+            .begin_payment(ada.clone(), &order.payment.id, None);
+        let Ok(Begun::Ask(payment)) = paying.await else {
+            panic!("the payment should begin");
+        };
+        bench.sweep_after(601).await;
+        assert_eq!(bench.counts().await, [16, 0, 0, 0], "the seat is free");
+        let replaced = bench.seats.set_seating(&bench.event, hall()).await;
+        assert_eq!(replaced, Err(Refused::InUse));
+        let late = bench.seats.settle(&payment, Verdict::Captured, None).await;
+        assert_eq!(late.unwrap().tickets.unwrap().len(), 1);
+        assert_eq!(bench.see(&ada, &order).await.tickets.unwrap().len(), 1);
     }
 }
 

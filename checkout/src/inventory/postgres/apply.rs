@@ -1,4 +1,4 @@
-//! A batch as the one statement that writes it, and what it changes of the seats as other nodes read it.
+//! A batch as the one statement that writes it.
 
 use super::link::{Failed, Link, Param};
 use super::news::{Written, encode_opened, encode_seats};
@@ -36,7 +36,6 @@ pub(super) struct Applied {
 }
 
 /// A batch's name, and what it is decided on.
-#[derive(Clone)]
 pub(super) struct Header {
     /// Rises with the plan and the rules.
     pub(super) config: i64,
@@ -357,7 +356,6 @@ impl<'a> Batch<'a> {
 }
 
 /// Free seats that new holds take, by column.
-#[derive(Default)]
 struct Takes {
     request: Vec<i32>,
     seat: Vec<i32>,

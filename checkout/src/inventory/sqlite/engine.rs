@@ -169,11 +169,14 @@ impl Engine for Sqlite {
 
 impl Store {
     fn set_seating(&mut self, event: &EventId, layout: Layout) -> Step<u32> {
+        // Money that comes late may yet book seats of it.
+        let paying = "select 1 from payment where event = ?1 and state in ('processing', 'refunding') limit 1";
+        let is_paying = self.db.prepare_cached(paying)?.exists([event.as_str()])?;
         let house = self.house(event)?;
         let mut version = 1;
         if let Some(plan) = &house.plan {
             let [_, held, booked, _] = plan.states.counts;
-            if held + booked > 0 {
+            if held + booked > 0 || is_paying {
                 return Ok(Err(Refused::InUse));
             }
             version = plan.board.layout_version + 1;
