@@ -143,6 +143,26 @@ test("a seat that is gone and a hold that ran out are explained, and buying goes
   sound(fan);
 });
 
+test("a seat that goes before the map's socket opens is told of as well", async () => {
+  await server.event("late-socket", { admission: { rate_per_minute: 6000, batch_seconds: 1 } });
+  const fan = await person(browser);
+  let open;
+  const gate = new Promise((resolve) => { open = resolve; });
+  // For the page it is open at once; what the server says comes later.
+  await fan.routeWebSocket(/seats\/ws$/, (socket) => void gate.then(() => socket.connectToServer()));
+  await fan.goto(`${server.url}/e/late-socket`);
+  await fan.getByRole("link", { name: "Go to the checkout" }).click();
+  await fan.getByText("left to shop").waitFor();
+  await fan.locator("#map").click({ position: await spot(fan, "st-A-5") });
+  await fan.locator("#chosen").getByText("st-A-5").waitFor();
+  await server.call("POST", "/api/v1/organiser/events/late-socket/seats/block", { seats: ["st-A-5"] });
+  // The next version of the map is there, but nobody told the page of it.
+  for (let counts; counts?.blocked !== 1;) counts = (await server.call("GET", "/api/v1/events/late-socket/seats")).counts;
+  open();
+  await fan.getByText("st-A-5 was just taken by somebody else.").waitFor();
+  sound(fan);
+});
+
 test("the queue works without JavaScript: forms and a refresh", async () => {
   await server.event("plain", { paused: true });
   const fan = await person(browser, { javaScriptEnabled: false });

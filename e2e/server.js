@@ -9,12 +9,19 @@ const binary = process.env.FAIRLINE_BINARY;
 if (!binary) throw new Error("FAIRLINE_BINARY names no program: run `make test`");
 export const KEY = "browser-test-organiser-key";
 
+let asked = 0;
+/** A free port, none of those that the system gives to outgoing connections: one of these could take it first. */
 async function freePort() {
-  const server = createServer();
-  await new Promise((done) => server.listen(0, "127.0.0.1", done));
-  const { port } = server.address();
-  await new Promise((done) => server.close(done));
-  return port;
+  for (let tries = 0; tries < 1000; tries++) {
+    const port = 12000 + (process.pid * 61 + asked++) % 10000;
+    const server = createServer();
+    const free = await new Promise((done) => { server.once("error", () => done(false)); server.listen(port, "127.0.0.1", () => done(true)); });
+    if (free) {
+      await new Promise((done) => server.close(done));
+      return port;
+    }
+  }
+  throw new Error("no port from 12000 on is free");
 }
 
 export class Server {

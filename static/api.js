@@ -14,7 +14,7 @@ export class Problem extends Error {
 
 /**
  * @param {string} method @param {string} path
- * @param {{body?: any, bearer?: string, raw?: BodyInit, accept?: string, key?: string}} [options]
+ * @param {{body?: any, bearer?: string, raw?: BodyInit, accept?: string, key?: string, cache?: RequestCache}} [options]
  * @returns {Promise<any>}
  */
 export async function call(method, path, options = {}) {
@@ -27,7 +27,7 @@ export async function call(method, path, options = {}) {
   let response;
   try {
     response = await fetch(path, {
-      method, headers, body: options.raw ?? (options.body === undefined ? undefined : JSON.stringify(options.body)),
+      method, headers, cache: options.cache, body: options.raw ?? (options.body === undefined ? undefined : JSON.stringify(options.body)),
     });
   } catch {
     throw new Problem(null, 0);

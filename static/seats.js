@@ -97,7 +97,7 @@ async function take(wish) {
     const p = /** @type {any} */ (problem);
     if (p.status) holdKey = newKey();
     for (const id of p.body?.taken || []) chosen.delete(id);
-    await refresh();
+    await refresh().catch(() => catchUp());
     render();
     fail(p);
   }
@@ -176,19 +176,25 @@ function lose(id) {
   fail(`${id} was just taken by somebody else.`);
 }
 
-async function refresh() {
-  const { bits, version: at } = await call("GET", `${base}/seats`, { accept: "application/octet-stream" });
+/** Fetches the map; again soon where a cache on the way had an older one than is known of. @param {number} [least] */
+async function refresh(least = 0) {
+  const { bits, version: at } = await call("GET", `${base}/seats`, { accept: "application/octet-stream", cache: "no-cache" });
+  if (at < Math.max(least, version)) return void setTimeout(catchUp, 500, least);
   version = at;
   map.seats.forEach((seat, i) => { seat.state = (bits[i >> 2] >> ((i & 3) * 2)) & 3; });
   for (const id of chosen) if (map.byId.get(id).state !== AVAILABLE) lose(id);
   map.draw();
 }
 
+/** @param {number} [least] */
+const catchUp = (least) => void refresh(least).catch(() => setTimeout(catchUp, 1500, least));
+
 function watch() {
   socket(`${base}/seats/ws`, {
     onMessage(message) {
       if (message.type !== "seats" || message.version <= version) return;
-      if (message.version > version + 1) return void refresh();
+      // A socket begins with the version that is shown, not with what led to it.
+      if (message.version > version + 1 || !message.changes.length) return catchUp(message.version);
       version = message.version;
       for (const [id, state] of message.changes) {
         const seat = map.byId.get(id);
@@ -200,7 +206,7 @@ function watch() {
       }
       map.draw();
     },
-    onState(state) { if (state === "open") refresh(); if (state === "failed") setTimeout(refresh, 1500); },
+    onState(state) { if (state === "failed") setTimeout(catchUp, 1500); },
   });
 }
 
@@ -213,7 +219,7 @@ function tick() {
   const seconds = left(until);
   $("countdown").textContent = `Held for you for ${clock(seconds)}`;
   if (Math.round(seconds) === 30) say("30 seconds left on your seats.");
-  if (seconds < -1 && !order) { drop(); fail("Your hold ran out and the seats went back. Choose again."); refresh(); }
+  if (seconds < -1 && !order) { drop(); fail("Your hold ran out and the seats went back. Choose again."); catchUp(); }
   if (seconds < -2 && order && order.state !== "confirming") { call("GET", `/api/v1/orders/${order.id}`).then((now) => { order = now; follow(); }, () => {}); }
 }
 

@@ -12,6 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -106,19 +107,23 @@ pub fn signal(id: u32, name: &str) {
         .status();
 }
 
-/// A port that was free a moment ago. Two tests that ask at once get two.
+/// A port that is free, for one server of this process. It is none of those that the system gives to outgoing connections,
+/// which could take it before the server does.
 pub fn free_port() -> u16 {
-    loop {
-        let socket = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
-        let port = socket
-            .local_addr()
-            .expect("a bound socket has an address")
-            .port();
+    const FIRST: u32 = 12_000;
+    const COUNT: u32 = 10_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    for _ in 0..COUNT {
+        // Processes that run at the same time begin at different places.
+        let at = std::process::id().wrapping_mul(61) + NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = u16::try_from(FIRST + at % COUNT).expect("below 22,000");
         // Cluster nodes listen 10,000 above as well.
-        if port < 50_000 && TcpListener::bind(("127.0.0.1", port + 10_000)).is_ok() {
+        let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+        if is_free(port) && is_free(port + 10_000) {
             return port;
         }
     }
+    panic!("no port from {FIRST} on is free");
 }
 
 /// One Redis server: on a Unix socket, or on a port where others must find it.

@@ -177,7 +177,8 @@ impl Site {
         let from = Instant::now();
         for checkout in [&site.checkout].into_iter().chain(&site.checkouts) {
             while !checkout.log().contains("fetched the keys") {
-                assert!(from.elapsed() < Duration::from_secs(20), "no keys");
+                let log = checkout.log();
+                assert!(from.elapsed() < Duration::from_secs(20), "no keys: {log}");
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }

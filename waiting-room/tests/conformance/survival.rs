@@ -34,6 +34,51 @@ async fn the_newest_of_what_the_nodes_know_is_what_the_line_is_made_of() {
 }
 
 #[tokio::test]
+async fn who_joined_unseen_before_a_loss_is_ahead_of_those_behind_from_the_start() {
+    let server = servers::Redis::start();
+    let away = Admission {
+        away_seconds: 30,
+        ..policy(0, 1, 10)
+    };
+    let nodes = Nodes::start(&server.url(), 2, Clock::manual(START), away).await;
+    let first = nodes.join(0, 1..=50).await[0];
+    let pass = nodes.pass(&first).await;
+    nodes.tick(0).await;
+    // No tick has seen these. The first node heard of 53, the second of 59; 62 came by a node that is no more.
+    nodes.join(0, 51..=53).await;
+    nodes.join(1, 54..=59).await;
+    let (event, line) = (&nodes.event, &nodes.nodes);
+    server.ask(&["FLUSHALL"]).unwrap();
+    nodes.tick(0).await;
+    for node in line {
+        let front = node.tick(event).await.unwrap();
+        assert_eq!((front.waiting, front.numbers), (59, 59));
+    }
+    for (id, ahead) in [(59, 58), (62, 61), (59, 58)] {
+        let pass = Pass {
+            visitor: VisitorId(id),
+            number: id as u64,
+            ..pass
+        };
+        let spot = nodes.find(0, &pass).await.unwrap();
+        assert_eq!((spot.standing, spot.ahead), (Standing::Waiting, ahead));
+    }
+    // A third time nothing is counted twice; who joins now is behind all.
+    nodes.tick(1).await;
+    assert_eq!(nodes.join(1, 70..=70).await[0].ahead, 62);
+    // Nobody else comes back: the others are let go, and only they.
+    for id in [59, 62, 70] {
+        line[1].back(event, VisitorId(id)).await.unwrap();
+    }
+    for _ in 0..5 {
+        nodes.tick(7).await;
+    }
+    let spot = line[0].place(event, VisitorId(62)).await.unwrap().unwrap();
+    assert_eq!((spot.standing, spot.ahead), (Standing::Waiting, 1));
+    assert_eq!(line[1].tick(event).await.unwrap().waiting, 3);
+}
+
+#[tokio::test]
 async fn a_change_that_only_one_node_had_heard_of_outlives_the_store() {
     let server = servers::Redis::start();
     let nodes = Nodes::start(&server.url(), 3, Clock::manual(START), policy(600, 1, 100)).await;
@@ -108,7 +153,8 @@ async fn an_emptied_store_has_the_line_again_and_nobody_is_served_twice() {
     nodes.tick(0).await;
     let front = line[2].tick(event).await.unwrap();
     assert!(front.epoch > before.epoch);
-    assert_eq!(front.waiting, before.waiting + 1, "all who waited wait");
+    let waiting = before.waiting + 2;
+    assert_eq!(front.waiting, waiting, "all who waited wait, seen or not");
     assert_eq!(front.numbers, 3002);
     assert!(front.alive.contains(10) && !front.alive.contains(20) && !front.alive.contains(9));
     until("connected fans are back", 10, || async {

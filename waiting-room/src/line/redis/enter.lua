@@ -1,15 +1,4 @@
 -- For the scripts that give out numbers: writes places that follow each other into the arrays, a few calls a chunk.
-local function set_alive(first, last)
-  local n = first
-  while n <= last and (n - 1) % 8 ~= 0 do
-    call('SETBIT', alive, n - 1, 1)
-    n = n + 1
-  end
-  local bytes = math.floor((last - n + 1) / 8)
-  if bytes > 0 then call('SETRANGE', alive, (n - 1) / 8, string.rep('\255', bytes)) end
-  for rest = n + bytes * 8, last do call('SETBIT', alive, rest - 1, 1) end
-end
-
 -- `tail` is what follows the visitor in a record: when they joined (6 bytes, ms) and how it ended (1 byte, 0: not yet).
 local function enter(first, fresh, tail)
   local deadline, done = now + m.away_ms, 0
@@ -23,5 +12,5 @@ local function enter(first, fresh, tail)
     call('ZADD', aways, 'LT', deadline, chunk)
     done = done + count
   end
-  set_alive(first, first + #fresh - 1)
+  set_alive(alive, first, first + #fresh - 1)
 end

@@ -13,12 +13,13 @@ for i = 3, #ARGV, 3 do
       call('SETRANGE', key, j * RECORD, visitor)
       call('HSET', visitors, visitor, n)
       kept = n
-      -- Given out after the last thing that any node knew: nobody can have been let in with it.
-      if n > m.known and code == 0 and call('GETBIT', alive, n - 1) == 0 and not slot_of(n) then
-        call('SETBIT', alive, n - 1, 1)
-        m.waiting = m.waiting + 1
-        m.head = math.min(m.head, math.floor((n - 1) / 8))
-        m.numbers = math.max(m.numbers, n)
+      -- Given out after the last thing that any node knew: nobody can have been let in with it. Those who came before it
+      -- wait as well, until away_seconds are over: nobody's count of those ahead rises when they return.
+      if n > m.numbers then
+        set_alive(alive, m.numbers + 1, n)
+        m.head, m.waiting = math.min(m.head, math.floor(m.numbers / 8)), m.waiting + n - m.numbers
+        if m.return_by == 0 then m.return_by, m.return_chunk = now + m.away_ms, math.floor(m.numbers / CHUNK) end
+        m.numbers, m.known = n, n
       end
     end
   end
@@ -30,5 +31,5 @@ for i = 3, #ARGV, 3 do
   end
   answers[#answers + 1] = spot_ or ''
 end
-save('waiting', 'connected', 'head', 'numbers')
+save('waiting', 'connected', 'head', 'numbers', 'known', 'return_by', 'return_chunk')
 return answers

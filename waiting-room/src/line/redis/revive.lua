@@ -2,7 +2,8 @@
 -- What is newer than what the store has is taken. KEYS[1] fairline:{event}. ARGV[1] now in ms (0: the store's clock), [2]
 -- this node's id, [3] epoch, [4] step, [5] numbers and [6] revision of its newest front, [7] the highest number it heard
 -- of, [8] admitted and shopping, [9] the first byte of the bitmap, [10] the bitmap, [11] how many nodes there were, [12…] fields
--- and values of the line. Once all nodes have told, the line goes on; without some of them, 5 s later. Returns {'ok'}.
+-- and values of the line, 'draw' first. Once all nodes have told, the line goes on; without some of them, 5 s later.
+-- Returns {'ok'}.
 local call, base = redis.call, KEYS[1]
 local meta, now = base .. ':meta', tonumber(ARGV[1])
 if now == 0 then
@@ -32,11 +33,20 @@ if epoch < field('epoch') and now < field('settle_until') and step > field('told
   if bitmap ~= '' then call('SETRANGE', alive, head, bitmap) end
   for n, bit_ in pairs(later) do call('SETBIT', alive, n - 1, bit_) end
   local is_inside = field('admitted') + field('shopping')
-  call('HSET', meta, 'step', math.max(step, field('step')), 'told_step', step, 'head', 0, 'waiting', call('BITCOUNT', alive), 'known', math.max(numbers, field('known')),
+  call('HSET', meta, 'step', math.max(step, field('step')), 'told_step', step, 'head', 0, 'waiting', call('BITCOUNT', alive),
+    'numbers', math.max(numbers, field('numbers')), 'known', math.max(numbers, field('known')),
     'ghosts', math.max(0, inside - is_inside), 'ghosts_until', now + field('claim_ms') + field('session_ms'),
     'return_by', now + field('away_ms'), 'return_chunk', 0)
 end
 call('SADD', base .. ':told', ARGV[2])
 if call('SCARD', base .. ':told') >= field('tellers') then call('HSET', meta, 'settle_until', now) end
-call('HSET', meta, 'numbers', math.max(highest, numbers, field('numbers')))
+-- Given out after the newest front: whoever has such a number waits, until away_seconds are over without them. What was heard
+-- before a draw says nothing of the numbers after it.
+local given = field('numbers')
+if highest > given and (tonumber(ARGV[13]) == 3) == (field('draw') == 3) then
+  set_alive(base .. ':' .. field('gen') .. ':alive', given + 1, highest)
+  call('HINCRBY', meta, 'waiting', highest - given)
+  call('HSET', meta, 'numbers', highest, 'known', highest, 'head', math.min(field('head'), math.floor(given / 8)),
+    'return_by', now + field('away_ms'), 'return_chunk', 0)
+end
 return { 'ok' }

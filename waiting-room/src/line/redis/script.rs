@@ -46,6 +46,9 @@ const LINE: [&str; 3] = [
     include_str!("places.lua"),
 ];
 
+/// For what makes places wait.
+const ALIVE: &str = include_str!("alive.lua");
+
 fn on_line(files: &[&str]) -> Script {
     let [head, arrays, places] = LINE;
     let mut all = vec!["local IS_TICK = false\n", head, arrays, places];
@@ -70,7 +73,7 @@ pub(super) static TICK: LazyLock<Script> = LazyLock::new(|| {
     ])
 });
 pub(super) static JOIN: LazyLock<Script> =
-    LazyLock::new(|| on_line(&[include_str!("enter.lua"), include_str!("join.lua")]));
+    LazyLock::new(|| on_line(&[ALIVE, include_str!("enter.lua"), include_str!("join.lua")]));
 pub(super) static PLACE: LazyLock<Script> = LazyLock::new(|| on_line(&[include_str!("place.lua")]));
 pub(super) static BACK: LazyLock<Script> =
     LazyLock::new(|| on_line(&[include_str!("hold.lua"), include_str!("back.lua")]));
@@ -87,9 +90,9 @@ pub(super) static WAITS: LazyLock<Script> = LazyLock::new(|| on_line(&[include_s
 pub(super) static CONFIGURE: LazyLock<Script> =
     LazyLock::new(|| on_line(&[include_str!("configure.lua")]));
 pub(super) static REVIVE: LazyLock<Script> =
-    LazyLock::new(|| Script::new(&[include_str!("revive.lua")]));
+    LazyLock::new(|| Script::new(&[ALIVE, include_str!("revive.lua")]));
 pub(super) static REENTER: LazyLock<Script> =
-    LazyLock::new(|| on_line(&[include_str!("hold.lua"), include_str!("reenter.lua")]));
+    LazyLock::new(|| on_line(&[ALIVE, include_str!("hold.lua"), include_str!("reenter.lua")]));
 pub(super) static DRAW_BEGIN: LazyLock<Script> =
     LazyLock::new(|| on_line(&[include_str!("draw_begin.lua")]));
 pub(super) static DRAW_WRITE: LazyLock<Script> =
