@@ -217,64 +217,98 @@ begin
     end if;
 end $$;
 
--- How many rows of a list are to be changed. What is in SQL is parsed anew by every statement that calls it: not in the way of
--- a batch of which nothing was refused.
-create function fairline.wanted(p_requests integer[], p_refused integer[]) returns bigint language sql immutable as $$
-    select count(*) from unnest(p_requests) as w(request) where w.request <> all (p_refused)
-$$;
-create function fairline.wanted(p_rows json, p_refused integer[]) returns bigint language sql immutable as $$
-    select count(*) from json_to_recordset(p_rows) as w(request integer) where w.request <> all (p_refused)
-$$;
+-- How many rows of a list are to be changed.
+create function fairline.wanted(p_requests integer[], p_refused integer[]) returns bigint language plpgsql immutable as $$
+begin
+    return (select count(*) from unnest(p_requests) as w(request) where w.request <> all (p_refused));
+end $$;
+create function fairline.wanted(p_rows json, p_refused integer[]) returns bigint language plpgsql immutable as $$
+begin
+    return (select count(*) from json_to_recordset(p_rows) as w(request integer) where w.request <> all (p_refused));
+end $$;
 
--- The requests of a batch of which some row is not what it was.
+-- The requests of a batch of which some row is not what it was. Planned once a connection: other nodes wait for it.
 create function fairline.refused(
     p_event text, p_refused integer[], t_request integer[], t_seat integer[],
     s_request integer[], s_seat integer[], s_from smallint[], s_from_hold uuid[],
     h_request integer[], h_visitor uuid[], h_number integer[],
     p_sessions json, p_over json, p_holds json, p_order_changes json, p_payment_changes json, p_tickets json, p_void json,
     p_answers json
-) returns integer[] language sql stable as $$
-    select coalesce(array_agg(distinct request), '{}') from (
-        select unnest(p_refused) as request
-        union all
-        select w.request from unnest(t_request, t_seat) as w(request, seat)
-            where not exists (select from fairline.seat s where s.event = p_event and s.seat = w.seat and s.state = 0)
-        union all
-        select w.request from unnest(s_request, s_seat, s_from, s_from_hold) as w(request, seat, was, was_hold)
-            where not exists (select from fairline.seat s where s.event = p_event and s.seat = w.seat and s.state = w.was
-                and s.hold is not distinct from w.was_hold)
-        union all
-        select w.request from unnest(h_request, h_visitor, h_number) as w(request, visitor, number)
+) returns integer[] language plpgsql stable as $$
+declare
+    v_all integer[] := p_refused;
+begin
+    if cardinality(t_seat) > 0 then
+        v_all := v_all || array(select w.request
+            from (select p_event as event, unnest(t_request) as request, unnest(t_seat) as seat offset 0) w
+            where not exists (select from fairline.seat s where s.event = w.event and s.seat = w.seat and s.state = 0));
+    end if;
+    if cardinality(s_seat) > 0 then
+        v_all := v_all || array(select w.request
+            from (select p_event as event, unnest(s_request) as request, unnest(s_seat) as seat, unnest(s_from) as was,
+                unnest(s_from_hold) as was_hold offset 0) w
+            where not exists (select from fairline.seat s where s.event = w.event and s.seat = w.seat and s.state = w.was
+                and s.hold is not distinct from w.was_hold));
+    end if;
+    if cardinality(h_request) > 0 then
+        v_all := v_all || array(select w.request
+            from (select p_event as event, unnest(h_request) as request, unnest(h_visitor) as visitor,
+                unnest(h_number) as number offset 0) w
             where exists (select from fairline.hold h
-                where h.event = p_event and h.visitor = w.visitor and h.number = w.number)
-        union all
-        select w.request from json_to_recordset(p_sessions) as w(request integer, key text, jti text)
-            where exists (select from fairline.session s where s.event = p_event and s.key = decode(w.key, 'hex'))
-                or exists (select from fairline.session s where s.event = p_event and s.jti = w.jti)
-        union all
-        select w.request from json_to_recordset(p_over) as w(request integer, key text)
+                where h.event = w.event and h.visitor = w.visitor and h.number = w.number));
+    end if;
+    if p_sessions is not null then
+        v_all := v_all || array(select w.request
+            from (select p_event as event, w.*
+                from json_to_recordset(p_sessions) as w(request integer, key text, jti text) offset 0) w
+            where exists (select from fairline.session s where s.event = w.event and s.key = decode(w.key, 'hex'))
+                or exists (select from fairline.session s where s.event = w.event and s.jti = w.jti));
+    end if;
+    if p_over is not null then
+        v_all := v_all || array(select w.request
+            from (select p_event as event, w.* from json_to_recordset(p_over) as w(request integer, key text) offset 0) w
             where not exists (select from fairline.session s
-                where s.event = p_event and s.key = decode(w.key, 'hex') and not s.is_over)
-        union all
-        select w.request from json_to_recordset(p_holds) as w(request integer, visitor uuid, id uuid, was smallint)
+                where s.event = w.event and s.key = decode(w.key, 'hex') and not s.is_over));
+    end if;
+    if p_holds is not null then
+        v_all := v_all || array(select w.request
+            from (select p_event as event, w.*
+                from json_to_recordset(p_holds) as w(request integer, visitor uuid, id uuid, was smallint) offset 0) w
             where not exists (select from fairline.hold h
-                where h.event = p_event and h.visitor = w.visitor and h.id = w.id and h.state = w.was)
-        union all
-        select w.request from json_to_recordset(p_order_changes) as w(request integer, id text, created_at bigint, was text)
+                where h.event = w.event and h.visitor = w.visitor and h.id = w.id and h.state = w.was));
+    end if;
+    if p_order_changes is not null then
+        v_all := v_all || array(select w.request
+            from (select p_event as event, w.*
+                from json_to_recordset(p_order_changes)
+                    as w(request integer, id text, created_at bigint, was text) offset 0) w
             where not exists (select from fairline.orders o
-                where o.event = p_event and o.id = w.id and o.created_at = w.created_at and o.state = w.was)
-        union all
-        select w.request from json_to_recordset(p_payment_changes) as w(request integer, order_id text, attempt integer, was text)
+                where o.event = w.event and o.id = w.id and o.created_at = w.created_at and o.state = w.was));
+    end if;
+    if p_payment_changes is not null then
+        v_all := v_all || array(select w.request
+            from (select p_event as event, w.*
+                from json_to_recordset(p_payment_changes)
+                    as w(request integer, order_id text, attempt integer, was text) offset 0) w
             where not exists (select from fairline.payment p
-                where p.event = p_event and p.order_id = w.order_id and p.attempt = w.attempt and p.state = w.was)
-        union all
-        select w.request from json_to_recordset(p_void) as w(request integer, seat integer)
-            where not exists (select from fairline.ticket t where t.event = p_event and t.seat = w.seat)
-        union all
-        select w.request from json_to_recordset(p_tickets) as w(request integer, seat integer)
-            where exists (select from fairline.ticket t where t.event = p_event and t.seat = w.seat)
-        union all
-        select w.request from json_to_recordset(p_answers) as w(request integer, id text, is_new boolean)
-            where w.is_new and exists (select from fairline.answer a where a.event = p_event and a.id = w.id)
-    ) as refused
-$$;
+                where p.event = w.event and p.order_id = w.order_id and p.attempt = w.attempt and p.state = w.was));
+    end if;
+    if p_void is not null then
+        v_all := v_all || array(select w.request
+            from (select p_event as event, w.* from json_to_recordset(p_void) as w(request integer, seat integer) offset 0) w
+            where not exists (select from fairline.ticket t where t.event = w.event and t.seat = w.seat));
+    end if;
+    if p_tickets is not null then
+        v_all := v_all || array(select w.request
+            from (select p_event as event, w.*
+                from json_to_recordset(p_tickets) as w(request integer, seat integer) offset 0) w
+            where exists (select from fairline.ticket t where t.event = w.event and t.seat = w.seat));
+    end if;
+    if p_answers is not null then
+        v_all := v_all || array(select w.request
+            from (select p_event as event, w.*
+                from json_to_recordset(p_answers) as w(request integer, id text, is_new boolean) offset 0) w
+            where w.is_new and exists (select from fairline.answer a where a.event = w.event and a.id = w.id));
+    end if;
+    return array(select distinct unnest(v_all));
+end $$;

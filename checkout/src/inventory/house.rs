@@ -184,9 +184,6 @@ impl Plan {
 
     /// Seats with their prices.
     pub(super) fn priced(&self, seats: &[u32], currency: &Arc<str>) -> Vec<SeatPrice> {
-        let seats = seats
-            .iter()
-            .filter_map(|seat| self.layout.seats.get(*seat as usize));
         let price = |seat: &super::layout::LayoutSeat| {
             let category = &self.layout.categories[seat.category as usize];
             SeatPrice {
@@ -198,7 +195,10 @@ impl Plan {
                 },
             }
         };
-        seats.map(price).collect()
+        let known = |seat: &u32| self.layout.seats.get(*seat as usize);
+        let mut priced = Vec::with_capacity(seats.len());
+        priced.extend(seats.iter().filter_map(known).map(price));
+        priced
     }
 
     /// The seats of an order or a hold, by their places; none when the plan has not all of them.
@@ -263,6 +263,7 @@ impl Visits {
         let known = self.take(session.visitor);
         let mut visit = known.unwrap_or_else(|| Visit::of(session.visitor));
         if visit.session(&session.key).is_none() {
+            visit.sessions.reserve_exact(1);
             visit.sessions.push(session);
         }
         self.put(visit);

@@ -241,6 +241,18 @@ impl Visit {
         turn
     }
 
+    /// As it was before these changes, if they are but new holds.
+    pub(super) fn without(mut self, changes: &Changes) -> Option<Visit> {
+        let first = changes.new_holds.first().map(|(_, number)| *number)?;
+        if !changes.are_holds() {
+            return None;
+        }
+        let is_new = |id: &str| changes.new_holds.iter().any(|(new, _)| *new.id == *id);
+        self.holds.retain(|hold| !is_new(&hold.id));
+        self.next = first;
+        Some(self)
+    }
+
     pub(super) fn session(&self, key: &Key) -> Option<&SessionRow> {
         self.sessions.iter().find(|session| session.key == *key)
     }
@@ -351,6 +363,23 @@ pub(super) struct Changes {
 }
 
 impl Changes {
+    /// Free seats that are taken.
+    pub(super) fn takes(&self) -> impl Iterator<Item = &SeatChange> {
+        let is_free = |change: &&SeatChange| change.from.state == SeatState::Available;
+        self.seats.iter().filter(is_free)
+    }
+
+    /// Whether holds are made and nothing else is done.
+    fn are_holds(&self) -> bool {
+        let rest = Changes {
+            seats: Vec::new(),
+            new_holds: Vec::new(),
+            answer: None,
+            ..self.clone()
+        };
+        rest.is_empty() && rest.turns.is_empty() && self.takes().count() == self.seats.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.seats.is_empty()
             && self.new_sessions.is_empty()

@@ -22,6 +22,38 @@ async fn a_seat_that_one_node_sold_no_other_sells_and_both_show_it_with_the_same
 }
 
 #[tokio::test]
+async fn who_comes_second_at_another_node_spends_nothing_and_leaves_the_other_seats_free() {
+    for (here, there) in pairs().await {
+        let limit = RulesPatch {
+            max_seats_per_visitor: Some(4),
+            ..RulesPatch::default()
+        };
+        here.seats.set_rules(&here.event, limit).await.unwrap();
+        for node in [&here, &there] {
+            node.show().await;
+        }
+        let ben = there.fan(100).await;
+        for at in 1..=4u8 {
+            let taken = format!("st-A-{at}");
+            let ada = here.fan(at).await;
+            here.hold(&ada, named(&[&taken])).await.unwrap();
+            // The other node has not heard of it; its store has.
+            let both = [taken.as_str(), "st-B-1", "st-B-2"];
+            let late = there.hold(&ben, named(&both)).await;
+            assert_eq!(late, Err(Refused::SeatsTaken(vec![taken.clone()])));
+        }
+        let cleo = there.fan(101).await;
+        assert!(there.hold(&cleo, named(&["st-B-1"])).await.is_ok());
+        let rest = ["st-B-2", "st-B-3", "st-B-4", "st-A-5"];
+        assert!(here.hold(&ben, named(&rest)).await.is_ok());
+        let more = there.hold(&ben, named(&["st-A-6"])).await;
+        assert_eq!(more, Err(Refused::TooManySeats(4)));
+        assert_eq!(there.counts().await, [7, 9, 0, 0]);
+        assert_eq!(here.counts().await, [7, 9, 0, 0]);
+    }
+}
+
+#[tokio::test]
 async fn of_a_crowd_at_two_nodes_one_gets_the_seat_and_pairs_never_overlap() {
     for (here, there) in pairs().await {
         let nodes = [Arc::new(here), Arc::new(there)];

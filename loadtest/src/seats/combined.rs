@@ -113,10 +113,9 @@ pub(super) struct Combined {
 
 impl Combined {
     pub(super) async fn open(args: &Args) -> Result<Combined, Failed> {
-        let house = House::open(&args.postgres, args.seats, !args.again).await?;
-        if !args.again {
-            house.admit(0..args.buyers as u32).await?;
-        }
+        let house = House::open(&args.postgres, args.seats, args.node == 0).await?;
+        let share = |node: usize| (args.buyers * node / args.nodes) as u32;
+        house.admit(share(args.node)..share(args.node + 1)).await?;
         Ok(Combined { house })
     }
 }

@@ -80,7 +80,7 @@ impl Pool {
             free: Mutex::new(Vec::new()),
             room: Semaphore::new(CONNECTIONS),
         };
-        if !args.again {
+        if args.node == 0 {
             let client = pool.connect().await?;
             client.batch_execute(TABLES).await.map_err(wrong)?;
             let fill = "insert into seat (event, seat) select $1, n from generate_series(0, $2::integer - 1) n";

@@ -162,13 +162,19 @@ impl Shop {
             addresses: Vec::new(),
             _servers: Vec::new(),
         };
-        for _ in 0..nodes {
-            shop.add_node(args, strategy, fans)?;
+        for node in 0..nodes {
+            shop.add_node(args, strategy, fans, (node, nodes))?;
         }
         Ok(shop)
     }
 
-    fn add_node(&mut self, args: &Args, strategy: Strategy, fans: u32) -> Result<(), Failed> {
+    fn add_node(
+        &mut self,
+        args: &Args,
+        strategy: Strategy,
+        fans: u32,
+        (node, nodes): (usize, usize),
+    ) -> Result<(), Failed> {
         let address = format!("127.0.0.1:{}", free_port());
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
         let program = program.display().to_string();
@@ -186,9 +192,8 @@ impl Shop {
         ];
         arguments.extend(["--redis", &redis_url, "--seats", &seats, "--buyers", &fans]);
         arguments.extend(["--listen", &address]);
-        if !self.addresses.is_empty() {
-            arguments.push("--again");
-        }
+        let (node, nodes) = (node.to_string(), nodes.to_string());
+        arguments.extend(["--node", &node, "--nodes", &nodes]);
         let server = Server::start(postgres.folder(), &program, &arguments);
         servers::until("the shop", || {
             std::net::TcpStream::connect(&address).is_ok()

@@ -126,9 +126,12 @@ pub struct Args {
     /// Where to listen
     #[arg(long)]
     pub listen: String,
-    /// The hall is there already
+    /// Which of the nodes this is; the first makes the hall
     #[arg(long)]
-    pub again: bool,
+    pub node: usize,
+    /// How many nodes there are; each lets its share of the buyers in
+    #[arg(long)]
+    pub nodes: usize,
 }
 
 /// Runs the server until it is killed.

@@ -181,6 +181,7 @@ impl Work<'_> {
             order: None,
         };
         let hold = show(&self.house.event, &row);
+        self.changes.seats.reserve_exact(seats.len());
         for seat in seats {
             self.give(SeatChange {
                 seat: *seat,
@@ -190,9 +191,11 @@ impl Work<'_> {
                 lapses_at: row.lapses_at.0,
             });
         }
+        // Most have one, and there are many.
+        self.visit.holds.reserve_exact(1);
         self.visit.holds.push(row.clone());
         let turn = self.visit.turn();
-        self.changes.new_holds.push((row, turn));
+        self.changes.new_holds = vec![(row, turn)];
         hold
     }
 

@@ -49,8 +49,9 @@ impl Work<'_> {
             report: if new.is_reported { 0 } else { STARTED },
         };
         let value = show(&self.house.event, &row);
+        self.visit.sessions.reserve_exact(1);
         self.visit.sessions.push(row.clone());
-        self.changes.new_sessions.push(row);
+        self.changes.new_sessions = vec![row];
         Ok(Once {
             value,
             is_replayed: false,

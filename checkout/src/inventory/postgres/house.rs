@@ -193,8 +193,8 @@ impl Hall {
         }
     }
 
-    /// What a request wanted to change was refused.
-    pub(super) fn refused(&mut self, changes: &Changes) {
+    /// What a request changes is not on its way any more.
+    fn landed(&mut self, changes: &Changes) {
         for change in &changes.seats {
             if let Some(pending) = self.pending.get_mut(change.seat as usize) {
                 *pending = pending.saturating_sub(1);
@@ -202,9 +202,35 @@ impl Hall {
         }
     }
 
+    /// What a request wanted to change was refused. Seats of which nothing newer was heard are as they were before.
+    pub(super) fn refused(&mut self, changes: &Changes) {
+        self.landed(changes);
+        let Some(plan) = &mut self.house.plan else {
+            return;
+        };
+        for change in changes.takes() {
+            let at = change.seat as usize;
+            let is_ours = plan.states.seats.get(at) == Some(&change.to.state)
+                && plan.states.lapses_at[at] == change.lapses_at;
+            if is_ours && self.pending[at] == 0 {
+                plan.states
+                    .set(&plan.layout, change.seat, change.from.state, 0);
+            }
+        }
+    }
+
+    /// Whether a seat that a request wanted to take is known to be somebody else's by now.
+    pub(super) fn explains(&self, changes: &Changes) -> bool {
+        let states = self.house.plan.as_ref().map(|plan| &plan.states.seats);
+        let state = |seat: u32| states.and_then(|states| states.get(seat as usize));
+        changes
+            .takes()
+            .any(|change| state(change.seat) != Some(&change.from.state))
+    }
+
     /// What a request changes was written with batch `seq`. Something older may have been heard or read since it was sent.
     pub(super) fn committed(&mut self, changes: &Changes, seq: i64) {
-        self.refused(changes);
+        self.landed(changes);
         let Some(plan) = &mut self.house.plan else {
             return;
         };

@@ -91,10 +91,15 @@ where
     }
 }
 
+/// What is in memory may be why it failed.
+pub(super) fn load_first(mut job: Job) -> Job {
+    job.must_load = true;
+    job
+}
+
 /// A job to be decided again; none when it was too often.
 pub(super) fn again(mut job: Job) -> Option<Job> {
     job.tries += 1;
-    job.must_load = true;
     if job.tries > TRIES_MAX {
         refuse([job]);
         return None;

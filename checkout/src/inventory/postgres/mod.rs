@@ -6,6 +6,7 @@ mod engine;
 mod follow;
 mod house;
 mod jobs;
+mod landing;
 mod link;
 mod load;
 mod news;

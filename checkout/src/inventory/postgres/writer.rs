@@ -1,9 +1,10 @@
 //! The writer of one event: takes what queued while the last commit ran, decides it in memory, writes it with one statement.
 //! It is a task of its own, so that a browser that hangs up leaves nothing half done.
 
-use super::apply::{Applied, Header, send};
+use super::apply::{Header, send};
 use super::house::Hall;
-use super::jobs::{Job, Message, Ruling, again, refuse};
+use super::jobs::{Job, Message, Ruling, refuse};
+use super::landing::Outcome;
 use super::link::Failed;
 use super::load::{Loaded, Wanted, load};
 use super::{Desk, Shard};
@@ -17,11 +18,15 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
-use tokio::task::{Id, JoinError, JoinSet};
+use tokio::task::{Id, JoinSet};
 
 /// Batches on their way at one time, each by a connection of its own: one is decided and written while another waits for its
 /// commit. More are smaller, and cost more each.
-const FLIGHTS_MAX: usize = 2;
+pub(super) const FLIGHTS_MAX: usize = 2;
+/// Before a batch leaves, whoever is about to ask goes along: this often, other tasks that can run come first. It costs no
+/// time when there are none.
+const YIELDS: usize = 3;
+
 /// What a request changes, and all that its visitor has then.
 pub(super) struct Content {
     pub(super) visit: Visit,
@@ -29,9 +34,9 @@ pub(super) struct Content {
 }
 
 /// A batch on its way.
-struct Flight {
-    jobs: Vec<Job>,
-    visitors: Vec<VisitorId>,
+pub(super) struct Flight {
+    pub(super) jobs: Vec<Job>,
+    pub(super) visitors: Vec<VisitorId>,
     /// Which of the event's connections it has.
     turn: usize,
 }
@@ -46,9 +51,11 @@ pub(super) struct Writer {
     /// What is known of visitors meanwhile: it can only be too old. None at first.
     visits: Option<Visits>,
     /// Batches on their way; visitors of theirs are not decided about meanwhile.
-    flights: HashMap<Id, Flight>,
+    pub(super) flights: HashMap<Id, Flight>,
     landing: JoinSet<(Vec<Content>, Outcome)>,
-    busy: HashSet<VisitorId>,
+    pub(super) busy: HashSet<VisitorId>,
+    /// The lists of batches that landed, empty: memory that is used again.
+    pub(super) spare: Vec<(Vec<Job>, Vec<Content>)>,
     /// What this writer is called, and how many batches it made.
     name: String,
     count: i64,
@@ -69,6 +76,7 @@ impl Writer {
             flights: HashMap::new(),
             landing: JoinSet::new(),
             busy: HashSet::new(),
+            spare: Vec::new(),
             name: random_id("wri_"),
             count: 0,
         }
@@ -97,16 +105,25 @@ impl Writer {
                     },
                 }
             }
-            while waiting.len() < BATCH_MAX {
-                let Ok(message) = self.queue.try_recv() else {
-                    break;
-                };
-                self.take(message, &mut waiting).await;
-            }
+            self.take_all(&mut waiting).await;
             if !waiting.is_empty() && self.flights.len() < self.flights_max() {
-                waiting = self.work(waiting).await;
+                for _ in 0..YIELDS {
+                    tokio::task::yield_now().await;
+                    self.take_all(&mut waiting).await;
+                }
+                self.work(&mut waiting).await;
                 is_stuck = !waiting.is_empty() && waiting.iter().all(|job| self.is_busy(job));
             }
+        }
+    }
+
+    /// Takes what is in the queue.
+    async fn take_all(&mut self, waiting: &mut Vec<Job>) {
+        while waiting.len() < BATCH_MAX {
+            let Ok(message) = self.queue.try_recv() else {
+                return;
+            };
+            self.take(message, waiting).await;
         }
     }
 
@@ -179,7 +196,7 @@ impl Writer {
     }
 
     /// What is in memory of the event may be wrong.
-    fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         self.visits = self
             .hall
             .take()
@@ -214,16 +231,16 @@ impl Writer {
         }
     }
 
-    /// Decides what waits and sends it off. Answers what has to be decided again.
-    async fn work(&mut self, mut jobs: Vec<Job>) -> Vec<Job> {
-        if self.ready(&mut jobs).await.is_err() {
-            refuse(jobs);
-            return Vec::new();
+    /// Decides what waits and sends it off. What has to be decided again goes on waiting.
+    async fn work(&mut self, waiting: &mut Vec<Job>) {
+        if self.ready(waiting).await.is_err() {
+            return refuse(waiting.drain(..));
         }
-        let Ok((jobs, loaded)) = self.load(jobs).await else {
-            return Vec::new();
+        let Ok(loaded) = self.load(waiting).await else {
+            return;
         };
-        let (jobs, contents, later) = self.decide(jobs, &loaded);
+        let (mut jobs, mut contents) = self.spare.pop().unwrap_or_default();
+        self.decide(waiting, &loaded, (&mut jobs, &mut contents));
         if !jobs.is_empty() {
             metrics::histogram!("fairline_batch_requests").record(jobs.len() as f64);
             let visitors = contents.iter().filter_map(|content| content.visit.visitor);
@@ -244,11 +261,10 @@ impl Writer {
             };
             self.flights.insert(landing.id(), flight);
         }
-        later
     }
 
     /// The next batch's name, and what it is decided on. Other nodes sell too: what they wrote comes with the answer.
-    fn header(&mut self, config: i64) -> Header {
+    pub(super) fn header(&mut self, config: i64) -> Header {
         self.count += 1;
         let is_alone = self.shard.share().1 <= 1;
         let hall = self.hall.as_ref().filter(|_| !is_alone);
@@ -263,11 +279,11 @@ impl Writer {
     }
 
     /// Reads what is not known well enough.
-    async fn load(&mut self, mut jobs: Vec<Job>) -> Result<(Vec<Job>, Loaded), ()> {
+    async fn load(&mut self, jobs: &mut Vec<Job>) -> Result<Loaded, ()> {
         let hall = self.hall.as_ref().expect("it was made ready");
         let mut wanted = Wanted::default();
         let mut is_wanted = false;
-        for job in &mut jobs {
+        for job in &mut *jobs {
             job.visitor = job.visitor.or_else(|| hall.visitor(&job.ask.whose));
             // What is on its way is not in the store yet.
             if job
@@ -283,7 +299,7 @@ impl Writer {
             }
         }
         if !is_wanted {
-            return Ok((jobs, Loaded::default()));
+            return Ok(Loaded::default());
         }
         let about = (&self.desk.event, hall.house.plan.as_ref());
         match load(self.shard.reader(), about, wanted).await {
@@ -292,11 +308,11 @@ impl Writer {
                 for visit in std::mem::take(&mut loaded.visits).into_values() {
                     hall.house.visits.put(visit);
                 }
-                Ok((jobs, loaded))
+                Ok(loaded)
             }
             Err(failed) => {
                 log(&failed);
-                refuse(jobs);
+                refuse(jobs.drain(..));
                 Err(())
             }
         }
@@ -304,15 +320,18 @@ impl Writer {
 
     /// Decides in memory. One request a visitor and batch, and no seat twice: what would touch the same rows again waits for
     /// the next.
-    fn decide(&mut self, jobs: Vec<Job>, loaded: &Loaded) -> (Vec<Job>, Vec<Content>, Vec<Job>) {
-        let mut decided = Vec::with_capacity(jobs.len());
-        let mut contents = Vec::with_capacity(jobs.len());
+    fn decide(
+        &mut self,
+        jobs: &mut Vec<Job>,
+        loaded: &Loaded,
+        (decided, contents): (&mut Vec<Job>, &mut Vec<Content>),
+    ) {
         let mut later = Vec::new();
         let mut seats: HashSet<u32> = HashSet::new();
         let hall = self.hall.as_mut().expect("it was made ready");
         let now = self.shard.clock.now();
         hall.house.share = self.shard.share();
-        for mut job in jobs {
+        for mut job in jobs.drain(..) {
             let visitor = job.visitor.or_else(|| hall.visitor(&job.ask.whose));
             job.visitor = visitor;
             if visitor.is_some_and(|visitor| self.busy.contains(&visitor)) {
@@ -375,106 +394,11 @@ impl Writer {
                 }
             }
         }
-        (decided, contents, later)
-    }
-
-    /// A batch has landed: answers those who were in it, and keeps those who were refused by the store to be decided again.
-    async fn land(&mut self, landed: Landed, waiting: &mut Vec<Job>) {
-        let (id, contents, outcome) = match landed {
-            Ok((id, (contents, outcome))) => (id, contents, outcome),
-            // It panicked: whether it happened nobody knows.
-            Err(error) => (error.id(), Vec::new(), Err(Failed::Away)),
-        };
-        let Some(Flight { jobs, visitors, .. }) = self.flights.remove(&id) else {
-            return;
-        };
-        for visitor in &visitors {
-            self.busy.remove(visitor);
-        }
-        match outcome {
-            Ok(Some(applied)) => self.settle(jobs, contents, &applied, waiting).await,
-            Ok(None) => {
-                // Another plan or other rules: everything is decided anew on those.
-                self.forget();
-                waiting.extend(jobs.into_iter().filter_map(again));
-            }
-            Err(Failed::Away) => {
-                self.forget();
-                refuse(jobs);
-            }
-            Err(failed) => {
-                log(&failed);
-                self.forget();
-                if jobs.len() == 1 {
-                    return refuse(jobs);
-                }
-                // One of them cannot be written: each is tried by itself, so that only that one is refused.
-                let config = self.shard.config_of(&self.desk).await;
-                for (job, content) in jobs.into_iter().zip(contents) {
-                    let one = [content];
-                    let header = self.header(config);
-                    let sent = send((&self.shard, 0), &self.desk, &one, &header).await;
-                    match sent {
-                        Ok(Some(applied)) if applied.refused.is_empty() => job.step.answer(Ok(())),
-                        Ok(_) => waiting.extend(again(job)),
-                        Err(failed) => {
-                            log(&failed);
-                            refuse([job]);
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    async fn settle(
-        &mut self,
-        jobs: Vec<Job>,
-        contents: Vec<Content>,
-        applied: &Applied,
-        waiting: &mut Vec<Job>,
-    ) {
-        self.shard.clock.hear(applied.now);
-        self.desk.is_dirty.store(true, Ordering::Relaxed);
-        let mut refused: Vec<i32> = Vec::new();
-        for (at, (job, content)) in jobs.into_iter().zip(contents).enumerate() {
-            if applied.refused.contains(&(at as i32)) {
-                if let Some(hall) = &mut self.hall {
-                    hall.refused(&content.changes);
-                }
-                let seats = content.changes.seats.iter();
-                refused.extend(seats.map(|change| change.seat as i32));
-                waiting.extend(again(job));
-                continue;
-            }
-            if let Some(hall) = &mut self.hall {
-                hall.committed(&content.changes, applied.seq);
-                hall.house.visits.put(content.visit);
-            }
-            job.step.answer(Ok(()));
-        }
-        if let Some(hall) = &mut self.hall {
-            hall.hear(&applied.others);
-        }
-        if applied.refused.is_empty() {
-            return;
-        }
-        metrics::counter!("fairline_batch_collisions_total")
-            .increment(applied.refused.len() as u64);
-        if let Some(hall) = &mut self.hall {
-            let read = hall.read_seats(&self.shard, &self.desk.event, &refused);
-            if read.await.is_err() {
-                self.forget();
-            }
-        }
+        jobs.append(&mut later);
     }
 }
 
-/// None when the event's plan or rules were others by then.
-type Outcome = Result<Option<Applied>, Failed>;
-type Landed = Result<(Id, (Vec<Content>, Outcome)), JoinError>;
-
-fn log(failed: &Failed) {
+pub(super) fn log(failed: &Failed) {
     if let Failed::Refused(error) = failed {
         tracing::error!(error, "the database refused a statement");
     }
