@@ -10,7 +10,7 @@
 -- another that waits for it; and a batch takes its `seq` when it has its rows.
 --
 -- Lists are unnested side by side in `select`, not in `from`, where each would be kept aside first; and nothing here calls a
--- function in SQL, which would be parsed again by every call, unless something was refused.
+-- function written in SQL, which would be parsed again by every call.
 --
 -- The plans are pinned to look-ups by primary key, whatever the tables held when they were made: an event that comes out of
 -- `offset 0` is no constant that an index could be scanned by alone.

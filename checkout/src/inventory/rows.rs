@@ -241,15 +241,11 @@ impl Visit {
         turn
     }
 
-    /// As it was before these changes, if they are but new holds.
+    /// As it was before these changes, if a hold was made: who makes one does nothing else.
     pub(super) fn without(mut self, changes: &Changes) -> Option<Visit> {
-        let first = changes.new_holds.first().map(|(_, number)| *number)?;
-        if !changes.are_holds() {
-            return None;
-        }
-        let is_new = |id: &str| changes.new_holds.iter().any(|(new, _)| *new.id == *id);
-        self.holds.retain(|hold| !is_new(&hold.id));
-        self.next = first;
+        let (new, number) = changes.new_holds.first()?;
+        self.holds.retain(|hold| hold.id != new.id);
+        self.next = *number;
         Some(self)
     }
 
@@ -344,7 +340,7 @@ pub(super) struct Changes {
     pub(super) new_sessions: Vec<SessionRow>,
     /// Sessions that end.
     pub(super) sessions_over: Vec<Key>,
-    /// Each with its number among what the visitor did.
+    /// With its number among what the visitor did; at most one, whose seats are all that change.
     pub(super) new_holds: Vec<(HoldRow, i32)>,
     /// Numbers that are taken without a hold: by what a hold may not be decided without knowing.
     pub(super) turns: Vec<i32>,
@@ -367,17 +363,6 @@ impl Changes {
     pub(super) fn takes(&self) -> impl Iterator<Item = &SeatChange> {
         let is_free = |change: &&SeatChange| change.from.state == SeatState::Available;
         self.seats.iter().filter(is_free)
-    }
-
-    /// Whether holds are made and nothing else is done.
-    fn are_holds(&self) -> bool {
-        let rest = Changes {
-            seats: Vec::new(),
-            new_holds: Vec::new(),
-            answer: None,
-            ..self.clone()
-        };
-        rest.is_empty() && rest.turns.is_empty() && self.takes().count() == self.seats.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -6,8 +6,7 @@ for i = 3, #ARGV, 3 do
   local visitor, n, is_connected = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2] == '1'
   local kept = call('HGET', visitors, visitor)
   if not kept and n > 0 then
-    local record_ = record(n)
-    local whose, code = string.sub(record_, 1, 16), string.byte(record_, RECORD) or 0
+    local whose = string.sub(record(n), 1, 16)
     if whose == '' or whose == nobody then
       local key, j = at('p', n)
       call('SETRANGE', key, j * RECORD, visitor)
