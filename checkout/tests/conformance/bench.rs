@@ -113,6 +113,13 @@ pub(crate) fn attempt(id: &str, body: &str) -> Option<Attempt> {
     })
 }
 
+async fn client_of(url: &str) -> tokio_postgres::Client {
+    let connecting = tokio_postgres::connect(url, tokio_postgres::NoTls);
+    let (client, connection) = connecting.await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
 impl Bench {
     pub(crate) async fn reopen(&mut self) {
         let opened = open(&self.url, &self.folder, self.clock.clone()).await;
@@ -129,11 +136,12 @@ impl Bench {
         } else {
             &servers.postgres
         };
-        let url = server.url(database);
-        let connecting = tokio_postgres::connect(&url, tokio_postgres::NoTls);
-        let (client, connection) = connecting.await.unwrap();
-        tokio::spawn(connection);
-        client
+        client_of(&server.url(database)).await
+    }
+
+    /// A connection of its own, the way the engine's go.
+    pub(crate) async fn connect_alike(&self) -> tokio_postgres::Client {
+        client_of(&self.url).await
     }
 
     /// What another node would be told that opens it.

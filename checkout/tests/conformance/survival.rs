@@ -92,3 +92,20 @@ async fn a_damaged_file_is_refused_and_left_as_it_is() {
             .starts_with(b"this is not a database")
     );
 }
+
+#[tokio::test]
+async fn a_pooler_that_moves_the_writer_to_another_server_costs_nobody_the_hold() {
+    // The one behind PgBouncer, of which the URL does not say that it is one.
+    let bench = halls().await.pop().unwrap();
+    let (ada, ben) = (bench.fan(1).await, bench.fan(2).await);
+    bench.hold(&ada, named(&["st-A-1"])).await.unwrap();
+    // Seven of the eight servers that there may be, so all that knew the writer, are somebody else's now.
+    let mut others = Vec::new();
+    for _ in 0..7 {
+        let other = bench.connect_alike().await;
+        other.batch_execute("begin").await.unwrap();
+        others.push(other);
+    }
+    bench.hold(&ben, named(&["st-A-2"])).await.unwrap();
+    assert_eq!(bench.counts().await, [14, 2, 0, 0]);
+}

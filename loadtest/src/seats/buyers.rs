@@ -173,8 +173,26 @@ fn parse(read: &[u8]) -> Option<(u16, Value)> {
     Some((status, serde_json::from_slice(body).unwrap_or(Value::Null)))
 }
 
+/// All buyers, on one thread: they leave it idle most of the time, and take no more of the machine from one way to sell than
+/// from another.
+pub(super) fn all(crowd: &Arc<Crowd>, count: u64) -> Result<Vec<Seen>, Failed> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    runtime.block_on(async {
+        let buyers = (0..count).map(|seed| tokio::spawn(buy(crowd.clone(), seed)));
+        let buyers: Vec<_> = buyers.collect();
+        let mut all = Vec::new();
+        for buyer in buyers {
+            all.push(buyer.await.map_err(|error| error.to_string())?);
+        }
+        Ok(all)
+    })
+}
+
 /// Buys until the hall is sold.
-pub(super) async fn buy(crowd: Arc<Crowd>, seed: u64) -> Seen {
+async fn buy(crowd: Arc<Crowd>, seed: u64) -> Seen {
     let mut rng = StdRng::seed_from_u64(seed);
     let address = &crowd.addresses[seed as usize % crowd.addresses.len()];
     let mut http = Http::new(address);

@@ -192,9 +192,13 @@ impl Shop {
         ];
         arguments.extend(["--redis", &redis_url, "--seats", &seats, "--buyers", &fans]);
         arguments.extend(["--listen", &address]);
-        let (node, nodes) = (node.to_string(), nodes.to_string());
-        arguments.extend(["--node", &node, "--nodes", &nodes]);
-        let server = Server::start(postgres.folder(), &program, &arguments);
+        let (node, of) = (node.to_string(), nodes.to_string());
+        arguments.extend(["--node", &node, "--nodes", &of]);
+        // On one machine: together they have as many threads as one alone.
+        let threads = std::thread::available_parallelism().map_or(1, usize::from) / nodes;
+        let server = Server::start_as(postgres.folder(), (&program, &arguments), |command| {
+            command.env("TOKIO_WORKER_THREADS", threads.max(1).to_string());
+        });
         servers::until("the shop", || {
             std::net::TcpStream::connect(&address).is_ok()
         });
@@ -247,18 +251,15 @@ async fn sell(
         tokio::time::sleep(MEETING).await;
     }
     let begun = Instant::now();
-    let buyers = (0..args.buyers as u64).map(|seed| tokio::spawn(buyers::buy(crowd.clone(), seed)));
-    let buyers: Vec<_> = buyers.collect();
+    let (selling, count) = (crowd.clone(), args.buyers as u64);
+    let buying = tokio::task::spawn_blocking(move || buyers::all(&selling, count));
     if killed != Killed::Nothing {
         while crowd.sold.load(Ordering::Relaxed) < args.seats / 2 {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         kill(&mut shop, killed).await;
     }
-    let mut all = Vec::new();
-    for buyer in buyers {
-        all.push(buyer.await.map_err(|error| error.to_string())?);
-    }
+    let all = buying.await.map_err(|error| error.to_string())??;
     if strategy == Strategy::RedisCounter {
         // What is written behind gets its time.
         tokio::time::sleep(Duration::from_secs(3)).await;

@@ -35,7 +35,8 @@ impl Server {
         Server::start_as(folder, (program, arguments), |_| {})
     }
 
-    fn start_as(
+    /// The same, with changes to how it is started.
+    pub(crate) fn start_as(
         folder: &Path,
         (program, arguments): (&str, &[&str]),
         change: impl FnOnce(&mut Command),

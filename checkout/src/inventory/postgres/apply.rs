@@ -336,7 +336,7 @@ impl<'a> Batch<'a> {
         for list in &lists {
             params.push((list, Type::TEXT));
         }
-        let rows = link.ask(APPLY, &params).await?;
+        let rows = link.repeat(APPLY, &params).await?;
         let Some((first, others)) = rows.split_first() else {
             return Ok(None);
         };

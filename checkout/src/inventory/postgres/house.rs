@@ -36,7 +36,7 @@ const NEWS: &str = "select v.version, v.to_seq, c.seq, c.refused, c.changes, c.o
 
 /// Batches that are written at one time have numbers no further apart than this, as a rule; what is missed is in the next
 /// version.
-const WINDOW: i64 = 64;
+const WINDOW: i64 = 32;
 
 /// Sessions that are open. No index says which are: a few nodes ask this once.
 const SESSIONS: &str = "select key, visitor, number, jti, expires_at from fairline.session \

@@ -1,13 +1,17 @@
 //! A connection to a database: made when it is needed, made anew after it broke, and not tried again at once when that fails.
-//! Every statement is one round trip and commits by itself; none is named, so that PgBouncer may hand them to any server.
+//! Every statement is one round trip and commits by itself. Where a pooler may hand them to any server none is named; where
+//! there is none, what a writer sends over and over is, and is parsed and planned once.
 
 use shared::time::{Clock, Time};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::OnceCell;
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Row};
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Row, Statement};
 
 /// How long a connection may take, and a statement: then the database counts as away.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -68,10 +72,18 @@ impl StoreClock {
 pub(super) struct Link {
     config: Config,
     /// Held across the connecting, so that one caller connects and the others wait for it.
-    client: tokio::sync::Mutex<Option<Arc<Client>>>,
+    client: tokio::sync::Mutex<Option<Arc<Session>>>,
     failed_at: Mutex<Option<Instant>>,
     is_away: AtomicBool,
     notified: Option<tokio::sync::mpsc::Sender<String>>,
+    /// Whether it always talks to one server, so that a statement may have a name there.
+    is_direct: AtomicBool,
+}
+
+/// A connection, and the one statement that it has a name for.
+struct Session {
+    client: Client,
+    named: OnceCell<Statement>,
 }
 
 impl Link {
@@ -82,6 +94,15 @@ impl Link {
             failed_at: Mutex::new(None),
             is_away: AtomicBool::new(false),
             notified: None,
+            is_direct: AtomicBool::new(false),
+        }
+    }
+
+    /// A connection for one statement that is sent over and over; `is_direct` unless a pooler is known to be between.
+    pub(super) fn writing(config: Config, is_direct: bool) -> Link {
+        Link {
+            is_direct: AtomicBool::new(is_direct),
+            ..Link::new(config)
         }
     }
 
@@ -100,9 +121,38 @@ impl Link {
 
     /// One statement.
     pub(super) async fn ask(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Failed> {
-        let client = self.client().await?;
+        let session = self.session().await?;
         // A statement that is given up goes on at the server, alone and by itself: it leaves no transaction open.
-        let outcome = timeout(ANSWER, client.query_typed(sql, params)).await;
+        let outcome = timeout(ANSWER, session.client.query_typed(sql, params)).await;
+        self.heard(&session, outcome).await
+    }
+
+    /// The one statement that this connection is for; all nodes that share a schema send the same, so that a name which another
+    /// gave at a server behind a pooler is no harm.
+    pub(super) async fn repeat(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Failed> {
+        if !self.is_direct.load(Ordering::Relaxed) {
+            return self.ask(sql, params).await;
+        }
+        let session = self.session().await?;
+        let outcome = timeout(ANSWER, session.repeat(sql, params)).await;
+        if let Ok(Err(error)) = &outcome
+            && is_of_another(error)
+        {
+            // A pooler is between after all: this server does not know the name, or knows another statement by it.
+            tracing::warn!(
+                "a pooler hands statements to several servers: `listen` should be set in FAIRLINE_INVENTORY"
+            );
+            self.is_direct.store(false, Ordering::Relaxed);
+            return self.ask(sql, params).await;
+        }
+        self.heard(&session, outcome).await
+    }
+
+    async fn heard(
+        &self,
+        session: &Arc<Session>,
+        outcome: Result<Result<Vec<Row>, tokio_postgres::Error>, Elapsed>,
+    ) -> Result<Vec<Row>, Failed> {
         match outcome {
             Ok(Ok(rows)) => Ok(rows),
             Ok(Err(error)) => match error.as_db_error() {
@@ -110,25 +160,25 @@ impl Link {
                 Some(refusal) if !is_going(refusal.code().code()) => {
                     Err(Failed::Refused(refusal.to_string()))
                 }
-                _ => Err(self.broken(&client, &error.to_string()).await),
+                _ => Err(self.broken(session, &error.to_string()).await),
             },
-            Err(_) => Err(self.broken(&client, "no answer in time").await),
+            Err(_) => Err(self.broken(session, "no answer in time").await),
         }
     }
 
     /// Several statements at once, without parameters.
     pub(super) async fn run(&self, sql: &str) -> Result<(), String> {
-        let client = self.client().await.map_err(|_| "it cannot be reached")?;
-        let outcome = client.batch_execute(sql).await;
+        let session = self.session().await.map_err(|_| "it cannot be reached")?;
+        let outcome = session.client.batch_execute(sql).await;
         outcome.map_err(|error| match error.as_db_error() {
             Some(refusal) => refusal.to_string(),
             None => error.to_string(),
         })
     }
 
-    async fn client(&self) -> Result<Arc<Client>, Failed> {
+    async fn session(&self) -> Result<Arc<Session>, Failed> {
         let mut client = self.client.lock().await;
-        if let Some(known) = client.as_ref().filter(|client| !client.is_closed()) {
+        if let Some(known) = client.as_ref().filter(|known| !known.client.is_closed()) {
             return Ok(known.clone());
         }
         let failed_at = *self
@@ -140,7 +190,10 @@ impl Link {
         }
         match timeout(CONNECT, self.connect()).await {
             Ok(Ok(connected)) => {
-                let connected = Arc::new(connected);
+                let connected = Arc::new(Session {
+                    client: connected,
+                    named: OnceCell::new(),
+                });
                 *client = Some(connected.clone());
                 if self.is_away.swap(false, Ordering::Relaxed) {
                     tracing::info!("the database answers again");
@@ -183,7 +236,7 @@ impl Link {
         Ok(client)
     }
 
-    async fn broken(&self, broken: &Arc<Client>, error: &str) -> Failed {
+    async fn broken(&self, broken: &Arc<Session>, error: &str) -> Failed {
         let mut client = self.client.lock().await;
         if client
             .as_ref()
@@ -204,6 +257,32 @@ impl Link {
             tracing::warn!(error, "the database cannot be reached");
         }
     }
+}
+
+impl Session {
+    async fn repeat(
+        &self,
+        sql: &str,
+        params: &[Param<'_>],
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        let types: Vec<Type> = params.iter().map(|(_, of)| of.clone()).collect();
+        let prepared = self.client.prepare_typed(sql, &types);
+        let named = self.named.get_or_try_init(|| prepared).await?;
+        let values: Vec<&(dyn ToSql + Sync)> = params.iter().map(|(value, _)| *value).collect();
+        self.client.query(named, &values).await
+    }
+}
+
+/// Whether a server said that it has no statement of that name, or another one. Nothing was done then.
+fn is_of_another(error: &tokio_postgres::Error) -> bool {
+    matches!(
+        error.code(),
+        Some(
+            &SqlState::INVALID_SQL_STATEMENT_NAME
+                | &SqlState::DUPLICATE_PSTATEMENT
+                | &SqlState::PROTOCOL_VIOLATION
+        )
+    )
 }
 
 /// SQLSTATE classes of a server that goes down, comes up, or has no connection left.

@@ -167,7 +167,9 @@ impl Shard {
                 .map(|config| Replica::new(config.clone()))
                 .collect(),
             clock: StoreClock::new(clock),
-            writers: (0..WRITERS).map(|_| Link::new(config.clone())).collect(),
+            writers: (0..WRITERS)
+                .map(|_| Link::writing(config.clone(), database.listen.is_none()))
+                .collect(),
             reader: Link::new(config.clone()),
             listener: Link::listening(listen.clone(), notified),
             news: Mutex::new(news),
