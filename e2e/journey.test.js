@@ -116,6 +116,34 @@ test("two fans and an organiser go through a whole evening", async () => {
   for (const page of [organiser, ada, ben, phone]) sound(page);
 });
 
+test("the list of seats says what the map shows, whoever takes or gives back", async () => {
+  await server.event("listed", { admission: { rate_per_minute: 6000, batch_seconds: 1 } });
+  const fan = await person(browser);
+  await fan.goto(`${server.url}/e/listed`);
+  await fan.getByRole("link", { name: "Go to the checkout" }).click();
+  await fan.getByText("left to shop").waitFor();
+  await fan.getByRole("button", { name: "As a list" }).click();
+  await fan.locator("#list summary").filter({ hasText: "Stalls" }).click();
+  const seat = (/** @type {number} */ at, /** @type {string} */ state) => fan.getByRole("button", { name: new RegExp(`row A, seat ${at},.* ${state}$`) });
+  for (const at of [5, 6]) await seat(at, "available").click();
+  for (const at of [5, 6]) assert.equal(await seat(at, "chosen").getAttribute("aria-pressed"), "true");
+  await server.call("POST", "/api/v1/organiser/events/listed/seats/block", { seats: ["st-A-5"] });
+  await seat(5, "blocked").waitFor();
+  assert.equal(await seat(5, "blocked").isDisabled(), true);
+  assert.equal(await seat(5, "blocked").getAttribute("aria-pressed"), "false");
+  await server.call("POST", "/api/v1/organiser/events/listed/seats/unblock", { seats: ["st-A-5"] });
+  await seat(5, "available").waitFor();
+  assert.equal(await seat(5, "available").isDisabled(), false);
+  // What is held is chosen no more, and is free again when it is given back.
+  await fan.getByRole("button", { name: "Hold these seats" }).click();
+  await fan.getByText("Held for you for").waitFor();
+  await seat(6, "held").waitFor();
+  assert.equal(await seat(6, "held").isDisabled(), true);
+  await fan.getByRole("button", { name: "Give them back" }).click();
+  await seat(6, "available").waitFor();
+  sound(fan);
+});
+
 test("a seat that is gone and a hold that ran out are explained, and buying goes on", async () => {
   await server.event("recovery", { admission: { rate_per_minute: 6000, batch_seconds: 1 } });
   await server.call("PATCH", "/api/v1/organiser/events/recovery/checkout", { hold_seconds: 3, hold_max_seconds: 60 });

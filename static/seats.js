@@ -68,8 +68,19 @@ function render() {
   show("best", !hold);
   if (state === "declined") fail(order.decline_reason === "insufficient_funds" ? "The card has not enough funds. Your seats are still yours: try another card." : "The card was declined. Your seats are still yours: try another card.");
   map.mine = new Set(seats.map((/** @type {any} */ seat) => seat.id));
-  map.draw();
+  draw();
   remember();
+}
+
+/** Shows the seats as they are, on the map and in the open parts of the list. */
+function draw() {
+  map.draw();
+  for (const button of /** @type {NodeListOf<HTMLButtonElement>} */ ($("list").querySelectorAll("[data-seat]"))) {
+    const seat = map.byId.get(button.dataset.seat);
+    button.disabled = seat.state !== AVAILABLE;
+    button.setAttribute("aria-pressed", String(chosen.has(seat.id)));
+    button.setAttribute("aria-label", describe(seat));
+  }
 }
 
 /** @param {any} seat */
@@ -183,7 +194,7 @@ async function refresh(least = 0) {
   version = at;
   map.seats.forEach((seat, i) => { seat.state = (bits[i >> 2] >> ((i & 3) * 2)) & 3; });
   for (const id of chosen) if (map.byId.get(id).state !== AVAILABLE) lose(id);
-  map.draw();
+  draw();
 }
 
 /** @param {number} [least] */
@@ -201,10 +212,8 @@ function watch() {
         if (!seat) continue;
         seat.state = states.indexOf(state);
         if (seat.state !== AVAILABLE && chosen.has(id)) lose(id);
-        const button = document.querySelector(`[data-seat="${CSS.escape(id)}"]`);
-        if (button) /** @type {HTMLButtonElement} */ (button).disabled = seat.state !== AVAILABLE;
       }
-      map.draw();
+      draw();
     },
     onState(state) { if (state === "failed") setTimeout(catchUp, 1500); },
   });
@@ -233,10 +242,11 @@ function list() {
         const row = new Map();
         for (const seat of seats) row.set(seat.row?.label ?? "", [...(row.get(seat.row?.label ?? "") ?? []), seat]);
         for (const [label, ofRow] of row) details.append(make("div", { role: "group", "aria-label": label ? `Row ${label}` : block.name }, label ? `${label} ` : "", ...ofRow.map((/** @type {any} */ seat) => {
-          const button = make("button", { className: "seat", "data-seat": seat.id, "aria-pressed": String(chosen.has(seat.id)), "aria-label": describe(seat), disabled: seat.state !== AVAILABLE, type: "button" }, seat.id.split("-").pop());
-          button.addEventListener("click", () => { choose(seat); button.setAttribute("aria-pressed", String(chosen.has(seat.id))); });
+          const button = make("button", { className: "seat", "data-seat": seat.id, type: "button" }, seat.id.split("-").pop());
+          button.addEventListener("click", () => choose(seat));
           return button;
         })));
+        draw();
       }
     });
     return details;

@@ -243,7 +243,7 @@ impl Visit {
 
     /// As it was before these changes, if a hold was made: who makes one does nothing else.
     pub(super) fn without(mut self, changes: &Changes) -> Option<Visit> {
-        let (new, number) = changes.new_holds.first()?;
+        let (new, number) = changes.new_hold.as_ref()?;
         self.holds.retain(|hold| hold.id != new.id);
         self.next = *number;
         Some(self)
@@ -340,8 +340,8 @@ pub(super) struct Changes {
     pub(super) new_sessions: Vec<SessionRow>,
     /// Sessions that end.
     pub(super) sessions_over: Vec<Key>,
-    /// With its number among what the visitor did; at most one, whose seats are all that change.
-    pub(super) new_holds: Vec<(HoldRow, i32)>,
+    /// With its number among what the visitor did; its seats are all that change then.
+    pub(super) new_hold: Option<(HoldRow, i32)>,
     /// Numbers that are taken without a hold: by what a hold may not be decided without knowing.
     pub(super) turns: Vec<i32>,
     pub(super) holds: Vec<HoldChange>,
@@ -369,7 +369,7 @@ impl Changes {
         self.seats.is_empty()
             && self.new_sessions.is_empty()
             && self.sessions_over.is_empty()
-            && self.new_holds.is_empty()
+            && self.new_hold.is_none()
             && self.holds.is_empty()
             && self.new_orders.is_empty()
             && self.orders.is_empty()

@@ -195,7 +195,7 @@ impl Work<'_> {
         self.visit.holds.reserve_exact(1);
         self.visit.holds.push(row.clone());
         let turn = self.visit.turn();
-        self.changes.new_holds = vec![(row, turn)];
+        self.changes.new_hold = Some((row, turn));
         hold
     }
 

@@ -177,7 +177,7 @@ impl<'a> Batch<'a> {
     }
 
     fn add_seats(&mut self, request: i32, visitor: Option<Uuid>, changes: &'a Changes) {
-        if let ([(hold, _)], Some(visitor)) = (changes.new_holds.as_slice(), visitor) {
+        if let (Some((hold, _)), Some(visitor)) = (&changes.new_hold, visitor) {
             let id = hold_uuid(&hold.id);
             let seats = changes.seats.iter();
             return self
@@ -201,7 +201,7 @@ impl<'a> Batch<'a> {
 
     fn add_holds(&mut self, request: i32, visitor: Uuid, changes: &'a Changes) {
         let holds = &mut self.holds;
-        for (new, number) in &changes.new_holds {
+        if let Some((new, number)) = &changes.new_hold {
             let mut places = String::with_capacity(16);
             for change in &changes.seats {
                 if !places.is_empty() {

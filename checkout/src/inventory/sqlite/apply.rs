@@ -88,7 +88,7 @@ impl Store {
         changes: &Changes,
         visitor: Option<&str>,
     ) -> rusqlite::Result<()> {
-        for (new, _) in &changes.new_holds {
+        if let Some((new, _)) = &changes.new_hold {
             self.db
                 .prepare_cached(
                     "insert into hold (event, id, session, visitor, state, seats, total, currency, expires_at, lapses_at,
