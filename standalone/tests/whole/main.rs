@@ -10,6 +10,8 @@ mod attacks;
 mod crash;
 mod draws;
 mod journey;
+mod limits;
 mod organising;
 mod shopping;
+mod sockets;
 mod stage;

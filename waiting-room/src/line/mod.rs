@@ -8,6 +8,7 @@ mod journal;
 mod redis;
 mod settings;
 mod state;
+mod telling;
 
 pub use alive::Snapshot;
 pub use embedded::Embedded;

@@ -5,8 +5,8 @@ use super::alive::Alive;
 use super::flow::{Flow, Rates};
 use super::settings::EventSettings;
 use super::{
-    Claimed, Front, Joined, LINE_LENGTH_MAX, Outcome, Phase, REPORT_SECONDS_MAX, Refused, Slot,
-    Spot, Standing, Stats,
+    Claimed, Joined, LINE_LENGTH_MAX, Outcome, Phase, REPORT_SECONDS_MAX, Refused, Slot, Spot,
+    Standing,
 };
 use crate::draw::Round;
 use shared::time::Time;
@@ -55,10 +55,10 @@ pub(super) struct State {
     pub(super) alive: Alive,
     lapses: BTreeSet<(Time, u64)>,
     pub(super) away: BTreeSet<(Time, u64)>,
-    admitted: u64,
-    shopping: u64,
-    flow: Flow,
-    step: u64,
+    pub(super) admitted: u64,
+    pub(super) shopping: u64,
+    pub(super) flow: Flow,
+    pub(super) step: u64,
     pub(super) revision: u64,
     shown_phase: Option<Phase>,
     /// Numbers whose places changed since the last commit; the journal empties it.
@@ -479,69 +479,9 @@ impl State {
         self.has_new_memory = true;
     }
 
-    /// The highest number given out.
-    pub(super) fn numbers(&self) -> u64 {
-        self.entries.len() as u64
-    }
-
-    /// Who has this number.
-    pub(super) fn find(&self, number: u64) -> Option<Spot> {
-        self.entry_of(number).map(|_| self.spot(number))
-    }
-
-    fn spot(&self, number: u64) -> Spot {
-        let entry = &self.entries[number as usize - 1];
-        let waits = entry.standing == Standing::Waiting;
-        Spot {
-            visitor: entry.visitor,
-            number,
-            is_provisional: self.is_undrawn(),
-            standing: entry.standing,
-            ahead: if waits { self.alive.ahead(number) } else { 0 },
-            slot: entry.slot,
-        }
-    }
-
     fn count(&mut self, now: Time, what: Rates) {
         self.flow.count(now, what);
         self.memory.total = self.flow.total;
         self.has_new_memory = true;
-    }
-
-    pub(super) fn front(&self, now: Time) -> Front {
-        Front {
-            step: self.step,
-            revision: self.revision,
-            epoch: 1,
-            at: now,
-            phase: self.phase(now),
-            is_undrawn: self.is_undrawn(),
-            drawn: self
-                .memory
-                .outcome
-                .as_ref()
-                .map_or(0, |outcome| outcome.entries),
-            alive: self.alive.snapshot(),
-            waiting: self.alive.count(),
-            numbers: self.entries.len() as u64,
-            pace: self.flow.pace(now, self.settings.admission.batch_seconds),
-            availability: self.memory.availability.map(|(seats, _)| seats),
-            settings: self.settings.clone(),
-        }
-    }
-
-    pub(super) fn stats(&self, now: Time) -> Stats {
-        Stats {
-            at: now,
-            phase: self.phase(now),
-            waiting: self.alive.count(),
-            admitted: self.admitted,
-            shopping: self.shopping,
-            away: self.away.len() as u64,
-            per_minute: self.flow.last_minute(now),
-            total: self.flow.total,
-            waited_seconds: self.flow.waited_seconds(),
-            availability: self.memory.availability.map(|(seats, _)| seats),
-        }
     }
 }

@@ -138,7 +138,7 @@ impl Link {
         if let Ok(Err(error)) = &outcome
             && is_of_another(error)
         {
-            // A pooler is between after all: this server does not know the name, or knows another statement by it.
+            // A pooler is between after all: this is another server than the one that was told the name.
             tracing::warn!(
                 "a pooler hands statements to several servers: `listen` should be set in FAIRLINE_INVENTORY"
             );
@@ -273,15 +273,12 @@ impl Session {
     }
 }
 
-/// Whether a server said that it has no statement of that name, or another one. Nothing was done then.
+/// Whether a server said that it has no statement of that name, or one already. Nothing was done then; of a protocol violation
+/// that is not certain, as PgBouncer calls a server that it lost in the middle of a statement one.
 fn is_of_another(error: &tokio_postgres::Error) -> bool {
     matches!(
         error.code(),
-        Some(
-            &SqlState::INVALID_SQL_STATEMENT_NAME
-                | &SqlState::DUPLICATE_PSTATEMENT
-                | &SqlState::PROTOCOL_VIOLATION
-        )
+        Some(&SqlState::INVALID_SQL_STATEMENT_NAME | &SqlState::DUPLICATE_PSTATEMENT)
     )
 }
 

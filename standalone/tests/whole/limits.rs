@@ -1,0 +1,253 @@
+//! Limits: what is oversized, slow, malformed or too often is refused, and harms nobody else.
+
+use crate::stage::{KEY, Stage, word};
+use hyper::{Method, StatusCode};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+/// Everything that a connection answers until it closes.
+async fn until_closed(stage: &Stage, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(stage.url.trim_start_matches("http://"))
+        .await
+        .unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut answer = Vec::new();
+    let reading = stream.read_to_end(&mut answer);
+    let _ = tokio::time::timeout(Duration::from_secs(20), reading)
+        .await
+        .expect("the server should close it");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_are_too_large_broken_or_wrong_are_told_so() {
+    let stage = Stage::open().await;
+    stage.event("bodies", json!({})).await;
+    let bearer = format!("Bearer {KEY}");
+    let admin = [("authorization", bearer.as_str()), JSON];
+    let events = "/api/v1/organiser/events";
+    let kind = |answer: (StatusCode, Value)| (answer.0.as_u16(), word(&answer.1["type"]));
+    let huge = format!(r#"{{"id": "x", "name": "{}"}}"#, "x".repeat(70_000));
+    assert_eq!(
+        kind(stage.send(Method::POST, events, &admin, &huge).await),
+        (413, "/problems/too-large".into())
+    );
+    for broken in [
+        "{",
+        "nonsense",
+        "{\"id\": \"x\" \"name\"}",
+        "[1,",
+        "\u{0}",
+        "{\"id\":\"a\",\"name\":\"b\"} more",
+    ] {
+        assert_eq!(
+            kind(stage.send(Method::POST, events, &admin, broken).await),
+            (400, "/problems/malformed".into()),
+            "{broken}"
+        );
+    }
+    let deep = "[".repeat(20_000);
+    assert_eq!(
+        kind(stage.send(Method::POST, events, &admin, &deep).await).0,
+        400
+    );
+    for wrong in [
+        r#"{"id": "UPPER", "name": "x"}"#,
+        r#"{"id": 5, "name": "x"}"#,
+        r#"{"name": "x"}"#,
+        r#"{"id": "x", "name": ""}"#,
+        r#"{"id": "x", "name": "x", "sale_opens_at": "tomorrow"}"#,
+        r#"{"id": "x", "name": "x", "checkout_url": "javascript:alert(1)"}"#,
+        r#"{"id": "x", "name": "x", "order": "lucky"}"#,
+        r#"{"id": "x", "name": "x", "beacon": {"name": "quicknet", "round": 5}}"#,
+        r#"{"id": "x", "name": "x", "order": "draw", "beacon": {"name": "mine", "round": 5}}"#,
+        r#"{"id": "x", "name": "x", "extra": 1}"#,
+    ] {
+        let (status, body) = stage.send(Method::POST, events, &admin, wrong).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{wrong}");
+        assert!(body["errors"][0]["field"].is_string(), "{body}");
+    }
+    let form = [
+        ("authorization", bearer.as_str()),
+        ("content-type", "application/x-www-form-urlencoded"),
+    ];
+    assert_eq!(
+        kind(stage.send(Method::POST, events, &form, "id=x").await),
+        (415, "/problems/not-json".into())
+    );
+    let plan = format!("{{\"categories\": [{}", " ".repeat(17 * 1024 * 1024));
+    let answer = stage
+        .send(
+            Method::PUT,
+            &format!("{events}/bodies/seating"),
+            &admin,
+            &plan,
+        )
+        .await;
+    assert_eq!(kind(answer), (413, "/problems/too-large".into()));
+    let put = stage
+        .client
+        .raw(Method::PUT, "/api/v1/events", &[], vec![])
+        .await
+        .unwrap();
+    assert_eq!(
+        (
+            put.status().as_u16(),
+            put.headers()["content-type"].to_str().unwrap()
+        ),
+        (405, "application/problem+json")
+    );
+    assert!(put.headers().contains_key("allow"));
+    assert_eq!(
+        kind(stage.send(Method::GET, "/no/such/page", &[], "").await),
+        (404, "/problems/not-found".into())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_and_broken_requests_are_cut_off_and_others_are_served_meanwhile() {
+    let stage = Stage::open().await;
+    stage.event("slow", json!({})).await;
+    let slow = until_closed(&stage, b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ");
+    let garbage = until_closed(&stage, b"\x16\x03\x01 this is not http\r\n\r\n");
+    let long = format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(40_000));
+    let many = format!(
+        "GET / HTTP/1.1\r\nhost: x\r\n{}\r\n",
+        "x-filler: 0123456789\r\n".repeat(2_000)
+    );
+    let idle = until_closed(&stage, b"GET /api/v1/events HTTP/1.1\r\nHost: x\r\n\r\n");
+    let healthy = async {
+        for _ in 0..50 {
+            assert_eq!(
+                stage.get("/api/v1/events/slow", "").await.status,
+                StatusCode::OK
+            );
+        }
+    };
+    let (slow, garbage, long, many, idle, ()) = tokio::join!(
+        slow,
+        garbage,
+        until_closed(&stage, long.as_bytes()),
+        until_closed(&stage, many.as_bytes()),
+        idle,
+        healthy
+    );
+    assert!(!slow.contains("200 OK"), "{slow}");
+    assert!(garbage.is_empty() || garbage.contains("400"), "{garbage}");
+    assert!(long.contains("414") || long.contains("431"), "{long}");
+    assert!(many.contains("431"), "{many}");
+    assert!(idle.contains("200 OK"), "answered, then closed for idling");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_cap_holds_per_address_and_is_given_back() {
+    let stage = Stage::with(|common| common.connections_per_address = Some("3".into())).await;
+    let address = stage.url.trim_start_matches("http://").to_owned();
+    let ask = async |stream: &mut TcpStream| {
+        let mut answer = [0; 12];
+        stream
+            .write_all(b"GET /api/v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .is_ok()
+            && stream.read_exact(&mut answer).await.is_ok()
+            && &answer == b"HTTP/1.1 200"
+    };
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        assert!(ask(&mut stream).await);
+        open.push(stream);
+    }
+    let mut fourth = TcpStream::connect(&address).await.unwrap();
+    assert!(!ask(&mut fourth).await, "one too many");
+    open.clear();
+    let again = async {
+        loop {
+            let mut stream = TcpStream::connect(&address).await.unwrap();
+            if ask(&mut stream).await {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), again)
+        .await
+        .expect("the places are given back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_count_by_address_and_a_forged_forwarded_for_changes_nothing() {
+    let stage = Stage::with(|common| {
+        common.joins_per_minute = Some("5".into());
+        common.visitor_requests_per_second = Some("2".into());
+    })
+    .await;
+    stage.event("limits", json!({"paused": true})).await;
+    let mut refused = 0;
+    let mut pass = String::new();
+    for at in 0..12 {
+        let spoofed = format!("203.0.113.{at}");
+        let (status, body) = stage
+            .send(
+                Method::POST,
+                "/api/v1/events/limits/line",
+                &[("x-forwarded-for", &spoofed)],
+                "",
+            )
+            .await;
+        match status {
+            StatusCode::CREATED => pass = word(&body["pass"]),
+            StatusCode::TOO_MANY_REQUESTS => refused += 1,
+            other => panic!("{other}: {body}"),
+        }
+    }
+    assert_eq!(refused, 7);
+    let bearer = format!("Bearer {pass}");
+    let mut polled = Vec::new();
+    for _ in 0..12 {
+        let answer = stage
+            .client
+            .raw(
+                Method::GET,
+                "/api/v1/events/limits/line/me",
+                &[("authorization", &bearer)],
+                vec![],
+            )
+            .await
+            .unwrap();
+        if answer.status() == StatusCode::TOO_MANY_REQUESTS {
+            assert!(
+                answer.headers()["retry-after"]
+                    .to_str()
+                    .unwrap()
+                    .parse::<u32>()
+                    .unwrap()
+                    >= 1
+            );
+        }
+        polled.push(answer.status());
+    }
+    assert!(polled.contains(&StatusCode::OK) && polled.contains(&StatusCode::TOO_MANY_REQUESTS));
+    let mut guesses = Vec::new();
+    for at in 0..30 {
+        guesses.push(
+            stage
+                .get("/api/v1/organiser/events", &format!("guess-number-{at:08}"))
+                .await
+                .status,
+        );
+    }
+    assert_eq!(
+        guesses.last(),
+        Some(&StatusCode::TOO_MANY_REQUESTS),
+        "keys cannot be guessed by the thousand"
+    );
+    assert_eq!(
+        stage.get("/api/v1/organiser/events", KEY).await.status,
+        StatusCode::OK,
+        "the right key still works"
+    );
+}
