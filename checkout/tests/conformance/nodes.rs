@@ -210,7 +210,7 @@ async fn not_even_by_hand_is_a_seat_sold_twice() {
 async fn a_batch_that_is_sent_again_happened_once_though_the_rules_changed_meanwhile() {
     for (here, _) in pairs().await {
         let config = here.by_hand("select config from fairline.event").unwrap();
-        let arrays = ["'{}'"; 23].join(", ");
+        let arrays = ["'{}'"; 26].join(", ");
         let lists = ["null"; 10].join(", ");
         let send = |is_again: bool| {
             let apply = format!(
@@ -281,7 +281,7 @@ async fn a_version_of_the_map_waits_for_the_batches_that_came_before_it() {
         let ada = here.fan(1).await;
         let config = here.by_hand("select config from fairline.event").unwrap();
         let id = "0b7a3a52-7a3e-4c8e-9d1a-5f6b7c8d9e0f";
-        let takes = format!("'{{0}}', '{{3}}', '{{{id}}}', '{{{id}}}'");
+        let takes = format!("'{{0}}', '{{3}}', '{{{id}}}', '{{{id}}}', '{{3}}', '{{3}}', '{{1}}'");
         let arrays = ["'{}'"; 19].join(", ");
         let lists = ["null"; 10].join(", ");
         let changes = "\\x0000000000000001000000000000000301ffffffff";

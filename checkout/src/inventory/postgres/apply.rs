@@ -16,9 +16,9 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 const APPLY: &str = "select seq, refused, now_ms, changes, opened from fairline.apply($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
-    $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, \
-    $33::text::json, $34::text::json, $35::text::json, $36::text::json, $37::text::json, \
-    $38::text::json, $39::text::json, $40::text::json, $41::text::json, $42::text::json)";
+    $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, \
+    $34, $35, $36::text::json, $37::text::json, $38::text::json, $39::text::json, $40::text::json, $41::text::json, \
+    $42::text::json, $43::text::json, $44::text::json, $45::text::json)";
 
 /// A batch of which nobody knows whether it happened is sent again for this long.
 const RESEND: Duration = Duration::from_secs(4);
@@ -311,6 +311,9 @@ impl<'a> Batch<'a> {
             (&takes.seat, Type::INT4_ARRAY),
             (&takes.hold, Type::UUID_ARRAY),
             (&takes.visitor, Type::UUID_ARRAY),
+            (&takes.runs.first, Type::INT4_ARRAY),
+            (&takes.runs.last, Type::INT4_ARRAY),
+            (&takes.runs.at, Type::INT4_ARRAY),
             (&seats.request, Type::INT4_ARRAY),
             (&seats.seat, Type::INT4_ARRAY),
             (&seats.from, Type::INT2_ARRAY),
@@ -355,17 +358,44 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// Free seats that new holds take, by column.
+/// Free seats that new holds take, by column, in their order.
 struct Takes {
     request: Vec<i32>,
     seat: Vec<i32>,
     hold: Vec<Uuid>,
     visitor: Vec<Uuid>,
+    runs: Runs,
+}
+
+/// Seats without a gap between them: the first and the last of each run, and the place of its first among all, from 1.
+#[derive(Default)]
+struct Runs {
+    first: Vec<i32>,
+    last: Vec<i32>,
+    at: Vec<i32>,
+}
+
+impl Runs {
+    fn of(seats: impl Iterator<Item = u32>) -> Runs {
+        let mut runs = Runs::default();
+        for (at, seat) in (1..).zip(seats.map(|seat| seat as i32)) {
+            match runs.last.last_mut() {
+                Some(last) if *last + 1 == seat => *last = seat,
+                _ => {
+                    runs.first.push(seat);
+                    runs.last.push(seat);
+                    runs.at.push(at);
+                }
+            }
+        }
+        runs
+    }
 }
 
 impl Takes {
     fn of(takes: &[(u32, i32, Uuid, Uuid)]) -> Takes {
         Takes {
+            runs: Runs::of(takes.iter().map(|take| take.0)),
             request: takes.iter().map(|take| take.1).collect(),
             seat: takes.iter().map(|take| take.0 as i32).collect(),
             hold: takes.iter().map(|take| take.2).collect(),
