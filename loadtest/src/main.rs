@@ -71,7 +71,12 @@ async fn main() -> ExitCode {
         Command::Fans(args) => (fans::run(args.clone()).await, args.json),
         Command::Line(args) => (line::run(args.clone()).await, args.json),
         Command::Rush(args) => (rush::run(args.clone()).await, args.json),
-        Command::Seats(args) => (seats::run(args.clone()).await, args.json),
+        Command::Seats(args) => {
+            let as_json = args.json;
+            // A task of the runtime, as those are that answer requests.
+            let ran = tokio::spawn(seats::run(args)).await;
+            (ran.unwrap_or_else(|error| Err(error.to_string())), as_json)
+        }
         Command::Shop(args) => (
             seats::shop::run(args).await.map(|()| Report::default()),
             true,

@@ -55,6 +55,36 @@ pub fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
+/// Random bytes that are fetched many at a time: for ids of which many are made, not for keys.
+pub struct Dice {
+    bytes: [u8; 1024],
+    used: usize,
+}
+
+impl Default for Dice {
+    fn default() -> Self {
+        Dice {
+            bytes: [0; 1024],
+            used: 1024,
+        }
+    }
+}
+
+impl Dice {
+    /// Bytes that nobody was given before.
+    pub fn roll<const N: usize>(&mut self) -> [u8; N] {
+        const { assert!(N <= 1024) };
+        if self.used + N > self.bytes.len() {
+            self.bytes = random();
+            self.used = 0;
+        }
+        let mut given = [0; N];
+        given.copy_from_slice(&self.bytes[self.used..self.used + N]);
+        self.used += N;
+        given
+    }
+}
+
 /// A fresh unguessable word of 160 bits after a prefix: the ids that the server makes.
 pub fn random_id(prefix: &str) -> String {
     format!("{prefix}{}", hex(&random::<20>()))
@@ -105,4 +135,18 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
 /// Whether two words are the same, in time that does not depend on where they differ.
 pub fn same(a: &str, b: &str) -> bool {
     constant_time::verify_slices_are_equal(&sha256(a.as_bytes()), &sha256(b.as_bytes())).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn dice_give_nothing_twice() {
+        let mut dice = Dice::default();
+        let given: HashSet<[u8; 18]> = (0..1000).map(|_| dice.roll()).collect();
+        assert_eq!(given.len(), 1000);
+        assert!(!given.contains(&[0; 18]));
+    }
 }

@@ -1,7 +1,7 @@
 //! The board: the layout and the state of every seat, in memory, versioned, with the changes that led to each version.
 
 use super::layout::Layout;
-use super::words::SeatState;
+use super::words::{Currency, SeatState};
 use hyper::body::Bytes;
 use serde_json::{Value, json};
 use shared::time::{Clock, Time};
@@ -24,7 +24,7 @@ pub struct Board {
     /// The plan's version.
     pub layout_version: u32,
     /// The currency of the prices.
-    pub currency: Arc<str>,
+    pub currency: Currency,
     layout_json: OnceLock<Bytes>,
     shown: watch::Sender<Arc<Shown>>,
     pending: Mutex<Pending>,
@@ -102,7 +102,7 @@ impl Board {
     pub fn new(
         event: EventId,
         plan: (Arc<Layout>, u32),
-        currency: Arc<str>,
+        currency: Currency,
         states: Vec<SeatState>,
         clock: &Clock,
     ) -> Board {
@@ -114,7 +114,7 @@ impl Board {
 
     /// A board that shows a version which somebody else counts.
     pub fn at(
-        (event, currency): (EventId, Arc<str>),
+        (event, currency): (EventId, Currency),
         plan: (Arc<Layout>, u32),
         states: Vec<SeatState>,
         (version, now): (u64, Time),
@@ -138,7 +138,7 @@ impl Board {
     /// The layout as it is sent.
     pub fn layout_json(&self) -> Bytes {
         let make = || {
-            let layout = self.layout.to_json(self.layout_version, &self.currency);
+            let layout = self.layout.to_json(self.layout_version, self.currency);
             layout.to_string().into()
         };
         self.layout_json.get_or_init(make).clone()

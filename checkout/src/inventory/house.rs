@@ -7,7 +7,7 @@ use super::rows::{Key, NEVER, OrderRow, OrderState, SeatChange, SessionRow, Visi
 use super::rules::Rules;
 use super::words::*;
 use foldhash::fast::RandomState;
-use shared::secret::{Secret, encode};
+use shared::secret::{Dice, Secret, encode};
 use shared::time::Time;
 use shared::words::{EventId, VisitorId};
 use std::collections::HashMap;
@@ -25,6 +25,8 @@ pub(super) struct House {
     pub(super) visits: Visits,
     /// Which of how many nodes this is: each begins the best seats in rows of its own, so that they do not collide.
     pub(super) share: (u32, u32),
+    /// What holds are called.
+    pub(super) dice: Dice,
 }
 
 /// A seating plan and its seats.
@@ -43,6 +45,7 @@ impl House {
             plan: None,
             visits: Visits::default(),
             share: (0, 1),
+            dice: Dice::default(),
         }
     }
 
@@ -94,7 +97,7 @@ impl House {
             event: self.event.clone(),
             state: row.state.as_str().to_owned(),
             seats: row.seats.clone(),
-            total: row.total.clone(),
+            total: row.total,
             buyer: row.buyer.clone(),
             payment: PaymentView {
                 provider: "simulated".to_owned(),
@@ -183,7 +186,7 @@ impl Plan {
     }
 
     /// Seats with their prices.
-    pub(super) fn priced(&self, seats: &[u32], currency: &Arc<str>) -> Vec<SeatPrice> {
+    pub(super) fn priced(&self, seats: &[u32], currency: Currency) -> Vec<SeatPrice> {
         let price = |seat: &super::layout::LayoutSeat| {
             let category = &self.layout.categories[seat.category as usize];
             SeatPrice {
@@ -191,7 +194,7 @@ impl Plan {
                 category: category.id.clone(),
                 price: Money {
                     amount: category.price,
-                    currency: currency.clone(),
+                    currency,
                 },
             }
         };
@@ -224,6 +227,8 @@ pub(super) fn lapses_at(state: SeatState, active_until: Option<i64>) -> i64 {
 pub(super) struct Visits {
     young: Generation,
     old: Generation,
+    /// How many generations there were.
+    age: u32,
 }
 
 #[derive(Default)]
@@ -269,18 +274,23 @@ impl Visits {
         self.put(visit);
     }
 
-    pub(super) fn put(&mut self, visit: Visit) {
+    pub(super) fn put(&mut self, mut visit: Visit) {
         let Some(visitor) = visit.visitor else { return };
         if self.young.visits.len() >= VISITS_MAX {
             self.old = std::mem::take(&mut self.young);
+            self.age += 1;
         }
-        for session in &visit.sessions {
-            self.young.sessions.insert(session.key, visitor);
-        }
-        for order in &visit.orders {
-            if !self.young.orders.contains_key(&order.id) {
-                self.young.orders.insert(order.id.clone(), visitor);
+        let found_by = Some((self.age, visit.sessions.len(), visit.orders.len()));
+        if visit.found_by != found_by {
+            for session in &visit.sessions {
+                self.young.sessions.insert(session.key, visitor);
             }
+            for order in &visit.orders {
+                if !self.young.orders.contains_key(&order.id) {
+                    self.young.orders.insert(order.id.clone(), visitor);
+                }
+            }
+            visit.found_by = found_by;
         }
         // Younger than what the old generation may still have.
         self.young.visits.insert(visitor, visit);

@@ -224,6 +224,8 @@ pub(super) struct Visit {
     pub(super) sessions: Vec<SessionRow>,
     pub(super) holds: Vec<HoldRow>,
     pub(super) orders: Vec<OrderRow>,
+    /// In which generation of the visits so many sessions and orders lead to this.
+    pub(super) found_by: Option<(u32, usize, usize)>,
 }
 
 impl Visit {

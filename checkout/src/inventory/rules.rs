@@ -1,7 +1,7 @@
 //! The selling rules of an event.
 
+use super::words::Currency;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// The selling rules of an event.
@@ -17,7 +17,7 @@ pub struct Rules {
     pub max_seats_per_visitor: u32,
     /// The currency of the prices.
     #[schema(value_type = String)]
-    pub currency: Arc<str>,
+    pub currency: Currency,
     /// Whether a single free seat may be left over between taken ones.
     #[serde(default)]
     pub orphans: Orphans,
@@ -44,7 +44,7 @@ impl Default for Rules {
             hold_max_seconds: 600,
             max_seats_per_order: 6,
             max_seats_per_visitor: 6,
-            currency: "EUR".into(),
+            currency: Currency::EUR,
             orphans: Orphans::Avoid,
         }
     }
@@ -69,6 +69,8 @@ impl Rules {
     /// # Errors
     /// Fields and why.
     pub fn with(&self, patch: RulesPatch) -> Result<Rules, Vec<(String, String)>> {
+        let letters = patch.currency.as_deref().map(Currency::parse);
+        let currency = letters.flatten();
         let next = Rules {
             hold_seconds: patch.hold_seconds.unwrap_or(self.hold_seconds),
             hold_max_seconds: patch.hold_max_seconds.unwrap_or(self.hold_max_seconds),
@@ -78,9 +80,7 @@ impl Rules {
             max_seats_per_visitor: patch
                 .max_seats_per_visitor
                 .unwrap_or(self.max_seats_per_visitor),
-            currency: patch
-                .currency
-                .map_or_else(|| self.currency.clone(), Into::into),
+            currency: currency.unwrap_or(self.currency),
             orphans: patch.orphans.unwrap_or(self.orphans),
         };
         let mut wrong = Vec::new();
@@ -103,9 +103,11 @@ impl Rules {
         );
         let visitor = (1..=1000).contains(&next.max_seats_per_visitor);
         check(visitor, "max_seats_per_visitor", "1 to 1000");
-        let letters =
-            next.currency.len() == 3 && next.currency.bytes().all(|c| c.is_ascii_uppercase());
-        check(letters, "currency", "three capital letters, as in ISO 4217");
+        check(
+            letters != Some(None),
+            "currency",
+            "three capital letters, as in ISO 4217",
+        );
         if wrong.is_empty() {
             Ok(next)
         } else {

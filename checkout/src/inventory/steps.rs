@@ -261,7 +261,9 @@ impl<E: Engine> Inventory for E {
             match held.await? {
                 Ok(hold) => return Ok(hold),
                 Err(refused) => {
-                    if release_lapsed(self, Some(event)).await?.0 == 0 {
+                    // Boxed, as it is large and rare.
+                    let released = Box::pin(release_lapsed(self, Some(event))).await?;
+                    if released.0 == 0 {
                         return Err(refused);
                     }
                     has_tried = true;

@@ -7,7 +7,7 @@ use crate::inventory::rows::{HoldChange, HoldRow, HoldState, Key, Owner, SeatCha
 use crate::inventory::rules::Orphans;
 use crate::inventory::words::*;
 use shared::idempotency::Attempt;
-use shared::secret::{hex, random};
+use shared::secret::hex;
 use shared::time::Time;
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ pub(in crate::inventory) fn show(event: &shared::words::EventId, row: &HoldRow) 
         event: event.clone(),
         state: row.state.as_str().to_owned(),
         seats: row.seats.clone(),
-        total: row.total.clone(),
+        total: row.total,
         expires_at: row.expires_at,
     }
 }
@@ -157,14 +157,14 @@ impl Work<'_> {
     }
 
     fn take(&mut self, session: &Key, seats: &[u32]) -> Hold {
+        // 128 bits for an id, which a store may keep as such, and 16 for the slack.
+        let [id @ .., high, low] = self.house.dice.roll::<18>();
         let plan = self.house.plan.as_ref();
         let plan = plan.expect("the seats were chosen in it");
         let rules = &self.house.rules;
-        let priced = plan.priced(seats, &rules.currency);
+        let priced = plan.priced(seats, rules.currency);
         let expires_at = self.now.plus_seconds(rules.hold_seconds);
         let slack_max = (rules.hold_seconds * 1000 / SLACK_OF_LENGTH).min(SLACK_MS_MAX);
-        // 128 bits for an id, which a store may keep as such, and 16 for the slack.
-        let [id @ .., high, low] = random::<18>();
         let slack = (i64::from(slack_max) * i64::from(u16::from_be_bytes([high, low]))) >> 16;
         let row = HoldRow {
             id: format!("hold_{}", hex(&id)).into(),
@@ -172,7 +172,7 @@ impl Work<'_> {
             state: HoldState::Active,
             total: Money {
                 amount: priced.iter().map(|seat| seat.price.amount).sum(),
-                currency: rules.currency.clone(),
+                currency: rules.currency,
             },
             seats: Arc::new(priced),
             expires_at,

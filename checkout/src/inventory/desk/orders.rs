@@ -69,7 +69,7 @@ impl Work<'_> {
             id: random_id("pay_"),
             attempt: row.payments.len() as i32 + 1,
             state: PaymentState::Created,
-            amount: row.total.clone(),
+            amount: row.total,
             client_secret: random_id("sec_"),
             begun_at: None,
             settles_at: None,

@@ -37,7 +37,7 @@ impl Work<'_> {
             event: self.house.event.clone(),
             order: order.id.clone(),
             id: open.id.clone(),
-            amount: order.total.clone(),
+            amount: order.total,
         };
         let states = (PaymentState::Created, PaymentState::Processing);
         self.set_payment(&asked.order, &asked.id, states, (Some(self.now), None));
@@ -151,7 +151,7 @@ impl Work<'_> {
             event: self.house.event.clone(),
             order: id.to_owned(),
             id: order.payment().id.clone(),
-            amount: order.total.clone(),
+            amount: order.total,
         };
         if order.state != OrderState::Confirmed {
             return Err(Refused::OrderState(order.state.as_str().to_owned()));

@@ -3,6 +3,7 @@
 mod ours;
 mod pretix;
 
+use super::words::Currency;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::problem::{Problem, parse_json};
@@ -73,7 +74,7 @@ impl Layout {
     }
 
     /// The layout as JSON.
-    pub fn to_json(&self, version: u32, currency: &str) -> Value {
+    pub fn to_json(&self, version: u32, currency: Currency) -> Value {
         let categories: Vec<Value> = self
             .categories
             .iter()

@@ -6,12 +6,14 @@ use super::writer::Content;
 use super::{Desk, Shard};
 use crate::inventory::desk::json;
 use crate::inventory::rows::Changes;
+use crate::inventory::words::Currency;
 use serde_json::{Value, json};
 use shared::secret::hex;
 use shared::time::Time;
 use shared::words::{EventId, VisitorId};
 use std::time::Duration;
 use tokio::time::Instant;
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -33,6 +35,24 @@ pub(super) struct Applied {
     pub(super) now: Time,
     /// What other nodes wrote meanwhile.
     pub(super) others: Vec<Written>,
+}
+
+impl Applied {
+    fn read(rows: &[Row]) -> Option<Applied> {
+        let (first, others) = rows.split_first()?;
+        let written = |row: &Row| Written {
+            seq: row.get(0),
+            refused: row.get(1),
+            changes: row.get(3),
+            opened: row.get(4),
+        };
+        Some(Applied {
+            seq: first.get(0),
+            refused: first.get(1),
+            now: Time(first.get(2)),
+            others: others.iter().map(written).collect(),
+        })
+    }
 }
 
 /// A batch's name, and what it is decided on.
@@ -216,7 +236,7 @@ impl<'a> Batch<'a> {
             holds.session.push(&new.session);
             holds.places.push(places);
             holds.total.push(new.total.amount);
-            holds.currency.push(&new.total.currency);
+            holds.currency.push(new.total.currency.as_str());
             holds.expires_at.push(new.expires_at.0);
             holds.lapses_at.push(new.lapses_at.0);
             holds.max_expires_at.push(new.max_expires_at.0);
@@ -228,7 +248,7 @@ impl<'a> Batch<'a> {
             holds.id.push(Uuid::nil());
             holds.session.push(&[]);
             holds.places.push(String::new());
-            holds.currency.push("");
+            holds.currency.push(Currency::NONE.as_str());
             for column in [
                 &mut holds.total,
                 &mut holds.expires_at,
@@ -340,21 +360,7 @@ impl<'a> Batch<'a> {
             params.push((list, Type::TEXT));
         }
         let rows = link.repeat(APPLY, &params).await?;
-        let Some((first, others)) = rows.split_first() else {
-            return Ok(None);
-        };
-        let written = |row: &tokio_postgres::Row| Written {
-            seq: row.get(0),
-            refused: row.get(1),
-            changes: row.get(3),
-            opened: row.get(4),
-        };
-        Ok(Some(Applied {
-            seq: first.get(0),
-            refused: first.get(1),
-            now: Time(first.get(2)),
-            others: others.iter().map(written).collect(),
-        }))
+        Ok(Applied::read(&rows))
     }
 }
 
@@ -451,5 +457,19 @@ pub(super) async fn send(
             }
             sent => return sent,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seats_without_a_gap_are_one_run() {
+        let runs = Runs::of([3, 4, 5, 9, 11, 12].into_iter());
+        assert_eq!(runs.first, [3, 9, 11]);
+        assert_eq!(runs.last, [5, 9, 12]);
+        assert_eq!(runs.at, [1, 4, 5]);
+        assert!(Runs::of(std::iter::empty()).at.is_empty());
     }
 }

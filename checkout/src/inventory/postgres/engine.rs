@@ -188,7 +188,7 @@ impl Engine for Postgres {
                 }
             }
         }
-        Ok(Sales::of(counts, orders, &rules.currency))
+        Ok(Sales::of(counts, orders, rules.currency))
     }
 
     async fn remove(&self, event: &EventId) -> Result<(), Refused> {
@@ -254,7 +254,7 @@ impl Engine for Postgres {
                 id: row.get(2),
                 amount: Money {
                     amount: row.get(3),
-                    currency: row.get::<_, &str>(4).into(),
+                    currency: Currency::parse(row.get(4))?,
                 },
             };
             let state: String = row.get(5);

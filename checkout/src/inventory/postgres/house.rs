@@ -81,7 +81,7 @@ impl Hall {
             seqs = vec![row.get::<_, i64>(6); seats.len()];
             let plan_version: i32 = row.get(1);
             let at = (version as u64, shard.clock.now());
-            let currency = house.rules.currency.clone();
+            let currency = house.rules.currency;
             let plan = Plan::load(&desk.event, &plan, seats, |layout, states| {
                 desk.show((layout, plan_version as u32), currency, states, at)
             });
@@ -317,7 +317,7 @@ impl Desk {
     fn show(
         &self,
         (layout, plan_version): (Arc<crate::inventory::Layout>, u32),
-        currency: Arc<str>,
+        currency: Currency,
         states: Vec<SeatState>,
         at: (u64, Time),
     ) -> Arc<Board> {

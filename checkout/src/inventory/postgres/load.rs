@@ -13,7 +13,6 @@ use serde::de::DeserializeOwned;
 use shared::time::Time;
 use shared::words::{EventId, VisitorId};
 use std::collections::HashMap;
-use std::sync::Arc;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -41,7 +40,7 @@ struct HoldJson {
     state: usize,
     places: String,
     total: i64,
-    currency: Arc<str>,
+    currency: Currency,
     expires_at: i64,
     lapses_at: i64,
     max_expires_at: i64,
@@ -57,7 +56,7 @@ struct OrderJson {
     state: OrderState,
     seats: String,
     total: i64,
-    currency: Arc<str>,
+    currency: Currency,
     buyer_name: String,
     buyer_email: String,
     decline: Option<String>,
@@ -72,7 +71,7 @@ struct PaymentJson {
     id: String,
     state: PaymentState,
     amount: i64,
-    currency: Arc<str>,
+    currency: Currency,
     client_secret: String,
     begun_at: Option<i64>,
     settles_at: Option<i64>,
@@ -297,7 +296,7 @@ fn hold(row: HoldJson, plan: Option<&Plan>) -> Option<HoldRow> {
     let state = *HoldState::ALL.get(row.state)?;
     let places = row.places.split(',').filter_map(|place| place.parse().ok());
     let places: Vec<u32> = places.collect();
-    let seats = plan.map(|plan| plan.priced(&places, &row.currency));
+    let seats = plan.map(|plan| plan.priced(&places, row.currency));
     Some(HoldRow {
         id: hold_id(row.id).into(),
         session: key(&row.session),

@@ -11,6 +11,7 @@ use super::{Desk, Shard};
 use crate::inventory::desk::{Whose, Work};
 use crate::inventory::house::Visits;
 use crate::inventory::rows::{Changes, Visit};
+use foldhash::fast::RandomState;
 use shared::combine::{BATCH_MAX, Unavailable};
 use shared::secret::random_id;
 use shared::words::VisitorId;
@@ -26,6 +27,8 @@ pub(super) const FLIGHTS_MAX: usize = 2;
 /// Before a batch leaves, whoever is about to ask goes along: this often, other tasks that can run come first. It costs no
 /// time when there are none.
 const YIELDS: usize = 3;
+/// A batch takes at least so many, though the next is empty then.
+const SHARE_MIN: usize = 8;
 
 /// What a request changes, and all that its visitor has then.
 pub(super) struct Content {
@@ -53,7 +56,7 @@ pub(super) struct Writer {
     /// Batches on their way; visitors of theirs are not decided about meanwhile.
     pub(super) flights: HashMap<Id, Flight>,
     landing: JoinSet<(Vec<Content>, Outcome)>,
-    pub(super) busy: HashSet<VisitorId>,
+    pub(super) busy: HashSet<VisitorId, RandomState>,
     /// The lists of batches that landed, empty: memory that is used again.
     pub(super) spare: Vec<(Vec<Job>, Vec<Content>)>,
     /// What this writer is called, and how many batches it made.
@@ -75,7 +78,7 @@ impl Writer {
             visits: None,
             flights: HashMap::new(),
             landing: JoinSet::new(),
-            busy: HashSet::new(),
+            busy: HashSet::default(),
             spare: Vec::new(),
             name: random_id("wri_"),
             count: 0,
@@ -111,7 +114,12 @@ impl Writer {
                     tokio::task::yield_now().await;
                     self.take_all(&mut waiting).await;
                 }
+                let share = self.share(waiting.len());
+                let mut rest = waiting.split_off(share.min(waiting.len()));
                 self.work(&mut waiting).await;
+                // What has to wait goes last, so that it keeps nobody from going.
+                rest.append(&mut waiting);
+                waiting = rest;
                 is_stuck = !waiting.is_empty() && waiting.iter().all(|job| self.is_busy(job));
             }
         }
@@ -133,6 +141,14 @@ impl Writer {
             0 | 1 => FLIGHTS_MAX,
             _ => 1,
         }
+    }
+
+    /// How many go now. Flights are of a size: else all who wait would go with one, be back together, and wait for each other
+    /// again.
+    fn share(&self, waiting: usize) -> usize {
+        let flying: usize = self.flights.values().map(|flight| flight.jobs.len()).sum();
+        let each = (waiting + flying).div_ceil(self.flights_max());
+        each.max(SHARE_MIN)
     }
 
     async fn take(&mut self, message: Message, waiting: &mut Vec<Job>) {
@@ -327,7 +343,7 @@ impl Writer {
         (decided, contents): (&mut Vec<Job>, &mut Vec<Content>),
     ) {
         let mut later = Vec::new();
-        let mut seats: HashSet<u32> = HashSet::new();
+        let mut seats: HashSet<u32, RandomState> = HashSet::default();
         let hall = self.hall.as_mut().expect("it was made ready");
         let now = self.shard.clock.now();
         hall.house.share = self.shard.share();

@@ -102,7 +102,7 @@ impl Store {
                     visitor,
                     json(&*new.seats),
                     new.total.amount,
-                    new.total.currency,
+                    new.total.currency.as_str(),
                     new.expires_at.0,
                     new.lapses_at.0,
                     new.max_expires_at.0
@@ -143,7 +143,7 @@ impl Store {
                     new.state.as_str(),
                     json(&*new.seats),
                     new.total.amount,
-                    new.total.currency,
+                    new.total.currency.as_str(),
                     new.buyer.name,
                     new.buyer.email,
                     new.created_at.0,

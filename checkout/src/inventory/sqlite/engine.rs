@@ -1,6 +1,6 @@
 //! The engine's own steps: plans, rules, figures, and what the sweep finds.
 
-use super::load::{ORDER, event_of, known, read_order, visitor};
+use super::load::{ORDER, currency, event_of, known, read_order, visitor};
 use super::{Sqlite, Step, Store};
 use crate::inventory::best::States;
 use crate::inventory::desk::{Work, json};
@@ -181,7 +181,7 @@ impl Store {
             }
             version = plan.board.layout_version + 1;
         }
-        let currency = house.rules.currency.clone();
+        let currency = house.rules.currency;
         self.write()?;
         let event_id = event.as_str();
         self.db
@@ -200,7 +200,7 @@ impl Store {
         )?;
         let layout = Arc::new(layout);
         let seats = vec![SeatState::Available; layout.seats.len()];
-        let board = self.new_board(event, (layout.clone(), version), &currency, seats);
+        let board = self.new_board(event, (layout.clone(), version), currency, seats);
         let states = States::new(&layout, vec![(SeatState::Available, 0); layout.seats.len()]);
         self.house(event)?.plan = Some(Plan {
             layout,
@@ -232,13 +232,13 @@ impl Store {
         )?;
         self.house(event)?.rules = after.clone();
         if after.currency != before.currency {
-            self.show_new_currency(event, &after.currency)?;
+            self.show_new_currency(event, after.currency)?;
         }
         Ok(Ok((before, after)))
     }
 
     /// The layout's prices are shown in the new currency: it gets a new version.
-    fn show_new_currency(&mut self, event: &EventId, currency: &str) -> rusqlite::Result<()> {
+    fn show_new_currency(&mut self, event: &EventId, currency: Currency) -> rusqlite::Result<()> {
         let Some(plan) = self.houses.get(event).and_then(|house| house.plan.as_ref()) else {
             return Ok(());
         };
@@ -282,7 +282,7 @@ impl Store {
             Ok((row.get(0)?, (row.get(1)?, row.get(2)?)))
         })?;
         let orders: BTreeMap<String, (u32, i64)> = rows.collect::<rusqlite::Result<_>>()?;
-        Ok(Ok(Sales::of(counts, orders, &house.rules.currency)))
+        Ok(Ok(Sales::of(counts, orders, house.rules.currency)))
     }
 
     fn lapsed(&mut self, event: Option<&EventId>, now: Time) -> Step<Vec<(EventId, VisitorId)>> {
@@ -326,7 +326,7 @@ impl Store {
                 id: row.get(2)?,
                 amount: Money {
                     amount: row.get(3)?,
-                    currency: row.get(6)?,
+                    currency: currency(row, 6)?,
                 },
             };
             let state: String = row.get(5)?;

@@ -78,7 +78,7 @@ impl Store {
         let mut query = self.db.prepare_cached(&format!(
             "select {PAYMENT} from payment where event = ?1 and order_id = ?2 order by attempt"
         ))?;
-        let payments = query.query_map(by, |row| read_payment(row, &order.total.currency))?;
+        let payments = query.query_map(by, |row| read_payment(row, order.total.currency))?;
         order.payments = payments.collect::<rusqlite::Result<_>>()?;
         let mut query = self.db.prepare_cached(
             "select seat, id from ticket indexed by ticket_of_order where event = ?1 and order_id = ?2 order by seat",
@@ -171,7 +171,7 @@ pub(super) fn read_order(row: &Row<'_>) -> rusqlite::Result<OrderRow> {
     })
 }
 
-fn read_payment(row: &Row<'_>, currency: &str) -> rusqlite::Result<PaymentRow> {
+fn read_payment(row: &Row<'_>, currency: Currency) -> rusqlite::Result<PaymentRow> {
     let state: String = row.get(2)?;
     Ok(PaymentRow {
         id: row.get(0)?,
@@ -179,7 +179,7 @@ fn read_payment(row: &Row<'_>, currency: &str) -> rusqlite::Result<PaymentRow> {
         state: known(&PaymentState::ALL, |known| known.as_str() == state)?,
         amount: Money {
             amount: row.get(6)?,
-            currency: currency.into(),
+            currency,
         },
         client_secret: row.get(3)?,
         begun_at: row.get::<_, Option<i64>>(4)?.map(Time),
@@ -196,10 +196,15 @@ fn read_seats(text: &str) -> rusqlite::Result<Vec<SeatPrice>> {
     Ok(serde_json::from_str(text).map_err(FromSqlError::other)?)
 }
 
+pub(super) fn currency(row: &Row<'_>, at: usize) -> rusqlite::Result<Currency> {
+    let text: String = row.get(at)?;
+    Ok(Currency::parse(&text).ok_or(FromSqlError::InvalidType)?)
+}
+
 fn money(row: &Row<'_>, at: usize) -> rusqlite::Result<Money> {
     Ok(Money {
         amount: row.get(at)?,
-        currency: row.get(at + 1)?,
+        currency: currency(row, at + 1)?,
     })
 }
 

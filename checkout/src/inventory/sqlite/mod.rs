@@ -281,7 +281,7 @@ impl Store {
             let event = EventId::parse(&event)?;
             let rules: Rules = serde_json::from_str(&rules).map_err(|error| error.to_string())?;
             let plan = match plan {
-                Some(plan) => Some(self.load_plan(&event, &plan, version, &rules.currency)?),
+                Some(plan) => Some(self.load_plan(&event, &plan, version, rules.currency)?),
                 None => None,
             };
             let mut house = House::new(event.clone(), rules, &secret);
@@ -296,7 +296,7 @@ impl Store {
         event: &EventId,
         text: &str,
         version: u32,
-        currency: &str,
+        currency: Currency,
     ) -> Result<Plan, String> {
         let seats = self.load_states(event).map_err(|error| error.to_string())?;
         Plan::load(event, text, seats, |layout, states| {
@@ -317,10 +317,10 @@ impl Store {
         &self,
         event: &EventId,
         plan: (Arc<Layout>, u32),
-        currency: &str,
+        currency: Currency,
         seats: Vec<SeatState>,
     ) -> Arc<Board> {
-        let board = Board::new(event.clone(), plan, currency.into(), seats, &self.clock);
+        let board = Board::new(event.clone(), plan, currency, seats, &self.clock);
         let board = Arc::new(board);
         let mut boards = self.boards.write().unwrap_or_else(PoisonError::into_inner);
         boards.insert(event.clone(), board.clone());
