@@ -5,17 +5,21 @@ use super::jobs::{Job, again, load_first, refuse};
 use super::link::Failed;
 use super::writer::{Content, FLIGHTS_MAX, Flight, Writer, log};
 use std::sync::atomic::Ordering;
+use tokio::task::{Id, JoinError};
 
 /// None when the event's plan or rules were others by then.
-type Outcome = Result<Option<Applied>, Failed>;
-/// Of the flight by this connection.
-pub(super) type Landed = (usize, Vec<Content>, Outcome);
+pub(super) type Outcome = Result<Option<Applied>, Failed>;
+pub(super) type Landed = Result<(Id, (Vec<Content>, Outcome)), JoinError>;
 
 impl Writer {
     /// A batch has landed: answers those who were in it, and keeps those who were refused by the store to be decided again.
     pub(super) async fn land(&mut self, landed: Landed, waiting: &mut Vec<Job>) {
-        let (turn, mut contents, outcome) = landed;
-        let Some(flight) = self.flights.remove(&turn) else {
+        let (id, mut contents, outcome) = match landed {
+            Ok((id, (contents, outcome))) => (id, contents, outcome),
+            // It panicked: whether it happened nobody knows.
+            Err(error) => (error.id(), Vec::new(), Err(Failed::Away)),
+        };
+        let Some(flight) = self.flights.remove(&id) else {
             return;
         };
         let Flight {

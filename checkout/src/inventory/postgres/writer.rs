@@ -4,7 +4,7 @@
 use super::apply::{Header, send};
 use super::house::Hall;
 use super::jobs::{Job, Message, Ruling, refuse};
-use super::landing::Landed;
+use super::landing::Outcome;
 use super::link::Failed;
 use super::load::{Loaded, Wanted, load};
 use super::{Desk, Shard};
@@ -12,18 +12,14 @@ use crate::inventory::desk::{Whose, Work};
 use crate::inventory::house::Visits;
 use crate::inventory::rows::{Changes, Visit};
 use foldhash::fast::RandomState;
-use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt as _, StreamExt as _, poll};
 use shared::combine::{BATCH_MAX, Unavailable};
 use shared::secret::random_id;
 use shared::words::VisitorId;
 use std::collections::{HashMap, HashSet};
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
 use tokio::sync::mpsc;
+use tokio::task::{Id, JoinSet};
 
 /// Batches on their way at one time, each by a connection of its own: one is decided and written while another waits for its
 /// commit. More are smaller, and cost more each.
@@ -40,10 +36,12 @@ pub(super) struct Content {
     pub(super) changes: Changes,
 }
 
-/// A batch on its way, by one of the event's connections.
+/// A batch on its way.
 pub(super) struct Flight {
     pub(super) jobs: Vec<Job>,
     pub(super) visitors: Vec<VisitorId>,
+    /// Which of the event's connections it has.
+    turn: usize,
 }
 
 /// The writer.
@@ -56,8 +54,8 @@ pub(super) struct Writer {
     /// What is known of visitors meanwhile: it can only be too old. None at first.
     visits: Option<Visits>,
     /// Batches on their way; visitors of theirs are not decided about meanwhile.
-    pub(super) flights: HashMap<usize, Flight>,
-    landing: FuturesUnordered<BoxFuture<'static, Landed>>,
+    pub(super) flights: HashMap<Id, Flight>,
+    landing: JoinSet<(Vec<Content>, Outcome)>,
     pub(super) busy: HashSet<VisitorId, RandomState>,
     /// The lists of batches that landed, empty: memory that is used again.
     pub(super) spare: Vec<(Vec<Job>, Vec<Content>)>,
@@ -79,7 +77,7 @@ impl Writer {
             hall: None,
             visits: None,
             flights: HashMap::new(),
-            landing: FuturesUnordered::new(),
+            landing: JoinSet::new(),
             busy: HashSet::default(),
             spare: Vec::new(),
             name: random_id("wri_"),
@@ -97,7 +95,7 @@ impl Writer {
                 // Dropped arms lose nothing: a message stays in the queue, a flight in the set.
                 tokio::select! {
                     () = self.desk.stop.cancelled() => return,
-                    Some(landed) = self.landing.next(), if !self.landing.is_empty() => {
+                    Some(landed) = self.landing.join_next_with_id() => {
                         is_stuck = false;
                         self.land(landed, &mut waiting).await;
                     }
@@ -192,7 +190,7 @@ impl Writer {
     /// Reads the event if what is in memory may be wrong; not while something is on its way, which would be missed.
     async fn ready(&mut self, waiting: &mut Vec<Job>) -> Result<(), Unavailable> {
         while self.hall.is_none() {
-            while let Some(landed) = self.landing.next().await {
+            while let Some(landed) = self.landing.join_next_with_id().await {
                 self.land(landed, waiting).await;
             }
             let hall = self.read().await;
@@ -263,25 +261,22 @@ impl Writer {
             metrics::histogram!("fairline_batch_requests").record(jobs.len() as f64);
             let visitors = contents.iter().filter_map(|content| content.visit.visitor);
             let visitors = visitors.collect();
-            let is_free = |turn: &usize| !self.flights.contains_key(turn);
+            let is_free = |turn: &usize| self.flights.values().all(|flight| flight.turn != *turn);
             let turn = (0..FLIGHTS_MAX).find(is_free).unwrap_or(0);
             let header = self.header(self.hall.as_ref().map_or(0, |hall| hall.config));
             let (shard, desk) = (self.shard.clone(), self.desk.clone());
-            let sending = async move {
+            // A task of its own: the next batch is decided meanwhile, and one that connects, which others of its link wait for,
+            // goes on whatever the writer waits for.
+            let landing = self.landing.spawn(async move {
                 let sent = send((&shard, turn), &desk, &contents, &header).await;
                 (contents, sent)
-            };
-            // If it panics, nobody knows whether it happened.
-            let landing = AssertUnwindSafe(sending).catch_unwind().map(move |landed| {
-                let (contents, sent) = landed.unwrap_or((Vec::new(), Err(Failed::Away)));
-                (turn, contents, sent)
             });
-            self.landing.push(landing.boxed());
-            self.flights.insert(turn, Flight { jobs, visitors });
-            // It leaves now; the next batch is decided while it is on its way.
-            while let Poll::Ready(Some(landed)) = poll!(self.landing.next()) {
-                self.land(landed, waiting).await;
-            }
+            let flight = Flight {
+                jobs,
+                visitors,
+                turn,
+            };
+            self.flights.insert(landing.id(), flight);
         }
     }
 
