@@ -54,7 +54,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// What each fan last did, and what the provider thinks of every payment.
 #[derive(Default)]
 struct World {
-    hold: BTreeMap<u8, String>,
+    hold: BTreeMap<u8, Arc<str>>,
     order: BTreeMap<u8, Order>,
     orders: Vec<(u8, String)>,
     pending: BTreeMap<u8, checkout::inventory::PaymentRef>,

@@ -233,7 +233,8 @@ pub(super) struct Visits {
 
 #[derive(Default)]
 struct Generation {
-    visits: HashMap<VisitorId, Visit, RandomState>,
+    /// Boxed: the table is looked at for every request, and is small then.
+    visits: HashMap<VisitorId, Box<Visit>, RandomState>,
     sessions: HashMap<Key, VisitorId, RandomState>,
     orders: HashMap<String, VisitorId, RandomState>,
 }
@@ -241,7 +242,9 @@ struct Generation {
 impl Visits {
     pub(super) fn get(&self, visitor: VisitorId) -> Option<&Visit> {
         let both = [&self.young, &self.old];
-        both.into_iter().find_map(|kept| kept.visits.get(&visitor))
+        both.into_iter()
+            .find_map(|kept| kept.visits.get(&visitor))
+            .map(|visit| &**visit)
     }
 
     pub(super) fn of_session(&self, key: &Key) -> Option<VisitorId> {
@@ -257,7 +260,7 @@ impl Visits {
     }
 
     /// Takes a visit out, to be changed and put back.
-    pub(super) fn take(&mut self, visitor: VisitorId) -> Option<Visit> {
+    pub(super) fn take(&mut self, visitor: VisitorId) -> Option<Box<Visit>> {
         let young = self.young.visits.remove(&visitor);
         young.or_else(|| self.old.visits.remove(&visitor))
     }
@@ -266,7 +269,7 @@ impl Visits {
     /// without knowing it is refused by the store.
     pub(super) fn learn(&mut self, session: SessionRow) {
         let known = self.take(session.visitor);
-        let mut visit = known.unwrap_or_else(|| Visit::of(session.visitor));
+        let mut visit = known.unwrap_or_else(|| Box::new(Visit::of(session.visitor)));
         if visit.session(&session.key).is_none() {
             visit.sessions.reserve_exact(1);
             visit.sessions.push(session);
@@ -274,7 +277,7 @@ impl Visits {
         self.put(visit);
     }
 
-    pub(super) fn put(&mut self, mut visit: Visit) {
+    pub(super) fn put(&mut self, mut visit: Box<Visit>) {
         let Some(visitor) = visit.visitor else { return };
         if self.young.visits.len() >= VISITS_MAX {
             self.old = std::mem::take(&mut self.young);

@@ -1,46 +1,14 @@
 //! What is stored: the rows of both engines, all that one visitor has in one event, and what a request changes of it.
 
-use super::words::{Buyer, Money, SeatPrice, SeatState};
+use super::words::{Buyer, HoldState, Money, SeatPrice, SeatState};
 use serde::{Deserialize, Serialize};
 use shared::time::Time;
 use shared::words::VisitorId;
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// The hash of a session word.
 pub(super) type Key = [u8; 32];
-
-/// The states of a hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum HoldState {
-    Active,
-    Converted,
-    Released,
-    Expired,
-}
-
-impl HoldState {
-    pub(super) const ALL: [HoldState; 4] = [
-        HoldState::Active,
-        HoldState::Converted,
-        HoldState::Released,
-        HoldState::Expired,
-    ];
-
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            HoldState::Active => "active",
-            HoldState::Converted => "converted",
-            HoldState::Released => "released",
-            HoldState::Expired => "expired",
-        }
-    }
-
-    /// Whether its seats are the visitor's.
-    pub(super) fn owns(self) -> bool {
-        matches!(self, HoldState::Active | HoldState::Converted)
-    }
-}
 
 /// The states of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -198,6 +166,19 @@ pub(super) struct OrderRow {
     pub(super) tickets: Vec<TicketRow>,
 }
 
+/// A hold's id, which a store may keep as its 128 bits.
+pub(super) fn hold_id(id: Uuid) -> Arc<str> {
+    let mut text = *b"hold_00000000000000000000000000000000";
+    id.simple().encode_lower(&mut text[5..]);
+    String::from_utf8_lossy(&text).into()
+}
+
+/// The bits of a hold's id; zeros when it is none.
+pub(super) fn hold_uuid(id: &str) -> Uuid {
+    let digits = id.strip_prefix("hold_").unwrap_or_default();
+    Uuid::try_parse_ascii(digits.as_bytes()).unwrap_or_default()
+}
+
 impl OrderRow {
     pub(super) fn payment(&self) -> &PaymentRow {
         self.payments
@@ -244,10 +225,9 @@ impl Visit {
     }
 
     /// As it was before these changes, if a hold was made: who makes one does nothing else.
-    pub(super) fn without(mut self, changes: &Changes) -> Option<Visit> {
-        let (new, number) = changes.new_hold.as_ref()?;
-        self.holds.retain(|hold| hold.id != new.id);
-        self.next = *number;
+    pub(super) fn without(mut self: Box<Self>, changes: &Changes) -> Option<Box<Visit>> {
+        self.next = changes.new_hold?;
+        self.holds.pop();
         Some(self)
     }
 
@@ -342,8 +322,8 @@ pub(super) struct Changes {
     pub(super) new_sessions: Vec<SessionRow>,
     /// Sessions that end.
     pub(super) sessions_over: Vec<Key>,
-    /// With its number among what the visitor did; its seats are all that change then.
-    pub(super) new_hold: Option<(HoldRow, i32)>,
+    /// The visit's last hold is new: its number among what the visitor did. Its seats are all that change then.
+    pub(super) new_hold: Option<i32>,
     /// Numbers that are taken without a hold: by what a hold may not be decided without knowing.
     pub(super) turns: Vec<i32>,
     pub(super) holds: Vec<HoldChange>,
@@ -356,8 +336,8 @@ pub(super) struct Changes {
     pub(super) new_tickets: Vec<(String, TicketRow)>,
     /// Seats whose tickets are void.
     pub(super) tickets_void: Vec<u32>,
-    /// An answer, and whether there must be none yet.
-    pub(super) answer: Option<(AnswerRow, bool)>,
+    /// An answer, and whether there must be none yet. Most requests have none.
+    pub(super) answer: Option<Box<(AnswerRow, bool)>>,
 }
 
 impl Changes {

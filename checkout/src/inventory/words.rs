@@ -177,16 +177,55 @@ pub struct SeatPrice {
     pub price: Money,
 }
 
+/// The states of a hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldState {
+    /// Its seats are kept for the visitor.
+    Active,
+    /// There is an order.
+    Converted,
+    /// The visitor gave it up.
+    Released,
+    /// Its time is over.
+    Expired,
+}
+
+impl HoldState {
+    pub(super) const ALL: [HoldState; 4] = [
+        HoldState::Active,
+        HoldState::Converted,
+        HoldState::Released,
+        HoldState::Expired,
+    ];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            HoldState::Active => "active",
+            HoldState::Converted => "converted",
+            HoldState::Released => "released",
+            HoldState::Expired => "expired",
+        }
+    }
+
+    /// Whether its seats are the visitor's.
+    pub(super) fn owns(self) -> bool {
+        matches!(self, HoldState::Active | HoldState::Converted)
+    }
+}
+
 /// Seats that are somebody's for a while.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Hold {
     /// `hold_…`
-    pub id: String,
+    #[schema(value_type = String)]
+    pub id: Arc<str>,
     /// The event.
     #[serde(deserialize_with = "event")]
     pub event: EventId,
     /// `active`, `converted` (there is an order), `released` or `expired`.
-    pub state: String,
+    #[schema(value_type = String)]
+    pub state: HoldState,
     /// The seats.
     #[schema(value_type = Vec<SeatPrice>)]
     pub seats: Arc<Vec<SeatPrice>>,

@@ -2,7 +2,7 @@
 
 use crate::bench::*;
 use checkout::inventory::{
-    Best, Block, NewSession, Orphans, Refused, Rules, RulesPatch, Verdict, Wish, layout,
+    Best, Block, HoldState, NewSession, Orphans, Refused, Rules, RulesPatch, Verdict, Wish, layout,
 };
 use shared::words::VisitorId;
 use std::sync::Arc;
@@ -59,8 +59,8 @@ async fn a_hold_takes_all_of_the_seats_or_none_and_names_those_that_are_gone() {
             .await
             .unwrap();
         assert_eq!(
-            (hold.state.as_str(), hold.total.amount, hold.seats.len()),
-            ("active", 9000, 2)
+            (hold.state, hold.total.amount, hold.seats.len()),
+            (HoldState::Active, 9000, 2)
         );
         assert_eq!(hold.expires_at, START.plus_seconds(120));
         let refused = bench
@@ -185,7 +185,7 @@ async fn releasing_gives_the_seats_back_and_twice_is_no_error() {
                 .await
                 .unwrap()
                 .state,
-            "released"
+            HoldState::Released
         );
         assert_eq!(bench.counts().await, [16, 0, 0, 0]);
         assert!(bench.hold(&ben, named(&["st-A-1"])).await.is_ok());

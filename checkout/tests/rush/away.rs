@@ -2,7 +2,7 @@
 
 use crate::crowd::{admit, buy, event, hall, keys};
 use checkout::inventory::{
-    Best, Inventory, NewSession, Postgres, Refused, RulesPatch, SessionKey, Wish,
+    Best, HoldState, Inventory, NewSession, Postgres, Refused, RulesPatch, SessionKey, Wish,
 };
 use loadtest::servers;
 use shared::combine::Unavailable;
@@ -150,7 +150,7 @@ async fn events_lie_on_several_databases_and_move_while_they_are_not_on_sale() {
         .show_hold(vec![key.clone()], &hold.value.id)
         .await
         .unwrap();
-    assert_eq!(moved.state, "released", "all of it is there");
+    assert_eq!(moved.state, HoldState::Released, "all of it is there");
     let both = vec![key, keys(1)[0].clone()];
     let own = there.own_orders(both.clone()).await.unwrap();
     assert_eq!(own, [order], "of all events");

@@ -140,7 +140,7 @@ impl Seller for Combined {
                 let places = seats.filter_map(|seat| house.layout.find(&seat.id));
                 Ok(Bought::Sold {
                     seats: places.map(|seat| seat as i32).collect(),
-                    order: once.value.id,
+                    order: once.value.id.to_string(),
                 })
             }
             Err(Refused::SeatsTaken(_)) => Ok(Bought::Taken),

@@ -3,13 +3,13 @@
 use super::Work;
 use crate::inventory::best::Want;
 use crate::inventory::house::Plan;
-use crate::inventory::rows::{HoldChange, HoldRow, HoldState, Key, Owner, SeatChange};
+use crate::inventory::rows::{HoldChange, HoldRow, Key, Owner, SeatChange, hold_id};
 use crate::inventory::rules::Orphans;
 use crate::inventory::words::*;
 use shared::idempotency::Attempt;
-use shared::secret::hex;
 use shared::time::Time;
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// Others may take the seats of a hold up to this much of its length after its end, at most.
 const SLACK_OF_LENGTH: u32 = 20;
@@ -50,9 +50,9 @@ impl Plan {
 
 pub(in crate::inventory) fn show(event: &shared::words::EventId, row: &HoldRow) -> Hold {
     Hold {
-        id: row.id.to_string(),
+        id: row.id.clone(),
         event: event.clone(),
-        state: row.state.as_str().to_owned(),
+        state: row.state,
         seats: row.seats.clone(),
         total: row.total,
         expires_at: row.expires_at,
@@ -157,7 +157,7 @@ impl Work<'_> {
     }
 
     fn take(&mut self, session: &Key, seats: &[u32]) -> Hold {
-        // 128 bits for an id, which a store may keep as such, and 16 for the slack.
+        // 128 bits for an id, and 16 for the slack.
         let [id @ .., high, low] = self.house.dice.roll::<18>();
         let plan = self.house.plan.as_ref();
         let plan = plan.expect("the seats were chosen in it");
@@ -167,7 +167,7 @@ impl Work<'_> {
         let slack_max = (rules.hold_seconds * 1000 / SLACK_OF_LENGTH).min(SLACK_MS_MAX);
         let slack = (i64::from(slack_max) * i64::from(u16::from_be_bytes([high, low]))) >> 16;
         let row = HoldRow {
-            id: format!("hold_{}", hex(&id)).into(),
+            id: hold_id(Uuid::from_bytes(id)),
             session: *session,
             state: HoldState::Active,
             total: Money {
@@ -193,9 +193,8 @@ impl Work<'_> {
         }
         // Most have one, and there are many.
         self.visit.holds.reserve_exact(1);
-        self.visit.holds.push(row.clone());
-        let turn = self.visit.turn();
-        self.changes.new_hold = Some((row, turn));
+        self.visit.holds.push(row);
+        self.changes.new_hold = Some(self.visit.turn());
         hold
     }
 

@@ -37,23 +37,23 @@ pub(super) struct Work<'a> {
     /// By the store's clock.
     pub(super) now: Time,
     /// As it was, and as it will be.
-    pub(super) visit: Visit,
+    pub(super) visit: Box<Visit>,
     /// The stored answer of the request's attempt.
     pub(super) answer: Option<AnswerRow>,
     /// The session that its admission opened already.
     pub(super) opened: Option<super::rows::SessionRow>,
-    pub(super) changes: Changes,
+    pub(super) changes: Box<Changes>,
 }
 
 impl<'a> Work<'a> {
-    pub(super) fn new(house: &'a mut House, visit: Visit, now: Time) -> Work<'a> {
+    pub(super) fn new(house: &'a mut House, visit: Box<Visit>, now: Time) -> Work<'a> {
         Work {
             house,
             now,
             visit,
             answer: None,
             opened: None,
-            changes: Changes::default(),
+            changes: Box::default(),
         }
     }
 
@@ -101,7 +101,7 @@ impl<'a> Work<'a> {
             answer: answer.map(json),
             at: self.now,
         };
-        self.changes.answer = Some((row, is_new));
+        self.changes.answer = Some(Box::new((row, is_new)));
     }
 
     /// A seat changes hands.

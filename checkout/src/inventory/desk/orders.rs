@@ -2,7 +2,7 @@
 
 use super::Work;
 use crate::inventory::rows::{
-    HoldState, Key, OrderChange, OrderRow, OrderState, PaymentChange, PaymentRow, PaymentState,
+    Key, OrderChange, OrderRow, OrderState, PaymentChange, PaymentRow, PaymentState,
 };
 use crate::inventory::words::*;
 use shared::idempotency::Attempt;

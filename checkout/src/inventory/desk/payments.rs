@@ -1,9 +1,7 @@
 //! Payments and refunds: what the provider is asked, what it says, and what becomes of the seats.
 
 use super::Work;
-use crate::inventory::rows::{
-    HoldState, Key, NEVER, OrderState, Owner, PaymentState, SeatChange, TicketRow,
-};
+use crate::inventory::rows::{Key, NEVER, OrderState, Owner, PaymentState, SeatChange, TicketRow};
 use crate::inventory::words::*;
 use shared::idempotency::Attempt;
 use shared::secret::random_id;

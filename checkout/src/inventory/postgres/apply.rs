@@ -5,7 +5,7 @@ use super::news::{Written, encode_opened, encode_seats};
 use super::writer::Content;
 use super::{Desk, Shard};
 use crate::inventory::desk::json;
-use crate::inventory::rows::Changes;
+use crate::inventory::rows::{Changes, HoldRow, Visit, hold_uuid};
 use crate::inventory::words::Currency;
 use serde_json::{Value, json};
 use shared::secret::hex;
@@ -133,17 +133,6 @@ pub(super) fn visitor_uuid(visitor: VisitorId) -> Uuid {
     Uuid::from_u128(visitor.0)
 }
 
-/// A hold's id as it is stored.
-pub(super) fn hold_uuid(id: &str) -> Uuid {
-    let digits = id.strip_prefix("hold_").unwrap_or_default();
-    Uuid::try_parse_ascii(digits.as_bytes()).unwrap_or_default()
-}
-
-/// A hold's id as it is told.
-pub(super) fn hold_id(id: Uuid) -> String {
-    format!("hold_{}", id.simple())
-}
-
 impl<'a> Batch<'a> {
     /// What these requests change, by their place; rows in the order in which all batches take them. Other nodes, if there
     /// are any, hear of new sessions.
@@ -161,18 +150,26 @@ impl<'a> Batch<'a> {
         order.sort_unstable_by_key(|at| contents[*at].visit.visitor);
         for at in order {
             let Content { visit, changes } = &contents[at];
-            batch.add(at as i32, visit.visitor, changes);
+            batch.add(at as i32, visit, changes);
         }
         batch.takes.sort_unstable_by_key(|take| take.0);
         batch.seats.sort_unstable_by_key(|seat| seat.seat);
         batch
     }
 
-    fn add(&mut self, r: i32, visitor: Option<VisitorId>, changes: &'a Changes) {
-        let visitor = visitor.map(visitor_uuid);
-        self.add_seats(r, visitor, changes);
+    fn add(&mut self, r: i32, visit: &'a Visit, changes: &'a Changes) {
+        let visitor = visit.visitor.map(visitor_uuid);
+        let new_hold = changes.new_hold.zip(visit.holds.last());
+        if let (Some((_, hold)), Some(visitor)) = (new_hold, visitor) {
+            let id = hold_uuid(&hold.id);
+            let seats = changes.seats.iter();
+            self.takes
+                .extend(seats.map(|change| (change.seat, r, id, visitor)));
+        } else {
+            self.add_seats(r, visitor, changes);
+        }
         let visitor = visitor.unwrap_or_default();
-        self.add_holds(r, visitor, changes);
+        self.add_holds((r, visitor), new_hold, changes);
         self.add_orders(r, changes);
         for new in &changes.new_sessions {
             self.sessions.push(json!({"request": r, "key": hex(&new.key), "visitor": visitor, "number": new.number,
@@ -188,7 +185,7 @@ impl<'a> Batch<'a> {
                 .push(json!({"request": r, "visitor": visitor, "id": id,
                 "was": was, "state": state, "order_id": change.order}));
         }
-        if let Some((answer, is_new)) = &changes.answer {
+        if let Some((answer, is_new)) = changes.answer.as_deref() {
             self.answers.push(
                 json!({"request": r, "id": answer.id, "body": answer.body, "answer": answer.answer,
                 "at": answer.at.0, "is_new": is_new}),
@@ -197,13 +194,6 @@ impl<'a> Batch<'a> {
     }
 
     fn add_seats(&mut self, request: i32, visitor: Option<Uuid>, changes: &'a Changes) {
-        if let (Some((hold, _)), Some(visitor)) = (&changes.new_hold, visitor) {
-            let id = hold_uuid(&hold.id);
-            let seats = changes.seats.iter();
-            return self
-                .takes
-                .extend(seats.map(|change| (change.seat, request, id, visitor)));
-        }
         for change in &changes.seats {
             let hold = change.to.hold.as_deref().map(hold_uuid);
             self.seats.push(Seat {
@@ -219,9 +209,14 @@ impl<'a> Batch<'a> {
         }
     }
 
-    fn add_holds(&mut self, request: i32, visitor: Uuid, changes: &'a Changes) {
+    fn add_holds(
+        &mut self,
+        (request, visitor): (i32, Uuid),
+        new_hold: Option<(i32, &'a HoldRow)>,
+        changes: &Changes,
+    ) {
         let holds = &mut self.holds;
-        if let Some((new, number)) = &changes.new_hold {
+        if let Some((number, new)) = new_hold {
             let mut places = String::with_capacity(16);
             for change in &changes.seats {
                 if !places.is_empty() {
@@ -231,7 +226,7 @@ impl<'a> Batch<'a> {
             }
             holds.request.push(request);
             holds.visitor.push(visitor);
-            holds.number.push(*number);
+            holds.number.push(number);
             holds.id.push(hold_uuid(&new.id));
             holds.session.push(&new.session);
             holds.places.push(places);

@@ -76,17 +76,17 @@ impl Engine for Postgres {
             return Err(Unavailable.into());
         }
         let (reply, answer) = oneshot::channel();
-        let job = Job {
+        let job = Box::new(Job {
             must_load: ask.must_load,
             visitor: None,
             ask,
-            step: Box::new(Asked {
+            tries: 0,
+            step: Asked {
                 decide,
                 decided: None,
-                reply,
-            }),
-            tries: 0,
-        };
+                reply: Some(reply),
+            },
+        });
         let asked = desk.queue.try_send(Message::Job(job));
         asked.map_err(|_| Refused::from(Unavailable))?;
         match timeout(Duration::from_secs(ANSWER_SECONDS_MAX), answer).await {

@@ -13,7 +13,7 @@ const TRIES_MAX: u8 = 10;
 /// What a writer is asked.
 pub(super) enum Message {
     /// A decision.
-    Job(Job),
+    Job(Box<Job>),
     /// Show what was committed, and take what others did.
     Tick(oneshot::Sender<()>),
     /// Seats whose time is over, at most so many.
@@ -22,15 +22,15 @@ pub(super) enum Message {
     Reload(oneshot::Sender<Result<(), Unavailable>>),
 }
 
-/// A request on its way.
-pub(super) struct Job {
+/// A request on its way. It is moved from list to list, and is boxed for that.
+pub(super) struct Job<S: ?Sized = dyn Step> {
     pub(super) ask: Ask,
-    pub(super) step: Box<dyn Step>,
     /// Whose it is, as soon as that is known.
     pub(super) visitor: Option<VisitorId>,
     /// Its rows must be read before it is decided.
     pub(super) must_load: bool,
     pub(super) tries: u8,
+    pub(super) step: S,
 }
 
 /// What came of a decision.
@@ -46,14 +46,15 @@ pub(super) trait Step: Send {
     /// Whether it was refused for seats that are in memory.
     fn is_about_seats(&self) -> bool;
     /// Answers what was decided, or that the store cannot be reached.
-    fn answer(self: Box<Self>, outcome: Result<(), Unavailable>);
+    fn answer(&mut self, outcome: Result<(), Unavailable>);
 }
 
 /// The only `Step`.
 pub(super) struct Asked<T, F> {
     pub(super) decide: F,
     pub(super) decided: Option<Result<T, Refused>>,
-    pub(super) reply: oneshot::Sender<Result<T, Refused>>,
+    /// None after the answer.
+    pub(super) reply: Option<oneshot::Sender<Result<T, Refused>>>,
 }
 
 impl<T, F> Step for Asked<T, F>
@@ -82,23 +83,25 @@ where
         )
     }
 
-    fn answer(self: Box<Self>, outcome: Result<(), Unavailable>) {
-        let decided = match (outcome, self.decided) {
+    fn answer(&mut self, outcome: Result<(), Unavailable>) {
+        let decided = match (outcome, self.decided.take()) {
             (Ok(()), Some(decided)) => decided,
             _ => Err(Unavailable.into()),
         };
-        let _ = self.reply.send(decided);
+        if let Some(reply) = self.reply.take() {
+            let _ = reply.send(decided);
+        }
     }
 }
 
 /// What is in memory may be why it failed.
-pub(super) fn load_first(mut job: Job) -> Job {
+pub(super) fn load_first(mut job: Box<Job>) -> Box<Job> {
     job.must_load = true;
     job
 }
 
 /// A job to be decided again; none when it was too often.
-pub(super) fn again(mut job: Job) -> Option<Job> {
+pub(super) fn again(mut job: Box<Job>) -> Option<Box<Job>> {
     job.tries += 1;
     if job.tries > TRIES_MAX {
         refuse([job]);
@@ -107,8 +110,8 @@ pub(super) fn again(mut job: Job) -> Option<Job> {
     Some(job)
 }
 
-pub(super) fn refuse(jobs: impl IntoIterator<Item = Job>) {
-    for job in jobs {
+pub(super) fn refuse(jobs: impl IntoIterator<Item = Box<Job>>) {
+    for mut job in jobs {
         job.step.answer(Err(Unavailable));
     }
 }

@@ -13,7 +13,7 @@ pub(super) type Landed = Result<(Id, (Vec<Content>, Outcome)), JoinError>;
 
 impl Writer {
     /// A batch has landed: answers those who were in it, and keeps those who were refused by the store to be decided again.
-    pub(super) async fn land(&mut self, landed: Landed, waiting: &mut Vec<Job>) {
+    pub(super) async fn land(&mut self, landed: Landed, waiting: &mut Vec<Box<Job>>) {
         let (id, mut contents, outcome) = match landed {
             Ok((id, (contents, outcome))) => (id, contents, outcome),
             // It panicked: whether it happened nobody knows.
@@ -53,7 +53,7 @@ impl Writer {
                 }
                 // One of them cannot be written: each is tried by itself, so that only that one is refused.
                 let config = self.shard.config_of(&self.desk).await;
-                for (job, content) in jobs.into_iter().zip(contents) {
+                for (mut job, content) in jobs.into_iter().zip(contents) {
                     let one = [content];
                     let header = self.header(config);
                     let sent = send((&self.shard, 0), &self.desk, &one, &header).await;
@@ -72,14 +72,14 @@ impl Writer {
 
     async fn settle(
         &mut self,
-        (jobs, contents): (&mut Vec<Job>, &mut Vec<Content>),
+        (jobs, contents): (&mut Vec<Box<Job>>, &mut Vec<Content>),
         applied: &Applied,
-        waiting: &mut Vec<Job>,
+        waiting: &mut Vec<Box<Job>>,
     ) {
         self.shard.clock.hear(applied.now);
         self.desk.is_dirty.store(true, Ordering::Relaxed);
-        let mut refused: Vec<(Job, Content)> = Vec::new();
-        for (at, (job, content)) in jobs.drain(..).zip(contents.drain(..)).enumerate() {
+        let mut refused: Vec<(Box<Job>, Content)> = Vec::new();
+        for (at, (mut job, content)) in jobs.drain(..).zip(contents.drain(..)).enumerate() {
             if applied.refused.contains(&(at as i32)) {
                 if let Some(hall) = &mut self.hall {
                     hall.refused(&content.changes);
@@ -104,7 +104,11 @@ impl Writer {
 
     /// Requests that the store refused are decided again. Mostly another node was faster, and what it wrote is known by now;
     /// where it is not, the rows are read.
-    async fn decide_again(&mut self, refused: Vec<(Job, Content)>, waiting: &mut Vec<Job>) {
+    async fn decide_again(
+        &mut self,
+        refused: Vec<(Box<Job>, Content)>,
+        waiting: &mut Vec<Box<Job>>,
+    ) {
         let Some(hall) = &mut self.hall else {
             let jobs = refused.into_iter().map(|(job, _)| load_first(job));
             return waiting.extend(jobs.filter_map(again));

@@ -1,7 +1,7 @@
 //! Reading: what visitors have, an event with its seats, lists for organisers. One statement each, so that what it answers
 //! was true at one instant.
 
-use super::apply::{hold_id, visitor_uuid};
+use super::apply::visitor_uuid;
 use super::link::{Failed, Link, Param};
 use crate::inventory::desk::Whose;
 use crate::inventory::house::Plan;
@@ -95,7 +95,7 @@ struct AnswerJson {
 /// What was read for a batch.
 #[derive(Default)]
 pub(super) struct Loaded {
-    pub(super) visits: HashMap<VisitorId, Visit>,
+    pub(super) visits: HashMap<VisitorId, Box<Visit>>,
     /// The sessions that admissions opened, by their jti.
     pub(super) opened: HashMap<String, SessionRow>,
     pub(super) answers: HashMap<String, AnswerRow>,
@@ -153,7 +153,7 @@ pub(super) async fn load(
     let mut loaded = Loaded::default();
     for visitor in &visitors {
         let visitor = VisitorId(visitor.as_u128());
-        loaded.visits.insert(visitor, Visit::of(visitor));
+        loaded.visits.insert(visitor, Box::new(Visit::of(visitor)));
     }
     let mut parts = Parts::default();
     for row in rows {
@@ -275,7 +275,9 @@ impl Parts {
 
 fn visit(loaded: &mut Loaded, visitor: VisitorId) -> &mut Visit {
     let visits = &mut loaded.visits;
-    visits.entry(visitor).or_insert_with(|| Visit::of(visitor))
+    visits
+        .entry(visitor)
+        .or_insert_with(|| Box::new(Visit::of(visitor)))
 }
 
 fn session(row: SessionJson) -> SessionRow {
@@ -298,7 +300,7 @@ fn hold(row: HoldJson, plan: Option<&Plan>) -> Option<HoldRow> {
     let places: Vec<u32> = places.collect();
     let seats = plan.map(|plan| plan.priced(&places, row.currency));
     Some(HoldRow {
-        id: hold_id(row.id).into(),
+        id: hold_id(row.id),
         session: key(&row.session),
         state,
         seats: seats.unwrap_or_default().into(),
@@ -316,7 +318,7 @@ fn hold(row: HoldJson, plan: Option<&Plan>) -> Option<HoldRow> {
 fn order(row: OrderJson) -> Result<OrderRow, Failed> {
     Ok(OrderRow {
         id: row.id,
-        hold: hold_id(row.hold).into(),
+        hold: hold_id(row.hold),
         visitor: VisitorId(row.visitor.as_u128()),
         session: key(&row.session),
         state: row.state,

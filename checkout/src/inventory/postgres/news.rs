@@ -136,7 +136,7 @@ impl Written {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inventory::rows::{Changes, Owner, SeatChange, Visit};
+    use crate::inventory::rows::{Changes, Owner, SeatChange};
     use crate::inventory::words::SeatState::{Available, Held};
 
     fn request(seats: &[(u32, SeatState, i64)], sessions: &[&str]) -> Content {
@@ -163,8 +163,8 @@ mod tests {
             ..Changes::default()
         };
         Content {
-            visit: Visit::default(),
-            changes,
+            visit: Box::default(),
+            changes: Box::new(changes),
         }
     }
 

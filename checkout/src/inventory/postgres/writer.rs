@@ -12,6 +12,7 @@ use crate::inventory::desk::{Whose, Work};
 use crate::inventory::house::Visits;
 use crate::inventory::rows::{Changes, Visit};
 use foldhash::fast::RandomState;
+use futures_util::FutureExt as _;
 use shared::combine::{BATCH_MAX, Unavailable};
 use shared::secret::random_id;
 use shared::words::VisitorId;
@@ -30,15 +31,15 @@ const YIELDS: usize = 3;
 /// A batch takes at least so many, though the next is empty then.
 const SHARE_MIN: usize = 8;
 
-/// What a request changes, and all that its visitor has then.
+/// What a request changes, and all that its visitor has then; boxed, as it is moved about.
 pub(super) struct Content {
-    pub(super) visit: Visit,
-    pub(super) changes: Changes,
+    pub(super) visit: Box<Visit>,
+    pub(super) changes: Box<Changes>,
 }
 
 /// A batch on its way.
 pub(super) struct Flight {
-    pub(super) jobs: Vec<Job>,
+    pub(super) jobs: Vec<Box<Job>>,
     pub(super) visitors: Vec<VisitorId>,
     /// Which of the event's connections it has.
     turn: usize,
@@ -49,6 +50,8 @@ pub(super) struct Writer {
     pub(super) desk: Arc<Desk>,
     pub(super) shard: Arc<Shard>,
     pub(super) queue: mpsc::Receiver<Message>,
+    /// Messages that were just taken from it: memory that is used again.
+    inbox: Vec<Message>,
     /// None while what is in memory may be wrong.
     pub(super) hall: Option<Hall>,
     /// What is known of visitors meanwhile: it can only be too old. None at first.
@@ -58,7 +61,7 @@ pub(super) struct Writer {
     landing: JoinSet<(Vec<Content>, Outcome)>,
     pub(super) busy: HashSet<VisitorId, RandomState>,
     /// The lists of batches that landed, empty: memory that is used again.
-    pub(super) spare: Vec<(Vec<Job>, Vec<Content>)>,
+    pub(super) spare: Vec<(Vec<Box<Job>>, Vec<Content>)>,
     /// What this writer is called, and how many batches it made.
     name: String,
     count: i64,
@@ -74,6 +77,7 @@ impl Writer {
             desk,
             shard,
             queue,
+            inbox: Vec::new(),
             hall: None,
             visits: None,
             flights: HashMap::new(),
@@ -87,7 +91,7 @@ impl Writer {
 
     /// Runs until it is stopped.
     pub(super) async fn run(mut self) {
-        let mut waiting: Vec<Job> = Vec::new();
+        let mut waiting: Vec<Box<Job>> = Vec::new();
         // Whether it is worth while to decide before something lands.
         let mut is_stuck = false;
         loop {
@@ -126,13 +130,19 @@ impl Writer {
     }
 
     /// Takes what is in the queue.
-    async fn take_all(&mut self, waiting: &mut Vec<Job>) {
+    async fn take_all(&mut self, waiting: &mut Vec<Box<Job>>) {
+        let mut messages = std::mem::take(&mut self.inbox);
         while waiting.len() < BATCH_MAX {
-            let Ok(message) = self.queue.try_recv() else {
-                return;
-            };
-            self.take(message, waiting).await;
+            let room = BATCH_MAX - waiting.len();
+            let received = self.queue.recv_many(&mut messages, room).now_or_never();
+            if received.unwrap_or(0) == 0 {
+                break;
+            }
+            for message in messages.drain(..) {
+                self.take(message, waiting).await;
+            }
         }
+        self.inbox = messages;
     }
 
     /// With other nodes there are flights enough, and fewer are fuller.
@@ -151,7 +161,7 @@ impl Writer {
         each.max(SHARE_MIN)
     }
 
-    async fn take(&mut self, message: Message, waiting: &mut Vec<Job>) {
+    async fn take(&mut self, message: Message, waiting: &mut Vec<Box<Job>>) {
         match message {
             Message::Job(job) => waiting.push(job),
             Message::Tick(done) => {
@@ -188,7 +198,7 @@ impl Writer {
     }
 
     /// Reads the event if what is in memory may be wrong; not while something is on its way, which would be missed.
-    async fn ready(&mut self, waiting: &mut Vec<Job>) -> Result<(), Unavailable> {
+    async fn ready(&mut self, waiting: &mut Vec<Box<Job>>) -> Result<(), Unavailable> {
         while self.hall.is_none() {
             while let Some(landed) = self.landing.join_next_with_id().await {
                 self.land(landed, waiting).await;
@@ -220,7 +230,7 @@ impl Writer {
             .or(self.visits.take());
     }
 
-    async fn tick(&mut self, waiting: &mut Vec<Job>) {
+    async fn tick(&mut self, waiting: &mut Vec<Box<Job>>) {
         let is_dirty = self.desk.is_dirty.swap(false, Ordering::Relaxed);
         if self.ready(waiting).await.is_err() {
             return self.desk.is_dirty.store(is_dirty, Ordering::Relaxed);
@@ -248,7 +258,7 @@ impl Writer {
     }
 
     /// Decides what waits and sends it off. What has to be decided again goes on waiting.
-    async fn work(&mut self, waiting: &mut Vec<Job>) {
+    async fn work(&mut self, waiting: &mut Vec<Box<Job>>) {
         if self.ready(waiting).await.is_err() {
             return refuse(waiting.drain(..));
         }
@@ -296,7 +306,7 @@ impl Writer {
     }
 
     /// Reads what is not known well enough.
-    async fn load(&mut self, jobs: &mut Vec<Job>) -> Result<Loaded, ()> {
+    async fn load(&mut self, jobs: &mut Vec<Box<Job>>) -> Result<Loaded, ()> {
         let hall = self.hall.as_ref().expect("it was made ready");
         let mut wanted = Wanted::default();
         let mut is_wanted = false;
@@ -339,9 +349,9 @@ impl Writer {
     /// the next.
     fn decide(
         &mut self,
-        jobs: &mut Vec<Job>,
+        jobs: &mut Vec<Box<Job>>,
         loaded: &Loaded,
-        (decided, contents): (&mut Vec<Job>, &mut Vec<Content>),
+        (decided, contents): (&mut Vec<Box<Job>>, &mut Vec<Content>),
     ) {
         let mut later = Vec::new();
         let mut seats: HashSet<u32, RandomState> = HashSet::default();
@@ -356,7 +366,8 @@ impl Writer {
                 continue;
             }
             let known = visitor.and_then(|visitor| hall.house.visits.take(visitor));
-            let visit = known.unwrap_or_else(|| visitor.map(Visit::of).unwrap_or_default());
+            let visit =
+                known.unwrap_or_else(|| Box::new(visitor.map(Visit::of).unwrap_or_default()));
             let mut work = Work::new(&mut hall.house, visit, now);
             if let Whose::Newcomer(_, jti) = &job.ask.whose {
                 work.opened = loaded.opened.get(jti).cloned();

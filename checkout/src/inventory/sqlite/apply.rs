@@ -18,7 +18,7 @@ impl Store {
         let visitor = visit.visitor.map(|visitor| visitor.to_string());
         let visitor = visitor.as_deref();
         self.apply_sessions(event, changes)?;
-        self.apply_holds(event, changes, visitor)?;
+        self.apply_holds(event, changes, visit)?;
         self.apply_orders(event, changes)?;
         self.apply_payments(event, changes)?;
         self.apply_tickets(event, changes)?;
@@ -42,7 +42,7 @@ impl Store {
                 ])?;
             must_change(rows)?;
         }
-        if let Some((answer, _)) = &changes.answer {
+        if let Some((answer, _)) = changes.answer.as_deref() {
             self.db
                 .prepare_cached(
                     "insert or replace into answer (id, body_hash, answer, at) values (?1, ?2, ?3, ?4)",
@@ -82,13 +82,8 @@ impl Store {
         Ok(())
     }
 
-    fn apply_holds(
-        &self,
-        event: &str,
-        changes: &Changes,
-        visitor: Option<&str>,
-    ) -> rusqlite::Result<()> {
-        if let Some((new, _)) = &changes.new_hold {
+    fn apply_holds(&self, event: &str, changes: &Changes, visit: &Visit) -> rusqlite::Result<()> {
+        if let (Some(_), Some(new)) = (changes.new_hold, visit.holds.last()) {
             self.db
                 .prepare_cached(
                     "insert into hold (event, id, session, visitor, state, seats, total, currency, expires_at, lapses_at,
@@ -99,7 +94,7 @@ impl Store {
                     event,
                     new.id,
                     new.session,
-                    visitor,
+                    visit.visitor.map(|visitor| visitor.to_string()),
                     json(&*new.seats),
                     new.total.amount,
                     new.total.currency.as_str(),

@@ -230,27 +230,27 @@ impl Store {
     }
 
     /// All that a visitor has, from memory or from the file.
-    fn visit(&mut self, event: &EventId, whose: &Whose) -> rusqlite::Result<Visit> {
+    fn visit(&mut self, event: &EventId, whose: &Whose) -> rusqlite::Result<Box<Visit>> {
         let Some(house) = self.houses.get(event) else {
-            return Ok(Visit::default());
+            return Ok(Box::default());
         };
         let known = match whose {
             Whose::Session(key) => house.visits.of_session(key),
             Whose::Order(order) => house.visits.of_order(order),
             Whose::Visitor(visitor) | Whose::Newcomer(visitor, _) => Some(*visitor),
-            Whose::Nobody => return Ok(Visit::default()),
+            Whose::Nobody => return Ok(Box::default()),
         };
         let visitor = match known {
             Some(visitor) => visitor,
             None => match self.find_visitor(event, whose)? {
                 Some(visitor) => visitor,
-                None => return Ok(Visit::default()),
+                None => return Ok(Box::default()),
             },
         };
         if let Some(visit) = house.visits.get(visitor) {
-            return Ok(visit.clone());
+            return Ok(Box::new(visit.clone()));
         }
-        let visit = self.load_visit(event, visitor)?;
+        let visit = Box::new(self.load_visit(event, visitor)?);
         if let Some(house) = self.houses.get_mut(event) {
             house.visits.put(visit.clone());
         }
@@ -408,7 +408,7 @@ mod tests {
         let orders = sqlite.own_orders(keys.clone()).await.unwrap();
         assert_eq!(orders[0].tickets.as_ref().unwrap()[0].seat, "s-A-1");
         let hold = sqlite.show_hold(keys, "hold_2").await.unwrap();
-        assert_eq!(hold.state, "active");
+        assert_eq!(hold.state, HoldState::Active);
         let refund = sqlite.begin_refund(&event, "ord_1").await.unwrap();
         sqlite.refunded(&refund).await.unwrap();
         let sales = sqlite.sales(&event).await.unwrap();
