@@ -26,8 +26,13 @@ test("the page keeps its place and says when the line cannot be reached", async 
   await first.getByRole("heading", { name: "You are next" }).waitFor();
   await fan.goto(`${server.url}/e/away`);
   await fan.getByRole("heading", { name: "1 ahead of you" }).waitFor();
+  // As behind a proxy that lets no socket through.
+  const polling = await person(browser);
+  await polling.routeWebSocket(/\/ws$/, (socket) => socket.close());
+  await polling.goto(`${server.url}/e/away`);
+  await polling.getByRole("heading", { name: "2 ahead of you" }).waitFor();
   await kill();
-  await fan.getByText("We cannot reach the line at the moment. Your place is kept").waitFor();
+  for (const page of [fan, polling]) await page.getByText("We cannot reach the line at the moment. Your place is kept").waitFor();
   await fan.getByRole("heading", { name: "1 ahead of you" }).waitFor();
   await accessible(fan, "the queue while the line is away");
   await shoot(fan, "line-away");

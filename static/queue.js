@@ -8,7 +8,7 @@ const title = document.title.split(" · ").pop() || "";
 /** @type {any} */
 let place = null;
 let start = Number(sessionStorage.getItem(`start-${event}`)) || 0;
-let announced = "", socketState = "", offlineSince = 0;
+let announced = "", socketState = "", offlineSince = 0, isAway = false;
 /** @type {number | undefined} */
 let poll;
 /** @type {{end: () => void} | undefined} */
@@ -127,10 +127,11 @@ function tick() {
     $("text").textContent = left > 0 ? `Come within ${clock(left)}, or your turn goes to the next in line.` : "Your turn is running out.";
   }
   const lost = socketState === "closed" && offlineSince && Date.now() - offlineSince > 1500;
-  const stale = place?.stale && !lost && socketState === "open";
+  // The server answers, the line behind it does not.
+  const stale = lost ? isAway : place?.stale && socketState === "open";
   show("connection", Boolean(lost || stale || socketState === "4001"));
   if (stale) $("connection").textContent = "We cannot reach the line at the moment. Your place is kept; this page goes on by itself.";
-  if (lost) $("connection").textContent = `The connection dropped. Your place is kept; trying again since ${clock((Date.now() - offlineSince) / 1000)}.`;
+  else if (lost) $("connection").textContent = `The connection dropped. Your place is kept; trying again since ${clock((Date.now() - offlineSince) / 1000)}.`;
 }
 
 async function ask() {
@@ -140,9 +141,11 @@ async function ask() {
     render(await call("GET", `${base}/me`));
     after = place.poll_after_seconds;
     offlineSince = 0;
+    isAway = false;
   } catch (problem) {
     if (/** @type {any} */ (problem).status === 401) return join();
     offlineSince ||= Date.now();
+    isAway = /** @type {any} */ (problem).status === 503;
     socketState = "closed";
   }
   if (socketState !== "open") poll = setTimeout(ask, after * 1000);
