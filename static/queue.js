@@ -128,7 +128,7 @@ function tick() {
   }
   const lost = socketState === "closed" && offlineSince && Date.now() - offlineSince > 1500;
   // The server answers, the line behind it does not.
-  const stale = lost ? isAway : place?.stale && socketState === "open";
+  const stale = socketState !== "4001" && (lost ? isAway : place?.stale);
   show("connection", Boolean(lost || stale || socketState === "4001"));
   if (stale) $("connection").textContent = "We cannot reach the line at the moment. Your place is kept; this page goes on by itself.";
   else if (lost) $("connection").textContent = `The connection dropped. Your place is kept; trying again since ${clock((Date.now() - offlineSince) / 1000)}.`;
