@@ -267,7 +267,9 @@ test("a fan whose server is killed keeps the place and is told so", async () => 
   await server.kill();
   await fan.getByText(/The connection dropped. Your place is kept/).waitFor();
   await shoot(fan, "queue-connection-lost");
+  const live = new Promise((done) => fan.on("websocket", (socket) => socket.once("framereceived", done)));
   await server.run();
+  await live;
   await fan.getByText(/The connection dropped/).waitFor({ state: "hidden", timeout: 60_000 });
   assert.equal(await fan.locator("#number").textContent(), "2");
   await fan.getByRole("heading", { name: "1 ahead of you" }).waitFor();
