@@ -5,6 +5,7 @@ pub mod board;
 mod desk;
 mod house;
 pub mod layout;
+mod money;
 mod postgres;
 mod rows;
 mod rules;

@@ -1,0 +1,59 @@
+//! Amounts of money.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use utoipa::ToSchema;
+
+/// The code of an ISO 4217 currency: three capital letters.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Currency([u8; 3]);
+
+impl Currency {
+    /// The euro.
+    pub const EUR: Currency = Currency(*b"EUR");
+    /// No currency, as ISO 4217 has it.
+    pub const NONE: Currency = Currency(*b"XXX");
+
+    /// Reads a code; none if it is something else than three capital letters.
+    pub fn parse(text: &str) -> Option<Currency> {
+        let code: [u8; 3] = text.as_bytes().try_into().ok()?;
+        let is_one = code.iter().all(u8::is_ascii_uppercase);
+        is_one.then_some(Currency(code))
+    }
+
+    /// The three letters.
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).expect("they are letters")
+    }
+}
+
+impl fmt::Debug for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl TryFrom<String> for Currency {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Currency, &'static str> {
+        Currency::parse(&text).ok_or("a currency is three capital letters, as in ISO 4217")
+    }
+}
+
+impl Serialize for Currency {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// An amount in minor units of an ISO 4217 currency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Money {
+    /// Minor units: 4500 is 45.00.
+    pub amount: i64,
+    /// Three capital letters.
+    #[schema(value_type = String)]
+    pub currency: Currency,
+}
