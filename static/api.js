@@ -74,8 +74,9 @@ export function socket(path, hooks) {
   return { end: () => { ended = true; current?.close(); } };
 }
 
-/** @param {{amount: number, currency: string}} money */
-export const money = ({ amount, currency }) => new Intl.NumberFormat(undefined, { style: "currency", currency }).format(amount / 100);
+/** Writes an amount of minor units; the server says how many decimals they have. @param {{amount: number, currency: string, exponent: number}} money */
+export const money = ({ amount, currency, exponent }) =>
+  new Intl.NumberFormat(undefined, { style: "currency", currency, minimumFractionDigits: exponent, maximumFractionDigits: exponent }).format(amount / 10 ** exponent);
 
 /** @param {string} id @returns {any} */
 export const $ = (id) => document.getElementById(id);

@@ -58,7 +58,7 @@ function render() {
   const seats = order?.seats ?? hold?.seats ?? [...chosen].map((id) => { const seat = map.byId.get(id); return { id, category: layout.categories[seat.category].id, price: layout.categories[seat.category].price }; });
   $("chosen").replaceChildren(...seats.map((/** @type {any} */ seat) => make("li", {}, make("span", {}, seat.id), make("span", {}, money(seat.price)))));
   const total = seats.reduce((/** @type {number} */ sum, /** @type {any} */ seat) => sum + seat.price.amount, 0);
-  if (seats.length) $("total").textContent = money({ amount: total, currency: seats[0].price.currency });
+  if (seats.length) $("total").textContent = money({ ...seats[0].price, amount: total });
   show("empty", !seats.length); show("total-line", seats.length > 0);
   show("hold", !hold && chosen.size > 0);
   show("release", Boolean(hold) && (!order || ["paying", "declined"].includes(state)));

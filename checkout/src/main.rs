@@ -66,7 +66,7 @@ async fn serve(
     remote: Remote,
     service_key: &str,
 ) -> Result<(), String> {
-    log::start(settings.log_format, &settings.log);
+    let _log = log::start(settings.log_format, &settings.log);
     let stop = CancellationToken::new();
     let metrics = start_metrics();
     let listeners = Listeners::bind(settings).await?;
@@ -79,7 +79,7 @@ async fn serve(
         .open(&folder, site.clone(), keys, Arc::new(remote))
         .await?;
     if let Some(key) = key {
-        println!("Organiser key (shown this once): {key}");
+        log::print(format_args!("Organiser key (shown this once): {key}"));
     }
     tokio::spawn(tick(shop.clone()));
     let (routes, description) = router(shop);

@@ -1,11 +1,13 @@
 //! What an organiser does with the seats: plan, selling rules, figures, orders, refunds, blocked seats.
 
-use crate::inventory::{Block, Order, Rules, RulesPatch, Sales, ShardView, layout};
+use crate::inventory::{
+    Block, Buyer, Money, Order, Rules, RulesPatch, Sales, SeatPrice, ShardView, layout,
+};
 use crate::session::event_id;
 use crate::{App, Shop};
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -13,7 +15,8 @@ use serde_json::{Value, json};
 use shared::audit::Entry;
 use shared::openapi::Refusals;
 use shared::organiser::{Organiser, Role};
-use shared::problem::{Input, PLAN_BYTES_MAX, Problem, read_body};
+use shared::problem::{Input, Nothing, PLAN_BYTES_MAX, Parameters, Problem, read_body};
+use shared::time::Time;
 use shared::words::EventId;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
@@ -136,30 +139,86 @@ struct OrdersQuery {
     limit: Option<u32>,
 }
 
+/// An order as organisers see it: without what opens it (ticket codes, the signed link, the payment's secret), and
+/// without the buyer for viewers, who watch the sale but do not look after buyers.
+#[derive(Serialize, utoipa::ToSchema)]
+struct OrganiserOrder {
+    /// `ord_…`
+    id: String,
+    event: EventId,
+    /// As in `Order`.
+    state: String,
+    #[schema(value_type = Vec<SeatPrice>)]
+    seats: Arc<Vec<SeatPrice>>,
+    total: Money,
+    /// Null for viewers.
+    buyer: Option<Buyer>,
+    payment: OrganiserPayment,
+    decline_reason: Option<String>,
+    created_at: Time,
+    pay_by: Time,
+}
+
+/// The payment of an order as organisers see it.
+#[derive(Serialize, utoipa::ToSchema)]
+struct OrganiserPayment {
+    /// `simulated`.
+    provider: String,
+    /// `pay_…`
+    id: String,
+}
+
+impl OrganiserOrder {
+    fn of(order: Order, organiser: &Organiser) -> OrganiserOrder {
+        let sees_buyers = organiser.role >= Role::Operator;
+        OrganiserOrder {
+            id: order.id,
+            event: order.event,
+            state: order.state,
+            seats: order.seats,
+            total: order.total,
+            buyer: sees_buyers.then_some(order.buyer),
+            payment: OrganiserPayment {
+                provider: order.payment.provider,
+                id: order.payment.id,
+            },
+            decline_reason: order.decline_reason,
+            created_at: order.created_at,
+            pay_by: order.pay_by,
+        }
+    }
+}
+
 /// The newest orders.
 #[utoipa::path(get, path = "/api/v1/organiser/events/{event}/orders", tag = "organiser",
     params(("event" = String, Path), OrdersQuery), security(("organiser" = [])),
-    responses((status = 200, body = Vec<Order>), Refusals))]
+    responses((status = 200, body = Vec<OrganiserOrder>), Refusals))]
 async fn list_orders(
     State(shop): State<Arc<Shop>>,
-    _: Organiser,
+    organiser: Organiser,
     Path(event): Path<String>,
-    Query(query): Query<OrdersQuery>,
-) -> Result<Json<Vec<Order>>, Problem> {
+    Parameters(query): Parameters<OrdersQuery>,
+) -> Result<Json<Vec<OrganiserOrder>>, Problem> {
     let event = known(&shop, &event).await?;
     let limit = query.limit.unwrap_or(100).min(ORDERS_MAX);
-    Ok(Json(shop.inventory.orders(&event, limit).await?))
+    let orders = shop.inventory.orders(&event, limit).await?;
+    let shown = orders
+        .into_iter()
+        .map(|order| OrganiserOrder::of(order, &organiser));
+    Ok(Json(shown.collect()))
 }
 
 /// Refund a confirmed order: the money goes back, the seats are free again.
 #[utoipa::path(post, path = "/api/v1/organiser/events/{event}/orders/{order}/refund", tag = "organiser",
     params(("event" = String, Path), ("order" = String, Path)), security(("organiser" = [])),
-    responses((status = 200, body = Order), Refusals))]
+    request_body(content = Nothing, description = "Nothing, or {}: a part of an order cannot be refunded"),
+    responses((status = 200, body = OrganiserOrder), Refusals))]
 async fn refund(
     State(shop): State<Arc<Shop>>,
     organiser: Organiser,
     Path((event, order)): Path<(String, String)>,
-) -> Result<Json<Order>, Problem> {
+    Input(Nothing {}, _): Input<Nothing>,
+) -> Result<Json<OrganiserOrder>, Problem> {
     organiser.require(Role::Operator)?;
     let event = event_id(&event)?;
     let payment = shop.inventory.begin_refund(&event, &order).await?;
@@ -170,7 +229,7 @@ async fn refund(
         json!({"state": order.state}),
     );
     note(&shop, &organiser, ("order.refund", &event), change).await;
-    Ok(Json(order))
+    Ok(Json(OrganiserOrder::of(order, &organiser)))
 }
 
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]

@@ -11,9 +11,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::json;
 use shared::browser::check_origin;
+use shared::http::listener::ConnectionPermit as Connection;
 use shared::openapi::Refusals;
 use shared::problem::Problem;
-use shared::serve::Place as Connection;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -35,6 +35,9 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(show_seats))
         .routes(routes!(watch_seats))
 }
+
+/// Counts the forms that the layout's JSON has had, so that no cache answers with an older one.
+const LAYOUT_FORM: u32 = 2;
 
 fn board(shop: &Shop, event: &str) -> Result<Arc<Board>, Problem> {
     let event = event_id(event)?;
@@ -63,7 +66,7 @@ async fn show_seating(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let board = board(&shop, &event)?;
-    let tag = format!("\"s{}\"", board.layout_version);
+    let tag = format!("\"s{LAYOUT_FORM}-{}\"", board.layout_version);
     let head = [
         (header::ETAG, tag.clone()),
         (header::CACHE_CONTROL, "public, max-age=5".to_owned()),

@@ -8,11 +8,11 @@ use axum::Json;
 use axum::extract::{FromRef, FromRequestParts, Path, State};
 use axum::http::{HeaderMap, Method, StatusCode, header, request::Parts};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use shared::browser::{bearer, check_origin, cookies, set_cookie};
 use shared::idempotency::{IdempotencyKey, replayed};
 use shared::openapi::Refusals;
-use shared::problem::{Input, Problem};
+use shared::problem::{Input, Nothing, Problem};
 use shared::secret::{hex, random_id, sha256};
 use shared::site::{Site, check};
 use shared::time::Time;
@@ -79,10 +79,6 @@ where
 pub(crate) fn event_id(text: &str) -> Result<EventId, Problem> {
     EventId::parse(text).map_err(|_| Problem::no_such_event())
 }
-
-#[derive(Deserialize, Serialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
 
 /// Trade an admission token for a session, once.
 #[utoipa::path(post, path = "/api/v1/events/{event}/sessions", tag = "checkout", params(("event" = String, Path)),

@@ -54,13 +54,14 @@ pub fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
         .map(|(_, value)| value.to_owned())
 }
 
+/// The cookies that are text. The header is read as bytes: other software of the site writes what it likes into its own
+/// cookies, and a pair that cannot be read must not hide ours.
 fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     headers
         .get_all(header::COOKIE)
         .iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+        .filter_map(|pair| str::from_utf8(pair).ok()?.trim_ascii().split_once('='))
 }
 
 /// The name as the browser knows it: `__Host-` in front where the site is https.
@@ -95,5 +96,37 @@ pub fn check_origin(site: &Site, headers: &HeaderMap, by_cookie: bool) -> Result
             "foreign-origin",
             "This request did not come from one of our pages",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_that_cannot_be_read_hides_no_other() {
+        let with = |value: &[u8]| {
+            let mut headers = HeaderMap::new();
+            headers.append(header::COOKIE, HeaderValue::from_bytes(value).unwrap());
+            headers
+        };
+        for line in [
+            &b"a=\xc3\xa9; ours=1"[..],
+            b"a=caf\xe9; ours=1",
+            b"ours=1; b=\xff\xfe",
+            b"\xe9=1;ours=1;;=;x",
+            b"a=\"q; w\"; ours=1; c={\"\xe4\":1}",
+            b"\tours=1\t",
+        ] {
+            assert_eq!(
+                cookie(&with(line), "ours"),
+                Some("1".to_owned()),
+                "{line:?}"
+            );
+        }
+        let mut headers = with(b"a=\xff");
+        headers.append(header::COOKIE, HeaderValue::from_static("ours=2"));
+        assert_eq!(cookie(&headers, "ours"), Some("2".to_owned()));
+        assert_eq!(cookie(&with(b"ours=\xe9"), "ours"), None);
     }
 }

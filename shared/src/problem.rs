@@ -1,11 +1,13 @@
 //! Refusals as RFC 9457 `application/problem+json`, and JSON bodies read so that a wrong one names what is wrong.
 
 use axum::body::{Body, to_bytes};
-use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::http::{HeaderValue, StatusCode, header, request::Parts};
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 /// The most bytes that a request body may have.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -216,5 +218,28 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Input<T> {
             ));
         }
         Ok(Input(parse_json(&bytes)?, bytes))
+    }
+}
+
+/// A body without members: nothing at all, or `{}`.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+/// The query parameters of a request; what cannot be read is refused with 422, naming the parameter.
+pub struct Parameters<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let read = Query::<T>::try_from_uri(&parts.uri);
+        let Query(value) = read.map_err(|refused| {
+            let text = refused.body_text();
+            let text = text.trim_start_matches("Failed to deserialize query string: ");
+            let (field, detail) = text.split_once(": ").unwrap_or(("query", text));
+            Problem::invalid(field, detail)
+        })?;
+        Ok(Parameters(value))
     }
 }

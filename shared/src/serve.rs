@@ -1,160 +1,32 @@
-//! Serving: our own accept loop on hyper (timeouts, caps, a drain that knows its WebSockets), and what is around every handler.
+//! Middleware common to all responses, the operations listener, metrics and the stop signal.
 
+use crate::http::listener::{Caps, Peer, bind, serve};
+use crate::http::undeclared::{Declared, refuse_undeclared};
 use crate::limit::client_address;
 use crate::problem::Problem;
 use crate::secret::{hex, random};
 use crate::settings::Settings;
 use crate::site::{Site, check};
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics::{Label, SharedString};
 use metrics_exporter_prometheus::PrometheusHandle;
-use std::collections::HashMap;
-use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 
-/// A request's head, and an idle connection, must make progress within this.
-const HEADER_READ: Duration = Duration::from_secs(10);
 /// A handler must answer within this; reading a slow body counts.
 const REQUEST: Duration = Duration::from_secs(30);
-/// How long a drain waits for connections and sockets to end by themselves.
-const DRAIN: Duration = Duration::from_secs(15);
-/// The most bytes of a request's head.
-const HEAD_BYTES_MAX: usize = 16 * 1024;
-
-/// How many connections are accepted.
-#[derive(Clone, Copy, Debug)]
-pub struct Caps {
-    /// In all.
-    pub connections_max: usize,
-    /// From one peer address; 0 sets no cap. With proxies in front it counts proxies, so leave it to them.
-    pub connections_per_address_max: usize,
-}
-
 /// The address that a request counts for.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientAddress(pub IpAddr);
-
-#[derive(Clone, Copy)]
-struct Peer(IpAddr);
-
-type PerAddress = Arc<Mutex<HashMap<IpAddr, usize>>>;
-
-/// A place among the connections, given back when dropped. A WebSocket keeps it for as long as it lives, which is how
-/// the drain knows of it.
-pub struct Place {
-    _permit: OwnedSemaphorePermit,
-    address: IpAddr,
-    counted: PerAddress,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counted.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                counted.remove(&self.address);
-            }
-        }
-    }
-}
-
-/// Serves until `stop`, then drains: no new connection, no new request on an old one, WebSockets told to come back.
-pub async fn serve(listener: TcpListener, app: Router, caps: Caps, stop: CancellationToken) {
-    let room = Arc::new(Semaphore::new(caps.connections_max));
-    let counted = PerAddress::default();
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => break,
-            accepted = listener.accept() => accepted,
-        };
-        let Ok((stream, peer)) = accepted else {
-            // Out of file descriptors: wait until some are free again instead of spinning.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        match take_place(&room, &counted, peer.ip().to_canonical(), caps) {
-            Some(place) => {
-                tokio::spawn(connection(stream, app.clone(), place, stop.clone()));
-            }
-            None => metrics::counter!("fairline_connections_refused_total").increment(1),
-        }
-    }
-    drop(listener);
-    let all = u32::try_from(caps.connections_max).unwrap_or(u32::MAX);
-    if tokio::time::timeout(DRAIN, room.acquire_many(all))
-        .await
-        .is_err()
-    {
-        tracing::warn!("connections were still open at the end of the drain");
-    }
-}
-
-fn take_place(
-    room: &Arc<Semaphore>,
-    counted: &PerAddress,
-    address: IpAddr,
-    caps: Caps,
-) -> Option<Arc<Place>> {
-    let permit = room.clone().try_acquire_owned().ok()?;
-    let mut map = counted.lock().unwrap_or_else(PoisonError::into_inner);
-    let count = map.entry(address).or_default();
-    if caps.connections_per_address_max > 0 && *count >= caps.connections_per_address_max {
-        return None;
-    }
-    *count += 1;
-    Some(Arc::new(Place {
-        _permit: permit,
-        address,
-        counted: counted.clone(),
-    }))
-}
-
-async fn connection(stream: TcpStream, app: Router, place: Arc<Place>, stop: CancellationToken) {
-    let _ = stream.set_nodelay(true);
-    let peer = Peer(place.address);
-    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(peer);
-        request.extensions_mut().insert(place.clone());
-        let app = app.clone();
-        async move { Ok::<_, Infallible>(app.oneshot(request).await.into_response()) }
-    });
-    let serving = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_READ)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    tokio::pin!(serving);
-    // Both arms are safe to drop: the connection is told to finish once, then awaited to its end.
-    let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = stop.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "connection ended");
-    }
-}
 
 /// Puts around a router what every answer of ours has: the static files, the organiser's session and audit log,
 /// problems for what is not found, limits, headers, compression, logs and metrics.
@@ -166,6 +38,7 @@ pub fn finish(router: Router, site: &Arc<Site>, description: utoipa::openapi::Op
             sweeping.limits.sweep();
         }
     });
+    let declared = Arc::new(Declared::of(&description));
     router
         .merge(crate::organiser::routes().with_state(site.clone()))
         .merge(crate::openapi::routes(description))
@@ -174,6 +47,7 @@ pub fn finish(router: Router, site: &Arc<Site>, description: utoipa::openapi::Op
         .method_not_allowed_fallback(|| async {
             Problem::of_status(StatusCode::METHOD_NOT_ALLOWED)
         })
+        .layer(from_fn_with_state(declared, refuse_undeclared))
         .layer(from_fn(in_time))
         .layer(CatchPanicLayer::custom(|_| {
             tracing::error!("a handler panicked");
@@ -357,22 +231,6 @@ impl Listeners {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
-    let socket = match address {
-        SocketAddr::V4(_) => TcpSocket::new_v4(),
-        SocketAddr::V6(_) => TcpSocket::new_v6(),
-    };
-    let listen = |socket: TcpSocket| {
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        // A long backlog: an on-sale is a burst of connections.
-        socket.listen(4096)
-    };
-    socket
-        .and_then(listen)
-        .map_err(|error| format!("cannot listen on {address}: {error}"))
-}
-
 /// Starts the metrics recorder; a second start in one process answers a recorder that nothing writes to.
 pub fn start_metrics() -> PrometheusHandle {
     use metrics_exporter_prometheus::PrometheusBuilder;
@@ -399,7 +257,8 @@ pub fn stop_on_signal(stop: CancellationToken) {
             _ = tokio::signal::ctrl_c() => {}
             _ = terminate.recv() => {}
         }
-        tracing::info!("stopping");
+        // The signal counts even where the log cannot be written.
         stop.cancel();
+        tracing::info!("stopping");
     });
 }

@@ -2,13 +2,14 @@
 
 use crate::audit::Audit;
 use crate::data::DataFolder;
+use crate::http::listener::Caps;
 use crate::limit::Limiter;
 use crate::log::LogFormat;
 use crate::organiser::{Key, Organisers, Role};
 use crate::secret::Secret;
-use crate::serve::Caps;
 use crate::site::{Health, Limits, Site};
 use crate::time::Clock;
+use crate::web_url::parse_origin;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -85,7 +86,7 @@ pub fn exit(program: &str, outcome: Result<(), Vec<String>>) -> ExitCode {
         return ExitCode::SUCCESS;
     };
     for mistake in mistakes {
-        eprintln!("{program}: {mistake}");
+        crate::log::print_error(format_args!("{program}: {mistake}"));
     }
     ExitCode::from(2)
 }
@@ -152,17 +153,12 @@ impl Common {
         let listen = mistakes.parse("FAIRLINE_LISTEN", self.listen.as_deref(), fallback);
         let ops_text = self.ops_listen.as_deref();
         let ops_listen = mistakes.parse("FAIRLINE_OPS_LISTEN", ops_text, ops);
-        let public_url = match &self.public_url {
-            Some(url) => url.trim_end_matches('/').to_owned(),
-            None => format!("http://{listen}"),
-        };
-        let mut origins = vec![public_url.clone()];
-        for origin in split(self.allowed_origins.as_deref()) {
-            origins.push(origin.trim_end_matches('/').to_owned());
-        }
-        for origin in &origins {
-            check_url(origin, mistakes);
-        }
+        let own = self.public_url.clone();
+        let own = own.unwrap_or_else(|| format!("http://{listen}"));
+        let public_url = origin("FAIRLINE_PUBLIC_URL", &own, mistakes);
+        let allowed = split(self.allowed_origins.as_deref());
+        let allowed = allowed.map(|text| origin("FAIRLINE_ALLOWED_ORIGINS", text, mistakes));
+        let mut origins: Vec<String> = std::iter::once(public_url.clone()).chain(allowed).collect();
         if self.public_url.is_none() && listen.ip().is_unspecified() {
             mistakes.add(
                 "FAIRLINE_PUBLIC_URL: needed with a listener on all addresses: what browsers see",
@@ -177,7 +173,6 @@ impl Common {
         });
         let hops = self.trusted_hops.as_deref();
         let trusted_hops = mistakes.parse("FAIRLINE_TRUSTED_HOPS", hops, 0);
-        let origins = origins.iter().map(|url| origin_of(url)).collect();
         Settings {
             listen,
             ops_listen,
@@ -352,26 +347,13 @@ fn split(text: Option<&str>) -> impl Iterator<Item = &str> {
         .filter(|part| !part.is_empty())
 }
 
-fn check_url(url: &str, mistakes: &mut Mistakes) {
-    let host = url
-        .strip_prefix("http://")
-        .or_else(|| url.strip_prefix("https://"));
-    let sound = host.is_some_and(|host| {
-        !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ', '"', '\'', '<'])
-    });
-    if !sound {
-        mistakes.add(format!("FAIRLINE_PUBLIC_URL, FAIRLINE_ALLOWED_ORIGINS: '{url}' is not http(s)://host or http(s)://host:port"));
-    }
-}
-
-/// A browser leaves out the scheme's own port.
-fn origin_of(url: &str) -> String {
-    let usual = if url.starts_with("https://") {
-        ":443"
-    } else {
-        ":80"
-    };
-    url.strip_suffix(usual).unwrap_or(url).to_ascii_lowercase()
+fn origin(name: &str, text: &str, mistakes: &mut Mistakes) -> String {
+    parse_origin(text).unwrap_or_else(|| {
+        mistakes.add(format!(
+            "{name}: '{text}' is not http(s)://host or http(s)://host:port"
+        ));
+        String::new()
+    })
 }
 
 #[cfg(test)]

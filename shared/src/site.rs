@@ -5,6 +5,7 @@ use crate::limit::Limiter;
 use crate::organiser::Organisers;
 use crate::problem::Problem;
 use crate::time::Clock;
+use crate::web_url::link_origin;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_util::sync::CancellationToken;
@@ -53,14 +54,7 @@ impl Health {
 impl Site {
     /// Whether a URL leads to a page of this site or of an allowed one.
     pub fn is_allowed_url(&self, url: &str) -> bool {
-        if url.starts_with('/') {
-            let second = url.as_bytes().get(1);
-            return !url.contains('\\') && second != Some(&b'/');
-        }
-        self.origins.iter().any(|origin| {
-            url.strip_prefix(origin.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#']))
-        })
+        link_origin(&self.public_url, url).is_some_and(|origin| self.origins.contains(&origin))
     }
 }
 

@@ -85,6 +85,7 @@ impl<'de> Deserialize<'de> for VisitorId {
 
 /// How many seats there are and in which state, as the checkout last reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Availability {
     /// Seats in all, the blocked ones too.
     pub capacity: u32,

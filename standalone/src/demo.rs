@@ -6,6 +6,7 @@ use checkout::inventory::layout;
 use loadtest::client::{Client, Failed, Socket, next};
 use rand::RngExt as _;
 use serde_json::{Value, json};
+use shared::log;
 use shared::settings::{Common, Settings};
 use shared::words::EventId;
 use std::sync::Arc;
@@ -92,14 +93,14 @@ impl Demo {
         stop: CancellationToken,
     ) {
         let url = settings.public_url.clone();
-        println!(
-            "\n  A sale is opening, with a crowd of {} in front of it.\n",
+        log::print(format_args!(
+            "\n  A sale is opening, with a crowd of {} in front of it.\n\n  \
+             Fan        {url}/e/{EVENT}\n  \
+             Organiser  {url}/organiser#code={code}   (signs in once)\n  \
+             API        {url}/api/docs\n\n  \
+             Ctrl-C ends it.\n",
             self.args.crowd
-        );
-        println!("  Fan        {url}/e/{EVENT}");
-        println!("  Organiser  {url}/organiser#code={code}   (signs in once)");
-        println!("  API        {url}/api/docs\n");
-        println!("  Ctrl-C ends it.\n");
+        ));
         let crowd = Crowd {
             client: Client::new(&format!("http://{}", settings.listen)),
             line: fairline.room.line.clone(),

@@ -94,13 +94,13 @@ fn verify_draw(args: &VerifyArgs) -> ExitCode {
     });
     match outcome {
         Ok(count) => {
-            println!(
+            log::print(format_args!(
                 "The draw was held as promised: {count} entries, each with the number that the seed gives it."
-            );
+            ));
             ExitCode::SUCCESS
         }
         Err(why) => {
-            eprintln!("The draw was NOT held as promised: {why}.");
+            log::print_error(format_args!("The draw was NOT held as promised: {why}."));
             ExitCode::FAILURE
         }
     }
@@ -114,7 +114,7 @@ async fn serve(cli: &Cli, demo: Option<demo::Demo>) -> Result<(), Vec<String>> {
     if !mistakes.0.is_empty() {
         return Err(mistakes.0);
     }
-    log::start(settings.log_format, &settings.log);
+    let _log = log::start(settings.log_format, &settings.log);
     let stop = CancellationToken::new();
     let metrics = start_metrics();
     let one = |error| vec![error];
@@ -136,10 +136,10 @@ async fn serve(cli: &Cli, demo: Option<demo::Demo>) -> Result<(), Vec<String>> {
         ..
     } = &fairline;
     if let Some(key) = new_organiser_key.as_ref().filter(|_| demo.is_none()) {
-        println!(
+        log::print(format_args!(
             "Organiser key (shown this once, kept in {}): {key}",
             settings.data.display()
-        );
+        ));
     }
     let operations = Operations {
         metrics,
@@ -150,10 +150,10 @@ async fn serve(cli: &Cli, demo: Option<demo::Demo>) -> Result<(), Vec<String>> {
             let code = room.site.organisers.one_time_code();
             demo.begin(&settings, &fairline, &code, stop);
         }
-        None => println!(
+        None => log::print(format_args!(
             "Fairline serves at {} (organisers: {0}/organiser)",
             settings.public_url
-        ),
+        )),
     }
     listeners.run(app.clone(), operations).await;
     Ok(())

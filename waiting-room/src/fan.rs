@@ -10,11 +10,11 @@ use axum::Json;
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use shared::browser::{Credential, check_origin, credential, set_cookie};
 use shared::idempotency::{IdempotencyKey, replayed};
 use shared::openapi::Refusals;
-use shared::problem::{Input, Problem};
+use shared::problem::{Input, Nothing, Problem};
 use shared::serve::ClientAddress;
 use shared::site::check;
 use shared::time::Time;
@@ -59,11 +59,6 @@ struct EventView {
     availability: Option<Availability>,
     message: Option<String>,
 }
-
-/// Nothing may be sent.
-#[derive(Deserialize, Serialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
 
 /// The event that a path names, taken up by this node.
 pub(crate) async fn find(room: &Arc<Room>, event: &str) -> Result<(EventId, Arc<Hall>), Problem> {

@@ -38,7 +38,7 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(settings: &Settings, line: &Args) -> Result<(), String> {
-    log::start(settings.log_format, &settings.log);
+    let _log = log::start(settings.log_format, &settings.log);
     let stop = CancellationToken::new();
     let metrics = start_metrics();
     let listeners = Listeners::bind(settings).await?;
@@ -52,7 +52,7 @@ async fn serve(settings: &Settings, line: &Args) -> Result<(), String> {
     let site = Arc::new(site);
     let room = Room::new(line.open(&folder, site.clone(), None)?)?;
     if let Some(key) = key {
-        println!("Organiser key (shown this once): {key}");
+        log::print(format_args!("Organiser key (shown this once): {key}"));
     }
     tokio::spawn(admit::attend_all(room.clone()));
     let (routes, description) = router(room);

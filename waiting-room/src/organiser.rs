@@ -4,7 +4,7 @@ use crate::fan::find;
 use crate::line::{EventSettings, Patch, Spot, Stats};
 use crate::{App, Room};
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -15,7 +15,7 @@ use shared::audit::Entry;
 use shared::idempotency::{Attempt, IdempotencyKey, mismatch, replayed};
 use shared::openapi::Refusals;
 use shared::organiser::{Organiser, Role};
-use shared::problem::{Input, Problem};
+use shared::problem::{Input, Parameters, Problem};
 use shared::time::Time;
 use shared::words::{EventId, VisitorId};
 use std::convert::Infallible;
@@ -215,7 +215,7 @@ async fn show_history(
     State(room): State<Arc<Room>>,
     _: Organiser,
     Path(event): Path<String>,
-    Query(query): Query<HistoryQuery>,
+    Parameters(query): Parameters<HistoryQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (_, hall) = find(&room, &event).await?;

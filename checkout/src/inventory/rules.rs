@@ -104,9 +104,9 @@ impl Rules {
         let visitor = (1..=1000).contains(&next.max_seats_per_visitor);
         check(visitor, "max_seats_per_visitor", "1 to 1000");
         check(
-            letters != Some(None),
+            letters.is_none_or(|letters| letters.is_some_and(|currency| currency.is_listed())),
             "currency",
-            "three capital letters, as in ISO 4217",
+            "the code of a currency in ISO 4217, such as EUR",
         );
         if wrong.is_empty() {
             Ok(next)

@@ -193,9 +193,9 @@ async fn check(client: &Client, promises: &Promises) {
         .filter(|order| order["state"] == "confirmed")
     {
         revenue += order["total"]["amount"].as_i64().unwrap();
-        for ticket in order["tickets"].as_array().unwrap() {
-            let before = owners.insert(word(&ticket["seat"]), word(&order["id"]));
-            assert_eq!(before, None, "seat {} was sold twice", ticket["seat"]);
+        for seat in order["seats"].as_array().unwrap() {
+            let before = owners.insert(word(&seat["id"]), word(&order["id"]));
+            assert_eq!(before, None, "seat {} was sold twice", seat["id"]);
         }
     }
     let sales = client

@@ -3,7 +3,7 @@
 use hyper::{Method, StatusCode};
 use loadtest::client::{Answer, Client, Socket, next};
 use serde_json::{Value, json};
-use shared::serve::serve;
+use shared::http::listener::serve;
 use shared::settings::{Common, Mistakes};
 use shared::time::{Clock, Time};
 use standalone::{Fairline, compose};

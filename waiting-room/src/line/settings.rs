@@ -3,6 +3,7 @@
 use super::Phase;
 use serde::{Deserialize, Deserializer, Serialize};
 use shared::time::Time;
+use shared::web_url::link_origin;
 use shared::words::EventId;
 
 /// In which order fans are admitted.
@@ -273,9 +274,11 @@ impl EventSettings {
         let message = self.message.as_ref().is_none_or(|text| text.len() <= 500);
         check(message, "message", "at most 500 characters");
         let url = self.checkout_url.as_ref().is_none_or(|url| {
-            let is_web = url.starts_with("https://") || url.starts_with("http://");
-            let is_path = url.starts_with('/') && !url.starts_with("//");
-            url.len() <= 2000 && (is_web || is_path) && !url.contains(['"', '<', '\\', ' '])
+            // Where a path would lead depends on the site: it must stay on whichever that is.
+            let site = "https://site.invalid";
+            let origin = link_origin(site, url);
+            let is_sound = origin.is_some_and(|origin| !url.starts_with('/') || origin == site);
+            url.len() <= 2000 && is_sound
         });
         check(
             url,

@@ -3,7 +3,7 @@
 mod ours;
 mod pretix;
 
-use super::words::Currency;
+use super::words::{Currency, Money};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::problem::{Problem, parse_json};
@@ -80,7 +80,7 @@ impl Layout {
             .iter()
             .map(|category| {
                 json!({"id": category.id, "name": category.name,
-                    "price": {"amount": category.price, "currency": currency}})
+                    "price": Money { amount: category.price, currency }})
             })
             .collect();
         let accessible = self.seats.iter().filter(|seat| seat.is_accessible);
