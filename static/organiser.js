@@ -167,7 +167,7 @@ function orderTable(orders, url, again) {
       await call("POST", `${url}/orders/${order.id}/refund`).catch((problem) => alert(problem.message));
       again();
     });
-    return make("tr", {}, make("td", {}, make("code", {}, order.id.slice(0, 12))), make("td", {}, new Date(order.created_at).toLocaleTimeString()), make("td", {}, `${order.buyer.name} ${order.buyer.email}`),
+    return make("tr", {}, make("td", {}, make("code", {}, order.id.slice(0, 12))), make("td", {}, new Date(order.created_at).toLocaleTimeString()), make("td", {}, order.buyer ? `${order.buyer.name} ${order.buyer.email}` : "–"),
       make("td", {}, order.seats.map((/** @type {any} */ s) => s.id).join(", ")), make("td", { className: "num" }, money(order.total)), make("td", {}, order.state), make("td", {}, ...(order.state === "confirmed" ? [refund] : [])));
   })));
 }

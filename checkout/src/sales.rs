@@ -133,6 +133,7 @@ async fn show_sales(
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 struct OrdersQuery {
     /// At most so many, the newest first.
     #[param(minimum = 0, maximum = 1000)]

@@ -159,7 +159,7 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         let inner = error.into_inner();
         // A wrong type may be met before the place where the text stops being JSON at all.
         let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
-        if inner.is_data() && is_json {
+        if is_json {
             let field = if path == "." { "body" } else { path.as_str() };
             let detail = strip_position(&inner.to_string());
             Problem::invalid(field, detail)

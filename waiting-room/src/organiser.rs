@@ -201,6 +201,7 @@ async fn stream_stats(
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 struct HistoryQuery {
     /// How far back, at most 240.
     #[param(minimum = 0, maximum = 240)]

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 const JSON: (&str, &str) = ("content-type", "application/json");
 
 /// Everything that a connection answers until it closes.
-async fn until_closed(stage: &Stage, bytes: &[u8]) -> String {
+pub(crate) async fn until_closed(stage: &Stage, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(stage.url.trim_start_matches("http://"))
         .await
         .unwrap();

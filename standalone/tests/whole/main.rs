@@ -13,5 +13,8 @@ mod journey;
 mod limits;
 mod organising;
 mod shopping;
+mod signals;
 mod sockets;
 mod stage;
+mod undeclared;
+mod wire;

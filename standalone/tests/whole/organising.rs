@@ -1,6 +1,7 @@
 //! The organiser through the public contract: roles, the console, figures, documents.
 
-use crate::stage::{KEY, Stage, assert_problem};
+use crate::stage::{CARD, KEY, Stage, assert_problem, word};
+use crate::undeclared::operations;
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -249,5 +250,102 @@ async fn the_documents_name_every_route_and_agree_on_the_sockets() {
     let sockets = stage.get("/api/asyncapi.json", "").await.body;
     for channel in ["place", "seats"] {
         assert!(paths.contains_key(sockets["channels"][channel]["address"].as_str().unwrap()));
+    }
+}
+
+/// All that organisers can read with a key, as one text.
+async fn all_that_is_read(stage: &Stage, key: &str) -> String {
+    let mut read = String::new();
+    for (method, path, operation) in operations(stage).await {
+        let is_endless = operation["responses"]["200"]["content"]["text/event-stream"].is_object();
+        if method == Method::GET && path.contains("/organiser/") && !is_endless {
+            let answer = stage.get(&path, key).await;
+            read.push_str(&answer.body.to_string());
+        }
+    }
+    let audit = stage.get("/api/v1/organiser/audit", key).await;
+    assert_eq!(audit.status, StatusCode::OK);
+    read + &audit.body.to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn organisers_read_nothing_that_opens_an_order_and_viewers_nothing_about_buyers() {
+    let stage = Stage::open().await;
+    stage.event("strict", json!({})).await;
+    let session = stage.session("strict").await;
+    let hold = stage
+        .hold("strict", &session, json!({"seats": ["st-A-1"]}))
+        .await;
+    let order = stage.order(&session, &hold.body).await;
+    let paid = stage.pay(&session, &order, CARD).await.body;
+    let secrets = [
+        word(&paid["tickets"][0]["code"]),
+        word(&paid["tickets"][0]["id"]),
+        word(&paid["link"]),
+        "lnk_".to_owned(),
+        word(&order["payment"]["client_secret"]),
+        session,
+    ];
+    let (name, address) = ("Ada", "ada@example.org");
+    for (key, sees_buyers) in [
+        (KEY, true),
+        ("operator-key-01234", true),
+        ("viewer-key-0123456", false),
+    ] {
+        let read = all_that_is_read(&stage, key).await;
+        assert!(read.contains(&word(&order["id"])), "the order is listed");
+        for secret in &secrets {
+            assert!(!read.contains(secret), "{key}: {secret}");
+        }
+        assert_eq!(read.contains(name), sees_buyers, "{key}");
+        assert_eq!(read.contains(address), sees_buyers, "{key}");
+    }
+    let refund = format!("/events/strict/orders/{}/refund", word(&order["id"]));
+    let refunded = stage.organise(Method::POST, &refund, None).await;
+    assert_eq!(refunded.body["state"], "refunded");
+    for secret in &secrets {
+        assert!(!refunded.body.to_string().contains(secret), "{secret}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn amounts_say_how_many_decimals_their_currency_has() {
+    let stage = Stage::open().await;
+    for (event, code, exponent) in [("yen", "JPY", 0), ("euro", "EUR", 2), ("dinar", "KWD", 3)] {
+        stage.event(event, json!({})).await;
+        let rules = format!("/events/{event}/checkout");
+        let set = stage
+            .organise(Method::PATCH, &rules, Some(json!({"currency": code})))
+            .await;
+        assert_eq!(set.status, StatusCode::OK, "{}", set.body);
+        let amount =
+            |amount: i64| json!({"amount": amount, "currency": code, "exponent": exponent});
+        let layout = stage
+            .get(&format!("/api/v1/events/{event}/seating"), "")
+            .await;
+        assert_eq!(layout.body["categories"][0]["price"], amount(4500));
+        let session = stage.session(event).await;
+        let wish = json!({"seats": ["st-A-1", "st-A-2"]});
+        let hold = stage.hold(event, &session, wish).await.body;
+        assert_eq!(hold["total"], amount(9000));
+        let order = stage.order(&session, &hold).await;
+        assert_eq!(order["seats"][0]["price"], amount(4500));
+        stage.pay(&session, &order, CARD).await;
+        let sales = stage
+            .organise(Method::GET, &format!("/events/{event}/sales"), None)
+            .await;
+        assert_eq!(sales.body["revenue"], amount(9000));
+    }
+    stage.event("none", json!({})).await;
+    for code in ["ZZZ", "XXX", "XTS", "XAU", "eur", "EURO", "€"] {
+        let set = stage
+            .organise(
+                Method::PATCH,
+                "/events/none/checkout",
+                Some(json!({"currency": code})),
+            )
+            .await;
+        assert_problem(&set, 422, "invalid");
+        assert_eq!(set.body["errors"][0]["field"], "currency");
     }
 }

@@ -1,0 +1,174 @@
+//! What an operation does not take is refused by every operation that the OpenAPI document describes, never ignored.
+
+use crate::stage::{CARD, KEY, Stage, assert_problem, word};
+use hyper::{Method, StatusCode};
+use serde_json::{Value, json};
+
+/// An operation of the document: method, a path with its placeholders filled in, and the operation itself.
+pub(crate) async fn operations(stage: &Stage) -> Vec<(Method, String, Value)> {
+    let document = stage.get("/api/openapi.json", "").await.body;
+    let mut all = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let path = path
+            .replace("{event}", "strict")
+            .replace("{visitor}", "1")
+            .replace("{order}", "ord_strict_x")
+            .replace("{hold}", "hold_strict_x")
+            .replace("{payment}", "pay_strict_x");
+        assert!(
+            !path.contains('{'),
+            "{path} has a placeholder that this test does not know"
+        );
+        for (method, operation) in item.as_object().unwrap() {
+            let method = method.to_ascii_uppercase().parse().unwrap();
+            all.push((method, path.clone(), operation.clone()));
+        }
+    }
+    assert!(all.len() > 40, "{}", all.len());
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_refuses_a_query_parameter_that_it_does_not_take() {
+    let stage = Stage::open().await;
+    stage.event("strict", json!({})).await;
+    for (method, path, _) in operations(&stage).await {
+        let answer = stage
+            .client
+            .call(method.clone(), &format!("{path}?colour=red"), KEY, None)
+            .await
+            .unwrap();
+        assert_problem(&answer, 422, "invalid");
+        assert_eq!(
+            answer.body["errors"][0]["field"], "colour",
+            "{method} {path}"
+        );
+    }
+    let orders = "/api/v1/organiser/events/strict/orders";
+    for (query, field) in [
+        ("q=ada", "q"),
+        ("limit=many", "limit"),
+        ("limit=1&limit=2", "limit"),
+        ("limit=-1", "limit"),
+        ("limit=1&state=paid", "state"),
+    ] {
+        let answer = stage.get(&format!("{orders}?{query}"), KEY).await;
+        assert_problem(&answer, 422, "invalid");
+        let told = answer.body["detail"].as_str().unwrap();
+        assert!(told.contains(field), "{query}: {told}");
+    }
+    let known = stage.get(&format!("{orders}?limit=5"), KEY).await;
+    assert_eq!(known.status, StatusCode::OK, "{}", known.body);
+    // A page keeps whatever parameters a link to it carries.
+    assert_eq!(
+        stage.get("/e/strict?utm_source=mail", "").await.status,
+        StatusCode::OK
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_refuses_a_body_that_it_does_not_take() {
+    let stage = Stage::open().await;
+    stage.event("strict", json!({})).await;
+    let session = stage.session("strict").await;
+    let (pass, token) = stage.admit("strict").await;
+    let service = stage.fairline.room.service_key.clone();
+    for (method, path, operation) in operations(&stage).await {
+        let scheme = operation["security"].as_array().into_iter().flatten();
+        let scheme = scheme
+            .filter_map(|one| one.as_object()?.keys().next())
+            .next_back();
+        let bearer = match scheme.map(String::as_str) {
+            Some("organiser") => KEY,
+            Some("session") => &session,
+            Some("pass") => &pass,
+            Some("admission") => &token,
+            Some("service") => &service,
+            _ => "",
+        };
+        let body = json!({"colour": "red"});
+        let answer = stage
+            .client
+            .call(method.clone(), &path, bearer, Some(body))
+            .await
+            .unwrap();
+        assert_eq!(
+            answer.status,
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "{method} {path}: {}",
+            answer.body
+        );
+        if operation["requestBody"].is_null() {
+            let heads = [("content-type", "text/plain")];
+            let answer = stage
+                .send(method.clone(), &path, &heads, "not even JSON")
+                .await;
+            assert_eq!(
+                answer.0,
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "{method} {path}"
+            );
+            let is_endless =
+                operation["responses"]["200"]["content"]["text/event-stream"].is_object();
+            if method == Method::GET && !is_endless {
+                let nothing = stage
+                    .client
+                    .call(method, &path, bearer, None)
+                    .await
+                    .unwrap();
+                assert_ne!(
+                    nothing.status,
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "{path}: {}",
+                    nothing.body
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_that_names_a_part_of_an_order_refunds_nothing() {
+    let stage = Stage::open().await;
+    stage.event("strict", json!({})).await;
+    let session = stage.session("strict").await;
+    let hold = stage
+        .hold(
+            "strict",
+            &session,
+            json!({"best_available": {"quantity": 3}}),
+        )
+        .await;
+    let order = stage.order(&session, &hold.body).await;
+    assert_eq!(
+        stage.pay(&session, &order, CARD).await.body["state"],
+        "confirmed"
+    );
+    let id = word(&order["id"]);
+    let path = format!("/api/v1/organiser/events/strict/orders/{id}/refund");
+    let bearer = format!("Bearer {KEY}");
+    let heads = [
+        ("authorization", bearer.as_str()),
+        ("content-type", "application/json"),
+    ];
+    for (body, status) in [
+        (r#"{"seats": ["st-A-4"]}"#, 422),
+        (r#"{"amount": 100}"#, 422),
+        (r#"{"amount": {"amount": 100, "currency": "EUR"}}"#, 422),
+        (r#"{"amount": {"amount": 100"#, 400),
+        (r#"["st-A-4"]"#, 422),
+    ] {
+        let (found, answer) = stage.send(Method::POST, &path, &heads, body).await;
+        assert_eq!(found.as_u16(), status, "{body}: {answer}");
+    }
+    let order = stage
+        .get(&format!("/api/v1/orders/{id}"), &session)
+        .await
+        .body;
+    assert_eq!(order["state"], "confirmed");
+    let refunded = stage.send(Method::POST, &path, &heads, "").await;
+    assert_eq!(
+        (refunded.0, &refunded.1["state"]),
+        (StatusCode::OK, &json!("refunded"))
+    );
+}
