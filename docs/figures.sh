@@ -2,8 +2,8 @@
 # Measures the README's figures on this machine: each server private and fresh, the median of five rounds (or ROUNDS).
 set -eu
 cd "$(dirname "$0")/.."
-cargo build --release --workspace --quiet
-bin=${CARGO_TARGET_DIR:-target}/release
+cargo build --profile dist --workspace --quiet
+bin=${CARGO_TARGET_DIR:-target}/dist
 rounds=${ROUNDS:-5}
 export FAIRLINE_ORGANISER_KEY=figures-organiser-key
 free() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
