@@ -11,13 +11,13 @@ use checkout::inventory::{
     Begun, Best, Buyer, Inventory, Keys, NewSession, Order, Reader, Refused, SeatState, SessionKey,
     Verdict, Wish, layout, open,
 };
-use loadtest::servers::shared_postgres;
 use proptest::prelude::*;
 use shared::data::DataFolder;
 use shared::time::{Clock, Time};
 use shared::words::{EventId, VisitorId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use testkit::shared_postgres;
 
 const START: Time = Time(1_800_000_000_000);
 const FANS: u8 = 4;

@@ -1,9 +1,9 @@
 //! `loadtest fans`: so many fans join over HTTP and watch over WebSocket; every position they are told is checked against
 //! what it must be.
 
-use crate::client::{Client, Failed, next};
 use crate::process::Process;
 use crate::report::{Report, histogram, progress, round};
+use client::{Client, Failed, next};
 use futures_util::stream::{self, StreamExt as _};
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use serde_json::json;
@@ -262,12 +262,7 @@ async fn connect_all(
 }
 
 /// Reads one fan's socket. A place never gets worse, and the number never changes.
-async fn watch(
-    mut socket: crate::client::Socket,
-    fan: Arc<Fan>,
-    told: Arc<AtomicU64>,
-    wrong: Wrong,
-) {
+async fn watch(mut socket: client::Socket, fan: Arc<Fan>, told: Arc<AtomicU64>, wrong: Wrong) {
     while let Some(message) = next(&mut socket).await {
         if message["type"] != "place" || message["state"] != "waiting" {
             continue;

@@ -1,10 +1,8 @@
-//! Fans made of code: a client of the public contract, the load tests, the reports. The demo's crowd is made of the same.
+//! Load tests and their reports.
 
-pub mod client;
 pub mod fans;
 pub mod line;
 pub mod process;
 pub mod report;
 pub mod rush;
 pub mod seats;
-pub mod servers;

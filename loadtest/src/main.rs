@@ -2,9 +2,9 @@
 
 use clap::{Parser, Subcommand};
 use loadtest::report::Report;
-use loadtest::servers::Postgres;
 use loadtest::{fans, line, rush, seats};
 use std::process::ExitCode;
+use testkit::Postgres;
 
 /// Every request makes and frees some dozens of small things, often on different threads: that is a third of what a hold
 /// costs with the C library's own.

@@ -1,8 +1,8 @@
 //! `loadtest rush`: whole journeys to booked seats, then the books are checked through the API.
 
-use crate::client::{Client, Failed};
 use crate::process::Process;
 use crate::report::{Report, histogram, progress, round};
+use client::{Client, Failed};
 use futures_util::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 use std::collections::HashSet;

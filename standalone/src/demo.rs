@@ -3,7 +3,7 @@
 
 use crate::Fairline;
 use checkout::inventory::layout;
-use loadtest::client::{Client, Failed, Socket, next};
+use client::{Client, Failed, Socket, next};
 use rand::RngExt as _;
 use serde_json::{Value, json};
 use shared::log;

@@ -6,7 +6,6 @@
     reason = "a test that cannot go on should stop there"
 )]
 
-use loadtest::servers;
 use proptest::prelude::*;
 use shared::time::{Clock, Time};
 use shared::words::{Availability, EventId, VisitorId};
@@ -443,14 +442,14 @@ fn the_embedded_line_is_a_vector_and_a_loop() {
 
 #[test]
 fn the_line_on_redis_is_a_vector_and_a_loop() {
-    let server = servers::Redis::start();
+    let server = testkit::Redis::start();
     let notes = tempfile::tempdir().unwrap();
     check(96, |steps| on_redis(&server.url(), notes.path(), steps));
 }
 
 #[test]
 fn the_line_on_a_cluster_is_a_vector_and_a_loop() {
-    let cluster = servers::shared_cluster();
+    let cluster = testkit::shared_cluster();
     let notes = tempfile::tempdir().unwrap();
     check(24, |steps| on_redis(&cluster.url(), notes.path(), steps));
 }

@@ -4,12 +4,12 @@ use checkout::inventory::{
     Begun, Best, Buyer, Hold, Inventory, Keys, NewSession, Order, Refused, SessionKey, Verdict,
     Wish, layout, open,
 };
-use loadtest::servers::{Shared, shared_postgres};
 use shared::data::DataFolder;
 use shared::idempotency::Attempt;
 use shared::time::{Clock, Time};
 use shared::words::{EventId, VisitorId};
 use std::sync::Arc;
+use testkit::{Shared, shared_postgres};
 
 pub(crate) const START: Time = Time(1_800_000_000_000);
 

@@ -2,10 +2,10 @@
 
 use crate::crowd::{admit, buy, event, hall};
 use checkout::inventory::{Inventory, Postgres};
-use loadtest::servers::shared_postgres;
 use shared::time::Clock;
 use std::sync::Arc;
 use std::time::Duration;
+use testkit::shared_postgres;
 
 const REQUESTS: u32 = 10_000;
 
@@ -17,7 +17,7 @@ async fn ten_thousand_requests_that_are_dropped_half_way_leave_nothing_open() {
     let seats = Arc::new(Postgres::open(&direct, Clock::system()).await.unwrap());
     seats.set_seating(&event(), hall(30_000)).await.unwrap();
     admit(&*seats, 0).await.unwrap();
-    let idle = |servers: &loadtest::servers::Shared| {
+    let idle = |servers: &testkit::Shared| {
         let count = "select count(*) from pg_stat_activity where state like 'idle in transaction%'
             and state_change < now() - interval '1 second'";
         servers.postgres.run(&database, count).unwrap()

@@ -4,7 +4,7 @@ use crate::crowd::{admit, buy, event, hall, keys};
 use checkout::inventory::{
     Best, HoldState, Inventory, NewSession, Postgres, Refused, RulesPatch, SessionKey, Wish,
 };
-use loadtest::servers;
+
 use shared::combine::Unavailable;
 use shared::time::Clock;
 use shared::words::{EventId, VisitorId};
@@ -35,7 +35,7 @@ async fn until(what: &str, nodes: &[&Postgres], is_so: impl AsyncFn() -> bool) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_the_database_is_away_holds_are_refused_and_the_last_map_is_shown_as_stale() {
     for how in ["KILL", "STOP"] {
-        let mut server = servers::Postgres::start();
+        let mut server = testkit::Postgres::start();
         let node = Postgres::open(&server.url(&server.database()), Clock::system())
             .await
             .unwrap();
@@ -99,7 +99,7 @@ async fn admit_other(node: &Postgres, fan: u32) -> SessionKey {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_lie_on_several_databases_and_move_while_they_are_not_on_sale() {
-    let (first, second) = (servers::Postgres::start(), servers::Postgres::start());
+    let (first, second) = (testkit::Postgres::start(), testkit::Postgres::start());
     let urls = format!(
         "{} {}",
         first.url(&first.database()),
@@ -173,7 +173,7 @@ async fn events_lie_on_several_databases_and_move_while_they_are_not_on_sale() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_several_databases_is_away_and_the_others_go_on() {
-    let (first, mut second) = (servers::Postgres::start(), servers::Postgres::start());
+    let (first, mut second) = (testkit::Postgres::start(), testkit::Postgres::start());
     let urls = format!(
         "{} {}",
         first.url(&first.database()),
@@ -214,7 +214,7 @@ async fn one_of_several_databases_is_away_and_the_others_go_on() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lists_come_from_a_replica_unless_it_lags() {
-    let primary = servers::Postgres::start();
+    let primary = testkit::Postgres::start();
     let database = primary.database();
     let replica = primary.replica();
     let copy = replica.url(&database).replace('%', "%25");

@@ -2,11 +2,11 @@
 
 use crate::crowd::{admit, event, hall, keys};
 use checkout::inventory::{Inventory, Refused, Wish, open};
-use loadtest::servers::shared_postgres;
 use shared::data::DataFolder;
 use shared::time::Clock;
 use stateright::semantics::{ConsistencyTester as _, LinearizabilityTester, SequentialSpec};
 use std::sync::{Arc, Mutex};
+use testkit::shared_postgres;
 
 const HISTORIES: u32 = 25;
 const FANS: u32 = 4;

@@ -2,7 +2,7 @@
 
 use crate::crowd::{buy, event, hall, keys};
 use checkout::inventory::{Inventory, Order, Postgres, Reader};
-use loadtest::servers;
+
 use shared::time::Clock;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ const FANS: u32 = 40;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_order_that_was_acknowledged_is_there_however_often_postgres_is_killed() {
-    let mut server = servers::Postgres::start();
+    let mut server = testkit::Postgres::start();
     let url = server.url(&server.database());
     let nodes: Vec<Arc<Postgres>> = vec![
         Arc::new(Postgres::open(&url, Clock::system()).await.unwrap()),

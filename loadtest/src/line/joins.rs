@@ -1,14 +1,14 @@
 //! Joins: into the store, beside Redis's own benchmark; over HTTP, beside nginx.
 
 use super::{Args, Bench, PIPELINE};
-use crate::client::{Client, Failed};
 use crate::report::{Report, median, progress, round};
-use crate::servers::{self, Server, free_port};
+use client::{Client, Failed};
 use futures_util::stream::{self, StreamExt as _};
 use serde_json::json;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
+use testkit::{Server, free_port};
 
 const KEY: &str = "loadtest-organiser-key";
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -34,7 +34,7 @@ pub(super) async fn joins(args: &Args, report: &mut Report) -> Result<(), Failed
 }
 
 fn redis_benchmark(count: usize) -> Result<f64, Failed> {
-    let server = servers::Redis::start();
+    let server = testkit::Redis::start();
     let (socket, count) = (server.socket().display().to_string(), count.to_string());
     let pipeline = PIPELINE.to_string();
     let arguments = [
@@ -68,8 +68,8 @@ pub(super) async fn over_http(args: &Args, report: &mut Report) -> Result<(), Fa
     Ok(())
 }
 
-async fn node() -> Result<(servers::Redis, Server, tempfile::TempDir, String), Failed> {
-    let redis = servers::Redis::start();
+async fn node() -> Result<(testkit::Redis, Server, tempfile::TempDir, String), Failed> {
+    let redis = testkit::Redis::start();
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let port = free_port();
     let binary = std::env::current_exe().map_err(|error| error.to_string())?;

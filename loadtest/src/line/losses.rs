@@ -1,9 +1,9 @@
 //! What happens once in a night: the draw, and the loss of the store.
 
 use super::{Args, Bench, PIPELINE, fill};
-use crate::client::Failed;
 use crate::report::{Report, round};
-use crate::servers;
+use client::Failed;
+
 use futures_util::stream::{self, StreamExt as _};
 use shared::time::Clock;
 use shared::words::{EventId, VisitorId};
@@ -14,7 +14,7 @@ use waiting_room::line::{Embedded, EventSettings, Line, Order, Patch, Redis};
 /// How long a draw among so many takes, and how long another event's joins take meanwhile.
 pub(super) async fn draw(args: &Args, report: &mut Report) -> Result<(), Failed> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let server = servers::Redis::start();
+    let server = testkit::Redis::start();
     let on_redis = Redis::open(&server.url(), folder.path().join("notes"), Clock::system())?;
     let embedded = Embedded::open(folder.path().join("line"), Clock::system())?;
     let engines: [(&str, Arc<dyn Line>); 2] = [

@@ -5,9 +5,9 @@ mod joins;
 mod losses;
 mod positions;
 
-use crate::client::Failed;
 use crate::report::Report;
-use crate::servers;
+use client::Failed;
+
 use futures_util::stream::{self, StreamExt as _};
 use redis::aio::MultiplexedConnection;
 use shared::time::Clock;
@@ -55,7 +55,7 @@ pub async fn run(args: Args) -> Result<Report, Failed> {
 
 /// An engine on a server, and an event in it.
 struct Bench {
-    server: servers::Redis,
+    server: testkit::Redis,
     line: Arc<dyn Line>,
     event: EventId,
     _notes: tempfile::TempDir,
@@ -63,7 +63,7 @@ struct Bench {
 
 impl Bench {
     async fn start() -> Result<Bench, Failed> {
-        let server = servers::Redis::start();
+        let server = testkit::Redis::start();
         let notes = tempfile::tempdir().map_err(|error| error.to_string())?;
         let line = Redis::open(&server.url(), notes.path().into(), Clock::system())?;
         let event = EventId::parse("bench")?;

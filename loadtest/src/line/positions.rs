@@ -1,9 +1,9 @@
 //! Positions: what a tick costs, what a fan takes, the same by ZRANK, and how long scripts take.
 
 use super::{Args, Bench, PIPELINE, fill};
-use crate::client::Failed;
 use crate::process::Process;
 use crate::report::{Report, median, progress, round};
+use client::Failed;
 use futures_util::stream::{self, StreamExt as _};
 use redis::Value;
 use redis::aio::MultiplexedConnection;

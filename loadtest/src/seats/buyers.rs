@@ -1,8 +1,8 @@
 //! The buyers: each wants two certain seats, popular ones more often, then the best there are; and remembers what it was told.
 
 use super::shop::Wanted;
-use crate::client::Failed;
 use crate::report::histogram;
+use client::Failed;
 use hdrhistogram::Histogram;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::Value;

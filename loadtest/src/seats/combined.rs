@@ -2,12 +2,12 @@
 
 use super::locks::wrong;
 use super::shop::{Args, Bought, EVENT, Seller, Wanted};
-use crate::client::Failed;
 use async_trait::async_trait;
 use checkout::inventory::{
     Best, Inventory, Keys, Layout, NewSession, Postgres, Refused, RulesPatch, SessionKey, Wish,
     layout,
 };
+use client::Failed;
 use futures_util::stream::{self, StreamExt as _};
 use shared::time::Clock;
 use shared::words::{EventId, VisitorId};

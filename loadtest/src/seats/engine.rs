@@ -4,13 +4,13 @@
 use super::Args;
 use super::combined::House;
 use super::locks::wrong;
-use crate::client::Failed;
 use crate::report::{Report, histogram, median, round};
-use crate::servers::Postgres;
 use checkout::inventory::{Best, Wish};
+use client::Failed;
 use futures_util::stream::{self, StreamExt as _};
 use std::process::Command;
 use std::time::Instant;
+use testkit::Postgres;
 
 /// How many ask at one time: as many as buy in the contended sale, and as many as fill a batch.
 const AT_ONCE: [usize; 2] = [64, 2000];

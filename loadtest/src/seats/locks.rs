@@ -1,8 +1,8 @@
 //! What most shops do: a transaction a request, with locked rows or with versions; and the tables that all but ours use.
 
 use super::shop::{Args, Bought, EVENT, Seller, Strategy, Wanted};
-use crate::client::Failed;
 use async_trait::async_trait;
+use client::Failed;
 use std::str::FromStr as _;
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::{Semaphore, SemaphorePermit};

@@ -2,13 +2,13 @@
 
 use super::Args;
 use super::buyers::Http;
-use crate::client::{Client, Failed};
 use crate::report::{Report, median, round};
-use crate::servers::{Server, free_port, until};
+use client::{Client, Failed};
 use serde_json::json;
 use std::net::TcpStream;
 use std::path::Path;
 use std::time::Instant;
+use testkit::{Server, free_port, until};
 
 const KEY: &str = "map-organiser-key-0123456789";
 /// Connections that read, and reads in a round.

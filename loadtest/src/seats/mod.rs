@@ -9,16 +9,16 @@ mod map;
 mod redis;
 pub mod shop;
 
-use crate::client::Failed;
 use crate::report::{Report, histogram, round};
-use crate::servers::{self, Server, free_port};
 use buyers::{Crowd, Seen, Zipf};
+use client::Failed;
 use serde_json::{Value, json};
 use shop::Strategy;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use testkit::{Server, free_port};
 
 /// What may be set.
 #[derive(clap::Args, Clone, Debug)]
@@ -140,8 +140,8 @@ fn summarize(rounds: &[Sale]) -> Value {
 
 /// A shop process on stores of its own.
 struct Shop {
-    postgres: servers::Postgres,
-    redis: Option<servers::Redis>,
+    postgres: testkit::Postgres,
+    redis: Option<testkit::Redis>,
     database: String,
     addresses: Vec<String>,
     _servers: Vec<Server>,
@@ -149,12 +149,12 @@ struct Shop {
 
 impl Shop {
     fn start(args: &Args, strategy: Strategy, fans: u32, nodes: usize) -> Result<Shop, Failed> {
-        let postgres = servers::Postgres::start();
+        let postgres = testkit::Postgres::start();
         // As Debian sets it up, on a port where it is found again.
         let settings = ["--save", "3600 1 300 100 60 10000"];
         let redis = strategy
             .uses_redis()
-            .then(|| servers::Redis::with(free_port(), &settings));
+            .then(|| testkit::Redis::with(free_port(), &settings));
         let mut shop = Shop {
             database: postgres.database(),
             postgres,
@@ -181,7 +181,7 @@ impl Shop {
         let (seats, fans) = (args.seats.to_string(), fans.to_string());
         let (postgres, redis) = (&self.postgres, self.redis.as_ref());
         let (postgres_url, redis_url) =
-            (postgres.url(&self.database), redis.map(servers::Redis::url));
+            (postgres.url(&self.database), redis.map(testkit::Redis::url));
         let redis_url = redis_url.unwrap_or_default();
         let mut arguments = vec![
             "shop",
@@ -199,7 +199,7 @@ impl Shop {
         let server = Server::start_as(postgres.folder(), (&program, &arguments), |command| {
             command.env("TOKIO_WORKER_THREADS", threads.max(1).to_string());
         });
-        servers::until("the shop", || {
+        testkit::until("the shop", || {
             std::net::TcpStream::connect(&address).is_ok()
         });
         self.addresses.push(address);

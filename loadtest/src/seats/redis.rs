@@ -2,8 +2,8 @@
 
 use super::locks::{Pool, SPREAD, TRIES_MAX, lock_and_take, new_order, see_best, wrong};
 use super::shop::{Args, Bought, EVENT, Seller, Wanted};
-use crate::client::Failed;
 use async_trait::async_trait;
+use client::Failed;
 use redis::aio::ConnectionManager;
 use redis::{AsyncCommands as _, Script};
 use std::sync::Arc;

@@ -3,12 +3,12 @@
 use super::combined::Combined;
 use super::locks::{ForUpdate, Optimistic};
 use super::redis::{Counter, Lock, Queue};
-use crate::client::Failed;
 use async_trait::async_trait;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use client::Failed;
 use serde::{Deserialize, Serialize};
 use shared::http::listener::{Caps, serve};
 use std::sync::Arc;

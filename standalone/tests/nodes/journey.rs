@@ -1,8 +1,8 @@
 //! A night through nginx: the line on several nodes, the seats in another process, either side away for a while.
 
 use crate::site::{KEY, Site, word};
+use client::{Client, next};
 use hyper::{Method, StatusCode};
-use loadtest::client::{Client, next};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -312,8 +312,8 @@ async fn sleep_a_little() {
 }
 
 /// nginx before an old shop, with the repository's own lines that protect it: what browsers see of it.
-fn protect(folder: &std::path::Path, room: &str) -> (loadtest::servers::Server, String) {
-    use loadtest::servers::{Server, free_port};
+fn protect(folder: &std::path::Path, room: &str) -> (testkit::Server, String) {
+    use testkit::{Server, free_port};
     let (front, shop) = (free_port(), free_port());
     let ours = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let ours = ours.join("../nginx/protect-any-site.conf");

@@ -2,12 +2,12 @@
 
 use crate::site::{CARD, KEY, Node, Site, word};
 use crate::survive::off_by;
-use loadtest::client::Client;
-use loadtest::servers::Postgres;
+use client::Client;
 use serde_json::{Value, json};
 use shared::time::{Clock, Time};
 use std::collections::HashSet;
 use std::time::Duration;
+use testkit::Postgres;
 
 const ROUNDS: usize = 20;
 const FANS: usize = 8;

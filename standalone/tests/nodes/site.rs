@@ -1,11 +1,11 @@
 //! A whole site of separate processes on free ports, and helpers to speak with it.
 
+use client::{Answer, Client};
 use hyper::Method;
-use loadtest::client::{Answer, Client};
-use loadtest::servers::{self, Server, free_port};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use testkit::{Server, free_port};
 
 pub(crate) const KEY: &str = "site-organiser-key-0123456789";
 pub(crate) const CARD: &str = "4242424242424242";
@@ -109,7 +109,7 @@ impl Node {
 }
 
 pub(crate) struct Site {
-    pub(crate) redis: servers::Redis,
+    pub(crate) redis: testkit::Redis,
     pub(crate) rooms: Vec<Node>,
     pub(crate) checkout: Node,
     /// Further ones, on the same Postgres.
@@ -137,7 +137,7 @@ impl Site {
         more: Vec<Vec<(&'static str, String)>>,
         shops: Vec<Vec<(&'static str, String)>>,
     ) -> Site {
-        let redis = servers::Redis::start();
+        let redis = testkit::Redis::start();
         let folder = tempfile::tempdir().unwrap();
         let front = free_port();
         let url = format!("http://127.0.0.1:{front}");

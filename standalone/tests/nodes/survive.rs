@@ -1,8 +1,8 @@
 //! Nodes die, sleep and are stopped at random moments while fans watch: what must always hold, holds.
 
 use crate::site::{KEY, Site, word};
+use client::{Client, next};
 use hyper::Method;
-use loadtest::client::{Client, next};
 use rand::RngExt as _;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! Crashes: `kill -9` at random moments of a rush, a full disk, a folder that is in use. Nothing that was acknowledged is lost.
 
 use crate::stage::{CARD, word};
-use loadtest::client::Client;
+use client::Client;
 use rand::RngExt as _;
 use serde_json::{Value, json};
 use std::collections::HashMap;

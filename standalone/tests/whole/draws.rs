@@ -12,7 +12,7 @@ async fn entries_of(stage: &Stage, draw: &str) -> String {
 
 #[tokio::test]
 async fn a_draw_is_told_proved_and_checked_over_http() {
-    let redis = loadtest::servers::Redis::start();
+    let redis = testkit::Redis::start();
     for stage in [Stage::open().await, Stage::on(&redis).await] {
         let now = stage.clock.now();
         let settings = json!({"id": "drawn", "name": "Drawn", "order": "draw", "prequeue_opens_at": now,

@@ -307,7 +307,7 @@ async fn the_poll_sets_the_cookies_that_the_gate_and_the_pages_read() {
 
 #[tokio::test]
 async fn fairline_itself_runs_on_redis_from_the_line_to_the_ticket() {
-    let redis = loadtest::servers::Redis::start();
+    let redis = testkit::Redis::start();
     let stage = Stage::on(&redis).await;
     let event = stage.event("arena", json!({})).await;
     let session = stage.session(&event).await;

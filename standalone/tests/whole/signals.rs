@@ -1,7 +1,7 @@
 //! Signals and the log: SIGTERM ends the program whatever became of the reader of its output.
 
 use crate::crash::{command, free_port};
-use loadtest::client::Client;
+use client::Client;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};

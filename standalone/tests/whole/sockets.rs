@@ -1,9 +1,9 @@
 //! The socket of the line: the place at once and whenever it changes, who is away, and how it ends.
 
 use crate::stage::{KEY, Stage, assert_problem, place, word};
+use client::Socket;
 use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::{Method, StatusCode};
-use loadtest::client::Socket;
 use serde_json::json;
 use std::time::Duration;
 use tokio_tungstenite::tungstenite::Message;

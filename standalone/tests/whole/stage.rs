@@ -1,7 +1,7 @@
 //! A whole Fairline on a free port with a clock that tests move, and helpers to speak with it.
 
+use client::{Answer, Client, Socket, next};
 use hyper::{Method, StatusCode};
-use loadtest::client::{Answer, Client, Socket, next};
 use serde_json::{Value, json};
 use shared::http::listener::serve;
 use shared::settings::{Common, Mistakes};
@@ -31,7 +31,7 @@ impl Stage {
     }
 
     /// A stage whose line is on a Redis.
-    pub(crate) async fn on(redis: &loadtest::servers::Redis) -> Stage {
+    pub(crate) async fn on(redis: &testkit::Redis) -> Stage {
         let secret = Some("0123456789abcdef0123456789abcdef".to_owned());
         let line = waiting_room::settings::Args {
             line: Some(redis.url()),

@@ -1,6 +1,5 @@
 //! An engine under test, and the few words that the tests speak of it.
 
-use loadtest::servers;
 use shared::time::{Clock, Time};
 use shared::words::{Availability, EventId, VisitorId};
 use std::sync::Arc;
@@ -11,9 +10,9 @@ pub(crate) const START: Time = Time(1_800_000_000_000);
 /// What an engine keeps its lines in.
 pub(crate) enum Store {
     Folder,
-    Redis(servers::Redis),
+    Redis(testkit::Redis),
     /// A cluster that the tests share, each under a prefix of its own.
-    Cluster(Arc<servers::Cluster>, String),
+    Cluster(Arc<testkit::Cluster>, String),
 }
 
 /// An engine under test, its clock, and a way to open it anew on what it kept.
@@ -123,8 +122,8 @@ pub(crate) fn benches() -> Vec<Bench> {
     let prefix = format!("t{:x}", VisitorId::random().0 >> 64);
     vec![
         Bench::new("embedded", Store::Folder),
-        Bench::new("redis", Store::Redis(servers::Redis::start())),
-        Bench::new("cluster", Store::Cluster(servers::shared_cluster(), prefix)),
+        Bench::new("redis", Store::Redis(testkit::Redis::start())),
+        Bench::new("cluster", Store::Cluster(testkit::shared_cluster(), prefix)),
     ]
 }
 

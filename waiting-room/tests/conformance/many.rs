@@ -2,7 +2,7 @@
 
 use crate::bench::{START, policy};
 use crate::nodes::Nodes;
-use loadtest::servers;
+
 use shared::time::{Clock, Time};
 use shared::words::{Availability, EventId, VisitorId};
 use std::collections::BTreeSet;
@@ -23,7 +23,7 @@ async fn admitted(line: &dyn Line, event: &EventId, fans: u64) -> BTreeSet<u64> 
 
 #[tokio::test]
 async fn however_many_nodes_tick_and_whoever_sleeps_no_more_are_let_in_than_is_due_and_in_order() {
-    let server = servers::Redis::start();
+    let server = testkit::Redis::start();
     let nodes = Nodes::start(&server.url(), 8, Clock::manual(START), policy(600, 2, 1000)).await;
     nodes.join(0, 1..=400).await;
     let mut expected = 0;
@@ -50,7 +50,7 @@ async fn however_many_nodes_tick_and_whoever_sleeps_no_more_are_let_in_than_is_d
 
 #[tokio::test]
 async fn what_one_node_changes_holds_on_all_with_their_next_tick() {
-    let server = servers::Redis::start();
+    let server = testkit::Redis::start();
     let nodes = Nodes::start(&server.url(), 3, Clock::manual(START), policy(600, 1, 100)).await;
     nodes.join(0, 1..=50).await;
     let patch: Patch =
@@ -87,7 +87,7 @@ async fn what_one_node_changes_holds_on_all_with_their_next_tick() {
 
 #[tokio::test]
 async fn a_newer_socket_at_another_node_replaces_the_older_and_keeps_the_place() {
-    let server = servers::Redis::start();
+    let server = testkit::Redis::start();
     let times = Admission {
         away_seconds: 20,
         ..policy(0, 1, 10)
@@ -115,7 +115,7 @@ async fn a_newer_socket_at_another_node_replaces_the_older_and_keeps_the_place()
 
 #[tokio::test]
 async fn the_fans_of_a_node_that_dies_are_away_since_its_last_sign_of_life() {
-    let server = servers::Redis::start();
+    let server = testkit::Redis::start();
     let times = Admission {
         away_seconds: 30,
         ..policy(0, 1, 10)
@@ -169,7 +169,7 @@ async fn the_fans_of_a_node_that_dies_are_away_since_its_last_sign_of_life() {
 
 #[tokio::test]
 async fn a_draw_is_held_once_by_whichever_of_many_nodes_and_again_by_none() {
-    let server = servers::Redis::start();
+    let server = testkit::Redis::start();
     let mut nodes = Nodes::start(&server.url(), 5, Clock::system(), policy(0, 1, 10)).await;
     for round in 0..6 {
         let event = EventId::parse(&format!("draw-{round}")).unwrap();

@@ -2,7 +2,7 @@
 
 use crate::bench::{START, policy, spot_of};
 use crate::nodes::{Nodes, until};
-use loadtest::servers;
+
 use shared::time::Clock;
 use shared::words::VisitorId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,7 @@ use waiting_room::pass::Pass;
 
 #[tokio::test]
 async fn the_newest_of_what_the_nodes_know_is_what_the_line_is_made_of() {
-    let server = servers::Redis::start();
+    let server = testkit::Redis::start();
     let nodes = Nodes::start(&server.url(), 2, Clock::manual(START), policy(600, 1, 100)).await;
     nodes.join(0, 1..=50).await;
     nodes.tick(0).await;
@@ -35,7 +35,7 @@ async fn the_newest_of_what_the_nodes_know_is_what_the_line_is_made_of() {
 
 #[tokio::test]
 async fn who_joined_unseen_before_a_loss_is_ahead_of_those_behind_from_the_start() {
-    let server = servers::Redis::start();
+    let server = testkit::Redis::start();
     let away = Admission {
         away_seconds: 30,
         ..policy(0, 1, 10)
@@ -80,7 +80,7 @@ async fn who_joined_unseen_before_a_loss_is_ahead_of_those_behind_from_the_start
 
 #[tokio::test]
 async fn a_change_that_only_one_node_had_heard_of_outlives_the_store() {
-    let server = servers::Redis::start();
+    let server = testkit::Redis::start();
     let nodes = Nodes::start(&server.url(), 3, Clock::manual(START), policy(600, 1, 100)).await;
     nodes.join(0, 1..=50).await;
     nodes.tick(0).await;
@@ -102,7 +102,7 @@ async fn a_change_that_only_one_node_had_heard_of_outlives_the_store() {
 
 #[tokio::test]
 async fn an_emptied_store_has_the_line_again_and_nobody_is_served_twice() {
-    let server = servers::Redis::start();
+    let server = testkit::Redis::start();
     let clock = Clock::manual(START);
     let times = Admission {
         claim_seconds: 60,
@@ -231,7 +231,7 @@ async fn an_emptied_store_has_the_line_again_and_nobody_is_served_twice() {
 #[tokio::test]
 async fn a_node_that_starts_after_all_others_died_with_an_empty_store_makes_the_line_from_its_note()
 {
-    let mut server = servers::Redis::start();
+    let mut server = testkit::Redis::start();
     let nodes = Nodes::start(&server.url(), 1, Clock::system(), policy(0, 1, 10)).await;
     let spots = nodes.join(0, 1..=100).await;
     nodes.tick(0).await;
@@ -263,7 +263,7 @@ async fn a_node_that_starts_after_all_others_died_with_an_empty_store_makes_the_
 
 #[tokio::test]
 async fn a_deleted_event_stays_deleted_and_its_passes_are_no_use_in_the_next_of_its_name() {
-    let server = servers::Redis::start();
+    let server = testkit::Redis::start();
     let nodes = Nodes::start(&server.url(), 2, Clock::manual(START), policy(0, 1, 10)).await;
     let spot = nodes.join(0, 1..=5).await[4];
     nodes.tick(0).await;
@@ -285,7 +285,7 @@ async fn a_deleted_event_stays_deleted_and_its_passes_are_no_use_in_the_next_of_
 
 #[tokio::test]
 async fn a_forged_reach_into_the_future_is_refused_while_nothing_was_lost() {
-    let server = servers::Redis::start();
+    let server = testkit::Redis::start();
     let nodes = Nodes::start(&server.url(), 1, Clock::manual(START), policy(0, 1, 10)).await;
     let spot = nodes.join(0, 1..=5).await[4];
     let mut pass = nodes.pass(&spot).await;
@@ -381,7 +381,7 @@ async fn survives(nodes: &Nodes, fail: impl AsyncFnOnce(), least: usize) {
 
 #[tokio::test]
 async fn sentinel_failover_with_lost_writes_loses_no_place() {
-    let mut set = servers::Sentinels::start();
+    let mut set = testkit::Sentinels::start();
     let nodes = Nodes::start(&set.url(), 2, Clock::system(), policy(0, 1, 10)).await;
     // These reach the replica; those of `lost` only the master, which then dies.
     nodes.join(0, 20_001..=20_100).await;
@@ -425,7 +425,7 @@ async fn sentinel_failover_with_lost_writes_loses_no_place() {
 
 #[tokio::test]
 async fn cluster_failover_loses_no_place() {
-    let mut cluster = servers::Cluster::start();
+    let mut cluster = testkit::Cluster::start();
     let nodes = Nodes::start(&cluster.url(), 2, Clock::system(), policy(0, 1, 10)).await;
     let master = cluster.master_of("fairline:{night}:meta").unwrap();
     survives(&nodes, async || cluster.nodes[master].kill(), 50).await;
@@ -433,7 +433,7 @@ async fn cluster_failover_loses_no_place() {
 
 #[tokio::test]
 async fn a_server_that_restarts_empty_or_sleeps_loses_no_place() {
-    let mut server = servers::Redis::start();
+    let mut server = testkit::Redis::start();
     let nodes = Nodes::start(&server.url(), 2, Clock::system(), policy(0, 1, 10)).await;
     survives(
         &nodes,

@@ -1,4 +1,4 @@
-//! A client of the public contract: HTTP with kept-alive connections, and the WebSocket of a place.
+//! Client of the public contract: HTTP with kept-alive connections, and the WebSocket of a place.
 
 use futures_util::StreamExt as _;
 use http_body_util::{BodyExt as _, Full};

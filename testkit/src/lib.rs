@@ -35,8 +35,11 @@ impl Server {
         Server::start_as(folder, (program, arguments), |_| {})
     }
 
-    /// The same, with changes to how it is started.
-    pub(crate) fn start_as(
+    /// Starts a program whose command `change` may alter first.
+    ///
+    /// # Panics
+    /// When the program is not installed.
+    pub fn start_as(
         folder: &Path,
         (program, arguments): (&str, &[&str]),
         change: impl FnOnce(&mut Command),
