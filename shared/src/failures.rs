@@ -1,0 +1,306 @@
+//! Limits on wrong keys, by client address and for the whole process. They are looked at before a key is compared, so that a
+//! guess beyond the limit is never evaluated.
+
+use crate::time::Time;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Mutex, PoisonError};
+
+/// How long failures count, and how long a limit that was reached refuses.
+const WINDOW_SECONDS: u32 = 60;
+/// Wrong keys of one client address in a window.
+const PER_ADDRESS_MAX: u32 = 20;
+/// Wrong keys of all addresses in a window. Beyond it, networks without a recent success get `PER_STRANGER_MAX`.
+const PER_PROCESS_MAX: u32 = 200;
+/// Wrong keys of one network without a recent success, while the process is at its limit: everyone keeps a try.
+const PER_STRANGER_MAX: u32 = 1;
+/// How long an address counts as known after a right key.
+const KNOWN_SECONDS: u32 = 24 * 3600;
+/// Addresses are folded into this many cells, so that no flood of addresses can grow the maps.
+const CELLS: u64 = 1 << 18;
+
+/// Counts the wrong keys of one kind. A right key is never counted and resets nothing: an attacker who shares an address with
+/// an organiser gains no guesses by it.
+pub struct Failures {
+    /// The kind of key, for the log.
+    what: &'static str,
+    hasher: RandomState,
+    /// Locked while a key is compared, so that parallel guesses cannot pass the limit together.
+    counts: Mutex<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    process: Window,
+    /// By the cell of an address or of a network.
+    windows: HashMap<u32, Window>,
+    /// When an address last came with a right key, by its cell.
+    known: HashMap<u32, Time>,
+    swept_at: Time,
+}
+
+/// Failures since the window began.
+#[derive(Clone, Copy, Default)]
+struct Window {
+    failures: u32,
+    ends: Time,
+}
+
+impl Window {
+    /// A window that ends further away than one can be long was begun before the clock was set back.
+    fn is_over(&self, now: Time) -> bool {
+        self.ends <= now || self.ends > now.plus_seconds(WINDOW_SECONDS)
+    }
+
+    /// The seconds until the next try, if the limit was reached.
+    fn wait(&self, now: Time, limit: u32) -> Option<u32> {
+        if self.is_over(now) || self.failures < limit {
+            return None;
+        }
+        let left = (self.ends.0 - now.0 + 999) / 1000;
+        Some(u32::try_from(left).unwrap_or(WINDOW_SECONDS))
+    }
+
+    /// Counts one; whether the limit was reached just now. From then on a whole window has to pass.
+    fn count(&mut self, now: Time, limit: u32) -> bool {
+        if self.is_over(now) {
+            *self = Window {
+                failures: 0,
+                ends: now.plus_seconds(WINDOW_SECONDS),
+            };
+        }
+        self.failures = self.failures.saturating_add(1);
+        let is_reached = self.failures == limit;
+        if is_reached {
+            self.ends = now.plus_seconds(WINDOW_SECONDS);
+        }
+        is_reached
+    }
+}
+
+/// Which limits were reached by one failure.
+struct Reached {
+    address: bool,
+    process: bool,
+}
+
+impl Failures {
+    /// No failures yet of keys of the kind `what`.
+    pub fn new(what: &'static str) -> Failures {
+        Failures {
+            what,
+            hasher: RandomState::new(),
+            counts: Mutex::default(),
+        }
+    }
+
+    /// Compares a key, unless too many were wrong: answers what `compare` found, and counts a failure where it found nothing.
+    ///
+    /// # Errors
+    /// The seconds after which it is worth trying again; nothing was compared.
+    pub fn attempt<T>(
+        &self,
+        address: Option<IpAddr>,
+        now: Time,
+        compare: impl FnOnce() -> Option<T>,
+    ) -> Result<Option<T>, u32> {
+        let cell = self.cell("address", address);
+        let network = self.cell("network", address.map(network));
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(seconds) = counts.wait(cell, network, now) {
+            return Err(seconds);
+        }
+        let found = compare();
+        if found.is_some() {
+            counts.known.insert(cell, now);
+            return Ok(found);
+        }
+        let reached = counts.count(cell, network, now);
+        drop(counts);
+        self.log(address, &reached);
+        Ok(None)
+    }
+
+    fn log(&self, address: Option<IpAddr>, reached: &Reached) {
+        let what = self.what;
+        if reached.address {
+            let address = address.map_or_else(|| "unknown".to_owned(), |it| it.to_string());
+            tracing::warn!(
+                address,
+                what,
+                "too many wrong keys: this address is refused for a minute"
+            );
+        }
+        if reached.process {
+            tracing::warn!(
+                what,
+                "too many wrong keys in all: addresses without a recent sign-in get one try a minute"
+            );
+        }
+    }
+
+    fn cell(&self, kind: &str, address: Option<IpAddr>) -> u32 {
+        (self.hasher.hash_one((kind, address)) % CELLS) as u32
+    }
+}
+
+impl Counts {
+    fn wait(&self, cell: u32, network: u32, now: Time) -> Option<u32> {
+        let of = |cell, limit| {
+            let window = self.windows.get(&cell)?;
+            window.wait(now, limit)
+        };
+        let is_known = self.known.get(&cell).is_some_and(|at| is_recent(*at, now));
+        let is_slowed = !is_known && self.process.wait(now, PER_PROCESS_MAX).is_some();
+        of(cell, PER_ADDRESS_MAX).or_else(|| {
+            is_slowed
+                .then(|| of(network, PER_STRANGER_MAX))
+                .unwrap_or_default()
+        })
+    }
+
+    fn count(&mut self, cell: u32, network: u32, now: Time) -> Reached {
+        self.sweep(now);
+        let mut one = |cell, limit| {
+            let window = self.windows.entry(cell).or_default();
+            window.count(now, limit)
+        };
+        one(network, PER_STRANGER_MAX);
+        Reached {
+            address: one(cell, PER_ADDRESS_MAX),
+            process: self.process.count(now, PER_PROCESS_MAX),
+        }
+    }
+
+    /// Forgets what counts no more, once a window.
+    fn sweep(&mut self, now: Time) {
+        if self.swept_at.plus_seconds(WINDOW_SECONDS) > now {
+            return;
+        }
+        self.swept_at = now;
+        self.windows.retain(|_, window| !window.is_over(now));
+        self.known.retain(|_, at| is_recent(*at, now));
+    }
+}
+
+fn is_recent(at: Time, now: Time) -> bool {
+    at.plus_seconds(KNOWN_SECONDS) > now
+}
+
+/// An IPv6 address stands for its /48: whoever is given a network has 65,536 of the /64 that addresses are counted by.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(v6) => {
+            let mut octets = v6.octets();
+            octets[6..].fill(0);
+            IpAddr::V6(Ipv6Addr::from(octets))
+        }
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Time = Time(1_800_000_000_000);
+
+    fn address(last: u32) -> Option<IpAddr> {
+        Some(IpAddr::from([10, 0, (last >> 8) as u8, last as u8]))
+    }
+
+    fn wrong(failures: &Failures, address: Option<IpAddr>, now: Time) -> Result<Option<()>, u32> {
+        failures.attempt(address, now, || None)
+    }
+
+    fn right(failures: &Failures, address: Option<IpAddr>, now: Time) -> Result<Option<()>, u32> {
+        failures.attempt(address, now, || Some(()))
+    }
+
+    #[test]
+    fn beyond_the_limit_of_an_address_nothing_is_compared_until_a_minute_has_passed() {
+        let failures = Failures::new("key");
+        let mut compared = 0;
+        for _ in 0..60 {
+            let _ = failures.attempt(address(1), NOW, || {
+                compared += 1;
+                None::<()>
+            });
+        }
+        assert_eq!(compared, PER_ADDRESS_MAX);
+        assert_eq!(right(&failures, address(1), NOW), Err(60));
+        assert_eq!(right(&failures, address(1), Time(NOW.0 + 59_001)), Err(1));
+        assert_eq!(right(&failures, address(2), NOW), Ok(Some(())));
+        assert_eq!(
+            right(&failures, address(1), Time(NOW.0 + 60_000)),
+            Ok(Some(()))
+        );
+    }
+
+    #[test]
+    fn right_keys_are_not_counted_and_give_no_guesses_back() {
+        let failures = Failures::new("key");
+        for _ in 0..PER_ADDRESS_MAX {
+            assert_eq!(right(&failures, address(1), NOW), Ok(Some(())));
+            assert_eq!(wrong(&failures, address(1), NOW), Ok(None));
+        }
+        assert_eq!(right(&failures, address(1), NOW), Err(60));
+    }
+
+    #[test]
+    fn many_addresses_share_a_limit_that_leaves_known_ones_alone_and_everyone_a_try() {
+        let failures = Failures::new("key");
+        let organiser = address(60_000);
+        assert_eq!(right(&failures, organiser, NOW), Ok(Some(())));
+        let mut compared = 0;
+        for at in 0..1000 {
+            for _ in 0..PER_ADDRESS_MAX {
+                compared += u32::from(wrong(&failures, address(at), NOW).is_ok());
+            }
+        }
+        // Ten addresses used the limit up; each of the others was compared once.
+        assert_eq!(compared, PER_PROCESS_MAX + 990);
+        assert_eq!(right(&failures, address(5), NOW), Err(60));
+        for _ in 0..PER_ADDRESS_MAX {
+            assert_eq!(wrong(&failures, organiser, NOW), Ok(None));
+        }
+        assert_eq!(right(&failures, organiser, NOW), Err(60));
+        assert_eq!(right(&failures, address(50_000), NOW), Ok(Some(())));
+        let later = Time(NOW.0 + 60_000);
+        assert_eq!(right(&failures, address(5), later), Ok(Some(())));
+    }
+
+    #[test]
+    fn while_strangers_are_slowed_an_ipv6_network_has_one_try_however_many_addresses() {
+        let failures = Failures::new("key");
+        for at in 0..PER_PROCESS_MAX {
+            let _ = wrong(&failures, address(at), NOW);
+        }
+        let of = |net: u16| Some(IpAddr::from([0x2001, 0xdb8, 1, net, 0, 0, 0, 0]));
+        assert_eq!(wrong(&failures, of(1), NOW), Ok(None));
+        for net in 2..100 {
+            assert_eq!(wrong(&failures, of(net), NOW), Err(60));
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_locks_out_nobody_for_longer_than_a_window() {
+        let failures = Failures::new("key");
+        for _ in 0..PER_ADDRESS_MAX {
+            let _ = wrong(&failures, address(1), NOW);
+        }
+        let before = Time(NOW.0 - 3_600_000);
+        assert_eq!(right(&failures, address(1), before), Ok(Some(())));
+    }
+
+    #[test]
+    fn what_counts_no_more_is_forgotten() {
+        let failures = Failures::new("key");
+        for at in 0..5000 {
+            let _ = wrong(&failures, address(at), NOW);
+        }
+        let _ = wrong(&failures, address(1), Time(NOW.0 + 120_000));
+        assert!(failures.counts.lock().unwrap().windows.len() <= 2);
+    }
+}
