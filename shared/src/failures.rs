@@ -3,7 +3,6 @@
 
 use crate::time::Time;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 
@@ -17,15 +16,19 @@ const PER_PROCESS_MAX: u32 = 200;
 const PER_STRANGER_MAX: u32 = 1;
 /// How long an address counts as known after a right key.
 const KNOWN_SECONDS: u32 = 24 * 3600;
-/// Addresses are folded into this many cells, so that no flood of addresses can grow the maps.
-const CELLS: u64 = 1 << 18;
+/// The most addresses, and networks, whose failures are counted at one time. While more than that guess, those without a
+/// recent success are refused.
+const COUNTED_MAX: usize = 100_000;
+/// The most addresses that are known.
+const KNOWN_MAX: usize = 10_000;
+
+type Address = Option<IpAddr>;
 
 /// Counts the wrong keys of one kind. A right key is never counted and resets nothing: an attacker who shares an address with
 /// an organiser gains no guesses by it.
 pub struct Failures {
     /// The kind of key, for the log.
     what: &'static str,
-    hasher: RandomState,
     /// Locked while a key is compared, so that parallel guesses cannot pass the limit together.
     counts: Mutex<Counts>,
 }
@@ -33,10 +36,10 @@ pub struct Failures {
 #[derive(Default)]
 struct Counts {
     process: Window,
-    /// By the cell of an address or of a network.
-    windows: HashMap<u32, Window>,
-    /// When an address last came with a right key, by its cell.
-    known: HashMap<u32, Time>,
+    addresses: HashMap<Address, Window>,
+    networks: HashMap<Address, Window>,
+    /// When an address last came with a right key.
+    known: HashMap<Address, Time>,
     swept_at: Time,
 }
 
@@ -90,7 +93,6 @@ impl Failures {
     pub fn new(what: &'static str) -> Failures {
         Failures {
             what,
-            hasher: RandomState::new(),
             counts: Mutex::default(),
         }
     }
@@ -101,22 +103,21 @@ impl Failures {
     /// The seconds after which it is worth trying again; nothing was compared.
     pub fn attempt<T>(
         &self,
-        address: Option<IpAddr>,
+        address: Address,
         now: Time,
         compare: impl FnOnce() -> Option<T>,
     ) -> Result<Option<T>, u32> {
-        let cell = self.cell("address", address);
-        let network = self.cell("network", address.map(network));
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(seconds) = counts.wait(cell, network, now) {
+        counts.sweep(now);
+        if let Some(seconds) = counts.wait(address, now) {
             return Err(seconds);
         }
         let found = compare();
         if found.is_some() {
-            counts.known.insert(cell, now);
+            counts.know(address, now);
             return Ok(found);
         }
-        let reached = counts.count(cell, network, now);
+        let reached = counts.count(address, now);
         drop(counts);
         self.log(address, &reached);
         Ok(None)
@@ -139,47 +140,48 @@ impl Failures {
             );
         }
     }
-
-    fn cell(&self, kind: &str, address: Option<IpAddr>) -> u32 {
-        (self.hasher.hash_one((kind, address)) % CELLS) as u32
-    }
 }
 
 impl Counts {
-    fn wait(&self, cell: u32, network: u32, now: Time) -> Option<u32> {
-        let of = |cell, limit| {
-            let window = self.windows.get(&cell)?;
-            window.wait(now, limit)
-        };
-        let is_known = self.known.get(&cell).is_some_and(|at| is_recent(*at, now));
-        let is_slowed = !is_known && self.process.wait(now, PER_PROCESS_MAX).is_some();
-        of(cell, PER_ADDRESS_MAX).or_else(|| {
-            is_slowed
-                .then(|| of(network, PER_STRANGER_MAX))
-                .unwrap_or_default()
-        })
+    fn wait(&self, address: Address, now: Time) -> Option<u32> {
+        let window = self.addresses.get(&address);
+        let of_address = window.and_then(|window| window.wait(now, PER_ADDRESS_MAX));
+        let known_at = self.known.get(&address);
+        if of_address.is_some() || known_at.is_some_and(|at| is_recent(*at, now)) {
+            return of_address;
+        }
+        if self.networks.len() >= COUNTED_MAX {
+            return Some(WINDOW_SECONDS);
+        }
+        self.process.wait(now, PER_PROCESS_MAX)?;
+        let window = self.networks.get(&address.map(network))?;
+        window.wait(now, PER_STRANGER_MAX)
     }
 
-    fn count(&mut self, cell: u32, network: u32, now: Time) -> Reached {
-        self.sweep(now);
-        let mut one = |cell, limit| {
-            let window = self.windows.entry(cell).or_default();
-            window.count(now, limit)
-        };
-        one(network, PER_STRANGER_MAX);
+    fn know(&mut self, address: Address, now: Time) {
+        if self.known.len() < KNOWN_MAX || self.known.contains_key(&address) {
+            self.known.insert(address, now);
+        }
+    }
+
+    fn count(&mut self, address: Address, now: Time) -> Reached {
+        let network = self.networks.entry(address.map(network)).or_default();
+        network.count(now, PER_STRANGER_MAX);
+        let window = self.addresses.entry(address).or_default();
         Reached {
-            address: one(cell, PER_ADDRESS_MAX),
+            address: window.count(now, PER_ADDRESS_MAX),
             process: self.process.count(now, PER_PROCESS_MAX),
         }
     }
 
     /// Forgets what counts no more, once a window.
     fn sweep(&mut self, now: Time) {
-        if self.swept_at.plus_seconds(WINDOW_SECONDS) > now {
+        if self.swept_at <= now && self.swept_at.plus_seconds(WINDOW_SECONDS) > now {
             return;
         }
         self.swept_at = now;
-        self.windows.retain(|_, window| !window.is_over(now));
+        self.addresses.retain(|_, window| !window.is_over(now));
+        self.networks.retain(|_, window| !window.is_over(now));
         self.known.retain(|_, at| is_recent(*at, now));
     }
 }
@@ -285,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_back_locks_out_nobody_for_longer_than_a_window() {
+    fn a_clock_that_was_set_back_prolongs_no_refusal() {
         let failures = Failures::new("key");
         for _ in 0..PER_ADDRESS_MAX {
             let _ = wrong(&failures, address(1), NOW);
@@ -295,12 +297,28 @@ mod tests {
     }
 
     #[test]
+    fn the_maps_are_bounded_and_being_full_ends_with_the_window() {
+        let failures = Failures::new("key");
+        let most = u32::try_from(COUNTED_MAX).unwrap();
+        let of = |at: u32| Some(IpAddr::from(at.to_be_bytes()));
+        for at in 0..most + 1000 {
+            let _ = wrong(&failures, of(at), NOW);
+        }
+        let counted = failures.counts.lock().unwrap().addresses.len();
+        assert_eq!(counted, COUNTED_MAX);
+        assert_eq!(right(&failures, of(most + 1), NOW), Err(60));
+        let later = Time(NOW.0 + 60_000);
+        assert_eq!(right(&failures, of(most + 1), later), Ok(Some(())));
+    }
+
+    #[test]
     fn what_counts_no_more_is_forgotten() {
         let failures = Failures::new("key");
         for at in 0..5000 {
             let _ = wrong(&failures, address(at), NOW);
         }
         let _ = wrong(&failures, address(1), Time(NOW.0 + 120_000));
-        assert!(failures.counts.lock().unwrap().windows.len() <= 2);
+        let counts = failures.counts.lock().unwrap();
+        assert_eq!((counts.addresses.len(), counts.networks.len()), (1, 1));
     }
 }

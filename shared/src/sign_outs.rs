@@ -41,7 +41,7 @@ pub trait Shared: Send + Sync {
     /// When the store does not answer or is full.
     async fn keep(&self, sign_out: &SignOut, session: Option<&str>) -> Result<(), String>;
 
-    /// All sign-outs of sessions that have not ended, at most `SIGN_OUTS_MAX`.
+    /// All sign-outs that are kept, at most `SIGN_OUTS_MAX`.
     ///
     /// # Errors
     /// When the store does not answer.

@@ -19,7 +19,7 @@ struct Program {
     client: Client,
 }
 
-fn command(data: &Path, port: u16) -> Command {
+pub(crate) fn command(data: &Path, port: u16) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fairline"));
     command
         .env("FAIRLINE_LISTEN", format!("127.0.0.1:{port}"))
@@ -34,7 +34,7 @@ fn command(data: &Path, port: u16) -> Command {
     command
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()

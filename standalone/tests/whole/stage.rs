@@ -36,11 +36,14 @@ impl Stage {
     pub(crate) async fn on(redis: &loadtest::servers::Redis) -> Stage {
         let line = waiting_room::settings::Args {
             line: Some(redis.url()),
-            pass_secret: Some(PASS_SECRET.to_owned()),
-            service_key: Some(SERVICE_KEY.to_owned()),
-            ..Default::default()
+            ..secrets()
         };
         Stage::build(|_| {}, &line).await
+    }
+
+    /// A stage whose secrets are set, as those of processes that share them.
+    pub(crate) async fn with_secrets(change: impl FnOnce(&mut Common)) -> Stage {
+        Stage::build(change, &secrets()).await
     }
 
     /// A stage with other settings.
@@ -218,6 +221,14 @@ impl Stage {
             answer.status(),
             serde_json::from_slice(answer.body()).unwrap_or(Value::Null),
         )
+    }
+}
+
+fn secrets() -> waiting_room::settings::Args {
+    waiting_room::settings::Args {
+        pass_secret: Some(PASS_SECRET.to_owned()),
+        service_key: Some(SERVICE_KEY.to_owned()),
+        ..Default::default()
     }
 }
 
