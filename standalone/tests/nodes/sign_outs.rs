@@ -176,15 +176,24 @@ async fn the_service_key_forges_no_session_on_any_node_and_cannot_be_guessed() {
 fn complaint(program: &str, settings: &[(&str, &str)]) -> String {
     let binary = Path::new(env!("CARGO_BIN_EXE_fairline")).with_file_name(program);
     let folder = tempfile::tempdir().unwrap();
-    let output = Command::new(binary)
+    let said = folder.path().join("said");
+    let mut child = Command::new(binary)
         .env("FAIRLINE_DATA", folder.path().join("data"))
         .env("FAIRLINE_LISTEN", "127.0.0.1:0")
         .env("FAIRLINE_OPS_LISTEN", "127.0.0.1:0")
         .envs(settings.iter().copied())
-        .output()
+        .stderr(std::fs::File::create(&said).unwrap())
+        .spawn()
         .unwrap();
-    let text = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{text}");
+    let from = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if from.elapsed() > Duration::from_secs(20) {
+            child.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let text = std::fs::read_to_string(said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(2), "{text}");
     text
 }
 
