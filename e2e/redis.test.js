@@ -15,7 +15,7 @@ before(async () => {
   folder = await mkdtemp(join(tmpdir(), "fairline-redis-"));
   start();
   const secret = "0123456789abcdef0123456789abcdef";
-  [server, browser] = await Promise.all([Server.start({ FAIRLINE_LINE: `redis+unix://${join(folder, "redis")}`, FAIRLINE_PASS_SECRET: secret, FAIRLINE_SERVICE_KEY: secret }), launch()]);
+  [server, browser] = await Promise.all([Server.start({ FAIRLINE_LINE: `redis+unix://${join(folder, "redis")}`, FAIRLINE_PASS_SECRET: `pass-${secret}`, FAIRLINE_SERVICE_KEY: `service-${secret}` }), launch()]);
 });
 after(async () => { await browser?.close(); await server?.end(); await kill(); await rm(folder, { recursive: true, force: true }); });
 

@@ -188,9 +188,12 @@ async function route() {
     else await sales();
   } catch (problem) {
     if (/** @type {any} */ (problem).status === 401) return signIn();
-    page(make("h1", {}, "That did not work"), make("p", { className: "bad", role: "alert" }, /** @type {Error} */ (problem).message), make("a", { href: "#/" }, "All sales"));
+    sayFailed(problem);
   }
 }
+
+/** @param {any} problem */
+const sayFailed = (problem) => page(make("h1", {}, "That did not work"), make("p", { className: "bad", role: "alert" }, problem.message), make("a", { href: "#/" }, "All sales"));
 
 async function begin() {
   const code = new URLSearchParams(location.hash.slice(1)).get("code");
@@ -206,6 +209,6 @@ async function begin() {
   } catch { signIn(); }
 }
 
-$("sign-out").addEventListener("click", async () => { await call("DELETE", `${api}/session`); signIn(); });
+$("sign-out").addEventListener("click", () => call("DELETE", `${api}/session`).then(signIn, sayFailed));
 window.addEventListener("hashchange", route);
 begin();

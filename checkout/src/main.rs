@@ -1,13 +1,15 @@
 //! `checkout`: the seats as a service of its own, behind a waiting room.
 
 use checkout::settings::Args;
-use checkout::waiting_room::{Keys, Remote};
+use checkout::waiting_room::{Keys, Remote, SignOutsThere};
 use checkout::{router, run as tick};
 use clap::Parser;
 use shared::data::DataFolder;
+use shared::keys::check_secret;
 use shared::log;
 use shared::serve::{Listeners, Operations, finish, start_metrics, stop_on_signal};
 use shared::settings::{Common, Mistakes, Settings, exit};
+use shared::sign_outs;
 use shared::time::Clock;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -32,6 +34,28 @@ struct Cli {
     /// What shows the waiting room that the seats are ours to report; the same on both
     #[arg(long, env = "FAIRLINE_SERVICE_KEY", hide_env_values = true)]
     service_key: Option<String>,
+    /// Signs console sessions; never sent anywhere; the same as the waiting room's
+    #[arg(long, env = "FAIRLINE_PASS_SECRET", hide_env_values = true)]
+    pass_secret: Option<String>,
+}
+
+impl Cli {
+    /// Notes which secrets are missing, weak or the same.
+    fn check_secrets(&self, settings: &Settings, mistakes: &mut Mistakes) {
+        let secrets = [
+            ("FAIRLINE_PASS_SECRET", self.pass_secret.as_deref()),
+            ("FAIRLINE_SERVICE_KEY", self.service_key.as_deref()),
+        ];
+        for secret in secrets {
+            check_secret(secret, mistakes);
+            if let (name, None) = secret {
+                mistakes.add(format!(
+                    "{name}: needed, and equal to the waiting room's: at least 32 characters"
+                ));
+            }
+        }
+        settings.check_distinct(secrets, mistakes);
+    }
 }
 
 #[tokio::main]
@@ -45,14 +69,10 @@ async fn main() -> ExitCode {
         mistakes
             .add("FAIRLINE_WAITING_ROOM: the waiting room's base URL is needed, http://host:port");
     }
-    let service_key = cli.service_key.as_deref().unwrap_or("");
-    if service_key.len() < 32 {
-        mistakes
-            .add("FAIRLINE_SERVICE_KEY: at least 32 characters, the same as the waiting room's");
-    }
-    let remote = Remote::new(waiting_room, service_key);
+    cli.check_secrets(&settings, &mut mistakes);
+    let remote = Remote::new(waiting_room, cli.service_key.as_deref().unwrap_or(""));
     let outcome = match mistakes.0 {
-        mistakes if mistakes.is_empty() => serve(&settings, &cli.seats, remote, service_key)
+        mistakes if mistakes.is_empty() => serve(&settings, &cli, remote)
             .await
             .map_err(|error| vec![error]),
         mistakes => Err(mistakes),
@@ -60,28 +80,27 @@ async fn main() -> ExitCode {
     exit("checkout", outcome)
 }
 
-async fn serve(
-    settings: &Settings,
-    seats: &Args,
-    remote: Remote,
-    service_key: &str,
-) -> Result<(), String> {
+async fn serve(settings: &Settings, cli: &Cli, remote: Remote) -> Result<(), String> {
     let _log = log::start(settings.log_format, &settings.log);
     let stop = CancellationToken::new();
     let metrics = start_metrics();
     let listeners = Listeners::bind(settings).await?;
     let folder = DataFolder::open(&settings.data)?;
-    let (site, key) =
-        settings.open_site(&folder, Clock::system(), stop.clone(), Some(service_key))?;
+    let pass_secret = cli.pass_secret.as_deref();
+    let (site, key) = settings.open_site(&folder, Clock::system(), stop.clone(), pass_secret)?;
     let site = Arc::new(site);
+    let sign_outs = SignOutsThere::new(remote.clone(), &site);
+    site.organisers.sign_outs().share(Arc::new(sign_outs));
     let keys = Keys::fetched(remote.clone(), site.public_url.clone());
-    let shop = seats
+    let shop = cli
+        .seats
         .open(&folder, site.clone(), keys, Arc::new(remote))
         .await?;
     if let Some(key) = key {
         log::print(format_args!("Organiser key (shown this once): {key}"));
     }
     tokio::spawn(tick(shop.clone()));
+    tokio::spawn(sign_outs::follow(site.clone()));
     let (routes, description) = router(shop);
     stop_on_signal(stop);
     let operations = Operations {

@@ -3,10 +3,15 @@
 use async_trait::async_trait;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
+use hyper::http::request::Builder;
 use hyper::{Method, Request, StatusCode, header};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
+use shared::browser::cookie_name;
+use shared::organiser::COOKIE;
+use shared::sign_outs::{Shared, SignOut};
+use shared::site::Site;
 use shared::time::Time;
 use shared::token::{Claims, Refused, Verifier};
 use shared::words::{Availability, EventId};
@@ -198,15 +203,21 @@ impl Remote {
         bearer: &str,
         body: Option<String>,
     ) -> Option<(StatusCode, Bytes)> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.base));
+        let mut request = Request::builder().method(method).uri(self.url(path));
         if !bearer.is_empty() {
             request = request.header(header::AUTHORIZATION, format!("Bearer {bearer}"));
         }
         if body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
+        self.send(request, body).await
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    async fn send(&self, request: Builder, body: Option<String>) -> Option<(StatusCode, Bytes)> {
         let request = request
             .body(Full::new(Bytes::from(body.unwrap_or_default())))
             .ok()?;
@@ -268,5 +279,53 @@ impl WaitingRoom for Remote {
         let path = format!("/api/v1/events/{event}/availability");
         let body = serde_json::to_string(&seats).ok();
         self.tell(Method::PUT, path, &self.service_key, body).await
+    }
+}
+
+/// The sign-outs of a waiting room in another process.
+pub struct SignOutsThere {
+    remote: Remote,
+    cookie: String,
+    origin: String,
+}
+
+impl SignOutsThere {
+    /// Those of `remote`, which serves the same site.
+    pub fn new(remote: Remote, site: &Site) -> SignOutsThere {
+        SignOutsThere {
+            remote,
+            cookie: cookie_name(site, COOKIE),
+            origin: site.origins.first().cloned().unwrap_or_default(),
+        }
+    }
+}
+
+#[async_trait]
+impl Shared for SignOutsThere {
+    /// Signs the session out there as its browser would: the session proves itself, and the service key, which travels, ends
+    /// none.
+    async fn keep(&self, _: &SignOut, session: Option<&str>) -> Result<(), String> {
+        let Some(session) = session else {
+            return Ok(());
+        };
+        let request = Request::builder()
+            .method(Method::DELETE)
+            .uri(self.remote.url("/api/v1/organiser/session"))
+            .header(header::ORIGIN, &self.origin)
+            .header(header::COOKIE, format!("{}={session}", self.cookie));
+        match self.remote.send(request, None).await {
+            Some((status, _)) if status.is_success() => Ok(()),
+            Some((status, _)) => Err(format!("the waiting room answers {status}")),
+            None => Err("the waiting room does not answer".to_owned()),
+        }
+    }
+
+    async fn all(&self) -> Result<Vec<SignOut>, String> {
+        let key = &self.remote.service_key;
+        let path = "/api/v1/organiser/signed-out";
+        let answer = self.remote.ask(Method::GET, path, key, None).await;
+        let (status, body) = answer.ok_or("the waiting room does not answer")?;
+        let refused = |_| format!("the waiting room answers {status}");
+        serde_json::from_slice(&body).map_err(refused)
     }
 }

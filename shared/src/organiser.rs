@@ -1,22 +1,28 @@
 //! Organisers: their keys and roles, the console's session, the one-time sign-in code, the audit log's reading.
 
 use crate::audit::Entry;
-use crate::browser::{check_origin, cookie, cookie_name, set_cookie};
-use crate::limit::Limiter;
+use crate::browser::{bearer, check_origin, cookie, cookie_name, set_cookie};
 use crate::problem::{Input, Problem};
-use crate::secret::{Secret, random_id, same};
+use crate::secret::{Secret, hex, random, random_id, same};
 use crate::serve::ClientAddress;
-use crate::site::{Site, check};
+use crate::sign_outs::{SignOut, SignOuts};
+use crate::site::Site;
 use crate::time::Time;
 use axum::extract::{Extension, FromRequestParts, Query, State};
 use axum::http::{HeaderMap, Method, StatusCode, header, request::Parts};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, routing};
 use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-const COOKIE: &str = "fairline_console";
-const SESSION_SECONDS: u32 = 12 * 3600;
+/// The console's cookie, before `cookie_name`.
+pub const COOKIE: &str = "fairline_console";
+/// A session whose end lies further away was not opened by one of our nodes.
+const SESSION_SECONDS_MAX: u32 = 12 * 3600;
+/// How long a session lasts: a minute less, since the clock of another node may be behind.
+const SESSION_SECONDS: u32 = SESSION_SECONDS_MAX - 60;
 
 /// What an organiser may do; each role may do what the ones before it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -41,22 +47,42 @@ pub struct Key {
     pub key: String,
 }
 
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({}, {:?}, …)", self.name, self.role)
+    }
+}
+
 /// All organisers of this installation.
 pub struct Organisers {
-    keys: Vec<Key>,
+    /// The keys, each with its id in sessions.
+    keys: Vec<(Key, String)>,
     sessions: Secret,
+    sign_outs: SignOuts,
     one_time: Mutex<Option<String>>,
+    /// The key id of sessions that were opened by a one-time code: they last no longer than the process that made it.
+    one_time_id: String,
 }
 
 impl Organisers {
-    /// Takes the keys, and the secret that signs console sessions.
-    pub fn new(keys: Vec<Key>, sessions: Secret) -> Organisers {
-        let one_time = Mutex::new(None);
+    /// Takes the keys, the secret that signs console sessions, and the sessions that were signed out.
+    pub fn new(keys: Vec<Key>, sessions: Secret, sign_outs: SignOuts) -> Organisers {
+        let with_id = |key: Key| {
+            let id = key_id(&sessions, &key);
+            (key, id)
+        };
         Organisers {
-            keys,
+            keys: keys.into_iter().map(with_id).collect(),
             sessions,
-            one_time,
+            sign_outs,
+            one_time: Mutex::new(None),
+            one_time_id: random_id("one-time-"),
         }
+    }
+
+    /// The sessions that were signed out.
+    pub fn sign_outs(&self) -> &SignOuts {
+        &self.sign_outs
     }
 
     /// A code that signs in one admin once.
@@ -66,55 +92,123 @@ impl Organisers {
         code
     }
 
+    /// Whether an organiser who came earlier would still be let in: a session may have ended since.
+    pub fn is_still_in(&self, organiser: &Organiser, now: Time) -> bool {
+        match &organiser.session {
+            Some(session) => self.holder(session, now).is_some(),
+            None => true,
+        }
+    }
+
     /// Every key is compared, so that the time taken does not tell which one was near.
-    fn by_key(&self, word: &str) -> Option<Organiser> {
+    fn by_key(&self, word: &str) -> Option<(Organiser, &str)> {
         let mut found = None;
-        for key in &self.keys {
+        for (key, id) in &self.keys {
             if same(&key.key, word) {
-                found = Some(Organiser {
-                    name: key.name.clone(),
-                    role: key.role,
-                });
+                found = Some((Organiser::holding(key), id.as_str()));
             }
         }
         found
     }
 
-    fn by_code(&self, code: &str) -> Option<Organiser> {
+    fn by_code(&self, code: &str) -> Option<(Organiser, &str)> {
         let mut kept = self.one_time.lock().unwrap_or_else(PoisonError::into_inner);
         let is_right = kept.as_ref().is_some_and(|kept| same(kept, code));
         is_right.then(|| {
             *kept = None;
-            Organiser {
-                name: "one-time link".to_owned(),
-                role: Role::Admin,
-            }
+            (Organiser::with_one_time_code(), self.one_time_id.as_str())
         })
     }
 
     fn by_session(&self, word: &str, now: Time) -> Option<Organiser> {
+        let session = self.read(word, now)?;
+        let holder = self.holder(&session, now)?;
+        Some(Organiser {
+            session: Some(session),
+            ..holder
+        })
+    }
+
+    /// A session that one of our nodes signed and that has not ended.
+    fn read(&self, word: &str, now: Time) -> Option<Session> {
         let message = self.sessions.unseal(word)?;
         let session: Session = serde_json::from_slice(&message).ok()?;
-        (session.expires_at > now).then_some(session.organiser)
+        session.is_running(now).then_some(session)
+    }
+
+    /// Whose session it is by the keys as they are set now; none where it ended, was signed out, or its key was taken away.
+    fn holder(&self, session: &Session, now: Time) -> Option<Organiser> {
+        if !session.is_running(now) || self.sign_outs.contains(&session.id) {
+            return None;
+        }
+        if session.key == self.one_time_id {
+            return Some(Organiser::with_one_time_code());
+        }
+        let (key, _) = self.keys.iter().find(|(_, id)| *id == session.key)?;
+        Some(Organiser::holding(key))
+    }
+
+    /// A new session of the key with this id, signed.
+    fn open(&self, key: &str, now: Time) -> String {
+        let session = Session {
+            id: hex(&random::<16>()),
+            key: key.to_owned(),
+            expires_at: now.plus_seconds(SESSION_SECONDS),
+        };
+        let message = serde_json::to_vec(&session).expect("a session is plain data");
+        self.sessions.seal(&message)
     }
 }
 
-#[derive(Serialize, Deserialize)]
+/// What a session is bound to. It is signed, so that a session does not tell its bearer how to guess the key.
+fn key_id(sessions: &Secret, key: &Key) -> String {
+    let named = format!("key\n{}", key.key);
+    hex(&sessions.sign(named.as_bytes())[..16])
+}
+
+/// A session of the console, as its cookie carries it. Name and role are those of the key at the time of each request.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Session {
-    organiser: Organiser,
+    id: String,
+    key: String,
     expires_at: Time,
 }
 
+impl Session {
+    fn is_running(&self, now: Time) -> bool {
+        self.expires_at > now && self.expires_at <= now.plus_seconds(SESSION_SECONDS_MAX)
+    }
+}
+
 /// Who is asking, as a handler's argument: its presence is the authorization to look. 401 without.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Organiser {
     /// The key's name.
     pub name: String,
     /// What it may do.
     pub role: Role,
+    /// The session that it came by, if it did.
+    #[serde(skip)]
+    session: Option<Session>,
 }
 
 impl Organiser {
+    fn holding(key: &Key) -> Organiser {
+        Organiser {
+            name: key.name.clone(),
+            role: key.role,
+            session: None,
+        }
+    }
+
+    fn with_one_time_code() -> Organiser {
+        Organiser {
+            name: "one-time link".to_owned(),
+            role: Role::Admin,
+            session: None,
+        }
+    }
+
     /// Whether this organiser may do what `role` may.
     ///
     /// # Errors
@@ -152,16 +246,11 @@ where
         let site: Arc<Site> = axum::extract::FromRef::from_ref(state);
         let headers = &parts.headers;
         if headers.contains_key(header::AUTHORIZATION) {
-            let address = parts
-                .extensions
-                .get::<ClientAddress>()
-                .map(|address| address.0);
-            let word = crate::browser::bearer(headers).unwrap_or_default();
-            return sign_in(
-                &site.organisers.by_key(&word),
-                &site.limits.failures,
-                address,
-            );
+            let word = bearer(headers).ok_or_else(unauthorised)?;
+            let address = parts.extensions.get::<ClientAddress>();
+            let address = address.map(|address| address.0);
+            let (organiser, _) = sign_in(&site, address, || site.organisers.by_key(&word))?;
+            return Ok(organiser);
         }
         let now = site.clock.now();
         let organiser = cookie(headers, &cookie_name(&site, COOKIE))
@@ -174,19 +263,15 @@ where
     }
 }
 
-/// A wrong key counts against the address, so that keys cannot be guessed by the thousand.
-fn sign_in(
-    found: &Option<Organiser>,
-    failures: &Limiter,
-    address: Option<std::net::IpAddr>,
-) -> Result<Organiser, Problem> {
-    match found {
-        Some(organiser) => Ok(organiser.clone()),
-        None => {
-            check(failures, address)?;
-            Err(unauthorised())
-        }
-    }
+/// Looks for a key or code, unless too many were wrong.
+fn sign_in<'a>(
+    site: &Site,
+    address: Option<IpAddr>,
+    find: impl FnOnce() -> Option<(Organiser, &'a str)>,
+) -> Result<(Organiser, &'a str), Problem> {
+    let failures = &site.limits.organiser_keys;
+    let found = failures.attempt(address, site.clock.now(), find);
+    found.map_err(Problem::too_many)?.ok_or_else(unauthorised)
 }
 
 fn unauthorised() -> Problem {
@@ -223,20 +308,15 @@ async fn open_session(
     Input(body, _): Input<SignIn>,
 ) -> Result<Response, Problem> {
     check_origin(&site, &headers, false)?;
-    let found = match (&body.key, &body.code) {
-        (Some(key), _) => site.organisers.by_key(key),
-        (None, Some(code)) => site.organisers.by_code(code),
+    let address = address.map(|Extension(address)| address.0);
+    let organisers = &site.organisers;
+    let (organiser, key) = match (&body.key, &body.code) {
+        (Some(key), _) => sign_in(&site, address, || organisers.by_key(key))?,
+        (None, Some(code)) => sign_in(&site, address, || organisers.by_code(code))?,
         (None, None) => return Err(Problem::invalid("key", "a key or a code is needed")),
     };
-    let address = address.map(|Extension(address)| address.0);
-    let organiser = sign_in(&found, &site.limits.failures, address)?;
-    let expires_at = site.clock.now().plus_seconds(SESSION_SECONDS);
-    let session = Session {
-        organiser: organiser.clone(),
-        expires_at,
-    };
-    let message = serde_json::to_vec(&session).unwrap_or_default();
-    let word = site.organisers.sessions.seal(&message);
+    tracing::info!(name = organiser.name, ?address, "an organiser signed in");
+    let word = organisers.open(key, site.clock.now());
     let head = [(
         header::SET_COOKIE,
         set_cookie(&site, COOKIE, &word, SESSION_SECONDS),
@@ -244,11 +324,26 @@ async fn open_session(
     Ok((StatusCode::CREATED, head, Json(organiser)).into_response())
 }
 
+/// Signs out. It may be repeated: a session that has ended already is none to end.
 async fn end_session(
     State(site): State<Arc<Site>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     check_origin(&site, &headers, true)?;
+    let organisers = &site.organisers;
+    if let Some(word) = cookie(&headers, &cookie_name(&site, COOKIE))
+        && let Some(session) = organisers.read(&word, site.clock.now())
+    {
+        let sign_out = SignOut {
+            id: session.id,
+            expires_at: session.expires_at,
+        };
+        let kept = organisers.sign_outs.add(sign_out, &word).await;
+        kept.map_err(|error| {
+            tracing::error!(error, "a sign-out was not kept everywhere");
+            Problem::unavailable()
+        })?;
+    }
     let head = [(header::SET_COOKIE, set_cookie(&site, COOKIE, "", 0))];
     Ok((StatusCode::NO_CONTENT, head).into_response())
 }

@@ -2,11 +2,14 @@
 
 use crate::audit::Audit;
 use crate::data::DataFolder;
+use crate::failures::Failures;
 use crate::http::listener::Caps;
+use crate::keys::{Named, check_distinct, read_admin_key, read_more_keys};
 use crate::limit::Limiter;
 use crate::log::LogFormat;
 use crate::organiser::{Key, Organisers, Role};
-use crate::secret::Secret;
+use crate::secret::{Secret, hex, random_id, sha256};
+use crate::sign_outs::SignOuts;
 use crate::site::{Health, Limits, Site};
 use crate::time::Clock;
 use crate::web_url::parse_origin;
@@ -142,7 +145,7 @@ pub struct Settings {
     trusted_hops: usize,
     rates: [u32; 3],
     organiser_key: Option<String>,
-    organiser_keys: Vec<(String, Role, String)>,
+    organiser_keys: Vec<Key>,
 }
 
 impl Common {
@@ -187,8 +190,8 @@ impl Common {
             origins,
             trusted_hops,
             rates: self.rates(mistakes),
-            organiser_key: self.admin_key(mistakes),
-            organiser_keys: self.more_keys(mistakes),
+            organiser_key: read_admin_key(self.organiser_key.as_deref(), mistakes),
+            organiser_keys: read_more_keys(self.organiser_keys.as_deref(), mistakes),
         }
     }
 
@@ -239,50 +242,21 @@ impl Common {
             }
         }
     }
-
-    fn admin_key(&self, mistakes: &mut Mistakes) -> Option<String> {
-        if self
-            .organiser_key
-            .as_ref()
-            .is_some_and(|key| key.len() < 16)
-        {
-            mistakes
-                .add("FAIRLINE_ORGANISER_KEY: at least 16 characters, so that nobody guesses it");
-        }
-        self.organiser_key.clone()
-    }
-
-    fn more_keys(&self, mistakes: &mut Mistakes) -> Vec<(String, Role, String)> {
-        let mut keys = Vec::new();
-        for (at, entry) in split(self.organiser_keys.as_deref()).enumerate() {
-            let at = at + 1;
-            let mut parts = entry.splitn(3, ':');
-            let (name, role, key) = (parts.next(), parts.next(), parts.next());
-            let role = match role {
-                Some("viewer") => Role::Viewer,
-                Some("operator") => Role::Operator,
-                Some("admin") => Role::Admin,
-                _ => {
-                    mistakes.add(format!(
-                        "FAIRLINE_ORGANISER_KEYS: entry {at} is not name:viewer|operator|admin:key"
-                    ));
-                    continue;
-                }
-            };
-            match (name, key) {
-                (Some(name), Some(key)) if !name.is_empty() && key.len() >= 16 => {
-                    keys.push((name.to_owned(), role, key.to_owned()));
-                }
-                _ => mistakes.add(format!("FAIRLINE_ORGANISER_KEYS: entry {at} needs a name and a key of at least 16 characters")),
-            }
-        }
-        keys
-    }
 }
 
 impl Settings {
+    /// Notes where a key or secret serves twice: the organiser keys and `secrets` must all be different.
+    pub fn check_distinct(&self, secrets: [Named; 2], mistakes: &mut Mistakes) {
+        let mut words = secrets.to_vec();
+        words.push(("FAIRLINE_ORGANISER_KEY", self.organiser_key.as_deref()));
+        let more = self.organiser_keys.iter();
+        words.extend(more.map(|key| ("FAIRLINE_ORGANISER_KEYS", Some(key.key.as_str()))));
+        check_distinct(&words, mistakes);
+    }
+
     /// Opens the site: the organiser's keys, the audit log, the limits. A generated admin key is returned to be printed.
-    /// With a secret that processes share, the console's sessions and the generated key are those of all of them.
+    /// With a pass secret that processes share, the console's sessions and the generated key are those of all of them. No key
+    /// that is ever sent may take its place: its bearers could sign themselves in.
     ///
     /// # Errors
     /// When the data folder cannot keep what is generated.
@@ -291,46 +265,34 @@ impl Settings {
         folder: &DataFolder,
         clock: Clock,
         stop: CancellationToken,
-        shared: Option<&str>,
+        pass_secret: Option<&str>,
     ) -> Result<(Site, Option<String>), String> {
-        let mut generated = None;
-        let admin = match &self.organiser_key {
-            Some(key) => key.clone(),
-            None => folder.text("organiser-key", || {
-                let derived = |secret: &str| {
-                    let mac = Secret::derive(secret.as_bytes(), "organiser key").sign(b"1");
-                    format!("org_{}", crate::secret::hex(&mac[..20]))
-                };
-                let key = shared.map_or_else(|| crate::secret::random_id("org_"), derived);
-                generated = Some(key.clone());
-                Ok(key)
-            })?,
-        };
+        let (admin, generated) = self.first_key(folder, pass_secret)?;
         let mut keys = vec![Key {
             name: "admin".into(),
             role: Role::Admin,
             key: admin,
         }];
-        for (name, role, key) in self.organiser_keys.clone() {
-            keys.push(Key { name, role, key });
-        }
-        let sessions = match shared {
+        keys.extend(self.organiser_keys.clone());
+        let sessions = match pass_secret {
             Some(secret) => Secret::derive(secret.as_bytes(), "console"),
             None => Secret::derive(folder.secret("console-secret")?.as_bytes(), "console"),
         };
+        let sign_outs = SignOuts::open(&folder.join("signed-out.json"), clock.clone())?;
         let [requests, joins, visitors] = self.rates;
         let site = Site {
             public_url: self.public_url.clone(),
             https: self.public_url.starts_with("https://"),
             origins: self.origins.clone(),
             trusted_hops: self.trusted_hops,
-            organisers: Organisers::new(keys, sessions),
+            organisers: Organisers::new(keys, sessions, sign_outs),
             audit: Audit::open(&folder.join("audit.jsonl"))?,
             limits: Limits {
                 requests: Limiter::per_second(requests, requests.saturating_mul(2)),
                 joins: Limiter::per_minute(joins),
                 visitors: Limiter::per_second(visitors, visitors.saturating_mul(3)),
-                failures: Limiter::per_minute(20),
+                organiser_keys: Failures::new("organiser key"),
+                service_key: Failures::new("service key"),
             },
             clock,
             stop,
@@ -338,9 +300,36 @@ impl Settings {
         };
         Ok((site, generated))
     }
+
+    /// The first admin key, and once more if it was made just now: the one that is set, one made of the pass secret, which is
+    /// kept under the name of its hash so that another secret makes another key, or a random one.
+    fn first_key(
+        &self,
+        folder: &DataFolder,
+        pass_secret: Option<&str>,
+    ) -> Result<(String, Option<String>), String> {
+        if let Some(key) = &self.organiser_key {
+            return Ok((key.clone(), None));
+        }
+        let (name, key) = match pass_secret {
+            Some(secret) => {
+                let mac = Secret::derive(secret.as_bytes(), "organiser key").sign(b"1");
+                let key = format!("org_{}", hex(&mac[..20]));
+                let hash = hex(&sha256(key.as_bytes())[..4]);
+                (format!("organiser-key-{hash}"), key)
+            }
+            None => ("organiser-key".to_owned(), random_id("org_")),
+        };
+        let mut generated = None;
+        let kept = folder.text(&name, || {
+            generated = Some(key.clone());
+            Ok(key)
+        })?;
+        Ok((kept, generated))
+    }
 }
 
-fn split(text: Option<&str>) -> impl Iterator<Item = &str> {
+pub(crate) fn split(text: Option<&str>) -> impl Iterator<Item = &str> {
     text.unwrap_or("")
         .split(',')
         .map(str::trim)

@@ -1,6 +1,7 @@
 //! What every handler of either service may need: where the site is, who may steer it, its limits, its clock, its stop signal.
 
 use crate::audit::Audit;
+use crate::failures::Failures;
 use crate::limit::Limiter;
 use crate::organiser::Organisers;
 use crate::problem::Problem;
@@ -66,8 +67,10 @@ pub struct Limits {
     pub joins: Limiter,
     /// Requests of one visitor.
     pub visitors: Limiter,
-    /// Wrong organiser keys of a client address.
-    pub failures: Limiter,
+    /// Wrong organiser keys and one-time codes.
+    pub organiser_keys: Failures,
+    /// Wrong service keys.
+    pub service_key: Failures,
 }
 
 impl Limits {
@@ -78,13 +81,14 @@ impl Limits {
             requests: none(),
             joins: none(),
             visitors: none(),
-            failures: none(),
+            organiser_keys: Failures::new("organiser key"),
+            service_key: Failures::new("service key"),
         }
     }
 
     /// Forgets who has been quiet. Called now and then.
     pub fn sweep(&self) {
-        for limiter in [&self.requests, &self.joins, &self.visitors, &self.failures] {
+        for limiter in [&self.requests, &self.joins, &self.visitors] {
             limiter.sweep();
         }
     }

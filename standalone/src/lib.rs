@@ -44,7 +44,7 @@ pub async fn compose(
 ) -> Result<Fairline, String> {
     let folder = DataFolder::open(&settings.data)?;
     let (site, new_organiser_key) =
-        settings.open_site(&folder, clock, stop, line.service_key.as_deref())?;
+        settings.open_site(&folder, clock, stop, line.pass_secret.as_deref())?;
     let site = Arc::new(site);
     let mut parts = line.open(&folder, site.clone(), None)?;
     let verifier = || Verifier::from_jwks(&parts.signer.jwks(), &site.public_url);
@@ -61,6 +61,7 @@ pub async fn compose(
     let room = waiting_room::Room::new(parts)?;
     tokio::spawn(waiting_room::admit::attend_all(room.clone()));
     tokio::spawn(checkout::run(shop.clone()));
+    tokio::spawn(shared::sign_outs::follow(site.clone()));
     let (line_routes, mut description) = waiting_room::router(room.clone());
     let (shop_routes, more) = checkout::router(shop.clone());
     description.merge(more);

@@ -110,6 +110,7 @@ async fn serve(cli: &Cli, demo: Option<demo::Demo>) -> Result<(), Vec<String>> {
     let mut mistakes = Mistakes::default();
     let settings = cli.common.read("127.0.0.1:8080", &mut mistakes);
     cli.line.check(&mut mistakes);
+    settings.check_distinct(cli.line.secrets(), &mut mistakes);
     cli.seats.check(&mut mistakes);
     if !mistakes.0.is_empty() {
         return Err(mistakes.0);

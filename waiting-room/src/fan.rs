@@ -32,7 +32,6 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(show_place, leave))
         .routes(routes!(start_admission))
         .routes(routes!(end_admission))
-        .routes(routes!(report_availability))
 }
 
 /// An event in the public list.
@@ -303,29 +302,5 @@ async fn end_admission(
     let (claims, by_cookie) = admission_of(&room, &headers, &event)?;
     check_origin(&room.site, &headers, by_cookie)?;
     room.line.finish(&event, claims.sub, claims.number).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-/// A checkout in another process reports its seats, with the service key.
-#[utoipa::path(put, path = "/api/v1/events/{event}/availability", tag = "line",
-    params(("event" = String, Path)), request_body = Availability, security(("service" = [])),
-    responses((status = 204), Refusals))]
-async fn report_availability(
-    State(room): State<Arc<Room>>,
-    Path(event): Path<String>,
-    headers: HeaderMap,
-    Input(seats, _): Input<Availability>,
-) -> Result<StatusCode, Problem> {
-    let word = shared::browser::bearer(&headers).unwrap_or_default();
-    if !shared::secret::same(&word, &room.service_key) {
-        let title = "The service key is needed";
-        return Err(Problem::new(
-            StatusCode::UNAUTHORIZED,
-            "no-service-key",
-            title,
-        ));
-    }
-    let (event, _) = find(&room, &event).await?;
-    room.line.report(&event, seats).await?;
     Ok(StatusCode::NO_CONTENT)
 }

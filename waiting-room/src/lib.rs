@@ -11,6 +11,7 @@ mod organiser;
 pub mod pass;
 mod push;
 mod queue_page;
+mod service;
 pub mod settings;
 
 use admit::Hall;
@@ -166,6 +167,7 @@ pub fn router(room: Arc<Room>) -> (Router, utoipa::openapi::OpenApi) {
         .merge(gate::routes())
         .merge(draw::routes())
         .merge(organiser::routes())
+        .merge(service::routes())
         .split_for_parts();
     let router = router.merge(queue_page::routes());
     (router.with_state(App(room)), description)

@@ -5,7 +5,7 @@ use shared::data::DataFolder;
 use shared::serve::{Listeners, Operations, finish, start_metrics, stop_on_signal};
 use shared::settings::{Common, Mistakes, exit};
 use shared::time::Clock;
-use shared::{log, settings::Settings};
+use shared::{log, settings::Settings, sign_outs};
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +28,7 @@ async fn main() -> ExitCode {
     let mut mistakes = Mistakes::default();
     let settings = cli.common.read("127.0.0.1:8080", &mut mistakes);
     cli.line.check(&mut mistakes);
+    settings.check_distinct(cli.line.secrets(), &mut mistakes);
     let outcome = match mistakes.0 {
         mistakes if mistakes.is_empty() => serve(&settings, &cli.line)
             .await
@@ -47,7 +48,7 @@ async fn serve(settings: &Settings, line: &Args) -> Result<(), String> {
         &folder,
         Clock::system(),
         stop.clone(),
-        line.service_key.as_deref(),
+        line.pass_secret.as_deref(),
     )?;
     let site = Arc::new(site);
     let room = Room::new(line.open(&folder, site.clone(), None)?)?;
@@ -55,6 +56,7 @@ async fn serve(settings: &Settings, line: &Args) -> Result<(), String> {
         log::print(format_args!("Organiser key (shown this once): {key}"));
     }
     tokio::spawn(admit::attend_all(room.clone()));
+    tokio::spawn(sign_outs::follow(site.clone()));
     let (routes, description) = router(room);
     stop_on_signal(stop);
     let operations = Operations {

@@ -180,11 +180,12 @@ async fn show_stats(
     responses((status = 200, content_type = "text/event-stream", body = String), Refusals))]
 async fn stream_stats(
     State(room): State<Arc<Room>>,
-    _: Organiser,
+    organiser: Organiser,
     Path(event): Path<String>,
 ) -> Result<Sse<impl Stream<Item = Result<SseEvent, Infallible>>>, Problem> {
     let (event, _) = find(&room, &event).await?;
-    let stream = stream::unfold((room, event, true), |(room, event, is_first)| async move {
+    let from = (room, event, organiser, true);
+    let stream = stream::unfold(from, |(room, event, organiser, is_first)| async move {
         if !is_first {
             let second = tokio::time::sleep(Duration::from_secs(1));
             tokio::select! {
@@ -193,9 +194,13 @@ async fn stream_stats(
                 () = room.site.stop.cancelled() => return None,
             }
         }
+        let site = &room.site;
+        if !site.organisers.is_still_in(&organiser, site.clock.now()) {
+            return None;
+        }
         let stats = room.line.stats(&event).await.ok()?;
         let told = SseEvent::default().json_data(stats).ok()?;
-        Some((Ok(told), (room, event, false)))
+        Some((Ok(told), (room, event, organiser, false)))
     });
     Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
 }

@@ -1,8 +1,9 @@
 //! The waiting room's own settings.
 
-use crate::line;
+use crate::line::{self, Opened};
 use crate::{Parts, Shop};
 use shared::data::DataFolder;
+use shared::keys::{Named, check_secret};
 use shared::settings::Mistakes;
 use shared::site::Site;
 use shared::token::Signer;
@@ -24,7 +25,7 @@ pub struct Args {
         global = true
     )]
     pub signing_key: Option<String>,
-    /// Signs passes [default: generated in the data folder]
+    /// Signs passes and console sessions; never sent anywhere [default: generated in the data folder]
     #[arg(
         long,
         env = "FAIRLINE_PASS_SECRET",
@@ -48,28 +49,28 @@ impl Args {
         if let Some(Err(error)) = self.signing_key.as_deref().map(read_signer) {
             mistakes.add(format!("FAIRLINE_SIGNING_KEY: {error}"));
         }
-        for (name, value) in [
-            ("FAIRLINE_PASS_SECRET", &self.pass_secret),
-            ("FAIRLINE_SERVICE_KEY", &self.service_key),
-        ] {
-            if value.as_ref().is_some_and(|value| value.len() < 32) {
-                mistakes.add(format!("{name}: at least 32 characters"));
-            }
+        for secret in self.secrets() {
+            check_secret(secret, mistakes);
         }
         let url = self.url();
         if let Err(error) = line::check(url) {
             mistakes.add(error);
         }
-        for (name, value) in [
-            ("FAIRLINE_PASS_SECRET", &self.pass_secret),
-            ("FAIRLINE_SERVICE_KEY", &self.service_key),
-        ] {
+        for (name, value) in self.secrets() {
             if line::is_shared(url) && value.is_none() {
                 mistakes.add(format!(
                     "{name}: needed with Redis, and equal on all nodes: at least 32 characters"
                 ));
             }
         }
+    }
+
+    /// The secrets that are set, by their names.
+    pub fn secrets(&self) -> [Named<'_>; 2] {
+        [
+            ("FAIRLINE_PASS_SECRET", self.pass_secret.as_deref()),
+            ("FAIRLINE_SERVICE_KEY", self.service_key.as_deref()),
+        ]
     }
 
     /// Where the line is kept.
@@ -87,9 +88,10 @@ impl Args {
         site: Arc<Site>,
         shop: Option<Arc<dyn Shop>>,
     ) -> Result<Parts, String> {
-        let (line, log) = line::open(self.url(), folder, site.clock.clone())?;
-        if let Some(log) = log {
-            site.audit.share(log);
+        let Opened { line, shared } = line::open(self.url(), folder, site.clock.clone())?;
+        if let Some(store) = shared {
+            site.audit.share(store.clone());
+            site.organisers.sign_outs().share(store);
         }
         let signer = match (&self.signing_key, &self.pass_secret) {
             (Some(key), _) => read_signer(key)?,

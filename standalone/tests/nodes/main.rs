@@ -8,5 +8,6 @@
 mod journey;
 mod keys;
 mod seats;
+mod sign_outs;
 mod site;
 mod survive;

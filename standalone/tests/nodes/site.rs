@@ -9,7 +9,7 @@ use testkit::{Server, free_port};
 
 pub(crate) const KEY: &str = "site-organiser-key-0123456789";
 pub(crate) const CARD: &str = "4242424242424242";
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// One process of ours.
 pub(crate) struct Node {

@@ -231,23 +231,4 @@ async fn limits_count_by_address_and_a_forged_forwarded_for_changes_nothing() {
         polled.push(answer.status());
     }
     assert!(polled.contains(&StatusCode::OK) && polled.contains(&StatusCode::TOO_MANY_REQUESTS));
-    let mut guesses = Vec::new();
-    for at in 0..30 {
-        guesses.push(
-            stage
-                .get("/api/v1/organiser/events", &format!("guess-number-{at:08}"))
-                .await
-                .status,
-        );
-    }
-    assert_eq!(
-        guesses.last(),
-        Some(&StatusCode::TOO_MANY_REQUESTS),
-        "keys cannot be guessed by the thousand"
-    );
-    assert_eq!(
-        stage.get("/api/v1/organiser/events", KEY).await.status,
-        StatusCode::OK,
-        "the right key still works"
-    );
 }

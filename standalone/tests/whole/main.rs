@@ -10,6 +10,7 @@ mod attacks;
 mod crash;
 mod draws;
 mod journey;
+mod keys;
 mod limits;
 mod organising;
 mod shopping;

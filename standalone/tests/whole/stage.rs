@@ -12,6 +12,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const KEY: &str = "stage-organiser-key";
+pub(crate) const PASS_SECRET: &str = "stage-pass-0123456789abcdef0123456789abcdef";
+pub(crate) const SERVICE_KEY: &str = "stage-service-0123456789abcdef0123456789abcdef";
 pub(crate) const CARD: &str = "4242424242424242";
 
 pub(crate) struct Stage {
@@ -32,14 +34,16 @@ impl Stage {
 
     /// A stage whose line is on a Redis.
     pub(crate) async fn on(redis: &testkit::Redis) -> Stage {
-        let secret = Some("0123456789abcdef0123456789abcdef".to_owned());
         let line = waiting_room::settings::Args {
             line: Some(redis.url()),
-            pass_secret: secret.clone(),
-            service_key: secret,
-            ..Default::default()
+            ..secrets()
         };
         Stage::build(|_| {}, &line).await
+    }
+
+    /// A stage whose secrets are set, as those of processes that share them.
+    pub(crate) async fn with_secrets(change: impl FnOnce(&mut Common)) -> Stage {
+        Stage::build(change, &secrets()).await
     }
 
     /// A stage with other settings.
@@ -217,6 +221,14 @@ impl Stage {
             answer.status(),
             serde_json::from_slice(answer.body()).unwrap_or(Value::Null),
         )
+    }
+}
+
+fn secrets() -> waiting_room::settings::Args {
+    waiting_room::settings::Args {
+        pass_secret: Some(PASS_SECRET.to_owned()),
+        service_key: Some(SERVICE_KEY.to_owned()),
+        ..Default::default()
     }
 }
 

@@ -20,7 +20,6 @@ use crate::draw::Round;
 use crate::pass::Pass;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use shared::audit::Shared;
 use shared::combine::Unavailable;
 use shared::data::DataFolder;
 use shared::time::{Clock, Time};
@@ -368,17 +367,28 @@ pub fn check(url: &str) -> Result<(), String> {
     }
 }
 
-/// A line, and the log that is kept beside it where nodes share it.
-pub type Opened = (Arc<dyn Line>, Option<Arc<dyn Shared>>);
+/// A line, and where nodes share its store, that store for what lies beside the lines: the audit log, the sign-outs.
+pub struct Opened {
+    /// The line.
+    pub line: Arc<dyn Line>,
+    /// The store that nodes share.
+    pub shared: Option<Arc<Redis>>,
+}
 
-/// Opens the engine that a URL names. With a store that nodes share, the audit log is shared as well.
+/// Opens the engine that a URL names.
 ///
 /// # Errors
 /// A sentence for the operator.
 pub fn open(url: &str, folder: &DataFolder, clock: Clock) -> Result<Opened, String> {
     if is_shared(url) {
         let line = Arc::new(Redis::open(url, folder.join("line-redis"), clock)?);
-        return Ok((line.clone(), Some(line)));
+        return Ok(Opened {
+            line: line.clone(),
+            shared: Some(line),
+        });
     }
-    Ok((Arc::new(Embedded::open(folder.join("line"), clock)?), None))
+    Ok(Opened {
+        line: Arc::new(Embedded::open(folder.join("line"), clock)?),
+        shared: None,
+    })
 }

@@ -12,4 +12,5 @@ mod draws;
 mod many;
 mod nodes;
 mod places;
+mod sign_outs;
 mod survival;

@@ -10,6 +10,7 @@ mod known;
 mod link;
 mod memory;
 mod script;
+mod sign_outs;
 
 use super::{
     Claimed, DrawState, EventSettings, Front, Joined, LINE_LENGTH_MAX, Line, Patch, Phase, Refused,

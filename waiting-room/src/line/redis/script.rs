@@ -99,5 +99,7 @@ pub(super) static DRAW_WRITE: LazyLock<Script> =
     LazyLock::new(|| on_line(&[include_str!("draw_write.lua")]));
 pub(super) static DRAW_COMMIT: LazyLock<Script> =
     LazyLock::new(|| on_line(&[include_str!("draw_commit.lua")]));
+pub(super) static SIGN_OUT: LazyLock<Script> =
+    LazyLock::new(|| Script::new(&[include_str!("sign_out.lua")]));
 pub(super) static BEACON: LazyLock<Script> =
     LazyLock::new(|| on_line(&[include_str!("beacon.lua")]));

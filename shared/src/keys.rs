@@ -1,0 +1,208 @@
+//! Keys and secrets that an operator sets: how they are read, and which are refused because they can be guessed.
+
+use crate::organiser::{Key, Role};
+use crate::secret::same;
+use crate::settings::{Mistakes, split};
+use std::collections::HashSet;
+
+/// The fewest characters of an organiser key.
+const ORGANISER_KEY_LENGTH_MIN: usize = 16;
+/// The fewest characters of a secret between processes.
+const SECRET_LENGTH_MIN: usize = 32;
+/// The fewest characters that do not follow from those before them.
+const FRESH_CHARACTERS_MIN: usize = 12;
+/// The fewest different characters.
+const DIFFERENT_CHARACTERS_MIN: usize = 5;
+/// What was there before for at least so many characters counts as a repetition.
+const REPETITION_LENGTH_MIN: usize = 3;
+
+/// A key or secret, and the setting it came from.
+pub type Named<'a> = (&'a str, Option<&'a str>);
+
+/// Notes what is wrong with a secret between processes, if it is set.
+pub fn check_secret((name, value): Named, mistakes: &mut Mistakes) {
+    if let Some(why) = value.and_then(|value| weakness(value, SECRET_LENGTH_MIN)) {
+        mistakes.add(format!("{name}: {why}"));
+    }
+}
+
+/// Notes which of these words are the same: whoever is shown one must not hold another by it.
+pub fn check_distinct(words: &[Named], mistakes: &mut Mistakes) {
+    for (at, (name, word)) in words.iter().enumerate() {
+        let is_same = |other: &&Named| word.zip(other.1).is_some_and(|(a, b)| same(a, b));
+        if let Some((earlier, _)) = words[..at].iter().find(is_same) {
+            mistakes.add(format!(
+                "{name}: the same as {earlier}: each needs a word of its own"
+            ));
+        }
+    }
+}
+
+/// Reads FAIRLINE_ORGANISER_KEY.
+pub fn read_admin_key(text: Option<&str>, mistakes: &mut Mistakes) -> Option<String> {
+    let key = text?;
+    if let Some(why) = weakness(key, ORGANISER_KEY_LENGTH_MIN) {
+        mistakes.add(format!("FAIRLINE_ORGANISER_KEY: {why}"));
+    }
+    Some(key.to_owned())
+}
+
+/// Reads FAIRLINE_ORGANISER_KEYS: name:role:key, separated by commas.
+pub fn read_more_keys(text: Option<&str>, mistakes: &mut Mistakes) -> Vec<Key> {
+    let mut keys = Vec::new();
+    for (at, entry) in split(text).enumerate() {
+        match read_key(entry) {
+            Ok(key) => keys.push(key),
+            Err(why) => {
+                mistakes.add(format!("FAIRLINE_ORGANISER_KEYS: entry {} {why}", at + 1));
+            }
+        }
+    }
+    keys
+}
+
+fn read_key(entry: &str) -> Result<Key, String> {
+    let mut parts = entry.splitn(3, ':');
+    let (name, role, key) = (parts.next(), parts.next(), parts.next());
+    let role = match role {
+        Some("viewer") => Role::Viewer,
+        Some("operator") => Role::Operator,
+        Some("admin") => Role::Admin,
+        _ => return Err("is not name:viewer|operator|admin:key".to_owned()),
+    };
+    let name = name.filter(|name| !name.is_empty());
+    let (Some(name), Some(key)) = (name, key) else {
+        return Err("needs a name and a key".to_owned());
+    };
+    if let Some(why) = weakness(key, ORGANISER_KEY_LENGTH_MIN) {
+        return Err(format!("has a weak key: {why}"));
+    }
+    Ok(Key {
+        name: name.to_owned(),
+        role,
+        key: key.to_owned(),
+    })
+}
+
+/// Why a word can be guessed, in a sentence that does not repeat it.
+fn weakness(word: &str, length_min: usize) -> Option<String> {
+    let characters: Vec<char> = word.chars().collect();
+    if characters.len() < length_min {
+        return Some(format!(
+            "at least {length_min} characters, so that it cannot be guessed"
+        ));
+    }
+    let different = characters.iter().collect::<HashSet<_>>().len();
+    let is_weak = different < DIFFERENT_CHARACTERS_MIN || fresh(&characters) < FRESH_CHARACTERS_MIN;
+    is_weak.then(|| {
+        "too easy to guess: it repeats itself, or has few different characters; make one with: openssl rand -hex 32"
+            .to_owned()
+    })
+}
+
+/// Counts the characters of a word, a repetition of what was there before as one. Such words are short: at most a few
+/// hundred characters, so that looking everywhere is cheap.
+fn fresh(characters: &[char]) -> usize {
+    let mut count = 0;
+    let mut at = 0;
+    while at < characters.len() {
+        let repeated = (0..at)
+            .map(|from| {
+                let pairs = characters[from..].iter().zip(&characters[at..]);
+                pairs.take_while(|(before, now)| before == now).count()
+            })
+            .max()
+            .unwrap_or(0);
+        at += if repeated >= REPETITION_LENGTH_MIN {
+            repeated
+        } else {
+            1
+        };
+        count += 1;
+    }
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::{encode, hex, random, random_id};
+
+    fn is_weak(word: &str) -> bool {
+        weakness(word, ORGANISER_KEY_LENGTH_MIN).is_some()
+    }
+
+    #[test]
+    fn keys_that_repeat_themselves_are_refused_without_being_repeated() {
+        for word in [
+            "short",
+            "aaaaaaaaaaaaaaaa",
+            "abababababababab",
+            "1234123412341234",
+            "1234567890123456",
+            "0000000000000001",
+            "passwordpassword",
+            "changemechangeme",
+            "aaaaaaaabbbbbbbbccccccccdddddddd",
+            "adminadminadmin1",
+            "0110100110010110",
+            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaabcdefgh",
+        ] {
+            let mut mistakes = Mistakes::default();
+            read_admin_key(Some(word), &mut mistakes);
+            read_more_keys(Some(&format!("a:viewer:{word}")), &mut mistakes);
+            assert_eq!(mistakes.0.len(), 2, "{word}");
+            assert!(mistakes.0.iter().all(|text| !text.contains(word)));
+        }
+    }
+
+    #[test]
+    fn keys_that_generators_make_are_taken() {
+        for _ in 0..2000 {
+            let bytes = random::<16>();
+            let digits: String = bytes
+                .iter()
+                .map(|byte| char::from(b'0' + byte % 10))
+                .collect();
+            let uuid = uuid_of(&bytes);
+            for word in [
+                hex(&bytes),
+                encode(&random::<12>()),
+                encode(&random::<32>()),
+                random_id("org_"),
+                digits + &hex(&random::<4>()),
+                uuid,
+            ] {
+                assert!(!is_weak(&word), "{word}");
+            }
+        }
+    }
+
+    fn uuid_of(bytes: &[u8; 16]) -> String {
+        let text = hex(bytes);
+        let parts = [
+            &text[..8],
+            &text[8..12],
+            &text[12..16],
+            &text[16..20],
+            &text[20..],
+        ];
+        parts.join("-")
+    }
+
+    #[test]
+    fn a_word_that_serves_twice_is_refused_by_the_names_of_both() {
+        let mut mistakes = Mistakes::default();
+        let words = [
+            ("A", Some("one")),
+            ("B", None),
+            ("C", Some("two")),
+            ("D", Some("one")),
+        ];
+        check_distinct(&words, &mut mistakes);
+        assert_eq!(
+            mistakes.0,
+            ["D: the same as A: each needs a word of its own"]
+        );
+    }
+}

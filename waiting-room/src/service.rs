@@ -1,0 +1,68 @@
+//! What a checkout in another process tells and asks, with the service key.
+
+use crate::fan::find;
+use crate::{App, Room};
+use axum::Json;
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::{StatusCode, request::Parts};
+use shared::browser::bearer;
+use shared::openapi::Refusals;
+use shared::problem::{Input, Problem};
+use shared::secret::same;
+use shared::serve::ClientAddress;
+use shared::sign_outs::SignOut;
+use shared::words::Availability;
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(report_availability))
+        .routes(routes!(list_sign_outs))
+}
+
+/// Proof that a request came with the service key, as a handler's first argument: nothing else is looked at before. 401
+/// without.
+struct Service;
+
+impl FromRequestParts<App> for Service {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, App(room): &App) -> Result<Self, Problem> {
+        let word = bearer(&parts.headers).ok_or_else(unauthorised)?;
+        let address = parts.extensions.get::<ClientAddress>();
+        let address = address.map(|address| address.0);
+        let is_right = || same(&word, &room.service_key).then_some(Service);
+        let failures = &room.site.limits.service_key;
+        let found = failures.attempt(address, room.site.clock.now(), is_right);
+        found.map_err(Problem::too_many)?.ok_or_else(unauthorised)
+    }
+}
+
+fn unauthorised() -> Problem {
+    let title = "The service key is needed";
+    Problem::new(StatusCode::UNAUTHORIZED, "no-service-key", title)
+}
+
+/// Report the seats of a checkout in another process.
+#[utoipa::path(put, path = "/api/v1/events/{event}/availability", tag = "line",
+    params(("event" = String, Path)), request_body = Availability, security(("service" = [])),
+    responses((status = 204), Refusals))]
+async fn report_availability(
+    _: Service,
+    State(room): State<Arc<Room>>,
+    Path(event): Path<String>,
+    Input(seats, _): Input<Availability>,
+) -> Result<StatusCode, Problem> {
+    let (event, _) = find(&room, &event).await?;
+    room.line.report(&event, seats).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The console sessions that were signed out and have not ended by themselves.
+#[utoipa::path(get, path = "/api/v1/organiser/signed-out", tag = "integration", security(("service" = [])),
+    responses((status = 200, body = Vec<SignOut>), Refusals))]
+async fn list_sign_outs(_: Service, State(room): State<Arc<Room>>) -> Json<Vec<SignOut>> {
+    Json(room.site.organisers.sign_outs().all())
+}

@@ -1,0 +1,104 @@
+//! Console sessions that were signed out, kept beside the lines: in the data folder, and on Redis for all nodes.
+
+use crate::bench::{Bench, START, Store, benches};
+use futures_util::stream::{self, StreamExt as _};
+use shared::sign_outs::{SIGN_OUTS_MAX, Shared, SignOut, SignOuts};
+use std::sync::Arc;
+use waiting_room::line::Redis;
+
+fn sign_out(at: usize) -> SignOut {
+    SignOut {
+        id: format!("{at:032x}"),
+        expires_at: START.plus_seconds(12 * 3600),
+    }
+}
+
+/// The store that nodes share, if the engine has one.
+fn shared(bench: &Bench) -> Option<Arc<dyn Shared>> {
+    let url = match &bench.store {
+        Store::Folder => return None,
+        Store::Redis(server) => server.url(),
+        Store::Cluster(cluster, prefix) => format!("{}?prefix={prefix}", cluster.url()),
+    };
+    let notes = bench.folder.path().join("notes");
+    Some(Arc::new(
+        Redis::open(&url, notes, bench.clock.clone()).unwrap(),
+    ))
+}
+
+/// What a node knows, whose data folder has this name.
+fn node(bench: &Bench, name: &str) -> SignOuts {
+    let path = bench.folder.path().join(format!("{name}.json"));
+    let all = SignOuts::open(&path, bench.clock.clone()).unwrap();
+    if let Some(store) = shared(bench) {
+        all.share(store);
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_sign_out_may_be_repeated_and_survives_the_process() {
+    for bench in benches() {
+        let name = bench.name;
+        let one = node(&bench, "one");
+        one.add(sign_out(1), "session").await.unwrap();
+        one.add(sign_out(1), "session").await.unwrap();
+        assert!(one.contains(&sign_out(1).id), "{name}");
+        assert!(!one.contains(&sign_out(2).id), "{name}");
+        let again = node(&bench, "one");
+        assert_eq!(again.all(), [sign_out(1)], "{name}");
+        again.refresh().await;
+        assert_eq!(again.all(), [sign_out(1)], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn nodes_that_share_a_store_know_each_others_sign_outs_and_keep_them_when_it_forgets() {
+    for bench in benches() {
+        let Some(store) = shared(&bench) else {
+            continue;
+        };
+        let name = bench.name;
+        let (one, two) = (node(&bench, "one"), node(&bench, "two"));
+        one.add(sign_out(1), "session").await.unwrap();
+        two.refresh().await;
+        assert!(two.contains(&sign_out(1).id), "{name}");
+        assert_eq!(store.all().await.unwrap(), [sign_out(1)], "{name}");
+        // A node that knows what the store has lost gives it back, and so to all others.
+        let lost = SignOuts::open(&bench.folder.path().join("two.json"), bench.clock.clone());
+        let lost = lost.unwrap();
+        lost.add(sign_out(2), "session").await.unwrap();
+        drop(lost);
+        node(&bench, "two").refresh().await;
+        one.refresh().await;
+        assert!(one.contains(&sign_out(2).id), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_ended_is_forgotten_and_a_full_store_forgets_nothing_else() {
+    for bench in benches() {
+        let Some(store) = shared(&bench) else {
+            continue;
+        };
+        let name = bench.name;
+        let keeping = (0..SIGN_OUTS_MAX).map(|at| {
+            let store = store.clone();
+            async move { store.keep(&sign_out(at), Some("session")).await.unwrap() }
+        });
+        stream::iter(keeping)
+            .for_each_concurrent(200, |kept| kept)
+            .await;
+        let more = sign_out(SIGN_OUTS_MAX);
+        assert!(store.keep(&more, Some("session")).await.is_err(), "{name}");
+        store.keep(&sign_out(7), Some("session")).await.unwrap();
+        assert_eq!(store.all().await.unwrap().len(), SIGN_OUTS_MAX, "{name}");
+        bench.clock.advance_ms(14 * 3600 * 1000);
+        let late = SignOut {
+            expires_at: bench.clock.now().plus_seconds(3600),
+            ..more
+        };
+        store.keep(&late, Some("session")).await.unwrap();
+        assert_eq!(store.all().await.unwrap(), [late], "{name}");
+    }
+}
