@@ -36,9 +36,6 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(watch_seats))
 }
 
-/// Counts the forms that the layout's JSON has had, so that no cache answers with an older one.
-const LAYOUT_FORM: u32 = 2;
-
 fn board(shop: &Shop, event: &str) -> Result<Arc<Board>, Problem> {
     let event = event_id(event)?;
     let title = "This event has no seating plan here";
@@ -66,7 +63,7 @@ async fn show_seating(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let board = board(&shop, &event)?;
-    let tag = format!("\"s{LAYOUT_FORM}-{}\"", board.layout_version);
+    let tag = format!("\"s{}\"", board.layout_version);
     let head = [
         (header::ETAG, tag.clone()),
         (header::CACHE_CONTROL, "public, max-age=5".to_owned()),

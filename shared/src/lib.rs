@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod browser;
 pub mod combine;
+pub mod currencies;
 pub mod data;
 pub mod failures;
 pub mod http;

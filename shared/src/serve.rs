@@ -21,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
+use utoipa::openapi::OpenApi;
 
 /// A handler must answer within this; reading a slow body counts.
 const REQUEST: Duration = Duration::from_secs(30);
@@ -30,7 +31,7 @@ pub struct ClientAddress(pub IpAddr);
 
 /// Puts around a router what every answer of ours has: the static files, the organiser's session and audit log,
 /// problems for what is not found, limits, headers, compression, logs and metrics.
-pub fn finish(router: Router, site: &Arc<Site>, description: utoipa::openapi::OpenApi) -> Router {
+pub fn finish(router: Router, site: &Arc<Site>, mut description: OpenApi) -> Router {
     let sweeping = site.clone();
     tokio::spawn(async move {
         while !sweeping.stop.is_cancelled() {
@@ -38,8 +39,11 @@ pub fn finish(router: Router, site: &Arc<Site>, description: utoipa::openapi::Op
             sweeping.limits.sweep();
         }
     });
+    let (currencies, more) = crate::currencies::routes();
+    description.merge(more);
     let declared = Arc::new(Declared::of(&description));
     router
+        .merge(currencies)
         .merge(crate::organiser::routes().with_state(site.clone()))
         .merge(crate::openapi::routes(description))
         .route("/static/{*path}", axum::routing::get(crate::pages::file))

@@ -1,10 +1,8 @@
-//! Amounts of money, and how many decimals their currencies have.
+//! Amounts of money.
 
-use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use utoipa::ToSchema;
-use utoipa::openapi::{RefOr, Schema};
 
 /// The code of an ISO 4217 currency: three capital letters.
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -25,19 +23,9 @@ impl Currency {
         is_one.then_some(Currency(code))
     }
 
-    /// Whether ISO 4217 lists this currency with a minor unit: neither made-up codes, nor metals and test codes.
+    /// Whether an event may sell in this currency.
     pub fn is_listed(&self) -> bool {
-        self.listed_exponent().is_some()
-    }
-
-    /// How many decimals an amount has: 4500 minor units are 45.00 EUR (2), 4500 JPY (0), 4.500 KWD (3). 2 for codes that
-    /// ISO 4217 does not list.
-    pub fn exponent(&self) -> u16 {
-        self.listed_exponent().unwrap_or(2)
-    }
-
-    fn listed_exponent(&self) -> Option<u16> {
-        iso_currency::Currency::from_code(self.as_str())?.exponent()
+        shared::currencies::exponent(self.as_str()).is_some()
     }
 
     /// The three letters.
@@ -66,94 +54,13 @@ impl Serialize for Currency {
     }
 }
 
-/// An amount in minor units of an ISO 4217 currency. As JSON it has a third member, `exponent`, how many of the amount's
-/// digits are decimals: `{"amount": 4500, "currency": "EUR", "exponent": 2}` is 45.00 EUR.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+/// An amount in minor units of an ISO 4217 currency: 4500 is 45.00 EUR, 4500 JPY or 4.500 KWD, as
+/// `shared::currencies::exponent` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Money {
     /// Minor units.
     pub amount: i64,
-    /// The currency.
+    /// Three capital letters.
+    #[schema(value_type = String)]
     pub currency: Currency,
-}
-
-impl Serialize for Money {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut members = serializer.serialize_struct("Money", 3)?;
-        members.serialize_field("amount", &self.amount)?;
-        members.serialize_field("currency", &self.currency)?;
-        members.serialize_field("exponent", &self.currency.exponent())?;
-        members.end()
-    }
-}
-
-/// The JSON of `Money`, for the OpenAPI document.
-#[derive(ToSchema)]
-#[schema(as = Money)]
-#[expect(dead_code, reason = "the document alone reads it")]
-struct MoneyBody {
-    /// Minor units.
-    #[schema(example = 4500)]
-    amount: i64,
-    /// An ISO 4217 code: three capital letters.
-    #[schema(example = "EUR", min_length = 3, max_length = 3)]
-    currency: String,
-    /// How many of the amount's digits are decimals.
-    #[schema(example = 2)]
-    exponent: u16,
-}
-
-impl utoipa::PartialSchema for Money {
-    fn schema() -> RefOr<Schema> {
-        MoneyBody::schema()
-    }
-}
-
-impl ToSchema for Money {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_amount_says_how_many_decimals_it_has() {
-        for (code, exponent) in [
-            ("EUR", 2),
-            ("USD", 2),
-            ("HUF", 2),
-            ("INR", 2),
-            ("JPY", 0),
-            ("ISK", 0),
-            ("KRW", 0),
-            ("CLP", 0),
-            ("XOF", 0),
-            ("UGX", 0),
-            ("VND", 0),
-            ("KWD", 3),
-            ("BHD", 3),
-            ("JOD", 3),
-            ("TND", 3),
-            ("IQD", 3),
-            ("CLF", 4),
-            ("UYW", 4),
-        ] {
-            let currency = Currency::parse(code).unwrap();
-            assert!(currency.is_listed(), "{code}");
-            let amount = serde_json::json!(Money {
-                amount: 4500,
-                currency
-            });
-            let wanted =
-                serde_json::json!({"amount": 4500, "currency": code, "exponent": exponent});
-            assert_eq!(amount, wanted);
-        }
-    }
-
-    #[test]
-    fn codes_without_money_are_not_listed_and_still_read() {
-        for code in ["ZZZ", "XXX", "XTS", "XAU", "XDR", "AAA"] {
-            assert!(!Currency::parse(code).unwrap().is_listed(), "{code}");
-        }
-        assert_eq!(Currency::parse("eur"), None);
-        assert_eq!(Currency::parse("EURO"), None);
-    }
 }

@@ -309,7 +309,7 @@ async fn organisers_read_nothing_that_opens_an_order_and_viewers_nothing_about_b
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn amounts_say_how_many_decimals_their_currency_has() {
+async fn the_server_says_how_many_decimals_the_amounts_of_a_currency_have() {
     let stage = Stage::open().await;
     for (event, code, exponent) in [("yen", "JPY", 0), ("euro", "EUR", 2), ("dinar", "KWD", 3)] {
         stage.event(event, json!({})).await;
@@ -318,8 +318,9 @@ async fn amounts_say_how_many_decimals_their_currency_has() {
             .organise(Method::PATCH, &rules, Some(json!({"currency": code})))
             .await;
         assert_eq!(set.status, StatusCode::OK, "{}", set.body);
-        let amount =
-            |amount: i64| json!({"amount": amount, "currency": code, "exponent": exponent});
+        let amount = |amount: i64| json!({"amount": amount, "currency": code});
+        let currencies = stage.get("/api/v1/currencies", "").await;
+        assert_eq!(currencies.body[code], exponent);
         let layout = stage
             .get(&format!("/api/v1/events/{event}/seating"), "")
             .await;
