@@ -15,6 +15,7 @@ pub mod secret;
 pub mod serve;
 pub mod settings;
 pub mod site;
+pub mod socket;
 pub mod time;
 pub mod token;
 pub mod words;
