@@ -43,7 +43,7 @@ auth="Authorization: Bearer $FAIRLINE_ORGANISER_KEY" json="Content-Type: applica
 curl -sf -X POST "$url/api/v1/organiser/events" -H "$auth" -H "$json" -d '{"id": "map", "name": "Map"}' >/dev/null
 curl -sf -X PUT "$url/api/v1/organiser/events/map/seating" -H "$auth" -H "$json" -d '{"categories": [{"id": "c", "name": "C", "price": 1}], "sections": [{"id": "s", "category": "c", "rows": 100, "seats_per_row": 50}]}' >/dev/null
 echo "$(curl -si -H 'Accept: application/octet-stream' "$url/api/v1/events/map/seats" | wc -c) bytes: the map of 5,000 seats in binary, head included"
-for path in /e/map /static/base.css /static/queue.css /static/queue.js /static/api.js /static/icon.svg; do curl -s -H 'Accept-Encoding: gzip' "$url$path" | wc -c; done | paste -sd+ | bc | sed 's/$/ bytes: everything that the queue page loads, compressed/'
+for path in /e/map /static/base.css /static/queue.css /static/queue.js /static/api.js; do curl -s -H 'Accept-Encoding: gzip' "$url$path" | wc -c; done | paste -sd+ | bc | sed 's/$/ bytes: everything that the queue page loads, compressed/'
 stop
 python3 - "$bin/fairline" <<'P'
 import os, socket, statistics, subprocess, sys, tempfile, time

@@ -8,15 +8,22 @@ const axe = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 const shots = new URL("./shots/", import.meta.url).pathname;
 mkdirSync(shots, { recursive: true });
 
-export const launch = () => chromium.launch({
+const options = {
   executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
   args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-});
+};
+export const launch = () => chromium.launch(options);
+/** A browser of its own with the profile in a folder. */
+export const launchWith = (folder) => chromium.launchPersistentContext(folder, options);
 
 /** A page of a person of their own, whose console must stay without errors. */
 export async function person(browser, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1200, height: 820 }, reducedMotion: "reduce", ...options });
-  const page = await context.newPage();
+  return watched(await context.newPage());
+}
+
+/** A page whose errors are noted for `sound`. */
+export function watched(page) {
   page.wrong = [];
   page.on("pageerror", (error) => page.wrong.push(String(error)));
   page.on("console", (message) => {

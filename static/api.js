@@ -1,5 +1,5 @@
 // @ts-check
-// The network, for all pages: calls with problems as errors, and sockets that come back.
+// For all pages: calls with problems as errors, sockets that come back, the server's time, what a tab keeps.
 
 /** A refusal: `type`, `title`, `status` and more as in RFC 9457. */
 export class Problem extends Error {
@@ -14,7 +14,7 @@ export class Problem extends Error {
 
 /**
  * @param {string} method @param {string} path
- * @param {{body?: any, bearer?: string, raw?: BodyInit, accept?: string, key?: string, cache?: RequestCache}} [options]
+ * @param {{body?: any, bearer?: string | null, raw?: BodyInit, accept?: string, key?: string, cache?: RequestCache}} [options]
  * @returns {Promise<any>}
  */
 export async function call(method, path, options = {}) {
@@ -24,14 +24,30 @@ export async function call(method, path, options = {}) {
   if (options.body !== undefined || options.raw) headers["Content-Type"] = "application/json";
   if (options.accept) headers.Accept = options.accept;
   if (options.key) headers["Idempotency-Key"] = options.key;
-  let response;
-  try {
-    response = await fetch(path, {
-      method, headers, cache: options.cache, body: options.raw ?? (options.body === undefined ? undefined : JSON.stringify(options.body)),
-    });
-  } catch {
-    throw new Problem(null, 0);
+  for (let tries = 0; ; tries++) {
+    // A connection that died in silence never answers; another try takes another one.
+    const stop = new AbortController(), isLast = method !== "GET" || tries === 6;
+    let timer = setTimeout(() => stop.abort(), isLast ? 35000 : 4000 * 2 ** (tries >> 1));
+    try {
+      const response = await fetch(path, {
+        method, headers, cache: options.cache, signal: stop.signal,
+        body: options.raw ?? JSON.stringify(options.body),
+      });
+      clearTimeout(timer);
+      timer = setTimeout(() => stop.abort(), 60000);
+      setTime(response.headers.get("X-Fairline-Time"));
+      return await read(response);
+    } catch (problem) {
+      if (problem instanceof Problem) throw problem;
+      if (isLast || !stop.signal.aborted) throw new Problem(null, 0);
+    } finally {
+      clearTimeout(timer);
+    }
   }
+}
+
+/** @param {Response} response */
+async function read(response) {
   const kind = response.headers.get("Content-Type") || "";
   if (!response.ok) throw new Problem(kind.includes("json") ? await response.json() : null, response.status);
   if (response.status === 204) return null;
@@ -40,7 +56,67 @@ export async function call(method, path, options = {}) {
 }
 
 /** A key for one intention: sent again it does nothing twice. */
-export const newKey = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
+export const newKey = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
+
+/** The server's time when the steady clock of this page was 0, in ms. */
+let zero = NaN;
+
+/** A slightly lower estimate was only longer on its way. @param {string | null | undefined} text */
+function setTime(text) {
+  const found = Date.parse(text ?? "") - performance.now();
+  if (found && !(found < zero && found > zero - 5000)) zero = found;
+}
+
+/** The server's time, in ms since 1970: a phone's own clock may be wrong by minutes. */
+export const now = () => (zero ? zero + performance.now() : Date.now());
+
+/** Does what a browser may refuse, such as sound and storage. @template T @param {() => T} act @returns {T | undefined} */
+export function optional(act) {
+  try { return act(); } catch { return undefined; }
+}
+
+/** @param {string} name @returns {string | null} */
+export const kept = (name) => optional(() => sessionStorage.getItem(name)) ?? history.state?.[name] ?? null;
+
+/** Keeps a text for this tab; with null forgets it. Where storage is blocked, for reloads of this page. @param {string} name @param {string | null} text */
+export function keep(name, text) {
+  if (kept(name) === text) return;
+  try { text === null ? sessionStorage.removeItem(name) : sessionStorage.setItem(name, text); } catch { /* blocked */ }
+  if (kept(name) !== text) optional(() => history.replaceState({ ...history.state, [name]: text }, ""));
+}
+
+/** A key that outlives a reload. @param {string} name */
+export function keptKey(name) {
+  const key = kept(name) ?? newKey();
+  keep(name, key);
+  return key;
+}
+
+/** @type {((isCertain: boolean) => void)[]} */
+const sleepers = [];
+
+/** Calls `act` when the page may have slept or lost its network; with true where open connections are certainly dead. @param {(isCertain: boolean) => void} act */
+export function onWake(act) {
+  if (sleepers.push(act) > 1) return;
+  let last = -Infinity;
+  const wake = (isCertain = false) => {
+    // Coming back is several events at once.
+    if (!isCertain && performance.now() - last < 1000) return;
+    last = performance.now();
+    for (const act of sleepers) act(isCertain);
+  };
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) wake(); });
+  addEventListener("pageshow", (shown) => { if (shown.persisted) wake(true); });
+  addEventListener("focus", () => wake());
+  addEventListener("online", () => wake(true));
+  // The steady clock may stand still while a device sleeps.
+  const drift = () => Date.now() - performance.now();
+  let before = drift();
+  setInterval(() => {
+    if (Math.abs(drift() - before) > 2000) wake(true);
+    before = drift();
+  }, 2000);
+}
 
 /**
  * A WebSocket that comes back with growing, random pauses. `onState` hears "open", "closed" and "failed" (it never opened).
@@ -48,49 +124,51 @@ export const newKey = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.rando
  * @param {{onMessage: (message: any) => void, onState?: (state: string, code?: number) => void}} hooks
  */
 export function socket(path, hooks) {
-  let tries = 0, ended = false, wait = 0;
+  let tries = 0, wait = 0, heardAt = 0, opened = false, ended = false, again = 0;
   /** @type {WebSocket | undefined} */
   let current;
   const open = () => {
-    if (ended) return;
-    let opened = false;
+    clearTimeout(again);
+    if (ended || current) return;
     if (!("WebSocket" in window)) return hooks.onState?.("failed");
-    current = new WebSocket(path.replace(/^/, location.origin.replace(/^http/, "ws")));
-    current.onopen = () => { opened = true; tries = 0; wait = 0; hooks.onState?.("open"); };
+    const hear = () => { heardAt = performance.now(); };
+    hear();
+    current = new WebSocket(location.origin.replace(/^http/, "ws") + path);
+    current.onopen = () => { hear(); opened = true; tries = 0; hooks.onState?.("open"); };
     current.onmessage = (event) => {
+      hear();
       const message = JSON.parse(event.data);
+      setTime(message.now);
       if (message.type === "reconnect") wait = message.after_ms;
       else hooks.onMessage(message);
     };
-    current.onclose = (event) => {
-      if (ended) return;
-      hooks.onState?.(opened ? "closed" : "failed", event.code);
-      if (event.code === 4001) return;
-      const pause = wait || Math.random() * Math.min(15000, 500 * 2 ** tries++);
-      setTimeout(open, pause);
-    };
+    current.onclose = (event) => lose(event.code);
   };
+  const drop = () => {
+    // A dead one closes late, and must not be heard then.
+    if (current) current.onopen = current.onmessage = current.onclose = null;
+    current?.close();
+    current = undefined;
+  };
+  const lose = (code = 0) => {
+    const state = opened ? "closed" : "failed";
+    drop();
+    opened = false;
+    ended ||= code === 4001;
+    if (!ended) again = setTimeout(open, wait || Math.random() * Math.min(15000, 500 * 2 ** tries++));
+    wait = 0;
+    hooks.onState?.(state, code);
+  };
+  const check = (/** @type {number} */ silence) => { if (current && performance.now() - heardAt > (opened ? silence : 15000)) lose(); };
+  // The server says something every 25 s.
+  setInterval(() => check(40000), 5000);
+  onWake((isCertain) => { check(isCertain ? 0 : 10000); open(); });
   open();
-  return { end: () => { ended = true; current?.close(); } };
+  return { end: () => { ended = true; clearTimeout(again); drop(); } };
 }
-
-/** Writes an amount of minor units; the server says how many decimals they have. @param {{amount: number, currency: string, exponent: number}} money */
-export const money = ({ amount, currency, exponent }) =>
-  new Intl.NumberFormat(undefined, { style: "currency", currency, minimumFractionDigits: exponent, maximumFractionDigits: exponent }).format(amount / 10 ** exponent);
 
 /** @param {string} id @returns {any} */
 export const $ = (id) => document.getElementById(id);
-
-/** Makes an element; text is set as text, never as markup. @param {string} tag @param {Record<string, any>} [set] @param {...(Node|string)} inside */
-export function make(tag, set = {}, ...inside) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(set)) {
-    if (name in element) /** @type {any} */ (element)[name] = value;
-    else element.setAttribute(name, value);
-  }
-  element.append(...inside);
-  return element;
-}
 
 /** @param {number} seconds */
 export const clock = (seconds) => `${Math.floor(Math.max(0, seconds) / 60)}:${String(Math.floor(Math.max(0, seconds) % 60)).padStart(2, "0")}`;

@@ -1,6 +1,7 @@
 // @ts-check
 // A reader of the OpenAPI document: calls by tag, with what they take and answer.
-import { $, call, make } from "./api.js";
+import { $, call } from "./api.js";
+import { make } from "./make.js";
 
 const document_ = await call("GET", "/api/openapi.json");
 

@@ -1,6 +1,7 @@
 // @ts-check
 // The list of public events.
-import { $, call, make } from "./api.js";
+import { $, call } from "./api.js";
+import { make } from "./make.js";
 
 const phases = { scheduled: "not open yet", prequeue: "the line is open", open: "on sale", paused: "paused", sold_out: "sold out", closed: "over" };
 const events = await call("GET", "/api/v1/events");

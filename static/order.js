@@ -1,6 +1,8 @@
 // @ts-check
 // An order with its tickets: with the session, or by the key of the signed link.
-import { $, call, make, money } from "./api.js";
+import { $, call } from "./api.js";
+import { make } from "./make.js";
+import { loadCurrencies, money } from "./money.js";
 
 const id = document.body.dataset.order || "";
 const bearer = new URLSearchParams(location.search).get("key") || undefined;
@@ -15,7 +17,7 @@ async function draw(ticket, order, name) {
 }
 
 async function load() {
-  const order = await call("GET", `/api/v1/orders/${id}`, { bearer });
+  const [order] = await Promise.all([call("GET", `/api/v1/orders/${id}`, { bearer }), loadCurrencies()]);
   const about = await call("GET", `/api/v1/events/${order.event}`).catch(() => ({ name: order.event }));
   /** @type {Record<string, string>} */
   const words = {
@@ -31,10 +33,12 @@ async function load() {
     $("keep").hidden = false;
     $("keep").textContent = "Keep the address of this page: it opens your tickets again, on any device. Whoever has it has your tickets.";
   }
-  if (["confirming", "refunding"].includes(order.state)) setTimeout(load, 2000);
+  if (["confirming", "refunding"].includes(order.state)) setTimeout(show, 2000);
 }
 
 $("print").addEventListener("click", () => window.print());
-load().catch((problem) => {
+const show = () => load().catch((problem) => {
   $("text").textContent = problem.status === 401 || problem.status === 404 ? "This order cannot be shown here. Open it in the browser in which you bought, or by the link you were given." : problem.message;
+  if (problem.status === 0 || problem.status >= 500) setTimeout(show, 5000);
 });
+show();

@@ -1,6 +1,8 @@
 // @ts-check
 // The organiser's console: sign in, sales, a live dashboard, steering, orders, the audit log.
-import { $, call, make, money } from "./api.js";
+import { $, call } from "./api.js";
+import { make } from "./make.js";
+import { loadCurrencies, money } from "./money.js";
 import { plot } from "./plot.js";
 
 const api = "/api/v1/organiser";
@@ -127,7 +129,7 @@ async function dashboard(id) {
   }, make("h2", {}, "Find a visitor"), make("div", { className: "line" }, field("Number or visitor id", { name: "visitor", required: true }), make("button", {}, "Find")), found);
   page(make("div", { className: "heading" }, make("h1", {}, settings.name), pill, pause, make("a", { href: `/e/${id}`, target: "_blank" }, "Queue page"), make("a", { href: `${url}/history?minutes=240`, target: "_blank" }, "History")),
     tiles, plots, make("div", { className: "grid" }, rates, message, find, make("section", { className: "card wide" }, make("h2", {}, "Newest orders"), orders)));
-  let drawn = 0;
+  let drawn = -Infinity;
   const draw = (/** @type {any} */ now) => {
     pill.textContent = /** @type {any} */ (phases)[now.phase];
     const seats = now.availability;
@@ -137,8 +139,8 @@ async function dashboard(id) {
     tiles.replaceChildren(...figures.map(([name, value]) => make("div", { className: "card tile" }, make("b", {}, value.toLocaleString()), make("span", {}, String(name)))));
     samples.push(now);
     if (samples.length > 4000) samples.shift();
-    if (Date.now() - drawn < 2000) return;
-    drawn = Date.now();
+    if (performance.now() - drawn < 2000) return;
+    drawn = performance.now();
     const line = (/** @type {(s: any) => number} */ of) => thin(samples).map((s) => ({ at: Date.parse(s.at), value: of(s) ?? 0 }));
     const all = [["Waiting", (/** @type {any} */ s) => s.waiting], ["Admitted a minute", (/** @type {any} */ s) => s.per_minute.admitted], ["Shopping", (/** @type {any} */ s) => s.shopping],
       ...(seats ? [["Held", (/** @type {any} */ s) => s.availability?.held], ["Booked", (/** @type {any} */ s) => s.availability?.booked]] : [])];
@@ -148,7 +150,7 @@ async function dashboard(id) {
   stream = new EventSource(`${url}/stats/stream`);
   stream.onmessage = (event) => draw(JSON.parse(event.data));
   const list = async () => {
-    const newest = await call("GET", `${url}/orders?limit=50`).catch(() => []);
+    const [newest] = await Promise.all([call("GET", `${url}/orders?limit=50`), loadCurrencies()]).catch(() => [[]]);
     orders.replaceChildren(newest.length ? orderTable(newest, url, list) : make("p", { className: "soft" }, "None yet."));
   };
   await list();

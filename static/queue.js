@@ -1,16 +1,21 @@
 // @ts-check
 // The queue page, live: the place by WebSocket, by polling where there is none. Without this file the page works by refresh.
-import { $, call, clock, socket } from "./api.js";
+import { $, call, clock, keep, kept, keptKey, now, onWake, optional, socket } from "./api.js";
 
 const event = document.body.dataset.event || "";
 const base = `/api/v1/events/${event}/line`;
 const title = document.title.split(" · ").pop() || "";
 /** @type {any} */
 let place = null;
-let start = Number(sessionStorage.getItem(`start-${event}`)) || 0;
-let announced = "", socketState = "", offlineSince = 0, isAway = false;
+let start = Number(kept(`start-${event}`)) || 0;
+let announced = "", socketState = "", offlineSince = 0, isAway = false, isJoining = false, isAsking = false, asksAgain = false;
+/** The pass of the newest answer, for a browser that does not send our cookie back. */
+let pass = kept(`pass-${event}`);
+let isByPass = pass !== null;
 /** @type {number | undefined} */
 let poll;
+/** @type {number | undefined} */
+let joinAgain;
 /** @type {{end: () => void} | undefined} */
 let live;
 
@@ -64,7 +69,7 @@ function announce(p, heading) {
   $("live").textContent = p.state === "waiting" && p.eta_seconds ? `${heading}. Wait: ${wait(p.eta_seconds)}.` : heading;
 }
 
-/** @param {any} next */
+/** What matters comes first, then what a browser may refuse. @param {any} next */
 function render(next) {
   const was = place?.state;
   place = next;
@@ -78,77 +83,132 @@ function render(next) {
   show("leave", waits || turn); show("go", turn || place.state === "shopping");
   show("join", ["finished", "missed", "left"].includes(place.state));
   show("message", Boolean(place.message)); $("message").textContent = place.message || "";
+  const goal = document.body.dataset.return || place.checkout_url;
+  if (goal) $("go").setAttribute("href", goal);
   if (waits) {
-    if (!start || place.ahead > start) start = place.ahead;
-    sessionStorage.setItem(`start-${event}`, String(start));
-    const done = start ? Math.round((1 - place.ahead / start) * 100) : 100;
-    $("fill").style.width = `${Math.max(2, done)}%`;
-    $("track").setAttribute("aria-valuenow", String(done));
     $("number").textContent = place.number ? count(place.number) : "drawn at the opening";
     show("drawn", Boolean(place.entry)); $("entry").textContent = place.entry || "";
     $("eta").textContent = place.phase === "open" ? wait(place.eta_seconds) : "–";
     $("waiting").textContent = count(place.waiting);
     show("seats-box", place.seats_available !== null);
     $("seats").textContent = count(place.seats_available ?? 0);
-    show("alert", "Notification" in window && Notification.permission === "default");
-  } else {
-    sessionStorage.removeItem(`start-${event}`);
-    start = 0;
-    show("alert", false);
   }
-  if (turn && was && was !== "admitted") callOut();
-  if (place.checkout_url) $("go").setAttribute("href", document.body.dataset.return || place.checkout_url);
   document.title = waits ? `${heading} · ${title}` : `${turn ? "▶ " : ""}${heading} · ${title}`;
   announce(place, heading);
+  if (isByPass) import("./cookies.js").then((cookies) => cookies.warn(event), () => {});
+  else show("cookies", false);
+  progress(waits);
+  show("alert", waits && canNotify());
+  if (turn && was && was !== "admitted") callOut();
 }
+
+/** @param {boolean} waits */
+function progress(waits) {
+  start = waits ? Math.max(start, place.ahead) : 0;
+  keep(`start-${event}`, start ? String(start) : null);
+  if (!waits) return;
+  const done = start ? Math.round((1 - place.ahead / start) * 100) : 100;
+  $("fill").style.width = `${Math.max(2, done)}%`;
+  $("track").setAttribute("aria-valuenow", String(done));
+}
+
+/** @type {boolean | undefined} */
+let hasNotifications;
+/** Whether to offer a notification. Android's constructor throws; elsewhere, without a permission, it shows nothing. */
+const canNotify = () => optional(() => Notification.permission === "default" && (hasNotifications ??= optional(() => Boolean(new Notification(""))) ?? false)) ?? false;
 
 /** The turn: a sound and a notification, where they are allowed. */
 function callOut() {
   // Browsers refuse it, loudly, on a page that nobody has touched.
-  if (navigator.userActivation?.hasBeenActive) navigator.vibrate?.(300);
-  try {
-    const audio = new AudioContext();
-    for (const [at, pitch] of [[0, 660], [0.2, 880]]) {
-      const tone = audio.createOscillator(), volume = audio.createGain();
-      tone.frequency.value = pitch;
-      volume.gain.setValueAtTime(0.2, audio.currentTime + at);
-      volume.gain.exponentialRampToValueAtTime(0.001, audio.currentTime + at + 0.6);
-      tone.connect(volume).connect(audio.destination);
-      tone.start(audio.currentTime + at);
-      tone.stop(audio.currentTime + at + 0.6);
-    }
-  } catch { /* no sound here */ }
-  if ("Notification" in window && Notification.permission === "granted") new Notification("It is your turn", { body: title });
+  optional(() => navigator.userActivation?.hasBeenActive && navigator.vibrate?.(300));
+  optional(playSound);
+  optional(() => Notification.permission === "granted" && new Notification("It is your turn", { body: title }));
+}
+
+function playSound() {
+  const audio = new AudioContext();
+  for (const [at, pitch] of [[0, 660], [0.2, 880]]) {
+    const tone = audio.createOscillator(), volume = audio.createGain();
+    tone.frequency.value = pitch;
+    volume.gain.setValueAtTime(0.2, audio.currentTime + at);
+    volume.gain.exponentialRampToValueAtTime(0.001, audio.currentTime + at + 0.6);
+    tone.connect(volume).connect(audio.destination);
+    tone.start(audio.currentTime + at);
+    tone.stop(audio.currentTime + at + 0.6);
+  }
 }
 
 function tick() {
   if (place?.state === "admitted") {
-    const left = (Date.parse(place.claim_by) - Date.now()) / 1000;
+    const left = (Date.parse(place.claim_by) - now()) / 1000;
     $("text").textContent = left > 0 ? `Come within ${clock(left)}, or your turn goes to the next in line.` : "Your turn is running out.";
   }
-  const lost = socketState === "closed" && offlineSince && Date.now() - offlineSince > 1500;
+  const offline = offlineSince ? performance.now() - offlineSince : 0;
+  const lost = socketState === "closed" && offline > 1500;
   // The server answers, the line behind it does not.
   const stale = socketState !== "4001" && (lost ? isAway : place?.stale);
   show("connection", Boolean(lost || stale || socketState === "4001"));
   if (stale) $("connection").textContent = "We cannot reach the line at the moment. Your place is kept; this page goes on by itself.";
-  else if (lost) $("connection").textContent = `The connection dropped. Your place is kept; trying again since ${clock((Date.now() - offlineSince) / 1000)}.`;
+  else if (lost) $("connection").textContent = `The connection dropped. Your place is kept; trying again since ${clock(offline / 1000)}.`;
+}
+
+/** Takes the pass of an answer; the tab keeps it where the browser keeps no cookie. @param {any} answer */
+function learn(answer) {
+  pass = answer.pass ?? pass;
+  keep(`pass-${event}`, isByPass ? pass : null);
+  return answer;
+}
+
+/** Asks for the place: by the cookie, or by the pass where the cookie does not come back. */
+async function look() {
+  const answer = () => call("GET", `${base}/me`, { bearer: isByPass ? pass : null });
+  try {
+    return learn(await answer());
+  } catch (problem) {
+    if (/** @type {any} */ (problem).status !== 401 || !pass) throw problem;
+    isByPass = !isByPass;
+    return learn(await answer());
+  }
 }
 
 async function ask() {
-  clearTimeout(poll);
-  let after = 5;
+  // An answer that is under way may be from before the turn, and without its cookie.
+  asksAgain = isAsking;
+  if (isAsking) return;
+  isAsking = true;
+  let after = 5, hasFailed = false;
   try {
-    render(await call("GET", `${base}/me`));
+    render(await look());
     after = place.poll_after_seconds;
     offlineSince = 0;
     isAway = false;
   } catch (problem) {
-    if (/** @type {any} */ (problem).status === 401) return join();
-    offlineSince ||= Date.now();
-    isAway = /** @type {any} */ (problem).status === 503;
-    socketState = "closed";
+    const status = /** @type {any} */ (problem).status;
+    if (status === 401) return forget();
+    hasFailed = true;
+    offlineSince ||= performance.now();
+    isAway = status === 503;
+    socketState ||= "closed";
+  } finally {
+    isAsking = false;
   }
-  if (socketState !== "open") poll = setTimeout(ask, after * 1000);
+  // The turn must be seen in every tab, but no tab needs to be live but one.
+  if (socketState === "4001") after = Math.max(after, 15);
+  if (asksAgain && !hasFailed) return ask();
+  clearTimeout(poll);
+  if (hasFailed || socketState !== "open") poll = setTimeout(ask, after * 1000);
+}
+
+/** The server knows no such place any more. Only the fan joins again: a page could do so for ever. */
+function forget() {
+  live?.end();
+  clearTimeout(poll);
+  place = null;
+  for (const id of ["facts", "progress", "leave", "go", "cookies", "alert"]) show(id, false);
+  show("join", true);
+  $("heading").textContent = $("live").textContent = "We cannot find your place";
+  $("text").textContent = "You can join the line again.";
+  $("next").textContent = "You will be at the back then.";
 }
 
 function watch() {
@@ -160,10 +220,10 @@ function watch() {
         const turn = message.state === "admitted" && place?.state !== "admitted";
         const drawn = place && place.number === null && message.number !== null;
         if (drawn) start = 0;
-        render(message);
         // The answer over HTTP sets the cookies: the admission, which a gate in front of another site reads, and the pass with
         // the number that was drawn.
         if (turn || drawn) ask();
+        render(message);
       }
       if (message.type === "notice") $("live").textContent = message.message;
     },
@@ -171,17 +231,33 @@ function watch() {
       socketState = code === 4001 ? "4001" : state === "open" ? "open" : "closed";
       if (code === 4001) {
         $("connection").textContent = "This place is open in another tab or on another device. Look there, or refresh to watch here.";
+        ask();
         return;
       }
-      if (state === "open") { offlineSince = 0; clearTimeout(poll); }
-      else { if (state === "closed") offlineSince ||= Date.now(); ask(); }
+      if (state === "open") {
+        offlineSince = 0;
+        clearTimeout(poll);
+        // A socket opens by the cookie alone.
+        isByPass = false;
+      } else {
+        if (state === "closed") offlineSince ||= performance.now();
+        if (isByPass) live?.end();
+        ask();
+      }
     },
   });
 }
 
 async function join() {
+  if (isJoining) return;
+  isJoining = true;
+  clearTimeout(joinAgain);
+  joinAgain = undefined;
+  const tryAgain = (/** @type {number} */ after) => { joinAgain = setTimeout(join, after); };
   try {
-    render(await call("POST", base, { body: {} }));
+    // However often it is sent, it makes one place.
+    const who = isByPass ? { bearer: pass } : { key: keptKey(`join-${event}`) };
+    render(learn(await call("POST", base, { body: {}, ...who })));
     watch();
   } catch (problem) {
     const p = /** @type {any} */ (problem);
@@ -190,15 +266,18 @@ async function join() {
       const at = p.body.opens_at;
       $("heading").textContent = "The line is not open yet";
       $("text").textContent = at ? `It opens at ${new Date(at).toLocaleString()}. This page joins by itself then.` : "Come back when it opens.";
-      if (at) setTimeout(join, Math.min(60000, Math.max(1000, Date.parse(at) - Date.now() + Math.random() * 1500)));
+      if (at) tryAgain(Math.min(60000, Math.max(1000, Date.parse(at) - now() + Math.random() * 1500)));
     } else if (p.kind === "line-closed") {
       $("heading").textContent = p.body.phase === "sold_out" ? "Sold out" : "The sale is over";
       $("text").textContent = "The line takes nobody in any more.";
     } else {
+      if (p.status === 401) isByPass = false;
       $("heading").textContent = "One moment";
       $("text").textContent = p.status === 429 ? "Many people are joining from your network. Trying again shortly." : `${p.message}. Trying again shortly.`;
-      setTimeout(join, 3000 + Math.random() * 4000);
+      tryAgain(3000 + Math.random() * 4000);
     }
+  } finally {
+    isJoining = false;
   }
 }
 
@@ -206,11 +285,13 @@ $("join").addEventListener("submit", (/** @type {Event} */ submit) => { submit.p
 $("leave").addEventListener("submit", async (/** @type {Event} */ submit) => {
   submit.preventDefault();
   if (!confirm("Leave the line? Your place is gone then.")) return;
-  await call("DELETE", `${base}/me`);
-  render(await call("GET", `${base}/me`));
+  await call("DELETE", `${base}/me`, { bearer: isByPass ? pass : null }).catch(() => {});
+  ask();
 });
-$("alert").addEventListener("click", async () => { await Notification.requestPermission(); show("alert", false); });
+$("alert").addEventListener("click", async () => { await optional(() => Notification.requestPermission()); show("alert", false); });
+onWake(() => { if (place) ask(); else if (joinAgain) join(); });
 setInterval(tick, 1000);
 
 // Whoever has a place keeps it; whoever has none gets one at once, while seconds matter.
-call("GET", `${base}/me`).then((known) => { render(known); watch(); }, join);
+if (pass || document.body.dataset.pass) look().then((known) => { render(known); watch(); }, join);
+else join();

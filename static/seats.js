@@ -1,6 +1,8 @@
 // @ts-check
 // Seats and checkout: from the admission to a confirmed order, with a way out of everything that can go wrong.
-import { $, call, clock, make, money, newKey, socket } from "./api.js";
+import { $, call as send, clock, keep, kept, keptKey, newKey, now, onWake, socket } from "./api.js";
+import { make } from "./make.js";
+import { loadCurrencies, money } from "./money.js";
 import { AVAILABLE, SeatMap, hue } from "./map.js";
 
 const event = document.body.dataset.event || "";
@@ -13,7 +15,12 @@ const states = ["available", "held", "booked", "blocked"];
 /** @type {any} */ let order = null;
 /** @type {Set<string>} */ const chosen = new Set();
 let version = 0, holdKey = newKey(), orderKey = newKey();
-const kept = `checkout-${event}`;
+const unfinished = `checkout-${event}`, sessionWord = `session-${event}`, admission = `admission-${event}`;
+/** The word of the session, where the browser does not send our cookies back. */
+let bearer = kept(sessionWord);
+
+/** @type {typeof send} */
+const call = (method, path, options = {}) => send(method, path, { bearer, ...options });
 
 const show = (/** @type {string} */ id, /** @type {boolean} */ is) => { $(id).hidden = !is; };
 const say = (/** @type {string} */ text) => { $("live").textContent = text; };
@@ -49,8 +56,7 @@ function fail(problem) {
 }
 
 function remember() {
-  if (hold || order) sessionStorage.setItem(kept, JSON.stringify({ hold: hold?.id, order: order?.id }));
-  else sessionStorage.removeItem(kept);
+  keep(unfinished, hold || order ? JSON.stringify({ hold: hold?.id, order: order?.id }) : null);
 }
 
 function render() {
@@ -165,9 +171,11 @@ async function pay(submit) {
   await follow();
 }
 
+/** @type {number | undefined} */
+let following;
 async function follow() {
   if (order?.state === "confirmed") {
-    sessionStorage.removeItem(kept);
+    keep(unfinished, null);
     location.href = order.link || `/orders/${order.id}`;
     return;
   }
@@ -177,7 +185,8 @@ async function follow() {
     return;
   }
   render();
-  if (order?.state === "confirming") setTimeout(async () => { order = await call("GET", `/api/v1/orders/${order.id}`).catch(() => order); follow(); }, 2000);
+  clearTimeout(following);
+  if (order?.state === "confirming") following = setTimeout(async () => { order = await call("GET", `/api/v1/orders/${order.id}`).catch(() => order); follow(); }, 2000);
 }
 
 /** A chosen seat that somebody else has now. @param {string} id */
@@ -219,17 +228,36 @@ function watch() {
   });
 }
 
+/** How often what seems to be over is asked about, in ms. */
+const ASK_AGAIN_MS = 2000;
+let askedAt = -Infinity;
+
 function tick() {
-  const left = (/** @type {string} */ at) => (Date.parse(at) - Date.now()) / 1000;
-  if (session) $("session").textContent = left(session.expires_at) > 0 ? `${clock(left(session.expires_at))} left to shop` : "your time to shop is over";
+  const left = (/** @type {string} */ at) => (Date.parse(at) - now()) / 1000;
+  if (session) $("session").textContent = session.over ? "your time to shop is over" : `${clock(left(session.expires_at))} left to shop`;
   const until = order ? order.pay_by : hold?.expires_at;
+  const seconds = until ? left(until) : Infinity;
   show("countdown", Boolean(until) && order?.state !== "confirming");
-  if (!until) return;
-  const seconds = left(until);
-  $("countdown").textContent = `Held for you for ${clock(seconds)}`;
+  if (until) $("countdown").textContent = `Held for you for ${clock(seconds)}`;
   if (Math.round(seconds) === 30) say("30 seconds left on your seats.");
-  if (seconds < -1 && !order) { drop(); fail("Your hold ran out and the seats went back. Choose again."); catchUp(); }
-  if (seconds < -2 && order && order.state !== "confirming") { call("GET", `/api/v1/orders/${order.id}`).then((now) => { order = now; follow(); }, () => {}); }
+  const seemsOver = (seconds < 0 && order?.state !== "confirming") || (session && !session.over && left(session.expires_at) < 0);
+  if (seemsOver && performance.now() - askedAt > ASK_AGAIN_MS) lookAgain();
+}
+
+/** Asks how things are. Whether a hold, an order or the session is over is for the server to say, not for a clock here. */
+async function lookAgain() {
+  askedAt = performance.now();
+  const missing = (/** @type {any} */ problem) => ([401, 404].includes(problem.status) ? { state: "expired" } : null);
+  session = await call("GET", `${base}/sessions`).catch((problem) => (problem.status === 401 ? { ...session, over: true } : session));
+  if (order) {
+    const asked = order.id, is = await call("GET", `/api/v1/orders/${asked}`).catch(() => null);
+    if (is && order?.id === asked) { order = is; await follow(); }
+  } else if (hold) {
+    const asked = hold.id, is = await call("GET", `/api/v1/holds/${asked}`).catch(missing);
+    if (!is || order || hold?.id !== asked) return;
+    hold = is;
+    if (is.state !== "active") { drop(); fail("Your hold ran out and the seats went back. Choose again."); catchUp(); }
+  }
 }
 
 /** The list: blocks, rows, buttons. Made when asked for. */
@@ -254,17 +282,47 @@ function list() {
   $("list").replaceChildren(...rows);
 }
 
+/** Whether asking again may help. @param {any} problem */
+const isPassing = (problem) => problem.status === 0 || problem.status === 429 || problem.status >= 500;
+
+/** Trades the admission for a session. The token is kept until the answer is here: after a lost one the line gives it out no more. @returns {Promise<boolean>} */
+async function openSession() {
+  // The queue page keeps the pass where cookies do not come back; then the session's does not either.
+  const pass = kept(`pass-${event}`), before = kept(admission);
+  const token = before ?? (await send("GET", `${base}/line/me`, { bearer: pass })).token;
+  if (!token) return false;
+  keep(admission, token);
+  try {
+    session = await send("POST", `${base}/sessions`, { bearer: token, body: {}, key: keptKey(`enter-${event}`) });
+  } catch (problem) {
+    if (isPassing(problem)) throw problem;
+    keep(admission, null);
+    return before ? openSession() : false;
+  }
+  keep(admission, null);
+  bearer = pass && session.session;
+  keep(sessionWord, bearer);
+  return true;
+}
+
 async function enter() {
-  try {
-    session = await call("GET", `${base}/sessions`);
-    if (!session.over && Date.parse(session.expires_at) > Date.now()) return true;
-  } catch { /* no session yet */ }
-  try {
-    const place = await call("GET", `${base}/line/me`);
-    if (place.token) { session = await call("POST", `${base}/sessions`, { bearer: place.token, body: {} }); return true; }
-  } catch { /* no place, or the turn has passed */ }
-  location.href = `/e/${event}`;
-  return false;
+  for (;;) {
+    try {
+      const known = await call("GET", `${base}/sessions`).catch((problem) => { if (isPassing(problem)) throw problem; });
+      fail(null);
+      if (known && !known.over) { session = known; return true; }
+      if (await openSession()) return true;
+    } catch (problem) {
+      if (isPassing(problem)) {
+        fail(problem);
+        await new Promise((later) => setTimeout(later, ASK_AGAIN_MS));
+        continue;
+      }
+    }
+    // No place, or the turn has passed.
+    location.href = `/e/${event}`;
+    return false;
+  }
 }
 
 async function begin() {
@@ -272,7 +330,7 @@ async function begin() {
   const about = await call("GET", base).catch(() => ({ name: event }));
   $("name").textContent = about.name;
   document.title = `Choose your seats · ${about.name}`;
-  layout = await call("GET", `${base}/seating`);
+  [layout] = await Promise.all([call("GET", `${base}/seating`), loadCurrencies()]);
   map = new SeatMap($("map"), layout, {
     onChoose: choose, say, describe,
     onArea(area) { $("category").value = layout.categories[area.category].id; $("quantity").focus(); say(`${area.name}: say how many, then find and hold.`); },
@@ -290,11 +348,12 @@ async function begin() {
   for (const button of document.querySelectorAll(".tools button, #best button, #leave")) /** @type {HTMLButtonElement} */ (button).disabled = false;
   watch();
   setInterval(tick, 500);
+  onWake(() => { lookAgain(); catchUp(); });
 }
 
 /** After a reload: the hold and the order are where they were. */
 async function resume() {
-  const before = JSON.parse(sessionStorage.getItem(kept) || "{}");
+  const before = JSON.parse(kept(unfinished) || "{}");
   if (before.hold) hold = await call("GET", `/api/v1/holds/${before.hold}`).catch(() => null);
   if (before.order) order = await call("GET", `/api/v1/orders/${before.order}`).catch(() => null);
   if (hold && !order && hold.state !== "active") hold = null;
@@ -322,7 +381,8 @@ $("as-list").addEventListener("click", () => {
 $("leave").addEventListener("click", async () => {
   if (!confirm("Leave the checkout? Your seats and your slot go to others.")) return;
   await call("DELETE", `${base}/sessions`).catch(() => {});
-  sessionStorage.removeItem(kept);
+  keep(unfinished, null);
+  keep(sessionWord, null);
   location.href = `/e/${event}`;
 });
 begin().catch(fail);

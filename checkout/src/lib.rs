@@ -14,10 +14,13 @@ mod tickets;
 pub mod waiting_room;
 
 use axum::Router;
-use axum::extract::FromRef;
+use axum::extract::{FromRef, State};
+use axum::middleware::map_response_with_state;
+use axum::response::Response;
 use inventory::Inventory;
 use payment::Provider;
 use shared::site::Site;
+use shared::time::Time;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use waiting_room::{Keys, WaitingRoom};
@@ -58,13 +61,26 @@ impl FromRef<App> for Arc<Site> {
 
 /// All routes of the checkout, and their OpenAPI description. The caller puts `shared::serve::finish` around them.
 pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
-    let (router, description) = OpenApiRouter::new()
+    let app = App(shop);
+    let with_deadlines = OpenApiRouter::new()
         .merge(session::routes())
-        .merge(seats::routes())
         .merge(holds::routes())
         .merge(orders::routes())
+        .route_layer(map_response_with_state(app.clone(), stamp));
+    let (router, description) = with_deadlines
+        .merge(seats::routes())
         .merge(sales::routes())
         .split_for_parts();
     let router = router.merge(tickets::routes());
-    (router.with_state(App(shop)), description)
+    (router.with_state(app), description)
+}
+
+/// Puts the time of the store, which decides about deadlines, into the head of an answer.
+async fn stamp(State(shop): State<Arc<Shop>>, mut response: Response) -> Response {
+    let now = shop.inventory.now();
+    // A database that has never answered has told no time.
+    if now > Time(0) {
+        now.stamp(response.headers_mut());
+    }
+    response
 }

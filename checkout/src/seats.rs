@@ -14,15 +14,11 @@ use shared::browser::check_origin;
 use shared::http::listener::ConnectionPermit as Connection;
 use shared::openapi::Refusals;
 use shared::problem::Problem;
+use shared::socket::{Beat, MESSAGES_MAX, Pulse, ping, send};
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::timeout;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-const SEND: Duration = Duration::from_secs(20);
-const PING_EVERY: Duration = Duration::from_secs(25);
-const MESSAGES_MAX: u32 = 100;
 const JSON: [(header::HeaderName, &str); 1] = [(header::CONTENT_TYPE, "application/json")];
 const X_VERSION: header::HeaderName = header::HeaderName::from_static("x-version");
 const X_STALE: header::HeaderName = header::HeaderName::from_static("x-stale");
@@ -210,7 +206,7 @@ async fn attend(
     if !send(&mut socket, Message::text(hello)).await {
         return;
     }
-    let mut ping = tokio::time::interval(PING_EVERY);
+    let mut pulse = Pulse::start();
     let mut heard = 0;
     let (code, reason) = loop {
         // Every arm is safe to drop: a version that was missed is found by the next look.
@@ -229,17 +225,22 @@ async fn attend(
                     version = at;
                 }
             }
-            _ = ping.tick() => {
-                if !send(&mut socket, Message::Ping(Vec::new().into())).await {
+            () = tokio::time::sleep(pulse.rest()) => {
+                let is_there = match pulse.beat() {
+                    Beat::Rest => true,
+                    Beat::Ping => ping(&mut socket, shop.inventory.now()).await,
+                    Beat::Gone => false,
+                };
+                if !is_there {
                     return;
                 }
             }
             () = shop.site.stop.cancelled() => break (1012, "this node is about to go"),
             message = socket.recv() => match message {
                 None | Some(Err(_)) | Some(Ok(Message::Close(_))) => return,
-                Some(Ok(Message::Pong(_))) => {}
-                Some(Ok(_)) => {
-                    heard += 1;
+                Some(Ok(message)) => {
+                    pulse.hear();
+                    heard += u32::from(!matches!(message, Message::Pong(_)));
                     if heard > MESSAGES_MAX {
                         break (1008, "too many messages");
                     }
@@ -252,8 +253,4 @@ async fn attend(
         reason: reason.into(),
     };
     send(&mut socket, Message::Close(Some(frame))).await;
-}
-
-async fn send(socket: &mut WebSocket, message: Message) -> bool {
-    matches!(timeout(SEND, socket.send(message)).await, Ok(Ok(())))
 }

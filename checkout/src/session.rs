@@ -38,7 +38,7 @@ pub(crate) struct SessionView {
     #[schema(value_type = String)]
     visitor: VisitorId,
     expires_at: Time,
-    /// No more holds: an order was confirmed, or the fan left.
+    /// No more holds: the time ran out, an order was confirmed, or the fan left.
     over: bool,
 }
 
@@ -138,7 +138,8 @@ async fn open_session(
         left.saturating_add(24 * 3600),
     );
     let head = [(header::SET_COOKIE, cookie)];
-    let response = (StatusCode::CREATED, head, Json(view(session, Some(word)))).into_response();
+    let view = view(&shop, session, Some(word));
+    let response = (StatusCode::CREATED, head, Json(view)).into_response();
     Ok(if is_replayed {
         replayed(response)
     } else {
@@ -170,13 +171,13 @@ fn session_key(word: &str) -> Option<SessionKey> {
     })
 }
 
-fn view(session: Session, word: Option<String>) -> SessionView {
+fn view(shop: &Shop, session: Session, word: Option<String>) -> SessionView {
     SessionView {
         session: word,
         event: session.event,
         visitor: session.visitor,
         expires_at: session.expires_at,
-        over: session.is_over,
+        over: session.is_over || session.expires_at <= shop.inventory.now(),
     }
 }
 
@@ -190,7 +191,7 @@ async fn show_session(
 ) -> Result<Json<SessionView>, Problem> {
     let event = event_id(&event)?;
     let session = shop.inventory.session(keys, Some(event)).await?;
-    Ok(Json(view(session, None)))
+    Ok(Json(view(&shop, session, None)))
 }
 
 /// Leave the checkout: holds are released, the slot goes to the next in line.

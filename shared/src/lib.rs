@@ -20,6 +20,7 @@ pub mod serve;
 pub mod settings;
 pub mod sign_outs;
 pub mod site;
+pub mod socket;
 pub mod time;
 pub mod token;
 pub mod web_url;

@@ -34,7 +34,8 @@ fn complete(mut document: OpenApi) -> OpenApi {
         .title("Fairline")
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(
-            "A virtual waiting room with a checkout gateway behind it.",
+            "A virtual waiting room with a checkout gateway behind it. An answer with a deadline has the server's time in \
+             `X-Fairline-Time`: count down from that, as a client's clock may be wrong by minutes.",
         ))
         .build();
     let components = document.components.get_or_insert_default();

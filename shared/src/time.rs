@@ -1,10 +1,14 @@
 //! The clock, as a seam that tests can move, and instants as they are written in JSON (RFC 3339, UTC).
 
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type};
+
+/// The server's time of an answer, to count down from to the deadlines in it: a client's own clock may be wrong by minutes.
+const SERVER_TIME: HeaderName = HeaderName::from_static("x-fairline-time");
 
 /// An instant: milliseconds since 1970-01-01 UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,6 +18,13 @@ impl Time {
     /// This instant plus `seconds`.
     pub fn plus_seconds(self, seconds: u32) -> Time {
         Time(self.0 + i64::from(seconds) * 1000)
+    }
+
+    /// Sets this instant as the server's time of an answer.
+    pub fn stamp(self, headers: &mut HeaderMap) {
+        if let Ok(value) = HeaderValue::try_from(self.to_string()) {
+            headers.insert(SERVER_TIME, value);
+        }
     }
 
     /// Whole seconds since 1970, rounded down.

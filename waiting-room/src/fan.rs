@@ -145,7 +145,15 @@ async fn join(
 ) -> Result<Response, Problem> {
     let (event, hall) = find(&room, &event).await?;
     let address = address.map(|Extension(address)| address);
-    let (joined, is_replay) = enter(&room, &event, &headers, address, &key).await?;
+    let (joined, is_replay) = match enter(&room, &event, &headers, address, &key).await {
+        Ok(entered) => entered,
+        Err(problem) => {
+            // With the time: a line that is not open yet names the instant when it opens.
+            let mut response = problem.into_response();
+            room.now(&event).stamp(response.headers_mut());
+            return Ok(response);
+        }
+    };
     let (status, spot) = match joined {
         Joined::New(spot) => (StatusCode::CREATED, spot),
         Joined::Known(spot) if is_replay => (StatusCode::CREATED, spot),
@@ -223,6 +231,7 @@ fn answer(room: &Room, event: &EventId, hall: &Hall, spot: &Spot, status: Status
     let token = place.token.clone();
     let mut response = (status, Json(place)).into_response();
     let head = response.headers_mut();
+    room.now(event).stamp(head);
     let pass = place_pass.as_deref().unwrap_or_default();
     set_cookies(room, (event, pass), spot, token.as_deref(), head);
     response

@@ -16,9 +16,11 @@ use shared::browser::check_origin;
 use shared::http::listener::ConnectionPermit as Connection;
 use shared::openapi::Refusals;
 use shared::problem::Problem;
+use shared::socket::{Beat, MESSAGES_MAX, Pulse, ping, send};
+use shared::time::Time;
 use shared::words::{EventId, VisitorId};
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -27,12 +29,6 @@ use utoipa_axum::routes;
 
 /// The longest message that a client may send.
 const MESSAGE_BYTES_MAX: usize = 4096;
-/// Clients have nothing to say; this many messages are forgiven.
-const MESSAGES_MAX: u32 = 100;
-/// A reader that takes nothing for this long is gone.
-const SEND: Duration = Duration::from_secs(20);
-const PING_SECONDS: u32 = 25;
-const SILENCE_SECONDS_MAX: u32 = 80;
 /// News for everyone is spread over this long, so that nothing bursts.
 const SPREAD_MS: u64 = 600;
 /// When a node goes, its fans come back spread over this long.
@@ -87,7 +83,7 @@ impl Sockets {
     }
 }
 
-/// Watch one's place: a WebSocket of `place`, `notice` and `reconnect` messages.
+/// Watch one's place: a WebSocket of `place`, `notice`, `tick` and `reconnect` messages.
 #[utoipa::path(get, path = "/api/v1/events/{event}/line/ws", tag = "line",
     params(("event" = String, Path)), security(("pass" = [])),
     responses((status = 101, description = "The socket is open"), (status = 426, description = "Not a WebSocket handshake"), Refusals))]
@@ -112,7 +108,6 @@ async fn watch_place(
         .max_write_buffer_size(16 * 1024)
         .max_frame_size(MESSAGE_BYTES_MAX)
         .max_message_size(MESSAGE_BYTES_MAX);
-    let now = steady_seconds();
     let fan = Fan {
         connection: connection.map(|Extension(connection)| connection),
         room,
@@ -124,18 +119,11 @@ async fn watch_place(
         shown_message: None,
         is_counted_in: false,
         messages: 0,
-        heard_at: now,
-        pinged_at: now,
+        pulse: Pulse::start(),
     };
     // Boxed, so that a waiting fan's task holds two pointers and not what the handshake needed.
     let fan = Box::new(fan);
     Ok(upgrade.on_upgrade(move |socket| Box::pin(fan.attend(Box::new(socket)))))
-}
-
-/// Seconds since this process first asked, by its steady clock: four bytes a fan where an instant takes sixteen.
-fn steady_seconds() -> u32 {
-    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    u32::try_from(START.elapsed().as_secs()).unwrap_or(u32::MAX)
 }
 
 /// A fan who watches their place.
@@ -152,9 +140,7 @@ struct Fan {
     /// The line knows that they are connected.
     is_counted_in: bool,
     messages: u32,
-    /// In seconds of `steady_seconds`.
-    heard_at: u32,
-    pinged_at: u32,
+    pulse: Pulse,
     /// This socket's place among the connections, kept until it ends, so that the drain waits for it.
     connection: Option<Arc<Connection>>,
 }
@@ -236,7 +222,8 @@ impl Fan {
                     if !Box::pin(self.tell(socket)).await {
                         return End::Gone;
                     }
-                    due = Instant::now() + due_after(&self.hall.front.borrow(), &self.spot);
+                    let rest = due_after(&self.hall.front.borrow(), &self.spot);
+                    due = Instant::now() + rest.min(self.pulse.rest());
                 }
                 _ = revision.changed() => {
                     due = due.min(Instant::now() + Duration::from_millis(jitter_ms));
@@ -266,7 +253,7 @@ impl Fan {
                 Some(if is_long { End::TooLong } else { End::Gone })
             }
             Some(Ok(message)) => {
-                self.heard_at = steady_seconds();
+                self.pulse.hear();
                 self.messages += u32::from(!matches!(message, Message::Pong(_)));
                 (self.messages > MESSAGES_MAX).then_some(End::TooMany)
             }
@@ -287,15 +274,8 @@ impl Fan {
             }
         }
         let front = self.hall.front();
-        let now = steady_seconds();
-        if !self.look(&front).await || now.saturating_sub(self.heard_at) > SILENCE_SECONDS_MAX {
+        if !self.look(&front).await || !self.keep_alive(socket).await {
             return false;
-        }
-        if now.saturating_sub(self.pinged_at) > PING_SECONDS {
-            self.pinged_at = now;
-            if !send(socket, Message::Ping(Vec::new().into())).await {
-                return false;
-            }
         }
         let message = &front.settings.message;
         let has_news = self.shown.is_some() && self.shown_message != *message;
@@ -322,10 +302,20 @@ impl Fan {
         let place = self.room.place(&self.event, &self.spot, &front);
         let text = serde_json::to_string(&Told {
             r#type: "place",
+            now: place.claim_by.map(|_| self.room.now(&self.event)),
             place,
         })
         .unwrap_or_default();
         send(socket, Message::text(text)).await
+    }
+
+    /// Pings when it is time to; false when the reader is gone.
+    async fn keep_alive(&mut self, socket: &mut WebSocket) -> bool {
+        match self.pulse.beat() {
+            Beat::Rest => true,
+            Beat::Ping => ping(socket, self.room.now(&self.event)).await,
+            Beat::Gone => false,
+        }
     }
 
     /// Brings the spot up to date: from the bitmap while the fan waits, from the engine once their bit is gone. False
@@ -367,10 +357,9 @@ impl Fan {
 #[derive(serde::Serialize)]
 struct Told {
     r#type: &'static str,
+    /// The server's time, where there is a deadline to count down to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    now: Option<Time>,
     #[serde(flatten)]
     place: crate::front::Place,
-}
-
-async fn send(socket: &mut WebSocket, message: Message) -> bool {
-    matches!(timeout(SEND, socket.send(message)).await, Ok(Ok(())))
 }

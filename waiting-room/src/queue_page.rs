@@ -48,8 +48,9 @@ async fn show_queue(
         return response;
     };
     let front = hall.front();
-    let spot = match pass_of(&room, &headers, &event) {
-        Some((pass, _)) => room.find_place(&event, &pass).await.ok().flatten(),
+    let pass = pass_of(&room, &headers, &event);
+    let spot = match &pass {
+        Some((pass, _)) => room.find_place(&event, pass).await.ok().flatten(),
         None => None,
     };
     let place = spot.as_ref().map(|spot| room.place(&event, spot, &front));
@@ -66,6 +67,7 @@ async fn show_queue(
         "queue.html",
         &[
             ("event", event.as_str()),
+            ("pass", if pass.is_some() { "known" } else { "" }),
             ("name", &front.settings.name),
             ("phase", &phase_word(front.phase)),
             ("heading", &words.heading),

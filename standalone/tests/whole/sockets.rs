@@ -5,8 +5,13 @@ use client::Socket;
 use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::{Method, StatusCode};
 use serde_json::json;
-use std::time::Duration;
+use shared::socket::{PING_SECONDS, SILENCE_SECONDS_MAX};
+use shared::time::Time;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 /// The close code of a socket, after whatever else it says.
 async fn close_code(socket: &mut Socket) -> u16 {
@@ -176,4 +181,122 @@ async fn a_node_that_goes_tells_its_sockets_to_come_back_and_waits_for_them() {
         .await
         .expect("the drain should end")
         .unwrap();
+}
+
+/// The next message, which may take as long as the time between two pings.
+async fn tick(socket: &mut Socket) -> serde_json::Value {
+    let wait = Duration::from_secs(u64::from(PING_SECONDS) + 1);
+    tokio::time::timeout(wait, client::next(socket))
+        .await
+        .expect("both sockets say something at least every 25 seconds")
+        .expect("the socket should be open")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_sockets_tell_the_time_every_25_seconds_while_nothing_changes() {
+    let stage = Stage::open().await;
+    stage.event("hall", json!({})).await;
+    let session = stage.session("hall").await;
+    let url = format!("{}/api/v1/events/hall/seats/ws", stage.url);
+    let mut request = url.replace("http", "ws").into_client_request().unwrap();
+    let bearer = format!("Bearer {session}").parse().unwrap();
+    request.headers_mut().insert("authorization", bearer);
+    let (mut seats, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+    assert_eq!(place(&mut seats).await["type"], "seats");
+    let plain = json!({"id": "quiet", "name": "Quiet", "paused": true});
+    stage.client.create_event(KEY, &plain, None).await.unwrap();
+    let pass = word(&stage.client.join("quiet").await.unwrap()["pass"]);
+    let mut line = stage.client.watch("quiet", &pass).await.unwrap();
+    assert_eq!(place(&mut line).await["type"], "place");
+    let expected = json!({"type": "tick", "now": stage.clock.now()});
+    let (of_line, of_seats) = tokio::join!(tick(&mut line), tick(&mut seats));
+    assert_eq!((of_line, of_seats), (expected.clone(), expected));
+}
+
+/// Opens a socket by hand, answers nothing, and says after how long the server ends it.
+async fn end_in_silence(stage: &Stage, path: &str, bearer: &str) -> Duration {
+    let host = stage.url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(host).await.unwrap();
+    let handshake = format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {bearer}\r\nConnection: Upgrade\r\n\
+         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    );
+    stream.write_all(handshake.as_bytes()).await.unwrap();
+    let opened = Instant::now();
+    let mut heard = Vec::new();
+    let reading = stream.read_to_end(&mut heard);
+    let wait = Duration::from_secs(u64::from(SILENCE_SECONDS_MAX) + 20);
+    tokio::time::timeout(wait, reading)
+        .await
+        .expect("a silent client should be given up")
+        .unwrap();
+    assert!(heard.starts_with(b"HTTP/1.1 101"));
+    opened.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_sockets_give_up_a_client_that_answers_no_ping() {
+    let stage = Stage::open().await;
+    stage.event("dead", json!({"paused": true})).await;
+    let pass = word(&stage.client.join("dead").await.unwrap()["pass"]);
+    stage.event("dead-hall", json!({})).await;
+    let session = stage.session("dead-hall").await;
+    let (line, seats) = tokio::join!(
+        end_in_silence(&stage, "/api/v1/events/dead/line/ws", &pass),
+        end_in_silence(&stage, "/api/v1/events/dead-hall/seats/ws", &session)
+    );
+    let least = Duration::from_secs(u64::from(SILENCE_SECONDS_MAX));
+    assert!(line > least && seats > least, "{line:?} {seats:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_with_a_deadline_has_the_servers_time() {
+    let stage = Stage::open().await;
+    let opens = stage.clock.now().plus_seconds(3600);
+    let later = json!({"prequeue_opens_at": opens, "sale_opens_at": opens});
+    stage.event("later", later).await;
+    stage.event("timed", json!({})).await;
+    let (pass, token) = stage.admit("timed").await;
+    let time = async |method, path: &str, bearer: &str, body: &str| {
+        let bearer = format!("Bearer {bearer}");
+        let heads = [
+            ("authorization", bearer.as_str()),
+            ("content-type", "application/json"),
+        ];
+        let heads = if bearer.len() > 7 {
+            &heads[..]
+        } else {
+            &heads[1..]
+        };
+        let sent = stage
+            .client
+            .raw(method, path, heads, body.as_bytes().to_vec());
+        let answer = sent.await.unwrap();
+        let told = answer.headers()["x-fairline-time"].to_str().unwrap();
+        assert_eq!(Time::parse(told).unwrap(), stage.clock.now(), "{path}");
+        serde_json::from_slice::<serde_json::Value>(answer.body()).unwrap()
+    };
+    let refused = time(Method::POST, "/api/v1/events/later/line", "", "{}").await;
+    assert_eq!(refused["type"], "/problems/line-not-open");
+    time(Method::POST, "/api/v1/events/timed/line", "", "{}").await;
+    let me = time(Method::GET, "/api/v1/events/timed/line/me", &pass, "").await;
+    assert_eq!(me["state"], "admitted");
+    let sessions = "/api/v1/events/timed/sessions";
+    let session = word(&time(Method::POST, sessions, &token, "{}").await["session"]);
+    assert_eq!(
+        time(Method::GET, sessions, &session, "").await["over"],
+        false
+    );
+    let wish = r#"{"seats": ["st-A-1"]}"#;
+    let hold = time(Method::POST, "/api/v1/events/timed/holds", &session, wish).await;
+    let path = format!("/api/v1/holds/{}", word(&hold["id"]));
+    stage.clock.advance_ms(1000);
+    time(Method::GET, &path, &session, "").await;
+    stage.order(&session, &hold).await;
+    time(Method::GET, "/api/v1/orders", &session, "").await;
+    stage.clock.advance_ms(3_600_000);
+    assert_eq!(
+        time(Method::GET, sessions, &session, "").await["over"],
+        true
+    );
 }

@@ -1,0 +1,18 @@
+// @ts-check
+// Amounts of money as text. The server knows how many decimals the amounts of each currency have.
+import { call } from "./api.js";
+
+/** @type {Record<string, number>} */
+let decimals = {};
+
+/** Fetches the decimals of all currencies: to be awaited before the first amount is written. */
+export async function loadCurrencies() {
+  decimals = await call("GET", "/api/v1/currencies");
+}
+
+/** Writes an amount of minor units. @param {{amount: number, currency: string}} money */
+export function money({ amount, currency }) {
+  const digits = decimals[currency] ?? 2;
+  const format = new Intl.NumberFormat(undefined, { style: "currency", currency, minimumFractionDigits: digits, maximumFractionDigits: digits });
+  return format.format(amount / 10 ** digits);
+}
