@@ -261,7 +261,8 @@ async function enter() {
   } catch { /* no session yet */ }
   try {
     const place = await call("GET", `${base}/line/me`);
-    if (place.token) { session = await call("POST", `${base}/sessions`, { bearer: place.token, body: {} }); return true; }
+    // That answer set the admission as a cookie: `Authorization` is left to the site, which may use it itself.
+    if (place.token) { session = await call("POST", `${base}/sessions`, { body: {} }); return true; }
   } catch { /* no place, or the turn has passed */ }
   location.href = `/e/${event}`;
   return false;
