@@ -1,14 +1,14 @@
 //! The gate before a site that knows nothing of it: the repository's own nginx configuration, under load and in trouble.
 
 use crate::site::{KEY, Node, Site, word};
+use client::Client;
 use futures_util::future::join_all;
 use hyper::{Method, Response, StatusCode, body::Bytes};
-use loadtest::client::Client;
-use loadtest::servers::{Server, free_port};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use testkit::{Server, free_port};
 
 const COOKIE: &str = "fairline_admission_my-event";
 

@@ -167,7 +167,7 @@ async fn the_gate_answers_nothing_but_yes_and_no() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_of_a_deleted_event_is_turned_away() {
-    let redis = loadtest::servers::Redis::start();
+    let redis = testkit::Redis::start();
     for stage in [Stage::open().await, Stage::on(&redis).await] {
         stage.event("gate", json!({})).await;
         let (_, token) = stage.admit("gate").await;
