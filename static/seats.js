@@ -293,7 +293,12 @@ async function openSession() {
   if (!token) return false;
   keep(admission, token);
   try {
-    session = await send("POST", `${base}/sessions`, { bearer: token, body: {}, key: keptKey(`enter-${event}`) });
+    const trade = (/** @type {string | null} */ bearer) => send("POST", `${base}/sessions`, { bearer, body: {}, key: keptKey(`enter-${event}`) });
+    // The cookie first: `Authorization` belongs to the site where it uses that itself.
+    session = await trade(pass && token).catch((problem) => {
+      if (pass || problem.status !== 401) throw problem;
+      return trade(token);
+    });
   } catch (problem) {
     if (isPassing(problem)) throw problem;
     keep(admission, null);

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::json;
-use shared::browser::check_origin;
+use shared::browser::{bearer, check_origin};
 use shared::http::listener::ConnectionPermit as Connection;
 use shared::openapi::Refusals;
 use shared::problem::Problem;
@@ -177,11 +177,7 @@ async fn watch_seats(
     shop.inventory
         .session(keys, Some(board.event.clone()))
         .await?;
-    check_origin(
-        &shop.site,
-        &headers,
-        !headers.contains_key(header::AUTHORIZATION),
-    )?;
+    check_origin(&shop.site, &headers, bearer(&headers).is_none())?;
     let upgrade = upgrade.map_err(|rejection| Problem::of_status(rejection.status()))?;
     let upgrade = upgrade
         .read_buffer_size(512)

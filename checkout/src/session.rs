@@ -9,7 +9,7 @@ use axum::extract::{FromRef, FromRequestParts, Path, State};
 use axum::http::{HeaderMap, Method, StatusCode, header, request::Parts};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use shared::browser::{bearer, check_origin, cookies, set_cookie};
+use shared::browser::{Credential, bearer, check_origin, cookies, credential, set_cookie};
 use shared::idempotency::{IdempotencyKey, replayed};
 use shared::openapi::Refusals;
 use shared::problem::{Input, Nothing, Problem};
@@ -55,8 +55,7 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let site: Arc<Site> = FromRef::from_ref(state);
         let headers = &parts.headers;
-        if headers.contains_key(header::AUTHORIZATION) {
-            let word = bearer(headers).ok_or_else(no_session)?;
+        if let Some(word) = bearer(headers) {
             let key = session_key(&word).ok_or_else(no_session)?;
             check(&site.limits.visitors, key.hash)?;
             return Ok(Sessions(vec![key]));
@@ -80,7 +79,7 @@ pub(crate) fn event_id(text: &str) -> Result<EventId, Problem> {
     EventId::parse(text).map_err(|_| Problem::no_such_event())
 }
 
-/// Trade an admission token for a session, once.
+/// Trade an admission token for a session, once. The token is the bearer, or the cookie that the queue page set.
 #[utoipa::path(post, path = "/api/v1/events/{event}/sessions", tag = "checkout", params(("event" = String, Path)),
     request_body(content = Nothing, description = "Nothing, or {}"), security(("admission" = [])),
     responses((status = 201, body = SessionView), Refusals))]
@@ -93,7 +92,12 @@ async fn open_session(
 ) -> Result<Response, Problem> {
     let event = event_id(&event)?;
     let site = &shop.site;
-    let token = bearer(&headers).ok_or_else(bad_admission)?;
+    let found = credential(site, &headers, &format!("fairline_admission_{event}"));
+    let Credential {
+        word: token,
+        by_cookie,
+    } = found.ok_or_else(bad_admission)?;
+    check_origin(site, &headers, by_cookie)?;
     let now = shop.inventory.now();
     let claims = shop
         .keys

@@ -13,11 +13,12 @@ pub struct Credential {
     pub by_cookie: bool,
 }
 
-/// The credential of a request: `Authorization: Bearer` if there is any `Authorization`, else the cookie `name`.
+/// The credential of a request: `Authorization: Bearer`, else the cookie `name`. Other schemes are those of the site that we
+/// run beside, such as `Basic` before a staging host: they count for nothing.
 pub fn credential(site: &Site, headers: &HeaderMap, name: &str) -> Option<Credential> {
-    if headers.contains_key(header::AUTHORIZATION) {
+    if let Some(word) = bearer(headers) {
         return Some(Credential {
-            word: bearer(headers)?,
+            word,
             by_cookie: false,
         });
     }
@@ -29,11 +30,11 @@ pub fn credential(site: &Site, headers: &HeaderMap, name: &str) -> Option<Creden
 
 /// The word after `Authorization: Bearer`.
 pub fn bearer(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, word) = value.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("bearer")
-        .then(|| word.trim().to_owned())
+    let values = headers.get_all(header::AUTHORIZATION).iter();
+    values
+        .filter_map(|value| value.to_str().ok()?.split_once(' '))
+        .find(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, word)| word.trim().to_owned())
 }
 
 /// All cookies whose name begins with `prefix`: the rest of the name and the value. At most 32.
@@ -82,7 +83,8 @@ pub fn set_cookie(site: &Site, name: &str, value: &str, seconds: u32) -> HeaderV
 }
 
 /// For requests that change something, and for WebSocket handshakes: with a cookie the `Origin` must be on the
-/// allow-list; without one a foreign `Origin` is refused all the same.
+/// allow-list; without one a foreign `Origin` is refused all the same, unless the request has a bearer, which no browser
+/// sends by itself.
 ///
 /// # Errors
 /// 403.
@@ -90,7 +92,7 @@ pub fn check_origin(site: &Site, headers: &HeaderMap, by_cookie: bool) -> Result
     match headers.get(header::ORIGIN) {
         None if !by_cookie => Ok(()),
         Some(origin) if site.origins.iter().any(|known| origin == known.as_str()) => Ok(()),
-        Some(_) if headers.contains_key(header::AUTHORIZATION) => Ok(()),
+        Some(_) if !by_cookie && bearer(headers).is_some() => Ok(()),
         _ => Err(Problem::new(
             StatusCode::FORBIDDEN,
             "foreign-origin",

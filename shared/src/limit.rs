@@ -4,8 +4,9 @@ use axum::http::HeaderMap;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{Quota, RateLimiter, state::keyed::DashMapStateStore};
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
+use std::sync::Once;
 
 /// Keys are folded into this many cells, so that no flood of keys can grow the map; two keys share a cell once in a
 /// quarter of a million.
@@ -62,24 +63,45 @@ impl Limiter {
     }
 }
 
-/// Whose address a request counts for: the peer's, or with `trusted_hops` proxies in front the entry that the outermost
+/// The address that a request counts for: the peer's, or with `trusted_hops` proxies in front the entry that the outermost
 /// of them wrote, counted from the right end of `X-Forwarded-For`. What stands further left anyone can write.
-pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted_hops: usize) -> IpAddr {
+///
+/// None where that entry is missing or names no address: the peer is then a proxy that all visitors share.
+pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted_hops: usize) -> Option<IpAddr> {
     if trusted_hops == 0 {
-        return folded(peer);
+        return Some(folded(peer));
     }
-    let listed: Vec<&str> = headers
+    // As bytes: what a client wrote further left must not hide the proxy's entry.
+    let entries: Vec<&[u8]> = headers
         .get_all("x-forwarded-for")
         .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|line| line.split(','))
-        .map(str::trim)
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
         .collect();
-    let entry = listed
+    let entry = entries
         .len()
         .checked_sub(trusted_hops)
-        .and_then(|at| listed[at].parse().ok());
-    folded(entry.unwrap_or(peer))
+        .map(|at| entries[at]);
+    let address = entry.and_then(address_of).map(folded);
+    if address.is_none() {
+        static WARNED: Once = Once::new();
+        WARNED.call_once(|| {
+            tracing::warn!(
+                trusted_hops,
+                "X-Forwarded-For names no address where FAIRLINE_TRUSTED_HOPS says that it stands: such requests are under no limit per address"
+            );
+        });
+    }
+    address
+}
+
+/// Reads an entry of `X-Forwarded-For`. Some proxies write the port as well: `192.0.2.1:443`, `[2001:db8::1]:443`.
+fn address_of(entry: &[u8]) -> Option<IpAddr> {
+    let entry = str::from_utf8(entry).ok()?.trim().trim_matches('"');
+    if let Some(bracketed) = entry.strip_prefix('[') {
+        return bracketed.split_once(']')?.0.parse().ok();
+    }
+    let v4 = || entry.split_once(':')?.0.parse::<Ipv4Addr>().ok();
+    entry.parse().ok().or_else(|| v4().map(IpAddr::V4))
 }
 
 /// An IPv6 address stands for its /64: a household has that many addresses to itself.
@@ -97,21 +119,70 @@ fn folded(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::http::HeaderValue;
 
-    fn forwarded(value: &str) -> HeaderMap {
+    fn forwarded(value: &[u8]) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        headers.insert("x-forwarded-for", value.parse().unwrap());
+        headers.insert("x-forwarded-for", HeaderValue::from_bytes(value).unwrap());
         headers
     }
 
     #[test]
     fn a_forged_forwarded_for_changes_nothing() {
         let peer: IpAddr = "10.0.0.1".parse().unwrap();
-        assert_eq!(client_address(peer, &forwarded("1.2.3.4"), 0), peer);
-        let one_hop = client_address(peer, &forwarded("6.6.6.6, 203.0.113.7"), 1);
-        assert_eq!(one_hop.to_string(), "203.0.113.7");
-        assert_eq!(client_address(peer, &forwarded("garbage"), 1), peer);
-        assert_eq!(client_address(peer, &HeaderMap::new(), 1), peer);
+        let address = |value: &[u8], hops| {
+            let address = client_address(peer, &forwarded(value), hops);
+            address.map(|address| address.to_string())
+        };
+        assert_eq!(address(b"1.2.3.4", 0).as_deref(), Some("10.0.0.1"));
+        for forged in [
+            &b"6.6.6.6"[..],
+            b"unknown",
+            b"\xff\xfe",
+            b", ,",
+            b"[",
+            b"\"x",
+        ] {
+            let line = [forged, b", 203.0.113.7"].concat();
+            assert_eq!(address(&line, 1).as_deref(), Some("203.0.113.7"));
+        }
+        let two = address(b"6.6.6.6, 203.0.113.7, 10.0.0.2", 2);
+        assert_eq!(two.as_deref(), Some("203.0.113.7"));
+    }
+
+    #[test]
+    fn an_entry_may_have_a_port_or_brackets() {
+        let peer: IpAddr = "10.0.0.1".parse().unwrap();
+        for (entry, address) in [
+            ("198.51.100.7:40007", "198.51.100.7"),
+            ("198.51.100.7:", "198.51.100.7"),
+            ("[2001:db8:1:2::7]:443", "2001:db8:1:2::"),
+            ("[2001:db8:1:2::7]", "2001:db8:1:2::"),
+            ("2001:db8:1:2::7", "2001:db8:1:2::"),
+            ("\"[2001:db8:1:2::7]:443\"", "2001:db8:1:2::"),
+            ("[::ffff:198.51.100.7]:443", "198.51.100.7"),
+            ("  198.51.100.7\t", "198.51.100.7"),
+        ] {
+            let read = client_address(peer, &forwarded(entry.as_bytes()), 1);
+            assert_eq!(read.map(|read| read.to_string()).as_deref(), Some(address));
+        }
+    }
+
+    #[test]
+    fn behind_a_proxy_an_entry_that_is_no_address_stands_for_nobody() {
+        let peer: IpAddr = "10.0.0.1".parse().unwrap();
+        for entry in [
+            &b"unknown"[..],
+            b"garbage",
+            b"",
+            b"_hidden:1",
+            b"\xe9",
+            b"[2001:db8::1",
+        ] {
+            assert_eq!(client_address(peer, &forwarded(entry), 1), None);
+        }
+        assert_eq!(client_address(peer, &forwarded(b"1.2.3.4"), 2), None);
+        assert_eq!(client_address(peer, &HeaderMap::new(), 1), None);
     }
 
     #[test]

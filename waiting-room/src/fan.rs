@@ -11,7 +11,7 @@ use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use shared::browser::{Credential, check_origin, credential, set_cookie};
+use shared::browser::{Credential, bearer, check_origin, credential, set_cookie};
 use shared::idempotency::{IdempotencyKey, replayed};
 use shared::openapi::Refusals;
 use shared::problem::{Input, Nothing, Problem};
@@ -176,7 +176,7 @@ pub(crate) async fn enter(
     key: &IdempotencyKey,
 ) -> Result<(Joined, bool), Problem> {
     let pass = pass_of(room, headers, event);
-    if pass.is_none() && headers.contains_key(header::AUTHORIZATION) {
+    if pass.is_none() && bearer(headers).is_some() {
         return Err(no_pass());
     }
     let by_cookie = pass.is_some_and(|(_, by_cookie)| by_cookie);
@@ -199,7 +199,11 @@ pub(crate) async fn enter(
             // Where the store has forgotten their place, it is given back rather than a new one.
             room.find_place(event, pass).await?;
         }
-        None => check(&room.site.limits.joins, address)?,
+        None => {
+            if let Some(address) = address {
+                check(&room.site.limits.joins, address)?;
+            }
+        }
     }
     let joined = room.line.join(event, &[visitor]).await?;
     let joined = joined.first().copied().ok_or_else(Problem::unavailable)?;

@@ -144,16 +144,19 @@ impl Room {
         })
     }
 
-    /// The place that a pass proves, also where the store has forgotten it.
+    /// The place that a pass proves, also where the store has forgotten it, or remembers only an older one.
     pub(crate) async fn find_place(
         &self,
         event: &EventId,
         pass: &Pass,
     ) -> Result<Option<Spot>, Refused> {
-        match self.line.place(event, pass.visitor).await? {
-            Some(spot) => Ok(Some(spot)),
-            None => self.line.reenter(event, &self.as_drawn(event, pass)).await,
+        let known = self.line.place(event, pass.visitor).await?;
+        if known.is_some_and(|spot| !pass.is_newer_than(&spot)) {
+            return Ok(known);
         }
+        let pass = self.as_drawn(event, pass);
+        let given_back = self.line.reenter(event, &pass).await?;
+        Ok(given_back.or(known))
     }
 }
 

@@ -115,8 +115,9 @@ impl Room {
     }
 
     /// The time by which turns and tokens are judged: the store's, so that a node whose clock is wrong judges no other.
+    /// Of events that this node does not know it is its own.
     pub(crate) fn now(&self, event: &EventId) -> Time {
-        let store = self.line.now(event);
+        let store = self.known_hall(event).and_then(|_| self.line.now(event));
         store.unwrap_or_else(|| self.site.clock.now())
     }
 

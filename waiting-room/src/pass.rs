@@ -1,5 +1,6 @@
 //! Passes: signed proofs of a place. Whoever holds the pass holds the place, so it stands in no URL and no log.
 
+use crate::line::{Spot, Standing};
 use shared::secret::Secret;
 use shared::words::{EventId, VisitorId};
 
@@ -21,6 +22,18 @@ pub struct Pass {
     pub is_provisional: bool,
     /// The life of the line that the number was given in.
     pub epoch: u64,
+}
+
+impl Pass {
+    /// Whether the pass is of a newer place than this one, which is over: then its visitor joined again, and the store
+    /// has forgotten it.
+    pub fn is_newer_than(&self, spot: &Spot) -> bool {
+        let is_over = matches!(
+            spot.standing,
+            Standing::Finished | Standing::Missed | Standing::Left
+        );
+        is_over && self.number > spot.number && self.is_provisional == spot.is_provisional
+    }
 }
 
 /// Signs and reads passes.

@@ -4,6 +4,7 @@
 //! where one was searched for.
 
 use crate::problem::{BODY_BYTES_MAX, Nothing, Problem, parse_json, read_body};
+use crate::serve::is_gate;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{MatchedPath, Query, Request, State};
 use axum::http::Method;
@@ -28,7 +29,8 @@ impl Declared {
     /// Reads what the operations of a description take.
     pub(crate) fn of(description: &OpenApi) -> Declared {
         let mut declared = Declared::default();
-        for (path, item) in &description.paths.paths {
+        let all = description.paths.paths.iter();
+        for (path, item) in all.filter(|(path, _)| !is_gate(path)) {
             let operations = [
                 (Method::GET, &item.get),
                 (Method::HEAD, &item.get),

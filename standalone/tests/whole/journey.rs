@@ -186,60 +186,6 @@ async fn every_refusal_of_the_line_is_what_the_contract_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_gate_lets_the_admitted_pass_and_names_the_queue_to_all_others() {
-    let stage = Stage::open().await;
-    stage.event("gate", json!({})).await;
-    let (pass, token) = stage.admit("gate").await;
-    let away = stage
-        .client
-        .raw(Method::GET, "/gate/gate", &[], vec![])
-        .await
-        .unwrap();
-    assert_eq!(away.status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(
-        away.headers()["x-fairline-queue"],
-        format!("{}/e/gate", stage.url)
-    );
-    let cookie = format!("fairline_admission_gate={token}");
-    for heads in [
-        [("cookie", cookie.as_str())],
-        [("authorization", &format!("Bearer {token}"))],
-    ] {
-        let pass = stage
-            .client
-            .raw(Method::GET, "/gate/gate", &heads, vec![])
-            .await
-            .unwrap();
-        assert_eq!(pass.status(), StatusCode::NO_CONTENT);
-        assert!(
-            pass.headers()["x-fairline-visitor"]
-                .to_str()
-                .unwrap()
-                .starts_with("vis_")
-        );
-    }
-    let me = stage.get("/api/v1/events/gate/line/me", &pass).await.body;
-    assert_eq!(me["state"], "shopping", "the first 204 is the start");
-    stage
-        .client
-        .delete("/api/v1/events/gate/admission", &token)
-        .await
-        .unwrap();
-    let done = stage
-        .client
-        .raw(Method::GET, "/gate/gate", &[("cookie", &cookie)], vec![])
-        .await
-        .unwrap();
-    assert_eq!(done.status(), StatusCode::UNAUTHORIZED);
-    let jwks = stage.get("/.well-known/jwks.json", "").await.body;
-    assert_eq!(
-        (&jwks["keys"][0]["kty"], &jwks["keys"][0]["alg"]),
-        (&json!("OKP"), &json!("EdDSA"))
-    );
-    assert!(jwks["keys"][0].get("d").is_none());
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn the_poll_sets_the_cookies_that_the_gate_and_the_pages_read() {
     let stage = Stage::open().await;
     stage.event("cookies", json!({})).await;

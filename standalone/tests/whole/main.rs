@@ -7,8 +7,10 @@
 )]
 
 mod attacks;
+mod authorization;
 mod crash;
 mod draws;
+mod gate;
 mod journey;
 mod keys;
 mod limits;

@@ -9,6 +9,10 @@ pub(crate) async fn operations(stage: &Stage) -> Vec<(Method, String, Value)> {
     let document = stage.get("/api/openapi.json", "").await.body;
     let mut all = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
+        // The gate is asked with whatever the request carries that it is asked about.
+        if path.starts_with("/gate/") {
+            continue;
+        }
         let path = path
             .replace("{event}", "strict")
             .replace("{visitor}", "1")

@@ -316,3 +316,34 @@ impl Line for Embedded {
         self.step(event, |state, now| state.stats(now)).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::line::Standing;
+
+    #[test]
+    fn who_joined_again_without_a_socket_is_not_counted_as_connected_after_a_failed_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(&folder.path().join("night.sqlite")).unwrap();
+        let event = EventId::parse("night").unwrap();
+        let (again, watching) = (VisitorId(1), VisitorId(2));
+        let mut settings = EventSettings::new(event, "Night");
+        settings.admission.rate_per_minute = 0;
+        let mut state = State::new(settings);
+        for visitor in [again, watching] {
+            state.join(visitor, Time(0)).unwrap();
+        }
+        state.back(watching);
+        state.leave(again, Time(0));
+        state.join(again, Time(0)).unwrap();
+        journal.write(&state).unwrap();
+        let mut restored = journal.read(Time(0)).unwrap().unwrap();
+        restored.take_over(&state);
+        let standing = |state: &State, number| state.entry_of(number).unwrap().standing;
+        let late = Time(0).plus_seconds(restored.settings.admission.away_seconds);
+        restored.tick(late);
+        assert_eq!(standing(&restored, 2), Standing::Waiting);
+        assert_eq!(standing(&restored, 3), Standing::Missed);
+    }
+}

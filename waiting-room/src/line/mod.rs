@@ -292,6 +292,7 @@ pub trait Line: Send + Sync {
 
     /// Gives a visitor back the place that their pass proves, where the store has forgotten it: the pass is of an earlier
     /// epoch of this same event. Answers none when it is not so; whose number was served already gets no second turn.
+    /// Where the store remembers an older place of the visitor that is over, the newer one counts.
     async fn reenter(&self, event: &EventId, pass: &Pass) -> Result<Option<Spot>, Refused>;
 
     /// The visitor with this number arrived at the checkout: the slot is theirs until it expires.

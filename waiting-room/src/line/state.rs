@@ -141,11 +141,10 @@ impl State {
     pub(super) fn take_over(&mut self, before: &State) {
         self.step = before.step;
         self.revision = before.revision + 1;
-        for entry in before
-            .entries
-            .iter()
-            .filter(|entry| entry.away_at.is_none())
-        {
+        // Only who waits: an entry that is over has no `away_at` either, and its visitor may have joined again.
+        let is_connected =
+            |entry: &&Entry| entry.standing == Standing::Waiting && entry.away_at.is_none();
+        for entry in before.entries.iter().filter(is_connected) {
             if let Some(number) = self.by_visitor.get(&entry.visitor).copied() {
                 self.set_away(number, None);
             }

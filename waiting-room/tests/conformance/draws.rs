@@ -3,7 +3,7 @@
 use crate::bench::{Bench, START, benches, policy, spot_of};
 use shared::words::{EventId, VisitorId};
 use waiting_room::draw::{Entry, Round, order, root_of_visitors};
-use waiting_room::line::{Beacon, EventSettings, Joined, Order, Phase, Refused, Standing};
+use waiting_room::line::{Beacon, Claimed, EventSettings, Joined, Order, Phase, Refused, Standing};
 
 /// An event whose line is open and whose sale opens in ten seconds.
 async fn prequeue(bench: &Bench, beacon: Option<Beacon>) -> EventId {
@@ -137,6 +137,185 @@ async fn who_left_before_the_draw_has_no_number_and_who_comes_later_queues_behin
         let ejected = bench.line.join(&event, &[VisitorId(3)]).await.unwrap()[0];
         assert_eq!(spot_of(ejected).standing, Standing::Ejected);
         assert!(bench.line.eject(&event, VisitorId(3)).await.unwrap());
+    }
+}
+
+/// Everyone who drew a number has it, and nobody else has one: (number, visitor) in order.
+async fn assert_drawn(bench: &Bench, event: &EventId, mut expected: Vec<u128>) {
+    let name = bench.name;
+    let state = bench.line.draw(event).await.unwrap().unwrap();
+    let entries = state.outcome.unwrap().entries;
+    let drawn = bench.line.drawn(event, 1, 100).await.unwrap();
+    for (number, visitor) in (1..).zip(&drawn) {
+        let spot = bench.spot(event, visitor.0).await;
+        let told = (spot.number, spot.standing, spot.is_provisional);
+        assert_eq!(
+            told,
+            (number, Standing::Waiting, false),
+            "{name}: {visitor}"
+        );
+        let found = bench.line.find(event, number).await.unwrap().unwrap();
+        assert_eq!(found.visitor, *visitor, "{name}");
+    }
+    let count = expected.len() as u64;
+    let mut drawn: Vec<u128> = drawn.iter().map(|visitor| visitor.0).collect();
+    drawn.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!((drawn, entries), (expected, count), "{name}");
+    let stats = bench.line.stats(event).await.unwrap();
+    let front = bench.line.tick(event).await.unwrap();
+    let counted = (stats.waiting, front.waiting, front.alive.count());
+    assert_eq!(counted, (count, count, count), "{name}");
+}
+
+#[tokio::test]
+async fn who_joined_again_before_the_draw_has_the_number_that_their_entry_drew() {
+    for is_restarted in [false, true] {
+        for mut bench in benches() {
+            let event = EventId::parse("drawn").unwrap();
+            let mut settings = EventSettings::new(event.clone(), "Drawn");
+            settings.admission = policy(0, 1, 10);
+            settings.admission.away_seconds = 5;
+            settings.order = Order::Draw;
+            settings.prequeue_opens_at = Some(START);
+            settings.sale_opens_at = Some(START.plus_seconds(10));
+            bench.line.create(settings).await.unwrap();
+            bench.join(&event, 1..=12).await;
+            for id in 1..=12 {
+                bench.line.back(&event, VisitorId(id)).await.unwrap();
+            }
+            let leave = async |id| bench.line.leave(&event, VisitorId(id)).await.unwrap();
+            let again = async |id: u128| bench.join(&event, id..=id).await;
+            // 2 left and joined again, 3 twice; 4 to 6 are away for too long; 7 left; 8 left, joined again, and left.
+            leave(2).await;
+            again(2).await;
+            for _ in 0..2 {
+                leave(3).await;
+                again(3).await;
+            }
+            for id in 4..=6 {
+                bench.line.away(&event, VisitorId(id)).await.unwrap();
+            }
+            for id in [2, 3] {
+                bench.line.back(&event, VisitorId(id)).await.unwrap();
+            }
+            for id in [7, 8] {
+                leave(id).await;
+            }
+            again(8).await;
+            leave(8).await;
+            // 9 joined again and was ejected.
+            leave(9).await;
+            again(9).await;
+            assert!(bench.line.eject(&event, VisitorId(9)).await.unwrap());
+            bench.tick_after(&event, 6).await;
+            // 4 and 5 return and 6 does not; 5 leaves after all.
+            assert_eq!(bench.standing(&event, 4).await, Standing::Missed);
+            again(4).await;
+            again(5).await;
+            leave(5).await;
+            if is_restarted {
+                bench.reopen();
+            }
+            bench.tick_after(&event, 4).await;
+            bench.tick_after(&event, 0).await;
+            assert_drawn(&bench, &event, vec![1, 2, 3, 4, 10, 11, 12]).await;
+            for (id, standing) in [
+                (5, Standing::Left),
+                (6, Standing::Missed),
+                (7, Standing::Left),
+                (8, Standing::Left),
+                (9, Standing::Ejected),
+            ] {
+                let spot = bench.spot(&event, id).await;
+                let told = (spot.number, spot.standing);
+                assert_eq!(told, (0, standing), "{}: {id}", bench.name);
+            }
+            // Who comes later queues behind, and so do those who were gone; none of them has two places.
+            let late = [5, 6, 7, 8, 20].map(VisitorId);
+            let late = bench.line.join(&event, &late).await.unwrap();
+            let late: Vec<u64> = late.iter().map(|joined| spot_of(*joined).number).collect();
+            assert_eq!(late, [8, 9, 10, 11, 12], "{}", bench.name);
+            assert_eq!(bench.line.tick(&event).await.unwrap().waiting, 12);
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_requests_of_one_visitor_in_one_batch_get_the_same_answer_before_the_draw() {
+    for bench in benches() {
+        let event = prequeue(&bench, None).await;
+        bench.join(&event, 100..=105).await;
+        let (line, name) = (&bench.line, bench.name);
+        let twice = [VisitorId(1), VisitorId(1)];
+        let joined = line.join(&event, &twice).await.unwrap();
+        assert_eq!(spot_of(joined[0]), spot_of(joined[1]), "{name}");
+        assert!(spot_of(joined[1]).is_provisional, "{name}: no number yet");
+        // Two requests that arrive together, and again for a visitor who had left.
+        for _ in 0..2 {
+            let two = [VisitorId(2)];
+            let (a, b) = tokio::join!(line.join(&event, &two), line.join(&event, &two));
+            let (a, b) = (spot_of(a.unwrap()[0]), spot_of(b.unwrap()[0]));
+            assert_eq!(a, b, "{name}");
+            assert!(a.is_provisional, "{name}");
+            assert_eq!(bench.spot(&event, 2).await.number, a.number, "{name}");
+            let (a, b) = tokio::join!(
+                line.leave(&event, VisitorId(2)),
+                line.leave(&event, VisitorId(2))
+            );
+            assert_eq!((a, b), (Ok(()), Ok(())), "{name}");
+        }
+        let (a, b) = tokio::join!(
+            line.back(&event, VisitorId(1)),
+            line.back(&event, VisitorId(1))
+        );
+        assert_eq!(a.unwrap(), b.unwrap(), "{name}");
+        let (a, b) = tokio::join!(
+            line.place(&event, VisitorId(1)),
+            line.place(&event, VisitorId(1))
+        );
+        assert_eq!(a.unwrap(), b.unwrap(), "{name}");
+        let three = [VisitorId(3)];
+        let (joined, left) =
+            tokio::join!(line.join(&event, &three), line.leave(&event, VisitorId(3)));
+        joined.unwrap();
+        left.unwrap();
+        let (a, b) = tokio::join!(
+            line.eject(&event, VisitorId(3)),
+            line.eject(&event, VisitorId(3))
+        );
+        assert_eq!((a, b), (Ok(true), Ok(true)), "{name}");
+        let (a, b) = tokio::join!(line.join(&event, &three), line.join(&event, &three));
+        let (a, b) = (spot_of(a.unwrap()[0]), spot_of(b.unwrap()[0]));
+        assert_eq!((a, a.standing), (b, Standing::Ejected), "{name}");
+        assert_eq!(line.tick(&event).await.unwrap().waiting, 7, "{name}");
+        assert_eq!(line.stats(&event).await.unwrap().away, 6, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn two_requests_of_one_visitor_in_one_batch_get_the_same_answer_inside() {
+    for bench in benches() {
+        let event = bench.event(policy(60_000, 1, 10)).await;
+        bench.join(&event, 1..=3).await;
+        bench.tick_after(&event, 1).await;
+        let (line, name, one) = (&bench.line, bench.name, VisitorId(1));
+        let (a, b) = tokio::join!(line.claim(&event, one, 1), line.claim(&event, one, 1));
+        assert_eq!(a, b, "{name}");
+        assert!(matches!(a, Ok(Claimed::Until(_))), "{name}");
+        let (a, b) = tokio::join!(line.find(&event, 1), line.find(&event, 1));
+        assert_eq!(a, b, "{name}");
+        let (a, b) = tokio::join!(line.finish(&event, one, 1), line.finish(&event, one, 1));
+        assert_eq!((a, b), (Ok(()), Ok(())), "{name}");
+        let (a, b) = tokio::join!(line.claim(&event, one, 1), line.claim(&event, one, 1));
+        assert_eq!((a, b), (Ok(Claimed::Lapsed), Ok(Claimed::Lapsed)), "{name}");
+        let stats = line.stats(&event).await.unwrap();
+        let counted = (stats.admitted, stats.shopping, stats.total.finished);
+        assert_eq!(counted, (2, 0, 1), "{name}");
+        let again = [one];
+        let (a, b) = tokio::join!(line.join(&event, &again), line.join(&event, &again));
+        let (a, b) = (spot_of(a.unwrap()[0]), spot_of(b.unwrap()[0]));
+        assert_eq!((a, a.number, a.is_provisional), (b, 4, false), "{name}");
     }
 }
 

@@ -12,5 +12,6 @@ mod draws;
 mod many;
 mod nodes;
 mod places;
+mod rejoining;
 mod sign_outs;
 mod survival;

@@ -11,6 +11,15 @@ local function record(n)
   return call('GETRANGE', key, i * RECORD, i * RECORD + RECORD - 1)
 end
 
+-- Writes whose number n is, where the store has forgotten it. The array gets its whole length: a record that is cut off would
+-- be overlooked by whoever reads all of them.
+local function set_visitor(n, visitor)
+  local key, i = at('p', n)
+  call('SETRANGE', key, i * RECORD, visitor)
+  if call('STRLEN', key) < CHUNK * RECORD then call('SETRANGE', key, CHUNK * RECORD - 1, '\0') end
+  call('HSET', visitors, visitor, n)
+end
+
 local function end_as(n, code)
   local key, i = at('p', n)
   call('SETRANGE', key, i * RECORD + RECORD - 1, string.char(code))

@@ -16,9 +16,10 @@ local function claim(visitor, n)
     local is_over = call('GETBIT', alive, n - 1) == 1 or (string.byte(record_, RECORD) or 0) ~= 0
     if is_over or m.ghosts <= 0 or n > m.known then return 0 end
     slot = { now, now, now + m.session_ms }
-    local key, i = at('p', n)
-    call('SETRANGE', key, i * RECORD, visitor)
-    call('HSET', visitors, visitor, n)
+    -- They may have joined again meanwhile: nobody has two places.
+    local kept = tonumber(call('HGET', visitors, visitor) or nil) or 0
+    if kept > 0 and kept ~= n then settle(kept, LEFT, 't_left') end
+    set_visitor(n, visitor)
     m.ghosts, m.shopping = m.ghosts - 1, m.shopping + 1
   end
   call('HSET', slots, n, slot[1] .. ' ' .. slot[2] .. ' ' .. slot[3] .. ' ' .. SHOPPING)

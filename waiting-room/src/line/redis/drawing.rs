@@ -12,6 +12,7 @@ use futures_util::stream;
 use redis::{Cmd, Value};
 use shared::time::Time;
 use shared::words::VisitorId;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Numbers whose places lie in one key, the bytes of a record, of a deadline.
@@ -29,11 +30,12 @@ struct Waiting {
     deadline: [u8; DEADLINE],
 }
 
-/// Everyone in line, and how those ended who are not any more.
+/// Everyone in line, and how those ended who are not any more. A visitor who joined again has several records, of which
+/// the newest counts.
 #[derive(Default)]
 struct Everyone {
     waiting: Vec<Waiting>,
-    gone: Vec<([u8; 16], u8)>,
+    gone: HashMap<[u8; 16], u8>,
 }
 
 /// Holds the draw if it is this node's to hold; whether it was, or was over already.
@@ -113,7 +115,9 @@ async fn read(caller: &Caller, prefix: &str, numbers: usize) -> Result<Everyone,
             if visitor == [0; 16] {
                 continue;
             }
+            // Records are read in ascending order of their numbers: the last one of a visitor is the newest.
             if is_alive {
+                everyone.gone.remove(&visitor);
                 let deadline = deadlines.get(index * DEADLINE..(index + 1) * DEADLINE);
                 let deadline = deadline.and_then(|bytes| bytes.try_into().ok());
                 everyone.waiting.push(Waiting {
@@ -122,7 +126,7 @@ async fn read(caller: &Caller, prefix: &str, numbers: usize) -> Result<Everyone,
                     deadline: deadline.unwrap_or_default(),
                 });
             } else {
-                everyone.gone.push((visitor, record[RECORD - 1].max(4)));
+                everyone.gone.insert(visitor, record[RECORD - 1].max(4));
             }
         }
     }
@@ -154,7 +158,8 @@ pub(super) fn visitor_of(record: &[u8]) -> VisitorId {
 async fn write(caller: &Caller, everyone: &Everyone) -> Result<(), Failed> {
     let chunks = everyone.waiting.chunks(CHUNK).enumerate();
     let parts = chunks.map(|(chunk, some)| part(chunk, some));
-    let gone = everyone.gone.chunks(CHUNK).map(|some| {
+    let gone: Vec<(&[u8; 16], &u8)> = everyone.gone.iter().collect();
+    let gone = gone.chunks(CHUNK).map(|some| {
         let mut arguments: Vec<Vec<u8>> = ["-1", "", "", "", "", "0"]
             .map(|word| word.as_bytes().to_vec())
             .into();

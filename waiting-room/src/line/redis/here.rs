@@ -284,9 +284,13 @@ impl Here {
             .map(|(front, _)| front.settings.clone())
     }
 
-    pub(super) fn note_highest(&self, number: u64) {
+    /// A visitor got a new number. If they had an older one, a socket of theirs may be open here.
+    pub(super) fn note_joined(&self, visitor: VisitorId, number: u64) {
         let mut known = self.known();
         known.numbers = known.numbers.max(number);
+        if let Some(kept) = known.connected.get_mut(&visitor) {
+            *kept = number;
+        }
     }
 
     /// A visitor whose socket is open here may have got another number, by the draw or by joining again.

@@ -10,7 +10,8 @@ local answers, fresh, names, seen = { 'ok', stage, m.draw == 1 and 1 or 0, m.wai
 for i, visitor in ipairs(asked) do
   local spot_, n
   if seen[visitor] then
-    spot_ = { seen[visitor], WAITING, 0, 0, 0, m.waiting + seen[visitor] - first }
+    local given = seen[visitor]
+    spot_ = { told(given), WAITING, 0, 0, 0, m.waiting + given - first }
   elseif kept[i] then
     spot_, n = place_of(kept[i], #asked <= 8)
   end

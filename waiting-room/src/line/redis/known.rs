@@ -225,6 +225,10 @@ impl Known {
         self.head = told.head;
         self.inside = told.admitted + told.shopping;
         self.nodes = told.nodes;
+        if told.draw == Draw::Drawn && self.draw != Some(Draw::Drawn) {
+            // The numbers of arrival say nothing of the drawn ones, which the sockets' next questions bring.
+            self.connected.values_mut().for_each(|number| *number = 0);
+        }
         self.draw = Some(told.draw);
         if self.keys != told.keys {
             // The draw gave out numbers anew.

@@ -285,7 +285,7 @@ impl Line for Redis {
                     joined.push(Joined::Known(told.0));
                     continue;
                 };
-                here.note_highest(number.unsigned_abs());
+                here.note_joined(*visitor, number.unsigned_abs());
                 joined.push(Joined::New(Spot {
                     visitor: *visitor,
                     number: number.unsigned_abs(),

@@ -1,13 +1,16 @@
 -- Places: what is told of one, how one ends; the phase, and this node among the others.
--- A place as it is answered: number (negative until it is drawn), standing, admitted, claim by, expires (ms), ahead (-1:
--- by the node's own front).
+-- A number as it is answered: negative until it is drawn.
+local function told(n)
+  return (m.draw == 1 or m.draw == 2) and -n or n
+end
+
+-- A place as it is answered: number, standing, admitted, claim by, expires (ms), ahead (-1: by the node's own front).
 local function spot(n, is_exact)
-  local told = (m.draw == 1 or m.draw == 2) and -n or n
-  if call('GETBIT', alive, n - 1) == 1 then return { told, WAITING, 0, 0, 0, is_exact and ahead(n) or -1 } end
+  if call('GETBIT', alive, n - 1) == 1 then return { told(n), WAITING, 0, 0, 0, is_exact and ahead(n) or -1 } end
   local slot = slot_of(n)
-  if slot then return { told, slot[4], slot[1], slot[2], slot[3], 0 } end
+  if slot then return { told(n), slot[4], slot[1], slot[2], slot[3], 0 } end
   local code = string.byte(record(n), RECORD) or 0
-  return { told, code == 0 and MISSED or code, 0, 0, 0, 0 }
+  return { told(n), code == 0 and MISSED or code, 0, 0, 0, 0 }
 end
 
 -- The place of a visitor, by what the store kept under their id: a number, or '-' and a standing for who had no number.

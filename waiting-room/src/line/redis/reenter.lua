@@ -2,27 +2,33 @@
 -- turn, at most 125 of each. Returns {'ok'}, then a spot each, or '' for a number that became somebody else's.
 if m.draw == 2 then return { 'busy' } end
 local answers, index, nobody = { 'ok' }, node_index(), string.rep('\0', 16)
+
+-- Whether the visitor may take number n: it is free, and the store remembers no place of theirs, or an older one that is
+-- over. A visitor who joined again has several numbers, of which the newest counts.
+local function may_take(visitor, n)
+  local kept = call('HGET', visitors, visitor)
+  if n < 1 or n <= (tonumber(kept or nil) or 0) then return false end
+  local standing = kept and place_of(kept, false)[2] or FINISHED
+  local whose = string.sub(record(n), 1, 16)
+  return standing >= FINISHED and standing ~= EJECTED and (whose == '' or whose == nobody)
+end
+
+local function take(visitor, n)
+  set_visitor(n, visitor)
+  -- Given out after the last thing that any node knew: nobody can have been let in with it. Those who came before it
+  -- wait as well, until away_seconds are over: nobody's count of those ahead rises when they return.
+  if n > m.numbers then
+    set_alive(alive, m.numbers + 1, n)
+    m.head, m.waiting = math.min(m.head, math.floor(m.numbers / 8)), m.waiting + n - m.numbers
+    if m.return_by == 0 then m.return_by, m.return_chunk = now + m.away_ms, math.floor(m.numbers / CHUNK) end
+    m.numbers, m.known = n, n
+  end
+end
+
 for i = 3, #ARGV, 3 do
   local visitor, n, is_connected = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2] == '1'
-  local kept = call('HGET', visitors, visitor)
-  if not kept and n > 0 then
-    local whose = string.sub(record(n), 1, 16)
-    if whose == '' or whose == nobody then
-      local key, j = at('p', n)
-      call('SETRANGE', key, j * RECORD, visitor)
-      call('HSET', visitors, visitor, n)
-      kept = n
-      -- Given out after the last thing that any node knew: nobody can have been let in with it. Those who came before it
-      -- wait as well, until away_seconds are over: nobody's count of those ahead rises when they return.
-      if n > m.numbers then
-        set_alive(alive, m.numbers + 1, n)
-        m.head, m.waiting = math.min(m.head, math.floor(m.numbers / 8)), m.waiting + n - m.numbers
-        if m.return_by == 0 then m.return_by, m.return_chunk = now + m.away_ms, math.floor(m.numbers / CHUNK) end
-        m.numbers, m.known = n, n
-      end
-    end
-  end
-  local spot_, number = place_of(kept, #ARGV <= 5)
+  if may_take(visitor, n) then take(visitor, n) end
+  local spot_, number = place_of(call('HGET', visitors, visitor), #ARGV <= 5)
   if number and is_connected then
     hold(number, visitor, index, spot_[2] == WAITING)
   elseif number and spot_[2] == WAITING and owner(number) == 0 then

@@ -1,0 +1,138 @@
+//! Visitors who joined again before the line on Redis lost its store: of their places the newest counts.
+
+use crate::bench::{START, policy};
+use crate::nodes::{Nodes, until};
+use shared::time::Clock;
+use shared::words::{EventId, VisitorId};
+use std::collections::{BTreeMap, BTreeSet};
+use waiting_room::line::{Claimed, EventSettings, Order, Spot, Standing};
+use waiting_room::pass::Pass;
+
+#[tokio::test]
+async fn who_joined_again_before_a_loss_and_the_draw_has_the_number_that_their_entry_drew() {
+    let server = testkit::Redis::start();
+    let mut nodes = Nodes::start(&server.url(), 2, Clock::manual(START), policy(0, 1, 10)).await;
+    let event = EventId::parse("drawn").unwrap();
+    let mut settings = EventSettings::new(event.clone(), "Drawn");
+    settings.admission = policy(0, 1, 10);
+    settings.order = Order::Draw;
+    settings.prequeue_opens_at = Some(START);
+    settings.sale_opens_at = Some(START.plus_seconds(30));
+    nodes.nodes[0].create(settings).await.unwrap();
+    nodes.event = event.clone();
+    let line = nodes.nodes.clone();
+    let first = nodes.join(0, 1..=9).await;
+    for id in [1, 2] {
+        line[0].back(&event, VisitorId(id)).await.unwrap();
+    }
+    // 2 to 6 leave and join again; 7 leaves. 1 and 2 watch at the first node.
+    for id in 2..=7 {
+        line[1].leave(&event, VisitorId(id)).await.unwrap();
+    }
+    nodes.join(0, 2..=2).await;
+    let second = nodes.join(1, 3..=6).await;
+    let mut old = BTreeMap::new();
+    for spot in &first {
+        old.insert(spot.visitor.0, nodes.pass(spot).await);
+    }
+    let mut new = BTreeMap::new();
+    for spot in &second {
+        new.insert(spot.visitor.0, nodes.pass(spot).await);
+    }
+    nodes.tick(1).await;
+    server.ask(&["FLUSHALL"]).unwrap();
+    nodes.tick(0).await;
+    nodes.tick(0).await;
+    until("connected fans are back", 10, || async {
+        let spots = [VisitorId(1), VisitorId(2)].map(|id| line[1].place(&event, id));
+        let spots = futures_util::future::join_all(spots).await;
+        spots.iter().all(|spot| matches!(spot, Ok(Some(_))))
+    })
+    .await;
+    let watching = line[1].place(&event, VisitorId(2)).await.unwrap().unwrap();
+    assert_eq!(
+        (watching.number, watching.standing),
+        (10, Standing::Waiting)
+    );
+    // 3 shows the newer pass, 4 the older and then the newer, 5 the newer and then the older, 6 the newer
+    // twice at once.
+    let state = |spot: Option<Spot>| spot.map(|spot| (spot.number, spot.standing));
+    let waits = |number| Some((number, Standing::Waiting));
+    assert_eq!(state(nodes.find(0, &new[&3]).await), waits(11));
+    assert_eq!(
+        state(nodes.find(0, &old[&4]).await),
+        Some((4, Standing::Missed))
+    );
+    assert_eq!(state(nodes.find(1, &new[&4]).await), waits(12));
+    assert_eq!(state(nodes.find(1, &old[&4]).await), waits(12));
+    assert_eq!(state(nodes.find(0, &new[&5]).await), waits(13));
+    assert_eq!(state(nodes.find(0, &old[&5]).await), waits(13));
+    let (one, other) = tokio::join!(
+        line[0].reenter(&event, &new[&6]),
+        line[0].reenter(&event, &new[&6])
+    );
+    assert_eq!(state(one.unwrap()), waits(14));
+    assert_eq!(state(other.unwrap()), waits(14));
+    for id in [8, 9] {
+        assert_eq!(state(nodes.find(0, &old[&id]).await), waits(id as u64));
+    }
+    // An ejected visitor has no way back by any pass.
+    line[0].eject(&event, VisitorId(9)).await.unwrap();
+    let later = Pass {
+        number: 15,
+        ..old[&9]
+    };
+    assert_eq!(
+        nodes.find(0, &later).await.unwrap().standing,
+        Standing::Ejected
+    );
+    nodes.tick(29).await;
+    nodes.tick(0).await;
+    let drawn = line[1].drawn(&event, 1, 100).await.unwrap();
+    let who: BTreeSet<u128> = drawn.iter().map(|visitor| visitor.0).collect();
+    assert_eq!(who, [1, 2, 3, 4, 5, 6, 8].into());
+    for (number, visitor) in (1..).zip(&drawn) {
+        let spot = line[1].place(&event, *visitor).await.unwrap();
+        assert_eq!(state(spot), waits(number), "{visitor}");
+    }
+    assert_eq!(line[0].tick(&event).await.unwrap().waiting, 7);
+    assert_eq!(line[0].stats(&event).await.unwrap().away, 5);
+    // The store forgets the draw's records as well, before any socket has asked: the drawn number counts, not the old one.
+    server.ask(&["FLUSHALL"]).unwrap();
+    nodes.tick(0).await;
+    nodes.tick(0).await;
+    for (number, visitor) in (1..).zip(&drawn) {
+        let pass = Pass {
+            number,
+            is_provisional: false,
+            ..old[&visitor.0]
+        };
+        assert_eq!(
+            state(nodes.find(1, &pass).await),
+            waits(number),
+            "{visitor}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_turn_that_is_taken_up_after_a_loss_ends_the_place_that_its_visitor_took_meanwhile() {
+    let server = testkit::Redis::start();
+    let nodes = Nodes::start(&server.url(), 1, Clock::manual(START), policy(60, 1, 1)).await;
+    let spots = nodes.join(0, 1..=3).await;
+    let pass = nodes.pass(&spots[0]).await;
+    nodes.tick(1).await;
+    let (event, line) = (&nodes.event, &nodes.nodes[0]);
+    server.ask(&["FLUSHALL"]).unwrap();
+    nodes.tick(0).await;
+    nodes.tick(0).await;
+    nodes.find(0, &pass).await.unwrap();
+    let again = nodes.join(0, 1..=1).await[0];
+    line.back(event, again.visitor).await.unwrap();
+    let claimed = line.claim(event, again.visitor, 1).await.unwrap();
+    assert!(matches!(claimed, Claimed::Until(_)));
+    let spot = line.place(event, again.visitor).await.unwrap().unwrap();
+    assert_eq!((spot.number, spot.standing), (1, Standing::Shopping));
+    let stats = line.stats(event).await.unwrap();
+    assert_eq!((stats.waiting, stats.shopping, stats.away), (2, 1, 2));
+}
