@@ -1,22 +1,18 @@
 //! What the checkout says to the waiting room, and the keys that it has from it. It goes on selling when nobody answers.
 
 use async_trait::async_trait;
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Bytes;
-use hyper::{Method, Request, StatusCode, header};
-use hyper_util::client::legacy::{Client, connect::HttpConnector};
-use hyper_util::rt::TokioExecutor;
+use axum::http::{Method, StatusCode};
 use serde_json::Value;
+use shared::remote;
 use shared::time::Time;
 use shared::token::{Claims, Refused, Verifier};
 use shared::words::{Availability, EventId};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 const ANSWER: Duration = Duration::from_secs(2);
-const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// Unknown keys make the key set be fetched anew at most this often.
 const REFETCH: Duration = Duration::from_secs(30);
 /// After a failure it is tried again this soon.
@@ -152,6 +148,7 @@ impl Keys {
         }
         let answer = source
             .remote
+            .service
             .ask(Method::GET, "/.well-known/jwks.json", "", None)
             .await;
         let verifier = answer
@@ -176,8 +173,7 @@ impl Keys {
 /// A waiting room in another process, by HTTP.
 #[derive(Clone)]
 pub struct Remote {
-    client: Client<HttpConnector, Full<Bytes>>,
-    base: String,
+    service: remote::Remote,
     service_key: String,
 }
 
@@ -185,39 +181,9 @@ impl Remote {
     /// The waiting room at `base`, such as `http://127.0.0.1:8080`.
     pub fn new(base: &str, service_key: &str) -> Remote {
         Remote {
-            client: Client::builder(TokioExecutor::new()).build_http(),
-            base: base.trim_end_matches('/').to_owned(),
+            service: remote::Remote::new(base, ANSWER),
             service_key: service_key.to_owned(),
         }
-    }
-
-    async fn ask(
-        &self,
-        method: Method,
-        path: &str,
-        bearer: &str,
-        body: Option<String>,
-    ) -> Option<(StatusCode, Bytes)> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.base));
-        if !bearer.is_empty() {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {bearer}"));
-        }
-        if body.is_some() {
-            request = request.header(header::CONTENT_TYPE, "application/json");
-        }
-        let request = request
-            .body(Full::new(Bytes::from(body.unwrap_or_default())))
-            .ok()?;
-        let response = timeout(ANSWER, self.client.request(request))
-            .await
-            .ok()?
-            .ok()?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
-        let body = timeout(ANSWER, body.collect()).await.ok()?.ok()?.to_bytes();
-        Some((status, body))
     }
 
     async fn tell(
@@ -227,7 +193,7 @@ impl Remote {
         bearer: &str,
         body: Option<String>,
     ) -> Heard {
-        match self.ask(method, &path, bearer, body).await {
+        match self.service.ask(method, &path, bearer, body).await {
             Some((StatusCode::GONE | StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND, _)) => {
                 Heard::Lapsed
             }
@@ -241,6 +207,7 @@ impl Remote {
 impl WaitingRoom for Remote {
     async fn knows(&self, event: &EventId) -> Option<bool> {
         let answer = self
+            .service
             .ask(Method::GET, &format!("/api/v1/events/{event}"), "", None)
             .await?;
         match answer.0 {
