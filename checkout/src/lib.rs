@@ -6,6 +6,7 @@ mod holds;
 pub mod inventory;
 mod orders;
 pub mod payment;
+mod removal;
 mod sales;
 mod seats;
 mod session;
@@ -16,7 +17,7 @@ pub mod waiting_room;
 use axum::Router;
 use axum::extract::FromRef;
 use inventory::Inventory;
-use payment::Provider;
+use payment::{Provider, Unsettled};
 use shared::site::Site;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
@@ -36,6 +37,10 @@ pub struct Shop {
     pub keys: Keys,
     /// Where starts, finishes and seats are reported.
     pub waiting_room: Arc<dyn WaitingRoom>,
+    /// What a waiting room elsewhere shows to have an event removed; none where it is in this process.
+    pub service_key: Option<String>,
+    /// Payments whose verdicts are known here alone.
+    pub unsettled: Unsettled,
     /// Woken when there is something to report.
     pub to_report: tokio::sync::Notify,
 }
@@ -64,6 +69,7 @@ pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
         .merge(holds::routes())
         .merge(orders::routes())
         .merge(sales::routes())
+        .merge(removal::routes())
         .split_for_parts();
     let router = router.merge(tickets::routes());
     (router.with_state(App(shop)), description)

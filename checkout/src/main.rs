@@ -76,13 +76,19 @@ async fn serve(
     let site = Arc::new(site);
     let keys = Keys::fetched(remote.clone(), site.public_url.clone());
     let shop = seats
-        .open(&folder, site.clone(), keys, Arc::new(remote))
+        .open(
+            &folder,
+            site.clone(),
+            keys,
+            Arc::new(remote),
+            Some(service_key.to_owned()),
+        )
         .await?;
     if let Some(key) = key {
         println!("Organiser key (shown this once): {key}");
     }
     tokio::spawn(tick(shop.clone()));
-    let (routes, description) = router(shop);
+    let (routes, description) = router(shop.clone());
     stop_on_signal(stop);
     let operations = Operations {
         metrics,
@@ -90,5 +96,6 @@ async fn serve(
     };
     let app = finish(routes, &site, description);
     listeners.run(app, operations).await;
+    shop.unsettled.drain().await;
     Ok(())
 }

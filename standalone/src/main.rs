@@ -132,6 +132,7 @@ async fn serve(cli: &Cli, demo: Option<demo::Demo>) -> Result<(), Vec<String>> {
     let Fairline {
         app,
         room,
+        shop,
         new_organiser_key,
         ..
     } = &fairline;
@@ -156,5 +157,6 @@ async fn serve(cli: &Cli, demo: Option<demo::Demo>) -> Result<(), Vec<String>> {
         ),
     }
     listeners.run(app.clone(), operations).await;
+    shop.unsettled.drain().await;
     Ok(())
 }
