@@ -16,7 +16,9 @@ impl From<Refused> for Problem {
                 problem.with("unknown", unknown).with("errors", errors)
             }
             Refused::LeavesSingle(left) => problem.with("left", left),
-            Refused::TooManySeats(limit) => problem.with("limit", limit),
+            Refused::TooManySeats(limit) | Refused::TooManyHolds(limit) => {
+                problem.with("limit", limit)
+            }
             Refused::HoldOver(state) | Refused::OrderState(state) => problem.with("state", state),
             Refused::HoldConverted(order) => problem.with("order", order),
             Refused::StillRunning => problem.retry_after(1),
@@ -43,6 +45,7 @@ fn plain(refused: &Refused) -> Problem {
         Refused::LeavesSingle(_) => (S::UNPROCESSABLE_ENTITY, "leaves-single-seat", "A single seat would be left over beside these"),
         Refused::UnknownSeats(_) => (S::UNPROCESSABLE_ENTITY, "unknown-seats", "There are no such seats"),
         Refused::TooManySeats(_) => (S::UNPROCESSABLE_ENTITY, "too-many-seats", "That is more than one fan may have"),
+        Refused::TooManyHolds(_) => (S::CONFLICT, "too-many-holds", "This session has made as many holds as it may"),
         Refused::NoSuchHold => (S::NOT_FOUND, "no-such-hold", "There is no such hold of yours"),
         Refused::HoldOver(_) => (S::CONFLICT, "hold-over", "This hold has ended"),
         Refused::HoldConverted(_) => (S::CONFLICT, "hold-converted", "There is an order for this hold"),
@@ -53,7 +56,8 @@ fn plain(refused: &Refused) -> Problem {
         Refused::InUse => (S::CONFLICT, "seating-in-use", "Seats are held or booked: the plan stays"),
         Refused::NoSuchShard => (S::NOT_FOUND, "no-such-shard", "There is no such database"),
         Refused::OnSale => (S::CONFLICT, "event-on-sale", "Somebody is inside, holds seats or pays: the event stays where it is"),
-        Refused::HasOrders => (S::CONFLICT, "event-has-orders", "Something was booked: the event stays"),
+        Refused::HasOrders => (S::CONFLICT, "event-has-orders", "Something was booked or paid: the event stays"),
+        Refused::EventInUse => (S::CONFLICT, "event-in-use", "Seats are held, or money is on its way: the event stays for now"),
         Refused::StillRunning => (S::CONFLICT, "still-running", "The first request with this key is still running"),
     };
     Problem::new(status, kind, title)

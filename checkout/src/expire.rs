@@ -52,7 +52,10 @@ async fn sweep(shop: &Arc<Shop>) {
         match swept {
             Ok(swept) => {
                 for (payment, promised_at) in &swept.due {
-                    shop.resolve(payment, *promised_at).await;
+                    // What the provider said of it is on its way from here.
+                    if !shop.unsettled.has(&payment.id) {
+                        shop.resolve(payment, *promised_at).await;
+                    }
                 }
                 for payment in &swept.refunds {
                     if let Err(error) = shop.give_back(payment).await {

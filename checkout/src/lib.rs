@@ -6,6 +6,7 @@ mod holds;
 pub mod inventory;
 mod orders;
 pub mod payment;
+mod removal;
 mod sales;
 mod seats;
 mod session;
@@ -18,7 +19,7 @@ use axum::extract::{FromRef, State};
 use axum::middleware::map_response_with_state;
 use axum::response::Response;
 use inventory::Inventory;
-use payment::Provider;
+use payment::{Provider, Unsettled};
 use shared::site::Site;
 use shared::time::Time;
 use std::sync::Arc;
@@ -39,6 +40,10 @@ pub struct Shop {
     pub keys: Keys,
     /// Where starts, finishes and seats are reported.
     pub waiting_room: Arc<dyn WaitingRoom>,
+    /// What a waiting room elsewhere shows to have an event removed; none where it is in this process.
+    pub service_key: Option<String>,
+    /// Payments whose verdicts are known here alone.
+    pub unsettled: Unsettled,
     /// Woken when there is something to report.
     pub to_report: tokio::sync::Notify,
 }
@@ -70,6 +75,7 @@ pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
     let (router, description) = with_deadlines
         .merge(seats::routes())
         .merge(sales::routes())
+        .merge(removal::routes())
         .split_for_parts();
     let router = router.merge(tickets::routes());
     (router.with_state(app), description)

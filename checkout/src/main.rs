@@ -94,14 +94,20 @@ async fn serve(settings: &Settings, cli: &Cli, remote: Remote) -> Result<(), Str
     let keys = Keys::fetched(remote.clone(), site.public_url.clone());
     let shop = cli
         .seats
-        .open(&folder, site.clone(), keys, Arc::new(remote))
+        .open(
+            &folder,
+            site.clone(),
+            keys,
+            Arc::new(remote),
+            cli.service_key.clone(),
+        )
         .await?;
     if let Some(key) = key {
         log::print(format_args!("Organiser key (shown this once): {key}"));
     }
     tokio::spawn(tick(shop.clone()));
     tokio::spawn(sign_outs::follow(site.clone()));
-    let (routes, description) = router(shop);
+    let (routes, description) = router(shop.clone());
     stop_on_signal(stop);
     let operations = Operations {
         metrics,
@@ -109,5 +115,6 @@ async fn serve(settings: &Settings, cli: &Cli, remote: Remote) -> Result<(), Str
     };
     let app = finish(routes, &site, description);
     listeners.run(app, operations).await;
+    shop.unsettled.drain().await;
     Ok(())
 }

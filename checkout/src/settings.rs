@@ -2,7 +2,7 @@
 
 use crate::Shop;
 use crate::inventory::{check_url, open};
-use crate::payment::Provider;
+use crate::payment::{Provider, Unsettled};
 use crate::waiting_room::{Keys, WaitingRoom};
 use shared::data::DataFolder;
 use shared::settings::Mistakes;
@@ -39,7 +39,7 @@ impl Args {
         }
     }
 
-    /// Opens the shop.
+    /// Opens the shop; with the service key if the waiting room is another process.
     ///
     /// # Errors
     /// A sentence for the operator.
@@ -49,6 +49,7 @@ impl Args {
         site: Arc<Site>,
         keys: Keys,
         waiting_room: Arc<dyn WaitingRoom>,
+        service_key: Option<String>,
     ) -> Result<Arc<Shop>, String> {
         let url = self.inventory.as_deref().unwrap_or("sqlite");
         let (inventory, log) = open(url, folder, site.clock.clone()).await?;
@@ -61,6 +62,8 @@ impl Args {
             site,
             keys,
             waiting_room,
+            service_key,
+            unsettled: Unsettled::default(),
             to_report: tokio::sync::Notify::new(),
         }))
     }

@@ -1,15 +1,11 @@
 //! What the checkout says to the waiting room, and the keys that it has from it. It goes on selling when nobody answers.
 
 use async_trait::async_trait;
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Bytes;
-use hyper::http::request::Builder;
-use hyper::{Method, Request, StatusCode, header};
-use hyper_util::client::legacy::{Client, connect::HttpConnector};
-use hyper_util::rt::TokioExecutor;
+use axum::http::{Method, StatusCode, header};
 use serde_json::Value;
 use shared::browser::cookie_name;
 use shared::organiser::COOKIE;
+use shared::remote;
 use shared::sign_outs::{Shared, SignOut};
 use shared::site::Site;
 use shared::time::Time;
@@ -18,10 +14,9 @@ use shared::words::{Availability, EventId};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 const ANSWER: Duration = Duration::from_secs(2);
-const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// Unknown keys make the key set be fetched anew at most this often.
 const REFETCH: Duration = Duration::from_secs(30);
 /// After a failure it is tried again this soon.
@@ -157,6 +152,7 @@ impl Keys {
         }
         let answer = source
             .remote
+            .service
             .ask(Method::GET, "/.well-known/jwks.json", "", None)
             .await;
         let verifier = answer
@@ -181,8 +177,7 @@ impl Keys {
 /// A waiting room in another process, by HTTP.
 #[derive(Clone)]
 pub struct Remote {
-    client: Client<HttpConnector, Full<Bytes>>,
-    base: String,
+    service: remote::Remote,
     service_key: String,
 }
 
@@ -190,45 +185,9 @@ impl Remote {
     /// The waiting room at `base`, such as `http://127.0.0.1:8080`.
     pub fn new(base: &str, service_key: &str) -> Remote {
         Remote {
-            client: Client::builder(TokioExecutor::new()).build_http(),
-            base: base.trim_end_matches('/').to_owned(),
+            service: remote::Remote::new(base, ANSWER),
             service_key: service_key.to_owned(),
         }
-    }
-
-    async fn ask(
-        &self,
-        method: Method,
-        path: &str,
-        bearer: &str,
-        body: Option<String>,
-    ) -> Option<(StatusCode, Bytes)> {
-        let mut request = Request::builder().method(method).uri(self.url(path));
-        if !bearer.is_empty() {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {bearer}"));
-        }
-        if body.is_some() {
-            request = request.header(header::CONTENT_TYPE, "application/json");
-        }
-        self.send(request, body).await
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.base)
-    }
-
-    async fn send(&self, request: Builder, body: Option<String>) -> Option<(StatusCode, Bytes)> {
-        let request = request
-            .body(Full::new(Bytes::from(body.unwrap_or_default())))
-            .ok()?;
-        let response = timeout(ANSWER, self.client.request(request))
-            .await
-            .ok()?
-            .ok()?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
-        let body = timeout(ANSWER, body.collect()).await.ok()?.ok()?.to_bytes();
-        Some((status, body))
     }
 
     async fn tell(
@@ -238,7 +197,7 @@ impl Remote {
         bearer: &str,
         body: Option<String>,
     ) -> Heard {
-        match self.ask(method, &path, bearer, body).await {
+        match self.service.ask(method, &path, bearer, body).await {
             Some((StatusCode::GONE | StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND, _)) => {
                 Heard::Lapsed
             }
@@ -252,6 +211,7 @@ impl Remote {
 impl WaitingRoom for Remote {
     async fn knows(&self, event: &EventId) -> Option<bool> {
         let answer = self
+            .service
             .ask(Method::GET, &format!("/api/v1/events/{event}"), "", None)
             .await?;
         match answer.0 {
@@ -308,12 +268,12 @@ impl Shared for SignOutsThere {
         let Some(session) = session else {
             return Ok(());
         };
-        let request = Request::builder()
-            .method(Method::DELETE)
-            .uri(self.remote.url("/api/v1/organiser/session"))
+        let service = &self.remote.service;
+        let request = service
+            .request(Method::DELETE, "/api/v1/organiser/session")
             .header(header::ORIGIN, &self.origin)
             .header(header::COOKIE, format!("{}={session}", self.cookie));
-        match self.remote.send(request, None).await {
+        match service.send(request, None).await {
             Some((status, _)) if status.is_success() => Ok(()),
             Some((status, _)) => Err(format!("the waiting room answers {status}")),
             None => Err("the waiting room does not answer".to_owned()),
@@ -323,7 +283,7 @@ impl Shared for SignOutsThere {
     async fn all(&self) -> Result<Vec<SignOut>, String> {
         let key = &self.remote.service_key;
         let path = "/api/v1/organiser/signed-out";
-        let answer = self.remote.ask(Method::GET, path, key, None).await;
+        let answer = self.remote.service.ask(Method::GET, path, key, None).await;
         let (status, body) = answer.ok_or("the waiting room does not answer")?;
         let refused = |_| format!("the waiting room answers {status}");
         serde_json::from_slice(&body).map_err(refused)

@@ -15,6 +15,7 @@ pub mod openapi;
 pub mod organiser;
 pub mod pages;
 pub mod problem;
+pub mod remote;
 pub mod secret;
 pub mod serve;
 pub mod settings;

@@ -55,7 +55,7 @@ pub async fn compose(
     };
     let keys = Keys::given(verifier()?);
     let shop = seats
-        .open(&folder, site.clone(), keys, Arc::new(here))
+        .open(&folder, site.clone(), keys, Arc::new(here), None)
         .await?;
     parts.shop = Some(Arc::new(Seats(shop.inventory.clone())));
     let room = waiting_room::Room::new(parts)?;
@@ -137,7 +137,11 @@ struct Seats(Arc<dyn Inventory>);
 
 #[async_trait]
 impl waiting_room::Shop for Seats {
-    async fn delete_event(&self, event: &EventId) -> Result<(), Problem> {
-        Ok(self.0.remove(event).await?)
+    async fn delete_event(&self, event: &EventId) -> Result<bool, Problem> {
+        match self.0.remove(event).await {
+            Ok(()) => Ok(true),
+            Err(checkout::inventory::Refused::NoSuchEvent) => Ok(false),
+            Err(refused) => Err(refused.into()),
+        }
     }
 }

@@ -133,6 +133,7 @@ async fn serve(cli: &Cli, demo: Option<demo::Demo>) -> Result<(), Vec<String>> {
     let Fairline {
         app,
         room,
+        shop,
         new_organiser_key,
         ..
     } = &fairline;
@@ -157,5 +158,6 @@ async fn serve(cli: &Cli, demo: Option<demo::Demo>) -> Result<(), Vec<String>> {
         )),
     }
     listeners.run(app.clone(), operations).await;
+    shop.unsettled.drain().await;
     Ok(())
 }

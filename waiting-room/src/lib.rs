@@ -1,6 +1,7 @@
 //! The waiting room: who is where in line, who may go in now, the queue page, the gate for other people's sites.
 
 pub mod admit;
+pub mod checkout;
 pub mod draw;
 pub mod error;
 mod fan;
@@ -30,14 +31,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use utoipa_axum::router::OpenApiRouter;
 
-/// The checkout, where it runs in this process: asked before an event is deleted.
+/// The checkout, in this process or elsewhere: asked before an event is deleted.
 #[async_trait]
 pub trait Shop: Send + Sync {
-    /// Removes everything about an event unless something was booked.
+    /// Removes everything that the checkout has of an event, and answers whether there was anything. Nothing is removed where
+    /// it is refused.
     ///
     /// # Errors
-    /// 409 `/problems/event-has-orders`.
-    async fn delete_event(&self, event: &EventId) -> Result<(), Problem>;
+    /// 409 `/problems/event-has-orders` once something was booked or paid, 409 `/problems/event-in-use` while seats are held
+    /// or money is on its way, 503 when the checkout cannot be asked.
+    async fn delete_event(&self, event: &EventId) -> Result<bool, Problem>;
 }
 
 /// What every handler of the waiting room needs.
@@ -54,7 +57,7 @@ pub struct Room {
     pub verifier: Verifier,
     /// What a checkout elsewhere shows to report its seats.
     pub service_key: String,
-    /// The checkout in this process, if it is.
+    /// The checkout, where it is known.
     pub shop: Option<Arc<dyn Shop>>,
     /// Makes visitor ids out of idempotency keys.
     pub join_keys: Secret,
@@ -76,7 +79,7 @@ pub struct Parts {
     pub service_key: String,
     /// Signs admission tokens.
     pub signer: Signer,
-    /// The checkout in this process, if it is.
+    /// The checkout, where it is known.
     pub shop: Option<Arc<dyn Shop>>,
 }
 

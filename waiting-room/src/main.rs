@@ -9,8 +9,9 @@ use shared::{log, settings::Settings, sign_outs};
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+use waiting_room::checkout::RemoteCheckout;
 use waiting_room::settings::Args;
-use waiting_room::{Room, admit, router};
+use waiting_room::{Room, Shop, admit, router};
 
 /// The line: who is where, who may go in now, the queue page, the gate.
 #[derive(Parser)]
@@ -20,6 +21,9 @@ struct Cli {
     common: Common,
     #[command(flatten)]
     line: Args,
+    /// Base URL of the checkout, which is asked before an event is deleted
+    #[arg(long, env = "FAIRLINE_CHECKOUT")]
+    checkout: Option<String>,
 }
 
 #[tokio::main]
@@ -29,8 +33,18 @@ async fn main() -> ExitCode {
     let settings = cli.common.read("127.0.0.1:8080", &mut mistakes);
     cli.line.check(&mut mistakes);
     settings.check_distinct(cli.line.secrets(), &mut mistakes);
+    let checkout = cli.checkout.as_deref().filter(|url| !url.is_empty());
+    if checkout.is_some_and(|url| !url.starts_with("http://")) {
+        mistakes.add("FAIRLINE_CHECKOUT: the checkout's base URL, http://host:port");
+    }
+    let service_key = cli.line.service_key.as_deref();
+    if checkout.is_some() && service_key.is_none() {
+        mistakes.add("FAIRLINE_SERVICE_KEY: needed with FAIRLINE_CHECKOUT, the same on both");
+    }
+    let checkout = checkout.zip(service_key);
+    let checkout = checkout.map(|(url, key)| RemoteCheckout::new(url, key));
     let outcome = match mistakes.0 {
-        mistakes if mistakes.is_empty() => serve(&settings, &cli.line)
+        mistakes if mistakes.is_empty() => serve(&settings, &cli.line, checkout)
             .await
             .map_err(|error| vec![error]),
         mistakes => Err(mistakes),
@@ -38,7 +52,11 @@ async fn main() -> ExitCode {
     exit("waiting-room", outcome)
 }
 
-async fn serve(settings: &Settings, line: &Args) -> Result<(), String> {
+async fn serve(
+    settings: &Settings,
+    line: &Args,
+    checkout: Option<RemoteCheckout>,
+) -> Result<(), String> {
     let _log = log::start(settings.log_format, &settings.log);
     let stop = CancellationToken::new();
     let metrics = start_metrics();
@@ -51,7 +69,8 @@ async fn serve(settings: &Settings, line: &Args) -> Result<(), String> {
         line.pass_secret.as_deref(),
     )?;
     let site = Arc::new(site);
-    let room = Room::new(line.open(&folder, site.clone(), None)?)?;
+    let shop = checkout.map(|checkout| Arc::new(checkout) as Arc<dyn Shop>);
+    let room = Room::new(line.open(&folder, site.clone(), shop)?)?;
     if let Some(key) = key {
         log::print(format_args!("Organiser key (shown this once): {key}"));
     }

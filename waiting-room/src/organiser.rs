@@ -1,8 +1,8 @@
 //! What an organiser does with the line: create, change and delete events, watch the figures, eject.
 
 use crate::fan::find;
-use crate::line::{EventSettings, Patch, Spot, Stats};
-use crate::{App, Room};
+use crate::line::{EventSettings, Patch, Refused, Spot, Stats};
+use crate::{App, Room, checkout};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -132,7 +132,9 @@ fn difference(before: &EventSettings, after: &EventSettings) -> (Value, Value) {
     (from, to)
 }
 
-/// Delete an event, unless something was booked.
+/// Delete an event and its sale. 409 `event-has-orders` once something was booked or paid, 409 `event-in-use` while seats are
+/// held or money is on its way, 503 `checkout-unreachable` when the checkout cannot be asked, 409 `checkout-unknown` when
+/// nobody said where it is: then the event stays. A deletion that was cut short is finished by asking again.
 #[utoipa::path(delete, path = "/api/v1/organiser/events/{event}", tag = "organiser", params(("event" = String, Path)),
     security(("organiser" = [])), responses((status = 204), Refusals))]
 async fn delete_event(
@@ -141,25 +143,39 @@ async fn delete_event(
     Path(event): Path<String>,
 ) -> Result<StatusCode, Problem> {
     organiser.require(Role::Admin)?;
-    let (event, hall) = find(&room, &event).await?;
-    let front = hall.front();
-    if front.availability.is_some_and(|seats| seats.booked > 0) {
-        let title = "Something was booked: the event stays";
-        return Err(Problem::new(
-            StatusCode::CONFLICT,
-            "event-has-orders",
-            title,
-        ));
+    let event = EventId::parse(&event).map_err(|_| Problem::no_such_event())?;
+    // As the store has it now: another node may have heard of a checkout that this one has not.
+    let front = match room.line.tick(&event).await {
+        Ok(front) => Some(front),
+        // The checkout may still have a sale of it, if a deletion was cut short.
+        Err(Refused::NoSuchEvent) => None,
+        Err(refused) => return Err(refused.into()),
+    };
+    if room.shop.is_none() && front.as_ref().is_some_and(|it| it.availability.is_some()) {
+        return Err(checkout::unknown());
     }
-    if let Some(shop) = &room.shop {
-        shop.delete_event(&event).await?;
+    let had_sale = remove_sale(&room, &event).await?;
+    if front.is_none() && !had_sale {
+        return Err(Problem::no_such_event());
     }
-    room.line.remove(&event).await?;
-    room.forget(&event);
-    let from = json!(&*front.settings);
+    if front.is_some() {
+        room.line.remove(&event).await?;
+        room.forget(&event);
+    }
+    let from = front.map_or(Value::Null, |front| json!(&*front.settings));
     let entry = organiser.entry(&room.site, "event.delete", event.as_str());
     room.site.audit.record(Entry { from, ..entry }).await;
+    // A fan whom the line still knew may have opened a session in between, and the event with it.
+    remove_sale(&room, &event).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Has the checkout remove what it has of an event; whether there was anything.
+async fn remove_sale(room: &Room, event: &EventId) -> Result<bool, Problem> {
+    match &room.shop {
+        Some(shop) => shop.delete_event(event).await,
+        None => Ok(false),
+    }
 }
 
 /// The figures now.

@@ -2,7 +2,7 @@
 
 use super::layout::Layout;
 use super::words::{Currency, SeatState};
-use hyper::body::Bytes;
+use axum::body::Bytes;
 use serde_json::{Value, json};
 use shared::time::{Clock, Time};
 use shared::words::{Availability, EventId};

@@ -151,7 +151,8 @@ pub trait Inventory: Send + Sync {
     /// Moves everything about an event to another database, while nobody is inside.
     async fn move_event(&self, event: &EventId, shard: &str) -> Result<(), Refused>;
 
-    /// Removes everything about an event unless something was booked.
+    /// Removes everything about an event: sessions and holds that ended too. Refused for good once something was booked or
+    /// paid, and for now while seats are held or money is on its way; then nothing happens.
     async fn remove(&self, event: &EventId) -> Result<(), Refused>;
 }
 

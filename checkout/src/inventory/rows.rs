@@ -173,6 +173,13 @@ pub(super) fn hold_id(id: Uuid) -> Arc<str> {
     String::from_utf8_lossy(&text).into()
 }
 
+impl HoldRow {
+    /// Whether it has seats or an order. Others are history.
+    pub(super) fn is_kept(&self) -> bool {
+        self.state.owns() || self.order.is_some()
+    }
+}
+
 /// The bits of a hold's id; zeros when it is none.
 pub(super) fn hold_uuid(id: &str) -> Uuid {
     let digits = id.strip_prefix("hold_").unwrap_or_default();
@@ -187,13 +194,22 @@ impl OrderRow {
     }
 }
 
-/// The stored answer of an attempt; none while it is running.
+/// The stored answer of an attempt, or the `Mark` of one that is running.
 #[derive(Clone, Debug)]
 pub(super) struct AnswerRow {
     pub(super) id: String,
     pub(super) body: String,
-    pub(super) answer: Option<String>,
+    pub(super) answer: String,
     pub(super) at: Time,
+}
+
+/// Stands for the answer of an attempt to pay until there is one. It has no life of its own: once the payment is settled, by
+/// whichever node, the attempt is answered with the order.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Mark {
+    pub(super) order: String,
+    pub(super) payment: String,
 }
 
 /// All that one visitor has in one event.
@@ -203,6 +219,7 @@ pub(super) struct Visit {
     /// The number of what the visitor does next: whoever knows less takes one that is taken, and is refused.
     pub(super) next: i32,
     pub(super) sessions: Vec<SessionRow>,
+    /// Those with seats or an order, and some that ended lately.
     pub(super) holds: Vec<HoldRow>,
     pub(super) orders: Vec<OrderRow>,
     /// In which generation of the visits so many sessions and orders lead to this.

@@ -85,6 +85,8 @@ pub(super) struct Ask {
     pub(super) whose: Whose,
     /// The id of the answer that may be stored already.
     pub(super) attempt: Option<String>,
+    /// The hold that it is about: one that ended is not kept in memory, and is read with the rest.
+    pub(super) hold: Option<String>,
     /// What is in memory may be too old for it: it must be decided on rows that were read for it.
     pub(super) must_load: bool,
 }
@@ -94,7 +96,15 @@ fn ask(event: &EventId, whose: Whose) -> Ask {
         event: event.clone(),
         whose,
         attempt: None,
+        hold: None,
         must_load: false,
+    }
+}
+
+fn about(hold: &str, ask: Ask) -> Ask {
+    Ask {
+        hold: Some(hold.to_owned()),
+        ..ask
     }
 }
 
@@ -275,7 +285,7 @@ impl<E: Engine> Inventory for E {
     async fn show_hold(&self, keys: Keys, hold: &str) -> Result<Hold, Refused> {
         first(keys, Refused::NoSuchHold, |key| {
             let hold = hold.to_owned();
-            let ask = fresh(&key.event, Whose::Session(key.hash));
+            let ask = about(&hold, fresh(&key.event, Whose::Session(key.hash)));
             self.decide(ask, move |work| work.show_hold(&key.hash, &hold))
         })
         .await
@@ -284,7 +294,7 @@ impl<E: Engine> Inventory for E {
     async fn release(&self, keys: Keys, hold: &str) -> Result<(), Refused> {
         first(keys, Refused::NoSuchHold, |key| {
             let hold = hold.to_owned();
-            let ask = ask(&key.event, Whose::Session(key.hash));
+            let ask = about(&hold, ask(&key.event, Whose::Session(key.hash)));
             self.decide(ask, move |work| work.release(&key.hash, &hold))
         })
         .await
@@ -300,6 +310,7 @@ impl<E: Engine> Inventory for E {
         first(keys, Refused::NoSuchHold, |key| {
             let (hold, buyer, attempt) = (hold.to_owned(), buyer.clone(), attempt.clone());
             let ask = once(&key.event, Whose::Session(key.hash), attempt.as_ref());
+            let ask = about(&hold, ask);
             self.decide(ask, move |work| {
                 work.order(&key.hash, &hold, &buyer, attempt.as_ref())
             })

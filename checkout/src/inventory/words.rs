@@ -418,6 +418,8 @@ pub enum Refused {
     UnknownSeats(Vec<String>),
     #[error("too many seats")]
     TooManySeats(u32),
+    #[error("too many holds")]
+    TooManyHolds(u32),
     #[error("no such hold")]
     NoSuchHold,
     #[error("the hold is {0}")]
@@ -434,11 +436,13 @@ pub enum Refused {
     PaymentRunning,
     #[error("seats are held or booked")]
     InUse,
+    #[error("seats are held, or money is on its way")]
+    EventInUse,
     #[error("no such shard")]
     NoSuchShard,
     #[error("the event is on sale")]
     OnSale,
-    #[error("something was booked")]
+    #[error("something was booked or paid")]
     HasOrders,
     #[error("this idempotency key was used with another body")]
     Mismatch,
@@ -452,7 +456,7 @@ pub enum Refused {
 
 impl Refused {
     pub(super) fn fixed_currency() -> Refused {
-        let why = "cannot be changed once there are orders".to_owned();
+        let why = "cannot be changed once there are holds or orders".to_owned();
         Refused::Invalid(vec![("currency".to_owned(), why)])
     }
 }

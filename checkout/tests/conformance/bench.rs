@@ -113,6 +113,24 @@ pub(crate) fn attempt(id: &str, body: &str) -> Option<Attempt> {
     })
 }
 
+/// How many wait for an event's own lock.
+pub(crate) const WAITING_FOR_THE_EVENT: &str =
+    "select count(*) from pg_locks where locktype = 'advisory' and not granted
+    and database = (select oid from pg_database where datname = current_database())";
+
+/// A batch that takes the seat `st-A-4`, written by a node of this name.
+pub(crate) fn hold_by_hand(config: &str, node: &str) -> String {
+    let id = "0b7a3a52-7a3e-4c8e-9d1a-5f6b7c8d9e0f";
+    let takes = format!("'{{0}}', '{{3}}', '{{{id}}}', '{{{id}}}', '{{3}}', '{{3}}', '{{1}}'");
+    let arrays = ["'{}'"; 19].join(", ");
+    let lists = ["null"; 10].join(", ");
+    let changes = "\\x0000000000000001000000000000000301ffffffff";
+    format!(
+        "select fairline.apply('arena', {config}, '{node}', 1, false, null, '{{}}', {takes}, {arrays},
+            '{changes}', '', {lists})"
+    )
+}
+
 async fn client_of(url: &str) -> tokio_postgres::Client {
     let connecting = tokio_postgres::connect(url, tokio_postgres::NoTls);
     let (client, connection) = connecting.await.unwrap();
@@ -155,6 +173,30 @@ impl Bench {
             event: self.event.clone(),
             hash,
         }]
+    }
+
+    /// Writes the only hold there is, which has ended, so many times more, as its visitor would have made them; and opens the
+    /// engine anew.
+    pub(crate) async fn repeat_hold(&mut self, count: u32) {
+        if self.url == "sqlite" {
+            let path = self.folder.join("inventory.sqlite");
+            let file = rusqlite::Connection::open(path).unwrap();
+            let columns = "session, visitor, state, seats, total, currency, expires_at, max_expires_at, lapses_at";
+            let repeat = format!(
+                "with recursive n(i) as (select 1 union all select i + 1 from n where i < {count})
+                 insert into hold (event, id, {columns}) select event, id || '-' || i, {columns} from hold, n"
+            );
+            file.execute_batch(&repeat).unwrap();
+        } else {
+            let columns =
+                "session, state, places, total, currency, expires_at, lapses_at, max_expires_at";
+            let repeat = format!(
+                "insert into fairline.hold (event, visitor, number, id, {columns})
+                 select event, visitor, number + i, gen_random_uuid(), {columns} from fairline.hold, generate_series(1, {count}) i"
+            );
+            self.by_hand(&repeat).unwrap();
+        }
+        self.reopen().await;
     }
 
     /// Runs SQL on the database; none when it refused.

@@ -6,8 +6,10 @@
 )]
 
 mod bench;
+mod bounds;
 mod holds;
 mod nodes;
 mod orders;
+mod removal;
 mod sale;
 mod survival;

@@ -280,27 +280,19 @@ async fn a_version_of_the_map_waits_for_the_batches_that_came_before_it() {
     for (here, there) in pairs().await {
         let ada = here.fan(1).await;
         let config = here.by_hand("select config from fairline.event").unwrap();
-        let id = "0b7a3a52-7a3e-4c8e-9d1a-5f6b7c8d9e0f";
-        let takes = format!("'{{0}}', '{{3}}', '{{{id}}}', '{{{id}}}', '{{3}}', '{{3}}', '{{1}}'");
-        let arrays = ["'{}'"; 19].join(", ");
-        let lists = ["null"; 10].join(", ");
-        let changes = "\\x0000000000000001000000000000000301ffffffff";
-        let apply = format!(
-            "begin; select fairline.apply('arena', {config}, 'slow', 1, false, null, '{{}}', {takes}, {arrays},
-                '{changes}', '', {lists})"
-        );
         let slow = here.connect().await;
-        slow.batch_execute(&apply).await.unwrap();
+        let apply = hold_by_hand(&config, "slow");
+        slow.batch_execute(&format!("begin; {apply}"))
+            .await
+            .unwrap();
         // A later batch is written first.
         there.hold(&ada, named(&["st-A-1"])).await.unwrap();
         let showing = async {
             here.show().await;
             here.show().await;
         };
-        let waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted
-            and database = (select oid from pg_database where datname = current_database())";
         let ending = async {
-            while here.by_hand(waiting).unwrap() == "0" {
+            while here.by_hand(WAITING_FOR_THE_EVENT).unwrap() == "0" {
                 tokio::task::yield_now().await;
             }
             slow.batch_execute("commit").await.unwrap();

@@ -246,6 +246,47 @@ async fn money_that_comes_too_late_buys_the_seats_if_they_are_free_and_else_goes
 }
 
 #[tokio::test]
+async fn money_for_a_payment_that_counted_as_failed_goes_back_and_changes_nothing_else() {
+    for bench in halls().await {
+        let late = || Verdict::Pending(bench.clock.now().plus_seconds(20));
+        for (visitor, seat, verdict, is_paid_again) in [
+            (1, "st-A-1", Verdict::Captured, false),
+            (2, "st-A-2", Verdict::Captured, true),
+            (3, "st-A-3", late(), true),
+        ] {
+            let fan = bench.fan(visitor).await;
+            let hold = bench.hold(&fan, named(&[seat])).await.unwrap();
+            let order = bench.order(&fan, &hold).await.unwrap();
+            let id = &order.payment.id;
+            let begun = bench.seats.begin_payment(fan.clone(), id, None).await;
+            let Ok(Begun::Ask(first)) = begun else {
+                panic!("the payment should begin");
+            };
+            let failed = Verdict::Declined("interrupted".into());
+            let told = bench.seats.settle(&first, failed, None).await.unwrap();
+            let mut state = "declined";
+            if is_paid_again {
+                bench.pay(&fan, &told, Verdict::Captured).await.unwrap();
+                state = "confirmed";
+            }
+            // Only now the provider's answer to the first comes, and comes again.
+            for _ in 0..2 {
+                let heard = bench.seats.settle(&first, verdict.clone(), None).await;
+                assert_eq!(heard.unwrap().state, state);
+            }
+            let refunds = bench.seats.sweep().await.unwrap().refunds;
+            assert_eq!(refunds, [first]);
+            bench.seats.refunded(&refunds[0]).await.unwrap();
+            assert_eq!(bench.seats.sweep().await.unwrap().refunds, []);
+            assert_eq!(bench.see(&fan, &order).await.state, state);
+        }
+        assert_eq!(bench.counts().await, [13, 1, 2, 0]);
+        let sales = bench.seats.sales(&bench.event).await.unwrap();
+        assert_eq!(sales.revenue.amount, 2 * 4500);
+    }
+}
+
+#[tokio::test]
 async fn a_refund_frees_the_seats_once() {
     for bench in halls().await {
         let (ada, ben) = (bench.fan(1).await, bench.fan(2).await);

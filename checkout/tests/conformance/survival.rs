@@ -1,7 +1,7 @@
 //! What is left after a restart.
 
 use crate::bench::*;
-use checkout::inventory::{Block, Refused, Sqlite, Verdict};
+use checkout::inventory::{Begun, Block, Refused, Sqlite, Verdict};
 use shared::time::Clock;
 
 #[tokio::test]
@@ -44,34 +44,43 @@ async fn whatever_was_acknowledged_is_there_after_a_restart() {
 }
 
 #[tokio::test]
-async fn a_payment_that_the_process_died_over_is_found_and_resolved() {
+async fn a_payment_that_the_process_died_over_is_resolved_and_so_is_the_request_that_began_it() {
     for mut bench in halls().await {
         let ada = bench.fan(1).await;
         let hold = bench.hold(&ada, named(&["st-A-1"])).await.unwrap();
         let order = bench.order(&ada, &hold).await.unwrap();
-        bench
-            .seats
-            .begin_payment(ada.clone(), &order.payment.id, attempt("p", "b"))
-            .await
-            .unwrap();
+        let begin = async |bench: &Bench, body: &str| {
+            let id = &order.payment.id;
+            let attempt = attempt("p", body);
+            bench.seats.begin_payment(ada.clone(), id, attempt).await
+        };
+        begin(&bench, "b").await.unwrap();
         bench.reopen().await;
+        let early = begin(&bench, "b").await;
+        assert_eq!(early.unwrap_err(), Refused::StillRunning);
         bench.clock.advance_ms(16_000);
         let due = bench.seats.sweep().await.unwrap().due;
         assert_eq!((due.len(), due[0].1), (1, None));
-        let told = bench
-            .seats
-            .settle(&due[0].0, Verdict::Declined("interrupted".into()), None)
-            .await
-            .unwrap();
+        let interrupted = Verdict::Declined("interrupted".into());
+        let told = bench.seats.settle(&due[0].0, interrupted, None).await;
+        let told = told.unwrap();
         assert_eq!(told.state, "declined");
-        assert_eq!(
-            bench
-                .pay(&ada, &told, Verdict::Captured)
-                .await
-                .unwrap()
-                .state,
-            "confirmed"
-        );
+        // The same request is answered with what became of it, and ever so.
+        for _ in 0..2 {
+            let Ok(Begun::Replayed(answer)) = begin(&bench, "b").await else {
+                panic!("the attempt should be over");
+            };
+            assert_eq!(*answer, told);
+            bench.reopen().await;
+        }
+        let other = begin(&bench, "another").await;
+        assert_eq!(other.unwrap_err(), Refused::Mismatch);
+        let paid = bench.pay(&ada, &told, Verdict::Captured).await.unwrap();
+        assert_eq!(paid.state, "confirmed");
+        let Ok(Begun::Replayed(answer)) = begin(&bench, "b").await else {
+            panic!("the attempt should be over");
+        };
+        assert_eq!(*answer, told, "as it was then");
     }
 }
 

@@ -143,13 +143,14 @@ impl Site {
         let url = format!("http://127.0.0.1:{front}");
         let public = ("FAIRLINE_PUBLIC_URL", url.clone());
         let line = ("FAIRLINE_LINE", redis.url());
+        // Each service speaks with the other as everyone does: by nginx.
+        let checkout = ("FAIRLINE_CHECKOUT", url.clone());
         let ports: Vec<u16> = more.iter().map(|_| free_port()).collect();
         let room = |(port, more): (&u16, Vec<(&'static str, String)>)| {
-            let settings = [vec![public.clone(), line.clone()], more].concat();
+            let settings = [vec![public.clone(), line.clone(), checkout.clone()], more].concat();
             Node::new("waiting-room", folder.path(), *port, &settings)
         };
         let rooms: Vec<Node> = ports.iter().zip(more).map(room).collect();
-        // The checkout speaks with the waiting room as everyone does: by nginx.
         let common = vec![public.clone(), ("FAIRLINE_WAITING_ROOM", url.clone())];
         let shop_ports: Vec<u16> = shops.iter().map(|_| free_port()).collect();
         let shop = |(port, more): (&u16, Vec<(&'static str, String)>)| {

@@ -32,6 +32,9 @@ async fn every_refusal_of_the_checkout_is_what_the_contract_says() {
         .await
         .ok()
         .unwrap();
+    let path = format!("/api/v1/organiser/events/{event}");
+    let kept = stage.client.delete(&path, KEY).await.unwrap();
+    assert_problem(&kept, 409, "event-in-use");
     let taken = stage
         .hold(&event, &ben, json!({"seats": ["st-A-1", "st-A-2"]}))
         .await;

@@ -14,6 +14,8 @@ use uuid::Uuid;
 /// Others may take the seats of a hold up to this much of its length after its end, at most.
 const SLACK_OF_LENGTH: u32 = 20;
 const SLACK_MS_MAX: u32 = 5_000;
+/// Holds that a visitor may make in one event, ended ones included: each stays a row, which is read with the visitor's others.
+pub(in crate::inventory) const HOLDS_PER_VISITOR_MAX: u32 = 500;
 /// Near the end of the sale: when less than one of so many seats is left.
 const END_OF_SALE: u32 = 10;
 
@@ -70,6 +72,9 @@ impl Work<'_> {
             let session = work.session(key)?;
             if session.is_over || session.expires_at <= work.now {
                 return Err(Refused::SessionOver);
+            }
+            if work.visit.next >= HOLDS_PER_VISITOR_MAX as i32 {
+                return Err(Refused::TooManyHolds(HOLDS_PER_VISITOR_MAX));
             }
             let seats = work.choose(wish)?;
             Ok(work.take(key, &seats))
@@ -191,6 +196,8 @@ impl Work<'_> {
                 lapses_at: row.lapses_at.0,
             });
         }
+        // Those that ended are read again by whoever asks for one.
+        self.visit.holds.retain(HoldRow::is_kept);
         // Most have one, and there are many.
         self.visit.holds.reserve_exact(1);
         self.visit.holds.push(row);

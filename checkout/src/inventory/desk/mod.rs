@@ -70,14 +70,14 @@ impl<'a> Work<'a> {
             });
         }
         let value = act(self)?;
-        self.keep(attempt, Some(&value), true);
+        self.keep(attempt, &value, true);
         Ok(Once {
             value,
             is_replayed: false,
         })
     }
 
-    /// The stored answer of an attempt: none yet, still running, of another body, or the answer.
+    /// The stored answer of an attempt: none yet, of another body, or the answer.
     fn answered<T: DeserializeOwned>(
         &self,
         attempt: Option<&Attempt>,
@@ -85,20 +85,19 @@ impl<'a> Work<'a> {
         let (Some(attempt), Some(row)) = (attempt, &self.answer) else {
             return Ok(None);
         };
-        match &row.answer {
-            _ if row.body != attempt.body => Err(Refused::Mismatch),
-            None => Err(Refused::StillRunning),
-            Some(answer) => Ok(serde_json::from_str(answer).ok()),
+        if row.body != attempt.body {
+            return Err(Refused::Mismatch);
         }
+        Ok(serde_json::from_str(&row.answer).ok())
     }
 
-    /// Keeps the answer of an attempt; `None` marks it as running.
-    fn keep<T: Serialize>(&mut self, attempt: Option<&Attempt>, answer: Option<&T>, is_new: bool) {
+    /// Keeps the answer of an attempt, or its mark.
+    fn keep<T: Serialize>(&mut self, attempt: Option<&Attempt>, answer: &T, is_new: bool) {
         let Some(attempt) = attempt else { return };
         let row = AnswerRow {
             id: attempt.id.clone(),
             body: attempt.body.clone(),
-            answer: answer.map(json),
+            answer: json(answer),
             at: self.now,
         };
         self.changes.answer = Some(Box::new((row, is_new)));

@@ -1,7 +1,9 @@
 //! Payments and refunds: what the provider is asked, what it says, and what becomes of the seats.
 
 use super::Work;
-use crate::inventory::rows::{Key, NEVER, OrderState, Owner, PaymentState, SeatChange, TicketRow};
+use crate::inventory::rows::{
+    Key, Mark, NEVER, OrderState, Owner, PaymentState, SeatChange, TicketRow,
+};
 use crate::inventory::words::*;
 use shared::idempotency::Attempt;
 use shared::secret::random_id;
@@ -13,6 +15,9 @@ impl Work<'_> {
         payment: &str,
         attempt: Option<&Attempt>,
     ) -> Result<Begun, Refused> {
+        if let Some(mark) = self.answered::<Mark>(attempt)? {
+            return self.end_attempt(&mark, attempt);
+        }
         if let Some(order) = self.answered(attempt)? {
             return Ok(Begun::Replayed(Box::new(order)));
         }
@@ -40,8 +45,30 @@ impl Work<'_> {
         let states = (PaymentState::Created, PaymentState::Processing);
         self.set_payment(&asked.order, &asked.id, states, (Some(self.now), None));
         self.set_order(&asked.order, OrderState::Paying, None);
-        self.keep::<Order>(attempt, None, true);
+        let mark = Mark {
+            order: asked.order.clone(),
+            payment: asked.id.clone(),
+        };
+        self.keep(attempt, &mark, true);
         Ok(Begun::Ask(asked))
+    }
+
+    /// Answers an attempt that was marked as running with the order, if its payment was settled meanwhile.
+    fn end_attempt(&mut self, mark: &Mark, attempt: Option<&Attempt>) -> Result<Begun, Refused> {
+        let order = self.visit.order(&mark.order);
+        let order = order.ok_or(Refused::NoSuchPayment)?;
+        // One that the provider decides later was answered with that.
+        let is_running = order.payments.iter().any(|row| {
+            row.id == mark.payment
+                && row.state == PaymentState::Processing
+                && row.settles_at.is_none()
+        });
+        if is_running {
+            return Err(Refused::StillRunning);
+        }
+        let order = self.show(&mark.order);
+        self.keep(attempt, &order, false);
+        Ok(Begun::Replayed(Box::new(order)))
     }
 
     pub(in crate::inventory) fn settle(
@@ -56,10 +83,12 @@ impl Work<'_> {
         let was = PaymentState::Processing;
         match verdict {
             Verdict::Captured => {
-                // Heard twice, it happens once: only a payment that is being processed can be captured.
+                // Heard twice, it happens once.
                 let states = (was, PaymentState::Captured);
                 if self.set_payment(id, &payment.id, states, (None, None)) {
                     self.money_is_ours(payment);
+                } else {
+                    self.give_back_stray(payment);
                 }
             }
             Verdict::Declined(reason) => {
@@ -72,14 +101,29 @@ impl Work<'_> {
             }
             Verdict::Pending(at) => {
                 let is_open = self.set_payment(id, &payment.id, (was, was), (None, Some(*at)));
-                if is_open && state == OrderState::Paying {
+                if !is_open {
+                    self.give_back_stray(payment);
+                } else if state == OrderState::Paying {
                     self.set_order(id, OrderState::Confirming, None);
                 }
             }
         }
         let order = self.show(id);
-        self.keep(attempt, Some(&order), false);
+        self.keep(attempt, &order, false);
         Ok(order)
+    }
+
+    /// Money that came, or will, for a payment that counted as failed goes back: the order went on without it, and may have
+    /// been paid by another.
+    fn give_back_stray(&mut self, payment: &PaymentRef) {
+        let states = (PaymentState::Failed, PaymentState::Refunding);
+        if self.set_payment(&payment.order, &payment.id, states, (None, None)) {
+            tracing::warn!(
+                order = payment.order,
+                payment = payment.id,
+                "money came for a payment that counted as failed; it goes back"
+            );
+        }
     }
 
     /// The money is ours: then the seats are the buyer's, if they still are or are free again; else it goes back.
@@ -167,8 +211,10 @@ impl Work<'_> {
         let id = &payment.order;
         let order = self.visit.order(id).ok_or(Refused::NoSuchPayment)?;
         let hold = order.hold.clone();
+        // An earlier attempt's money may go back while the order stays as it is.
+        let is_of_order = order.state == OrderState::Refunding && order.payment().id == payment.id;
         let states = (PaymentState::Refunding, PaymentState::Refunded);
-        if self.set_payment(id, &payment.id, states, (None, None)) {
+        if self.set_payment(id, &payment.id, states, (None, None)) && is_of_order {
             self.set_order(id, OrderState::Refunded, None);
             let tickets = std::mem::take(&mut self.order_row(id).tickets);
             let void = tickets.iter().map(|ticket| ticket.seat);

@@ -104,7 +104,7 @@ impl Engine for Postgres {
             (&seats, Type::INT4),
         ];
         let set = "select fairline.set_plan($1, $2, $3)";
-        let rows = desk.shard.reader().ask(set, &params).await?;
+        let rows = desk.shard.slow.ask(set, &params).await?;
         let version: Option<i32> = rows.first().and_then(|row| row.get(0));
         let version = version.ok_or(Refused::InUse)?;
         self.reload(&desk).await?;
@@ -159,6 +159,7 @@ impl Engine for Postgres {
             event: event.clone(),
             whose: Whose::Nobody,
             attempt: None,
+            hold: None,
             must_load: false,
         };
         self.decide(ask, move |work| {
@@ -196,13 +197,16 @@ impl Engine for Postgres {
         let params: [Param<'_>; 1] = [(&id, Type::TEXT)];
         let remove = "select fairline.remove($1)";
         let shard = self.shard_of(event).await?;
-        let rows = shard.reader().ask(remove, &params).await?;
-        let is_removed: bool = rows.first().is_some_and(|row| row.get(0));
-        if !is_removed {
-            return Err(Refused::HasOrders);
+        let rows = shard.slow.ask(remove, &params).await?;
+        match rows.first().map(|row| row.get(0)) {
+            Some("removed") => {
+                self.forget(event);
+                Ok(())
+            }
+            Some("missing") => Err(Refused::NoSuchEvent),
+            Some("used") => Err(Refused::EventInUse),
+            _ => Err(Refused::HasOrders),
         }
-        self.forget(event);
-        Ok(())
     }
 
     async fn lapsed(&self, event: Option<&EventId>) -> Result<Vec<(EventId, VisitorId)>, Refused> {

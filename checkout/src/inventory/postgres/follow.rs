@@ -90,6 +90,11 @@ impl Postgres {
             if !Arc::ptr_eq(&desk.shard, shard) {
                 continue;
             }
+            if desk.is_gone.load(Ordering::Relaxed) {
+                // One of the same id that was made since is taken up below.
+                self.forget(&desk.event);
+                continue;
+            }
             match found.remove(&desk.event) {
                 None => self.forget(&desk.event),
                 Some((version, config)) => {

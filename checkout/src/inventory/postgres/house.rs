@@ -64,7 +64,9 @@ impl Hall {
         let link = shard.reader();
         let id = desk.event.as_str();
         let rows = link.ask(EVENT, &[(&id, Type::TEXT)]).await?;
-        let Some(row) = rows.first() else {
+        let row = rows.first().filter(|row| desk.is_of(row.get(3)));
+        let Some(row) = row else {
+            desk.is_gone.store(true, Ordering::Relaxed);
             return Err(Failed::Refused(format!("there is no event {id} any more")));
         };
         let damaged = |error: String| Failed::Refused(format!("the event {id}: {error}"));

@@ -10,12 +10,15 @@ use tokio::sync::OnceCell;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
 use tokio_postgres::error::SqlState;
+use tokio_postgres::tls::NoTlsStream;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Row, Statement};
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls, Row, Socket, Statement};
 
 /// How long a connection may take, and a statement: then the database counts as away.
 const CONNECT: Duration = Duration::from_secs(2);
 const ANSWER: Duration = Duration::from_secs(3);
+/// The same for a statement about a whole event, as its plan: less than a handler has.
+const LONG_ANSWER: Duration = Duration::from_secs(25);
 /// After a failure nobody tries to connect for this long.
 const REST: Duration = Duration::from_millis(200);
 
@@ -71,6 +74,7 @@ impl StoreClock {
 /// One connection.
 pub(super) struct Link {
     config: Config,
+    limit: Duration,
     /// Held across the connecting, so that one caller connects and the others wait for it.
     client: tokio::sync::Mutex<Option<Arc<Session>>>,
     failed_at: Mutex<Option<Instant>>,
@@ -78,6 +82,8 @@ pub(super) struct Link {
     notified: Option<tokio::sync::mpsc::Sender<String>>,
     /// Whether it always talks to one server, so that a statement may have a name there.
     is_direct: AtomicBool,
+    /// A pooler is between that takes no options.
+    is_plain: AtomicBool,
 }
 
 /// A connection, and the one statement that it has a name for.
@@ -90,11 +96,21 @@ impl Link {
     pub(super) fn new(config: Config) -> Link {
         Link {
             config,
+            limit: ANSWER,
             client: tokio::sync::Mutex::new(None),
             failed_at: Mutex::new(None),
             is_away: AtomicBool::new(false),
             notified: None,
             is_direct: AtomicBool::new(false),
+            is_plain: AtomicBool::new(false),
+        }
+    }
+
+    /// A connection for statements about whole events.
+    pub(super) fn patient(config: Config) -> Link {
+        Link {
+            limit: LONG_ANSWER,
+            ..Link::new(config)
         }
     }
 
@@ -123,7 +139,7 @@ impl Link {
     pub(super) async fn ask(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Failed> {
         let session = self.session().await?;
         // A statement that is given up goes on at the server, alone and by itself: it leaves no transaction open.
-        let outcome = timeout(ANSWER, session.client.query_typed(sql, params)).await;
+        let outcome = timeout(self.limit, session.client.query_typed(sql, params)).await;
         self.heard(&session, outcome).await
     }
 
@@ -134,7 +150,7 @@ impl Link {
             return self.ask(sql, params).await;
         }
         let session = self.session().await?;
-        let outcome = timeout(ANSWER, session.repeat(sql, params)).await;
+        let outcome = timeout(self.limit, session.repeat(sql, params)).await;
         if let Ok(Err(error)) = &outcome
             && is_of_another(error)
         {
@@ -213,7 +229,13 @@ impl Link {
     }
 
     async fn connect(&self) -> Result<Client, tokio_postgres::Error> {
-        let (client, mut connection) = self.config.connect(NoTls).await?;
+        let (client, mut connection) = match self.connect_with_options().await {
+            Err(error) if error.code() == Some(&SqlState::PROTOCOL_VIOLATION) => {
+                self.is_plain.store(true, Ordering::Relaxed);
+                self.connect_with_options().await?
+            }
+            connected => connected?,
+        };
         let notified = self.notified.clone();
         // Ends with the connection, which ends with its client.
         tokio::spawn(async move {
@@ -234,6 +256,21 @@ impl Link {
             client.batch_execute("listen fairline").await?;
         }
         Ok(client)
+    }
+
+    /// Connects without the compiling of plans, which takes a hundred times as long as running ours, unless a pooler refused
+    /// that there are options.
+    async fn connect_with_options(
+        &self,
+    ) -> Result<(Client, Connection<Socket, NoTlsStream>), tokio_postgres::Error> {
+        if self.is_plain.load(Ordering::Relaxed) {
+            return self.config.connect(NoTls).await;
+        }
+        let mut config = self.config.clone();
+        let own = config.get_options().unwrap_or_default();
+        let options = format!("-c jit=off {own}");
+        config.options(options.trim_end());
+        config.connect(NoTls).await
     }
 
     async fn broken(&self, broken: &Arc<Session>, error: &str) -> Failed {

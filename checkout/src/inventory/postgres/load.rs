@@ -16,8 +16,9 @@ use std::collections::HashMap;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-/// Everything about the visitors of sessions ($2), admissions ($3), orders ($4) and about visitors ($5), and answers ($6).
-const VISITS: &str = "select kind, line from fairline.visits($1, $2, $3, $4, $5, $6)";
+/// Everything about the visitors of sessions ($2), admissions ($3), orders ($4) and about visitors ($5), with these of their
+/// holds that ended ($6), and answers ($7).
+const VISITS: &str = "select kind, line from fairline.visits($1, $2, $3, $4, $5, $6, $7)";
 
 #[derive(Deserialize)]
 struct SessionJson {
@@ -32,9 +33,14 @@ struct SessionJson {
 }
 
 #[derive(Deserialize)]
-struct HoldJson {
+struct TurnJson {
     visitor: Uuid,
     number: i32,
+}
+
+#[derive(Deserialize)]
+struct HoldJson {
+    visitor: Uuid,
     id: Uuid,
     session: String,
     state: usize,
@@ -88,7 +94,7 @@ struct TicketJson {
 struct AnswerJson {
     id: String,
     body_hash: String,
-    answer: Option<String>,
+    answer: String,
     at: i64,
 }
 
@@ -108,6 +114,7 @@ pub(super) struct Wanted {
     jtis: Vec<String>,
     orders: Vec<String>,
     visitors: Vec<Uuid>,
+    holds: Vec<Uuid>,
     answers: Vec<String>,
 }
 
@@ -123,6 +130,7 @@ impl Wanted {
             }
             Whose::Nobody => {}
         }
+        self.holds.extend(ask.hold.as_deref().map(hold_uuid));
         self.answers.extend(ask.attempt.clone());
     }
 }
@@ -138,15 +146,17 @@ pub(super) async fn load(
         jtis,
         orders,
         visitors,
+        holds,
         answers,
     } = wanted;
     let event = event.as_str();
-    let params: [Param<'_>; 6] = [
+    let params: [Param<'_>; 7] = [
         (&event, Type::TEXT),
         (&keys, Type::BYTEA_ARRAY),
         (&jtis, Type::TEXT_ARRAY),
         (&orders, Type::TEXT_ARRAY),
         (&visitors, Type::UUID_ARRAY),
+        (&holds, Type::UUID_ARRAY),
         (&answers, Type::TEXT_ARRAY),
     ];
     let rows = link.ask(VISITS, &params).await?;
@@ -221,10 +231,13 @@ impl Parts {
                 let row = session(read(row)?);
                 loaded.opened.insert(row.jti.clone(), row);
             }
+            "turn" => {
+                let row: TurnJson = read(row)?;
+                visit(loaded, VisitorId(row.visitor.as_u128())).next = row.number + 1;
+            }
             "hold" => {
                 let row: HoldJson = read(row)?;
                 let visit = visit(loaded, VisitorId(row.visitor.as_u128()));
-                visit.next = visit.next.max(row.number + 1);
                 visit.holds.extend(hold(row, plan));
             }
             "order" => self.orders.push(order(read(row)?)?),
@@ -293,7 +306,7 @@ fn session(row: SessionJson) -> SessionRow {
     }
 }
 
-/// A hold; none for a number that is taken without one.
+/// A hold; none in a state that is unknown.
 fn hold(row: HoldJson, plan: Option<&Plan>) -> Option<HoldRow> {
     let state = *HoldState::ALL.get(row.state)?;
     let places = row.places.split(',').filter_map(|place| place.parse().ok());

@@ -10,6 +10,7 @@ mod landing;
 mod link;
 mod load;
 mod news;
+mod setup;
 mod shards;
 mod url;
 mod writer;
@@ -21,7 +22,7 @@ use crate::inventory::rules::Rules;
 use jobs::Message;
 use link::{Failed, Link, Param, StoreClock};
 use shared::combine::{QUEUE_MAX, Unavailable};
-use shared::secret::{hex, random, sha256};
+use shared::secret::{random, sha256};
 use shared::time::{Clock, Time};
 use shared::words::EventId;
 use std::collections::HashMap;
@@ -36,13 +37,6 @@ use tokio_util::sync::CancellationToken;
 use url::Database;
 use writer::Writer;
 
-const SETUP: [&str; 5] = [
-    include_str!("../../../migrations/postgres/1_setup.sql"),
-    include_str!("../../../migrations/postgres/2_apply.sql"),
-    include_str!("../../../migrations/postgres/3_sale.sql"),
-    include_str!("../../../migrations/postgres/4_visits.sql"),
-    include_str!("../../../migrations/postgres/5_shards.sql"),
-];
 /// Connections that write; the events are spread over them, and the batches of an event.
 const WRITERS: usize = 4;
 /// Every event is looked at this often, whatever was heard of it.
@@ -91,6 +85,8 @@ struct Shard {
     clock: StoreClock,
     writers: Vec<Link>,
     reader: Link,
+    /// For what takes its time: nothing waits behind it.
+    slow: Link,
     replicas: Vec<Replica>,
     listener: Link,
     news: Mutex<mpsc::Receiver<String>>,
@@ -113,6 +109,10 @@ struct Desk {
     is_dirty: AtomicBool,
     /// Others changed something.
     is_behind: AtomicBool,
+    /// The event as this node took it up is no more: it was removed, and perhaps made again.
+    is_gone: AtomicBool,
+    /// The hash of the event's secret, which no other event has, nor one of the same id that is made later.
+    creation: OnceLock<[u8; 32]>,
     /// The newest that was heard of.
     config: AtomicI64,
     version: AtomicI64,
@@ -144,6 +144,14 @@ impl Replica {
 }
 
 impl Desk {
+    /// Whether this is the event that was taken up; remembers the first that is asked about.
+    fn is_of(&self, secret: &[u8]) -> bool {
+        let creation = sha256(secret);
+        let is_same = *self.creation.get_or_init(|| creation) == creation;
+        self.is_gone.fetch_or(!is_same, Ordering::Relaxed);
+        is_same
+    }
+
     fn board(&self) -> Option<Arc<Board>> {
         self.board
             .read()
@@ -171,6 +179,7 @@ impl Shard {
                 .map(|_| Link::writing(config.clone(), database.listen.is_none()))
                 .collect(),
             reader: Link::new(config.clone()),
+            slow: Link::patient(config.clone()),
             listener: Link::listening(listen.clone(), notified),
             news: Mutex::new(news),
             written: Mutex::new(None),
@@ -229,57 +238,6 @@ impl Shard {
         self.writers.iter().any(Link::is_away)
     }
 
-    /// Makes the tables, or brings them up to this version.
-    async fn set_up(&self) -> Result<(), String> {
-        // One node at a time; the others find it done.
-        let begin = "create schema if not exists fairline;
-            create table if not exists fairline.migration (version integer primary key, sum text);
-            alter table fairline.migration add column if not exists sum text;";
-        let lock = "select pg_advisory_xact_lock(4631729463);";
-        self.reader
-            .run(&format!("begin; {lock} {begin} commit"))
-            .await?;
-        let select = "select coalesce(sum, '') from fairline.migration order by version";
-        let rows = self.reader.ask(select, &[]).await;
-        let rows = rows.map_err(|failed| format!("{failed:?}"))?;
-        let done: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-        if done.len() > SETUP.len() {
-            return Err(format!(
-                "its schema has version {}, this program knows {}",
-                done.len(),
-                SETUP.len()
-            ));
-        }
-        let same = done
-            .iter()
-            .zip(SETUP)
-            .take_while(|(done, setup)| **done == sum(setup));
-        let same = same.count();
-        if same < done.len() {
-            return Err(format!(
-                "step {} of its schema was made by another version of this program, which cannot be brought up to this one",
-                same + 1
-            ));
-        }
-        for (at, setup) in SETUP.iter().enumerate().skip(same) {
-            let (version, sum) = (at + 1, sum(setup));
-            let outcome = self
-                .reader
-                .run(&format!(
-                    "begin; {lock} insert into fairline.migration values ({version}, '{sum}'); {setup}; commit"
-                ))
-                .await;
-            if let Err(error) = outcome {
-                let _ = self.reader.run("rollback").await;
-                // Another node was faster.
-                if !error.contains("duplicate key") {
-                    return Err(error);
-                }
-            }
-        }
-        Ok(())
-    }
-
     fn id(&self) -> String {
         self.id.get().cloned().unwrap_or_default()
     }
@@ -314,14 +272,21 @@ impl Shard {
         Ok(())
     }
 
-    /// Hears the database's clock, and makes sure of the partitions of this month and the next.
+    /// Hears the database's clock, and makes the partitions of the next months that are missing, unless that has to wait:
+    /// nothing depends on them.
     async fn hear(&self) -> Result<(), Failed> {
         let now = "select (extract(epoch from clock_timestamp()) * 1000)::bigint";
         let rows = self.reader.ask(now, &[]).await?;
         self.clock.hear(Time(rows[0].get(0)));
         let params: [Param<'_>; 1] = [(&self.clock.now().0, Type::INT8)];
         let make = "select fairline.make_partitions($1)";
-        self.reader.ask(make, &params).await.map(|_| ())
+        let rows = self.reader.ask(make, &params).await?;
+        if !rows.first().is_some_and(|row| row.get(0)) {
+            tracing::info!(
+                "the partitions of the next months are made later: orders are being read"
+            );
+        }
+        Ok(())
     }
 
     /// The plan and rules that an event has now, by their number.
@@ -419,6 +384,8 @@ impl Postgres {
             board: RwLock::new(None),
             is_dirty: AtomicBool::new(false),
             is_behind: AtomicBool::new(false),
+            is_gone: AtomicBool::new(false),
+            creation: OnceLock::new(),
             config: AtomicI64::new(0),
             version: AtomicI64::new(0),
         });
@@ -456,11 +423,6 @@ impl Postgres {
         let made = self.desk(event).await?;
         made.ok_or_else(|| Unavailable.into())
     }
-}
-
-/// What a step of the schema is known by.
-fn sum(setup: &str) -> String {
-    hex(&sha256(setup.as_bytes())[..8])
 }
 
 /// Whether the URLs can be read.

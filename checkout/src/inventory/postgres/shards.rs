@@ -100,12 +100,9 @@ impl Postgres {
         // The catalogue says that it is there: what is elsewhere is only in the way. Who asks again does this again.
         let key: [Param<'_>; 1] = [(&id, Type::TEXT)];
         let arrive = "select fairline.arrive($1)";
-        to.reader().ask(arrive, &key).await?;
+        to.slow.ask(arrive, &key).await?;
         for other in self.shards.iter().filter(|shard| !Arc::ptr_eq(shard, &to)) {
-            other
-                .reader()
-                .ask("select fairline.clear($1)", &key)
-                .await?;
+            other.slow.ask("select fairline.clear($1)", &key).await?;
         }
         self.forget(event);
         let desk = self.desk(event).await?;
@@ -118,7 +115,7 @@ impl Postgres {
         let now = from.clock.now().0;
         let params: [Param<'_>; 2] = [(&id, Type::TEXT), (&now, Type::INT8)];
         let begin = "select fairline.begin_move($1, $2)";
-        let rows = from.reader().ask(begin, &params).await?;
+        let rows = from.slow.ask(begin, &params).await?;
         match rows.first().and_then(|row| row.get::<_, Option<bool>>(0)) {
             None => return Err(Refused::NoSuchEvent),
             Some(false) => return Err(Refused::OnSale),
@@ -141,7 +138,7 @@ impl Postgres {
 /// Copies all rows of an event, after removing what an earlier try left.
 async fn copy(from: &Shard, to: &Shard, id: &str) -> Result<(), Failed> {
     let key: [Param<'_>; 1] = [(&id, Type::TEXT)];
-    to.reader().ask("select fairline.clear($1)", &key).await?;
+    to.slow.ask("select fairline.clear($1)", &key).await?;
     for (table, order) in TABLES {
         let mut offset = 0_i64;
         loop {
@@ -154,7 +151,7 @@ async fn copy(from: &Shard, to: &Shard, id: &str) -> Result<(), Failed> {
                 (&offset, Type::INT8),
                 (&ROWS_MAX, Type::INT8),
             ];
-            let rows = from.reader().ask(&select, &params).await?;
+            let rows = from.slow.ask(&select, &params).await?;
             let (text, count): (String, i64) = rows
                 .first()
                 .map_or((String::new(), 0), |row| (row.get(0), row.get(1)));
@@ -162,7 +159,7 @@ async fn copy(from: &Shard, to: &Shard, id: &str) -> Result<(), Failed> {
                 let insert = format!(
                     "insert into fairline.{table} select * from json_populate_recordset(null::fairline.{table}, $1::text::json)"
                 );
-                to.reader().ask(&insert, &[(&text, Type::TEXT)]).await?;
+                to.slow.ask(&insert, &[(&text, Type::TEXT)]).await?;
             }
             offset += count;
             if count < ROWS_MAX {

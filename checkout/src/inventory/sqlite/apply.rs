@@ -45,9 +45,15 @@ impl Store {
         if let Some((answer, _)) = changes.answer.as_deref() {
             self.db
                 .prepare_cached(
-                    "insert or replace into answer (id, body_hash, answer, at) values (?1, ?2, ?3, ?4)",
+                    "insert or replace into answer (id, body_hash, answer, at, event) values (?1, ?2, ?3, ?4, ?5)",
                 )?
-                .execute(params![answer.id, answer.body, answer.answer, answer.at.0])?;
+                .execute(params![
+                    answer.id,
+                    answer.body,
+                    answer.answer,
+                    answer.at.0,
+                    event
+                ])?;
         }
         Ok(())
     }

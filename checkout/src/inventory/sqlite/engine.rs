@@ -167,20 +167,30 @@ impl Engine for Sqlite {
     }
 }
 
+/// Why an event may not be changed as a whole.
+struct InUse {
+    /// Seats are held.
+    is_held: bool,
+    /// Seats are booked.
+    is_booked: bool,
+    /// Money is on its way in either direction, also for an order that expired meanwhile.
+    is_paying: bool,
+    /// Seats were ever booked, or money was ever taken.
+    is_sold: bool,
+    /// There are orders in any state.
+    is_ordered: bool,
+}
+
 impl Store {
     fn set_seating(&mut self, event: &EventId, layout: Layout) -> Step<u32> {
         // Money that comes late may yet book seats of it.
-        let paying = "select 1 from payment where event = ?1 and state in ('processing', 'refunding') limit 1";
-        let is_paying = self.db.prepare_cached(paying)?.exists([event.as_str()])?;
-        let house = self.house(event)?;
-        let mut version = 1;
-        if let Some(plan) = &house.plan {
-            let [_, held, booked, _] = plan.states.counts;
-            if held + booked > 0 || is_paying {
-                return Ok(Err(Refused::InUse));
-            }
-            version = plan.board.layout_version + 1;
+        let in_use = self.in_use(event)?;
+        if in_use.is_held || in_use.is_booked || in_use.is_paying {
+            return Ok(Err(Refused::InUse));
         }
+        let house = self.house(event)?;
+        let plan = house.plan.as_ref();
+        let version = plan.map_or(1, |plan| plan.board.layout_version + 1);
         let currency = house.rules.currency;
         self.write()?;
         let event_id = event.as_str();
@@ -217,11 +227,8 @@ impl Store {
             Err(mistakes) => return Ok(Err(Refused::Invalid(mistakes))),
         };
         if after.currency != before.currency {
-            let has_orders = self
-                .db
-                .prepare_cached("select 1 from orders where event = ?1 limit 1")?
-                .exists([event.as_str()])?;
-            if has_orders {
+            let in_use = self.in_use(event)?;
+            if in_use.is_held || in_use.is_paying || in_use.is_sold || in_use.is_ordered {
                 return Ok(Err(Refused::fixed_currency()));
             }
         }
@@ -352,15 +359,45 @@ impl Store {
         Ok(Ok(()))
     }
 
+    fn in_use(&self, event: &EventId) -> rusqlite::Result<InUse> {
+        let mut query = self.db.prepare_cached(
+            "with paid as (select distinct state from payment where event = ?1),
+                ordered as (select distinct state from orders where event = ?1),
+                owned as (select distinct state from seat where event = ?1)
+             select exists (select 1 from owned where state = 1),
+                exists (select 1 from owned where state = 2),
+                exists (select 1 from paid where state in ('processing', 'refunding')),
+                exists (select 1 from owned where state = 2)
+                    or exists (select 1 from ordered
+                               where state in ('confirmed', 'refunding', 'refunded', 'needs_review'))
+                    or exists (select 1 from paid where state in ('captured', 'refunding', 'refunded')),
+                exists (select 1 from ordered)",
+        )?;
+        query.query_row([event.as_str()], |row| {
+            Ok(InUse {
+                is_held: row.get(0)?,
+                is_booked: row.get(1)?,
+                is_paying: row.get(2)?,
+                is_sold: row.get(3)?,
+                is_ordered: row.get(4)?,
+            })
+        })
+    }
+
     fn remove(&mut self, event: &EventId) -> Step<()> {
-        let booked = "select 1 from orders where event = ?1
-                      and state in ('confirmed', 'refunding', 'refunded', 'needs_review') limit 1";
-        if self.db.prepare_cached(booked)?.exists([event.as_str()])? {
+        if !self.houses.contains_key(event) {
+            return Ok(Err(Refused::NoSuchEvent));
+        }
+        let in_use = self.in_use(event)?;
+        if in_use.is_sold {
             return Ok(Err(Refused::HasOrders));
+        }
+        if in_use.is_held || in_use.is_paying {
+            return Ok(Err(Refused::EventInUse));
         }
         self.write()?;
         for table in [
-            "ticket", "payment", "orders", "hold", "session", "seat", "event",
+            "ticket", "payment", "orders", "hold", "session", "answer", "seat", "event",
         ] {
             let delete = format!("delete from {table} where event = ?1");
             self.db.execute(&delete, [event.as_str()])?;

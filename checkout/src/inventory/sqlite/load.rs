@@ -53,11 +53,15 @@ impl Store {
                 .prepare_cached(&select(SESSION, "session", "session_by_visitor"))?;
         let sessions = query.query_map(by, read_session)?;
         visit.sessions = sessions.collect::<rusqlite::Result<_>>()?;
-        let mut query = self
-            .db
-            .prepare_cached(&select(HOLD, "hold", "hold_by_visitor"))?;
+        let holds = select(HOLD, "hold", "hold_by_visitor");
+        let kept = "(state in ('active', 'converted') or order_id is not null)";
+        let mut query = self.db.prepare_cached(&format!("{holds} and {kept}"))?;
         let holds = query.query_map(by, read_hold)?;
         visit.holds = holds.collect::<rusqlite::Result<_>>()?;
+        let mut query = self
+            .db
+            .prepare_cached(&select("count(*)", "hold", "hold_by_visitor"))?;
+        visit.next = query.query_row(by, |row| row.get(0))?;
         let mut query = self
             .db
             .prepare_cached(&select(ORDER, "orders", "order_by_visitor"))?;
@@ -66,6 +70,21 @@ impl Store {
             visit.orders.push(self.complete(event, order?)?);
         }
         Ok(visit)
+    }
+
+    /// A hold of a visitor.
+    pub(super) fn load_hold(
+        &self,
+        event: &EventId,
+        visitor: VisitorId,
+        id: &str,
+    ) -> rusqlite::Result<Option<HoldRow>> {
+        let select =
+            format!("select {HOLD} from hold where event = ?1 and id = ?2 and visitor = ?3");
+        self.db
+            .prepare_cached(&select)?
+            .query_row(params![event.as_str(), id, visitor.to_string()], read_hold)
+            .optional()
     }
 
     /// Adds the payments and the tickets.

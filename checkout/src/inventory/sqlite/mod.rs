@@ -22,9 +22,10 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
-const SETUP: [&str; 2] = [
+const SETUP: [&str; 3] = [
     include_str!("../../../migrations/sqlite/1_setup.sql"),
     include_str!("../../../migrations/sqlite/2_visits.sql"),
+    include_str!("../../../migrations/sqlite/3_in_use.sql"),
 ];
 
 type Boards = Arc<RwLock<HashMap<EventId, Arc<Board>>>>;
@@ -100,11 +101,6 @@ impl Sqlite {
             is_writing: false,
             failure: None,
         };
-        // What was running when the process went will never be answered; who asks again may try again.
-        store
-            .db
-            .execute("delete from answer where answer is null", [])
-            .map_err(|error| format!("the inventory {shown} cannot be written: {error}"))?;
         store
             .load()
             .map_err(|error| format!("the inventory {shown} is damaged: {error}"))?;
@@ -190,7 +186,14 @@ impl Store {
                 _ => Refused::NoSuchEvent,
             }));
         }
-        let visit = self.visit(&ask.event, &ask.whose)?;
+        let mut visit = self.visit(&ask.event, &ask.whose)?;
+        if let (Some(hold), Some(visitor)) = (&ask.hold, visit.visitor)
+            && visit.hold(hold).is_none()
+        {
+            visit
+                .holds
+                .extend(self.load_hold(&ask.event, visitor, hold)?);
+        }
         let opened = match &ask.whose {
             Whose::Newcomer(_, jti) => self.load_opened(&ask.event, jti)?,
             _ => None,

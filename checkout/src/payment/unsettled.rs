@@ -1,0 +1,78 @@
+//! Payments that this process asked the provider for and has not settled yet: nobody else knows their verdicts.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+
+/// Payments at one time, at most; one more is refused before the provider is asked.
+const UNSETTLED_MAX: usize = 10_000;
+/// How long a process that is about to go waits for them.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// The payments and the tasks that settle them.
+pub struct Unsettled {
+    places: Arc<Semaphore>,
+    /// Locked for a look-up, never across an await.
+    ids: Arc<Mutex<HashSet<String>>>,
+    pub(super) tasks: TaskTracker,
+}
+
+impl Default for Unsettled {
+    fn default() -> Unsettled {
+        Unsettled {
+            places: Arc::new(Semaphore::new(UNSETTLED_MAX)),
+            ids: Arc::default(),
+            tasks: TaskTracker::new(),
+        }
+    }
+}
+
+impl Unsettled {
+    /// Room for one payment more; none when there are too many.
+    pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
+        self.places.clone().try_acquire_owned().ok()
+    }
+
+    /// Enters a payment, until what this answers is dropped.
+    pub(super) fn enter(&self, place: OwnedSemaphorePermit, id: &str) -> Entered {
+        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.insert(id.to_owned());
+        Entered {
+            ids: self.ids.clone(),
+            id: id.to_owned(),
+            _place: place,
+        }
+    }
+
+    /// Whether a payment's verdict is awaited or held here.
+    pub(crate) fn has(&self, id: &str) -> bool {
+        let ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.contains(id)
+    }
+
+    /// Waits, for a bounded time, until all are settled. For a process that is about to go.
+    pub async fn drain(&self) {
+        self.tasks.close();
+        if timeout(DRAIN, self.tasks.wait()).await.is_err() {
+            let count = self.tasks.len();
+            tracing::error!(count, "payments were not settled before the end");
+        }
+    }
+}
+
+/// A payment among those that are not settled.
+pub(super) struct Entered {
+    ids: Arc<Mutex<HashSet<String>>>,
+    id: String,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.remove(&self.id);
+    }
+}

@@ -1,0 +1,79 @@
+//! What one fan, or one reader of the database, cannot do to all others.
+
+use crate::bench::*;
+use checkout::inventory::{HoldState, Refused};
+use std::time::Duration;
+
+/// As it stands in the contract.
+const HOLDS_MAX: u32 = 500;
+
+#[tokio::test]
+async fn a_visitor_makes_only_so_many_holds_and_those_that_ended_can_still_be_seen() {
+    for mut bench in halls().await {
+        let ada = bench.fan(1).await;
+        let first = bench.hold(&ada, named(&["st-A-1"])).await.unwrap();
+        bench.seats.release(ada.clone(), &first.id).await.unwrap();
+        bench.repeat_hold(HOLDS_MAX - 2).await;
+        let last = bench.hold(&ada, named(&["st-A-2"])).await.unwrap();
+        let more = bench.hold(&ada, named(&["st-A-3"])).await;
+        assert_eq!(more, Err(Refused::TooManyHolds(HOLDS_MAX)));
+        for (hold, state) in [(&first, HoldState::Released), (&last, HoldState::Active)] {
+            let seen = bench.seats.show_hold(ada.clone(), &hold.id).await.unwrap();
+            assert_eq!((seen.id, seen.state), (hold.id.clone(), state));
+        }
+        // What ended stays ended, at whichever node it is asked again.
+        bench.seats.release(ada.clone(), &first.id).await.unwrap();
+        let over = bench.order(&ada, &first).await;
+        assert_eq!(over, Err(Refused::HoldOver("released".into())));
+        let order = bench.order(&ada, &last).await.unwrap();
+        assert_eq!(order.state, "paying");
+        let ben = bench.fan(2).await;
+        bench.hold(&ben, named(&["st-A-3"])).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_holds_that_ended_are_not_read_with_the_visitor() {
+    for (mut here, _) in pairs().await {
+        let ada = here.fan(1).await;
+        let hold = here.hold(&ada, named(&["st-A-1"])).await.unwrap();
+        here.seats.release(ada.clone(), &hold.id).await.unwrap();
+        here.repeat_hold(1000).await;
+        let read = "select count(*) from fairline.visits('arena', '{}', '{}', '{}',
+            array(select distinct visitor from fairline.hold), '{}', '{}')";
+        assert_eq!(here.by_hand(read).unwrap(), "1", "the number of the newest");
+        let seen = here.seats.show_hold(ada.clone(), &hold.id).await.unwrap();
+        assert_eq!(seen.state, HoldState::Released);
+        let settings = "select count(*) from pg_proc where pronamespace = 'fairline'::regnamespace
+            and proname in ('apply', 'visits') and 'jit=off' = any(proconfig)";
+        assert_eq!(here.by_hand(settings).unwrap(), "2");
+    }
+}
+
+#[tokio::test]
+async fn the_sale_goes_on_and_nodes_start_while_a_backup_reads_at_the_turn_of_the_month() {
+    for (here, _) in pairs().await {
+        let tables = "select string_agg('fairline.' || quote_ident(tablename), ', ') from pg_tables
+            where schemaname = 'fairline'";
+        let tables = here.by_hand(tables).unwrap();
+        let backup = here.connect().await;
+        let lock = format!("begin; lock table {tables} in access share mode");
+        backup.batch_execute(&lock).await.unwrap();
+        // So many months on that no partition is there.
+        here.clock.advance_ms(200 * 24 * 3600 * 1000);
+        here.seats.sweep().await.unwrap();
+        let ada = here.fan(1).await;
+        let order = here.buy(&ada, &["st-A-1"]).await;
+        assert_eq!(order.state, "confirmed");
+        let starting = tokio::time::timeout(Duration::from_secs(20), here.open_again());
+        starting.await.unwrap().unwrap();
+        backup.batch_execute("commit").await.unwrap();
+        // Tried again: the month has orders elsewhere by now, the following ones are made.
+        here.seats.sweep().await.unwrap();
+        let made = "select string_agg(relname, ' ' order by relname) from pg_class
+            where relname like 'orders_20__\\___' and relkind = 'r' and relname >= 'orders_2027_08'";
+        let made = here.by_hand(made).unwrap();
+        assert_eq!(made, "orders_2027_09 orders_2027_10 orders_2027_11");
+        assert_eq!(here.see(&ada, &order).await.state, "confirmed");
+    }
+}

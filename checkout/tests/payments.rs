@@ -1,0 +1,240 @@
+//! Payments through the router while the store refuses what the provider said: the verdict is kept until it is taken.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should stop there"
+)]
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode};
+use checkout::Shop;
+use checkout::inventory::{Buyer, NewSession, Order, Reader, SessionKey, Wish, layout};
+use checkout::settings::Args;
+use checkout::waiting_room::{Heard, Keys, WaitingRoom};
+use serde_json::Value;
+use shared::data::DataFolder;
+use shared::settings::{Common, Mistakes};
+use shared::time::{Clock, Time};
+use shared::token::{Signer, Verifier};
+use shared::words::{Availability, EventId, VisitorId};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use testkit::{Shared, shared_postgres};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const WORD: &str = "ses_arena_of-ada";
+
+/// A waiting room that hears everything.
+struct Everyone;
+
+#[async_trait]
+impl WaitingRoom for Everyone {
+    async fn knows(&self, _: &EventId) -> Option<bool> {
+        Some(true)
+    }
+    async fn start(&self, _: &EventId, _: &str) -> Heard {
+        Heard::Yes
+    }
+    async fn finish(&self, _: &EventId, _: &str) -> Heard {
+        Heard::Yes
+    }
+    async fn report(&self, _: &EventId, _: Availability) -> Heard {
+        Heard::Yes
+    }
+}
+
+/// A shop whose store can be made to refuse that a payment was captured.
+struct Stage {
+    shop: Arc<Shop>,
+    app: Router,
+    clock: Clock,
+    stop: CancellationToken,
+    order: Order,
+    keys: checkout::inventory::Keys,
+    database: Option<String>,
+    servers: Arc<Shared>,
+    folder: DataFolder,
+    _kept: tempfile::TempDir,
+}
+
+impl Stage {
+    async fn open(database: Option<String>, servers: Arc<Shared>) -> Stage {
+        let kept = tempfile::tempdir().unwrap();
+        let folder = DataFolder::open(kept.path()).unwrap();
+        let mut mistakes = Mistakes::default();
+        let common = Common {
+            organiser_key: Some("stage-organiser-key".into()),
+            visitor_requests_per_second: Some("0".into()),
+            ..Common::default()
+        };
+        let settings = common.read("127.0.0.1:1", &mut mistakes);
+        let clock = Clock::manual(Time(1_800_000_000_000));
+        let stop = CancellationToken::new();
+        let site = settings.open_site(&folder, clock.clone(), stop.clone(), None);
+        let signer = Signer::from_pem(&Signer::generate_pem().unwrap()).unwrap();
+        let verifier = Verifier::from_jwks(&signer.jwks(), "http://127.0.0.1:1").unwrap();
+        let args = Args {
+            inventory: database.as_ref().map(|name| servers.postgres.url(name)),
+            ..Args::default()
+        };
+        let site = Arc::new(site.unwrap().0);
+        let keys = Keys::given(verifier);
+        let shop = args.open(&folder, site, keys, Arc::new(Everyone), None);
+        let shop = shop.await.unwrap();
+        let event = EventId::parse("arena").unwrap();
+        let plan = br#"{"categories": [{"id": "c", "name": "C", "price": 4500}],
+            "sections": [{"id": "s", "category": "c", "rows": 1, "seats_per_row": 6}]}"#;
+        let plan = layout::parse(plan).unwrap();
+        shop.inventory.set_seating(&event, plan).await.unwrap();
+        let hash = shared::secret::sha256(WORD.as_bytes());
+        let session = NewSession {
+            key: hash,
+            event: event.clone(),
+            visitor: VisitorId(1),
+            number: 1,
+            jti: "j".into(),
+            token: String::new(),
+            expires_at: clock.now().plus_seconds(3600),
+            is_reported: true,
+        };
+        shop.inventory.open_session(session).await.unwrap();
+        let keys = vec![SessionKey {
+            event: event.clone(),
+            hash,
+        }];
+        let wish = Wish::Seats(vec!["s-A-1".into()]);
+        let hold = shop.inventory.hold(keys.clone(), &event, wish, None).await;
+        let buyer = Buyer {
+            name: "Ada".into(),
+            email: "ada@example.org".into(),
+        };
+        let hold = hold.unwrap().value.id;
+        let order = shop.inventory.order(keys.clone(), &hold, buyer, None).await;
+        Stage {
+            app: checkout::router(shop.clone()).0,
+            order: order.unwrap().value,
+            keys,
+            shop,
+            clock,
+            stop,
+            database,
+            servers,
+            folder,
+            _kept: kept,
+        }
+    }
+
+    /// One on each engine.
+    async fn both() -> Vec<Stage> {
+        let servers = shared_postgres();
+        let database = servers.postgres.database();
+        vec![
+            Stage::open(None, servers.clone()).await,
+            Stage::open(Some(database), servers).await,
+        ]
+    }
+
+    fn by_hand(&self, sqlite: &str, postgres: &str) {
+        match &self.database {
+            Some(name) => {
+                self.servers.postgres.run(name, postgres).unwrap();
+            }
+            None => {
+                let path = self.folder.join("inventory.sqlite");
+                let file = rusqlite::Connection::open(path).unwrap();
+                file.busy_timeout(Duration::from_secs(10)).unwrap();
+                file.execute_batch(sqlite).unwrap();
+            }
+        }
+    }
+
+    /// From now on the disk is full whenever a payment is captured.
+    fn refuse(&self) {
+        self.by_hand(
+            "create trigger full before update on payment when new.state = 'captured'
+                begin select raise(fail, 'disk full'); end",
+            "create function public.refuse() returns trigger language plpgsql as
+                $$ begin raise exception using errcode = '53100'; end $$;
+             create trigger full_disk before update on fairline.payment for each row
+                when (new.state = 'captured') execute function public.refuse()",
+        );
+    }
+
+    fn accept(&self) {
+        self.by_hand(
+            "drop trigger full",
+            "drop trigger full_disk on fairline.payment",
+        );
+    }
+
+    async fn pay(&self) -> (StatusCode, Value) {
+        let path = format!("/api/v1/payments/simulated/{}", self.order.payment.id);
+        let request = Request::post(path)
+            .header("authorization", format!("Bearer {WORD}"))
+            .header("content-type", "application/json")
+            .header("idempotency-key", "pay-once")
+            .body(Body::from(r#"{"card": "4242424242424242"}"#))
+            .unwrap();
+        let answer = self.app.clone().oneshot(request).await.unwrap();
+        let status = answer.status();
+        let body = to_bytes(answer.into_body(), 100_000).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    async fn state(&self) -> String {
+        let reader = Reader::Session(self.keys.clone());
+        let order = self.shop.inventory.show_order(reader, &self.order.id).await;
+        order.unwrap().state
+    }
+}
+
+/// Not answered yet: the first request is still running, or a database with a full disk counts as away.
+fn is_not_yet(status: StatusCode, problem: &Value) -> bool {
+    status == StatusCode::SERVICE_UNAVAILABLE || problem["type"] == "/problems/still-running"
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_yes_that_the_store_refuses_is_kept_until_it_takes_it_and_the_request_answered_then() {
+    for stage in Stage::both().await {
+        tokio::spawn(checkout::run(stage.shop.clone()));
+        stage.refuse();
+        let (status, _) = stage.pay().await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        // Longer than a provider may be silent: the sweep does not ask what became of it, as that is known here.
+        stage.clock.advance_ms(60_000);
+        let swept = stage.shop.inventory.sweep().await.unwrap();
+        assert_eq!(swept.due.len(), 1);
+        let (status, problem) = stage.pay().await;
+        assert!(is_not_yet(status, &problem), "{status} {problem}");
+        stage.accept();
+        let accepted_at = Instant::now();
+        let order = loop {
+            assert!(accepted_at.elapsed() < PATIENCE, "never answered");
+            match stage.pay().await {
+                (StatusCode::OK, order) => break order,
+                (status, problem) => assert!(is_not_yet(status, &problem), "{status} {problem}"),
+            }
+            tokio::task::yield_now().await;
+        };
+        assert_eq!(order["state"], "confirmed");
+        assert_eq!(stage.state().await, "confirmed");
+        stage.stop.cancel();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_is_about_to_go_settles_what_it_was_told_first() {
+    for stage in Stage::both().await {
+        stage.refuse();
+        let (status, _) = stage.pay().await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        stage.stop.cancel();
+        stage.accept();
+        stage.shop.unsettled.drain().await;
+        assert_eq!(stage.state().await, "confirmed");
+    }
+}

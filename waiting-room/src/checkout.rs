@@ -1,0 +1,73 @@
+//! The checkout as a service of its own: asked before an event is deleted.
+
+use crate::Shop;
+use async_trait::async_trait;
+use axum::http::{Method, StatusCode};
+use serde_json::Value;
+use shared::problem::Problem;
+use shared::remote::Remote;
+use shared::words::EventId;
+use std::time::Duration;
+
+/// How long the checkout has to remove an event.
+const ANSWER: Duration = Duration::from_secs(4);
+
+/// A checkout in another process.
+pub struct RemoteCheckout {
+    remote: Remote,
+    service_key: String,
+}
+
+impl RemoteCheckout {
+    /// The checkout at `base`, which knows the waiting room by the service key.
+    pub fn new(base: &str, service_key: &str) -> RemoteCheckout {
+        RemoteCheckout {
+            remote: Remote::new(base, ANSWER),
+            service_key: service_key.to_owned(),
+        }
+    }
+}
+
+#[async_trait]
+impl Shop for RemoteCheckout {
+    async fn delete_event(&self, event: &EventId) -> Result<bool, Problem> {
+        let path = format!("/api/v1/events/{event}/seating");
+        let answer = self
+            .remote
+            .ask(Method::DELETE, &path, &self.service_key, None)
+            .await;
+        let Some((status, body)) = answer else {
+            return Err(unreachable("the checkout does not answer"));
+        };
+        let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let kind = problem["type"].as_str().unwrap_or_default();
+        match (status, kind.strip_prefix("/problems/")) {
+            (StatusCode::NO_CONTENT, _) => Ok(true),
+            (StatusCode::NOT_FOUND, Some("no-such-event")) => Ok(false),
+            (StatusCode::CONFLICT, Some(kind)) => {
+                let title = problem["title"].as_str().unwrap_or_default();
+                Err(Problem::new(status, kind, title))
+            }
+            (StatusCode::UNAUTHORIZED, _) => {
+                tracing::error!("the checkout refuses this FAIRLINE_SERVICE_KEY");
+                Err(unreachable("the checkout has another service key"))
+            }
+            // Something else is at that address, or the checkout's own store is away.
+            _ => Err(unreachable(&format!("the checkout answers {status}"))),
+        }
+    }
+}
+
+fn unreachable(why: &str) -> Problem {
+    let title = "The checkout cannot be asked just now: the event stays";
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    Problem::new(status, "checkout-unreachable", title)
+        .detail(why)
+        .retry_after(2)
+}
+
+/// A checkout sells for this event, and this waiting room does not know where it is.
+pub(crate) fn unknown() -> Problem {
+    let title = "A checkout sells for this event, and has to be asked: set FAIRLINE_CHECKOUT";
+    Problem::new(StatusCode::CONFLICT, "checkout-unknown", title)
+}
