@@ -1,4 +1,4 @@
-# make test: everything, on a fresh machine, as root. make pictures: the README's pictures. make figures: its figures.
+# make test: everything, on a fresh machine, as root. make pictures: the README's pictures. make figures: the figures of docs/performance.md.
 .PHONY: test pictures figures
 
 test:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures the README's figures on this machine: each server private and fresh, the median of five rounds (or ROUNDS).
+# Measures the figures of docs/performance.md on this machine: each server private and fresh, the median of five rounds (or ROUNDS).
 set -eu
 cd "$(dirname "$0")/.."
 cargo build --profile dist --workspace --quiet
