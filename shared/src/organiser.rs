@@ -21,8 +21,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub const COOKIE: &str = "fairline_console";
 /// A session whose end lies further away was not opened by one of our nodes.
 const SESSION_SECONDS_MAX: u32 = 12 * 3600;
-/// How long a session lasts: a minute less, since the clock of another node may be behind.
-const SESSION_SECONDS: u32 = SESSION_SECONDS_MAX - 60;
+/// How long a session lasts: ten minutes less, since the clock of another node may be behind by as much.
+const SESSION_SECONDS: u32 = SESSION_SECONDS_MAX - 600;
 
 /// What an organiser may do; each role may do what the ones before it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -359,4 +359,33 @@ async fn read_audit(
 ) -> Json<Vec<Entry>> {
     let count = query.limit.unwrap_or(200).min(crate::audit::ENTRIES_MAX);
     Json(site.audit.newest(count).await)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Clock;
+
+    #[test]
+    fn a_session_holds_at_nodes_whose_clocks_are_five_minutes_off_and_for_no_more_than_twelve_hours()
+     {
+        let now = Time(1_800_000_000_000);
+        let key = Key {
+            name: "desk".to_owned(),
+            role: Role::Operator,
+            key: "desk-organiser-key".to_owned(),
+        };
+        let sign_outs = SignOuts::in_memory(Clock::manual(now));
+        let secret = Secret::derive(b"test", "console");
+        let organisers = Organisers::new(vec![key], secret, sign_outs);
+        let (_, id) = organisers.by_key("desk-organiser-key").unwrap();
+        let word = organisers.open(id, now);
+        let at = |seconds: i64| organisers.by_session(&word, Time(now.0 + seconds * 1000));
+        for seconds in [-300, 0, 300, 11 * 3600] {
+            assert_eq!(at(seconds).unwrap().name, "desk", "{seconds}");
+        }
+        for seconds in [-601, 12 * 3600] {
+            assert!(at(seconds).is_none(), "{seconds}");
+        }
+    }
 }
