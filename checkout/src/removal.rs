@@ -2,14 +2,13 @@
 
 use crate::session::event_id;
 use crate::{App, Shop};
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::{StatusCode, request::Parts};
 use serde_json::Value;
 use shared::audit::Entry;
-use shared::browser::bearer;
 use shared::openapi::Refusals;
 use shared::problem::Problem;
-use shared::secret::same;
+use shared::service_key::require_service_key;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -18,23 +17,29 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(remove_event))
 }
 
+/// Proof that a request came with the service key, as a handler's first argument: nothing else is looked at before. 401
+/// without.
+struct Service;
+
+impl FromRequestParts<App> for Service {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, App(shop): &App) -> Result<Self, Problem> {
+        require_service_key(&shop.site, parts, shop.service_key.as_deref())?;
+        Ok(Service)
+    }
+}
+
 /// A waiting room in another process deletes an event, with the service key: seats, sessions, holds that ended and orders that
 /// were never paid go. 409 `event-has-orders` once something was booked or paid, 409 `event-in-use` while seats are held or
 /// money is on its way; then nothing goes.
 #[utoipa::path(delete, path = "/api/v1/events/{event}/seating", tag = "checkout", params(("event" = String, Path)),
     security(("service" = [])), responses((status = 204), Refusals))]
 async fn remove_event(
+    _: Service,
     State(shop): State<Arc<Shop>>,
     Path(event): Path<String>,
-    headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
-    let word = bearer(&headers).unwrap_or_default();
-    let key = shop.service_key.as_deref();
-    if !key.is_some_and(|key| same(key, &word)) {
-        let title = "The service key is needed";
-        let status = StatusCode::UNAUTHORIZED;
-        return Err(Problem::new(status, "no-service-key", title));
-    }
     let event = event_id(&event)?;
     shop.inventory.remove(&event).await?;
     let entry = Entry {

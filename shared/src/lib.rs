@@ -18,6 +18,7 @@ pub mod problem;
 pub mod remote;
 pub mod secret;
 pub mod serve;
+pub mod service_key;
 pub mod settings;
 pub mod sign_outs;
 pub mod site;

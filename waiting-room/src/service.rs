@@ -5,11 +5,9 @@ use crate::{App, Room};
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::{StatusCode, request::Parts};
-use shared::browser::bearer;
 use shared::openapi::Refusals;
 use shared::problem::{Input, Problem};
-use shared::secret::same;
-use shared::serve::ClientAddress;
+use shared::service_key::require_service_key;
 use shared::sign_outs::SignOut;
 use shared::words::Availability;
 use std::sync::Arc;
@@ -30,19 +28,9 @@ impl FromRequestParts<App> for Service {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, App(room): &App) -> Result<Self, Problem> {
-        let word = bearer(&parts.headers).ok_or_else(unauthorised)?;
-        let address = parts.extensions.get::<ClientAddress>();
-        let address = address.map(|address| address.0);
-        let is_right = || same(&word, &room.service_key).then_some(Service);
-        let failures = &room.site.limits.service_key;
-        let found = failures.attempt(address, room.site.clock.now(), is_right);
-        found.map_err(Problem::too_many)?.ok_or_else(unauthorised)
+        require_service_key(&room.site, parts, Some(&room.service_key))?;
+        Ok(Service)
     }
-}
-
-fn unauthorised() -> Problem {
-    let title = "The service key is needed";
-    Problem::new(StatusCode::UNAUTHORIZED, "no-service-key", title)
 }
 
 /// Report the seats of a checkout in another process.

@@ -1,0 +1,28 @@
+//! The service key: how one of our services shows the other that it is no stranger.
+
+use crate::browser::bearer;
+use crate::problem::Problem;
+use crate::secret::same;
+use crate::serve::ClientAddress;
+use crate::site::Site;
+use axum::http::{StatusCode, request::Parts};
+
+/// Checks that a request came with the service key as its bearer. Wrong keys count against their address, and are not even
+/// compared beyond the limit. Where no key is set, every key is wrong.
+///
+/// # Errors
+/// 401, or 429 after too many wrong keys.
+pub fn require_service_key(site: &Site, parts: &Parts, key: Option<&str>) -> Result<(), Problem> {
+    let word = bearer(&parts.headers).ok_or_else(unauthorised)?;
+    let address = parts.extensions.get::<ClientAddress>();
+    let address = address.map(|address| address.0);
+    let is_right = || key.is_some_and(|key| same(key, &word)).then_some(());
+    let failures = &site.limits.service_key;
+    let found = failures.attempt(address, site.clock.now(), is_right);
+    found.map_err(Problem::too_many)?.ok_or_else(unauthorised)
+}
+
+fn unauthorised() -> Problem {
+    let title = "The service key is needed";
+    Problem::new(StatusCode::UNAUTHORIZED, "no-service-key", title)
+}
