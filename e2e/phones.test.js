@@ -267,7 +267,7 @@ test("a session whose answer was lost is opened again, also after a reload", asy
     lost++;
     const headers = await route.request().allHeaders();
     // The server has it; the browser never hears so.
-    const answer = await fetch(route.request().url(), { method: "POST", headers: { "Content-Type": "application/json", Authorization: headers.authorization, "Idempotency-Key": headers["idempotency-key"] ?? "" }, body: "{}" });
+    const answer = await fetch(route.request().url(), { method: "POST", headers: { "Content-Type": "application/json", Cookie: headers.cookie, Origin: headers.origin, "Idempotency-Key": headers["idempotency-key"] ?? "" }, body: "{}" });
     assert.equal(answer.status, 201);
     await route.abort();
   });

@@ -2,11 +2,16 @@
 
 use std::fmt::Display;
 use std::io::Write as _;
+use std::sync::mpsc;
+use std::time::Duration;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 /// The most lines that wait to be written; further ones are dropped.
 const WAITING_LINES_MAX: usize = 10_000;
+
+/// How long the end of the program waits for the last lines to be written.
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,8 +26,7 @@ pub enum LogFormat {
 ///
 /// A thread of its own writes the lines, so that a reader that has stopped or gone away holds up nothing but the log. The
 /// returned guard is kept to the end of the program: dropping it writes what is left.
-#[must_use = "dropping the guard ends the log"]
-pub fn start(format: LogFormat, level: &str) -> WorkerGuard {
+pub fn start(format: LogFormat, level: &str) -> LogGuard {
     let (writer, guard) = NonBlockingBuilder::default()
         .buffered_lines_limit(WAITING_LINES_MAX)
         .lossy(true)
@@ -39,7 +43,25 @@ pub fn start(format: LogFormat, level: &str) -> WorkerGuard {
         LogFormat::Text => lines.compact().try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
-    guard
+    LogGuard(Some(guard))
+}
+
+/// Ends the log when it is dropped, once its last lines are written or `FLUSH` has passed.
+#[must_use = "dropping the guard ends the log"]
+pub struct LogGuard(Option<WorkerGuard>);
+
+impl Drop for LogGuard {
+    fn drop(&mut self) {
+        let guard = self.0.take();
+        let (ended, has_ended) = mpsc::channel();
+        // The library's guard prints where it cannot flush, which blocks or panics on a dead standard output: it does so in
+        // a thread that ends with the program at the latest.
+        std::thread::spawn(move || {
+            drop(guard);
+            let _ = ended.send(());
+        });
+        let _ = has_ended.recv_timeout(FLUSH);
+    }
 }
 
 /// Writes a line to standard output. Unlike `println!` it does not panic where the reader is gone.

@@ -7,22 +7,24 @@ use crate::problem::{BODY_BYTES_MAX, Nothing, Problem, parse_json, read_body};
 use crate::serve::is_gate;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{MatchedPath, Query, Request, State};
-use axum::http::Method;
+use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use std::collections::HashMap;
 use std::sync::Arc;
 use utoipa::openapi::path::{Operation, ParameterIn};
+use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{OpenApi, RefOr};
 
 /// What each described operation takes, by path.
 #[derive(Default)]
 pub(crate) struct Declared(HashMap<String, Vec<(Method, Takes)>>);
 
-#[derive(Clone)]
 struct Takes {
     parameters: Vec<String>,
     has_body: bool,
+    /// The operation cannot be called without a credential.
+    needs_credential: bool,
 }
 
 impl Declared {
@@ -68,6 +70,10 @@ fn takes(operation: &Operation) -> Takes {
     Takes {
         parameters: in_query.collect(),
         has_body: operation.request_body.is_some(),
+        needs_credential: operation
+            .security
+            .as_ref()
+            .is_some_and(|security| !security.contains(&SecurityRequirement::default())),
     }
 }
 
@@ -81,6 +87,10 @@ pub(crate) async fn refuse_undeclared(
     let Some(takes) = declared.takes(&request) else {
         return next.run(request).await;
     };
+    // Strangers are told that they are, by the handler, before anything else.
+    if takes.needs_credential && !has_credential(request.headers()) {
+        return next.run(request).await;
+    }
     if let Some(refusal) = undeclared_parameters(takes, &request) {
         return refusal.into_response();
     }
@@ -97,6 +107,10 @@ pub(crate) async fn refuse_undeclared(
         Ok(_) => Problem::invalid("body", "this request takes no body").into_response(),
         Err(problem) => problem.into_response(),
     }
+}
+
+fn has_credential(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::AUTHORIZATION) || headers.contains_key(header::COOKIE)
 }
 
 fn undeclared_parameters(takes: &Takes, request: &Request) -> Option<Problem> {

@@ -68,6 +68,38 @@ async fn a_program_whose_log_has_no_reader_any_more_still_serves_and_ends_on_sig
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_program_ends_on_sigterm_where_all_that_it_writes_goes_into_one_full_pipe() {
+    // Whether the last words fit into the pipe depends on the length of the lines before.
+    for path in ["/static/api.js", "/static/a.js", "/static/base.css"] {
+        let folder = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let (reader, writer) = std::io::pipe().unwrap();
+        let child = command(&folder.path().join("data"), port)
+            .env("FAIRLINE_LOG", "trace")
+            .stdout(writer.try_clone().unwrap())
+            .stderr(writer)
+            .spawn()
+            .unwrap();
+        let client = Client::new(&format!("http://127.0.0.1:{port}"));
+        assert!(is_serving(&client).await);
+        // More lines than wait to be written, so that the queue is full as well.
+        let mut asking = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let client = client.clone();
+            asking.spawn(async move {
+                for _ in 0..1_800 {
+                    client.get(path, "").await.unwrap();
+                }
+            });
+        }
+        asking.join_all().await;
+        terminate(&child);
+        assert!(ends_well(child), "{path}");
+        drop(reader);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_program_whose_log_is_not_read_still_serves_and_ends_on_sigterm() {
     let folder = tempfile::tempdir().unwrap();
     let port = free_port();

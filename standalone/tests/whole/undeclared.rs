@@ -103,7 +103,11 @@ async fn every_operation_refuses_a_body_that_it_does_not_take() {
             answer.body
         );
         if operation["requestBody"].is_null() {
-            let heads = [("content-type", "text/plain")];
+            let authorization = format!("Bearer {bearer}");
+            let heads = [
+                ("content-type", "text/plain"),
+                ("authorization", authorization.as_str()),
+            ];
             let answer = stage
                 .send(method.clone(), &path, &heads, "not even JSON")
                 .await;
@@ -175,4 +179,22 @@ async fn a_refund_that_names_a_part_of_an_order_refunds_nothing() {
         (refunded.0, &refunded.1["state"]),
         (StatusCode::OK, &json!("refunded"))
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_are_told_that_they_are_before_what_they_sent_is_judged() {
+    let stage = Stage::open().await;
+    stage.event("strict", json!({})).await;
+    let mut asked = 0;
+    for (method, path, operation) in operations(&stage).await {
+        let security = operation["security"].as_array();
+        let needs_credential = security.is_some_and(|all| all.iter().all(|one| one != &json!({})));
+        if needs_credential && !path.contains("/ws") {
+            let path = format!("{path}?colour=red");
+            let answer = stage.send(method.clone(), &path, &[], "").await;
+            assert_eq!(answer.0, StatusCode::UNAUTHORIZED, "{method} {path}");
+            asked += 1;
+        }
+    }
+    assert!(asked > 20, "{asked}");
 }
