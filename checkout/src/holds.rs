@@ -1,17 +1,17 @@
 //! Holding seats and giving them back.
 
 use crate::inventory::{Best, Hold, SessionKey, Wish};
-use crate::session::{Sessions, event_id};
+use crate::sessions::{Sessions, event_id};
 use crate::{App, Shop};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use shared::crypto::hex;
 use shared::idempotency::{IdempotencyKey, replayed};
 use shared::openapi::Refusals;
 use shared::problem::{Input, Problem};
-use shared::secret::hex;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;

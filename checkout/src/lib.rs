@@ -1,17 +1,17 @@
 //! The checkout: seats, holds, orders, payments, tickets. It trusts nothing but the admission token.
 
+mod background;
 pub mod error;
-mod expire;
 mod holds;
 pub mod inventory;
 mod orders;
+mod organiser;
+mod pages;
 pub mod payment;
 mod removal;
-mod sales;
 mod seats;
-mod session;
+mod sessions;
 pub mod settings;
-mod tickets;
 pub mod waiting_room;
 
 use axum::Router;
@@ -20,24 +20,24 @@ use axum::middleware::map_response_with_state;
 use axum::response::Response;
 use inventory::Inventory;
 use payment::{Provider, Unsettled};
-use shared::site::Site;
+use shared::context::AppContext;
 use shared::time::Time;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
-use waiting_room::{Keys, WaitingRoom};
+use waiting_room::{Jwks, WaitingRoom};
 
-pub use expire::run;
+pub use background::run;
 
 /// What every handler of the checkout needs.
 pub struct Shop {
     /// The site.
-    pub site: Arc<Site>,
+    pub site: Arc<AppContext>,
     /// The seats.
     pub inventory: Arc<dyn Inventory>,
     /// Who takes the money.
     pub provider: Provider,
     /// The keys that admission tokens are signed with.
-    pub keys: Keys,
+    pub keys: Jwks,
     /// Where starts, finishes and seats are reported.
     pub waiting_room: Arc<dyn WaitingRoom>,
     /// What a waiting room elsewhere shows to have an event removed; none where it is in this process.
@@ -58,8 +58,8 @@ impl FromRef<App> for Arc<Shop> {
     }
 }
 
-impl FromRef<App> for Arc<Site> {
-    fn from_ref(app: &App) -> Arc<Site> {
+impl FromRef<App> for Arc<AppContext> {
+    fn from_ref(app: &App) -> Arc<AppContext> {
         app.0.site.clone()
     }
 }
@@ -68,16 +68,16 @@ impl FromRef<App> for Arc<Site> {
 pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
     let app = App(shop);
     let with_deadlines = OpenApiRouter::new()
-        .merge(session::routes())
+        .merge(sessions::routes())
         .merge(holds::routes())
         .merge(orders::routes())
         .route_layer(map_response_with_state(app.clone(), stamp));
     let (router, description) = with_deadlines
         .merge(seats::routes())
-        .merge(sales::routes())
+        .merge(organiser::routes())
         .merge(removal::routes())
         .split_for_parts();
-    let router = router.merge(tickets::routes());
+    let router = router.merge(pages::routes());
     (router.with_state(app), description)
 }
 

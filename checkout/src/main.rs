@@ -1,10 +1,10 @@
 //! `checkout`: the seats as a service of its own, behind a waiting room.
 
 use checkout::settings::Args;
-use checkout::waiting_room::{Keys, Remote, SignOutsThere};
+use checkout::waiting_room::{Jwks, Remote, SignOutsThere};
 use checkout::{router, run as tick};
 use clap::Parser;
-use shared::data::DataFolder;
+use shared::data_dir::DataFolder;
 use shared::keys::check_secret;
 use shared::log;
 use shared::serve::{Listeners, Operations, finish, start_metrics, stop_on_signal};
@@ -91,7 +91,7 @@ async fn serve(settings: &Settings, cli: &Cli, remote: Remote) -> Result<(), Str
     let site = Arc::new(site);
     let sign_outs = SignOutsThere::new(remote.clone(), &site);
     site.organisers.sign_outs().share(Arc::new(sign_outs));
-    let keys = Keys::fetched(remote.clone(), site.public_url.clone());
+    let keys = Jwks::fetched(remote.clone(), site.public_url.clone());
     let shop = cli
         .seats
         .open(

@@ -2,7 +2,7 @@
 
 use crate::holds::subject;
 use crate::inventory::{Buyer, Order, Reader};
-use crate::session::Sessions;
+use crate::sessions::Sessions;
 use crate::{App, Shop};
 use axum::Json;
 use axum::extract::{FromRequestParts as _, Path, Request, State};

@@ -1,6 +1,6 @@
 //! Removing all that the checkout has of an event, before the waiting room deletes it.
 
-use crate::session::event_id;
+use crate::sessions::event_id;
 use crate::{App, Shop};
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::{StatusCode, request::Parts};

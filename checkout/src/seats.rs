@@ -1,8 +1,8 @@
 //! The seat map: the layout, the state of every seat in JSON and in two bits, and the live changes.
 
-use crate::inventory::board::Shown;
-use crate::inventory::{Board, SeatState};
-use crate::session::{Sessions, event_id};
+use crate::inventory::seat_map::SeatMapVersion;
+use crate::inventory::{SeatMap, SeatState};
+use crate::sessions::{Sessions, event_id};
 use crate::{App, Shop};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Extension, Path, State};
@@ -32,11 +32,11 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(watch_seats))
 }
 
-fn board(shop: &Shop, event: &str) -> Result<Arc<Board>, Problem> {
+fn seat_map(shop: &Shop, event: &str) -> Result<Arc<SeatMap>, Problem> {
     let event = event_id(event)?;
     let title = "This event has no seating plan here";
     let none = || Problem::new(StatusCode::NOT_FOUND, "no-such-event", title);
-    shop.inventory.board(&event).ok_or_else(none)
+    shop.inventory.seat_map(&event).ok_or_else(none)
 }
 
 fn is_known(headers: &HeaderMap, tag: &str) -> bool {
@@ -58,8 +58,8 @@ async fn show_seating(
     Path(event): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let board = board(&shop, &event)?;
-    let tag = format!("\"s{}\"", board.layout_version);
+    let seat_map = seat_map(&shop, &event)?;
+    let tag = format!("\"s{}\"", seat_map.layout_version);
     let head = [
         (header::ETAG, tag.clone()),
         (header::CACHE_CONTROL, "public, max-age=5".to_owned()),
@@ -67,11 +67,11 @@ async fn show_seating(
     if is_known(&headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, head).into_response());
     }
-    Ok((head, JSON, board.layout_json()).into_response())
+    Ok((head, JSON, seat_map.layout_json()).into_response())
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
-struct SeatMap<'a> {
+struct SeatMapBody<'a> {
     version: u64,
     counts: Counts,
     /// The last one known: the store cannot be reached just now.
@@ -98,16 +98,16 @@ struct SeatLine<'a> {
 /// The state of every seat, at most a second old, from memory. `Accept: application/octet-stream`: two bits a seat. While the
 /// store cannot be reached it is the last one known, with `stale: true` (`X-Stale: true` in the head).
 #[utoipa::path(get, path = "/api/v1/events/{event}/seats", tag = "checkout", params(("event" = String, Path)),
-    responses((status = 200, content((SeatMap = "application/json"), (Vec<u8> = "application/octet-stream"))),
+    responses((status = 200, content((SeatMapBody = "application/json"), (Vec<u8> = "application/octet-stream"))),
         (status = 304), Refusals))]
 async fn show_seats(
     State(shop): State<Arc<Shop>>,
     Path(event): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let board = board(&shop, &event)?;
-    let shown = board.shown();
-    let is_stale = shop.inventory.is_stale(&board.event);
+    let seat_map = seat_map(&shop, &event)?;
+    let shown = seat_map.shown();
+    let is_stale = shop.inventory.is_stale(&seat_map.event);
     let mark = if is_stale { "-stale" } else { "" };
     let tag = format!("\"{}{mark}\"", shown.version);
     let head = [
@@ -129,14 +129,14 @@ async fn show_seats(
         return Ok((head, kind, shown.bits()).into_response());
     }
     if is_stale {
-        return Ok((head, JSON, render(&board, &shown, true)).into_response());
+        return Ok((head, JSON, render(&seat_map, &shown, true)).into_response());
     }
-    let body = shown.json(|shown| render(&board, shown, false));
+    let body = shown.json(|shown| render(&seat_map, shown, false));
     Ok((head, JSON, body).into_response())
 }
 
-fn render(board: &Board, shown: &Shown, is_stale: bool) -> Vec<u8> {
-    let layout = &board.layout;
+fn render(seat_map: &SeatMap, shown: &SeatMapVersion, is_stale: bool) -> Vec<u8> {
+    let layout = &seat_map.layout;
     let seats = layout
         .seats
         .iter()
@@ -147,7 +147,7 @@ fn render(board: &Board, shown: &Shown, is_stale: bool) -> Vec<u8> {
             state: *state,
         });
     let [available, held, booked, blocked] = shown.counts;
-    let map = SeatMap {
+    let map = SeatMapBody {
         version: shown.version,
         counts: Counts {
             available,
@@ -173,9 +173,9 @@ async fn watch_seats(
     connection: Option<Extension<Arc<Connection>>>,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
-    let board = board(&shop, &event)?;
+    let seat_map = seat_map(&shop, &event)?;
     shop.inventory
-        .session(keys, Some(board.event.clone()))
+        .session(keys, Some(seat_map.event.clone()))
         .await?;
     check_origin(&shop.site, &headers, bearer(&headers).is_none())?;
     let upgrade = upgrade.map_err(|rejection| Problem::of_status(rejection.status()))?;
@@ -185,18 +185,18 @@ async fn watch_seats(
         .max_write_buffer_size(1024 * 1024)
         .max_frame_size(4096)
         .max_message_size(4096);
-    Ok(upgrade.on_upgrade(move |socket| attend(socket, shop, board, connection)))
+    Ok(upgrade.on_upgrade(move |socket| attend(socket, shop, seat_map, connection)))
 }
 
 /// The life of a socket. A slow reader is caught up from the kept changes, or told to begin anew; nothing queues for it.
 async fn attend(
     mut socket: WebSocket,
     shop: Arc<Shop>,
-    board: Arc<Board>,
+    seat_map: Arc<SeatMap>,
     // Holds this socket's place among the connections until it ends, so that the drain waits for it.
     _connection: Option<Extension<Arc<Connection>>>,
 ) {
-    let mut news = board.subscribe();
+    let mut news = seat_map.subscribe();
     let mut version = news.borrow_and_update().version;
     let hello = json!({"type": "seats", "version": version, "changes": []}).to_string();
     if !send(&mut socket, Message::text(hello)).await {
@@ -211,7 +211,7 @@ async fn attend(
                 if changed.is_err() {
                     break (BEHIND, "the seating plan was replaced");
                 }
-                let Some(messages) = board.since(version) else {
+                let Some(messages) = seat_map.since(version) else {
                     break (BEHIND, "too far behind: fetch the map again");
                 };
                 for (at, text) in messages {

@@ -3,10 +3,10 @@
 use crate::Shop;
 use crate::inventory::{check_url, open};
 use crate::payment::{Provider, Unsettled};
-use crate::waiting_room::{Keys, WaitingRoom};
-use shared::data::DataFolder;
+use crate::waiting_room::{Jwks, WaitingRoom};
+use shared::context::AppContext;
+use shared::data_dir::DataFolder;
 use shared::settings::Mistakes;
-use shared::site::Site;
 use std::sync::Arc;
 
 /// What may be set, as it was written.
@@ -46,8 +46,8 @@ impl Args {
     pub async fn open(
         &self,
         folder: &DataFolder,
-        site: Arc<Site>,
-        keys: Keys,
+        site: Arc<AppContext>,
+        keys: Jwks,
         waiting_room: Arc<dyn WaitingRoom>,
         service_key: Option<String>,
     ) -> Result<Arc<Shop>, String> {

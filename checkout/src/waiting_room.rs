@@ -4,13 +4,13 @@ use async_trait::async_trait;
 use axum::http::{Method, StatusCode, header};
 use serde_json::Value;
 use shared::browser::cookie_name;
+use shared::context::AppContext;
+use shared::ids::{Availability, EventId};
 use shared::organiser::COOKIE;
 use shared::remote;
 use shared::sign_outs::{Shared, SignOut};
-use shared::site::Site;
 use shared::time::Time;
 use shared::token::{Claims, Refused, Verifier};
-use shared::words::{Availability, EventId};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -53,7 +53,7 @@ pub trait WaitingRoom: Send + Sync {
 }
 
 /// The keys of admission tokens: given once, or fetched from the waiting room.
-pub struct Keys {
+pub struct Jwks {
     verifier: RwLock<Option<Arc<Verifier>>>,
     source: Option<Source>,
 }
@@ -79,23 +79,23 @@ enum Why {
     Age,
 }
 
-impl Keys {
+impl Jwks {
     /// Keys of a waiting room in this process.
-    pub fn given(verifier: Verifier) -> Keys {
-        Keys {
+    pub fn given(verifier: Verifier) -> Jwks {
+        Jwks {
             verifier: RwLock::new(Some(Arc::new(verifier))),
             source: None,
         }
     }
 
     /// Keys of a waiting room elsewhere, whose tokens name this issuer.
-    pub fn fetched(remote: Remote, issuer: String) -> Keys {
+    pub fn fetched(remote: Remote, issuer: String) -> Jwks {
         let source = Source {
             remote,
             issuer,
             fetched: Mutex::default(),
         };
-        Keys {
+        Jwks {
             verifier: RwLock::default(),
             source: Some(source),
         }
@@ -251,7 +251,7 @@ pub struct SignOutsThere {
 
 impl SignOutsThere {
     /// Those of `remote`, which serves the same site.
-    pub fn new(remote: Remote, site: &Site) -> SignOutsThere {
+    pub fn new(remote: Remote, site: &AppContext) -> SignOutsThere {
         SignOutsThere {
             remote,
             cookie: cookie_name(site, COOKIE),

@@ -12,13 +12,13 @@ use axum::http::{Request, StatusCode};
 use checkout::Shop;
 use checkout::inventory::{Buyer, NewSession, Order, Reader, SessionKey, Wish, layout};
 use checkout::settings::Args;
-use checkout::waiting_room::{Heard, Keys, WaitingRoom};
+use checkout::waiting_room::{Heard, Jwks, WaitingRoom};
 use serde_json::Value;
-use shared::data::DataFolder;
+use shared::data_dir::DataFolder;
+use shared::ids::{Availability, EventId, VisitorId};
 use shared::settings::{Common, Mistakes};
 use shared::time::{Clock, Time};
 use shared::token::{Signer, Verifier};
-use shared::words::{Availability, EventId, VisitorId};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use testkit::{Shared, shared_postgres};
@@ -54,7 +54,7 @@ struct Stage {
     clock: Clock,
     stop: CancellationToken,
     order: Order,
-    keys: checkout::inventory::Keys,
+    keys: checkout::inventory::SessionKeys,
     database: Option<String>,
     servers: Arc<Shared>,
     folder: DataFolder,
@@ -82,7 +82,7 @@ impl Stage {
             ..Args::default()
         };
         let site = Arc::new(site.unwrap().0);
-        let keys = Keys::given(verifier);
+        let keys = Jwks::given(verifier);
         let shop = args.open(&folder, site, keys, Arc::new(Everyone), None);
         let shop = shop.await.unwrap();
         let event = EventId::parse("arena").unwrap();
@@ -90,7 +90,7 @@ impl Stage {
             "sections": [{"id": "s", "category": "c", "rows": 1, "seats_per_row": 6}]}"#;
         let plan = layout::parse(plan).unwrap();
         shop.inventory.set_seating(&event, plan).await.unwrap();
-        let hash = shared::secret::sha256(WORD.as_bytes());
+        let hash = shared::crypto::sha256(WORD.as_bytes());
         let session = NewSession {
             key: hash,
             event: event.clone(),

@@ -8,13 +8,13 @@
 )]
 
 use checkout::inventory::{
-    Begun, Best, Buyer, Inventory, Keys, NewSession, Order, Reader, Refused, SeatState, SessionKey,
-    Verdict, Wish, layout, open,
+    Begun, Best, Buyer, Inventory, NewSession, Order, Reader, Refused, SeatState, SessionKey,
+    SessionKeys, Verdict, Wish, layout, open,
 };
 use proptest::prelude::*;
-use shared::data::DataFolder;
+use shared::data_dir::DataFolder;
+use shared::ids::{EventId, VisitorId};
 use shared::time::{Clock, Time};
-use shared::words::{EventId, VisitorId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use testkit::shared_postgres;
@@ -66,7 +66,7 @@ struct Bench {
     seats: Arc<dyn Inventory>,
     clock: Clock,
     event: EventId,
-    fans: Vec<Keys>,
+    fans: Vec<SessionKeys>,
 }
 
 async fn apply(bench: &Bench, world: &mut World, step: &Step) {
@@ -118,7 +118,7 @@ async fn apply(bench: &Bench, world: &mut World, step: &Step) {
                 .seats
                 .begin_payment(keys(*fan), &order.payment.id, None)
                 .await;
-            let Ok(Begun::Ask(payment)) = begun else {
+            let Ok(Begun::Command(payment)) = begun else {
                 return;
             };
             let verdict = match verdict {
@@ -184,10 +184,10 @@ async fn take(bench: &Bench, world: &mut World, fan: u8, wish: Wish) {
 
 /// The invariants, from what the engine itself says of every order and seat.
 async fn check(bench: &Bench, world: &World) {
-    let board = bench.seats.board(&bench.event).unwrap();
+    let seat_map = bench.seats.seat_map(&bench.event).unwrap();
     bench.clock.advance_ms(200);
     bench.seats.publish().await.unwrap();
-    let shown = board.shown();
+    let shown = seat_map.shown();
     let sales = bench.seats.sales(&bench.event).await.unwrap();
     assert_eq!(shown.counts.iter().sum::<u32>(), u32::from(SEATS));
     assert_eq!(
@@ -206,14 +206,14 @@ async fn check(bench: &Bench, world: &World) {
                 for ticket in order.tickets.unwrap() {
                     let before = owner.insert(ticket.seat.clone(), id.clone());
                     assert_eq!(before, None, "{} has two owners", ticket.seat);
-                    let seat = board.layout.find(&ticket.seat).unwrap();
+                    let seat = seat_map.layout.find(&ticket.seat).unwrap();
                     assert_eq!(shown.states[seat as usize], SeatState::Booked);
                 }
             }
             "refunding" => owed += order.total.amount,
             "paying" | "declined" | "confirming" => {
                 for seat in order.seats.iter() {
-                    let seat = board.layout.find(&seat.id).unwrap();
+                    let seat = seat_map.layout.find(&seat.id).unwrap();
                     assert_eq!(
                         shown.states[seat as usize],
                         SeatState::Held,

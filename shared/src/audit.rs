@@ -33,7 +33,7 @@ pub struct Entry {
 
 /// A store that all nodes share: there the log is read, while each node's file keeps what was done at that node.
 #[async_trait]
-pub trait Shared: Send + Sync {
+pub trait SharedAuditLog: Send + Sync {
     /// Keeps a line.
     ///
     /// # Errors
@@ -51,7 +51,7 @@ pub trait Shared: Send + Sync {
 #[derive(Clone)]
 pub struct Audit {
     log: Arc<Mutex<Log>>,
-    shared: Arc<OnceLock<Arc<dyn Shared>>>,
+    shared: Arc<OnceLock<Arc<dyn SharedAuditLog>>>,
 }
 
 struct Log {
@@ -94,7 +94,7 @@ impl Audit {
     }
 
     /// From now on the log is kept in a store that all nodes share as well, and read from there.
-    pub fn share(&self, store: Arc<dyn Shared>) {
+    pub fn share(&self, store: Arc<dyn SharedAuditLog>) {
         let _ = self.shared.set(store);
     }
 

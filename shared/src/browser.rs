@@ -1,7 +1,7 @@
 //! What a browser sends along by itself: cookies, which prove who asks only where the `Origin` shows who made it ask.
 
+use crate::context::AppContext;
 use crate::problem::Problem;
-use crate::site::Site;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 
 /// A credential and how it came.
@@ -15,7 +15,7 @@ pub struct Credential {
 
 /// The credential of a request: `Authorization: Bearer`, else the cookie `name`. Other schemes are those of the site that we
 /// run beside, such as `Basic` before a staging host: they count for nothing.
-pub fn credential(site: &Site, headers: &HeaderMap, name: &str) -> Option<Credential> {
+pub fn credential(site: &AppContext, headers: &HeaderMap, name: &str) -> Option<Credential> {
     if let Some(word) = bearer(headers) {
         return Some(Credential {
             word,
@@ -38,7 +38,7 @@ pub fn bearer(headers: &HeaderMap) -> Option<String> {
 }
 
 /// All cookies whose name begins with `prefix`: the rest of the name and the value. At most 32.
-pub fn cookies(site: &Site, headers: &HeaderMap, prefix: &str) -> Vec<(String, String)> {
+pub fn cookies(site: &AppContext, headers: &HeaderMap, prefix: &str) -> Vec<(String, String)> {
     let prefix = cookie_name(site, prefix);
     pairs(headers)
         .filter_map(|(name, value)| {
@@ -66,7 +66,7 @@ fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// The name as the browser knows it: `__Host-` in front where the site is https.
-pub fn cookie_name(site: &Site, name: &str) -> String {
+pub fn cookie_name(site: &AppContext, name: &str) -> String {
     if site.https {
         format!("__Host-{name}")
     } else {
@@ -75,7 +75,7 @@ pub fn cookie_name(site: &Site, name: &str) -> String {
 }
 
 /// A `Set-Cookie` value that scripts cannot read and other sites do not send along with their requests.
-pub fn set_cookie(site: &Site, name: &str, value: &str, seconds: u32) -> HeaderValue {
+pub fn set_cookie(site: &AppContext, name: &str, value: &str, seconds: u32) -> HeaderValue {
     let name = cookie_name(site, name);
     let secure = if site.https { "; Secure" } else { "" };
     let text = format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
@@ -88,7 +88,11 @@ pub fn set_cookie(site: &Site, name: &str, value: &str, seconds: u32) -> HeaderV
 ///
 /// # Errors
 /// 403.
-pub fn check_origin(site: &Site, headers: &HeaderMap, by_cookie: bool) -> Result<(), Problem> {
+pub fn check_origin(
+    site: &AppContext,
+    headers: &HeaderMap,
+    by_cookie: bool,
+) -> Result<(), Problem> {
     match headers.get(header::ORIGIN) {
         None if !by_cookie => Ok(()),
         Some(origin) if site.origins.iter().any(|known| origin == known.as_str()) => Ok(()),

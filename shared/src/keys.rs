@@ -1,7 +1,7 @@
 //! Keys and secrets that an operator sets: how they are read, and which are refused because they can be guessed.
 
+use crate::crypto::same;
 use crate::organiser::{Key, Role};
-use crate::secret::same;
 use crate::settings::{Mistakes, split};
 use std::collections::HashSet;
 
@@ -126,7 +126,7 @@ fn fresh(characters: &[char]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::{encode, hex, random, random_id};
+    use crate::crypto::{encode, hex, random, random_id};
 
     fn is_weak(word: &str) -> bool {
         weakness(word, ORGANISER_KEY_LENGTH_MIN).is_some()

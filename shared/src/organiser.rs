@@ -2,11 +2,11 @@
 
 use crate::audit::Entry;
 use crate::browser::{bearer, check_origin, cookie, cookie_name, set_cookie};
+use crate::context::AppContext;
+use crate::crypto::{Secret, hex, random, random_id, same};
 use crate::problem::{Input, Problem};
-use crate::secret::{Secret, hex, random, random_id, same};
 use crate::serve::ClientAddress;
 use crate::sign_outs::{SignOut, SignOuts};
-use crate::site::Site;
 use crate::time::Time;
 use axum::extract::{Extension, FromRequestParts, Query, State};
 use axum::http::{HeaderMap, Method, StatusCode, header, request::Parts};
@@ -223,7 +223,7 @@ impl Organiser {
     }
 
     /// An entry for the audit log.
-    pub fn entry(&self, site: &Site, action: &str, event: &str) -> Entry {
+    pub fn entry(&self, site: &AppContext, action: &str, event: &str) -> Entry {
         Entry {
             at: site.clock.now(),
             by: self.name.clone(),
@@ -237,13 +237,13 @@ impl Organiser {
 
 impl<S> FromRequestParts<S> for Organiser
 where
-    Arc<Site>: axum::extract::FromRef<S>,
+    Arc<AppContext>: axum::extract::FromRef<S>,
     S: Send + Sync,
 {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let site: Arc<Site> = axum::extract::FromRef::from_ref(state);
+        let site: Arc<AppContext> = axum::extract::FromRef::from_ref(state);
         let headers = &parts.headers;
         if let Some(word) = bearer(headers) {
             let address = parts.extensions.get::<ClientAddress>();
@@ -264,7 +264,7 @@ where
 
 /// Looks for a key or code, unless too many were wrong.
 fn sign_in<'a>(
-    site: &Site,
+    site: &AppContext,
     address: Option<IpAddr>,
     find: impl FnOnce() -> Option<(Organiser, &'a str)>,
 ) -> Result<(Organiser, &'a str), Problem> {
@@ -280,7 +280,7 @@ fn unauthorised() -> Problem {
 }
 
 /// `/api/v1/organiser/session` (the console signs in and out) and `/api/v1/organiser/audit`.
-pub fn routes() -> Router<Arc<Site>> {
+pub fn routes() -> Router<Arc<AppContext>> {
     let session = routing::get(who_am_i)
         .post(open_session)
         .delete(end_session);
@@ -301,7 +301,7 @@ async fn who_am_i(organiser: Organiser) -> Json<Organiser> {
 }
 
 async fn open_session(
-    State(site): State<Arc<Site>>,
+    State(site): State<Arc<AppContext>>,
     address: Option<Extension<ClientAddress>>,
     headers: HeaderMap,
     Input(body, _): Input<SignIn>,
@@ -325,7 +325,7 @@ async fn open_session(
 
 /// Signs out. It may be repeated: a session that has ended already is none to end.
 async fn end_session(
-    State(site): State<Arc<Site>>,
+    State(site): State<Arc<AppContext>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     check_origin(&site, &headers, true)?;
@@ -353,7 +353,7 @@ struct AuditQuery {
 }
 
 async fn read_audit(
-    State(site): State<Arc<Site>>,
+    State(site): State<Arc<AppContext>>,
     _: Organiser,
     Query(query): Query<AuditQuery>,
 ) -> Json<Vec<Entry>> {

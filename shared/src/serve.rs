@@ -1,12 +1,12 @@
 //! Middleware common to all responses, the operations listener, metrics and the stop signal.
 
+use crate::context::{AppContext, check};
+use crate::crypto::{hex, random};
 use crate::http::listener::{Caps, Peer, bind, serve};
 use crate::http::undeclared::{Declared, refuse_undeclared};
 use crate::limit::client_address;
 use crate::problem::Problem;
-use crate::secret::{hex, random};
 use crate::settings::Settings;
-use crate::site::{Site, check};
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
@@ -31,7 +31,7 @@ pub struct ClientAddress(pub IpAddr);
 
 /// Puts around a router what every answer of ours has: the static files, the organiser's session and audit log,
 /// problems for what is not found, limits, headers, compression, logs and metrics.
-pub fn finish(router: Router, site: &Arc<Site>, mut description: OpenApi) -> Router {
+pub fn finish(router: Router, site: &Arc<AppContext>, mut description: OpenApi) -> Router {
     let sweeping = site.clone();
     tokio::spawn(async move {
         while !sweeping.stop.is_cancelled() {
@@ -74,7 +74,7 @@ pub(crate) fn is_gate(route: &str) -> bool {
     route.starts_with("/gate/")
 }
 
-async fn around(State(site): State<Arc<Site>>, mut request: Request, next: Next) -> Response {
+async fn around(State(site): State<Arc<AppContext>>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
     let peer = peer.unwrap_or(IpAddr::from([127, 0, 0, 1]));
@@ -149,7 +149,7 @@ fn as_problem(response: Response) -> Response {
 const POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
     form-action 'self'; frame-ancestors 'none'";
 
-fn set_headers(site: &Site, response: &mut Response, request_id: &str) {
+fn set_headers(site: &AppContext, response: &mut Response, request_id: &str) {
     let headers = response.headers_mut();
     let mut set = |name: &'static str, value: HeaderValue| {
         headers
@@ -183,7 +183,7 @@ pub struct Operations {
     /// Renders the metrics.
     pub metrics: PrometheusHandle,
     /// Whose health and stop signal `/readyz` tells.
-    pub site: Arc<Site>,
+    pub site: Arc<AppContext>,
 }
 
 /// `/livez`, `/readyz`, `/metrics`: for a listener of their own that the public never reaches.

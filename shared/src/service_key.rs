@@ -1,10 +1,10 @@
 //! The service key: how one of our services shows the other that it is no stranger.
 
 use crate::browser::bearer;
+use crate::context::AppContext;
+use crate::crypto::same;
 use crate::problem::Problem;
-use crate::secret::same;
 use crate::serve::ClientAddress;
-use crate::site::Site;
 use axum::http::{StatusCode, request::Parts};
 
 /// Checks that a request came with the service key as its bearer. Wrong keys count against their address, and are not even
@@ -12,7 +12,11 @@ use axum::http::{StatusCode, request::Parts};
 ///
 /// # Errors
 /// 401, or 429 after too many wrong keys.
-pub fn require_service_key(site: &Site, parts: &Parts, key: Option<&str>) -> Result<(), Problem> {
+pub fn require_service_key(
+    site: &AppContext,
+    parts: &Parts,
+    key: Option<&str>,
+) -> Result<(), Problem> {
     let word = bearer(&parts.headers).ok_or_else(unauthorised)?;
     let address = parts.extensions.get::<ClientAddress>();
     let address = address.map(|address| address.0);

@@ -1,16 +1,16 @@
 //! Settings that both services read, once, with every mistake reported at once.
 
 use crate::audit::Audit;
-use crate::data::DataFolder;
+use crate::context::{AppContext, Health, Limits};
+use crate::crypto::{Secret, hex, random_id, sha256};
+use crate::data_dir::DataFolder;
 use crate::failures::Failures;
 use crate::http::listener::Caps;
 use crate::keys::{Named, check_distinct, read_admin_key, read_more_keys};
 use crate::limit::Limiter;
 use crate::log::LogFormat;
 use crate::organiser::{Key, Organisers, Role};
-use crate::secret::{Secret, hex, random_id, sha256};
 use crate::sign_outs::SignOuts;
-use crate::site::{Health, Limits, Site};
 use crate::time::Clock;
 use crate::web_url::parse_origin;
 use std::net::SocketAddr;
@@ -266,7 +266,7 @@ impl Settings {
         clock: Clock,
         stop: CancellationToken,
         pass_secret: Option<&str>,
-    ) -> Result<(Site, Option<String>), String> {
+    ) -> Result<(AppContext, Option<String>), String> {
         let (admin, generated) = self.first_key(folder, pass_secret)?;
         let mut keys = vec![Key {
             name: "admin".into(),
@@ -280,7 +280,7 @@ impl Settings {
         };
         let sign_outs = SignOuts::open(&folder.join("signed-out.json"), clock.clone())?;
         let [requests, joins, visitors] = self.rates;
-        let site = Site {
+        let site = AppContext {
             public_url: self.public_url.clone(),
             https: self.public_url.starts_with("https://"),
             origins: self.origins.clone(),

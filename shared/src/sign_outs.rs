@@ -1,7 +1,7 @@
 //! Console sessions that were signed out. Their ids are kept until the sessions would have ended anyway: in a file of the data
 //! folder, and where nodes share a store, there as well.
 
-use crate::site::Site;
+use crate::context::AppContext;
 use crate::time::{Clock, Time};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -214,7 +214,7 @@ fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 /// Follows what other nodes sign out, until the site's stop signal.
-pub async fn follow(site: Arc<Site>) {
+pub async fn follow(site: Arc<AppContext>) {
     loop {
         site.organisers.sign_outs().refresh().await;
         tokio::select! {

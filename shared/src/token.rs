@@ -1,8 +1,8 @@
 //! Admission tokens: compact JWS, EdDSA over Ed25519, `typ` `admission+jwt`. The waiting room signs, the checkout and the gate verify.
 
-use crate::secret::{Secret, encode, sha256};
+use crate::crypto::{Secret, encode, sha256};
+use crate::ids::{EventId, VisitorId};
 use crate::time::Time;
-use crate::words::{EventId, VisitorId};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -5,14 +5,14 @@ pub mod demo;
 use async_trait::async_trait;
 use axum::Router;
 use checkout::inventory::Inventory;
-use checkout::waiting_room::{Heard, Keys, WaitingRoom};
-use shared::data::DataFolder;
+use checkout::waiting_room::{Heard, Jwks, WaitingRoom};
+use shared::context::AppContext;
+use shared::data_dir::DataFolder;
+use shared::ids::{Availability, EventId};
 use shared::problem::Problem;
 use shared::settings::Settings;
-use shared::site::Site;
 use shared::time::{Clock, Time};
 use shared::token::Verifier;
-use shared::words::{Availability, EventId};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use waiting_room::line::{Claimed, Line, Refused};
@@ -53,7 +53,7 @@ pub async fn compose(
         verifier: verifier()?,
         site: site.clone(),
     };
-    let keys = Keys::given(verifier()?);
+    let keys = Jwks::given(verifier()?);
     let shop = seats
         .open(&folder, site.clone(), keys, Arc::new(here), None)
         .await?;
@@ -79,7 +79,7 @@ pub async fn compose(
 struct Here {
     line: Arc<dyn Line>,
     verifier: Verifier,
-    site: Arc<Site>,
+    site: Arc<AppContext>,
 }
 
 impl Here {

@@ -1,9 +1,9 @@
 //! The tick: this node asks the line to admit what is due, and shows its sockets the new front. Four times a second while
 //! somebody watches, so that nobody near the front sees a place older than a second; else twice.
 
-use crate::line::{Front, Refused, Stats};
+use crate::line::{LineView, Refused, Stats};
 use crate::{Room, push};
-use shared::words::EventId;
+use shared::ids::EventId;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -17,9 +17,9 @@ const SAMPLE_SECONDS: u64 = 5;
 const TICKS_PER_SECOND: u64 = 4;
 
 /// What this node keeps of one event: the newest front, the open sockets, the figures over time.
-pub struct Hall {
+pub struct EventHub {
     /// The newest front. Sockets look at it when they are due; nobody is woken by it.
-    pub(crate) front: watch::Sender<Arc<Front>>,
+    pub(crate) front: watch::Sender<Arc<LineView>>,
     /// The front's revision. Everyone is woken by it.
     pub(crate) revision: watch::Sender<u64>,
     /// The event is no more: sockets end.
@@ -32,9 +32,9 @@ pub struct Hall {
     samples: Mutex<VecDeque<Stats>>,
 }
 
-impl Hall {
+impl EventHub {
     /// The newest front.
-    pub(crate) fn front(&self) -> Arc<Front> {
+    pub(crate) fn front(&self) -> Arc<LineView> {
         self.front.borrow().clone()
     }
 
@@ -50,7 +50,7 @@ impl Hall {
     }
 
     /// Takes a front unless a newer one was taken already.
-    pub(crate) fn show(&self, front: Arc<Front>) {
+    pub(crate) fn show(&self, front: Arc<LineView>) {
         let revision = front.revision;
         let is_newer = self.front.send_if_modified(|kept| {
             let is_newer = front.step >= kept.step;
@@ -88,8 +88,8 @@ impl Hall {
 }
 
 /// Takes an event up on this node. The ticking ends with the process's stop signal, the room, or the event.
-pub(crate) fn start(room: &Arc<Room>, event: EventId, front: Arc<Front>) -> Arc<Hall> {
-    let hall = Arc::new(Hall {
+pub(crate) fn start(room: &Arc<Room>, event: EventId, front: Arc<LineView>) -> Arc<EventHub> {
+    let hub = Arc::new(EventHub {
         revision: watch::Sender::new(front.revision),
         front: watch::Sender::new(front),
         is_gone: AtomicBool::new(false),
@@ -97,30 +97,30 @@ pub(crate) fn start(room: &Arc<Room>, event: EventId, front: Arc<Front>) -> Arc<
         sockets: push::Sockets::default(),
         samples: Mutex::default(),
     });
-    tokio::spawn(run(Arc::downgrade(room), event, hall.clone()));
-    hall
+    tokio::spawn(run(Arc::downgrade(room), event, hub.clone()));
+    hub
 }
 
-async fn run(room: Weak<Room>, event: EventId, hall: Arc<Hall>) {
+async fn run(room: Weak<Room>, event: EventId, hub: Arc<EventHub>) {
     let mut interval = tokio::time::interval(Duration::from_millis(1000 / TICKS_PER_SECOND));
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut ticks = 0u64;
     loop {
         interval.tick().await;
         let Some(room) = room.upgrade() else { return };
-        if room.site.stop.is_cancelled() || hall.is_gone() {
+        if room.site.stop.is_cancelled() || hub.is_gone() {
             return;
         }
         // Without watchers half as often: what an organiser changes elsewhere still holds here within a second.
         let is_due = ticks.is_multiple_of(2);
-        if is_due || hall.sockets.count() > 0 {
+        if is_due || hub.sockets.count() > 0 {
             match room.line.tick(&event).await {
                 Ok(front) => {
                     for visitor in room.line.replaced(&event) {
-                        hall.sockets.replace(visitor);
+                        hub.sockets.replace(visitor);
                     }
-                    read_list(&room, &event, &front, &hall);
-                    hall.show(front);
+                    read_list(&room, &event, &front, &hub);
+                    hub.show(front);
                 }
                 Err(Refused::NoSuchEvent) => {
                     room.forget(&event);
@@ -132,8 +132,8 @@ async fn run(room: Weak<Room>, event: EventId, hall: Arc<Hall>) {
         if ticks.is_multiple_of(SAMPLE_SECONDS * TICKS_PER_SECOND)
             && let Ok(stats) = room.line.stats(&event).await
         {
-            gauges(&event, &stats, hall.sockets.count());
-            hall.sample(stats);
+            gauges(&event, &stats, hub.sockets.count());
+            hub.sample(stats);
         }
         ticks += 1;
     }
@@ -141,8 +141,8 @@ async fn run(room: Weak<Room>, event: EventId, hall: Arc<Hall>) {
 
 /// Once a draw was held, this node reads who drew what: for the proofs, and for fans who return with a pass from before the
 /// draw after the store forgot everything. A reading that fails is begun again by the next question.
-fn read_list(room: &Arc<Room>, event: &EventId, front: &Front, hall: &Hall) {
-    if front.drawn > 0 && !hall.has_list.swap(true, Ordering::Relaxed) {
+fn read_list(room: &Arc<Room>, event: &EventId, front: &LineView, hub: &EventHub) {
+    if front.drawn > 0 && !hub.has_list.swap(true, Ordering::Relaxed) {
         let (room, event) = (room.clone(), event.clone());
         tokio::spawn(async move { room.drawn_list(&event).await.map(drop) });
     }
@@ -167,7 +167,7 @@ pub async fn attend_all(room: Arc<Room>) {
             .store(events.is_err(), Ordering::Relaxed);
         if let Ok(events) = events {
             for settings in events {
-                let _ = room.hall(&settings.id).await;
+                let _ = room.hub(&settings.id).await;
             }
         }
         let pause = tokio::time::sleep(Duration::from_secs(1));

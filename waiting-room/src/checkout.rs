@@ -4,9 +4,9 @@ use crate::Shop;
 use async_trait::async_trait;
 use axum::http::{Method, StatusCode};
 use serde_json::Value;
+use shared::ids::EventId;
 use shared::problem::Problem;
 use shared::remote::Remote;
-use shared::words::EventId;
 use std::time::Duration;
 
 /// How long the checkout has to remove an event.

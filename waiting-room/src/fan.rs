@@ -1,10 +1,10 @@
 //! What a fan does: look at an event, join its line, ask for the place, leave; start and end shopping.
 
-use crate::admit::Hall;
+use crate::admit::EventHub;
 use crate::error::{bad_admission, no_pass};
-use crate::front::Place;
-use crate::line::{Claimed, Joined, Order, Phase, Spot, Standing};
+use crate::line::{Claimed, Joined, Order, Phase, Spot, VisitorState};
 use crate::pass::{PASS_SECONDS, Pass};
+use crate::place::Place;
 use crate::{App, Room};
 use axum::Json;
 use axum::extract::{Extension, Path, State};
@@ -12,14 +12,14 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use shared::browser::{Credential, bearer, check_origin, credential, set_cookie};
+use shared::context::check;
 use shared::idempotency::{IdempotencyKey, replayed};
+use shared::ids::{Availability, EventId, VisitorId};
 use shared::openapi::Refusals;
 use shared::problem::{Input, Nothing, Problem};
 use shared::serve::ClientAddress;
-use shared::site::check;
 use shared::time::Time;
 use shared::token::Claims;
-use shared::words::{Availability, EventId, VisitorId};
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -36,7 +36,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 
 /// An event in the public list.
 #[derive(Serialize, utoipa::ToSchema)]
-struct EventLine {
+struct EventSummary {
     id: EventId,
     name: String,
     phase: Phase,
@@ -60,10 +60,13 @@ struct EventView {
 }
 
 /// The event that a path names, taken up by this node.
-pub(crate) async fn find(room: &Arc<Room>, event: &str) -> Result<(EventId, Arc<Hall>), Problem> {
+pub(crate) async fn find(
+    room: &Arc<Room>,
+    event: &str,
+) -> Result<(EventId, Arc<EventHub>), Problem> {
     let event = EventId::parse(event).map_err(|_| Problem::no_such_event())?;
-    let hall = room.hall(&event).await?;
-    Ok((event, hall))
+    let hub = room.hub(&event).await?;
+    Ok((event, hub))
 }
 
 /// The pass that came with a request, and whether it came as a cookie.
@@ -89,17 +92,17 @@ pub(crate) fn admission_of(
 }
 
 /// All events.
-#[utoipa::path(get, path = "/api/v1/events", tag = "line", responses((status = 200, body = Vec<EventLine>), Refusals))]
-async fn list_events(State(room): State<Arc<Room>>) -> Result<Json<Vec<EventLine>>, Problem> {
+#[utoipa::path(get, path = "/api/v1/events", tag = "line", responses((status = 200, body = Vec<EventSummary>), Refusals))]
+async fn list_events(State(room): State<Arc<Room>>) -> Result<Json<Vec<EventSummary>>, Problem> {
     let mut list = Vec::new();
     for settings in room.line.events().await? {
-        let Ok(hall) = room.hall(&settings.id).await else {
+        let Ok(hub) = room.hub(&settings.id).await else {
             continue;
         };
-        list.push(EventLine {
+        list.push(EventSummary {
             id: settings.id.clone(),
             name: settings.name.clone(),
-            phase: hall.front().phase,
+            phase: hub.front().phase,
             sale_opens_at: settings.sale_opens_at,
         });
     }
@@ -113,8 +116,8 @@ async fn show_event(
     State(room): State<Arc<Room>>,
     Path(event): Path<String>,
 ) -> Result<Json<EventView>, Problem> {
-    let (id, hall) = find(&room, &event).await?;
-    let front = hall.front();
+    let (id, hub) = find(&room, &event).await?;
+    let front = hub.front();
     let settings = &front.settings;
     Ok(Json(EventView {
         id,
@@ -143,7 +146,7 @@ async fn join(
     headers: HeaderMap,
     Input(Nothing {}, _): Input<Nothing>,
 ) -> Result<Response, Problem> {
-    let (event, hall) = find(&room, &event).await?;
+    let (event, hub) = find(&room, &event).await?;
     let address = address.map(|Extension(address)| address);
     let (joined, is_replay) = match enter(&room, &event, &headers, address, &key).await {
         Ok(entered) => entered,
@@ -159,7 +162,7 @@ async fn join(
         Joined::Known(spot) if is_replay => (StatusCode::CREATED, spot),
         Joined::Known(spot) => (StatusCode::OK, spot),
     };
-    let response = answer(&room, &event, &hall, &spot, status);
+    let response = answer(&room, &event, &hub, &spot, status);
     Ok(if is_replay && matches!(joined, Joined::Known(_)) {
         replayed(response)
     } else {
@@ -218,17 +221,23 @@ async fn show_place(
     Path(event): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (event, hall) = find(&room, &event).await?;
+    let (event, hub) = find(&room, &event).await?;
     let (pass, _) = pass_of(&room, &headers, &event).ok_or_else(no_pass)?;
     check(&room.site.limits.visitors, pass.visitor)?;
     let spot = room.find_place(&event, &pass).await?;
     let spot = spot.ok_or_else(no_pass)?;
-    Ok(answer(&room, &event, &hall, &spot, StatusCode::OK))
+    Ok(answer(&room, &event, &hub, &spot, StatusCode::OK))
 }
 
 /// A place with its pass.
-fn answer(room: &Room, event: &EventId, hall: &Hall, spot: &Spot, status: StatusCode) -> Response {
-    let front = hall.front();
+fn answer(
+    room: &Room,
+    event: &EventId,
+    hub: &EventHub,
+    spot: &Spot,
+    status: StatusCode,
+) -> Response {
+    let front = hub.front();
     let mut place = room.place(event, spot, &front);
     let place_pass = Some(room.pass(event, spot, &front));
     place.pass.clone_from(&place_pass);
@@ -262,7 +271,10 @@ pub(crate) fn set_cookies(
     if let (Some(token), Some(slot)) = (token, spot.slot) {
         let left = (slot.expires_at.0 - room.now(event).0).max(0) / 1000;
         set("admission", token, u32::try_from(left).unwrap_or(0));
-    } else if !matches!(spot.standing, Standing::Waiting | Standing::Shopping) {
+    } else if !matches!(
+        spot.standing,
+        VisitorState::Waiting | VisitorState::Shopping
+    ) {
         set("admission", "", 0);
     }
 }

@@ -5,28 +5,28 @@ pub mod checkout;
 pub mod draw;
 pub mod error;
 mod fan;
-mod front;
 mod gate;
 pub mod line;
 mod organiser;
 pub mod pass;
+mod place;
 mod push;
 mod queue_page;
 mod service;
 pub mod settings;
 
-use admit::Hall;
+use admit::EventHub;
 use async_trait::async_trait;
 use axum::Router;
 use axum::extract::FromRef;
 use line::{Line, Refused};
 use pass::Passes;
+use shared::context::AppContext;
+use shared::crypto::Secret;
+use shared::ids::EventId;
 use shared::problem::Problem;
-use shared::secret::Secret;
-use shared::site::Site;
 use shared::time::Time;
 use shared::token::{Signer, Verifier};
-use shared::words::EventId;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use utoipa_axum::router::OpenApiRouter;
@@ -46,7 +46,7 @@ pub trait Shop: Send + Sync {
 /// What every handler of the waiting room needs.
 pub struct Room {
     /// The site.
-    pub site: Arc<Site>,
+    pub site: Arc<AppContext>,
     /// The line.
     pub line: Arc<dyn Line>,
     /// Signs and reads passes.
@@ -62,7 +62,7 @@ pub struct Room {
     /// Makes visitor ids out of idempotency keys.
     pub join_keys: Secret,
     /// What this node keeps of each event. Locked for a look-up, never across an await.
-    halls: RwLock<HashMap<EventId, Arc<Hall>>>,
+    hubs: RwLock<HashMap<EventId, Arc<EventHub>>>,
     /// Who was drawn, for events whose list was asked for here. Locked for a look-up, never across an await.
     lists: RwLock<HashMap<EventId, Arc<draw::List>>>,
 }
@@ -70,7 +70,7 @@ pub struct Room {
 /// The parts that a room is made of.
 pub struct Parts {
     /// The site.
-    pub site: Arc<Site>,
+    pub site: Arc<AppContext>,
     /// The line.
     pub line: Arc<dyn Line>,
     /// The secret that signs passes.
@@ -99,22 +99,22 @@ impl Room {
             signer: parts.signer,
             service_key: parts.service_key,
             shop: parts.shop,
-            halls: RwLock::default(),
+            hubs: RwLock::default(),
             lists: RwLock::default(),
         }))
     }
 
     /// What this node keeps of an event, taking it up if this is the first time that it is asked for.
-    pub(crate) async fn hall(self: &Arc<Room>, event: &EventId) -> Result<Arc<Hall>, Refused> {
-        if let Some(hall) = self.known_hall(event) {
-            return Ok(hall);
+    pub(crate) async fn hub(self: &Arc<Room>, event: &EventId) -> Result<Arc<EventHub>, Refused> {
+        if let Some(hub) = self.known_hall(event) {
+            return Ok(hub);
         }
         let front = self.line.tick(event).await?;
-        let mut halls = self.halls.write().unwrap_or_else(PoisonError::into_inner);
-        let hall = halls
+        let mut hubs = self.hubs.write().unwrap_or_else(PoisonError::into_inner);
+        let hub = hubs
             .entry(event.clone())
             .or_insert_with(|| admit::start(self, event.clone(), front));
-        Ok(hall.clone())
+        Ok(hub.clone())
     }
 
     /// The time by which turns and tokens are judged: the store's, so that a node whose clock is wrong judges no other.
@@ -132,15 +132,15 @@ impl Room {
             .load(std::sync::atomic::Ordering::Relaxed)
     }
 
-    fn known_hall(&self, event: &EventId) -> Option<Arc<Hall>> {
-        let halls = self.halls.read().unwrap_or_else(PoisonError::into_inner);
-        halls.get(event).cloned()
+    fn known_hall(&self, event: &EventId) -> Option<Arc<EventHub>> {
+        let hubs = self.hubs.read().unwrap_or_else(PoisonError::into_inner);
+        hubs.get(event).cloned()
     }
 
     pub(crate) fn forget(&self, event: &EventId) {
-        let mut halls = self.halls.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(hall) = halls.remove(event) {
-            hall.end();
+        let mut hubs = self.hubs.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(hub) = hubs.remove(event) {
+            hub.end();
         }
         let mut lists = self.lists.write().unwrap_or_else(PoisonError::into_inner);
         lists.remove(event);
@@ -157,8 +157,8 @@ impl FromRef<App> for Arc<Room> {
     }
 }
 
-impl FromRef<App> for Arc<Site> {
-    fn from_ref(app: &App) -> Arc<Site> {
+impl FromRef<App> for Arc<AppContext> {
+    fn from_ref(app: &App) -> Arc<AppContext> {
         app.0.site.clone()
     }
 }

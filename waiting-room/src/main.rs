@@ -1,7 +1,7 @@
 //! `waiting-room`: the line as a service of its own, in front of any shop.
 
 use clap::Parser;
-use shared::data::DataFolder;
+use shared::data_dir::DataFolder;
 use shared::serve::{Listeners, Operations, finish, start_metrics, stop_on_signal};
 use shared::settings::{Common, Mistakes, exit};
 use shared::time::Clock;

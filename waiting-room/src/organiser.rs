@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::audit::Entry;
 use shared::idempotency::{Attempt, IdempotencyKey, mismatch, replayed};
+use shared::ids::{EventId, VisitorId};
 use shared::openapi::Refusals;
 use shared::organiser::{Organiser, Role};
 use shared::problem::{Input, Parameters, Problem};
 use shared::time::Time;
-use shared::words::{EventId, VisitorId};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,7 +56,7 @@ async fn create_event(
     let to = json!({"settings": settings, "attempt": attempt});
     let entry = organiser.entry(site, "event.create", settings.id.as_str());
     site.audit.record(Entry { to, ..entry }).await;
-    room.hall(&settings.id).await?;
+    room.hub(&settings.id).await?;
     Ok((StatusCode::CREATED, Json(settings)).into_response())
 }
 
@@ -88,8 +88,8 @@ async fn show_event(
     _: Organiser,
     Path(event): Path<String>,
 ) -> Result<Response, Problem> {
-    let (_, hall) = find(&room, &event).await?;
-    Ok(Json(&*hall.front().settings).into_response())
+    let (_, hub) = find(&room, &event).await?;
+    Ok(Json(&*hub.front().settings).into_response())
 }
 
 /// Change any of it; takes effect within a second.
@@ -106,9 +106,9 @@ async fn change_event(
     } else {
         Role::Admin
     })?;
-    let (event, hall) = find(&room, &event).await?;
+    let (event, hub) = find(&room, &event).await?;
     let (before, after) = room.line.configure(&event, patch).await?;
-    hall.show(room.line.tick(&event).await?);
+    hub.show(room.line.tick(&event).await?);
     let (from, to) = difference(&before, &after);
     let entry = organiser.entry(&room.site, "event.update", event.as_str());
     room.site.audit.record(Entry { from, to, ..entry }).await;
@@ -240,8 +240,8 @@ async fn show_history(
     Parameters(query): Parameters<HistoryQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (_, hall) = find(&room, &event).await?;
-    let samples = hall.history(query.minutes.unwrap_or(30));
+    let (_, hub) = find(&room, &event).await?;
+    let samples = hub.history(query.minutes.unwrap_or(30));
     let wants_csv = headers.get(header::ACCEPT).is_some_and(|accept| {
         accept
             .to_str()
@@ -285,7 +285,7 @@ struct VisitorView {
     #[schema(value_type = String)]
     visitor: VisitorId,
     number: u64,
-    state: crate::line::Standing,
+    state: crate::line::VisitorState,
     ahead: u64,
     claim_by: Option<Time>,
     expires_at: Option<Time>,

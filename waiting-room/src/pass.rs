@@ -1,8 +1,8 @@
 //! Passes: signed proofs of a place. Whoever holds the pass holds the place, so it stands in no URL and no log.
 
-use crate::line::{Spot, Standing};
-use shared::secret::Secret;
-use shared::words::{EventId, VisitorId};
+use crate::line::{Spot, VisitorState};
+use shared::crypto::Secret;
+use shared::ids::{EventId, VisitorId};
 
 /// How long a browser keeps a pass.
 pub const PASS_SECONDS: u32 = 7 * 24 * 3600;
@@ -30,7 +30,7 @@ impl Pass {
     pub fn is_newer_than(&self, spot: &Spot) -> bool {
         let is_over = matches!(
             spot.standing,
-            Standing::Finished | Standing::Missed | Standing::Left
+            VisitorState::Finished | VisitorState::Missed | VisitorState::Left
         );
         is_over && self.number > spot.number && self.is_provisional == spot.is_provisional
     }

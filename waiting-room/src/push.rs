@@ -1,11 +1,11 @@
 //! The push: one task a socket, one `select!`. Each fan hears when it matters to them; a slow reader skips to the newest.
 
-use crate::admit::Hall;
+use crate::admit::EventHub;
 use crate::error::no_pass;
 use crate::fan::pass_of;
-use crate::front::{due_after, eta};
-use crate::line::{Front, Refused, Spot, Standing};
+use crate::line::{LineView, Refused, Spot, VisitorState};
 use crate::pass::Pass;
+use crate::place::{due_after, eta};
 use crate::{App, Room};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Extension, Path, State};
@@ -14,11 +14,11 @@ use axum::response::Response;
 use serde_json::json;
 use shared::browser::check_origin;
 use shared::http::listener::ConnectionPermit as Connection;
+use shared::ids::{EventId, VisitorId};
 use shared::openapi::Refusals;
 use shared::problem::Problem;
 use shared::socket::{Beat, MESSAGES_MAX, Pulse, ping, send};
 use shared::time::Time;
-use shared::words::{EventId, VisitorId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -95,13 +95,13 @@ async fn watch_place(
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     let event = EventId::parse(&event).map_err(|_| Problem::no_such_event())?;
-    let hall = room.hall(&event).await?;
+    let hub = room.hub(&event).await?;
     let (pass, by_cookie) = pass_of(&room, &headers, &event).ok_or_else(no_pass)?;
     check_origin(&room.site, &headers, by_cookie)?;
     let upgrade = upgrade.map_err(|rejection| Problem::of_status(rejection.status()))?;
     let spot = room.find_place(&event, &pass).await?;
     let spot = spot.ok_or_else(no_pass)?;
-    let epoch = hall.front().epoch;
+    let epoch = hub.front().epoch;
     let upgrade = upgrade
         .read_buffer_size(256)
         .write_buffer_size(0)
@@ -111,7 +111,7 @@ async fn watch_place(
     let fan = Fan {
         connection: connection.map(|Extension(connection)| connection),
         room,
-        hall,
+        hub,
         event,
         spot,
         epoch,
@@ -129,7 +129,7 @@ async fn watch_place(
 /// A fan who watches their place.
 struct Fan {
     room: Arc<Room>,
-    hall: Arc<Hall>,
+    hub: Arc<EventHub>,
     event: EventId,
     spot: Spot,
     /// The life of the line that the spot is of.
@@ -148,7 +148,7 @@ struct Fan {
 /// What is worth telling once it differs.
 #[derive(PartialEq)]
 struct Shown {
-    standing: Standing,
+    standing: VisitorState,
     ahead: u64,
     /// How many wait in all, which matters before a draw; else 0.
     waiting: u64,
@@ -172,10 +172,10 @@ impl Fan {
     /// The life of a socket.
     async fn attend(mut self: Box<Fan>, mut socket: Box<WebSocket>) {
         let visitor = self.spot.visitor;
-        let id = u64::from_be_bytes(shared::secret::random());
-        let mut replaced = self.hall.sockets.enter(visitor, id);
+        let id = u64::from_be_bytes(shared::crypto::random());
+        let mut replaced = self.hub.sockets.enter(visitor, id);
         let end = self.rounds(&mut socket, &mut replaced).await;
-        if self.hall.sockets.exit(visitor, id) {
+        if self.hub.sockets.exit(visitor, id) {
             Box::pin(self.count_out()).await;
         }
         let (code, reason) = match end {
@@ -199,7 +199,7 @@ impl Fan {
     async fn count_out(&self) {
         let visitor = self.spot.visitor;
         let _ = self.room.line.away(&self.event, visitor).await;
-        if self.hall.sockets.contains(visitor) {
+        if self.hub.sockets.contains(visitor) {
             let _ = self.room.line.back(&self.event, visitor).await;
         }
     }
@@ -211,7 +211,7 @@ impl Fan {
         socket: &mut WebSocket,
         replaced: &mut oneshot::Receiver<()>,
     ) -> End {
-        let mut revision = self.hall.revision.subscribe();
+        let mut revision = self.hub.revision.subscribe();
         let stop = self.room.site.stop.clone();
         let mut due = Instant::now();
         let jitter_ms = (self.spot.visitor.0 % u128::from(SPREAD_MS)) as u64;
@@ -222,7 +222,7 @@ impl Fan {
                     if !Box::pin(self.tell(socket)).await {
                         return End::Gone;
                     }
-                    let rest = due_after(&self.hall.front.borrow(), &self.spot);
+                    let rest = due_after(&self.hub.front.borrow(), &self.spot);
                     due = Instant::now() + rest.min(self.pulse.rest());
                 }
                 _ = revision.changed() => {
@@ -262,7 +262,7 @@ impl Fan {
 
     /// Sends what is new, if anything is; false when the reader is gone.
     async fn tell(&mut self, socket: &mut WebSocket) -> bool {
-        if self.hall.is_gone() {
+        if self.hub.is_gone() {
             return false;
         }
         // Only now, and not at the handshake: a socket that never opened must not keep a place.
@@ -273,7 +273,7 @@ impl Fan {
                 self.spot = spot;
             }
         }
-        let front = self.hall.front();
+        let front = self.hub.front();
         if !self.look(&front).await || !self.keep_alive(socket).await {
             return false;
         }
@@ -320,10 +320,10 @@ impl Fan {
 
     /// Brings the spot up to date: from the bitmap while the fan waits, from the engine once their bit is gone. False
     /// when there is no such place any more.
-    async fn look(&mut self, front: &Front) -> bool {
+    async fn look(&mut self, front: &LineView) -> bool {
         let number = self.spot.number;
         let is_drawn_since = self.spot.is_provisional && !front.is_undrawn;
-        if !is_drawn_since && self.spot.standing == Standing::Waiting {
+        if !is_drawn_since && self.spot.standing == VisitorState::Waiting {
             if front.alive.contains(number) {
                 // A front that is older than what the engine said must not push the fan back.
                 self.spot.ahead = self.spot.ahead.min(front.alive.ahead(number));
@@ -361,5 +361,5 @@ struct Told {
     #[serde(skip_serializing_if = "Option::is_none")]
     now: Option<Time>,
     #[serde(flatten)]
-    place: crate::front::Place,
+    place: crate::place::Place,
 }

@@ -2,8 +2,8 @@
 
 use crate::error::phase_word;
 use crate::fan::{enter, find, pass_of, set_cookies};
-use crate::front::{Place, checkout_url};
-use crate::line::{Phase, Standing};
+use crate::line::{Phase, VisitorState};
+use crate::place::{Place, checkout_url};
 use crate::{App, Room};
 use axum::Router;
 use axum::extract::{Extension, Path, Query, State};
@@ -38,7 +38,7 @@ async fn show_queue(
     Query(arrival): Query<Arrival>,
     headers: HeaderMap,
 ) -> Response {
-    let Ok((event, hall)) = find(&room, &event).await else {
+    let Ok((event, hub)) = find(&room, &event).await else {
         let values = [
             ("title", "No such event"),
             ("text", "There is no sale under this address."),
@@ -47,7 +47,7 @@ async fn show_queue(
         *response.status_mut() = axum::http::StatusCode::NOT_FOUND;
         return response;
     };
-    let front = hall.front();
+    let front = hub.front();
     let pass = pass_of(&room, &headers, &event);
     let spot = match &pass {
         Some((pass, _)) => room.find_place(&event, pass).await.ok().flatten(),
@@ -141,37 +141,37 @@ fn words(phase: Phase, place: Option<&Place>) -> Words {
         };
     };
     match place.state {
-        Standing::Waiting => say(
+        VisitorState::Waiting => say(
             &format!("{} ahead of you", place.ahead),
             &waiting_text(place),
             Action::Leave,
         ),
-        Standing::Admitted => say(
+        VisitorState::Admitted => say(
             "It is your turn",
             "Go to the checkout now: your turn lasts only a short while.",
             Action::Go,
         ),
-        Standing::Shopping => say(
+        VisitorState::Shopping => say(
             "You are in the checkout",
             "Go back to it to finish.",
             Action::Go,
         ),
-        Standing::Finished => say(
+        VisitorState::Finished => say(
             "All done",
             "Thank you. You can join again for more.",
             Action::Join,
         ),
-        Standing::Missed => say(
+        VisitorState::Missed => say(
             "Your turn has passed",
             "You can join again at the back.",
             Action::Join,
         ),
-        Standing::Left => say(
+        VisitorState::Left => say(
             "You have left the line",
             "You can join again at the back.",
             Action::Join,
         ),
-        Standing::Ejected => say(
+        VisitorState::Ejected => say(
             "You were removed from the line",
             "Ask the organiser why.",
             Action::Nothing,
@@ -204,14 +204,14 @@ async fn join_form(
     address: Option<Extension<ClientAddress>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (event, hall) = find(&room, &event).await?;
+    let (event, hub) = find(&room, &event).await?;
     check_origin(&room.site, &headers, true)?;
     let address = address.map(|Extension(address)| address);
     let (joined, _) = enter(&room, &event, &headers, address, &IdempotencyKey(None)).await?;
     let (crate::line::Joined::New(spot) | crate::line::Joined::Known(spot)) = joined;
     let mut back = Redirect::to(&format!("/e/{event}")).into_response();
     let head = back.headers_mut();
-    let pass = room.pass(&event, &spot, &hall.front());
+    let pass = room.pass(&event, &spot, &hub.front());
     set_cookies(&room, (&event, &pass), &spot, None, head);
     Ok(back)
 }

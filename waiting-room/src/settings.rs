@@ -2,10 +2,10 @@
 
 use crate::line::{self, Opened};
 use crate::{Parts, Shop};
-use shared::data::DataFolder;
+use shared::context::AppContext;
+use shared::data_dir::DataFolder;
 use shared::keys::{Named, check_secret};
 use shared::settings::Mistakes;
-use shared::site::Site;
 use shared::token::Signer;
 use std::fs;
 use std::sync::Arc;
@@ -85,7 +85,7 @@ impl Args {
     pub fn open(
         &self,
         folder: &DataFolder,
-        site: Arc<Site>,
+        site: Arc<AppContext>,
         shop: Option<Arc<dyn Shop>>,
     ) -> Result<Parts, String> {
         let Opened { line, shared } = line::open(self.url(), folder, site.clock.clone())?;

@@ -7,13 +7,13 @@
 )]
 
 use proptest::prelude::*;
+use shared::ids::{Availability, EventId, VisitorId};
 use shared::time::{Clock, Time};
-use shared::words::{Availability, EventId, VisitorId};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use waiting_room::line::{
-    Admission, Claimed, Embedded, EventSettings, Joined, Line, Patch, Redis, Standing,
+    Admission, Claimed, Embedded, EventSettings, Joined, Line, Patch, Redis, VisitorState,
 };
 
 const START: Time = Time(1_800_000_000_000);
@@ -57,7 +57,7 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Clone, Debug)]
 struct Entry {
     fan: u8,
-    standing: Standing,
+    standing: VisitorState,
     claim_by: i64,
     expires_at: i64,
     /// Which of the engines that came after each other holds the socket; 0: none does.
@@ -104,7 +104,7 @@ impl Model {
             let entry = &mut self.entries[at];
             if !matches!(
                 entry.standing,
-                Standing::Finished | Standing::Left | Standing::Missed
+                VisitorState::Finished | VisitorState::Left | VisitorState::Missed
             ) {
                 entry.away_at = now + AWAY_MS;
                 return Some(at as u64 + 1);
@@ -115,7 +115,7 @@ impl Model {
         }
         self.entries.push(Entry {
             fan,
-            standing: Standing::Waiting,
+            standing: VisitorState::Waiting,
             claim_by: 0,
             expires_at: 0,
             owner: 0,
@@ -125,8 +125,12 @@ impl Model {
     }
 
     fn inside(&self) -> usize {
-        let inside =
-            |entry: &&Entry| matches!(entry.standing, Standing::Admitted | Standing::Shopping);
+        let inside = |entry: &&Entry| {
+            matches!(
+                entry.standing,
+                VisitorState::Admitted | VisitorState::Shopping
+            )
+        };
         self.entries.iter().filter(inside).count()
     }
 
@@ -176,13 +180,13 @@ impl Model {
         self.reap();
         for entry in &mut self.entries {
             let lapsed = match entry.standing {
-                Standing::Admitted => entry.claim_by <= now,
-                Standing::Shopping => entry.expires_at <= now,
-                Standing::Waiting => entry.owner == 0 && entry.away_at <= now,
+                VisitorState::Admitted => entry.claim_by <= now,
+                VisitorState::Shopping => entry.expires_at <= now,
+                VisitorState::Waiting => entry.owner == 0 && entry.away_at <= now,
                 _ => false,
             };
             if lapsed {
-                entry.standing = Standing::Missed;
+                entry.standing = VisitorState::Missed;
             }
         }
         let since = now - self.last_batch_at;
@@ -199,8 +203,8 @@ impl Model {
         let due = (credit / 60_000).min(room as u64);
         let mut admitted = 0;
         for entry in &mut self.entries {
-            if admitted < due && entry.standing == Standing::Waiting {
-                entry.standing = Standing::Admitted;
+            if admitted < due && entry.standing == VisitorState::Waiting {
+                entry.standing = VisitorState::Admitted;
                 entry.claim_by = now + CLAIM_MS;
                 entry.expires_at = now + CLAIM_MS + SESSION_MS;
                 admitted += 1;
@@ -241,11 +245,13 @@ async fn apply(line: &dyn Line, clock: &Clock, event: &EventId, model: &mut Mode
             let claimed = line.claim(event, visitor(fan), number).await.unwrap();
             let now = model.now;
             let wanted = match model.of(fan) {
-                Some(entry) if entry.standing == Standing::Shopping && entry.expires_at > now => {
+                Some(entry)
+                    if entry.standing == VisitorState::Shopping && entry.expires_at > now =>
+                {
                     true
                 }
-                Some(entry) if entry.standing == Standing::Admitted && entry.claim_by > now => {
-                    entry.standing = Standing::Shopping;
+                Some(entry) if entry.standing == VisitorState::Admitted && entry.claim_by > now => {
+                    entry.standing = VisitorState::Shopping;
                     true
                 }
                 _ => false,
@@ -256,9 +262,12 @@ async fn apply(line: &dyn Line, clock: &Clock, event: &EventId, model: &mut Mode
             let number = number_of(model, fan);
             line.finish(event, visitor(fan), number).await.unwrap();
             if let Some(entry) = model.of(fan)
-                && matches!(entry.standing, Standing::Admitted | Standing::Shopping)
+                && matches!(
+                    entry.standing,
+                    VisitorState::Admitted | VisitorState::Shopping
+                )
             {
-                entry.standing = Standing::Finished;
+                entry.standing = VisitorState::Finished;
             }
         }
         Step::Leave(fan) => {
@@ -266,17 +275,17 @@ async fn apply(line: &dyn Line, clock: &Clock, event: &EventId, model: &mut Mode
             if let Some(entry) = model.of(fan)
                 && matches!(
                     entry.standing,
-                    Standing::Waiting | Standing::Admitted | Standing::Shopping
+                    VisitorState::Waiting | VisitorState::Admitted | VisitorState::Shopping
                 )
             {
-                entry.standing = Standing::Left;
+                entry.standing = VisitorState::Left;
             }
         }
         Step::Eject(fan) => {
             let was_there = line.eject(event, visitor(fan)).await.unwrap();
             assert_eq!(was_there, model.of(fan).is_some());
             if let Some(entry) = model.of(fan) {
-                entry.standing = Standing::Ejected;
+                entry.standing = VisitorState::Ejected;
             }
         }
         Step::Away(fan) => {
@@ -345,14 +354,14 @@ async fn compare(line: &dyn Line, event: &EventId, model: &Model) {
         .entries
         .iter()
         .zip(1..)
-        .filter(|(entry, _)| entry.standing == Standing::Waiting)
+        .filter(|(entry, _)| entry.standing == VisitorState::Waiting)
         .map(|(_, number)| number)
         .collect();
     for (entry, number) in model.entries.iter().zip(1..) {
         let spot = line.find(event, number).await.unwrap().unwrap();
         assert_eq!(spot.visitor, VisitorId(u128::from(entry.fan)));
         assert_eq!(spot.standing, entry.standing, "number {number}");
-        if entry.standing == Standing::Waiting {
+        if entry.standing == VisitorState::Waiting {
             let ahead = waiting.iter().filter(|other| **other < number).count() as u64;
             assert_eq!(spot.ahead, ahead, "ahead of number {number}");
         }

@@ -1,31 +1,31 @@
 //! The inventory: its words, the promises that every engine keeps, and `open(url)`, the only place that knows which engine runs.
 
-mod best;
-pub mod board;
-mod desk;
-mod house;
+mod best_available;
+mod commands;
+mod event_state;
 pub mod layout;
+mod model;
 mod money;
 mod postgres;
-mod rows;
+mod records;
 mod rules;
+pub mod seat_map;
+mod service;
 mod sqlite;
-mod steps;
-mod words;
 
-pub use board::Board;
 pub use layout::Layout;
+pub use model::*;
 pub use postgres::Postgres;
 pub use rules::{Orphans, Rules, RulesPatch};
+pub use seat_map::SeatMap;
 pub use sqlite::Sqlite;
-pub use words::*;
 
 use async_trait::async_trait;
-use shared::audit::Shared;
-use shared::data::DataFolder;
+use shared::audit::SharedAuditLog;
+use shared::data_dir::DataFolder;
 use shared::idempotency::Attempt;
+use shared::ids::EventId;
 use shared::time::{Clock, Time};
-use shared::words::EventId;
 use std::sync::Arc;
 
 /// The seats, sessions, holds, orders and payments of all events. Every operation is one atomic step, by the store's
@@ -39,10 +39,10 @@ pub trait Inventory: Send + Sync {
     async fn set_seating(&self, event: &EventId, layout: Layout) -> Result<u32, Refused>;
 
     /// The layout and the state of every seat, from memory, at most a second old.
-    fn board(&self, event: &EventId) -> Option<Arc<Board>>;
+    fn seat_map(&self, event: &EventId) -> Option<Arc<SeatMap>>;
 
     /// All boards.
-    fn boards(&self) -> Vec<Arc<Board>>;
+    fn seat_maps(&self) -> Vec<Arc<SeatMap>>;
 
     /// Whether the board may be old, because the store cannot be reached.
     fn is_stale(&self, event: &EventId) -> bool;
@@ -65,30 +65,30 @@ pub trait Inventory: Send + Sync {
     async fn open_session(&self, session: NewSession) -> Result<Once<Session>, Refused>;
 
     /// The session that a word opens, over or not.
-    async fn session(&self, keys: Keys, event: Option<EventId>) -> Result<Session, Refused>;
+    async fn session(&self, keys: SessionKeys, event: Option<EventId>) -> Result<Session, Refused>;
 
     /// Ends a session: its active holds are released, and the waiting room is told.
-    async fn end_session(&self, keys: Keys, event: &EventId) -> Result<(), Refused>;
+    async fn end_session(&self, keys: SessionKeys, event: &EventId) -> Result<(), Refused>;
 
     /// Takes all of the seats or none. Seats of lapsed holds may be taken.
     async fn hold(
         &self,
-        keys: Keys,
+        keys: SessionKeys,
         event: &EventId,
         wish: Wish,
         attempt: Option<Attempt>,
     ) -> Result<Once<Hold>, Refused>;
 
     /// A hold of this session's visitor.
-    async fn show_hold(&self, keys: Keys, hold: &str) -> Result<Hold, Refused>;
+    async fn show_hold(&self, keys: SessionKeys, hold: &str) -> Result<Hold, Refused>;
 
     /// Gives the seats back. An order that is not being paid is cancelled first. Releasing twice is no error.
-    async fn release(&self, keys: Keys, hold: &str) -> Result<(), Refused>;
+    async fn release(&self, keys: SessionKeys, hold: &str) -> Result<(), Refused>;
 
     /// Makes an order of an active hold and freezes its seats for the payment.
     async fn order(
         &self,
-        keys: Keys,
+        keys: SessionKeys,
         hold: &str,
         buyer: Buyer,
         attempt: Option<Attempt>,
@@ -98,12 +98,12 @@ pub trait Inventory: Send + Sync {
     async fn show_order(&self, reader: Reader, order: &str) -> Result<Order, Refused>;
 
     /// The orders of the visitors whose sessions these are, the newest first; of as many events as there are sessions.
-    async fn own_orders(&self, keys: Keys) -> Result<Vec<Order>, Refused>;
+    async fn own_orders(&self, keys: SessionKeys) -> Result<Vec<Order>, Refused>;
 
     /// Marks a payment as being asked of the provider. The provider is called after this has been committed.
     async fn begin_payment(
         &self,
-        keys: Keys,
+        keys: SessionKeys,
         payment: &str,
         attempt: Option<Attempt>,
     ) -> Result<Begun, Refused>;
@@ -164,7 +164,7 @@ pub async fn open(
     url: &str,
     folder: &DataFolder,
     clock: Clock,
-) -> Result<(Arc<dyn Inventory>, Option<Arc<dyn Shared>>), String> {
+) -> Result<(Arc<dyn Inventory>, Option<Arc<dyn SharedAuditLog>>), String> {
     match url {
         "sqlite" => {
             let sqlite = Sqlite::open(&folder.join("inventory.sqlite"), clock)?;

@@ -1,6 +1,6 @@
 //! The selling rules of an event.
 
-use super::words::Currency;
+use super::model::Currency;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

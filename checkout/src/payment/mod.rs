@@ -4,8 +4,8 @@ mod simulated;
 mod unsettled;
 
 use crate::Shop;
-use crate::inventory::{Begun, Keys, Order, PaymentRef, Refused, Verdict};
-use shared::combine::{ANSWER_SECONDS_MAX, Unavailable};
+use crate::inventory::{Begun, Order, PaymentRef, Refused, SessionKeys, Verdict};
+use shared::group_commit::{ANSWER_SECONDS_MAX, Unavailable};
 use shared::idempotency::Attempt;
 use shared::time::Time;
 use std::sync::Arc;
@@ -70,7 +70,7 @@ impl Shop {
     /// away for a while stops it half way: who asks again with the same key is answered once it is done.
     pub(crate) async fn pay(
         self: &Arc<Shop>,
-        keys: Keys,
+        keys: SessionKeys,
         payment: &str,
         card: String,
         attempt: Option<Attempt>,
@@ -83,7 +83,7 @@ impl Shop {
             .await?
         {
             Begun::Replayed(order) => return Ok((*order, true)),
-            Begun::Ask(payment) => payment,
+            Begun::Command(payment) => payment,
         };
         let entered = self.unsettled.enter(place, &payment.id);
         let shop = self.clone();

@@ -1,13 +1,13 @@
 //! An engine under test, its clock, and a way to open it anew on what it kept.
 
 use checkout::inventory::{
-    Begun, Best, Buyer, Hold, Inventory, Keys, NewSession, Order, Refused, SessionKey, Verdict,
-    Wish, layout, open,
+    Begun, Best, Buyer, Hold, Inventory, NewSession, Order, Refused, SessionKey, SessionKeys,
+    Verdict, Wish, layout, open,
 };
-use shared::data::DataFolder;
+use shared::data_dir::DataFolder;
 use shared::idempotency::Attempt;
+use shared::ids::{EventId, VisitorId};
 use shared::time::{Clock, Time};
-use shared::words::{EventId, VisitorId};
 use std::sync::Arc;
 use testkit::{Shared, shared_postgres};
 
@@ -168,7 +168,7 @@ impl Bench {
         opened.map(|_| ())
     }
 
-    pub(crate) fn keys(&self, hash: [u8; 32]) -> Keys {
+    pub(crate) fn keys(&self, hash: [u8; 32]) -> SessionKeys {
         vec![SessionKey {
             event: self.event.clone(),
             hash,
@@ -211,8 +211,8 @@ impl Bench {
         }
     }
 
-    pub(crate) async fn admit_number(&self, visitor: u32) -> Keys {
-        let key: [u8; 32] = shared::secret::random();
+    pub(crate) async fn admit_number(&self, visitor: u32) -> SessionKeys {
+        let key: [u8; 32] = shared::crypto::random();
         let session = NewSession {
             key,
             event: self.event.clone(),
@@ -228,14 +228,14 @@ impl Bench {
     }
 
     /// A session of a visitor of their own.
-    pub(crate) async fn fan(&self, visitor: u8) -> Keys {
+    pub(crate) async fn fan(&self, visitor: u8) -> SessionKeys {
         self.admit(visitor, &format!("adm-{visitor}"))
             .await
             .unwrap()
     }
 
-    pub(crate) async fn admit(&self, visitor: u8, jti: &str) -> Result<Keys, Refused> {
-        let key = shared::secret::random();
+    pub(crate) async fn admit(&self, visitor: u8, jti: &str) -> Result<SessionKeys, Refused> {
+        let key = shared::crypto::random();
         let session = NewSession {
             key,
             event: self.event.clone(),
@@ -250,36 +250,36 @@ impl Bench {
         opened.map(|_| self.keys(key))
     }
 
-    pub(crate) async fn hold(&self, fan: &Keys, wish: Wish) -> Result<Hold, Refused> {
+    pub(crate) async fn hold(&self, fan: &SessionKeys, wish: Wish) -> Result<Hold, Refused> {
         let held = self.seats.hold(fan.clone(), &self.event, wish, None).await;
         held.map(|once| once.value)
     }
 
-    pub(crate) async fn order(&self, fan: &Keys, hold: &Hold) -> Result<Order, Refused> {
+    pub(crate) async fn order(&self, fan: &SessionKeys, hold: &Hold) -> Result<Order, Refused> {
         let made = self.seats.order(fan.clone(), &hold.id, buyer(), None).await;
         made.map(|once| once.value)
     }
 
     pub(crate) async fn pay(
         &self,
-        fan: &Keys,
+        fan: &SessionKeys,
         order: &Order,
         verdict: Verdict,
     ) -> Result<Order, Refused> {
         let id = &order.payment.id;
         match self.seats.begin_payment(fan.clone(), id, None).await? {
-            Begun::Ask(payment) => self.seats.settle(&payment, verdict, None).await,
+            Begun::Command(payment) => self.seats.settle(&payment, verdict, None).await,
             Begun::Replayed(order) => Ok(*order),
         }
     }
 
-    pub(crate) async fn buy(&self, fan: &Keys, seats: &[&str]) -> Order {
+    pub(crate) async fn buy(&self, fan: &SessionKeys, seats: &[&str]) -> Order {
         let hold = self.hold(fan, named(seats)).await.unwrap();
         let order = self.order(fan, &hold).await.unwrap();
         self.pay(fan, &order, Verdict::Captured).await.unwrap()
     }
 
-    pub(crate) async fn see(&self, fan: &Keys, order: &Order) -> Order {
+    pub(crate) async fn see(&self, fan: &SessionKeys, order: &Order) -> Order {
         use checkout::inventory::Reader;
         let reader = Reader::Session(fan.clone());
         self.seats.show_order(reader, &order.id).await.unwrap()
@@ -293,9 +293,9 @@ impl Bench {
             sales.capacity
         );
         self.show().await;
-        let board = self.seats.board(&self.event).unwrap();
+        let seat_map = self.seats.seat_map(&self.event).unwrap();
         let counts = [sales.available, sales.held, sales.booked, sales.blocked];
-        assert_eq!(board.shown().counts, counts);
+        assert_eq!(seat_map.shown().counts, counts);
         counts
     }
 

@@ -4,7 +4,7 @@ use crate::bench::*;
 use checkout::inventory::{
     Best, Block, HoldState, NewSession, Orphans, Refused, Rules, RulesPatch, Verdict, Wish, layout,
 };
-use shared::words::VisitorId;
+use shared::ids::VisitorId;
 use std::sync::Arc;
 
 #[tokio::test]

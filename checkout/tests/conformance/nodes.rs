@@ -14,7 +14,7 @@ async fn a_seat_that_one_node_sold_no_other_sells_and_both_show_it_with_the_same
         here.show().await;
         there.show().await;
         let [one, other] =
-            [&here, &there].map(|node| node.seats.board(&node.event).unwrap().shown());
+            [&here, &there].map(|node| node.seats.seat_map(&node.event).unwrap().shown());
         assert_eq!((one.version, &one.states), (other.version, &other.states));
         assert_eq!(one.states[0], SeatState::Booked);
         assert!(there.hold(&ben, named(&["st-A-2"])).await.is_ok());
@@ -98,7 +98,7 @@ async fn a_journey_may_change_nodes_at_every_step() {
             .seats
             .begin_payment(ada.clone(), &order.payment.id, None)
             .await;
-        let Ok(Begun::Ask(payment)) = begun else {
+        let Ok(Begun::Command(payment)) = begun else {
             panic!("the payment should begin");
         };
         for node in [&here, &there] {
@@ -171,7 +171,10 @@ async fn rules_and_plans_set_at_one_node_are_the_others_at_once() {
             Err(Refused::InUse)
         );
         there.show().await;
-        assert_eq!(there.seats.board(&there.event).unwrap().layout_version, 2);
+        assert_eq!(
+            there.seats.seat_map(&there.event).unwrap().layout_version,
+            2
+        );
     }
 }
 
@@ -338,7 +341,7 @@ async fn after_a_crowd_the_maps_of_all_nodes_show_what_the_database_has() {
         let truth = nodes[0].by_hand(truth).unwrap();
         for node in nodes {
             node.show().await;
-            let shown = node.seats.board(&node.event).unwrap().shown();
+            let shown = node.seats.seat_map(&node.event).unwrap().shown();
             let shown = shown.states.iter().map(|state| (*state as u8).to_string());
             assert_eq!(shown.collect::<String>(), truth);
         }

@@ -208,7 +208,7 @@ async fn money_that_comes_too_late_buys_the_seats_if_they_are_free_and_else_goes
             let fan = bench.fan(visitor).await;
             let hold = bench.hold(&fan, named(&[seat])).await.unwrap();
             let order = bench.order(&fan, &hold).await.unwrap();
-            let Ok(Begun::Ask(payment)) = bench
+            let Ok(Begun::Command(payment)) = bench
                 .seats
                 .begin_payment(fan.clone(), &order.payment.id, None)
                 .await
@@ -259,7 +259,7 @@ async fn money_for_a_payment_that_counted_as_failed_goes_back_and_changes_nothin
             let order = bench.order(&fan, &hold).await.unwrap();
             let id = &order.payment.id;
             let begun = bench.seats.begin_payment(fan.clone(), id, None).await;
-            let Ok(Begun::Ask(first)) = begun else {
+            let Ok(Begun::Command(first)) = begun else {
                 panic!("the payment should begin");
             };
             let failed = Verdict::Declined("interrupted".into());
@@ -350,7 +350,7 @@ async fn with_an_idempotency_key_everything_happens_once() {
                 .seats
                 .begin_payment(ada.clone(), &made.payment.id, attempt("p", "b"))
         };
-        let Ok(Begun::Ask(payment)) = begin().await else {
+        let Ok(Begun::Command(payment)) = begin().await else {
             panic!("the payment should begin")
         };
         assert!(matches!(begin().await, Err(Refused::StillRunning)));

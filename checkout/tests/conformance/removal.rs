@@ -3,12 +3,12 @@
 use crate::bench::*;
 use checkout::inventory::{Begun, PaymentRef, Refused, RulesPatch, Verdict};
 
-async fn begin(bench: &Bench, fan: &checkout::inventory::Keys, seat: &str) -> PaymentRef {
+async fn begin(bench: &Bench, fan: &checkout::inventory::SessionKeys, seat: &str) -> PaymentRef {
     let hold = bench.hold(fan, named(&[seat])).await.unwrap();
     let order = bench.order(fan, &hold).await.unwrap();
     let id = &order.payment.id;
     match bench.seats.begin_payment(fan.clone(), id, None).await {
-        Ok(Begun::Ask(payment)) => payment,
+        Ok(Begun::Command(payment)) => payment,
         other => panic!("{other:?}"),
     }
 }
@@ -61,7 +61,7 @@ async fn an_event_that_was_never_paid_for_goes_with_all_that_it_had_and_is_made_
         bench.seats.remove(&bench.event).await.unwrap();
         let again = bench.seats.remove(&bench.event).await;
         assert_eq!(again, Err(Refused::NoSuchEvent));
-        assert!(bench.seats.board(&bench.event).is_none());
+        assert!(bench.seats.seat_map(&bench.event).is_none());
         bench.seats.set_seating(&bench.event, hall()).await.unwrap();
         assert_eq!(ask().await, Err(Refused::NoSession), "not even an answer");
         let session = bench.seats.session(ada.clone(), None).await;

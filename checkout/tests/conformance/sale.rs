@@ -47,9 +47,9 @@ async fn a_plan_is_replaced_only_while_nothing_is_held_or_booked() {
             Err(Refused::InUse)
         );
         bench.seats.release(ada.clone(), &hold.id).await.unwrap();
-        let before = bench.seats.board(&bench.event).unwrap().shown().version;
+        let before = bench.seats.seat_map(&bench.event).unwrap().shown().version;
         assert_eq!(bench.seats.set_seating(&bench.event, hall()).await, Ok(2));
-        assert!(bench.seats.board(&bench.event).unwrap().shown().version >= before);
+        assert!(bench.seats.seat_map(&bench.event).unwrap().shown().version >= before);
         bench.buy(&ada, &["st-A-1"]).await;
         assert_eq!(
             bench.seats.remove(&bench.event).await,
@@ -67,7 +67,7 @@ async fn a_plan_is_not_replaced_while_money_may_yet_come_for_seats_of_it() {
         let paying = bench
             .seats
             .begin_payment(ada.clone(), &order.payment.id, None);
-        let Ok(Begun::Ask(payment)) = paying.await else {
+        let Ok(Begun::Command(payment)) = paying.await else {
             panic!("the payment should begin");
         };
         bench.sweep_after(601).await;
@@ -83,8 +83,8 @@ async fn a_plan_is_not_replaced_while_money_may_yet_come_for_seats_of_it() {
 #[tokio::test]
 async fn the_boards_versions_have_no_gap_and_lead_from_any_map_to_the_newest() {
     for bench in halls().await {
-        let board = bench.seats.board(&bench.event).unwrap();
-        let first = board.shown();
+        let seat_map = bench.seats.seat_map(&bench.event).unwrap();
+        let first = seat_map.shown();
         let mut map = first.states.clone();
         let ada = bench.fan(1).await;
         let hold = bench
@@ -92,29 +92,29 @@ async fn the_boards_versions_have_no_gap_and_lead_from_any_map_to_the_newest() {
             .await
             .unwrap();
         bench.show().await;
-        let shown = board.shown().version;
+        let shown = seat_map.shown().version;
         bench.show().await;
-        assert_eq!(board.shown().version, shown, "nothing changed");
+        assert_eq!(seat_map.shown().version, shown, "nothing changed");
         bench.seats.release(ada.clone(), &hold.id).await.unwrap();
         bench.buy(&ada, &["st-B-6"]).await;
         bench.show().await;
-        let messages = board.since(first.version).unwrap();
+        let messages = seat_map.since(first.version).unwrap();
         let versions: Vec<u64> = messages.iter().map(|(version, _)| *version).collect();
         assert_eq!(versions, [first.version + 1, first.version + 2]);
         for (_, text) in &messages {
             let message: serde_json::Value = serde_json::from_str(text).unwrap();
             for change in message["changes"].as_array().unwrap() {
-                let seat = board.layout.find(change[0].as_str().unwrap()).unwrap();
+                let seat = seat_map.layout.find(change[0].as_str().unwrap()).unwrap();
                 let state: SeatState = serde_json::from_value(change[1].clone()).unwrap();
                 map[seat as usize] = state;
             }
         }
-        assert_eq!(map, board.shown().states);
+        assert_eq!(map, seat_map.shown().states);
         assert!(
-            board.since(first.version - 1).is_none(),
+            seat_map.since(first.version - 1).is_none(),
             "too old to be followed"
         );
-        let bits = board.shown().to_bits();
+        let bits = seat_map.shown().to_bits();
         let read: Vec<u8> = (0..16)
             .map(|seat| (bits[seat / 4] >> (seat % 4 * 2)) & 3)
             .collect();

@@ -27,7 +27,7 @@ async fn ten_thousand_requests_that_are_dropped_half_way_leave_nothing_open() {
             .map(|at| {
                 let (seats, fan) = (seats.clone(), some * 500 + at);
                 let asking = tokio::spawn(async move { buy(&*seats, fan).await.map(drop) });
-                let micros = u64::from(u16::from_be_bytes(shared::secret::random()) % 20_000);
+                let micros = u64::from(u16::from_be_bytes(shared::crypto::random()) % 20_000);
                 (asking, Duration::from_micros(micros))
             })
             .collect();

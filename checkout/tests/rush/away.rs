@@ -5,9 +5,9 @@ use checkout::inventory::{
     Best, HoldState, Inventory, NewSession, Postgres, Refused, RulesPatch, SessionKey, Wish,
 };
 
-use shared::combine::Unavailable;
+use shared::group_commit::Unavailable;
+use shared::ids::{EventId, VisitorId};
 use shared::time::Clock;
-use shared::words::{EventId, VisitorId};
 use std::time::Duration;
 
 fn two() -> Wish {
@@ -42,8 +42,11 @@ async fn while_the_database_is_away_holds_are_refused_and_the_last_map_is_shown_
         node.set_seating(&event(), hall(300)).await.unwrap();
         buy(&node, 1).await.unwrap();
         admit(&node, 2).await.unwrap();
-        let board = node.board(&event()).unwrap();
-        until("the map", &[&node], async || board.shown().counts[2] == 2).await;
+        let seat_map = node.seat_map(&event()).unwrap();
+        until("the map", &[&node], async || {
+            seat_map.shown().counts[2] == 2
+        })
+        .await;
         assert!(!node.is_stale(&event()));
         if how == "KILL" {
             server.kill();
@@ -57,7 +60,11 @@ async fn while_the_database_is_away_holds_are_refused_and_the_last_map_is_shown_
             assert_eq!(refused.unwrap().unwrap_err(), Unavailable.into());
         }
         until("the map's age", &[&node], async || node.is_stale(&event())).await;
-        assert_eq!(board.shown().counts, [298, 0, 2, 0], "the last one known");
+        assert_eq!(
+            seat_map.shown().counts,
+            [298, 0, 2, 0],
+            "the last one known"
+        );
         if how == "KILL" {
             server.start_again();
         } else {

@@ -1,10 +1,10 @@
 //! A hall, and fans who buy in it.
 
 use checkout::inventory::{
-    Begun, Best, Buyer, Inventory, Keys, NewSession, Order, Refused, SessionKey, Verdict, Wish,
-    layout,
+    Begun, Best, Buyer, Inventory, NewSession, Order, Refused, SessionKey, SessionKeys, Verdict,
+    Wish, layout,
 };
-use shared::words::{EventId, VisitorId};
+use shared::ids::{EventId, VisitorId};
 
 pub(crate) fn event() -> EventId {
     EventId::parse("rush").unwrap()
@@ -20,7 +20,7 @@ pub(crate) fn hall(seats: u32) -> layout::Layout {
     layout::parse(plan.as_bytes()).unwrap()
 }
 
-pub(crate) fn keys(fan: u32) -> Keys {
+pub(crate) fn keys(fan: u32) -> SessionKeys {
     let mut hash = [0; 32];
     hash[..4].copy_from_slice(&fan.to_be_bytes());
     vec![SessionKey {
@@ -60,7 +60,7 @@ pub(crate) async fn buy(seats: &dyn Inventory, fan: u32) -> Result<Order, Refuse
         .begin_payment(keys(fan), &order.payment.id, None)
         .await?;
     match begun {
-        Begun::Ask(payment) => seats.settle(&payment, Verdict::Captured, None).await,
+        Begun::Command(payment) => seats.settle(&payment, Verdict::Captured, None).await,
         Begun::Replayed(order) => Ok(*order),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::crowd::{admit, event, hall, keys};
 use checkout::inventory::{Inventory, Refused, Wish, open};
-use shared::data::DataFolder;
+use shared::data_dir::DataFolder;
 use shared::time::Clock;
 use stateright::semantics::{ConsistencyTester as _, LinearizabilityTester, SequentialSpec};
 use std::sync::{Arc, Mutex};
@@ -66,7 +66,7 @@ type History = Arc<Mutex<Vec<LinearizabilityTester<u32, Seat>>>>;
 
 async fn fan(seats: Arc<dyn Inventory>, fan: u32, history: History) {
     for _ in 0..STEPS {
-        let seat = u32::from(shared::secret::random::<1>()[0]) % SEATS;
+        let seat = u32::from(shared::crypto::random::<1>()[0]) % SEATS;
         let record = |begin: Option<Op>, end: Option<Answer>| {
             let mut history = history.lock().unwrap();
             let tester = &mut history[seat as usize];

@@ -30,7 +30,7 @@ async fn every_order_that_was_acknowledged_is_there_however_often_postgres_is_ki
                 tokio::spawn(async move { (fan, buy(&*node, fan).await) })
             })
             .collect();
-        let millis = u64::from(u16::from_be_bytes(shared::secret::random()) % 40);
+        let millis = u64::from(u16::from_be_bytes(shared::crypto::random()) % 40);
         tokio::time::sleep(Duration::from_millis(millis)).await;
         under_way += buying.iter().filter(|buying| !buying.is_finished()).count();
         server.kill();
@@ -80,7 +80,8 @@ async fn answer_again(nodes: &[Arc<Postgres>]) {
         loop {
             let _ = node.publish().await;
             if node.rules(&event()).await.is_ok()
-                && node.own_orders(keys(u32::MAX)).await != Err(shared::combine::Unavailable.into())
+                && node.own_orders(keys(u32::MAX)).await
+                    != Err(shared::group_commit::Unavailable.into())
             {
                 break;
             }

@@ -5,8 +5,8 @@ use crate::report::{Report, round};
 use client::Failed;
 
 use futures_util::stream::{self, StreamExt as _};
+use shared::ids::{EventId, VisitorId};
 use shared::time::Clock;
-use shared::words::{EventId, VisitorId};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use waiting_room::line::{Embedded, EventSettings, Line, Order, Patch, Redis};

@@ -10,8 +10,8 @@ use client::Failed;
 
 use futures_util::stream::{self, StreamExt as _};
 use redis::aio::MultiplexedConnection;
+use shared::ids::{EventId, VisitorId};
 use shared::time::Clock;
-use shared::words::{EventId, VisitorId};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use waiting_room::line::{Admission, EventSettings, Line, Redis};

@@ -7,7 +7,7 @@ use client::Failed;
 use futures_util::stream::{self, StreamExt as _};
 use redis::Value;
 use redis::aio::MultiplexedConnection;
-use shared::words::VisitorId;
+use shared::ids::VisitorId;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 

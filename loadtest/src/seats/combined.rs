@@ -4,13 +4,13 @@ use super::locks::wrong;
 use super::shop::{Args, Bought, EVENT, Seller, Wanted};
 use async_trait::async_trait;
 use checkout::inventory::{
-    Best, Inventory, Keys, Layout, NewSession, Postgres, Refused, RulesPatch, SessionKey, Wish,
-    layout,
+    Best, Inventory, Layout, NewSession, Postgres, Refused, RulesPatch, SessionKey, SessionKeys,
+    Wish, layout,
 };
 use client::Failed;
 use futures_util::stream::{self, StreamExt as _};
+use shared::ids::{EventId, VisitorId};
 use shared::time::Clock;
-use shared::words::{EventId, VisitorId};
 use std::sync::Arc;
 
 /// Seats in a row of the hall.
@@ -78,7 +78,7 @@ impl House {
         set.map(drop).map_err(wrong)
     }
 
-    pub(super) fn keys(&self, fan: u32) -> Keys {
+    pub(super) fn keys(&self, fan: u32) -> SessionKeys {
         let mut hash = [0; 32];
         hash[..4].copy_from_slice(&fan.to_be_bytes());
         vec![SessionKey {

@@ -155,7 +155,7 @@ async fn prepare(client: Client) -> Result<Prepared, tokio_postgres::Error> {
 }
 
 pub(super) fn new_order() -> String {
-    shared::secret::random_id("ord_")
+    shared::crypto::random_id("ord_")
 }
 
 /// `begin; select … for update; update; insert; commit`, with or without `skip locked` for the best seats.

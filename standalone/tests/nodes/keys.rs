@@ -49,7 +49,7 @@ async fn keys_are_rotated_without_a_false_refusal_and_strangers_keys_are_fetched
         let claims = shared::token::Claims {
             iss: site.url.clone(),
             aud: "arena".to_owned(),
-            sub: shared::words::VisitorId(1),
+            sub: shared::ids::VisitorId(1),
             jti: "x".to_owned(),
             iat: 0,
             nbf: 0,

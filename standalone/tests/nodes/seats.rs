@@ -23,7 +23,7 @@ async fn open(server: &Postgres, more: Vec<Vec<(&'static str, String)>>) -> Site
 
 /// From a token to a confirmed order for two seats, at whichever nodes; none when somebody did not answer.
 async fn buy(nodes: &[Client], event: &str, token: &str) -> Option<(String, Value)> {
-    let mut at = usize::from(shared::secret::random::<1>()[0]);
+    let mut at = usize::from(shared::crypto::random::<1>()[0]);
     let mut post = async |path: String, bearer: &str, body: Value| {
         at += 1;
         let answer = nodes[at % nodes.len()]
@@ -143,7 +143,7 @@ async fn every_order_that_was_acknowledged_is_there_however_often_a_node_is_kill
             let (clients, token) = (clients.clone(), token.clone());
             buying.spawn(async move { buy(&clients, "night", &token).await });
         }
-        let millis = u64::from(shared::secret::random::<1>()[0] % 30);
+        let millis = u64::from(shared::crypto::random::<1>()[0] % 30);
         tokio::time::sleep(Duration::from_millis(millis)).await;
         let node = match round % 3 {
             0 => &mut site.checkout,

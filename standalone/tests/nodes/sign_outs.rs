@@ -4,7 +4,7 @@ use crate::site::{KEY, SECRET, Site};
 use client::Client;
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
-use shared::secret::{Secret, hex};
+use shared::crypto::{Secret, hex};
 use shared::time::Clock;
 use std::path::Path;
 use std::process::Command;

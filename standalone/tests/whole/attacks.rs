@@ -46,8 +46,8 @@ async fn forged_swapped_and_expired_tokens_open_nothing_anywhere() {
     let stranger =
         shared::token::Signer::from_pem(&shared::token::Signer::generate_pem().unwrap()).unwrap();
     let claims: shared::token::Claims =
-        serde_json::from_slice(&shared::secret::decode(parts[1]).unwrap()).unwrap();
-    let none = shared::secret::encode(br#"{"alg":"none","typ":"admission+jwt"}"#);
+        serde_json::from_slice(&shared::crypto::decode(parts[1]).unwrap()).unwrap();
+    let none = shared::crypto::encode(br#"{"alg":"none","typ":"admission+jwt"}"#);
     let mut forged = vec![
         stranger.sign(&claims),
         format!("{none}.{}.", parts[1]),

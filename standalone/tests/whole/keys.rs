@@ -5,7 +5,7 @@ use crate::stage::{KEY, PASS_SECRET, SERVICE_KEY, Stage, assert_problem};
 use client::Client;
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
-use shared::secret::{Secret, hex};
+use shared::crypto::{Secret, hex};
 use shared::time::Time;
 use std::path::Path;
 use std::process::Child;

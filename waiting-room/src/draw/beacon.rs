@@ -4,7 +4,7 @@ use super::{unhex, unhex_all};
 use crate::line::Beacon;
 use drand_verify::{G1Pubkey, G2PubkeyRfc, Pubkey as _, derive_randomness};
 use serde::{Deserialize, Serialize};
-use shared::secret::hex;
+use shared::crypto::hex;
 
 /// The beacons whose rounds may be mixed in, and the public keys of their League of Entropy, as published at
 /// `/info` of each chain.

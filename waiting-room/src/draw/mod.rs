@@ -13,8 +13,8 @@ pub(crate) use routes::{List, routes};
 pub use verify::{Drawn, Proof, verify, verify_proof};
 
 use aws_lc_rs::hmac;
-use shared::secret::{hex, sha256};
-use shared::words::VisitorId;
+use shared::crypto::{hex, sha256};
+use shared::ids::VisitorId;
 
 /// The name of how it is done.
 pub const ALGORITHM: &str = "hmac-sha256-sort/1";

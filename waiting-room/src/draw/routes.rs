@@ -15,12 +15,12 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use serde_json::json;
 use shared::audit::Entry as AuditEntry;
+use shared::crypto::hex;
+use shared::ids::EventId;
 use shared::openapi::Refusals;
 use shared::organiser::{Organiser, Role};
 use shared::pages::page;
 use shared::problem::{Input, Problem};
-use shared::secret::hex;
-use shared::words::EventId;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -248,9 +248,9 @@ async fn give_beacon(
 
 /// The page on which a fan's browser checks the draw by itself.
 async fn draw_page(State(room): State<Arc<Room>>, Path(event): Path<String>) -> Response {
-    let Ok((event, hall)) = find(&room, &event).await else {
+    let Ok((event, hub)) = find(&room, &event).await else {
         return Problem::no_such_event().into_response();
     };
-    let name = hall.front().settings.name.clone();
+    let name = hub.front().settings.name.clone();
     page("draw.html", &[("event", event.as_str()), ("name", &name)])
 }

@@ -162,8 +162,8 @@ pub fn verify_proof(drawn: &Drawn, proof: &Proof) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shared::secret::hex;
-    use shared::words::VisitorId;
+    use shared::crypto::hex;
+    use shared::ids::VisitorId;
 
     fn held(count: u128) -> (Drawn, String, Vec<Entry>) {
         let seed = [9; 32];

@@ -1,12 +1,12 @@
 //! The draw in the state machine: everyone who waits is given a number anew, once.
 
-use super::alive::Alive;
-use super::settings::Order;
+use super::bitmap::Alive;
+use super::event_settings::Order;
 use super::state::{Entry, State};
-use super::{DrawState, Outcome, Spot, Standing};
+use super::{DrawState, Outcome, Spot, VisitorState};
 use crate::draw::{self, Round};
+use shared::ids::VisitorId;
 use shared::time::Time;
-use shared::words::VisitorId;
 
 impl State {
     /// Whether a draw is yet to come.
@@ -16,7 +16,7 @@ impl State {
 
     /// Shuffles everyone who waits. Nobody was let in before, so whoever does not wait has left.
     pub(super) fn hold_draw(&mut self, now: Time) {
-        let is_waiting = |entry: &&Entry| entry.standing == Standing::Waiting;
+        let is_waiting = |entry: &&Entry| entry.standing == VisitorState::Waiting;
         let waiting: Vec<Entry> = self.entries.iter().filter(is_waiting).copied().collect();
         for entry in self.entries.iter().filter(|entry| !is_waiting(entry)) {
             self.numberless.insert(entry.visitor, entry.standing);
@@ -67,7 +67,7 @@ impl State {
     }
 
     /// The place of somebody who was gone before the draw.
-    pub(super) fn numberless_spot(visitor: VisitorId, standing: Standing) -> Spot {
+    pub(super) fn numberless_spot(visitor: VisitorId, standing: VisitorState) -> Spot {
         Spot {
             visitor,
             number: 0,

@@ -1,17 +1,18 @@
 //! The embedded engine: one thread, one state machine and one journal file an event, so that events share nothing.
 
+use super::event_settings::too_late;
 use super::journal::Journal;
-use super::settings::too_late;
 use super::state::State;
 use super::{
-    Claimed, DrawState, EVENTS_MAX, EventSettings, Front, Joined, Line, Patch, Refused, Spot, Stats,
+    Claimed, DrawState, EVENTS_MAX, EventSettings, Joined, Line, LineView, Patch, Refused, Spot,
+    Stats,
 };
 use crate::draw::Round;
 use crate::pass::Pass;
 use async_trait::async_trait;
-use shared::combine::{Combiner, Journaled};
+use shared::group_commit::{Durable, GroupCommit};
+use shared::ids::{Availability, EventId, VisitorId};
 use shared::time::{Clock, Time};
-use shared::words::{Availability, EventId, VisitorId};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
@@ -22,7 +23,7 @@ pub struct Embedded {
     folder: PathBuf,
     clock: Clock,
     /// Read for a moment by every operation, written when an event comes or goes; never held across an await.
-    events: RwLock<BTreeMap<EventId, Combiner<Engine>>>,
+    events: RwLock<BTreeMap<EventId, GroupCommit<Engine>>>,
 }
 
 struct Engine {
@@ -31,7 +32,7 @@ struct Engine {
     clock: Clock,
 }
 
-impl Journaled for Engine {
+impl Durable for Engine {
     fn commit(&mut self) -> Result<(), String> {
         self.journal
             .write(&self.state)
@@ -85,7 +86,7 @@ impl Embedded {
         self.folder.join(format!("{event}.sqlite"))
     }
 
-    fn engine(&self, event: &EventId) -> Result<Combiner<Engine>, Refused> {
+    fn engine(&self, event: &EventId) -> Result<GroupCommit<Engine>, Refused> {
         let events = self.events.read().unwrap_or_else(PoisonError::into_inner);
         events.get(event).cloned().ok_or(Refused::NoSuchEvent)
     }
@@ -105,14 +106,14 @@ impl Embedded {
     }
 }
 
-fn start(state: State, journal: Journal, clock: &Clock) -> Result<Combiner<Engine>, String> {
+fn start(state: State, journal: Journal, clock: &Clock) -> Result<GroupCommit<Engine>, String> {
     let name = format!("line-{}", state.settings.id);
     let engine = Engine {
         state,
         journal,
         clock: clock.clone(),
     };
-    Combiner::start(&name, engine).map_err(|error| format!("no thread for {name}: {error}"))
+    GroupCommit::start(&name, engine).map_err(|error| format!("no thread for {name}: {error}"))
 }
 
 #[async_trait]
@@ -144,7 +145,7 @@ impl Line for Embedded {
             }
             Err(error) => {
                 tracing::error!(error, "an event could not be created");
-                Err(shared::combine::Unavailable.into())
+                Err(shared::group_commit::Unavailable.into())
             }
         }
     }
@@ -190,7 +191,7 @@ impl Line for Embedded {
     }
 
     async fn events(&self) -> Result<Vec<Arc<EventSettings>>, Refused> {
-        let engines: Vec<Combiner<Engine>> = {
+        let engines: Vec<GroupCommit<Engine>> = {
             let events = self.events.read().unwrap_or_else(PoisonError::into_inner);
             events.values().cloned().collect()
         };
@@ -212,7 +213,7 @@ impl Line for Embedded {
         .await?
     }
 
-    async fn tick(&self, event: &EventId) -> Result<Arc<Front>, Refused> {
+    async fn tick(&self, event: &EventId) -> Result<Arc<LineView>, Refused> {
         self.step(event, |state, now| {
             state.tick(now);
             Arc::new(state.front(now))
@@ -320,7 +321,7 @@ impl Line for Embedded {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::line::Standing;
+    use crate::line::VisitorState;
 
     #[test]
     fn who_joined_again_without_a_socket_is_not_counted_as_connected_after_a_failed_commit() {
@@ -343,7 +344,7 @@ mod tests {
         let standing = |state: &State, number| state.entry_of(number).unwrap().standing;
         let late = Time(0).plus_seconds(restored.settings.admission.away_seconds);
         restored.tick(late);
-        assert_eq!(standing(&restored, 2), Standing::Waiting);
-        assert_eq!(standing(&restored, 3), Standing::Missed);
+        assert_eq!(standing(&restored, 2), VisitorState::Waiting);
+        assert_eq!(standing(&restored, 3), VisitorState::Missed);
     }
 }

@@ -1,12 +1,12 @@
 //! The journal of one event's line: a SQLite file with a row per place and one for what the line remembers. WAL with
 //! `synchronous=FULL`: what was committed survives the power going.
 
-use super::settings::EventSettings;
-use super::state::{Entry, Memory, State};
-use super::{Slot, Standing};
+use super::event_settings::EventSettings;
+use super::state::{Counters, Entry, State};
+use super::{Slot, VisitorState};
 use rusqlite::{Connection, OptionalExtension as _, params};
+use shared::ids::VisitorId;
 use shared::time::Time;
-use shared::words::VisitorId;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -102,19 +102,19 @@ impl Journal {
         };
         let settings: EventSettings =
             serde_json::from_str(&settings).map_err(|error| error.to_string())?;
-        let memory: Memory = serde_json::from_str(&memory).map_err(|error| error.to_string())?;
+        let memory: Counters = serde_json::from_str(&memory).map_err(|error| error.to_string())?;
         let places = self.read_places().map_err(failed)?;
         let mut state = State::restore(settings, memory, places?, now);
         state.numberless = self.read_numberless().map_err(failed)?;
         Ok(Some(state))
     }
 
-    fn read_numberless(&self) -> rusqlite::Result<BTreeMap<VisitorId, Standing>> {
+    fn read_numberless(&self) -> rusqlite::Result<BTreeMap<VisitorId, VisitorState>> {
         let mut query = self.0.prepare("select visitor, standing from numberless")?;
         let gone = query.query_map([], |row| {
             let visitor: [u8; 16] = row.get(0)?;
-            let standing = Standing::ALL.get(row.get::<_, i64>(1)? as usize);
-            let standing = standing.copied().unwrap_or(Standing::Left);
+            let standing = VisitorState::ALL.get(row.get::<_, i64>(1)? as usize);
+            let standing = standing.copied().unwrap_or(VisitorState::Left);
             Ok((VisitorId(u128::from_be_bytes(visitor)), standing))
         })?;
         gone.collect()
@@ -127,7 +127,9 @@ impl Journal {
         while let Some(row) = rows.next()? {
             let number: i64 = row.get(0)?;
             let visitor: [u8; 16] = row.get(1)?;
-            let standing = Standing::ALL.get(row.get::<_, i64>(2)? as usize).copied();
+            let standing = VisitorState::ALL
+                .get(row.get::<_, i64>(2)? as usize)
+                .copied();
             let Some(standing) = standing.filter(|_| number == places.len() as i64 + 1) else {
                 return Ok(Err(format!("the places are not dense at number {number}")));
             };
@@ -160,8 +162,10 @@ fn open_checked(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-fn code(standing: Standing) -> i64 {
-    let at = Standing::ALL.iter().position(|known| *known == standing);
+fn code(standing: VisitorState) -> i64 {
+    let at = VisitorState::ALL
+        .iter()
+        .position(|known| *known == standing);
     at.unwrap_or(0) as i64
 }
 

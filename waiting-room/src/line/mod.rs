@@ -1,29 +1,29 @@
 //! The line: its words, the promises that every engine keeps, and `open(url)`, the only place that knows which engine runs.
 
-mod alive;
+mod bitmap;
 mod drawing;
 mod embedded;
-mod flow;
+mod event_settings;
 mod journal;
 mod redis;
-mod settings;
 mod state;
-mod telling;
+mod throughput;
+mod view;
 
-pub use alive::Snapshot;
+pub use bitmap::Snapshot;
 pub use embedded::Embedded;
-pub use flow::{Flow, Pace, Rates};
+pub use event_settings::{Admission, Beacon, EventSettings, Order, Patch};
 pub use redis::Redis;
-pub use settings::{Admission, Beacon, EventSettings, Order, Patch};
+pub use throughput::{Flow, Pace, Rates};
 
 use crate::draw::Round;
 use crate::pass::Pass;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use shared::combine::Unavailable;
-use shared::data::DataFolder;
+use shared::data_dir::DataFolder;
+use shared::group_commit::Unavailable;
+use shared::ids::{Availability, EventId, VisitorId};
 use shared::time::{Clock, Time};
-use shared::words::{Availability, EventId, VisitorId};
 use std::sync::Arc;
 
 /// The most places that one event's line gives out.
@@ -54,7 +54,7 @@ pub enum Phase {
 /// Where a visitor stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Standing {
+pub enum VisitorState {
     /// In line.
     Waiting,
     /// It is their turn: they may go to the checkout until `claim_by`.
@@ -83,16 +83,16 @@ impl Phase {
     ];
 }
 
-impl Standing {
+impl VisitorState {
     /// All of them, in the order of the codes that journals and scripts keep.
-    const ALL: [Standing; 7] = [
-        Standing::Waiting,
-        Standing::Admitted,
-        Standing::Shopping,
-        Standing::Finished,
-        Standing::Missed,
-        Standing::Left,
-        Standing::Ejected,
+    const ALL: [VisitorState; 7] = [
+        VisitorState::Waiting,
+        VisitorState::Admitted,
+        VisitorState::Shopping,
+        VisitorState::Finished,
+        VisitorState::Missed,
+        VisitorState::Left,
+        VisitorState::Ejected,
     ];
 }
 
@@ -117,7 +117,7 @@ pub struct Spot {
     /// The draw is yet to come: the number is only that of their arrival, and nobody is told.
     pub is_provisional: bool,
     /// Where they stand.
-    pub standing: Standing,
+    pub standing: VisitorState,
     /// How many still waiting have a lower number; 0 for those who wait no more.
     pub ahead: u64,
     /// Set while admitted or shopping.
@@ -144,7 +144,7 @@ pub enum Claimed {
 
 /// What is known of the line at one instant.
 #[derive(Clone, Debug)]
-pub struct Front {
+pub struct LineView {
     /// Counts the engine's steps, so that an older front is never taken for a newer one.
     pub step: u64,
     /// Rises when something changed that everyone should hear of at once: phase, message, settings.
@@ -285,7 +285,7 @@ pub trait Line: Send + Sync {
 
     /// Lapses what is due, admits what rate, `max_active` and the seats allow, and answers the front. However often and
     /// from wherever it is called, no more is admitted than is due. Who lapses makes room in the same step.
-    async fn tick(&self, event: &EventId) -> Result<Arc<Front>, Refused>;
+    async fn tick(&self, event: &EventId) -> Result<Arc<LineView>, Refused>;
 
     /// A visitor's place, and a sign of life from them: their `away_seconds` start anew.
     async fn place(&self, event: &EventId, visitor: VisitorId) -> Result<Option<Spot>, Refused>;

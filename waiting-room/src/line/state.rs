@@ -1,16 +1,16 @@
 //! The line of one event as a state machine in memory: every operation is one call, takes the time as an argument, and
 //! notes which places it changed.
 
-use super::alive::Alive;
-use super::flow::{Flow, Rates};
-use super::settings::EventSettings;
+use super::bitmap::Alive;
+use super::event_settings::EventSettings;
+use super::throughput::{Flow, Rates};
 use super::{
     Claimed, Joined, LINE_LENGTH_MAX, Outcome, Phase, REPORT_SECONDS_MAX, Refused, Slot, Spot,
-    Standing,
+    VisitorState,
 };
 use crate::draw::Round;
+use shared::ids::{Availability, VisitorId};
 use shared::time::Time;
-use shared::words::{Availability, VisitorId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ const CREDIT_PER_FAN: u64 = 60_000;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     pub(super) visitor: VisitorId,
-    pub(super) standing: Standing,
+    pub(super) standing: VisitorState,
     pub(super) joined_at: Time,
     pub(super) slot: Option<Slot>,
     /// When the place lapses unless there is a sign of life; none while connected. Not journaled.
@@ -30,7 +30,7 @@ pub(super) struct Entry {
 
 /// What the line remembers beside its places.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
-pub(super) struct Memory {
+pub(super) struct Counters {
     pub(super) last_batch_at: Time,
     pub(super) credit: u64,
     pub(super) availability: Option<(Availability, Time)>,
@@ -47,11 +47,11 @@ pub(super) struct Memory {
 /// The whole line of one event.
 pub(super) struct State {
     pub(super) settings: Arc<EventSettings>,
-    pub(super) memory: Memory,
+    pub(super) memory: Counters,
     pub(super) entries: Vec<Entry>,
     pub(super) by_visitor: HashMap<VisitorId, u64>,
     /// Who was gone before the draw, and so has no number: how they ended.
-    pub(super) numberless: BTreeMap<VisitorId, Standing>,
+    pub(super) numberless: BTreeMap<VisitorId, VisitorState>,
     pub(super) alive: Alive,
     lapses: BTreeSet<(Time, u64)>,
     pub(super) away: BTreeSet<(Time, u64)>,
@@ -74,9 +74,9 @@ impl State {
     pub(super) fn new(settings: EventSettings) -> State {
         State {
             settings: Arc::new(settings),
-            memory: Memory {
-                seed: shared::secret::hex(&shared::secret::random::<32>()),
-                ..Memory::default()
+            memory: Counters {
+                seed: shared::crypto::hex(&shared::crypto::random::<32>()),
+                ..Counters::default()
             },
             entries: Vec::new(),
             by_visitor: HashMap::new(),
@@ -100,7 +100,7 @@ impl State {
     /// yet, so everyone's `away_seconds` start now.
     pub(super) fn restore(
         settings: EventSettings,
-        memory: Memory,
+        memory: Counters,
         places: Vec<Entry>,
         now: Time,
     ) -> State {
@@ -108,7 +108,7 @@ impl State {
         state.flow.total = memory.total;
         if memory.seed.is_empty() {
             let seed = std::mem::take(&mut state.memory.seed);
-            state.memory = Memory { seed, ..memory };
+            state.memory = Counters { seed, ..memory };
         } else {
             state.memory = memory;
         }
@@ -117,15 +117,15 @@ impl State {
             let number = state.entries.len() as u64;
             state.by_visitor.insert(entry.visitor, number);
             match (entry.standing, entry.slot) {
-                (Standing::Waiting, _) => {
+                (VisitorState::Waiting, _) => {
                     state.alive.insert(number);
                     state.expect_life(number, now);
                 }
-                (Standing::Admitted, Some(slot)) => {
+                (VisitorState::Admitted, Some(slot)) => {
                     state.admitted += 1;
                     state.lapses.insert((slot.claim_by, number));
                 }
-                (Standing::Shopping, Some(slot)) => {
+                (VisitorState::Shopping, Some(slot)) => {
                     state.shopping += 1;
                     state.lapses.insert((slot.expires_at, number));
                 }
@@ -143,7 +143,7 @@ impl State {
         self.revision = before.revision + 1;
         // Only who waits: an entry that is over has no `away_at` either, and its visitor may have joined again.
         let is_connected =
-            |entry: &&Entry| entry.standing == Standing::Waiting && entry.away_at.is_none();
+            |entry: &&Entry| entry.standing == VisitorState::Waiting && entry.away_at.is_none();
         for entry in before.entries.iter().filter(is_connected) {
             if let Some(number) = self.by_visitor.get(&entry.visitor).copied() {
                 self.set_away(number, None);
@@ -154,7 +154,7 @@ impl State {
     /// An entry as the journal reads it.
     pub(super) fn entry(
         visitor: VisitorId,
-        standing: Standing,
+        standing: VisitorState,
         joined_at: Time,
         slot: Option<Slot>,
     ) -> Entry {
@@ -192,7 +192,7 @@ impl State {
     pub(super) fn join(&mut self, visitor: VisitorId, now: Time) -> Result<Joined, Refused> {
         if let Some(number) = self.by_visitor.get(&visitor).copied() {
             let standing = self.entries[number as usize - 1].standing;
-            use Standing::{Finished, Left, Missed};
+            use VisitorState::{Finished, Left, Missed};
             if !matches!(standing, Finished | Left | Missed) {
                 if self.entries[number as usize - 1].away_at.is_some() {
                     self.expect_life(number, now);
@@ -200,12 +200,12 @@ impl State {
                 return Ok(Joined::Known(self.spot(number)));
             }
         }
-        if self.numberless.get(&visitor) == Some(&Standing::Ejected)
+        if self.numberless.get(&visitor) == Some(&VisitorState::Ejected)
             && !self.by_visitor.contains_key(&visitor)
         {
             return Ok(Joined::Known(State::numberless_spot(
                 visitor,
-                Standing::Ejected,
+                VisitorState::Ejected,
             )));
         }
         match self.phase(now) {
@@ -217,7 +217,7 @@ impl State {
             return Err(Refused::Full("this line gives out no more places"));
         }
         self.entries
-            .push(State::entry(visitor, Standing::Waiting, now, None));
+            .push(State::entry(visitor, VisitorState::Waiting, now, None));
         let number = self.entries.len() as u64;
         self.by_visitor.insert(visitor, number);
         self.alive.insert(number);
@@ -238,11 +238,11 @@ impl State {
         self.step += 1;
         while let Some((at, number)) = self.lapses.first().copied().filter(|(at, _)| *at <= now) {
             self.lapses.remove(&(at, number));
-            self.settle(number, Standing::Missed, now);
+            self.settle(number, VisitorState::Missed, now);
         }
         while let Some((at, number)) = self.away.first().copied().filter(|(at, _)| *at <= now) {
             self.away.remove(&(at, number));
-            self.settle(number, Standing::Missed, now);
+            self.settle(number, VisitorState::Missed, now);
         }
         let phase = self.phase(now);
         if self.is_undrawn()
@@ -320,7 +320,7 @@ impl State {
         self.stop_waiting(number);
         let entry = &mut self.entries[number as usize - 1];
         let waited_ms = now.0 - entry.joined_at.0;
-        entry.standing = Standing::Admitted;
+        entry.standing = VisitorState::Admitted;
         entry.slot = Some(slot);
         self.admitted += 1;
         self.lapses.insert((claim_by, number));
@@ -338,15 +338,15 @@ impl State {
             return Claimed::Lapsed;
         };
         match (entry.standing, entry.slot) {
-            (Standing::Shopping, Some(slot)) if slot.expires_at > now => {
+            (VisitorState::Shopping, Some(slot)) if slot.expires_at > now => {
                 Claimed::Until(slot.expires_at)
             }
-            (Standing::Admitted, Some(slot)) if slot.claim_by > now => {
+            (VisitorState::Admitted, Some(slot)) if slot.claim_by > now => {
                 self.lapses.remove(&(slot.claim_by, number));
                 self.lapses.insert((slot.expires_at, number));
                 self.admitted -= 1;
                 self.shopping += 1;
-                self.entries[number as usize - 1].standing = Standing::Shopping;
+                self.entries[number as usize - 1].standing = VisitorState::Shopping;
                 self.changed.insert(number);
                 Claimed::Until(slot.expires_at)
             }
@@ -357,17 +357,20 @@ impl State {
     /// Only somebody inside can finish; for everyone else it happened before, or never will.
     pub(super) fn finish(&mut self, visitor: VisitorId, number: u64, now: Time) {
         let inside = self.entry_of(number).is_some_and(|entry| {
-            let inside = matches!(entry.standing, Standing::Admitted | Standing::Shopping);
+            let inside = matches!(
+                entry.standing,
+                VisitorState::Admitted | VisitorState::Shopping
+            );
             entry.visitor == visitor && inside
         });
         if inside {
-            self.settle(number, Standing::Finished, now);
+            self.settle(number, VisitorState::Finished, now);
         }
     }
 
     pub(super) fn leave(&mut self, visitor: VisitorId, now: Time) {
         if let Some(number) = self.by_visitor.get(&visitor).copied() {
-            self.settle(number, Standing::Left, now);
+            self.settle(number, VisitorState::Left, now);
         }
     }
 
@@ -376,29 +379,29 @@ impl State {
             let gone = self.numberless.get_mut(&visitor);
             let was_there = gone.is_some();
             if let Some(standing) = gone {
-                *standing = Standing::Ejected;
+                *standing = VisitorState::Ejected;
                 self.is_renumbered = true;
                 self.changed = (1..=self.entries.len() as u64).collect();
             }
             return was_there;
         };
-        self.settle(number, Standing::Ejected, now);
+        self.settle(number, VisitorState::Ejected, now);
         // Also one who is gone already: they may not come back.
-        self.entries[number as usize - 1].standing = Standing::Ejected;
+        self.entries[number as usize - 1].standing = VisitorState::Ejected;
         self.changed.insert(number);
         true
     }
 
     /// Ends a place that is still in use.
-    fn settle(&mut self, number: u64, end: Standing, now: Time) {
+    fn settle(&mut self, number: u64, end: VisitorState, now: Time) {
         let entry = self.entries[number as usize - 1];
         match (entry.standing, entry.slot) {
-            (Standing::Waiting, _) => self.stop_waiting(number),
-            (Standing::Admitted, Some(slot)) => {
+            (VisitorState::Waiting, _) => self.stop_waiting(number),
+            (VisitorState::Admitted, Some(slot)) => {
                 self.admitted -= 1;
                 self.lapses.remove(&(slot.claim_by, number));
             }
-            (Standing::Shopping, Some(slot)) => {
+            (VisitorState::Shopping, Some(slot)) => {
                 self.shopping -= 1;
                 self.lapses.remove(&(slot.expires_at, number));
             }
@@ -412,9 +415,9 @@ impl State {
         self.count(
             now,
             Rates {
-                finished: one(Standing::Finished),
-                missed: one(Standing::Missed),
-                left: one(Standing::Left) + one(Standing::Ejected),
+                finished: one(VisitorState::Finished),
+                missed: one(VisitorState::Missed),
+                left: one(VisitorState::Left) + one(VisitorState::Ejected),
                 ..Rates::default()
             },
         );
@@ -435,7 +438,7 @@ impl State {
 
     fn set_away(&mut self, number: u64, at: Option<Time>) {
         let entry = &mut self.entries[number as usize - 1];
-        if entry.standing != Standing::Waiting {
+        if entry.standing != VisitorState::Waiting {
             return;
         }
         if let Some(before) = std::mem::replace(&mut entry.away_at, at) {

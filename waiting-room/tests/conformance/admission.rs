@@ -1,8 +1,8 @@
 //! Who is let in, when, and for how long.
 
 use crate::bench::{START, benches, policy, seats};
-use shared::words::{EventId, VisitorId};
-use waiting_room::line::{Admission, Claimed, EventSettings, Patch, Phase, Refused, Standing};
+use shared::ids::{EventId, VisitorId};
+use waiting_room::line::{Admission, Claimed, EventSettings, Patch, Phase, Refused, VisitorState};
 
 #[tokio::test]
 async fn a_batch_is_what_the_rate_allows_in_order_however_often_anyone_ticks() {
@@ -67,7 +67,7 @@ async fn admitted_and_shopping_never_exceed_max_active_and_a_lapsed_slot_moves_o
         bench.tick_after(&event, 5).await;
         assert_eq!(bench.admitted(&event, 1..=9).await, [1, 3]);
         bench.tick_after(&event, 5).await;
-        assert_eq!(bench.standing(&event, 1).await, Standing::Missed);
+        assert_eq!(bench.standing(&event, 1).await, VisitorState::Missed);
         assert_eq!(
             bench.admitted(&event, 1..=9).await,
             [4, 5],
@@ -144,14 +144,14 @@ async fn a_claim_keeps_the_slot_until_the_token_ends_and_may_be_repeated() {
             "another's number"
         );
         bench.tick_after(&event, 11).await;
-        assert_eq!(bench.standing(&event, 1).await, Standing::Shopping);
-        assert_eq!(bench.standing(&event, 2).await, Standing::Missed);
+        assert_eq!(bench.standing(&event, 1).await, VisitorState::Shopping);
+        assert_eq!(bench.standing(&event, 2).await, VisitorState::Missed);
         assert_eq!(
             bench.line.claim(&event, VisitorId(2), 2).await.unwrap(),
             Claimed::Lapsed
         );
         bench.tick_after(&event, 20).await;
-        assert_eq!(bench.standing(&event, 1).await, Standing::Missed);
+        assert_eq!(bench.standing(&event, 1).await, VisitorState::Missed);
         assert_eq!(
             bench.line.claim(&event, VisitorId(1), 1).await.unwrap(),
             Claimed::Lapsed
@@ -168,13 +168,13 @@ async fn the_token_of_an_earlier_place_neither_claims_nor_finishes_the_new_one()
         bench.line.leave(&event, VisitorId(1)).await.unwrap();
         bench.join(&event, 1..=1).await;
         bench.tick_after(&event, 1).await;
-        assert_eq!(bench.standing(&event, 1).await, Standing::Admitted);
+        assert_eq!(bench.standing(&event, 1).await, VisitorState::Admitted);
         assert_eq!(
             bench.line.claim(&event, VisitorId(1), 1).await.unwrap(),
             Claimed::Lapsed
         );
         bench.line.finish(&event, VisitorId(1), 1).await.unwrap();
-        assert_eq!(bench.standing(&event, 1).await, Standing::Admitted);
+        assert_eq!(bench.standing(&event, 1).await, VisitorState::Admitted);
     }
 }
 
@@ -186,8 +186,8 @@ async fn nobody_finishes_anothers_turn() {
         bench.tick_after(&event, 1).await;
         bench.line.finish(&event, VisitorId(2), 1).await.unwrap();
         bench.line.finish(&event, VisitorId(9), 1).await.unwrap();
-        assert_eq!(bench.standing(&event, 1).await, Standing::Admitted);
-        assert_eq!(bench.standing(&event, 2).await, Standing::Admitted);
+        assert_eq!(bench.standing(&event, 1).await, VisitorState::Admitted);
+        assert_eq!(bench.standing(&event, 2).await, VisitorState::Admitted);
     }
 }
 
@@ -207,7 +207,7 @@ async fn whose_turn_comes_while_they_are_away_is_admitted_like_anyone() {
         bench.tick_after(&event, 20).await;
         assert_eq!(
             bench.standing(&event, 1).await,
-            Standing::Admitted,
+            VisitorState::Admitted,
             "claim_seconds, not away_seconds"
         );
     }
@@ -233,12 +233,12 @@ async fn the_schedule_opens_and_closes_the_line_and_the_sale() {
         bench.tick_after(&event, 9).await;
         assert_eq!(
             bench.standing(&event, 1).await,
-            Standing::Waiting,
+            VisitorState::Waiting,
             "the sale is not open"
         );
         bench.tick_after(&event, 1).await;
         assert_eq!(phase().await, Phase::Open);
-        assert_eq!(bench.standing(&event, 1).await, Standing::Admitted);
+        assert_eq!(bench.standing(&event, 1).await, VisitorState::Admitted);
         bench.clock.advance_ms(20_000);
         assert_eq!(phase().await, Phase::Closed);
         assert_eq!(
@@ -310,7 +310,7 @@ async fn sold_out_takes_nobody_in_and_comes_back_when_seats_do() {
             bench.line.join(&event, &[VisitorId(9)]).await,
             Err(Refused::Closed(Phase::SoldOut))
         );
-        assert_eq!(bench.standing(&event, 2).await, Standing::Waiting);
+        assert_eq!(bench.standing(&event, 2).await, VisitorState::Waiting);
         bench.line.report(&event, seats(2, 0)).await.unwrap();
         bench.tick_after(&event, 1).await;
         assert_eq!(bench.admitted(&event, 1..=3).await, [1, 2]);

@@ -1,9 +1,11 @@
 //! An engine under test, and the few words that the tests speak of it.
 
+use shared::ids::{Availability, EventId, VisitorId};
 use shared::time::{Clock, Time};
-use shared::words::{Availability, EventId, VisitorId};
 use std::sync::Arc;
-use waiting_room::line::{Admission, Embedded, EventSettings, Joined, Line, Redis, Spot, Standing};
+use waiting_room::line::{
+    Admission, Embedded, EventSettings, Joined, Line, Redis, Spot, VisitorState,
+};
 
 pub(crate) const START: Time = Time(1_800_000_000_000);
 
@@ -74,7 +76,7 @@ impl Bench {
             .unwrap()
     }
 
-    pub(crate) async fn standing(&self, event: &EventId, visitor: u128) -> Standing {
+    pub(crate) async fn standing(&self, event: &EventId, visitor: u128) -> VisitorState {
         self.spot(event, visitor).await.standing
     }
 
@@ -91,7 +93,7 @@ impl Bench {
     ) -> Vec<u128> {
         let mut admitted = Vec::new();
         for visitor in visitors {
-            if self.standing(event, visitor).await == Standing::Admitted {
+            if self.standing(event, visitor).await == VisitorState::Admitted {
                 admitted.push(visitor);
             }
         }

@@ -1,9 +1,11 @@
 //! The draw: everyone in line at the opening is shuffled once, and anyone can check it.
 
 use crate::bench::{Bench, START, benches, policy, spot_of};
-use shared::words::{EventId, VisitorId};
+use shared::ids::{EventId, VisitorId};
 use waiting_room::draw::{Entry, Round, order, root_of_visitors};
-use waiting_room::line::{Beacon, Claimed, EventSettings, Joined, Order, Phase, Refused, Standing};
+use waiting_room::line::{
+    Beacon, Claimed, EventSettings, Joined, Order, Phase, Refused, VisitorState,
+};
 
 /// An event whose line is open and whose sale opens in ten seconds.
 async fn prequeue(bench: &Bench, beacon: Option<Beacon>) -> EventId {
@@ -89,7 +91,7 @@ async fn those_in_line_at_the_opening_are_shuffled_once_by_the_promised_seed() {
         }
         // The first in the new order are let in first.
         let standing = bench.spot(&event, expected[0].0).await.standing;
-        assert_eq!(standing, Standing::Admitted);
+        assert_eq!(standing, VisitorState::Admitted);
         // Held once, and never again.
         bench.tick_after(&event, 1).await;
         assert_eq!(
@@ -124,9 +126,12 @@ async fn who_left_before_the_draw_has_no_number_and_who_comes_later_queues_behin
                 bench.reopen();
             }
             let left = bench.spot(&event, 2).await;
-            assert_eq!((left.number, left.standing), (0, Standing::Left));
+            assert_eq!((left.number, left.standing), (0, VisitorState::Left));
             let ejected = bench.spot(&event, 3).await;
-            assert_eq!((ejected.number, ejected.standing), (0, Standing::Ejected));
+            assert_eq!(
+                (ejected.number, ejected.standing),
+                (0, VisitorState::Ejected)
+            );
         }
         assert_eq!(bench.join(&event, 10..=11).await, [5, 6]);
         let back = bench.line.join(&event, &[VisitorId(2)]).await.unwrap()[0];
@@ -135,7 +140,7 @@ async fn who_left_before_the_draw_has_no_number_and_who_comes_later_queues_behin
             "{back:?}"
         );
         let ejected = bench.line.join(&event, &[VisitorId(3)]).await.unwrap()[0];
-        assert_eq!(spot_of(ejected).standing, Standing::Ejected);
+        assert_eq!(spot_of(ejected).standing, VisitorState::Ejected);
         assert!(bench.line.eject(&event, VisitorId(3)).await.unwrap());
     }
 }
@@ -151,7 +156,7 @@ async fn assert_drawn(bench: &Bench, event: &EventId, mut expected: Vec<u128>) {
         let told = (spot.number, spot.standing, spot.is_provisional);
         assert_eq!(
             told,
-            (number, Standing::Waiting, false),
+            (number, VisitorState::Waiting, false),
             "{name}: {visitor}"
         );
         let found = bench.line.find(event, number).await.unwrap().unwrap();
@@ -210,7 +215,7 @@ async fn who_joined_again_before_the_draw_has_the_number_that_their_entry_drew()
             assert!(bench.line.eject(&event, VisitorId(9)).await.unwrap());
             bench.tick_after(&event, 6).await;
             // 4 and 5 return and 6 does not; 5 leaves after all.
-            assert_eq!(bench.standing(&event, 4).await, Standing::Missed);
+            assert_eq!(bench.standing(&event, 4).await, VisitorState::Missed);
             again(4).await;
             again(5).await;
             leave(5).await;
@@ -221,11 +226,11 @@ async fn who_joined_again_before_the_draw_has_the_number_that_their_entry_drew()
             bench.tick_after(&event, 0).await;
             assert_drawn(&bench, &event, vec![1, 2, 3, 4, 10, 11, 12]).await;
             for (id, standing) in [
-                (5, Standing::Left),
-                (6, Standing::Missed),
-                (7, Standing::Left),
-                (8, Standing::Left),
-                (9, Standing::Ejected),
+                (5, VisitorState::Left),
+                (6, VisitorState::Missed),
+                (7, VisitorState::Left),
+                (8, VisitorState::Left),
+                (9, VisitorState::Ejected),
             ] {
                 let spot = bench.spot(&event, id).await;
                 let told = (spot.number, spot.standing);
@@ -287,7 +292,7 @@ async fn two_requests_of_one_visitor_in_one_batch_get_the_same_answer_before_the
         assert_eq!((a, b), (Ok(true), Ok(true)), "{name}");
         let (a, b) = tokio::join!(line.join(&event, &three), line.join(&event, &three));
         let (a, b) = (spot_of(a.unwrap()[0]), spot_of(b.unwrap()[0]));
-        assert_eq!((a, a.standing), (b, Standing::Ejected), "{name}");
+        assert_eq!((a, a.standing), (b, VisitorState::Ejected), "{name}");
         assert_eq!(line.tick(&event).await.unwrap().waiting, 7, "{name}");
         assert_eq!(line.stats(&event).await.unwrap().away, 6, "{name}");
     }
@@ -341,7 +346,7 @@ async fn a_draw_with_a_beacon_waits_for_its_round() {
         assert_eq!(bench.line.stats(&event).await.unwrap().total.admitted, 0);
         let mut known = round.clone();
         let randomness = round.randomness(&beacon).unwrap();
-        known.randomness = shared::secret::hex(&randomness);
+        known.randomness = shared::crypto::hex(&randomness);
         bench.line.give_beacon(&event, &known).await.unwrap();
         bench.tick_after(&event, 1).await;
         bench.tick_after(&event, 0).await;

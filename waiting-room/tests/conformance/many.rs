@@ -3,18 +3,18 @@
 use crate::bench::{START, policy};
 use crate::nodes::Nodes;
 
+use shared::ids::{Availability, EventId, VisitorId};
 use shared::time::{Clock, Time};
-use shared::words::{Availability, EventId, VisitorId};
 use std::collections::BTreeSet;
 use std::time::Duration;
-use waiting_room::line::{Admission, EventSettings, Joined, Line, Order, Patch, Standing};
+use waiting_room::line::{Admission, EventSettings, Joined, Line, Order, Patch, VisitorState};
 
 /// Everyone's admissions, as a watcher of the line sees them.
 async fn admitted(line: &dyn Line, event: &EventId, fans: u64) -> BTreeSet<u64> {
     let mut admitted = BTreeSet::new();
     for number in 1..=fans {
         let spot = line.find(event, number).await.unwrap().unwrap();
-        if spot.standing != Standing::Waiting {
+        if spot.standing != VisitorState::Waiting {
             admitted.insert(number);
         }
     }
@@ -109,8 +109,8 @@ async fn a_newer_socket_at_another_node_replaces_the_older_and_keeps_the_place()
         nodes.tick(5).await;
     }
     let standing = async |number| line[0].find(event, number).await.unwrap().unwrap().standing;
-    assert_eq!(standing(1).await, Standing::Waiting);
-    assert_eq!(standing(2).await, Standing::Missed);
+    assert_eq!(standing(1).await, VisitorState::Waiting);
+    assert_eq!(standing(2).await, VisitorState::Missed);
 }
 
 #[tokio::test]
@@ -163,7 +163,7 @@ async fn the_fans_of_a_node_that_dies_are_away_since_its_last_sign_of_life() {
     }
     assert_eq!(
         line[1].find(event, 2001).await.unwrap().unwrap().standing,
-        Standing::Waiting
+        VisitorState::Waiting
     );
 }
 

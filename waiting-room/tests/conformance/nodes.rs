@@ -1,8 +1,8 @@
 //! Several nodes on one store, as engines of one process.
 
 use crate::bench::spot_of;
+use shared::ids::{EventId, VisitorId};
 use shared::time::Clock;
-use shared::words::{EventId, VisitorId};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use waiting_room::line::{Admission, EventSettings, Line, Redis, Spot};

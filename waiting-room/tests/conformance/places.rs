@@ -1,10 +1,10 @@
 //! Places: who gets which, how long it is kept, what is told of it.
 
 use crate::bench::{Bench, Store, benches, policy, seats, spot_of};
-use shared::words::{EventId, VisitorId};
+use shared::ids::{EventId, VisitorId};
 use std::sync::Arc;
 use waiting_room::line::{
-    Admission, Embedded, EventSettings, Joined, Patch, Refused, Spot, Standing,
+    Admission, Embedded, EventSettings, Joined, Patch, Refused, Spot, VisitorState,
 };
 
 #[tokio::test]
@@ -38,11 +38,11 @@ async fn who_left_or_finished_or_missed_joins_again_at_the_back() {
         let event = bench.event(policy(60_000, 1, 1)).await;
         bench.join(&event, 1..=3).await;
         bench.line.leave(&event, VisitorId(2)).await.unwrap();
-        assert_eq!(bench.standing(&event, 2).await, Standing::Left);
+        assert_eq!(bench.standing(&event, 2).await, VisitorState::Left);
         assert_eq!(bench.join(&event, 2..=2).await, [4]);
         bench.tick_after(&event, 1).await;
         bench.line.finish(&event, VisitorId(1), 1).await.unwrap();
-        assert_eq!(bench.standing(&event, 1).await, Standing::Finished);
+        assert_eq!(bench.standing(&event, 1).await, VisitorState::Finished);
         assert_eq!(bench.join(&event, 1..=1).await, [5]);
     }
 }
@@ -97,29 +97,29 @@ async fn a_place_is_kept_while_connected_and_for_away_seconds_after_the_last_sig
         let standing = |spot: Option<Spot>| spot.unwrap().standing;
         assert_eq!(
             standing(bench.line.find(&event, 3).await.unwrap()),
-            Standing::Missed
+            VisitorState::Missed
         );
         assert_eq!(
             standing(bench.line.find(&event, 2).await.unwrap()),
-            Standing::Waiting,
+            VisitorState::Waiting,
             "polled"
         );
         bench.tick_after(&event, 600).await;
         assert_eq!(
             standing(bench.line.find(&event, 1).await.unwrap()),
-            Standing::Waiting,
+            VisitorState::Waiting,
             "connected"
         );
         bench.line.away(&event, VisitorId(1)).await.unwrap();
         bench.tick_after(&event, 9).await;
         assert_eq!(
             standing(bench.line.find(&event, 1).await.unwrap()),
-            Standing::Waiting
+            VisitorState::Waiting
         );
         bench.tick_after(&event, 1).await;
         assert_eq!(
             standing(bench.line.find(&event, 1).await.unwrap()),
-            Standing::Missed
+            VisitorState::Missed
         );
     }
 }
@@ -135,17 +135,17 @@ async fn an_ejected_visitor_stays_ejected() {
         bench.tick_after(&event, 1).await;
         assert_eq!(
             bench.standing(&event, 2).await,
-            Standing::Admitted,
+            VisitorState::Admitted,
             "the slot moved on"
         );
         bench.join(&event, 1..=1).await;
-        assert_eq!(bench.standing(&event, 1).await, Standing::Ejected);
+        assert_eq!(bench.standing(&event, 1).await, VisitorState::Ejected);
         bench.line.leave(&event, VisitorId(2)).await.unwrap();
         bench.line.eject(&event, VisitorId(2)).await.unwrap();
         bench.join(&event, 2..=2).await;
         assert_eq!(
             bench.standing(&event, 2).await,
-            Standing::Ejected,
+            VisitorState::Ejected,
             "gone and ejected: no way back"
         );
     }
@@ -181,7 +181,7 @@ async fn events_share_nothing_and_a_removed_one_is_gone() {
         bench.join(&event, 1..=2).await;
         assert_eq!(bench.join(&other, 1..=1).await, [1]);
         bench.line.leave(&other, VisitorId(1)).await.unwrap();
-        assert_eq!(bench.standing(&event, 1).await, Standing::Waiting);
+        assert_eq!(bench.standing(&event, 1).await, VisitorState::Waiting);
         bench.line.remove(&event).await.unwrap();
         assert!(matches!(
             bench.line.tick(&event).await,

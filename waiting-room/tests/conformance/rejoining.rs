@@ -2,10 +2,10 @@
 
 use crate::bench::{START, policy};
 use crate::nodes::{Nodes, until};
+use shared::ids::{EventId, VisitorId};
 use shared::time::Clock;
-use shared::words::{EventId, VisitorId};
 use std::collections::{BTreeMap, BTreeSet};
-use waiting_room::line::{Claimed, EventSettings, Order, Spot, Standing};
+use waiting_room::line::{Claimed, EventSettings, Order, Spot, VisitorState};
 use waiting_room::pass::Pass;
 
 #[tokio::test]
@@ -52,16 +52,16 @@ async fn who_joined_again_before_a_loss_and_the_draw_has_the_number_that_their_e
     let watching = line[1].place(&event, VisitorId(2)).await.unwrap().unwrap();
     assert_eq!(
         (watching.number, watching.standing),
-        (10, Standing::Waiting)
+        (10, VisitorState::Waiting)
     );
     // 3 shows the newer pass, 4 the older and then the newer, 5 the newer and then the older, 6 the newer
     // twice at once.
     let state = |spot: Option<Spot>| spot.map(|spot| (spot.number, spot.standing));
-    let waits = |number| Some((number, Standing::Waiting));
+    let waits = |number| Some((number, VisitorState::Waiting));
     assert_eq!(state(nodes.find(0, &new[&3]).await), waits(11));
     assert_eq!(
         state(nodes.find(0, &old[&4]).await),
-        Some((4, Standing::Missed))
+        Some((4, VisitorState::Missed))
     );
     assert_eq!(state(nodes.find(1, &new[&4]).await), waits(12));
     assert_eq!(state(nodes.find(1, &old[&4]).await), waits(12));
@@ -84,7 +84,7 @@ async fn who_joined_again_before_a_loss_and_the_draw_has_the_number_that_their_e
     };
     assert_eq!(
         nodes.find(0, &later).await.unwrap().standing,
-        Standing::Ejected
+        VisitorState::Ejected
     );
     nodes.tick(29).await;
     nodes.tick(0).await;
@@ -132,7 +132,7 @@ async fn a_turn_that_is_taken_up_after_a_loss_ends_the_place_that_its_visitor_to
     let claimed = line.claim(event, again.visitor, 1).await.unwrap();
     assert!(matches!(claimed, Claimed::Until(_)));
     let spot = line.place(event, again.visitor).await.unwrap().unwrap();
-    assert_eq!((spot.number, spot.standing), (1, Standing::Shopping));
+    assert_eq!((spot.number, spot.standing), (1, VisitorState::Shopping));
     let stats = line.stats(event).await.unwrap();
     assert_eq!((stats.waiting, stats.shopping, stats.away), (2, 1, 2));
 }

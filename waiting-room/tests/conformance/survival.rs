@@ -3,12 +3,12 @@
 use crate::bench::{START, policy, spot_of};
 use crate::nodes::{Nodes, until};
 
+use shared::ids::VisitorId;
 use shared::time::Clock;
-use shared::words::VisitorId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 use waiting_room::line::{
-    Admission, Claimed, EventSettings, Line, Patch, Redis, Refused, Spot, Standing,
+    Admission, Claimed, EventSettings, Line, Patch, Redis, Refused, Spot, VisitorState,
 };
 use waiting_room::pass::Pass;
 
@@ -61,7 +61,7 @@ async fn who_joined_unseen_before_a_loss_is_ahead_of_those_behind_from_the_start
             ..pass
         };
         let spot = nodes.find(0, &pass).await.unwrap();
-        assert_eq!((spot.standing, spot.ahead), (Standing::Waiting, ahead));
+        assert_eq!((spot.standing, spot.ahead), (VisitorState::Waiting, ahead));
     }
     // A third time nothing is counted twice; who joins now is behind all.
     nodes.tick(1).await;
@@ -74,7 +74,7 @@ async fn who_joined_unseen_before_a_loss_is_ahead_of_those_behind_from_the_start
         nodes.tick(7).await;
     }
     let spot = line[0].place(event, VisitorId(62)).await.unwrap().unwrap();
-    assert_eq!((spot.standing, spot.ahead), (Standing::Waiting, 1));
+    assert_eq!((spot.standing, spot.ahead), (VisitorState::Waiting, 1));
     assert_eq!(line[1].tick(event).await.unwrap().waiting, 3);
 }
 
@@ -148,7 +148,7 @@ async fn an_emptied_store_has_the_line_again_and_nobody_is_served_twice() {
     let early = line[0].join(event, &[VisitorId(9000)]).await;
     assert_eq!(
         early,
-        Err(Refused::Unavailable(shared::combine::Unavailable))
+        Err(Refused::Unavailable(shared::group_commit::Unavailable))
     );
     nodes.tick(0).await;
     let front = line[2].tick(event).await.unwrap();
@@ -164,23 +164,32 @@ async fn an_emptied_store_has_the_line_again_and_nobody_is_served_twice() {
     .await;
     for id in [10u128, 500, 999, 1000] {
         let spot = line[0].place(event, VisitorId(id)).await.unwrap().unwrap();
-        assert_eq!((spot.number, spot.standing), (id as u64, Standing::Waiting));
+        assert_eq!(
+            (spot.number, spot.standing),
+            (id as u64, VisitorState::Waiting)
+        );
     }
     // Who was not connected returns by the pass; who was served, left or was let in gets no second turn.
     for id in [1001usize, 2500, 3000] {
         let spot = nodes.find(id % 3, &passes[id - 1]).await.unwrap();
-        assert_eq!((spot.number, spot.standing), (id as u64, Standing::Waiting));
+        assert_eq!(
+            (spot.number, spot.standing),
+            (id as u64, VisitorState::Waiting)
+        );
         let others = [20].iter().filter(|gone| **gone < id).count() as u64;
         assert_eq!(spot.ahead, id as u64 - 1 - 9 - others, "as exact as before");
     }
     for id in [2usize, 3, 9, 20] {
         let spot = nodes.find(0, &passes[id - 1]).await.unwrap();
-        assert_eq!((spot.number, spot.standing), (id as u64, Standing::Missed));
+        assert_eq!(
+            (spot.number, spot.standing),
+            (id as u64, VisitorState::Missed)
+        );
     }
     let spot = nodes.find(0, &unseen_pass).await.unwrap();
-    assert_eq!((spot.number, spot.standing), (3001, Standing::Waiting));
+    assert_eq!((spot.number, spot.standing), (3001, VisitorState::Waiting));
     let spot = nodes.find(2, &last_pass).await.unwrap();
-    assert_eq!((spot.number, spot.standing), (3002, Standing::Waiting));
+    assert_eq!((spot.number, spot.standing), (3002, VisitorState::Waiting));
     // A pass of before for a number that is somebody else's is no use.
     let stolen = Pass {
         visitor: VisitorId(4242),
@@ -211,21 +220,25 @@ async fn an_emptied_store_has_the_line_again_and_nobody_is_served_twice() {
     let stats = line[0].stats(event).await.unwrap();
     assert_eq!((stats.admitted, stats.shopping), (1, 1));
     let next = line[0].find(event, 10).await.unwrap().unwrap();
-    assert_eq!(next.standing, Standing::Admitted, "the first who waited");
+    assert_eq!(
+        next.standing,
+        VisitorState::Admitted,
+        "the first who waited"
+    );
     // Who never returned is let go in the end, and not before.
     assert_eq!(
         line[0].find(event, 2000).await.unwrap().unwrap().standing,
-        Standing::Waiting
+        VisitorState::Waiting
     );
     for _ in 0..12 {
         nodes.tick(10).await;
     }
     assert_eq!(
         line[0].find(event, 2000).await.unwrap().unwrap().standing,
-        Standing::Missed
+        VisitorState::Missed
     );
     let watching = line[0].place(event, VisitorId(990)).await.unwrap().unwrap();
-    assert_eq!(watching.standing, Standing::Waiting);
+    assert_eq!(watching.standing, VisitorState::Waiting);
 }
 
 #[tokio::test]
@@ -258,7 +271,7 @@ async fn a_node_that_starts_after_all_others_died_with_an_empty_store_makes_the_
     let front = node.tick(&nodes.event).await.unwrap();
     assert_eq!((front.waiting, front.numbers), (100, 100));
     let spot = node.reenter(&nodes.event, &pass).await.unwrap().unwrap();
-    assert_eq!((spot.number, spot.standing), (42, Standing::Waiting));
+    assert_eq!((spot.number, spot.standing), (42, VisitorState::Waiting));
 }
 
 #[tokio::test]
@@ -418,7 +431,7 @@ async fn sentinel_failover_with_lost_writes_loses_no_place() {
         let found = nodes.find(1, &pass).await.unwrap();
         assert_eq!(
             (found.number, found.standing),
-            (spot.number, Standing::Waiting)
+            (spot.number, VisitorState::Waiting)
         );
     }
 }
@@ -442,7 +455,7 @@ async fn a_server_that_restarts_empty_or_sleeps_loses_no_place() {
             let refused = nodes.nodes[0].join(&nodes.event, &[VisitorId(1)]).await;
             assert_eq!(
                 refused,
-                Err(Refused::Unavailable(shared::combine::Unavailable))
+                Err(Refused::Unavailable(shared::group_commit::Unavailable))
             );
             server.start_again();
         },

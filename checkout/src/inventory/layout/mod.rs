@@ -3,7 +3,7 @@
 mod ours;
 mod pretix;
 
-use super::words::{Currency, Money};
+use super::model::{Currency, Money};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::problem::{Problem, parse_json};

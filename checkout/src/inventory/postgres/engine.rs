@@ -1,23 +1,23 @@
 //! The engine's own steps: plans, rules, figures, what the sweep finds, and what other nodes did.
 
-use super::jobs::{Asked, Job, Message};
-use super::link::{Failed, Param};
-use super::load::list_orders;
+use super::connection::{Failed, Param};
+use super::queue::{Asked, Job, Message};
+use super::read::list_orders;
 
-use super::{Desk, Postgres, STALE_AFTER};
-use crate::inventory::desk::{Whose, Work, json};
-use crate::inventory::rows::{FINISHED, PaymentState};
+use super::{EventHandle, Postgres, STALE_AFTER};
+use crate::inventory::commands::{Target, UnitOfWork, json};
+use crate::inventory::model::*;
+use crate::inventory::records::{FINISHED, PaymentState};
 use crate::inventory::rules::{Rules, RulesPatch};
-use crate::inventory::steps::{Ask, DUE_MAX, Due, Engine, SILENCE_MS, SWEEP_MAX};
-use crate::inventory::words::*;
-use crate::inventory::{Board, Layout};
+use crate::inventory::service::{Command, DUE_MAX, Due, Engine, SILENCE_MS, SWEEP_MAX};
+use crate::inventory::{Layout, SeatMap};
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use shared::audit::Shared;
-use shared::combine::{ANSWER_SECONDS_MAX, Unavailable};
+use shared::audit::SharedAuditLog;
+use shared::group_commit::{ANSWER_SECONDS_MAX, Unavailable};
 use shared::idempotency::KEPT_SECONDS;
+use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
-use shared::words::{EventId, VisitorId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -38,41 +38,44 @@ impl Engine for Postgres {
         self.shards[0].clock.now()
     }
 
-    fn board(&self, event: &EventId) -> Option<Arc<Board>> {
-        self.known(event)?.board()
+    fn seat_map(&self, event: &EventId) -> Option<Arc<SeatMap>> {
+        self.known(event)?.seat_map()
     }
 
-    fn boards(&self) -> Vec<Arc<Board>> {
-        self.all().iter().filter_map(|desk| desk.board()).collect()
+    fn seat_maps(&self) -> Vec<Arc<SeatMap>> {
+        self.all()
+            .iter()
+            .filter_map(|handle| handle.seat_map())
+            .collect()
     }
 
     fn is_stale(&self, event: &EventId) -> bool {
-        let Some(desk) = self.known(event) else {
+        let Some(handle) = self.known(event) else {
             return false;
         };
-        let looked_at = desk.shard.looked_at.lock();
+        let looked_at = handle.shard.looked_at.lock();
         let looked_at = *looked_at.unwrap_or_else(PoisonError::into_inner);
         looked_at.is_none_or(|at| at.elapsed() > STALE_AFTER)
     }
 
     async fn decide<T: Send + 'static>(
         &self,
-        ask: Ask,
-        decide: impl FnMut(&mut Work<'_>) -> Result<T, Refused> + Send + 'static,
+        ask: Command,
+        decide: impl FnMut(&mut UnitOfWork<'_>) -> Result<T, Refused> + Send + 'static,
     ) -> Result<T, Refused> {
-        let desk = match &ask.whose {
-            Whose::Newcomer(..) => Some(self.make(&ask.event).await?),
-            _ => self.desk(&ask.event).await?,
+        let handle = match &ask.whose {
+            Target::Newcomer(..) => Some(self.make(&ask.event).await?),
+            _ => self.handle(&ask.event).await?,
         };
-        let Some(desk) = desk else {
+        let Some(handle) = handle else {
             return Err(match &ask.whose {
-                Whose::Session(_) => Refused::NoSession,
-                Whose::Order(_) => Refused::NoSuchOrder,
+                Target::Session(_) => Refused::NoSession,
+                Target::Order(_) => Refused::NoSuchOrder,
                 _ => Refused::NoSuchEvent,
             });
         };
         // While nobody answers, nobody waits.
-        if desk.shard.is_away() {
+        if handle.shard.is_away() {
             return Err(Unavailable.into());
         }
         let (reply, answer) = oneshot::channel();
@@ -87,7 +90,7 @@ impl Engine for Postgres {
                 reply: Some(reply),
             },
         });
-        let asked = desk.queue.try_send(Message::Job(job));
+        let asked = handle.queue.try_send(Message::Job(job));
         asked.map_err(|_| Refused::from(Unavailable))?;
         match timeout(Duration::from_secs(ANSWER_SECONDS_MAX), answer).await {
             Ok(Ok(answer)) => answer,
@@ -96,7 +99,7 @@ impl Engine for Postgres {
     }
 
     async fn set_seating(&self, event: &EventId, layout: Layout) -> Result<u32, Refused> {
-        let desk = self.make(event).await?;
+        let handle = self.make(event).await?;
         let (id, seats) = (event.as_str(), layout.seats.len() as i32);
         let params: [Param<'_>; 3] = [
             (&id, Type::TEXT),
@@ -104,10 +107,10 @@ impl Engine for Postgres {
             (&seats, Type::INT4),
         ];
         let set = "select fairline.set_plan($1, $2, $3)";
-        let rows = desk.shard.slow.ask(set, &params).await?;
+        let rows = handle.shard.slow.ask(set, &params).await?;
         let version: Option<i32> = rows.first().and_then(|row| row.get(0));
         let version = version.ok_or(Refused::InUse)?;
-        self.reload(&desk).await?;
+        self.reload(&handle).await?;
         Ok(version as u32)
     }
 
@@ -121,7 +124,7 @@ impl Engine for Postgres {
         event: &EventId,
         patch: RulesPatch,
     ) -> Result<(Rules, Rules), Refused> {
-        let desk = self.make(event).await?;
+        let handle = self.make(event).await?;
         for _ in 0..RULES_TRIES_MAX {
             let stored = self.stored_rules(event).await?;
             let (before, config) = stored.ok_or(Refused::NoSuchEvent)?;
@@ -135,13 +138,13 @@ impl Engine for Postgres {
                 (&is_new, Type::BOOL),
             ];
             let set = "select fairline.set_rules($1, $2, $3, $4)";
-            let rows = desk.shard.reader().ask(set, &params).await?;
+            let rows = handle.shard.reader().ask(set, &params).await?;
             match rows.first().and_then(|row| row.get::<_, Option<bool>>(0)) {
                 None => return Err(Refused::fixed_currency()),
                 // Somebody else changed them meanwhile; each round, somebody did.
                 Some(false) => {}
                 Some(true) => {
-                    self.reload(&desk).await?;
+                    self.reload(&handle).await?;
                     return Ok((before, after));
                 }
             }
@@ -155,15 +158,15 @@ impl Engine for Postgres {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        let ask = Ask {
+        let ask = Command {
             event: event.clone(),
-            whose: Whose::Nobody,
+            whose: Target::Nobody,
             attempt: None,
             hold: None,
             must_load: false,
         };
         self.decide(ask, move |work| {
-            Ok(rows.iter().map(|row| work.house.show(row)).collect())
+            Ok(rows.iter().map(|row| work.event_state.show(row)).collect())
         })
         .await
     }
@@ -210,14 +213,14 @@ impl Engine for Postgres {
     }
 
     async fn lapsed(&self, event: Option<&EventId>) -> Result<Vec<(EventId, VisitorId)>, Refused> {
-        let desks = match event {
+        let handles = match event {
             Some(event) => self.known(event).into_iter().collect(),
             None => self.all(),
         };
         let mut found = Vec::new();
-        for desk in desks {
+        for handle in handles {
             // What is away takes nothing but its own events with it.
-            match desk.lapsed(SWEEP_MAX - found.len()).await {
+            match handle.lapsed(SWEEP_MAX - found.len()).await {
                 Ok(visitors) => found.extend(visitors),
                 Err(refused) if event.is_some() => return Err(refused),
                 Err(_) => {}
@@ -363,7 +366,7 @@ fn at_least_one<T>(answers: Vec<Result<T, Failed>>) -> Result<Vec<T>, Refused> {
 }
 
 #[async_trait]
-impl Shared for Postgres {
+impl SharedAuditLog for Postgres {
     async fn keep(&self, line: String) -> Result<(), String> {
         let keep = "insert into fairline.audit (line) values ($1)";
         let kept = self.shards[0]
@@ -386,7 +389,7 @@ impl Shared for Postgres {
     }
 }
 
-impl Desk {
+impl EventHandle {
     /// The visitors of seats whose time is over, as the writer knows them.
     async fn lapsed(&self, limit: usize) -> Result<Vec<(EventId, VisitorId)>, Refused> {
         let (done, lapsed) = oneshot::channel();

@@ -1,30 +1,31 @@
 //! Postgres: any number of nodes sell from it. Every event has a writer on every node; the rows' own predicates, not the nodes'
 //! memories, decide who was first.
 
-mod apply;
+mod change_log;
+mod completion;
+mod config;
+mod connection;
 mod engine;
-mod follow;
-mod house;
-mod jobs;
-mod landing;
-mod link;
-mod load;
-mod news;
+mod event_cache;
+mod queue;
+mod read;
 mod setup;
 mod shards;
-mod url;
+mod sync;
+mod write;
 mod writer;
 
-use super::board::Board;
-use super::desk::json;
-use super::words::Refused;
+use super::commands::json;
+use super::model::Refused;
+use super::seat_map::SeatMap;
 use crate::inventory::rules::Rules;
-use jobs::Message;
-use link::{Failed, Link, Param, StoreClock};
-use shared::combine::{QUEUE_MAX, Unavailable};
-use shared::secret::{random, sha256};
+use config::Database;
+use connection::{Connection, Failed, Param, StoreClock};
+use queue::Message;
+use shared::crypto::{random, sha256};
+use shared::group_commit::{QUEUE_MAX, Unavailable};
+use shared::ids::EventId;
 use shared::time::{Clock, Time};
-use shared::words::EventId;
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
@@ -34,7 +35,6 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
-use url::Database;
 use writer::Writer;
 
 /// Connections that write; the events are spread over them, and the batches of an event.
@@ -60,7 +60,7 @@ pub struct Postgres {
     /// The first has the catalogue.
     shards: Vec<Arc<Shard>>,
     /// The events that this node knows; never held across an await.
-    desks: RwLock<HashMap<EventId, Arc<Desk>>>,
+    handles: RwLock<HashMap<EventId, Arc<EventHandle>>>,
     /// Held while an event's writer is started, so that it gets one.
     opening: tokio::sync::Mutex<()>,
     pruned_at: Mutex<Option<Instant>>,
@@ -83,12 +83,12 @@ struct Shard {
     node: String,
     share: Mutex<(u32, u32)>,
     clock: StoreClock,
-    writers: Vec<Link>,
-    reader: Link,
+    writers: Vec<Connection>,
+    reader: Connection,
     /// For what takes its time: nothing waits behind it.
-    slow: Link,
+    slow: Connection,
     replicas: Vec<Replica>,
-    listener: Link,
+    listener: Connection,
     news: Mutex<mpsc::Receiver<String>>,
     /// How far the primary had written at the last look.
     written: Mutex<Option<String>>,
@@ -98,13 +98,13 @@ struct Shard {
 }
 
 /// One event's writer, as the rest of the node sees it.
-struct Desk {
+struct EventHandle {
     event: EventId,
     shard: Arc<Shard>,
     queue: mpsc::Sender<Message>,
     /// Ends the writer: the event is gone, or nobody uses the engine any more.
     stop: CancellationToken,
-    board: RwLock<Option<Arc<Board>>>,
+    seat_map: RwLock<Option<Arc<SeatMap>>>,
     /// Something was committed that is not shown yet.
     is_dirty: AtomicBool,
     /// Others changed something.
@@ -120,7 +120,7 @@ struct Desk {
 
 /// A copy that serves lists and maps, never a decision.
 struct Replica {
-    link: Link,
+    link: Connection,
     /// It has all that the primary had a second ago.
     is_fresh: AtomicBool,
 }
@@ -128,7 +128,7 @@ struct Replica {
 impl Replica {
     fn new(config: tokio_postgres::Config) -> Replica {
         Replica {
-            link: Link::new(config),
+            link: Connection::new(config),
             is_fresh: AtomicBool::new(false),
         }
     }
@@ -143,7 +143,7 @@ impl Replica {
     }
 }
 
-impl Desk {
+impl EventHandle {
     /// Whether this is the event that was taken up; remembers the first that is asked about.
     fn is_of(&self, secret: &[u8]) -> bool {
         let creation = sha256(secret);
@@ -152,8 +152,8 @@ impl Desk {
         is_same
     }
 
-    fn board(&self) -> Option<Arc<Board>> {
-        self.board
+    fn seat_map(&self) -> Option<Arc<SeatMap>> {
+        self.seat_map
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
@@ -167,20 +167,20 @@ impl Shard {
         let listen = database.listen.as_ref().unwrap_or(config);
         let replicas = database.replicas.iter();
         Shard {
-            name: url::shown(config),
+            name: config::shown(config),
             id: OnceLock::new(),
-            node: shared::secret::random_id("node_"),
+            node: shared::crypto::random_id("node_"),
             share: Mutex::new((0, 1)),
             replicas: replicas
                 .map(|config| Replica::new(config.clone()))
                 .collect(),
             clock: StoreClock::new(clock),
             writers: (0..WRITERS)
-                .map(|_| Link::writing(config.clone(), database.listen.is_none()))
+                .map(|_| Connection::writing(config.clone(), database.listen.is_none()))
                 .collect(),
-            reader: Link::new(config.clone()),
-            slow: Link::patient(config.clone()),
-            listener: Link::listening(listen.clone(), notified),
+            reader: Connection::new(config.clone()),
+            slow: Connection::patient(config.clone()),
+            listener: Connection::listening(listen.clone(), notified),
             news: Mutex::new(news),
             written: Mutex::new(None),
             turn: AtomicUsize::new(0),
@@ -188,12 +188,12 @@ impl Shard {
         }
     }
 
-    fn reader(&self) -> &Link {
+    fn reader(&self) -> &Connection {
         &self.reader
     }
 
     /// Where lists are read: a replica that is fresh, each in its turn, else the primary.
-    fn lists(&self) -> &Link {
+    fn lists(&self) -> &Connection {
         let fresh = |replica: &&Replica| {
             replica.is_fresh.load(Ordering::Relaxed) && !replica.link.is_away()
         };
@@ -228,14 +228,14 @@ impl Shard {
     }
 
     /// The connection of an event's batch, by its place among those on their way: each has its own.
-    fn writer(&self, event: &EventId, turn: usize) -> &Link {
+    fn writer(&self, event: &EventId, turn: usize) -> &Connection {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(event);
         &self.writers[(hash as usize).wrapping_add(turn) % self.writers.len()]
     }
 
     /// Whether somebody who would write was not answered lately.
     fn is_away(&self) -> bool {
-        self.writers.iter().any(Link::is_away)
+        self.writers.iter().any(Connection::is_away)
     }
 
     fn id(&self) -> String {
@@ -262,7 +262,7 @@ impl Shard {
 
     /// What the database calls itself; the first node gives it its name.
     async fn learn_id(&self) -> Result<(), Failed> {
-        let id = shared::secret::random_id("shard_");
+        let id = shared::crypto::random_id("shard_");
         let name = "insert into fairline.shard (id) select $1 where not exists (select from fairline.shard)";
         self.reader.ask(name, &[(&id, Type::TEXT)]).await?;
         let select = "select id from fairline.shard order by id limit 1";
@@ -290,8 +290,8 @@ impl Shard {
     }
 
     /// The plan and rules that an event has now, by their number.
-    async fn config_of(&self, desk: &Desk) -> i64 {
-        let id = desk.event.as_str();
+    async fn config_of(&self, handle: &EventHandle) -> i64 {
+        let id = handle.event.as_str();
         let select = "select config from fairline.event where event = $1";
         let rows = self.reader.ask(select, &[(&id, Type::TEXT)]).await;
         rows.ok()
@@ -304,7 +304,7 @@ impl Shard {
         let every_ms = if self.clock.is_manual() {
             0
         } else {
-            super::board::VERSION_MS as i32
+            super::seat_map::VERSION_MS as i32
         };
         let id = event.as_str();
         let params: [Param<'_>; 2] = [(&id, Type::TEXT), (&every_ms, Type::INT4)];
@@ -322,7 +322,7 @@ impl Postgres {
     pub async fn open(url: &str, clock: Clock) -> Result<Postgres, String> {
         let failed = |error: String| format!("FAIRLINE_INVENTORY: {error}");
         let mut shards = Vec::new();
-        for database in url::parse(url)? {
+        for database in config::parse(url)? {
             let shard = Arc::new(Shard::new(&database, clock.clone()));
             let reached = shard.set_up().await;
             reached.map_err(|error| failed(format!("{}: {error}", shard.name)))?;
@@ -333,7 +333,7 @@ impl Postgres {
         }
         let postgres = Postgres {
             shards,
-            desks: RwLock::new(HashMap::new()),
+            handles: RwLock::new(HashMap::new()),
             opening: tokio::sync::Mutex::new(()),
             pruned_at: Mutex::new(None),
             stop: CancellationToken::new(),
@@ -343,20 +343,20 @@ impl Postgres {
         Ok(postgres)
     }
 
-    fn known(&self, event: &EventId) -> Option<Arc<Desk>> {
-        let desks = self.desks.read().unwrap_or_else(PoisonError::into_inner);
-        desks.get(event).cloned()
+    fn known(&self, event: &EventId) -> Option<Arc<EventHandle>> {
+        let handles = self.handles.read().unwrap_or_else(PoisonError::into_inner);
+        handles.get(event).cloned()
     }
 
-    fn all(&self) -> Vec<Arc<Desk>> {
-        let desks = self.desks.read().unwrap_or_else(PoisonError::into_inner);
-        desks.values().cloned().collect()
+    fn all(&self) -> Vec<Arc<EventHandle>> {
+        let handles = self.handles.read().unwrap_or_else(PoisonError::into_inner);
+        handles.values().cloned().collect()
     }
 
     /// The writer of an event, started if the database has the event.
-    async fn desk(&self, event: &EventId) -> Result<Option<Arc<Desk>>, Refused> {
-        if let Some(desk) = self.known(event) {
-            return Ok(Some(desk));
+    async fn handle(&self, event: &EventId) -> Result<Option<Arc<EventHandle>>, Refused> {
+        if let Some(handle) = self.known(event) {
+            return Ok(Some(handle));
         }
         let id = event.as_str();
         let exists = "select 1 from fairline.event where event = $1";
@@ -366,22 +366,22 @@ impl Postgres {
             return Ok(None);
         }
         let _one = self.opening.lock().await;
-        if let Some(desk) = self.known(event) {
-            return Ok(Some(desk));
+        if let Some(handle) = self.known(event) {
+            return Ok(Some(handle));
         }
-        let desk = self.start(event, shard);
-        self.reload(&desk).await?;
-        Ok(Some(desk))
+        let handle = self.start(event, shard);
+        self.reload(&handle).await?;
+        Ok(Some(handle))
     }
 
-    fn start(&self, event: &EventId, shard: Arc<Shard>) -> Arc<Desk> {
+    fn start(&self, event: &EventId, shard: Arc<Shard>) -> Arc<EventHandle> {
         let (queue, messages) = mpsc::channel(QUEUE_MAX);
-        let desk = Arc::new(Desk {
+        let handle = Arc::new(EventHandle {
             event: event.clone(),
             shard: shard.clone(),
             queue,
             stop: self.stop.child_token(),
-            board: RwLock::new(None),
+            seat_map: RwLock::new(None),
             is_dirty: AtomicBool::new(false),
             is_behind: AtomicBool::new(false),
             is_gone: AtomicBool::new(false),
@@ -389,26 +389,26 @@ impl Postgres {
             config: AtomicI64::new(0),
             version: AtomicI64::new(0),
         });
-        let writer = Writer::new(desk.clone(), shard, messages);
+        let writer = Writer::new(handle.clone(), shard, messages);
         tokio::spawn(writer.run());
-        let mut desks = self.desks.write().unwrap_or_else(PoisonError::into_inner);
-        desks.insert(event.clone(), desk.clone());
-        desk
+        let mut handles = self.handles.write().unwrap_or_else(PoisonError::into_inner);
+        handles.insert(event.clone(), handle.clone());
+        handle
     }
 
     /// Reads the event anew.
-    async fn reload(&self, desk: &Desk) -> Result<(), Refused> {
+    async fn reload(&self, handle: &EventHandle) -> Result<(), Refused> {
         let (done, outcome) = tokio::sync::oneshot::channel();
-        let asked = desk.queue.try_send(Message::Reload(done));
+        let asked = handle.queue.try_send(Message::Reload(done));
         asked.map_err(|_| Refused::from(Unavailable))?;
         let answer = outcome.await.map_err(|_| Refused::from(Unavailable))?;
         Ok(answer?)
     }
 
     /// Makes an event with the default rules, unless it is there.
-    async fn make(&self, event: &EventId) -> Result<Arc<Desk>, Refused> {
-        if let Some(desk) = self.desk(event).await? {
-            return Ok(desk);
+    async fn make(&self, event: &EventId) -> Result<Arc<EventHandle>, Refused> {
+        if let Some(handle) = self.handle(event).await? {
+            return Ok(handle);
         }
         let (id, rules, secret) = (event.as_str(), json(&Rules::default()), random::<32>());
         let secret = secret.as_slice();
@@ -420,7 +420,7 @@ impl Postgres {
         let make = "select fairline.make_event($1, $2, $3)";
         let shard = self.place(event).await?;
         shard.reader().ask(make, &params).await?;
-        let made = self.desk(event).await?;
+        let made = self.handle(event).await?;
         made.ok_or_else(|| Unavailable.into())
     }
 }
@@ -430,5 +430,5 @@ impl Postgres {
 /// # Errors
 /// A sentence for the operator.
 pub(super) fn check(urls: &str) -> Result<(), String> {
-    url::parse(urls).map(|_| ())
+    config::parse(urls).map(|_| ())
 }

@@ -1,7 +1,7 @@
 //! The tables and functions, made or brought up to this version step by step. A step that was released is never edited.
 
 use super::Shard;
-use shared::secret::{hex, sha256};
+use shared::crypto::{hex, sha256};
 
 const SETUP: [&str; 7] = [
     include_str!("../../../migrations/postgres/1_setup.sql"),
@@ -74,10 +74,10 @@ fn sum(setup: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inventory::postgres::link::Link;
+    use crate::inventory::postgres::connection::Connection;
     use crate::inventory::{HoldState, Inventory as _, Postgres, SessionKey};
+    use shared::ids::EventId;
     use shared::time::{Clock, Time};
-    use shared::words::EventId;
     use testkit::shared_postgres;
 
     /// A database as the steps before these made it, with a fan who released a hold and whose payment was being asked for.
@@ -144,7 +144,7 @@ mod tests {
             servers.postgres.url(&database),
             servers.bouncer.url(&database),
         ] {
-            let link = Link::new(url.parse().unwrap());
+            let link = Connection::new(url.parse().unwrap());
             let shown = link.ask("show jit", &[]).await.unwrap();
             let is_direct = !url.contains("127.0.0.1");
             assert_eq!(shown[0].get::<_, &str>(0) == "off", is_direct);

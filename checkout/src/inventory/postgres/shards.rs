@@ -1,10 +1,10 @@
 //! Several databases: which one holds an event, and how an event moves while it is not on sale. The catalogue is in the first;
 //! what it does not name is in the first too, as it was when there was no other.
 
-use super::link::{Failed, Param};
+use super::connection::{Failed, Param};
 use super::{Postgres, Shard};
-use crate::inventory::words::*;
-use shared::words::EventId;
+use crate::inventory::model::*;
+use shared::ids::EventId;
 use std::sync::Arc;
 use tokio_postgres::types::Type;
 
@@ -30,8 +30,8 @@ impl Postgres {
 
     /// The database that holds an event, or would.
     pub(super) async fn shard_of(&self, event: &EventId) -> Result<Arc<Shard>, Refused> {
-        if let Some(desk) = self.known(event) {
-            return Ok(desk.shard.clone());
+        if let Some(handle) = self.known(event) {
+            return Ok(handle.shard.clone());
         }
         if self.shards.len() == 1 {
             return Ok(self.first().clone());
@@ -60,8 +60,10 @@ impl Postgres {
             return Ok(self.first().clone());
         }
         let events = |shard: &&Arc<Shard>| {
-            let desks = self.all();
-            let own = desks.iter().filter(|desk| Arc::ptr_eq(&desk.shard, shard));
+            let handles = self.all();
+            let own = handles
+                .iter()
+                .filter(|handle| Arc::ptr_eq(&handle.shard, shard));
             own.count()
         };
         let fewest = self.shards.iter().min_by_key(events);
@@ -76,14 +78,16 @@ impl Postgres {
     }
 
     pub(super) async fn list_shards(&self) -> Result<Vec<ShardView>, Refused> {
-        let desks = self.all();
+        let handles = self.all();
         let view = |shard: &Arc<Shard>| {
-            let own = desks.iter().filter(|desk| Arc::ptr_eq(&desk.shard, shard));
+            let own = handles
+                .iter()
+                .filter(|handle| Arc::ptr_eq(&handle.shard, shard));
             ShardView {
                 id: shard.id(),
                 database: shard.name.clone(),
                 is_away: shard.reader().is_away(),
-                events: own.map(|desk| desk.event.clone()).collect(),
+                events: own.map(|handle| handle.event.clone()).collect(),
             }
         };
         Ok(self.shards.iter().map(view).collect())
@@ -105,8 +109,8 @@ impl Postgres {
             other.slow.ask("select fairline.clear($1)", &key).await?;
         }
         self.forget(event);
-        let desk = self.desk(event).await?;
-        desk.map(|_| ()).ok_or(Refused::NoSuchEvent)
+        let handle = self.handle(event).await?;
+        handle.map(|_| ()).ok_or(Refused::NoSuchEvent)
     }
 
     /// Copies an event and enters its new place.

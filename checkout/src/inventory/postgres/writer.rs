@@ -1,21 +1,21 @@
 //! The writer of one event: takes what queued while the last commit ran, decides it in memory, writes it with one statement.
 //! It is a task of its own, so that a browser that hangs up leaves nothing half done.
 
-use super::apply::{Header, send};
-use super::house::Hall;
-use super::jobs::{Job, Message, Ruling, refuse};
-use super::landing::Outcome;
-use super::link::Failed;
-use super::load::{Loaded, Wanted, load};
-use super::{Desk, Shard};
-use crate::inventory::desk::{Whose, Work};
-use crate::inventory::house::Visits;
-use crate::inventory::rows::{Changes, Visit};
+use super::completion::Outcome;
+use super::connection::Failed;
+use super::event_cache::EventCache;
+use super::queue::{Decision, Job, Message, refuse};
+use super::read::{Loaded, Wanted, load};
+use super::write::{Header, send};
+use super::{EventHandle, Shard};
+use crate::inventory::commands::{Target, UnitOfWork};
+use crate::inventory::event_state::VisitorCache;
+use crate::inventory::records::{ChangeSet, VisitorRecords};
 use foldhash::fast::RandomState;
 use futures_util::FutureExt as _;
-use shared::combine::{BATCH_MAX, Unavailable};
-use shared::secret::random_id;
-use shared::words::VisitorId;
+use shared::crypto::random_id;
+use shared::group_commit::{BATCH_MAX, Unavailable};
+use shared::ids::VisitorId;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -33,12 +33,12 @@ const SHARE_MIN: usize = 8;
 
 /// What a request changes, and all that its visitor has then; boxed, as it is moved about.
 pub(super) struct Content {
-    pub(super) visit: Box<Visit>,
-    pub(super) changes: Box<Changes>,
+    pub(super) visit: Box<VisitorRecords>,
+    pub(super) changes: Box<ChangeSet>,
 }
 
 /// A batch on its way.
-pub(super) struct Flight {
+pub(super) struct InFlight {
     pub(super) jobs: Vec<Box<Job>>,
     pub(super) visitors: Vec<VisitorId>,
     /// Which of the event's connections it has.
@@ -47,17 +47,17 @@ pub(super) struct Flight {
 
 /// The writer.
 pub(super) struct Writer {
-    pub(super) desk: Arc<Desk>,
+    pub(super) handle: Arc<EventHandle>,
     pub(super) shard: Arc<Shard>,
     pub(super) queue: mpsc::Receiver<Message>,
     /// Messages that were just taken from it: memory that is used again.
     inbox: Vec<Message>,
     /// None while what is in memory may be wrong.
-    pub(super) hall: Option<Hall>,
+    pub(super) cache: Option<EventCache>,
     /// What is known of visitors meanwhile: it can only be too old. None at first.
-    visits: Option<Visits>,
+    visits: Option<VisitorCache>,
     /// Batches on their way; visitors of theirs are not decided about meanwhile.
-    pub(super) flights: HashMap<Id, Flight>,
+    pub(super) flights: HashMap<Id, InFlight>,
     landing: JoinSet<(Vec<Content>, Outcome)>,
     pub(super) busy: HashSet<VisitorId, RandomState>,
     /// The lists of batches that landed, empty: memory that is used again.
@@ -69,16 +69,16 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(
-        desk: Arc<Desk>,
+        handle: Arc<EventHandle>,
         shard: Arc<Shard>,
         queue: mpsc::Receiver<Message>,
     ) -> Writer {
         Writer {
-            desk,
+            handle,
             shard,
             queue,
             inbox: Vec::new(),
-            hall: None,
+            cache: None,
             visits: None,
             flights: HashMap::new(),
             landing: JoinSet::new(),
@@ -98,7 +98,7 @@ impl Writer {
             if waiting.is_empty() || is_stuck || self.flights.len() >= self.flights_max() {
                 // Dropped arms lose nothing: a message stays in the queue, a flight in the set.
                 tokio::select! {
-                    () = self.desk.stop.cancelled() => return,
+                    () = self.handle.stop.cancelled() => return,
                     Some(landed) = self.landing.join_next_with_id() => {
                         is_stuck = false;
                         self.land(landed, &mut waiting).await;
@@ -186,25 +186,25 @@ impl Writer {
 
     fn lapsed(&mut self, limit: usize) -> Vec<i32> {
         let now = self.shard.clock.now();
-        let house = self.hall.as_mut().map(|hall| &mut hall.house);
-        let Some(house) = house.filter(|house| house.plan.is_some()) else {
+        let event_state = self.cache.as_mut().map(|cache| &mut cache.event_state);
+        let Some(event_state) = event_state.filter(|event_state| event_state.plan.is_some()) else {
             return Vec::new();
         };
-        if !house.has_lapsed(now) {
+        if !event_state.has_lapsed(now) {
             return Vec::new();
         }
-        let lapsed = house.lapsed(now, limit).into_iter();
+        let lapsed = event_state.lapsed(now, limit).into_iter();
         lapsed.map(|seat| seat as i32).collect()
     }
 
     /// Reads the event if what is in memory may be wrong; not while something is on its way, which would be missed.
     async fn ready(&mut self, waiting: &mut Vec<Box<Job>>) -> Result<(), Unavailable> {
-        while self.hall.is_none() {
+        while self.cache.is_none() {
             while let Some(landed) = self.landing.join_next_with_id().await {
                 self.land(landed, waiting).await;
             }
-            let hall = self.read().await;
-            self.hall = Some(hall.map_err(|failed| {
+            let cache = self.read().await;
+            self.cache = Some(cache.map_err(|failed| {
                 log(&failed);
                 Unavailable
             })?);
@@ -212,42 +212,42 @@ impl Writer {
         Ok(())
     }
 
-    async fn read(&mut self) -> Result<Hall, Failed> {
-        let mut hall = Hall::load(&self.shard, &self.desk).await?;
+    async fn read(&mut self) -> Result<EventCache, Failed> {
+        let mut cache = EventCache::load(&self.shard, &self.handle).await?;
         match self.visits.take() {
-            Some(visits) => hall.house.visits = visits,
-            None => hall.read_sessions(&self.shard).await?,
+            Some(visits) => cache.event_state.visits = visits,
+            None => cache.read_sessions(&self.shard).await?,
         }
-        Ok(hall)
+        Ok(cache)
     }
 
     /// What is in memory of the event may be wrong.
     pub(super) fn forget(&mut self) {
         self.visits = self
-            .hall
+            .cache
             .take()
-            .map(|hall| hall.house.visits)
+            .map(|cache| cache.event_state.visits)
             .or(self.visits.take());
     }
 
     async fn tick(&mut self, waiting: &mut Vec<Box<Job>>) {
-        let is_dirty = self.desk.is_dirty.swap(false, Ordering::Relaxed);
+        let is_dirty = self.handle.is_dirty.swap(false, Ordering::Relaxed);
         if self.ready(waiting).await.is_err() {
-            return self.desk.is_dirty.store(is_dirty, Ordering::Relaxed);
+            return self.handle.is_dirty.store(is_dirty, Ordering::Relaxed);
         }
-        let Some(hall) = &mut self.hall else { return };
+        let Some(cache) = &mut self.cache else { return };
         if is_dirty {
-            match self.shard.publish(&self.desk.event).await {
+            match self.shard.publish(&self.handle.event).await {
                 Ok(true) => {}
                 // Shown a moment ago: with the next tick.
-                Ok(false) => self.desk.is_dirty.store(true, Ordering::Relaxed),
+                Ok(false) => self.handle.is_dirty.store(true, Ordering::Relaxed),
                 Err(failed) => {
                     log(&failed);
-                    return self.desk.is_dirty.store(true, Ordering::Relaxed);
+                    return self.handle.is_dirty.store(true, Ordering::Relaxed);
                 }
             }
         }
-        match hall.follow(&self.shard, &self.desk).await {
+        match cache.follow(&self.shard, &self.handle).await {
             Ok(true) => {}
             Ok(false) => {
                 self.forget();
@@ -273,15 +273,15 @@ impl Writer {
             let visitors = visitors.collect();
             let is_free = |turn: &usize| self.flights.values().all(|flight| flight.turn != *turn);
             let turn = (0..FLIGHTS_MAX).find(is_free).unwrap_or(0);
-            let header = self.header(self.hall.as_ref().map_or(0, |hall| hall.config));
-            let (shard, desk) = (self.shard.clone(), self.desk.clone());
+            let header = self.header(self.cache.as_ref().map_or(0, |cache| cache.config));
+            let (shard, handle) = (self.shard.clone(), self.handle.clone());
             // A task of its own: the next batch is decided meanwhile, and one that connects, which others of its link wait for,
             // goes on whatever the writer waits for.
             let landing = self.landing.spawn(async move {
-                let sent = send((&shard, turn), &desk, &contents, &header).await;
+                let sent = send((&shard, turn), &handle, &contents, &header).await;
                 (contents, sent)
             });
-            let flight = Flight {
+            let flight = InFlight {
                 jobs,
                 visitors,
                 turn,
@@ -294,8 +294,8 @@ impl Writer {
     pub(super) fn header(&mut self, config: i64) -> Header {
         self.count += 1;
         let is_alone = self.shard.share().1 <= 1;
-        let hall = self.hall.as_ref().filter(|_| !is_alone);
-        let (known, have) = hall.map(Hall::known).unzip();
+        let cache = self.cache.as_ref().filter(|_| !is_alone);
+        let (known, have) = cache.map(EventCache::known).unzip();
         Header {
             config,
             node: self.name.clone(),
@@ -307,11 +307,11 @@ impl Writer {
 
     /// Reads what is not known well enough.
     async fn load(&mut self, jobs: &mut Vec<Box<Job>>) -> Result<Loaded, ()> {
-        let hall = self.hall.as_ref().expect("it was made ready");
+        let cache = self.cache.as_ref().expect("it was made ready");
         let mut wanted = Wanted::default();
         let mut is_wanted = false;
         for job in &mut *jobs {
-            job.visitor = job.visitor.or_else(|| hall.visitor(&job.ask.whose));
+            job.visitor = job.visitor.or_else(|| cache.visitor(&job.ask.whose));
             // What is on its way is not in the store yet.
             if job
                 .visitor
@@ -319,7 +319,7 @@ impl Writer {
             {
                 continue;
             }
-            job.must_load |= !hall.knows(&job.ask.whose, job.visitor);
+            job.must_load |= !cache.knows(&job.ask.whose, job.visitor);
             if job.must_load {
                 wanted.add(&job.ask);
                 is_wanted = true;
@@ -328,12 +328,12 @@ impl Writer {
         if !is_wanted {
             return Ok(Loaded::default());
         }
-        let about = (&self.desk.event, hall.house.plan.as_ref());
+        let about = (&self.handle.event, cache.event_state.plan.as_ref());
         match load(self.shard.reader(), about, wanted).await {
             Ok(mut loaded) => {
-                let hall = self.hall.as_mut().expect("it was made ready");
+                let cache = self.cache.as_mut().expect("it was made ready");
                 for visit in std::mem::take(&mut loaded.visits).into_values() {
-                    hall.house.visits.put(visit);
+                    cache.event_state.visits.put(visit);
                 }
                 Ok(loaded)
             }
@@ -355,21 +355,21 @@ impl Writer {
     ) {
         let mut later = Vec::new();
         let mut seats: HashSet<u32, RandomState> = HashSet::default();
-        let hall = self.hall.as_mut().expect("it was made ready");
+        let cache = self.cache.as_mut().expect("it was made ready");
         let now = self.shard.clock.now();
-        hall.house.share = self.shard.share();
+        cache.event_state.share = self.shard.share();
         for mut job in jobs.drain(..) {
-            let visitor = job.visitor.or_else(|| hall.visitor(&job.ask.whose));
+            let visitor = job.visitor.or_else(|| cache.visitor(&job.ask.whose));
             job.visitor = visitor;
             if visitor.is_some_and(|visitor| self.busy.contains(&visitor)) {
                 later.push(job);
                 continue;
             }
-            let known = visitor.and_then(|visitor| hall.house.visits.take(visitor));
-            let visit =
-                known.unwrap_or_else(|| Box::new(visitor.map(Visit::of).unwrap_or_default()));
-            let mut work = Work::new(&mut hall.house, visit, now);
-            if let Whose::Newcomer(_, jti) = &job.ask.whose {
+            let known = visitor.and_then(|visitor| cache.event_state.visits.take(visitor));
+            let visit = known
+                .unwrap_or_else(|| Box::new(visitor.map(VisitorRecords::of).unwrap_or_default()));
+            let mut work = UnitOfWork::new(&mut cache.event_state, visit, now);
+            if let Target::Newcomer(_, jti) = &job.ask.whose {
                 work.opened = loaded.opened.get(jti).cloned();
             }
             let answer = job
@@ -382,17 +382,17 @@ impl Writer {
             let (visit, changes) = (work.visit, work.changes);
             match ruling {
                 // Rows that are not changed are not looked at in the store.
-                Ruling::Decided if changes.is_empty() && !job.must_load => {
+                Decision::Decided if changes.is_empty() && !job.must_load => {
                     job.must_load = true;
                     later.push(job);
                 }
-                Ruling::Decided if changes.is_empty() => {
-                    hall.house.freeze(&changes.frozen);
-                    hall.house.visits.put(visit);
+                Decision::Decided if changes.is_empty() => {
+                    cache.event_state.freeze(&changes.frozen);
+                    cache.event_state.visits.put(visit);
                     job.step.answer(Ok(()));
                 }
                 // What it would be then is not so yet: read again.
-                Ruling::Decided
+                Decision::Decided
                     if changes
                         .seats
                         .iter()
@@ -400,23 +400,23 @@ impl Writer {
                 {
                     later.push(job);
                 }
-                Ruling::Decided => {
+                Decision::Decided => {
                     self.busy.extend(visit.visitor);
                     seats.extend(changes.seats.iter().map(|change| change.seat));
-                    hall.send(&changes);
+                    cache.send(&changes);
                     decided.push(job);
                     contents.push(Content { visit, changes });
                 }
                 // What is in memory can only be too old: a refusal is looked at again in the store, unless it is about
                 // seats, which are kept current.
-                Ruling::Refused
+                Decision::Refused
                     if job.must_load
                         || (job.ask.attempt.is_none() && job.step.is_about_seats()) =>
                 {
-                    hall.house.visits.put(visit);
+                    cache.event_state.visits.put(visit);
                     job.step.answer(Ok(()));
                 }
-                Ruling::Refused => {
+                Decision::Refused => {
                     job.must_load = true;
                     later.push(job);
                 }

@@ -1,19 +1,19 @@
 //! The engine's own steps: plans, rules, figures, and what the sweep finds.
 
-use super::load::{ORDER, currency, event_of, known, read_order, visitor};
+use super::read::{ORDER, currency, event_of, known, read_order, visitor};
 use super::{Sqlite, Step, Store};
-use crate::inventory::best::States;
-use crate::inventory::desk::{Work, json};
-use crate::inventory::house::Plan;
-use crate::inventory::rows::{FINISHED, PaymentState};
+use crate::inventory::best_available::SeatIndex;
+use crate::inventory::commands::{UnitOfWork, json};
+use crate::inventory::event_state::Plan;
+use crate::inventory::model::*;
+use crate::inventory::records::{FINISHED, PaymentState};
 use crate::inventory::rules::{Rules, RulesPatch};
-use crate::inventory::steps::{Ask, DUE_MAX, Due, Engine, SILENCE_MS, SWEEP_MAX};
-use crate::inventory::words::*;
-use crate::inventory::{Board, Layout};
+use crate::inventory::service::{Command, DUE_MAX, Due, Engine, SILENCE_MS, SWEEP_MAX};
+use crate::inventory::{Layout, SeatMap};
 use rusqlite::params;
 use shared::idempotency::KEPT_SECONDS;
+use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
-use shared::words::{EventId, VisitorId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
@@ -22,14 +22,20 @@ impl Engine for Sqlite {
         self.clock.now()
     }
 
-    fn board(&self, event: &EventId) -> Option<Arc<Board>> {
-        let boards = self.boards.read().unwrap_or_else(PoisonError::into_inner);
-        boards.get(event).cloned()
+    fn seat_map(&self, event: &EventId) -> Option<Arc<SeatMap>> {
+        let seat_maps = self
+            .seat_maps
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        seat_maps.get(event).cloned()
     }
 
-    fn boards(&self) -> Vec<Arc<Board>> {
-        let boards = self.boards.read().unwrap_or_else(PoisonError::into_inner);
-        boards.values().cloned().collect()
+    fn seat_maps(&self) -> Vec<Arc<SeatMap>> {
+        let seat_maps = self
+            .seat_maps
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        seat_maps.values().cloned().collect()
     }
 
     fn is_stale(&self, _: &EventId) -> bool {
@@ -38,8 +44,8 @@ impl Engine for Sqlite {
 
     async fn decide<T: Send + 'static>(
         &self,
-        ask: Ask,
-        mut decide: impl FnMut(&mut Work<'_>) -> Result<T, Refused> + Send + 'static,
+        ask: Command,
+        mut decide: impl FnMut(&mut UnitOfWork<'_>) -> Result<T, Refused> + Send + 'static,
     ) -> Result<T, Refused> {
         self.step(move |store, now| store.decide(&ask, now, &mut decide))
             .await
@@ -54,9 +60,9 @@ impl Engine for Sqlite {
     async fn rules(&self, event: &EventId) -> Result<Rules, Refused> {
         let event = event.clone();
         self.step(move |store, _| {
-            let house = store.houses.get(&event);
-            Ok(Ok(house
-                .map(|house| house.rules.clone())
+            let event_state = store.houses.get(&event);
+            Ok(Ok(event_state
+                .map(|event_state| event_state.rules.clone())
                 .unwrap_or_default()))
         })
         .await
@@ -117,8 +123,8 @@ impl Engine for Sqlite {
 
     async fn publish(&self) -> Result<(), Refused> {
         let now = self.clock.now();
-        for board in Engine::boards(self) {
-            board.publish(now);
+        for seat_map in Engine::seat_maps(self) {
+            seat_map.publish(now);
         }
         Ok(())
     }
@@ -188,10 +194,10 @@ impl Store {
         if in_use.is_held || in_use.is_booked || in_use.is_paying {
             return Ok(Err(Refused::InUse));
         }
-        let house = self.house(event)?;
-        let plan = house.plan.as_ref();
-        let version = plan.map_or(1, |plan| plan.board.layout_version + 1);
-        let currency = house.rules.currency;
+        let event_state = self.event_state(event)?;
+        let plan = event_state.plan.as_ref();
+        let version = plan.map_or(1, |plan| plan.seat_map.layout_version + 1);
+        let currency = event_state.rules.currency;
         self.write()?;
         let event_id = event.as_str();
         self.db
@@ -210,18 +216,18 @@ impl Store {
         )?;
         let layout = Arc::new(layout);
         let seats = vec![SeatState::Available; layout.seats.len()];
-        let board = self.new_board(event, (layout.clone(), version), currency, seats);
-        let states = States::new(&layout, vec![(SeatState::Available, 0); layout.seats.len()]);
-        self.house(event)?.plan = Some(Plan {
+        let seat_map = self.new_board(event, (layout.clone(), version), currency, seats);
+        let states = SeatIndex::new(&layout, vec![(SeatState::Available, 0); layout.seats.len()]);
+        self.event_state(event)?.plan = Some(Plan {
             layout,
             states,
-            board,
+            seat_map,
         });
         Ok(Ok(version))
     }
 
     fn set_rules(&mut self, event: &EventId, patch: RulesPatch) -> Step<(Rules, Rules)> {
-        let before = self.house(event)?.rules.clone();
+        let before = self.event_state(event)?.rules.clone();
         let after = match before.with(patch) {
             Ok(rules) => rules,
             Err(mistakes) => return Ok(Err(Refused::Invalid(mistakes))),
@@ -237,7 +243,7 @@ impl Store {
             "update event set rules = ?2 where event = ?1",
             params![event.as_str(), json(&after)],
         )?;
-        self.house(event)?.rules = after.clone();
+        self.event_state(event)?.rules = after.clone();
         if after.currency != before.currency {
             self.show_new_currency(event, after.currency)?;
         }
@@ -246,41 +252,45 @@ impl Store {
 
     /// The layout's prices are shown in the new currency: it gets a new version.
     fn show_new_currency(&mut self, event: &EventId, currency: Currency) -> rusqlite::Result<()> {
-        let Some(plan) = self.houses.get(event).and_then(|house| house.plan.as_ref()) else {
+        let Some(plan) = self
+            .houses
+            .get(event)
+            .and_then(|event_state| event_state.plan.as_ref())
+        else {
             return Ok(());
         };
-        let version = plan.board.layout_version + 1;
+        let version = plan.seat_map.layout_version + 1;
         let seats = plan.states.seats.clone();
-        let board = self.new_board(event, (plan.layout.clone(), version), currency, seats);
+        let seat_map = self.new_board(event, (plan.layout.clone(), version), currency, seats);
         let update = "update event set plan_version = ?2 where event = ?1";
         self.db.execute(update, params![event.as_str(), version])?;
         if let Some(plan) = self
             .houses
             .get_mut(event)
-            .and_then(|house| house.plan.as_mut())
+            .and_then(|event_state| event_state.plan.as_mut())
         {
-            plan.board = board;
+            plan.seat_map = seat_map;
         }
         Ok(())
     }
 
     fn orders(&self, event: &EventId, limit: u32) -> Step<Vec<Order>> {
-        let Some(house) = self.houses.get(event) else {
+        let Some(event_state) = self.houses.get(event) else {
             return Ok(Ok(Vec::new()));
         };
         let mut query = self.db.prepare_cached(&format!(
             "select {ORDER} from orders where event = ?1 order by created_at desc limit ?2"
         ))?;
         let rows = query.query_map(params![event.as_str(), limit], read_order)?;
-        let orders = rows.map(|row| Ok(house.show(&self.complete(event, row?)?)));
+        let orders = rows.map(|row| Ok(event_state.show(&self.complete(event, row?)?)));
         orders.collect::<rusqlite::Result<_>>().map(Ok)
     }
 
     fn sales(&self, event: &EventId) -> Step<Sales> {
-        let Some(house) = self.houses.get(event) else {
+        let Some(event_state) = self.houses.get(event) else {
             return Ok(Err(Refused::NoSuchEvent));
         };
-        let plan = house.plan.as_ref();
+        let plan = event_state.plan.as_ref();
         let counts = plan.map_or([0; 4], |plan| plan.states.counts);
         let mut query = self.db.prepare_cached(
             "select state, count(*), sum(total) from orders where event = ?1 group by state",
@@ -289,28 +299,30 @@ impl Store {
             Ok((row.get(0)?, (row.get(1)?, row.get(2)?)))
         })?;
         let orders: BTreeMap<String, (u32, i64)> = rows.collect::<rusqlite::Result<_>>()?;
-        Ok(Ok(Sales::of(counts, orders, house.rules.currency)))
+        Ok(Ok(Sales::of(counts, orders, event_state.rules.currency)))
     }
 
     fn lapsed(&mut self, event: Option<&EventId>, now: Time) -> Step<Vec<(EventId, VisitorId)>> {
         let mut found = Vec::new();
-        let only = |house: &&mut crate::inventory::house::House| {
-            event.is_none_or(|event| house.event == *event)
+        let only = |event_state: &&mut crate::inventory::event_state::EventState| {
+            event.is_none_or(|event| event_state.event == *event)
         };
-        for house in self.houses.values_mut().filter(only) {
-            if !house.has_lapsed(now) {
+        for event_state in self.houses.values_mut().filter(only) {
+            if !event_state.has_lapsed(now) {
                 continue;
             }
             let mut query = self
                 .db
                 .prepare_cached("select visitor from seat where event = ?1 and seat = ?2")?;
             let mut visitors = std::collections::BTreeSet::new();
-            for seat in house.lapsed(now, SWEEP_MAX) {
+            for seat in event_state.lapsed(now, SWEEP_MAX) {
                 visitors.insert(
-                    query.query_row(params![house.event.as_str(), seat], |row| visitor(row, 0))?,
+                    query.query_row(params![event_state.event.as_str(), seat], |row| {
+                        visitor(row, 0)
+                    })?,
                 );
             }
-            let event = &house.event;
+            let event = &event_state.event;
             found.extend(visitors.into_iter().map(|visitor| (event.clone(), visitor)));
             if found.len() >= SWEEP_MAX {
                 break;
@@ -403,8 +415,11 @@ impl Store {
             self.db.execute(&delete, [event.as_str()])?;
         }
         self.houses.remove(event);
-        let mut boards = self.boards.write().unwrap_or_else(PoisonError::into_inner);
-        boards.remove(event);
+        let mut seat_maps = self
+            .seat_maps
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        seat_maps.remove(event);
         Ok(Ok(()))
     }
 }

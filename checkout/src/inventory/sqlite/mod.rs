@@ -1,23 +1,23 @@
 //! SQLite: one writer thread, one transaction for all requests that queued, `synchronous=FULL`: an acknowledged order survives
 //! the power going. What the decisions look at is in memory, so that losers are answered without a statement.
 
-mod apply;
 mod engine;
-mod load;
+mod read;
+mod write;
 
-use super::board::Board;
-use super::desk::{Whose, Work, json};
-use super::house::{House, Plan, lapses_at};
+use super::commands::{Target, UnitOfWork, json};
+use super::event_state::{EventState, Plan, lapses_at};
 use super::layout::Layout;
-use super::rows::Visit;
-use super::steps::Ask;
-use super::words::*;
+use super::model::*;
+use super::records::VisitorRecords;
+use super::seat_map::SeatMap;
+use super::service::Command;
 use crate::inventory::rules::Rules;
 use rusqlite::{Connection, params};
-use shared::combine::{Combiner, Journaled, Unavailable};
-use shared::secret::random;
+use shared::crypto::random;
+use shared::group_commit::{Durable, GroupCommit, Unavailable};
+use shared::ids::EventId;
 use shared::time::{Clock, Time};
-use shared::words::EventId;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -28,33 +28,33 @@ const SETUP: [&str; 3] = [
     include_str!("../../../migrations/sqlite/3_in_use.sql"),
 ];
 
-type Boards = Arc<RwLock<HashMap<EventId, Arc<Board>>>>;
+type Boards = Arc<RwLock<HashMap<EventId, Arc<SeatMap>>>>;
 /// What a board will show.
-type Shown = (Arc<Board>, Vec<(u32, SeatState)>);
+type SeatMapVersion = (Arc<SeatMap>, Vec<(u32, SeatState)>);
 /// The outer error is the store's, and fails the whole batch; the inner is an outcome.
 type Step<T> = rusqlite::Result<Result<T, Refused>>;
 
 /// The engine.
 pub struct Sqlite {
-    writer: Combiner<Store>,
+    writer: GroupCommit<Store>,
     clock: Clock,
     /// Read for a look-up, written when a plan is set; never held across an await.
-    boards: Boards,
+    seat_maps: Boards,
 }
 
 /// What the writer thread owns.
 struct Store {
     db: Connection,
     clock: Clock,
-    houses: HashMap<EventId, House>,
-    boards: Boards,
+    houses: HashMap<EventId, EventState>,
+    seat_maps: Boards,
     /// Changes of this batch, shown once it is committed.
-    changed: Vec<Shown>,
+    changed: Vec<SeatMapVersion>,
     is_writing: bool,
     failure: Option<String>,
 }
 
-impl Journaled for Store {
+impl Durable for Store {
     fn commit(&mut self) -> Result<(), String> {
         if let Some(failure) = self.failure.take() {
             return Err(failure);
@@ -65,8 +65,8 @@ impl Journaled for Store {
                 .map_err(|error| error.to_string())?;
             self.is_writing = false;
         }
-        for (board, changes) in self.changed.drain(..) {
-            board.change(&changes);
+        for (seat_map, changes) in self.changed.drain(..) {
+            seat_map.change(&changes);
         }
         Ok(())
     }
@@ -91,12 +91,12 @@ impl Sqlite {
         let db = open_checked(path).map_err(|error| {
             format!("the inventory {shown} is damaged or cannot be opened: {error}")
         })?;
-        let boards = Boards::default();
+        let seat_maps = Boards::default();
         let mut store = Store {
             db,
             clock: clock.clone(),
             houses: HashMap::new(),
-            boards: boards.clone(),
+            seat_maps: seat_maps.clone(),
             changed: Vec::new(),
             is_writing: false,
             failure: None,
@@ -104,12 +104,12 @@ impl Sqlite {
         store
             .load()
             .map_err(|error| format!("the inventory {shown} is damaged: {error}"))?;
-        let writer = Combiner::start("inventory", store)
+        let writer = GroupCommit::start("inventory", store)
             .map_err(|error| format!("no thread for the inventory: {error}"))?;
         Ok(Sqlite {
             writer,
             clock,
-            boards,
+            seat_maps,
         })
     }
 
@@ -172,17 +172,17 @@ impl Store {
     /// Runs a decision and writes what it changes.
     fn decide<T>(
         &mut self,
-        ask: &Ask,
+        ask: &Command,
         now: Time,
-        decide: &mut impl FnMut(&mut Work<'_>) -> Result<T, Refused>,
+        decide: &mut impl FnMut(&mut UnitOfWork<'_>) -> Result<T, Refused>,
     ) -> Step<T> {
-        if let Whose::Newcomer(..) = &ask.whose {
-            self.house(&ask.event)?;
+        if let Target::Newcomer(..) = &ask.whose {
+            self.event_state(&ask.event)?;
         }
         if !self.houses.contains_key(&ask.event) {
             return Ok(Err(match &ask.whose {
-                Whose::Session(_) => Refused::NoSession,
-                Whose::Order(_) => Refused::NoSuchOrder,
+                Target::Session(_) => Refused::NoSession,
+                Target::Order(_) => Refused::NoSuchOrder,
                 _ => Refused::NoSuchEvent,
             }));
         }
@@ -195,53 +195,53 @@ impl Store {
                 .extend(self.load_hold(&ask.event, visitor, hold)?);
         }
         let opened = match &ask.whose {
-            Whose::Newcomer(_, jti) => self.load_opened(&ask.event, jti)?,
+            Target::Newcomer(_, jti) => self.load_opened(&ask.event, jti)?,
             _ => None,
         };
         let answer = match &ask.attempt {
             Some(id) => self.load_answer(id)?,
             None => None,
         };
-        let house = self
+        let event_state = self
             .houses
             .get_mut(&ask.event)
             .expect("it was looked at above");
-        let mut work = Work::new(house, visit, now);
+        let mut work = UnitOfWork::new(event_state, visit, now);
         (work.answer, work.opened) = (answer, opened);
         let decided = decide(&mut work);
         let (changes, visit) = (work.changes, work.visit);
         if decided.is_ok() {
-            house.freeze(&changes.frozen);
+            event_state.freeze(&changes.frozen);
             if !changes.is_empty() {
                 self.apply(&ask.event, &changes, &visit)?;
-                let house = self
+                let event_state = self
                     .houses
                     .get_mut(&ask.event)
                     .expect("it was looked at above");
-                house.take(&changes.seats);
-                if let Some(plan) = &house.plan
+                event_state.take(&changes.seats);
+                if let Some(plan) = &event_state.plan
                     && !changes.seats.is_empty()
                 {
                     let seats = changes.seats.iter();
                     let shown = seats.map(|change| (change.seat, change.to.state)).collect();
-                    self.changed.push((plan.board.clone(), shown));
+                    self.changed.push((plan.seat_map.clone(), shown));
                 }
-                house.visits.put(visit);
+                event_state.visits.put(visit);
             }
         }
         Ok(decided)
     }
 
     /// All that a visitor has, from memory or from the file.
-    fn visit(&mut self, event: &EventId, whose: &Whose) -> rusqlite::Result<Box<Visit>> {
-        let Some(house) = self.houses.get(event) else {
+    fn visit(&mut self, event: &EventId, whose: &Target) -> rusqlite::Result<Box<VisitorRecords>> {
+        let Some(event_state) = self.houses.get(event) else {
             return Ok(Box::default());
         };
         let known = match whose {
-            Whose::Session(key) => house.visits.of_session(key),
-            Whose::Order(order) => house.visits.of_order(order),
-            Whose::Visitor(visitor) | Whose::Newcomer(visitor, _) => Some(*visitor),
-            Whose::Nobody => return Ok(Box::default()),
+            Target::Session(key) => event_state.visits.of_session(key),
+            Target::Order(order) => event_state.visits.of_order(order),
+            Target::Visitor(visitor) | Target::Newcomer(visitor, _) => Some(*visitor),
+            Target::Nobody => return Ok(Box::default()),
         };
         let visitor = match known {
             Some(visitor) => visitor,
@@ -250,12 +250,12 @@ impl Store {
                 None => return Ok(Box::default()),
             },
         };
-        if let Some(visit) = house.visits.get(visitor) {
+        if let Some(visit) = event_state.visits.get(visitor) {
             return Ok(Box::new(visit.clone()));
         }
         let visit = Box::new(self.load_visit(event, visitor)?);
-        if let Some(house) = self.houses.get_mut(event) {
-            house.visits.put(visit.clone());
+        if let Some(event_state) = self.houses.get_mut(event) {
+            event_state.visits.put(visit.clone());
         }
         Ok(visit)
     }
@@ -287,9 +287,9 @@ impl Store {
                 Some(plan) => Some(self.load_plan(&event, &plan, version, rules.currency)?),
                 None => None,
             };
-            let mut house = House::new(event.clone(), rules, &secret);
-            house.plan = plan;
-            self.houses.insert(event, house);
+            let mut event_state = EventState::new(event.clone(), rules, &secret);
+            event_state.plan = plan;
+            self.houses.insert(event, event_state);
         }
         Ok(())
     }
@@ -303,13 +303,16 @@ impl Store {
     ) -> Result<Plan, String> {
         let seats = self.load_states(event).map_err(|error| error.to_string())?;
         Plan::load(event, text, seats, |layout, states| {
-            let boards = self.boards.read().unwrap_or_else(PoisonError::into_inner);
-            let known = boards.get(event).cloned();
-            drop(boards);
-            match known.filter(|board| board.layout_version == version) {
-                Some(board) => {
-                    board.reset(states);
-                    board
+            let seat_maps = self
+                .seat_maps
+                .read()
+                .unwrap_or_else(PoisonError::into_inner);
+            let known = seat_maps.get(event).cloned();
+            drop(seat_maps);
+            match known.filter(|seat_map| seat_map.layout_version == version) {
+                Some(seat_map) => {
+                    seat_map.reset(states);
+                    seat_map
                 }
                 None => self.new_board(event, (layout, version), currency, states),
             }
@@ -322,12 +325,15 @@ impl Store {
         plan: (Arc<Layout>, u32),
         currency: Currency,
         seats: Vec<SeatState>,
-    ) -> Arc<Board> {
-        let board = Board::new(event.clone(), plan, currency, seats, &self.clock);
-        let board = Arc::new(board);
-        let mut boards = self.boards.write().unwrap_or_else(PoisonError::into_inner);
-        boards.insert(event.clone(), board.clone());
-        board
+    ) -> Arc<SeatMap> {
+        let seat_map = SeatMap::new(event.clone(), plan, currency, seats, &self.clock);
+        let seat_map = Arc::new(seat_map);
+        let mut seat_maps = self
+            .seat_maps
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        seat_maps.insert(event.clone(), seat_map.clone());
+        seat_map
     }
 
     fn load_states(&self, event: &EventId) -> rusqlite::Result<Vec<(SeatState, i64)>> {
@@ -344,7 +350,7 @@ impl Store {
     }
 
     /// The event, made with the default rules if it is new here.
-    fn house(&mut self, event: &EventId) -> rusqlite::Result<&mut House> {
+    fn event_state(&mut self, event: &EventId) -> rusqlite::Result<&mut EventState> {
         if !self.houses.contains_key(event) {
             self.write()?;
             let rules = Rules::default();
@@ -352,8 +358,10 @@ impl Store {
             self.db
                 .prepare_cached("insert into event (event, rules, secret) values (?1, ?2, ?3)")?
                 .execute(params![event.as_str(), json(&rules), secret])?;
-            self.houses
-                .insert(event.clone(), House::new(event.clone(), rules, &secret));
+            self.houses.insert(
+                event.clone(),
+                EventState::new(event.clone(), rules, &secret),
+            );
         }
         Ok(self.houses.get_mut(event).expect("it was just put in"))
     }

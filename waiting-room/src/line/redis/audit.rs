@@ -1,10 +1,10 @@
 //! The audit log in Redis, where all nodes write and read it.
 
 use super::Redis;
-use super::known::{bytes, list};
+use super::cache::{bytes, list};
 use async_trait::async_trait;
 use redis::{Cmd, Value};
-use shared::audit::{ENTRIES_MAX, Shared};
+use shared::audit::{ENTRIES_MAX, SharedAuditLog};
 
 impl Redis {
     async fn ask(&self, name: &str, arguments: [&str; 2]) -> Result<Value, String> {
@@ -20,7 +20,7 @@ impl Redis {
 }
 
 #[async_trait]
-impl Shared for Redis {
+impl SharedAuditLog for Redis {
     async fn keep(&self, line: String) -> Result<(), String> {
         self.ask("LPUSH", [&line, ""]).await?;
         let last = (ENTRIES_MAX - 1).to_string();

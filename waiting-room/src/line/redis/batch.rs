@@ -1,11 +1,11 @@
 //! Requests into batches: while one round trip is under way, what arrives for the same line waits and goes together with the
 //! next, one script call an operation. The cost of a fan falls as load rises.
 
-use super::link::Link;
+use super::connection::Connection;
 use super::script::Script;
 use redis::Value;
-use shared::combine::Unavailable;
-use shared::words::VisitorId;
+use shared::group_commit::Unavailable;
+use shared::ids::VisitorId;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -128,7 +128,7 @@ pub(super) struct Batches(mpsc::Sender<Request>);
 
 /// What every call of a script on this line begins with.
 pub(super) struct Caller {
-    pub(super) link: Arc<Link>,
+    pub(super) link: Arc<Connection>,
     pub(super) base: String,
     pub(super) node: String,
     /// Now in ms, as the tests move it; "0" in service: the store's own clock.

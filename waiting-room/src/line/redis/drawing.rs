@@ -2,7 +2,7 @@
 //! in one step. A node that dies or sleeps in the middle is followed by another, and refused if it wakes.
 
 use super::batch::{Caller, Failed, number};
-use super::known::bytes;
+use super::cache::bytes;
 use super::script;
 use crate::draw::{self, Entry, Round};
 use crate::line::Outcome;
@@ -10,8 +10,8 @@ use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use futures_util::stream;
 use redis::{Cmd, Value};
+use shared::ids::VisitorId;
 use shared::time::Time;
-use shared::words::VisitorId;
 use std::collections::HashMap;
 use std::sync::Arc;
 

@@ -2,31 +2,31 @@
 //! the bitmap that every tick brings, so that nobody asks Redis for a rank.
 
 mod audit;
+mod backup;
 mod batch;
+mod cache;
+mod connection;
 mod drawing;
-mod events;
-mod here;
-mod known;
-mod link;
-mod memory;
+mod event_line;
+mod registry;
 mod script;
 mod sign_outs;
 
 use super::{
-    Claimed, DrawState, EventSettings, Front, Joined, LINE_LENGTH_MAX, Line, Patch, Phase, Refused,
-    Slot, Spot, Standing, Stats, Waited,
+    Claimed, DrawState, EventSettings, Joined, LINE_LENGTH_MAX, Line, LineView, Patch, Phase,
+    Refused, Slot, Spot, Stats, VisitorState, Waited,
 };
 use crate::draw::Round;
 use crate::pass::Pass;
 use ::redis::Value;
 use async_trait::async_trait;
 use batch::{Failed, Operation, Unit, Units, number};
-use here::Here;
-use known::{bytes, list};
-use link::Link;
-use shared::combine::Unavailable;
+use cache::{bytes, list};
+use connection::Connection;
+use event_line::EventLine;
+use shared::group_commit::Unavailable;
+use shared::ids::{Availability, EventId, VisitorId};
 use shared::time::{Clock, Time};
-use shared::words::{Availability, EventId, VisitorId};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -63,7 +63,7 @@ const fn operation(
 
 /// All events, as one node sees them.
 pub struct Redis {
-    link: Arc<Link>,
+    link: Arc<Connection>,
     clock: Clock,
     /// What all keys begin with, so that installations may share a Redis.
     prefix: String,
@@ -72,7 +72,7 @@ pub struct Redis {
     /// Where this node notes what it knows of each line.
     folder: PathBuf,
     /// Read for a moment by every operation, written when an event is taken up or forgotten; never held across an await.
-    lines: RwLock<HashMap<EventId, Arc<Here>>>,
+    lines: RwLock<HashMap<EventId, Arc<EventLine>>>,
 }
 
 impl Redis {
@@ -88,11 +88,11 @@ impl Redis {
             link: Arc::new(link),
             clock,
             prefix,
-            node: shared::secret::hex(&shared::secret::random::<8>()),
+            node: shared::crypto::hex(&shared::crypto::random::<8>()),
             folder,
             lines: RwLock::default(),
         };
-        for event in memory::noted(&engine.folder) {
+        for event in backup::noted(&engine.folder) {
             engine.here(&event);
         }
         Ok(engine)
@@ -107,14 +107,14 @@ impl Redis {
     }
 
     /// What this node knows of an event, taking it up at the first call.
-    fn here(&self, event: &EventId) -> Arc<Here> {
+    fn here(&self, event: &EventId) -> Arc<EventLine> {
         let lines = self.lines.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(here) = lines.get(event) {
             return here.clone();
         }
         drop(lines);
         let mut lines = self.lines.write().unwrap_or_else(PoisonError::into_inner);
-        let made = || Arc::new(Here::new(self, event.clone()));
+        let made = || Arc::new(EventLine::new(self, event.clone()));
         lines.entry(event.clone()).or_insert_with(made).clone()
     }
 
@@ -167,13 +167,13 @@ impl Redis {
     /// Reads `ahead` from the front where the script left it to the node.
     async fn fill(
         &self,
-        here: &Here,
+        here: &EventLine,
         event: &EventId,
         told: &mut Told,
         front_from: Instant,
     ) -> Result<(), Refused> {
         let Told(spot, ahead) = told;
-        if spot.standing == Standing::Waiting && *ahead < 0 {
+        if spot.standing == VisitorState::Waiting && *ahead < 0 {
             here.look_since(self, event, front_from).await?;
             spot.ahead = here.ahead(spot.number);
         }
@@ -192,13 +192,13 @@ impl Redis {
 }
 
 /// The connection that a URL names, and what all keys begin with.
-fn understand(url: &str) -> Result<(Link, String), String> {
+fn understand(url: &str) -> Result<(Connection, String), String> {
     let named = url.split_once("?prefix=");
     let named = named.or_else(|| url.split_once("&prefix="));
     let (url, prefix) = named.unwrap_or((url, "fairline"));
     let why = "FAIRLINE_LINE: the prefix is 1 to 63 of a-z, 0-9 and '-'";
     EventId::parse(prefix).map_err(|_| why.to_owned())?;
-    Ok((Link::new(url)?, prefix.to_owned()))
+    Ok((Connection::new(url)?, prefix.to_owned()))
 }
 
 /// A spot, and how many are ahead of it if the script counted; -1 if it did not.
@@ -207,7 +207,7 @@ struct Told(Spot, i64);
 fn spot(visitor: VisitorId, value: &Value) -> Option<Told> {
     let values = list(value)?;
     let at = |index: usize| values.get(index).map_or(0, number);
-    let standing = *Standing::ALL.get(usize::try_from(at(1)).ok()?)?;
+    let standing = *VisitorState::ALL.get(usize::try_from(at(1)).ok()?)?;
     let slot = (at(2) > 0).then(|| Slot {
         admitted_at: Time(at(2)),
         claim_by: Time(at(3)),
@@ -232,13 +232,13 @@ fn recently() -> Instant {
 
 /// A fresh seed for a draw, as hex.
 fn new_seed() -> String {
-    shared::secret::hex(&shared::secret::random::<32>())
+    shared::crypto::hex(&shared::crypto::random::<32>())
 }
 
 #[async_trait]
 impl Line for Redis {
     async fn create(&self, settings: EventSettings) -> Result<(), Refused> {
-        events::create(self, settings).await
+        registry::create(self, settings).await
     }
 
     async fn configure(
@@ -246,15 +246,15 @@ impl Line for Redis {
         event: &EventId,
         patch: Patch,
     ) -> Result<(EventSettings, EventSettings), Refused> {
-        events::configure(self, event, &patch).await
+        registry::configure(self, event, &patch).await
     }
 
     async fn remove(&self, event: &EventId) -> Result<(), Refused> {
-        events::remove(self, event).await
+        registry::remove(self, event).await
     }
 
     async fn events(&self) -> Result<Vec<Arc<EventSettings>>, Refused> {
-        events::list(self).await
+        registry::list(self).await
     }
 
     async fn join(&self, event: &EventId, visitors: &[VisitorId]) -> Result<Vec<Joined>, Refused> {
@@ -290,7 +290,7 @@ impl Line for Redis {
                     visitor: *visitor,
                     number: number.unsigned_abs(),
                     is_provisional: is_undrawn == 1,
-                    standing: Standing::Waiting,
+                    standing: VisitorState::Waiting,
                     ahead: (ahead + number - before - 1).max(0).unsigned_abs(),
                     slot: None,
                 }));
@@ -299,7 +299,7 @@ impl Line for Redis {
         Ok(joined)
     }
 
-    async fn tick(&self, event: &EventId) -> Result<Arc<Front>, Refused> {
+    async fn tick(&self, event: &EventId) -> Result<Arc<LineView>, Refused> {
         self.here(event).tick(self, event).await
     }
 
@@ -442,7 +442,7 @@ impl Line for Redis {
     }
 }
 
-fn refusal(here: &Here, phase: i64) -> Refused {
+fn refusal(here: &EventLine, phase: i64) -> Refused {
     let phase = usize::try_from(phase)
         .ok()
         .and_then(|at| Phase::ALL.get(at));

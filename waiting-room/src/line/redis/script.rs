@@ -1,6 +1,6 @@
 //! The scripts: one file an operation, each with the files that it shares with others before it.
 
-use super::link::{Link, Trouble};
+use super::connection::{Connection, Trouble};
 use redis::{Cmd, Value};
 use std::sync::LazyLock;
 
@@ -20,7 +20,7 @@ impl Script {
     /// Runs the script on the line whose keys begin with `base`. It is sent whole where the server does not have it.
     pub(super) async fn run<'a>(
         &self,
-        link: &Link,
+        link: &Connection,
         base: &str,
         arguments: impl Iterator<Item = &'a [u8]> + Clone,
     ) -> Result<Value, Trouble> {

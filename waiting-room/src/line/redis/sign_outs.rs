@@ -1,7 +1,7 @@
 //! Signed-out console sessions in Redis, where all nodes write and read them.
 
 use super::batch::number;
-use super::known::{bytes, list};
+use super::cache::{bytes, list};
 use super::{Redis, script};
 use async_trait::async_trait;
 use redis::Cmd;

@@ -1,0 +1,135 @@
+//! The tick of the checkout: lapsed holds and orders, payments that are due, new versions of the seat maps, and what the
+//! waiting room has yet to hear.
+
+use crate::Shop;
+use crate::inventory::seat_map::VERSION_MS;
+use crate::inventory::{REPORTS_MAX, Report};
+use crate::waiting_room::Heard;
+use futures_util::stream::{self, StreamExt as _};
+use shared::ids::{Availability, EventId};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+const SWEEP_EVERY: Duration = Duration::from_millis(500);
+const REPORT_EVERY: Duration = Duration::from_secs(2);
+/// Reports under way at one time.
+const REPORTS_AT_ONCE: usize = 64;
+/// Unchanged figures are repeated this often: silence means that the checkout is down.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// Runs until the stop signal. One set of these tasks a process; several processes do no harm.
+pub async fn run(shop: Arc<Shop>) {
+    tokio::join!(sweep(&shop), publish(&shop), tell(&shop), fetch_keys(&shop));
+}
+
+/// Keeps the waiting room's keys fresh, so that a published key is known before it signs.
+async fn fetch_keys(shop: &Arc<Shop>) {
+    loop {
+        shop.keys.refresh().await;
+        tokio::select! {
+            () = tokio::time::sleep(REPORT_EVERY) => {}
+            () = shop.site.stop.cancelled() => return,
+        }
+    }
+}
+
+async fn sweep(shop: &Arc<Shop>) {
+    let mut due = interval(SWEEP_EVERY);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = due.tick() => {}
+            () = shop.site.stop.cancelled() => return,
+        }
+        let swept = shop.inventory.sweep().await;
+        shop.site
+            .health
+            .is_inventory_away
+            .store(swept.is_err(), Ordering::Relaxed);
+        match swept {
+            Ok(swept) => {
+                for (payment, promised_at) in &swept.due {
+                    // What the provider said of it is on its way from here.
+                    if !shop.unsettled.has(&payment.id) {
+                        shop.resolve(payment, *promised_at).await;
+                    }
+                }
+                for payment in &swept.refunds {
+                    if let Err(error) = shop.give_back(payment).await {
+                        tracing::warn!(payment = payment.id, %error, "a refund is tried again");
+                    }
+                }
+                if swept.has_more {
+                    due.reset_immediately();
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the sweep is tried again"),
+        }
+    }
+}
+
+/// Shows new versions of the seat maps, and tells the waiting room the new figures.
+async fn publish(shop: &Arc<Shop>) {
+    let mut due = interval(Duration::from_millis(VERSION_MS));
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut told: HashMap<EventId, (Availability, Instant)> = HashMap::new();
+    loop {
+        tokio::select! {
+            _ = due.tick() => {}
+            () = shop.site.stop.cancelled() => return,
+        }
+        if let Err(error) = shop.inventory.publish().await {
+            tracing::debug!(%error, "the seat maps are not kept current just now");
+        }
+        let now = shop.inventory.now();
+        for seat_map in shop.inventory.seat_maps() {
+            let seats = seat_map.shown().availability(now);
+            let is_known = told.get(&seat_map.event).is_some_and(|(before, at)| {
+                Availability {
+                    as_of: seats.as_of,
+                    ..*before
+                } == seats
+                    && at.elapsed() < HEARTBEAT
+            });
+            if !is_known && shop.waiting_room.report(&seat_map.event, seats).await == Heard::Yes {
+                told.insert(seat_map.event.clone(), (seats, Instant::now()));
+            }
+        }
+        told.retain(|event, _| shop.inventory.seat_map(event).is_some());
+    }
+}
+
+/// Tells the waiting room who started and who is done, at least once.
+async fn tell(shop: &Arc<Shop>) {
+    loop {
+        tokio::select! {
+            () = shop.to_report.notified() => {}
+            () = tokio::time::sleep(REPORT_EVERY) => {}
+            () = shop.site.stop.cancelled() => return,
+        }
+        let Ok(reports) = shop.inventory.reports().await else {
+            continue;
+        };
+        let has_more = reports.len() >= REPORTS_MAX as usize;
+        let told = stream::iter(reports).map(|report| tell_one(shop, report));
+        let told = told.buffer_unordered(REPORTS_AT_ONCE);
+        let told: Vec<Report> = told.filter_map(async |told| told).collect().await;
+        let has_told = !told.is_empty();
+        if has_told && shop.inventory.reported(told).await.is_ok() && has_more {
+            shop.to_report.notify_one();
+        }
+    }
+}
+
+/// The report, if it was heard. A slot that lapsed meanwhile needs no report any more.
+async fn tell_one(shop: &Shop, report: Report) -> Option<Report> {
+    let heard = if report.is_finished {
+        shop.waiting_room.finish(&report.event, &report.token).await
+    } else {
+        shop.waiting_room.start(&report.event, &report.token).await
+    };
+    (heard != Heard::Nobody).then_some(report)
+}

@@ -1,0 +1,373 @@
+//! Best available: adjacent seats first, nearest to the stage, nearest to the middle of the row, no single seat left over.
+
+use super::layout::Layout;
+use super::model::SeatState;
+use super::rules::Orphans;
+
+/// What the best of is wanted.
+pub(super) struct SeatQuery {
+    pub(super) quantity: u32,
+    /// Any, if none.
+    pub(super) category: Option<u16>,
+    /// With an accessible seat among them.
+    pub(super) is_accessible: bool,
+    pub(super) orphans: Orphans,
+    /// Which of how many nodes asks: its own rows come first.
+    pub(super) share: (u32, u32),
+}
+
+/// The states of an event's seats, with a count per row so that sold rows are passed over.
+pub(super) struct SeatIndex {
+    pub(super) seats: Vec<SeatState>,
+    /// When others may take each seat, in milliseconds since 1970; 0 while it is nobody's.
+    pub(super) lapses_at: Vec<i64>,
+    /// No seat lapses before this.
+    next_lapse: i64,
+    rows_available: Vec<u32>,
+    /// No row before this one has a free seat.
+    first_open: usize,
+    pub(super) counts: [u32; 4],
+}
+
+impl SeatIndex {
+    pub(super) fn new(layout: &Layout, seats: Vec<(SeatState, i64)>) -> SeatIndex {
+        let (seats, lapses_at) = seats.into_iter().unzip();
+        let mut states = SeatIndex {
+            rows_available: vec![0; layout.rows.len()],
+            first_open: 0,
+            counts: [0; 4],
+            seats,
+            lapses_at,
+            next_lapse: 0,
+        };
+        for (at, state) in states.seats.iter().enumerate() {
+            states.counts[*state as usize] += 1;
+            if *state == SeatState::Available {
+                states.rows_available[layout.seats[at].row as usize] += 1;
+            }
+        }
+        states
+    }
+
+    /// Whether some seat's time is over. Looks at all of them only when the next one's is.
+    pub(super) fn has_lapsed(&mut self, now: i64) -> bool {
+        if self.next_lapse <= now {
+            let later = self.lapses_at.iter().filter(|at| **at != 0);
+            self.next_lapse = later.min().copied().unwrap_or(i64::MAX);
+        }
+        self.next_lapse <= now
+    }
+
+    pub(super) fn set(&mut self, layout: &Layout, seat: u32, state: SeatState, lapses_at: i64) {
+        self.lapses_at[seat as usize] = lapses_at;
+        if lapses_at != 0 {
+            self.next_lapse = self.next_lapse.min(lapses_at);
+        }
+        let before = std::mem::replace(&mut self.seats[seat as usize], state);
+        self.counts[before as usize] -= 1;
+        self.counts[state as usize] += 1;
+        let row = layout.seats[seat as usize].row as usize;
+        if before == SeatState::Available {
+            self.rows_available[row] -= 1;
+        }
+        if state == SeatState::Available {
+            self.rows_available[row] += 1;
+            self.first_open = self.first_open.min(row);
+        }
+        while self.rows_available.get(self.first_open) == Some(&0) {
+            self.first_open += 1;
+        }
+    }
+
+    /// The best seats: side by side without leaving a single one over, in the first row that has such; else side by side
+    /// with one left over; else the first that there are. Accessible seats only for those who ask for them, and then with
+    /// one among them. None when there are not enough.
+    pub(super) fn best(&self, layout: &Layout, want: &SeatQuery) -> Option<Vec<u32>> {
+        let (index, nodes) = (want.share.0 as usize, want.share.1.max(1) as usize);
+        let all = || layout.rows.iter().enumerate().skip(self.first_open);
+        let rows = || {
+            let own = all().filter(move |(at, _)| at % nodes == index);
+            let others = all().filter(move |(at, _)| at % nodes != index);
+            own.chain(others).filter(|(at, row)| {
+                let category = layout.seats[row.start as usize].category;
+                self.rows_available[*at] > 0
+                    && want.category.is_none_or(|wanted| category == wanted)
+            })
+        };
+        let may_leave = match want.orphans {
+            Orphans::Allow => &[true][..],
+            Orphans::Avoid => &[false, true],
+            Orphans::Forbid => &[false],
+        };
+        for may_leave in may_leave {
+            for (at, row) in rows() {
+                if self.rows_available[at] < want.quantity {
+                    continue;
+                }
+                let may_leave = *may_leave || layout.areas.contains(&(at as u32));
+                if let Some(run) = self.run_in(layout, row.clone(), want, may_leave) {
+                    return Some(run);
+                }
+            }
+        }
+        let free = rows()
+            .flat_map(|(_, row)| row.clone())
+            .filter(|seat| self.is_for(layout, *seat, want));
+        let mut scattered: Vec<u32> = Vec::new();
+        if want.is_accessible {
+            let mut accessible = rows().flat_map(|(_, row)| row.clone());
+            let is_one =
+                |seat: &u32| layout.seats[*seat as usize].is_accessible && self.is_available(*seat);
+            scattered.push(accessible.find(is_one)?);
+        }
+        let first = scattered.first().copied();
+        scattered.extend(free.filter(|seat| Some(*seat) != first));
+        scattered.truncate(want.quantity as usize);
+        let leaves =
+            || want.orphans == Orphans::Forbid && !self.orphaned(layout, &scattered).is_empty();
+        (scattered.len() == want.quantity as usize && !leaves()).then_some(scattered)
+    }
+
+    fn is_for(&self, layout: &Layout, seat: u32, want: &SeatQuery) -> bool {
+        self.is_available(seat)
+            && (want.is_accessible || !layout.seats[seat as usize].is_accessible)
+    }
+
+    /// Free seats that would have no free one beside them if these were taken, and have one now.
+    pub(super) fn orphaned(&self, layout: &Layout, taken: &[u32]) -> Vec<u32> {
+        let mut left = Vec::new();
+        for seat in taken {
+            let at = layout.seats[*seat as usize].row;
+            if layout.areas.contains(&at) {
+                continue;
+            }
+            let row = &layout.rows[at as usize];
+            let is_free = |seat: u32| {
+                row.contains(&seat) && self.is_available(seat) && !taken.contains(&seat)
+            };
+            let beside = [seat.wrapping_sub(1), seat + 1];
+            for beside in beside.into_iter().filter(|beside| is_free(*beside)) {
+                if !is_free(beside.wrapping_sub(1))
+                    && !is_free(beside + 1)
+                    && !left.contains(&beside)
+                {
+                    left.push(beside);
+                }
+            }
+        }
+        left
+    }
+
+    fn is_available(&self, seat: u32) -> bool {
+        self.seats[seat as usize] == SeatState::Available
+    }
+
+    /// The run of free seats whose middle is nearest to the row's.
+    fn run_in(
+        &self,
+        layout: &Layout,
+        row: std::ops::Range<u32>,
+        want: &SeatQuery,
+        may_leave: bool,
+    ) -> Option<Vec<u32>> {
+        // In an area, where no seat is better than another, each node begins elsewhere.
+        let (index, nodes) = (u64::from(want.share.0), u64::from(want.share.1.max(1)));
+        let part = u64::from(row.end - row.start) * (2 * index + 1) / nodes;
+        let middle = if layout.areas.contains(&layout.seats[row.start as usize].row) {
+            2 * row.start + part as u32
+        } else {
+            row.start + row.end
+        };
+        let is_free = |seat: u32| row.contains(&seat) && self.is_available(seat);
+        // One that is free alone beside the run: not if it was alone already, which no run of ours can be beside.
+        let is_single = |seat: u32, beyond: u32| is_free(seat) && !is_free(beyond);
+        let mut best: Option<(u32, u32)> = None;
+        let (mut length, mut last_accessible) = (0, None);
+        for seat in row.clone() {
+            length = if self.is_for(layout, seat, want) {
+                length + 1
+            } else {
+                0
+            };
+            if layout.seats[seat as usize].is_accessible {
+                last_accessible = Some(seat);
+            }
+            if length < want.quantity {
+                continue;
+            }
+            let first = seat + 1 - want.quantity;
+            if want.is_accessible && last_accessible.is_none_or(|at| at < first) {
+                continue;
+            }
+            let leaves = || {
+                is_single(first.wrapping_sub(1), first.wrapping_sub(2))
+                    || is_single(seat + 1, seat + 2)
+            };
+            let distance = (first + seat + 1).abs_diff(middle);
+            if best.is_none_or(|(nearest, _)| distance < nearest) && (may_leave || !leaves()) {
+                best = Some((distance, first));
+            }
+        }
+        best.map(|(_, first)| (first..first + want.quantity).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::layout::parse;
+    use proptest::prelude::*;
+
+    fn hall() -> Layout {
+        let plan = br#"{"categories": [{"id": "a", "name": "A", "price": 1}, {"id": "b", "name": "B", "price": 2}],
+            "sections": [{"id": "s", "category": "a", "rows": 3, "seats_per_row": 7}],
+            "areas": [{"id": "f", "category": "b", "capacity": 9}]}"#;
+        parse(plan).unwrap()
+    }
+
+    fn want(quantity: u32, category: Option<u16>) -> SeatQuery {
+        SeatQuery {
+            quantity,
+            category,
+            is_accessible: false,
+            orphans: Orphans::Avoid,
+            share: (0, 1),
+        }
+    }
+
+    #[test]
+    fn each_node_begins_in_rows_of_its_own_and_ends_in_the_others() {
+        let layout = hall();
+        let mut states = SeatIndex::new(&layout, vec![(SeatState::Available, 0); 30]);
+        let other = SeatQuery {
+            share: (1, 2),
+            ..want(2, Some(0))
+        };
+        let first = states.best(&layout, &other).unwrap();
+        assert_eq!(layout.seats[first[0] as usize].row, 1);
+        for seat in 7..14 {
+            states.set(&layout, seat, SeatState::Held, 1);
+        }
+        let next = states.best(&layout, &other).unwrap();
+        assert_eq!(layout.seats[next[0] as usize].row, 0, "then as everybody");
+        let area = |share| {
+            states
+                .best(
+                    &layout,
+                    &SeatQuery {
+                        share,
+                        ..want(1, Some(1))
+                    },
+                )
+                .unwrap()[0]
+        };
+        assert_ne!(area((0, 2)), area((1, 2)));
+    }
+
+    /// A row of which the seats marked `.` are free, `a` free and accessible.
+    fn row(seats: &str) -> (Layout, SeatIndex) {
+        let accessible: Vec<String> = seats
+            .char_indices()
+            .filter(|(_, seat)| *seat == 'a')
+            .map(|(at, _)| format!("\"s-A-{}\"", at + 1))
+            .collect();
+        let plan = format!(
+            r#"{{"categories": [{{"id": "a", "name": "A", "price": 1}}], "accessible": [{}],
+            "sections": [{{"id": "s", "category": "a", "rows": 1, "seats_per_row": {}}}]}}"#,
+            accessible.join(","),
+            seats.len()
+        );
+        let layout = parse(plan.as_bytes()).unwrap();
+        let state = |seat: char| match seat {
+            'x' => (SeatState::Booked, i64::MAX),
+            _ => (SeatState::Available, 0),
+        };
+        let states = SeatIndex::new(&layout, seats.chars().map(state).collect());
+        (layout, states)
+    }
+
+    #[test]
+    fn no_single_seat_is_left_over_where_it_can_be_avoided() {
+        let (layout, states) = row("x.....x");
+        assert_eq!(states.best(&layout, &want(2, None)), Some(vec![1, 2]));
+        assert_eq!(states.best(&layout, &want(3, None)), Some(vec![1, 2, 3]));
+        let (layout, states) = row("x...x");
+        assert_eq!(
+            states.best(&layout, &want(2, None)),
+            Some(vec![1, 2]),
+            "two together come first"
+        );
+        let strict = SeatQuery {
+            orphans: Orphans::Forbid,
+            ..want(2, None)
+        };
+        assert_eq!(states.best(&layout, &strict), None);
+        let careless = SeatQuery {
+            orphans: Orphans::Allow,
+            ..want(1, None)
+        };
+        assert_eq!(states.best(&layout, &careless), Some(vec![2]));
+        assert_eq!(states.orphaned(&layout, &[2]), [1, 3]);
+        assert_eq!(states.orphaned(&layout, &[1, 2, 3]), [] as [u32; 0]);
+    }
+
+    #[test]
+    fn accessible_seats_are_for_those_who_ask_for_them() {
+        let (layout, states) = row("..aa..");
+        assert_eq!(states.best(&layout, &want(2, None)), Some(vec![0, 1]));
+        assert_eq!(states.best(&layout, &want(5, None)), None);
+        let asked = SeatQuery {
+            is_accessible: true,
+            ..want(2, None)
+        };
+        assert_eq!(states.best(&layout, &asked), Some(vec![2, 3]));
+        let (layout, states) = row("......");
+        assert_eq!(states.best(&layout, &asked), None);
+    }
+
+    #[test]
+    fn two_together_sit_in_the_middle_of_the_first_row() {
+        let layout = hall();
+        let states = SeatIndex::new(&layout, vec![(SeatState::Available, 0); 30]);
+        let ids: Vec<&str> = states
+            .best(&layout, &want(3, Some(0)))
+            .unwrap()
+            .into_iter()
+            .map(|seat| &*layout.seats[seat as usize].id)
+            .collect();
+        assert_eq!(ids, ["s-A-3", "s-A-4", "s-A-5"]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_best_are_available_distinct_of_the_category_and_adjacent_wherever_that_is_possible(
+            taken in proptest::collection::vec(any::<bool>(), 30), quantity in 1u32..8, any_category in any::<bool>(),
+        ) {
+            let layout = hall();
+            let seats = taken.iter().map(|t| if *t { (SeatState::Held, 1) } else { (SeatState::Available, 0) }).collect();
+            let states = SeatIndex::new(&layout, seats);
+            let category = (!any_category).then_some(0u16);
+            let fits = |seat: usize| category.is_none_or(|c| layout.seats[seat].category == c);
+            let free = (0..30).filter(|seat| !taken[*seat] && fits(*seat)).count();
+            let has_run = layout.rows.iter().any(|row| {
+                let row: Vec<usize> = row.clone().map(|seat| seat as usize).collect();
+                row.windows(quantity as usize).any(|run| run.iter().all(|seat| !taken[*seat] && fits(*seat)))
+            });
+            match states.best(&layout, &want(quantity, category)) {
+                None => prop_assert!(free < quantity as usize),
+                Some(chosen) => {
+                    prop_assert_eq!(chosen.len(), quantity as usize);
+                    let is_run = chosen.windows(2).all(|pair| pair[1] == pair[0] + 1
+                        && layout.seats[pair[0] as usize].row == layout.seats[pair[1] as usize].row);
+                    prop_assert!(!has_run || is_run);
+                    for seat in &chosen {
+                        prop_assert!(!taken[*seat as usize] && fits(*seat as usize));
+                    }
+                    let mut distinct = chosen.clone();
+                    distinct.dedup();
+                    prop_assert_eq!(distinct, chosen);
+                }
+            }
+        }
+    }
+}

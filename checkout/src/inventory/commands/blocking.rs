@@ -1,0 +1,50 @@
+//! What an organiser does to single seats.
+
+use super::UnitOfWork;
+use crate::inventory::model::*;
+use crate::inventory::records::{Owner, SeatChange};
+
+impl UnitOfWork<'_> {
+    pub(in crate::inventory) fn block(
+        &mut self,
+        ids: &[String],
+        change: Block,
+    ) -> Result<(), Refused> {
+        let plan = self.plan()?;
+        let unknown: Vec<String> = ids
+            .iter()
+            .filter(|id| plan.layout.find(id).is_none())
+            .cloned()
+            .collect();
+        if !unknown.is_empty() {
+            return Err(Refused::UnknownSeats(unknown));
+        }
+        let (from, to) = match change {
+            Block::Block => (SeatState::Available, SeatState::Blocked),
+            Block::Unblock => (SeatState::Blocked, SeatState::Available),
+        };
+        let mut wanted: Vec<u32> = ids.iter().filter_map(|id| plan.layout.find(id)).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        // What is so already needs nothing; what is somebody's cannot be blocked.
+        wanted.retain(|seat| plan.states.seats[*seat as usize] != to);
+        let taken: Vec<String> = wanted
+            .iter()
+            .filter(|seat| plan.states.seats[**seat as usize] != from)
+            .map(|seat| plan.layout.seats[*seat as usize].id.to_string())
+            .collect();
+        if !taken.is_empty() {
+            return Err(Refused::SeatsTaken(taken));
+        }
+        for seat in wanted {
+            self.give(SeatChange {
+                seat,
+                from: Owner::nobody(from),
+                to: Owner::nobody(to),
+                order: None,
+                lapses_at: 0,
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,298 @@
+//! Holds: all of the seats or none, for a while.
+
+use super::UnitOfWork;
+use crate::inventory::best_available::SeatQuery;
+use crate::inventory::event_state::Plan;
+use crate::inventory::model::*;
+use crate::inventory::records::{HoldChange, HoldRow, Key, Owner, SeatChange, hold_id};
+use crate::inventory::rules::Orphans;
+use shared::idempotency::Attempt;
+use shared::time::Time;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Others may take the seats of a hold up to this much of its length after its end, at most.
+const SLACK_OF_LENGTH: u32 = 20;
+const SLACK_MS_MAX: u32 = 5_000;
+/// Holds that a visitor may make in one event, ended ones included: each stays a row, which is read with the visitor's others.
+pub(in crate::inventory) const HOLDS_PER_VISITOR_MAX: u32 = 500;
+/// Near the end of the sale: when less than one of so many seats is left.
+const END_OF_SALE: u32 = 10;
+
+impl Plan {
+    /// The seats of these ids, if all of them are there and available.
+    fn choose_named(&self, ids: &[String]) -> Result<Vec<u32>, Refused> {
+        let unknown: Vec<String> = ids
+            .iter()
+            .filter(|id| self.layout.find(id).is_none())
+            .cloned()
+            .collect();
+        if !unknown.is_empty() {
+            return Err(Refused::UnknownSeats(unknown));
+        }
+        let mut seats: Vec<u32> = ids.iter().filter_map(|id| self.layout.find(id)).collect();
+        seats.sort_unstable();
+        seats.dedup();
+        if seats.len() < ids.len() {
+            let why = "a seat is named twice".to_owned();
+            return Err(Refused::Invalid(vec![("seats".to_owned(), why)]));
+        }
+        let taken: Vec<String> = seats
+            .iter()
+            .filter(|seat| self.states.seats[**seat as usize] != SeatState::Available)
+            .map(|seat| self.layout.seats[*seat as usize].id.to_string())
+            .collect();
+        if taken.is_empty() {
+            Ok(seats)
+        } else {
+            Err(Refused::SeatsTaken(taken))
+        }
+    }
+}
+
+pub(in crate::inventory) fn show(event: &shared::ids::EventId, row: &HoldRow) -> Hold {
+    Hold {
+        id: row.id.clone(),
+        event: event.clone(),
+        state: row.state,
+        seats: row.seats.clone(),
+        total: row.total,
+        expires_at: row.expires_at,
+    }
+}
+
+impl UnitOfWork<'_> {
+    pub(in crate::inventory) fn hold(
+        &mut self,
+        key: &Key,
+        wish: &Wish,
+        attempt: Option<&Attempt>,
+    ) -> Result<Once<Hold>, Refused> {
+        self.once(attempt, |work| {
+            let session = work.session(key)?;
+            if session.is_over || session.expires_at <= work.now {
+                return Err(Refused::SessionOver);
+            }
+            if work.visit.next >= HOLDS_PER_VISITOR_MAX as i32 {
+                return Err(Refused::TooManyHolds(HOLDS_PER_VISITOR_MAX));
+            }
+            let seats = work.choose(wish)?;
+            Ok(work.take(key, &seats))
+        })
+    }
+
+    /// Which seats it would be, without taking them.
+    fn choose(&self, wish: &Wish) -> Result<Vec<u32>, Refused> {
+        match wish {
+            Wish::Seats(ids) => self.choose_named(ids),
+            Wish::Best(best) => self.choose_best(best),
+            Wish::AnyOf(lists, fallback) => {
+                let mut refused = Refused::NotEnoughSeats;
+                for ids in lists {
+                    match self.choose_named(ids) {
+                        Err(Refused::SeatsTaken(taken)) => refused = Refused::SeatsTaken(taken),
+                        chosen => return chosen,
+                    }
+                }
+                match fallback {
+                    Some(best) => self.choose_best(best),
+                    None => Err(refused),
+                }
+            }
+        }
+    }
+
+    fn check_count(&self, count: u32, field: &str) -> Result<(), Refused> {
+        let rules = &self.event_state.rules;
+        if count == 0 {
+            let why = "at least one seat".to_owned();
+            return Err(Refused::Invalid(vec![(field.to_owned(), why)]));
+        }
+        if count > rules.max_seats_per_order {
+            return Err(Refused::TooManySeats(rules.max_seats_per_order));
+        }
+        if self.visit.seats_owned() + count > rules.max_seats_per_visitor {
+            return Err(Refused::TooManySeats(rules.max_seats_per_visitor));
+        }
+        Ok(())
+    }
+
+    /// What the rules say of single seats, now that so many are left.
+    fn orphans(&self, plan: &Plan) -> Orphans {
+        let [available, ..] = plan.states.counts;
+        let capacity = plan.layout.seats.len() as u32;
+        match self.event_state.rules.orphans {
+            Orphans::Forbid if available * END_OF_SALE < capacity => Orphans::Avoid,
+            orphans => orphans,
+        }
+    }
+
+    fn choose_named(&self, ids: &[String]) -> Result<Vec<u32>, Refused> {
+        let plan = self.plan()?;
+        self.check_count(ids.len() as u32, "seats")?;
+        let seats = plan.choose_named(ids)?;
+        if self.orphans(plan) == Orphans::Forbid {
+            let left = plan.states.orphaned(&plan.layout, &seats);
+            if !left.is_empty() {
+                let name = |seat: u32| plan.layout.seats[seat as usize].id.to_string();
+                return Err(Refused::LeavesSingle(left.into_iter().map(name).collect()));
+            }
+        }
+        Ok(seats)
+    }
+
+    fn choose_best(&self, best: &Best) -> Result<Vec<u32>, Refused> {
+        let plan = self.plan()?;
+        self.check_count(best.quantity, "best_available.quantity")?;
+        let category = best.category.as_ref().map(|id| plan.layout.category(id));
+        if category == Some(None) {
+            let field = "best_available.category".to_owned();
+            let why = "there is no such category".to_owned();
+            return Err(Refused::Invalid(vec![(field, why)]));
+        }
+        let want = SeatQuery {
+            quantity: best.quantity,
+            category: category.flatten(),
+            is_accessible: best.accessible,
+            orphans: self.orphans(plan),
+            share: self.event_state.share,
+        };
+        let best = plan.states.best(&plan.layout, &want);
+        best.ok_or(Refused::NotEnoughSeats)
+    }
+
+    fn take(&mut self, session: &Key, seats: &[u32]) -> Hold {
+        // 128 bits for an id, and 16 for the slack.
+        let [id @ .., high, low] = self.event_state.dice.take_bytes::<18>();
+        let plan = self.event_state.plan.as_ref();
+        let plan = plan.expect("the seats were chosen in it");
+        let rules = &self.event_state.rules;
+        let priced = plan.priced(seats, rules.currency);
+        let expires_at = self.now.plus_seconds(rules.hold_seconds);
+        let slack_max = (rules.hold_seconds * 1000 / SLACK_OF_LENGTH).min(SLACK_MS_MAX);
+        let slack = (i64::from(slack_max) * i64::from(u16::from_be_bytes([high, low]))) >> 16;
+        let row = HoldRow {
+            id: hold_id(Uuid::from_bytes(id)),
+            session: *session,
+            state: HoldState::Active,
+            total: Money {
+                amount: priced.iter().map(|seat| seat.price.amount).sum(),
+                currency: rules.currency,
+            },
+            seats: Arc::new(priced),
+            expires_at,
+            lapses_at: Time(expires_at.0 + slack),
+            max_expires_at: self.now.plus_seconds(rules.hold_max_seconds),
+            order: None,
+        };
+        let hold = show(&self.event_state.event, &row);
+        self.changes.seats.reserve_exact(seats.len());
+        for seat in seats {
+            self.give(SeatChange {
+                seat: *seat,
+                from: Owner::nobody(SeatState::Available),
+                to: Owner::hold(SeatState::Held, &row.id),
+                order: None,
+                lapses_at: row.lapses_at.0,
+            });
+        }
+        // Those that ended are read again by whoever asks for one.
+        self.visit.holds.retain(HoldRow::is_kept);
+        // Most have one, and there are many.
+        self.visit.holds.reserve_exact(1);
+        self.visit.holds.push(row);
+        self.changes.new_hold = Some(self.visit.turn());
+        hold
+    }
+
+    /// A hold of this session's visitor.
+    pub(super) fn find_hold(&self, key: &Key, id: &str) -> Result<&HoldRow, Refused> {
+        self.session(key)?;
+        self.visit.hold(id).ok_or(Refused::NoSuchHold)
+    }
+
+    pub(in crate::inventory) fn show_hold(&self, key: &Key, id: &str) -> Result<Hold, Refused> {
+        Ok(show(&self.event_state.event, self.find_hold(key, id)?))
+    }
+
+    pub(in crate::inventory) fn release(&mut self, key: &Key, id: &str) -> Result<(), Refused> {
+        let hold = self.find_hold(key, id)?;
+        match (hold.state, hold.id.clone()) {
+            (HoldState::Active, id) => {
+                self.end_hold(&id, HoldState::Released);
+                Ok(())
+            }
+            (HoldState::Converted, id) => self.cancel_order_of(&id),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends a hold whose seats are held, and frees them.
+    pub(super) fn end_hold(&mut self, id: &Arc<str>, to: HoldState) {
+        self.free(id, SeatState::Held);
+        self.set_hold(id, to, None);
+    }
+
+    /// Sets the seats of a hold free.
+    pub(super) fn free(&mut self, id: &Arc<str>, from: SeatState) {
+        let hold = self.visit.hold(id).expect("the hold was just looked at");
+        let plan = self.event_state.plan.as_ref();
+        let Some(seats) = plan.and_then(|plan| plan.places(&hold.seats)) else {
+            return;
+        };
+        for seat in seats {
+            self.give(SeatChange {
+                seat,
+                from: Owner::hold(from, id),
+                to: Owner::nobody(SeatState::Available),
+                order: None,
+                lapses_at: 0,
+            });
+        }
+    }
+
+    pub(super) fn set_hold(&mut self, id: &Arc<str>, to: HoldState, order: Option<String>) {
+        let mut holds = self.visit.holds.iter_mut();
+        let row = holds.find(|hold| hold.id == *id);
+        let row = row.expect("the hold was just looked at");
+        let from = std::mem::replace(&mut row.state, to);
+        row.order = order.or(row.order.take());
+        self.changes.holds.push(HoldChange {
+            id: id.clone(),
+            from,
+            to,
+            order: row.order.clone(),
+        });
+    }
+
+    /// The seats of a hold that became an order no longer lapse.
+    pub(super) fn freeze(&mut self, id: &str) {
+        let hold = self.visit.hold(id).expect("the hold was just looked at");
+        let plan = self.event_state.plan.as_ref();
+        let seats = plan.and_then(|plan| plan.places(&hold.seats));
+        self.changes.frozen.extend(seats.into_iter().flatten());
+    }
+
+    /// Ends the visitor's holds whose time is over, and says how many seats that freed.
+    pub(in crate::inventory) fn expire_holds(&mut self) -> u32 {
+        let lapsed = self
+            .visit
+            .holds
+            .iter()
+            .filter(|hold| hold.state == HoldState::Active && hold.lapses_at <= self.now);
+        let lapsed: Vec<Arc<str>> = lapsed.map(|hold| hold.id.clone()).collect();
+        for id in &lapsed {
+            self.end_hold(id, HoldState::Expired);
+        }
+        // What others made an order of is frozen here too.
+        let frozen = self.visit.holds.iter();
+        let frozen: Vec<Arc<str>> = frozen
+            .filter(|hold| hold.state == HoldState::Converted)
+            .map(|hold| hold.id.clone())
+            .collect();
+        for id in frozen {
+            self.freeze(&id);
+        }
+        self.changes.seats.len() as u32
+    }
+}

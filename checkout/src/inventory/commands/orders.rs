@@ -1,0 +1,173 @@
+//! Orders: seats frozen for a payment, given back when nobody pays.
+
+use super::UnitOfWork;
+use crate::inventory::model::*;
+use crate::inventory::records::{
+    Key, OrderChange, OrderRow, OrderState, PaymentChange, PaymentRow, PaymentState,
+};
+use shared::crypto::random_id;
+use shared::idempotency::Attempt;
+use shared::time::Time;
+use std::sync::Arc;
+
+impl UnitOfWork<'_> {
+    pub(in crate::inventory) fn order(
+        &mut self,
+        key: &Key,
+        hold: &str,
+        buyer: &Buyer,
+        attempt: Option<&Attempt>,
+    ) -> Result<Once<Order>, Refused> {
+        self.once(attempt, |work| {
+            let hold = work.find_hold(key, hold)?.clone();
+            match (hold.state, hold.order) {
+                // Whoever still owns the seats may buy them, however late: only the sweep and others' takeovers end a hold.
+                (HoldState::Active, _) => {}
+                (HoldState::Converted, Some(order)) => return Err(Refused::HoldConverted(order)),
+                (state, _) => return Err(Refused::HoldOver(state.as_str().to_owned())),
+            }
+            let row = OrderRow {
+                id: random_id("ord_"),
+                hold: hold.id.clone(),
+                visitor: work.session(key)?.visitor,
+                session: *key,
+                state: OrderState::Paying,
+                seats: hold.seats,
+                total: hold.total,
+                buyer: buyer.clone(),
+                decline: None,
+                created_at: work.now,
+                pay_by: hold.max_expires_at,
+                payments: Vec::new(),
+                tickets: Vec::new(),
+            };
+            work.set_hold(&hold.id, HoldState::Converted, Some(row.id.clone()));
+            work.freeze(&hold.id);
+            let id = row.id.clone();
+            work.visit.orders.push(row.clone());
+            work.changes.new_orders.push(row);
+            work.new_payment(&id);
+            Ok(work.show(&id))
+        })
+    }
+
+    /// An order of the visit, as it is shown.
+    pub(super) fn show(&self, id: &str) -> Order {
+        let row = self.visit.order(id).expect("the order was just looked at");
+        self.event_state.show(row)
+    }
+
+    pub(super) fn order_row(&mut self, id: &str) -> &mut OrderRow {
+        let row = self.visit.orders.iter_mut().find(|order| order.id == id);
+        row.expect("the order was just looked at")
+    }
+
+    /// The next attempt to pay.
+    pub(super) fn new_payment(&mut self, order: &str) {
+        let row = self.order_row(order);
+        let payment = PaymentRow {
+            id: random_id("pay_"),
+            attempt: row.payments.len() as i32 + 1,
+            state: PaymentState::Created,
+            amount: row.total,
+            client_secret: random_id("sec_"),
+            begun_at: None,
+            settles_at: None,
+        };
+        row.payments.push(payment.clone());
+        self.changes.new_payments.push((order.to_owned(), payment));
+    }
+
+    pub(super) fn set_order(&mut self, id: &str, to: OrderState, decline: Option<String>) {
+        let row = self.order_row(id);
+        let from = std::mem::replace(&mut row.state, to);
+        row.decline.clone_from(&decline);
+        let created_at = row.created_at;
+        self.changes.orders.push(OrderChange {
+            id: id.to_owned(),
+            created_at,
+            from,
+            to,
+            decline,
+        });
+    }
+
+    /// Changes a payment of an order, if it is in that state.
+    pub(super) fn set_payment(
+        &mut self,
+        order: &str,
+        payment: &str,
+        (from, to): (PaymentState, PaymentState),
+        at: (Option<Time>, Option<Time>),
+    ) -> bool {
+        let row = self.order_row(order);
+        let mut payments = row.payments.iter_mut();
+        let Some(row) = payments.find(|row| row.id == payment && row.state == from) else {
+            return false;
+        };
+        row.state = to;
+        row.begun_at = at.0.or(row.begun_at);
+        row.settles_at = at.1.or(row.settles_at);
+        let change = PaymentChange {
+            order: order.to_owned(),
+            attempt: row.attempt,
+            from,
+            to,
+            begun_at: row.begun_at,
+            settles_at: row.settles_at,
+        };
+        // Changed twice, it is one change: from what it was first.
+        let mut before = self.changes.payments.iter_mut();
+        match before.find(|known| known.order == order && known.attempt == change.attempt) {
+            Some(known) => {
+                *known = PaymentChange {
+                    from: known.from,
+                    ..change
+                }
+            }
+            None => self.changes.payments.push(change),
+        }
+        true
+    }
+
+    /// Cancels the order of a converted hold, if nothing was paid for it and nothing is under way.
+    pub(super) fn cancel_order_of(&mut self, hold: &Arc<str>) -> Result<(), Refused> {
+        let mut orders = self.visit.orders.iter();
+        let Some(order) = orders.find(|order| order.hold == *hold) else {
+            return Err(Refused::NoSuchOrder);
+        };
+        let (id, open) = (order.id.clone(), order.payment().clone());
+        match (order.state, open.state) {
+            (OrderState::Paying | OrderState::Declined, PaymentState::Created) => {}
+            (OrderState::Paying | OrderState::Confirming, _) => {
+                return Err(Refused::PaymentRunning);
+            }
+            (OrderState::Cancelled | OrderState::Expired | OrderState::Refunded, _) => {
+                return Ok(());
+            }
+            _ => return Err(Refused::HoldConverted(id)),
+        }
+        let states = (PaymentState::Created, PaymentState::Failed);
+        self.set_payment(&id, &open.id, states, (None, None));
+        self.set_order(&id, OrderState::Cancelled, None);
+        self.end_hold(hold, HoldState::Released);
+        Ok(())
+    }
+
+    /// Lets go of an order whose time to pay is over. A payment still under way goes on: if its money comes, it is
+    /// booked if the seats are still free, and else given back. Says how many seats that freed.
+    pub(in crate::inventory) fn expire_order(&mut self, id: &str) -> u32 {
+        let Some(order) = self.visit.order(id) else {
+            return 0;
+        };
+        if !order.state.is_open() || order.pay_by > self.now {
+            return 0;
+        }
+        let (hold, open) = (order.hold.clone(), order.payment().id.clone());
+        let states = (PaymentState::Created, PaymentState::Failed);
+        self.set_payment(id, &open, states, (None, None));
+        self.set_order(id, OrderState::Expired, None);
+        self.end_hold(&hold, HoldState::Expired);
+        self.changes.seats.len() as u32
+    }
+}

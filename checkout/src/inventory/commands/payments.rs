@@ -1,0 +1,230 @@
+//! Payments and refunds: what the provider is asked, what it says, and what becomes of the seats.
+
+use super::UnitOfWork;
+use crate::inventory::model::*;
+use crate::inventory::records::{
+    Key, Mark, NEVER, OrderState, Owner, PaymentState, SeatChange, TicketRow,
+};
+use shared::crypto::random_id;
+use shared::idempotency::Attempt;
+
+impl UnitOfWork<'_> {
+    pub(in crate::inventory) fn begin_payment(
+        &mut self,
+        key: &Key,
+        payment: &str,
+        attempt: Option<&Attempt>,
+    ) -> Result<Begun, Refused> {
+        if let Some(mark) = self.answered::<Mark>(attempt)? {
+            return self.end_attempt(&mark, attempt);
+        }
+        if let Some(order) = self.answered(attempt)? {
+            return Ok(Begun::Replayed(Box::new(order)));
+        }
+        self.session(key)?;
+        let of = |order: &&crate::inventory::records::OrderRow| {
+            order.payments.iter().any(|row| row.id == payment)
+        };
+        let order = self.visit.orders.iter().find(of);
+        let order = order.ok_or(Refused::NoSuchPayment)?;
+        // A declined attempt is over; who pays again under its old id means the attempt that is open now.
+        let open = order.payment();
+        match (order.state, open.state) {
+            (OrderState::Paying | OrderState::Declined, PaymentState::Created) => {}
+            (OrderState::Paying | OrderState::Confirming, PaymentState::Processing) => {
+                return Err(Refused::PaymentRunning);
+            }
+            (state, _) => return Err(Refused::OrderState(state.as_str().to_owned())),
+        }
+        let asked = PaymentRef {
+            event: self.event_state.event.clone(),
+            order: order.id.clone(),
+            id: open.id.clone(),
+            amount: order.total,
+        };
+        let states = (PaymentState::Created, PaymentState::Processing);
+        self.set_payment(&asked.order, &asked.id, states, (Some(self.now), None));
+        self.set_order(&asked.order, OrderState::Paying, None);
+        let mark = Mark {
+            order: asked.order.clone(),
+            payment: asked.id.clone(),
+        };
+        self.keep(attempt, &mark, true);
+        Ok(Begun::Command(asked))
+    }
+
+    /// Answers an attempt that was marked as running with the order, if its payment was settled meanwhile.
+    fn end_attempt(&mut self, mark: &Mark, attempt: Option<&Attempt>) -> Result<Begun, Refused> {
+        let order = self.visit.order(&mark.order);
+        let order = order.ok_or(Refused::NoSuchPayment)?;
+        // One that the provider decides later was answered with that.
+        let is_running = order.payments.iter().any(|row| {
+            row.id == mark.payment
+                && row.state == PaymentState::Processing
+                && row.settles_at.is_none()
+        });
+        if is_running {
+            return Err(Refused::StillRunning);
+        }
+        let order = self.show(&mark.order);
+        self.keep(attempt, &order, false);
+        Ok(Begun::Replayed(Box::new(order)))
+    }
+
+    pub(in crate::inventory) fn settle(
+        &mut self,
+        payment: &PaymentRef,
+        verdict: &Verdict,
+        attempt: Option<&Attempt>,
+    ) -> Result<Order, Refused> {
+        let order = self.visit.order(&payment.order);
+        let state = order.ok_or(Refused::NoSuchPayment)?.state;
+        let id = &payment.order;
+        let was = PaymentState::Processing;
+        match verdict {
+            Verdict::Captured => {
+                // Heard twice, it happens once.
+                let states = (was, PaymentState::Captured);
+                if self.set_payment(id, &payment.id, states, (None, None)) {
+                    self.money_is_ours(payment);
+                } else {
+                    self.give_back_stray(payment);
+                }
+            }
+            Verdict::Declined(reason) => {
+                let states = (was, PaymentState::Failed);
+                let is_over = self.set_payment(id, &payment.id, states, (None, None));
+                if is_over && matches!(state, OrderState::Paying | OrderState::Confirming) {
+                    self.new_payment(id);
+                    self.set_order(id, OrderState::Declined, Some(reason.clone()));
+                }
+            }
+            Verdict::Pending(at) => {
+                let is_open = self.set_payment(id, &payment.id, (was, was), (None, Some(*at)));
+                if !is_open {
+                    self.give_back_stray(payment);
+                } else if state == OrderState::Paying {
+                    self.set_order(id, OrderState::Confirming, None);
+                }
+            }
+        }
+        let order = self.show(id);
+        self.keep(attempt, &order, false);
+        Ok(order)
+    }
+
+    /// Money that came, or will, for a payment that counted as failed goes back: the order went on without it, and may have
+    /// been paid by another.
+    fn give_back_stray(&mut self, payment: &PaymentRef) {
+        let states = (PaymentState::Failed, PaymentState::Refunding);
+        if self.set_payment(&payment.order, &payment.id, states, (None, None)) {
+            tracing::warn!(
+                order = payment.order,
+                payment = payment.id,
+                "money came for a payment that counted as failed; it goes back"
+            );
+        }
+    }
+
+    /// The money is ours: then the seats are the buyer's, if they still are or are free again; else it goes back.
+    fn money_is_ours(&mut self, payment: &PaymentRef) {
+        let id = &payment.order;
+        if !self.book(id) {
+            tracing::info!(
+                order = id,
+                "money came for seats that are gone; it goes back"
+            );
+            let states = (PaymentState::Captured, PaymentState::Refunding);
+            self.set_payment(id, &payment.id, states, (None, None));
+            return self.set_order(id, OrderState::Refunding, None);
+        }
+        self.set_order(id, OrderState::Confirmed, None);
+        let session = self.order_row(id).session;
+        self.close_session(&session);
+    }
+
+    /// Books the seats of an order, all or none: those that its own hold has, which nobody but the owner can change, or
+    /// free ones, which are taken like anybody would.
+    fn book(&mut self, id: &str) -> bool {
+        let order = self.visit.order(id).expect("the order was just looked at");
+        let (hold, is_held) = (order.hold.clone(), order.state.is_open());
+        let plan = self.event_state.plan.as_ref();
+        let seats = plan.and_then(|plan| plan.places(&order.seats));
+        let (Some(seats), Some(plan)) = (seats, plan) else {
+            return false;
+        };
+        let is_free = |seat: &u32| plan.states.seats[*seat as usize] == SeatState::Available;
+        if !is_held && !seats.iter().all(is_free) {
+            return false;
+        }
+        let from = if is_held {
+            Owner::hold(SeatState::Held, &hold)
+        } else {
+            Owner::nobody(SeatState::Available)
+        };
+        for seat in seats {
+            self.give(SeatChange {
+                seat,
+                from: from.clone(),
+                to: Owner::hold(SeatState::Booked, &hold),
+                order: Some(id.to_owned()),
+                lapses_at: NEVER,
+            });
+            let ticket = TicketRow {
+                seat,
+                id: random_id("tix_"),
+            };
+            self.order_row(id).tickets.push(ticket.clone());
+            self.changes.new_tickets.push((id.to_owned(), ticket));
+        }
+        self.order_row(id).tickets.sort_by_key(|ticket| ticket.seat);
+        if !is_held {
+            self.set_hold(&hold, HoldState::Converted, None);
+            // They count again: no hold is made without knowing.
+            let turn = self.visit.turn();
+            self.changes.turns.push(turn);
+        }
+        true
+    }
+
+    pub(in crate::inventory) fn begin_refund(&mut self, id: &str) -> Result<PaymentRef, Refused> {
+        let order = self.visit.order(id).ok_or(Refused::NoSuchOrder)?;
+        let payment = PaymentRef {
+            event: self.event_state.event.clone(),
+            order: id.to_owned(),
+            id: order.payment().id.clone(),
+            amount: order.total,
+        };
+        if order.state != OrderState::Confirmed {
+            return Err(Refused::OrderState(order.state.as_str().to_owned()));
+        }
+        let states = (PaymentState::Captured, PaymentState::Refunding);
+        self.set_payment(id, &payment.id, states, (None, None));
+        self.set_order(id, OrderState::Refunding, None);
+        Ok(payment)
+    }
+
+    pub(in crate::inventory) fn refunded(
+        &mut self,
+        payment: &PaymentRef,
+    ) -> Result<Order, Refused> {
+        let id = &payment.order;
+        let order = self.visit.order(id).ok_or(Refused::NoSuchPayment)?;
+        let hold = order.hold.clone();
+        // An earlier attempt's money may go back while the order stays as it is.
+        let is_of_order = order.state == OrderState::Refunding && order.payment().id == payment.id;
+        let states = (PaymentState::Refunding, PaymentState::Refunded);
+        if self.set_payment(id, &payment.id, states, (None, None)) && is_of_order {
+            self.set_order(id, OrderState::Refunded, None);
+            let tickets = std::mem::take(&mut self.order_row(id).tickets);
+            let void = tickets.iter().map(|ticket| ticket.seat);
+            self.changes.tickets_void.extend(void);
+            // Money for seats that were gone goes back without seats.
+            if !tickets.is_empty() {
+                self.free(&hold, SeatState::Booked);
+                self.set_hold(&hold, HoldState::Released, None);
+            }
+        }
+        Ok(self.show(id))
+    }
+}

@@ -1,0 +1,355 @@
+//! One event in memory, as the database has it: read whole, then kept current by this node's own batches and by what others
+//! did, each seat by the newest batch that changed it.
+
+use super::change_log::ChangeLogEntry;
+use super::connection::{Failed, Param};
+use super::{EventHandle, Shard};
+use crate::inventory::commands::Target;
+use crate::inventory::event_state::{EventState, Plan, VISITS_MAX, lapses_at};
+use crate::inventory::model::*;
+use crate::inventory::records::{ChangeSet, SessionRow};
+use crate::inventory::rules::Rules;
+use crate::inventory::seat_map::SeatMap;
+use shared::ids::{EventId, VisitorId};
+use shared::time::Time;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+const EVENT: &str = "select plan, plan_version, rules, secret, config, version, version_seq, \
+    (extract(epoch from clock_timestamp()) * 1000)::bigint from fairline.event where event = $1";
+
+/// Each hold is looked up by its key, whatever the planner thinks of the tables.
+const SEATS: &str = "select s.seat, s.state, case when s.state = 1 then (select h.lapses_at from fairline.hold h \
+        where h.event = s.event and h.visitor = s.visitor and h.id = s.hold and h.state = 0) end \
+    from fairline.seat s where s.event = $1 order by s.seat";
+
+const SOME_SEATS: &str = "select s.seat, s.state, case when s.state = 1 then (select h.lapses_at from fairline.hold h \
+        where h.event = s.event and h.visitor = s.visitor and h.id = s.hold and h.state = 0) end \
+    from fairline.seat s where s.event = $1 and s.seat = any($2)";
+
+const NEWS: &str = "select v.version, v.to_seq, c.seq, c.refused, c.changes, c.opened from fairline.version v \
+    left join fairline.change c on c.event = v.event and c.seq > v.after_seq and c.seq <= v.to_seq \
+    where v.event = $1 and v.version > $2 order by v.version, c.seq";
+
+/// Batches that are written at one time have numbers no further apart than this, as a rule; what is missed is in the next
+/// version.
+const WINDOW: i64 = 32;
+
+/// Sessions that are open. No index says which are: a few nodes ask this once.
+const SESSIONS: &str = "select key, visitor, number, jti, expires_at from fairline.session \
+    where event = $1 and not is_over and expires_at > $2 limit $3";
+
+/// One event.
+pub(super) struct EventCache {
+    pub(super) event_state: EventState,
+    /// Rises with the plan and the rules.
+    pub(super) config: i64,
+    /// The newest batch that changed each seat, as far as this node knows.
+    seqs: Vec<i64>,
+    /// How many requests that are on their way change each seat.
+    pending: Vec<u16>,
+    /// All batches up to this one are in the states of the seats: those of the version that is shown.
+    horizon: i64,
+    /// Later ones of other nodes that are, too.
+    seen: BTreeSet<i64>,
+    version: i64,
+}
+
+impl EventCache {
+    /// Reads an event. The event first, then its seats: these may be newer, and what is heard of them again is no harm.
+    pub(super) async fn load(shard: &Shard, handle: &EventHandle) -> Result<EventCache, Failed> {
+        let link = shard.reader();
+        let id = handle.event.as_str();
+        let rows = link.ask(EVENT, &[(&id, Type::TEXT)]).await?;
+        let row = rows.first().filter(|row| handle.is_of(row.get(3)));
+        let Some(row) = row else {
+            handle.is_gone.store(true, Ordering::Relaxed);
+            return Err(Failed::Refused(format!("there is no event {id} any more")));
+        };
+        let damaged = |error: String| Failed::Refused(format!("the event {id}: {error}"));
+        let rules: String = row.get(2);
+        let rules: Rules =
+            serde_json::from_str(&rules).map_err(|error| damaged(error.to_string()))?;
+        let (version, now): (i64, Time) = (row.get(5), Time(row.get(7)));
+        shard.clock.hear(now);
+        let mut event_state = EventState::new(handle.event.clone(), rules, row.get(3));
+        let mut seqs = Vec::new();
+        if let Some(plan) = row.get::<_, Option<String>>(0) {
+            let seats = link.ask(SEATS, &[(&id, Type::TEXT)]).await?;
+            let seats: Vec<(SeatState, i64)> = seats.iter().map(|row| read_seat(row).1).collect();
+            seqs = vec![row.get::<_, i64>(6); seats.len()];
+            let plan_version: i32 = row.get(1);
+            let at = (version as u64, shard.clock.now());
+            let currency = event_state.rules.currency;
+            let plan = Plan::load(&handle.event, &plan, seats, |layout, states| {
+                handle.show((layout, plan_version as u32), currency, states, at)
+            });
+            event_state.plan = Some(plan.map_err(damaged)?);
+        }
+        let config: i64 = row.get(4);
+        handle.config.store(config, Ordering::Relaxed);
+        handle.version.store(version, Ordering::Relaxed);
+        Ok(EventCache {
+            event_state,
+            config,
+            pending: vec![0; seqs.len()],
+            seqs,
+            horizon: row.get(6),
+            seen: BTreeSet::new(),
+            version,
+        })
+    }
+
+    /// Reads the sessions that are open, so that a node which comes later need not ask for every fan.
+    pub(super) async fn read_sessions(&mut self, shard: &Shard) -> Result<(), Failed> {
+        let (event, now) = (self.event_state.event.clone(), shard.clock.now().0);
+        let (id, limit) = (event.as_str(), VISITS_MAX as i64);
+        let params: [Param<'_>; 3] = [(&id, Type::TEXT), (&now, Type::INT8), (&limit, Type::INT8)];
+        for row in shard.reader().ask(SESSIONS, &params).await? {
+            self.event_state.visits.learn(SessionRow {
+                key: row.get::<_, &[u8]>(0).try_into().unwrap_or_default(),
+                visitor: VisitorId(row.get::<_, Uuid>(1).as_u128()),
+                number: row.get::<_, i64>(2) as u64,
+                jti: row.get(3),
+                token: String::new(),
+                expires_at: Time(row.get(4)),
+                is_over: false,
+                report: 0,
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether the visitor of a request is in memory. A newcomer need not be: the admission's own row decides.
+    pub(super) fn knows(&self, whose: &Target, visitor: Option<VisitorId>) -> bool {
+        match whose {
+            Target::Newcomer(..) | Target::Nobody => true,
+            Target::Session(_) | Target::Order(_) | Target::Visitor(_) => {
+                visitor.is_some_and(|visitor| self.event_state.visits.get(visitor).is_some())
+            }
+        }
+    }
+
+    /// The visitor of a request.
+    pub(super) fn visitor(&self, whose: &Target) -> Option<VisitorId> {
+        let visits = &self.event_state.visits;
+        match whose {
+            Target::Session(key) => visits.of_session(key),
+            Target::Order(order) => visits.of_order(order),
+            Target::Visitor(visitor) | Target::Newcomer(visitor, _) => Some(*visitor),
+            Target::Nobody => None,
+        }
+    }
+
+    /// What of the others' batches is known: all up to the first number, and these.
+    pub(super) fn known(&self) -> (i64, Vec<i64>) {
+        let newest = self.seen.last().copied().unwrap_or(0);
+        let known = self.horizon.max(newest - WINDOW);
+        (known, self.seen.range(known + 1..).copied().collect())
+    }
+
+    /// Takes what other nodes wrote.
+    pub(super) fn hear(&mut self, others: &[ChangeLogEntry]) {
+        for written in others {
+            self.take(written);
+            self.seen.insert(written.seq);
+        }
+    }
+
+    /// Takes the sessions and the seats of a batch, each seat only if nothing newer is known of it. Answers them.
+    fn take(&mut self, written: &ChangeLogEntry) -> Vec<(u32, SeatState)> {
+        for session in written.sessions() {
+            self.event_state.visits.learn(session);
+        }
+        let Some(plan) = &mut self.event_state.plan else {
+            return Vec::new();
+        };
+        let mut taken = Vec::new();
+        for (seat, state, lapses_at) in written.seats() {
+            taken.push((seat, state));
+            if let Some(newest) = self.seqs.get_mut(seat as usize)
+                && written.seq > *newest
+            {
+                *newest = written.seq;
+                plan.states.set(&plan.layout, seat, state, lapses_at);
+            }
+        }
+        taken
+    }
+
+    /// What a request changes is on its way. A seat that is taken is nobody else's from now on; one that is set free is
+    /// somebody's until that is so: no answer is given on what may yet fail.
+    pub(super) fn send(&mut self, changes: &ChangeSet) {
+        let Some(plan) = &mut self.event_state.plan else {
+            return;
+        };
+        for change in &changes.seats {
+            let (seat, state) = (change.seat, change.to.state);
+            if state != SeatState::Available {
+                plan.states.set(&plan.layout, seat, state, change.lapses_at);
+            }
+            self.pending[seat as usize] += 1;
+        }
+    }
+
+    /// What a request changes is not on its way any more.
+    fn landed(&mut self, changes: &ChangeSet) {
+        for change in &changes.seats {
+            if let Some(pending) = self.pending.get_mut(change.seat as usize) {
+                *pending = pending.saturating_sub(1);
+            }
+        }
+    }
+
+    /// What a request wanted to change was refused. Seats of which nothing newer was heard are as they were before.
+    pub(super) fn refused(&mut self, changes: &ChangeSet) {
+        self.landed(changes);
+        let Some(plan) = &mut self.event_state.plan else {
+            return;
+        };
+        for change in changes.takes() {
+            let at = change.seat as usize;
+            let is_ours = plan.states.seats.get(at) == Some(&change.to.state)
+                && plan.states.lapses_at[at] == change.lapses_at;
+            if is_ours && self.pending[at] == 0 {
+                plan.states
+                    .set(&plan.layout, change.seat, change.from.state, 0);
+            }
+        }
+    }
+
+    /// Whether a seat that a request wanted to take is known to be somebody else's by now.
+    pub(super) fn explains(&self, changes: &ChangeSet) -> bool {
+        let states = self
+            .event_state
+            .plan
+            .as_ref()
+            .map(|plan| &plan.states.seats);
+        let state = |seat: u32| states.and_then(|states| states.get(seat as usize));
+        changes
+            .takes()
+            .any(|change| state(change.seat) != Some(&change.from.state))
+    }
+
+    /// What a request changes was written with batch `seq`. Something older may have been heard or read since it was sent.
+    pub(super) fn committed(&mut self, changes: &ChangeSet, seq: i64) {
+        self.landed(changes);
+        let Some(plan) = &mut self.event_state.plan else {
+            return;
+        };
+        for change in &changes.seats {
+            let at = change.seat as usize;
+            let Some(newest) = self.seqs.get_mut(at).filter(|newest| seq > **newest) else {
+                continue;
+            };
+            *newest = seq;
+            if self.pending[at] == 0 {
+                let (state, lapses_at) = (change.to.state, change.lapses_at);
+                plan.states.set(&plan.layout, change.seat, state, lapses_at);
+            }
+        }
+        self.event_state.freeze(&changes.frozen);
+    }
+
+    /// Reads some seats anew.
+    pub(super) async fn read_seats(
+        &mut self,
+        shard: &Shard,
+        event: &EventId,
+        seats: &[i32],
+    ) -> Result<(), Failed> {
+        let id = event.as_str();
+        let params: [Param<'_>; 2] = [(&id, Type::TEXT), (&seats, Type::INT4_ARRAY)];
+        let rows = shard.reader().ask(SOME_SEATS, &params).await?;
+        if let Some(plan) = &mut self.event_state.plan {
+            for row in rows {
+                let (seat, (state, lapses_at)) = read_seat(&row);
+                plan.states.set(&plan.layout, seat, state, lapses_at);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what others did and shows the versions since. False when that cannot be followed.
+    pub(super) async fn follow(
+        &mut self,
+        shard: &Shard,
+        handle: &EventHandle,
+    ) -> Result<bool, Failed> {
+        if handle.config.load(Ordering::Relaxed) != self.config {
+            return Ok(false);
+        }
+        let id = handle.event.as_str();
+        let params: [Param<'_>; 2] = [(&id, Type::TEXT), (&self.version, Type::INT8)];
+        let rows = shard.reader().ask(NEWS, &params).await?;
+        let now = shard.clock.now();
+        let mut versions: BTreeMap<i64, (i64, Vec<(u32, SeatState)>)> = BTreeMap::new();
+        for row in &rows {
+            let (version, to_seq): (i64, i64) = (row.get(0), row.get(1));
+            let (_, changes) = versions.entry(version).or_insert((to_seq, Vec::new()));
+            if let Some(seq) = row.get::<_, Option<i64>>(2) {
+                changes.extend(self.take(&ChangeLogEntry {
+                    seq,
+                    refused: row.get(3),
+                    changes: row.get(4),
+                    opened: row.get(5),
+                }));
+            }
+        }
+        let Some(plan) = &self.event_state.plan else {
+            return Ok(true);
+        };
+        for (version, (to_seq, changes)) in versions {
+            if version != self.version + 1 {
+                return Ok(false);
+            }
+            plan.seat_map.follow(&changes, (version as u64, now));
+            self.version = version;
+            self.horizon = to_seq;
+        }
+        self.seen = self.seen.split_off(&(self.horizon + 1));
+        handle.version.store(self.version, Ordering::Relaxed);
+        Ok(true)
+    }
+}
+
+fn read_seat(row: &tokio_postgres::Row) -> (u32, (SeatState, i64)) {
+    let state = SeatState::of(row.get::<_, i16>(1).into());
+    let seat: i32 = row.get(0);
+    (seat as u32, (state, lapses_at(state, row.get(2))))
+}
+
+impl EventHandle {
+    /// The board that shows this plan: the one that is there, if it is of the same version.
+    fn show(
+        &self,
+        (layout, plan_version): (Arc<crate::inventory::Layout>, u32),
+        currency: Currency,
+        states: Vec<SeatState>,
+        at: (u64, Time),
+    ) -> Arc<SeatMap> {
+        let mut seat_map = self
+            .seat_map
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(seat_map) = seat_map
+            .as_ref()
+            .filter(|seat_map| seat_map.layout_version == plan_version)
+        {
+            seat_map.jump(states, at);
+            return seat_map.clone();
+        }
+        let new = SeatMap::at(
+            (self.event.clone(), currency),
+            (layout, plan_version),
+            states,
+            at,
+        );
+        let new = Arc::new(new);
+        *seat_map = Some(new.clone());
+        new
+    }
+}

@@ -1,0 +1,379 @@
+//! Reading: what visitors have, an event with its seats, lists for organisers. One statement each, so that what it answers
+//! was true at one instant.
+
+use super::connection::{Connection, Failed, Param};
+use super::write::visitor_uuid;
+use crate::inventory::commands::Target;
+use crate::inventory::event_state::Plan;
+use crate::inventory::model::*;
+use crate::inventory::records::*;
+use crate::inventory::service::Command;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use shared::ids::{EventId, VisitorId};
+use shared::time::Time;
+use std::collections::HashMap;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+/// Everything about the visitors of sessions ($2), admissions ($3), orders ($4) and about visitors ($5), with these of their
+/// holds that ended ($6), and answers ($7).
+const VISITS: &str = "select kind, line from fairline.visits($1, $2, $3, $4, $5, $6, $7)";
+
+#[derive(Deserialize)]
+struct SessionJson {
+    key: String,
+    visitor: Uuid,
+    number: u64,
+    jti: String,
+    token: String,
+    expires_at: i64,
+    is_over: bool,
+    report: i16,
+}
+
+#[derive(Deserialize)]
+struct TurnJson {
+    visitor: Uuid,
+    number: i32,
+}
+
+#[derive(Deserialize)]
+struct HoldJson {
+    visitor: Uuid,
+    id: Uuid,
+    session: String,
+    state: usize,
+    places: String,
+    total: i64,
+    currency: Currency,
+    expires_at: i64,
+    lapses_at: i64,
+    max_expires_at: i64,
+    order_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct OrderJson {
+    id: String,
+    hold: Uuid,
+    visitor: Uuid,
+    session: String,
+    state: OrderState,
+    seats: String,
+    total: i64,
+    currency: Currency,
+    buyer_name: String,
+    buyer_email: String,
+    decline: Option<String>,
+    created_at: i64,
+    pay_by: i64,
+}
+
+#[derive(Deserialize)]
+struct PaymentJson {
+    order_id: String,
+    attempt: i32,
+    id: String,
+    state: PaymentState,
+    amount: i64,
+    currency: Currency,
+    client_secret: String,
+    begun_at: Option<i64>,
+    settles_at: Option<i64>,
+}
+
+#[derive(Deserialize)]
+struct TicketJson {
+    order_id: String,
+    seat: u32,
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct AnswerJson {
+    id: String,
+    body_hash: String,
+    answer: String,
+    at: i64,
+}
+
+/// What was read for a batch.
+#[derive(Default)]
+pub(super) struct Loaded {
+    pub(super) visits: HashMap<VisitorId, Box<VisitorRecords>>,
+    /// The sessions that admissions opened, by their jti.
+    pub(super) opened: HashMap<String, SessionRow>,
+    pub(super) answers: HashMap<String, AnswerRow>,
+}
+
+/// What requests are about.
+#[derive(Default)]
+pub(super) struct Wanted {
+    keys: Vec<Vec<u8>>,
+    jtis: Vec<String>,
+    orders: Vec<String>,
+    visitors: Vec<Uuid>,
+    holds: Vec<Uuid>,
+    answers: Vec<String>,
+}
+
+impl Wanted {
+    pub(super) fn add(&mut self, ask: &Command) {
+        match &ask.whose {
+            Target::Session(key) => self.keys.push(key.to_vec()),
+            Target::Order(order) => self.orders.push(order.clone()),
+            Target::Visitor(visitor) => self.visitors.push(visitor_uuid(*visitor)),
+            Target::Newcomer(visitor, jti) => {
+                self.visitors.push(visitor_uuid(*visitor));
+                self.jtis.push(jti.clone());
+            }
+            Target::Nobody => {}
+        }
+        self.holds.extend(ask.hold.as_deref().map(hold_uuid));
+        self.answers.extend(ask.attempt.clone());
+    }
+}
+
+/// Reads what is wanted; the plan says what the places of holds are.
+pub(super) async fn load(
+    link: &Connection,
+    (event, plan): (&EventId, Option<&Plan>),
+    wanted: Wanted,
+) -> Result<Loaded, Failed> {
+    let Wanted {
+        keys,
+        jtis,
+        orders,
+        visitors,
+        holds,
+        answers,
+    } = wanted;
+    let event = event.as_str();
+    let params: [Param<'_>; 7] = [
+        (&event, Type::TEXT),
+        (&keys, Type::BYTEA_ARRAY),
+        (&jtis, Type::TEXT_ARRAY),
+        (&orders, Type::TEXT_ARRAY),
+        (&visitors, Type::UUID_ARRAY),
+        (&holds, Type::UUID_ARRAY),
+        (&answers, Type::TEXT_ARRAY),
+    ];
+    let rows = link.ask(VISITS, &params).await?;
+    let mut loaded = Loaded::default();
+    for visitor in &visitors {
+        let visitor = VisitorId(visitor.as_u128());
+        loaded
+            .visits
+            .insert(visitor, Box::new(VisitorRecords::of(visitor)));
+    }
+    let mut parts = Parts::default();
+    for row in rows {
+        parts.take((&mut loaded, plan), row.get(0), row.get(1))?;
+    }
+    parts.join(&mut loaded);
+    Ok(loaded)
+}
+
+const LIST: &str = "with own as materialized (
+        select o.* from fairline.orders o where o.event = $1 order by o.created_at desc limit $2
+    )
+    select 'order', row_to_json(o)::text from (
+        select id, hold, visitor, encode(session, 'hex') as session, state, seats, total, currency, buyer_name,
+            buyer_email, decline, created_at, pay_by from own order by created_at desc
+    ) o
+    union all select 'payment', row_to_json(p)::text from (
+        select p.order_id, p.attempt, p.id, p.state, p.amount, p.currency, p.client_secret, p.begun_at, p.settles_at
+        from own join fairline.payment p on p.event = $1 and p.order_id = own.id
+    ) p
+    union all select 'ticket', row_to_json(t)::text from (
+        select t.order_id, t.seat, t.id from own
+        join fairline.hold h on h.event = $1 and h.visitor = own.visitor and h.id = own.hold
+        join fairline.ticket t on t.event = $1 and t.seat = any(string_to_array(h.places, ',')::integer[]) and t.order_id = own.id
+    ) t";
+
+/// The newest orders of an event.
+pub(super) async fn list_orders(
+    link: &Connection,
+    event: &EventId,
+    limit: u32,
+) -> Result<Vec<OrderRow>, Failed> {
+    let (event, limit) = (event.as_str(), i64::from(limit));
+    let params: [Param<'_>; 2] = [(&event, Type::TEXT), (&limit, Type::INT8)];
+    let mut parts = Parts::default();
+    for row in link.ask(LIST, &params).await? {
+        parts.take((&mut Loaded::default(), None), row.get(0), row.get(1))?;
+    }
+    let mut orders = parts.complete();
+    orders.sort_by_key(|order| std::cmp::Reverse(order.created_at));
+    Ok(orders)
+}
+
+/// Rows that belong to orders.
+#[derive(Default)]
+struct Parts {
+    orders: Vec<OrderRow>,
+    payments: HashMap<String, Vec<PaymentRow>>,
+    tickets: HashMap<String, Vec<TicketRow>>,
+}
+
+impl Parts {
+    fn take(
+        &mut self,
+        (loaded, plan): (&mut Loaded, Option<&Plan>),
+        kind: &str,
+        row: &str,
+    ) -> Result<(), Failed> {
+        match kind {
+            "session" => {
+                let row = session(read(row)?);
+                visit(loaded, row.visitor).sessions.push(row);
+            }
+            "opened" => {
+                let row = session(read(row)?);
+                loaded.opened.insert(row.jti.clone(), row);
+            }
+            "turn" => {
+                let row: TurnJson = read(row)?;
+                visit(loaded, VisitorId(row.visitor.as_u128())).next = row.number + 1;
+            }
+            "hold" => {
+                let row: HoldJson = read(row)?;
+                let visit = visit(loaded, VisitorId(row.visitor.as_u128()));
+                visit.holds.extend(hold(row, plan));
+            }
+            "order" => self.orders.push(order(read(row)?)?),
+            "payment" => {
+                let row: PaymentJson = read(row)?;
+                let of_order = self.payments.entry(row.order_id.clone()).or_default();
+                of_order.push(payment(row));
+            }
+            "ticket" => {
+                let row: TicketJson = read(row)?;
+                let ticket = TicketRow {
+                    seat: row.seat,
+                    id: row.id,
+                };
+                self.tickets.entry(row.order_id).or_default().push(ticket);
+            }
+            _ => {
+                let row: AnswerJson = read(row)?;
+                let answer = AnswerRow {
+                    id: row.id.clone(),
+                    body: row.body_hash,
+                    answer: row.answer,
+                    at: Time(row.at),
+                };
+                loaded.answers.insert(row.id, answer);
+            }
+        }
+        Ok(())
+    }
+
+    fn complete(&mut self) -> Vec<OrderRow> {
+        let mut orders = std::mem::take(&mut self.orders);
+        for order in &mut orders {
+            order.payments = self.payments.remove(&order.id).unwrap_or_default();
+            order.payments.sort_by_key(|payment| payment.attempt);
+            order.tickets = self.tickets.remove(&order.id).unwrap_or_default();
+            order.tickets.sort_by_key(|ticket| ticket.seat);
+        }
+        orders
+    }
+
+    fn join(&mut self, loaded: &mut Loaded) {
+        for order in self.complete() {
+            visit(loaded, order.visitor).orders.push(order);
+        }
+    }
+}
+
+fn visit(loaded: &mut Loaded, visitor: VisitorId) -> &mut VisitorRecords {
+    let visits = &mut loaded.visits;
+    visits
+        .entry(visitor)
+        .or_insert_with(|| Box::new(VisitorRecords::of(visitor)))
+}
+
+fn session(row: SessionJson) -> SessionRow {
+    SessionRow {
+        key: key(&row.key),
+        visitor: VisitorId(row.visitor.as_u128()),
+        number: row.number,
+        jti: row.jti,
+        token: row.token,
+        expires_at: Time(row.expires_at),
+        is_over: row.is_over,
+        report: row.report,
+    }
+}
+
+/// A hold; none in a state that is unknown.
+fn hold(row: HoldJson, plan: Option<&Plan>) -> Option<HoldRow> {
+    let state = *HoldState::ALL.get(row.state)?;
+    let places = row.places.split(',').filter_map(|place| place.parse().ok());
+    let places: Vec<u32> = places.collect();
+    let seats = plan.map(|plan| plan.priced(&places, row.currency));
+    Some(HoldRow {
+        id: hold_id(row.id),
+        session: key(&row.session),
+        state,
+        seats: seats.unwrap_or_default().into(),
+        total: Money {
+            amount: row.total,
+            currency: row.currency,
+        },
+        expires_at: Time(row.expires_at),
+        lapses_at: Time(row.lapses_at),
+        max_expires_at: Time(row.max_expires_at),
+        order: row.order_id,
+    })
+}
+
+fn order(row: OrderJson) -> Result<OrderRow, Failed> {
+    Ok(OrderRow {
+        id: row.id,
+        hold: hold_id(row.hold),
+        visitor: VisitorId(row.visitor.as_u128()),
+        session: key(&row.session),
+        state: row.state,
+        seats: read(&row.seats)?,
+        total: Money {
+            amount: row.total,
+            currency: row.currency,
+        },
+        buyer: Buyer {
+            name: row.buyer_name,
+            email: row.buyer_email,
+        },
+        decline: row.decline,
+        created_at: Time(row.created_at),
+        pay_by: Time(row.pay_by),
+        payments: Vec::new(),
+        tickets: Vec::new(),
+    })
+}
+
+fn payment(row: PaymentJson) -> PaymentRow {
+    PaymentRow {
+        id: row.id,
+        attempt: row.attempt,
+        state: row.state,
+        amount: Money {
+            amount: row.amount,
+            currency: row.currency,
+        },
+        client_secret: row.client_secret,
+        begun_at: row.begun_at.map(Time),
+        settles_at: row.settles_at.map(Time),
+    }
+}
+
+/// A session's key as it was written; one that is none opens nothing.
+fn key(text: &str) -> Key {
+    shared::crypto::unhex(text).unwrap_or_default()
+}
+
+fn read<T: DeserializeOwned>(text: &str) -> Result<T, Failed> {
+    serde_json::from_str(text).map_err(|error| Failed::Refused(error.to_string()))
+}

@@ -1,0 +1,232 @@
+//! Writing what a decision changes: every statement names what it changes from.
+
+use super::{Store, must_change};
+use crate::inventory::commands::json;
+use crate::inventory::records::{ChangeSet, VisitorRecords};
+use rusqlite::params;
+use shared::ids::EventId;
+
+impl Store {
+    pub(super) fn apply(
+        &mut self,
+        event: &EventId,
+        changes: &ChangeSet,
+        visit: &VisitorRecords,
+    ) -> rusqlite::Result<()> {
+        self.write()?;
+        let event = event.as_str();
+        let visitor = visit.visitor.map(|visitor| visitor.to_string());
+        let visitor = visitor.as_deref();
+        self.apply_sessions(event, changes)?;
+        self.apply_holds(event, changes, visit)?;
+        self.apply_orders(event, changes)?;
+        self.apply_payments(event, changes)?;
+        self.apply_tickets(event, changes)?;
+        for change in &changes.seats {
+            let owner = change.to.hold.as_ref().and(visitor);
+            let rows = self
+                .db
+                .prepare_cached(
+                    "update seat set state = ?5, hold = ?6, order_id = ?7, visitor = ?8
+                     where event = ?1 and seat = ?2 and state = ?3 and hold is ?4",
+                )?
+                .execute(params![
+                    event,
+                    change.seat,
+                    change.from.state as i64,
+                    change.from.hold,
+                    change.to.state as i64,
+                    change.to.hold,
+                    change.order,
+                    owner
+                ])?;
+            must_change(rows)?;
+        }
+        if let Some((answer, _)) = changes.answer.as_deref() {
+            self.db
+                .prepare_cached(
+                    "insert or replace into answer (id, body_hash, answer, at, event) values (?1, ?2, ?3, ?4, ?5)",
+                )?
+                .execute(params![
+                    answer.id,
+                    answer.body,
+                    answer.answer,
+                    answer.at.0,
+                    event
+                ])?;
+        }
+        Ok(())
+    }
+
+    fn apply_sessions(&self, event: &str, changes: &ChangeSet) -> rusqlite::Result<()> {
+        for new in &changes.new_sessions {
+            self.db
+                .prepare_cached(
+                    "insert into session (event, key, visitor, number, jti, token, expires_at, report)
+                     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                )?
+                .execute(params![
+                    event,
+                    new.key,
+                    new.visitor.to_string(),
+                    new.number as i64,
+                    new.jti,
+                    new.token,
+                    new.expires_at.0,
+                    new.report
+                ])?;
+        }
+        for key in &changes.sessions_over {
+            let rows = self
+                .db
+                .prepare_cached(
+                    "update session set over = 1, report = 2 where event = ?1 and key = ?2 and over = 0",
+                )?
+                .execute(params![event, key])?;
+            must_change(rows)?;
+        }
+        Ok(())
+    }
+
+    fn apply_holds(
+        &self,
+        event: &str,
+        changes: &ChangeSet,
+        visit: &VisitorRecords,
+    ) -> rusqlite::Result<()> {
+        if let (Some(_), Some(new)) = (changes.new_hold, visit.holds.last()) {
+            self.db
+                .prepare_cached(
+                    "insert into hold (event, id, session, visitor, state, seats, total, currency, expires_at, lapses_at,
+                                       max_expires_at)
+                     values (?1, ?2, ?3, ?4, 'active', ?5, ?6, ?7, ?8, ?9, ?10)",
+                )?
+                .execute(params![
+                    event,
+                    new.id,
+                    new.session,
+                    visit.visitor.map(|visitor| visitor.to_string()),
+                    json(&*new.seats),
+                    new.total.amount,
+                    new.total.currency.as_str(),
+                    new.expires_at.0,
+                    new.lapses_at.0,
+                    new.max_expires_at.0
+                ])?;
+        }
+        for change in &changes.holds {
+            let rows = self
+                .db
+                .prepare_cached(
+                    "update hold set state = ?4, order_id = ?5 where event = ?1 and id = ?2 and state = ?3",
+                )?
+                .execute(params![
+                    event,
+                    change.id,
+                    change.from.as_str(),
+                    change.to.as_str(),
+                    change.order
+                ])?;
+            must_change(rows)?;
+        }
+        Ok(())
+    }
+
+    fn apply_orders(&self, event: &str, changes: &ChangeSet) -> rusqlite::Result<()> {
+        for new in &changes.new_orders {
+            self.db
+                .prepare_cached(
+                    "insert into orders (event, id, hold, visitor, session, state, seats, total, currency, buyer_name,
+                                         buyer_email, created_at, pay_by)
+                     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                )?
+                .execute(params![
+                    event,
+                    new.id,
+                    new.hold,
+                    new.visitor.to_string(),
+                    new.session,
+                    new.state.as_str(),
+                    json(&*new.seats),
+                    new.total.amount,
+                    new.total.currency.as_str(),
+                    new.buyer.name,
+                    new.buyer.email,
+                    new.created_at.0,
+                    new.pay_by.0
+                ])?;
+        }
+        for change in &changes.orders {
+            let rows = self
+                .db
+                .prepare_cached(
+                    "update orders set state = ?4, decline = ?5 where event = ?1 and id = ?2 and state = ?3",
+                )?
+                .execute(params![
+                    event,
+                    change.id,
+                    change.from.as_str(),
+                    change.to.as_str(),
+                    change.decline
+                ])?;
+            must_change(rows)?;
+        }
+        Ok(())
+    }
+
+    fn apply_payments(&self, event: &str, changes: &ChangeSet) -> rusqlite::Result<()> {
+        for (order, new) in &changes.new_payments {
+            self.db
+                .prepare_cached(
+                    "insert into payment (event, id, order_id, attempt, state, amount, client_secret)
+                     values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                )?
+                .execute(params![
+                    event,
+                    new.id,
+                    order,
+                    new.attempt,
+                    new.state.as_str(),
+                    new.amount.amount,
+                    new.client_secret
+                ])?;
+        }
+        for change in &changes.payments {
+            let rows = self
+                .db
+                .prepare_cached(
+                    "update payment set state = ?4, begun_at = ?5, settles_at = ?6
+                     where event = ?1 and order_id = ?2 and attempt = ?7 and state = ?3",
+                )?
+                .execute(params![
+                    event,
+                    change.order,
+                    change.from.as_str(),
+                    change.to.as_str(),
+                    change.begun_at.map(|at| at.0),
+                    change.settles_at.map(|at| at.0),
+                    change.attempt
+                ])?;
+            must_change(rows)?;
+        }
+        Ok(())
+    }
+
+    fn apply_tickets(&self, event: &str, changes: &ChangeSet) -> rusqlite::Result<()> {
+        for seat in &changes.tickets_void {
+            let rows = self
+                .db
+                .prepare_cached("delete from ticket where event = ?1 and seat = ?2")?
+                .execute(params![event, seat])?;
+            must_change(rows)?;
+        }
+        for (order, new) in &changes.new_tickets {
+            self.db
+                .prepare_cached(
+                    "insert into ticket (event, id, order_id, seat) values (?1, ?2, ?3, ?4)",
+                )?
+                .execute(params![event, new.id, order, new.seat])?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,317 @@
+//! What an organiser does with the seats: plan, selling rules, figures, orders, refunds, blocked seats.
+
+use crate::inventory::{
+    Block, Buyer, Money, Order, Rules, RulesPatch, Sales, SeatPrice, ShardView, layout,
+};
+use crate::sessions::event_id;
+use crate::{App, Shop};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use shared::audit::Entry;
+use shared::ids::EventId;
+use shared::openapi::Refusals;
+use shared::organiser::{Organiser, Role};
+use shared::problem::{Input, Nothing, PLAN_BYTES_MAX, Parameters, Problem, read_body};
+use shared::time::Time;
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+const ORDERS_MAX: u32 = 1000;
+
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(set_seating))
+        .routes(routes!(show_rules, change_rules))
+        .routes(routes!(show_sales))
+        .routes(routes!(list_orders))
+        .routes(routes!(refund))
+        .routes(routes!(block))
+        .routes(routes!(unblock))
+        .routes(routes!(list_shards))
+        .routes(routes!(move_event))
+}
+
+async fn known(shop: &Shop, event: &str) -> Result<EventId, Problem> {
+    let event = event_id(event)?;
+    match shop.waiting_room.knows(&event).await {
+        Some(false) => Err(Problem::no_such_event()),
+        _ => Ok(event),
+    }
+}
+
+async fn note(shop: &Shop, organiser: &Organiser, what: (&str, &EventId), change: (Value, Value)) {
+    let entry = organiser.entry(&shop.site, what.0, what.1.as_str());
+    let (from, to) = change;
+    shop.site.audit.record(Entry { from, to, ..entry }).await;
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct Planned {
+    version: u32,
+    capacity: u32,
+}
+
+/// Set the seating plan: ours, or pretix's open JSON format.
+#[utoipa::path(put, path = "/api/v1/organiser/events/{event}/seating", tag = "organiser", params(("event" = String, Path)),
+    request_body = Value, security(("organiser" = [])), responses((status = 200, body = Planned), Refusals))]
+async fn set_seating(
+    State(shop): State<Arc<Shop>>,
+    organiser: Organiser,
+    Path(event): Path<String>,
+    body: Body,
+) -> Result<Json<Planned>, Problem> {
+    organiser.require(Role::Admin)?;
+    let event = known(&shop, &event).await?;
+    let bytes = read_body(body, PLAN_BYTES_MAX).await?;
+    let layout = layout::parse(&bytes)?;
+    let capacity = layout.seats.len() as u32;
+    let version = shop.inventory.set_seating(&event, layout).await?;
+    if let Some(seat_map) = shop.inventory.seat_map(&event) {
+        let seats = seat_map.shown().availability(shop.site.clock.now());
+        shop.waiting_room.report(&event, seats).await;
+    }
+    let to = json!({"version": version, "capacity": capacity});
+    note(
+        &shop,
+        &organiser,
+        ("seating.set", &event),
+        (Value::Null, to),
+    )
+    .await;
+    Ok(Json(Planned { version, capacity }))
+}
+
+/// The selling rules.
+#[utoipa::path(get, path = "/api/v1/organiser/events/{event}/checkout", tag = "organiser", params(("event" = String, Path)),
+    security(("organiser" = [])), responses((status = 200, body = Rules), Refusals))]
+async fn show_rules(
+    State(shop): State<Arc<Shop>>,
+    _: Organiser,
+    Path(event): Path<String>,
+) -> Result<Json<Rules>, Problem> {
+    let event = known(&shop, &event).await?;
+    Ok(Json(shop.inventory.rules(&event).await?))
+}
+
+/// Change selling rules.
+#[utoipa::path(patch, path = "/api/v1/organiser/events/{event}/checkout", tag = "organiser", params(("event" = String, Path)),
+    request_body = RulesPatch, security(("organiser" = [])), responses((status = 200, body = Rules), Refusals))]
+async fn change_rules(
+    State(shop): State<Arc<Shop>>,
+    organiser: Organiser,
+    Path(event): Path<String>,
+    Input(patch, _): Input<RulesPatch>,
+) -> Result<Json<Rules>, Problem> {
+    organiser.require(Role::Admin)?;
+    let event = known(&shop, &event).await?;
+    let (before, after) = shop.inventory.set_rules(&event, patch).await?;
+    note(
+        &shop,
+        &organiser,
+        ("checkout.update", &event),
+        (json!(before), json!(after)),
+    )
+    .await;
+    Ok(Json(after))
+}
+
+/// The figures of the sale.
+#[utoipa::path(get, path = "/api/v1/organiser/events/{event}/sales", tag = "organiser", params(("event" = String, Path)),
+    security(("organiser" = [])), responses((status = 200, body = Sales), Refusals))]
+async fn show_sales(
+    State(shop): State<Arc<Shop>>,
+    _: Organiser,
+    Path(event): Path<String>,
+) -> Result<Json<Sales>, Problem> {
+    Ok(Json(shop.inventory.sales(&event_id(&event)?).await?))
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct OrdersQuery {
+    /// At most so many, the newest first.
+    #[param(minimum = 0, maximum = 1000)]
+    limit: Option<u32>,
+}
+
+/// An order as organisers see it: without what opens it (ticket codes, the signed link, the payment's secret), and
+/// without the buyer for viewers, who watch the sale but do not look after buyers.
+#[derive(Serialize, utoipa::ToSchema)]
+struct OrganiserOrder {
+    /// `ord_…`
+    id: String,
+    event: EventId,
+    /// As in `Order`.
+    state: String,
+    #[schema(value_type = Vec<SeatPrice>)]
+    seats: Arc<Vec<SeatPrice>>,
+    total: Money,
+    /// Null for viewers.
+    buyer: Option<Buyer>,
+    payment: OrganiserPayment,
+    decline_reason: Option<String>,
+    created_at: Time,
+    pay_by: Time,
+}
+
+/// The payment of an order as organisers see it.
+#[derive(Serialize, utoipa::ToSchema)]
+struct OrganiserPayment {
+    /// `simulated`.
+    provider: String,
+    /// `pay_…`
+    id: String,
+}
+
+impl OrganiserOrder {
+    fn of(order: Order, organiser: &Organiser) -> OrganiserOrder {
+        let sees_buyers = organiser.role >= Role::Operator;
+        OrganiserOrder {
+            id: order.id,
+            event: order.event,
+            state: order.state,
+            seats: order.seats,
+            total: order.total,
+            buyer: sees_buyers.then_some(order.buyer),
+            payment: OrganiserPayment {
+                provider: order.payment.provider,
+                id: order.payment.id,
+            },
+            decline_reason: order.decline_reason,
+            created_at: order.created_at,
+            pay_by: order.pay_by,
+        }
+    }
+}
+
+/// The newest orders.
+#[utoipa::path(get, path = "/api/v1/organiser/events/{event}/orders", tag = "organiser",
+    params(("event" = String, Path), OrdersQuery), security(("organiser" = [])),
+    responses((status = 200, body = Vec<OrganiserOrder>), Refusals))]
+async fn list_orders(
+    State(shop): State<Arc<Shop>>,
+    organiser: Organiser,
+    Path(event): Path<String>,
+    Parameters(query): Parameters<OrdersQuery>,
+) -> Result<Json<Vec<OrganiserOrder>>, Problem> {
+    let event = known(&shop, &event).await?;
+    let limit = query.limit.unwrap_or(100).min(ORDERS_MAX);
+    let orders = shop.inventory.orders(&event, limit).await?;
+    let shown = orders
+        .into_iter()
+        .map(|order| OrganiserOrder::of(order, &organiser));
+    Ok(Json(shown.collect()))
+}
+
+/// Refund a confirmed order: the money goes back, the seats are free again.
+#[utoipa::path(post, path = "/api/v1/organiser/events/{event}/orders/{order}/refund", tag = "organiser",
+    params(("event" = String, Path), ("order" = String, Path)), security(("organiser" = [])),
+    request_body(content = Nothing, description = "Nothing, or {}: a part of an order cannot be refunded"),
+    responses((status = 200, body = OrganiserOrder), Refusals))]
+async fn refund(
+    State(shop): State<Arc<Shop>>,
+    organiser: Organiser,
+    Path((event, order)): Path<(String, String)>,
+    Input(Nothing {}, _): Input<Nothing>,
+) -> Result<Json<OrganiserOrder>, Problem> {
+    organiser.require(Role::Operator)?;
+    let event = event_id(&event)?;
+    let payment = shop.inventory.begin_refund(&event, &order).await?;
+    // Once begun it is finished by the sweep, whatever becomes of this request.
+    let order = shop.give_back(&payment).await?;
+    let change = (
+        json!({"order": order.id, "state": "confirmed"}),
+        json!({"state": order.state}),
+    );
+    note(&shop, &organiser, ("order.refund", &event), change).await;
+    Ok(Json(OrganiserOrder::of(order, &organiser)))
+}
+
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SeatsInput {
+    seats: Vec<String>,
+}
+
+/// Take seats out of the sale.
+#[utoipa::path(post, path = "/api/v1/organiser/events/{event}/seats/block", tag = "organiser", params(("event" = String, Path)),
+    request_body = SeatsInput, security(("organiser" = [])), responses((status = 200, body = Sales), Refusals))]
+async fn block(
+    State(shop): State<Arc<Shop>>,
+    organiser: Organiser,
+    Path(event): Path<String>,
+    Input(input, _): Input<SeatsInput>,
+) -> Result<Response, Problem> {
+    change_block(&shop, &organiser, &event, (input.seats, Block::Block)).await
+}
+
+/// Put blocked seats back into the sale.
+#[utoipa::path(post, path = "/api/v1/organiser/events/{event}/seats/unblock", tag = "organiser", params(("event" = String, Path)),
+    request_body = SeatsInput, security(("organiser" = [])), responses((status = 200, body = Sales), Refusals))]
+async fn unblock(
+    State(shop): State<Arc<Shop>>,
+    organiser: Organiser,
+    Path(event): Path<String>,
+    Input(input, _): Input<SeatsInput>,
+) -> Result<Response, Problem> {
+    change_block(&shop, &organiser, &event, (input.seats, Block::Unblock)).await
+}
+
+async fn change_block(
+    shop: &Shop,
+    organiser: &Organiser,
+    event: &str,
+    (seats, change): (Vec<String>, Block),
+) -> Result<Response, Problem> {
+    organiser.require(Role::Operator)?;
+    let event = event_id(event)?;
+    let to = json!({"seats": seats});
+    shop.inventory.block(&event, seats, change).await?;
+    let action = match change {
+        Block::Block => "seats.block",
+        Block::Unblock => "seats.unblock",
+    };
+    note(shop, organiser, (action, &event), (Value::Null, to)).await;
+    let sales = shop.inventory.sales(&event).await?;
+    Ok((StatusCode::OK, Json(sales)).into_response())
+}
+
+/// The databases that events are spread over, with their events; none where all are in one file.
+#[utoipa::path(get, path = "/api/v1/organiser/shards", tag = "organiser", security(("organiser" = [])),
+    responses((status = 200, body = Vec<ShardView>), Refusals))]
+async fn list_shards(
+    State(shop): State<Arc<Shop>>,
+    _: Organiser,
+) -> Result<Json<Vec<ShardView>>, Problem> {
+    Ok(Json(shop.inventory.shards().await?))
+}
+
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ShardInput {
+    /// The id of the database.
+    shard: String,
+}
+
+/// Move an event to another database, while nobody is inside, holds seats or pays.
+#[utoipa::path(put, path = "/api/v1/organiser/events/{event}/shard", tag = "organiser", params(("event" = String, Path)),
+    request_body = ShardInput, security(("organiser" = [])), responses((status = 204), Refusals))]
+async fn move_event(
+    State(shop): State<Arc<Shop>>,
+    organiser: Organiser,
+    Path(event): Path<String>,
+    Input(input, _): Input<ShardInput>,
+) -> Result<StatusCode, Problem> {
+    organiser.require(Role::Admin)?;
+    let event = event_id(&event)?;
+    shop.inventory.move_event(&event, &input.shard).await?;
+    let to = json!({"shard": input.shard});
+    note(&shop, &organiser, ("event.move", &event), (Value::Null, to)).await;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,213 @@
+//! Trading an admission token for a session, exactly once; and whose session a request comes with.
+
+use crate::error::{bad_admission, no_session};
+use crate::inventory::{NewSession, Once, Session, SessionKey, SessionKeys};
+use crate::waiting_room::Heard;
+use crate::{App, Shop};
+use axum::Json;
+use axum::extract::{FromRef, FromRequestParts, Path, State};
+use axum::http::{HeaderMap, Method, StatusCode, header, request::Parts};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use shared::browser::{Credential, bearer, check_origin, cookies, credential, set_cookie};
+use shared::context::{AppContext, check};
+use shared::crypto::{hex, random_id, sha256};
+use shared::idempotency::{IdempotencyKey, replayed};
+use shared::ids::{EventId, VisitorId};
+use shared::openapi::Refusals;
+use shared::problem::{Input, Nothing, Problem};
+use shared::time::Time;
+use shared::token::Refused;
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(crate) const COOKIE: &str = "fairline_session_";
+
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(open_session, show_session, end_session))
+}
+
+/// A session as the fan gets it. The word itself is shown once.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct SessionView {
+    /// What proves the session: `Authorization: Bearer …`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<String>,
+    event: EventId,
+    #[schema(value_type = String)]
+    visitor: VisitorId,
+    expires_at: Time,
+    /// No more holds: the time ran out, an order was confirmed, or the fan left.
+    over: bool,
+}
+
+/// The sessions that a request came with, as a handler's argument. Checks the `Origin` where cookies prove them.
+pub(crate) struct Sessions(pub(crate) SessionKeys);
+
+impl<S> FromRequestParts<S> for Sessions
+where
+    Arc<AppContext>: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let site: Arc<AppContext> = FromRef::from_ref(state);
+        let headers = &parts.headers;
+        if let Some(word) = bearer(headers) {
+            let key = session_key(&word).ok_or_else(no_session)?;
+            check(&site.limits.visitors, key.hash)?;
+            return Ok(Sessions(vec![key]));
+        }
+        let found = cookies(&site, headers, COOKIE);
+        let keys: SessionKeys = found
+            .iter()
+            .filter_map(|(_, word)| session_key(word))
+            .collect();
+        let first = keys.first().ok_or_else(no_session)?;
+        check(&site.limits.visitors, first.hash)?;
+        if parts.method != Method::GET {
+            check_origin(&site, headers, true)?;
+        }
+        Ok(Sessions(keys))
+    }
+}
+
+/// Reads an event id from a path.
+pub(crate) fn event_id(text: &str) -> Result<EventId, Problem> {
+    EventId::parse(text).map_err(|_| Problem::no_such_event())
+}
+
+/// Trade an admission token for a session, once. The token is the bearer, or the cookie that the queue page set.
+#[utoipa::path(post, path = "/api/v1/events/{event}/sessions", tag = "checkout", params(("event" = String, Path)),
+    request_body(content = Nothing, description = "Nothing, or {}"), security(("admission" = [])),
+    responses((status = 201, body = SessionView), Refusals))]
+async fn open_session(
+    State(shop): State<Arc<Shop>>,
+    Path(event): Path<String>,
+    headers: HeaderMap,
+    key: IdempotencyKey,
+    Input(Nothing {}, _): Input<Nothing>,
+) -> Result<Response, Problem> {
+    let event = event_id(&event)?;
+    let site = &shop.site;
+    let found = credential(site, &headers, &format!("fairline_admission_{event}"));
+    let Credential {
+        word: token,
+        by_cookie,
+    } = found.ok_or_else(bad_admission)?;
+    check_origin(site, &headers, by_cookie)?;
+    let now = shop.inventory.now();
+    let claims = shop
+        .keys
+        .verify(&token, &event, now)
+        .await
+        .map_err(|refused| {
+            tracing::debug!(%event, %refused, "admission refused");
+            match refused {
+                Refused::NoKeys => Problem::unavailable(),
+                _ => bad_admission(),
+            }
+        })?;
+    // Whoever missed their turn has no slot, whatever their token says. If nobody answers, the token is believed and the
+    // start is reported later.
+    let heard = shop.waiting_room.start(&event, &token).await;
+    if heard == Heard::Lapsed {
+        let title = "This slot is gone";
+        return Err(Problem::new(StatusCode::GONE, "slot-lapsed", title));
+    }
+    let word = session_word(&event, &token, &key);
+    let opened = shop.inventory.open_session(NewSession {
+        key: sha256(word.as_bytes()),
+        event: event.clone(),
+        visitor: claims.sub,
+        number: claims.number,
+        jti: claims.jti,
+        token,
+        expires_at: Time(claims.exp * 1000),
+        is_reported: heard == Heard::Yes,
+    });
+    let Once {
+        value: session,
+        is_replayed,
+    } = opened.await?;
+    shop.to_report.notify_one();
+    let left = u32::try_from((session.expires_at.0 - now.0).max(0) / 1000).unwrap_or(0);
+    // The cookie outlives the session, so that the order can still be looked at.
+    let cookie = set_cookie(
+        site,
+        &format!("{COOKIE}{event}"),
+        &word,
+        left.saturating_add(24 * 3600),
+    );
+    let head = [(header::SET_COOKIE, cookie)];
+    let view = view(&shop, session, Some(word));
+    let response = (StatusCode::CREATED, head, Json(view)).into_response();
+    Ok(if is_replayed {
+        replayed(response)
+    } else {
+        response
+    })
+}
+
+/// The word that proves a session. With an idempotency key it is made of the key and the token, so that who asks again gets
+/// the same one; nobody else has both.
+///
+/// It begins with the event, which says where everything about it is kept.
+fn session_word(event: &EventId, token: &str, key: &IdempotencyKey) -> String {
+    let prefix = format!("ses_{event}_");
+    match &key.0 {
+        None => random_id(&prefix),
+        Some(key) => {
+            let hash = sha256(format!("session\n{token}\n{key}").as_bytes());
+            format!("{prefix}{}", hex(&hash[..20]))
+        }
+    }
+}
+
+/// What a session word shows; none when it cannot be one.
+fn session_key(word: &str) -> Option<SessionKey> {
+    let (event, _) = word.strip_prefix("ses_")?.split_once('_')?;
+    Some(SessionKey {
+        event: EventId::parse(event).ok()?,
+        hash: sha256(word.as_bytes()),
+    })
+}
+
+fn view(shop: &Shop, session: Session, word: Option<String>) -> SessionView {
+    SessionView {
+        session: word,
+        event: session.event,
+        visitor: session.visitor,
+        expires_at: session.expires_at,
+        over: session.is_over || session.expires_at <= shop.inventory.now(),
+    }
+}
+
+/// The session that this request came with.
+#[utoipa::path(get, path = "/api/v1/events/{event}/sessions", tag = "checkout", params(("event" = String, Path)),
+    security(("session" = [])), responses((status = 200, body = SessionView), Refusals))]
+async fn show_session(
+    State(shop): State<Arc<Shop>>,
+    Path(event): Path<String>,
+    Sessions(keys): Sessions,
+) -> Result<Json<SessionView>, Problem> {
+    let event = event_id(&event)?;
+    let session = shop.inventory.session(keys, Some(event)).await?;
+    Ok(Json(view(&shop, session, None)))
+}
+
+/// Leave the checkout: holds are released, the slot goes to the next in line.
+#[utoipa::path(delete, path = "/api/v1/events/{event}/sessions", tag = "checkout", params(("event" = String, Path)),
+    security(("session" = [])), responses((status = 204), Refusals))]
+async fn end_session(
+    State(shop): State<Arc<Shop>>,
+    Path(event): Path<String>,
+    Sessions(keys): Sessions,
+) -> Result<StatusCode, Problem> {
+    let event = event_id(&event)?;
+    shop.inventory.end_session(keys, &event).await?;
+    shop.to_report.notify_one();
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,103 @@
+//! What every handler of either service may need: where the site is, who may steer it, its limits, its clock, its stop signal.
+
+use crate::audit::Audit;
+use crate::failures::Failures;
+use crate::limit::Limiter;
+use crate::organiser::Organisers;
+use crate::problem::Problem;
+use crate::time::Clock;
+use crate::web_url::link_origin;
+use std::hash::Hash;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio_util::sync::CancellationToken;
+
+/// One per process, shared by all handlers.
+pub struct AppContext {
+    /// What browsers see, without a slash at the end; `iss` of the tokens.
+    pub public_url: String,
+    /// The public URL is https: cookies are `Secure` and `__Host-`.
+    pub https: bool,
+    /// Origins whose pages may act for a fan: the public URL's own and those that were allowed.
+    pub origins: Vec<String>,
+    /// Proxies in front whose `X-Forwarded-For` entry is believed.
+    pub trusted_hops: usize,
+    /// Who may steer.
+    pub organisers: Organisers,
+    /// Who changed what.
+    pub audit: Audit,
+    /// Rate limits.
+    pub limits: Limits,
+    /// The time.
+    pub clock: Clock,
+    /// Set when the process is about to go.
+    pub stop: CancellationToken,
+    /// Whether the stores answered when they were last asked.
+    pub health: Health,
+}
+
+/// Which stores answer. Each service says so about its own, a few times a minute at least.
+#[derive(Debug, Default)]
+pub struct Health {
+    /// The line's store does not answer.
+    pub is_line_away: AtomicBool,
+    /// The inventory's store does not answer.
+    pub is_inventory_away: AtomicBool,
+}
+
+impl Health {
+    /// Whether all stores answer.
+    pub fn is_ready(&self) -> bool {
+        !self.is_line_away.load(Ordering::Relaxed)
+            && !self.is_inventory_away.load(Ordering::Relaxed)
+    }
+}
+
+impl AppContext {
+    /// Whether a URL leads to a page of this site or of an allowed one.
+    pub fn is_allowed_url(&self, url: &str) -> bool {
+        link_origin(&self.public_url, url).is_some_and(|origin| self.origins.contains(&origin))
+    }
+}
+
+/// The rate limits, each with its key.
+pub struct Limits {
+    /// All requests of a client address.
+    pub requests: Limiter,
+    /// New places in line of a client address.
+    pub joins: Limiter,
+    /// Requests of one visitor.
+    pub visitors: Limiter,
+    /// Wrong organiser keys and one-time codes.
+    pub organiser_keys: Failures,
+    /// Wrong service keys.
+    pub service_key: Failures,
+}
+
+impl Limits {
+    /// No limits: for tests of other things.
+    pub fn none() -> Limits {
+        let none = || Limiter::per_second(0, 0);
+        Limits {
+            requests: none(),
+            joins: none(),
+            visitors: none(),
+            organiser_keys: Failures::new("organiser key"),
+            service_key: Failures::new("service key"),
+        }
+    }
+
+    /// Forgets who has been quiet. Called now and then.
+    pub fn sweep(&self) {
+        for limiter in [&self.requests, &self.joins, &self.visitors] {
+            limiter.sweep();
+        }
+    }
+}
+
+/// Counts one against a limit.
+///
+/// # Errors
+/// 429 with `Retry-After`.
+pub fn check(limiter: &Limiter, key: impl Hash) -> Result<(), Problem> {
+    limiter.check(key).map_err(Problem::too_many)
+}

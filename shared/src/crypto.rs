@@ -1,0 +1,152 @@
+//! Secrets that cannot be printed, what is signed with them, and random bytes.
+
+use aws_lc_rs::{constant_time, digest, hmac, rand};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use std::fmt;
+
+/// A key for HMAC-SHA256, bound to one purpose so that a signature for one thing is never one for another.
+#[derive(Clone)]
+pub struct Secret(hmac::Key);
+
+impl Secret {
+    /// Derives the key of `purpose` from the bytes that the operator set or the data folder keeps.
+    pub fn derive(master: &[u8], purpose: &str) -> Secret {
+        let root = hmac::Key::new(hmac::HMAC_SHA256, master);
+        let derived = hmac::sign(&root, purpose.as_bytes());
+        Secret(hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()))
+    }
+
+    /// The signature of `message`: 32 bytes.
+    pub fn sign(&self, message: &[u8]) -> [u8; 32] {
+        let mut mac = [0; 32];
+        mac.copy_from_slice(hmac::sign(&self.0, message).as_ref());
+        mac
+    }
+
+    /// Whether `mac` signs `message`, compared in constant time.
+    pub fn verify(&self, message: &[u8], mac: &[u8]) -> bool {
+        hmac::verify(&self.0, message, mac).is_ok()
+    }
+
+    /// `message` and its signature as one URL-safe word, `base64.base64`.
+    pub fn seal(&self, message: &[u8]) -> String {
+        format!("{}.{}", encode(message), encode(&self.sign(message)))
+    }
+
+    /// The message inside a sealed word, if this key sealed it.
+    pub fn unseal(&self, word: &str) -> Option<Vec<u8>> {
+        let (message, mac) = word.split_once('.')?;
+        let message = decode(message)?;
+        self.verify(&message, &decode(mac)?).then_some(message)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Random bytes from the operating system's generator.
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    rand::fill(&mut bytes).expect("the operating system has random bytes");
+    bytes
+}
+
+/// Random bytes that are fetched many at a time: for ids of which many are made, not for keys.
+pub struct RandomPool {
+    bytes: [u8; 1024],
+    used: usize,
+}
+
+impl Default for RandomPool {
+    fn default() -> Self {
+        RandomPool {
+            bytes: [0; 1024],
+            used: 1024,
+        }
+    }
+}
+
+impl RandomPool {
+    /// Bytes that nobody was given before.
+    pub fn take_bytes<const N: usize>(&mut self) -> [u8; N] {
+        const { assert!(N <= 1024) };
+        if self.used + N > self.bytes.len() {
+            self.bytes = random();
+            self.used = 0;
+        }
+        let mut given = [0; N];
+        given.copy_from_slice(&self.bytes[self.used..self.used + N]);
+        self.used += N;
+        given
+    }
+}
+
+/// A fresh unguessable word of 160 bits after a prefix: the ids that the server makes.
+pub fn random_id(prefix: &str) -> String {
+    format!("{prefix}{}", hex(&random::<20>()))
+}
+
+/// URL-safe base64 without padding.
+pub fn encode(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Reads URL-safe base64 without padding.
+pub fn decode(text: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
+}
+
+/// Lowercase hex.
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.push(DIGITS[usize::from(byte >> 4)] as char);
+        text.push(DIGITS[usize::from(byte & 15)] as char);
+    }
+    text
+}
+
+/// Reads so many bytes as they are written by `hex`; none when the text is something else.
+pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let text = text.as_bytes();
+    let mut bytes = [0; N];
+    if text.len() != 2 * N {
+        return None;
+    }
+    for (byte, digits) in bytes.iter_mut().zip(text.chunks(2)) {
+        let digit = |at: usize| (digits[at] as char).to_digit(16);
+        *byte = u8::try_from(digit(0)? * 16 + digit(1)?).ok()?;
+    }
+    Some(bytes)
+}
+
+/// SHA-256.
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    out
+}
+
+/// Whether two words are the same, in time that does not depend on where they differ.
+pub fn same(a: &str, b: &str) -> bool {
+    constant_time::verify_slices_are_equal(&sha256(a.as_bytes()), &sha256(b.as_bytes())).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn dice_give_nothing_twice() {
+        let mut dice = RandomPool::default();
+        let given: HashSet<[u8; 18]> = (0..1000).map(|_| dice.take_bytes()).collect();
+        assert_eq!(given.len(), 1000);
+        assert!(!given.contains(&[0; 18]));
+    }
+}

@@ -1,0 +1,191 @@
+//! The data folder: ours alone (0700, locked), with the keys that were generated for it. Nothing in it is ever overwritten.
+
+use crate::crypto;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const FORMAT: &str = "fairline-data 1\n";
+
+/// An opened data folder. The lock is held until the last clone is dropped.
+#[derive(Clone, Debug)]
+pub struct DataFolder {
+    path: PathBuf,
+    _lock: Arc<File>,
+}
+
+impl DataFolder {
+    /// Opens the folder, making it if it does not exist.
+    ///
+    /// # Errors
+    /// A sentence for the operator: not a folder, not ours, not writable, or held by another process.
+    pub fn open(path: &Path) -> Result<DataFolder, String> {
+        let shown = path.display();
+        if !path.exists() {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(path)
+                .map_err(|error| format!("the data folder {shown} cannot be made: {error}"))?;
+        }
+        let mut entries = fs::read_dir(path)
+            .map_err(|error| format!("the data folder {shown} cannot be read: {error}"))?;
+        let is_empty = entries.next().is_none();
+        let format = path.join("format");
+        match fs::read_to_string(&format) {
+            Ok(text) if text == FORMAT => {}
+            Ok(_) => {
+                return Err(format!(
+                    "the data folder {shown} is damaged or of another version: {} is not '{}'",
+                    format.display(),
+                    FORMAT.trim()
+                ));
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound && is_empty => {
+                write_new(&format, FORMAT.as_bytes())?;
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(format!(
+                    "{shown} is not empty and not a Fairline data folder: name another with --data"
+                ));
+            }
+            Err(error) => return Err(format!("{} cannot be read: {error}", format.display())),
+        }
+        let lock = lock(path)?;
+        Ok(DataFolder {
+            path: path.to_owned(),
+            _lock: Arc::new(lock),
+        })
+    }
+
+    /// The path of something in the folder.
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// A secret of 32 random bytes kept under `name`, made at the first call.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written, or does not hold 64 hex digits.
+    pub fn secret(&self, name: &str) -> Result<String, String> {
+        self.text(name, || Ok(crypto::hex(&crypto::random::<32>())))
+            .and_then(|text| {
+                let sound = text.len() == 64 && text.bytes().all(|c| c.is_ascii_hexdigit());
+                let path = self.join(name);
+                sound.then_some(text).ok_or_else(|| {
+                    format!("{} is damaged: it should be 64 hex digits", path.display())
+                })
+            })
+    }
+
+    /// The text kept under `name` (0600), or what `make` returns, which is then kept.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written.
+    pub fn text(
+        &self,
+        name: &str,
+        make: impl FnOnce() -> Result<String, String>,
+    ) -> Result<String, String> {
+        let path = self.join(name);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(text.trim_end().to_owned()),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let text = make()?;
+                write_new(&path, text.as_bytes())?;
+                Ok(text.trim_end().to_owned())
+            }
+            Err(error) => Err(format!("{} cannot be read: {error}", path.display())),
+        }
+    }
+}
+
+fn lock(path: &Path) -> Result<File, String> {
+    let name = path.join("lock");
+    let file = OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&name)
+        .map_err(|error| {
+            format!(
+                "the data folder {} cannot be written: {error}",
+                path.display()
+            )
+        })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(format!(
+            "the data folder {} is held by another process: stop it, or name another with --data",
+            path.display()
+        )),
+        Err(fs::TryLockError::Error(error)) => {
+            Err(format!("{} cannot be locked: {error}", name.display()))
+        }
+    }
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    let written = OpenOptions::new()
+        .create_new(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+    written.map_err(|error| format!("{} cannot be written: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_made_private_and_locked_and_keeps_its_secrets() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("data");
+        let folder = DataFolder::open(&path).unwrap();
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o700
+        );
+        let secret = folder.secret("pass-secret").unwrap();
+        let refused = DataFolder::open(&path).unwrap_err();
+        assert!(refused.contains("held by another process"), "{refused}");
+        drop(folder);
+        assert_eq!(
+            DataFolder::open(&path)
+                .unwrap()
+                .secret("pass-secret")
+                .unwrap(),
+            secret
+        );
+    }
+
+    #[test]
+    fn a_damaged_secret_and_a_foreign_folder_are_refused_and_left_as_they_are() {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join("holiday.jpg"), b"x").unwrap();
+        assert!(
+            DataFolder::open(home.path())
+                .unwrap_err()
+                .contains("not a Fairline data folder")
+        );
+        let path = home.path().join("data");
+        let folder = DataFolder::open(&path).unwrap();
+        fs::write(folder.join("pass-secret"), "broken").unwrap();
+        assert!(
+            folder
+                .secret("pass-secret")
+                .unwrap_err()
+                .contains("damaged")
+        );
+        assert_eq!(
+            fs::read_to_string(folder.join("pass-secret")).unwrap(),
+            "broken"
+        );
+    }
+}

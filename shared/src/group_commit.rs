@@ -1,0 +1,133 @@
+//! Requests into batches: what queues while one commit is under way becomes the next, and nobody is answered before it is on disk.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// The most requests in one batch.
+pub const BATCH_MAX: usize = 1000;
+/// The most requests that may wait; one more is refused at once.
+pub const QUEUE_MAX: usize = 20_000;
+/// The longest that a request waits for its answer.
+pub const ANSWER_SECONDS_MAX: u64 = 5;
+
+/// The store did not take the batch, or did not answer in time. Then the request may have happened: operations are such that
+/// asking again is no harm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the store cannot be reached just now")]
+pub struct Unavailable;
+
+/// State with a journal. One thread owns it; a batch of requests changes it, then one `commit` makes all of that durable.
+pub trait Durable: Send + 'static {
+    /// Writes what the batch changed and waits until it is on disk. With nothing changed it must cost nothing.
+    ///
+    /// # Errors
+    /// When the disk did not take it. `recover` follows.
+    fn commit(&mut self) -> Result<(), String>;
+
+    /// Forgets what was not committed: the state becomes what is on disk.
+    ///
+    /// # Errors
+    /// When that cannot be read either; it is tried again before the next batch.
+    fn recover(&mut self) -> Result<(), String>;
+}
+
+type Answer = Box<dyn FnOnce(bool) + Send>;
+type Job<S> = Box<dyn FnOnce(&mut S) -> Answer + Send>;
+
+/// A handle to the thread that owns `S`. Dropping the last one ends the thread.
+pub struct GroupCommit<S> {
+    jobs: mpsc::Sender<Job<S>>,
+}
+
+impl<S> Clone for GroupCommit<S> {
+    fn clone(&self) -> Self {
+        GroupCommit {
+            jobs: self.jobs.clone(),
+        }
+    }
+}
+
+impl<S: Durable> GroupCommit<S> {
+    /// Starts the thread that owns `state`.
+    ///
+    /// # Errors
+    /// When the machine has no thread left.
+    pub fn start(name: &str, state: S) -> std::io::Result<GroupCommit<S>> {
+        let (jobs, queue) = mpsc::channel(QUEUE_MAX);
+        std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || work(state, queue))?;
+        Ok(GroupCommit { jobs })
+    }
+
+    /// Runs `change` on the state and answers once its effect is on disk. The change happens even if the caller goes
+    /// away meanwhile: a browser that hangs up leaves nothing half done.
+    ///
+    /// # Errors
+    /// When the batch could not be committed, the queue is full, or no answer came in time.
+    pub async fn run<R: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut S) -> R + Send + 'static,
+    ) -> Result<R, Unavailable> {
+        let (reply, answer) = oneshot::channel();
+        let job: Job<S> = Box::new(move |state| {
+            let result = change(state);
+            Box::new(move |committed| {
+                let _ = reply.send(committed.then_some(result));
+            })
+        });
+        self.jobs.try_send(job).map_err(|_| Unavailable)?;
+        match tokio::time::timeout(Duration::from_secs(ANSWER_SECONDS_MAX), answer).await {
+            Ok(Ok(Some(result))) => Ok(result),
+            _ => Err(Unavailable),
+        }
+    }
+}
+
+fn work<S: Durable>(mut state: S, mut queue: mpsc::Receiver<Job<S>>) {
+    let mut healthy = true;
+    let mut batch: Vec<Job<S>> = Vec::new();
+    let mut answers: Vec<Answer> = Vec::new();
+    while let Some(first) = queue.blocking_recv() {
+        batch.push(first);
+        while batch.len() < BATCH_MAX {
+            let Ok(next) = queue.try_recv() else { break };
+            batch.push(next);
+        }
+        if !healthy {
+            healthy = report("recover", state.recover());
+        }
+        if !healthy {
+            batch.clear();
+            // Nothing can be read or written: fail fast, without spinning.
+            continue;
+        }
+        metrics::histogram!("fairline_batch_requests").record(batch.len() as f64);
+        // A panic in one request must not take the line down: its batch is refused and the state read back from disk.
+        let ran = catch_unwind(AssertUnwindSafe(|| {
+            answers.extend(batch.drain(..).map(|job| job(&mut state)));
+        }));
+        batch.clear();
+        let committed = match ran {
+            Ok(()) => report("commit", state.commit()),
+            Err(_) => report("batch", Err("a request panicked".to_owned())),
+        };
+        if !committed {
+            healthy = report("recover", state.recover());
+        }
+        for answer in answers.drain(..) {
+            answer(committed);
+        }
+    }
+}
+
+fn report(step: &str, outcome: Result<(), String>) -> bool {
+    match outcome {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::error!(step, error, "the journal failed; the batch is refused");
+            false
+        }
+    }
+}

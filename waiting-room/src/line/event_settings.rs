@@ -1,0 +1,339 @@
+//! An event's settings: what the organiser sets, how a change is applied, what is refused.
+
+use super::Phase;
+use serde::{Deserialize, Deserializer, Serialize};
+use shared::ids::EventId;
+use shared::time::Time;
+use shared::web_url::link_origin;
+
+/// In which order fans are admitted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = AdmissionOrder)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// First come, first served.
+    #[default]
+    Fifo,
+    /// Everyone in line when the sale opens is shuffled once.
+    Draw,
+}
+
+/// A round of public randomness that is mixed into the draw.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Beacon {
+    /// Which beacon of drand: `quicknet` or `default`.
+    pub name: String,
+    /// The round.
+    pub round: u64,
+}
+
+/// How fast fans are let in, and how long their turns last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Admission {
+    /// Fans admitted a minute, at most.
+    pub rate_per_minute: u32,
+    /// A batch is admitted this often.
+    pub batch_seconds: u32,
+    /// Admitted and shopping at one time, at most.
+    pub max_active: u32,
+    /// How long an admitted fan may take to come.
+    pub claim_seconds: u32,
+    /// How long a fan may shop.
+    pub session_seconds: u32,
+    /// How long a place is kept for somebody who is not connected and does not poll.
+    pub away_seconds: u32,
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        Admission {
+            rate_per_minute: 600,
+            batch_seconds: 5,
+            max_active: 500,
+            claim_seconds: 120,
+            session_seconds: 600,
+            away_seconds: 600,
+        }
+    }
+}
+
+/// Everything that was set for an event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EventSettings {
+    /// The event's id.
+    pub id: EventId,
+    /// What fans read.
+    pub name: String,
+    /// The order of admission.
+    #[serde(default)]
+    pub order: Order,
+    /// With `order: draw`: the round of public randomness to be mixed in, named in advance.
+    #[serde(default)]
+    pub beacon: Option<Beacon>,
+    /// When the line opens; with none it opens with the sale.
+    #[serde(default)]
+    pub prequeue_opens_at: Option<Time>,
+    /// When admission begins; with none, at once.
+    #[serde(default)]
+    pub sale_opens_at: Option<Time>,
+    /// When all is over; with none, never.
+    #[serde(default)]
+    pub closes_at: Option<Time>,
+    /// Rates and times.
+    #[serde(default)]
+    pub admission: Admission,
+    /// Where admitted fans go; with none, to our own checkout.
+    #[serde(default)]
+    pub checkout_url: Option<String>,
+    /// Admission is stopped for now.
+    #[serde(default)]
+    pub paused: bool,
+    /// What everyone in line reads.
+    #[serde(default)]
+    pub message: Option<String>,
+}
+
+/// A change of settings: what is absent stays, what is null is cleared.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Patch {
+    /// See `EventSettings`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Cannot be changed once somebody is in line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<Order>,
+    /// Cannot be changed once somebody is in line.
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Beacon>)]
+    pub beacon: Option<Option<Beacon>>,
+    /// See `EventSettings`.
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Time>)]
+    pub prequeue_opens_at: Option<Option<Time>>,
+    /// See `EventSettings`.
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Time>)]
+    pub sale_opens_at: Option<Option<Time>>,
+    /// See `EventSettings`.
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Time>)]
+    pub closes_at: Option<Option<Time>>,
+    /// Any of the admission settings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admission: Option<AdmissionPatch>,
+    /// See `EventSettings`.
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub checkout_url: Option<Option<String>>,
+    /// Stops or resumes admission.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused: Option<bool>,
+    /// A message to everyone in line; null or empty takes it back.
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub message: Option<Option<String>>,
+}
+
+/// Any of the admission settings.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdmissionPatch {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_per_minute: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_seconds: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_active: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claim_seconds: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_seconds: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub away_seconds: Option<u32>,
+}
+
+/// Tells an absent field from one that is null.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+impl Patch {
+    /// Whether it changes no more than an operator may: pause, rate, message.
+    pub fn is_steering(&self) -> bool {
+        let admission = self.admission.unwrap_or_default();
+        self.name.is_none()
+            && self.order.is_none()
+            && self.beacon.is_none()
+            && self.prequeue_opens_at.is_none()
+            && self.sale_opens_at.is_none()
+            && self.closes_at.is_none()
+            && self.checkout_url.is_none()
+            && admission.claim_seconds.is_none()
+            && admission.session_seconds.is_none()
+            && admission.away_seconds.is_none()
+    }
+}
+
+impl EventSettings {
+    /// Settings of an event that is open at once, with all defaults.
+    pub fn new(id: EventId, name: &str) -> EventSettings {
+        EventSettings {
+            id,
+            name: name.to_owned(),
+            order: Order::Fifo,
+            beacon: None,
+            prequeue_opens_at: None,
+            sale_opens_at: None,
+            closes_at: None,
+            admission: Admission::default(),
+            checkout_url: None,
+            paused: false,
+            message: None,
+        }
+    }
+
+    /// These settings with a change applied.
+    pub fn with(&self, patch: &Patch) -> EventSettings {
+        let mut next = self.clone();
+        set(&mut next.name, &patch.name);
+        set(&mut next.order, &patch.order);
+        set(&mut next.beacon, &patch.beacon);
+        set(&mut next.prequeue_opens_at, &patch.prequeue_opens_at);
+        set(&mut next.sale_opens_at, &patch.sale_opens_at);
+        set(&mut next.closes_at, &patch.closes_at);
+        set(&mut next.checkout_url, &patch.checkout_url);
+        set(&mut next.paused, &patch.paused);
+        set(&mut next.message, &patch.message);
+        next.message = next.message.filter(|message| !message.trim().is_empty());
+        if let Some(admission) = &patch.admission {
+            let ours = &mut next.admission;
+            set(&mut ours.rate_per_minute, &admission.rate_per_minute);
+            set(&mut ours.batch_seconds, &admission.batch_seconds);
+            set(&mut ours.max_active, &admission.max_active);
+            set(&mut ours.claim_seconds, &admission.claim_seconds);
+            set(&mut ours.session_seconds, &admission.session_seconds);
+            set(&mut ours.away_seconds, &admission.away_seconds);
+        }
+        next
+    }
+
+    /// What is wrong with these settings: fields and why.
+    pub fn mistakes(&self) -> Vec<(String, String)> {
+        let mut wrong = Vec::new();
+        let mut check = |is_fine: bool, field: &str, why: &str| {
+            if !is_fine {
+                wrong.push((field.to_owned(), why.to_owned()));
+            }
+        };
+        let name = self.name.trim();
+        check(
+            !name.is_empty() && self.name.len() <= 200,
+            "name",
+            "1 to 200 characters",
+        );
+        let is_known = self.beacon.as_ref().is_none_or(|beacon| {
+            crate::draw::BEACONS
+                .iter()
+                .any(|(name, _)| *name == beacon.name)
+                && beacon.round > 0
+        });
+        let why = "a name of drand's, quicknet or default, and a round from 1";
+        check(is_known, "beacon", why);
+        let is_used = self.beacon.is_none() || self.order == Order::Draw;
+        check(is_used, "beacon", "goes with order: draw");
+        let admission = &self.admission;
+        let within = |value: u32, least: u32, most: u32| (least..=most).contains(&value);
+        check(
+            admission.rate_per_minute <= 6_000_000,
+            "admission.rate_per_minute",
+            "at most 6000000",
+        );
+        check(
+            within(admission.batch_seconds, 1, 60),
+            "admission.batch_seconds",
+            "1 to 60",
+        );
+        check(
+            admission.max_active <= 1_000_000,
+            "admission.max_active",
+            "at most 1000000",
+        );
+        for (field, value) in [
+            ("admission.claim_seconds", admission.claim_seconds),
+            ("admission.session_seconds", admission.session_seconds),
+            ("admission.away_seconds", admission.away_seconds),
+        ] {
+            check(within(value, 1, 86_400), field, "1 to 86400");
+        }
+        let message = self.message.as_ref().is_none_or(|text| text.len() <= 500);
+        check(message, "message", "at most 500 characters");
+        let url = self.checkout_url.as_ref().is_none_or(|url| {
+            // Where a path would lead depends on the site: it must stay on whichever that is.
+            let site = "https://site.invalid";
+            let origin = link_origin(site, url);
+            let is_sound = origin.is_some_and(|origin| !url.starts_with('/') || origin == site);
+            url.len() <= 2000 && is_sound
+        });
+        check(
+            url,
+            "checkout_url",
+            "an http(s) URL or a path that begins with one /",
+        );
+        let (line, sale, end) = (self.prequeue_opens_at, self.sale_opens_at, self.closes_at);
+        let prequeue = line.is_none_or(|line| sale.is_some_and(|sale| line <= sale));
+        check(
+            prequeue,
+            "prequeue_opens_at",
+            "not after sale_opens_at, which it needs",
+        );
+        let closes = end.is_none_or(|end| sale.or(line).is_none_or(|start| start < end));
+        check(closes, "closes_at", "after sale_opens_at");
+        wrong
+    }
+
+    /// Whether the order of admission is another: which it may not be once somebody is in line.
+    pub fn is_another_draw(&self, before: &EventSettings) -> bool {
+        self.order != before.order || self.beacon != before.beacon
+    }
+
+    /// The phase by the schedule and the pause alone.
+    pub fn phase(&self, now: Time) -> Phase {
+        let reached = |instant: Option<Time>| instant.is_none_or(|instant| instant <= now);
+        if self.closes_at.is_some_and(|end| end <= now) {
+            Phase::Closed
+        } else if reached(self.sale_opens_at) {
+            if self.paused {
+                Phase::Paused
+            } else {
+                Phase::Open
+            }
+        } else if self.prequeue_opens_at.is_some() && reached(self.prequeue_opens_at) {
+            Phase::Prequeue
+        } else {
+            Phase::Scheduled
+        }
+    }
+
+    /// When the line opens, if that is set.
+    pub fn line_opens_at(&self) -> Option<Time> {
+        self.prequeue_opens_at.or(self.sale_opens_at)
+    }
+}
+
+fn set<T: Clone>(field: &mut T, value: &Option<T>) {
+    if let Some(value) = value {
+        *field = value.clone();
+    }
+}
+
+/// The mistake of changing the order while somebody is in line.
+pub(super) fn too_late() -> (String, String) {
+    let why = "cannot be changed once somebody is in line";
+    ("order".to_owned(), why.to_owned())
+}

@@ -1,0 +1,67 @@
+//! What the state machine tells of its line: one place, the front, the figures.
+
+use super::state::State;
+use super::{LineView, Spot, Stats, VisitorState};
+use shared::time::Time;
+
+impl State {
+    /// The highest number given out.
+    pub(super) fn numbers(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
+    /// Who has this number.
+    pub(super) fn find(&self, number: u64) -> Option<Spot> {
+        self.entry_of(number).map(|_| self.spot(number))
+    }
+
+    pub(super) fn spot(&self, number: u64) -> Spot {
+        let entry = &self.entries[number as usize - 1];
+        let waits = entry.standing == VisitorState::Waiting;
+        Spot {
+            visitor: entry.visitor,
+            number,
+            is_provisional: self.is_undrawn(),
+            standing: entry.standing,
+            ahead: if waits { self.alive.ahead(number) } else { 0 },
+            slot: entry.slot,
+        }
+    }
+
+    pub(super) fn front(&self, now: Time) -> LineView {
+        LineView {
+            step: self.step,
+            revision: self.revision,
+            epoch: 1,
+            at: now,
+            phase: self.phase(now),
+            is_undrawn: self.is_undrawn(),
+            drawn: self
+                .memory
+                .outcome
+                .as_ref()
+                .map_or(0, |outcome| outcome.entries),
+            alive: self.alive.snapshot(),
+            waiting: self.alive.count(),
+            numbers: self.entries.len() as u64,
+            pace: self.flow.pace(now, self.settings.admission.batch_seconds),
+            availability: self.memory.availability.map(|(seats, _)| seats),
+            settings: self.settings.clone(),
+        }
+    }
+
+    pub(super) fn stats(&self, now: Time) -> Stats {
+        Stats {
+            at: now,
+            phase: self.phase(now),
+            waiting: self.alive.count(),
+            admitted: self.admitted,
+            shopping: self.shopping,
+            away: self.away.len() as u64,
+            per_minute: self.flow.last_minute(now),
+            total: self.flow.total,
+            waited_seconds: self.flow.waited_seconds(),
+            availability: self.memory.availability.map(|(seats, _)| seats),
+        }
+    }
+}

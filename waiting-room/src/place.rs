@@ -1,0 +1,204 @@
+//! From the front of the line to one fan's place: how many are ahead, how long it will be, how soon they should hear again.
+
+use crate::Room;
+use crate::draw::Entry;
+use crate::line::{EventSettings, LineView, Phase, Refused, Spot, VisitorState};
+use crate::pass::Pass;
+use serde::Serialize;
+use shared::ids::{EventId, VisitorId};
+use shared::time::Time;
+use shared::token::Claims;
+use std::time::Duration;
+
+const DUE_MIN: f64 = 0.5;
+const DUE_MAX: f64 = 15.0;
+/// The first so many in line hear of every change within a second.
+const NEAR: u64 = 1000;
+
+/// A place as clients read it.
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
+pub(crate) struct Place {
+    /// The visitor.
+    #[schema(value_type = String)]
+    pub visitor: VisitorId,
+    /// The event.
+    pub event: EventId,
+    /// What the line is doing.
+    pub phase: Phase,
+    /// Where the visitor stands.
+    pub state: VisitorState,
+    /// The place in the order, dense, from 1, never changed once given.
+    pub number: Option<u64>,
+    /// With a draw: what stands for the visitor in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entry: Option<String>,
+    /// How many people still waiting have a lower number.
+    pub ahead: u64,
+    /// How many wait in all.
+    pub waiting: u64,
+    /// How long it will be; null until there is a measured rate.
+    pub eta_seconds: Option<Range>,
+    /// When a client without a socket should ask again.
+    pub poll_after_seconds: u32,
+    /// What the organiser has to say.
+    pub message: Option<String>,
+    /// Seats that can still be had, where an inventory reports.
+    pub seats_available: Option<u32>,
+    /// The line cannot be reached at the moment: this is what was known last. The place is kept.
+    pub stale: bool,
+    /// When the sale opens, while it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sale_opens_at: Option<Time>,
+    /// The admission token, while admitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// Until when to come, while admitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claim_by: Option<Time>,
+    /// Where to go, while admitted or shopping.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkout_url: Option<String>,
+    /// The pass, in answers over HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pass: Option<String>,
+}
+
+/// A range of seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub(crate) struct Range {
+    /// At the fastest of late.
+    pub low: u32,
+    /// At the slowest of late.
+    pub high: u32,
+}
+
+impl Room {
+    /// A visitor's place by what the engine said of them and the front.
+    pub(crate) fn place(&self, event: &EventId, spot: &Spot, front: &LineView) -> Place {
+        let settings = &front.settings;
+        let waits = spot.standing == VisitorState::Waiting;
+        let admitted = spot
+            .slot
+            .filter(|_| spot.standing == VisitorState::Admitted);
+        let inside = matches!(
+            spot.standing,
+            VisitorState::Admitted | VisitorState::Shopping
+        );
+        let before_sale = matches!(front.phase, Phase::Prequeue | Phase::Scheduled);
+        let was_entered = spot.is_provisional || (1..=front.drawn).contains(&spot.number);
+        Place {
+            visitor: spot.visitor,
+            event: event.clone(),
+            phase: front.phase,
+            state: spot.standing,
+            number: Some(spot.number).filter(|number| *number > 0 && !spot.is_provisional),
+            entry: was_entered.then(|| Entry::of(spot.visitor).to_string()),
+            ahead: spot.ahead,
+            waiting: front.waiting.max(if waits { spot.ahead + 1 } else { 0 }),
+            eta_seconds: eta(front, spot.ahead).filter(|_| waits),
+            poll_after_seconds: poll_after(front, spot),
+            message: settings.message.clone(),
+            seats_available: front.availability.map(|seats| seats.available),
+            stale: self.is_line_away(),
+            sale_opens_at: settings.sale_opens_at.filter(|_| before_sale),
+            token: admitted.map(|_| self.token(event, spot)),
+            claim_by: admitted.map(|slot| slot.claim_by),
+            checkout_url: inside.then(|| checkout_url(event, settings)),
+            pass: None,
+        }
+    }
+
+    /// The admission token of a visitor who was admitted: the same each time it is asked for.
+    pub(crate) fn token(&self, event: &EventId, spot: &Spot) -> String {
+        let slot = spot.slot.unwrap_or(crate::line::Slot {
+            admitted_at: Time(0),
+            claim_by: Time(0),
+            expires_at: Time(0),
+        });
+        self.signer.sign(&Claims {
+            iss: self.site.public_url.clone(),
+            aud: event.as_str().to_owned(),
+            sub: spot.visitor,
+            jti: format!("adm_{:032x}_{}", spot.visitor.0, spot.number),
+            iat: slot.admitted_at.seconds(),
+            nbf: slot.admitted_at.seconds(),
+            exp: slot.expires_at.seconds(),
+            number: spot.number,
+        })
+    }
+
+    /// The pass of a place.
+    pub(crate) fn pass(&self, event: &EventId, spot: &Spot, front: &LineView) -> String {
+        let pass = Pass {
+            visitor: spot.visitor,
+            number: spot.number,
+            is_provisional: spot.is_provisional,
+            epoch: front.epoch,
+        };
+        self.passes.write(event, &pass)
+    }
+
+    /// A pass from before the draw, with the number that was drawn since, where this node has the list.
+    fn as_drawn(&self, event: &EventId, pass: &Pass) -> Pass {
+        let list = self.known_list(event).filter(|_| pass.is_provisional);
+        let drawn = list.and_then(|list| list.number_of(&Entry::of(pass.visitor)));
+        drawn.map_or(*pass, |number| Pass {
+            number,
+            is_provisional: false,
+            ..*pass
+        })
+    }
+
+    /// The place that a pass proves, also where the store has forgotten it, or remembers only an older one.
+    pub(crate) async fn find_place(
+        &self,
+        event: &EventId,
+        pass: &Pass,
+    ) -> Result<Option<Spot>, Refused> {
+        let known = self.line.place(event, pass.visitor).await?;
+        if known.is_some_and(|spot| !pass.is_newer_than(&spot)) {
+            return Ok(known);
+        }
+        let pass = self.as_drawn(event, pass);
+        let given_back = self.line.reenter(event, &pass).await?;
+        Ok(given_back.or(known))
+    }
+}
+
+/// Where admitted fans go.
+pub(crate) fn checkout_url(event: &EventId, settings: &EventSettings) -> String {
+    let ours = || format!("/e/{event}/seats");
+    settings.checkout_url.clone().unwrap_or_else(ours)
+}
+
+/// How long somebody with so many ahead of them will wait, by the measured pace; none while nobody is admitted.
+pub(crate) fn eta(front: &LineView, ahead: u64) -> Option<Range> {
+    let pace = front.pace.filter(|_| front.phase == Phase::Open)?;
+    let (low, high) = pace.eta_seconds(ahead, front.settings.admission.batch_seconds);
+    Some(Range { low, high })
+}
+
+/// How soon a fan should hear again: the nearer their turn, the sooner.
+pub(crate) fn due_after(front: &LineView, spot: &Spot) -> Duration {
+    let seconds = match spot.standing {
+        VisitorState::Waiting => waiting_due(front, spot.ahead),
+        VisitorState::Admitted | VisitorState::Shopping => 1.0,
+        _ => DUE_MAX,
+    };
+    Duration::from_secs_f64(seconds)
+}
+
+fn waiting_due(front: &LineView, ahead: u64) -> f64 {
+    let policy = f64::from(front.settings.admission.rate_per_minute.max(1)) / 60.0;
+    let fans_per_second = front.pace.map_or(policy, |pace| pace.fast.max(policy));
+    let due = (ahead as f64 / fans_per_second / 20.0).clamp(DUE_MIN, DUE_MAX);
+    if ahead < NEAR {
+        DUE_MIN
+    } else {
+        due.min(DUE_MAX - 1.0)
+    }
+}
+
+fn poll_after(front: &LineView, spot: &Spot) -> u32 {
+    (due_after(front, spot).as_secs_f64().ceil() as u32).max(2)
+}
