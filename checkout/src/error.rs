@@ -3,7 +3,7 @@
 use crate::inventory::Refused;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
-use shared::problem::Problem;
+use shared::http::problem::Problem;
 
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Problem {
@@ -36,7 +36,7 @@ fn plain(refused: &Refused) -> Problem {
         Refused::NoSuchEvent => return Problem::no_such_event(),
         Refused::NoSession => return no_session(),
         Refused::Unavailable(_) => return Problem::unavailable(),
-        Refused::Mismatch => return shared::idempotency::mismatch(),
+        Refused::Mismatch => return shared::http::idempotency::mismatch(),
         Refused::Invalid(_) => (S::UNPROCESSABLE_ENTITY, "invalid", "A value is wrong"),
         Refused::SessionOver => (S::FORBIDDEN, "session-over", "This session is over: join the line again for more"),
         Refused::AdmissionUsed => (S::CONFLICT, "admission-already-used", "This admission opened a session already"),

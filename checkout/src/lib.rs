@@ -64,7 +64,7 @@ impl FromRef<App> for Arc<AppContext> {
     }
 }
 
-/// All routes of the checkout, and their OpenAPI description. The caller puts `shared::serve::finish` around them.
+/// All routes of the checkout, and their OpenAPI description. The caller puts `shared::http::middleware::with_middleware` around them.
 pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
     let app = App(shop);
     let with_deadlines = OpenApiRouter::new()

@@ -5,11 +5,13 @@ use checkout::waiting_room::{Jwks, Remote, SignOutsThere};
 use checkout::{router, run as tick};
 use clap::Parser;
 use shared::data_dir::DataFolder;
+use shared::http::middleware::with_middleware;
+use shared::http::operations::{Listeners, Operations, start_metrics};
 use shared::keys::check_secret;
 use shared::log;
-use shared::serve::{Listeners, Operations, finish, start_metrics, stop_on_signal};
 use shared::settings::{Common, Mistakes, Settings, exit};
 use shared::sign_outs;
+use shared::signals::stop_on_signal;
 use shared::time::Clock;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -113,7 +115,7 @@ async fn serve(settings: &Settings, cli: &Cli, remote: Remote) -> Result<(), Str
         metrics,
         site: site.clone(),
     };
-    let app = finish(routes, &site, description);
+    let app = with_middleware(routes, &site, description);
     listeners.run(app, operations).await;
     shop.unsettled.drain().await;
     Ok(())

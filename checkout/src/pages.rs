@@ -8,8 +8,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use qrcode::{Color, EcLevel, QrCode};
 use serde::Deserialize;
-use shared::pages::page;
-use shared::problem::{Input, Problem};
+use shared::http::problem::{Input, Problem};
+use shared::http::static_files::page;
 use std::fmt::Write as _;
 
 /// The longest code that is drawn.

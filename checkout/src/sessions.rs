@@ -9,13 +9,15 @@ use axum::extract::{FromRef, FromRequestParts, Path, State};
 use axum::http::{HeaderMap, Method, StatusCode, header, request::Parts};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use shared::browser::{Credential, bearer, check_origin, cookies, credential, set_cookie};
 use shared::context::{AppContext, check};
 use shared::crypto::{hex, random_id, sha256};
-use shared::idempotency::{IdempotencyKey, replayed};
+use shared::http::credentials::{
+    Credential, bearer, check_origin, cookies, credential, set_cookie,
+};
+use shared::http::idempotency::{IdempotencyKey, replayed};
+use shared::http::openapi::Refusals;
+use shared::http::problem::{Input, Nothing, Problem};
 use shared::ids::{EventId, VisitorId};
-use shared::openapi::Refusals;
-use shared::problem::{Input, Nothing, Problem};
 use shared::time::Time;
 use shared::token::Refused;
 use std::sync::Arc;

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use axum::http::{Method, StatusCode, header};
 use serde_json::Value;
-use shared::browser::cookie_name;
 use shared::context::AppContext;
+use shared::http::credentials::cookie_name;
 use shared::ids::{Availability, EventId};
 use shared::organiser::COOKIE;
 use shared::remote;

@@ -2,9 +2,9 @@
 
 use crate::audit::Audit;
 use crate::failures::Failures;
-use crate::limit::Limiter;
+use crate::http::problem::Problem;
+use crate::http::rate_limit::Limiter;
 use crate::organiser::Organisers;
-use crate::problem::Problem;
 use crate::time::Clock;
 use crate::web_url::link_origin;
 use std::hash::Hash;

@@ -29,7 +29,7 @@ struct Description;
 
 /// The number of decimals of each currency's amounts: `{"EUR": 2, "JPY": 0, "KWD": 3, …}`.
 #[utoipa::path(get, path = "/api/v1/currencies", tag = "checkout",
-    responses((status = 200, description = "Decimals by ISO 4217 code", body = BTreeMap<String, u16>), crate::openapi::Refusals))]
+    responses((status = 200, description = "Decimals by ISO 4217 code", body = BTreeMap<String, u16>), crate::http::openapi::Refusals))]
 async fn list_currencies() -> Response {
     let all = Currency::iter();
     let listed: BTreeMap<&str, u16> = all

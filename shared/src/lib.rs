@@ -1,7 +1,6 @@
 //! What both services use: tokens, problems, serving, limits, settings, the clock.
 
 pub mod audit;
-pub mod browser;
 pub mod context;
 pub mod crypto;
 pub mod currencies;
@@ -9,21 +8,15 @@ pub mod data_dir;
 pub mod failures;
 pub mod group_commit;
 pub mod http;
-pub mod idempotency;
 pub mod ids;
 pub mod keys;
-pub mod limit;
 pub mod log;
-pub mod openapi;
 pub mod organiser;
-pub mod pages;
-pub mod problem;
 pub mod remote;
-pub mod serve;
 pub mod service_key;
 pub mod settings;
 pub mod sign_outs;
-pub mod socket;
+pub mod signals;
 pub mod time;
 pub mod token;
 pub mod web_url;

@@ -1,11 +1,11 @@
 //! Organisers: their keys and roles, the console's session, the one-time sign-in code, the audit log's reading.
 
 use crate::audit::Entry;
-use crate::browser::{bearer, check_origin, cookie, cookie_name, set_cookie};
 use crate::context::AppContext;
 use crate::crypto::{Secret, hex, random, random_id, same};
-use crate::problem::{Input, Problem};
-use crate::serve::ClientAddress;
+use crate::http::client_address::ClientAddress;
+use crate::http::credentials::{bearer, check_origin, cookie, cookie_name, set_cookie};
+use crate::http::problem::{Input, Problem};
 use crate::sign_outs::{SignOut, SignOuts};
 use crate::time::Time;
 use axum::extract::{Extension, FromRequestParts, Query, State};

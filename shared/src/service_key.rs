@@ -1,10 +1,10 @@
 //! The service key: how one of our services shows the other that it is no stranger.
 
-use crate::browser::bearer;
 use crate::context::AppContext;
 use crate::crypto::same;
-use crate::problem::Problem;
-use crate::serve::ClientAddress;
+use crate::http::client_address::ClientAddress;
+use crate::http::credentials::bearer;
+use crate::http::problem::Problem;
 use axum::http::{StatusCode, request::Parts};
 
 /// Checks that a request came with the service key as its bearer. Wrong keys count against their address, and are not even

@@ -8,8 +8,8 @@ use checkout::inventory::Inventory;
 use checkout::waiting_room::{Heard, Jwks, WaitingRoom};
 use shared::context::AppContext;
 use shared::data_dir::DataFolder;
+use shared::http::problem::Problem;
 use shared::ids::{Availability, EventId};
-use shared::problem::Problem;
 use shared::settings::Settings;
 use shared::time::{Clock, Time};
 use shared::token::Verifier;
@@ -65,7 +65,11 @@ pub async fn compose(
     let (line_routes, mut description) = waiting_room::router(room.clone());
     let (shop_routes, more) = checkout::router(shop.clone());
     description.merge(more);
-    let app = shared::serve::finish(line_routes.merge(shop_routes), &site, description);
+    let app = shared::http::middleware::with_middleware(
+        line_routes.merge(shop_routes),
+        &site,
+        description,
+    );
     Ok(Fairline {
         room,
         shop,

@@ -1,9 +1,10 @@
 //! `fairline`: the waiting room and the checkout in one process, on the embedded engines.
 
 use clap::{Parser, Subcommand};
+use shared::http::operations::{Listeners, Operations, start_metrics};
 use shared::log;
-use shared::serve::{Listeners, Operations, start_metrics, stop_on_signal};
 use shared::settings::{Common, Mistakes, exit};
+use shared::signals::stop_on_signal;
 use shared::time::Clock;
 use standalone::demo::{self, DemoArgs};
 use standalone::{Fairline, compose};

@@ -4,8 +4,8 @@ use crate::Shop;
 use async_trait::async_trait;
 use axum::http::{Method, StatusCode};
 use serde_json::Value;
+use shared::http::problem::Problem;
 use shared::ids::EventId;
-use shared::problem::Problem;
 use shared::remote::Remote;
 use std::time::Duration;
 

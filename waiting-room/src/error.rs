@@ -2,7 +2,7 @@
 
 use crate::line::{Phase, Refused};
 use axum::http::StatusCode;
-use shared::problem::Problem;
+use shared::http::problem::Problem;
 
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Problem {

@@ -23,8 +23,8 @@ use line::{Line, Refused};
 use pass::Passes;
 use shared::context::AppContext;
 use shared::crypto::Secret;
+use shared::http::problem::Problem;
 use shared::ids::EventId;
-use shared::problem::Problem;
 use shared::time::Time;
 use shared::token::{Signer, Verifier};
 use std::collections::HashMap;
@@ -163,7 +163,7 @@ impl FromRef<App> for Arc<AppContext> {
     }
 }
 
-/// All routes of the waiting room, and their OpenAPI description. The caller puts `shared::serve::finish` around them.
+/// All routes of the waiting room, and their OpenAPI description. The caller puts `shared::http::middleware::with_middleware` around them.
 pub fn router(room: Arc<Room>) -> (Router, utoipa::openapi::OpenApi) {
     let (router, description) = OpenApiRouter::new()
         .merge(fan::routes())

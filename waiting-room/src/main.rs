@@ -2,8 +2,10 @@
 
 use clap::Parser;
 use shared::data_dir::DataFolder;
-use shared::serve::{Listeners, Operations, finish, start_metrics, stop_on_signal};
+use shared::http::middleware::with_middleware;
+use shared::http::operations::{Listeners, Operations, start_metrics};
 use shared::settings::{Common, Mistakes, exit};
+use shared::signals::stop_on_signal;
 use shared::time::Clock;
 use shared::{log, settings::Settings, sign_outs};
 use std::process::ExitCode;
@@ -82,7 +84,7 @@ async fn serve(
         metrics,
         site: site.clone(),
     };
-    let app = finish(routes, &site, description);
+    let app = with_middleware(routes, &site, description);
     listeners.run(app, operations).await;
     Ok(())
 }

@@ -11,11 +11,11 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
-use shared::browser::check_origin;
-use shared::idempotency::IdempotencyKey;
-use shared::pages::page;
-use shared::problem::Problem;
-use shared::serve::ClientAddress;
+use shared::http::client_address::ClientAddress;
+use shared::http::credentials::check_origin;
+use shared::http::idempotency::IdempotencyKey;
+use shared::http::problem::Problem;
+use shared::http::static_files::page;
 use std::sync::Arc;
 
 pub(crate) fn routes() -> Router<App> {

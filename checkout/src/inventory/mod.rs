@@ -23,7 +23,7 @@ pub use sqlite::Sqlite;
 use async_trait::async_trait;
 use shared::audit::SharedAuditLog;
 use shared::data_dir::DataFolder;
-use shared::idempotency::Attempt;
+use shared::http::idempotency::Attempt;
 use shared::ids::EventId;
 use shared::time::{Clock, Time};
 use std::sync::Arc;

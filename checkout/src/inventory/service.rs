@@ -8,7 +8,7 @@ use super::rules::{Rules, RulesPatch};
 use super::{Inventory, Layout, SeatMap};
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use shared::idempotency::Attempt;
+use shared::http::idempotency::Attempt;
 use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
 use std::sync::Arc;

@@ -6,7 +6,7 @@ mod unsettled;
 use crate::Shop;
 use crate::inventory::{Begun, Order, PaymentRef, Refused, SessionKeys, Verdict};
 use shared::group_commit::{ANSWER_SECONDS_MAX, Unavailable};
-use shared::idempotency::Attempt;
+use shared::http::idempotency::Attempt;
 use shared::time::Time;
 use std::sync::Arc;
 use std::time::Duration;

@@ -5,7 +5,7 @@ use checkout::inventory::{
     Verdict, Wish, layout, open,
 };
 use shared::data_dir::DataFolder;
-use shared::idempotency::Attempt;
+use shared::http::idempotency::Attempt;
 use shared::ids::{EventId, VisitorId};
 use shared::time::{Clock, Time};
 use std::sync::Arc;

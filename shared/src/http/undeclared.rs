@@ -3,8 +3,8 @@
 //! Ignoring them would do something else than was asked: refund a whole order where a part was named, answer every order
 //! where one was searched for.
 
-use crate::problem::{BODY_BYTES_MAX, Nothing, Problem, parse_json, read_body};
-use crate::serve::is_gate;
+use crate::http::middleware::is_gate;
+use crate::http::problem::{BODY_BYTES_MAX, Nothing, Problem, parse_json, read_body};
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{MatchedPath, Query, Request, State};
 use axum::http::{HeaderMap, Method, header};

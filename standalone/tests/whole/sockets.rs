@@ -5,7 +5,7 @@ use client::Socket;
 use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::{Method, StatusCode};
 use serde_json::json;
-use shared::socket::{PING_SECONDS, SILENCE_SECONDS_MAX};
+use shared::http::socket::{PING_SECONDS, SILENCE_SECONDS_MAX};
 use shared::time::Time;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -6,7 +6,7 @@ use crate::inventory::event_state::Plan;
 use crate::inventory::model::*;
 use crate::inventory::records::{HoldChange, HoldRow, Key, Owner, SeatChange, hold_id};
 use crate::inventory::rules::Orphans;
-use shared::idempotency::Attempt;
+use shared::http::idempotency::Attempt;
 use shared::time::Time;
 use std::sync::Arc;
 use uuid::Uuid;

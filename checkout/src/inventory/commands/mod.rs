@@ -12,7 +12,7 @@ use super::model::*;
 use super::records::{AnswerRow, ChangeSet, SeatChange, VisitorRecords};
 use serde::{Serialize, de::DeserializeOwned};
 pub(super) use sessions::show as show_session;
-use shared::idempotency::Attempt;
+use shared::http::idempotency::Attempt;
 use shared::ids::VisitorId;
 use shared::time::Time;
 

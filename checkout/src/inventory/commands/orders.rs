@@ -6,7 +6,7 @@ use crate::inventory::records::{
     Key, OrderChange, OrderRow, OrderState, PaymentChange, PaymentRow, PaymentState,
 };
 use shared::crypto::random_id;
-use shared::idempotency::Attempt;
+use shared::http::idempotency::Attempt;
 use shared::time::Time;
 use std::sync::Arc;
 

@@ -6,7 +6,7 @@ use crate::inventory::records::{
     Key, Mark, NEVER, OrderState, Owner, PaymentState, SeatChange, TicketRow,
 };
 use shared::crypto::random_id;
-use shared::idempotency::Attempt;
+use shared::http::idempotency::Attempt;
 
 impl UnitOfWork<'_> {
     pub(in crate::inventory) fn begin_payment(

@@ -6,7 +6,7 @@ mod pretix;
 use super::model::{Currency, Money};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use shared::problem::{Problem, parse_json};
+use shared::http::problem::{Problem, parse_json};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use shared::audit::SharedAuditLog;
 use shared::group_commit::{ANSWER_SECONDS_MAX, Unavailable};
-use shared::idempotency::KEPT_SECONDS;
+use shared::http::idempotency::KEPT_SECONDS;
 use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
 use std::collections::BTreeMap;

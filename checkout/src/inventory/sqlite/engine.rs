@@ -11,7 +11,7 @@ use crate::inventory::rules::{Rules, RulesPatch};
 use crate::inventory::service::{Command, DUE_MAX, Due, Engine, SILENCE_MS, SWEEP_MAX};
 use crate::inventory::{Layout, SeatMap};
 use rusqlite::params;
-use shared::idempotency::KEPT_SECONDS;
+use shared::http::idempotency::KEPT_SECONDS;
 use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! What a browser sends along by itself: cookies, which prove who asks only where the `Origin` shows who made it ask.
 
 use crate::context::AppContext;
-use crate::problem::Problem;
+use crate::http::problem::Problem;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 
 /// A credential and how it came.

@@ -1,7 +1,7 @@
 //! The pages and scripts under `static/`, compiled in, served with an ETag.
 
 use crate::crypto::encode;
-use crate::problem::Problem;
+use crate::http::problem::Problem;
 use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};

@@ -1,7 +1,7 @@
 //! The `Idempotency-Key` of a request.
 
 use crate::crypto::{hex, sha256};
-use crate::problem::Problem;
+use crate::http::problem::Problem;
 use axum::extract::FromRequestParts;
 use axum::http::{HeaderValue, request::Parts};
 use axum::response::Response;

@@ -1,6 +1,6 @@
 //! What the OpenAPI documents of both services have in common.
 
-use crate::pages;
+use super::static_files;
 use axum::http::HeaderMap;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -23,9 +23,12 @@ pub fn routes(description: OpenApi) -> Router {
         )
         .route(
             "/api/asyncapi.json",
-            get(|headers: HeaderMap| async move { pages::serve("asyncapi.json", &headers) }),
+            get(|headers: HeaderMap| async move { static_files::serve("asyncapi.json", &headers) }),
         )
-        .route("/api/docs", get(|| async { pages::page("docs.html", &[]) }))
+        .route(
+            "/api/docs",
+            get(|| async { static_files::page("docs.html", &[]) }),
+        )
 }
 
 /// Adds what no single handler can say.

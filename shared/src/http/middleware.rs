@@ -1,0 +1,143 @@
+//! Middleware common to all responses of a service.
+
+use super::client_address::{ClientAddress, client_address};
+use super::listener::Peer;
+use super::problem::Problem;
+use super::security_headers::set_headers;
+use super::undeclared::{Declared, refuse_undeclared};
+use crate::context::{AppContext, check};
+use crate::crypto::{hex, random};
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{Method, StatusCode, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use metrics::{Label, SharedString};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use utoipa::openapi::OpenApi;
+
+/// A handler must answer within this; reading a slow body counts.
+const REQUEST: Duration = Duration::from_secs(30);
+/// Wraps a router in the middleware common to all responses (limits, headers, compression, logs, metrics) and adds the
+/// routes that both services have: static files, the organiser's session and audit log, the documents.
+pub fn with_middleware(router: Router, site: &Arc<AppContext>, mut description: OpenApi) -> Router {
+    let sweeping = site.clone();
+    tokio::spawn(async move {
+        while !sweeping.stop.is_cancelled() {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            sweeping.limits.sweep();
+        }
+    });
+    let (currencies, more) = crate::currencies::routes();
+    description.merge(more);
+    let declared = Arc::new(Declared::of(&description));
+    router
+        .merge(currencies)
+        .merge(crate::organiser::routes().with_state(site.clone()))
+        .merge(crate::http::openapi::routes(description))
+        .route(
+            "/static/{*path}",
+            axum::routing::get(crate::http::static_files::file),
+        )
+        .fallback(|| async { Problem::of_status(StatusCode::NOT_FOUND) })
+        .method_not_allowed_fallback(|| async {
+            Problem::of_status(StatusCode::METHOD_NOT_ALLOWED)
+        })
+        .layer(from_fn_with_state(declared, refuse_undeclared))
+        .layer(from_fn(in_time))
+        .layer(CatchPanicLayer::custom(|_| {
+            tracing::error!("a handler panicked");
+            Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR).into_response()
+        }))
+        .layer(CompressionLayer::new())
+        .layer(from_fn_with_state(site.clone(), around))
+}
+
+async fn in_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(REQUEST, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::of_status(StatusCode::REQUEST_TIMEOUT).into_response(),
+    }
+}
+
+/// Whether a route is the gate's. A site's reverse proxy asks it on behalf of all visitors, and answers 500 to them where it
+/// hears anything but success, 401 or 403: no limit per address applies, and nothing that a request carries is refused.
+pub(crate) fn is_gate(route: &str) -> bool {
+    route.starts_with("/gate/")
+}
+
+async fn around(State(site): State<Arc<AppContext>>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+    let peer = peer.unwrap_or(IpAddr::from([127, 0, 0, 1]));
+    let address = client_address(peer, request.headers(), site.trusted_hops);
+    if let Some(address) = address {
+        request.extensions_mut().insert(ClientAddress(address));
+    }
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route: Arc<str> = route.as_ref().map_or("none", MatchedPath::as_str).into();
+    let method = request.method().clone();
+    let request_id = hex(&random::<8>());
+    let limited = address.filter(|_| !is_gate(&route));
+    let refused = limited.and_then(|address| check(&site.limits.requests, address).err());
+    let response = match refused {
+        None => next.run(request).await,
+        Some(problem) => problem.into_response(),
+    };
+    let mut response = as_problem(response);
+    let status = response.status().as_u16();
+    count(&method, &route, status, started.elapsed());
+    if status >= 500 {
+        tracing::warn!(%method, %route, status, request_id, "request failed");
+    } else {
+        tracing::debug!(%method, %route, status, request_id, "request");
+    }
+    set_headers(&site, &mut response, &request_id);
+    response
+}
+
+/// Counts an answer. Most labels are words that stand in the program, so that nothing is copied for them.
+fn count(method: &Method, route: &Arc<str>, status: u16, took: Duration) {
+    let method = match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    };
+    let status = match status {
+        200 => "200".into(),
+        201 => "201".into(),
+        204 => "204".into(),
+        other => SharedString::from(other.to_string()),
+    };
+    let route = || SharedString::from_shared(route.clone());
+    let labels = [
+        Label::from_static_parts("method", method),
+        Label::new("route", route()),
+        Label::new("status", status),
+    ];
+    metrics::counter!("fairline_requests_total", labels.iter()).increment(1);
+    metrics::histogram!("fairline_request_seconds", "route" => route()).record(took.as_secs_f64());
+}
+
+/// A refusal that a library wrote as plain text becomes a problem like all others.
+fn as_problem(response: Response) -> Response {
+    let status = response.status();
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let is_plain = kind.is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    if status.as_u16() < 400 || !is_plain {
+        return response;
+    }
+    let allow = response.headers().get(header::ALLOW).cloned();
+    let mut problem = Problem::of_status(status).into_response();
+    if let Some(allow) = allow {
+        problem.headers_mut().insert(header::ALLOW, allow);
+    }
+    problem
+}

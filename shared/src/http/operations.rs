@@ -1,0 +1,97 @@
+//! The operations listener: liveness, readiness and metrics, apart from the public listener.
+
+use super::listener::{Caps, bind, serve};
+use crate::context::AppContext;
+use crate::settings::Settings;
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use metrics_exporter_prometheus::PrometheusHandle;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// What the operations listener answers from.
+#[derive(Clone)]
+pub struct Operations {
+    /// Renders the metrics.
+    pub metrics: PrometheusHandle,
+    /// Whose health and stop signal `/readyz` tells.
+    pub site: Arc<AppContext>,
+}
+
+/// `/livez`, `/readyz`, `/metrics`: for a listener of their own that the public never reaches.
+pub fn operations(operations: Operations) -> Router {
+    use axum::routing::get;
+    let ready = |State(operations): State<Operations>| async move {
+        if operations.site.stop.is_cancelled() || !operations.site.health.is_ready() {
+            (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+        } else {
+            (StatusCode::OK, "ready\n")
+        }
+    };
+    let metrics = |State(operations): State<Operations>| async move { operations.metrics.render() };
+    Router::new()
+        .route("/livez", get(|| async { "alive\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(operations)
+}
+
+/// The listeners, bound: from here on nothing but the stop signal ends the process.
+pub struct Listeners {
+    public: TcpListener,
+    operations: TcpListener,
+    caps: Caps,
+}
+
+impl Listeners {
+    /// Binds both.
+    ///
+    /// # Errors
+    /// When an address cannot be listened on.
+    pub async fn bind(settings: &Settings) -> Result<Listeners, String> {
+        let public = bind(settings.listen).await?;
+        let operations = bind(settings.ops_listen).await?;
+        let caps = settings.caps;
+        Ok(Listeners {
+            public,
+            operations,
+            caps,
+        })
+    }
+
+    /// Serves until the site's stop signal, then drains.
+    pub async fn run(self, app: Router, operations: Operations) {
+        let stop = operations.site.stop.clone();
+        tracing::info!("serving");
+        let caps = Caps {
+            connections_max: 64,
+            connections_per_address_max: 0,
+        };
+        // The operations listener goes on while the public one drains, so that `/readyz` can say so.
+        let ops_stop = CancellationToken::new();
+        let routes = self::operations(operations);
+        let ops = tokio::spawn(serve(self.operations, routes, caps, ops_stop.clone()));
+        serve(self.public, app, self.caps, stop).await;
+        ops_stop.cancel();
+        let _ = ops.await;
+    }
+}
+
+/// Starts the metrics recorder; a second start in one process answers a recorder that nothing writes to.
+pub fn start_metrics() -> PrometheusHandle {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    let _ = metrics::set_global_recorder(recorder);
+    let upkeep = handle.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            upkeep.run_upkeep();
+        }
+    });
+    handle
+}

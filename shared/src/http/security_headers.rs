@@ -1,0 +1,37 @@
+//! Security headers of all responses.
+
+use crate::context::AppContext;
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::Response;
+
+const POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
+    form-action 'self'; frame-ancestors 'none'";
+
+/// Sets the headers that a response does not have yet.
+pub(super) fn set_headers(site: &AppContext, response: &mut Response, request_id: &str) {
+    let headers = response.headers_mut();
+    let mut set = |name: &'static str, value: HeaderValue| {
+        headers
+            .entry(HeaderName::from_static(name))
+            .or_insert(value);
+    };
+    set("content-security-policy", HeaderValue::from_static(POLICY));
+    set(
+        "x-content-type-options",
+        HeaderValue::from_static("nosniff"),
+    );
+    set("x-frame-options", HeaderValue::from_static("DENY"));
+    set("referrer-policy", HeaderValue::from_static("same-origin"));
+    set(
+        "cross-origin-opener-policy",
+        HeaderValue::from_static("same-origin"),
+    );
+    set("cache-control", HeaderValue::from_static("no-store"));
+    if site.https {
+        let year = HeaderValue::from_static("max-age=31536000");
+        set("strict-transport-security", year);
+    }
+    if let Ok(value) = HeaderValue::from_str(request_id) {
+        set("x-request-id", value);
+    }
+}
