@@ -21,13 +21,13 @@ pub struct Entry {
     pub at: Time,
     /// The name of the organiser key.
     pub by: String,
-    /// What was done, for example `event.update`.
+    /// The action, for example `event.update`.
     pub action: String,
     /// The event that it was done to.
     pub event: String,
-    /// What it was before.
+    /// The state before.
     pub from: Value,
-    /// What it is now.
+    /// The state after.
     pub to: Value,
 }
 

@@ -1,4 +1,4 @@
-//! What every handler of either service may need: where the site is, who may steer it, its limits, its clock, its stop signal.
+//! Context of all handlers: the public URL, organisers, limits, the clock, the stop signal, the health of the stores.
 
 use crate::audit::Audit;
 use crate::failures::Failures;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 /// One per process, shared by all handlers.
 pub struct AppContext {
-    /// What browsers see, without a slash at the end; `iss` of the tokens.
+    /// The origin that browsers see, without a slash at the end; `iss` of the tokens.
     pub public_url: String,
     /// The public URL is https: cookies are `Secure` and `__Host-`.
     pub https: bool,
@@ -21,9 +21,9 @@ pub struct AppContext {
     pub origins: Vec<String>,
     /// Proxies in front whose `X-Forwarded-For` entry is believed.
     pub trusted_hops: usize,
-    /// Who may steer.
+    /// Organisers, their keys and sessions.
     pub organisers: Organisers,
-    /// Who changed what.
+    /// The audit log.
     pub audit: Audit,
     /// Rate limits.
     pub limits: Limits,
@@ -35,7 +35,7 @@ pub struct AppContext {
     pub health: Health,
 }
 
-/// Which stores answer. Each service says so about its own, a few times a minute at least.
+/// Health of the stores. Each service reports on its own, a few times a minute at least.
 #[derive(Debug, Default)]
 pub struct Health {
     /// The line's store does not answer.

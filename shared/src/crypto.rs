@@ -71,7 +71,7 @@ impl Default for RandomPool {
 }
 
 impl RandomPool {
-    /// Bytes that nobody was given before.
+    /// Takes bytes that were not given out before.
     pub fn take_bytes<const N: usize>(&mut self) -> [u8; N] {
         const { assert!(N <= 1024) };
         if self.used + N > self.bytes.len() {

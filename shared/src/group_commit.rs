@@ -1,4 +1,5 @@
-//! Requests into batches: what queues while one commit is under way becomes the next, and nobody is answered before it is on disk.
+//! Group commit: requests that queue while one commit is under way form the next batch, and each is answered only after its
+//! batch is on disk.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;

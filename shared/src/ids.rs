@@ -83,7 +83,7 @@ impl<'de> Deserialize<'de> for VisitorId {
     }
 }
 
-/// How many seats there are and in which state, as the checkout last reported.
+/// Number of seats in each state, as the checkout last reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Availability {
@@ -91,7 +91,7 @@ pub struct Availability {
     pub capacity: u32,
     /// Seats that can be held now.
     pub available: u32,
-    /// Seats held by somebody.
+    /// Seats held.
     pub held: u32,
     /// Seats booked.
     pub booked: u32,

@@ -13,7 +13,7 @@ const SECRET_LENGTH_MIN: usize = 32;
 const FRESH_CHARACTERS_MIN: usize = 12;
 /// The fewest different characters.
 const DIFFERENT_CHARACTERS_MIN: usize = 5;
-/// What was there before for at least so many characters counts as a repetition.
+/// Fewest characters that count as a repetition of earlier ones.
 const REPETITION_LENGTH_MIN: usize = 3;
 
 /// A key or secret, and the setting it came from.

@@ -1,4 +1,4 @@
-//! What both services use: tokens, problems, serving, limits, settings, the clock.
+//! Parts common to both services: tokens, HTTP, limits, settings, the clock.
 
 pub mod audit;
 pub mod context;

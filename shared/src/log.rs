@@ -7,13 +7,13 @@ use std::time::Duration;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
-/// The most lines that wait to be written; further ones are dropped.
+/// Most lines that wait to be written; further ones are dropped.
 const WAITING_LINES_MAX: usize = 10_000;
 
-/// How long the end of the program waits for the last lines to be written.
+/// Longest wait at the end of the program for the last lines to be written.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// How log lines are written.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people.

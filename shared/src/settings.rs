@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use tokio_util::sync::CancellationToken;
 
-/// What may be set, as it was written.
+/// The settings as they were written.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Common {
     /// Public listener [default: 127.0.0.1:8080; checkout alone: 127.0.0.1:8081]
@@ -28,7 +28,7 @@ pub struct Common {
     /// Operations listener: /livez, /readyz, /metrics [default: 127.0.0.1:9464]
     #[arg(long, env = "FAIRLINE_OPS_LISTEN", global = true)]
     pub ops_listen: Option<String>,
-    /// What browsers see; issuer of the tokens; https turns on Secure cookies [default: http:// + listener]
+    /// The URL that browsers see; issuer of the tokens; https turns on Secure cookies [default: http:// + listener]
     #[arg(long, env = "FAIRLINE_PUBLIC_URL", global = true)]
     pub public_url: Option<String>,
     /// Folder of the embedded engines and of generated keys [default: ./fairline-data]
@@ -74,7 +74,7 @@ pub struct Common {
     /// text or json [default: text on a terminal]
     #[arg(long, env = "FAIRLINE_LOG_FORMAT", global = true)]
     pub log_format: Option<String>,
-    /// Which log lines: a filter such as info or waiting_room=debug,info [default: info]
+    /// Filter of log lines, such as info or waiting_room=debug,info [default: info]
     #[arg(long, env = "FAIRLINE_LOG", global = true)]
     pub log: Option<String>,
 }
@@ -131,15 +131,15 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Operations listener.
     pub ops_listen: SocketAddr,
-    /// What browsers see, without a slash at the end.
+    /// The origin that browsers see, without a slash at the end.
     pub public_url: String,
-    /// Where the data folder is.
+    /// The data folder.
     pub data: PathBuf,
     /// Connection caps.
     pub caps: Caps,
-    /// How logs are written.
+    /// Format of log lines.
     pub log_format: LogFormat,
-    /// Which log lines.
+    /// Filter of log lines.
     pub log: String,
     origins: Vec<String>,
     trusted_hops: usize,

@@ -76,7 +76,7 @@ impl utoipa::PartialSchema for Time {
 
 impl utoipa::ToSchema for Time {}
 
-/// Where an engine takes its time from. `system` in service; `manual` in tests, which move it by hand.
+/// Source of the time. `system` in service; `manual` in tests, which move it by hand.
 #[derive(Clone, Debug, Default)]
 pub struct Clock(Option<Arc<AtomicI64>>);
 
@@ -103,7 +103,7 @@ impl Clock {
         }
     }
 
-    /// Where the hand of a manual clock stands; none for the machine's, so that a store may go by its own.
+    /// Returns the time of a manual clock; none for the machine's, so that a store may go by its own.
     pub fn hand(&self) -> Option<Time> {
         self.0
             .as_ref()

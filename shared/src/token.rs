@@ -18,7 +18,7 @@ const SKEW_SECONDS: i64 = 5;
 const PEM_BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
 const PEM_END: &str = "-----END PRIVATE KEY-----";
 
-/// What an admission token says. All of it is required.
+/// Claims of an admission token, all of them required.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
     /// The public URL of the waiting room.

@@ -1,10 +1,11 @@
-//! What a browser sends along by itself: cookies, which prove who asks only where the `Origin` shows who made it ask.
+//! Credentials of a request: bearer tokens, and cookies, which count only where the `Origin` shows which page made the
+//! browser send them.
 
 use crate::context::AppContext;
 use crate::http::problem::Problem;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 
-/// A credential and how it came.
+/// A credential and the way it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credential {
     /// The word itself.

@@ -8,7 +8,7 @@ use axum::response::Response;
 
 /// The header that says an answer is a stored one.
 pub const REPLAYED: &str = "idempotency-replayed";
-/// How long answers are kept.
+/// Time for which answers are kept.
 pub const KEPT_SECONDS: u32 = 4 * 24 * 3600;
 
 /// The `Idempotency-Key` that was sent, if any: 1 to 255 characters.
@@ -31,7 +31,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     }
 }
 
-/// What was asked: who (a subject nobody else can be), where (the route), under which key, with which body.
+/// A request under an idempotency key: its subject (a value that no other caller has), its route, its key and its body.
 #[derive(Debug, Clone)]
 pub struct Attempt {
     /// Who, where and key, hashed.

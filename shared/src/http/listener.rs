@@ -23,18 +23,18 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-/// A request's head, and an idle connection, must make progress within this.
+/// Longest time without progress of a request's head or an idle connection.
 const HEADER_READ: Duration = Duration::from_secs(10);
-/// How long a drain waits for connections and sockets to end by themselves.
+/// Longest wait of a drain for connections and sockets to end by themselves.
 const DRAIN: Duration = Duration::from_secs(15);
-/// The most bytes of a request's head.
+/// Most bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
-/// How long a connection that closes on an unread body waits for the client to close its side.
+/// Longest wait of a connection that closes on an unread body for the client to close its side.
 const LINGER: Duration = Duration::from_secs(2);
-/// The most bytes that are read meanwhile.
+/// Most bytes that are read meanwhile.
 const LINGER_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// How many connections are accepted.
+/// Limits on accepted connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Caps {
     /// In all.

@@ -1,4 +1,4 @@
-//! What the OpenAPI documents of both services have in common.
+//! Parts common to the OpenAPI documents of both services.
 
 use super::static_files;
 use axum::http::HeaderMap;
@@ -70,11 +70,11 @@ fn complete(mut document: OpenApi) -> OpenApi {
 pub struct ProblemBody {
     /// A stable relative URI, such as `/problems/seats-taken`.
     pub r#type: String,
-    /// What it means, in a few words.
+    /// The meaning, in a few words.
     pub title: String,
     /// The HTTP status.
     pub status: u16,
-    /// What happened this time.
+    /// A sentence on this occurrence.
     pub detail: Option<String>,
 }
 
@@ -89,7 +89,7 @@ impl IntoResponses for Refusals {
             ("403", "Not allowed"),
             ("404", "Not found"),
             ("405", "No such method here"),
-            ("409", "Somebody or something was first"),
+            ("409", "In conflict with the present state"),
             ("410", "Gone"),
             ("413", "The body is too large"),
             ("415", "The body is not JSON"),

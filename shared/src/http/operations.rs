@@ -12,16 +12,16 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// What the operations listener answers from.
+/// State of the operations routes.
 #[derive(Clone)]
 pub struct Operations {
     /// Renders the metrics.
     pub metrics: PrometheusHandle,
-    /// Whose health and stop signal `/readyz` tells.
+    /// The health and the stop signal that `/readyz` reports.
     pub site: Arc<AppContext>,
 }
 
-/// `/livez`, `/readyz`, `/metrics`: for a listener of their own that the public never reaches.
+/// Routes of `/livez`, `/readyz` and `/metrics`, for a listener of their own that the public never reaches.
 pub fn operations(operations: Operations) -> Router {
     use axum::routing::get;
     let ready = |State(operations): State<Operations>| async move {
@@ -39,7 +39,7 @@ pub fn operations(operations: Operations) -> Router {
         .with_state(operations)
 }
 
-/// The listeners, bound: from here on nothing but the stop signal ends the process.
+/// The public and the operations listener, bound: from here on only the stop signal ends the process.
 pub struct Listeners {
     public: TcpListener,
     operations: TcpListener,
@@ -80,7 +80,7 @@ impl Listeners {
     }
 }
 
-/// Starts the metrics recorder; a second start in one process answers a recorder that nothing writes to.
+/// Starts the metrics recorder. A second start in one process returns a recorder that nothing writes to.
 pub fn start_metrics() -> PrometheusHandle {
     use metrics_exporter_prometheus::PrometheusBuilder;
     let recorder = PrometheusBuilder::new().build_recorder();

@@ -86,7 +86,7 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, "no-such-event", "No such event")
     }
 
-    /// What happened this time, in a sentence.
+    /// Sets the detail: a sentence on this occurrence.
     pub fn detail(mut self, detail: impl Into<String>) -> Problem {
         self.members.insert("detail".into(), detail.into().into());
         self

@@ -1,4 +1,4 @@
-//! What both WebSockets have in common: the ping, the `tick` message, and when a silent client is taken for gone.
+//! Rules common to both WebSockets: pings, the `tick` message, and the silence after which a client counts as gone.
 
 use crate::time::Time;
 use axum::extract::ws::{Message, WebSocket};
@@ -22,7 +22,7 @@ pub struct Pulse {
     pinged_at: u32,
 }
 
-/// What a pulse asks for.
+/// An action that a pulse asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Beat {
     /// Nothing yet.
@@ -44,12 +44,12 @@ impl Pulse {
         self.heard_at = steady_seconds();
     }
 
-    /// What is due now. A ping counts as sent.
+    /// Returns the action due now. A ping counts as sent.
     pub fn beat(&mut self) -> Beat {
         self.beat_at(steady_seconds())
     }
 
-    /// How long nothing is due.
+    /// Returns the time until something is due.
     pub fn rest(&self) -> Duration {
         self.rest_at(steady_seconds())
     }

@@ -16,7 +16,7 @@ use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{OpenApi, RefOr};
 
-/// What each described operation takes, by path.
+/// The input that each described operation takes, by path.
 #[derive(Default)]
 pub(crate) struct Declared(HashMap<String, Vec<(Method, Takes)>>);
 
