@@ -258,6 +258,36 @@ test("a page whose place is gone does not join again by itself", async () => {
   sound(fan);
 });
 
+test("a reload while the place cannot be asked for joins nothing: whoever left stays out, whoever waits stays where they are", async () => {
+  for (const [event, leaves] of [["away-left", true], ["away-waits", false]]) {
+    await server.event(event, { paused: true });
+    const fan = await person(browser);
+    const seen = countJoins(fan);
+    await fan.goto(`${server.url}/e/${event}`);
+    await fan.getByRole("heading", { name: "You are next" }).waitFor();
+    const next = await person(browser);
+    await next.goto(`${server.url}/e/${event}`);
+    await next.getByRole("heading", { name: "1 ahead of you" }).waitFor();
+    if (leaves) {
+      await fan.getByRole("button", { name: "Leave the line" }).click();
+      await fan.getByRole("heading", { name: "You have left the line" }).waitFor();
+    }
+    // The line is away, then the network: nothing of it is heard by a socket either.
+    let failed = 0;
+    await fan.routeWebSocket("**/line/ws", (socket) => { if (failed < 3) socket.close(); else socket.connectToServer(); });
+    await fan.route("**/line/me", (route) => {
+      if (failed === 3) return route.continue();
+      return failed++ === 1 ? route.abort() : route.fulfill({ status: 503, contentType: "application/problem+json", body: "{}" });
+    });
+    await fan.reload();
+    // The page itself says so, not only the server that made it.
+    await fan.locator("#live").filter({ hasText: leaves ? "You have left the line" : "You are next" }).waitFor({ state: "attached" });
+    assert.deepEqual([failed, seen.sent, (await stats(event)).waiting], [3, 1, leaves ? 1 : 2]);
+    sound(fan);
+    sound(next);
+  }
+});
+
 test("a session whose answer was lost is opened again, also after a reload", async () => {
   await server.event("lost", quick);
   const fan = await person(browser);

@@ -292,6 +292,6 @@ $("alert").addEventListener("click", async () => { await optional(() => Notifica
 onWake(() => { if (place) ask(); else if (joinAgain) join(); });
 setInterval(tick, 1000);
 
-// Whoever has a place keeps it; whoever has none gets one at once, while seconds matter.
-if (pass || document.body.dataset.pass) look().then((known) => { render(known); watch(); }, join);
+// Whoever has a place keeps it, whatever fails; whoever has none gets one at once, while seconds matter.
+if (pass || document.body.dataset.pass) look().then((known) => { render(known); watch(); }, (problem) => problem.status === 401 ? join() : watch());
 else join();

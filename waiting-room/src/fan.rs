@@ -292,6 +292,7 @@ async fn leave(
     check_origin(&room.site, &headers, by_cookie)?;
     room.find_place(&event, &pass).await?;
     room.line.leave(&event, pass.visitor).await?;
+    room.passed.forget(pass.visitor);
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -327,5 +328,6 @@ async fn end_admission(
     let (claims, by_cookie) = admission_of(&room, &headers, &event)?;
     check_origin(&room.site, &headers, by_cookie)?;
     room.line.finish(&event, claims.sub, claims.number).await?;
+    room.passed.forget(claims.sub);
     Ok(StatusCode::NO_CONTENT)
 }

@@ -63,6 +63,8 @@ pub struct Room {
     pub join_keys: Secret,
     /// What this node keeps of each event. Locked for a look-up, never across an await.
     hubs: RwLock<HashMap<EventId, Arc<EventHub>>>,
+    /// Who passed the gate just now.
+    passed: gate::Passed,
     /// Who was drawn, for events whose list was asked for here. Locked for a look-up, never across an await.
     lists: RwLock<HashMap<EventId, Arc<draw::List>>>,
 }
@@ -100,6 +102,7 @@ impl Room {
             service_key: parts.service_key,
             shop: parts.shop,
             hubs: RwLock::default(),
+            passed: gate::Passed::default(),
             lists: RwLock::default(),
         }))
     }
@@ -138,6 +141,7 @@ impl Room {
     }
 
     pub(crate) fn forget(&self, event: &EventId) {
+        self.passed.clear();
         let mut hubs = self.hubs.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(hub) = hubs.remove(event) {
             hub.end();

@@ -325,6 +325,7 @@ async fn eject(
     let (event, _) = find(&room, &event).await?;
     let spot = look_up(&room, &event, &visitor).await?;
     room.line.eject(&event, spot.visitor).await?;
+    room.passed.forget(spot.visitor);
     let from = json!({"visitor": spot.visitor, "state": spot.standing, "number": spot.number});
     let entry = organiser.entry(&room.site, "visitor.eject", event.as_str());
     room.site

@@ -3,6 +3,7 @@
 use crate::stage::{KEY, Stage};
 use hyper::{Method, Response, StatusCode, body::Bytes};
 use serde_json::json;
+use shared::ids::EventId;
 
 async fn ask(stage: &Stage, method: Method, path: &str, heads: &[(&str, &str)]) -> Response<Bytes> {
     let answer = stage.client.raw(method, path, heads, vec![]).await;
@@ -183,5 +184,58 @@ async fn a_token_of_a_deleted_event_is_turned_away() {
             answer.headers()["x-fairline-queue"],
             format!("{}/e/gate", stage.url)
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_requests_within_a_second_claim_once_and_an_ended_slot_passes_no_longer() {
+    let redis = testkit::Redis::start();
+    for stage in [Stage::open().await, Stage::on(&redis).await] {
+        stage.event("gate", json!({})).await;
+        let (pass, token) = stage.admit("gate").await;
+        let cookie = format!("fairline_admission_gate={token}");
+        let heads = [("cookie", cookie.as_str())];
+        let answer = ask(&stage, Method::GET, "/gate/gate", &heads).await;
+        assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+        let me = stage.get("/api/v1/events/gate/line/me", &pass).await.body;
+        assert_eq!(me["state"], "shopping", "the first one claims");
+        // The slot ends where the gate does not hear of it: from here on each claim would be refused.
+        let event = EventId::parse("gate").unwrap();
+        let line = &stage.fairline.room.line;
+        let spot = line.find(&event, 1).await.unwrap().unwrap();
+        line.finish(&event, spot.visitor, 1).await.unwrap();
+        for _ in 1..100 {
+            let answer = ask(&stage, Method::GET, "/gate/gate", &heads).await;
+            assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+        }
+        let forged = format!("{cookie}x");
+        let answer = ask(&stage, Method::GET, "/gate/gate", &[("cookie", &forged)]).await;
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+        stage.clock.advance_ms(1000);
+        let answer = ask(&stage, Method::GET, "/gate/gate", &heads).await;
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whose_slot_ends_at_this_node_is_turned_away_at_once() {
+    let stage = Stage::open().await;
+    for event in ["done", "left", "ejected"] {
+        stage.event(event, json!({})).await;
+        let (pass, token) = stage.admit(event).await;
+        let cookie = format!("fairline_admission_{event}={token}");
+        let heads = [("cookie", cookie.as_str())];
+        let path = format!("/gate/{event}");
+        let answer = ask(&stage, Method::GET, &path, &heads).await;
+        assert_eq!(answer.status(), StatusCode::NO_CONTENT, "{event}");
+        let (end, key) = match event {
+            "done" => (format!("/api/v1/events/{event}/admission"), token.as_str()),
+            "left" => (format!("/api/v1/events/{event}/line/me"), pass.as_str()),
+            _ => (format!("/api/v1/organiser/events/{event}/line/1"), KEY),
+        };
+        let ended = stage.client.delete(&end, key).await.unwrap();
+        assert_eq!(ended.status, StatusCode::NO_CONTENT, "{event}");
+        let answer = ask(&stage, Method::GET, &path, &heads).await;
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{event}");
     }
 }

@@ -136,3 +136,80 @@ async fn a_turn_that_is_taken_up_after_a_loss_ends_the_place_that_its_visitor_to
     let stats = line.stats(event).await.unwrap();
     assert_eq!((stats.waiting, stats.shopping, stats.away), (2, 1, 2));
 }
+
+#[tokio::test]
+async fn an_older_token_does_not_bring_back_who_was_ejected_after_a_loss() {
+    let server = testkit::Redis::start();
+    let nodes = Nodes::start(&server.url(), 1, Clock::manual(START), policy(60, 1, 3)).await;
+    let (event, line) = (&nodes.event, &nodes.nodes[0]);
+    // The second one's id is text, as the commands of the test are.
+    let bytes = "AAAAAAAAAAAAAAAA";
+    let ids = [1, u128::from_be_bytes(*b"AAAAAAAAAAAAAAAA")].map(VisitorId);
+    line.join(event, &ids).await.unwrap();
+    nodes.join(0, 3..=5).await;
+    nodes.tick(1).await;
+    nodes.tick(1).await;
+    server.ask(&["FLUSHALL"]).unwrap();
+    nodes.tick(0).await;
+    nodes.tick(0).await;
+    // The first joined again and has a newer number; the other had none when the draw was held, and left before.
+    assert_eq!(nodes.join(0, 1..=1).await[0].number, 6);
+    let visitors = format!("fairline:{{{event}}}:1:visitors");
+    server.ask(&["HSET", &visitors, bytes, "-5"]).unwrap();
+    for visitor in ids {
+        assert!(line.eject(event, visitor).await.unwrap());
+    }
+    for (visitor, number) in ids.into_iter().zip(1..) {
+        let claimed = line.claim(event, visitor, number).await.unwrap();
+        assert_eq!(claimed, Claimed::Lapsed, "{visitor}");
+        let spot = line.place(event, visitor).await.unwrap().unwrap();
+        assert_eq!(spot.standing, VisitorState::Ejected, "{visitor}");
+    }
+}
+
+#[tokio::test]
+async fn a_number_that_a_socket_learned_before_its_node_heard_of_the_draw_outlives_a_loss() {
+    let server = testkit::Redis::start();
+    let mut nodes = Nodes::start(&server.url(), 2, Clock::manual(START), policy(0, 1, 10)).await;
+    let event = EventId::parse("drawn").unwrap();
+    let mut settings = EventSettings::new(event.clone(), "Drawn");
+    settings.admission = policy(0, 1, 10);
+    settings.order = Order::Draw;
+    settings.prequeue_opens_at = Some(START);
+    settings.sale_opens_at = Some(START.plus_seconds(30));
+    nodes.nodes[0].create(settings).await.unwrap();
+    nodes.event = event.clone();
+    let line = nodes.nodes.clone();
+    nodes.join(0, 1..=9).await;
+    nodes.tick(1).await;
+    // The first one's socket stays open over the draw; the others come back after it, to a node that has not ticked since.
+    line[1].back(&event, VisitorId(1)).await.unwrap();
+    nodes.clock.advance_ms(29_000);
+    line[0].tick(&event).await.unwrap();
+    let mut drawn = BTreeMap::new();
+    for id in 2..=9 {
+        let spot = line[1].back(&event, VisitorId(id)).await.unwrap().unwrap();
+        assert!(!spot.is_provisional);
+        drawn.insert(id, spot.number);
+    }
+    nodes.tick(0).await;
+    server.ask(&["FLUSHALL"]).unwrap();
+    nodes.tick(0).await;
+    nodes.tick(0).await;
+    until("connected fans are back", 10, || async {
+        let spots = drawn.keys().map(|id| line[0].place(&event, VisitorId(*id)));
+        let spots = futures_util::future::join_all(spots).await;
+        spots.iter().all(|spot| matches!(spot, Ok(Some(_))))
+    })
+    .await;
+    for (id, number) in &drawn {
+        let spot = line[0].place(&event, VisitorId(*id)).await.unwrap();
+        let spot = spot.unwrap();
+        assert_eq!(
+            (spot.number, spot.standing),
+            (*number, VisitorState::Waiting)
+        );
+    }
+    // Of the first only the number of the arrival was known here: it is nobody's place now.
+    assert_eq!(line[0].place(&event, VisitorId(1)).await.unwrap(), None);
+}

@@ -66,6 +66,14 @@ pub(super) enum Draw {
     Drawn,
 }
 
+/// A visitor's number as this node last heard it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Number {
+    pub(super) number: u64,
+    /// It is that of the arrival, before the draw.
+    pub(super) is_provisional: bool,
+}
+
 impl Told {
     /// Reads the answer of `tick.lua`; none when it is not one.
     pub(super) fn read(values: &[Value]) -> Option<Told> {
@@ -166,7 +174,7 @@ pub(super) struct LineCache {
     /// The highest number that this node heard of.
     pub(super) numbers: u64,
     /// Whose sockets are open here, and their numbers.
-    pub(super) connected: HashMap<VisitorId, u64>,
+    pub(super) connected: HashMap<VisitorId, Number>,
     /// Whose sockets here were replaced by newer ones elsewhere, until somebody asks.
     pub(super) replaced: Vec<VisitorId>,
     flow: Flow,
@@ -225,10 +233,6 @@ impl LineCache {
         self.head = told.head;
         self.inside = told.admitted + told.shopping;
         self.nodes = told.nodes;
-        if told.draw == Draw::Drawn && self.draw != Some(Draw::Drawn) {
-            // The numbers of arrival say nothing of the drawn ones, which the sockets' next questions bring.
-            self.connected.values_mut().for_each(|number| *number = 0);
-        }
         self.draw = Some(told.draw);
         if self.keys != told.keys {
             // The draw gave out numbers anew.
@@ -260,6 +264,23 @@ impl LineCache {
         });
         self.front = Some((front.clone(), asked));
         Some(front)
+    }
+
+    /// Whose sockets are open here, and the numbers to return them to. 0 where only the number of the arrival is known: it says
+    /// nothing of the drawn one, which the socket's next question brings.
+    pub(super) fn connected_numbers(&self) -> Vec<(VisitorId, u64)> {
+        let is_drawn = self.draw == Some(Draw::Drawn);
+        let number = |kept: &Number| {
+            if kept.is_provisional && is_drawn {
+                0
+            } else {
+                kept.number
+            }
+        };
+        let connected = self.connected.iter();
+        connected
+            .map(|(visitor, kept)| (*visitor, number(kept)))
+            .collect()
     }
 
     /// What this node knows, as `revive.lua` takes it.

@@ -15,9 +15,11 @@ local function claim(visitor, n)
     -- Admitted in a life of the line that the store forgot: the caller checked the token, so the turn was theirs.
     local is_over = call('GETBIT', alive, n - 1) == 1 or (string.byte(record_, RECORD) or 0) ~= 0
     if is_over or m.ghosts <= 0 or n > m.known then return 0 end
+    local kept = call('HGET', visitors, visitor)
+    if kept and place_of(kept, false)[2] == EJECTED then return 0 end
     slot = { now, now, now + m.session_ms }
     -- They may have joined again meanwhile: nobody has two places.
-    local kept = tonumber(call('HGET', visitors, visitor) or nil) or 0
+    kept = tonumber(kept or nil) or 0
     if kept > 0 and kept ~= n then settle(kept, LEFT, 't_left') end
     set_visitor(n, visitor)
     m.ghosts, m.shopping = m.ghosts - 1, m.shopping + 1

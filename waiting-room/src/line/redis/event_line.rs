@@ -2,10 +2,10 @@
 
 use super::backup::Backup;
 use super::batch::{Batches, Caller, Failed, Unit, Units};
-use super::cache::{Draw, LineCache, Told, bytes};
+use super::cache::{Draw, LineCache, Number, Told, bytes};
 use super::drawing;
 use super::{REENTER, Redis, registry, script};
-use crate::line::{EventSettings, LineView, Refused, Stats, Waited};
+use crate::line::{EventSettings, LineView, Refused, Spot, Stats, Waited};
 use shared::group_commit::Unavailable;
 use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
@@ -212,14 +212,7 @@ impl EventLine {
 
     /// Everyone whose socket is open here is given their place again, in batches, while the ticks go on.
     fn return_all(self: &Arc<EventLine>) {
-        let connected: Vec<(VisitorId, u64)> = {
-            let known = self.known();
-            known
-                .connected
-                .iter()
-                .map(|(who, number)| (*who, *number))
-                .collect()
-        };
+        let connected = self.known().connected_numbers();
         if connected.is_empty() {
             return;
         }
@@ -289,23 +282,24 @@ impl EventLine {
     }
 
     /// A visitor got a new number. If they had an older one, a socket of theirs may be open here.
-    pub(super) fn note_joined(&self, visitor: VisitorId, number: u64) {
+    pub(super) fn note_joined(&self, spot: &Spot) {
         let mut known = self.known();
-        known.numbers = known.numbers.max(number);
-        if let Some(kept) = known.connected.get_mut(&visitor) {
-            *kept = number;
+        known.numbers = known.numbers.max(spot.number);
+        if let Some(kept) = known.connected.get_mut(&spot.visitor) {
+            *kept = number_of(spot);
         }
     }
 
     /// A visitor whose socket is open here may have got another number, by the draw or by joining again.
-    pub(super) fn note_number(&self, visitor: VisitorId, number: u64) {
-        if let Some(kept) = self.known().connected.get_mut(&visitor) {
-            *kept = number;
+    pub(super) fn note_number(&self, spot: &Spot) {
+        if let Some(kept) = self.known().connected.get_mut(&spot.visitor) {
+            *kept = number_of(spot);
         }
     }
 
-    pub(super) fn connected(&self, visitor: VisitorId, number: u64) {
-        self.known().connected.insert(visitor, number);
+    pub(super) fn connected(&self, spot: &Spot) {
+        let mut known = self.known();
+        known.connected.insert(spot.visitor, number_of(spot));
     }
 
     pub(super) fn disconnected(&self, visitor: VisitorId) {
@@ -352,5 +346,12 @@ impl EventLine {
 
     pub(super) fn forget_file(&self) {
         let _ = std::fs::remove_file(&self.file);
+    }
+}
+
+fn number_of(spot: &Spot) -> Number {
+    Number {
+        number: spot.number,
+        is_provisional: spot.is_provisional,
     }
 }

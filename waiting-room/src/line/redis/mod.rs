@@ -160,7 +160,7 @@ impl Redis {
             return Ok(None);
         };
         self.fill(&here, event, &mut spot, front_from).await?;
-        here.note_number(visitor, spot.0.number);
+        here.note_number(&spot.0);
         Ok(Some(spot.0))
     }
 
@@ -285,15 +285,16 @@ impl Line for Redis {
                     joined.push(Joined::Known(told.0));
                     continue;
                 };
-                here.note_joined(*visitor, number.unsigned_abs());
-                joined.push(Joined::New(Spot {
+                let spot = Spot {
                     visitor: *visitor,
                     number: number.unsigned_abs(),
                     is_provisional: is_undrawn == 1,
                     standing: VisitorState::Waiting,
                     ahead: (ahead + number - before - 1).max(0).unsigned_abs(),
                     slot: None,
-                }));
+                };
+                here.note_joined(&spot);
+                joined.push(Joined::New(spot));
             }
         }
         Ok(joined)
@@ -366,7 +367,7 @@ impl Line for Redis {
         // A fan who comes from another node must not be told of an older line than there.
         let spot = self.visit(event, BACK, visitor, Instant::now()).await?;
         if let Some(spot) = &spot {
-            self.here(event).connected(visitor, spot.number);
+            self.here(event).connected(spot);
         }
         Ok(spot)
     }
