@@ -1,30 +1,31 @@
-//! Best available: adjacent seats first, nearest to the stage, nearest to the middle of the row, no single seat left over.
+//! Best-available search: adjacent seats first, nearest to the stage, nearest to the middle of the row, no single
+//! seat left over.
 
 use super::layout::Layout;
 use super::model::SeatState;
 use super::rules::Orphans;
 
-/// What the best of is wanted.
+/// Criteria for a best-available search.
 pub(super) struct SeatQuery {
     pub(super) quantity: u32,
-    /// Any, if none.
+    /// Category of the seats; any if absent.
     pub(super) category: Option<u16>,
-    /// With an accessible seat among them.
+    /// Whether one of the seats must be accessible.
     pub(super) is_accessible: bool,
     pub(super) orphans: Orphans,
-    /// Which of how many nodes asks: its own rows come first.
+    /// This node's (index, count); a node searches its own share of the rows first.
     pub(super) share: (u32, u32),
 }
 
-/// The states of an event's seats, with a count per row so that sold rows are passed over.
+/// Index of the states of an event's seats, with a count per row so that sold-out rows are skipped.
 pub(super) struct SeatIndex {
     pub(super) seats: Vec<SeatState>,
-    /// When others may take each seat, in milliseconds since 1970; 0 while it is nobody's.
+    /// Time after which others may take each seat, in milliseconds since 1970; 0 while it has no owner.
     pub(super) lapses_at: Vec<i64>,
-    /// No seat lapses before this.
+    /// Lower bound of the times at which a seat lapses.
     next_lapse: i64,
     rows_available: Vec<u32>,
-    /// No row before this one has a free seat.
+    /// Lower bound of the rows with an available seat.
     first_open: usize,
     pub(super) counts: [u32; 4],
 }
@@ -49,7 +50,7 @@ impl SeatIndex {
         states
     }
 
-    /// Whether some seat's time is over. Looks at all of them only when the next one's is.
+    /// Returns whether a seat has lapsed. Scans all seats only once the earliest lapse is due.
     pub(super) fn has_lapsed(&mut self, now: i64) -> bool {
         if self.next_lapse <= now {
             let later = self.lapses_at.iter().filter(|at| **at != 0);
@@ -79,9 +80,9 @@ impl SeatIndex {
         }
     }
 
-    /// The best seats: side by side without leaving a single one over, in the first row that has such; else side by side
-    /// with one left over; else the first that there are. Accessible seats only for those who ask for them, and then with
-    /// one among them. None when there are not enough.
+    /// Returns the best seats: adjacent ones that leave no single seat, in the first row that has them; otherwise
+    /// adjacent ones that leave a single seat; otherwise the first available ones. Accessible seats are chosen only
+    /// on request, and then at least one of them. Returns `None` if there are not enough.
     pub(super) fn best(&self, layout: &Layout, want: &SeatQuery) -> Option<Vec<u32>> {
         let (index, nodes) = (want.share.0 as usize, want.share.1.max(1) as usize);
         let all = || layout.rows.iter().enumerate().skip(self.first_open);
@@ -133,7 +134,7 @@ impl SeatIndex {
             && (want.is_accessible || !layout.seats[seat as usize].is_accessible)
     }
 
-    /// Free seats that would have no free one beside them if these were taken, and have one now.
+    /// Returns the free seats that have a free neighbour now and would have none if these seats were taken.
     pub(super) fn orphaned(&self, layout: &Layout, taken: &[u32]) -> Vec<u32> {
         let mut left = Vec::new();
         for seat in taken {
@@ -162,7 +163,7 @@ impl SeatIndex {
         self.seats[seat as usize] == SeatState::Available
     }
 
-    /// The run of free seats whose middle is nearest to the row's.
+    /// Returns the run of free seats whose middle is nearest to the middle of the row.
     fn run_in(
         &self,
         layout: &Layout,
@@ -170,7 +171,7 @@ impl SeatIndex {
         want: &SeatQuery,
         may_leave: bool,
     ) -> Option<Vec<u32>> {
-        // In an area, where no seat is better than another, each node begins elsewhere.
+        // In an area, where all seats are equal, each node starts at a different seat.
         let (index, nodes) = (u64::from(want.share.0), u64::from(want.share.1.max(1)));
         let part = u64::from(row.end - row.start) * (2 * index + 1) / nodes;
         let middle = if layout.areas.contains(&layout.seats[row.start as usize].row) {
@@ -179,7 +180,7 @@ impl SeatIndex {
             row.start + row.end
         };
         let is_free = |seat: u32| row.contains(&seat) && self.is_available(seat);
-        // One that is free alone beside the run: not if it was alone already, which no run of ours can be beside.
+        // A seat that becomes single beside the run. One that is single already cannot be adjacent to a run.
         let is_single = |seat: u32, beyond: u32| is_free(seat) && !is_free(beyond);
         let mut best: Option<(u32, u32)> = None;
         let (mut length, mut last_accessible) = (0, None);
@@ -264,7 +265,7 @@ mod tests {
         assert_ne!(area((0, 2)), area((1, 2)));
     }
 
-    /// A row of which the seats marked `.` are free, `a` free and accessible.
+    /// Builds a row in which seats marked `.` are free, and those marked `a` free and accessible.
     fn row(seats: &str) -> (Layout, SeatIndex) {
         let accessible: Vec<String> = seats
             .char_indices()
