@@ -171,7 +171,7 @@ impl Plan {
             .map_err(|problem| format!("the plan of {event}: {}", problem.into_value()))?;
         if seats.len() != layout.seats.len() {
             return Err(format!(
-                "{event} has {} seats, its plan {}",
+                "{event} has {} stored seats but {} in its plan",
                 seats.len(),
                 layout.seats.len()
             ));

@@ -154,7 +154,7 @@ pub trait Inventory: Send + Sync {
     /// Returns the databases over which events are distributed; empty for SQLite.
     async fn shards(&self) -> Result<Vec<ShardView>, Refused>;
 
-    /// Moves all data of an event to another database, while the event has no open sessions.
+    /// Moves all data of an event to another database. Refused while fans are inside, hold seats or pay.
     async fn move_event(&self, event: &EventId, shard: &str) -> Result<(), Refused>;
 
     /// Removes all data of an event, including ended sessions and holds. Refused for good once there has been a

@@ -30,7 +30,7 @@ impl Currency {
 
     /// Returns the three letters.
     pub fn as_str(&self) -> &str {
-        str::from_utf8(&self.0).expect("they are letters")
+        str::from_utf8(&self.0).expect("a currency code consists of ASCII letters")
     }
 }
 

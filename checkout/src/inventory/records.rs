@@ -192,7 +192,7 @@ impl OrderRow {
     pub(super) fn payment(&self) -> &PaymentRow {
         self.payments
             .last()
-            .expect("an order is made with a payment")
+            .expect("every order is created with a payment")
     }
 }
 

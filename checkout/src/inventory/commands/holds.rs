@@ -11,13 +11,13 @@ use shared::time::Time;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Divisor of a hold's length: others may take its seats up to this fraction after its end.
+/// Divisor of a hold's length that gives its longest slack, the time from its end until others may take its seats.
 const SLACK_OF_LENGTH: u32 = 20;
 const SLACK_MS_MAX: u32 = 5_000;
 /// Largest number of holds a visitor may make in one event, including ended ones: each remains a row that is read
 /// with the visitor's other records.
 pub(in crate::inventory) const HOLDS_PER_VISITOR_MAX: u32 = 500;
-/// Divisor of the capacity: the end of the sale begins when fewer than this fraction of the seats are left.
+/// Divisor of the capacity: the end of the sale begins once fewer seats than the quotient are left.
 const END_OF_SALE: u32 = 10;
 
 impl Plan {
@@ -166,7 +166,7 @@ impl UnitOfWork<'_> {
         // 128 bits for the id and 16 for the slack.
         let [id @ .., high, low] = self.event_state.dice.take_bytes::<18>();
         let plan = self.event_state.plan.as_ref();
-        let plan = plan.expect("the seats were chosen in it");
+        let plan = plan.expect("the seats were chosen from it");
         let rules = &self.event_state.rules;
         let priced = plan.priced(seats, rules.currency);
         let expires_at = self.now.plus_seconds(rules.hold_seconds);
@@ -236,7 +236,7 @@ impl UnitOfWork<'_> {
 
     /// Frees the seats of a hold.
     pub(super) fn free(&mut self, id: &Arc<str>, from: SeatState) {
-        let hold = self.visit.hold(id).expect("the hold was just looked at");
+        let hold = self.visit.hold(id).expect("the hold was just found");
         let plan = self.event_state.plan.as_ref();
         let Some(seats) = plan.and_then(|plan| plan.places(&hold.seats)) else {
             return;
@@ -255,7 +255,7 @@ impl UnitOfWork<'_> {
     pub(super) fn set_hold(&mut self, id: &Arc<str>, to: HoldState, order: Option<String>) {
         let mut holds = self.visit.holds.iter_mut();
         let row = holds.find(|hold| hold.id == *id);
-        let row = row.expect("the hold was just looked at");
+        let row = row.expect("the hold was just found");
         let from = std::mem::replace(&mut row.state, to);
         row.order = order.or(row.order.take());
         self.changes.holds.push(HoldChange {
@@ -268,7 +268,7 @@ impl UnitOfWork<'_> {
 
     /// Marks the seats of a hold that became an order as never lapsing.
     pub(super) fn freeze(&mut self, id: &str) {
-        let hold = self.visit.hold(id).expect("the hold was just looked at");
+        let hold = self.visit.hold(id).expect("the hold was just found");
         let plan = self.event_state.plan.as_ref();
         let seats = plan.and_then(|plan| plan.places(&hold.seats));
         self.changes.frozen.extend(seats.into_iter().flatten());

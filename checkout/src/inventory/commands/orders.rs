@@ -54,13 +54,13 @@ impl UnitOfWork<'_> {
 
     /// Returns the public view of one of the visitor's orders.
     pub(super) fn show(&self, id: &str) -> Order {
-        let row = self.visit.order(id).expect("the order was just looked at");
+        let row = self.visit.order(id).expect("the order was just found");
         self.event_state.show(row)
     }
 
     pub(super) fn order_row(&mut self, id: &str) -> &mut OrderRow {
         let row = self.visit.orders.iter_mut().find(|order| order.id == id);
-        row.expect("the order was just looked at")
+        row.expect("the order was just found")
     }
 
     /// Adds the next attempt to pay.

@@ -30,7 +30,7 @@ const SOME_SEATS: &str = "select s.seat, s.state, case when s.state = 1 then (se
         where h.event = s.event and h.visitor = s.visitor and h.id = s.hold and h.state = 0) end \
     from fairline.seat s where s.event = $1 and s.seat = any($2)";
 
-const NEWS: &str = "select v.version, v.to_seq, c.seq, c.refused, c.changes, c.opened from fairline.version v \
+const VERSIONS: &str = "select v.version, v.to_seq, c.seq, c.refused, c.changes, c.opened from fairline.version v \
     left join fairline.change c on c.event = v.event and c.seq > v.after_seq and c.seq <= v.to_seq \
     where v.event = $1 and v.version > $2 order by v.version, c.seq";
 
@@ -68,7 +68,7 @@ impl EventCache {
         let row = rows.first().filter(|row| handle.is_of(row.get(3)));
         let Some(row) = row else {
             handle.is_gone.store(true, Ordering::Relaxed);
-            return Err(Failed::Refused(format!("there is no event {id} any more")));
+            return Err(Failed::Refused(format!("the event {id} no longer exists")));
         };
         let damaged = |error: String| Failed::Refused(format!("the event {id}: {error}"));
         let rules: String = row.get(2);
@@ -156,13 +156,13 @@ impl EventCache {
     /// Applies change-log entries of other nodes.
     pub(super) fn hear(&mut self, others: &[ChangeLogEntry]) {
         for written in others {
-            self.take(written);
+            self.apply(written);
             self.seen.insert(written.seq);
         }
     }
 
     /// Applies the sessions and seats of an entry and returns its seats. A seat with a newer known change keeps it.
-    fn take(&mut self, written: &ChangeLogEntry) -> Vec<(u32, SeatState)> {
+    fn apply(&mut self, written: &ChangeLogEntry) -> Vec<(u32, SeatState)> {
         for session in written.sessions() {
             self.event_state.visits.learn(session);
         }
@@ -198,7 +198,7 @@ impl EventCache {
     }
 
     /// Records that a request is no longer in flight.
-    fn landed(&mut self, changes: &ChangeSet) {
+    fn completed(&mut self, changes: &ChangeSet) {
         for change in &changes.seats {
             if let Some(pending) = self.pending.get_mut(change.seat as usize) {
                 *pending = pending.saturating_sub(1);
@@ -208,7 +208,7 @@ impl EventCache {
 
     /// Reverts a request that was refused. Seats without a newer change return to their previous state.
     pub(super) fn refused(&mut self, changes: &ChangeSet) {
-        self.landed(changes);
+        self.completed(changes);
         let Some(plan) = &mut self.event_state.plan else {
             return;
         };
@@ -238,7 +238,7 @@ impl EventCache {
 
     /// Applies a request that was written with batch `seq`. Seats with a newer known change keep it.
     pub(super) fn committed(&mut self, changes: &ChangeSet, seq: i64) {
-        self.landed(changes);
+        self.completed(changes);
         let Some(plan) = &mut self.event_state.plan else {
             return;
         };
@@ -287,14 +287,14 @@ impl EventCache {
         }
         let id = handle.event.as_str();
         let params: [Param<'_>; 2] = [(&id, Type::TEXT), (&self.version, Type::INT8)];
-        let rows = shard.reader().ask(NEWS, &params).await?;
+        let rows = shard.reader().ask(VERSIONS, &params).await?;
         let now = shard.clock.now();
         let mut versions: BTreeMap<i64, (i64, Vec<(u32, SeatState)>)> = BTreeMap::new();
         for row in &rows {
             let (version, to_seq): (i64, i64) = (row.get(0), row.get(1));
             let (_, changes) = versions.entry(version).or_insert((to_seq, Vec::new()));
             if let Some(seq) = row.get::<_, Option<i64>>(2) {
-                changes.extend(self.take(&ChangeLogEntry {
+                changes.extend(self.apply(&ChangeLogEntry {
                     seq,
                     refused: row.get(3),
                     changes: row.get(4),

@@ -64,12 +64,12 @@ where
 {
     fn decide(&mut self, work: &mut UnitOfWork<'_>) -> Decision {
         let decided = (self.decide)(work);
-        let ruling = match &decided {
+        let decision = match &decided {
             Ok(_) => Decision::Decided,
             Err(_) => Decision::Refused,
         };
         self.decided = Some(decided);
-        ruling
+        decision
     }
 
     fn is_about_seats(&self) -> bool {

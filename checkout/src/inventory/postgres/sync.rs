@@ -51,9 +51,9 @@ impl Postgres {
     fn notified(&self) -> HashSet<String> {
         let mut notified = HashSet::new();
         for shard in &self.shards {
-            let news = shard.news.lock();
-            let mut news = news.unwrap_or_else(PoisonError::into_inner);
-            while let Ok(event) = news.try_recv() {
+            let notifications = shard.news.lock();
+            let mut notifications = notifications.unwrap_or_else(PoisonError::into_inner);
+            while let Ok(event) = notifications.try_recv() {
                 notified.insert(event);
             }
         }

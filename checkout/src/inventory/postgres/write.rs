@@ -135,7 +135,7 @@ pub(super) fn visitor_uuid(visitor: VisitorId) -> Uuid {
 
 impl<'a> Batch<'a> {
     /// Collects the changes of these requests, numbered by their index. Rows are in the order in which all batches
-    /// lock them, so that they cannot deadlock. If there are other nodes, new sessions are logged for them.
+    /// lock them, which avoids deadlocks. If there are other nodes, new sessions are logged for them.
     pub(super) fn of(contents: &'a [Content], is_alone: bool) -> Batch<'a> {
         let mut batch = Batch {
             changes: encode_seats(contents),

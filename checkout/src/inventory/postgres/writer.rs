@@ -30,7 +30,7 @@ pub(super) const FLIGHTS_MAX: usize = 2;
 /// costs nothing when no other task is ready.
 const YIELDS: usize = 3;
 /// Smallest size of a batch, even if it leaves no requests for the next one.
-const SHARE_MIN: usize = 8;
+const BATCH_MIN: usize = 8;
 
 /// Changes of a request and the visitor's records after them; boxed because they are moved often.
 pub(super) struct Content {
@@ -43,7 +43,7 @@ pub(super) struct InFlight {
     pub(super) jobs: Vec<Box<Job>>,
     pub(super) visitors: Vec<VisitorId>,
     /// Index of the event's connection that the batch uses.
-    turn: usize,
+    connection: usize,
 }
 
 /// The writer of one event.
@@ -60,7 +60,7 @@ pub(super) struct Writer {
     visits: Option<VisitorCache>,
     /// Batches in flight. Their visitors are not decided on until they complete.
     pub(super) flights: HashMap<Id, InFlight>,
-    landing: JoinSet<(Vec<Content>, Outcome)>,
+    sends: JoinSet<(Vec<Content>, Outcome)>,
     pub(super) busy: HashSet<VisitorId, RandomState>,
     /// Emptied lists of completed batches, kept to reuse their memory.
     pub(super) spare: Vec<(Vec<Box<Job>>, Vec<Content>)>,
@@ -83,7 +83,7 @@ impl Writer {
             cache: None,
             visits: None,
             flights: HashMap::new(),
-            landing: JoinSet::new(),
+            sends: JoinSet::new(),
             busy: HashSet::default(),
             spare: Vec::new(),
             name: random_id("wri_"),
@@ -101,7 +101,7 @@ impl Writer {
                 // All arms are cancel-safe: a message stays in the queue, a batch in the set.
                 tokio::select! {
                     () = self.handle.stop.cancelled() => return,
-                    Some(landed) = self.landing.join_next_with_id() => {
+                    Some(landed) = self.sends.join_next_with_id() => {
                         is_stuck = false;
                         self.land(landed, &mut waiting).await;
                     }
@@ -120,8 +120,8 @@ impl Writer {
                     tokio::task::yield_now().await;
                     self.take_all(&mut waiting).await;
                 }
-                let share = self.share(waiting.len());
-                let mut rest = waiting.split_off(share.min(waiting.len()));
+                let size = self.batch_size(waiting.len());
+                let mut rest = waiting.split_off(size.min(waiting.len()));
                 self.work(&mut waiting).await;
                 // Deferred requests go to the end, so that they do not hold up the others.
                 rest.append(&mut waiting);
@@ -158,10 +158,10 @@ impl Writer {
 
     /// Returns the size of the next batch. Batches are kept of equal size; otherwise all waiting requests would
     /// leave in one batch, return together, and wait for each other again.
-    fn share(&self, waiting: usize) -> usize {
+    fn batch_size(&self, waiting: usize) -> usize {
         let flying: usize = self.flights.values().map(|flight| flight.jobs.len()).sum();
         let each = (waiting + flying).div_ceil(self.flights_max());
-        each.max(SHARE_MIN)
+        each.max(BATCH_MIN)
     }
 
     async fn take(&mut self, message: Message, waiting: &mut Vec<Box<Job>>) {
@@ -204,7 +204,7 @@ impl Writer {
     /// miss their changes.
     async fn ready(&mut self, waiting: &mut Vec<Box<Job>>) -> Result<(), Unavailable> {
         while self.cache.is_none() {
-            while let Some(landed) = self.landing.join_next_with_id().await {
+            while let Some(landed) = self.sends.join_next_with_id().await {
                 self.land(landed, waiting).await;
             }
             let cache = self.read().await;
@@ -275,22 +275,22 @@ impl Writer {
             metrics::histogram!("fairline_batch_requests").record(jobs.len() as f64);
             let visitors = contents.iter().filter_map(|content| content.visit.visitor);
             let visitors = visitors.collect();
-            let is_free = |turn: &usize| self.flights.values().all(|flight| flight.turn != *turn);
-            let turn = (0..FLIGHTS_MAX).find(is_free).unwrap_or(0);
+            let is_free = |at: &usize| self.flights.values().all(|flight| flight.connection != *at);
+            let connection = (0..FLIGHTS_MAX).find(is_free).unwrap_or(0);
             let header = self.header(self.cache.as_ref().map_or(0, |cache| cache.config));
             let (shard, handle) = (self.shard.clone(), self.handle.clone());
             // A task of its own: the next batch is decided meanwhile, and a batch that is connecting, for which
             // other users of its connection wait, continues whatever the writer waits for.
-            let landing = self.landing.spawn(async move {
-                let sent = send((&shard, turn), &handle, &contents, &header).await;
+            let sending = self.sends.spawn(async move {
+                let sent = send((&shard, connection), &handle, &contents, &header).await;
                 (contents, sent)
             });
             let flight = InFlight {
                 jobs,
                 visitors,
-                turn,
+                connection,
             };
-            self.flights.insert(landing.id(), flight);
+            self.flights.insert(sending.id(), flight);
         }
     }
 
@@ -311,7 +311,7 @@ impl Writer {
 
     /// Loads the records that are missing or outdated in memory.
     async fn load(&mut self, jobs: &mut Vec<Box<Job>>) -> Result<Loaded, ()> {
-        let cache = self.cache.as_ref().expect("it was made ready");
+        let cache = self.cache.as_ref().expect("`load` runs after `ready`");
         let mut wanted = Wanted::default();
         let mut is_wanted = false;
         for job in &mut *jobs {
@@ -335,7 +335,7 @@ impl Writer {
         let about = (&self.handle.event, cache.event_state.plan.as_ref());
         match load(self.shard.reader(), about, wanted).await {
             Ok(mut loaded) => {
-                let cache = self.cache.as_mut().expect("it was made ready");
+                let cache = self.cache.as_mut().expect("`load` runs after `ready`");
                 for visit in std::mem::take(&mut loaded.visits).into_values() {
                     cache.event_state.visits.put(visit);
                 }
@@ -359,7 +359,7 @@ impl Writer {
     ) {
         let mut later = Vec::new();
         let mut seats: HashSet<u32, RandomState> = HashSet::default();
-        let cache = self.cache.as_mut().expect("it was made ready");
+        let cache = self.cache.as_mut().expect("`decide` runs after `ready`");
         let now = self.shard.clock.now();
         cache.event_state.share = self.shard.share();
         for mut job in jobs.drain(..) {
@@ -382,9 +382,9 @@ impl Writer {
                 .as_ref()
                 .and_then(|id| loaded.answers.get(id));
             work.answer = answer.cloned();
-            let ruling = job.step.decide(&mut work);
+            let decision = job.step.decide(&mut work);
             let (visit, changes) = (work.visit, work.changes);
-            match ruling {
+            match decision {
                 // The store does not check rows without changes, so this decision needs records that were just
                 // loaded.
                 Decision::Decided if changes.is_empty() && !job.must_load => {

@@ -29,7 +29,7 @@ const SETUP: [&str; 3] = [
     include_str!("../../../migrations/sqlite/3_in_use.sql"),
 ];
 
-type Boards = Arc<RwLock<HashMap<EventId, Arc<SeatMap>>>>;
+type SeatMaps = Arc<RwLock<HashMap<EventId, Arc<SeatMap>>>>;
 /// Changes to be published on a seat map.
 type SeatMapVersion = (Arc<SeatMap>, Vec<(u32, SeatState)>);
 /// The outer error is a failure of the store and fails the whole batch; the inner one is an outcome.
@@ -40,7 +40,7 @@ pub struct Sqlite {
     writer: GroupCommit<Store>,
     clock: Clock,
     /// Locked for reading by look-ups and for writing when a plan is set; never held across an await.
-    seat_maps: Boards,
+    seat_maps: SeatMaps,
 }
 
 /// State owned by the writer thread.
@@ -48,7 +48,7 @@ struct Store {
     db: Connection,
     clock: Clock,
     houses: HashMap<EventId, EventState>,
-    seat_maps: Boards,
+    seat_maps: SeatMaps,
     /// Changes of this batch, published once it is committed.
     changed: Vec<SeatMapVersion>,
     is_writing: bool,
@@ -92,7 +92,7 @@ impl Sqlite {
         let db = open_checked(path).map_err(|error| {
             format!("the inventory {shown} is damaged or cannot be opened: {error}")
         })?;
-        let seat_maps = Boards::default();
+        let seat_maps = SeatMaps::default();
         let mut store = Store {
             db,
             clock: clock.clone(),
@@ -106,7 +106,7 @@ impl Sqlite {
             .load()
             .map_err(|error| format!("the inventory {shown} is damaged: {error}"))?;
         let writer = GroupCommit::start("inventory", store)
-            .map_err(|error| format!("no thread for the inventory: {error}"))?;
+            .map_err(|error| format!("cannot start the thread of the inventory: {error}"))?;
         Ok(Sqlite {
             writer,
             clock,
@@ -206,7 +206,7 @@ impl Store {
         let event_state = self
             .houses
             .get_mut(&ask.event)
-            .expect("it was looked at above");
+            .expect("its presence was checked above");
         let mut work = UnitOfWork::new(event_state, visit, now);
         (work.answer, work.opened) = (answer, opened);
         let decided = decide(&mut work);
@@ -218,7 +218,7 @@ impl Store {
                 let event_state = self
                     .houses
                     .get_mut(&ask.event)
-                    .expect("it was looked at above");
+                    .expect("its presence was checked above");
                 event_state.take(&changes.seats);
                 if let Some(plan) = &event_state.plan
                     && !changes.seats.is_empty()
@@ -364,7 +364,7 @@ impl Store {
                 EventState::new(event.clone(), rules, &secret),
             );
         }
-        Ok(self.houses.get_mut(event).expect("it was just put in"))
+        Ok(self.houses.get_mut(event).expect("it was inserted above"))
     }
 }
 
