@@ -346,7 +346,7 @@ pub(super) struct ChangeSet {
     /// Sequence number of a new hold, the last one of the visitor. Its seats are then the only other change.
     pub(super) new_hold: Option<i32>,
     /// Sequence numbers consumed by changes other than a new hold. A concurrent hold that did not see these changes
-    /// fails the unique key.
+    /// violates the unique key.
     pub(super) turns: Vec<i32>,
     pub(super) holds: Vec<HoldChange>,
     pub(super) new_orders: Vec<OrderRow>,

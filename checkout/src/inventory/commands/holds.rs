@@ -151,14 +151,14 @@ impl UnitOfWork<'_> {
             let why = "there is no such category".to_owned();
             return Err(Refused::Invalid(vec![(field, why)]));
         }
-        let want = SeatQuery {
+        let query = SeatQuery {
             quantity: best.quantity,
             category: category.flatten(),
             is_accessible: best.accessible,
             orphans: self.orphans(plan),
             share: self.event_state.share,
         };
-        let best = plan.states.best(&plan.layout, &want);
+        let best = plan.states.best(&plan.layout, &query);
         best.ok_or(Refused::NotEnoughSeats)
     }
 

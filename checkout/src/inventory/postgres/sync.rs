@@ -30,7 +30,7 @@ impl Postgres {
             looked_at.is_none_or(|at| at.elapsed() >= look_every)
         };
         let looked = self.shards.iter().filter(is_due);
-        let looked = join_all(looked.map(|shard| self.look_at(shard))).await;
+        let looked = join_all(looked.map(|shard| self.poll_shard(shard))).await;
         let notified = self.notified();
         let handles = self.all().into_iter().filter(|handle| {
             handle.is_dirty.load(Ordering::Relaxed)
@@ -69,12 +69,12 @@ impl Postgres {
 
     /// Polls all events of all databases.
     pub(super) async fn look(&self) -> Result<(), Refused> {
-        let looked = self.shards.iter().map(|shard| self.look_at(shard));
+        let looked = self.shards.iter().map(|shard| self.poll_shard(shard));
         join_all(looked).await.into_iter().collect()
     }
 
     /// Polls the events of a database for new, removed and changed ones.
-    async fn look_at(&self, shard: &Arc<Shard>) -> Result<(), Refused> {
+    async fn poll_shard(&self, shard: &Arc<Shard>) -> Result<(), Refused> {
         // Keeps the listening connection alive. Without it, changes are found by this poll alone.
         let _ = shard.listener.ask("select 1", &[]).await;
         let select =
