@@ -1,4 +1,4 @@
-//! What the inventory refuses, as the problems that clients see.
+//! Converts refusals of the inventory into the problems shown to clients.
 
 use crate::inventory::Refused;
 use axum::http::StatusCode;
@@ -28,7 +28,7 @@ impl From<Refused> for Problem {
     }
 }
 
-/// The problem without what is particular to this time. A table, a line each.
+/// Returns the problem without details of the single case. A table, one line each.
 #[rustfmt::skip]
 fn plain(refused: &Refused) -> Problem {
     use StatusCode as S;
@@ -63,13 +63,13 @@ fn plain(refused: &Refused) -> Problem {
     Problem::new(status, kind, title)
 }
 
-/// No session, or a word that opens none.
+/// Returns the problem for a missing or unknown session.
 pub fn no_session() -> Problem {
     let title = "A session is needed: trade in an admission token first";
     Problem::new(StatusCode::UNAUTHORIZED, "no-session", title)
 }
 
-/// An admission token that is none here.
+/// Returns the problem for an invalid admission token.
 pub fn bad_admission() -> Problem {
     let title = "This is no valid admission to this event";
     Problem::new(StatusCode::UNAUTHORIZED, "bad-admission", title)

@@ -1,4 +1,4 @@
-//! Holding seats and giving them back.
+//! Routes of holds: making, showing and releasing them.
 
 use crate::inventory::{Best, Hold, SessionKey, Wish};
 use crate::sessions::{Sessions, event_id};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// Seats that one request may name.
+/// Largest number of seats named in one request.
 const SEATS_NAMED_MAX: usize = 1000;
 const LISTS_MAX: usize = 50;
 
@@ -26,16 +26,16 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(show_hold, release))
 }
 
-/// Exactly one of `seats`, `any_of` and `best_available`; or `any_of` with `best_available` for when none of its lists is
-/// free.
+/// Body of a hold: exactly one of `seats`, `any_of` and `best_available`; or `any_of` with `best_available` as the
+/// fallback if none of its lists is available.
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct HoldInput {
     /// Exactly these seats.
     seats: Option<Vec<String>>,
-    /// The first of these lists of which all seats are free.
+    /// The first of these lists whose seats are all available.
     any_of: Option<Vec<Vec<String>>>,
-    /// The best that there are, adjacent ones first.
+    /// The best available seats, adjacent ones first.
     best_available: Option<Best>,
 }
 
@@ -68,7 +68,7 @@ impl HoldInput {
     }
 }
 
-/// Hold seats: all of them or none.
+/// Holds seats: all of them or none.
 #[utoipa::path(post, path = "/api/v1/events/{event}/holds", tag = "checkout", params(("event" = String, Path)),
     request_body = HoldInput, security(("session" = [])), responses((status = 201, body = Hold), Refusals))]
 async fn hold(
@@ -90,12 +90,12 @@ async fn hold(
     })
 }
 
-/// Who an idempotency key belongs to: nobody else has these session words.
+/// Returns the scope of idempotency keys: no other client has these session tokens.
 pub(crate) fn subject(keys: &[SessionKey]) -> String {
     keys.iter().map(|key| hex(&key.hash)).collect()
 }
 
-/// A hold.
+/// Returns a hold.
 #[utoipa::path(get, path = "/api/v1/holds/{hold}", tag = "checkout", params(("hold" = String, Path)),
     security(("session" = [])), responses((status = 200, body = Hold), Refusals))]
 async fn show_hold(
@@ -106,7 +106,7 @@ async fn show_hold(
     Ok(Json(shop.inventory.show_hold(keys, &hold).await?))
 }
 
-/// Give the seats back.
+/// Releases the seats of a hold.
 #[utoipa::path(delete, path = "/api/v1/holds/{hold}", tag = "checkout", params(("hold" = String, Path)),
     security(("session" = [])), responses((status = 204), Refusals))]
 async fn release(

@@ -28,27 +28,27 @@ use waiting_room::{Jwks, WaitingRoom};
 
 pub use background::run;
 
-/// What every handler of the checkout needs.
+/// State shared by the handlers of the checkout.
 pub struct Shop {
-    /// The site.
+    /// Context shared by all handlers of the process.
     pub site: Arc<AppContext>,
-    /// The seats.
+    /// The seats, holds and orders.
     pub inventory: Arc<dyn Inventory>,
-    /// Who takes the money.
+    /// The payment provider.
     pub provider: Provider,
-    /// The keys that admission tokens are signed with.
+    /// Public keys that verify admission tokens.
     pub keys: Jwks,
-    /// Where starts, finishes and seats are reported.
+    /// Receiver of the reports on starts, finishes and seats.
     pub waiting_room: Arc<dyn WaitingRoom>,
-    /// What a waiting room elsewhere shows to have an event removed; none where it is in this process.
+    /// Key with which a waiting room in another process may remove an event; `None` if it runs in this process.
     pub service_key: Option<String>,
-    /// Payments whose verdicts are known here alone.
+    /// Payments whose verdict is known to this process alone.
     pub unsettled: Unsettled,
-    /// Woken when there is something to report.
+    /// Notified when there is something to report.
     pub to_report: tokio::sync::Notify,
 }
 
-/// A shop as the state of a router.
+/// Router state that holds the shop.
 #[derive(Clone)]
 pub struct App(Arc<Shop>);
 
@@ -64,7 +64,8 @@ impl FromRef<App> for Arc<AppContext> {
     }
 }
 
-/// All routes of the checkout, and their OpenAPI description. The caller puts `shared::http::middleware::with_middleware` around them.
+/// Returns all routes of the checkout and their OpenAPI description. The caller wraps them in
+/// `shared::http::middleware::with_middleware`.
 pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
     let app = App(shop);
     let with_deadlines = OpenApiRouter::new()
@@ -81,10 +82,10 @@ pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
     (router.with_state(app), description)
 }
 
-/// Puts the time of the store, which decides about deadlines, into the head of an answer.
+/// Adds a header with the current time of the store, which decides on deadlines.
 async fn stamp(State(shop): State<Arc<Shop>>, mut response: Response) -> Response {
     let now = shop.inventory.now();
-    // A database that has never answered has told no time.
+    // Unknown until a database has answered for the first time.
     if now > Time(0) {
         now.stamp(response.headers_mut());
     }

@@ -1,4 +1,4 @@
-//! Orders and how they are paid.
+//! Routes of orders and their payment.
 
 use crate::holds::subject;
 use crate::inventory::{Buyer, Order, Reader};
@@ -27,9 +27,9 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct OrderInput {
-    /// The hold to buy.
+    /// Id of the hold to buy.
     hold: String,
-    /// Who buys.
+    /// The buyer.
     buyer: Buyer,
 }
 
@@ -56,7 +56,7 @@ fn check_buyer(buyer: &Buyer) -> Result<(), Problem> {
     }
 }
 
-/// Make an order of a hold; its seats are frozen for the payment.
+/// Makes an order of a hold; its seats are frozen for the payment.
 #[utoipa::path(post, path = "/api/v1/orders", tag = "checkout", request_body = OrderInput, security(("session" = [])),
     responses((status = 201, body = Order), Refusals))]
 async fn create_order(
@@ -79,7 +79,7 @@ async fn create_order(
     })
 }
 
-/// The orders of the sessions that the request came with, of all their events, the newest first.
+/// Returns the orders of all sessions sent with the request, across their events, newest first.
 #[utoipa::path(get, path = "/api/v1/orders", tag = "checkout", security(("session" = [])),
     responses((status = 200, body = Vec<Order>), Refusals))]
 async fn list_own_orders(
@@ -89,7 +89,8 @@ async fn list_own_orders(
     Ok(Json(shop.inventory.own_orders(keys).await?))
 }
 
-/// An order, with its tickets once it is confirmed. With the session, or with the key of its signed link as the bearer.
+/// Returns an order, with its tickets once it is confirmed. Needs the session, or the key of the signed link as the
+/// bearer token.
 #[utoipa::path(get, path = "/api/v1/orders/{order}", tag = "checkout", params(("order" = String, Path)),
     security(("session" = []), ("link" = [])), responses((status = 200, body = Order), Refusals))]
 async fn show_order(
@@ -118,7 +119,7 @@ struct CardInput {
     card: String,
 }
 
-/// Pay with a card of the simulated provider. Answers the order as it is then.
+/// Pays with a card of the simulated provider and returns the updated order.
 #[utoipa::path(post, path = "/api/v1/payments/simulated/{payment}", tag = "checkout", params(("payment" = String, Path)),
     request_body = CardInput, security(("session" = [])), responses((status = 200, body = Order), Refusals))]
 async fn pay(

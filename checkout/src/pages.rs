@@ -1,4 +1,4 @@
-//! The pages of the checkout, and the picture of a ticket's code.
+//! Pages of the checkout, and the image of a ticket's code.
 
 use crate::App;
 use axum::Router;
@@ -12,7 +12,7 @@ use shared::http::problem::{Input, Problem};
 use shared::http::static_files::page;
 use std::fmt::Write as _;
 
-/// The longest code that is drawn.
+/// Longest code that is drawn, in bytes.
 const CODE_BYTES_MAX: usize = 300;
 
 pub(crate) fn routes() -> Router<App> {
@@ -29,7 +29,7 @@ async fn show_shop(Path(event): Path<String>) -> Response {
     }
 }
 
-/// The key of a signed link stays in the page's address; the page sends it on in a header.
+/// Query of an order page. The key of a signed link stays in the page's address; the page sends it on in a header.
 #[derive(Deserialize)]
 struct Link {
     #[serde(rename = "key")]
@@ -46,7 +46,7 @@ struct Code {
     code: String,
 }
 
-/// Draws a code as an SVG path. By POST, so that codes stand in no address and no log.
+/// Draws a code as an SVG path. The method is POST, so that codes appear in no URL and no log.
 async fn draw(Input(input, _): Input<Code>) -> Result<Response, Problem> {
     if input.code.is_empty() || input.code.len() > CODE_BYTES_MAX {
         return Err(Problem::invalid(

@@ -1,4 +1,4 @@
-//! The seat map: the layout, the state of every seat in JSON and in two bits, and the live changes.
+//! Routes of the seat map: the layout, the states of the seats in JSON and in two bits each, and live changes.
 
 use crate::inventory::seat_map::SeatMapVersion;
 use crate::inventory::{SeatMap, SeatState};
@@ -22,7 +22,7 @@ use utoipa_axum::routes;
 const JSON: [(header::HeaderName, &str); 1] = [(header::CONTENT_TYPE, "application/json")];
 const X_VERSION: header::HeaderName = header::HeaderName::from_static("x-version");
 const X_STALE: header::HeaderName = header::HeaderName::from_static("x-stale");
-/// Too far behind to be caught up with changes: fetch the map and connect again.
+/// Close code for a socket too far behind: the client must fetch the map and connect again.
 const BEHIND: u16 = 4002;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
@@ -50,7 +50,7 @@ fn is_known(headers: &HeaderMap, tag: &str) -> bool {
         })
 }
 
-/// The layout: immutable for a version.
+/// Returns the layout, which is immutable for each version.
 #[utoipa::path(get, path = "/api/v1/events/{event}/seating", tag = "checkout", params(("event" = String, Path)),
     responses((status = 200, body = serde_json::Value), (status = 304), Refusals))]
 async fn show_seating(
@@ -74,7 +74,7 @@ async fn show_seating(
 struct SeatMapBody<'a> {
     version: u64,
     counts: Counts,
-    /// The last one known: the store cannot be reached just now.
+    /// Whether this is the last known version because the store cannot be reached.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
     seats: Vec<SeatLine<'a>>,
@@ -95,8 +95,9 @@ struct SeatLine<'a> {
     state: SeatState,
 }
 
-/// The state of every seat, at most a second old, from memory. `Accept: application/octet-stream`: two bits a seat. While the
-/// store cannot be reached it is the last one known, with `stale: true` (`X-Stale: true` in the head).
+/// Returns the state of every seat, from memory, at most one second old. With `Accept: application/octet-stream`
+/// each seat takes two bits. While the store cannot be reached the last known map is returned, with `stale: true`
+/// (`X-Stale: true` in the header).
 #[utoipa::path(get, path = "/api/v1/events/{event}/seats", tag = "checkout", params(("event" = String, Path)),
     responses((status = 200, content((SeatMapBody = "application/json"), (Vec<u8> = "application/octet-stream"))),
         (status = 304), Refusals))]
@@ -158,10 +159,10 @@ fn render(seat_map: &SeatMap, shown: &SeatMapVersion, is_stale: bool) -> Vec<u8>
         stale: is_stale,
         seats: seats.collect(),
     };
-    serde_json::to_vec(&map).expect("a map is plain data")
+    serde_json::to_vec(&map).expect("a map can always be serialised")
 }
 
-/// Live changes: a WebSocket of versions without gaps, beginning with the one that is shown now.
+/// Streams live changes: a WebSocket of versions without gaps, beginning with the current one.
 #[utoipa::path(get, path = "/api/v1/events/{event}/seats/ws", tag = "checkout", params(("event" = String, Path)),
     security(("session" = [])),
     responses((status = 101, description = "The socket is open"), (status = 426, description = "Not a WebSocket handshake"), Refusals))]
@@ -185,29 +186,30 @@ async fn watch_seats(
         .max_write_buffer_size(1024 * 1024)
         .max_frame_size(4096)
         .max_message_size(4096);
-    Ok(upgrade.on_upgrade(move |socket| attend(socket, shop, seat_map, connection)))
+    Ok(upgrade.on_upgrade(move |socket| serve_socket(socket, shop, seat_map, connection)))
 }
 
-/// The life of a socket. A slow reader is caught up from the kept changes, or told to begin anew; nothing queues for it.
-async fn attend(
+/// Serves a socket. A slow reader catches up from the kept changes or is told to start again; nothing is queued for
+/// it.
+async fn serve_socket(
     mut socket: WebSocket,
     shop: Arc<Shop>,
     seat_map: Arc<SeatMap>,
-    // Holds this socket's place among the connections until it ends, so that the drain waits for it.
+    // Holds the connection permit of this socket until it ends, so that the drain waits for it.
     _connection: Option<Extension<Arc<Connection>>>,
 ) {
-    let mut news = seat_map.subscribe();
-    let mut version = news.borrow_and_update().version;
+    let mut versions = seat_map.subscribe();
+    let mut version = versions.borrow_and_update().version;
     let hello = json!({"type": "seats", "version": version, "changes": []}).to_string();
     if !send(&mut socket, Message::text(hello)).await {
         return;
     }
     let mut pulse = Pulse::start();
-    let mut heard = 0;
+    let mut messages_received = 0;
     let (code, reason) = loop {
-        // Every arm is safe to drop: a version that was missed is found by the next look.
+        // All arms are cancel-safe: a missed version is found by the next call of `since`.
         tokio::select! {
-            changed = news.changed() => {
+            changed = versions.changed() => {
                 if changed.is_err() {
                     break (BEHIND, "the seating plan was replaced");
                 }
@@ -236,8 +238,8 @@ async fn attend(
                 None | Some(Err(_)) | Some(Ok(Message::Close(_))) => return,
                 Some(Ok(message)) => {
                     pulse.hear();
-                    heard += u32::from(!matches!(message, Message::Pong(_)));
-                    if heard > MESSAGES_MAX {
+                    messages_received += u32::from(!matches!(message, Message::Pong(_)));
+                    if messages_received > MESSAGES_MAX {
                         break (1008, "too many messages");
                     }
                 }

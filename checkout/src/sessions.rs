@@ -1,4 +1,5 @@
-//! Trading an admission token for a session, exactly once; and whose session a request comes with.
+//! Routes of sessions: an admission token is exchanged for one session, exactly once. Also the extractor of a
+//! request's sessions.
 
 use crate::error::{bad_admission, no_session};
 use crate::inventory::{NewSession, Once, Session, SessionKey, SessionKeys};
@@ -30,21 +31,21 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(open_session, show_session, end_session))
 }
 
-/// A session as the fan gets it. The word itself is shown once.
+/// A session as shown to the fan. The token itself is returned once only.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct SessionView {
-    /// What proves the session: `Authorization: Bearer …`.
+    /// Session token, to be sent as `Authorization: Bearer …`.
     #[serde(skip_serializing_if = "Option::is_none")]
     session: Option<String>,
     event: EventId,
     #[schema(value_type = String)]
     visitor: VisitorId,
     expires_at: Time,
-    /// No more holds: the time ran out, an order was confirmed, or the fan left.
+    /// Whether new holds are refused, because the time ran out, an order was confirmed or the fan left.
     over: bool,
 }
 
-/// The sessions that a request came with, as a handler's argument. Checks the `Origin` where cookies prove them.
+/// Extractor of the sessions sent with a request. Checks `Origin` if they come from cookies.
 pub(crate) struct Sessions(pub(crate) SessionKeys);
 
 impl<S> FromRequestParts<S> for Sessions
@@ -76,12 +77,13 @@ where
     }
 }
 
-/// Reads an event id from a path.
+/// Parses an event id from a path.
 pub(crate) fn event_id(text: &str) -> Result<EventId, Problem> {
     EventId::parse(text).map_err(|_| Problem::no_such_event())
 }
 
-/// Trade an admission token for a session, once. The token is the bearer, or the cookie that the queue page set.
+/// Exchanges an admission token for a session, once. The token is sent as the bearer token, or as the cookie set by
+/// the queue page.
 #[utoipa::path(post, path = "/api/v1/events/{event}/sessions", tag = "checkout", params(("event" = String, Path)),
     request_body(content = Nothing, description = "Nothing, or {}"), security(("admission" = [])),
     responses((status = 201, body = SessionView), Refusals))]
@@ -112,14 +114,14 @@ async fn open_session(
                 _ => bad_admission(),
             }
         })?;
-    // Whoever missed their turn has no slot, whatever their token says. If nobody answers, the token is believed and the
-    // start is reported later.
+    // A fan whose slot has lapsed is refused, whatever the token says. If the waiting room does not answer, the
+    // token is believed and the start is reported later.
     let heard = shop.waiting_room.start(&event, &token).await;
     if heard == Heard::Lapsed {
         let title = "This slot is gone";
         return Err(Problem::new(StatusCode::GONE, "slot-lapsed", title));
     }
-    let word = session_word(&event, &token, &key);
+    let word = session_token(&event, &token, &key);
     let opened = shop.inventory.open_session(NewSession {
         key: sha256(word.as_bytes()),
         event: event.clone(),
@@ -136,7 +138,7 @@ async fn open_session(
     } = opened.await?;
     shop.to_report.notify_one();
     let left = u32::try_from((session.expires_at.0 - now.0).max(0) / 1000).unwrap_or(0);
-    // The cookie outlives the session, so that the order can still be looked at.
+    // The cookie outlives the session, so that the order can still be viewed.
     let cookie = set_cookie(
         site,
         &format!("{COOKIE}{event}"),
@@ -153,11 +155,11 @@ async fn open_session(
     })
 }
 
-/// The word that proves a session. With an idempotency key it is made of the key and the token, so that who asks again gets
-/// the same one; nobody else has both.
+/// Returns a new session token. With an idempotency key it is derived from the key and the admission token, so that
+/// a repeated request gets the same one; no other client has both.
 ///
-/// It begins with the event, which says where everything about it is kept.
-fn session_word(event: &EventId, token: &str, key: &IdempotencyKey) -> String {
+/// It begins with the event, which determines the database that holds the session.
+fn session_token(event: &EventId, token: &str, key: &IdempotencyKey) -> String {
     let prefix = format!("ses_{event}_");
     match &key.0 {
         None => random_id(&prefix),
@@ -168,7 +170,7 @@ fn session_word(event: &EventId, token: &str, key: &IdempotencyKey) -> String {
     }
 }
 
-/// What a session word shows; none when it cannot be one.
+/// Parses a session token, or returns `None` if it is malformed.
 fn session_key(word: &str) -> Option<SessionKey> {
     let (event, _) = word.strip_prefix("ses_")?.split_once('_')?;
     Some(SessionKey {
@@ -187,7 +189,7 @@ fn view(shop: &Shop, session: Session, word: Option<String>) -> SessionView {
     }
 }
 
-/// The session that this request came with.
+/// Returns the session sent with the request.
 #[utoipa::path(get, path = "/api/v1/events/{event}/sessions", tag = "checkout", params(("event" = String, Path)),
     security(("session" = [])), responses((status = 200, body = SessionView), Refusals))]
 async fn show_session(
@@ -200,7 +202,7 @@ async fn show_session(
     Ok(Json(view(&shop, session, None)))
 }
 
-/// Leave the checkout: holds are released, the slot goes to the next in line.
+/// Ends the session: its holds are released, and its slot goes to the next in line.
 #[utoipa::path(delete, path = "/api/v1/events/{event}/sessions", tag = "checkout", params(("event" = String, Path)),
     security(("session" = [])), responses((status = 204), Refusals))]
 async fn end_session(

@@ -1,4 +1,4 @@
-//! The checkout's own settings.
+//! Settings of the checkout.
 
 use crate::Shop;
 use crate::inventory::{check_url, open};
@@ -9,23 +9,24 @@ use shared::data_dir::DataFolder;
 use shared::settings::Mistakes;
 use std::sync::Arc;
 
-/// What may be set, as it was written.
+/// Settings of the checkout, as written by the operator.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[group(id = "seat settings")]
 pub struct Args {
-    /// Where the seats are kept: sqlite or postgres://…; several URLs, separated by blanks, are shards [default: sqlite]
+    /// Storage of the seats: sqlite or postgres://…; several URLs, separated by blanks, are shards [default:
+    /// sqlite]
     #[arg(long, env = "FAIRLINE_INVENTORY", global = true)]
     pub inventory: Option<String>,
-    /// Who takes the money: simulated [default: simulated]
+    /// Payment provider: simulated [default: simulated]
     #[arg(long, env = "FAIRLINE_PAYMENTS", global = true)]
     pub payments: Option<String>,
-    /// Where the outbox is published: not built into this version
+    /// Address for publishing the outbox: not built into this version
     #[arg(long, env = "FAIRLINE_EVENTS", global = true)]
     pub events: Option<String>,
 }
 
 impl Args {
-    /// Notes what is wrong without opening anything.
+    /// Records mistakes in the settings without opening anything.
     pub fn check(&self, mistakes: &mut Mistakes) {
         if let Err(error) = Provider::named(self.payments.as_deref().unwrap_or("simulated")) {
             mistakes.add(error);
@@ -39,7 +40,7 @@ impl Args {
         }
     }
 
-    /// Opens the shop; with the service key if the waiting room is another process.
+    /// Opens the shop. The service key is given if the waiting room is another process.
     ///
     /// # Errors
     /// A sentence for the operator.

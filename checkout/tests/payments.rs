@@ -1,4 +1,5 @@
-//! Payments through the router while the store refuses what the provider said: the verdict is kept until it is taken.
+//! Payments through the router while the store refuses the provider's verdict: it is kept until the store accepts
+//! it.
 
 #![expect(
     clippy::unwrap_used,
@@ -28,7 +29,7 @@ use tower::ServiceExt as _;
 const PATIENCE: Duration = Duration::from_secs(60);
 const WORD: &str = "ses_arena_of-ada";
 
-/// A waiting room that hears everything.
+/// Test double of a waiting room that accepts every report.
 struct Everyone;
 
 #[async_trait]
@@ -47,7 +48,7 @@ impl WaitingRoom for Everyone {
     }
 }
 
-/// A shop whose store can be made to refuse that a payment was captured.
+/// A shop whose store can be made to refuse captured payments.
 struct Stage {
     shop: Arc<Shop>,
     app: Router,
@@ -128,7 +129,7 @@ impl Stage {
         }
     }
 
-    /// One on each engine.
+    /// Returns one stage for each engine.
     async fn both() -> Vec<Stage> {
         let servers = shared_postgres();
         let database = servers.postgres.database();
@@ -152,7 +153,7 @@ impl Stage {
         }
     }
 
-    /// From now on the disk is full whenever a payment is captured.
+    /// Makes the store report a full disk whenever a payment is captured.
     fn refuse(&self) {
         self.by_hand(
             "create trigger full before update on payment when new.state = 'captured'
@@ -192,7 +193,8 @@ impl Stage {
     }
 }
 
-/// Not answered yet: the first request is still running, or a database with a full disk counts as away.
+/// Returns whether the answer is still pending: the first request is still running, or a database with a full disk
+/// counts as unreachable.
 fn is_not_yet(status: StatusCode, problem: &Value) -> bool {
     status == StatusCode::SERVICE_UNAVAILABLE || problem["type"] == "/problems/still-running"
 }
@@ -204,7 +206,7 @@ async fn a_yes_that_the_store_refuses_is_kept_until_it_takes_it_and_the_request_
         stage.refuse();
         let (status, _) = stage.pay().await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-        // Longer than a provider may be silent: the sweep does not ask what became of it, as that is known here.
+        // Longer than a provider may take to answer. The sweep does not ask for the verdict, as it is known here.
         stage.clock.advance_ms(60_000);
         let swept = stage.shop.inventory.sweep().await.unwrap();
         assert_eq!(swept.due.len(), 1);

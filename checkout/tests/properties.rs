@@ -1,5 +1,6 @@
-//! The inventory against a naive model: a list of seats, holds and orders. Whatever happens, no seat has two owners, the sums
-//! agree, and there is no confirmed order without money and no money without an order or a refund.
+//! Property test of the inventory against a naive model: a list of seats, holds and orders. In every case no seat
+//! has two owners, the sums agree, no order is confirmed without money, and no money is kept without an order or a
+//! refund.
 
 #![expect(clippy::too_many_lines, reason = "a journey is told in one piece")]
 #![expect(
@@ -51,7 +52,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What each fan last did, and what the provider thinks of every payment.
+/// Model state: the latest requests of each fan, and the provider's view of every payment.
 #[derive(Default)]
 struct World {
     hold: BTreeMap<u8, Arc<str>>,
@@ -182,7 +183,7 @@ async fn take(bench: &Bench, world: &mut World, fan: u8, wish: Wish) {
     }
 }
 
-/// The invariants, from what the engine itself says of every order and seat.
+/// Checks the invariants on the engine's own view of every order and seat.
 async fn check(bench: &Bench, world: &World) {
     let seat_map = bench.seats.seat_map(&bench.event).unwrap();
     bench.clock.advance_ms(200);
@@ -304,7 +305,7 @@ proptest! {
 }
 
 proptest! {
-    // Every case has a database of its own.
+    // Each case has a database of its own.
     #![proptest_config(ProptestConfig::with_cases(16))]
     #[test]
     fn whatever_happens_the_books_of_postgres_are_right(steps in steps()) {

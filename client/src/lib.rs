@@ -1,4 +1,4 @@
-//! Client of the public contract: HTTP with kept-alive connections, and the WebSocket of a place.
+//! Client of the public API: HTTP with kept-alive connections, and the WebSocket of a place.
 
 use futures_util::StreamExt as _;
 use http_body_util::{BodyExt as _, Full};
@@ -13,13 +13,13 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_with_config};
 
-/// The longest that an answer may take.
+/// Longest time for an answer.
 const ANSWER: Duration = Duration::from_secs(30);
 
 /// A socket of a fan.
 pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// Why something could not be done: a sentence.
+/// Reason of a failure, as a sentence.
 pub type Failed = String;
 
 /// A server's answer.
@@ -27,12 +27,12 @@ pub type Failed = String;
 pub struct Answer {
     /// The status.
     pub status: StatusCode,
-    /// The body, null when it is not JSON.
+    /// The body; null if it is not JSON.
     pub body: Value,
 }
 
 impl Answer {
-    /// The body, if the status is one of success.
+    /// Returns the body if the status is a success.
     ///
     /// # Errors
     /// The status and the body.
@@ -53,7 +53,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of the server at `base`, such as `http://127.0.0.1:8080`.
+    /// Creates a client of the server at `base`, such as `http://127.0.0.1:8080`.
     pub fn new(base: &str) -> Client {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
@@ -66,10 +66,10 @@ impl Client {
         }
     }
 
-    /// One request, as it is: method, path, heads, body.
+    /// Sends one request as given: method, path, headers, body.
     ///
     /// # Errors
-    /// When there is no answer.
+    /// Fails if there is no answer.
     pub async fn raw(
         &self,
         method: Method,
@@ -105,10 +105,10 @@ impl Client {
             .map_err(|_| format!("{path}: no answer"))?
     }
 
-    /// One request of JSON.
+    /// Sends one JSON request.
     ///
     /// # Errors
-    /// When there is no answer.
+    /// Fails if there is no answer.
     pub async fn call(
         &self,
         method: Method,
@@ -133,34 +133,34 @@ impl Client {
         })
     }
 
-    /// GET.
+    /// Sends a GET request.
     ///
     /// # Errors
-    /// When there is no answer.
+    /// Fails if there is no answer.
     pub async fn get(&self, path: &str, bearer: &str) -> Result<Answer, Failed> {
         self.call(Method::GET, path, bearer, None).await
     }
 
-    /// POST with JSON.
+    /// Sends a POST request with JSON.
     ///
     /// # Errors
-    /// When there is no answer.
+    /// Fails if there is no answer.
     pub async fn post(&self, path: &str, bearer: &str, body: Value) -> Result<Answer, Failed> {
         self.call(Method::POST, path, bearer, Some(body)).await
     }
 
-    /// DELETE.
+    /// Sends a DELETE request.
     ///
     /// # Errors
-    /// When there is no answer.
+    /// Fails if there is no answer.
     pub async fn delete(&self, path: &str, bearer: &str) -> Result<Answer, Failed> {
         self.call(Method::DELETE, path, bearer, None).await
     }
 
-    /// Creates an event, and its seating if there is any.
+    /// Creates an event, and its seating if given.
     ///
     /// # Errors
-    /// What the server refused.
+    /// The server's refusal.
     pub async fn create_event(
         &self,
         key: &str,
@@ -178,10 +178,10 @@ impl Client {
         Ok(())
     }
 
-    /// Joins the line: the place with its pass.
+    /// Joins the line and returns the place with its pass.
     ///
     /// # Errors
-    /// What the server refused.
+    /// The server's refusal.
     pub async fn join(&self, event: &str) -> Result<Value, Failed> {
         self.post(&format!("/api/v1/events/{event}/line"), "", json!({}))
             .await?
@@ -191,7 +191,7 @@ impl Client {
     /// Opens the socket of a place.
     ///
     /// # Errors
-    /// When the handshake fails.
+    /// Fails if the handshake fails.
     pub async fn watch(&self, event: &str, pass: &str) -> Result<Socket, Failed> {
         let host = self.base.trim_start_matches("http://");
         let url = format!("ws://{host}/api/v1/events/{event}/line/ws");
@@ -220,7 +220,7 @@ impl Client {
     }
 }
 
-/// The next JSON message of a socket; none when it is closed.
+/// Returns the next JSON message of a socket, or `None` once it is closed.
 pub async fn next(socket: &mut Socket) -> Option<Value> {
     loop {
         let message = socket.next().await?.ok()?;

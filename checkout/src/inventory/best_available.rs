@@ -1,30 +1,31 @@
-//! Best available: adjacent seats first, nearest to the stage, nearest to the middle of the row, no single seat left over.
+//! Best-available search: adjacent seats first, nearest to the stage, nearest to the middle of the row, no single
+//! seat left over.
 
 use super::layout::Layout;
 use super::model::SeatState;
 use super::rules::Orphans;
 
-/// What the best of is wanted.
+/// Criteria for a best-available search.
 pub(super) struct SeatQuery {
     pub(super) quantity: u32,
-    /// Any, if none.
+    /// Category of the seats; any if absent.
     pub(super) category: Option<u16>,
-    /// With an accessible seat among them.
+    /// Whether one of the seats must be accessible.
     pub(super) is_accessible: bool,
     pub(super) orphans: Orphans,
-    /// Which of how many nodes asks: its own rows come first.
+    /// This node's (index, count); a node searches its own share of the rows first.
     pub(super) share: (u32, u32),
 }
 
-/// The states of an event's seats, with a count per row so that sold rows are passed over.
+/// Index of the states of an event's seats, with a count per row so that sold-out rows are skipped.
 pub(super) struct SeatIndex {
     pub(super) seats: Vec<SeatState>,
-    /// When others may take each seat, in milliseconds since 1970; 0 while it is nobody's.
+    /// Time after which others may take each seat, in milliseconds since 1970; 0 while it has no owner.
     pub(super) lapses_at: Vec<i64>,
-    /// No seat lapses before this.
+    /// Lower bound of the times at which a seat lapses.
     next_lapse: i64,
     rows_available: Vec<u32>,
-    /// No row before this one has a free seat.
+    /// Lower bound of the rows with an available seat.
     first_open: usize,
     pub(super) counts: [u32; 4],
 }
@@ -49,7 +50,7 @@ impl SeatIndex {
         states
     }
 
-    /// Whether some seat's time is over. Looks at all of them only when the next one's is.
+    /// Returns whether a seat has lapsed. Scans all seats only once the earliest lapse is due.
     pub(super) fn has_lapsed(&mut self, now: i64) -> bool {
         if self.next_lapse <= now {
             let later = self.lapses_at.iter().filter(|at| **at != 0);
@@ -79,11 +80,11 @@ impl SeatIndex {
         }
     }
 
-    /// The best seats: side by side without leaving a single one over, in the first row that has such; else side by side
-    /// with one left over; else the first that there are. Accessible seats only for those who ask for them, and then with
-    /// one among them. None when there are not enough.
-    pub(super) fn best(&self, layout: &Layout, want: &SeatQuery) -> Option<Vec<u32>> {
-        let (index, nodes) = (want.share.0 as usize, want.share.1.max(1) as usize);
+    /// Returns the best seats: adjacent ones that leave no single seat, in the first row that has them; otherwise
+    /// adjacent ones that leave a single seat; otherwise the first available ones. Accessible seats are chosen only
+    /// on request, and then at least one of them. Returns `None` if there are not enough.
+    pub(super) fn best(&self, layout: &Layout, query: &SeatQuery) -> Option<Vec<u32>> {
+        let (index, nodes) = (query.share.0 as usize, query.share.1.max(1) as usize);
         let all = || layout.rows.iter().enumerate().skip(self.first_open);
         let rows = || {
             let own = all().filter(move |(at, _)| at % nodes == index);
@@ -91,30 +92,30 @@ impl SeatIndex {
             own.chain(others).filter(|(at, row)| {
                 let category = layout.seats[row.start as usize].category;
                 self.rows_available[*at] > 0
-                    && want.category.is_none_or(|wanted| category == wanted)
+                    && query.category.is_none_or(|wanted| category == wanted)
             })
         };
-        let may_leave = match want.orphans {
+        let may_leave = match query.orphans {
             Orphans::Allow => &[true][..],
             Orphans::Avoid => &[false, true],
             Orphans::Forbid => &[false],
         };
         for may_leave in may_leave {
             for (at, row) in rows() {
-                if self.rows_available[at] < want.quantity {
+                if self.rows_available[at] < query.quantity {
                     continue;
                 }
                 let may_leave = *may_leave || layout.areas.contains(&(at as u32));
-                if let Some(run) = self.run_in(layout, row.clone(), want, may_leave) {
+                if let Some(run) = self.run_in(layout, row.clone(), query, may_leave) {
                     return Some(run);
                 }
             }
         }
         let free = rows()
             .flat_map(|(_, row)| row.clone())
-            .filter(|seat| self.is_for(layout, *seat, want));
+            .filter(|seat| self.is_for(layout, *seat, query));
         let mut scattered: Vec<u32> = Vec::new();
-        if want.is_accessible {
+        if query.is_accessible {
             let mut accessible = rows().flat_map(|(_, row)| row.clone());
             let is_one =
                 |seat: &u32| layout.seats[*seat as usize].is_accessible && self.is_available(*seat);
@@ -122,18 +123,18 @@ impl SeatIndex {
         }
         let first = scattered.first().copied();
         scattered.extend(free.filter(|seat| Some(*seat) != first));
-        scattered.truncate(want.quantity as usize);
+        scattered.truncate(query.quantity as usize);
         let leaves =
-            || want.orphans == Orphans::Forbid && !self.orphaned(layout, &scattered).is_empty();
-        (scattered.len() == want.quantity as usize && !leaves()).then_some(scattered)
+            || query.orphans == Orphans::Forbid && !self.orphaned(layout, &scattered).is_empty();
+        (scattered.len() == query.quantity as usize && !leaves()).then_some(scattered)
     }
 
-    fn is_for(&self, layout: &Layout, seat: u32, want: &SeatQuery) -> bool {
+    fn is_for(&self, layout: &Layout, seat: u32, query: &SeatQuery) -> bool {
         self.is_available(seat)
-            && (want.is_accessible || !layout.seats[seat as usize].is_accessible)
+            && (query.is_accessible || !layout.seats[seat as usize].is_accessible)
     }
 
-    /// Free seats that would have no free one beside them if these were taken, and have one now.
+    /// Returns the free seats that have a free neighbour now and would have none if these seats were taken.
     pub(super) fn orphaned(&self, layout: &Layout, taken: &[u32]) -> Vec<u32> {
         let mut left = Vec::new();
         for seat in taken {
@@ -162,16 +163,16 @@ impl SeatIndex {
         self.seats[seat as usize] == SeatState::Available
     }
 
-    /// The run of free seats whose middle is nearest to the row's.
+    /// Returns the run of free seats whose middle is nearest to the middle of the row.
     fn run_in(
         &self,
         layout: &Layout,
         row: std::ops::Range<u32>,
-        want: &SeatQuery,
+        query: &SeatQuery,
         may_leave: bool,
     ) -> Option<Vec<u32>> {
-        // In an area, where no seat is better than another, each node begins elsewhere.
-        let (index, nodes) = (u64::from(want.share.0), u64::from(want.share.1.max(1)));
+        // In an area, where all seats are equal, each node starts at a different seat.
+        let (index, nodes) = (u64::from(query.share.0), u64::from(query.share.1.max(1)));
         let part = u64::from(row.end - row.start) * (2 * index + 1) / nodes;
         let middle = if layout.areas.contains(&layout.seats[row.start as usize].row) {
             2 * row.start + part as u32
@@ -179,12 +180,12 @@ impl SeatIndex {
             row.start + row.end
         };
         let is_free = |seat: u32| row.contains(&seat) && self.is_available(seat);
-        // One that is free alone beside the run: not if it was alone already, which no run of ours can be beside.
+        // A seat that becomes single beside the run. One that is single already cannot be adjacent to a run.
         let is_single = |seat: u32, beyond: u32| is_free(seat) && !is_free(beyond);
         let mut best: Option<(u32, u32)> = None;
         let (mut length, mut last_accessible) = (0, None);
         for seat in row.clone() {
-            length = if self.is_for(layout, seat, want) {
+            length = if self.is_for(layout, seat, query) {
                 length + 1
             } else {
                 0
@@ -192,11 +193,11 @@ impl SeatIndex {
             if layout.seats[seat as usize].is_accessible {
                 last_accessible = Some(seat);
             }
-            if length < want.quantity {
+            if length < query.quantity {
                 continue;
             }
-            let first = seat + 1 - want.quantity;
-            if want.is_accessible && last_accessible.is_none_or(|at| at < first) {
+            let first = seat + 1 - query.quantity;
+            if query.is_accessible && last_accessible.is_none_or(|at| at < first) {
                 continue;
             }
             let leaves = || {
@@ -208,7 +209,7 @@ impl SeatIndex {
                 best = Some((distance, first));
             }
         }
-        best.map(|(_, first)| (first..first + want.quantity).collect())
+        best.map(|(_, first)| (first..first + query.quantity).collect())
     }
 }
 
@@ -225,7 +226,7 @@ mod tests {
         parse(plan).unwrap()
     }
 
-    fn want(quantity: u32, category: Option<u16>) -> SeatQuery {
+    fn query(quantity: u32, category: Option<u16>) -> SeatQuery {
         SeatQuery {
             quantity,
             category,
@@ -241,7 +242,7 @@ mod tests {
         let mut states = SeatIndex::new(&layout, vec![(SeatState::Available, 0); 30]);
         let other = SeatQuery {
             share: (1, 2),
-            ..want(2, Some(0))
+            ..query(2, Some(0))
         };
         let first = states.best(&layout, &other).unwrap();
         assert_eq!(layout.seats[first[0] as usize].row, 1);
@@ -256,7 +257,7 @@ mod tests {
                     &layout,
                     &SeatQuery {
                         share,
-                        ..want(1, Some(1))
+                        ..query(1, Some(1))
                     },
                 )
                 .unwrap()[0]
@@ -264,7 +265,7 @@ mod tests {
         assert_ne!(area((0, 2)), area((1, 2)));
     }
 
-    /// A row of which the seats marked `.` are free, `a` free and accessible.
+    /// Builds a row in which seats marked `.` are free, and those marked `a` free and accessible.
     fn row(seats: &str) -> (Layout, SeatIndex) {
         let accessible: Vec<String> = seats
             .char_indices()
@@ -289,22 +290,22 @@ mod tests {
     #[test]
     fn no_single_seat_is_left_over_where_it_can_be_avoided() {
         let (layout, states) = row("x.....x");
-        assert_eq!(states.best(&layout, &want(2, None)), Some(vec![1, 2]));
-        assert_eq!(states.best(&layout, &want(3, None)), Some(vec![1, 2, 3]));
+        assert_eq!(states.best(&layout, &query(2, None)), Some(vec![1, 2]));
+        assert_eq!(states.best(&layout, &query(3, None)), Some(vec![1, 2, 3]));
         let (layout, states) = row("x...x");
         assert_eq!(
-            states.best(&layout, &want(2, None)),
+            states.best(&layout, &query(2, None)),
             Some(vec![1, 2]),
             "two together come first"
         );
         let strict = SeatQuery {
             orphans: Orphans::Forbid,
-            ..want(2, None)
+            ..query(2, None)
         };
         assert_eq!(states.best(&layout, &strict), None);
         let careless = SeatQuery {
             orphans: Orphans::Allow,
-            ..want(1, None)
+            ..query(1, None)
         };
         assert_eq!(states.best(&layout, &careless), Some(vec![2]));
         assert_eq!(states.orphaned(&layout, &[2]), [1, 3]);
@@ -314,11 +315,11 @@ mod tests {
     #[test]
     fn accessible_seats_are_for_those_who_ask_for_them() {
         let (layout, states) = row("..aa..");
-        assert_eq!(states.best(&layout, &want(2, None)), Some(vec![0, 1]));
-        assert_eq!(states.best(&layout, &want(5, None)), None);
+        assert_eq!(states.best(&layout, &query(2, None)), Some(vec![0, 1]));
+        assert_eq!(states.best(&layout, &query(5, None)), None);
         let asked = SeatQuery {
             is_accessible: true,
-            ..want(2, None)
+            ..query(2, None)
         };
         assert_eq!(states.best(&layout, &asked), Some(vec![2, 3]));
         let (layout, states) = row("......");
@@ -330,7 +331,7 @@ mod tests {
         let layout = hall();
         let states = SeatIndex::new(&layout, vec![(SeatState::Available, 0); 30]);
         let ids: Vec<&str> = states
-            .best(&layout, &want(3, Some(0)))
+            .best(&layout, &query(3, Some(0)))
             .unwrap()
             .into_iter()
             .map(|seat| &*layout.seats[seat as usize].id)
@@ -353,7 +354,7 @@ mod tests {
                 let row: Vec<usize> = row.clone().map(|seat| seat as usize).collect();
                 row.windows(quantity as usize).any(|run| run.iter().all(|seat| !taken[*seat] && fits(*seat)))
             });
-            match states.best(&layout, &want(quantity, category)) {
+            match states.best(&layout, &query(quantity, category)) {
                 None => prop_assert!(free < quantity as usize),
                 Some(chosen) => {
                     prop_assert_eq!(chosen.len(), quantity as usize);

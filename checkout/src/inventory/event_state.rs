@@ -1,4 +1,5 @@
-//! One event in memory: its rules, its plan with the state of every seat, and what is known of those who were here lately.
+//! In-memory state of an event: its rules, its plan with the state of every seat, and the records of recent
+//! visitors.
 
 use super::best_available::SeatIndex;
 use super::layout::{Layout, parse};
@@ -13,19 +14,19 @@ use shared::time::Time;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Visits kept in memory; up to twice as many.
+/// Visitors per cache generation; the cache holds up to twice as many.
 pub(super) const VISITS_MAX: usize = 20_000;
 
-/// One event.
+/// In-memory state of one event.
 pub(super) struct EventState {
     pub(super) event: EventId,
     pub(super) rules: Rules,
     pub(super) secret: Secret,
     pub(super) plan: Option<Plan>,
     pub(super) visits: VisitorCache,
-    /// Which of how many nodes this is: each begins the best seats in rows of its own, so that they do not collide.
+    /// This node's (index, count); nodes search disjoint rows first to avoid conflicts.
     pub(super) share: (u32, u32),
-    /// What holds are called.
+    /// Random bytes for the ids of holds.
     pub(super) dice: RandomPool,
 }
 
@@ -49,7 +50,7 @@ impl EventState {
         }
     }
 
-    /// Takes over what a request changes of the seats.
+    /// Applies a request's changes to the seats.
     pub(super) fn take(&mut self, changes: &[SeatChange]) {
         let Some(plan) = &mut self.plan else { return };
         for change in changes {
@@ -59,7 +60,7 @@ impl EventState {
         }
     }
 
-    /// Takes over which seats no longer lapse.
+    /// Marks seats as never lapsing.
     pub(super) fn freeze(&mut self, seats: &[u32]) {
         if let Some(plan) = &mut self.plan {
             for seat in seats {
@@ -68,14 +69,14 @@ impl EventState {
         }
     }
 
-    /// Whether the time of some seat may be over.
+    /// Returns whether a seat may have lapsed.
     pub(super) fn has_lapsed(&mut self, now: Time) -> bool {
         self.plan
             .as_mut()
             .is_some_and(|plan| plan.states.has_lapsed(now.0))
     }
 
-    /// Seats whose time is over, at most so many.
+    /// Returns seats that have lapsed, at most `limit`.
     pub(super) fn lapsed(&self, now: Time, limit: usize) -> Vec<u32> {
         let Some(plan) = &self.plan else {
             return Vec::new();
@@ -88,7 +89,7 @@ impl EventState {
             .collect()
     }
 
-    /// An order as it is shown.
+    /// Returns the public view of an order.
     pub(super) fn show(&self, row: &OrderRow) -> Order {
         let payment = row.payment();
         let is_confirmed = row.state == OrderState::Confirmed;
@@ -128,20 +129,20 @@ impl EventState {
         row.tickets.iter().filter_map(show).collect()
     }
 
-    /// The signed link to an order's page.
+    /// Returns the signed link to an order's page.
     fn link(&self, order: &str) -> String {
         let mac = self.secret.sign(format!("order\n{order}").as_bytes());
         format!("/orders/{order}?key=lnk_{}.{}", self.event, encode(&mac))
     }
 
-    /// Whether a link's word is this order's.
+    /// Returns whether a link's key belongs to this order.
     pub(super) fn opens(&self, word: &LinkWord, order: &str) -> bool {
         self.secret
             .verify(format!("order\n{order}").as_bytes(), &word.mac)
     }
 }
 
-/// The word of a signed link.
+/// Key of a signed link.
 pub(super) struct LinkWord {
     pub(super) event: EventId,
     mac: Vec<u8>,
@@ -158,7 +159,7 @@ impl LinkWord {
 }
 
 impl Plan {
-    /// A stored plan with the stored state of its seats, on the board that shows it already if that is of the same version.
+    /// Loads a stored plan with the stored states of its seats. An existing seat map of the same version is kept.
     pub(super) fn load(
         event: &EventId,
         text: &str,
@@ -170,7 +171,7 @@ impl Plan {
             .map_err(|problem| format!("the plan of {event}: {}", problem.into_value()))?;
         if seats.len() != layout.seats.len() {
             return Err(format!(
-                "{event} has {} seats, its plan {}",
+                "{event} has {} stored seats but {} in its plan",
                 seats.len(),
                 layout.seats.len()
             ));
@@ -185,7 +186,7 @@ impl Plan {
         })
     }
 
-    /// Seats with their prices.
+    /// Returns seats with their prices.
     pub(super) fn priced(&self, seats: &[u32], currency: Currency) -> Vec<SeatPrice> {
         let price = |seat: &super::layout::LayoutSeat| {
             let category = &self.layout.categories[seat.category as usize];
@@ -204,7 +205,7 @@ impl Plan {
         priced
     }
 
-    /// The seats of an order or a hold, by their places; none when the plan has not all of them.
+    /// Returns the layout indices of the seats of an order or a hold, or `None` if one is not in the plan.
     pub(super) fn places(&self, seats: &[SeatPrice]) -> Option<Vec<u32>> {
         seats
             .iter()
@@ -213,7 +214,7 @@ impl Plan {
     }
 }
 
-/// When a seat of a hold lapses, for the seats as they are loaded.
+/// Returns the time at which a loaded seat of a hold lapses.
 pub(super) fn lapses_at(state: SeatState, active_until: Option<i64>) -> i64 {
     match (state, active_until) {
         (SeatState::Held, Some(at)) => at,
@@ -222,18 +223,18 @@ pub(super) fn lapses_at(state: SeatState, active_until: Option<i64>) -> i64 {
     }
 }
 
-/// The visits that were looked at lately, in two generations: the older goes when the younger is full.
+/// Cache of recently used visitor records, in two generations: when the younger is full it replaces the older.
 #[derive(Default)]
 pub(super) struct VisitorCache {
     young: Generation,
     old: Generation,
-    /// How many generations there were.
+    /// Number of completed generations.
     age: u32,
 }
 
 #[derive(Default)]
 struct Generation {
-    /// Boxed: the table is looked at for every request, and is small then.
+    /// Boxed to keep the table small, since every request looks it up.
     visits: HashMap<VisitorId, Box<VisitorRecords>, RandomState>,
     sessions: HashMap<Key, VisitorId, RandomState>,
     orders: HashMap<String, VisitorId, RandomState>,
@@ -259,14 +260,14 @@ impl VisitorCache {
             .find_map(|kept| kept.orders.get(order).copied())
     }
 
-    /// Takes a visit out, to be changed and put back.
+    /// Removes the records of a visitor, to be changed and put back.
     pub(super) fn take(&mut self, visitor: VisitorId) -> Option<Box<VisitorRecords>> {
         let young = self.young.visits.remove(&visitor);
         young.or_else(|| self.old.visits.remove(&visitor))
     }
 
-    /// Hears of a session that was opened elsewhere. What else the visitor has is read when it matters: whoever decides
-    /// without knowing it is refused by the store.
+    /// Adds a session that was opened by another node. Other records of the visitor are read when needed: the store
+    /// refuses a decision made without knowing them.
     pub(super) fn learn(&mut self, session: SessionRow) {
         let known = self.take(session.visitor);
         let mut visit = known.unwrap_or_else(|| Box::new(VisitorRecords::of(session.visitor)));
@@ -295,7 +296,7 @@ impl VisitorCache {
             }
             visit.found_by = found_by;
         }
-        // Younger than what the old generation may still have.
+        // Shadows an outdated entry in the old generation.
         self.young.visits.insert(visitor, visit);
     }
 }

@@ -1,4 +1,5 @@
-//! The inventory: its words, the promises that every engine keeps, and `open(url)`, the only place that knows which engine runs.
+//! The inventory: domain types, the contract of every engine, and `open(url)`, the only place that knows which
+//! engine runs.
 
 mod best_available;
 mod commands;
@@ -28,49 +29,51 @@ use shared::ids::EventId;
 use shared::time::{Clock, Time};
 use std::sync::Arc;
 
-/// The seats, sessions, holds, orders and payments of all events. Every operation is one atomic step, by the store's
-/// clock, and durable before it is answered; with an `Attempt` it happens once and is answered the same again.
+/// The seats, sessions, holds, orders and payments of all events. Every operation is one atomic step, timed by the
+/// store's clock, and durable before it returns. With an `Attempt` it happens once, and repetitions get the same
+/// answer.
 #[async_trait]
 pub trait Inventory: Send + Sync {
-    /// The instant it is now, by the store's clock.
+    /// Returns the current time of the store's clock.
     fn now(&self) -> Time;
 
-    /// Sets the seating plan, replacing one of which nothing is held or booked. Answers its version.
+    /// Sets the seating plan and returns its version. A plan is replaced only while none of its seats is held or
+    /// booked.
     async fn set_seating(&self, event: &EventId, layout: Layout) -> Result<u32, Refused>;
 
-    /// The layout and the state of every seat, from memory, at most a second old.
+    /// Returns the layout and the state of every seat, from memory, at most one second old.
     fn seat_map(&self, event: &EventId) -> Option<Arc<SeatMap>>;
 
-    /// All boards.
+    /// Returns all seat maps.
     fn seat_maps(&self) -> Vec<Arc<SeatMap>>;
 
-    /// Whether the board may be old, because the store cannot be reached.
+    /// Returns whether the seat map may be out of date because the store cannot be reached.
     fn is_stale(&self, event: &EventId) -> bool;
 
-    /// Shows new versions of the boards.
+    /// Publishes new versions of the seat maps.
     async fn publish(&self) -> Result<(), Refused>;
 
-    /// The selling rules.
+    /// Returns the selling rules.
     async fn rules(&self, event: &EventId) -> Result<Rules, Refused>;
 
-    /// Changes selling rules and answers what they were and what they are.
+    /// Changes selling rules and returns the rules before and after.
     async fn set_rules(
         &self,
         event: &EventId,
         patch: RulesPatch,
     ) -> Result<(Rules, Rules), Refused>;
 
-    /// Opens a session for an admission, once: the second with the same `jti` is refused, unless it is the same session,
-    /// asked for again.
+    /// Opens a session for an admission, once. A second session with the same `jti` is refused; repeating the
+    /// request for the same session is not.
     async fn open_session(&self, session: NewSession) -> Result<Once<Session>, Refused>;
 
-    /// The session that a word opens, over or not.
+    /// Returns the session with one of these keys, whether it is over or not.
     async fn session(&self, keys: SessionKeys, event: Option<EventId>) -> Result<Session, Refused>;
 
-    /// Ends a session: its active holds are released, and the waiting room is told.
+    /// Ends a session: releases its active holds and reports its end to the waiting room.
     async fn end_session(&self, keys: SessionKeys, event: &EventId) -> Result<(), Refused>;
 
-    /// Takes all of the seats or none. Seats of lapsed holds may be taken.
+    /// Holds all of the seats or none. Seats of lapsed holds may be taken.
     async fn hold(
         &self,
         keys: SessionKeys,
@@ -79,13 +82,14 @@ pub trait Inventory: Send + Sync {
         attempt: Option<Attempt>,
     ) -> Result<Once<Hold>, Refused>;
 
-    /// A hold of this session's visitor.
+    /// Returns a hold of the session's visitor.
     async fn show_hold(&self, keys: SessionKeys, hold: &str) -> Result<Hold, Refused>;
 
-    /// Gives the seats back. An order that is not being paid is cancelled first. Releasing twice is no error.
+    /// Releases the seats of a hold. An order that is not being paid is cancelled first. Releasing twice is not an
+    /// error.
     async fn release(&self, keys: SessionKeys, hold: &str) -> Result<(), Refused>;
 
-    /// Makes an order of an active hold and freezes its seats for the payment.
+    /// Converts an active hold into an order and freezes its seats for the payment.
     async fn order(
         &self,
         keys: SessionKeys,
@@ -94,13 +98,13 @@ pub trait Inventory: Send + Sync {
         attempt: Option<Attempt>,
     ) -> Result<Once<Order>, Refused>;
 
-    /// An order.
+    /// Returns an order.
     async fn show_order(&self, reader: Reader, order: &str) -> Result<Order, Refused>;
 
-    /// The orders of the visitors whose sessions these are, the newest first; of as many events as there are sessions.
+    /// Returns the orders of the visitors with these sessions, newest first, across the events of the sessions.
     async fn own_orders(&self, keys: SessionKeys) -> Result<Vec<Order>, Refused>;
 
-    /// Marks a payment as being asked of the provider. The provider is called after this has been committed.
+    /// Marks a payment as requested from the provider. The provider is called only after this is committed.
     async fn begin_payment(
         &self,
         keys: SessionKeys,
@@ -108,7 +112,8 @@ pub trait Inventory: Send + Sync {
         attempt: Option<Attempt>,
     ) -> Result<Begun, Refused>;
 
-    /// Takes what the provider said, and decides: booked, declined, waiting, or money that must go back.
+    /// Applies the provider's verdict. The order is then booked, declined or still waiting, or the money must be
+    /// refunded.
     async fn settle(
         &self,
         payment: &PaymentRef,
@@ -116,19 +121,19 @@ pub trait Inventory: Send + Sync {
         attempt: Option<Attempt>,
     ) -> Result<Order, Refused>;
 
-    /// Marks a confirmed order as being refunded. The provider is called after this has been committed.
+    /// Marks a confirmed order as being refunded. The provider is called only after this is committed.
     async fn begin_refund(&self, event: &EventId, order: &str) -> Result<PaymentRef, Refused>;
 
-    /// The money went back: the seats are free again.
+    /// Records that the money was refunded, and makes the seats available again.
     async fn refunded(&self, payment: &PaymentRef) -> Result<Order, Refused>;
 
-    /// The newest orders, at most `limit`.
+    /// Returns the newest orders, at most `limit`.
     async fn orders(&self, event: &EventId, limit: u32) -> Result<Vec<Order>, Refused>;
 
-    /// The figures of the sale.
+    /// Returns the sales figures.
     async fn sales(&self, event: &EventId) -> Result<Sales, Refused>;
 
-    /// Takes available seats out of the sale, all or none; or puts blocked ones back.
+    /// Withdraws available seats from sale, or puts blocked ones back; all of them or none.
     async fn block(
         &self,
         event: &EventId,
@@ -136,27 +141,29 @@ pub trait Inventory: Send + Sync {
         change: Block,
     ) -> Result<(), Refused>;
 
-    /// One bounded step of what time does: lapsed holds and orders are released; says what the provider must be asked.
+    /// Performs one bounded step of the work caused by time: releases lapsed holds and orders, and returns the
+    /// payments about which the provider must be asked.
     async fn sweep(&self) -> Result<Swept, Refused>;
 
-    /// What the waiting room has yet to hear.
+    /// Returns the reports that the waiting room has not received yet.
     async fn reports(&self) -> Result<Vec<Report>, Refused>;
 
-    /// The waiting room has heard it.
+    /// Marks reports as received by the waiting room.
     async fn reported(&self, reports: Vec<Report>) -> Result<(), Refused>;
 
-    /// The databases that events are spread over; none where there is one file.
+    /// Returns the databases over which events are distributed; empty for SQLite.
     async fn shards(&self) -> Result<Vec<ShardView>, Refused>;
 
-    /// Moves everything about an event to another database, while nobody is inside.
+    /// Moves all data of an event to another database. Refused while fans are inside, hold seats or pay.
     async fn move_event(&self, event: &EventId, shard: &str) -> Result<(), Refused>;
 
-    /// Removes everything about an event: sessions and holds that ended too. Refused for good once something was booked or
-    /// paid, and for now while seats are held or money is on its way; then nothing happens.
+    /// Removes all data of an event, including ended sessions and holds. Refused for good once there has been a
+    /// booking or a payment, and for the time being while seats are held or a payment is under way; a refusal
+    /// changes nothing.
     async fn remove(&self, event: &EventId) -> Result<(), Refused>;
 }
 
-/// Opens the engine that a URL names; with where all nodes keep their audit log, if it is one that they share.
+/// Opens the engine that a URL names, with the audit log shared by all nodes, if the engine has one.
 ///
 /// # Errors
 /// A sentence for the operator.
@@ -178,7 +185,7 @@ pub async fn open(
     }
 }
 
-/// Whether `open` can make anything of a URL, without opening it.
+/// Checks a URL without opening it.
 ///
 /// # Errors
 /// A sentence for the operator.
@@ -190,7 +197,7 @@ pub fn check_url(url: &str) -> Result<(), String> {
     }
 }
 
-/// Whether a URL names a Postgres database.
+/// Returns whether a URL names a Postgres database.
 pub fn is_postgres(url: &str) -> bool {
     url.starts_with("postgres://") || url.starts_with("postgresql://")
 }

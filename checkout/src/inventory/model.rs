@@ -1,4 +1,4 @@
-//! The words of the checkout: sessions, holds, orders, payments, tickets, and why something was refused.
+//! Domain types of the checkout: sessions, holds, orders, payments, tickets and refusals.
 
 pub use super::money::{Currency, Money};
 use serde::{Deserialize, Serialize};
@@ -9,38 +9,38 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// The sessions that a request came with, at most 32; the one that fits is used.
+/// Session keys sent with a request, at most 32; the one that matches is used.
 pub type SessionKeys = Vec<SessionKey>;
 
-/// What shows that a session is somebody's.
+/// Credential that identifies a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionKey {
-    /// The event, which says where everything about it is kept.
+    /// The event; it determines the database that holds the session.
     pub event: EventId,
-    /// The hash of the session word.
+    /// Hash of the session token.
     pub hash: [u8; 32],
 }
 
-/// Reports answered at one time, at most.
+/// Largest number of reports returned at one time.
 pub const REPORTS_MAX: u32 = 500;
 
-/// The state of a seat.
+/// State of a seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum SeatState {
-    /// Can be held.
+    /// Free to be held.
     Available = 0,
-    /// Somebody's for a while.
+    /// Reserved by a hold until it ends.
     Held = 1,
     /// Sold.
     Booked = 2,
-    /// Taken out of the sale by the organiser.
+    /// Withdrawn from sale by the organiser.
     Blocked = 3,
 }
 
 impl SeatState {
-    /// Reads the number that is stored.
+    /// Converts a stored number; an unknown one is `Available`.
     pub fn of(number: i64) -> SeatState {
         match number {
             1 => SeatState::Held,
@@ -51,66 +51,66 @@ impl SeatState {
     }
 }
 
-/// An admission that was traded in.
+/// Session to be opened for an admission token.
 pub struct NewSession {
-    /// The hash of the session word.
+    /// Hash of the session token.
     pub key: [u8; 32],
     /// The event.
     pub event: EventId,
     /// The visitor.
     pub visitor: VisitorId,
-    /// Their number in line.
+    /// The visitor's number in line.
     pub number: u64,
-    /// The admission, good for one session.
+    /// Id of the admission (`jti`); it opens one session only.
     pub jti: String,
-    /// The token itself, to tell the waiting room with.
+    /// The admission token, needed for reports to the waiting room.
     pub token: String,
-    /// The token's end.
+    /// Expiry of the token.
     pub expires_at: Time,
-    /// The waiting room knows already that they arrived.
+    /// Whether the waiting room already knows that the visitor has arrived.
     pub is_reported: bool,
 }
 
-/// Being inside.
+/// A visitor's stay in the checkout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// The hash of the session word.
+    /// Hash of the session token.
     pub key: [u8; 32],
     /// The event.
     pub event: EventId,
     /// The visitor.
     pub visitor: VisitorId,
-    /// Until when.
+    /// End of the session.
     pub expires_at: Time,
-    /// No more holds: an order was confirmed, or the fan left.
+    /// Whether new holds are refused, because an order was confirmed or the fan left.
     pub is_over: bool,
 }
 
-/// Which seats somebody wants.
+/// Seats requested by a hold.
 #[derive(Clone, Debug)]
 pub enum Wish {
-    /// Exactly these.
+    /// Exactly these seats.
     Seats(Vec<String>),
-    /// The first of these lists of which all seats are free; the best there are, if none is.
+    /// The first list whose seats are all available; otherwise the best available seats, if given.
     AnyOf(Vec<Vec<String>>, Option<Best>),
-    /// The best that there are, adjacent ones first.
+    /// The best available seats, adjacent ones first.
     Best(Best),
 }
 
-/// The best seats that there are.
+/// Request for the best available seats.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Best {
-    /// How many.
+    /// Number of seats.
     pub quantity: u32,
-    /// Of which category; any, if none.
+    /// Category of the seats; any if absent.
     pub category: Option<String>,
-    /// With an accessible seat among them.
+    /// Whether one of the seats must be accessible.
     #[serde(default)]
     pub accessible: bool,
 }
 
-/// A seat with its price, as it was when it was held.
+/// A seat and its price at the time it was held.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SeatPrice {
     /// The seat.
@@ -123,17 +123,17 @@ pub struct SeatPrice {
     pub price: Money,
 }
 
-/// The states of a hold.
+/// State of a hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HoldState {
-    /// Its seats are kept for the visitor.
+    /// The seats are reserved for the visitor.
     Active,
-    /// There is an order.
+    /// The hold has become an order.
     Converted,
-    /// The visitor gave it up.
+    /// The visitor released it.
     Released,
-    /// Its time is over.
+    /// Its time ran out.
     Expired,
 }
 
@@ -154,13 +154,13 @@ impl HoldState {
         }
     }
 
-    /// Whether its seats are the visitor's.
+    /// Returns whether the hold still owns its seats.
     pub(super) fn owns(self) -> bool {
         matches!(self, HoldState::Active | HoldState::Converted)
     }
 }
 
-/// Seats that are somebody's for a while.
+/// A hold of seats, released when it expires.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Hold {
     /// `hold_…`
@@ -175,9 +175,9 @@ pub struct Hold {
     /// The seats.
     #[schema(value_type = Vec<SeatPrice>)]
     pub seats: Arc<Vec<SeatPrice>>,
-    /// The sum of the prices.
+    /// Sum of the prices.
     pub total: Money,
-    /// When the seats become free for others.
+    /// Time at which the seats become available to others.
     pub expires_at: Time,
 }
 
@@ -185,35 +185,35 @@ fn event<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<EventId, D
     EventId::deserialize(deserializer)
 }
 
-/// Who buys.
+/// Contact details of the buyer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Buyer {
-    /// 1 to 200 characters.
+    /// Name, 1 to 200 characters.
     pub name: String,
-    /// Where to write to.
+    /// E-mail address.
     pub email: String,
 }
 
-/// What the page needs to pay.
+/// Payment details needed by the page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PaymentView {
-    /// `simulated`.
+    /// Name of the provider: `simulated`.
     pub provider: String,
-    /// `pay_…`: the attempt to pay that is open now.
+    /// `pay_…`: the current attempt to pay.
     pub id: String,
-    /// For the provider's own page.
+    /// Secret passed to the provider's own page.
     pub client_secret: String,
 }
 
-/// What is sold.
+/// A ticket to one seat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Ticket {
     /// `tix_…`
     pub id: String,
     /// The seat.
     pub seat: String,
-    /// What the QR code says: signed, so that the door can tell it from a made-up one.
+    /// Content of the QR code, signed so that a forged ticket is recognised at the door.
     pub code: String,
 }
 
@@ -231,45 +231,45 @@ pub struct Order {
     /// The seats.
     #[schema(value_type = Vec<SeatPrice>)]
     pub seats: Arc<Vec<SeatPrice>>,
-    /// The sum of the prices.
+    /// Sum of the prices.
     pub total: Money,
-    /// Who buys.
+    /// The buyer.
     pub buyer: Buyer,
-    /// The payment that is open, or was made last.
+    /// The open payment, or the latest one.
     pub payment: PaymentView,
-    /// Why the last card was declined.
+    /// Reason why the latest card was declined.
     pub decline_reason: Option<String>,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Time,
-    /// Until when the seats are kept for the payment.
+    /// Time until which the seats are kept for the payment.
     pub pay_by: Time,
-    /// The tickets, once confirmed.
+    /// The tickets, present once the order is confirmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tickets: Option<Vec<Ticket>>,
-    /// The page of the order, by a signed link, once confirmed.
+    /// Signed link to the page of the order, present once it is confirmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
 }
 
-/// Who asks for an order.
+/// Credential with which an order is read.
 #[derive(Clone, Debug)]
 pub enum Reader {
-    /// A fan with a session.
+    /// Session keys of a fan.
     Session(SessionKeys),
-    /// Whoever has the signed link.
+    /// Key of the signed link.
     Link(String),
 }
 
-/// An answer, and whether it is a stored one.
+/// An answer and whether it was replayed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Once<T> {
     /// The answer.
     pub value: T,
-    /// It was given before.
+    /// Whether this is the stored answer of an earlier request.
     pub is_replayed: bool,
 }
 
-/// A payment to be asked of the provider.
+/// A payment to be requested from the provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PaymentRef {
     /// The event.
@@ -278,60 +278,60 @@ pub struct PaymentRef {
     pub order: String,
     /// `pay_…`
     pub id: String,
-    /// How much.
+    /// Amount to pay.
     pub amount: Money,
 }
 
-/// The answer to `begin_payment`.
+/// Outcome of `begin_payment`.
 #[derive(Clone, Debug)]
 pub enum Begun {
-    /// Ask the provider now.
+    /// The provider is to be called now.
     Command(PaymentRef),
-    /// This was asked and answered before.
+    /// The request was answered before; this is the order.
     Replayed(Box<Order>),
 }
 
-/// What a payment provider says of a payment.
+/// Decision of a payment provider about a payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The money is ours.
+    /// The money was received.
     Captured,
-    /// It is not, and this attempt is over.
+    /// The payment was declined, for this reason; the attempt is over.
     Declined(String),
-    /// Not decided yet; ask again then.
+    /// Not decided yet; ask again at this time.
     Pending(Time),
 }
 
-/// Whether seats are blocked or put back.
+/// Direction of a change to blocked seats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Block {
-    /// Out of the sale.
+    /// Withdraws seats from sale.
     Block,
-    /// Back into it.
+    /// Puts them back on sale.
     Unblock,
 }
 
-/// The figures of a sale.
+/// Sales figures of an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Sales {
-    /// Seats in all.
+    /// Number of all seats.
     pub capacity: u32,
-    /// Seats that can be held.
+    /// Number of available seats.
     pub available: u32,
-    /// Seats held.
+    /// Number of held seats.
     pub held: u32,
-    /// Seats booked.
+    /// Number of booked seats.
     pub booked: u32,
-    /// Seats blocked.
+    /// Number of blocked seats.
     pub blocked: u32,
-    /// How many orders are in each state.
+    /// Number of orders by state.
     pub orders: BTreeMap<String, u32>,
-    /// The sum of the confirmed orders.
+    /// Sum of the confirmed orders.
     pub revenue: Money,
 }
 
 impl Sales {
-    /// From the seats by state, and the number and sum of the orders by state.
+    /// Builds the figures from the number of seats by state and the number and sum of the orders by state.
     pub(super) fn of(
         [available, held, booked, blocked]: [u32; 4],
         orders: BTreeMap<String, (u32, i64)>,
@@ -356,47 +356,48 @@ impl Sales {
     }
 }
 
-/// What a sweep did and found.
+/// Result of one sweep.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Seats that became available.
+    /// Number of seats that became available.
     pub seats_released: u32,
-    /// Payments whose decision is due: ask the provider what became of them. With the instant that it promised, if any.
+    /// Payments whose decision is due and must be requested from the provider, each with the time the provider
+    /// announced, if any.
     pub due: Vec<(PaymentRef, Option<Time>)>,
-    /// Refunds that were begun and whose end is not known: ask the provider for them again.
+    /// Refunds with an unknown outcome, to be requested from the provider again.
     pub refunds: Vec<PaymentRef>,
-    /// There may be more: sweep again at once.
+    /// Whether there may be more to do, so that the next sweep should follow at once.
     pub has_more: bool,
 }
 
-/// Something the waiting room has yet to hear, at least once.
+/// A report to the waiting room, delivered at least once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// The session.
     pub key: [u8; 32],
     /// The event.
     pub event: EventId,
-    /// The fan's token.
+    /// The fan's admission token.
     pub token: String,
-    /// Done shopping; else arrived.
+    /// Whether the fan has finished; otherwise the fan has arrived.
     pub is_finished: bool,
 }
 
-/// A database that events are kept in.
+/// A database that stores events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ShardView {
-    /// What it calls itself.
+    /// The database's own id.
     pub id: String,
     /// Host, port and name.
     pub database: String,
-    /// It does not answer just now.
+    /// Whether it is unreachable at the moment.
     #[serde(rename = "away")]
     pub is_away: bool,
-    /// The events in it.
+    /// Events stored in it.
     pub events: Vec<EventId>,
 }
 
-/// Why an operation was not done.
+/// Reason why an operation was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum Refused {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use utoipa::ToSchema;
 
-/// The code of an ISO 4217 currency: three capital letters.
+/// Code of an ISO 4217 currency: three capital letters.
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Currency([u8; 3]);
@@ -12,25 +12,25 @@ pub struct Currency([u8; 3]);
 impl Currency {
     /// The euro.
     pub const EUR: Currency = Currency(*b"EUR");
-    /// No currency, as ISO 4217 has it.
+    /// The ISO 4217 code for "no currency".
     pub const NONE: Currency = Currency(*b"XXX");
 
-    /// Reads a code: any three capital letters. What is stored may have been accepted by an earlier version; whether a
-    /// currency may be chosen, `is_listed` tells.
+    /// Parses a code of any three capital letters. Stored codes may have been accepted by an earlier version; use
+    /// `is_listed` to check whether a currency may be chosen.
     pub fn parse(text: &str) -> Option<Currency> {
         let code: [u8; 3] = text.as_bytes().try_into().ok()?;
         let is_one = code.iter().all(u8::is_ascii_uppercase);
         is_one.then_some(Currency(code))
     }
 
-    /// Whether an event may sell in this currency.
+    /// Returns whether an event may sell in this currency.
     pub fn is_listed(&self) -> bool {
         shared::currencies::exponent(self.as_str()).is_some()
     }
 
-    /// The three letters.
+    /// Returns the three letters.
     pub fn as_str(&self) -> &str {
-        str::from_utf8(&self.0).expect("they are letters")
+        str::from_utf8(&self.0).expect("a currency code consists of ASCII letters")
     }
 }
 
@@ -54,13 +54,13 @@ impl Serialize for Currency {
     }
 }
 
-/// An amount in minor units of an ISO 4217 currency: 4500 is 45.00 EUR, 4500 JPY or 4.500 KWD, as
-/// `shared::currencies::exponent` says.
+/// An amount in minor units of an ISO 4217 currency: 4500 is 45.00 EUR, 4500 JPY or 4.500 KWD, according to
+/// `shared::currencies::exponent`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Money {
-    /// Minor units.
+    /// Amount in minor units.
     pub amount: i64,
-    /// Three capital letters.
+    /// Currency code: three capital letters.
     #[schema(value_type = String)]
     pub currency: Currency,
 }

@@ -1,4 +1,5 @@
-//! What is stored: the rows of both engines, all that one visitor has in one event, and what a request changes of it.
+//! Stored records: the rows of both engines, all records of one visitor in one event, and the changes made by a
+//! request.
 
 use super::model::{Buyer, HoldState, Money, SeatPrice, SeatState};
 use serde::{Deserialize, Serialize};
@@ -7,10 +8,10 @@ use shared::time::Time;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// The hash of a session word.
+/// Hash of a session token.
 pub(super) type Key = [u8; 32];
 
-/// The states of an order.
+/// State of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum OrderState {
@@ -52,7 +53,7 @@ impl OrderState {
         }
     }
 
-    /// Whether its seats are frozen for a payment.
+    /// Returns whether the seats are frozen for a payment.
     pub(super) fn is_open(self) -> bool {
         matches!(
             self,
@@ -61,7 +62,7 @@ impl OrderState {
     }
 }
 
-/// The states of a payment.
+/// State of a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum PaymentState {
@@ -95,7 +96,7 @@ impl PaymentState {
     }
 }
 
-/// What the waiting room has yet to hear of a session: 0 nothing, 1 started, 2 finished.
+/// Report owed to the waiting room about a session: 0 none, 1 started, 2 finished.
 pub(super) const STARTED: i16 = 1;
 pub(super) const FINISHED: i16 = 2;
 
@@ -118,13 +119,14 @@ pub(super) struct HoldRow {
     pub(super) state: HoldState,
     pub(super) seats: Arc<Vec<SeatPrice>>,
     pub(super) total: Money,
-    /// What the fan is told.
+    /// Expiry shown to the fan.
     pub(super) expires_at: Time,
-    /// When others may take the seats: a little later, and not the same for all, so that a batch does not lapse at once.
+    /// Time after which others may take the seats. It is a little later than `expires_at` and varies between holds,
+    /// so that those of a batch do not all lapse at once.
     pub(super) lapses_at: Time,
-    /// Until when the seats may be kept for a payment.
+    /// Latest time until which the seats may be kept for a payment.
     pub(super) max_expires_at: Time,
-    /// The order that was made of it.
+    /// Id of the order made from the hold.
     pub(super) order: Option<String>,
 }
 
@@ -136,13 +138,13 @@ pub(super) struct PaymentRow {
     pub(super) amount: Money,
     pub(super) client_secret: String,
     pub(super) begun_at: Option<Time>,
-    /// When the provider will have decided; for the simulated card that pays late.
+    /// Time at which the provider will have decided; set for the simulated card that pays late.
     pub(super) settles_at: Option<Time>,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct TicketRow {
-    /// The seat's place in the layout.
+    /// Index of the seat in the layout.
     pub(super) seat: u32,
     pub(super) id: String,
 }
@@ -160,13 +162,13 @@ pub(super) struct OrderRow {
     pub(super) decline: Option<String>,
     pub(super) created_at: Time,
     pub(super) pay_by: Time,
-    /// By attempt; the last one is open or was made last.
+    /// In order of attempts; the last one is open or is the latest.
     pub(super) payments: Vec<PaymentRow>,
-    /// By seat.
+    /// In order of seats.
     pub(super) tickets: Vec<TicketRow>,
 }
 
-/// A hold's id, which a store may keep as its 128 bits.
+/// Formats the 128 bits that a store may keep of a hold's id.
 pub(super) fn hold_id(id: Uuid) -> Arc<str> {
     let mut text = *b"hold_00000000000000000000000000000000";
     id.simple().encode_lower(&mut text[5..]);
@@ -174,13 +176,13 @@ pub(super) fn hold_id(id: Uuid) -> Arc<str> {
 }
 
 impl HoldRow {
-    /// Whether it has seats or an order. Others are history.
+    /// Returns whether the hold has seats or an order; any other is history.
     pub(super) fn is_kept(&self) -> bool {
         self.state.owns() || self.order.is_some()
     }
 }
 
-/// The bits of a hold's id; zeros when it is none.
+/// Returns the bits of a hold's id, or zeros if it is malformed.
 pub(super) fn hold_uuid(id: &str) -> Uuid {
     let digits = id.strip_prefix("hold_").unwrap_or_default();
     Uuid::try_parse_ascii(digits.as_bytes()).unwrap_or_default()
@@ -190,11 +192,11 @@ impl OrderRow {
     pub(super) fn payment(&self) -> &PaymentRow {
         self.payments
             .last()
-            .expect("an order is made with a payment")
+            .expect("every order is created with a payment")
     }
 }
 
-/// The stored answer of an attempt, or the `Mark` of one that is running.
+/// Stored answer of an attempt, or the `Mark` of an attempt that is still running.
 #[derive(Clone, Debug)]
 pub(super) struct AnswerRow {
     pub(super) id: String,
@@ -203,8 +205,8 @@ pub(super) struct AnswerRow {
     pub(super) at: Time,
 }
 
-/// Stands for the answer of an attempt to pay until there is one. It has no life of its own: once the payment is settled, by
-/// whichever node, the attempt is answered with the order.
+/// Placeholder stored as the answer of an attempt to pay while it runs. It does not expire: as soon as any node has
+/// settled the payment, the attempt is answered with the order.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Mark {
@@ -212,17 +214,18 @@ pub(super) struct Mark {
     pub(super) payment: String,
 }
 
-/// All that one visitor has in one event.
+/// All records of one visitor in one event.
 #[derive(Clone, Debug, Default)]
 pub(super) struct VisitorRecords {
     pub(super) visitor: Option<VisitorId>,
-    /// The number of what the visitor does next: whoever knows less takes one that is taken, and is refused.
+    /// Next sequence number of the visitor's changes. A node with outdated records uses a number that is taken, and
+    /// is refused.
     pub(super) next: i32,
     pub(super) sessions: Vec<SessionRow>,
-    /// Those with seats or an order, and some that ended lately.
+    /// Holds with seats or an order, and some that ended recently.
     pub(super) holds: Vec<HoldRow>,
     pub(super) orders: Vec<OrderRow>,
-    /// In which generation of the visits so many sessions and orders lead to this.
+    /// Cache bookkeeping: generation, session count and order count when this entry was last indexed.
     pub(super) found_by: Option<(u32, usize, usize)>,
 }
 
@@ -234,14 +237,15 @@ impl VisitorRecords {
         }
     }
 
-    /// Takes the next number.
+    /// Takes the next sequence number.
     pub(super) fn turn(&mut self) -> i32 {
         let turn = self.next;
         self.next += 1;
         turn
     }
 
-    /// As it was before these changes, if a hold was made: who makes one does nothing else.
+    /// Returns the records as they were before these changes, if a hold was made; a request that makes a hold
+    /// changes nothing else.
     pub(super) fn without(mut self: Box<Self>, changes: &ChangeSet) -> Option<Box<VisitorRecords>> {
         self.next = changes.new_hold?;
         self.holds.pop();
@@ -260,14 +264,14 @@ impl VisitorRecords {
         self.orders.iter().find(|order| order.id == id)
     }
 
-    /// Seats held and booked.
+    /// Returns the number of seats held and booked.
     pub(super) fn seats_owned(&self) -> u32 {
         let owning = self.holds.iter().filter(|hold| hold.state.owns());
         owning.map(|hold| hold.seats.len() as u32).sum()
     }
 }
 
-/// Whose a seat is.
+/// State of a seat and the hold that owns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Owner {
     pub(super) state: SeatState,
@@ -287,19 +291,19 @@ impl Owner {
     }
 }
 
-/// A seat changes hands, if it still is `from`'s.
+/// Change of a seat's owner, which applies only if the current owner is `from`.
 #[derive(Clone, Debug)]
 pub(super) struct SeatChange {
     pub(super) seat: u32,
     pub(super) from: Owner,
     pub(super) to: Owner,
-    /// With a booked seat.
+    /// Id of the order, for a booked seat.
     pub(super) order: Option<String>,
-    /// When others may take it; `NEVER` while it is frozen, 0 while it is nobody's.
+    /// Time after which others may take the seat; `NEVER` while it is frozen or booked, 0 while it has no owner.
     pub(super) lapses_at: i64,
 }
 
-/// A seat that is frozen or booked does not lapse.
+/// Lapse time of a seat that is frozen or booked.
 pub(super) const NEVER: i64 = i64::MAX;
 
 #[derive(Clone, Debug)]
@@ -329,36 +333,37 @@ pub(super) struct PaymentChange {
     pub(super) settles_at: Option<Time>,
 }
 
-/// What one request changes. Every change names what it changes from: a row that is something else by now refuses the whole
-/// request, which is then decided anew.
+/// Changes made by one request. Each change names the state it starts from; if a row is no longer in that state,
+/// the whole request is refused and decided again.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ChangeSet {
     pub(super) seats: Vec<SeatChange>,
-    /// Seats that no longer lapse; memory alone keeps that, the hold's state says it.
+    /// Seats that no longer lapse. Kept in memory only; in the store it follows from the state of the hold.
     pub(super) frozen: Vec<u32>,
     pub(super) new_sessions: Vec<SessionRow>,
     /// Sessions that end.
     pub(super) sessions_over: Vec<Key>,
-    /// The visit's last hold is new: its number among what the visitor did. Its seats are all that change then.
+    /// Sequence number of a new hold, the last one of the visitor. Its seats are then the only other change.
     pub(super) new_hold: Option<i32>,
-    /// Numbers that are taken without a hold: by what a hold may not be decided without knowing.
+    /// Sequence numbers consumed by changes other than a new hold. A concurrent hold that did not see these changes
+    /// violates the unique key.
     pub(super) turns: Vec<i32>,
     pub(super) holds: Vec<HoldChange>,
     pub(super) new_orders: Vec<OrderRow>,
     pub(super) orders: Vec<OrderChange>,
-    /// With the order's id.
+    /// Each with the id of its order.
     pub(super) new_payments: Vec<(String, PaymentRow)>,
     pub(super) payments: Vec<PaymentChange>,
-    /// With the order's id.
+    /// Each with the id of its order.
     pub(super) new_tickets: Vec<(String, TicketRow)>,
-    /// Seats whose tickets are void.
+    /// Seats whose tickets become void.
     pub(super) tickets_void: Vec<u32>,
-    /// An answer, and whether there must be none yet. Most requests have none.
+    /// An answer, and whether it must be the first one of its attempt. Boxed, as most requests have none.
     pub(super) answer: Option<Box<(AnswerRow, bool)>>,
 }
 
 impl ChangeSet {
-    /// Free seats that are taken.
+    /// Returns the changes that take an available seat.
     pub(super) fn takes(&self) -> impl Iterator<Item = &SeatChange> {
         let is_free = |change: &&SeatChange| change.from.state == SeatState::Available;
         self.seats.iter().filter(is_free)

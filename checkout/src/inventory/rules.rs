@@ -1,39 +1,39 @@
-//! The selling rules of an event.
+//! Selling rules of an event.
 
 use super::model::Currency;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// The selling rules of an event.
+/// Selling rules of an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Rules {
-    /// How long a hold lasts.
+    /// Length of a hold, in seconds.
     pub hold_seconds: u32,
-    /// How long seats may be kept for a payment, counted from the hold.
+    /// Longest time, in seconds from the hold, for which seats are kept for a payment.
     pub hold_max_seconds: u32,
-    /// Seats in one hold, at most.
+    /// Largest number of seats in one hold.
     pub max_seats_per_order: u32,
-    /// Seats held and booked by one visitor, at most.
+    /// Largest number of seats held and booked by one visitor.
     pub max_seats_per_visitor: u32,
-    /// The currency of the prices.
+    /// Currency of the prices.
     #[schema(value_type = String)]
     pub currency: Currency,
-    /// Whether a single free seat may be left over between taken ones.
+    /// Whether a single free seat may be left between taken ones.
     #[serde(default)]
     pub orphans: Orphans,
 }
 
-/// Whether a single free seat may be left over between taken ones. Near the end of the sale, when a tenth of the seats is
-/// left, `forbid` is as `avoid`.
+/// Policy for a single free seat left between taken ones. Near the end of the sale, when less than a tenth of the
+/// seats is left, `forbid` acts as `avoid`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Orphans {
-    /// The best seats are chosen so that none is, if there are such.
+    /// Best-available search prefers seats that leave no single one.
     #[default]
     Avoid,
-    /// Nor can seats be named so that one is.
+    /// Seats that leave a single one are also refused when they are named.
     Forbid,
-    /// Nobody looks.
+    /// Single seats are not considered.
     Allow,
 }
 
@@ -50,7 +50,7 @@ impl Default for Rules {
     }
 }
 
-/// Any of the selling rules.
+/// A partial change of the selling rules.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields are those of Rules")]
@@ -64,10 +64,10 @@ pub struct RulesPatch {
 }
 
 impl Rules {
-    /// These rules with a change applied, or what is wrong with it.
+    /// Returns these rules with a change applied.
     ///
     /// # Errors
-    /// Fields and why.
+    /// The invalid fields, each with a reason.
     pub fn with(&self, patch: RulesPatch) -> Result<Rules, Vec<(String, String)>> {
         let letters = patch.currency.as_deref().map(Currency::parse);
         let currency = letters.flatten();

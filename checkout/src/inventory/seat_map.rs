@@ -1,4 +1,5 @@
-//! The board: the layout and the state of every seat, in memory, versioned, with the changes that led to each version.
+//! Published seat map: the layout and the state of every seat, in memory, versioned, with the changes leading to
+//! each version.
 
 use super::layout::Layout;
 use super::model::{Currency, SeatState};
@@ -10,20 +11,20 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::watch;
 
-/// A new version is shown at most this often; many commits become one.
+/// Shortest time between two versions, in milliseconds; several commits share one version.
 pub const VERSION_MS: u64 = 200;
-/// Versions whose changes are kept for sockets that are behind; about a minute.
+/// Number of versions whose changes are kept for sockets that are behind; about a minute.
 const KEPT_MAX: usize = 300;
 
-/// The state of an event's seats, shown to everyone.
+/// Published states of an event's seats.
 pub struct SeatMap {
     /// The event.
     pub event: EventId,
-    /// The plan.
+    /// The layout.
     pub layout: Arc<Layout>,
-    /// The plan's version.
+    /// Version of the layout.
     pub layout_version: u32,
-    /// The currency of the prices.
+    /// Currency of the prices.
     pub currency: Currency,
     layout_json: OnceLock<Bytes>,
     shown: watch::Sender<Arc<SeatMapVersion>>,
@@ -36,17 +37,17 @@ struct Pending {
     kept: VecDeque<(u64, Arc<str>)>,
 }
 
-/// What is shown at one version.
+/// One published version of a seat map.
 pub struct SeatMapVersion {
-    /// Rises by one with every change that is shown; never back, not even by a restart.
+    /// Version number, increased by one with every published change. It never decreases, even after a restart.
     pub version: u64,
-    /// Seats by state: available, held, booked, blocked.
+    /// Number of seats by state: available, held, booked, blocked.
     pub counts: [u32; 4],
-    /// The state of every seat, in the layout's order.
+    /// State of every seat, in layout order.
     pub states: Vec<SeatState>,
-    /// When it was taken.
+    /// Time at which the version was made.
     pub at: Time,
-    /// What is sent of it, made when somebody asks for the first time; whoever asks meanwhile waits for that.
+    /// Serialised on first use; concurrent readers wait for the same result.
     json: OnceLock<Bytes>,
     bits: OnceLock<Bytes>,
 }
@@ -63,17 +64,18 @@ impl SeatMapVersion {
         }
     }
 
-    /// The state of every seat as JSON, as `make` writes it.
+    /// Returns the state of every seat as JSON, serialised by `make` on first use.
     pub fn json(&self, make: impl FnOnce(&SeatMapVersion) -> Vec<u8>) -> Bytes {
         self.json.get_or_init(|| make(self).into()).clone()
     }
 
-    /// Two bits a seat, as they are sent.
+    /// Returns the states with two bits per seat, encoded on first use.
     pub fn bits(&self) -> Bytes {
         self.bits.get_or_init(|| self.to_bits().into()).clone()
     }
 
-    /// Two bits a seat: 0 available, 1 held, 2 booked, 3 blocked; the first seat in the lowest bits of the first byte.
+    /// Encodes the states with two bits per seat: 0 available, 1 held, 2 booked, 3 blocked; the first seat occupies
+    /// the lowest bits of the first byte.
     pub fn to_bits(&self) -> Vec<u8> {
         self.states
             .chunks(4)
@@ -85,7 +87,7 @@ impl SeatMapVersion {
             .collect()
     }
 
-    /// The figures that the waiting room is told.
+    /// Returns the figures reported to the waiting room.
     pub fn availability(&self, now: Time) -> Availability {
         Availability {
             capacity: self.counts.iter().sum(),
@@ -98,7 +100,7 @@ impl SeatMapVersion {
 }
 
 impl SeatMap {
-    /// A board of a plan whose seats are in these states.
+    /// Creates a seat map whose versions are counted here.
     pub fn new(
         event: EventId,
         plan: (Arc<Layout>, u32),
@@ -107,12 +109,13 @@ impl SeatMap {
         clock: &Clock,
     ) -> SeatMap {
         let now = clock.now();
-        // Versions rise at most once in VERSION_MS, so that one begun from the clock is above all earlier ones.
+        // There is at most one version per `VERSION_MS`, so a version derived from the clock exceeds all earlier
+        // ones.
         let version = now.0 as u64 / VERSION_MS;
         SeatMap::at((event, currency), plan, states, (version, now))
     }
 
-    /// A board that shows a version which somebody else counts.
+    /// Creates a seat map at a version that is counted elsewhere.
     pub fn at(
         (event, currency): (EventId, Currency),
         plan: (Arc<Layout>, u32),
@@ -135,7 +138,7 @@ impl SeatMap {
         }
     }
 
-    /// The layout as it is sent.
+    /// Returns the layout as serialised JSON.
     pub fn layout_json(&self) -> Bytes {
         let make = || {
             let layout = self.layout.to_json(self.layout_version, self.currency);
@@ -144,17 +147,17 @@ impl SeatMap {
         self.layout_json.get_or_init(make).clone()
     }
 
-    /// What is shown now.
+    /// Returns the current version.
     pub fn shown(&self) -> Arc<SeatMapVersion> {
         self.shown.borrow().clone()
     }
 
-    /// Wakes with every new version.
+    /// Returns a receiver that is notified of every new version.
     pub fn subscribe(&self) -> watch::Receiver<Arc<SeatMapVersion>> {
         self.shown.subscribe()
     }
 
-    /// Takes changes that were committed; they are shown with the next version.
+    /// Records committed changes; they are published with the next version.
     pub fn change(&self, changes: &[(u32, SeatState)]) {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         for (seat, state) in changes {
@@ -163,7 +166,7 @@ impl SeatMap {
         }
     }
 
-    /// Replaces all states: after what was committed had to be read back.
+    /// Replaces all states, after the committed ones were read back.
     pub fn reset(&self, states: Vec<SeatState>) {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         let differing: Vec<u32> = (0..states.len() as u32)
@@ -173,7 +176,7 @@ impl SeatMap {
         pending.states = states;
     }
 
-    /// Shows a new version if anything changed.
+    /// Publishes a new version if anything has changed.
     pub fn publish(&self, now: Time) {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         if !pending.changed.is_empty() {
@@ -182,14 +185,14 @@ impl SeatMap {
         }
     }
 
-    /// Shows the next version with these changes, as somebody else counted it.
+    /// Publishes the next version, counted elsewhere, with these changes.
     pub fn follow(&self, changes: &[(u32, SeatState)], (version, now): (u64, Time)) {
         self.change(changes);
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         self.show(&mut pending, (version, now));
     }
 
-    /// Shows a version to which no changes lead: sockets are told to begin anew.
+    /// Publishes a version that does not follow from the current one: sockets are told to start again.
     pub fn jump(&self, states: Vec<SeatState>, (version, now): (u64, Time)) {
         self.reset(states);
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
@@ -220,7 +223,7 @@ impl SeatMap {
         self.shown.send_replace(Arc::new(shown));
     }
 
-    /// The messages after a version, or none when it is too old to be followed.
+    /// Returns the messages after a version, or `None` if it is too old.
     pub fn since(&self, version: u64) -> Option<Vec<(u64, Arc<str>)>> {
         let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         let newer: Vec<(u64, Arc<str>)> = pending

@@ -1,4 +1,4 @@
-//! An engine under test, its clock, and a way to open it anew on what it kept.
+//! Test bench: an engine, its clock, and a way to open it again on the data it kept.
 
 use checkout::inventory::{
     Begun, Best, Buyer, Hold, Inventory, NewSession, Order, Refused, SessionKey, SessionKeys,
@@ -13,7 +13,7 @@ use testkit::{Shared, shared_postgres};
 
 pub(crate) const START: Time = Time(1_800_000_000_000);
 
-/// Longer than the slack that a hold has after its end.
+/// Longer than the slack after the end of a hold.
 pub(crate) const SLACK_SECONDS: i64 = 6;
 
 pub(crate) struct Bench {
@@ -50,7 +50,7 @@ async fn benches() -> Vec<Bench> {
     benches
 }
 
-/// Two nodes on each kind of Postgres, with the same hall.
+/// Returns two nodes on each kind of Postgres, with the same hall.
 pub(crate) async fn pairs() -> Vec<(Bench, Bench)> {
     let mut pairs = Vec::new();
     for bench in halls().await.into_iter().skip(1) {
@@ -72,7 +72,7 @@ pub(crate) async fn pairs() -> Vec<(Bench, Bench)> {
     pairs
 }
 
-/// Benches with a hall of 12 seats (rows A and B of 6) and an area of 4.
+/// Returns benches with a hall of 12 seats (rows A and B of 6) and an area of 4.
 pub(crate) async fn halls() -> Vec<Bench> {
     let benches = benches().await;
     for bench in &benches {
@@ -113,12 +113,12 @@ pub(crate) fn attempt(id: &str, body: &str) -> Option<Attempt> {
     })
 }
 
-/// How many wait for an event's own lock.
+/// Counts the transactions waiting for an event's advisory lock.
 pub(crate) const WAITING_FOR_THE_EVENT: &str =
     "select count(*) from pg_locks where locktype = 'advisory' and not granted
     and database = (select oid from pg_database where datname = current_database())";
 
-/// A batch that takes the seat `st-A-4`, written by a node of this name.
+/// Returns the SQL of a batch that takes the seat `st-A-4`, written by a node of this name.
 pub(crate) fn hold_by_hand(config: &str, node: &str) -> String {
     let id = "0b7a3a52-7a3e-4c8e-9d1a-5f6b7c8d9e0f";
     let takes = format!("'{{0}}', '{{3}}', '{{{id}}}', '{{{id}}}', '{{3}}', '{{3}}', '{{1}}'");
@@ -144,7 +144,7 @@ impl Bench {
         self.seats = opened.unwrap().0;
     }
 
-    /// A connection of its own, past PgBouncer.
+    /// Opens a separate connection that bypasses PgBouncer.
     pub(crate) async fn connect(&self) -> tokio_postgres::Client {
         let database = self.url.rsplit_once('/').unwrap().1;
         let servers = &self._kept.1;
@@ -157,12 +157,12 @@ impl Bench {
         client_of(&server.url(database)).await
     }
 
-    /// A connection of its own, the way the engine's go.
+    /// Opens a separate connection by the same route as the engine.
     pub(crate) async fn connect_alike(&self) -> tokio_postgres::Client {
         client_of(&self.url).await
     }
 
-    /// What another node would be told that opens it.
+    /// Opens another node on the same store.
     pub(crate) async fn open_again(&self) -> Result<(), String> {
         let opened = open(&self.url, &self.folder, self.clock.clone()).await;
         opened.map(|_| ())
@@ -175,8 +175,8 @@ impl Bench {
         }]
     }
 
-    /// Writes the only hold there is, which has ended, so many times more, as its visitor would have made them; and opens the
-    /// engine anew.
+    /// Copies the only hold, which has ended, this many times, as if its visitor had made them, and opens the
+    /// engine again.
     pub(crate) async fn repeat_hold(&mut self, count: u32) {
         if self.url == "sqlite" {
             let path = self.folder.join("inventory.sqlite");
@@ -199,11 +199,12 @@ impl Bench {
         self.reopen().await;
     }
 
-    /// Runs SQL on the database; none when it refused.
+    /// Runs SQL on the database; returns `None` if it is refused.
     pub(crate) fn by_hand(&self, sql: &str) -> Option<String> {
         let database = self.url.rsplit_once('/').unwrap().1;
         let servers = &self._kept.1;
-        // Both servers number their databases: the one whose port the URL has, and what is behind PgBouncer.
+        // Database names are the same on both servers, so the URL selects the server: by its port, or else the one
+        // behind PgBouncer.
         if self.url.contains(&servers.postgres_18.port().to_string()) {
             servers.postgres_18.run(database, sql)
         } else {
@@ -227,7 +228,7 @@ impl Bench {
         self.keys(key)
     }
 
-    /// A session of a visitor of their own.
+    /// Opens a session for a visitor.
     pub(crate) async fn fan(&self, visitor: u8) -> SessionKeys {
         self.admit(visitor, &format!("adm-{visitor}"))
             .await
@@ -285,7 +286,8 @@ impl Bench {
         self.seats.show_order(reader, &order.id).await.unwrap()
     }
 
-    /// Available, held, booked, blocked: by the figures and by the board, which must agree and add up.
+    /// Returns the number of available, held, booked and blocked seats; the sales figures and the seat map must
+    /// agree and add up.
     pub(crate) async fn counts(&self) -> [u32; 4] {
         let sales = self.seats.sales(&self.event).await.unwrap();
         assert_eq!(
@@ -299,7 +301,7 @@ impl Bench {
         counts
     }
 
-    /// Shows what was committed so far.
+    /// Publishes all changes committed so far.
     pub(crate) async fn show(&self) {
         self.clock.advance_ms(200);
         self.seats.publish().await.unwrap();

@@ -1,10 +1,10 @@
-//! What one fan, or one reader of the database, cannot do to all others.
+//! Limits on the harm that one fan, or one reader of the database, can do to all others.
 
 use crate::bench::*;
 use checkout::inventory::{HoldState, Refused};
 use std::time::Duration;
 
-/// As it stands in the contract.
+/// Limit documented in the contract.
 const HOLDS_MAX: u32 = 500;
 
 #[tokio::test]
@@ -21,7 +21,7 @@ async fn a_visitor_makes_only_so_many_holds_and_those_that_ended_can_still_be_se
             let seen = bench.seats.show_hold(ada.clone(), &hold.id).await.unwrap();
             assert_eq!((seen.id, seen.state), (hold.id.clone(), state));
         }
-        // What ended stays ended, at whichever node it is asked again.
+        // An ended hold stays ended, whichever node is asked again.
         bench.seats.release(ada.clone(), &first.id).await.unwrap();
         let over = bench.order(&ada, &first).await;
         assert_eq!(over, Err(Refused::HoldOver("released".into())));
@@ -59,7 +59,7 @@ async fn the_sale_goes_on_and_nodes_start_while_a_backup_reads_at_the_turn_of_th
         let backup = here.connect().await;
         let lock = format!("begin; lock table {tables} in access share mode");
         backup.batch_execute(&lock).await.unwrap();
-        // So many months on that no partition is there.
+        // Far enough in the future that no partition exists yet.
         here.clock.advance_ms(200 * 24 * 3600 * 1000);
         here.seats.sweep().await.unwrap();
         let ada = here.fan(1).await;
@@ -68,7 +68,8 @@ async fn the_sale_goes_on_and_nodes_start_while_a_backup_reads_at_the_turn_of_th
         let starting = tokio::time::timeout(Duration::from_secs(20), here.open_again());
         starting.await.unwrap().unwrap();
         backup.batch_execute("commit").await.unwrap();
-        // Tried again: the month has orders elsewhere by now, the following ones are made.
+        // The sweep tries again: the current month's orders are in the default partition by now, and the following
+        // partitions are created.
         here.seats.sweep().await.unwrap();
         let made = "select string_agg(relname, ' ' order by relname) from pg_class
             where relname like 'orders_20__\\___' and relkind = 'r' and relname >= 'orders_2027_08'";

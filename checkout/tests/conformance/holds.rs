@@ -1,4 +1,4 @@
-//! Sessions and holds: one session an admission, all of the seats or none, for a while.
+//! Sessions and holds: one session per admission, and all of the seats or none, for a limited time.
 
 use crate::bench::*;
 use checkout::inventory::{

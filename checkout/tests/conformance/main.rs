@@ -1,4 +1,5 @@
-//! Every promise of `Inventory`, on every engine. The next engine adds its name to `benches` and nothing else.
+//! Conformance tests for every promise of `Inventory`, on every engine. A new engine adds its name to `benches` and
+//! nothing else.
 
 #![expect(
     clippy::unwrap_used,

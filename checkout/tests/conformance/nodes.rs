@@ -1,4 +1,4 @@
-//! Two nodes on one Postgres: what one does the other keeps to at once, and shows a moment later.
+//! Two nodes on one Postgres: a change made at one binds the other at once, and is visible there a moment later.
 
 use crate::bench::*;
 use checkout::inventory::{Begun, Refused, RulesPatch, SeatState, Verdict};
@@ -37,7 +37,7 @@ async fn who_comes_second_at_another_node_spends_nothing_and_leaves_the_other_se
             let taken = format!("st-A-{at}");
             let ada = here.fan(at).await;
             here.hold(&ada, named(&[&taken])).await.unwrap();
-            // The other node has not heard of it; its store has.
+            // The other node does not know of the hold yet, but its store does.
             let both = [taken.as_str(), "st-B-1", "st-B-2"];
             let late = there.hold(&ben, named(&both)).await;
             assert_eq!(late, Err(Refused::SeatsTaken(vec![taken.clone()])));
@@ -245,7 +245,7 @@ async fn a_batch_that_is_sent_again_happened_once_though_the_rules_changed_meanw
 #[tokio::test]
 async fn a_session_that_another_node_let_in_is_known_and_its_end_is_kept_to() {
     for (here, there) in pairs().await {
-        // They learn of each other, and each of what the other does.
+        // The nodes learn of each other, and of each other's changes.
         here.show().await;
         there.show().await;
         let (ada, ben) = (here.fan(1).await, there.fan(2).await);
@@ -258,7 +258,7 @@ async fn a_session_that_another_node_let_in_is_known_and_its_end_is_kept_to() {
             .await
             .unwrap();
         assert_eq!(here.counts().await, [16, 0, 0, 0], "its hold is released");
-        // This node has not heard of the end, and is told by the rows.
+        // This node does not know yet that the session has ended; the stored rows tell it.
         let late = there.hold(&ada, named(&["st-A-2"])).await;
         assert_eq!(late, Err(Refused::SessionOver));
         assert!(here.hold(&ben, named(&["st-A-1"])).await.is_ok());
@@ -288,7 +288,7 @@ async fn a_version_of_the_map_waits_for_the_batches_that_came_before_it() {
         slow.batch_execute(&format!("begin; {apply}"))
             .await
             .unwrap();
-        // A later batch is written first.
+        // A later batch is committed first.
         there.hold(&ada, named(&["st-A-1"])).await.unwrap();
         let showing = async {
             here.show().await;
@@ -330,7 +330,7 @@ async fn after_a_crowd_the_maps_of_all_nodes_show_what_the_database_has() {
                 let _ = node.hold(&fan, best(1)).await;
             });
         }
-        // Versions are made as fast as can be meanwhile: each has all batches up to it.
+        // Versions are published as fast as possible meanwhile; each must contain all batches up to it.
         while !crowd.is_empty() {
             nodes[0].show().await;
             while let Some(done) = crowd.try_join_next() {

@@ -1,4 +1,4 @@
-//! Orders and money: booked once it is there, given back when the seats are gone, everything once.
+//! Orders and money: booked once it is received, refunded if the seats are gone, everything exactly once.
 
 use crate::bench::*;
 use checkout::inventory::{Begun, Once, Reader, Refused, Verdict};
@@ -269,7 +269,7 @@ async fn money_for_a_payment_that_counted_as_failed_goes_back_and_changes_nothin
                 bench.pay(&fan, &told, Verdict::Captured).await.unwrap();
                 state = "confirmed";
             }
-            // Only now the provider's answer to the first comes, and comes again.
+            // The provider's answer to the first payment arrives only now, and twice.
             for _ in 0..2 {
                 let heard = bench.seats.settle(&first, verdict.clone(), None).await;
                 assert_eq!(heard.unwrap().state, state);

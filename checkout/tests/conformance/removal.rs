@@ -1,4 +1,4 @@
-//! When an event may be changed as a whole, and that nothing of a removed one is left.
+//! Conditions for changing or removing a whole event, and that nothing of a removed event is left.
 
 use crate::bench::*;
 use checkout::inventory::{Begun, PaymentRef, Refused, RulesPatch, Verdict};

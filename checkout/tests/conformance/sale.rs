@@ -1,4 +1,4 @@
-//! The organiser's side and the board that everybody sees.
+//! The organiser's operations and the public seat map.
 
 use crate::bench::*;
 use checkout::inventory::{Begun, Block, Refused, SeatState, Verdict};

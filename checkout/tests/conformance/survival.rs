@@ -1,4 +1,4 @@
-//! What is left after a restart.
+//! State that survives a restart.
 
 use crate::bench::*;
 use checkout::inventory::{Begun, Block, Refused, Sqlite, Verdict};
@@ -65,7 +65,7 @@ async fn a_payment_that_the_process_died_over_is_resolved_and_so_is_the_request_
         let told = bench.seats.settle(&due[0].0, interrupted, None).await;
         let told = told.unwrap();
         assert_eq!(told.state, "declined");
-        // The same request is answered with what became of it, and ever so.
+        // The same request gets the resulting order, however often it is repeated.
         for _ in 0..2 {
             let Ok(Begun::Replayed(answer)) = begin(&bench, "b").await else {
                 panic!("the attempt should be over");
@@ -104,11 +104,12 @@ async fn a_damaged_file_is_refused_and_left_as_it_is() {
 
 #[tokio::test]
 async fn a_pooler_that_moves_the_writer_to_another_server_costs_nobody_the_hold() {
-    // The one behind PgBouncer, of which the URL does not say that it is one.
+    // The bench behind PgBouncer, whose URL does not reveal the pooler.
     let bench = halls().await.pop().unwrap();
     let (ada, ben) = (bench.fan(1).await, bench.fan(2).await);
     bench.hold(&ada, named(&["st-A-1"])).await.unwrap();
-    // Seven of the eight servers that there may be, so all that knew the writer, are somebody else's now.
+    // Seven of the eight possible servers, including all that had served the writer, are now taken by other
+    // clients.
     let mut others = Vec::new();
     for _ in 0..7 {
         let other = bench.connect_alike().await;

@@ -1,4 +1,4 @@
-//! The database is away, lies on several servers, or has copies.
+//! The database is unreachable, split over several servers, or replicated.
 
 use crate::crowd::{admit, buy, event, hall, keys};
 use checkout::inventory::{
@@ -17,7 +17,7 @@ fn two() -> Wish {
     })
 }
 
-/// Keeps the maps current, as the service does, until something is so.
+/// Publishes the maps repeatedly, as the service does, until a condition holds.
 async fn until(what: &str, nodes: &[&Postgres], is_so: impl AsyncFn() -> bool) {
     let from = std::time::Instant::now();
     while !is_so().await {
@@ -161,7 +161,7 @@ async fn events_lie_on_several_databases_and_move_while_they_are_not_on_sale() {
     let both = vec![key, keys(1)[0].clone()];
     let own = there.own_orders(both.clone()).await.unwrap();
     assert_eq!(own, [order], "of all events");
-    // Cut short just before its end, and asked for again.
+    // The move was interrupted just before its end, and is requested again.
     for server in [&first, &second] {
         let cut = "update fairline.event set is_moving = true where event = 'other'";
         server.run("fl_0", cut).unwrap();
@@ -207,7 +207,7 @@ async fn one_of_several_databases_is_away_and_the_others_go_on() {
     let here = buy(&node, 3).await;
     match (away, here) {
         (Err(Refused::Unavailable(_)), Ok(_)) => {}
-        // The second database may be the one that has the first event.
+        // The second database may be the one with the first event.
         (Ok(_), Err(Refused::Unavailable(_))) => {}
         (away, here) => panic!("{away:?} {here:?}"),
     }

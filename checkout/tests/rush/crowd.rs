@@ -1,4 +1,4 @@
-//! A hall, and fans who buy in it.
+//! Test fixtures: a hall, and fans who buy in it.
 
 use checkout::inventory::{
     Begun, Best, Buyer, Inventory, NewSession, Order, Refused, SessionKey, SessionKeys, Verdict,
@@ -10,7 +10,7 @@ pub(crate) fn event() -> EventId {
     EventId::parse("rush").unwrap()
 }
 
-/// So many seats, in rows of thirty.
+/// Returns a hall with this many seats, in rows of thirty.
 pub(crate) fn hall(seats: u32) -> layout::Layout {
     let plan = format!(
         r#"{{"categories": [{{"id": "c", "name": "C", "price": 10}}],
@@ -43,7 +43,7 @@ pub(crate) async fn admit(seats: &dyn Inventory, fan: u32) -> Result<(), Refused
     opened.await.map(|_| ())
 }
 
-/// From the admission to the tickets.
+/// Buys two seats, from the admission to the tickets.
 pub(crate) async fn buy(seats: &dyn Inventory, fan: u32) -> Result<Order, Refused> {
     admit(seats, fan).await?;
     let wish = Wish::Best(Best {

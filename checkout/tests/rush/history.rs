@@ -1,4 +1,4 @@
-//! Recorded histories of single seats: there must be an order of what happened in which every answer is true.
+//! Recorded histories of single seats: there must be an order of events in which every answer is true.
 
 use crate::crowd::{admit, event, hall, keys};
 use checkout::inventory::{Inventory, Refused, Wish, open};
@@ -13,11 +13,11 @@ const FANS: u32 = 4;
 const STEPS: u32 = 8;
 const SEATS: u32 = 3;
 
-/// One seat as it should be.
+/// Model of one seat.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Seat {
     owner: Option<u32>,
-    /// Another node may refuse what came free less than a second ago.
+    /// Whether a hold may be refused although the seat is free, as another node may be up to a second behind.
     may_be_behind: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Postgres dies in the rush, again and again, under two nodes.
+//! Postgres is killed repeatedly during a rush on two nodes.
 
 use crate::crowd::{buy, event, hall, keys};
 use checkout::inventory::{Inventory, Order, Postgres, Reader};

@@ -1,5 +1,5 @@
-//! The inventory while everything goes wrong: clients that hang up, a database that dies in a rush, histories that must have
-//! an order.
+//! Tests of the inventory under failures: clients that disconnect, a database killed during a rush, histories that
+//! must be linearisable.
 
 #![expect(
     clippy::unwrap_used,

@@ -13,7 +13,8 @@ use testkit::{Server, free_port};
 const KEY: &str = "loadtest-organiser-key";
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-/// Joins into the store: at depth, one at a time, and Redis's own benchmark of ZADD at the same pipelining.
+/// Measures joins into the store: at depth, one at a time, and Redis's own benchmark of ZADD at the same
+/// pipelining.
 pub(super) async fn joins(args: &Args, report: &mut Report) -> Result<(), Failed> {
     let (mut ours, mut single, mut zadd) = (Vec::new(), Vec::new(), Vec::new());
     let bar = progress("joins into the store", args.rounds as u64);
@@ -46,10 +47,11 @@ fn redis_benchmark(count: usize) -> Result<f64, Failed> {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let line = text.lines().find(|line| line.starts_with("\"ZADD"));
     let rate = line.and_then(|line| line.split(',').nth(1)?.trim_matches('"').parse().ok());
-    rate.ok_or_else(|| format!("redis-benchmark said: {text}"))
+    rate.ok_or_else(|| format!("unexpected output of redis-benchmark: {text}"))
 }
 
-/// Joins through one node over HTTP, and nginx with a fixed body of that size, from the same generator.
+/// Measures joins through one node over HTTP, and nginx with a fixed body of the same size, from the same
+/// generator.
 pub(super) async fn over_http(args: &Args, report: &mut Report) -> Result<(), Failed> {
     let (mut ours, mut nginx) = (Vec::new(), Vec::new());
     let bar = progress("joins over HTTP", args.rounds as u64);
@@ -128,14 +130,14 @@ async fn up(url: &str) -> Result<Client, Failed> {
     let from = Instant::now();
     while client.get("/api/v1/events", "").await.is_err() {
         if from.elapsed() > Duration::from_secs(20) {
-            return Err(format!("{url} did not come up"));
+            return Err(format!("{url} did not start"));
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     Ok(client)
 }
 
-/// So many joins, 128 at a time; answers a second.
+/// Sends `count` joins, 128 concurrently, and returns answers per second.
 async fn post(url: &str, count: usize) -> Result<f64, Failed> {
     let client = Client::new(url);
     let from = Instant::now();

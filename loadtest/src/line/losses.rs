@@ -1,4 +1,4 @@
-//! What happens once in a night: the draw, and the loss of the store.
+//! Rare events of a sale: the draw, and the loss of the store.
 
 use super::{Args, Bench, PIPELINE, fill};
 use crate::report::{Report, round};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use waiting_room::line::{Embedded, EventSettings, Line, Order, Patch, Redis};
 
-/// How long a draw among so many takes, and how long another event's joins take meanwhile.
+/// Measures the duration of a draw among this many, and of another event's joins meanwhile.
 pub(super) async fn draw(args: &Args, report: &mut Report) -> Result<(), Failed> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let server = testkit::Redis::start();
@@ -55,7 +55,7 @@ async fn draw_on(line: &Arc<dyn Line>, count: usize) -> Result<(f64, f64), Faile
     line.configure(&drawn, opened).await.map_err(said)?;
     let from = Instant::now();
     let ticking = async {
-        // A tick may give up while the draw goes on.
+        // A tick may time out while the draw continues.
         while line.tick(&drawn).await.map_or(0, |front| front.drawn) == 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -78,7 +78,7 @@ async fn draw_on(line: &Arc<dyn Line>, count: usize) -> Result<(f64, f64), Faile
     Ok((seconds, slowest))
 }
 
-/// How long until 100,000 connected fans have their places back after Redis was emptied.
+/// Measures the time until 100,000 connected fans have their places back after Redis lost its data.
 pub(super) async fn loss(report: &mut Report) -> Result<(), Failed> {
     const FANS: usize = 100_000;
     let said = |error: waiting_room::line::Refused| error.to_string();

@@ -1,5 +1,5 @@
-//! `loadtest line`: the line on a Redis of its own, beside what Redis itself, nginx and plain commands do on this machine in
-//! the same run. Rounds alternate; each figure is the median.
+//! `loadtest line`: the line on a Redis of its own, beside the performance of Redis itself, nginx and plain
+//! commands on this machine in the same run. Rounds alternate; each figure is the median.
 
 mod joins;
 mod losses;
@@ -16,22 +16,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use waiting_room::line::{Admission, EventSettings, Line, Redis};
 
-/// Redis commands sent together by the baselines, as the engine's batches are at depth.
+/// Number of Redis commands the baselines send together, as the engine's batches do at depth.
 const PIPELINE: usize = 1000;
 
-/// What may be set.
+/// Settings of the measurements.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
-    /// Rounds of each figure
+    /// Number of rounds of each figure
     #[arg(long, default_value_t = 5)]
     pub rounds: usize,
-    /// Joins in each round
+    /// Number of joins in each round
     #[arg(long, default_value_t = 300_000)]
     pub joins: usize,
-    /// Joins over HTTP in each round
+    /// Number of joins over HTTP in each round
     #[arg(long, default_value_t = 60_000)]
     pub requests: usize,
-    /// How many wait while positions are measured
+    /// Number of fans waiting while positions are measured
     #[arg(long, default_value_t = 1_000_000)]
     pub waiting: usize,
     /// Print JSON
@@ -42,7 +42,7 @@ pub struct Args {
 /// Runs the measurements.
 ///
 /// # Errors
-/// When a server does not start.
+/// Fails if a server does not start.
 pub async fn run(args: Args) -> Result<Report, Failed> {
     let mut report = Report::default();
     joins::joins(&args, &mut report).await?;
@@ -87,7 +87,7 @@ impl Bench {
         })
     }
 
-    /// So many joins of one visitor each, so many at a time; joins a second.
+    /// Sends `count` joins of one visitor each, `at_once` concurrently, and returns joins per second.
     async fn join(&self, count: usize, at_once: usize) -> f64 {
         let from = Instant::now();
         let joining = stream::iter(0..count).map(|_| async {

@@ -1,4 +1,4 @@
-//! Positions: what a tick costs, what a fan takes, the same by ZRANK, and how long scripts take.
+//! Positions: the cost of a tick, the cost per fan, the same by ZRANK, and the duration of scripts.
 
 use super::{Args, Bench, PIPELINE, fill};
 use crate::process::Process;
@@ -11,7 +11,7 @@ use shared::ids::VisitorId;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// What a tick costs with so many waiting, what they take of Redis's memory, and the same positions by ZRANK.
+/// Measures the cost of a tick with this many waiting, their memory in Redis, and the same positions by ZRANK.
 pub(super) async fn positions(args: &Args, report: &mut Report) -> Result<(), Failed> {
     let bench = Bench::start().await?;
     let empty = bench.info("memory", "used_memory:");
@@ -28,7 +28,7 @@ pub(super) async fn positions(args: &Args, report: &mut Report) -> Result<(), Fa
             "",
         );
     }
-    // Some leave, so that positions are not just numbers.
+    // Some fans leave, so that positions differ from numbers.
     let leaving = stream::iter(visitors.iter().step_by(10))
         .map(|visitor| bench.line.leave(&bench.event, *visitor));
     let left: Vec<_> = leaving.buffer_unordered(PIPELINE).collect().await;
@@ -82,8 +82,8 @@ pub(super) async fn positions(args: &Args, report: &mut Report) -> Result<(), Fa
     slowest_script(&bench, &visitors, report).await
 }
 
-/// Every operation, a hundred thousand times, with all waiting: the longest that a script took by Redis's own count, and
-/// how many took over 5 ms.
+/// Measures every operation a hundred thousand times, with all waiting: the longest duration of a script by
+/// Redis's own measurement, and the number of scripts over 5 ms.
 async fn slowest_script(
     bench: &Bench,
     visitors: &[VisitorId],
@@ -113,7 +113,7 @@ async fn slowest_script(
             .collect::<Result<Vec<_>, _>>()
             .map_err(said)?;
     }
-    // As many as can be are let in at once, and lapse, and so do those who are away.
+    // As many fans as possible are admitted at once and lapse, as do those who are away.
     let open = r#"{"admission": {"rate_per_minute": 6000000, "batch_seconds": 1, "max_active": 50000,
         "claim_seconds": 2, "away_seconds": 1}}"#;
     let open = serde_json::from_str(open).map_err(|error| error.to_string())?;
@@ -135,7 +135,7 @@ async fn slowest_script(
     Ok(())
 }
 
-/// The microseconds that each entry of the slow log took.
+/// Returns the duration of each entry of the slow log, in microseconds.
 async fn slow_log(connection: &mut MultiplexedConnection) -> Result<Vec<i64>, Failed> {
     let mut command = redis::cmd("SLOWLOG");
     command.arg("GET").arg(100_000);
@@ -153,7 +153,7 @@ async fn slow_log(connection: &mut MultiplexedConnection) -> Result<Vec<i64>, Fa
     Ok(entries.iter().filter_map(took).collect())
 }
 
-/// Commands that a hundred ticks sent, a tick.
+/// Returns the number of commands sent per tick, measured over a hundred ticks.
 async fn messages(bench: &Bench) -> Result<f64, Failed> {
     bench
         .line
@@ -171,7 +171,7 @@ async fn messages(bench: &Bench) -> Result<f64, Failed> {
     Ok(bench.info("commandstats", "cmdstat_evalsha:calls=") / 100.0)
 }
 
-/// Milliseconds that a tick takes of Redis, by its own count, and of this process.
+/// Returns the milliseconds a tick takes in Redis, by its own measurement, and in this process.
 async fn tick_cost(bench: &Bench) -> Result<(f64, f64), Failed> {
     const TICKS: u32 = 200;
     bench.server.ask(&["CONFIG", "RESETSTAT"]);

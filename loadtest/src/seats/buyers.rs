@@ -1,4 +1,5 @@
-//! The buyers: each wants two certain seats, popular ones more often, then the best there are; and remembers what it was told.
+//! Buyers: each wants a certain pair of seats, popular ones more often, then the best available ones; and records
+//! its answers.
 
 use super::shop::Wanted;
 use crate::report::histogram;
@@ -12,14 +13,14 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// An answer that takes longer counts as none.
+/// Time after which a request counts as unanswered.
 const ANSWER: Duration = Duration::from_secs(10);
-/// How often a queue is asked.
+/// Interval between two polls of a queue.
 const POLL: Duration = Duration::from_millis(20);
-/// A buyer whom nobody answers for so long gives up.
+/// Time after which a buyer without an answer gives up.
 const GIVE_UP: Duration = Duration::from_secs(60);
 
-/// Wishes by Zipf's law: the pair of rank n is wanted 1/n as often as the first.
+/// Wishes distributed by Zipf's law: the pair of rank n is wanted 1/n as often as the first.
 pub(super) struct Zipf {
     sums: Vec<f64>,
 }
@@ -43,32 +44,32 @@ impl Zipf {
     }
 }
 
-/// What all buyers share.
+/// State shared by all buyers.
 pub(super) struct Crowd {
     pub(super) addresses: Vec<String>,
     pub(super) zipf: Zipf,
-    /// The next fan's number.
+    /// Number of the next fan.
     pub(super) next_fan: AtomicU32,
     pub(super) fans: u32,
-    /// Seats sold so far.
+    /// Number of seats sold so far.
     pub(super) sold: AtomicUsize,
     pub(super) per_order: i32,
 }
 
-/// What one buyer saw.
+/// Observations of one buyer.
 pub(super) struct Seen {
-    /// Orders that were answered, with their seats.
+    /// Answered orders, with their seats.
     pub(super) orders: Vec<(String, Vec<i32>)>,
-    /// From asking to a durable answer, in microseconds, of what was sold.
+    /// Time from the request to a durable answer, in microseconds, for sold seats.
     pub(super) latency: Histogram<u64>,
     pub(super) refusals: u64,
     pub(super) failures: u64,
-    /// Accepted, and then nobody knew of it.
+    /// Number of requests that were accepted and later unknown to the server.
     pub(super) forgotten: usize,
     pub(super) last_sale: Instant,
 }
 
-/// A connection that is kept alive; the least that HTTP/1.1 needs.
+/// A kept-alive connection; the minimum that HTTP/1.1 needs.
 pub(super) struct Http {
     address: String,
     stream: Option<TcpStream>,
@@ -123,7 +124,7 @@ impl Http {
 }
 
 impl Http {
-    /// Reads something and answers the status; the body is counted, not kept.
+    /// Sends a GET request and returns the status; the body is counted, not kept.
     pub(super) async fn read(&mut self, head: &str, accept: &str) -> Result<u16, Failed> {
         if self.stream.is_none() {
             let stream = TcpStream::connect(&self.address).await;
@@ -152,7 +153,7 @@ impl Http {
     }
 }
 
-/// Status, and how long head and body are together, once the head is there.
+/// Returns the status and the length of head and body together, once the head is complete.
 fn parse_head(read: &[u8]) -> Option<(u16, usize)> {
     let end = read.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&read[..end]).ok()?;
@@ -165,7 +166,7 @@ fn parse_head(read: &[u8]) -> Option<(u16, usize)> {
     Some((status, end + 4 + length))
 }
 
-/// Status and body, once all of it is there.
+/// Returns status and body, once both are complete.
 fn parse(read: &[u8]) -> Option<(u16, Value)> {
     let (status, whole) = parse_head(read)?;
     let end = read.windows(4).position(|four| four == b"\r\n\r\n")?;
@@ -173,8 +174,8 @@ fn parse(read: &[u8]) -> Option<(u16, Value)> {
     Some((status, serde_json::from_slice(body).unwrap_or(Value::Null)))
 }
 
-/// All buyers, on one thread: they leave it idle most of the time, and take no more of the machine from one way to sell than
-/// from another.
+/// Runs all buyers on one thread. They leave it idle most of the time, and take no more of the machine from one
+/// strategy than from another.
 pub(super) fn all(crowd: &Arc<Crowd>, count: u64) -> Result<Vec<Seen>, Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -191,7 +192,7 @@ pub(super) fn all(crowd: &Arc<Crowd>, count: u64) -> Result<Vec<Seen>, Failed> {
     })
 }
 
-/// Buys until the hall is sold.
+/// Buys until the hall is sold out.
 async fn buy(crowd: Arc<Crowd>, seed: u64) -> Seen {
     let mut rng = StdRng::seed_from_u64(seed);
     let address = &crowd.addresses[seed as usize % crowd.addresses.len()];
@@ -226,7 +227,7 @@ async fn buy(crowd: Arc<Crowd>, seed: u64) -> Seen {
                     wanted.best = crowd.per_order as u32;
                 }
                 Step::SoldOut => return seen,
-                // Whether it happened nobody knows: another fan comes.
+                // The outcome of the purchase is unknown: continue as another fan.
                 Step::Failed if seen.last_sale.elapsed() < GIVE_UP => {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     break;
@@ -245,7 +246,7 @@ enum Step {
 }
 
 async fn one(http: &mut Http, wanted: &Wanted, seen: &mut Seen) -> Step {
-    let body = serde_json::to_string(wanted).expect("a wish is plain data");
+    let body = serde_json::to_string(wanted).expect("a wish can always be serialised");
     let from = Instant::now();
     let mut answer = http.call("POST /buy", &body).await;
     let was_accepted = matches!(answer, Ok((202, _)));

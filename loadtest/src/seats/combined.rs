@@ -1,4 +1,4 @@
-//! Ours: the checkout's own engine, sessions, limits, prices and all.
+//! Fairline's strategy: the checkout's own engine with sessions, limits, prices and all.
 
 use super::locks::wrong;
 use super::shop::{Args, Bought, EVENT, Seller, Wanted};
@@ -13,12 +13,12 @@ use shared::ids::{EventId, VisitorId};
 use shared::time::Clock;
 use std::sync::Arc;
 
-/// Seats in a row of the hall.
+/// Number of seats in a row of the hall.
 const ROW: usize = 50;
-/// Sessions opened at one time.
+/// Number of sessions opened concurrently.
 const AT_ONCE: usize = 500;
 
-/// The hall of so many seats.
+/// Returns a hall with this many seats.
 pub(super) fn hall(seats: usize) -> Layout {
     let rows = seats / ROW;
     let sections: Vec<_> = (0..rows.div_ceil(100))
@@ -31,7 +31,7 @@ pub(super) fn hall(seats: usize) -> Layout {
     layout::parse(plan.to_string().as_bytes()).expect("the plan is well formed")
 }
 
-/// An engine with a hall, and a session for every purchase that there may be.
+/// An engine with a hall, and a session for every possible purchase.
 pub(super) struct House {
     pub(super) seats: Arc<dyn Inventory>,
     pub(super) event: EventId,
@@ -49,7 +49,7 @@ impl House {
                 .map_err(wrong)?;
         }
         let showing = engine.clone();
-        // The maps are kept current, as in service.
+        // Keeps the maps current, as the service does; ends with the process.
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(std::time::Duration::from_millis(200)).await;
@@ -67,7 +67,7 @@ impl House {
         Ok(house)
     }
 
-    /// How long holds last from now on.
+    /// Sets the length of new holds.
     pub(super) async fn rules(&self, hold_seconds: u32) -> Result<(), Failed> {
         let patch = RulesPatch {
             hold_seconds: Some(hold_seconds),

@@ -1,4 +1,4 @@
-//! The engine alone, without HTTP, beside the bare batched update that pgbench reaches with batches of the same
+//! The engine alone, without HTTP, beside the bare batched update that pgbench performs with batches of the same
 //! size; and a storm of holds that lapse at once.
 
 use super::Args;
@@ -12,18 +12,20 @@ use std::process::Command;
 use std::time::Instant;
 use testkit::Postgres;
 
-/// How many ask at one time: as many as buy in the contended sale, and as many as fill a batch.
+/// Numbers of concurrent requests: that of the contended sale, and enough to fill a batch.
 const AT_ONCE: [usize; 2] = [64, 2000];
-/// One in so many holds or statements is made before the clock starts, so that plans are made and connections are warm.
+/// Divisor of the holds or statements executed before the clock starts, so that plans are prepared and connections
+/// are warm.
 const WARM: usize = 10;
-/// Threads that the engine may have.
+/// Numbers of threads with which the engine is measured.
 const THREADS: [usize; 2] = [1, 2];
-/// So many times as many seats are updated by pgbench: it would be done before it was measured else.
+/// Factor by which pgbench updates more seats than the engine; otherwise it would finish before it could be
+/// measured.
 const BARE: usize = 10;
-/// Seats of the storm's holds, each alone.
+/// Number of seats in the storm, each in a hold of its own.
 const STORM: u32 = 50_000;
 
-/// Alternates both and adds the medians.
+/// Alternates both and reports the medians.
 pub(super) async fn run(args: &Args, report: &mut Report) -> Result<(), Failed> {
     for at_once in AT_ONCE {
         let (mut ours, mut bare, mut batches) = (Vec::new(), Vec::new(), Vec::new());
@@ -55,8 +57,8 @@ pub(super) async fn run(args: &Args, report: &mut Report) -> Result<(), Failed> 
     storm(report).await
 }
 
-/// Seats a second, and seats in a batch, with as many threads as are best: few who ask are answered faster by one, which
-/// nobody has to wake.
+/// Measures seats per second and seats per batch, with the best number of threads: a few concurrent requests are
+/// answered faster by one thread, which need not be woken.
 async fn engine(args: &Args, at_once: usize) -> Result<(f64, f64), Failed> {
     let mut best = (0.0, 0.0);
     for threads in THREADS {
@@ -65,7 +67,7 @@ async fn engine(args: &Args, at_once: usize) -> Result<(f64, f64), Failed> {
             let mut runtime = tokio::runtime::Builder::new_multi_thread();
             let runtime = runtime.worker_threads(threads).enable_all().build();
             let runtime = runtime.map_err(wrong)?;
-            // A task of the runtime, as those are that answer requests.
+            // Runs as a task of the runtime, like the tasks that answer requests.
             let measuring = runtime.spawn(holds((seats, quantity), at_once));
             runtime.block_on(measuring).map_err(wrong)?
         });
@@ -86,15 +88,15 @@ async fn holds((seats, quantity): (usize, usize), at_once: usize) -> Result<(f64
     let count = "select count(*) from fairline.change where length(changes) > 0";
     let batches = || -> Result<f64, Failed> {
         let batches = postgres.run(&database, count);
-        let batches = batches.ok_or("the batches were not counted")?;
+        let batches = batches.ok_or("cannot count the batches")?;
         batches.parse().map_err(wrong)
     };
     let warm = fans / WARM;
-    // While as many ask at one time as should: from the first that are done to the last that are asked for.
+    // Measures only at full concurrency: from the first completed holds to the last started ones.
     let window = at_once..(fans - warm).saturating_sub(at_once);
     if window.len() < at_once {
         return Err(format!(
-            "{seats} seats are too few for {at_once} who ask at one time: --seats"
+            "{seats} seats are too few for {at_once} concurrent requests: raise --seats"
         ));
     }
     hold_all(&house, 0..warm as u32, (at_once, quantity)).await?;
@@ -140,7 +142,7 @@ async fn hold(house: &House, fan: u32, quantity: u32) -> Result<(), Failed> {
     held.map(drop).map_err(wrong)
 }
 
-/// Holds that lapse in the same second, while others go on buying.
+/// Measures how holds that lapse in the same second affect other fans' purchases.
 async fn storm(report: &mut Report) -> Result<(), Failed> {
     let postgres = Postgres::start();
     let house = House::open(
@@ -182,8 +184,8 @@ async fn storm(report: &mut Report) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The same number of seats with what a hold writes into each, as many in a statement as the engine's batches have, by
-/// whichever number of connections is best.
+/// Measures pgbench: it updates the same number of seats with the values that a hold writes, in statements as large
+/// as the engine's batches, with the best number of connections.
 fn pgbench(args: &Args, batch: usize) -> Result<f64, Failed> {
     let mut best: f64 = 0.0;
     let seats = args.seats * BARE;
@@ -199,7 +201,7 @@ fn pgbench(args: &Args, batch: usize) -> Result<f64, Failed> {
         for statement in setup.split_inclusive(';') {
             postgres
                 .run(&database, statement)
-                .ok_or("pgbench's table was not made")?;
+                .ok_or("cannot create the table of pgbench")?;
         }
         let id = "array_fill('0b7a3a52-7a3e-4c8e-9d1a-5f6b7c8d9e0f'::uuid,";
         let script = format!(
@@ -221,7 +223,7 @@ fn pgbench(args: &Args, batch: usize) -> Result<f64, Failed> {
     Ok(best)
 }
 
-/// Transactions a second, without connecting.
+/// Runs pgbench and returns transactions per second, without the time to connect.
 fn run_pgbench(
     postgres: &Postgres,
     database: &str,
@@ -245,5 +247,5 @@ fn run_pgbench(
     let text = String::from_utf8_lossy(&ran.stdout).into_owned();
     let tps = text.lines().find_map(|line| line.strip_prefix("tps = "));
     let tps = tps.and_then(|rest| rest.split(' ').next()?.parse().ok());
-    tps.ok_or_else(|| format!("pgbench said something else: {text}"))
+    tps.ok_or_else(|| format!("unexpected output of pgbench: {text}"))
 }

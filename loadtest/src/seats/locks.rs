@@ -1,4 +1,5 @@
-//! What most shops do: a transaction a request, with locked rows or with versions; and the tables that all but ours use.
+//! The strategies of most shops: one transaction per request, with locked rows or with versions; and the tables of
+//! all strategies but Fairline's.
 
 use super::shop::{Args, Bought, EVENT, Seller, Strategy, Wanted};
 use async_trait::async_trait;
@@ -8,14 +9,14 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_postgres::{Client, NoTls, Statement};
 
-/// Connections of a shop, as pools are usually sized.
+/// Number of connections of a shop, the usual size of a pool.
 const CONNECTIONS: usize = 32;
-/// A look without locks takes its seats from this many free ones, so that not everybody takes the same.
+/// Number of free seats from which a search without locks chooses, so that buyers do not all choose the same ones.
 pub(super) const SPREAD: i64 = 64;
-/// How often somebody is told to look again.
+/// Largest number of attempts of a request that loses races.
 pub(super) const TRIES_MAX: usize = 50;
 
-/// The tables of all strategies but ours. The index is what finds free seats without looking at sold ones.
+/// Tables of all strategies but Fairline's. The index finds free seats without visiting sold ones.
 const TABLES: &str = "create table seat (event text not null, seat integer not null, state smallint not null default 0,
         order_id text, version integer not null default 0, primary key (event, seat)) with (fillfactor = 50);
     create index seat_free on seat (event, seat) where state = 0;
@@ -39,14 +40,14 @@ pub(super) struct Prepared {
     pub(super) order: Statement,
 }
 
-/// A pool of connections; a broken one is made anew.
+/// A pool of connections; a broken one is replaced.
 pub(super) struct Pool {
     url: String,
     free: Mutex<Vec<Prepared>>,
     room: Semaphore,
 }
 
-/// A connection that is lent.
+/// A connection lent by the pool.
 pub(super) struct Lent<'a> {
     pub(super) prepared: Option<Prepared>,
     pool: &'a Pool,
@@ -55,10 +56,12 @@ pub(super) struct Lent<'a> {
 
 impl Lent<'_> {
     pub(super) fn get(&self) -> &Prepared {
-        self.prepared.as_ref().expect("it is lent until it drops")
+        self.prepared
+            .as_ref()
+            .expect("the connection is present until it is returned")
     }
 
-    /// Not given back: its transaction may be open.
+    /// Discards the connection instead of returning it, as its transaction may be open.
     pub(super) fn spoil(&mut self) {
         self.prepared = None;
     }
@@ -187,11 +190,12 @@ impl Seller for ForUpdate {
                 }
             }
         }
-        Err("others were faster every time".to_owned())
+        Err("lost every race against other buyers".to_owned())
     }
 }
 
-/// The transaction of a request with locked rows. None when the best seats were others' by the time they were locked.
+/// Runs the transaction of a request with locked rows. Returns `None` if the best seats had been taken by the time
+/// they were locked.
 pub(super) async fn lock_and_take(
     on: &Prepared,
     wanted: &Wanted,
@@ -208,7 +212,7 @@ pub(super) async fn lock_and_take(
         let rows = on.client.query(lock, &[&EVENT, &count]).await?;
         if rows.len() < wanted.best as usize {
             on.client.batch_execute("rollback").await?;
-            // Fewer than asked for: sold out, or what was locked was sold meanwhile.
+            // Fewer than requested: the hall is sold out, or the seats found were sold before they were locked.
             let left = on.client.query(&on.look_best, &[&EVENT, &count]).await?;
             let is_over = left.len() < wanted.best as usize;
             return Ok(is_over.then_some(Bought::SoldOut));
@@ -233,7 +237,7 @@ pub(super) async fn lock_and_take(
     Ok(Some(Bought::Sold { order, seats }))
 }
 
-/// Looks without a lock, writes if the version is the same, looks again if it is not.
+/// Checks without a lock, writes if the version is unchanged, and otherwise checks again.
 pub(super) struct Optimistic {
     pool: Pool,
 }
@@ -260,11 +264,11 @@ impl Seller for Optimistic {
                 }
             }
         }
-        Err("others were faster every time".to_owned())
+        Err("lost every race against other buyers".to_owned())
     }
 }
 
-/// Free seats as they are seen without a lock, with their versions; some of the first ones, by chance.
+/// Reads free seats and their versions without a lock; a random choice of the first ones.
 pub(super) async fn see_best(
     on: &Prepared,
     count: usize,

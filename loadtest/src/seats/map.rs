@@ -11,12 +11,12 @@ use std::time::Instant;
 use testkit::{Server, free_port, until};
 
 const KEY: &str = "map-organiser-key-0123456789";
-/// Connections that read, and reads in a round.
+/// Number of reading connections, and of reads in a round.
 const READERS: usize = 64;
 const READS: usize = 40_000;
 const SEATS_PATH: &str = "/api/v1/events/map/seats";
 
-/// Alternates both and adds the medians, for the map in bits and in JSON.
+/// Alternates both and reports the medians, for the map in bits and in JSON.
 pub(super) async fn run(args: &Args, report: &mut Report) -> Result<(), Failed> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let (ours, _fairline) = fairline(folder.path()).await?;
@@ -30,11 +30,11 @@ pub(super) async fn run(args: &Args, report: &mut Report) -> Result<(), Failed> 
         let map = client
             .raw(hyper::Method::GET, SEATS_PATH, &heads, Vec::new())
             .await?;
-        // A file of its own: nginx keeps open what it served.
+        // Each variant gets its own file, as nginx keeps open the files it has served.
         let file_name = accept.replace('/', "-");
         std::fs::write(folder.path().join(&file_name), map.body())
             .map_err(|error| error.to_string())?;
-        // A map of a megabyte is read less often.
+        // Maps of a megabyte are read less often.
         let reads = (READS * 1250 / map.body().len()).clamp(2_000, READS);
         let (mut own, mut file) = (Vec::new(), Vec::new());
         for _ in 0..args.rounds {
@@ -54,7 +54,7 @@ pub(super) async fn run(args: &Args, report: &mut Report) -> Result<(), Failed> 
     Ok(())
 }
 
-/// Reads a second.
+/// Measures reads per second.
 async fn read(address: &str, head: &str, accept: &str, reads: usize) -> Result<f64, Failed> {
     let from = Instant::now();
     let readers = (0..READERS).map(|_| {
@@ -63,7 +63,7 @@ async fn read(address: &str, head: &str, accept: &str, reads: usize) -> Result<f
         tokio::spawn(async move {
             for _ in 0..reads / READERS {
                 if http.read(&head, &accept).await? != 200 {
-                    return Err("not the map".to_owned());
+                    return Err("the answer is not the map".to_owned());
                 }
             }
             Ok::<_, Failed>(())
@@ -76,7 +76,7 @@ async fn read(address: &str, head: &str, accept: &str, reads: usize) -> Result<f
     Ok(reads as f64 / from.elapsed().as_secs_f64())
 }
 
-/// A server with a hall of 5,000 seats.
+/// Starts a server with a hall of 5,000 seats.
 async fn fairline(folder: &Path) -> Result<(String, Server), Failed> {
     let address = format!("127.0.0.1:{}", free_port());
     let own = std::env::current_exe().map_err(|error| error.to_string())?;

@@ -1,5 +1,6 @@
-//! `loadtest seats`: the same contended sale by each way that shops use, on one private Postgres with the same durability;
-//! the engine alone beside what Postgres itself can do; and what is left when a store is killed half way.
+//! `loadtest seats`: the same contended sale by each common strategy, on one private Postgres with the same
+//! durability; the engine alone beside the limits of Postgres itself; and the orders left after a store is killed
+//! half way.
 
 mod buyers;
 mod combined;
@@ -20,22 +21,22 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use testkit::{Server, free_port};
 
-/// What may be set.
+/// Settings of the comparison.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
-    /// Only these ways
+    /// Compare only these strategies
     #[arg(long)]
     pub strategy: Vec<Strategy>,
-    /// Rounds of each, alternating
+    /// Number of rounds for each strategy, alternating
     #[arg(long, default_value_t = 5)]
     pub rounds: usize,
-    /// Seats in the hall
+    /// Number of seats in the hall
     #[arg(long, default_value_t = 20_000)]
     pub seats: usize,
-    /// Buyers at one time
+    /// Number of concurrent buyers
     #[arg(long, default_value_t = 64)]
     pub buyers: usize,
-    /// Seats each buys
+    /// Number of seats per purchase
     #[arg(long, default_value_t = 2)]
     pub per_order: usize,
     /// Leave out the rounds in which a store is killed half way
@@ -52,12 +53,12 @@ pub struct Args {
     pub json: bool,
 }
 
-/// Ours by two nodes on the same Postgres.
+/// Name of the sale by two nodes of Fairline on one Postgres.
 const TWO_NODES: &str = "combined, two nodes";
-/// By then nodes know of each other: they look once a second.
+/// Time after which nodes know of each other, as they poll once a second.
 const MEETING: Duration = Duration::from_secs(2);
 
-/// What is killed half way.
+/// Store that is killed half way.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Killed {
     Nothing,
@@ -65,7 +66,7 @@ enum Killed {
     Redis,
 }
 
-/// One sale.
+/// Result of one sale.
 struct Sale {
     seats_per_second: f64,
     p50_ms: f64,
@@ -78,7 +79,7 @@ struct Sale {
 /// Runs the comparison.
 ///
 /// # Errors
-/// When a server does not start.
+/// Fails if a server does not start.
 pub async fn run(args: Args) -> Result<Report, Failed> {
     let mut report = Report::default();
     if args.engine {
@@ -138,7 +139,7 @@ fn summarize(rounds: &[Sale]) -> Value {
     })
 }
 
-/// A shop process on stores of its own.
+/// A shop process with stores of its own.
 struct Shop {
     postgres: testkit::Postgres,
     redis: Option<testkit::Redis>,
@@ -150,7 +151,7 @@ struct Shop {
 impl Shop {
     fn start(args: &Args, strategy: Strategy, fans: u32, nodes: usize) -> Result<Shop, Failed> {
         let postgres = testkit::Postgres::start();
-        // As Debian sets it up, on a port where it is found again.
+        // Debian's default settings, on a port that stays the same after a restart.
         let settings = ["--save", "3600 1 300 100 60 10000"];
         let redis = strategy
             .uses_redis()
@@ -194,7 +195,7 @@ impl Shop {
         arguments.extend(["--listen", &address]);
         let (node, of) = (node.to_string(), nodes.to_string());
         arguments.extend(["--node", &node, "--nodes", &of]);
-        // On one machine: together they have as many threads as one alone.
+        // All nodes share one machine: together they get as many threads as a single node.
         let threads = std::thread::available_parallelism().map_or(1, usize::from) / nodes;
         let server = Server::start_as(postgres.folder(), (&program, &arguments), |command| {
             command.env("TOKIO_WORKER_THREADS", threads.max(1).to_string());
@@ -207,7 +208,7 @@ impl Shop {
         Ok(())
     }
 
-    /// Which order the database says each seat is.
+    /// Returns the order of each sold seat, according to the database.
     fn owners(&self, strategy: Strategy) -> HashMap<i32, String> {
         let select = match strategy {
             Strategy::Combined => {
@@ -229,14 +230,14 @@ impl Shop {
     }
 }
 
-/// Sells a hall and looks at the books.
+/// Sells a hall and checks the books.
 async fn sell(
     args: &Args,
     strategy: Strategy,
     killed: Killed,
     nodes: usize,
 ) -> Result<Sale, Failed> {
-    // Fans whose purchase nobody knows the end of are followed by others.
+    // Each purchase with an unknown outcome consumes a fan, so there are more fans than purchases.
     let fans = (args.seats / args.per_order + 20 * args.buyers) as u32;
     let mut shop = Shop::start(args, strategy, fans, nodes)?;
     let crowd = Arc::new(Crowd {
@@ -261,7 +262,7 @@ async fn sell(
     }
     let all = buying.await.map_err(|error| error.to_string())??;
     if strategy == Strategy::RedisCounter {
-        // What is written behind gets its time.
+        // Time for the write-behind to finish.
         tokio::time::sleep(Duration::from_secs(3)).await;
     }
     Ok(settle(&all, begun, &shop.owners(strategy)))

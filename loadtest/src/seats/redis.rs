@@ -1,4 +1,4 @@
-//! What shops do with Redis: a lock for every seat, a counter in front, a queue behind which one consumer works.
+//! Common uses of Redis by shops: a lock for every seat, a counter in front, a queue processed by one consumer.
 
 use super::locks::{Pool, SPREAD, TRIES_MAX, lock_and_take, new_order, see_best, wrong};
 use super::shop::{Args, Bought, EVENT, Seller, Wanted};
@@ -11,9 +11,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 const LOCK_MS: u64 = 10_000;
-/// Seats that the counter's writer takes along at one time.
+/// Largest number of purchases in one write of the counter.
 const BEHIND_MAX: usize = 256;
-/// How long the queue's answers are kept.
+/// Time for which the answers of the queue are kept, in seconds.
 const KEPT_SECONDS: u64 = 600;
 
 async fn connect(url: &str) -> Result<ConnectionManager, Failed> {
@@ -21,7 +21,7 @@ async fn connect(url: &str) -> Result<ConnectionManager, Failed> {
     ConnectionManager::new(client).await.map_err(wrong)
 }
 
-/// `SET seat NX PX` around a transaction that looks and writes.
+/// `SET seat NX PX` around a transaction that checks and writes.
 pub(super) struct Lock {
     pool: Pool,
     redis: ConnectionManager,
@@ -65,7 +65,7 @@ impl Lock {
             invocation.key(format!("seat:{seat}"));
         }
         let mut redis = self.redis.clone();
-        // A lock that is not given back ends by itself.
+        // A lock that is not released expires by itself.
         let _: Result<(), _> = invocation.arg(token).invoke_async(&mut redis).await;
     }
 
@@ -83,7 +83,7 @@ impl Lock {
             wanted.seats.clone()
         };
         if !self.lock(&seats, token).await? {
-            // Somebody is buying it this moment.
+            // Another buyer holds the lock at the moment.
             return Ok((wanted.best == 0).then_some(Bought::Taken));
         }
         let taken = take_seen(&mut lent, wanted, &seats).await;
@@ -92,7 +92,7 @@ impl Lock {
     }
 }
 
-/// Looks and writes, with nothing but the Redis lock between the two.
+/// Checks and writes, protected by the Redis lock alone.
 async fn take_seen(
     lent: &mut super::locks::Lent<'_>,
     wanted: &Wanted,
@@ -132,11 +132,11 @@ impl Seller for Lock {
                 return Ok(bought);
             }
         }
-        Err("others were faster every time".to_owned())
+        Err("lost every race against other buyers".to_owned())
     }
 }
 
-/// A script looks at the seats in Redis and takes them; Postgres is written behind.
+/// A script checks the seats in Redis and takes them; Postgres is written behind.
 pub(super) struct Counter {
     redis: ConnectionManager,
     take: Script,
@@ -177,7 +177,7 @@ impl Counter {
         Ok(counter)
     }
 
-    /// Fills Redis from Postgres: at the start, and when Redis was lost.
+    /// Fills Redis from Postgres, at the start and after Redis lost its data.
     async fn fill(&self) -> Result<(), Failed> {
         let client = self.pool.connect().await?;
         let select = "select seat::text from seat where event = $1 and state = 0";
@@ -197,7 +197,8 @@ impl Counter {
     }
 }
 
-/// Writes what Redis decided. A batch that fails is tried once more, then the log has it, as such code does.
+/// Writes Redis's decisions to Postgres. A batch that fails is retried once and then only logged, as is usual in
+/// such code.
 async fn write_behind(pool: Arc<Pool>, mut queue: mpsc::Receiver<(String, i64, Vec<i32>)>) {
     let mut batch = Vec::new();
     while queue.recv_many(&mut batch, BEHIND_MAX).await > 0 {
@@ -244,7 +245,7 @@ impl Seller for Counter {
         match taken.first().map(String::as_str) {
             Some("-2") => {
                 self.fill().await?;
-                return Err("Redis was empty".to_owned());
+                return Err("Redis has lost its data".to_owned());
             }
             Some("-1") | None => return Ok(Bought::SoldOut),
             Some("-3") => return Ok(Bought::Taken),
@@ -309,7 +310,7 @@ async fn consume(pool: Pool, mut redis: ConnectionManager) {
 
 async fn work(pool: &Pool, wanted: &Wanted) -> Result<Bought, Failed> {
     let mut lent = pool.lend().await?;
-    // One consumer: nobody is faster.
+    // There is only one consumer, so no race can be lost.
     let bought = lock_and_take(lent.get(), wanted, true).await;
     if bought.is_err() {
         lent.spoil();

@@ -1,4 +1,4 @@
-//! The server skeleton that every strategy sells through: one route to buy, one to ask what became of it.
+//! Server skeleton through which every strategy sells: one route to buy, one to poll for the result.
 
 use super::combined::Combined;
 use super::locks::{ForUpdate, Optimistic};
@@ -15,31 +15,31 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// The event that is sold.
+/// Id of the event that is sold.
 pub(super) const EVENT: &str = "hall";
 
-/// A way to sell seats.
+/// A strategy for selling seats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Strategy {
-    /// Lock the seats, look, write, one transaction a request
+    /// Lock the seats, check, write, one transaction per request
     ForUpdate,
-    /// The same, but the best seats are looked for among those that nobody has locked
+    /// The same, but the best seats are searched among those not locked
     SkipLocked,
-    /// Look, write if the version is the same, else again
+    /// Check, write if the version is unchanged, otherwise try again
     Optimistic,
     /// A lock in Redis for every seat, around the transaction
     RedisLock,
     /// Redis decides; Postgres is written behind
     RedisCounter,
-    /// Accepted at once, done by one consumer of a Redis stream, polled
+    /// Accepted at once, processed by one consumer of a Redis stream, polled
     Queue,
-    /// Fairline: what queued while the last commit ran, in one statement
+    /// Fairline: all requests queued during the last commit, in one statement
     Combined,
 }
 
 impl Strategy {
-    /// All of them, ours last.
+    /// All strategies, Fairline's last.
     pub const ALL: [Strategy; 7] = [
         Strategy::ForUpdate,
         Strategy::SkipLocked,
@@ -50,7 +50,7 @@ impl Strategy {
         Strategy::Combined,
     ];
 
-    /// As it is written.
+    /// Returns the name used on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Strategy::ForUpdate => "for-update",
@@ -63,7 +63,7 @@ impl Strategy {
         }
     }
 
-    /// Whether it needs Redis.
+    /// Returns whether it needs Redis.
     pub fn uses_redis(self) -> bool {
         matches!(
             self,
@@ -72,7 +72,7 @@ impl Strategy {
     }
 }
 
-/// What somebody wants: these seats, or so many of the best.
+/// Seats wanted by a buyer: these seats, or this many of the best.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Wanted {
     pub(super) buyer: u32,
@@ -82,54 +82,54 @@ pub(super) struct Wanted {
     pub(super) best: u32,
 }
 
-/// What became of it.
+/// Result of a purchase.
 #[derive(Clone, Debug)]
 pub(super) enum Bought {
     Sold {
         order: String,
         seats: Vec<i32>,
     },
-    /// Not decided yet: ask again under this name.
+    /// Not decided yet: poll with this order id.
     Later(String),
     Taken,
     SoldOut,
 }
 
-/// One way to sell.
+/// Implementation of a strategy.
 #[async_trait]
 pub(super) trait Seller: Send + Sync {
     async fn buy(&self, wanted: Wanted) -> Result<Bought, Failed>;
 
     async fn ask(&self, _order: &str) -> Result<Bought, Failed> {
-        Err("nothing is decided later here".to_owned())
+        Err("this strategy decides every purchase at once".to_owned())
     }
 }
 
-/// What the server process is told.
+/// Arguments of the server process.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
-    /// How it sells
+    /// Strategy to sell with
     #[arg(long)]
     pub strategy: Strategy,
-    /// The database
+    /// URL of the Postgres database
     #[arg(long)]
     pub postgres: String,
-    /// Redis
+    /// URL of Redis
     #[arg(long, default_value = "")]
     pub redis: String,
-    /// Seats in the hall
+    /// Number of seats in the hall
     #[arg(long)]
     pub seats: usize,
-    /// Buyers
+    /// Number of buyers
     #[arg(long)]
     pub buyers: usize,
-    /// Where to listen
+    /// Address to listen on
     #[arg(long)]
     pub listen: String,
-    /// Which of the nodes this is; the first makes the hall
+    /// Index of this node; the first creates the hall
     #[arg(long)]
     pub node: usize,
-    /// How many nodes there are; each lets its share of the buyers in
+    /// Number of nodes; each admits its share of the buyers
     #[arg(long)]
     pub nodes: usize,
 }
@@ -137,7 +137,7 @@ pub struct Args {
 /// Runs the server until it is killed.
 ///
 /// # Errors
-/// When a store does not answer.
+/// Fails if a store does not answer.
 pub async fn run(args: Args) -> Result<(), Failed> {
     let seller: Arc<dyn Seller> = match args.strategy {
         Strategy::ForUpdate | Strategy::SkipLocked => Arc::new(ForUpdate::open(&args).await?),

@@ -1,4 +1,4 @@
-//! What an organiser does to single seats.
+//! Commands of an organiser on single seats.
 
 use super::UnitOfWork;
 use crate::inventory::model::*;
@@ -26,7 +26,7 @@ impl UnitOfWork<'_> {
         let mut wanted: Vec<u32> = ids.iter().filter_map(|id| plan.layout.find(id)).collect();
         wanted.sort_unstable();
         wanted.dedup();
-        // What is so already needs nothing; what is somebody's cannot be blocked.
+        // Seats already in the requested state need no change; seats that are held or booked cannot be blocked.
         wanted.retain(|seat| plan.states.seats[*seat as usize] != to);
         let taken: Vec<String> = wanted
             .iter()

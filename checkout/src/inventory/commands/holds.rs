@@ -1,4 +1,4 @@
-//! Holds: all of the seats or none, for a while.
+//! Commands on holds: all of the seats or none, for a limited time.
 
 use super::UnitOfWork;
 use crate::inventory::best_available::SeatQuery;
@@ -11,16 +11,17 @@ use shared::time::Time;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Others may take the seats of a hold up to this much of its length after its end, at most.
+/// Divisor of a hold's length that gives its longest slack, the time from its end until others may take its seats.
 const SLACK_OF_LENGTH: u32 = 20;
 const SLACK_MS_MAX: u32 = 5_000;
-/// Holds that a visitor may make in one event, ended ones included: each stays a row, which is read with the visitor's others.
+/// Largest number of holds a visitor may make in one event, including ended ones: each remains a row that is read
+/// with the visitor's other records.
 pub(in crate::inventory) const HOLDS_PER_VISITOR_MAX: u32 = 500;
-/// Near the end of the sale: when less than one of so many seats is left.
+/// Divisor of the capacity: the end of the sale begins once fewer seats than the quotient are left.
 const END_OF_SALE: u32 = 10;
 
 impl Plan {
-    /// The seats of these ids, if all of them are there and available.
+    /// Returns the seats with these ids, if all of them exist and are available.
     fn choose_named(&self, ids: &[String]) -> Result<Vec<u32>, Refused> {
         let unknown: Vec<String> = ids
             .iter()
@@ -81,7 +82,7 @@ impl UnitOfWork<'_> {
         })
     }
 
-    /// Which seats it would be, without taking them.
+    /// Returns the seats to be held, without taking them.
     fn choose(&self, wish: &Wish) -> Result<Vec<u32>, Refused> {
         match wish {
             Wish::Seats(ids) => self.choose_named(ids),
@@ -117,7 +118,7 @@ impl UnitOfWork<'_> {
         Ok(())
     }
 
-    /// What the rules say of single seats, now that so many are left.
+    /// Returns the policy for single seats that applies at the current number of available seats.
     fn orphans(&self, plan: &Plan) -> Orphans {
         let [available, ..] = plan.states.counts;
         let capacity = plan.layout.seats.len() as u32;
@@ -150,22 +151,22 @@ impl UnitOfWork<'_> {
             let why = "there is no such category".to_owned();
             return Err(Refused::Invalid(vec![(field, why)]));
         }
-        let want = SeatQuery {
+        let query = SeatQuery {
             quantity: best.quantity,
             category: category.flatten(),
             is_accessible: best.accessible,
             orphans: self.orphans(plan),
             share: self.event_state.share,
         };
-        let best = plan.states.best(&plan.layout, &want);
+        let best = plan.states.best(&plan.layout, &query);
         best.ok_or(Refused::NotEnoughSeats)
     }
 
     fn take(&mut self, session: &Key, seats: &[u32]) -> Hold {
-        // 128 bits for an id, and 16 for the slack.
+        // 128 bits for the id and 16 for the slack.
         let [id @ .., high, low] = self.event_state.dice.take_bytes::<18>();
         let plan = self.event_state.plan.as_ref();
-        let plan = plan.expect("the seats were chosen in it");
+        let plan = plan.expect("the seats were chosen from it");
         let rules = &self.event_state.rules;
         let priced = plan.priced(seats, rules.currency);
         let expires_at = self.now.plus_seconds(rules.hold_seconds);
@@ -196,16 +197,16 @@ impl UnitOfWork<'_> {
                 lapses_at: row.lapses_at.0,
             });
         }
-        // Those that ended are read again by whoever asks for one.
+        // Ended holds are read again when they are requested.
         self.visit.holds.retain(HoldRow::is_kept);
-        // Most have one, and there are many.
+        // Most visitors have one hold, and there are many visitors: reserve no more than needed.
         self.visit.holds.reserve_exact(1);
         self.visit.holds.push(row);
         self.changes.new_hold = Some(self.visit.turn());
         hold
     }
 
-    /// A hold of this session's visitor.
+    /// Returns a hold of the session's visitor.
     pub(super) fn find_hold(&self, key: &Key, id: &str) -> Result<&HoldRow, Refused> {
         self.session(key)?;
         self.visit.hold(id).ok_or(Refused::NoSuchHold)
@@ -233,9 +234,9 @@ impl UnitOfWork<'_> {
         self.set_hold(id, to, None);
     }
 
-    /// Sets the seats of a hold free.
+    /// Frees the seats of a hold.
     pub(super) fn free(&mut self, id: &Arc<str>, from: SeatState) {
-        let hold = self.visit.hold(id).expect("the hold was just looked at");
+        let hold = self.visit.hold(id).expect("the hold was just found");
         let plan = self.event_state.plan.as_ref();
         let Some(seats) = plan.and_then(|plan| plan.places(&hold.seats)) else {
             return;
@@ -254,7 +255,7 @@ impl UnitOfWork<'_> {
     pub(super) fn set_hold(&mut self, id: &Arc<str>, to: HoldState, order: Option<String>) {
         let mut holds = self.visit.holds.iter_mut();
         let row = holds.find(|hold| hold.id == *id);
-        let row = row.expect("the hold was just looked at");
+        let row = row.expect("the hold was just found");
         let from = std::mem::replace(&mut row.state, to);
         row.order = order.or(row.order.take());
         self.changes.holds.push(HoldChange {
@@ -265,15 +266,15 @@ impl UnitOfWork<'_> {
         });
     }
 
-    /// The seats of a hold that became an order no longer lapse.
+    /// Marks the seats of a hold that became an order as never lapsing.
     pub(super) fn freeze(&mut self, id: &str) {
-        let hold = self.visit.hold(id).expect("the hold was just looked at");
+        let hold = self.visit.hold(id).expect("the hold was just found");
         let plan = self.event_state.plan.as_ref();
         let seats = plan.and_then(|plan| plan.places(&hold.seats));
         self.changes.frozen.extend(seats.into_iter().flatten());
     }
 
-    /// Ends the visitor's holds whose time is over, and says how many seats that freed.
+    /// Ends the visitor's lapsed holds and returns the number of seats freed.
     pub(in crate::inventory) fn expire_holds(&mut self) -> u32 {
         let lapsed = self
             .visit
@@ -284,7 +285,7 @@ impl UnitOfWork<'_> {
         for id in &lapsed {
             self.end_hold(id, HoldState::Expired);
         }
-        // What others made an order of is frozen here too.
+        // Holds that other nodes converted into orders are frozen here too.
         let frozen = self.visit.holds.iter();
         let frozen: Vec<Arc<str>> = frozen
             .filter(|hold| hold.state == HoldState::Converted)

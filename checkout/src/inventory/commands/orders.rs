@@ -1,4 +1,4 @@
-//! Orders: seats frozen for a payment, given back when nobody pays.
+//! Commands on orders: seats frozen for a payment, released if it is not made.
 
 use super::UnitOfWork;
 use crate::inventory::model::*;
@@ -21,7 +21,8 @@ impl UnitOfWork<'_> {
         self.once(attempt, |work| {
             let hold = work.find_hold(key, hold)?.clone();
             match (hold.state, hold.order) {
-                // Whoever still owns the seats may buy them, however late: only the sweep and others' takeovers end a hold.
+                // An active hold still owns its seats, so it may be bought however late: only the sweep or a
+                // takeover by another visitor ends it.
                 (HoldState::Active, _) => {}
                 (HoldState::Converted, Some(order)) => return Err(Refused::HoldConverted(order)),
                 (state, _) => return Err(Refused::HoldOver(state.as_str().to_owned())),
@@ -51,18 +52,18 @@ impl UnitOfWork<'_> {
         })
     }
 
-    /// An order of the visit, as it is shown.
+    /// Returns the public view of one of the visitor's orders.
     pub(super) fn show(&self, id: &str) -> Order {
-        let row = self.visit.order(id).expect("the order was just looked at");
+        let row = self.visit.order(id).expect("the order was just found");
         self.event_state.show(row)
     }
 
     pub(super) fn order_row(&mut self, id: &str) -> &mut OrderRow {
         let row = self.visit.orders.iter_mut().find(|order| order.id == id);
-        row.expect("the order was just looked at")
+        row.expect("the order was just found")
     }
 
-    /// The next attempt to pay.
+    /// Adds the next attempt to pay.
     pub(super) fn new_payment(&mut self, order: &str) {
         let row = self.order_row(order);
         let payment = PaymentRow {
@@ -92,7 +93,7 @@ impl UnitOfWork<'_> {
         });
     }
 
-    /// Changes a payment of an order, if it is in that state.
+    /// Changes the state of a payment, if the payment is in the expected state.
     pub(super) fn set_payment(
         &mut self,
         order: &str,
@@ -116,7 +117,7 @@ impl UnitOfWork<'_> {
             begun_at: row.begun_at,
             settles_at: row.settles_at,
         };
-        // Changed twice, it is one change: from what it was first.
+        // Two changes of one payment are merged into one that starts from the original state.
         let mut before = self.changes.payments.iter_mut();
         match before.find(|known| known.order == order && known.attempt == change.attempt) {
             Some(known) => {
@@ -130,7 +131,7 @@ impl UnitOfWork<'_> {
         true
     }
 
-    /// Cancels the order of a converted hold, if nothing was paid for it and nothing is under way.
+    /// Cancels the order of a converted hold, unless it was paid or a payment is under way.
     pub(super) fn cancel_order_of(&mut self, hold: &Arc<str>) -> Result<(), Refused> {
         let mut orders = self.visit.orders.iter();
         let Some(order) = orders.find(|order| order.hold == *hold) else {
@@ -154,8 +155,8 @@ impl UnitOfWork<'_> {
         Ok(())
     }
 
-    /// Lets go of an order whose time to pay is over. A payment still under way goes on: if its money comes, it is
-    /// booked if the seats are still free, and else given back. Says how many seats that freed.
+    /// Expires an order whose time to pay has run out, and returns the number of seats freed. A payment still under
+    /// way continues: once captured, it books the seats if they are still free, and is refunded otherwise.
     pub(in crate::inventory) fn expire_order(&mut self, id: &str) -> u32 {
         let Some(order) = self.visit.order(id) else {
             return 0;

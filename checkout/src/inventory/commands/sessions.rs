@@ -1,4 +1,4 @@
-//! Sessions: a token traded in once.
+//! Commands on sessions: an admission token is exchanged for one session only.
 
 use super::UnitOfWork;
 use crate::inventory::model::*;
@@ -16,7 +16,7 @@ pub(in crate::inventory) fn show(event: &EventId, row: &SessionRow) -> Session {
 }
 
 impl UnitOfWork<'_> {
-    /// The unique jti decides who was first, not a look beforehand.
+    /// Opens a session. The unique `jti` decides which request was first, not a look-up beforehand.
     pub(in crate::inventory) fn open_session(
         &mut self,
         new: &NewSession,
@@ -70,21 +70,21 @@ impl UnitOfWork<'_> {
             .map(|hold| hold.id.clone())
             .collect();
         for hold in holds {
-            // A hold that is being paid, or is paid, stays as it is.
+            // A hold that is being paid, or has been paid, is left as it is.
             let _ = self.release(key, &hold);
         }
         self.close_session(key);
         Ok(())
     }
 
-    /// No more holds; the waiting room will hear that the slot is free.
+    /// Ends a session: it makes no more holds, and the waiting room will be told that its slot is free.
     pub(super) fn close_session(&mut self, key: &Key) {
         let open = self.visit.sessions.iter_mut();
         if let Some(row) = open.into_iter().find(|row| row.key == *key && !row.is_over) {
             row.is_over = true;
             row.report = FINISHED;
             self.changes.sessions_over.push(*key);
-            // Nor by a node that does not know yet.
+            // Makes a concurrent hold fail at a node that does not yet know of the end.
             let turn = self.visit.turn();
             self.changes.turns.push(turn);
         }

@@ -1,4 +1,5 @@
-//! Seating plans, ours and pretix's open JSON format, and the layout that they become: seats in a fixed order, with places on a map.
+//! Seating plans, in Fairline's format or pretix's open JSON format, and the layout made from them: seats in a
+//! fixed order, with positions on a map.
 
 mod ours;
 mod pretix;
@@ -11,60 +12,60 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The most seats that one event sells.
+/// Largest number of seats of one event.
 pub const SEATS_MAX: usize = 200_000;
 const PER_ROW_MAX: u32 = 1000;
 
 /// A category of seats.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Category {
-    /// Its id.
+    /// Id of the category.
     pub id: Arc<str>,
-    /// What fans read.
+    /// Name shown to fans.
     pub name: String,
-    /// The price of a seat, in minor units.
+    /// Price of a seat, in minor units.
     pub price: i64,
 }
 
 /// A seat of a layout.
 #[derive(Clone, Debug)]
 pub struct LayoutSeat {
-    /// The seat's id.
+    /// Id of the seat.
     pub id: Arc<str>,
-    /// Which category, by its place in the list.
+    /// Index of its category.
     pub category: u16,
-    /// Which row, by its place in the list.
+    /// Index of its row.
     pub row: u32,
-    /// For people with a disability: nobody is given it who did not ask for it.
+    /// Whether it is reserved for people with a disability: it is allocated only on request.
     pub is_accessible: bool,
 }
 
-/// A seating plan, understood.
+/// A parsed seating plan.
 #[derive(Clone, Debug)]
 pub struct Layout {
     /// The categories.
     pub categories: Vec<Category>,
-    /// The seats, in the order that maps and numbers refer to.
+    /// The seats, in the order used by maps and seat indices.
     pub seats: Vec<LayoutSeat>,
-    /// Runs of seats side by side, all of one category, best first.
+    /// Runs of adjacent seats of one category, best first.
     pub rows: Vec<Range<u32>>,
-    /// Rows that are general admission: nobody sits beside anybody.
+    /// Rows that are general admission, where seats have no neighbours.
     pub areas: HashSet<u32>,
-    /// The plan as it was sent.
+    /// The plan as it was received.
     pub plan: String,
-    /// What is drawn: blocks with rows and seats, or areas; positions in seat widths.
+    /// Drawing of the map: blocks with rows and seats, or areas; positions in seat widths.
     drawing: Vec<Value>,
     size: (f64, f64),
     index: HashMap<Arc<str>, u32>,
 }
 
 impl Layout {
-    /// The place of a seat in the order.
+    /// Returns the index of a seat.
     pub fn find(&self, id: &str) -> Option<u32> {
         self.index.get(id).copied()
     }
 
-    /// The category of that id.
+    /// Returns the index of a category.
     pub fn category(&self, id: &str) -> Option<u16> {
         let at = self
             .categories
@@ -73,7 +74,7 @@ impl Layout {
         u16::try_from(at).ok()
     }
 
-    /// The layout as JSON.
+    /// Returns the layout as JSON.
     pub fn to_json(&self, version: u32, currency: Currency) -> Value {
         let categories: Vec<Value> = self
             .categories
@@ -95,10 +96,10 @@ impl Layout {
     }
 }
 
-/// Reads a plan in either format.
+/// Parses a plan in either format.
 ///
 /// # Errors
-/// 400 or 422 naming the line or the field.
+/// A problem with status 400 or 422 that names the line or the field.
 pub fn parse(bytes: &[u8]) -> Result<Layout, Problem> {
     let shape: Value = parse_json(bytes)?;
     let layout = if shape.get("zones").is_some() {

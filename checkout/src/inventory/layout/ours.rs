@@ -1,4 +1,4 @@
-//! Our own plans: sections of rows, and areas of general admission.
+//! Plans in Fairline's own format: sections of rows, and areas of general admission.
 
 use super::{Builder, Category, Layout, PER_ROW_MAX, Wrong};
 use serde::Deserialize;
@@ -12,7 +12,7 @@ pub(super) struct Plan {
     sections: Vec<PlanSection>,
     #[serde(default)]
     areas: Vec<PlanArea>,
-    /// Seats for people with a disability, by their ids: nobody is given them who did not ask for them.
+    /// Ids of the seats for people with a disability, which are allocated only on request.
     #[serde(default)]
     accessible: Vec<String>,
 }
@@ -70,7 +70,7 @@ pub(super) fn read(plan: Plan) -> Result<Layout, Wrong> {
         })
         .collect();
     let mut builder = Builder::new(categories, &["categories", "id"])?;
-    // Areas are drawn nearest to the stage, then the sections one behind the other; all centred.
+    // Areas are drawn nearest to the stage, then the sections one behind the other; all are centred.
     let widest = plan
         .sections
         .iter()
@@ -158,7 +158,7 @@ pub(super) fn round(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
-/// A, B, … Z, AA, AB, …
+/// Returns the letters of a row: A, B, … Z, AA, AB, …
 fn row_letters(row: u32) -> String {
     let letter = char::from(b'A' + (row % 26) as u8);
     match row / 26 {

@@ -5,7 +5,7 @@ use super::{Builder, Category, Layout, Wrong};
 use serde::Deserialize;
 use serde_json::json;
 
-/// pretix's format names much that only its editor draws; what is not needed here is passed over.
+/// A plan in pretix's format. Fields that only its editor needs are ignored.
 #[derive(Deserialize)]
 pub(super) struct PretixPlan {
     categories: Vec<PretixCategory>,
@@ -15,7 +15,7 @@ pub(super) struct PretixPlan {
 #[derive(Deserialize)]
 struct PretixCategory {
     name: String,
-    /// Ours: pretix keeps prices with its products, not in the plan.
+    /// Extension of the format: pretix keeps prices with its products, not in the plan.
     #[serde(default)]
     price: i64,
 }
@@ -54,7 +54,7 @@ struct PretixSeat {
     category: String,
 }
 
-/// pretix draws in pixels, seats about this far apart.
+/// Usual distance between seats in pretix's plans, in pixels.
 const PRETIX_SEAT: f64 = 25.0;
 
 pub(super) fn read(plan: PretixPlan) -> Result<Layout, Wrong> {

@@ -1,4 +1,4 @@
-//! What a batch changed, as other nodes read it.
+//! Change-log entries: written with each batch, read by other nodes.
 
 use super::writer::Content;
 use crate::inventory::model::SeatState;
@@ -6,7 +6,7 @@ use crate::inventory::records::{NEVER, SessionRow};
 use shared::ids::VisitorId;
 use shared::time::Time;
 
-/// What a batch changed of the seats, and which sessions it opened, as it was written.
+/// Change-log entry of a batch: the seats it changed and the sessions it opened, as stored.
 pub(super) struct ChangeLogEntry {
     pub(super) seq: i64,
     pub(super) refused: Vec<i32>,
@@ -14,13 +14,13 @@ pub(super) struct ChangeLogEntry {
     pub(super) opened: Vec<u8>,
 }
 
-/// Bytes before the seats: the instant that they lapse after.
+/// Length of the header in bytes: the instant to which lapse times are relative.
 const HEAD: usize = 8;
-/// Bytes of a seat: the request, the place, the state, and when it lapses.
+/// Length of a seat in bytes: request, index, state and lapse time.
 const SEAT: usize = 13;
 
-/// What a batch changes of the seats: an instant, then for each its request, its place, its state, and how long after the
-/// instant it lapses, 0 if it is nobody's, the highest number if never.
+/// Encodes the changes of seats: an instant in milliseconds, then for each seat its request, index, state and lapse
+/// time relative to the instant; 0 if it has no owner, the highest number if it never lapses.
 pub(super) fn encode_seats(contents: &[Content]) -> Vec<u8> {
     let changes = || contents.iter().map(|content| &content.changes.seats);
     let count: usize = changes().map(Vec::len).sum();
@@ -47,8 +47,8 @@ pub(super) fn encode_seats(contents: &[Content]) -> Vec<u8> {
     bytes
 }
 
-/// The sessions that a batch opens: for each its request, key, visitor, number in line, end, and the admission's id after
-/// its length. What only the store needs to know is left out.
+/// Encodes the sessions opened by a batch: for each its request, key, visitor, number in line, end, and the
+/// admission's id after its length. Fields needed only by the store are left out.
 pub(super) fn encode_opened(contents: &[Content]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (request, content) in contents.iter().enumerate() {
@@ -68,7 +68,7 @@ pub(super) fn encode_opened(contents: &[Content]) -> Vec<u8> {
     bytes
 }
 
-/// Reads what `encode_opened` wrote, up to where it is something else.
+/// Decoder for the output of `encode_opened`; stops at the first malformed session.
 struct Opened<'a>(&'a [u8]);
 
 impl Opened<'_> {
@@ -106,14 +106,14 @@ impl Iterator for Opened<'_> {
 }
 
 impl ChangeLogEntry {
-    /// The sessions that were opened. Those of requests that were refused are left out.
+    /// Returns the opened sessions, except those of refused requests.
     pub(super) fn sessions(&self) -> impl Iterator<Item = SessionRow> {
         let refused = |request: i32| self.refused.contains(&request);
         let opened = Opened(&self.opened);
         opened.filter_map(move |(request, row)| (!refused(request)).then_some(row))
     }
 
-    /// The seats: place, state, and when each lapses. Those of requests that were refused are left out.
+    /// Returns the changed seats, each with its index, state and lapse time, except those of refused requests.
     pub(super) fn seats(&self) -> impl Iterator<Item = (u32, SeatState, i64)> {
         let (head, seats) = self.changes.split_at(HEAD.min(self.changes.len()));
         let from = head.try_into().map_or(0, i64::from_be_bytes);

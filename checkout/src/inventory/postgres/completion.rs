@@ -1,4 +1,4 @@
-//! What becomes of a batch: who was in it is answered, and whom the store refused is decided about again.
+//! Completion of a batch: answers its requests, and queues those the store refused to be decided again.
 
 use super::connection::Failed;
 use super::queue::{Job, again, load_first, refuse};
@@ -7,16 +7,16 @@ use super::writer::{Content, FLIGHTS_MAX, InFlight, Writer, log};
 use std::sync::atomic::Ordering;
 use tokio::task::{Id, JoinError};
 
-/// None when the event's plan or rules were others by then.
+/// Result of sending a batch; `None` if the event's plan or rules had changed.
 pub(super) type Outcome = Result<Option<Applied>, Failed>;
 pub(super) type Landed = Result<(Id, (Vec<Content>, Outcome)), JoinError>;
 
 impl Writer {
-    /// A batch has landed: answers those who were in it, and keeps those who were refused by the store to be decided again.
+    /// Completes a batch: answers its requests, and keeps those that the store refused to be decided again.
     pub(super) async fn land(&mut self, landed: Landed, waiting: &mut Vec<Box<Job>>) {
         let (id, mut contents, outcome) = match landed {
             Ok((id, (contents, outcome))) => (id, contents, outcome),
-            // It panicked: whether it happened nobody knows.
+            // The task panicked, so the outcome of the batch is unknown.
             Err(error) => (error.id(), Vec::new(), Err(Failed::Away)),
         };
         let Some(flight) = self.flights.remove(&id) else {
@@ -37,7 +37,7 @@ impl Writer {
                 }
             }
             Ok(None) => {
-                // Another plan or other rules: everything is decided anew on those.
+                // The plan or the rules have changed: everything is decided again on the new ones.
                 self.forget();
                 waiting.extend(jobs.into_iter().map(load_first).filter_map(again));
             }
@@ -51,7 +51,7 @@ impl Writer {
                 if jobs.len() == 1 {
                     return refuse(jobs);
                 }
-                // One of them cannot be written: each is tried by itself, so that only that one is refused.
+                // One of the requests cannot be written. Each is tried by itself, so that only that one is refused.
                 let config = self.shard.config_of(&self.handle).await;
                 for (mut job, content) in jobs.into_iter().zip(contents) {
                     let one = [content];
@@ -102,8 +102,8 @@ impl Writer {
         }
     }
 
-    /// Requests that the store refused are decided again. Mostly another node was faster, and what it wrote is known by now;
-    /// where it is not, the rows are read.
+    /// Queues refused requests to be decided again. Usually another node was faster and its changes are known by
+    /// now; otherwise the rows are read.
     async fn decide_again(
         &mut self,
         refused: Vec<(Box<Job>, Content)>,

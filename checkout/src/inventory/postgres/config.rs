@@ -1,24 +1,24 @@
-//! What `FAIRLINE_INVENTORY` says: the URLs of one or more databases, with their replicas.
+//! Parses `FAIRLINE_INVENTORY`: the URLs of one or more databases, with their replicas.
 
 use std::str::FromStr as _;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
-/// Databases that one node sells from, at most.
+/// Largest number of databases.
 const SHARDS_MAX: usize = 64;
 const REPLICAS_MAX: usize = 8;
 
-/// One database.
+/// Addresses of one database and its replicas.
 #[derive(Clone)]
 pub(super) struct Database {
     pub(super) primary: Config,
     pub(super) replicas: Vec<Config>,
-    /// Where to listen for news: past PgBouncer, which cannot pass them on.
+    /// Address for notifications, which bypasses PgBouncer as PgBouncer cannot forward them.
     pub(super) listen: Option<Config>,
 }
 
-/// Reads the URLs, separated by blanks. Each may name `replicas`, whose URLs are separated by commas and percent-encoded, and
-/// `listen`, another URL of the same database.
+/// Parses URLs separated by blanks. Each may have the parameter `replicas`, percent-encoded URLs separated by
+/// commas, and `listen`, another URL of the same database.
 ///
 /// # Errors
 /// A sentence for the operator, without a password.
@@ -69,7 +69,7 @@ fn config(url: &str) -> Result<Config, String> {
     Ok(config)
 }
 
-/// The database as it may be shown: host, port and name.
+/// Returns the host, port and name of a database, safe to display.
 pub(super) fn shown(config: &Config) -> String {
     let host = match config.get_hosts().first() {
         Some(Host::Tcp(host)) => host.clone(),

@@ -1,5 +1,5 @@
-//! One event in memory, as the database has it: read whole, then kept current by this node's own batches and by what others
-//! did, each seat by the newest batch that changed it.
+//! In-memory copy of one event in the database: loaded once, then kept current by this node's own batches and the
+//! change log of other nodes. For each seat the newest batch that changed it wins.
 
 use super::change_log::ChangeLogEntry;
 use super::connection::{Failed, Param};
@@ -21,7 +21,7 @@ use uuid::Uuid;
 const EVENT: &str = "select plan, plan_version, rules, secret, config, version, version_seq, \
     (extract(epoch from clock_timestamp()) * 1000)::bigint from fairline.event where event = $1";
 
-/// Each hold is looked up by its key, whatever the planner thinks of the tables.
+/// The subquery looks up each hold by its key, whatever the planner makes of the table statistics.
 const SEATS: &str = "select s.seat, s.state, case when s.state = 1 then (select h.lapses_at from fairline.hold h \
         where h.event = s.event and h.visitor = s.visitor and h.id = s.hold and h.state = 0) end \
     from fairline.seat s where s.event = $1 order by s.seat";
@@ -30,36 +30,37 @@ const SOME_SEATS: &str = "select s.seat, s.state, case when s.state = 1 then (se
         where h.event = s.event and h.visitor = s.visitor and h.id = s.hold and h.state = 0) end \
     from fairline.seat s where s.event = $1 and s.seat = any($2)";
 
-const NEWS: &str = "select v.version, v.to_seq, c.seq, c.refused, c.changes, c.opened from fairline.version v \
+const VERSIONS: &str = "select v.version, v.to_seq, c.seq, c.refused, c.changes, c.opened from fairline.version v \
     left join fairline.change c on c.event = v.event and c.seq > v.after_seq and c.seq <= v.to_seq \
     where v.event = $1 and v.version > $2 order by v.version, c.seq";
 
-/// Batches that are written at one time have numbers no further apart than this, as a rule; what is missed is in the next
-/// version.
+/// Usual largest distance between the numbers of batches written concurrently. An entry outside it arrives with the
+/// next version.
 const WINDOW: i64 = 32;
 
-/// Sessions that are open. No index says which are: a few nodes ask this once.
+/// Open sessions. No index covers them, as each node reads them only once.
 const SESSIONS: &str = "select key, visitor, number, jti, expires_at from fairline.session \
     where event = $1 and not is_over and expires_at > $2 limit $3";
 
-/// One event.
+/// In-memory copy of one event.
 pub(super) struct EventCache {
     pub(super) event_state: EventState,
-    /// Rises with the plan and the rules.
+    /// Configuration number, increased with every change of the plan or the rules.
     pub(super) config: i64,
-    /// The newest batch that changed each seat, as far as this node knows.
+    /// For each seat, the newest batch known to have changed it.
     seqs: Vec<i64>,
-    /// How many requests that are on their way change each seat.
+    /// For each seat, the number of requests in flight that change it.
     pending: Vec<u16>,
-    /// All batches up to this one are in the states of the seats: those of the version that is shown.
+    /// Number of the newest batch in the published version; all batches up to it are applied.
     horizon: i64,
-    /// Later ones of other nodes that are, too.
+    /// Batches of other nodes after `horizon` that are applied too.
     seen: BTreeSet<i64>,
     version: i64,
 }
 
 impl EventCache {
-    /// Reads an event. The event first, then its seats: these may be newer, and what is heard of them again is no harm.
+    /// Loads an event, then its seats. The seats may be newer than the event; applying their log entries again is
+    /// harmless.
     pub(super) async fn load(shard: &Shard, handle: &EventHandle) -> Result<EventCache, Failed> {
         let link = shard.reader();
         let id = handle.event.as_str();
@@ -67,7 +68,7 @@ impl EventCache {
         let row = rows.first().filter(|row| handle.is_of(row.get(3)));
         let Some(row) = row else {
             handle.is_gone.store(true, Ordering::Relaxed);
-            return Err(Failed::Refused(format!("there is no event {id} any more")));
+            return Err(Failed::Refused(format!("the event {id} no longer exists")));
         };
         let damaged = |error: String| Failed::Refused(format!("the event {id}: {error}"));
         let rules: String = row.get(2);
@@ -103,7 +104,7 @@ impl EventCache {
         })
     }
 
-    /// Reads the sessions that are open, so that a node which comes later need not ask for every fan.
+    /// Loads the open sessions, so that a node that starts later need not look up every fan.
     pub(super) async fn read_sessions(&mut self, shard: &Shard) -> Result<(), Failed> {
         let (event, now) = (self.event_state.event.clone(), shard.clock.now().0);
         let (id, limit) = (event.as_str(), VISITS_MAX as i64);
@@ -123,7 +124,8 @@ impl EventCache {
         Ok(())
     }
 
-    /// Whether the visitor of a request is in memory. A newcomer need not be: the admission's own row decides.
+    /// Returns whether the visitor of a request is in memory. A new visitor need not be: the unique row of the
+    /// admission decides.
     pub(super) fn knows(&self, whose: &Target, visitor: Option<VisitorId>) -> bool {
         match whose {
             Target::Newcomer(..) | Target::Nobody => true,
@@ -133,7 +135,7 @@ impl EventCache {
         }
     }
 
-    /// The visitor of a request.
+    /// Returns the visitor of a request.
     pub(super) fn visitor(&self, whose: &Target) -> Option<VisitorId> {
         let visits = &self.event_state.visits;
         match whose {
@@ -144,23 +146,23 @@ impl EventCache {
         }
     }
 
-    /// What of the others' batches is known: all up to the first number, and these.
+    /// Returns the batches of other nodes known here: all up to the first number, and those listed.
     pub(super) fn known(&self) -> (i64, Vec<i64>) {
         let newest = self.seen.last().copied().unwrap_or(0);
         let known = self.horizon.max(newest - WINDOW);
         (known, self.seen.range(known + 1..).copied().collect())
     }
 
-    /// Takes what other nodes wrote.
+    /// Applies change-log entries of other nodes.
     pub(super) fn hear(&mut self, others: &[ChangeLogEntry]) {
         for written in others {
-            self.take(written);
+            self.apply(written);
             self.seen.insert(written.seq);
         }
     }
 
-    /// Takes the sessions and the seats of a batch, each seat only if nothing newer is known of it. Answers them.
-    fn take(&mut self, written: &ChangeLogEntry) -> Vec<(u32, SeatState)> {
+    /// Applies the sessions and seats of an entry and returns its seats. A seat with a newer known change keeps it.
+    fn apply(&mut self, written: &ChangeLogEntry) -> Vec<(u32, SeatState)> {
         for session in written.sessions() {
             self.event_state.visits.learn(session);
         }
@@ -180,8 +182,8 @@ impl EventCache {
         taken
     }
 
-    /// What a request changes is on its way. A seat that is taken is nobody else's from now on; one that is set free is
-    /// somebody's until that is so: no answer is given on what may yet fail.
+    /// Records that a request is in flight. A seat it takes counts as taken at once; a seat it frees stays taken
+    /// until the commit, so that no decision relies on a change that may yet fail.
     pub(super) fn send(&mut self, changes: &ChangeSet) {
         let Some(plan) = &mut self.event_state.plan else {
             return;
@@ -195,8 +197,8 @@ impl EventCache {
         }
     }
 
-    /// What a request changes is not on its way any more.
-    fn landed(&mut self, changes: &ChangeSet) {
+    /// Records that a request is no longer in flight.
+    fn completed(&mut self, changes: &ChangeSet) {
         for change in &changes.seats {
             if let Some(pending) = self.pending.get_mut(change.seat as usize) {
                 *pending = pending.saturating_sub(1);
@@ -204,9 +206,9 @@ impl EventCache {
         }
     }
 
-    /// What a request wanted to change was refused. Seats of which nothing newer was heard are as they were before.
+    /// Reverts a request that was refused. Seats without a newer change return to their previous state.
     pub(super) fn refused(&mut self, changes: &ChangeSet) {
-        self.landed(changes);
+        self.completed(changes);
         let Some(plan) = &mut self.event_state.plan else {
             return;
         };
@@ -221,7 +223,7 @@ impl EventCache {
         }
     }
 
-    /// Whether a seat that a request wanted to take is known to be somebody else's by now.
+    /// Returns whether a seat that the request tried to take is now known to be taken, which explains a refusal.
     pub(super) fn explains(&self, changes: &ChangeSet) -> bool {
         let states = self
             .event_state
@@ -234,9 +236,9 @@ impl EventCache {
             .any(|change| state(change.seat) != Some(&change.from.state))
     }
 
-    /// What a request changes was written with batch `seq`. Something older may have been heard or read since it was sent.
+    /// Applies a request that was written with batch `seq`. Seats with a newer known change keep it.
     pub(super) fn committed(&mut self, changes: &ChangeSet, seq: i64) {
-        self.landed(changes);
+        self.completed(changes);
         let Some(plan) = &mut self.event_state.plan else {
             return;
         };
@@ -254,7 +256,7 @@ impl EventCache {
         self.event_state.freeze(&changes.frozen);
     }
 
-    /// Reads some seats anew.
+    /// Reads some seats again.
     pub(super) async fn read_seats(
         &mut self,
         shard: &Shard,
@@ -273,7 +275,8 @@ impl EventCache {
         Ok(())
     }
 
-    /// Takes what others did and shows the versions since. False when that cannot be followed.
+    /// Applies the changes of other nodes and publishes the versions since. Returns `false` if a version is missing
+    /// or the configuration has changed, so that the event must be loaded again.
     pub(super) async fn follow(
         &mut self,
         shard: &Shard,
@@ -284,14 +287,14 @@ impl EventCache {
         }
         let id = handle.event.as_str();
         let params: [Param<'_>; 2] = [(&id, Type::TEXT), (&self.version, Type::INT8)];
-        let rows = shard.reader().ask(NEWS, &params).await?;
+        let rows = shard.reader().ask(VERSIONS, &params).await?;
         let now = shard.clock.now();
         let mut versions: BTreeMap<i64, (i64, Vec<(u32, SeatState)>)> = BTreeMap::new();
         for row in &rows {
             let (version, to_seq): (i64, i64) = (row.get(0), row.get(1));
             let (_, changes) = versions.entry(version).or_insert((to_seq, Vec::new()));
             if let Some(seq) = row.get::<_, Option<i64>>(2) {
-                changes.extend(self.take(&ChangeLogEntry {
+                changes.extend(self.apply(&ChangeLogEntry {
                     seq,
                     refused: row.get(3),
                     changes: row.get(4),
@@ -323,7 +326,7 @@ fn read_seat(row: &tokio_postgres::Row) -> (u32, (SeatState, i64)) {
 }
 
 impl EventHandle {
-    /// The board that shows this plan: the one that is there, if it is of the same version.
+    /// Returns the seat map of this plan: the existing one if it is of the same version.
     fn show(
         &self,
         (layout, plan_version): (Arc<crate::inventory::Layout>, u32),

@@ -1,4 +1,4 @@
-//! What a writer is asked, and who waits for it.
+//! Queue of a writer: its messages, and the requests waiting for a decision.
 
 use crate::inventory::commands::UnitOfWork;
 use crate::inventory::model::*;
@@ -7,53 +7,53 @@ use shared::group_commit::Unavailable;
 use shared::ids::VisitorId;
 use tokio::sync::oneshot;
 
-/// A request that other nodes were faster than so many times is given up.
+/// Number of races a request may lose to other nodes before it is given up.
 const TRIES_MAX: u8 = 10;
 
-/// What a writer is asked.
+/// Message to a writer.
 pub(super) enum Message {
-    /// A decision.
+    /// A request to be decided.
     Job(Box<Job>),
-    /// Show what was committed, and take what others did.
+    /// Publish committed changes and apply those of other nodes.
     Tick(oneshot::Sender<()>),
-    /// Seats whose time is over, at most so many.
+    /// Return lapsed seats, at most this many.
     Lapsed(usize, oneshot::Sender<Vec<i32>>),
-    /// The plan or the rules were changed: read them.
+    /// The plan or the rules have changed: load the event again.
     Reload(oneshot::Sender<Result<(), Unavailable>>),
 }
 
-/// A request on its way. It is moved from list to list, and is boxed for that.
+/// A request waiting for its decision. Boxed, as it is moved between lists.
 pub(super) struct Job<S: ?Sized = dyn Step> {
     pub(super) ask: Command,
-    /// Whose it is, as soon as that is known.
+    /// The visitor, once known.
     pub(super) visitor: Option<VisitorId>,
-    /// Its rows must be read before it is decided.
+    /// Whether its records must be loaded before the decision.
     pub(super) must_load: bool,
     pub(super) tries: u8,
     pub(super) step: S,
 }
 
-/// What came of a decision.
+/// Kind of a decision.
 pub(super) enum Decision {
     Decided,
     Refused,
 }
 
-/// A decision with the one who waits for it.
+/// A decision together with the reply channel of its request.
 pub(super) trait Step: Send {
-    /// Decides, and keeps what it would answer.
+    /// Decides, and stores the answer to be given.
     fn decide(&mut self, work: &mut UnitOfWork<'_>) -> Decision;
-    /// Whether it was refused for seats that are in memory.
+    /// Returns whether it was refused because of seats, whose states are in memory.
     fn is_about_seats(&self) -> bool;
-    /// Answers what was decided, or that the store cannot be reached.
+    /// Sends the decision, or that the store cannot be reached.
     fn answer(&mut self, outcome: Result<(), Unavailable>);
 }
 
-/// The only `Step`.
+/// The only implementation of `Step`; it lets jobs of different answer types share a queue.
 pub(super) struct Asked<T, F> {
     pub(super) decide: F,
     pub(super) decided: Option<Result<T, Refused>>,
-    /// None after the answer.
+    /// `None` once the answer has been sent.
     pub(super) reply: Option<oneshot::Sender<Result<T, Refused>>>,
 }
 
@@ -64,12 +64,12 @@ where
 {
     fn decide(&mut self, work: &mut UnitOfWork<'_>) -> Decision {
         let decided = (self.decide)(work);
-        let ruling = match &decided {
+        let decision = match &decided {
             Ok(_) => Decision::Decided,
             Err(_) => Decision::Refused,
         };
         self.decided = Some(decided);
-        ruling
+        decision
     }
 
     fn is_about_seats(&self) -> bool {
@@ -94,13 +94,13 @@ where
     }
 }
 
-/// What is in memory may be why it failed.
+/// Marks a job to be decided on loaded records, as those in memory may be why it failed.
 pub(super) fn load_first(mut job: Box<Job>) -> Box<Job> {
     job.must_load = true;
     job
 }
 
-/// A job to be decided again; none when it was too often.
+/// Returns a job to be decided again, or `None` after too many attempts.
 pub(super) fn again(mut job: Box<Job>) -> Option<Box<Job>> {
     job.tries += 1;
     if job.tries > TRIES_MAX {

@@ -1,5 +1,5 @@
-//! Reading: what visitors have, an event with its seats, lists for organisers. One statement each, so that what it answers
-//! was true at one instant.
+//! Queries: records of visitors, an event with its seats, lists for organisers. Each is one statement, so that its
+//! result is consistent.
 
 use super::connection::{Connection, Failed, Param};
 use super::write::visitor_uuid;
@@ -16,8 +16,8 @@ use std::collections::HashMap;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-/// Everything about the visitors of sessions ($2), admissions ($3), orders ($4) and about visitors ($5), with these of their
-/// holds that ended ($6), and answers ($7).
+/// All records of the visitors with these sessions ($2), admissions ($3), orders ($4) or ids ($5), including these
+/// of their ended holds ($6), and stored answers ($7).
 const VISITS: &str = "select kind, line from fairline.visits($1, $2, $3, $4, $5, $6, $7)";
 
 #[derive(Deserialize)]
@@ -98,16 +98,16 @@ struct AnswerJson {
     at: i64,
 }
 
-/// What was read for a batch.
+/// Records loaded for a batch.
 #[derive(Default)]
 pub(super) struct Loaded {
     pub(super) visits: HashMap<VisitorId, Box<VisitorRecords>>,
-    /// The sessions that admissions opened, by their jti.
+    /// Sessions opened by admissions, by `jti`.
     pub(super) opened: HashMap<String, SessionRow>,
     pub(super) answers: HashMap<String, AnswerRow>,
 }
 
-/// What requests are about.
+/// Records needed by the requests of a batch.
 #[derive(Default)]
 pub(super) struct Wanted {
     keys: Vec<Vec<u8>>,
@@ -135,7 +135,7 @@ impl Wanted {
     }
 }
 
-/// Reads what is wanted; the plan says what the places of holds are.
+/// Loads the wanted records; the plan maps the seat indices of holds.
 pub(super) async fn load(
     link: &Connection,
     (event, plan): (&EventId, Option<&Plan>),
@@ -192,7 +192,7 @@ const LIST: &str = "with own as materialized (
         join fairline.ticket t on t.event = $1 and t.seat = any(string_to_array(h.places, ',')::integer[]) and t.order_id = own.id
     ) t";
 
-/// The newest orders of an event.
+/// Returns the newest orders of an event.
 pub(super) async fn list_orders(
     link: &Connection,
     event: &EventId,
@@ -308,7 +308,7 @@ fn session(row: SessionJson) -> SessionRow {
     }
 }
 
-/// A hold; none in a state that is unknown.
+/// Converts a hold, or returns `None` if its state is unknown.
 fn hold(row: HoldJson, plan: Option<&Plan>) -> Option<HoldRow> {
     let state = *HoldState::ALL.get(row.state)?;
     let places = row.places.split(',').filter_map(|place| place.parse().ok());
@@ -369,7 +369,7 @@ fn payment(row: PaymentJson) -> PaymentRow {
     }
 }
 
-/// A session's key as it was written; one that is none opens nothing.
+/// Decodes a session key; a malformed one matches no session.
 fn key(text: &str) -> Key {
     shared::crypto::unhex(text).unwrap_or_default()
 }

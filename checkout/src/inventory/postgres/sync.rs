@@ -1,4 +1,5 @@
-//! What other nodes do: which events are new, gone or changed, and that all nodes show the same.
+//! Synchronisation with other nodes: finds new, removed and changed events, and brings the seat maps of all nodes
+//! to the same version.
 
 use super::queue::Message;
 use super::{LOOK_EVERY, Postgres, Shard};
@@ -15,7 +16,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 impl Postgres {
-    /// Shows what this node committed, and takes what others did: what was notified, and once a second whatever there is.
+    /// Publishes the changes committed by this node and applies those of others: for notified events at every call,
+    /// and for all events once a second.
     pub(super) async fn show_and_follow(&self) -> Result<(), Refused> {
         let look_every = if self.shards[0].clock.is_manual() {
             Duration::ZERO
@@ -28,7 +30,7 @@ impl Postgres {
             looked_at.is_none_or(|at| at.elapsed() >= look_every)
         };
         let looked = self.shards.iter().filter(is_due);
-        let looked = join_all(looked.map(|shard| self.look_at(shard))).await;
+        let looked = join_all(looked.map(|shard| self.poll_shard(shard))).await;
         let notified = self.notified();
         let handles = self.all().into_iter().filter(|handle| {
             handle.is_dirty.load(Ordering::Relaxed)
@@ -45,13 +47,13 @@ impl Postgres {
         looked.into_iter().collect()
     }
 
-    /// Events that others changed, as far as was notified.
+    /// Takes the events for which change notifications have arrived.
     fn notified(&self) -> HashSet<String> {
         let mut notified = HashSet::new();
         for shard in &self.shards {
-            let news = shard.news.lock();
-            let mut news = news.unwrap_or_else(PoisonError::into_inner);
-            while let Ok(event) = news.try_recv() {
+            let notifications = shard.news.lock();
+            let mut notifications = notifications.unwrap_or_else(PoisonError::into_inner);
+            while let Ok(event) = notifications.try_recv() {
                 notified.insert(event);
             }
         }
@@ -65,15 +67,15 @@ impl Postgres {
         }
     }
 
-    /// Looks at all events of all databases.
+    /// Polls all events of all databases.
     pub(super) async fn look(&self) -> Result<(), Refused> {
-        let looked = self.shards.iter().map(|shard| self.look_at(shard));
+        let looked = self.shards.iter().map(|shard| self.poll_shard(shard));
         join_all(looked).await.into_iter().collect()
     }
 
-    /// Looks at all events of a database: which are new, which are gone, which changed.
-    async fn look_at(&self, shard: &Arc<Shard>) -> Result<(), Refused> {
-        // Keeps the listening alive; without it, this look is how news come.
+    /// Polls the events of a database for new, removed and changed ones.
+    async fn poll_shard(&self, shard: &Arc<Shard>) -> Result<(), Refused> {
+        // Keeps the listening connection alive. Without it, changes are found by this poll alone.
         let _ = shard.listener.ask("select 1", &[]).await;
         let select =
             "select event, version, config, (extract(epoch from clock_timestamp()) * 1000)::bigint
@@ -91,7 +93,7 @@ impl Postgres {
                 continue;
             }
             if handle.is_gone.load(Ordering::Relaxed) {
-                // One of the same id that was made since is taken up below.
+                // A new event with the same id is added below.
                 self.forget(&handle.event);
                 continue;
             }
@@ -107,7 +109,7 @@ impl Postgres {
         for event in found.into_keys() {
             self.handle(&event).await?;
         }
-        // While a connection is away nobody is let near it: this is how it is found to be back.
+        // No other statement is sent on a connection that is away: this one finds out when it is back.
         for link in shard.writers.iter().filter(|link| link.is_away()) {
             let _ = link.ask("select 1", &[]).await;
         }

@@ -1,4 +1,4 @@
-//! A batch as the one statement that writes it.
+//! Writes a batch with one statement.
 
 use super::change_log::{ChangeLogEntry, encode_opened, encode_seats};
 use super::connection::{Connection, Failed, Param};
@@ -22,18 +22,18 @@ const APPLY: &str = "select seq, refused, now_ms, changes, opened from fairline.
     $34, $35, $36::text::json, $37::text::json, $38::text::json, $39::text::json, $40::text::json, $41::text::json, \
     $42::text::json, $43::text::json, $44::text::json, $45::text::json)";
 
-/// A batch of which nobody knows whether it happened is sent again for this long.
+/// Longest time for which a batch with an unknown outcome is sent again.
 const RESEND: Duration = Duration::from_secs(4);
 
-/// What became of a batch.
+/// Result of a batch.
 pub(super) struct Applied {
-    /// The batch's place among the event's.
+    /// Sequence number of the batch within its event.
     pub(super) seq: i64,
-    /// Requests that did not happen, by their place in the batch.
+    /// Refused requests, by their index in the batch.
     pub(super) refused: Vec<i32>,
-    /// The database's clock.
+    /// Current time of the database.
     pub(super) now: Time,
-    /// What other nodes wrote meanwhile.
+    /// Change-log entries of other nodes, newly reported.
     pub(super) others: Vec<ChangeLogEntry>,
 }
 
@@ -55,18 +55,18 @@ impl Applied {
     }
 }
 
-/// A batch's name, and what it is decided on.
+/// Name of a batch and the state it was decided on.
 pub(super) struct Header {
-    /// Rises with the plan and the rules.
+    /// Configuration number, increased with every change of the plan or the rules.
     pub(super) config: i64,
     pub(super) node: String,
     pub(super) number: i64,
-    /// What other nodes wrote after this, but not these, is asked for; nothing, if none.
+    /// Requests the entries that other nodes wrote after this number, except those in `have`; `None` requests none.
     pub(super) known: Option<i64>,
     pub(super) have: Vec<i64>,
 }
 
-/// The columns of the statement, in its order.
+/// Columns of the statement, in its order.
 #[derive(Default)]
 pub(super) struct Batch<'a> {
     takes: Vec<(u32, i32, Uuid, Uuid)>,
@@ -128,14 +128,14 @@ impl HoldColumns<'_> {
     }
 }
 
-/// A visitor's id as it is stored.
+/// Returns a visitor's id as it is stored.
 pub(super) fn visitor_uuid(visitor: VisitorId) -> Uuid {
     Uuid::from_u128(visitor.0)
 }
 
 impl<'a> Batch<'a> {
-    /// What these requests change, by their place; rows in the order in which all batches take them. Other nodes, if there
-    /// are any, hear of new sessions.
+    /// Collects the changes of these requests, numbered by their index. Rows are in the order in which all batches
+    /// lock them, which avoids deadlocks. If there are other nodes, new sessions are logged for them.
     pub(super) fn of(contents: &'a [Content], is_alone: bool) -> Batch<'a> {
         let mut batch = Batch {
             changes: encode_seats(contents),
@@ -292,7 +292,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Sends it. None when the event's plan or rules are others by now.
+    /// Sends the batch. Returns `None` if the event's plan or rules have changed.
     pub(super) async fn send(
         &self,
         link: &Connection,
@@ -359,7 +359,7 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// Free seats that new holds take, by column, in their order.
+/// Available seats taken by new holds, by column, in seat order.
 struct Takes {
     request: Vec<i32>,
     seat: Vec<i32>,
@@ -368,7 +368,8 @@ struct Takes {
     runs: Runs,
 }
 
-/// Seats without a gap between them: the first and the last of each run, and the place of its first among all, from 1.
+/// Runs of consecutive seats: the first and last seat of each run, and the position of its first seat among all,
+/// from 1.
 #[derive(Default)]
 struct Runs {
     first: Vec<i32>,
@@ -405,7 +406,7 @@ impl Takes {
     }
 }
 
-/// Other seats that change hands, by column.
+/// Other changes of seats, by column.
 struct Seats<'a> {
     request: Vec<i32>,
     seat: Vec<i32>,
@@ -432,7 +433,7 @@ impl<'a> Seats<'a> {
     }
 }
 
-/// Sends a batch. When nobody answers it is sent again under the same name, so that it happens once.
+/// Sends a batch. If there is no answer it is sent again under the same name, so that it is applied once.
 pub(super) async fn send(
     (shard, turn): (&Shard, usize),
     handle: &EventHandle,

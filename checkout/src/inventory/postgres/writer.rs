@@ -1,5 +1,6 @@
-//! The writer of one event: takes what queued while the last commit ran, decides it in memory, writes it with one statement.
-//! It is a task of its own, so that a browser that hangs up leaves nothing half done.
+//! Writer of one event: takes the requests that queued during the last commit, decides them in memory and writes
+//! them with one statement. It runs as a task of its own, so that a client that disconnects leaves nothing half
+//! done.
 
 use super::completion::Outcome;
 use super::connection::Failed;
@@ -22,47 +23,48 @@ use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinSet};
 
-/// Batches on their way at one time, each by a connection of its own: one is decided and written while another waits for its
-/// commit. More are smaller, and cost more each.
+/// Largest number of batches in flight, each on a connection of its own: one is decided and written while another
+/// waits for its commit. More batches would be smaller, and cost more each.
 pub(super) const FLIGHTS_MAX: usize = 2;
-/// Before a batch leaves, whoever is about to ask goes along: this often, other tasks that can run come first. It costs no
-/// time when there are none.
+/// Number of times the writer yields before it sends a batch, so that requests about to be made join it. Yielding
+/// costs nothing when no other task is ready.
 const YIELDS: usize = 3;
-/// A batch takes at least so many, though the next is empty then.
-const SHARE_MIN: usize = 8;
+/// Smallest size of a batch, even if it leaves no requests for the next one.
+const BATCH_MIN: usize = 8;
 
-/// What a request changes, and all that its visitor has then; boxed, as it is moved about.
+/// Changes of a request and the visitor's records after them; boxed because they are moved often.
 pub(super) struct Content {
     pub(super) visit: Box<VisitorRecords>,
     pub(super) changes: Box<ChangeSet>,
 }
 
-/// A batch on its way.
+/// A batch in flight.
 pub(super) struct InFlight {
     pub(super) jobs: Vec<Box<Job>>,
     pub(super) visitors: Vec<VisitorId>,
-    /// Which of the event's connections it has.
-    turn: usize,
+    /// Index of the event's connection that the batch uses.
+    connection: usize,
 }
 
-/// The writer.
+/// The writer of one event.
 pub(super) struct Writer {
     pub(super) handle: Arc<EventHandle>,
     pub(super) shard: Arc<Shard>,
     pub(super) queue: mpsc::Receiver<Message>,
-    /// Messages that were just taken from it: memory that is used again.
+    /// Buffer for messages just taken from the queue, kept to reuse its memory.
     inbox: Vec<Message>,
-    /// None while what is in memory may be wrong.
+    /// `None` while the state in memory may be wrong.
     pub(super) cache: Option<EventCache>,
-    /// What is known of visitors meanwhile: it can only be too old. None at first.
+    /// Visitor records kept while there is no `cache`; they can be outdated, never wrong. `None` before the first
+    /// load.
     visits: Option<VisitorCache>,
-    /// Batches on their way; visitors of theirs are not decided about meanwhile.
+    /// Batches in flight. Their visitors are not decided on until they complete.
     pub(super) flights: HashMap<Id, InFlight>,
-    landing: JoinSet<(Vec<Content>, Outcome)>,
+    sends: JoinSet<(Vec<Content>, Outcome)>,
     pub(super) busy: HashSet<VisitorId, RandomState>,
-    /// The lists of batches that landed, empty: memory that is used again.
+    /// Emptied lists of completed batches, kept to reuse their memory.
     pub(super) spare: Vec<(Vec<Box<Job>>, Vec<Content>)>,
-    /// What this writer is called, and how many batches it made.
+    /// Id of this writer and the number of its batches so far.
     name: String,
     count: i64,
 }
@@ -81,7 +83,7 @@ impl Writer {
             cache: None,
             visits: None,
             flights: HashMap::new(),
-            landing: JoinSet::new(),
+            sends: JoinSet::new(),
             busy: HashSet::default(),
             spare: Vec::new(),
             name: random_id("wri_"),
@@ -92,14 +94,14 @@ impl Writer {
     /// Runs until it is stopped.
     pub(super) async fn run(mut self) {
         let mut waiting: Vec<Box<Job>> = Vec::new();
-        // Whether it is worth while to decide before something lands.
+        // Whether all waiting requests must wait for a batch to complete before they can be decided.
         let mut is_stuck = false;
         loop {
             if waiting.is_empty() || is_stuck || self.flights.len() >= self.flights_max() {
-                // Dropped arms lose nothing: a message stays in the queue, a flight in the set.
+                // All arms are cancel-safe: a message stays in the queue, a batch in the set.
                 tokio::select! {
                     () = self.handle.stop.cancelled() => return,
-                    Some(landed) = self.landing.join_next_with_id() => {
+                    Some(landed) = self.sends.join_next_with_id() => {
                         is_stuck = false;
                         self.land(landed, &mut waiting).await;
                     }
@@ -118,10 +120,10 @@ impl Writer {
                     tokio::task::yield_now().await;
                     self.take_all(&mut waiting).await;
                 }
-                let share = self.share(waiting.len());
-                let mut rest = waiting.split_off(share.min(waiting.len()));
+                let size = self.batch_size(waiting.len());
+                let mut rest = waiting.split_off(size.min(waiting.len()));
                 self.work(&mut waiting).await;
-                // What has to wait goes last, so that it keeps nobody from going.
+                // Deferred requests go to the end, so that they do not hold up the others.
                 rest.append(&mut waiting);
                 waiting = rest;
                 is_stuck = !waiting.is_empty() && waiting.iter().all(|job| self.is_busy(job));
@@ -129,7 +131,7 @@ impl Writer {
         }
     }
 
-    /// Takes what is in the queue.
+    /// Takes all messages from the queue.
     async fn take_all(&mut self, waiting: &mut Vec<Box<Job>>) {
         let mut messages = std::mem::take(&mut self.inbox);
         while waiting.len() < BATCH_MAX {
@@ -145,7 +147,8 @@ impl Writer {
         self.inbox = messages;
     }
 
-    /// With other nodes there are flights enough, and fewer are fuller.
+    /// Returns the largest number of batches in flight. With other nodes there are enough in all, and fewer are
+    /// larger.
     fn flights_max(&self) -> usize {
         match self.shard.share().1 {
             0 | 1 => FLIGHTS_MAX,
@@ -153,12 +156,12 @@ impl Writer {
         }
     }
 
-    /// How many go now. Flights are of a size: else all who wait would go with one, be back together, and wait for each other
-    /// again.
-    fn share(&self, waiting: usize) -> usize {
+    /// Returns the size of the next batch. Batches are kept of equal size; otherwise all waiting requests would
+    /// leave in one batch, return together, and wait for each other again.
+    fn batch_size(&self, waiting: usize) -> usize {
         let flying: usize = self.flights.values().map(|flight| flight.jobs.len()).sum();
         let each = (waiting + flying).div_ceil(self.flights_max());
-        each.max(SHARE_MIN)
+        each.max(BATCH_MIN)
     }
 
     async fn take(&mut self, message: Message, waiting: &mut Vec<Box<Job>>) {
@@ -178,7 +181,7 @@ impl Writer {
         }
     }
 
-    /// Whether something of the same visitor is on its way.
+    /// Returns whether a request of the same visitor is in flight.
     fn is_busy(&self, job: &Job) -> bool {
         job.visitor
             .is_some_and(|visitor| self.busy.contains(&visitor))
@@ -197,10 +200,11 @@ impl Writer {
         lapsed.map(|seat| seat as i32).collect()
     }
 
-    /// Reads the event if what is in memory may be wrong; not while something is on its way, which would be missed.
+    /// Loads the event if the state in memory may be wrong. Waits for batches in flight first, as the load would
+    /// miss their changes.
     async fn ready(&mut self, waiting: &mut Vec<Box<Job>>) -> Result<(), Unavailable> {
         while self.cache.is_none() {
-            while let Some(landed) = self.landing.join_next_with_id().await {
+            while let Some(landed) = self.sends.join_next_with_id().await {
                 self.land(landed, waiting).await;
             }
             let cache = self.read().await;
@@ -221,7 +225,7 @@ impl Writer {
         Ok(cache)
     }
 
-    /// What is in memory of the event may be wrong.
+    /// Discards the state of the event, which may be wrong, and keeps the visitor records.
     pub(super) fn forget(&mut self) {
         self.visits = self
             .cache
@@ -239,7 +243,7 @@ impl Writer {
         if is_dirty {
             match self.shard.publish(&self.handle.event).await {
                 Ok(true) => {}
-                // Shown a moment ago: with the next tick.
+                // Another version was published just now: publish with the next tick.
                 Ok(false) => self.handle.is_dirty.store(true, Ordering::Relaxed),
                 Err(failed) => {
                     log(&failed);
@@ -257,7 +261,7 @@ impl Writer {
         }
     }
 
-    /// Decides what waits and sends it off. What has to be decided again goes on waiting.
+    /// Decides the waiting requests and sends the batch. Requests to be decided again remain in `waiting`.
     async fn work(&mut self, waiting: &mut Vec<Box<Job>>) {
         if self.ready(waiting).await.is_err() {
             return refuse(waiting.drain(..));
@@ -271,26 +275,26 @@ impl Writer {
             metrics::histogram!("fairline_batch_requests").record(jobs.len() as f64);
             let visitors = contents.iter().filter_map(|content| content.visit.visitor);
             let visitors = visitors.collect();
-            let is_free = |turn: &usize| self.flights.values().all(|flight| flight.turn != *turn);
-            let turn = (0..FLIGHTS_MAX).find(is_free).unwrap_or(0);
+            let is_free = |at: &usize| self.flights.values().all(|flight| flight.connection != *at);
+            let connection = (0..FLIGHTS_MAX).find(is_free).unwrap_or(0);
             let header = self.header(self.cache.as_ref().map_or(0, |cache| cache.config));
             let (shard, handle) = (self.shard.clone(), self.handle.clone());
-            // A task of its own: the next batch is decided meanwhile, and one that connects, which others of its link wait for,
-            // goes on whatever the writer waits for.
-            let landing = self.landing.spawn(async move {
-                let sent = send((&shard, turn), &handle, &contents, &header).await;
+            // A task of its own: the next batch is decided meanwhile, and a batch that is connecting, for which
+            // other users of its connection wait, continues whatever the writer waits for.
+            let sending = self.sends.spawn(async move {
+                let sent = send((&shard, connection), &handle, &contents, &header).await;
                 (contents, sent)
             });
             let flight = InFlight {
                 jobs,
                 visitors,
-                turn,
+                connection,
             };
-            self.flights.insert(landing.id(), flight);
+            self.flights.insert(sending.id(), flight);
         }
     }
 
-    /// The next batch's name, and what it is decided on. Other nodes sell too: what they wrote comes with the answer.
+    /// Builds the header of the next batch. While other nodes sell too, it asks for the entries they wrote.
     pub(super) fn header(&mut self, config: i64) -> Header {
         self.count += 1;
         let is_alone = self.shard.share().1 <= 1;
@@ -305,14 +309,14 @@ impl Writer {
         }
     }
 
-    /// Reads what is not known well enough.
+    /// Loads the records that are missing or outdated in memory.
     async fn load(&mut self, jobs: &mut Vec<Box<Job>>) -> Result<Loaded, ()> {
-        let cache = self.cache.as_ref().expect("it was made ready");
+        let cache = self.cache.as_ref().expect("`load` runs after `ready`");
         let mut wanted = Wanted::default();
         let mut is_wanted = false;
         for job in &mut *jobs {
             job.visitor = job.visitor.or_else(|| cache.visitor(&job.ask.whose));
-            // What is on its way is not in the store yet.
+            // Changes in flight are not in the store yet.
             if job
                 .visitor
                 .is_some_and(|visitor| self.busy.contains(&visitor))
@@ -331,7 +335,7 @@ impl Writer {
         let about = (&self.handle.event, cache.event_state.plan.as_ref());
         match load(self.shard.reader(), about, wanted).await {
             Ok(mut loaded) => {
-                let cache = self.cache.as_mut().expect("it was made ready");
+                let cache = self.cache.as_mut().expect("`load` runs after `ready`");
                 for visit in std::mem::take(&mut loaded.visits).into_values() {
                     cache.event_state.visits.put(visit);
                 }
@@ -345,8 +349,8 @@ impl Writer {
         }
     }
 
-    /// Decides in memory. One request a visitor and batch, and no seat twice: what would touch the same rows again waits for
-    /// the next.
+    /// Decides in memory. A batch has at most one request per visitor and never the same seat twice: a request that
+    /// would touch the same rows again waits for the next batch.
     fn decide(
         &mut self,
         jobs: &mut Vec<Box<Job>>,
@@ -355,7 +359,7 @@ impl Writer {
     ) {
         let mut later = Vec::new();
         let mut seats: HashSet<u32, RandomState> = HashSet::default();
-        let cache = self.cache.as_mut().expect("it was made ready");
+        let cache = self.cache.as_mut().expect("`decide` runs after `ready`");
         let now = self.shard.clock.now();
         cache.event_state.share = self.shard.share();
         for mut job in jobs.drain(..) {
@@ -378,10 +382,11 @@ impl Writer {
                 .as_ref()
                 .and_then(|id| loaded.answers.get(id));
             work.answer = answer.cloned();
-            let ruling = job.step.decide(&mut work);
+            let decision = job.step.decide(&mut work);
             let (visit, changes) = (work.visit, work.changes);
-            match ruling {
-                // Rows that are not changed are not looked at in the store.
+            match decision {
+                // The store does not check rows without changes, so this decision needs records that were just
+                // loaded.
                 Decision::Decided if changes.is_empty() && !job.must_load => {
                     job.must_load = true;
                     later.push(job);
@@ -391,7 +396,7 @@ impl Writer {
                     cache.event_state.visits.put(visit);
                     job.step.answer(Ok(()));
                 }
-                // What it would be then is not so yet: read again.
+                // The decision assumes a change that is not committed yet: decide again later.
                 Decision::Decided
                     if changes
                         .seats
@@ -407,8 +412,8 @@ impl Writer {
                     decided.push(job);
                     contents.push(Content { visit, changes });
                 }
-                // What is in memory can only be too old: a refusal is looked at again in the store, unless it is about
-                // seats, which are kept current.
+                // Records in memory can only be outdated: a refusal is decided again on loaded records, unless it
+                // concerns seats, which are kept current.
                 Decision::Refused
                     if job.must_load
                         || (job.ask.attempt.is_none() && job.step.is_about_seats()) =>

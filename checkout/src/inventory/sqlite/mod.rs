@@ -1,5 +1,6 @@
-//! SQLite: one writer thread, one transaction for all requests that queued, `synchronous=FULL`: an acknowledged order survives
-//! the power going. What the decisions look at is in memory, so that losers are answered without a statement.
+//! SQLite engine: one writer thread and one transaction for all queued requests, with `synchronous=FULL`, so that
+//! an acknowledged order survives a power failure. Decisions use state in memory, so that refused requests cost no
+//! statement.
 
 mod engine;
 mod read;
@@ -28,27 +29,27 @@ const SETUP: [&str; 3] = [
     include_str!("../../../migrations/sqlite/3_in_use.sql"),
 ];
 
-type Boards = Arc<RwLock<HashMap<EventId, Arc<SeatMap>>>>;
-/// What a board will show.
+type SeatMaps = Arc<RwLock<HashMap<EventId, Arc<SeatMap>>>>;
+/// Changes to be published on a seat map.
 type SeatMapVersion = (Arc<SeatMap>, Vec<(u32, SeatState)>);
-/// The outer error is the store's, and fails the whole batch; the inner is an outcome.
+/// The outer error is a failure of the store and fails the whole batch; the inner one is an outcome.
 type Step<T> = rusqlite::Result<Result<T, Refused>>;
 
-/// The engine.
+/// The SQLite engine.
 pub struct Sqlite {
     writer: GroupCommit<Store>,
     clock: Clock,
-    /// Read for a look-up, written when a plan is set; never held across an await.
-    seat_maps: Boards,
+    /// Locked for reading by look-ups and for writing when a plan is set; never held across an await.
+    seat_maps: SeatMaps,
 }
 
-/// What the writer thread owns.
+/// State owned by the writer thread.
 struct Store {
     db: Connection,
     clock: Clock,
     houses: HashMap<EventId, EventState>,
-    seat_maps: Boards,
-    /// Changes of this batch, shown once it is committed.
+    seat_maps: SeatMaps,
+    /// Changes of this batch, published once it is committed.
     changed: Vec<SeatMapVersion>,
     is_writing: bool,
     failure: Option<String>,
@@ -74,7 +75,7 @@ impl Durable for Store {
     fn recover(&mut self) -> Result<(), String> {
         self.failure = None;
         self.changed.clear();
-        // A full disk may have ended the transaction already.
+        // On a full disk SQLite may have rolled the transaction back already.
         let _ = self.db.execute_batch("rollback");
         self.is_writing = false;
         self.load()
@@ -82,16 +83,16 @@ impl Durable for Store {
 }
 
 impl Sqlite {
-    /// Opens the file, making it if it does not exist.
+    /// Opens the file, or creates it if it does not exist.
     ///
     /// # Errors
-    /// When it is damaged or of another version. Nothing is overwritten.
+    /// Fails if the file is damaged or was made by another version. Nothing is overwritten.
     pub fn open(path: &Path, clock: Clock) -> Result<Sqlite, String> {
         let shown = path.display();
         let db = open_checked(path).map_err(|error| {
             format!("the inventory {shown} is damaged or cannot be opened: {error}")
         })?;
-        let seat_maps = Boards::default();
+        let seat_maps = SeatMaps::default();
         let mut store = Store {
             db,
             clock: clock.clone(),
@@ -105,7 +106,7 @@ impl Sqlite {
             .load()
             .map_err(|error| format!("the inventory {shown} is damaged: {error}"))?;
         let writer = GroupCommit::start("inventory", store)
-            .map_err(|error| format!("no thread for the inventory: {error}"))?;
+            .map_err(|error| format!("cannot start the thread of the inventory: {error}"))?;
         Ok(Sqlite {
             writer,
             clock,
@@ -169,7 +170,7 @@ impl Store {
         Ok(())
     }
 
-    /// Runs a decision and writes what it changes.
+    /// Runs a decision and writes its changes.
     fn decide<T>(
         &mut self,
         ask: &Command,
@@ -205,7 +206,7 @@ impl Store {
         let event_state = self
             .houses
             .get_mut(&ask.event)
-            .expect("it was looked at above");
+            .expect("its presence was checked above");
         let mut work = UnitOfWork::new(event_state, visit, now);
         (work.answer, work.opened) = (answer, opened);
         let decided = decide(&mut work);
@@ -217,7 +218,7 @@ impl Store {
                 let event_state = self
                     .houses
                     .get_mut(&ask.event)
-                    .expect("it was looked at above");
+                    .expect("its presence was checked above");
                 event_state.take(&changes.seats);
                 if let Some(plan) = &event_state.plan
                     && !changes.seats.is_empty()
@@ -232,7 +233,7 @@ impl Store {
         Ok(decided)
     }
 
-    /// All that a visitor has, from memory or from the file.
+    /// Returns all records of a visitor, from memory or from the file.
     fn visit(&mut self, event: &EventId, whose: &Target) -> rusqlite::Result<Box<VisitorRecords>> {
         let Some(event_state) = self.houses.get(event) else {
             return Ok(Box::default());
@@ -260,7 +261,7 @@ impl Store {
         Ok(visit)
     }
 
-    /// Reads everything that is kept in memory.
+    /// Loads all state kept in memory.
     fn load(&mut self) -> Result<(), String> {
         let failed = |error: rusqlite::Error| error.to_string();
         self.houses.clear();
@@ -349,7 +350,7 @@ impl Store {
         states.collect()
     }
 
-    /// The event, made with the default rules if it is new here.
+    /// Returns the event, created with the default rules if it is new.
     fn event_state(&mut self, event: &EventId) -> rusqlite::Result<&mut EventState> {
         if !self.houses.contains_key(event) {
             self.write()?;
@@ -363,11 +364,12 @@ impl Store {
                 EventState::new(event.clone(), rules, &secret),
             );
         }
-        Ok(self.houses.get_mut(event).expect("it was just put in"))
+        Ok(self.houses.get_mut(event).expect("it was inserted above"))
     }
 }
 
-/// The row that an update must have changed. If it did not, memory and disk disagree: the batch fails and is read back.
+/// Checks that an update changed one row. Otherwise memory and disk disagree: the batch fails and the state is read
+/// again.
 fn must_change(rows: usize) -> rusqlite::Result<()> {
     if rows == 1 {
         Ok(())
@@ -425,7 +427,7 @@ mod tests {
         let sales = sqlite.sales(&event).await.unwrap();
         assert_eq!((sales.available, sales.held, sales.booked), (2, 1, 0));
         drop(sqlite);
-        // Brought up once; the hold lapses as it would have.
+        // Migrated once; the hold lapses as it would have before.
         let sqlite = Sqlite::open(&path, Clock::manual(Time(1001))).unwrap();
         assert_eq!(sqlite.sweep().await.unwrap().seats_released, 1);
     }

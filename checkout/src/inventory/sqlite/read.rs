@@ -1,4 +1,4 @@
-//! Reading: a visitor's rows, answers, admissions that were used.
+//! Queries: a visitor's records, stored answers, used admissions.
 
 use super::Store;
 use crate::inventory::commands::Target;
@@ -45,7 +45,7 @@ impl Store {
         id: VisitorId,
     ) -> rusqlite::Result<VisitorRecords> {
         let by = [event.as_str(), &id.to_string()];
-        // The indices are named: else the planner reads the whole event by its primary key.
+        // Indices are named explicitly; otherwise the planner reads the whole event by its primary key.
         let select = |columns: &str, table: &str, index: &str| {
             format!(
                 "select {columns} from {table} indexed by {index} where event = ?1 and visitor = ?2"
@@ -76,7 +76,7 @@ impl Store {
         Ok(visit)
     }
 
-    /// A hold of a visitor.
+    /// Returns a hold of a visitor.
     pub(super) fn load_hold(
         &self,
         event: &EventId,
@@ -116,7 +116,7 @@ impl Store {
         Ok(order)
     }
 
-    /// The session that an admission opened.
+    /// Returns the session opened by an admission.
     pub(super) fn load_opened(
         &self,
         event: &EventId,

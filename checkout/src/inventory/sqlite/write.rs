@@ -1,4 +1,4 @@
-//! Writing what a decision changes: every statement names what it changes from.
+//! Writes the changes of a decision; each statement names the state it starts from.
 
 use super::{Store, must_change};
 use crate::inventory::commands::json;
