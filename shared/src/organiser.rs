@@ -138,7 +138,7 @@ impl Organisers {
 
     /// Whose session it is by the keys as they are set now; none where it ended, was signed out, or its key was taken away.
     fn holder(&self, session: &Session, now: Time) -> Option<Organiser> {
-        if !session.is_running(now) || self.sign_outs.contains(&session.id) {
+        if !session.is_running(now) || self.sign_outs.contains(&session.sign_out()) {
             return None;
         }
         if session.key == self.one_time_id {
@@ -148,12 +148,14 @@ impl Organisers {
         Some(Organiser::holding(key))
     }
 
-    /// A new session of the key with this id, signed.
+    /// A new session of the key with this id, signed. It ends after all sessions of the key that were signed out together.
     fn open(&self, key: &str, now: Time) -> String {
+        let after = self.sign_outs.ended_until(key);
+        let earliest = after.map_or(now, |end| Time(end.0 + 1));
         let session = Session {
             id: hex(&random::<16>()),
             key: key.to_owned(),
-            expires_at: now.plus_seconds(SESSION_SECONDS),
+            expires_at: now.plus_seconds(SESSION_SECONDS).max(earliest),
         };
         let message = serde_json::to_vec(&session).expect("a session is plain data");
         self.sessions.seal(&message)
@@ -177,6 +179,14 @@ struct Session {
 impl Session {
     fn is_running(&self, now: Time) -> bool {
         self.expires_at > now && self.expires_at <= now.plus_seconds(SESSION_SECONDS_MAX)
+    }
+
+    fn sign_out(&self) -> SignOut {
+        SignOut {
+            key: self.key.clone(),
+            id: Some(self.id.clone()),
+            expires_at: self.expires_at,
+        }
     }
 }
 
@@ -248,7 +258,9 @@ where
         if let Some(word) = bearer(headers) {
             let address = parts.extensions.get::<ClientAddress>();
             let address = address.map(|address| address.0);
-            let (organiser, _) = sign_in(&site, address, || site.organisers.by_key(&word))?;
+            let (organiser, _) = sign_in(&site, address, ("key", &word), || {
+                site.organisers.by_key(&word)
+            })?;
             return Ok(organiser);
         }
         let now = site.clock.now();
@@ -262,14 +274,16 @@ where
     }
 }
 
-/// Looks for a key or code, unless too many were wrong.
+/// Looks for a key or code, unless too many were wrong. `guess` is its kind and itself: a code that was tried as a key may be
+/// right as a code.
 fn sign_in<'a>(
     site: &AppContext,
     address: Option<IpAddr>,
+    guess: (&str, &str),
     find: impl FnOnce() -> Option<(Organiser, &'a str)>,
 ) -> Result<(Organiser, &'a str), Problem> {
     let failures = &site.limits.organiser_keys;
-    let found = failures.attempt(address, site.clock.now(), find);
+    let found = failures.attempt(address, site.clock.now(), guess, find);
     found.map_err(Problem::too_many)?.ok_or_else(unauthorised)
 }
 
@@ -310,8 +324,8 @@ async fn open_session(
     let address = address.map(|Extension(address)| address.0);
     let organisers = &site.organisers;
     let (organiser, key) = match (&body.key, &body.code) {
-        (Some(key), _) => sign_in(&site, address, || organisers.by_key(key))?,
-        (None, Some(code)) => sign_in(&site, address, || organisers.by_code(code))?,
+        (Some(key), _) => sign_in(&site, address, ("key", key), || organisers.by_key(key))?,
+        (None, Some(code)) => sign_in(&site, address, ("code", code), || organisers.by_code(code))?,
         (None, None) => return Err(Problem::invalid("key", "a key or a code is needed")),
     };
     tracing::info!(name = organiser.name, ?address, "an organiser signed in");
@@ -323,28 +337,25 @@ async fn open_session(
     Ok((StatusCode::CREATED, head, Json(organiser)).into_response())
 }
 
-/// Signs out. It may be repeated: a session that has ended already is none to end.
+/// Signs out. It may be repeated: a session that has ended already is none to end. The cookie is cleared in any case.
 async fn end_session(
     State(site): State<Arc<AppContext>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     check_origin(&site, &headers, true)?;
     let organisers = &site.organisers;
+    let mut answer = StatusCode::NO_CONTENT.into_response();
     if let Some(word) = cookie(&headers, &cookie_name(&site, COOKIE))
         && let Some(session) = organisers.read(&word, site.clock.now())
+        && let Err(error) = organisers.sign_outs.add(session.sign_out(), &word).await
     {
-        let sign_out = SignOut {
-            id: session.id,
-            expires_at: session.expires_at,
-        };
-        let kept = organisers.sign_outs.add(sign_out, &word).await;
-        kept.map_err(|error| {
-            tracing::error!(error, "a sign-out was not kept everywhere");
-            Problem::unavailable()
-        })?;
+        tracing::error!(error, "a sign-out was not kept everywhere");
+        answer = Problem::unavailable()
+            .detail("you are signed out here; the other nodes are told as soon as possible")
+            .into_response();
     }
     let head = [(header::SET_COOKIE, set_cookie(&site, COOKIE, "", 0))];
-    Ok((StatusCode::NO_CONTENT, head).into_response())
+    Ok((head, answer).into_response())
 }
 
 #[derive(Deserialize)]

@@ -22,7 +22,7 @@ pub fn require_service_key(
     let address = address.map(|address| address.0);
     let is_right = || key.is_some_and(|key| same(key, &word)).then_some(());
     let failures = &site.limits.service_key;
-    let found = failures.attempt(address, site.clock.now(), is_right);
+    let found = failures.attempt(address, site.clock.now(), &word, is_right);
     found.map_err(Problem::too_many)?.ok_or_else(unauthorised)
 }
 

@@ -170,6 +170,47 @@ async fn after_too_many_wrong_keys_the_right_one_is_refused_until_a_minute_has_p
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stale_key_in_a_loop_and_guesses_beside_it_do_not_lock_the_right_key_out() {
+    let stage = Stage::with(|common| common.trusted_hops = Some("1".into())).await;
+    let by = async |key: &str, from: Option<&str>| {
+        let key = format!("Bearer {key}");
+        let mut heads = vec![("authorization", key.as_str())];
+        heads.extend(from.map(|address| ("x-forwarded-for", address)));
+        ask(&stage.client, Method::GET, EVENTS, &heads).await.0
+    };
+    let office = Some("198.51.100.7");
+    for from in [office, None] {
+        for _ in 0..100 {
+            assert_eq!(by("the-key-of-last-season", from).await, 401);
+        }
+        assert_eq!(by(KEY, from).await, 200);
+    }
+    let mut compared = 0;
+    for at in 0..60 {
+        let guess = format!("guess-number-{at:08}");
+        compared += i32::from(by(&guess, office).await == 401);
+        assert_eq!(by(&guess, None).await, 401);
+    }
+    assert_eq!(compared, 19, "the stale key was the first of twenty");
+    assert_eq!(by(KEY, None).await, 200);
+    assert_eq!(by(KEY, office).await, 429);
+    stage.clock.advance_ms(3000);
+    assert_eq!(by(KEY, office).await, 200);
+    assert_eq!(by("guess-number-again", office).await, 401);
+    assert_eq!(by("guess-number-once-more", office).await, 429);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_that_was_tried_as_a_key_is_still_right_as_a_code() {
+    let stage = Stage::open().await;
+    let code = stage.fairline.room.site.organisers.one_time_code();
+    let as_key = sign_in(&stage.client, &[], json!({"key": code})).await;
+    assert_eq!(as_key.0, 401);
+    let as_code = sign_in(&stage.client, &[], json!({"code": code})).await;
+    assert_eq!(as_code.0, 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn guesses_from_many_addresses_are_slowed_together_and_organisers_are_not_shut_out() {
     let stage = Stage::with(|common| common.trusted_hops = Some("1".into())).await;
     let client = &stage.client;
@@ -378,6 +419,43 @@ async fn a_session_has_the_role_of_its_key_as_it_is_set_now_and_ends_with_it() {
         assert_eq!(whose(&program.1, &cookie).await.0, 401, "{other}");
         assert_eq!(program.sign_out(&cookie).await, 204);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_signs_in_and_out_without_end_ends_its_own_sessions_and_keeps_none_from_signing_out()
+ {
+    let stage = Stage::with_secrets(|common| {
+        common.organiser_keys = Some("press:viewer:weakest-key-0123456".into());
+    })
+    .await;
+    let client = &stage.client;
+    let sign_out = async |cookie: &str| {
+        let heads = [("cookie", cookie), ("origin", stage.url.as_str())];
+        ask(client, Method::DELETE, SESSION, &heads).await.0
+    };
+    let admin = [
+        sign_in_with(client, KEY).await,
+        sign_in_with(client, KEY).await,
+    ];
+    assert_eq!(sign_out(&admin[0]).await, 204);
+    let mut first = String::new();
+    for at in 0..250 {
+        let cookie = sign_in_with(client, "weakest-key-0123456").await;
+        assert_eq!(whose(client, &cookie).await.0, 200, "{at}");
+        assert_eq!(sign_out(&cookie).await, 204);
+        assert_eq!(whose(client, &cookie).await.0, 401);
+        if at == 0 {
+            first = cookie;
+        }
+    }
+    let list = stage.get("/api/v1/organiser/signed-out", SERVICE_KEY).await;
+    let kept = list.body.as_array().unwrap().len();
+    assert!(kept <= 102, "{kept}: one entry stands for a hundred");
+    assert_eq!(whose(client, &first).await.0, 401);
+    assert_eq!(whose(client, &admin[0]).await.0, 401);
+    assert_eq!(whose(client, &admin[1]).await.0, 200);
+    assert_eq!(sign_out(&admin[1]).await, 204);
+    assert_eq!(whose(client, &admin[1]).await.0, 401);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,14 +2,15 @@
 
 use crate::bench::{Bench, START, Store, benches};
 use futures_util::stream::{self, StreamExt as _};
-use shared::sign_outs::{SIGN_OUTS_MAX, Shared, SignOut, SignOuts};
+use shared::sign_outs::{SIGN_OUTS_MAX, SIGN_OUTS_PER_KEY_MAX, Shared, SignOut, SignOuts};
 use std::sync::Arc;
 use waiting_room::line::Redis;
 
 fn sign_out(at: usize) -> SignOut {
     SignOut {
-        id: format!("{at:032x}"),
-        expires_at: START.plus_seconds(12 * 3600),
+        key: "key".to_owned(),
+        id: Some(format!("{at:032x}")),
+        expires_at: START.plus_seconds(11 * 3600 + u32::try_from(at).unwrap() % 3600),
     }
 }
 
@@ -43,8 +44,8 @@ async fn a_sign_out_may_be_repeated_and_survives_the_process() {
         let one = node(&bench, "one");
         one.add(sign_out(1), "session").await.unwrap();
         one.add(sign_out(1), "session").await.unwrap();
-        assert!(one.contains(&sign_out(1).id), "{name}");
-        assert!(!one.contains(&sign_out(2).id), "{name}");
+        assert!(one.contains(&sign_out(1)), "{name}");
+        assert!(!one.contains(&sign_out(2)), "{name}");
         let again = node(&bench, "one");
         assert_eq!(again.all(), [sign_out(1)], "{name}");
         again.refresh().await;
@@ -62,7 +63,7 @@ async fn nodes_that_share_a_store_know_each_others_sign_outs_and_keep_them_when_
         let (one, two) = (node(&bench, "one"), node(&bench, "two"));
         one.add(sign_out(1), "session").await.unwrap();
         two.refresh().await;
-        assert!(two.contains(&sign_out(1).id), "{name}");
+        assert!(two.contains(&sign_out(1)), "{name}");
         assert_eq!(store.all().await.unwrap(), [sign_out(1)], "{name}");
         // A node that knows what the store has lost gives it back, and so to all others.
         let lost = SignOuts::open(&bench.folder.path().join("two.json"), bench.clock.clone());
@@ -71,7 +72,47 @@ async fn nodes_that_share_a_store_know_each_others_sign_outs_and_keep_them_when_
         drop(lost);
         node(&bench, "two").refresh().await;
         one.refresh().await;
-        assert!(one.contains(&sign_out(2).id), "{name}");
+        assert!(one.contains(&sign_out(2)), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_signs_out_without_end_ends_its_sessions_so_far_on_all_nodes_and_no_others() {
+    for bench in benches() {
+        let name = bench.name;
+        let (one, two) = (node(&bench, "one"), node(&bench, "two"));
+        let of_other = |at| SignOut {
+            key: "other".to_owned(),
+            ..sign_out(at)
+        };
+        let other = of_other(1);
+        one.add(other.clone(), "session").await.unwrap();
+        for at in 0..3 * SIGN_OUTS_PER_KEY_MAX {
+            one.add(sign_out(at), "session").await.unwrap();
+            one.add(sign_out(at), "session").await.unwrap();
+        }
+        assert!(one.all().len() <= SIGN_OUTS_PER_KEY_MAX + 2, "{name}");
+        for at in 0..3 * SIGN_OUTS_PER_KEY_MAX {
+            assert!(one.contains(&sign_out(at)), "{name} {at}");
+        }
+        assert!(
+            !one.contains(&sign_out(3 * SIGN_OUTS_PER_KEY_MAX)),
+            "{name}"
+        );
+        let Some(store) = shared(&bench) else {
+            continue;
+        };
+        two.refresh().await;
+        for at in 0..3 * SIGN_OUTS_PER_KEY_MAX {
+            assert!(two.contains(&sign_out(at)), "{name} {at}");
+        }
+        assert!(
+            two.contains(&other) && !two.contains(&of_other(2)),
+            "{name}"
+        );
+        let kept = store.all().await.unwrap();
+        assert!(kept.len() <= SIGN_OUTS_PER_KEY_MAX + 2, "{name}");
+        assert!(kept.contains(&other), "{name}");
     }
 }
 
@@ -93,6 +134,22 @@ async fn what_ended_is_forgotten_and_a_full_store_forgets_nothing_else() {
         assert!(store.keep(&more, Some("session")).await.is_err(), "{name}");
         store.keep(&sign_out(7), Some("session")).await.unwrap();
         assert_eq!(store.all().await.unwrap().len(), SIGN_OUTS_MAX, "{name}");
+        // Nodes that hear of so many of one key make one of them, which makes room.
+        let one = node(&bench, "one");
+        let other = SignOut {
+            key: "other".to_owned(),
+            ..sign_out(1)
+        };
+        assert!(one.add(other.clone(), "session").await.is_err(), "{name}");
+        one.refresh().await;
+        one.refresh().await;
+        let kept = store.all().await.unwrap();
+        assert!(kept.len() <= SIGN_OUTS_PER_KEY_MAX + 2, "{name}");
+        assert!(kept.contains(&other), "{name}");
+        assert!(
+            (0..SIGN_OUTS_MAX).all(|at| one.contains(&sign_out(at))),
+            "{name}"
+        );
         bench.clock.advance_ms(14 * 3600 * 1000);
         let late = SignOut {
             expires_at: bench.clock.now().plus_seconds(3600),

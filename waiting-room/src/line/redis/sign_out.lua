@@ -1,6 +1,8 @@
--- Keeps a console session that was signed out. KEYS[1] the sorted set of all of them, by their ends.
--- ARGV[1] now in ms (0: the store's clock), [2] id:end of the session, [3] its end in ms, [4] the most that are kept, [5]
--- for how many ms beyond their ends. Returns 1; 0 when there is no room.
+-- Keeps a console session that was signed out, or one entry for all sessions of a key that end no later. KEYS[1] the sorted set
+-- of all of them, by their ends.
+-- ARGV[1] now in ms (0: the store's clock), [2] key:id:end of the session (no id: all of them), [3] its end in ms, [4] the most
+-- that are kept, [5] for how many ms beyond their ends, [6] how the members begin that an entry for all of a key replaces, else
+-- empty. Returns 1; 0 when there is no room. An entry that replaces others always has room: nodes add one for each key.
 local call, key = redis.call, KEYS[1]
 local now = tonumber(ARGV[1])
 if now == 0 then
@@ -8,6 +10,15 @@ if now == 0 then
   now = time[1] * 1000 + math.floor(time[2] / 1000)
 end
 call('ZREMRANGEBYSCORE', key, '-inf', now - ARGV[5])
-if not call('ZSCORE', key, ARGV[2]) and call('ZCARD', key) >= tonumber(ARGV[4]) then return 0 end
-call('ZADD', key, ARGV[3], ARGV[2])
+if ARGV[6] == '' then
+  if not call('ZSCORE', key, ARGV[2]) and call('ZCARD', key) >= tonumber(ARGV[4]) then return 0 end
+  call('ZADD', key, ARGV[3], ARGV[2])
+  return 1
+end
+-- The set is bounded, and this happens once in a hundred sign-outs of a key.
+if call('ZADD', key, ARGV[3], ARGV[2]) == 1 then
+  for _, member in ipairs(call('ZRANGEBYSCORE', key, '-inf', ARGV[3])) do
+    if member ~= ARGV[2] and string.sub(member, 1, #ARGV[6]) == ARGV[6] then call('ZREM', key, member) end
+  end
+end
 return 1
