@@ -51,11 +51,8 @@ async fn sweep(shop: &Arc<Shop>) {
             .store(swept.is_err(), Ordering::Relaxed);
         match swept {
             Ok(swept) => {
-                for (payment, promised_at) in &swept.due {
-                    // What the provider said of it is on its way from here.
-                    if !shop.unsettled.has(&payment.id) {
-                        shop.resolve(payment, *promised_at).await;
-                    }
+                for payment in &swept.due {
+                    shop.resolve(payment).await;
                 }
                 for payment in &swept.refunds {
                     if let Err(error) = shop.give_back(payment).await {
@@ -75,14 +72,19 @@ async fn sweep(shop: &Arc<Shop>) {
 async fn publish(shop: &Arc<Shop>) {
     let mut due = interval(Duration::from_millis(VERSION_MS));
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut is_away = false;
     let mut told: HashMap<EventId, (Availability, Instant)> = HashMap::new();
     loop {
         tokio::select! {
             _ = due.tick() => {}
             () = shop.site.stop.cancelled() => return,
         }
-        if let Err(error) = shop.inventory.publish().await {
+        let published = shop.inventory.publish().await;
+        if let Err(error) = &published {
             tracing::debug!(%error, "the seat maps are not kept current just now");
+        }
+        if std::mem::replace(&mut is_away, published.is_err()) && !is_away {
+            shop.unsettled.store_is_back.notify_waiters();
         }
         let now = shop.inventory.now();
         for seat_map in shop.inventory.seat_maps() {

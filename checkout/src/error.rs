@@ -16,9 +16,9 @@ impl From<Refused> for Problem {
                 problem.with("unknown", unknown).with("errors", errors)
             }
             Refused::LeavesSingle(left) => problem.with("left", left),
-            Refused::TooManySeats(limit) | Refused::TooManyHolds(limit) => {
-                problem.with("limit", limit)
-            }
+            Refused::TooManySeats(limit)
+            | Refused::TooManyHolds(limit)
+            | Refused::TooManyAttempts(limit) => problem.with("limit", limit),
             Refused::HoldOver(state) | Refused::OrderState(state) => problem.with("state", state),
             Refused::HoldConverted(order) => problem.with("order", order),
             Refused::StillRunning => problem.retry_after(1),
@@ -53,6 +53,7 @@ fn plain(refused: &Refused) -> Problem {
         Refused::NoSuchPayment => (S::NOT_FOUND, "no-such-payment", "There is no such payment of yours"),
         Refused::OrderState(_) => (S::CONFLICT, "order-state", "The order's state does not allow this"),
         Refused::PaymentRunning => (S::CONFLICT, "payment-running", "A payment is under way"),
+        Refused::TooManyAttempts(_) => (S::CONFLICT, "too-many-attempts", "Too many attempts to pay this order"),
         Refused::InUse => (S::CONFLICT, "seating-in-use", "Seats are held or booked: the plan stays"),
         Refused::NoSuchShard => (S::NOT_FOUND, "no-such-shard", "There is no such database"),
         Refused::OnSale => (S::CONFLICT, "event-on-sale", "Somebody is inside, holds seats or pays: the event stays where it is"),

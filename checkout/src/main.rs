@@ -117,6 +117,6 @@ async fn serve(settings: &Settings, cli: &Cli, remote: Remote) -> Result<(), Str
     };
     let app = with_middleware(routes, &site, description);
     listeners.run(app, operations).await;
-    shop.unsettled.drain().await;
+    shop.drain().await;
     Ok(())
 }

@@ -119,7 +119,8 @@ struct CardInput {
     card: String,
 }
 
-/// Pays with a card of the simulated provider and returns the updated order.
+/// Pays with a card of the simulated provider and returns the updated order. 409 `too-many-attempts` after 20 attempts that
+/// were declined: the order stays as it is until its time to pay is over or its hold is released.
 #[utoipa::path(post, path = "/api/v1/payments/simulated/{payment}", tag = "checkout", params(("payment" = String, Path)),
     request_body = CardInput, security(("session" = [])), responses((status = 200, body = Order), Refusals))]
 async fn pay(

@@ -17,6 +17,7 @@ use shared::http::openapi::Refusals;
 use shared::http::problem::{Input, Nothing, PLAN_BYTES_MAX, Parameters, Problem, read_body};
 use shared::ids::EventId;
 use shared::organiser::{Organiser, Role};
+use shared::serve::to_the_end;
 use shared::time::Time;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
@@ -222,15 +223,18 @@ async fn refund(
 ) -> Result<Json<OrganiserOrder>, Problem> {
     organiser.require(Role::Operator)?;
     let event = event_id(&event)?;
-    let payment = shop.inventory.begin_refund(&event, &order).await?;
-    // Once begun it is finished by the sweep, whatever becomes of this request.
-    let order = shop.give_back(&payment).await?;
-    let change = (
-        json!({"order": order.id, "state": "confirmed"}),
-        json!({"state": order.state}),
-    );
-    note(&shop, &organiser, ("order.refund", &event), change).await;
-    Ok(Json(OrganiserOrder::of(order, &organiser)))
+    to_the_end(async move {
+        let payment = shop.inventory.begin_refund(&event, &order).await?;
+        // Once begun it is finished by the sweep, whatever becomes of this request.
+        let change = (
+            json!({"order": order, "state": "confirmed"}),
+            json!({"state": "refunding"}),
+        );
+        note(&shop, &organiser, ("order.refund", &event), change).await;
+        let order = shop.give_back(&payment).await?;
+        Ok(Json(OrganiserOrder::of(order, &organiser)))
+    })
+    .await
 }
 
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]

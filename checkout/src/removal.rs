@@ -8,6 +8,7 @@ use serde_json::Value;
 use shared::audit::Entry;
 use shared::http::openapi::Refusals;
 use shared::http::problem::Problem;
+use shared::serve::to_the_end;
 use shared::service_key::require_service_key;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
@@ -41,15 +42,18 @@ async fn remove_event(
     Path(event): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let event = event_id(&event)?;
-    shop.inventory.remove(&event).await?;
-    let entry = Entry {
-        at: shop.inventory.now(),
-        by: "waiting room".to_owned(),
-        action: "event.delete".to_owned(),
-        event: event.as_str().to_owned(),
-        from: Value::Null,
-        to: Value::Null,
-    };
-    shop.site.audit.record(entry).await;
-    Ok(StatusCode::NO_CONTENT)
+    to_the_end(async move {
+        shop.inventory.remove(&event).await?;
+        let entry = Entry {
+            at: shop.inventory.now(),
+            by: "waiting room".to_owned(),
+            action: "event.delete".to_owned(),
+            event: event.as_str().to_owned(),
+            from: Value::Null,
+            to: Value::Null,
+        };
+        shop.site.audit.record(entry).await;
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
 }

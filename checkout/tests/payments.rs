@@ -11,7 +11,9 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use checkout::Shop;
-use checkout::inventory::{Buyer, NewSession, Order, Reader, SessionKey, Wish, layout};
+use checkout::inventory::{
+    Begun, Buyer, NewSession, Order, Reader, SessionKey, Verdict, Wish, layout,
+};
 use checkout::settings::Args;
 use checkout::waiting_room::{Heard, Jwks, WaitingRoom};
 use serde_json::Value;
@@ -48,22 +50,29 @@ impl WaitingRoom for Everyone {
     }
 }
 
-/// A shop whose store can be made to refuse captured payments.
-struct Stage {
+async fn order(shop: &Shop, keys: &checkout::inventory::SessionKeys, seat: &str) -> Order {
+    let wish = Wish::Seats(vec![seat.to_owned()]);
+    let event = &keys[0].event;
+    let hold = shop.inventory.hold(keys.clone(), event, wish, None).await;
+    let buyer = Buyer {
+        name: "Ada".into(),
+        email: "ada@example.org".into(),
+    };
+    let hold = hold.unwrap().value.id;
+    let order = shop.inventory.order(keys.clone(), &hold, buyer, None).await;
+    order.unwrap().value
+}
+
+/// A node of the checkout.
+struct Node {
     shop: Arc<Shop>,
-    app: Router,
-    clock: Clock,
     stop: CancellationToken,
-    order: Order,
-    keys: checkout::inventory::SessionKeys,
-    database: Option<String>,
-    servers: Arc<Shared>,
     folder: DataFolder,
     _kept: tempfile::TempDir,
 }
 
-impl Stage {
-    async fn open(database: Option<String>, servers: Arc<Shared>) -> Stage {
+impl Node {
+    async fn open(inventory: Option<String>, clock: Clock) -> Node {
         let kept = tempfile::tempdir().unwrap();
         let folder = DataFolder::open(kept.path()).unwrap();
         let mut mistakes = Mistakes::default();
@@ -73,19 +82,43 @@ impl Stage {
             ..Common::default()
         };
         let settings = common.read("127.0.0.1:1", &mut mistakes);
-        let clock = Clock::manual(Time(1_800_000_000_000));
         let stop = CancellationToken::new();
-        let site = settings.open_site(&folder, clock.clone(), stop.clone(), None);
+        let site = settings.open_site(&folder, clock, stop.clone(), None);
         let signer = Signer::from_pem(&Signer::generate_pem().unwrap()).unwrap();
         let verifier = Verifier::from_jwks(&signer.jwks(), "http://127.0.0.1:1").unwrap();
         let args = Args {
-            inventory: database.as_ref().map(|name| servers.postgres.url(name)),
+            inventory,
             ..Args::default()
         };
         let site = Arc::new(site.unwrap().0);
         let keys = Jwks::given(verifier);
         let shop = args.open(&folder, site, keys, Arc::new(Everyone), None);
-        let shop = shop.await.unwrap();
+        Node {
+            shop: shop.await.unwrap(),
+            stop,
+            folder,
+            _kept: kept,
+        }
+    }
+}
+
+/// A node whose store can be made to refuse that a payment was captured, and an order.
+struct Stage {
+    node: Node,
+    app: Router,
+    clock: Clock,
+    order: Order,
+    keys: checkout::inventory::SessionKeys,
+    database: Option<String>,
+    servers: Arc<Shared>,
+}
+
+impl Stage {
+    async fn open(database: Option<String>, servers: Arc<Shared>) -> Stage {
+        let clock = Clock::manual(Time(1_800_000_000_000));
+        let url = database.as_ref().map(|name| servers.postgres.url(name));
+        let node = Node::open(url, clock.clone()).await;
+        let shop = &node.shop;
         let event = EventId::parse("arena").unwrap();
         let plan = br#"{"categories": [{"id": "c", "name": "C", "price": 4500}],
             "sections": [{"id": "s", "category": "c", "rows": 1, "seats_per_row": 6}]}"#;
@@ -107,25 +140,15 @@ impl Stage {
             event: event.clone(),
             hash,
         }];
-        let wish = Wish::Seats(vec!["s-A-1".into()]);
-        let hold = shop.inventory.hold(keys.clone(), &event, wish, None).await;
-        let buyer = Buyer {
-            name: "Ada".into(),
-            email: "ada@example.org".into(),
-        };
-        let hold = hold.unwrap().value.id;
-        let order = shop.inventory.order(keys.clone(), &hold, buyer, None).await;
+        let order = order(shop, &keys, "s-A-1").await;
         Stage {
             app: checkout::router(shop.clone()).0,
-            order: order.unwrap().value,
+            order,
             keys,
-            shop,
+            node,
             clock,
-            stop,
             database,
             servers,
-            folder,
-            _kept: kept,
         }
     }
 
@@ -145,7 +168,7 @@ impl Stage {
                 self.servers.postgres.run(name, postgres).unwrap();
             }
             None => {
-                let path = self.folder.join("inventory.sqlite");
+                let path = self.node.folder.join("inventory.sqlite");
                 let file = rusqlite::Connection::open(path).unwrap();
                 file.busy_timeout(Duration::from_secs(10)).unwrap();
                 file.execute_batch(sqlite).unwrap();
@@ -153,15 +176,15 @@ impl Stage {
         }
     }
 
-    /// Makes the store report a full disk whenever a payment is captured.
+    /// Makes the store report a full disk whenever a payment is captured at once.
     fn refuse(&self) {
         self.by_hand(
-            "create trigger full before update on payment when new.state = 'captured'
+            "create trigger full before update on payment when new.state = 'captured' and new.settles_at is null
                 begin select raise(fail, 'disk full'); end",
             "create function public.refuse() returns trigger language plpgsql as
                 $$ begin raise exception using errcode = '53100'; end $$;
              create trigger full_disk before update on fairline.payment for each row
-                when (new.state = 'captured') execute function public.refuse()",
+                when (new.state = 'captured' and new.settles_at is null) execute function public.refuse()",
         );
     }
 
@@ -178,8 +201,22 @@ impl Stage {
             .header("authorization", format!("Bearer {WORD}"))
             .header("content-type", "application/json")
             .header("idempotency-key", "pay-once")
-            .body(Body::from(r#"{"card": "4242424242424242"}"#))
-            .unwrap();
+            .body(Body::from(r#"{"card": "4242424242424242"}"#));
+        self.ask(request.unwrap()).await
+    }
+
+    async fn refund(&self) -> (StatusCode, Value) {
+        let path = format!(
+            "/api/v1/organiser/events/arena/orders/{}/refund",
+            self.order.id
+        );
+        let request = Request::post(path)
+            .header("authorization", "Bearer stage-organiser-key")
+            .body(Body::empty());
+        self.ask(request.unwrap()).await
+    }
+
+    async fn ask(&self, request: Request<Body>) -> (StatusCode, Value) {
         let answer = self.app.clone().oneshot(request).await.unwrap();
         let status = answer.status();
         let body = to_bytes(answer.into_body(), 100_000).await.unwrap();
@@ -187,10 +224,27 @@ impl Stage {
     }
 
     async fn state(&self) -> String {
-        let reader = Reader::Session(self.keys.clone());
-        let order = self.shop.inventory.show_order(reader, &self.order.id).await;
-        order.unwrap().state
+        state(&self.node, &self.keys, &self.order).await
     }
+
+    /// An order whose money is promised in so many seconds.
+    async fn promised(&self, seat: &str, seconds: u32) -> Order {
+        let inventory = &self.node.shop.inventory;
+        let order = order(&self.node.shop, &self.keys, seat).await;
+        let id = &order.payment.id;
+        let begun = inventory.begin_payment(self.keys.clone(), id, None).await;
+        let Ok(Begun::Ask(payment)) = begun else {
+            panic!("the payment should begin")
+        };
+        let promise = Verdict::Pending(self.clock.now().plus_seconds(seconds));
+        inventory.settle(&payment, promise, None).await.unwrap()
+    }
+}
+
+async fn state(node: &Node, keys: &checkout::inventory::SessionKeys, order: &Order) -> String {
+    let reader = Reader::Session(keys.clone());
+    let order = node.shop.inventory.show_order(reader, &order.id).await;
+    order.unwrap().state
 }
 
 /// Returns whether the answer is still pending: the first request is still running, or a database with a full disk
@@ -202,13 +256,13 @@ fn is_not_yet(status: StatusCode, problem: &Value) -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_yes_that_the_store_refuses_is_kept_until_it_takes_it_and_the_request_answered_then() {
     for stage in Stage::both().await {
-        tokio::spawn(checkout::run(stage.shop.clone()));
+        tokio::spawn(checkout::run(stage.node.shop.clone()));
         stage.refuse();
         let (status, _) = stage.pay().await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
         // Longer than a provider may take to answer. The sweep does not ask for the verdict, as it is known here.
         stage.clock.advance_ms(60_000);
-        let swept = stage.shop.inventory.sweep().await.unwrap();
+        let swept = stage.node.shop.inventory.sweep().await.unwrap();
         assert_eq!(swept.due.len(), 1);
         let (status, problem) = stage.pay().await;
         assert!(is_not_yet(status, &problem), "{status} {problem}");
@@ -224,7 +278,7 @@ async fn a_yes_that_the_store_refuses_is_kept_until_it_takes_it_and_the_request_
         };
         assert_eq!(order["state"], "confirmed");
         assert_eq!(stage.state().await, "confirmed");
-        stage.stop.cancel();
+        stage.node.stop.cancel();
     }
 }
 
@@ -234,9 +288,99 @@ async fn a_process_that_is_about_to_go_settles_what_it_was_told_first() {
         stage.refuse();
         let (status, _) = stage.pay().await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-        stage.stop.cancel();
+        stage.node.stop.cancel();
         stage.accept();
-        stage.shop.unsettled.drain().await;
+        stage.node.shop.drain().await;
         assert_eq!(stage.state().await, "confirmed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payment_goes_on_though_the_browser_hangs_up_before_it_is_marked() {
+    for stage in Stage::both().await {
+        tokio::select! {
+            biased;
+            answer = stage.pay() => panic!("it was answered at once: {answer:?}"),
+            () = std::future::ready(()) => {}
+        }
+        let hung_up_at = Instant::now();
+        while stage.state().await != "confirmed" {
+            assert!(hung_up_at.elapsed() < PATIENCE, "never asked");
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_reaches_the_store_since_a_moment_leaves_a_silent_payment_to_who_holds_its_yes()
+{
+    let servers = shared_postgres();
+    let database = servers.postgres.database();
+    let url = servers.postgres.url(&database);
+    let stage = Stage::open(Some(database), servers).await;
+    let promised = [
+        stage.promised("s-A-2", 50).await,
+        stage.promised("s-A-3", 100).await,
+    ];
+    stage.refuse();
+    let (status, _) = stage.pay().await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    let other = Node::open(Some(url), stage.clock.clone()).await;
+    tokio::spawn(checkout::run(other.shop.clone()));
+    // It settles one and, with another sweep, the next: the payment was due at the first.
+    for promised in &promised {
+        stage.clock.advance_ms(60_000);
+        let from = Instant::now();
+        while state(&other, &stage.keys, promised).await != "confirmed" {
+            assert!(from.elapsed() < PATIENCE, "never swept");
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(state(&other, &stage.keys, &stage.order).await, "paying");
+    stage.node.stop.cancel();
+    stage.accept();
+    stage.node.shop.drain().await;
+    assert_eq!(stage.state().await, "confirmed");
+    other.stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refund_that_is_finished_later_is_in_the_audit_log() {
+    for stage in Stage::both().await {
+        assert_eq!(stage.pay().await.0, StatusCode::OK);
+        stage.by_hand(
+            "create trigger full before update on payment when new.state = 'refunded'
+                begin select raise(fail, 'disk full'); end",
+            "create function public.refuse() returns trigger language plpgsql as
+                $$ begin raise exception 'not now'; end $$;
+             create trigger full_disk before update on fairline.payment for each row
+                when (new.state = 'refunded') execute function public.refuse()",
+        );
+        let (status, _) = stage.refund().await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        let newest = stage.node.shop.site.audit.newest(1).await;
+        assert_eq!(newest[0].action, "order.refund");
+        assert_eq!(newest[0].from["order"], *stage.order.id);
+        assert_eq!(stage.state().await, "refunding");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn money_for_an_order_that_is_gone_is_in_the_audit_log() {
+    for stage in Stage::both().await {
+        stage.refuse();
+        let (status, _) = stage.pay().await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        stage.by_hand(
+            "delete from payment; delete from orders; delete from hold",
+            "truncate fairline.payment, fairline.orders, fairline.hold",
+        );
+        stage.node.stop.cancel();
+        stage.accept();
+        stage.node.shop.drain().await;
+        let newest = stage.node.shop.site.audit.newest(1).await;
+        assert_eq!(newest.len(), 1);
+        assert_eq!(newest[0].action, "payment.give-back");
+        assert_eq!(newest[0].from["payment"], *stage.order.payment.id);
     }
 }

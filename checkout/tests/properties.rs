@@ -119,7 +119,7 @@ async fn apply(bench: &Bench, world: &mut World, step: &Step) {
                 .seats
                 .begin_payment(keys(*fan), &order.payment.id, None)
                 .await;
-            let Ok(Begun::Command(payment)) = begun else {
+            let Ok(Begun::Ask(payment)) = begun else {
                 return;
             };
             let verdict = match verdict {

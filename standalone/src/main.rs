@@ -159,6 +159,6 @@ async fn serve(cli: &Cli, demo: Option<demo::Demo>) -> Result<(), Vec<String>> {
         )),
     }
     listeners.run(app.clone(), operations).await;
-    shop.unsettled.drain().await;
+    shop.drain().await;
     Ok(())
 }

@@ -37,7 +37,7 @@ impl Shop for RemoteCheckout {
             .ask(Method::DELETE, &path, &self.service_key, None)
             .await;
         let Some((status, body)) = answer else {
-            return Err(unreachable("the checkout does not answer"));
+            return Err(unknown_outcome("the checkout does not answer"));
         };
         let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
         let kind = problem["type"].as_str().unwrap_or_default();
@@ -50,16 +50,25 @@ impl Shop for RemoteCheckout {
             }
             (StatusCode::UNAUTHORIZED, _) => {
                 tracing::error!("the checkout refuses this FAIRLINE_SERVICE_KEY");
-                Err(unreachable("the checkout has another service key"))
+                Err(unreachable(
+                    "the checkout has another service key: nothing was removed",
+                ))
             }
-            // Something else is at that address, or the checkout's own store is away.
-            _ => Err(unreachable(&format!("the checkout answers {status}"))),
+            // Something else is at that address, or the checkout's own store did not answer in time.
+            _ => Err(unknown_outcome(&format!("the checkout answers {status}"))),
         }
     }
 }
 
+/// The checkout may go on with what it was asked for.
+fn unknown_outcome(why: &str) -> Problem {
+    unreachable(&format!(
+        "{why}: whether it removed the sale is not known, repeat the request"
+    ))
+}
+
 fn unreachable(why: &str) -> Problem {
-    let title = "The checkout cannot be asked just now: the event stays";
+    let title = "The event is not deleted yet: the checkout cannot be asked just now";
     let status = StatusCode::SERVICE_UNAVAILABLE;
     Problem::new(status, "checkout-unreachable", title)
         .detail(why)

@@ -39,7 +39,7 @@ pub trait Shop: Send + Sync {
     ///
     /// # Errors
     /// 409 `/problems/event-has-orders` once something was booked or paid, 409 `/problems/event-in-use` while seats are held
-    /// or money is on its way, 503 when the checkout cannot be asked.
+    /// or money is on its way, 503 when the checkout gave no answer: then it may have removed it.
     async fn delete_event(&self, event: &EventId) -> Result<bool, Problem>;
 }
 

@@ -17,6 +17,7 @@ use shared::http::openapi::Refusals;
 use shared::http::problem::{Input, Parameters, Problem};
 use shared::ids::{EventId, VisitorId};
 use shared::organiser::{Organiser, Role};
+use shared::serve::to_the_end;
 use shared::time::Time;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -133,8 +134,9 @@ fn difference(before: &EventSettings, after: &EventSettings) -> (Value, Value) {
 }
 
 /// Delete an event and its sale. 409 `event-has-orders` once something was booked or paid, 409 `event-in-use` while seats are
-/// held or money is on its way, 503 `checkout-unreachable` when the checkout cannot be asked, 409 `checkout-unknown` when
-/// nobody said where it is: then the event stays. A deletion that was cut short is finished by asking again.
+/// held or money is on its way, 409 `checkout-unknown` when nobody said where the checkout is: then the event stays. 503
+/// `checkout-unreachable` when the checkout gave no answer: then its sale may be gone. A deletion that was cut short is finished
+/// by asking again.
 #[utoipa::path(delete, path = "/api/v1/organiser/events/{event}", tag = "organiser", params(("event" = String, Path)),
     security(("organiser" = [])), responses((status = 204), Refusals))]
 async fn delete_event(
@@ -144,8 +146,16 @@ async fn delete_event(
 ) -> Result<StatusCode, Problem> {
     organiser.require(Role::Admin)?;
     let event = EventId::parse(&event).map_err(|_| Problem::no_such_event())?;
+    to_the_end(async move { delete(&room, &organiser, &event).await }).await
+}
+
+async fn delete(
+    room: &Room,
+    organiser: &Organiser,
+    event: &EventId,
+) -> Result<StatusCode, Problem> {
     // As the store has it now: another node may have heard of a checkout that this one has not.
-    let front = match room.line.tick(&event).await {
+    let front = match room.line.tick(event).await {
         Ok(front) => Some(front),
         // The checkout may still have a sale of it, if a deletion was cut short.
         Err(Refused::NoSuchEvent) => None,
@@ -154,19 +164,22 @@ async fn delete_event(
     if room.shop.is_none() && front.as_ref().is_some_and(|it| it.availability.is_some()) {
         return Err(checkout::unknown());
     }
-    let had_sale = remove_sale(&room, &event).await?;
+    let had_sale = remove_sale(room, event).await?;
     if front.is_none() && !had_sale {
         return Err(Problem::no_such_event());
     }
     if front.is_some() {
-        room.line.remove(&event).await?;
-        room.forget(&event);
+        room.line.remove(event).await?;
+        room.forget(event);
     }
     let from = front.map_or(Value::Null, |front| json!(&*front.settings));
     let entry = organiser.entry(&room.site, "event.delete", event.as_str());
     room.site.audit.record(Entry { from, ..entry }).await;
     // A fan whom the line still knew may have opened a session in between, and the event with it.
-    remove_sale(&room, &event).await?;
+    if let Err(problem) = remove_sale(room, event).await {
+        let why = problem.into_value();
+        tracing::warn!(event = event.as_str(), %why, "what fans did while the event was deleted may be left at the checkout");
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 

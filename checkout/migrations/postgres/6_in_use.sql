@@ -25,7 +25,7 @@ create or replace function fairline.make_event(p_event text, p_rules text, p_sec
 $$;
 
 -- Replaces the plan unless something is held or booked, or may yet be by a payment that comes late. Answers the new plan's
--- version; null if something is.
+-- version; null if something is; 0 without such an event.
 create or replace function fairline.set_plan(p_event text, p_plan text, p_seats integer) returns integer
 language plpgsql as $$
 declare
@@ -34,6 +34,9 @@ declare
     v_use record;
 begin
     perform from fairline.event e where e.event = p_event for update;
+    if not found then
+        return 0;
+    end if;
     perform fairline.alone(p_event);
     select * into v_use from fairline.in_use(p_event);
     if v_use.held or v_use.booked or v_use.paying then

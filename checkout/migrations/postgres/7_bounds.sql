@@ -106,3 +106,18 @@ end $$;
 -- The mark of a payment that is being asked for names the payment from now on, and ends with it. What was marked without a name
 -- would never be answered.
 delete from fairline.answer where answer is null;
+
+-- A change of a payment also names what `settles_at` was: a node that has not heard of a promise cannot end the payment. The
+-- functions that apply and refuse changes say the rest in the same words as before.
+do $$
+declare
+    v_source text;
+begin
+    for v_source in select pg_get_functiondef(p.oid) from pg_proc p
+        where p.pronamespace = 'fairline'::regnamespace and p.proname in ('apply', 'refused')
+    loop
+        v_source := replace(v_source, 'p.state = w.was',
+            'p.state = w.was and p.settles_at is not distinct from w.promised_at');
+        execute regexp_replace(v_source, 'attempt integer,\s+was text', 'attempt integer, was text, promised_at bigint', 'g');
+    end loop;
+end $$;

@@ -28,6 +28,7 @@ use shared::http::idempotency::Attempt;
 use shared::ids::EventId;
 use shared::time::{Clock, Time};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The seats, sessions, holds, orders and payments of all events. Every operation is one atomic step, timed by the
 /// store's clock, and durable before it returns. With an `Attempt` it happens once, and repetitions get the same
@@ -49,6 +50,9 @@ pub trait Inventory: Send + Sync {
 
     /// Returns whether the seat map may be out of date because the store cannot be reached.
     fn is_stale(&self, event: &EventId) -> bool;
+
+    /// Returns the time for which the event's store has answered this node without a break.
+    fn reached_for(&self, event: &EventId) -> Duration;
 
     /// Publishes new versions of the seat maps.
     async fn publish(&self) -> Result<(), Refused>;
@@ -113,7 +117,7 @@ pub trait Inventory: Send + Sync {
     ) -> Result<Begun, Refused>;
 
     /// Applies the provider's verdict. The order is then booked, declined or still waiting, or the money must be
-    /// refunded.
+    /// refunded. A decline that was asked for before the provider promised to decide later changes nothing.
     async fn settle(
         &self,
         payment: &PaymentRef,

@@ -280,13 +280,15 @@ pub struct PaymentRef {
     pub id: String,
     /// Amount to pay.
     pub amount: Money,
+    /// Time by which the provider promised to decide, as known when this was read.
+    pub promised_at: Option<Time>,
 }
 
 /// Outcome of `begin_payment`.
 #[derive(Clone, Debug)]
 pub enum Begun {
     /// The provider is to be called now.
-    Command(PaymentRef),
+    Ask(PaymentRef),
     /// The request was answered before; this is the order.
     Replayed(Box<Order>),
 }
@@ -361,9 +363,8 @@ impl Sales {
 pub struct Swept {
     /// Number of seats that became available.
     pub seats_released: u32,
-    /// Payments whose decision is due and must be requested from the provider, each with the time the provider
-    /// announced, if any.
-    pub due: Vec<(PaymentRef, Option<Time>)>,
+    /// Payments whose decision is due and must be requested from the provider.
+    pub due: Vec<PaymentRef>,
     /// Refunds with an unknown outcome, to be requested from the provider again.
     pub refunds: Vec<PaymentRef>,
     /// Whether there may be more to do, so that the next sweep should follow at once.
@@ -435,6 +436,8 @@ pub enum Refused {
     OrderState(String),
     #[error("a payment is under way")]
     PaymentRunning,
+    #[error("too many attempts to pay")]
+    TooManyAttempts(u32),
     #[error("seats are held or booked")]
     InUse,
     #[error("seats are held, or money is on its way")]

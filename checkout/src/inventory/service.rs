@@ -12,6 +12,7 @@ use shared::http::idempotency::Attempt;
 use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Lapsed holds and late orders that one sweep looks at.
 pub(super) const SWEEP_MAX: usize = 500;
@@ -20,14 +21,15 @@ pub(super) const SILENCE_MS: i64 = 15_000;
 /// Payments that one sweep finds.
 pub(super) const DUE_MAX: i64 = 200;
 
-/// What must be asked of a provider: a payment, its state, and the instant that was promised.
-pub(super) type Due = (PaymentRef, PaymentState, Option<Time>);
+/// A payment about which the provider must be asked, and its state.
+pub(super) type Due = (PaymentRef, PaymentState);
 
 /// What an engine does: it runs decisions, one at a time for a visitor, and makes what they change durable before it answers.
 pub(super) trait Engine: Send + Sync {
     fn seat_map(&self, event: &EventId) -> Option<Arc<SeatMap>>;
     fn seat_maps(&self) -> Vec<Arc<SeatMap>>;
     fn is_stale(&self, event: &EventId) -> bool;
+    fn reached_for(&self, event: &EventId) -> Duration;
     fn now(&self) -> Time;
 
     /// Runs a decision in the event's writer. It may be run again, when what it was made on turned out to be old.
@@ -195,6 +197,10 @@ impl<E: Engine> Inventory for E {
 
     fn is_stale(&self, event: &EventId) -> bool {
         Engine::is_stale(self, event)
+    }
+
+    fn reached_for(&self, event: &EventId) -> Duration {
+        Engine::reached_for(self, event)
     }
 
     async fn publish(&self) -> Result<(), Refused> {
@@ -463,10 +469,10 @@ impl<E: Engine> Inventory for E {
             has_more: holds + orders > 0 && (has_more_holds || has_more_orders),
             ..Swept::default()
         };
-        for (payment, state, promised_at) in self.due().await? {
+        for (payment, state) in self.due().await? {
             match state {
                 PaymentState::Refunding => swept.refunds.push(payment),
-                _ => swept.due.push((payment, promised_at)),
+                _ => swept.due.push(payment),
             }
         }
         self.prune().await?;

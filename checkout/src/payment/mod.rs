@@ -5,6 +5,8 @@ mod unsettled;
 
 use crate::Shop;
 use crate::inventory::{Begun, Order, PaymentRef, Refused, SessionKeys, Verdict};
+use serde_json::{Value, json};
+use shared::audit::Entry;
 use shared::group_commit::{ANSWER_SECONDS_MAX, Unavailable};
 use shared::http::idempotency::Attempt;
 use shared::time::Time;
@@ -18,6 +20,9 @@ pub use unsettled::Unsettled;
 /// A verdict that the inventory did not take is offered again after this, then after twice as long each time.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
+/// Once the store has answered for so long, other nodes have had it take the verdicts that they hold: the longest pause, an
+/// attempt that failed before it, and one that did not.
+const OTHERS_SETTLE: Duration = Duration::from_secs(5 + 2 * ANSWER_SECONDS_MAX);
 
 /// Who takes the money. The only one that is built in so far decides by the card's number.
 pub enum Provider {
@@ -45,9 +50,9 @@ impl Provider {
         }
     }
 
-    async fn look_up(&self, payment: &PaymentRef, promised_at: Option<Time>) -> Verdict {
+    async fn look_up(&self, payment: &PaymentRef) -> Verdict {
         match self {
-            Provider::Simulated(provider) => provider.look_up(payment, promised_at).await,
+            Provider::Simulated(provider) => provider.look_up(payment).await,
         }
     }
 
@@ -66,8 +71,8 @@ impl Provider {
 }
 
 impl Shop {
-    /// Pays: marks, asks, takes the answer. In a task of its own, so that neither a browser that hangs up nor a store that is
-    /// away for a while stops it half way: who asks again with the same key is answered once it is done.
+    /// Pays: marks, asks, takes the answer. All of it in a task of its own, so that neither a browser that hangs up nor a store
+    /// that is away for a while stops it half way: who asks again with the same key is answered once it is done.
     pub(crate) async fn pay(
         self: &Arc<Shop>,
         keys: SessionKeys,
@@ -77,27 +82,25 @@ impl Shop {
     ) -> Result<(Order, bool), Refused> {
         let until = Instant::now() + Duration::from_secs(ANSWER_SECONDS_MAX);
         let place = self.unsettled.place().ok_or(Unavailable)?;
-        let payment = match self
-            .inventory
-            .begin_payment(keys, payment, attempt.clone())
-            .await?
-        {
-            Begun::Replayed(order) => return Ok((*order, true)),
-            Begun::Command(payment) => payment,
-        };
-        let entered = self.unsettled.enter(place, &payment.id);
-        let shop = self.clone();
+        let (shop, payment) = (self.clone(), payment.to_owned());
         let paying = self.unsettled.tasks.spawn(async move {
-            let now = shop.inventory.now();
-            let verdict = shop.provider.charge(&card, now).await;
+            let begun = shop
+                .inventory
+                .begin_payment(keys, &payment, attempt.clone());
+            let payment = match begun.await? {
+                Begun::Replayed(order) => return Ok((*order, true)),
+                Begun::Ask(payment) => payment,
+            };
+            let entered = shop.unsettled.enter(place, &payment.id);
+            let verdict = shop.provider.charge(&card, shop.inventory.now()).await;
             let verdict = verdict.unwrap_or_else(|| Verdict::Declined("unknown_card".to_owned()));
             let order = shop.settle(&payment, verdict, attempt).await;
             drop(entered);
             shop.to_report.notify_one();
-            order
+            Ok((order?, false))
         });
         match timeout_at(until, paying).await {
-            Ok(Ok(order)) => Ok((order?, false)),
+            Ok(Ok(paid)) => paid,
             _ => Err(Unavailable.into()),
         }
     }
@@ -107,17 +110,19 @@ impl Shop {
     async fn settle(
         &self,
         payment: &PaymentRef,
-        verdict: Verdict,
+        offered: Verdict,
         attempt: Option<Attempt>,
     ) -> Result<Order, Refused> {
         let stop = &self.site.stop;
         let mut pause = RETRY_FIRST;
         loop {
-            let (verdict, attempt) = (verdict.clone(), attempt.clone());
+            let store_is_back = self.unsettled.store_is_back.notified();
+            let (verdict, attempt) = (offered.clone(), attempt.clone());
             match self.inventory.settle(payment, verdict, attempt).await {
                 Err(Refused::Unavailable(_)) => {}
                 Err(refused) => {
                     tracing::error!(payment = payment.id, error = %refused, "a payment cannot be settled");
+                    self.give_back_unknown(payment, &offered).await;
                     return Err(refused);
                 }
                 Ok(order) => return Ok(order),
@@ -127,20 +132,60 @@ impl Shop {
                 "a payment is not settled yet; it is tried again"
             );
             if stop.is_cancelled() {
+                // The process is about to go: often, while there is time.
                 sleep(RETRY_FIRST).await;
-                // The ticks have ended, by which a store that was away is found to be back.
-                let _ = self.inventory.publish().await;
-            } else {
-                // The process is about to go: at once, while there is time.
-                let _ = stop.run_until_cancelled(sleep(pause)).await;
-                pause = (2 * pause).min(RETRY_MAX);
+                continue;
+            }
+            tokio::select! {
+                () = sleep(pause) => pause = (2 * pause).min(RETRY_MAX),
+                () = store_is_back => pause = RETRY_FIRST,
+                () = stop.cancelled() => {}
             }
         }
     }
 
-    /// Asks what became of a payment that nobody heard of since, and takes the answer.
-    pub(crate) async fn resolve(&self, payment: &PaymentRef, promised_at: Option<Time>) {
-        let verdict = self.provider.look_up(payment, promised_at).await;
+    /// Gives back the money of an order that the store does not have any more, and leaves a trace of it.
+    async fn give_back_unknown(&self, payment: &PaymentRef, verdict: &Verdict) {
+        if matches!(verdict, Verdict::Declined(_)) {
+            return;
+        }
+        let entry = Entry {
+            at: self.inventory.now(),
+            by: "checkout".to_owned(),
+            action: "payment.give-back".to_owned(),
+            event: payment.event.as_str().to_owned(),
+            from: json!({"order": payment.order, "payment": payment.id, "amount": payment.amount}),
+            to: Value::Null,
+        };
+        self.site.audit.record(entry).await;
+        self.provider.refund(payment).await;
+    }
+
+    /// Waits, for a bounded time, until all payments that were asked for here are settled. For a process that is about to go:
+    /// its ticks have ended, by which a store that was away is found to be back.
+    pub async fn drain(&self) {
+        let look = async {
+            loop {
+                let _ = self.inventory.publish().await;
+                sleep(RETRY_FIRST).await;
+            }
+        };
+        tokio::select! {
+            () = self.unsettled.drain() => {}
+            () = look => {}
+        }
+    }
+
+    /// Asks what became of a payment that nobody heard of since, and takes the answer; unless the verdict is on its way from
+    /// the node that asked first, which may be this one or another that could not reach the store either.
+    pub(crate) async fn resolve(&self, payment: &PaymentRef) {
+        let is_silent = payment.promised_at.is_none();
+        if self.unsettled.has(&payment.id)
+            || is_silent && self.inventory.reached_for(&payment.event) < OTHERS_SETTLE
+        {
+            return;
+        }
+        let verdict = self.provider.look_up(payment).await;
         if let Err(error) = self.inventory.settle(payment, verdict, None).await {
             tracing::warn!(payment = payment.id, %error, "a payment could not be settled; it is tried again");
         }

@@ -19,8 +19,8 @@ impl Simulated {
 
     /// A payment that was to come late has come. One that the process died over was never charged: this provider
     /// remembers nothing but its promises.
-    pub(super) async fn look_up(&self, _: &PaymentRef, promised_at: Option<Time>) -> Verdict {
-        match promised_at {
+    pub(super) async fn look_up(&self, payment: &PaymentRef) -> Verdict {
+        match payment.promised_at {
             Some(_) => Verdict::Captured,
             None => Verdict::Declined("interrupted".to_owned()),
         }

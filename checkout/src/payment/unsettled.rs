@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
@@ -18,6 +18,8 @@ pub struct Unsettled {
     /// Locked for a look-up, never across an await.
     ids: Arc<Mutex<HashSet<String>>>,
     pub(super) tasks: TaskTracker,
+    /// Wakes those who wait to offer a verdict again.
+    pub(crate) store_is_back: Notify,
 }
 
 impl Default for Unsettled {
@@ -26,6 +28,7 @@ impl Default for Unsettled {
             places: Arc::new(Semaphore::new(UNSETTLED_MAX)),
             ids: Arc::default(),
             tasks: TaskTracker::new(),
+            store_is_back: Notify::new(),
         }
     }
 }
@@ -48,13 +51,13 @@ impl Unsettled {
     }
 
     /// Whether a payment's verdict is awaited or held here.
-    pub(crate) fn has(&self, id: &str) -> bool {
+    pub(super) fn has(&self, id: &str) -> bool {
         let ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
         ids.contains(id)
     }
 
-    /// Waits, for a bounded time, until all are settled. For a process that is about to go.
-    pub async fn drain(&self) {
+    /// Waits, for a bounded time, until all are settled.
+    pub(super) async fn drain(&self) {
         self.tasks.close();
         if timeout(DRAIN, self.tasks.wait()).await.is_err() {
             let count = self.tasks.len();

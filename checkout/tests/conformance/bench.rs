@@ -269,7 +269,7 @@ impl Bench {
     ) -> Result<Order, Refused> {
         let id = &order.payment.id;
         match self.seats.begin_payment(fan.clone(), id, None).await? {
-            Begun::Command(payment) => self.seats.settle(&payment, verdict, None).await,
+            Begun::Ask(payment) => self.seats.settle(&payment, verdict, None).await,
             Begun::Replayed(order) => Ok(*order),
         }
     }

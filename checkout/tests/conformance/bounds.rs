@@ -1,11 +1,12 @@
 //! Limits on the harm that one fan, or one reader of the database, can do to all others.
 
 use crate::bench::*;
-use checkout::inventory::{HoldState, Refused};
+use checkout::inventory::{HoldState, Refused, Verdict};
 use std::time::Duration;
 
 /// Limit documented in the contract.
 const HOLDS_MAX: u32 = 500;
+const ATTEMPTS_MAX: u32 = 20;
 
 #[tokio::test]
 async fn a_visitor_makes_only_so_many_holds_and_those_that_ended_can_still_be_seen() {
@@ -29,6 +30,28 @@ async fn a_visitor_makes_only_so_many_holds_and_those_that_ended_can_still_be_se
         assert_eq!(order.state, "paying");
         let ben = bench.fan(2).await;
         bench.hold(&ben, named(&["st-A-3"])).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_order_is_tried_to_be_paid_only_so_often_and_its_seats_can_still_be_given_back() {
+    for bench in halls().await {
+        let ada = bench.fan(1).await;
+        let hold = bench.hold(&ada, named(&["st-A-1"])).await.unwrap();
+        let mut order = bench.order(&ada, &hold).await.unwrap();
+        for _ in 0..ATTEMPTS_MAX {
+            let declined = Verdict::Declined("card_declined".into());
+            order = bench.pay(&ada, &order, declined).await.unwrap();
+            assert_eq!(order.state, "declined");
+        }
+        let more = bench.pay(&ada, &order, Verdict::Captured).await;
+        assert_eq!(more, Err(Refused::TooManyAttempts(ATTEMPTS_MAX)));
+        assert_eq!(bench.see(&ada, &order).await.state, "declined");
+        bench.seats.release(ada.clone(), &hold.id).await.unwrap();
+        let hold = bench.hold(&ada, named(&["st-A-1"])).await.unwrap();
+        let order = bench.order(&ada, &hold).await.unwrap();
+        let paid = bench.pay(&ada, &order, Verdict::Captured).await.unwrap();
+        assert_eq!(paid.state, "confirmed");
     }
 }
 

@@ -98,7 +98,7 @@ async fn a_journey_may_change_nodes_at_every_step() {
             .seats
             .begin_payment(ada.clone(), &order.payment.id, None)
             .await;
-        let Ok(Begun::Command(payment)) = begun else {
+        let Ok(Begun::Ask(payment)) = begun else {
             panic!("the payment should begin");
         };
         for node in [&here, &there] {

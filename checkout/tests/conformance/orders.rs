@@ -1,7 +1,7 @@
 //! Orders and money: booked once it is received, refunded if the seats are gone, everything exactly once.
 
 use crate::bench::*;
-use checkout::inventory::{Begun, Once, Reader, Refused, Verdict};
+use checkout::inventory::{Begun, Once, Order, PaymentRef, Reader, Refused, SessionKeys, Verdict};
 
 #[tokio::test]
 async fn whoever_still_owns_the_seats_may_buy_them_however_late() {
@@ -165,11 +165,11 @@ async fn while_a_payment_is_under_way_nothing_releases_the_seats_before_the_cap(
             "frozen, though the hold's time is over"
         );
         let due = bench.seats.sweep().await.unwrap().due;
-        assert_eq!((due.len(), due[0].1), (1, Some(promised)));
+        assert_eq!((due.len(), due[0].promised_at), (1, Some(promised)));
         for _ in 0..3 {
             let order = bench
                 .seats
-                .settle(&due[0].0, Verdict::Captured, None)
+                .settle(&due[0], Verdict::Captured, None)
                 .await
                 .unwrap();
             assert_eq!(
@@ -208,7 +208,7 @@ async fn money_that_comes_too_late_buys_the_seats_if_they_are_free_and_else_goes
             let fan = bench.fan(visitor).await;
             let hold = bench.hold(&fan, named(&[seat])).await.unwrap();
             let order = bench.order(&fan, &hold).await.unwrap();
-            let Ok(Begun::Command(payment)) = bench
+            let Ok(Begun::Ask(payment)) = bench
                 .seats
                 .begin_payment(fan.clone(), &order.payment.id, None)
                 .await
@@ -259,7 +259,7 @@ async fn money_for_a_payment_that_counted_as_failed_goes_back_and_changes_nothin
             let order = bench.order(&fan, &hold).await.unwrap();
             let id = &order.payment.id;
             let begun = bench.seats.begin_payment(fan.clone(), id, None).await;
-            let Ok(Begun::Command(first)) = begun else {
+            let Ok(Begun::Ask(first)) = begun else {
                 panic!("the payment should begin");
             };
             let failed = Verdict::Declined("interrupted".into());
@@ -283,6 +283,61 @@ async fn money_for_a_payment_that_counted_as_failed_goes_back_and_changes_nothin
         assert_eq!(bench.counts().await, [13, 1, 2, 0]);
         let sales = bench.seats.sales(&bench.event).await.unwrap();
         assert_eq!(sales.revenue.amount, 2 * 4500);
+    }
+}
+
+fn interrupted() -> Verdict {
+    Verdict::Declined("interrupted".into())
+}
+
+/// An order of st-A-1 whose payment the provider is being asked for.
+async fn paying(bench: &Bench, fan: &SessionKeys) -> (Order, PaymentRef) {
+    let hold = bench.hold(fan, named(&["st-A-1"])).await.unwrap();
+    let order = bench.order(fan, &hold).await.unwrap();
+    let id = &order.payment.id;
+    match bench.seats.begin_payment(fan.clone(), id, None).await {
+        Ok(Begun::Ask(payment)) => (order, payment),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_decline_that_was_asked_for_before_the_money_was_promised_changes_nothing() {
+    for bench in halls().await {
+        let ada = bench.fan(1).await;
+        let (order, asked) = paying(&bench, &ada).await;
+        bench.clock.advance_ms(16_000);
+        let due = bench.seats.sweep().await.unwrap().due;
+        assert_eq!(due, std::slice::from_ref(&asked));
+        let later = Verdict::Pending(bench.clock.now().plus_seconds(20));
+        bench.seats.settle(&asked, later, None).await.unwrap();
+        let told = bench.seats.settle(&asked, interrupted(), None).await;
+        assert_eq!(told.unwrap().state, "confirming");
+        bench.clock.advance_ms(20_000);
+        let due = bench.seats.sweep().await.unwrap().due;
+        assert_eq!(due.len(), 1, "the promised money is still expected");
+        let paid = bench.seats.settle(&due[0], Verdict::Captured, None).await;
+        assert_eq!(paid.unwrap().state, "confirmed");
+        assert_eq!(bench.see(&ada, &order).await.state, "confirmed");
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_has_not_heard_of_a_promise_cannot_end_the_payment_of_an_expired_order() {
+    for (here, there) in pairs().await {
+        let ada = here.fan(1).await;
+        let (order, asked) = paying(&here, &ada).await;
+        assert_eq!(there.sweep_after(601).await, 1);
+        let later = Verdict::Pending(here.clock.now().plus_seconds(20));
+        here.seats.settle(&asked, later, None).await.unwrap();
+        let told = there.seats.settle(&asked, interrupted(), None).await;
+        assert_eq!(told.unwrap().state, "expired");
+        here.clock.advance_ms(20_000);
+        let due = there.seats.sweep().await.unwrap().due;
+        assert_eq!(due.len(), 1, "the promised money is still expected");
+        let paid = there.seats.settle(&due[0], Verdict::Captured, None).await;
+        assert_eq!(paid.unwrap().state, "confirmed");
+        assert_eq!(here.see(&ada, &order).await.state, "confirmed");
     }
 }
 
@@ -350,7 +405,7 @@ async fn with_an_idempotency_key_everything_happens_once() {
                 .seats
                 .begin_payment(ada.clone(), &made.payment.id, attempt("p", "b"))
         };
-        let Ok(Begun::Command(payment)) = begin().await else {
+        let Ok(Begun::Ask(payment)) = begin().await else {
             panic!("the payment should begin")
         };
         assert!(matches!(begin().await, Err(Refused::StillRunning)));

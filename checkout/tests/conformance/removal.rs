@@ -8,7 +8,7 @@ async fn begin(bench: &Bench, fan: &checkout::inventory::SessionKeys, seat: &str
     let order = bench.order(fan, &hold).await.unwrap();
     let id = &order.payment.id;
     match bench.seats.begin_payment(fan.clone(), id, None).await {
-        Ok(Begun::Command(payment)) => payment,
+        Ok(Begun::Ask(payment)) => payment,
         other => panic!("{other:?}"),
     }
 }
@@ -109,6 +109,40 @@ async fn a_node_that_has_not_heard_of_it_sells_nothing_of_an_event_that_was_made
         there.hold(&ben, named(&["st-A-1"])).await.unwrap();
         there.show().await;
         assert_eq!(here.counts().await, [15, 1, 0, 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_plan_and_rules_set_at_a_node_that_has_not_heard_of_the_removal_make_the_event_anew() {
+    let patch = || RulesPatch {
+        hold_seconds: Some(7),
+        ..RulesPatch::default()
+    };
+    for (here, there) in pairs().await {
+        for is_made_again in [false, true] {
+            here.seats.remove(&here.event).await.unwrap();
+            if is_made_again {
+                here.seats.set_seating(&here.event, hall()).await.unwrap();
+            }
+            let set = there.seats.set_seating(&there.event, hall()).await;
+            set.unwrap();
+            assert_eq!(there.counts().await, [16, 0, 0, 0]);
+            let ada = there.fan(1).await;
+            let hold = there.hold(&ada, named(&["st-A-1"])).await.unwrap();
+            here.show().await;
+            assert_eq!(here.counts().await, [15, 1, 0, 0]);
+            there.seats.release(ada, &hold.id).await.unwrap();
+            here.seats.remove(&here.event).await.unwrap();
+            if is_made_again {
+                here.seats.set_seating(&here.event, hall()).await.unwrap();
+            }
+            let (_, rules) = there.seats.set_rules(&there.event, patch()).await.unwrap();
+            assert_eq!(rules.hold_seconds, 7);
+            here.show().await;
+        }
+        let orphans = "select count(*) from fairline.seat s
+            where not exists (select from fairline.event e where e.event = s.event)";
+        assert_eq!(here.by_hand(orphans).unwrap(), "0");
     }
 }
 

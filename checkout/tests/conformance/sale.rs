@@ -67,7 +67,7 @@ async fn a_plan_is_not_replaced_while_money_may_yet_come_for_seats_of_it() {
         let paying = bench
             .seats
             .begin_payment(ada.clone(), &order.payment.id, None);
-        let Ok(Begun::Command(payment)) = paying.await else {
+        let Ok(Begun::Ask(payment)) = paying.await else {
             panic!("the payment should begin");
         };
         bench.sweep_after(601).await;

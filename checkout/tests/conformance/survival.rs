@@ -60,9 +60,9 @@ async fn a_payment_that_the_process_died_over_is_resolved_and_so_is_the_request_
         assert_eq!(early.unwrap_err(), Refused::StillRunning);
         bench.clock.advance_ms(16_000);
         let due = bench.seats.sweep().await.unwrap().due;
-        assert_eq!((due.len(), due[0].1), (1, None));
+        assert_eq!((due.len(), due[0].promised_at), (1, None));
         let interrupted = Verdict::Declined("interrupted".into());
-        let told = bench.seats.settle(&due[0].0, interrupted, None).await;
+        let told = bench.seats.settle(&due[0], interrupted, None).await;
         let told = told.unwrap();
         assert_eq!(told.state, "declined");
         // The same request gets the resulting order, however often it is repeated.

@@ -60,7 +60,7 @@ pub(crate) async fn buy(seats: &dyn Inventory, fan: u32) -> Result<Order, Refuse
         .begin_payment(keys(fan), &order.payment.id, None)
         .await?;
     match begun {
-        Begun::Command(payment) => seats.settle(&payment, Verdict::Captured, None).await,
+        Begun::Ask(payment) => seats.settle(&payment, Verdict::Captured, None).await,
         Begun::Replayed(order) => Ok(*order),
     }
 }

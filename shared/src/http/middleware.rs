@@ -64,6 +64,18 @@ async fn in_time(request: Request, next: Next) -> Response {
     }
 }
 
+/// Does a request's work in a task of its own, to its end, though the client hangs up or the time to answer is over: for what
+/// must not stop half way.
+///
+/// # Errors
+/// Those of the work; 500 if it panicked.
+pub async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<T, Problem> {
+    let done = tokio::spawn(work).await;
+    done.unwrap_or_else(|_| Err(Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR)))
+}
+
 /// Whether a route is the gate's. A site's reverse proxy asks it on behalf of all visitors, and answers 500 to them where it
 /// hears anything but success, 401 or 403: no limit per address applies, and nothing that a request carries is refused.
 pub(crate) fn is_gate(route: &str) -> bool {

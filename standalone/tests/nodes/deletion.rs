@@ -211,3 +211,69 @@ async fn a_payment_request_is_answered_at_another_node_after_its_own_was_killed_
     let again = pay(other).await;
     assert_eq!(again, (StatusCode::OK, true, answer));
 }
+
+async fn until_noted(client: &Client, event: &str) {
+    let from = Instant::now();
+    loop {
+        let log = client.get("/api/v1/organiser/audit", KEY).await.unwrap();
+        let mut entries = log.body.as_array().unwrap().iter();
+        if entries.any(|entry| entry["action"] == "event.delete" && entry["event"] == event) {
+            return;
+        }
+        assert!(from.elapsed() < Duration::from_secs(20), "{}", log.body);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_is_done_and_noted_on_both_sides_though_its_client_does_not_wait_for_it() {
+    let server = Postgres::start();
+    let database = server.database();
+    let inventory = ("FAIRLINE_INVENTORY", server.url(&database));
+    let site = Site::of(vec![Vec::new()], vec![vec![inventory]]).await;
+    for event in ["slow", "left"] {
+        site.event(event, open_doors()).await;
+    }
+    let run = |sql: &str| server.run(&database, sql).unwrap();
+    run("create table public.opened (event text);
+        create function public.wait() returns trigger language plpgsql as $$ begin
+            while not exists (select from public.opened o where o.event = old.event) loop
+                perform pg_sleep(0.02);
+            end loop;
+            return old;
+        end $$;
+        create trigger wait before delete on fairline.event for each row execute function public.wait()");
+    let open = |event: &str| run(&format!("insert into public.opened values ('{event}')"));
+
+    // The waiting room gives the checkout up, which goes on.
+    let given_up = delete(&site, "slow").await;
+    let unreachable = "checkout-unreachable".to_owned();
+    assert_eq!(
+        kind(&given_up),
+        (StatusCode::SERVICE_UNAVAILABLE, unreachable)
+    );
+    let detail = word(&given_up.body["detail"]);
+    assert!(detail.contains("is not known"), "{detail}");
+    open("slow");
+    until_noted(&site.checkout.client, "slow").await;
+    assert_eq!(delete(&site, "slow").await.status, StatusCode::NO_CONTENT);
+
+    // The organiser's browser hangs up.
+    let removing = "select count(*) from pg_stat_activity where state = 'active' and query like '%fairline.remove(%'
+        and pid <> pg_backend_pid()";
+    let begun = async {
+        while run(removing) == "0" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let room = &site.rooms[0].client;
+    tokio::select! {
+        answer = room.delete("/api/v1/organiser/events/left", KEY) => panic!("{:?}", answer.unwrap().status),
+        () = begun => {}
+    }
+    open("left");
+    until_noted(&site.checkout.client, "left").await;
+    until_noted(room, "left").await;
+    let gone = room.get("/api/v1/events/left", "").await.unwrap();
+    assert_eq!(gone.status, StatusCode::NOT_FOUND);
+}

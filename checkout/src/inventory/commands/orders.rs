@@ -106,6 +106,7 @@ impl UnitOfWork<'_> {
         let Some(row) = payments.find(|row| row.id == payment && row.state == from) else {
             return false;
         };
+        let promised_at = row.settles_at;
         row.state = to;
         row.begun_at = at.0.or(row.begun_at);
         row.settles_at = at.1.or(row.settles_at);
@@ -114,6 +115,7 @@ impl UnitOfWork<'_> {
             attempt: row.attempt,
             from,
             to,
+            promised_at,
             begun_at: row.begun_at,
             settles_at: row.settles_at,
         };
@@ -123,6 +125,7 @@ impl UnitOfWork<'_> {
             Some(known) => {
                 *known = PaymentChange {
                     from: known.from,
+                    promised_at: known.promised_at,
                     ..change
                 }
             }

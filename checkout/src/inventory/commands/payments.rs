@@ -8,6 +8,9 @@ use crate::inventory::records::{
 use shared::crypto::random_id;
 use shared::http::idempotency::Attempt;
 
+/// Attempts to pay an order, so that lists of stolen cards cannot be tried on it.
+const ATTEMPTS_PER_ORDER_MAX: i32 = 20;
+
 impl UnitOfWork<'_> {
     pub(in crate::inventory) fn begin_payment(
         &mut self,
@@ -36,11 +39,15 @@ impl UnitOfWork<'_> {
             }
             (state, _) => return Err(Refused::OrderState(state.as_str().to_owned())),
         }
+        if open.attempt > ATTEMPTS_PER_ORDER_MAX {
+            return Err(Refused::TooManyAttempts(ATTEMPTS_PER_ORDER_MAX as u32));
+        }
         let asked = PaymentRef {
             event: self.event_state.event.clone(),
             order: order.id.clone(),
             id: open.id.clone(),
             amount: order.total,
+            promised_at: None,
         };
         let states = (PaymentState::Created, PaymentState::Processing);
         self.set_payment(&asked.order, &asked.id, states, (Some(self.now), None));
@@ -50,7 +57,7 @@ impl UnitOfWork<'_> {
             payment: asked.id.clone(),
         };
         self.keep(attempt, &mark, true);
-        Ok(Begun::Command(asked))
+        Ok(Begun::Ask(asked))
     }
 
     /// Answers an attempt that was marked as running with the order, if its payment was settled meanwhile.
@@ -78,7 +85,8 @@ impl UnitOfWork<'_> {
         attempt: Option<&Attempt>,
     ) -> Result<Order, Refused> {
         let order = self.visit.order(&payment.order);
-        let state = order.ok_or(Refused::NoSuchPayment)?.state;
+        let order = order.ok_or(Refused::NoSuchPayment)?;
+        let state = order.state;
         let id = &payment.order;
         let was = PaymentState::Processing;
         match verdict {
@@ -92,8 +100,12 @@ impl UnitOfWork<'_> {
                 }
             }
             Verdict::Declined(reason) => {
+                // The money may have been promised since the provider was asked for this: then the promise counts.
+                let mut payments = order.payments.iter();
+                let is_known = payments
+                    .any(|row| row.id == payment.id && row.settles_at == payment.promised_at);
                 let states = (was, PaymentState::Failed);
-                let is_over = self.set_payment(id, &payment.id, states, (None, None));
+                let is_over = is_known && self.set_payment(id, &payment.id, states, (None, None));
                 if is_over && matches!(state, OrderState::Paying | OrderState::Confirming) {
                     self.new_payment(id);
                     self.set_order(id, OrderState::Declined, Some(reason.clone()));
@@ -194,6 +206,7 @@ impl UnitOfWork<'_> {
             order: id.to_owned(),
             id: order.payment().id.clone(),
             amount: order.total,
+            promised_at: order.payment().settles_at,
         };
         if order.state != OrderState::Confirmed {
             return Err(Refused::OrderState(order.state.as_str().to_owned()));

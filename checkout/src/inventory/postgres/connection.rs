@@ -233,9 +233,10 @@ impl Connection {
 
     async fn connect(&self) -> Result<Client, tokio_postgres::Error> {
         let (client, mut connection) = match self.connect_with_options().await {
-            Err(error) if error.code() == Some(&SqlState::PROTOCOL_VIOLATION) => {
+            Err(error) if error.code().is_some_and(may_be_options) => {
+                let connected = self.config.connect(NoTls).await?;
                 self.is_plain.store(true, Ordering::Relaxed);
-                self.connect_with_options().await?
+                connected
             }
             connected => connected?,
         };
@@ -323,7 +324,68 @@ fn is_of_another(error: &tokio_postgres::Error) -> bool {
     )
 }
 
+/// Whether a connection may have been refused for its options: each pooler says that in its own way. What is wrong with the
+/// password or the name of the database, or that the server is not ready, is not about them.
+fn may_be_options(state: &SqlState) -> bool {
+    let code = state.code();
+    let is_of_user = code.starts_with("28") || code.starts_with("3D");
+    *state == SqlState::PROTOCOL_VIOLATION || !is_of_user && !is_going(code)
+}
+
 /// SQLSTATE classes of a server that goes down, comes up, or has no connection left.
 fn is_going(code: &str) -> bool {
     code.starts_with("57P") || code.starts_with("08") || code.starts_with("53")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    /// A pooler that refuses a connection with options with this state, and has counted how many came.
+    async fn connect_through_pooler(state: &str) -> (bool, u32) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let url = format!("postgres://postgres@127.0.0.1:{port}/seats");
+        let link = Connection::new(url.parse().unwrap());
+        let mut count = 0;
+        let pooler = async {
+            loop {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                count += 1;
+                let length = socket.read_u32().await.unwrap() as usize;
+                let mut startup = vec![0; length - 4];
+                socket.read_exact(&mut startup).await.unwrap();
+                let has_options = startup.windows(8).any(|part| part == b"options\0");
+                let answer = if has_options {
+                    let fields = format!("SFATAL\0C{state}\0Mno options here\0\0");
+                    let mut answer = vec![b'E'];
+                    answer.extend((fields.len() as u32 + 4).to_be_bytes());
+                    answer.extend(fields.as_bytes());
+                    answer
+                } else {
+                    b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I".to_vec()
+                };
+                socket.write_all(&answer).await.unwrap();
+                // Kept open for as long as the client wants it.
+                tokio::spawn(async move { socket.read_u8().await });
+            }
+        };
+        let is_connected = tokio::select! {
+            connected = link.connect() => connected.is_ok(),
+            () = pooler => false,
+        };
+        (is_connected, count)
+    }
+
+    #[tokio::test]
+    async fn a_pooler_that_takes_no_options_is_used_without_whatever_it_calls_that() {
+        for state in ["08P01", "0A000", "22023", "58000", "XX000"] {
+            assert_eq!(connect_through_pooler(state).await, (true, 2), "{state}");
+        }
+        for state in ["28P01", "28000", "3D000", "57P03", "53300"] {
+            assert_eq!(connect_through_pooler(state).await, (false, 1), "{state}");
+        }
+    }
 }

@@ -19,6 +19,7 @@ use shared::http::idempotency::KEPT_SECONDS;
 use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -56,6 +57,14 @@ impl Engine for Postgres {
         let looked_at = handle.shard.looked_at.lock();
         let looked_at = *looked_at.unwrap_or_else(PoisonError::into_inner);
         looked_at.is_none_or(|at| at.elapsed() > STALE_AFTER)
+    }
+
+    fn reached_for(&self, event: &EventId) -> Duration {
+        let since = self.known(event).and_then(|handle| {
+            let reached_since = handle.shard.reached_since.lock();
+            *reached_since.unwrap_or_else(PoisonError::into_inner)
+        });
+        since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     async fn decide<T: Send + 'static>(
@@ -99,19 +108,13 @@ impl Engine for Postgres {
     }
 
     async fn set_seating(&self, event: &EventId, layout: Layout) -> Result<u32, Refused> {
-        let handle = self.make(event).await?;
-        let (id, seats) = (event.as_str(), layout.seats.len() as i32);
-        let params: [Param<'_>; 3] = [
-            (&id, Type::TEXT),
-            (&layout.plan, Type::TEXT),
-            (&seats, Type::INT4),
-        ];
-        let set = "select fairline.set_plan($1, $2, $3)";
-        let rows = handle.shard.slow.ask(set, &params).await?;
-        let version: Option<i32> = rows.first().and_then(|row| row.get(0));
-        let version = version.ok_or(Refused::InUse)?;
-        self.reload(&handle).await?;
-        Ok(version as u32)
+        let mut version = self.set_plan(event, &layout).await?;
+        if version.is_none() {
+            // Another node removed the event that this one still knew.
+            self.forget(event);
+            version = self.set_plan(event, &layout).await?;
+        }
+        version.ok_or_else(|| Unavailable.into())
     }
 
     async fn rules(&self, event: &EventId) -> Result<Rules, Refused> {
@@ -124,10 +127,13 @@ impl Engine for Postgres {
         event: &EventId,
         patch: RulesPatch,
     ) -> Result<(Rules, Rules), Refused> {
-        let handle = self.make(event).await?;
         for _ in 0..RULES_TRIES_MAX {
-            let stored = self.stored_rules(event).await?;
-            let (before, config) = stored.ok_or(Refused::NoSuchEvent)?;
+            let handle = self.make(event).await?;
+            let Some((before, config)) = self.stored_rules(event).await? else {
+                // Another node removed the event that this one still knew.
+                self.forget(event);
+                continue;
+            };
             let after = before.with(patch.clone()).map_err(Refused::Invalid)?;
             let is_new = before.currency != after.currency;
             let (id, rules) = (event.as_str(), json(&after));
@@ -144,7 +150,7 @@ impl Engine for Postgres {
                 // Somebody else changed them meanwhile; each round, somebody did.
                 Some(false) => {}
                 Some(true) => {
-                    self.reload(&handle).await?;
+                    self.take_up(&handle).await?;
                     return Ok((before, after));
                 }
             }
@@ -263,11 +269,12 @@ impl Engine for Postgres {
                     amount: row.get(3),
                     currency: Currency::parse(row.get(4))?,
                 },
+                promised_at: row.get::<_, Option<i64>>(6).map(Time),
             };
             let state: String = row.get(5);
             let mut states = PaymentState::ALL.into_iter();
             let state = states.find(|known| known.as_str() == state)?;
-            Some((payment, state, row.get::<_, Option<i64>>(6).map(Time)))
+            Some((payment, state))
         };
         Ok(rows.into_iter().filter_map(read).collect())
     }
@@ -426,6 +433,38 @@ impl Postgres {
             .map(|shard| shard.reader().ask(sql, params));
         let rows = at_least_one(join_all(asking).await)?;
         Ok(rows.into_iter().flatten().collect())
+    }
+
+    /// Sets a plan and answers its version; none if the event is gone.
+    async fn set_plan(&self, event: &EventId, layout: &Layout) -> Result<Option<u32>, Refused> {
+        let handle = self.make(event).await?;
+        let (id, seats) = (event.as_str(), layout.seats.len() as i32);
+        let params: [Param<'_>; 3] = [
+            (&id, Type::TEXT),
+            (&layout.plan, Type::TEXT),
+            (&seats, Type::INT4),
+        ];
+        let set = "select fairline.set_plan($1, $2, $3)";
+        let rows = handle.shard.slow.ask(set, &params).await?;
+        match rows.first().and_then(|row| row.get::<_, Option<i32>>(0)) {
+            None => Err(Refused::InUse),
+            Some(0) => Ok(None),
+            Some(version) => {
+                self.take_up(&handle).await?;
+                Ok(Some(version as u32))
+            }
+        }
+    }
+
+    /// Reads the event anew; or the one of the same id that was made since, where it was removed.
+    async fn take_up(&self, handle: &EventHandle) -> Result<(), Refused> {
+        match self.reload(handle).await {
+            Err(_) if handle.is_gone.load(Ordering::Relaxed) => {
+                self.forget(&handle.event);
+                self.handle(&handle.event).await.map(drop)
+            }
+            reloaded => reloaded,
+        }
     }
 
     async fn stored_rules(&self, event: &EventId) -> Result<Option<(Rules, i64)>, Refused> {

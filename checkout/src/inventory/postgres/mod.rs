@@ -95,6 +95,8 @@ struct Shard {
     turn: AtomicUsize,
     /// When all events were looked at last.
     looked_at: Mutex<Option<Instant>>,
+    /// Since when every look was answered; none after one that was not.
+    reached_since: Mutex<Option<Instant>>,
 }
 
 /// One event's writer, as the rest of the node sees it.
@@ -185,6 +187,7 @@ impl Shard {
             written: Mutex::new(None),
             turn: AtomicUsize::new(0),
             looked_at: Mutex::new(None),
+            reached_since: Mutex::new(None),
         }
     }
 

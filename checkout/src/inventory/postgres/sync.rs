@@ -73,8 +73,18 @@ impl Postgres {
         join_all(looked).await.into_iter().collect()
     }
 
-    /// Polls the events of a database for new, removed and changed ones.
+    /// Polls all events of a database and records whether it answered.
     async fn poll_shard(&self, shard: &Arc<Shard>) -> Result<(), Refused> {
+        let looked = self.poll_events(shard).await;
+        let now = Instant::now();
+        let reached_since = shard.reached_since.lock();
+        let mut reached_since = reached_since.unwrap_or_else(PoisonError::into_inner);
+        *reached_since = looked.is_ok().then(|| reached_since.unwrap_or(now));
+        looked
+    }
+
+    /// Polls the events of a database for new, removed and changed ones.
+    async fn poll_events(&self, shard: &Arc<Shard>) -> Result<(), Refused> {
         // Keeps the listening connection alive. Without it, changes are found by this poll alone.
         let _ = shard.listener.ask("select 1", &[]).await;
         let select =

@@ -279,7 +279,8 @@ impl<'a> Batch<'a> {
         for change in &changes.payments {
             self.payment_changes.push(
                 json!({"request": r, "order_id": change.order, "attempt": change.attempt,
-                "was": change.from, "state": change.to, "begun_at": change.begun_at.map(|at| at.0),
+                "was": change.from, "promised_at": change.promised_at.map(|at| at.0),
+                "state": change.to, "begun_at": change.begun_at.map(|at| at.0),
                 "settles_at": change.settles_at.map(|at| at.0)}),
             );
         }

@@ -16,6 +16,7 @@ use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 impl Engine for Sqlite {
     fn now(&self) -> Time {
@@ -40,6 +41,11 @@ impl Engine for Sqlite {
 
     fn is_stale(&self, _: &EventId) -> bool {
         false
+    }
+
+    /// The file is this process's alone.
+    fn reached_for(&self, _: &EventId) -> Duration {
+        Duration::MAX
     }
 
     async fn decide<T: Send + 'static>(
@@ -347,10 +353,11 @@ impl Store {
                     amount: row.get(3)?,
                     currency: currency(row, 6)?,
                 },
+                promised_at: row.get::<_, Option<i64>>(4)?.map(Time),
             };
             let state: String = row.get(5)?;
             let state = known(&PaymentState::ALL, |known| known.as_str() == state)?;
-            Ok((payment, state, row.get::<_, Option<i64>>(4)?.map(Time)))
+            Ok((payment, state))
         })?;
         rows.collect::<rusqlite::Result<_>>().map(Ok)
     }

@@ -196,7 +196,7 @@ impl Store {
                 .db
                 .prepare_cached(
                     "update payment set state = ?4, begun_at = ?5, settles_at = ?6
-                     where event = ?1 and order_id = ?2 and attempt = ?7 and state = ?3",
+                     where event = ?1 and order_id = ?2 and attempt = ?7 and state = ?3 and settles_at is ?8",
                 )?
                 .execute(params![
                     event,
@@ -205,7 +205,8 @@ impl Store {
                     change.to.as_str(),
                     change.begun_at.map(|at| at.0),
                     change.settles_at.map(|at| at.0),
-                    change.attempt
+                    change.attempt,
+                    change.promised_at.map(|at| at.0)
                 ])?;
             must_change(rows)?;
         }
