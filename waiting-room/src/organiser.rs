@@ -1,6 +1,6 @@
 //! What an organiser does with the line: create, change and delete events, watch the figures, eject.
 
-use crate::fan::find;
+use crate::credentials::find;
 use crate::line::{EventSettings, Patch, Refused, Spot, Stats};
 use crate::{App, Room, checkout};
 use axum::Json;
