@@ -1,5 +1,5 @@
-//! `fairline demo`: a ready-made sale in a realistic hall, and a crowd that joins over real sockets, buys, dithers, leaves
-//! and fails to show up.
+//! `fairline demo`: a prepared sale in a realistic venue, and a simulated crowd that joins over real sockets, buys,
+//! hesitates, leaves and fails to show up.
 
 use crate::Fairline;
 use checkout::inventory::layout;
@@ -18,13 +18,13 @@ use waiting_room::line::{Admission, EventSettings, Line};
 
 /// The event of the demo.
 pub const EVENT: &str = "opening-night";
-/// Fans that the demo keeps going at one time, at most: each has a socket on either side in this process.
+/// Maximum number of simultaneous fans; both ends of each socket are in this process.
 const CROWD_MAX: u32 = 8000;
-/// The sale is paced to last about this long.
+/// Approximate length of the sale.
 const SALE_MINUTES: f64 = 45.0;
 const RATE_PER_MINUTE: u32 = 300;
 
-/// What may be set for a demo.
+/// Options of the demo.
 #[derive(clap::Args, Clone, Debug)]
 pub struct DemoArgs {
     /// Simulated fans in line
@@ -32,16 +32,16 @@ pub struct DemoArgs {
     pub crowd: u32,
 }
 
-/// A demo about to begin. Its data folder, unless one was named, goes when it is dropped.
+/// A demo ready to begin. Deletes its data folder on drop, unless one was named.
 pub struct Demo {
     args: DemoArgs,
     _folder: Option<TempDir>,
 }
 
-/// Prepares the settings: a temporary data folder, and no limits for the one address that the crowd comes from.
+/// Prepares the settings: a temporary data folder, and no rate limits for the one address of the crowd.
 ///
 /// # Errors
-/// A sentence for the operator.
+/// A message for the operator.
 pub fn start(common: &mut Common, args: DemoArgs) -> Result<Demo, String> {
     if args.crowd > CROWD_MAX {
         return Err(format!("--crowd: at most {CROWD_MAX}"));
@@ -67,7 +67,7 @@ pub fn start(common: &mut Common, args: DemoArgs) -> Result<Demo, String> {
     })
 }
 
-/// Stalls, circle and a standing floor: 4,600 places.
+/// Returns the plan of the venue: stalls, circle and a standing floor, 4,600 places.
 fn hall() -> Value {
     json!({
         "categories": [
@@ -84,7 +84,7 @@ fn hall() -> Value {
 }
 
 impl Demo {
-    /// Opens the sale, prints where to look, and lets the crowd in. Needs no more than that somebody serves the app.
+    /// Opens the sale, prints the URLs and starts the crowd. The caller serves the app.
     pub fn begin(
         &self,
         settings: &Settings,
@@ -119,12 +119,12 @@ impl Demo {
                 session_seconds: 420,
                 away_seconds: 600,
             };
-            // A named data folder may have the event from an earlier run: then the sale goes on.
+            // A named data folder may contain the event of an earlier run: then that sale continues.
             if crowd.line.create(settings).await.is_ok() {
                 let plan = layout::parse(hall().to_string().as_bytes());
                 let plan = plan.expect("the demo's plan is sound");
                 if let Err(error) = inventory.set_seating(&event, plan).await {
-                    tracing::error!(%error, "the demo's hall could not be set up");
+                    tracing::error!(%error, "demo venue could not be set up");
                 }
             }
             Arc::new(crowd).gather(event).await;
@@ -161,19 +161,19 @@ impl Crowd {
                 });
             }
             if waiting >= u64::from(self.size) {
-                // From now on people trickle in.
+                // After the first wave fans trickle in.
                 burst = 12;
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
 
-    /// One fan's evening. What goes wrong for them (sold out, too late) ends it, as it would.
+    /// Simulates one fan. A failure on the way (sold out, too late) ends the visit, as in reality.
     async fn attend(self: Arc<Crowd>) {
         let arrives_ms = rand::rng().random_range(0..900);
         tokio::time::sleep(Duration::from_millis(arrives_ms)).await;
         if let Err(error) = self.evening().await {
-            tracing::debug!(error, "a simulated fan goes home");
+            tracing::debug!(error, "simulated fan gave up");
         }
     }
 
@@ -190,7 +190,7 @@ impl Crowd {
             return Ok(());
         };
         if chance(0.08) {
-            // Fell asleep: the turn lapses and goes to the next.
+            // A fan who fell asleep: the turn lapses and goes to the next.
             return Ok(());
         }
         pause(1..12).await;
@@ -256,12 +256,13 @@ impl Crowd {
     }
 }
 
-/// The share of shoppers who buy, so that the hall lasts: seats, by those let in while it should, by seats each.
+/// Returns the share of shoppers who buy, so that the seats last for the whole sale: seats, divided by the fans
+/// admitted in that time and the seats of each.
 fn buyers() -> f64 {
     4600.0 / (SALE_MINUTES * f64::from(RATE_PER_MINUTE) * 0.9) / 2.3
 }
 
-/// Waits for the turn: the token.
+/// Waits until the fan is admitted and returns the token.
 async fn wait(mut socket: Socket) -> Option<String> {
     while let Some(message) = next(&mut socket).await {
         if let Some(token) = message["token"].as_str() {

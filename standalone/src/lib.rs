@@ -1,4 +1,4 @@
-//! Both services in one process: the composition, for the program and for tests.
+//! Composition of both services in one process, for the program and for tests.
 
 pub mod demo;
 
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use waiting_room::line::{Claimed, Line, Refused};
 
-/// Both services, put together.
+/// Both services in one process.
 pub struct Fairline {
     /// The waiting room.
     pub room: Arc<waiting_room::Room>,
@@ -25,16 +25,16 @@ pub struct Fairline {
     pub shop: Arc<checkout::Shop>,
     /// All routes.
     pub app: Router,
-    /// The admin key, if it was made just now: to be printed once.
+    /// The admin key, if it was generated at this start, to be printed once.
     pub new_organiser_key: Option<String>,
-    /// Held for as long as the process uses it.
+    /// Locks the data folder while the process uses it.
     _folder: DataFolder,
 }
 
-/// Puts both services together and starts their ticks. Must run inside a tokio runtime.
+/// Composes both services and starts their ticks. Must run inside a tokio runtime.
 ///
 /// # Errors
-/// A sentence for the operator.
+/// A message for the operator.
 pub async fn compose(
     settings: &Settings,
     line: &waiting_room::settings::Args,
@@ -59,7 +59,7 @@ pub async fn compose(
         .await?;
     parts.shop = Some(Arc::new(Seats(shop.inventory.clone())));
     let room = waiting_room::Room::new(parts)?;
-    tokio::spawn(waiting_room::admit::attend_all(room.clone()));
+    tokio::spawn(waiting_room::ticker::attend_all(room.clone()));
     tokio::spawn(checkout::run(shop.clone()));
     tokio::spawn(shared::sign_outs::follow(site.clone()));
     let (line_routes, mut description) = waiting_room::router(room.clone());
@@ -79,7 +79,7 @@ pub async fn compose(
     })
 }
 
-/// The waiting room as the checkout in the same process sees it.
+/// The waiting room as seen by the checkout in the same process.
 struct Here {
     line: Arc<dyn Line>,
     verifier: Verifier,
@@ -87,7 +87,7 @@ struct Here {
 }
 
 impl Here {
-    /// The time by which the line judges.
+    /// Returns the time by the line's clock.
     fn now(&self, event: &EventId) -> Time {
         let store = self.line.now(event);
         store.unwrap_or_else(|| self.site.clock.now())
@@ -116,7 +116,7 @@ impl WaitingRoom for Here {
     }
 
     async fn finish(&self, event: &EventId, token: &str) -> Heard {
-        // A token past its end has lost its slot by itself.
+        // The slot of an expired token has lapsed already.
         let Ok(claims) = self.verifier.verify(token, event, self.now(event)) else {
             return Heard::Lapsed;
         };
@@ -136,7 +136,7 @@ fn heard(outcome: Result<(), Refused>) -> Heard {
     }
 }
 
-/// The checkout as the waiting room in the same process sees it.
+/// The checkout as seen by the waiting room in the same process.
 struct Seats(Arc<dyn Inventory>);
 
 #[async_trait]

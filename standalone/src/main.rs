@@ -37,14 +37,14 @@ enum Command {
     VerifyDraw(VerifyArgs),
 }
 
-/// What was downloaded of a draw.
+/// Downloaded files of a draw.
 #[derive(clap::Args)]
 struct VerifyArgs {
-    /// The answer of GET /api/v1/events/EVENT/draw
+    /// Response of GET /api/v1/events/EVENT/draw
     draw: PathBuf,
-    /// The answer of GET /api/v1/events/EVENT/draw/entries
+    /// Response of GET /api/v1/events/EVENT/draw/entries
     entries: PathBuf,
-    /// The answer of GET /api/v1/events/EVENT/draw/proof: is it of this draw?
+    /// Response of GET /api/v1/events/EVENT/draw/proof, to check against this draw
     #[arg(long)]
     proof: Option<PathBuf>,
 }
@@ -68,7 +68,7 @@ async fn main() -> ExitCode {
     exit("fairline", outcome)
 }
 
-/// 0: the draw was held as promised. 1: it was not. 2: the files cannot be read.
+/// Verifies a draw. Exit code 0: it was held as promised; 1: it was not; 2: the files cannot be read.
 fn verify_draw(args: &VerifyArgs) -> ExitCode {
     let read = |path: &PathBuf| {
         let text = std::fs::read_to_string(path);

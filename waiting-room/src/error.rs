@@ -1,4 +1,4 @@
-//! What the line refuses, as the problems that clients see.
+//! Refusals of the line as problem responses.
 
 use crate::line::{Phase, Refused};
 use axum::http::StatusCode;
@@ -32,7 +32,7 @@ impl From<Refused> for Problem {
     }
 }
 
-/// A phase as it stands in JSON.
+/// Returns a phase as written in JSON.
 pub fn phase_word(phase: Phase) -> String {
     serde_json::to_value(phase)
         .ok()
@@ -40,13 +40,13 @@ pub fn phase_word(phase: Phase) -> String {
         .unwrap_or_default()
 }
 
-/// No pass, or one that is none.
+/// Missing or invalid pass.
 pub fn no_pass() -> Problem {
     let title = "A pass is needed: join the line first";
     Problem::new(StatusCode::UNAUTHORIZED, "no-pass", title)
 }
 
-/// No admission token, or one that is none.
+/// Missing or invalid admission token.
 pub fn bad_admission() -> Problem {
     let title = "This is no valid admission to this event";
     Problem::new(StatusCode::UNAUTHORIZED, "bad-admission", title)

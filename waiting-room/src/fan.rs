@@ -1,25 +1,24 @@
-//! What a fan does: look at an event, join its line, ask for the place, leave; start and end shopping.
+//! Routes for fans: show events, join the line, show the place, leave, start and end shopping.
 
-use crate::admit::EventHub;
-use crate::error::{bad_admission, no_pass};
-use crate::line::{Claimed, Joined, Order, Phase, Spot, VisitorState};
-use crate::pass::{PASS_SECONDS, Pass};
+use crate::app::{App, Room};
+use crate::credentials::{admission_of, find, pass_of, set_cookies};
+use crate::error::no_pass;
+use crate::hub::EventHub;
+use crate::line::{Claimed, Joined, Order, Phase, Spot};
 use crate::place::Place;
-use crate::{App, Room};
 use axum::Json;
 use axum::extract::{Extension, Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use shared::context::check;
 use shared::http::client_address::ClientAddress;
-use shared::http::credentials::{Credential, bearer, check_origin, credential, set_cookie};
+use shared::http::credentials::{bearer, check_origin};
 use shared::http::idempotency::{IdempotencyKey, replayed};
 use shared::http::openapi::Refusals;
 use shared::http::problem::{Input, Nothing, Problem};
 use shared::ids::{Availability, EventId, VisitorId};
 use shared::time::Time;
-use shared::token::Claims;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -43,7 +42,7 @@ struct EventSummary {
     sale_opens_at: Option<Time>,
 }
 
-/// An event as anyone may see it.
+/// Public view of an event.
 #[derive(Serialize, utoipa::ToSchema)]
 struct EventView {
     id: EventId,
@@ -59,39 +58,7 @@ struct EventView {
     message: Option<String>,
 }
 
-/// The event that a path names, taken up by this node.
-pub(crate) async fn find(
-    room: &Arc<Room>,
-    event: &str,
-) -> Result<(EventId, Arc<EventHub>), Problem> {
-    let event = EventId::parse(event).map_err(|_| Problem::no_such_event())?;
-    let hub = room.hub(&event).await?;
-    Ok((event, hub))
-}
-
-/// The pass that came with a request, and whether it came as a cookie.
-pub(crate) fn pass_of(room: &Room, headers: &HeaderMap, event: &EventId) -> Option<(Pass, bool)> {
-    let Credential { word, by_cookie } =
-        credential(&room.site, headers, &format!("fairline_pass_{event}"))?;
-    Some((room.passes.read(event, &word)?, by_cookie))
-}
-
-/// The admission token that came with a request, checked, and whether it came as a cookie.
-pub(crate) fn admission_of(
-    room: &Room,
-    headers: &HeaderMap,
-    event: &EventId,
-) -> Result<(Claims, bool), Problem> {
-    let found = credential(&room.site, headers, &format!("fairline_admission_{event}"));
-    let Credential { word, by_cookie } = found.ok_or_else(bad_admission)?;
-    let claims = room.verifier.verify(&word, event, room.now(event));
-    claims.map(|claims| (claims, by_cookie)).map_err(|refused| {
-        tracing::debug!(%event, %refused, "admission refused");
-        bad_admission()
-    })
-}
-
-/// All events.
+/// List all events.
 #[utoipa::path(get, path = "/api/v1/events", tag = "line", responses((status = 200, body = Vec<EventSummary>), Refusals))]
 async fn list_events(State(room): State<Arc<Room>>) -> Result<Json<Vec<EventSummary>>, Problem> {
     let mut list = Vec::new();
@@ -109,7 +76,7 @@ async fn list_events(State(room): State<Arc<Room>>) -> Result<Json<Vec<EventSumm
     Ok(Json(list))
 }
 
-/// One event.
+/// Show an event.
 #[utoipa::path(get, path = "/api/v1/events/{event}", tag = "line", params(("event" = String, Path)),
     responses((status = 200, body = EventView), Refusals))]
 async fn show_event(
@@ -151,7 +118,7 @@ async fn join(
     let (joined, is_replay) = match enter(&room, &event, &headers, address, &key).await {
         Ok(entered) => entered,
         Err(problem) => {
-            // With the time: a line that is not open yet names the instant when it opens.
+            // The time header is set on errors too: a line that is not open yet names the time when it opens.
             let mut response = problem.into_response();
             room.now(&event).stamp(response.headers_mut());
             return Ok(response);
@@ -170,7 +137,8 @@ async fn join(
     })
 }
 
-/// Gives the asker a place: the one their pass proves, the one their idempotency key was answered with, or a new one.
+/// Gives the requester a place: the one their pass proves, the one given for their idempotency key before, or a new
+/// one.
 pub(crate) async fn enter(
     room: &Arc<Room>,
     event: &EventId,
@@ -187,7 +155,7 @@ pub(crate) async fn enter(
     let address = address.map(|address| address.0);
     let (visitor, is_keyed) = match (&pass, &key.0) {
         (Some((pass, _)), _) => (pass.visitor, false),
-        // The same key from the same address is the same fan asking again.
+        // The same key from the same address is a repeated request of the same fan.
         (None, Some(key)) => {
             let named = format!("{event}\n{address:?}\n{key}");
             let mac = room.join_keys.sign(named.as_bytes());
@@ -199,7 +167,7 @@ pub(crate) async fn enter(
     match &pass {
         Some((pass, _)) => {
             check(&room.site.limits.visitors, visitor)?;
-            // Where the store has forgotten their place, it is given back rather than a new one.
+            // If the store has lost their place, it is restored instead of a new one given.
             room.find_place(event, pass).await?;
         }
         None => {
@@ -213,7 +181,7 @@ pub(crate) async fn enter(
     Ok((joined, is_keyed))
 }
 
-/// One's place now.
+/// Show the caller's place in line.
 #[utoipa::path(get, path = "/api/v1/events/{event}/line/me", tag = "line", params(("event" = String, Path)),
     security(("pass" = [])), responses((status = 200, body = Place), Refusals))]
 async fn show_place(
@@ -229,7 +197,7 @@ async fn show_place(
     Ok(answer(&room, &event, &hub, &spot, StatusCode::OK))
 }
 
-/// A place with its pass.
+/// Builds the response with a place, its pass and the cookies.
 fn answer(
     room: &Room,
     event: &EventId,
@@ -250,35 +218,6 @@ fn answer(
     response
 }
 
-/// The pass as a cookie; while admitted the token too, for the gate; once it is over, no token any more.
-pub(crate) fn set_cookies(
-    room: &Room,
-    (event, pass): (&EventId, &str),
-    spot: &Spot,
-    token: Option<&str>,
-    headers: &mut HeaderMap,
-) {
-    let mut set = |name: &str, value: &str, seconds: u32| {
-        let cookie = set_cookie(
-            &room.site,
-            &format!("fairline_{name}_{event}"),
-            value,
-            seconds,
-        );
-        headers.append(header::SET_COOKIE, cookie);
-    };
-    set("pass", pass, PASS_SECONDS);
-    if let (Some(token), Some(slot)) = (token, spot.slot) {
-        let left = (slot.expires_at.0 - room.now(event).0).max(0) / 1000;
-        set("admission", token, u32::try_from(left).unwrap_or(0));
-    } else if !matches!(
-        spot.standing,
-        VisitorState::Waiting | VisitorState::Shopping
-    ) {
-        set("admission", "", 0);
-    }
-}
-
 /// Leave the line, or give the slot back.
 #[utoipa::path(delete, path = "/api/v1/events/{event}/line/me", tag = "line", params(("event" = String, Path)),
     security(("pass" = [])), responses((status = 204), Refusals))]
@@ -296,7 +235,7 @@ async fn leave(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The fan arrived at the checkout.
+/// Record that the fan entered the checkout.
 #[utoipa::path(post, path = "/api/v1/events/{event}/admission/start", tag = "line",
     params(("event" = String, Path)), security(("admission" = [])), responses((status = 204), Refusals))]
 async fn start_admission(
@@ -316,7 +255,7 @@ async fn start_admission(
     }
 }
 
-/// The fan is done shopping.
+/// Record that the fan is done shopping.
 #[utoipa::path(delete, path = "/api/v1/events/{event}/admission", tag = "line",
     params(("event" = String, Path)), security(("admission" = [])), responses((status = 204), Refusals))]
 async fn end_admission(

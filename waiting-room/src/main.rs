@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use waiting_room::checkout::RemoteCheckout;
 use waiting_room::settings::Args;
-use waiting_room::{Room, Shop, admit, router};
+use waiting_room::{Room, Shop, router, ticker};
 
 /// The line: who is where, who may go in now, the queue page, the gate.
 #[derive(Parser)]
@@ -76,7 +76,7 @@ async fn serve(
     if let Some(key) = key {
         log::print(format_args!("Organiser key (shown this once): {key}"));
     }
-    tokio::spawn(admit::attend_all(room.clone()));
+    tokio::spawn(ticker::attend_all(room.clone()));
     tokio::spawn(sign_outs::follow(site.clone()));
     let (routes, description) = router(room);
     stop_on_signal(stop);

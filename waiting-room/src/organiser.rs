@@ -1,6 +1,6 @@
 //! What an organiser does with the line: create, change and delete events, watch the figures, eject.
 
-use crate::fan::find;
+use crate::credentials::find;
 use crate::line::{EventSettings, Patch, Refused, Spot, Stats};
 use crate::{App, Room, checkout};
 use axum::Json;
@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::audit::Entry;
 use shared::http::idempotency::{Attempt, IdempotencyKey, mismatch, replayed};
+use shared::http::middleware::to_the_end;
 use shared::http::openapi::Refusals;
 use shared::http::problem::{Input, Parameters, Problem};
 use shared::ids::{EventId, VisitorId};
 use shared::organiser::{Organiser, Role};
-use shared::serve::to_the_end;
 use shared::time::Time;
 use std::convert::Infallible;
 use std::sync::Arc;

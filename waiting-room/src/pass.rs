@@ -1,32 +1,32 @@
-//! Passes: signed proofs of a place. Whoever holds the pass holds the place, so it stands in no URL and no log.
+//! Passes: signed proofs of a place. A pass is a bearer credential, so it appears in no URL and no log.
 
 use crate::line::{Spot, VisitorState};
 use shared::crypto::Secret;
 use shared::ids::{EventId, VisitorId};
 
-/// How long a browser keeps a pass.
+/// Lifetime of a pass cookie, in seconds.
 pub const PASS_SECONDS: u32 = 7 * 24 * 3600;
 
-/// The first byte tells what the number is.
+/// First byte of a pass: the kind of its number.
 const DRAWN: u8 = 1;
 const PROVISIONAL: u8 = 2;
 
-/// What a pass says.
+/// Content of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pass {
-    /// Whose it is.
+    /// Its visitor.
     pub visitor: VisitorId,
     /// Their number.
     pub number: u64,
-    /// The draw was yet to come: the number is that of their arrival.
+    /// Whether the draw was still to come, so that the number is the order of arrival.
     pub is_provisional: bool,
-    /// The life of the line that the number was given in.
+    /// Epoch of the line in which the number was given.
     pub epoch: u64,
 }
 
 impl Pass {
-    /// Whether the pass is of a newer place than this one, which is over: then its visitor joined again, and the store
-    /// has forgotten it.
+    /// Returns whether the pass proves a newer place than `spot`, which is over: its visitor joined again and the
+    /// store has lost that.
     pub fn is_newer_than(&self, spot: &Spot) -> bool {
         let is_over = matches!(
             spot.standing,
@@ -40,12 +40,12 @@ impl Pass {
 pub struct Passes(Secret);
 
 impl Passes {
-    /// Takes the secret that signs passes.
+    /// Creates a signer from the secret.
     pub fn new(secret: &[u8]) -> Passes {
         Passes(Secret::derive(secret, "pass"))
     }
 
-    /// A pass as one word: visitor, number, epoch and event, signed.
+    /// Encodes a pass for an event: visitor, number, epoch and event, signed.
     pub fn write(&self, event: &EventId, pass: &Pass) -> String {
         let kind = if pass.is_provisional {
             PROVISIONAL
@@ -60,7 +60,7 @@ impl Passes {
         self.0.seal(&message)
     }
 
-    /// What a word says, if it is a pass for this event.
+    /// Decodes a pass if it is valid for this event.
     pub fn read(&self, event: &EventId, word: &str) -> Option<Pass> {
         if word.len() > 300 {
             return None;

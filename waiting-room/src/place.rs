@@ -1,6 +1,6 @@
-//! From the front of the line to one fan's place: how many are ahead, how long it will be, how soon they should hear again.
+//! A fan's place computed from the view of the line: visitors ahead, expected wait, time of the next update.
 
-use crate::Room;
+use crate::app::Room;
 use crate::draw::Entry;
 use crate::line::{EventSettings, LineView, Phase, Refused, Spot, VisitorState};
 use crate::pass::Pass;
@@ -12,10 +12,10 @@ use std::time::Duration;
 
 const DUE_MIN: f64 = 0.5;
 const DUE_MAX: f64 = 15.0;
-/// The first so many in line hear of every change within a second.
+/// Number of visitors at the front who see every change within a second.
 const NEAR: u64 = 1000;
 
-/// A place as clients read it.
+/// A place as sent to clients.
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
 pub(crate) struct Place {
     /// The visitor.
@@ -23,42 +23,42 @@ pub(crate) struct Place {
     pub visitor: VisitorId,
     /// The event.
     pub event: EventId,
-    /// What the line is doing.
+    /// Phase of the line.
     pub phase: Phase,
-    /// Where the visitor stands.
+    /// State of the visitor.
     pub state: VisitorState,
-    /// The place in the order, dense, from 1, never changed once given.
+    /// Position in the order of the line: dense, from 1, never changed once given.
     pub number: Option<u64>,
-    /// With a draw: what stands for the visitor in it.
+    /// The visitor's entry in the draw, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entry: Option<String>,
-    /// How many people still waiting have a lower number.
+    /// Number of waiting visitors with a lower number.
     pub ahead: u64,
-    /// How many wait in all.
+    /// Number of waiting visitors.
     pub waiting: u64,
-    /// How long it will be; null until there is a measured rate.
+    /// Expected wait; null until a rate was measured.
     pub eta_seconds: Option<Range>,
-    /// When a client without a socket should ask again.
+    /// Seconds until a client without a socket should ask again.
     pub poll_after_seconds: u32,
-    /// What the organiser has to say.
+    /// Message of the organiser.
     pub message: Option<String>,
-    /// Seats that can still be had, where an inventory reports.
+    /// Available seats, if an inventory reports them.
     pub seats_available: Option<u32>,
-    /// The line cannot be reached at the moment: this is what was known last. The place is kept.
+    /// Whether the line is unreachable at the moment, so that this is its last known state. The place is kept.
     pub stale: bool,
-    /// When the sale opens, while it is not.
+    /// Opening of the sale, until then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sale_opens_at: Option<Time>,
     /// The admission token, while admitted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
-    /// Until when to come, while admitted.
+    /// Deadline for entering the checkout, while admitted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claim_by: Option<Time>,
-    /// Where to go, while admitted or shopping.
+    /// URL of the checkout, while admitted or shopping.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkout_url: Option<String>,
-    /// The pass, in answers over HTTP.
+    /// The pass, in HTTP responses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pass: Option<String>,
 }
@@ -66,14 +66,14 @@ pub(crate) struct Place {
 /// A range of seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub(crate) struct Range {
-    /// At the fastest of late.
+    /// At the fastest recent pace.
     pub low: u32,
-    /// At the slowest of late.
+    /// At the slowest recent pace.
     pub high: u32,
 }
 
 impl Room {
-    /// A visitor's place by what the engine said of them and the front.
+    /// Builds a visitor's place from the engine's reply and the view of the line.
     pub(crate) fn place(&self, event: &EventId, spot: &Spot, front: &LineView) -> Place {
         let settings = &front.settings;
         let waits = spot.standing == VisitorState::Waiting;
@@ -108,7 +108,7 @@ impl Room {
         }
     }
 
-    /// The admission token of a visitor who was admitted: the same each time it is asked for.
+    /// Returns the admission token of an admitted visitor: the same one on every call.
     pub(crate) fn token(&self, event: &EventId, spot: &Spot) -> String {
         let slot = spot.slot.unwrap_or(crate::line::Slot {
             admitted_at: Time(0),
@@ -127,7 +127,7 @@ impl Room {
         })
     }
 
-    /// The pass of a place.
+    /// Returns the pass of a place.
     pub(crate) fn pass(&self, event: &EventId, spot: &Spot, front: &LineView) -> String {
         let pass = Pass {
             visitor: spot.visitor,
@@ -138,7 +138,7 @@ impl Room {
         self.passes.write(event, &pass)
     }
 
-    /// A pass from before the draw, with the number that was drawn since, where this node has the list.
+    /// Returns a pass from before the draw with the number drawn since, if this node has the list of the draw.
     fn as_drawn(&self, event: &EventId, pass: &Pass) -> Pass {
         let list = self.known_list(event).filter(|_| pass.is_provisional);
         let drawn = list.and_then(|list| list.number_of(&Entry::of(pass.visitor)));
@@ -149,7 +149,7 @@ impl Room {
         })
     }
 
-    /// The place that a pass proves, also where the store has forgotten it, or remembers only an older one.
+    /// Returns the place that a pass proves, restoring it if the store has lost it or has only an older one.
     pub(crate) async fn find_place(
         &self,
         event: &EventId,
@@ -165,20 +165,21 @@ impl Room {
     }
 }
 
-/// Where admitted fans go.
+/// Returns the URL that admitted fans are sent to.
 pub(crate) fn checkout_url(event: &EventId, settings: &EventSettings) -> String {
     let ours = || format!("/e/{event}/seats");
     settings.checkout_url.clone().unwrap_or_else(ours)
 }
 
-/// How long somebody with so many ahead of them will wait, by the measured pace; none while nobody is admitted.
+/// Returns the expected wait of a visitor with `ahead` visitors before them, by the measured pace; none while none
+/// are admitted.
 pub(crate) fn eta(front: &LineView, ahead: u64) -> Option<Range> {
     let pace = front.pace.filter(|_| front.phase == Phase::Open)?;
     let (low, high) = pace.eta_seconds(ahead, front.settings.admission.batch_seconds);
     Some(Range { low, high })
 }
 
-/// How soon a fan should hear again: the nearer their turn, the sooner.
+/// Returns the time until a fan's next update: the nearer their turn, the sooner.
 pub(crate) fn due_after(front: &LineView, spot: &Spot) -> Duration {
     let seconds = match spot.standing {
         VisitorState::Waiting => waiting_due(front, spot.ahead),

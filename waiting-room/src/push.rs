@@ -1,12 +1,13 @@
-//! The push: one task a socket, one `select!`. Each fan hears when it matters to them; a slow reader skips to the newest.
+//! WebSocket of a fan's place: one task per socket, one `select!`. Each fan is updated when it matters to them; a
+//! slow reader skips to the newest update.
 
-use crate::admit::EventHub;
+use crate::app::{App, Room};
+use crate::credentials::pass_of;
 use crate::error::no_pass;
-use crate::fan::pass_of;
+use crate::hub::EventHub;
 use crate::line::{LineView, Refused, Spot, VisitorState};
 use crate::pass::Pass;
 use crate::place::{due_after, eta};
-use crate::{App, Room};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Extension, Path, State};
 use axum::http::HeaderMap;
@@ -17,21 +18,20 @@ use shared::http::listener::ConnectionPermit as Connection;
 use shared::http::openapi::Refusals;
 use shared::http::problem::Problem;
 use shared::http::socket::{Beat, MESSAGES_MAX, Pulse, ping, send};
-use shared::ids::{EventId, VisitorId};
+use shared::ids::EventId;
 use shared::time::Time;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// The longest message that a client may send.
+/// Maximum length of a client's message, in bytes.
 const MESSAGE_BYTES_MAX: usize = 4096;
-/// News for everyone is spread over this long, so that nothing bursts.
+/// Time over which an update for all fans is spread, so that nothing bursts.
 const SPREAD_MS: u64 = 600;
-/// When a node goes, its fans come back spread over this long.
+/// Time over which fans of a node that shuts down reconnect.
 const RETURN_MS: u64 = 10_000;
 
 const REPLACED: u16 = 4001;
@@ -40,50 +40,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(watch_place))
 }
 
-/// Which socket is whose: touched when a socket opens and when it closes, never by a message.
-#[derive(Default)]
-pub(crate) struct Sockets(Mutex<HashMap<VisitorId, (u64, oneshot::Sender<()>)>>);
-
-impl Sockets {
-    /// Puts a socket in, telling the one it replaces.
-    fn enter(&self, visitor: VisitorId, id: u64) -> oneshot::Receiver<()> {
-        let (replace, replaced) = oneshot::channel();
-        let mut sockets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, before)) = sockets.insert(visitor, (id, replace)) {
-            let _ = before.send(());
-        }
-        replaced
-    }
-
-    /// Takes a socket out; false when it was replaced meanwhile.
-    fn exit(&self, visitor: VisitorId, id: u64) -> bool {
-        let mut sockets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_ours = sockets.get(&visitor).is_some_and(|(known, _)| *known == id);
-        if is_ours {
-            sockets.remove(&visitor);
-        }
-        is_ours
-    }
-
-    /// A newer socket of the visitor was opened at another node.
-    pub(crate) fn replace(&self, visitor: VisitorId) {
-        let mut sockets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, here)) = sockets.remove(&visitor) {
-            let _ = here.send(());
-        }
-    }
-
-    fn contains(&self, visitor: VisitorId) -> bool {
-        let sockets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        sockets.contains_key(&visitor)
-    }
-
-    pub(crate) fn count(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-}
-
-/// Watch one's place: a WebSocket of `place`, `notice`, `tick` and `reconnect` messages.
+/// Watch the caller's place in line: a WebSocket of `place`, `notice`, `tick` and `reconnect` messages.
 #[utoipa::path(get, path = "/api/v1/events/{event}/line/ws", tag = "line",
     params(("event" = String, Path)), security(("pass" = [])),
     responses((status = 101, description = "The socket is open"), (status = 426, description = "Not a WebSocket handshake"), Refusals))]
@@ -121,42 +78,42 @@ async fn watch_place(
         messages: 0,
         pulse: Pulse::start(),
     };
-    // Boxed, so that a waiting fan's task holds two pointers and not what the handshake needed.
+    // Boxed, so that a waiting fan's task holds two pointers instead of everything the handshake needed.
     let fan = Box::new(fan);
     Ok(upgrade.on_upgrade(move |socket| Box::pin(fan.attend(Box::new(socket)))))
 }
 
-/// A fan who watches their place.
+/// Socket of a fan who watches their place.
 struct Fan {
     room: Arc<Room>,
     hub: Arc<EventHub>,
     event: EventId,
     spot: Spot,
-    /// The life of the line that the spot is of.
+    /// Epoch of the line that `spot` is from.
     epoch: u64,
-    /// What they were told last.
+    /// Last place sent.
     shown: Option<Shown>,
     shown_message: Option<String>,
-    /// The line knows that they are connected.
+    /// Whether the line has recorded that the fan is connected.
     is_counted_in: bool,
     messages: u32,
     pulse: Pulse,
-    /// This socket's place among the connections, kept until it ends, so that the drain waits for it.
+    /// Permit of this connection, kept until the socket ends, so that the drain waits for it.
     connection: Option<Arc<Connection>>,
 }
 
-/// What is worth telling once it differs.
+/// Parts of a place whose change is worth a message.
 #[derive(PartialEq)]
 struct Shown {
     standing: VisitorState,
     ahead: u64,
-    /// How many wait in all, which matters before a draw; else 0.
+    /// Number of waiting visitors, which matters before a draw; else 0.
     waiting: u64,
-    /// Of the front: phase, message and settings.
+    /// Revision of the view: phase, message and settings.
     revision: u64,
     seats_available: Option<u32>,
     is_stale: bool,
-    /// The wait, in steps of five seconds.
+    /// Expected wait, in steps of five seconds.
     eta: Option<(u32, u32)>,
 }
 
@@ -169,7 +126,7 @@ enum End {
 }
 
 impl Fan {
-    /// The life of a socket.
+    /// Serves a socket from its opening to its close.
     async fn attend(mut self: Box<Fan>, mut socket: Box<WebSocket>) {
         let visitor = self.spot.visitor;
         let id = u64::from_be_bytes(shared::crypto::random());
@@ -190,12 +147,12 @@ impl Fan {
             reason: reason.into(),
         };
         send(&mut socket, Message::Close(Some(frame))).await;
-        // Wait for the other side's close for a moment, so that ours is read before the connection goes.
+        // Wait briefly for the client's close frame, so that ours is read before the connection goes.
         let _ = timeout(Duration::from_secs(1), socket.recv()).await;
         drop(self.connection);
     }
 
-    /// The line hears that they are gone. A newer socket of theirs may have opened in this very moment; then they are not.
+    /// Records in the line that the fan is away, unless a newer socket of theirs was opened at this moment.
     async fn count_out(&self) {
         let visitor = self.spot.visitor;
         let _ = self.room.line.away(&self.event, visitor).await;
@@ -204,8 +161,8 @@ impl Fan {
         }
     }
 
-    /// Every arm of the `select!` is safe to drop: the receivers keep what they have, and a message is sent to its end
-    /// before the next round begins.
+    /// Runs the socket until it ends. Every arm of the `select!` is safe to drop: the receivers keep what they have,
+    /// and a message is sent completely before the next iteration.
     async fn rounds(
         &mut self,
         socket: &mut WebSocket,
@@ -218,7 +175,7 @@ impl Fan {
         loop {
             tokio::select! {
                 () = sleep_until(due) => {
-                    // Boxed: what telling needs is held while telling, not for as long as the socket lives.
+                    // Boxed: its memory is held during the update, not for the life of the socket.
                     if !Box::pin(self.tell(socket)).await {
                         return End::Gone;
                     }
@@ -244,7 +201,7 @@ impl Fan {
         }
     }
 
-    /// Clients have nothing to say but pongs; what else they say is counted.
+    /// Handles a message of the client. Only pongs are expected; others are counted against [`MESSAGES_MAX`].
     fn hear(&mut self, heard: Option<Result<Message, axum::Error>>) -> Option<End> {
         match heard {
             None | Some(Ok(Message::Close(_))) => Some(End::Gone),
@@ -260,12 +217,12 @@ impl Fan {
         }
     }
 
-    /// Sends what is new, if anything is; false when the reader is gone.
+    /// Sends the place if it changed; returns false when the client is gone.
     async fn tell(&mut self, socket: &mut WebSocket) -> bool {
         if self.hub.is_gone() {
             return false;
         }
-        // Only now, and not at the handshake: a socket that never opened must not keep a place.
+        // Here and not in the handshake: a socket that never opened must not keep a place.
         if !self.is_counted_in {
             let back = self.room.line.back(&self.event, self.spot.visitor).await;
             self.is_counted_in = back.is_ok();
@@ -309,7 +266,7 @@ impl Fan {
         send(socket, Message::text(text)).await
     }
 
-    /// Pings when it is time to; false when the reader is gone.
+    /// Sends a ping when one is due; returns false when the client is gone.
     async fn keep_alive(&mut self, socket: &mut WebSocket) -> bool {
         match self.pulse.beat() {
             Beat::Rest => true,
@@ -318,14 +275,14 @@ impl Fan {
         }
     }
 
-    /// Brings the spot up to date: from the bitmap while the fan waits, from the engine once their bit is gone. False
-    /// when there is no such place any more.
+    /// Updates the spot: from the bitmap while the fan waits, from the engine once their bit is cleared. Returns
+    /// false when the place no longer exists.
     async fn look(&mut self, front: &LineView) -> bool {
         let number = self.spot.number;
         let is_drawn_since = self.spot.is_provisional && !front.is_undrawn;
         if !is_drawn_since && self.spot.standing == VisitorState::Waiting {
             if front.alive.contains(number) {
-                // A front that is older than what the engine said must not push the fan back.
+                // A view older than the engine's reply must not push the fan back.
                 self.spot.ahead = self.spot.ahead.min(front.alive.ahead(number));
                 return true;
             }
@@ -341,13 +298,13 @@ impl Fan {
         };
         match self.room.find_place(&self.event, &pass).await {
             Ok(Some(spot)) => {
-                // They joined again: the line has yet to hear that this new place is watched.
+                // The visitor joined again; the line does not know yet that the new place has a socket.
                 self.is_counted_in &= spot.number == number || is_drawn_since;
                 self.epoch = front.epoch;
                 self.spot = spot;
                 true
             }
-            // The store is away: the socket stays open, the fan hears when it is back.
+            // The store is unreachable: the socket stays open and is updated once it is back.
             Err(Refused::Unavailable(_)) => true,
             Ok(None) | Err(_) => false,
         }
@@ -357,7 +314,7 @@ impl Fan {
 #[derive(serde::Serialize)]
 struct Told {
     r#type: &'static str,
-    /// The server's time, where there is a deadline to count down to.
+    /// The server's time, if there is a deadline to count down to.
     #[serde(skip_serializing_if = "Option::is_none")]
     now: Option<Time>,
     #[serde(flatten)]

@@ -1,10 +1,11 @@
 //! The queue page: complete without JavaScript (forms and a refresh), live with it.
 
+use crate::app::{App, Room};
+use crate::credentials::{find, pass_of, set_cookies};
 use crate::error::phase_word;
-use crate::fan::{enter, find, pass_of, set_cookies};
+use crate::fan::enter;
 use crate::line::{Phase, VisitorState};
 use crate::place::{Place, checkout_url};
-use crate::{App, Room};
 use axum::Router;
 use axum::extract::{Extension, Path, Query, State};
 use axum::http::HeaderMap;
@@ -83,7 +84,7 @@ async fn show_queue(
         ],
     );
     if let (Some(spot), Some(place)) = (spot, place) {
-        // Without scripts nobody polls: the page itself brings the admission to the gate.
+        // Without JavaScript the page does not poll, so it sets the admission cookie for the gate itself.
         set_cookies(
             &room,
             (&event, &room.pass(&event, &spot, &front)),
@@ -109,7 +110,7 @@ struct Words {
     action: Action,
 }
 
-/// What a fan without JavaScript reads.
+/// Returns the text shown to fans without JavaScript.
 fn words(phase: Phase, place: Option<&Place>) -> Words {
     let say = |heading: &str, text: &str, action| Words {
         heading: heading.to_owned(),

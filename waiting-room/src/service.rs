@@ -1,6 +1,6 @@
 //! What a checkout in another process tells and asks, with the service key.
 
-use crate::fan::find;
+use crate::credentials::find;
 use crate::{App, Room};
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, State};

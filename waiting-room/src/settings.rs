@@ -1,7 +1,7 @@
-//! The waiting room's own settings.
+//! Settings of the waiting room.
 
+use crate::app::{Parts, Shop};
 use crate::line::{self, Opened};
-use crate::{Parts, Shop};
 use shared::context::AppContext;
 use shared::data_dir::DataFolder;
 use shared::keys::{Named, check_secret};
@@ -10,11 +10,11 @@ use shared::token::Signer;
 use std::fs;
 use std::sync::Arc;
 
-/// What may be set, as it was written.
+/// Settings of the waiting room as given on the command line or in the environment.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[group(id = "line settings")]
 pub struct Args {
-    /// Where the line is kept: embedded, redis://…, redis+sentinel://…/name or redis+cluster://… [default: embedded]
+    /// Store of the line: embedded, redis://…, redis+sentinel://…/name or redis+cluster://… [default: embedded]
     #[arg(long, env = "FAIRLINE_LINE", hide_env_values = true, global = true)]
     pub line: Option<String>,
     /// Ed25519 private keys, PEM or a path; the first signs, all are published [default: generated in the data folder]
@@ -33,7 +33,7 @@ pub struct Args {
         global = true
     )]
     pub pass_secret: Option<String>,
-    /// What the checkout shows to report its seats [default: generated in the data folder]
+    /// Key that the checkout presents to report its seats [default: generated in the data folder]
     #[arg(
         long,
         env = "FAIRLINE_SERVICE_KEY",
@@ -44,7 +44,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// Notes what is wrong without opening anything.
+    /// Adds invalid settings to `mistakes` without opening anything.
     pub fn check(&self, mistakes: &mut Mistakes) {
         if let Some(Err(error)) = self.signing_key.as_deref().map(read_signer) {
             mistakes.add(format!("FAIRLINE_SIGNING_KEY: {error}"));
@@ -65,7 +65,7 @@ impl Args {
         }
     }
 
-    /// The secrets that are set, by their names.
+    /// Returns the secrets that are set, with their names.
     pub fn secrets(&self) -> [Named<'_>; 2] {
         [
             ("FAIRLINE_PASS_SECRET", self.pass_secret.as_deref()),
@@ -73,15 +73,15 @@ impl Args {
         ]
     }
 
-    /// Where the line is kept.
+    /// Returns the URL of the line's store.
     pub fn url(&self) -> &str {
         self.line.as_deref().unwrap_or("embedded")
     }
 
-    /// Opens the line and reads or makes the keys.
+    /// Opens the line and reads or generates the keys.
     ///
     /// # Errors
-    /// A sentence for the operator.
+    /// A message for the operator.
     pub fn open(
         &self,
         folder: &DataFolder,
@@ -95,7 +95,7 @@ impl Args {
         }
         let signer = match (&self.signing_key, &self.pass_secret) {
             (Some(key), _) => read_signer(key)?,
-            // Nodes that share a line sign alike without one more setting.
+            // Nodes that share a line get the same signing key without another setting.
             (None, Some(secret)) if line::is_shared(self.url()) => {
                 Signer::from_pem(&Signer::derive_pem(secret.as_bytes())?)?
             }

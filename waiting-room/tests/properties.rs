@@ -1,4 +1,4 @@
-//! The line against a naive model: a vector and a loop. Any sequence of operations gives the same answers.
+//! The line against a naive model, a vector and a loop: any sequence of operations gives the same results.
 
 #![expect(clippy::too_many_lines, reason = "a journey is told in one piece")]
 #![expect(
@@ -60,12 +60,12 @@ struct Entry {
     standing: VisitorState,
     claim_by: i64,
     expires_at: i64,
-    /// Which of the engines that came after each other holds the socket; 0: none does.
+    /// Number of the engine that holds the socket, counting restarts; 0 if none does.
     owner: u8,
     away_at: i64,
 }
 
-/// What a line is, said as simply as it can be.
+/// Naive model of a line.
 #[derive(Default)]
 struct Model {
     entries: Vec<Entry>,
@@ -75,9 +75,9 @@ struct Model {
     max_active: usize,
     paused: bool,
     seats: Option<(usize, i64)>,
-    /// The engine now, counted from 1.
+    /// Number of the current engine, from 1.
     engine: u8,
-    /// Where an engine that ends is only noticed by its silence: when each gave its last sign of life.
+    /// Time of each engine's last tick, for stores that notice the end of an engine only by its silence.
     beats: Option<BTreeMap<u8, i64>>,
 }
 
@@ -134,7 +134,7 @@ impl Model {
         self.entries.iter().filter(inside).count()
     }
 
-    /// Another engine goes on where this one ended.
+    /// Replaces the engine by another one on the same store.
     fn restart(&mut self) {
         self.engine += 1;
         if self.beats.is_none() {
@@ -152,7 +152,7 @@ impl Model {
         }
     }
 
-    /// Fans of an engine that fell silent are away since then.
+    /// Marks the fans of silent engines as away since the engine's last tick.
     fn reap(&mut self) {
         let (engine, now) = (self.engine, self.now);
         let Some(beats) = &mut self.beats else { return };
@@ -371,7 +371,7 @@ async fn compare(line: &dyn Line, event: &EventId, model: &Model) {
     assert_eq!((stats.admitted + stats.shopping) as usize, model.inside());
 }
 
-/// How an engine is opened anew on what it kept.
+/// Opens an engine on an existing store.
 type Open<'a> = &'a dyn Fn(&Clock) -> Arc<dyn Line>;
 
 async fn run(steps: &[Step], open: Open<'_>, beats: Option<BTreeMap<u8, i64>>) {
@@ -427,7 +427,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step(), 1..80)
 }
 
-/// Any sequence of operations, so many of them, on one engine.
+/// Runs `cases` random sequences of operations on an engine.
 fn check(cases: u32, engine: impl Fn(&[Step])) {
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(cases));
     let outcome = runner.run(&steps(), |steps| {

@@ -1,4 +1,4 @@
-//! Attacks: what is forged, swapped, replayed, foreign or smuggled in is refused, and harms nobody else.
+//! Attacks: forged, swapped, replayed, foreign or smuggled input is refused and harms no one else.
 
 use crate::stage::{Stage, assert_problem, word};
 use hyper::{Method, StatusCode};

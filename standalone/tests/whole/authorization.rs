@@ -1,5 +1,5 @@
-//! A site with an `Authorization` of its own, such as Basic before a staging host, which browsers send with every request: our
-//! cookies count all the same, and whatever a cookie proves needs the `Origin`.
+//! Sites that use an `Authorization` header of their own, such as Basic in front of a staging host, which browsers
+//! send with every request: our cookies still count, and requests authorized by a cookie need the `Origin`.
 
 use crate::stage::{KEY, Stage, word};
 use hyper::{Method, StatusCode};
@@ -8,10 +8,10 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 const EVIL: &str = "http://evil.example";
 
-/// What a site may send that is no bearer of ours.
+/// `Authorization` values of a site that are no bearer token of ours.
 const FOREIGN: [&str; 4] = ["Basic dTpw", "Digest username=\"u\"", "Bearer", "nonsense"];
 
-/// One request from a page with these cookies, as a browser sends it to such a site.
+/// Sends a request from a page with these cookies, as a browser does on such a site.
 async fn browse(
     stage: &Stage,
     (method, path): (Method, &str),
@@ -33,7 +33,8 @@ async fn browse(
     (status.as_u16(), body)
 }
 
-/// Refused from elsewhere and without an `Origin`, answered with this status from one of our pages.
+/// Asserts that the request is refused from foreign origins and without an `Origin`, and answered with this status
+/// from our pages.
 async fn assert_guarded(
     stage: &Stage,
     (method, path): (Method, &str),
@@ -56,7 +57,7 @@ async fn assert_guarded(
     answer
 }
 
-/// The status that a WebSocket handshake is refused with; none where the socket opens.
+/// Returns the status that a WebSocket handshake is refused with; none if the socket opens.
 async fn handshake(stage: &Stage, path: &str, cookie: &str, from: (&str, &str)) -> Option<u16> {
     let url = format!("{}{path}", stage.url.replace("http", "ws"));
     let mut request = url.into_client_request().unwrap();
@@ -118,7 +119,7 @@ async fn a_fan_of_a_site_with_basic_authorization_joins_watches_and_leaves() {
         .await;
         assert_eq!(status, 403, "{form}");
     }
-    // A bearer is somebody's who means it: one that is no pass is refused, whatever the cookie.
+    // A bearer token is sent on purpose: an invalid one is refused, whatever the cookie.
     let both = ("Bearer a-token-of-the-site", stage.url.as_str());
     let (status, _) = browse(&stage, (Method::GET, &me), &cookie, both, "").await;
     assert_eq!(status, 401);
@@ -184,7 +185,7 @@ async fn an_organiser_signs_in_and_steers_on_a_host_with_basic_authorization() {
     for authorization in FOREIGN {
         let from = (authorization, EVIL);
         let (status, _) = browse(&stage, (Method::POST, session), "", from, &key).await;
-        assert_eq!(status, 403, "nobody signs a browser in from elsewhere");
+        assert_eq!(status, 403, "a foreign site cannot sign a browser in");
         let ours = (authorization, stage.url.as_str());
         let (status, _) = browse(&stage, (Method::GET, session), &cookie, ours, "").await;
         assert_eq!(status, 200, "{authorization}");

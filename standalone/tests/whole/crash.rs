@@ -1,4 +1,4 @@
-//! Crashes: `kill -9` at random moments of a rush, a full disk, a folder that is in use. Nothing that was acknowledged is lost.
+//! Crashes: `kill -9` at random moments of a rush, a full disk, a folder in use. No acknowledged change is lost.
 
 use crate::stage::{CARD, word};
 use client::Client;
@@ -13,7 +13,7 @@ use std::time::Duration;
 const KEY: &str = "crash-organiser-key";
 const ROUNDS: usize = 20;
 
-/// The real program, on a free port.
+/// The real binary on a free port.
 struct Program {
     child: Child,
     client: Client,
@@ -73,16 +73,16 @@ impl Drop for Program {
     }
 }
 
-/// What the server acknowledged before it died.
+/// Changes that the server acknowledged before it died.
 #[derive(Default)]
 struct Promises {
-    /// Pass to number.
+    /// Numbers by pass.
     places: Mutex<HashMap<String, u64>>,
-    /// Order to its session and seats.
+    /// Session and seats of each order.
     orders: Mutex<HashMap<String, (String, Vec<String>)>>,
 }
 
-/// One fan's journey, for as long as the server lives; what is promised on the way is written down.
+/// Simulates one fan while the server lives, recording what it acknowledges.
 async fn journey(client: &Client, promises: &Promises) -> Result<(), String> {
     let place = client.join("crash").await?;
     let pass = word(&place["pass"]);
@@ -140,7 +140,7 @@ async fn journey(client: &Client, promises: &Promises) -> Result<(), String> {
     Ok(())
 }
 
-/// Every promise is kept, no seat has two owners, the sums agree.
+/// Asserts that acknowledged changes are kept, no seat has two owners, and the sums agree.
 async fn check(client: &Client, promises: &Promises) {
     let places = promises.places.lock().unwrap().clone();
     let mut numbers = std::collections::HashSet::new();
@@ -273,7 +273,7 @@ async fn killed_at_random_moments_of_a_rush_nothing_promised_is_lost_and_no_hold
     check(&program.client, &promises).await;
 }
 
-/// A file system of a few megabytes that is unmounted at the end.
+/// A file system of a few megabytes, unmounted on drop.
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
@@ -371,7 +371,7 @@ async fn a_full_disk_refuses_loses_nothing_and_recovers_when_there_is_room() {
     }
 }
 
-/// What the program says when it cannot start, and that it exits with 2.
+/// Returns the program's error output when it cannot start; asserts that it exits with 2.
 fn complaint(command: &mut Command) -> String {
     let output = command.stderr(Stdio::piped()).output().unwrap();
     assert_eq!(output.status.code(), Some(2));

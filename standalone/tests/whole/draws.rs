@@ -1,4 +1,4 @@
-//! The draw over HTTP, in one process: promised, held, proved, checked.
+//! The draw over HTTP, in one process: commitment, draw, proof, verification.
 
 use crate::stage::{KEY, Stage, assert_problem, word};
 use hyper::Method;

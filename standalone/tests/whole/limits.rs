@@ -1,4 +1,4 @@
-//! Limits: what is oversized, slow, malformed or too often is refused, and harms nobody else.
+//! Limits: oversized, slow, malformed or too frequent input is refused and harms no one else.
 
 use crate::stage::{KEY, Stage, word};
 use hyper::{Method, StatusCode};
@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-/// Everything that a connection answers until it closes.
+/// Returns everything that a connection answers until it closes.
 pub(crate) async fn until_closed(stage: &Stage, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(stage.url.trim_start_matches("http://"))
         .await

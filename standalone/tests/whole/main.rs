@@ -1,4 +1,4 @@
-//! The whole of Fairline, tested from outside: journeys, attacks, crashes.
+//! Tests of the complete Fairline from outside: journeys, attacks, crashes.
 
 #![expect(clippy::too_many_lines, reason = "a journey is told in one piece")]
 #![expect(

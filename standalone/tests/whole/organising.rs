@@ -1,4 +1,4 @@
-//! The organiser through the public contract: roles, the console, figures, documents.
+//! The organiser's API through the public contract: roles, the console, figures, documents.
 
 use crate::stage::{CARD, KEY, Stage, assert_problem, word};
 use crate::undeclared::operations;
@@ -253,7 +253,7 @@ async fn the_documents_name_every_route_and_agree_on_the_sockets() {
     }
 }
 
-/// All that organisers can read with a key, as one text.
+/// Returns everything that organisers can read with a key, as one text.
 async fn all_that_is_read(stage: &Stage, key: &str) -> String {
     let mut read = String::new();
     for (method, path, operation) in operations(stage).await {

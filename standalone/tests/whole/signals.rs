@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The longest that a test waits for the program to come up, to fill its log, or to end.
+/// Maximum time a test waits for the program to come up, to fill its log, or to end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn terminate(child: &Child) {
@@ -14,7 +14,7 @@ fn terminate(child: &Child) {
     assert!(status.unwrap().success());
 }
 
-/// Waits for the program to end by itself: whether it did, successfully.
+/// Waits for the program to end by itself; returns whether it succeeded.
 fn ends_well(mut child: Child) -> bool {
     let from = Instant::now();
     while from.elapsed() < PATIENCE {
@@ -69,7 +69,7 @@ async fn a_program_whose_log_has_no_reader_any_more_still_serves_and_ends_on_sig
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_ends_on_sigterm_where_all_that_it_writes_goes_into_one_full_pipe() {
-    // Whether the last words fit into the pipe depends on the length of the lines before.
+    // Whether the last line fits into the pipe depends on the length of the lines before it.
     for path in ["/static/api.js", "/static/a.js", "/static/base.css"] {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
@@ -82,7 +82,7 @@ async fn a_program_ends_on_sigterm_where_all_that_it_writes_goes_into_one_full_p
             .unwrap();
         let client = Client::new(&format!("http://127.0.0.1:{port}"));
         assert!(is_serving(&client).await);
-        // More lines than wait to be written, so that the queue is full as well.
+        // More lines than the log queue holds, so that it is full as well.
         let mut asking = tokio::task::JoinSet::new();
         for _ in 0..8 {
             let client = client.clone();
@@ -110,7 +110,7 @@ async fn a_program_whose_log_is_not_read_still_serves_and_ends_on_sigterm() {
         .unwrap();
     let client = Client::new(&format!("http://127.0.0.1:{port}"));
     assert!(is_serving(&client).await);
-    // Each writes a line of at least a hundred bytes; a pipe holds 64 KiB.
+    // Each request logs at least a hundred bytes; a pipe holds 64 KiB.
     for _ in 0..2_000 {
         let answer = client.get("/api/v1/events", "").await.unwrap();
         assert!(answer.status.is_success());

@@ -1,4 +1,4 @@
-//! The socket of the line: the place at once and whenever it changes, who is away, and how it ends.
+//! The socket of the line: the place at once and on every change, who is away, and how it ends.
 
 use crate::stage::{KEY, Stage, assert_problem, place, word};
 use client::Socket;
@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
-/// The close code of a socket, after whatever else it says.
+/// Returns the close code of a socket, skipping other messages.
 async fn close_code(socket: &mut Socket) -> u16 {
     let reading = async {
         while let Some(Ok(message)) = socket.next().await {
@@ -183,7 +183,7 @@ async fn a_node_that_goes_tells_its_sockets_to_come_back_and_waits_for_them() {
         .unwrap();
 }
 
-/// The next message, which may take as long as the time between two pings.
+/// Returns the next message, which may take as long as the time between two pings.
 async fn tick(socket: &mut Socket) -> serde_json::Value {
     let wait = Duration::from_secs(u64::from(PING_SECONDS) + 1);
     tokio::time::timeout(wait, client::next(socket))
@@ -213,7 +213,7 @@ async fn both_sockets_tell_the_time_every_25_seconds_while_nothing_changes() {
     assert_eq!((of_line, of_seats), (expected.clone(), expected));
 }
 
-/// Opens a socket by hand, answers nothing, and says after how long the server ends it.
+/// Opens a socket by hand, answers nothing, and returns the time until the server ends it.
 async fn end_in_silence(stage: &Stage, path: &str, bearer: &str) -> Duration {
     let host = stage.url.trim_start_matches("http://");
     let mut stream = TcpStream::connect(host).await.unwrap();

@@ -1,4 +1,4 @@
-//! A whole Fairline on a free port with a clock that tests move, and helpers to speak with it.
+//! A complete Fairline on a free port with a clock that tests move, and helpers to talk to it.
 
 use client::{Answer, Client, Socket, next};
 use hyper::{Method, StatusCode};
@@ -27,12 +27,12 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// A stage without limits for its one address.
+    /// Opens a stage without rate limits for its one address.
     pub(crate) async fn open() -> Stage {
         Stage::with(|_| {}).await
     }
 
-    /// A stage whose line is on a Redis.
+    /// Opens a stage whose line is on a Redis.
     pub(crate) async fn on(redis: &testkit::Redis) -> Stage {
         let line = waiting_room::settings::Args {
             line: Some(redis.url()),
@@ -41,12 +41,12 @@ impl Stage {
         Stage::build(|_| {}, &line).await
     }
 
-    /// A stage whose secrets are set, as those of processes that share them.
+    /// Opens a stage with secrets set, as in processes that share them.
     pub(crate) async fn with_secrets(change: impl FnOnce(&mut Common)) -> Stage {
         Stage::build(change, &secrets()).await
     }
 
-    /// A stage with other settings.
+    /// Opens a stage with changed settings.
     pub(crate) async fn with(change: impl FnOnce(&mut Common)) -> Stage {
         Stage::build(change, &Default::default()).await
     }
@@ -97,7 +97,7 @@ impl Stage {
         }
     }
 
-    /// An event with a hall of 2 rows of 6 and a floor of 8, everyone admitted at the first tick.
+    /// Creates an event with 2 rows of 6 seats and a floor of 8, admitting all at the first tick; returns its id.
     pub(crate) async fn event(&self, id: &str, settings: Value) -> String {
         let mut all = json!({"id": id, "name": format!("The {id}"),
             "admission": {"rate_per_minute": 6_000_000, "batch_seconds": 1, "max_active": 1000}});
@@ -115,7 +115,7 @@ impl Stage {
         id.to_owned()
     }
 
-    /// Joins and waits for the turn: pass and token.
+    /// Joins and waits for admission; returns pass and token.
     pub(crate) async fn admit(&self, event: &str) -> (String, String) {
         let place = self.client.join(event).await.unwrap();
         let pass = word(&place["pass"]);
@@ -128,7 +128,7 @@ impl Stage {
         (pass, word(&place["token"]))
     }
 
-    /// A session of a new fan.
+    /// Opens a checkout session for a new fan.
     pub(crate) async fn session(&self, event: &str) -> String {
         let (_, token) = self.admit(event).await;
         let path = format!("/api/v1/events/{event}/sessions");
@@ -183,7 +183,7 @@ impl Stage {
             .unwrap()
     }
 
-    /// Asks until the answer is as it should be; the ticks run in real time, a few times a second.
+    /// Repeats a request until the answer is as expected; the ticks run in real time, a few times a second.
     pub(crate) async fn until(
         &self,
         path: &str,
@@ -204,7 +204,7 @@ impl Stage {
             .unwrap_or_else(|_| panic!("{path} never became so"))
     }
 
-    /// One request with these heads: status and body.
+    /// Sends a request with these headers; returns status and body.
     pub(crate) async fn send(
         &self,
         method: Method,
@@ -245,7 +245,7 @@ pub(crate) fn word(value: &Value) -> String {
         .to_owned()
 }
 
-/// Whether an answer is this refusal.
+/// Asserts that an answer is this problem.
 pub(crate) fn assert_problem(answer: &Answer, status: u16, kind: &str) {
     let wanted = (status, format!("/problems/{kind}"));
     let found = (
@@ -257,7 +257,7 @@ pub(crate) fn assert_problem(answer: &Answer, status: u16, kind: &str) {
     assert!(answer.body["title"].is_string());
 }
 
-/// The next message of a socket.
+/// Returns the next message of a socket.
 pub(crate) async fn place(socket: &mut Socket) -> Value {
     let message = tokio::time::timeout(Duration::from_secs(10), next(socket)).await;
     message

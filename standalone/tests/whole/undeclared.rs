@@ -1,15 +1,15 @@
-//! What an operation does not take is refused by every operation that the OpenAPI document describes, never ignored.
+//! Undeclared input is refused, never ignored, by every operation that the OpenAPI document describes.
 
 use crate::stage::{CARD, KEY, Stage, assert_problem, word};
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
-/// An operation of the document: method, a path with its placeholders filled in, and the operation itself.
+/// Returns the operations of the document: method, path with its placeholders filled in, description.
 pub(crate) async fn operations(stage: &Stage) -> Vec<(Method, String, Value)> {
     let document = stage.get("/api/openapi.json", "").await.body;
     let mut all = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
-        // The gate is asked with whatever the request carries that it is asked about.
+        // A request to the gate carries whatever the request it asks about carries.
         if path.starts_with("/gate/") {
             continue;
         }
@@ -63,7 +63,7 @@ async fn every_operation_refuses_a_query_parameter_that_it_does_not_take() {
     }
     let known = stage.get(&format!("{orders}?limit=5"), KEY).await;
     assert_eq!(known.status, StatusCode::OK, "{}", known.body);
-    // A page keeps whatever parameters a link to it carries.
+    // A page accepts any parameters of a link to it.
     assert_eq!(
         stage.get("/e/strict?utm_source=mail", "").await.status,
         StatusCode::OK

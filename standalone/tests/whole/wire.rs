@@ -1,4 +1,4 @@
-//! Bytes on the wire: bodies that stay unread, cookies of other software, links that browsers rewrite.
+//! Bytes on the wire: unread bodies, cookies of other software, links that browsers rewrite.
 
 use crate::limits::until_closed;
 use crate::stage::{KEY, Stage, word};
@@ -12,7 +12,7 @@ async fn connect(stage: &Stage) -> TcpStream {
     TcpStream::connect(address).await.unwrap()
 }
 
-/// Reads one response with a `Content-Length`: head and body.
+/// Reads one response with a `Content-Length`; returns head and body.
 async fn read_response(stream: &mut TcpStream) -> (String, Vec<u8>) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -27,7 +27,7 @@ async fn read_response(stream: &mut TcpStream) -> (String, Vec<u8>) {
     (head, body)
 }
 
-/// The requests that are answered before their body is read, with the status of the answer.
+/// Returns requests that are answered before their body is read, with the status of the answer.
 fn early_refusals() -> [(&'static str, String, u16); 5] {
     let admin = format!("Authorization: Bearer {KEY}\r\nContent-Type: application/json\r\n");
     let events = "POST /api/v1/organiser/events HTTP/1.1\r\nHost: x\r\n";
@@ -65,7 +65,7 @@ async fn an_answer_that_leaves_a_long_body_unread_says_that_the_connection_close
         let mut stream = connect(&stage).await;
         let head = format!("{head}Content-Length: 3000000\r\n\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
-        // More than the sockets hold, so that the client is still writing when the answer comes.
+        // More than the socket buffers hold, so that the client is still writing when the answer comes.
         let (mut reading, mut writing) = stream.split();
         let body = vec![b' '; 3_000_000];
         let write = async {
@@ -136,7 +136,7 @@ async fn a_client_that_waits_for_100_continue_is_refused_without_being_asked_for
     );
 }
 
-/// One request whose Cookie header holds any bytes: the status.
+/// Sends a request whose Cookie header may contain any bytes; returns the status.
 async fn with_cookie(stage: &Stage, request: &str, cookie: &[u8]) -> u16 {
     let mut bytes = format!(
         "{request}Host: x\r\nConnection: close\r\nOrigin: {}\r\n",

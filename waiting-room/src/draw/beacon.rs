@@ -1,4 +1,4 @@
-//! Public randomness: rounds of drand's beacons, checked offline by the beacon's public key.
+//! Public randomness: rounds of drand's beacons, verified offline with the beacon's public key.
 
 use super::{unhex, unhex_all};
 use crate::line::Beacon;
@@ -6,8 +6,7 @@ use drand_verify::{G1Pubkey, G2PubkeyRfc, Pubkey as _, derive_randomness};
 use serde::{Deserialize, Serialize};
 use shared::crypto::hex;
 
-/// The beacons whose rounds may be mixed in, and the public keys of their League of Entropy, as published at
-/// `/info` of each chain.
+/// Supported beacons of the League of Entropy and their public keys, as published at `/info` of each chain.
 pub const BEACONS: [(&str, &str); 2] = [
     (
         "quicknet",
@@ -31,16 +30,16 @@ pub struct Round {
     /// The signature of the round before, hex; only where rounds are chained (`default`).
     #[serde(default)]
     pub previous_signature: String,
-    /// SHA-256 of the signature, hex. May be left out.
+    /// SHA-256 of the signature, hex. Optional.
     #[serde(default)]
     pub randomness: String,
 }
 
 impl Round {
-    /// The randomness of the round, if it is the one that was named and its signature is the beacon's.
+    /// Returns the randomness of the round if it is the one named for the draw and has a valid signature.
     ///
     /// # Errors
-    /// What is wrong: a field and why.
+    /// The invalid field and the reason.
     pub fn randomness(&self, named: &Beacon) -> Result<[u8; 32], (&'static str, String)> {
         if self.round != named.round {
             let why = format!("round {} was named for this draw", named.round);
@@ -83,7 +82,7 @@ fn is_signed(name: &str, round: u64, previous: &[u8], signature: &[u8]) -> Optio
 mod tests {
     use super::*;
 
-    /// Rounds that the beacons published.
+    /// Published rounds of the beacons.
     #[test]
     fn a_published_round_is_accepted_and_nothing_else() {
         let chained = Beacon {

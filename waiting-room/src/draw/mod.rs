@@ -1,8 +1,8 @@
-//! The draw: who stands where after everyone in line at the opening was shuffled once, and how anyone can check it.
+//! The draw: shuffles the fans in line at the opening of the sale once, in a way that anyone can check.
 //!
-//! The algorithm is `hmac-sha256-sort/1`: the entries are sorted by HMAC-SHA256 with the key seed ‖ randomness of the beacon and
-//! the entry's text as the message; the first is number 1. The hash of the seed is public before anyone can join. The list of
-//! entries is bound by a Merkle tree hash as in RFC 6962, section 2.1.
+//! The algorithm is `hmac-sha256-sort/1`: the entries are sorted by HMAC-SHA256 with the key seed ‖ randomness of the
+//! beacon and the entry's text as the message; the first is number 1. The hash of the seed is public before anyone
+//! can join. The list of entries is bound by a Merkle tree hash as in RFC 6962, section 2.1.
 
 mod beacon;
 mod routes;
@@ -16,15 +16,15 @@ use aws_lc_rs::hmac;
 use shared::crypto::{hex, sha256};
 use shared::ids::VisitorId;
 
-/// The name of how it is done.
+/// Name of the algorithm.
 pub const ALGORITHM: &str = "hmac-sha256-sort/1";
 
-/// What stands for a visitor in the draw: nobody can tell who it is, and nobody can guess one.
+/// Public id of a visitor in the draw: unguessable, and it does not reveal the visitor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Entry([u8; 16]);
 
 impl Entry {
-    /// The entry of a visitor. It follows from their id, so that no node has to keep it.
+    /// Returns the entry of a visitor. It is derived from their id, so that no node has to store it.
     pub fn of(visitor: VisitorId) -> Entry {
         let mut text = b"fairline entry 1".to_vec();
         text.extend(visitor.0.to_be_bytes());
@@ -51,17 +51,17 @@ impl std::fmt::Display for Entry {
     }
 }
 
-/// What is published of a seed before the draw.
+/// Returns the commitment to a seed, published before the draw.
 pub fn commitment(seed: &[u8; 32]) -> String {
     hex(&sha256(seed))
 }
 
-/// Reads so many bytes of hex.
+/// Decodes exactly `N` bytes of hex.
 pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     unhex_all(text)?.try_into().ok()
 }
 
-/// Reads hex.
+/// Decodes hex.
 pub fn unhex_all(text: &str) -> Option<Vec<u8>> {
     if !text.len().is_multiple_of(2) || !text.is_ascii() {
         return None;
@@ -70,7 +70,7 @@ pub fn unhex_all(text: &str) -> Option<Vec<u8>> {
     (0..text.len()).step_by(2).map(byte).collect()
 }
 
-/// The order: which of the entries gets number 1, which number 2, and so on, as indexes into `entries`.
+/// Returns the drawn order as indexes into `entries`: the first gets number 1, the second number 2, and so on.
 pub fn order(seed: &[u8; 32], randomness: &[u8], entries: &[Entry]) -> Vec<u32> {
     let key = [seed.as_slice(), randomness].concat();
     let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
@@ -87,7 +87,7 @@ pub fn order(seed: &[u8; 32], randomness: &[u8], entries: &[Entry]) -> Vec<u32> 
     drawn.into_iter().map(|(_, _, index)| index).collect()
 }
 
-/// The hashes over a list of entries, from the leaves to the root.
+/// Merkle tree over a list of entries, from the leaves to the root.
 pub struct Tree {
     levels: Vec<Vec<[u8; 32]>>,
 }
@@ -106,7 +106,8 @@ fn leaf(entry: &Entry) -> [u8; 32] {
 }
 
 impl Tree {
-    /// The tree over entries in ascending order. A node without a sibling rises as it is, which gives the tree of RFC 6962.
+    /// Builds the tree over entries in ascending order. A node without a sibling rises as it is, which gives the tree
+    /// of RFC 6962.
     pub fn of(sorted: &[Entry]) -> Tree {
         let mut levels = vec![sorted.iter().map(leaf).collect::<Vec<_>>()];
         while let Some(below) = levels.last().filter(|level| level.len() > 1) {
@@ -120,13 +121,13 @@ impl Tree {
         Tree { levels }
     }
 
-    /// The root, as hex; that of no entries is the hash of nothing.
+    /// Returns the root, in hex; that of no entries is the hash of an empty string.
     pub fn root(&self) -> String {
         let top = self.levels.last().and_then(|level| level.first());
         hex(&top.copied().unwrap_or_else(|| sha256(b"")))
     }
 
-    /// The audit path of the leaf at `index`, from the leaf up.
+    /// Returns the audit path of the leaf at `index`, from the leaf up.
     pub fn path(&self, index: usize) -> Vec<[u8; 32]> {
         let mut at = index;
         let mut path = Vec::new();
@@ -140,18 +141,18 @@ impl Tree {
     }
 }
 
-/// The root of the tree over these entries, in whatever order they come.
+/// Returns the root of the tree over entries in any order.
 pub(crate) fn root(mut entries: Vec<Entry>) -> String {
     entries.sort_unstable();
     Tree::of(&entries).root()
 }
 
-/// The root of the tree over the entries of these visitors.
+/// Returns the root of the tree over the entries of these visitors.
 pub fn root_of_visitors(visitors: &[VisitorId]) -> String {
     root(visitors.iter().copied().map(Entry::of).collect())
 }
 
-/// The root that follows from a leaf and its path (RFC 9162, section 2.1.3.2); none when the path does not fit the size.
+/// Computes the root from a leaf and its path (RFC 9162, section 2.1.3.2); none when the path does not fit the size.
 pub fn root_of(entry: &Entry, index: usize, size: usize, path: &[[u8; 32]]) -> Option<String> {
     let (mut at, mut last) = (index, size.checked_sub(1)?);
     if at > last {
@@ -187,7 +188,7 @@ mod tests {
         all
     }
 
-    /// The definition of RFC 6962, word for word.
+    /// The definition of RFC 6962, literally.
     fn tree_hash(entries: &[Entry]) -> [u8; 32] {
         match entries {
             [] => sha256(b""),
@@ -217,7 +218,7 @@ mod tests {
         }
     }
 
-    /// A known answer, made with Python's hashlib and hmac.
+    /// A known answer, computed with Python's hashlib and hmac.
     #[test]
     fn the_order_is_by_hmac_of_the_text_under_seed_and_randomness() {
         let entries = entries(5);
@@ -238,8 +239,8 @@ mod tests {
         assert_ne!(order(b"r"), order(b""));
     }
 
-    /// Each of five entries is at each of five places 2,000 times in 10,000 draws: chi-square with 16 degrees of freedom is
-    /// below 45 in all but one of ten thousand fair runs.
+    /// Each of five entries is at each of five places 2,000 times in 10,000 draws: chi-square with 16 degrees of
+    /// freedom is below 45 in all but one of ten thousand fair runs.
     #[test]
     fn ten_thousand_draws_favour_nobody() {
         let entries = entries(5);

@@ -1,11 +1,11 @@
-//! What is published of a draw, and the proof for a fan.
+//! Routes of the draw: its published data, the proof for a fan, the beacon's round, the page.
 
 use super::verify::{Drawn, Mixed, Proof};
 use super::{ALGORITHM, Entry, Round, Tree, commitment};
+use crate::app::{App, Room};
+use crate::credentials::{find, pass_of};
 use crate::error::no_pass;
-use crate::fan::{find, pass_of};
 use crate::line::DrawState;
-use crate::{App, Room};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -28,9 +28,9 @@ use std::sync::{Arc, OnceLock, PoisonError};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// Visitors read from the line at once.
+/// Number of visitors read from the line at once.
 const PAGE: usize = 20_000;
-/// Lines sent at once.
+/// Number of lines sent in one chunk of the response.
 const LINES: usize = 5_000;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
@@ -42,7 +42,8 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .route("/e/{event}/draw", axum::routing::get(draw_page))
 }
 
-/// Who was drawn, kept by a node once it was asked: 20 bytes an entry, and 64 more once somebody asked for a proof.
+/// Result of a draw, kept by a node after the first request: 20 bytes per entry, and 64 more after the first request
+/// for a proof.
 pub(crate) struct List {
     by_number: Vec<Entry>,
     numbers: HashMap<Entry, u32>,
@@ -58,12 +59,12 @@ impl List {
         }
     }
 
-    /// The number that an entry drew.
+    /// Returns the number that an entry drew.
     pub(crate) fn number_of(&self, entry: &Entry) -> Option<u64> {
         self.numbers.get(entry).copied().map(u64::from)
     }
 
-    /// The entries in ascending order, and the tree over them.
+    /// Returns the entries in ascending order and the tree over them, built on first use.
     fn tree(&self) -> &(Vec<Entry>, Tree) {
         self.tree.get_or_init(|| {
             let mut sorted = self.by_number.clone();
@@ -116,7 +117,7 @@ impl Room {
         self.line.draw(event).await?.ok_or_else(none)
     }
 
-    /// The list of a draw that was held, read from the line once.
+    /// Returns the list of a draw that was held, reading it from the line once.
     pub(crate) async fn drawn_list(&self, event: &EventId) -> Result<Arc<List>, Problem> {
         if let Some(list) = self.known_list(event) {
             return Ok(list);
@@ -134,33 +135,31 @@ impl Room {
                 .drawn(event, entries.len() as u64 + 1, left)
                 .await?;
             if visitors.len() != left {
-                return Err(
-                    Problem::unavailable().detail("the store has forgotten part of the list")
-                );
+                return Err(Problem::unavailable().detail("the store has lost part of the list"));
             }
             entries.extend(visitors.into_iter().map(Entry::of));
         }
-        // Off the async threads: hashing a long list takes a while.
+        // On a blocking thread: hashing a long list takes a while.
         let made = tokio::task::spawn_blocking(move || {
             let list = List::new(entries);
             let is_whole = list.tree().1.root() == outcome.root;
             is_whole.then(|| Arc::new(list))
         });
         let Ok(Some(list)) = made.await else {
-            return Err(Problem::unavailable().detail("the store has forgotten part of the list"));
+            return Err(Problem::unavailable().detail("the store has lost part of the list"));
         };
         let mut lists = self.lists.write().unwrap_or_else(PoisonError::into_inner);
         Ok(lists.entry(event.clone()).or_insert(list).clone())
     }
 
-    /// The list, if this node has read it.
+    /// Returns the list if this node has read it.
     pub(crate) fn known_list(&self, event: &EventId) -> Option<Arc<List>> {
         let lists = self.lists.read().unwrap_or_else(PoisonError::into_inner);
         lists.get(event).cloned()
     }
 }
 
-/// What is published of a draw: before it is held only the commitment, the algorithm and the beacon.
+/// Show the published data of a draw: commitment, algorithm and beacon before it is held, all of it afterwards.
 #[utoipa::path(get, path = "/api/v1/events/{event}/draw", tag = "draw", params(("event" = String, Path)),
     responses((status = 200, body = Drawn), Refusals))]
 async fn show_draw(
@@ -171,7 +170,7 @@ async fn show_draw(
     Ok(Json(publish(&room.draw(&event).await?)))
 }
 
-/// Who was drawn: `entry number`, a line each, by number.
+/// List the drawn entries: one line `entry number` each, ordered by number.
 #[utoipa::path(get, path = "/api/v1/events/{event}/draw/entries", tag = "draw", params(("event" = String, Path)),
     responses((status = 200, content_type = "text/plain", body = String), Refusals))]
 async fn list_entries(
@@ -197,11 +196,11 @@ async fn list_entries(
         (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
         (header::CACHE_CONTROL, "public, max-age=3600"),
     ];
-    // Compression asks once more after the end.
+    // Fused, because compression polls once more after the end.
     Ok((head, Body::from_stream(lines.fuse())).into_response())
 }
 
-/// That one's own entry was among those drawn.
+/// Prove that the fan's own entry was among those drawn.
 #[utoipa::path(get, path = "/api/v1/events/{event}/draw/proof", tag = "draw", params(("event" = String, Path)),
     security(("pass" = [])), responses((status = 200, body = Proof), Refusals))]
 async fn prove(
@@ -218,7 +217,7 @@ async fn prove(
     Ok(Json(proof))
 }
 
-/// Give the round of the beacon that was named in advance, as the beacon published it.
+/// Provide the beacon's round that was named in advance, as the beacon published it.
 #[utoipa::path(post, path = "/api/v1/organiser/events/{event}/draw/beacon", tag = "organiser",
     params(("event" = String, Path)), request_body = Round, security(("organiser" = [])),
     responses((status = 200, body = Drawn), Refusals))]
@@ -246,7 +245,7 @@ async fn give_beacon(
     Ok(Json(publish(&room.draw(&event).await?)))
 }
 
-/// The page on which a fan's browser checks the draw by itself.
+/// Serves the page on which a fan's browser checks the draw by itself.
 async fn draw_page(State(room): State<Arc<Room>>, Path(event): Path<String>) -> Response {
     let Ok((event, hub)) = find(&room, &event).await else {
         return Problem::no_such_event().into_response();

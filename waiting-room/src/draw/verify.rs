@@ -1,42 +1,42 @@
-//! Checking a draw by what was published of it, without asking anybody.
+//! Verification of a draw from its published data alone.
 
 use super::{ALGORITHM, Entry, Round, Tree, commitment, order, root_of, unhex};
 use crate::line::Beacon;
 use serde::{Deserialize, Serialize};
 use shared::time::Time;
 
-/// A draw as it is published: before it is held only algorithm, commitment and beacon.
+/// Published data of a draw; only algorithm, commitment and beacon before it is held.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = Draw)]
 pub struct Drawn {
-    /// How it is done: `hmac-sha256-sort/1`.
+    /// Name of the algorithm: `hmac-sha256-sort/1`.
     pub algorithm: String,
     /// SHA-256 of the seed, hex, fixed before the first fan joined.
     pub commitment: String,
-    /// The public randomness that is mixed in, if any is.
+    /// Public randomness mixed in, if a beacon was named.
     pub beacon: Option<Mixed>,
-    /// When it was drawn.
+    /// Time of the draw.
     pub drawn_at: Option<Time>,
     /// The seed, hex.
     pub seed: Option<String>,
-    /// How many entries were drawn.
+    /// Number of entries drawn.
     pub entries: Option<u64>,
     /// The Merkle tree hash (RFC 6962, SHA-256) of the entries in ascending order, hex.
     pub entries_root: Option<String>,
 }
 
-/// The round that is mixed in; what it brought, once it is known.
+/// The named round, and its content once it is known.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = DrawBeacon)]
 pub struct Mixed {
-    /// Which beacon of drand.
+    /// Name of the drand beacon.
     pub name: String,
-    /// The round, named in advance.
+    /// Number of the round, named in advance.
     pub round: u64,
     /// Its signature, hex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signature: Option<String>,
-    /// The signature of the round before, hex, where rounds are chained.
+    /// The signature of the round before, hex, if rounds are chained.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub previous_signature: Option<String>,
     /// SHA-256 of the signature, hex.
@@ -44,7 +44,7 @@ pub struct Mixed {
     pub randomness: Option<String>,
 }
 
-/// That one entry was among those that were drawn.
+/// Proof that an entry was among those drawn.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = DrawProof)]
 pub struct Proof {
@@ -52,17 +52,17 @@ pub struct Proof {
     pub entry: String,
     /// The number that it drew.
     pub number: u64,
-    /// Its place among the entries in ascending order, from 0.
+    /// Its index among the entries in ascending order, from 0.
     pub index: u64,
     /// The inclusion proof of RFC 6962, from the leaf up, hex.
     pub audit_path: Vec<String>,
 }
 
-/// Whether a draw was held as it was promised: every entry has the number that the seed gives it. Answers how many there
-/// were.
+/// Checks that a draw was held as committed to, with every entry at the number that the seed gives it. Returns the
+/// number of entries.
 ///
 /// # Errors
-/// The first thing that is not as it should be.
+/// The first deviation found.
 pub fn verify(drawn: &Drawn, list: &str) -> Result<u64, String> {
     if drawn.algorithm != ALGORITHM {
         return Err(format!(
@@ -125,7 +125,7 @@ fn mixed_in(mixed: &Mixed) -> Result<[u8; 32], String> {
     outcome.map_err(|(field, why)| format!("the beacon's {field}: {why}"))
 }
 
-/// The entries by number, from `entry number` lines.
+/// Parses `entry number` lines into entries ordered by number.
 fn read_list(list: &str) -> Result<Vec<Entry>, String> {
     let mut entries = Vec::new();
     for (line, expected) in list.lines().zip(1u64..) {
@@ -142,7 +142,7 @@ fn read_list(list: &str) -> Result<Vec<Entry>, String> {
     Ok(entries)
 }
 
-/// Whether a proof shows that its entry was among those drawn.
+/// Checks that a proof shows its entry to be among those drawn.
 ///
 /// # Errors
 /// Why it does not.
@@ -230,7 +230,7 @@ mod tests {
         assert!(with(|drawn| drawn.seed = None).contains("not held yet"));
         let other_round = |drawn: &mut Drawn| drawn.beacon.as_mut().unwrap().round = 124;
         assert!(with(other_round).contains("signature"));
-        // Another seed with its own right hash: then the order is another.
+        // Another seed with a matching commitment: then the order differs.
         let other_seed = |drawn: &mut Drawn| {
             drawn.seed = Some("11".repeat(32));
             drawn.commitment = commitment(&[0x11; 32]);

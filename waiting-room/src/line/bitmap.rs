@@ -1,9 +1,9 @@
-//! Who is still waiting: one bit per number, and exact ranks by popcount over blocks of 512.
+//! The waiting visitors as a bitmap: one bit per number, exact ranks by popcount over blocks of 512.
 
 const WORDS_PER_BLOCK: usize = 8;
 const BITS_PER_BLOCK: u64 = 512;
 
-/// The bitmap, kept current, with the count of every block.
+/// Mutable bitmap with the count of every block.
 #[derive(Default)]
 pub(super) struct Alive {
     words: Vec<u64>,
@@ -51,7 +51,7 @@ impl Alive {
         }
     }
 
-    /// The lowest number still waiting.
+    /// Returns the lowest waiting number.
     pub(super) fn first(&self) -> Option<u64> {
         let start = self.head_block * WORDS_PER_BLOCK;
         let words = self.words.get(start..)?;
@@ -60,7 +60,7 @@ impl Alive {
         Some((start + at) as u64 * 64 + bit + 1)
     }
 
-    /// How many still waiting have a lower number.
+    /// Returns how many waiting visitors have a lower number.
     pub(super) fn ahead(&self, number: u64) -> u64 {
         let (word, bit) = position(number);
         let block = word / WORDS_PER_BLOCK;
@@ -72,7 +72,7 @@ impl Alive {
         before + within(&self.words, block * WORDS_PER_BLOCK, word, bit)
     }
 
-    /// A copy from the head on, with the running count of its blocks.
+    /// Copies the bitmap from its first waiting block on, with running counts.
     pub(super) fn snapshot(&self) -> Snapshot {
         let head = self.head_block.min(self.blocks.len());
         let mut running = 0;
@@ -92,7 +92,7 @@ impl Alive {
     }
 }
 
-/// Index of the word and the bit of a number; numbers begin at 1.
+/// Returns the word index and the bit mask of a number; numbers begin at 1.
 fn position(number: u64) -> (usize, u64) {
     let at = number.saturating_sub(1);
     ((at / 64) as usize, 1 << (at % 64))
@@ -103,8 +103,8 @@ fn within(words: &[u64], from: usize, word: usize, bit: u64) -> u64 {
     u64::from(whole + (words[word] & (bit - 1)).count_ones())
 }
 
-/// The bitmap at one instant, from the first block in which anyone waits. Every fan's `ahead` is read from it without
-/// asking the store: two additions and at most eight popcounts.
+/// The bitmap at one instant, from the first block with a waiting visitor on. Every fan's `ahead` is read from it
+/// without asking the store: two additions and at most eight popcounts.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     base: u64,
@@ -114,7 +114,8 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// From a bitmap whose first bit is the highest of its first byte, as Redis keeps them, without its first `head` bytes.
+    /// Reads a bitmap in the bit order of Redis (the highest bit of the first byte comes first), without its first
+    /// `head` bytes.
     pub(super) fn from_bitmap(head: u64, bytes: &[u8]) -> Snapshot {
         let blocks = bytes.len().div_ceil(WORDS_PER_BLOCK * 8);
         let mut words = vec![0u64; blocks * WORDS_PER_BLOCK];
@@ -140,7 +141,7 @@ impl Snapshot {
         }
     }
 
-    /// Whether the number was waiting at that instant. A number given out later was not.
+    /// Returns whether the number was waiting at that instant. A number given out later was not.
     pub fn contains(&self, number: u64) -> bool {
         let Some(offset) = number.checked_sub(self.base + 1) else {
             return false;
@@ -149,12 +150,12 @@ impl Snapshot {
         word.is_some_and(|word| word & (1 << (offset % 64)) != 0)
     }
 
-    /// How many waited at that instant.
+    /// Returns how many visitors were waiting at that instant.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// How many waiting then have a lower number.
+    /// Returns how many visitors waiting at that instant have a lower number.
     pub fn ahead(&self, number: u64) -> u64 {
         let Some(offset) = number.checked_sub(self.base + 1) else {
             return 0;

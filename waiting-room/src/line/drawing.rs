@@ -1,4 +1,4 @@
-//! The draw in the state machine: everyone who waits is given a number anew, once.
+//! The draw in the state machine: gives every waiting visitor a new number, once.
 
 use super::bitmap::Alive;
 use super::event_settings::Order;
@@ -9,12 +9,12 @@ use shared::ids::VisitorId;
 use shared::time::Time;
 
 impl State {
-    /// Whether a draw is yet to come.
+    /// Returns whether a draw is still to come.
     pub(super) fn is_undrawn(&self) -> bool {
         self.settings.order == Order::Draw && self.memory.outcome.is_none()
     }
 
-    /// Shuffles everyone who waits. Nobody was let in before, so whoever does not wait has left.
+    /// Shuffles the waiting visitors. None was admitted before, so all others have left.
     pub(super) fn hold_draw(&mut self, now: Time) {
         let is_waiting = |entry: &&Entry| entry.standing == VisitorState::Waiting;
         let waiting: Vec<Entry> = self.entries.iter().filter(is_waiting).copied().collect();
@@ -66,7 +66,7 @@ impl State {
         })
     }
 
-    /// The place of somebody who was gone before the draw.
+    /// Returns the place of a visitor who left before the draw.
     pub(super) fn numberless_spot(visitor: VisitorId, standing: VisitorState) -> Spot {
         Spot {
             visitor,

@@ -1,4 +1,4 @@
-//! The embedded engine: one thread, one state machine and one journal file an event, so that events share nothing.
+//! The embedded engine: one thread, one state machine and one journal file per event, so that events share nothing.
 
 use super::event_settings::too_late;
 use super::journal::Journal;
@@ -18,11 +18,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// All events of this process.
+/// The lines of this process, by event.
 pub struct Embedded {
     folder: PathBuf,
     clock: Clock,
-    /// Read for a moment by every operation, written when an event comes or goes; never held across an await.
+    /// Locked for a look-up by every operation and for writing when an event is created or removed; never held across
+    /// an await.
     events: RwLock<BTreeMap<EventId, GroupCommit<Engine>>>,
 }
 
@@ -53,7 +54,7 @@ impl Durable for Engine {
 }
 
 impl Embedded {
-    /// Opens the events under `folder`, making it if it does not exist.
+    /// Opens the events stored in `folder`, creating the folder if it does not exist.
     ///
     /// # Errors
     /// When a journal cannot be read. Nothing is overwritten.
@@ -91,7 +92,7 @@ impl Embedded {
         events.get(event).cloned().ok_or(Refused::NoSuchEvent)
     }
 
-    /// One atomic, durable step of an event's line.
+    /// Runs one atomic, durable step on an event's line.
     async fn step<R: Send + 'static>(
         &self,
         event: &EventId,
@@ -131,7 +132,8 @@ impl Line for Embedded {
         if events.len() >= EVENTS_MAX {
             return Err(Refused::Full("this installation keeps no more events"));
         }
-        // Rare, and a few milliseconds: done under the lock, so that two creations of one id cannot both win.
+        // Rare and done in a few milliseconds, so it runs under the lock: two creations of one id cannot both
+        // succeed.
         let made = Journal::open(&path).and_then(|mut journal| {
             let mut state = State::new(settings.clone());
             journal.write(&state).map_err(|error| error.to_string())?;
@@ -144,7 +146,7 @@ impl Line for Embedded {
                 Ok(())
             }
             Err(error) => {
-                tracing::error!(error, "an event could not be created");
+                tracing::error!(error, "event could not be created");
                 Err(shared::group_commit::Unavailable.into())
             }
         }
@@ -182,7 +184,7 @@ impl Line for Embedded {
         ] {
             match fs::remove_file(&file) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    tracing::error!(%error, file = %file.display(), "a journal was not removed");
+                    tracing::error!(%error, file = %file.display(), "journal could not be removed");
                 }
                 _ => {}
             }
@@ -226,7 +228,7 @@ impl Line for Embedded {
             .await
     }
 
-    /// This engine forgets nothing, so there is nothing to give back.
+    /// Returns none: this engine never loses a place, so there is nothing to restore.
     async fn reenter(&self, _: &EventId, _: &Pass) -> Result<Option<Spot>, Refused> {
         Ok(None)
     }

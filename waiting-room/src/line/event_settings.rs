@@ -1,4 +1,4 @@
-//! An event's settings: what the organiser sets, how a change is applied, what is refused.
+//! An event's settings: their fields, how a patch is applied, and validation.
 
 use super::Phase;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -6,7 +6,7 @@ use shared::ids::EventId;
 use shared::time::Time;
 use shared::web_url::link_origin;
 
-/// In which order fans are admitted.
+/// Order in which fans are admitted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = AdmissionOrder)]
 #[serde(rename_all = "snake_case")]
@@ -14,35 +14,35 @@ pub enum Order {
     /// First come, first served.
     #[default]
     Fifo,
-    /// Everyone in line when the sale opens is shuffled once.
+    /// All fans in line when the sale opens are shuffled once.
     Draw,
 }
 
-/// A round of public randomness that is mixed into the draw.
+/// Round of public randomness that is mixed into the draw.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Beacon {
-    /// Which beacon of drand: `quicknet` or `default`.
+    /// Name of the drand beacon: `quicknet` or `default`.
     pub name: String,
-    /// The round.
+    /// Number of the round.
     pub round: u64,
 }
 
-/// How fast fans are let in, and how long their turns last.
+/// Rate of admission, and time limits of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Admission {
-    /// Fans admitted a minute, at most.
+    /// Maximum number of fans admitted per minute.
     pub rate_per_minute: u32,
-    /// A batch is admitted this often.
+    /// Seconds between two batches of admissions.
     pub batch_seconds: u32,
-    /// Admitted and shopping at one time, at most.
+    /// Maximum number of fans admitted or shopping at the same time.
     pub max_active: u32,
-    /// How long an admitted fan may take to come.
+    /// Seconds an admitted fan has to enter the checkout.
     pub claim_seconds: u32,
-    /// How long a fan may shop.
+    /// Seconds a fan may shop.
     pub session_seconds: u32,
-    /// How long a place is kept for somebody who is not connected and does not poll.
+    /// Seconds a place is kept for a fan who is neither connected nor polling.
     pub away_seconds: u32,
 }
 
@@ -59,54 +59,54 @@ impl Default for Admission {
     }
 }
 
-/// Everything that was set for an event.
+/// All settings of an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EventSettings {
     /// The event's id.
     pub id: EventId,
-    /// What fans read.
+    /// Name shown to fans.
     pub name: String,
-    /// The order of admission.
+    /// Order of admission.
     #[serde(default)]
     pub order: Order,
-    /// With `order: draw`: the round of public randomness to be mixed in, named in advance.
+    /// Round of public randomness mixed into the draw, named in advance; only with `order: draw`.
     #[serde(default)]
     pub beacon: Option<Beacon>,
-    /// When the line opens; with none it opens with the sale.
+    /// Opening of the line; if absent, it opens with the sale.
     #[serde(default)]
     pub prequeue_opens_at: Option<Time>,
-    /// When admission begins; with none, at once.
+    /// Start of admission; if absent, at once.
     #[serde(default)]
     pub sale_opens_at: Option<Time>,
-    /// When all is over; with none, never.
+    /// End of the event; if absent, never.
     #[serde(default)]
     pub closes_at: Option<Time>,
-    /// Rates and times.
+    /// Rate of admission and time limits.
     #[serde(default)]
     pub admission: Admission,
-    /// Where admitted fans go; with none, to our own checkout.
+    /// URL that admitted fans are sent to; if absent, the built-in checkout.
     #[serde(default)]
     pub checkout_url: Option<String>,
-    /// Admission is stopped for now.
+    /// Whether admission is paused.
     #[serde(default)]
     pub paused: bool,
-    /// What everyone in line reads.
+    /// Message shown to all fans in line.
     #[serde(default)]
     pub message: Option<String>,
 }
 
-/// A change of settings: what is absent stays, what is null is cleared.
+/// Change of settings: absent fields stay, null fields are cleared.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Patch {
     /// See `EventSettings`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Cannot be changed once somebody is in line.
+    /// Cannot be changed once visitors are in line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
-    /// Cannot be changed once somebody is in line.
+    /// Cannot be changed once visitors are in line.
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Beacon>)]
     pub beacon: Option<Option<Beacon>>,
@@ -132,7 +132,7 @@ pub struct Patch {
     /// Stops or resumes admission.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
-    /// A message to everyone in line; null or empty takes it back.
+    /// Message to all fans in line; null or empty removes it.
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub message: Option<Option<String>>,
@@ -156,7 +156,7 @@ pub struct AdmissionPatch {
     pub away_seconds: Option<u32>,
 }
 
-/// Tells an absent field from one that is null.
+/// Distinguishes an absent field from one that is null.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<T>>, D::Error> {
@@ -164,7 +164,7 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 }
 
 impl Patch {
-    /// Whether it changes no more than an operator may: pause, rate, message.
+    /// Returns whether the patch changes only what an operator may change: pause, rate, message.
     pub fn is_steering(&self) -> bool {
         let admission = self.admission.unwrap_or_default();
         self.name.is_none()
@@ -181,7 +181,7 @@ impl Patch {
 }
 
 impl EventSettings {
-    /// Settings of an event that is open at once, with all defaults.
+    /// Creates settings for an event that is open at once, with all defaults.
     pub fn new(id: EventId, name: &str) -> EventSettings {
         EventSettings {
             id,
@@ -198,7 +198,7 @@ impl EventSettings {
         }
     }
 
-    /// These settings with a change applied.
+    /// Returns these settings with a patch applied.
     pub fn with(&self, patch: &Patch) -> EventSettings {
         let mut next = self.clone();
         set(&mut next.name, &patch.name);
@@ -223,7 +223,7 @@ impl EventSettings {
         next
     }
 
-    /// What is wrong with these settings: fields and why.
+    /// Returns the invalid fields, each with the rule it breaks.
     pub fn mistakes(&self) -> Vec<(String, String)> {
         let mut wrong = Vec::new();
         let mut check = |is_fine: bool, field: &str, why: &str| {
@@ -274,7 +274,7 @@ impl EventSettings {
         let message = self.message.as_ref().is_none_or(|text| text.len() <= 500);
         check(message, "message", "at most 500 characters");
         let url = self.checkout_url.as_ref().is_none_or(|url| {
-            // Where a path would lead depends on the site: it must stay on whichever that is.
+            // The origin of a path depends on the site; a path must stay on that origin, whatever it is.
             let site = "https://site.invalid";
             let origin = link_origin(site, url);
             let is_sound = origin.is_some_and(|origin| !url.starts_with('/') || origin == site);
@@ -297,12 +297,12 @@ impl EventSettings {
         wrong
     }
 
-    /// Whether the order of admission is another: which it may not be once somebody is in line.
+    /// Returns whether the order of admission or the beacon differs, which is not allowed once visitors are in line.
     pub fn is_another_draw(&self, before: &EventSettings) -> bool {
         self.order != before.order || self.beacon != before.beacon
     }
 
-    /// The phase by the schedule and the pause alone.
+    /// Returns the phase by schedule and pause alone.
     pub fn phase(&self, now: Time) -> Phase {
         let reached = |instant: Option<Time>| instant.is_none_or(|instant| instant <= now);
         if self.closes_at.is_some_and(|end| end <= now) {
@@ -320,7 +320,7 @@ impl EventSettings {
         }
     }
 
-    /// When the line opens, if that is set.
+    /// Returns when the line opens, if a time is set.
     pub fn line_opens_at(&self) -> Option<Time> {
         self.prequeue_opens_at.or(self.sale_opens_at)
     }
@@ -332,8 +332,8 @@ fn set<T: Clone>(field: &mut T, value: &Option<T>) {
     }
 }
 
-/// The mistake of changing the order while somebody is in line.
+/// Returns the error for changing the order after visitors joined.
 pub(super) fn too_late() -> (String, String) {
-    let why = "cannot be changed once somebody is in line";
+    let why = "cannot be changed once visitors are in line";
     ("order".to_owned(), why.to_owned())
 }

@@ -1,5 +1,5 @@
-//! The journal of one event's line: a SQLite file with a row per place and one for what the line remembers. WAL with
-//! `synchronous=FULL`: what was committed survives the power going.
+//! The journal of one event's line: a SQLite file with one row per place and one for settings and counters. WAL with
+//! `synchronous=FULL`, so that a commit survives a power failure.
 
 use super::event_settings::EventSettings;
 use super::state::{Counters, Entry, State};
@@ -34,7 +34,7 @@ const SCHEMA: &str = "
 pub(super) struct Journal(Connection);
 
 impl Journal {
-    /// Opens or makes the file.
+    /// Opens the file, creating it if it does not exist.
     pub(super) fn open(path: &Path) -> Result<Journal, String> {
         open_checked(path).map(Journal).map_err(|error| {
             format!(
@@ -44,7 +44,7 @@ impl Journal {
         })
     }
 
-    /// Writes the changed places and the memory in one transaction.
+    /// Writes the changed places and counters in one transaction.
     pub(super) fn write(&mut self, state: &State) -> rusqlite::Result<()> {
         if state.changed.is_empty() && !state.has_new_memory {
             return Ok(());
@@ -87,7 +87,7 @@ impl Journal {
         transaction.commit()
     }
 
-    /// Reads the line back. None when the file was made but never written.
+    /// Restores the line from the file; none when it was created but never written.
     pub(super) fn read(&self, now: Time) -> Result<Option<State>, String> {
         let failed = |error: rusqlite::Error| error.to_string();
         let row: Option<(String, String)> = self

@@ -1,4 +1,5 @@
-//! The line: its words, the promises that every engine keeps, and `open(url)`, the only place that knows which engine runs.
+//! The line: its types, the trait that every engine implements, and [`open`], the only function that chooses an
+//! engine.
 
 mod bitmap;
 mod drawing;
@@ -26,14 +27,14 @@ use shared::ids::{Availability, EventId, VisitorId};
 use shared::time::{Clock, Time};
 use std::sync::Arc;
 
-/// The most places that one event's line gives out.
+/// Maximum number of places that one event's line gives out.
 pub const LINE_LENGTH_MAX: u64 = 4_000_000;
-/// The most events that one process keeps.
+/// Maximum number of events at one installation.
 pub const EVENTS_MAX: usize = 500;
-/// An inventory that has not reported for this long counts as down: nobody is admitted to it.
+/// Age in seconds at which a checkout's last report counts as stale; no visitor is admitted until the next one.
 pub const REPORT_SECONDS_MAX: u32 = 30;
 
-/// What a line is doing.
+/// Phase of an event's line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
@@ -45,25 +46,25 @@ pub enum Phase {
     Open,
     /// The organiser stopped admission for now; joining goes on.
     Paused,
-    /// Nothing is available and nothing is held.
+    /// No seat is available and none is held.
     SoldOut,
-    /// Over.
+    /// The event is over.
     Closed,
 }
 
-/// Where a visitor stands.
+/// State of a visitor in the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VisitorState {
     /// In line.
     Waiting,
-    /// It is their turn: they may go to the checkout until `claim_by`.
+    /// Admitted: they may go to the checkout until `claim_by`.
     Admitted,
     /// In the checkout.
     Shopping,
-    /// Done.
+    /// Done shopping.
     Finished,
-    /// The turn or the session ran out, or they were away too long.
+    /// The slot expired, or they were away too long.
     Missed,
     /// They left.
     Left,
@@ -72,7 +73,7 @@ pub enum VisitorState {
 }
 
 impl Phase {
-    /// All of them, in the order of the codes that scripts answer.
+    /// Every phase, in the order of the codes in script replies.
     const ALL: [Phase; 6] = [
         Phase::Scheduled,
         Phase::Prequeue,
@@ -84,7 +85,7 @@ impl Phase {
 }
 
 impl VisitorState {
-    /// All of them, in the order of the codes that journals and scripts keep.
+    /// Every state, in the order of the codes in journals and scripts.
     const ALL: [VisitorState; 7] = [
         VisitorState::Waiting,
         VisitorState::Admitted,
@@ -96,29 +97,30 @@ impl VisitorState {
     ];
 }
 
-/// What an admitted visitor occupies.
+/// Slot of an admitted visitor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
-    /// When they were admitted.
+    /// Time of admission.
     pub admitted_at: Time,
-    /// Until when they may come.
+    /// Deadline for entering the checkout.
     pub claim_by: Time,
-    /// Until when they may shop once they came.
+    /// End of the session once the slot is claimed.
     pub expires_at: Time,
 }
 
-/// One visitor's place as the engine knows it.
+/// One visitor's place as the engine stores it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spot {
-    /// Who.
+    /// The visitor's id.
     pub visitor: VisitorId,
-    /// Their number, dense, from 1, fixed once given. 0: they left before the draw that would have given one.
+    /// Their number: dense, from 1, fixed once given. 0 if they left before the draw that would have given one.
     pub number: u64,
-    /// The draw is yet to come: the number is only that of their arrival, and nobody is told.
+    /// Whether the draw is still to come; until then the number is only the order of arrival and is not shown to
+    /// fans.
     pub is_provisional: bool,
-    /// Where they stand.
+    /// Their state.
     pub standing: VisitorState,
-    /// How many still waiting have a lower number; 0 for those who wait no more.
+    /// Number of waiting visitors with a lower number; 0 unless they wait themselves.
     pub ahead: u64,
     /// Set while admitted or shopping.
     pub slot: Option<Slot>,
@@ -129,87 +131,87 @@ pub struct Spot {
 pub enum Joined {
     /// A new place at the back.
     New(Spot),
-    /// They had a place already.
+    /// The place they had already.
     Known(Spot),
 }
 
 /// The answer to a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claimed {
-    /// The slot is theirs until then.
+    /// The slot is claimed until this time.
     Until(Time),
-    /// The slot is gone.
+    /// The slot has lapsed.
     Lapsed,
 }
 
-/// What is known of the line at one instant.
+/// View of the line at one instant (its front).
 #[derive(Clone, Debug)]
 pub struct LineView {
-    /// Counts the engine's steps, so that an older front is never taken for a newer one.
+    /// Step counter of the engine; orders two views of the same line.
     pub step: u64,
-    /// Rises when something changed that everyone should hear of at once: phase, message, settings.
+    /// Rises with changes that every fan should see at once: phase, message, settings.
     pub revision: u64,
-    /// The life of the line: higher each time that its store may have forgotten something.
+    /// Rises each time the line's store may have lost data.
     pub epoch: u64,
-    /// When it was taken, by the store's clock.
+    /// Time of the view, by the store's clock.
     pub at: Time,
-    /// What the line is doing.
+    /// Phase of the line.
     pub phase: Phase,
-    /// A draw is yet to come: the numbers are only those of arrival.
+    /// Whether a draw is still to come; until then the numbers are only the order of arrival.
     pub is_undrawn: bool,
-    /// How many were drawn: the numbers from 1 to this.
+    /// Number of visitors drawn; they have the numbers from 1 to this.
     pub drawn: u64,
-    /// Who is still waiting, as a bitmap from the head on.
+    /// Bitmap of the waiting visitors by number, from the first one on.
     pub alive: Snapshot,
-    /// How many wait.
+    /// Number of waiting visitors.
     pub waiting: u64,
-    /// The highest number given out.
+    /// Highest number given out.
     pub numbers: u64,
-    /// The measured pace of admission, if there is one.
+    /// Measured pace of admission, if there is one.
     pub pace: Option<Pace>,
-    /// What the checkout last reported.
+    /// Last report of the checkout.
     pub availability: Option<Availability>,
     /// The event's settings.
     pub settings: Arc<EventSettings>,
 }
 
-/// The figures of an event now.
+/// Current figures of an event.
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Stats {
-    /// When they were taken.
+    /// Time of the figures.
     pub at: Time,
-    /// What the line is doing.
+    /// Phase of the line.
     pub phase: Phase,
-    /// How many wait.
+    /// Number of waiting visitors.
     pub waiting: u64,
-    /// How many were admitted and have not come yet.
+    /// Number of admitted visitors who have not entered the checkout yet.
     pub admitted: u64,
-    /// How many are in the checkout.
+    /// Number of visitors in the checkout.
     pub shopping: u64,
-    /// How many waiting visitors are neither connected nor polling.
+    /// Number of waiting visitors who are neither connected nor polling.
     pub away: u64,
-    /// What happened in the last 60 seconds.
+    /// Counts of the last 60 seconds.
     pub per_minute: Rates,
-    /// What happened since the line began.
+    /// Counts since the line was created.
     pub total: Rates,
-    /// Seconds that the last 1,000 admitted had waited.
+    /// Waiting time of the last 1,000 admitted visitors, in seconds.
     pub waited_seconds: Waited,
-    /// What the checkout last reported.
+    /// Last report of the checkout.
     pub availability: Option<Availability>,
 }
 
-/// Quantiles, in seconds; null until somebody was admitted.
+/// Quantiles in seconds; null until the first admission.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Waited {
-    /// Half waited less.
+    /// Median.
     pub p50: Option<u32>,
-    /// Nine of ten waited less.
+    /// 90th percentile.
     pub p90: Option<u32>,
-    /// Ninety-nine of a hundred waited less.
+    /// 99th percentile.
     pub p99: Option<u32>,
 }
 
-/// Why an operation was not done.
+/// Reason why an operation was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// No such event.
@@ -221,81 +223,82 @@ pub enum Refused {
     /// The line opens later.
     #[error("the line is not open")]
     NotOpen(Option<Time>),
-    /// No more joining.
+    /// The line accepts no more visitors.
     #[error("the line is closed")]
     Closed(Phase),
-    /// A setting is wrong: the field and why.
+    /// Invalid settings: the field and the rule it breaks.
     #[error("a setting is wrong")]
     Invalid(Vec<(String, String)>),
     /// A limit of this installation is reached.
     #[error("{0}")]
     Full(&'static str),
-    /// The store did not take it.
+    /// The store did not accept the operation.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
 
-/// How a draw stands.
+/// State of a draw.
 #[derive(Clone)]
 pub struct DrawState {
-    /// Secret until the draw is held: only its hash is told.
+    /// Seed; secret until the draw is held, only its hash is published before.
     pub seed: [u8; 32],
-    /// The round of public randomness that was named.
+    /// Round of public randomness named in advance.
     pub named: Option<Beacon>,
-    /// That round, once it was given.
+    /// That round, once it is known.
     pub round: Option<Round>,
-    /// What came of it, once it was held.
+    /// Outcome, once the draw was held.
     pub outcome: Option<Outcome>,
 }
 
-/// What came of a draw.
+/// Outcome of a draw.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// When it was held.
+    /// Time of the draw.
     pub at: Time,
-    /// How many were drawn: they have the numbers from 1 on.
+    /// Number of visitors drawn; they have the numbers from 1 on.
     pub entries: u64,
-    /// The root of the tree over their entries, hex.
+    /// Root of the Merkle tree over their entries, in hex.
     pub root: String,
 }
 
-/// One event's line, and the list of events. Every operation is one atomic step of the store, by the store's clock, and
-/// is durable before it is answered. Each may be repeated: an answer that got lost may have happened.
+/// The lines of all events. Every operation is one atomic step of the store, timed by the store's clock, and durable
+/// before it returns. Each may be repeated: an operation whose answer was lost may have been carried out.
 #[async_trait]
 pub trait Line: Send + Sync {
-    /// Creates an event. Wrong settings are refused whole.
+    /// Creates an event. Invalid settings are refused as a whole.
     async fn create(&self, settings: EventSettings) -> Result<(), Refused>;
 
-    /// Changes settings in one step and answers what they were and what they are.
+    /// Changes settings in one step and returns the settings before and after.
     async fn configure(
         &self,
         event: &EventId,
         patch: Patch,
     ) -> Result<(EventSettings, EventSettings), Refused>;
 
-    /// Removes an event and everything about its line.
+    /// Removes an event and all data of its line.
     async fn remove(&self, event: &EventId) -> Result<(), Refused>;
 
-    /// All events, by id.
+    /// Returns the settings of all events, ordered by id.
     async fn events(&self) -> Result<Vec<Arc<EventSettings>>, Refused>;
 
-    /// Gives each visitor a place, in the order of the slice. A visitor who waits, is admitted, shops or was ejected
-    /// keeps the place they have; one who finished, missed or left gets a new number at the back.
+    /// Gives each visitor a place, in the order of the slice. A visitor who is waiting, admitted, shopping or ejected
+    /// keeps the place they have; one who finished, missed their turn or left gets a new number at the back.
     async fn join(&self, event: &EventId, visitors: &[VisitorId]) -> Result<Vec<Joined>, Refused>;
 
-    /// Lapses what is due, admits what rate, `max_active` and the seats allow, and answers the front. However often and
-    /// from wherever it is called, no more is admitted than is due. Who lapses makes room in the same step.
+    /// Ends the places that are due, admits as many as the rate, `max_active` and the seats allow, and returns the
+    /// new view. However often and from however many nodes it is called, no more visitors are admitted than are due.
+    /// A lapsed slot is free for the next visitor in the same step.
     async fn tick(&self, event: &EventId) -> Result<Arc<LineView>, Refused>;
 
-    /// A visitor's place, and a sign of life from them: their `away_seconds` start anew.
+    /// Returns a visitor's place and restarts their `away_seconds`, because the request shows that they are there.
     async fn place(&self, event: &EventId, visitor: VisitorId) -> Result<Option<Spot>, Refused>;
 
-    /// Gives a visitor back the place that their pass proves, where the store has forgotten it: the pass is of an earlier
-    /// epoch of this same event. Answers none when it is not so; whose number was served already gets no second turn.
-    /// Where the store remembers an older place of the visitor that is over, the newer one counts.
+    /// Restores the place that a pass proves when the store has lost it: the pass is from an earlier epoch of the
+    /// same event. Returns none otherwise; a visitor whose number was served already gets no second turn. If the
+    /// store has an older place of the visitor that is over, the place of the pass replaces it.
     async fn reenter(&self, event: &EventId, pass: &Pass) -> Result<Option<Spot>, Refused>;
 
-    /// The visitor with this number arrived at the checkout: the slot is theirs until it expires.
+    /// Claims the slot of a visitor who entered the checkout; it is theirs until it expires.
     async fn claim(
         &self,
         event: &EventId,
@@ -303,37 +306,38 @@ pub trait Line: Send + Sync {
         number: u64,
     ) -> Result<Claimed, Refused>;
 
-    /// The visitor with this number is done: the slot is free at once.
+    /// Ends the slot of a visitor who is done shopping; it is free at once.
     async fn finish(&self, event: &EventId, visitor: VisitorId, number: u64)
     -> Result<(), Refused>;
 
-    /// The visitor gives up their place or their slot.
+    /// Gives up the visitor's place or slot.
     async fn leave(&self, event: &EventId, visitor: VisitorId) -> Result<(), Refused>;
 
-    /// The visitor's socket closed: unless they come back or poll, their place lapses after `away_seconds`.
+    /// Records that the visitor's socket closed: their place lapses after `away_seconds` unless they reconnect or
+    /// poll.
     async fn away(&self, event: &EventId, visitor: VisitorId) -> Result<(), Refused>;
 
-    /// The visitor's socket opened: their place is kept for as long as it stays open. Answers the place.
+    /// Records that the visitor's socket opened, which keeps their place while it stays open, and returns the place.
     async fn back(&self, event: &EventId, visitor: VisitorId) -> Result<Option<Spot>, Refused>;
 
-    /// Removes a visitor for good; whether there was one.
+    /// Removes a visitor for good; returns whether there was one.
     async fn eject(&self, event: &EventId, visitor: VisitorId) -> Result<bool, Refused>;
 
-    /// Who has this number.
+    /// Returns the place with this number.
     async fn find(&self, event: &EventId, number: u64) -> Result<Option<Spot>, Refused>;
 
-    /// What the checkout counts.
+    /// Records the seat counts that the checkout reports.
     async fn report(&self, event: &EventId, seats: Availability) -> Result<(), Refused>;
 
-    /// How the draw of an event stands; none where who comes first is served first. A draw is held once, when the sale
-    /// opens and the beacon's round was given if one was named: those waiting then get the numbers from 1 on, by
-    /// `draw::order`; those who had left by then have no number any more; later ones queue behind.
+    /// Returns the state of the event's draw; none for events with `order: fifo`. A draw is held once, when the sale
+    /// opens and, if a beacon was named, its round is known: the visitors waiting at that time get the numbers from 1
+    /// on, by `draw::order`; those who left before lose their number; later ones queue behind.
     async fn draw(&self, event: &EventId) -> Result<Option<DrawState>, Refused>;
 
-    /// Keeps the round of the beacon, which the caller checked. The first that is given stays.
+    /// Stores the beacon's round, which the caller has verified. Only the first one counts.
     async fn give_beacon(&self, event: &EventId, round: &Round) -> Result<(), Refused>;
 
-    /// The visitors who drew these numbers, from `first` on, at most `count`.
+    /// Returns the visitors who drew the numbers from `first` on, at most `count` of them.
     async fn drawn(
         &self,
         event: &EventId,
@@ -341,25 +345,26 @@ pub trait Line: Send + Sync {
         count: usize,
     ) -> Result<Vec<VisitorId>, Refused>;
 
-    /// Whose sockets at this node were replaced by newer ones at another since this was last asked.
+    /// Returns the visitors whose socket at this node was replaced by one at another node since the last call.
     fn replaced(&self, event: &EventId) -> Vec<VisitorId>;
 
-    /// What the store's clock says, where that is not this machine's: as of the newest answer, and the time since.
+    /// Returns the time of the store's clock, if that is not this machine's: the time of the newest reply plus the
+    /// time since.
     fn now(&self, event: &EventId) -> Option<Time>;
 
-    /// The figures now.
+    /// Returns the current figures.
     async fn stats(&self, event: &EventId) -> Result<Stats, Refused>;
 }
 
-/// Whether a line is kept where other nodes reach it, by its URL.
+/// Returns whether the URL names a store that several nodes can share.
 pub fn is_shared(url: &str) -> bool {
     url != "embedded"
 }
 
-/// What is wrong with the URL of a line, if anything is.
+/// Checks the URL of a line.
 ///
 /// # Errors
-/// A sentence for the operator.
+/// A message for the operator.
 pub fn check(url: &str) -> Result<(), String> {
     if is_shared(url) {
         Redis::check(url)
@@ -368,18 +373,18 @@ pub fn check(url: &str) -> Result<(), String> {
     }
 }
 
-/// A line, and where nodes share its store, that store for what lies beside the lines: the audit log, the sign-outs.
+/// An opened line, and the store that nodes share, which also keeps the audit log and the sign-outs.
 pub struct Opened {
     /// The line.
     pub line: Arc<dyn Line>,
-    /// The store that nodes share.
+    /// The shared store; none for the embedded engine.
     pub shared: Option<Arc<Redis>>,
 }
 
-/// Opens the engine that a URL names.
+/// Opens the engine named by the URL.
 ///
 /// # Errors
-/// A sentence for the operator.
+/// A message for the operator.
 pub fn open(url: &str, folder: &DataFolder, clock: Clock) -> Result<Opened, String> {
     if is_shared(url) {
         let line = Arc::new(Redis::open(url, folder.join("line-redis"), clock)?);

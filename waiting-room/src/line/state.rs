@@ -1,5 +1,5 @@
-//! The line of one event as a state machine in memory: every operation is one call, takes the time as an argument, and
-//! notes which places it changed.
+//! The line of one event as a state machine in memory. Every operation is one call that takes the time as an argument
+//! and records the places it changed.
 
 use super::bitmap::Alive;
 use super::event_settings::EventSettings;
@@ -14,28 +14,28 @@ use shared::time::Time;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// Admission credit is counted in parts of a fan, so that no rate is rounded: fans a minute times milliseconds.
+/// Admission credit of one fan. Credit is counted as (fans per minute) × milliseconds, so that no rate is rounded.
 const CREDIT_PER_FAN: u64 = 60_000;
 
-/// One place that was given out.
+/// A place in the line.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     pub(super) visitor: VisitorId,
     pub(super) standing: VisitorState,
     pub(super) joined_at: Time,
     pub(super) slot: Option<Slot>,
-    /// When the place lapses unless there is a sign of life; none while connected. Not journaled.
+    /// Time at which the place lapses without a sign of life; none while connected. Not journaled.
     pub(super) away_at: Option<Time>,
 }
 
-/// What the line remembers beside its places.
+/// State of the line besides its places.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Counters {
     pub(super) last_batch_at: Time,
     pub(super) credit: u64,
     pub(super) availability: Option<(Availability, Time)>,
     pub(super) total: Rates,
-    /// Of the draw, as hex. Every event has one, should its order become one.
+    /// Seed of the draw, in hex. Every event has one, in case its order becomes `draw`.
     #[serde(default)]
     pub(super) seed: String,
     #[serde(default)]
@@ -44,13 +44,13 @@ pub(super) struct Counters {
     pub(super) outcome: Option<Outcome>,
 }
 
-/// The whole line of one event.
+/// The complete line of one event.
 pub(super) struct State {
     pub(super) settings: Arc<EventSettings>,
     pub(super) memory: Counters,
     pub(super) entries: Vec<Entry>,
     pub(super) by_visitor: HashMap<VisitorId, u64>,
-    /// Who was gone before the draw, and so has no number: how they ended.
+    /// Visitors who left before the draw and so have no number, with their final state.
     pub(super) numberless: BTreeMap<VisitorId, VisitorState>,
     pub(super) alive: Alive,
     lapses: BTreeSet<(Time, u64)>,
@@ -61,16 +61,16 @@ pub(super) struct State {
     pub(super) step: u64,
     pub(super) revision: u64,
     shown_phase: Option<Phase>,
-    /// Numbers whose places changed since the last commit; the journal empties it.
+    /// Numbers whose places changed since the last commit; cleared by the journal.
     pub(super) changed: BTreeSet<u64>,
-    /// All numbers changed since the last commit: the journal is written anew.
+    /// Whether all numbers changed since the last commit, so that the journal is rewritten.
     pub(super) is_renumbered: bool,
-    /// Settings or memory changed since the last commit.
+    /// Whether settings or counters changed since the last commit.
     pub(super) has_new_memory: bool,
 }
 
 impl State {
-    /// A new line, nobody in it.
+    /// Creates an empty line.
     pub(super) fn new(settings: EventSettings) -> State {
         State {
             settings: Arc::new(settings),
@@ -96,8 +96,8 @@ impl State {
         }
     }
 
-    /// The line as it was journaled: settings, memory, and the places in order of their numbers. Nobody is connected
-    /// yet, so everyone's `away_seconds` start now.
+    /// Restores a line from its journal: settings, counters, and the places ordered by number. No visitor is
+    /// connected yet, so the `away_seconds` of all start now.
     pub(super) fn restore(
         settings: EventSettings,
         memory: Counters,
@@ -136,12 +136,12 @@ impl State {
         state
     }
 
-    /// Takes over from the state that this one replaces after a failed commit: who is connected, and the counts by which
-    /// a newer front is told from an older one.
+    /// Takes over from the state that this one replaces after a failed commit: which visitors are connected, and the
+    /// step and revision by which views are ordered.
     pub(super) fn take_over(&mut self, before: &State) {
         self.step = before.step;
         self.revision = before.revision + 1;
-        // Only who waits: an entry that is over has no `away_at` either, and its visitor may have joined again.
+        // Waiting entries only: one that is over has no `away_at` either, and its visitor may have joined again.
         let is_connected =
             |entry: &&Entry| entry.standing == VisitorState::Waiting && entry.away_at.is_none();
         for entry in before.entries.iter().filter(is_connected) {
@@ -151,7 +151,7 @@ impl State {
         }
     }
 
-    /// An entry as the journal reads it.
+    /// Creates an entry from its journaled values.
     pub(super) fn entry(
         visitor: VisitorId,
         standing: VisitorState,
@@ -167,7 +167,7 @@ impl State {
         }
     }
 
-    /// The entry of a number.
+    /// Returns the entry with this number.
     pub(super) fn entry_of(&self, number: u64) -> Option<&Entry> {
         self.entries
             .get(usize::try_from(number.checked_sub(1)?).ok()?)
@@ -233,7 +233,7 @@ impl State {
         Ok(Joined::New(self.spot(number)))
     }
 
-    /// Lapses what is due, then admits what is due, in one step.
+    /// Ends the places that are due, then admits the visitors that are due, in one step.
     pub(super) fn tick(&mut self, now: Time) {
         self.step += 1;
         while let Some((at, number)) = self.lapses.first().copied().filter(|(at, _)| *at <= now) {
@@ -270,8 +270,8 @@ impl State {
             return;
         }
         let rate = u64::from(policy.rate_per_minute);
-        // However long nothing was admitted, one batch is due and no more: credit is not saved up. Where the rate is
-        // below one fan a batch, the span is as long as one fan takes.
+        // However long the last admission is ago, at most one batch is due: credit is not saved up. If the rate is
+        // below one fan per batch, the span is the time that one fan takes.
         let span_ms = (since as u64).min((batch_ms as u64).max(CREDIT_PER_FAN.div_ceil(rate)));
         let credit = self.memory.credit % CREDIT_PER_FAN + rate * span_ms;
         let due = (credit / CREDIT_PER_FAN).min(self.room(now));
@@ -297,8 +297,8 @@ impl State {
         }
     }
 
-    /// How many more may be inside: by `max_active`, and by the seats that are available. A checkout that has not
-    /// reported for a while counts as down.
+    /// Returns how many more visitors may be admitted, by `max_active` and by the available seats. A checkout that
+    /// has not reported for [`REPORT_SECONDS_MAX`] counts as down.
     fn room(&self, now: Time) -> u64 {
         let seats = match self.memory.availability {
             None => u64::MAX,
@@ -328,7 +328,8 @@ impl State {
         self.flow.waited(waited_ms);
     }
 
-    /// The slot is theirs until it expires. A token of an earlier place of the same visitor is no use.
+    /// Claims the visitor's slot until it expires. The number refuses a token of an earlier place of the same
+    /// visitor.
     pub(super) fn claim(&mut self, visitor: VisitorId, number: u64, now: Time) -> Claimed {
         let Some(entry) = self
             .entry_of(number)
@@ -354,7 +355,7 @@ impl State {
         }
     }
 
-    /// Only somebody inside can finish; for everyone else it happened before, or never will.
+    /// Finishes an admitted or shopping visitor; all others finished before or never will.
     pub(super) fn finish(&mut self, visitor: VisitorId, number: u64, now: Time) {
         let inside = self.entry_of(number).is_some_and(|entry| {
             let inside = matches!(
@@ -386,7 +387,7 @@ impl State {
             return was_there;
         };
         self.settle(number, VisitorState::Ejected, now);
-        // Also one who is gone already: they may not come back.
+        // Also marks a visitor who left already, so that they cannot come back.
         self.entries[number as usize - 1].standing = VisitorState::Ejected;
         self.changed.insert(number);
         true
@@ -430,7 +431,7 @@ impl State {
         }
     }
 
-    /// A sign of life without a socket: the place lapses `away_seconds` from now.
+    /// Restarts `away_seconds` after a sign of life without a socket.
     fn expect_life(&mut self, number: u64, now: Time) {
         let at = now.plus_seconds(self.settings.admission.away_seconds);
         self.set_away(number, Some(at));
@@ -449,7 +450,7 @@ impl State {
         }
     }
 
-    /// A poll. A visitor with an open socket stays connected.
+    /// Handles a poll. A visitor with an open socket stays connected.
     pub(super) fn place(&mut self, visitor: VisitorId, now: Time) -> Option<Spot> {
         let Some(number) = self.by_visitor.get(&visitor).copied() else {
             let standing = self.numberless.get(&visitor)?;

@@ -1,4 +1,4 @@
-//! What flows through a line: counts per second and in all, the pace of admission, how long people waited.
+//! Throughput of a line: counts per second and in total, the pace of admission, waiting times.
 
 use super::Waited;
 use serde::{Deserialize, Serialize};
@@ -7,26 +7,26 @@ use std::collections::VecDeque;
 
 const WINDOW_SECONDS: i64 = 300;
 const WAITS_MAX: usize = 1000;
-/// A pace is spoken of once admission has been watched for this long.
+/// Seconds of observed admission before a pace is reported.
 const MEASURED_SECONDS_MIN: i64 = 10;
 
-/// How many did what.
+/// Number of visitors by what they did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Rates {
-    /// Got a place.
+    /// Joined the line.
     pub joined: u64,
-    /// Were let in.
+    /// Were admitted.
     pub admitted: u64,
     /// Finished shopping.
     pub finished: u64,
-    /// Missed their turn, or were away too long.
+    /// Missed their turn or were away too long.
     pub missed: u64,
-    /// Left by themselves.
+    /// Left on their own.
     pub left: u64,
 }
 
 impl Rates {
-    /// What was counted since the counters stood at `before`.
+    /// Returns the counts since the counters stood at `before`.
     pub(super) fn since(&self, before: &Rates) -> Rates {
         Rates {
             joined: self.joined.saturating_sub(before.joined),
@@ -46,17 +46,17 @@ impl Rates {
     }
 }
 
-/// Fans admitted per second, at the slowest and at the fastest of late.
+/// Pace of admission, in fans per second.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pace {
-    /// The slower of the last minute and the last five.
+    /// The slower of two rates: over the last minute and over the last five.
     pub slow: f64,
-    /// The faster.
+    /// The faster of the two.
     pub fast: f64,
 }
 
 impl Pace {
-    /// An honest range of seconds for somebody with `ahead` people before them.
+    /// Returns the range of seconds after which a visitor with `ahead` visitors before them will be admitted.
     pub fn eta_seconds(&self, ahead: u64, batch_seconds: u32) -> (u32, u32) {
         let people = ahead as f64 + 1.0;
         let low = people / self.fast * 0.9;
@@ -65,10 +65,10 @@ impl Pace {
     }
 }
 
-/// The counters of one line. Kept in memory: after a restart the measuring begins anew, the totals go on.
+/// Counters of one line. Kept in memory: after a restart the rates are measured anew, the totals continue.
 #[derive(Default)]
 pub struct Flow {
-    /// Since the line began.
+    /// Counts since the line was created.
     pub total: Rates,
     seconds: VecDeque<(i64, Rates)>,
     waits_ms: VecDeque<i64>,
@@ -76,7 +76,7 @@ pub struct Flow {
 }
 
 impl Flow {
-    /// Counts something that happened now.
+    /// Adds counts at this time.
     pub fn count(&mut self, now: Time, what: Rates) {
         self.total.add(&what);
         let second = now.seconds();
@@ -96,7 +96,7 @@ impl Flow {
         }
     }
 
-    /// Somebody was admitted after waiting so long.
+    /// Records the waiting time of an admitted visitor.
     pub fn waited(&mut self, ms: i64) {
         if self.waits_ms.len() == WAITS_MAX {
             self.waits_ms.pop_front();
@@ -104,12 +104,12 @@ impl Flow {
         self.waits_ms.push_back(ms);
     }
 
-    /// Admission stopped (paused, sold out, closed): the pace will be measured anew.
+    /// Discards the measured pace, because admission stopped (paused, sold out, closed).
     pub fn stop_measuring(&mut self) {
         self.admitting_since = None;
     }
 
-    /// What happened in the last 60 seconds.
+    /// Returns the counts of the last 60 seconds.
     pub fn last_minute(&self, now: Time) -> Rates {
         self.since(now.seconds() - 60)
     }
@@ -122,7 +122,7 @@ impl Flow {
         sum
     }
 
-    /// The pace of admission, once it was measured for long enough.
+    /// Returns the pace of admission, once it was measured for long enough.
     pub fn pace(&self, now: Time, batch_seconds: u32) -> Option<Pace> {
         let now = now.seconds();
         let since = self.admitting_since?.max(now - WINDOW_SECONDS + 1);
@@ -142,14 +142,14 @@ impl Flow {
         })
     }
 
-    /// How long the last ones waited.
+    /// Returns the waiting time of the visitors admitted last.
     pub fn waited_seconds(&self) -> Waited {
         Waited::of(self.waits_ms.iter().map(|ms| ms / 1000).collect())
     }
 }
 
 impl Waited {
-    /// The quantiles of these waits, in seconds.
+    /// Returns the quantiles of waiting times in seconds.
     pub(super) fn of(mut seconds: Vec<i64>) -> Waited {
         seconds.sort_unstable();
         let quantile = |hundredths: usize| {

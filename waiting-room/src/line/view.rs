@@ -1,16 +1,16 @@
-//! What the state machine tells of its line: one place, the front, the figures.
+//! Read side of the state machine: one place, the view of the line, the figures.
 
 use super::state::State;
 use super::{LineView, Spot, Stats, VisitorState};
 use shared::time::Time;
 
 impl State {
-    /// The highest number given out.
+    /// Returns the highest number given out.
     pub(super) fn numbers(&self) -> u64 {
         self.entries.len() as u64
     }
 
-    /// Who has this number.
+    /// Returns the place with this number.
     pub(super) fn find(&self, number: u64) -> Option<Spot> {
         self.entry_of(number).map(|_| self.spot(number))
     }

@@ -1,4 +1,4 @@
-//! Who is let in, when, and for how long.
+//! Admission: order, pace and time limits.
 
 use crate::bench::{START, benches, policy, seats};
 use shared::ids::{EventId, VisitorId};
@@ -22,7 +22,7 @@ async fn a_batch_is_what_the_rate_allows_in_order_however_often_anyone_ticks() {
             bench.admitted(&event, 1..=40).await,
             (1..=10).collect::<Vec<_>>()
         );
-        // A minute in which nobody ticked is not made up for.
+        // A minute without ticks is not made up for.
         bench.tick_after(&event, 60).await;
         assert_eq!(
             bench.admitted(&event, 1..=40).await,
@@ -86,7 +86,7 @@ async fn admitted_and_shopping_never_exceed_max_active_and_a_lapsed_slot_moves_o
         assert_eq!(
             bench.admitted(&event, 1..=9).await,
             [5, 6],
-            "nobody new above the lowered limit"
+            "none is admitted above the lowered limit"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! An engine under test, and the few words that the tests speak of it.
+//! An engine under test, and helpers for the tests.
 
 use shared::ids::{Availability, EventId, VisitorId};
 use shared::time::{Clock, Time};
@@ -9,15 +9,15 @@ use waiting_room::line::{
 
 pub(crate) const START: Time = Time(1_800_000_000_000);
 
-/// What an engine keeps its lines in.
+/// Store of an engine under test.
 pub(crate) enum Store {
     Folder,
     Redis(testkit::Redis),
-    /// A cluster that the tests share, each under a prefix of its own.
+    /// A cluster that the tests share, each with its own key prefix.
     Cluster(Arc<testkit::Cluster>, String),
 }
 
-/// An engine under test, its clock, and a way to open it anew on what it kept.
+/// An engine under test and its clock; can be reopened on the same store.
 pub(crate) struct Bench {
     pub(crate) name: &'static str,
     pub(crate) line: Arc<dyn Line>,
@@ -40,7 +40,7 @@ impl Bench {
         }
     }
 
-    /// The engine opened again on the same store, as after a restart.
+    /// Reopens the engine on the same store, as after a restart.
     pub(crate) fn reopen(&mut self) {
         self.line = open(&self.store, &self.folder, &self.clock, 2);
     }

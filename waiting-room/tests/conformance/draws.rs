@@ -1,4 +1,4 @@
-//! The draw: everyone in line at the opening is shuffled once, and anyone can check it.
+//! The draw: all visitors in line at the opening are shuffled once, and anyone can check it.
 
 use crate::bench::{Bench, START, benches, policy, spot_of};
 use shared::ids::{EventId, VisitorId};
@@ -7,7 +7,7 @@ use waiting_room::line::{
     Beacon, Claimed, EventSettings, Joined, Order, Phase, Refused, VisitorState,
 };
 
-/// An event whose line is open and whose sale opens in ten seconds.
+/// Creates an event whose line is open and whose sale opens in ten seconds.
 async fn prequeue(bench: &Bench, beacon: Option<Beacon>) -> EventId {
     let event = EventId::parse("drawn").unwrap();
     let mut settings = EventSettings::new(event.clone(), "Drawn");
@@ -67,7 +67,7 @@ async fn those_in_line_at_the_opening_are_shuffled_once_by_the_promised_seed() {
         assert_eq!(after.seed, before.seed, "the seed that was promised");
         let outcome = after.outcome.unwrap();
         assert_eq!(outcome.entries, 1198);
-        // By hand, from what is published.
+        // Computed by hand from the published data.
         let present: Vec<u128> = (1..=1200).filter(|id| ![7, 8].contains(id)).collect();
         let entries: Vec<Entry> = present.iter().map(|id| Entry::of(VisitorId(*id))).collect();
         let order = order(&after.seed, b"", &entries);
@@ -89,7 +89,7 @@ async fn those_in_line_at_the_opening_are_shuffled_once_by_the_promised_seed() {
             assert_eq!(spot.visitor, expected[number as usize - 1]);
             assert_eq!(bench.spot(&event, spot.visitor.0).await.number, number);
         }
-        // The first in the new order are let in first.
+        // The first in the new order are admitted first.
         let standing = bench.spot(&event, expected[0].0).await.standing;
         assert_eq!(standing, VisitorState::Admitted);
         // Held once, and never again.
@@ -145,7 +145,8 @@ async fn who_left_before_the_draw_has_no_number_and_who_comes_later_queues_behin
     }
 }
 
-/// Everyone who drew a number has it, and nobody else has one: (number, visitor) in order.
+/// Asserts that exactly the expected visitors were drawn, that they have the numbers from 1 on, and that no number is
+/// left.
 async fn assert_drawn(bench: &Bench, event: &EventId, mut expected: Vec<u128>) {
     let name = bench.name;
     let state = bench.line.draw(event).await.unwrap().unwrap();
@@ -236,7 +237,7 @@ async fn who_joined_again_before_the_draw_has_the_number_that_their_entry_drew()
                 let told = (spot.number, spot.standing);
                 assert_eq!(told, (0, standing), "{}: {id}", bench.name);
             }
-            // Who comes later queues behind, and so do those who were gone; none of them has two places.
+            // Later visitors queue behind, and so do those who had left; none of them has two places.
             let late = [5, 6, 7, 8, 20].map(VisitorId);
             let late = bench.line.join(&event, &late).await.unwrap();
             let late: Vec<u64> = late.iter().map(|joined| spot_of(*joined).number).collect();

@@ -1,4 +1,4 @@
-//! Every promise of `Line`, on every engine. The next engine adds its name to `benches` and nothing else.
+//! Every promise of `Line`, on every engine. A new engine only adds its name to `benches`.
 
 #![expect(
     clippy::unwrap_used,

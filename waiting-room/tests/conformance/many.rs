@@ -1,4 +1,4 @@
-//! Many nodes share one line on Redis: none needs a leader, and each may sleep, die or come back.
+//! Many nodes share one line on Redis: none is a leader, and each may stall, die or come back.
 
 use crate::bench::{START, policy};
 use crate::nodes::Nodes;
@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use waiting_room::line::{Admission, EventSettings, Joined, Line, Order, Patch, VisitorState};
 
-/// Everyone's admissions, as a watcher of the line sees them.
+/// Returns the numbers of visitors who no longer wait.
 async fn admitted(line: &dyn Line, event: &EventId, fans: u64) -> BTreeSet<u64> {
     let mut admitted = BTreeSet::new();
     for number in 1..=fans {
@@ -28,7 +28,7 @@ async fn however_many_nodes_tick_and_whoever_sleeps_no_more_are_let_in_than_is_d
     nodes.join(0, 1..=400).await;
     let mut expected = 0;
     for second in 0..40 {
-        // One sleeps for ten seconds, all the others tick at once, some of them twice.
+        // One node stalls for ten seconds, all others tick at once, some of them twice.
         let awake = nodes.nodes.iter().enumerate();
         let awake = awake.filter(|(node, _)| node % 4 != (second / 10) as usize % 4);
         let ticks = awake
@@ -60,9 +60,9 @@ async fn what_one_node_changes_holds_on_all_with_their_next_tick() {
     for node in &nodes.nodes {
         let front = node.tick(&nodes.event).await.unwrap();
         assert_eq!(front.settings.message.as_deref(), Some("One moment"));
-        assert_eq!(front.alive.count(), 50, "nobody is let in");
+        assert_eq!(front.alive.count(), 50, "none is admitted");
     }
-    // Two change at once: both changes stand.
+    // Two concurrent changes: both take effect.
     let one: Patch = serde_json::from_str(r#"{"admission": {"max_active": 7}}"#).unwrap();
     let two: Patch = serde_json::from_str(r#"{"name": "Late night"}"#).unwrap();
     let (first, second) = tokio::join!(
@@ -131,7 +131,7 @@ async fn the_fans_of_a_node_that_dies_are_away_since_its_last_sign_of_life() {
     }
     nodes.tick(1).await;
     assert_eq!(line[0].stats(event).await.unwrap().away, 0);
-    // The first node ticks no more. Fan 7 comes back at the other.
+    // The first node stops ticking. Fan 7 reconnects at the other.
     let tick = async |seconds: i64| {
         nodes.clock.advance_ms(seconds * 1000);
         line[1].tick(event).await.unwrap();
@@ -152,7 +152,7 @@ async fn the_fans_of_a_node_that_dies_are_away_since_its_last_sign_of_life() {
         "30 seconds after the last sign of life"
     );
     assert!(front.alive.contains(7) && !front.alive.contains(8));
-    // It was only asleep: what it holds is held again.
+    // It was only stalled: the sockets it holds count again.
     let spot = line[0].join(event, &[VisitorId(8)]).await.unwrap();
     assert!(matches!(spot[0], Joined::New(spot) if spot.number == 2001));
     line[0].back(event, VisitorId(8)).await.unwrap();
@@ -194,7 +194,7 @@ async fn a_draw_is_held_once_by_whichever_of_many_nodes_and_again_by_none() {
                 }
             });
         }
-        // A late joiner in the middle of it waits a moment and queues behind.
+        // A fan who joins during the draw waits a moment and queues behind.
         let late = async {
             tokio::time::sleep(Duration::from_millis(720)).await;
             nodes.join(1, 5000..=5000).await[0]

@@ -1,4 +1,4 @@
-//! Several nodes on one store, as engines of one process.
+//! Several nodes that share one store, as engines of one process.
 
 use crate::bench::spot_of;
 use shared::ids::{EventId, VisitorId};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use waiting_room::line::{Admission, EventSettings, Line, Redis, Spot};
 use waiting_room::pass::Pass;
 
-/// Nodes on one store.
+/// Nodes that share one store.
 pub(crate) struct Nodes {
     pub(crate) nodes: Vec<Arc<dyn Line>>,
     pub(crate) folders: Vec<tempfile::TempDir>,
@@ -45,7 +45,7 @@ impl Nodes {
         all
     }
 
-    /// Moves the clock; every node ticks.
+    /// Moves the clock and ticks at every node.
     pub(crate) async fn tick(&self, seconds: i64) {
         self.clock.advance_ms(seconds * 1000);
         for node in &self.nodes {
@@ -69,7 +69,7 @@ impl Nodes {
         }
     }
 
-    /// As a fan who returns with a pass is looked up.
+    /// Looks up a fan who returns with a pass.
     pub(crate) async fn find(&self, at: usize, pass: &Pass) -> Option<Spot> {
         let node = &self.nodes[at];
         match node.place(&self.event, pass.visitor).await.unwrap() {
@@ -79,7 +79,7 @@ impl Nodes {
     }
 }
 
-/// Waits in real time until something is so.
+/// Waits in real time until a condition holds.
 pub(crate) async fn until<F: Future<Output = bool>>(
     what: &str,
     seconds: u64,

@@ -1,4 +1,4 @@
-//! Places: who gets which, how long it is kept, what is told of it.
+//! Places: how they are given, how long they are kept, what is reported of them.
 
 use crate::bench::{Bench, Store, benches, policy, seats, spot_of};
 use shared::ids::{EventId, VisitorId};
@@ -244,7 +244,7 @@ async fn whatever_was_acknowledged_is_there_after_a_restart() {
             Some("hello")
         );
         assert_eq!(bench.join(&event, 21..=21).await, [21]);
-        // The same second: the batch of before the restart is not admitted again.
+        // In the same second: the batch from before the restart is not admitted again.
         bench.tick_after(&event, 0).await;
         assert_eq!(
             bench.line.stats(&event).await.unwrap().admitted,
@@ -254,7 +254,7 @@ async fn whatever_was_acknowledged_is_there_after_a_restart() {
         assert_eq!(
             bench.line.stats(&event).await.unwrap().waiting,
             0,
-            "nobody came back in away_seconds"
+            "none came back within away_seconds"
         );
     }
 }

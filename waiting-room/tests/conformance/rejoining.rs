@@ -1,4 +1,4 @@
-//! Visitors who joined again before the line on Redis lost its store: of their places the newest counts.
+//! Visitors who joined again before the line on Redis lost its store: the newest of their places counts.
 
 use crate::bench::{START, policy};
 use crate::nodes::{Nodes, until};
@@ -54,7 +54,7 @@ async fn who_joined_again_before_a_loss_and_the_draw_has_the_number_that_their_e
         (watching.number, watching.standing),
         (10, VisitorState::Waiting)
     );
-    // 3 shows the newer pass, 4 the older and then the newer, 5 the newer and then the older, 6 the newer
+    // 3 presents the newer pass, 4 the older and then the newer, 5 the newer and then the older, 6 the newer
     // twice at once.
     let state = |spot: Option<Spot>| spot.map(|spot| (spot.number, spot.standing));
     let waits = |number| Some((number, VisitorState::Waiting));
@@ -76,7 +76,7 @@ async fn who_joined_again_before_a_loss_and_the_draw_has_the_number_that_their_e
     for id in [8, 9] {
         assert_eq!(state(nodes.find(0, &old[&id]).await), waits(id as u64));
     }
-    // An ejected visitor has no way back by any pass.
+    // No pass lets an ejected visitor back in.
     line[0].eject(&event, VisitorId(9)).await.unwrap();
     let later = Pass {
         number: 15,
@@ -97,7 +97,8 @@ async fn who_joined_again_before_a_loss_and_the_draw_has_the_number_that_their_e
     }
     assert_eq!(line[0].tick(&event).await.unwrap().waiting, 7);
     assert_eq!(line[0].stats(&event).await.unwrap().away, 5);
-    // The store forgets the draw's records as well, before any socket has asked: the drawn number counts, not the old one.
+    // The store loses the draw's records as well, before any socket has asked: the drawn number counts, not the old
+    // one.
     server.ask(&["FLUSHALL"]).unwrap();
     nodes.tick(0).await;
     nodes.tick(0).await;

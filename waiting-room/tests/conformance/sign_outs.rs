@@ -1,4 +1,4 @@
-//! Console sessions that were signed out, kept beside the lines: in the data folder, and on Redis for all nodes.
+//! Console sessions that were signed out: kept in the data folder, and on Redis for all nodes.
 
 use crate::bench::{Bench, START, Store, benches};
 use futures_util::stream::{self, StreamExt as _};
@@ -14,7 +14,7 @@ fn sign_out(at: usize) -> SignOut {
     }
 }
 
-/// The store that nodes share, if the engine has one.
+/// Returns the store that nodes share, if the engine has one.
 fn shared(bench: &Bench) -> Option<Arc<dyn Shared>> {
     let url = match &bench.store {
         Store::Folder => return None,
@@ -27,7 +27,7 @@ fn shared(bench: &Bench) -> Option<Arc<dyn Shared>> {
     ))
 }
 
-/// What a node knows, whose data folder has this name.
+/// Opens the sign-outs of a node with its data folder.
 fn node(bench: &Bench, name: &str) -> SignOuts {
     let path = bench.folder.path().join(format!("{name}.json"));
     let all = SignOuts::open(&path, bench.clock.clone()).unwrap();
@@ -65,7 +65,7 @@ async fn nodes_that_share_a_store_know_each_others_sign_outs_and_keep_them_when_
         two.refresh().await;
         assert!(two.contains(&sign_out(1)), "{name}");
         assert_eq!(store.all().await.unwrap(), [sign_out(1)], "{name}");
-        // A node that knows what the store has lost gives it back, and so to all others.
+        // A node restores what the store has lost, and so informs all others.
         let lost = SignOuts::open(&bench.folder.path().join("two.json"), bench.clock.clone());
         let lost = lost.unwrap();
         lost.add(sign_out(2), "session").await.unwrap();

@@ -1,4 +1,4 @@
-//! The line on Redis survives its store: emptied, started again, failed over.
+//! The line on Redis survives its store being emptied, restarted or failed over.
 
 use crate::bench::{START, policy, spot_of};
 use crate::nodes::{Nodes, until};
@@ -19,11 +19,11 @@ async fn the_newest_of_what_the_nodes_know_is_what_the_line_is_made_of() {
     nodes.join(0, 1..=50).await;
     nodes.tick(0).await;
     let (event, line) = (&nodes.event, &nodes.nodes);
-    // Only the second node sees ten more go in.
+    // Only the second node sees ten more admissions.
     nodes.clock.advance_ms(1000);
     let newest = line[1].tick(event).await.unwrap();
     server.ask(&["FLUSHALL"]).unwrap();
-    // The first tells first, and ticks on for a while before the second is heard.
+    // The first node reports first, and ticks for a while before the second one does.
     for _ in 0..20 {
         let front = line[0].tick(event).await.unwrap();
         assert_eq!(front.waiting, 40);
@@ -44,7 +44,7 @@ async fn who_joined_unseen_before_a_loss_is_ahead_of_those_behind_from_the_start
     let first = nodes.join(0, 1..=50).await[0];
     let pass = nodes.pass(&first).await;
     nodes.tick(0).await;
-    // No tick has seen these. The first node heard of 53, the second of 59; 62 came by a node that is no more.
+    // No tick has seen these. The first node knows of 53, the second of 59; 62 joined at a node that is gone.
     nodes.join(0, 51..=53).await;
     nodes.join(1, 54..=59).await;
     let (event, line) = (&nodes.event, &nodes.nodes);
@@ -63,10 +63,10 @@ async fn who_joined_unseen_before_a_loss_is_ahead_of_those_behind_from_the_start
         let spot = nodes.find(0, &pass).await.unwrap();
         assert_eq!((spot.standing, spot.ahead), (VisitorState::Waiting, ahead));
     }
-    // A third time nothing is counted twice; who joins now is behind all.
+    // A third report counts nothing twice; new visitors queue behind all.
     nodes.tick(1).await;
     assert_eq!(nodes.join(1, 70..=70).await[0].ahead, 62);
-    // Nobody else comes back: the others are let go, and only they.
+    // No others come back: they lapse, and only they.
     for id in [59, 62, 70] {
         line[1].back(event, VisitorId(id)).await.unwrap();
     }
@@ -89,14 +89,14 @@ async fn a_change_that_only_one_node_had_heard_of_outlives_the_store() {
     line[2].configure(event, stop).await.unwrap();
     line[2].tick(event).await.unwrap();
     server.ask(&["FLUSHALL"]).unwrap();
-    // The two that had not heard of it tell first.
+    // The two nodes that did not know of it report first.
     nodes.clock.advance_ms(2000);
     nodes.tick(0).await;
     nodes.tick(2).await;
     for node in line {
         let front = node.tick(event).await.unwrap();
         assert_eq!(front.settings.admission.rate_per_minute, 0);
-        assert_eq!(front.waiting, 40, "ten were let in before, nobody since");
+        assert_eq!(front.waiting, 40, "ten were admitted before, none since");
     }
 }
 
@@ -113,7 +113,7 @@ async fn an_emptied_store_has_the_line_again_and_nobody_is_served_twice() {
     let nodes = Nodes::start(&server.url(), 3, clock, times).await;
     let spots = nodes.join(0, 1..=3000).await;
     nodes.tick(1).await;
-    // Numbers 1 to 8 are inside; 1 shops, 2 finished, 9 followed; 20 left; the first 1,000 watch.
+    // Numbers 1 to 8 are admitted; 1 shops, 2 finished, 9 followed; 20 left; the first 1,000 watch.
     let (event, line) = (&nodes.event, &nodes.nodes);
     line[1].claim(event, VisitorId(1), 1).await.unwrap();
     line[1].finish(event, VisitorId(2), 2).await.unwrap();
@@ -134,7 +134,7 @@ async fn an_emptied_store_has_the_line_again_and_nobody_is_served_twice() {
     let unseen_pass = nodes.pass(&unseen).await;
     nodes.tick(0).await;
 
-    // This one no tick has seen: only the node that answered knows of it.
+    // No tick has seen this one: only the node that answered knows of it.
     let last = nodes.join(1, 4002..=4002).await[0];
     let last_pass = Pass {
         visitor: last.visitor,
@@ -144,7 +144,7 @@ async fn an_emptied_store_has_the_line_again_and_nobody_is_served_twice() {
 
     server.ask(&["FLUSHALL"]).unwrap();
     line[0].tick(event).await.unwrap();
-    // Until every node has told what it knows nobody is let in, and no number is given out.
+    // No visitor is admitted and no number given out until every node has reported.
     let early = line[0].join(event, &[VisitorId(9000)]).await;
     assert_eq!(
         early,
@@ -169,7 +169,8 @@ async fn an_emptied_store_has_the_line_again_and_nobody_is_served_twice() {
             (id as u64, VisitorState::Waiting)
         );
     }
-    // Who was not connected returns by the pass; who was served, left or was let in gets no second turn.
+    // Visitors without a socket return with their pass; those who were served, left or were admitted get no second
+    // turn.
     for id in [1001usize, 2500, 3000] {
         let spot = nodes.find(id % 3, &passes[id - 1]).await.unwrap();
         assert_eq!(
@@ -190,7 +191,7 @@ async fn an_emptied_store_has_the_line_again_and_nobody_is_served_twice() {
     assert_eq!((spot.number, spot.standing), (3001, VisitorState::Waiting));
     let spot = nodes.find(2, &last_pass).await.unwrap();
     assert_eq!((spot.number, spot.standing), (3002, VisitorState::Waiting));
-    // A pass of before for a number that is somebody else's is no use.
+    // An old pass for a number that now belongs to another visitor is refused.
     let stolen = Pass {
         visitor: VisitorId(4242),
         ..passes[9]
@@ -201,17 +202,17 @@ async fn an_emptied_store_has_the_line_again_and_nobody_is_served_twice() {
         3003,
         "late joiners go behind"
     );
-    // The eight who were inside still count, though the store has forgotten who they are.
+    // The eight who were admitted still count, although the store no longer knows who they are.
     nodes.tick(1).await;
     assert_eq!(line[0].stats(event).await.unwrap().admitted, 0);
-    // One of them comes with the token: the turn was theirs. One is done: the next comes in.
+    // One of them comes with the token and may shop. One is done, so the next is admitted.
     let claimed = line[1].claim(event, VisitorId(3), 3).await.unwrap();
     assert!(matches!(claimed, Claimed::Until(_)));
     assert_eq!(
         line[1].claim(event, VisitorId(77), 3).await.unwrap(),
         Claimed::Lapsed
     );
-    // Nine came back by the pass: their number is nobody else's.
+    // Nine came back with the pass: their number belongs to no other visitor.
     let other = line[1].claim(event, VisitorId(77), 9).await.unwrap();
     assert_eq!(other, Claimed::Lapsed);
     line[1].finish(event, VisitorId(1), 1).await.unwrap();
@@ -225,7 +226,7 @@ async fn an_emptied_store_has_the_line_again_and_nobody_is_served_twice() {
         VisitorState::Admitted,
         "the first who waited"
     );
-    // Who never returned is let go in the end, and not before.
+    // Visitors who never returned lapse at the end, and not before.
     assert_eq!(
         line[0].find(event, 2000).await.unwrap().unwrap().standing,
         VisitorState::Waiting
@@ -250,7 +251,7 @@ async fn a_node_that_starts_after_all_others_died_with_an_empty_store_makes_the_
     nodes.tick(0).await;
     let pass = nodes.pass(&spots[41]).await;
     let note = nodes.folders[0].path().join("night.json");
-    until("the note has all of it", 20, || async {
+    until("the backup has all of it", 20, || async {
         nodes.nodes[0].tick(&nodes.event).await.unwrap();
         let text = std::fs::read_to_string(&note).unwrap_or_default();
         text.contains("\"numbers\":100")
@@ -285,7 +286,7 @@ async fn a_deleted_event_stays_deleted_and_its_passes_are_no_use_in_the_next_of_
     let gone = nodes.nodes[1].tick(&nodes.event).await;
     assert!(
         matches!(gone, Err(Refused::NoSuchEvent)),
-        "no node makes it again"
+        "no node restores it"
     );
     assert!(nodes.nodes[1].events().await.unwrap().is_empty());
     nodes.clock.advance_ms(1000);
@@ -312,7 +313,7 @@ async fn a_forged_reach_into_the_future_is_refused_while_nothing_was_lost() {
     assert_eq!(nodes.find(0, &pass).await, None, "nor was there one before");
 }
 
-/// Numbers by visitor, for everyone who ever got an answer; a number may not change, nor be given twice.
+/// Numbers of all visitors who got an answer; a number may neither change nor be given twice.
 #[derive(Default)]
 struct Witness(BTreeMap<VisitorId, u64>);
 
@@ -331,7 +332,7 @@ impl Witness {
     }
 }
 
-/// Fans join while the store fails; then everyone who was answered has their place, by connection or by pass.
+/// Fans join while the store fails; afterwards all who got an answer have their place, by socket or by pass.
 async fn survives(nodes: &Nodes, fail: impl AsyncFnOnce(), least: usize) {
     let mut witness = Witness::default();
     let mut passes = BTreeMap::new();
@@ -412,7 +413,7 @@ async fn sentinel_failover_with_lost_writes_loses_no_place() {
         .await;
         replica.ask(&["REPLICAOF", "127.0.0.1", "1"]).unwrap();
         let spots = nodes.join(0, 30_001..=30_050).await;
-        // No node but the first has heard of them.
+        // Only the first node knows of them.
         let mut passes = Vec::new();
         for spot in spots {
             passes.push((spot, nodes.pass(&spot).await));
@@ -476,11 +477,11 @@ async fn a_server_that_restarts_empty_or_sleeps_loses_no_place() {
         nodes.nodes[1].tick(&nodes.event).await.is_ok()
     })
     .await;
-    // It may have happened: asked again, it is the same place, and the next one follows.
+    // The operation may have happened: repeating it gives the same place, and the next one follows.
     let joined = nodes.nodes[0].join(&nodes.event, &asleep).await.unwrap();
     assert_eq!(spot_of(joined[0]).number, numbers + 1);
     assert_eq!(nodes.join(1, 778..=778).await[0].number, numbers + 2);
-    // A server that has forgotten the scripts is sent them again.
+    // A server that has lost the scripts is sent them again.
     server.ask(&["SCRIPT", "FLUSH"]).unwrap();
     assert_eq!(nodes.join(0, 779..=779).await[0].number, numbers + 3);
 }

@@ -1,4 +1,4 @@
--- For tick: who may go in.
+-- Shared by tick.lua: admission of waiting visitors.
 
 local function room()
   local seats = m.max_active
@@ -9,7 +9,7 @@ local function room()
   return math.max(0, seats - m.admitted - m.shopping - ghosts)
 end
 
--- Lets in the first `count` that wait, and returns how many there were.
+-- Admits the first `count` waiting visitors; returns how many there were.
 local function take(count)
   local claim_by = now + m.claim_ms
   local slot = now .. ' ' .. claim_by .. ' ' .. (claim_by + m.session_ms) .. ' ' .. ADMITTED
@@ -40,8 +40,9 @@ local function take(count)
   return taken
 end
 
--- One batch, in steps of 125: however long nothing was admitted, one batch is due and no more. Where the rate is below
--- one fan a batch, the span is as long as one fan takes. Returns 1 when part of the batch is left.
+-- Admits one batch, in steps of 125 visitors. However long the last admission is ago, at most one batch is due. If
+-- the rate is below one fan per batch, the span is the time that one fan takes. Returns 1 while part of the batch is
+-- left.
 local function admit()
   local since, due, credit = now - m.last_batch, 0, nil
   if m.rate > 0 and since >= m.batch_ms then

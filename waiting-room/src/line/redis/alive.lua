@@ -1,4 +1,4 @@
--- Numbers that follow each other wait: a few calls, however many they are.
+-- Sets the bits of a range of numbers with a few calls, however long the range is.
 local function set_alive(alive, first, last)
   local n = first
   while n <= last and (n - 1) % 8 ~= 0 do

@@ -1,6 +1,7 @@
--- The arrays that hold 512 numbers a key: 'p' who and since when and how it ended, 'o' which node holds the socket, 'd' when
--- the place lapses; and the bitmap.
--- Where number n stands in the arrays of kind `name`, which hold 512 numbers a key: the key, the offset in the array.
+-- Arrays of 512 numbers per key: 'p' holds records (visitor, joining time, final state), 'o' the index of the node
+-- that holds the socket, 'd' the deadline after which the place lapses. And the bitmap of waiting visitors.
+
+-- Returns where number n is stored in the arrays of kind `name`: the key, the offset in the array, the chunk.
 local function at(name, n)
   local chunk = math.floor((n - 1) / CHUNK)
   return gen .. ':' .. name .. ':' .. chunk, (n - 1) % CHUNK, chunk
@@ -11,8 +12,8 @@ local function record(n)
   return call('GETRANGE', key, i * RECORD, i * RECORD + RECORD - 1)
 end
 
--- Writes whose number n is, where the store has forgotten it. The array gets its whole length: a record that is cut off would
--- be overlooked by whoever reads all of them.
+-- Writes the visitor of number n, which the store has lost. The array gets its full length, because a truncated
+-- record would be skipped when all records are read.
 local function set_visitor(n, visitor)
   local key, i = at('p', n)
   call('SETRANGE', key, i * RECORD, visitor)
@@ -25,7 +26,7 @@ local function end_as(n, code)
   call('SETRANGE', key, i * RECORD + RECORD - 1, string.char(code))
 end
 
--- The index of the node that holds the socket of number n, 0: none does.
+-- Returns the index of the node that holds the socket of number n; 0 if none does.
 local function owner(n)
   local key, i = at('o', n)
   return string.byte(call('GETRANGE', key, i, i)) or 0

@@ -1,4 +1,4 @@
-//! The audit log in Redis, where all nodes write and read it.
+//! The audit log in Redis, written and read by all nodes.
 
 use super::Redis;
 use super::cache::{bytes, list};

@@ -1,5 +1,7 @@
--- Sockets closed at this node: unless the fans come back or poll, their places lapse after away_seconds. A fan whose
--- newer socket is held by another node is not away. ARGV[3…] visitors, at most 125. Returns {'ok'}.
+-- Records that sockets closed at this node: the places lapse after away_seconds unless the fans reconnect or poll. A
+-- fan whose newer socket is at another node is not away.
+-- ARGV[3…] visitors, at most 125.
+-- Returns {'ok'}, then 1 for each; {'busy'} during a draw.
 if m.draw == 2 then return { 'busy' } end
 local asked, index = { unpack(ARGV, 3) }, node_index()
 local kept, answers = call('HMGET', visitors, unpack(asked)), { 'ok' }

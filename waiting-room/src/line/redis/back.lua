@@ -1,5 +1,6 @@
--- Sockets opened at this node: their places are kept for as long as they stay open. ARGV[3…] visitors, at most 125.
--- The node that held an older socket of the visitor hears of it with its next tick. Returns as place.lua.
+-- Records that sockets opened at this node, which keeps the places while they stay open. The node that held an older
+-- socket of the visitor is told with its next tick.
+-- ARGV[3…] visitors, at most 125. Returns as place.lua; {'busy'} during a draw.
 if m.draw == 2 then return { 'busy' } end
 local asked, index = { unpack(ARGV, 3) }, node_index()
 local kept, answers = call('HMGET', visitors, unpack(asked)), { 'ok' }

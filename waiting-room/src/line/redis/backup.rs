@@ -1,5 +1,5 @@
-//! What this node knows of a line, noted in its data folder every few seconds: a whole installation that goes down together
-//! with an empty Redis still comes back with its events, their settings and who was waiting.
+//! Backup of this node's view of a line, written to its data folder every few seconds: an installation that goes down
+//! together with an empty Redis comes back with its events, their settings and the waiting visitors.
 
 use super::cache::{Draw, EventConstants, LineCache};
 use crate::line::bitmap::Snapshot;
@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// One line's note.
+/// Backup of one line.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Backup {
     settings: EventSettings,
@@ -33,7 +33,7 @@ pub(super) struct Backup {
 }
 
 impl Backup {
-    /// What is known, if anything is.
+    /// Creates a backup of a cache; none if the cache is empty.
     pub(super) fn of(known: &LineCache) -> Option<Backup> {
         let (front, _) = known.front.as_ref()?;
         Some(Backup {
@@ -55,7 +55,7 @@ impl Backup {
         })
     }
 
-    /// Writes it beside the old one and puts it in its place, so that a crash leaves one of the two.
+    /// Writes the backup to a new file and renames it over the old one, so that a crash leaves one of the two intact.
     pub(super) fn write(&self, path: &Path) -> std::io::Result<()> {
         let beside = path.with_extension("new");
         let mut file = fs::OpenOptions::new()
@@ -69,7 +69,7 @@ impl Backup {
         fs::rename(&beside, path)
     }
 
-    /// What was known when the note was written. A damaged note is as none.
+    /// Reads a backup. A damaged one counts as none.
     pub(super) fn read(path: &Path) -> Option<LineCache> {
         let note: Backup = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
         let bitmap = STANDARD_NO_PAD.decode(&note.bitmap).ok()?;
@@ -104,7 +104,7 @@ impl Backup {
     }
 }
 
-/// The events that the folder has notes of.
+/// Returns the events that the folder has backups of.
 pub(super) fn noted(folder: &Path) -> Vec<EventId> {
     let Ok(files) = fs::read_dir(folder) else {
         return Vec::new();

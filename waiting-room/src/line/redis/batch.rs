@@ -1,5 +1,5 @@
-//! Requests into batches: while one round trip is under way, what arrives for the same line waits and goes together with the
-//! next, one script call an operation. The cost of a fan falls as load rises.
+//! Combines requests into batches: requests for a line that arrive during a round trip go out together in the next
+//! one, with one script call per operation. The cost per fan falls as load rises.
 
 use super::connection::Connection;
 use super::script::Script;
@@ -11,15 +11,15 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 
-/// Requests that may wait for one line at this node.
+/// Maximum number of requests queued for one line at this node.
 const QUEUE_MAX: usize = 20_000;
-/// Units that go out in one round trip.
+/// Maximum number of units sent in one round trip.
 const ROUND_MAX: usize = 4_000;
-/// How long a request waits while the line is being drawn, or settles after a loss.
+/// How long a request is retried during a draw or recovery.
 const PATIENCE: Duration = Duration::from_millis(4_000);
 const RETRY: Duration = Duration::from_millis(60);
 
-/// One thing to do for one visitor: what the script takes for it, in this order.
+/// Arguments of an operation for one visitor, in the order that the script takes them.
 #[derive(Clone, Copy)]
 pub(super) struct Unit {
     pub(super) visitor: Option<VisitorId>,
@@ -29,7 +29,7 @@ pub(super) struct Unit {
 }
 
 impl Unit {
-    /// For a visitor.
+    /// Creates a unit for a visitor.
     pub(super) fn of(visitor: VisitorId) -> Unit {
         Unit {
             visitor: Some(visitor),
@@ -38,7 +38,7 @@ impl Unit {
         }
     }
 
-    /// For a visitor with a number.
+    /// Creates a unit for a visitor with a number.
     pub(super) fn with(visitor: VisitorId, number: u64) -> Unit {
         Unit {
             number: Some(number),
@@ -46,7 +46,7 @@ impl Unit {
         }
     }
 
-    /// For a number.
+    /// Creates a unit for a number.
     pub(super) fn numbered(number: u64) -> Unit {
         Unit {
             visitor: None,
@@ -68,7 +68,7 @@ impl Unit {
     }
 }
 
-/// What a request asks for: mostly one thing, which then needs no memory of its own.
+/// Units of a request. Most have one, which then needs no allocation.
 #[derive(Clone)]
 pub(super) enum Units {
     One(Unit),
@@ -87,32 +87,32 @@ impl Units {
 /// An operation that takes units.
 #[derive(Clone, Copy)]
 pub(super) struct Operation {
-    /// Counts the operations; each has its own number.
+    /// Identifies the operation; unique.
     pub(super) id: u8,
-    /// The most units that one call takes.
+    /// Maximum number of units in one call.
     pub(super) units_max: usize,
-    /// How many values come before the answers.
+    /// Number of header values preceding the replies of the units.
     pub(super) header: usize,
     pub(super) script: &'static std::sync::LazyLock<Script>,
 }
 
-/// The answers to one request, in the order of its units, and what came before them.
+/// Replies to one request in the order of its units, and the header before them.
 #[derive(Clone, Debug)]
 pub(super) struct Answers {
     pub(super) header: Arc<[i64]>,
     pub(super) answers: Vec<Value>,
 }
 
-/// Why there are no answers.
+/// Reason for having no replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failed {
-    /// The store did not answer: it may have happened.
+    /// The store did not answer; the operation may have happened.
     Away,
     /// The store does not know the event.
     Gone,
-    /// Another server than before answered; the next tick settles it. Nothing was done.
+    /// A different server than before answered; the next tick recovers the line. Nothing was done.
     Lost,
-    /// Not now: try again in a moment. Nothing was done.
+    /// Not possible at the moment; try again. Nothing was done.
     Busy,
 }
 
@@ -122,21 +122,21 @@ struct Request {
     reply: oneshot::Sender<Result<Answers, Failed>>,
 }
 
-/// A handle to the batches of one line.
+/// Handle to the task that sends the batches of one line.
 #[derive(Clone)]
 pub(super) struct Batches(mpsc::Sender<Request>);
 
-/// What every call of a script on this line begins with.
+/// Arguments common to all script calls on one line.
 pub(super) struct Caller {
     pub(super) link: Arc<Connection>,
     pub(super) base: String,
     pub(super) node: String,
-    /// Now in ms, as the tests move it; "0" in service: the store's own clock.
+    /// Current time in ms as moved by tests; "0" in service, for the store's own clock.
     pub(super) now: Box<dyn Fn() -> String + Send + Sync>,
 }
 
 impl Caller {
-    /// Calls a script with the usual head and these arguments.
+    /// Calls a script with the common arguments followed by these.
     pub(super) async fn call(
         &self,
         script: &Script,
@@ -152,7 +152,7 @@ impl Caller {
     }
 }
 
-/// The values after the first, which tells how it went.
+/// Splits off the first value of a reply, which tells whether the script succeeded.
 fn told(value: Value) -> Result<Vec<Value>, Failed> {
     let Value::Array(mut values) = value else {
         return Err(Failed::Away);
@@ -166,7 +166,7 @@ fn told(value: Value) -> Result<Vec<Value>, Failed> {
                 values.remove(0);
                 Ok(values)
             }
-            // Words of one script's own: its caller reads them.
+            // Results of one script alone, handled by its caller.
             _ => Ok(values),
         },
         _ => Err(Failed::Away),
@@ -181,7 +181,7 @@ impl Batches {
         Batches(send)
     }
 
-    /// Does something for each unit, atomically for those of one call, and waits while the line cannot do it.
+    /// Runs an operation on each unit, atomically for the units of one call, and retries while the line is busy.
     pub(super) async fn run(&self, operation: Operation, units: Units) -> Result<Answers, Failed> {
         let until = Instant::now() + PATIENCE;
         loop {
@@ -217,7 +217,7 @@ async fn work(caller: Arc<Caller>, mut queue: mpsc::Receiver<Request>) {
             batch.push(next);
         }
         metrics::histogram!("fairline_batch_requests").record(batch.len() as f64);
-        // Requests under way together have no order among themselves; within one operation they keep that of arrival.
+        // Concurrent requests have no order among themselves; within one operation the order of arrival is kept.
         batch.sort_by_key(|request| request.operation.id);
         let mut calls = Vec::new();
         while !batch.is_empty() {
@@ -239,7 +239,7 @@ async fn work(caller: Arc<Caller>, mut queue: mpsc::Receiver<Request>) {
     }
 }
 
-/// One call of one script for several requests, each of which gets its share of the answers.
+/// Calls one script for several requests and hands each its share of the replies.
 async fn call(caller: &Caller, operation: Operation, requests: Vec<Request>) {
     let mut words = Vec::new();
     for unit in requests.iter().flat_map(|request| request.units.all()) {
@@ -267,7 +267,7 @@ async fn call(caller: &Caller, operation: Operation, requests: Vec<Request>) {
     }
 }
 
-/// A number as a script answers it; 0 for what is none.
+/// Reads a number from a reply; 0 if it is none.
 pub(super) fn number(value: &Value) -> i64 {
     match value {
         Value::Int(number) => *number,

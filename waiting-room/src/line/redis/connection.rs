@@ -1,5 +1,5 @@
-//! The connection to Redis: one server, one that Sentinels name, or a cluster. Multiplexed, made anew with growing pauses;
-//! a command that is not answered in time may have happened.
+//! The connection to Redis: a single server, one found through Sentinels, or a cluster. Multiplexed, and reconnected
+//! after growing pauses. A command that is not answered in time may have been carried out.
 
 use redis::aio::{ConnectionLike as _, MultiplexedConnection};
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
@@ -13,15 +13,15 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
-/// A server that does not answer for this long counts as away.
+/// Time after which a server without an answer counts as unreachable.
 const ANSWER: Duration = Duration::from_secs(2);
 const CONNECT: Duration = Duration::from_secs(2);
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
-/// Commands that may be on their way at once on one connection.
+/// Maximum number of concurrent commands on one connection.
 const IN_FLIGHT_MAX: usize = 1024;
 
-/// Where the server is, in one of the three ways.
+/// Address of the server, in one of three forms.
 enum Source {
     Single(Box<Client>),
     Sentinel(Box<tokio::sync::Mutex<SentinelClient>>),
@@ -34,7 +34,7 @@ enum Wire {
     Many(ClusterConnection),
 }
 
-/// The connection, if there is one, and when to try again if there is none.
+/// The connection if there is one, and when to try again if there is none.
 struct Held {
     wire: Option<Wire>,
     /// Counts connections, so that an error of an old one does not drop its successor.
@@ -43,27 +43,27 @@ struct Held {
     pause: Duration,
 }
 
-/// A connection that is made anew when it breaks.
+/// A connection that is re-established when it breaks.
 pub(super) struct Connection {
     source: Source,
     held: Mutex<Held>,
-    /// One connects, the others wait for it.
+    /// One task connects, the others wait for it.
     connecting: tokio::sync::Mutex<()>,
 }
 
-/// What went wrong with one command.
+/// Failure of one command.
 pub(super) enum Trouble {
     /// The script is not loaded at that server.
     NoScript,
-    /// No answer: it may have happened, or not.
+    /// No answer; the command may have been carried out.
     Away,
 }
 
 impl Connection {
-    /// Understands `redis://…`, `redis+sentinel://host:port,…/name` and `redis+cluster://host:port,…`. Connects to nothing.
+    /// Parses `redis://…`, `redis+sentinel://host:port,…/name` and `redis+cluster://host:port,…`. Does not connect.
     ///
     /// # Errors
-    /// What is wrong with the URL. A password in it is not repeated.
+    /// When the URL is invalid. The message does not contain its password.
     pub(super) fn new(url: &str) -> Result<Connection, String> {
         let failed = |error: RedisError| format!("FAIRLINE_LINE: {}", error.category());
         let source = if let Some(rest) = url.strip_prefix("redis+cluster://") {
@@ -100,13 +100,13 @@ impl Connection {
         })
     }
 
-    /// Sends a command and waits for its answer, connecting first if need be. Dropping the future leaves the connection
-    /// sound; the command may still run.
+    /// Sends a command and waits for its answer, connecting first if necessary. Dropping the future leaves the
+    /// connection usable; the command may still run.
     pub(super) async fn send(&self, command: &Cmd) -> Result<Value, Trouble> {
         let (wire, made) = self.wire().await.ok_or(Trouble::Away)?;
         let answer = match wire {
             Wire::One(mut wire) => timeout(ANSWER, wire.req_packed_command(command)).await,
-            // It follows the cluster's changes by itself, which takes longer.
+            // The cluster client follows changes of the cluster by itself, which takes longer.
             Wire::Many(mut wire) => timeout(2 * ANSWER, wire.req_packed_command(command)).await,
         };
         match answer {
@@ -120,7 +120,7 @@ impl Connection {
         }
     }
 
-    /// A connection, made anew if there is none and it is time to try.
+    /// Returns the connection, reconnecting if there is none and the pause is over.
     async fn wire(&self) -> Option<(Wire, u64)> {
         if let Some(found) = self.found() {
             return Some(found);
@@ -151,7 +151,7 @@ impl Connection {
                     outcome.err().map_or_else(String::new, |e| e.to_string())
                 });
                 tracing::warn!(error, "Redis cannot be reached");
-                // Half to all of the pause, so that nodes do not come back in step.
+                // Half to all of the pause, so that nodes do not reconnect in step.
                 let [jitter] = shared::crypto::random::<1>();
                 let share = 0.5 + f64::from(jitter) / 512.0;
                 held.retry_at = Some(Instant::now() + held.pause.mul_f64(share));
@@ -185,14 +185,14 @@ impl Connection {
         }
     }
 
-    /// What an error means for the command, and for the connection: one to a server that is no master any more, or is
-    /// loading, is dropped as well as one that broke.
+    /// Classifies an error. Drops the connection if it broke, and also if the server is no longer a master or is
+    /// loading.
     fn broken(&self, error: &RedisError, made: u64) -> Trouble {
         match error.code() {
             Some("NOSCRIPT") => return Trouble::NoScript,
             Some("READONLY" | "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "UNBLOCKED") => {}
             Some(_) => {
-                // The server is there and refused: BUSY, OOM, NOPERM, a script's error.
+                // The server answered with a refusal: BUSY, OOM, NOPERM, a script error.
                 tracing::error!(%error, "Redis refused a command");
                 return Trouble::Away;
             }
@@ -205,7 +205,7 @@ impl Connection {
     fn forget(&self, made: u64, why: &str) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if held.made == made && held.wire.take().is_some() {
-            tracing::warn!(why, "the connection to Redis is dropped");
+            tracing::warn!(why, "connection to Redis dropped");
         }
     }
 }
@@ -229,7 +229,7 @@ fn sentinel(rest: &str) -> Result<SentinelClient, String> {
     let builder = SentinelClientBuilder::new(addresses, name, SentinelServerType::Master);
     let mut builder = builder.map_err(failed)?;
     if !login.is_empty() {
-        // The same reading of user and password as in any redis:// URL.
+        // Parses user and password the same way as any redis:// URL.
         let info = format!("redis://{login}@localhost")
             .into_connection_info()
             .map_err(failed)?;

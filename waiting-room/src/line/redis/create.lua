@@ -1,5 +1,8 @@
--- Creates the line of an event. KEYS[1] fairline:{event}. ARGV[1] now in ms (0: the store's clock), [2] this node's id,
--- [3] the settings (JSON), [4…] fields and their values. Returns {'ok'}; {'exists'}.
+-- Creates the line of an event.
+-- KEYS[1] fairline:{event}.
+-- ARGV[1] now in ms (0: the store's clock), [2] this node's id, [3] the settings (JSON), [4…] fields and their
+--   values.
+-- Returns {'ok'}; {'exists'}.
 local meta = KEYS[1] .. ':meta'
 if redis.call('EXISTS', meta) == 1 then return { 'exists' } end
 local now = tonumber(ARGV[1])

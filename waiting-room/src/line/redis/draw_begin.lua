@@ -1,5 +1,6 @@
--- This node takes up the draw, unless another is at it. Returns {'ok', now (ms), the life of the keys, numbers given out,
--- seed, beacon}; {'over'} when there is nothing to draw; {'taken'} when another node gave a sign of life just now.
+-- Starts the draw at this node unless another is holding it.
+-- Returns {'ok', now (ms), the key generation, numbers given out, seed, beacon}; {'over'} if there is nothing to
+--   draw; {'taken'} if another node holding it showed a sign of life within 3 s.
 if m.draw ~= 2 then return { 'over' } end
 local by, beat = unpack(call('HMGET', meta, 'draw_by', 'draw_beat'))
 if by and by ~= ARGV[2] and now - tonumber(beat) < 3000 then return { 'taken' } end

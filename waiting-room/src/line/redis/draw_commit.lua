@@ -1,5 +1,6 @@
--- The drawn order takes the place of that of arrival, in one step. ARGV[3] how many were drawn, [4] how many of them are
--- connected, [5] what is published of the draw (JSON). Returns {'ok'}; {'over'}.
+-- Replaces the order of arrival by the drawn order, in one step.
+-- ARGV[3] visitors drawn, [4] how many of them are connected, [5] the published outcome of the draw (JSON).
+-- Returns {'ok'}; {'over'} if this node no longer holds the draw.
 if m.draw ~= 2 or call('HGET', meta, 'draw_by') ~= ARGV[2] then return { 'over' } end
 call('HSET', meta, 'gen', m.gen + 1, 'draw', 3, 'numbers', ARGV[3], 'waiting', ARGV[3], 'connected', ARGV[4], 'head', 0,
   'known', math.min(m.known, tonumber(ARGV[3])), 'return_by', 0, 'revision', m.revision + 1, 'drawn', ARGV[5])

@@ -1,6 +1,7 @@
--- Writes part of the drawn order beside the one that is in use. ARGV[3] the chunk, -1: who has no number any more; [4] its
--- records, [5] its nodes, [6] its deadlines, [7] its bits, [8] the earliest deadline; [9…] visitor, number, in turn, at most
--- 512 of each. A node that lost the draw to another is refused. Returns {'ok'}; {'over'}.
+-- Writes part of the drawn order into the next key generation.
+-- ARGV[3] the chunk, -1: visitors who lost their number; [4] its records, [5] its node indexes, [6] its deadlines,
+--   [7] its bits, [8] the earliest deadline (ms, 0: none); [9…] visitor and number in turn, at most 512 of each.
+-- Returns {'ok'}; {'over'} if this node lost the draw to another.
 if m.draw ~= 2 or call('HGET', meta, 'draw_by') ~= ARGV[2] then return { 'over' } end
 local next_, chunk = base .. ':' .. (m.gen + 1), tonumber(ARGV[3])
 if chunk >= 0 then

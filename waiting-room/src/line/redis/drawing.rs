@@ -1,5 +1,6 @@
-//! The draw on Redis: one node reads who waits, sorts, writes the drawn order beside the one in use, and puts it in its place
-//! in one step. A node that dies or sleeps in the middle is followed by another, and refused if it wakes.
+//! The draw on Redis: one node reads the waiting visitors, sorts them, writes the drawn order into the next key
+//! generation, and switches to it in one step. If the node dies or stalls, another takes over, and the first is
+//! refused when it wakes.
 
 use super::batch::{Caller, Failed, number};
 use super::cache::bytes;
@@ -15,14 +16,16 @@ use shared::time::Time;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Numbers whose places lie in one key, the bytes of a record, of a deadline.
+/// Numbers per key of an array.
 pub(super) const CHUNK: usize = 512;
+/// Bytes of a record.
 const RECORD: usize = 23;
+/// Bytes of a deadline.
 const DEADLINE: usize = 6;
-/// Reads and writes under way at once.
+/// Maximum number of concurrent reads and writes.
 const AT_ONCE: usize = 16;
 
-/// One who waits, as the arrays have them.
+/// A waiting visitor as stored in the arrays.
 #[derive(Clone)]
 struct Waiting {
     record: [u8; RECORD],
@@ -30,27 +33,27 @@ struct Waiting {
     deadline: [u8; DEADLINE],
 }
 
-/// Everyone in line, and how those ended who are not any more. A visitor who joined again has several records, of which
-/// the newest counts.
+/// All visitors in line, and the final state of those who left it. A visitor who joined again has several records, of
+/// which the newest counts.
 #[derive(Default)]
 struct Everyone {
     waiting: Vec<Waiting>,
     gone: HashMap<[u8; 16], u8>,
 }
 
-/// Holds the draw if it is this node's to hold; whether it was, or was over already.
+/// Holds the draw unless another node is holding it. Returns true if it was held here or is over already.
 pub(super) async fn hold(caller: Arc<Caller>) -> Result<bool, Failed> {
     let begun = caller.call(&script::DRAW_BEGIN, &[]).await?;
     if begun.len() < 5 {
         return Ok(begun.first().is_some_and(|word| bytes(word) == b"over"));
     }
-    let (at, life, numbers) = (number(&begun[0]), number(&begun[1]), number(&begun[2]));
+    let (at, generation, numbers) = (number(&begun[0]), number(&begun[1]), number(&begun[2]));
     let seed = draw::unhex(&String::from_utf8_lossy(bytes(&begun[3]))).ok_or(Failed::Away)?;
     let round: Option<Round> = serde_json::from_slice(bytes(&begun[4])).ok();
-    let prefix = format!("{}:{life}", caller.base);
+    let prefix = format!("{}:{generation}", caller.base);
     let everyone = read(&caller, &prefix, usize::try_from(numbers).unwrap_or(0)).await?;
-    tracing::info!(entries = everyone.waiting.len(), "the draw is held");
-    // Off the async threads: a million hashes take a second.
+    tracing::info!(entries = everyone.waiting.len(), "draw held");
+    // On a blocking thread: a million hashes take a second.
     let sorted = tokio::task::spawn_blocking(move || sort(everyone, &seed, round.as_ref()));
     let (everyone, root) = sorted.await.map_err(|_| Failed::Away)?;
     write(&caller, &everyone).await?;
@@ -89,7 +92,7 @@ async fn read(caller: &Caller, prefix: &str, numbers: usize) -> Result<Everyone,
             let records = get(caller, key("p")).await?;
             let owners = get(caller, key("o")).await?;
             let deadlines = get(caller, key("d")).await?;
-            // Long lines take a while to read: nobody else shall think that this node is gone.
+            // Reading a long line takes a while; the heartbeat keeps other nodes from taking the draw over.
             if chunk % 256 == 0 {
                 caller.call(&script::DRAW_BEGIN, &[]).await?;
             }
@@ -111,11 +114,11 @@ async fn read(caller: &Caller, prefix: &str, numbers: usize) -> Result<Everyone,
             let is_alive = alive
                 .get(at / 8)
                 .is_some_and(|byte| byte & (128 >> (at % 8)) != 0);
-            // A number whose visitor never came back after the store forgot them is in nobody's hand.
+            // The visitor of this number never came back after the store lost its data.
             if visitor == [0; 16] {
                 continue;
             }
-            // Records are read in ascending order of their numbers: the last one of a visitor is the newest.
+            // Records are read in ascending order of their numbers, so the last one of a visitor is the newest.
             if is_alive {
                 everyone.gone.remove(&visitor);
                 let deadline = deadlines.get(index * DEADLINE..(index + 1) * DEADLINE);
@@ -148,7 +151,7 @@ fn sort(mut everyone: Everyone, seed: &[u8; 32], round: Option<&Round>) -> (Ever
     (everyone, draw::root(entries))
 }
 
-/// Whose record it is.
+/// Returns the visitor of a record.
 pub(super) fn visitor_of(record: &[u8]) -> VisitorId {
     let mut id = [0; 16];
     id.copy_from_slice(&record[..16]);
@@ -174,7 +177,7 @@ async fn write(caller: &Caller, everyone: &Everyone) -> Result<(), Failed> {
         let writes = some.iter().map(|arguments| write_part(caller, arguments));
         for written in join_all(writes).await {
             if !written?.is_empty() {
-                // Another node took the draw over.
+                // Another node has taken the draw over.
                 return Err(Failed::Busy);
             }
         }
@@ -187,7 +190,7 @@ async fn write_part(caller: &Caller, arguments: &[Vec<u8>]) -> Result<Vec<Value>
     caller.call(&script::DRAW_WRITE, &arguments).await
 }
 
-/// What is written of one chunk.
+/// Returns the arguments of `draw_write.lua` for one chunk.
 fn part(chunk: usize, some: &[Waiting]) -> Vec<Vec<u8>> {
     let mut bits = vec![0u8; some.len().div_ceil(8)];
     let mut earliest = 0u64;
@@ -220,7 +223,7 @@ fn part(chunk: usize, some: &[Waiting]) -> Vec<Vec<u8>> {
     arguments
 }
 
-/// The order of arrival is of no use any more. What is left when this node dies goes with the event.
+/// Deletes the keys of the order of arrival. If this node dies before the end, the rest is deleted with the event.
 async fn delete(caller: &Caller, prefix: &str, numbers: usize) {
     let single = ["alive", "visitors", "aways"].map(|name| format!("{prefix}:{name}"));
     let arrays = (0..numbers.div_ceil(CHUNK))
@@ -233,16 +236,16 @@ async fn delete(caller: &Caller, prefix: &str, numbers: usize) {
     }
 }
 
-/// The visitors with the numbers from `first` on, as the records have them.
+/// Returns the visitors with the numbers from `first` on.
 pub(super) async fn visitors(
     caller: &Caller,
-    life: u64,
+    generation: u64,
     first: u64,
     count: usize,
 ) -> Result<Vec<VisitorId>, Failed> {
     let start = usize::try_from(first).unwrap_or(1).saturating_sub(1);
     let mut chunks = stream::iter(start / CHUNK..(start + count).div_ceil(CHUNK))
-        .map(|chunk| get(caller, format!("{}:{life}:p:{chunk}", caller.base)))
+        .map(|chunk| get(caller, format!("{}:{generation}:p:{chunk}", caller.base)))
         .buffered(AT_ONCE);
     let mut visitors = Vec::with_capacity(count + CHUNK);
     while let Some(records) = chunks.next().await {

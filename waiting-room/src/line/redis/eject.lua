@@ -1,5 +1,6 @@
--- Removes visitors for good, also those who are gone already: they may not come back. ARGV[3…] visitors, at most 125.
--- Returns {'ok'}, then for each whether there was one.
+-- Removes visitors for good, including those who left already, so that they cannot come back.
+-- ARGV[3…] visitors, at most 125.
+-- Returns {'ok'}, then 1 for each that had a place, else 0; {'busy'} during a draw.
 if m.draw == 2 then return { 'busy' } end
 local asked = { unpack(ARGV, 3) }
 local kept, answers = call('HMGET', visitors, unpack(asked)), { 'ok' }

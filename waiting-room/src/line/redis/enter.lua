@@ -1,5 +1,5 @@
--- For the scripts that give out numbers: writes places that follow each other into the arrays, a few calls a chunk.
--- `tail` is what follows the visitor in a record: when they joined (6 bytes, ms) and how it ended (1 byte, 0: not yet).
+-- Shared by scripts that give out numbers: writes consecutive places into the arrays with a few calls per chunk.
+-- `tail` follows the visitor in a record: joining time (6 bytes, ms) and final state (1 byte, 0: none yet).
 local function enter(first, fresh, tail)
   local deadline, done = now + m.away_ms, 0
   while done < #fresh do

@@ -1,4 +1,4 @@
-//! One event at this node: its batches, its tick, and the way back when the store forgot.
+//! One event at this node: its batches, its tick, and the recovery after the store lost data.
 
 use super::backup::Backup;
 use super::batch::{Batches, Caller, Failed, Unit, Units};
@@ -15,18 +15,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
-/// The most steps that one tick may need: as many lapse and are admitted in them as a line can hold.
+/// Maximum number of steps in one tick: enough for every visitor of a full line to lapse or be admitted.
 const STEPS_MAX: usize = 20_000;
 
-/// A tick waits this long for the draw, so that short lines are drawn within it.
+/// How long a tick waits for the draw, so that short lines are drawn within it.
 const DRAW_WAIT: Duration = Duration::from_secs(1);
 const NOTE_EVERY: Duration = Duration::from_secs(5);
 
-/// What this node has of one event.
+/// One event's line at this node.
 pub(super) struct EventLine {
     pub(super) caller: Arc<Caller>,
     pub(super) batches: Batches,
-    /// One ticks, the others wait for it: two fronts of one node are never out of order.
+    /// One caller ticks, the others wait for it: views of one node are never out of order.
     ticking: tokio::sync::Mutex<()>,
     is_drawing: Arc<AtomicBool>,
     /// Locked for a look-up or a copy, never across an await.
@@ -81,7 +81,7 @@ impl EventLine {
             let epoch = self.known().epoch();
             let is_new_life = epoch != 0 && told.epoch > epoch;
             if is_new_life {
-                tracing::warn!(%event, epoch = told.epoch, "the store may have forgotten something: this node tells it what it knows");
+                tracing::warn!(%event, epoch = told.epoch, "store may have lost data, reporting this node's state to it");
                 self.tell_what_is_known().await?;
             }
             let has_to_return = is_new_life || told.is_new_here;
@@ -101,7 +101,7 @@ impl EventLine {
         Err(Unavailable.into())
     }
 
-    /// Sees to it that the front is no older than `from`: who waits for another's look shares it.
+    /// Fetches the view if it is older than `from`; callers that waited for another's fetch share its result.
     pub(super) async fn look_since(
         self: &EventLine,
         engine: &Redis,
@@ -118,7 +118,7 @@ impl EventLine {
         self.look_in_turn(engine, event).await.map(drop)
     }
 
-    /// Whether the front was asked for at `from` or later.
+    /// Returns whether the view was requested at `from` or later.
     pub(super) fn front_since(&self, from: Instant) -> bool {
         let known = self.known();
         known
@@ -127,7 +127,7 @@ impl EventLine {
             .is_some_and(|(_, asked)| *asked >= from)
     }
 
-    /// The front as it is, changing nothing.
+    /// Fetches the view without changing the line.
     pub(super) async fn look(
         self: &EventLine,
         engine: &Redis,
@@ -137,7 +137,7 @@ impl EventLine {
         self.look_in_turn(engine, event).await
     }
 
-    /// A look by whoever holds the turn.
+    /// Fetches the view; the caller holds the `ticking` lock.
     async fn look_in_turn(
         &self,
         engine: &Redis,
@@ -156,7 +156,7 @@ impl EventLine {
         }
     }
 
-    /// Calls the tick until nothing more is due.
+    /// Calls `tick.lua` until nothing more is due.
     async fn step(&self, is_look: bool) -> Result<Told, Failed> {
         let look: &[u8] = if is_look { b"1" } else { b"0" };
         for _ in 0..STEPS_MAX {
@@ -171,19 +171,19 @@ impl EventLine {
         Err(Failed::Away)
     }
 
-    /// The store knows nothing of the event. Either it was deleted, or the store forgot it: then it is made again.
+    /// Handles an event that the store does not have: it was deleted, or the store lost it and it is created again.
     async fn revive(&self, engine: &Redis, event: &EventId) -> Result<(), Refused> {
         let is_known = self.known().front.is_some();
         if !is_known || registry::was_removed(engine, event).await? {
             engine.forget(event);
             return Err(Refused::NoSuchEvent);
         }
-        tracing::warn!(%event, "the store has forgotten the event: this node makes it again");
+        tracing::warn!(%event, "store has lost the event, restoring it from this node");
         registry::register(engine, event).await?;
         self.tell_what_is_known().await
     }
 
-    /// Tells the store what this node knows; it takes what is newer than what it has.
+    /// Reports this node's state to the store, which takes the parts that are newer than its own.
     async fn tell_what_is_known(&self) -> Result<(), Refused> {
         let arguments = self.known().testimony().ok_or(Unavailable)?;
         let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
@@ -192,33 +192,35 @@ impl EventLine {
             .map_err(|failed| Unavailable::from(failed).into())
     }
 
-    /// Holds the draw, unless this node is at it already; whether it was over in a moment. A long one goes on by itself.
+    /// Holds the draw unless this node is holding it already; returns whether it was over within [`DRAW_WAIT`]. A
+    /// longer one continues in the background.
     async fn hold_draw(&self) -> bool {
         if self.is_drawing.swap(true, Ordering::AcqRel) {
             return false;
         }
         let (caller, is_drawing) = (self.caller.clone(), self.is_drawing.clone());
-        // Ends by itself: every read and write is bounded in time and number. What fails is begun again at a later tick.
+        // Ends by itself: every read and write is bounded in time and number. A failed draw is started again by a
+        // later tick.
         let task = tokio::spawn(async move {
             let outcome = drawing::hold(caller).await;
             is_drawing.store(false, Ordering::Release);
             if let Err(failed) = outcome {
-                tracing::warn!(?failed, "the draw was not finished by this node");
+                tracing::warn!(?failed, "draw not finished by this node");
             }
             outcome.unwrap_or(false)
         });
         matches!(timeout(DRAW_WAIT, task).await, Ok(Ok(true)))
     }
 
-    /// Everyone whose socket is open here is given their place again, in batches, while the ticks go on.
+    /// Restores the places of all visitors with an open socket here, in batches, while the ticks continue.
     fn return_all(self: &Arc<EventLine>) {
         let connected = self.known().connected_numbers();
         if connected.is_empty() {
             return;
         }
         let here = self.clone();
-        // Ends by itself: a bounded number of batches, each bounded in time. What fails is left to the fans' own sockets,
-        // whose next question enters them again.
+        // Ends by itself: a bounded number of batches, each bounded in time. Visitors of a failed batch are restored
+        // by the next request of their own socket.
         tokio::spawn(async move {
             let count = connected.len();
             for some in connected.chunks(REENTER.units_max) {
@@ -231,14 +233,14 @@ impl EventLine {
                     .run(REENTER, Units::Many(units.collect()))
                     .await;
                 if done.is_err() {
-                    tracing::warn!("some fans could not be returned to their places yet");
+                    tracing::warn!("some connected fans could not be restored to their places yet");
                 }
             }
-            tracing::info!(count, "connected fans are back at their places");
+            tracing::info!(count, "connected fans restored to their places");
         });
     }
 
-    /// Notes what is known, every few seconds. A note that cannot be written is missed only after the next loss.
+    /// Writes a backup every few seconds. One that cannot be written is missed only after the next loss of data.
     fn note(&self) {
         let note = {
             let mut known = self.known();
@@ -251,12 +253,12 @@ impl EventLine {
         let file = self.file.clone();
         tokio::task::spawn_blocking(move || {
             if let Some(Err(error)) = note.map(|note| note.write(&file)) {
-                tracing::warn!(%error, "what this node knows of a line could not be noted");
+                tracing::warn!(%error, "backup of a line could not be written");
             }
         });
     }
 
-    /// The store's time: that of the newest front, and what has passed since by this node's steady clock.
+    /// Returns the store's time: the time of the newest view plus the time since by this node's monotonic clock.
     pub(super) fn now(&self) -> Option<Time> {
         let known = self.known();
         let (front, at) = known.front.as_ref()?;
@@ -281,7 +283,7 @@ impl EventLine {
             .map(|(front, _)| front.settings.clone())
     }
 
-    /// A visitor got a new number. If they had an older one, a socket of theirs may be open here.
+    /// Records a visitor's new number. If they had an older one, a socket of theirs may be open here.
     pub(super) fn note_joined(&self, spot: &Spot) {
         let mut known = self.known();
         known.numbers = known.numbers.max(spot.number);
@@ -290,7 +292,8 @@ impl EventLine {
         }
     }
 
-    /// A visitor whose socket is open here may have got another number, by the draw or by joining again.
+    /// Records the number of a visitor whose socket is open here; it may have changed by the draw or by joining
+    /// again.
     pub(super) fn note_number(&self, spot: &Spot) {
         if let Some(kept) = self.known().connected.get_mut(&spot.visitor) {
             *kept = number_of(spot);

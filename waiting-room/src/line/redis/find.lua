@@ -1,5 +1,7 @@
--- Who has these numbers. ARGV[3…] numbers, at most 8. Returns {'ok'}, then for each a spot and the visitor (zeros:
--- one who has not come back since the store forgot them), or ''.
+-- Looks places up by number.
+-- ARGV[3…] numbers, at most 8.
+-- Returns {'ok'}, then for each a spot followed by the visitor (zeros for a visitor who has not come back since the
+--   store lost its data), or ''.
 local answers = { 'ok' }
 for i = 3, #ARGV do
   local n = tonumber(ARGV[i])

@@ -1,5 +1,6 @@
--- Visitors are done: their slots are free at once. Only somebody inside can finish. ARGV[3…] visitor, number, in turn, at
--- most 125 of each. Returns {'ok'}, then 1 for each.
+-- Ends the slots of visitors who are done shopping; others are left alone.
+-- ARGV[3…] visitor and number in turn, at most 125 of each.
+-- Returns {'ok'}, then 1 for each; {'busy'} during a draw.
 if m.draw == 2 then return { 'busy' } end
 local answers = { 'ok' }
 for i = 3, #ARGV, 2 do
@@ -10,7 +11,7 @@ for i = 3, #ARGV, 2 do
     if call('HEXISTS', slots, n) == 1 then
       if whose == visitor then settle(n, FINISHED, 't_finished') end
     elseif m.ghosts > 0 and n <= m.known and code == 0 and call('GETBIT', alive, n - 1) == 0 then
-      -- Admitted in a life of the line that the store forgot.
+      -- Admitted in an earlier epoch, whose data the store has lost.
       end_as(n, FINISHED)
       m.ghosts = m.ghosts - 1
     end

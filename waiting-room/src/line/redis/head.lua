@@ -1,6 +1,8 @@
--- What every script begins with: the line of one event as it stands. One reply of {'gone'} means that the store knows nothing
--- of the event, {'lost'} that another server answers than before. head, arrays and places stand before every script.
--- KEYS[1] fairline:{event}, before all keys. ARGV[1] now in ms, 0: by the store's clock. ARGV[2] this node's id.
+-- Common beginning of every script, followed by arrays.lua and places.lua: reads the state of one event's line. A
+-- script returns only {'gone'} if the store has no such event, {'lost'} if a different server answers than before
+-- (unless it is tick.lua).
+-- KEYS[1] fairline:{event}, the prefix of all keys.
+-- ARGV[1] now in ms (0: the store's clock), [2] this node's id.
 local call, base = redis.call, KEYS[1]
 local now = tonumber(ARGV[1])
 if now == 0 then

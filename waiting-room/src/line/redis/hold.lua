@@ -1,4 +1,4 @@
--- For back and reenter: this node holds the socket of number n from now on.
+-- Shared by back.lua and reenter.lua: records that this node holds the socket of number n.
 local function hold(n, visitor, index, is_waiting)
   local before = owner(n)
   local key, i = at('o', n)

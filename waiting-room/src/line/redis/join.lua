@@ -1,6 +1,8 @@
--- Gives visitors a place, in order, once each. ARGV[3…] visitors, 16 bytes each, at most 1,000.
--- Returns {'ok', phase, whether they are yet to be drawn, ahead of the first new one, places given out before}, then an
--- answer a visitor: a number: the new place; a spot: the place they have; 'refused' (by the phase); 'full'.
+-- Gives visitors a place in the order given.
+-- ARGV[3…] visitors, 16 bytes each, at most 1,000.
+-- Returns {'ok', phase, 1 if they are still to be drawn, visitors ahead of the first new one, numbers given out
+--   before}, then for each visitor the new number, the spot they already had, 'refused' (because of the phase) or
+--   'full'; {'busy'} during a draw or recovery.
 if now < m.settle_until or m.draw == 2 then return { 'busy' } end
 local asked = { unpack(ARGV, 3) }
 local kept = call('HMGET', visitors, unpack(asked))

@@ -1,4 +1,4 @@
--- For tick: what ends by itself. Each function does a bounded part and returns 1 when there is more.
+-- Shared by tick.lua: places that lapse. Each function handles a bounded part and returns 1 while there is more.
 
 local function lapse_slots()
   local due = call('ZRANGEBYSCORE', lapses, '-inf', now, 'LIMIT', 0, 100)
@@ -6,7 +6,7 @@ local function lapse_slots()
   return #due == 100 and 1 or 0
 end
 
--- The waiting who gave no sign of life in time: the array of deadlines whose earliest is due is looked through.
+-- Ends the places of waiting visitors without a sign of life: scans the array of deadlines whose earliest is due.
 local function lapse_away()
   local due = call('ZRANGEBYSCORE', aways, '-inf', now, 'LIMIT', 0, 1)
   if not due[1] then return 0 end
@@ -30,14 +30,14 @@ local function lapse_away()
   return 1
 end
 
--- After the store forgot: numbers that nobody came back for with a pass, once away_seconds are over.
+-- After a loss of data: ends the places whose visitors did not return with a pass within away_seconds.
 local function lapse_unreturned()
   if m.return_by == 0 or now < m.return_by then return end
-  local chunk, nobody = m.return_chunk, string.rep('\0', 16)
+  local chunk, no_visitor = m.return_chunk, string.rep('\0', 16)
   local records = call('GET', gen .. ':p:' .. chunk) or ''
   for i = 0, CHUNK - 1 do
     local n, visitor = chunk * CHUNK + i + 1, string.sub(records, i * RECORD + 1, i * RECORD + 16)
-    if n <= m.known and (visitor == '' or visitor == nobody) and call('GETBIT', alive, n - 1) == 1 then
+    if n <= m.known and (visitor == '' or visitor == no_visitor) and call('GETBIT', alive, n - 1) == 1 then
       settle(n, MISSED, 't_missed')
     end
   end

@@ -1,4 +1,6 @@
--- Visitors give up their places or their slots. ARGV[3…] visitors, at most 125. Returns {'ok'}, then 1 for each.
+-- Gives up places or slots.
+-- ARGV[3…] visitors, at most 125.
+-- Returns {'ok'}, then 1 for each; {'busy'} during a draw.
 if m.draw == 2 then return { 'busy' } end
 local asked = { unpack(ARGV, 3) }
 local kept, answers = call('HMGET', visitors, unpack(asked)), { 'ok' }

@@ -1,5 +1,5 @@
-//! The Redis engine: any number of nodes share one line. Each operation is one script, sent in batches; positions come from
-//! the bitmap that every tick brings, so that nobody asks Redis for a rank.
+//! The Redis engine: any number of nodes share one line. Each operation is one script, sent in batches; positions
+//! come from the bitmap that every tick returns, so that no request asks Redis for a rank.
 
 mod audit;
 mod backup;
@@ -33,7 +33,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A front this old is fetched anew before positions are read from it.
+/// Age at which a view is fetched again before positions are read from it.
 const FRONT_AGE_MAX: Duration = Duration::from_secs(1);
 
 const JOIN: Operation = operation(1, 1000, 4, &script::JOIN);
@@ -61,25 +61,26 @@ const fn operation(
     }
 }
 
-/// All events, as one node sees them.
+/// The lines of all events at one node.
 pub struct Redis {
     link: Arc<Connection>,
     clock: Clock,
-    /// What all keys begin with, so that installations may share a Redis.
+    /// Prefix of all keys, so that installations can share a Redis.
     prefix: String,
-    /// This process among the nodes.
+    /// Id of this process among the nodes.
     node: String,
-    /// Where this node notes what it knows of each line.
+    /// Folder of this node's backups.
     folder: PathBuf,
-    /// Read for a moment by every operation, written when an event is taken up or forgotten; never held across an await.
+    /// Locked for a look-up by every operation and for writing when an event is added or dropped; never held across
+    /// an await.
     lines: RwLock<HashMap<EventId, Arc<EventLine>>>,
 }
 
 impl Redis {
-    /// Understands the URL; connects when it is first used, so that a node starts while Redis is away.
+    /// Parses the URL. Connects on first use, so that a node can start while Redis is unreachable.
     ///
     /// # Errors
-    /// What is wrong with the URL, or with the folder.
+    /// When the URL is invalid or the folder cannot be used.
     pub fn open(url: &str, folder: PathBuf, clock: Clock) -> Result<Redis, String> {
         std::fs::create_dir_all(&folder)
             .map_err(|error| format!("the folder {} cannot be used: {error}", folder.display()))?;
@@ -98,15 +99,15 @@ impl Redis {
         Ok(engine)
     }
 
-    /// What is wrong with a URL, if anything is.
+    /// Checks the URL of a Redis line.
     ///
     /// # Errors
-    /// A sentence for the operator.
+    /// A message for the operator.
     pub fn check(url: &str) -> Result<(), String> {
         understand(url).map(drop)
     }
 
-    /// What this node knows of an event, taking it up at the first call.
+    /// Returns an event's line at this node, creating it at the first call.
     fn here(&self, event: &EventId) -> Arc<EventLine> {
         let lines = self.lines.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(here) = lines.get(event) {
@@ -125,7 +126,7 @@ impl Redis {
         }
     }
 
-    /// Runs an operation on a line; one that another server than before answered is settled and run again.
+    /// Runs an operation on a line. If a different server than before answered, recovers the line and runs it again.
     async fn run(
         &self,
         event: &EventId,
@@ -143,8 +144,8 @@ impl Redis {
         }
     }
 
-    /// One spot for one visitor, as `place.lua` and its kin answer it. Where the script left `ahead` to the node, it is read
-    /// from a front that is no older than `front_from`.
+    /// Runs an operation that returns one spot for one visitor, as `place.lua` does. If the script left `ahead` to
+    /// the node, it is read from a view no older than `front_from`.
     async fn visit(
         &self,
         event: &EventId,
@@ -164,7 +165,7 @@ impl Redis {
         Ok(Some(spot.0))
     }
 
-    /// Reads `ahead` from the front where the script left it to the node.
+    /// Sets `ahead` from this node's view if the script did not count it.
     async fn fill(
         &self,
         here: &EventLine,
@@ -191,7 +192,7 @@ impl Redis {
     }
 }
 
-/// The connection that a URL names, and what all keys begin with.
+/// Parses a URL into a connection and the prefix of all keys.
 fn understand(url: &str) -> Result<(Connection, String), String> {
     let named = url.split_once("?prefix=");
     let named = named.or_else(|| url.split_once("&prefix="));
@@ -201,7 +202,7 @@ fn understand(url: &str) -> Result<(Connection, String), String> {
     Ok((Connection::new(url)?, prefix.to_owned()))
 }
 
-/// A spot, and how many are ahead of it if the script counted; -1 if it did not.
+/// A spot, and the number of visitors ahead if the script counted them, else -1.
 struct Told(Spot, i64);
 
 fn spot(visitor: VisitorId, value: &Value) -> Option<Told> {
@@ -224,13 +225,13 @@ fn spot(visitor: VisitorId, value: &Value) -> Option<Told> {
     Some(Told(spot, at(5)))
 }
 
-/// Since when a front is new enough for who only asks.
+/// Oldest time of a view that is good enough for a request that only reads.
 fn recently() -> Instant {
     let now = Instant::now();
     now.checked_sub(FRONT_AGE_MAX).unwrap_or(now)
 }
 
-/// A fresh seed for a draw, as hex.
+/// Returns a random seed for a draw, in hex.
 fn new_seed() -> String {
     shared::crypto::hex(&shared::crypto::random::<32>())
 }
@@ -310,9 +311,9 @@ impl Line for Redis {
 
     async fn reenter(&self, event: &EventId, pass: &Pass) -> Result<Option<Spot>, Refused> {
         let here = self.here(event);
-        // The epoch is only as new as the last tick: a server that forgot may not have been noticed yet.
+        // The epoch is only as new as the last tick: a loss of data at the server may not have been noticed yet.
         self.tick(event).await?;
-        // The number of an arrival before the draw says nothing of the place after it.
+        // A number from before the draw says nothing about the place after it.
         let is_of_no_use = pass.is_provisional && !here.is_undrawn();
         let is_earlier = here.is_of_an_earlier_epoch(pass.epoch);
         if is_of_no_use || !is_earlier || pass.number > LINE_LENGTH_MAX {
@@ -364,7 +365,7 @@ impl Line for Redis {
     }
 
     async fn back(&self, event: &EventId, visitor: VisitorId) -> Result<Option<Spot>, Refused> {
-        // A fan who comes from another node must not be told of an older line than there.
+        // A fan who comes from another node must not see an older view than that node showed.
         let spot = self.visit(event, BACK, visitor, Instant::now()).await?;
         if let Some(spot) = &spot {
             self.here(event).connected(spot);
@@ -419,8 +420,8 @@ impl Line for Redis {
         count: usize,
     ) -> Result<Vec<VisitorId>, Refused> {
         let here = self.here(event);
-        let life = here.known().keys;
-        let visitors = drawing::visitors(&here.caller, life, first, count).await;
+        let generation = here.known().keys;
+        let visitors = drawing::visitors(&here.caller, generation, first, count).await;
         Ok(visitors.map_err(Unavailable::from)?)
     }
 
@@ -455,7 +456,7 @@ fn refusal(here: &EventLine, phase: i64) -> Refused {
 }
 
 impl Redis {
-    /// One call of a script that takes no units.
+    /// Calls a script that takes no units.
     async fn call(
         &self,
         event: &EventId,
@@ -473,7 +474,7 @@ impl Redis {
         }
     }
 
-    /// The events that this node has a note of.
+    /// Returns the events that this node has a backup of.
     fn noted(&self) -> Vec<EventId> {
         let lines = self.lines.read().unwrap_or_else(PoisonError::into_inner);
         let noted = lines.iter().filter(|(_, here)| here.settings().is_some());

@@ -1,10 +1,11 @@
--- Places: what is told of one, how one ends; the phase, and this node among the others.
--- A number as it is answered: negative until it is drawn.
+-- Places: how one is reported and ended; the phase; the index of this node.
+-- Returns the number as reported: negative until it is drawn.
 local function told(n)
   return (m.draw == 1 or m.draw == 2) and -n or n
 end
 
--- A place as it is answered: number, standing, admitted, claim by, expires (ms), ahead (-1: by the node's own front).
+-- Returns a place as reported: number, state, admitted at, claim by, expires at (ms), ahead (-1: the node computes it
+-- from its own view).
 local function spot(n, is_exact)
   if call('GETBIT', alive, n - 1) == 1 then return { told(n), WAITING, 0, 0, 0, is_exact and ahead(n) or -1 } end
   local slot = slot_of(n)
@@ -13,7 +14,8 @@ local function spot(n, is_exact)
   return { told(n), code == 0 and MISSED or code, 0, 0, 0, 0 }
 end
 
--- The place of a visitor, by what the store kept under their id: a number, or '-' and a standing for who had no number.
+-- Returns the place of a visitor from the value stored under their id: a number, or a negative state if they have no
+-- number.
 local function place_of(kept, is_exact)
   if not kept then return nil end
   local n = tonumber(kept)
@@ -21,7 +23,7 @@ local function place_of(kept, is_exact)
   return { 0, -n, 0, 0, 0, 0 }, nil
 end
 
--- Ends a place that is in use; false when it was over before. The caller saves the counters.
+-- Ends a place that is in use; returns false if it was over before. The caller saves the counters.
 local function settle(n, code, total)
   if call('SETBIT', alive, n - 1, 0) == 1 then
     m.waiting = m.waiting - 1
@@ -43,7 +45,7 @@ local function save_counts()
   save('waiting', 'admitted', 'shopping', 'connected', 'ghosts', 't_joined', 't_admitted', 't_finished', 't_missed', 't_left')
 end
 
--- What the line is doing: 0 scheduled, 1 prequeue, 2 open, 3 paused, 4 sold out, 5 closed.
+-- Returns the phase: 0 scheduled, 1 prequeue, 2 open, 3 paused, 4 sold out, 5 closed.
 local function phase()
   if m.closes_at > 0 and m.closes_at <= now then return 5 end
   if m.sale_at <= now then
@@ -53,7 +55,8 @@ local function phase()
   return m.line_at > 0 and m.line_at <= now and 1 or 0
 end
 
--- This node's index among those that tick this line, 1 to 250; given at the first call.
+-- Returns this node's index among those that tick this line, 1 to 250 (0: none is free), assigning one at the first
+-- call.
 local function node_index()
   local index = tonumber(call('HGET', base .. ':nodes', ARGV[2]) or nil)
   if index then return index, false end

@@ -1,6 +1,6 @@
--- For tick: nodes that died. Does a bounded part and returns 1 when there is more.
+-- Shared by tick.lua: nodes that died. Handles a bounded part and returns 1 while there is more.
 
--- Fans of a node that fell silent are away since its last sign of life.
+-- Fans of a silent node count as away since its last sign of life.
 local function reap()
   local silent = call('ZRANGEBYSCORE', base .. ':beats', '-inf', now - NODE_MS, 'WITHSCORES', 'LIMIT', 0, 1)
   if not silent[1] then return 0 end

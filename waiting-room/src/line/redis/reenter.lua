@@ -1,22 +1,24 @@
--- Gives visitors back the places that their passes prove. ARGV[3…] visitor, number, whether this node holds their socket, in
--- turn, at most 125 of each. Returns {'ok'}, then a spot each, or '' for a number that became somebody else's.
+-- Restores the places that passes prove.
+-- ARGV[3…] visitor, number and 1 if this node holds their socket, in turn, at most 125 of each.
+-- Returns {'ok'}, then for each a spot, or '' if the number now belongs to another visitor; {'busy'} during a draw.
 if m.draw == 2 then return { 'busy' } end
-local answers, index, nobody = { 'ok' }, node_index(), string.rep('\0', 16)
+local answers, index, no_visitor = { 'ok' }, node_index(), string.rep('\0', 16)
 
--- Whether the visitor may take number n: it is free, and the store remembers no place of theirs, or an older one that is
--- over. A visitor who joined again has several numbers, of which the newest counts.
+-- Returns whether the visitor may take number n: it is free, and the store has no place of theirs or an older one
+-- that is over. A visitor who joined again has several numbers, of which the newest counts.
 local function may_take(visitor, n)
   local kept = call('HGET', visitors, visitor)
   if n < 1 or n <= (tonumber(kept or nil) or 0) then return false end
   local standing = kept and place_of(kept, false)[2] or FINISHED
   local whose = string.sub(record(n), 1, 16)
-  return standing >= FINISHED and standing ~= EJECTED and (whose == '' or whose == nobody)
+  return standing >= FINISHED and standing ~= EJECTED and (whose == '' or whose == no_visitor)
 end
 
 local function take(visitor, n)
   set_visitor(n, visitor)
-  -- Given out after the last thing that any node knew: nobody can have been let in with it. Those who came before it
-  -- wait as well, until away_seconds are over: nobody's count of those ahead rises when they return.
+  -- Given out after the newest state that any node knew, so no visitor was admitted with it. The visitors before it
+  -- are set waiting as well until away_seconds are over, so that no fan's count of those ahead rises when they
+  -- return.
   if n > m.numbers then
     set_alive(alive, m.numbers + 1, n)
     m.head, m.waiting = math.min(m.head, math.floor(m.numbers / 8)), m.waiting + n - m.numbers

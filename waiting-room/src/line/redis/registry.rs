@@ -1,5 +1,5 @@
-//! Which events there are: a registry key, and a line an event. A removed event stays in the registry as gone, so that no
-//! node makes it again from memory.
+//! Registry of events: one key with the ids of all events, and one line per event. A removed event stays in the
+//! registry, marked as removed, so that no node restores it from its cache.
 
 use super::batch::Failed;
 use super::cache::bytes;
@@ -13,14 +13,14 @@ use std::sync::Arc;
 
 const IS_THERE: &str = "1";
 const IS_GONE: &str = "gone";
-/// Someone else changes the same settings at the same time, so often.
+/// Attempts at a change of settings that lost to concurrent changes.
 const TRIES: usize = 20;
-/// Keys deleted in one command.
+/// Maximum number of keys deleted in one command.
 const DELETED_MAX: usize = 500;
-/// Numbers whose places lie in one key.
+/// Numbers per key.
 const CHUNK: u64 = 512;
 
-/// What all keys of an event begin with. The braces keep them in one slot of a cluster.
+/// Returns the prefix of all keys of an event. The braces keep them in one slot of a cluster.
 pub(super) fn base(engine: &Redis, event: &EventId) -> String {
     format!("{}:{{{event}}}", engine.prefix)
 }
@@ -42,13 +42,13 @@ async fn send(engine: &Redis, name: &str, arguments: &[&str]) -> Result<Value, R
         .map_err(Unavailable::from)?)
 }
 
-/// Puts an event into the registry.
+/// Adds an event to the registry.
 pub(super) async fn register(engine: &Redis, event: &EventId) -> Result<(), Refused> {
     let entry = [&registry(engine), event.as_str(), IS_THERE];
     send(engine, "HSET", &entry).await.map(drop)
 }
 
-/// Whether the event was removed by an organiser, and not forgotten by the store.
+/// Returns whether an organiser removed the event, as opposed to the store having lost it.
 pub(super) async fn was_removed(engine: &Redis, event: &EventId) -> Result<bool, Refused> {
     let kept = send(engine, "HGET", &[&registry(engine), event.as_str()]).await?;
     Ok(bytes(&kept) == IS_GONE.as_bytes())
@@ -63,7 +63,7 @@ pub(super) async fn create(engine: &Redis, settings: EventSettings) -> Result<()
     if there.len() >= EVENTS_MAX && !there.contains(&settings.id) {
         return Err(Refused::Full("this installation keeps no more events"));
     }
-    // First the registry: an event that exists and is not in it could never be found again.
+    // First the registry: an event missing from it could never be found again.
     register(engine, &settings.id).await?;
     let mut arguments = vec![json(&settings)];
     arguments.extend(policy(&settings));
@@ -113,7 +113,7 @@ pub(super) async fn configure(
     Err(Unavailable.into())
 }
 
-/// What the scripts need of the settings, as fields and values.
+/// Returns the settings that scripts need, as fields and values.
 fn policy(settings: &EventSettings) -> Vec<String> {
     let admission = &settings.admission;
     let ms = |seconds: u32| i64::from(seconds) * 1000;
@@ -140,7 +140,7 @@ fn pair(name: &str, value: i64) -> [String; 2] {
     [name.to_owned(), value.to_string()]
 }
 
-/// The fields of the settings for a line that is made again.
+/// Returns the settings fields for restoring a line that the store has lost.
 pub(super) fn fields_of(settings: &EventSettings) -> Vec<String> {
     let mut fields = vec!["settings".to_owned(), json(settings)];
     fields.extend(policy(settings));
@@ -154,7 +154,7 @@ fn json(settings: &EventSettings) -> String {
 pub(super) async fn remove(engine: &Redis, event: &EventId) -> Result<(), Refused> {
     let here = engine.here(event);
     let front = here.look(engine, event).await?;
-    // First the registry, so that no node makes it again; a second attempt finds the rest.
+    // First the registry, so that no node restores the event; a second attempt finds the rest.
     send(
         engine,
         "HSET",
@@ -171,11 +171,13 @@ pub(super) async fn remove(engine: &Redis, event: &EventId) -> Result<(), Refuse
     for node in 1..=250 {
         keys.push(format!("{base}:in:{node}"));
     }
-    // A draw begins a second life of the keys, one that the store forgot a third or fourth.
-    for life in 1..=4 {
-        keys.extend(["alive", "visitors", "aways"].map(|name| format!("{base}:{life}:{name}")));
+    // A draw starts the second key generation, a draw that the store lost the third or fourth.
+    for generation in 1..=4 {
+        keys.extend(
+            ["alive", "visitors", "aways"].map(|name| format!("{base}:{generation}:{name}")),
+        );
         for chunk in 0..=front.numbers / CHUNK {
-            keys.extend(["p", "o", "d"].map(|name| format!("{base}:{life}:{name}:{chunk}")));
+            keys.extend(["p", "o", "d"].map(|name| format!("{base}:{generation}:{name}:{chunk}")));
         }
     }
     for some in keys.chunks(DELETED_MAX) {
@@ -186,7 +188,7 @@ pub(super) async fn remove(engine: &Redis, event: &EventId) -> Result<(), Refuse
     Ok(())
 }
 
-/// The ids of all events, sorted.
+/// Returns the ids of all events, sorted.
 async fn registered(engine: &Redis) -> Result<Vec<EventId>, Refused> {
     let answer = send(engine, "HGETALL", &[&registry(engine)]).await?;
     let values: Vec<Value> = match answer {
@@ -224,7 +226,7 @@ pub(super) async fn list(engine: &Redis) -> Result<Vec<Arc<EventSettings>>, Refu
         match (settings, here.settings()) {
             (Ok(settings), _) => all.push(settings),
             (Err(Refused::NoSuchEvent), _) => {}
-            // The store does not answer for this line now; what was known of it a moment ago still is.
+            // The store does not answer for this line now; the settings cached a moment ago still hold.
             (Err(_), Some(settings)) => all.push(settings),
             (Err(error), None) => return Err(error),
         }

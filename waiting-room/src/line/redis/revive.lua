@@ -1,8 +1,10 @@
--- A node tells what it knows of a line that the store may have forgotten: all of it, or the last moments before a failover.
--- What is newer than what the store has is taken. KEYS[1] fairline:{event}. ARGV[1] now in ms (0: the store's clock), [2]
--- this node's id, [3] epoch, [4] step, [5] numbers and [6] revision of its newest front, [7] the highest number it heard
--- of, [8] admitted and shopping, [9] the first byte of the bitmap, [10] the bitmap, [11] how many nodes there were, [12…] fields
--- and values of the line, 'draw' first. Once all nodes have told, the line goes on; without some of them, 5 s later.
+-- Recovers a line that the store may have lost, in whole or in its last moments before a failover, from the state of
+-- one node. State newer than the store's is taken. The line goes on once all nodes have reported, or after 5 s without
+-- some of them.
+-- KEYS[1] fairline:{event}.
+-- ARGV[1] now in ms (0: the store's clock), [2] this node's id, [3] epoch, [4] step, [5] numbers and [6] revision of
+--   its newest view, [7] the highest number it has seen, [8] visitors admitted or shopping, [9] offset of the bitmap
+--   in bytes, [10] the bitmap, [11] number of nodes, [12…] fields of the line and their values, 'draw' first.
 -- Returns {'ok'}.
 local call, base = redis.call, KEYS[1]
 local meta, now = base .. ':meta', tonumber(ARGV[1])
@@ -17,16 +19,16 @@ if call('EXISTS', meta) == 0 then
   call('HSET', meta, 'run', string.match(call('INFO', 'server'), 'run_id:(%x+)'), 'epoch', epoch + 1, 'gen', 1,
     'phase', -1, 'last_batch', now, 'settle_until', now + 5000, 'revision', revision, 'settled', revision, 'tellers', ARGV[11], unpack(ARGV, 12))
 elseif now < field('settle_until') and epoch < field('epoch') and revision > field('settled') then
-  -- This node heard of a change that those who told before had not. A draw that the store forgot leaves the arrays in the
-  -- order of arrival: they are begun anew, and fans return to the numbers that they drew.
+  -- This node knows a change that the nodes reporting before it did not. A draw that the store lost leaves the arrays
+  -- in the order of arrival: start a new key generation, and let fans return to the numbers they drew.
   local was_drawn = field('draw') == 3
   call('HSET', meta, 'settled', revision, 'revision', math.max(revision, field('revision')) + 1, unpack(ARGV, 12))
   if field('draw') == 3 and not was_drawn then call('HSET', meta, 'gen', field('gen') + 2) end
 end
--- While the line settles nothing moves but the count of steps: so it is told from told, and not from what was counted since.
+-- Compare with told_step, not step: during recovery step rises although nothing else changes.
 if epoch < field('epoch') and now < field('settle_until') and step > field('told_step') then
   local alive = base .. ':' .. field('gen') .. ':alive'
-  -- Who was entered again since has a number above those of the bitmap, perhaps in its last byte.
+  -- A visitor restored in the meantime has a number above those of the bitmap, perhaps in its last byte.
   local later = {}
   for n = numbers + 1, math.ceil(numbers / 8) * 8 do later[n] = call('GETBIT', alive, n - 1) end
   if head > 0 then call('SETRANGE', alive, 0, string.rep('\0', head)) end
@@ -40,8 +42,8 @@ if epoch < field('epoch') and now < field('settle_until') and step > field('told
 end
 call('SADD', base .. ':told', ARGV[2])
 if call('SCARD', base .. ':told') >= field('tellers') then call('HSET', meta, 'settle_until', now) end
--- Given out after the newest front: whoever has such a number waits, until away_seconds are over without them. What was heard
--- before a draw says nothing of the numbers after it.
+-- Numbers given out after the newest view: their visitors wait until away_seconds are over without them. A highest
+-- number seen before a draw says nothing about the numbers after it.
 local given = field('numbers')
 if highest > given and (tonumber(ARGV[13]) == 3) == (field('draw') == 3) then
   set_alive(base .. ':' .. field('gen') .. ':alive', given + 1, highest)

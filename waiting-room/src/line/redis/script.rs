@@ -1,10 +1,10 @@
-//! The scripts: one file an operation, each with the files that it shares with others before it.
+//! The Lua scripts: one file per operation, each preceded by the files it shares with others.
 
 use super::connection::{Connection, Trouble};
 use redis::{Cmd, Value};
 use std::sync::LazyLock;
 
-/// An operation of the line as a script.
+/// An operation of the line as a Lua script.
 pub(super) struct Script {
     text: String,
     hash: String,
@@ -17,7 +17,8 @@ impl Script {
         Script { text, hash }
     }
 
-    /// Runs the script on the line whose keys begin with `base`. It is sent whole where the server does not have it.
+    /// Runs the script on the line whose keys begin with `base`. Sends its whole text if the server does not have it
+    /// loaded.
     pub(super) async fn run<'a>(
         &self,
         link: &Connection,
@@ -39,14 +40,14 @@ impl Script {
     }
 }
 
-/// What stands before the scripts: the line as it is, and what several of them share.
+/// Files that precede every script: the state of the line and the helpers that several share.
 const LINE: [&str; 3] = [
     include_str!("head.lua"),
     include_str!("arrays.lua"),
     include_str!("places.lua"),
 ];
 
-/// For what makes places wait.
+/// Helper of the scripts that set places waiting.
 const ALIVE: &str = include_str!("alive.lua");
 
 fn on_line(files: &[&str]) -> Script {

@@ -1,12 +1,13 @@
--- Lapses what is due, admits what is due, and answers the front. Any number of nodes may call it, however often.
--- ARGV[3] the revision that the caller has the settings of, -1: none. ARGV[4] 1: only look, change nothing.
--- Returns {'more'} when more is due than one step may do, else the front in the order that answer.rs reads it.
+-- Ends the places that are due, admits the visitors that are due, and returns the view of the line. Any number of
+-- nodes may call it, however often.
+-- ARGV[3] the revision whose settings the caller has (-1: none), [4] 1: only read, change nothing.
+-- Returns {'more'} if more is due than one step may do, else the view in the order that cache.rs reads it.
 local is_look, more = ARGV[4] == '1', 0
 if is_lost and not is_look then
-  -- Another server than before: a restart, or a failover that may have lost the last writes. Nobody is admitted and no
-  -- number is given out until the nodes have had the time to say what they know.
+  -- A different server than before: a restart, or a failover that may have lost the last writes. No visitor is
+  -- admitted and no number given out until the nodes have had time to report their state.
   m.epoch, m.settle_until, m.revision = m.epoch + 1, now + SETTLE_MS, m.revision + 1
-  -- The last batch may be among what was lost: the next is due a whole span from now.
+  -- The last batch may be among the lost writes: the next one is due a full span from now.
   m.last_batch, m.owed = now, 0
   call('HSET', meta, 'run', run, 'settled', m.revision - 1, 'told_step', m.step, 'tellers', call('HLEN', base .. ':nodes'))
   call('DEL', base .. ':told')
@@ -18,7 +19,7 @@ if not is_look then
   call('ZADD', base .. ':beats', now, ARGV[2])
   m.step = m.step + 1
   if m.draw ~= 2 and not is_settling then
-    -- One kind of work a step, so that each step is short.
+    -- One kind of work per step, so that each step is short.
     more = reap()
     if more == 0 then more = lapse_slots() end
     if more == 0 then more = lapse_away() end

@@ -1,0 +1,152 @@
+//! Shared state of the waiting room's handlers, and the interface to the checkout.
+
+use crate::draw::List;
+use crate::gate;
+use crate::hub::EventHub;
+use crate::line::{Line, Refused};
+use crate::pass::Passes;
+use crate::ticker;
+use async_trait::async_trait;
+use axum::extract::FromRef;
+use shared::context::AppContext;
+use shared::crypto::Secret;
+use shared::http::problem::Problem;
+use shared::ids::EventId;
+use shared::time::Time;
+use shared::token::{Signer, Verifier};
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// The checkout, in this process or remote; asked before an event is deleted.
+#[async_trait]
+pub trait Shop: Send + Sync {
+    /// Removes all data of an event from the checkout and returns whether there was any. A refusal removes nothing.
+    ///
+    /// # Errors
+    /// 409 `/problems/event-has-orders` once a seat was booked or paid, 409 `/problems/event-in-use` while seats are
+    /// held or a payment is under way, 503 when the checkout gave no answer: it may have removed the data then.
+    async fn delete_event(&self, event: &EventId) -> Result<bool, Problem>;
+}
+
+/// Shared state of the waiting room's handlers.
+pub struct Room {
+    /// Application context: public URL, clock, limits, health, stop signal.
+    pub site: Arc<AppContext>,
+    /// The line.
+    pub line: Arc<dyn Line>,
+    /// Signs and reads passes.
+    pub passes: Passes,
+    /// Signs admission tokens.
+    pub signer: Signer,
+    /// Verifies admission tokens at the gate.
+    pub verifier: Verifier,
+    /// Key that a remote checkout presents when it reports its seats.
+    pub service_key: String,
+    /// The checkout, if one is configured.
+    pub shop: Option<Arc<dyn Shop>>,
+    /// Derives visitor ids from idempotency keys.
+    pub join_keys: Secret,
+    /// Hubs by event. Locked for a look-up, never across an await.
+    hubs: RwLock<HashMap<EventId, Arc<EventHub>>>,
+    /// Slots that passed the gate within the last second.
+    pub(crate) passed: gate::Passed,
+    /// Results of draws that were read at this node. Locked for a look-up, never across an await.
+    pub(crate) lists: RwLock<HashMap<EventId, Arc<List>>>,
+}
+
+/// Constructor arguments of [`Room`].
+pub struct Parts {
+    /// Application context: public URL, clock, limits, health, stop signal.
+    pub site: Arc<AppContext>,
+    /// The line.
+    pub line: Arc<dyn Line>,
+    /// Secret that signs passes.
+    pub pass_secret: String,
+    /// Key that a remote checkout presents when it reports its seats.
+    pub service_key: String,
+    /// Signs admission tokens.
+    pub signer: Signer,
+    /// The checkout, if one is configured.
+    pub shop: Option<Arc<dyn Shop>>,
+}
+
+impl Room {
+    /// Creates a room.
+    ///
+    /// # Errors
+    /// When the signer's public keys cannot be used to verify tokens.
+    pub fn new(parts: Parts) -> Result<Arc<Room>, String> {
+        let verifier = Verifier::from_jwks(&parts.signer.jwks(), &parts.site.public_url)?;
+        Ok(Arc::new(Room {
+            passes: Passes::new(parts.pass_secret.as_bytes()),
+            join_keys: Secret::derive(parts.pass_secret.as_bytes(), "join keys"),
+            verifier,
+            site: parts.site,
+            line: parts.line,
+            signer: parts.signer,
+            service_key: parts.service_key,
+            shop: parts.shop,
+            hubs: RwLock::default(),
+            passed: gate::Passed::default(),
+            lists: RwLock::default(),
+        }))
+    }
+
+    /// Returns an event's hub, creating it and starting its tick on first use.
+    pub(crate) async fn hub(self: &Arc<Room>, event: &EventId) -> Result<Arc<EventHub>, Refused> {
+        if let Some(hub) = self.known_hub(event) {
+            return Ok(hub);
+        }
+        let front = self.line.tick(event).await?;
+        let mut hubs = self.hubs.write().unwrap_or_else(PoisonError::into_inner);
+        let hub = hubs
+            .entry(event.clone())
+            .or_insert_with(|| ticker::start(self, event.clone(), front));
+        Ok(hub.clone())
+    }
+
+    /// Returns the time that slots and tokens are checked against: the store's clock, so that a wrong clock of this
+    /// node does no harm. Falls back to this node's clock for events without a hub.
+    pub(crate) fn now(&self, event: &EventId) -> Time {
+        let store = self.known_hub(event).and_then(|_| self.line.now(event));
+        store.unwrap_or_else(|| self.site.clock.now())
+    }
+
+    /// Returns whether the line's store is unreachable at the moment.
+    pub(crate) fn is_line_away(&self) -> bool {
+        self.site.health.is_line_away.load(Ordering::Relaxed)
+    }
+
+    fn known_hub(&self, event: &EventId) -> Option<Arc<EventHub>> {
+        let hubs = self.hubs.read().unwrap_or_else(PoisonError::into_inner);
+        hubs.get(event).cloned()
+    }
+
+    /// Drops all state of a deleted event and ends its sockets.
+    pub(crate) fn forget(&self, event: &EventId) {
+        self.passed.clear();
+        let mut hubs = self.hubs.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(hub) = hubs.remove(event) {
+            hub.end();
+        }
+        let mut lists = self.lists.write().unwrap_or_else(PoisonError::into_inner);
+        lists.remove(event);
+    }
+}
+
+/// Router state: a newtype, so that [`FromRef`] can be implemented for its parts.
+#[derive(Clone)]
+pub(crate) struct App(pub(crate) Arc<Room>);
+
+impl FromRef<App> for Arc<Room> {
+    fn from_ref(app: &App) -> Arc<Room> {
+        app.0.clone()
+    }
+}
+
+impl FromRef<App> for Arc<AppContext> {
+    fn from_ref(app: &App) -> Arc<AppContext> {
+        app.0.site.clone()
+    }
+}

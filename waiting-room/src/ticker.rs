@@ -1,0 +1,103 @@
+//! The tick: asks the line to admit whoever is due, and publishes the newest view to this node's sockets. Runs four
+//! times a second while a socket is open, so that fans near the front see a place at most a second old; otherwise
+//! twice a second.
+
+use crate::app::Room;
+use crate::history::SAMPLE_SECONDS;
+use crate::hub::EventHub;
+use crate::line::{LineView, Refused, Stats};
+use shared::ids::EventId;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::time::MissedTickBehavior;
+
+const TICKS_PER_SECOND: u64 = 4;
+
+/// Starts ticking an event at this node. The task ends with the process's stop signal, the room, or the event.
+pub(crate) fn start(room: &Arc<Room>, event: EventId, front: Arc<LineView>) -> Arc<EventHub> {
+    let hub = Arc::new(EventHub::new(front));
+    tokio::spawn(run(Arc::downgrade(room), event, hub.clone()));
+    hub
+}
+
+async fn run(room: Weak<Room>, event: EventId, hub: Arc<EventHub>) {
+    let mut interval = tokio::time::interval(Duration::from_millis(1000 / TICKS_PER_SECOND));
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = 0u64;
+    loop {
+        interval.tick().await;
+        let Some(room) = room.upgrade() else { return };
+        if room.site.stop.is_cancelled() || hub.is_gone() {
+            return;
+        }
+        // Half as often without sockets: a change made by an organiser at another node still takes effect here within
+        // a second.
+        let is_due = ticks.is_multiple_of(2);
+        if is_due || hub.sockets.count() > 0 {
+            match room.line.tick(&event).await {
+                Ok(front) => {
+                    for visitor in room.line.replaced(&event) {
+                        hub.sockets.replace(visitor);
+                    }
+                    read_list(&room, &event, &front, &hub);
+                    hub.show(front);
+                }
+                Err(Refused::NoSuchEvent) => {
+                    room.forget(&event);
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!(%event, %error, "tick failed, no visitor was admitted")
+                }
+            }
+        }
+        if ticks.is_multiple_of(SAMPLE_SECONDS * TICKS_PER_SECOND)
+            && let Ok(stats) = room.line.stats(&event).await
+        {
+            gauges(&event, &stats, hub.sockets.count());
+            hub.sample(stats);
+        }
+        ticks += 1;
+    }
+}
+
+/// Reads the result of a draw in the background once it was held: for the proofs, and for fans who return with a pass
+/// from before the draw after the store lost its data. If reading fails, the next request for the list tries again.
+fn read_list(room: &Arc<Room>, event: &EventId, front: &LineView, hub: &EventHub) {
+    if front.drawn > 0 && hub.begin_list() {
+        let (room, event) = (room.clone(), event.clone());
+        tokio::spawn(async move { room.drawn_list(&event).await.map(drop) });
+    }
+}
+
+/// Publishes an event's figures as metrics.
+fn gauges(event: &EventId, stats: &Stats, sockets: usize) {
+    let event = event.as_str().to_owned();
+    metrics::gauge!("fairline_waiting", "event" => event.clone()).set(stats.waiting as f64);
+    metrics::gauge!("fairline_admitted", "event" => event.clone()).set(stats.admitted as f64);
+    metrics::gauge!("fairline_shopping", "event" => event.clone()).set(stats.shopping as f64);
+    metrics::gauge!("fairline_sockets", "event" => event).set(sockets as f64);
+}
+
+/// Starts ticking every event, including those created at other nodes later, until the stop signal: admission goes on
+/// without any socket or request.
+pub async fn attend_all(room: Arc<Room>) {
+    while !room.site.stop.is_cancelled() {
+        let events = room.line.events().await;
+        room.site
+            .health
+            .is_line_away
+            .store(events.is_err(), Ordering::Relaxed);
+        if let Ok(events) = events {
+            for settings in events {
+                let _ = room.hub(&settings.id).await;
+            }
+        }
+        let pause = tokio::time::sleep(Duration::from_secs(1));
+        tokio::select! {
+            () = pause => {}
+            () = room.site.stop.cancelled() => {}
+        }
+    }
+}
