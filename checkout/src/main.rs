@@ -33,7 +33,7 @@ struct Cli {
     /// Base URL of the waiting room: its keys, and where starts and finishes are reported
     #[arg(long, env = "FAIRLINE_WAITING_ROOM")]
     waiting_room: Option<String>,
-    /// What shows the waiting room that the seats are ours to report; the same on both
+    /// Shows the waiting room that this checkout may report its seats; the same on both
     #[arg(long, env = "FAIRLINE_SERVICE_KEY", hide_env_values = true)]
     service_key: Option<String>,
     /// Signs console sessions; never sent anywhere; the same as the waiting room's

@@ -1,4 +1,4 @@
-//! What an organiser does with the seats: plan, selling rules, figures, orders, refunds, blocked seats.
+//! Organiser routes of the seats: plan, selling rules, figures, orders, refunds, blocked seats.
 
 use crate::inventory::{
     Block, Buyer, Money, Order, Rules, RulesPatch, Sales, SeatPrice, ShardView, layout,
@@ -303,7 +303,7 @@ struct ShardInput {
     shard: String,
 }
 
-/// Move an event to another database, while nobody is inside, holds seats or pays.
+/// Move an event to another database, while no session is open, no seat is held and no payment is under way.
 #[utoipa::path(put, path = "/api/v1/organiser/events/{event}/shard", tag = "organiser", params(("event" = String, Path)),
     request_body = ShardInput, security(("organiser" = [])), responses((status = 204), Refusals))]
 async fn move_event(

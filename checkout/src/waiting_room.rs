@@ -1,4 +1,4 @@
-//! What the checkout says to the waiting room, and the keys that it has from it. It goes on selling when nobody answers.
+//! Reports to the waiting room, and the keys fetched from it. The checkout goes on selling when it does not answer.
 
 use async_trait::async_trait;
 use axum::http::{Method, StatusCode, header};
@@ -25,21 +25,21 @@ const RETRY: Duration = Duration::from_secs(1);
 /// before it signs is never refused.
 pub const REFRESH: Duration = Duration::from_secs(300);
 
-/// What became of a report.
+/// Outcome of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard {
     /// It was taken.
     Yes,
     /// The slot is gone.
     Lapsed,
-    /// Nobody answered; say it again later.
+    /// No answer; to be repeated later.
     Nobody,
 }
 
 /// The waiting room, in this process or elsewhere. Everything may be said twice.
 #[async_trait]
 pub trait WaitingRoom: Send + Sync {
-    /// Whether there is such an event; none when nobody answers.
+    /// Whether there is such an event; none without an answer.
     async fn knows(&self, event: &EventId) -> Option<bool>;
 
     /// The bearer of this token arrived.

@@ -127,7 +127,7 @@ impl Guesses {
     }
 }
 
-/// Which limits were reached by one failure.
+/// Limits that one failure reached.
 struct Reached {
     address: bool,
     process: bool,

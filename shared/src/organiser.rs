@@ -24,7 +24,7 @@ const SESSION_SECONDS_MAX: u32 = 12 * 3600;
 /// How long a session lasts: ten minutes less, since the clock of another node may be behind by as much.
 const SESSION_SECONDS: u32 = SESSION_SECONDS_MAX - 600;
 
-/// What an organiser may do; each role may do what the ones before it may.
+/// Rights of an organiser. Each role has those of the roles before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -39,9 +39,9 @@ pub enum Role {
 /// A key that an operator handed out.
 #[derive(Clone)]
 pub struct Key {
-    /// Who it was given to; stands in the audit log.
+    /// Name of its holder, as it stands in the audit log.
     pub name: String,
-    /// What it allows.
+    /// Rights that it gives.
     pub role: Role,
     /// The key itself.
     pub key: String,
@@ -136,7 +136,8 @@ impl Organisers {
         session.is_running(now).then_some(session)
     }
 
-    /// Whose session it is by the keys as they are set now; none where it ended, was signed out, or its key was taken away.
+    /// Returns the holder of a session by the keys as they are set now; none where it ended, was signed out, or its key was
+    /// taken away.
     fn holder(&self, session: &Session, now: Time) -> Option<Organiser> {
         if !session.is_running(now) || self.sign_outs.contains(&session.sign_out()) {
             return None;
@@ -162,7 +163,7 @@ impl Organisers {
     }
 }
 
-/// What a session is bound to. It is signed, so that a session does not tell its bearer how to guess the key.
+/// Identity of the key that a session is bound to. It is signed, so that a session does not tell its bearer how to guess the key.
 fn key_id(sessions: &Secret, key: &Key) -> String {
     let named = format!("key\n{}", key.key);
     hex(&sessions.sign(named.as_bytes())[..16])
@@ -190,12 +191,12 @@ impl Session {
     }
 }
 
-/// Who is asking, as a handler's argument: its presence is the authorization to look. 401 without.
+/// The organiser who asks, as a handler's argument. Its presence is the right to read; 401 without.
 #[derive(Clone, Debug, Serialize)]
 pub struct Organiser {
     /// The key's name.
     pub name: String,
-    /// What it may do.
+    /// Rights of the organiser.
     pub role: Role,
     /// The session that it came by, if it did.
     #[serde(skip)]

@@ -1,4 +1,4 @@
-//! The gate: a reverse proxy asks here whether a request may pass to somebody else's site. And the public keys.
+//! The gate, which tells a reverse proxy whether a request may pass to the site behind it, and the public keys.
 
 use crate::error::bad_admission;
 use crate::line::{Claimed, Refused};
@@ -28,7 +28,7 @@ const PASSED_MS: i64 = 1000;
 /// The most visitors who are known to have passed. The tokens of further ones are claimed with each request.
 const PASSED_MAX: usize = 50_000;
 
-/// Who passed in the current second, and the number that their token named, as its `jti` does: a page of a site is many
+/// Visitors who passed in the current second, with the number that their token named, as its `jti` does: a page of a site is many
 /// requests, and one claim is enough. An id is of one visitor of one event.
 #[derive(Default)]
 pub(crate) struct Passed(Mutex<Second>);

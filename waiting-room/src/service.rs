@@ -1,4 +1,4 @@
-//! What a checkout in another process tells and asks, with the service key.
+//! Routes for a checkout in another process, authorized by the service key.
 
 use crate::credentials::find;
 use crate::{App, Room};

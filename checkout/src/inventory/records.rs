@@ -329,7 +329,7 @@ pub(super) struct PaymentChange {
     pub(super) attempt: i32,
     pub(super) from: PaymentState,
     pub(super) to: PaymentState,
-    /// What `settles_at` changes from.
+    /// Value of `settles_at` before the change.
     pub(super) promised_at: Option<Time>,
     pub(super) begun_at: Option<Time>,
     pub(super) settles_at: Option<Time>,

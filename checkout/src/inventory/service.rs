@@ -24,7 +24,7 @@ pub(super) const DUE_MAX: i64 = 200;
 /// A payment about which the provider must be asked, and its state.
 pub(super) type Due = (PaymentRef, PaymentState);
 
-/// What an engine does: it runs decisions, one at a time for a visitor, and makes what they change durable before it answers.
+/// A storage engine: runs decisions, one at a time for a visitor, and makes their changes durable before it answers.
 pub(super) trait Engine: Send + Sync {
     fn seat_map(&self, event: &EventId) -> Option<Arc<SeatMap>>;
     fn seat_maps(&self) -> Vec<Arc<SeatMap>>;
@@ -65,7 +65,7 @@ pub(super) trait Engine: Send + Sync {
     ) -> impl Future<Output = Result<Vec<(EventId, VisitorId)>, Refused>> + Send;
     /// Orders whose time to pay is over, at most `SWEEP_MAX`.
     fn late(&self) -> impl Future<Output = Result<Vec<(EventId, String)>, Refused>> + Send;
-    /// Payments and refunds whose end nobody heard of.
+    /// Returns payments and refunds with an unknown outcome.
     fn due(&self) -> impl Future<Output = Result<Vec<Due>, Refused>> + Send;
     /// Forgets what need not be kept any longer, a bounded number of rows.
     fn prune(&self) -> impl Future<Output = Result<(), Refused>> + Send;
@@ -80,7 +80,7 @@ pub(super) trait Engine: Send + Sync {
     ) -> impl Future<Output = Result<(), Refused>> + Send;
 }
 
-/// Whose rows a decision needs.
+/// Rows that a decision needs.
 #[derive(Clone, Debug)]
 pub(super) struct Command {
     pub(super) event: EventId,
@@ -89,7 +89,7 @@ pub(super) struct Command {
     pub(super) attempt: Option<String>,
     /// The hold that it is about: one that ended is not kept in memory, and is read with the rest.
     pub(super) hold: Option<String>,
-    /// What is in memory may be too old for it: it must be decided on rows that were read for it.
+    /// Memory may be out of date for it: it must be decided on rows that were read for it.
     pub(super) must_load: bool,
 }
 

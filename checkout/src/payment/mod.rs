@@ -24,7 +24,7 @@ const RETRY_MAX: Duration = Duration::from_secs(5);
 /// attempt that failed before it, and one that did not.
 const OTHERS_SETTLE: Duration = Duration::from_secs(5 + 2 * ANSWER_SECONDS_MAX);
 
-/// Who takes the money. The only one that is built in so far decides by the card's number.
+/// Payment provider. The only one built in so far decides by the card's number.
 pub enum Provider {
     /// For demonstrations and tests.
     Simulated(Simulated),
@@ -176,7 +176,7 @@ impl Shop {
         }
     }
 
-    /// Asks what became of a payment that nobody heard of since, and takes the answer; unless the verdict is on its way from
+    /// Asks what became of a payment without an answer, and takes the answer; unless the verdict is on its way from
     /// the node that asked first, which may be this one or another that could not reach the store either.
     pub(crate) async fn resolve(&self, payment: &PaymentRef) {
         let is_silent = payment.promised_at.is_none();

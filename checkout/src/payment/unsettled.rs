@@ -1,4 +1,4 @@
-//! Payments that this process asked the provider for and has not settled yet: nobody else knows their verdicts.
+//! Payments that this process asked the provider for and has not settled yet. No other process knows their verdicts.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};

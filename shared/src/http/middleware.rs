@@ -64,8 +64,8 @@ async fn in_time(request: Request, next: Next) -> Response {
     }
 }
 
-/// Does a request's work in a task of its own, to its end, though the client hangs up or the time to answer is over: for what
-/// must not stop half way.
+/// Runs work that must not stop half way in a task of its own, to its end, even if the client hangs up or the time to answer
+/// is over.
 ///
 /// # Errors
 /// Those of the work; 500 if it panicked.
@@ -76,8 +76,8 @@ pub async fn to_the_end<T: Send + 'static>(
     done.unwrap_or_else(|_| Err(Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR)))
 }
 
-/// Whether a route is the gate's. A site's reverse proxy asks it on behalf of all visitors, and answers 500 to them where it
-/// hears anything but success, 401 or 403: no limit per address applies, and nothing that a request carries is refused.
+/// Returns whether a route is the gate's. A site's reverse proxy calls it on behalf of all visitors and answers 500 to them
+/// unless it gets success, 401 or 403. Therefore no limit per address applies, and nothing in the request is refused.
 pub(crate) fn is_gate(route: &str) -> bool {
     route.starts_with("/gate/")
 }

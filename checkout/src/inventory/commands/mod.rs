@@ -16,7 +16,7 @@ use shared::http::idempotency::Attempt;
 use shared::ids::VisitorId;
 use shared::time::Time;
 
-/// Whose rows a decision is about.
+/// Owner of the rows that a decision is about.
 #[derive(Clone, Debug)]
 pub(super) enum Target {
     /// The visitor that a session word belongs to.
@@ -27,7 +27,7 @@ pub(super) enum Target {
     Visitor(VisitorId),
     /// A visitor who comes in with an admission, perhaps one that was used already.
     Newcomer(VisitorId, String),
-    /// Nobody's.
+    /// No owner.
     Nobody,
 }
 

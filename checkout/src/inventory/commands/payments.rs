@@ -155,7 +155,7 @@ impl UnitOfWork<'_> {
         self.close_session(&session);
     }
 
-    /// Books the seats of an order, all or none: those that its own hold has, which nobody but the owner can change, or
+    /// Books the seats of an order, all or none: those that its own hold has, which only the owner can change, or
     /// free ones, which are taken like anybody would.
     fn book(&mut self, id: &str) -> bool {
         let order = self.visit.order(id).expect("the order was just looked at");

@@ -19,13 +19,13 @@ const CONNECT: Duration = Duration::from_secs(2);
 const ANSWER: Duration = Duration::from_secs(3);
 /// The same for a statement about a whole event, as its plan: less than a handler has.
 const LONG_ANSWER: Duration = Duration::from_secs(25);
-/// After a failure nobody tries to connect for this long.
+/// Pause after a failure before the next attempt to connect.
 const REST: Duration = Duration::from_millis(200);
 
 /// Why a statement was not done.
 #[derive(Debug)]
 pub(super) enum Failed {
-    /// Nobody answered. What was asked may have happened.
+    /// No answer. The statement may have taken effect.
     Away,
     /// The database refused it. Nothing happened.
     Refused(String),
@@ -33,7 +33,7 @@ pub(super) enum Failed {
 
 pub(super) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 
-/// The database's clock as it was heard last, carried on by a clock that nobody sets.
+/// The database's clock as it was heard last, carried on by a steady clock.
 pub(super) struct StoreClock {
     hand: Clock,
     heard: Mutex<Option<(Time, Instant)>>,

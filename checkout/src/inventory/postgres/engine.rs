@@ -83,7 +83,7 @@ impl Engine for Postgres {
                 _ => Refused::NoSuchEvent,
             });
         };
-        // While nobody answers, nobody waits.
+        // While the store is away, no request waits.
         if handle.shard.is_away() {
             return Err(Unavailable.into());
         }
@@ -147,7 +147,7 @@ impl Engine for Postgres {
             let rows = handle.shard.reader().ask(set, &params).await?;
             match rows.first().and_then(|row| row.get::<_, Option<bool>>(0)) {
                 None => return Err(Refused::fixed_currency()),
-                // Somebody else changed them meanwhile; each round, somebody did.
+                // Another request changed them meanwhile, in every round.
                 Some(false) => {}
                 Some(true) => {
                     self.take_up(&handle).await?;
@@ -225,7 +225,7 @@ impl Engine for Postgres {
         };
         let mut found = Vec::new();
         for handle in handles {
-            // What is away takes nothing but its own events with it.
+            // A database that is away affects its own events only.
             match handle.lapsed(SWEEP_MAX - found.len()).await {
                 Ok(visitors) => found.extend(visitors),
                 Err(refused) if event.is_some() => return Err(refused),
@@ -356,7 +356,7 @@ impl Engine for Postgres {
     }
 }
 
-/// What the databases answered; those that are away are left out, unless all are.
+/// Collects the databases' answers; those that are away are left out, unless all are.
 fn at_least_one<T>(answers: Vec<Result<T, Failed>>) -> Result<Vec<T>, Refused> {
     let mut good = Vec::new();
     let mut failure = None;

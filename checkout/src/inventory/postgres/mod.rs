@@ -77,9 +77,9 @@ impl Drop for Postgres {
 struct Shard {
     /// Host, port and name.
     name: String,
-    /// What the database calls itself; empty until it was reached.
+    /// The database's own name; empty until it was reached.
     id: OnceLock<String>,
-    /// What this node calls itself, and which of how many it is.
+    /// This node's name, and its (index, count) among the nodes.
     node: String,
     share: Mutex<(u32, u32)>,
     clock: StoreClock,
@@ -104,7 +104,7 @@ struct EventHandle {
     event: EventId,
     shard: Arc<Shard>,
     queue: mpsc::Sender<Message>,
-    /// Ends the writer: the event is gone, or nobody uses the engine any more.
+    /// Ends the writer: the event is gone, or the engine is no longer in use.
     stop: CancellationToken,
     seat_map: RwLock<Option<Arc<SeatMap>>>,
     /// Something was committed that is not shown yet.
@@ -195,7 +195,7 @@ impl Shard {
         &self.reader
     }
 
-    /// Where lists are read: a replica that is fresh, each in its turn, else the primary.
+    /// Returns the connection for lists: a fresh replica, in turn, else the primary.
     fn lists(&self) -> &Connection {
         let fresh = |replica: &&Replica| {
             replica.is_fresh.load(Ordering::Relaxed) && !replica.link.is_away()
@@ -236,7 +236,7 @@ impl Shard {
         &self.writers[(hash as usize).wrapping_add(turn) % self.writers.len()]
     }
 
-    /// Whether somebody who would write was not answered lately.
+    /// Returns whether a writer got no answer lately.
     fn is_away(&self) -> bool {
         self.writers.iter().any(Connection::is_away)
     }
@@ -245,7 +245,7 @@ impl Shard {
         self.id.get().cloned().unwrap_or_default()
     }
 
-    /// Which of how many nodes this is.
+    /// Returns this node's (index, count) among the nodes.
     fn share(&self) -> (u32, u32) {
         *self.share.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -263,7 +263,7 @@ impl Shard {
         Ok(())
     }
 
-    /// What the database calls itself; the first node gives it its name.
+    /// Returns the database's own name, which the first node gives it.
     async fn learn_id(&self) -> Result<(), Failed> {
         let id = shared::crypto::random_id("shard_");
         let name = "insert into fairline.shard (id) select $1 where not exists (select from fairline.shard)";

@@ -66,7 +66,7 @@ impl Shard {
     }
 }
 
-/// What a step of the schema is known by.
+/// Identity of a schema step.
 fn sum(setup: &str) -> String {
     hex(&sha256(setup.as_bytes())[..8])
 }

@@ -11,7 +11,7 @@ use tokio_postgres::types::Type;
 /// Rows that are copied at one time.
 const ROWS_MAX: i64 = 2_000;
 
-/// What an event has, in the order in which it is copied, with the columns that tell the rows apart.
+/// Tables of an event in the order of copying, with the columns that identify their rows.
 const TABLES: [(&str, &str); 8] = [
     ("event", "event"),
     ("seat", "seat"),
@@ -54,7 +54,7 @@ impl Postgres {
         shard.cloned().ok_or(Refused::NoSuchShard)
     }
 
-    /// Where a new event goes: the database with the fewest.
+    /// Returns the database for a new event: the one with the fewest.
     pub(super) async fn place(&self, event: &EventId) -> Result<Arc<Shard>, Refused> {
         if self.shards.len() == 1 {
             return Ok(self.first().clone());

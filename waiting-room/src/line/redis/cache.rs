@@ -1,4 +1,4 @@
-//! What this node knows of one event's line: the newest front, the pace, the open sockets. When the store forgets, this is
+//! Cache of one event's line at this node: the newest front, the pace, the open sockets. When the store forgets, this is
 //! what the line is made of again.
 
 use super::batch::number;
@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// What a tick answers, as the script tells it.
+/// Answer of the tick script.
 pub(super) struct Told {
     /// The store did not know this node.
     pub(super) is_new_here: bool,
@@ -40,7 +40,7 @@ pub(super) struct Told {
     replaced: Vec<VisitorId>,
 }
 
-/// What is fixed for the life of an event, or changes once.
+/// Properties that are fixed for the life of an event, or change once.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(super) struct EventConstants {
     /// The first epoch: passes of an earlier event of the same name are no use.
@@ -49,7 +49,7 @@ pub(super) struct EventConstants {
     pub(super) seed: String,
     /// The randomness of the beacon, as hex, once it was given.
     pub(super) beacon: String,
-    /// What the draw came to (JSON), once it was held.
+    /// Outcome of the draw (JSON), once it was held.
     pub(super) drawn: String,
 }
 
@@ -135,7 +135,7 @@ impl Told {
     }
 }
 
-/// What a script answers as text; empty for what is none.
+/// Reads a script's answer as text; empty where it is none.
 pub(super) fn bytes(value: &Value) -> &[u8] {
     match value {
         Value::BulkString(bytes) => bytes,
@@ -155,7 +155,7 @@ fn visitor(value: &Value) -> Option<VisitorId> {
     Some(VisitorId(u128::from_be_bytes(id)))
 }
 
-/// What this node knows of one line.
+/// State of one line as this node last read it.
 #[derive(Default)]
 pub(super) struct LineCache {
     /// The newest front, and when it was asked for by this node's own steady clock.
@@ -167,19 +167,19 @@ pub(super) struct LineCache {
     pub(super) figures: Figures,
     pub(super) life: EventConstants,
     pub(super) draw: Option<Draw>,
-    /// Which life of the keys is in use: a draw begins another.
+    /// Generation of the keys in use; a draw begins another.
     pub(super) keys: u64,
     /// How many nodes tick this line.
     pub(super) nodes: u64,
     /// The highest number that this node heard of.
     pub(super) numbers: u64,
-    /// Whose sockets are open here, and their numbers.
+    /// Visitors with open sockets here, and their numbers.
     pub(super) connected: HashMap<VisitorId, Number>,
-    /// Whose sockets here were replaced by newer ones elsewhere, until somebody asks.
+    /// Visitors whose sockets here were replaced by newer ones elsewhere, until they are taken.
     pub(super) replaced: Vec<VisitorId>,
     flow: Flow,
     settings: Option<Arc<EventSettings>>,
-    /// What is known comes from a note: nothing was heard of the store yet.
+    /// The state comes from a backup file; the store has not answered yet.
     is_noted: bool,
     /// When the last note was written.
     pub(super) noted_at: Option<Instant>,
@@ -195,7 +195,7 @@ pub(super) struct Figures {
 }
 
 impl LineCache {
-    /// What is known after a first front, as a note has it. The settings are asked for again with the first tick.
+    /// Builds the state of a first front, as a backup file has it. The settings are asked for again with the first tick.
     pub(super) fn of(front: Arc<LineView>, at: Instant) -> LineCache {
         LineCache {
             settings: Some(front.settings.clone()),
@@ -266,7 +266,7 @@ impl LineCache {
         Some(front)
     }
 
-    /// Whose sockets are open here, and the numbers to return them to. 0 where only the number of the arrival is known: it says
+    /// Returns the visitors with open sockets here and the numbers to return them to. 0 where only the number of the arrival is known: it says
     /// nothing of the drawn one, which the socket's next question brings.
     pub(super) fn connected_numbers(&self) -> Vec<(VisitorId, u64)> {
         let is_drawn = self.draw == Some(Draw::Drawn);
@@ -283,7 +283,7 @@ impl LineCache {
             .collect()
     }
 
-    /// What this node knows, as `revive.lua` takes it.
+    /// Returns this node's state as arguments of `revive.lua`.
     pub(super) fn testimony(&self) -> Option<Vec<Vec<u8>>> {
         let (front, _) = self.front.as_ref()?;
         let numbers = [
@@ -349,7 +349,7 @@ impl LineCache {
         })
     }
 
-    /// What happened in the last 60 seconds.
+    /// Returns the rates of the last 60 seconds.
     pub(super) fn per_minute(&self, at: Time) -> Rates {
         self.flow.last_minute(at)
     }
