@@ -57,7 +57,6 @@ pub(super) trait Engine: Send + Sync {
     ) -> impl Future<Output = Result<Vec<Order>, Refused>> + Send;
     fn sales(&self, event: &EventId) -> impl Future<Output = Result<Sales, Refused>> + Send;
     fn remove(&self, event: &EventId) -> impl Future<Output = Result<(), Refused>> + Send;
-
     /// Visitors with seats whose time is over, of one event or of all, at most `SWEEP_MAX`.
     fn lapsed(
         &self,
