@@ -84,7 +84,7 @@ async fn every_operation_refuses_a_body_that_it_does_not_take() {
             .next_back();
         let bearer = match scheme.map(String::as_str) {
             Some("organiser") => KEY,
-            Some("session") => &session,
+            Some("session" | "link") => &session,
             Some("pass") => &pass,
             Some("admission") => &token,
             Some("service") => &service,
