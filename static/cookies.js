@@ -1,5 +1,5 @@
 // @ts-check
-// What the queue page says where the browser does not send our cookies back.
+// Texts of the queue page for browsers that do not send our cookies back.
 import { $ } from "./api.js";
 
 /** Whether this tab can hand something on to its next page. */

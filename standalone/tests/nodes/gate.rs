@@ -130,7 +130,7 @@ async fn the_gate_protects_a_site_that_knows_nothing_of_it() {
         format!("{}/e/my-event", site.url).as_str()
     );
     assert_eq!(away.headers()["cache-control"], "no-store");
-    // Who the visitor is says the gate, and no client.
+    // The visitor header comes from the gate, never from the client.
     let forged = [
         ("cookie", cookie.as_str()),
         ("x-fairline-visitor", "vis_forged"),
@@ -304,7 +304,7 @@ async fn an_address_that_a_client_writes_into_its_request_neither_avoids_nor_use
     for address in ["203.0.113.9", "198.51.100.1:4000", "[2001:db8::1]:4000"] {
         assert_eq!(join(&site.rooms[0].client, address).await, 201, "{address}");
     }
-    // Without a readable address nobody is counted with everybody else.
+    // Requests without a readable address share no limit per address.
     for _ in 0..40 {
         assert_eq!(join(&site.rooms[0].client, "unknown").await, 201);
     }

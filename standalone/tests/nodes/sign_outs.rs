@@ -148,7 +148,7 @@ async fn the_service_key_forges_no_session_on_any_node_and_cannot_be_guessed() {
         for cookie in forged(&service) {
             assert_eq!(status(client, &cookie).await, StatusCode::UNAUTHORIZED);
         }
-        // What the waiting room signs, the checkout reads.
+        // The checkout accepts sessions that the waiting room signed.
         let [real, _] = forged(&format!("pass-{SECRET}"));
         assert_eq!(status(client, &real).await, StatusCode::OK);
     }
@@ -169,7 +169,7 @@ async fn the_service_key_forges_no_session_on_any_node_and_cannot_be_guessed() {
     assert_eq!(answers[..20], [401; 20]);
     assert_eq!(answers[20..], [429; 80]);
     assert_eq!(report(&service, Some("203.0.113.1")).await, 429);
-    // What comes without an address, as checkouts do, is under no limit of an address, and a stale key counts once.
+    // Requests without an address, such as a checkout's, are under no limit per address, and a stale key counts once.
     for at in 0..60 {
         let guess = format!("guess-{at:026}");
         assert_eq!(report(&guess, None).await, 401);
@@ -185,7 +185,7 @@ async fn the_service_key_forges_no_session_on_any_node_and_cannot_be_guessed() {
     );
 }
 
-/// What a program says that cannot start with these settings.
+/// Returns the output of a program that cannot start with these settings.
 fn complaint(program: &str, settings: &[(&str, &str)]) -> String {
     let binary = Path::new(env!("CARGO_BIN_EXE_fairline")).with_file_name(program);
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The gate: what it answers to a reverse proxy that asks about somebody's request.
+//! The gate's answers to a reverse proxy that asks about a request.
 
 use crate::stage::{KEY, Stage};
 use hyper::{Method, Response, StatusCode, body::Bytes};

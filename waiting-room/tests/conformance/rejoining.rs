@@ -211,6 +211,6 @@ async fn a_number_that_a_socket_learned_before_its_node_heard_of_the_draw_outliv
             (*number, VisitorState::Waiting)
         );
     }
-    // Of the first only the number of the arrival was known here: it is nobody's place now.
+    // Only the arrival number of the first visitor was known here, and it is no longer a place.
     assert_eq!(line[0].place(&event, VisitorId(1)).await.unwrap(), None);
 }

@@ -18,7 +18,7 @@ local function claim(visitor, n)
     local kept = call('HGET', visitors, visitor)
     if kept and place_of(kept, false)[2] == EJECTED then return 0 end
     slot = { now, now, now + m.session_ms }
-    -- They may have joined again meanwhile: nobody has two places.
+    -- The visitor may have joined again meanwhile, and must not hold two places.
     kept = tonumber(kept or nil) or 0
     if kept > 0 and kept ~= n then settle(kept, LEFT, 't_left') end
     set_visitor(n, visitor)
