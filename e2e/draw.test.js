@@ -8,16 +8,34 @@ let server, browser;
 before(async () => { [server, browser] = await Promise.all([Server.start(), launch()]); });
 after(async () => { await browser?.close(); await server?.end(); });
 
+/** Opens the line of an event that is drawn at its sale, which the organiser has set for later. */
+async function openPrequeue(id) {
+  const opens = new Date(Date.now() + 3600_000).toISOString();
+  await server.event(id, { order: "draw", prequeue_opens_at: new Date().toISOString(), sale_opens_at: opens, admission: { rate_per_minute: 0 } });
+}
+
+/** Joins that many fans, without browsers. */
+async function join(id, count) {
+  for (let joined = 0; joined < count; joined += 20) {
+    await Promise.all(Array.from({ length: 20 }, async () => {
+      const answer = await fetch(`${server.url}/api/v1/events/${id}/line`, { method: "POST" });
+      assert.equal(answer.status, 201);
+    }));
+  }
+}
+
+/** The organiser moves the opening to now: the draw is held. */
+const openSale = (id) => server.call("PATCH", `/api/v1/organiser/events/${id}`, { sale_opens_at: new Date().toISOString() });
+
 test("fans are drawn at the opening, and their browser checks the draw", async () => {
-  const opens = new Date(Date.now() + 9000).toISOString();
-  await server.event("drawn", { order: "draw", prequeue_opens_at: new Date().toISOString(), sale_opens_at: opens, admission: { rate_per_minute: 0 } });
+  await openPrequeue("drawn");
   const fans = [await person(browser), await person(browser)];
   for (const fan of fans) {
     await fan.goto(`${server.url}/e/drawn`);
     await fan.getByText("drawn at the opening").waitFor();
     await fan.getByText(/^ent_[0-9a-f]{32}$/).waitFor();
   }
-  for (let more = 0; more < 300; more++) await fetch(`${server.url}/api/v1/events/drawn/line`, { method: "POST" });
+  await join("drawn", 300);
   await accessible(fans[0], "the queue before a draw");
   await shoot(fans[0], "draw-before");
   const page = await person(browser);
@@ -26,6 +44,7 @@ test("fans are drawn at the opening, and their browser checks the draw", async (
   const promised = await page.locator("#commitment").textContent();
   assert.match(promised, /^[0-9a-f]{64}$/);
 
+  await openSale("drawn");
   const numbers = [];
   for (const fan of fans) {
     await fan.locator("#number").filter({ hasText: /^\d+$/ }).waitFor();
@@ -47,8 +66,16 @@ test("fans are drawn at the opening, and their browser checks the draw", async (
 });
 
 test("any tampering with entries, seed or order is found in the browser", async () => {
-  const list = await (await fetch(`${server.url}/api/v1/events/drawn/draw/entries`)).text();
-  const draw = await (await fetch(`${server.url}/api/v1/events/drawn/draw`)).json();
+  await openPrequeue("tampered");
+  await join("tampered", 300);
+  await openSale("tampered");
+  const state = async () => (await fetch(`${server.url}/api/v1/events/tampered/draw`)).json();
+  let draw = await state();
+  for (let asked = 1; draw.seed == null; asked++) {
+    assert.ok(asked < 10_000, "the draw is held once the sale is open");
+    draw = await state();
+  }
+  const list = await (await fetch(`${server.url}/api/v1/events/tampered/draw/entries`)).text();
   const lines = list.trimEnd().split("\n");
   const entry = (at) => lines[at].split(" ")[0];
   const swapped = [...lines];
@@ -59,14 +86,14 @@ test("any tampering with entries, seed or order is found in the browser", async 
   const cases = [
     [/number 1 belongs to another entry/, draw, swapped],
     [/not the one that was published/, draw, foreign],
-    [/302 entries|301 entries/, draw, lines.slice(1)],
+    [/the list has 299 entries, not 300/, draw, lines.slice(1)],
     [/not the one that was promised/, { ...draw, seed: "00".repeat(32) }, lines],
   ];
   for (const [expected, told, entries] of cases) {
     const page = await person(browser);
-    await page.route("**/events/drawn/draw", (route) => route.fulfill({ json: told }));
+    await page.route("**/events/tampered/draw", (route) => route.fulfill({ json: told }));
     await page.route("**/draw/entries", (route) => route.fulfill({ contentType: "text/plain", body: `${entries.join("\n")}\n` }));
-    await page.goto(`${server.url}/e/drawn/draw`);
+    await page.goto(`${server.url}/e/tampered/draw`);
     await page.getByRole("button", { name: "Check it in this browser" }).click();
     await page.getByText(/This does not add up/).waitFor();
     assert.match(await page.locator("#verdict").textContent(), expected);
