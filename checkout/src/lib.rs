@@ -33,7 +33,7 @@ pub struct Shop {
     /// Context shared by all handlers of the process.
     pub site: Arc<AppContext>,
     /// The seats, holds and orders.
-    pub inventory: Arc<dyn Inventory>,
+    pub inventory: Inventory,
     /// The payment provider.
     pub provider: Provider,
     /// Public keys that verify admission tokens.

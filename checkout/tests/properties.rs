@@ -64,7 +64,7 @@ struct World {
 }
 
 struct Bench {
-    seats: Arc<dyn Inventory>,
+    seats: Inventory,
     clock: Clock,
     event: EventId,
     fans: Vec<SessionKeys>,

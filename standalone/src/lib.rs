@@ -137,7 +137,7 @@ fn heard(outcome: Result<(), Refused>) -> Heard {
 }
 
 /// The checkout as seen by the waiting room in the same process.
-struct Seats(Arc<dyn Inventory>);
+struct Seats(Inventory);
 
 #[async_trait]
 impl waiting_room::Shop for Seats {

@@ -1,240 +1,70 @@
-//! The promises of `Inventory`, written once for both engines: whose rows a request is about, and which decision it asks for.
+//! The inventory: the seats, sessions, holds, orders and payments of all events, on any engine.
 
+use super::command::Subject;
 use super::commands::{Target, UnitOfWork};
+use super::engine::{Engine, SWEEP_MAX, decide_with};
 use super::event_state::LinkWord;
 use super::model::*;
 use super::records::{Key, OrderState, PaymentState};
-use super::rules::{Rules, RulesPatch};
-use super::{Inventory, Layout, SeatMap};
-use async_trait::async_trait;
 use futures_util::future::join_all;
 use shared::http::idempotency::Attempt;
-use shared::ids::{EventId, VisitorId};
-use shared::time::Time;
+use shared::ids::EventId;
+use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
 
-/// Lapsed holds and late orders that one sweep looks at.
-pub(super) const SWEEP_MAX: usize = 500;
-/// A provider that has not answered for this long is asked what became of the payment.
-pub(super) const SILENCE_MS: i64 = 15_000;
-/// Payments that one sweep finds.
-pub(super) const DUE_MAX: i64 = 200;
-
-/// A payment about which the provider must be asked, and its state.
-pub(super) type Due = (PaymentRef, PaymentState);
-
-/// A storage engine: runs decisions, one at a time for a visitor, and makes their changes durable before it answers.
-pub(super) trait Engine: Send + Sync {
-    fn seat_map(&self, event: &EventId) -> Option<Arc<SeatMap>>;
-    fn seat_maps(&self) -> Vec<Arc<SeatMap>>;
-    fn is_stale(&self, event: &EventId) -> bool;
-    fn reached_for(&self, event: &EventId) -> Duration;
-    fn now(&self) -> Time;
-
-    /// Runs a decision in the event's writer. It may be run again, when what it was made on turned out to be old.
-    fn decide<T: Send + 'static>(
-        &self,
-        ask: Command,
-        decide: impl FnMut(&mut UnitOfWork<'_>) -> Result<T, Refused> + Send + 'static,
-    ) -> impl Future<Output = Result<T, Refused>> + Send;
-
-    fn set_seating(
-        &self,
-        event: &EventId,
-        layout: Layout,
-    ) -> impl Future<Output = Result<u32, Refused>> + Send;
-    fn rules(&self, event: &EventId) -> impl Future<Output = Result<Rules, Refused>> + Send;
-    fn set_rules(
-        &self,
-        event: &EventId,
-        patch: RulesPatch,
-    ) -> impl Future<Output = Result<(Rules, Rules), Refused>> + Send;
-    fn orders(
-        &self,
-        event: &EventId,
-        limit: u32,
-    ) -> impl Future<Output = Result<Vec<Order>, Refused>> + Send;
-    fn sales(&self, event: &EventId) -> impl Future<Output = Result<Sales, Refused>> + Send;
-    fn remove(&self, event: &EventId) -> impl Future<Output = Result<(), Refused>> + Send;
-    /// Visitors with seats whose time is over, of one event or of all, at most `SWEEP_MAX`.
-    fn lapsed(
-        &self,
-        event: Option<&EventId>,
-    ) -> impl Future<Output = Result<Vec<(EventId, VisitorId)>, Refused>> + Send;
-    /// Orders whose time to pay is over, at most `SWEEP_MAX`.
-    fn late(&self) -> impl Future<Output = Result<Vec<(EventId, String)>, Refused>> + Send;
-    /// Returns payments and refunds with an unknown outcome.
-    fn due(&self) -> impl Future<Output = Result<Vec<Due>, Refused>> + Send;
-    /// Forgets what need not be kept any longer, a bounded number of rows.
-    fn prune(&self) -> impl Future<Output = Result<(), Refused>> + Send;
-    fn publish(&self) -> impl Future<Output = Result<(), Refused>> + Send;
-    fn reports(&self) -> impl Future<Output = Result<Vec<Report>, Refused>> + Send;
-    fn reported(&self, reports: Vec<Report>) -> impl Future<Output = Result<(), Refused>> + Send;
-    fn shards(&self) -> impl Future<Output = Result<Vec<ShardView>, Refused>> + Send;
-    fn move_event(
-        &self,
-        event: &EventId,
-        shard: &str,
-    ) -> impl Future<Output = Result<(), Refused>> + Send;
+/// The seats, sessions, holds, orders and payments of all events. Every operation is one atomic
+/// step, timed by the store's clock, and durable before it returns. With an `Attempt` it happens
+/// once, and repetitions get the same answer.
+///
+/// Derefs to its engine for the operations that need no decision.
+#[derive(Clone)]
+pub struct Inventory {
+    engine: Arc<dyn Engine>,
 }
 
-/// Rows that a decision needs.
-#[derive(Clone, Debug)]
-pub(super) struct Command {
-    pub(super) event: EventId,
-    pub(super) whose: Target,
-    /// The id of the answer that may be stored already.
-    pub(super) attempt: Option<String>,
-    /// The hold that it is about: one that ended is not kept in memory, and is read with the rest.
-    pub(super) hold: Option<String>,
-    /// Memory may be out of date for it: it must be decided on rows that were read for it.
-    pub(super) must_load: bool,
-}
-
-fn ask(event: &EventId, whose: Target) -> Command {
-    Command {
-        event: event.clone(),
-        whose,
-        attempt: None,
-        hold: None,
-        must_load: false,
+impl<E: Engine + 'static> From<Arc<E>> for Inventory {
+    fn from(engine: Arc<E>) -> Inventory {
+        Inventory { engine }
     }
 }
 
-fn about(hold: &str, ask: Command) -> Command {
-    Command {
-        hold: Some(hold.to_owned()),
-        ..ask
-    }
-}
-
-fn fresh(event: &EventId, whose: Target) -> Command {
-    Command {
-        must_load: true,
-        ..ask(event, whose)
-    }
-}
-
-fn once(event: &EventId, whose: Target, attempt: Option<&Attempt>) -> Command {
-    Command {
-        attempt: attempt.map(|attempt| attempt.id.clone()),
-        ..ask(event, whose)
-    }
-}
-
-/// The session word of this event among those that came.
-fn of_event(keys: &SessionKeys, event: &EventId) -> Result<Key, Refused> {
-    let own = keys.iter().find(|key| key.event == *event);
-    own.map(|key| key.hash).ok_or(Refused::NoSession)
-}
-
-/// Asks with each session in turn until one of them is the right one.
-async fn first<T, F: Future<Output = Result<T, Refused>>>(
-    keys: SessionKeys,
-    nothing: Refused,
-    mut ask: impl FnMut(SessionKey) -> F,
-) -> Result<T, Refused> {
-    let mut refused = Refused::NoSession;
-    for key in keys {
-        match ask(key).await {
-            Err(Refused::NoSession) => {}
-            Err(other) if other == nothing => refused = other,
-            answer => return answer,
+impl<E: Engine + 'static> From<E> for Inventory {
+    fn from(engine: E) -> Inventory {
+        Inventory {
+            engine: Arc::new(engine),
         }
     }
-    Err(refused)
 }
 
-/// Releases lapsed holds, a bounded number, and says how many seats that freed and whether there may be more.
-async fn release_lapsed(
-    engine: &impl Engine,
-    event: Option<&EventId>,
-) -> Result<(u32, bool), Refused> {
-    let lapsed = engine.lapsed(event).await?;
-    let has_more = lapsed.len() >= SWEEP_MAX;
-    let each = lapsed.into_iter().map(|(event, visitor)| {
-        engine.decide(fresh(&event, Target::Visitor(visitor)), |work| {
-            Ok(work.expire_holds())
-        })
-    });
-    Ok((sum(join_all(each).await)?, has_more))
-}
+impl Deref for Inventory {
+    type Target = dyn Engine;
 
-async fn release_late(engine: &impl Engine) -> Result<(u32, bool), Refused> {
-    let late = engine.late().await?;
-    let has_more = late.len() >= SWEEP_MAX;
-    let each = late.into_iter().map(|(event, order)| {
-        let ask = ask(&event, Target::Order(order.clone()));
-        engine.decide(ask, move |work| Ok(work.expire_order(&order)))
-    });
-    Ok((sum(join_all(each).await)?, has_more))
-}
-
-/// How many seats were freed. Where one database is away the others' are; it is a failure when nothing could be done.
-fn sum(freed: Vec<Result<u32, Refused>>) -> Result<u32, Refused> {
-    let done: Vec<u32> = freed.iter().flatten().copied().collect();
-    match freed.into_iter().find_map(Result::err) {
-        Some(refused) if done.is_empty() => Err(refused),
-        _ => Ok(done.iter().sum()),
+    fn deref(&self) -> &Self::Target {
+        &*self.engine
     }
 }
 
-#[async_trait]
-impl<E: Engine> Inventory for E {
-    fn now(&self) -> Time {
-        Engine::now(self)
-    }
-
-    fn seat_map(&self, event: &EventId) -> Option<Arc<SeatMap>> {
-        Engine::seat_map(self, event)
-    }
-
-    fn seat_maps(&self) -> Vec<Arc<SeatMap>> {
-        Engine::seat_maps(self)
-    }
-
-    fn is_stale(&self, event: &EventId) -> bool {
-        Engine::is_stale(self, event)
-    }
-
-    fn reached_for(&self, event: &EventId) -> Duration {
-        Engine::reached_for(self, event)
-    }
-
-    async fn publish(&self) -> Result<(), Refused> {
-        Engine::publish(self).await
-    }
-
-    async fn set_seating(&self, event: &EventId, layout: Layout) -> Result<u32, Refused> {
-        Engine::set_seating(self, event, layout).await
-    }
-
-    async fn rules(&self, event: &EventId) -> Result<Rules, Refused> {
-        Engine::rules(self, event).await
-    }
-
-    async fn set_rules(
-        &self,
-        event: &EventId,
-        patch: RulesPatch,
-    ) -> Result<(Rules, Rules), Refused> {
-        Engine::set_rules(self, event, patch).await
-    }
-
-    async fn open_session(&self, session: NewSession) -> Result<Once<Session>, Refused> {
-        let whose = Target::Newcomer(session.visitor, session.jti.clone());
-        let ask = ask(&session.event.clone(), whose);
-        self.decide(ask, move |work| work.open_session(&session))
+impl Inventory {
+    /// Opens a session for an admission, once. A second session with the same `jti` is refused; repeating the
+    /// request for the same session is not.
+    pub async fn open_session(&self, session: NewSession) -> Result<Once<Session>, Refused> {
+        let target = Target::Newcomer(session.visitor, session.jti.clone());
+        let subject = Subject::new(&session.event.clone(), target);
+        self.decide(subject, move |work| work.open_session(&session))
             .await
     }
 
-    async fn session(&self, keys: SessionKeys, event: Option<EventId>) -> Result<Session, Refused> {
+    /// Returns the session with one of these keys, whether it is over or not.
+    pub async fn session(
+        &self,
+        keys: SessionKeys,
+        event: Option<EventId>,
+    ) -> Result<Session, Refused> {
         let fits = |key: &SessionKey| event.as_ref().is_none_or(|event| key.event == *event);
         let keys = keys.into_iter().filter(fits).collect();
         first(keys, Refused::NoSession, |key| {
-            let ask = fresh(&key.event, Target::Session(key.hash));
-            self.decide(ask, move |work| {
+            let subject = Subject::fresh(&key.event, Target::Session(key.hash));
+            self.decide(subject, move |work| {
                 let row = work.session(&key.hash)?;
                 Ok(super::commands::show_session(&key.event, row))
             })
@@ -242,15 +72,17 @@ impl<E: Engine> Inventory for E {
         .await
     }
 
-    async fn end_session(&self, keys: SessionKeys, event: &EventId) -> Result<(), Refused> {
+    /// Ends a session: releases its active holds and reports its end to the waiting room.
+    pub async fn end_session(&self, keys: SessionKeys, event: &EventId) -> Result<(), Refused> {
         let key = of_event(&keys, event)?;
-        self.decide(ask(event, Target::Session(key)), move |work| {
+        self.decide(Subject::new(event, Target::Session(key)), move |work| {
             work.end_session(&key)
         })
         .await
     }
 
-    async fn hold(
+    /// Holds all of the seats or none. Seats of lapsed holds may be taken.
+    pub async fn hold(
         &self,
         keys: SessionKeys,
         event: &EventId,
@@ -260,9 +92,9 @@ impl<E: Engine> Inventory for E {
         let key = of_event(&keys, event)?;
         let mut has_tried = false;
         loop {
-            let ask = once(event, Target::Session(key), attempt.as_ref());
+            let subject = Subject::new(event, Target::Session(key)).once(attempt.as_ref());
             let (wish, attempt) = (wish.clone(), attempt.clone());
-            let held = self.decide(ask, move |work| {
+            let held = self.decide(subject, move |work| {
                 match work.hold(&key, &wish, attempt.as_ref()) {
                     // Perhaps lapsed holds are in the way: others may take their seats without waiting for the sweep.
                     Err(refused @ (Refused::SeatsTaken(_) | Refused::NotEnoughSeats))
@@ -277,8 +109,8 @@ impl<E: Engine> Inventory for E {
                 Ok(hold) => return Ok(hold),
                 Err(refused) => {
                     // Boxed, as it is large and rare.
-                    let released = Box::pin(release_lapsed(self, Some(event))).await?;
-                    if released.0 == 0 {
+                    let released = Box::pin(self.release_lapsed(Some(event))).await?;
+                    if released.seats == 0 {
                         return Err(refused);
                     }
                     has_tried = true;
@@ -287,25 +119,29 @@ impl<E: Engine> Inventory for E {
         }
     }
 
-    async fn show_hold(&self, keys: SessionKeys, hold: &str) -> Result<Hold, Refused> {
+    /// Returns a hold of the session's visitor.
+    pub async fn show_hold(&self, keys: SessionKeys, hold: &str) -> Result<Hold, Refused> {
         first(keys, Refused::NoSuchHold, |key| {
             let hold = hold.to_owned();
-            let ask = about(&hold, fresh(&key.event, Target::Session(key.hash)));
-            self.decide(ask, move |work| work.show_hold(&key.hash, &hold))
+            let subject = Subject::fresh(&key.event, Target::Session(key.hash)).with_hold(&hold);
+            self.decide(subject, move |work| work.show_hold(&key.hash, &hold))
         })
         .await
     }
 
-    async fn release(&self, keys: SessionKeys, hold: &str) -> Result<(), Refused> {
+    /// Releases the seats of a hold. An order that is not being paid is cancelled first. Releasing twice is not an
+    /// error.
+    pub async fn release(&self, keys: SessionKeys, hold: &str) -> Result<(), Refused> {
         first(keys, Refused::NoSuchHold, |key| {
             let hold = hold.to_owned();
-            let ask = about(&hold, ask(&key.event, Target::Session(key.hash)));
-            self.decide(ask, move |work| work.release(&key.hash, &hold))
+            let subject = Subject::new(&key.event, Target::Session(key.hash)).with_hold(&hold);
+            self.decide(subject, move |work| work.release(&key.hash, &hold))
         })
         .await
     }
 
-    async fn order(
+    /// Converts an active hold into an order and freezes its seats for the payment.
+    pub async fn order(
         &self,
         keys: SessionKeys,
         hold: &str,
@@ -314,22 +150,24 @@ impl<E: Engine> Inventory for E {
     ) -> Result<Once<Order>, Refused> {
         first(keys, Refused::NoSuchHold, |key| {
             let (hold, buyer, attempt) = (hold.to_owned(), buyer.clone(), attempt.clone());
-            let ask = once(&key.event, Target::Session(key.hash), attempt.as_ref());
-            let ask = about(&hold, ask);
-            self.decide(ask, move |work| {
+            let subject =
+                Subject::new(&key.event, Target::Session(key.hash)).once(attempt.as_ref());
+            let subject = subject.with_hold(&hold);
+            self.decide(subject, move |work| {
                 work.order(&key.hash, &hold, &buyer, attempt.as_ref())
             })
         })
         .await
     }
 
-    async fn show_order(&self, reader: Reader, order: &str) -> Result<Order, Refused> {
+    /// Returns an order.
+    pub async fn show_order(&self, reader: Reader, order: &str) -> Result<Order, Refused> {
         let order = order.to_owned();
         match reader {
             Reader::Link(word) => {
                 let word = LinkWord::parse(&word).ok_or(Refused::NoSession)?;
-                let ask = fresh(&word.event, Target::Order(order.clone()));
-                let found = self.decide(ask, move |work| {
+                let subject = Subject::fresh(&word.event, Target::Order(order.clone()));
+                let found = self.decide(subject, move |work| {
                     if !work.event_state.opens(&word, &order) {
                         return Err(Refused::NoSession);
                     }
@@ -346,8 +184,8 @@ impl<E: Engine> Inventory for E {
             Reader::Session(keys) => {
                 first(keys, Refused::NoSuchOrder, |key| {
                     let order = order.clone();
-                    let ask = fresh(&key.event, Target::Session(key.hash));
-                    self.decide(ask, move |work| {
+                    let subject = Subject::fresh(&key.event, Target::Session(key.hash));
+                    self.decide(subject, move |work| {
                         work.session(&key.hash)?;
                         let row = work.visit.order(&order).ok_or(Refused::NoSuchOrder)?;
                         Ok(work.event_state.show(row))
@@ -358,10 +196,11 @@ impl<E: Engine> Inventory for E {
         }
     }
 
-    async fn own_orders(&self, keys: SessionKeys) -> Result<Vec<Order>, Refused> {
+    /// Returns the orders of the visitors with these sessions, newest first, across the events of the sessions.
+    pub async fn own_orders(&self, keys: SessionKeys) -> Result<Vec<Order>, Refused> {
         let each = keys.into_iter().map(|key| {
-            let ask = fresh(&key.event, Target::Session(key.hash));
-            self.decide(ask, move |work| {
+            let subject = Subject::fresh(&key.event, Target::Session(key.hash));
+            self.decide(subject, move |work| {
                 work.session(&key.hash)?;
                 let rows = work.visit.orders.iter();
                 Ok(rows
@@ -385,7 +224,8 @@ impl<E: Engine> Inventory for E {
         has_session.then_some(orders).ok_or(Refused::NoSession)
     }
 
-    async fn begin_payment(
+    /// Marks a payment as requested from the provider. The provider is called only after this is committed.
+    pub async fn begin_payment(
         &self,
         keys: SessionKeys,
         payment: &str,
@@ -393,15 +233,18 @@ impl<E: Engine> Inventory for E {
     ) -> Result<Begun, Refused> {
         first(keys, Refused::NoSuchPayment, |key| {
             let (payment, attempt) = (payment.to_owned(), attempt.clone());
-            let ask = once(&key.event, Target::Session(key.hash), attempt.as_ref());
-            self.decide(ask, move |work| {
+            let subject =
+                Subject::new(&key.event, Target::Session(key.hash)).once(attempt.as_ref());
+            self.decide(subject, move |work| {
                 work.begin_payment(&key.hash, &payment, attempt.as_ref())
             })
         })
         .await
     }
 
-    async fn settle(
+    /// Applies the provider's verdict. The order is then booked, declined or still waiting, or the money must be
+    /// refunded. A decline that was asked for before the provider promised to decide later changes nothing.
+    pub async fn settle(
         &self,
         payment: &PaymentRef,
         verdict: Verdict,
@@ -409,8 +252,8 @@ impl<E: Engine> Inventory for E {
     ) -> Result<Order, Refused> {
         let payment = payment.clone();
         // The answer is written over the mark of this same attempt, so that it need not be read.
-        let ask = ask(&payment.event, Target::Order(payment.order.clone()));
-        let order = self.decide(ask, move |work| {
+        let subject = Subject::new(&payment.event, Target::Order(payment.order.clone()));
+        let order = self.decide(subject, move |work| {
             let order = work.settle(&payment, &verdict, attempt.as_ref())?;
             let mut changes = work.changes.orders.iter();
             let is_new = changes.any(|change| change.to == OrderState::Confirmed);
@@ -425,76 +268,129 @@ impl<E: Engine> Inventory for E {
         Ok(order)
     }
 
-    async fn begin_refund(&self, event: &EventId, order: &str) -> Result<PaymentRef, Refused> {
+    /// Marks a confirmed order as being refunded. The provider is called only after this is committed.
+    pub async fn begin_refund(&self, event: &EventId, order: &str) -> Result<PaymentRef, Refused> {
         let order = order.to_owned();
-        self.decide(ask(event, Target::Order(order.clone())), move |work| {
-            work.begin_refund(&order)
-        })
+        self.decide(
+            Subject::new(event, Target::Order(order.clone())),
+            move |work| work.begin_refund(&order),
+        )
         .await
     }
 
-    async fn refunded(&self, payment: &PaymentRef) -> Result<Order, Refused> {
+    /// Records that the money was refunded, and makes the seats available again.
+    pub async fn refunded(&self, payment: &PaymentRef) -> Result<Order, Refused> {
         let payment = payment.clone();
-        let ask = ask(&payment.event, Target::Order(payment.order.clone()));
-        self.decide(ask, move |work| work.refunded(&payment)).await
+        let subject = Subject::new(&payment.event, Target::Order(payment.order.clone()));
+        self.decide(subject, move |work| work.refunded(&payment))
+            .await
     }
 
-    async fn orders(&self, event: &EventId, limit: u32) -> Result<Vec<Order>, Refused> {
-        Engine::orders(self, event, limit).await
-    }
-
-    async fn sales(&self, event: &EventId) -> Result<Sales, Refused> {
-        Engine::sales(self, event).await
-    }
-
-    async fn block(
+    /// Withdraws available seats from sale, or puts blocked ones back; all of them or none.
+    pub async fn block(
         &self,
         event: &EventId,
         seats: Vec<String>,
         change: Block,
     ) -> Result<(), Refused> {
-        self.decide(ask(event, Target::Nobody), move |work| {
+        self.decide(Subject::new(event, Target::Event), move |work| {
             work.block(&seats, change)
         })
         .await
     }
 
-    async fn sweep(&self) -> Result<Swept, Refused> {
-        let (holds, has_more_holds) = release_lapsed(self, None).await?;
-        let (orders, has_more_orders) = release_late(self).await?;
+    /// Performs one bounded step of the work caused by time: releases lapsed holds and orders, and returns the
+    /// payments about which the provider must be asked.
+    pub async fn sweep(&self) -> Result<Swept, Refused> {
+        let holds = self.release_lapsed(None).await?;
+        let orders = self.release_late().await?;
+        let freed = holds.seats + orders.seats;
         let mut swept = Swept {
-            seats_released: holds + orders,
+            seats_released: freed,
             // Only what made room is worth another look at once.
-            has_more: holds + orders > 0 && (has_more_holds || has_more_orders),
+            has_more: freed > 0 && (holds.has_more || orders.has_more),
             ..Swept::default()
         };
-        for (payment, state) in self.due().await? {
-            match state {
-                PaymentState::Refunding => swept.refunds.push(payment),
-                _ => swept.due.push(payment),
+        for due in self.due().await? {
+            match due.state {
+                PaymentState::Refunding => swept.refunds.push(due.payment),
+                _ => swept.due.push(due.payment),
             }
         }
         self.prune().await?;
         Ok(swept)
     }
 
-    async fn reports(&self) -> Result<Vec<Report>, Refused> {
-        Engine::reports(self).await
+    /// Has a decision made, and waits for its answer.
+    async fn decide<T: Send + 'static>(
+        &self,
+        subject: Subject,
+        decide: impl FnMut(&mut UnitOfWork<'_>) -> Result<T, Refused> + Send + 'static,
+    ) -> Result<T, Refused> {
+        decide_with(&*self.engine, subject, decide).await
     }
 
-    async fn reported(&self, reports: Vec<Report>) -> Result<(), Refused> {
-        Engine::reported(self, reports).await
+    /// Releases lapsed holds, a bounded number. Returns the number of seats that were freed and
+    /// whether there may be more.
+    async fn release_lapsed(&self, event: Option<&EventId>) -> Result<Released, Refused> {
+        let lapsed = self.lapsed(event).await?;
+        let has_more = lapsed.len() >= SWEEP_MAX;
+        let each = lapsed.into_iter().map(|lapsed| {
+            let subject = Subject::fresh(&lapsed.event, Target::Visitor(lapsed.visitor));
+            self.decide(subject, |work| Ok(work.expire_holds()))
+        });
+        let seats = sum(join_all(each).await)?;
+        Ok(Released { seats, has_more })
     }
 
-    async fn remove(&self, event: &EventId) -> Result<(), Refused> {
-        Engine::remove(self, event).await
+    /// Cancels orders that were not paid in time, a bounded number.
+    async fn release_late(&self) -> Result<Released, Refused> {
+        let late = self.late().await?;
+        let has_more = late.len() >= SWEEP_MAX;
+        let each = late.into_iter().map(|order| {
+            let subject = Subject::new(&order.event, Target::Order(order.id.clone()));
+            self.decide(subject, move |work| Ok(work.expire_order(&order.id)))
+        });
+        let seats = sum(join_all(each).await)?;
+        Ok(Released { seats, has_more })
     }
+}
 
-    async fn shards(&self) -> Result<Vec<ShardView>, Refused> {
-        Engine::shards(self).await
+/// Seats that a sweep made available again, and whether there may be more.
+struct Released {
+    seats: u32,
+    has_more: bool,
+}
+
+/// Returns the session key of this event among those of the request.
+fn of_event(keys: &SessionKeys, event: &EventId) -> Result<Key, Refused> {
+    let own = keys.iter().find(|key| key.event == *event);
+    own.map(|key| key.hash).ok_or(Refused::NoSession)
+}
+
+/// Tries each session in turn until one of them is the right one.
+async fn first<T, F: Future<Output = Result<T, Refused>>>(
+    keys: SessionKeys,
+    nothing: Refused,
+    mut attempt: impl FnMut(SessionKey) -> F,
+) -> Result<T, Refused> {
+    let mut refused = Refused::NoSession;
+    for key in keys {
+        match attempt(key).await {
+            Err(Refused::NoSession) => {}
+            Err(other) if other == nothing => refused = other,
+            answer => return answer,
+        }
     }
+    Err(refused)
+}
 
-    async fn move_event(&self, event: &EventId, shard: &str) -> Result<(), Refused> {
-        Engine::move_event(self, event, shard).await
+/// Adds up the freed seats. Where one database cannot be reached the others' count; it is a failure
+/// when nothing could be done.
+fn sum(freed: Vec<Result<u32, Refused>>) -> Result<u32, Refused> {
+    let done: Vec<u32> = freed.iter().flatten().copied().collect();
+    match freed.into_iter().find_map(Result::err) {
+        Some(refused) if done.is_empty() => Err(refused),
+        _ => Ok(done.iter().sum()),
     }
 }

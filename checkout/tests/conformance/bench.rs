@@ -17,7 +17,7 @@ pub(crate) const START: Time = Time(1_800_000_000_000);
 pub(crate) const SLACK_SECONDS: i64 = 6;
 
 pub(crate) struct Bench {
-    pub(crate) seats: Arc<dyn Inventory>,
+    pub(crate) seats: Inventory,
     pub(crate) clock: Clock,
     pub(crate) event: EventId,
     url: String,

@@ -3,7 +3,6 @@
 use crate::crowd::{admit, buy, event, hall};
 use checkout::inventory::{Inventory, Postgres};
 use shared::time::Clock;
-use std::sync::Arc;
 use std::time::Duration;
 use testkit::shared_postgres;
 
@@ -14,9 +13,9 @@ async fn ten_thousand_requests_that_are_dropped_half_way_leave_nothing_open() {
     let servers = shared_postgres();
     let database = servers.postgres.database();
     let direct = servers.postgres.url(&database);
-    let seats = Arc::new(Postgres::open(&direct, Clock::system()).await.unwrap());
+    let seats = Inventory::from(Postgres::open(&direct, Clock::system()).await.unwrap());
     seats.set_seating(&event(), hall(30_000)).await.unwrap();
-    admit(&*seats, 0).await.unwrap();
+    admit(&seats, 0).await.unwrap();
     let idle = |servers: &testkit::Shared| {
         let count = "select count(*) from pg_stat_activity where state like 'idle in transaction%'
             and state_change < now() - interval '1 second'";
@@ -26,7 +25,7 @@ async fn ten_thousand_requests_that_are_dropped_half_way_leave_nothing_open() {
         let asking: Vec<_> = (1..=500u32)
             .map(|at| {
                 let (seats, fan) = (seats.clone(), some * 500 + at);
-                let asking = tokio::spawn(async move { buy(&*seats, fan).await.map(drop) });
+                let asking = tokio::spawn(async move { buy(&seats, fan).await.map(drop) });
                 let micros = u64::from(u16::from_be_bytes(shared::crypto::random()) % 20_000);
                 (asking, Duration::from_micros(micros))
             })
@@ -41,7 +40,7 @@ async fn ten_thousand_requests_that_are_dropped_half_way_leave_nothing_open() {
             assert_eq!(idle(&servers), "0");
         }
     }
-    let order = tokio::time::timeout(Duration::from_secs(5), buy(&*seats, REQUESTS + 1)).await;
+    let order = tokio::time::timeout(Duration::from_secs(5), buy(&seats, REQUESTS + 1)).await;
     assert_eq!(
         order.unwrap().unwrap().state,
         "confirmed",

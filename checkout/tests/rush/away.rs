@@ -18,7 +18,7 @@ fn two() -> Wish {
 }
 
 /// Publishes the maps repeatedly, as the service does, until a condition holds.
-async fn until(what: &str, nodes: &[&Postgres], is_so: impl AsyncFn() -> bool) {
+async fn until(what: &str, nodes: &[&Inventory], is_so: impl AsyncFn() -> bool) {
     let from = std::time::Instant::now();
     while !is_so().await {
         for node in nodes {
@@ -36,9 +36,8 @@ async fn until(what: &str, nodes: &[&Postgres], is_so: impl AsyncFn() -> bool) {
 async fn while_the_database_is_away_holds_are_refused_and_the_last_map_is_shown_as_stale() {
     for how in ["KILL", "STOP"] {
         let mut server = testkit::Postgres::start();
-        let node = Postgres::open(&server.url(&server.database()), Clock::system())
-            .await
-            .unwrap();
+        let url = server.url(&server.database());
+        let node = Inventory::from(Postgres::open(&url, Clock::system()).await.unwrap());
         node.set_seating(&event(), hall(300)).await.unwrap();
         buy(&node, 1).await.unwrap();
         admit(&node, 2).await.unwrap();
@@ -85,7 +84,7 @@ fn other() -> EventId {
     EventId::parse("other").unwrap()
 }
 
-async fn admit_other(node: &Postgres, fan: u32) -> SessionKey {
+async fn admit_other(node: &Inventory, fan: u32) -> SessionKey {
     let key = SessionKey {
         event: other(),
         ..keys(fan)[0].clone()
@@ -112,8 +111,8 @@ async fn events_lie_on_several_databases_and_move_while_they_are_not_on_sale() {
         first.url(&first.database()),
         second.url(&second.database())
     );
-    let node = Postgres::open(&urls, Clock::system()).await.unwrap();
-    let there = Postgres::open(&urls, Clock::system()).await.unwrap();
+    let node = Inventory::from(Postgres::open(&urls, Clock::system()).await.unwrap());
+    let there = Inventory::from(Postgres::open(&urls, Clock::system()).await.unwrap());
     node.set_seating(&event(), hall(300)).await.unwrap();
     node.set_seating(&other(), hall(300)).await.unwrap();
     let shards = node.shards().await.unwrap();
@@ -186,7 +185,7 @@ async fn one_of_several_databases_is_away_and_the_others_go_on() {
         first.url(&first.database()),
         second.url(&second.database())
     );
-    let node = Postgres::open(&urls, Clock::system()).await.unwrap();
+    let node = Inventory::from(Postgres::open(&urls, Clock::system()).await.unwrap());
     node.set_seating(&event(), hall(300)).await.unwrap();
     node.set_seating(&other(), hall(300)).await.unwrap();
     let patch = RulesPatch {
@@ -226,7 +225,7 @@ async fn lists_come_from_a_replica_unless_it_lags() {
     let replica = primary.replica();
     let copy = replica.url(&database).replace('%', "%25");
     let url = format!("{}?replicas={copy}", primary.url(&database));
-    let node = Postgres::open(&url, Clock::system()).await.unwrap();
+    let node = Inventory::from(Postgres::open(&url, Clock::system()).await.unwrap());
     node.set_seating(&event(), hall(300)).await.unwrap();
     buy(&node, 1).await.unwrap();
     let asked = "select count(*) from pg_stat_activity where query like '%fairline.orders%' and pid <> pg_backend_pid()";

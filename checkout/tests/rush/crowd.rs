@@ -29,7 +29,7 @@ pub(crate) fn keys(fan: u32) -> SessionKeys {
     }]
 }
 
-pub(crate) async fn admit(seats: &dyn Inventory, fan: u32) -> Result<(), Refused> {
+pub(crate) async fn admit(seats: &Inventory, fan: u32) -> Result<(), Refused> {
     let opened = seats.open_session(NewSession {
         key: keys(fan)[0].hash,
         event: event(),
@@ -44,7 +44,7 @@ pub(crate) async fn admit(seats: &dyn Inventory, fan: u32) -> Result<(), Refused
 }
 
 /// Buys two seats, from the admission to the tickets.
-pub(crate) async fn buy(seats: &dyn Inventory, fan: u32) -> Result<Order, Refused> {
+pub(crate) async fn buy(seats: &Inventory, fan: u32) -> Result<Order, Refused> {
     admit(seats, fan).await?;
     let wish = Wish::Best(Best {
         quantity: 2,

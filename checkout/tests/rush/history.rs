@@ -64,7 +64,7 @@ impl SequentialSpec for Seat {
 
 type History = Arc<Mutex<Vec<LinearizabilityTester<u32, Seat>>>>;
 
-async fn fan(seats: Arc<dyn Inventory>, fan: u32, history: History) {
+async fn fan(seats: Inventory, fan: u32, history: History) {
     for _ in 0..STEPS {
         let seat = u32::from(shared::crypto::random::<1>()[0]) % SEATS;
         let record = |begin: Option<Op>, end: Option<Answer>| {
@@ -97,10 +97,10 @@ async fn fan(seats: Arc<dyn Inventory>, fan: u32, history: History) {
     }
 }
 
-async fn check(nodes: Vec<Arc<dyn Inventory>>) {
+async fn check(nodes: Vec<Inventory>) {
     nodes[0].set_seating(&event(), hall(30)).await.unwrap();
     for at in 0..FANS {
-        admit(&*nodes[0], at).await.unwrap();
+        admit(&nodes[0], at).await.unwrap();
     }
     for _ in 0..HISTORIES {
         let seat = Seat {
@@ -121,7 +121,7 @@ async fn check(nodes: Vec<Arc<dyn Inventory>>) {
     }
 }
 
-async fn node(url: &str, folder: &DataFolder) -> Arc<dyn Inventory> {
+async fn node(url: &str, folder: &DataFolder) -> Inventory {
     open(url, folder, Clock::system()).await.unwrap().0
 }
 

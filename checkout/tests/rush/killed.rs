@@ -5,7 +5,6 @@ use checkout::inventory::{Inventory, Order, Postgres, Reader};
 
 use shared::time::Clock;
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 const ROUNDS: u32 = 20;
@@ -15,9 +14,9 @@ const FANS: u32 = 40;
 async fn every_order_that_was_acknowledged_is_there_however_often_postgres_is_killed() {
     let mut server = testkit::Postgres::start();
     let url = server.url(&server.database());
-    let nodes: Vec<Arc<Postgres>> = vec![
-        Arc::new(Postgres::open(&url, Clock::system()).await.unwrap()),
-        Arc::new(Postgres::open(&url, Clock::system()).await.unwrap()),
+    let nodes: Vec<Inventory> = vec![
+        Inventory::from(Postgres::open(&url, Clock::system()).await.unwrap()),
+        Inventory::from(Postgres::open(&url, Clock::system()).await.unwrap()),
     ];
     nodes[0].set_seating(&event(), hall(2010)).await.unwrap();
     let mut bought: Vec<(u32, Order)> = Vec::new();
@@ -27,7 +26,7 @@ async fn every_order_that_was_acknowledged_is_there_however_often_postgres_is_ki
             .map(|at| {
                 let node = nodes[(at % 2) as usize].clone();
                 let fan = round * FANS + at;
-                tokio::spawn(async move { (fan, buy(&*node, fan).await) })
+                tokio::spawn(async move { (fan, buy(&node, fan).await) })
             })
             .collect();
         let millis = u64::from(u16::from_be_bytes(shared::crypto::random()) % 40);
@@ -47,7 +46,7 @@ async fn every_order_that_was_acknowledged_is_there_however_often_postgres_is_ki
         "it was killed in the rush: {} bought, {under_way} under way",
         bought.len()
     );
-    let node = Postgres::open(&url, Clock::system()).await.unwrap();
+    let node = Inventory::from(Postgres::open(&url, Clock::system()).await.unwrap());
     let mut sold = HashSet::new();
     for (fan, order) in &bought {
         let found = node
@@ -74,7 +73,7 @@ async fn every_order_that_was_acknowledged_is_there_however_often_postgres_is_ki
 }
 
 /// Waits until both nodes sell again.
-async fn answer_again(nodes: &[Arc<Postgres>]) {
+async fn answer_again(nodes: &[Inventory]) {
     for node in nodes {
         let from = std::time::Instant::now();
         loop {

@@ -11,7 +11,6 @@ use client::Failed;
 use futures_util::stream::{self, StreamExt as _};
 use shared::ids::{EventId, VisitorId};
 use shared::time::Clock;
-use std::sync::Arc;
 
 /// Number of seats in a row of the hall.
 const ROW: usize = 50;
@@ -33,14 +32,14 @@ pub(super) fn hall(seats: usize) -> Layout {
 
 /// An engine with a hall, and a session for every possible purchase.
 pub(super) struct House {
-    pub(super) seats: Arc<dyn Inventory>,
+    pub(super) seats: Inventory,
     pub(super) event: EventId,
     pub(super) layout: Layout,
 }
 
 impl House {
     pub(super) async fn open(url: &str, seats: usize, is_new: bool) -> Result<House, Failed> {
-        let engine = Arc::new(Postgres::open(url, Clock::system()).await?);
+        let engine = Inventory::from(Postgres::open(url, Clock::system()).await?);
         let event = EventId::parse(EVENT)?;
         if is_new {
             engine

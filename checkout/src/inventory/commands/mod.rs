@@ -1,5 +1,6 @@
-//! The decisions, written once for both engines: what a request changes, given the event in memory and all that its visitor
-//! has. Nothing here touches a store. What it says is applied only if every row still is what it was decided on.
+//! The decisions, written once for all engines: from an event in memory and the records of a
+//! visitor to a change set. Nothing here touches a store. Changes are applied only if every row is
+//! still as it was when the decision was made.
 
 mod blocking;
 mod holds;
@@ -7,7 +8,7 @@ mod orders;
 mod payments;
 mod sessions;
 
-use super::event_state::EventState;
+use super::event_state::{EventState, VisitorCache};
 use super::model::*;
 use super::records::{AnswerRow, ChangeSet, SeatChange, VisitorRecords};
 use serde::{Serialize, de::DeserializeOwned};
@@ -25,18 +26,39 @@ pub(super) enum Target {
     Order(String),
     /// A visitor.
     Visitor(VisitorId),
-    /// A visitor who comes in with an admission, perhaps one that was used already.
+    /// A visitor with an admission (its `jti`), perhaps one that was used already.
     Newcomer(VisitorId, String),
-    /// No owner.
-    Nobody,
+    /// The event itself, not a visitor.
+    Event,
 }
 
-/// A decision on its way.
-pub(super) struct UnitOfWork<'a> {
+impl Target {
+    /// Returns the visitor, if the target names one or the cache knows the owner.
+    pub(super) fn visitor(&self, cache: &VisitorCache) -> Option<VisitorId> {
+        match self {
+            Target::Session(key) => cache.of_session(key),
+            Target::Order(order) => cache.of_order(order),
+            Target::Visitor(visitor) | Target::Newcomer(visitor, _) => Some(*visitor),
+            Target::Event => None,
+        }
+    }
+
+    /// Returns the refusal for an event that does not exist.
+    pub(super) fn without_event(&self) -> Refused {
+        match self {
+            Target::Session(_) => Refused::NoSession,
+            Target::Order(_) => Refused::NoSuchOrder,
+            Target::Visitor(_) | Target::Newcomer(..) | Target::Event => Refused::NoSuchEvent,
+        }
+    }
+}
+
+/// The state that a decision reads, and the changes that it makes.
+pub struct UnitOfWork<'a> {
     pub(super) event_state: &'a mut EventState,
     /// By the store's clock.
     pub(super) now: Time,
-    /// As it was, and as it will be.
+    /// The visitor's records, changed in place by the decision.
     pub(super) visit: Box<VisitorRecords>,
     /// The stored answer of the request's attempt.
     pub(super) answer: Option<AnswerRow>,
@@ -61,7 +83,7 @@ impl<'a> UnitOfWork<'a> {
         }
     }
 
-    /// Does something once: who asks again is answered the same again.
+    /// Acts once: a repeated attempt gets the stored answer.
     pub(super) fn once<T: Serialize + DeserializeOwned>(
         &mut self,
         attempt: Option<&Attempt>,
@@ -81,7 +103,7 @@ impl<'a> UnitOfWork<'a> {
         })
     }
 
-    /// The stored answer of an attempt: none yet, of another body, or the answer.
+    /// Returns the stored answer of an attempt, if there is one; a different body is a mismatch.
     fn answered<T: DeserializeOwned>(
         &self,
         attempt: Option<&Attempt>,
@@ -95,7 +117,7 @@ impl<'a> UnitOfWork<'a> {
         Ok(serde_json::from_str(&row.answer).ok())
     }
 
-    /// Keeps the answer of an attempt, or its mark.
+    /// Stores the answer of an attempt, or the mark that it is under way.
     fn keep<T: Serialize>(&mut self, attempt: Option<&Attempt>, answer: &T, is_new: bool) {
         let Some(attempt) = attempt else { return };
         let row = AnswerRow {
@@ -107,12 +129,12 @@ impl<'a> UnitOfWork<'a> {
         self.changes.answer = Some(Box::new((row, is_new)));
     }
 
-    /// A seat changes hands.
+    /// Records the change of a seat.
     fn give(&mut self, change: SeatChange) {
         self.changes.seats.push(change);
     }
 
-    /// The event's plan.
+    /// Returns the event's plan.
     fn plan(&self) -> Result<&super::event_state::Plan, Refused> {
         self.event_state.plan.as_ref().ok_or(Refused::NoSuchEvent)
     }

@@ -1,9 +1,10 @@
 //! Completion of a batch: answers its requests, and queues those the store refused to be decided again.
 
 use super::connection::Failed;
-use super::queue::{Job, again, load_first, refuse};
+use super::queue::{again, load_first, refuse};
 use super::write::{Applied, send};
 use super::writer::{Content, FLIGHTS_MAX, InFlight, Writer, log};
+use crate::inventory::command::Command;
 use std::sync::atomic::Ordering;
 use tokio::task::{Id, JoinError};
 
@@ -13,7 +14,7 @@ pub(super) type Landed = Result<(Id, (Vec<Content>, Outcome)), JoinError>;
 
 impl Writer {
     /// Completes a batch: answers its requests, and keeps those that the store refused to be decided again.
-    pub(super) async fn land(&mut self, landed: Landed, waiting: &mut Vec<Box<Job>>) {
+    pub(super) async fn land(&mut self, landed: Landed, waiting: &mut Vec<Box<Command>>) {
         let (id, mut contents, outcome) = match landed {
             Ok((id, (contents, outcome))) => (id, contents, outcome),
             // The task panicked, so the outcome of the batch is unknown.
@@ -23,46 +24,50 @@ impl Writer {
             return;
         };
         let InFlight {
-            mut jobs, visitors, ..
+            mut commands,
+            visitors,
+            ..
         } = flight;
         for visitor in &visitors {
             self.busy.remove(visitor);
         }
         match outcome {
             Ok(Some(applied)) => {
-                self.settle((&mut jobs, &mut contents), &applied, waiting)
+                self.settle((&mut commands, &mut contents), &applied, waiting)
                     .await;
                 if self.spare.len() < FLIGHTS_MAX {
-                    self.spare.push((jobs, contents));
+                    self.spare.push((commands, contents));
                 }
             }
             Ok(None) => {
                 // The plan or the rules have changed: everything is decided again on the new ones.
                 self.forget();
-                waiting.extend(jobs.into_iter().map(load_first).filter_map(again));
+                waiting.extend(commands.into_iter().map(load_first).filter_map(again));
             }
             Err(Failed::Away) => {
                 self.forget();
-                refuse(jobs);
+                refuse(commands);
             }
             Err(failed) => {
                 log(&failed);
                 self.forget();
-                if jobs.len() == 1 {
-                    return refuse(jobs);
+                if commands.len() == 1 {
+                    return refuse(commands);
                 }
                 // One of the requests cannot be written. Each is tried by itself, so that only that one is refused.
                 let config = self.shard.config_of(&self.handle).await;
-                for (mut job, content) in jobs.into_iter().zip(contents) {
+                for (mut command, content) in commands.into_iter().zip(contents) {
                     let one = [content];
                     let header = self.header(config);
                     let sent = send((&self.shard, 0), &self.handle, &one, &header).await;
                     match sent {
-                        Ok(Some(applied)) if applied.refused.is_empty() => job.step.answer(Ok(())),
-                        Ok(_) => waiting.extend(again(load_first(job))),
+                        Ok(Some(applied)) if applied.refused.is_empty() => {
+                            command.decision.answer(Ok(()))
+                        }
+                        Ok(_) => waiting.extend(again(load_first(command))),
                         Err(failed) => {
                             log(&failed);
-                            refuse([job]);
+                            refuse([command]);
                         }
                     }
                 }
@@ -72,26 +77,26 @@ impl Writer {
 
     async fn settle(
         &mut self,
-        (jobs, contents): (&mut Vec<Box<Job>>, &mut Vec<Content>),
+        (commands, contents): (&mut Vec<Box<Command>>, &mut Vec<Content>),
         applied: &Applied,
-        waiting: &mut Vec<Box<Job>>,
+        waiting: &mut Vec<Box<Command>>,
     ) {
         self.shard.clock.hear(applied.now);
         self.handle.is_dirty.store(true, Ordering::Relaxed);
-        let mut refused: Vec<(Box<Job>, Content)> = Vec::new();
-        for (at, (mut job, content)) in jobs.drain(..).zip(contents.drain(..)).enumerate() {
+        let mut refused: Vec<(Box<Command>, Content)> = Vec::new();
+        for (at, (mut command, content)) in commands.drain(..).zip(contents.drain(..)).enumerate() {
             if applied.refused.contains(&(at as i32)) {
                 if let Some(cache) = &mut self.cache {
                     cache.refused(&content.changes);
                 }
-                refused.push((job, content));
+                refused.push((command, content));
                 continue;
             }
             if let Some(cache) = &mut self.cache {
                 cache.committed(&content.changes, applied.seq);
                 cache.event_state.visits.put(content.visit);
             }
-            job.step.answer(Ok(()));
+            command.decision.answer(Ok(()));
         }
         if let Some(cache) = &mut self.cache {
             cache.hear(&applied.others);
@@ -106,22 +111,22 @@ impl Writer {
     /// now; otherwise the rows are read.
     async fn decide_again(
         &mut self,
-        refused: Vec<(Box<Job>, Content)>,
-        waiting: &mut Vec<Box<Job>>,
+        refused: Vec<(Box<Command>, Content)>,
+        waiting: &mut Vec<Box<Command>>,
     ) {
         let Some(cache) = &mut self.cache else {
-            let jobs = refused.into_iter().map(|(job, _)| load_first(job));
-            return waiting.extend(jobs.filter_map(again));
+            let commands = refused.into_iter().map(|(command, _)| load_first(command));
+            return waiting.extend(commands.filter_map(again));
         };
         let mut unknown: Vec<i32> = Vec::new();
-        for (job, Content { visit, changes }) in refused {
+        for (command, Content { visit, changes }) in refused {
             let before = cache.explains(&changes).then(|| visit.without(&changes));
             if let Some(visit) = before.flatten() {
                 cache.event_state.visits.put(visit);
-                waiting.extend(again(job));
+                waiting.extend(again(command));
             } else {
                 unknown.extend(changes.seats.iter().map(|change| change.seat as i32));
-                waiting.extend(again(load_first(job)));
+                waiting.extend(again(load_first(command)));
             }
         }
         if !unknown.is_empty() {

@@ -1,15 +1,18 @@
 //! The engine's own steps: plans, rules, figures, what the sweep finds, and what other nodes did.
 
 use super::connection::{Failed, Param};
-use super::queue::{Asked, Job, Message};
+use super::queue::Message;
 use super::read::list_orders;
 
 use super::{EventHandle, Postgres, STALE_AFTER};
-use crate::inventory::commands::{Target, UnitOfWork, json};
+use crate::inventory::command::{Command, Subject};
+use crate::inventory::commands::{Target, json};
+use crate::inventory::engine::{
+    DUE_MAX, DuePayment, Engine, LapsedVisitor, LateOrder, SILENCE_MS, SWEEP_MAX, decide_with,
+};
 use crate::inventory::model::*;
 use crate::inventory::records::{FINISHED, PaymentState};
 use crate::inventory::rules::{Rules, RulesPatch};
-use crate::inventory::service::{Command, DUE_MAX, Due, Engine, SILENCE_MS, SWEEP_MAX};
 use crate::inventory::{Layout, SeatMap};
 use async_trait::async_trait;
 use futures_util::future::join_all;
@@ -34,6 +37,7 @@ const REPORT_MS: i64 = 10_000;
 const RULES_TRIES_MAX: usize = 10;
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 
+#[async_trait]
 impl Engine for Postgres {
     fn now(&self) -> Time {
         self.shards[0].clock.now()
@@ -67,44 +71,20 @@ impl Engine for Postgres {
         since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    async fn decide<T: Send + 'static>(
-        &self,
-        ask: Command,
-        decide: impl FnMut(&mut UnitOfWork<'_>) -> Result<T, Refused> + Send + 'static,
-    ) -> Result<T, Refused> {
-        let handle = match &ask.whose {
-            Target::Newcomer(..) => Some(self.make(&ask.event).await?),
-            _ => self.handle(&ask.event).await?,
+    async fn submit(&self, command: Box<Command>) -> Result<(), Refused> {
+        let handle = match &command.target {
+            Target::Newcomer(..) => Some(self.make(&command.event).await?),
+            _ => self.handle(&command.event).await?,
         };
         let Some(handle) = handle else {
-            return Err(match &ask.whose {
-                Target::Session(_) => Refused::NoSession,
-                Target::Order(_) => Refused::NoSuchOrder,
-                _ => Refused::NoSuchEvent,
-            });
+            return Err(command.target.without_event());
         };
         // While the store is away, no request waits.
         if handle.shard.is_away() {
             return Err(Unavailable.into());
         }
-        let (reply, answer) = oneshot::channel();
-        let job = Box::new(Job {
-            must_load: ask.must_load,
-            visitor: None,
-            ask,
-            tries: 0,
-            step: Asked {
-                decide,
-                decided: None,
-                reply: Some(reply),
-            },
-        });
-        let asked = handle.queue.try_send(Message::Job(job));
-        asked.map_err(|_| Refused::from(Unavailable))?;
-        match timeout(Duration::from_secs(ANSWER_SECONDS_MAX), answer).await {
-            Ok(Ok(answer)) => answer,
-            _ => Err(Unavailable.into()),
-        }
+        let queued = handle.queue.try_send(Message::Command(command));
+        queued.map_err(|_| Unavailable.into())
     }
 
     async fn set_seating(&self, event: &EventId, layout: Layout) -> Result<u32, Refused> {
@@ -164,14 +144,8 @@ impl Engine for Postgres {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        let ask = Command {
-            event: event.clone(),
-            whose: Target::Nobody,
-            attempt: None,
-            hold: None,
-            must_load: false,
-        };
-        self.decide(ask, move |work| {
+        let subject = Subject::new(event, Target::Event);
+        decide_with(self, subject, move |work| {
             Ok(rows.iter().map(|row| work.event_state.show(row)).collect())
         })
         .await
@@ -218,7 +192,7 @@ impl Engine for Postgres {
         }
     }
 
-    async fn lapsed(&self, event: Option<&EventId>) -> Result<Vec<(EventId, VisitorId)>, Refused> {
+    async fn lapsed(&self, event: Option<&EventId>) -> Result<Vec<LapsedVisitor>, Refused> {
         let handles = match event {
             Some(event) => self.known(event).into_iter().collect(),
             None => self.all(),
@@ -238,18 +212,23 @@ impl Engine for Postgres {
         Ok(found)
     }
 
-    async fn late(&self) -> Result<Vec<(EventId, String)>, Refused> {
-        let (now, limit) = (Engine::now(self).0, SWEEP_MAX as i64);
+    async fn late(&self) -> Result<Vec<LateOrder>, Refused> {
+        let (now, limit) = (self.now().0, SWEEP_MAX as i64);
         let params: [Param<'_>; 2] = [(&now, Type::INT8), (&limit, Type::INT8)];
         let select = "select event, id from fairline.orders
             where state in ('paying', 'declined', 'confirming') and pay_by <= $1 order by pay_by limit $2";
         let rows = self.ask_each(select, &params).await?;
-        let read = |row: Row| Some((EventId::parse(row.get(0)).ok()?, row.get(1)));
+        let read = |row: Row| {
+            Some(LateOrder {
+                event: EventId::parse(row.get(0)).ok()?,
+                id: row.get(1),
+            })
+        };
         Ok(rows.into_iter().filter_map(read).collect())
     }
 
-    async fn due(&self) -> Result<Vec<Due>, Refused> {
-        let now = Engine::now(self).0;
+    async fn due(&self) -> Result<Vec<DuePayment>, Refused> {
+        let now = self.now().0;
         let params: [Param<'_>; 3] = [
             (&now, Type::INT8),
             (&SILENCE_MS, Type::INT8),
@@ -274,7 +253,7 @@ impl Engine for Postgres {
             let state: String = row.get(5);
             let mut states = PaymentState::ALL.into_iter();
             let state = states.find(|known| known.as_str() == state)?;
-            Some((payment, state))
+            Some(DuePayment { payment, state })
         };
         Ok(rows.into_iter().filter_map(read).collect())
     }
@@ -291,7 +270,7 @@ impl Engine for Postgres {
             }
             *pruned_at = Some(Instant::now());
         }
-        let before = Engine::now(self).0 - i64::from(KEPT_SECONDS) * 1000;
+        let before = self.now().0 - i64::from(KEPT_SECONDS) * 1000;
         let params: [Param<'_>; 1] = [(&before, Type::INT8)];
         let delete = "delete from fairline.answer where (event, id) in
             (select event, id from fairline.answer where at < $1 limit 10000)";
@@ -305,7 +284,7 @@ impl Engine for Postgres {
     }
 
     async fn reports(&self) -> Result<Vec<Report>, Refused> {
-        let now = Engine::now(self).0;
+        let now = self.now().0;
         let (until, limit) = (now + REPORT_MS, i64::from(REPORTS_MAX));
         let params: [Param<'_>; 3] = [
             (&now, Type::INT8),
@@ -398,7 +377,7 @@ impl SharedAuditLog for Postgres {
 
 impl EventHandle {
     /// The visitors of seats whose time is over, as the writer knows them.
-    async fn lapsed(&self, limit: usize) -> Result<Vec<(EventId, VisitorId)>, Refused> {
+    async fn lapsed(&self, limit: usize) -> Result<Vec<LapsedVisitor>, Refused> {
         let (done, lapsed) = oneshot::channel();
         let asked = self.queue.try_send(Message::Lapsed(limit, done));
         asked.map_err(|_| Refused::from(Unavailable))?;
@@ -414,11 +393,9 @@ impl EventHandle {
         let select = "select distinct visitor from fairline.seat
             where event = $1 and seat = any($2) and visitor is not null";
         let rows = self.shard.reader().ask(select, &params).await?;
-        let visitor = |row: &Row| {
-            (
-                self.event.clone(),
-                VisitorId(row.get::<_, Uuid>(0).as_u128()),
-            )
+        let visitor = |row: &Row| LapsedVisitor {
+            event: self.event.clone(),
+            visitor: VisitorId(row.get::<_, Uuid>(0).as_u128()),
         };
         Ok(rows.iter().map(visitor).collect())
     }

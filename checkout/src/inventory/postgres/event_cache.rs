@@ -126,23 +126,12 @@ impl EventCache {
 
     /// Returns whether the visitor of a request is in memory. A new visitor need not be: the unique row of the
     /// admission decides.
-    pub(super) fn knows(&self, whose: &Target, visitor: Option<VisitorId>) -> bool {
-        match whose {
-            Target::Newcomer(..) | Target::Nobody => true,
+    pub(super) fn knows(&self, target: &Target, visitor: Option<VisitorId>) -> bool {
+        match target {
+            Target::Newcomer(..) | Target::Event => true,
             Target::Session(_) | Target::Order(_) | Target::Visitor(_) => {
                 visitor.is_some_and(|visitor| self.event_state.visits.get(visitor).is_some())
             }
-        }
-    }
-
-    /// Returns the visitor of a request.
-    pub(super) fn visitor(&self, whose: &Target) -> Option<VisitorId> {
-        let visits = &self.event_state.visits;
-        match whose {
-            Target::Session(key) => visits.of_session(key),
-            Target::Order(order) => visits.of_order(order),
-            Target::Visitor(visitor) | Target::Newcomer(visitor, _) => Some(*visitor),
-            Target::Nobody => None,
         }
     }
 

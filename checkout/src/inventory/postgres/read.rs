@@ -3,11 +3,12 @@
 
 use super::connection::{Connection, Failed, Param};
 use super::write::visitor_uuid;
+use crate::inventory::command::Command;
 use crate::inventory::commands::Target;
 use crate::inventory::event_state::Plan;
 use crate::inventory::model::*;
 use crate::inventory::records::*;
-use crate::inventory::service::Command;
+
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use shared::ids::{EventId, VisitorId};
@@ -119,8 +120,8 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    pub(super) fn add(&mut self, ask: &Command) {
-        match &ask.whose {
+    pub(super) fn add(&mut self, command: &Command) {
+        match &command.target {
             Target::Session(key) => self.keys.push(key.to_vec()),
             Target::Order(order) => self.orders.push(order.clone()),
             Target::Visitor(visitor) => self.visitors.push(visitor_uuid(*visitor)),
@@ -128,10 +129,10 @@ impl Wanted {
                 self.visitors.push(visitor_uuid(*visitor));
                 self.jtis.push(jti.clone());
             }
-            Target::Nobody => {}
+            Target::Event => {}
         }
-        self.holds.extend(ask.hold.as_deref().map(hold_uuid));
-        self.answers.extend(ask.attempt.clone());
+        self.holds.extend(command.hold.as_deref().map(hold_uuid));
+        self.answers.extend(command.attempt.clone());
     }
 }
 

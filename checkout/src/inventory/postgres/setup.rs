@@ -75,7 +75,7 @@ fn sum(setup: &str) -> String {
 mod tests {
     use super::*;
     use crate::inventory::postgres::connection::Connection;
-    use crate::inventory::{HoldState, Inventory as _, Postgres, SessionKey};
+    use crate::inventory::{HoldState, Inventory, Postgres, SessionKey};
     use shared::ids::EventId;
     use shared::time::{Clock, Time};
     use testkit::shared_postgres;
@@ -123,7 +123,7 @@ mod tests {
         let url = servers.postgres.url(&database);
         for _ in 0..2 {
             let node = Postgres::open(&url, Clock::manual(Time(900))).await;
-            let node = node.unwrap();
+            let node = Inventory::from(node.unwrap());
             let keys = vec![SessionKey {
                 event: EventId::parse("e").unwrap(),
                 hash: [0; 32],

@@ -5,10 +5,11 @@
 use super::completion::Outcome;
 use super::connection::Failed;
 use super::event_cache::EventCache;
-use super::queue::{Decision, Job, Message, refuse};
+use super::queue::{Message, refuse};
 use super::read::{Loaded, Wanted, load};
 use super::write::{Header, send};
 use super::{EventHandle, Shard};
+use crate::inventory::command::{Command, Decision};
 use crate::inventory::commands::{Target, UnitOfWork};
 use crate::inventory::event_state::VisitorCache;
 use crate::inventory::records::{ChangeSet, VisitorRecords};
@@ -40,7 +41,7 @@ pub(super) struct Content {
 
 /// A batch in flight.
 pub(super) struct InFlight {
-    pub(super) jobs: Vec<Box<Job>>,
+    pub(super) commands: Vec<Box<Command>>,
     pub(super) visitors: Vec<VisitorId>,
     /// Index of the event's connection that the batch uses.
     connection: usize,
@@ -63,7 +64,7 @@ pub(super) struct Writer {
     sends: JoinSet<(Vec<Content>, Outcome)>,
     pub(super) busy: HashSet<VisitorId, RandomState>,
     /// Emptied lists of completed batches, kept to reuse their memory.
-    pub(super) spare: Vec<(Vec<Box<Job>>, Vec<Content>)>,
+    pub(super) spare: Vec<(Vec<Box<Command>>, Vec<Content>)>,
     /// Id of this writer and the number of its batches so far.
     name: String,
     count: i64,
@@ -93,7 +94,7 @@ impl Writer {
 
     /// Runs until it is stopped.
     pub(super) async fn run(mut self) {
-        let mut waiting: Vec<Box<Job>> = Vec::new();
+        let mut waiting: Vec<Box<Command>> = Vec::new();
         // Whether all waiting requests must wait for a batch to complete before they can be decided.
         let mut is_stuck = false;
         loop {
@@ -126,13 +127,14 @@ impl Writer {
                 // Deferred requests go to the end, so that they do not hold up the others.
                 rest.append(&mut waiting);
                 waiting = rest;
-                is_stuck = !waiting.is_empty() && waiting.iter().all(|job| self.is_busy(job));
+                is_stuck =
+                    !waiting.is_empty() && waiting.iter().all(|command| self.is_busy(command));
             }
         }
     }
 
     /// Takes all messages from the queue.
-    async fn take_all(&mut self, waiting: &mut Vec<Box<Job>>) {
+    async fn take_all(&mut self, waiting: &mut Vec<Box<Command>>) {
         let mut messages = std::mem::take(&mut self.inbox);
         while waiting.len() < BATCH_MAX {
             let room = BATCH_MAX - waiting.len();
@@ -159,14 +161,18 @@ impl Writer {
     /// Returns the size of the next batch. Batches are kept of equal size; otherwise all waiting requests would
     /// leave in one batch, return together, and wait for each other again.
     fn batch_size(&self, waiting: usize) -> usize {
-        let flying: usize = self.flights.values().map(|flight| flight.jobs.len()).sum();
+        let flying: usize = self
+            .flights
+            .values()
+            .map(|flight| flight.commands.len())
+            .sum();
         let each = (waiting + flying).div_ceil(self.flights_max());
         each.max(BATCH_MIN)
     }
 
-    async fn take(&mut self, message: Message, waiting: &mut Vec<Box<Job>>) {
+    async fn take(&mut self, message: Message, waiting: &mut Vec<Box<Command>>) {
         match message {
-            Message::Job(job) => waiting.push(job),
+            Message::Command(command) => waiting.push(command),
             Message::Tick(done) => {
                 self.tick(waiting).await;
                 let _ = done.send(());
@@ -182,8 +188,9 @@ impl Writer {
     }
 
     /// Returns whether a request of the same visitor is in flight.
-    fn is_busy(&self, job: &Job) -> bool {
-        job.visitor
+    fn is_busy(&self, command: &Command) -> bool {
+        command
+            .visitor
             .is_some_and(|visitor| self.busy.contains(&visitor))
     }
 
@@ -202,7 +209,7 @@ impl Writer {
 
     /// Loads the event if the state in memory may be wrong. Waits for batches in flight first, as the load would
     /// miss their changes.
-    async fn ready(&mut self, waiting: &mut Vec<Box<Job>>) -> Result<(), Unavailable> {
+    async fn ready(&mut self, waiting: &mut Vec<Box<Command>>) -> Result<(), Unavailable> {
         while self.cache.is_none() {
             while let Some(landed) = self.sends.join_next_with_id().await {
                 self.land(landed, waiting).await;
@@ -234,7 +241,7 @@ impl Writer {
             .or(self.visits.take());
     }
 
-    async fn tick(&mut self, waiting: &mut Vec<Box<Job>>) {
+    async fn tick(&mut self, waiting: &mut Vec<Box<Command>>) {
         let is_dirty = self.handle.is_dirty.swap(false, Ordering::Relaxed);
         if self.ready(waiting).await.is_err() {
             return self.handle.is_dirty.store(is_dirty, Ordering::Relaxed);
@@ -262,17 +269,17 @@ impl Writer {
     }
 
     /// Decides the waiting requests and sends the batch. Requests to be decided again remain in `waiting`.
-    async fn work(&mut self, waiting: &mut Vec<Box<Job>>) {
+    async fn work(&mut self, waiting: &mut Vec<Box<Command>>) {
         if self.ready(waiting).await.is_err() {
             return refuse(waiting.drain(..));
         }
         let Ok(loaded) = self.load(waiting).await else {
             return;
         };
-        let (mut jobs, mut contents) = self.spare.pop().unwrap_or_default();
-        self.decide(waiting, &loaded, (&mut jobs, &mut contents));
-        if !jobs.is_empty() {
-            metrics::histogram!("fairline_batch_requests").record(jobs.len() as f64);
+        let (mut commands, mut contents) = self.spare.pop().unwrap_or_default();
+        self.decide(waiting, &loaded, (&mut commands, &mut contents));
+        if !commands.is_empty() {
+            metrics::histogram!("fairline_batch_requests").record(commands.len() as f64);
             let visitors = contents.iter().filter_map(|content| content.visit.visitor);
             let visitors = visitors.collect();
             let is_free = |at: &usize| self.flights.values().all(|flight| flight.connection != *at);
@@ -286,7 +293,7 @@ impl Writer {
                 (contents, sent)
             });
             let flight = InFlight {
-                jobs,
+                commands,
                 visitors,
                 connection,
             };
@@ -310,22 +317,24 @@ impl Writer {
     }
 
     /// Loads the records that are missing or outdated in memory.
-    async fn load(&mut self, jobs: &mut Vec<Box<Job>>) -> Result<Loaded, ()> {
+    async fn load(&mut self, commands: &mut Vec<Box<Command>>) -> Result<Loaded, ()> {
         let cache = self.cache.as_ref().expect("`load` runs after `ready`");
         let mut wanted = Wanted::default();
         let mut is_wanted = false;
-        for job in &mut *jobs {
-            job.visitor = job.visitor.or_else(|| cache.visitor(&job.ask.whose));
+        for command in &mut *commands {
+            command.visitor = command
+                .visitor
+                .or_else(|| command.target.visitor(&cache.event_state.visits));
             // Changes in flight are not in the store yet.
-            if job
+            if command
                 .visitor
                 .is_some_and(|visitor| self.busy.contains(&visitor))
             {
                 continue;
             }
-            job.must_load |= !cache.knows(&job.ask.whose, job.visitor);
-            if job.must_load {
-                wanted.add(&job.ask);
+            command.must_load |= !cache.knows(&command.target, command.visitor);
+            if command.must_load {
+                wanted.add(command);
                 is_wanted = true;
             }
         }
@@ -343,7 +352,7 @@ impl Writer {
             }
             Err(failed) => {
                 log(&failed);
-                refuse(jobs.drain(..));
+                refuse(commands.drain(..));
                 Err(())
             }
         }
@@ -353,81 +362,83 @@ impl Writer {
     /// would touch the same rows again waits for the next batch.
     fn decide(
         &mut self,
-        jobs: &mut Vec<Box<Job>>,
+        commands: &mut Vec<Box<Command>>,
         loaded: &Loaded,
-        (decided, contents): (&mut Vec<Box<Job>>, &mut Vec<Content>),
+        (decided, contents): (&mut Vec<Box<Command>>, &mut Vec<Content>),
     ) {
         let mut later = Vec::new();
         let mut seats: HashSet<u32, RandomState> = HashSet::default();
         let cache = self.cache.as_mut().expect("`decide` runs after `ready`");
         let now = self.shard.clock.now();
         cache.event_state.share = self.shard.share();
-        for mut job in jobs.drain(..) {
-            let visitor = job.visitor.or_else(|| cache.visitor(&job.ask.whose));
-            job.visitor = visitor;
+        for mut command in commands.drain(..) {
+            let visitor = command
+                .visitor
+                .or_else(|| command.target.visitor(&cache.event_state.visits));
+            command.visitor = visitor;
             if visitor.is_some_and(|visitor| self.busy.contains(&visitor)) {
-                later.push(job);
+                later.push(command);
                 continue;
             }
             let known = visitor.and_then(|visitor| cache.event_state.visits.take(visitor));
             let visit = known
                 .unwrap_or_else(|| Box::new(visitor.map(VisitorRecords::of).unwrap_or_default()));
             let mut work = UnitOfWork::new(&mut cache.event_state, visit, now);
-            if let Target::Newcomer(_, jti) = &job.ask.whose {
-                work.opened = loaded.opened.get(jti).cloned();
+            if let Target::Newcomer(_, jti) = &command.target {
+                work.opened = loaded.opened.get(jti.as_str()).cloned();
             }
-            let answer = job
-                .ask
+            let answer = command
                 .attempt
                 .as_ref()
                 .and_then(|id| loaded.answers.get(id));
             work.answer = answer.cloned();
-            let decision = job.step.decide(&mut work);
+            let decision = command.decision.decide(&mut work);
             let (visit, changes) = (work.visit, work.changes);
             match decision {
                 // The store does not check rows without changes, so this decision needs records that were just
                 // loaded.
-                Decision::Decided if changes.is_empty() && !job.must_load => {
-                    job.must_load = true;
-                    later.push(job);
+                Decision::Granted if changes.is_empty() && !command.must_load => {
+                    command.must_load = true;
+                    later.push(command);
                 }
-                Decision::Decided if changes.is_empty() => {
+                Decision::Granted if changes.is_empty() => {
                     cache.event_state.freeze(&changes.frozen);
                     cache.event_state.visits.put(visit);
-                    job.step.answer(Ok(()));
+                    command.decision.answer(Ok(()));
                 }
                 // The decision assumes a change that is not committed yet: decide again later.
-                Decision::Decided
+                Decision::Granted
                     if changes
                         .seats
                         .iter()
                         .any(|change| seats.contains(&change.seat)) =>
                 {
-                    later.push(job);
+                    later.push(command);
                 }
-                Decision::Decided => {
+                Decision::Granted => {
                     self.busy.extend(visit.visitor);
                     seats.extend(changes.seats.iter().map(|change| change.seat));
                     cache.send(&changes);
-                    decided.push(job);
+                    decided.push(command);
                     contents.push(Content { visit, changes });
                 }
                 // Records in memory can only be outdated: a refusal is decided again on loaded records, unless it
                 // concerns seats, which are kept current.
                 Decision::Refused
-                    if job.must_load
-                        || (job.ask.attempt.is_none() && job.step.is_about_seats()) =>
+                    if command.must_load
+                        || (command.attempt.is_none()
+                            && command.decision.is_refused_for_seats()) =>
                 {
                     cache.event_state.visits.put(visit);
-                    job.step.answer(Ok(()));
+                    command.decision.answer(Ok(()));
                 }
                 Decision::Refused => {
-                    job.must_load = true;
-                    later.push(job);
+                    command.must_load = true;
+                    later.push(command);
                 }
             }
         }
-        jobs.append(&mut later);
+        commands.append(&mut later);
     }
 }
 

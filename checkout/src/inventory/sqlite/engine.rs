@@ -1,23 +1,28 @@
-//! The engine's own steps: plans, rules, figures, and what the sweep finds.
+//! `Engine` on SQLite: plans, rules, figures, and the rows that a sweep looks for.
 
 use super::read::{ORDER, currency, event_of, known, read_order, visitor};
 use super::{Sqlite, Step, Store};
 use crate::inventory::best_available::SeatIndex;
-use crate::inventory::commands::{UnitOfWork, json};
+use crate::inventory::command::Command;
+use crate::inventory::commands::json;
+use crate::inventory::engine::{
+    DUE_MAX, DuePayment, Engine, LapsedVisitor, LateOrder, SILENCE_MS, SWEEP_MAX,
+};
 use crate::inventory::event_state::Plan;
 use crate::inventory::model::*;
 use crate::inventory::records::{FINISHED, PaymentState};
 use crate::inventory::rules::{Rules, RulesPatch};
-use crate::inventory::service::{Command, DUE_MAX, Due, Engine, SILENCE_MS, SWEEP_MAX};
 use crate::inventory::{Layout, SeatMap};
+use async_trait::async_trait;
 use rusqlite::params;
 use shared::http::idempotency::KEPT_SECONDS;
-use shared::ids::{EventId, VisitorId};
+use shared::ids::EventId;
 use shared::time::Time;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+#[async_trait]
 impl Engine for Sqlite {
     fn now(&self) -> Time {
         self.clock.now()
@@ -48,13 +53,12 @@ impl Engine for Sqlite {
         Duration::MAX
     }
 
-    async fn decide<T: Send + 'static>(
-        &self,
-        ask: Command,
-        mut decide: impl FnMut(&mut UnitOfWork<'_>) -> Result<T, Refused> + Send + 'static,
-    ) -> Result<T, Refused> {
-        self.step(move |store, now| store.decide(&ask, now, &mut decide))
-            .await
+    async fn submit(&self, mut command: Box<Command>) -> Result<(), Refused> {
+        let step =
+            self.step(move |store, now| Ok(store.decide(&mut command, now)?.map(|()| command)));
+        // It is committed now.
+        step.await?.decision.answer(Ok(()));
+        Ok(())
     }
 
     async fn set_seating(&self, event: &EventId, layout: Layout) -> Result<u32, Refused> {
@@ -66,7 +70,7 @@ impl Engine for Sqlite {
     async fn rules(&self, event: &EventId) -> Result<Rules, Refused> {
         let event = event.clone();
         self.step(move |store, _| {
-            let event_state = store.houses.get(&event);
+            let event_state = store.event_states.get(&event);
             Ok(Ok(event_state
                 .map(|event_state| event_state.rules.clone())
                 .unwrap_or_default()))
@@ -99,27 +103,30 @@ impl Engine for Sqlite {
         self.step(move |store, _| store.remove(&event)).await
     }
 
-    async fn lapsed(&self, event: Option<&EventId>) -> Result<Vec<(EventId, VisitorId)>, Refused> {
+    async fn lapsed(&self, event: Option<&EventId>) -> Result<Vec<LapsedVisitor>, Refused> {
         let event = event.cloned();
         self.step(move |store, now| store.lapsed(event.as_ref(), now))
             .await
     }
 
-    async fn late(&self) -> Result<Vec<(EventId, String)>, Refused> {
+    async fn late(&self) -> Result<Vec<LateOrder>, Refused> {
         self.step(|store, now| {
             let mut query = store.db.prepare_cached(
                 "select event, id from orders where state in ('paying', 'declined', 'confirming') and pay_by <= ?1
                  order by pay_by limit ?2",
             )?;
             let rows = query.query_map(params![now.0, SWEEP_MAX as i64], |row| {
-                Ok((event_of(row, 0)?, row.get(1)?))
+                Ok(LateOrder {
+                    event: event_of(row, 0)?,
+                    id: row.get(1)?,
+                })
             })?;
             rows.collect::<rusqlite::Result<_>>().map(Ok)
         })
         .await
     }
 
-    async fn due(&self) -> Result<Vec<Due>, Refused> {
+    async fn due(&self) -> Result<Vec<DuePayment>, Refused> {
         self.step(|store, now| store.due(now)).await
     }
 
@@ -129,7 +136,7 @@ impl Engine for Sqlite {
 
     async fn publish(&self) -> Result<(), Refused> {
         let now = self.clock.now();
-        for seat_map in Engine::seat_maps(self) {
+        for seat_map in self.seat_maps() {
             seat_map.publish(now);
         }
         Ok(())
@@ -259,7 +266,7 @@ impl Store {
     /// The layout's prices are shown in the new currency: it gets a new version.
     fn show_new_currency(&mut self, event: &EventId, currency: Currency) -> rusqlite::Result<()> {
         let Some(plan) = self
-            .houses
+            .event_states
             .get(event)
             .and_then(|event_state| event_state.plan.as_ref())
         else {
@@ -271,7 +278,7 @@ impl Store {
         let update = "update event set plan_version = ?2 where event = ?1";
         self.db.execute(update, params![event.as_str(), version])?;
         if let Some(plan) = self
-            .houses
+            .event_states
             .get_mut(event)
             .and_then(|event_state| event_state.plan.as_mut())
         {
@@ -281,7 +288,7 @@ impl Store {
     }
 
     fn orders(&self, event: &EventId, limit: u32) -> Step<Vec<Order>> {
-        let Some(event_state) = self.houses.get(event) else {
+        let Some(event_state) = self.event_states.get(event) else {
             return Ok(Ok(Vec::new()));
         };
         let mut query = self.db.prepare_cached(&format!(
@@ -293,7 +300,7 @@ impl Store {
     }
 
     fn sales(&self, event: &EventId) -> Step<Sales> {
-        let Some(event_state) = self.houses.get(event) else {
+        let Some(event_state) = self.event_states.get(event) else {
             return Ok(Err(Refused::NoSuchEvent));
         };
         let plan = event_state.plan.as_ref();
@@ -308,12 +315,12 @@ impl Store {
         Ok(Ok(Sales::of(counts, orders, event_state.rules.currency)))
     }
 
-    fn lapsed(&mut self, event: Option<&EventId>, now: Time) -> Step<Vec<(EventId, VisitorId)>> {
+    fn lapsed(&mut self, event: Option<&EventId>, now: Time) -> Step<Vec<LapsedVisitor>> {
         let mut found = Vec::new();
         let only = |event_state: &&mut crate::inventory::event_state::EventState| {
             event.is_none_or(|event| event_state.event == *event)
         };
-        for event_state in self.houses.values_mut().filter(only) {
+        for event_state in self.event_states.values_mut().filter(only) {
             if !event_state.has_lapsed(now) {
                 continue;
             }
@@ -329,7 +336,10 @@ impl Store {
                 );
             }
             let event = &event_state.event;
-            found.extend(visitors.into_iter().map(|visitor| (event.clone(), visitor)));
+            found.extend(visitors.into_iter().map(|visitor| LapsedVisitor {
+                event: event.clone(),
+                visitor,
+            }));
             if found.len() >= SWEEP_MAX {
                 break;
             }
@@ -337,7 +347,7 @@ impl Store {
         Ok(Ok(found))
     }
 
-    fn due(&self, now: Time) -> Step<Vec<Due>> {
+    fn due(&self, now: Time) -> Step<Vec<DuePayment>> {
         let mut query = self.db.prepare_cached(
             "select event, order_id, id, amount, settles_at, state,
                     (select currency from orders o where o.event = p.event and o.id = p.order_id)
@@ -357,7 +367,7 @@ impl Store {
             };
             let state: String = row.get(5)?;
             let state = known(&PaymentState::ALL, |known| known.as_str() == state)?;
-            Ok((payment, state))
+            Ok(DuePayment { payment, state })
         })?;
         rows.collect::<rusqlite::Result<_>>().map(Ok)
     }
@@ -404,7 +414,7 @@ impl Store {
     }
 
     fn remove(&mut self, event: &EventId) -> Step<()> {
-        if !self.houses.contains_key(event) {
+        if !self.event_states.contains_key(event) {
             return Ok(Err(Refused::NoSuchEvent));
         }
         let in_use = self.in_use(event)?;
@@ -421,7 +431,7 @@ impl Store {
             let delete = format!("delete from {table} where event = ?1");
             self.db.execute(&delete, [event.as_str()])?;
         }
-        self.houses.remove(event);
+        self.event_states.remove(event);
         let mut seat_maps = self
             .seat_maps
             .write()

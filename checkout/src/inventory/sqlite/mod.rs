@@ -6,13 +6,13 @@ mod engine;
 mod read;
 mod write;
 
+use super::command::{Command, Decision};
 use super::commands::{Target, UnitOfWork, json};
 use super::event_state::{EventState, Plan, lapses_at};
 use super::layout::Layout;
 use super::model::*;
 use super::records::VisitorRecords;
 use super::seat_map::SeatMap;
-use super::service::Command;
 use crate::inventory::rules::Rules;
 use rusqlite::{Connection, params};
 use shared::crypto::random;
@@ -47,7 +47,7 @@ pub struct Sqlite {
 struct Store {
     db: Connection,
     clock: Clock,
-    houses: HashMap<EventId, EventState>,
+    event_states: HashMap<EventId, EventState>,
     seat_maps: SeatMaps,
     /// Changes of this batch, published once it is committed.
     changed: Vec<SeatMapVersion>,
@@ -96,7 +96,7 @@ impl Sqlite {
         let mut store = Store {
             db,
             clock: clock.clone(),
-            houses: HashMap::new(),
+            event_states: HashMap::new(),
             seat_maps: seat_maps.clone(),
             changed: Vec::new(),
             is_writing: false,
@@ -170,54 +170,45 @@ impl Store {
         Ok(())
     }
 
-    /// Runs a decision and writes its changes.
-    fn decide<T>(
-        &mut self,
-        ask: &Command,
-        now: Time,
-        decide: &mut impl FnMut(&mut UnitOfWork<'_>) -> Result<T, Refused>,
-    ) -> Step<T> {
-        if let Target::Newcomer(..) = &ask.whose {
-            self.event_state(&ask.event)?;
+    /// Makes a decision and writes its changes.
+    fn decide(&mut self, command: &mut Command, now: Time) -> Step<()> {
+        if let Target::Newcomer(..) = &command.target {
+            self.event_state(&command.event)?;
         }
-        if !self.houses.contains_key(&ask.event) {
-            return Ok(Err(match &ask.whose {
-                Target::Session(_) => Refused::NoSession,
-                Target::Order(_) => Refused::NoSuchOrder,
-                _ => Refused::NoSuchEvent,
-            }));
+        if !self.event_states.contains_key(&command.event) {
+            return Ok(Err(command.target.without_event()));
         }
-        let mut visit = self.visit(&ask.event, &ask.whose)?;
-        if let (Some(hold), Some(visitor)) = (&ask.hold, visit.visitor)
+        let mut visit = self.visit(&command.event, &command.target)?;
+        if let (Some(hold), Some(visitor)) = (&command.hold, visit.visitor)
             && visit.hold(hold).is_none()
         {
             visit
                 .holds
-                .extend(self.load_hold(&ask.event, visitor, hold)?);
+                .extend(self.load_hold(&command.event, visitor, hold)?);
         }
-        let opened = match &ask.whose {
-            Target::Newcomer(_, jti) => self.load_opened(&ask.event, jti)?,
+        let opened = match &command.target {
+            Target::Newcomer(_, jti) => self.load_opened(&command.event, jti)?,
             _ => None,
         };
-        let answer = match &ask.attempt {
+        let answer = match &command.attempt {
             Some(id) => self.load_answer(id)?,
             None => None,
         };
         let event_state = self
-            .houses
-            .get_mut(&ask.event)
+            .event_states
+            .get_mut(&command.event)
             .expect("its presence was checked above");
         let mut work = UnitOfWork::new(event_state, visit, now);
         (work.answer, work.opened) = (answer, opened);
-        let decided = decide(&mut work);
+        let decision = command.decision.decide(&mut work);
         let (changes, visit) = (work.changes, work.visit);
-        if decided.is_ok() {
+        if decision == Decision::Granted {
             event_state.freeze(&changes.frozen);
             if !changes.is_empty() {
-                self.apply(&ask.event, &changes, &visit)?;
+                self.apply(&command.event, &changes, &visit)?;
                 let event_state = self
-                    .houses
-                    .get_mut(&ask.event)
+                    .event_states
+                    .get_mut(&command.event)
                     .expect("its presence was checked above");
                 event_state.take(&changes.seats);
                 if let Some(plan) = &event_state.plan
@@ -230,23 +221,17 @@ impl Store {
                 event_state.visits.put(visit);
             }
         }
-        Ok(decided)
+        Ok(Ok(()))
     }
 
     /// Returns all records of a visitor, from memory or from the file.
-    fn visit(&mut self, event: &EventId, whose: &Target) -> rusqlite::Result<Box<VisitorRecords>> {
-        let Some(event_state) = self.houses.get(event) else {
+    fn visit(&mut self, event: &EventId, target: &Target) -> rusqlite::Result<Box<VisitorRecords>> {
+        let Some(event_state) = self.event_states.get(event) else {
             return Ok(Box::default());
         };
-        let known = match whose {
-            Target::Session(key) => event_state.visits.of_session(key),
-            Target::Order(order) => event_state.visits.of_order(order),
-            Target::Visitor(visitor) | Target::Newcomer(visitor, _) => Some(*visitor),
-            Target::Nobody => return Ok(Box::default()),
-        };
-        let visitor = match known {
+        let visitor = match target.visitor(&event_state.visits) {
             Some(visitor) => visitor,
-            None => match self.find_visitor(event, whose)? {
+            None => match self.find_visitor(event, target)? {
                 Some(visitor) => visitor,
                 None => return Ok(Box::default()),
             },
@@ -255,7 +240,7 @@ impl Store {
             return Ok(Box::new(visit.clone()));
         }
         let visit = Box::new(self.load_visit(event, visitor)?);
-        if let Some(event_state) = self.houses.get_mut(event) {
+        if let Some(event_state) = self.event_states.get_mut(event) {
             event_state.visits.put(visit.clone());
         }
         Ok(visit)
@@ -264,7 +249,7 @@ impl Store {
     /// Loads all state kept in memory.
     fn load(&mut self) -> Result<(), String> {
         let failed = |error: rusqlite::Error| error.to_string();
-        self.houses.clear();
+        self.event_states.clear();
         let mut query = self
             .db
             .prepare("select event, plan, plan_version, rules, secret from event")
@@ -290,7 +275,7 @@ impl Store {
             };
             let mut event_state = EventState::new(event.clone(), rules, &secret);
             event_state.plan = plan;
-            self.houses.insert(event, event_state);
+            self.event_states.insert(event, event_state);
         }
         Ok(())
     }
@@ -352,19 +337,22 @@ impl Store {
 
     /// Returns the event, created with the default rules if it is new.
     fn event_state(&mut self, event: &EventId) -> rusqlite::Result<&mut EventState> {
-        if !self.houses.contains_key(event) {
+        if !self.event_states.contains_key(event) {
             self.write()?;
             let rules = Rules::default();
             let secret: [u8; 32] = random();
             self.db
                 .prepare_cached("insert into event (event, rules, secret) values (?1, ?2, ?3)")?
                 .execute(params![event.as_str(), json(&rules), secret])?;
-            self.houses.insert(
+            self.event_states.insert(
                 event.clone(),
                 EventState::new(event.clone(), rules, &secret),
             );
         }
-        Ok(self.houses.get_mut(event).expect("it was inserted above"))
+        Ok(self
+            .event_states
+            .get_mut(event)
+            .expect("it was inserted above"))
     }
 }
 
@@ -381,7 +369,7 @@ fn must_change(rows: usize) -> rusqlite::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inventory::Inventory as _;
+    use crate::inventory::Inventory;
 
     #[tokio::test]
     async fn a_file_of_the_first_version_is_brought_up_with_everything_in_it() {
@@ -412,7 +400,7 @@ mod tests {
         );
         old.execute_batch(&rows).unwrap();
         drop(old);
-        let sqlite = Sqlite::open(&path, Clock::manual(Time(900))).unwrap();
+        let sqlite = Inventory::from(Sqlite::open(&path, Clock::manual(Time(900))).unwrap());
         let event = EventId::parse("e").unwrap();
         let keys = vec![SessionKey {
             event: event.clone(),
@@ -428,7 +416,7 @@ mod tests {
         assert_eq!((sales.available, sales.held, sales.booked), (2, 1, 0));
         drop(sqlite);
         // Migrated once; the hold lapses as it would have before.
-        let sqlite = Sqlite::open(&path, Clock::manual(Time(1001))).unwrap();
+        let sqlite = Inventory::from(Sqlite::open(&path, Clock::manual(Time(1001))).unwrap());
         assert_eq!(sqlite.sweep().await.unwrap().seats_released, 1);
     }
 }

@@ -20,10 +20,10 @@ impl Store {
     pub(super) fn find_visitor(
         &self,
         event: &EventId,
-        whose: &Target,
+        target: &Target,
     ) -> rusqlite::Result<Option<VisitorId>> {
         let row = |row: &Row<'_>| visitor(row, 0);
-        match whose {
+        match target {
             Target::Session(key) => self
                 .db
                 .prepare_cached("select visitor from session where event = ?1 and key = ?2")?
@@ -35,7 +35,7 @@ impl Store {
                 .query_row([event.as_str(), id], row)
                 .optional(),
             Target::Visitor(visitor) | Target::Newcomer(visitor, _) => Ok(Some(*visitor)),
-            Target::Nobody => Ok(None),
+            Target::Event => Ok(None),
         }
     }
 

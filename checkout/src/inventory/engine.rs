@@ -1,0 +1,134 @@
+//! The contract of a storage engine.
+
+use super::command::{Command, Subject};
+use super::commands::UnitOfWork;
+use super::model::*;
+use super::records::PaymentState;
+use super::rules::{Rules, RulesPatch};
+use super::{Layout, SeatMap};
+use async_trait::async_trait;
+use shared::group_commit::{ANSWER_SECONDS_MAX, Unavailable};
+use shared::ids::{EventId, VisitorId};
+use shared::time::Time;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Lapsed holds and late orders that one sweep looks at.
+pub(super) const SWEEP_MAX: usize = 500;
+/// Time after which a payment provider that has not answered is asked about the payment.
+pub(super) const SILENCE_MS: i64 = 15_000;
+/// Payments that one sweep finds.
+pub(super) const DUE_MAX: i64 = 200;
+
+/// A payment about which the provider must be asked.
+pub struct DuePayment {
+    pub(super) payment: PaymentRef,
+    pub(super) state: PaymentState,
+}
+
+/// An order whose time to pay is over.
+pub struct LateOrder {
+    pub(super) event: EventId,
+    pub(super) id: String,
+}
+
+/// A visitor with seats whose hold is over.
+pub struct LapsedVisitor {
+    pub(super) event: EventId,
+    pub(super) visitor: VisitorId,
+}
+
+/// A storage engine: runs decisions, one at a time for a visitor, and makes their changes durable
+/// before it answers. Every operation is one atomic step, timed by the store's clock.
+#[async_trait]
+pub trait Engine: Send + Sync {
+    /// Returns the current time of the store's clock.
+    fn now(&self) -> Time;
+
+    /// Returns the layout and the state of every seat, from memory, at most one second old.
+    fn seat_map(&self, event: &EventId) -> Option<Arc<SeatMap>>;
+
+    /// Returns all seat maps.
+    fn seat_maps(&self) -> Vec<Arc<SeatMap>>;
+
+    /// Returns whether the seat map may be out of date because the store cannot be reached.
+    fn is_stale(&self, event: &EventId) -> bool;
+
+    /// Returns the time for which the event's store has answered this node without a break.
+    fn reached_for(&self, event: &EventId) -> Duration;
+
+    /// Has a command decided; its answer is sent once its changes are durable. The decision may be
+    /// made again, when the records it was made on turned out to be old.
+    ///
+    /// # Errors
+    /// When there is no such event, or the store cannot be reached. No answer is sent then.
+    async fn submit(&self, command: Box<Command>) -> Result<(), Refused>;
+
+    /// Sets the seating plan and returns its version. A plan is replaced only while none of its
+    /// seats is held or booked.
+    async fn set_seating(&self, event: &EventId, layout: Layout) -> Result<u32, Refused>;
+
+    /// Returns the selling rules.
+    async fn rules(&self, event: &EventId) -> Result<Rules, Refused>;
+
+    /// Changes selling rules and returns the rules before and after.
+    async fn set_rules(
+        &self,
+        event: &EventId,
+        patch: RulesPatch,
+    ) -> Result<(Rules, Rules), Refused>;
+
+    /// Returns the newest orders, at most `limit`.
+    async fn orders(&self, event: &EventId, limit: u32) -> Result<Vec<Order>, Refused>;
+
+    /// Returns the sales figures.
+    async fn sales(&self, event: &EventId) -> Result<Sales, Refused>;
+
+    /// Removes all data of an event, including ended sessions and holds. Refused for good once there
+    /// has been a booking or a payment, and for the time being while seats are held or a payment is
+    /// under way; a refusal changes nothing.
+    async fn remove(&self, event: &EventId) -> Result<(), Refused>;
+
+    /// Returns visitors with seats whose hold is over, of one event or of all, at most `SWEEP_MAX`.
+    async fn lapsed(&self, event: Option<&EventId>) -> Result<Vec<LapsedVisitor>, Refused>;
+
+    /// Returns orders whose time to pay is over, at most `SWEEP_MAX`.
+    async fn late(&self) -> Result<Vec<LateOrder>, Refused>;
+
+    /// Returns payments and refunds with an unknown outcome, at most `DUE_MAX`.
+    async fn due(&self) -> Result<Vec<DuePayment>, Refused>;
+
+    /// Deletes what need not be kept any longer, a bounded number of rows.
+    async fn prune(&self) -> Result<(), Refused>;
+
+    /// Publishes new versions of the seat maps.
+    async fn publish(&self) -> Result<(), Refused>;
+
+    /// Returns the reports that the waiting room has not received yet.
+    async fn reports(&self) -> Result<Vec<Report>, Refused>;
+
+    /// Marks reports as received by the waiting room.
+    async fn reported(&self, reports: Vec<Report>) -> Result<(), Refused>;
+
+    /// Returns the databases over which events are distributed; empty for SQLite.
+    async fn shards(&self) -> Result<Vec<ShardView>, Refused>;
+
+    /// Moves all data of an event to another database. Refused while fans are inside, hold seats or
+    /// pay.
+    async fn move_event(&self, event: &EventId, shard: &str) -> Result<(), Refused>;
+}
+
+/// Has a decision made by an engine, and waits for its answer.
+pub(super) async fn decide_with<T: Send + 'static>(
+    engine: &dyn Engine,
+    subject: Subject,
+    decide: impl FnMut(&mut UnitOfWork<'_>) -> Result<T, Refused> + Send + 'static,
+) -> Result<T, Refused> {
+    let (command, answer) = subject.decided_by(decide);
+    engine.submit(command).await?;
+    match timeout(Duration::from_secs(ANSWER_SECONDS_MAX), answer).await {
+        Ok(Ok(answer)) => answer,
+        _ => Err(Unavailable.into()),
+    }
+}
