@@ -22,9 +22,11 @@ function listen() {
   });
   front.on("upgrade", (asked, socket) => {
     const asking = on(asked);
-    asking.on("upgrade", (got, behind) => {
+    asking.on("upgrade", (got, behind, first) => {
       const heads = Object.entries(got.headers).map(([name, value]) => `${name}: ${value}\r\n`).join("");
       socket.write(`HTTP/1.1 101 Switching Protocols\r\n${heads}\r\n`);
+      // The first message may have come together with the answer.
+      socket.write(first);
       behind.pipe(socket).pipe(behind);
       for (const end of [socket, behind]) end.on("error", () => { socket.destroy(); behind.destroy(); });
     });
