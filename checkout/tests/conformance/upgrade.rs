@@ -7,7 +7,7 @@ use shared::time::{Clock, Time};
 use testkit::shared_postgres;
 
 /// Time at which the stores were left, in November 2026.
-const LEFT: Time = Time(1_795_657_800_000);
+const LEFT: Time = Time(1_795_659_400_000);
 
 const POSTGRES: &str = include_str!("../fixtures/postgres_0_1_0.sql");
 const SQLITE: &str = include_str!("../fixtures/sqlite_0_1_0.sql");
@@ -56,7 +56,7 @@ async fn a_postgres_database_of_version_0_1_0_is_brought_up_and_keeps_every_orde
     for server in [&servers.postgres, &servers.postgres_18] {
         let database = server.database();
         let record = "create schema fairline; create table fairline.migration (version integer primary key, sum text);";
-        let partitions = "select fairline.make_partitions(1795657800000);";
+        let partitions = "select fairline.make_partitions(1795659400000);";
         let script = [record, &SCHEMA_0_1_0.join(";"), ";", partitions, POSTGRES].concat();
         server.run(&database, &script).unwrap();
         let folder = tempfile::tempdir().unwrap();
