@@ -238,10 +238,10 @@ impl VisitorRecords {
     }
 
     /// Takes the next sequence number.
-    pub(super) fn turn(&mut self) -> i32 {
-        let turn = self.next;
+    pub(super) fn next_sequence(&mut self) -> i32 {
+        let sequence = self.next;
         self.next += 1;
-        turn
+        sequence
     }
 
     /// Returns the records as they were before these changes, if a hold was made; a request that makes a hold
@@ -279,7 +279,7 @@ pub(super) struct Owner {
 }
 
 impl Owner {
-    pub(super) fn nobody(state: SeatState) -> Owner {
+    pub(super) fn none(state: SeatState) -> Owner {
         Owner { state, hold: None }
     }
 
@@ -349,7 +349,7 @@ pub(super) struct ChangeSet {
     pub(super) new_hold: Option<i32>,
     /// Sequence numbers consumed by changes other than a new hold. A concurrent hold that did not see these changes
     /// violates the unique key.
-    pub(super) turns: Vec<i32>,
+    pub(super) sequences: Vec<i32>,
     pub(super) holds: Vec<HoldChange>,
     pub(super) new_orders: Vec<OrderRow>,
     pub(super) orders: Vec<OrderChange>,

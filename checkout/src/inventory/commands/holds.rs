@@ -191,7 +191,7 @@ impl UnitOfWork<'_> {
         for seat in seats {
             self.give(SeatChange {
                 seat: *seat,
-                from: Owner::nobody(SeatState::Available),
+                from: Owner::none(SeatState::Available),
                 to: Owner::hold(SeatState::Held, &row.id),
                 order: None,
                 lapses_at: row.lapses_at.0,
@@ -202,7 +202,7 @@ impl UnitOfWork<'_> {
         // Most visitors have one hold, and there are many visitors: reserve no more than needed.
         self.visit.holds.reserve_exact(1);
         self.visit.holds.push(row);
-        self.changes.new_hold = Some(self.visit.turn());
+        self.changes.new_hold = Some(self.visit.next_sequence());
         hold
     }
 
@@ -245,7 +245,7 @@ impl UnitOfWork<'_> {
             self.give(SeatChange {
                 seat,
                 from: Owner::hold(from, id),
-                to: Owner::nobody(SeatState::Available),
+                to: Owner::none(SeatState::Available),
                 order: None,
                 lapses_at: 0,
             });

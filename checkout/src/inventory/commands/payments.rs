@@ -172,7 +172,7 @@ impl UnitOfWork<'_> {
         let from = if is_held {
             Owner::hold(SeatState::Held, &hold)
         } else {
-            Owner::nobody(SeatState::Available)
+            Owner::none(SeatState::Available)
         };
         for seat in seats {
             self.give(SeatChange {
@@ -193,8 +193,8 @@ impl UnitOfWork<'_> {
         if !is_held {
             self.set_hold(&hold, HoldState::Converted, None);
             // They count again: no hold is made without knowing.
-            let turn = self.visit.turn();
-            self.changes.turns.push(turn);
+            let sequence = self.visit.next_sequence();
+            self.changes.sequences.push(sequence);
         }
         true
     }

@@ -1,4 +1,4 @@
-//! The engine's own steps: plans, rules, figures, what the sweep finds, and what other nodes did.
+//! The contract of an engine, kept on Postgres: plans, rules, figures, and rows that are due.
 
 use super::database::QueryError;
 use super::event_handle::EventHandle;
@@ -32,9 +32,9 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
-/// A node that took reports to tell has so long to say that they were heard.
+/// Time after which reports that a node took and did not deliver may be taken by another, in milliseconds.
 const REPORT_MS: i64 = 10_000;
-/// How often rules that others changed meanwhile are changed again.
+/// Largest number of attempts to change rules that others change at the same time.
 const RULES_TRIES_MAX: usize = 10;
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 
@@ -128,7 +128,7 @@ impl Engine for Postgres {
                 // Another request changed them meanwhile, in every round.
                 Some(false) => {}
                 Some(true) => {
-                    self.take_up(&handle).await?;
+                    self.load_again(&handle).await?;
                     return Ok((before, after));
                 }
             }
@@ -354,7 +354,7 @@ impl SharedAuditLog for Postgres {
 }
 
 impl EventHandle {
-    /// The visitors of seats whose time is over, as the writer knows them.
+    /// Returns the visitors of seats that have lapsed, as the writer knows them.
     async fn lapsed(&self, limit: usize) -> Result<Vec<LapsedVisitor>, Refused> {
         let (done, lapsed) = oneshot::channel();
         let asked = self.queue.try_send(Message::Lapsed(limit, done));
@@ -390,7 +390,7 @@ impl Postgres {
         Ok(rows.into_iter().flatten().collect())
     }
 
-    /// Sets a plan and answers its version; none if the event is gone.
+    /// Sets a plan and returns its version, or `None` if the event is gone.
     async fn set_plan(&self, event: &EventId, layout: &Layout) -> Result<Option<u32>, Refused> {
         let handle = self.make(event).await?;
         let set = query("select fairline.set_plan($1, $2, $3)")
@@ -402,14 +402,14 @@ impl Postgres {
             None => Err(Refused::InUse),
             Some(0) => Ok(None),
             Some(version) => {
-                self.take_up(&handle).await?;
+                self.load_again(&handle).await?;
                 Ok(Some(version as u32))
             }
         }
     }
 
-    /// Reads the event anew; or the one of the same id that was made since, where it was removed.
-    async fn take_up(&self, handle: &EventHandle) -> Result<(), Refused> {
+    /// Loads the event again, or the one of the same id that was created after it was removed.
+    async fn load_again(&self, handle: &EventHandle) -> Result<(), Refused> {
         match self.reload(handle).await {
             Err(_) if handle.is_gone.load(Ordering::Relaxed) => {
                 self.forget(&handle.event);

@@ -1,10 +1,13 @@
 //! Detects a pooler that hands the statements of one connection to several servers. Behind one, sqlx would get the
 //! answers to other statements, without an error: it sends a statement in two steps.
 
-use super::database::CONNECT;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection as _, Error, Row as _, raw_sql};
+use std::time::Duration;
 use tokio::time::timeout;
+
+/// Longest time for the check, which makes several connections.
+const CHECK: Duration = Duration::from_secs(10);
 
 /// Number of servers that are kept from the connection under test.
 const OTHERS: usize = 4;
@@ -18,7 +21,7 @@ const BEGIN_SERVER: &str = "begin; select pg_backend_pid()";
 /// # Errors
 /// A sentence for the operator.
 pub(super) async fn check(options: &PgConnectOptions) -> Result<(), String> {
-    match timeout(CONNECT, is_shared(options)).await {
+    match timeout(CHECK, is_shared(options)).await {
         Ok(Ok(false)) => Ok(()),
         Ok(Ok(true)) => Err(
             "a pooler hands statements to several servers: set `listen=` in the URL to the database's own address"

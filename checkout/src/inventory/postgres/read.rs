@@ -34,7 +34,7 @@ struct SessionJson {
 }
 
 #[derive(Deserialize)]
-struct TurnJson {
+struct SequenceJson {
     visitor: Uuid,
     number: i32,
 }
@@ -232,7 +232,7 @@ impl Parts {
                 loaded.opened.insert(row.jti.clone(), row);
             }
             "turn" => {
-                let row: TurnJson = read(row)?;
+                let row: SequenceJson = read(row)?;
                 visit(loaded, VisitorId(row.visitor.as_u128())).next = row.number + 1;
             }
             "hold" => {

@@ -1,5 +1,5 @@
-//! Several databases: which one holds an event, and how an event moves while it is not on sale. The catalogue is in the first;
-//! what it does not name is in the first too, as it was when there was no other.
+//! Several databases: which one holds an event, and how an event moves while it is not on sale. The catalogue is in
+//! the first. An event that it does not name is in the first too, as when there was no other.
 
 use super::Postgres;
 use super::database::QueryError;
@@ -29,7 +29,7 @@ impl Postgres {
         &self.shards[0]
     }
 
-    /// The database that holds an event, or would.
+    /// Returns the database that holds an event, or would hold it.
     pub(super) async fn shard_of(&self, event: &EventId) -> Result<Arc<Shard>, Refused> {
         if let Some(handle) = self.known(event) {
             return Ok(handle.shard.clone());
@@ -88,7 +88,7 @@ impl Postgres {
         Ok(self.shards.iter().map(view).collect())
     }
 
-    /// Moves an event. A move that was cut short is completed by asking again.
+    /// Moves an event. A move that was interrupted is completed by repeating the request.
     pub(super) async fn move_to(&self, event: &EventId, to: &str) -> Result<(), Refused> {
         let to = self.shard(to)?;
         let from = self.shard_of(event).await?;

@@ -238,7 +238,7 @@ impl<'a> Batch<'a> {
             holds.lapses_at.push(new.lapses_at.0);
             holds.max_expires_at.push(new.max_expires_at.0);
         }
-        for number in &changes.turns {
+        for number in &changes.sequences {
             holds.request.push(request);
             holds.visitor.push(visitor);
             holds.number.push(*number);
