@@ -39,8 +39,8 @@ impl UnitOfWork<'_> {
         for seat in wanted {
             self.give(SeatChange {
                 seat,
-                from: Owner::nobody(from),
-                to: Owner::nobody(to),
+                from: Owner::none(from),
+                to: Owner::none(to),
                 order: None,
                 lapses_at: 0,
             });

@@ -164,7 +164,7 @@ impl UnitOfWork<'_> {
 
     fn take(&mut self, session: &Key, seats: &[u32]) -> Hold {
         // 128 bits for the id and 16 for the slack.
-        let [id @ .., high, low] = self.event_state.dice.take_bytes::<18>();
+        let [id @ .., high, low] = self.event_state.random.take_bytes::<18>();
         let plan = self.event_state.plan.as_ref();
         let plan = plan.expect("the seats were chosen from it");
         let rules = &self.event_state.rules;
@@ -191,7 +191,7 @@ impl UnitOfWork<'_> {
         for seat in seats {
             self.give(SeatChange {
                 seat: *seat,
-                from: Owner::nobody(SeatState::Available),
+                from: Owner::none(SeatState::Available),
                 to: Owner::hold(SeatState::Held, &row.id),
                 order: None,
                 lapses_at: row.lapses_at.0,
@@ -202,7 +202,7 @@ impl UnitOfWork<'_> {
         // Most visitors have one hold, and there are many visitors: reserve no more than needed.
         self.visit.holds.reserve_exact(1);
         self.visit.holds.push(row);
-        self.changes.new_hold = Some(self.visit.turn());
+        self.changes.new_hold = Some(self.visit.take_sequence());
         hold
     }
 
@@ -245,7 +245,7 @@ impl UnitOfWork<'_> {
             self.give(SeatChange {
                 seat,
                 from: Owner::hold(from, id),
-                to: Owner::nobody(SeatState::Available),
+                to: Owner::none(SeatState::Available),
                 order: None,
                 lapses_at: 0,
             });

@@ -85,8 +85,8 @@ impl UnitOfWork<'_> {
             row.report = FINISHED;
             self.changes.sessions_over.push(*key);
             // Makes a concurrent hold fail at a node that does not yet know of the end.
-            let turn = self.visit.turn();
-            self.changes.turns.push(turn);
+            let sequence = self.visit.take_sequence();
+            self.changes.sequences.push(sequence);
         }
     }
 }

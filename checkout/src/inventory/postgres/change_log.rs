@@ -142,8 +142,8 @@ mod tests {
     fn request(seats: &[(u32, SeatState, i64)], sessions: &[&str]) -> Content {
         let change = |(seat, state, lapses_at): &(u32, SeatState, i64)| SeatChange {
             seat: *seat,
-            from: Owner::nobody(Available),
-            to: Owner::nobody(*state),
+            from: Owner::none(Available),
+            to: Owner::none(*state),
             order: None,
             lapses_at: *lapses_at,
         };
