@@ -17,6 +17,7 @@ pub mod service_key;
 pub mod settings;
 pub mod sign_outs;
 pub mod signals;
+pub mod sqlite;
 pub mod time;
 pub mod token;
 pub mod web_url;
