@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use axum::http::{Method, StatusCode, header};
+use parking_lot::RwLock;
 use serde_json::Value;
 use shared::context::AppContext;
 use shared::http::credentials::cookie_name;
@@ -11,7 +12,7 @@ use shared::remote;
 use shared::sign_outs::{Shared, SignOut};
 use shared::time::Time;
 use shared::token::{Claims, Refused, Verifier};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -127,7 +128,6 @@ impl Jwks {
     fn known(&self) -> Option<Arc<Verifier>> {
         self.verifier
             .read()
-            .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
@@ -163,8 +163,7 @@ impl Jwks {
             Some(verifier) => {
                 let mut kept = self
                     .verifier
-                    .write()
-                    .unwrap_or_else(PoisonError::into_inner);
+                    .write();
                 *kept = Some(Arc::new(verifier));
                 tracing::info!("fetched the keys of the waiting room");
             }

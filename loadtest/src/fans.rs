@@ -5,10 +5,11 @@ use crate::process::Process;
 use crate::report::{Report, histogram, progress, round};
 use client::{Client, Failed, next};
 use futures_util::stream::{self, StreamExt as _};
+use parking_lot::Mutex;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use serde_json::json;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Number of fans, from the front, whose positions must be at most one second old.
@@ -68,13 +69,12 @@ impl Leaves {
     fn add(&self, number: u64) {
         self.0
             .lock()
-            .unwrap_or_else(PoisonError::into_inner)
             .push((Instant::now(), number));
     }
 
     /// Returns how long the position shown to a fan has been out of date, or `None` if it was never the true one.
     fn age(&self, number: u64, shown: u64, now: Instant) -> Option<Duration> {
-        let leaves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let leaves = self.0.lock();
         let mut truth = number - 1;
         for (at, _) in leaves.iter().filter(|(_, left)| *left < number) {
             if truth == shown {
@@ -213,7 +213,6 @@ async fn watch_all(
     }
     for what in wrong
         .lock()
-        .unwrap_or_else(PoisonError::into_inner)
         .drain(..)
     {
         report.violation(what);
@@ -289,7 +288,7 @@ async fn watch(mut socket: client::Socket, fan: Arc<Fan>, told: Arc<AtomicU64>, 
 }
 
 fn note(wrong: &Mutex<Vec<String>>, what: String) {
-    let mut wrong = wrong.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut wrong = wrong.lock();
     if wrong.len() < 100 {
         wrong.push(what);
     }

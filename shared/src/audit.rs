@@ -2,6 +2,7 @@
 
 use crate::time::Time;
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::VecDeque;
@@ -9,7 +10,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 /// The newest entries that are kept at hand for reading; the file keeps them all.
 pub const ENTRIES_MAX: usize = 10_000;
@@ -114,7 +115,7 @@ impl Audit {
         }
         // Off the async threads: the write waits for the disk.
         let written = tokio::task::spawn_blocking(move || {
-            let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut log = log.lock();
             let line = format!("{line}\n");
             if log.newest.len() == ENTRIES_MAX {
                 log.newest.pop_front();
@@ -141,7 +142,7 @@ impl Audit {
             let read = |line: String| serde_json::from_str(&line).ok();
             return lines.into_iter().filter_map(read).collect();
         }
-        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let log = self.log.lock();
         log.newest.iter().rev().take(count).cloned().collect()
     }
 }

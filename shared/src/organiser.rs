@@ -12,10 +12,11 @@ use axum::extract::{Extension, FromRequestParts, Query, State};
 use axum::http::{HeaderMap, Method, StatusCode, header, request::Parts};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, routing};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// The console's cookie, before `cookie_name`.
 pub const COOKIE: &str = "fairline_console";
@@ -88,7 +89,7 @@ impl Organisers {
     /// A code that signs in one admin once.
     pub fn one_time_code(&self) -> String {
         let code = random_id("");
-        *self.one_time.lock().unwrap_or_else(PoisonError::into_inner) = Some(code.clone());
+        *self.one_time.lock() = Some(code.clone());
         code
     }
 
@@ -112,7 +113,7 @@ impl Organisers {
     }
 
     fn by_code(&self, code: &str) -> Option<(Organiser, &str)> {
-        let mut kept = self.one_time.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.one_time.lock();
         let is_right = kept.as_ref().is_some_and(|kept| same(kept, code));
         is_right.then(|| {
             *kept = None;

@@ -5,6 +5,7 @@ mod postgres;
 
 pub use postgres::{PgBouncer, Postgres, Shared, shared_postgres};
 
+use parking_lot::Mutex;
 use std::fs;
 use std::io::BufReader;
 use std::net::{TcpListener, TcpStream};
@@ -13,7 +14,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// Longest time a server may take to start answering.
@@ -279,7 +280,7 @@ impl Cluster {
 /// Returns the cluster shared by the tests of one program, kept running while any test holds a reference.
 pub fn shared_cluster() -> Arc<Cluster> {
     static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
-    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut shared = SHARED.lock();
     if let Some(cluster) = shared.upgrade() {
         return cluster;
     }

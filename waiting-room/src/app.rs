@@ -8,6 +8,7 @@ use crate::pass::Passes;
 use crate::ticker;
 use async_trait::async_trait;
 use axum::extract::FromRef;
+use parking_lot::RwLock;
 use shared::context::AppContext;
 use shared::crypto::Secret;
 use shared::http::problem::Problem;
@@ -16,7 +17,7 @@ use shared::time::Time;
 use shared::token::{Signer, Verifier};
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 /// The checkout, in this process or remote; asked before an event is deleted.
 #[async_trait]
@@ -99,7 +100,7 @@ impl Room {
             return Ok(hub);
         }
         let front = self.line.tick(event).await?;
-        let mut hubs = self.hubs.write().unwrap_or_else(PoisonError::into_inner);
+        let mut hubs = self.hubs.write();
         let hub = hubs
             .entry(event.clone())
             .or_insert_with(|| ticker::start(self, event.clone(), front));
@@ -119,18 +120,18 @@ impl Room {
     }
 
     fn known_hub(&self, event: &EventId) -> Option<Arc<EventHub>> {
-        let hubs = self.hubs.read().unwrap_or_else(PoisonError::into_inner);
+        let hubs = self.hubs.read();
         hubs.get(event).cloned()
     }
 
     /// Drops all state of a deleted event and ends its sockets.
     pub(crate) fn forget(&self, event: &EventId) {
         self.passed.clear();
-        let mut hubs = self.hubs.write().unwrap_or_else(PoisonError::into_inner);
+        let mut hubs = self.hubs.write();
         if let Some(hub) = hubs.remove(event) {
             hub.end();
         }
-        let mut lists = self.lists.write().unwrap_or_else(PoisonError::into_inner);
+        let mut lists = self.lists.write();
         lists.remove(event);
     }
 }

@@ -9,13 +9,14 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use parking_lot::{Mutex, MutexGuard};
 use shared::http::credentials::{bearer, cookie, cookie_name};
 use shared::http::openapi::ProblemBody;
 use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
 use shared::token::Claims;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 use utoipa_axum::router::OpenApiRouter;
@@ -69,7 +70,7 @@ impl Passed {
     }
 
     fn second(&self) -> MutexGuard<'_, Second> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -2,10 +2,11 @@
 
 use crate::history::History;
 use crate::line::{LineView, Stats};
+use parking_lot::Mutex;
 use shared::ids::VisitorId;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 
 /// One event at this node.
@@ -91,7 +92,7 @@ impl Sockets {
     /// Registers a socket and tells the one it replaces.
     pub(crate) fn enter(&self, visitor: VisitorId, id: u64) -> oneshot::Receiver<()> {
         let (replace, replaced) = oneshot::channel();
-        let mut sockets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sockets = self.0.lock();
         if let Some((_, before)) = sockets.insert(visitor, (id, replace)) {
             let _ = before.send(());
         }
@@ -100,7 +101,7 @@ impl Sockets {
 
     /// Removes a socket; returns false when it was replaced in the meantime.
     pub(crate) fn exit(&self, visitor: VisitorId, id: u64) -> bool {
-        let mut sockets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sockets = self.0.lock();
         let is_ours = sockets.get(&visitor).is_some_and(|(known, _)| *known == id);
         if is_ours {
             sockets.remove(&visitor);
@@ -110,18 +111,18 @@ impl Sockets {
 
     /// Ends the visitor's socket here, because a newer one was opened at another node.
     pub(crate) fn replace(&self, visitor: VisitorId) {
-        let mut sockets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sockets = self.0.lock();
         if let Some((_, here)) = sockets.remove(&visitor) {
             let _ = here.send(());
         }
     }
 
     pub(crate) fn contains(&self, visitor: VisitorId) -> bool {
-        let sockets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sockets = self.0.lock();
         sockets.contains_key(&visitor)
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.0.lock().len()
     }
 }

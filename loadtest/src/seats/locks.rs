@@ -1,11 +1,11 @@
 //! The strategies of most shops: one transaction per request, with locked rows or with versions; and the tables of
 //! all strategies but Fairline's.
 
+use parking_lot::Mutex;
 use super::shop::{Args, Bought, EVENT, Seller, Strategy, Wanted};
 use async_trait::async_trait;
 use client::Failed;
 use std::str::FromStr as _;
-use std::sync::{Mutex, PoisonError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_postgres::{Client, NoTls, Statement};
 
@@ -70,8 +70,7 @@ impl Lent<'_> {
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
         if let Some(prepared) = self.prepared.take() {
-            let free = self.pool.free.lock();
-            free.unwrap_or_else(PoisonError::into_inner).push(prepared);
+            self.pool.free.lock().push(prepared);
         }
     }
 }
@@ -112,7 +111,6 @@ impl Pool {
         let known = self
             .free
             .lock()
-            .unwrap_or_else(PoisonError::into_inner)
             .pop();
         let prepared = match known.filter(|known| !known.client.is_closed()) {
             Some(known) => known,

@@ -1,5 +1,6 @@
 //! Accept loop on hyper: connection limits, timeouts, a graceful drain, and closes that lose no answer.
 
+use parking_lot::Mutex;
 use super::request_body::Unread;
 use axum::Router;
 use axum::http::{HeaderValue, header};
@@ -14,7 +15,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
@@ -59,7 +60,7 @@ pub struct ConnectionPermit {
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted = self.counted.lock();
         if let Some(count) = counted.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {
@@ -107,7 +108,7 @@ fn take_permit(
     caps: Caps,
 ) -> Option<Arc<ConnectionPermit>> {
     let permit = room.clone().try_acquire_owned().ok()?;
-    let mut map = counted.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut map = counted.lock();
     let count = map.entry(address).or_default();
     if caps.connections_per_address_max > 0 && *count >= caps.connections_per_address_max {
         return None;

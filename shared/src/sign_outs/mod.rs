@@ -3,18 +3,19 @@
 
 mod list;
 
+use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use self::list::List;
 use crate::context::AppContext;
 use crate::time::{Clock, Time};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tempfile::NamedTempFile;
 
 /// The most sign-outs that are kept. They fit into one answer of the waiting room to a checkout.
 pub const SIGN_OUTS_MAX: usize = 5000;
@@ -216,7 +217,7 @@ impl SignOuts {
 
     fn merge(&self, list: impl IntoIterator<Item = SignOut>) -> bool {
         let now = self.0.clock.now();
-        let mut known = self.0.list.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.list.write();
         known.merge(list, now)
     }
 
@@ -225,11 +226,11 @@ impl SignOuts {
     }
 
     fn list(&self) -> RwLockReadGuard<'_, List> {
-        self.0.list.read().unwrap_or_else(PoisonError::into_inner)
+        self.0.list.read()
     }
 
     fn unsent(&self) -> MutexGuard<'_, Vec<(SignOut, String)>> {
-        self.0.unsent.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.unsent.lock()
     }
 
     /// Writes the whole list if it has changed, so that the file never grows beyond it. Off the async threads: it waits for the
@@ -260,20 +261,12 @@ impl SignOuts {
 
 /// Replaces a file as a whole: after a crash there is the old one or the new one.
 fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let fresh = path.with_extension("new");
-    let mut file = OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&fresh)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = NamedTempFile::new_in(folder)?;
     file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)?;
-    match path.parent() {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
-    }
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    File::open(folder)?.sync_all()
 }
 
 /// Follows what other nodes sign out, until the site's stop signal.
@@ -316,7 +309,7 @@ mod tests {
                 return Err("away".to_owned());
             }
             let session = session.map(str::to_owned);
-            self.sessions.lock().unwrap().extend(session);
+            self.sessions.lock().extend(session);
             Ok(())
         }
 
@@ -347,7 +340,7 @@ mod tests {
         store.is_there.store(true, Ordering::Relaxed);
         all.refresh().await;
         all.refresh().await;
-        let sessions = store.sessions.lock().unwrap().clone();
+        let sessions = store.sessions.lock().clone();
         assert_eq!(sessions.len(), SIGN_OUTS_PER_KEY_MAX + 1);
         assert_eq!(sessions[0], "0");
         assert_eq!(sessions.last().unwrap(), "other");

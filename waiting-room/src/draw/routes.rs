@@ -24,7 +24,7 @@ use shared::organiser::{Organiser, Role};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt::Write as _;
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -148,13 +148,13 @@ impl Room {
         let Ok(Some(list)) = made.await else {
             return Err(Problem::unavailable().detail("the store has lost part of the list"));
         };
-        let mut lists = self.lists.write().unwrap_or_else(PoisonError::into_inner);
+        let mut lists = self.lists.write();
         Ok(lists.entry(event.clone()).or_insert(list).clone())
     }
 
     /// Returns the list if this node has read it.
     pub(crate) fn known_list(&self, event: &EventId) -> Option<Arc<List>> {
-        let lists = self.lists.read().unwrap_or_else(PoisonError::into_inner);
+        let lists = self.lists.read();
         lists.get(event).cloned()
     }
 }
