@@ -1,10 +1,10 @@
 //! The tick of the checkout: lapsed holds and orders, payments that are due, new versions of the seat maps, and what the
 //! waiting room has yet to hear.
 
-use crate::Shop;
+use crate::app::Shop;
 use crate::inventory::seat_map::VERSION_MS;
 use crate::inventory::{REPORTS_MAX, Report};
-use crate::waiting_room::Heard;
+use crate::waiting_room::Reported;
 use futures_util::stream::{self, StreamExt as _};
 use shared::ids::{Availability, EventId};
 use std::collections::HashMap;
@@ -22,7 +22,12 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// Runs until the stop signal. One set of these tasks a process; several processes do no harm.
 pub async fn run(shop: Arc<Shop>) {
-    tokio::join!(sweep(&shop), publish(&shop), tell(&shop), fetch_keys(&shop));
+    tokio::join!(
+        sweep(&shop),
+        publish(&shop),
+        report(&shop),
+        fetch_keys(&shop)
+    );
 }
 
 /// Keeps the waiting room's keys fresh, so that a published key is known before it signs.
@@ -96,7 +101,9 @@ async fn publish(shop: &Arc<Shop>) {
                 } == seats
                     && at.elapsed() < HEARTBEAT
             });
-            if !is_known && shop.waiting_room.report(&seat_map.event, seats).await == Heard::Yes {
+            if !is_known
+                && shop.waiting_room.report(&seat_map.event, seats).await == Reported::Taken
+            {
                 told.insert(seat_map.event.clone(), (seats, Instant::now()));
             }
         }
@@ -105,7 +112,7 @@ async fn publish(shop: &Arc<Shop>) {
 }
 
 /// Tells the waiting room who started and who is done, at least once.
-async fn tell(shop: &Arc<Shop>) {
+async fn report(shop: &Arc<Shop>) {
     loop {
         tokio::select! {
             () = shop.to_report.notified() => {}
@@ -116,22 +123,22 @@ async fn tell(shop: &Arc<Shop>) {
             continue;
         };
         let has_more = reports.len() >= REPORTS_MAX as usize;
-        let told = stream::iter(reports).map(|report| tell_one(shop, report));
-        let told = told.buffer_unordered(REPORTS_AT_ONCE);
-        let told: Vec<Report> = told.filter_map(async |told| told).collect().await;
-        let has_told = !told.is_empty();
-        if has_told && shop.inventory.reported(told).await.is_ok() && has_more {
+        let sent = stream::iter(reports).map(|report| send_report(shop, report));
+        let sent = sent.buffer_unordered(REPORTS_AT_ONCE);
+        let sent: Vec<Report> = sent.filter_map(async |sent| sent).collect().await;
+        let has_sent = !sent.is_empty();
+        if has_sent && shop.inventory.reported(sent).await.is_ok() && has_more {
             shop.to_report.notify_one();
         }
     }
 }
 
-/// The report, if it was heard. A slot that lapsed meanwhile needs no report any more.
-async fn tell_one(shop: &Shop, report: Report) -> Option<Report> {
-    let heard = if report.is_finished {
+/// Sends a report and returns it unless there was no answer. A slot that lapsed meanwhile needs no report any more.
+async fn send_report(shop: &Shop, report: Report) -> Option<Report> {
+    let reported = if report.is_finished {
         shop.waiting_room.finish(&report.event, &report.token).await
     } else {
         shop.waiting_room.start(&report.event, &report.token).await
     };
-    (heard != Heard::Nobody).then_some(report)
+    (reported != Reported::Unanswered).then_some(report)
 }

@@ -1,12 +1,12 @@
 //! Settings of the checkout.
 
-use crate::Shop;
+use crate::app::Shop;
 use crate::inventory::{check_url, open};
 use crate::payment::{Provider, Unsettled};
 use crate::waiting_room::{Jwks, WaitingRoom};
 use shared::context::AppContext;
 use shared::data_dir::DataFolder;
-use shared::settings::Mistakes;
+use shared::mistakes::Mistakes;
 use std::sync::Arc;
 
 /// Settings of the checkout, as written by the operator.

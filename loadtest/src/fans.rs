@@ -8,8 +8,8 @@ use futures_util::stream::{self, StreamExt as _};
 use parking_lot::Mutex;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use serde_json::json;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Number of fans, from the front, whose positions must be at most one second old.
@@ -67,9 +67,7 @@ struct Leaves(Mutex<Vec<(Instant, u64)>>);
 
 impl Leaves {
     fn add(&self, number: u64) {
-        self.0
-            .lock()
-            .push((Instant::now(), number));
+        self.0.lock().push((Instant::now(), number));
     }
 
     /// Returns how long the position shown to a fan has been out of date, or `None` if it was never the true one.
@@ -211,10 +209,7 @@ async fn watch_all(
     for task in watching {
         task.abort();
     }
-    for what in wrong
-        .lock()
-        .drain(..)
-    {
+    for what in wrong.lock().drain(..) {
         report.violation(what);
     }
 }

@@ -104,7 +104,9 @@ impl Signer {
         let (mut keys, published): (Vec<_>, Vec<_>) =
             pairs.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
         if keys.is_empty() {
-            return Err(format!("the signing key has no '-----BEGIN {PEM_TAG}-----'"));
+            return Err(format!(
+                "the signing key has no '-----BEGIN {PEM_TAG}-----'"
+            ));
         }
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some(TYPE.to_owned());

@@ -1,7 +1,7 @@
 //! Private Postgres servers, and PgBouncer in front of them.
 
-use parking_lot::Mutex;
 use super::{Server, free_port, until};
+use parking_lot::Mutex;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;

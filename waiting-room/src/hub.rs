@@ -5,8 +5,8 @@ use crate::line::{LineView, Stats};
 use parking_lot::Mutex;
 use shared::ids::VisitorId;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{oneshot, watch};
 
 /// One event at this node.
@@ -86,15 +86,21 @@ impl EventHub {
 
 /// Open sockets by visitor. Locked when a socket opens and when it closes, never for a message.
 #[derive(Default)]
-pub(crate) struct Sockets(Mutex<HashMap<VisitorId, (u64, oneshot::Sender<()>)>>);
+pub(crate) struct Sockets(Mutex<HashMap<VisitorId, OpenSocket>>);
+
+struct OpenSocket {
+    id: u64,
+    /// Ends the socket.
+    replace: oneshot::Sender<()>,
+}
 
 impl Sockets {
     /// Registers a socket and tells the one it replaces.
     pub(crate) fn enter(&self, visitor: VisitorId, id: u64) -> oneshot::Receiver<()> {
         let (replace, replaced) = oneshot::channel();
         let mut sockets = self.0.lock();
-        if let Some((_, before)) = sockets.insert(visitor, (id, replace)) {
-            let _ = before.send(());
+        if let Some(before) = sockets.insert(visitor, OpenSocket { id, replace }) {
+            let _ = before.replace.send(());
         }
         replaced
     }
@@ -102,7 +108,7 @@ impl Sockets {
     /// Removes a socket; returns false when it was replaced in the meantime.
     pub(crate) fn exit(&self, visitor: VisitorId, id: u64) -> bool {
         let mut sockets = self.0.lock();
-        let is_ours = sockets.get(&visitor).is_some_and(|(known, _)| *known == id);
+        let is_ours = sockets.get(&visitor).is_some_and(|known| known.id == id);
         if is_ours {
             sockets.remove(&visitor);
         }
@@ -112,8 +118,8 @@ impl Sockets {
     /// Ends the visitor's socket here, because a newer one was opened at another node.
     pub(crate) fn replace(&self, visitor: VisitorId) {
         let mut sockets = self.0.lock();
-        if let Some((_, here)) = sockets.remove(&visitor) {
-            let _ = here.send(());
+        if let Some(here) = sockets.remove(&visitor) {
+            let _ = here.replace.send(());
         }
     }
 

@@ -1,11 +1,11 @@
 //! Settings of the waiting room.
 
-use crate::app::{Parts, Shop};
+use crate::app::{Checkout, Parts};
 use crate::line::{self, Opened};
 use shared::context::AppContext;
 use shared::data_dir::DataFolder;
-use shared::keys::{Named, check_secret};
-use shared::settings::Mistakes;
+use shared::keys::{NamedSecret, check_secret};
+use shared::mistakes::Mistakes;
 use shared::token::Signer;
 use std::fs;
 use std::sync::Arc;
@@ -56,20 +56,26 @@ impl Args {
         if let Err(error) = line::check(url) {
             mistakes.add(error);
         }
-        for (name, value) in self.secrets() {
+        for NamedSecret { setting, value } in self.secrets() {
             if line::is_shared(url) && value.is_none() {
                 mistakes.add(format!(
-                    "{name}: needed with Redis, and equal on all nodes: at least 32 characters"
+                    "{setting}: needed with Redis, and equal on all nodes: at least 32 characters"
                 ));
             }
         }
     }
 
     /// Returns the secrets that are set, with their names.
-    pub fn secrets(&self) -> [Named<'_>; 2] {
+    pub fn secrets(&self) -> [NamedSecret<'_>; 2] {
         [
-            ("FAIRLINE_PASS_SECRET", self.pass_secret.as_deref()),
-            ("FAIRLINE_SERVICE_KEY", self.service_key.as_deref()),
+            NamedSecret {
+                setting: "FAIRLINE_PASS_SECRET",
+                value: self.pass_secret.as_deref(),
+            },
+            NamedSecret {
+                setting: "FAIRLINE_SERVICE_KEY",
+                value: self.service_key.as_deref(),
+            },
         ]
     }
 
@@ -86,7 +92,7 @@ impl Args {
         &self,
         folder: &DataFolder,
         site: Arc<AppContext>,
-        shop: Option<Arc<dyn Shop>>,
+        checkout: Option<Arc<dyn Checkout>>,
     ) -> Result<Parts, String> {
         let Opened { line, shared } = line::open(self.url(), folder, site.clock.clone())?;
         if let Some(store) = shared {
@@ -111,7 +117,7 @@ impl Args {
             site,
             line,
             signer,
-            shop,
+            checkout,
         })
     }
 }

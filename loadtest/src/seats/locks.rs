@@ -1,10 +1,10 @@
 //! The strategies of most shops: one transaction per request, with locked rows or with versions; and the tables of
 //! all strategies but Fairline's.
 
-use parking_lot::Mutex;
 use super::shop::{Args, Bought, EVENT, Seller, Strategy, Wanted};
 use async_trait::async_trait;
 use client::Failed;
+use parking_lot::Mutex;
 use std::str::FromStr as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_postgres::{Client, NoTls, Statement};
@@ -108,10 +108,7 @@ impl Pool {
 
     pub(super) async fn lend(&self) -> Result<Lent<'_>, Failed> {
         let room = self.room.acquire().await.map_err(wrong)?;
-        let known = self
-            .free
-            .lock()
-            .pop();
+        let known = self.free.lock().pop();
         let prepared = match known.filter(|known| !known.client.is_closed()) {
             Some(known) => known,
             None => prepare(self.connect().await?).await.map_err(wrong)?,

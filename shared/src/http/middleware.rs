@@ -4,7 +4,7 @@ use super::client_address::{ClientAddress, client_address};
 use super::listener::Peer;
 use super::problem::Problem;
 use super::security_headers::set_headers;
-use super::undeclared::RefuseUndeclared;
+use super::undeclared::{RefuseUndeclared, is_gate};
 use crate::context::{AppContext, check};
 use crate::crypto::{hex, random};
 use axum::Router;
@@ -72,12 +72,6 @@ pub async fn to_the_end<T: Send + 'static>(
 ) -> Result<T, Problem> {
     let done = tokio::spawn(work).await;
     done.unwrap_or_else(|_| Err(Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR)))
-}
-
-/// Returns whether a route is the gate's. A site's reverse proxy calls it on behalf of all visitors and answers 500 to them
-/// unless it gets success, 401 or 403. Therefore no limit per address applies, and nothing in the request is refused.
-pub(crate) fn is_gate(route: &str) -> bool {
-    route.starts_with("/gate/")
 }
 
 async fn around(State(site): State<Arc<AppContext>>, mut request: Request, next: Next) -> Response {

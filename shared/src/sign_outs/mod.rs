@@ -3,12 +3,11 @@
 
 mod list;
 
-use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use self::list::List;
-use crate::context::AppContext;
+pub use self::list::{KEPT_SECONDS, SIGN_OUTS_MAX, SIGN_OUTS_PER_KEY_MAX, SignOut};
 use crate::time::{Clock, Time};
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
+use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
@@ -16,26 +15,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tempfile::NamedTempFile;
+use tokio_util::sync::CancellationToken;
 
-/// The most sign-outs that are kept. They fit into one answer of the waiting room to a checkout.
-pub const SIGN_OUTS_MAX: usize = 5000;
-/// The most single sessions of one key. Beyond it one entry stands for all sessions of the key so far.
-pub const SIGN_OUTS_PER_KEY_MAX: usize = 100;
-/// How long a sign-out is kept beyond the end of its session, for nodes whose clocks differ.
-pub const KEPT_SECONDS: u32 = 3600;
 /// How often the shared store is asked.
 const REFRESH_EVERY: Duration = Duration::from_secs(1);
-
-/// A session that was signed out, or all sessions of a key up to one.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct SignOut {
-    /// The id of the key that opened the session. It opens nothing by itself.
-    pub key: String,
-    /// The id of the session; none: all sessions of the key that end no later. It opens nothing by itself.
-    pub id: Option<String>,
-    /// When the session would have ended. All sessions are equally long, so this also tells when it was opened.
-    pub expires_at: Time,
-}
 
 /// A store of sign-outs that all nodes share. Every operation may be repeated.
 #[async_trait]
@@ -67,8 +50,15 @@ struct Inner {
     /// Locked for a look-up or a copy, never across an await.
     list: RwLock<List>,
     shared: OnceLock<Arc<dyn Shared>>,
-    /// Sign-outs that the shared store has not taken yet, with their sessions.
-    unsent: Mutex<Vec<(SignOut, String)>>,
+    /// Sign-outs that the shared store has not taken yet.
+    unsent: Mutex<Vec<Unsent>>,
+}
+
+/// A sign-out to send, and the signed session that proves it.
+#[derive(Clone)]
+struct Unsent {
+    sign_out: SignOut,
+    session: String,
 }
 
 impl SignOuts {
@@ -195,23 +185,24 @@ impl SignOuts {
     /// Remembers a sign-out to repeat it. No key can crowd out those of another.
     fn remember(&self, sign_out: SignOut, session: &str) {
         let mut unsent = self.unsent();
-        let of_key = unsent.iter().filter(|(it, _)| it.key == sign_out.key);
+        let of_key = unsent.iter().filter(|it| it.sign_out.key == sign_out.key);
         let has_room = of_key.count() < SIGN_OUTS_PER_KEY_MAX && unsent.len() < SIGN_OUTS_MAX;
-        if has_room && unsent.iter().all(|(it, _)| *it != sign_out) {
-            unsent.push((sign_out, session.to_owned()));
+        if has_room && unsent.iter().all(|it| it.sign_out != sign_out) {
+            let session = session.to_owned();
+            unsent.push(Unsent { sign_out, session });
         }
     }
 
     /// Tells the shared store what it did not take, until it does or the session has ended by itself.
     async fn repeat(&self) {
         let unsent = self.unsent().clone();
-        for (sign_out, session) in unsent {
+        for Unsent { sign_out, session } in unsent {
             let is_running = sign_out.expires_at > self.0.clock.now();
             if is_running && let Err(error) = self.tell(&sign_out, &session).await {
                 tracing::debug!(error, "a sign-out is not kept everywhere yet");
                 return;
             }
-            self.unsent().retain(|(it, _)| *it != sign_out);
+            self.unsent().retain(|it| it.sign_out != sign_out);
         }
     }
 
@@ -229,7 +220,7 @@ impl SignOuts {
         self.0.list.read()
     }
 
-    fn unsent(&self) -> MutexGuard<'_, Vec<(SignOut, String)>> {
+    fn unsent(&self) -> MutexGuard<'_, Vec<Unsent>> {
         self.0.unsent.lock()
     }
 
@@ -269,13 +260,13 @@ fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Follows what other nodes sign out, until the site's stop signal.
-pub async fn follow(site: Arc<AppContext>) {
+/// Follows what other nodes sign out, until the stop signal.
+pub async fn follow(sign_outs: SignOuts, stop: CancellationToken) {
     loop {
-        site.organisers.sign_outs().refresh().await;
+        sign_outs.refresh().await;
         tokio::select! {
             () = tokio::time::sleep(REFRESH_EVERY) => {}
-            () = site.stop.cancelled() => return,
+            () = stop.cancelled() => return,
         }
     }
 }

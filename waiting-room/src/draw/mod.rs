@@ -5,16 +5,16 @@
 //! can join. The list of entries is bound by a Merkle tree hash as in RFC 6962, section 2.1.
 
 mod beacon;
-mod routes;
+mod list;
 mod verify;
 
-pub use beacon::{BEACONS, Round};
-pub(crate) use routes::{List, routes};
-pub use verify::{Drawn, Proof, verify, verify_proof};
+pub use beacon::{BEACONS, Beacon, Round};
+pub(crate) use list::List;
+pub use verify::{Drawn, Mixed, Proof, verify, verify_proof};
 
 use aws_lc_rs::hmac;
 use shared::crypto::{hex, sha256};
-pub use shared::crypto::{unhex, unhex_all};
+pub(crate) use shared::crypto::{unhex, unhex_all};
 use shared::ids::VisitorId;
 
 /// Name of the algorithm.

@@ -1,6 +1,5 @@
 //! The embedded engine: one thread, one state machine and one journal file per event, so that events share nothing.
 
-use parking_lot::RwLock;
 use super::event_settings::too_late;
 use super::journal::Journal;
 use super::state::State;
@@ -11,6 +10,7 @@ use super::{
 use crate::draw::Round;
 use crate::pass::Pass;
 use async_trait::async_trait;
+use parking_lot::RwLock;
 use shared::group_commit::{Durable, GroupCommit};
 use shared::ids::{Availability, EventId, VisitorId};
 use shared::time::{Clock, Time};
