@@ -1,6 +1,6 @@
 //! `checkout`: the seats as a service of its own, behind a waiting room.
 
-use checkout::settings::Args;
+use checkout::settings::SeatsArgs;
 use checkout::waiting_room::{Jwks, RemoteSignOuts, RemoteWaitingRoom};
 use checkout::{router, run as tick};
 use clap::Parser;
@@ -28,7 +28,7 @@ struct Cli {
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
-    seats: Args,
+    seats: SeatsArgs,
     /// Base URL of the waiting room: its keys, and where starts and finishes are reported
     #[arg(long, env = "FAIRLINE_WAITING_ROOM")]
     waiting_room: Option<String>,

@@ -14,7 +14,7 @@ use checkout::Shop;
 use checkout::inventory::{
     Begun, Buyer, NewSession, Order, Reader, SessionKey, Verdict, Wish, layout,
 };
-use checkout::settings::Args;
+use checkout::settings::SeatsArgs;
 use checkout::waiting_room::{Jwks, Reported, WaitingRoom};
 use serde_json::Value;
 use shared::data_dir::DataFolder;

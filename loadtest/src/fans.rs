@@ -20,7 +20,7 @@ const UNKNOWN: u64 = u64::MAX;
 
 /// Settings of the test.
 #[derive(clap::Args, Clone, Debug)]
-pub struct Args {
+pub struct FansArgs {
     /// URL of the server
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     pub url: String,
@@ -89,7 +89,7 @@ impl Leaves {
 ///
 /// # Errors
 /// Fails if the server cannot be used at all.
-pub async fn run(args: Args) -> Result<Report, Failed> {
+pub async fn run(args: FansArgs) -> Result<Report, Failed> {
     let client = Client::new(&args.url);
     let event = format!("fans-{}", rand::random::<u32>());
     let settings = json!({"id": event, "name": "Load test", "paused": true, "admission": {"away_seconds": 3600}});
@@ -116,7 +116,7 @@ pub async fn run(args: Args) -> Result<Report, Failed> {
 async fn join_all(
     client: &Client,
     event: &str,
-    args: &Args,
+    args: &FansArgs,
     report: &mut Report,
 ) -> Result<Vec<Arc<Fan>>, Failed> {
     let bar = progress("joining", args.fans as u64);
@@ -164,7 +164,7 @@ async fn join_all(
 async fn watch_all(
     client: &Client,
     event: &str,
-    args: &Args,
+    args: &FansArgs,
     fans: &[Arc<Fan>],
     idle_bytes: Option<u64>,
     report: &mut Report,
@@ -217,7 +217,7 @@ async fn watch_all(
 async fn connect_all(
     client: &Client,
     event: &str,
-    args: &Args,
+    args: &FansArgs,
     fans: &[Arc<Fan>],
     (told, wrong): (&Arc<AtomicU64>, &Wrong),
     report: &mut Report,
@@ -293,7 +293,7 @@ fn note(wrong: &Mutex<Vec<String>>, what: String) {
 async fn freshness(
     client: &Client,
     event: &str,
-    args: &Args,
+    args: &FansArgs,
     fans: &[Arc<Fan>],
     leaves: &Leaves,
     report: &mut Report,

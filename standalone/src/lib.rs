@@ -37,8 +37,8 @@ pub struct Fairline {
 /// A message for the operator.
 pub async fn compose(
     settings: &Settings,
-    line: &waiting_room::settings::Args,
-    seats: &checkout::settings::Args,
+    line: &waiting_room::settings::LineArgs,
+    seats: &checkout::settings::SeatsArgs,
     clock: Clock,
     stop: CancellationToken,
 ) -> Result<Fairline, String> {

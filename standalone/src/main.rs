@@ -21,9 +21,9 @@ struct Cli {
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
-    line: waiting_room::settings::Args,
+    line: waiting_room::settings::LineArgs,
     #[command(flatten)]
-    seats: checkout::settings::Args,
+    seats: checkout::settings::SeatsArgs,
 }
 
 #[derive(Subcommand)]

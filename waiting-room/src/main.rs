@@ -11,7 +11,7 @@ use shared::{log, settings::Settings, sign_outs};
 use std::process::ExitCode;
 use std::sync::Arc;
 use waiting_room::checkout::RemoteCheckout;
-use waiting_room::settings::Args;
+use waiting_room::settings::LineArgs;
 use waiting_room::{Checkout, Room, router, ticker};
 
 /// The line: who is where, who may go in now, the queue page, the gate.
@@ -21,7 +21,7 @@ struct Cli {
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
-    line: Args,
+    line: LineArgs,
     /// Base URL of the checkout, which is asked before an event is deleted
     #[arg(long, env = "FAIRLINE_CHECKOUT")]
     checkout: Option<String>,
@@ -55,7 +55,7 @@ async fn main() -> ExitCode {
 
 async fn serve(
     settings: &Settings,
-    line: &Args,
+    line: &LineArgs,
     checkout: Option<RemoteCheckout>,
 ) -> Result<(), String> {
     let process = Process::start(settings).await?;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// Settings of the waiting room as given on the command line or in the environment.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[group(id = "line settings")]
-pub struct Args {
+pub struct LineArgs {
     /// Store of the line: embedded, redis://…, redis+sentinel://…/name or redis+cluster://… [default: embedded]
     #[arg(long, env = "FAIRLINE_LINE", hide_env_values = true, global = true)]
     pub line: Option<String>,
@@ -43,7 +43,7 @@ pub struct Args {
     pub service_key: Option<String>,
 }
 
-impl Args {
+impl LineArgs {
     /// Adds invalid settings to `mistakes` without opening anything.
     pub fn check(&self, mistakes: &mut Mistakes) {
         if let Some(Err(error)) = self.signing_key.as_deref().map(read_signer) {

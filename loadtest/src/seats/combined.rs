@@ -1,7 +1,6 @@
 //! Fairline's strategy: the checkout's own engine with sessions, limits, prices and all.
 
-use super::locks::wrong;
-use super::shop::{Args, Bought, EVENT, Seller, Wanted};
+use super::strategy::{Bought, EVENT, Seller, ShopArgs, Wanted, wrong};
 use async_trait::async_trait;
 use checkout::inventory::{
     Best, Inventory, Layout, NewSession, Postgres, Refused, RulesPatch, SessionKey, SessionKeys,
@@ -111,7 +110,7 @@ pub(super) struct Combined {
 }
 
 impl Combined {
-    pub(super) async fn open(args: &Args) -> Result<Combined, Failed> {
+    pub(super) async fn open(args: &ShopArgs) -> Result<Combined, Failed> {
         let house = House::open(&args.postgres, args.seats, args.node == 0).await?;
         let share = |node: usize| (args.buyers * node / args.nodes) as u32;
         house.admit(share(args.node)..share(args.node + 1)).await?;

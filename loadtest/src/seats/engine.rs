@@ -1,9 +1,9 @@
 //! The engine alone, without HTTP, beside the bare batched update that pgbench performs with batches of the same
 //! size; and a storm of holds that lapse at once.
 
-use super::Args;
+use super::args::SeatsArgs;
 use super::combined::House;
-use super::locks::wrong;
+use super::strategy::wrong;
 use crate::report::{Report, histogram, median, round};
 use checkout::inventory::{Best, Wish};
 use client::Failed;
@@ -26,7 +26,7 @@ const BARE: usize = 10;
 const STORM: u32 = 50_000;
 
 /// Alternates both and reports the medians.
-pub(super) async fn run(args: &Args, report: &mut Report) -> Result<(), Failed> {
+pub(super) async fn run(args: &SeatsArgs, report: &mut Report) -> Result<(), Failed> {
     for at_once in AT_ONCE {
         let (mut ours, mut bare, mut batches) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..args.rounds {
@@ -59,7 +59,7 @@ pub(super) async fn run(args: &Args, report: &mut Report) -> Result<(), Failed> 
 
 /// Measures seats per second and seats per batch, with the best number of threads: a few concurrent requests are
 /// answered faster by one thread, which need not be woken.
-async fn engine(args: &Args, at_once: usize) -> Result<(f64, f64), Failed> {
+async fn engine(args: &SeatsArgs, at_once: usize) -> Result<(f64, f64), Failed> {
     let mut best = (0.0, 0.0);
     for threads in THREADS {
         let (seats, quantity) = (args.seats, args.per_order);
@@ -186,7 +186,7 @@ async fn storm(report: &mut Report) -> Result<(), Failed> {
 
 /// Measures pgbench: it updates the same number of seats with the values that a hold writes, in statements as large
 /// as the engine's batches, with the best number of connections.
-fn pgbench(args: &Args, batch: usize) -> Result<f64, Failed> {
+fn pgbench(args: &SeatsArgs, batch: usize) -> Result<f64, Failed> {
     let mut best: f64 = 0.0;
     let seats = args.seats * BARE;
     for clients in [1, 2, 4] {
