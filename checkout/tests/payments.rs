@@ -87,9 +87,9 @@ impl Node {
         let site = settings.open_site(&folder, clock, stop.clone(), None);
         let signer = Signer::from_pem(&Signer::generate_pem().unwrap()).unwrap();
         let verifier = Verifier::from_jwks(&signer.jwks(), "http://127.0.0.1:1").unwrap();
-        let args = Args {
+        let args = SeatsArgs {
             inventory,
-            ..Args::default()
+            ..SeatsArgs::default()
         };
         let site = Arc::new(site.unwrap().0);
         let keys = Jwks::given(verifier);
