@@ -6,7 +6,7 @@ use checkout::{router, run as tick};
 use clap::Parser;
 use shared::data_dir::DataFolder;
 use shared::http::middleware::with_middleware;
-use shared::keys::{NamedSecret, check_secret};
+use shared::keys::{check_secret, shared_secrets};
 use shared::log;
 use shared::mistakes::Mistakes;
 use shared::process::{Process, exit};
@@ -43,16 +43,7 @@ struct Cli {
 impl Cli {
     /// Notes which secrets are missing, weak or the same.
     fn check_secrets(&self, settings: &Settings, mistakes: &mut Mistakes) {
-        let secrets = [
-            NamedSecret {
-                setting: "FAIRLINE_PASS_SECRET",
-                value: self.pass_secret.as_deref(),
-            },
-            NamedSecret {
-                setting: "FAIRLINE_SERVICE_KEY",
-                value: self.service_key.as_deref(),
-            },
-        ];
+        let secrets = shared_secrets(self.pass_secret.as_deref(), self.service_key.as_deref());
         for secret in secrets {
             check_secret(secret, mistakes);
             if secret.value.is_none() {

@@ -51,7 +51,14 @@ pub struct FansArgs {
 }
 
 /// Violations found by any task.
-type Wrong = Arc<Mutex<Vec<String>>>;
+/// What the sockets of all fans were told.
+#[derive(Clone, Default)]
+struct Seen {
+    /// Number of places.
+    told: Arc<AtomicU64>,
+    /// Positions that were wrong, as sentences.
+    wrong: Arc<Mutex<Vec<String>>>,
+}
 
 struct Fan {
     number: u64,
@@ -170,10 +177,9 @@ async fn watch_all(
     report: &mut Report,
 ) {
     let process = args.pid.map(Process);
-    let wrong = Arc::new(Mutex::new(Vec::new()));
-    let told = Arc::new(AtomicU64::new(0));
+    let seen = Seen::default();
     let leaves = Arc::new(Leaves::default());
-    let watching = connect_all(client, event, args, fans, (&told, &wrong), report).await;
+    let watching = connect_all(client, event, args, fans, &seen, report).await;
     tokio::time::sleep(Duration::from_secs(20)).await;
     let bytes_per_fan = process.zip(idle_bytes).map(|(process, idle)| {
         process.memory_bytes().saturating_sub(idle) / fans.len().max(1) as u64
@@ -191,7 +197,7 @@ async fn watch_all(
         );
     }
     let moving = process.map(|process| process.measure());
-    let before = told.load(Ordering::Relaxed);
+    let before = seen.told.load(Ordering::Relaxed);
     freshness(client, event, args, fans, &leaves, report).await;
     if let Some(measure) = moving {
         report.add(
@@ -200,7 +206,7 @@ async fn watch_all(
             "% of a core",
         );
     }
-    let messages = told.load(Ordering::Relaxed) - before;
+    let messages = seen.told.load(Ordering::Relaxed) - before;
     report.add(
         "places told while some leave",
         round(messages as f64 / args.seconds as f64),
@@ -209,7 +215,7 @@ async fn watch_all(
     for task in watching {
         task.abort();
     }
-    for what in wrong.lock().drain(..) {
+    for what in seen.wrong.lock().drain(..) {
         report.violation(what);
     }
 }
@@ -219,22 +225,22 @@ async fn connect_all(
     event: &str,
     args: &FansArgs,
     fans: &[Arc<Fan>],
-    (told, wrong): (&Arc<AtomicU64>, &Wrong),
+    seen: &Seen,
     report: &mut Report,
 ) -> Vec<tokio::task::JoinHandle<()>> {
     let started = Instant::now();
     let bar = progress("connecting", fans.len() as u64);
     let connecting = stream::iter(fans.to_vec()).map(|fan| {
         let (client, event) = (client.clone(), event.to_owned());
-        let (wrong, told) = (wrong.clone(), told.clone());
+        let seen = seen.clone();
         let bar = bar.clone();
         async move {
             let opened = client.watch(&event, &fan.pass).await;
             bar.inc(1);
             match opened {
-                Ok(socket) => Some(tokio::spawn(watch(socket, fan, told, wrong))),
+                Ok(socket) => Some(tokio::spawn(watch(socket, fan, seen))),
                 Err(error) => {
-                    note(&wrong, error);
+                    note(&seen.wrong, error);
                     None
                 }
             }
@@ -256,17 +262,17 @@ async fn connect_all(
 }
 
 /// Reads one fan's socket. A position never gets worse, and the number never changes.
-async fn watch(mut socket: client::Socket, fan: Arc<Fan>, told: Arc<AtomicU64>, wrong: Wrong) {
+async fn watch(mut socket: client::Socket, fan: Arc<Fan>, seen: Seen) {
     while let Some(message) = next(&mut socket).await {
         if message["type"] != "place" || message["state"] != "waiting" {
             continue;
         }
-        told.fetch_add(1, Ordering::Relaxed);
+        seen.told.fetch_add(1, Ordering::Relaxed);
         let ahead = message["ahead"].as_u64().unwrap_or(UNKNOWN);
         let before = fan.shown.swap(ahead, Ordering::Relaxed);
         if ahead > before || message["number"] != fan.number {
             note(
-                &wrong,
+                &seen.wrong,
                 format!(
                     "number {} was told {before} ahead, then {message}",
                     fan.number
@@ -276,7 +282,7 @@ async fn watch(mut socket: client::Socket, fan: Arc<Fan>, told: Arc<AtomicU64>, 
     }
     if !fan.has_left.load(Ordering::Relaxed) {
         note(
-            &wrong,
+            &seen.wrong,
             format!("the socket of number {} closed", fan.number),
         );
     }

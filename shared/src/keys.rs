@@ -25,6 +25,18 @@ pub struct NamedSecret<'a> {
     pub value: Option<&'a str>,
 }
 
+/// Returns the two secrets that processes share, with their settings.
+pub fn shared_secrets<'a>(
+    pass_secret: Option<&'a str>,
+    service_key: Option<&'a str>,
+) -> [NamedSecret<'a>; 2] {
+    let named = |setting, value| NamedSecret { setting, value };
+    [
+        named("FAIRLINE_PASS_SECRET", pass_secret),
+        named("FAIRLINE_SERVICE_KEY", service_key),
+    ]
+}
+
 /// Notes what is wrong with a secret between processes, if it is set.
 pub fn check_secret(secret: NamedSecret, mistakes: &mut Mistakes) {
     let weakness = |value| weakness(value, SECRET_LENGTH_MIN);

@@ -33,7 +33,7 @@ impl Server {
     /// # Panics
     /// Panics if the program is not installed.
     pub fn start(folder: &Path, program: &str, arguments: &[&str]) -> Server {
-        Server::start_as(folder, (program, arguments), |_| {})
+        Server::start_as(folder, program, arguments, |_| {})
     }
 
     /// Starts a program; `change` may alter the command first.
@@ -42,7 +42,8 @@ impl Server {
     /// Panics if the program is not installed.
     pub fn start_as(
         folder: &Path,
-        (program, arguments): (&str, &[&str]),
+        program: &str,
+        arguments: &[&str],
         change: impl FnOnce(&mut Command),
     ) -> Server {
         let log = fs::OpenOptions::new()

@@ -62,7 +62,7 @@ impl Postgres {
         ])
         .current_dir(folder.path())
         .stdout(Stdio::null());
-        as_nobody_special(&mut make);
+        as_unprivileged_user(&mut make);
         let made = make.status();
         assert!(
             made.is_ok_and(|status| status.success()),
@@ -100,8 +100,12 @@ impl Postgres {
         arguments.extend(["-c", "fsync=on", "-c", "synchronous_commit=on"]);
         let program = self.programs.join("postgres").display().to_string();
         let start = || {
-            let command = (program.as_str(), arguments.as_slice());
-            Server::start_as(self.folder.path(), command, as_nobody_special)
+            Server::start_as(
+                self.folder.path(),
+                &program,
+                &arguments,
+                as_unprivileged_user,
+            )
         };
         // The children of a killed server end by themselves; until then a new one cannot start.
         let server = std::cell::RefCell::new(start());
@@ -147,7 +151,7 @@ impl Postgres {
             &self.port.to_string(),
         ])
         .current_dir(folder.path());
-        as_nobody_special(&mut copy);
+        as_unprivileged_user(&mut copy);
         let copied = copy.status();
         assert!(
             copied.is_ok_and(|status| status.success()),
@@ -245,8 +249,9 @@ impl PgBouncer {
         let path = path.display().to_string();
         let server = Server::start_as(
             folder.path(),
-            ("/usr/sbin/pgbouncer", &[&path]),
-            as_nobody_special,
+            "/usr/sbin/pgbouncer",
+            &[&path],
+            as_unprivileged_user,
         );
         until("PgBouncer", || {
             std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
@@ -306,7 +311,7 @@ fn other_user() -> Option<(u32, u32)> {
     Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
-fn as_nobody_special(command: &mut Command) {
+fn as_unprivileged_user(command: &mut Command) {
     if let Some((user, group)) = other_user() {
         command.uid(user).gid(group);
     }

@@ -19,6 +19,7 @@ use shared::http::openapi::Refusals;
 use shared::http::problem::{Input, Nothing, Problem};
 use shared::ids::{Availability, EventId, VisitorId};
 use shared::time::Time;
+use shared::token::Claims;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -255,10 +256,7 @@ async fn start_admission(
     Path(event): Path<String>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
-    let (event, _) = find(&room, &event).await?;
-    let admission = admission_of(&room, &headers, &event)?;
-    check_origin(&room.site, &headers, admission.by_cookie)?;
-    let claims = admission.content;
+    let (event, claims) = admitted(&room, &event, &headers).await?;
     match room.line.claim(&event, claims.sub, claims.number).await? {
         Claimed::Until(_) => Ok(StatusCode::NO_CONTENT),
         Claimed::Lapsed => Err(Problem::slot_lapsed()),
@@ -273,11 +271,20 @@ async fn end_admission(
     Path(event): Path<String>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
-    let (event, _) = find(&room, &event).await?;
-    let admission = admission_of(&room, &headers, &event)?;
-    check_origin(&room.site, &headers, admission.by_cookie)?;
-    let claims = admission.content;
+    let (event, claims) = admitted(&room, &event, &headers).await?;
     room.line.finish(&event, claims.sub, claims.number).await?;
     room.passed.forget(claims.sub);
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Returns the event of a request and the claims of its admission token.
+async fn admitted(
+    room: &Arc<Room>,
+    event: &str,
+    headers: &HeaderMap,
+) -> Result<(EventId, Claims), Problem> {
+    let (event, _) = find(room, event).await?;
+    let admission = admission_of(room, headers, &event)?;
+    check_origin(&room.site, headers, admission.by_cookie)?;
+    Ok((event, admission.content))
 }

@@ -4,7 +4,7 @@ use crate::app::{Checkout, Parts};
 use crate::line::{self, Opened};
 use shared::context::AppContext;
 use shared::data_dir::DataFolder;
-use shared::keys::{NamedSecret, check_secret};
+use shared::keys::{NamedSecret, check_secret, shared_secrets};
 use shared::mistakes::Mistakes;
 use shared::token::Signer;
 use std::fs;
@@ -67,16 +67,7 @@ impl LineArgs {
 
     /// Returns the secrets that are set, with their names.
     pub fn secrets(&self) -> [NamedSecret<'_>; 2] {
-        [
-            NamedSecret {
-                setting: "FAIRLINE_PASS_SECRET",
-                value: self.pass_secret.as_deref(),
-            },
-            NamedSecret {
-                setting: "FAIRLINE_SERVICE_KEY",
-                value: self.service_key.as_deref(),
-            },
-        ]
+        shared_secrets(self.pass_secret.as_deref(), self.service_key.as_deref())
     }
 
     /// Returns the URL of the line's store.

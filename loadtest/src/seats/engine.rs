@@ -68,7 +68,7 @@ async fn engine(args: &SeatsArgs, at_once: usize) -> Result<(f64, f64), Failed> 
             let runtime = runtime.worker_threads(threads).enable_all().build();
             let runtime = runtime.map_err(wrong)?;
             // Runs as a task of the runtime, like the tasks that answer requests.
-            let measuring = runtime.spawn(holds((seats, quantity), at_once));
+            let measuring = runtime.spawn(holds(seats, quantity, at_once));
             runtime.block_on(measuring).map_err(wrong)?
         });
         let measured = measured.await.map_err(wrong)??;
@@ -79,7 +79,7 @@ async fn engine(args: &SeatsArgs, at_once: usize) -> Result<(f64, f64), Failed> 
     Ok(best)
 }
 
-async fn holds((seats, quantity): (usize, usize), at_once: usize) -> Result<(f64, f64), Failed> {
+async fn holds(seats: usize, quantity: usize, at_once: usize) -> Result<(f64, f64), Failed> {
     let postgres = Postgres::start();
     let database = postgres.database();
     let house = House::open(&postgres.url(&database), seats, true).await?;
@@ -99,7 +99,7 @@ async fn holds((seats, quantity): (usize, usize), at_once: usize) -> Result<(f64
             "{seats} seats are too few for {at_once} concurrent requests: raise --seats"
         ));
     }
-    hold_all(&house, 0..warm as u32, (at_once, quantity)).await?;
+    hold_all(&house, 0..warm as u32, at_once, quantity).await?;
     let before = batches()?;
     let holding = stream::iter(warm as u32..fans as u32);
     let holding = holding.map(|fan| hold(&house, fan, quantity as u32));
@@ -123,7 +123,8 @@ async fn holds((seats, quantity): (usize, usize), at_once: usize) -> Result<(f64
 async fn hold_all(
     house: &House,
     fans: std::ops::Range<u32>,
-    (at_once, quantity): (usize, usize),
+    at_once: usize,
+    quantity: usize,
 ) -> Result<(), Failed> {
     let holding = stream::iter(fans).map(|fan| hold(house, fan, quantity as u32));
     let held: Vec<_> = holding.buffer_unordered(at_once).collect().await;
@@ -215,9 +216,9 @@ fn pgbench(args: &SeatsArgs, batch: usize) -> Result<f64, Failed> {
         std::fs::write(&path, script).map_err(wrong)?;
         let statements = (seats / batch / clients).max(1);
         let warm = statements.div_ceil(WARM);
-        run_pgbench(&postgres, &database, (clients, warm))?;
+        run_pgbench(&postgres, &database, clients, warm)?;
         let left = (statements - warm).max(1);
-        let rate = run_pgbench(&postgres, &database, (clients, left))?;
+        let rate = run_pgbench(&postgres, &database, clients, left)?;
         best = best.max(rate * batch as f64);
     }
     Ok(best)
@@ -227,7 +228,8 @@ fn pgbench(args: &SeatsArgs, batch: usize) -> Result<f64, Failed> {
 fn run_pgbench(
     postgres: &Postgres,
     database: &str,
-    (clients, statements): (usize, usize),
+    clients: usize,
+    statements: usize,
 ) -> Result<f64, Failed> {
     let (folder, port) = (
         postgres.folder().display().to_string(),

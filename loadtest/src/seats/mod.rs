@@ -141,7 +141,7 @@ impl Shop {
             _servers: Vec::new(),
         };
         for node in 0..nodes {
-            shop.add_node(args, strategy, fans, (node, nodes))?;
+            shop.add_node(args, strategy, fans, node, nodes)?;
         }
         Ok(shop)
     }
@@ -151,7 +151,8 @@ impl Shop {
         args: &SeatsArgs,
         strategy: Strategy,
         fans: u32,
-        (node, nodes): (usize, usize),
+        node: usize,
+        nodes: usize,
     ) -> Result<(), Failed> {
         let address = format!("127.0.0.1:{}", free_port());
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
@@ -174,7 +175,7 @@ impl Shop {
         arguments.extend(["--node", &node, "--nodes", &of]);
         // All nodes share one machine: together they get as many threads as a single node.
         let threads = std::thread::available_parallelism().map_or(1, usize::from) / nodes;
-        let server = Server::start_as(postgres.folder(), (&program, &arguments), |command| {
+        let server = Server::start_as(postgres.folder(), &program, &arguments, |command| {
             command.env("TOKIO_WORKER_THREADS", threads.max(1).to_string());
         });
         testkit::until("the shop", || {
