@@ -73,12 +73,29 @@ async fn sweep(shop: &Arc<Shop>) {
     }
 }
 
+/// Figures of an event that the waiting room has taken.
+struct LastReport {
+    seats: Availability,
+    at: Instant,
+}
+
+impl LastReport {
+    /// Whether these figures are the same, and were reported lately.
+    fn still_stands(&self, seats: &Availability) -> bool {
+        let before = Availability {
+            as_of: seats.as_of,
+            ..self.seats
+        };
+        before == *seats && self.at.elapsed() < HEARTBEAT
+    }
+}
+
 /// Shows new versions of the seat maps, and tells the waiting room the new figures.
 async fn publish(shop: &Arc<Shop>) {
     let mut due = interval(Duration::from_millis(VERSION_MS));
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_away = false;
-    let mut told: HashMap<EventId, (Availability, Instant)> = HashMap::new();
+    let mut last_reports: HashMap<EventId, LastReport> = HashMap::new();
     loop {
         tokio::select! {
             _ = due.tick() => {}
@@ -94,20 +111,16 @@ async fn publish(shop: &Arc<Shop>) {
         let now = shop.inventory.now();
         for seat_map in shop.inventory.seat_maps() {
             let seats = seat_map.shown().availability(now);
-            let is_known = told.get(&seat_map.event).is_some_and(|(before, at)| {
-                Availability {
-                    as_of: seats.as_of,
-                    ..*before
-                } == seats
-                    && at.elapsed() < HEARTBEAT
-            });
-            if !is_known
-                && shop.waiting_room.report(&seat_map.event, seats).await == Reported::Taken
-            {
-                told.insert(seat_map.event.clone(), (seats, Instant::now()));
+            let last = last_reports.get(&seat_map.event);
+            if last.is_some_and(|last| last.still_stands(&seats)) {
+                continue;
+            }
+            if shop.waiting_room.report(&seat_map.event, seats).await == Reported::Taken {
+                let at = Instant::now();
+                last_reports.insert(seat_map.event.clone(), LastReport { seats, at });
             }
         }
-        told.retain(|event, _| shop.inventory.seat_map(event).is_some());
+        last_reports.retain(|event, _| shop.inventory.seat_map(event).is_some());
     }
 }
 

@@ -53,7 +53,7 @@ pub struct FansArgs {
 /// Violations found by any task.
 /// What the sockets of all fans were told.
 #[derive(Clone, Default)]
-struct Seen {
+struct Observed {
     /// Number of places.
     told: Arc<AtomicU64>,
     /// Positions that were wrong, as sentences.
@@ -177,7 +177,7 @@ async fn watch_all(
     report: &mut Report,
 ) {
     let process = args.pid.map(Process);
-    let seen = Seen::default();
+    let seen = Observed::default();
     let leaves = Arc::new(Leaves::default());
     let watching = connect_all(client, event, args, fans, &seen, report).await;
     tokio::time::sleep(Duration::from_secs(20)).await;
@@ -225,7 +225,7 @@ async fn connect_all(
     event: &str,
     args: &FansArgs,
     fans: &[Arc<Fan>],
-    seen: &Seen,
+    seen: &Observed,
     report: &mut Report,
 ) -> Vec<tokio::task::JoinHandle<()>> {
     let started = Instant::now();
@@ -262,7 +262,7 @@ async fn connect_all(
 }
 
 /// Reads one fan's socket. A position never gets worse, and the number never changes.
-async fn watch(mut socket: client::Socket, fan: Arc<Fan>, seen: Seen) {
+async fn watch(mut socket: client::Socket, fan: Arc<Fan>, seen: Observed) {
     while let Some(message) = next(&mut socket).await {
         if message["type"] != "place" || message["state"] != "waiting" {
             continue;

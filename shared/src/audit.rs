@@ -56,7 +56,7 @@ pub struct Audit {
 }
 
 struct Log {
-    file: Option<File>,
+    file: File,
     newest: VecDeque<Entry>,
 }
 
@@ -84,24 +84,15 @@ impl Audit {
             }
             newest.push_back(entry);
         }
-        Ok(Audit::of(Some(file), newest))
-    }
-
-    fn of(file: Option<File>, newest: VecDeque<Entry>) -> Audit {
-        Audit {
+        Ok(Audit {
             log: Arc::new(Mutex::new(Log { file, newest })),
             shared: Arc::default(),
-        }
+        })
     }
 
     /// From now on the log is kept in a store that all nodes share as well, and read from there.
     pub fn share(&self, store: Arc<dyn SharedAuditLog>) {
         let _ = self.shared.set(store);
-    }
-
-    /// A log that is only in memory: for tests.
-    pub fn in_memory() -> Audit {
-        Audit::of(None, VecDeque::new())
     }
 
     /// Writes one entry. Failure to write is logged, never hidden; the change itself stands.
@@ -121,12 +112,8 @@ impl Audit {
                 log.newest.pop_front();
             }
             log.newest.push_back(entry);
-            match &mut log.file {
-                Some(file) => file
-                    .write_all(line.as_bytes())
-                    .and_then(|()| file.sync_data()),
-                None => Ok(()),
-            }
+            log.file.write_all(line.as_bytes())?;
+            log.file.sync_data()
         })
         .await;
         if let Ok(Err(error)) = written {

@@ -6,7 +6,6 @@ use super::problem::Problem;
 use super::security_headers::set_headers;
 use super::undeclared::{RefuseUndeclared, is_gate};
 use crate::context::{AppContext, check};
-use crate::crypto::{hex, random};
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Method, StatusCode, header};
@@ -18,7 +17,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
-use tower_http::timeout::TimeoutLayer;
 use utoipa::openapi::OpenApi;
 
 /// A handler must answer within this; reading a slow body counts.
@@ -57,7 +55,6 @@ pub fn with_middleware(router: Router, site: &Arc<AppContext>, mut description: 
                 tracing::error!("a handler panicked");
                 Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR).into_response()
             }),
-            TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST),
             refuse_undeclared,
         ))
 }
@@ -74,6 +71,12 @@ pub async fn to_the_end<T: Send + 'static>(
     done.unwrap_or_else(|_| Err(Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR)))
 }
 
+/// An answer that is there at once costs no timer.
+async fn in_time(response: impl Future<Output = Response>) -> Response {
+    let response = tokio::time::timeout(REQUEST, response).await;
+    response.unwrap_or_else(|_| Problem::of_status(StatusCode::REQUEST_TIMEOUT).into_response())
+}
+
 async fn around(State(site): State<Arc<AppContext>>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
@@ -85,11 +88,11 @@ async fn around(State(site): State<Arc<AppContext>>, mut request: Request, next:
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route: Arc<str> = route.as_ref().map_or("none", MatchedPath::as_str).into();
     let method = request.method().clone();
-    let request_id = hex(&random::<8>());
+    let request_id = format!("{:016x}", rand::random::<u64>());
     let limited = address.filter(|_| !is_gate(&route));
     let refused = limited.and_then(|address| check(&site.limits.requests, address).err());
     let response = match refused {
-        None => next.run(request).await,
+        None => in_time(next.run(request)).await,
         Some(problem) => problem.into_response(),
     };
     let mut response = as_problem(response);

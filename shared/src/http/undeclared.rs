@@ -133,8 +133,6 @@ pub(crate) struct Refusing<S> {
     inner: S,
 }
 
-type Answer = Result<Response, Infallible>;
-
 impl<S> Service<Request> for Refusing<S>
 where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
@@ -142,7 +140,8 @@ where
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = Either<S::Future, Pin<Box<dyn Future<Output = Answer> + Send>>>;
+    type Future =
+        Either<S::Future, Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)

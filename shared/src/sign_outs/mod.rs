@@ -126,7 +126,7 @@ impl SignOuts {
             ));
         }
         let written = self.write().await;
-        let kept = self.tell(&sign_out, session).await;
+        let kept = self.send(&sign_out, session).await;
         if kept.is_err() {
             self.remember(sign_out, session);
         }
@@ -171,7 +171,7 @@ impl SignOuts {
         Ok(is_new)
     }
 
-    async fn tell(&self, sign_out: &SignOut, session: &str) -> Result<(), String> {
+    async fn send(&self, sign_out: &SignOut, session: &str) -> Result<(), String> {
         match self.0.shared.get() {
             Some(store) => {
                 let entry = self.covering(sign_out);
@@ -198,7 +198,7 @@ impl SignOuts {
         let unsent = self.unsent().clone();
         for Unsent { sign_out, session } in unsent {
             let is_running = sign_out.expires_at > self.0.clock.now();
-            if is_running && let Err(error) = self.tell(&sign_out, &session).await {
+            if is_running && let Err(error) = self.send(&sign_out, &session).await {
                 tracing::debug!(error, "a sign-out is not kept everywhere yet");
                 return;
             }
