@@ -74,18 +74,6 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// No limits: for tests of other things.
-    pub fn none() -> Limits {
-        let none = || Limiter::per_second(0, 0);
-        Limits {
-            requests: none(),
-            joins: none(),
-            visitors: none(),
-            organiser_keys: Failures::new("organiser key"),
-            service_key: Failures::new("service key"),
-        }
-    }
-
     /// Forgets who has been quiet. Called now and then.
     pub fn sweep(&self) {
         for limiter in [&self.requests, &self.joins, &self.visitors] {

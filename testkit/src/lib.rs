@@ -5,6 +5,7 @@ mod postgres;
 
 pub use postgres::{PgBouncer, Postgres, Shared, shared_postgres};
 
+use parking_lot::Mutex;
 use std::fs;
 use std::io::BufReader;
 use std::net::{TcpListener, TcpStream};
@@ -13,7 +14,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// Longest time a server may take to start answering.
@@ -32,7 +33,7 @@ impl Server {
     /// # Panics
     /// Panics if the program is not installed.
     pub fn start(folder: &Path, program: &str, arguments: &[&str]) -> Server {
-        Server::start_as(folder, (program, arguments), |_| {})
+        Server::start_as(folder, program, arguments, |_| {})
     }
 
     /// Starts a program; `change` may alter the command first.
@@ -41,7 +42,8 @@ impl Server {
     /// Panics if the program is not installed.
     pub fn start_as(
         folder: &Path,
-        (program, arguments): (&str, &[&str]),
+        program: &str,
+        arguments: &[&str],
         change: impl FnOnce(&mut Command),
     ) -> Server {
         let log = fs::OpenOptions::new()
@@ -279,7 +281,7 @@ impl Cluster {
 /// Returns the cluster shared by the tests of one program, kept running while any test holds a reference.
 pub fn shared_cluster() -> Arc<Cluster> {
     static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
-    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut shared = SHARED.lock();
     if let Some(cluster) = shared.upgrade() {
         return cluster;
     }

@@ -2,7 +2,7 @@
 //! `synchronous=FULL`, so that a commit survives a power failure.
 
 use super::event_settings::EventSettings;
-use super::state::{Counters, Entry, State};
+use super::state::{Counters, State, StoredPlace};
 use super::{Slot, VisitorState};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use shared::ids::VisitorId;
@@ -122,10 +122,10 @@ impl Journal {
         gone.collect()
     }
 
-    fn read_places(&self) -> rusqlite::Result<Result<Vec<Entry>, String>> {
+    fn read_places(&self) -> rusqlite::Result<Result<Vec<StoredPlace>, String>> {
         let mut query = self.0.prepare("select * from place order by number")?;
         let mut rows = query.query([])?;
-        let mut places: Vec<Entry> = Vec::new();
+        let mut places: Vec<StoredPlace> = Vec::new();
         while let Some(row) = rows.next()? {
             let number: i64 = row.get(0)?;
             let visitor: [u8; 16] = row.get(1)?;

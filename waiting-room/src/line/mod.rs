@@ -13,11 +13,11 @@ mod view;
 
 pub use bitmap::Snapshot;
 pub use embedded::Embedded;
-pub use event_settings::{Admission, Beacon, EventSettings, Order, Patch};
+pub use event_settings::{Admission, EventSettings, Order, Patch};
 pub use redis::Redis;
 pub use throughput::{Flow, Pace, Rates};
 
-use crate::draw::Round;
+use crate::draw::{Beacon, Round};
 use crate::pass::Pass;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -124,6 +124,18 @@ pub struct Spot {
     pub ahead: u64,
     /// Set while admitted or shopping.
     pub slot: Option<Slot>,
+}
+
+impl Spot {
+    /// Returns whether this place is over and `pass` proves a newer one: its visitor joined again and the store has lost
+    /// that.
+    pub fn is_older_than(&self, pass: &Pass) -> bool {
+        let is_over = matches!(
+            self.standing,
+            VisitorState::Finished | VisitorState::Missed | VisitorState::Left
+        );
+        is_over && pass.number > self.number && pass.is_provisional == self.is_provisional
+    }
 }
 
 /// The answer to a join.
