@@ -1,8 +1,10 @@
 //! Private servers for tests and measurements: Redis alone, in a cluster, under Sentinels; Postgres and PgBouncer.
 //! Each lives in a folder of its own and ends with its handle.
 
+mod certificates;
 mod postgres;
 
+pub use certificates::{Authority, ServerCertificate};
 pub use postgres::{PgBouncer, Postgres, Shared, shared_postgres};
 
 use parking_lot::Mutex;
