@@ -360,6 +360,11 @@ pub trait Line: Send + Sync {
     /// Returns the visitors whose socket at this node was replaced by one at another node since the last call.
     fn replaced(&self, event: &EventId) -> Vec<VisitorId>;
 
+    /// Returns why the store cannot be reached, in a sentence for the operator; none while it is connected.
+    fn store_failure(&self) -> Option<String> {
+        None
+    }
+
     /// Returns the time of the store's clock, if that is not this machine's: the time of the newest reply plus the
     /// time since.
     fn now(&self, event: &EventId) -> Option<Time>;

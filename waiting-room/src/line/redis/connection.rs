@@ -1,32 +1,19 @@
 //! The connection to Redis: a single server, one found through Sentinels, or a cluster. Multiplexed, and reconnected
 //! after growing pauses. A command that is not answered in time may have been carried out.
 
+use super::address::{ANSWER, Address, CONNECT, Source};
 use redis::aio::{ConnectionLike as _, MultiplexedConnection};
-use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
-use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, IntoConnectionInfo as _, RedisError, Value,
-};
+use redis::{AsyncConnectionConfig, Cmd, ErrorKind, RedisError, Value};
 use shared::group_commit::Unavailable;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
-/// Time after which a server without an answer counts as unreachable.
-const ANSWER: Duration = Duration::from_secs(2);
-const CONNECT: Duration = Duration::from_secs(2);
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Maximum number of concurrent commands on one connection.
 const IN_FLIGHT_MAX: usize = 1024;
-
-/// Address of the server, in one of three forms.
-enum Source {
-    Single(Box<Client>),
-    Sentinel(Box<tokio::sync::Mutex<SentinelClient>>),
-    Cluster(Box<ClusterClient>),
-}
 
 #[derive(Clone)]
 enum Wire {
@@ -41,11 +28,13 @@ struct Held {
     made: u64,
     retry_at: Option<Instant>,
     pause: Duration,
+    /// Why there is none, for the operator.
+    failure: Option<String>,
 }
 
 /// A connection that is re-established when it breaks.
 pub(super) struct Connection {
-    source: Source,
+    address: Address,
     held: Mutex<Held>,
     /// One task connects, the others wait for it.
     connecting: tokio::sync::Mutex<()>,
@@ -60,44 +49,25 @@ pub(super) enum Trouble {
 }
 
 impl Connection {
-    /// Parses `redis://…`, `redis+sentinel://host:port,…/name` and `redis+cluster://host:port,…`. Does not connect.
-    ///
-    /// # Errors
-    /// When the URL is invalid. The message does not contain its password.
-    pub(super) fn new(url: &str) -> Result<Connection, String> {
-        let failed = |error: RedisError| format!("FAIRLINE_LINE: {}", error.category());
-        let source = if let Some(rest) = url.strip_prefix("redis+cluster://") {
-            let (login, hosts) = rest.rsplit_once('@').unwrap_or(("", rest));
-            let nodes = hosts_of(hosts.trim_end_matches('/'))?;
-            let urls = nodes.iter().map(|(host, port)| match login {
-                "" => format!("redis://{host}:{port}"),
-                login => format!("redis://{login}@{host}:{port}"),
-            });
-            let builder = ClusterClientBuilder::new(urls.collect::<Vec<_>>())
-                .connection_timeout(CONNECT)
-                .response_timeout(ANSWER)
-                .retries(3)
-                .min_retry_wait(20)
-                .max_retry_wait(300);
-            Source::Cluster(Box::new(builder.build().map_err(failed)?))
-        } else if let Some(rest) = url.strip_prefix("redis+sentinel://") {
-            Source::Sentinel(Box::new(tokio::sync::Mutex::new(sentinel(rest)?)))
-        } else if url.starts_with("redis://") || url.starts_with("redis+unix://") {
-            Source::Single(Box::new(Client::open(url).map_err(failed)?))
-        } else {
-            let wanted = "redis://, redis+unix://, redis+sentinel:// or redis+cluster://";
-            return Err(format!("FAIRLINE_LINE: neither 'embedded' nor {wanted}"));
-        };
-        Ok(Connection {
-            source,
+    /// Creates a connection that is made when it is first needed.
+    pub(super) fn new(address: Address) -> Connection {
+        Connection {
+            address,
             held: Mutex::new(Held {
                 wire: None,
                 made: 0,
                 retry_at: None,
                 pause: PAUSE_MIN,
+                failure: None,
             }),
             connecting: tokio::sync::Mutex::new(()),
-        })
+        }
+    }
+
+    /// Returns why there is no connection, in a sentence for the operator; none while there is one.
+    pub(super) fn failure(&self) -> Option<String> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.failure.clone()
     }
 
     /// Sends a command and waits for its answer, connecting first if necessary. Dropping the future leaves the
@@ -142,15 +112,19 @@ impl Connection {
                 tracing::info!("connected to Redis");
                 held.pause = PAUSE_MIN;
                 held.retry_at = None;
+                held.failure = None;
                 held.made += 1;
                 held.wire = Some(wire.clone());
                 Some((wire, held.made))
             }
             failed => {
-                let error = failed.map_or("no answer in time".to_owned(), |outcome| {
-                    outcome.err().map_or_else(String::new, |e| e.to_string())
+                let peers = &self.address.peers;
+                let why = failed.map_or("no answer in time".to_owned(), |outcome| {
+                    let error = outcome.err();
+                    error.map_or_else(String::new, |error| self.explain(&error))
                 });
-                tracing::warn!(error, "Redis cannot be reached");
+                tracing::warn!(peers, why, "Redis cannot be reached");
+                held.failure = Some(format!("Redis at {peers} cannot be reached: {why}"));
                 // Half to all of the pause, so that nodes do not reconnect in step.
                 let [jitter] = shared::crypto::random::<1>();
                 let share = 0.5 + f64::from(jitter) / 512.0;
@@ -171,7 +145,7 @@ impl Connection {
             .set_connection_timeout(Some(CONNECT))
             .set_response_timeout(Some(ANSWER))
             .set_pipeline_buffer_size(IN_FLIGHT_MAX);
-        match &self.source {
+        match &self.address.source {
             Source::Single(client) => {
                 let wire = client.get_multiplexed_async_connection_with_config(&config);
                 Ok(Wire::One(wire.await?))
@@ -183,6 +157,25 @@ impl Connection {
             }
             Source::Cluster(client) => Ok(Wire::Many(client.get_async_connection().await?)),
         }
+    }
+
+    /// Returns an error in words for the operator.
+    fn explain(&self, error: &RedisError) -> String {
+        let is_unannounced = error.kind() == ErrorKind::ClusterConnectionNotFound;
+        let may_want_tls = error.is_connection_dropped() && !error.is_connection_refusal();
+        let hint = match self.address.has_tls {
+            true if is_unannounced => {
+                "; the certificates of its servers must name the addresses that they announce"
+            }
+            true if error.is_timeout() => {
+                "; if it does not speak TLS, its URL begins with redis instead of rediss"
+            }
+            false if may_want_tls => {
+                "; if it speaks TLS, its URL begins with rediss instead of redis"
+            }
+            _ => "",
+        };
+        format!("{error}{hint}")
     }
 
     /// Classifies an error. Drops the connection if it broke, and also if the server is no longer a master or is
@@ -198,14 +191,16 @@ impl Connection {
             }
             None => {}
         }
-        self.forget(made, &error.to_string());
+        self.forget(made, &self.explain(error));
         Trouble::Away
     }
 
     fn forget(&self, made: u64, why: &str) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if held.made == made && held.wire.take().is_some() {
-            tracing::warn!(why, "connection to Redis dropped");
+            let peers = &self.address.peers;
+            tracing::warn!(peers, why, "connection to Redis dropped");
+            held.failure = Some(format!("connection to Redis at {peers} dropped: {why}"));
         }
     }
 }
@@ -214,44 +209,4 @@ impl From<Trouble> for Unavailable {
     fn from(_: Trouble) -> Unavailable {
         Unavailable
     }
-}
-
-fn sentinel(rest: &str) -> Result<SentinelClient, String> {
-    let failed = |error: RedisError| format!("FAIRLINE_LINE: {}", error.category());
-    let (login, rest) = rest.rsplit_once('@').unwrap_or(("", rest));
-    let (hosts, name) = rest
-        .split_once('/')
-        .filter(|(_, name)| !name.is_empty())
-        .ok_or("FAIRLINE_LINE: redis+sentinel://host:port,…/master-name needs the master's name")?;
-    let addresses = hosts_of(hosts)?
-        .into_iter()
-        .map(|(host, port)| ConnectionAddr::Tcp(host, port));
-    let builder = SentinelClientBuilder::new(addresses, name, SentinelServerType::Master);
-    let mut builder = builder.map_err(failed)?;
-    if !login.is_empty() {
-        // Parses user and password the same way as any redis:// URL.
-        let info = format!("redis://{login}@localhost")
-            .into_connection_info()
-            .map_err(failed)?;
-        if let Some(user) = info.redis_settings().username() {
-            builder = builder.set_client_to_redis_username(user);
-        }
-        if let Some(password) = info.redis_settings().password() {
-            builder = builder.set_client_to_redis_password(password);
-        }
-    }
-    builder.build().map_err(failed)
-}
-
-fn hosts_of(hosts: &str) -> Result<Vec<(String, u16)>, String> {
-    hosts
-        .split(',')
-        .map(|host| {
-            let (name, port) = host.rsplit_once(':').unwrap_or((host, "6379"));
-            match port.parse() {
-                Ok(port) if !name.is_empty() => Ok((name.to_owned(), port)),
-                _ => Err(format!("FAIRLINE_LINE: '{host}' is not host:port")),
-            }
-        })
-        .collect()
 }

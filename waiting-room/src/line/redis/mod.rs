@@ -1,6 +1,7 @@
 //! The Redis engine: any number of nodes share one line. Each operation is one script, sent in batches; positions
 //! come from the bitmap that every tick returns, so that no request asks Redis for a rank.
 
+mod address;
 mod audit;
 mod backup;
 mod batch;
@@ -19,6 +20,7 @@ use super::{
 use crate::draw::Round;
 use crate::pass::Pass;
 use ::redis::Value;
+use address::Address;
 use async_trait::async_trait;
 use batch::{Failed, Operation, Unit, Units, number};
 use cache::{bytes, list};
@@ -84,11 +86,11 @@ impl Redis {
     pub fn open(url: &str, folder: PathBuf, clock: Clock) -> Result<Redis, String> {
         std::fs::create_dir_all(&folder)
             .map_err(|error| format!("the folder {} cannot be used: {error}", folder.display()))?;
-        let (link, prefix) = understand(url)?;
+        let address = Address::parse(url)?;
         let engine = Redis {
-            link: Arc::new(link),
             clock,
-            prefix,
+            prefix: address.prefix.clone(),
+            link: Arc::new(Connection::new(address)),
             node: shared::crypto::hex(&shared::crypto::random::<8>()),
             folder,
             lines: RwLock::default(),
@@ -104,7 +106,7 @@ impl Redis {
     /// # Errors
     /// A message for the operator.
     pub fn check(url: &str) -> Result<(), String> {
-        understand(url).map(drop)
+        Address::parse(url).map(drop)
     }
 
     /// Returns an event's line at this node, creating it at the first call.
@@ -190,16 +192,6 @@ impl Redis {
         let answers = self.run(event, operation, Units::One(unit)).await?;
         Ok(answers.answers.first().map_or(0, number))
     }
-}
-
-/// Parses a URL into a connection and the prefix of all keys.
-fn understand(url: &str) -> Result<(Connection, String), String> {
-    let named = url.split_once("?prefix=");
-    let named = named.or_else(|| url.split_once("&prefix="));
-    let (url, prefix) = named.unwrap_or((url, "fairline"));
-    let why = "FAIRLINE_LINE: the prefix is 1 to 63 of a-z, 0-9 and '-'";
-    EventId::parse(prefix).map_err(|_| why.to_owned())?;
-    Ok((Connection::new(url)?, prefix.to_owned()))
 }
 
 /// A spot, and the number of visitors ahead if the script counted them, else -1.
@@ -427,6 +419,10 @@ impl Line for Redis {
 
     fn replaced(&self, event: &EventId) -> Vec<VisitorId> {
         self.here(event).replaced()
+    }
+
+    fn store_failure(&self) -> Option<String> {
+        self.link.failure()
     }
 
     fn now(&self, event: &EventId) -> Option<Time> {
