@@ -1,4 +1,5 @@
-//! A certificate authority for tests: certificates for servers with TLS, valid, expired, or of a stranger's authority.
+//! A certificate authority for tests: certificates for servers with TLS, valid, expired, or of a
+//! stranger's authority.
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -10,8 +11,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A certificate authority. Its files lie in a temporary folder and end with it. Two authorities do not trust each
-/// other's certificates.
+/// A certificate authority. Its files lie in a temporary folder and end with it. Two authorities do
+/// not trust each other's certificates.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     folder: tempfile::TempDir,
@@ -68,7 +69,8 @@ impl Authority {
         self.issue_until(names, 2001)
     }
 
-    /// Returns the settings by which a Redis server or a Sentinel speaks TLS, also to its replicas and peers.
+    /// Returns the settings by which a Redis server or a Sentinel speaks TLS, also to its replicas
+    /// and peers.
     pub(crate) fn redis_settings(&self, certificate: &ServerCertificate) -> Vec<String> {
         let path = |path: &Path| path.display().to_string();
         let settings = [

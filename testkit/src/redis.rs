@@ -32,7 +32,8 @@ impl Redis {
         Redis::start_as(port, false, settings.collect())
     }
 
-    /// Starts a server with further settings that speaks TLS on a port of its own, and nothing else there.
+    /// Starts a server with further settings that speaks TLS on a port of its own, and nothing else
+    /// there.
     pub fn with_tls(
         authority: &Authority,
         certificate: &ServerCertificate,
@@ -106,8 +107,8 @@ impl Redis {
         }
     }
 
-    /// Sends one command and returns the first line of the answer, or the text of a bulk answer; `None` if there is
-    /// no answer.
+    /// Sends one command and returns the first line of the answer, or the text of a bulk answer;
+    /// `None` if there is no answer.
     pub fn ask(&self, command: &[&str]) -> Option<String> {
         ask(UnixStream::connect(self.socket()).ok()?, command)
     }
@@ -193,7 +194,8 @@ impl Cluster {
     }
 }
 
-/// Returns the cluster shared by the tests of one program, kept running while any test holds a reference.
+/// Returns the cluster shared by the tests of one program, kept running while any test holds a
+/// reference.
 pub fn shared_cluster() -> Arc<Cluster> {
     static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
     let mut shared = SHARED.lock();

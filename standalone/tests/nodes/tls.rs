@@ -6,13 +6,14 @@ use hyper::Method;
 use std::time::{Duration, Instant};
 use testkit::{Authority, Redis, ServerCertificate, free_port};
 
-/// Starts a waiting room on a Redis with this certificate, waits until its answer to `/readyz` contains `expected`,
-/// and returns its log.
-async fn log_once_ready_says(
-    expected: &str,
+/// Starts a waiting room on a Redis with this certificate, and waits until its answer to `/readyz`
+/// and a line of its log are as expected.
+async fn expect(
     authority: &Authority,
     certificate: &ServerCertificate,
-) -> String {
+    readiness: impl Fn(&str) -> bool,
+    logged: &[&str],
+) {
     let redis = Redis::with_tls(authority, certificate, &[]);
     let root = authority.root();
     let line = format!("{}?sslrootcert={}", redis.url(), root.display());
@@ -33,14 +34,12 @@ async fn log_once_ready_says(
             |error| error,
             |answer| String::from_utf8_lossy(answer.body()).into_owned(),
         );
-        if text.contains(expected) {
-            return node.log();
+        let log = node.log();
+        let mut lines = log.lines();
+        if readiness(&text) && lines.any(|line| logged.iter().all(|word| line.contains(word))) {
+            return;
         }
-        assert!(
-            from.elapsed() < Duration::from_secs(20),
-            "{text} {}",
-            node.log()
-        );
+        assert!(from.elapsed() < Duration::from_secs(20), "{text} {log}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -49,15 +48,12 @@ async fn log_once_ready_says(
 async fn a_waiting_room_says_in_its_readiness_and_its_log_why_it_refuses_its_redis() {
     let authority = Authority::new();
     let good = authority.issue(&["localhost"]);
-    let log = log_once_ready_says("ready\n", &authority, &good).await;
-    assert!(log.contains("connected to Redis"), "{log}");
+    let is_ready = |text: &str| text == "ready\n";
+    expect(&authority, &good, is_ready, &["connected to Redis"]).await;
     let expired = authority.issue_expired(&["localhost"]);
-    let log = log_once_ready_says("certificate expired", &authority, &expired).await;
-    let line = log
-        .lines()
-        .find(|line| line.contains("certificate expired"));
-    assert!(
-        line.is_some_and(|line| line.contains("localhost:")),
-        "{log}"
-    );
+    let is_refused = |text: &str| {
+        text.starts_with("not ready\nRedis at localhost:") && text.contains("certificate expired")
+    };
+    let logged = ["localhost:", "certificate expired"];
+    expect(&authority, &expired, is_refused, &logged).await;
 }

@@ -1,4 +1,5 @@
-//! TLS to Redis: a single server, Sentinels and a cluster, with certificates that hold and that do not.
+//! TLS to Redis: a single server, Sentinels and a cluster, with certificates that hold and that do
+//! not.
 
 use shared::ids::{EventId, VisitorId};
 use shared::time::Clock;

@@ -1,5 +1,6 @@
-//! The address of Redis, as `FAIRLINE_LINE` names it: a single server, Sentinels, or a cluster, each with TLS or
-//! without. With TLS the names and the certificates of all servers are checked; there is no mode without checks.
+//! The address of Redis, as `FAIRLINE_LINE` names it: a single server, Sentinels, or a cluster,
+//! each with TLS or without. With TLS the names and the certificates of all servers are checked;
+//! there is no mode without checks.
 
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
@@ -91,8 +92,8 @@ fn parse(url: &str) -> Result<Address, String> {
         _ => return Err(unknown()),
     };
     if has_tls {
-        // Which implementation the TLS of this process uses must not depend on the features of other crates. It is
-        // set already if another store was opened first.
+        // Which implementation the TLS of this process uses must not depend on the features of
+        // other crates. It is set already if another store was opened first.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     }
     Ok(Address {

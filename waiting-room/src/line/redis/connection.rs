@@ -1,12 +1,13 @@
-//! The connection to Redis: a single server, one found through Sentinels, or a cluster. Multiplexed, and reconnected
-//! after growing pauses. A command that is not answered in time may have been carried out.
+//! The connection to Redis: a single server, one found through Sentinels, or a cluster.
+//! Multiplexed, and reconnected after growing pauses. A command that is not answered in time may
+//! have been carried out.
 
 use super::address::{ANSWER, Address, CONNECT, Source};
 use redis::aio::{ConnectionLike as _, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
 use redis::{AsyncConnectionConfig, Cmd, ErrorKind, RedisError, Value};
 use shared::group_commit::Unavailable;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
@@ -15,17 +16,25 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Maximum number of concurrent commands on one connection.
 const IN_FLIGHT_MAX: usize = 1024;
 
+/// A connection of the client to one server or to a cluster.
 #[derive(Clone)]
-enum Wire {
-    One(MultiplexedConnection),
-    Many(ClusterConnection),
+enum Channel {
+    Server(MultiplexedConnection),
+    Cluster(ClusterConnection),
 }
 
-/// The connection if there is one, and when to try again if there is none.
-struct Held {
-    wire: Option<Wire>,
-    /// Counts connections, so that an error of an old one does not drop its successor.
-    made: u64,
+/// A channel and its number, so that an error of an old one does not drop its successor.
+#[derive(Clone)]
+struct Numbered {
+    channel: Channel,
+    number: u64,
+}
+
+/// The channel if there is one, and when to try again if there is none.
+struct State {
+    channel: Option<Numbered>,
+    /// How many channels there were.
+    count: u64,
     retry_at: Option<Instant>,
     pause: Duration,
     /// Why there is none, for the operator.
@@ -35,13 +44,14 @@ struct Held {
 /// A connection that is re-established when it breaks.
 pub(super) struct Connection {
     address: Address,
-    held: Mutex<Held>,
+    /// Locked for a look-up or a change, never across an await.
+    state: Mutex<State>,
     /// One task connects, the others wait for it.
     connecting: tokio::sync::Mutex<()>,
 }
 
 /// Failure of one command.
-pub(super) enum Trouble {
+pub(super) enum CommandError {
     /// The script is not loaded at that server.
     NoScript,
     /// No answer; the command may have been carried out.
@@ -53,9 +63,9 @@ impl Connection {
     pub(super) fn new(address: Address) -> Connection {
         Connection {
             address,
-            held: Mutex::new(Held {
-                wire: None,
-                made: 0,
+            state: Mutex::new(State {
+                channel: None,
+                count: 0,
                 retry_at: None,
                 pause: PAUSE_MIN,
                 failure: None,
@@ -64,58 +74,67 @@ impl Connection {
         }
     }
 
-    /// Returns why there is no connection, in a sentence for the operator; none while there is one.
-    pub(super) fn failure(&self) -> Option<String> {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.failure.clone()
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends a command and waits for its answer, connecting first if necessary. Dropping the future leaves the
-    /// connection usable; the command may still run.
-    pub(super) async fn send(&self, command: &Cmd) -> Result<Value, Trouble> {
-        let (wire, made) = self.wire().await.ok_or(Trouble::Away)?;
-        let answer = match wire {
-            Wire::One(mut wire) => timeout(ANSWER, wire.req_packed_command(command)).await,
+    /// Returns why there is no connection, in a sentence for the operator; none while there is one.
+    pub(super) fn failure(&self) -> Option<String> {
+        self.state().failure.clone()
+    }
+
+    /// Sends a command and waits for its answer, connecting first if necessary. Dropping the future
+    /// leaves the connection usable; the command may still run.
+    pub(super) async fn send(&self, command: &Cmd) -> Result<Value, CommandError> {
+        let Numbered { channel, number } = self.channel().await.ok_or(CommandError::Away)?;
+        let answer = match channel {
+            Channel::Server(mut server) => {
+                timeout(ANSWER, server.req_packed_command(command)).await
+            }
             // The cluster client follows changes of the cluster by itself, which takes longer.
-            Wire::Many(mut wire) => timeout(2 * ANSWER, wire.req_packed_command(command)).await,
+            Channel::Cluster(mut cluster) => {
+                timeout(2 * ANSWER, cluster.req_packed_command(command)).await
+            }
         };
         match answer {
-            Ok(Ok(Value::ServerError(error))) => Err(self.broken(&error.into(), made)),
+            Ok(Ok(Value::ServerError(error))) => Err(self.classify(&error.into(), number)),
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(self.broken(&error, made)),
+            Ok(Err(error)) => Err(self.classify(&error, number)),
             Err(_) => {
-                self.forget(made, "no answer in time");
-                Err(Trouble::Away)
+                self.drop_channel(number, "no answer in time");
+                Err(CommandError::Away)
             }
         }
     }
 
-    /// Returns the connection, reconnecting if there is none and the pause is over.
-    async fn wire(&self) -> Option<(Wire, u64)> {
-        if let Some(found) = self.found() {
-            return Some(found);
+    /// Returns the channel, reconnecting if there is none and the pause is over.
+    async fn channel(&self) -> Option<Numbered> {
+        let found = self.state().channel.clone();
+        if found.is_some() {
+            return found;
         }
-        let _turn = self.connecting.lock().await;
-        if let Some(found) = self.found() {
-            return Some(found);
-        }
+        let _connecting = self.connecting.lock().await;
         {
-            let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-            if held.retry_at.is_some_and(|at| Instant::now() < at) {
+            let state = self.state();
+            if state.channel.is_some() {
+                return state.channel.clone();
+            }
+            if state.retry_at.is_some_and(|at| Instant::now() < at) {
                 return None;
             }
         }
         let made = timeout(2 * CONNECT, self.connect()).await;
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         match made {
-            Ok(Ok(wire)) => {
+            Ok(Ok(channel)) => {
                 tracing::info!("connected to Redis");
-                held.pause = PAUSE_MIN;
-                held.retry_at = None;
-                held.failure = None;
-                held.made += 1;
-                held.wire = Some(wire.clone());
-                Some((wire, held.made))
+                state.pause = PAUSE_MIN;
+                state.retry_at = None;
+                state.failure = None;
+                state.count += 1;
+                let number = state.count;
+                state.channel = Some(Numbered { channel, number });
+                state.channel.clone()
             }
             failed => {
                 let peers = &self.address.peers;
@@ -124,38 +143,33 @@ impl Connection {
                     error.map_or_else(String::new, |error| self.explain(&error))
                 });
                 tracing::warn!(peers, why, "Redis cannot be reached");
-                held.failure = Some(format!("Redis at {peers} cannot be reached: {why}"));
+                state.failure = Some(format!("Redis at {peers} cannot be reached: {why}"));
                 // Half to all of the pause, so that nodes do not reconnect in step.
                 let [jitter] = shared::crypto::random::<1>();
                 let share = 0.5 + f64::from(jitter) / 512.0;
-                held.retry_at = Some(Instant::now() + held.pause.mul_f64(share));
-                held.pause = (held.pause * 2).min(PAUSE_MAX);
+                state.retry_at = Some(Instant::now() + state.pause.mul_f64(share));
+                state.pause = (state.pause * 2).min(PAUSE_MAX);
                 None
             }
         }
     }
 
-    fn found(&self) -> Option<(Wire, u64)> {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.wire.clone().map(|wire| (wire, held.made))
-    }
-
-    async fn connect(&self) -> Result<Wire, RedisError> {
+    async fn connect(&self) -> Result<Channel, RedisError> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT))
             .set_response_timeout(Some(ANSWER))
             .set_pipeline_buffer_size(IN_FLIGHT_MAX);
         match &self.address.source {
             Source::Single(client) => {
-                let wire = client.get_multiplexed_async_connection_with_config(&config);
-                Ok(Wire::One(wire.await?))
+                let server = client.get_multiplexed_async_connection_with_config(&config);
+                Ok(Channel::Server(server.await?))
             }
             Source::Sentinel(client) => {
                 let mut client = client.lock().await;
-                let wire = client.get_async_connection_with_config(&config).await?;
-                Ok(Wire::One(wire))
+                let server = client.get_async_connection_with_config(&config).await?;
+                Ok(Channel::Server(server))
             }
-            Source::Cluster(client) => Ok(Wire::Many(client.get_async_connection().await?)),
+            Source::Cluster(client) => Ok(Channel::Cluster(client.get_async_connection().await?)),
         }
     }
 
@@ -178,35 +192,37 @@ impl Connection {
         format!("{error}{hint}")
     }
 
-    /// Classifies an error. Drops the connection if it broke, and also if the server is no longer a master or is
-    /// loading.
-    fn broken(&self, error: &RedisError, made: u64) -> Trouble {
+    /// Classifies an error. Drops the channel if it broke, and also if the server is no longer a
+    /// master or is loading.
+    fn classify(&self, error: &RedisError, number: u64) -> CommandError {
         match error.code() {
-            Some("NOSCRIPT") => return Trouble::NoScript,
+            Some("NOSCRIPT") => return CommandError::NoScript,
             Some("READONLY" | "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "UNBLOCKED") => {}
             Some(_) => {
                 // The server answered with a refusal: BUSY, OOM, NOPERM, a script error.
                 tracing::error!(%error, "Redis refused a command");
-                return Trouble::Away;
+                return CommandError::Away;
             }
             None => {}
         }
-        self.forget(made, &self.explain(error));
-        Trouble::Away
+        self.drop_channel(number, &self.explain(error));
+        CommandError::Away
     }
 
-    fn forget(&self, made: u64, why: &str) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.made == made && held.wire.take().is_some() {
+    /// Drops a channel unless another has replaced it.
+    fn drop_channel(&self, number: u64, why: &str) {
+        let mut state = self.state();
+        let is_current = |channel: &mut Numbered| channel.number == number;
+        if state.channel.take_if(is_current).is_some() {
             let peers = &self.address.peers;
             tracing::warn!(peers, why, "connection to Redis dropped");
-            held.failure = Some(format!("connection to Redis at {peers} dropped: {why}"));
+            state.failure = Some(format!("connection to Redis at {peers} dropped: {why}"));
         }
     }
 }
 
-impl From<Trouble> for Unavailable {
-    fn from(_: Trouble) -> Unavailable {
+impl From<CommandError> for Unavailable {
+    fn from(_: CommandError) -> Unavailable {
         Unavailable
     }
 }
