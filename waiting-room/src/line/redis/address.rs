@@ -26,11 +26,16 @@ pub(super) enum Source {
     Cluster(Box<ClusterClient>),
 }
 
-/// A URL as understood.
-pub(super) struct Address {
+/// The servers that a URL names.
+pub(super) struct Servers {
     pub(super) source: Source,
     /// The hosts with their ports, for messages.
     pub(super) peers: String,
+}
+
+/// A URL as understood.
+pub(super) struct Address {
+    pub(super) servers: Servers,
     pub(super) has_tls: bool,
     /// Prefix of all keys, so that installations can share a Redis.
     pub(super) prefix: String,
@@ -84,7 +89,7 @@ fn parse(url: &str) -> Result<Address, String> {
         roots,
         others,
     } = parameters;
-    let (source, peers) = match kind {
+    let servers = match kind {
         "" => single(&format!("{address}?{others}"), roots)?,
         "+unix" if !has_tls => single(&format!("{address}?{others}"), None)?,
         "+sentinel" => sentinel(hosts, has_tls, roots)?,
@@ -92,13 +97,12 @@ fn parse(url: &str) -> Result<Address, String> {
         _ => return Err(unknown()),
     };
     if has_tls {
-        // Which implementation the TLS of this process uses must not depend on the features of
-        // other crates. It is set already if another store was opened first.
+        // Chooses the implementation of TLS here, so that it does not depend on the features of other
+        // crates. It fails if another store of this process has chosen already, which is the same.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     }
     Ok(Address {
-        source,
-        peers,
+        servers,
         has_tls,
         prefix,
     })
@@ -149,21 +153,20 @@ fn category(error: RedisError) -> String {
     error.category().to_owned()
 }
 
-fn single(url: &str, roots: Option<TlsCertificates>) -> Result<(Source, String), String> {
+fn single(url: &str, roots: Option<TlsCertificates>) -> Result<Servers, String> {
     let client = match roots {
         Some(roots) => Client::build_with_tls(url, roots),
         None => Client::open(url),
     };
     let client = client.map_err(category)?;
-    let peer = client.get_connection_info().addr().to_string();
-    Ok((Source::Single(Box::new(client)), peer))
+    let peers = client.get_connection_info().addr().to_string();
+    Ok(Servers {
+        source: Source::Single(Box::new(client)),
+        peers,
+    })
 }
 
-fn cluster(
-    rest: &str,
-    has_tls: bool,
-    roots: Option<TlsCertificates>,
-) -> Result<(Source, String), String> {
+fn cluster(rest: &str, has_tls: bool, roots: Option<TlsCertificates>) -> Result<Servers, String> {
     let (login, hosts) = rest.rsplit_once('@').unwrap_or(("", rest));
     let nodes = hosts_of(hosts.trim_end_matches('/'))?;
     let scheme = if has_tls { "rediss" } else { "redis" };
@@ -181,14 +184,13 @@ fn cluster(
         builder = builder.certs(roots);
     }
     let client = builder.build().map_err(category)?;
-    Ok((Source::Cluster(Box::new(client)), hosts.to_owned()))
+    Ok(Servers {
+        source: Source::Cluster(Box::new(client)),
+        peers: hosts.to_owned(),
+    })
 }
 
-fn sentinel(
-    rest: &str,
-    has_tls: bool,
-    roots: Option<TlsCertificates>,
-) -> Result<(Source, String), String> {
+fn sentinel(rest: &str, has_tls: bool, roots: Option<TlsCertificates>) -> Result<Servers, String> {
     let (login, rest) = rest.rsplit_once('@').unwrap_or(("", rest));
     let (hosts, name) = rest
         .split_once('/')
@@ -227,8 +229,10 @@ fn sentinel(
         }
     }
     let client = builder.build().map_err(category)?;
-    let source = Source::Sentinel(Box::new(tokio::sync::Mutex::new(client)));
-    Ok((source, format!("'{name}' (Sentinels {hosts})")))
+    Ok(Servers {
+        source: Source::Sentinel(Box::new(tokio::sync::Mutex::new(client))),
+        peers: format!("'{name}' (Sentinels {hosts})"),
+    })
 }
 
 struct Host {

@@ -33,7 +33,7 @@ local function owner(n)
   return string.byte(call('GETRANGE', key, i, i)) or 0
 end
 
-local function expect_life(n, deadline)
+local function set_deadline(n, deadline)
   local key, i, chunk = at('d', n)
   call('SETRANGE', key, i * 6, struct.pack('>I6', deadline))
   if deadline > 0 then call('ZADD', aways, 'LT', deadline, chunk) end

@@ -16,7 +16,7 @@ for i = 1, #asked do
     if holder ~= 0 then call('SETRANGE', key, j, '\0') end
     if call('GETBIT', alive, n - 1) == 1 then
       if holder ~= 0 then m.connected = m.connected - 1 end
-      expect_life(n, now + m.away_ms)
+      set_deadline(n, now + m.away_ms)
     end
   end
   answers[i] = 1

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 const QUEUE_MAX: usize = 20_000;
 /// Maximum number of units sent in one round trip.
 const ROUND_MAX: usize = 4_000;
-/// How long a request is retried during a draw or recovery.
+/// Longest time that a request is retried during a draw or recovery.
 const PATIENCE: Duration = Duration::from_millis(4_000);
 const RETRY: Duration = Duration::from_millis(60);
 

@@ -31,6 +31,14 @@ impl Number {
     }
 }
 
+/// A visitor whose place is to be restored.
+pub(super) struct Returning {
+    pub(super) visitor: VisitorId,
+    /// 0 if only the number of the arrival is known, which says nothing of the drawn one; the next
+    /// request of the socket brings that.
+    pub(super) number: u64,
+}
+
 /// A view, and when this node asked for it.
 #[derive(Clone)]
 pub(super) struct Fetched {
@@ -54,7 +62,7 @@ pub(super) struct LineCache {
     pub(super) draw: Option<DrawStage>,
     /// Generation of the keys in use; a draw begins another.
     pub(super) generation: u64,
-    /// How many nodes tick this line.
+    /// Number of nodes that tick this line.
     pub(super) nodes: u64,
     /// The highest number that this node heard of.
     pub(super) numbers: u64,
@@ -164,21 +172,19 @@ impl LineCache {
         Some(view)
     }
 
-    /// Returns the visitors with open sockets here and the numbers to return them to. A number is 0
-    /// where only that of the arrival is known, which says nothing of the drawn one; the socket's
-    /// next request brings that.
-    pub(super) fn connected_numbers(&self) -> Vec<(VisitorId, u64)> {
+    /// Returns the visitors with open sockets here, for restoring their places.
+    pub(super) fn returning(&self) -> Vec<Returning> {
         let is_drawn = self.draw == Some(DrawStage::Drawn);
-        let number = |kept: &Number| {
-            if kept.is_provisional && is_drawn {
-                0
-            } else {
-                kept.number
-            }
-        };
         let connected = self.connected.iter();
         connected
-            .map(|(visitor, kept)| (*visitor, number(kept)))
+            .map(|(visitor, kept)| Returning {
+                visitor: *visitor,
+                number: if kept.is_provisional && is_drawn {
+                    0
+                } else {
+                    kept.number
+                },
+            })
             .collect()
     }
 

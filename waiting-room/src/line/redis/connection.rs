@@ -33,7 +33,7 @@ struct Numbered {
 /// The channel if there is one, and when to try again if there is none.
 struct State {
     channel: Option<Numbered>,
-    /// How many channels there were.
+    /// Number of channels so far.
     count: u64,
     retry_at: Option<Instant>,
     pause: Duration,
@@ -137,7 +137,7 @@ impl Connection {
                 state.channel.clone()
             }
             failed => {
-                let peers = &self.address.peers;
+                let peers = &self.address.servers.peers;
                 let why = failed.map_or("no answer in time".to_owned(), |outcome| {
                     let error = outcome.err();
                     error.map_or_else(String::new, |error| self.explain(&error))
@@ -159,7 +159,7 @@ impl Connection {
             .set_connection_timeout(Some(CONNECT))
             .set_response_timeout(Some(ANSWER))
             .set_pipeline_buffer_size(IN_FLIGHT_MAX);
-        match &self.address.source {
+        match &self.address.servers.source {
             Source::Single(client) => {
                 let server = client.get_multiplexed_async_connection_with_config(&config);
                 Ok(Channel::Server(server.await?))
@@ -214,7 +214,7 @@ impl Connection {
         let mut state = self.state();
         let is_current = |channel: &mut Numbered| channel.number == number;
         if state.channel.take_if(is_current).is_some() {
-            let peers = &self.address.peers;
+            let peers = &self.address.servers.peers;
             tracing::warn!(peers, why, "connection to Redis dropped");
             state.failure = Some(format!("connection to Redis at {peers} dropped: {why}"));
         }

@@ -9,6 +9,6 @@ local function hold(n, visitor, index, is_waiting)
   end
   if is_waiting and index > 0 then
     if before == 0 then m.connected = m.connected + 1 end
-    expect_life(n, 0)
+    set_deadline(n, 0)
   end
 end

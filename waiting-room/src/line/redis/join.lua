@@ -22,7 +22,7 @@ for i, visitor in ipairs(asked) do
     place, n = place_of(kept[i], #asked <= 8)
   end
   if place and (place.state < FINISHED or place.state == EJECTED) then
-    if n and place.state == WAITING and owner(n) == 0 then expect_life(n, now + m.away_ms) end
+    if n and place.state == WAITING and owner(n) == 0 then set_deadline(n, now + m.away_ms) end
     answers[#answers + 1] = named(place)
   elseif not is_open then
     answers[#answers + 1] = 'refused'

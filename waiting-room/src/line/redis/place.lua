@@ -9,7 +9,7 @@ local kept, answers = call('HMGET', visitors, unpack(asked)), {}
 for i = 1, #asked do
   local place, n = place_of(kept[i], #asked <= 8)
   -- A visitor with an open socket stays connected. During a draw nothing is changed.
-  if n and place.state == WAITING and m.draw ~= 2 and owner(n) == 0 then expect_life(n, now + m.away_ms) end
+  if n and place.state == WAITING and m.draw ~= 2 and owner(n) == 0 then set_deadline(n, now + m.away_ms) end
   answers[i] = place and named(place) or ''
 end
 return reply({ units = answers })

@@ -17,7 +17,7 @@ local function reap()
       call('SETRANGE', key, i - 1, '\0')
       if call('GETBIT', alive, n - 1) == 1 then
         m.connected = m.connected - 1
-        expect_life(n, tonumber(silent[2]) + m.away_ms)
+        set_deadline(n, tonumber(silent[2]) + m.away_ms)
       end
       found, i = found + 1, string.find(owners, mark, i + 1, true)
     end

@@ -40,7 +40,7 @@ for i = 3, #ARGV, 3 do
   if number and is_connected then
     hold(number, visitor, index, place.state == WAITING)
   elseif number and place.state == WAITING and owner(number) == 0 then
-    expect_life(number, now + m.away_ms)
+    set_deadline(number, now + m.away_ms)
   end
   answers[#answers + 1] = place and named(place) or ''
 end

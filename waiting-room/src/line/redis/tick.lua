@@ -11,8 +11,8 @@
 -- the bitmap in bytes; bitmap; availability (JSON); replaced, visitors whose sockets here were
 -- replaced; nodes, how many tick. If the revision is another: settings (JSON), born (epoch), seed,
 -- beacon, drawn. {'more'} if more is due than one step may do.
-local is_look, more = ARGV[4] == '1', 0
-if is_lost and not is_look then
+local is_read_only, more = ARGV[4] == '1', 0
+if is_lost and not is_read_only then
   -- A different server than before: a restart, or a failover that may have lost the last writes. No
   -- visitor is admitted and no number given out until the nodes have had time to report their
   -- state.
@@ -24,7 +24,7 @@ if is_lost and not is_look then
   save('epoch', 'settle_until', 'revision')
 end
 local index, is_new, stage, is_settling = 0, false, phase(), now < m.settle_until
-if not is_look then
+if not is_read_only then
   index, is_new = node_index()
   call('ZADD', beats, now, ARGV[2])
   m.step = m.step + 1

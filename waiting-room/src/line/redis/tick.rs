@@ -20,10 +20,19 @@ use tokio::time::{Instant, timeout};
 const STEPS_MAX: usize = 20_000;
 /// Maximum number of times that a tick starts again after a recovery or a draw.
 const ROUNDS_MAX: usize = 4;
-/// How long a tick waits for the draw, so that short lines are drawn within it.
+/// Longest time that a tick waits for the draw, so that short lines are drawn within it.
 const DRAW_WAIT: Duration = Duration::from_secs(1);
 /// Time between two backups.
 const BACKUP_EVERY: Duration = Duration::from_secs(5);
+
+/// Mode of `tick.lua`.
+#[derive(Clone, Copy)]
+enum Mode {
+    /// Ends and admits what is due.
+    Tick,
+    /// Changes nothing.
+    ReadOnly,
+}
 
 impl EventLine {
     /// Ticks the line and returns its newest view.
@@ -35,7 +44,7 @@ impl EventLine {
         let _ticking = self.ticking.lock().await;
         for _ in 0..ROUNDS_MAX {
             let asked_at = Instant::now();
-            let reply = match self.step(false).await {
+            let reply = match self.step(Mode::Tick).await {
                 Ok(reply) => reply,
                 Err(CallError::Gone) => {
                     self.restore().await?;
@@ -92,7 +101,7 @@ impl EventLine {
     /// Fetches the view; the caller holds the `ticking` lock.
     async fn fetch_view_locked(&self) -> Result<Arc<LineView>, Refused> {
         let asked_at = Instant::now();
-        match self.step(true).await {
+        match self.step(Mode::ReadOnly).await {
             Ok(reply) if self.cache().epoch() == 0 || reply.epoch == self.cache().epoch() => {
                 Ok(self.cache().take(reply, asked_at).ok_or(Unavailable)?)
             }
@@ -102,11 +111,14 @@ impl EventLine {
     }
 
     /// Calls `tick.lua` until nothing more is due.
-    async fn step(&self, is_look: bool) -> Result<ViewReply, CallError> {
-        let look: &[u8] = if is_look { b"1" } else { b"0" };
+    async fn step(&self, mode: Mode) -> Result<ViewReply, CallError> {
+        let is_read_only: &[u8] = match mode {
+            Mode::Tick => b"0",
+            Mode::ReadOnly => b"1",
+        };
         for _ in 0..STEPS_MAX {
             let revision = self.cache().revision().to_string();
-            let arguments = [revision.as_bytes(), look];
+            let arguments = [revision.as_bytes(), is_read_only];
             let reply = self.caller.call(&script::TICK, &arguments).await?;
             if reply.status != Status::More {
                 return ViewReply::read(reply).ok_or(CallError::Away);
@@ -159,7 +171,7 @@ impl EventLine {
     /// Restores the places of all visitors with an open socket here, in batches, while the ticks
     /// continue.
     fn return_all(self: &Arc<EventLine>) {
-        let connected = self.cache().connected_numbers();
+        let connected = self.cache().returning();
         if connected.is_empty() {
             return;
         }
@@ -169,9 +181,9 @@ impl EventLine {
         tokio::spawn(async move {
             let count = connected.len();
             for some in connected.chunks(REENTER.units_max) {
-                let units = some.iter().map(|(visitor, number)| Unit {
+                let units = some.iter().map(|returning| Unit {
                     is_connected: Some(true),
-                    ..Unit::with(*visitor, *number)
+                    ..Unit::with(returning.visitor, returning.number)
                 });
                 let units = Units::Many(units.collect());
                 if line.batches.run(REENTER, units).await.is_err() {

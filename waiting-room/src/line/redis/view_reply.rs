@@ -20,7 +20,7 @@ pub(super) struct ViewReply {
     /// Generation of the keys in use; a draw begins another.
     pub(super) generation: u64,
     pub(super) numbers: u64,
-    /// How many nodes tick this line.
+    /// Number of nodes that tick this line.
     pub(super) nodes: u64,
     pub(super) waiting: u64,
     pub(super) admitted: u64,
@@ -56,7 +56,7 @@ pub(super) struct EventConstants {
     pub(super) drawn: String,
 }
 
-/// How far a draw is.
+/// Stage of a draw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DrawStage {
     /// First come, first served.
