@@ -1,15 +1,10 @@
-//! One event's line at this node: what it knows, and its calls of scripts, repeated after a loss of
-//! data.
+//! One event's line at this node, and what it knows.
 
 use super::backup::Backup;
-use super::batch::{Answer, Batches, Units};
+use super::batch::Batches;
 use super::cache::{Fetched, LineCache, Number};
-use super::operations::Operation;
-use super::reply::Reply;
-use super::script::Script;
-use super::store::{CallError, Caller, Store};
-use crate::line::{DrawState, EventSettings, Refused, Spot};
-use shared::group_commit::Unavailable;
+use super::store::{Caller, Store};
+use crate::line::{DrawState, EventSettings, Spot};
 use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
 use std::path::{Path, PathBuf};
@@ -53,39 +48,6 @@ impl EventLine {
 
     pub(super) fn store(&self) -> &Store {
         &self.caller.store
-    }
-
-    /// Runs an operation on visitors. If a different server than before answered, recovers the line
-    /// and runs it again.
-    pub(super) async fn run(
-        self: &Arc<EventLine>,
-        operation: Operation,
-        units: Units,
-    ) -> Result<Answer, Refused> {
-        match self.batches.run(operation, units.clone()).await {
-            Err(CallError::Lost | CallError::Gone) => {
-                self.tick().await?;
-                let again = self.batches.run(operation, units).await;
-                Ok(again.map_err(Unavailable::from)?)
-            }
-            outcome => Ok(outcome.map_err(Unavailable::from)?),
-        }
-    }
-
-    /// Calls a script that takes no units, as [`EventLine::run`] does.
-    pub(super) async fn call(
-        self: &Arc<EventLine>,
-        script: &Script,
-        arguments: &[&[u8]],
-    ) -> Result<Reply, Refused> {
-        match self.caller.call(script, arguments).await {
-            Err(CallError::Lost | CallError::Gone) => {
-                self.tick().await?;
-                let again = self.caller.call(script, arguments).await;
-                Ok(again.map_err(Unavailable::from)?)
-            }
-            outcome => Ok(outcome.map_err(Unavailable::from)?),
-        }
     }
 
     /// Returns whether the view was requested at `from` or later.

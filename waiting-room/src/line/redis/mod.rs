@@ -7,6 +7,7 @@ mod audit;
 mod backup;
 mod batch;
 mod cache;
+mod calls;
 mod configuration;
 mod connection;
 mod drawing;
