@@ -6,23 +6,35 @@ use hyper::Method;
 use std::time::{Duration, Instant};
 use testkit::{Authority, Redis, ServerCertificate, free_port};
 
+/// Trust of a waiting room in its Redis.
+enum Trust {
+    /// The URL names the root certificate.
+    Url,
+    /// The system has the root certificate.
+    System,
+}
+
 /// Starts a waiting room on a Redis with this certificate, and waits until its answer to `/readyz`
 /// and a line of its log are as expected.
 async fn expect(
     authority: &Authority,
     certificate: &ServerCertificate,
+    trust: Trust,
     readiness: impl Fn(&str) -> bool,
     logged: &[&str],
 ) {
     let redis = Redis::with_tls(authority, certificate, &[]);
-    let root = authority.root();
-    let line = format!("{}?sslrootcert={}", redis.url(), root.display());
+    let root = authority.root().display().to_string();
     let folder = tempfile::tempdir().unwrap();
     let operations = format!("127.0.0.1:{}", free_port());
-    let settings = [
-        ("FAIRLINE_LINE", line),
-        ("FAIRLINE_OPS_LISTEN", operations.clone()),
-    ];
+    let mut settings = vec![("FAIRLINE_OPS_LISTEN", operations.clone())];
+    settings.extend(match trust {
+        Trust::Url => vec![(
+            "FAIRLINE_LINE",
+            format!("{}?sslrootcert={root}", redis.url()),
+        )],
+        Trust::System => vec![("FAIRLINE_LINE", redis.url()), ("SSL_CERT_FILE", root)],
+    });
     let node = Node::new("waiting-room", folder.path(), free_port(), &settings);
     let operations = Client::new(&format!("http://{operations}"));
     let from = Instant::now();
@@ -49,11 +61,14 @@ async fn a_waiting_room_says_in_its_readiness_and_its_log_why_it_refuses_its_red
     let authority = Authority::new();
     let good = authority.issue(&["localhost"]);
     let is_ready = |text: &str| text == "ready\n";
-    expect(&authority, &good, is_ready, &["connected to Redis"]).await;
+    for trust in [Trust::Url, Trust::System] {
+        let logged = ["connected to Redis"];
+        expect(&authority, &good, trust, is_ready, &logged).await;
+    }
     let expired = authority.issue_expired(&["localhost"]);
     let is_refused = |text: &str| {
         text.starts_with("not ready\nRedis at localhost:") && text.contains("certificate expired")
     };
     let logged = ["localhost:", "certificate expired"];
-    expect(&authority, &expired, is_refused, &logged).await;
+    expect(&authority, &expired, Trust::Url, is_refused, &logged).await;
 }

@@ -196,7 +196,7 @@ async fn write(caller: &Caller, everyone: &Everyone) -> Result<(), CallError> {
     for some in all.chunks(AT_ONCE) {
         let writes = some.iter().map(|arguments| write_part(caller, arguments));
         for written in join_all(writes).await {
-            if written? == Status::Over {
+            if written? != Status::Ok {
                 // Another node has taken the draw over.
                 return Err(CallError::Busy);
             }
