@@ -31,7 +31,7 @@ struct Numbered {
 }
 
 /// The channel if there is one, and when to try again if there is none.
-struct State {
+struct Current {
     channel: Option<Numbered>,
     /// Number of channels so far.
     count: u64,
@@ -45,7 +45,7 @@ struct State {
 pub(super) struct Connection {
     address: Address,
     /// Locked for a look-up or a change, never across an await.
-    state: Mutex<State>,
+    current: Mutex<Current>,
     /// One task connects, the others wait for it.
     connecting: tokio::sync::Mutex<()>,
 }
@@ -63,7 +63,7 @@ impl Connection {
     pub(super) fn new(address: Address) -> Connection {
         Connection {
             address,
-            state: Mutex::new(State {
+            current: Mutex::new(Current {
                 channel: None,
                 count: 0,
                 retry_at: None,
@@ -74,13 +74,13 @@ impl Connection {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns why there is no connection, in a sentence for the operator; none while there is one.
     pub(super) fn failure(&self) -> Option<String> {
-        self.state().failure.clone()
+        self.current().failure.clone()
     }
 
     /// Sends a command and waits for its answer, connecting first if necessary. Dropping the future
@@ -109,46 +109,46 @@ impl Connection {
 
     /// Returns the channel, reconnecting if there is none and the pause is over.
     async fn channel(&self) -> Option<Numbered> {
-        let found = self.state().channel.clone();
+        let found = self.current().channel.clone();
         if found.is_some() {
             return found;
         }
         let _connecting = self.connecting.lock().await;
         {
-            let state = self.state();
-            if state.channel.is_some() {
-                return state.channel.clone();
+            let current = self.current();
+            if current.channel.is_some() {
+                return current.channel.clone();
             }
-            if state.retry_at.is_some_and(|at| Instant::now() < at) {
+            if current.retry_at.is_some_and(|at| Instant::now() < at) {
                 return None;
             }
         }
+        let peers = &self.address.servers.peers;
         let made = timeout(2 * CONNECT, self.connect()).await;
-        let mut state = self.state();
+        let mut current = self.current();
         match made {
             Ok(Ok(channel)) => {
-                tracing::info!("connected to Redis");
-                state.pause = PAUSE_MIN;
-                state.retry_at = None;
-                state.failure = None;
-                state.count += 1;
-                let number = state.count;
-                state.channel = Some(Numbered { channel, number });
-                state.channel.clone()
+                tracing::info!(peers, "connected to Redis");
+                current.pause = PAUSE_MIN;
+                current.retry_at = None;
+                current.failure = None;
+                current.count += 1;
+                let number = current.count;
+                current.channel = Some(Numbered { channel, number });
+                current.channel.clone()
             }
             failed => {
-                let peers = &self.address.servers.peers;
                 let why = failed.map_or("no answer in time".to_owned(), |outcome| {
                     let error = outcome.err();
                     error.map_or_else(String::new, |error| self.explain(&error))
                 });
                 tracing::warn!(peers, why, "Redis cannot be reached");
-                state.failure = Some(format!("Redis at {peers} cannot be reached: {why}"));
+                current.failure = Some(format!("Redis at {peers} cannot be reached: {why}"));
                 // Half to all of the pause, so that nodes do not reconnect in step.
                 let [jitter] = shared::crypto::random::<1>();
                 let share = 0.5 + f64::from(jitter) / 512.0;
-                state.retry_at = Some(Instant::now() + state.pause.mul_f64(share));
-                state.pause = (state.pause * 2).min(PAUSE_MAX);
+                current.retry_at = Some(Instant::now() + current.pause.mul_f64(share));
+                current.pause = (current.pause * 2).min(PAUSE_MAX);
                 None
             }
         }
@@ -211,12 +211,12 @@ impl Connection {
 
     /// Drops a channel unless another has replaced it.
     fn drop_channel(&self, number: u64, why: &str) {
-        let mut state = self.state();
+        let mut current = self.current();
         let is_current = |channel: &mut Numbered| channel.number == number;
-        if state.channel.take_if(is_current).is_some() {
+        if current.channel.take_if(is_current).is_some() {
             let peers = &self.address.servers.peers;
             tracing::warn!(peers, why, "connection to Redis dropped");
-            state.failure = Some(format!("connection to Redis at {peers} dropped: {why}"));
+            current.failure = Some(format!("connection to Redis at {peers} dropped: {why}"));
         }
     }
 }
