@@ -7,9 +7,9 @@ use crate::http::rate_limit::Limiter;
 use crate::organiser::Organisers;
 use crate::time::Clock;
 use crate::web_url::link_origin;
+use parking_lot::Mutex;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 /// One per process, shared by all handlers.
@@ -56,8 +56,7 @@ impl Health {
 
     /// Returns why a store does not answer, if that is known.
     pub fn failure(&self) -> Option<String> {
-        let failure = self.line_failure.lock();
-        failure.unwrap_or_else(PoisonError::into_inner).clone()
+        self.line_failure.lock().clone()
     }
 }
 

@@ -8,7 +8,7 @@ use crate::hub::EventHub;
 use crate::line::{LineView, Refused, Stats};
 use shared::ids::EventId;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
@@ -100,10 +100,7 @@ pub async fn tick_all(room: Arc<Room>) {
         health
             .is_line_away
             .store(events.is_err(), Ordering::Relaxed);
-        *health
-            .line_failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = room.line.store_failure();
+        *health.line_failure.lock() = room.line.store_failure();
         if let Ok(events) = events {
             for settings in events {
                 let _ = room.hub(&settings.id).await;

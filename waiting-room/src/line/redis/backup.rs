@@ -13,9 +13,9 @@ use shared::ids::EventId;
 use shared::time::Time;
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use tempfile::NamedTempFile;
 use tokio::time::Instant;
 
 /// Backup of one line.
@@ -54,19 +54,13 @@ impl Backup {
         })
     }
 
-    /// Writes the backup to a new file and renames it over the old one, so that a crash leaves one
-    /// of the two intact.
+    /// Replaces the backup in a file as a whole: after a crash there is the old one or the new one.
     pub(super) fn write(&self, path: &Path) -> std::io::Result<()> {
-        let beside = path.with_extension("new");
-        let mut file = fs::OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&beside)?;
+        let mut file = NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
         file.write_all(&serde_json::to_vec(self)?)?;
-        file.sync_data()?;
-        fs::rename(&beside, path)
+        file.as_file().sync_data()?;
+        file.persist(path)?;
+        Ok(())
     }
 
     /// Reads a backup. A damaged one counts as none.

@@ -3,11 +3,11 @@
 //! have been carried out.
 
 use super::address::{ANSWER, Address, CONNECT, Source};
+use parking_lot::{Mutex, MutexGuard};
 use redis::aio::{ConnectionLike as _, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
 use redis::{AsyncConnectionConfig, Cmd, ErrorKind, RedisError, Value};
 use shared::group_commit::Unavailable;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
@@ -75,7 +75,7 @@ impl Connection {
     }
 
     fn current(&self) -> MutexGuard<'_, Current> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+        self.current.lock()
     }
 
     /// Returns why there is no connection, in a sentence for the operator; none while there is one.

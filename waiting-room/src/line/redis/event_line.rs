@@ -5,11 +5,12 @@ use super::batch::Batches;
 use super::cache::{Fetched, LineCache, Number};
 use super::store::{Caller, Store};
 use crate::line::{DrawState, EventSettings, Spot};
+use parking_lot::{Mutex, MutexGuard};
 use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 /// One event's line at this node.
@@ -43,7 +44,7 @@ impl EventLine {
     }
 
     pub(super) fn cache(&self) -> MutexGuard<'_, LineCache> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+        self.cache.lock()
     }
 
     pub(super) fn store(&self) -> &Store {

@@ -37,6 +37,7 @@ use async_trait::async_trait;
 use connection::Connection;
 use event_line::EventLine;
 use keys::Keys;
+use parking_lot::RwLock;
 use places::recently;
 use reply::number;
 use shared::group_commit::Unavailable;
@@ -44,7 +45,7 @@ use shared::ids::{Availability, EventId, VisitorId};
 use shared::time::{Clock, Time};
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 /// The lines of all events at one node.
 pub struct Redis {
@@ -96,12 +97,12 @@ impl Redis {
 
     /// Returns an event's line at this node, creating it at the first call.
     fn line(&self, event: &EventId) -> Arc<EventLine> {
-        let lines = self.lines.read().unwrap_or_else(PoisonError::into_inner);
+        let lines = self.lines.read();
         if let Some(line) = lines.get(event) {
             return line.clone();
         }
         drop(lines);
-        let mut lines = self.lines.write().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.lines.write();
         let made = || EventLine::new(self.store.clone(), &self.folder, event.clone());
         let line = lines.entry(event.clone());
         line.or_insert_with(|| Arc::new(made())).clone()
@@ -117,7 +118,7 @@ impl Redis {
     }
 
     fn forget(&self, event: &EventId) {
-        let mut lines = self.lines.write().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.lines.write();
         if let Some(line) = lines.remove(event) {
             line.delete_backup();
         }
@@ -141,7 +142,7 @@ impl Redis {
 
     /// Returns the events whose settings this node knows.
     fn known_events(&self) -> Vec<EventId> {
-        let lines = self.lines.read().unwrap_or_else(PoisonError::into_inner);
+        let lines = self.lines.read();
         let known = lines.iter().filter(|(_, line)| line.settings().is_some());
         known.map(|(event, _)| event.clone()).collect()
     }
