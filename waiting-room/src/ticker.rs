@@ -96,10 +96,11 @@ fn record_gauges(event: &EventId, stats: &Stats, sockets: usize) {
 pub async fn tick_all(room: Arc<Room>) {
     while !room.site.stop.is_cancelled() {
         let events = room.line.events().await;
-        room.site
-            .health
+        let health = &room.site.health;
+        health
             .is_line_away
             .store(events.is_err(), Ordering::Relaxed);
+        *health.line_failure.lock() = room.line.store_failure();
         if let Ok(events) = events {
             for settings in events {
                 let _ = room.hub(&settings.id).await;
