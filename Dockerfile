@@ -14,13 +14,14 @@ FROM debian:12-slim AS files
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates tzdata && rm -rf /var/lib/apt/lists/*
 COPY --from=build /programs/ /programs/
 COPY container/gather /usr/local/bin/gather
-RUN gather /programs /image
+RUN gather /programs /image && mkdir /data
 
 FROM scratch AS image
 LABEL org.opencontainers.image.title="Fairline" \
       org.opencontainers.image.description="A virtual waiting room with a seat checkout behind it" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=files /image/ /
+COPY --from=files --chown=65532:65532 /data/ /data/
 ENV PATH=/usr/local/bin \
     SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
     FAIRLINE_LISTEN=0.0.0.0:8080 \

