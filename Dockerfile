@@ -1,6 +1,7 @@
 # syntax=docker/dockerfile:1
-# Fairline in a container: fairline, waiting-room and checkout, the certificates and the time zones; no shell, no package manager, not root.
-# docker build -t fairline . && docker run -p 8080:8080 -v fairline:/data -e FAIRLINE_PUBLIC_URL=http://127.0.0.1:8080 fairline
+# Fairline in a container: fairline, waiting-room and checkout, the certificates and the time zones;
+# no shell, no package manager, not root. docker build -t fairline . && docker run -p 8080:8080 -v
+# fairline:/data -e FAIRLINE_PUBLIC_URL=http://127.0.0.1:8080 fairline
 
 FROM rust:1.89-bookworm AS build
 WORKDIR /source
@@ -8,7 +9,8 @@ COPY . .
 RUN cargo build --locked --profile dist -p standalone -p waiting-room -p checkout \
     && install -D -t /programs target/dist/fairline target/dist/waiting-room target/dist/checkout
 
-# Everything of the last stage, gathered where there is a shell. The programs need glibc and libgcc, and nothing else.
+# Everything of the last stage, gathered where there is a shell. The programs need glibc and libgcc,
+# and nothing else.
 FROM debian:12-slim AS files
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates tzdata && rm -rf /var/lib/apt/lists/*

@@ -17,9 +17,13 @@ OVERLAYS = ("small", "large")
 
 def run(*command, **options):
     """The output of a command; what it printed is in the error if it fails."""
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300, **options)
+    done = subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, timeout=300, **options
+    )
     if done.returncode != 0:
-        raise AssertionError(f"{' '.join(map(str, command))[:200]} ended with {done.returncode}:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
+        raise AssertionError(
+            f"{' '.join(map(str, command))[:200]} ended with {done.returncode}:\n{done.stdout[-4000:]}{done.stderr[-4000:]}"
+        )
     return done.stdout
 
 
@@ -40,7 +44,9 @@ def name(document):
 
 def environment(overlay, deployment, secrets):
     """The variables of a Deployment's container, references resolved; `secrets` has the Secrets' keys."""
-    pod = next(d for d in of_kind(overlay, "Deployment") if d["metadata"]["name"] == deployment)["spec"]["template"]["spec"]
+    pod = next(d for d in of_kind(overlay, "Deployment") if d["metadata"]["name"] == deployment)[
+        "spec"
+    ]["template"]["spec"]
     container = pod["containers"][0]
     maps = {d["metadata"]["name"]: d["data"] for d in of_kind(overlay, "ConfigMap")}
     values = {}

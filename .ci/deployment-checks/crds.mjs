@@ -1,5 +1,6 @@
-// Checks documents of custom resources: the values by the schemas' own validators, unknown keys by the types, which TypeScript refuses in a
-// literal. Reads JSON from standard input; runs in a folder that has the packages.
+// Checks documents of custom resources: the values by the schemas' own validators, unknown keys by
+// the types, which TypeScript refuses in a literal. Reads JSON from standard input; runs in a folder
+// that has the packages.
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';

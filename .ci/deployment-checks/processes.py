@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import signal
 import socket
+import socketserver
 import struct
 import subprocess
 import tempfile
@@ -38,7 +39,9 @@ def until(what, seconds=30, says=lambda: ""):
 
 def call(url, method="GET", body=None, bearer=None, **headers):
     """Status and JSON of a request; headers with _ for -."""
-    request = urllib.request.Request(url, method=method, data=None if body is None else json.dumps(body).encode())
+    request = urllib.request.Request(
+        url, method=method, data=None if body is None else json.dumps(body).encode()
+    )
     request.add_header("Content-Type", "application/json")
     if bearer:
         request.add_header("Authorization", f"Bearer {bearer}")
@@ -82,7 +85,13 @@ class Processes:
         command = [str(word) for word in command]
         with path.open("ab") as log:
             process = subprocess.Popen(
-                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=variables, start_new_session=True, cwd=self.folder
+                command,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env=variables,
+                start_new_session=True,
+                cwd=self.folder,
             )
         self.running[name] = process
         return process
@@ -97,50 +106,78 @@ class Processes:
         """A node of ours with the variables of a pod; only addresses and the folder are others. Its operations URL."""
         name = f"{program}-{address}"
         ops = f"{address.rsplit(':', 1)[0]}:{free_port()}"
-        own = {"FAIRLINE_LISTEN": address, "FAIRLINE_OPS_LISTEN": ops, "FAIRLINE_DATA": str(self.folder / name.replace(":", "-"))}
+        own = {
+            "FAIRLINE_LISTEN": address,
+            "FAIRLINE_OPS_LISTEN": ops,
+            "FAIRLINE_DATA": str(self.folder / name.replace(":", "-")),
+        }
         self.start(name, BINARIES / program, environment={**environment, **own})
         until(lambda: call(f"http://{ops}/readyz")[0] == 200, says=lambda: self.log(name))
         return f"http://{ops}"
 
 
-class Names:
+class Names(socketserver.UDPServer):
     """A DNS server that knows some names, each with addresses that may change, like a headless Service."""
 
     def __init__(self, names):
         self.names = names
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
-        self.port = self.socket.getsockname()[1]
-        threading.Thread(target=self.serve, daemon=True).start()
+        super().__init__(("127.0.0.1", 0), self.Handler)
+        self.port = self.server_address[1]
+        threading.Thread(
+            target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        ).start()
 
-    def serve(self):
-        while True:
-            try:
-                question, client = self.socket.recvfrom(512)
-            except OSError:
-                return
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            question, answer_to = self.request
             labels, at = [], 12
             while question[at]:
                 labels.append(question[at + 1 : at + 1 + question[at]].decode())
                 at += question[at] + 1
             kind = struct.unpack(">H", question[at + 1 : at + 3])[0]
-            known = self.names.get(".".join(labels).lower())
+            known = self.server.names.get(".".join(labels).lower())
             addresses = known if known and kind == 1 else []
             flags = 0x8180 if known is not None else 0x8183
             head = question[:2] + struct.pack(">HHHHH", flags, 1, len(addresses), 0, 0)
-            answers = b"".join(b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 5, 4) + socket.inet_aton(a) for a in addresses)
-            self.socket.sendto(head + question[12 : at + 5] + answers, client)
+            answers = b"".join(
+                b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 5, 4) + socket.inet_aton(a)
+                for a in addresses
+            )
+            answer_to.sendto(head + question[12 : at + 5] + answers, self.client_address)
 
     def close(self):
-        self.socket.close()
+        self.shutdown()
+        self.server_close()
+
+
+def watch(url, path, bearer):
+    """An open WebSocket: the connection, with whatever it has received so far still to be read."""
+    host = url.removeprefix("http://")
+    connection = socket.create_connection((host.split(":")[0], int(host.split(":")[1])), timeout=30)
+    head = (
+        f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {bearer}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    connection.sendall(head.encode())
+    status = connection.recv(len("HTTP/1.1 101 "))
+    assert status == b"HTTP/1.1 101 ", status
+    return connection
 
 
 def organise(url, key, event="night", seats=(20, 20)):
     """An event on sale, with a hall."""
     admission = {"rate_per_minute": 600_000, "batch_seconds": 1}
-    status, body = call(f"{url}/api/v1/organiser/events", "POST", {"id": event, "name": "The night", "admission": admission}, key)
+    status, body = call(
+        f"{url}/api/v1/organiser/events",
+        "POST",
+        {"id": event, "name": "The night", "admission": admission},
+        key,
+    )
     assert status == 201, body
-    plan = {"categories": [{"id": "c", "name": "C", "price": 4500}], "sections": [{"id": "s", "category": "c", "rows": seats[0], "seats_per_row": seats[1]}]}
+    plan = {
+        "categories": [{"id": "c", "name": "C", "price": 4500}],
+        "sections": [{"id": "s", "category": "c", "rows": seats[0], "seats_per_row": seats[1]}],
+    }
     status, body = call(f"{url}/api/v1/organiser/events/{event}/seating", "PUT", plan, key)
     assert status in (200, 201, 204), body
 
@@ -158,9 +195,24 @@ def buy(url, event="night", **headers):
     bearer = place["pass"]
     place = until(lambda: (p := ask("GET", f"{line}/me", bearer))["state"] == "admitted" and p)
     session = ask("POST", f"/api/v1/events/{event}/sessions", place["token"], {})["session"]
-    hold = ask("POST", f"/api/v1/events/{event}/holds", session, {"best_available": {"quantity": 2}})["id"]
-    order = ask("POST", "/api/v1/orders", session, {"hold": hold, "buyer": {"name": "Ada", "email": "ada@example.org"}})
-    ask("POST", f"/api/v1/payments/simulated/{order['payment']['id']}", session, {"card": "4242424242424242"})
-    order = until(lambda: (o := ask("GET", f"/api/v1/orders/{order['id']}", session))["state"] == "confirmed" and o)
+    hold = ask(
+        "POST", f"/api/v1/events/{event}/holds", session, {"best_available": {"quantity": 2}}
+    )["id"]
+    order = ask(
+        "POST",
+        "/api/v1/orders",
+        session,
+        {"hold": hold, "buyer": {"name": "Ada", "email": "ada@example.org"}},
+    )
+    ask(
+        "POST",
+        f"/api/v1/payments/simulated/{order['payment']['id']}",
+        session,
+        {"card": "4242424242424242"},
+    )
+    order = until(
+        lambda: (o := ask("GET", f"/api/v1/orders/{order['id']}", session))["state"] == "confirmed"
+        and o
+    )
     assert len(order["tickets"]) == 2, order
     return order

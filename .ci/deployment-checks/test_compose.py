@@ -27,7 +27,12 @@ def parse(*files, secrets=SECRETS):
     """What Compose makes of the files: what it complains of, and the document. Its status is 0 either way."""
     options = [word for file in files for word in ("-f", str(file))]
     done = subprocess.run(
-        [VENV / "bin/docker-compose", *options, "config"], cwd=ROOT, env={"PATH": os.environ["PATH"], **secrets}, capture_output=True, text=True, timeout=60
+        [VENV / "bin/docker-compose", *options, "config"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **secrets},
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     return done.stderr, yaml.safe_load(done.stdout)
 
@@ -66,11 +71,20 @@ class Files(unittest.TestCase):
         services = parse("compose.yaml")[1]["services"]
         for service, longest in (("waiting-room", 15), ("checkout", 25)):
             settings = services[service]
-            known = set(re.findall(r"env: (\w+)", subprocess.run([BINARIES / service, "--help"], capture_output=True, text=True).stdout))
+            known = set(
+                re.findall(
+                    r"env: (\w+)",
+                    subprocess.run(
+                        [BINARIES / service, "--help"], capture_output=True, text=True
+                    ).stdout,
+                )
+            )
             self.assertLessEqual(set(settings["environment"]), known)
             self.assertIs(settings["read_only"], True)
             self.assertEqual(settings["cap_drop"], ["ALL"])
-            self.assertGreaterEqual(int(settings["stop_grace_period"].removesuffix("s")), longest + 5)
+            self.assertGreaterEqual(
+                int(settings["stop_grace_period"].removesuffix("s")), longest + 5
+            )
             self.assertEqual([volume["target"] for volume in settings["volumes"]], ["/data"])
 
 

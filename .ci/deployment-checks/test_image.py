@@ -17,7 +17,11 @@ def last_stage():
     text = (ROOT / "Dockerfile").read_text()
     stage = text[text.index("FROM scratch AS image") :]
     assert stage.count(" --from=files ") == 2
-    return stage.replace(" --from=files ", " ").replace(" /image/ ", " image/ ").replace(" /data/ /data/", " data/ /data/")
+    return (
+        stage.replace(" --from=files ", " ")
+        .replace(" /image/ ", " image/ ")
+        .replace(" /data/ /data/", " data/ /data/")
+    )
 
 
 class Image(unittest.TestCase):
@@ -33,9 +37,26 @@ class Image(unittest.TestCase):
                 run("strip", "-o", programs / program, BINARIES / program)
             run("sh", ROOT / "container/gather", programs, context / "image")
             (context / "Dockerfile").write_text(last_stage())
-            store = ["--root", processes.folder / "store", "--runroot", processes.folder / "run", "--storage-driver", "vfs"]
+            store = [
+                "--root",
+                processes.folder / "store",
+                "--runroot",
+                processes.folder / "run",
+                "--storage-driver",
+                "vfs",
+            ]
             buildah = lambda *words: run("buildah", *store, *words)
-            buildah("bud", "--isolation", "chroot", "--network", "host", "-q", "-t", "localhost/fairline:test", context)
+            buildah(
+                "bud",
+                "--isolation",
+                "chroot",
+                "--network",
+                "host",
+                "-q",
+                "-t",
+                "localhost/fairline:test",
+                context,
+            )
             try:
                 self.check(processes, buildah)
             finally:
@@ -45,12 +66,18 @@ class Image(unittest.TestCase):
 
     def check(self, processes, buildah):
         container = buildah("from", "--pull-never", "localhost/fairline:test").strip()
-        config = json.loads(buildah("inspect", "--type", "image", "localhost/fairline:test"))["OCIv1"]["config"]
+        config = json.loads(buildah("inspect", "--type", "image", "localhost/fairline:test"))[
+            "OCIv1"
+        ]["config"]
         self.assertEqual(config["User"], "65532:65532")
-        self.assertEqual({port.removesuffix("/tcp") for port in config["ExposedPorts"]}, {"8080", "9464"})
+        self.assertEqual(
+            {port.removesuffix("/tcp") for port in config["ExposedPorts"]}, {"8080", "9464"}
+        )
         # As the image's user, by the builder itself: each program starts.
         for program in ("fairline", "waiting-room", "checkout"):
-            version = buildah("run", "--isolation", "chroot", container, f"/usr/local/bin/{program}", "--version")
+            version = buildah(
+                "run", "--isolation", "chroot", container, f"/usr/local/bin/{program}", "--version"
+            )
             self.assertRegex(version, rf"^{program} \d")
         root = buildah("mount", container).strip()
         for shell in ("bin/sh", "usr/bin/sh", "bin/busybox"):
@@ -61,19 +88,43 @@ class Image(unittest.TestCase):
         rest = sum(f.stat().st_size for f in files(root) if "/usr/local/bin/" not in str(f))
         self.assertLess(rest, 12_000_000, "what the image has besides the programs")
 
-        # A namespace of mounts of its own: the root read-only, /data and nothing else writable, and another user than root.
+        # A namespace of mounts of its own: the root read-only, /data and nothing else writable, and
+        # another user than root.
         data = processes.folder / "data"
         data.mkdir()
         os.chown(data, 65532, 65532)
         port, ops = free_port(), free_port()
         variables = dict(entry.split("=", 1) for entry in config["Env"])
         self.assertEqual(variables["FAIRLINE_LISTEN"], "0.0.0.0:8080")
-        variables |= {"FAIRLINE_LISTEN": f"0.0.0.0:{port}", "FAIRLINE_OPS_LISTEN": f"127.0.0.1:{ops}"}
-        variables |= {"FAIRLINE_PUBLIC_URL": f"http://127.0.0.1:{port}", "FAIRLINE_ORGANISER_KEY": KEY}
+        variables |= {
+            "FAIRLINE_LISTEN": f"0.0.0.0:{port}",
+            "FAIRLINE_OPS_LISTEN": f"127.0.0.1:{ops}",
+        }
+        variables |= {
+            "FAIRLINE_PUBLIC_URL": f"http://127.0.0.1:{port}",
+            "FAIRLINE_ORGANISER_KEY": KEY,
+        }
         script = f'mount --bind {root} {root} && mount -o remount,bind,ro {root} && mount --bind {data} {root}/data && exec chroot --userspec=65532:65532 {root} "$@"'
-        in_it = lambda *words: ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *words]
-        processes.start("image", *in_it(*config["Entrypoint"]), environment=variables | {"PATH": os.environ["PATH"]})
-        until(lambda: call(f"http://127.0.0.1:{ops}/readyz")[0] == 200, says=lambda: processes.log("image"))
+        in_it = lambda *words: [
+            "unshare",
+            "--mount",
+            "--propagation",
+            "private",
+            "sh",
+            "-c",
+            script,
+            "sh",
+            *words,
+        ]
+        processes.start(
+            "image",
+            *in_it(*config["Entrypoint"]),
+            environment=variables | {"PATH": os.environ["PATH"]},
+        )
+        until(
+            lambda: call(f"http://127.0.0.1:{ops}/readyz")[0] == 200,
+            says=lambda: processes.log("image"),
+        )
         url = f"http://127.0.0.1:{port}"
         organise(url, KEY)
         buy(url)
@@ -82,7 +133,11 @@ class Image(unittest.TestCase):
         self.assertEqual(processes.end("image"), 0)
         # Without a volume there is nothing to write to: one sentence, and status 2.
         elsewhere = subprocess.run(
-            [str(w) for w in in_it(*config["Entrypoint"], "--data", "/elsewhere")], env=variables | {"PATH": os.environ["PATH"]}, capture_output=True, text=True, timeout=60
+            [str(w) for w in in_it(*config["Entrypoint"], "--data", "/elsewhere")],
+            env=variables | {"PATH": os.environ["PATH"]},
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
         self.assertEqual(elsewhere.returncode, 2, elsewhere.stderr)
         self.assertIn("the data folder /elsewhere cannot be made", elsewhere.stderr)

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Replays a flash sale against the autoscalers of the manifests: does capacity come in time?
 
-The waiting room in steps of one second: fans arrive and keep a socket each, nodes hold so many sockets, an autoscaler looks every 15 seconds
-at figures that are some seconds old, and a new pod takes its time. The algorithm is the one that Kubernetes documents for the
-HorizontalPodAutoscaler (ratio, tolerance, pods without figures, policies, stabilisation), which KEDA drives with its triggers. Each case is run
-for all 15 phases of the autoscaler's clock, and the worst counts. Prints the table that stands in k8s/README.md.
+The waiting room in steps of one second: fans arrive and keep a socket each, nodes hold so many
+sockets, an autoscaler looks every 15 seconds at figures that are some seconds old, and a new pod
+takes its time. The algorithm is the one that Kubernetes documents for the HorizontalPodAutoscaler
+(ratio, tolerance, pods without figures, policies, stabilisation), which KEDA drives with its
+triggers. Each case is run for all 15 phases of the autoscaler's clock, and the worst counts. Prints
+the table that stands in k8s/README.md.
 """
 
 import math
@@ -17,7 +19,8 @@ BYTES_AT_REST = 37_000_000  # resident, of the debug build; the real one takes l
 CORES_OF_A_FAN = 0.056 / 18_000  # waiting
 CORES_OF_A_JOIN = 2 / 32_800  # a second; with the load generator on the same cores
 
-# The manifests (k8s/base/waiting-room.yaml, k8s/components/hpa, k8s/components/keda); the checks compare them.
+# The manifests (k8s/base/waiting-room.yaml, k8s/components/hpa, k8s/components/keda); the checks
+# compare them.
 CPU_REQUEST, MEMORY_REQUEST = 0.5, 104 * 1024 * 1024
 CPU_TARGET, MEMORY_TARGET = 0.70, 0.80
 FANS_TARGET = 12_000  # waiting, and sockets, for each pod
@@ -138,7 +141,10 @@ class Night:
         cores = fans * CORES_OF_A_FAN + joins * CORES_OF_A_JOIN
         memory = known * BYTES_AT_REST + fans * BYTES_OF_A_FAN
         wanted = 0
-        for used, request, target in ((cores, CPU_REQUEST, CPU_TARGET), (memory, MEMORY_REQUEST, MEMORY_TARGET)):
+        for used, request, target in (
+            (cores, CPU_REQUEST, CPU_TARGET),
+            (memory, MEMORY_REQUEST, MEMORY_TARGET),
+        ):
             ratio = used / (max(1, known) * request) / target
             if ratio > 1:
                 ratio = used / (now * request) / target
@@ -162,7 +168,10 @@ CASES = (
     ("processor and memory", dict(by_line=False, pre_scale=False)),
     ("… and the line and the sockets", dict(by_line=True, pre_scale=False)),
     ("… and the pre-scale", dict(by_line=True, pre_scale=True)),
-    ("… and the pre-scale, a pod lost at its peak", dict(by_line=True, pre_scale=True, lost_at=RAMP_SECONDS)),
+    (
+        "… and the pre-scale, a pod lost at its peak",
+        dict(by_line=True, pre_scale=True, lost_at=RAMP_SECONDS),
+    ),
 )
 
 
@@ -170,11 +179,18 @@ def worst(case, room):
     """The worst of all phases: seconds in which fans stood outside, the most of them, and the most pods."""
     nights = [Night(phase=phase, room=room, **case).run() for phase in range(SYNC_SECONDS)]
     longest = max(night.short_seconds for night in nights)
-    return longest, max(night.short_most for night in nights), max(night.pods_most for night in nights)
+    return (
+        longest,
+        max(night.short_most for night in nights),
+        max(night.pods_most for night in nights),
+    )
 
 
 def table():
-    lines = ["| scaling by | machines | seconds with fans outside | the most of them | pods |", "|---|---|---|---|---|"]
+    lines = [
+        "| scaling by | machines | seconds with fans outside | the most of them | pods |",
+        "|---|---|---|---|---|",
+    ]
     for label, case in CASES:
         for machines, room in (("there", REPLICAS_MAX), ("to be started, 90 s", REPLICAS_MIN)):
             seconds, fans, pods = worst(case, room)
