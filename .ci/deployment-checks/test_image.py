@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 import subprocess
 import unittest
@@ -27,6 +28,10 @@ def last_stage():
 class Image(unittest.TestCase):
     def test_hadolint_has_nothing_to_say(self):
         self.assertEqual(run(VENV / "bin/hadolint", ROOT / "Dockerfile"), "")
+
+    def test_it_is_built_with_the_oldest_rust_that_is_promised(self):
+        promised = re.search(r'^rust-version = "([\d.]+)"', (ROOT / "Cargo.toml").read_text(), re.M)
+        self.assertIn(f"FROM rust:{promised[1]}-", (ROOT / "Dockerfile").read_text())
 
     def test_the_last_stage_serves_a_sale_as_its_user_on_a_read_only_root(self):
         with Processes() as processes:
