@@ -1,4 +1,5 @@
-// A staging host behind HTTP Basic: the browser sends an `Authorization` of the site with everything, and so do our pages.
+// A staging host behind HTTP Basic: the browser sends an `Authorization` of the site with everything, and so do our
+// pages.
 import assert from "node:assert/strict";
 import { createServer, request } from "node:http";
 import { after, before, test } from "node:test";
@@ -12,23 +13,34 @@ let server, browser, front, url;
 
 /** A proxy that lets nobody through without the password, as nginx's auth_basic does. */
 function listen() {
-  const on = ({ method, url: path, headers }) => request({ host: "127.0.0.1", port: server.port, method, path, headers });
+  const on = ({ method, url: path, headers }) =>
+    request({ host: "127.0.0.1", port: server.port, method, path, headers });
   front = createServer((asked, answer) => {
-    if (asked.headers.authorization !== basic) return answer.writeHead(401, { "WWW-Authenticate": 'Basic realm="staging"' }).end();
+    if (asked.headers.authorization !== basic)
+      return answer.writeHead(401, { "WWW-Authenticate": 'Basic realm="staging"' }).end();
     const asking = on(asked);
-    asking.on("response", (got) => { answer.writeHead(got.statusCode, got.headers); got.pipe(answer); });
+    asking.on("response", (got) => {
+      answer.writeHead(got.statusCode, got.headers);
+      got.pipe(answer);
+    });
     asking.on("error", () => answer.destroy());
     asked.pipe(asking);
   });
   front.on("upgrade", (asked, socket) => {
     const asking = on(asked);
     asking.on("upgrade", (got, behind, first) => {
-      const heads = Object.entries(got.headers).map(([name, value]) => `${name}: ${value}\r\n`).join("");
+      const heads = Object.entries(got.headers)
+        .map(([name, value]) => `${name}: ${value}\r\n`)
+        .join("");
       socket.write(`HTTP/1.1 101 Switching Protocols\r\n${heads}\r\n`);
       // The first message may have come together with the answer.
       socket.write(first);
       behind.pipe(socket).pipe(behind);
-      for (const end of [socket, behind]) end.on("error", () => { socket.destroy(); behind.destroy(); });
+      for (const end of [socket, behind])
+        end.on("error", () => {
+          socket.destroy();
+          behind.destroy();
+        });
     });
     asking.on("response", () => socket.destroy());
     asking.on("error", () => socket.destroy());
@@ -42,7 +54,12 @@ before(async () => {
   url = `http://127.0.0.1:${front.address().port}`;
   [server, browser] = await Promise.all([Server.start({ FAIRLINE_PUBLIC_URL: url }), launch()]);
 });
-after(async () => { await browser?.close(); front?.close(); front?.closeAllConnections(); await server?.end(); });
+after(async () => {
+  await browser?.close();
+  front?.close();
+  front?.closeAllConnections();
+  await server?.end();
+});
 
 test("a fan on a host with a password of its own waits, buys and sees the tickets", async () => {
   await server.event("staging", { admission: { rate_per_minute: 6000, batch_seconds: 1, claim_seconds: 60 } });
@@ -59,7 +76,10 @@ test("a fan on a host with a password of its own waits, buys and sees the ticket
   await ada.getByLabel("Card number").fill("4242 4242 4242 4242");
   await ada.getByRole("button", { name: "Pay", exact: true }).click();
   await ada.getByText(/Confirmed: /).waitFor();
-  await ada.getByRole("img", { name: /QR code/ }).nth(1).waitFor();
+  await ada
+    .getByRole("img", { name: /QR code/ })
+    .nth(1)
+    .waitFor();
   sound(ada);
 });
 
@@ -69,6 +89,6 @@ test("an organiser on a host with a password of its own signs in", async () => {
   await organiser.getByLabel("Organiser key").fill(KEY);
   await organiser.getByRole("button", { name: "Sign in" }).click();
   await organiser.getByRole("heading", { name: "Sales" }).waitFor();
-  assert.equal(await organiser.getByText("The staging show").count() > 0, true);
+  assert.equal((await organiser.getByText("The staging show").count()) > 0, true);
   sound(organiser);
 });

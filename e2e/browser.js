@@ -10,7 +10,15 @@ mkdirSync(shots, { recursive: true });
 
 const options = {
   executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+  args: [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+  ],
 };
 export const launch = () => chromium.launch(options);
 /** A browser of its own with the profile in a folder. */
@@ -18,7 +26,11 @@ export const launchWith = (folder) => chromium.launchPersistentContext(folder, o
 
 /** A page of a person of their own, whose console must stay without errors. */
 export async function person(browser, options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1200, height: 820 }, reducedMotion: "reduce", ...options });
+  const context = await browser.newContext({
+    viewport: { width: 1200, height: 820 },
+    reducedMotion: "reduce",
+    ...options,
+  });
   return watched(await context.newPage());
 }
 
@@ -28,7 +40,11 @@ export function watched(page) {
   page.on("pageerror", (error) => page.wrong.push(String(error)));
   page.on("console", (message) => {
     // A refusal (4xx) that the page handles is logged by the browser itself; a blocked script or style is not.
-    if (message.type() === "error" && !/Failed to load resource|WebSocket connection|ERR_CONNECTION/.test(message.text())) page.wrong.push(message.text());
+    if (
+      message.type() === "error" &&
+      !/Failed to load resource|WebSocket connection|ERR_CONNECTION/.test(message.text())
+    )
+      page.wrong.push(message.text());
   });
   page.on("dialog", (dialog) => dialog.accept());
   return page;
@@ -44,7 +60,11 @@ export const shoot = (page, name, options = {}) => page.screenshot({ path: `${sh
 export async function accessible(page, where) {
   // The pages' policy allows no injected script: axe is evaluated from outside.
   await page.evaluate(readFileSync(axe, "utf8"));
-  const found = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }));
+  const found = await page.evaluate(() =>
+    globalThis.axe.run(document, {
+      runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    }),
+  );
   const shown = found.violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.target.join(" ")).join(", ")}`);
   assert.deepEqual(shown, [], `violations on ${where}`);
   assert.ok(found.passes.length > 5, "axe looked at the page");

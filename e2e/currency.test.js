@@ -6,8 +6,16 @@ import { KEY, Server } from "./server.js";
 
 const VIEWER = "viewer-Key-0f3a96c1";
 let server, browser;
-before(async () => { [server, browser] = await Promise.all([Server.start({ FAIRLINE_ORGANISER_KEYS: `press:viewer:${VIEWER}` }), launch()]); });
-after(async () => { await browser?.close(); await server?.end(); });
+before(async () => {
+  [server, browser] = await Promise.all([
+    Server.start({ FAIRLINE_ORGANISER_KEYS: `press:viewer:${VIEWER}` }),
+    launch(),
+  ]);
+});
+after(async () => {
+  await browser?.close();
+  await server?.end();
+});
 
 async function console(key) {
   const page = await person(browser, { locale: "en-US" });
@@ -30,7 +38,8 @@ for (const { currency, one, two } of [
     await fan.goto(`${server.url}/e/${id}`);
     await fan.getByRole("link", { name: "Go to the checkout" }).click();
     // Intl writes a no-break space after a code.
-    const shown = async (text) => fan.waitForFunction((text) => document.body.innerText.replaceAll("\u00a0", " ").includes(text), text);
+    const shown = async (text) =>
+      fan.waitForFunction((text) => document.body.innerText.replaceAll("\u00a0", " ").includes(text), text);
     await shown(`Stalls ${one}`);
     await fan.getByLabel("How many").fill("2");
     await fan.locator("#category").selectOption("stalls");

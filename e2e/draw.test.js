@@ -5,27 +5,40 @@ import { accessible, launch, person, shoot, sound } from "./browser.js";
 import { Server } from "./server.js";
 
 let server, browser;
-before(async () => { [server, browser] = await Promise.all([Server.start(), launch()]); });
-after(async () => { await browser?.close(); await server?.end(); });
+before(async () => {
+  [server, browser] = await Promise.all([Server.start(), launch()]);
+});
+after(async () => {
+  await browser?.close();
+  await server?.end();
+});
 
 /** Opens the line of an event that is drawn at its sale, which the organiser has set for later. */
 async function openPrequeue(id) {
   const opens = new Date(Date.now() + 3600_000).toISOString();
-  await server.event(id, { order: "draw", prequeue_opens_at: new Date().toISOString(), sale_opens_at: opens, admission: { rate_per_minute: 0 } });
+  await server.event(id, {
+    order: "draw",
+    prequeue_opens_at: new Date().toISOString(),
+    sale_opens_at: opens,
+    admission: { rate_per_minute: 0 },
+  });
 }
 
 /** Joins that many fans, without browsers. */
 async function join(id, count) {
   for (let joined = 0; joined < count; joined += 20) {
-    await Promise.all(Array.from({ length: 20 }, async () => {
-      const answer = await fetch(`${server.url}/api/v1/events/${id}/line`, { method: "POST" });
-      assert.equal(answer.status, 201);
-    }));
+    await Promise.all(
+      Array.from({ length: 20 }, async () => {
+        const answer = await fetch(`${server.url}/api/v1/events/${id}/line`, { method: "POST" });
+        assert.equal(answer.status, 201);
+      }),
+    );
   }
 }
 
 /** The organiser moves the opening to now: the draw is held. */
-const openSale = (id) => server.call("PATCH", `/api/v1/organiser/events/${id}`, { sale_opens_at: new Date().toISOString() });
+const openSale = (id) =>
+  server.call("PATCH", `/api/v1/organiser/events/${id}`, { sale_opens_at: new Date().toISOString() });
 
 test("fans are drawn at the opening, and their browser checks the draw", async () => {
   await openPrequeue("drawn");
@@ -53,7 +66,10 @@ test("fans are drawn at the opening, and their browser checks the draw", async (
   assert.notEqual(numbers[0], numbers[1]);
   // The pass that the browser keeps is of the drawn number now.
   await fans[0].reload();
-  await fans[0].locator("#number").filter({ hasText: String(numbers[0]) }).waitFor();
+  await fans[0]
+    .locator("#number")
+    .filter({ hasText: String(numbers[0]) })
+    .waitFor();
 
   await fans[0].goto(`${server.url}/e/drawn/draw`);
   await fans[0].getByRole("button", { name: "Check it in this browser" }).click();
@@ -92,7 +108,9 @@ test("any tampering with entries, seed or order is found in the browser", async 
   for (const [expected, told, entries] of cases) {
     const page = await person(browser);
     await page.route("**/events/tampered/draw", (route) => route.fulfill({ json: told }));
-    await page.route("**/draw/entries", (route) => route.fulfill({ contentType: "text/plain", body: `${entries.join("\n")}\n` }));
+    await page.route("**/draw/entries", (route) =>
+      route.fulfill({ contentType: "text/plain", body: `${entries.join("\n")}\n` }),
+    );
     await page.goto(`${server.url}/e/tampered/draw`);
     await page.getByRole("button", { name: "Check it in this browser" }).click();
     await page.getByText(/This does not add up/).waitFor();

@@ -5,8 +5,13 @@ import { accessible, launch, person, shoot, sound } from "./browser.js";
 import { KEY, Server } from "./server.js";
 
 let server, browser;
-before(async () => { [server, browser] = await Promise.all([Server.start(), launch()]); });
-after(async () => { await browser?.close(); await server?.end(); });
+before(async () => {
+  [server, browser] = await Promise.all([Server.start(), launch()]);
+});
+after(async () => {
+  await browser?.close();
+  await server?.end();
+});
 
 async function signIn(page) {
   await page.goto(`${server.url}/organiser`);
@@ -19,13 +24,18 @@ async function signIn(page) {
 }
 
 /** A seat's place on the canvas. */
-const spot = (page, id) => page.evaluate(async (id) => {
-  const layout = await (await fetch(`/api/v1/events/${document.body.dataset.event}/seating`)).json();
-  const canvas = document.getElementById("map"), box = canvas.getBoundingClientRect();
-  const least = Math.min(box.width / (layout.size.width + 3), box.height / (layout.size.height + 6));
-  const seat = layout.blocks.flatMap((b) => b.rows ?? []).flatMap((r) => r.seats).find((s) => s.id === id);
-  return { x: (box.width - layout.size.width * least) / 2 + seat.x * least, y: 4 * least + seat.y * least };
-}, id);
+const spot = (page, id) =>
+  page.evaluate(async (id) => {
+    const layout = await (await fetch(`/api/v1/events/${document.body.dataset.event}/seating`)).json();
+    const canvas = document.getElementById("map"),
+      box = canvas.getBoundingClientRect();
+    const least = Math.min(box.width / (layout.size.width + 3), box.height / (layout.size.height + 6));
+    const seat = layout.blocks
+      .flatMap((b) => b.rows ?? [])
+      .flatMap((r) => r.seats)
+      .find((s) => s.id === id);
+    return { x: (box.width - layout.size.width * least) / 2 + seat.x * least, y: 4 * least + seat.y * least };
+  }, id);
 
 test("two fans and an organiser go through a whole evening", async () => {
   const organiser = await person(browser);
@@ -38,15 +48,24 @@ test("two fans and an organiser go through a whole evening", async () => {
   await organiser.getByLabel(/Seating plan/).fill("{ broken");
   await organiser.getByRole("button", { name: "Open the sale" }).click();
   await organiser.getByRole("alert").filter({ hasText: "Seating plan" }).waitFor();
-  const plan = { categories: [{ id: "stalls", name: "Stalls", price: 6500 }, { id: "standing", name: "Standing", price: 3900 }],
-    sections: [{ id: "st", name: "Stalls", category: "stalls", rows: 16, seats_per_row: 34 }], areas: [{ id: "floor", name: "Standing floor", category: "standing", capacity: 400 }] };
+  const plan = {
+    categories: [
+      { id: "stalls", name: "Stalls", price: 6500 },
+      { id: "standing", name: "Standing", price: 3900 },
+    ],
+    sections: [{ id: "st", name: "Stalls", category: "stalls", rows: 16, seats_per_row: 34 }],
+    areas: [{ id: "floor", name: "Standing floor", category: "standing", capacity: 400 }],
+  };
   await organiser.getByLabel(/Seating plan/).fill(JSON.stringify(plan));
   await organiser.getByRole("button", { name: "Open the sale" }).click();
   await organiser.getByRole("heading", { name: "Arena Night" }).waitFor();
   await organiser.getByRole("button", { name: "Pause" }).click();
   await organiser.getByText("paused", { exact: true }).waitFor();
 
-  const [ada, ben] = [await person(browser), await person(browser, { viewport: { width: 390, height: 844 }, colorScheme: "dark" })];
+  const [ada, ben] = [
+    await person(browser),
+    await person(browser, { viewport: { width: 390, height: 844 }, colorScheme: "dark" }),
+  ];
   await ada.goto(`${server.url}/e/arena-night`);
   await ada.getByRole("heading", { name: "You are next" }).waitFor();
   await ben.goto(`${server.url}/e/arena-night`);
@@ -92,7 +111,10 @@ test("two fans and an organiser go through a whole evening", async () => {
   await ada.getByLabel("Card number").fill("4242 4242 4242 4242");
   await ada.getByRole("button", { name: "Pay", exact: true }).click();
   await ada.getByText(/Confirmed: /).waitFor();
-  await ada.getByRole("img", { name: /QR code/ }).nth(1).waitFor();
+  await ada
+    .getByRole("img", { name: /QR code/ })
+    .nth(1)
+    .waitFor();
   assert.equal(await ada.getByRole("img", { name: /QR code/ }).count(), 2);
   await accessible(ada, "the tickets");
   await shoot(ada, "tickets");
@@ -106,7 +128,10 @@ test("two fans and an organiser go through a whole evening", async () => {
 
   await organiser.getByText("Ada Lovelace").waitFor();
   await accessible(organiser, "the dashboard");
-  await organiser.getByRole("row", { name: /Ada Lovelace/ }).getByRole("button", { name: "Refund" }).click();
+  await organiser
+    .getByRole("row", { name: /Ada Lovelace/ })
+    .getByRole("button", { name: "Refund" })
+    .click();
   await organiser.getByText("refunded", { exact: true }).waitFor();
   await ada.reload();
   await ada.getByText("This order was refunded").waitFor();
@@ -124,7 +149,8 @@ test("the list of seats says what the map shows, whoever takes or gives back", a
   await fan.getByText("left to shop").waitFor();
   await fan.getByRole("button", { name: "As a list" }).click();
   await fan.locator("#list summary").filter({ hasText: "Stalls" }).click();
-  const seat = (/** @type {number} */ at, /** @type {string} */ state) => fan.getByRole("button", { name: new RegExp(`row A, seat ${at},.* ${state}$`) });
+  const seat = (/** @type {number} */ at, /** @type {string} */ state) =>
+    fan.getByRole("button", { name: new RegExp(`row A, seat ${at},.* ${state}$`) });
   for (const at of [5, 6]) await seat(at, "available").click();
   for (const at of [5, 6]) assert.equal(await seat(at, "chosen").getAttribute("aria-pressed"), "true");
   await server.call("POST", "/api/v1/organiser/events/listed/seats/block", { seats: ["st-A-5"] });
@@ -175,7 +201,9 @@ test("a seat that goes before the map's socket opens is told of as well", async 
   await server.event("late-socket", { admission: { rate_per_minute: 6000, batch_seconds: 1 } });
   const fan = await person(browser);
   let open;
-  const gate = new Promise((resolve) => { open = resolve; });
+  const gate = new Promise((resolve) => {
+    open = resolve;
+  });
   // For the page it is open at once; what the server says comes later.
   await fan.routeWebSocket(/seats\/ws$/, (socket) => void gate.then(() => socket.connectToServer()));
   await fan.goto(`${server.url}/e/late-socket`);
@@ -185,7 +213,8 @@ test("a seat that goes before the map's socket opens is told of as well", async 
   await fan.locator("#chosen").getByText("st-A-5").waitFor();
   await server.call("POST", "/api/v1/organiser/events/late-socket/seats/block", { seats: ["st-A-5"] });
   // The next version of the map is there, but nobody told the page of it.
-  for (let counts; counts?.blocked !== 1;) counts = (await server.call("GET", "/api/v1/events/late-socket/seats")).counts;
+  for (let counts; counts?.blocked !== 1;)
+    counts = (await server.call("GET", "/api/v1/events/late-socket/seats")).counts;
   open();
   await fan.getByText("st-A-5 was just taken by somebody else.").waitFor();
   sound(fan);
@@ -202,7 +231,7 @@ test("the queue works without JavaScript: forms and a refresh", async () => {
   await shoot(fan, "queue-without-javascript");
   await server.call("PATCH", "/api/v1/organiser/events/plain", { paused: false });
   const turn = fan.getByRole("link", { name: "Go to the checkout" });
-  for (let tries = 0; tries < 40 && !await turn.isVisible(); tries++) await fan.reload();
+  for (let tries = 0; tries < 40 && !(await turn.isVisible()); tries++) await fan.reload();
   await turn.waitFor();
   await fan.getByRole("button", { name: "Leave the line" }).waitFor({ state: "hidden" });
 });
@@ -212,7 +241,9 @@ test("the queue works without WebSocket, by polling", async () => {
   const [fan, other] = [await person(browser), await person(browser)];
   await other.goto(`${server.url}/e/polling`);
   await other.getByRole("heading", { name: "You are next" }).waitFor();
-  await fan.addInitScript(() => { delete globalThis.WebSocket; });
+  await fan.addInitScript(() => {
+    delete globalThis.WebSocket;
+  });
   await fan.goto(`${server.url}/e/polling`);
   await fan.getByRole("heading", { name: "1 ahead of you" }).waitFor();
   await other.getByRole("button", { name: "Leave the line" }).click();
@@ -224,7 +255,8 @@ test("the queue works without WebSocket, by polling", async () => {
 test("the whole journey works with the keyboard alone", async () => {
   await server.event("keys", { admission: { rate_per_minute: 6000, batch_seconds: 1 } });
   const fan = await person(browser);
-  const press = (...keys) => keys.reduce((before, key) => before.then(() => fan.keyboard.press(key)), Promise.resolve());
+  const press = (...keys) =>
+    keys.reduce((before, key) => before.then(() => fan.keyboard.press(key)), Promise.resolve());
   const focus = async (selector) => {
     for (let steps = 0; steps < 60; steps++) {
       if (await fan.evaluate((s) => document.activeElement?.matches(s), selector)) return;
@@ -304,7 +336,9 @@ test("everything that the queue page loads is at most 15 kB compressed", async (
   const client = await fan.context().newCDPSession(fan);
   await client.send("Network.enable");
   let bytes = 0;
-  client.on("Network.loadingFinished", (event) => { bytes += event.encodedDataLength; });
+  client.on("Network.loadingFinished", (event) => {
+    bytes += event.encodedDataLength;
+  });
   await fan.goto(`${server.url}/e/weight`);
   await fan.getByRole("heading", { name: "You are next" }).waitFor();
   assert.ok(bytes > 3000 && bytes <= 15_000, `${bytes} bytes with heads`);

@@ -1,4 +1,5 @@
-// Phones as they are: wrong clocks, connections that die in silence, browsers that refuse cookies, storage and notifications.
+// Phones as they are: wrong clocks, connections that die in silence, browsers that refuse cookies, storage and
+// notifications.
 import assert from "node:assert/strict";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -11,10 +12,18 @@ import { Server } from "./server.js";
 let server, browser, wire, cookieless;
 before(async () => {
   [wire, cookieless] = await Promise.all([Wire.start(), Cookieless.start()]);
-  [server, browser] = await Promise.all([Server.start({ FAIRLINE_ALLOWED_ORIGINS: `${wire.url},${cookieless.url}` }), launch()]);
+  [server, browser] = await Promise.all([
+    Server.start({ FAIRLINE_ALLOWED_ORIGINS: `${wire.url},${cookieless.url}` }),
+    launch(),
+  ]);
   wire.target = cookieless.target = server.port;
 });
-after(async () => { await browser?.close(); wire?.end(); cookieless?.end(); await server?.end(); });
+after(async () => {
+  await browser?.close();
+  wire?.end();
+  cookieless?.end();
+  await server?.end();
+});
 
 const quick = { admission: { rate_per_minute: 6000, batch_seconds: 1 } };
 const sales = (event) => server.call("GET", `/api/v1/organiser/events/${event}/sales`);
@@ -22,22 +31,34 @@ const stats = (event) => server.call("GET", `/api/v1/organiser/events/${event}/s
 const open = (event) => server.call("PATCH", `/api/v1/organiser/events/${event}`, { paused: false, ...quick });
 
 /** Sets the page's clock off; `moveClock(ms)` in the page moves it later. */
-const setClock = (page, ms) => page.addInitScript((ms) => {
-  const Real = Date;
-  let off = ms;
-  globalThis.moveClock = (by) => { off += by; };
-  globalThis.Date = class extends Real {
-    constructor(...given) { if (given.length) super(...given); else super(Real.now() + off); }
-    static now() { return Real.now() + off; }
-  };
-}, ms);
+const setClock = (page, ms) =>
+  page.addInitScript((ms) => {
+    const Real = Date;
+    let off = ms;
+    globalThis.moveClock = (by) => {
+      off += by;
+    };
+    globalThis.Date = class extends Real {
+      constructor(...given) {
+        if (given.length) super(...given);
+        else super(Real.now() + off);
+      }
+      static now() {
+        return Real.now() + off;
+      }
+    };
+  }, ms);
 
 /** Counts what the page asks of the line. */
 function countJoins(page) {
   const seen = { made: 0, sent: 0, asked: 0 };
   page.on("response", (answer) => {
-    const { pathname } = new URL(answer.url()), method = answer.request().method();
-    if (method === "POST" && pathname.endsWith("/line")) { seen.sent++; seen.made += Number(answer.status() === 201); }
+    const { pathname } = new URL(answer.url()),
+      method = answer.request().method();
+    if (method === "POST" && pathname.endsWith("/line")) {
+      seen.sent++;
+      seen.made += Number(answer.status() === 201);
+    }
     if (method === "GET" && pathname.endsWith("/line/me")) seen.asked++;
   });
   return seen;
@@ -50,10 +71,17 @@ async function buy(fan, name) {
   await fan.getByLabel("Card number").fill("4242 4242 4242 4242");
   await fan.getByRole("button", { name: "Pay", exact: true }).click();
   await fan.getByText(/Confirmed: /).waitFor();
-  await fan.getByRole("img", { name: /QR code/ }).first().waitFor();
+  await fan
+    .getByRole("img", { name: /QR code/ })
+    .first()
+    .waitFor();
 }
 
-for (const [name, ms, zone] of [["five minutes fast", 300_000, "Asia/Kathmandu"], ["five minutes slow", -300_000, "America/St_Johns"], ["a day fast", 86_400_000, "Pacific/Kiritimati"]]) {
+for (const [name, ms, zone] of [
+  ["five minutes fast", 300_000, "Asia/Kathmandu"],
+  ["five minutes slow", -300_000, "America/St_Johns"],
+  ["a day fast", 86_400_000, "Pacific/Kiritimati"],
+]) {
   test(`a fan whose clock is ${name} sees the time that is left, and buys`, async () => {
     const event = `clock-${ms > 0 ? "plus" : "minus"}-${Math.abs(ms)}`;
     await server.event(event, { paused: true });
@@ -130,8 +158,10 @@ test("a socket that died in silence is noticed: the turn is not missed, and the 
   await patient.getByRole("heading", { name: "It is your turn" }).waitFor({ timeout: 60_000 });
   await shopper.getByRole("button", { name: /row A, seat 5,.* blocked$/ }).waitFor({ timeout: 120_000 });
   for (const fan of [patient, back]) {
-    const hasAdmission = async () => (await fan.context().cookies()).some((cookie) => cookie.name === "fairline_admission_silent");
-    for (let tries = 0; tries < 300 && !await hasAdmission(); tries++) await fan.evaluate(() => new Promise(requestAnimationFrame));
+    const hasAdmission = async () =>
+      (await fan.context().cookies()).some((cookie) => cookie.name === "fairline_admission_silent");
+    for (let tries = 0; tries < 300 && !(await hasAdmission()); tries++)
+      await fan.evaluate(() => new Promise(requestAnimationFrame));
     assert.ok(await hasAdmission(), "the gate would let them in");
   }
   for (const fan of [patient, back, shopper]) sound(fan);
@@ -141,9 +171,22 @@ test("a notification that throws breaks nothing of the turn", async () => {
   await server.event("throws", { paused: true });
   const fan = await person(browser);
   await fan.addInitScript(() => {
-    globalThis.Notification = class { constructor() { throw new TypeError("Illegal constructor"); } static get permission() { return "granted"; } };
-    globalThis.AudioContext = class { constructor() { throw new Error("no sound"); } };
-    navigator.vibrate = () => { throw new Error("no vibration"); };
+    globalThis.Notification = class {
+      constructor() {
+        throw new TypeError("Illegal constructor");
+      }
+      static get permission() {
+        return "granted";
+      }
+    };
+    globalThis.AudioContext = class {
+      constructor() {
+        throw new Error("no sound");
+      }
+    };
+    navigator.vibrate = () => {
+      throw new Error("no vibration");
+    };
   });
   await fan.goto(`${server.url}/e/throws`);
   await fan.getByRole("heading", { name: "You are next" }).click();
@@ -163,7 +206,14 @@ test("a notification is offered only where it can be shown", async () => {
   for (const works of [true, false]) {
     const fan = await person(browser);
     await fan.addInitScript((works) => {
-      globalThis.Notification = class { constructor() { if (!works) throw new TypeError("Illegal constructor"); } static get permission() { return "default"; } };
+      globalThis.Notification = class {
+        constructor() {
+          if (!works) throw new TypeError("Illegal constructor");
+        }
+        static get permission() {
+          return "default";
+        }
+      };
     }, works);
     await fan.goto(`${server.url}/e/offered`);
     await fan.getByText("ahead of you").or(fan.getByText("You are next")).first().waitFor();
@@ -177,14 +227,17 @@ test("a fan whose cookies do not come back has one place, is told so, and buys",
   const fan = await person(browser);
   const seen = countJoins(fan);
   await fan.goto(`${cookieless.url}/e/no-cookies`);
-  await fan.getByText("Your browser does not send our cookies back. Your place is kept as long as this tab stays open").waitFor();
+  await fan
+    .getByText("Your browser does not send our cookies back. Your place is kept as long as this tab stays open")
+    .waitFor();
   await fan.getByRole("heading", { name: "You are next" }).waitFor();
   await accessible(fan, "the queue without cookies");
   await shoot(fan, "queue-without-cookies");
   for (let reloads = 0; reloads < 3; reloads++) {
     await fan.reload();
     const asked = seen.asked;
-    for (let polls = 0; polls < 2; polls++) await fan.waitForResponse((answer) => answer.url().endsWith("/line/me") && answer.status() === 200);
+    for (let polls = 0; polls < 2; polls++)
+      await fan.waitForResponse((answer) => answer.url().endsWith("/line/me") && answer.status() === 200);
     assert.ok(seen.asked > asked);
     await fan.getByRole("heading", { name: "You are next" }).waitFor();
   }
@@ -219,13 +272,25 @@ test("with all cookies and storage blocked the page keeps one place over reloads
   await server.event("blocked", { paused: true });
   const folder = await mkdtemp(join(tmpdir(), "fairline-chromium-"));
   await mkdir(join(folder, "Default"));
-  await writeFile(join(folder, "Default", "Preferences"), JSON.stringify({ profile: { default_content_setting_values: { cookies: 2 } } }));
+  await writeFile(
+    join(folder, "Default", "Preferences"),
+    JSON.stringify({ profile: { default_content_setting_values: { cookies: 2 } } }),
+  );
   const context = await launchWith(folder);
   try {
     const fan = watched(await context.newPage());
     const seen = countJoins(fan);
     await fan.goto(`${server.url}/e/blocked`);
-    assert.equal(await fan.evaluate(() => { try { return sessionStorage.length; } catch (refused) { return refused.name; } }), "SecurityError");
+    assert.equal(
+      await fan.evaluate(() => {
+        try {
+          return sessionStorage.length;
+        } catch (refused) {
+          return refused.name;
+        }
+      }),
+      "SecurityError",
+    );
     for (let loads = 0; loads < 3; loads++) {
       await fan.getByRole("heading", { name: "You are next" }).waitFor();
       await fan.getByText("Allow cookies for this site, then reload this page: your place is kept").waitFor();
@@ -258,8 +323,11 @@ test("a page whose place is gone does not join again by itself", async () => {
   sound(fan);
 });
 
-test("a reload while the place cannot be asked for joins nothing: whoever left stays out, whoever waits stays where they are", async () => {
-  for (const [event, leaves] of [["away-left", true], ["away-waits", false]]) {
+test("a reload while the place cannot be asked for joins nothing, for fans who left and fans who wait", async () => {
+  for (const [event, leaves] of [
+    ["away-left", true],
+    ["away-waits", false],
+  ]) {
     await server.event(event, { paused: true });
     const fan = await person(browser);
     const seen = countJoins(fan);
@@ -274,14 +342,22 @@ test("a reload while the place cannot be asked for joins nothing: whoever left s
     }
     // The line is away, then the network: nothing of it is heard by a socket either.
     let failed = 0;
-    await fan.routeWebSocket("**/line/ws", (socket) => { if (failed < 3) socket.close(); else socket.connectToServer(); });
+    await fan.routeWebSocket("**/line/ws", (socket) => {
+      if (failed < 3) socket.close();
+      else socket.connectToServer();
+    });
     await fan.route("**/line/me", (route) => {
       if (failed === 3) return route.continue();
-      return failed++ === 1 ? route.abort() : route.fulfill({ status: 503, contentType: "application/problem+json", body: "{}" });
+      return failed++ === 1
+        ? route.abort()
+        : route.fulfill({ status: 503, contentType: "application/problem+json", body: "{}" });
     });
     await fan.reload();
     // The page itself says so, not only the server that made it.
-    await fan.locator("#live").filter({ hasText: leaves ? "You have left the line" : "You are next" }).waitFor({ state: "attached" });
+    await fan
+      .locator("#live")
+      .filter({ hasText: leaves ? "You have left the line" : "You are next" })
+      .waitFor({ state: "attached" });
     assert.deepEqual([failed, seen.sent, (await stats(event)).waiting], [3, 1, leaves ? 1 : 2]);
     sound(fan);
     sound(next);
@@ -297,7 +373,16 @@ test("a session whose answer was lost is opened again, also after a reload", asy
     lost++;
     const headers = await route.request().allHeaders();
     // The server has it; the browser never hears so.
-    const answer = await fetch(route.request().url(), { method: "POST", headers: { "Content-Type": "application/json", Cookie: headers.cookie, Origin: headers.origin, "Idempotency-Key": headers["idempotency-key"] ?? "" }, body: "{}" });
+    const answer = await fetch(route.request().url(), {
+      method: "POST",
+      headers: {
+        "Content-Type": "application/json",
+        Cookie: headers.cookie,
+        Origin: headers.origin,
+        "Idempotency-Key": headers["idempotency-key"] ?? "",
+      },
+      body: "{}",
+    });
     assert.equal(answer.status, 201);
     await route.abort();
   });

@@ -7,30 +7,41 @@ import { launch, person, sound } from "./browser.js";
 const folder = new URL("../docs/pictures/", import.meta.url).pathname;
 const port = 18480 + Math.floor(Math.random() * 100);
 const env = { ...process.env, FAIRLINE_LISTEN: `127.0.0.1:${port}`, FAIRLINE_OPS_LISTEN: "127.0.0.1:0" };
-const demo = spawn(process.env.FAIRLINE_BINARY, ["demo", "--crowd", "350"], { env, stdio: ["ignore", "pipe", "inherit"] });
+const demo = spawn(process.env.FAIRLINE_BINARY, ["demo", "--crowd", "350"], {
+  env,
+  stdio: ["ignore", "pipe", "inherit"],
+});
 
 /** The largest share of one colour in a picture that shows something. */
 const PLAIN_MAX = 0.9;
 
 /** How much of a picture is of its most frequent colour. */
-const plainShare = (/** @type {any} */ page, /** @type {Buffer} */ png) => page.evaluate(async (/** @type {string} */ data) => {
-  const bitmap = await createImageBitmap(new Blob([Uint8Array.from(atob(data), (char) => char.charCodeAt(0))]));
-  const canvas = new OffscreenCanvas(bitmap.width, bitmap.height), context = canvas.getContext("2d");
-  context.drawImage(bitmap, 0, 0);
-  const counts = new Map();
-  const pixels = new Uint32Array(context.getImageData(0, 0, bitmap.width, bitmap.height).data.buffer);
-  for (const pixel of pixels) counts.set(pixel, (counts.get(pixel) ?? 0) + 1);
-  return Math.max(...counts.values()) / pixels.length;
-}, png.toString("base64"));
+const plainShare = (/** @type {any} */ page, /** @type {Buffer} */ png) =>
+  page.evaluate(async (/** @type {string} */ data) => {
+    const bitmap = await createImageBitmap(new Blob([Uint8Array.from(atob(data), (char) => char.charCodeAt(0))]));
+    const canvas = new OffscreenCanvas(bitmap.width, bitmap.height),
+      context = canvas.getContext("2d");
+    context.drawImage(bitmap, 0, 0);
+    const counts = new Map();
+    const pixels = new Uint32Array(context.getImageData(0, 0, bitmap.width, bitmap.height).data.buffer);
+    for (const pixel of pixels) counts.set(pixel, (counts.get(pixel) ?? 0) + 1);
+    return Math.max(...counts.values()) / pixels.length;
+  }, png.toString("base64"));
 
-/** Takes a picture, but not without what it is of: these elements, wholly in view and with their images, and more than one plain colour. */
+/**
+ * Takes a picture, but not without what it is of: these elements, wholly in view and with their images, and more than
+ * one plain colour.
+ */
 async function take(/** @type {any} */ page, /** @type {string} */ name, /** @type {any[]} */ ...needed) {
   const view = page.viewportSize();
   for (const locator of needed) {
     await locator.first().waitFor();
     for (const element of await locator.all()) {
       const box = await element.boundingBox();
-      assert.ok(box && box.y >= 0 && box.y + box.height <= view.height && box.x >= 0 && box.x + box.width <= view.width, `${locator} is not in the picture ${name}`);
+      assert.ok(
+        box && box.y >= 0 && box.y + box.height <= view.height && box.x >= 0 && box.x + box.width <= view.width,
+        `${locator} is not in the picture ${name}`,
+      );
     }
   }
   await page.waitForFunction(() => [...document.images].every((image) => image.complete && image.naturalWidth > 0));
@@ -42,15 +53,29 @@ async function take(/** @type {any} */ page, /** @type {string} */ name, /** @ty
 }
 
 let said = "";
-const addresses = new Promise((found) => demo.stdout.on("data", (text) => { said += text; if (said.includes("Ctrl-C")) found(said); }));
+const addresses = new Promise((found) =>
+  demo.stdout.on("data", (text) => {
+    said += text;
+    if (said.includes("Ctrl-C")) found(said);
+  }),
+);
 const browser = await launch();
 try {
   const [, fanUrl, organiserUrl] = (await addresses).match(/Fan\s+(\S+)[\s\S]*Organiser\s+(\S+)/);
   const fan = await person(browser, { viewport: { width: 1100, height: 760 } });
   await new Promise((later) => setTimeout(later, 4000));
   await fan.goto(fanUrl);
-  await fan.getByText(/ahead of you/).first().waitFor();
-  await fan.waitForFunction(() => /min|s$/.test(document.getElementById("eta")?.textContent ?? "") && parseFloat(document.getElementById("fill").style.width) >= 40, null, { timeout: 120_000 });
+  await fan
+    .getByText(/ahead of you/)
+    .first()
+    .waitFor();
+  await fan.waitForFunction(
+    () =>
+      /min|s$/.test(document.getElementById("eta")?.textContent ?? "") &&
+      parseFloat(document.getElementById("fill").style.width) >= 40,
+    null,
+    { timeout: 120_000 },
+  );
   await take(fan, "queue", fan.locator("#place"));
   const organiser = await person(browser, { viewport: { width: 1280, height: 900 } });
   await organiser.goto(organiserUrl);
@@ -71,12 +96,31 @@ try {
   await fan.setViewportSize({ width: 1100, height: 600 });
   await take(fan, "tickets", fan.locator(".ticket"), fan.getByRole("img", { name: /QR code/ }));
   // A draw among a small crowd, and the page that checks it.
-  const api = (/** @type {string} */ path, /** @type {any} */ body) => organiser.evaluate(async ([path, body]) => (await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) })).status, [path, body]);
+  const api = (/** @type {string} */ path, /** @type {any} */ body) =>
+    organiser.evaluate(
+      async ([path, body]) =>
+        (
+          await fetch(path, {
+            method: "POST",
+            headers: { "Content-Type": "application/json" },
+            body: JSON.stringify(body),
+          })
+        ).status,
+      [path, body],
+    );
   const opens = new Date(Date.now() + 6000).toISOString();
-  await api("/api/v1/organiser/events", { id: "drawn", name: "The Draw", order: "draw", prequeue_opens_at: new Date().toISOString(), sale_opens_at: opens, admission: { rate_per_minute: 0 } });
+  await api("/api/v1/organiser/events", {
+    id: "drawn",
+    name: "The Draw",
+    order: "draw",
+    prequeue_opens_at: new Date().toISOString(),
+    sale_opens_at: opens,
+    admission: { rate_per_minute: 0 },
+  });
   const drawn = await person(browser, { viewport: { width: 1100, height: 900 } });
   await drawn.goto(`http://127.0.0.1:${port}/e/drawn`);
-  for (let more = 0; more < 25; more++) await fetch(`http://127.0.0.1:${port}/api/v1/events/drawn/line`, { method: "POST" });
+  for (let more = 0; more < 25; more++)
+    await fetch(`http://127.0.0.1:${port}/api/v1/events/drawn/line`, { method: "POST" });
   await drawn.locator("#number").filter({ hasText: /^\d+$/ }).waitFor();
   await drawn.goto(`http://127.0.0.1:${port}/e/drawn/draw`);
   await drawn.getByRole("button", { name: "Check it in this browser" }).click();

@@ -2,7 +2,9 @@
 import { createServer as createHttpServer, request } from "node:http";
 import { connect, createServer } from "node:net";
 
-/** Hands bytes on; `freeze` stops that on the connections that are open, without closing them, and not on later ones. */
+/**
+ * Hands bytes on; `freeze` stops that on the connections that are open, without closing them, and not on later ones.
+ */
 export class Wire {
   static async start() {
     const wire = new Wire();
@@ -11,7 +13,11 @@ export class Wire {
       const far = connect(wire.target, "127.0.0.1");
       const pair = [near, far];
       wire.pairs.add(pair);
-      const end = () => { near.destroy(); far.destroy(); wire.pairs.delete(pair); };
+      const end = () => {
+        near.destroy();
+        far.destroy();
+        wire.pairs.delete(pair);
+      };
       for (const side of pair) side.on("error", end).on("close", end);
       near.pipe(far).pipe(near);
     });
@@ -23,8 +29,10 @@ export class Wire {
   /** Both ends keep their connection, and hear nothing more. */
   freeze() {
     for (const [near, far] of this.pairs) {
-      near.unpipe(far); far.unpipe(near);
-      near.resume(); far.resume();
+      near.unpipe(far);
+      far.unpipe(near);
+      near.resume();
+      far.resume();
       for (const side of [near, far]) side.removeAllListeners("close").removeAllListeners("end");
     }
   }
@@ -39,7 +47,8 @@ export class Wire {
 export class Cookieless {
   static async start() {
     const proxy = new Cookieless();
-    const forward = (/** @type {any} */ asked) => request({ port: proxy.target, host: "127.0.0.1", path: asked.url, method: asked.method, headers: asked.headers });
+    const forward = (/** @type {any} */ asked) =>
+      request({ port: proxy.target, host: "127.0.0.1", path: asked.url, method: asked.method, headers: asked.headers });
     proxy.server = createHttpServer((asked, answer) => {
       const onward = forward(asked);
       onward.on("response", (got) => {

@@ -9,15 +9,35 @@ import { accessible, launch, person, shoot, sound } from "./browser.js";
 import { Server } from "./server.js";
 
 let server, browser, folder, redis;
-const start = () => { redis = spawn("redis-server", ["--port", "0", "--unixsocket", join(folder, "redis"), "--save", "", "--dir", folder], { stdio: "ignore" }); };
-const kill = async () => { const gone = new Promise((done) => redis.once("exit", done)); redis.kill("SIGKILL"); await gone; };
+const start = () => {
+  redis = spawn("redis-server", ["--port", "0", "--unixsocket", join(folder, "redis"), "--save", "", "--dir", folder], {
+    stdio: "ignore",
+  });
+};
+const kill = async () => {
+  const gone = new Promise((done) => redis.once("exit", done));
+  redis.kill("SIGKILL");
+  await gone;
+};
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), "fairline-redis-"));
   start();
   const secret = "0123456789abcdef0123456789abcdef";
-  [server, browser] = await Promise.all([Server.start({ FAIRLINE_LINE: `redis+unix://${join(folder, "redis")}`, FAIRLINE_PASS_SECRET: `pass-${secret}`, FAIRLINE_SERVICE_KEY: `service-${secret}` }), launch()]);
+  [server, browser] = await Promise.all([
+    Server.start({
+      FAIRLINE_LINE: `redis+unix://${join(folder, "redis")}`,
+      FAIRLINE_PASS_SECRET: `pass-${secret}`,
+      FAIRLINE_SERVICE_KEY: `service-${secret}`,
+    }),
+    launch(),
+  ]);
 });
-after(async () => { await browser?.close(); await server?.end(); await kill(); await rm(folder, { recursive: true, force: true }); });
+after(async () => {
+  await browser?.close();
+  await server?.end();
+  await kill();
+  await rm(folder, { recursive: true, force: true });
+});
 
 test("the page keeps its place and says when the line cannot be reached", async () => {
   await server.event("away", { admission: { rate_per_minute: 0 } });
@@ -32,7 +52,8 @@ test("the page keeps its place and says when the line cannot be reached", async 
   await polling.goto(`${server.url}/e/away`);
   await polling.getByRole("heading", { name: "2 ahead of you" }).waitFor();
   await kill();
-  for (const page of [fan, polling]) await page.getByText("We cannot reach the line at the moment. Your place is kept").waitFor();
+  for (const page of [fan, polling])
+    await page.getByText("We cannot reach the line at the moment. Your place is kept").waitFor();
   await fan.getByRole("heading", { name: "1 ahead of you" }).waitFor();
   await accessible(fan, "the queue while the line is away");
   await shoot(fan, "line-away");

@@ -13,9 +13,12 @@ let asked = 0;
 /** A free port, none of those that the system gives to outgoing connections: one of these could take it first. */
 async function freePort() {
   for (let tries = 0; tries < 1000; tries++) {
-    const port = 12000 + (process.pid * 61 + asked++) % 10000;
+    const port = 12000 + ((process.pid * 61 + asked++) % 10000);
     const server = createServer();
-    const free = await new Promise((done) => { server.once("error", () => done(false)); server.listen(port, "127.0.0.1", () => done(true)); });
+    const free = await new Promise((done) => {
+      server.once("error", () => done(false));
+      server.listen(port, "127.0.0.1", () => done(true));
+    });
     if (free) {
       await new Promise((done) => server.close(done));
       return port;
@@ -38,9 +41,15 @@ export class Server {
 
   async run() {
     const env = {
-      ...process.env, FAIRLINE_LISTEN: `127.0.0.1:${this.port}`, FAIRLINE_OPS_LISTEN: `127.0.0.1:${await freePort()}`,
-      FAIRLINE_DATA: join(this.folder, "data"), FAIRLINE_ORGANISER_KEY: KEY, FAIRLINE_JOINS_PER_MINUTE: "0", FAIRLINE_LOG: "warn",
-      FAIRLINE_REQUESTS_PER_SECOND: "0", ...this.more,
+      ...process.env,
+      FAIRLINE_LISTEN: `127.0.0.1:${this.port}`,
+      FAIRLINE_OPS_LISTEN: `127.0.0.1:${await freePort()}`,
+      FAIRLINE_DATA: join(this.folder, "data"),
+      FAIRLINE_ORGANISER_KEY: KEY,
+      FAIRLINE_JOINS_PER_MINUTE: "0",
+      FAIRLINE_LOG: "warn",
+      FAIRLINE_REQUESTS_PER_SECOND: "0",
+      ...this.more,
     };
     this.process = spawn(binary, [], { env, stdio: ["ignore", "ignore", "inherit"] });
     for (let tries = 0; ; tries++) {
@@ -65,7 +74,9 @@ export class Server {
 
   async call(method, path, body) {
     const answer = await fetch(`${this.url}${path}`, {
-      method, headers: { Authorization: `Bearer ${KEY}`, "Content-Type": "application/json" }, body: body && JSON.stringify(body),
+      method,
+      headers: { Authorization: `Bearer ${KEY}`, "Content-Type": "application/json" },
+      body: body && JSON.stringify(body),
     });
     const text = await answer.text();
     if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${text}`);
@@ -76,8 +87,15 @@ export class Server {
   async event(id, settings = {}) {
     await this.call("POST", "/api/v1/organiser/events", { id, name: `The ${id} show`, ...settings });
     await this.call("PUT", `/api/v1/organiser/events/${id}/seating`, {
-      categories: [{ id: "standing", name: "Standing", price: 3900 }, { id: "stalls", name: "Stalls", price: 6500 }, { id: "circle", name: "Circle", price: 4800 }],
-      sections: [{ id: "st", name: "Stalls", category: "stalls", rows: 18, seats_per_row: 34 }, { id: "ci", name: "Circle", category: "circle", rows: 9, seats_per_row: 40 }],
+      categories: [
+        { id: "standing", name: "Standing", price: 3900 },
+        { id: "stalls", name: "Stalls", price: 6500 },
+        { id: "circle", name: "Circle", price: 4800 },
+      ],
+      sections: [
+        { id: "st", name: "Stalls", category: "stalls", rows: 18, seats_per_row: 34 },
+        { id: "ci", name: "Circle", category: "circle", rows: 9, seats_per_row: 40 },
+      ],
       areas: [{ id: "floor", name: "Standing floor", category: "standing", capacity: 500 }],
     });
   }

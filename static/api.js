@@ -13,10 +13,16 @@ export class Problem extends Error {
 }
 
 /**
- * @param {string} method @param {string} path
- * @param {{body?: any, bearer?: string | null, raw?: BodyInit, accept?: string, key?: string, cache?: RequestCache}} [options]
- * @returns {Promise<any>}
+ * @typedef {object} Options
+ * @property {any} [body] sent as JSON
+ * @property {BodyInit} [raw] sent as it is, JSON already
+ * @property {string | null} [bearer]
+ * @property {string} [accept]
+ * @property {string} [key] the idempotency key
+ * @property {RequestCache} [cache]
  */
+
+/** @param {string} method @param {string} path @param {Options} [options] @returns {Promise<any>} */
 export async function call(method, path, options = {}) {
   /** @type {Record<string, string>} */
   const headers = {};
@@ -26,11 +32,15 @@ export async function call(method, path, options = {}) {
   if (options.key) headers["Idempotency-Key"] = options.key;
   for (let tries = 0; ; tries++) {
     // A connection that died in silence never answers; another try takes another one.
-    const stop = new AbortController(), isLast = method !== "GET" || tries === 6;
+    const stop = new AbortController(),
+      isLast = method !== "GET" || tries === 6;
     let timer = setTimeout(() => stop.abort(), isLast ? 35000 : 4000 * 2 ** (tries >> 1));
     try {
       const response = await fetch(path, {
-        method, headers, cache: options.cache, signal: stop.signal,
+        method,
+        headers,
+        cache: options.cache,
+        signal: stop.signal,
         body: options.raw ?? JSON.stringify(options.body),
       });
       clearTimeout(timer);
@@ -51,7 +61,8 @@ async function read(response) {
   const kind = response.headers.get("Content-Type") || "";
   if (!response.ok) throw new Problem(kind.includes("json") ? await response.json() : null, response.status);
   if (response.status === 204) return null;
-  if (kind.includes("octet-stream")) return { bits: new Uint8Array(await response.arrayBuffer()), version: Number(response.headers.get("X-Version")) };
+  if (kind.includes("octet-stream"))
+    return { bits: new Uint8Array(await response.arrayBuffer()), version: Number(response.headers.get("X-Version")) };
   return kind.includes("json") ? response.json() : response.text();
 }
 
@@ -70,18 +81,32 @@ function setTime(text) {
 /** The server's time, in ms since 1970: a phone's own clock may be wrong by minutes. */
 export const now = () => (zero ? zero + performance.now() : Date.now());
 
-/** Does what a browser may refuse, such as sound and storage. @template T @param {() => T} act @returns {T | undefined} */
+/**
+ * Does what a browser may refuse, such as sound and storage.
+ * @template T @param {() => T} act @returns {T | undefined}
+ */
 export function optional(act) {
-  try { return act(); } catch { return undefined; }
+  try {
+    return act();
+  } catch {
+    return undefined;
+  }
 }
 
 /** @param {string} name @returns {string | null} */
 export const kept = (name) => optional(() => sessionStorage.getItem(name)) ?? history.state?.[name] ?? null;
 
-/** Keeps a text for this tab; with null forgets it. Where storage is blocked, for reloads of this page. @param {string} name @param {string | null} text */
+/**
+ * Keeps a text for this tab; with null forgets it. Where storage is blocked, for reloads of this page.
+ * @param {string} name @param {string | null} text
+ */
 export function keep(name, text) {
   if (kept(name) === text) return;
-  try { text === null ? sessionStorage.removeItem(name) : sessionStorage.setItem(name, text); } catch { /* blocked */ }
+  try {
+    text === null ? sessionStorage.removeItem(name) : sessionStorage.setItem(name, text);
+  } catch {
+    /* blocked */
+  }
   if (kept(name) !== text) optional(() => history.replaceState({ ...history.state, [name]: text }, ""));
 }
 
@@ -95,7 +120,10 @@ export function keptKey(name) {
 /** @type {((isCertain: boolean) => void)[]} */
 const sleepers = [];
 
-/** Calls `act` when the page may have slept or lost its network; with true where open connections are certainly dead. @param {(isCertain: boolean) => void} act */
+/**
+ * Calls `act` when the page may have slept or lost its network; with true where open connections are certainly dead.
+ * @param {(isCertain: boolean) => void} act
+ */
 export function onWake(act) {
   if (sleepers.push(act) > 1) return;
   let last = -Infinity;
@@ -105,8 +133,12 @@ export function onWake(act) {
     last = performance.now();
     for (const act of sleepers) act(isCertain);
   };
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) wake(); });
-  addEventListener("pageshow", (shown) => { if (shown.persisted) wake(true); });
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) wake();
+  });
+  addEventListener("pageshow", (shown) => {
+    if (shown.persisted) wake(true);
+  });
   addEventListener("focus", () => wake());
   addEventListener("online", () => wake(true));
   // The steady clock may stand still while a device sleeps.
@@ -119,22 +151,35 @@ export function onWake(act) {
 }
 
 /**
- * A WebSocket that comes back with growing, random pauses. `onState` hears "open", "closed" and "failed" (it never opened).
+ * A WebSocket that comes back with growing, random pauses. `onState` is given "open", "closed" or "failed" (it never
+ * opened).
  * @param {string} path
  * @param {{onMessage: (message: any) => void, onState?: (state: string, code?: number) => void}} hooks
  */
 export function socket(path, hooks) {
-  let tries = 0, wait = 0, heardAt = 0, opened = false, ended = false, again = 0;
+  let tries = 0,
+    wait = 0,
+    heardAt = 0,
+    opened = false,
+    ended = false,
+    again = 0;
   /** @type {WebSocket | undefined} */
   let current;
   const open = () => {
     clearTimeout(again);
     if (ended || current) return;
     if (!("WebSocket" in window)) return hooks.onState?.("failed");
-    const hear = () => { heardAt = performance.now(); };
+    const hear = () => {
+      heardAt = performance.now();
+    };
     hear();
     current = new WebSocket(location.origin.replace(/^http/, "ws") + path);
-    current.onopen = () => { hear(); opened = true; tries = 0; hooks.onState?.("open"); };
+    current.onopen = () => {
+      hear();
+      opened = true;
+      tries = 0;
+      hooks.onState?.("open");
+    };
     current.onmessage = (event) => {
       hear();
       const message = JSON.parse(event.data);
@@ -159,16 +204,28 @@ export function socket(path, hooks) {
     wait = 0;
     hooks.onState?.(state, code);
   };
-  const check = (/** @type {number} */ silence) => { if (current && performance.now() - heardAt > (opened ? silence : 15000)) lose(); };
+  const check = (/** @type {number} */ silence) => {
+    if (current && performance.now() - heardAt > (opened ? silence : 15000)) lose();
+  };
   // The server says something every 25 s.
   setInterval(() => check(40000), 5000);
-  onWake((isCertain) => { check(isCertain ? 0 : 10000); open(); });
+  onWake((isCertain) => {
+    check(isCertain ? 0 : 10000);
+    open();
+  });
   open();
-  return { end: () => { ended = true; clearTimeout(again); drop(); } };
+  return {
+    end: () => {
+      ended = true;
+      clearTimeout(again);
+      drop();
+    },
+  };
 }
 
 /** @param {string} id @returns {any} */
 export const $ = (id) => document.getElementById(id);
 
 /** @param {number} seconds */
-export const clock = (seconds) => `${Math.floor(Math.max(0, seconds) / 60)}:${String(Math.floor(Math.max(0, seconds) % 60)).padStart(2, "0")}`;
+export const clock = (seconds) =>
+  `${Math.floor(Math.max(0, seconds) / 60)}:${String(Math.floor(Math.max(0, seconds) % 60)).padStart(2, "0")}`;

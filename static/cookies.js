@@ -4,15 +4,23 @@ import { $ } from "./api.js";
 
 /** Whether this tab can hand something on to its next page. */
 function hasStorage() {
-  try { sessionStorage.setItem("probe", ""); sessionStorage.removeItem("probe"); return true; } catch { return false; }
+  try {
+    sessionStorage.setItem("probe", "");
+    sessionStorage.removeItem("probe");
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** @param {string} event */
 export function warn(event) {
   // Our own checkout does without cookies, by what the tab keeps; a gate in front of another site does not.
   const canGo = hasStorage() && $("go").getAttribute("href") === `/e/${event}/seats`;
-  const text = canGo ? "Your browser does not send our cookies back. Your place is kept as long as this tab stays open: do not close it."
-    : "Your browser does not send our cookies back, and the checkout needs them. Allow cookies for this site, then reload this page: your place is kept as long as this tab stays open.";
+  const text = canGo
+    ? "Your browser does not send our cookies back. Your place is kept as long as this tab stays open: do not close it."
+    : "Your browser does not send our cookies back, and the checkout needs them. Allow cookies for this site, then " +
+      "reload this page: your place is kept as long as this tab stays open.";
   // A text that is set anew is read out anew.
   if ($("cookies").textContent !== text) $("cookies").textContent = text;
   $("cookies").hidden = false;

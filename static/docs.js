@@ -9,9 +9,17 @@ const document_ = await call("GET", "/api/openapi.json");
 function shape(schema, depth = 0) {
   if (!schema || depth > 6) return null;
   if (schema.$ref) return shape(document_.components.schemas[schema.$ref.split("/").pop()], depth + 1);
-  for (const many of ["oneOf", "anyOf", "allOf"]) if (schema[many]) return shape(schema[many].find((/** @type {any} */ s) => s.type !== "null"), depth);
+  for (const many of ["oneOf", "anyOf", "allOf"])
+    if (schema[many])
+      return shape(
+        schema[many].find((/** @type {any} */ s) => s.type !== "null"),
+        depth,
+      );
   if (schema.enum) return schema.enum.join(" | ");
-  if (schema.properties) return Object.fromEntries(Object.entries(schema.properties).map(([name, inner]) => [name, shape(inner, depth + 1)]));
+  if (schema.properties)
+    return Object.fromEntries(
+      Object.entries(schema.properties).map(([name, inner]) => [name, shape(inner, depth + 1)]),
+    );
   const type = [schema.type].flat().filter((t) => t !== "null")[0];
   return type === "array" ? [shape(schema.items, depth + 1)] : schema.format || type || {};
 }
@@ -23,8 +31,19 @@ const example = (content) => make("pre", {}, JSON.stringify(shape(Object.values(
 const tags = {};
 for (const [path, methods] of Object.entries(document_.paths)) {
   for (const [method, what] of Object.entries(/** @type {any} */ (methods))) {
-    const inside = [make("summary", {}, make("span", { className: "method" }, method.toUpperCase()), make("code", {}, path), make("span", { className: "soft" }, what.summary || what.description || ""))];
-    const who = (what.security || []).map((/** @type {any} */ s) => Object.keys(s)[0]).filter(Boolean).join(" or ");
+    const inside = [
+      make(
+        "summary",
+        {},
+        make("span", { className: "method" }, method.toUpperCase()),
+        make("code", {}, path),
+        make("span", { className: "soft" }, what.summary || what.description || ""),
+      ),
+    ];
+    const who = (what.security || [])
+      .map((/** @type {any} */ s) => Object.keys(s)[0])
+      .filter(Boolean)
+      .join(" or ");
     if (who) inside.push(make("p", {}, `Authorization: Bearer, with the ${who}`));
     if (what.requestBody) inside.push(make("p", {}, "Takes"), example(what.requestBody.content));
     for (const [status, answer] of Object.entries(what.responses)) {

@@ -1,5 +1,6 @@
 // @ts-check
-// The draw, checked in the fan's own browser from what is published: the seed's fingerprint, the list's root, the order.
+// The draw, checked in the fan's own browser from what is published: the seed's fingerprint, the list's root, the
+// order.
 import { $, call } from "./api.js";
 
 const event = document.body.dataset.event || "";
@@ -8,14 +9,18 @@ const text = new TextEncoder();
 /** How many hashes are asked for at once. */
 const AT_ONCE = 2000;
 
-const hex = (/** @type {ArrayBuffer | Uint8Array} */ bytes) => [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+const hex = (/** @type {ArrayBuffer | Uint8Array} */ bytes) =>
+  [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 /** @param {string} digits */
 const unhex = (digits) => new Uint8Array((digits.match(/../g) || []).map((pair) => parseInt(pair, 16)));
 /** @param {Uint8Array[]} parts @returns {Uint8Array<ArrayBuffer>} */
 function join(...parts) {
   const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
-  for (const part of parts) { all.set(part, at); at += part.length; }
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
   return all;
 }
 /** @param {any} bytes @returns {Promise<Uint8Array>} */
@@ -25,7 +30,8 @@ const sha256 = async (bytes) => new Uint8Array(await crypto.subtle.digest("SHA-2
 async function each(list, work) {
   /** @type {R[]} */
   const done = [];
-  for (let at = 0; at < list.length; at += AT_ONCE) done.push(...await Promise.all(list.slice(at, at + AT_ONCE).map(work)));
+  for (let at = 0; at < list.length; at += AT_ONCE)
+    done.push(...(await Promise.all(list.slice(at, at + AT_ONCE).map(work))));
   return done;
 }
 
@@ -38,7 +44,7 @@ async function root(sorted) {
     /** @type {Uint8Array[][]} */
     const pairs = [];
     for (let at = 0; at < level.length; at += 2) pairs.push(level.slice(at, at + 2));
-    level = await each(pairs, async ([left, right]) => right ? sha256(join(Uint8Array.of(1), left, right)) : left);
+    level = await each(pairs, async ([left, right]) => (right ? sha256(join(Uint8Array.of(1), left, right)) : left));
   }
   return hex(level[0]);
 }
@@ -47,7 +53,10 @@ async function root(sorted) {
 async function order(draw, entries) {
   const key = join(unhex(draw.seed), unhex(draw.beacon?.randomness || ""));
   const imported = await crypto.subtle.importKey("raw", key, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
-  const signed = await each(entries, async (entry) => [hex(await crypto.subtle.sign("HMAC", imported, text.encode(entry))), entry]);
+  const signed = await each(entries, async (entry) => [
+    hex(await crypto.subtle.sign("HMAC", imported, text.encode(entry))),
+    entry,
+  ]);
   return signed.sort((a, b) => (a[0] < b[0] ? -1 : 1)).map((pair) => pair[1]);
 }
 
@@ -60,18 +69,26 @@ function step(what) {
 
 /** Every step, or an Error that says what is wrong. @param {any} draw @param {string} list */
 export async function verify(draw, list) {
-  if (hex(await sha256(unhex(draw.seed))) !== draw.commitment) throw new Error("the seed is not the one that was promised");
+  if (hex(await sha256(unhex(draw.seed))) !== draw.commitment)
+    throw new Error("the seed is not the one that was promised");
   step("The seed is the one whose fingerprint was promised.");
   if (draw.beacon) {
-    if (hex(await sha256(unhex(draw.beacon.signature || ""))) !== draw.beacon.randomness) throw new Error("the public randomness is not that of its signature");
+    if (hex(await sha256(unhex(draw.beacon.signature || ""))) !== draw.beacon.randomness)
+      throw new Error("the public randomness is not that of its signature");
     step("The public randomness is that of its signature.");
   }
-  const lines = list.split("\n").filter(Boolean).map((line) => line.split(" "));
+  const lines = list
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => line.split(" "));
   const entries = lines.map((line) => line[0]);
   if (entries.length !== draw.entries) throw new Error(`the list has ${entries.length} entries, not ${draw.entries}`);
   if (new Set(entries).size !== entries.length) throw new Error("an entry stands in the list twice");
-  lines.forEach((line, at) => { if (Number(line[1]) !== at + 1) throw new Error(`line ${at + 1} has number ${line[1]}`); });
-  if (await root([...entries].sort()) !== draw.entries_root) throw new Error("the list is not the one that was published");
+  lines.forEach((line, at) => {
+    if (Number(line[1]) !== at + 1) throw new Error(`line ${at + 1} has number ${line[1]}`);
+  });
+  if ((await root([...entries].sort())) !== draw.entries_root)
+    throw new Error("the list is not the one that was published");
   step(`The list of ${entries.length.toLocaleString()} entries is the one whose root was published.`);
   const drawn = await order(draw, entries);
   const wrong = drawn.findIndex((entry, at) => entry !== entries[at]);
@@ -81,16 +98,23 @@ export async function verify(draw, list) {
 }
 
 async function check() {
-  $("check").hidden = true; $("steps").hidden = false; $("steps").textContent = "";
+  $("check").hidden = true;
+  $("steps").hidden = false;
+  $("steps").textContent = "";
   const verdict = $("verdict");
-  verdict.hidden = false; verdict.textContent = "Checking…"; verdict.className = "note";
+  verdict.hidden = false;
+  verdict.textContent = "Checking…";
+  verdict.className = "note";
   try {
     if (!globalThis.crypto?.subtle) throw new Error("this browser checks only on pages served by https");
     const [draw, list] = await Promise.all([call("GET", base), call("GET", `${base}/entries`)]);
     const entries = await verify(draw, list);
     const place = await call("GET", `/api/v1/events/${event}/line/me`).catch(() => null);
     const own = place?.entry ? entries.indexOf(place.entry) + 1 : 0;
-    verdict.textContent = own > 0 ? `The draw was held as promised. Your entry drew number ${own.toLocaleString()}.` : "The draw was held as promised.";
+    verdict.textContent =
+      own > 0
+        ? `The draw was held as promised. Your entry drew number ${own.toLocaleString()}.`
+        : "The draw was held as promised.";
     verdict.classList.add("good");
   } catch (problem) {
     verdict.textContent = `This does not add up: ${/** @type {Error} */ (problem).message}.`;
@@ -105,7 +129,9 @@ async function show() {
     draw = await call("GET", base);
   } catch (problem) {
     const none = /** @type {any} */ (problem).kind === "no-draw";
-    $("state").textContent = none ? "This event has no draw: who comes first is served first." : /** @type {Error} */ (problem).message;
+    $("state").textContent = none
+      ? "This event has no draw: who comes first is served first."
+      : /** @type {Error} */ (problem).message;
     $("commitment").textContent = "–";
     return;
   }
@@ -113,9 +139,15 @@ async function show() {
   $("beacon-box").hidden = !draw.beacon;
   if (draw.beacon) $("beacon").textContent = `drand ${draw.beacon.name}, round ${draw.beacon.round}`;
   const held = Boolean(draw.seed);
-  $("held").hidden = !held; $("check").hidden = !held;
-  $("state").textContent = held ? "The draw was held. Here is everything that it needs to be checked." : "The draw was not held yet. It is held when the sale opens.";
-  if (!held) { setTimeout(show, 5000); return; }
+  $("held").hidden = !held;
+  $("check").hidden = !held;
+  $("state").textContent = held
+    ? "The draw was held. Here is everything that it needs to be checked."
+    : "The draw was not held yet. It is held when the sale opens.";
+  if (!held) {
+    setTimeout(show, 5000);
+    return;
+  }
   $("entries").textContent = draw.entries.toLocaleString();
   $("drawn-at").textContent = new Date(draw.drawn_at).toLocaleString();
   $("seed").textContent = draw.seed;

@@ -1,7 +1,10 @@
 // @ts-check
 // Elements, for pages that build them.
 
-/** Makes an element; text is set as text, never as markup. @param {string} tag @param {Record<string, any>} [set] @param {...(Node|string)} inside */
+/**
+ * Makes an element; text is set as text, never as markup.
+ * @param {string} tag @param {Record<string, any>} [set] @param {...(Node|string)} inside
+ */
 export function make(tag, set = {}, ...inside) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(set)) {

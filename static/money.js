@@ -5,7 +5,10 @@ import { call } from "./api.js";
 /** @type {Record<string, number>} */
 let decimals = {};
 
-/** Fetches the decimals of all currencies: to be awaited before the first amount is written. Without them the browser's own are good enough to buy with. */
+/**
+ * Fetches the decimals of all currencies: to be awaited before the first amount is written. Without them the browser's
+ * own are good enough to buy with.
+ */
 export async function loadCurrencies() {
   decimals = await call("GET", "/api/v1/currencies").catch(() => decimals);
 }
@@ -13,6 +16,11 @@ export async function loadCurrencies() {
 /** Writes an amount of minor units. @param {{amount: number, currency: string}} money */
 export function money({ amount, currency }) {
   const digits = decimals[currency];
-  const format = new Intl.NumberFormat(undefined, { style: "currency", currency, minimumFractionDigits: digits, maximumFractionDigits: digits });
+  const format = new Intl.NumberFormat(undefined, {
+    style: "currency",
+    currency,
+    minimumFractionDigits: digits,
+    maximumFractionDigits: digits,
+  });
   return format.format(amount / 10 ** (format.resolvedOptions().maximumFractionDigits ?? 2));
 }

@@ -1,5 +1,6 @@
 // @ts-check
-// The queue page, live: the place by WebSocket, by polling where there is none. Without this file the page works by refresh.
+// The queue page, live: the place by WebSocket, by polling where there is none. Without this file the page works by
+// refresh.
 import { $, call, clock, keep, kept, keptKey, now, onWake, optional, socket } from "./api.js";
 
 const event = document.body.dataset.event || "";
@@ -8,7 +9,13 @@ const title = document.title.split(" · ").pop() || "";
 /** @type {any} */
 let place = null;
 let start = Number(kept(`start-${event}`)) || 0;
-let announced = "", socketState = "", offlineSince = 0, isAway = false, isJoining = false, isAsking = false, asksAgain = false;
+let announced = "",
+  socketState = "",
+  offlineSince = 0,
+  isAway = false,
+  isJoining = false,
+  isAsking = false,
+  asksAgain = false;
 /** The pass of the newest answer, for a browser that does not send our cookie back. */
 let pass = kept(`pass-${event}`);
 let isByPass = pass !== null;
@@ -19,7 +26,9 @@ let joinAgain;
 /** @type {{end: () => void} | undefined} */
 let live;
 
-const show = (/** @type {string} */ id, /** @type {boolean} */ is) => { $(id).hidden = !is; };
+const show = (/** @type {string} */ id, /** @type {boolean} */ is) => {
+  $(id).hidden = !is;
+};
 const count = (/** @type {number} */ n) => n.toLocaleString();
 
 /** @param {number} seconds */
@@ -39,22 +48,65 @@ function words(p) {
   const sale = p.sale_opens_at ? new Date(p.sale_opens_at).toLocaleTimeString() : "";
   if (p.state === "waiting") {
     const heading = p.ahead === 0 ? "You are next" : `${count(p.ahead)} ahead of you`;
-    if (p.number === null && p.phase === "prequeue") return [`${count(p.waiting)} in line`, `The sale opens at ${sale}. Then everyone in line is shuffled once.`, "It makes no difference how early you came: your number is drawn when the sale opens, and anyone can check the draw. Keep this page open, or come back to it."];
-    if (p.number === null) return ["The draw is being held", "Your number comes in a moment.", "Everyone in line is shuffled once. Keep this page open."];
-    if (p.phase === "prequeue") return [heading, `The sale opens at ${sale}. You are in line already.`, "When the sale opens, everyone is let in by number. Keep this page open, or come back to it."];
-    if (p.phase === "paused") return [heading, "The line is paused for the moment. Nobody passes you.", "The organiser will go on shortly. You need to do nothing."];
-    if (p.phase === "sold_out") return ["Everything is taken", "You keep your place in case seats come back.", "Seats come back when a payment fails or an order is refunded. If that happens, the first in line are let in."];
-    if (p.phase === "closed") return ["The sale is over", "Nobody is let in any more.", "Thank you for waiting with us."];
-    return [heading, "You are moving up. This page is live; leave it open.", "When it is your turn, this page tells you, and you have a short while to go to the checkout."];
+    if (p.number === null && p.phase === "prequeue")
+      return [
+        `${count(p.waiting)} in line`,
+        `The sale opens at ${sale}. Then everyone in line is shuffled once.`,
+        "It makes no difference how early you came: your number is drawn when the sale opens, and anyone can check " +
+          "the draw. Keep this page open, or come back to it.",
+      ];
+    if (p.number === null)
+      return [
+        "The draw is being held",
+        "Your number comes in a moment.",
+        "Everyone in line is shuffled once. Keep this page open.",
+      ];
+    if (p.phase === "prequeue")
+      return [
+        heading,
+        `The sale opens at ${sale}. You are in line already.`,
+        "When the sale opens, everyone is let in by number. Keep this page open, or come back to it.",
+      ];
+    if (p.phase === "paused")
+      return [
+        heading,
+        "The line is paused for the moment. Nobody passes you.",
+        "The organiser will go on shortly. You need to do nothing.",
+      ];
+    if (p.phase === "sold_out")
+      return [
+        "Everything is taken",
+        "You keep your place in case seats come back.",
+        "Seats come back when a payment fails or an order is refunded. If that happens, the first in line are let in.",
+      ];
+    if (p.phase === "closed")
+      return ["The sale is over", "Nobody is let in any more.", "Thank you for waiting with us."];
+    return [
+      heading,
+      "You are moving up. This page is live; leave it open.",
+      "When it is your turn, this page tells you, and you have a short while to go to the checkout.",
+    ];
   }
   /** @type {Record<string, [string, string, string]>} */
   const other = {
     admitted: ["It is your turn", "", "Choose your seats and pay. Your seats are held for you while you do."],
     shopping: ["You are in the checkout", "Another tab may have it open.", "Go back to the checkout to finish."],
-    finished: ["All done", "Thank you. Your slot has gone to the next in line.", "You can join again at the back for more."],
-    missed: ["Your turn has passed", "It ran out, or you were away too long.", "You can join again; you will be at the back."],
+    finished: [
+      "All done",
+      "Thank you. Your slot has gone to the next in line.",
+      "You can join again at the back for more.",
+    ],
+    missed: [
+      "Your turn has passed",
+      "It ran out, or you were away too long.",
+      "You can join again; you will be at the back.",
+    ],
     left: ["You have left the line", "Your place has gone.", "You can join again; you will be at the back."],
-    ejected: ["You were removed from the line", "The organiser did this.", "Ask the organiser if you think it is a mistake."],
+    ejected: [
+      "You were removed from the line",
+      "The organiser did this.",
+      "Ask the organiser if you think it is a mistake.",
+    ],
   };
   return other[p.state] || ["", "", ""];
 }
@@ -62,11 +114,12 @@ function words(p) {
 /** Tells screen readers at thresholds, not with every step. @param {any} p @param {string} heading */
 function announce(p, heading) {
   const steps = [10, 25, 50, 100, 250, 500, 1000, 5000, 10000, 50000];
-  const step = p.state === "waiting" ? steps.find((s) => p.ahead <= s) ?? "far" : "";
+  const step = p.state === "waiting" ? (steps.find((s) => p.ahead <= s) ?? "far") : "";
   const now = `${p.state}-${p.phase}-${step}`;
   if (now === announced) return;
   announced = now;
-  $("live").textContent = p.state === "waiting" && p.eta_seconds ? `${heading}. Wait: ${wait(p.eta_seconds)}.` : heading;
+  $("live").textContent =
+    p.state === "waiting" && p.eta_seconds ? `${heading}. Wait: ${wait(p.eta_seconds)}.` : heading;
 }
 
 /** What matters comes first, then what a browser may refuse. @param {any} next */
@@ -74,20 +127,25 @@ function render(next) {
   const was = place?.state;
   place = next;
   const [heading, text, then] = words(place);
-  const waits = place.state === "waiting", turn = place.state === "admitted";
+  const waits = place.state === "waiting",
+    turn = place.state === "admitted";
   $("heading").textContent = heading;
   $("text").textContent = text;
   $("next").textContent = then;
   $("place").classList.toggle("turn", turn);
-  show("facts", waits); show("progress", waits && place.phase !== "prequeue");
-  show("leave", waits || turn); show("go", turn || place.state === "shopping");
+  show("facts", waits);
+  show("progress", waits && place.phase !== "prequeue");
+  show("leave", waits || turn);
+  show("go", turn || place.state === "shopping");
   show("join", ["finished", "missed", "left"].includes(place.state));
-  show("message", Boolean(place.message)); $("message").textContent = place.message || "";
+  show("message", Boolean(place.message));
+  $("message").textContent = place.message || "";
   const goal = document.body.dataset.return || place.checkout_url;
   if (goal) $("go").setAttribute("href", goal);
   if (waits) {
     $("number").textContent = place.number ? count(place.number) : "drawn at the opening";
-    show("drawn", Boolean(place.entry)); $("entry").textContent = place.entry || "";
+    show("drawn", Boolean(place.entry));
+    $("entry").textContent = place.entry || "";
     $("eta").textContent = place.phase === "open" ? wait(place.eta_seconds) : "–";
     $("waiting").textContent = count(place.waiting);
     show("seats-box", place.seats_available !== null);
@@ -95,7 +153,11 @@ function render(next) {
   }
   document.title = waits ? `${heading} · ${title}` : `${turn ? "▶ " : ""}${heading} · ${title}`;
   announce(place, heading);
-  if (isByPass) import("./cookies.js").then((cookies) => cookies.warn(event), () => {});
+  if (isByPass)
+    import("./cookies.js").then(
+      (cookies) => cookies.warn(event),
+      () => {},
+    );
   else show("cookies", false);
   progress(waits);
   show("alert", waits && canNotify());
@@ -115,7 +177,12 @@ function progress(waits) {
 /** @type {boolean | undefined} */
 let hasNotifications;
 /** Whether to offer a notification. Android's constructor throws; elsewhere, without a permission, it shows nothing. */
-const canNotify = () => optional(() => Notification.permission === "default" && (hasNotifications ??= optional(() => Boolean(new Notification(""))) ?? false)) ?? false;
+const canNotify = () =>
+  optional(
+    () =>
+      Notification.permission === "default" &&
+      (hasNotifications ??= optional(() => Boolean(new Notification(""))) ?? false),
+  ) ?? false;
 
 /** The turn: a sound and a notification, where they are allowed. */
 function callOut() {
@@ -127,8 +194,12 @@ function callOut() {
 
 function playSound() {
   const audio = new AudioContext();
-  for (const [at, pitch] of [[0, 660], [0.2, 880]]) {
-    const tone = audio.createOscillator(), volume = audio.createGain();
+  for (const [at, pitch] of [
+    [0, 660],
+    [0.2, 880],
+  ]) {
+    const tone = audio.createOscillator(),
+      volume = audio.createGain();
     tone.frequency.value = pitch;
     volume.gain.setValueAtTime(0.2, audio.currentTime + at);
     volume.gain.exponentialRampToValueAtTime(0.001, audio.currentTime + at + 0.6);
@@ -141,15 +212,20 @@ function playSound() {
 function tick() {
   if (place?.state === "admitted") {
     const left = (Date.parse(place.claim_by) - now()) / 1000;
-    $("text").textContent = left > 0 ? `Come within ${clock(left)}, or your turn goes to the next in line.` : "Your turn is running out.";
+    $("text").textContent =
+      left > 0 ? `Come within ${clock(left)}, or your turn goes to the next in line.` : "Your turn is running out.";
   }
   const offline = offlineSince ? performance.now() - offlineSince : 0;
   const lost = socketState === "closed" && offline > 1500;
   // The server answers, the line behind it does not.
   const stale = socketState !== "4001" && (lost ? isAway : place?.stale);
   show("connection", Boolean(lost || stale || socketState === "4001"));
-  if (stale) $("connection").textContent = "We cannot reach the line at the moment. Your place is kept; this page goes on by itself.";
-  else if (lost) $("connection").textContent = `The connection dropped. Your place is kept; trying again since ${clock(offline / 1000)}.`;
+  if (stale)
+    $("connection").textContent =
+      "We cannot reach the line at the moment. Your place is kept; this page goes on by itself.";
+  else if (lost)
+    $("connection").textContent =
+      `The connection dropped. Your place is kept; trying again since ${clock(offline / 1000)}.`;
 }
 
 /** Takes the pass of an answer; the tab keeps it where the browser keeps no cookie. @param {any} answer */
@@ -176,7 +252,8 @@ async function ask() {
   asksAgain = isAsking;
   if (isAsking) return;
   isAsking = true;
-  let after = 5, hasFailed = false;
+  let after = 5,
+    hasFailed = false;
   try {
     render(await look());
     after = place.poll_after_seconds;
@@ -220,8 +297,8 @@ function watch() {
         const turn = message.state === "admitted" && place?.state !== "admitted";
         const drawn = place && place.number === null && message.number !== null;
         if (drawn) start = 0;
-        // The answer over HTTP sets the cookies: the admission, which a gate in front of another site reads, and the pass with
-        // the number that was drawn.
+        // The answer over HTTP sets the cookies: the admission, which a gate in front of another site reads, and the
+        // pass with the number that was drawn.
         if (turn || drawn) ask();
         render(message);
       }
@@ -230,7 +307,8 @@ function watch() {
     onState(state, code) {
       socketState = code === 4001 ? "4001" : state === "open" ? "open" : "closed";
       if (code === 4001) {
-        $("connection").textContent = "This place is open in another tab or on another device. Look there, or refresh to watch here.";
+        $("connection").textContent =
+          "This place is open in another tab or on another device. Look there, or refresh to watch here.";
         ask();
         return;
       }
@@ -253,7 +331,9 @@ async function join() {
   isJoining = true;
   clearTimeout(joinAgain);
   joinAgain = undefined;
-  const tryAgain = (/** @type {number} */ after) => { joinAgain = setTimeout(join, after); };
+  const tryAgain = (/** @type {number} */ after) => {
+    joinAgain = setTimeout(join, after);
+  };
   try {
     // However often it is sent, it makes one place.
     const who = isByPass ? { bearer: pass } : { key: keptKey(`join-${event}`) };
@@ -265,15 +345,20 @@ async function join() {
     if (p.kind === "line-not-open") {
       const at = p.body.opens_at;
       $("heading").textContent = "The line is not open yet";
-      $("text").textContent = at ? `It opens at ${new Date(at).toLocaleString()}. This page joins by itself then.` : "Come back when it opens.";
+      $("text").textContent = at
+        ? `It opens at ${new Date(at).toLocaleString()}. This page joins by itself then.`
+        : "Come back when it opens.";
       if (at) tryAgain(Math.min(60000, Math.max(1000, Date.parse(at) - now() + Math.random() * 1500)));
     } else if (p.kind === "line-closed") {
       $("heading").textContent = p.body.phase === "sold_out" ? "Sold out" : "The sale is over";
-      $("text").textContent = "The line takes nobody in any more.";
+      $("text").textContent = "The line is closed to new visitors.";
     } else {
       if (p.status === 401) isByPass = false;
       $("heading").textContent = "One moment";
-      $("text").textContent = p.status === 429 ? "Many people are joining from your network. Trying again shortly." : `${p.message}. Trying again shortly.`;
+      $("text").textContent =
+        p.status === 429
+          ? "Many people are joining from your network. Trying again shortly."
+          : `${p.message}. Trying again shortly.`;
       tryAgain(3000 + Math.random() * 4000);
     }
   } finally {
@@ -281,17 +366,33 @@ async function join() {
   }
 }
 
-$("join").addEventListener("submit", (/** @type {Event} */ submit) => { submit.preventDefault(); join(); });
+$("join").addEventListener("submit", (/** @type {Event} */ submit) => {
+  submit.preventDefault();
+  join();
+});
 $("leave").addEventListener("submit", async (/** @type {Event} */ submit) => {
   submit.preventDefault();
   if (!confirm("Leave the line? Your place is gone then.")) return;
   await call("DELETE", `${base}/me`, { bearer: isByPass ? pass : null }).catch(() => {});
   ask();
 });
-$("alert").addEventListener("click", async () => { await optional(() => Notification.requestPermission()); show("alert", false); });
-onWake(() => { if (place) ask(); else if (joinAgain) join(); });
+$("alert").addEventListener("click", async () => {
+  await optional(() => Notification.requestPermission());
+  show("alert", false);
+});
+onWake(() => {
+  if (place) ask();
+  else if (joinAgain) join();
+});
 setInterval(tick, 1000);
 
 // Whoever has a place keeps it, whatever fails; whoever has none gets one at once, while seconds matter.
-if (pass || document.body.dataset.pass) look().then((known) => { render(known); watch(); }, (problem) => problem.status === 401 ? join() : watch());
+if (pass || document.body.dataset.pass)
+  look().then(
+    (known) => {
+      render(known);
+      watch();
+    },
+    (problem) => (problem.status === 401 ? join() : watch()),
+  );
 else join();

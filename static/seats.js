@@ -14,36 +14,47 @@ const states = ["available", "held", "booked", "blocked"];
 /** @type {any} */ let hold = null;
 /** @type {any} */ let order = null;
 /** @type {Set<string>} */ const chosen = new Set();
-let version = 0, holdKey = newKey(), orderKey = newKey();
-const unfinished = `checkout-${event}`, sessionWord = `session-${event}`, admission = `admission-${event}`;
+let version = 0,
+  holdKey = newKey(),
+  orderKey = newKey();
+const unfinished = `checkout-${event}`,
+  sessionWord = `session-${event}`,
+  admission = `admission-${event}`;
 /** The word of the session, where the browser does not send our cookies back. */
 let bearer = kept(sessionWord);
 
 /** @type {typeof send} */
 const call = (method, path, options = {}) => send(method, path, { bearer, ...options });
 
-const show = (/** @type {string} */ id, /** @type {boolean} */ is) => { $(id).hidden = !is; };
-const say = (/** @type {string} */ text) => { $("live").textContent = text; };
+const show = (/** @type {string} */ id, /** @type {boolean} */ is) => {
+  $(id).hidden = !is;
+};
+const say = (/** @type {string} */ text) => {
+  $("live").textContent = text;
+};
 const price = (/** @type {any} */ seat) => money(layout.categories[seat.category].price);
 
 /** @param {any} seat */
 function describe(seat) {
-  const where = seat.block ? `${seat.block.name}, row ${seat.row.label}, seat ${seat.label ?? seat.id.split("-").pop()}` : seat.id;
-  return `${where}, ${layout.categories[seat.category].name}, ${price(seat)}, ${chosen.has(seat.id) ? "chosen" : states[seat.state]}`;
+  const where = seat.block
+    ? `${seat.block.name}, row ${seat.row.label}, seat ${seat.label ?? seat.id.split("-").pop()}`
+    : seat.id;
+  const state = chosen.has(seat.id) ? "chosen" : states[seat.state];
+  return `${where}, ${layout.categories[seat.category].name}, ${price(seat)}, ${state}`;
 }
 
 /** @param {any} problem */
 function explain(problem) {
   /** @type {Record<string, string>} */
   const words = {
-    "seats-taken": `Somebody was faster: ${(problem.body.taken || []).join(", ")}. The map is up to date again.`,
+    "seats-taken": `Just taken: ${(problem.body.taken || []).join(", ")}. The map is up to date again.`,
     "not-enough-seats": "There are not that many seats left there. Try fewer, or another category.",
     "too-many-seats": `One fan may have at most ${problem.body.limit} seats.`,
     "hold-over": "Your hold ran out and the seats went back. Choose again.",
     "no-such-hold": "Your hold ran out and the seats went back. Choose again.",
     "session-over": "This visit is over. Join the line again for more.",
     "no-session": "This visit is over. Join the line again.",
-    "unavailable": "The box office is out of reach for a moment. Nothing was lost; try again.",
+    unavailable: "The box office is out of reach for a moment. Nothing was lost; try again.",
     "too-many-requests": "That was too fast. Try again in a moment.",
   };
   return words[problem.kind] || problem.message;
@@ -61,18 +72,34 @@ function remember() {
 
 function render() {
   const state = order?.state;
-  const seats = order?.seats ?? hold?.seats ?? [...chosen].map((id) => { const seat = map.byId.get(id); return { id, category: layout.categories[seat.category].id, price: layout.categories[seat.category].price }; });
-  $("chosen").replaceChildren(...seats.map((/** @type {any} */ seat) => make("li", {}, make("span", {}, seat.id), make("span", {}, money(seat.price)))));
+  const seats =
+    order?.seats ??
+    hold?.seats ??
+    [...chosen].map((id) => {
+      const seat = map.byId.get(id);
+      return { id, category: layout.categories[seat.category].id, price: layout.categories[seat.category].price };
+    });
+  $("chosen").replaceChildren(
+    ...seats.map((/** @type {any} */ seat) =>
+      make("li", {}, make("span", {}, seat.id), make("span", {}, money(seat.price))),
+    ),
+  );
   const total = seats.reduce((/** @type {number} */ sum, /** @type {any} */ seat) => sum + seat.price.amount, 0);
   if (seats.length) $("total").textContent = money({ ...seats[0].price, amount: total });
-  show("empty", !seats.length); show("total-line", seats.length > 0);
+  show("empty", !seats.length);
+  show("total-line", seats.length > 0);
   show("hold", !hold && chosen.size > 0);
   show("release", Boolean(hold) && (!order || ["paying", "declined"].includes(state)));
   show("buyer", Boolean(hold) && !order);
   show("payment", ["paying", "declined"].includes(state));
   show("confirming", state === "confirming");
   show("best", !hold);
-  if (state === "declined") fail(order.decline_reason === "insufficient_funds" ? "The card has not enough funds. Your seats are still yours: try another card." : "The card was declined. Your seats are still yours: try another card.");
+  if (state === "declined")
+    fail(
+      order.decline_reason === "insufficient_funds"
+        ? "The card has not enough funds. Your seats are still yours: try another card."
+        : "The card was declined. Your seats are still yours: try another card.",
+    );
   map.mine = new Set(seats.map((/** @type {any} */ seat) => seat.id));
   draw();
   remember();
@@ -125,7 +152,9 @@ async function giveBack() {
   try {
     await call("DELETE", `/api/v1/holds/${hold.id}`);
     drop();
-  } catch (problem) { fail(problem); }
+  } catch (problem) {
+    fail(problem);
+  }
 }
 
 function drop() {
@@ -159,7 +188,9 @@ async function pay(submit) {
   fail(null);
   $("pay").disabled = true;
   try {
-    order = await call("POST", `/api/v1/payments/simulated/${order.payment.id}`, { body: { card: $("card").value.replace(/\s/g, "") } });
+    order = await call("POST", `/api/v1/payments/simulated/${order.payment.id}`, {
+      body: { card: $("card").value.replace(/\s/g, "") },
+    });
     if (order.state === "declined") $("card").select();
   } catch (problem) {
     const p = /** @type {any} */ (problem);
@@ -186,10 +217,14 @@ async function follow() {
   }
   render();
   clearTimeout(following);
-  if (order?.state === "confirming") following = setTimeout(async () => { order = await call("GET", `/api/v1/orders/${order.id}`).catch(() => order); follow(); }, 2000);
+  if (order?.state === "confirming")
+    following = setTimeout(async () => {
+      order = await call("GET", `/api/v1/orders/${order.id}`).catch(() => order);
+      follow();
+    }, 2000);
 }
 
-/** A chosen seat that somebody else has now. @param {string} id */
+/** Gives up a chosen seat that another fan has now. @param {string} id */
 function lose(id) {
   chosen.delete(id);
   render();
@@ -198,10 +233,15 @@ function lose(id) {
 
 /** Fetches the map; again soon where a cache on the way had an older one than is known of. @param {number} [least] */
 async function refresh(least = 0) {
-  const { bits, version: at } = await call("GET", `${base}/seats`, { accept: "application/octet-stream", cache: "no-cache" });
+  const { bits, version: at } = await call("GET", `${base}/seats`, {
+    accept: "application/octet-stream",
+    cache: "no-cache",
+  });
   if (at < Math.max(least, version)) return void setTimeout(catchUp, 500, least);
   version = at;
-  map.seats.forEach((seat, i) => { seat.state = (bits[i >> 2] >> ((i & 3) * 2)) & 3; });
+  map.seats.forEach((seat, i) => {
+    seat.state = (bits[i >> 2] >> ((i & 3) * 2)) & 3;
+  });
   for (const id of chosen) if (map.byId.get(id).state !== AVAILABLE) lose(id);
   draw();
 }
@@ -224,7 +264,9 @@ function watch() {
       }
       draw();
     },
-    onState(state) { if (state === "failed") setTimeout(catchUp, 1500); },
+    onState(state) {
+      if (state === "failed") setTimeout(catchUp, 1500);
+    },
   });
 }
 
@@ -234,29 +276,44 @@ let askedAt = -Infinity;
 
 function tick() {
   const left = (/** @type {string} */ at) => (Date.parse(at) - now()) / 1000;
-  if (session) $("session").textContent = session.over ? "your time to shop is over" : `${clock(left(session.expires_at))} left to shop`;
+  if (session)
+    $("session").textContent = session.over
+      ? "your time to shop is over"
+      : `${clock(left(session.expires_at))} left to shop`;
   const until = order ? order.pay_by : hold?.expires_at;
   const seconds = until ? left(until) : Infinity;
   show("countdown", Boolean(until) && order?.state !== "confirming");
   if (until) $("countdown").textContent = `Held for you for ${clock(seconds)}`;
   if (Math.round(seconds) === 30) say("30 seconds left on your seats.");
-  const seemsOver = (seconds < 0 && order?.state !== "confirming") || (session && !session.over && left(session.expires_at) < 0);
+  const seemsOver =
+    (seconds < 0 && order?.state !== "confirming") || (session && !session.over && left(session.expires_at) < 0);
   if (seemsOver && performance.now() - askedAt > ASK_AGAIN_MS) lookAgain();
 }
 
-/** Asks how things are. Whether a hold, an order or the session is over is for the server to say, not for a clock here. */
+/** Asks how things are. Only the server, no clock here, decides whether a hold, an order or the session is over. */
 async function lookAgain() {
   askedAt = performance.now();
   const missing = (/** @type {any} */ problem) => ([401, 404].includes(problem.status) ? { state: "expired" } : null);
-  session = await call("GET", `${base}/sessions`).catch((problem) => (problem.status === 401 ? { ...session, over: true } : session));
+  session = await call("GET", `${base}/sessions`).catch((problem) =>
+    problem.status === 401 ? { ...session, over: true } : session,
+  );
   if (order) {
-    const asked = order.id, is = await call("GET", `/api/v1/orders/${asked}`).catch(() => null);
-    if (is && order?.id === asked) { order = is; await follow(); }
+    const asked = order.id,
+      is = await call("GET", `/api/v1/orders/${asked}`).catch(() => null);
+    if (is && order?.id === asked) {
+      order = is;
+      await follow();
+    }
   } else if (hold) {
-    const asked = hold.id, is = await call("GET", `/api/v1/holds/${asked}`).catch(missing);
+    const asked = hold.id,
+      is = await call("GET", `/api/v1/holds/${asked}`).catch(missing);
     if (!is || order || hold?.id !== asked) return;
     hold = is;
-    if (is.state !== "active") { drop(); fail("Your hold ran out and the seats went back. Choose again."); catchUp(); }
+    if (is.state !== "active") {
+      drop();
+      fail("Your hold ran out and the seats went back. Choose again.");
+      catchUp();
+    }
   }
 }
 
@@ -269,11 +326,23 @@ function list() {
         const seats = map.seats.filter((seat) => seat.block === block || seat.area?.id === block.id);
         const row = new Map();
         for (const seat of seats) row.set(seat.row?.label ?? "", [...(row.get(seat.row?.label ?? "") ?? []), seat]);
-        for (const [label, ofRow] of row) details.append(make("div", { role: "group", "aria-label": label ? `Row ${label}` : block.name }, label ? `${label} ` : "", ...ofRow.map((/** @type {any} */ seat) => {
-          const button = make("button", { className: "seat", "data-seat": seat.id, type: "button" }, seat.id.split("-").pop());
-          button.addEventListener("click", () => choose(seat));
-          return button;
-        })));
+        for (const [label, ofRow] of row)
+          details.append(
+            make(
+              "div",
+              { role: "group", "aria-label": label ? `Row ${label}` : block.name },
+              label ? `${label} ` : "",
+              ...ofRow.map((/** @type {any} */ seat) => {
+                const button = make(
+                  "button",
+                  { className: "seat", "data-seat": seat.id, type: "button" },
+                  seat.id.split("-").pop(),
+                );
+                button.addEventListener("click", () => choose(seat));
+                return button;
+              }),
+            ),
+          );
         draw();
       }
     });
@@ -285,15 +354,21 @@ function list() {
 /** Whether asking again may help. @param {any} problem */
 const isPassing = (problem) => problem.status === 0 || problem.status === 429 || problem.status >= 500;
 
-/** Trades the admission for a session. The token is kept until the answer is here: after a lost one the line gives it out no more. @returns {Promise<boolean>} */
+/**
+ * Trades the admission for a session. The token is kept until the answer is here: after a lost one the line gives it
+ * out no more.
+ * @returns {Promise<boolean>}
+ */
 async function openSession() {
   // The queue page keeps the pass where cookies do not come back; then the session's does not either.
-  const pass = kept(`pass-${event}`), before = kept(admission);
+  const pass = kept(`pass-${event}`),
+    before = kept(admission);
   const token = before ?? (await send("GET", `${base}/line/me`, { bearer: pass })).token;
   if (!token) return false;
   keep(admission, token);
   try {
-    const trade = (/** @type {string | null} */ bearer) => send("POST", `${base}/sessions`, { bearer, body: {}, key: keptKey(`enter-${event}`) });
+    const trade = (/** @type {string | null} */ bearer) =>
+      send("POST", `${base}/sessions`, { bearer, body: {}, key: keptKey(`enter-${event}`) });
     // The cookie first: `Authorization` belongs to the site where it uses that itself.
     session = await trade(pass && token).catch((problem) => {
       if (pass || problem.status !== 401) throw problem;
@@ -313,9 +388,14 @@ async function openSession() {
 async function enter() {
   for (;;) {
     try {
-      const known = await call("GET", `${base}/sessions`).catch((problem) => { if (isPassing(problem)) throw problem; });
+      const known = await call("GET", `${base}/sessions`).catch((problem) => {
+        if (isPassing(problem)) throw problem;
+      });
       fail(null);
-      if (known && !known.over) { session = known; return true; }
+      if (known && !known.over) {
+        session = known;
+        return true;
+      }
       if (await openSession()) return true;
     } catch (problem) {
       if (isPassing(problem)) {
@@ -331,29 +411,50 @@ async function enter() {
 }
 
 async function begin() {
-  if (!await enter()) return;
+  if (!(await enter())) return;
   const about = await call("GET", base).catch(() => ({ name: event }));
   $("name").textContent = about.name;
   document.title = `Choose your seats · ${about.name}`;
   [layout] = await Promise.all([call("GET", `${base}/seating`), loadCurrencies()]);
   map = new SeatMap($("map"), layout, {
-    onChoose: choose, say, describe,
-    onArea(area) { $("category").value = layout.categories[area.category].id; $("quantity").focus(); say(`${area.name}: say how many, then find and hold.`); },
+    onChoose: choose,
+    say,
+    describe,
+    onArea(area) {
+      $("category").value = layout.categories[area.category].id;
+      $("quantity").focus();
+      say(`${area.name}: say how many, then find and hold.`);
+    },
   });
-  $("legend").replaceChildren(...layout.categories.map((/** @type {any} */ category, /** @type {number} */ at) => {
-    const swatch = make("span", { className: "swatch" });
-    swatch.style.background = hue(at);
-    return make("li", {}, swatch, `${category.name} ${money(category.price)}`);
-  }), ...[["held", "held by somebody"], ["taken", "gone"], ["mine", "yours"]].map(([kind, text]) => make("li", {}, make("span", { className: `swatch ${kind}` }), text)));
-  $("category").append(...layout.categories.map((/** @type {any} */ c) => make("option", { value: c.id }, `${c.name} · ${money(c.price)}`)));
+  $("legend").replaceChildren(
+    ...layout.categories.map((/** @type {any} */ category, /** @type {number} */ at) => {
+      const swatch = make("span", { className: "swatch" });
+      swatch.style.background = hue(at);
+      return make("li", {}, swatch, `${category.name} ${money(category.price)}`);
+    }),
+    ...[
+      ["held", "held by another fan"],
+      ["taken", "gone"],
+      ["mine", "yours"],
+    ].map(([kind, text]) => make("li", {}, make("span", { className: `swatch ${kind}` }), text)),
+  );
+  $("category").append(
+    ...layout.categories.map((/** @type {any} */ c) =>
+      make("option", { value: c.id }, `${c.name} · ${money(c.price)}`),
+    ),
+  );
   await refresh();
   await resume();
   render();
   // Until now there was nothing for them to work on.
-  for (const button of document.querySelectorAll(".tools button, #best button, #leave")) /** @type {HTMLButtonElement} */ (button).disabled = false;
+  for (const button of document.querySelectorAll(".tools button, #best button, #leave"))
+    /** @type {HTMLButtonElement} */ (button).disabled = false;
   watch();
   setInterval(tick, 500);
-  onWake(() => { lookAgain(); catchUp(); });
+  onWake(() => {
+    lookAgain();
+    catchUp();
+  });
 }
 
 /** After a reload: the hold and the order are where they were. */
@@ -380,7 +481,8 @@ $("fit").addEventListener("click", () => map.fit());
 $("as-list").addEventListener("click", () => {
   const on = $("list").hidden;
   if (on) list();
-  show("list", on); show("map-box", !on);
+  show("list", on);
+  show("map-box", !on);
   $("as-list").setAttribute("aria-pressed", String(on));
 });
 $("leave").addEventListener("click", async () => {

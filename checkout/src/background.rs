@@ -1,10 +1,10 @@
 //! The tick of the checkout: lapsed holds and orders, payments that are due, new versions of the seat maps, and what the
 //! waiting room has yet to hear.
 
-use crate::Shop;
+use crate::app::Shop;
 use crate::inventory::seat_map::VERSION_MS;
 use crate::inventory::{REPORTS_MAX, Report};
-use crate::waiting_room::Heard;
+use crate::waiting_room::Reported;
 use futures_util::stream::{self, StreamExt as _};
 use shared::ids::{Availability, EventId};
 use std::collections::HashMap;
@@ -22,7 +22,12 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// Runs until the stop signal. One set of these tasks a process; several processes do no harm.
 pub async fn run(shop: Arc<Shop>) {
-    tokio::join!(sweep(&shop), publish(&shop), tell(&shop), fetch_keys(&shop));
+    tokio::join!(
+        sweep(&shop),
+        publish(&shop),
+        report(&shop),
+        fetch_keys(&shop)
+    );
 }
 
 /// Keeps the waiting room's keys fresh, so that a published key is known before it signs.
@@ -68,12 +73,29 @@ async fn sweep(shop: &Arc<Shop>) {
     }
 }
 
+/// Figures of an event that the waiting room has taken.
+struct LastReport {
+    seats: Availability,
+    at: Instant,
+}
+
+impl LastReport {
+    /// Whether these figures are the same, and were reported lately.
+    fn still_stands(&self, seats: &Availability) -> bool {
+        let before = Availability {
+            as_of: seats.as_of,
+            ..self.seats
+        };
+        before == *seats && self.at.elapsed() < HEARTBEAT
+    }
+}
+
 /// Shows new versions of the seat maps, and tells the waiting room the new figures.
 async fn publish(shop: &Arc<Shop>) {
     let mut due = interval(Duration::from_millis(VERSION_MS));
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_away = false;
-    let mut told: HashMap<EventId, (Availability, Instant)> = HashMap::new();
+    let mut last_reports: HashMap<EventId, LastReport> = HashMap::new();
     loop {
         tokio::select! {
             _ = due.tick() => {}
@@ -89,23 +111,21 @@ async fn publish(shop: &Arc<Shop>) {
         let now = shop.inventory.now();
         for seat_map in shop.inventory.seat_maps() {
             let seats = seat_map.shown().availability(now);
-            let is_known = told.get(&seat_map.event).is_some_and(|(before, at)| {
-                Availability {
-                    as_of: seats.as_of,
-                    ..*before
-                } == seats
-                    && at.elapsed() < HEARTBEAT
-            });
-            if !is_known && shop.waiting_room.report(&seat_map.event, seats).await == Heard::Yes {
-                told.insert(seat_map.event.clone(), (seats, Instant::now()));
+            let last = last_reports.get(&seat_map.event);
+            if last.is_some_and(|last| last.still_stands(&seats)) {
+                continue;
+            }
+            if shop.waiting_room.report(&seat_map.event, seats).await == Reported::Taken {
+                let at = Instant::now();
+                last_reports.insert(seat_map.event.clone(), LastReport { seats, at });
             }
         }
-        told.retain(|event, _| shop.inventory.seat_map(event).is_some());
+        last_reports.retain(|event, _| shop.inventory.seat_map(event).is_some());
     }
 }
 
 /// Tells the waiting room who started and who is done, at least once.
-async fn tell(shop: &Arc<Shop>) {
+async fn report(shop: &Arc<Shop>) {
     loop {
         tokio::select! {
             () = shop.to_report.notified() => {}
@@ -116,22 +136,22 @@ async fn tell(shop: &Arc<Shop>) {
             continue;
         };
         let has_more = reports.len() >= REPORTS_MAX as usize;
-        let told = stream::iter(reports).map(|report| tell_one(shop, report));
-        let told = told.buffer_unordered(REPORTS_AT_ONCE);
-        let told: Vec<Report> = told.filter_map(async |told| told).collect().await;
-        let has_told = !told.is_empty();
-        if has_told && shop.inventory.reported(told).await.is_ok() && has_more {
+        let sent = stream::iter(reports).map(|report| send_report(shop, report));
+        let sent = sent.buffer_unordered(REPORTS_AT_ONCE);
+        let sent: Vec<Report> = sent.filter_map(async |sent| sent).collect().await;
+        let has_sent = !sent.is_empty();
+        if has_sent && shop.inventory.reported(sent).await.is_ok() && has_more {
             shop.to_report.notify_one();
         }
     }
 }
 
-/// The report, if it was heard. A slot that lapsed meanwhile needs no report any more.
-async fn tell_one(shop: &Shop, report: Report) -> Option<Report> {
-    let heard = if report.is_finished {
+/// Sends a report and returns it unless there was no answer. A slot that lapsed meanwhile needs no report any more.
+async fn send_report(shop: &Shop, report: Report) -> Option<Report> {
+    let reported = if report.is_finished {
         shop.waiting_room.finish(&report.event, &report.token).await
     } else {
         shop.waiting_room.start(&report.event, &report.token).await
     };
-    (heard != Heard::Nobody).then_some(report)
+    (reported != Reported::Unanswered).then_some(report)
 }

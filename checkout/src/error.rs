@@ -40,7 +40,7 @@ fn plain(refused: &Refused) -> Problem {
         Refused::Invalid(_) => (S::UNPROCESSABLE_ENTITY, "invalid", "A value is wrong"),
         Refused::SessionOver => (S::FORBIDDEN, "session-over", "This session is over: join the line again for more"),
         Refused::AdmissionUsed => (S::CONFLICT, "admission-already-used", "This admission opened a session already"),
-        Refused::SeatsTaken(_) => (S::CONFLICT, "seats-taken", "Somebody was faster"),
+        Refused::SeatsTaken(_) => (S::CONFLICT, "seats-taken", "These seats were just taken"),
         Refused::NotEnoughSeats => (S::CONFLICT, "not-enough-seats", "There are not that many seats left"),
         Refused::LeavesSingle(_) => (S::UNPROCESSABLE_ENTITY, "leaves-single-seat", "A single seat would be left over beside these"),
         Refused::UnknownSeats(_) => (S::UNPROCESSABLE_ENTITY, "unknown-seats", "There are no such seats"),
@@ -56,7 +56,7 @@ fn plain(refused: &Refused) -> Problem {
         Refused::TooManyAttempts(_) => (S::CONFLICT, "too-many-attempts", "Too many attempts to pay this order"),
         Refused::InUse => (S::CONFLICT, "seating-in-use", "Seats are held or booked: the plan stays"),
         Refused::NoSuchShard => (S::NOT_FOUND, "no-such-shard", "There is no such database"),
-        Refused::OnSale => (S::CONFLICT, "event-on-sale", "Somebody is inside, holds seats or pays: the event stays where it is"),
+        Refused::OnSale => (S::CONFLICT, "event-on-sale", "Fans are inside, hold seats or are paying: the event stays where it is"),
         Refused::HasOrders => (S::CONFLICT, "event-has-orders", "Something was booked or paid: the event stays"),
         Refused::EventInUse => (S::CONFLICT, "event-in-use", "Seats are held, or money is on its way: the event stays for now"),
         Refused::StillRunning => (S::CONFLICT, "still-running", "The first request with this key is still running"),
@@ -68,10 +68,4 @@ fn plain(refused: &Refused) -> Problem {
 pub fn no_session() -> Problem {
     let title = "A session is needed: trade in an admission token first";
     Problem::new(StatusCode::UNAUTHORIZED, "no-session", title)
-}
-
-/// Returns the problem for an invalid admission token.
-pub fn bad_admission() -> Problem {
-    let title = "This is no valid admission to this event";
-    Problem::new(StatusCode::UNAUTHORIZED, "bad-admission", title)
 }

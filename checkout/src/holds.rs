@@ -1,15 +1,15 @@
 //! Routes of holds: making, showing and releasing them.
 
+use crate::app::{App, Shop};
 use crate::inventory::{Best, Hold, SessionKey, Wish};
 use crate::sessions::{Sessions, event_id};
-use crate::{App, Shop};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use shared::crypto::hex;
-use shared::http::idempotency::{IdempotencyKey, replayed};
+use shared::http::idempotency::{IdempotencyKey, mark_replayed};
 use shared::http::openapi::Refusals;
 use shared::http::problem::{Input, Problem};
 use std::sync::Arc;
@@ -83,11 +83,7 @@ async fn hold(
     let attempt = key.attempt(&subject(&keys), &format!("hold {event}"), &body);
     let once = shop.inventory.hold(keys, &event, wish, attempt).await?;
     let response = (StatusCode::CREATED, Json(once.value)).into_response();
-    Ok(if once.is_replayed {
-        replayed(response)
-    } else {
-        response
-    })
+    Ok(mark_replayed(response, once.is_replayed))
 }
 
 /// Returns the scope of idempotency keys: no other client has these session tokens.

@@ -1,21 +1,20 @@
 //! `checkout`: the seats as a service of its own, behind a waiting room.
 
-use checkout::settings::Args;
-use checkout::waiting_room::{Jwks, Remote, SignOutsThere};
+use checkout::settings::SeatsArgs;
+use checkout::waiting_room::{Jwks, RemoteSignOuts, RemoteWaitingRoom};
 use checkout::{router, run as tick};
 use clap::Parser;
 use shared::data_dir::DataFolder;
 use shared::http::middleware::with_middleware;
-use shared::http::operations::{Listeners, Operations, start_metrics};
-use shared::keys::check_secret;
+use shared::keys::{check_secret, shared_secrets};
 use shared::log;
-use shared::settings::{Common, Mistakes, Settings, exit};
+use shared::mistakes::Mistakes;
+use shared::process::{Process, exit};
+use shared::settings::{Common, Settings};
 use shared::sign_outs;
-use shared::signals::stop_on_signal;
 use shared::time::Clock;
 use std::process::ExitCode;
 use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
 
 /// Every request makes and frees some dozens of small things, often on different threads: that is a third of what a hold
 /// costs with the C library's own.
@@ -29,7 +28,7 @@ struct Cli {
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
-    seats: Args,
+    seats: SeatsArgs,
     /// Base URL of the waiting room: its keys, and where starts and finishes are reported
     #[arg(long, env = "FAIRLINE_WAITING_ROOM")]
     waiting_room: Option<String>,
@@ -44,15 +43,13 @@ struct Cli {
 impl Cli {
     /// Notes which secrets are missing, weak or the same.
     fn check_secrets(&self, settings: &Settings, mistakes: &mut Mistakes) {
-        let secrets = [
-            ("FAIRLINE_PASS_SECRET", self.pass_secret.as_deref()),
-            ("FAIRLINE_SERVICE_KEY", self.service_key.as_deref()),
-        ];
+        let secrets = shared_secrets(self.pass_secret.as_deref(), self.service_key.as_deref());
         for secret in secrets {
             check_secret(secret, mistakes);
-            if let (name, None) = secret {
+            if secret.value.is_none() {
                 mistakes.add(format!(
-                    "{name}: needed, and equal to the waiting room's: at least 32 characters"
+                    "{}: needed, and equal to the waiting room's: at least 32 characters",
+                    secret.setting
                 ));
             }
         }
@@ -72,51 +69,38 @@ async fn main() -> ExitCode {
             .add("FAIRLINE_WAITING_ROOM: the waiting room's base URL is needed, http://host:port");
     }
     cli.check_secrets(&settings, &mut mistakes);
-    let remote = Remote::new(waiting_room, cli.service_key.as_deref().unwrap_or(""));
-    let outcome = match mistakes.0 {
-        mistakes if mistakes.is_empty() => serve(&settings, &cli, remote)
+    let remote = RemoteWaitingRoom::new(waiting_room, cli.service_key.as_deref().unwrap_or(""));
+    let outcome = match mistakes.into_result() {
+        Ok(()) => serve(&settings, &cli, remote)
             .await
             .map_err(|error| vec![error]),
-        mistakes => Err(mistakes),
+        Err(mistakes) => Err(mistakes),
     };
     exit("checkout", outcome)
 }
 
-async fn serve(settings: &Settings, cli: &Cli, remote: Remote) -> Result<(), String> {
-    let _log = log::start(settings.log_format, &settings.log);
-    let stop = CancellationToken::new();
-    let metrics = start_metrics();
-    let listeners = Listeners::bind(settings).await?;
+async fn serve(settings: &Settings, cli: &Cli, remote: RemoteWaitingRoom) -> Result<(), String> {
+    let process = Process::start(settings).await?;
     let folder = DataFolder::open(&settings.data)?;
+    let (clock, stop) = (Clock::system(), process.stop.clone());
     let pass_secret = cli.pass_secret.as_deref();
-    let (site, key) = settings.open_site(&folder, Clock::system(), stop.clone(), pass_secret)?;
+    let (site, key) = settings.open_site(&folder, clock, stop.clone(), pass_secret)?;
     let site = Arc::new(site);
-    let sign_outs = SignOutsThere::new(remote.clone(), &site);
-    site.organisers.sign_outs().share(Arc::new(sign_outs));
+    let sign_outs = site.organisers.sign_outs().clone();
+    sign_outs.share(Arc::new(RemoteSignOuts::new(remote.clone(), &site)));
     let keys = Jwks::fetched(remote.clone(), site.public_url.clone());
+    let service_key = cli.service_key.clone();
     let shop = cli
         .seats
-        .open(
-            &folder,
-            site.clone(),
-            keys,
-            Arc::new(remote),
-            cli.service_key.clone(),
-        )
+        .open(&folder, site.clone(), keys, Arc::new(remote), service_key)
         .await?;
     if let Some(key) = key {
         log::print(format_args!("Organiser key (shown this once): {key}"));
     }
     tokio::spawn(tick(shop.clone()));
-    tokio::spawn(sign_outs::follow(site.clone()));
+    tokio::spawn(sign_outs::follow(sign_outs, stop));
     let (routes, description) = router(shop.clone());
-    stop_on_signal(stop);
-    let operations = Operations {
-        metrics,
-        site: site.clone(),
-    };
     let app = with_middleware(routes, &site, description);
-    listeners.run(app, operations).await;
-    shop.drain().await;
+    process.serve(app, site, shop.drain()).await;
     Ok(())
 }

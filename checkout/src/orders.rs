@@ -1,16 +1,16 @@
 //! Routes of orders and their payment.
 
+use crate::app::{App, Shop};
 use crate::holds::subject;
 use crate::inventory::{Buyer, Order, Reader};
 use crate::sessions::Sessions;
-use crate::{App, Shop};
 use axum::Json;
 use axum::extract::{FromRequestParts as _, Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use shared::http::credentials::bearer;
-use shared::http::idempotency::{IdempotencyKey, replayed};
+use shared::http::idempotency::{IdempotencyKey, mark_replayed};
 use shared::http::openapi::Refusals;
 use shared::http::problem::{Input, Problem};
 use std::sync::Arc;
@@ -72,11 +72,7 @@ async fn create_order(
         .order(keys, &input.hold, input.buyer, attempt)
         .await?;
     let response = (StatusCode::CREATED, Json(once.value)).into_response();
-    Ok(if once.is_replayed {
-        replayed(response)
-    } else {
-        response
-    })
+    Ok(mark_replayed(response, once.is_replayed))
 }
 
 /// Returns the orders of all sessions sent with the request, across their events, newest first.
@@ -138,11 +134,9 @@ async fn pay(
         ));
     }
     let attempt = key.attempt(&subject(&keys), &format!("pay {payment}"), &body);
-    let (order, is_replay) = shop.pay(keys, &payment, card, attempt).await?;
-    let response = Json(order).into_response();
-    Ok(if is_replay {
-        replayed(response)
-    } else {
-        response
-    })
+    let once = shop.pay(keys, &payment, card, attempt).await?;
+    Ok(mark_replayed(
+        Json(once.value).into_response(),
+        once.is_replayed,
+    ))
 }

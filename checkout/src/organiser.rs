@@ -1,10 +1,10 @@
 //! Organiser routes of the seats: plan, selling rules, figures, orders, refunds, blocked seats.
 
+use crate::app::{App, Shop};
 use crate::inventory::{
     Block, Buyer, Money, Order, Rules, RulesPatch, Sales, SeatPrice, ShardView, layout,
 };
 use crate::sessions::event_id;
-use crate::{App, Shop};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -46,9 +46,18 @@ async fn known(shop: &Shop, event: &str) -> Result<EventId, Problem> {
     }
 }
 
-async fn note(shop: &Shop, organiser: &Organiser, what: (&str, &EventId), change: (Value, Value)) {
-    let entry = organiser.entry(&shop.site, what.0, what.1.as_str());
-    let (from, to) = change;
+/// A change for the audit log.
+struct Change<'a> {
+    action: &'a str,
+    event: &'a EventId,
+    from: Value,
+    to: Value,
+}
+
+async fn record(shop: &Shop, organiser: &Organiser, change: Change<'_>) {
+    let Change { from, to, .. } = change;
+    let now = shop.site.clock.now();
+    let entry = organiser.entry(now, change.action, change.event.as_str());
     shop.site.audit.record(Entry { from, to, ..entry }).await;
 }
 
@@ -78,13 +87,13 @@ async fn set_seating(
         shop.waiting_room.report(&event, seats).await;
     }
     let to = json!({"version": version, "capacity": capacity});
-    note(
-        &shop,
-        &organiser,
-        ("seating.set", &event),
-        (Value::Null, to),
-    )
-    .await;
+    let change = Change {
+        action: "seating.set",
+        event: &event,
+        from: Value::Null,
+        to,
+    };
+    record(&shop, &organiser, change).await;
     Ok(Json(Planned { version, capacity }))
 }
 
@@ -112,13 +121,13 @@ async fn change_rules(
     organiser.require(Role::Admin)?;
     let event = known(&shop, &event).await?;
     let (before, after) = shop.inventory.set_rules(&event, patch).await?;
-    note(
-        &shop,
-        &organiser,
-        ("checkout.update", &event),
-        (json!(before), json!(after)),
-    )
-    .await;
+    let change = Change {
+        action: "checkout.update",
+        event: &event,
+        from: json!(before),
+        to: json!(after),
+    };
+    record(&shop, &organiser, change).await;
     Ok(Json(after))
 }
 
@@ -226,11 +235,13 @@ async fn refund(
     to_the_end(async move {
         let payment = shop.inventory.begin_refund(&event, &order).await?;
         // Once begun it is finished by the sweep, whatever becomes of this request.
-        let change = (
-            json!({"order": order, "state": "confirmed"}),
-            json!({"state": "refunding"}),
-        );
-        note(&shop, &organiser, ("order.refund", &event), change).await;
+        let change = Change {
+            action: "order.refund",
+            event: &event,
+            from: json!({"order": order, "state": "confirmed"}),
+            to: json!({"state": "refunding"}),
+        };
+        record(&shop, &organiser, change).await;
         let order = shop.give_back(&payment).await?;
         Ok(Json(OrganiserOrder::of(order, &organiser)))
     })
@@ -252,7 +263,7 @@ async fn block(
     Path(event): Path<String>,
     Input(input, _): Input<SeatsInput>,
 ) -> Result<Response, Problem> {
-    change_block(&shop, &organiser, &event, (input.seats, Block::Block)).await
+    change_block(&shop, &organiser, &event, input.seats, Block::Block).await
 }
 
 /// Put blocked seats back into the sale.
@@ -264,14 +275,15 @@ async fn unblock(
     Path(event): Path<String>,
     Input(input, _): Input<SeatsInput>,
 ) -> Result<Response, Problem> {
-    change_block(&shop, &organiser, &event, (input.seats, Block::Unblock)).await
+    change_block(&shop, &organiser, &event, input.seats, Block::Unblock).await
 }
 
 async fn change_block(
     shop: &Shop,
     organiser: &Organiser,
     event: &str,
-    (seats, change): (Vec<String>, Block),
+    seats: Vec<String>,
+    change: Block,
 ) -> Result<Response, Problem> {
     organiser.require(Role::Operator)?;
     let event = event_id(event)?;
@@ -281,7 +293,13 @@ async fn change_block(
         Block::Block => "seats.block",
         Block::Unblock => "seats.unblock",
     };
-    note(shop, organiser, (action, &event), (Value::Null, to)).await;
+    let change = Change {
+        action,
+        event: &event,
+        from: Value::Null,
+        to,
+    };
+    record(shop, organiser, change).await;
     let sales = shop.inventory.sales(&event).await?;
     Ok((StatusCode::OK, Json(sales)).into_response())
 }
@@ -316,6 +334,12 @@ async fn move_event(
     let event = event_id(&event)?;
     shop.inventory.move_event(&event, &input.shard).await?;
     let to = json!({"shard": input.shard});
-    note(&shop, &organiser, ("event.move", &event), (Value::Null, to)).await;
+    let change = Change {
+        action: "event.move",
+        event: &event,
+        from: Value::Null,
+        to,
+    };
+    record(&shop, &organiser, change).await;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,6 +1,6 @@
 //! Pages of the checkout, and the image of a ticket's code.
 
-use crate::App;
+use crate::app::App;
 use axum::Router;
 use axum::extract::{Path, Query};
 use axum::http::{StatusCode, header};

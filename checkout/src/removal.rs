@@ -1,7 +1,7 @@
 //! Removing all that the checkout has of an event, before the waiting room deletes it.
 
+use crate::app::{App, Shop};
 use crate::sessions::event_id;
-use crate::{App, Shop};
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::{StatusCode, request::Parts};
 use serde_json::Value;

@@ -1,9 +1,9 @@
 //! Routes of the seat map: the layout, the states of the seats in JSON and in two bits each, and live changes.
 
+use crate::app::{App, Shop};
 use crate::inventory::seat_map::SeatMapVersion;
 use crate::inventory::{SeatMap, SeatState};
 use crate::sessions::{Sessions, event_id};
-use crate::{App, Shop};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::json;
 use shared::http::credentials::{bearer, check_origin};
-use shared::http::listener::ConnectionPermit as Connection;
+use shared::http::listener::ConnectionPermit;
 use shared::http::openapi::Refusals;
 use shared::http::problem::Problem;
 use shared::http::socket::{Beat, MESSAGES_MAX, Pulse, ping, send};
@@ -171,7 +171,7 @@ async fn watch_seats(
     Path(event): Path<String>,
     headers: HeaderMap,
     Sessions(keys): Sessions,
-    connection: Option<Extension<Arc<Connection>>>,
+    connection: Option<Extension<Arc<ConnectionPermit>>>,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     let seat_map = seat_map(&shop, &event)?;
@@ -196,7 +196,7 @@ async fn serve_socket(
     shop: Arc<Shop>,
     seat_map: Arc<SeatMap>,
     // Holds the connection permit of this socket until it ends, so that the drain waits for it.
-    _connection: Option<Extension<Arc<Connection>>>,
+    _connection: Option<Extension<Arc<ConnectionPermit>>>,
 ) {
     let mut versions = seat_map.subscribe();
     let mut version = versions.borrow_and_update().version;

@@ -1,10 +1,10 @@
 //! Routes of sessions: an admission token is exchanged for one session, exactly once. Also the extractor of a
 //! request's sessions.
 
-use crate::error::{bad_admission, no_session};
+use crate::app::{App, Shop};
+use crate::error::no_session;
 use crate::inventory::{NewSession, Once, Session, SessionKey, SessionKeys};
-use crate::waiting_room::Heard;
-use crate::{App, Shop};
+use crate::waiting_room::Reported;
 use axum::Json;
 use axum::extract::{FromRef, FromRequestParts, Path, State};
 use axum::http::{HeaderMap, Method, StatusCode, header, request::Parts};
@@ -15,7 +15,7 @@ use shared::crypto::{hex, random_id, sha256};
 use shared::http::credentials::{
     Credential, bearer, check_origin, cookies, credential, set_cookie,
 };
-use shared::http::idempotency::{IdempotencyKey, replayed};
+use shared::http::idempotency::{IdempotencyKey, mark_replayed};
 use shared::http::openapi::Refusals;
 use shared::http::problem::{Input, Nothing, Problem};
 use shared::ids::{EventId, VisitorId};
@@ -97,10 +97,7 @@ async fn open_session(
     let event = event_id(&event)?;
     let site = &shop.site;
     let found = credential(site, &headers, &format!("fairline_admission_{event}"));
-    let Credential {
-        word: token,
-        by_cookie,
-    } = found.ok_or_else(bad_admission)?;
+    let Credential { token, by_cookie } = found.ok_or_else(Problem::bad_admission)?;
     check_origin(site, &headers, by_cookie)?;
     let now = shop.inventory.now();
     let claims = shop
@@ -111,15 +108,14 @@ async fn open_session(
             tracing::debug!(%event, %refused, "admission refused");
             match refused {
                 Refused::NoKeys => Problem::unavailable(),
-                _ => bad_admission(),
+                _ => Problem::bad_admission(),
             }
         })?;
     // A fan whose slot has lapsed is refused, whatever the token says. If the waiting room does not answer, the
     // token is believed and the start is reported later.
-    let heard = shop.waiting_room.start(&event, &token).await;
-    if heard == Heard::Lapsed {
-        let title = "This slot is gone";
-        return Err(Problem::new(StatusCode::GONE, "slot-lapsed", title));
+    let reported = shop.waiting_room.start(&event, &token).await;
+    if reported == Reported::Lapsed {
+        return Err(Problem::slot_lapsed());
     }
     let word = session_token(&event, &token, &key);
     let opened = shop.inventory.open_session(NewSession {
@@ -130,7 +126,7 @@ async fn open_session(
         jti: claims.jti,
         token,
         expires_at: Time(claims.exp * 1000),
-        is_reported: heard == Heard::Yes,
+        is_reported: reported == Reported::Taken,
     });
     let Once {
         value: session,
@@ -148,11 +144,7 @@ async fn open_session(
     let head = [(header::SET_COOKIE, cookie)];
     let view = view(&shop, session, Some(word));
     let response = (StatusCode::CREATED, head, Json(view)).into_response();
-    Ok(if is_replayed {
-        replayed(response)
-    } else {
-        response
-    })
+    Ok(mark_replayed(response, is_replayed))
 }
 
 /// Returns a new session token. With an idempotency key it is derived from the key and the admission token, so that

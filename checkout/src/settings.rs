@@ -1,18 +1,18 @@
 //! Settings of the checkout.
 
-use crate::Shop;
+use crate::app::Shop;
 use crate::inventory::{check_url, open};
 use crate::payment::{Provider, Unsettled};
 use crate::waiting_room::{Jwks, WaitingRoom};
 use shared::context::AppContext;
 use shared::data_dir::DataFolder;
-use shared::settings::Mistakes;
+use shared::mistakes::Mistakes;
 use std::sync::Arc;
 
 /// Settings of the checkout, as written by the operator.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[group(id = "seat settings")]
-pub struct Args {
+pub struct SeatsArgs {
     /// Storage of the seats: sqlite or postgres://…; several URLs, separated by blanks, are shards [default:
     /// sqlite]
     #[arg(long, env = "FAIRLINE_INVENTORY", global = true)]
@@ -25,7 +25,7 @@ pub struct Args {
     pub events: Option<String>,
 }
 
-impl Args {
+impl SeatsArgs {
     /// Records mistakes in the settings without opening anything.
     pub fn check(&self, mistakes: &mut Mistakes) {
         if let Err(error) = Provider::named(self.payments.as_deref().unwrap_or("simulated")) {

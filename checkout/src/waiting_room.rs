@@ -2,16 +2,17 @@
 
 use async_trait::async_trait;
 use axum::http::{Method, StatusCode, header};
+use parking_lot::RwLock;
 use serde_json::Value;
 use shared::context::AppContext;
 use shared::http::credentials::cookie_name;
 use shared::ids::{Availability, EventId};
 use shared::organiser::COOKIE;
-use shared::remote;
+use shared::remote::RemoteService;
 use shared::sign_outs::{Shared, SignOut};
 use shared::time::Time;
 use shared::token::{Claims, Refused, Verifier};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -27,13 +28,13 @@ pub const REFRESH: Duration = Duration::from_secs(300);
 
 /// Outcome of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum Reported {
     /// It was taken.
-    Yes,
+    Taken,
     /// The slot is gone.
     Lapsed,
     /// No answer; to be repeated later.
-    Nobody,
+    Unanswered,
 }
 
 /// The waiting room, in this process or elsewhere. Everything may be said twice.
@@ -43,13 +44,13 @@ pub trait WaitingRoom: Send + Sync {
     async fn knows(&self, event: &EventId) -> Option<bool>;
 
     /// The bearer of this token arrived.
-    async fn start(&self, event: &EventId, token: &str) -> Heard;
+    async fn start(&self, event: &EventId, token: &str) -> Reported;
 
     /// The bearer of this token is done.
-    async fn finish(&self, event: &EventId, token: &str) -> Heard;
+    async fn finish(&self, event: &EventId, token: &str) -> Reported;
 
     /// So many seats are available.
-    async fn report(&self, event: &EventId, seats: Availability) -> Heard;
+    async fn report(&self, event: &EventId, seats: Availability) -> Reported;
 }
 
 /// The keys of admission tokens: given once, or fetched from the waiting room.
@@ -59,7 +60,7 @@ pub struct Jwks {
 }
 
 struct Source {
-    remote: Remote,
+    remote: RemoteWaitingRoom,
     issuer: String,
     fetched: Mutex<Fetched>,
 }
@@ -89,7 +90,7 @@ impl Jwks {
     }
 
     /// Keys of a waiting room elsewhere, whose tokens name this issuer.
-    pub fn fetched(remote: Remote, issuer: String) -> Jwks {
+    pub fn fetched(remote: RemoteWaitingRoom, issuer: String) -> Jwks {
         let source = Source {
             remote,
             issuer,
@@ -125,10 +126,7 @@ impl Jwks {
     }
 
     fn known(&self) -> Option<Arc<Verifier>> {
-        self.verifier
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.verifier.read().clone()
     }
 
     /// Fetches the set if that is due; whether the last attempt was fine. Held by one while it fetches: the others wait and
@@ -161,10 +159,7 @@ impl Jwks {
         fetched.is_fine = verifier.is_some();
         match verifier {
             Some(verifier) => {
-                let mut kept = self
-                    .verifier
-                    .write()
-                    .unwrap_or_else(PoisonError::into_inner);
+                let mut kept = self.verifier.write();
                 *kept = Some(Arc::new(verifier));
                 tracing::info!("fetched the keys of the waiting room");
             }
@@ -176,39 +171,39 @@ impl Jwks {
 
 /// A waiting room in another process, by HTTP.
 #[derive(Clone)]
-pub struct Remote {
-    service: remote::Remote,
+pub struct RemoteWaitingRoom {
+    service: RemoteService,
     service_key: String,
 }
 
-impl Remote {
+impl RemoteWaitingRoom {
     /// The waiting room at `base`, such as `http://127.0.0.1:8080`.
-    pub fn new(base: &str, service_key: &str) -> Remote {
-        Remote {
-            service: remote::Remote::new(base, ANSWER),
+    pub fn new(base: &str, service_key: &str) -> RemoteWaitingRoom {
+        RemoteWaitingRoom {
+            service: RemoteService::new(base, ANSWER),
             service_key: service_key.to_owned(),
         }
     }
 
-    async fn tell(
+    async fn report_by(
         &self,
         method: Method,
         path: String,
         bearer: &str,
         body: Option<String>,
-    ) -> Heard {
+    ) -> Reported {
         match self.service.ask(method, &path, bearer, body).await {
             Some((StatusCode::GONE | StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND, _)) => {
-                Heard::Lapsed
+                Reported::Lapsed
             }
-            Some((status, _)) if status.is_success() => Heard::Yes,
-            _ => Heard::Nobody,
+            Some((status, _)) if status.is_success() => Reported::Taken,
+            _ => Reported::Unanswered,
         }
     }
 }
 
 #[async_trait]
-impl WaitingRoom for Remote {
+impl WaitingRoom for RemoteWaitingRoom {
     async fn knows(&self, event: &EventId) -> Option<bool> {
         let answer = self
             .service
@@ -220,13 +215,13 @@ impl WaitingRoom for Remote {
         }
     }
 
-    async fn start(&self, event: &EventId, token: &str) -> Heard {
+    async fn start(&self, event: &EventId, token: &str) -> Reported {
         let path = format!("/api/v1/events/{event}/admission/start");
-        self.tell(Method::POST, path, token, None).await
+        self.report_by(Method::POST, path, token, None).await
     }
 
-    async fn finish(&self, event: &EventId, token: &str) -> Heard {
-        self.tell(
+    async fn finish(&self, event: &EventId, token: &str) -> Reported {
+        self.report_by(
             Method::DELETE,
             format!("/api/v1/events/{event}/admission"),
             token,
@@ -235,24 +230,25 @@ impl WaitingRoom for Remote {
         .await
     }
 
-    async fn report(&self, event: &EventId, seats: Availability) -> Heard {
+    async fn report(&self, event: &EventId, seats: Availability) -> Reported {
         let path = format!("/api/v1/events/{event}/availability");
         let body = serde_json::to_string(&seats).ok();
-        self.tell(Method::PUT, path, &self.service_key, body).await
+        self.report_by(Method::PUT, path, &self.service_key, body)
+            .await
     }
 }
 
 /// The sign-outs of a waiting room in another process.
-pub struct SignOutsThere {
-    remote: Remote,
+pub struct RemoteSignOuts {
+    remote: RemoteWaitingRoom,
     cookie: String,
     origin: String,
 }
 
-impl SignOutsThere {
+impl RemoteSignOuts {
     /// Those of `remote`, which serves the same site.
-    pub fn new(remote: Remote, site: &AppContext) -> SignOutsThere {
-        SignOutsThere {
+    pub fn new(remote: RemoteWaitingRoom, site: &AppContext) -> RemoteSignOuts {
+        RemoteSignOuts {
             remote,
             cookie: cookie_name(site, COOKIE),
             origin: site.origins.first().cloned().unwrap_or_default(),
@@ -261,7 +257,7 @@ impl SignOutsThere {
 }
 
 #[async_trait]
-impl Shared for SignOutsThere {
+impl Shared for RemoteSignOuts {
     /// Signs the session out there as its browser would: the session proves itself, and the service key, which travels, ends
     /// none.
     async fn keep(&self, _: &SignOut, session: Option<&str>) -> Result<(), String> {

@@ -14,12 +14,13 @@ use checkout::Shop;
 use checkout::inventory::{
     Begun, Buyer, NewSession, Order, Reader, SessionKey, Verdict, Wish, layout,
 };
-use checkout::settings::Args;
-use checkout::waiting_room::{Heard, Jwks, WaitingRoom};
+use checkout::settings::SeatsArgs;
+use checkout::waiting_room::{Jwks, Reported, WaitingRoom};
 use serde_json::Value;
 use shared::data_dir::DataFolder;
 use shared::ids::{Availability, EventId, VisitorId};
-use shared::settings::{Common, Mistakes};
+use shared::mistakes::Mistakes;
+use shared::settings::Common;
 use shared::time::{Clock, Time};
 use shared::token::{Signer, Verifier};
 use std::sync::Arc;
@@ -39,14 +40,14 @@ impl WaitingRoom for Everyone {
     async fn knows(&self, _: &EventId) -> Option<bool> {
         Some(true)
     }
-    async fn start(&self, _: &EventId, _: &str) -> Heard {
-        Heard::Yes
+    async fn start(&self, _: &EventId, _: &str) -> Reported {
+        Reported::Taken
     }
-    async fn finish(&self, _: &EventId, _: &str) -> Heard {
-        Heard::Yes
+    async fn finish(&self, _: &EventId, _: &str) -> Reported {
+        Reported::Taken
     }
-    async fn report(&self, _: &EventId, _: Availability) -> Heard {
-        Heard::Yes
+    async fn report(&self, _: &EventId, _: Availability) -> Reported {
+        Reported::Taken
     }
 }
 
@@ -86,9 +87,9 @@ impl Node {
         let site = settings.open_site(&folder, clock, stop.clone(), None);
         let signer = Signer::from_pem(&Signer::generate_pem().unwrap()).unwrap();
         let verifier = Verifier::from_jwks(&signer.jwks(), "http://127.0.0.1:1").unwrap();
-        let args = Args {
+        let args = SeatsArgs {
             inventory,
-            ..Args::default()
+            ..SeatsArgs::default()
         };
         let site = Arc::new(site.unwrap().0);
         let keys = Jwks::given(verifier);

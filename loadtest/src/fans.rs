@@ -5,10 +5,11 @@ use crate::process::Process;
 use crate::report::{Report, histogram, progress, round};
 use client::{Client, Failed, next};
 use futures_util::stream::{self, StreamExt as _};
+use parking_lot::Mutex;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use serde_json::json;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Number of fans, from the front, whose positions must be at most one second old.
@@ -19,7 +20,7 @@ const UNKNOWN: u64 = u64::MAX;
 
 /// Settings of the test.
 #[derive(clap::Args, Clone, Debug)]
-pub struct Args {
+pub struct FansArgs {
     /// URL of the server
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     pub url: String,
@@ -50,7 +51,14 @@ pub struct Args {
 }
 
 /// Violations found by any task.
-type Wrong = Arc<Mutex<Vec<String>>>;
+/// What the sockets of all fans were told.
+#[derive(Clone, Default)]
+struct Observed {
+    /// Number of places.
+    told: Arc<AtomicU64>,
+    /// Positions that were wrong, as sentences.
+    wrong: Arc<Mutex<Vec<String>>>,
+}
 
 struct Fan {
     number: u64,
@@ -66,15 +74,12 @@ struct Leaves(Mutex<Vec<(Instant, u64)>>);
 
 impl Leaves {
     fn add(&self, number: u64) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push((Instant::now(), number));
+        self.0.lock().push((Instant::now(), number));
     }
 
     /// Returns how long the position shown to a fan has been out of date, or `None` if it was never the true one.
     fn age(&self, number: u64, shown: u64, now: Instant) -> Option<Duration> {
-        let leaves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let leaves = self.0.lock();
         let mut truth = number - 1;
         for (at, _) in leaves.iter().filter(|(_, left)| *left < number) {
             if truth == shown {
@@ -91,7 +96,7 @@ impl Leaves {
 ///
 /// # Errors
 /// Fails if the server cannot be used at all.
-pub async fn run(args: Args) -> Result<Report, Failed> {
+pub async fn run(args: FansArgs) -> Result<Report, Failed> {
     let client = Client::new(&args.url);
     let event = format!("fans-{}", rand::random::<u32>());
     let settings = json!({"id": event, "name": "Load test", "paused": true, "admission": {"away_seconds": 3600}});
@@ -118,7 +123,7 @@ pub async fn run(args: Args) -> Result<Report, Failed> {
 async fn join_all(
     client: &Client,
     event: &str,
-    args: &Args,
+    args: &FansArgs,
     report: &mut Report,
 ) -> Result<Vec<Arc<Fan>>, Failed> {
     let bar = progress("joining", args.fans as u64);
@@ -166,16 +171,15 @@ async fn join_all(
 async fn watch_all(
     client: &Client,
     event: &str,
-    args: &Args,
+    args: &FansArgs,
     fans: &[Arc<Fan>],
     idle_bytes: Option<u64>,
     report: &mut Report,
 ) {
     let process = args.pid.map(Process);
-    let wrong = Arc::new(Mutex::new(Vec::new()));
-    let told = Arc::new(AtomicU64::new(0));
+    let seen = Observed::default();
     let leaves = Arc::new(Leaves::default());
-    let watching = connect_all(client, event, args, fans, (&told, &wrong), report).await;
+    let watching = connect_all(client, event, args, fans, &seen, report).await;
     tokio::time::sleep(Duration::from_secs(20)).await;
     let bytes_per_fan = process.zip(idle_bytes).map(|(process, idle)| {
         process.memory_bytes().saturating_sub(idle) / fans.len().max(1) as u64
@@ -193,7 +197,7 @@ async fn watch_all(
         );
     }
     let moving = process.map(|process| process.measure());
-    let before = told.load(Ordering::Relaxed);
+    let before = seen.told.load(Ordering::Relaxed);
     freshness(client, event, args, fans, &leaves, report).await;
     if let Some(measure) = moving {
         report.add(
@@ -202,7 +206,7 @@ async fn watch_all(
             "% of a core",
         );
     }
-    let messages = told.load(Ordering::Relaxed) - before;
+    let messages = seen.told.load(Ordering::Relaxed) - before;
     report.add(
         "places told while some leave",
         round(messages as f64 / args.seconds as f64),
@@ -211,11 +215,7 @@ async fn watch_all(
     for task in watching {
         task.abort();
     }
-    for what in wrong
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .drain(..)
-    {
+    for what in seen.wrong.lock().drain(..) {
         report.violation(what);
     }
 }
@@ -223,24 +223,24 @@ async fn watch_all(
 async fn connect_all(
     client: &Client,
     event: &str,
-    args: &Args,
+    args: &FansArgs,
     fans: &[Arc<Fan>],
-    (told, wrong): (&Arc<AtomicU64>, &Wrong),
+    seen: &Observed,
     report: &mut Report,
 ) -> Vec<tokio::task::JoinHandle<()>> {
     let started = Instant::now();
     let bar = progress("connecting", fans.len() as u64);
     let connecting = stream::iter(fans.to_vec()).map(|fan| {
         let (client, event) = (client.clone(), event.to_owned());
-        let (wrong, told) = (wrong.clone(), told.clone());
+        let seen = seen.clone();
         let bar = bar.clone();
         async move {
             let opened = client.watch(&event, &fan.pass).await;
             bar.inc(1);
             match opened {
-                Ok(socket) => Some(tokio::spawn(watch(socket, fan, told, wrong))),
+                Ok(socket) => Some(tokio::spawn(watch(socket, fan, seen))),
                 Err(error) => {
-                    note(&wrong, error);
+                    note(&seen.wrong, error);
                     None
                 }
             }
@@ -262,17 +262,17 @@ async fn connect_all(
 }
 
 /// Reads one fan's socket. A position never gets worse, and the number never changes.
-async fn watch(mut socket: client::Socket, fan: Arc<Fan>, told: Arc<AtomicU64>, wrong: Wrong) {
+async fn watch(mut socket: client::Socket, fan: Arc<Fan>, seen: Observed) {
     while let Some(message) = next(&mut socket).await {
         if message["type"] != "place" || message["state"] != "waiting" {
             continue;
         }
-        told.fetch_add(1, Ordering::Relaxed);
+        seen.told.fetch_add(1, Ordering::Relaxed);
         let ahead = message["ahead"].as_u64().unwrap_or(UNKNOWN);
         let before = fan.shown.swap(ahead, Ordering::Relaxed);
         if ahead > before || message["number"] != fan.number {
             note(
-                &wrong,
+                &seen.wrong,
                 format!(
                     "number {} was told {before} ahead, then {message}",
                     fan.number
@@ -282,14 +282,14 @@ async fn watch(mut socket: client::Socket, fan: Arc<Fan>, told: Arc<AtomicU64>, 
     }
     if !fan.has_left.load(Ordering::Relaxed) {
         note(
-            &wrong,
+            &seen.wrong,
             format!("the socket of number {} closed", fan.number),
         );
     }
 }
 
 fn note(wrong: &Mutex<Vec<String>>, what: String) {
-    let mut wrong = wrong.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut wrong = wrong.lock();
     if wrong.len() < 100 {
         wrong.push(what);
     }
@@ -299,7 +299,7 @@ fn note(wrong: &Mutex<Vec<String>>, what: String) {
 async fn freshness(
     client: &Client,
     event: &str,
-    args: &Args,
+    args: &FansArgs,
     fans: &[Arc<Fan>],
     leaves: &Leaves,
     report: &mut Report,

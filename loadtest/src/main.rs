@@ -25,16 +25,16 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Many fans join and watch; every position is checked
-    Fans(fans::Args),
+    Fans(fans::FansArgs),
     /// The line on a Redis of its own, compared with Redis itself
-    Line(line::Args),
+    Line(line::LineArgs),
     /// Whole journeys to booked seats; then the books are checked
-    Rush(rush::Args),
+    Rush(rush::RushArgs),
     /// The same contended sale by each common strategy, on a Postgres of its own
-    Seats(seats::Args),
+    Seats(seats::SeatsArgs),
     /// A server that sells by one of the strategies
     #[command(hide = true)]
-    Shop(seats::shop::Args),
+    Shop(seats::strategy::ShopArgs),
     /// Runs a command with FAIRLINE_INVENTORY naming a Postgres of its own
     OnPostgres(OnPostgres),
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// Settings of the test.
 #[derive(clap::Args, Clone, Debug)]
-pub struct Args {
+pub struct RushArgs {
     /// URL of the server
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     pub url: String,
@@ -38,7 +38,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Fails if the server cannot be used at all.
-pub async fn run(args: Args) -> Result<Report, Failed> {
+pub async fn run(args: RushArgs) -> Result<Report, Failed> {
     let client = Client::new(&args.url);
     let event = format!("rush-{}", rand::random::<u32>());
     let mut report = Report::default();
@@ -79,7 +79,7 @@ pub async fn run(args: Args) -> Result<Report, Failed> {
     Ok(report)
 }
 
-async fn open(client: &Client, event: &str, args: &Args) -> Result<(), Failed> {
+async fn open(client: &Client, event: &str, args: &RushArgs) -> Result<(), Failed> {
     let settings = json!({"id": event, "name": "Rush", "admission": {"rate_per_minute": 6_000_000, "batch_seconds": 1,
         "max_active": 1_000_000, "claim_seconds": 3600, "session_seconds": 3600}});
     let per_row = 50usize;
@@ -97,7 +97,7 @@ async fn open(client: &Client, event: &str, args: &Args) -> Result<(), Failed> {
 }
 
 /// Lets all buyers join, and returns their tokens once all are admitted.
-async fn admit_all(client: &Client, event: &str, args: &Args) -> Result<Vec<String>, Failed> {
+async fn admit_all(client: &Client, event: &str, args: &RushArgs) -> Result<Vec<String>, Failed> {
     let bar = progress("joining", args.buyers as u64);
     let joins = stream::iter(0..args.buyers).map(|_| {
         let (client, event) = (client.clone(), event.to_owned());
@@ -170,7 +170,7 @@ pub async fn buy(client: &Client, event: &str, token: &str, seats: usize) -> Res
 async fn check(
     client: &Client,
     event: &str,
-    args: &Args,
+    args: &RushArgs,
     orders: &[Value],
     report: &mut Report,
 ) -> Result<(), Failed> {

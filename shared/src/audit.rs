@@ -2,6 +2,7 @@
 
 use crate::time::Time;
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::VecDeque;
@@ -9,7 +10,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 /// The newest entries that are kept at hand for reading; the file keeps them all.
 pub const ENTRIES_MAX: usize = 10_000;
@@ -55,7 +56,7 @@ pub struct Audit {
 }
 
 struct Log {
-    file: Option<File>,
+    file: File,
     newest: VecDeque<Entry>,
 }
 
@@ -83,24 +84,15 @@ impl Audit {
             }
             newest.push_back(entry);
         }
-        Ok(Audit::of(Some(file), newest))
-    }
-
-    fn of(file: Option<File>, newest: VecDeque<Entry>) -> Audit {
-        Audit {
+        Ok(Audit {
             log: Arc::new(Mutex::new(Log { file, newest })),
             shared: Arc::default(),
-        }
+        })
     }
 
     /// From now on the log is kept in a store that all nodes share as well, and read from there.
     pub fn share(&self, store: Arc<dyn SharedAuditLog>) {
         let _ = self.shared.set(store);
-    }
-
-    /// A log that is only in memory: for tests.
-    pub fn in_memory() -> Audit {
-        Audit::of(None, VecDeque::new())
     }
 
     /// Writes one entry. Failure to write is logged, never hidden; the change itself stands.
@@ -114,18 +106,14 @@ impl Audit {
         }
         // Off the async threads: the write waits for the disk.
         let written = tokio::task::spawn_blocking(move || {
-            let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut log = log.lock();
             let line = format!("{line}\n");
             if log.newest.len() == ENTRIES_MAX {
                 log.newest.pop_front();
             }
             log.newest.push_back(entry);
-            match &mut log.file {
-                Some(file) => file
-                    .write_all(line.as_bytes())
-                    .and_then(|()| file.sync_data()),
-                None => Ok(()),
-            }
+            log.file.write_all(line.as_bytes())?;
+            log.file.sync_data()
         })
         .await;
         if let Ok(Err(error)) = written {
@@ -141,7 +129,7 @@ impl Audit {
             let read = |line: String| serde_json::from_str(&line).ok();
             return lines.into_iter().filter_map(read).collect();
         }
-        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let log = self.log.lock();
         log.newest.iter().rev().take(count).cloned().collect()
     }
 }

@@ -7,6 +7,7 @@ use crate::http::rate_limit::Limiter;
 use crate::organiser::Organisers;
 use crate::time::Clock;
 use crate::web_url::link_origin;
+use parking_lot::Mutex;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_util::sync::CancellationToken;
@@ -40,6 +41,8 @@ pub struct AppContext {
 pub struct Health {
     /// The line's store does not answer.
     pub is_line_away: AtomicBool,
+    /// Why it does not, in a sentence for the operator.
+    pub line_failure: Mutex<Option<String>>,
     /// The inventory's store does not answer.
     pub is_inventory_away: AtomicBool,
 }
@@ -49,6 +52,11 @@ impl Health {
     pub fn is_ready(&self) -> bool {
         !self.is_line_away.load(Ordering::Relaxed)
             && !self.is_inventory_away.load(Ordering::Relaxed)
+    }
+
+    /// Returns why a store does not answer, if that is known.
+    pub fn failure(&self) -> Option<String> {
+        self.line_failure.lock().clone()
     }
 }
 
@@ -74,18 +82,6 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// No limits: for tests of other things.
-    pub fn none() -> Limits {
-        let none = || Limiter::per_second(0, 0);
-        Limits {
-            requests: none(),
-            joins: none(),
-            visitors: none(),
-            organiser_keys: Failures::new("organiser key"),
-            service_key: Failures::new("service key"),
-        }
-    }
-
     /// Forgets who has been quiet. Called now and then.
     pub fn sweep(&self) {
         for limiter in [&self.requests, &self.joins, &self.visitors] {

@@ -1,8 +1,7 @@
 //! Secrets that cannot be printed, what is signed with them, and random bytes.
 
 use aws_lc_rs::{constant_time, digest, hmac, rand};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use std::fmt;
 
 /// A key for HMAC-SHA256, bound to one purpose so that a signature for one thing is never one for another.
@@ -92,37 +91,27 @@ pub fn random_id(prefix: &str) -> String {
 
 /// URL-safe base64 without padding.
 pub fn encode(bytes: &[u8]) -> String {
-    URL_SAFE_NO_PAD.encode(bytes)
+    BASE64URL_NOPAD.encode(bytes)
 }
 
 /// Reads URL-safe base64 without padding.
 pub fn decode(text: &str) -> Option<Vec<u8>> {
-    URL_SAFE_NO_PAD.decode(text).ok()
+    BASE64URL_NOPAD.decode(text.as_bytes()).ok()
 }
 
 /// Lowercase hex.
 pub fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        text.push(DIGITS[usize::from(byte >> 4)] as char);
-        text.push(DIGITS[usize::from(byte & 15)] as char);
-    }
-    text
+    HEXLOWER.encode(bytes)
 }
 
-/// Reads so many bytes as they are written by `hex`; none when the text is something else.
+/// Reads exactly `N` bytes of hex, in small or capital letters.
 pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let text = text.as_bytes();
-    let mut bytes = [0; N];
-    if text.len() != 2 * N {
-        return None;
-    }
-    for (byte, digits) in bytes.iter_mut().zip(text.chunks(2)) {
-        let digit = |at: usize| (digits[at] as char).to_digit(16);
-        *byte = u8::try_from(digit(0)? * 16 + digit(1)?).ok()?;
-    }
-    Some(bytes)
+    unhex_all(text)?.try_into().ok()
+}
+
+/// Reads hex, in small or capital letters.
+pub fn unhex_all(text: &str) -> Option<Vec<u8>> {
+    HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()
 }
 
 /// SHA-256.
@@ -143,9 +132,9 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn dice_give_nothing_twice() {
-        let mut dice = RandomPool::default();
-        let given: HashSet<[u8; 18]> = (0..1000).map(|_| dice.take_bytes()).collect();
+    fn random_bytes_are_never_given_out_twice() {
+        let mut pool = RandomPool::default();
+        let given: HashSet<[u8; 18]> = (0..1000).map(|_| pool.take_bytes()).collect();
         assert_eq!(given.len(), 1000);
         assert!(!given.contains(&[0; 18]));
     }

@@ -3,10 +3,10 @@
 //! nothing.
 
 use crate::time::Time;
+use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Mutex, PoisonError};
 
 /// How long failures count, and how long a limit that was reached refuses.
 const WINDOW_SECONDS: u32 = 60;
@@ -156,7 +156,7 @@ impl Failures {
         compare: impl FnOnce() -> Option<T>,
     ) -> Result<Option<T>, u32> {
         let hash = self.hasher.hash_one(guess);
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.counts.lock();
         counts.sweep(now);
         let guesses = counts.addresses.get(&address);
         if guesses.is_some_and(|guesses| guesses.contains(hash, now)) {
@@ -344,7 +344,7 @@ mod tests {
             assert_eq!(stale(&failures, from, NOW), Ok(None), "told, not counted");
         }
         assert_eq!(right(&failures, address(1), NOW), Err(60));
-        let counts = failures.counts.lock().unwrap();
+        let counts = failures.counts.lock();
         assert_eq!(counts.process.failures, 2 * PER_ADDRESS_MAX);
     }
 
@@ -354,7 +354,7 @@ mod tests {
         for _ in 0..PER_PROCESS_MAX {
             let _ = wrong(&failures, None, NOW);
         }
-        let counts = failures.counts.lock().unwrap();
+        let counts = failures.counts.lock();
         let remembered = counts.addresses[&None].hashes.len();
         assert_eq!(remembered, PER_ADDRESS_MAX as usize);
     }
@@ -468,7 +468,7 @@ mod tests {
         for at in 0..most + 1000 {
             let _ = wrong(&failures, of(at), NOW);
         }
-        let counted = failures.counts.lock().unwrap().addresses.len();
+        let counted = failures.counts.lock().addresses.len();
         assert_eq!(counted, COUNTED_MAX);
         assert_eq!(right(&failures, of(most + 1), NOW), Err(60));
         let later = Time(NOW.0 + 60_000);
@@ -482,7 +482,7 @@ mod tests {
             let _ = wrong(&failures, address(at), NOW);
         }
         let _ = wrong(&failures, address(1), Time(NOW.0 + 120_000));
-        let counts = failures.counts.lock().unwrap();
+        let counts = failures.counts.lock();
         assert_eq!((counts.addresses.len(), counts.networks.len()), (1, 1));
     }
 }

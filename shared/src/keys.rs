@@ -1,8 +1,8 @@
 //! Keys and secrets that an operator sets: how they are read, and which are refused because they can be guessed.
 
 use crate::crypto::same;
+use crate::mistakes::Mistakes;
 use crate::organiser::{Key, Role};
-use crate::settings::{Mistakes, split};
 use std::collections::HashSet;
 
 /// The fewest characters of an organiser key.
@@ -17,22 +17,45 @@ const DIFFERENT_CHARACTERS_MIN: usize = 5;
 const REPETITION_LENGTH_MIN: usize = 3;
 
 /// A key or secret, and the setting it came from.
-pub type Named<'a> = (&'a str, Option<&'a str>);
+#[derive(Clone, Copy)]
+pub struct NamedSecret<'a> {
+    /// Name of the setting.
+    pub setting: &'a str,
+    /// Its value, if it is set.
+    pub value: Option<&'a str>,
+}
+
+/// Returns the two secrets that processes share, with their settings.
+pub fn shared_secrets<'a>(
+    pass_secret: Option<&'a str>,
+    service_key: Option<&'a str>,
+) -> [NamedSecret<'a>; 2] {
+    let named = |setting, value| NamedSecret { setting, value };
+    [
+        named("FAIRLINE_PASS_SECRET", pass_secret),
+        named("FAIRLINE_SERVICE_KEY", service_key),
+    ]
+}
 
 /// Notes what is wrong with a secret between processes, if it is set.
-pub fn check_secret((name, value): Named, mistakes: &mut Mistakes) {
-    if let Some(why) = value.and_then(|value| weakness(value, SECRET_LENGTH_MIN)) {
-        mistakes.add(format!("{name}: {why}"));
+pub fn check_secret(secret: NamedSecret, mistakes: &mut Mistakes) {
+    let weakness = |value| weakness(value, SECRET_LENGTH_MIN);
+    if let Some(why) = secret.value.and_then(weakness) {
+        mistakes.add(format!("{}: {why}", secret.setting));
     }
 }
 
-/// Notes which of these words are the same: whoever is shown one must not hold another by it.
-pub fn check_distinct(words: &[Named], mistakes: &mut Mistakes) {
-    for (at, (name, word)) in words.iter().enumerate() {
-        let is_same = |other: &&Named| word.zip(other.1).is_some_and(|(a, b)| same(a, b));
-        if let Some((earlier, _)) = words[..at].iter().find(is_same) {
+/// Notes which of these secrets are the same: whoever is shown one must not hold another by it.
+pub fn check_distinct(secrets: &[NamedSecret], mistakes: &mut Mistakes) {
+    for (at, secret) in secrets.iter().enumerate() {
+        let is_same = |other: &&NamedSecret| {
+            let both = secret.value.zip(other.value);
+            both.is_some_and(|(a, b)| same(a, b))
+        };
+        if let Some(earlier) = secrets[..at].iter().find(is_same) {
             mistakes.add(format!(
-                "{name}: the same as {earlier}: each needs a word of its own"
+                "{}: the same as {}: each needs a word of its own",
+                secret.setting, earlier.setting
             ));
         }
     }
@@ -82,6 +105,14 @@ fn read_key(entry: &str) -> Result<Key, String> {
         role,
         key: key.to_owned(),
     })
+}
+
+/// Returns the parts of a list separated by commas.
+pub(crate) fn split(text: Option<&str>) -> impl Iterator<Item = &str> {
+    text.unwrap_or("")
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
 }
 
 /// Why a word can be guessed, in a sentence that does not repeat it.
@@ -198,7 +229,8 @@ mod tests {
             ("B", None),
             ("C", Some("two")),
             ("D", Some("one")),
-        ];
+        ]
+        .map(|(setting, value)| NamedSecret { setting, value });
         check_distinct(&words, &mut mistakes);
         assert_eq!(
             mistakes.0,

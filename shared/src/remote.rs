@@ -13,16 +13,16 @@ const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
 /// The other service.
 #[derive(Clone)]
-pub struct Remote {
+pub struct RemoteService {
     client: Client<HttpConnector, Full<Bytes>>,
     base: String,
     limit: Duration,
 }
 
-impl Remote {
+impl RemoteService {
     /// The service at `base`, such as `http://127.0.0.1:8080`, which has so long for an answer.
-    pub fn new(base: &str, limit: Duration) -> Remote {
-        Remote {
+    pub fn new(base: &str, limit: Duration) -> RemoteService {
+        RemoteService {
             client: Client::builder(TokioExecutor::new()).build_http(),
             base: base.trim_end_matches('/').to_owned(),
             limit,

@@ -7,16 +7,15 @@ use crate::data_dir::DataFolder;
 use crate::failures::Failures;
 use crate::http::listener::Caps;
 use crate::http::rate_limit::Limiter;
-use crate::keys::{Named, check_distinct, read_admin_key, read_more_keys};
+use crate::keys::{NamedSecret, check_distinct, read_admin_key, read_more_keys, split};
 use crate::log::LogFormat;
+use crate::mistakes::Mistakes;
 use crate::organiser::{Key, Organisers, Role};
 use crate::sign_outs::SignOuts;
 use crate::time::Clock;
 use crate::web_url::parse_origin;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitCode;
-use std::str::FromStr;
 use tokio_util::sync::CancellationToken;
 
 /// The settings as they were written.
@@ -71,57 +70,12 @@ pub struct Common {
     /// Connections per client address; 0: no cap [default: 100]
     #[arg(long, env = "FAIRLINE_CONNECTIONS_PER_ADDRESS", global = true)]
     pub connections_per_address: Option<String>,
-    /// text or json [default: text on a terminal]
+    /// text or json [default: text]
     #[arg(long, env = "FAIRLINE_LOG_FORMAT", global = true)]
     pub log_format: Option<String>,
     /// Filter of log lines, such as info or waiting_room=debug,info [default: info]
     #[arg(long, env = "FAIRLINE_LOG", global = true)]
     pub log: Option<String>,
-}
-
-/// Mistakes found so far.
-#[derive(Debug, Default)]
-pub struct Mistakes(pub Vec<String>);
-
-/// Ends a program: with 2, and every mistake on a line of its own, if it could not start.
-pub fn exit(program: &str, outcome: Result<(), Vec<String>>) -> ExitCode {
-    let Err(mistakes) = outcome else {
-        return ExitCode::SUCCESS;
-    };
-    for mistake in mistakes {
-        crate::log::print_error(format_args!("{program}: {mistake}"));
-    }
-    ExitCode::from(2)
-}
-
-impl Mistakes {
-    /// Notes a mistake.
-    pub fn add(&mut self, mistake: impl Into<String>) {
-        self.0.push(mistake.into());
-    }
-
-    /// The value, or its default with the mistake noted.
-    pub fn parse<T: FromStr>(&mut self, name: &str, text: Option<&str>, default: T) -> T {
-        let Some(text) = text else { return default };
-        text.trim().parse().unwrap_or_else(|_| {
-            self.add(format!("{name}: '{text}' is not {}", wanted::<T>()));
-            default
-        })
-    }
-
-    /// The value of `outcome`, if it is one.
-    pub fn take<T>(&mut self, name: &str, outcome: Result<T, String>) -> Option<T> {
-        outcome
-            .map_err(|error| self.add(format!("{name}: {error}")))
-            .ok()
-    }
-}
-
-fn wanted<T>() -> &'static str {
-    match std::any::type_name::<T>() {
-        name if name.ends_with("SocketAddr") => "an address such as 127.0.0.1:8080",
-        _ => "a whole number that fits",
-    }
 }
 
 /// The settings, understood.
@@ -143,9 +97,20 @@ pub struct Settings {
     pub log: String,
     origins: Vec<String>,
     trusted_hops: usize,
-    rates: [u32; 3],
+    rates: RequestRates,
     organiser_key: Option<String>,
     organiser_keys: Vec<Key>,
+}
+
+/// Rate limits; 0 sets none.
+#[derive(Debug, Clone, Copy)]
+struct RequestRates {
+    /// Requests of a client address in a second.
+    requests: u32,
+    /// New places in line of a client address in a minute.
+    joins: u32,
+    /// Requests of a visitor in a second.
+    visitors: u32,
 }
 
 impl Common {
@@ -211,27 +176,23 @@ impl Common {
         }
     }
 
-    fn rates(&self, mistakes: &mut Mistakes) -> [u32; 3] {
+    fn rates(&self, mistakes: &mut Mistakes) -> RequestRates {
         let mut rate =
             |name, text: &Option<String>, default| mistakes.parse(name, text.as_deref(), default);
-        [
-            rate(
+        let by_visitor = &self.visitor_requests_per_second;
+        RequestRates {
+            requests: rate(
                 "FAIRLINE_REQUESTS_PER_SECOND",
                 &self.requests_per_second,
                 100,
             ),
-            rate("FAIRLINE_JOINS_PER_MINUTE", &self.joins_per_minute, 30),
-            rate(
-                "FAIRLINE_VISITOR_REQUESTS_PER_SECOND",
-                &self.visitor_requests_per_second,
-                10,
-            ),
-        ]
+            joins: rate("FAIRLINE_JOINS_PER_MINUTE", &self.joins_per_minute, 30),
+            visitors: rate("FAIRLINE_VISITOR_REQUESTS_PER_SECOND", by_visitor, 10),
+        }
     }
 
     fn log_format(&self, mistakes: &mut Mistakes) -> LogFormat {
         match self.log_format.as_deref() {
-            None if std::io::IsTerminal::is_terminal(&std::io::stderr()) => LogFormat::Text,
             None | Some("text") => LogFormat::Text,
             Some("json") => LogFormat::Json,
             Some(other) => {
@@ -246,12 +207,17 @@ impl Common {
 
 impl Settings {
     /// Notes where a key or secret serves twice: the organiser keys and `secrets` must all be different.
-    pub fn check_distinct(&self, secrets: [Named; 2], mistakes: &mut Mistakes) {
-        let mut words = secrets.to_vec();
-        words.push(("FAIRLINE_ORGANISER_KEY", self.organiser_key.as_deref()));
-        let more = self.organiser_keys.iter();
-        words.extend(more.map(|key| ("FAIRLINE_ORGANISER_KEYS", Some(key.key.as_str()))));
-        check_distinct(&words, mistakes);
+    pub fn check_distinct(&self, secrets: [NamedSecret; 2], mistakes: &mut Mistakes) {
+        let mut all = secrets.to_vec();
+        all.push(NamedSecret {
+            setting: "FAIRLINE_ORGANISER_KEY",
+            value: self.organiser_key.as_deref(),
+        });
+        all.extend(self.organiser_keys.iter().map(|key| NamedSecret {
+            setting: "FAIRLINE_ORGANISER_KEYS",
+            value: Some(&key.key),
+        }));
+        check_distinct(&all, mistakes);
     }
 
     /// Opens the site: the organiser's keys, the audit log, the limits. A generated admin key is returned to be printed.
@@ -279,7 +245,7 @@ impl Settings {
             None => Secret::derive(folder.secret("console-secret")?.as_bytes(), "console"),
         };
         let sign_outs = SignOuts::open(&folder.join("signed-out.json"), clock.clone())?;
-        let [requests, joins, visitors] = self.rates;
+        let rates = self.rates;
         let site = AppContext {
             public_url: self.public_url.clone(),
             https: self.public_url.starts_with("https://"),
@@ -288,9 +254,9 @@ impl Settings {
             organisers: Organisers::new(keys, sessions, sign_outs),
             audit: Audit::open(&folder.join("audit.jsonl"))?,
             limits: Limits {
-                requests: Limiter::per_second(requests, requests.saturating_mul(2)),
-                joins: Limiter::per_minute(joins),
-                visitors: Limiter::per_second(visitors, visitors.saturating_mul(3)),
+                requests: Limiter::per_second(rates.requests, rates.requests.saturating_mul(2)),
+                joins: Limiter::per_minute(rates.joins),
+                visitors: Limiter::per_second(rates.visitors, rates.visitors.saturating_mul(3)),
                 organiser_keys: Failures::new("organiser key"),
                 service_key: Failures::new("service key"),
             },
@@ -327,13 +293,6 @@ impl Settings {
         })?;
         Ok((kept, generated))
     }
-}
-
-pub(crate) fn split(text: Option<&str>) -> impl Iterator<Item = &str> {
-    text.unwrap_or("")
-        .split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
 }
 
 fn origin(name: &str, text: &str, mistakes: &mut Mistakes) -> String {

@@ -1,22 +1,21 @@
 //! Admission tokens: compact JWS, EdDSA over Ed25519, `typ` `admission+jwt`. The waiting room signs, the checkout and the gate verify.
 
-use crate::crypto::{Secret, encode, sha256};
+use crate::crypto::Secret;
 use crate::ids::{EventId, VisitorId};
 use crate::time::Time;
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use aws_lc_rs::signature::Ed25519KeyPair;
+use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse, ThumbprintHash};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use pem::{EncodeConfig, LineEnding, Pem};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const TYPE: &str = "admission+jwt";
 /// The longest token that is looked at.
 const TOKEN_BYTES_MAX: usize = 2048;
 /// The most that the clocks of two hosts may differ.
 const SKEW_SECONDS: i64 = 5;
-const PEM_BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
-const PEM_END: &str = "-----END PRIVATE KEY-----";
+const PEM_TAG: &str = "PRIVATE KEY";
 
 /// Claims of an admission token, all of them required.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,14 +59,15 @@ pub enum Refused {
 }
 
 fn pem_of(der: &[u8]) -> String {
-    format!("{PEM_BEGIN}\n{}\n{PEM_END}\n", STANDARD.encode(der))
+    let config = EncodeConfig::new().set_line_ending(LineEnding::LF);
+    pem::encode_config(&Pem::new(PEM_TAG, der), config)
 }
 
 /// Private keys: the first signs, all are published.
 pub struct Signer {
     key: EncodingKey,
     header: Header,
-    published: Vec<(String, String)>,
+    published: JwkSet,
 }
 
 impl Signer {
@@ -97,33 +97,24 @@ impl Signer {
     ///
     /// # Errors
     /// When there is none, or one is not an Ed25519 key.
-    pub fn from_pem(pem: &str) -> Result<Signer, String> {
-        let mut pairs = Vec::new();
-        for block in pem.split(PEM_BEGIN).skip(1) {
-            let body: String = block
-                .split(PEM_END)
-                .next()
-                .unwrap_or("")
-                .split_whitespace()
-                .collect();
-            let der = STANDARD
-                .decode(body)
-                .map_err(|_| "the signing key is not PEM".to_owned())?;
-            let pair = Ed25519KeyPair::from_pkcs8(&der)
-                .map_err(|_| "the signing key is not an Ed25519 private key".to_owned())?;
-            let x = encode(pair.public_key().as_ref());
-            pairs.push((der, key_id(&x), x));
+    pub fn from_pem(text: &str) -> Result<Signer, String> {
+        let blocks = pem::parse_many(text).map_err(|_| "the signing key is not PEM".to_owned())?;
+        let blocks = blocks.iter().filter(|block| block.tag() == PEM_TAG);
+        let pairs = blocks.map(|block| read_pair(block.contents()));
+        let (mut keys, published): (Vec<_>, Vec<_>) =
+            pairs.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+        if keys.is_empty() {
+            return Err(format!(
+                "the signing key has no '-----BEGIN {PEM_TAG}-----'"
+            ));
         }
-        let (der, kid, _) = pairs
-            .first()
-            .ok_or_else(|| format!("the signing key has no '{PEM_BEGIN}'"))?;
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some(TYPE.to_owned());
-        header.kid = Some(kid.clone());
+        header.kid.clone_from(&published[0].common.key_id);
         Ok(Signer {
-            key: EncodingKey::from_ed_der(der),
+            key: keys.swap_remove(0),
             header,
-            published: pairs.into_iter().map(|(_, kid, x)| (kid, x)).collect(),
+            published: JwkSet { keys: published },
         })
     }
 
@@ -135,22 +126,24 @@ impl Signer {
 
     /// The public keys as a JWK set.
     pub fn jwks(&self) -> Value {
-        let keys: Vec<Value> = self
-            .published
-            .iter()
-            .map(|(kid, x)| {
-                json!({"kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": kid, "x": x})
-            })
-            .collect();
-        json!({ "keys": keys })
+        serde_json::to_value(&self.published).expect("a JWK set is plain JSON")
     }
 }
 
-/// The RFC 7638 thumbprint.
-fn key_id(x: &str) -> String {
-    encode(&sha256(
-        format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#).as_bytes(),
-    ))
+/// Reads an Ed25519 private key (PKCS #8), and the JWK of its public half, whose id is its RFC 7638 thumbprint.
+fn read_pair(der: &[u8]) -> Result<(EncodingKey, Jwk), String> {
+    let wrong = "the signing key is not an Ed25519 private key";
+    // Written anew, as the library reads version 1 alone.
+    let pair = Ed25519KeyPair::from_pkcs8(der).and_then(|pair| Ok(pair.to_pkcs8v1()?));
+    let key = EncodingKey::from_ed_der(pair.map_err(|_| wrong)?.as_ref());
+    let read_public = || {
+        let mut jwk = Jwk::from_encoding_key(&key, Algorithm::EdDSA)?;
+        jwk.common.public_key_use = Some(PublicKeyUse::Signature);
+        jwk.common.key_id = Some(jwk.thumbprint(ThumbprintHash::SHA256)?);
+        Ok::<_, jsonwebtoken::errors::Error>(jwk)
+    };
+    let jwk = read_public().map_err(|_| wrong)?;
+    Ok((key, jwk))
 }
 
 /// Public keys, and the issuer whose tokens are believed.
@@ -223,6 +216,7 @@ impl Verifier {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::encode;
 
     const NOW: Time = Time(1_800_000_000_000);
 

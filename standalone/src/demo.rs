@@ -127,7 +127,7 @@ impl Demo {
                     tracing::error!(%error, "demo venue could not be set up");
                 }
             }
-            Arc::new(crowd).gather(event).await;
+            Arc::new(crowd).keep_full(event).await;
         });
     }
 }
@@ -141,7 +141,7 @@ struct Crowd {
 
 impl Crowd {
     /// Keeps about `size` fans waiting until the stop signal.
-    async fn gather(self: Arc<Crowd>, event: EventId) {
+    async fn keep_full(self: Arc<Crowd>, event: EventId) {
         let room = Arc::new(Semaphore::new(CROWD_MAX as usize));
         let mut burst = 400;
         while !self.stop.is_cancelled() {
@@ -156,7 +156,10 @@ impl Crowd {
                 };
                 let crowd = self.clone();
                 tokio::spawn(async move {
-                    crowd.stop.run_until_cancelled(crowd.clone().attend()).await;
+                    crowd
+                        .stop
+                        .run_until_cancelled(crowd.clone().run_fan())
+                        .await;
                     drop(place);
                 });
             }
@@ -169,15 +172,15 @@ impl Crowd {
     }
 
     /// Simulates one fan. A failure on the way (sold out, too late) ends the visit, as in reality.
-    async fn attend(self: Arc<Crowd>) {
+    async fn run_fan(self: Arc<Crowd>) {
         let arrives_ms = rand::rng().random_range(0..900);
         tokio::time::sleep(Duration::from_millis(arrives_ms)).await;
-        if let Err(error) = self.evening().await {
+        if let Err(error) = self.visit().await {
             tracing::debug!(error, "simulated fan gave up");
         }
     }
 
-    async fn evening(&self) -> Result<(), Failed> {
+    async fn visit(&self) -> Result<(), Failed> {
         let place = self.client.join(EVENT).await?;
         let pass = place["pass"].as_str().unwrap_or("").to_owned();
         let patience_seconds = rand::rng().random_range(60..4000);

@@ -5,7 +5,7 @@ pub mod demo;
 use async_trait::async_trait;
 use axum::Router;
 use checkout::inventory::Inventory;
-use checkout::waiting_room::{Heard, Jwks, WaitingRoom};
+use checkout::waiting_room::{Jwks, Reported, WaitingRoom};
 use shared::context::AppContext;
 use shared::data_dir::DataFolder;
 use shared::http::problem::Problem;
@@ -37,8 +37,8 @@ pub struct Fairline {
 /// A message for the operator.
 pub async fn compose(
     settings: &Settings,
-    line: &waiting_room::settings::Args,
-    seats: &checkout::settings::Args,
+    line: &waiting_room::settings::LineArgs,
+    seats: &checkout::settings::SeatsArgs,
     clock: Clock,
     stop: CancellationToken,
 ) -> Result<Fairline, String> {
@@ -48,20 +48,23 @@ pub async fn compose(
     let site = Arc::new(site);
     let mut parts = line.open(&folder, site.clone(), None)?;
     let verifier = || Verifier::from_jwks(&parts.signer.jwks(), &site.public_url);
-    let here = Here {
+    let waiting_room = LocalWaitingRoom {
         line: parts.line.clone(),
         verifier: verifier()?,
         site: site.clone(),
     };
     let keys = Jwks::given(verifier()?);
     let shop = seats
-        .open(&folder, site.clone(), keys, Arc::new(here), None)
+        .open(&folder, site.clone(), keys, Arc::new(waiting_room), None)
         .await?;
-    parts.shop = Some(Arc::new(Seats(shop.inventory.clone())));
+    parts.checkout = Some(Arc::new(LocalCheckout(shop.inventory.clone())));
     let room = waiting_room::Room::new(parts)?;
-    tokio::spawn(waiting_room::ticker::attend_all(room.clone()));
+    tokio::spawn(waiting_room::ticker::tick_all(room.clone()));
     tokio::spawn(checkout::run(shop.clone()));
-    tokio::spawn(shared::sign_outs::follow(site.clone()));
+    tokio::spawn(shared::sign_outs::follow(
+        site.organisers.sign_outs().clone(),
+        site.stop.clone(),
+    ));
     let (line_routes, mut description) = waiting_room::router(room.clone());
     let (shop_routes, more) = checkout::router(shop.clone());
     description.merge(more);
@@ -80,13 +83,13 @@ pub async fn compose(
 }
 
 /// The waiting room as seen by the checkout in the same process.
-struct Here {
+struct LocalWaitingRoom {
     line: Arc<dyn Line>,
     verifier: Verifier,
     site: Arc<AppContext>,
 }
 
-impl Here {
+impl LocalWaitingRoom {
     /// Returns the time by the line's clock.
     fn now(&self, event: &EventId) -> Time {
         let store = self.line.now(event);
@@ -95,7 +98,7 @@ impl Here {
 }
 
 #[async_trait]
-impl WaitingRoom for Here {
+impl WaitingRoom for LocalWaitingRoom {
     async fn knows(&self, event: &EventId) -> Option<bool> {
         match self.line.stats(event).await {
             Ok(_) => Some(true),
@@ -104,43 +107,43 @@ impl WaitingRoom for Here {
         }
     }
 
-    async fn start(&self, event: &EventId, token: &str) -> Heard {
+    async fn start(&self, event: &EventId, token: &str) -> Reported {
         let Ok(claims) = self.verifier.verify(token, event, self.now(event)) else {
-            return Heard::Lapsed;
+            return Reported::Lapsed;
         };
         match self.line.claim(event, claims.sub, claims.number).await {
-            Ok(Claimed::Until(_)) => Heard::Yes,
-            Ok(Claimed::Lapsed) | Err(Refused::NoSuchEvent) => Heard::Lapsed,
-            Err(_) => Heard::Nobody,
+            Ok(Claimed::Until(_)) => Reported::Taken,
+            Ok(Claimed::Lapsed) | Err(Refused::NoSuchEvent) => Reported::Lapsed,
+            Err(_) => Reported::Unanswered,
         }
     }
 
-    async fn finish(&self, event: &EventId, token: &str) -> Heard {
+    async fn finish(&self, event: &EventId, token: &str) -> Reported {
         // The slot of an expired token has lapsed already.
         let Ok(claims) = self.verifier.verify(token, event, self.now(event)) else {
-            return Heard::Lapsed;
+            return Reported::Lapsed;
         };
-        heard(self.line.finish(event, claims.sub, claims.number).await)
+        reported(self.line.finish(event, claims.sub, claims.number).await)
     }
 
-    async fn report(&self, event: &EventId, seats: Availability) -> Heard {
-        heard(self.line.report(event, seats).await)
+    async fn report(&self, event: &EventId, seats: Availability) -> Reported {
+        reported(self.line.report(event, seats).await)
     }
 }
 
-fn heard(outcome: Result<(), Refused>) -> Heard {
+fn reported(outcome: Result<(), Refused>) -> Reported {
     match outcome {
-        Ok(()) => Heard::Yes,
-        Err(Refused::NoSuchEvent) => Heard::Lapsed,
-        Err(_) => Heard::Nobody,
+        Ok(()) => Reported::Taken,
+        Err(Refused::NoSuchEvent) => Reported::Lapsed,
+        Err(_) => Reported::Unanswered,
     }
 }
 
 /// The checkout as seen by the waiting room in the same process.
-struct Seats(Inventory);
+struct LocalCheckout(Inventory);
 
 #[async_trait]
-impl waiting_room::Shop for Seats {
+impl waiting_room::Checkout for LocalCheckout {
     async fn delete_event(&self, event: &EventId) -> Result<bool, Problem> {
         match self.0.remove(event).await {
             Ok(()) => Ok(true),

@@ -1,16 +1,15 @@
 //! `fairline`: the waiting room and the checkout in one process, on the embedded engines.
 
 use clap::{Parser, Subcommand};
-use shared::http::operations::{Listeners, Operations, start_metrics};
 use shared::log;
-use shared::settings::{Common, Mistakes, exit};
-use shared::signals::stop_on_signal;
+use shared::mistakes::Mistakes;
+use shared::process::{Process, exit};
+use shared::settings::{Common, Settings};
 use shared::time::Clock;
 use standalone::demo::{self, DemoArgs};
 use standalone::{Fairline, compose};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tokio_util::sync::CancellationToken;
 use waiting_room::draw::{self, Drawn, Proof};
 
 /// A virtual waiting room with a checkout gateway behind it.
@@ -22,9 +21,9 @@ struct Cli {
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
-    line: waiting_room::settings::Args,
+    line: waiting_room::settings::LineArgs,
     #[command(flatten)]
-    seats: checkout::settings::Args,
+    seats: checkout::settings::SeatsArgs,
 }
 
 #[derive(Subcommand)]
@@ -113,52 +112,35 @@ async fn serve(cli: &Cli, demo: Option<demo::Demo>) -> Result<(), Vec<String>> {
     cli.line.check(&mut mistakes);
     settings.check_distinct(cli.line.secrets(), &mut mistakes);
     cli.seats.check(&mut mistakes);
-    if !mistakes.0.is_empty() {
-        return Err(mistakes.0);
-    }
-    let _log = log::start(settings.log_format, &settings.log);
-    let stop = CancellationToken::new();
-    let metrics = start_metrics();
+    mistakes.into_result()?;
     let one = |error| vec![error];
-    let listeners = Listeners::bind(&settings).await.map_err(one)?;
-    let fairline = compose(
-        &settings,
-        &cli.line,
-        &cli.seats,
-        Clock::system(),
-        stop.clone(),
-    )
-    .await
-    .map_err(one)?;
-    stop_on_signal(stop.clone());
-    let Fairline {
-        app,
-        room,
-        shop,
-        new_organiser_key,
-        ..
-    } = &fairline;
-    if let Some(key) = new_organiser_key.as_ref().filter(|_| demo.is_none()) {
+    let process = Process::start(&settings).await.map_err(one)?;
+    let (clock, stop) = (Clock::system(), process.stop.clone());
+    let fairline = compose(&settings, &cli.line, &cli.seats, clock, stop)
+        .await
+        .map_err(one)?;
+    if let Some(demo) = &demo {
+        let code = fairline.room.site.organisers.one_time_code();
+        demo.begin(&settings, &fairline, &code, process.stop.clone());
+    } else {
+        announce(&settings, &fairline);
+    }
+    let site = fairline.room.site.clone();
+    let drain = fairline.shop.drain();
+    process.serve(fairline.app.clone(), site, drain).await;
+    Ok(())
+}
+
+/// Prints the site's address, and the organiser key if it was made at this start.
+fn announce(settings: &Settings, fairline: &Fairline) {
+    if let Some(key) = &fairline.new_organiser_key {
         log::print(format_args!(
             "Organiser key (shown this once, kept in {}): {key}",
             settings.data.display()
         ));
     }
-    let operations = Operations {
-        metrics,
-        site: room.site.clone(),
-    };
-    match &demo {
-        Some(demo) => {
-            let code = room.site.organisers.one_time_code();
-            demo.begin(&settings, &fairline, &code, stop);
-        }
-        None => log::print(format_args!(
-            "Fairline serves at {} (organisers: {0}/organiser)",
-            settings.public_url
-        )),
-    }
-    listeners.run(app.clone(), operations).await;
-    shop.drain().await;
-    Ok(())
+    log::print(format_args!(
+        "Fairline serves at {} (organisers: {0}/organiser)",
+        settings.public_url
+    ));
 }

@@ -1,4 +1,5 @@
-//! A certificate authority for tests: certificates for servers with TLS, valid, expired, or of a stranger's authority.
+//! A certificate authority for tests: certificates for servers with TLS, valid, expired, or of a
+//! stranger's authority.
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -7,11 +8,11 @@ use rcgen::{
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A certificate authority. Its files lie in a temporary folder and end with it. Two authorities do not trust each
-/// other's certificates.
+/// A certificate authority. Its files lie in a temporary folder and end with it. Two authorities do
+/// not trust each other's certificates.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     folder: tempfile::TempDir,
@@ -38,9 +39,10 @@ impl Authority {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "Fairline tests");
+        // A name of its own, since clients look authorities up by it.
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let name = format!("Fairline tests {}", MADE.fetch_add(1, Ordering::Relaxed));
+        params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().expect("a key can be generated");
         let root = params.self_signed(&key).expect("a root can be signed");
         let authority = Authority {
@@ -65,6 +67,24 @@ impl Authority {
     /// Issues a certificate that has expired.
     pub fn issue_expired(&self, names: &[&str]) -> ServerCertificate {
         self.issue_until(names, 2001)
+    }
+
+    /// Returns the settings by which a Redis server or a Sentinel speaks TLS, also to its replicas
+    /// and peers.
+    pub(crate) fn redis_settings(&self, certificate: &ServerCertificate) -> Vec<String> {
+        let path = |path: &Path| path.display().to_string();
+        let settings = [
+            ("--tls-cert-file", path(&certificate.certificate)),
+            ("--tls-key-file", path(&certificate.key)),
+            ("--tls-ca-cert-file", path(&self.root())),
+            ("--tls-auth-clients", "no".to_owned()),
+            ("--tls-replication", "yes".to_owned()),
+            ("--tls-cluster", "yes".to_owned()),
+        ];
+        settings
+            .into_iter()
+            .flat_map(|(name, value)| [name.to_owned(), value])
+            .collect()
     }
 
     fn issue_until(&self, names: &[&str], year: i32) -> ServerCertificate {

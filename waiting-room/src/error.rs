@@ -22,7 +22,7 @@ impl From<Refused> for Problem {
             Refused::Closed(phase) => Problem::new(
                 StatusCode::CONFLICT,
                 "line-closed",
-                "The line takes nobody in any more",
+                "The line is closed to new visitors",
             )
             .with("phase", phase_word(phase)),
             Refused::Invalid(mistakes) => Problem::invalid_all(mistakes),
@@ -44,10 +44,4 @@ pub fn phase_word(phase: Phase) -> String {
 pub fn no_pass() -> Problem {
     let title = "A pass is needed: join the line first";
     Problem::new(StatusCode::UNAUTHORIZED, "no-pass", title)
-}
-
-/// Missing or invalid admission token.
-pub fn bad_admission() -> Problem {
-    let title = "This is no valid admission to this event";
-    Problem::new(StatusCode::UNAUTHORIZED, "bad-admission", title)
 }

@@ -1,7 +1,7 @@
 //! Routes for fans: show events, join the line, show the place, leave, start and end shopping.
 
 use crate::app::{App, Room};
-use crate::credentials::{admission_of, find, pass_of, set_cookies};
+use crate::credentials::{FanCookies, admission_of, find, pass_of};
 use crate::error::no_pass;
 use crate::hub::EventHub;
 use crate::line::{Claimed, Joined, Order, Phase, Spot};
@@ -14,11 +14,12 @@ use serde::Serialize;
 use shared::context::check;
 use shared::http::client_address::ClientAddress;
 use shared::http::credentials::{bearer, check_origin};
-use shared::http::idempotency::{IdempotencyKey, replayed};
+use shared::http::idempotency::{IdempotencyKey, mark_replayed};
 use shared::http::openapi::Refusals;
 use shared::http::problem::{Input, Nothing, Problem};
 use shared::ids::{Availability, EventId, VisitorId};
 use shared::time::Time;
+use shared::token::Claims;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -115,7 +116,7 @@ async fn join(
 ) -> Result<Response, Problem> {
     let (event, hub) = find(&room, &event).await?;
     let address = address.map(|Extension(address)| address);
-    let (joined, is_replay) = match enter(&room, &event, &headers, address, &key).await {
+    let Entered { joined, is_keyed } = match enter(&room, &event, &headers, address, &key).await {
         Ok(entered) => entered,
         Err(problem) => {
             // The time header is set on errors too: a line that is not open yet names the time when it opens.
@@ -126,15 +127,19 @@ async fn join(
     };
     let (status, spot) = match joined {
         Joined::New(spot) => (StatusCode::CREATED, spot),
-        Joined::Known(spot) if is_replay => (StatusCode::CREATED, spot),
+        Joined::Known(spot) if is_keyed => (StatusCode::CREATED, spot),
         Joined::Known(spot) => (StatusCode::OK, spot),
     };
     let response = answer(&room, &event, &hub, &spot, status);
-    Ok(if is_replay && matches!(joined, Joined::Known(_)) {
-        replayed(response)
-    } else {
-        response
-    })
+    let is_replayed = is_keyed && matches!(joined, Joined::Known(_));
+    Ok(mark_replayed(response, is_replayed))
+}
+
+/// Outcome of [`enter`].
+pub(crate) struct Entered {
+    pub(crate) joined: Joined,
+    /// Whether the visitor was told by their idempotency key, not by a pass.
+    is_keyed: bool,
 }
 
 /// Gives the requester a place: the one their pass proves, the one given for their idempotency key before, or a new
@@ -145,16 +150,17 @@ pub(crate) async fn enter(
     headers: &HeaderMap,
     address: Option<ClientAddress>,
     key: &IdempotencyKey,
-) -> Result<(Joined, bool), Problem> {
+) -> Result<Entered, Problem> {
     let pass = pass_of(room, headers, event);
     if pass.is_none() && bearer(headers).is_some() {
         return Err(no_pass());
     }
-    let by_cookie = pass.is_some_and(|(_, by_cookie)| by_cookie);
+    let by_cookie = pass.as_ref().is_some_and(|pass| pass.by_cookie);
+    let pass = pass.map(|pass| pass.content);
     check_origin(&room.site, headers, by_cookie)?;
     let address = address.map(|address| address.0);
     let (visitor, is_keyed) = match (&pass, &key.0) {
-        (Some((pass, _)), _) => (pass.visitor, false),
+        (Some(pass), _) => (pass.visitor, false),
         // The same key from the same address is a repeated request of the same fan.
         (None, Some(key)) => {
             let named = format!("{event}\n{address:?}\n{key}");
@@ -165,7 +171,7 @@ pub(crate) async fn enter(
         (None, None) => (VisitorId::random(), false),
     };
     match &pass {
-        Some((pass, _)) => {
+        Some(pass) => {
             check(&room.site.limits.visitors, visitor)?;
             // If the store has lost their place, it is restored instead of a new one given.
             room.find_place(event, pass).await?;
@@ -178,7 +184,7 @@ pub(crate) async fn enter(
     }
     let joined = room.line.join(event, &[visitor]).await?;
     let joined = joined.first().copied().ok_or_else(Problem::unavailable)?;
-    Ok((joined, is_keyed))
+    Ok(Entered { joined, is_keyed })
 }
 
 /// Show the caller's place in line.
@@ -190,7 +196,9 @@ async fn show_place(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (event, hub) = find(&room, &event).await?;
-    let (pass, _) = pass_of(&room, &headers, &event).ok_or_else(no_pass)?;
+    let pass = pass_of(&room, &headers, &event)
+        .ok_or_else(no_pass)?
+        .content;
     check(&room.site.limits.visitors, pass.visitor)?;
     let spot = room.find_place(&event, &pass).await?;
     let spot = spot.ok_or_else(no_pass)?;
@@ -207,14 +215,18 @@ fn answer(
 ) -> Response {
     let front = hub.front();
     let mut place = room.place(event, spot, &front);
-    let place_pass = Some(room.pass(event, spot, &front));
-    place.pass.clone_from(&place_pass);
+    let pass = room.pass(event, spot, &front);
+    place.pass = Some(pass.clone());
     let token = place.token.clone();
     let mut response = (status, Json(place)).into_response();
     let head = response.headers_mut();
     room.now(event).stamp(head);
-    let pass = place_pass.as_deref().unwrap_or_default();
-    set_cookies(room, (event, pass), spot, token.as_deref(), head);
+    let cookies = FanCookies {
+        event,
+        pass: &pass,
+        token: token.as_deref(),
+    };
+    cookies.set(room, spot, head);
     response
 }
 
@@ -227,8 +239,9 @@ async fn leave(
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
     let (event, _) = find(&room, &event).await?;
-    let (pass, by_cookie) = pass_of(&room, &headers, &event).ok_or_else(no_pass)?;
-    check_origin(&room.site, &headers, by_cookie)?;
+    let pass = pass_of(&room, &headers, &event).ok_or_else(no_pass)?;
+    check_origin(&room.site, &headers, pass.by_cookie)?;
+    let pass = pass.content;
     room.find_place(&event, &pass).await?;
     room.line.leave(&event, pass.visitor).await?;
     room.passed.forget(pass.visitor);
@@ -243,15 +256,10 @@ async fn start_admission(
     Path(event): Path<String>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
-    let (event, _) = find(&room, &event).await?;
-    let (claims, by_cookie) = admission_of(&room, &headers, &event)?;
-    check_origin(&room.site, &headers, by_cookie)?;
+    let (event, claims) = admitted(&room, &event, &headers).await?;
     match room.line.claim(&event, claims.sub, claims.number).await? {
         Claimed::Until(_) => Ok(StatusCode::NO_CONTENT),
-        Claimed::Lapsed => {
-            let title = "This slot is gone";
-            Err(Problem::new(StatusCode::GONE, "slot-lapsed", title))
-        }
+        Claimed::Lapsed => Err(Problem::slot_lapsed()),
     }
 }
 
@@ -263,10 +271,20 @@ async fn end_admission(
     Path(event): Path<String>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
-    let (event, _) = find(&room, &event).await?;
-    let (claims, by_cookie) = admission_of(&room, &headers, &event)?;
-    check_origin(&room.site, &headers, by_cookie)?;
+    let (event, claims) = admitted(&room, &event, &headers).await?;
     room.line.finish(&event, claims.sub, claims.number).await?;
     room.passed.forget(claims.sub);
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Returns the event of a request and the claims of its admission token.
+async fn admitted(
+    room: &Arc<Room>,
+    event: &str,
+    headers: &HeaderMap,
+) -> Result<(EventId, Claims), Problem> {
+    let (event, _) = find(room, event).await?;
+    let admission = admission_of(room, headers, &event)?;
+    check_origin(&room.site, headers, admission.by_cookie)?;
+    Ok((event, admission.content))
 }

@@ -1,8 +1,8 @@
 //! Samples of an event's figures over the last hours, for the plots of the console.
 
 use crate::line::Stats;
+use parking_lot::Mutex;
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
 
 /// Samples kept of an event: four hours.
 const SAMPLES_MAX: usize = 2880;
@@ -16,7 +16,7 @@ pub(crate) struct History(Mutex<VecDeque<Stats>>);
 impl History {
     /// Returns the samples of the last `minutes`, oldest first.
     pub(crate) fn last(&self, minutes: u32) -> Vec<Stats> {
-        let samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let samples = self.0.lock();
         let count = (minutes as usize)
             .saturating_mul(60 / SAMPLE_SECONDS as usize)
             .min(SAMPLES_MAX);
@@ -29,7 +29,7 @@ impl History {
 
     /// Adds a sample, dropping the oldest once [`SAMPLES_MAX`] are kept.
     pub(crate) fn push(&self, stats: Stats) {
-        let mut samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut samples = self.0.lock();
         if samples.len() == SAMPLES_MAX {
             samples.pop_front();
         }

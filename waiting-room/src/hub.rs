@@ -2,10 +2,11 @@
 
 use crate::history::History;
 use crate::line::{LineView, Stats};
+use parking_lot::Mutex;
 use shared::ids::VisitorId;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{oneshot, watch};
 
 /// One event at this node.
@@ -85,23 +86,29 @@ impl EventHub {
 
 /// Open sockets by visitor. Locked when a socket opens and when it closes, never for a message.
 #[derive(Default)]
-pub(crate) struct Sockets(Mutex<HashMap<VisitorId, (u64, oneshot::Sender<()>)>>);
+pub(crate) struct Sockets(Mutex<HashMap<VisitorId, OpenSocket>>);
+
+struct OpenSocket {
+    id: u64,
+    /// Ends the socket.
+    replace: oneshot::Sender<()>,
+}
 
 impl Sockets {
     /// Registers a socket and tells the one it replaces.
     pub(crate) fn enter(&self, visitor: VisitorId, id: u64) -> oneshot::Receiver<()> {
         let (replace, replaced) = oneshot::channel();
-        let mut sockets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, before)) = sockets.insert(visitor, (id, replace)) {
-            let _ = before.send(());
+        let mut sockets = self.0.lock();
+        if let Some(before) = sockets.insert(visitor, OpenSocket { id, replace }) {
+            let _ = before.replace.send(());
         }
         replaced
     }
 
     /// Removes a socket; returns false when it was replaced in the meantime.
     pub(crate) fn exit(&self, visitor: VisitorId, id: u64) -> bool {
-        let mut sockets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_ours = sockets.get(&visitor).is_some_and(|(known, _)| *known == id);
+        let mut sockets = self.0.lock();
+        let is_ours = sockets.get(&visitor).is_some_and(|known| known.id == id);
         if is_ours {
             sockets.remove(&visitor);
         }
@@ -110,18 +117,18 @@ impl Sockets {
 
     /// Ends the visitor's socket here, because a newer one was opened at another node.
     pub(crate) fn replace(&self, visitor: VisitorId) {
-        let mut sockets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, here)) = sockets.remove(&visitor) {
-            let _ = here.send(());
+        let mut sockets = self.0.lock();
+        if let Some(here) = sockets.remove(&visitor) {
+            let _ = here.replace.send(());
         }
     }
 
     pub(crate) fn contains(&self, visitor: VisitorId) -> bool {
-        let sockets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sockets = self.0.lock();
         sockets.contains_key(&visitor)
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.0.lock().len()
     }
 }

@@ -4,6 +4,7 @@ mod app;
 pub mod checkout;
 mod credentials;
 pub mod draw;
+mod draw_routes;
 pub mod error;
 mod fan;
 mod gate;
@@ -12,6 +13,7 @@ mod hub;
 pub mod line;
 mod organiser;
 pub mod pass;
+mod passed;
 mod place;
 mod push;
 mod queue_page;
@@ -19,7 +21,7 @@ mod service;
 pub mod settings;
 pub mod ticker;
 
-pub use app::{Parts, Room, Shop};
+pub use app::{Checkout, Parts, Room};
 
 use app::App;
 use axum::Router;
@@ -33,7 +35,7 @@ pub fn router(room: Arc<Room>) -> (Router, utoipa::openapi::OpenApi) {
         .merge(fan::routes())
         .merge(push::routes())
         .merge(gate::routes())
-        .merge(draw::routes())
+        .merge(draw_routes::routes())
         .merge(organiser::routes())
         .merge(service::routes())
         .split_for_parts();

@@ -3,17 +3,16 @@
 use clap::Parser;
 use shared::data_dir::DataFolder;
 use shared::http::middleware::with_middleware;
-use shared::http::operations::{Listeners, Operations, start_metrics};
-use shared::settings::{Common, Mistakes, exit};
-use shared::signals::stop_on_signal;
+use shared::mistakes::Mistakes;
+use shared::process::{Process, exit};
+use shared::settings::Common;
 use shared::time::Clock;
 use shared::{log, settings::Settings, sign_outs};
 use std::process::ExitCode;
 use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
 use waiting_room::checkout::RemoteCheckout;
-use waiting_room::settings::Args;
-use waiting_room::{Room, Shop, router, ticker};
+use waiting_room::settings::LineArgs;
+use waiting_room::{Checkout, Room, router, ticker};
 
 /// The line: who is where, who may go in now, the queue page, the gate.
 #[derive(Parser)]
@@ -22,7 +21,7 @@ struct Cli {
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
-    line: Args,
+    line: LineArgs,
     /// Base URL of the checkout, which is asked before an event is deleted
     #[arg(long, env = "FAIRLINE_CHECKOUT")]
     checkout: Option<String>,
@@ -45,46 +44,35 @@ async fn main() -> ExitCode {
     }
     let checkout = checkout.zip(service_key);
     let checkout = checkout.map(|(url, key)| RemoteCheckout::new(url, key));
-    let outcome = match mistakes.0 {
-        mistakes if mistakes.is_empty() => serve(&settings, &cli.line, checkout)
+    let outcome = match mistakes.into_result() {
+        Ok(()) => serve(&settings, &cli.line, checkout)
             .await
             .map_err(|error| vec![error]),
-        mistakes => Err(mistakes),
+        Err(mistakes) => Err(mistakes),
     };
     exit("waiting-room", outcome)
 }
 
 async fn serve(
     settings: &Settings,
-    line: &Args,
+    line: &LineArgs,
     checkout: Option<RemoteCheckout>,
 ) -> Result<(), String> {
-    let _log = log::start(settings.log_format, &settings.log);
-    let stop = CancellationToken::new();
-    let metrics = start_metrics();
-    let listeners = Listeners::bind(settings).await?;
+    let process = Process::start(settings).await?;
     let folder = DataFolder::open(&settings.data)?;
-    let (site, key) = settings.open_site(
-        &folder,
-        Clock::system(),
-        stop.clone(),
-        line.pass_secret.as_deref(),
-    )?;
+    let (clock, stop) = (Clock::system(), process.stop.clone());
+    let pass_secret = line.pass_secret.as_deref();
+    let (site, key) = settings.open_site(&folder, clock, stop.clone(), pass_secret)?;
     let site = Arc::new(site);
-    let shop = checkout.map(|checkout| Arc::new(checkout) as Arc<dyn Shop>);
-    let room = Room::new(line.open(&folder, site.clone(), shop)?)?;
+    let checkout = checkout.map(|checkout| Arc::new(checkout) as Arc<dyn Checkout>);
+    let room = Room::new(line.open(&folder, site.clone(), checkout)?)?;
     if let Some(key) = key {
         log::print(format_args!("Organiser key (shown this once): {key}"));
     }
-    tokio::spawn(ticker::attend_all(room.clone()));
-    tokio::spawn(sign_outs::follow(site.clone()));
+    tokio::spawn(ticker::tick_all(room.clone()));
+    tokio::spawn(sign_outs::follow(site.organisers.sign_outs().clone(), stop));
     let (routes, description) = router(room);
-    stop_on_signal(stop);
-    let operations = Operations {
-        metrics,
-        site: site.clone(),
-    };
     let app = with_middleware(routes, &site, description);
-    listeners.run(app, operations).await;
+    process.serve(app, site, std::future::ready(())).await;
     Ok(())
 }

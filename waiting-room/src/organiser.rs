@@ -1,8 +1,9 @@
 //! Organiser routes of the line: create, change and delete events, show the figures, eject visitors.
 
+use crate::app::{App, Room};
+use crate::checkout;
 use crate::credentials::find;
 use crate::line::{EventSettings, Patch, Refused, Spot, Stats};
-use crate::{App, Room, checkout};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -12,7 +13,7 @@ use futures_util::stream::{self, Stream};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::audit::Entry;
-use shared::http::idempotency::{Attempt, IdempotencyKey, mismatch, replayed};
+use shared::http::idempotency::{Attempt, IdempotencyKey, mark_replayed, mismatch};
 use shared::http::middleware::to_the_end;
 use shared::http::openapi::Refusals;
 use shared::http::problem::{Input, Parameters, Problem};
@@ -55,7 +56,7 @@ async fn create_event(
     room.line.create(settings.clone()).await?;
     let attempt = attempt.map(|attempt| [attempt.id, attempt.body]);
     let to = json!({"settings": settings, "attempt": attempt});
-    let entry = organiser.entry(site, "event.create", settings.id.as_str());
+    let entry = organiser.entry(site.clock.now(), "event.create", settings.id.as_str());
     site.audit.record(Entry { to, ..entry }).await;
     room.hub(&settings.id).await?;
     Ok((StatusCode::CREATED, Json(settings)).into_response())
@@ -71,7 +72,7 @@ async fn made_before(room: &Room, attempt: &Attempt) -> Option<Result<Response, 
         return Some(Err(mismatch()));
     }
     let answer = (StatusCode::CREATED, Json(made.to["settings"].clone())).into_response();
-    Some(Ok(replayed(answer)))
+    Some(Ok(mark_replayed(answer, true)))
 }
 
 /// All events with everything that was set.
@@ -111,7 +112,7 @@ async fn change_event(
     let (before, after) = room.line.configure(&event, patch).await?;
     hub.show(room.line.tick(&event).await?);
     let (from, to) = difference(&before, &after);
-    let entry = organiser.entry(&room.site, "event.update", event.as_str());
+    let entry = organiser.entry(room.site.clock.now(), "event.update", event.as_str());
     room.site.audit.record(Entry { from, to, ..entry }).await;
     Ok(Json(after))
 }
@@ -161,7 +162,7 @@ async fn delete(
         Err(Refused::NoSuchEvent) => None,
         Err(refused) => return Err(refused.into()),
     };
-    if room.shop.is_none() && front.as_ref().is_some_and(|it| it.availability.is_some()) {
+    if room.checkout.is_none() && front.as_ref().is_some_and(|it| it.availability.is_some()) {
         return Err(checkout::unknown());
     }
     let had_sale = remove_sale(room, event).await?;
@@ -173,7 +174,7 @@ async fn delete(
         room.forget(event);
     }
     let from = front.map_or(Value::Null, |front| json!(&*front.settings));
-    let entry = organiser.entry(&room.site, "event.delete", event.as_str());
+    let entry = organiser.entry(room.site.clock.now(), "event.delete", event.as_str());
     room.site.audit.record(Entry { from, ..entry }).await;
     // A fan whom the line still knew may have opened a session in between, and the event with it.
     if let Err(problem) = remove_sale(room, event).await {
@@ -185,8 +186,8 @@ async fn delete(
 
 /// Has the checkout remove what it has of an event; whether there was anything.
 async fn remove_sale(room: &Room, event: &EventId) -> Result<bool, Problem> {
-    match &room.shop {
-        Some(shop) => shop.delete_event(event).await,
+    match &room.checkout {
+        Some(checkout) => checkout.delete_event(event).await,
         None => Ok(false),
     }
 }
@@ -340,7 +341,7 @@ async fn eject(
     room.line.eject(&event, spot.visitor).await?;
     room.passed.forget(spot.visitor);
     let from = json!({"visitor": spot.visitor, "state": spot.standing, "number": spot.number});
-    let entry = organiser.entry(&room.site, "visitor.eject", event.as_str());
+    let entry = organiser.entry(room.site.clock.now(), "visitor.eject", event.as_str());
     room.site
         .audit
         .record(Entry {

@@ -1,6 +1,5 @@
 //! Passes: signed proofs of a place. A pass is a bearer credential, so it appears in no URL and no log.
 
-use crate::line::{Spot, VisitorState};
 use shared::crypto::Secret;
 use shared::ids::{EventId, VisitorId};
 
@@ -22,18 +21,6 @@ pub struct Pass {
     pub is_provisional: bool,
     /// Epoch of the line in which the number was given.
     pub epoch: u64,
-}
-
-impl Pass {
-    /// Returns whether the pass proves a newer place than `spot`, which is over: its visitor joined again and the
-    /// store has lost that.
-    pub fn is_newer_than(&self, spot: &Spot) -> bool {
-        let is_over = matches!(
-            spot.standing,
-            VisitorState::Finished | VisitorState::Missed | VisitorState::Left
-        );
-        is_over && self.number > spot.number && self.is_provisional == spot.is_provisional
-    }
 }
 
 /// Signs and reads passes.

@@ -156,7 +156,7 @@ impl Room {
         pass: &Pass,
     ) -> Result<Option<Spot>, Refused> {
         let known = self.line.place(event, pass.visitor).await?;
-        if known.is_some_and(|spot| !pass.is_newer_than(&spot)) {
+        if known.is_some_and(|spot| !spot.is_older_than(pass)) {
             return Ok(known);
         }
         let pass = self.as_drawn(event, pass);

@@ -7,23 +7,26 @@ use crate::error::no_pass;
 use crate::hub::EventHub;
 use crate::line::{LineView, Refused, Spot, VisitorState};
 use crate::pass::Pass;
-use crate::place::{due_after, eta};
+use crate::place::{Place, due_after, eta};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Extension, Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde_json::json;
 use shared::http::credentials::check_origin;
-use shared::http::listener::ConnectionPermit as Connection;
+use shared::http::listener::ConnectionPermit;
 use shared::http::openapi::Refusals;
 use shared::http::problem::Problem;
 use shared::http::socket::{Beat, MESSAGES_MAX, Pulse, ping, send};
 use shared::ids::EventId;
 use shared::time::Time;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::Error as WsError;
+use tokio_tungstenite::tungstenite::error::CapacityError;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -48,15 +51,15 @@ async fn watch_place(
     State(room): State<Arc<Room>>,
     Path(event): Path<String>,
     headers: HeaderMap,
-    connection: Option<Extension<Arc<Connection>>>,
+    connection: Option<Extension<Arc<ConnectionPermit>>>,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     let event = EventId::parse(&event).map_err(|_| Problem::no_such_event())?;
     let hub = room.hub(&event).await?;
-    let (pass, by_cookie) = pass_of(&room, &headers, &event).ok_or_else(no_pass)?;
-    check_origin(&room.site, &headers, by_cookie)?;
+    let pass = pass_of(&room, &headers, &event).ok_or_else(no_pass)?;
+    check_origin(&room.site, &headers, pass.by_cookie)?;
     let upgrade = upgrade.map_err(|rejection| Problem::of_status(rejection.status()))?;
-    let spot = room.find_place(&event, &pass).await?;
+    let spot = room.find_place(&event, &pass.content).await?;
     let spot = spot.ok_or_else(no_pass)?;
     let epoch = hub.front().epoch;
     let upgrade = upgrade
@@ -65,7 +68,7 @@ async fn watch_place(
         .max_write_buffer_size(16 * 1024)
         .max_frame_size(MESSAGE_BYTES_MAX)
         .max_message_size(MESSAGE_BYTES_MAX);
-    let fan = Fan {
+    let fan = FanSocket {
         connection: connection.map(|Extension(connection)| connection),
         room,
         hub,
@@ -74,17 +77,17 @@ async fn watch_place(
         epoch,
         shown: None,
         shown_message: None,
-        is_counted_in: false,
+        is_recorded: false,
         messages: 0,
         pulse: Pulse::start(),
     };
     // Boxed, so that a waiting fan's task holds two pointers instead of everything the handshake needed.
     let fan = Box::new(fan);
-    Ok(upgrade.on_upgrade(move |socket| Box::pin(fan.attend(Box::new(socket)))))
+    Ok(upgrade.on_upgrade(move |socket| Box::pin(fan.run(Box::new(socket)))))
 }
 
 /// Socket of a fan who watches their place.
-struct Fan {
+struct FanSocket {
     room: Arc<Room>,
     hub: Arc<EventHub>,
     event: EventId,
@@ -92,19 +95,19 @@ struct Fan {
     /// Epoch of the line that `spot` is from.
     epoch: u64,
     /// Last place sent.
-    shown: Option<Shown>,
+    shown: Option<ShownPlace>,
     shown_message: Option<String>,
     /// Whether the line has recorded that the fan is connected.
-    is_counted_in: bool,
+    is_recorded: bool,
     messages: u32,
     pulse: Pulse,
     /// Permit of this connection, kept until the socket ends, so that the drain waits for it.
-    connection: Option<Arc<Connection>>,
+    connection: Option<Arc<ConnectionPermit>>,
 }
 
 /// Parts of a place whose change is worth a message.
 #[derive(PartialEq)]
-struct Shown {
+struct ShownPlace {
     standing: VisitorState,
     ahead: u64,
     /// Number of waiting visitors, which matters before a draw; else 0.
@@ -125,15 +128,15 @@ enum End {
     TooMany,
 }
 
-impl Fan {
+impl FanSocket {
     /// Serves a socket from its opening to its close.
-    async fn attend(mut self: Box<Fan>, mut socket: Box<WebSocket>) {
+    async fn run(mut self: Box<FanSocket>, mut socket: Box<WebSocket>) {
         let visitor = self.spot.visitor;
         let id = u64::from_be_bytes(shared::crypto::random());
         let mut replaced = self.hub.sockets.enter(visitor, id);
-        let end = self.rounds(&mut socket, &mut replaced).await;
+        let end = self.run_until_end(&mut socket, &mut replaced).await;
         if self.hub.sockets.exit(visitor, id) {
-            Box::pin(self.count_out()).await;
+            Box::pin(self.record_away()).await;
         }
         let (code, reason) = match end {
             End::Gone => return,
@@ -153,7 +156,7 @@ impl Fan {
     }
 
     /// Records in the line that the fan is away, unless a newer socket of theirs was opened at this moment.
-    async fn count_out(&self) {
+    async fn record_away(&self) {
         let visitor = self.spot.visitor;
         let _ = self.room.line.away(&self.event, visitor).await;
         if self.hub.sockets.contains(visitor) {
@@ -163,7 +166,7 @@ impl Fan {
 
     /// Runs the socket until it ends. Every arm of the `select!` is safe to drop: the receivers keep what they have,
     /// and a message is sent completely before the next iteration.
-    async fn rounds(
+    async fn run_until_end(
         &mut self,
         socket: &mut WebSocket,
         replaced: &mut oneshot::Receiver<()>,
@@ -176,7 +179,7 @@ impl Fan {
             tokio::select! {
                 () = sleep_until(due) => {
                     // Boxed: its memory is held during the update, not for the life of the socket.
-                    if !Box::pin(self.tell(socket)).await {
+                    if !Box::pin(self.send_update(socket)).await {
                         return End::Gone;
                     }
                     let rest = due_after(&self.hub.front.borrow(), &self.spot);
@@ -192,8 +195,8 @@ impl Fan {
                     Box::pin(send(socket, Message::text(text))).await;
                     return End::Leaving;
                 }
-                heard = socket.recv() => {
-                    if let Some(end) = self.hear(heard) {
+                received = socket.recv() => {
+                    if let Some(end) = self.on_message(received) {
                         return end;
                     }
                 }
@@ -202,13 +205,11 @@ impl Fan {
     }
 
     /// Handles a message of the client. Only pongs are expected; others are counted against [`MESSAGES_MAX`].
-    fn hear(&mut self, heard: Option<Result<Message, axum::Error>>) -> Option<End> {
-        match heard {
+    fn on_message(&mut self, received: Option<Result<Message, axum::Error>>) -> Option<End> {
+        match received {
             None | Some(Ok(Message::Close(_))) => Some(End::Gone),
-            Some(Err(error)) => {
-                let is_long = error.to_string().to_lowercase().contains("too long");
-                Some(if is_long { End::TooLong } else { End::Gone })
-            }
+            Some(Err(error)) if is_too_long(&error) => Some(End::TooLong),
+            Some(Err(_)) => Some(End::Gone),
             Some(Ok(message)) => {
                 self.pulse.hear();
                 self.messages += u32::from(!matches!(message, Message::Pong(_)));
@@ -218,32 +219,32 @@ impl Fan {
     }
 
     /// Sends the place if it changed; returns false when the client is gone.
-    async fn tell(&mut self, socket: &mut WebSocket) -> bool {
+    async fn send_update(&mut self, socket: &mut WebSocket) -> bool {
         if self.hub.is_gone() {
             return false;
         }
         // Here and not in the handshake: a socket that never opened must not keep a place.
-        if !self.is_counted_in {
+        if !self.is_recorded {
             let back = self.room.line.back(&self.event, self.spot.visitor).await;
-            self.is_counted_in = back.is_ok();
+            self.is_recorded = back.is_ok();
             if let Ok(Some(spot)) = back {
                 self.spot = spot;
             }
         }
         let front = self.hub.front();
-        if !self.look(&front).await || !self.keep_alive(socket).await {
+        if !self.refresh_spot(&front).await || !self.keep_alive(socket).await {
             return false;
         }
         let message = &front.settings.message;
-        let has_news = self.shown.is_some() && self.shown_message != *message;
+        let is_new_message = self.shown.is_some() && self.shown_message != *message;
         self.shown_message.clone_from(message);
-        if let Some(text) = message.as_ref().filter(|_| has_news) {
+        if let Some(text) = message.as_ref().filter(|_| is_new_message) {
             let notice = json!({"type": "notice", "message": text}).to_string();
             if !send(socket, Message::text(notice)).await {
                 return false;
             }
         }
-        let shown = Some(Shown {
+        let shown = Some(ShownPlace {
             standing: self.spot.standing,
             ahead: self.spot.ahead,
             waiting: front.waiting * u64::from(self.spot.is_provisional),
@@ -257,7 +258,7 @@ impl Fan {
         }
         self.shown = shown;
         let place = self.room.place(&self.event, &self.spot, &front);
-        let text = serde_json::to_string(&Told {
+        let text = serde_json::to_string(&PlaceMessage {
             r#type: "place",
             now: place.claim_by.map(|_| self.room.now(&self.event)),
             place,
@@ -277,7 +278,7 @@ impl Fan {
 
     /// Updates the spot: from the bitmap while the fan waits, from the engine once their bit is cleared. Returns
     /// false when the place no longer exists.
-    async fn look(&mut self, front: &LineView) -> bool {
+    async fn refresh_spot(&mut self, front: &LineView) -> bool {
         let number = self.spot.number;
         let is_drawn_since = self.spot.is_provisional && !front.is_undrawn;
         if !is_drawn_since && self.spot.standing == VisitorState::Waiting {
@@ -299,7 +300,7 @@ impl Fan {
         match self.room.find_place(&self.event, &pass).await {
             Ok(Some(spot)) => {
                 // The visitor joined again; the line does not know yet that the new place has a socket.
-                self.is_counted_in &= spot.number == number || is_drawn_since;
+                self.is_recorded &= spot.number == number || is_drawn_since;
                 self.epoch = front.epoch;
                 self.spot = spot;
                 true
@@ -311,12 +312,22 @@ impl Fan {
     }
 }
 
+/// Returns whether a client's message was longer than [`MESSAGE_BYTES_MAX`].
+fn is_too_long(error: &axum::Error) -> bool {
+    let source = error.source().and_then(<dyn Error>::downcast_ref);
+    matches!(
+        source,
+        Some(WsError::Capacity(CapacityError::MessageTooLong { .. }))
+    )
+}
+
+/// A place as pushed.
 #[derive(serde::Serialize)]
-struct Told {
+struct PlaceMessage {
     r#type: &'static str,
     /// The server's time, if there is a deadline to count down to.
     #[serde(skip_serializing_if = "Option::is_none")]
     now: Option<Time>,
     #[serde(flatten)]
-    place: crate::place::Place,
+    place: Place,
 }

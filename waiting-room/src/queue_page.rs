@@ -1,10 +1,10 @@
 //! The queue page: complete without JavaScript (forms and a refresh), live with it.
 
 use crate::app::{App, Room};
-use crate::credentials::{find, pass_of, set_cookies};
+use crate::credentials::{FanCookies, Presented, find, pass_of};
 use crate::error::phase_word;
 use crate::fan::enter;
-use crate::line::{Phase, VisitorState};
+use crate::line::{Joined, Phase, VisitorState};
 use crate::place::{Place, checkout_url};
 use axum::Router;
 use axum::extract::{Extension, Path, Query, State};
@@ -51,7 +51,7 @@ async fn show_queue(
     let front = hub.front();
     let pass = pass_of(&room, &headers, &event);
     let spot = match &pass {
-        Some((pass, _)) => room.find_place(&event, pass).await.ok().flatten(),
+        Some(pass) => room.find_place(&event, &pass.content).await.ok().flatten(),
         None => None,
     };
     let place = spot.as_ref().map(|spot| room.place(&event, spot, &front));
@@ -85,13 +85,12 @@ async fn show_queue(
     );
     if let (Some(spot), Some(place)) = (spot, place) {
         // Without JavaScript the page does not poll, so it sets the admission cookie for the gate itself.
-        set_cookies(
-            &room,
-            (&event, &room.pass(&event, &spot, &front)),
-            &spot,
-            place.token.as_deref(),
-            response.headers_mut(),
-        );
+        let cookies = FanCookies {
+            event: &event,
+            pass: &room.pass(&event, &spot, &front),
+            token: place.token.as_deref(),
+        };
+        cookies.set(&room, &spot, response.headers_mut());
     }
     response
 }
@@ -131,7 +130,7 @@ fn words(phase: Phase, place: Option<&Place>) -> Words {
             ),
             Phase::Closed => say(
                 "The sale is over",
-                "The line takes nobody in any more.",
+                "The line is closed to new visitors.",
                 Action::Nothing,
             ),
             _ => say(
@@ -208,12 +207,15 @@ async fn join_form(
     let (event, hub) = find(&room, &event).await?;
     check_origin(&room.site, &headers, true)?;
     let address = address.map(|Extension(address)| address);
-    let (joined, _) = enter(&room, &event, &headers, address, &IdempotencyKey(None)).await?;
-    let (crate::line::Joined::New(spot) | crate::line::Joined::Known(spot)) = joined;
+    let entered = enter(&room, &event, &headers, address, &IdempotencyKey(None)).await?;
+    let (Joined::New(spot) | Joined::Known(spot)) = entered.joined;
     let mut back = Redirect::to(&format!("/e/{event}")).into_response();
-    let head = back.headers_mut();
-    let pass = room.pass(&event, &spot, &hub.front());
-    set_cookies(&room, (&event, &pass), &spot, None, head);
+    let cookies = FanCookies {
+        event: &event,
+        pass: &room.pass(&event, &spot, &hub.front()),
+        token: None,
+    };
+    cookies.set(&room, &spot, back.headers_mut());
     Ok(back)
 }
 
@@ -224,7 +226,7 @@ async fn leave_form(
 ) -> Result<Redirect, Problem> {
     let (event, _) = find(&room, &event).await?;
     check_origin(&room.site, &headers, true)?;
-    if let Some((pass, _)) = pass_of(&room, &headers, &event) {
+    if let Some(Presented { content: pass, .. }) = pass_of(&room, &headers, &event) {
         room.find_place(&event, &pass).await?;
         room.line.leave(&event, pass.visitor).await?;
     }

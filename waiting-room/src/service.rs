@@ -1,7 +1,7 @@
 //! Routes for a checkout in another process, authorized by the service key.
 
+use crate::app::{App, Room};
 use crate::credentials::find;
-use crate::{App, Room};
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::{StatusCode, request::Parts};

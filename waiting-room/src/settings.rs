@@ -1,11 +1,11 @@
 //! Settings of the waiting room.
 
-use crate::app::{Parts, Shop};
+use crate::app::{Checkout, Parts};
 use crate::line::{self, Opened};
 use shared::context::AppContext;
 use shared::data_dir::DataFolder;
-use shared::keys::{Named, check_secret};
-use shared::settings::Mistakes;
+use shared::keys::{NamedSecret, check_secret, shared_secrets};
+use shared::mistakes::Mistakes;
 use shared::token::Signer;
 use std::fs;
 use std::sync::Arc;
@@ -13,8 +13,9 @@ use std::sync::Arc;
 /// Settings of the waiting room as given on the command line or in the environment.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[group(id = "line settings")]
-pub struct Args {
-    /// Store of the line: embedded, redis://…, redis+sentinel://…/name or redis+cluster://… [default: embedded]
+pub struct LineArgs {
+    /// Store of the line: embedded, redis://…, redis+sentinel://…/name or redis+cluster://…, or with TLS rediss://… and
+    /// so on, checked against the root certificates of the system or of ?sslrootcert=FILE [default: embedded]
     #[arg(long, env = "FAIRLINE_LINE", hide_env_values = true, global = true)]
     pub line: Option<String>,
     /// Ed25519 private keys, PEM or a path; the first signs, all are published [default: generated in the data folder]
@@ -43,7 +44,7 @@ pub struct Args {
     pub service_key: Option<String>,
 }
 
-impl Args {
+impl LineArgs {
     /// Adds invalid settings to `mistakes` without opening anything.
     pub fn check(&self, mistakes: &mut Mistakes) {
         if let Some(Err(error)) = self.signing_key.as_deref().map(read_signer) {
@@ -56,21 +57,18 @@ impl Args {
         if let Err(error) = line::check(url) {
             mistakes.add(error);
         }
-        for (name, value) in self.secrets() {
+        for NamedSecret { setting, value } in self.secrets() {
             if line::is_shared(url) && value.is_none() {
                 mistakes.add(format!(
-                    "{name}: needed with Redis, and equal on all nodes: at least 32 characters"
+                    "{setting}: needed with Redis, and equal on all nodes: at least 32 characters"
                 ));
             }
         }
     }
 
     /// Returns the secrets that are set, with their names.
-    pub fn secrets(&self) -> [Named<'_>; 2] {
-        [
-            ("FAIRLINE_PASS_SECRET", self.pass_secret.as_deref()),
-            ("FAIRLINE_SERVICE_KEY", self.service_key.as_deref()),
-        ]
+    pub fn secrets(&self) -> [NamedSecret<'_>; 2] {
+        shared_secrets(self.pass_secret.as_deref(), self.service_key.as_deref())
     }
 
     /// Returns the URL of the line's store.
@@ -86,7 +84,7 @@ impl Args {
         &self,
         folder: &DataFolder,
         site: Arc<AppContext>,
-        shop: Option<Arc<dyn Shop>>,
+        checkout: Option<Arc<dyn Checkout>>,
     ) -> Result<Parts, String> {
         let Opened { line, shared } = line::open(self.url(), folder, site.clock.clone())?;
         if let Some(store) = shared {
@@ -111,7 +109,7 @@ impl Args {
             site,
             line,
             signer,
-            shop,
+            checkout,
         })
     }
 }

@@ -14,11 +14,22 @@ use tokio::time::MissedTickBehavior;
 
 const TICKS_PER_SECOND: u64 = 4;
 
-/// Starts ticking an event at this node. The task ends with the process's stop signal, the room, or the event.
-pub(crate) fn start(room: &Arc<Room>, event: EventId, front: Arc<LineView>) -> Arc<EventHub> {
-    let hub = Arc::new(EventHub::new(front));
-    tokio::spawn(run(Arc::downgrade(room), event, hub.clone()));
-    hub
+impl Room {
+    /// Returns an event's hub. On first use it is created, and the event ticks at this node from then on: until the
+    /// process's stop signal, or the end of the room or the event.
+    pub(crate) async fn hub(self: &Arc<Room>, event: &EventId) -> Result<Arc<EventHub>, Refused> {
+        if let Some(hub) = self.known_hub(event) {
+            return Ok(hub);
+        }
+        let front = self.line.tick(event).await?;
+        let mut hubs = self.hubs.write();
+        let hub = hubs.entry(event.clone()).or_insert_with(|| {
+            let hub = Arc::new(EventHub::new(front));
+            tokio::spawn(run(Arc::downgrade(self), event.clone(), hub.clone()));
+            hub
+        });
+        Ok(hub.clone())
+    }
 }
 
 async fn run(room: Weak<Room>, event: EventId, hub: Arc<EventHub>) {
@@ -55,7 +66,7 @@ async fn run(room: Weak<Room>, event: EventId, hub: Arc<EventHub>) {
         if ticks.is_multiple_of(SAMPLE_SECONDS * TICKS_PER_SECOND)
             && let Ok(stats) = room.line.stats(&event).await
         {
-            gauges(&event, &stats, hub.sockets.count());
+            record_gauges(&event, &stats, hub.sockets.count());
             hub.sample(stats);
         }
         ticks += 1;
@@ -72,7 +83,7 @@ fn read_list(room: &Arc<Room>, event: &EventId, front: &LineView, hub: &EventHub
 }
 
 /// Publishes an event's figures as metrics.
-fn gauges(event: &EventId, stats: &Stats, sockets: usize) {
+fn record_gauges(event: &EventId, stats: &Stats, sockets: usize) {
     let event = event.as_str().to_owned();
     metrics::gauge!("fairline_waiting", "event" => event.clone()).set(stats.waiting as f64);
     metrics::gauge!("fairline_admitted", "event" => event.clone()).set(stats.admitted as f64);
@@ -82,13 +93,14 @@ fn gauges(event: &EventId, stats: &Stats, sockets: usize) {
 
 /// Starts ticking every event, including those created at other nodes later, until the stop signal: admission goes on
 /// without any socket or request.
-pub async fn attend_all(room: Arc<Room>) {
+pub async fn tick_all(room: Arc<Room>) {
     while !room.site.stop.is_cancelled() {
         let events = room.line.events().await;
-        room.site
-            .health
+        let health = &room.site.health;
+        health
             .is_line_away
             .store(events.is_err(), Ordering::Relaxed);
+        *health.line_failure.lock() = room.line.store_failure();
         if let Ok(events) = events {
             for settings in events {
                 let _ = room.hub(&settings.id).await;

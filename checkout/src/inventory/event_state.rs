@@ -4,7 +4,9 @@
 use super::best_available::{Peer, SeatIndex};
 use super::layout::{Layout, parse};
 use super::model::*;
-use super::records::{Key, NEVER, OrderRow, OrderState, SeatChange, SessionRow, VisitorRecords};
+use super::records::{
+    Indexed, Key, NEVER, OrderRow, OrderState, SeatChange, SessionRow, VisitorRecords,
+};
 use super::rules::Rules;
 use super::seat_map::SeatMap;
 use foldhash::fast::RandomState;
@@ -27,7 +29,7 @@ pub(super) struct EventState {
     /// Nodes search disjoint rows first to avoid conflicts.
     pub(super) peer: Peer,
     /// Random bytes for the ids of holds.
-    pub(super) dice: RandomPool,
+    pub(super) random: RandomPool,
 }
 
 /// A seating plan and its seats.
@@ -46,7 +48,7 @@ impl EventState {
             plan: None,
             visits: VisitorCache::default(),
             peer: Peer::ALONE,
-            dice: RandomPool::default(),
+            random: RandomPool::default(),
         }
     }
 
@@ -136,22 +138,22 @@ impl EventState {
     }
 
     /// Returns whether a link's key belongs to this order.
-    pub(super) fn opens(&self, word: &LinkWord, order: &str) -> bool {
+    pub(super) fn opens(&self, key: &LinkKey, order: &str) -> bool {
         self.secret
-            .verify(format!("order\n{order}").as_bytes(), &word.mac)
+            .verify(format!("order\n{order}").as_bytes(), &key.mac)
     }
 }
 
-/// Key of a signed link.
-pub(super) struct LinkWord {
+/// Key of a signed link, as it stands in an address.
+pub(super) struct LinkKey {
     pub(super) event: EventId,
     mac: Vec<u8>,
 }
 
-impl LinkWord {
-    pub(super) fn parse(word: &str) -> Option<LinkWord> {
-        let (event, mac) = word.strip_prefix("lnk_")?.rsplit_once('.')?;
-        Some(LinkWord {
+impl LinkKey {
+    pub(super) fn parse(key: &str) -> Option<LinkKey> {
+        let (event, mac) = key.strip_prefix("lnk_")?.rsplit_once('.')?;
+        Some(LinkKey {
             event: EventId::parse(event).ok()?,
             mac: shared::crypto::decode(mac)?,
         })
@@ -284,8 +286,12 @@ impl VisitorCache {
             self.old = std::mem::take(&mut self.young);
             self.age += 1;
         }
-        let found_by = Some((self.age, visit.sessions.len(), visit.orders.len()));
-        if visit.found_by != found_by {
+        let indexed_as = Some(Indexed {
+            generation: self.age,
+            sessions: visit.sessions.len(),
+            orders: visit.orders.len(),
+        });
+        if visit.indexed_as != indexed_as {
             for session in &visit.sessions {
                 self.young.sessions.insert(session.key, visitor);
             }
@@ -294,7 +300,7 @@ impl VisitorCache {
                     self.young.orders.insert(order.id.clone(), visitor);
                 }
             }
-            visit.found_by = found_by;
+            visit.indexed_as = indexed_as;
         }
         // Shadows an outdated entry in the old generation.
         self.young.visits.insert(visitor, visit);

@@ -225,8 +225,16 @@ pub(super) struct VisitorRecords {
     /// Holds with seats or an order, and some that ended recently.
     pub(super) holds: Vec<HoldRow>,
     pub(super) orders: Vec<OrderRow>,
-    /// Cache bookkeeping: generation, session count and order count when this entry was last indexed.
-    pub(super) found_by: Option<(u32, usize, usize)>,
+    /// Bookkeeping of the cache.
+    pub(super) indexed_as: Option<Indexed>,
+}
+
+/// What a cache entry was last indexed as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Indexed {
+    pub(super) generation: u32,
+    pub(super) sessions: usize,
+    pub(super) orders: usize,
 }
 
 impl VisitorRecords {
@@ -238,7 +246,7 @@ impl VisitorRecords {
     }
 
     /// Takes the next sequence number.
-    pub(super) fn next_sequence(&mut self) -> i32 {
+    pub(super) fn take_sequence(&mut self) -> i32 {
         let sequence = self.next;
         self.next += 1;
         sequence
@@ -335,6 +343,25 @@ pub(super) struct PaymentChange {
     pub(super) settles_at: Option<Time>,
 }
 
+#[derive(Clone, Debug)]
+pub(super) struct NewPayment {
+    pub(super) order: String,
+    pub(super) payment: PaymentRow,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct NewTicket {
+    pub(super) order: String,
+    pub(super) ticket: TicketRow,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct NewAnswer {
+    pub(super) answer: AnswerRow,
+    /// Whether it must be the first one of its attempt.
+    pub(super) is_first: bool,
+}
+
 /// Changes made by one request. Each change names the state it starts from; if a row is no longer in that state,
 /// the whole request is refused and decided again.
 #[derive(Clone, Debug, Default)]
@@ -353,15 +380,13 @@ pub(super) struct ChangeSet {
     pub(super) holds: Vec<HoldChange>,
     pub(super) new_orders: Vec<OrderRow>,
     pub(super) orders: Vec<OrderChange>,
-    /// Each with the id of its order.
-    pub(super) new_payments: Vec<(String, PaymentRow)>,
+    pub(super) new_payments: Vec<NewPayment>,
     pub(super) payments: Vec<PaymentChange>,
-    /// Each with the id of its order.
-    pub(super) new_tickets: Vec<(String, TicketRow)>,
+    pub(super) new_tickets: Vec<NewTicket>,
     /// Seats whose tickets become void.
     pub(super) tickets_void: Vec<u32>,
-    /// An answer, and whether it must be the first one of its attempt. Boxed, as most requests have none.
-    pub(super) answer: Option<Box<(AnswerRow, bool)>>,
+    /// Boxed, as most requests have none.
+    pub(super) answer: Option<Box<NewAnswer>>,
 }
 
 impl ChangeSet {

@@ -3,7 +3,7 @@
 use super::command::Subject;
 use super::commands::{Target, UnitOfWork};
 use super::engine::{Engine, SWEEP_MAX, decide_with};
-use super::event_state::LinkWord;
+use super::event_state::LinkKey;
 use super::model::*;
 use super::records::{Key, OrderState, PaymentState};
 use futures_util::future::join_all;
@@ -164,11 +164,11 @@ impl Inventory {
     pub async fn show_order(&self, reader: Reader, order: &str) -> Result<Order, Refused> {
         let order = order.to_owned();
         match reader {
-            Reader::Link(word) => {
-                let word = LinkWord::parse(&word).ok_or(Refused::NoSession)?;
-                let subject = Subject::fresh(&word.event, Target::Order(order.clone()));
+            Reader::Link(key) => {
+                let key = LinkKey::parse(&key).ok_or(Refused::NoSession)?;
+                let subject = Subject::fresh(&key.event, Target::Order(order.clone()));
                 let found = self.decide(subject, move |work| {
-                    if !work.event_state.opens(&word, &order) {
+                    if !work.event_state.opens(&key, &order) {
                         return Err(Refused::NoSession);
                     }
                     let row = work.visit.order(&order);
@@ -176,7 +176,7 @@ impl Inventory {
                 });
                 match found.await {
                     Ok(order) => order.ok_or(Refused::NoSuchOrder),
-                    // There is no such event: a word of it opens nothing.
+                    // There is no such event, so its key opens nothing.
                     Err(Refused::NoSuchOrder) => Err(Refused::NoSession),
                     Err(other) => Err(other),
                 }

@@ -1,19 +1,20 @@
 //! Payments: the provider is asked outside of every transaction, and what it says is taken in a transaction of its own.
 
+mod provider;
 mod simulated;
 mod unsettled;
 
-use crate::Shop;
-use crate::inventory::{Begun, Order, PaymentRef, Refused, SessionKeys, Verdict};
+use crate::app::Shop;
+use crate::inventory::{Begun, Once, Order, PaymentRef, Refused, SessionKeys, Verdict};
 use serde_json::{Value, json};
 use shared::audit::Entry;
 use shared::group_commit::{ANSWER_SECONDS_MAX, Unavailable};
 use shared::http::idempotency::Attempt;
-use shared::time::Time;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
+pub use provider::Provider;
 pub use simulated::Simulated;
 pub use unsettled::Unsettled;
 
@@ -24,52 +25,6 @@ const RETRY_MAX: Duration = Duration::from_secs(5);
 /// attempt that failed before it, and one that did not.
 const OTHERS_SETTLE: Duration = Duration::from_secs(5 + 2 * ANSWER_SECONDS_MAX);
 
-/// Payment provider. The only one built in so far decides by the card's number.
-pub enum Provider {
-    /// For demonstrations and tests.
-    Simulated(Simulated),
-}
-
-impl Provider {
-    /// The provider that a setting names.
-    ///
-    /// # Errors
-    /// A sentence for the operator.
-    pub fn named(name: &str) -> Result<Provider, String> {
-        match name {
-            "simulated" => Ok(Provider::Simulated(Simulated)),
-            other => Err(format!(
-                "FAIRLINE_PAYMENTS: '{other}' is not built into this version; use 'simulated'"
-            )),
-        }
-    }
-
-    async fn charge(&self, card: &str, now: Time) -> Option<Verdict> {
-        match self {
-            Provider::Simulated(provider) => provider.charge(card, now).await,
-        }
-    }
-
-    async fn look_up(&self, payment: &PaymentRef) -> Verdict {
-        match self {
-            Provider::Simulated(provider) => provider.look_up(payment).await,
-        }
-    }
-
-    async fn refund(&self, payment: &PaymentRef) {
-        match self {
-            Provider::Simulated(provider) => provider.refund(payment).await,
-        }
-    }
-
-    /// Whether the provider can make anything of a card number.
-    pub(crate) fn knows(&self, card: &str) -> bool {
-        match self {
-            Provider::Simulated(provider) => provider.knows(card),
-        }
-    }
-}
-
 impl Shop {
     /// Pays: marks, asks, takes the answer. All of it in a task of its own, so that neither a browser that hangs up nor a store
     /// that is away for a while stops it half way: who asks again with the same key is answered once it is done.
@@ -79,7 +34,7 @@ impl Shop {
         payment: &str,
         card: String,
         attempt: Option<Attempt>,
-    ) -> Result<(Order, bool), Refused> {
+    ) -> Result<Once<Order>, Refused> {
         let until = Instant::now() + Duration::from_secs(ANSWER_SECONDS_MAX);
         let place = self.unsettled.place().ok_or(Unavailable)?;
         let (shop, payment) = (self.clone(), payment.to_owned());
@@ -88,7 +43,12 @@ impl Shop {
                 .inventory
                 .begin_payment(keys, &payment, attempt.clone());
             let payment = match begun.await? {
-                Begun::Replayed(order) => return Ok((*order, true)),
+                Begun::Replayed(order) => {
+                    return Ok(Once {
+                        value: *order,
+                        is_replayed: true,
+                    });
+                }
                 Begun::Ask(payment) => payment,
             };
             let entered = shop.unsettled.enter(place, &payment.id);
@@ -97,7 +57,10 @@ impl Shop {
             let order = shop.settle(&payment, verdict, attempt).await;
             drop(entered);
             shop.to_report.notify_one();
-            Ok((order?, false))
+            Ok(Once {
+                value: order?,
+                is_replayed: false,
+            })
         });
         match timeout_at(until, paying).await {
             Ok(Ok(paid)) => paid,

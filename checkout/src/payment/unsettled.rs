@@ -1,7 +1,8 @@
 //! Payments that this process asked the provider for and has not settled yet. No other process knows their verdicts.
 
+use parking_lot::Mutex;
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -41,7 +42,7 @@ impl Unsettled {
 
     /// Enters a payment, until what this answers is dropped.
     pub(super) fn enter(&self, place: OwnedSemaphorePermit, id: &str) -> Entered {
-        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ids = self.ids.lock();
         ids.insert(id.to_owned());
         Entered {
             ids: self.ids.clone(),
@@ -52,7 +53,7 @@ impl Unsettled {
 
     /// Whether a payment's verdict is awaited or held here.
     pub(super) fn has(&self, id: &str) -> bool {
-        let ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        let ids = self.ids.lock();
         ids.contains(id)
     }
 
@@ -75,7 +76,7 @@ pub(super) struct Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ids = self.ids.lock();
         ids.remove(&self.id);
     }
 }

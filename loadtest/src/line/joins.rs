@@ -1,6 +1,6 @@
 //! Joins: into the store, beside Redis's own benchmark; over HTTP, beside nginx.
 
-use super::{Args, Bench, PIPELINE};
+use super::bench::{Bench, LineArgs, PIPELINE};
 use crate::report::{Report, median, progress, round};
 use client::{Client, Failed};
 use futures_util::stream::{self, StreamExt as _};
@@ -15,7 +15,7 @@ const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// Measures joins into the store: at depth, one at a time, and Redis's own benchmark of ZADD at the same
 /// pipelining.
-pub(super) async fn joins(args: &Args, report: &mut Report) -> Result<(), Failed> {
+pub(super) async fn joins(args: &LineArgs, report: &mut Report) -> Result<(), Failed> {
     let (mut ours, mut single, mut zadd) = (Vec::new(), Vec::new(), Vec::new());
     let bar = progress("joins into the store", args.rounds as u64);
     for _ in 0..args.rounds {
@@ -52,7 +52,7 @@ fn redis_benchmark(count: usize) -> Result<f64, Failed> {
 
 /// Measures joins through one node over HTTP, and nginx with a fixed body of the same size, from the same
 /// generator.
-pub(super) async fn over_http(args: &Args, report: &mut Report) -> Result<(), Failed> {
+pub(super) async fn over_http(args: &LineArgs, report: &mut Report) -> Result<(), Failed> {
     let (mut ours, mut nginx) = (Vec::new(), Vec::new());
     let bar = progress("joins over HTTP", args.rounds as u64);
     for _ in 0..args.rounds {

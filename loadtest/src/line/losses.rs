@@ -1,6 +1,6 @@
 //! Rare events of a sale: the draw, and the loss of the store.
 
-use super::{Args, Bench, PIPELINE, fill};
+use super::bench::{Bench, LineArgs, PIPELINE, fill};
 use crate::report::{Report, round};
 use client::Failed;
 
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use waiting_room::line::{Embedded, EventSettings, Line, Order, Patch, Redis};
 
 /// Measures the duration of a draw among this many, and of another event's joins meanwhile.
-pub(super) async fn draw(args: &Args, report: &mut Report) -> Result<(), Failed> {
+pub(super) async fn draw(args: &LineArgs, report: &mut Report) -> Result<(), Failed> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let server = testkit::Redis::start();
     let on_redis = Redis::open(&server.url(), folder.path().join("notes"), Clock::system())?;

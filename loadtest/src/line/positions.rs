@@ -1,6 +1,6 @@
 //! Positions: the cost of a tick, the cost per fan, the same by ZRANK, and the duration of scripts.
 
-use super::{Args, Bench, PIPELINE, fill};
+use super::bench::{Bench, LineArgs, PIPELINE, fill};
 use crate::process::Process;
 use crate::report::{Report, median, progress, round};
 use client::Failed;
@@ -12,7 +12,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 /// Measures the cost of a tick with this many waiting, their memory in Redis, and the same positions by ZRANK.
-pub(super) async fn positions(args: &Args, report: &mut Report) -> Result<(), Failed> {
+pub(super) async fn positions(args: &LineArgs, report: &mut Report) -> Result<(), Failed> {
     let bench = Bench::start().await?;
     let empty = bench.info("memory", "used_memory:");
     let visitors = fill(&bench, args.waiting).await?;

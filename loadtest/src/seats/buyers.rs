@@ -1,7 +1,7 @@
 //! Buyers: each wants a certain pair of seats, popular ones more often, then the best available ones; and records
 //! its answers.
 
-use super::shop::Wanted;
+use super::strategy::Wanted;
 use crate::report::histogram;
 use client::Failed;
 use hdrhistogram::Histogram;

@@ -1,7 +1,6 @@
 //! Fairline's strategy: the checkout's own engine with sessions, limits, prices and all.
 
-use super::locks::wrong;
-use super::shop::{Args, Bought, EVENT, Seller, Wanted};
+use super::strategy::{Bought, EVENT, Seller, ShopArgs, Wanted, wrong};
 use async_trait::async_trait;
 use checkout::inventory::{
     Best, Inventory, Layout, NewSession, Postgres, Refused, RulesPatch, SessionKey, SessionKeys,
@@ -31,14 +30,14 @@ pub(super) fn hall(seats: usize) -> Layout {
 }
 
 /// An engine with a hall, and a session for every possible purchase.
-pub(super) struct House {
+pub(super) struct Hall {
     pub(super) seats: Inventory,
     pub(super) event: EventId,
     pub(super) layout: Layout,
 }
 
-impl House {
-    pub(super) async fn open(url: &str, seats: usize, is_new: bool) -> Result<House, Failed> {
+impl Hall {
+    pub(super) async fn open(url: &str, seats: usize, is_new: bool) -> Result<Hall, Failed> {
         let engine = Inventory::from(Postgres::open(url, Clock::system()).await?);
         let event = EventId::parse(EVENT)?;
         if is_new {
@@ -55,15 +54,15 @@ impl House {
                 let _ = showing.publish().await;
             }
         });
-        let house = House {
+        let hall = Hall {
             seats: engine,
             event,
             layout: hall(seats),
         };
         if is_new {
-            house.rules(3600).await?;
+            hall.rules(3600).await?;
         }
-        Ok(house)
+        Ok(hall)
     }
 
     /// Sets the length of new holds.
@@ -107,36 +106,36 @@ impl House {
 }
 
 pub(super) struct Combined {
-    house: House,
+    hall: Hall,
 }
 
 impl Combined {
-    pub(super) async fn open(args: &Args) -> Result<Combined, Failed> {
-        let house = House::open(&args.postgres, args.seats, args.node == 0).await?;
+    pub(super) async fn open(args: &ShopArgs) -> Result<Combined, Failed> {
+        let hall = Hall::open(&args.postgres, args.seats, args.node == 0).await?;
         let share = |node: usize| (args.buyers * node / args.nodes) as u32;
-        house.admit(share(args.node)..share(args.node + 1)).await?;
-        Ok(Combined { house })
+        hall.admit(share(args.node)..share(args.node + 1)).await?;
+        Ok(Combined { hall })
     }
 }
 
 #[async_trait]
 impl Seller for Combined {
     async fn buy(&self, wanted: Wanted) -> Result<Bought, Failed> {
-        let house = &self.house;
+        let hall = &self.hall;
         let wish = if wanted.best > 0 {
             Wish::Best(Best {
                 quantity: wanted.best,
                 ..Best::default()
             })
         } else {
-            let name = |seat: &i32| house.layout.seats[*seat as usize].id.to_string();
+            let name = |seat: &i32| hall.layout.seats[*seat as usize].id.to_string();
             Wish::Seats(wanted.seats.iter().map(name).collect())
         };
-        let keys = house.keys(wanted.buyer);
-        match house.seats.hold(keys, &house.event, wish, None).await {
+        let keys = hall.keys(wanted.buyer);
+        match hall.seats.hold(keys, &hall.event, wish, None).await {
             Ok(once) => {
                 let seats = once.value.seats.iter();
-                let places = seats.filter_map(|seat| house.layout.find(&seat.id));
+                let places = seats.filter_map(|seat| hall.layout.find(&seat.id));
                 Ok(Bought::Sold {
                     seats: places.map(|seat| seat as i32).collect(),
                     order: once.value.id.to_string(),

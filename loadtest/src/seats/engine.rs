@@ -1,9 +1,9 @@
 //! The engine alone, without HTTP, beside the bare batched update that pgbench performs with batches of the same
 //! size; and a storm of holds that lapse at once.
 
-use super::Args;
-use super::combined::House;
-use super::locks::wrong;
+use super::args::SeatsArgs;
+use super::combined::Hall;
+use super::strategy::wrong;
 use crate::report::{Report, histogram, median, round};
 use checkout::inventory::{Best, Wish};
 use client::Failed;
@@ -26,7 +26,7 @@ const BARE: usize = 10;
 const STORM: u32 = 50_000;
 
 /// Alternates both and reports the medians.
-pub(super) async fn run(args: &Args, report: &mut Report) -> Result<(), Failed> {
+pub(super) async fn run(args: &SeatsArgs, report: &mut Report) -> Result<(), Failed> {
     for at_once in AT_ONCE {
         let (mut ours, mut bare, mut batches) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..args.rounds {
@@ -59,7 +59,7 @@ pub(super) async fn run(args: &Args, report: &mut Report) -> Result<(), Failed> 
 
 /// Measures seats per second and seats per batch, with the best number of threads: a few concurrent requests are
 /// answered faster by one thread, which need not be woken.
-async fn engine(args: &Args, at_once: usize) -> Result<(f64, f64), Failed> {
+async fn engine(args: &SeatsArgs, at_once: usize) -> Result<(f64, f64), Failed> {
     let mut best = (0.0, 0.0);
     for threads in THREADS {
         let (seats, quantity) = (args.seats, args.per_order);
@@ -68,7 +68,7 @@ async fn engine(args: &Args, at_once: usize) -> Result<(f64, f64), Failed> {
             let runtime = runtime.worker_threads(threads).enable_all().build();
             let runtime = runtime.map_err(wrong)?;
             // Runs as a task of the runtime, like the tasks that answer requests.
-            let measuring = runtime.spawn(holds((seats, quantity), at_once));
+            let measuring = runtime.spawn(holds(seats, quantity, at_once));
             runtime.block_on(measuring).map_err(wrong)?
         });
         let measured = measured.await.map_err(wrong)??;
@@ -79,12 +79,12 @@ async fn engine(args: &Args, at_once: usize) -> Result<(f64, f64), Failed> {
     Ok(best)
 }
 
-async fn holds((seats, quantity): (usize, usize), at_once: usize) -> Result<(f64, f64), Failed> {
+async fn holds(seats: usize, quantity: usize, at_once: usize) -> Result<(f64, f64), Failed> {
     let postgres = Postgres::start();
     let database = postgres.database();
-    let house = House::open(&postgres.url(&database), seats, true).await?;
+    let hall = Hall::open(&postgres.url(&database), seats, true).await?;
     let fans = seats / quantity;
-    house.admit(0..fans as u32).await?;
+    hall.admit(0..fans as u32).await?;
     let count = "select count(*) from fairline.change where length(changes) > 0";
     let batches = || -> Result<f64, Failed> {
         let batches = postgres.run(&database, count);
@@ -99,10 +99,10 @@ async fn holds((seats, quantity): (usize, usize), at_once: usize) -> Result<(f64
             "{seats} seats are too few for {at_once} concurrent requests: raise --seats"
         ));
     }
-    hold_all(&house, 0..warm as u32, (at_once, quantity)).await?;
+    hold_all(&hall, 0..warm as u32, at_once, quantity).await?;
     let before = batches()?;
     let holding = stream::iter(warm as u32..fans as u32);
-    let holding = holding.map(|fan| hold(&house, fan, quantity as u32));
+    let holding = holding.map(|fan| hold(&hall, fan, quantity as u32));
     let mut holding = holding.buffer_unordered(at_once);
     let (mut done, mut from, mut to) = (0, Instant::now(), Instant::now());
     while let Some(held) = holding.next().await {
@@ -121,23 +121,24 @@ async fn holds((seats, quantity): (usize, usize), at_once: usize) -> Result<(f64
 }
 
 async fn hold_all(
-    house: &House,
+    hall: &Hall,
     fans: std::ops::Range<u32>,
-    (at_once, quantity): (usize, usize),
+    at_once: usize,
+    quantity: usize,
 ) -> Result<(), Failed> {
-    let holding = stream::iter(fans).map(|fan| hold(house, fan, quantity as u32));
+    let holding = stream::iter(fans).map(|fan| hold(hall, fan, quantity as u32));
     let held: Vec<_> = holding.buffer_unordered(at_once).collect().await;
     held.into_iter().collect()
 }
 
-async fn hold(house: &House, fan: u32, quantity: u32) -> Result<(), Failed> {
+async fn hold(hall: &Hall, fan: u32, quantity: u32) -> Result<(), Failed> {
     let wish = Wish::Best(Best {
         quantity,
         ..Best::default()
     });
-    let held = house
+    let held = hall
         .seats
-        .hold(house.keys(fan), &house.event, wish, None)
+        .hold(hall.keys(fan), &hall.event, wish, None)
         .await;
     held.map(drop).map_err(wrong)
 }
@@ -145,22 +146,22 @@ async fn hold(house: &House, fan: u32, quantity: u32) -> Result<(), Failed> {
 /// Measures how holds that lapse in the same second affect other fans' purchases.
 async fn storm(report: &mut Report) -> Result<(), Failed> {
     let postgres = Postgres::start();
-    let house = House::open(
+    let hall = Hall::open(
         &postgres.url(&postgres.database()),
         STORM as usize + 5_000,
         true,
     )
     .await?;
-    house.rules(1).await?;
-    house.admit(0..STORM + 2_000).await?;
-    hold_all(&house, 0..STORM, (AT_ONCE[1], 1)).await?;
+    hall.rules(1).await?;
+    hall.admit(0..STORM + 2_000).await?;
+    hold_all(&hall, 0..STORM, AT_ONCE[1], 1).await?;
     tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
-    house.rules(3600).await?;
+    hall.rules(3600).await?;
     let from = Instant::now();
     let sweeping = async {
         let mut released = 0;
         while released < STORM {
-            released += house.seats.sweep().await.map_err(wrong)?.seats_released;
+            released += hall.seats.sweep().await.map_err(wrong)?.seats_released;
         }
         Ok::<_, Failed>(from.elapsed())
     };
@@ -168,7 +169,7 @@ async fn storm(report: &mut Report) -> Result<(), Failed> {
     let buying = async {
         for fan in STORM..STORM + 2_000 {
             let begun = Instant::now();
-            hold(&house, fan, 2).await?;
+            hold(&hall, fan, 2).await?;
             latency.saturating_record(begun.elapsed().as_micros() as u64);
         }
         Ok::<_, Failed>(())
@@ -186,7 +187,7 @@ async fn storm(report: &mut Report) -> Result<(), Failed> {
 
 /// Measures pgbench: it updates the same number of seats with the values that a hold writes, in statements as large
 /// as the engine's batches, with the best number of connections.
-fn pgbench(args: &Args, batch: usize) -> Result<f64, Failed> {
+fn pgbench(args: &SeatsArgs, batch: usize) -> Result<f64, Failed> {
     let mut best: f64 = 0.0;
     let seats = args.seats * BARE;
     for clients in [1, 2, 4] {
@@ -215,9 +216,9 @@ fn pgbench(args: &Args, batch: usize) -> Result<f64, Failed> {
         std::fs::write(&path, script).map_err(wrong)?;
         let statements = (seats / batch / clients).max(1);
         let warm = statements.div_ceil(WARM);
-        run_pgbench(&postgres, &database, (clients, warm))?;
+        run_pgbench(&postgres, &database, clients, warm)?;
         let left = (statements - warm).max(1);
-        let rate = run_pgbench(&postgres, &database, (clients, left))?;
+        let rate = run_pgbench(&postgres, &database, clients, left)?;
         best = best.max(rate * batch as f64);
     }
     Ok(best)
@@ -227,7 +228,8 @@ fn pgbench(args: &Args, batch: usize) -> Result<f64, Failed> {
 fn run_pgbench(
     postgres: &Postgres,
     database: &str,
-    (clients, statements): (usize, usize),
+    clients: usize,
+    statements: usize,
 ) -> Result<f64, Failed> {
     let (folder, port) = (
         postgres.folder().display().to_string(),

@@ -1,11 +1,11 @@
 //! The strategies of most shops: one transaction per request, with locked rows or with versions; and the tables of
 //! all strategies but Fairline's.
 
-use super::shop::{Args, Bought, EVENT, Seller, Strategy, Wanted};
+use super::strategy::{Bought, EVENT, Seller, ShopArgs, Strategy, Wanted, new_order, wrong};
 use async_trait::async_trait;
 use client::Failed;
+use parking_lot::Mutex;
 use std::str::FromStr as _;
-use std::sync::{Mutex, PoisonError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_postgres::{Client, NoTls, Statement};
 
@@ -22,10 +22,6 @@ const TABLES: &str = "create table seat (event text not null, seat integer not n
     create index seat_free on seat (event, seat) where state = 0;
     create table orders (id text primary key, event text not null, buyer bigint not null, seats integer[] not null,
         at timestamptz not null default now());";
-
-pub(super) fn wrong(error: impl std::fmt::Display) -> Failed {
-    error.to_string()
-}
 
 /// One connection with its statements prepared.
 pub(super) struct Prepared {
@@ -70,14 +66,13 @@ impl Lent<'_> {
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
         if let Some(prepared) = self.prepared.take() {
-            let free = self.pool.free.lock();
-            free.unwrap_or_else(PoisonError::into_inner).push(prepared);
+            self.pool.free.lock().push(prepared);
         }
     }
 }
 
 impl Pool {
-    pub(super) async fn open(args: &Args) -> Result<Pool, Failed> {
+    pub(super) async fn open(args: &ShopArgs) -> Result<Pool, Failed> {
         let pool = Pool {
             url: args.postgres.clone(),
             free: Mutex::new(Vec::new()),
@@ -109,11 +104,7 @@ impl Pool {
 
     pub(super) async fn lend(&self) -> Result<Lent<'_>, Failed> {
         let room = self.room.acquire().await.map_err(wrong)?;
-        let known = self
-            .free
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
+        let known = self.free.lock().pop();
         let prepared = match known.filter(|known| !known.client.is_closed()) {
             Some(known) => known,
             None => prepare(self.connect().await?).await.map_err(wrong)?,
@@ -157,10 +148,6 @@ async fn prepare(client: Client) -> Result<Prepared, tokio_postgres::Error> {
     })
 }
 
-pub(super) fn new_order() -> String {
-    shared::crypto::random_id("ord_")
-}
-
 /// `begin; select … for update; update; insert; commit`, with or without `skip locked` for the best seats.
 pub(super) struct ForUpdate {
     pool: Pool,
@@ -168,7 +155,7 @@ pub(super) struct ForUpdate {
 }
 
 impl ForUpdate {
-    pub(super) async fn open(args: &Args) -> Result<ForUpdate, Failed> {
+    pub(super) async fn open(args: &ShopArgs) -> Result<ForUpdate, Failed> {
         Ok(ForUpdate {
             pool: Pool::open(args).await?,
             skips: args.strategy == Strategy::SkipLocked,
@@ -243,7 +230,7 @@ pub(super) struct Optimistic {
 }
 
 impl Optimistic {
-    pub(super) async fn open(args: &Args) -> Result<Optimistic, Failed> {
+    pub(super) async fn open(args: &ShopArgs) -> Result<Optimistic, Failed> {
         Ok(Optimistic {
             pool: Pool::open(args).await?,
         })

@@ -1,6 +1,6 @@
 //! Reads of the seat map over HTTP, beside nginx with the same bytes in a file.
 
-use super::Args;
+use super::args::SeatsArgs;
 use super::buyers::Http;
 use crate::report::{Report, median, round};
 use client::{Client, Failed};
@@ -17,7 +17,7 @@ const READS: usize = 40_000;
 const SEATS_PATH: &str = "/api/v1/events/map/seats";
 
 /// Alternates both and reports the medians, for the map in bits and in JSON.
-pub(super) async fn run(args: &Args, report: &mut Report) -> Result<(), Failed> {
+pub(super) async fn run(args: &SeatsArgs, report: &mut Report) -> Result<(), Failed> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let (ours, _fairline) = fairline(folder.path()).await?;
     let client = Client::new(&format!("http://{ours}"));

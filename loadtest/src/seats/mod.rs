@@ -2,6 +2,7 @@
 //! durability; the engine alone beside the limits of Postgres itself; and the orders left after a store is killed
 //! half way.
 
+mod args;
 mod buyers;
 mod combined;
 mod engine;
@@ -9,49 +10,20 @@ mod locks;
 mod map;
 mod redis;
 pub mod shop;
+pub mod strategy;
+
+pub use args::SeatsArgs;
 
 use crate::report::{Report, histogram, round};
 use buyers::{Crowd, Seen, Zipf};
 use client::Failed;
 use serde_json::{Value, json};
-use shop::Strategy;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use strategy::Strategy;
 use testkit::{Server, free_port};
-
-/// Settings of the comparison.
-#[derive(clap::Args, Clone, Debug)]
-pub struct Args {
-    /// Compare only these strategies
-    #[arg(long)]
-    pub strategy: Vec<Strategy>,
-    /// Number of rounds for each strategy, alternating
-    #[arg(long, default_value_t = 5)]
-    pub rounds: usize,
-    /// Number of seats in the hall
-    #[arg(long, default_value_t = 20_000)]
-    pub seats: usize,
-    /// Number of concurrent buyers
-    #[arg(long, default_value_t = 64)]
-    pub buyers: usize,
-    /// Number of seats per purchase
-    #[arg(long, default_value_t = 2)]
-    pub per_order: usize,
-    /// Leave out the rounds in which a store is killed half way
-    #[arg(long)]
-    pub no_kills: bool,
-    /// Only the engine, without HTTP, beside pgbench
-    #[arg(long)]
-    pub engine: bool,
-    /// Only reads of the seat map over HTTP, beside nginx with the same bytes in a file
-    #[arg(long)]
-    pub map: bool,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-}
 
 /// Name of the sale by two nodes of Fairline on one Postgres.
 const TWO_NODES: &str = "combined, two nodes";
@@ -80,7 +52,7 @@ struct Sale {
 ///
 /// # Errors
 /// Fails if a server does not start.
-pub async fn run(args: Args) -> Result<Report, Failed> {
+pub async fn run(args: SeatsArgs) -> Result<Report, Failed> {
     let mut report = Report::default();
     if args.engine {
         engine::run(&args, &mut report).await?;
@@ -149,7 +121,12 @@ struct Shop {
 }
 
 impl Shop {
-    fn start(args: &Args, strategy: Strategy, fans: u32, nodes: usize) -> Result<Shop, Failed> {
+    fn start(
+        args: &SeatsArgs,
+        strategy: Strategy,
+        fans: u32,
+        nodes: usize,
+    ) -> Result<Shop, Failed> {
         let postgres = testkit::Postgres::start();
         // Debian's default settings, on a port that stays the same after a restart.
         let settings = ["--save", "3600 1 300 100 60 10000"];
@@ -164,17 +141,18 @@ impl Shop {
             _servers: Vec::new(),
         };
         for node in 0..nodes {
-            shop.add_node(args, strategy, fans, (node, nodes))?;
+            shop.add_node(args, strategy, fans, node, nodes)?;
         }
         Ok(shop)
     }
 
     fn add_node(
         &mut self,
-        args: &Args,
+        args: &SeatsArgs,
         strategy: Strategy,
         fans: u32,
-        (node, nodes): (usize, usize),
+        node: usize,
+        nodes: usize,
     ) -> Result<(), Failed> {
         let address = format!("127.0.0.1:{}", free_port());
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
@@ -197,7 +175,7 @@ impl Shop {
         arguments.extend(["--node", &node, "--nodes", &of]);
         // All nodes share one machine: together they get as many threads as a single node.
         let threads = std::thread::available_parallelism().map_or(1, usize::from) / nodes;
-        let server = Server::start_as(postgres.folder(), (&program, &arguments), |command| {
+        let server = Server::start_as(postgres.folder(), &program, &arguments, |command| {
             command.env("TOKIO_WORKER_THREADS", threads.max(1).to_string());
         });
         testkit::until("the shop", || {
@@ -232,7 +210,7 @@ impl Shop {
 
 /// Sells a hall and checks the books.
 async fn sell(
-    args: &Args,
+    args: &SeatsArgs,
     strategy: Strategy,
     killed: Killed,
     nodes: usize,

@@ -1,7 +1,7 @@
 //! Common uses of Redis by shops: a lock for every seat, a counter in front, a queue processed by one consumer.
 
-use super::locks::{Pool, SPREAD, TRIES_MAX, lock_and_take, new_order, see_best, wrong};
-use super::shop::{Args, Bought, EVENT, Seller, Wanted};
+use super::locks::{Lent, Pool, SPREAD, TRIES_MAX, lock_and_take, see_best};
+use super::strategy::{Bought, EVENT, Seller, ShopArgs, Wanted, new_order, wrong};
 use async_trait::async_trait;
 use client::Failed;
 use redis::aio::ConnectionManager;
@@ -29,7 +29,7 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    pub(super) async fn open(args: &Args) -> Result<Lock, Failed> {
+    pub(super) async fn open(args: &ShopArgs) -> Result<Lock, Failed> {
         Ok(Lock {
             pool: Pool::open(args).await?,
             redis: connect(&args.redis).await?,
@@ -94,7 +94,7 @@ impl Lock {
 
 /// Checks and writes, protected by the Redis lock alone.
 async fn take_seen(
-    lent: &mut super::locks::Lent<'_>,
+    lent: &mut Lent<'_>,
     wanted: &Wanted,
     seats: &[i32],
 ) -> Result<Option<Bought>, Failed> {
@@ -162,7 +162,7 @@ if redis.call('SCARD', KEYS[1]) == 0 then redis.call('SADD', KEYS[1], 'end') end
 return seats";
 
 impl Counter {
-    pub(super) async fn open(args: &Args) -> Result<Counter, Failed> {
+    pub(super) async fn open(args: &ShopArgs) -> Result<Counter, Failed> {
         let pool = Arc::new(Pool::open(args).await?);
         let (behind, queue) = mpsc::channel(100_000);
         tokio::spawn(write_behind(pool.clone(), queue));
@@ -268,7 +268,7 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) async fn open(args: &Args) -> Result<Queue, Failed> {
+    pub(super) async fn open(args: &ShopArgs) -> Result<Queue, Failed> {
         let pool = Pool::open(args).await?;
         let redis = connect(&args.redis).await?;
         tokio::spawn(consume(pool, connect(&args.redis).await?));

@@ -8,8 +8,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 /// A credential and the way it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credential {
-    /// The word itself.
-    pub word: String,
+    /// The pass, token or key itself.
+    pub token: String,
     /// Sent by the browser on its own: then the `Origin` must be checked before anything is changed.
     pub by_cookie: bool,
 }
@@ -17,25 +17,25 @@ pub struct Credential {
 /// The credential of a request: `Authorization: Bearer`, else the cookie `name`. Other schemes are those of the site that we
 /// run beside, such as `Basic` before a staging host: they count for nothing.
 pub fn credential(site: &AppContext, headers: &HeaderMap, name: &str) -> Option<Credential> {
-    if let Some(word) = bearer(headers) {
+    if let Some(token) = bearer(headers) {
         return Some(Credential {
-            word,
+            token,
             by_cookie: false,
         });
     }
-    cookie(headers, &cookie_name(site, name)).map(|word| Credential {
-        word,
+    cookie(headers, &cookie_name(site, name)).map(|token| Credential {
+        token,
         by_cookie: true,
     })
 }
 
-/// The word after `Authorization: Bearer`.
+/// The token after `Authorization: Bearer`.
 pub fn bearer(headers: &HeaderMap) -> Option<String> {
     let values = headers.get_all(header::AUTHORIZATION).iter();
     values
         .filter_map(|value| value.to_str().ok()?.split_once(' '))
         .find(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, word)| word.trim().to_owned())
+        .map(|(_, token)| token.trim().to_owned())
 }
 
 /// All cookies whose name begins with `prefix`: the rest of the name and the value. At most 32.

@@ -51,11 +51,12 @@ impl IdempotencyKey {
     }
 }
 
-/// Marks an answer as a stored one.
-pub fn replayed(mut response: Response) -> Response {
-    response
-        .headers_mut()
-        .insert(REPLAYED, HeaderValue::from_static("true"));
+/// Marks an answer if it is a stored one.
+pub fn mark_replayed(mut response: Response, is_replayed: bool) -> Response {
+    if is_replayed {
+        let yes = HeaderValue::from_static("true");
+        response.headers_mut().insert(REPLAYED, yes);
+    }
     response
 }
 

@@ -8,13 +8,14 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
@@ -59,7 +60,7 @@ pub struct ConnectionPermit {
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted = self.counted.lock();
         if let Some(count) = counted.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {
@@ -107,7 +108,7 @@ fn take_permit(
     caps: Caps,
 ) -> Option<Arc<ConnectionPermit>> {
     let permit = room.clone().try_acquire_owned().ok()?;
-    let mut map = counted.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut map = counted.lock();
     let count = map.entry(address).or_default();
     if caps.connections_per_address_max > 0 && *count >= caps.connections_per_address_max {
         return None;

@@ -4,13 +4,12 @@ use super::client_address::{ClientAddress, client_address};
 use super::listener::Peer;
 use super::problem::Problem;
 use super::security_headers::set_headers;
-use super::undeclared::{Declared, refuse_undeclared};
+use super::undeclared::{RefuseUndeclared, is_gate};
 use crate::context::{AppContext, check};
-use crate::crypto::{hex, random};
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Method, StatusCode, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use metrics::{Label, SharedString};
 use std::net::IpAddr;
@@ -22,6 +21,7 @@ use utoipa::openapi::OpenApi;
 
 /// A handler must answer within this; reading a slow body counts.
 const REQUEST: Duration = Duration::from_secs(30);
+
 /// Wraps a router in the middleware common to all responses (limits, headers, compression, logs, metrics) and adds the
 /// routes that both services have: static files, the organiser's session and audit log, the documents.
 pub fn with_middleware(router: Router, site: &Arc<AppContext>, mut description: OpenApi) -> Router {
@@ -34,7 +34,7 @@ pub fn with_middleware(router: Router, site: &Arc<AppContext>, mut description: 
     });
     let (currencies, more) = crate::currencies::routes();
     description.merge(more);
-    let declared = Arc::new(Declared::of(&description));
+    let refuse_undeclared = RefuseUndeclared::new(&description);
     router
         .merge(currencies)
         .merge(crate::organiser::routes().with_state(site.clone()))
@@ -47,21 +47,16 @@ pub fn with_middleware(router: Router, site: &Arc<AppContext>, mut description: 
         .method_not_allowed_fallback(|| async {
             Problem::of_status(StatusCode::METHOD_NOT_ALLOWED)
         })
-        .layer(from_fn_with_state(declared, refuse_undeclared))
-        .layer(from_fn(in_time))
-        .layer(CatchPanicLayer::custom(|_| {
-            tracing::error!("a handler panicked");
-            Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR).into_response()
-        }))
-        .layer(CompressionLayer::new())
-        .layer(from_fn_with_state(site.clone(), around))
-}
-
-async fn in_time(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(REQUEST, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => Problem::of_status(StatusCode::REQUEST_TIMEOUT).into_response(),
-    }
+        // One stack, outermost first: each further call of `layer` would cost every request two allocations.
+        .layer((
+            from_fn_with_state(site.clone(), around),
+            CompressionLayer::new(),
+            CatchPanicLayer::custom(|_| {
+                tracing::error!("a handler panicked");
+                Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR).into_response()
+            }),
+            refuse_undeclared,
+        ))
 }
 
 /// Runs work that must not stop half way in a task of its own, to its end, even if the client hangs up or the time to answer
@@ -76,10 +71,10 @@ pub async fn to_the_end<T: Send + 'static>(
     done.unwrap_or_else(|_| Err(Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR)))
 }
 
-/// Returns whether a route is the gate's. A site's reverse proxy calls it on behalf of all visitors and answers 500 to them
-/// unless it gets success, 401 or 403. Therefore no limit per address applies, and nothing in the request is refused.
-pub(crate) fn is_gate(route: &str) -> bool {
-    route.starts_with("/gate/")
+/// An answer that is there at once costs no timer.
+async fn in_time(response: impl Future<Output = Response>) -> Response {
+    let response = tokio::time::timeout(REQUEST, response).await;
+    response.unwrap_or_else(|_| Problem::of_status(StatusCode::REQUEST_TIMEOUT).into_response())
 }
 
 async fn around(State(site): State<Arc<AppContext>>, mut request: Request, next: Next) -> Response {
@@ -93,11 +88,11 @@ async fn around(State(site): State<Arc<AppContext>>, mut request: Request, next:
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route: Arc<str> = route.as_ref().map_or("none", MatchedPath::as_str).into();
     let method = request.method().clone();
-    let request_id = hex(&random::<8>());
+    let request_id = format!("{:016x}", rand::random::<u64>());
     let limited = address.filter(|_| !is_gate(&route));
     let refused = limited.and_then(|address| check(&site.limits.requests, address).err());
     let response = match refused {
-        None => next.run(request).await,
+        None => in_time(next.run(request)).await,
         Some(problem) => problem.into_response(),
     };
     let mut response = as_problem(response);

@@ -25,10 +25,12 @@ pub struct Operations {
 pub fn operations(operations: Operations) -> Router {
     use axum::routing::get;
     let ready = |State(operations): State<Operations>| async move {
-        if operations.site.stop.is_cancelled() || !operations.site.health.is_ready() {
-            (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+        let health = &operations.site.health;
+        if operations.site.stop.is_cancelled() || !health.is_ready() {
+            let why = health.failure().unwrap_or_default();
+            (StatusCode::SERVICE_UNAVAILABLE, format!("not ready\n{why}"))
         } else {
-            (StatusCode::OK, "ready\n")
+            (StatusCode::OK, "ready\n".to_owned())
         }
     };
     let metrics = |State(operations): State<Operations>| async move { operations.metrics.render() };

@@ -4,9 +4,11 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::{HeaderValue, StatusCode, header, request::Parts};
 use axum::response::{IntoResponse, Response};
+use http_body_util::LengthLimitError;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use std::error::Error as _;
 use utoipa::ToSchema;
 
 /// The most bytes that a request body may have.
@@ -86,6 +88,17 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, "no-such-event", "No such event")
     }
 
+    /// Missing or invalid admission token.
+    pub fn bad_admission() -> Problem {
+        let title = "This is no valid admission to this event";
+        Problem::new(StatusCode::UNAUTHORIZED, "bad-admission", title)
+    }
+
+    /// The slot of an admission has lapsed.
+    pub fn slot_lapsed() -> Problem {
+        Problem::new(StatusCode::GONE, "slot-lapsed", "This slot is gone")
+    }
+
     /// Sets the detail: a sentence on this occurrence.
     pub fn detail(mut self, detail: impl Into<String>) -> Problem {
         self.members.insert("detail".into(), detail.into().into());
@@ -138,12 +151,15 @@ impl IntoResponse for Problem {
 pub async fn read_body(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
     match to_bytes(body, limit).await {
         Ok(bytes) => Ok(bytes.to_vec()),
-        Err(error) if error.to_string().contains("length limit") => Err(Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too-large",
-            "The body is too large",
-        )
-        .detail(format!("at most {limit} bytes"))),
+        Err(error)
+            if error
+                .source()
+                .is_some_and(|source| source.is::<LengthLimitError>()) =>
+        {
+            let title = "The body is too large";
+            let problem = Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", title);
+            Err(problem.detail(format!("at most {limit} bytes")))
+        }
         Err(_) => Err(malformed("the body broke off")),
     }
 }

@@ -6,8 +6,9 @@
 use axum::body::{Body, Bytes};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use parking_lot::Mutex;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ impl Unread {
 
     /// Reads and discards a short rest. Returns whether the connection can carry another request.
     pub(super) async fn discard(&self, expects_continue: bool) -> bool {
-        let left = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let left = self.0.lock().take();
         let Some(mut body) = left else {
             return true;
         };
@@ -98,7 +99,7 @@ impl HttpBody for Tracked {
 impl Drop for Tracked {
     fn drop(&mut self) {
         if let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) {
-            let mut unread = self.unread.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut unread = self.unread.0.lock();
             *unread = Some(body);
         }
     }

@@ -24,12 +24,18 @@ pub fn serve(path: &str, headers: &HeaderMap) -> Response {
     let Some(file) = Files::get(path) else {
         return Problem::of_status(StatusCode::NOT_FOUND).into_response();
     };
+    let kind = file.metadata.mimetype();
+    let charset = if kind.starts_with("text/") {
+        "; charset=utf-8"
+    } else {
+        ""
+    };
     let tag = format!("\"{}\"", encode(&file.metadata.sha256_hash()[..12]));
     let known = headers
         .get(header::IF_NONE_MATCH)
         .is_some_and(|value| value.to_str().is_ok_and(|value| value.contains(&tag)));
     let head = [
-        (header::CONTENT_TYPE, content_type(path).to_owned()),
+        (header::CONTENT_TYPE, format!("{kind}{charset}")),
         (header::CACHE_CONTROL, "public, max-age=60".to_owned()),
         (header::ETAG, tag),
     ];
@@ -61,15 +67,4 @@ fn escape(text: &str) -> String {
         .replace('>', "&gt;")
         .replace('"', "&quot;")
         .replace('{', "&#123;")
-}
-
-fn content_type(path: &str) -> &'static str {
-    match path.rsplit('.').next() {
-        Some("html") => "text/html; charset=utf-8",
-        Some("css") => "text/css; charset=utf-8",
-        Some("js") => "text/javascript; charset=utf-8",
-        Some("svg") => "image/svg+xml",
-        Some("json") => "application/json",
-        _ => "application/octet-stream",
-    }
 }

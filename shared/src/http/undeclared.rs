@@ -3,22 +3,25 @@
 //! Ignoring them would do something else than was asked: refund a whole order where a part was named, answer every order
 //! where one was searched for.
 
-use crate::http::middleware::is_gate;
 use crate::http::problem::{BODY_BYTES_MAX, Nothing, Problem, parse_json, read_body};
 use axum::body::{Body, HttpBody as _};
-use axum::extract::{MatchedPath, Query, Request, State};
+use axum::extract::{MatchedPath, Query, Request};
 use axum::http::{HeaderMap, Method, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use std::collections::HashMap;
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio_util::either::Either;
+use tower::{Layer, Service, ServiceExt as _};
 use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{OpenApi, RefOr};
 
 /// The input that each described operation takes, by path.
 #[derive(Default)]
-pub(crate) struct Declared(HashMap<String, Vec<(Method, Takes)>>);
+struct Declared(HashMap<String, Vec<(Method, Takes)>>);
 
 struct Takes {
     parameters: Vec<String>,
@@ -29,7 +32,7 @@ struct Takes {
 
 impl Declared {
     /// Reads what the operations of a description take.
-    pub(crate) fn of(description: &OpenApi) -> Declared {
+    fn of(description: &OpenApi) -> Declared {
         let mut declared = Declared::default();
         let all = description.paths.paths.iter();
         for (path, item) in all.filter(|(path, _)| !is_gate(path)) {
@@ -57,6 +60,30 @@ impl Declared {
             .find(|(method, _)| method == request.method());
         found.map(|(_, takes)| takes)
     }
+
+    /// Returns the request if it has nothing that its operation does not declare.
+    async fn check(&self, request: Request) -> Result<Request, Problem> {
+        let Some(takes) = self.takes(&request) else {
+            return Ok(request);
+        };
+        // Strangers are told that they are, by the handler, before anything else.
+        if takes.needs_credential && !has_credential(request.headers()) {
+            return Ok(request);
+        }
+        if let Some(refusal) = undeclared_parameters(takes, &request) {
+            return Err(refusal);
+        }
+        if takes.has_body || request.body().is_end_stream() {
+            return Ok(request);
+        }
+        let (parts, body) = request.into_parts();
+        let bytes = read_body(body, BODY_BYTES_MAX).await?;
+        // Some clients send an empty object where there is nothing to say.
+        if !bytes.is_empty() && parse_json::<Nothing>(&bytes).is_err() {
+            return Err(Problem::invalid("body", "this request takes no body"));
+        }
+        Ok(Request::from_parts(parts, Body::empty()))
+    }
 }
 
 fn takes(operation: &Operation) -> Takes {
@@ -77,36 +104,72 @@ fn takes(operation: &Operation) -> Takes {
     }
 }
 
-/// Middleware that answers 422 to what is not declared. Requests that no description names pass: pages keep whatever
-/// parameters a link to them carries.
-pub(crate) async fn refuse_undeclared(
-    State(declared): State<Arc<Declared>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let Some(takes) = declared.takes(&request) else {
-        return next.run(request).await;
-    };
-    // Strangers are told that they are, by the handler, before anything else.
-    if takes.needs_credential && !has_credential(request.headers()) {
-        return next.run(request).await;
+/// Layer that answers 422 to what is not declared. Requests that no description names pass: pages keep whatever parameters a
+/// link to them carries.
+#[derive(Clone)]
+pub(crate) struct RefuseUndeclared(Arc<Declared>);
+
+impl RefuseUndeclared {
+    pub(crate) fn new(description: &OpenApi) -> RefuseUndeclared {
+        RefuseUndeclared(Arc::new(Declared::of(description)))
     }
-    if let Some(refusal) = undeclared_parameters(takes, &request) {
-        return refusal.into_response();
-    }
-    if takes.has_body || request.body().is_end_stream() {
-        return next.run(request).await;
-    }
-    let (parts, body) = request.into_parts();
-    match read_body(body, BODY_BYTES_MAX).await {
-        // Some clients send an empty object where there is nothing to say.
-        Ok(bytes) if bytes.is_empty() || parse_json::<Nothing>(&bytes).is_ok() => {
-            let request = Request::from_parts(parts, Body::empty());
-            next.run(request).await
+}
+
+impl<S> Layer<S> for RefuseUndeclared {
+    type Service = Refusing<S>;
+
+    fn layer(&self, inner: S) -> Refusing<S> {
+        Refusing {
+            declared: self.0.clone(),
+            inner,
         }
-        Ok(_) => Problem::invalid("body", "this request takes no body").into_response(),
-        Err(problem) => problem.into_response(),
     }
+}
+
+/// A service behind [`RefuseUndeclared`].
+#[derive(Clone)]
+pub(crate) struct Refusing<S> {
+    declared: Arc<Declared>,
+    inner: S,
+}
+
+impl<S> Service<Request> for Refusing<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future =
+        Either<S::Future, Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    /// Only a request that may have to be refused is checked in a boxed future.
+    fn call(&mut self, request: Request) -> Self::Future {
+        let Some(takes) = self.declared.takes(&request) else {
+            return Either::Left(self.inner.call(request));
+        };
+        let is_body_fine = takes.has_body || request.body().is_end_stream();
+        if is_body_fine && request.uri().query().is_none() {
+            return Either::Left(self.inner.call(request));
+        }
+        let (declared, inner) = (self.declared.clone(), self.inner.clone());
+        Either::Right(Box::pin(async move {
+            match declared.check(request).await {
+                Ok(request) => inner.oneshot(request).await,
+                Err(problem) => Ok(problem.into_response()),
+            }
+        }))
+    }
+}
+
+/// Returns whether a route is the gate's. A site's reverse proxy calls it on behalf of all visitors and answers 500 to them
+/// unless it gets success, 401 or 403. Therefore no limit per address applies, and nothing in the request is refused.
+pub(super) fn is_gate(route: &str) -> bool {
+    route.starts_with("/gate/")
 }
 
 fn has_credential(headers: &HeaderMap) -> bool {

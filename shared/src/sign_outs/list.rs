@@ -1,15 +1,33 @@
 //! The list of signed-out sessions. Nothing is ever dropped from it for want of room: one entry can stand for all sessions of a
 //! key so far, so that a key which signs out again and again ends its own sessions and those of no other.
 
-use super::{KEPT_SECONDS, SIGN_OUTS_MAX, SIGN_OUTS_PER_KEY_MAX, SignOut};
 use crate::time::Time;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
+/// The most sign-outs that are kept. They fit into one answer of the waiting room to a checkout.
+pub const SIGN_OUTS_MAX: usize = 5000;
+/// The most single sessions of one key. Beyond it one entry stands for all sessions of the key so far.
+pub const SIGN_OUTS_PER_KEY_MAX: usize = 100;
+/// How long a sign-out is kept beyond the end of its session, for nodes whose clocks differ.
+pub const KEPT_SECONDS: u32 = 3600;
 /// The length of a session's id: 16 bytes as hex.
 const ID_LENGTH: usize = 32;
 /// The longest id of a key.
 const KEY_LENGTH_MAX: usize = 64;
 
+/// A session that was signed out, or all sessions of a key up to one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SignOut {
+    /// The id of the key that opened the session. It opens nothing by itself.
+    pub key: String,
+    /// The id of the session; none: all sessions of the key that end no later. It opens nothing by itself.
+    pub id: Option<String>,
+    /// When the session would have ended. All sessions are equally long, so this also tells when it was opened.
+    pub expires_at: Time,
+}
+
+/// All sign-outs that are known.
 #[derive(Default)]
 pub(super) struct List {
     keys: HashMap<String, OfKey>,

@@ -4,37 +4,21 @@
 mod list;
 
 use self::list::List;
-use crate::context::AppContext;
+pub use self::list::{KEPT_SECONDS, SIGN_OUTS_MAX, SIGN_OUTS_PER_KEY_MAX, SignOut};
 use crate::time::{Clock, Time};
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
+use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tempfile::NamedTempFile;
+use tokio_util::sync::CancellationToken;
 
-/// The most sign-outs that are kept. They fit into one answer of the waiting room to a checkout.
-pub const SIGN_OUTS_MAX: usize = 5000;
-/// The most single sessions of one key. Beyond it one entry stands for all sessions of the key so far.
-pub const SIGN_OUTS_PER_KEY_MAX: usize = 100;
-/// How long a sign-out is kept beyond the end of its session, for nodes whose clocks differ.
-pub const KEPT_SECONDS: u32 = 3600;
 /// How often the shared store is asked.
 const REFRESH_EVERY: Duration = Duration::from_secs(1);
-
-/// A session that was signed out, or all sessions of a key up to one.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct SignOut {
-    /// The id of the key that opened the session. It opens nothing by itself.
-    pub key: String,
-    /// The id of the session; none: all sessions of the key that end no later. It opens nothing by itself.
-    pub id: Option<String>,
-    /// When the session would have ended. All sessions are equally long, so this also tells when it was opened.
-    pub expires_at: Time,
-}
 
 /// A store of sign-outs that all nodes share. Every operation may be repeated.
 #[async_trait]
@@ -66,8 +50,15 @@ struct Inner {
     /// Locked for a look-up or a copy, never across an await.
     list: RwLock<List>,
     shared: OnceLock<Arc<dyn Shared>>,
-    /// Sign-outs that the shared store has not taken yet, with their sessions.
-    unsent: Mutex<Vec<(SignOut, String)>>,
+    /// Sign-outs that the shared store has not taken yet.
+    unsent: Mutex<Vec<Unsent>>,
+}
+
+/// A sign-out to send, and the signed session that proves it.
+#[derive(Clone)]
+struct Unsent {
+    sign_out: SignOut,
+    session: String,
 }
 
 impl SignOuts {
@@ -135,7 +126,7 @@ impl SignOuts {
             ));
         }
         let written = self.write().await;
-        let kept = self.tell(&sign_out, session).await;
+        let kept = self.send(&sign_out, session).await;
         if kept.is_err() {
             self.remember(sign_out, session);
         }
@@ -180,7 +171,7 @@ impl SignOuts {
         Ok(is_new)
     }
 
-    async fn tell(&self, sign_out: &SignOut, session: &str) -> Result<(), String> {
+    async fn send(&self, sign_out: &SignOut, session: &str) -> Result<(), String> {
         match self.0.shared.get() {
             Some(store) => {
                 let entry = self.covering(sign_out);
@@ -194,29 +185,30 @@ impl SignOuts {
     /// Remembers a sign-out to repeat it. No key can crowd out those of another.
     fn remember(&self, sign_out: SignOut, session: &str) {
         let mut unsent = self.unsent();
-        let of_key = unsent.iter().filter(|(it, _)| it.key == sign_out.key);
+        let of_key = unsent.iter().filter(|it| it.sign_out.key == sign_out.key);
         let has_room = of_key.count() < SIGN_OUTS_PER_KEY_MAX && unsent.len() < SIGN_OUTS_MAX;
-        if has_room && unsent.iter().all(|(it, _)| *it != sign_out) {
-            unsent.push((sign_out, session.to_owned()));
+        if has_room && unsent.iter().all(|it| it.sign_out != sign_out) {
+            let session = session.to_owned();
+            unsent.push(Unsent { sign_out, session });
         }
     }
 
     /// Tells the shared store what it did not take, until it does or the session has ended by itself.
     async fn repeat(&self) {
         let unsent = self.unsent().clone();
-        for (sign_out, session) in unsent {
+        for Unsent { sign_out, session } in unsent {
             let is_running = sign_out.expires_at > self.0.clock.now();
-            if is_running && let Err(error) = self.tell(&sign_out, &session).await {
+            if is_running && let Err(error) = self.send(&sign_out, &session).await {
                 tracing::debug!(error, "a sign-out is not kept everywhere yet");
                 return;
             }
-            self.unsent().retain(|(it, _)| *it != sign_out);
+            self.unsent().retain(|it| it.sign_out != sign_out);
         }
     }
 
     fn merge(&self, list: impl IntoIterator<Item = SignOut>) -> bool {
         let now = self.0.clock.now();
-        let mut known = self.0.list.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.list.write();
         known.merge(list, now)
     }
 
@@ -225,11 +217,11 @@ impl SignOuts {
     }
 
     fn list(&self) -> RwLockReadGuard<'_, List> {
-        self.0.list.read().unwrap_or_else(PoisonError::into_inner)
+        self.0.list.read()
     }
 
-    fn unsent(&self) -> MutexGuard<'_, Vec<(SignOut, String)>> {
-        self.0.unsent.lock().unwrap_or_else(PoisonError::into_inner)
+    fn unsent(&self) -> MutexGuard<'_, Vec<Unsent>> {
+        self.0.unsent.lock()
     }
 
     /// Writes the whole list if it has changed, so that the file never grows beyond it. Off the async threads: it waits for the
@@ -260,29 +252,21 @@ impl SignOuts {
 
 /// Replaces a file as a whole: after a crash there is the old one or the new one.
 fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let fresh = path.with_extension("new");
-    let mut file = OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&fresh)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = NamedTempFile::new_in(folder)?;
     file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)?;
-    match path.parent() {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
-    }
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    File::open(folder)?.sync_all()
 }
 
-/// Follows what other nodes sign out, until the site's stop signal.
-pub async fn follow(site: Arc<AppContext>) {
+/// Follows what other nodes sign out, until the stop signal.
+pub async fn follow(sign_outs: SignOuts, stop: CancellationToken) {
     loop {
-        site.organisers.sign_outs().refresh().await;
+        sign_outs.refresh().await;
         tokio::select! {
             () = tokio::time::sleep(REFRESH_EVERY) => {}
-            () = site.stop.cancelled() => return,
+            () = stop.cancelled() => return,
         }
     }
 }
@@ -316,7 +300,7 @@ mod tests {
                 return Err("away".to_owned());
             }
             let session = session.map(str::to_owned);
-            self.sessions.lock().unwrap().extend(session);
+            self.sessions.lock().extend(session);
             Ok(())
         }
 
@@ -347,7 +331,7 @@ mod tests {
         store.is_there.store(true, Ordering::Relaxed);
         all.refresh().await;
         all.refresh().await;
-        let sessions = store.sessions.lock().unwrap().clone();
+        let sessions = store.sessions.lock().clone();
         assert_eq!(sessions.len(), SIGN_OUTS_PER_KEY_MAX + 1);
         assert_eq!(sessions[0], "0");
         assert_eq!(sessions.last().unwrap(), "other");

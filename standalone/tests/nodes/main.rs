@@ -13,3 +13,4 @@ mod seats;
 mod sign_outs;
 mod site;
 mod survive;
+mod tls;

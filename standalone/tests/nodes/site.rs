@@ -22,7 +22,12 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    fn new(program: &'static str, folder: &Path, port: u16, settings: &[(&str, String)]) -> Node {
+    pub(crate) fn new(
+        program: &'static str,
+        folder: &Path,
+        port: u16,
+        settings: &[(&str, String)],
+    ) -> Node {
         let folder = folder.join(format!("{program}-{port}"));
         std::fs::create_dir(&folder).unwrap();
         let url = format!("http://127.0.0.1:{port}");

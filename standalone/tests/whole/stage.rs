@@ -4,7 +4,8 @@ use client::{Answer, Client, Socket, next};
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared::http::listener::serve;
-use shared::settings::{Common, Mistakes};
+use shared::mistakes::Mistakes;
+use shared::settings::Common;
 use shared::time::{Clock, Time};
 use standalone::{Fairline, compose};
 use std::time::Duration;
@@ -34,7 +35,7 @@ impl Stage {
 
     /// Opens a stage whose line is on a Redis.
     pub(crate) async fn on(redis: &testkit::Redis) -> Stage {
-        let line = waiting_room::settings::Args {
+        let line = waiting_room::settings::LineArgs {
             line: Some(redis.url()),
             ..secrets()
         };
@@ -51,7 +52,10 @@ impl Stage {
         Stage::build(change, &Default::default()).await
     }
 
-    async fn build(change: impl FnOnce(&mut Common), line: &waiting_room::settings::Args) -> Stage {
+    async fn build(
+        change: impl FnOnce(&mut Common),
+        line: &waiting_room::settings::LineArgs,
+    ) -> Stage {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -224,8 +228,8 @@ impl Stage {
     }
 }
 
-fn secrets() -> waiting_room::settings::Args {
-    waiting_room::settings::Args {
+fn secrets() -> waiting_room::settings::LineArgs {
+    waiting_room::settings::LineArgs {
         pass_secret: Some(PASS_SECRET.to_owned()),
         service_key: Some(SERVICE_KEY.to_owned()),
         ..Default::default()

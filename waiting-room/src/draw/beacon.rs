@@ -1,10 +1,8 @@
 //! Public randomness: rounds of drand's beacons, verified offline with the beacon's public key.
 
-use super::{unhex, unhex_all};
-use crate::line::Beacon;
 use drand_verify::{G1Pubkey, G2PubkeyRfc, Pubkey as _, derive_randomness};
 use serde::{Deserialize, Serialize};
-use shared::crypto::hex;
+use shared::crypto::{hex, unhex, unhex_all};
 
 /// Supported beacons of the League of Entropy and their public keys, as published at `/info` of each chain.
 pub const BEACONS: [(&str, &str); 2] = [
@@ -17,6 +15,16 @@ pub const BEACONS: [(&str, &str); 2] = [
         "868f005eb8e6e4ca0a47c8a77ceaa5309a47978a7c71bc5cce96366b5d7a569937c529eeda66c7293784a9402801af31",
     ),
 ];
+
+/// Round of public randomness that is mixed into the draw.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Beacon {
+    /// Name of the drand beacon: `quicknet` or `default`.
+    pub name: String,
+    /// Number of the round.
+    pub round: u64,
+}
 
 /// A round as the beacon published it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]

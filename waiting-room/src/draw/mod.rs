@@ -5,15 +5,16 @@
 //! can join. The list of entries is bound by a Merkle tree hash as in RFC 6962, section 2.1.
 
 mod beacon;
-mod routes;
+mod list;
 mod verify;
 
-pub use beacon::{BEACONS, Round};
-pub(crate) use routes::{List, routes};
-pub use verify::{Drawn, Proof, verify, verify_proof};
+pub use beacon::{BEACONS, Beacon, Round};
+pub(crate) use list::List;
+pub use verify::{Drawn, Mixed, Proof, verify, verify_proof};
 
 use aws_lc_rs::hmac;
 use shared::crypto::{hex, sha256};
+pub(crate) use shared::crypto::{unhex, unhex_all};
 use shared::ids::VisitorId;
 
 /// Name of the algorithm.
@@ -54,20 +55,6 @@ impl std::fmt::Display for Entry {
 /// Returns the commitment to a seed, published before the draw.
 pub fn commitment(seed: &[u8; 32]) -> String {
     hex(&sha256(seed))
-}
-
-/// Decodes exactly `N` bytes of hex.
-pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    unhex_all(text)?.try_into().ok()
-}
-
-/// Decodes hex.
-pub fn unhex_all(text: &str) -> Option<Vec<u8>> {
-    if !text.len().is_multiple_of(2) || !text.is_ascii() {
-        return None;
-    }
-    let byte = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
-    (0..text.len()).step_by(2).map(byte).collect()
 }
 
 /// Returns the drawn order as indexes into `entries`: the first gets number 1, the second number 2, and so on.

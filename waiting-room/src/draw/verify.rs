@@ -1,8 +1,9 @@
 //! Verification of a draw from its published data alone.
 
-use super::{ALGORITHM, Entry, Round, Tree, commitment, order, root_of, unhex};
-use crate::line::Beacon;
+use super::beacon::{Beacon, Round};
+use super::{ALGORITHM, Entry, Tree, commitment, order, root_of};
 use serde::{Deserialize, Serialize};
+use shared::crypto::unhex;
 use shared::time::Time;
 
 /// Published data of a draw; only algorithm, commitment and beacon before it is held.

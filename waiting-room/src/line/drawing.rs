@@ -2,7 +2,7 @@
 
 use super::bitmap::Alive;
 use super::event_settings::Order;
-use super::state::{Entry, State};
+use super::state::{State, StoredPlace};
 use super::{DrawState, Outcome, Spot, VisitorState};
 use crate::draw::{self, Round};
 use shared::ids::VisitorId;
@@ -16,8 +16,8 @@ impl State {
 
     /// Shuffles the waiting visitors. None was admitted before, so all others have left.
     pub(super) fn hold_draw(&mut self, now: Time) {
-        let is_waiting = |entry: &&Entry| entry.standing == VisitorState::Waiting;
-        let waiting: Vec<Entry> = self.entries.iter().filter(is_waiting).copied().collect();
+        let is_waiting = |entry: &&StoredPlace| entry.standing == VisitorState::Waiting;
+        let waiting: Vec<StoredPlace> = self.entries.iter().filter(is_waiting).copied().collect();
         for entry in self.entries.iter().filter(|entry| !is_waiting(entry)) {
             self.numberless.insert(entry.visitor, entry.standing);
         }

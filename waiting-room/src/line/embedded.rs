@@ -10,13 +10,14 @@ use super::{
 use crate::draw::Round;
 use crate::pass::Pass;
 use async_trait::async_trait;
+use parking_lot::RwLock;
 use shared::group_commit::{Durable, GroupCommit};
 use shared::ids::{Availability, EventId, VisitorId};
 use shared::time::{Clock, Time};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 /// The lines of this process, by event.
 pub struct Embedded {
@@ -88,7 +89,7 @@ impl Embedded {
     }
 
     fn engine(&self, event: &EventId) -> Result<GroupCommit<Engine>, Refused> {
-        let events = self.events.read().unwrap_or_else(PoisonError::into_inner);
+        let events = self.events.read();
         events.get(event).cloned().ok_or(Refused::NoSuchEvent)
     }
 
@@ -125,7 +126,7 @@ impl Line for Embedded {
             return Err(Refused::Invalid(mistakes));
         }
         let path = self.path(&settings.id);
-        let mut events = self.events.write().unwrap_or_else(PoisonError::into_inner);
+        let mut events = self.events.write();
         if events.contains_key(&settings.id) {
             return Err(Refused::Exists);
         }
@@ -174,7 +175,7 @@ impl Line for Embedded {
     }
 
     async fn remove(&self, event: &EventId) -> Result<(), Refused> {
-        let mut events = self.events.write().unwrap_or_else(PoisonError::into_inner);
+        let mut events = self.events.write();
         events.remove(event).ok_or(Refused::NoSuchEvent)?;
         let path = self.path(event);
         for file in [
@@ -194,7 +195,7 @@ impl Line for Embedded {
 
     async fn events(&self) -> Result<Vec<Arc<EventSettings>>, Refused> {
         let engines: Vec<GroupCommit<Engine>> = {
-            let events = self.events.read().unwrap_or_else(PoisonError::into_inner);
+            let events = self.events.read();
             events.values().cloned().collect()
         };
         let mut all = Vec::with_capacity(engines.len());

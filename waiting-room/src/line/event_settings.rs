@@ -1,6 +1,7 @@
 //! An event's settings: their fields, how a patch is applied, and validation.
 
 use super::Phase;
+use crate::draw::{BEACONS, Beacon};
 use serde::{Deserialize, Deserializer, Serialize};
 use shared::ids::EventId;
 use shared::time::Time;
@@ -16,16 +17,6 @@ pub enum Order {
     Fifo,
     /// All fans in line when the sale opens are shuffled once.
     Draw,
-}
-
-/// Round of public randomness that is mixed into the draw.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Beacon {
-    /// Name of the drand beacon: `quicknet` or `default`.
-    pub name: String,
-    /// Number of the round.
-    pub round: u64,
 }
 
 /// Rate of admission, and time limits of a turn.
@@ -238,10 +229,7 @@ impl EventSettings {
             "1 to 200 characters",
         );
         let is_known = self.beacon.as_ref().is_none_or(|beacon| {
-            crate::draw::BEACONS
-                .iter()
-                .any(|(name, _)| *name == beacon.name)
-                && beacon.round > 0
+            BEACONS.iter().any(|(name, _)| *name == beacon.name) && beacon.round > 0
         });
         let why = "a name of drand's, quicknet or default, and a round from 1";
         check(is_known, "beacon", why);

@@ -2,7 +2,7 @@
 //! `synchronous=FULL`, so that a commit survives a power failure.
 
 use super::event_settings::EventSettings;
-use super::state::{Counters, Entry, State};
+use super::state::{Counters, State, StoredPlace};
 use super::{Slot, VisitorState};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use shared::ids::VisitorId;
@@ -36,7 +36,9 @@ pub(super) struct Journal(Connection);
 impl Journal {
     /// Opens the file, creating it if it does not exist.
     pub(super) fn open(path: &Path) -> Result<Journal, String> {
-        open_checked(path).map(Journal).map_err(|error| {
+        let opened = shared::sqlite::open(path)
+            .and_then(|connection| connection.execute_batch(SCHEMA).map(|()| connection));
+        opened.map(Journal).map_err(|error| {
             format!(
                 "the journal {} is damaged or cannot be opened: {error}",
                 path.display()
@@ -120,10 +122,10 @@ impl Journal {
         gone.collect()
     }
 
-    fn read_places(&self) -> rusqlite::Result<Result<Vec<Entry>, String>> {
+    fn read_places(&self) -> rusqlite::Result<Result<Vec<StoredPlace>, String>> {
         let mut query = self.0.prepare("select * from place order by number")?;
         let mut rows = query.query([])?;
-        let mut places: Vec<Entry> = Vec::new();
+        let mut places: Vec<StoredPlace> = Vec::new();
         while let Some(row) = rows.next()? {
             let number: i64 = row.get(0)?;
             let visitor: [u8; 16] = row.get(1)?;
@@ -146,20 +148,6 @@ impl Journal {
         }
         Ok(Ok(places))
     }
-}
-
-fn open_checked(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(path)?;
-    connection.pragma_update(None, "journal_mode", "wal")?;
-    connection.pragma_update(None, "synchronous", "full")?;
-    connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
-    let verdict: String = connection.query_row("pragma quick_check(1)", [], |row| row.get(0))?;
-    if verdict != "ok" {
-        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
-        return Err(rusqlite::Error::SqliteFailure(code, Some(verdict)));
-    }
-    connection.execute_batch(SCHEMA)?;
-    Ok(connection)
 }
 
 fn code(standing: VisitorState) -> i64 {

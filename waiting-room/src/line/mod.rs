@@ -13,11 +13,11 @@ mod view;
 
 pub use bitmap::Snapshot;
 pub use embedded::Embedded;
-pub use event_settings::{Admission, Beacon, EventSettings, Order, Patch};
-pub use redis::Redis;
+pub use event_settings::{Admission, EventSettings, Order, Patch};
+pub use redis::{Redis, Store};
 pub use throughput::{Flow, Pace, Rates};
 
-use crate::draw::Round;
+use crate::draw::{Beacon, Round};
 use crate::pass::Pass;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -124,6 +124,18 @@ pub struct Spot {
     pub ahead: u64,
     /// Set while admitted or shopping.
     pub slot: Option<Slot>,
+}
+
+impl Spot {
+    /// Returns whether this place is over and `pass` proves a newer one: its visitor joined again and the store has lost
+    /// that.
+    pub fn is_older_than(&self, pass: &Pass) -> bool {
+        let is_over = matches!(
+            self.standing,
+            VisitorState::Finished | VisitorState::Missed | VisitorState::Left
+        );
+        is_over && pass.number > self.number && pass.is_provisional == self.is_provisional
+    }
 }
 
 /// The answer to a join.
@@ -348,6 +360,11 @@ pub trait Line: Send + Sync {
     /// Returns the visitors whose socket at this node was replaced by one at another node since the last call.
     fn replaced(&self, event: &EventId) -> Vec<VisitorId>;
 
+    /// Returns why the store cannot be reached, in a sentence for the operator; none while it is connected.
+    fn store_failure(&self) -> Option<String> {
+        None
+    }
+
     /// Returns the time of the store's clock, if that is not this machine's: the time of the newest reply plus the
     /// time since.
     fn now(&self, event: &EventId) -> Option<Time>;
@@ -378,7 +395,7 @@ pub struct Opened {
     /// The line.
     pub line: Arc<dyn Line>,
     /// The shared store; none for the embedded engine.
-    pub shared: Option<Arc<Redis>>,
+    pub shared: Option<Arc<Store>>,
 }
 
 /// Opens the engine named by the URL.
@@ -389,8 +406,8 @@ pub fn open(url: &str, folder: &DataFolder, clock: Clock) -> Result<Opened, Stri
     if is_shared(url) {
         let line = Arc::new(Redis::open(url, folder.join("line-redis"), clock)?);
         return Ok(Opened {
-            line: line.clone(),
-            shared: Some(line),
+            shared: Some(line.store()),
+            line,
         });
     }
     Ok(Opened {

@@ -19,7 +19,7 @@ const CREDIT_PER_FAN: u64 = 60_000;
 
 /// A place in the line.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
+pub(super) struct StoredPlace {
     pub(super) visitor: VisitorId,
     pub(super) standing: VisitorState,
     pub(super) joined_at: Time,
@@ -48,7 +48,7 @@ pub(super) struct Counters {
 pub(super) struct State {
     pub(super) settings: Arc<EventSettings>,
     pub(super) memory: Counters,
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Vec<StoredPlace>,
     pub(super) by_visitor: HashMap<VisitorId, u64>,
     /// Visitors who left before the draw and so have no number, with their final state.
     pub(super) numberless: BTreeMap<VisitorId, VisitorState>,
@@ -101,7 +101,7 @@ impl State {
     pub(super) fn restore(
         settings: EventSettings,
         memory: Counters,
-        places: Vec<Entry>,
+        places: Vec<StoredPlace>,
         now: Time,
     ) -> State {
         let mut state = State::new(settings);
@@ -142,8 +142,9 @@ impl State {
         self.step = before.step;
         self.revision = before.revision + 1;
         // Waiting entries only: one that is over has no `away_at` either, and its visitor may have joined again.
-        let is_connected =
-            |entry: &&Entry| entry.standing == VisitorState::Waiting && entry.away_at.is_none();
+        let is_connected = |entry: &&StoredPlace| {
+            entry.standing == VisitorState::Waiting && entry.away_at.is_none()
+        };
         for entry in before.entries.iter().filter(is_connected) {
             if let Some(number) = self.by_visitor.get(&entry.visitor).copied() {
                 self.set_away(number, None);
@@ -157,8 +158,8 @@ impl State {
         standing: VisitorState,
         joined_at: Time,
         slot: Option<Slot>,
-    ) -> Entry {
-        Entry {
+    ) -> StoredPlace {
+        StoredPlace {
             visitor,
             standing,
             joined_at,
@@ -168,7 +169,7 @@ impl State {
     }
 
     /// Returns the entry with this number.
-    pub(super) fn entry_of(&self, number: u64) -> Option<&Entry> {
+    pub(super) fn entry_of(&self, number: u64) -> Option<&StoredPlace> {
         self.entries
             .get(usize::try_from(number.checked_sub(1)?).ok()?)
     }

@@ -2,10 +2,8 @@
 
 use crate::bench::{Bench, START, benches, policy, spot_of};
 use shared::ids::{EventId, VisitorId};
-use waiting_room::draw::{Entry, Round, order, root_of_visitors};
-use waiting_room::line::{
-    Beacon, Claimed, EventSettings, Joined, Order, Phase, Refused, VisitorState,
-};
+use waiting_room::draw::{Beacon, Entry, Round, order, root_of_visitors};
+use waiting_room::line::{Claimed, EventSettings, Joined, Order, Phase, Refused, VisitorState};
 
 /// Creates an event whose line is open and whose sale opens in ten seconds.
 async fn prequeue(bench: &Bench, beacon: Option<Beacon>) -> EventId {

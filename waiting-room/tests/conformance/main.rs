@@ -15,3 +15,4 @@ mod places;
 mod rejoining;
 mod sign_outs;
 mod survival;
+mod tls;

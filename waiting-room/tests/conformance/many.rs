@@ -216,3 +216,61 @@ async fn a_draw_is_held_once_by_whichever_of_many_nodes_and_again_by_none() {
         assert_eq!(state.outcome.unwrap().root, root);
     }
 }
+
+#[tokio::test]
+async fn a_removed_event_leaves_no_key_behind() {
+    let server = testkit::Redis::start();
+    let clock = Clock::manual(START);
+    let nodes = Nodes::start(&server.url(), 2, clock.clone(), policy(60, 1, 100)).await;
+    let event = EventId::parse("drawn").unwrap();
+    let mut settings = EventSettings::new(event.clone(), "Drawn");
+    settings.admission = policy(600, 1, 100);
+    settings.order = Order::Draw;
+    settings.prequeue_opens_at = Some(START);
+    settings.sale_opens_at = Some(START.plus_seconds(10));
+    nodes.nodes[0].create(settings).await.unwrap();
+    let visitors: Vec<VisitorId> = (1..=1000).map(VisitorId).collect();
+    nodes.nodes[0].join(&event, &visitors).await.unwrap();
+    // A socket at one node, then at the other, which leaves the first node a message.
+    for node in &nodes.nodes {
+        node.back(&event, VisitorId(1)).await.unwrap();
+    }
+    let keys = || server.ask(&["KEYS", "fairline:{drawn}:*"]).unwrap();
+    let before = keys();
+    for second in [10, 1] {
+        clock.advance_ms(second * 1000);
+        nodes.nodes[1].tick(&event).await.unwrap();
+    }
+    let after = keys();
+    for key in [
+        "1:visitors",
+        "1:alive",
+        "1:p:1",
+        "1:d:1",
+        "1:o:0",
+        "in:1",
+        "nodes",
+    ] {
+        assert!(
+            before.contains(&format!("fairline:{{drawn}}:{key}")),
+            "{key}: {before}"
+        );
+    }
+    for key in [
+        "2:visitors",
+        "2:alive",
+        "2:p:1",
+        "slots",
+        "lapses",
+        "waits",
+        "beats",
+    ] {
+        assert!(
+            after.contains(&format!("fairline:{{drawn}}:{key}")),
+            "{key}: {after}"
+        );
+    }
+    assert!(!after.contains("fairline:{drawn}:1:"), "{after}");
+    nodes.nodes[0].remove(&event).await.unwrap();
+    assert_eq!(keys(), "");
+}

@@ -73,7 +73,7 @@ impl Nodes {
     pub(crate) async fn find(&self, at: usize, pass: &Pass) -> Option<Spot> {
         let node = &self.nodes[at];
         match node.place(&self.event, pass.visitor).await.unwrap() {
-            Some(spot) if !pass.is_newer_than(&spot) => Some(spot),
+            Some(spot) if !spot.is_older_than(pass) => Some(spot),
             known => node.reenter(&self.event, pass).await.unwrap().or(known),
         }
     }

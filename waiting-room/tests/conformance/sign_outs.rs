@@ -22,9 +22,8 @@ fn shared(bench: &Bench) -> Option<Arc<dyn Shared>> {
         Store::Cluster(cluster, prefix) => format!("{}?prefix={prefix}", cluster.url()),
     };
     let notes = bench.folder.path().join("notes");
-    Some(Arc::new(
-        Redis::open(&url, notes, bench.clock.clone()).unwrap(),
-    ))
+    let redis = Redis::open(&url, notes, bench.clock.clone()).unwrap();
+    Some(redis.store())
 }
 
 /// Opens the sign-outs of a node with its data folder.

@@ -164,7 +164,7 @@ impl UnitOfWork<'_> {
 
     fn take(&mut self, session: &Key, seats: &[u32]) -> Hold {
         // 128 bits for the id and 16 for the slack.
-        let [id @ .., high, low] = self.event_state.dice.take_bytes::<18>();
+        let [id @ .., high, low] = self.event_state.random.take_bytes::<18>();
         let plan = self.event_state.plan.as_ref();
         let plan = plan.expect("the seats were chosen from it");
         let rules = &self.event_state.rules;
@@ -202,7 +202,7 @@ impl UnitOfWork<'_> {
         // Most visitors have one hold, and there are many visitors: reserve no more than needed.
         self.visit.holds.reserve_exact(1);
         self.visit.holds.push(row);
-        self.changes.new_hold = Some(self.visit.next_sequence());
+        self.changes.new_hold = Some(self.visit.take_sequence());
         hold
     }
 

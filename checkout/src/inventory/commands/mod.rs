@@ -10,7 +10,7 @@ mod sessions;
 
 use super::event_state::{EventState, VisitorCache};
 use super::model::*;
-use super::records::{AnswerRow, ChangeSet, SeatChange, VisitorRecords};
+use super::records::{AnswerRow, ChangeSet, NewAnswer, SeatChange, VisitorRecords};
 use serde::{Serialize, de::DeserializeOwned};
 pub(super) use sessions::show as show_session;
 use shared::http::idempotency::Attempt;
@@ -118,15 +118,15 @@ impl<'a> UnitOfWork<'a> {
     }
 
     /// Stores the answer of an attempt, or the mark that it is under way.
-    fn keep<T: Serialize>(&mut self, attempt: Option<&Attempt>, answer: &T, is_new: bool) {
+    fn keep<T: Serialize>(&mut self, attempt: Option<&Attempt>, value: &T, is_first: bool) {
         let Some(attempt) = attempt else { return };
-        let row = AnswerRow {
+        let answer = AnswerRow {
             id: attempt.id.clone(),
             body: attempt.body.clone(),
-            answer: json(answer),
+            answer: json(value),
             at: self.now,
         };
-        self.changes.answer = Some(Box::new((row, is_new)));
+        self.changes.answer = Some(Box::new(NewAnswer { answer, is_first }));
     }
 
     /// Records the change of a seat.

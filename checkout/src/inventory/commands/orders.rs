@@ -3,12 +3,34 @@
 use super::UnitOfWork;
 use crate::inventory::model::*;
 use crate::inventory::records::{
-    Key, OrderChange, OrderRow, OrderState, PaymentChange, PaymentRow, PaymentState,
+    Key, NewPayment, OrderChange, OrderRow, OrderState, PaymentChange, PaymentRow, PaymentState,
 };
 use shared::crypto::random_id;
 use shared::http::idempotency::Attempt;
 use shared::time::Time;
 use std::sync::Arc;
+
+/// Step of a payment from one state to another.
+#[derive(Clone, Copy)]
+pub(super) struct PaymentStep {
+    pub(super) from: PaymentState,
+    pub(super) to: PaymentState,
+    /// Set when the provider is asked.
+    pub(super) begun_at: Option<Time>,
+    /// Set when the provider promises to decide later.
+    pub(super) settles_at: Option<Time>,
+}
+
+impl PaymentStep {
+    pub(super) fn new(from: PaymentState, to: PaymentState) -> PaymentStep {
+        PaymentStep {
+            from,
+            to,
+            begun_at: None,
+            settles_at: None,
+        }
+    }
+}
 
 impl UnitOfWork<'_> {
     pub(in crate::inventory) fn order(
@@ -76,7 +98,10 @@ impl UnitOfWork<'_> {
             settles_at: None,
         };
         row.payments.push(payment.clone());
-        self.changes.new_payments.push((order.to_owned(), payment));
+        self.changes.new_payments.push(NewPayment {
+            order: order.to_owned(),
+            payment,
+        });
     }
 
     pub(super) fn set_order(&mut self, id: &str, to: OrderState, decline: Option<String>) {
@@ -94,27 +119,21 @@ impl UnitOfWork<'_> {
     }
 
     /// Changes the state of a payment, if the payment is in the expected state.
-    pub(super) fn set_payment(
-        &mut self,
-        order: &str,
-        payment: &str,
-        (from, to): (PaymentState, PaymentState),
-        at: (Option<Time>, Option<Time>),
-    ) -> bool {
+    pub(super) fn set_payment(&mut self, order: &str, payment: &str, step: PaymentStep) -> bool {
         let row = self.order_row(order);
         let mut payments = row.payments.iter_mut();
-        let Some(row) = payments.find(|row| row.id == payment && row.state == from) else {
+        let Some(row) = payments.find(|row| row.id == payment && row.state == step.from) else {
             return false;
         };
         let promised_at = row.settles_at;
-        row.state = to;
-        row.begun_at = at.0.or(row.begun_at);
-        row.settles_at = at.1.or(row.settles_at);
+        row.state = step.to;
+        row.begun_at = step.begun_at.or(row.begun_at);
+        row.settles_at = step.settles_at.or(row.settles_at);
         let change = PaymentChange {
             order: order.to_owned(),
             attempt: row.attempt,
-            from,
-            to,
+            from: step.from,
+            to: step.to,
             promised_at,
             begun_at: row.begun_at,
             settles_at: row.settles_at,
@@ -151,8 +170,8 @@ impl UnitOfWork<'_> {
             }
             _ => return Err(Refused::HoldConverted(id)),
         }
-        let states = (PaymentState::Created, PaymentState::Failed);
-        self.set_payment(&id, &open.id, states, (None, None));
+        let step = PaymentStep::new(PaymentState::Created, PaymentState::Failed);
+        self.set_payment(&id, &open.id, step);
         self.set_order(&id, OrderState::Cancelled, None);
         self.end_hold(hold, HoldState::Released);
         Ok(())
@@ -168,8 +187,8 @@ impl UnitOfWork<'_> {
             return 0;
         }
         let (hold, open) = (order.hold.clone(), order.payment().id.clone());
-        let states = (PaymentState::Created, PaymentState::Failed);
-        self.set_payment(id, &open, states, (None, None));
+        let step = PaymentStep::new(PaymentState::Created, PaymentState::Failed);
+        self.set_payment(id, &open, step);
         self.set_order(id, OrderState::Expired, None);
         self.end_hold(&hold, HoldState::Expired);
         self.changes.seats.len() as u32

@@ -1,9 +1,10 @@
 //! Payments and refunds: what the provider is asked, what it says, and what becomes of the seats.
 
 use super::UnitOfWork;
+use super::orders::PaymentStep;
 use crate::inventory::model::*;
 use crate::inventory::records::{
-    Key, Mark, NEVER, OrderState, Owner, PaymentState, SeatChange, TicketRow,
+    Key, Mark, NEVER, NewTicket, OrderState, Owner, PaymentState, SeatChange, TicketRow,
 };
 use shared::crypto::random_id;
 use shared::http::idempotency::Attempt;
@@ -49,8 +50,11 @@ impl UnitOfWork<'_> {
             amount: order.total,
             promised_at: None,
         };
-        let states = (PaymentState::Created, PaymentState::Processing);
-        self.set_payment(&asked.order, &asked.id, states, (Some(self.now), None));
+        let step = PaymentStep {
+            begun_at: Some(self.now),
+            ..PaymentStep::new(PaymentState::Created, PaymentState::Processing)
+        };
+        self.set_payment(&asked.order, &asked.id, step);
         self.set_order(&asked.order, OrderState::Paying, None);
         let mark = Mark {
             order: asked.order.clone(),
@@ -92,8 +96,8 @@ impl UnitOfWork<'_> {
         match verdict {
             Verdict::Captured => {
                 // Heard twice, it happens once.
-                let states = (was, PaymentState::Captured);
-                if self.set_payment(id, &payment.id, states, (None, None)) {
+                let step = PaymentStep::new(was, PaymentState::Captured);
+                if self.set_payment(id, &payment.id, step) {
                     self.money_is_ours(payment);
                 } else {
                     self.give_back_stray(payment);
@@ -104,15 +108,19 @@ impl UnitOfWork<'_> {
                 let mut payments = order.payments.iter();
                 let is_known = payments
                     .any(|row| row.id == payment.id && row.settles_at == payment.promised_at);
-                let states = (was, PaymentState::Failed);
-                let is_over = is_known && self.set_payment(id, &payment.id, states, (None, None));
+                let step = PaymentStep::new(was, PaymentState::Failed);
+                let is_over = is_known && self.set_payment(id, &payment.id, step);
                 if is_over && matches!(state, OrderState::Paying | OrderState::Confirming) {
                     self.new_payment(id);
                     self.set_order(id, OrderState::Declined, Some(reason.clone()));
                 }
             }
             Verdict::Pending(at) => {
-                let is_open = self.set_payment(id, &payment.id, (was, was), (None, Some(*at)));
+                let step = PaymentStep {
+                    settles_at: Some(*at),
+                    ..PaymentStep::new(was, was)
+                };
+                let is_open = self.set_payment(id, &payment.id, step);
                 if !is_open {
                     self.give_back_stray(payment);
                 } else if state == OrderState::Paying {
@@ -128,8 +136,8 @@ impl UnitOfWork<'_> {
     /// Money that came, or will, for a payment that counted as failed goes back: the order went on without it, and may have
     /// been paid by another.
     fn give_back_stray(&mut self, payment: &PaymentRef) {
-        let states = (PaymentState::Failed, PaymentState::Refunding);
-        if self.set_payment(&payment.order, &payment.id, states, (None, None)) {
+        let step = PaymentStep::new(PaymentState::Failed, PaymentState::Refunding);
+        if self.set_payment(&payment.order, &payment.id, step) {
             tracing::warn!(
                 order = payment.order,
                 payment = payment.id,
@@ -146,8 +154,8 @@ impl UnitOfWork<'_> {
                 order = id,
                 "money came for seats that are gone; it goes back"
             );
-            let states = (PaymentState::Captured, PaymentState::Refunding);
-            self.set_payment(id, &payment.id, states, (None, None));
+            let step = PaymentStep::new(PaymentState::Captured, PaymentState::Refunding);
+            self.set_payment(id, &payment.id, step);
             return self.set_order(id, OrderState::Refunding, None);
         }
         self.set_order(id, OrderState::Confirmed, None);
@@ -187,13 +195,16 @@ impl UnitOfWork<'_> {
                 id: random_id("tix_"),
             };
             self.order_row(id).tickets.push(ticket.clone());
-            self.changes.new_tickets.push((id.to_owned(), ticket));
+            self.changes.new_tickets.push(NewTicket {
+                order: id.to_owned(),
+                ticket,
+            });
         }
         self.order_row(id).tickets.sort_by_key(|ticket| ticket.seat);
         if !is_held {
             self.set_hold(&hold, HoldState::Converted, None);
             // They count again: no hold is made without knowing.
-            let sequence = self.visit.next_sequence();
+            let sequence = self.visit.take_sequence();
             self.changes.sequences.push(sequence);
         }
         true
@@ -211,8 +222,8 @@ impl UnitOfWork<'_> {
         if order.state != OrderState::Confirmed {
             return Err(Refused::OrderState(order.state.as_str().to_owned()));
         }
-        let states = (PaymentState::Captured, PaymentState::Refunding);
-        self.set_payment(id, &payment.id, states, (None, None));
+        let step = PaymentStep::new(PaymentState::Captured, PaymentState::Refunding);
+        self.set_payment(id, &payment.id, step);
         self.set_order(id, OrderState::Refunding, None);
         Ok(payment)
     }
@@ -226,8 +237,8 @@ impl UnitOfWork<'_> {
         let hold = order.hold.clone();
         // An earlier attempt's money may go back while the order stays as it is.
         let is_of_order = order.state == OrderState::Refunding && order.payment().id == payment.id;
-        let states = (PaymentState::Refunding, PaymentState::Refunded);
-        if self.set_payment(id, &payment.id, states, (None, None)) && is_of_order {
+        let step = PaymentStep::new(PaymentState::Refunding, PaymentState::Refunded);
+        if self.set_payment(id, &payment.id, step) && is_of_order {
             self.set_order(id, OrderState::Refunded, None);
             let tickets = std::mem::take(&mut self.order_row(id).tickets);
             let void = tickets.iter().map(|ticket| ticket.seat);

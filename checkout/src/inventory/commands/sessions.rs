@@ -85,7 +85,7 @@ impl UnitOfWork<'_> {
             row.report = FINISHED;
             self.changes.sessions_over.push(*key);
             // Makes a concurrent hold fail at a node that does not yet know of the end.
-            let sequence = self.visit.next_sequence();
+            let sequence = self.visit.take_sequence();
             self.changes.sequences.push(sequence);
         }
     }

@@ -8,7 +8,9 @@ use super::shard::Shard;
 use super::writer::Content;
 use crate::inventory::commands::json;
 use crate::inventory::model::Currency;
-use crate::inventory::records::{ChangeSet, HoldRow, VisitorRecords, hold_uuid};
+use crate::inventory::records::{
+    ChangeSet, HoldRow, NewAnswer, NewPayment, NewTicket, VisitorRecords, hold_uuid,
+};
 use serde_json::{Value, json};
 use shared::crypto::hex;
 use shared::ids::{EventId, VisitorId};
@@ -187,10 +189,10 @@ impl<'a> Batch<'a> {
                 .push(json!({"request": r, "visitor": visitor, "id": id,
                 "was": was, "state": state, "order_id": change.order}));
         }
-        if let Some((answer, is_new)) = changes.answer.as_deref() {
+        if let Some(NewAnswer { answer, is_first }) = changes.answer.as_deref() {
             self.answers.push(
                 json!({"request": r, "id": answer.id, "body": answer.body, "answer": answer.answer,
-                "at": answer.at.0, "is_new": is_new}),
+                "at": answer.at.0, "is_new": is_first}),
             );
         }
     }
@@ -271,7 +273,11 @@ impl<'a> Batch<'a> {
                 "was": change.from, "state": change.to, "decline": change.decline}),
             );
         }
-        for (order, new) in &changes.new_payments {
+        for NewPayment {
+            order,
+            payment: new,
+        } in &changes.new_payments
+        {
             self.payments.push(
                 json!({"request": r, "order_id": order, "attempt": new.attempt, "id": new.id,
                 "state": new.state, "amount": new.amount.amount, "currency": new.amount.currency,
@@ -286,7 +292,7 @@ impl<'a> Batch<'a> {
                 "settles_at": change.settles_at.map(|at| at.0)}),
             );
         }
-        for (order, new) in &changes.new_tickets {
+        for NewTicket { order, ticket: new } in &changes.new_tickets {
             self.tickets
                 .push(json!({"request": r, "seat": new.seat, "id": new.id, "order_id": order}));
         }

@@ -18,6 +18,7 @@ use rusqlite::{Connection, params};
 use shared::crypto::random;
 use shared::group_commit::{Durable, GroupCommit, Unavailable};
 use shared::ids::EventId;
+use shared::sqlite;
 use shared::time::{Clock, Time};
 use std::collections::HashMap;
 use std::path::Path;
@@ -89,7 +90,7 @@ impl Sqlite {
     /// Fails if the file is damaged or was made by another version. Nothing is overwritten.
     pub fn open(path: &Path, clock: Clock) -> Result<Sqlite, String> {
         let shown = path.display();
-        let db = open_checked(path).map_err(|error| {
+        let db = open_migrated(path).map_err(|error| {
             format!("the inventory {shown} is damaged or cannot be opened: {error}")
         })?;
         let seat_maps = SeatMaps::default();
@@ -129,24 +130,13 @@ impl Sqlite {
     }
 }
 
-fn open_checked(path: &Path) -> rusqlite::Result<Connection> {
-    let db = Connection::open(path)?;
-    db.pragma_update(None, "journal_mode", "wal")?;
-    db.pragma_update(None, "synchronous", "full")?;
-    db.pragma_update(None, "wal_autocheckpoint", 4000)?;
+fn open_migrated(path: &Path) -> rusqlite::Result<Connection> {
+    let db = sqlite::open(path)?;
     db.set_prepared_statement_cache_capacity(128);
-    let failed = |text: String| {
-        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
-        rusqlite::Error::SqliteFailure(code, Some(text))
-    };
-    let verdict: String = db.query_row("pragma quick_check(1)", [], |row| row.get(0))?;
-    if verdict != "ok" {
-        return Err(failed(verdict));
-    }
     let version: u32 = db.query_row("pragma user_version", [], |row| row.get(0))?;
     let version = version as usize;
     if version > SETUP.len() {
-        return Err(failed(format!(
+        return Err(sqlite::corrupt(format!(
             "its schema has version {version}, this program knows {}",
             SETUP.len()
         )));

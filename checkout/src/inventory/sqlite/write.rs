@@ -2,7 +2,7 @@
 
 use super::{Store, must_change};
 use crate::inventory::commands::json;
-use crate::inventory::records::{ChangeSet, VisitorRecords};
+use crate::inventory::records::{ChangeSet, NewAnswer, NewPayment, NewTicket, VisitorRecords};
 use rusqlite::params;
 use shared::ids::EventId;
 
@@ -42,7 +42,7 @@ impl Store {
                 ])?;
             must_change(rows)?;
         }
-        if let Some((answer, _)) = changes.answer.as_deref() {
+        if let Some(NewAnswer { answer, .. }) = changes.answer.as_deref() {
             self.db
                 .prepare_cached(
                     "insert or replace into answer (id, body_hash, answer, at, event) values (?1, ?2, ?3, ?4, ?5)",
@@ -175,7 +175,11 @@ impl Store {
     }
 
     fn apply_payments(&self, event: &str, changes: &ChangeSet) -> rusqlite::Result<()> {
-        for (order, new) in &changes.new_payments {
+        for NewPayment {
+            order,
+            payment: new,
+        } in &changes.new_payments
+        {
             self.db
                 .prepare_cached(
                     "insert into payment (event, id, order_id, attempt, state, amount, client_secret)
@@ -221,7 +225,7 @@ impl Store {
                 .execute(params![event, seat])?;
             must_change(rows)?;
         }
-        for (order, new) in &changes.new_tickets {
+        for NewTicket { order, ticket: new } in &changes.new_tickets {
             self.db
                 .prepare_cached(
                     "insert into ticket (event, id, order_id, seat) values (?1, ?2, ?3, ?4)",

@@ -1,5 +1,4 @@
 -- Shared by tick.lua: admission of waiting visitors.
-
 local function room()
   local seats = m.max_active
   if m.seats_at > 0 then
@@ -13,7 +12,7 @@ end
 local function take(count)
   local claim_by = now + m.claim_ms
   local slot = now .. ' ' .. claim_by .. ' ' .. (claim_by + m.session_ms) .. ' ' .. ADMITTED
-  local due, given, waits, taken = {}, {}, {}, 0
+  local due, given, waited, taken = {}, {}, {}, 0
   while taken < count do
     local bit_ = call('BITPOS', alive, 1, m.head)
     if bit_ < 0 then break end
@@ -23,7 +22,7 @@ local function take(count)
     if owner(n) ~= 0 then m.connected = m.connected - 1 end
     local joined = string.sub(record(n), 17, 22)
     joined = #joined == 6 and struct.unpack('>I6', joined) or 0
-    if joined > 0 then waits[#waits + 1] = math.floor((now - joined) / 1000) end
+    if joined > 0 then waited[#waited + 1] = math.floor((now - joined) / 1000) end
     due[#due + 1], due[#due + 2] = claim_by, n
     given[#given + 1], given[#given + 2] = n, slot
     taken = taken + 1
@@ -33,16 +32,16 @@ local function take(count)
     call('HSET', slots, unpack(given))
     m.waiting, m.admitted, m.t_admitted = m.waiting - taken, m.admitted + taken, m.t_admitted + taken
   end
-  if #waits > 0 then
-    call('LPUSH', base .. ':waits', unpack(waits))
-    call('LTRIM', base .. ':waits', 0, 999)
+  if #waited > 0 then
+    call('LPUSH', waits, unpack(waited))
+    call('LTRIM', waits, 0, 999)
   end
   return taken
 end
 
--- Admits one batch, in steps of 125 visitors. However long the last admission is ago, at most one batch is due. If
--- the rate is below one fan per batch, the span is the time that one fan takes. Returns 1 while part of the batch is
--- left.
+-- Admits one batch, in steps of 125 visitors. However long the last admission is ago, at most one
+-- batch is due. If the rate is below one fan per batch, the span is the time that one fan takes.
+-- Returns 1 while part of the batch is left.
 local function admit()
   local since, due, credit = now - m.last_batch, 0, nil
   if m.rate > 0 and since >= m.batch_ms then

@@ -1,10 +1,11 @@
--- Arrays of 512 numbers per key: 'p' holds records (visitor, joining time, final state), 'o' the index of the node
--- that holds the socket, 'd' the deadline after which the place lapses. And the bitmap of waiting visitors.
-
--- Returns where number n is stored in the arrays of kind `name`: the key, the offset in the array, the chunk.
+-- Arrays of 512 numbers per key: 'p' holds records (visitor, joining time, final state), 'o' the
+-- index of the node that holds the socket, 'd' the deadline after which the place lapses. And the
+-- bitmap of waiting visitors.
+-- Returns where number n is stored in the arrays of kind `name`: the key, the offset in the array,
+-- the chunk.
 local function at(name, n)
   local chunk = math.floor((n - 1) / CHUNK)
-  return gen .. ':' .. name .. ':' .. chunk, (n - 1) % CHUNK, chunk
+  return generation.array(name, chunk), (n - 1) % CHUNK, chunk
 end
 
 local function record(n)
@@ -12,8 +13,8 @@ local function record(n)
   return call('GETRANGE', key, i * RECORD, i * RECORD + RECORD - 1)
 end
 
--- Writes the visitor of number n, which the store has lost. The array gets its full length, because a truncated
--- record would be skipped when all records are read.
+-- Writes the visitor of number n, which the store has lost. The array gets its full length, because
+-- a truncated record would be skipped when all records are read.
 local function set_visitor(n, visitor)
   local key, i = at('p', n)
   call('SETRANGE', key, i * RECORD, visitor)
@@ -32,7 +33,7 @@ local function owner(n)
   return string.byte(call('GETRANGE', key, i, i)) or 0
 end
 
-local function expect_life(n, deadline)
+local function set_deadline(n, deadline)
   local key, i, chunk = at('d', n)
   call('SETRANGE', key, i * 6, struct.pack('>I6', deadline))
   if deadline > 0 then call('ZADD', aways, 'LT', deadline, chunk) end
@@ -48,10 +49,16 @@ local function ahead(n)
   return count
 end
 
+-- Returns the slot of number n: its times in ms, and its kind, ADMITTED or SHOPPING; nil without
+-- one.
 local function slot_of(n)
   local slot = call('HGET', slots, n)
   if not slot then return nil end
-  local admitted, claim, expires, kind = string.match(slot, '(%d+) (%d+) (%d+) (%d)')
-  return { tonumber(admitted), tonumber(claim), tonumber(expires), tonumber(kind) }
+  local admitted_at, claim_by, expires_at, kind = string.match(slot, '(%d+) (%d+) (%d+) (%d)')
+  return {
+    admitted_at = tonumber(admitted_at),
+    claim_by = tonumber(claim_by),
+    expires_at = tonumber(expires_at),
+    kind = tonumber(kind),
+  }
 end
-

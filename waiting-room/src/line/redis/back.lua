@@ -1,13 +1,17 @@
--- Records that sockets opened at this node, which keeps the places while they stay open. The node that held an older
--- socket of the visitor is told with its next tick.
--- ARGV[3…] visitors, at most 125. Returns as place.lua; {'busy'} during a draw.
+-- Records that sockets opened at this node, which keeps the places while they stay open. The node
+-- that held an older socket of the visitor is told with its next tick.
+-- KEYS[1] prefix of the event's keys
+-- ARGV[1] now in ms (0: the store's clock)
+-- ARGV[2] id of this node
+-- ARGV[3…] visitors, 16 bytes each, at most 125
+-- Returns units: for each a place, or '' without one. {'busy'} during a draw.
 if m.draw == 2 then return { 'busy' } end
 local asked, index = { unpack(ARGV, 3) }, node_index()
-local kept, answers = call('HMGET', visitors, unpack(asked)), { 'ok' }
+local kept, answers = call('HMGET', visitors, unpack(asked)), {}
 for i, visitor in ipairs(asked) do
-  local spot_, n = place_of(kept[i], #asked <= 8)
-  if n then hold(n, visitor, index, spot_[2] == WAITING) end
-  answers[i + 1] = spot_ or ''
+  local place, n = place_of(kept[i], #asked <= 8)
+  if n then hold(n, visitor, index, place.state == WAITING) end
+  answers[i] = place and named(place) or ''
 end
 save('connected')
-return answers
+return reply({ units = answers })

@@ -1,7 +1,9 @@
-//! Backup of this node's view of a line, written to its data folder every few seconds: an installation that goes down
-//! together with an empty Redis comes back with its events, their settings and the waiting visitors.
+//! Backup of this node's view of a line, written to its data folder every few seconds: an
+//! installation that goes down together with an empty Redis comes back with its events, their
+//! settings and the waiting visitors.
 
-use super::cache::{Draw, EventConstants, LineCache};
+use super::cache::LineCache;
+use super::view_reply::{DrawStage, EventConstants};
 use crate::line::bitmap::Snapshot;
 use crate::line::{EventSettings, LineView, Phase};
 use base64::Engine as _;
@@ -11,16 +13,17 @@ use shared::ids::EventId;
 use shared::time::Time;
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use tempfile::NamedTempFile;
 use tokio::time::Instant;
 
 /// Backup of one line.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Backup {
     settings: EventSettings,
-    life: EventConstants,
+    #[serde(rename = "life")]
+    constants: EventConstants,
     epoch: u64,
     step: u64,
     revision: u64,
@@ -34,86 +37,74 @@ pub(super) struct Backup {
 
 impl Backup {
     /// Creates a backup of a cache; none if the cache is empty.
-    pub(super) fn of(known: &LineCache) -> Option<Backup> {
-        let (front, _) = known.front.as_ref()?;
+    pub(super) fn of(cache: &LineCache) -> Option<Backup> {
+        let view = cache.view()?;
         Some(Backup {
-            settings: (*front.settings).clone(),
-            life: known.life.clone(),
-            epoch: front.epoch,
-            step: front.step,
-            revision: front.revision,
-            numbers: front.numbers,
-            highest: known.numbers,
-            inside: known.inside,
-            draw: match known.draw {
-                Some(Draw::Waiting | Draw::Drawing) => 1,
-                Some(Draw::Drawn) => 3,
-                _ => 0,
-            },
-            head: known.head,
-            bitmap: STANDARD_NO_PAD.encode(&known.bitmap),
+            settings: (*view.settings).clone(),
+            constants: cache.constants.clone(),
+            epoch: view.epoch,
+            step: view.step,
+            revision: view.revision,
+            numbers: view.numbers,
+            highest: cache.numbers,
+            inside: cache.inside,
+            draw: cache.recovery_draw(),
+            head: cache.head,
+            bitmap: STANDARD_NO_PAD.encode(&cache.bitmap),
         })
     }
 
-    /// Writes the backup to a new file and renames it over the old one, so that a crash leaves one of the two intact.
+    /// Replaces the backup in a file as a whole: after a crash there is the old one or the new one.
     pub(super) fn write(&self, path: &Path) -> std::io::Result<()> {
-        let beside = path.with_extension("new");
-        let mut file = fs::OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&beside)?;
+        let mut file = NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
         file.write_all(&serde_json::to_vec(self)?)?;
-        file.sync_data()?;
-        fs::rename(&beside, path)
+        file.as_file().sync_data()?;
+        file.persist(path)?;
+        Ok(())
     }
 
     /// Reads a backup. A damaged one counts as none.
     pub(super) fn read(path: &Path) -> Option<LineCache> {
-        let note: Backup = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
-        let bitmap = STANDARD_NO_PAD.decode(&note.bitmap).ok()?;
-        let alive = Snapshot::from_bitmap(note.head, &bitmap);
-        let front = LineView {
-            step: note.step,
-            revision: note.revision,
-            epoch: note.epoch,
+        let backup: Backup = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        let bitmap = STANDARD_NO_PAD.decode(&backup.bitmap).ok()?;
+        let alive = Snapshot::from_bitmap(backup.head, &bitmap);
+        let draw = DrawStage::from_code(i64::from(backup.draw));
+        let view = LineView {
+            step: backup.step,
+            revision: backup.revision,
+            epoch: backup.epoch,
             at: Time(0),
             phase: Phase::Scheduled,
-            is_undrawn: note.draw == 1,
+            is_undrawn: draw.is_undrawn(),
             drawn: 0,
             waiting: alive.count(),
             alive,
-            numbers: note.numbers,
+            numbers: backup.numbers,
             pace: None,
             availability: None,
-            settings: Arc::new(note.settings),
+            settings: Arc::new(backup.settings),
         };
-        let mut known = LineCache::of(Arc::new(front), Instant::now());
-        known.bitmap = bitmap;
-        known.head = note.head;
-        known.inside = note.inside;
-        known.life = note.life;
-        known.numbers = note.highest;
-        known.draw = Some(match note.draw {
-            1 => Draw::Waiting,
-            3 => Draw::Drawn,
-            _ => Draw::None,
-        });
-        Some(known)
+        let mut cache = LineCache::of(Arc::new(view), Instant::now());
+        cache.bitmap = bitmap;
+        cache.head = backup.head;
+        cache.inside = backup.inside;
+        cache.constants = backup.constants;
+        cache.numbers = backup.highest;
+        cache.draw = Some(draw);
+        Some(cache)
     }
 }
 
 /// Returns the events that the folder has backups of.
-pub(super) fn noted(folder: &Path) -> Vec<EventId> {
+pub(super) fn events(folder: &Path) -> Vec<EventId> {
     let Ok(files) = fs::read_dir(folder) else {
         return Vec::new();
     };
     files
         .filter_map(|file| {
             let path = file.ok()?.path();
-            let is_note = path.extension().is_some_and(|kind| kind == "json");
-            EventId::parse(path.file_stem()?.to_str().filter(|_| is_note)?).ok()
+            let is_backup = path.extension().is_some_and(|kind| kind == "json");
+            EventId::parse(path.file_stem()?.to_str().filter(|_| is_backup)?).ok()
         })
         .collect()
 }

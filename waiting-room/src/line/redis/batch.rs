@@ -1,10 +1,11 @@
-//! Combines requests into batches: requests for a line that arrive during a round trip go out together in the next
-//! one, with one script call per operation. The cost per fan falls as load rises.
+//! Combines requests into batches: requests for a line that arrive during a round trip go out
+//! together in the next one, with one script call per operation. The cost per fan falls as load
+//! rises.
 
-use super::connection::Connection;
-use super::script::Script;
+use super::operations::Operation;
+use super::reply::Reply;
+use super::store::{CallError, Caller};
 use redis::Value;
-use shared::group_commit::Unavailable;
 use shared::ids::VisitorId;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +16,11 @@ use tokio::time::{Instant, sleep};
 const QUEUE_MAX: usize = 20_000;
 /// Maximum number of units sent in one round trip.
 const ROUND_MAX: usize = 4_000;
-/// How long a request is retried during a draw or recovery.
+/// Longest time that a request is retried during a draw or recovery.
 const PATIENCE: Duration = Duration::from_millis(4_000);
 const RETRY: Duration = Duration::from_millis(60);
 
-/// Arguments of an operation for one visitor, in the order that the script takes them.
+/// Arguments of an operation for one visitor, in the order in which the script takes them.
 #[derive(Clone, Copy)]
 pub(super) struct Unit {
     pub(super) visitor: Option<VisitorId>,
@@ -84,130 +85,59 @@ impl Units {
     }
 }
 
-/// An operation that takes units.
-#[derive(Clone, Copy)]
-pub(super) struct Operation {
-    /// Identifies the operation; unique.
-    pub(super) id: u8,
-    /// Maximum number of units in one call.
-    pub(super) units_max: usize,
-    /// Number of header values preceding the replies of the units.
-    pub(super) header: usize,
-    pub(super) script: &'static std::sync::LazyLock<Script>,
-}
-
-/// Replies to one request in the order of its units, and the header before them.
+/// Result of one request.
 #[derive(Clone, Debug)]
-pub(super) struct Answers {
-    pub(super) header: Arc<[i64]>,
-    pub(super) answers: Vec<Value>,
-}
-
-/// Reason for having no replies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Failed {
-    /// The store did not answer; the operation may have happened.
-    Away,
-    /// The store does not know the event.
-    Gone,
-    /// A different server than before answered; the next tick recovers the line. Nothing was done.
-    Lost,
-    /// Not possible at the moment; try again. Nothing was done.
-    Busy,
+pub(super) struct Answer {
+    /// Reply of the call that this request was part of, without its units.
+    pub(super) reply: Arc<Reply>,
+    /// Replies to the units of this request, in their order.
+    pub(super) units: Vec<Value>,
 }
 
 struct Request {
     operation: Operation,
     units: Units,
-    reply: oneshot::Sender<Result<Answers, Failed>>,
+    answer: oneshot::Sender<Result<Answer, CallError>>,
 }
 
 /// Handle to the task that sends the batches of one line.
 #[derive(Clone)]
 pub(super) struct Batches(mpsc::Sender<Request>);
 
-/// Arguments common to all script calls on one line.
-pub(super) struct Caller {
-    pub(super) link: Arc<Connection>,
-    pub(super) base: String,
-    pub(super) node: String,
-    /// Current time in ms as moved by tests; "0" in service, for the store's own clock.
-    pub(super) now: Box<dyn Fn() -> String + Send + Sync>,
-}
-
-impl Caller {
-    /// Calls a script with the common arguments followed by these.
-    pub(super) async fn call(
-        &self,
-        script: &Script,
-        arguments: &[&[u8]],
-    ) -> Result<Vec<Value>, Failed> {
-        let now = (self.now)();
-        let head = [now.as_bytes(), self.node.as_bytes()];
-        let all = head.into_iter().chain(arguments.iter().copied());
-        match script.run(&self.link, &self.base, all).await {
-            Ok(value) => told(value),
-            Err(_) => Err(Failed::Away),
-        }
-    }
-}
-
-/// Splits off the first value of a reply, which tells whether the script succeeded.
-fn told(value: Value) -> Result<Vec<Value>, Failed> {
-    let Value::Array(mut values) = value else {
-        return Err(Failed::Away);
-    };
-    match values.first() {
-        Some(Value::BulkString(word)) => match word.as_slice() {
-            b"gone" => Err(Failed::Gone),
-            b"lost" => Err(Failed::Lost),
-            b"busy" => Err(Failed::Busy),
-            b"ok" => {
-                values.remove(0);
-                Ok(values)
-            }
-            // Results of one script alone, handled by its caller.
-            _ => Ok(values),
-        },
-        _ => Err(Failed::Away),
-    }
-}
-
 impl Batches {
     /// Starts the task that sends the batches of one line. It ends when the last handle is dropped.
     pub(super) fn start(caller: Arc<Caller>) -> Batches {
         let (send, receive) = mpsc::channel(QUEUE_MAX);
-        tokio::spawn(work(caller, receive));
+        tokio::spawn(send_batches(caller, receive));
         Batches(send)
     }
 
-    /// Runs an operation on each unit, atomically for the units of one call, and retries while the line is busy.
-    pub(super) async fn run(&self, operation: Operation, units: Units) -> Result<Answers, Failed> {
+    /// Runs an operation on each unit, atomically for the units of one call, and retries while the
+    /// line is busy.
+    pub(super) async fn run(
+        &self,
+        operation: Operation,
+        units: Units,
+    ) -> Result<Answer, CallError> {
         let until = Instant::now() + PATIENCE;
         loop {
-            let (reply, answer) = oneshot::channel();
+            let (send, answer) = oneshot::channel();
             let request = Request {
                 operation,
                 units: units.clone(),
-                reply,
+                answer: send,
             };
-            self.0.try_send(request).map_err(|_| Failed::Away)?;
-            match answer.await.unwrap_or(Err(Failed::Away)) {
-                Err(Failed::Busy) if Instant::now() + RETRY < until => sleep(RETRY).await,
-                Err(Failed::Busy) => return Err(Failed::Away),
+            self.0.try_send(request).map_err(|_| CallError::Away)?;
+            match answer.await.unwrap_or(Err(CallError::Away)) {
+                Err(CallError::Busy) if Instant::now() + RETRY < until => sleep(RETRY).await,
+                Err(CallError::Busy) => return Err(CallError::Away),
                 answer => return answer,
             }
         }
     }
 }
 
-impl From<Failed> for Unavailable {
-    fn from(_: Failed) -> Unavailable {
-        Unavailable
-    }
-}
-
-async fn work(caller: Arc<Caller>, mut queue: mpsc::Receiver<Request>) {
+async fn send_batches(caller: Arc<Caller>, mut queue: mpsc::Receiver<Request>) {
     while let Some(first) = queue.recv().await {
         let mut units = first.units.all().len();
         let mut batch = vec![first];
@@ -217,7 +147,8 @@ async fn work(caller: Arc<Caller>, mut queue: mpsc::Receiver<Request>) {
             batch.push(next);
         }
         metrics::histogram!("fairline_batch_requests").record(batch.len() as f64);
-        // Concurrent requests have no order among themselves; within one operation the order of arrival is kept.
+        // Concurrent requests have no order among themselves; within one operation the order of
+        // arrival is kept.
         batch.sort_by_key(|request| request.operation.id);
         let mut calls = Vec::new();
         while !batch.is_empty() {
@@ -246,35 +177,23 @@ async fn call(caller: &Caller, operation: Operation, requests: Vec<Request>) {
         unit.write(&mut words);
     }
     let arguments: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-    let outcome = caller.call(operation.script, &arguments).await;
-    match outcome {
-        Ok(mut values) if values.len() >= operation.header => {
-            let answers = values.split_off(operation.header);
-            let header: Arc<[i64]> = values.iter().map(number).collect();
-            let mut answers = answers.into_iter();
+    match caller.call(operation.script, &arguments).await {
+        Ok(mut reply) => {
+            let mut units = match reply.take("units") {
+                Value::Array(units) => units.into_iter(),
+                _ => Vec::new().into_iter(),
+            };
+            let reply = Arc::new(reply);
             for request in requests {
-                let answers = answers.by_ref().take(request.units.all().len()).collect();
-                let header = header.clone();
-                let _ = request.reply.send(Ok(Answers { header, answers }));
+                let units = units.by_ref().take(request.units.all().len()).collect();
+                let reply = reply.clone();
+                let _ = request.answer.send(Ok(Answer { reply, units }));
             }
         }
-        outcome => {
-            let failed = outcome.err().unwrap_or(Failed::Away);
+        Err(error) => {
             for request in requests {
-                let _ = request.reply.send(Err(failed));
+                let _ = request.answer.send(Err(error));
             }
         }
-    }
-}
-
-/// Reads a number from a reply; 0 if it is none.
-pub(super) fn number(value: &Value) -> i64 {
-    match value {
-        Value::Int(number) => *number,
-        Value::BulkString(text) => std::str::from_utf8(text)
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(0),
-        _ => 0,
     }
 }

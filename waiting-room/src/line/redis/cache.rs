@@ -1,70 +1,17 @@
-//! Cache of one event's line at this node: the newest front, the pace, the open sockets. When the store forgets, this is
-//! what the line is made of again.
+//! Cache of one event's line at this node: the newest front, the pace, the open sockets. When the
+//! store loses its data, the line is restored from this.
 
-use super::batch::number;
-use super::registry::fields_of;
+use super::policy::{json, policy};
+use super::view_reply::{DrawStage, EventConstants, ViewReply};
 use crate::draw::unhex;
 use crate::line::bitmap::Snapshot;
-use crate::line::event_settings::EventSettings;
 use crate::line::throughput::{Flow, Rates};
-use crate::line::{DrawState, LineView, Order, Outcome, Phase};
-use redis::Value;
-use shared::ids::{Availability, VisitorId};
+use crate::line::{DrawState, EventSettings, LineView, Order, Outcome, Phase, Spot, Stats, Waited};
+use shared::ids::VisitorId;
 use shared::time::Time;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::time::Instant;
-
-/// Answer of the tick script.
-pub(super) struct Told {
-    /// The store did not know this node.
-    pub(super) is_new_here: bool,
-    at: Time,
-    pub(super) epoch: u64,
-    step: u64,
-    revision: u64,
-    phase: Phase,
-    pub(super) draw: Draw,
-    pub(super) numbers: u64,
-    keys: u64,
-    nodes: u64,
-    waiting: u64,
-    admitted: u64,
-    shopping: u64,
-    connected: u64,
-    total: Rates,
-    head: u64,
-    bitmap: Vec<u8>,
-    availability: Option<Availability>,
-    settings: Option<(EventSettings, EventConstants)>,
-    replaced: Vec<VisitorId>,
-}
-
-/// Properties that are fixed for the life of an event, or change once.
-#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-pub(super) struct EventConstants {
-    /// The first epoch: passes of an earlier event of the same name are no use.
-    pub(super) born: u64,
-    /// The seed of the draw, as hex; empty without one.
-    pub(super) seed: String,
-    /// The randomness of the beacon, as hex, once it was given.
-    pub(super) beacon: String,
-    /// Outcome of the draw (JSON), once it was held.
-    pub(super) drawn: String,
-}
-
-/// How far a draw is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Draw {
-    /// First come, first served.
-    None,
-    /// Before the draw.
-    Waiting,
-    /// Being drawn.
-    Drawing,
-    /// Drawn.
-    Drawn,
-}
 
 /// A visitor's number as this node last heard it.
 #[derive(Clone, Copy, Debug)]
@@ -74,102 +21,48 @@ pub(super) struct Number {
     pub(super) is_provisional: bool,
 }
 
-impl Told {
-    /// Reads the answer of `tick.lua`; none when it is not one.
-    pub(super) fn read(values: &[Value]) -> Option<Told> {
-        let count = |at: usize| values.get(at).map_or(0, number);
-        let many = |at: usize| u64::try_from(count(at)).unwrap_or(0);
-        let totals = list(values.get(13)?)?;
-        let total = |at: usize| totals.get(at).map_or(0, number).max(0) as u64;
-        let once: Vec<&[u8]> = list(values.get(18)?)?.iter().map(bytes).collect();
-        let settings = match bytes(values.get(17)?) {
-            [] => None,
-            text => {
-                let word = |at: usize| {
-                    let text = once.get(at).copied().unwrap_or_default();
-                    String::from_utf8_lossy(text).into_owned()
-                };
-                let life = EventConstants {
-                    born: word(0).parse().unwrap_or(0),
-                    seed: word(1),
-                    beacon: word(2),
-                    drawn: word(3),
-                };
-                Some((serde_json::from_slice(text).ok()?, life))
-            }
-        };
-        let replaced = list(values.get(19)?)?.iter().filter_map(visitor).collect();
-        Some(Told {
-            is_new_here: count(0) == 1,
-            at: Time(count(1)),
-            epoch: many(2),
-            step: many(3),
-            revision: many(4),
-            phase: *Phase::ALL.get(many(5) as usize)?,
-            draw: match count(6) {
-                1 => Draw::Waiting,
-                2 => Draw::Drawing,
-                3 => Draw::Drawn,
-                _ => Draw::None,
-            },
-            numbers: many(7),
-            keys: many(20),
-            nodes: many(21),
-            waiting: many(9),
-            admitted: many(10),
-            shopping: many(11),
-            connected: many(12),
-            total: Rates {
-                joined: total(0),
-                admitted: total(1),
-                finished: total(2),
-                missed: total(3),
-                left: total(4),
-            },
-            head: many(14),
-            bitmap: bytes(values.get(15)?).to_vec(),
-            availability: serde_json::from_slice(bytes(values.get(16)?)).ok(),
-            settings,
-            replaced,
-        })
+impl Number {
+    /// Returns the number of a place.
+    pub(super) fn of(spot: &Spot) -> Number {
+        Number {
+            number: spot.number,
+            is_provisional: spot.is_provisional,
+        }
     }
 }
 
-/// Reads a script's answer as text; empty where it is none.
-pub(super) fn bytes(value: &Value) -> &[u8] {
-    match value {
-        Value::BulkString(bytes) => bytes,
-        _ => &[],
-    }
+/// A visitor whose place is to be restored.
+pub(super) struct Returning {
+    pub(super) visitor: VisitorId,
+    /// 0 if only the number of the arrival is known, which says nothing of the drawn one; the next
+    /// request of the socket brings that.
+    pub(super) number: u64,
 }
 
-pub(super) fn list(value: &Value) -> Option<&[Value]> {
-    match value {
-        Value::Array(values) => Some(values),
-        _ => None,
-    }
-}
-
-fn visitor(value: &Value) -> Option<VisitorId> {
-    let id = bytes(value).try_into().ok()?;
-    Some(VisitorId(u128::from_be_bytes(id)))
+/// A view, and when this node asked for it.
+#[derive(Clone)]
+pub(super) struct Fetched {
+    pub(super) view: Arc<LineView>,
+    /// By this node's own steady clock.
+    pub(super) asked_at: Instant,
 }
 
 /// State of one line as this node last read it.
 #[derive(Default)]
 pub(super) struct LineCache {
-    /// The newest front, and when it was asked for by this node's own steady clock.
-    pub(super) front: Option<(Arc<LineView>, Instant)>,
+    /// The newest front.
+    pub(super) front: Option<Fetched>,
     /// Its bitmap as the store keeps it, from byte `head` on.
     pub(super) bitmap: Vec<u8>,
     pub(super) head: u64,
     pub(super) inside: u64,
-    pub(super) figures: Figures,
-    pub(super) life: EventConstants,
-    pub(super) draw: Option<Draw>,
+    figures: Figures,
+    pub(super) constants: EventConstants,
+    /// None before the first view.
+    pub(super) draw: Option<DrawStage>,
     /// Generation of the keys in use; a draw begins another.
-    pub(super) keys: u64,
-    /// How many nodes tick this line.
+    pub(super) generation: u64,
+    /// Number of nodes that tick this line.
     pub(super) nodes: u64,
     /// The highest number that this node heard of.
     pub(super) numbers: u64,
@@ -180,185 +73,206 @@ pub(super) struct LineCache {
     flow: Flow,
     settings: Option<Arc<EventSettings>>,
     /// The state comes from a backup file; the store has not answered yet.
-    is_noted: bool,
-    /// When the last note was written.
-    pub(super) noted_at: Option<Instant>,
+    is_from_backup: bool,
+    /// When the last backup was written.
+    pub(super) backed_up_at: Option<Instant>,
 }
 
 /// The counters as of the newest front.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Figures {
-    pub(super) admitted: u64,
-    pub(super) shopping: u64,
-    pub(super) away: u64,
-    pub(super) total: Rates,
+struct Figures {
+    admitted: u64,
+    shopping: u64,
+    away: u64,
+    total: Rates,
 }
 
 impl LineCache {
-    /// Builds the state of a first front, as a backup file has it. The settings are asked for again with the first tick.
-    pub(super) fn of(front: Arc<LineView>, at: Instant) -> LineCache {
+    /// Builds the state of a first front, as a backup file has it. The settings are asked for again
+    /// with the first tick.
+    pub(super) fn of(view: Arc<LineView>, asked_at: Instant) -> LineCache {
         LineCache {
-            settings: Some(front.settings.clone()),
-            front: Some((front, at)),
-            is_noted: true,
+            settings: Some(view.settings.clone()),
+            front: Some(Fetched { view, asked_at }),
+            is_from_backup: true,
             ..LineCache::default()
         }
     }
 
-    /// The revision whose settings this node has.
+    /// Records that a visitor's socket is open here.
+    pub(super) fn connect(&mut self, spot: &Spot) {
+        self.connected.insert(spot.visitor, Number::of(spot));
+    }
+
+    /// Returns the newest view.
+    pub(super) fn view(&self) -> Option<&Arc<LineView>> {
+        self.front.as_ref().map(|front| &front.view)
+    }
+
+    /// Returns the revision whose settings this node has; -1 without one.
     pub(super) fn revision(&self) -> i64 {
-        self.front
-            .as_ref()
-            .filter(|_| !self.is_noted)
-            .map_or(-1, |(front, _)| i64::try_from(front.revision).unwrap_or(-1))
+        let view = self.view().filter(|_| !self.is_from_backup);
+        view.map_or(-1, |view| i64::try_from(view.revision).unwrap_or(-1))
     }
 
-    /// The epoch of the newest front; 0 before the first.
+    /// Returns the epoch of the newest front; 0 before the first.
     pub(super) fn epoch(&self) -> u64 {
-        self.front.as_ref().map_or(0, |(front, _)| front.epoch)
+        self.view().map_or(0, |view| view.epoch)
     }
 
-    /// Takes what a tick told, and makes the front of it. None when settings are missing, which a first tick asks for.
-    pub(super) fn take(&mut self, told: Told, asked: Instant) -> Option<Arc<LineView>> {
-        if let Some((settings, life)) = told.settings {
-            self.settings = Some(Arc::new(settings));
-            self.life = life;
+    /// Takes a reply of the tick script and makes the front of it. None when settings are missing,
+    /// which a first tick asks for.
+    pub(super) fn take(&mut self, reply: ViewReply, asked_at: Instant) -> Option<Arc<LineView>> {
+        if let Some(definition) = reply.definition {
+            self.settings = Some(Arc::new(definition.settings));
+            self.constants = definition.constants;
         }
         let settings = self.settings.clone()?;
-        self.measure(told.at, told.total, told.phase);
-        self.is_noted = false;
-        self.replaced.extend(told.replaced);
-        let alive = Snapshot::from_bitmap(told.head, &told.bitmap);
-        self.bitmap = told.bitmap;
-        self.head = told.head;
-        self.inside = told.admitted + told.shopping;
-        self.nodes = told.nodes;
-        self.draw = Some(told.draw);
-        if self.keys != told.keys {
+        self.measure(reply.at, reply.total, reply.phase);
+        self.is_from_backup = false;
+        self.replaced.extend(reply.replaced);
+        let alive = Snapshot::from_bitmap(reply.head, &reply.bitmap);
+        self.bitmap = reply.bitmap;
+        self.head = reply.head;
+        self.inside = reply.admitted + reply.shopping;
+        self.nodes = reply.nodes;
+        self.draw = Some(reply.draw);
+        if self.generation != reply.generation {
             // The draw gave out numbers anew.
             self.numbers = 0;
-            self.keys = told.keys;
+            self.generation = reply.generation;
         }
-        self.numbers = self.numbers.max(told.numbers);
+        self.numbers = self.numbers.max(reply.numbers);
         self.figures = Figures {
-            admitted: told.admitted,
-            shopping: told.shopping,
-            away: told.waiting.saturating_sub(told.connected),
-            total: told.total,
+            admitted: reply.admitted,
+            shopping: reply.shopping,
+            away: reply.waiting.saturating_sub(reply.connected),
+            total: reply.total,
         };
-        let front = Arc::new(LineView {
-            step: told.step,
-            revision: told.revision,
-            epoch: told.epoch,
-            at: told.at,
-            phase: told.phase,
-            is_undrawn: matches!(told.draw, Draw::Waiting | Draw::Drawing),
-            drawn: serde_json::from_str(&self.life.drawn)
+        let view = Arc::new(LineView {
+            step: reply.step,
+            revision: reply.revision,
+            epoch: reply.epoch,
+            at: reply.at,
+            phase: reply.phase,
+            is_undrawn: reply.draw.is_undrawn(),
+            drawn: serde_json::from_str(&self.constants.drawn)
                 .map_or(0, |outcome: Outcome| outcome.entries),
             alive,
-            waiting: told.waiting,
-            numbers: told.numbers,
-            pace: self.flow.pace(told.at, settings.admission.batch_seconds),
-            availability: told.availability,
+            waiting: reply.waiting,
+            numbers: reply.numbers,
+            pace: self.flow.pace(reply.at, settings.admission.batch_seconds),
+            availability: reply.availability,
             settings,
         });
-        self.front = Some((front.clone(), asked));
-        Some(front)
+        self.front = Some(Fetched {
+            view: view.clone(),
+            asked_at,
+        });
+        Some(view)
     }
 
-    /// Returns the visitors with open sockets here and the numbers to return them to. 0 where only the number of the arrival is known: it says
-    /// nothing of the drawn one, which the socket's next question brings.
-    pub(super) fn connected_numbers(&self) -> Vec<(VisitorId, u64)> {
-        let is_drawn = self.draw == Some(Draw::Drawn);
-        let number = |kept: &Number| {
-            if kept.is_provisional && is_drawn {
-                0
-            } else {
-                kept.number
-            }
-        };
+    /// Returns the visitors with open sockets here, for restoring their places.
+    pub(super) fn returning(&self) -> Vec<Returning> {
+        let is_drawn = self.draw == Some(DrawStage::Drawn);
         let connected = self.connected.iter();
         connected
-            .map(|(visitor, kept)| (*visitor, number(kept)))
+            .map(|(visitor, kept)| Returning {
+                visitor: *visitor,
+                number: if kept.is_provisional && is_drawn {
+                    0
+                } else {
+                    kept.number
+                },
+            })
             .collect()
     }
 
-    /// Returns this node's state as arguments of `revive.lua`.
-    pub(super) fn testimony(&self) -> Option<Vec<Vec<u8>>> {
-        let (front, _) = self.front.as_ref()?;
+    /// Returns this node's state as arguments of `revive.lua`; none without a view.
+    pub(super) fn recovery_arguments(&self) -> Option<Vec<Vec<u8>>> {
+        let view = self.view()?;
         let numbers = [
-            front.epoch,
-            front.step,
-            front.numbers,
-            front.revision,
+            view.epoch,
+            view.step,
+            view.numbers,
+            view.revision,
             self.numbers,
             self.inside,
             self.head,
         ];
-        let mut told: Vec<Vec<u8>> = numbers.map(|n| n.to_string().into_bytes()).into();
-        told.push(self.bitmap.clone());
-        told.push(self.nodes.to_string().into_bytes());
-        // A draw that was under way is held again.
-        let draw = match self.draw {
-            Some(Draw::Waiting | Draw::Drawing) => 1,
-            Some(Draw::Drawn) => 3,
-            _ => 0,
-        };
-        let life = &self.life;
+        let mut arguments: Vec<Vec<u8>> = numbers.map(|n| n.to_string().into_bytes()).into();
+        arguments.push(self.bitmap.clone());
+        arguments.push(self.nodes.to_string().into_bytes());
+        let constants = &self.constants;
+        let has_beacon = u8::from(!constants.beacon.is_empty());
         let fields = [
-            ("draw", draw.to_string()),
-            ("born", life.born.to_string()),
-            ("seed", life.seed.clone()),
-            ("beacon", life.beacon.clone()),
-            ("has_beacon", u8::from(!life.beacon.is_empty()).to_string()),
-            ("drawn", life.drawn.clone()),
+            ("draw", self.recovery_draw().to_string()),
+            ("born", constants.born.to_string()),
+            ("seed", constants.seed.clone()),
+            ("beacon", constants.beacon.clone()),
+            ("has_beacon", has_beacon.to_string()),
+            ("drawn", constants.drawn.clone()),
+            ("settings", json(&view.settings)),
         ];
         for (name, value) in fields {
-            told.extend([name.as_bytes().to_vec(), value.into_bytes()]);
+            arguments.extend([name.as_bytes().to_vec(), value.into_bytes()]);
         }
-        told.extend(
-            fields_of(&front.settings)
-                .into_iter()
-                .map(String::into_bytes),
-        );
-        Some(told)
+        let policy = policy(&view.settings).into_iter();
+        arguments.extend(policy.map(String::into_bytes));
+        Some(arguments)
+    }
+
+    /// Returns the code of the draw that the line is restored with.
+    pub(super) fn recovery_draw(&self) -> u8 {
+        self.draw.map_or(0, DrawStage::recovery_code)
     }
 
     /// Every node measures for itself, by the counters that all of them see.
     fn measure(&mut self, at: Time, total: Rates, phase: Phase) {
-        if self.front.is_none() || self.is_noted {
+        if self.front.is_none() || self.is_from_backup {
             self.flow.total = total;
         }
-        let news = total.since(&self.flow.total);
-        self.flow.count(at, news);
+        let since = total.since(&self.flow.total);
+        self.flow.count(at, since);
         self.flow.total = total;
         if phase != Phase::Open {
             self.flow.stop_measuring();
         }
     }
 
-    /// How the draw stands, if there is one.
+    /// Returns the state of the draw, if there is one.
     pub(super) fn draw_state(&self) -> Option<DrawState> {
-        let (front, _) = self.front.as_ref()?;
-        let settings = &front.settings;
+        let settings = &self.view()?.settings;
         (settings.order == Order::Draw).then(|| DrawState {
-            seed: unhex(&self.life.seed).unwrap_or_default(),
+            seed: unhex(&self.constants.seed).unwrap_or_default(),
             named: settings.beacon.clone(),
-            round: serde_json::from_str(&self.life.beacon).ok(),
-            outcome: serde_json::from_str(&self.life.drawn).ok(),
+            round: serde_json::from_str(&self.constants.beacon).ok(),
+            outcome: serde_json::from_str(&self.constants.drawn).ok(),
         })
     }
 
-    /// Returns the rates of the last 60 seconds.
-    pub(super) fn per_minute(&self, at: Time) -> Rates {
-        self.flow.last_minute(at)
-    }
-
-    /// How many are ahead of a number, by the newest front. Who came after it was taken is counted as still there.
+    /// Returns how many are ahead of a number by the newest front. Those who came after it was
+    /// taken count as waiting.
     pub(super) fn ahead(&self, number: u64) -> u64 {
-        self.front.as_ref().map_or(0, |(front, _)| {
-            let later = number.saturating_sub(front.numbers + 1);
-            front.alive.ahead(number) + later
+        self.view().map_or(0, |view| {
+            let later = number.saturating_sub(view.numbers + 1);
+            view.alive.ahead(number) + later
         })
+    }
+
+    /// Returns the figures of a view.
+    pub(super) fn stats(&self, view: &LineView, waited_seconds: Waited) -> Stats {
+        Stats {
+            at: view.at,
+            phase: view.phase,
+            waiting: view.waiting,
+            admitted: self.figures.admitted,
+            shopping: self.figures.shopping,
+            away: self.figures.away,
+            per_minute: self.flow.last_minute(view.at),
+            total: self.figures.total,
+            waited_seconds,
+            availability: view.availability,
+        }
     }
 }

@@ -1,58 +1,57 @@
-//! The connection to Redis: a single server, one found through Sentinels, or a cluster. Multiplexed, and reconnected
-//! after growing pauses. A command that is not answered in time may have been carried out.
+//! The connection to Redis: a single server, one found through Sentinels, or a cluster.
+//! Multiplexed, and reconnected after growing pauses. A command that is not answered in time may
+//! have been carried out.
 
+use super::address::{ANSWER, Address, CONNECT, Source};
+use parking_lot::{Mutex, MutexGuard};
 use redis::aio::{ConnectionLike as _, MultiplexedConnection};
-use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
-use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, IntoConnectionInfo as _, RedisError, Value,
-};
+use redis::{AsyncConnectionConfig, Cmd, ErrorKind, RedisError, Value};
 use shared::group_commit::Unavailable;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
-/// Time after which a server without an answer counts as unreachable.
-const ANSWER: Duration = Duration::from_secs(2);
-const CONNECT: Duration = Duration::from_secs(2);
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Maximum number of concurrent commands on one connection.
 const IN_FLIGHT_MAX: usize = 1024;
 
-/// Address of the server, in one of three forms.
-enum Source {
-    Single(Box<Client>),
-    Sentinel(Box<tokio::sync::Mutex<SentinelClient>>),
-    Cluster(Box<ClusterClient>),
-}
-
+/// A connection of the client to one server or to a cluster.
 #[derive(Clone)]
-enum Wire {
-    One(MultiplexedConnection),
-    Many(ClusterConnection),
+enum Channel {
+    Server(MultiplexedConnection),
+    Cluster(ClusterConnection),
 }
 
-/// The connection if there is one, and when to try again if there is none.
-struct Held {
-    wire: Option<Wire>,
-    /// Counts connections, so that an error of an old one does not drop its successor.
-    made: u64,
+/// A channel and its number, so that an error of an old one does not drop its successor.
+#[derive(Clone)]
+struct Numbered {
+    channel: Channel,
+    number: u64,
+}
+
+/// The channel if there is one, and when to try again if there is none.
+struct Current {
+    channel: Option<Numbered>,
+    /// Number of channels so far.
+    count: u64,
     retry_at: Option<Instant>,
     pause: Duration,
+    /// Why there is none, for the operator.
+    failure: Option<String>,
 }
 
 /// A connection that is re-established when it breaks.
 pub(super) struct Connection {
-    source: Source,
-    held: Mutex<Held>,
+    address: Address,
+    /// Locked for a look-up or a change, never across an await.
+    current: Mutex<Current>,
     /// One task connects, the others wait for it.
     connecting: tokio::sync::Mutex<()>,
 }
 
 /// Failure of one command.
-pub(super) enum Trouble {
+pub(super) enum CommandError {
     /// The script is not loaded at that server.
     NoScript,
     /// No answer; the command may have been carried out.
@@ -60,198 +59,170 @@ pub(super) enum Trouble {
 }
 
 impl Connection {
-    /// Parses `redis://…`, `redis+sentinel://host:port,…/name` and `redis+cluster://host:port,…`. Does not connect.
-    ///
-    /// # Errors
-    /// When the URL is invalid. The message does not contain its password.
-    pub(super) fn new(url: &str) -> Result<Connection, String> {
-        let failed = |error: RedisError| format!("FAIRLINE_LINE: {}", error.category());
-        let source = if let Some(rest) = url.strip_prefix("redis+cluster://") {
-            let (login, hosts) = rest.rsplit_once('@').unwrap_or(("", rest));
-            let nodes = hosts_of(hosts.trim_end_matches('/'))?;
-            let urls = nodes.iter().map(|(host, port)| match login {
-                "" => format!("redis://{host}:{port}"),
-                login => format!("redis://{login}@{host}:{port}"),
-            });
-            let builder = ClusterClientBuilder::new(urls.collect::<Vec<_>>())
-                .connection_timeout(CONNECT)
-                .response_timeout(ANSWER)
-                .retries(3)
-                .min_retry_wait(20)
-                .max_retry_wait(300);
-            Source::Cluster(Box::new(builder.build().map_err(failed)?))
-        } else if let Some(rest) = url.strip_prefix("redis+sentinel://") {
-            Source::Sentinel(Box::new(tokio::sync::Mutex::new(sentinel(rest)?)))
-        } else if url.starts_with("redis://") || url.starts_with("redis+unix://") {
-            Source::Single(Box::new(Client::open(url).map_err(failed)?))
-        } else {
-            let wanted = "redis://, redis+unix://, redis+sentinel:// or redis+cluster://";
-            return Err(format!("FAIRLINE_LINE: neither 'embedded' nor {wanted}"));
-        };
-        Ok(Connection {
-            source,
-            held: Mutex::new(Held {
-                wire: None,
-                made: 0,
+    /// Creates a connection that is made when it is first needed.
+    pub(super) fn new(address: Address) -> Connection {
+        Connection {
+            address,
+            current: Mutex::new(Current {
+                channel: None,
+                count: 0,
                 retry_at: None,
                 pause: PAUSE_MIN,
+                failure: None,
             }),
             connecting: tokio::sync::Mutex::new(()),
-        })
+        }
     }
 
-    /// Sends a command and waits for its answer, connecting first if necessary. Dropping the future leaves the
-    /// connection usable; the command may still run.
-    pub(super) async fn send(&self, command: &Cmd) -> Result<Value, Trouble> {
-        let (wire, made) = self.wire().await.ok_or(Trouble::Away)?;
-        let answer = match wire {
-            Wire::One(mut wire) => timeout(ANSWER, wire.req_packed_command(command)).await,
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock()
+    }
+
+    /// Returns why there is no connection, in a sentence for the operator; none while there is one.
+    pub(super) fn failure(&self) -> Option<String> {
+        self.current().failure.clone()
+    }
+
+    /// Sends a command and waits for its answer, connecting first if necessary. Dropping the future
+    /// leaves the connection usable; the command may still run.
+    pub(super) async fn send(&self, command: &Cmd) -> Result<Value, CommandError> {
+        let Numbered { channel, number } = self.channel().await.ok_or(CommandError::Away)?;
+        let answer = match channel {
+            Channel::Server(mut server) => {
+                timeout(ANSWER, server.req_packed_command(command)).await
+            }
             // The cluster client follows changes of the cluster by itself, which takes longer.
-            Wire::Many(mut wire) => timeout(2 * ANSWER, wire.req_packed_command(command)).await,
+            Channel::Cluster(mut cluster) => {
+                timeout(2 * ANSWER, cluster.req_packed_command(command)).await
+            }
         };
         match answer {
-            Ok(Ok(Value::ServerError(error))) => Err(self.broken(&error.into(), made)),
+            Ok(Ok(Value::ServerError(error))) => Err(self.classify(&error.into(), number)),
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(self.broken(&error, made)),
+            Ok(Err(error)) => Err(self.classify(&error, number)),
             Err(_) => {
-                self.forget(made, "no answer in time");
-                Err(Trouble::Away)
+                self.drop_channel(number, "no answer in time");
+                Err(CommandError::Away)
             }
         }
     }
 
-    /// Returns the connection, reconnecting if there is none and the pause is over.
-    async fn wire(&self) -> Option<(Wire, u64)> {
-        if let Some(found) = self.found() {
-            return Some(found);
+    /// Returns the channel, reconnecting if there is none and the pause is over.
+    async fn channel(&self) -> Option<Numbered> {
+        let found = self.current().channel.clone();
+        if found.is_some() {
+            return found;
         }
-        let _turn = self.connecting.lock().await;
-        if let Some(found) = self.found() {
-            return Some(found);
-        }
+        let _connecting = self.connecting.lock().await;
         {
-            let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-            if held.retry_at.is_some_and(|at| Instant::now() < at) {
+            let current = self.current();
+            if current.channel.is_some() {
+                return current.channel.clone();
+            }
+            if current.retry_at.is_some_and(|at| Instant::now() < at) {
                 return None;
             }
         }
+        let peers = &self.address.servers.peers;
         let made = timeout(2 * CONNECT, self.connect()).await;
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.current();
         match made {
-            Ok(Ok(wire)) => {
-                tracing::info!("connected to Redis");
-                held.pause = PAUSE_MIN;
-                held.retry_at = None;
-                held.made += 1;
-                held.wire = Some(wire.clone());
-                Some((wire, held.made))
+            Ok(Ok(channel)) => {
+                tracing::info!(peers, "connected to Redis");
+                current.pause = PAUSE_MIN;
+                current.retry_at = None;
+                current.failure = None;
+                current.count += 1;
+                let number = current.count;
+                current.channel = Some(Numbered { channel, number });
+                current.channel.clone()
             }
             failed => {
-                let error = failed.map_or("no answer in time".to_owned(), |outcome| {
-                    outcome.err().map_or_else(String::new, |e| e.to_string())
+                let why = failed.map_or("no answer in time".to_owned(), |outcome| {
+                    let error = outcome.err();
+                    error.map_or_else(String::new, |error| self.explain(&error))
                 });
-                tracing::warn!(error, "Redis cannot be reached");
+                tracing::warn!(peers, why, "Redis cannot be reached");
+                current.failure = Some(format!("Redis at {peers} cannot be reached: {why}"));
                 // Half to all of the pause, so that nodes do not reconnect in step.
                 let [jitter] = shared::crypto::random::<1>();
                 let share = 0.5 + f64::from(jitter) / 512.0;
-                held.retry_at = Some(Instant::now() + held.pause.mul_f64(share));
-                held.pause = (held.pause * 2).min(PAUSE_MAX);
+                current.retry_at = Some(Instant::now() + current.pause.mul_f64(share));
+                current.pause = (current.pause * 2).min(PAUSE_MAX);
                 None
             }
         }
     }
 
-    fn found(&self) -> Option<(Wire, u64)> {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.wire.clone().map(|wire| (wire, held.made))
-    }
-
-    async fn connect(&self) -> Result<Wire, RedisError> {
+    async fn connect(&self) -> Result<Channel, RedisError> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT))
             .set_response_timeout(Some(ANSWER))
             .set_pipeline_buffer_size(IN_FLIGHT_MAX);
-        match &self.source {
+        match &self.address.servers.source {
             Source::Single(client) => {
-                let wire = client.get_multiplexed_async_connection_with_config(&config);
-                Ok(Wire::One(wire.await?))
+                let server = client.get_multiplexed_async_connection_with_config(&config);
+                Ok(Channel::Server(server.await?))
             }
             Source::Sentinel(client) => {
                 let mut client = client.lock().await;
-                let wire = client.get_async_connection_with_config(&config).await?;
-                Ok(Wire::One(wire))
+                let server = client.get_async_connection_with_config(&config).await?;
+                Ok(Channel::Server(server))
             }
-            Source::Cluster(client) => Ok(Wire::Many(client.get_async_connection().await?)),
+            Source::Cluster(client) => Ok(Channel::Cluster(client.get_async_connection().await?)),
         }
     }
 
-    /// Classifies an error. Drops the connection if it broke, and also if the server is no longer a master or is
-    /// loading.
-    fn broken(&self, error: &RedisError, made: u64) -> Trouble {
+    /// Returns an error in words for the operator.
+    fn explain(&self, error: &RedisError) -> String {
+        let is_unannounced = error.kind() == ErrorKind::ClusterConnectionNotFound;
+        let may_want_tls = error.is_connection_dropped() && !error.is_connection_refusal();
+        let hint = match self.address.has_tls {
+            true if is_unannounced => {
+                "; the certificates of its servers must name the addresses that they announce"
+            }
+            true if error.is_timeout() => {
+                "; if it does not speak TLS, its URL begins with redis instead of rediss"
+            }
+            false if may_want_tls => {
+                "; if it speaks TLS, its URL begins with rediss instead of redis"
+            }
+            _ => "",
+        };
+        format!("{error}{hint}")
+    }
+
+    /// Classifies an error. Drops the channel if it broke, and also if the server is no longer a
+    /// master or is loading.
+    fn classify(&self, error: &RedisError, number: u64) -> CommandError {
         match error.code() {
-            Some("NOSCRIPT") => return Trouble::NoScript,
+            Some("NOSCRIPT") => return CommandError::NoScript,
             Some("READONLY" | "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "UNBLOCKED") => {}
             Some(_) => {
                 // The server answered with a refusal: BUSY, OOM, NOPERM, a script error.
                 tracing::error!(%error, "Redis refused a command");
-                return Trouble::Away;
+                return CommandError::Away;
             }
             None => {}
         }
-        self.forget(made, &error.to_string());
-        Trouble::Away
+        self.drop_channel(number, &self.explain(error));
+        CommandError::Away
     }
 
-    fn forget(&self, made: u64, why: &str) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.made == made && held.wire.take().is_some() {
-            tracing::warn!(why, "connection to Redis dropped");
+    /// Drops a channel unless another has replaced it.
+    fn drop_channel(&self, number: u64, why: &str) {
+        let mut current = self.current();
+        let is_current = |channel: &mut Numbered| channel.number == number;
+        if current.channel.take_if(is_current).is_some() {
+            let peers = &self.address.servers.peers;
+            tracing::warn!(peers, why, "connection to Redis dropped");
+            current.failure = Some(format!("connection to Redis at {peers} dropped: {why}"));
         }
     }
 }
 
-impl From<Trouble> for Unavailable {
-    fn from(_: Trouble) -> Unavailable {
+impl From<CommandError> for Unavailable {
+    fn from(_: CommandError) -> Unavailable {
         Unavailable
     }
-}
-
-fn sentinel(rest: &str) -> Result<SentinelClient, String> {
-    let failed = |error: RedisError| format!("FAIRLINE_LINE: {}", error.category());
-    let (login, rest) = rest.rsplit_once('@').unwrap_or(("", rest));
-    let (hosts, name) = rest
-        .split_once('/')
-        .filter(|(_, name)| !name.is_empty())
-        .ok_or("FAIRLINE_LINE: redis+sentinel://host:port,…/master-name needs the master's name")?;
-    let addresses = hosts_of(hosts)?
-        .into_iter()
-        .map(|(host, port)| ConnectionAddr::Tcp(host, port));
-    let builder = SentinelClientBuilder::new(addresses, name, SentinelServerType::Master);
-    let mut builder = builder.map_err(failed)?;
-    if !login.is_empty() {
-        // Parses user and password the same way as any redis:// URL.
-        let info = format!("redis://{login}@localhost")
-            .into_connection_info()
-            .map_err(failed)?;
-        if let Some(user) = info.redis_settings().username() {
-            builder = builder.set_client_to_redis_username(user);
-        }
-        if let Some(password) = info.redis_settings().password() {
-            builder = builder.set_client_to_redis_password(password);
-        }
-    }
-    builder.build().map_err(failed)
-}
-
-fn hosts_of(hosts: &str) -> Result<Vec<(String, u16)>, String> {
-    hosts
-        .split(',')
-        .map(|host| {
-            let (name, port) = host.rsplit_once(':').unwrap_or((host, "6379"));
-            match port.parse() {
-                Ok(port) if !name.is_empty() => Ok((name.to_owned(), port)),
-                _ => Err(format!("FAIRLINE_LINE: '{host}' is not host:port")),
-            }
-        })
-        .collect()
 }

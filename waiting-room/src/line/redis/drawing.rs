@@ -1,23 +1,20 @@
-//! The draw on Redis: one node reads the waiting visitors, sorts them, writes the drawn order into the next key
-//! generation, and switches to it in one step. If the node dies or stalls, another takes over, and the first is
-//! refused when it wakes.
+//! The draw on Redis: one node reads the waiting visitors, sorts them, writes the drawn order into
+//! the next key generation, and switches to it in one step. If the node dies or stalls, another
+//! takes over, and the first is refused when it wakes.
 
-use super::batch::{Caller, Failed, number};
-use super::cache::bytes;
+use super::keys::{CHUNK, GenerationKeys};
+use super::reply::{Status, bytes};
 use super::script;
+use super::store::{CallError, Caller};
 use crate::draw::{self, Entry, Round};
 use crate::line::Outcome;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use futures_util::stream;
-use redis::{Cmd, Value};
 use shared::ids::VisitorId;
-use shared::time::Time;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Numbers per key of an array.
-pub(super) const CHUNK: usize = 512;
 /// Bytes of a record.
 const RECORD: usize = 23;
 /// Bytes of a deadline.
@@ -33,32 +30,34 @@ struct Waiting {
     deadline: [u8; DEADLINE],
 }
 
-/// All visitors in line, and the final state of those who left it. A visitor who joined again has several records, of
-/// which the newest counts.
+/// All visitors in line, and the final state of those who left it. A visitor who joined again has
+/// several records, of which the newest counts.
 #[derive(Default)]
 struct Everyone {
     waiting: Vec<Waiting>,
     gone: HashMap<[u8; 16], u8>,
 }
 
-/// Holds the draw unless another node is holding it. Returns true if it was held here or is over already.
-pub(super) async fn hold(caller: Arc<Caller>) -> Result<bool, Failed> {
+/// Holds the draw unless another node is holding it. Returns true if it was held here or is over
+/// already.
+pub(super) async fn hold(caller: Arc<Caller>) -> Result<bool, CallError> {
     let begun = caller.call(&script::DRAW_BEGIN, &[]).await?;
-    if begun.len() < 5 {
-        return Ok(begun.first().is_some_and(|word| bytes(word) == b"over"));
+    if begun.status != Status::Ok {
+        return Ok(begun.status == Status::Over);
     }
-    let (at, generation, numbers) = (number(&begun[0]), number(&begun[1]), number(&begun[2]));
-    let seed = draw::unhex(&String::from_utf8_lossy(bytes(&begun[3]))).ok_or(Failed::Away)?;
-    let round: Option<Round> = serde_json::from_slice(bytes(&begun[4])).ok();
-    let prefix = format!("{}:{generation}", caller.base);
-    let everyone = read(&caller, &prefix, usize::try_from(numbers).unwrap_or(0)).await?;
+    let begun = begun.fields();
+    let seed = draw::unhex(&begun.text("seed")).ok_or(CallError::Away)?;
+    let round: Option<Round> = serde_json::from_slice(begun.bytes("beacon")).ok();
+    let keys = caller.keys.generation(begun.count("generation"));
+    let numbers = usize::try_from(begun.count("numbers")).unwrap_or(0);
+    let everyone = read(&caller, &keys, numbers).await?;
     tracing::info!(entries = everyone.waiting.len(), "draw held");
     // On a blocking thread: a million hashes take a second.
     let sorted = tokio::task::spawn_blocking(move || sort(everyone, &seed, round.as_ref()));
-    let (everyone, root) = sorted.await.map_err(|_| Failed::Away)?;
+    let (everyone, root) = sorted.await.map_err(|_| CallError::Away)?;
     write(&caller, &everyone).await?;
     let outcome = Outcome {
-        at: Time(at),
+        at: begun.time("now"),
         entries: everyone.waiting.len() as u64,
         root,
     };
@@ -68,42 +67,64 @@ pub(super) async fn hold(caller: Arc<Caller>) -> Result<bool, Failed> {
     let json = serde_json::to_vec(&outcome).unwrap_or_default();
     let arguments = [count.as_bytes(), connected.as_bytes(), json.as_slice()];
     let committed = caller.call(&script::DRAW_COMMIT, &arguments).await?;
-    if committed.is_empty() {
-        delete(&caller, &prefix, usize::try_from(numbers).unwrap_or(0)).await;
+    if committed.status == Status::Ok {
+        delete(&caller, &keys, numbers).await;
     }
     Ok(true)
 }
 
-async fn get(caller: &Caller, key: String) -> Result<Vec<u8>, Failed> {
-    let mut command = Cmd::new();
-    command.arg("GET").arg(key);
-    match caller.link.send(&command).await {
-        Ok(Value::BulkString(bytes)) => Ok(bytes),
-        Ok(_) => Ok(Vec::new()),
-        Err(_) => Err(Failed::Away),
-    }
+async fn get(caller: &Caller, key: String) -> Result<Vec<u8>, CallError> {
+    let value = caller.store.send(["GET", &key]).await;
+    value
+        .map(|value| bytes(&value).to_vec())
+        .map_err(|_| CallError::Away)
 }
 
-async fn read(caller: &Caller, prefix: &str, numbers: usize) -> Result<Everyone, Failed> {
-    let alive = get(caller, format!("{prefix}:alive")).await?;
+/// The arrays of one chunk of numbers.
+struct Chunk {
+    first: usize,
+    records: Vec<u8>,
+    owners: Vec<u8>,
+    deadlines: Vec<u8>,
+}
+
+async fn read(
+    caller: &Caller,
+    keys: &GenerationKeys,
+    numbers: usize,
+) -> Result<Everyone, CallError> {
+    let alive = get(caller, keys.alive()).await?;
     let mut chunks = stream::iter(0..numbers.div_ceil(CHUNK))
         .map(|chunk| async move {
-            let key = |kind: &str| format!("{prefix}:{kind}:{chunk}");
-            let records = get(caller, key("p")).await?;
-            let owners = get(caller, key("o")).await?;
-            let deadlines = get(caller, key("d")).await?;
-            // Reading a long line takes a while; the heartbeat keeps other nodes from taking the draw over.
+            let records = get(caller, keys.records(chunk)).await?;
+            let owners = get(caller, keys.owners(chunk)).await?;
+            let deadlines = get(caller, keys.deadlines(chunk)).await?;
+            // Reading a long line takes a while; the heartbeat keeps other nodes from taking the
+            // draw over.
             if chunk % 256 == 0 {
                 caller.call(&script::DRAW_BEGIN, &[]).await?;
             }
-            Ok::<_, Failed>((chunk, records, owners, deadlines))
+            Ok::<_, CallError>(Chunk {
+                first: chunk * CHUNK,
+                records,
+                owners,
+                deadlines,
+            })
         })
         .buffered(AT_ONCE);
     let mut everyone = Everyone::default();
-    while let Some(read) = chunks.next().await {
-        let (chunk, records, owners, deadlines) = read?;
-        for (index, record) in records.chunks_exact(RECORD).enumerate() {
-            let at = chunk * CHUNK + index;
+    while let Some(chunk) = chunks.next().await {
+        everyone.add(&chunk?, &alive, numbers);
+    }
+    Ok(everyone)
+}
+
+impl Everyone {
+    /// Adds the visitors of one chunk. Chunks are added in ascending order, so the last record of a
+    /// visitor is the newest.
+    fn add(&mut self, chunk: &Chunk, alive: &[u8], numbers: usize) {
+        for (index, record) in chunk.records.chunks_exact(RECORD).enumerate() {
+            let at = chunk.first + index;
             if at >= numbers {
                 break;
             }
@@ -111,29 +132,28 @@ async fn read(caller: &Caller, prefix: &str, numbers: usize) -> Result<Everyone,
             kept.copy_from_slice(record);
             let mut visitor = [0; 16];
             visitor.copy_from_slice(&record[..16]);
-            let is_alive = alive
-                .get(at / 8)
-                .is_some_and(|byte| byte & (128 >> (at % 8)) != 0);
+            let byte = alive.get(at / 8);
+            let is_alive = byte.is_some_and(|byte| byte & (128 >> (at % 8)) != 0);
             // The visitor of this number never came back after the store lost its data.
             if visitor == [0; 16] {
                 continue;
             }
-            // Records are read in ascending order of their numbers, so the last one of a visitor is the newest.
             if is_alive {
-                everyone.gone.remove(&visitor);
-                let deadline = deadlines.get(index * DEADLINE..(index + 1) * DEADLINE);
+                self.gone.remove(&visitor);
+                let deadline = chunk
+                    .deadlines
+                    .get(index * DEADLINE..(index + 1) * DEADLINE);
                 let deadline = deadline.and_then(|bytes| bytes.try_into().ok());
-                everyone.waiting.push(Waiting {
+                self.waiting.push(Waiting {
                     record: kept,
-                    owner: owners.get(index).copied().unwrap_or(0),
+                    owner: chunk.owners.get(index).copied().unwrap_or(0),
                     deadline: deadline.unwrap_or_default(),
                 });
             } else {
-                everyone.gone.insert(visitor, record[RECORD - 1].max(4));
+                self.gone.insert(visitor, record[RECORD - 1].max(4));
             }
         }
     }
-    Ok(everyone)
 }
 
 fn sort(mut everyone: Everyone, seed: &[u8; 32], round: Option<&Round>) -> (Everyone, String) {
@@ -158,7 +178,7 @@ pub(super) fn visitor_of(record: &[u8]) -> VisitorId {
     VisitorId(u128::from_be_bytes(id))
 }
 
-async fn write(caller: &Caller, everyone: &Everyone) -> Result<(), Failed> {
+async fn write(caller: &Caller, everyone: &Everyone) -> Result<(), CallError> {
     let chunks = everyone.waiting.chunks(CHUNK).enumerate();
     let parts = chunks.map(|(chunk, some)| part(chunk, some));
     let gone: Vec<(&[u8; 16], &u8)> = everyone.gone.iter().collect();
@@ -176,18 +196,19 @@ async fn write(caller: &Caller, everyone: &Everyone) -> Result<(), Failed> {
     for some in all.chunks(AT_ONCE) {
         let writes = some.iter().map(|arguments| write_part(caller, arguments));
         for written in join_all(writes).await {
-            if !written?.is_empty() {
+            if written? != Status::Ok {
                 // Another node has taken the draw over.
-                return Err(Failed::Busy);
+                return Err(CallError::Busy);
             }
         }
     }
     Ok(())
 }
 
-async fn write_part(caller: &Caller, arguments: &[Vec<u8>]) -> Result<Vec<Value>, Failed> {
+async fn write_part(caller: &Caller, arguments: &[Vec<u8>]) -> Result<Status, CallError> {
     let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
-    caller.call(&script::DRAW_WRITE, &arguments).await
+    let reply = caller.call(&script::DRAW_WRITE, &arguments).await?;
+    Ok(reply.status)
 }
 
 /// Returns the arguments of `draw_write.lua` for one chunk.
@@ -223,16 +244,14 @@ fn part(chunk: usize, some: &[Waiting]) -> Vec<Vec<u8>> {
     arguments
 }
 
-/// Deletes the keys of the order of arrival. If this node dies before the end, the rest is deleted with the event.
-async fn delete(caller: &Caller, prefix: &str, numbers: usize) {
-    let single = ["alive", "visitors", "aways"].map(|name| format!("{prefix}:{name}"));
-    let arrays = (0..numbers.div_ceil(CHUNK))
-        .flat_map(|chunk| ["p", "o", "d"].map(|kind| format!("{prefix}:{kind}:{chunk}")));
-    let keys: Vec<String> = single.into_iter().chain(arrays).collect();
-    for some in keys.chunks(CHUNK) {
-        let mut command = Cmd::new();
-        command.arg("UNLINK").arg(some);
-        let _ = caller.link.send(&command).await;
+/// Deletes the keys of the order of arrival. If this node dies before the end, the rest is deleted
+/// with the event.
+async fn delete(caller: &Caller, keys: &GenerationKeys, numbers: usize) {
+    for some in keys.all(0..numbers.div_ceil(CHUNK)).chunks(CHUNK) {
+        let words = ["UNLINK"]
+            .into_iter()
+            .chain(some.iter().map(String::as_str));
+        let _ = caller.store.send(words).await;
     }
 }
 
@@ -242,10 +261,11 @@ pub(super) async fn visitors(
     generation: u64,
     first: u64,
     count: usize,
-) -> Result<Vec<VisitorId>, Failed> {
+) -> Result<Vec<VisitorId>, CallError> {
+    let keys = caller.keys.generation(generation);
     let start = usize::try_from(first).unwrap_or(1).saturating_sub(1);
     let mut chunks = stream::iter(start / CHUNK..(start + count).div_ceil(CHUNK))
-        .map(|chunk| get(caller, format!("{}:{generation}:p:{chunk}", caller.base)))
+        .map(|chunk| get(caller, keys.records(chunk)))
         .buffered(AT_ONCE);
     let mut visitors = Vec::with_capacity(count + CHUNK);
     while let Some(records) = chunks.next().await {

@@ -1,5 +1,6 @@
--- Shared by scripts that give out numbers: writes consecutive places into the arrays with a few calls per chunk.
--- `tail` follows the visitor in a record: joining time (6 bytes, ms) and final state (1 byte, 0: none yet).
+-- Shared by scripts that give out numbers: writes consecutive places into the arrays with a few
+-- calls per chunk. `tail` follows the visitor in a record: joining time (6 bytes, ms) and final
+-- state (1 byte, 0: none yet).
 local function enter(first, fresh, tail)
   local deadline, done = now + m.away_ms, 0
   while done < #fresh do

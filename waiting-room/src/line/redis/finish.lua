@@ -1,8 +1,11 @@
 -- Ends the slots of visitors who are done shopping; others are left alone.
--- ARGV[3…] visitor and number in turn, at most 125 of each.
--- Returns {'ok'}, then 1 for each; {'busy'} during a draw.
+-- KEYS[1] prefix of the event's keys
+-- ARGV[1] now in ms (0: the store's clock)
+-- ARGV[2] id of this node
+-- ARGV[3…] visitor (16 bytes) and number in turn, at most 125 of each
+-- Returns units: 1 for each. {'busy'} during a draw.
 if m.draw == 2 then return { 'busy' } end
-local answers = { 'ok' }
+local answers = {}
 for i = 3, #ARGV, 2 do
   local visitor, n = ARGV[i], tonumber(ARGV[i + 1])
   if n > 0 and n <= m.numbers then
@@ -19,4 +22,4 @@ for i = 3, #ARGV, 2 do
   answers[#answers + 1] = 1
 end
 save_counts()
-return answers
+return reply({ units = answers })

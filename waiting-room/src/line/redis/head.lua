@@ -1,30 +1,38 @@
--- Common beginning of every script, followed by arrays.lua and places.lua: reads the state of one event's line. A
--- script returns only {'gone'} if the store has no such event, {'lost'} if a different server answers than before
--- (unless it is tick.lua).
--- KEYS[1] fairline:{event}, the prefix of all keys.
--- ARGV[1] now in ms (0: the store's clock), [2] this node's id.
-local call, base = redis.call, KEYS[1]
-local now = tonumber(ARGV[1])
-if now == 0 then
-  local time = call('TIME')
-  now = time[1] * 1000 + math.floor(time[2] / 1000)
-end
+-- Common beginning of most scripts, after keys.lua and clock.lua: reads the state of one event's
+-- line. A script returns only {'gone'} if the store has no such event, and only {'lost'} if a
+-- different server answers than before (unless it is tick.lua). The names of fields and keys that are
+-- stored ('gen' is the generation of the keys) stay as they are, so that a line goes on with another
+-- version of this program.
 local FIELDS = { 'epoch', 'gen', 'step', 'revision', 'numbers', 'known', 'waiting', 'admitted', 'shopping', 'connected',
   'head', 'last_batch', 'credit', 'owed', 'ghosts', 'ghosts_until', 'settle_until', 'return_by', 'return_chunk', 'phase',
   't_joined', 't_admitted', 't_finished', 't_missed', 't_left', 'capacity', 'available', 'held', 'seats_at', 'rate',
   'batch_ms', 'max_active', 'claim_ms', 'session_ms', 'away_ms', 'line_at', 'sale_at', 'closes_at', 'paused', 'draw',
   'needs_beacon', 'has_beacon' }
-local meta, m = base .. ':meta', {}
+local m = {}
 local run = string.match(call('INFO', 'server'), 'run_id:(%x+)')
 local got = call('HMGET', meta, 'run', unpack(FIELDS))
 if not got[2] then return { 'gone' } end
 for i, field in ipairs(FIELDS) do m[field] = tonumber(got[i + 1]) or 0 end
 local is_lost = got[1] ~= run
-local gen = base .. ':' .. m.gen
-local alive, visitors, slots, lapses, aways =
-  gen .. ':alive', gen .. ':visitors', base .. ':slots', base .. ':lapses', gen .. ':aways'
+local generation = keys_of(m.gen)
+local alive, visitors, aways = generation.alive, generation.visitors, generation.aways
 local WAITING, ADMITTED, SHOPPING, FINISHED, MISSED, LEFT, EJECTED = 0, 1, 2, 3, 4, 5, 6
 local CHUNK, RECORD, NODE_MS, SETTLE_MS = 512, 23, 10000, 5000
+
+-- Returns a table as names and values in turn, appended to `list`.
+local function named(fields, list)
+  list = list or {}
+  for name, value in pairs(fields) do
+    list[#list + 1] = name
+    list[#list + 1] = value
+  end
+  return list
+end
+
+-- Returns a reply: 'ok', then names and values in turn.
+local function reply(fields)
+  return named(fields, { 'ok' })
+end
 
 local function save(...)
   local pairs_ = {}

@@ -4,11 +4,11 @@ local function hold(n, visitor, index, is_waiting)
   local key, i = at('o', n)
   call('SETRANGE', key, i, string.char(index))
   if before ~= 0 and before ~= index then
-    call('RPUSH', base .. ':in:' .. before, visitor)
-    call('LTRIM', base .. ':in:' .. before, -20000, -1)
+    call('RPUSH', inbox(before), visitor)
+    call('LTRIM', inbox(before), -20000, -1)
   end
   if is_waiting and index > 0 then
     if before == 0 then m.connected = m.connected + 1 end
-    expect_life(n, 0)
+    set_deadline(n, 0)
   end
 end

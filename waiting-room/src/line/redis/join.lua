@@ -1,25 +1,29 @@
 -- Gives visitors a place in the order given.
--- ARGV[3…] visitors, 16 bytes each, at most 1,000.
--- Returns {'ok', phase, 1 if they are still to be drawn, visitors ahead of the first new one, numbers given out
---   before}, then for each visitor the new number, the spot they already had, 'refused' (because of the phase) or
---   'full'; {'busy'} during a draw or recovery.
+-- KEYS[1] prefix of the event's keys
+-- ARGV[1] now in ms (0: the store's clock)
+-- ARGV[2] id of this node
+-- ARGV[3…] visitors, 16 bytes each, at most 1,000
+-- Returns phase; is_undrawn (1: the numbers are still to be drawn); ahead, the visitors ahead of
+-- the first new one; numbers, given out before; units: for each the new number, the place they
+-- already had, 'refused' (because of the phase) or 'full'. {'busy'} during a draw or recovery.
 if now < m.settle_until or m.draw == 2 then return { 'busy' } end
 local asked = { unpack(ARGV, 3) }
 local kept = call('HMGET', visitors, unpack(asked))
 local first, next_, stage = m.numbers + 1, m.numbers + 1, phase()
 local is_open = stage >= 1 and stage <= 3
-local answers, fresh, names, seen = { 'ok', stage, m.draw == 1 and 1 or 0, m.waiting, m.numbers }, {}, {}, {}
+local answer = { phase = stage, is_undrawn = m.draw == 1 and 1 or 0, ahead = m.waiting, numbers = m.numbers }
+local answers, fresh, names, seen = {}, {}, {}, {}
 for i, visitor in ipairs(asked) do
-  local spot_, n
+  local place, n
   if seen[visitor] then
     local given = seen[visitor]
-    spot_ = { told(given), WAITING, 0, 0, 0, m.waiting + given - first }
+    place = { number = given, state = WAITING, ahead = m.waiting + given - first, is_provisional = answer.is_undrawn }
   elseif kept[i] then
-    spot_, n = place_of(kept[i], #asked <= 8)
+    place, n = place_of(kept[i], #asked <= 8)
   end
-  if spot_ and (spot_[2] < FINISHED or spot_[2] == EJECTED) then
-    if n and spot_[2] == WAITING and owner(n) == 0 then expect_life(n, now + m.away_ms) end
-    answers[#answers + 1] = spot_
+  if place and (place.state < FINISHED or place.state == EJECTED) then
+    if n and place.state == WAITING and owner(n) == 0 then set_deadline(n, now + m.away_ms) end
+    answers[#answers + 1] = named(place)
   elseif not is_open then
     answers[#answers + 1] = 'refused'
   elseif next_ > 4000000 then
@@ -41,4 +45,5 @@ if #fresh > 0 then
   m.t_joined = m.t_joined + #fresh
   save('numbers', 'waiting', 't_joined')
 end
-return answers
+answer.units = answers
+return reply(answer)

@@ -1,78 +1,59 @@
-//! The Redis engine: any number of nodes share one line. Each operation is one script, sent in batches; positions
-//! come from the bitmap that every tick returns, so that no request asks Redis for a rank.
+//! The Redis engine: any number of nodes share one line. Each operation is one script, sent in
+//! batches; positions come from the bitmap that every tick returns, so that no request asks Redis
+//! for a rank.
 
+mod address;
 mod audit;
 mod backup;
 mod batch;
 mod cache;
+mod calls;
+mod configuration;
 mod connection;
 mod drawing;
 mod event_line;
+mod keys;
+mod operations;
+mod places;
+mod policy;
 mod registry;
+mod reply;
 mod script;
 mod sign_outs;
+mod store;
+mod tick;
+mod view_reply;
+
+pub use store::Store;
 
 use super::{
-    Claimed, DrawState, EventSettings, Joined, LINE_LENGTH_MAX, Line, LineView, Patch, Phase,
-    Refused, Slot, Spot, Stats, VisitorState, Waited,
+    Claimed, DrawState, EVENTS_MAX, EventSettings, Joined, Line, LineView, Patch, Refused, Spot,
+    Stats, Waited,
 };
 use crate::draw::Round;
 use crate::pass::Pass;
-use ::redis::Value;
+use address::Address;
 use async_trait::async_trait;
-use batch::{Failed, Operation, Unit, Units, number};
-use cache::{bytes, list};
 use connection::Connection;
 use event_line::EventLine;
+use keys::Keys;
+use parking_lot::RwLock;
+use places::recently;
+use reply::number;
 use shared::group_commit::Unavailable;
 use shared::ids::{Availability, EventId, VisitorId};
 use shared::time::{Clock, Time};
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
-use tokio::time::Instant;
-
-/// Age at which a view is fetched again before positions are read from it.
-const FRONT_AGE_MAX: Duration = Duration::from_secs(1);
-
-const JOIN: Operation = operation(1, 1000, 4, &script::JOIN);
-const PLACE: Operation = operation(2, 125, 0, &script::PLACE);
-const BACK: Operation = operation(3, 125, 0, &script::BACK);
-const AWAY: Operation = operation(4, 125, 0, &script::AWAY);
-const CLAIM: Operation = operation(5, 125, 0, &script::CLAIM);
-const FINISH: Operation = operation(6, 125, 0, &script::FINISH);
-const LEAVE: Operation = operation(7, 125, 0, &script::LEAVE);
-const EJECT: Operation = operation(8, 125, 0, &script::EJECT);
-const FIND: Operation = operation(9, 8, 0, &script::FIND);
-const REENTER: Operation = operation(10, 125, 0, &script::REENTER);
-
-const fn operation(
-    id: u8,
-    units_max: usize,
-    header: usize,
-    script: &'static std::sync::LazyLock<script::Script>,
-) -> Operation {
-    Operation {
-        id,
-        units_max,
-        header,
-        script,
-    }
-}
+use std::sync::Arc;
 
 /// The lines of all events at one node.
 pub struct Redis {
-    link: Arc<Connection>,
-    clock: Clock,
-    /// Prefix of all keys, so that installations can share a Redis.
-    prefix: String,
-    /// Id of this process among the nodes.
-    node: String,
+    store: Arc<Store>,
     /// Folder of this node's backups.
     folder: PathBuf,
-    /// Locked for a look-up by every operation and for writing when an event is added or dropped; never held across
-    /// an await.
+    /// Locked for a look-up by every operation and for writing when an event is added or dropped;
+    /// never held across an await.
     lines: RwLock<HashMap<EventId, Arc<EventLine>>>,
 }
 
@@ -84,17 +65,19 @@ impl Redis {
     pub fn open(url: &str, folder: PathBuf, clock: Clock) -> Result<Redis, String> {
         std::fs::create_dir_all(&folder)
             .map_err(|error| format!("the folder {} cannot be used: {error}", folder.display()))?;
-        let (link, prefix) = understand(url)?;
+        let address = Address::parse(url)?;
         let engine = Redis {
-            link: Arc::new(link),
-            clock,
-            prefix,
-            node: shared::crypto::hex(&shared::crypto::random::<8>()),
+            store: Arc::new(Store {
+                keys: Keys::new(address.prefix.clone()),
+                connection: Connection::new(address),
+                node: shared::crypto::hex(&shared::crypto::random::<8>()),
+                clock,
+            }),
             folder,
             lines: RwLock::default(),
         };
-        for event in backup::noted(&engine.folder) {
-            engine.here(&event);
+        for event in backup::events(&engine.folder) {
+            engine.line(&event);
         }
         Ok(engine)
     }
@@ -104,142 +87,81 @@ impl Redis {
     /// # Errors
     /// A message for the operator.
     pub fn check(url: &str) -> Result<(), String> {
-        understand(url).map(drop)
+        Address::parse(url).map(drop)
+    }
+
+    /// Returns the store, where all nodes keep the audit log and the sign-outs as well.
+    pub fn store(&self) -> Arc<Store> {
+        self.store.clone()
     }
 
     /// Returns an event's line at this node, creating it at the first call.
-    fn here(&self, event: &EventId) -> Arc<EventLine> {
-        let lines = self.lines.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(here) = lines.get(event) {
-            return here.clone();
+    fn line(&self, event: &EventId) -> Arc<EventLine> {
+        let lines = self.lines.read();
+        if let Some(line) = lines.get(event) {
+            return line.clone();
         }
         drop(lines);
-        let mut lines = self.lines.write().unwrap_or_else(PoisonError::into_inner);
-        let made = || Arc::new(EventLine::new(self, event.clone()));
-        lines.entry(event.clone()).or_insert_with(made).clone()
+        let mut lines = self.lines.write();
+        let made = || EventLine::new(self.store.clone(), &self.folder, event.clone());
+        let line = lines.entry(event.clone());
+        line.or_insert_with(|| Arc::new(made())).clone()
+    }
+
+    /// Returns the outcome of an operation on an event's line, and drops the line if the event does
+    /// not exist.
+    fn keep<T>(&self, event: &EventId, outcome: Result<T, Refused>) -> Result<T, Refused> {
+        if matches!(outcome, Err(Refused::NoSuchEvent)) {
+            self.forget(event);
+        }
+        outcome
     }
 
     fn forget(&self, event: &EventId) {
-        let mut lines = self.lines.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(here) = lines.remove(event) {
-            here.forget_file();
+        let mut lines = self.lines.write();
+        if let Some(line) = lines.remove(event) {
+            line.delete_backup();
         }
     }
 
-    /// Runs an operation on a line. If a different server than before answered, recovers the line and runs it again.
-    async fn run(
-        &self,
-        event: &EventId,
-        operation: Operation,
-        units: Units,
-    ) -> Result<batch::Answers, Refused> {
-        let here = self.here(event);
-        match here.batches.run(operation, units.clone()).await {
-            Err(Failed::Lost | Failed::Gone) => {
-                self.tick(event).await?;
-                let again = here.batches.run(operation, units).await;
-                Ok(again.map_err(Unavailable::from)?)
-            }
-            outcome => Ok(outcome.map_err(Unavailable::from)?),
+    /// Returns the settings of an event, from a view that is new enough or from the store.
+    async fn settings(&self, event: &EventId) -> Result<Option<Arc<EventSettings>>, Refused> {
+        let line = self.line(event);
+        let known = line.settings();
+        if line.has_view_since(recently()) {
+            return Ok(known);
+        }
+        match self.keep(event, line.fetch_view().await) {
+            Ok(view) => Ok(Some(view.settings.clone())),
+            Err(Refused::NoSuchEvent) => Ok(None),
+            // The store does not answer for this line now; the settings cached a moment ago still
+            // hold.
+            Err(error) => known.map(Some).ok_or(error),
         }
     }
 
-    /// Runs an operation that returns one spot for one visitor, as `place.lua` does. If the script left `ahead` to
-    /// the node, it is read from a view no older than `front_from`.
-    async fn visit(
-        &self,
-        event: &EventId,
-        operation: Operation,
-        visitor: VisitorId,
-        front_from: Instant,
-    ) -> Result<Option<Spot>, Refused> {
-        let asked = Units::One(Unit::of(visitor));
-        let answers = self.run(event, operation, asked).await?;
-        let here = self.here(event);
-        let told = answers.answers.first();
-        let Some(mut spot) = told.and_then(|value| spot(visitor, value)) else {
-            return Ok(None);
-        };
-        self.fill(&here, event, &mut spot, front_from).await?;
-        here.note_number(&spot.0);
-        Ok(Some(spot.0))
+    /// Returns the events whose settings this node knows.
+    fn known_events(&self) -> Vec<EventId> {
+        let lines = self.lines.read();
+        let known = lines.iter().filter(|(_, line)| line.settings().is_some());
+        known.map(|(event, _)| event.clone()).collect()
     }
-
-    /// Sets `ahead` from this node's view if the script did not count it.
-    async fn fill(
-        &self,
-        here: &EventLine,
-        event: &EventId,
-        told: &mut Told,
-        front_from: Instant,
-    ) -> Result<(), Refused> {
-        let Told(spot, ahead) = told;
-        if spot.standing == VisitorState::Waiting && *ahead < 0 {
-            here.look_since(self, event, front_from).await?;
-            spot.ahead = here.ahead(spot.number);
-        }
-        Ok(())
-    }
-
-    async fn each(
-        &self,
-        event: &EventId,
-        operation: Operation,
-        unit: Unit,
-    ) -> Result<i64, Refused> {
-        let answers = self.run(event, operation, Units::One(unit)).await?;
-        Ok(answers.answers.first().map_or(0, number))
-    }
-}
-
-/// Parses a URL into a connection and the prefix of all keys.
-fn understand(url: &str) -> Result<(Connection, String), String> {
-    let named = url.split_once("?prefix=");
-    let named = named.or_else(|| url.split_once("&prefix="));
-    let (url, prefix) = named.unwrap_or((url, "fairline"));
-    let why = "FAIRLINE_LINE: the prefix is 1 to 63 of a-z, 0-9 and '-'";
-    EventId::parse(prefix).map_err(|_| why.to_owned())?;
-    Ok((Connection::new(url)?, prefix.to_owned()))
-}
-
-/// A spot, and the number of visitors ahead if the script counted them, else -1.
-struct Told(Spot, i64);
-
-fn spot(visitor: VisitorId, value: &Value) -> Option<Told> {
-    let values = list(value)?;
-    let at = |index: usize| values.get(index).map_or(0, number);
-    let standing = *VisitorState::ALL.get(usize::try_from(at(1)).ok()?)?;
-    let slot = (at(2) > 0).then(|| Slot {
-        admitted_at: Time(at(2)),
-        claim_by: Time(at(3)),
-        expires_at: Time(at(4)),
-    });
-    let spot = Spot {
-        visitor,
-        number: at(0).unsigned_abs(),
-        is_provisional: at(0) < 0,
-        standing,
-        ahead: at(5).max(0).unsigned_abs(),
-        slot,
-    };
-    Some(Told(spot, at(5)))
-}
-
-/// Oldest time of a view that is good enough for a request that only reads.
-fn recently() -> Instant {
-    let now = Instant::now();
-    now.checked_sub(FRONT_AGE_MAX).unwrap_or(now)
-}
-
-/// Returns a random seed for a draw, in hex.
-fn new_seed() -> String {
-    shared::crypto::hex(&shared::crypto::random::<32>())
 }
 
 #[async_trait]
 impl Line for Redis {
     async fn create(&self, settings: EventSettings) -> Result<(), Refused> {
-        registry::create(self, settings).await
+        let mistakes = settings.mistakes();
+        if !mistakes.is_empty() {
+            return Err(Refused::Invalid(mistakes));
+        }
+        let existing = registry::all(&self.store).await?;
+        if existing.len() >= EVENTS_MAX && !existing.contains(&settings.id) {
+            return Err(Refused::Full("this installation keeps no more events"));
+        }
+        // First the registry: an event missing from it could never be found again.
+        registry::add(&self.store, &settings.id).await?;
+        self.line(&settings.id).create(&settings).await
     }
 
     async fn configure(
@@ -247,89 +169,43 @@ impl Line for Redis {
         event: &EventId,
         patch: Patch,
     ) -> Result<(EventSettings, EventSettings), Refused> {
-        registry::configure(self, event, &patch).await
+        self.keep(event, self.line(event).configure(&patch).await)
     }
 
     async fn remove(&self, event: &EventId) -> Result<(), Refused> {
-        registry::remove(self, event).await
+        self.keep(event, self.line(event).delete().await)?;
+        self.forget(event);
+        Ok(())
     }
 
     async fn events(&self) -> Result<Vec<Arc<EventSettings>>, Refused> {
-        registry::list(self).await
+        let mut events = registry::all(&self.store).await?;
+        for event in self.known_events() {
+            if !events.contains(&event) && !registry::was_removed(&self.store, &event).await? {
+                events.push(event);
+            }
+        }
+        let mut all = Vec::with_capacity(events.len());
+        for event in events {
+            all.extend(self.settings(&event).await?);
+        }
+        Ok(all)
     }
 
     async fn join(&self, event: &EventId, visitors: &[VisitorId]) -> Result<Vec<Joined>, Refused> {
-        let here = self.here(event);
-        let mut joined = Vec::with_capacity(visitors.len());
-        for some in visitors.chunks(JOIN.units_max) {
-            let units = match some {
-                [visitor] => Units::One(Unit::of(*visitor)),
-                many => Units::Many(many.iter().copied().map(Unit::of).collect()),
-            };
-            let answers = self.run(event, JOIN, units).await?;
-            let [phase, is_undrawn, ahead, before] = *answers.header else {
-                return Err(Unavailable.into());
-            };
-            for (value, visitor) in answers.answers.iter().zip(some) {
-                let Value::Int(number) = value else {
-                    let refused = match bytes(value) {
-                        b"refused" => Some(refusal(&here, phase)),
-                        b"full" => Some(Refused::Full("this line gives out no more places")),
-                        _ => None,
-                    };
-                    if let Some(refused) = refused {
-                        return Err(refused);
-                    }
-                    let told = spot(*visitor, value);
-                    let mut told = told.ok_or(Unavailable)?;
-                    self.fill(&here, event, &mut told, recently()).await?;
-                    joined.push(Joined::Known(told.0));
-                    continue;
-                };
-                let spot = Spot {
-                    visitor: *visitor,
-                    number: number.unsigned_abs(),
-                    is_provisional: is_undrawn == 1,
-                    standing: VisitorState::Waiting,
-                    ahead: (ahead + number - before - 1).max(0).unsigned_abs(),
-                    slot: None,
-                };
-                here.note_joined(&spot);
-                joined.push(Joined::New(spot));
-            }
-        }
-        Ok(joined)
+        self.keep(event, self.line(event).join(visitors).await)
     }
 
     async fn tick(&self, event: &EventId) -> Result<Arc<LineView>, Refused> {
-        self.here(event).tick(self, event).await
+        self.keep(event, self.line(event).tick().await)
     }
 
     async fn place(&self, event: &EventId, visitor: VisitorId) -> Result<Option<Spot>, Refused> {
-        self.visit(event, PLACE, visitor, recently()).await
+        self.keep(event, self.line(event).place(visitor).await)
     }
 
     async fn reenter(&self, event: &EventId, pass: &Pass) -> Result<Option<Spot>, Refused> {
-        let here = self.here(event);
-        // The epoch is only as new as the last tick: a loss of data at the server may not have been noticed yet.
-        self.tick(event).await?;
-        // A number from before the draw says nothing about the place after it.
-        let is_of_no_use = pass.is_provisional && !here.is_undrawn();
-        let is_earlier = here.is_of_an_earlier_epoch(pass.epoch);
-        if is_of_no_use || !is_earlier || pass.number > LINE_LENGTH_MAX {
-            return Ok(None);
-        }
-        let unit = Unit {
-            is_connected: Some(false),
-            ..Unit::with(pass.visitor, pass.number)
-        };
-        let answers = self.run(event, REENTER, Units::One(unit)).await?;
-        let told = answers.answers.first();
-        let Some(mut told) = told.and_then(|value| spot(pass.visitor, value)) else {
-            return Ok(None);
-        };
-        self.fill(&here, event, &mut told, recently()).await?;
-        Ok(Some(told.0))
+        self.keep(event, self.line(event).reenter(pass).await)
     }
 
     async fn claim(
@@ -338,11 +214,7 @@ impl Line for Redis {
         visitor: VisitorId,
         number: u64,
     ) -> Result<Claimed, Refused> {
-        let until = self.each(event, CLAIM, Unit::with(visitor, number)).await?;
-        Ok(match until {
-            0 => Claimed::Lapsed,
-            until => Claimed::Until(Time(until)),
-        })
+        self.keep(event, self.line(event).claim(visitor, number).await)
     }
 
     async fn finish(
@@ -351,45 +223,27 @@ impl Line for Redis {
         visitor: VisitorId,
         number: u64,
     ) -> Result<(), Refused> {
-        let done = self.each(event, FINISH, Unit::with(visitor, number)).await;
-        done.map(drop)
+        self.keep(event, self.line(event).finish(visitor, number).await)
     }
 
     async fn leave(&self, event: &EventId, visitor: VisitorId) -> Result<(), Refused> {
-        self.each(event, LEAVE, Unit::of(visitor)).await.map(drop)
+        self.keep(event, self.line(event).leave(visitor).await)
     }
 
     async fn away(&self, event: &EventId, visitor: VisitorId) -> Result<(), Refused> {
-        self.here(event).disconnected(visitor);
-        self.each(event, AWAY, Unit::of(visitor)).await.map(drop)
+        self.keep(event, self.line(event).away(visitor).await)
     }
 
     async fn back(&self, event: &EventId, visitor: VisitorId) -> Result<Option<Spot>, Refused> {
-        // A fan who comes from another node must not see an older view than that node showed.
-        let spot = self.visit(event, BACK, visitor, Instant::now()).await?;
-        if let Some(spot) = &spot {
-            self.here(event).connected(spot);
-        }
-        Ok(spot)
+        self.keep(event, self.line(event).back(visitor).await)
     }
 
     async fn eject(&self, event: &EventId, visitor: VisitorId) -> Result<bool, Refused> {
-        Ok(self.each(event, EJECT, Unit::of(visitor)).await? == 1)
+        self.keep(event, self.line(event).eject(visitor).await)
     }
 
     async fn find(&self, event: &EventId, number: u64) -> Result<Option<Spot>, Refused> {
-        let asked = Units::One(Unit::numbered(number));
-        let answers = self.run(event, FIND, asked).await?;
-        let value = answers.answers.first().and_then(list);
-        let Some(id) = value.and_then(|values| bytes(values.get(6)?).try_into().ok()) else {
-            return Ok(None);
-        };
-        let visitor = VisitorId(u128::from_be_bytes(id));
-        let told = answers
-            .answers
-            .first()
-            .and_then(|value| spot(visitor, value));
-        Ok(told.map(|told| told.0))
+        self.keep(event, self.line(event).find(number).await)
     }
 
     async fn report(&self, event: &EventId, seats: Availability) -> Result<(), Refused> {
@@ -397,20 +251,21 @@ impl Line for Redis {
         let json = serde_json::to_vec(&seats).unwrap_or_default();
         let [capacity, available, held] = counts.each_ref().map(String::as_bytes);
         let arguments = [json.as_slice(), capacity, available, held];
-        self.call(event, &script::REPORT, &arguments)
-            .await
-            .map(drop)
+        let line = self.line(event);
+        let reported = line.call(&script::REPORT, &arguments).await;
+        self.keep(event, reported.map(drop))
     }
 
     async fn draw(&self, event: &EventId) -> Result<Option<DrawState>, Refused> {
-        let here = self.here(event);
-        here.look(self, event).await?;
-        Ok(here.known().draw_state())
+        let line = self.line(event);
+        self.keep(event, line.fetch_view().await)?;
+        Ok(line.draw_state())
     }
 
     async fn give_beacon(&self, event: &EventId, round: &Round) -> Result<(), Refused> {
         let json = serde_json::to_vec(round).unwrap_or_default();
-        self.call(event, &script::BEACON, &[&json]).await.map(drop)
+        let given = self.line(event).call(&script::BEACON, &[&json]).await;
+        self.keep(event, given.map(drop))
     }
 
     async fn drawn(
@@ -419,65 +274,30 @@ impl Line for Redis {
         first: u64,
         count: usize,
     ) -> Result<Vec<VisitorId>, Refused> {
-        let here = self.here(event);
-        let generation = here.known().keys;
-        let visitors = drawing::visitors(&here.caller, generation, first, count).await;
+        let line = self.line(event);
+        let generation = line.cache().generation;
+        let visitors = drawing::visitors(&line.caller, generation, first, count).await;
         Ok(visitors.map_err(Unavailable::from)?)
     }
 
     fn replaced(&self, event: &EventId) -> Vec<VisitorId> {
-        self.here(event).replaced()
+        self.line(event).take_replaced()
+    }
+
+    fn store_failure(&self) -> Option<String> {
+        self.store.connection.failure()
     }
 
     fn now(&self, event: &EventId) -> Option<Time> {
-        let is_by_hand = self.clock.hand().is_some();
-        self.here(event).now().filter(|_| !is_by_hand)
+        let is_by_hand = self.store.clock.hand().is_some();
+        self.line(event).now().filter(|_| !is_by_hand)
     }
 
     async fn stats(&self, event: &EventId) -> Result<Stats, Refused> {
-        let here = self.here(event);
-        let front = here.look(self, event).await?;
-        let waits = self.call(event, &script::WAITS, &[]).await?;
-        let waits = waits.first().and_then(list).unwrap_or_default();
-        let seconds = waits.iter().map(number).collect();
-        Ok(here.stats(&front, Waited::of(seconds)))
-    }
-}
-
-fn refusal(here: &EventLine, phase: i64) -> Refused {
-    let phase = usize::try_from(phase)
-        .ok()
-        .and_then(|at| Phase::ALL.get(at));
-    match phase {
-        Some(Phase::Scheduled) => Refused::NotOpen(here.line_opens_at()),
-        Some(phase) => Refused::Closed(*phase),
-        None => Unavailable.into(),
-    }
-}
-
-impl Redis {
-    /// Calls a script that takes no units.
-    async fn call(
-        &self,
-        event: &EventId,
-        script: &script::Script,
-        arguments: &[&[u8]],
-    ) -> Result<Vec<Value>, Refused> {
-        let here = self.here(event);
-        match here.caller.call(script, arguments).await {
-            Err(Failed::Lost | Failed::Gone) => {
-                self.tick(event).await?;
-                let again = here.caller.call(script, arguments).await;
-                Ok(again.map_err(Unavailable::from)?)
-            }
-            outcome => Ok(outcome.map_err(Unavailable::from)?),
-        }
-    }
-
-    /// Returns the events that this node has a backup of.
-    fn noted(&self) -> Vec<EventId> {
-        let lines = self.lines.read().unwrap_or_else(PoisonError::into_inner);
-        let noted = lines.iter().filter(|(_, here)| here.settings().is_some());
-        noted.map(|(event, _)| event.clone()).collect()
+        let line = self.line(event);
+        let view = self.keep(event, line.fetch_view().await)?;
+        let reply = self.keep(event, line.call(&script::WAITS, &[]).await)?;
+        let seconds = reply.fields().list("waits").iter().map(number).collect();
+        Ok(line.cache().stats(&view, Waited::of(seconds)))
     }
 }

@@ -1,12 +1,15 @@
 -- Returns the places of visitors and restarts their away_seconds.
--- ARGV[3…] visitors, at most 125.
--- Returns {'ok'}, then for each a spot, or '' if they have no place.
+-- KEYS[1] prefix of the event's keys
+-- ARGV[1] now in ms (0: the store's clock)
+-- ARGV[2] id of this node
+-- ARGV[3…] visitors, 16 bytes each, at most 125
+-- Returns units: for each a place, or '' without one.
 local asked = { unpack(ARGV, 3) }
-local kept, answers = call('HMGET', visitors, unpack(asked)), { 'ok' }
+local kept, answers = call('HMGET', visitors, unpack(asked)), {}
 for i = 1, #asked do
-  local spot_, n = place_of(kept[i], #asked <= 8)
+  local place, n = place_of(kept[i], #asked <= 8)
   -- A visitor with an open socket stays connected. During a draw nothing is changed.
-  if n and spot_[2] == WAITING and m.draw ~= 2 and owner(n) == 0 then expect_life(n, now + m.away_ms) end
-  answers[i + 1] = spot_ or ''
+  if n and place.state == WAITING and m.draw ~= 2 and owner(n) == 0 then set_deadline(n, now + m.away_ms) end
+  answers[i] = place and named(place) or ''
 end
-return answers
+return reply({ units = answers })

@@ -1,26 +1,31 @@
 -- Places: how one is reported and ended; the phase; the index of this node.
--- Returns the number as reported: negative until it is drawn.
-local function told(n)
-  return (m.draw == 1 or m.draw == 2) and -n or n
-end
 
--- Returns a place as reported: number, state, admitted at, claim by, expires at (ms), ahead (-1: the node computes it
--- from its own view).
-local function spot(n, is_exact)
-  if call('GETBIT', alive, n - 1) == 1 then return { told(n), WAITING, 0, 0, 0, is_exact and ahead(n) or -1 } end
+-- Returns the place of number n: its number, its state, and the times of its slot in ms if it has
+-- one. A waiting visitor has `ahead` if `is_exact`; if not, the node counts in its own view.
+local function place_at(n, is_exact)
+  local place = { number = n, is_provisional = (m.draw == 1 or m.draw == 2) and 1 or nil }
+  if call('GETBIT', alive, n - 1) == 1 then
+    place.state, place.ahead = WAITING, is_exact and ahead(n) or nil
+    return place
+  end
   local slot = slot_of(n)
-  if slot then return { told(n), slot[4], slot[1], slot[2], slot[3], 0 } end
-  local code = string.byte(record(n), RECORD) or 0
-  return { told(n), code == 0 and MISSED or code, 0, 0, 0, 0 }
+  if slot then
+    place.state = slot.kind
+    place.admitted_at, place.claim_by, place.expires_at = slot.admitted_at, slot.claim_by, slot.expires_at
+  else
+    local code = string.byte(record(n), RECORD) or 0
+    place.state = code == 0 and MISSED or code
+  end
+  return place
 end
 
--- Returns the place of a visitor from the value stored under their id: a number, or a negative state if they have no
--- number.
+-- Returns the place of a visitor from the value stored under their id: a number, or a negative
+-- state if they have no number.
 local function place_of(kept, is_exact)
   if not kept then return nil end
   local n = tonumber(kept)
-  if n > 0 then return spot(n, is_exact), n end
-  return { 0, -n, 0, 0, 0, 0 }, nil
+  if n > 0 then return place_at(n, is_exact), n end
+  return { number = 0, state = -n }, nil
 end
 
 -- Ends a place that is in use; returns false if it was over before. The caller saves the counters.
@@ -33,7 +38,7 @@ local function settle(n, code, total)
     if not slot then return false end
     call('HDEL', slots, n)
     call('ZREM', lapses, n)
-    local kind = slot[4] == ADMITTED and 'admitted' or 'shopping'
+    local kind = slot.kind == ADMITTED and 'admitted' or 'shopping'
     m[kind] = m[kind] - 1
   end
   end_as(n, code)
@@ -42,7 +47,8 @@ local function settle(n, code, total)
 end
 
 local function save_counts()
-  save('waiting', 'admitted', 'shopping', 'connected', 'ghosts', 't_joined', 't_admitted', 't_finished', 't_missed', 't_left')
+  save('waiting', 'admitted', 'shopping', 'connected', 'ghosts', 't_joined', 't_admitted', 't_finished', 't_missed',
+    't_left')
 end
 
 -- Returns the phase: 0 scheduled, 1 prequeue, 2 open, 3 paused, 4 sold out, 5 closed.
@@ -55,17 +61,17 @@ local function phase()
   return m.line_at > 0 and m.line_at <= now and 1 or 0
 end
 
--- Returns this node's index among those that tick this line, 1 to 250 (0: none is free), assigning one at the first
--- call.
+-- Returns this node's index among those that tick this line, 1 to 250 (0: none is free), assigning
+-- one at the first call.
 local function node_index()
-  local index = tonumber(call('HGET', base .. ':nodes', ARGV[2]) or nil)
+  local index = tonumber(call('HGET', nodes, ARGV[2]) or nil)
   if index then return index, false end
   local taken = {}
-  for _, used in ipairs(call('HVALS', base .. ':nodes')) do taken[tonumber(used)] = true end
+  for _, used in ipairs(call('HVALS', nodes)) do taken[tonumber(used)] = true end
   for free = 1, 250 do
     if not taken[free] then
-      call('HSET', base .. ':nodes', ARGV[2], free)
-      call('ZADD', base .. ':beats', now, ARGV[2])
+      call('HSET', nodes, ARGV[2], free)
+      call('ZADD', beats, now, ARGV[2])
       return free, true
     end
   end

@@ -1,6 +1,6 @@
 //! The Lua scripts: one file per operation, each preceded by the files it shares with others.
 
-use super::connection::{Connection, Trouble};
+use super::connection::{CommandError, Connection};
 use redis::{Cmd, Value};
 use std::sync::LazyLock;
 
@@ -17,56 +17,57 @@ impl Script {
         Script { text, hash }
     }
 
-    /// Runs the script on the line whose keys begin with `base`. Sends its whole text if the server does not have it
-    /// loaded.
+    /// Runs the script with one key, or prefix of keys. Sends its whole text if the server does not
+    /// have it loaded.
     pub(super) async fn run<'a>(
         &self,
-        link: &Connection,
-        base: &str,
+        connection: &Connection,
+        key: &str,
         arguments: impl Iterator<Item = &'a [u8]> + Clone,
-    ) -> Result<Value, Trouble> {
+    ) -> Result<Value, CommandError> {
         let command = |name: &str, script: &str| {
             let mut command = Cmd::new();
-            command.arg(name).arg(script).arg(1).arg(base);
+            command.arg(name).arg(script).arg(1).arg(key);
             for argument in arguments.clone() {
                 command.arg(argument);
             }
             command
         };
-        match link.send(&command("EVALSHA", &self.hash)).await {
-            Err(Trouble::NoScript) => link.send(&command("EVAL", &self.text)).await,
+        match connection.send(&command("EVALSHA", &self.hash)).await {
+            Err(CommandError::NoScript) => connection.send(&command("EVAL", &self.text)).await,
             answer => answer,
         }
     }
 }
 
-/// Files that precede every script: the state of the line and the helpers that several share.
-const LINE: [&str; 3] = [
-    include_str!("head.lua"),
-    include_str!("arrays.lua"),
-    include_str!("places.lua"),
-];
-
+/// Names of an event's keys.
+const KEYS: &str = include_str!("keys.lua");
+/// Reads the time.
+const CLOCK: &str = include_str!("clock.lua");
+/// Reads the state of the line.
+const HEAD: &str = include_str!("head.lua");
+/// Helpers of the scripts on a line.
+const ARRAYS: &str = include_str!("arrays.lua");
+const PLACES: &str = include_str!("places.lua");
 /// Helper of the scripts that set places waiting.
 const ALIVE: &str = include_str!("alive.lua");
 
+/// Creates a script on a line that exists, from its files.
 fn on_line(files: &[&str]) -> Script {
-    let [head, arrays, places] = LINE;
-    let mut all = vec!["local IS_TICK = false\n", head, arrays, places];
-    all.extend(files);
-    Script::new(&all)
+    let before = ["local IS_TICK = false\n", KEYS, CLOCK, HEAD, ARRAYS, PLACES];
+    Script::new(&[&before, files].concat())
 }
 
 pub(super) static CREATE: LazyLock<Script> =
-    LazyLock::new(|| Script::new(&[include_str!("create.lua")]));
+    LazyLock::new(|| Script::new(&[KEYS, CLOCK, include_str!("create.lua")]));
 pub(super) static TICK: LazyLock<Script> = LazyLock::new(|| {
-    let [head, arrays, places] = LINE;
     Script::new(&[
-        "local IS_TICK = true
-",
-        head,
-        arrays,
-        places,
+        "local IS_TICK = true\n",
+        KEYS,
+        CLOCK,
+        HEAD,
+        ARRAYS,
+        PLACES,
         include_str!("reap.lua"),
         include_str!("lapse.lua"),
         include_str!("admit.lua"),
@@ -91,7 +92,7 @@ pub(super) static WAITS: LazyLock<Script> = LazyLock::new(|| on_line(&[include_s
 pub(super) static CONFIGURE: LazyLock<Script> =
     LazyLock::new(|| on_line(&[include_str!("configure.lua")]));
 pub(super) static REVIVE: LazyLock<Script> =
-    LazyLock::new(|| Script::new(&[ALIVE, include_str!("revive.lua")]));
+    LazyLock::new(|| Script::new(&[KEYS, CLOCK, ALIVE, include_str!("revive.lua")]));
 pub(super) static REENTER: LazyLock<Script> =
     LazyLock::new(|| on_line(&[ALIVE, include_str!("hold.lua"), include_str!("reenter.lua")]));
 pub(super) static DRAW_BEGIN: LazyLock<Script> =
@@ -101,6 +102,6 @@ pub(super) static DRAW_WRITE: LazyLock<Script> =
 pub(super) static DRAW_COMMIT: LazyLock<Script> =
     LazyLock::new(|| on_line(&[include_str!("draw_commit.lua")]));
 pub(super) static SIGN_OUT: LazyLock<Script> =
-    LazyLock::new(|| Script::new(&[include_str!("sign_out.lua")]));
+    LazyLock::new(|| Script::new(&[CLOCK, include_str!("sign_out.lua")]));
 pub(super) static BEACON: LazyLock<Script> =
     LazyLock::new(|| on_line(&[include_str!("beacon.lua")]));

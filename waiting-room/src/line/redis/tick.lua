@@ -1,22 +1,32 @@
--- Ends the places that are due, admits the visitors that are due, and returns the view of the line. Any number of
--- nodes may call it, however often.
--- ARGV[3] the revision whose settings the caller has (-1: none), [4] 1: only read, change nothing.
--- Returns {'more'} if more is due than one step may do, else the view in the order that cache.rs reads it.
-local is_look, more = ARGV[4] == '1', 0
-if is_lost and not is_look then
-  -- A different server than before: a restart, or a failover that may have lost the last writes. No visitor is
-  -- admitted and no number given out until the nodes have had time to report their state.
+-- Ends the places that are due, admits the visitors that are due, and returns the view of the line.
+-- Any number of nodes may call it, however often.
+-- KEYS[1] prefix of the event's keys
+-- ARGV[1] now in ms (0: the store's clock)
+-- ARGV[2] id of this node
+-- ARGV[3] the revision whose settings the caller has (-1: none)
+-- ARGV[4] 1: only read, change nothing
+-- Returns is_new_node (1: this node was not known); now (ms); epoch, step, revision; phase; draw
+-- (0: none, 1: to be held, 2: under way, 3: held); generation of the keys; numbers given out;
+-- waiting, admitted, shopping, connected visitors; total_… since the beginning; head, the offset of
+-- the bitmap in bytes; bitmap; availability (JSON); replaced, visitors whose sockets here were
+-- replaced; nodes, how many tick. If the revision is another: settings (JSON), born (epoch), seed,
+-- beacon, drawn. {'more'} if more is due than one step may do.
+local is_read_only, more = ARGV[4] == '1', 0
+if is_lost and not is_read_only then
+  -- A different server than before: a restart, or a failover that may have lost the last writes. No
+  -- visitor is admitted and no number given out until the nodes have had time to report their
+  -- state.
   m.epoch, m.settle_until, m.revision = m.epoch + 1, now + SETTLE_MS, m.revision + 1
   -- The last batch may be among the lost writes: the next one is due a full span from now.
   m.last_batch, m.owed = now, 0
-  call('HSET', meta, 'run', run, 'settled', m.revision - 1, 'told_step', m.step, 'tellers', call('HLEN', base .. ':nodes'))
-  call('DEL', base .. ':told')
+  call('HSET', meta, 'run', run, 'settled', m.revision - 1, 'told_step', m.step, 'tellers', call('HLEN', nodes))
+  call('DEL', reporters)
   save('epoch', 'settle_until', 'revision')
 end
 local index, is_new, stage, is_settling = 0, false, phase(), now < m.settle_until
-if not is_look then
+if not is_read_only then
   index, is_new = node_index()
-  call('ZADD', base .. ':beats', now, ARGV[2])
+  call('ZADD', beats, now, ARGV[2])
   m.step = m.step + 1
   if m.draw ~= 2 and not is_settling then
     -- One kind of work per step, so that each step is short.
@@ -34,13 +44,34 @@ if not is_look then
   save_counts()
 end
 if more == 1 then return { 'more' } end
-local replaced = index > 0 and call('LPOP', base .. ':in:' .. index, 1000) or {}
-local settings, once = false, {}
+local replaced = index > 0 and call('LPOP', inbox(index), 1000) or {}
+local view = {
+  is_new_node = is_new and 1 or 0,
+  now = now,
+  epoch = m.epoch,
+  step = m.step,
+  revision = m.revision,
+  phase = stage,
+  draw = m.draw,
+  generation = m.gen,
+  numbers = m.numbers,
+  waiting = m.waiting,
+  admitted = m.admitted,
+  shopping = m.shopping,
+  connected = m.connected,
+  total_joined = m.t_joined,
+  total_admitted = m.t_admitted,
+  total_finished = m.t_finished,
+  total_missed = m.t_missed,
+  total_left = m.t_left,
+  head = m.head,
+  bitmap = call('GETRANGE', alive, m.head, -1),
+  availability = call('HGET', meta, 'seats'),
+  replaced = replaced,
+  nodes = call('HLEN', nodes),
+}
 if tonumber(ARGV[3]) ~= m.revision then
-  settings = call('HGET', meta, 'settings')
-  once = call('HMGET', meta, 'born', 'seed', 'beacon', 'drawn')
+  local kept = call('HMGET', meta, 'settings', 'born', 'seed', 'beacon', 'drawn')
+  view.settings, view.born, view.seed, view.beacon, view.drawn = unpack(kept)
 end
-return { 'ok', is_new and 1 or 0, now, m.epoch, m.step, m.revision, stage, m.draw, m.numbers, m.known, m.waiting,
-  m.admitted, m.shopping, m.connected, { m.t_joined, m.t_admitted, m.t_finished, m.t_missed, m.t_left }, m.head,
-  call('GETRANGE', alive, m.head, -1), call('HGET', meta, 'seats'), settings, once, replaced, m.gen,
-  call('HLEN', base .. ':nodes') }
+return reply(view)

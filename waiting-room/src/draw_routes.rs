@@ -1,9 +1,8 @@
 //! Routes of the draw: its published data, the proof for a fan, the beacon's round, the page.
 
-use super::verify::{Drawn, Mixed, Proof};
-use super::{ALGORITHM, Entry, Round, Tree, commitment};
 use crate::app::{App, Room};
 use crate::credentials::{find, pass_of};
+use crate::draw::{ALGORITHM, Drawn, Entry, List, Mixed, Proof, Round, commitment};
 use crate::error::no_pass;
 use crate::line::DrawState;
 use axum::Json;
@@ -21,10 +20,9 @@ use shared::http::problem::{Input, Problem};
 use shared::http::static_files::page;
 use shared::ids::EventId;
 use shared::organiser::{Organiser, Role};
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt::Write as _;
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -40,51 +38,6 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(prove))
         .routes(routes!(give_beacon))
         .route("/e/{event}/draw", axum::routing::get(draw_page))
-}
-
-/// Result of a draw, kept by a node after the first request: 20 bytes per entry, and 64 more after the first request
-/// for a proof.
-pub(crate) struct List {
-    by_number: Vec<Entry>,
-    numbers: HashMap<Entry, u32>,
-    tree: OnceLock<(Vec<Entry>, Tree)>,
-}
-
-impl List {
-    fn new(by_number: Vec<Entry>) -> List {
-        List {
-            numbers: by_number.iter().copied().zip(1..).collect(),
-            by_number,
-            tree: OnceLock::new(),
-        }
-    }
-
-    /// Returns the number that an entry drew.
-    pub(crate) fn number_of(&self, entry: &Entry) -> Option<u64> {
-        self.numbers.get(entry).copied().map(u64::from)
-    }
-
-    /// Returns the entries in ascending order and the tree over them, built on first use.
-    fn tree(&self) -> &(Vec<Entry>, Tree) {
-        self.tree.get_or_init(|| {
-            let mut sorted = self.by_number.clone();
-            sorted.sort_unstable();
-            let tree = Tree::of(&sorted);
-            (sorted, tree)
-        })
-    }
-
-    fn prove(&self, entry: &Entry) -> Option<Proof> {
-        let number = self.number_of(entry)?;
-        let (sorted, tree) = self.tree();
-        let index = sorted.binary_search(entry).ok()?;
-        Some(Proof {
-            entry: entry.to_string(),
-            number,
-            index: index as u64,
-            audit_path: tree.path(index).iter().map(|hash| hex(hash)).collect(),
-        })
-    }
 }
 
 fn publish(state: &DrawState) -> Drawn {
@@ -142,19 +95,19 @@ impl Room {
         // On a blocking thread: hashing a long list takes a while.
         let made = tokio::task::spawn_blocking(move || {
             let list = List::new(entries);
-            let is_whole = list.tree().1.root() == outcome.root;
+            let is_whole = list.root() == outcome.root;
             is_whole.then(|| Arc::new(list))
         });
         let Ok(Some(list)) = made.await else {
             return Err(Problem::unavailable().detail("the store has lost part of the list"));
         };
-        let mut lists = self.lists.write().unwrap_or_else(PoisonError::into_inner);
+        let mut lists = self.lists.write();
         Ok(lists.entry(event.clone()).or_insert(list).clone())
     }
 
     /// Returns the list if this node has read it.
     pub(crate) fn known_list(&self, event: &EventId) -> Option<Arc<List>> {
-        let lists = self.lists.read().unwrap_or_else(PoisonError::into_inner);
+        let lists = self.lists.read();
         lists.get(event).cloned()
     }
 }
@@ -180,8 +133,7 @@ async fn list_entries(
     let (event, _) = find(&room, &event).await?;
     let list = room.drawn_list(&event).await?;
     let lines = stream::unfold((list, 0), |(list, from)| async move {
-        let some = list.by_number.get(from..)?;
-        let some = &some[..some.len().min(LINES)];
+        let some = list.entries_after(from, LINES);
         if some.is_empty() {
             return None;
         }
@@ -209,11 +161,13 @@ async fn prove(
     headers: HeaderMap,
 ) -> Result<Json<Proof>, Problem> {
     let (event, _) = find(&room, &event).await?;
-    let (pass, _) = pass_of(&room, &headers, &event).ok_or_else(no_pass)?;
+    let pass = pass_of(&room, &headers, &event).ok_or_else(no_pass)?;
     let list = room.drawn_list(&event).await?;
     let title = "You were not in line when the draw was held";
     let none = || Problem::new(StatusCode::NOT_FOUND, "not-in-draw", title);
-    let proof = list.prove(&Entry::of(pass.visitor)).ok_or_else(none)?;
+    let proof = list
+        .prove(&Entry::of(pass.content.visitor))
+        .ok_or_else(none)?;
     Ok(Json(proof))
 }
 
@@ -239,7 +193,7 @@ async fn give_beacon(
     let randomness = randomness.map_err(|(field, why)| Problem::invalid(field, &why))?;
     round.randomness = hex(&randomness);
     room.line.give_beacon(&event, &round).await?;
-    let entry = organiser.entry(&room.site, "event.beacon", event.as_str());
+    let entry = organiser.entry(room.site.clock.now(), "event.beacon", event.as_str());
     let to = json!(round);
     room.site.audit.record(AuditEntry { to, ..entry }).await;
     Ok(Json(publish(&room.draw(&event).await?)))

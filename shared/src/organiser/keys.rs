@@ -1,28 +1,21 @@
-//! Organisers: their keys and roles, the console's session, the one-time sign-in code, the audit log's reading.
+//! Organiser keys and roles, and the console's sessions that they open.
 
 use crate::audit::Entry;
-use crate::context::AppContext;
 use crate::crypto::{Secret, hex, random, random_id, same};
-use crate::http::client_address::ClientAddress;
-use crate::http::credentials::{bearer, check_origin, cookie, cookie_name, set_cookie};
-use crate::http::problem::{Input, Problem};
+use crate::http::problem::Problem;
 use crate::sign_outs::{SignOut, SignOuts};
 use crate::time::Time;
-use axum::extract::{Extension, FromRequestParts, Query, State};
-use axum::http::{HeaderMap, Method, StatusCode, header, request::Parts};
-use axum::response::{IntoResponse, Response};
-use axum::{Json, Router, routing};
+use axum::http::StatusCode;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// The console's cookie, before `cookie_name`.
 pub const COOKIE: &str = "fairline_console";
 /// A session whose end lies further away was not opened by one of our nodes.
 const SESSION_SECONDS_MAX: u32 = 12 * 3600;
 /// How long a session lasts: ten minutes less, since the clock of another node may be behind by as much.
-const SESSION_SECONDS: u32 = SESSION_SECONDS_MAX - 600;
+pub(super) const SESSION_SECONDS: u32 = SESSION_SECONDS_MAX - 600;
 
 /// Rights of an organiser. Each role has those of the roles before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -53,10 +46,15 @@ impl fmt::Debug for Key {
     }
 }
 
+/// A key with its id in sessions.
+struct KnownKey {
+    key: Key,
+    id: String,
+}
+
 /// All organisers of this installation.
 pub struct Organisers {
-    /// The keys, each with its id in sessions.
-    keys: Vec<(Key, String)>,
+    keys: Vec<KnownKey>,
     sessions: Secret,
     sign_outs: SignOuts,
     one_time: Mutex<Option<String>>,
@@ -67,9 +65,9 @@ pub struct Organisers {
 impl Organisers {
     /// Takes the keys, the secret that signs console sessions, and the sessions that were signed out.
     pub fn new(keys: Vec<Key>, sessions: Secret, sign_outs: SignOuts) -> Organisers {
-        let with_id = |key: Key| {
-            let id = key_id(&sessions, &key);
-            (key, id)
+        let with_id = |key: Key| KnownKey {
+            id: key_id(&sessions, &key),
+            key,
         };
         Organisers {
             keys: keys.into_iter().map(with_id).collect(),
@@ -88,7 +86,7 @@ impl Organisers {
     /// A code that signs in one admin once.
     pub fn one_time_code(&self) -> String {
         let code = random_id("");
-        *self.one_time.lock().unwrap_or_else(PoisonError::into_inner) = Some(code.clone());
+        *self.one_time.lock() = Some(code.clone());
         code
     }
 
@@ -101,9 +99,9 @@ impl Organisers {
     }
 
     /// Every key is compared, so that the time taken does not tell which one was near.
-    fn by_key(&self, word: &str) -> Option<(Organiser, &str)> {
+    pub(super) fn by_key(&self, word: &str) -> Option<(Organiser, &str)> {
         let mut found = None;
-        for (key, id) in &self.keys {
+        for KnownKey { key, id } in &self.keys {
             if same(&key.key, word) {
                 found = Some((Organiser::holding(key), id.as_str()));
             }
@@ -111,8 +109,8 @@ impl Organisers {
         found
     }
 
-    fn by_code(&self, code: &str) -> Option<(Organiser, &str)> {
-        let mut kept = self.one_time.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn by_code(&self, code: &str) -> Option<(Organiser, &str)> {
+        let mut kept = self.one_time.lock();
         let is_right = kept.as_ref().is_some_and(|kept| same(kept, code));
         is_right.then(|| {
             *kept = None;
@@ -120,7 +118,7 @@ impl Organisers {
         })
     }
 
-    fn by_session(&self, word: &str, now: Time) -> Option<Organiser> {
+    pub(super) fn by_session(&self, word: &str, now: Time) -> Option<Organiser> {
         let session = self.read(word, now)?;
         let holder = self.holder(&session, now)?;
         Some(Organiser {
@@ -130,7 +128,7 @@ impl Organisers {
     }
 
     /// A session that one of our nodes signed and that has not ended.
-    fn read(&self, word: &str, now: Time) -> Option<Session> {
+    pub(super) fn read(&self, word: &str, now: Time) -> Option<Session> {
         let message = self.sessions.unseal(word)?;
         let session: Session = serde_json::from_slice(&message).ok()?;
         session.is_running(now).then_some(session)
@@ -145,12 +143,12 @@ impl Organisers {
         if session.key == self.one_time_id {
             return Some(Organiser::with_one_time_code());
         }
-        let (key, _) = self.keys.iter().find(|(_, id)| *id == session.key)?;
-        Some(Organiser::holding(key))
+        let known = self.keys.iter().find(|known| known.id == session.key)?;
+        Some(Organiser::holding(&known.key))
     }
 
     /// A new session of the key with this id, signed. It ends after all sessions of the key that were signed out together.
-    fn open(&self, key: &str, now: Time) -> String {
+    pub(super) fn open(&self, key: &str, now: Time) -> String {
         let after = self.sign_outs.ended_until(key);
         let earliest = after.map_or(now, |end| Time(end.0 + 1));
         let session = Session {
@@ -171,7 +169,7 @@ fn key_id(sessions: &Secret, key: &Key) -> String {
 
 /// A session of the console, as its cookie carries it. Name and role are those of the key at the time of each request.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Session {
+pub(super) struct Session {
     id: String,
     key: String,
     expires_at: Time,
@@ -182,7 +180,7 @@ impl Session {
         self.expires_at > now && self.expires_at <= now.plus_seconds(SESSION_SECONDS_MAX)
     }
 
-    fn sign_out(&self) -> SignOut {
+    pub(super) fn sign_out(&self) -> SignOut {
         SignOut {
             key: self.key.clone(),
             id: Some(self.id.clone()),
@@ -198,7 +196,7 @@ pub struct Organiser {
     pub name: String,
     /// Rights of the organiser.
     pub role: Role,
-    /// The session that it came by, if it did.
+    /// The session that the request came by, if it did.
     #[serde(skip)]
     session: Option<Session>,
 }
@@ -234,9 +232,9 @@ impl Organiser {
     }
 
     /// An entry for the audit log.
-    pub fn entry(&self, site: &AppContext, action: &str, event: &str) -> Entry {
+    pub fn entry(&self, now: Time, action: &str, event: &str) -> Entry {
         Entry {
-            at: site.clock.now(),
+            at: now,
             by: self.name.clone(),
             action: action.to_owned(),
             event: event.to_owned(),
@@ -244,133 +242,6 @@ impl Organiser {
             to: serde_json::Value::Null,
         }
     }
-}
-
-impl<S> FromRequestParts<S> for Organiser
-where
-    Arc<AppContext>: axum::extract::FromRef<S>,
-    S: Send + Sync,
-{
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let site: Arc<AppContext> = axum::extract::FromRef::from_ref(state);
-        let headers = &parts.headers;
-        if let Some(word) = bearer(headers) {
-            let address = parts.extensions.get::<ClientAddress>();
-            let address = address.map(|address| address.0);
-            let (organiser, _) = sign_in(&site, address, ("key", &word), || {
-                site.organisers.by_key(&word)
-            })?;
-            return Ok(organiser);
-        }
-        let now = site.clock.now();
-        let organiser = cookie(headers, &cookie_name(&site, COOKIE))
-            .and_then(|word| site.organisers.by_session(&word, now))
-            .ok_or_else(unauthorised)?;
-        if parts.method != Method::GET && parts.method != Method::HEAD {
-            check_origin(&site, headers, true)?;
-        }
-        Ok(organiser)
-    }
-}
-
-/// Looks for a key or code, unless too many were wrong. `guess` is its kind and itself: a code that was tried as a key may be
-/// right as a code.
-fn sign_in<'a>(
-    site: &AppContext,
-    address: Option<IpAddr>,
-    guess: (&str, &str),
-    find: impl FnOnce() -> Option<(Organiser, &'a str)>,
-) -> Result<(Organiser, &'a str), Problem> {
-    let failures = &site.limits.organiser_keys;
-    let found = failures.attempt(address, site.clock.now(), guess, find);
-    found.map_err(Problem::too_many)?.ok_or_else(unauthorised)
-}
-
-fn unauthorised() -> Problem {
-    let title = "An organiser key is needed";
-    Problem::new(StatusCode::UNAUTHORIZED, "no-organiser", title)
-        .detail("send Authorization: Bearer <organiser key>, or sign in at /organiser")
-}
-
-/// `/api/v1/organiser/session` (the console signs in and out) and `/api/v1/organiser/audit`.
-pub fn routes() -> Router<Arc<AppContext>> {
-    let session = routing::get(who_am_i)
-        .post(open_session)
-        .delete(end_session);
-    Router::new()
-        .route("/api/v1/organiser/session", session)
-        .route("/api/v1/organiser/audit", routing::get(read_audit))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SignIn {
-    key: Option<String>,
-    code: Option<String>,
-}
-
-async fn who_am_i(organiser: Organiser) -> Json<Organiser> {
-    Json(organiser)
-}
-
-async fn open_session(
-    State(site): State<Arc<AppContext>>,
-    address: Option<Extension<ClientAddress>>,
-    headers: HeaderMap,
-    Input(body, _): Input<SignIn>,
-) -> Result<Response, Problem> {
-    check_origin(&site, &headers, false)?;
-    let address = address.map(|Extension(address)| address.0);
-    let organisers = &site.organisers;
-    let (organiser, key) = match (&body.key, &body.code) {
-        (Some(key), _) => sign_in(&site, address, ("key", key), || organisers.by_key(key))?,
-        (None, Some(code)) => sign_in(&site, address, ("code", code), || organisers.by_code(code))?,
-        (None, None) => return Err(Problem::invalid("key", "a key or a code is needed")),
-    };
-    tracing::info!(name = organiser.name, ?address, "an organiser signed in");
-    let word = organisers.open(key, site.clock.now());
-    let head = [(
-        header::SET_COOKIE,
-        set_cookie(&site, COOKIE, &word, SESSION_SECONDS),
-    )];
-    Ok((StatusCode::CREATED, head, Json(organiser)).into_response())
-}
-
-/// Signs out. It may be repeated: a session that has ended already is none to end. The cookie is cleared in any case.
-async fn end_session(
-    State(site): State<Arc<AppContext>>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    check_origin(&site, &headers, true)?;
-    let organisers = &site.organisers;
-    let mut answer = StatusCode::NO_CONTENT.into_response();
-    if let Some(word) = cookie(&headers, &cookie_name(&site, COOKIE))
-        && let Some(session) = organisers.read(&word, site.clock.now())
-        && let Err(error) = organisers.sign_outs.add(session.sign_out(), &word).await
-    {
-        tracing::error!(error, "a sign-out was not kept everywhere");
-        answer = Problem::unavailable()
-            .detail("you are signed out here; the other nodes are told as soon as possible")
-            .into_response();
-    }
-    let head = [(header::SET_COOKIE, set_cookie(&site, COOKIE, "", 0))];
-    Ok((head, answer).into_response())
-}
-
-#[derive(Deserialize)]
-struct AuditQuery {
-    limit: Option<usize>,
-}
-
-async fn read_audit(
-    State(site): State<Arc<AppContext>>,
-    _: Organiser,
-    Query(query): Query<AuditQuery>,
-) -> Json<Vec<Entry>> {
-    let count = query.limit.unwrap_or(200).min(crate::audit::ENTRIES_MAX);
-    Json(site.audit.newest(count).await)
 }
 
 #[cfg(test)]

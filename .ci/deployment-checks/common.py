@@ -1,0 +1,61 @@
+"""What the checks share: where things are, and what kustomize renders."""
+
+import functools
+import os
+import pathlib
+import subprocess
+
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+BINARIES = TARGET / "debug"
+VENV = TARGET / "deployment-venv"
+NPM = TARGET / "deployment-npm"
+OVERLAYS = ("small", "large")
+
+
+def run(*command, **options):
+    """The output of a command; what it printed is in the error if it fails."""
+    done = subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, timeout=300, **options
+    )
+    if done.returncode != 0:
+        raise AssertionError(
+            f"{' '.join(map(str, command))[:200]} ended with {done.returncode}:\n{done.stdout[-4000:]}{done.stderr[-4000:]}"
+        )
+    return done.stdout
+
+
+@functools.cache
+def rendered(overlay):
+    """The documents of an overlay, as `kubectl apply -k` would send them."""
+    text = run(VENV / "bin/kubectl", "kustomize", ROOT / "k8s/overlays" / overlay)
+    return [document for document in yaml.safe_load_all(text) if document]
+
+
+def of_kind(overlay, *kinds):
+    return [document for document in rendered(overlay) if document["kind"] in kinds]
+
+
+def name(document):
+    return f"{document['kind']}/{document['metadata']['name']}"
+
+
+def environment(overlay, deployment, secrets):
+    """The variables of a Deployment's container, references resolved; `secrets` has the Secrets' keys."""
+    pod = next(d for d in of_kind(overlay, "Deployment") if d["metadata"]["name"] == deployment)[
+        "spec"
+    ]["template"]["spec"]
+    container = pod["containers"][0]
+    maps = {d["metadata"]["name"]: d["data"] for d in of_kind(overlay, "ConfigMap")}
+    values = {}
+    for source in container.get("envFrom", []):
+        values.update(maps[source["configMapRef"]["name"]])
+    for entry in container.get("env", []):
+        source = entry.get("valueFrom", {})
+        if "secretKeyRef" in source:
+            values[entry["name"]] = secrets[source["secretKeyRef"]["key"]]
+        elif "value" in entry:
+            values[entry["name"]] = entry["value"]
+    return values

@@ -1,0 +1,104 @@
+"""The simulation of the autoscalers: its numbers are the manifests', its outcome the guide's."""
+
+import re
+import sys
+import unittest
+
+from common import ROOT, of_kind
+
+sys.path.insert(0, str(ROOT / "k8s/autoscaling"))
+import simulate  # noqa: E402
+
+
+def the(overlay, kind, name):
+    return next(d["spec"] for d in of_kind(overlay, kind) if d["metadata"]["name"] == name)
+
+
+class Simulation(unittest.TestCase):
+    def test_its_numbers_are_those_of_the_manifests(self):
+        requests = the("large", "Deployment", "waiting-room")["template"]["spec"]["containers"][0][
+            "resources"
+        ]["requests"]
+        self.assertEqual(
+            requests,
+            {
+                "cpu": f"{simulate.CPU_REQUEST * 1000:.0f}m",
+                "memory": f"{simulate.MEMORY_REQUEST // 1024 // 1024}Mi",
+            },
+        )
+        scaled = the("large", "ScaledObject", "waiting-room")
+        self.assertEqual(
+            (scaled["minReplicaCount"], scaled["maxReplicaCount"]),
+            (simulate.REPLICAS_MIN, simulate.REPLICAS_MAX),
+        )
+        triggers = {}
+        for trigger in scaled["triggers"]:
+            triggers.setdefault(trigger["type"], []).append(trigger["metadata"])
+        self.assertEqual(
+            [int(t["threshold"]) for t in triggers["prometheus"]], [simulate.FANS_TARGET] * 2
+        )
+        self.assertEqual(int(triggers["cron"][0]["desiredReplicas"]), simulate.PRE_SCALE)
+        self.assertEqual(int(triggers["cpu"][0]["value"]), round(simulate.CPU_TARGET * 100))
+        self.assertEqual(int(triggers["memory"][0]["value"]), round(simulate.MEMORY_TARGET * 100))
+        behavior = scaled["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+        up = {p["type"]: (p["value"], p["periodSeconds"]) for p in behavior["scaleUp"]["policies"]}
+        self.assertEqual(
+            up,
+            {
+                "Percent": (simulate.UP_PERCENT, simulate.UP_SECONDS),
+                "Pods": (simulate.UP_PODS, simulate.UP_SECONDS),
+            },
+        )
+        down = behavior["scaleDown"]
+        self.assertEqual(
+            down["policies"],
+            [{"type": "Pods", "value": simulate.DOWN_PODS, "periodSeconds": simulate.DOWN_SECONDS}],
+        )
+        self.assertEqual(down["stabilizationWindowSeconds"], simulate.DOWN_WINDOW)
+
+    def test_its_measured_figures_are_those_of_the_documents(self):
+        performance = (ROOT / "docs/performance.md").read_text()
+        self.assertIn(
+            f"| server memory for each connected fan, line included, 18,000 fans | {simulate.BYTES_OF_A_FAN:,} bytes",
+            performance,
+        )
+        self.assertIn(
+            f"| processor time with 18,000 fans waiting | {simulate.CORES_OF_A_FAN * 18_000:.1%}".replace(
+                "%", " %"
+            ),
+            performance,
+        )
+        self.assertIn(
+            f"| joins, journaled and acknowledged | {round(2 / simulate.CORES_OF_A_JOIN):,} /s",
+            performance,
+        )
+
+    def test_with_the_pre_scale_capacity_covers_demand_in_every_second_and_the_guide_shows_the_table(
+        self,
+    ):
+        table = simulate.table()
+        self.assertIn(
+            table, (ROOT / "k8s/README.md").read_text(), f"put this into k8s/README.md:\n{table}"
+        )
+        rows = re.findall(r"^\| (.+?) \| (.+?) \| (\d+) \| ([\d,]+) \| (\d+) \|$", table, re.M)
+        self.assertEqual(len(rows), 2 * len(simulate.CASES))
+        for label, _, seconds, fans, _ in rows:
+            if "pre-scale" in label:
+                self.assertEqual((seconds, fans), ("0", "0"), label)
+            else:
+                self.assertGreater(int(seconds), 0, f"{label}: then no pre-scale is needed")
+
+    def test_it_tells_a_pre_scale_that_is_too_small(self):
+        simulate.PRE_SCALE, kept = 5, simulate.PRE_SCALE
+        try:
+            seconds, fans, _ = simulate.worst(
+                dict(by_line=False, pre_scale=True), simulate.REPLICAS_MIN
+            )
+        finally:
+            simulate.PRE_SCALE = kept
+        self.assertGreater(seconds, 0)
+        self.assertEqual(fans, simulate.FANS - 5 * simulate.SOCKETS_OF_A_NODE)
+
+
+if __name__ == "__main__":
+    unittest.main()

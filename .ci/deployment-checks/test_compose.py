@@ -1,0 +1,92 @@
+"""The Compose files, by Compose's own parser."""
+
+import os
+import pathlib
+import re
+import subprocess
+import tempfile
+import unittest
+
+import yaml
+
+from common import BINARIES, ROOT, TARGET, VENV
+
+ALL = (("compose.yaml",), ("compose.yaml", "compose.scale.yaml"))
+
+SECRETS = {
+    "FAIRLINE_PASS_SECRET": "pass-0123456789abcdef0123456789abcdef",
+    "FAIRLINE_SERVICE_KEY": "service-0123456789abcdef0123456789abcdef",
+    "FAIRLINE_ORGANISER_KEY": "compose-organiser-key-0123456789",
+    "REDIS_PASSWORD": "redis-password-of-the-checks",
+    "POSTGRES_PASSWORD": "postgres-password-of-the-checks",
+    "GRAFANA_PASSWORD": "grafana-password-of-the-checks",
+}
+
+
+def parse(*files, secrets=SECRETS):
+    """What Compose makes of the files: what it complains of, and the document. Its status is 0 either way."""
+    options = [word for file in files for word in ("-f", str(file))]
+    done = subprocess.run(
+        [VENV / "bin/docker-compose", *options, "config"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **secrets},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done.stderr, yaml.safe_load(done.stdout)
+
+
+class Files(unittest.TestCase):
+    def test_compose_understands_them_alone_and_together(self):
+        for files in ALL:
+            complaint, document = parse(*files)
+            self.assertEqual(complaint, "")
+            for service, settings in document["services"].items():
+                for volume in settings.get("volumes", []):
+                    if volume["type"] == "bind":
+                        self.assertTrue(pathlib.Path(volume["source"]).is_file(), volume["source"])
+                        self.assertIs(volume["read_only"], True)
+                for other in settings.get("depends_on", {}):
+                    self.assertIn(other, document["services"])
+        self.assertEqual(document["services"]["waiting-room"]["deploy"]["replicas"], 3)
+
+    def test_a_key_that_does_not_exist_and_a_secret_that_is_not_set_are_refused(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml", dir=TARGET) as file:
+            file.write((ROOT / "compose.yaml").read_text().replace("healthcheck:", "healthchek:"))
+            file.flush()
+            self.assertIn("healthchek", parse(file.name)[0])
+        for secret in SECRETS.keys() - {"GRAFANA_PASSWORD"}:
+            rest = {name: value for name, value in SECRETS.items() if name != secret}
+            self.assertIn(f"{secret} is missing a value", parse("compose.yaml", secrets=rest)[0])
+
+    def test_only_nginx_is_published_and_its_own_machine_alone_reaches_the_rest(self):
+        for files in ALL:
+            for service, settings in parse(*files)[1]["services"].items():
+                for port in settings.get("ports", []):
+                    self.assertIn(service, ("front", "prometheus", "grafana"))
+                    self.assertEqual(port.get("host_ip"), "127.0.0.1", service)
+
+    def test_our_services_have_settings_of_the_program_and_may_write_to_their_volume_alone(self):
+        services = parse("compose.yaml")[1]["services"]
+        for service, longest in (("waiting-room", 15), ("checkout", 25)):
+            settings = services[service]
+            known = set(
+                re.findall(
+                    r"env: (\w+)",
+                    subprocess.run(
+                        [BINARIES / service, "--help"], capture_output=True, text=True
+                    ).stdout,
+                )
+            )
+            self.assertLessEqual(set(settings["environment"]), known)
+            self.assertIs(settings["read_only"], True)
+            self.assertEqual(settings["cap_drop"], ["ALL"])
+            self.assertGreaterEqual(
+                int(settings["stop_grace_period"].removesuffix("s")), longest + 5
+            )
+            self.assertEqual([volume["target"] for volume in settings["volumes"]], ["/data"])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,45 @@
+//! Shared state of the checkout's handlers.
+
+use crate::inventory::Inventory;
+use crate::payment::{Provider, Unsettled};
+use crate::waiting_room::{Jwks, WaitingRoom};
+use axum::extract::FromRef;
+use shared::context::AppContext;
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// State shared by the handlers of the checkout.
+pub struct Shop {
+    /// Context shared by all handlers of the process.
+    pub site: Arc<AppContext>,
+    /// The seats, holds and orders.
+    pub inventory: Inventory,
+    /// The payment provider.
+    pub provider: Provider,
+    /// Public keys that verify admission tokens.
+    pub keys: Jwks,
+    /// Receiver of the reports on starts, finishes and seats.
+    pub waiting_room: Arc<dyn WaitingRoom>,
+    /// Key with which a waiting room in another process may remove an event; `None` if it runs in this process.
+    pub service_key: Option<String>,
+    /// Payments whose verdict is known to this process alone.
+    pub unsettled: Unsettled,
+    /// Notified when there is something to report.
+    pub to_report: Notify,
+}
+
+/// Router state that holds the shop.
+#[derive(Clone)]
+pub(crate) struct App(pub(crate) Arc<Shop>);
+
+impl FromRef<App> for Arc<Shop> {
+    fn from_ref(app: &App) -> Arc<Shop> {
+        app.0.clone()
+    }
+}
+
+impl FromRef<App> for Arc<AppContext> {
+    fn from_ref(app: &App) -> Arc<AppContext> {
+        app.0.site.clone()
+    }
+}

@@ -1,0 +1,7 @@
+//! Organisers: their keys and roles, and the sessions of the console.
+
+mod keys;
+mod session;
+
+pub use keys::{COOKIE, Key, Organiser, Organisers, Role};
+pub use session::routes;

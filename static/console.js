@@ -1,0 +1,77 @@
+// @ts-check
+// Parts of the organiser's console: its pages, and forms that show a refusal in place.
+import { $ } from "./api.js";
+import { make } from "./make.js";
+
+export const api = "/api/v1/organiser";
+export const phases = {
+  scheduled: "not open yet",
+  prequeue: "line open",
+  open: "on sale",
+  paused: "paused",
+  sold_out: "sold out",
+  closed: "closed",
+};
+
+/** Ends what the page that is shown started. @type {(() => void)[]} */
+let ends = [];
+
+/** Tells screen readers. @param {string} text */
+export function say(text) {
+  $("live").textContent = text;
+}
+
+/** Shows another page. @param {...(Node|string)} inside */
+export function page(...inside) {
+  for (const end of ends) end();
+  ends = [];
+  $("main").replaceChildren(...inside);
+  $("main").querySelector("h1")?.setAttribute("tabindex", "-1");
+}
+
+/** Calls `end` when another page is shown. @param {() => void} end */
+export function atEnd(end) {
+  ends.push(end);
+}
+
+/**
+ * A form whose submit is awaited, with its refusal shown in place. A refusal for want of a session is an event,
+ * `signed-out`, of the window.
+ * @param {Record<string, any>} set
+ * @param {(form: any) => Promise<string | void>} act
+ * @param {...(Node|string)} inside
+ */
+export function form(set, act, ...inside) {
+  const outcome = make("p", { role: "alert", className: "bad", hidden: true });
+  const element = make("form", set, ...inside, outcome);
+  element.addEventListener("submit", async (submit) => {
+    submit.preventDefault();
+    outcome.hidden = true;
+    try {
+      const done = await act(element);
+      if (done) {
+        outcome.className = "good";
+        outcome.textContent = done;
+        outcome.hidden = false;
+        say(done);
+      }
+    } catch (problem) {
+      const p = /** @type {any} */ (problem);
+      if (p.status === 401) return void dispatchEvent(new Event("signed-out"));
+      outcome.className = "bad";
+      outcome.textContent = p.message;
+      outcome.hidden = false;
+    }
+  });
+  return element;
+}
+
+/** @param {string} text @param {Record<string, any>} set @param {string} [tag] @param {...(Node|string)} inside */
+export const field = (text, set, tag = "input", ...inside) => make("label", {}, text, make(tag, set, ...inside));
+
+/** @param {string[]} headings @param {any[]} rows @param {(row: any) => any[]} cells */
+export function table(headings, rows, cells) {
+  const head = make("tr", {}, ...headings.map((text) => make("th", { scope: "col" }, text)));
+  const body = rows.map((row) => make("tr", {}, ...cells(row)));
+  return make("table", {}, make("thead", {}, head), make("tbody", {}, ...body));
+}

@@ -1,0 +1,211 @@
+// @ts-check
+// The console's page of one sale: live figures and plots, steering, its newest orders.
+import { call } from "./api.js";
+import { api, atEnd, field, form, page, phases, say, table } from "./console.js";
+import { make } from "./make.js";
+import { loadCurrencies, money } from "./money.js";
+import { plot } from "./plot.js";
+
+/** Samples that are kept for the plots. */
+const SAMPLES_MAX = 4000;
+/** Points of a plot. */
+const POINTS_MAX = 300;
+const PLOT_EVERY_MS = 2000;
+
+/** @param {string} id */
+export async function dashboard(id) {
+  const url = `${api}/events/${id}`;
+  const settings = await call("GET", url);
+  /** @type {any[]} */
+  const samples = await call("GET", `${url}/history?minutes=60`);
+  const pill = make("span", { className: "pill" });
+  const tiles = make("div", { className: "tiles" });
+  const plots = make("div", { className: "plots" });
+  const orders = make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Newest orders" });
+  page(
+    make(
+      "div",
+      { className: "heading" },
+      make("h1", {}, settings.name),
+      pill,
+      pauseButton(url, settings),
+      make("a", { href: `/e/${id}`, target: "_blank" }, "Queue page"),
+      make("a", { href: `${url}/history?minutes=240`, target: "_blank" }, "History"),
+    ),
+    tiles,
+    plots,
+    make(
+      "div",
+      { className: "grid" },
+      admissionForm(url, settings.admission),
+      messageForm(url, settings.message),
+      visitorForm(url),
+      make("section", { className: "card wide" }, make("h2", {}, "Newest orders"), orders),
+    ),
+  );
+  let plottedAt = -Infinity;
+  const draw = (/** @type {any} */ now) => {
+    pill.textContent = /** @type {any} */ (phases)[now.phase];
+    tiles.replaceChildren(...figures(now));
+    samples.push(now);
+    if (samples.length > SAMPLES_MAX) samples.shift();
+    if (performance.now() - plottedAt < PLOT_EVERY_MS) return;
+    plottedAt = performance.now();
+    plots.replaceChildren(...drawPlots(samples, Boolean(now.availability)));
+  };
+  if (samples.length) draw(samples.pop());
+  const stream = new EventSource(`${url}/stats/stream`);
+  atEnd(() => stream.close());
+  stream.onmessage = (event) => draw(JSON.parse(event.data));
+  const list = async () => {
+    const [newest] = await Promise.all([call("GET", `${url}/orders?limit=50`), loadCurrencies()]).catch(() => [[]]);
+    orders.replaceChildren(
+      newest.length ? orderTable(newest, url, list) : make("p", { className: "soft" }, "None yet."),
+    );
+  };
+  await list();
+  const timer = setInterval(list, 5000);
+  atEnd(() => clearInterval(timer));
+}
+
+/** @param {string} url @param {any} settings */
+function pauseButton(url, settings) {
+  const label = () => (settings.paused ? "Resume" : "Pause");
+  const pause = make("button", {}, label());
+  pause.addEventListener("click", async () => {
+    settings.paused = (await call("PATCH", url, { body: { paused: !settings.paused } })).paused;
+    pause.textContent = label();
+    say(settings.paused ? "Paused" : "Resumed");
+  });
+  return pause;
+}
+
+/** @param {string} url @param {any} admission */
+function admissionForm(url, admission) {
+  const number = (/** @type {string} */ name, /** @type {number} */ value) => ({
+    name,
+    type: "number",
+    min: 0,
+    value,
+    required: true,
+  });
+  return form(
+    { className: "card" },
+    async (f) => {
+      const admission = { rate_per_minute: Number(f.elements.rate.value), max_active: Number(f.elements.active.value) };
+      await call("PATCH", url, { body: { admission } });
+      return "Set. It holds from now on.";
+    },
+    make("h2", {}, "Admission"),
+    make(
+      "div",
+      { className: "line" },
+      field("Fans a minute", number("rate", admission.rate_per_minute)),
+      field("Inside, at most", number("active", admission.max_active)),
+      make("button", { className: "primary" }, "Set"),
+    ),
+  );
+}
+
+/** @param {string} url @param {string | null} message */
+function messageForm(url, message) {
+  return form(
+    { className: "card" },
+    async (f) => {
+      const text = f.elements.message.value.trim();
+      await call("PATCH", url, { body: { message: text || null } });
+      return text ? "Everyone in line reads it now." : "The message is taken back.";
+    },
+    make("h2", {}, "Message to everyone"),
+    make(
+      "div",
+      { className: "line" },
+      field("Message (empty takes it back)", { name: "message", value: message || "", maxLength: 500 }),
+      make("button", { className: "primary" }, "Send"),
+    ),
+  );
+}
+
+/** Finds a visitor, and ejects them. @param {string} url */
+function visitorForm(url) {
+  const found = make("div");
+  const show = (/** @type {any} */ visitor) => {
+    const isEjected = visitor.state === "ejected";
+    const eject = make("button", { className: "danger", type: "button", disabled: isEjected }, "Eject");
+    eject.addEventListener("click", async () => {
+      if (!confirm(`Eject number ${visitor.number}? They cannot come back with this pass.`)) return;
+      await call("DELETE", `${url}/line/${visitor.visitor}`);
+      found.replaceChildren(make("p", { className: "good" }, `Number ${visitor.number} was ejected.`));
+    });
+    const where = `Number ${visitor.number}: ${visitor.state}, ${visitor.ahead} ahead. `;
+    found.replaceChildren(make("p", {}, where, make("code", {}, visitor.visitor)), eject);
+  };
+  return form(
+    { className: "card" },
+    async (f) => show(await call("GET", `${url}/line/${encodeURIComponent(f.elements.visitor.value.trim())}`)),
+    make("h2", {}, "Find a visitor"),
+    make(
+      "div",
+      { className: "line" },
+      field("Number or visitor id", { name: "visitor", required: true }),
+      make("button", {}, "Find"),
+    ),
+    found,
+  );
+}
+
+/** The figures of this moment, as tiles. @param {any} now */
+function figures(now) {
+  const { availability: seats, per_minute: rates, waited_seconds: waited } = now;
+  const all = [
+    ["waiting", now.waiting],
+    ["on their way", now.admitted],
+    ["shopping", now.shopping],
+    ["admitted a minute", rates.admitted],
+    ["joined a minute", rates.joined],
+    ["missed a minute", rates.missed],
+    ["waited, half / most (s)", waited.p50 === null ? "–" : `${waited.p50} / ${waited.p90}`],
+  ];
+  if (seats) all.push(["seats available", seats.available], ["held", seats.held], ["booked", `${seats.booked}`]);
+  return all.map(([name, value]) =>
+    make("div", { className: "card tile" }, make("b", {}, value.toLocaleString()), make("span", {}, String(name))),
+  );
+}
+
+/** @param {any[]} samples @param {boolean} hasSeats */
+function drawPlots(samples, hasSeats) {
+  /** @type {[string, (sample: any) => number | undefined][]} */
+  const all = [
+    ["Waiting", (s) => s.waiting],
+    ["Admitted a minute", (s) => s.per_minute.admitted],
+    ["Shopping", (s) => s.shopping],
+  ];
+  if (hasSeats) all.push(["Held", (s) => s.availability?.held], ["Booked", (s) => s.availability?.booked]);
+  const step = Math.ceil(samples.length / POINTS_MAX);
+  const shown = samples.filter((_, i) => i % step === 0 || i === samples.length - 1);
+  return all.map(([name, of]) => {
+    const points = shown.map((s) => ({ at: Date.parse(s.at), value: of(s) ?? 0 }));
+    return make("section", { className: "card" }, make("h2", {}, name), plot(name, points));
+  });
+}
+
+/** @param {any[]} orders @param {string} url @param {() => void} again */
+function orderTable(orders, url, again) {
+  return table(["Order", "When", "Who", "Seats", "Total", "State", "Action"], orders, (order) => {
+    const refund = make("button", { className: "danger" }, "Refund");
+    refund.addEventListener("click", async () => {
+      if (!confirm(`Refund ${money(order.total)} to ${order.buyer.name}? The seats go back on sale.`)) return;
+      await call("POST", `${url}/orders/${order.id}/refund`).catch((problem) => alert(problem.message));
+      again();
+    });
+    return [
+      make("td", {}, make("code", {}, order.id.slice(0, 12))),
+      make("td", {}, new Date(order.created_at).toLocaleTimeString()),
+      make("td", {}, order.buyer ? `${order.buyer.name} ${order.buyer.email}` : "–"),
+      make("td", {}, order.seats.map((/** @type {any} */ s) => s.id).join(", ")),
+      make("td", { className: "num" }, money(order.total)),
+      make("td", {}, order.state),
+      make("td", {}, ...(order.state === "confirmed" ? [refund] : [])),
+    ];
+  });
+}

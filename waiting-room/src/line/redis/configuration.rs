@@ -1,0 +1,88 @@
+//! Creation, settings and deletion of an event's line.
+
+use super::event_line::EventLine;
+use super::policy::{field, json, policy};
+use super::reply::Status;
+use super::store::CallError;
+use super::{registry, script};
+use crate::line::event_settings::too_late;
+use crate::line::{EventSettings, Order, Patch, Refused};
+use shared::group_commit::Unavailable;
+
+/// Attempts at a change of settings that lost to concurrent changes.
+const TRIES_MAX: usize = 20;
+/// Maximum number of keys deleted in one command.
+const DELETED_MAX: usize = 500;
+
+impl EventLine {
+    /// Creates the line in the store, with a seed if it is a draw.
+    pub(super) async fn create(&self, settings: &EventSettings) -> Result<(), Refused> {
+        let mut arguments = vec![json(settings)];
+        arguments.extend(policy(settings));
+        let is_draw = settings.order == Order::Draw;
+        arguments.extend(field("draw", i64::from(is_draw)));
+        let seed = shared::crypto::hex(&shared::crypto::random::<32>());
+        arguments.extend(["seed".to_owned(), seed]);
+        let arguments: Vec<&[u8]> = arguments.iter().map(String::as_bytes).collect();
+        let reply = self.caller.call(&script::CREATE, &arguments).await;
+        match reply.map_err(Unavailable::from)?.status {
+            Status::Exists => Err(Refused::Exists),
+            _ => Ok(()),
+        }
+    }
+
+    /// Changes the settings; returns them as they were and as they are now.
+    pub(super) async fn configure(
+        &self,
+        patch: &Patch,
+    ) -> Result<(EventSettings, EventSettings), Refused> {
+        for _ in 0..TRIES_MAX {
+            let view = self.fetch_view().await?;
+            let before = (*view.settings).clone();
+            let after = before.with(patch);
+            let mut mistakes = after.mistakes();
+            let is_same_order = !after.is_another_draw(&before);
+            if !is_same_order && view.numbers > 0 {
+                mistakes.push(too_late());
+            }
+            if !mistakes.is_empty() {
+                return Err(Refused::Invalid(mistakes));
+            }
+            let mut arguments = vec![json(&before), json(&after)];
+            arguments.push(i64::from(is_same_order).to_string());
+            arguments.extend(policy(&after));
+            if !is_same_order {
+                arguments.extend(field("draw", i64::from(after.order == Order::Draw)));
+            }
+            let arguments: Vec<&[u8]> = arguments.iter().map(String::as_bytes).collect();
+            match self.caller.call(&script::CONFIGURE, &arguments).await {
+                Ok(_) => return Ok((before, after)),
+                Err(CallError::Busy) => {}
+                Err(error) => return Err(Unavailable::from(error).into()),
+            }
+        }
+        Err(Unavailable.into())
+    }
+
+    /// Deletes the line in the store.
+    pub(super) async fn delete(&self) -> Result<(), Refused> {
+        let view = self.fetch_view().await?;
+        // First the registry, so that no node restores the event; a second attempt finds the rest.
+        registry::mark_removed(self.store(), &self.event).await?;
+        let keys = &self.caller.keys;
+        self.unlink(&[keys.meta()]).await?;
+        let numbers = usize::try_from(view.numbers).unwrap_or(0);
+        for some in keys.all_but_meta(numbers).chunks(DELETED_MAX) {
+            self.unlink(some).await?;
+        }
+        Ok(())
+    }
+
+    async fn unlink(&self, keys: &[String]) -> Result<(), Refused> {
+        let words = ["UNLINK"]
+            .into_iter()
+            .chain(keys.iter().map(String::as_str));
+        let sent = self.store().send(words).await;
+        Ok(sent.map(drop).map_err(Unavailable::from)?)
+    }
+}

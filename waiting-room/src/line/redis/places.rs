@@ -1,0 +1,237 @@
+//! Operations on the visitors of one event's line.
+
+use super::batch::{Unit, Units};
+use super::event_line::EventLine;
+use super::operations::{
+    AWAY, BACK, CLAIM, EJECT, FIND, FINISH, JOIN, LEAVE, Operation, PLACE, REENTER,
+};
+use super::reply::{Fields, PlaceReply, bytes, number};
+use super::view_reply::phase;
+use crate::line::{Claimed, Joined, LINE_LENGTH_MAX, Phase, Refused, Spot, VisitorState};
+use crate::pass::Pass;
+use redis::Value;
+use shared::group_commit::Unavailable;
+use shared::ids::VisitorId;
+use shared::time::Time;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Age at which a view is fetched again before positions are read from it.
+const VIEW_AGE_MAX: Duration = Duration::from_secs(1);
+
+/// Returns the oldest time of a view that is good enough for a request that only reads.
+pub(super) fn recently() -> Instant {
+    let now = Instant::now();
+    now.checked_sub(VIEW_AGE_MAX).unwrap_or(now)
+}
+
+impl EventLine {
+    pub(super) async fn join(
+        self: &Arc<EventLine>,
+        visitors: &[VisitorId],
+    ) -> Result<Vec<Joined>, Refused> {
+        let mut joined = Vec::with_capacity(visitors.len());
+        for some in visitors.chunks(JOIN.units_max) {
+            let units = match some {
+                [visitor] => Units::One(Unit::of(*visitor)),
+                many => Units::Many(many.iter().copied().map(Unit::of).collect()),
+            };
+            let answer = self.run(JOIN, units).await?;
+            let fields = answer.reply.fields();
+            let header = JoinHeader::read(fields);
+            for (value, visitor) in answer.units.iter().zip(some) {
+                joined.push(self.read_joined(*visitor, value, &header, fields).await?);
+            }
+        }
+        Ok(joined)
+    }
+
+    async fn read_joined(
+        &self,
+        visitor: VisitorId,
+        value: &Value,
+        header: &JoinHeader,
+        fields: Fields<'_>,
+    ) -> Result<Joined, Refused> {
+        match value {
+            Value::Int(number) => {
+                let number = number.unsigned_abs();
+                let spot = Spot {
+                    visitor,
+                    number,
+                    is_provisional: header.is_undrawn,
+                    standing: VisitorState::Waiting,
+                    ahead: (header.ahead + number).saturating_sub(header.numbers + 1),
+                    slot: None,
+                };
+                self.record_joined(&spot);
+                Ok(Joined::New(spot))
+            }
+            value if bytes(value) == b"refused" => Err(self.refusal(phase(fields))),
+            value if bytes(value) == b"full" => {
+                Err(Refused::Full("this line gives out no more places"))
+            }
+            value => {
+                let place = PlaceReply::read(visitor, value).ok_or(Unavailable)?;
+                Ok(Joined::Known(self.complete(place, recently()).await?))
+            }
+        }
+    }
+
+    /// Returns why visitors cannot join in a phase.
+    fn refusal(&self, phase: Option<Phase>) -> Refused {
+        match phase {
+            Some(Phase::Scheduled) => {
+                let settings = self.settings();
+                Refused::NotOpen(settings.and_then(|settings| settings.line_opens_at()))
+            }
+            Some(phase) => Refused::Closed(phase),
+            None => Unavailable.into(),
+        }
+    }
+
+    /// Completes a place: if the script did not count the visitors ahead, counts them in a view no
+    /// older than `from`.
+    async fn complete(&self, place: PlaceReply, from: Instant) -> Result<Spot, Refused> {
+        let PlaceReply { mut spot, is_exact } = place;
+        if spot.standing == VisitorState::Waiting && !is_exact {
+            self.fetch_view_since(from).await?;
+            spot.ahead = self.cache().ahead(spot.number);
+        }
+        Ok(spot)
+    }
+
+    /// Runs an operation that returns one visitor's place. If the script did not count the visitors
+    /// ahead, they are counted in a view no older than `from`.
+    async fn visit(
+        self: &Arc<EventLine>,
+        operation: Operation,
+        visitor: VisitorId,
+        from: Instant,
+    ) -> Result<Option<Spot>, Refused> {
+        let units = Units::One(Unit::of(visitor));
+        let answer = self.run(operation, units).await?;
+        let value = answer.units.first();
+        let Some(place) = value.and_then(|value| PlaceReply::read(visitor, value)) else {
+            return Ok(None);
+        };
+        let spot = self.complete(place, from).await?;
+        self.record_number(&spot);
+        Ok(Some(spot))
+    }
+
+    pub(super) async fn place(
+        self: &Arc<EventLine>,
+        visitor: VisitorId,
+    ) -> Result<Option<Spot>, Refused> {
+        self.visit(PLACE, visitor, recently()).await
+    }
+
+    pub(super) async fn back(
+        self: &Arc<EventLine>,
+        visitor: VisitorId,
+    ) -> Result<Option<Spot>, Refused> {
+        // A fan who comes from another node must not see an older view than that node showed.
+        let spot = self.visit(BACK, visitor, Instant::now()).await?;
+        if let Some(spot) = &spot {
+            self.cache().connect(spot);
+        }
+        Ok(spot)
+    }
+
+    pub(super) async fn away(self: &Arc<EventLine>, visitor: VisitorId) -> Result<(), Refused> {
+        self.cache().connected.remove(&visitor);
+        self.run_one(AWAY, Unit::of(visitor)).await.map(drop)
+    }
+
+    pub(super) async fn reenter(
+        self: &Arc<EventLine>,
+        pass: &Pass,
+    ) -> Result<Option<Spot>, Refused> {
+        // The epoch is only as new as the last tick: a loss of data at the server may not have been
+        // noticed yet.
+        self.tick().await?;
+        // A number from before the draw says nothing about the place after it.
+        let is_of_no_use = pass.is_provisional && !self.is_undrawn();
+        let is_earlier = self.is_of_an_earlier_epoch(pass.epoch);
+        if is_of_no_use || !is_earlier || pass.number > LINE_LENGTH_MAX {
+            return Ok(None);
+        }
+        let unit = Unit {
+            is_connected: Some(false),
+            ..Unit::with(pass.visitor, pass.number)
+        };
+        let answer = self.run(REENTER, Units::One(unit)).await?;
+        let value = answer.units.first();
+        let Some(place) = value.and_then(|value| PlaceReply::read(pass.visitor, value)) else {
+            return Ok(None);
+        };
+        self.complete(place, recently()).await.map(Some)
+    }
+
+    /// Runs an operation that returns a number for one unit.
+    async fn run_one(
+        self: &Arc<EventLine>,
+        operation: Operation,
+        unit: Unit,
+    ) -> Result<i64, Refused> {
+        let answer = self.run(operation, Units::One(unit)).await?;
+        Ok(answer.units.first().map_or(0, number))
+    }
+
+    pub(super) async fn claim(
+        self: &Arc<EventLine>,
+        visitor: VisitorId,
+        number: u64,
+    ) -> Result<Claimed, Refused> {
+        let until = self.run_one(CLAIM, Unit::with(visitor, number)).await?;
+        Ok(match until {
+            0 => Claimed::Lapsed,
+            until => Claimed::Until(Time(until)),
+        })
+    }
+
+    pub(super) async fn finish(
+        self: &Arc<EventLine>,
+        visitor: VisitorId,
+        number: u64,
+    ) -> Result<(), Refused> {
+        let unit = Unit::with(visitor, number);
+        self.run_one(FINISH, unit).await.map(drop)
+    }
+
+    pub(super) async fn leave(self: &Arc<EventLine>, visitor: VisitorId) -> Result<(), Refused> {
+        self.run_one(LEAVE, Unit::of(visitor)).await.map(drop)
+    }
+
+    pub(super) async fn eject(self: &Arc<EventLine>, visitor: VisitorId) -> Result<bool, Refused> {
+        Ok(self.run_one(EJECT, Unit::of(visitor)).await? == 1)
+    }
+
+    pub(super) async fn find(self: &Arc<EventLine>, number: u64) -> Result<Option<Spot>, Refused> {
+        let answer = self.run(FIND, Units::One(Unit::numbered(number))).await?;
+        let place = answer.units.first().and_then(PlaceReply::read_with_visitor);
+        Ok(place.map(|place| place.spot))
+    }
+}
+
+/// Common part of the replies of `join.lua`.
+struct JoinHeader {
+    /// The new numbers are still to be drawn.
+    is_undrawn: bool,
+    /// Visitors ahead of the first new one.
+    ahead: u64,
+    /// Numbers given out before.
+    numbers: u64,
+}
+
+impl JoinHeader {
+    fn read(fields: Fields<'_>) -> JoinHeader {
+        JoinHeader {
+            is_undrawn: fields.number("is_undrawn") == 1,
+            ahead: fields.count("ahead"),
+            numbers: fields.count("numbers"),
+        }
+    }
+}

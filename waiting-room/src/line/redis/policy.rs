@@ -1,0 +1,39 @@
+//! Fields of a line in Redis that come from an event's settings: the settings as JSON, and what the
+//! scripts need of them.
+
+use crate::line::EventSettings;
+use shared::time::Time;
+
+/// Returns the settings as the store keeps them.
+pub(super) fn json(settings: &EventSettings) -> String {
+    serde_json::to_string(settings).expect("settings are plain data")
+}
+
+/// Returns the settings that scripts need, as names and values in turn. A new one must also be
+/// restored after a loss, as `LineCache::recovery_arguments` does with all of these.
+pub(super) fn policy(settings: &EventSettings) -> Vec<String> {
+    let admission = &settings.admission;
+    let ms = |seconds: u32| i64::from(seconds) * 1000;
+    let instant = |time: Option<Time>| time.map_or(0, |time| time.0.max(1));
+    [
+        ("rate", i64::from(admission.rate_per_minute)),
+        ("batch_ms", ms(admission.batch_seconds)),
+        ("max_active", i64::from(admission.max_active)),
+        ("claim_ms", ms(admission.claim_seconds)),
+        ("session_ms", ms(admission.session_seconds)),
+        ("away_ms", ms(admission.away_seconds)),
+        ("line_at", instant(settings.prequeue_opens_at)),
+        ("sale_at", instant(settings.sale_opens_at)),
+        ("closes_at", instant(settings.closes_at)),
+        ("paused", i64::from(settings.paused)),
+        ("needs_beacon", i64::from(settings.beacon.is_some())),
+    ]
+    .into_iter()
+    .flat_map(|(name, value)| field(name, value))
+    .collect()
+}
+
+/// Returns a field as a name and a value.
+pub(super) fn field(name: &str, value: i64) -> [String; 2] {
+    [name.to_owned(), value.to_string()]
+}

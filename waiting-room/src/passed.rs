@@ -1,0 +1,96 @@
+//! Visitors who passed the gate within the current second.
+
+use parking_lot::{Mutex, MutexGuard};
+use shared::ids::VisitorId;
+use shared::time::Time;
+use std::collections::HashMap;
+
+/// How long a token that passed passes again without a claim, in ms. A slot that ended elsewhere passes as long.
+const PASSED_MS: i64 = 1000;
+/// The most visitors who are known to have passed. The tokens of further ones are claimed with each request.
+const PASSED_MAX: usize = 50_000;
+
+/// Visitors who passed in the current second, with the number that their token named, as its `jti` does: a page of a site is many
+/// requests, and one claim is enough. An id is of one visitor of one event.
+#[derive(Default)]
+pub(crate) struct Passed(Mutex<Second>);
+
+#[derive(Default)]
+struct Second {
+    from: Time,
+    numbers: HashMap<VisitorId, u64>,
+}
+
+impl Passed {
+    /// Returns whether a visitor passed with this number within the second.
+    pub(crate) fn contains(&self, visitor: VisitorId, number: u64, now: Time) -> bool {
+        let mut second = self.second();
+        // A clock that was set back begins anew as well.
+        if !(0..PASSED_MS).contains(&(now.0 - second.from.0)) {
+            second.from = now;
+            second.numbers.clear();
+        }
+        second.numbers.get(&visitor) == Some(&number)
+    }
+
+    /// Takes note of a claim that was sent at `asked`; not once another second has begun.
+    pub(crate) fn note(&self, visitor: VisitorId, number: u64, asked: Time) {
+        let mut second = self.second();
+        if asked >= second.from && second.numbers.len() < PASSED_MAX {
+            second.numbers.insert(visitor, number);
+        }
+    }
+
+    /// Forgets a visitor whose slot ended.
+    pub(crate) fn forget(&self, visitor: VisitorId) {
+        self.second().numbers.remove(&visitor);
+    }
+
+    /// Forgets all, as when an event is deleted.
+    pub(crate) fn clear(&self) {
+        self.second().numbers.clear();
+    }
+
+    fn second(&self) -> MutexGuard<'_, Second> {
+        self.0.lock()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Time = Time(1_800_000_000_000);
+    const ONE: VisitorId = VisitorId(1);
+
+    #[test]
+    fn a_token_is_known_for_one_second_from_before_its_claim() {
+        let passed = Passed::default();
+        let later = |ms| Time(START.0 + ms);
+        assert!(!passed.contains(ONE, 7, START));
+        passed.note(ONE, 7, START);
+        assert!(passed.contains(ONE, 7, later(999)));
+        assert!(!passed.contains(ONE, 8, later(999)), "another place");
+        assert!(!passed.contains(ONE, 7, later(1000)));
+        passed.note(ONE, 7, later(999));
+        assert!(!passed.contains(ONE, 7, later(1000)), "sent before");
+        passed.note(ONE, 7, later(1000));
+        assert!(passed.contains(ONE, 7, later(1000)));
+        assert!(!passed.contains(ONE, 7, START), "the clock was set back");
+        passed.note(ONE, 7, START);
+        passed.forget(ONE);
+        assert!(!passed.contains(ONE, 7, START));
+    }
+
+    #[test]
+    fn no_more_visitors_are_kept_than_the_limit() {
+        let passed = Passed::default();
+        let last = VisitorId(PASSED_MAX as u128 + 1);
+        assert!(!passed.contains(ONE, 7, START));
+        for id in 1..=last.0 {
+            passed.note(VisitorId(id), 7, START);
+        }
+        assert!(passed.contains(VisitorId(last.0 - 1), 7, START));
+        assert!(!passed.contains(last, 7, START));
+    }
+}
