@@ -1,6 +1,6 @@
 //! Private Postgres servers, and PgBouncer in front of them.
 
-use super::{Server, free_port, until};
+use super::{Server, ServerCertificate, free_port, until};
 use parking_lot::Mutex;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -20,11 +20,22 @@ pub struct Postgres {
     programs: PathBuf,
     port: u16,
     databases: AtomicU32,
+    /// Further settings of the server.
+    settings: Vec<String>,
 }
 
 impl Postgres {
     /// Starts the distribution's Postgres.
     pub fn start() -> Postgres {
+        Postgres::with(Postgres::newest(), None)
+    }
+
+    /// Starts the distribution's Postgres with TLS on its port.
+    pub fn start_with_tls(certificate: &ServerCertificate) -> Postgres {
+        Postgres::with(Postgres::newest(), Some(certificate))
+    }
+
+    fn newest() -> PathBuf {
         let mut versions: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
             .expect("Postgres is not installed; `make test` installs it")
             .flatten()
@@ -32,7 +43,7 @@ impl Postgres {
             .filter(|path| path.join("postgres").exists())
             .collect();
         versions.sort();
-        Postgres::with(versions.pop().expect("Postgres is not installed"))
+        versions.pop().expect("Postgres is not installed")
     }
 
     /// Starts Postgres 18, which the test command installs from a PyPI package.
@@ -42,10 +53,10 @@ impl Postgres {
             programs.exists(),
             "Postgres 18 is not there: make test brings it"
         );
-        Postgres::with(programs)
+        Postgres::with(programs, None)
     }
 
-    fn with(programs: PathBuf) -> Postgres {
+    fn with(programs: PathBuf, certificate: Option<&ServerCertificate>) -> Postgres {
         let folder = tempfile::tempdir().expect("a temporary folder can be created");
         give_away(folder.path());
         let data = folder.path().join("data").display().to_string();
@@ -69,12 +80,14 @@ impl Postgres {
             "initdb of {} did not do its work",
             programs.display()
         );
+        let settings = certificate.map(|certificate| tls_settings(folder.path(), certificate));
         let mut postgres = Postgres {
             server: None,
             folder,
             programs,
             port: free_port(),
             databases: AtomicU32::new(0),
+            settings: settings.unwrap_or_default(),
         };
         postgres.start_again();
         postgres
@@ -98,6 +111,9 @@ impl Postgres {
         arguments.extend(["-c", &sockets, "-c", "max_connections=300"]);
         arguments.extend(["-c", "max_wal_size=4GB", "-c", "shared_buffers=256MB"]);
         arguments.extend(["-c", "fsync=on", "-c", "synchronous_commit=on"]);
+        for setting in &self.settings {
+            arguments.extend(["-c", setting]);
+        }
         let program = self.programs.join("postgres").display().to_string();
         let start = || {
             Server::start_as(
@@ -163,6 +179,7 @@ impl Postgres {
             programs: self.programs.clone(),
             port: free_port(),
             databases: AtomicU32::new(0),
+            settings: Vec::new(),
         };
         replica.start_again();
         replica
@@ -294,6 +311,28 @@ pub fn shared_postgres() -> Arc<Shared> {
     });
     *shared = Arc::downgrade(&servers);
     servers
+}
+
+/// Copies a certificate to where only the server reads its key, and returns the settings that use it.
+fn tls_settings(folder: &Path, certificate: &ServerCertificate) -> Vec<String> {
+    let copy = |file: &Path, name: &str| {
+        let path = folder.join(name);
+        fs::copy(file, &path).expect("the folder is writable");
+        let private = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(&path, private).expect("the file is ours");
+        if let Some((user, group)) = other_user() {
+            chown(&path, Some(user), Some(group)).expect("root may change the owner of a file");
+        }
+        path.display().to_string()
+    };
+    vec![
+        "ssl=on".to_owned(),
+        format!(
+            "ssl_cert_file={}",
+            copy(&certificate.certificate, "server.pem")
+        ),
+        format!("ssl_key_file={}", copy(&certificate.key, "server.key")),
+    ]
 }
 
 /// Returns the user that the servers run as if the tests run as root, which Postgres and PgBouncer refuse.

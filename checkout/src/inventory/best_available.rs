@@ -5,6 +5,24 @@ use super::layout::Layout;
 use super::model::SeatState;
 use super::rules::Orphans;
 
+/// Position of this node among the nodes that sell from the same store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Peer {
+    pub(super) index: u32,
+    /// Number of nodes, at least 1.
+    pub(super) count: u32,
+}
+
+impl Peer {
+    /// The only node.
+    pub(super) const ALONE: Peer = Peer { index: 0, count: 1 };
+
+    /// Returns whether no other node sells.
+    pub(super) fn is_alone(self) -> bool {
+        self.count <= 1
+    }
+}
+
 /// Criteria for a best-available search.
 pub(super) struct SeatQuery {
     pub(super) quantity: u32,
@@ -13,8 +31,8 @@ pub(super) struct SeatQuery {
     /// Whether one of the seats must be accessible.
     pub(super) is_accessible: bool,
     pub(super) orphans: Orphans,
-    /// This node's (index, count); a node searches its own share of the rows first.
-    pub(super) share: (u32, u32),
+    /// Each node searches its own part of the rows first.
+    pub(super) peer: Peer,
 }
 
 /// Index of the states of an event's seats, with a count per row so that sold-out rows are skipped.
@@ -84,7 +102,7 @@ impl SeatIndex {
     /// adjacent ones that leave a single seat; otherwise the first available ones. Accessible seats are chosen only
     /// on request, and then at least one of them. Returns `None` if there are not enough.
     pub(super) fn best(&self, layout: &Layout, query: &SeatQuery) -> Option<Vec<u32>> {
-        let (index, nodes) = (query.share.0 as usize, query.share.1.max(1) as usize);
+        let (index, nodes) = (query.peer.index as usize, query.peer.count.max(1) as usize);
         let all = || layout.rows.iter().enumerate().skip(self.first_open);
         let rows = || {
             let own = all().filter(move |(at, _)| at % nodes == index);
@@ -172,7 +190,10 @@ impl SeatIndex {
         may_leave: bool,
     ) -> Option<Vec<u32>> {
         // In an area, where all seats are equal, each node starts at a different seat.
-        let (index, nodes) = (u64::from(query.share.0), u64::from(query.share.1.max(1)));
+        let (index, nodes) = (
+            u64::from(query.peer.index),
+            u64::from(query.peer.count.max(1)),
+        );
         let part = u64::from(row.end - row.start) * (2 * index + 1) / nodes;
         let middle = if layout.areas.contains(&layout.seats[row.start as usize].row) {
             2 * row.start + part as u32
@@ -232,7 +253,7 @@ mod tests {
             category,
             is_accessible: false,
             orphans: Orphans::Avoid,
-            share: (0, 1),
+            peer: Peer::ALONE,
         }
     }
 
@@ -241,7 +262,7 @@ mod tests {
         let layout = hall();
         let mut states = SeatIndex::new(&layout, vec![(SeatState::Available, 0); 30]);
         let other = SeatQuery {
-            share: (1, 2),
+            peer: Peer { index: 1, count: 2 },
             ..query(2, Some(0))
         };
         let first = states.best(&layout, &other).unwrap();
@@ -251,18 +272,18 @@ mod tests {
         }
         let next = states.best(&layout, &other).unwrap();
         assert_eq!(layout.seats[next[0] as usize].row, 0, "then as everybody");
-        let area = |share| {
+        let area = |index| {
             states
                 .best(
                     &layout,
                     &SeatQuery {
-                        share,
+                        peer: Peer { index, count: 2 },
                         ..query(1, Some(1))
                     },
                 )
                 .unwrap()[0]
         };
-        assert_ne!(area((0, 2)), area((1, 2)));
+        assert_ne!(area(0), area(1));
     }
 
     /// Builds a row in which seats marked `.` are free, and those marked `a` free and accessible.

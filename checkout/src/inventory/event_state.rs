@@ -1,7 +1,7 @@
 //! In-memory state of an event: its rules, its plan with the state of every seat, and the records of recent
 //! visitors.
 
-use super::best_available::SeatIndex;
+use super::best_available::{Peer, SeatIndex};
 use super::layout::{Layout, parse};
 use super::model::*;
 use super::records::{
@@ -26,8 +26,8 @@ pub(super) struct EventState {
     pub(super) secret: Secret,
     pub(super) plan: Option<Plan>,
     pub(super) visits: VisitorCache,
-    /// This node's (index, count); nodes search disjoint rows first to avoid conflicts.
-    pub(super) share: (u32, u32),
+    /// Nodes search disjoint rows first to avoid conflicts.
+    pub(super) peer: Peer,
     /// Random bytes for the ids of holds.
     pub(super) random: RandomPool,
 }
@@ -47,7 +47,7 @@ impl EventState {
             secret: Secret::derive(secret, "tickets"),
             plan: None,
             visits: VisitorCache::default(),
-            share: (0, 1),
+            peer: Peer::ALONE,
             random: RandomPool::default(),
         }
     }

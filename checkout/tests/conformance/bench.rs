@@ -33,7 +33,7 @@ async fn benches() -> Vec<Bench> {
         "sqlite".to_owned(),
         postgres.url(&postgres.database()),
         postgres_18.url(&postgres_18.database()),
-        servers.bouncer.url(&postgres.database()),
+        behind_a_pooler(&servers),
     ] {
         let kept = tempfile::tempdir().unwrap();
         let folder = DataFolder::open(kept.path()).unwrap();
@@ -48,6 +48,13 @@ async fn benches() -> Vec<Bench> {
         });
     }
     benches
+}
+
+/// Returns the URL of a new database behind PgBouncer.
+pub(crate) fn behind_a_pooler(servers: &Shared) -> String {
+    let database = servers.postgres.database();
+    let direct = servers.postgres.url(&database).replace('%', "%25");
+    format!("{}?listen={direct}", servers.bouncer.url(&database))
 }
 
 /// Returns two nodes on each kind of Postgres, with the same hall.
@@ -157,9 +164,10 @@ impl Bench {
         client_of(&server.url(database)).await
     }
 
-    /// Opens a separate connection by the same route as the engine.
+    /// Opens a separate connection through PgBouncer if the engine has one in front of it.
     pub(crate) async fn connect_alike(&self) -> tokio_postgres::Client {
-        client_of(&self.url).await
+        let url = self.url.split('?').next().unwrap();
+        client_of(url).await
     }
 
     /// Opens another node on the same store.

@@ -268,7 +268,7 @@ async fn a_session_that_another_node_let_in_is_known_and_its_end_is_kept_to() {
 #[tokio::test]
 async fn a_schema_of_another_version_is_refused() {
     for (here, _) in pairs().await {
-        here.by_hand("update fairline.migration set sum = 'another' where version = 2")
+        here.by_hand("update fairline._sqlx_migrations set checksum = 'another' where version = 2")
             .unwrap();
         let refused = here.open_again().await.unwrap_err();
         assert!(
@@ -294,17 +294,17 @@ async fn a_version_of_the_map_waits_for_the_batches_that_came_before_it() {
             here.show().await;
             here.show().await;
         };
-        let ending = async {
+        let waiting = async {
             while here.by_hand(WAITING_FOR_THE_EVENT).unwrap() == "0" {
                 tokio::task::yield_now().await;
             }
-            slow.batch_execute("commit").await.unwrap();
         };
         tokio::pin!(showing);
         tokio::select! {
             () = &mut showing => panic!("it did not wait"),
-            () = ending => {}
+            () = waiting => {}
         }
+        slow.batch_execute("commit").await.unwrap();
         showing.await;
         assert_eq!(here.counts().await, [14, 2, 0, 0]);
     }

@@ -156,17 +156,17 @@ async fn a_hold_that_is_written_while_the_event_is_removed_keeps_the_event() {
             .await
             .unwrap();
         let removing = here.seats.remove(&here.event);
-        let ending = async {
+        let waiting = async {
             while here.by_hand(WAITING_FOR_THE_EVENT).unwrap() == "0" {
                 tokio::task::yield_now().await;
             }
-            slow.batch_execute("commit").await.unwrap();
         };
         tokio::pin!(removing);
         tokio::select! {
             outcome = &mut removing => panic!("it did not wait: {outcome:?}"),
-            () = ending => {}
+            () = waiting => {}
         }
+        slow.batch_execute("commit").await.unwrap();
         assert_eq!(removing.await, Err(Refused::EventInUse));
         let sales = here.seats.sales(&here.event).await.unwrap();
         assert_eq!((sales.available, sales.held), (15, 1));

@@ -156,7 +156,7 @@ impl UnitOfWork<'_> {
             category: category.flatten(),
             is_accessible: best.accessible,
             orphans: self.orphans(plan),
-            share: self.event_state.share,
+            peer: self.event_state.peer,
         };
         let best = plan.states.best(&plan.layout, &query);
         best.ok_or(Refused::NotEnoughSeats)

@@ -1,42 +1,42 @@
 //! Completion of a batch: answers its requests, and queues those the store refused to be decided again.
 
-use super::connection::Failed;
+use super::database::QueryError;
 use super::queue::{again, load_first, refuse};
 use super::write::{Applied, send};
-use super::writer::{Content, FLIGHTS_MAX, InFlight, Writer, log};
+use super::writer::{Content, IN_FLIGHT_MAX, InFlight, Writer};
 use crate::inventory::command::Command;
 use std::sync::atomic::Ordering;
 use tokio::task::{Id, JoinError};
 
 /// Result of sending a batch; `None` if the event's plan or rules had changed.
-pub(super) type Outcome = Result<Option<Applied>, Failed>;
-pub(super) type Landed = Result<(Id, (Vec<Content>, Outcome)), JoinError>;
+pub(super) type Outcome = Result<Option<Applied>, QueryError>;
+pub(super) type Completed = Result<(Id, (Vec<Content>, Outcome)), JoinError>;
 
 impl Writer {
     /// Completes a batch: answers its requests, and keeps those that the store refused to be decided again.
-    pub(super) async fn land(&mut self, landed: Landed, waiting: &mut Vec<Box<Command>>) {
-        let (id, mut contents, outcome) = match landed {
+    pub(super) async fn complete(&mut self, completed: Completed, waiting: &mut Vec<Box<Command>>) {
+        let (id, mut contents, outcome) = match completed {
             Ok((id, (contents, outcome))) => (id, contents, outcome),
             // The task panicked, so the outcome of the batch is unknown.
-            Err(error) => (error.id(), Vec::new(), Err(Failed::Away)),
+            Err(error) => (error.id(), Vec::new(), Err(QueryError::Unreachable)),
         };
-        let Some(flight) = self.flights.remove(&id) else {
+        let Some(batch) = self.in_flight.remove(&id) else {
             return;
         };
         let InFlight {
             mut commands,
             visitors,
             ..
-        } = flight;
+        } = batch;
         for visitor in &visitors {
-            self.busy.remove(visitor);
+            self.locked.remove(visitor);
         }
         match outcome {
             Ok(Some(applied)) => {
                 self.settle((&mut commands, &mut contents), &applied, waiting)
                     .await;
-                if self.spare.len() < FLIGHTS_MAX {
-                    self.spare.push((commands, contents));
+                if self.buffers.len() < IN_FLIGHT_MAX {
+                    self.buffers.push((commands, contents));
                 }
             }
             Ok(None) => {
@@ -44,12 +44,12 @@ impl Writer {
                 self.forget();
                 waiting.extend(commands.into_iter().map(load_first).filter_map(again));
             }
-            Err(Failed::Away) => {
+            Err(QueryError::Unreachable) => {
                 self.forget();
                 refuse(commands);
             }
-            Err(failed) => {
-                log(&failed);
+            Err(error) => {
+                error.log();
                 self.forget();
                 if commands.len() == 1 {
                     return refuse(commands);
@@ -65,8 +65,8 @@ impl Writer {
                             command.decision.answer(Ok(()))
                         }
                         Ok(_) => waiting.extend(again(load_first(command))),
-                        Err(failed) => {
-                            log(&failed);
+                        Err(error) => {
+                            error.log();
                             refuse([command]);
                         }
                     }
@@ -81,7 +81,7 @@ impl Writer {
         applied: &Applied,
         waiting: &mut Vec<Box<Command>>,
     ) {
-        self.shard.clock.hear(applied.now);
+        self.shard.clock.set(applied.now);
         self.handle.is_dirty.store(true, Ordering::Relaxed);
         let mut refused: Vec<(Box<Command>, Content)> = Vec::new();
         for (at, (mut command, content)) in commands.drain(..).zip(contents.drain(..)).enumerate() {
@@ -99,7 +99,7 @@ impl Writer {
             command.decision.answer(Ok(()));
         }
         if let Some(cache) = &mut self.cache {
-            cache.hear(&applied.others);
+            cache.apply_remote(&applied.others);
         }
         if !refused.is_empty() {
             metrics::counter!("fairline_batch_collisions_total").increment(refused.len() as u64);

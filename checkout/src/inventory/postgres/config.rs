@@ -1,20 +1,38 @@
 //! Parses `FAIRLINE_INVENTORY`: the URLs of one or more databases, with their replicas.
 
-use std::str::FromStr as _;
-use tokio_postgres::Config;
-use tokio_postgres::config::{Host, SslMode};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::{ConnectOptions as _, Error};
+use std::fs::File;
+use url::Url;
 
 /// Largest number of databases.
 const SHARDS_MAX: usize = 64;
 const REPLICAS_MAX: usize = 8;
 
+/// Parameters of a URL that a connection knows. Any other is refused rather than ignored: a mistyped `sslmode` would
+/// connect without TLS.
+const PARAMETERS: [&str; 12] = [
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "password",
+    "port",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "user",
+];
+
 /// Addresses of one database and its replicas.
 #[derive(Clone)]
-pub(super) struct Database {
-    pub(super) primary: Config,
-    pub(super) replicas: Vec<Config>,
-    /// Address for notifications, which bypasses PgBouncer as PgBouncer cannot forward them.
-    pub(super) listen: Option<Config>,
+pub(super) struct DatabaseConfig {
+    pub(super) primary: PgConnectOptions,
+    pub(super) replicas: Vec<PgConnectOptions>,
+    /// The database's own address where `primary` leads through a pooler such as PgBouncer.
+    pub(super) listen: Option<PgConnectOptions>,
 }
 
 /// Parses URLs separated by blanks. Each may have the parameter `replicas`, percent-encoded URLs separated by
@@ -22,8 +40,9 @@ pub(super) struct Database {
 ///
 /// # Errors
 /// A sentence for the operator, without a password.
-pub(super) fn parse(text: &str) -> Result<Vec<Database>, String> {
-    let databases: Result<Vec<Database>, String> = text.split_whitespace().map(database).collect();
+pub(super) fn parse(text: &str) -> Result<Vec<DatabaseConfig>, String> {
+    let databases: Result<Vec<DatabaseConfig>, String> =
+        text.split_whitespace().map(database).collect();
     let databases = databases.map_err(|error| format!("FAIRLINE_INVENTORY: {error}"))?;
     match databases.len() {
         1..=SHARDS_MAX => Ok(databases),
@@ -31,72 +50,75 @@ pub(super) fn parse(text: &str) -> Result<Vec<Database>, String> {
     }
 }
 
-fn database(url: &str) -> Result<Database, String> {
-    let (base, query) = url.split_once('?').unwrap_or((url, ""));
-    let (mut kept, mut replicas, mut listen) = (Vec::new(), Vec::new(), None);
-    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-        match parameter.split_once('=') {
-            Some(("replicas", urls)) => {
-                for url in decode(urls)?.split(',') {
-                    replicas.push(config(url)?);
-                }
+fn database(text: &str) -> Result<DatabaseConfig, String> {
+    let mut url = parse_url(text)?;
+    let (mut replicas, mut listen) = (Vec::new(), None);
+    let mut kept: Vec<(String, String)> = Vec::new();
+    for (name, value) in url.query_pairs() {
+        match &*name {
+            "replicas" => {
+                let servers = value.split(',').map(|text| server(&parse_url(text)?));
+                replicas = servers.collect::<Result<_, String>>()?;
             }
-            Some(("listen", url)) => listen = Some(config(&decode(url)?)?),
-            _ => kept.push(parameter),
+            "listen" => listen = Some(server(&parse_url(&value)?)?),
+            _ => kept.push((name.into_owned(), value.into_owned())),
         }
     }
     if replicas.len() > REPLICAS_MAX {
         return Err(format!("at most {REPLICAS_MAX} replicas"));
     }
-    Ok(Database {
-        primary: config(&format!("{base}?{}", kept.join("&")))?,
+    url.query_pairs_mut().clear().extend_pairs(kept);
+    Ok(DatabaseConfig {
+        primary: server(&url)?,
         replicas,
         listen,
     })
 }
 
-fn config(url: &str) -> Result<Config, String> {
-    if !super::super::is_postgres(url) {
+fn parse_url(text: &str) -> Result<Url, String> {
+    if !super::super::is_postgres(text) {
         return Err("'sqlite' or 'postgres://…'".to_owned());
     }
-    let config = Config::from_str(url).map_err(|error| error.to_string())?;
-    if config.get_ssl_mode() == SslMode::Require {
-        return Err(
-            "TLS to Postgres is not built in: use a local socket, a private network or a tunnel"
-                .to_owned(),
-        );
+    let mut url = Url::parse(text).map_err(|error| error.to_string())?;
+    // A plus stands for itself in these URLs, unlike in those of forms.
+    let query = url.query().map(|query| query.replace('+', "%2B"));
+    url.set_query(query.as_deref());
+    Ok(url)
+}
+
+/// Reads the options of connections to one server.
+fn server(url: &Url) -> Result<PgConnectOptions, String> {
+    let mut root = None;
+    for (name, value) in url.query_pairs() {
+        if !PARAMETERS.contains(&&*name) {
+            return Err(format!("unknown parameter '{name}'"));
+        }
+        if name == "sslrootcert" {
+            File::open(&*value).map_err(|error| format!("sslrootcert {value}: {error}"))?;
+            root = Some(value);
+        }
     }
-    Ok(config)
+    let options = PgConnectOptions::from_url(url).map_err(|error| match error {
+        Error::Configuration(error) => error.to_string(),
+        error => error.to_string(),
+    })?;
+    // As in libpq: whoever names an authority wants it to be asked.
+    let options = match options.get_ssl_mode() {
+        PgSslMode::Require if root.is_some() => options.ssl_mode(PgSslMode::VerifyCa),
+        _ => options,
+    };
+    // Poolers do not know this one, which concerns the text form of numbers, while sqlx uses the binary one.
+    Ok(options.extra_float_digits(None).disable_statement_logging())
 }
 
 /// Returns the host, port and name of a database, safe to display.
-pub(super) fn shown(config: &Config) -> String {
-    let host = match config.get_hosts().first() {
-        Some(Host::Tcp(host)) => host.clone(),
-        Some(Host::Unix(path)) => path.display().to_string(),
-        None => "localhost".to_owned(),
+pub(super) fn shown(options: &PgConnectOptions) -> String {
+    let host = match options.get_socket() {
+        Some(path) => path.display().to_string(),
+        None => options.get_host().to_owned(),
     };
-    let port = config.get_ports().first().copied().unwrap_or(5432);
-    format!("{host}:{port}/{}", config.get_dbname().unwrap_or(""))
-}
-
-fn decode(text: &str) -> Result<String, String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let digits = rest
-            .get(..2)
-            .and_then(|digits| std::str::from_utf8(digits).ok());
-        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.push(byte.ok_or("a '%' that is not followed by two hex digits")?);
-        rest = &rest[2..];
-    }
-    String::from_utf8(bytes).map_err(|_| "a URL is UTF-8".to_owned())
+    let database = options.get_database().unwrap_or("");
+    format!("{host}:{}/{database}", options.get_port())
 }
 
 #[cfg(test)]
@@ -113,6 +135,9 @@ mod tests {
         assert_eq!(shown(&databases[0].replicas[0]), "two:5433/x");
         assert_eq!(shown(databases[0].listen.as_ref().unwrap()), "three:5432/x");
         assert!(databases[1].replicas.is_empty());
+        let socket = parse("postgres://a@%2Frun%2Fx:5433/y?options=-c%20a%3Db").unwrap();
+        assert_eq!(shown(&socket[0].primary), "/run/x:5433/y");
+        assert_eq!(socket[0].primary.get_options(), Some("-c a=b"));
     }
 
     #[test]
@@ -120,12 +145,31 @@ mod tests {
         for (text, why) in [
             ("", "databases"),
             ("mysql://x/y", "postgres://"),
-            ("postgres://x/y?sslmode=require", "TLS"),
-            ("postgres://x/y?replicas=%zz", "hex digits"),
+            ("postgres://x/y?sslmode=always", "always"),
+            ("postgres://x/y?ssl_mode=require", "ssl_mode"),
+            ("postgres://x/y?sslrootcert=/no/such.pem", "/no/such.pem"),
+            ("postgres://x/y?replicas=%zz", "postgres://"),
             ("postgres://x:port/y", "invalid"),
         ] {
             let error = parse(text).err().unwrap();
             assert!(error.contains(why), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_root_certificate_is_used_where_tls_is_required() {
+        let root = tempfile::NamedTempFile::new().unwrap();
+        let url = |mode: &str| {
+            let root = root.path().display();
+            format!("postgres://x/y?sslmode={mode}&sslrootcert={root}")
+        };
+        for (mode, expected) in [
+            ("require", "VerifyCa"),
+            ("verify-full", "VerifyFull"),
+            ("prefer", "Prefer"),
+        ] {
+            let mode = parse(&url(mode)).unwrap()[0].primary.get_ssl_mode();
+            assert_eq!(format!("{mode:?}"), expected);
         }
     }
 }

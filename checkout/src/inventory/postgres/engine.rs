@@ -1,10 +1,10 @@
-//! The engine's own steps: plans, rules, figures, what the sweep finds, and what other nodes did.
+//! The contract of an engine, kept on Postgres: plans, rules, figures, and rows that are due.
 
-use super::connection::{Failed, Param};
+use super::database::QueryError;
+use super::event_handle::EventHandle;
 use super::queue::Message;
 use super::read::list_orders;
-
-use super::{EventHandle, Postgres, STALE_AFTER};
+use super::{Postgres, STALE_AFTER};
 use crate::inventory::command::{Command, Subject};
 use crate::inventory::commands::{Target, json};
 use crate::inventory::engine::{
@@ -21,19 +21,20 @@ use shared::group_commit::{ANSWER_SECONDS_MAX, Unavailable};
 use shared::http::idempotency::KEPT_SECONDS;
 use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::{Row as _, query};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
-use tokio_postgres::Row;
-use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-/// A node that took reports to tell has so long to say that they were heard.
+/// Time after which reports that a node took and did not deliver may be taken by another, in milliseconds.
 const REPORT_MS: i64 = 10_000;
-/// How often rules that others changed meanwhile are changed again.
+/// Largest number of attempts to change rules that others change at the same time.
 const RULES_TRIES_MAX: usize = 10;
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 
@@ -58,9 +59,9 @@ impl Engine for Postgres {
         let Some(handle) = self.known(event) else {
             return false;
         };
-        let looked_at = handle.shard.looked_at.lock();
-        let looked_at = *looked_at.unwrap_or_else(PoisonError::into_inner);
-        looked_at.is_none_or(|at| at.elapsed() > STALE_AFTER)
+        let polled_at = handle.shard.polled_at.lock();
+        let polled_at = *polled_at.unwrap_or_else(PoisonError::into_inner);
+        polled_at.is_none_or(|at| at.elapsed() > STALE_AFTER)
     }
 
     fn reached_for(&self, event: &EventId) -> Duration {
@@ -116,21 +117,18 @@ impl Engine for Postgres {
             };
             let after = before.with(patch.clone()).map_err(Refused::Invalid)?;
             let is_new = before.currency != after.currency;
-            let (id, rules) = (event.as_str(), json(&after));
-            let params: [Param<'_>; 4] = [
-                (&id, Type::TEXT),
-                (&config, Type::INT8),
-                (&rules, Type::TEXT),
-                (&is_new, Type::BOOL),
-            ];
-            let set = "select fairline.set_rules($1, $2, $3, $4)";
-            let rows = handle.shard.reader().ask(set, &params).await?;
-            match rows.first().and_then(|row| row.get::<_, Option<bool>>(0)) {
+            let set = query("select fairline.set_rules($1, $2, $3, $4)")
+                .bind(event.as_str())
+                .bind(config)
+                .bind(json(&after))
+                .bind(is_new);
+            let row = handle.shard.reader().fetch_optional(set).await?;
+            match row.and_then(|row| row.get::<Option<bool>, _>(0)) {
                 None => return Err(Refused::fixed_currency()),
                 // Another request changed them meanwhile, in every round.
                 Some(false) => {}
                 Some(true) => {
-                    self.take_up(&handle).await?;
+                    self.load_again(&handle).await?;
                     return Ok((before, after));
                 }
             }
@@ -154,14 +152,13 @@ impl Engine for Postgres {
     async fn sales(&self, event: &EventId) -> Result<Sales, Refused> {
         let stored = self.stored_rules(event).await?;
         let (rules, _) = stored.ok_or(Refused::NoSuchEvent)?;
-        let id = event.as_str();
-        let params: [Param<'_>; 1] = [(&id, Type::TEXT)];
         let select = "select 's' || state, count(*), 0::bigint from fairline.seat where event = $1 group by state
             union all select 'o' || state, count(*), sum(total)::bigint from fairline.orders where event = $1 group by state";
         let mut counts = [0; 4];
         let mut orders = BTreeMap::new();
         let shard = self.shard_of(event).await?;
-        for row in shard.lists().ask(select, &params).await? {
+        let select = query(select).bind(event.as_str());
+        for row in shard.lists().fetch(select).await? {
             let (kind, count): (String, i64) = (row.get(0), row.get(1));
             match kind.split_at(1) {
                 ("s", state) => {
@@ -176,12 +173,10 @@ impl Engine for Postgres {
     }
 
     async fn remove(&self, event: &EventId) -> Result<(), Refused> {
-        let id = event.as_str();
-        let params: [Param<'_>; 1] = [(&id, Type::TEXT)];
-        let remove = "select fairline.remove($1)";
+        let remove = query("select fairline.remove($1)").bind(event.as_str());
         let shard = self.shard_of(event).await?;
-        let rows = shard.slow.ask(remove, &params).await?;
-        match rows.first().map(|row| row.get(0)) {
+        let row = shard.slow.fetch_optional(remove).await?;
+        match row.as_ref().map(|row| row.get(0)) {
             Some("removed") => {
                 self.forget(event);
                 Ok(())
@@ -213,12 +208,12 @@ impl Engine for Postgres {
     }
 
     async fn late(&self) -> Result<Vec<LateOrder>, Refused> {
-        let (now, limit) = (self.now().0, SWEEP_MAX as i64);
-        let params: [Param<'_>; 2] = [(&now, Type::INT8), (&limit, Type::INT8)];
+        let now = self.now().0;
         let select = "select event, id from fairline.orders
             where state in ('paying', 'declined', 'confirming') and pay_by <= $1 order by pay_by limit $2";
-        let rows = self.ask_each(select, &params).await?;
-        let read = |row: Row| {
+        let select = || query(select).bind(now).bind(SWEEP_MAX as i64);
+        let rows = self.fetch_each(select).await?;
+        let read = |row: PgRow| {
             Some(LateOrder {
                 event: EventId::parse(row.get(0)).ok()?,
                 id: row.get(1),
@@ -229,17 +224,13 @@ impl Engine for Postgres {
 
     async fn due(&self) -> Result<Vec<DuePayment>, Refused> {
         let now = self.now().0;
-        let params: [Param<'_>; 3] = [
-            (&now, Type::INT8),
-            (&SILENCE_MS, Type::INT8),
-            (&DUE_MAX, Type::INT8),
-        ];
         let select =
             "select event, order_id, id, amount, currency, state, settles_at from fairline.payment
             where state in ('processing', 'refunding')
                 and (state = 'refunding' or coalesce(settles_at, begun_at + $2) <= $1) limit $3";
-        let rows = self.ask_each(select, &params).await?;
-        let read = |row: Row| {
+        let select = || query(select).bind(now).bind(SILENCE_MS).bind(DUE_MAX);
+        let rows = self.fetch_each(select).await?;
+        let read = |row: PgRow| {
             let payment = PaymentRef {
                 event: EventId::parse(row.get(0)).ok()?,
                 order: row.get(1),
@@ -248,7 +239,7 @@ impl Engine for Postgres {
                     amount: row.get(3),
                     currency: Currency::parse(row.get(4))?,
                 },
-                promised_at: row.get::<_, Option<i64>>(6).map(Time),
+                promised_at: row.get::<Option<i64>, _>(6).map(Time),
             };
             let state: String = row.get(5);
             let mut states = PaymentState::ALL.into_iter();
@@ -271,12 +262,11 @@ impl Engine for Postgres {
             *pruned_at = Some(Instant::now());
         }
         let before = self.now().0 - i64::from(KEPT_SECONDS) * 1000;
-        let params: [Param<'_>; 1] = [(&before, Type::INT8)];
         let delete = "delete from fairline.answer where (event, id) in
             (select event, id from fairline.answer where at < $1 limit 10000)";
-        self.ask_each(delete, &params).await?;
-        let heard = self.shards.iter().map(|shard| shard.hear());
-        at_least_one(join_all(heard).await).map(|_| ())
+        self.fetch_each(|| query(delete).bind(before)).await?;
+        let prepared = self.shards.iter().map(|shard| shard.prepare_months());
+        at_least_one(join_all(prepared).await).map(|_| ())
     }
 
     async fn publish(&self) -> Result<(), Refused> {
@@ -285,24 +275,22 @@ impl Engine for Postgres {
 
     async fn reports(&self) -> Result<Vec<Report>, Refused> {
         let now = self.now().0;
-        let (until, limit) = (now + REPORT_MS, i64::from(REPORTS_MAX));
-        let params: [Param<'_>; 3] = [
-            (&now, Type::INT8),
-            (&until, Type::INT8),
-            (&limit, Type::INT8),
-        ];
-        // Each is taken by one node; what it does not tell in time is another's.
+        // Each is taken by one node. If it does not deliver it in time, another takes it.
         let take = "update fairline.session s set report_at = $2 from (
                 select event, key from fairline.session where report > 0 and report_at <= $1
                 order by report_at limit $3 for update skip locked
             ) due where s.event = due.event and s.key = due.key returning s.key, s.event, s.token, s.report";
-        let rows = self.ask_each(take, &params).await?;
-        let read = |row: Row| {
+        let take = || {
+            let take = query(take).bind(now).bind(now + REPORT_MS);
+            take.bind(i64::from(REPORTS_MAX))
+        };
+        let rows = self.fetch_each(take).await?;
+        let read = |row: PgRow| {
             Some(Report {
-                key: row.get::<_, Vec<u8>>(0).try_into().ok()?,
+                key: row.get::<Vec<u8>, _>(0).try_into().ok()?,
                 event: EventId::parse(row.get(1)).ok()?,
                 token: row.get(2),
-                is_finished: row.get::<_, i16>(3) == FINISHED,
+                is_finished: row.get::<i16, _>(3) == FINISHED,
             })
         };
         Ok(rows.into_iter().filter_map(read).collect())
@@ -315,14 +303,10 @@ impl Engine for Postgres {
             .iter()
             .map(|report| 1 + i16::from(report.is_finished));
         let told: Vec<i16> = told.collect();
-        let params: [Param<'_>; 3] = [
-            (&events, Type::TEXT_ARRAY),
-            (&keys, Type::BYTEA_ARRAY),
-            (&told, Type::INT2_ARRAY),
-        ];
         let update = "update fairline.session s set report = 0 from unnest($1, $2, $3) as w(event, key, report)
             where s.event = w.event and s.key = w.key and s.report = w.report";
-        self.ask_each(update, &params).await?;
+        let update = || query(update).bind(&events).bind(&keys).bind(&told);
+        self.fetch_each(update).await?;
         Ok(())
     }
 
@@ -336,7 +320,7 @@ impl Engine for Postgres {
 }
 
 /// Collects the databases' answers; those that are away are left out, unless all are.
-fn at_least_one<T>(answers: Vec<Result<T, Failed>>) -> Result<Vec<T>, Refused> {
+fn at_least_one<T>(answers: Vec<Result<T, QueryError>>) -> Result<Vec<T>, Refused> {
     let mut good = Vec::new();
     let mut failure = None;
     for answer in answers {
@@ -354,29 +338,23 @@ fn at_least_one<T>(answers: Vec<Result<T, Failed>>) -> Result<Vec<T>, Refused> {
 #[async_trait]
 impl SharedAuditLog for Postgres {
     async fn keep(&self, line: String) -> Result<(), String> {
-        let keep = "insert into fairline.audit (line) values ($1)";
-        let kept = self.shards[0]
-            .reader()
-            .ask(keep, &[(&line, Type::TEXT)])
-            .await;
+        let insert = query("insert into fairline.audit (line) values ($1)").bind(line);
+        let kept = self.shards[0].reader().fetch(insert).await;
         kept.map(drop)
             .map_err(|_| "the database does not answer".to_owned())
     }
 
     async fn newest(&self, count: usize) -> Result<Vec<String>, String> {
-        let count = count as i64;
-        let select = "select line from fairline.audit order by id desc limit $1";
-        let rows = self.shards[0]
-            .reader()
-            .ask(select, &[(&count, Type::INT8)])
-            .await;
+        let select = query("select line from fairline.audit order by id desc limit $1");
+        let select = select.bind(count as i64);
+        let rows = self.shards[0].reader().fetch(select).await;
         let rows = rows.map_err(|_| "the database does not answer".to_owned())?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 }
 
 impl EventHandle {
-    /// The visitors of seats whose time is over, as the writer knows them.
+    /// Returns the visitors of seats that have lapsed, as the writer knows them.
     async fn lapsed(&self, limit: usize) -> Result<Vec<LapsedVisitor>, Refused> {
         let (done, lapsed) = oneshot::channel();
         let asked = self.queue.try_send(Message::Lapsed(limit, done));
@@ -388,53 +366,50 @@ impl EventHandle {
         if lapsed.is_empty() {
             return Ok(Vec::new());
         }
-        let id = self.event.as_str();
-        let params: [Param<'_>; 2] = [(&id, Type::TEXT), (&lapsed, Type::INT4_ARRAY)];
         let select = "select distinct visitor from fairline.seat
             where event = $1 and seat = any($2) and visitor is not null";
-        let rows = self.shard.reader().ask(select, &params).await?;
-        let visitor = |row: &Row| LapsedVisitor {
+        let select = query(select).bind(self.event.as_str()).bind(lapsed);
+        let rows = self.shard.reader().fetch(select).await?;
+        let visitor = |row: &PgRow| LapsedVisitor {
             event: self.event.clone(),
-            visitor: VisitorId(row.get::<_, Uuid>(0).as_u128()),
+            visitor: VisitorId(row.get::<Uuid, _>(0).as_u128()),
         };
         Ok(rows.iter().map(visitor).collect())
     }
 }
 
 impl Postgres {
-    /// The same statement at every database.
-    async fn ask_each(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Refused> {
-        let asking = self
-            .shards
-            .iter()
-            .map(|shard| shard.reader().ask(sql, params));
-        let rows = at_least_one(join_all(asking).await)?;
+    /// Executes the same statement on every database.
+    async fn fetch_each<'q>(
+        &self,
+        query: impl Fn() -> Query<'q, sqlx::Postgres, PgArguments>,
+    ) -> Result<Vec<PgRow>, Refused> {
+        let shards = self.shards.iter();
+        let fetching = shards.map(|shard| shard.reader().fetch(query()));
+        let rows = at_least_one(join_all(fetching).await)?;
         Ok(rows.into_iter().flatten().collect())
     }
 
-    /// Sets a plan and answers its version; none if the event is gone.
+    /// Sets a plan and returns its version, or `None` if the event is gone.
     async fn set_plan(&self, event: &EventId, layout: &Layout) -> Result<Option<u32>, Refused> {
         let handle = self.make(event).await?;
-        let (id, seats) = (event.as_str(), layout.seats.len() as i32);
-        let params: [Param<'_>; 3] = [
-            (&id, Type::TEXT),
-            (&layout.plan, Type::TEXT),
-            (&seats, Type::INT4),
-        ];
-        let set = "select fairline.set_plan($1, $2, $3)";
-        let rows = handle.shard.slow.ask(set, &params).await?;
-        match rows.first().and_then(|row| row.get::<_, Option<i32>>(0)) {
+        let set = query("select fairline.set_plan($1, $2, $3)")
+            .bind(event.as_str())
+            .bind(&layout.plan)
+            .bind(layout.seats.len() as i32);
+        let row = handle.shard.slow.fetch_optional(set).await?;
+        match row.and_then(|row| row.get::<Option<i32>, _>(0)) {
             None => Err(Refused::InUse),
             Some(0) => Ok(None),
             Some(version) => {
-                self.take_up(&handle).await?;
+                self.load_again(&handle).await?;
                 Ok(Some(version as u32))
             }
         }
     }
 
-    /// Reads the event anew; or the one of the same id that was made since, where it was removed.
-    async fn take_up(&self, handle: &EventHandle) -> Result<(), Refused> {
+    /// Loads the event again, or the one of the same id that was created after it was removed.
+    async fn load_again(&self, handle: &EventHandle) -> Result<(), Refused> {
         match self.reload(handle).await {
             Err(_) if handle.is_gone.load(Ordering::Relaxed) => {
                 self.forget(&handle.event);
@@ -445,12 +420,11 @@ impl Postgres {
     }
 
     async fn stored_rules(&self, event: &EventId) -> Result<Option<(Rules, i64)>, Refused> {
-        let id = event.as_str();
-        let params: [Param<'_>; 1] = [(&id, Type::TEXT)];
         let select = "select rules, config from fairline.event where event = $1";
         let shard = self.shard_of(event).await?;
-        let rows = shard.reader().ask(select, &params).await?;
-        let read = |row: &Row| Some((serde_json::from_str(row.get(0)).ok()?, row.get(1)));
-        Ok(rows.first().and_then(read))
+        let select = query(select).bind(event.as_str());
+        let row = shard.reader().fetch_optional(select).await?;
+        let read = |row: PgRow| Some((serde_json::from_str(row.get(0)).ok()?, row.get(1)));
+        Ok(row.and_then(read))
     }
 }

@@ -2,20 +2,20 @@
 //! change log of other nodes. For each seat the newest batch that changed it wins.
 
 use super::change_log::ChangeLogEntry;
-use super::connection::{Failed, Param};
-use super::{EventHandle, Shard};
+use super::database::QueryError;
+use super::event_handle::EventHandle;
+use super::shard::Shard;
 use crate::inventory::commands::Target;
 use crate::inventory::event_state::{EventState, Plan, VISITS_MAX, lapses_at};
 use crate::inventory::model::*;
 use crate::inventory::records::{ChangeSet, SessionRow};
 use crate::inventory::rules::Rules;
-use crate::inventory::seat_map::SeatMap;
 use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
+use sqlx::postgres::PgRow;
+use sqlx::{Row as _, query};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 const EVENT: &str = "select plan, plan_version, rules, secret, config, version, version_seq, \
@@ -61,27 +61,31 @@ pub(super) struct EventCache {
 impl EventCache {
     /// Loads an event, then its seats. The seats may be newer than the event; applying their log entries again is
     /// harmless.
-    pub(super) async fn load(shard: &Shard, handle: &EventHandle) -> Result<EventCache, Failed> {
-        let link = shard.reader();
+    pub(super) async fn load(
+        shard: &Shard,
+        handle: &EventHandle,
+    ) -> Result<EventCache, QueryError> {
         let id = handle.event.as_str();
-        let rows = link.ask(EVENT, &[(&id, Type::TEXT)]).await?;
-        let row = rows.first().filter(|row| handle.is_of(row.get(3)));
+        let row = shard.reader().fetch_optional(query(EVENT).bind(id)).await?;
+        let row = row.filter(|row| handle.is_of(row.get(3)));
         let Some(row) = row else {
             handle.is_gone.store(true, Ordering::Relaxed);
-            return Err(Failed::Refused(format!("the event {id} no longer exists")));
+            return Err(QueryError::Rejected(format!(
+                "the event {id} no longer exists"
+            )));
         };
-        let damaged = |error: String| Failed::Refused(format!("the event {id}: {error}"));
+        let damaged = |error: String| QueryError::Rejected(format!("the event {id}: {error}"));
         let rules: String = row.get(2);
         let rules: Rules =
             serde_json::from_str(&rules).map_err(|error| damaged(error.to_string()))?;
         let (version, now): (i64, Time) = (row.get(5), Time(row.get(7)));
-        shard.clock.hear(now);
+        shard.clock.set(now);
         let mut event_state = EventState::new(handle.event.clone(), rules, row.get(3));
         let mut seqs = Vec::new();
-        if let Some(plan) = row.get::<_, Option<String>>(0) {
-            let seats = link.ask(SEATS, &[(&id, Type::TEXT)]).await?;
+        if let Some(plan) = row.get::<Option<String>, _>(0) {
+            let seats = shard.reader().fetch(query(SEATS).bind(id)).await?;
             let seats: Vec<(SeatState, i64)> = seats.iter().map(|row| read_seat(row).1).collect();
-            seqs = vec![row.get::<_, i64>(6); seats.len()];
+            seqs = vec![row.get::<i64, _>(6); seats.len()];
             let plan_version: i32 = row.get(1);
             let at = (version as u64, shard.clock.now());
             let currency = event_state.rules.currency;
@@ -105,15 +109,15 @@ impl EventCache {
     }
 
     /// Loads the open sessions, so that a node that starts later need not look up every fan.
-    pub(super) async fn read_sessions(&mut self, shard: &Shard) -> Result<(), Failed> {
+    pub(super) async fn read_sessions(&mut self, shard: &Shard) -> Result<(), QueryError> {
         let (event, now) = (self.event_state.event.clone(), shard.clock.now().0);
-        let (id, limit) = (event.as_str(), VISITS_MAX as i64);
-        let params: [Param<'_>; 3] = [(&id, Type::TEXT), (&now, Type::INT8), (&limit, Type::INT8)];
-        for row in shard.reader().ask(SESSIONS, &params).await? {
+        let select = query(SESSIONS).bind(event.as_str());
+        let select = select.bind(now).bind(VISITS_MAX as i64);
+        for row in shard.reader().fetch(select).await? {
             self.event_state.visits.learn(SessionRow {
-                key: row.get::<_, &[u8]>(0).try_into().unwrap_or_default(),
-                visitor: VisitorId(row.get::<_, Uuid>(1).as_u128()),
-                number: row.get::<_, i64>(2) as u64,
+                key: row.get::<&[u8], _>(0).try_into().unwrap_or_default(),
+                visitor: VisitorId(row.get::<Uuid, _>(1).as_u128()),
+                number: row.get::<i64, _>(2) as u64,
                 jti: row.get(3),
                 token: String::new(),
                 expires_at: Time(row.get(4)),
@@ -143,7 +147,7 @@ impl EventCache {
     }
 
     /// Applies change-log entries of other nodes.
-    pub(super) fn hear(&mut self, others: &[ChangeLogEntry]) {
+    pub(super) fn apply_remote(&mut self, others: &[ChangeLogEntry]) {
         for written in others {
             self.apply(written);
             self.seen.insert(written.seq);
@@ -251,10 +255,9 @@ impl EventCache {
         shard: &Shard,
         event: &EventId,
         seats: &[i32],
-    ) -> Result<(), Failed> {
-        let id = event.as_str();
-        let params: [Param<'_>; 2] = [(&id, Type::TEXT), (&seats, Type::INT4_ARRAY)];
-        let rows = shard.reader().ask(SOME_SEATS, &params).await?;
+    ) -> Result<(), QueryError> {
+        let select = query(SOME_SEATS).bind(event.as_str()).bind(seats);
+        let rows = shard.reader().fetch(select).await?;
         if let Some(plan) = &mut self.event_state.plan {
             for row in rows {
                 let (seat, (state, lapses_at)) = read_seat(&row);
@@ -270,19 +273,18 @@ impl EventCache {
         &mut self,
         shard: &Shard,
         handle: &EventHandle,
-    ) -> Result<bool, Failed> {
+    ) -> Result<bool, QueryError> {
         if handle.config.load(Ordering::Relaxed) != self.config {
             return Ok(false);
         }
-        let id = handle.event.as_str();
-        let params: [Param<'_>; 2] = [(&id, Type::TEXT), (&self.version, Type::INT8)];
-        let rows = shard.reader().ask(VERSIONS, &params).await?;
+        let select = query(VERSIONS).bind(handle.event.as_str());
+        let rows = shard.reader().fetch(select.bind(self.version)).await?;
         let now = shard.clock.now();
         let mut versions: BTreeMap<i64, (i64, Vec<(u32, SeatState)>)> = BTreeMap::new();
         for row in &rows {
             let (version, to_seq): (i64, i64) = (row.get(0), row.get(1));
             let (_, changes) = versions.entry(version).or_insert((to_seq, Vec::new()));
-            if let Some(seq) = row.get::<_, Option<i64>>(2) {
+            if let Some(seq) = row.get::<Option<i64>, _>(2) {
                 changes.extend(self.apply(&ChangeLogEntry {
                     seq,
                     refused: row.get(3),
@@ -308,40 +310,8 @@ impl EventCache {
     }
 }
 
-fn read_seat(row: &tokio_postgres::Row) -> (u32, (SeatState, i64)) {
-    let state = SeatState::of(row.get::<_, i16>(1).into());
+fn read_seat(row: &PgRow) -> (u32, (SeatState, i64)) {
+    let state = SeatState::of(row.get::<i16, _>(1).into());
     let seat: i32 = row.get(0);
     (seat as u32, (state, lapses_at(state, row.get(2))))
-}
-
-impl EventHandle {
-    /// Returns the seat map of this plan: the existing one if it is of the same version.
-    fn show(
-        &self,
-        (layout, plan_version): (Arc<crate::inventory::Layout>, u32),
-        currency: Currency,
-        states: Vec<SeatState>,
-        at: (u64, Time),
-    ) -> Arc<SeatMap> {
-        let mut seat_map = self
-            .seat_map
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(seat_map) = seat_map
-            .as_ref()
-            .filter(|seat_map| seat_map.layout_version == plan_version)
-        {
-            seat_map.jump(states, at);
-            return seat_map.clone();
-        }
-        let new = SeatMap::at(
-            (self.event.clone(), currency),
-            (layout, plan_version),
-            states,
-            at,
-        );
-        let new = Arc::new(new);
-        *seat_map = Some(new.clone());
-        new
-    }
 }

@@ -1,7 +1,7 @@
 //! Queries: records of visitors, an event with its seats, lists for organisers. Each is one statement, so that its
 //! result is consistent.
 
-use super::connection::{Connection, Failed, Param};
+use super::database::{Database, QueryError};
 use super::write::visitor_uuid;
 use crate::inventory::command::Command;
 use crate::inventory::commands::Target;
@@ -13,8 +13,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
+use sqlx::{Row as _, query};
 use std::collections::HashMap;
-use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 /// All records of the visitors with these sessions ($2), admissions ($3), orders ($4) or ids ($5), including these
@@ -34,7 +34,7 @@ struct SessionJson {
 }
 
 #[derive(Deserialize)]
-struct TurnJson {
+struct SequenceJson {
     visitor: Uuid,
     number: i32,
 }
@@ -138,10 +138,10 @@ impl Wanted {
 
 /// Loads the wanted records; the plan maps the seat indices of holds.
 pub(super) async fn load(
-    link: &Connection,
+    database: &Database,
     (event, plan): (&EventId, Option<&Plan>),
     wanted: Wanted,
-) -> Result<Loaded, Failed> {
+) -> Result<Loaded, QueryError> {
     let Wanted {
         keys,
         jtis,
@@ -150,17 +150,15 @@ pub(super) async fn load(
         holds,
         answers,
     } = wanted;
-    let event = event.as_str();
-    let params: [Param<'_>; 7] = [
-        (&event, Type::TEXT),
-        (&keys, Type::BYTEA_ARRAY),
-        (&jtis, Type::TEXT_ARRAY),
-        (&orders, Type::TEXT_ARRAY),
-        (&visitors, Type::UUID_ARRAY),
-        (&holds, Type::UUID_ARRAY),
-        (&answers, Type::TEXT_ARRAY),
-    ];
-    let rows = link.ask(VISITS, &params).await?;
+    let select = query(VISITS)
+        .bind(event.as_str())
+        .bind(keys)
+        .bind(jtis)
+        .bind(orders)
+        .bind(&visitors)
+        .bind(holds)
+        .bind(answers);
+    let rows = database.fetch(select).await?;
     let mut loaded = Loaded::default();
     for visitor in &visitors {
         let visitor = VisitorId(visitor.as_u128());
@@ -195,14 +193,13 @@ const LIST: &str = "with own as materialized (
 
 /// Returns the newest orders of an event.
 pub(super) async fn list_orders(
-    link: &Connection,
+    database: &Database,
     event: &EventId,
     limit: u32,
-) -> Result<Vec<OrderRow>, Failed> {
-    let (event, limit) = (event.as_str(), i64::from(limit));
-    let params: [Param<'_>; 2] = [(&event, Type::TEXT), (&limit, Type::INT8)];
+) -> Result<Vec<OrderRow>, QueryError> {
+    let select = query(LIST).bind(event.as_str()).bind(i64::from(limit));
     let mut parts = Parts::default();
-    for row in link.ask(LIST, &params).await? {
+    for row in database.fetch(select).await? {
         parts.take((&mut Loaded::default(), None), row.get(0), row.get(1))?;
     }
     let mut orders = parts.complete();
@@ -224,7 +221,7 @@ impl Parts {
         (loaded, plan): (&mut Loaded, Option<&Plan>),
         kind: &str,
         row: &str,
-    ) -> Result<(), Failed> {
+    ) -> Result<(), QueryError> {
         match kind {
             "session" => {
                 let row = session(read(row)?);
@@ -235,7 +232,7 @@ impl Parts {
                 loaded.opened.insert(row.jti.clone(), row);
             }
             "turn" => {
-                let row: TurnJson = read(row)?;
+                let row: SequenceJson = read(row)?;
                 visit(loaded, VisitorId(row.visitor.as_u128())).next = row.number + 1;
             }
             "hold" => {
@@ -331,7 +328,7 @@ fn hold(row: HoldJson, plan: Option<&Plan>) -> Option<HoldRow> {
     })
 }
 
-fn order(row: OrderJson) -> Result<OrderRow, Failed> {
+fn order(row: OrderJson) -> Result<OrderRow, QueryError> {
     Ok(OrderRow {
         id: row.id,
         hold: hold_id(row.hold),
@@ -375,6 +372,6 @@ fn key(text: &str) -> Key {
     shared::crypto::unhex(text).unwrap_or_default()
 }
 
-fn read<T: DeserializeOwned>(text: &str) -> Result<T, Failed> {
-    serde_json::from_str(text).map_err(|error| Failed::Refused(error.to_string()))
+fn read<T: DeserializeOwned>(text: &str) -> Result<T, QueryError> {
+    serde_json::from_str(text).map_err(|error| QueryError::Rejected(error.to_string()))
 }

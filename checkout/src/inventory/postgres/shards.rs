@@ -1,12 +1,13 @@
-//! Several databases: which one holds an event, and how an event moves while it is not on sale. The catalogue is in the first;
-//! what it does not name is in the first too, as it was when there was no other.
+//! Several databases: which one holds an event, and how an event moves while it is not on sale. The catalogue is in
+//! the first. An event that it does not name is in the first too, as when there was no other.
 
-use super::connection::{Failed, Param};
-use super::{Postgres, Shard};
+use super::Postgres;
+use super::database::QueryError;
+use super::shard::Shard;
 use crate::inventory::model::*;
 use shared::ids::EventId;
+use sqlx::{AssertSqlSafe, Row as _, query};
 use std::sync::Arc;
-use tokio_postgres::types::Type;
 
 /// Rows that are copied at one time.
 const ROWS_MAX: i64 = 2_000;
@@ -28,7 +29,7 @@ impl Postgres {
         &self.shards[0]
     }
 
-    /// The database that holds an event, or would.
+    /// Returns the database that holds an event, or would hold it.
     pub(super) async fn shard_of(&self, event: &EventId) -> Result<Arc<Shard>, Refused> {
         if let Some(handle) = self.known(event) {
             return Ok(handle.shard.clone());
@@ -36,14 +37,9 @@ impl Postgres {
         if self.shards.len() == 1 {
             return Ok(self.first().clone());
         }
-        let id = event.as_str();
         let select = "select shard from fairline.catalogue where event = $1";
-        let rows = self
-            .first()
-            .reader()
-            .ask(select, &[(&id, Type::TEXT)])
-            .await?;
-        let Some(row) = rows.first() else {
+        let select = query(select).bind(event.as_str());
+        let Some(row) = self.first().reader().fetch_optional(select).await? else {
             return Ok(self.first().clone());
         };
         self.shard(row.get(0))
@@ -68,12 +64,11 @@ impl Postgres {
         };
         let fewest = self.shards.iter().min_by_key(events);
         let fewest = fewest.unwrap_or_else(|| self.first());
-        let (id, shard) = (event.as_str(), fewest.id());
-        let params: [Param<'_>; 2] = [(&id, Type::TEXT), (&shard, Type::TEXT)];
-        // Two nodes at once: one place.
+        // Of two nodes that do this at once, one decides.
         let place =
             "insert into fairline.catalogue (event, shard) values ($1, $2) on conflict do nothing";
-        self.first().reader().ask(place, &params).await?;
+        let place = query(place).bind(event.as_str()).bind(fewest.id());
+        self.first().reader().fetch(place).await?;
         self.shard_of(event).await
     }
 
@@ -93,7 +88,7 @@ impl Postgres {
         Ok(self.shards.iter().map(view).collect())
     }
 
-    /// Moves an event. A move that was cut short is completed by asking again.
+    /// Moves an event. A move that was interrupted is completed by repeating the request.
     pub(super) async fn move_to(&self, event: &EventId, to: &str) -> Result<(), Refused> {
         let to = self.shard(to)?;
         let from = self.shard_of(event).await?;
@@ -101,12 +96,11 @@ impl Postgres {
         if !Arc::ptr_eq(&from, &to) {
             self.bring(&from, &to, id).await?;
         }
-        // The catalogue says that it is there: what is elsewhere is only in the way. Who asks again does this again.
-        let key: [Param<'_>; 1] = [(&id, Type::TEXT)];
-        let arrive = "select fairline.arrive($1)";
-        to.slow.ask(arrive, &key).await?;
+        // The catalogue has its new place, so rows elsewhere are leftovers. A repeated request does this again.
+        let arrive = query("select fairline.arrive($1)").bind(id);
+        to.slow.fetch(arrive).await?;
         for other in self.shards.iter().filter(|shard| !Arc::ptr_eq(shard, &to)) {
-            other.slow.ask("select fairline.clear($1)", &key).await?;
+            clear(other, id).await?;
         }
         self.forget(event);
         let handle = self.handle(event).await?;
@@ -115,55 +109,53 @@ impl Postgres {
 
     /// Copies an event and enters its new place.
     async fn bring(&self, from: &Shard, to: &Shard, id: &str) -> Result<(), Refused> {
-        let key: [Param<'_>; 1] = [(&id, Type::TEXT)];
-        let now = from.clock.now().0;
-        let params: [Param<'_>; 2] = [(&id, Type::TEXT), (&now, Type::INT8)];
-        let begin = "select fairline.begin_move($1, $2)";
-        let rows = from.slow.ask(begin, &params).await?;
-        match rows.first().and_then(|row| row.get::<_, Option<bool>>(0)) {
+        let begin = query("select fairline.begin_move($1, $2)");
+        let begin = begin.bind(id).bind(from.clock.now().0);
+        let row = from.slow.fetch_optional(begin).await?;
+        match row.and_then(|row| row.get::<Option<bool>, _>(0)) {
             None => return Err(Refused::NoSuchEvent),
             Some(false) => return Err(Refused::OnSale),
             Some(true) => {}
         }
-        if let Err(failed) = copy(from, to, id).await {
-            let end = "select fairline.end_move($1)";
-            let _ = from.reader().ask(end, &key).await;
-            return Err(failed.into());
+        if let Err(error) = copy(from, to, id).await {
+            let end = query("select fairline.end_move($1)").bind(id);
+            let _ = from.reader().fetch(end).await;
+            return Err(error.into());
         }
-        let shard = to.id();
-        let params: [Param<'_>; 2] = [(&id, Type::TEXT), (&shard, Type::TEXT)];
         let place = "insert into fairline.catalogue (event, shard) values ($1, $2)
             on conflict (event) do update set shard = excluded.shard";
-        self.first().reader().ask(place, &params).await?;
+        let place = query(place).bind(id).bind(to.id());
+        self.first().reader().fetch(place).await?;
         Ok(())
     }
 }
 
-/// Copies all rows of an event, after removing what an earlier try left.
-async fn copy(from: &Shard, to: &Shard, id: &str) -> Result<(), Failed> {
-    let key: [Param<'_>; 1] = [(&id, Type::TEXT)];
-    to.slow.ask("select fairline.clear($1)", &key).await?;
+/// Deletes all rows of an event.
+async fn clear(shard: &Shard, id: &str) -> Result<(), QueryError> {
+    let clear = query("select fairline.clear($1)").bind(id);
+    shard.slow.fetch(clear).await.map(drop)
+}
+
+/// Copies all rows of an event, after deleting what an earlier attempt left.
+async fn copy(from: &Shard, to: &Shard, id: &str) -> Result<(), QueryError> {
+    clear(to, id).await?;
     for (table, order) in TABLES {
         let mut offset = 0_i64;
         loop {
-            let select = format!(
+            let select = AssertSqlSafe(format!(
                 "select coalesce(json_agg(t), '[]')::text, count(*) from
                  (select * from fairline.{table} where event = $1 order by {order} offset $2 limit $3) t"
-            );
-            let params: [Param<'_>; 3] = [
-                (&id, Type::TEXT),
-                (&offset, Type::INT8),
-                (&ROWS_MAX, Type::INT8),
-            ];
-            let rows = from.slow.ask(&select, &params).await?;
-            let (text, count): (String, i64) = rows
-                .first()
-                .map_or((String::new(), 0), |row| (row.get(0), row.get(1)));
-            if count > 0 {
-                let insert = format!(
+            ));
+            let select = query(select).bind(id).bind(offset).bind(ROWS_MAX);
+            let row = from.slow.fetch_optional(select).await?;
+            let count: i64 = row.as_ref().map_or(0, |row| row.get(1));
+            if let Some(row) = row.filter(|_| count > 0) {
+                let insert = AssertSqlSafe(format!(
                     "insert into fairline.{table} select * from json_populate_recordset(null::fairline.{table}, $1::text::json)"
-                );
-                to.slow.ask(&insert, &[(&text, Type::TEXT)]).await?;
+                ));
+                to.slow
+                    .fetch(query(insert).bind(row.get::<&str, _>(0)))
+                    .await?;
             }
             offset += count;
             if count < ROWS_MAX {

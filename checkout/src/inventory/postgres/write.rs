@@ -1,9 +1,11 @@
 //! Writes a batch with one statement.
 
 use super::change_log::{ChangeLogEntry, encode_opened, encode_seats};
-use super::connection::{Connection, Failed, Param};
+use super::connection::Connection;
+use super::database::QueryError;
+use super::event_handle::EventHandle;
+use super::shard::Shard;
 use super::writer::Content;
-use super::{EventHandle, Shard};
 use crate::inventory::commands::json;
 use crate::inventory::model::Currency;
 use crate::inventory::records::{
@@ -13,10 +15,10 @@ use serde_json::{Value, json};
 use shared::crypto::hex;
 use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
+use sqlx::postgres::PgRow;
+use sqlx::{Row as _, query};
 use std::time::Duration;
 use tokio::time::Instant;
-use tokio_postgres::Row;
-use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 const APPLY: &str = "select seq, refused, now_ms, changes, opened from fairline.apply($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
@@ -40,9 +42,9 @@ pub(super) struct Applied {
 }
 
 impl Applied {
-    fn read(rows: &[Row]) -> Option<Applied> {
+    fn read(rows: &[PgRow]) -> Option<Applied> {
         let (first, others) = rows.split_first()?;
-        let written = |row: &Row| ChangeLogEntry {
+        let written = |row: &PgRow| ChangeLogEntry {
             seq: row.get(0),
             refused: row.get(1),
             changes: row.get(3),
@@ -302,10 +304,10 @@ impl<'a> Batch<'a> {
     /// Sends the batch. Returns `None` if the event's plan or rules have changed.
     pub(super) async fn send(
         &self,
-        link: &Connection,
+        connection: &Connection,
         event: &EventId,
         (header, is_again): (&Header, bool),
-    ) -> Result<Option<Applied>, Failed> {
+    ) -> Result<Option<Applied>, QueryError> {
         let list = |rows: &Vec<Value>| (!rows.is_empty()).then(|| json(rows));
         let lists = [
             list(&self.sessions),
@@ -319,49 +321,48 @@ impl<'a> Batch<'a> {
             list(&self.void),
             list(&self.answers),
         ];
-        let (holds, event) = (&self.holds, event.as_str());
+        let holds = &self.holds;
         let (takes, seats) = (Takes::of(&self.takes), Seats::of(&self.seats));
-        let mut params: Vec<Param<'_>> = vec![
-            (&event, Type::TEXT),
-            (&header.config, Type::INT8),
-            (&header.node, Type::TEXT),
-            (&header.number, Type::INT8),
-            (&is_again, Type::BOOL),
-            (&header.known, Type::INT8),
-            (&header.have, Type::INT8_ARRAY),
-            (&takes.request, Type::INT4_ARRAY),
-            (&takes.seat, Type::INT4_ARRAY),
-            (&takes.hold, Type::UUID_ARRAY),
-            (&takes.visitor, Type::UUID_ARRAY),
-            (&takes.runs.first, Type::INT4_ARRAY),
-            (&takes.runs.last, Type::INT4_ARRAY),
-            (&takes.runs.at, Type::INT4_ARRAY),
-            (&seats.request, Type::INT4_ARRAY),
-            (&seats.seat, Type::INT4_ARRAY),
-            (&seats.from, Type::INT2_ARRAY),
-            (&seats.from_hold, Type::UUID_ARRAY),
-            (&seats.to, Type::INT2_ARRAY),
-            (&seats.hold, Type::UUID_ARRAY),
-            (&seats.order, Type::TEXT_ARRAY),
-            (&seats.visitor, Type::UUID_ARRAY),
-            (&holds.request, Type::INT4_ARRAY),
-            (&holds.visitor, Type::UUID_ARRAY),
-            (&holds.number, Type::INT4_ARRAY),
-            (&holds.id, Type::UUID_ARRAY),
-            (&holds.session, Type::BYTEA_ARRAY),
-            (&holds.places, Type::TEXT_ARRAY),
-            (&holds.total, Type::INT8_ARRAY),
-            (&holds.currency, Type::TEXT_ARRAY),
-            (&holds.expires_at, Type::INT8_ARRAY),
-            (&holds.lapses_at, Type::INT8_ARRAY),
-            (&holds.max_expires_at, Type::INT8_ARRAY),
-            (&self.changes, Type::BYTEA),
-            (&self.opened, Type::BYTEA),
-        ];
-        for list in &lists {
-            params.push((list, Type::TEXT));
+        let mut apply = query(APPLY)
+            .bind(event.as_str())
+            .bind(header.config)
+            .bind(&header.node)
+            .bind(header.number)
+            .bind(is_again)
+            .bind(header.known)
+            .bind(&header.have)
+            .bind(&takes.request)
+            .bind(&takes.seat)
+            .bind(&takes.hold)
+            .bind(&takes.visitor)
+            .bind(&takes.runs.first)
+            .bind(&takes.runs.last)
+            .bind(&takes.runs.at)
+            .bind(&seats.request)
+            .bind(&seats.seat)
+            .bind(&seats.from)
+            .bind(&seats.from_hold)
+            .bind(&seats.to)
+            .bind(&seats.hold)
+            .bind(&seats.order)
+            .bind(&seats.visitor)
+            .bind(&holds.request)
+            .bind(&holds.visitor)
+            .bind(&holds.number)
+            .bind(&holds.id)
+            .bind(&holds.session)
+            .bind(&holds.places)
+            .bind(&holds.total)
+            .bind(&holds.currency)
+            .bind(&holds.expires_at)
+            .bind(&holds.lapses_at)
+            .bind(&holds.max_expires_at)
+            .bind(&self.changes)
+            .bind(&self.opened);
+        for list in lists {
+            apply = apply.bind(list);
         }
-        let rows = link.repeat(APPLY, &params).await?;
+        let rows = connection.fetch(apply).await?;
         Ok(Applied::read(&rows))
     }
 }
@@ -442,19 +443,21 @@ impl<'a> Seats<'a> {
 
 /// Sends a batch. If there is no answer it is sent again under the same name, so that it is applied once.
 pub(super) async fn send(
-    (shard, turn): (&Shard, usize),
+    (shard, index): (&Shard, usize),
     handle: &EventHandle,
     contents: &[Content],
     header: &Header,
-) -> Result<Option<Applied>, Failed> {
+) -> Result<Option<Applied>, QueryError> {
     let batch = Batch::of(contents, header.known.is_none());
     let begun = Instant::now();
     let mut is_again = false;
     loop {
-        let link = shard.writer(&handle.event, turn);
-        let sent = batch.send(link, &handle.event, (header, is_again)).await;
+        let connection = shard.writer(&handle.event, index);
+        let sent = batch
+            .send(connection, &handle.event, (header, is_again))
+            .await;
         match sent {
-            Err(Failed::Away) if begun.elapsed() < RESEND => {
+            Err(QueryError::Unreachable) if begun.elapsed() < RESEND => {
                 is_again = true;
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }

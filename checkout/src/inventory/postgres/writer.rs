@@ -3,12 +3,13 @@
 //! done.
 
 use super::completion::Outcome;
-use super::connection::Failed;
+use super::database::QueryError;
 use super::event_cache::EventCache;
+use super::event_handle::EventHandle;
 use super::queue::{Message, refuse};
 use super::read::{Loaded, Wanted, load};
+use super::shard::Shard;
 use super::write::{Header, send};
-use super::{EventHandle, Shard};
 use crate::inventory::command::{Command, Decision};
 use crate::inventory::commands::{Target, UnitOfWork};
 use crate::inventory::event_state::VisitorCache;
@@ -26,7 +27,7 @@ use tokio::task::{Id, JoinSet};
 
 /// Largest number of batches in flight, each on a connection of its own: one is decided and written while another
 /// waits for its commit. More batches would be smaller, and cost more each.
-pub(super) const FLIGHTS_MAX: usize = 2;
+pub(super) const IN_FLIGHT_MAX: usize = 2;
 /// Number of times the writer yields before it sends a batch, so that requests about to be made join it. Yielding
 /// costs nothing when no other task is ready.
 const YIELDS: usize = 3;
@@ -60,11 +61,11 @@ pub(super) struct Writer {
     /// load.
     visits: Option<VisitorCache>,
     /// Batches in flight. Their visitors are not decided on until they complete.
-    pub(super) flights: HashMap<Id, InFlight>,
+    pub(super) in_flight: HashMap<Id, InFlight>,
     sends: JoinSet<(Vec<Content>, Outcome)>,
-    pub(super) busy: HashSet<VisitorId, RandomState>,
+    pub(super) locked: HashSet<VisitorId, RandomState>,
     /// Emptied lists of completed batches, kept to reuse their memory.
-    pub(super) spare: Vec<(Vec<Box<Command>>, Vec<Content>)>,
+    pub(super) buffers: Vec<(Vec<Box<Command>>, Vec<Content>)>,
     /// Id of this writer and the number of its batches so far.
     name: String,
     count: i64,
@@ -83,10 +84,10 @@ impl Writer {
             inbox: Vec::new(),
             cache: None,
             visits: None,
-            flights: HashMap::new(),
+            in_flight: HashMap::new(),
             sends: JoinSet::new(),
-            busy: HashSet::default(),
-            spare: Vec::new(),
+            locked: HashSet::default(),
+            buffers: Vec::new(),
             name: random_id("wri_"),
             count: 0,
         }
@@ -98,13 +99,13 @@ impl Writer {
         // Whether all waiting requests must wait for a batch to complete before they can be decided.
         let mut is_stuck = false;
         loop {
-            if waiting.is_empty() || is_stuck || self.flights.len() >= self.flights_max() {
+            if waiting.is_empty() || is_stuck || self.in_flight.len() >= self.in_flight_max() {
                 // All arms are cancel-safe: a message stays in the queue, a batch in the set.
                 tokio::select! {
                     () = self.handle.stop.cancelled() => return,
-                    Some(landed) = self.sends.join_next_with_id() => {
+                    Some(completed) = self.sends.join_next_with_id() => {
                         is_stuck = false;
-                        self.land(landed, &mut waiting).await;
+                        self.complete(completed, &mut waiting).await;
                     }
                     message = self.queue.recv(), if waiting.len() < BATCH_MAX => match message {
                         Some(message) => {
@@ -116,7 +117,7 @@ impl Writer {
                 }
             }
             self.take_all(&mut waiting).await;
-            if !waiting.is_empty() && self.flights.len() < self.flights_max() {
+            if !waiting.is_empty() && self.in_flight.len() < self.in_flight_max() {
                 for _ in 0..YIELDS {
                     tokio::task::yield_now().await;
                     self.take_all(&mut waiting).await;
@@ -128,7 +129,7 @@ impl Writer {
                 rest.append(&mut waiting);
                 waiting = rest;
                 is_stuck =
-                    !waiting.is_empty() && waiting.iter().all(|command| self.is_busy(command));
+                    !waiting.is_empty() && waiting.iter().all(|command| self.is_locked(command));
             }
         }
     }
@@ -151,9 +152,9 @@ impl Writer {
 
     /// Returns the largest number of batches in flight. With other nodes there are enough in all, and fewer are
     /// larger.
-    fn flights_max(&self) -> usize {
-        match self.shard.share().1 {
-            0 | 1 => FLIGHTS_MAX,
+    fn in_flight_max(&self) -> usize {
+        match self.shard.peer().count {
+            0 | 1 => IN_FLIGHT_MAX,
             _ => 1,
         }
     }
@@ -161,12 +162,12 @@ impl Writer {
     /// Returns the size of the next batch. Batches are kept of equal size; otherwise all waiting requests would
     /// leave in one batch, return together, and wait for each other again.
     fn batch_size(&self, waiting: usize) -> usize {
-        let flying: usize = self
-            .flights
+        let in_flight: usize = self
+            .in_flight
             .values()
-            .map(|flight| flight.commands.len())
+            .map(|batch| batch.commands.len())
             .sum();
-        let each = (waiting + flying).div_ceil(self.flights_max());
+        let each = (waiting + in_flight).div_ceil(self.in_flight_max());
         each.max(BATCH_MIN)
     }
 
@@ -188,10 +189,10 @@ impl Writer {
     }
 
     /// Returns whether a request of the same visitor is in flight.
-    fn is_busy(&self, command: &Command) -> bool {
+    fn is_locked(&self, command: &Command) -> bool {
         command
             .visitor
-            .is_some_and(|visitor| self.busy.contains(&visitor))
+            .is_some_and(|visitor| self.locked.contains(&visitor))
     }
 
     fn lapsed(&mut self, limit: usize) -> Vec<i32> {
@@ -211,19 +212,19 @@ impl Writer {
     /// miss their changes.
     async fn ready(&mut self, waiting: &mut Vec<Box<Command>>) -> Result<(), Unavailable> {
         while self.cache.is_none() {
-            while let Some(landed) = self.sends.join_next_with_id().await {
-                self.land(landed, waiting).await;
+            while let Some(completed) = self.sends.join_next_with_id().await {
+                self.complete(completed, waiting).await;
             }
             let cache = self.read().await;
-            self.cache = Some(cache.map_err(|failed| {
-                log(&failed);
+            self.cache = Some(cache.map_err(|error| {
+                error.log();
                 Unavailable
             })?);
         }
         Ok(())
     }
 
-    async fn read(&mut self) -> Result<EventCache, Failed> {
+    async fn read(&mut self) -> Result<EventCache, QueryError> {
         let mut cache = EventCache::load(&self.shard, &self.handle).await?;
         match self.visits.take() {
             Some(visits) => cache.event_state.visits = visits,
@@ -252,8 +253,8 @@ impl Writer {
                 Ok(true) => {}
                 // Another version was published just now: publish with the next tick.
                 Ok(false) => self.handle.is_dirty.store(true, Ordering::Relaxed),
-                Err(failed) => {
-                    log(&failed);
+                Err(error) => {
+                    error.log();
                     return self.handle.is_dirty.store(true, Ordering::Relaxed);
                 }
             }
@@ -264,7 +265,7 @@ impl Writer {
                 self.forget();
                 let _ = self.ready(waiting).await;
             }
-            Err(failed) => log(&failed),
+            Err(error) => error.log(),
         }
     }
 
@@ -276,14 +277,14 @@ impl Writer {
         let Ok(loaded) = self.load(waiting).await else {
             return;
         };
-        let (mut commands, mut contents) = self.spare.pop().unwrap_or_default();
+        let (mut commands, mut contents) = self.buffers.pop().unwrap_or_default();
         self.decide(waiting, &loaded, (&mut commands, &mut contents));
         if !commands.is_empty() {
             metrics::histogram!("fairline_batch_requests").record(commands.len() as f64);
             let visitors = contents.iter().filter_map(|content| content.visit.visitor);
             let visitors = visitors.collect();
-            let is_free = |at: &usize| self.flights.values().all(|flight| flight.connection != *at);
-            let connection = (0..FLIGHTS_MAX).find(is_free).unwrap_or(0);
+            let is_free = |at: &usize| self.in_flight.values().all(|batch| batch.connection != *at);
+            let connection = (0..IN_FLIGHT_MAX).find(is_free).unwrap_or(0);
             let header = self.header(self.cache.as_ref().map_or(0, |cache| cache.config));
             let (shard, handle) = (self.shard.clone(), self.handle.clone());
             // A task of its own: the next batch is decided meanwhile, and a batch that is connecting, for which
@@ -292,19 +293,19 @@ impl Writer {
                 let sent = send((&shard, connection), &handle, &contents, &header).await;
                 (contents, sent)
             });
-            let flight = InFlight {
+            let batch = InFlight {
                 commands,
                 visitors,
                 connection,
             };
-            self.flights.insert(sending.id(), flight);
+            self.in_flight.insert(sending.id(), batch);
         }
     }
 
     /// Builds the header of the next batch. While other nodes sell too, it asks for the entries they wrote.
     pub(super) fn header(&mut self, config: i64) -> Header {
         self.count += 1;
-        let is_alone = self.shard.share().1 <= 1;
+        let is_alone = self.shard.peer().is_alone();
         let cache = self.cache.as_ref().filter(|_| !is_alone);
         let (known, have) = cache.map(EventCache::known).unzip();
         Header {
@@ -328,7 +329,7 @@ impl Writer {
             // Changes in flight are not in the store yet.
             if command
                 .visitor
-                .is_some_and(|visitor| self.busy.contains(&visitor))
+                .is_some_and(|visitor| self.locked.contains(&visitor))
             {
                 continue;
             }
@@ -350,8 +351,8 @@ impl Writer {
                 }
                 Ok(loaded)
             }
-            Err(failed) => {
-                log(&failed);
+            Err(error) => {
+                error.log();
                 refuse(commands.drain(..));
                 Err(())
             }
@@ -370,13 +371,13 @@ impl Writer {
         let mut seats: HashSet<u32, RandomState> = HashSet::default();
         let cache = self.cache.as_mut().expect("`decide` runs after `ready`");
         let now = self.shard.clock.now();
-        cache.event_state.share = self.shard.share();
+        cache.event_state.peer = self.shard.peer();
         for mut command in commands.drain(..) {
             let visitor = command
                 .visitor
                 .or_else(|| command.target.visitor(&cache.event_state.visits));
             command.visitor = visitor;
-            if visitor.is_some_and(|visitor| self.busy.contains(&visitor)) {
+            if visitor.is_some_and(|visitor| self.locked.contains(&visitor)) {
                 later.push(command);
                 continue;
             }
@@ -416,7 +417,7 @@ impl Writer {
                     later.push(command);
                 }
                 Decision::Granted => {
-                    self.busy.extend(visit.visitor);
+                    self.locked.extend(visit.visitor);
                     seats.extend(changes.seats.iter().map(|change| change.seat));
                     cache.send(&changes);
                     decided.push(command);
@@ -439,11 +440,5 @@ impl Writer {
             }
         }
         commands.append(&mut later);
-    }
-}
-
-pub(super) fn log(failed: &Failed) {
-    if let Failed::Refused(error) = failed {
-        tracing::error!(error, "the database refused a statement");
     }
 }

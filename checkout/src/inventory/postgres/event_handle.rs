@@ -1,0 +1,103 @@
+//! An event at this node: the queue of its writer, its seat map, and what is known of its state in the database.
+
+use super::queue::Message;
+use super::shard::Shard;
+use crate::inventory::model::*;
+use crate::inventory::{Layout, SeatMap};
+use shared::crypto::sha256;
+use shared::ids::EventId;
+use shared::time::Time;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Handle to the writer of an event.
+pub(super) struct EventHandle {
+    pub(super) event: EventId,
+    pub(super) shard: Arc<Shard>,
+    pub(super) queue: mpsc::Sender<Message>,
+    /// Ends the writer when the event is gone or the engine is no longer in use.
+    pub(super) stop: CancellationToken,
+    seat_map: RwLock<Option<Arc<SeatMap>>>,
+    /// Whether something was committed that is not published yet.
+    pub(super) is_dirty: AtomicBool,
+    /// Whether other nodes have changed something.
+    pub(super) is_behind: AtomicBool,
+    /// Whether the event that was loaded first no longer exists: it was removed, and perhaps created again.
+    pub(super) is_gone: AtomicBool,
+    /// Hash of the event's secret, which tells it from an event of the same id that is created later.
+    creation: OnceLock<[u8; 32]>,
+    /// Newest configuration known to be in the database.
+    pub(super) config: AtomicI64,
+    /// Newest version known to be in the database.
+    pub(super) version: AtomicI64,
+}
+
+impl EventHandle {
+    pub(super) fn new(
+        event: EventId,
+        shard: Arc<Shard>,
+        queue: mpsc::Sender<Message>,
+        stop: CancellationToken,
+    ) -> EventHandle {
+        EventHandle {
+            event,
+            shard,
+            queue,
+            stop,
+            seat_map: RwLock::new(None),
+            is_dirty: AtomicBool::new(false),
+            is_behind: AtomicBool::new(false),
+            is_gone: AtomicBool::new(false),
+            creation: OnceLock::new(),
+            config: AtomicI64::new(0),
+            version: AtomicI64::new(0),
+        }
+    }
+
+    /// Returns whether an event with this secret is the one that was loaded first.
+    pub(super) fn is_of(&self, secret: &[u8]) -> bool {
+        let creation = sha256(secret);
+        let is_same = *self.creation.get_or_init(|| creation) == creation;
+        self.is_gone.fetch_or(!is_same, Ordering::Relaxed);
+        is_same
+    }
+
+    pub(super) fn seat_map(&self) -> Option<Arc<SeatMap>> {
+        self.seat_map
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Shows the seats of a plan, and returns its seat map: the existing one if it is of the same version.
+    pub(super) fn show(
+        &self,
+        (layout, plan_version): (Arc<Layout>, u32),
+        currency: Currency,
+        states: Vec<SeatState>,
+        at: (u64, Time),
+    ) -> Arc<SeatMap> {
+        let mut seat_map = self
+            .seat_map
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(seat_map) = seat_map
+            .as_ref()
+            .filter(|seat_map| seat_map.layout_version == plan_version)
+        {
+            seat_map.jump(states, at);
+            return seat_map.clone();
+        }
+        let new = SeatMap::at(
+            (self.event.clone(), currency),
+            (layout, plan_version),
+            states,
+            at,
+        );
+        let new = Arc::new(new);
+        *seat_map = Some(new.clone());
+        new
+    }
+}

@@ -1,0 +1,70 @@
+//! Listens for notifications of what other nodes committed.
+
+use super::database::{ANSWER, CONNECT};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sqlx::{Error, Executor as _};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+const CHANNEL: &str = "fairline";
+/// Time without a notification after which the connection is tested, as a peer that vanished sends nothing.
+const SILENCE: Duration = Duration::from_secs(10);
+/// Pause after a failure.
+const REST: Duration = Duration::from_millis(200);
+
+/// What was heard.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Notification {
+    /// This event has changed.
+    Event(String),
+    /// Notifications may have been missed: any event may have changed.
+    Missed,
+}
+
+/// Passes notifications on until it is stopped, over a connection that is made anew after it broke. What finds the
+/// channel full is dropped: every event is polled once a second anyway.
+pub(super) async fn listen(
+    options: PgConnectOptions,
+    notifications: mpsc::Sender<Notification>,
+    stop: CancellationToken,
+) {
+    let listening = async {
+        loop {
+            // Returns after a failure. The poll of all events reports a database that is away.
+            let _ = listen_once(&options, &notifications).await;
+            sleep(REST).await;
+        }
+    };
+    stop.run_until_cancelled(listening).await;
+}
+
+async fn listen_once(
+    options: &PgConnectOptions,
+    notifications: &mpsc::Sender<Notification>,
+) -> Result<(), Error> {
+    // A pool of its own for each attempt: one that hangs keeps its connection.
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(CONNECT);
+    let pool = pool.connect_lazy_with(options.clone());
+    let mut listener = PgListener::connect_with(&pool).await?;
+    listener.listen(CHANNEL).await?;
+    let _ = notifications.try_send(Notification::Missed);
+    loop {
+        match timeout(SILENCE, listener.try_recv()).await {
+            Ok(received) => {
+                let notification = match received? {
+                    Some(notification) => Notification::Event(notification.payload().to_owned()),
+                    None => Notification::Missed,
+                };
+                let _ = notifications.try_send(notification);
+            }
+            Err(_) => {
+                let tested = timeout(ANSWER, listener.execute("select 1")).await;
+                tested.map_err(|_| Error::PoolTimedOut)??;
+            }
+        }
+    }
+}
