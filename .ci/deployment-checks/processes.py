@@ -119,9 +119,9 @@ class Processes:
 class Names(socketserver.UDPServer):
     """A DNS server that knows some names, each with addresses that may change, like a headless Service."""
 
-    def __init__(self, names):
+    def __init__(self, names, address=("127.0.0.1", 0)):
         self.names = names
-        super().__init__(("127.0.0.1", 0), self.Handler)
+        super().__init__(address, self.Handler)
         self.port = self.server_address[1]
         threading.Thread(
             target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True

@@ -56,6 +56,15 @@ class Simulation(unittest.TestCase):
         )
         self.assertEqual(down["stabilizationWindowSeconds"], simulate.DOWN_WINDOW)
 
+    def test_the_front_has_pods_for_all_sockets_of_the_pre_scale(self):
+        triggers = {
+            t["type"]: t["metadata"] for t in the("large", "ScaledObject", "front")["triggers"]
+        }
+        pods, sockets = int(triggers["cron"]["desiredReplicas"]), int(
+            triggers["prometheus"]["threshold"]
+        )
+        self.assertGreaterEqual((pods - 1) * sockets, simulate.FANS, "with a pod lost")
+
     def test_its_measured_figures_are_those_of_the_documents(self):
         performance = (ROOT / "docs/performance.md").read_text()
         self.assertIn(

@@ -1,31 +1,35 @@
-"""The image: its last stage is built from the debug programs, and a sale goes through the program in it, as its user, on a read-only root."""
+"""The image: its last stage is built of the debug programs and run as its user on a read-only root."""
 
 import json
 import os
 import re
-from pathlib import Path
+import signal
 import subprocess
 import unittest
 
 from common import BINARIES, ROOT, VENV, run
-from processes import Processes, buy, call, free_port, organise, until
+from processes import Names, Processes, buy, call, free_port, organise, until
+from test_site import start_redis
 
 KEY = "image-organiser-key-0123456789"
+PROGRAMS = ("fairline", "waiting-room", "checkout")
+USER = 65532
+# A namespace of mounts of its own: the root read-only, a folder at /data, the image's user.
+RUN = """mount --bind $0 $0 && mount -o remount,bind,ro $0 && mount --bind $1 $0/data &&
+root=$0 && shift && exec chroot --userspec=65532:65532 $root "$@"
+"""
 
 
 def last_stage():
-    """The last stage of the Dockerfile, which copies from a folder instead of a stage that needs a registry."""
+    """The last stage of the Dockerfile, copying from folders, as no base image can be fetched."""
     text = (ROOT / "Dockerfile").read_text()
     stage = text[text.index("FROM scratch AS image") :]
     assert stage.count(" --from=files ") == 2
-    return (
-        stage.replace(" --from=files ", " ")
-        .replace(" /image/ ", " image/ ")
-        .replace(" /data/ /data/", " data/ /data/")
-    )
+    stage = stage.replace(" --from=files ", " ")
+    return stage.replace(" /image/ ", " image/ ").replace(" /data/ /data/", " data/ /data/")
 
 
-class Image(unittest.TestCase):
+class Dockerfile(unittest.TestCase):
     def test_hadolint_has_nothing_to_say(self):
         self.assertEqual(run(VENV / "bin/hadolint", ROOT / "Dockerfile"), "")
 
@@ -33,128 +37,143 @@ class Image(unittest.TestCase):
         promised = re.search(r'^rust-version = "([\d.]+)"', (ROOT / "Cargo.toml").read_text(), re.M)
         self.assertIn(f"FROM rust:{promised[1]}-", (ROOT / "Dockerfile").read_text())
 
-    def test_the_last_stage_serves_a_sale_as_its_user_on_a_read_only_root(self):
-        with Processes() as processes:
-            context, programs = processes.folder / "context", processes.folder / "programs"
-            (context / "data").mkdir(parents=True)
-            programs.mkdir()
-            for program in ("fairline", "waiting-room", "checkout"):
-                run("strip", "-o", programs / program, BINARIES / program)
-            run("sh", ROOT / "container/gather", programs, context / "image")
-            (context / "Dockerfile").write_text(last_stage())
-            store = [
-                "--root",
-                processes.folder / "store",
-                "--runroot",
-                processes.folder / "run",
-                "--storage-driver",
-                "vfs",
-            ]
-            buildah = lambda *words: run("buildah", *store, *words)
-            buildah(
-                "bud",
-                "--isolation",
-                "chroot",
-                "--network",
-                "host",
-                "-q",
-                "-t",
-                "localhost/fairline:test",
-                context,
-            )
-            try:
-                self.check(processes, buildah)
-            finally:
-                for container in buildah("containers", "-q").split():
-                    buildah("rm", container)
-                buildah("rmi", "-a", "-f")
 
-    def check(self, processes, buildah):
-        container = buildah("from", "--pull-never", "localhost/fairline:test").strip()
-        config = json.loads(buildah("inspect", "--type", "image", "localhost/fairline:test"))[
-            "OCIv1"
-        ]["config"]
-        self.assertEqual(config["User"], "65532:65532")
-        self.assertEqual(
-            {port.removesuffix("/tcp") for port in config["ExposedPorts"]}, {"8080", "9464"}
+class Image(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.processes = cls.enterClassContext(Processes())
+        folder = cls.processes.folder
+        (folder / "context/data").mkdir(parents=True)
+        (folder / "programs").mkdir()
+        for program in PROGRAMS:
+            run("strip", "-o", folder / "programs" / program, BINARIES / program)
+        run("sh", ROOT / "container/gather", folder / "programs", folder / "context/image")
+        (folder / "context/Dockerfile").write_text(last_stage())
+        cls.build(
+            "bud",
+            "--isolation",
+            "chroot",
+            "--network",
+            "host",
+            "-q",
+            "-t",
+            "fl",
+            folder / "context",
         )
-        # As the image's user, by the builder itself: each program starts.
-        for program in ("fairline", "waiting-room", "checkout"):
-            version = buildah(
-                "run", "--isolation", "chroot", container, f"/usr/local/bin/{program}", "--version"
-            )
-            self.assertRegex(version, rf"^{program} \d")
-        root = buildah("mount", container).strip()
-        for shell in ("bin/sh", "usr/bin/sh", "bin/busybox"):
-            self.assertFalse(os.path.exists(f"{root}/{shell}"), shell)
-        self.assertTrue(os.path.exists(f"{root}/etc/ssl/certs/ca-certificates.crt"))
-        self.assertTrue(os.path.exists(f"{root}/usr/share/zoneinfo/Europe/London"))
-        self.assertEqual(os.stat(f"{root}/data").st_uid, 65532)
-        rest = sum(f.stat().st_size for f in files(root) if "/usr/local/bin/" not in str(f))
-        self.assertLess(rest, 12_000_000, "what the image has besides the programs")
+        cls.addClassCleanup(cls.build, "rmi", "-a", "-f")
+        cls.container = cls.build("from", "--pull-never", "localhost/fl").strip()
+        cls.addClassCleanup(cls.build, "rm", cls.container)
+        cls.root = cls.build("mount", cls.container).strip()
+        cls.addClassCleanup(cls.build, "umount", cls.container)
+        about = json.loads(cls.build("inspect", "--type", "image", "localhost/fl"))
+        cls.config = about["OCIv1"]["config"]
 
-        # A namespace of mounts of its own: the root read-only, /data and nothing else writable, and
-        # another user than root.
-        data = processes.folder / "data"
-        data.mkdir()
-        os.chown(data, 65532, 65532)
-        port, ops = free_port(), free_port()
-        variables = dict(entry.split("=", 1) for entry in config["Env"])
-        self.assertEqual(variables["FAIRLINE_LISTEN"], "0.0.0.0:8080")
-        variables |= {
-            "FAIRLINE_LISTEN": f"0.0.0.0:{port}",
-            "FAIRLINE_OPS_LISTEN": f"127.0.0.1:{ops}",
-        }
-        variables |= {
-            "FAIRLINE_PUBLIC_URL": f"http://127.0.0.1:{port}",
+    @classmethod
+    def build(cls, *words):
+        folder = cls.processes.folder
+        stores = ["--root", folder / "store", "--runroot", folder / "run"]
+        return run("buildah", *stores, "--storage-driver", "vfs", *words)
+
+    def setUp(self):
+        self.port, self.ops = free_port(), free_port()
+        self.data = self.processes.folder / f"data-{self.port}"
+        self.data.mkdir()
+        os.chown(self.data, USER, USER)
+        self.environment = dict(entry.split("=", 1) for entry in self.config["Env"]) | {
+            # For the programs that prepare the namespace.
+            "PATH": os.environ["PATH"],
+            "FAIRLINE_LISTEN": f"0.0.0.0:{self.port}",
+            "FAIRLINE_OPS_LISTEN": f"127.0.0.1:{self.ops}",
+            "FAIRLINE_PUBLIC_URL": f"http://127.0.0.1:{self.port}",
             "FAIRLINE_ORGANISER_KEY": KEY,
         }
-        script = f'mount --bind {root} {root} && mount -o remount,bind,ro {root} && mount --bind {data} {root}/data && exec chroot --userspec=65532:65532 {root} "$@"'
-        in_it = lambda *words: [
-            "unshare",
-            "--mount",
-            "--propagation",
-            "private",
-            "sh",
-            "-c",
-            script,
-            "sh",
-            *words,
-        ]
-        processes.start(
-            "image",
-            *in_it(*config["Entrypoint"]),
-            environment=variables | {"PATH": os.environ["PATH"]},
+
+    def inside(self, *words):
+        """The command that runs a program of the image in it."""
+        private = ["unshare", "--mount", "--propagation", "private"]
+        return [str(word) for word in [*private, "sh", "-c", RUN, self.root, self.data, *words]]
+
+    def start(self, *words):
+        self.processes.start("image", *self.inside(*words), environment=self.environment)
+        self.addCleanup(
+            lambda: "image" in self.processes.running
+            and self.processes.end("image", signal.SIGKILL)
         )
         until(
-            lambda: call(f"http://127.0.0.1:{ops}/readyz")[0] == 200,
-            says=lambda: processes.log("image"),
+            lambda: call(f"http://127.0.0.1:{self.ops}/readyz")[0] == 200,
+            says=lambda: self.processes.log("image"),
         )
-        url = f"http://127.0.0.1:{port}"
+
+    def test_it_has_the_programs_certificates_and_time_zones_and_no_shell(self):
+        for program in PROGRAMS:
+            words = (
+                "run",
+                "--isolation",
+                "chroot",
+                self.container,
+                f"/usr/local/bin/{program}",
+                "--version",
+            )
+            self.assertRegex(self.build(*words), rf"^{program} \d")
+        for shell in ("bin/sh", "usr/bin/sh", "bin/busybox"):
+            self.assertFalse(os.path.exists(f"{self.root}/{shell}"), shell)
+        self.assertTrue(os.path.exists(f"{self.root}/etc/ssl/certs/ca-certificates.crt"))
+        self.assertTrue(os.path.exists(f"{self.root}/usr/share/zoneinfo/Europe/London"))
+        rest = sum(
+            os.lstat(path).st_size for path in files(self.root) if "/usr/local/bin/" not in path
+        )
+        self.assertLess(rest, 12_000_000, "what the image has besides the programs")
+
+    def test_its_user_owns_data_and_its_ports_are_those_of_its_settings(self):
+        self.assertEqual(self.config["User"], f"{USER}:{USER}")
+        self.assertEqual(os.stat(f"{self.root}/data").st_uid, USER)
+        ports = {port.removesuffix("/tcp") for port in self.config["ExposedPorts"]}
+        settings = dict(entry.split("=", 1) for entry in self.config["Env"])
+        listeners = (settings["FAIRLINE_LISTEN"], settings["FAIRLINE_OPS_LISTEN"])
+        self.assertEqual({f"0.0.0.0:{port}" for port in ports}, set(listeners))
+
+    def test_a_sale_goes_through_it_and_sigterm_ends_it_well(self):
+        self.start(*self.config["Entrypoint"])
+        url = f"http://127.0.0.1:{self.port}"
         organise(url, KEY)
         buy(url)
-        self.assertTrue((data / "fairline/format").exists())
-        # SIGTERM ends it well, as process 1 of a container must.
-        self.assertEqual(processes.end("image"), 0)
-        # Without a volume there is nothing to write to: one sentence, and status 2.
-        elsewhere = subprocess.run(
-            [str(w) for w in in_it(*config["Entrypoint"], "--data", "/elsewhere")],
-            env=variables | {"PATH": os.environ["PATH"]},
-            capture_output=True,
-            text=True,
-            timeout=60,
+        self.assertTrue((self.data / "fairline/format").exists())
+        self.assertEqual(self.processes.end("image"), 0)
+
+    def test_nothing_but_data_can_be_written_and_it_says_so_and_ends_with_2(self):
+        command = self.inside(*self.config["Entrypoint"], "--data", "/tmp/elsewhere")
+        done = subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, timeout=30
         )
-        self.assertEqual(elsewhere.returncode, 2, elsewhere.stderr)
-        self.assertIn("the data folder /elsewhere cannot be made", elsewhere.stderr)
-        buildah("umount", container)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("the data folder /tmp/elsewhere cannot be made", done.stderr)
+
+    def test_it_finds_a_store_by_the_name_of_its_service(self):
+        names = Names({"redis.fairline.svc.cluster.local": ["127.0.0.1"]}, ("127.0.5.1", 53))
+        self.addCleanup(names.close)
+        # What the kubelet puts into every container.
+        resolver = "search fairline.svc.cluster.local svc.cluster.local\nnameserver 127.0.5.1\noptions ndots:5\n"
+        with open(f"{self.root}/etc/resolv.conf", "w") as file:
+            file.write(resolver)
+        line = start_redis(self.processes, "redis-password-of-the-checks")
+        self.environment["FAIRLINE_LINE"] = line.replace("127.0.0.1", "redis")
+        self.environment["FAIRLINE_PASS_SECRET"] = "pass-0123456789abcdef0123456789abcdef"
+        self.environment["FAIRLINE_SERVICE_KEY"] = "service-0123456789abcdef0123456789abcdef"
+        self.start("/usr/local/bin/waiting-room")
+        status, answer = call(
+            f"http://127.0.0.1:{self.port}/api/v1/organiser/events",
+            "POST",
+            {"id": "night", "name": "The night"},
+            KEY,
+        )
+        self.assertEqual(status, 201, answer)
+        self.assertEqual(self.processes.end("image"), 0)
 
 
 def files(root):
     for folder, _, names in os.walk(root):
         for name in names:
-            path = os.path.join(folder, name)
-            if not os.path.islink(path):
-                yield Path(path)
+            yield os.path.join(folder, name)
 
 
 if __name__ == "__main__":

@@ -112,7 +112,9 @@ class References(unittest.TestCase):
                             self.assertIn(secret["key"], external[secret["name"]], name(document))
                         if secret:
                             made = re.search(
-                                rf"create secret generic {secret['name']} .*?\n\n", guide, re.S
+                                rf"create secret generic {secret['name']} .*?\n(?:\n|```)",
+                                guide,
+                                re.S,
                             )
                             self.assertIsNotNone(
                                 made, f"k8s/README.md does not make the Secret {secret['name']}"

@@ -4,11 +4,12 @@
 use super::layout::Layout;
 use super::model::{Currency, SeatState};
 use axum::body::Bytes;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use shared::ids::{Availability, EventId};
 use shared::time::{Clock, Time};
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
 /// Shortest time between two versions, in milliseconds; several commits share one version.
@@ -159,7 +160,7 @@ impl SeatMap {
 
     /// Records committed changes; they are published with the next version.
     pub fn change(&self, changes: &[(u32, SeatState)]) {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = self.pending.lock();
         for (seat, state) in changes {
             pending.states[*seat as usize] = *state;
             pending.changed.push(*seat);
@@ -168,7 +169,7 @@ impl SeatMap {
 
     /// Replaces all states, after the committed ones were read back.
     pub fn reset(&self, states: Vec<SeatState>) {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = self.pending.lock();
         let differing: Vec<u32> = (0..states.len() as u32)
             .filter(|at| pending.states[*at as usize] != states[*at as usize])
             .collect();
@@ -178,7 +179,7 @@ impl SeatMap {
 
     /// Publishes a new version if anything has changed.
     pub fn publish(&self, now: Time) {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = self.pending.lock();
         if !pending.changed.is_empty() {
             let next = self.shown.borrow().version + 1;
             self.show(&mut pending, (next, now));
@@ -188,14 +189,14 @@ impl SeatMap {
     /// Publishes the next version, counted elsewhere, with these changes.
     pub fn follow(&self, changes: &[(u32, SeatState)], (version, now): (u64, Time)) {
         self.change(changes);
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = self.pending.lock();
         self.show(&mut pending, (version, now));
     }
 
     /// Publishes a version that does not follow from the current one: sockets are told to start again.
     pub fn jump(&self, states: Vec<SeatState>, (version, now): (u64, Time)) {
         self.reset(states);
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = self.pending.lock();
         pending.kept.clear();
         self.show(&mut pending, (version, now));
     }
@@ -225,7 +226,7 @@ impl SeatMap {
 
     /// Returns the messages after a version, or `None` if it is too old.
     pub fn since(&self, version: u64) -> Option<Vec<(u64, Arc<str>)>> {
-        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let pending = self.pending.lock();
         let newer: Vec<(u64, Arc<str>)> = pending
             .kept
             .iter()

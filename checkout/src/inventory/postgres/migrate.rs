@@ -67,7 +67,8 @@ async fn take(
     let locked = raw_sql(LOCK).execute(&mut *transaction).await;
     locked.map_err(text)?;
     adopt(&mut transaction, &migrator).await?;
-    let taken = migrator.run(&mut *transaction).await;
+    // As `run`, whose future the compiler does not take for one that may move between threads.
+    let taken = migrator.run_direct(None, &mut *transaction, false).await;
     taken.map_err(|error| sentence(error, migrations))?;
     transaction.commit().await.map_err(text)
 }
@@ -112,7 +113,9 @@ async fn adopt(connection: &mut PgConnection, migrator: &Migrator) -> Result<(),
         }
         taken += 1;
     }
-    let entered = migrator.skip(&mut *connection, Some(taken)).await;
+    let entered = migrator
+        .run_direct(Some(taken), &mut *connection, true)
+        .await;
     entered.map_err(|error| error.to_string())?;
     // Earlier versions of the program find one migration more than they know, and do not start.
     let insert = "insert into fairline.migration (version, sum) values ($1, '')";

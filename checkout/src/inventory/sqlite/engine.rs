@@ -19,7 +19,7 @@ use shared::http::idempotency::KEPT_SECONDS;
 use shared::ids::EventId;
 use shared::time::Time;
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 #[async_trait]
@@ -29,18 +29,12 @@ impl Engine for Sqlite {
     }
 
     fn seat_map(&self, event: &EventId) -> Option<Arc<SeatMap>> {
-        let seat_maps = self
-            .seat_maps
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let seat_maps = self.seat_maps.read();
         seat_maps.get(event).cloned()
     }
 
     fn seat_maps(&self) -> Vec<Arc<SeatMap>> {
-        let seat_maps = self
-            .seat_maps
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let seat_maps = self.seat_maps.read();
         seat_maps.values().cloned().collect()
     }
 
@@ -432,10 +426,7 @@ impl Store {
             self.db.execute(&delete, [event.as_str()])?;
         }
         self.event_states.remove(event);
-        let mut seat_maps = self
-            .seat_maps
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut seat_maps = self.seat_maps.write();
         seat_maps.remove(event);
         Ok(Ok(()))
     }

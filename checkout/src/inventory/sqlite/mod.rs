@@ -14,6 +14,7 @@ use super::model::*;
 use super::records::VisitorRecords;
 use super::seat_map::SeatMap;
 use crate::inventory::rules::Rules;
+use parking_lot::RwLock;
 use rusqlite::{Connection, params};
 use shared::crypto::random;
 use shared::group_commit::{Durable, GroupCommit, Unavailable};
@@ -22,7 +23,7 @@ use shared::sqlite;
 use shared::time::{Clock, Time};
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 const SETUP: [&str; 3] = [
     include_str!("../../../migrations/sqlite/1_setup.sql"),
@@ -279,10 +280,7 @@ impl Store {
     ) -> Result<Plan, String> {
         let seats = self.load_states(event).map_err(|error| error.to_string())?;
         Plan::load(event, text, seats, |layout, states| {
-            let seat_maps = self
-                .seat_maps
-                .read()
-                .unwrap_or_else(PoisonError::into_inner);
+            let seat_maps = self.seat_maps.read();
             let known = seat_maps.get(event).cloned();
             drop(seat_maps);
             match known.filter(|seat_map| seat_map.layout_version == version) {
@@ -304,10 +302,7 @@ impl Store {
     ) -> Arc<SeatMap> {
         let seat_map = SeatMap::new(event.clone(), plan, currency, seats, &self.clock);
         let seat_map = Arc::new(seat_map);
-        let mut seat_maps = self
-            .seat_maps
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut seat_maps = self.seat_maps.write();
         seat_maps.insert(event.clone(), seat_map.clone());
         seat_map
     }
