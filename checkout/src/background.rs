@@ -110,7 +110,7 @@ async fn publish(shop: &Arc<Shop>) {
         }
         let now = shop.inventory.now();
         for seat_map in shop.inventory.seat_maps() {
-            let seats = seat_map.shown().availability(now);
+            let seats = seat_map.current().availability(now);
             let last = last_reports.get(&seat_map.event);
             if last.is_some_and(|last| last.still_stands(&seats)) {
                 continue;

@@ -83,7 +83,7 @@ async fn set_seating(
     let capacity = layout.seats.len() as u32;
     let version = shop.inventory.set_seating(&event, layout).await?;
     if let Some(seat_map) = shop.inventory.seat_map(&event) {
-        let seats = seat_map.shown().availability(shop.site.clock.now());
+        let seats = seat_map.current().availability(shop.site.clock.now());
         shop.waiting_room.report(&event, seats).await;
     }
     let to = json!({"version": version, "capacity": capacity});

@@ -107,7 +107,7 @@ async fn show_seats(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let seat_map = seat_map(&shop, &event)?;
-    let shown = seat_map.shown();
+    let shown = seat_map.current();
     let is_stale = shop.inventory.is_stale(&seat_map.event);
     let mark = if is_stale { "-stale" } else { "" };
     let tag = format!("\"{}{mark}\"", shown.version);
@@ -216,11 +216,11 @@ async fn serve_socket(
                 let Some(messages) = seat_map.since(version) else {
                     break (BEHIND, "too far behind: fetch the map again");
                 };
-                for (at, text) in messages {
-                    if !send(&mut socket, Message::text(&*text)).await {
+                for message in messages {
+                    if !send(&mut socket, Message::text(&*message.text)).await {
                         return;
                     }
-                    version = at;
+                    version = message.version;
                 }
             }
             () = tokio::time::sleep(pulse.rest()) => {

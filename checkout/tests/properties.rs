@@ -188,7 +188,7 @@ async fn check(bench: &Bench, world: &World) {
     let seat_map = bench.seats.seat_map(&bench.event).unwrap();
     bench.clock.advance_ms(200);
     bench.seats.publish().await.unwrap();
-    let shown = seat_map.shown();
+    let shown = seat_map.current();
     let sales = bench.seats.sales(&bench.event).await.unwrap();
     assert_eq!(shown.counts.iter().sum::<u32>(), u32::from(SEATS));
     assert_eq!(

@@ -17,6 +17,26 @@ pub const VERSION_MS: u64 = 200;
 /// Number of versions whose changes are kept for sockets that are behind; about a minute.
 const KEPT_MAX: usize = 300;
 
+/// A layout as it is published: its seats, their order, and what they cost.
+#[derive(Clone)]
+pub struct PublishedLayout {
+    /// The layout.
+    pub layout: Arc<Layout>,
+    /// Its version.
+    pub version: u32,
+    /// Currency of the prices.
+    pub currency: Currency,
+}
+
+/// Number and time of a version.
+#[derive(Clone, Copy)]
+pub struct VersionStamp {
+    /// Increased by one with every published change. It never decreases, even after a restart.
+    pub version: u64,
+    /// Time at which the version was made.
+    pub at: Time,
+}
+
 /// Published states of an event's seats.
 pub struct SeatMap {
     /// The event.
@@ -28,14 +48,23 @@ pub struct SeatMap {
     /// Currency of the prices.
     pub currency: Currency,
     layout_json: OnceLock<Bytes>,
-    shown: watch::Sender<Arc<SeatMapVersion>>,
+    current: watch::Sender<Arc<SeatMapVersion>>,
     pending: Mutex<Pending>,
 }
 
 struct Pending {
     states: Vec<SeatState>,
     changed: Vec<u32>,
-    kept: VecDeque<(u64, Arc<str>)>,
+    kept: VecDeque<VersionMessage>,
+}
+
+/// The message that tells sockets what a version changed.
+#[derive(Clone)]
+pub struct VersionMessage {
+    /// The version.
+    pub version: u64,
+    /// JSON text.
+    pub text: Arc<str>,
 }
 
 /// One published version of a seat map.
@@ -54,12 +83,12 @@ pub struct SeatMapVersion {
 }
 
 impl SeatMapVersion {
-    fn new((version, at): (u64, Time), states: Vec<SeatState>) -> SeatMapVersion {
+    fn new(stamp: VersionStamp, states: Vec<SeatState>) -> SeatMapVersion {
         SeatMapVersion {
-            version,
+            version: stamp.version,
             counts: count(&states),
             states,
-            at,
+            at: stamp.at,
             json: OnceLock::new(),
             bits: OnceLock::new(),
         }
@@ -104,33 +133,32 @@ impl SeatMap {
     /// Creates a seat map whose versions are counted here.
     pub fn new(
         event: EventId,
-        plan: (Arc<Layout>, u32),
-        currency: Currency,
+        layout: PublishedLayout,
         states: Vec<SeatState>,
         clock: &Clock,
     ) -> SeatMap {
-        let now = clock.now();
+        let at = clock.now();
         // There is at most one version per `VERSION_MS`, so a version derived from the clock exceeds all earlier
         // ones.
-        let version = now.0 as u64 / VERSION_MS;
-        SeatMap::at((event, currency), plan, states, (version, now))
+        let version = at.0 as u64 / VERSION_MS;
+        SeatMap::with_version(event, layout, states, VersionStamp { version, at })
     }
 
     /// Creates a seat map at a version that is counted elsewhere.
-    pub fn at(
-        (event, currency): (EventId, Currency),
-        plan: (Arc<Layout>, u32),
+    pub fn with_version(
+        event: EventId,
+        layout: PublishedLayout,
         states: Vec<SeatState>,
-        (version, now): (u64, Time),
+        stamp: VersionStamp,
     ) -> SeatMap {
-        let shown = SeatMapVersion::new((version, now), states.clone());
+        let current = SeatMapVersion::new(stamp, states.clone());
         SeatMap {
             event,
-            layout: plan.0,
-            layout_version: plan.1,
-            currency,
+            layout: layout.layout,
+            layout_version: layout.version,
+            currency: layout.currency,
             layout_json: OnceLock::new(),
-            shown: watch::Sender::new(Arc::new(shown)),
+            current: watch::Sender::new(Arc::new(current)),
             pending: Mutex::new(Pending {
                 states,
                 changed: Vec::new(),
@@ -149,13 +177,13 @@ impl SeatMap {
     }
 
     /// Returns the current version.
-    pub fn shown(&self) -> Arc<SeatMapVersion> {
-        self.shown.borrow().clone()
+    pub fn current(&self) -> Arc<SeatMapVersion> {
+        self.current.borrow().clone()
     }
 
     /// Returns a receiver that is notified of every new version.
     pub fn subscribe(&self) -> watch::Receiver<Arc<SeatMapVersion>> {
-        self.shown.subscribe()
+        self.current.subscribe()
     }
 
     /// Records committed changes; they are published with the next version.
@@ -181,27 +209,27 @@ impl SeatMap {
     pub fn publish(&self, now: Time) {
         let mut pending = self.pending.lock();
         if !pending.changed.is_empty() {
-            let next = self.shown.borrow().version + 1;
-            self.show(&mut pending, (next, now));
+            let version = self.current.borrow().version + 1;
+            self.publish_version(&mut pending, VersionStamp { version, at: now });
         }
     }
 
     /// Publishes the next version, counted elsewhere, with these changes.
-    pub fn follow(&self, changes: &[(u32, SeatState)], (version, now): (u64, Time)) {
+    pub fn apply(&self, changes: &[(u32, SeatState)], stamp: VersionStamp) {
         self.change(changes);
         let mut pending = self.pending.lock();
-        self.show(&mut pending, (version, now));
+        self.publish_version(&mut pending, stamp);
     }
 
     /// Publishes a version that does not follow from the current one: sockets are told to start again.
-    pub fn jump(&self, states: Vec<SeatState>, (version, now): (u64, Time)) {
+    pub fn restart(&self, states: Vec<SeatState>, stamp: VersionStamp) {
         self.reset(states);
         let mut pending = self.pending.lock();
         pending.kept.clear();
-        self.show(&mut pending, (version, now));
+        self.publish_version(&mut pending, stamp);
     }
 
-    fn show(&self, pending: &mut Pending, (version, now): (u64, Time)) {
+    fn publish_version(&self, pending: &mut Pending, stamp: VersionStamp) {
         let mut changed = std::mem::take(&mut pending.changed);
         changed.sort_unstable();
         changed.dedup();
@@ -214,27 +242,29 @@ impl SeatMap {
                 ])
             })
             .collect();
-        let message = json!({"type": "seats", "version": version, "changes": changes}).to_string();
+        let message =
+            json!({"type": "seats", "version": stamp.version, "changes": changes}).to_string();
         if pending.kept.len() == KEPT_MAX {
             pending.kept.pop_front();
         }
-        pending.kept.push_back((version, message.into()));
-        let states = pending.states.clone();
-        let shown = SeatMapVersion::new((version, now), states);
-        self.shown.send_replace(Arc::new(shown));
+        pending.kept.push_back(VersionMessage {
+            version: stamp.version,
+            text: message.into(),
+        });
+        let current = SeatMapVersion::new(stamp, pending.states.clone());
+        self.current.send_replace(Arc::new(current));
     }
 
     /// Returns the messages after a version, or `None` if it is too old.
-    pub fn since(&self, version: u64) -> Option<Vec<(u64, Arc<str>)>> {
+    pub fn since(&self, version: u64) -> Option<Vec<VersionMessage>> {
         let pending = self.pending.lock();
-        let newer: Vec<(u64, Arc<str>)> = pending
-            .kept
-            .iter()
-            .filter(|(at, _)| *at > version)
-            .cloned()
-            .collect();
-        let follows = newer.first().is_none_or(|(first, _)| *first == version + 1);
-        (follows && (!newer.is_empty() || self.shown.borrow().version == version)).then_some(newer)
+        let newer = pending.kept.iter().filter(|kept| kept.version > version);
+        let newer: Vec<VersionMessage> = newer.cloned().collect();
+        let follows = newer
+            .first()
+            .is_none_or(|first| first.version == version + 1);
+        let is_current = self.current.borrow().version == version;
+        (follows && (is_current || !newer.is_empty())).then_some(newer)
     }
 }
 

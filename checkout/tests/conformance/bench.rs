@@ -319,7 +319,7 @@ impl Bench {
         self.show().await;
         let seat_map = self.seats.seat_map(&self.event).unwrap();
         let counts = [sales.available, sales.held, sales.booked, sales.blocked];
-        assert_eq!(seat_map.shown().counts, counts);
+        assert_eq!(seat_map.current().counts, counts);
         counts
     }
 

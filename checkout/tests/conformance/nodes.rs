@@ -14,7 +14,7 @@ async fn a_seat_that_one_node_sold_no_other_sells_and_both_show_it_with_the_same
         here.show().await;
         there.show().await;
         let [one, other] =
-            [&here, &there].map(|node| node.seats.seat_map(&node.event).unwrap().shown());
+            [&here, &there].map(|node| node.seats.seat_map(&node.event).unwrap().current());
         assert_eq!((one.version, &one.states), (other.version, &other.states));
         assert_eq!(one.states[0], SeatState::Booked);
         assert!(there.hold(&ben, named(&["st-A-2"])).await.is_ok());
@@ -339,7 +339,7 @@ async fn after_a_crowd_the_maps_of_all_nodes_show_what_the_database_has() {
         let truth = nodes[0].by_hand(truth).unwrap();
         for node in nodes {
             node.show().await;
-            let shown = node.seats.seat_map(&node.event).unwrap().shown();
+            let shown = node.seats.seat_map(&node.event).unwrap().current();
             let shown = shown.states.iter().map(|state| (*state as u8).to_string());
             assert_eq!(shown.collect::<String>(), truth);
         }

@@ -47,9 +47,22 @@ async fn a_plan_is_replaced_only_while_nothing_is_held_or_booked() {
             Err(Refused::InUse)
         );
         bench.seats.release(ada.clone(), &hold.id).await.unwrap();
-        let before = bench.seats.seat_map(&bench.event).unwrap().shown().version;
+        let before = bench
+            .seats
+            .seat_map(&bench.event)
+            .unwrap()
+            .current()
+            .version;
         assert_eq!(bench.seats.set_seating(&bench.event, hall()).await, Ok(2));
-        assert!(bench.seats.seat_map(&bench.event).unwrap().shown().version >= before);
+        assert!(
+            bench
+                .seats
+                .seat_map(&bench.event)
+                .unwrap()
+                .current()
+                .version
+                >= before
+        );
         bench.buy(&ada, &["st-A-1"]).await;
         assert_eq!(
             bench.seats.remove(&bench.event).await,
@@ -84,7 +97,7 @@ async fn a_plan_is_not_replaced_while_money_may_yet_come_for_seats_of_it() {
 async fn the_boards_versions_have_no_gap_and_lead_from_any_map_to_the_newest() {
     for bench in halls().await {
         let seat_map = bench.seats.seat_map(&bench.event).unwrap();
-        let first = seat_map.shown();
+        let first = seat_map.current();
         let mut map = first.states.clone();
         let ada = bench.fan(1).await;
         let hold = bench
@@ -92,29 +105,29 @@ async fn the_boards_versions_have_no_gap_and_lead_from_any_map_to_the_newest() {
             .await
             .unwrap();
         bench.show().await;
-        let shown = seat_map.shown().version;
+        let shown = seat_map.current().version;
         bench.show().await;
-        assert_eq!(seat_map.shown().version, shown, "nothing changed");
+        assert_eq!(seat_map.current().version, shown, "nothing changed");
         bench.seats.release(ada.clone(), &hold.id).await.unwrap();
         bench.buy(&ada, &["st-B-6"]).await;
         bench.show().await;
         let messages = seat_map.since(first.version).unwrap();
-        let versions: Vec<u64> = messages.iter().map(|(version, _)| *version).collect();
+        let versions: Vec<u64> = messages.iter().map(|message| message.version).collect();
         assert_eq!(versions, [first.version + 1, first.version + 2]);
-        for (_, text) in &messages {
-            let message: serde_json::Value = serde_json::from_str(text).unwrap();
+        for message in &messages {
+            let message: serde_json::Value = serde_json::from_str(&message.text).unwrap();
             for change in message["changes"].as_array().unwrap() {
                 let seat = seat_map.layout.find(change[0].as_str().unwrap()).unwrap();
                 let state: SeatState = serde_json::from_value(change[1].clone()).unwrap();
                 map[seat as usize] = state;
             }
         }
-        assert_eq!(map, seat_map.shown().states);
+        assert_eq!(map, seat_map.current().states);
         assert!(
             seat_map.since(first.version - 1).is_none(),
             "too old to be followed"
         );
-        let bits = seat_map.shown().to_bits();
+        let bits = seat_map.current().to_bits();
         let read: Vec<u8> = (0..16)
             .map(|seat| (bits[seat / 4] >> (seat % 4 * 2)) & 3)
             .collect();

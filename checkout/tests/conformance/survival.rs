@@ -17,10 +17,23 @@ async fn whatever_was_acknowledged_is_there_after_a_restart() {
             .block(&bench.event, vec!["fl-1".into()], Block::Block)
             .await
             .unwrap();
-        let version = bench.seats.seat_map(&bench.event).unwrap().shown().version;
+        let version = bench
+            .seats
+            .seat_map(&bench.event)
+            .unwrap()
+            .current()
+            .version;
         bench.reopen().await;
         assert_eq!(bench.counts().await, [11, 2, 2, 1]);
-        assert!(bench.seats.seat_map(&bench.event).unwrap().shown().version >= version);
+        assert!(
+            bench
+                .seats
+                .seat_map(&bench.event)
+                .unwrap()
+                .current()
+                .version
+                >= version
+        );
         assert_eq!(bench.see(&ada, &bought).await, bought);
         assert_eq!(
             bench.seats.show_hold(ben.clone(), &held.id).await.unwrap(),

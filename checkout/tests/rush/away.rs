@@ -43,7 +43,7 @@ async fn while_the_database_is_away_holds_are_refused_and_the_last_map_is_shown_
         admit(&node, 2).await.unwrap();
         let seat_map = node.seat_map(&event()).unwrap();
         until("the map", &[&node], async || {
-            seat_map.shown().counts[2] == 2
+            seat_map.current().counts[2] == 2
         })
         .await;
         assert!(!node.is_stale(&event()));
@@ -60,7 +60,7 @@ async fn while_the_database_is_away_holds_are_refused_and_the_last_map_is_shown_
         }
         until("the map's age", &[&node], async || node.is_stale(&event())).await;
         assert_eq!(
-            seat_map.shown().counts,
+            seat_map.current().counts,
             [298, 0, 2, 0],
             "the last one known"
         );

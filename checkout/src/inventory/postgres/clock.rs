@@ -1,7 +1,8 @@
 //! The database's clock.
 
+use parking_lot::Mutex;
 use shared::time::{Clock, Time};
-use std::sync::{Mutex, PoisonError};
+
 use tokio::time::Instant;
 
 /// The database's clock as of its last answer, carried on by a clock that cannot be set.
@@ -27,7 +28,7 @@ impl StoreClock {
         if let Some(time) = self.manual.hand() {
             return time;
         }
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.last.lock();
         match *last {
             Some((time, at)) => Time(time.0 + at.elapsed().as_millis() as i64),
             None => Time(0),
@@ -39,7 +40,7 @@ impl StoreClock {
         if self.is_manual() {
             return;
         }
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         *last = Some((time, Instant::now()));
     }
 }

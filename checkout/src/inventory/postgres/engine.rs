@@ -25,8 +25,8 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{Row as _, query};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
@@ -60,14 +60,14 @@ impl Engine for Postgres {
             return false;
         };
         let polled_at = handle.shard.polled_at.lock();
-        let polled_at = *polled_at.unwrap_or_else(PoisonError::into_inner);
+        let polled_at = *polled_at;
         polled_at.is_none_or(|at| at.elapsed() > STALE_AFTER)
     }
 
     fn reached_for(&self, event: &EventId) -> Duration {
         let since = self.known(event).and_then(|handle| {
             let reached_since = handle.shard.reached_since.lock();
-            *reached_since.unwrap_or_else(PoisonError::into_inner)
+            *reached_since
         });
         since.map_or(Duration::ZERO, |since| since.elapsed())
     }
@@ -251,10 +251,7 @@ impl Engine for Postgres {
 
     async fn prune(&self) -> Result<(), Refused> {
         {
-            let mut pruned_at = self
-                .pruned_at
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut pruned_at = self.pruned_at.lock();
             let is_manual = self.shards[0].clock.is_manual();
             if !is_manual && pruned_at.is_some_and(|at| at.elapsed() < PRUNE_EVERY) {
                 return Ok(());

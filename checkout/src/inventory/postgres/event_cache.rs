@@ -10,6 +10,7 @@ use crate::inventory::event_state::{EventState, Plan, VISITS_MAX, lapses_at};
 use crate::inventory::model::*;
 use crate::inventory::records::{ChangeSet, SessionRow};
 use crate::inventory::rules::Rules;
+use crate::inventory::seat_map::{PublishedLayout, VersionStamp};
 use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
 use sqlx::postgres::PgRow;
@@ -87,10 +88,18 @@ impl EventCache {
             let seats: Vec<(SeatState, i64)> = seats.iter().map(|row| read_seat(row).1).collect();
             seqs = vec![row.get::<i64, _>(6); seats.len()];
             let plan_version: i32 = row.get(1);
-            let at = (version as u64, shard.clock.now());
+            let stamp = VersionStamp {
+                version: version as u64,
+                at: shard.clock.now(),
+            };
             let currency = event_state.rules.currency;
             let plan = Plan::load(&handle.event, &plan, seats, |layout, states| {
-                handle.show((layout, plan_version as u32), currency, states, at)
+                let layout = PublishedLayout {
+                    layout,
+                    version: plan_version as u32,
+                    currency,
+                };
+                handle.show(layout, states, stamp)
             });
             event_state.plan = Some(plan.map_err(damaged)?);
         }
@@ -300,7 +309,11 @@ impl EventCache {
             if version != self.version + 1 {
                 return Ok(false);
             }
-            plan.seat_map.follow(&changes, (version as u64, now));
+            let stamp = VersionStamp {
+                version: version as u64,
+                at: now,
+            };
+            plan.seat_map.apply(&changes, stamp);
             self.version = version;
             self.horizon = to_seq;
         }

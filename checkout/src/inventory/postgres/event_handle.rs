@@ -2,13 +2,14 @@
 
 use super::queue::Message;
 use super::shard::Shard;
+use crate::inventory::SeatMap;
 use crate::inventory::model::*;
-use crate::inventory::{Layout, SeatMap};
+use crate::inventory::seat_map::{PublishedLayout, VersionStamp};
+use parking_lot::RwLock;
 use shared::crypto::sha256;
 use shared::ids::EventId;
-use shared::time::Time;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -65,37 +66,25 @@ impl EventHandle {
     }
 
     pub(super) fn seat_map(&self) -> Option<Arc<SeatMap>> {
-        self.seat_map
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.seat_map.read().clone()
     }
 
     /// Shows the seats of a plan, and returns its seat map: the existing one if it is of the same version.
     pub(super) fn show(
         &self,
-        (layout, plan_version): (Arc<Layout>, u32),
-        currency: Currency,
+        layout: PublishedLayout,
         states: Vec<SeatState>,
-        at: (u64, Time),
+        stamp: VersionStamp,
     ) -> Arc<SeatMap> {
-        let mut seat_map = self
-            .seat_map
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut seat_map = self.seat_map.write();
         if let Some(seat_map) = seat_map
             .as_ref()
-            .filter(|seat_map| seat_map.layout_version == plan_version)
+            .filter(|seat_map| seat_map.layout_version == layout.version)
         {
-            seat_map.jump(states, at);
+            seat_map.restart(states, stamp);
             return seat_map.clone();
         }
-        let new = SeatMap::at(
-            (self.event.clone(), currency),
-            (layout, plan_version),
-            states,
-            at,
-        );
+        let new = SeatMap::with_version(self.event.clone(), layout, states, stamp);
         let new = Arc::new(new);
         *seat_map = Some(new.clone());
         new

@@ -26,6 +26,7 @@ use super::model::Refused;
 use crate::inventory::rules::Rules;
 use database::QueryError;
 use event_handle::EventHandle;
+use parking_lot::{Mutex, RwLock};
 use queue::Message;
 use shard::Shard;
 use shared::crypto::random;
@@ -34,7 +35,7 @@ use shared::ids::EventId;
 use shared::time::Clock;
 use sqlx::query;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -96,12 +97,12 @@ impl Postgres {
     }
 
     fn known(&self, event: &EventId) -> Option<Arc<EventHandle>> {
-        let handles = self.handles.read().unwrap_or_else(PoisonError::into_inner);
+        let handles = self.handles.read();
         handles.get(event).cloned()
     }
 
     fn all(&self) -> Vec<Arc<EventHandle>> {
-        let handles = self.handles.read().unwrap_or_else(PoisonError::into_inner);
+        let handles = self.handles.read();
         handles.values().cloned().collect()
     }
 
@@ -130,7 +131,7 @@ impl Postgres {
         let handle = Arc::new(EventHandle::new(event.clone(), shard.clone(), queue, stop));
         let writer = Writer::new(handle.clone(), shard, messages);
         tokio::spawn(writer.run());
-        let mut handles = self.handles.write().unwrap_or_else(PoisonError::into_inner);
+        let mut handles = self.handles.write();
         handles.insert(event.clone(), handle.clone());
         handle
     }

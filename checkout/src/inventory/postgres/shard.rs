@@ -11,14 +11,15 @@ use super::listener::{Notification, listen};
 use super::{migrate, pooler};
 use crate::inventory::best_available::Peer;
 use crate::inventory::seat_map::VERSION_MS;
+use parking_lot::Mutex;
 use shared::crypto::random_id;
 use shared::ids::EventId;
 use shared::time::{Clock, Time};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Row as _, query};
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -123,7 +124,7 @@ impl Shard {
         let row = self.reader.fetch_optional(select).await?;
         let written = row.map(|row| row.get::<String, _>(0));
         let before = {
-            let mut kept = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut kept = self.written.lock();
             std::mem::replace(&mut *kept, written)
         };
         if let Some(before) = before {
@@ -151,14 +152,14 @@ impl Shard {
 
     /// Returns the position of this node among the nodes.
     pub(super) fn peer(&self) -> Peer {
-        *self.peer.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.peer.lock()
     }
 
     /// Reports that this node is alive, and learns its position among the nodes that are.
     pub(super) async fn heartbeat(&self) -> Result<(), QueryError> {
         let meet = query("select place, nodes from fairline.meet($1)").bind(&self.node);
         if let Some(row) = self.reader.fetch_optional(meet).await? {
-            let mut peer = self.peer.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut peer = self.peer.lock();
             *peer = Peer {
                 index: row.get::<i32, _>(0) as u32,
                 count: row.get::<i32, _>(1) as u32,

@@ -12,8 +12,8 @@ use shared::ids::EventId;
 use shared::time::Time;
 use sqlx::{Row as _, query};
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
@@ -30,7 +30,7 @@ impl Postgres {
         };
         let is_due = |shard: &&Arc<Shard>| {
             let polled_at = shard.polled_at.lock();
-            let polled_at = *polled_at.unwrap_or_else(PoisonError::into_inner);
+            let polled_at = *polled_at;
             polled_at.is_none_or(|at| at.elapsed() >= poll_every)
         };
         let due = self.shards.iter().filter(is_due);
@@ -56,15 +56,14 @@ impl Postgres {
         let mut notified = HashSet::new();
         for shard in &self.shards {
             let notifications = shard.notifications.lock();
-            let mut notifications = notifications.unwrap_or_else(PoisonError::into_inner);
+            let mut notifications = notifications;
             while let Ok(notification) = notifications.try_recv() {
                 match notification {
                     Notification::Event(event) => {
                         notified.insert(event);
                     }
                     Notification::Missed => {
-                        let polled_at = shard.polled_at.lock();
-                        *polled_at.unwrap_or_else(PoisonError::into_inner) = None;
+                        *shard.polled_at.lock() = None;
                     }
                 }
             }
@@ -73,7 +72,7 @@ impl Postgres {
     }
 
     pub(super) fn forget(&self, event: &EventId) {
-        let mut handles = self.handles.write().unwrap_or_else(PoisonError::into_inner);
+        let mut handles = self.handles.write();
         if let Some(handle) = handles.remove(event) {
             handle.stop.cancel();
         }
@@ -90,7 +89,7 @@ impl Postgres {
         let polled = self.poll_events(shard).await;
         let now = Instant::now();
         let reached_since = shard.reached_since.lock();
-        let mut reached_since = reached_since.unwrap_or_else(PoisonError::into_inner);
+        let mut reached_since = reached_since;
         *reached_since = polled.is_ok().then(|| reached_since.unwrap_or(now));
         polled
     }
@@ -135,10 +134,7 @@ impl Postgres {
         }
         shard.heartbeat().await?;
         shard.check_replicas().await?;
-        let mut polled_at = shard
-            .polled_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut polled_at = shard.polled_at.lock();
         *polled_at = Some(Instant::now());
         Ok(())
     }

@@ -12,6 +12,7 @@ use crate::inventory::event_state::Plan;
 use crate::inventory::model::*;
 use crate::inventory::records::{FINISHED, PaymentState};
 use crate::inventory::rules::{Rules, RulesPatch};
+use crate::inventory::seat_map::PublishedLayout;
 use crate::inventory::{Layout, SeatMap};
 use async_trait::async_trait;
 use rusqlite::params;
@@ -223,7 +224,12 @@ impl Store {
         )?;
         let layout = Arc::new(layout);
         let seats = vec![SeatState::Available; layout.seats.len()];
-        let seat_map = self.new_board(event, (layout.clone(), version), currency, seats);
+        let published = PublishedLayout {
+            layout: layout.clone(),
+            version,
+            currency,
+        };
+        let seat_map = self.new_seat_map(event, published, seats);
         let states = SeatIndex::new(&layout, vec![(SeatState::Available, 0); layout.seats.len()]);
         self.event_state(event)?.plan = Some(Plan {
             layout,
@@ -252,13 +258,13 @@ impl Store {
         )?;
         self.event_state(event)?.rules = after.clone();
         if after.currency != before.currency {
-            self.show_new_currency(event, after.currency)?;
+            self.publish_in_currency(event, after.currency)?;
         }
         Ok(Ok((before, after)))
     }
 
-    /// The layout's prices are shown in the new currency: it gets a new version.
-    fn show_new_currency(&mut self, event: &EventId, currency: Currency) -> rusqlite::Result<()> {
+    /// Publishes the layout with prices in another currency, as a new version.
+    fn publish_in_currency(&mut self, event: &EventId, currency: Currency) -> rusqlite::Result<()> {
         let Some(plan) = self
             .event_states
             .get(event)
@@ -268,7 +274,12 @@ impl Store {
         };
         let version = plan.seat_map.layout_version + 1;
         let seats = plan.states.seats.clone();
-        let seat_map = self.new_board(event, (plan.layout.clone(), version), currency, seats);
+        let published = PublishedLayout {
+            layout: plan.layout.clone(),
+            version,
+            currency,
+        };
+        let seat_map = self.new_seat_map(event, published, seats);
         let update = "update event set plan_version = ?2 where event = ?1";
         self.db.execute(update, params![event.as_str(), version])?;
         if let Some(plan) = self

@@ -9,10 +9,9 @@ mod write;
 use super::command::{Command, Decision};
 use super::commands::{Target, UnitOfWork, json};
 use super::event_state::{EventState, Plan, lapses_at};
-use super::layout::Layout;
 use super::model::*;
 use super::records::VisitorRecords;
-use super::seat_map::SeatMap;
+use super::seat_map::{PublishedLayout, SeatMap};
 use crate::inventory::rules::Rules;
 use parking_lot::RwLock;
 use rusqlite::{Connection, params};
@@ -33,7 +32,10 @@ const SETUP: [&str; 3] = [
 
 type SeatMaps = Arc<RwLock<HashMap<EventId, Arc<SeatMap>>>>;
 /// Changes to be published on a seat map.
-type SeatMapVersion = (Arc<SeatMap>, Vec<(u32, SeatState)>);
+struct SeatMapChange {
+    seat_map: Arc<SeatMap>,
+    seats: Vec<(u32, SeatState)>,
+}
 /// The outer error is a failure of the store and fails the whole batch; the inner one is an outcome.
 type Step<T> = rusqlite::Result<Result<T, Refused>>;
 
@@ -52,7 +54,7 @@ struct Store {
     event_states: HashMap<EventId, EventState>,
     seat_maps: SeatMaps,
     /// Changes of this batch, published once it is committed.
-    changed: Vec<SeatMapVersion>,
+    changed: Vec<SeatMapChange>,
     is_writing: bool,
     failure: Option<String>,
 }
@@ -68,8 +70,8 @@ impl Durable for Store {
                 .map_err(|error| error.to_string())?;
             self.is_writing = false;
         }
-        for (seat_map, changes) in self.changed.drain(..) {
-            seat_map.change(&changes);
+        for change in self.changed.drain(..) {
+            change.seat_map.change(&change.seats);
         }
         Ok(())
     }
@@ -206,8 +208,10 @@ impl Store {
                     && !changes.seats.is_empty()
                 {
                     let seats = changes.seats.iter();
-                    let shown = seats.map(|change| (change.seat, change.to.state)).collect();
-                    self.changed.push((plan.seat_map.clone(), shown));
+                    self.changed.push(SeatMapChange {
+                        seat_map: plan.seat_map.clone(),
+                        seats: seats.map(|change| (change.seat, change.to.state)).collect(),
+                    });
                 }
                 event_state.visits.put(visit);
             }
@@ -288,19 +292,25 @@ impl Store {
                     seat_map.reset(states);
                     seat_map
                 }
-                None => self.new_board(event, (layout, version), currency, states),
+                None => {
+                    let layout = PublishedLayout {
+                        layout,
+                        version,
+                        currency,
+                    };
+                    self.new_seat_map(event, layout, states)
+                }
             }
         })
     }
 
-    fn new_board(
+    fn new_seat_map(
         &self,
         event: &EventId,
-        plan: (Arc<Layout>, u32),
-        currency: Currency,
+        layout: PublishedLayout,
         seats: Vec<SeatState>,
     ) -> Arc<SeatMap> {
-        let seat_map = SeatMap::new(event.clone(), plan, currency, seats, &self.clock);
+        let seat_map = SeatMap::new(event.clone(), layout, seats, &self.clock);
         let seat_map = Arc::new(seat_map);
         let mut seat_maps = self.seat_maps.write();
         seat_maps.insert(event.clone(), seat_map.clone());
