@@ -8,6 +8,9 @@ use shared::data_dir::DataFolder;
 use shared::http::idempotency::Attempt;
 use shared::ids::{EventId, VisitorId};
 use shared::time::{Clock, Time};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, raw_sql};
+use std::str::FromStr as _;
 use std::sync::Arc;
 use testkit::{Shared, shared_postgres};
 
@@ -138,11 +141,22 @@ pub(crate) fn hold_by_hand(config: &str, node: &str) -> String {
     )
 }
 
-async fn client_of(url: &str) -> tokio_postgres::Client {
-    let connecting = tokio_postgres::connect(url, tokio_postgres::NoTls);
-    let (client, connection) = connecting.await.unwrap();
-    tokio::spawn(connection);
-    client
+/// A connection beside the engine, for statements by hand.
+pub(crate) struct Client(PgConnection);
+
+impl Client {
+    async fn connect(url: &str) -> Client {
+        // PgBouncer does not know this parameter.
+        let options = PgConnectOptions::from_str(url).unwrap();
+        let options = options.extra_float_digits(None);
+        Client(PgConnection::connect_with(&options).await.unwrap())
+    }
+
+    /// Executes statements without parameters.
+    pub(crate) async fn run(&mut self, sql: &str) {
+        let statements = raw_sql(AssertSqlSafe(sql));
+        statements.execute(&mut self.0).await.unwrap();
+    }
 }
 
 impl Bench {
@@ -152,7 +166,7 @@ impl Bench {
     }
 
     /// Opens a separate connection that bypasses PgBouncer.
-    pub(crate) async fn connect(&self) -> tokio_postgres::Client {
+    pub(crate) async fn connect(&self) -> Client {
         let database = self.url.rsplit_once('/').unwrap().1;
         let servers = &self._kept.1;
         let is_newer = self.url.contains(&servers.postgres_18.port().to_string());
@@ -161,13 +175,13 @@ impl Bench {
         } else {
             &servers.postgres
         };
-        client_of(&server.url(database)).await
+        Client::connect(&server.url(database)).await
     }
 
     /// Opens a separate connection through PgBouncer if the engine has one in front of it.
-    pub(crate) async fn connect_alike(&self) -> tokio_postgres::Client {
+    pub(crate) async fn connect_alike(&self) -> Client {
         let url = self.url.split('?').next().unwrap();
-        client_of(url).await
+        Client::connect(url).await
     }
 
     /// Opens another node on the same store.

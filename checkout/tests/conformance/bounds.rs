@@ -79,9 +79,9 @@ async fn the_sale_goes_on_and_nodes_start_while_a_backup_reads_at_the_turn_of_th
         let tables = "select string_agg('fairline.' || quote_ident(tablename), ', ') from pg_tables
             where schemaname = 'fairline'";
         let tables = here.by_hand(tables).unwrap();
-        let backup = here.connect().await;
+        let mut backup = here.connect().await;
         let lock = format!("begin; lock table {tables} in access share mode");
-        backup.batch_execute(&lock).await.unwrap();
+        backup.run(&lock).await;
         // Far enough in the future that no partition exists yet.
         here.clock.advance_ms(200 * 24 * 3600 * 1000);
         here.seats.sweep().await.unwrap();
@@ -90,7 +90,7 @@ async fn the_sale_goes_on_and_nodes_start_while_a_backup_reads_at_the_turn_of_th
         assert_eq!(order.state, "confirmed");
         let starting = tokio::time::timeout(Duration::from_secs(20), here.open_again());
         starting.await.unwrap().unwrap();
-        backup.batch_execute("commit").await.unwrap();
+        backup.run("commit").await;
         // The sweep tries again: the current month's orders are in the default partition by now, and the following
         // partitions are created.
         here.seats.sweep().await.unwrap();

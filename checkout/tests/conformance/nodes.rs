@@ -283,11 +283,9 @@ async fn a_version_of_the_map_waits_for_the_batches_that_came_before_it() {
     for (here, there) in pairs().await {
         let ada = here.fan(1).await;
         let config = here.by_hand("select config from fairline.event").unwrap();
-        let slow = here.connect().await;
+        let mut slow = here.connect().await;
         let apply = hold_by_hand(&config, "slow");
-        slow.batch_execute(&format!("begin; {apply}"))
-            .await
-            .unwrap();
+        slow.run(&format!("begin; {apply}")).await;
         // A later batch is committed first.
         there.hold(&ada, named(&["st-A-1"])).await.unwrap();
         let showing = async {
@@ -304,7 +302,7 @@ async fn a_version_of_the_map_waits_for_the_batches_that_came_before_it() {
             () = &mut showing => panic!("it did not wait"),
             () = waiting => {}
         }
-        slow.batch_execute("commit").await.unwrap();
+        slow.run("commit").await;
         showing.await;
         assert_eq!(here.counts().await, [14, 2, 0, 0]);
     }

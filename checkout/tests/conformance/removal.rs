@@ -150,11 +150,9 @@ async fn a_plan_and_rules_set_at_a_node_that_has_not_heard_of_the_removal_make_t
 async fn a_hold_that_is_written_while_the_event_is_removed_keeps_the_event() {
     for (here, _) in pairs().await {
         let config = here.by_hand("select config from fairline.event").unwrap();
-        let slow = here.connect().await;
+        let mut slow = here.connect().await;
         let apply = hold_by_hand(&config, "slow");
-        slow.batch_execute(&format!("begin; {apply}"))
-            .await
-            .unwrap();
+        slow.run(&format!("begin; {apply}")).await;
         let removing = here.seats.remove(&here.event);
         let waiting = async {
             while here.by_hand(WAITING_FOR_THE_EVENT).unwrap() == "0" {
@@ -166,7 +164,7 @@ async fn a_hold_that_is_written_while_the_event_is_removed_keeps_the_event() {
             outcome = &mut removing => panic!("it did not wait: {outcome:?}"),
             () = waiting => {}
         }
-        slow.batch_execute("commit").await.unwrap();
+        slow.run("commit").await;
         assert_eq!(removing.await, Err(Refused::EventInUse));
         let sales = here.seats.sales(&here.event).await.unwrap();
         assert_eq!((sales.available, sales.held), (15, 1));

@@ -125,8 +125,8 @@ async fn a_pooler_that_moves_the_writer_to_another_server_costs_nobody_the_hold(
     // clients.
     let mut others = Vec::new();
     for _ in 0..7 {
-        let other = bench.connect_alike().await;
-        other.batch_execute("begin").await.unwrap();
+        let mut other = bench.connect_alike().await;
+        other.run("begin").await;
         others.push(other);
     }
     bench.hold(&ben, named(&["st-A-2"])).await.unwrap();
