@@ -332,14 +332,17 @@ async fn move_event(
 ) -> Result<StatusCode, Problem> {
     organiser.require(Role::Admin)?;
     let event = event_id(&event)?;
-    shop.inventory.move_event(&event, &input.shard).await?;
-    let to = json!({"shard": input.shard});
-    let change = Change {
-        action: "event.move",
-        event: &event,
-        from: Value::Null,
-        to,
-    };
-    record(&shop, &organiser, change).await;
-    Ok(StatusCode::NO_CONTENT)
+    // To its end, however long it takes: half a move leaves the event off sale.
+    to_the_end(async move {
+        shop.inventory.move_event(&event, &input.shard).await?;
+        let change = Change {
+            action: "event.move",
+            event: &event,
+            from: Value::Null,
+            to: json!({"shard": input.shard}),
+        };
+        record(&shop, &organiser, change).await;
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
 }

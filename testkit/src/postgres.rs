@@ -250,15 +250,20 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// Starts PgBouncer in front of a server.
+    /// Starts PgBouncer in transaction mode in front of a server.
     pub fn start(postgres: &Postgres) -> PgBouncer {
+        PgBouncer::with_mode(postgres, "transaction")
+    }
+
+    /// Starts PgBouncer with a `pool_mode` in front of a server.
+    pub fn with_mode(postgres: &Postgres, mode: &str) -> PgBouncer {
         let folder = tempfile::tempdir().expect("a temporary folder can be created");
         give_away(folder.path());
         let port = free_port();
         let settings = format!(
             "[databases]\n* = host=127.0.0.1 port={} user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
-             listen_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\nmax_client_conn = 1000\n\
-             default_pool_size = 8\n",
+             listen_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = {mode}\nmax_client_conn = 1000\n\
+             default_pool_size = 16\n",
             postgres.port
         );
         let path = folder.path().join("pgbouncer.ini");

@@ -1,11 +1,11 @@
-//! PgBouncer in transaction mode.
+//! PgBouncer in transaction mode, and in session mode.
 
-use crate::bench::{START, behind_a_pooler};
-use checkout::inventory::{Inventory, Postgres, RulesPatch, layout};
-use shared::ids::EventId;
+use crate::bench::{START, behind_a_pooler, best, hall};
+use checkout::inventory::{Inventory, NewSession, Postgres, RulesPatch, SessionKey, layout};
+use shared::ids::{EventId, VisitorId};
 use shared::time::Clock;
 use std::sync::Arc;
-use testkit::shared_postgres;
+use testkit::{PgBouncer, shared_postgres};
 
 const CLIENTS: usize = 16;
 const STATEMENTS: usize = 10_000;
@@ -73,4 +73,33 @@ async fn sixteen_clients_behind_a_pooler_never_get_the_answer_to_another_stateme
     let wrong = futures_util::future::join_all(clients).await;
     let wrong: u32 = wrong.into_iter().map(Result::unwrap).sum();
     assert_eq!(wrong, 0);
+}
+
+#[tokio::test]
+async fn seats_are_sold_through_a_pooler_in_session_mode() {
+    let servers = shared_postgres();
+    let pooler = PgBouncer::with_mode(&servers.postgres, "session");
+    let url = pooler.url(&servers.postgres.database());
+    let postgres = Postgres::open(&url, Clock::manual(START)).await.unwrap();
+    let seats = Inventory::from(postgres);
+    let event = EventId::parse("arena").unwrap();
+    seats.set_seating(&event, hall()).await.unwrap();
+    let key = [1; 32];
+    let session = NewSession {
+        key,
+        event: event.clone(),
+        visitor: VisitorId(1),
+        number: 1,
+        jti: "adm_1".into(),
+        token: "token".into(),
+        expires_at: START.plus_seconds(900),
+        is_reported: true,
+    };
+    seats.open_session(session).await.unwrap();
+    let keys = vec![SessionKey {
+        event: event.clone(),
+        hash: key,
+    }];
+    let hold = seats.hold(keys, &event, best(2), None).await.unwrap();
+    assert_eq!(hold.value.seats.len(), 2);
 }

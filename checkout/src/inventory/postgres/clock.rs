@@ -2,7 +2,6 @@
 
 use parking_lot::Mutex;
 use shared::time::{Clock, Time};
-
 use tokio::time::Instant;
 
 /// The database's clock as of its last answer, carried on by a clock that cannot be set.

@@ -3,7 +3,7 @@
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{ConnectOptions as _, Error};
 use std::fs::File;
-use url::Url;
+use url::{Host, Url};
 
 /// Largest number of databases.
 const SHARDS_MAX: usize = 64;
@@ -91,7 +91,7 @@ fn server(url: &Url) -> Result<PgConnectOptions, String> {
     let mut root = None;
     for (name, value) in url.query_pairs() {
         if !PARAMETERS.contains(&&*name) {
-            return Err(format!("unknown parameter '{name}'"));
+            return Err(unknown(url, &name));
         }
         if name == "sslrootcert" {
             File::open(&*value).map_err(|error| format!("sslrootcert {value}: {error}"))?;
@@ -102,6 +102,11 @@ fn server(url: &Url) -> Result<PgConnectOptions, String> {
         Error::Configuration(error) => error.to_string(),
         error => error.to_string(),
     })?;
+    let options = match url.host() {
+        // Without the brackets of a URL.
+        Some(Host::Ipv6(address)) => options.host(&address.to_string()),
+        _ => options,
+    };
     // As in libpq: whoever names an authority wants it to be asked.
     let options = match options.get_ssl_mode() {
         PgSslMode::Require if root.is_some() => options.ssl_mode(PgSslMode::VerifyCa),
@@ -109,6 +114,22 @@ fn server(url: &Url) -> Result<PgConnectOptions, String> {
     };
     // Poolers do not know this one, which concerns the text form of numbers, while sqlx uses the binary one.
     Ok(options.extra_float_digits(None).disable_statement_logging())
+}
+
+/// Says which parameter is unknown, unless it may be part of a password that should have been percent-encoded.
+fn unknown(url: &Url, name: &str) -> String {
+    let is_word = name
+        .bytes()
+        .all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let has_password = url.query_pairs().any(|(name, _)| name == "password");
+    if is_word && !has_password {
+        format!("unknown parameter '{name}'")
+    } else {
+        format!(
+            "unknown parameter; those known are {}",
+            PARAMETERS.join(", ")
+        )
+    }
 }
 
 /// Returns the host, port and name of a database, safe to display.
@@ -138,6 +159,8 @@ mod tests {
         let socket = parse("postgres://a@%2Frun%2Fx:5433/y?options=-c%20a%3Db").unwrap();
         assert_eq!(shown(&socket[0].primary), "/run/x:5433/y");
         assert_eq!(socket[0].primary.get_options(), Some("-c a=b"));
+        let numeric = parse("postgres://a@[::1]:5433/y").unwrap();
+        assert_eq!(numeric[0].primary.get_host(), "::1");
     }
 
     #[test]
@@ -147,12 +170,15 @@ mod tests {
             ("mysql://x/y", "postgres://"),
             ("postgres://x/y?sslmode=always", "always"),
             ("postgres://x/y?ssl_mode=require", "ssl_mode"),
+            ("postgres://x/y?password=ab&cd", "those known"),
+            ("postgres://u:12?3Z@x/y", "those known"),
             ("postgres://x/y?sslrootcert=/no/such.pem", "/no/such.pem"),
             ("postgres://x/y?replicas=%zz", "postgres://"),
             ("postgres://x:port/y", "invalid"),
         ] {
             let error = parse(text).err().unwrap();
             assert!(error.contains(why), "{text}: {error}");
+            assert!(!error.contains("cd") && !error.contains("3Z"), "{error}");
         }
     }
 

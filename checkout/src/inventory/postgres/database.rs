@@ -7,7 +7,7 @@ use sqlx::query::Query;
 use sqlx::{Connection as _, Error, Executor as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
@@ -24,7 +24,10 @@ pub(super) const ANSWER: Duration = Duration::from_secs(3);
 /// The same for a statement about a whole event, less than a handler has.
 pub(super) const SLOW_ANSWER: Duration = Duration::from_secs(25);
 /// A connection that was idle for longer is tested before it is used.
-const IDLE: Duration = Duration::from_secs(1);
+pub(super) const IDLE: Duration = Duration::from_secs(1);
+/// Switches the compiling of plans off, which takes a hundred times as long as running one of ours. A statement of its
+/// own, as a pooler in session mode accepts no options.
+pub(super) const NO_JIT: &str = "set jit = off";
 
 /// Reason why a statement was not executed.
 #[derive(Debug)]
@@ -74,10 +77,15 @@ impl Health {
             Ok(Err(error)) => return Err(self.unreachable(&error.to_string())),
             Err(_) => return Err(self.unreachable("no answer in time")),
         };
+        self.reached();
+        outcome
+    }
+
+    /// Records that the database answers.
+    pub(super) fn reached(&self) {
         if self.is_away.swap(false, Ordering::Relaxed) {
             tracing::info!(database = self.name, "the database answers again");
         }
-        outcome
     }
 
     /// Records that there was no answer.
@@ -94,11 +102,14 @@ impl Health {
 }
 
 /// Returns whether an error is an answer of the database, unlike one of a server that is shutting down or starting up,
-/// or has no connection left.
+/// has no connection left, or is a standby that only reads.
 fn is_rejection(error: &Error) -> bool {
     match error {
         Error::Database(error) => !error.code().is_some_and(|state| {
-            state.starts_with("57P") || state.starts_with("08") || state.starts_with("53")
+            state.starts_with("57P")
+                || state.starts_with("08")
+                || state.starts_with("53")
+                || state == "25006"
         }),
         Error::Encode(_) | Error::TypeNotFound { .. } => true,
         _ => false,
@@ -108,6 +119,8 @@ fn is_rejection(error: &Error) -> bool {
 /// A pool of connections to one database.
 pub(super) struct Database {
     pool: PgPool,
+    /// One permit for each connection. Whoever waits for one waits for this node, not for the database.
+    permits: Semaphore,
     answer: Duration,
     health: Health,
     /// Held by the only statement that tries the database while it is away.
@@ -130,14 +143,13 @@ impl Database {
                     Ok(true)
                 })
             })
-            // Compiling a plan takes a hundred times as long as running one of ours. A statement of its own, as a
-            // pooler in session mode accepts no options.
             .after_connect(|connection, _| {
-                Box::pin(async move { connection.execute("set jit = off").await.map(drop) })
+                Box::pin(async move { connection.execute(NO_JIT).await.map(drop) })
             });
         Database {
             health: Health::new(&options),
             pool: pool.connect_lazy_with(options),
+            permits: Semaphore::new(connections as usize),
             answer,
             trial: Mutex::new(()),
         }
@@ -166,6 +178,9 @@ impl Database {
         let _trial = match self.is_away().then(|| self.trial.try_lock()) {
             Some(Err(_)) => return Err(QueryError::Unreachable),
             trial => trial,
+        };
+        let Ok(Ok(_permit)) = timeout(CONNECT, self.permits.acquire()).await else {
+            return Err(QueryError::Unreachable);
         };
         let connection = match self.pool.acquire().await {
             Ok(connection) => connection,
@@ -204,8 +219,12 @@ impl Lease {
         query.fetch_all(connection).await
     }
 
+    /// Returns the connection to the pool, which tests it in a task of its own first.
     fn give_back(&mut self) {
-        self.0 = None;
+        if let Some(mut connection) = self.0.take() {
+            // Ends within the time limit: a peer that vanished just now must not keep the connection's place.
+            tokio::spawn(timeout(CONNECT, connection.return_to_pool()));
+        }
     }
 }
 

@@ -59,8 +59,7 @@ impl Engine for Postgres {
         let Some(handle) = self.known(event) else {
             return false;
         };
-        let polled_at = handle.shard.polled_at.lock();
-        let polled_at = *polled_at;
+        let polled_at = *handle.shard.polled_at.lock();
         polled_at.is_none_or(|at| at.elapsed() > STALE_AFTER)
     }
 

@@ -50,7 +50,8 @@ async fn listen_once(
         .acquire_timeout(CONNECT);
     let pool = pool.connect_lazy_with(options.clone());
     let mut listener = PgListener::connect_with(&pool).await?;
-    listener.listen(CHANNEL).await?;
+    let listening = timeout(ANSWER, listener.listen(CHANNEL)).await;
+    listening.map_err(|_| Error::PoolTimedOut)??;
     let _ = notifications.try_send(Notification::Missed);
     loop {
         match timeout(SILENCE, listener.try_recv()).await {

@@ -11,6 +11,7 @@ use super::listener::{Notification, listen};
 use super::{migrate, pooler};
 use crate::inventory::best_available::Peer;
 use crate::inventory::seat_map::VERSION_MS;
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use shared::crypto::random_id;
 use shared::ids::EventId;
@@ -21,7 +22,7 @@ use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Number of connections that write. The events are spread over them, and the batches of an event.
@@ -44,6 +45,8 @@ pub(super) struct Shard {
     /// For statements that take long, so that none waits behind them.
     pub(super) slow: Database,
     replicas: Vec<Replica>,
+    /// Held while the replicas are checked.
+    checking: tokio::sync::Mutex<()>,
     pub(super) notifications: Mutex<mpsc::Receiver<Notification>>,
     /// How far the primary had written at the last poll.
     written: Mutex<Option<String>>,
@@ -51,6 +54,8 @@ pub(super) struct Shard {
     lists: AtomicUsize,
     /// Time of the last poll of all events.
     pub(super) polled_at: Mutex<Option<Instant>>,
+    /// Whether notifications may have been missed, so that all events must be polled.
+    pub(super) must_poll: AtomicBool,
     /// Time since which every poll was answered; `None` after one that was not.
     pub(super) reached_since: Mutex<Option<Instant>>,
 }
@@ -73,9 +78,7 @@ impl Shard {
         let (sender, notifications) = mpsc::channel(NOTIFICATIONS_MAX);
         tokio::spawn(listen(direct.clone(), sender, stop));
         let replicas = config.replicas.iter();
-        // Compiling a plan takes a hundred times as long as running one of ours.
-        let options = direct.clone().options([("jit", "off")]);
-        let writers = (0..WRITERS).map(|_| Connection::new(options.clone()));
+        let writers = (0..WRITERS).map(|_| Connection::new(direct.clone()));
         let shard = Shard {
             name: shown(primary),
             id: OnceLock::new(),
@@ -90,9 +93,16 @@ impl Shard {
             written: Mutex::new(None),
             lists: AtomicUsize::new(0),
             polled_at: Mutex::new(None),
+            must_poll: AtomicBool::new(false),
+            checking: tokio::sync::Mutex::new(()),
             reached_since: Mutex::new(None),
         };
-        let failed = |error: QueryError| named(format!("{error:?}"));
+        let failed = |error: QueryError| {
+            named(match error {
+                QueryError::Unreachable => "no answer in time".to_owned(),
+                QueryError::Rejected(error) => error,
+            })
+        };
         shard.prepare_months().await.map_err(failed)?;
         shard.read_id().await.map_err(failed)?;
         Ok(shard)
@@ -120,6 +130,10 @@ impl Shard {
         if self.replicas.is_empty() {
             return Ok(());
         }
+        // One that does not answer takes longer than the time until the next poll.
+        let Ok(_one) = self.checking.try_lock() else {
+            return Ok(());
+        };
         let select = query("select pg_current_wal_lsn()::text");
         let row = self.reader.fetch_optional(select).await?;
         let written = row.map(|row| row.get::<String, _>(0));
@@ -128,9 +142,7 @@ impl Shard {
             std::mem::replace(&mut *kept, written)
         };
         if let Some(before) = before {
-            for replica in &self.replicas {
-                replica.check(&before).await;
-            }
+            join_all(self.replicas.iter().map(|replica| replica.check(&before))).await;
         }
         Ok(())
     }
@@ -255,8 +267,8 @@ impl Replica {
         if let Some(is_direct) = self.is_direct.get() {
             return *is_direct;
         }
-        match pooler::is_shared(&self.options).await {
-            Ok(is_shared) => {
+        match timeout(ANSWER, pooler::is_shared(&self.options)).await {
+            Ok(Ok(is_shared)) => {
                 if is_shared {
                     let replica = shown(&self.options);
                     tracing::error!(
@@ -266,7 +278,7 @@ impl Replica {
                 }
                 *self.is_direct.get_or_init(|| !is_shared)
             }
-            Err(_) => false,
+            Ok(Err(_)) | Err(_) => false,
         }
     }
 }

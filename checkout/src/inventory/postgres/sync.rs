@@ -29,9 +29,9 @@ impl Postgres {
             POLL_EVERY
         };
         let is_due = |shard: &&Arc<Shard>| {
-            let polled_at = shard.polled_at.lock();
-            let polled_at = *polled_at;
-            polled_at.is_none_or(|at| at.elapsed() >= poll_every)
+            let polled_at = *shard.polled_at.lock();
+            shard.must_poll.swap(false, Ordering::Relaxed)
+                || polled_at.is_none_or(|at| at.elapsed() >= poll_every)
         };
         let due = self.shards.iter().filter(is_due);
         let polled = join_all(due.map(|shard| self.poll_shard(shard))).await;
@@ -55,16 +55,13 @@ impl Postgres {
     fn notified(&self) -> HashSet<String> {
         let mut notified = HashSet::new();
         for shard in &self.shards {
-            let notifications = shard.notifications.lock();
-            let mut notifications = notifications;
+            let mut notifications = shard.notifications.lock();
             while let Ok(notification) = notifications.try_recv() {
                 match notification {
                     Notification::Event(event) => {
                         notified.insert(event);
                     }
-                    Notification::Missed => {
-                        *shard.polled_at.lock() = None;
-                    }
+                    Notification::Missed => shard.must_poll.store(true, Ordering::Relaxed),
                 }
             }
         }
@@ -88,8 +85,7 @@ impl Postgres {
     async fn poll_shard(&self, shard: &Arc<Shard>) -> Result<(), Refused> {
         let polled = self.poll_events(shard).await;
         let now = Instant::now();
-        let reached_since = shard.reached_since.lock();
-        let mut reached_since = reached_since;
+        let mut reached_since = shard.reached_since.lock();
         *reached_since = polled.is_ok().then(|| reached_since.unwrap_or(now));
         polled
     }
@@ -126,16 +122,20 @@ impl Postgres {
             }
         }
         for event in found.into_keys() {
-            self.handle(&event).await?;
+            if let Err(refused) = self.handle(&event).await {
+                // The others go on. What is wrong with it was logged where it is known.
+                tracing::warn!(event = event.as_str(), %refused, "an event cannot be opened");
+            }
         }
-        // Nothing else is sent over the connections of writers while one of them got no answer.
+        // No new requests are sent over the connections of writers while one of them got no answer.
         for writer in shard.writers.iter().filter(|writer| writer.is_away()) {
-            let _ = writer.fetch(query("select 1")).await;
+            writer.probe().await;
         }
         shard.heartbeat().await?;
-        shard.check_replicas().await?;
-        let mut polled_at = shard.polled_at.lock();
-        *polled_at = Some(Instant::now());
+        let checked = shard.clone();
+        // A task of its own, whose statements have a time limit: a replica that does not answer delays no poll.
+        tokio::spawn(async move { checked.check_replicas().await });
+        *shard.polled_at.lock() = Some(Instant::now());
         Ok(())
     }
 }

@@ -5,7 +5,7 @@
 -- the chunk.
 local function at(name, n)
   local chunk = math.floor((n - 1) / CHUNK)
-  return generation.array(name, chunk), (n - 1) % CHUNK, chunk
+  return array_of(generation, name, chunk), (n - 1) % CHUNK, chunk
 end
 
 local function record(n)

@@ -22,4 +22,4 @@ for i = 1, #asked do
   answers[i] = 1
 end
 save('connected')
-return reply({ units = answers })
+return { 'ok', 'units', answers }

@@ -9,9 +9,9 @@ if m.draw == 2 then return { 'busy' } end
 local asked, index = { unpack(ARGV, 3) }, node_index()
 local kept, answers = call('HMGET', visitors, unpack(asked)), {}
 for i, visitor in ipairs(asked) do
-  local place, n = place_of(kept[i], #asked <= 8)
-  if n then hold(n, visitor, index, place.state == WAITING) end
-  answers[i] = place and named(place) or ''
+  local place, state, n = place_of(kept[i], #asked <= 8)
+  if n then hold(n, visitor, index, state == WAITING) end
+  answers[i] = place or ''
 end
 save('connected')
-return reply({ units = answers })
+return { 'ok', 'units', answers }

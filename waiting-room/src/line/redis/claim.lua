@@ -21,7 +21,8 @@ local function claim(visitor, n)
     local is_over = call('GETBIT', alive, n - 1) == 1 or (string.byte(record_, RECORD) or 0) ~= 0
     if is_over or m.ghosts <= 0 or n > m.known then return 0 end
     local kept = call('HGET', visitors, visitor)
-    if kept and place_of(kept, false).state == EJECTED then return 0 end
+    local _, state = place_of(kept, false)
+    if state == EJECTED then return 0 end
     slot = { admitted_at = now, claim_by = now, expires_at = now + m.session_ms }
     -- The visitor may have joined again meanwhile, and must not hold two places.
     kept = tonumber(kept or nil) or 0
@@ -39,4 +40,4 @@ for i = 3, #ARGV, 2 do
   answers[#answers + 1] = n > 0 and n <= m.numbers and claim(ARGV[i], n) or 0
 end
 save_counts()
-return reply({ units = answers })
+return { 'ok', 'units', answers }

@@ -10,4 +10,4 @@ local by, beat = unpack(call('HMGET', meta, 'draw_by', 'draw_beat'))
 if by and by ~= ARGV[2] and now - tonumber(beat) < 3000 then return { 'taken' } end
 call('HSET', meta, 'draw_by', ARGV[2], 'draw_beat', now)
 local kept = call('HMGET', meta, 'seed', 'beacon')
-return reply({ now = now, generation = m.gen, numbers = m.numbers, seed = kept[1], beacon = kept[2] })
+return { 'ok', 'now', now, 'generation', m.gen, 'numbers', m.numbers, 'seed', kept[1], 'beacon', kept[2] }

@@ -11,14 +11,15 @@
 -- ARGV[9…] visitor (16 bytes) and number in turn, at most 512 of each
 -- Returns nothing but {'ok'}. {'over'} if this node lost the draw to another.
 if m.draw ~= 2 or call('HGET', meta, 'draw_by') ~= ARGV[2] then return { 'over' } end
-local drawn, chunk = keys_of(m.gen + 1), tonumber(ARGV[3])
+local drawn, chunk = generation_of(m.gen + 1), tonumber(ARGV[3])
+local drawn_alive, drawn_visitors, drawn_aways = keys_of(drawn)
 if chunk >= 0 then
-  call('SET', drawn.array('p', chunk), ARGV[4])
-  call('SET', drawn.array('o', chunk), ARGV[5])
-  call('SET', drawn.array('d', chunk), ARGV[6])
-  call('SETRANGE', drawn.alive, chunk * 64, ARGV[7])
-  if ARGV[8] ~= '0' then call('ZADD', drawn.aways, ARGV[8], chunk) end
+  call('SET', array_of(drawn, 'p', chunk), ARGV[4])
+  call('SET', array_of(drawn, 'o', chunk), ARGV[5])
+  call('SET', array_of(drawn, 'd', chunk), ARGV[6])
+  call('SETRANGE', drawn_alive, chunk * 64, ARGV[7])
+  if ARGV[8] ~= '0' then call('ZADD', drawn_aways, ARGV[8], chunk) end
 end
-if #ARGV >= 10 then call('HSET', drawn.visitors, unpack(ARGV, 9)) end
+if #ARGV >= 10 then call('HSET', drawn_visitors, unpack(ARGV, 9)) end
 call('HSET', meta, 'draw_beat', now)
 return { 'ok' }

@@ -18,4 +18,4 @@ for i, visitor in ipairs(asked) do
   answers[i] = n and 1 or 0
 end
 save_counts()
-return reply({ units = answers })
+return { 'ok', 'units', answers }

@@ -11,10 +11,11 @@ for i = 3, #ARGV do
   if n > 0 and n <= m.numbers then
     local place = place_at(n, true)
     local whose = string.sub(record(n), 1, 16)
-    place.visitor = #whose == 16 and whose or string.rep('\0', 16)
-    answers[i - 2] = named(place)
+    place[#place + 1] = 'visitor'
+    place[#place + 1] = #whose == 16 and whose or string.rep('\0', 16)
+    answers[i - 2] = place
   else
     answers[i - 2] = ''
   end
 end
-return reply({ units = answers })
+return { 'ok', 'units', answers }

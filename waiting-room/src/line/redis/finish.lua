@@ -22,4 +22,4 @@ for i = 3, #ARGV, 2 do
   answers[#answers + 1] = 1
 end
 save_counts()
-return reply({ units = answers })
+return { 'ok', 'units', answers }

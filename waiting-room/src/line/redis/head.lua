@@ -1,8 +1,10 @@
 -- Common beginning of most scripts, after keys.lua and clock.lua: reads the state of one event's
 -- line. A script returns only {'gone'} if the store has no such event, and only {'lost'} if a
--- different server answers than before (unless it is tick.lua). The names of fields and keys that are
--- stored ('gen' is the generation of the keys) stay as they are, so that a line goes on with another
--- version of this program.
+-- different server answers than before (unless it is tick.lua). The names of fields and keys that
+-- are stored ('gen' is the generation of the keys) stay as they are, so that a line goes on with
+-- another version of this program. A reply is a list: 'ok', then names and values in turn, which
+-- reply.rs reads by name. It is built as a list and not from a table, which takes a fifth longer
+-- where there is one for each visitor.
 local FIELDS = { 'epoch', 'gen', 'step', 'revision', 'numbers', 'known', 'waiting', 'admitted', 'shopping', 'connected',
   'head', 'last_batch', 'credit', 'owed', 'ghosts', 'ghosts_until', 'settle_until', 'return_by', 'return_chunk', 'phase',
   't_joined', 't_admitted', 't_finished', 't_missed', 't_left', 'capacity', 'available', 'held', 'seats_at', 'rate',
@@ -14,25 +16,10 @@ local got = call('HMGET', meta, 'run', unpack(FIELDS))
 if not got[2] then return { 'gone' } end
 for i, field in ipairs(FIELDS) do m[field] = tonumber(got[i + 1]) or 0 end
 local is_lost = got[1] ~= run
-local generation = keys_of(m.gen)
-local alive, visitors, aways = generation.alive, generation.visitors, generation.aways
+local generation = generation_of(m.gen)
+local alive, visitors, aways = keys_of(generation)
 local WAITING, ADMITTED, SHOPPING, FINISHED, MISSED, LEFT, EJECTED = 0, 1, 2, 3, 4, 5, 6
 local CHUNK, RECORD, NODE_MS, SETTLE_MS = 512, 23, 10000, 5000
-
--- Returns a table as names and values in turn, appended to `list`.
-local function named(fields, list)
-  list = list or {}
-  for name, value in pairs(fields) do
-    list[#list + 1] = name
-    list[#list + 1] = value
-  end
-  return list
-end
-
--- Returns a reply: 'ok', then names and values in turn.
-local function reply(fields)
-  return named(fields, { 'ok' })
-end
 
 local function save(...)
   local pairs_ = {}

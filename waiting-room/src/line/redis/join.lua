@@ -11,19 +11,20 @@ local asked = { unpack(ARGV, 3) }
 local kept = call('HMGET', visitors, unpack(asked))
 local first, next_, stage = m.numbers + 1, m.numbers + 1, phase()
 local is_open = stage >= 1 and stage <= 3
-local answer = { phase = stage, is_undrawn = m.draw == 1 and 1 or 0, ahead = m.waiting, numbers = m.numbers }
+local is_undrawn, waiting, given_out = m.draw == 1 and 1 or 0, m.waiting, m.numbers
 local answers, fresh, names, seen = {}, {}, {}, {}
 for i, visitor in ipairs(asked) do
-  local place, n
+  local place, state, n
   if seen[visitor] then
     local given = seen[visitor]
-    place = { number = given, state = WAITING, ahead = m.waiting + given - first, is_provisional = answer.is_undrawn }
+    state = WAITING
+    place = { 'number', given, 'state', state, 'ahead', m.waiting + given - first, 'is_provisional', is_undrawn }
   elseif kept[i] then
-    place, n = place_of(kept[i], #asked <= 8)
+    place, state, n = place_of(kept[i], #asked <= 8)
   end
-  if place and (place.state < FINISHED or place.state == EJECTED) then
-    if n and place.state == WAITING and owner(n) == 0 then set_deadline(n, now + m.away_ms) end
-    answers[#answers + 1] = named(place)
+  if place and (state < FINISHED or state == EJECTED) then
+    if n and state == WAITING and owner(n) == 0 then set_deadline(n, now + m.away_ms) end
+    answers[#answers + 1] = place
   elseif not is_open then
     answers[#answers + 1] = 'refused'
   elseif next_ > 4000000 then
@@ -45,5 +46,4 @@ if #fresh > 0 then
   m.t_joined = m.t_joined + #fresh
   save('numbers', 'waiting', 't_joined')
 end
-answer.units = answers
-return reply(answer)
+return { 'ok', 'phase', stage, 'is_undrawn', is_undrawn, 'ahead', waiting, 'numbers', given_out, 'units', answers }

@@ -16,14 +16,19 @@ local function inbox(index)
   return base .. ':in:' .. index
 end
 
--- Returns the names of the keys that a draw replaces: the next generation has the next number.
+-- Returns the prefix of the keys that a draw replaces: the next generation has the next number.
+local function generation_of(number)
+  return base .. ':' .. number
+end
+
+-- Returns the names of a generation's bitmap of waiting numbers, its hash of visitors to numbers
+-- (or to negative states without one), and its sorted set of chunks of deadlines by the earliest
+-- deadline.
 local function keys_of(generation)
-  local prefix = base .. ':' .. generation
-  return {
-    alive = prefix .. ':alive', -- bitmap: numbers that are waiting
-    visitors = prefix .. ':visitors', -- hash: visitor to number, or to a negative state without one
-    aways = prefix .. ':aways', -- sorted set: chunks of deadlines by the earliest deadline
-    -- Arrays: 'p' records, 'o' owners, 'd' deadlines.
-    array = function(kind, chunk) return prefix .. ':' .. kind .. ':' .. chunk end,
-  }
+  return generation .. ':alive', generation .. ':visitors', generation .. ':aways'
+end
+
+-- Returns the name of a generation's array: 'p' records, 'o' owners, 'd' deadlines.
+local function array_of(generation, kind, chunk)
+  return generation .. ':' .. kind .. ':' .. chunk
 end

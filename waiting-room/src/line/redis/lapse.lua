@@ -11,7 +11,7 @@ end
 local function lapse_away()
   local due = call('ZRANGEBYSCORE', aways, '-inf', now, 'LIMIT', 0, 1)
   if not due[1] then return 0 end
-  local key, earliest, left, ended = generation.array('d', due[1]), nil, {}, 0
+  local key, earliest, left, ended = array_of(generation, 'd', due[1]), nil, {}, 0
   local deadlines = call('GET', key) or ''
   for i = 0, #deadlines / 6 - 1 do
     local deadline, n = struct.unpack('>I6', deadlines, i * 6 + 1), due[1] * CHUNK + i + 1
@@ -36,7 +36,7 @@ end
 local function lapse_unreturned()
   if m.return_by == 0 or now < m.return_by then return end
   local chunk, no_visitor = m.return_chunk, string.rep('\0', 16)
-  local records = call('GET', generation.array('p', chunk)) or ''
+  local records = call('GET', array_of(generation, 'p', chunk)) or ''
   for i = 0, CHUNK - 1 do
     local n, visitor = chunk * CHUNK + i + 1, string.sub(records, i * RECORD + 1, i * RECORD + 16)
     if n <= m.known and (visitor == '' or visitor == no_visitor) and call('GETBIT', alive, n - 1) == 1 then

@@ -13,4 +13,4 @@ for i = 1, #asked do
   answers[i] = 1
 end
 save_counts()
-return reply({ units = answers })
+return { 'ok', 'units', answers }

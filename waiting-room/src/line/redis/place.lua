@@ -7,9 +7,9 @@
 local asked = { unpack(ARGV, 3) }
 local kept, answers = call('HMGET', visitors, unpack(asked)), {}
 for i = 1, #asked do
-  local place, n = place_of(kept[i], #asked <= 8)
+  local place, state, n = place_of(kept[i], #asked <= 8)
   -- A visitor with an open socket stays connected. During a draw nothing is changed.
-  if n and place.state == WAITING and m.draw ~= 2 and owner(n) == 0 then set_deadline(n, now + m.away_ms) end
-  answers[i] = place and named(place) or ''
+  if n and state == WAITING and m.draw ~= 2 and owner(n) == 0 then set_deadline(n, now + m.away_ms) end
+  answers[i] = place or ''
 end
-return reply({ units = answers })
+return { 'ok', 'units', answers }

@@ -1,31 +1,40 @@
 -- Places: how one is reported and ended; the phase; the index of this node.
 
--- Returns the place of number n: its number, its state, and the times of its slot in ms if it has
--- one. A waiting visitor has `ahead` if `is_exact`; if not, the node counts in its own view.
+-- Returns the place of number n as a reply has it, a list of names and values in turn, and its
+-- state. A list rather than a table by names, because polls and opened sockets make one for each
+-- visitor. It has the times of the slot in ms if there is one, and for a waiting visitor `ahead` if
+-- `is_exact`; if not, the node counts in its own view.
 local function place_at(n, is_exact)
-  local place = { number = n, is_provisional = (m.draw == 1 or m.draw == 2) and 1 or nil }
+  local place
   if call('GETBIT', alive, n - 1) == 1 then
-    place.state, place.ahead = WAITING, is_exact and ahead(n) or nil
-    return place
-  end
-  local slot = slot_of(n)
-  if slot then
-    place.state = slot.kind
-    place.admitted_at, place.claim_by, place.expires_at = slot.admitted_at, slot.claim_by, slot.expires_at
+    place = is_exact and { 'number', n, 'state', WAITING, 'ahead', ahead(n) } or { 'number', n, 'state', WAITING }
   else
-    local code = string.byte(record(n), RECORD) or 0
-    place.state = code == 0 and MISSED or code
+    local slot = slot_of(n)
+    if slot then
+      place = { 'number', n, 'state', slot.kind, 'admitted_at', slot.admitted_at, 'claim_by', slot.claim_by,
+        'expires_at', slot.expires_at }
+    else
+      local code = string.byte(record(n), RECORD) or 0
+      place = { 'number', n, 'state', code == 0 and MISSED or code }
+    end
   end
-  return place
+  if m.draw == 1 or m.draw == 2 then
+    place[#place + 1] = 'is_provisional'
+    place[#place + 1] = 1
+  end
+  return place, place[4]
 end
 
--- Returns the place of a visitor from the value stored under their id: a number, or a negative
--- state if they have no number.
+-- Returns the place of a visitor and its state from the value stored under their id, a number or a
+-- negative state if they have no number; and the number if they have one.
 local function place_of(kept, is_exact)
   if not kept then return nil end
   local n = tonumber(kept)
-  if n > 0 then return place_at(n, is_exact), n end
-  return { number = 0, state = -n }, nil
+  if n > 0 then
+    local place, state = place_at(n, is_exact)
+    return place, state, n
+  end
+  return { 'number', 0, 'state', -n }, -n, nil
 end
 
 -- Ends a place that is in use; returns false if it was over before. The caller saves the counters.

@@ -9,7 +9,7 @@ local function reap()
   local chunks = index > 0 and math.ceil(m.numbers / CHUNK) or 0
   for _ = 1, 200 do
     if chunk >= chunks or found > 100 then break end
-    local key = generation.array('o', chunk)
+    local key = array_of(generation, 'o', chunk)
     local owners = call('GET', key) or ''
     local i = string.find(owners, mark, 1, true)
     while i do

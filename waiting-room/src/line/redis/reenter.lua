@@ -15,7 +15,8 @@ local answers, index, no_visitor = {}, node_index(), string.rep('\0', 16)
 local function may_take(visitor, n)
   local kept = call('HGET', visitors, visitor)
   if n < 1 or n <= (tonumber(kept or nil) or 0) then return false end
-  local state = kept and place_of(kept, false).state or FINISHED
+  local _, state = place_of(kept, false)
+  state = state or FINISHED
   local whose = string.sub(record(n), 1, 16)
   return state >= FINISHED and state ~= EJECTED and (whose == '' or whose == no_visitor)
 end
@@ -36,13 +37,13 @@ end
 for i = 3, #ARGV, 3 do
   local visitor, n, is_connected = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2] == '1'
   if may_take(visitor, n) then take(visitor, n) end
-  local place, number = place_of(call('HGET', visitors, visitor), #ARGV <= 5)
+  local place, state, number = place_of(call('HGET', visitors, visitor), #ARGV <= 5)
   if number and is_connected then
-    hold(number, visitor, index, place.state == WAITING)
-  elseif number and place.state == WAITING and owner(number) == 0 then
+    hold(number, visitor, index, state == WAITING)
+  elseif number and state == WAITING and owner(number) == 0 then
     set_deadline(number, now + m.away_ms)
   end
-  answers[#answers + 1] = place and named(place) or ''
+  answers[#answers + 1] = place or ''
 end
 save('waiting', 'connected', 'head', 'numbers', 'known', 'return_by', 'return_chunk')
-return reply({ units = answers })
+return { 'ok', 'units', answers }

@@ -33,7 +33,7 @@ elseif now < field('settle_until') and epoch < field('epoch') and revision > fie
 end
 -- Compare with told_step, not step: during recovery step rises although nothing else changes.
 if epoch < field('epoch') and now < field('settle_until') and step > field('told_step') then
-  local alive = keys_of(field('gen')).alive
+  local alive = keys_of(generation_of(field('gen')))
   -- A visitor restored in the meantime has a number above those of the bitmap, perhaps in its last
   -- byte.
   local later = {}
@@ -53,7 +53,8 @@ if call('SCARD', reporters) >= field('tellers') then call('HSET', meta, 'settle_
 -- them. A highest number seen before a draw says nothing about the numbers after it.
 local given = field('numbers')
 if highest > given and (tonumber(ARGV[13]) == 3) == (field('draw') == 3) then
-  set_alive(keys_of(field('gen')).alive, given + 1, highest)
+  local alive = keys_of(generation_of(field('gen')))
+  set_alive(alive, given + 1, highest)
   call('HINCRBY', meta, 'waiting', highest - given)
   call('HSET', meta, 'numbers', highest, 'known', highest, 'head', math.min(field('head'), math.floor(given / 8)),
     'return_by', now + field('away_ms'), 'return_chunk', 0)

@@ -46,32 +46,37 @@ end
 if more == 1 then return { 'more' } end
 local replaced = index > 0 and call('LPOP', inbox(index), 1000) or {}
 local view = {
-  is_new_node = is_new and 1 or 0,
-  now = now,
-  epoch = m.epoch,
-  step = m.step,
-  revision = m.revision,
-  phase = stage,
-  draw = m.draw,
-  generation = m.gen,
-  numbers = m.numbers,
-  waiting = m.waiting,
-  admitted = m.admitted,
-  shopping = m.shopping,
-  connected = m.connected,
-  total_joined = m.t_joined,
-  total_admitted = m.t_admitted,
-  total_finished = m.t_finished,
-  total_missed = m.t_missed,
-  total_left = m.t_left,
-  head = m.head,
-  bitmap = call('GETRANGE', alive, m.head, -1),
-  availability = call('HGET', meta, 'seats'),
-  replaced = replaced,
-  nodes = call('HLEN', nodes),
+  'ok',
+  'is_new_node', is_new and 1 or 0,
+  'now', now,
+  'epoch', m.epoch,
+  'step', m.step,
+  'revision', m.revision,
+  'phase', stage,
+  'draw', m.draw,
+  'generation', m.gen,
+  'numbers', m.numbers,
+  'waiting', m.waiting,
+  'admitted', m.admitted,
+  'shopping', m.shopping,
+  'connected', m.connected,
+  'total_joined', m.t_joined,
+  'total_admitted', m.t_admitted,
+  'total_finished', m.t_finished,
+  'total_missed', m.t_missed,
+  'total_left', m.t_left,
+  'head', m.head,
+  'bitmap', call('GETRANGE', alive, m.head, -1),
+  'availability', call('HGET', meta, 'seats'),
+  'replaced', replaced,
+  'nodes', call('HLEN', nodes),
 }
 if tonumber(ARGV[3]) ~= m.revision then
-  local kept = call('HMGET', meta, 'settings', 'born', 'seed', 'beacon', 'drawn')
-  view.settings, view.born, view.seed, view.beacon, view.drawn = unpack(kept)
+  local names = { 'settings', 'born', 'seed', 'beacon', 'drawn' }
+  local kept = call('HMGET', meta, unpack(names))
+  for i, name in ipairs(names) do
+    view[#view + 1] = name
+    view[#view + 1] = kept[i]
+  end
 end
-return reply(view)
+return view
