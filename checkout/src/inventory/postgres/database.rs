@@ -1,5 +1,5 @@
-//! Statements to a database over a pool of connections. Each is one transaction, and those that have a plan are planned
-//! anew every time: tables grow a thousandfold within minutes, so that the plan of a minute ago may be the wrong one.
+//! Statements to a database over a pool of connections. Each is one transaction, and is planned anew every time:
+//! tables grow a thousandfold within minutes, so that a plan made a minute ago may be the wrong one.
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow};
@@ -165,15 +165,6 @@ impl Database {
         &self,
         query: Query<'_, sqlx::Postgres, PgArguments>,
     ) -> Result<Vec<PgRow>, QueryError> {
-        self.call(query.persistent(false)).await
-    }
-
-    /// Executes a statement that only calls a function, and so has no plan that could become wrong: prepared once on
-    /// each connection, which saves a round trip.
-    pub(super) async fn call(
-        &self,
-        query: Query<'_, sqlx::Postgres, PgArguments>,
-    ) -> Result<Vec<PgRow>, QueryError> {
         // While the database is away, one statement at a time waits for it, and the others fail at once.
         let _trial = match self.is_away().then(|| self.trial.try_lock()) {
             Some(Err(_)) => return Err(QueryError::Unreachable),
@@ -216,7 +207,7 @@ impl Lease {
     ) -> Result<Vec<PgRow>, Error> {
         let connection = self.0.as_mut().expect("the lease has not ended");
         let connection: &mut PgConnection = &mut *connection;
-        query.fetch_all(connection).await
+        query.persistent(false).fetch_all(connection).await
     }
 
     /// Returns the connection to the pool, which tests it in a task of its own first.

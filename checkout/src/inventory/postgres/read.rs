@@ -158,7 +158,7 @@ pub(super) async fn load(
         .bind(&visitors)
         .bind(holds)
         .bind(answers);
-    let rows = database.call(select).await?;
+    let rows = database.fetch(select).await?;
     let mut loaded = Loaded::default();
     for visitor in &visitors {
         let visitor = VisitorId(visitor.as_u128());

@@ -170,7 +170,7 @@ impl Shard {
     /// Reports that this node is alive, and learns its position among the nodes that are.
     pub(super) async fn heartbeat(&self) -> Result<(), QueryError> {
         let meet = query("select place, nodes from fairline.meet($1)").bind(&self.node);
-        if let Some(row) = self.reader.call(meet).await?.first() {
+        if let Some(row) = self.reader.fetch_optional(meet).await? {
             let mut peer = self.peer.lock();
             *peer = Peer {
                 index: row.get::<i32, _>(0) as u32,
@@ -226,8 +226,8 @@ impl Shard {
         };
         let publish = query("select fairline.publish($1, $2)");
         let publish = publish.bind(event.as_str()).bind(every_ms);
-        let rows = self.reader.call(publish).await?;
-        Ok(rows.first().is_some_and(|row| row.get(0)))
+        let row = self.reader.fetch_optional(publish).await?;
+        Ok(row.is_some_and(|row| row.get(0)))
     }
 }
 
