@@ -1,8 +1,11 @@
 //! Limits on the harm that one fan, or one reader of the database, can do to all others.
 
 use crate::bench::*;
-use checkout::inventory::{HoldState, Refused, Verdict};
+use checkout::inventory::{HoldState, Inventory, Postgres, Refused, Verdict};
+use shared::time::Clock;
+use std::net::TcpListener;
 use std::time::Duration;
+use testkit::shared_postgres;
 
 /// Limit documented in the contract.
 const HOLDS_MAX: u32 = 500;
@@ -99,5 +102,21 @@ async fn the_sale_goes_on_and_nodes_start_while_a_backup_reads_at_the_turn_of_th
         let made = here.by_hand(made).unwrap();
         assert_eq!(made, "orders_2027_09 orders_2027_10 orders_2027_11");
         assert_eq!(here.see(&ada, &order).await.state, "confirmed");
+    }
+}
+
+#[tokio::test]
+async fn a_replica_that_accepts_and_never_answers_delays_no_poll() {
+    let servers = shared_postgres();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let primary = servers.postgres.url(&servers.postgres.database());
+    let url = format!("{primary}?replicas=postgres%3A%2F%2Fpostgres%40127.0.0.1%3A{port}%2Fx");
+    // With a clock that is set by hand every call polls.
+    let node = Postgres::open(&url, Clock::manual(START)).await.unwrap();
+    let node = Inventory::from(node);
+    for _ in 0..3 {
+        let published = tokio::time::timeout(Duration::from_secs(30), node.publish());
+        published.await.expect("no poll waits").unwrap();
     }
 }
