@@ -3,7 +3,7 @@
 # no shell, no package manager, not root. docker build -t fairline . && docker run -p 8080:8080 -v
 # fairline:/data -e FAIRLINE_PUBLIC_URL=http://127.0.0.1:8080 fairline
 
-FROM rust:1.89-bookworm AS build
+FROM rust:1.94-bookworm AS build
 WORKDIR /source
 COPY . .
 RUN cargo build --locked --profile dist -p standalone -p waiting-room -p checkout \

@@ -51,7 +51,7 @@ pub struct FansArgs {
 }
 
 /// Violations found by any task.
-/// What the sockets of all fans were told.
+/// Messages received by the sockets of all fans.
 #[derive(Clone, Default)]
 struct Observed {
     /// Number of places.

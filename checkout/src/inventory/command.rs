@@ -92,7 +92,7 @@ where
     }
 }
 
-/// What a command is about, before its decision is known.
+/// Subject of a command, before its decision is known.
 #[derive(Clone)]
 pub(super) struct Subject {
     event: EventId,

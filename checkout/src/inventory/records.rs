@@ -229,7 +229,7 @@ pub(super) struct VisitorRecords {
     pub(super) indexed_as: Option<Indexed>,
 }
 
-/// What a cache entry was last indexed as.
+/// State of a cache entry when it was last indexed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Indexed {
     pub(super) generation: u32,

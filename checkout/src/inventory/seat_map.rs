@@ -49,10 +49,11 @@ pub struct SeatMap {
     pub currency: Currency,
     layout_json: OnceLock<Bytes>,
     current: watch::Sender<Arc<SeatMapVersion>>,
-    pending: Mutex<Pending>,
+    pending: Mutex<Unpublished>,
 }
 
-struct Pending {
+/// Committed changes that the next version will contain, and the messages of the last versions.
+struct Unpublished {
     states: Vec<SeatState>,
     changed: Vec<u32>,
     kept: VecDeque<VersionMessage>,
@@ -159,7 +160,7 @@ impl SeatMap {
             currency: layout.currency,
             layout_json: OnceLock::new(),
             current: watch::Sender::new(Arc::new(current)),
-            pending: Mutex::new(Pending {
+            pending: Mutex::new(Unpublished {
                 states,
                 changed: Vec::new(),
                 kept: VecDeque::new(),
@@ -229,7 +230,7 @@ impl SeatMap {
         self.publish_version(&mut pending, stamp);
     }
 
-    fn publish_version(&self, pending: &mut Pending, stamp: VersionStamp) {
+    fn publish_version(&self, pending: &mut Unpublished, stamp: VersionStamp) {
         let mut changed = std::mem::take(&mut pending.changed);
         changed.sort_unstable();
         changed.dedup();

@@ -34,7 +34,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
 /// A request under an idempotency key: its subject (a value that no other caller has), its route, its key and its body.
 #[derive(Debug, Clone)]
 pub struct Attempt {
-    /// Who, where and key, hashed.
+    /// Hash of caller, operation and key.
     pub id: String,
     /// The body, hashed.
     pub body: String,

@@ -43,7 +43,7 @@ where
     }
 }
 
-/// What a client sent to sign in. A code that was tried as a key may be right as a code.
+/// Credential sent to sign in. A code that was tried as a key may be right as a code.
 #[derive(Hash)]
 enum Guess<'a> {
     Key(&'a str),

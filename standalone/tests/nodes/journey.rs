@@ -179,7 +179,7 @@ async fn either_side_may_be_away_and_the_other_goes_on() {
         room.start();
         room.ready().await;
     }
-    // What was to be said is said when it is back: the start and the end.
+    // The pending reports are delivered when it is back: the start and the end.
     let me = "/api/v1/events/arena/line/me";
     site.until(me, &first_pass, |place| place["state"] == "finished")
         .await;

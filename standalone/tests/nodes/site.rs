@@ -87,7 +87,7 @@ impl Node {
         self.settings.push((name.to_owned(), value.to_owned()));
     }
 
-    /// What the process said.
+    /// Output of the process.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
@@ -120,7 +120,7 @@ pub(crate) struct Site {
     /// Further ones, on the same Postgres.
     pub(crate) checkouts: Vec<Node>,
     _nginx: Server,
-    /// What browsers see.
+    /// Address that browsers use.
     pub(crate) url: String,
     pub(crate) client: Client,
     _folder: tempfile::TempDir,

@@ -14,13 +14,13 @@ const FANS: usize = 120;
 const MAX_ACTIVE: u64 = 30;
 const RATE: u64 = 1200;
 
-/// What all fans together saw.
+/// Observations of all fans together.
 #[derive(Default)]
 struct Seen {
-    /// Who got which number.
+    /// Visitor of each number.
     numbers: BTreeMap<u64, String>,
     admitted: u64,
-    /// What should never be.
+    /// Observations that must never be made.
     wrong: Vec<String>,
 }
 
@@ -128,7 +128,7 @@ async fn watch(
     String::new()
 }
 
-/// What the line says of itself, asked wherever somebody answers.
+/// State of the line, from the first node that answers.
 async fn check(site: &Site, from: Instant, seen: &Shared) {
     for room in &site.rooms {
         let asked = room.client.get("/api/v1/organiser/events/night/stats", KEY);
@@ -251,7 +251,7 @@ async fn twenty_deaths_sleeps_and_losses_in_the_middle_of_a_night() {
     );
 }
 
-/// What makes a process believe that it is another time.
+/// Library that moves the clock of a process.
 pub(crate) fn off_by(seconds: i32) -> Vec<(&'static str, String)> {
     let library = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
     assert!(

@@ -6,7 +6,7 @@ use serde_json::json;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Plan {
+pub(super) struct OwnPlan {
     categories: Vec<PlanCategory>,
     #[serde(default)]
     sections: Vec<PlanSection>,
@@ -59,7 +59,7 @@ pub(super) fn check_id(id: &str, field: &str) -> Result<(), Wrong> {
     sound.then_some(()).ok_or_else(why)
 }
 
-pub(super) fn read(plan: Plan) -> Result<Layout, Wrong> {
+pub(super) fn read(plan: OwnPlan) -> Result<Layout, Wrong> {
     let categories = plan
         .categories
         .into_iter()

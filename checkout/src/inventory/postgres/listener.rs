@@ -14,7 +14,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// Pause after a failure.
 const REST: Duration = Duration::from_millis(200);
 
-/// What was heard.
+/// A notification, or the lack of one.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Notification {
     /// This event has changed.

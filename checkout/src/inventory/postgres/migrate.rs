@@ -251,7 +251,7 @@ mod tests {
         assert_eq!(servers.postgres.run(&database, &tables).unwrap(), "0");
         let own = "select count(*) from fairline.migration";
         assert_eq!(servers.postgres.run(&database, own).unwrap(), "7");
-        // What was open is closed, and the version before can go on.
+        // Nothing is left open, and the version before can go on.
         take(&mut connection, &MIGRATIONS).await.unwrap();
         let error = take(&mut connection, &migrations).await.unwrap_err();
         assert!(error.contains("step 9"), "{error}");
