@@ -85,12 +85,13 @@ mod tests {
         let (sender, mut notifications) = mpsc::channel(10);
         let stop = CancellationToken::new();
         let listening = tokio::spawn(listen(options, sender, stop.clone()));
+        let mut next = async || timeout(2 * ANSWER, notifications.recv()).await.unwrap();
         for event in ["before", "after"] {
             // Notifications sent while nothing listened are lost, so all events have to be polled.
-            assert_eq!(notifications.recv().await, Some(Notification::Missed));
+            assert_eq!(next().await, Some(Notification::Missed));
             run(&format!("select pg_notify('{CHANNEL}', '{event}')"));
-            let received = notifications.recv().await;
-            assert_eq!(received, Some(Notification::Event(event.to_owned())));
+            let received = Notification::Event(event.to_owned());
+            assert_eq!(next().await, Some(received));
             if event == "before" {
                 let end = "select count(pg_terminate_backend(pid)) from pg_stat_activity
                     where datname = current_database() and pid <> pg_backend_pid()";
@@ -99,6 +100,6 @@ mod tests {
         }
         stop.cancel();
         listening.await.unwrap();
-        assert_eq!(notifications.recv().await, None);
+        assert_eq!(next().await, None);
     }
 }
