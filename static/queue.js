@@ -80,8 +80,7 @@ function words(p) {
         "You keep your place in case seats come back.",
         "Seats come back when a payment fails or an order is refunded. If that happens, the first in line are let in.",
       ];
-    if (p.phase === "closed")
-      return ["The sale is over", "No one else is let in.", "Thank you for waiting with us."];
+    if (p.phase === "closed") return ["The sale is over", "No one else is let in.", "Thank you for waiting with us."];
     return [
       heading,
       "You are moving up. This page is live; leave it open.",
