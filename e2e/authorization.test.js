@@ -11,7 +11,7 @@ const basic = `Basic ${Buffer.from("staging:secret").toString("base64")}`;
 
 let server, browser, front, url;
 
-/** A proxy that lets nobody through without the password, as nginx's auth_basic does. */
+/** A proxy that lets no one through without the password, as nginx's auth_basic does. */
 function listen() {
   const on = ({ method, url: path, headers }) =>
     request({ host: "127.0.0.1", port: server.port, method, path, headers });

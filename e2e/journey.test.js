@@ -160,7 +160,7 @@ test("the list of seats says what the map shows, whoever takes or gives back", a
   await server.call("POST", "/api/v1/organiser/events/listed/seats/unblock", { seats: ["st-A-5"] });
   await seat(5, "available").waitFor();
   assert.equal(await seat(5, "available").isDisabled(), false);
-  // What is held is chosen no more, and is free again when it is given back.
+  // Held seats are no longer chosen, and are free again when they are given back.
   await fan.getByRole("button", { name: "Hold these seats" }).click();
   await fan.getByText("Held for you for").waitFor();
   await seat(6, "held").waitFor();
@@ -179,7 +179,7 @@ test("a seat that is gone and a hold that ran out are explained, and buying goes
   await fan.getByText("left to shop").waitFor();
   await fan.locator("#map").click({ position: await spot(fan, "st-A-5") });
   await server.call("POST", "/api/v1/organiser/events/recovery/seats/block", { seats: ["st-A-5"] });
-  await fan.getByText("st-A-5 was just taken by somebody else.").waitFor();
+  await fan.getByText("st-A-5 was just taken by another fan.").waitFor();
   await fan.locator("#map").click({ position: await spot(fan, "st-A-6") });
   await fan.getByRole("button", { name: "Hold these seats" }).click();
   await fan.getByText("Held for you for").waitFor();
@@ -212,11 +212,11 @@ test("a seat that goes before the map's socket opens is told of as well", async 
   await fan.locator("#map").click({ position: await spot(fan, "st-A-5") });
   await fan.locator("#chosen").getByText("st-A-5").waitFor();
   await server.call("POST", "/api/v1/organiser/events/late-socket/seats/block", { seats: ["st-A-5"] });
-  // The next version of the map is there, but nobody told the page of it.
+  // The next version of the map is there, but the page was not told of it.
   for (let counts; counts?.blocked !== 1;)
     counts = (await server.call("GET", "/api/v1/events/late-socket/seats")).counts;
   open();
-  await fan.getByText("st-A-5 was just taken by somebody else.").waitFor();
+  await fan.getByText("st-A-5 was just taken by another fan.").waitFor();
   sound(fan);
 });
 

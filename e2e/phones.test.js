@@ -151,7 +151,7 @@ test("a socket that died in silence is noticed: the turn is not missed, and the 
   wire.freeze();
   await server.call("POST", "/api/v1/organiser/events/silent-map/seats/block", { seats: ["st-A-5"] });
   await open("silent");
-  // Whoever comes back to a network is told at once.
+  // A fan who comes back to a network is told at once.
   await back.evaluate(() => dispatchEvent(new Event("online")));
   await back.getByRole("heading", { name: "It is your turn" }).waitFor({ timeout: 15_000 });
   // Nothing happens to the others but that nothing is heard.

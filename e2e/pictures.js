@@ -15,7 +15,7 @@ const demo = spawn(process.env.FAIRLINE_BINARY, ["demo", "--crowd", "350"], {
 /** The largest share of one colour in a picture that shows something. */
 const PLAIN_MAX = 0.9;
 
-/** How much of a picture is of its most frequent colour. */
+/** Returns the share of a picture that has its most frequent colour. */
 const plainShare = (/** @type {any} */ page, /** @type {Buffer} */ png) =>
   page.evaluate(async (/** @type {string} */ data) => {
     const bitmap = await createImageBitmap(new Blob([Uint8Array.from(atob(data), (char) => char.charCodeAt(0))]));

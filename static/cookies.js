@@ -2,7 +2,7 @@
 // Texts of the queue page for browsers that do not send our cookies back.
 import { $ } from "./api.js";
 
-/** Whether this tab can hand something on to its next page. */
+/** Returns whether this tab can hand something on to its next page. */
 function hasStorage() {
   try {
     sessionStorage.setItem("probe", "");

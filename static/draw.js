@@ -6,7 +6,7 @@ import { $, call } from "./api.js";
 const event = document.body.dataset.event || "";
 const base = `/api/v1/events/${event}/draw`;
 const text = new TextEncoder();
-/** How many hashes are asked for at once. */
+/** Number of hashes computed at one time. */
 const AT_ONCE = 2000;
 
 const hex = (/** @type {ArrayBuffer | Uint8Array} */ bytes) =>

@@ -2,6 +2,7 @@
 // The queue page, live: the place by WebSocket, by polling where there is none. Without this file the page works by
 // refresh.
 import { $, call, clock, keep, kept, keptKey, now, onWake, optional, socket } from "./api.js";
+import { texts } from "./queue-texts.js";
 
 const event = document.body.dataset.event || "";
 const base = `/api/v1/events/${event}/line`;
@@ -43,7 +44,7 @@ function wait(range) {
   return low === high ? `about ${high}` : `${low} to ${high}`;
 }
 
-/** What a place means: heading, text, next. @param {any} p @returns {[string, string, string]} */
+/** Returns the heading, the text and the next step for a place. @param {any} p @returns {[string, string, string]} */
 function words(p) {
   const sale = p.sale_opens_at ? new Date(p.sale_opens_at).toLocaleTimeString() : "";
   if (p.state === "waiting") {
@@ -70,7 +71,7 @@ function words(p) {
     if (p.phase === "paused")
       return [
         heading,
-        "The line is paused for the moment. Nobody passes you.",
+        "The line is paused for the moment. No one can pass you.",
         "The organiser will go on shortly. You need to do nothing.",
       ];
     if (p.phase === "sold_out")
@@ -79,36 +80,14 @@ function words(p) {
         "You keep your place in case seats come back.",
         "Seats come back when a payment fails or an order is refunded. If that happens, the first in line are let in.",
       ];
-    if (p.phase === "closed")
-      return ["The sale is over", "Nobody is let in any more.", "Thank you for waiting with us."];
+    if (p.phase === "closed") return ["The sale is over", "No one else is let in.", "Thank you for waiting with us."];
     return [
       heading,
       "You are moving up. This page is live; leave it open.",
       "When it is your turn, this page tells you, and you have a short while to go to the checkout.",
     ];
   }
-  /** @type {Record<string, [string, string, string]>} */
-  const other = {
-    admitted: ["It is your turn", "", "Choose your seats and pay. Your seats are held for you while you do."],
-    shopping: ["You are in the checkout", "Another tab may have it open.", "Go back to the checkout to finish."],
-    finished: [
-      "All done",
-      "Thank you. Your slot has gone to the next in line.",
-      "You can join again at the back for more.",
-    ],
-    missed: [
-      "Your turn has passed",
-      "It ran out, or you were away too long.",
-      "You can join again; you will be at the back.",
-    ],
-    left: ["You have left the line", "Your place has gone.", "You can join again; you will be at the back."],
-    ejected: [
-      "You were removed from the line",
-      "The organiser did this.",
-      "Ask the organiser if you think it is a mistake.",
-    ],
-  };
-  return other[p.state] || ["", "", ""];
+  return texts[p.state] || ["", "", ""];
 }
 
 /** Tells screen readers at thresholds, not with every step. @param {any} p @param {string} heading */
@@ -122,7 +101,7 @@ function announce(p, heading) {
     p.state === "waiting" && p.eta_seconds ? `${heading}. Wait: ${wait(p.eta_seconds)}.` : heading;
 }
 
-/** What matters comes first, then what a browser may refuse. @param {any} next */
+/** Shows a place: first the essential, then anything that a browser may refuse. @param {any} next */
 function render(next) {
   const was = place?.state;
   place = next;
@@ -176,7 +155,7 @@ function progress(waits) {
 
 /** @type {boolean | undefined} */
 let hasNotifications;
-/** Whether to offer a notification. Android's constructor throws; elsewhere, without a permission, it shows nothing. */
+/** Returns whether to offer a notification. Android's constructor throws; elsewhere, without a permission, it shows nothing. */
 const canNotify = () =>
   optional(
     () =>
@@ -186,7 +165,7 @@ const canNotify = () =>
 
 /** The turn: a sound and a notification, where they are allowed. */
 function callOut() {
-  // Browsers refuse it, loudly, on a page that nobody has touched.
+  // Browsers refuse it, with an error, on a page that was never touched.
   optional(() => navigator.userActivation?.hasBeenActive && navigator.vibrate?.(300));
   optional(playSound);
   optional(() => Notification.permission === "granted" && new Notification("It is your turn", { body: title }));
@@ -344,14 +323,13 @@ async function join() {
     show("join", false);
     if (p.kind === "line-not-open") {
       const at = p.body.opens_at;
-      $("heading").textContent = "The line is not open yet";
+      $("heading").textContent = texts.scheduled[0];
       $("text").textContent = at
         ? `It opens at ${new Date(at).toLocaleString()}. This page joins by itself then.`
-        : "Come back when it opens.";
+        : texts.scheduled[1];
       if (at) tryAgain(Math.min(60000, Math.max(1000, Date.parse(at) - now() + Math.random() * 1500)));
     } else if (p.kind === "line-closed") {
-      $("heading").textContent = p.body.phase === "sold_out" ? "Sold out" : "The sale is over";
-      $("text").textContent = "The line is closed to new visitors.";
+      [$("heading").textContent, $("text").textContent] = texts[p.body.phase] || texts.closed;
     } else {
       if (p.status === 401) isByPass = false;
       $("heading").textContent = "One moment";
@@ -386,7 +364,7 @@ onWake(() => {
 });
 setInterval(tick, 1000);
 
-// Whoever has a place keeps it, whatever fails; whoever has none gets one at once, while seconds matter.
+// A fan with a place keeps it, whatever fails; a fan without one gets one at once, while seconds matter.
 if (pass || document.body.dataset.pass)
   look().then(
     (known) => {

@@ -1,9 +1,11 @@
 // @ts-check
 // Seats and checkout: from the admission to a confirmed order, with a way out of everything that can go wrong.
-import { $, call as send, clock, keep, kept, keptKey, newKey, now, onWake, socket } from "./api.js";
+import { $, call as send, clock, keep, kept, newKey, now, onWake, socket } from "./api.js";
 import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
 import { AVAILABLE, SeatMap, hue } from "./map.js";
+import { seatList } from "./seat-list.js";
+import { isPassing, openSession } from "./session.js";
 
 const event = document.body.dataset.event || "";
 const base = `/api/v1/events/${event}`;
@@ -18,8 +20,7 @@ let version = 0,
   holdKey = newKey(),
   orderKey = newKey();
 const unfinished = `checkout-${event}`,
-  sessionWord = `session-${event}`,
-  admission = `admission-${event}`;
+  sessionWord = `session-${event}`;
 /** The word of the session, where the browser does not send our cookies back. */
 let bearer = kept(sessionWord);
 
@@ -194,7 +195,7 @@ async function pay(submit) {
     if (order.state === "declined") $("card").select();
   } catch (problem) {
     const p = /** @type {any} */ (problem);
-    // Whatever happened, the order knows.
+    // The order knows what happened.
     order = await call("GET", `/api/v1/orders/${order.id}`).catch(() => order);
     if (p.status !== 409) fail(p);
   }
@@ -228,7 +229,7 @@ async function follow() {
 function lose(id) {
   chosen.delete(id);
   render();
-  fail(`${id} was just taken by somebody else.`);
+  fail(`${id} was just taken by another fan.`);
 }
 
 /** Fetches the map; again soon where a cache on the way had an older one than is known of. @param {number} [least] */
@@ -270,7 +271,7 @@ function watch() {
   });
 }
 
-/** How often what seems to be over is asked about, in ms. */
+/** Time between two questions about something that seems to be over, in ms. */
 const ASK_AGAIN_MS = 2000;
 let askedAt = -Infinity;
 
@@ -317,74 +318,6 @@ async function lookAgain() {
   }
 }
 
-/** The list: blocks, rows, buttons. Made when asked for. */
-function list() {
-  const rows = layout.blocks.map((/** @type {any} */ block) => {
-    const details = make("details", {}, make("summary", {}, block.name));
-    details.addEventListener("toggle", () => {
-      if (/** @type {any} */ (details).open && details.children.length === 1) {
-        const seats = map.seats.filter((seat) => seat.block === block || seat.area?.id === block.id);
-        const row = new Map();
-        for (const seat of seats) row.set(seat.row?.label ?? "", [...(row.get(seat.row?.label ?? "") ?? []), seat]);
-        for (const [label, ofRow] of row)
-          details.append(
-            make(
-              "div",
-              { role: "group", "aria-label": label ? `Row ${label}` : block.name },
-              label ? `${label} ` : "",
-              ...ofRow.map((/** @type {any} */ seat) => {
-                const button = make(
-                  "button",
-                  { className: "seat", "data-seat": seat.id, type: "button" },
-                  seat.id.split("-").pop(),
-                );
-                button.addEventListener("click", () => choose(seat));
-                return button;
-              }),
-            ),
-          );
-        draw();
-      }
-    });
-    return details;
-  });
-  $("list").replaceChildren(...rows);
-}
-
-/** Whether asking again may help. @param {any} problem */
-const isPassing = (problem) => problem.status === 0 || problem.status === 429 || problem.status >= 500;
-
-/**
- * Trades the admission for a session. The token is kept until the answer is here: after a lost one the line gives it
- * out no more.
- * @returns {Promise<boolean>}
- */
-async function openSession() {
-  // The queue page keeps the pass where cookies do not come back; then the session's does not either.
-  const pass = kept(`pass-${event}`),
-    before = kept(admission);
-  const token = before ?? (await send("GET", `${base}/line/me`, { bearer: pass })).token;
-  if (!token) return false;
-  keep(admission, token);
-  try {
-    const trade = (/** @type {string | null} */ bearer) =>
-      send("POST", `${base}/sessions`, { bearer, body: {}, key: keptKey(`enter-${event}`) });
-    // The cookie first: `Authorization` belongs to the site where it uses that itself.
-    session = await trade(pass && token).catch((problem) => {
-      if (pass || problem.status !== 401) throw problem;
-      return trade(token);
-    });
-  } catch (problem) {
-    if (isPassing(problem)) throw problem;
-    keep(admission, null);
-    return before ? openSession() : false;
-  }
-  keep(admission, null);
-  bearer = pass && session.session;
-  keep(sessionWord, bearer);
-  return true;
-}
-
 async function enter() {
   for (;;) {
     try {
@@ -396,7 +329,12 @@ async function enter() {
         session = known;
         return true;
       }
-      if (await openSession()) return true;
+      const opened = await openSession(event);
+      if (opened) {
+        ({ session, bearer } = opened);
+        keep(sessionWord, bearer);
+        return true;
+      }
     } catch (problem) {
       if (isPassing(problem)) {
         fail(problem);
@@ -480,7 +418,7 @@ $("zoom-out").addEventListener("click", () => map.zoom(1 / 1.4));
 $("fit").addEventListener("click", () => map.fit());
 $("as-list").addEventListener("click", () => {
   const on = $("list").hidden;
-  if (on) list();
+  if (on) $("list").replaceChildren(...seatList(layout, map.seats, choose, draw));
   show("list", on);
   show("map-box", !on);
   $("as-list").setAttribute("aria-pressed", String(on));

@@ -151,7 +151,7 @@ class Image(unittest.TestCase):
     def test_it_finds_a_store_by_the_name_of_its_service(self):
         names = Names({"redis.fairline.svc.cluster.local": ["127.0.0.1"]}, ("127.0.5.1", 53))
         self.addCleanup(names.close)
-        # What the kubelet puts into every container.
+        # Files that the kubelet puts into every container.
         resolver = "search fairline.svc.cluster.local svc.cluster.local\nnameserver 127.0.5.1\noptions ndots:5\n"
         with open(f"{self.root}/etc/resolv.conf", "w") as file:
             file.write(resolver)

@@ -1,7 +1,8 @@
 //! Shared state of the checkout's handlers.
 
 use crate::inventory::Inventory;
-use crate::payment::{Provider, Unsettled};
+use crate::payment::provider::Provider;
+use crate::payment::unsettled::Unsettled;
 use crate::waiting_room::{Jwks, WaitingRoom};
 use axum::extract::FromRef;
 use shared::context::AppContext;

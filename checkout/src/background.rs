@@ -1,5 +1,5 @@
-//! The tick of the checkout: lapsed holds and orders, payments that are due, new versions of the seat maps, and what the
-//! waiting room has yet to hear.
+//! The tick of the checkout: lapsed holds and orders, payments that are due, new versions of the seat maps, and reports
+//! to the waiting room.
 
 use crate::app::Shop;
 use crate::inventory::seat_map::VERSION_MS;
@@ -15,9 +15,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
 const REPORT_EVERY: Duration = Duration::from_secs(2);
-/// Reports under way at one time.
+/// Largest number of reports under way at one time.
 const REPORTS_AT_ONCE: usize = 64;
-/// Unchanged figures are repeated this often: silence means that the checkout is down.
+/// Time after which unchanged figures are repeated: silence means that the checkout is down.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// Runs until the stop signal. One set of these tasks a process; several processes do no harm.
@@ -80,7 +80,7 @@ struct LastReport {
 }
 
 impl LastReport {
-    /// Whether these figures are the same, and were reported lately.
+    /// Returns whether these figures are the same, and were reported lately.
     fn still_stands(&self, seats: &Availability) -> bool {
         let before = Availability {
             as_of: seats.as_of,
@@ -90,7 +90,7 @@ impl LastReport {
     }
 }
 
-/// Shows new versions of the seat maps, and tells the waiting room the new figures.
+/// Publishes new versions of the seat maps and reports the figures to the waiting room.
 async fn publish(shop: &Arc<Shop>) {
     let mut due = interval(Duration::from_millis(VERSION_MS));
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -124,7 +124,7 @@ async fn publish(shop: &Arc<Shop>) {
     }
 }
 
-/// Tells the waiting room who started and who is done, at least once.
+/// Reports starts and finishes to the waiting room, each at least once.
 async fn report(shop: &Arc<Shop>) {
     loop {
         tokio::select! {

@@ -41,7 +41,7 @@ struct Cli {
 }
 
 impl Cli {
-    /// Notes which secrets are missing, weak or the same.
+    /// Records which secrets are missing, weak or equal.
     fn check_secrets(&self, settings: &Settings, mistakes: &mut Mistakes) {
         let secrets = shared_secrets(self.pass_secret.as_deref(), self.service_key.as_deref());
         for secret in secrets {

@@ -97,7 +97,7 @@ async fn set_seating(
     Ok(Json(Planned { version, capacity }))
 }
 
-/// The selling rules.
+/// Show the selling rules.
 #[utoipa::path(get, path = "/api/v1/organiser/events/{event}/checkout", tag = "organiser", params(("event" = String, Path)),
     security(("organiser" = [])), responses((status = 200, body = Rules), Refusals))]
 async fn show_rules(
@@ -131,7 +131,7 @@ async fn change_rules(
     Ok(Json(after))
 }
 
-/// The figures of the sale.
+/// Show the figures of the sale.
 #[utoipa::path(get, path = "/api/v1/organiser/events/{event}/sales", tag = "organiser", params(("event" = String, Path)),
     security(("organiser" = [])), responses((status = 200, body = Sales), Refusals))]
 async fn show_sales(
@@ -145,7 +145,7 @@ async fn show_sales(
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct OrdersQuery {
-    /// At most so many, the newest first.
+    /// Largest number of orders, the newest first.
     #[param(minimum = 0, maximum = 1000)]
     limit: Option<u32>,
 }
@@ -200,7 +200,7 @@ impl OrganiserOrder {
     }
 }
 
-/// The newest orders.
+/// List the newest orders.
 #[utoipa::path(get, path = "/api/v1/organiser/events/{event}/orders", tag = "organiser",
     params(("event" = String, Path), OrdersQuery), security(("organiser" = [])),
     responses((status = 200, body = Vec<OrganiserOrder>), Refusals))]
@@ -304,7 +304,7 @@ async fn change_block(
     Ok((StatusCode::OK, Json(sales)).into_response())
 }
 
-/// The databases that events are spread over, with their events; none where all are in one file.
+/// List the databases that hold events, with their events; none if all are in one file.
 #[utoipa::path(get, path = "/api/v1/organiser/shards", tag = "organiser", security(("organiser" = [])),
     responses((status = 200, body = Vec<ShardView>), Refusals))]
 async fn list_shards(

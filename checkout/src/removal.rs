@@ -1,4 +1,4 @@
-//! Removing all that the checkout has of an event, before the waiting room deletes it.
+//! Removal of an event from the checkout, before the waiting room deletes it.
 
 use crate::app::{App, Shop};
 use crate::sessions::event_id;
@@ -18,8 +18,8 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(remove_event))
 }
 
-/// Proof that a request came with the service key, as a handler's first argument: nothing else is looked at before. 401
-/// without.
+/// Proof that a request came with the service key, as a handler's first argument, so that nothing
+/// else is read before. Without it the answer is 401.
 struct Service;
 
 impl FromRequestParts<App> for Service {
@@ -31,8 +31,8 @@ impl FromRequestParts<App> for Service {
     }
 }
 
-/// A waiting room in another process deletes an event, with the service key: seats, sessions, holds that ended and orders that
-/// were never paid go. 409 `event-has-orders` once something was booked or paid, 409 `event-in-use` while seats are held or
+/// Remove an event, for a waiting room in another process: seats, sessions, holds that ended and orders that were never paid
+/// go. 409 `event-has-orders` once something was booked or paid, 409 `event-in-use` while seats are held or
 /// money is on its way; then nothing goes.
 #[utoipa::path(delete, path = "/api/v1/events/{event}/seating", tag = "checkout", params(("event" = String, Path)),
     security(("service" = [])), responses((status = 204), Refusals))]

@@ -18,12 +18,12 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 const ANSWER: Duration = Duration::from_secs(2);
-/// Unknown keys make the key set be fetched anew at most this often.
+/// Shortest time between two fetches of the key set because of unknown keys.
 const REFETCH: Duration = Duration::from_secs(30);
-/// After a failure it is tried again this soon.
+/// Pause after a fetch that failed.
 const RETRY: Duration = Duration::from_secs(1);
-/// Even without unknown keys it is fetched this often, as its `Cache-Control` says: a key that was published this long
-/// before it signs is never refused.
+/// Time between two fetches without unknown keys, as its `Cache-Control` says: a key that was published this long before
+/// it signs is never refused.
 pub const REFRESH: Duration = Duration::from_secs(300);
 
 /// Outcome of a report.
@@ -37,19 +37,19 @@ pub enum Reported {
     Unanswered,
 }
 
-/// The waiting room, in this process or elsewhere. Everything may be said twice.
+/// The waiting room, in this process or elsewhere. Every report may be repeated.
 #[async_trait]
 pub trait WaitingRoom: Send + Sync {
-    /// Whether there is such an event; none without an answer.
+    /// Returns whether there is such an event; none without an answer.
     async fn knows(&self, event: &EventId) -> Option<bool>;
 
-    /// The bearer of this token arrived.
+    /// Reports that the bearer of this token arrived.
     async fn start(&self, event: &EventId, token: &str) -> Reported;
 
-    /// The bearer of this token is done.
+    /// Reports that the bearer of this token is done.
     async fn finish(&self, event: &EventId, token: &str) -> Reported;
 
-    /// So many seats are available.
+    /// Reports the number of available seats.
     async fn report(&self, event: &EventId, seats: Availability) -> Reported;
 }
 
@@ -73,7 +73,7 @@ struct Fetched {
     is_fine: bool,
 }
 
-/// Why the set is fetched.
+/// Reason for fetching the set.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Why {
     UnknownKey,
@@ -105,7 +105,7 @@ impl Jwks {
     /// Checks a token. An unknown key may be a new one: the set is fetched again, not more often than twice a minute.
     ///
     /// # Errors
-    /// Why it is refused.
+    /// The reason for refusing it.
     pub async fn verify(&self, token: &str, event: &EventId, now: Time) -> Result<Claims, Refused> {
         let known = self.known();
         match known.map(|known| known.verify(token, event, now)) {
@@ -129,8 +129,8 @@ impl Jwks {
         self.verifier.read().clone()
     }
 
-    /// Fetches the set if that is due; whether the last attempt was fine. Held by one while it fetches: the others wait and
-    /// find what it found.
+    /// Fetches the set if that is due. Returns whether the last attempt succeeded. One caller fetches; the others wait for
+    /// its result.
     async fn fetch(&self, why: Why) -> bool {
         let Some(source) = &self.source else {
             return true;
@@ -177,7 +177,7 @@ pub struct RemoteWaitingRoom {
 }
 
 impl RemoteWaitingRoom {
-    /// The waiting room at `base`, such as `http://127.0.0.1:8080`.
+    /// Returns the waiting room at `base`, such as `http://127.0.0.1:8080`.
     pub fn new(base: &str, service_key: &str) -> RemoteWaitingRoom {
         RemoteWaitingRoom {
             service: RemoteService::new(base, ANSWER),
@@ -246,7 +246,7 @@ pub struct RemoteSignOuts {
 }
 
 impl RemoteSignOuts {
-    /// Those of `remote`, which serves the same site.
+    /// Returns the sign-outs of `remote`, which serves the same site.
     pub fn new(remote: RemoteWaitingRoom, site: &AppContext) -> RemoteSignOuts {
         RemoteSignOuts {
             remote,

@@ -3,6 +3,7 @@
 
 use crate::process::Process;
 use crate::report::{Report, histogram, progress, round};
+use crate::server::ServerArgs;
 use client::{Client, Failed, next};
 use futures_util::stream::{self, StreamExt as _};
 use parking_lot::Mutex;
@@ -21,15 +22,9 @@ const UNKNOWN: u64 = u64::MAX;
 /// Settings of the test.
 #[derive(clap::Args, Clone, Debug)]
 pub struct FansArgs {
-    /// URL of the server
-    #[arg(long, default_value = "http://127.0.0.1:8080")]
-    pub url: String,
-    /// Admin key of an organiser: an event is created for the test
-    #[arg(long, env = "FAIRLINE_ORGANISER_KEY", hide_env_values = true)]
-    pub organiser_key: String,
-    /// Process id of the server on this machine, for its memory and processor time
-    #[arg(long)]
-    pub pid: Option<u32>,
+    /// Server under test
+    #[command(flatten)]
+    pub server: ServerArgs,
     /// Number of fans
     #[arg(long, default_value_t = 18_000)]
     pub fans: usize,
@@ -97,13 +92,13 @@ impl Leaves {
 /// # Errors
 /// Fails if the server cannot be used at all.
 pub async fn run(args: FansArgs) -> Result<Report, Failed> {
-    let client = Client::new(&args.url);
+    let client = Client::new(&args.server.url);
     let event = format!("fans-{}", rand::random::<u32>());
     let settings = json!({"id": event, "name": "Load test", "paused": true, "admission": {"away_seconds": 3600}});
     client
-        .create_event(&args.organiser_key, &settings, None)
+        .create_event(&args.server.organiser_key, &settings, None)
         .await?;
-    let process = args.pid.map(Process);
+    let process = args.server.pid.map(Process);
     let mut report = Report::default();
     let idle = process.map(|process| process.memory_bytes());
     let fans = join_all(&client, &event, &args, &mut report).await?;
@@ -113,7 +108,7 @@ pub async fn run(args: FansArgs) -> Result<Report, Failed> {
     client
         .delete(
             &format!("/api/v1/organiser/events/{event}"),
-            &args.organiser_key,
+            &args.server.organiser_key,
         )
         .await?
         .ok()?;
@@ -176,7 +171,7 @@ async fn watch_all(
     idle_bytes: Option<u64>,
     report: &mut Report,
 ) {
-    let process = args.pid.map(Process);
+    let process = args.server.pid.map(Process);
     let seen = Observed::default();
     let leaves = Arc::new(Leaves::default());
     let watching = connect_all(client, event, args, fans, &seen, report).await;

@@ -6,3 +6,4 @@ pub mod process;
 pub mod report;
 pub mod rush;
 pub mod seats;
+pub mod server;

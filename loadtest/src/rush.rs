@@ -2,6 +2,7 @@
 
 use crate::process::Process;
 use crate::report::{Report, histogram, progress, round};
+use crate::server::ServerArgs;
 use client::{Client, Failed};
 use futures_util::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
@@ -11,15 +12,9 @@ use std::time::{Duration, Instant};
 /// Settings of the test.
 #[derive(clap::Args, Clone, Debug)]
 pub struct RushArgs {
-    /// URL of the server
-    #[arg(long, default_value = "http://127.0.0.1:8080")]
-    pub url: String,
-    /// Admin key of an organiser: an event is created for the test
-    #[arg(long, env = "FAIRLINE_ORGANISER_KEY", hide_env_values = true)]
-    pub organiser_key: String,
-    /// Process id of the server on this machine, for its processor time
-    #[arg(long)]
-    pub pid: Option<u32>,
+    /// Server under test
+    #[command(flatten)]
+    pub server: ServerArgs,
     /// Number of buying fans
     #[arg(long, default_value_t = 5000)]
     pub buyers: usize,
@@ -39,13 +34,13 @@ pub struct RushArgs {
 /// # Errors
 /// Fails if the server cannot be used at all.
 pub async fn run(args: RushArgs) -> Result<Report, Failed> {
-    let client = Client::new(&args.url);
+    let client = Client::new(&args.server.url);
     let event = format!("rush-{}", rand::random::<u32>());
     let mut report = Report::default();
     open(&client, &event, &args).await?;
     let tokens = admit_all(&client, &event, &args).await?;
     let bar = progress("buying", args.buyers as u64);
-    let cpu = args.pid.map(|pid| Process(pid).measure());
+    let cpu = args.server.pid.map(|pid| Process(pid).measure());
     let started = Instant::now();
     let mut latency = histogram();
     let journeys = stream::iter(tokens).map(|token| {
@@ -92,7 +87,7 @@ async fn open(client: &Client, event: &str, args: &RushArgs) -> Result<(), Faile
     let plan =
         json!({"categories": [{"id": "c", "name": "Seats", "price": 4500}], "sections": sections});
     client
-        .create_event(&args.organiser_key, &settings, Some(plan))
+        .create_event(&args.server.organiser_key, &settings, Some(plan))
         .await
 }
 
@@ -175,13 +170,11 @@ async fn check(
     report: &mut Report,
 ) -> Result<(), Failed> {
     tokio::time::sleep(Duration::from_millis(1500)).await;
-    let sales = client
-        .get(
-            &format!("/api/v1/organiser/events/{event}/sales"),
-            &args.organiser_key,
-        )
-        .await?
-        .ok()?;
+    let figures = async |what: &str| {
+        let path = format!("/api/v1/organiser/events/{event}/{what}");
+        client.get(&path, &args.server.organiser_key).await?.ok()
+    };
+    let sales = figures("sales").await?;
     let map = client
         .get(&format!("/api/v1/events/{event}/seats"), "")
         .await?
@@ -223,13 +216,7 @@ async fn check(
             sales["revenue"]["amount"]
         ));
     }
-    let stats = client
-        .get(
-            &format!("/api/v1/organiser/events/{event}/stats"),
-            &args.organiser_key,
-        )
-        .await?
-        .ok()?;
+    let stats = figures("stats").await?;
     if stats["shopping"] != 0 || stats["total"]["finished"] != orders.len() {
         report.violation(format!("finished slots did not go back: {stats}"));
     }

@@ -12,13 +12,13 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-/// The newest entries that are kept at hand for reading; the file keeps them all.
+/// Number of the newest entries that are kept in memory for reading; the file keeps them all.
 pub const ENTRIES_MAX: usize = 10_000;
 
 /// One change by one organiser.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Entry {
-    /// When.
+    /// Time of the change.
     pub at: Time,
     /// The name of the organiser key.
     pub by: String,
@@ -38,13 +38,13 @@ pub trait SharedAuditLog: Send + Sync {
     /// Keeps a line.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// If the store does not answer.
     async fn keep(&self, line: String) -> Result<(), String>;
 
-    /// The newest lines, newest first.
+    /// Returns the newest lines, newest first.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// If the store does not answer.
     async fn newest(&self, count: usize) -> Result<Vec<String>, String>;
 }
 
@@ -64,7 +64,7 @@ impl Audit {
     /// Opens the log at `path`. A last line that broke off (the power went) is skipped.
     ///
     /// # Errors
-    /// When the file cannot be read or written.
+    /// If the file cannot be read or written.
     pub fn open(path: &Path) -> Result<Audit, String> {
         let failed = |error| format!("the audit log {} cannot be opened: {error}", path.display());
         let file = OpenOptions::new()
@@ -90,7 +90,7 @@ impl Audit {
         })
     }
 
-    /// From now on the log is kept in a store that all nodes share as well, and read from there.
+    /// Keeps the log in a store that all nodes share as well, from now on, and reads it from there.
     pub fn share(&self, store: Arc<dyn SharedAuditLog>) {
         let _ = self.shared.set(store);
     }
@@ -121,7 +121,7 @@ impl Audit {
         }
     }
 
-    /// The newest entries, newest first.
+    /// Returns the newest entries, newest first.
     pub async fn newest(&self, count: usize) -> Vec<Entry> {
         if let Some(store) = self.shared.get()
             && let Ok(lines) = store.newest(count).await

@@ -48,7 +48,7 @@ pub struct Health {
 }
 
 impl Health {
-    /// Whether all stores answer.
+    /// Returns whether all stores answer.
     pub fn is_ready(&self) -> bool {
         !self.is_line_away.load(Ordering::Relaxed)
             && !self.is_inventory_away.load(Ordering::Relaxed)
@@ -61,7 +61,7 @@ impl Health {
 }
 
 impl AppContext {
-    /// Whether a URL leads to a page of this site or of an allowed one.
+    /// Returns whether a URL leads to a page of this site or of an allowed one.
     pub fn is_allowed_url(&self, url: &str) -> bool {
         link_origin(&self.public_url, url).is_some_and(|origin| self.origins.contains(&origin))
     }

@@ -16,24 +16,24 @@ impl Secret {
         Secret(hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()))
     }
 
-    /// The signature of `message`: 32 bytes.
+    /// Returns the signature of `message`: 32 bytes.
     pub fn sign(&self, message: &[u8]) -> [u8; 32] {
         let mut mac = [0; 32];
         mac.copy_from_slice(hmac::sign(&self.0, message).as_ref());
         mac
     }
 
-    /// Whether `mac` signs `message`, compared in constant time.
+    /// Returns whether `mac` signs `message`, compared in constant time.
     pub fn verify(&self, message: &[u8], mac: &[u8]) -> bool {
         hmac::verify(&self.0, message, mac).is_ok()
     }
 
-    /// `message` and its signature as one URL-safe word, `base64.base64`.
+    /// Returns `message` and its signature as one URL-safe word, `base64.base64`.
     pub fn seal(&self, message: &[u8]) -> String {
         format!("{}.{}", encode(message), encode(&self.sign(message)))
     }
 
-    /// The message inside a sealed word, if this key sealed it.
+    /// Returns the message inside a sealed word, if this key sealed it.
     pub fn unseal(&self, word: &str) -> Option<Vec<u8>> {
         let (message, mac) = word.split_once('.')?;
         let message = decode(message)?;
@@ -47,7 +47,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Random bytes from the operating system's generator.
+/// Returns random bytes from the operating system's generator.
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     rand::fill(&mut bytes).expect("the operating system has random bytes");
@@ -84,12 +84,12 @@ impl RandomPool {
     }
 }
 
-/// A fresh unguessable word of 160 bits after a prefix: the ids that the server makes.
+/// Returns an id as the server makes them: an unguessable word of 160 bits after a prefix.
 pub fn random_id(prefix: &str) -> String {
     format!("{prefix}{}", hex(&random::<20>()))
 }
 
-/// URL-safe base64 without padding.
+/// Encodes bytes as URL-safe base64 without padding.
 pub fn encode(bytes: &[u8]) -> String {
     BASE64URL_NOPAD.encode(bytes)
 }
@@ -99,7 +99,7 @@ pub fn decode(text: &str) -> Option<Vec<u8>> {
     BASE64URL_NOPAD.decode(text.as_bytes()).ok()
 }
 
-/// Lowercase hex.
+/// Encodes bytes as lowercase hex.
 pub fn hex(bytes: &[u8]) -> String {
     HEXLOWER.encode(bytes)
 }
@@ -114,14 +114,14 @@ pub fn unhex_all(text: &str) -> Option<Vec<u8>> {
     HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()
 }
 
-/// SHA-256.
+/// Returns the SHA-256 hash of bytes.
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
     out
 }
 
-/// Whether two words are the same, in time that does not depend on where they differ.
+/// Returns whether two words are the same, in time that does not depend on where they differ.
 pub fn same(a: &str, b: &str) -> bool {
     constant_time::verify_slices_are_equal(&sha256(a.as_bytes()), &sha256(b.as_bytes())).is_ok()
 }

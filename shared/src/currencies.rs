@@ -16,7 +16,7 @@ pub fn exponent(code: &str) -> Option<u16> {
     Currency::from_code(code)?.exponent()
 }
 
-/// The route of the list, and its description.
+/// Returns the route of the list, and its description.
 pub(crate) fn routes() -> (Router, OpenApi) {
     let route = routing::get(list_currencies);
     let router = Router::new().route("/api/v1/currencies", route);

@@ -1,4 +1,4 @@
-//! The data folder: ours alone (0700, locked), with the keys that were generated for it. Nothing in it is ever overwritten.
+//! The data folder: private (0700) and locked, with the keys that were generated for it. No key is ever overwritten.
 
 use crate::crypto;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -6,6 +6,7 @@ use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tempfile::NamedTempFile;
 
 const FORMAT: &str = "fairline-data 1\n";
 
@@ -17,7 +18,7 @@ pub struct DataFolder {
 }
 
 impl DataFolder {
-    /// Opens the folder, making it if it does not exist.
+    /// Opens the folder, or makes it if it does not exist.
     ///
     /// # Errors
     /// A sentence for the operator: not a folder, not ours, not writable, or held by another process.
@@ -60,15 +61,15 @@ impl DataFolder {
         })
     }
 
-    /// The path of something in the folder.
+    /// Returns the path of a file in the folder.
     pub fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// A secret of 32 random bytes kept under `name`, made at the first call.
+    /// Returns the secret kept under `name`: 32 random bytes in hex, generated at the first call.
     ///
     /// # Errors
-    /// When the file cannot be read or written, or does not hold 64 hex digits.
+    /// If the file cannot be read or written, or does not hold 64 hex digits.
     pub fn secret(&self, name: &str) -> Result<String, String> {
         self.text(name, || Ok(crypto::hex(&crypto::random::<32>())))
             .and_then(|text| {
@@ -80,10 +81,10 @@ impl DataFolder {
             })
     }
 
-    /// The text kept under `name` (0600), or what `make` returns, which is then kept.
+    /// Returns the text kept under `name` (0600), or the result of `make`, which is then kept.
     ///
     /// # Errors
-    /// When the file cannot be read or written.
+    /// If the file cannot be read or written.
     pub fn text(
         &self,
         name: &str,
@@ -126,6 +127,19 @@ fn lock(path: &Path) -> Result<File, String> {
             Err(format!("{} cannot be locked: {error}", name.display()))
         }
     }
+}
+
+/// Replaces a file as a whole: after a crash there is the old one or the new one.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = NamedTempFile::new_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    File::open(folder)?.sync_all()
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> Result<(), String> {

@@ -5,11 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
-/// The most requests in one batch.
+/// Largest number of requests in one batch.
 pub const BATCH_MAX: usize = 1000;
-/// The most requests that may wait; one more is refused at once.
+/// Largest number of waiting requests; one more is refused at once.
 pub const QUEUE_MAX: usize = 20_000;
-/// The longest that a request waits for its answer.
+/// Longest time for which a request waits for its answer.
 pub const ANSWER_SECONDS_MAX: u64 = 5;
 
 /// The store did not take the batch, or did not answer in time. Then the request may have happened: operations are such that
@@ -23,13 +23,13 @@ pub trait Durable: Send + 'static {
     /// Writes what the batch changed and waits until it is on disk. With nothing changed it must cost nothing.
     ///
     /// # Errors
-    /// When the disk did not take it. `recover` follows.
+    /// If the disk did not take it. `recover` follows.
     fn commit(&mut self) -> Result<(), String>;
 
-    /// Forgets what was not committed: the state becomes what is on disk.
+    /// Discards uncommitted changes: the state becomes what is on disk.
     ///
     /// # Errors
-    /// When that cannot be read either; it is tried again before the next batch.
+    /// If that cannot be read either; it is tried again before the next batch.
     fn recover(&mut self) -> Result<(), String>;
 }
 
@@ -53,7 +53,7 @@ impl<S: Durable> GroupCommit<S> {
     /// Starts the thread that owns `state`.
     ///
     /// # Errors
-    /// When the machine has no thread left.
+    /// If the machine has no thread left.
     pub fn start(name: &str, state: S) -> std::io::Result<GroupCommit<S>> {
         let (jobs, queue) = mpsc::channel(QUEUE_MAX);
         std::thread::Builder::new()
@@ -66,7 +66,7 @@ impl<S: Durable> GroupCommit<S> {
     /// away meanwhile: a browser that hangs up leaves nothing half done.
     ///
     /// # Errors
-    /// When the batch could not be committed, the queue is full, or no answer came in time.
+    /// If the batch could not be committed, the queue is full, or no answer came in time.
     pub async fn run<R: Send + 'static>(
         &self,
         change: impl FnOnce(&mut S) -> R + Send + 'static,

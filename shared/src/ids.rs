@@ -13,7 +13,7 @@ impl EventId {
     /// Checks and takes an event id.
     ///
     /// # Errors
-    /// When the text is not a slug.
+    /// If the text is not a slug.
     pub fn parse(text: &str) -> Result<EventId, String> {
         let slug = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
         if text.len() > 63 || text.starts_with('-') || text.is_empty() || !text.bytes().all(slug) {
@@ -25,7 +25,7 @@ impl EventId {
         Ok(EventId(text.into()))
     }
 
-    /// The id as text.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -49,7 +49,7 @@ impl<'de> Deserialize<'de> for EventId {
 pub struct VisitorId(pub u128);
 
 impl VisitorId {
-    /// A new, unguessable id.
+    /// Returns a new, unguessable id.
     pub fn random() -> VisitorId {
         VisitorId(u128::from_be_bytes(crate::crypto::random()))
     }

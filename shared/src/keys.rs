@@ -5,15 +5,15 @@ use crate::mistakes::Mistakes;
 use crate::organiser::{Key, Role};
 use std::collections::HashSet;
 
-/// The fewest characters of an organiser key.
+/// Smallest length of an organiser key.
 const ORGANISER_KEY_LENGTH_MIN: usize = 16;
-/// The fewest characters of a secret between processes.
+/// Smallest length of a secret between processes.
 const SECRET_LENGTH_MIN: usize = 32;
-/// The fewest characters that do not follow from those before them.
+/// Smallest number of characters that do not follow from those before them.
 const FRESH_CHARACTERS_MIN: usize = 12;
-/// The fewest different characters.
+/// Smallest number of different characters.
 const DIFFERENT_CHARACTERS_MIN: usize = 5;
-/// Fewest characters that count as a repetition of earlier ones.
+/// Smallest number of characters that count as a repetition of earlier ones.
 const REPETITION_LENGTH_MIN: usize = 3;
 
 /// A key or secret, and the setting it came from.
@@ -37,7 +37,7 @@ pub fn shared_secrets<'a>(
     ]
 }
 
-/// Notes what is wrong with a secret between processes, if it is set.
+/// Records what is wrong with a secret between processes, if it is set.
 pub fn check_secret(secret: NamedSecret, mistakes: &mut Mistakes) {
     let weakness = |value| weakness(value, SECRET_LENGTH_MIN);
     if let Some(why) = secret.value.and_then(weakness) {
@@ -45,7 +45,7 @@ pub fn check_secret(secret: NamedSecret, mistakes: &mut Mistakes) {
     }
 }
 
-/// Notes which of these secrets are the same: whoever is shown one must not hold another by it.
+/// Records which of these secrets are equal: the bearer of one must not hold another.
 pub fn check_distinct(secrets: &[NamedSecret], mistakes: &mut Mistakes) {
     for (at, secret) in secrets.iter().enumerate() {
         let is_same = |other: &&NamedSecret| {
@@ -115,7 +115,7 @@ pub(crate) fn split(text: Option<&str>) -> impl Iterator<Item = &str> {
         .filter(|part| !part.is_empty())
 }
 
-/// Why a word can be guessed, in a sentence that does not repeat it.
+/// Returns why a word can be guessed, in a sentence that does not repeat it.
 fn weakness(word: &str, length_min: usize) -> Option<String> {
     let characters: Vec<char> = word.chars().collect();
     if characters.len() < length_min {

@@ -24,7 +24,7 @@ impl Mistakes {
         self.0.push(mistake.into());
     }
 
-    /// The value, or its default with the mistake noted.
+    /// Returns the value, or its default after recording a mistake.
     pub fn parse<T: FromStr>(&mut self, name: &str, text: Option<&str>, default: T) -> T {
         let Some(text) = text else { return default };
         text.trim().parse().unwrap_or_else(|_| {
@@ -33,7 +33,7 @@ impl Mistakes {
         })
     }
 
-    /// The value of `outcome`, if it is one.
+    /// Returns the value of `outcome`, or records its mistake.
     pub fn take<T>(&mut self, name: &str, outcome: Result<T, String>) -> Option<T> {
         outcome
             .map_err(|error| self.add(format!("{name}: {error}")))

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 /// A process that logs, measures, and has its listeners bound.
 pub struct Process {
-    /// Set when the process is about to go.
+    /// Set when the process shuts down.
     pub stop: CancellationToken,
     metrics: PrometheusHandle,
     listeners: Listeners,
@@ -24,7 +24,7 @@ impl Process {
     /// Starts the log and the metrics, and binds the listeners before anything is opened.
     ///
     /// # Errors
-    /// When an address cannot be listened on.
+    /// If an address cannot be listened on.
     pub async fn start(settings: &Settings) -> Result<Process, String> {
         Ok(Process {
             _log: log::start(settings.log_format, &settings.log),

@@ -20,7 +20,7 @@ pub struct RemoteService {
 }
 
 impl RemoteService {
-    /// The service at `base`, such as `http://127.0.0.1:8080`, which has so long for an answer.
+    /// Returns the service at `base`, such as `http://127.0.0.1:8080`; `limit` is the longest time for an answer.
     pub fn new(base: &str, limit: Duration) -> RemoteService {
         RemoteService {
             client: Client::builder(TokioExecutor::new()).build_http(),
@@ -29,7 +29,7 @@ impl RemoteService {
         }
     }
 
-    /// One request. None when no answer came, or not in time.
+    /// Sends a request. Returns `None` if no answer came in time.
     pub async fn ask(
         &self,
         method: Method,

@@ -78,7 +78,7 @@ pub struct Common {
     pub log: Option<String>,
 }
 
-/// The settings, understood.
+/// The parsed settings.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Public listener.
@@ -114,7 +114,7 @@ struct RequestRates {
 }
 
 impl Common {
-    /// Understands the settings; what is wrong goes to `mistakes`.
+    /// Parses the settings and adds what is wrong to `mistakes`.
     pub fn read(&self, default_listen: &str, mistakes: &mut Mistakes) -> Settings {
         let fallback: SocketAddr = default_listen.parse().expect("the default is an address");
         let ops: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 9464));
@@ -206,7 +206,7 @@ impl Common {
 }
 
 impl Settings {
-    /// Notes where a key or secret serves twice: the organiser keys and `secrets` must all be different.
+    /// Records where a key or secret serves twice: the organiser keys and `secrets` must all be different.
     pub fn check_distinct(&self, secrets: [NamedSecret; 2], mistakes: &mut Mistakes) {
         let mut all = secrets.to_vec();
         all.push(NamedSecret {
@@ -225,7 +225,7 @@ impl Settings {
     /// that is ever sent may take its place: its bearers could sign themselves in.
     ///
     /// # Errors
-    /// When the data folder cannot keep what is generated.
+    /// If the data folder cannot keep what is generated.
     pub fn open_site(
         &self,
         folder: &DataFolder,
@@ -267,8 +267,9 @@ impl Settings {
         Ok((site, generated))
     }
 
-    /// The first admin key, and once more if it was made just now: the one that is set, one made of the pass secret, which is
-    /// kept under the name of its hash so that another secret makes another key, or a random one.
+    /// Returns the first admin key, and once more if it was made just now: the one that is set, one
+    /// made of the pass secret (kept under the name of its hash, so that another secret makes another
+    /// key), or a random one.
     fn first_key(
         &self,
         folder: &DataFolder,

@@ -9,7 +9,7 @@ const CHECKPOINT_PAGES: u32 = 4000;
 /// Opens a file, creating it if it does not exist, and checks it.
 ///
 /// # Errors
-/// When the file cannot be opened or is damaged.
+/// If the file cannot be opened or is damaged.
 pub fn open(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.pragma_update(None, "journal_mode", "wal")?;

@@ -15,7 +15,7 @@ const SERVER_TIME: HeaderName = HeaderName::from_static("x-fairline-time");
 pub struct Time(pub i64);
 
 impl Time {
-    /// This instant plus `seconds`.
+    /// Returns this instant plus `seconds`.
     pub fn plus_seconds(self, seconds: u32) -> Time {
         Time(self.0 + i64::from(seconds) * 1000)
     }
@@ -27,7 +27,7 @@ impl Time {
         }
     }
 
-    /// Whole seconds since 1970, rounded down.
+    /// Returns the whole seconds since 1970, rounded down.
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(1000)
     }
@@ -35,7 +35,7 @@ impl Time {
     /// Reads an RFC 3339 instant.
     ///
     /// # Errors
-    /// When the text is not one, with the parser's reason.
+    /// If the text is not one, with the parser's reason.
     pub fn parse(text: &str) -> Result<Time, String> {
         text.parse::<jiff::Timestamp>()
             .map(|stamp| Time(stamp.as_millisecond()))
@@ -81,12 +81,12 @@ impl utoipa::ToSchema for Time {}
 pub struct Clock(Option<Arc<AtomicI64>>);
 
 impl Clock {
-    /// The machine's clock.
+    /// Returns the machine's clock.
     pub fn system() -> Clock {
         Clock(None)
     }
 
-    /// A clock that stands still until `advance` moves it.
+    /// Returns a clock that stands still until `advance` moves it.
     pub fn manual(start: Time) -> Clock {
         Clock(Some(Arc::new(AtomicI64::new(start.0))))
     }

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 const TYPE: &str = "admission+jwt";
-/// The longest token that is looked at.
+/// Largest length of a token that is read.
 const TOKEN_BYTES_MAX: usize = 2048;
-/// The most that the clocks of two hosts may differ.
+/// Largest tolerated difference between the clocks of two hosts.
 const SKEW_SECONDS: i64 = 5;
 const PEM_TAG: &str = "PRIVATE KEY";
 
@@ -38,7 +38,7 @@ pub struct Claims {
     pub number: u64,
 }
 
-/// Why a token is not accepted. For logs; a client is told no more than that it is not.
+/// Reason why a token is not accepted, for logs; clients are told only that it is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// Not a token of ours at all, or with a wrong signature, type or algorithm.
@@ -47,7 +47,7 @@ pub enum Refused {
     /// Signed with a key that is not known here.
     #[error("signed with an unknown key")]
     UnknownKey,
-    /// The keys cannot be had at the moment: nothing can be said of the token.
+    /// The keys are not available at the moment, so the token can be neither accepted nor refused.
     #[error("the keys cannot be had")]
     NoKeys,
     /// Past its end, or not yet begun.
@@ -71,20 +71,20 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// A new private key, PEM (PKCS #8).
+    /// Generates a private key, as PEM (PKCS #8).
     ///
     /// # Errors
-    /// When the machine has no randomness.
+    /// If the machine has no randomness.
     pub fn generate_pem() -> Result<String, String> {
         let made = Ed25519KeyPair::generate().and_then(|pair| pair.to_pkcs8v1());
         let der = made.map_err(|_| "no Ed25519 key could be made".to_owned())?;
         Ok(pem_of(der.as_ref()))
     }
 
-    /// The private key that a secret stands for, PEM (PKCS #8): nodes that share the secret share the key.
+    /// Derives a private key from a secret, as PEM (PKCS #8): nodes that share the secret share the key.
     ///
     /// # Errors
-    /// When the key cannot be written down.
+    /// If the key cannot be written down.
     pub fn derive_pem(secret: &[u8]) -> Result<String, String> {
         let seed = Secret::derive(secret, "signing key").sign(b"1");
         let failed = "no Ed25519 key could be derived";
@@ -96,7 +96,7 @@ impl Signer {
     /// Reads one or more private keys in PEM.
     ///
     /// # Errors
-    /// When there is none, or one is not an Ed25519 key.
+    /// If there is none, or one is not an Ed25519 key.
     pub fn from_pem(text: &str) -> Result<Signer, String> {
         let blocks = pem::parse_many(text).map_err(|_| "the signing key is not PEM".to_owned())?;
         let blocks = blocks.iter().filter(|block| block.tag() == PEM_TAG);
@@ -124,7 +124,7 @@ impl Signer {
             .expect("the key was read from PKCS #8 and the claims are plain JSON")
     }
 
-    /// The public keys as a JWK set.
+    /// Returns the public keys as a JWK set.
     pub fn jwks(&self) -> Value {
         serde_json::to_value(&self.published).expect("a JWK set is plain JSON")
     }
@@ -156,7 +156,7 @@ impl Verifier {
     /// Takes the Ed25519 keys of a JWK set.
     ///
     /// # Errors
-    /// When it has none.
+    /// If it has none.
     pub fn from_jwks(jwks: &Value, issuer: &str) -> Result<Verifier, String> {
         let listed = jwks["keys"].as_array().ok_or("the JWK set has no keys")?;
         let keys: Vec<_> = listed
@@ -183,7 +183,7 @@ impl Verifier {
     /// Checks everything but whether the token was used before.
     ///
     /// # Errors
-    /// Why it is refused.
+    /// The reason for refusing it.
     pub fn verify(&self, token: &str, event: &EventId, now: Time) -> Result<Claims, Refused> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(Refused::Forged);

@@ -242,7 +242,7 @@ impl Postgres {
     }
 }
 
-/// PgBouncer in transaction mode.
+/// PgBouncer in front of a server.
 pub struct PgBouncer {
     _server: Server,
     _folder: tempfile::TempDir,
@@ -250,21 +250,20 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// Starts PgBouncer in transaction mode in front of a server.
-    pub fn start(postgres: &Postgres) -> PgBouncer {
-        PgBouncer::with_mode(postgres, "transaction")
-    }
+    /// Number of connections to the server for each database.
+    pub const SERVERS: u32 = 32;
 
     /// Starts PgBouncer with a `pool_mode` in front of a server.
-    pub fn with_mode(postgres: &Postgres, mode: &str) -> PgBouncer {
+    pub fn start(postgres: &Postgres, mode: &str) -> PgBouncer {
         let folder = tempfile::tempdir().expect("a temporary folder can be created");
         give_away(folder.path());
         let port = free_port();
         let settings = format!(
             "[databases]\n* = host=127.0.0.1 port={} user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
              listen_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = {mode}\nmax_client_conn = 1000\n\
-             default_pool_size = 16\n",
-            postgres.port
+             default_pool_size = {}\nserver_idle_timeout = 2\n",
+            postgres.port,
+            PgBouncer::SERVERS
         );
         let path = folder.path().join("pgbouncer.ini");
         fs::write(&path, settings).expect("the folder is writable");
@@ -297,8 +296,10 @@ pub struct Shared {
     pub postgres: Postgres,
     /// The newest Postgres.
     pub postgres_18: Postgres,
-    /// PgBouncer in front of `postgres`.
+    /// PgBouncer in session mode in front of `postgres`.
     pub bouncer: PgBouncer,
+    /// PgBouncer in transaction mode in front of `postgres`.
+    pub transaction_bouncer: PgBouncer,
 }
 
 /// Returns the servers shared by the tests of one program.
@@ -310,7 +311,8 @@ pub fn shared_postgres() -> Arc<Shared> {
     }
     let postgres = Postgres::start();
     let servers = Arc::new(Shared {
-        bouncer: PgBouncer::start(&postgres),
+        bouncer: PgBouncer::start(&postgres, "session"),
+        transaction_bouncer: PgBouncer::start(&postgres, "transaction"),
         postgres_18: Postgres::start_18(),
         postgres,
     });

@@ -75,7 +75,7 @@ impl Room {
     /// Creates a room.
     ///
     /// # Errors
-    /// When the signer's public keys cannot be used to verify tokens.
+    /// If the signer's public keys cannot be used to verify tokens.
     pub fn new(parts: Parts) -> Result<Arc<Room>, String> {
         let verifier = Verifier::from_jwks(&parts.signer.jwks(), &parts.site.public_url)?;
         Ok(Arc::new(Room {

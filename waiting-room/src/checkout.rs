@@ -9,7 +9,7 @@ use shared::ids::EventId;
 use shared::remote::RemoteService;
 use std::time::Duration;
 
-/// How long the checkout has to remove an event.
+/// Longest time for the checkout to remove an event.
 const ANSWER: Duration = Duration::from_secs(4);
 
 /// A checkout in another process.
@@ -19,7 +19,7 @@ pub struct RemoteCheckout {
 }
 
 impl RemoteCheckout {
-    /// The checkout at `base`, which knows the waiting room by the service key.
+    /// Returns the checkout at `base`, which knows the waiting room by the service key.
     pub fn new(base: &str, service_key: &str) -> RemoteCheckout {
         RemoteCheckout {
             remote: RemoteService::new(base, ANSWER),
@@ -60,7 +60,7 @@ impl Checkout for RemoteCheckout {
     }
 }
 
-/// The checkout may go on with what it was asked for.
+/// Returns the refusal after which the checkout may still do what it was asked for.
 fn unknown_outcome(why: &str) -> Problem {
     unreachable(&format!(
         "{why}: whether it removed the sale is not known, repeat the request"
@@ -75,7 +75,7 @@ fn unreachable(why: &str) -> Problem {
         .retry_after(2)
 }
 
-/// A checkout sells for this event, and this waiting room does not know where it is.
+/// Returns the refusal if a checkout sells for this event and its address is not known.
 pub(crate) fn unknown() -> Problem {
     let title = "A checkout sells for this event, and has to be asked: set FAIRLINE_CHECKOUT";
     Problem::new(StatusCode::CONFLICT, "checkout-unknown", title)

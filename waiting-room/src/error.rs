@@ -40,7 +40,7 @@ pub fn phase_word(phase: Phase) -> String {
         .unwrap_or_default()
 }
 
-/// Missing or invalid pass.
+/// Returns the refusal of a missing or invalid pass.
 pub fn no_pass() -> Problem {
     let title = "A pass is needed: join the line first";
     Problem::new(StatusCode::UNAUTHORIZED, "no-pass", title)

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// How long the gate waits for the line before it believes the token.
+/// Time for which the gate waits for the line before it believes the token.
 const ANSWER: Duration = Duration::from_secs(1);
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -29,7 +29,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(show_keys))
 }
 
-/// Whether a request may pass: with the admission token as the cookie `fairline_admission_{event}`, or as the bearer where no
+/// Check whether a request may pass: with the admission token as the cookie `fairline_admission_{event}`, or as the bearer where no
 /// such cookie admits. The first 204 counts as the start. Every other answer is 401, also for an event that does not exist.
 /// While the line cannot be reached, a token that verifies passes.
 #[utoipa::path(get, path = "/gate/{event}", tag = "integration", params(("event" = String, Path)),
@@ -62,7 +62,7 @@ fn turn_away(queue: String) -> Response {
     ([("x-fairline-queue", queue)], Problem::bad_admission()).into_response()
 }
 
-/// The tokens of ours that a request carries and that verify. The cookie comes first: `Authorization` belongs to the site.
+/// Returns the valid admission tokens of a request. The cookie comes first: `Authorization` belongs to the site.
 fn admissions(room: &Room, headers: &HeaderMap, event: &EventId) -> Vec<Claims> {
     let name = cookie_name(&room.site, &format!("fairline_admission_{event}"));
     let words = [cookie(headers, &name), bearer(headers)];
@@ -76,8 +76,8 @@ fn admissions(room: &Room, headers: &HeaderMap, event: &EventId) -> Vec<Claims> 
     words.into_iter().flatten().filter_map(verified).collect()
 }
 
-/// Whether the slot of a verified token is its visitor's. Where the line does not answer, the token is believed: whoever is in
-/// the checkout goes on.
+/// Returns whether the slot of a verified token is its visitor's. If the line does not answer, the token is believed, so
+/// that shopping goes on.
 async fn may_pass(room: &Room, event: &EventId, claims: &Claims) -> bool {
     if room.is_line_away() {
         return true;

@@ -14,7 +14,7 @@ use waiting_room::checkout::RemoteCheckout;
 use waiting_room::settings::LineArgs;
 use waiting_room::{Checkout, Room, router, ticker};
 
-/// The line: who is where, who may go in now, the queue page, the gate.
+/// The line: places, admission, the queue page, the gate.
 #[derive(Parser)]
 #[command(name = "waiting-room", version)]
 struct Cli {

@@ -62,7 +62,7 @@ async fn create_event(
     Ok((StatusCode::CREATED, Json(settings)).into_response())
 }
 
-/// The stored answer to a creation with the same idempotency key: the audit log has it.
+/// Returns the stored answer to a creation with the same idempotency key, which the audit log has.
 async fn made_before(room: &Room, attempt: &Attempt) -> Option<Result<Response, Problem>> {
     let newest = room.site.audit.newest(shared::audit::ENTRIES_MAX).await;
     let made = newest
@@ -75,14 +75,14 @@ async fn made_before(room: &Room, attempt: &Attempt) -> Option<Result<Response, 
     Some(Ok(mark_replayed(answer, true)))
 }
 
-/// All events with everything that was set.
+/// List all events with all of their settings.
 #[utoipa::path(get, path = "/api/v1/organiser/events", tag = "organiser", security(("organiser" = [])),
     responses((status = 200, body = Vec<EventSettings>), Refusals))]
 async fn list_events(State(room): State<Arc<Room>>, _: Organiser) -> Result<Response, Problem> {
     Ok(Json(room.line.events().await?).into_response())
 }
 
-/// Everything that was set for one event.
+/// Show all settings of an event.
 #[utoipa::path(get, path = "/api/v1/organiser/events/{event}", tag = "organiser", params(("event" = String, Path)),
     security(("organiser" = [])), responses((status = 200, body = EventSettings), Refusals))]
 async fn show_event(
@@ -94,7 +94,7 @@ async fn show_event(
     Ok(Json(&*hub.front().settings).into_response())
 }
 
-/// Change any of it; takes effect within a second.
+/// Change settings of an event; takes effect within a second.
 #[utoipa::path(patch, path = "/api/v1/organiser/events/{event}", tag = "organiser", params(("event" = String, Path)),
     request_body = Patch, security(("organiser" = [])), responses((status = 200, body = EventSettings), Refusals))]
 async fn change_event(
@@ -117,7 +117,7 @@ async fn change_event(
     Ok(Json(after))
 }
 
-/// Only what changed, for the audit log.
+/// Returns only what changed, for the audit log.
 fn difference(before: &EventSettings, after: &EventSettings) -> (Value, Value) {
     let (mut from, mut to) = (json!(before), json!(after));
     if let (Value::Object(from), Value::Object(to)) = (&mut from, &mut to) {
@@ -184,7 +184,7 @@ async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Has the checkout remove what it has of an event; whether there was anything.
+/// Has the checkout remove all it has of an event. Returns whether there was anything.
 async fn remove_sale(room: &Room, event: &EventId) -> Result<bool, Problem> {
     match &room.checkout {
         Some(checkout) => checkout.delete_event(event).await,
@@ -192,7 +192,7 @@ async fn remove_sale(room: &Room, event: &EventId) -> Result<bool, Problem> {
     }
 }
 
-/// The figures now.
+/// Show the current figures.
 #[utoipa::path(get, path = "/api/v1/organiser/events/{event}/stats", tag = "organiser",
     params(("event" = String, Path)), security(("organiser" = [])), responses((status = 200, body = Stats), Refusals))]
 async fn show_stats(
@@ -204,7 +204,7 @@ async fn show_stats(
     Ok(Json(room.line.stats(&event).await?))
 }
 
-/// The figures, once a second, as Server-Sent Events.
+/// Stream the figures once a second as Server-Sent Events.
 #[utoipa::path(get, path = "/api/v1/organiser/events/{event}/stats/stream", tag = "organiser",
     params(("event" = String, Path)), security(("organiser" = [])),
     responses((status = 200, content_type = "text/event-stream", body = String), Refusals))]
@@ -238,12 +238,12 @@ async fn stream_stats(
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct HistoryQuery {
-    /// How far back, at most 240.
+    /// Minutes to look back, at most 240.
     #[param(minimum = 0, maximum = 240)]
     minutes: Option<u32>,
 }
 
-/// The figures over time: one sample each five seconds; CSV with `Accept: text/csv`.
+/// Show the figures over time: one sample each five seconds; CSV with `Accept: text/csv`.
 #[utoipa::path(get, path = "/api/v1/organiser/events/{event}/history", tag = "organiser",
     params(("event" = String, Path), HistoryQuery), security(("organiser" = [])),
     responses((status = 200, content((Vec<Stats> = "application/json"), (String = "text/csv"))), Refusals))]

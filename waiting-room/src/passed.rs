@@ -5,9 +5,9 @@ use shared::ids::VisitorId;
 use shared::time::Time;
 use std::collections::HashMap;
 
-/// How long a token that passed passes again without a claim, in ms. A slot that ended elsewhere passes as long.
+/// Time for which a token that passed passes again without a claim, in ms; also one whose slot ended elsewhere.
 const PASSED_MS: i64 = 1000;
-/// The most visitors who are known to have passed. The tokens of further ones are claimed with each request.
+/// Largest number of visitors who are known to have passed. The tokens of others are claimed with each request.
 const PASSED_MAX: usize = 50_000;
 
 /// Visitors who passed in the current second, with the number that their token named, as its `jti` does: a page of a site is many
@@ -33,7 +33,7 @@ impl Passed {
         second.numbers.get(&visitor) == Some(&number)
     }
 
-    /// Takes note of a claim that was sent at `asked`; not once another second has begun.
+    /// Records a claim that was sent at `asked`, unless another second has begun.
     pub(crate) fn note(&self, visitor: VisitorId, number: u64, asked: Time) {
         let mut second = self.second();
         if asked >= second.from && second.numbers.len() < PASSED_MAX {

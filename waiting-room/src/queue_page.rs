@@ -17,7 +17,8 @@ use shared::http::credentials::check_origin;
 use shared::http::idempotency::IdempotencyKey;
 use shared::http::problem::Problem;
 use shared::http::static_files::page;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
@@ -109,73 +110,46 @@ struct Words {
     action: Action,
 }
 
+/// Texts by phase or state: heading, text and next step. The page's script has them from the same file.
+static TEXTS: LazyLock<HashMap<String, [String; 3]>> = LazyLock::new(|| {
+    let script = include_str!("../../static/queue-texts.js");
+    let json = script.split('`').nth(1).unwrap_or_default();
+    serde_json::from_str(json).unwrap_or_default()
+});
+
+impl Words {
+    fn of(key: &str, action: Action) -> Words {
+        let [heading, text, next] = TEXTS.get(key).cloned().unwrap_or_default();
+        Words {
+            heading,
+            text: format!("{text} {next}").trim_end().to_owned(),
+            action,
+        }
+    }
+}
+
 /// Returns the text shown to fans without JavaScript.
 fn words(phase: Phase, place: Option<&Place>) -> Words {
-    let say = |heading: &str, text: &str, action| Words {
-        heading: heading.to_owned(),
-        text: text.to_owned(),
-        action,
-    };
     let Some(place) = place else {
         return match phase {
-            Phase::Scheduled => say(
-                "The line is not open yet",
-                "Come back when it opens.",
-                Action::Nothing,
-            ),
-            Phase::SoldOut => say(
-                "Sold out",
-                "Nothing is available any more.",
-                Action::Nothing,
-            ),
-            Phase::Closed => say(
-                "The sale is over",
-                "The line is closed to new visitors.",
-                Action::Nothing,
-            ),
-            _ => say(
-                "Welcome",
-                "Join the line to get your place. It is yours from then on.",
-                Action::Join,
-            ),
+            Phase::Scheduled => Words::of("scheduled", Action::Nothing),
+            Phase::SoldOut => Words::of("sold_out", Action::Nothing),
+            Phase::Closed => Words::of("closed", Action::Nothing),
+            _ => Words::of("welcome", Action::Join),
         };
     };
     match place.state {
-        VisitorState::Waiting => say(
-            &format!("{} ahead of you", place.ahead),
-            &waiting_text(place),
-            Action::Leave,
-        ),
-        VisitorState::Admitted => say(
-            "It is your turn",
-            "Go to the checkout now: your turn lasts only a short while.",
-            Action::Go,
-        ),
-        VisitorState::Shopping => say(
-            "You are in the checkout",
-            "Go back to it to finish.",
-            Action::Go,
-        ),
-        VisitorState::Finished => say(
-            "All done",
-            "Thank you. You can join again for more.",
-            Action::Join,
-        ),
-        VisitorState::Missed => say(
-            "Your turn has passed",
-            "You can join again at the back.",
-            Action::Join,
-        ),
-        VisitorState::Left => say(
-            "You have left the line",
-            "You can join again at the back.",
-            Action::Join,
-        ),
-        VisitorState::Ejected => say(
-            "You were removed from the line",
-            "Ask the organiser why.",
-            Action::Nothing,
-        ),
+        VisitorState::Waiting => Words {
+            heading: format!("{} ahead of you", place.ahead),
+            text: waiting_text(place),
+            action: Action::Leave,
+        },
+        VisitorState::Admitted => Words::of("admitted", Action::Go),
+        VisitorState::Shopping => Words::of("shopping", Action::Go),
+        VisitorState::Finished => Words::of("finished", Action::Join),
+        VisitorState::Missed => Words::of("missed", Action::Join),
+        VisitorState::Left => Words::of("left", Action::Join),
+        VisitorState::Ejected => Words::of("ejected", Action::Nothing),
     }
 }
 
@@ -231,4 +205,39 @@ async fn leave_form(
         room.line.leave(&event, pass.visitor).await?;
     }
     Ok(Redirect::to(&format!("/e/{event}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_phase_and_state_has_a_text_in_the_file_of_the_pages_script() {
+        let mut keys: Vec<&str> = TEXTS.keys().map(String::as_str).collect();
+        keys.sort_unstable();
+        assert_eq!(
+            keys,
+            [
+                "admitted",
+                "closed",
+                "ejected",
+                "finished",
+                "left",
+                "missed",
+                "scheduled",
+                "shopping",
+                "sold_out",
+                "welcome"
+            ]
+        );
+        for phase in [
+            Phase::Scheduled,
+            Phase::Prequeue,
+            Phase::SoldOut,
+            Phase::Closed,
+        ] {
+            let words = words(phase, None);
+            assert!(!words.heading.is_empty() && words.text.ends_with('.'));
+        }
+    }
 }

@@ -20,8 +20,8 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(list_sign_outs))
 }
 
-/// Proof that a request came with the service key, as a handler's first argument: nothing else is looked at before. 401
-/// without.
+/// Proof that a request came with the service key, as a handler's first argument, so that nothing
+/// else is read before. Without it the answer is 401.
 struct Service;
 
 impl FromRequestParts<App> for Service {
@@ -48,7 +48,7 @@ async fn report_availability(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The console sessions that were signed out and have not ended by themselves.
+/// List the console sessions that were signed out and have not ended by themselves.
 #[utoipa::path(get, path = "/api/v1/organiser/signed-out", tag = "integration", security(("service" = [])),
     responses((status = 200, body = Vec<SignOut>), Refusals))]
 async fn list_sign_outs(_: Service, State(room): State<Arc<Room>>) -> Json<Vec<SignOut>> {

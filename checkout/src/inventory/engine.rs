@@ -14,11 +14,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// Lapsed holds and late orders that one sweep looks at.
+/// Largest number of lapsed holds, and of late orders, in one sweep.
 pub(super) const SWEEP_MAX: usize = 500;
 /// Time after which a payment provider that has not answered is asked about the payment.
 pub(super) const SILENCE_MS: i64 = 15_000;
-/// Payments that one sweep finds.
+/// Largest number of payments found by one sweep.
 pub(super) const DUE_MAX: i64 = 200;
 
 /// A payment about which the provider must be asked.
@@ -62,7 +62,7 @@ pub trait Engine: Send + Sync {
     /// made again, when the records it was made on turned out to be old.
     ///
     /// # Errors
-    /// When there is no such event, or the store cannot be reached. No answer is sent then.
+    /// If there is no such event, or the store cannot be reached. No answer is sent then.
     async fn submit(&self, command: Box<Command>) -> Result<(), Refused>;
 
     /// Sets the seating plan and returns its version. A plan is replaced only while none of its
@@ -99,7 +99,7 @@ pub trait Engine: Send + Sync {
     /// Returns payments and refunds with an unknown outcome, at most `DUE_MAX`.
     async fn due(&self) -> Result<Vec<DuePayment>, Refused>;
 
-    /// Deletes what need not be kept any longer, a bounded number of rows.
+    /// Deletes outdated data, a bounded number of rows.
     async fn prune(&self) -> Result<(), Refused>;
 
     /// Publishes new versions of the seat maps.

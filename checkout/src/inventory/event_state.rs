@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Visitors per cache generation; the cache holds up to twice as many.
-pub(super) const VISITS_MAX: usize = 20_000;
+pub(super) const VISITORS_MAX: usize = 20_000;
 
 /// In-memory state of one event.
 pub(super) struct EventState {
@@ -25,7 +25,7 @@ pub(super) struct EventState {
     pub(super) rules: Rules,
     pub(super) secret: Secret,
     pub(super) plan: Option<Plan>,
-    pub(super) visits: VisitorCache,
+    pub(super) visitors: VisitorCache,
     /// Nodes search disjoint rows first to avoid conflicts.
     pub(super) peer: Peer,
     /// Random bytes for the ids of holds.
@@ -46,7 +46,7 @@ impl EventState {
             rules,
             secret: Secret::derive(secret, "tickets"),
             plan: None,
-            visits: VisitorCache::default(),
+            visitors: VisitorCache::default(),
             peer: Peer::ALONE,
             random: RandomPool::default(),
         }
@@ -237,7 +237,7 @@ pub(super) struct VisitorCache {
 #[derive(Default)]
 struct Generation {
     /// Boxed to keep the table small, since every request looks it up.
-    visits: HashMap<VisitorId, Box<VisitorRecords>, RandomState>,
+    visitors: HashMap<VisitorId, Box<VisitorRecords>, RandomState>,
     sessions: HashMap<Key, VisitorId, RandomState>,
     orders: HashMap<String, VisitorId, RandomState>,
 }
@@ -246,8 +246,8 @@ impl VisitorCache {
     pub(super) fn get(&self, visitor: VisitorId) -> Option<&VisitorRecords> {
         let both = [&self.young, &self.old];
         both.into_iter()
-            .find_map(|kept| kept.visits.get(&visitor))
-            .map(|visit| &**visit)
+            .find_map(|kept| kept.visitors.get(&visitor))
+            .map(|records| &**records)
     }
 
     pub(super) fn of_session(&self, key: &Key) -> Option<VisitorId> {
@@ -264,45 +264,47 @@ impl VisitorCache {
 
     /// Removes the records of a visitor, to be changed and put back.
     pub(super) fn take(&mut self, visitor: VisitorId) -> Option<Box<VisitorRecords>> {
-        let young = self.young.visits.remove(&visitor);
-        young.or_else(|| self.old.visits.remove(&visitor))
+        let young = self.young.visitors.remove(&visitor);
+        young.or_else(|| self.old.visitors.remove(&visitor))
     }
 
     /// Adds a session that was opened by another node. Other records of the visitor are read when needed: the store
     /// refuses a decision made without knowing them.
     pub(super) fn learn(&mut self, session: SessionRow) {
         let known = self.take(session.visitor);
-        let mut visit = known.unwrap_or_else(|| Box::new(VisitorRecords::of(session.visitor)));
-        if visit.session(&session.key).is_none() {
-            visit.sessions.reserve_exact(1);
-            visit.sessions.push(session);
+        let mut records = known.unwrap_or_else(|| Box::new(VisitorRecords::of(session.visitor)));
+        if records.session(&session.key).is_none() {
+            records.sessions.reserve_exact(1);
+            records.sessions.push(session);
         }
-        self.put(visit);
+        self.put(records);
     }
 
-    pub(super) fn put(&mut self, mut visit: Box<VisitorRecords>) {
-        let Some(visitor) = visit.visitor else { return };
-        if self.young.visits.len() >= VISITS_MAX {
+    pub(super) fn put(&mut self, mut records: Box<VisitorRecords>) {
+        let Some(visitor) = records.visitor else {
+            return;
+        };
+        if self.young.visitors.len() >= VISITORS_MAX {
             self.old = std::mem::take(&mut self.young);
             self.age += 1;
         }
         let indexed_as = Some(Indexed {
             generation: self.age,
-            sessions: visit.sessions.len(),
-            orders: visit.orders.len(),
+            sessions: records.sessions.len(),
+            orders: records.orders.len(),
         });
-        if visit.indexed_as != indexed_as {
-            for session in &visit.sessions {
+        if records.indexed_as != indexed_as {
+            for session in &records.sessions {
                 self.young.sessions.insert(session.key, visitor);
             }
-            for order in &visit.orders {
+            for order in &records.orders {
                 if !self.young.orders.contains_key(&order.id) {
                     self.young.orders.insert(order.id.clone(), visitor);
                 }
             }
-            visit.indexed_as = indexed_as;
+            records.indexed_as = indexed_as;
         }
         // Shadows an outdated entry in the old generation.
-        self.young.visits.insert(visitor, visit);
+        self.young.visitors.insert(visitor, records);
     }
 }

@@ -19,7 +19,7 @@ mod sqlite;
 pub use engine::Engine;
 pub use layout::Layout;
 pub use model::*;
-pub use postgres::Postgres;
+pub use postgres::{Postgres, is_postgres};
 pub use rules::{Orphans, Rules, RulesPatch};
 pub use seat_map::SeatMap;
 pub use service::Inventory;
@@ -62,9 +62,4 @@ pub fn check_url(url: &str) -> Result<(), String> {
     } else {
         postgres::check(url)
     }
-}
-
-/// Returns whether a URL names a Postgres database.
-pub fn is_postgres(url: &str) -> bool {
-    url.starts_with("postgres://") || url.starts_with("postgresql://")
 }

@@ -188,6 +188,11 @@ pub(super) fn hold_uuid(id: &str) -> Uuid {
     Uuid::try_parse_ascii(digits.as_bytes()).unwrap_or_default()
 }
 
+/// Returns a visitor's id as Postgres stores it.
+pub(super) fn visitor_uuid(visitor: VisitorId) -> Uuid {
+    Uuid::from_u128(visitor.0)
+}
+
 impl OrderRow {
     pub(super) fn payment(&self) -> &PaymentRow {
         self.payments

@@ -171,7 +171,7 @@ impl Inventory {
                     if !work.event_state.opens(&key, &order) {
                         return Err(Refused::NoSession);
                     }
-                    let row = work.visit.order(&order);
+                    let row = work.records.order(&order);
                     Ok(row.map(|row| work.event_state.show(row)))
                 });
                 match found.await {
@@ -187,7 +187,7 @@ impl Inventory {
                     let subject = Subject::fresh(&key.event, Target::Session(key.hash));
                     self.decide(subject, move |work| {
                         work.session(&key.hash)?;
-                        let row = work.visit.order(&order).ok_or(Refused::NoSuchOrder)?;
+                        let row = work.records.order(&order).ok_or(Refused::NoSuchOrder)?;
                         Ok(work.event_state.show(row))
                     })
                 })
@@ -202,7 +202,7 @@ impl Inventory {
             let subject = Subject::fresh(&key.event, Target::Session(key.hash));
             self.decide(subject, move |work| {
                 work.session(&key.hash)?;
-                let rows = work.visit.orders.iter();
+                let rows = work.records.orders.iter();
                 Ok(rows
                     .map(|row| work.event_state.show(row))
                     .collect::<Vec<_>>())

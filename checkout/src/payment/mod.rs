@@ -1,8 +1,9 @@
-//! Payments: the provider is asked outside of every transaction, and what it says is taken in a transaction of its own.
+//! Payments: the provider is asked outside of every transaction, and its verdict is recorded in a
+//! transaction of its own.
 
-mod provider;
+pub(crate) mod provider;
 mod simulated;
-mod unsettled;
+pub(crate) mod unsettled;
 
 use crate::app::Shop;
 use crate::inventory::{Begun, Once, Order, PaymentRef, Refused, SessionKeys, Verdict};
@@ -18,16 +19,17 @@ pub use provider::Provider;
 pub use simulated::Simulated;
 pub use unsettled::Unsettled;
 
-/// A verdict that the inventory did not take is offered again after this, then after twice as long each time.
+/// Pause before a verdict that the inventory did not take is offered again; doubled each time.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
-/// Once the store has answered for so long, other nodes have had it take the verdicts that they hold: the longest pause, an
-/// attempt that failed before it, and one that did not.
+/// Time for which the store must have answered until other nodes have recorded the verdicts that
+/// they hold: the longest pause, an attempt that failed before it, and one that did not.
 const OTHERS_SETTLE: Duration = Duration::from_secs(5 + 2 * ANSWER_SECONDS_MAX);
 
 impl Shop {
-    /// Pays: marks, asks, takes the answer. All of it in a task of its own, so that neither a browser that hangs up nor a store
-    /// that is away for a while stops it half way: who asks again with the same key is answered once it is done.
+    /// Marks the payment, charges the provider and records the verdict. All of it runs in a task of
+    /// its own, so that neither a browser that hangs up nor a store that is away for a while stops it
+    /// half way: a request repeated with the same key is answered once it is done.
     pub(crate) async fn pay(
         self: &Arc<Shop>,
         keys: SessionKeys,
@@ -68,8 +70,8 @@ impl Shop {
         }
     }
 
-    /// Has the inventory take a verdict, however often it must be offered: it is kept nowhere else, and may be that there is
-    /// money.
+    /// Records a verdict, and tries until the inventory has taken it: it is kept nowhere else, and may
+    /// be that money was paid.
     async fn settle(
         &self,
         payment: &PaymentRef,
@@ -95,7 +97,7 @@ impl Shop {
                 "a payment is not settled yet; it is tried again"
             );
             if stop.is_cancelled() {
-                // The process is about to go: often, while there is time.
+                // The process is shutting down: often, while there is time.
                 sleep(RETRY_FIRST).await;
                 continue;
             }
@@ -107,7 +109,7 @@ impl Shop {
         }
     }
 
-    /// Gives back the money of an order that the store does not have any more, and leaves a trace of it.
+    /// Refunds an order that the store no longer has, and records it in the audit log.
     async fn give_back_unknown(&self, payment: &PaymentRef, verdict: &Verdict) {
         if matches!(verdict, Verdict::Declined(_)) {
             return;
@@ -124,8 +126,8 @@ impl Shop {
         self.provider.refund(payment).await;
     }
 
-    /// Waits, for a bounded time, until all payments that were asked for here are settled. For a process that is about to go:
-    /// its ticks have ended, by which a store that was away is found to be back.
+    /// Waits, for a bounded time, until all payments charged by this process are settled. Called at
+    /// the shutdown, when the ticks have ended that would find a store to be back.
     pub async fn drain(&self) {
         let look = async {
             loop {
@@ -139,8 +141,8 @@ impl Shop {
         }
     }
 
-    /// Asks what became of a payment without an answer, and takes the answer; unless the verdict is on its way from
-    /// the node that asked first, which may be this one or another that could not reach the store either.
+    /// Looks up a payment without an answer and records the verdict, unless that is on its way from
+    /// the node that charged it: this one, or another that could not reach the store either.
     pub(crate) async fn resolve(&self, payment: &PaymentRef) {
         let is_silent = payment.promised_at.is_none();
         if self.unsettled.has(&payment.id)
@@ -155,7 +157,7 @@ impl Shop {
         self.to_report.notify_one();
     }
 
-    /// Gives money back. Asking twice is no harm.
+    /// Refunds a payment. Repeating it does no harm.
     pub(crate) async fn give_back(&self, payment: &PaymentRef) -> Result<Order, Refused> {
         self.provider.refund(payment).await;
         self.inventory.refunded(payment).await

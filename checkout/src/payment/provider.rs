@@ -11,7 +11,7 @@ pub enum Provider {
 }
 
 impl Provider {
-    /// The provider that a setting names.
+    /// Returns the provider that a setting names.
     ///
     /// # Errors
     /// A sentence for the operator.
@@ -42,7 +42,7 @@ impl Provider {
         }
     }
 
-    /// Whether the provider can make anything of a card number.
+    /// Returns whether the provider accepts a card number.
     pub(crate) fn knows(&self, card: &str) -> bool {
         match self {
             Provider::Simulated(provider) => provider.knows(card),

@@ -1,4 +1,4 @@
-//! The simulated provider: what becomes of a payment stands in the card's number.
+//! The simulated provider: the card's number decides the outcome of a payment.
 
 use crate::inventory::{PaymentRef, Verdict};
 use shared::time::Time;
@@ -17,8 +17,8 @@ impl Simulated {
         verdict(card, now)
     }
 
-    /// A payment that was to come late has come. One that the process died over was never charged: this provider
-    /// remembers nothing but its promises.
+    /// Returns the verdict on a payment. One that was to arrive late has arrived; one whose process
+    /// died was never charged, as this provider remembers nothing but its promises.
     pub(super) async fn look_up(&self, payment: &PaymentRef) -> Verdict {
         match payment.promised_at {
             Some(_) => Verdict::Captured,

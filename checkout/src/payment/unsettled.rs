@@ -1,4 +1,4 @@
-//! Payments that this process asked the provider for and has not settled yet. No other process knows their verdicts.
+//! Payments that this process charged and has not settled yet. No other process knows their verdicts.
 
 use parking_lot::Mutex;
 use std::collections::HashSet;
@@ -8,9 +8,9 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-/// Payments at one time, at most; one more is refused before the provider is asked.
+/// Largest number of payments at one time; one more is refused before the provider is asked.
 const UNSETTLED_MAX: usize = 10_000;
-/// How long a process that is about to go waits for them.
+/// Time for which a process that shuts down waits for them.
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// The payments and the tasks that settle them.
@@ -19,7 +19,7 @@ pub struct Unsettled {
     /// Locked for a look-up, never across an await.
     ids: Arc<Mutex<HashSet<String>>>,
     pub(super) tasks: TaskTracker,
-    /// Wakes those who wait to offer a verdict again.
+    /// Wakes the tasks that wait to offer a verdict again.
     pub(crate) store_is_back: Notify,
 }
 
@@ -35,12 +35,12 @@ impl Default for Unsettled {
 }
 
 impl Unsettled {
-    /// Room for one payment more; none when there are too many.
+    /// Returns a permit for one more payment; none if there are too many.
     pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
         self.places.clone().try_acquire_owned().ok()
     }
 
-    /// Enters a payment, until what this answers is dropped.
+    /// Enters a payment until the returned guard is dropped.
     pub(super) fn enter(&self, place: OwnedSemaphorePermit, id: &str) -> Entered {
         let mut ids = self.ids.lock();
         ids.insert(id.to_owned());
@@ -51,7 +51,7 @@ impl Unsettled {
         }
     }
 
-    /// Whether a payment's verdict is awaited or held here.
+    /// Returns whether a payment's verdict is awaited or held here.
     pub(super) fn has(&self, id: &str) -> bool {
         let ids = self.ids.lock();
         ids.contains(id)

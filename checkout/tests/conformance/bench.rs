@@ -36,7 +36,7 @@ async fn benches() -> Vec<Bench> {
         "sqlite".to_owned(),
         postgres.url(&postgres.database()),
         postgres_18.url(&postgres_18.database()),
-        behind_a_pooler(&servers),
+        servers.bouncer.url(&postgres.database()),
     ] {
         let kept = tempfile::tempdir().unwrap();
         let folder = DataFolder::open(kept.path()).unwrap();
@@ -51,13 +51,6 @@ async fn benches() -> Vec<Bench> {
         });
     }
     benches
-}
-
-/// Returns the URL of a new database behind PgBouncer.
-pub(crate) fn behind_a_pooler(servers: &Shared) -> String {
-    let database = servers.postgres.database();
-    let direct = servers.postgres.url(&database).replace('%', "%25");
-    format!("{}?listen={direct}", servers.bouncer.url(&database))
 }
 
 /// Returns two nodes on each kind of Postgres, with the same hall.
@@ -145,7 +138,7 @@ pub(crate) fn hold_by_hand(config: &str, node: &str) -> String {
 pub(crate) struct Client(PgConnection);
 
 impl Client {
-    async fn connect(url: &str) -> Client {
+    pub(crate) async fn connect(url: &str) -> Client {
         // PgBouncer does not know this parameter.
         let options = PgConnectOptions::from_str(url).unwrap();
         let options = options.extra_float_digits(None);
@@ -176,12 +169,6 @@ impl Bench {
             &servers.postgres
         };
         Client::connect(&server.url(database)).await
-    }
-
-    /// Opens a separate connection through PgBouncer if the engine has one in front of it.
-    pub(crate) async fn connect_alike(&self) -> Client {
-        let url = self.url.split('?').next().unwrap();
-        Client::connect(url).await
     }
 
     /// Opens another node on the same store.

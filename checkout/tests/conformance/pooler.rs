@@ -1,20 +1,27 @@
-//! PgBouncer in transaction mode, and in session mode.
+//! PgBouncer in transaction mode. Behind one in session mode runs every test of this suite.
 
-use crate::bench::{START, behind_a_pooler, best, hall};
-use checkout::inventory::{Inventory, NewSession, Postgres, RulesPatch, SessionKey, layout};
-use shared::ids::{EventId, VisitorId};
+use crate::bench::{Client, START, hall};
+use checkout::inventory::{Block, Inventory, Postgres, RulesPatch, layout};
+use shared::ids::EventId;
 use shared::time::Clock;
 use std::sync::Arc;
-use testkit::{PgBouncer, shared_postgres};
+use testkit::{PgBouncer, Shared, shared_postgres};
 
 const CLIENTS: usize = 16;
 const STATEMENTS: usize = 10_000;
+
+/// Returns the URL of a database behind PgBouncer, with its own address.
+fn behind_a_pooler(servers: &Shared, database: &str) -> String {
+    let direct = servers.postgres.url(database).replace('%', "%25");
+    let pooler = servers.transaction_bouncer.url(database);
+    format!("{pooler}?listen={direct}")
+}
 
 #[tokio::test]
 async fn a_pooler_in_front_of_a_database_is_refused_without_the_databases_own_address() {
     let servers = shared_postgres();
     let database = servers.postgres.database();
-    let url = servers.bouncer.url(&database);
+    let url = servers.transaction_bouncer.url(&database);
     let error = Postgres::open(&url, Clock::manual(START)).await.err();
     let error = error.unwrap();
     let peer = url.rsplit_once('@').unwrap().1;
@@ -48,7 +55,7 @@ async fn events(seats: &Inventory) -> [EventId; 2] {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixteen_clients_behind_a_pooler_never_get_the_answer_to_another_statement() {
     let servers = shared_postgres();
-    let url = behind_a_pooler(&servers);
+    let url = behind_a_pooler(&servers, &servers.postgres.database());
     let postgres = Postgres::open(&url, Clock::manual(START)).await.unwrap();
     let seats = Inventory::from(postgres);
     let events = Arc::new(events(&seats).await);
@@ -76,30 +83,22 @@ async fn sixteen_clients_behind_a_pooler_never_get_the_answer_to_another_stateme
 }
 
 #[tokio::test]
-async fn seats_are_sold_through_a_pooler_in_session_mode() {
+async fn a_pooler_whose_servers_are_all_taken_keeps_no_node_from_selling() {
     let servers = shared_postgres();
-    let pooler = PgBouncer::with_mode(&servers.postgres, "session");
-    let url = pooler.url(&servers.postgres.database());
+    let database = servers.postgres.database();
+    // As many transactions as the pooler has servers: whoever asks it now waits.
+    let mut others = Vec::new();
+    for _ in 0..PgBouncer::SERVERS {
+        let mut other = Client::connect(&servers.transaction_bouncer.url(&database)).await;
+        other.run("begin").await;
+        others.push(other);
+    }
+    let url = behind_a_pooler(&servers, &database);
     let postgres = Postgres::open(&url, Clock::manual(START)).await.unwrap();
     let seats = Inventory::from(postgres);
     let event = EventId::parse("arena").unwrap();
     seats.set_seating(&event, hall()).await.unwrap();
-    let key = [1; 32];
-    let session = NewSession {
-        key,
-        event: event.clone(),
-        visitor: VisitorId(1),
-        number: 1,
-        jti: "adm_1".into(),
-        token: "token".into(),
-        expires_at: START.plus_seconds(900),
-        is_reported: true,
-    };
-    seats.open_session(session).await.unwrap();
-    let keys = vec![SessionKey {
-        event: event.clone(),
-        hash: key,
-    }];
-    let hold = seats.hold(keys, &event, best(2), None).await.unwrap();
-    assert_eq!(hold.value.seats.len(), 2);
+    let block = seats.block(&event, vec!["st-A-1".into()], Block::Block);
+    block.await.unwrap();
+    assert_eq!(seats.sales(&event).await.unwrap().capacity, 16);
 }

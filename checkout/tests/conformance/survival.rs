@@ -114,21 +114,3 @@ async fn a_damaged_file_is_refused_and_left_as_it_is() {
             .starts_with(b"this is not a database")
     );
 }
-
-#[tokio::test]
-async fn a_pooler_that_moves_the_writer_to_another_server_costs_nobody_the_hold() {
-    // The bench behind PgBouncer, whose URL does not reveal the pooler.
-    let bench = halls().await.pop().unwrap();
-    let (ada, ben) = (bench.fan(1).await, bench.fan(2).await);
-    bench.hold(&ada, named(&["st-A-1"])).await.unwrap();
-    // Seven of the eight possible servers, including all that had served the writer, are now taken by other
-    // clients.
-    let mut others = Vec::new();
-    for _ in 0..7 {
-        let mut other = bench.connect_alike().await;
-        other.run("begin").await;
-        others.push(other);
-    }
-    bench.hold(&ben, named(&["st-A-2"])).await.unwrap();
-    assert_eq!(bench.counts().await, [14, 2, 0, 0]);
-}

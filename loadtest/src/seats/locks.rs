@@ -148,27 +148,40 @@ async fn prepare(client: Client) -> Result<Prepared, tokio_postgres::Error> {
     })
 }
 
-/// `begin; select … for update; update; insert; commit`, with or without `skip locked` for the best seats.
-pub(super) struct ForUpdate {
+/// One transaction per request: `begin; select … for update; update; insert; commit`, with or without `skip locked` for
+/// the best seats; or optimistic, which checks without a lock, writes if the version is unchanged, and otherwise
+/// checks again.
+pub(super) struct Transactions {
     pool: Pool,
-    skips: bool,
+    strategy: Strategy,
 }
 
-impl ForUpdate {
-    pub(super) async fn open(args: &ShopArgs) -> Result<ForUpdate, Failed> {
-        Ok(ForUpdate {
+impl Transactions {
+    pub(super) async fn open(args: &ShopArgs) -> Result<Transactions, Failed> {
+        Ok(Transactions {
             pool: Pool::open(args).await?,
-            skips: args.strategy == Strategy::SkipLocked,
+            strategy: args.strategy,
         })
+    }
+
+    async fn take(
+        &self,
+        on: &Prepared,
+        wanted: &Wanted,
+    ) -> Result<Option<Bought>, tokio_postgres::Error> {
+        match self.strategy {
+            Strategy::Optimistic => look_and_take(on, wanted).await,
+            strategy => lock_and_take(on, wanted, strategy == Strategy::SkipLocked).await,
+        }
     }
 }
 
 #[async_trait]
-impl Seller for ForUpdate {
+impl Seller for Transactions {
     async fn buy(&self, wanted: Wanted) -> Result<Bought, Failed> {
         let mut lent = self.pool.lend().await?;
         for _ in 0..TRIES_MAX {
-            match lock_and_take(lent.get(), &wanted, self.skips).await {
+            match self.take(lent.get(), &wanted).await {
                 Ok(Some(bought)) => return Ok(bought),
                 Ok(None) => {}
                 Err(error) => {
@@ -213,6 +226,15 @@ pub(super) async fn lock_and_take(
         }
         wanted.seats.clone()
     };
+    take_and_commit(on, wanted, seats).await.map(Some)
+}
+
+/// Writes the purchase of seats that are known to be free, and commits.
+pub(super) async fn take_and_commit(
+    on: &Prepared,
+    wanted: &Wanted,
+    seats: Vec<i32>,
+) -> Result<Bought, tokio_postgres::Error> {
     let (order, buyer) = (new_order(), i64::from(wanted.buyer));
     on.client
         .execute(&on.take, &[&EVENT, &seats, &order])
@@ -221,38 +243,7 @@ pub(super) async fn lock_and_take(
         .execute(&on.order, &[&order, &EVENT, &buyer, &seats])
         .await?;
     on.client.batch_execute("commit").await?;
-    Ok(Some(Bought::Sold { order, seats }))
-}
-
-/// Checks without a lock, writes if the version is unchanged, and otherwise checks again.
-pub(super) struct Optimistic {
-    pool: Pool,
-}
-
-impl Optimistic {
-    pub(super) async fn open(args: &ShopArgs) -> Result<Optimistic, Failed> {
-        Ok(Optimistic {
-            pool: Pool::open(args).await?,
-        })
-    }
-}
-
-#[async_trait]
-impl Seller for Optimistic {
-    async fn buy(&self, wanted: Wanted) -> Result<Bought, Failed> {
-        let mut lent = self.pool.lend().await?;
-        for _ in 0..TRIES_MAX {
-            match look_and_take(lent.get(), &wanted).await {
-                Ok(Some(bought)) => return Ok(bought),
-                Ok(None) => {}
-                Err(error) => {
-                    lent.spoil();
-                    return Err(wrong(error));
-                }
-            }
-        }
-        Err("lost every race against other buyers".to_owned())
-    }
+    Ok(Bought::Sold { order, seats })
 }
 
 /// Reads free seats and their versions without a lock; a random choice of the first ones.

@@ -1,6 +1,6 @@
 //! Common uses of Redis by shops: a lock for every seat, a counter in front, a queue processed by one consumer.
 
-use super::locks::{Lent, Pool, SPREAD, TRIES_MAX, lock_and_take, see_best};
+use super::locks::{Lent, Pool, SPREAD, TRIES_MAX, lock_and_take, see_best, take_and_commit};
 use super::strategy::{Bought, EVENT, Seller, ShopArgs, Wanted, new_order, wrong};
 use async_trait::async_trait;
 use client::Failed;
@@ -99,7 +99,7 @@ async fn take_seen(
     seats: &[i32],
 ) -> Result<Option<Bought>, Failed> {
     let on = lent.get();
-    let (order, buyer, seats) = (new_order(), i64::from(wanted.buyer), seats.to_vec());
+    let seats = seats.to_vec();
     let taking = async {
         on.client.batch_execute("begin").await?;
         let rows = on.client.query(&on.look, &[&EVENT, &seats]).await?;
@@ -107,14 +107,7 @@ async fn take_seen(
             on.client.batch_execute("rollback").await?;
             return Ok((wanted.best == 0).then_some(Bought::Taken));
         }
-        on.client
-            .execute(&on.take, &[&EVENT, &seats, &order])
-            .await?;
-        on.client
-            .execute(&on.order, &[&order, &EVENT, &buyer, &seats])
-            .await?;
-        on.client.batch_execute("commit").await?;
-        Ok::<_, tokio_postgres::Error>(Some(Bought::Sold { order, seats }))
+        take_and_commit(on, wanted, seats).await.map(Some)
     };
     let taken = taking.await;
     if taken.is_err() {

@@ -1,7 +1,7 @@
 //! Server skeleton through which every strategy sells: one route to buy, one to poll for the result.
 
 use super::combined::Combined;
-use super::locks::{ForUpdate, Optimistic};
+use super::locks::Transactions;
 use super::redis::{Counter, Lock, Queue};
 use super::strategy::{Bought, Seller, ShopArgs, Strategy, Wanted};
 use axum::extract::{Path, State};
@@ -21,8 +21,9 @@ use tokio_util::sync::CancellationToken;
 /// Fails if a store does not answer.
 pub async fn run(args: ShopArgs) -> Result<(), Failed> {
     let seller: Arc<dyn Seller> = match args.strategy {
-        Strategy::ForUpdate | Strategy::SkipLocked => Arc::new(ForUpdate::open(&args).await?),
-        Strategy::Optimistic => Arc::new(Optimistic::open(&args).await?),
+        Strategy::ForUpdate | Strategy::SkipLocked | Strategy::Optimistic => {
+            Arc::new(Transactions::open(&args).await?)
+        }
         Strategy::RedisLock => Arc::new(Lock::open(&args).await?),
         Strategy::RedisCounter => Arc::new(Counter::open(&args).await?),
         Strategy::Queue => Arc::new(Queue::open(&args).await?),

@@ -8,10 +8,12 @@ use std::sync::Once;
 #[derive(Clone, Copy, Debug)]
 pub struct ClientAddress(pub IpAddr);
 
-/// The address that a request counts for: the peer's, or with `trusted_hops` proxies in front the entry that the outermost
-/// of them wrote, counted from the right end of `X-Forwarded-For`. What stands further left anyone can write.
+/// Returns the address that a request counts for: the peer's, or with `trusted_hops` proxies in
+/// front the entry that the outermost of them wrote, counted from the right end of
+/// `X-Forwarded-For`. Anyone can write the entries further left.
 ///
-/// None where that entry is missing or names no address: the peer is then a proxy that all visitors share.
+/// Returns `None` if that entry is missing or names no address: the peer is then a proxy that all
+/// visitors share.
 pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted_hops: usize) -> Option<IpAddr> {
     if trusted_hops == 0 {
         return Some(folded(peer));
@@ -49,7 +51,7 @@ fn address_of(entry: &[u8]) -> Option<IpAddr> {
     entry.parse().ok().or_else(|| v4().map(IpAddr::V4))
 }
 
-/// An IPv6 address stands for its /64: a household has that many addresses to itself.
+/// Returns the /64 of an IPv6 address: a household has that many addresses to itself.
 fn folded(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {

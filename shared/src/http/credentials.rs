@@ -14,8 +14,8 @@ pub struct Credential {
     pub by_cookie: bool,
 }
 
-/// The credential of a request: `Authorization: Bearer`, else the cookie `name`. Other schemes are those of the site that we
-/// run beside, such as `Basic` before a staging host: they count for nothing.
+/// Returns the credential of a request: `Authorization: Bearer`, else the cookie `name`. Other
+/// schemes belong to the site beside ours, such as `Basic` before a staging host, and are ignored.
 pub fn credential(site: &AppContext, headers: &HeaderMap, name: &str) -> Option<Credential> {
     if let Some(token) = bearer(headers) {
         return Some(Credential {
@@ -29,7 +29,7 @@ pub fn credential(site: &AppContext, headers: &HeaderMap, name: &str) -> Option<
     })
 }
 
-/// The token after `Authorization: Bearer`.
+/// Returns the token after `Authorization: Bearer`.
 pub fn bearer(headers: &HeaderMap) -> Option<String> {
     let values = headers.get_all(header::AUTHORIZATION).iter();
     values
@@ -38,7 +38,7 @@ pub fn bearer(headers: &HeaderMap) -> Option<String> {
         .map(|(_, token)| token.trim().to_owned())
 }
 
-/// All cookies whose name begins with `prefix`: the rest of the name and the value. At most 32.
+/// Returns the cookies whose name begins with `prefix`: the rest of the name and the value. At most 32.
 pub fn cookies(site: &AppContext, headers: &HeaderMap, prefix: &str) -> Vec<(String, String)> {
     let prefix = cookie_name(site, prefix);
     pairs(headers)
@@ -49,15 +49,15 @@ pub fn cookies(site: &AppContext, headers: &HeaderMap, prefix: &str) -> Vec<(Str
         .collect()
 }
 
-/// The value of the cookie of exactly this name.
+/// Returns the value of the cookie of exactly this name.
 pub fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     pairs(headers)
         .find(|(found, _)| *found == name)
         .map(|(_, value)| value.to_owned())
 }
 
-/// The cookies that are text. The header is read as bytes: other software of the site writes what it likes into its own
-/// cookies, and a pair that cannot be read must not hide ours.
+/// Returns the cookies that are text. The header is read as bytes: other software of the site may
+/// write anything into its own cookies, and a pair that cannot be read must not hide ours.
 fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     headers
         .get_all(header::COOKIE)
@@ -66,7 +66,7 @@ fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
         .filter_map(|pair| str::from_utf8(pair).ok()?.trim_ascii().split_once('='))
 }
 
-/// The name as the browser knows it: `__Host-` in front where the site is https.
+/// Returns the name as the browser knows it: `__Host-` in front where the site is https.
 pub fn cookie_name(site: &AppContext, name: &str) -> String {
     if site.https {
         format!("__Host-{name}")
@@ -75,7 +75,7 @@ pub fn cookie_name(site: &AppContext, name: &str) -> String {
     }
 }
 
-/// A `Set-Cookie` value that scripts cannot read and other sites do not send along with their requests.
+/// Returns a `Set-Cookie` value that scripts cannot read and other sites do not send along.
 pub fn set_cookie(site: &AppContext, name: &str, value: &str, seconds: u32) -> HeaderValue {
     let name = cookie_name(site, name);
     let secure = if site.https { "; Secure" } else { "" };
@@ -83,9 +83,9 @@ pub fn set_cookie(site: &AppContext, name: &str, value: &str, seconds: u32) -> H
     HeaderValue::try_from(text).expect("cookies are made of ids and base64, all visible ASCII")
 }
 
-/// For requests that change something, and for WebSocket handshakes: with a cookie the `Origin` must be on the
-/// allow-list; without one a foreign `Origin` is refused all the same, unless the request has a bearer, which no browser
-/// sends by itself.
+/// Checks the `Origin` of a request that changes something, or of a WebSocket handshake. With a
+/// cookie it must be on the allow-list; without one a foreign `Origin` is refused all the same,
+/// unless the request has a bearer, which no browser sends by itself.
 ///
 /// # Errors
 /// 403.

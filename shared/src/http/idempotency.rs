@@ -41,7 +41,7 @@ pub struct Attempt {
 }
 
 impl IdempotencyKey {
-    /// The attempt that this key names, if one was sent.
+    /// Returns the attempt that this key names, if one was sent.
     pub fn attempt(&self, subject: &str, route: &str, body: &[u8]) -> Option<Attempt> {
         let key = self.0.as_ref()?;
         Some(Attempt {
@@ -60,7 +60,7 @@ pub fn mark_replayed(mut response: Response, is_replayed: bool) -> Response {
     response
 }
 
-/// The refusal of the same key with another body.
+/// Returns the refusal of the same key with another body.
 pub fn mismatch() -> Problem {
     Problem::new(
         axum::http::StatusCode::UNPROCESSABLE_ENTITY,

@@ -264,7 +264,7 @@ impl AsyncWrite for LingeringStream {
 /// Listens on an address.
 ///
 /// # Errors
-/// When the address is taken or not this machine's.
+/// If the address is taken or not this machine's.
 pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4(),

@@ -71,7 +71,7 @@ pub async fn to_the_end<T: Send + 'static>(
     done.unwrap_or_else(|_| Err(Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR)))
 }
 
-/// An answer that is there at once costs no timer.
+/// Limits the time of a response. One that is there at once costs no timer.
 async fn in_time(response: impl Future<Output = Response>) -> Response {
     let response = tokio::time::timeout(REQUEST, response).await;
     response.unwrap_or_else(|_| Problem::of_status(StatusCode::REQUEST_TIMEOUT).into_response())
@@ -133,7 +133,7 @@ fn count(method: &Method, route: &Arc<str>, status: u16, took: Duration) {
     metrics::histogram!("fairline_request_seconds", "route" => route()).record(took.as_secs_f64());
 }
 
-/// A refusal that a library wrote as plain text becomes a problem like all others.
+/// Turns a refusal that a library wrote as plain text into a problem like all others.
 fn as_problem(response: Response) -> Response {
     let status = response.status();
     let kind = response.headers().get(header::CONTENT_TYPE);

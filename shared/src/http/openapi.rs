@@ -13,7 +13,7 @@ use utoipa::openapi::{
 };
 use utoipa::{IntoResponses, PartialSchema as _, ToSchema};
 
-/// `/api/openapi.json`, `/api/asyncapi.json` and the reader page.
+/// Returns the routes `/api/openapi.json`, `/api/asyncapi.json` and the reader page.
 pub fn routes(description: OpenApi) -> Router {
     let document = Arc::new(complete(description));
     Router::new()

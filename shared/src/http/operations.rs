@@ -52,7 +52,7 @@ impl Listeners {
     /// Binds both.
     ///
     /// # Errors
-    /// When an address cannot be listened on.
+    /// If an address cannot be listened on.
     pub async fn bind(settings: &Settings) -> Result<Listeners, String> {
         let public = bind(settings.listen).await?;
         let operations = bind(settings.ops_listen).await?;

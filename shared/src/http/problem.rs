@@ -11,9 +11,9 @@ use serde_json::{Map, Value, json};
 use std::error::Error as _;
 use utoipa::ToSchema;
 
-/// The most bytes that a request body may have.
+/// Largest size of a request body in bytes.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
-/// The most bytes that a seating plan may have.
+/// Largest size of a seating plan in bytes.
 pub const PLAN_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// A refusal: a stable type, a title, a status, and what a client can do about it.
@@ -25,7 +25,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem of type `/problems/{kind}`.
+    /// Creates a problem of type `/problems/{kind}`.
     pub fn new(status: StatusCode, kind: &str, title: &str) -> Problem {
         let mut members = Map::new();
         members.insert("type".into(), format!("/problems/{kind}").into());
@@ -38,19 +38,19 @@ impl Problem {
         }
     }
 
-    /// A problem that has nothing to say beyond its status.
+    /// Creates a problem that says no more than its status.
     pub fn of_status(status: StatusCode) -> Problem {
         let title = status.canonical_reason().unwrap_or("refused");
         let kind = title.to_ascii_lowercase().replace([' ', '\''], "-");
         Problem::new(status, &kind, title)
     }
 
-    /// A well-formed body with a wrong value: 422 naming the field.
+    /// Creates the problem of a well-formed body with a wrong value: 422, naming the field.
     pub fn invalid(field: &str, detail: impl Into<String>) -> Problem {
         Problem::invalid_all(vec![(field.to_owned(), detail.into())])
     }
 
-    /// Several wrong values at once.
+    /// Creates the problem of several wrong values.
     pub fn invalid_all(errors: Vec<(String, String)>) -> Problem {
         let list: Vec<Value> = errors
             .iter()
@@ -70,31 +70,31 @@ impl Problem {
         .with("errors", list)
     }
 
-    /// The store did not answer: 503, try again in a moment.
+    /// Creates the problem of a store that did not answer: 503, try again in a moment.
     pub fn unavailable() -> Problem {
         let title = "The store cannot be reached just now";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title).retry_after(2)
     }
 
-    /// Too many requests: 429.
+    /// Creates the problem of too many requests: 429.
     pub fn too_many(retry_after_seconds: u32) -> Problem {
         let title = "Too many requests from here";
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", title)
             .retry_after(retry_after_seconds)
     }
 
-    /// No such event.
+    /// Creates the problem of an unknown event.
     pub fn no_such_event() -> Problem {
         Problem::new(StatusCode::NOT_FOUND, "no-such-event", "No such event")
     }
 
-    /// Missing or invalid admission token.
+    /// Creates the problem of a missing or invalid admission token.
     pub fn bad_admission() -> Problem {
         let title = "This is no valid admission to this event";
         Problem::new(StatusCode::UNAUTHORIZED, "bad-admission", title)
     }
 
-    /// The slot of an admission has lapsed.
+    /// Creates the problem of an admission whose slot has lapsed.
     pub fn slot_lapsed() -> Problem {
         Problem::new(StatusCode::GONE, "slot-lapsed", "This slot is gone")
     }
@@ -105,7 +105,7 @@ impl Problem {
         self
     }
 
-    /// A member of its own.
+    /// Adds a member.
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Problem {
         self.members.insert(name.into(), value.into());
         self
@@ -117,12 +117,12 @@ impl Problem {
         self
     }
 
-    /// The HTTP status.
+    /// Returns the HTTP status.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// The body as JSON.
+    /// Returns the body as JSON.
     pub fn into_value(self) -> Value {
         Value::Object(self.members)
     }
@@ -167,7 +167,7 @@ pub async fn read_body(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
 /// Reads JSON: 400 when it is not JSON, with line and column; 422 when a value is wrong, with the field's path.
 ///
 /// # Errors
-/// As said.
+/// 400 or 422.
 pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {

@@ -5,23 +5,23 @@ use governor::{Quota, RateLimiter, state::keyed::DashMapStateStore};
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::num::NonZeroU32;
 
-/// Keys are folded into this many cells, so that no flood of keys can grow the map; two keys share a cell once in a
+/// Number of cells into which keys are folded, so that no flood of keys can grow the map; two keys share a cell once in a
 /// quarter of a million.
 const CELLS: u64 = 1 << 18;
 
-/// So many of something for each key in a span of time.
+/// Limit on requests per key in a span of time.
 pub struct Limiter {
     cells: Option<RateLimiter<u32, DashMapStateStore<u32>, DefaultClock>>,
     hasher: RandomState,
 }
 
 impl Limiter {
-    /// `count` a second with a burst of `burst`; 0 sets no limit.
+    /// Creates a limit of `count` a second with a burst of `burst`; 0 sets none.
     pub fn per_second(count: u32, burst: u32) -> Limiter {
         Limiter::of(NonZeroU32::new(count).map(Quota::per_second), burst)
     }
 
-    /// `count` a minute, all of which may come at once; 0 sets no limit.
+    /// Creates a limit of `count` a minute, all of which may come at once; 0 sets none.
     pub fn per_minute(count: u32) -> Limiter {
         Limiter::of(NonZeroU32::new(count).map(Quota::per_minute), count)
     }
@@ -52,7 +52,7 @@ impl Limiter {
         })
     }
 
-    /// Forgets the cells that are full again. Called now and then.
+    /// Drops the cells that are full again. Called now and then.
     pub fn sweep(&self) {
         if let Some(cells) = &self.cells {
             cells.retain_recent();

@@ -7,16 +7,16 @@ use std::sync::LazyLock;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
-/// A client that does not take a message within this is gone.
+/// Longest time in which a client takes a message, or it is gone.
 const SEND: Duration = Duration::from_secs(20);
-/// Clients have nothing to say; this many messages are forgiven.
+/// Largest number of messages from a client, which has no reason to send any.
 pub const MESSAGES_MAX: u32 = 100;
-/// A ping and a `tick` are sent this often.
+/// Time between a ping with its `tick` and the next.
 pub const PING_SECONDS: u32 = 25;
-/// A client that was not heard for longer, not even by a pong, is gone.
+/// Longest time without a sign of a client, such as a pong, or it is gone.
 pub const SILENCE_SECONDS_MAX: u32 = 80;
 
-/// When a client was last heard and last pinged. Whole seconds: four bytes each, where an instant takes sixteen.
+/// Times at which a client was last heard and last pinged. Whole seconds: four bytes each, where an instant takes sixteen.
 pub struct Pulse {
     heard_at: u32,
     pinged_at: u32,
@@ -34,12 +34,12 @@ pub enum Beat {
 }
 
 impl Pulse {
-    /// The pulse of a socket that opens now.
+    /// Returns the pulse of a socket that opens now.
     pub fn start() -> Pulse {
         Pulse::start_at(steady_seconds())
     }
 
-    /// Notes that the client was heard.
+    /// Records that the client was heard.
     pub fn hear(&mut self) {
         self.heard_at = steady_seconds();
     }
@@ -79,20 +79,20 @@ impl Pulse {
     }
 }
 
-/// Seconds since this process first asked, by its steady clock.
+/// Returns the seconds since this process first asked, by its steady clock.
 fn steady_seconds() -> u32 {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
     u32::try_from(START.elapsed().as_secs()).unwrap_or(u32::MAX)
 }
 
 /// Sends a ping, whose pong shows that the client is there, and a `tick` with the server's time, which shows the same of the
-/// server to code that sees no pings. False when the client is gone.
+/// server to code that sees no pings. Returns `false` if the client is gone.
 pub async fn ping(socket: &mut WebSocket, now: Time) -> bool {
     let tick = json!({"type": "tick", "now": now}).to_string();
     send(socket, Message::Ping(Vec::new().into())).await && send(socket, Message::text(tick)).await
 }
 
-/// Sends a message. False when the client is gone.
+/// Sends a message. Returns `false` if the client is gone.
 pub async fn send(socket: &mut WebSocket, message: Message) -> bool {
     matches!(timeout(SEND, socket.send(message)).await, Ok(Ok(())))
 }

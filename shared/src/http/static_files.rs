@@ -19,7 +19,7 @@ pub async fn file(Path(path): Path<String>, headers: HeaderMap) -> Response {
     serve(&path, &headers)
 }
 
-/// A file under `static/`.
+/// Serves a file under `static/`.
 pub fn serve(path: &str, headers: &HeaderMap) -> Response {
     let Some(file) = Files::get(path) else {
         return Problem::of_status(StatusCode::NOT_FOUND).into_response();
@@ -45,7 +45,7 @@ pub fn serve(path: &str, headers: &HeaderMap) -> Response {
     (head, file.data.into_owned()).into_response()
 }
 
-/// A whole page, with `{{name}}` replaced by values, escaped. Never cached: it may speak of a fan's own place.
+/// Returns a whole page, with `{{name}}` replaced by escaped values. Never cached: it may show a fan's own place.
 pub fn page(path: &str, values: &[(&str, &str)]) -> Response {
     let Some(file) = Files::get(path) else {
         return Problem::of_status(StatusCode::NOT_FOUND).into_response();

@@ -1,6 +1,6 @@
 //! Refuses what an operation's description does not declare: a body where none is taken, a query parameter of another name.
 //!
-//! Ignoring them would do something else than was asked: refund a whole order where a part was named, answer every order
+//! Ignoring them would do something other than what was asked: refund a whole order where a part was named, answer every order
 //! where one was searched for.
 
 use crate::http::problem::{BODY_BYTES_MAX, Nothing, Problem, parse_json, read_body};
@@ -66,7 +66,7 @@ impl Declared {
         let Some(takes) = self.takes(&request) else {
             return Ok(request);
         };
-        // Strangers are told that they are, by the handler, before anything else.
+        // Callers without a credential are refused by the handler, before anything else.
         if takes.needs_credential && !has_credential(request.headers()) {
             return Ok(request);
         }
@@ -78,7 +78,7 @@ impl Declared {
         }
         let (parts, body) = request.into_parts();
         let bytes = read_body(body, BODY_BYTES_MAX).await?;
-        // Some clients send an empty object where there is nothing to say.
+        // Some clients send an empty object instead of no body.
         if !bytes.is_empty() && parse_json::<Nothing>(&bytes).is_err() {
             return Err(Problem::invalid("body", "this request takes no body"));
         }
@@ -147,7 +147,7 @@ where
         self.inner.poll_ready(context)
     }
 
-    /// Only a request that may have to be refused is checked in a boxed future.
+    /// Passes a request on. Only one that may have to be refused is checked in a boxed future.
     fn call(&mut self, request: Request) -> Self::Future {
         let Some(takes) = self.declared.takes(&request) else {
             return Either::Left(self.inner.call(request));
@@ -193,5 +193,5 @@ fn undeclared_parameters(takes: &Takes, request: &Request) -> Option<Problem> {
     (!errors.is_empty()).then(|| Problem::invalid_all(errors))
 }
 
-/// The most unknown parameters that a refusal names.
+/// Largest number of unknown parameters that a refusal names.
 const ERRORS_MAX: usize = 10;

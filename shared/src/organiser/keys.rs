@@ -14,7 +14,7 @@ use std::fmt;
 pub const COOKIE: &str = "fairline_console";
 /// A session whose end lies further away was not opened by one of our nodes.
 const SESSION_SECONDS_MAX: u32 = 12 * 3600;
-/// How long a session lasts: ten minutes less, since the clock of another node may be behind by as much.
+/// Time for which a session lasts: ten minutes less, since the clock of another node may be behind by as much.
 pub(super) const SESSION_SECONDS: u32 = SESSION_SECONDS_MAX - 600;
 
 /// Rights of an organiser. Each role has those of the roles before it.
@@ -78,19 +78,19 @@ impl Organisers {
         }
     }
 
-    /// The sessions that were signed out.
+    /// Returns the sessions that were signed out.
     pub fn sign_outs(&self) -> &SignOuts {
         &self.sign_outs
     }
 
-    /// A code that signs in one admin once.
+    /// Returns a code that signs in one admin once.
     pub fn one_time_code(&self) -> String {
         let code = random_id("");
         *self.one_time.lock() = Some(code.clone());
         code
     }
 
-    /// Whether an organiser who came earlier would still be let in: a session may have ended since.
+    /// Returns whether an organiser would still be let in: a session may have ended since.
     pub fn is_still_in(&self, organiser: &Organiser, now: Time) -> bool {
         match &organiser.session {
             Some(session) => self.holder(session, now).is_some(),
@@ -98,7 +98,7 @@ impl Organisers {
         }
     }
 
-    /// Every key is compared, so that the time taken does not tell which one was near.
+    /// Finds an organiser by key. Every key is compared, so that the time taken does not tell which was near.
     pub(super) fn by_key(&self, word: &str) -> Option<(Organiser, &str)> {
         let mut found = None;
         for KnownKey { key, id } in &self.keys {
@@ -127,7 +127,7 @@ impl Organisers {
         })
     }
 
-    /// A session that one of our nodes signed and that has not ended.
+    /// Reads a session, if one of our nodes signed it and it has not ended.
     pub(super) fn read(&self, word: &str, now: Time) -> Option<Session> {
         let message = self.sessions.unseal(word)?;
         let session: Session = serde_json::from_slice(&message).ok()?;
@@ -147,7 +147,7 @@ impl Organisers {
         Some(Organiser::holding(&known.key))
     }
 
-    /// A new session of the key with this id, signed. It ends after all sessions of the key that were signed out together.
+    /// Returns a new signed session of a key. It ends after all sessions of the key that were signed out together.
     pub(super) fn open(&self, key: &str, now: Time) -> String {
         let after = self.sign_outs.ended_until(key);
         let earliest = after.map_or(now, |end| Time(end.0 + 1));
@@ -161,7 +161,8 @@ impl Organisers {
     }
 }
 
-/// Identity of the key that a session is bound to. It is signed, so that a session does not tell its bearer how to guess the key.
+/// Returns the identity of the key that a session is bound to. It is signed, so that a session does not help its bearer
+/// to guess the key.
 fn key_id(sessions: &Secret, key: &Key) -> String {
     let named = format!("key\n{}", key.key);
     hex(&sessions.sign(named.as_bytes())[..16])
@@ -218,7 +219,7 @@ impl Organiser {
         }
     }
 
-    /// Whether this organiser may do what `role` may.
+    /// Checks that this organiser may do what `role` may.
     ///
     /// # Errors
     /// 403.
@@ -231,7 +232,7 @@ impl Organiser {
             .detail(format!("this needs the role {role:?}").to_lowercase()))
     }
 
-    /// An entry for the audit log.
+    /// Returns an entry for the audit log.
     pub fn entry(&self, now: Time, action: &str, event: &str) -> Entry {
         Entry {
             at: now,

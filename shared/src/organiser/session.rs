@@ -68,7 +68,7 @@ fn unauthorised() -> Problem {
         .detail("send Authorization: Bearer <organiser key>, or sign in at /organiser")
 }
 
-/// `/api/v1/organiser/session` (the console signs in and out) and `/api/v1/organiser/audit`.
+/// Returns the routes `/api/v1/organiser/session` (the console signs in and out) and `/api/v1/organiser/audit`.
 pub fn routes() -> Router<Arc<AppContext>> {
     let session = routing::get(who_am_i)
         .post(open_session)

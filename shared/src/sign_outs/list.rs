@@ -1,19 +1,20 @@
-//! The list of signed-out sessions. Nothing is ever dropped from it for want of room: one entry can stand for all sessions of a
-//! key so far, so that a key which signs out again and again ends its own sessions and those of no other.
+//! The list of signed-out sessions. Nothing is ever dropped from it for lack of room: one entry can
+//! stand for all sessions of a key so far, so that a key which signs out again and again ends its own
+//! sessions and those of no other.
 
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
-/// The most sign-outs that are kept. They fit into one answer of the waiting room to a checkout.
+/// Largest number of sign-outs that are kept. They fit into one answer of the waiting room to a checkout.
 pub const SIGN_OUTS_MAX: usize = 5000;
-/// The most single sessions of one key. Beyond it one entry stands for all sessions of the key so far.
+/// Largest number of single sessions of one key. Beyond it one entry stands for all sessions of the key so far.
 pub const SIGN_OUTS_PER_KEY_MAX: usize = 100;
-/// How long a sign-out is kept beyond the end of its session, for nodes whose clocks differ.
+/// Time for which a sign-out is kept beyond the end of its session, for nodes whose clocks differ.
 pub const KEPT_SECONDS: u32 = 3600;
-/// The length of a session's id: 16 bytes as hex.
+/// Length of a session's id: 16 bytes as hex.
 const ID_LENGTH: usize = 32;
-/// The longest id of a key.
+/// Largest length of a key's id.
 const KEY_LENGTH_MAX: usize = 64;
 
 /// A session that was signed out, or all sessions of a key up to one.
@@ -23,7 +24,7 @@ pub struct SignOut {
     pub key: String,
     /// The id of the session; none: all sessions of the key that end no later. It opens nothing by itself.
     pub id: Option<String>,
-    /// When the session would have ended. All sessions are equally long, so this also tells when it was opened.
+    /// Time at which the session would have ended. All sessions are equally long, so this also tells when it was opened.
     pub expires_at: Time,
 }
 
@@ -74,12 +75,12 @@ impl List {
         self.version
     }
 
-    /// The end of the last session of a key that ended with all those before it.
+    /// Returns the end of the last session of a key that ended with all those before it.
     pub(super) fn ended_until(&self, key: &str) -> Option<Time> {
         self.keys.get(key)?.until
     }
 
-    /// The entry by which this one is signed out: itself, or one that stands for all sessions of its key.
+    /// Returns the entry by which this one is signed out: itself, or one for all sessions of its key.
     pub(super) fn covering(&self, sign_out: &SignOut) -> Option<SignOut> {
         let of_key = self.keys.get(&sign_out.key)?;
         if of_key.is_ended_until(sign_out.expires_at) {
@@ -112,7 +113,7 @@ impl List {
         self.keys.iter().flat_map(of_one).collect()
     }
 
-    /// Takes over what is new, and forgets what ended long ago; whether anything was new.
+    /// Adds new entries and drops outdated ones. Returns whether anything was new.
     pub(super) fn merge(&mut self, list: impl IntoIterator<Item = SignOut>, now: Time) -> bool {
         let is_kept = |end: Time| end.plus_seconds(KEPT_SECONDS) > now;
         for of_key in self.keys.values_mut() {

@@ -1,39 +1,39 @@
-//! Console sessions that were signed out. Their ids are kept until the sessions would have ended anyway: in a file of the data
-//! folder, and where nodes share a store, there as well.
+//! Console sessions that were signed out. Their ids are kept until the sessions would have ended
+//! anyway: in a file of the data folder, and in the store that nodes share, if there is one.
 
 mod list;
 
 use self::list::List;
 pub use self::list::{KEPT_SECONDS, SIGN_OUTS_MAX, SIGN_OUTS_PER_KEY_MAX, SignOut};
+use crate::data_dir::replace;
 use crate::time::{Clock, Time};
 use async_trait::async_trait;
 use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use std::collections::HashSet;
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write as _};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tempfile::NamedTempFile;
 use tokio_util::sync::CancellationToken;
 
-/// How often the shared store is asked.
+/// Time between two requests to the shared store.
 const REFRESH_EVERY: Duration = Duration::from_secs(1);
 
 /// A store of sign-outs that all nodes share. Every operation may be repeated.
 #[async_trait]
 pub trait Shared: Send + Sync {
-    /// Keeps a sign-out. `session` is the signed session itself, for a store that asks for proof; none where the sign-out is only
-    /// given back to a store that may have lost it.
+    /// Keeps a sign-out. `session` is the signed session itself, for a store that asks for proof; none
+    /// if the sign-out is only given back to a store that may have lost it.
     ///
     /// # Errors
-    /// When the store does not answer or is full.
+    /// If the store does not answer or is full.
     async fn keep(&self, sign_out: &SignOut, session: Option<&str>) -> Result<(), String>;
 
-    /// All sign-outs that are kept, at most `SIGN_OUTS_MAX`.
+    /// Returns all sign-outs that are kept, at most `SIGN_OUTS_MAX`.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// If the store does not answer.
     async fn all(&self) -> Result<Vec<SignOut>, String>;
 }
 
@@ -78,7 +78,7 @@ impl SignOuts {
         Ok(SignOuts::of(Some(path.to_owned()), clock, list))
     }
 
-    /// A list that is only in memory: for tests.
+    /// Creates a list that is only in memory, for tests.
     pub fn in_memory(clock: Clock) -> SignOuts {
         SignOuts::of(None, clock, List::default())
     }
@@ -94,22 +94,22 @@ impl SignOuts {
         }))
     }
 
-    /// From now on sign-outs are exchanged with a store that all nodes share.
+    /// Exchanges sign-outs with a store that all nodes share, from now on.
     pub fn share(&self, store: Arc<dyn Shared>) {
         let _ = self.0.shared.set(store);
     }
 
-    /// Whether this session was signed out.
+    /// Returns whether this session was signed out.
     pub fn contains(&self, session: &SignOut) -> bool {
         self.covering(session).is_some()
     }
 
-    /// The end of the last session of this key that was signed out together with all those before it.
+    /// Returns the end of the last session of this key that was signed out with all those before it.
     pub fn ended_until(&self, key: &str) -> Option<Time> {
         self.list().ended_until(key)
     }
 
-    /// All that are known.
+    /// Returns all known sign-outs.
     pub fn all(&self) -> Vec<SignOut> {
         self.list().entries()
     }
@@ -117,7 +117,7 @@ impl SignOuts {
     /// Signs a session out: on disk, and in the shared store where there is one, before it returns. May be repeated.
     ///
     /// # Errors
-    /// When one of them does not take it. Here the session is signed out all the same, and the other is told again by `refresh`.
+    /// If one of them does not take it. Here the session is signed out all the same, and the other is told again by `refresh`.
     pub async fn add(&self, sign_out: SignOut, session: &str) -> Result<(), String> {
         self.merge([sign_out.clone()]);
         if !self.contains(&sign_out) {
@@ -224,8 +224,8 @@ impl SignOuts {
         self.0.unsent.lock()
     }
 
-    /// Writes the whole list if it has changed, so that the file never grows beyond it. Off the async threads: it waits for the
-    /// disk.
+    /// Writes the whole list if it has changed, so that the file never grows beyond it. Off the async
+    /// threads, as it waits for the disk.
     async fn write(&self) -> Result<(), String> {
         let Some(path) = self.0.file.clone() else {
             return Ok(());
@@ -250,17 +250,7 @@ impl SignOuts {
     }
 }
 
-/// Replaces a file as a whole: after a crash there is the old one or the new one.
-fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    File::open(folder)?.sync_all()
-}
-
-/// Follows what other nodes sign out, until the stop signal.
+/// Follows the sign-outs of other nodes until the stop signal.
 pub async fn follow(sign_outs: SignOuts, stop: CancellationToken) {
     loop {
         sign_outs.refresh().await;

@@ -83,7 +83,7 @@ async fn what_is_changed_on_one_node_holds_on_all_with_their_next_tick() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
-    // Whoever looks, and wherever, reads the same log.
+    // Every reader, on every node, sees the same log.
     for room in &site.rooms {
         let log = room
             .client

@@ -150,7 +150,7 @@ async fn check(site: &Site, from: Instant, seen: &Shared) {
     }
 }
 
-/// Nobody who waits has a lower number than somebody who was let in after.
+/// No waiting fan has a lower number than a fan who was let in later.
 async fn check_order(site: &Site, seen: &Shared) {
     let numbers: Vec<u64> = seen.lock().unwrap().numbers.keys().copied().collect();
     let state = async |number: u64| {

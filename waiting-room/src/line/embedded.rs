@@ -58,7 +58,7 @@ impl Embedded {
     /// Opens the events stored in `folder`, creating the folder if it does not exist.
     ///
     /// # Errors
-    /// When a journal cannot be read. Nothing is overwritten.
+    /// If a journal cannot be read. Nothing is overwritten.
     pub fn open(folder: PathBuf, clock: Clock) -> Result<Embedded, String> {
         let failed = |error| format!("the folder {} cannot be used: {error}", folder.display());
         fs::create_dir_all(&folder).map_err(failed)?;

@@ -1,6 +1,6 @@
 //! An event's settings: their fields, how a patch is applied, and validation.
 
-use super::Phase;
+use super::phase::Phase;
 use crate::draw::{BEACONS, Beacon};
 use serde::{Deserialize, Deserializer, Serialize};
 use shared::ids::EventId;

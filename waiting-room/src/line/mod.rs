@@ -1,11 +1,13 @@
-//! The line: its types, the trait that every engine implements, and [`open`], the only function that chooses an
-//! engine.
+//! The line: its types and the trait that every engine implements. [`open`] chooses the engine.
 
+mod admission;
 mod bitmap;
 mod drawing;
 mod embedded;
 mod event_settings;
 mod journal;
+mod open;
+mod phase;
 mod redis;
 mod state;
 mod throughput;
@@ -14,17 +16,18 @@ mod view;
 pub use bitmap::Snapshot;
 pub use embedded::Embedded;
 pub use event_settings::{Admission, EventSettings, Order, Patch};
+pub use open::{Opened, check, is_shared, open};
+pub use phase::Phase;
 pub use redis::{Redis, Store};
-pub use throughput::{Flow, Pace, Rates};
+pub use throughput::{Flow, Pace, Rates, Waited};
 
 use crate::draw::{Beacon, Round};
 use crate::pass::Pass;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use shared::data_dir::DataFolder;
 use shared::group_commit::Unavailable;
 use shared::ids::{Availability, EventId, VisitorId};
-use shared::time::{Clock, Time};
+use shared::time::Time;
 use std::sync::Arc;
 
 /// Maximum number of places that one event's line gives out.
@@ -33,24 +36,6 @@ pub const LINE_LENGTH_MAX: u64 = 4_000_000;
 pub const EVENTS_MAX: usize = 500;
 /// Age in seconds at which a checkout's last report counts as stale; no visitor is admitted until the next one.
 pub const REPORT_SECONDS_MAX: u32 = 30;
-
-/// Phase of an event's line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Phase {
-    /// The line is not open yet.
-    Scheduled,
-    /// The line is open, the sale is not.
-    Prequeue,
-    /// Batches are admitted.
-    Open,
-    /// The organiser stopped admission for now; joining goes on.
-    Paused,
-    /// No seat is available and none is held.
-    SoldOut,
-    /// The event is over.
-    Closed,
-}
 
 /// State of a visitor in the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -70,18 +55,6 @@ pub enum VisitorState {
     Left,
     /// The organiser removed them.
     Ejected,
-}
-
-impl Phase {
-    /// Every phase, in the order of the codes in script replies.
-    const ALL: [Phase; 6] = [
-        Phase::Scheduled,
-        Phase::Prequeue,
-        Phase::Open,
-        Phase::Paused,
-        Phase::SoldOut,
-        Phase::Closed,
-    ];
 }
 
 impl VisitorState {
@@ -210,17 +183,6 @@ pub struct Stats {
     pub waited_seconds: Waited,
     /// Last report of the checkout.
     pub availability: Option<Availability>,
-}
-
-/// Quantiles in seconds; null until the first admission.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-pub struct Waited {
-    /// Median.
-    pub p50: Option<u32>,
-    /// 90th percentile.
-    pub p90: Option<u32>,
-    /// 99th percentile.
-    pub p99: Option<u32>,
 }
 
 /// Reason why an operation was refused.
@@ -371,47 +333,4 @@ pub trait Line: Send + Sync {
 
     /// Returns the current figures.
     async fn stats(&self, event: &EventId) -> Result<Stats, Refused>;
-}
-
-/// Returns whether the URL names a store that several nodes can share.
-pub fn is_shared(url: &str) -> bool {
-    url != "embedded"
-}
-
-/// Checks the URL of a line.
-///
-/// # Errors
-/// A message for the operator.
-pub fn check(url: &str) -> Result<(), String> {
-    if is_shared(url) {
-        Redis::check(url)
-    } else {
-        Ok(())
-    }
-}
-
-/// An opened line, and the store that nodes share, which also keeps the audit log and the sign-outs.
-pub struct Opened {
-    /// The line.
-    pub line: Arc<dyn Line>,
-    /// The shared store; none for the embedded engine.
-    pub shared: Option<Arc<Store>>,
-}
-
-/// Opens the engine named by the URL.
-///
-/// # Errors
-/// A message for the operator.
-pub fn open(url: &str, folder: &DataFolder, clock: Clock) -> Result<Opened, String> {
-    if is_shared(url) {
-        let line = Arc::new(Redis::open(url, folder.join("line-redis"), clock)?);
-        return Ok(Opened {
-            shared: Some(line.store()),
-            line,
-        });
-    }
-    Ok(Opened {
-        line: Arc::new(Embedded::open(folder.join("line"), clock)?),
-        shared: None,
-    })
 }

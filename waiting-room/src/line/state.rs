@@ -4,18 +4,12 @@
 use super::bitmap::Alive;
 use super::event_settings::EventSettings;
 use super::throughput::{Flow, Rates};
-use super::{
-    Claimed, Joined, LINE_LENGTH_MAX, Outcome, Phase, REPORT_SECONDS_MAX, Refused, Slot, Spot,
-    VisitorState,
-};
+use super::{Joined, LINE_LENGTH_MAX, Outcome, Phase, Refused, Slot, Spot, VisitorState};
 use crate::draw::Round;
 use shared::ids::{Availability, VisitorId};
 use shared::time::Time;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-
-/// Admission credit of one fan. Credit is counted as (fans per minute) × milliseconds, so that no rate is rounded.
-const CREDIT_PER_FAN: u64 = 60_000;
 
 /// A place in the line.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +47,7 @@ pub(super) struct State {
     /// Visitors who left before the draw and so have no number, with their final state.
     pub(super) numberless: BTreeMap<VisitorId, VisitorState>,
     pub(super) alive: Alive,
-    lapses: BTreeSet<(Time, u64)>,
+    pub(super) lapses: BTreeSet<(Time, u64)>,
     pub(super) away: BTreeSet<(Time, u64)>,
     pub(super) admitted: u64,
     pub(super) shopping: u64,
@@ -263,113 +257,6 @@ impl State {
         }
     }
 
-    fn admit_due(&mut self, now: Time) {
-        let policy = self.settings.admission;
-        let batch_ms = i64::from(policy.batch_seconds) * 1000;
-        let since = now.0 - self.memory.last_batch_at.0;
-        if since < batch_ms || policy.rate_per_minute == 0 {
-            return;
-        }
-        let rate = u64::from(policy.rate_per_minute);
-        // However long the last admission is ago, at most one batch is due: credit is not saved up. If the rate is
-        // below one fan per batch, the span is the time that one fan takes.
-        let span_ms = (since as u64).min((batch_ms as u64).max(CREDIT_PER_FAN.div_ceil(rate)));
-        let credit = self.memory.credit % CREDIT_PER_FAN + rate * span_ms;
-        let due = (credit / CREDIT_PER_FAN).min(self.room(now));
-        let mut admitted = 0;
-        while admitted < due {
-            let Some(number) = self.alive.first() else {
-                break;
-            };
-            self.admit(number, now);
-            admitted += 1;
-        }
-        if admitted > 0 {
-            self.memory.last_batch_at = now;
-            self.memory.credit = credit % CREDIT_PER_FAN;
-            self.has_new_memory = true;
-            self.count(
-                now,
-                Rates {
-                    admitted,
-                    ..Rates::default()
-                },
-            );
-        }
-    }
-
-    /// Returns how many more visitors may be admitted, by `max_active` and by the available seats. A checkout that
-    /// has not reported for [`REPORT_SECONDS_MAX`] counts as down.
-    fn room(&self, now: Time) -> u64 {
-        let seats = match self.memory.availability {
-            None => u64::MAX,
-            Some((_, at)) if at.plus_seconds(REPORT_SECONDS_MAX) < now => 0,
-            Some((seats, _)) => u64::from(seats.available),
-        };
-        let most = seats.min(u64::from(self.settings.admission.max_active));
-        most.saturating_sub(self.admitted + self.shopping)
-    }
-
-    fn admit(&mut self, number: u64, now: Time) {
-        let policy = self.settings.admission;
-        let claim_by = now.plus_seconds(policy.claim_seconds);
-        let slot = Slot {
-            admitted_at: now,
-            claim_by,
-            expires_at: claim_by.plus_seconds(policy.session_seconds),
-        };
-        self.stop_waiting(number);
-        let entry = &mut self.entries[number as usize - 1];
-        let waited_ms = now.0 - entry.joined_at.0;
-        entry.standing = VisitorState::Admitted;
-        entry.slot = Some(slot);
-        self.admitted += 1;
-        self.lapses.insert((claim_by, number));
-        self.changed.insert(number);
-        self.flow.waited(waited_ms);
-    }
-
-    /// Claims the visitor's slot until it expires. The number refuses a token of an earlier place of the same
-    /// visitor.
-    pub(super) fn claim(&mut self, visitor: VisitorId, number: u64, now: Time) -> Claimed {
-        let Some(entry) = self
-            .entry_of(number)
-            .copied()
-            .filter(|entry| entry.visitor == visitor)
-        else {
-            return Claimed::Lapsed;
-        };
-        match (entry.standing, entry.slot) {
-            (VisitorState::Shopping, Some(slot)) if slot.expires_at > now => {
-                Claimed::Until(slot.expires_at)
-            }
-            (VisitorState::Admitted, Some(slot)) if slot.claim_by > now => {
-                self.lapses.remove(&(slot.claim_by, number));
-                self.lapses.insert((slot.expires_at, number));
-                self.admitted -= 1;
-                self.shopping += 1;
-                self.entries[number as usize - 1].standing = VisitorState::Shopping;
-                self.changed.insert(number);
-                Claimed::Until(slot.expires_at)
-            }
-            _ => Claimed::Lapsed,
-        }
-    }
-
-    /// Finishes an admitted or shopping visitor; all others finished before or never will.
-    pub(super) fn finish(&mut self, visitor: VisitorId, number: u64, now: Time) {
-        let inside = self.entry_of(number).is_some_and(|entry| {
-            let inside = matches!(
-                entry.standing,
-                VisitorState::Admitted | VisitorState::Shopping
-            );
-            entry.visitor == visitor && inside
-        });
-        if inside {
-            self.settle(number, VisitorState::Finished, now);
-        }
-    }
-
     pub(super) fn leave(&mut self, visitor: VisitorId, now: Time) {
         if let Some(number) = self.by_visitor.get(&visitor).copied() {
             self.settle(number, VisitorState::Left, now);
@@ -395,7 +282,7 @@ impl State {
     }
 
     /// Ends a place that is still in use.
-    fn settle(&mut self, number: u64, end: VisitorState, now: Time) {
+    pub(super) fn settle(&mut self, number: u64, end: VisitorState, now: Time) {
         let entry = self.entries[number as usize - 1];
         match (entry.standing, entry.slot) {
             (VisitorState::Waiting, _) => self.stop_waiting(number),
@@ -425,7 +312,7 @@ impl State {
         );
     }
 
-    fn stop_waiting(&mut self, number: u64) {
+    pub(super) fn stop_waiting(&mut self, number: u64) {
         self.alive.remove(number);
         if let Some(at) = self.entries[number as usize - 1].away_at.take() {
             self.away.remove(&(at, number));
@@ -483,7 +370,7 @@ impl State {
         self.has_new_memory = true;
     }
 
-    fn count(&mut self, now: Time, what: Rates) {
+    pub(super) fn count(&mut self, now: Time, what: Rates) {
         self.flow.count(now, what);
         self.memory.total = self.flow.total;
         self.has_new_memory = true;

@@ -1,6 +1,5 @@
 //! Throughput of a line: counts per second and in total, the pace of admission, waiting times.
 
-use super::Waited;
 use serde::{Deserialize, Serialize};
 use shared::time::Time;
 use std::collections::VecDeque;
@@ -146,6 +145,17 @@ impl Flow {
     pub fn waited_seconds(&self) -> Waited {
         Waited::of(self.waits_ms.iter().map(|ms| ms / 1000).collect())
     }
+}
+
+/// Quantiles in seconds; null until the first admission.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Waited {
+    /// Median.
+    pub p50: Option<u32>,
+    /// 90th percentile.
+    pub p90: Option<u32>,
+    /// 99th percentile.
+    pub p99: Option<u32>,
 }
 
 impl Waited {

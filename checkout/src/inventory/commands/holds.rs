@@ -74,7 +74,7 @@ impl UnitOfWork<'_> {
             if session.is_over || session.expires_at <= work.now {
                 return Err(Refused::SessionOver);
             }
-            if work.visit.next >= HOLDS_PER_VISITOR_MAX as i32 {
+            if work.records.next >= HOLDS_PER_VISITOR_MAX as i32 {
                 return Err(Refused::TooManyHolds(HOLDS_PER_VISITOR_MAX));
             }
             let seats = work.choose(wish)?;
@@ -112,7 +112,7 @@ impl UnitOfWork<'_> {
         if count > rules.max_seats_per_order {
             return Err(Refused::TooManySeats(rules.max_seats_per_order));
         }
-        if self.visit.seats_owned() + count > rules.max_seats_per_visitor {
+        if self.records.seats_owned() + count > rules.max_seats_per_visitor {
             return Err(Refused::TooManySeats(rules.max_seats_per_visitor));
         }
         Ok(())
@@ -198,18 +198,18 @@ impl UnitOfWork<'_> {
             });
         }
         // Ended holds are read again when they are requested.
-        self.visit.holds.retain(HoldRow::is_kept);
+        self.records.holds.retain(HoldRow::is_kept);
         // Most visitors have one hold, and there are many visitors: reserve no more than needed.
-        self.visit.holds.reserve_exact(1);
-        self.visit.holds.push(row);
-        self.changes.new_hold = Some(self.visit.take_sequence());
+        self.records.holds.reserve_exact(1);
+        self.records.holds.push(row);
+        self.changes.new_hold = Some(self.records.take_sequence());
         hold
     }
 
     /// Returns a hold of the session's visitor.
     pub(super) fn find_hold(&self, key: &Key, id: &str) -> Result<&HoldRow, Refused> {
         self.session(key)?;
-        self.visit.hold(id).ok_or(Refused::NoSuchHold)
+        self.records.hold(id).ok_or(Refused::NoSuchHold)
     }
 
     pub(in crate::inventory) fn show_hold(&self, key: &Key, id: &str) -> Result<Hold, Refused> {
@@ -236,7 +236,7 @@ impl UnitOfWork<'_> {
 
     /// Frees the seats of a hold.
     pub(super) fn free(&mut self, id: &Arc<str>, from: SeatState) {
-        let hold = self.visit.hold(id).expect("the hold was just found");
+        let hold = self.records.hold(id).expect("the hold was just found");
         let plan = self.event_state.plan.as_ref();
         let Some(seats) = plan.and_then(|plan| plan.places(&hold.seats)) else {
             return;
@@ -253,7 +253,7 @@ impl UnitOfWork<'_> {
     }
 
     pub(super) fn set_hold(&mut self, id: &Arc<str>, to: HoldState, order: Option<String>) {
-        let mut holds = self.visit.holds.iter_mut();
+        let mut holds = self.records.holds.iter_mut();
         let row = holds.find(|hold| hold.id == *id);
         let row = row.expect("the hold was just found");
         let from = std::mem::replace(&mut row.state, to);
@@ -268,7 +268,7 @@ impl UnitOfWork<'_> {
 
     /// Marks the seats of a hold that became an order as never lapsing.
     pub(super) fn freeze(&mut self, id: &str) {
-        let hold = self.visit.hold(id).expect("the hold was just found");
+        let hold = self.records.hold(id).expect("the hold was just found");
         let plan = self.event_state.plan.as_ref();
         let seats = plan.and_then(|plan| plan.places(&hold.seats));
         self.changes.frozen.extend(seats.into_iter().flatten());
@@ -277,7 +277,7 @@ impl UnitOfWork<'_> {
     /// Ends the visitor's lapsed holds and returns the number of seats freed.
     pub(in crate::inventory) fn expire_holds(&mut self) -> u32 {
         let lapsed = self
-            .visit
+            .records
             .holds
             .iter()
             .filter(|hold| hold.state == HoldState::Active && hold.lapses_at <= self.now);
@@ -286,7 +286,7 @@ impl UnitOfWork<'_> {
             self.end_hold(id, HoldState::Expired);
         }
         // Holds that other nodes converted into orders are frozen here too.
-        let frozen = self.visit.holds.iter();
+        let frozen = self.records.holds.iter();
         let frozen: Vec<Arc<str>> = frozen
             .filter(|hold| hold.state == HoldState::Converted)
             .map(|hold| hold.id.clone())

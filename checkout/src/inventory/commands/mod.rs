@@ -59,7 +59,7 @@ pub struct UnitOfWork<'a> {
     /// By the store's clock.
     pub(super) now: Time,
     /// The visitor's records, changed in place by the decision.
-    pub(super) visit: Box<VisitorRecords>,
+    pub(super) records: Box<VisitorRecords>,
     /// The stored answer of the request's attempt.
     pub(super) answer: Option<AnswerRow>,
     /// The session that its admission opened already.
@@ -70,13 +70,13 @@ pub struct UnitOfWork<'a> {
 impl<'a> UnitOfWork<'a> {
     pub(super) fn new(
         event_state: &'a mut EventState,
-        visit: Box<VisitorRecords>,
+        records: Box<VisitorRecords>,
         now: Time,
     ) -> UnitOfWork<'a> {
         UnitOfWork {
             event_state,
             now,
-            visit,
+            records,
             answer: None,
             opened: None,
             changes: Box::default(),

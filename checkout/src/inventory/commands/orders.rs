@@ -67,7 +67,7 @@ impl UnitOfWork<'_> {
             work.set_hold(&hold.id, HoldState::Converted, Some(row.id.clone()));
             work.freeze(&hold.id);
             let id = row.id.clone();
-            work.visit.orders.push(row.clone());
+            work.records.orders.push(row.clone());
             work.changes.new_orders.push(row);
             work.new_payment(&id);
             Ok(work.show(&id))
@@ -76,12 +76,12 @@ impl UnitOfWork<'_> {
 
     /// Returns the public view of one of the visitor's orders.
     pub(super) fn show(&self, id: &str) -> Order {
-        let row = self.visit.order(id).expect("the order was just found");
+        let row = self.records.order(id).expect("the order was just found");
         self.event_state.show(row)
     }
 
     pub(super) fn order_row(&mut self, id: &str) -> &mut OrderRow {
-        let row = self.visit.orders.iter_mut().find(|order| order.id == id);
+        let row = self.records.orders.iter_mut().find(|order| order.id == id);
         row.expect("the order was just found")
     }
 
@@ -155,7 +155,7 @@ impl UnitOfWork<'_> {
 
     /// Cancels the order of a converted hold, unless it was paid or a payment is under way.
     pub(super) fn cancel_order_of(&mut self, hold: &Arc<str>) -> Result<(), Refused> {
-        let mut orders = self.visit.orders.iter();
+        let mut orders = self.records.orders.iter();
         let Some(order) = orders.find(|order| order.hold == *hold) else {
             return Err(Refused::NoSuchOrder);
         };
@@ -180,7 +180,7 @@ impl UnitOfWork<'_> {
     /// Expires an order whose time to pay has run out, and returns the number of seats freed. A payment still under
     /// way continues: once captured, it books the seats if they are still free, and is refunded otherwise.
     pub(in crate::inventory) fn expire_order(&mut self, id: &str) -> u32 {
-        let Some(order) = self.visit.order(id) else {
+        let Some(order) = self.records.order(id) else {
             return 0;
         };
         if !order.state.is_open() || order.pay_by > self.now {

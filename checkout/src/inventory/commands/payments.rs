@@ -1,4 +1,4 @@
-//! Payments and refunds: what the provider is asked, what it says, and what becomes of the seats.
+//! Commands on payments and refunds: marks, verdicts of the provider, and their effect on the seats.
 
 use super::UnitOfWork;
 use super::orders::PaymentStep;
@@ -9,7 +9,7 @@ use crate::inventory::records::{
 use shared::crypto::random_id;
 use shared::http::idempotency::Attempt;
 
-/// Attempts to pay an order, so that lists of stolen cards cannot be tried on it.
+/// Largest number of attempts to pay an order, so that lists of stolen cards cannot be tried on it.
 const ATTEMPTS_PER_ORDER_MAX: i32 = 20;
 
 impl UnitOfWork<'_> {
@@ -29,9 +29,9 @@ impl UnitOfWork<'_> {
         let of = |order: &&crate::inventory::records::OrderRow| {
             order.payments.iter().any(|row| row.id == payment)
         };
-        let order = self.visit.orders.iter().find(of);
+        let order = self.records.orders.iter().find(of);
         let order = order.ok_or(Refused::NoSuchPayment)?;
-        // A declined attempt is over; who pays again under its old id means the attempt that is open now.
+        // A declined attempt is over; a payment under its old id means the attempt that is open now.
         let open = order.payment();
         match (order.state, open.state) {
             (OrderState::Paying | OrderState::Declined, PaymentState::Created) => {}
@@ -66,9 +66,9 @@ impl UnitOfWork<'_> {
 
     /// Answers an attempt that was marked as running with the order, if its payment was settled meanwhile.
     fn end_attempt(&mut self, mark: &Mark, attempt: Option<&Attempt>) -> Result<Begun, Refused> {
-        let order = self.visit.order(&mark.order);
+        let order = self.records.order(&mark.order);
         let order = order.ok_or(Refused::NoSuchPayment)?;
-        // One that the provider decides later was answered with that.
+        // An attempt that the provider decides later was answered with that promise.
         let is_running = order.payments.iter().any(|row| {
             row.id == mark.payment
                 && row.state == PaymentState::Processing
@@ -88,14 +88,14 @@ impl UnitOfWork<'_> {
         verdict: &Verdict,
         attempt: Option<&Attempt>,
     ) -> Result<Order, Refused> {
-        let order = self.visit.order(&payment.order);
+        let order = self.records.order(&payment.order);
         let order = order.ok_or(Refused::NoSuchPayment)?;
         let state = order.state;
         let id = &payment.order;
         let was = PaymentState::Processing;
         match verdict {
             Verdict::Captured => {
-                // Heard twice, it happens once.
+                // A verdict that arrives twice counts once.
                 let step = PaymentStep::new(was, PaymentState::Captured);
                 if self.set_payment(id, &payment.id, step) {
                     self.money_is_ours(payment);
@@ -133,8 +133,8 @@ impl UnitOfWork<'_> {
         Ok(order)
     }
 
-    /// Money that came, or will, for a payment that counted as failed goes back: the order went on without it, and may have
-    /// been paid by another.
+    /// Refunds money that was or will be paid for a payment that counted as failed: the order went on
+    /// without it, and may have been paid by another.
     fn give_back_stray(&mut self, payment: &PaymentRef) {
         let step = PaymentStep::new(PaymentState::Failed, PaymentState::Refunding);
         if self.set_payment(&payment.order, &payment.id, step) {
@@ -146,7 +146,8 @@ impl UnitOfWork<'_> {
         }
     }
 
-    /// The money is ours: then the seats are the buyer's, if they still are or are free again; else it goes back.
+    /// Books the seats of a captured payment, if they are still the buyer's or free again; otherwise
+    /// refunds it.
     fn money_is_ours(&mut self, payment: &PaymentRef) {
         let id = &payment.order;
         if !self.book(id) {
@@ -164,9 +165,12 @@ impl UnitOfWork<'_> {
     }
 
     /// Books the seats of an order, all or none: those that its own hold has, which only the owner can change, or
-    /// free ones, which are taken like anybody would.
+    /// free ones, which are taken as by any other fan.
     fn book(&mut self, id: &str) -> bool {
-        let order = self.visit.order(id).expect("the order was just looked at");
+        let order = self
+            .records
+            .order(id)
+            .expect("the order was just looked at");
         let (hold, is_held) = (order.hold.clone(), order.state.is_open());
         let plan = self.event_state.plan.as_ref();
         let seats = plan.and_then(|plan| plan.places(&order.seats));
@@ -203,15 +207,15 @@ impl UnitOfWork<'_> {
         self.order_row(id).tickets.sort_by_key(|ticket| ticket.seat);
         if !is_held {
             self.set_hold(&hold, HoldState::Converted, None);
-            // They count again: no hold is made without knowing.
-            let sequence = self.visit.take_sequence();
+            // The seats count again, so a hold that does not know of them must fail.
+            let sequence = self.records.take_sequence();
             self.changes.sequences.push(sequence);
         }
         true
     }
 
     pub(in crate::inventory) fn begin_refund(&mut self, id: &str) -> Result<PaymentRef, Refused> {
-        let order = self.visit.order(id).ok_or(Refused::NoSuchOrder)?;
+        let order = self.records.order(id).ok_or(Refused::NoSuchOrder)?;
         let payment = PaymentRef {
             event: self.event_state.event.clone(),
             order: id.to_owned(),
@@ -233,7 +237,7 @@ impl UnitOfWork<'_> {
         payment: &PaymentRef,
     ) -> Result<Order, Refused> {
         let id = &payment.order;
-        let order = self.visit.order(id).ok_or(Refused::NoSuchPayment)?;
+        let order = self.records.order(id).ok_or(Refused::NoSuchPayment)?;
         let hold = order.hold.clone();
         // An earlier attempt's money may go back while the order stays as it is.
         let is_of_order = order.state == OrderState::Refunding && order.payment().id == payment.id;

@@ -23,7 +23,7 @@ impl UnitOfWork<'_> {
     ) -> Result<Once<Session>, Refused> {
         let same = |row: &SessionRow| row.jti == new.jti;
         let known = self.opened.as_ref().or_else(|| {
-            let mut own = self.visit.sessions.iter();
+            let mut own = self.records.sessions.iter();
             own.find(|row| same(row))
         });
         if let Some(known) = known {
@@ -49,8 +49,8 @@ impl UnitOfWork<'_> {
             report: if new.is_reported { 0 } else { STARTED },
         };
         let value = show(&self.event_state.event, &row);
-        self.visit.sessions.reserve_exact(1);
-        self.visit.sessions.push(row.clone());
+        self.records.sessions.reserve_exact(1);
+        self.records.sessions.push(row.clone());
         self.changes.new_sessions = vec![row];
         Ok(Once {
             value,
@@ -59,12 +59,16 @@ impl UnitOfWork<'_> {
     }
 
     pub(in crate::inventory) fn session(&self, key: &Key) -> Result<&SessionRow, Refused> {
-        self.visit.session(key).ok_or(Refused::NoSession)
+        self.records.session(key).ok_or(Refused::NoSession)
     }
 
     pub(in crate::inventory) fn end_session(&mut self, key: &Key) -> Result<(), Refused> {
         self.session(key)?;
-        let own = self.visit.holds.iter().filter(|hold| hold.session == *key);
+        let own = self
+            .records
+            .holds
+            .iter()
+            .filter(|hold| hold.session == *key);
         let holds: Vec<_> = own
             .filter(|hold| hold.state.owns())
             .map(|hold| hold.id.clone())
@@ -79,13 +83,13 @@ impl UnitOfWork<'_> {
 
     /// Ends a session: it makes no more holds, and the waiting room will be told that its slot is free.
     pub(super) fn close_session(&mut self, key: &Key) {
-        let open = self.visit.sessions.iter_mut();
+        let open = self.records.sessions.iter_mut();
         if let Some(row) = open.into_iter().find(|row| row.key == *key && !row.is_over) {
             row.is_over = true;
             row.report = FINISHED;
             self.changes.sessions_over.push(*key);
             // Makes a concurrent hold fail at a node that does not yet know of the end.
-            let sequence = self.visit.take_sequence();
+            let sequence = self.records.take_sequence();
             self.changes.sequences.push(sequence);
         }
     }

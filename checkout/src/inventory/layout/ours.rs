@@ -1,8 +1,12 @@
 //! Plans in Fairline's own format: sections of rows, and areas of general admission.
 
-use super::{Builder, Category, Layout, PER_ROW_MAX, Wrong};
+use super::builder::{Builder, Wrong, round};
+use super::{Category, Layout};
 use serde::Deserialize;
 use serde_json::json;
+
+/// Largest number of rows of a section, and of seats of a row.
+const PER_ROW_MAX: u32 = 1000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,14 +41,14 @@ struct PlanSection {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct PlanArea {
-    pub(super) id: String,
-    pub(super) name: Option<String>,
-    pub(super) category: String,
-    pub(super) capacity: u32,
+struct PlanArea {
+    id: String,
+    name: Option<String>,
+    category: String,
+    capacity: u32,
 }
 
-pub(super) fn check_id(id: &str, field: &str) -> Result<(), Wrong> {
+fn check_id(id: &str, field: &str) -> Result<(), Wrong> {
     let sound = !id.is_empty()
         && id.len() <= 40
         && id
@@ -80,7 +84,7 @@ pub(super) fn read(plan: OwnPlan) -> Result<Layout, Wrong> {
     let middle = f64::from(widest).max(24.0) / 2.0 + 1.0;
     let mut areas_height = 0.0;
     for area in &plan.areas {
-        areas_height += (f64::from(area.capacity).sqrt() / 4.0).clamp(3.0, 10.0) + 1.0;
+        areas_height += area_height(area) + 1.0;
     }
     let mut y = 1.0 + areas_height;
     for (at, section) in plan.sections.iter().enumerate() {
@@ -88,7 +92,8 @@ pub(super) fn read(plan: OwnPlan) -> Result<Layout, Wrong> {
     }
     let mut area_y = 0.0;
     for (at, area) in plan.areas.iter().enumerate() {
-        area_y += builder.area(area, &format!("areas[{at}]"), (middle, area_y))? + 1.0;
+        let field = format!("areas[{at}]");
+        area_y += draw_area(&mut builder, area, &field, (middle, area_y))? + 1.0;
     }
     builder.width = middle * 2.0;
     builder.height = y.max(area_y);
@@ -154,8 +159,32 @@ fn draw_section(
     Ok(top + height + 1.0)
 }
 
-pub(super) fn round(value: f64) -> f64 {
-    (value * 100.0).round() / 100.0
+fn draw_area(
+    builder: &mut Builder,
+    area: &PlanArea,
+    field: &str,
+    (middle, top): (f64, f64),
+) -> Result<f64, Wrong> {
+    check_id(&area.id, &format!("{field}.id"))?;
+    let category = builder.category(&area.category, &format!("{field}.category"))?;
+    let start = builder.seats.len();
+    for number in 1..=area.capacity {
+        builder.seat(format!("{}-{number}", area.id), category, field)?;
+    }
+    builder.areas.insert(builder.rows.len() as u32);
+    builder.end_row(start);
+    let height = area_height(area);
+    let width = height * 4.0;
+    builder.drawing.push(json!({
+        "kind": "area", "id": area.id, "name": area.name.as_ref().unwrap_or(&area.id), "category": area.category,
+        "capacity": area.capacity, "x": middle - width / 2.0, "y": top, "width": width, "height": height,
+    }));
+    builder.width = builder.width.max(width);
+    Ok(height)
+}
+
+fn area_height(area: &PlanArea) -> f64 {
+    (f64::from(area.capacity).sqrt() / 4.0).clamp(3.0, 10.0)
 }
 
 /// Returns the letters of a row: A, B, … Z, AA, AB, …

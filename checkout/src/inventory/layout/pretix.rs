@@ -1,7 +1,7 @@
 //! Plans in pretix's open JSON format.
 
-use super::ours::round;
-use super::{Builder, Category, Layout, Wrong};
+use super::builder::{Builder, Wrong, round};
+use super::{Category, Layout};
 use serde::Deserialize;
 use serde_json::json;
 

@@ -1,6 +1,6 @@
 //! Change-log entries: written with each batch, read by other nodes.
 
-use super::writer::Content;
+use super::batch::Content;
 use crate::inventory::model::SeatState;
 use crate::inventory::records::{NEVER, SessionRow};
 use shared::ids::VisitorId;
@@ -163,7 +163,7 @@ mod tests {
             ..ChangeSet::default()
         };
         Content {
-            visit: Box::default(),
+            records: Box::default(),
             changes: Box::new(changes),
         }
     }

@@ -1,15 +1,14 @@
 //! Completion of a batch: answers its requests, and queues those the store refused to be decided again.
 
+use super::batch::{Content, InFlight};
 use super::database::QueryError;
 use super::queue::{again, load_first, refuse};
-use super::write::{Applied, send};
-use super::writer::{Content, IN_FLIGHT_MAX, InFlight, Writer};
+use super::write::{Applied, Outcome, send};
+use super::writer::{IN_FLIGHT_MAX, Writer};
 use crate::inventory::command::Command;
 use std::sync::atomic::Ordering;
 use tokio::task::{Id, JoinError};
 
-/// Result of sending a batch; `None` if the event's plan or rules had changed.
-pub(super) type Outcome = Result<Option<Applied>, QueryError>;
 pub(super) type Completed = Result<(Id, (Vec<Content>, Outcome)), JoinError>;
 
 impl Writer {
@@ -55,7 +54,7 @@ impl Writer {
                     return refuse(commands);
                 }
                 // One of the requests cannot be written. Each is tried by itself, so that only that one is refused.
-                let config = self.shard.config_of(&self.handle).await;
+                let config = self.shard.config_of(&self.handle.event).await;
                 for (mut command, content) in commands.into_iter().zip(contents) {
                     let one = [content];
                     let header = self.header(config);
@@ -94,7 +93,7 @@ impl Writer {
             }
             if let Some(cache) = &mut self.cache {
                 cache.committed(&content.changes, applied.seq);
-                cache.event_state.visits.put(content.visit);
+                cache.event_state.visitors.put(content.records);
             }
             command.decision.answer(Ok(()));
         }
@@ -119,10 +118,10 @@ impl Writer {
             return waiting.extend(commands.filter_map(again));
         };
         let mut unknown: Vec<i32> = Vec::new();
-        for (command, Content { visit, changes }) in refused {
-            let before = cache.explains(&changes).then(|| visit.without(&changes));
-            if let Some(visit) = before.flatten() {
-                cache.event_state.visits.put(visit);
+        for (command, Content { records, changes }) in refused {
+            let before = cache.explains(&changes).then(|| records.without(&changes));
+            if let Some(records) = before.flatten() {
+                cache.event_state.visitors.put(records);
                 waiting.extend(again(command));
             } else {
                 unknown.extend(changes.seats.iter().map(|change| change.seat as i32));

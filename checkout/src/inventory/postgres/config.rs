@@ -11,11 +11,10 @@ const REPLICAS_MAX: usize = 8;
 
 /// Parameters of a URL that a connection knows. Any other is refused rather than ignored: a mistyped `sslmode` would
 /// connect without TLS.
-const PARAMETERS: [&str; 12] = [
+const PARAMETERS: [&str; 11] = [
     "application_name",
     "dbname",
     "host",
-    "hostaddr",
     "options",
     "password",
     "port",
@@ -26,6 +25,11 @@ const PARAMETERS: [&str; 12] = [
     "user",
 ];
 
+const SEVERAL_HOSTS: &str =
+    "several hosts in one URL are not supported: name one address that leads to the primary";
+const VERIFY_CA: &str = "sslmode=verify-ca would accept any certificate of a public authority: use verify-full, which \
+    checks the name as well";
+
 /// Addresses of one database and its replicas.
 #[derive(Clone)]
 pub(super) struct DatabaseConfig {
@@ -35,14 +39,40 @@ pub(super) struct DatabaseConfig {
     pub(super) listen: Option<PgConnectOptions>,
 }
 
+/// Variables of libpq about TLS, which stand in where a URL says nothing. sqlx reads them itself and reports no mistake.
+#[derive(Default)]
+struct Variables {
+    ssl_mode: Option<String>,
+    has_root_certificate: bool,
+}
+
+impl Variables {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "sqlx reads these variables, and nothing else says what it found"
+    )]
+    fn read() -> Variables {
+        Variables {
+            ssl_mode: std::env::var("PGSSLMODE").ok(),
+            has_root_certificate: std::env::var_os("PGSSLROOTCERT").is_some(),
+        }
+    }
+}
+
 /// Parses URLs separated by blanks. Each may have the parameter `replicas`, percent-encoded URLs separated by
 /// commas, and `listen`, another URL of the same database.
 ///
 /// # Errors
 /// A sentence for the operator, without a password.
 pub(super) fn parse(text: &str) -> Result<Vec<DatabaseConfig>, String> {
-    let databases: Result<Vec<DatabaseConfig>, String> =
-        text.split_whitespace().map(database).collect();
+    parse_with(text, &Variables::read())
+}
+
+fn parse_with(text: &str, variables: &Variables) -> Result<Vec<DatabaseConfig>, String> {
+    let databases = text
+        .split_whitespace()
+        .map(|text| database(text, variables));
+    let databases: Result<Vec<DatabaseConfig>, String> = databases.collect();
     let databases = databases.map_err(|error| format!("FAIRLINE_INVENTORY: {error}"))?;
     match databases.len() {
         1..=SHARDS_MAX => Ok(databases),
@@ -50,17 +80,24 @@ pub(super) fn parse(text: &str) -> Result<Vec<DatabaseConfig>, String> {
     }
 }
 
-fn database(text: &str) -> Result<DatabaseConfig, String> {
+/// Returns whether a URL names a Postgres database.
+pub fn is_postgres(url: &str) -> bool {
+    url.starts_with("postgres://") || url.starts_with("postgresql://")
+}
+
+fn database(text: &str, variables: &Variables) -> Result<DatabaseConfig, String> {
     let mut url = parse_url(text)?;
     let (mut replicas, mut listen) = (Vec::new(), None);
     let mut kept: Vec<(String, String)> = Vec::new();
     for (name, value) in url.query_pairs() {
         match &*name {
             "replicas" => {
-                let servers = value.split(',').map(|text| server(&parse_url(text)?));
+                let servers = value
+                    .split(',')
+                    .map(|text| server(&parse_url(text)?, variables));
                 replicas = servers.collect::<Result<_, String>>()?;
             }
-            "listen" => listen = Some(server(&parse_url(&value)?)?),
+            "listen" => listen = Some(server(&parse_url(&value)?, variables)?),
             _ => kept.push((name.into_owned(), value.into_owned())),
         }
     }
@@ -69,15 +106,18 @@ fn database(text: &str) -> Result<DatabaseConfig, String> {
     }
     url.query_pairs_mut().clear().extend_pairs(kept);
     Ok(DatabaseConfig {
-        primary: server(&url)?,
+        primary: server(&url, variables)?,
         replicas,
         listen,
     })
 }
 
 fn parse_url(text: &str) -> Result<Url, String> {
-    if !super::super::is_postgres(text) {
+    if !is_postgres(text) {
         return Err("'sqlite' or 'postgres://…'".to_owned());
+    }
+    if has_several_hosts(text) {
+        return Err(SEVERAL_HOSTS.to_owned());
     }
     let mut url = Url::parse(text).map_err(|error| error.to_string())?;
     // A plus stands for itself in these URLs, unlike in those of forms.
@@ -86,17 +126,40 @@ fn parse_url(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
+/// Returns whether the part of a URL that names its host names several, as libpq allows.
+fn has_several_hosts(text: &str) -> bool {
+    let (_, rest) = text.split_once("://").unwrap_or_default();
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let authority = &rest[..end];
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
+    host.contains(',')
+}
+
 /// Reads the options of connections to one server.
-fn server(url: &Url) -> Result<PgConnectOptions, String> {
-    let mut root = None;
+fn server(url: &Url, variables: &Variables) -> Result<PgConnectOptions, String> {
+    let mut has_root_certificate = variables.has_root_certificate;
+    let mut has_mode = false;
     for (name, value) in url.query_pairs() {
+        if name == "hostaddr" {
+            return Err(
+                "'hostaddr' is not supported: name the server by the host in the URL".to_owned(),
+            );
+        }
         if !PARAMETERS.contains(&&*name) {
             return Err(unknown(url, &name));
         }
+        has_mode |= name == "sslmode";
         if name == "sslrootcert" {
             File::open(&*value).map_err(|error| format!("sslrootcert {value}: {error}"))?;
-            root = Some(value);
+            has_root_certificate = true;
         }
+    }
+    if let Some(mode) = variables.ssl_mode.as_deref().filter(|_| !has_mode) {
+        // sqlx would take it for `prefer`, and connect without TLS.
+        let parsed: Result<PgSslMode, Error> = mode.parse();
+        parsed.map_err(|_| format!("PGSSLMODE: there is no mode '{mode}'"))?;
     }
     let options = PgConnectOptions::from_url(url).map_err(|error| match error {
         Error::Configuration(error) => error.to_string(),
@@ -107,13 +170,28 @@ fn server(url: &Url) -> Result<PgConnectOptions, String> {
         Some(Host::Ipv6(address)) => options.host(&address.to_string()),
         _ => options,
     };
-    // As in libpq: whoever names an authority wants it to be asked.
-    let options = match options.get_ssl_mode() {
-        PgSslMode::Require if root.is_some() => options.ssl_mode(PgSslMode::VerifyCa),
-        _ => options,
-    };
+    if options.get_host().contains(',') {
+        return Err(SEVERAL_HOSTS.to_owned());
+    }
+    check_mode(options.get_ssl_mode(), has_root_certificate)?;
     // Poolers do not know this one, which concerns the text form of numbers, while sqlx uses the binary one.
     Ok(options.extra_float_digits(None).disable_statement_logging())
+}
+
+/// Refuses the modes of TLS by which sqlx protects less than libpq.
+fn check_mode(mode: PgSslMode, has_root_certificate: bool) -> Result<(), String> {
+    match mode {
+        PgSslMode::Allow => Err(
+            "sslmode=allow is not supported: use prefer, which encrypts if the server can"
+                .to_owned(),
+        ),
+        PgSslMode::VerifyCa => Err(VERIFY_CA.to_owned()),
+        // libpq takes it for `verify-ca`.
+        PgSslMode::Require if has_root_certificate => Err(format!(
+            "sslmode=require with a root certificate means verify-ca; {VERIFY_CA}"
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Says which parameter is unknown, unless it may be part of a password that should have been percent-encoded.
@@ -159,6 +237,8 @@ mod tests {
         let socket = parse("postgres://a@%2Frun%2Fx:5433/y?options=-c%20a%3Db").unwrap();
         assert_eq!(shown(&socket[0].primary), "/run/x:5433/y");
         assert_eq!(socket[0].primary.get_options(), Some("-c a=b"));
+        let comma = parse("postgres://a:b,c@x/y").unwrap();
+        assert_eq!(shown(&comma[0].primary), "x:5432/y");
         let numeric = parse("postgres://a@[::1]:5433/y").unwrap();
         assert_eq!(numeric[0].primary.get_host(), "::1");
     }
@@ -175,6 +255,10 @@ mod tests {
             ("postgres://x/y?sslrootcert=/no/such.pem", "/no/such.pem"),
             ("postgres://x/y?replicas=%zz", "postgres://"),
             ("postgres://x:port/y", "invalid"),
+            ("postgres://x:1,z:2/y", "one address"),
+            ("postgres://a:12,3Z@x,z/y", "one address"),
+            ("postgres:///y?host=x,z", "one address"),
+            ("postgres://x/y?hostaddr=10.0.0.1", "by the host"),
         ] {
             let error = parse(text).err().unwrap();
             assert!(error.contains(why), "{text}: {error}");
@@ -183,19 +267,42 @@ mod tests {
     }
 
     #[test]
-    fn a_root_certificate_is_used_where_tls_is_required() {
+    fn modes_of_tls_that_would_protect_less_than_they_promise_are_refused() {
         let root = tempfile::NamedTempFile::new().unwrap();
-        let url = |mode: &str| {
-            let root = root.path().display();
-            format!("postgres://x/y?sslmode={mode}&sslrootcert={root}")
+        let with_root = format!("&sslrootcert={}", root.path().display());
+        let refusal = |mode: &str, root: &str, variables: &Variables| {
+            let url = format!("postgres://x/y?{mode}{root}");
+            parse_with(&url, variables).err()
         };
-        for (mode, expected) in [
-            ("require", "VerifyCa"),
-            ("verify-full", "VerifyFull"),
-            ("prefer", "Prefer"),
+        let none = Variables::default();
+        let certificate = Variables {
+            has_root_certificate: true,
+            ..Variables::default()
+        };
+        let mode = |mode: &str| Variables {
+            ssl_mode: Some(mode.to_owned()),
+            ..Variables::default()
+        };
+        for (given, root, variables, why) in [
+            ("sslmode=allow", "", &none, "use prefer"),
+            ("sslmode=verify-ca", "", &none, "use verify-full"),
+            ("sslmode=verify-ca", &*with_root, &none, "use verify-full"),
+            ("sslmode=require", &*with_root, &none, "use verify-full"),
+            ("sslmode=require", "", &certificate, "use verify-full"),
+            ("user=a", "", &mode("verify_full"), "PGSSLMODE"),
         ] {
-            let mode = parse(&url(mode)).unwrap()[0].primary.get_ssl_mode();
-            assert_eq!(format!("{mode:?}"), expected);
+            let error = refusal(given, root, variables).unwrap();
+            assert!(error.contains(why), "{given}{root}: {error}");
+        }
+        for (given, root, variables) in [
+            ("sslmode=require", "", &none),
+            ("sslmode=verify-full", &*with_root, &none),
+            ("sslmode=verify-full", "", &certificate),
+            ("sslmode=prefer", "", &certificate),
+            ("sslmode=disable", "", &mode("verify_full")),
+            ("user=a", "", &mode("verify-full")),
+        ] {
+            assert_eq!(refusal(given, root, variables), None, "{given}{root}");
         }
     }
 }

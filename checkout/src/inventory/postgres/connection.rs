@@ -1,8 +1,7 @@
 //! The connection of a writer: one statement at a time, prepared once.
 
-use super::database::{ANSWER, CONNECT, Health, IDLE, NO_JIT, QueryError};
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow};
-use sqlx::query::Query;
+use super::database::{ANSWER, CONNECT, Health, IDLE, NO_JIT, QueryError, Statement};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{Connection as _, Error, Executor as _, query};
 use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard};
@@ -43,10 +42,7 @@ impl Connection {
     }
 
     /// Executes a statement and returns its rows.
-    pub(super) async fn fetch(
-        &self,
-        query: Query<'_, sqlx::Postgres, PgArguments>,
-    ) -> Result<Vec<PgRow>, QueryError> {
+    pub(super) async fn fetch(&self, query: Statement<'_>) -> Result<Vec<PgRow>, QueryError> {
         self.execute(self.slot.lock().await, query).await
     }
 
@@ -61,7 +57,7 @@ impl Connection {
     async fn execute(
         &self,
         mut slot: MutexGuard<'_, Slot>,
-        query: Query<'_, sqlx::Postgres, PgArguments>,
+        query: Statement<'_>,
     ) -> Result<Vec<PgRow>, QueryError> {
         let mut connection = match slot.take_tested().await {
             Some(connection) => connection,
@@ -113,5 +109,99 @@ impl Slot {
         tested
             .is_ok_and(|pinged| pinged.is_ok())
             .then_some(connection)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::Row as _;
+    use std::str::FromStr as _;
+    use testkit::{Shared, shared_postgres};
+
+    /// A connection to a new database, with its name.
+    fn connection(servers: &Shared) -> (Connection, String) {
+        let database = servers.postgres.database();
+        let options = PgConnectOptions::from_str(&servers.postgres.url(&database)).unwrap();
+        (Connection::new(options), database)
+    }
+
+    /// Returns the server's process, unless there is no answer at once.
+    async fn process(connection: &Connection) -> Result<i32, QueryError> {
+        let asking = connection.fetch(query("select pg_backend_pid()"));
+        let rows = timeout(CONNECT, asking).await.unwrap()?;
+        Ok(rows[0].get(0))
+    }
+
+    #[tokio::test]
+    async fn a_statement_whose_caller_is_gone_takes_its_connection_with_it() {
+        let servers = shared_postgres();
+        let (connection, _) = connection(&servers);
+        let before = process(&connection).await.unwrap();
+        let asking = connection.fetch(query("select pg_sleep(30)"));
+        assert!(timeout(Duration::from_millis(200), asking).await.is_err());
+        assert_ne!(process(&connection).await.unwrap(), before);
+    }
+
+    #[tokio::test]
+    async fn a_rejected_statement_leaves_the_connection_as_it_was() {
+        let servers = shared_postgres();
+        let (connection, _) = connection(&servers);
+        let before = process(&connection).await.unwrap();
+        let rejected = connection.fetch(query("select 1 / 0")).await;
+        assert!(matches!(rejected, Err(QueryError::Rejected(_))));
+        assert!(!connection.is_away());
+        assert_eq!(process(&connection).await.unwrap(), before);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_broke_while_it_was_idle_is_made_anew_without_an_error() {
+        let servers = shared_postgres();
+        let (connection, database) = connection(&servers);
+        let before = process(&connection).await.unwrap();
+        let end = format!("select pg_terminate_backend({before}, 5000)");
+        assert_eq!(servers.postgres.run(&database, &end).unwrap(), "t");
+        connection.slot.lock().await.used_at = None;
+        assert_ne!(process(&connection).await.unwrap(), before);
+        assert!(!connection.is_away());
+    }
+
+    #[tokio::test]
+    async fn a_statement_that_waits_for_a_lock_too_long_keeps_the_others_waiting_no_longer() {
+        let servers = shared_postgres();
+        let (connection, database) = connection(&servers);
+        let make = "create table locked (number integer)";
+        servers.postgres.run(&database, make).unwrap();
+        let url = servers.postgres.url(&database);
+        let mut other = PgConnection::connect(&url).await.unwrap();
+        other.execute("begin; lock table locked").await.unwrap();
+        let late = connection.fetch(query("select * from locked")).await;
+        assert!(matches!(late, Err(QueryError::Unreachable)));
+        assert!(connection.is_away());
+        // Right after a failure no connection is tried.
+        let soon = process(&connection).await;
+        assert!(matches!(soon, Err(QueryError::Unreachable)));
+        while connection.is_away() {
+            connection.probe().await;
+            tokio::task::yield_now().await;
+        }
+        process(&connection).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_probe_does_not_wait_for_a_statement_that_runs() {
+        let servers = shared_postgres();
+        let (connection, _) = connection(&servers);
+        let asking = connection.fetch(query("select pg_sleep(30)"));
+        let probing = async {
+            while connection.slot.try_lock().is_ok() {
+                tokio::task::yield_now().await;
+            }
+            connection.probe().await;
+        };
+        tokio::select! {
+            _ = asking => panic!("the probe waited"),
+            () = probing => {}
+        }
     }
 }

@@ -3,7 +3,6 @@
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow};
-use sqlx::query::Query;
 use sqlx::{Connection as _, Error, Executor as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -28,6 +27,9 @@ pub(super) const IDLE: Duration = Duration::from_secs(1);
 /// Switches the compiling of plans off, which takes a hundred times as long as running one of ours. A statement of its
 /// own, as a pooler in session mode accepts no options.
 pub(super) const NO_JIT: &str = "set jit = off";
+
+/// A statement with its parameters.
+pub(super) type Statement<'q> = sqlx::query::Query<'q, sqlx::Postgres, PgArguments>;
 
 /// Reason why a statement was not executed.
 #[derive(Debug)]
@@ -161,10 +163,7 @@ impl Database {
     }
 
     /// Executes a statement and returns its rows.
-    pub(super) async fn fetch(
-        &self,
-        query: Query<'_, sqlx::Postgres, PgArguments>,
-    ) -> Result<Vec<PgRow>, QueryError> {
+    pub(super) async fn fetch(&self, query: Statement<'_>) -> Result<Vec<PgRow>, QueryError> {
         // While the database is away, one statement at a time waits for it, and the others fail at once.
         let _trial = match self.is_away().then(|| self.trial.try_lock()) {
             Some(Err(_)) => return Err(QueryError::Unreachable),
@@ -190,7 +189,7 @@ impl Database {
     /// Executes a statement and returns its first row, if any.
     pub(super) async fn fetch_optional(
         &self,
-        query: Query<'_, sqlx::Postgres, PgArguments>,
+        query: Statement<'_>,
     ) -> Result<Option<PgRow>, QueryError> {
         Ok(self.fetch(query).await?.into_iter().next())
     }
@@ -201,10 +200,7 @@ impl Database {
 struct Lease(Option<PoolConnection<sqlx::Postgres>>);
 
 impl Lease {
-    async fn execute(
-        &mut self,
-        query: Query<'_, sqlx::Postgres, PgArguments>,
-    ) -> Result<Vec<PgRow>, Error> {
+    async fn execute(&mut self, query: Statement<'_>) -> Result<Vec<PgRow>, Error> {
         let connection = self.0.as_mut().expect("the lease has not ended");
         let connection: &mut PgConnection = &mut *connection;
         query.persistent(false).fetch_all(connection).await
@@ -280,6 +276,37 @@ mod tests {
         assert!(matches!(rejected, Err(QueryError::Rejected(error)) if error.contains("division")));
         assert!(!database.is_away());
         assert_eq!(pid().await, before);
+    }
+
+    #[tokio::test]
+    async fn a_full_pool_refuses_a_statement_and_does_not_count_as_a_database_that_is_away() {
+        let servers = shared_postgres();
+        let database = single(&servers, SLOW_ANSWER);
+        let running = database.fetch(query("select pg_sleep(20)"));
+        let asking = async {
+            while database.permits.available_permits() > 0 {
+                tokio::task::yield_now().await;
+            }
+            database.fetch(query("select 7")).await
+        };
+        tokio::select! {
+            _ = running => panic!("the statement waited for the other"),
+            refused = asking => assert!(matches!(refused, Err(QueryError::Unreachable))),
+        }
+        assert!(!database.is_away());
+    }
+
+    #[tokio::test]
+    async fn a_standby_that_only_reads_counts_as_away() {
+        let servers = shared_postgres();
+        let url = servers.postgres.url(&servers.postgres.database());
+        let options = PgConnectOptions::from_str(&url).unwrap();
+        // Rejects what is written with the same code.
+        let options = options.options([("default_transaction_read_only", "on")]);
+        let database = Database::new(options, 1, ANSWER);
+        let refused = database.fetch(query("create table new (number integer)"));
+        assert!(matches!(refused.await, Err(QueryError::Unreachable)));
+        assert!(database.is_away());
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! The contract of an engine, kept on Postgres: plans, rules, figures, and rows that are due.
 
-use super::database::QueryError;
+use super::database::{QueryError, Statement};
 use super::event_handle::EventHandle;
 use super::queue::Message;
 use super::read::list_orders;
@@ -21,8 +21,7 @@ use shared::group_commit::{ANSWER_SECONDS_MAX, Unavailable};
 use shared::http::idempotency::KEPT_SECONDS;
 use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
-use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::query::Query;
+use sqlx::postgres::PgRow;
 use sqlx::{Row as _, query};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -378,7 +377,7 @@ impl Postgres {
     /// Executes the same statement on every database.
     async fn fetch_each<'q>(
         &self,
-        query: impl Fn() -> Query<'q, sqlx::Postgres, PgArguments>,
+        query: impl Fn() -> Statement<'q>,
     ) -> Result<Vec<PgRow>, Refused> {
         let shards = self.shards.iter();
         let fetching = shards.map(|shard| shard.reader().fetch(query()));

@@ -6,7 +6,7 @@ use super::database::QueryError;
 use super::event_handle::EventHandle;
 use super::shard::Shard;
 use crate::inventory::commands::Target;
-use crate::inventory::event_state::{EventState, Plan, VISITS_MAX, lapses_at};
+use crate::inventory::event_state::{EventState, Plan, VISITORS_MAX, lapses_at};
 use crate::inventory::model::*;
 use crate::inventory::records::{ChangeSet, SessionRow};
 use crate::inventory::rules::Rules;
@@ -121,9 +121,9 @@ impl EventCache {
     pub(super) async fn read_sessions(&mut self, shard: &Shard) -> Result<(), QueryError> {
         let (event, now) = (self.event_state.event.clone(), shard.clock.now().0);
         let select = query(SESSIONS).bind(event.as_str());
-        let select = select.bind(now).bind(VISITS_MAX as i64);
+        let select = select.bind(now).bind(VISITORS_MAX as i64);
         for row in shard.reader().fetch(select).await? {
-            self.event_state.visits.learn(SessionRow {
+            self.event_state.visitors.learn(SessionRow {
                 key: row.get::<&[u8], _>(0).try_into().unwrap_or_default(),
                 visitor: VisitorId(row.get::<Uuid, _>(1).as_u128()),
                 number: row.get::<i64, _>(2) as u64,
@@ -143,7 +143,7 @@ impl EventCache {
         match target {
             Target::Newcomer(..) | Target::Event => true,
             Target::Session(_) | Target::Order(_) | Target::Visitor(_) => {
-                visitor.is_some_and(|visitor| self.event_state.visits.get(visitor).is_some())
+                visitor.is_some_and(|visitor| self.event_state.visitors.get(visitor).is_some())
             }
         }
     }
@@ -166,7 +166,7 @@ impl EventCache {
     /// Applies the sessions and seats of an entry and returns its seats. A seat with a newer known change keeps it.
     fn apply(&mut self, written: &ChangeLogEntry) -> Vec<(u32, SeatState)> {
         for session in written.sessions() {
-            self.event_state.visits.learn(session);
+            self.event_state.visitors.learn(session);
         }
         let Some(plan) = &mut self.event_state.plan else {
             return Vec::new();

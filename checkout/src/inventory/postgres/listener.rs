@@ -69,3 +69,37 @@ async fn listen_once(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::str::FromStr as _;
+    use testkit::shared_postgres;
+
+    #[tokio::test]
+    async fn a_listener_whose_connection_broke_says_so_and_listens_again_until_it_is_stopped() {
+        let servers = shared_postgres();
+        let database = servers.postgres.database();
+        let run = |sql: &str| servers.postgres.run(&database, sql).unwrap();
+        let options = PgConnectOptions::from_str(&servers.postgres.url(&database)).unwrap();
+        let (sender, mut notifications) = mpsc::channel(10);
+        let stop = CancellationToken::new();
+        let listening = tokio::spawn(listen(options, sender, stop.clone()));
+        let mut next = async || timeout(2 * ANSWER, notifications.recv()).await.unwrap();
+        for event in ["before", "after"] {
+            // Notifications sent while nothing listened are lost, so all events have to be polled.
+            assert_eq!(next().await, Some(Notification::Missed));
+            run(&format!("select pg_notify('{CHANNEL}', '{event}')"));
+            let received = Notification::Event(event.to_owned());
+            assert_eq!(next().await, Some(received));
+            if event == "before" {
+                let end = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+                    where datname = current_database() and pid <> pg_backend_pid()";
+                assert_eq!(run(end), "1");
+            }
+        }
+        stop.cancel();
+        listening.await.unwrap();
+        assert_eq!(next().await, None);
+    }
+}

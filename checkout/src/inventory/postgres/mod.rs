@@ -1,8 +1,10 @@
 //! Postgres: any number of nodes sell from it. Every event has a writer on every node. The predicates of the rows, not
 //! the memory of a node, decide who was first.
 
+mod batch;
 mod change_log;
 mod clock;
+mod columns;
 mod completion;
 mod config;
 mod connection;
@@ -20,6 +22,8 @@ mod shards;
 mod sync;
 mod write;
 mod writer;
+
+pub use config::is_postgres;
 
 use super::commands::json;
 use super::model::Refused;

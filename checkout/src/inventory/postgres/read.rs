@@ -2,13 +2,11 @@
 //! result is consistent.
 
 use super::database::{Database, QueryError};
-use super::write::visitor_uuid;
 use crate::inventory::command::Command;
 use crate::inventory::commands::Target;
 use crate::inventory::event_state::Plan;
 use crate::inventory::model::*;
 use crate::inventory::records::*;
-
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use shared::ids::{EventId, VisitorId};
@@ -19,7 +17,7 @@ use uuid::Uuid;
 
 /// All records of the visitors with these sessions ($2), admissions ($3), orders ($4) or ids ($5), including these
 /// of their ended holds ($6), and stored answers ($7).
-const VISITS: &str = "select kind, line from fairline.visits($1, $2, $3, $4, $5, $6, $7)";
+const VISITOR_RECORDS: &str = "select kind, line from fairline.visits($1, $2, $3, $4, $5, $6, $7)";
 
 #[derive(Deserialize)]
 struct SessionJson {
@@ -102,7 +100,7 @@ struct AnswerJson {
 /// Records loaded for a batch.
 #[derive(Default)]
 pub(super) struct Loaded {
-    pub(super) visits: HashMap<VisitorId, Box<VisitorRecords>>,
+    pub(super) visitors: HashMap<VisitorId, Box<VisitorRecords>>,
     /// Sessions opened by admissions, by `jti`.
     pub(super) opened: HashMap<String, SessionRow>,
     pub(super) answers: HashMap<String, AnswerRow>,
@@ -150,7 +148,7 @@ pub(super) async fn load(
         holds,
         answers,
     } = wanted;
-    let select = query(VISITS)
+    let select = query(VISITOR_RECORDS)
         .bind(event.as_str())
         .bind(keys)
         .bind(jtis)
@@ -163,7 +161,7 @@ pub(super) async fn load(
     for visitor in &visitors {
         let visitor = VisitorId(visitor.as_u128());
         loaded
-            .visits
+            .visitors
             .insert(visitor, Box::new(VisitorRecords::of(visitor)));
     }
     let mut parts = Parts::default();
@@ -225,7 +223,7 @@ impl Parts {
         match kind {
             "session" => {
                 let row = session(read(row)?);
-                visit(loaded, row.visitor).sessions.push(row);
+                records(loaded, row.visitor).sessions.push(row);
             }
             "opened" => {
                 let row = session(read(row)?);
@@ -233,12 +231,12 @@ impl Parts {
             }
             "turn" => {
                 let row: SequenceJson = read(row)?;
-                visit(loaded, VisitorId(row.visitor.as_u128())).next = row.number + 1;
+                records(loaded, VisitorId(row.visitor.as_u128())).next = row.number + 1;
             }
             "hold" => {
                 let row: HoldJson = read(row)?;
-                let visit = visit(loaded, VisitorId(row.visitor.as_u128()));
-                visit.holds.extend(hold(row, plan));
+                let records = records(loaded, VisitorId(row.visitor.as_u128()));
+                records.holds.extend(hold(row, plan));
             }
             "order" => self.orders.push(order(read(row)?)?),
             "payment" => {
@@ -281,14 +279,14 @@ impl Parts {
 
     fn join(&mut self, loaded: &mut Loaded) {
         for order in self.complete() {
-            visit(loaded, order.visitor).orders.push(order);
+            records(loaded, order.visitor).orders.push(order);
         }
     }
 }
 
-fn visit(loaded: &mut Loaded, visitor: VisitorId) -> &mut VisitorRecords {
-    let visits = &mut loaded.visits;
-    visits
+fn records(loaded: &mut Loaded, visitor: VisitorId) -> &mut VisitorRecords {
+    let visitors = &mut loaded.visitors;
+    visitors
         .entry(visitor)
         .or_insert_with(|| Box::new(VisitorRecords::of(visitor)))
 }

@@ -1,6 +1,5 @@
 //! One database with its replicas, as this node uses it.
 
-use super::EventHandle;
 use super::clock::StoreClock;
 use super::config::{DatabaseConfig, shown};
 use super::connection::Connection;
@@ -210,9 +209,9 @@ impl Shard {
     }
 
     /// Returns the number of the plan and rules that an event has now.
-    pub(super) async fn config_of(&self, handle: &EventHandle) -> i64 {
+    pub(super) async fn config_of(&self, event: &EventId) -> i64 {
         let select = "select config from fairline.event where event = $1";
-        let select = query(select).bind(handle.event.as_str());
+        let select = query(select).bind(event.as_str());
         let row = self.reader.fetch_optional(select).await;
         row.ok().flatten().map_or(0, |row| row.get(0))
     }

@@ -2,23 +2,24 @@
 //! them with one statement. It runs as a task of its own, so that a client that disconnects leaves nothing half
 //! done.
 
-use super::completion::Outcome;
+use super::batch::{Content, InFlight};
 use super::database::QueryError;
 use super::event_cache::EventCache;
 use super::event_handle::EventHandle;
 use super::queue::{Message, refuse};
 use super::read::{Loaded, Wanted, load};
 use super::shard::Shard;
-use super::write::{Header, send};
+use super::write::{Header, Outcome, send};
 use crate::inventory::command::{Command, Decision};
 use crate::inventory::commands::{Target, UnitOfWork};
 use crate::inventory::event_state::VisitorCache;
-use crate::inventory::records::{ChangeSet, VisitorRecords};
+use crate::inventory::records::VisitorRecords;
 use foldhash::fast::RandomState;
 use futures_util::FutureExt as _;
 use shared::crypto::random_id;
 use shared::group_commit::{BATCH_MAX, Unavailable};
 use shared::ids::VisitorId;
+use shared::time::Time;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -34,20 +35,6 @@ const YIELDS: usize = 3;
 /// Smallest size of a batch, even if it leaves no requests for the next one.
 const BATCH_MIN: usize = 8;
 
-/// Changes of a request and the visitor's records after them; boxed because they are moved often.
-pub(super) struct Content {
-    pub(super) visit: Box<VisitorRecords>,
-    pub(super) changes: Box<ChangeSet>,
-}
-
-/// A batch in flight.
-pub(super) struct InFlight {
-    pub(super) commands: Vec<Box<Command>>,
-    pub(super) visitors: Vec<VisitorId>,
-    /// Index of the event's connection that the batch uses.
-    connection: usize,
-}
-
 /// The writer of one event.
 pub(super) struct Writer {
     pub(super) handle: Arc<EventHandle>,
@@ -59,7 +46,7 @@ pub(super) struct Writer {
     pub(super) cache: Option<EventCache>,
     /// Visitor records kept while there is no `cache`; they can be outdated, never wrong. `None` before the first
     /// load.
-    visits: Option<VisitorCache>,
+    visitors: Option<VisitorCache>,
     /// Batches in flight. Their visitors are not decided on until they complete.
     pub(super) in_flight: HashMap<Id, InFlight>,
     sends: JoinSet<(Vec<Content>, Outcome)>,
@@ -83,7 +70,7 @@ impl Writer {
             queue,
             inbox: Vec::new(),
             cache: None,
-            visits: None,
+            visitors: None,
             in_flight: HashMap::new(),
             sends: JoinSet::new(),
             locked: HashSet::default(),
@@ -226,8 +213,8 @@ impl Writer {
 
     async fn read(&mut self) -> Result<EventCache, QueryError> {
         let mut cache = EventCache::load(&self.shard, &self.handle).await?;
-        match self.visits.take() {
-            Some(visits) => cache.event_state.visits = visits,
+        match self.visitors.take() {
+            Some(visitors) => cache.event_state.visitors = visitors,
             None => cache.read_sessions(&self.shard).await?,
         }
         Ok(cache)
@@ -235,11 +222,11 @@ impl Writer {
 
     /// Discards the state of the event, which may be wrong, and keeps the visitor records.
     pub(super) fn forget(&mut self) {
-        self.visits = self
+        self.visitors = self
             .cache
             .take()
-            .map(|cache| cache.event_state.visits)
-            .or(self.visits.take());
+            .map(|cache| cache.event_state.visitors)
+            .or(self.visitors.take());
     }
 
     async fn tick(&mut self, waiting: &mut Vec<Box<Command>>) {
@@ -281,7 +268,9 @@ impl Writer {
         self.decide(waiting, &loaded, (&mut commands, &mut contents));
         if !commands.is_empty() {
             metrics::histogram!("fairline_batch_requests").record(commands.len() as f64);
-            let visitors = contents.iter().filter_map(|content| content.visit.visitor);
+            let visitors = contents
+                .iter()
+                .filter_map(|content| content.records.visitor);
             let visitors = visitors.collect();
             let is_free = |at: &usize| self.in_flight.values().all(|batch| batch.connection != *at);
             let connection = (0..IN_FLIGHT_MAX).find(is_free).unwrap_or(0);
@@ -325,7 +314,7 @@ impl Writer {
         for command in &mut *commands {
             command.visitor = command
                 .visitor
-                .or_else(|| command.target.visitor(&cache.event_state.visits));
+                .or_else(|| command.target.visitor(&cache.event_state.visitors));
             // Changes in flight are not in the store yet.
             if command
                 .visitor
@@ -346,8 +335,8 @@ impl Writer {
         match load(self.shard.reader(), about, wanted).await {
             Ok(mut loaded) => {
                 let cache = self.cache.as_mut().expect("`load` runs after `ready`");
-                for visit in std::mem::take(&mut loaded.visits).into_values() {
-                    cache.event_state.visits.put(visit);
+                for records in std::mem::take(&mut loaded.visitors).into_values() {
+                    cache.event_state.visitors.put(records);
                 }
                 Ok(loaded)
             }
@@ -375,26 +364,14 @@ impl Writer {
         for mut command in commands.drain(..) {
             let visitor = command
                 .visitor
-                .or_else(|| command.target.visitor(&cache.event_state.visits));
+                .or_else(|| command.target.visitor(&cache.event_state.visitors));
             command.visitor = visitor;
             if visitor.is_some_and(|visitor| self.locked.contains(&visitor)) {
                 later.push(command);
                 continue;
             }
-            let known = visitor.and_then(|visitor| cache.event_state.visits.take(visitor));
-            let visit = known
-                .unwrap_or_else(|| Box::new(visitor.map(VisitorRecords::of).unwrap_or_default()));
-            let mut work = UnitOfWork::new(&mut cache.event_state, visit, now);
-            if let Target::Newcomer(_, jti) = &command.target {
-                work.opened = loaded.opened.get(jti.as_str()).cloned();
-            }
-            let answer = command
-                .attempt
-                .as_ref()
-                .and_then(|id| loaded.answers.get(id));
-            work.answer = answer.cloned();
-            let decision = command.decision.decide(&mut work);
-            let (visit, changes) = (work.visit, work.changes);
+            let (decision, content) = decide_one(cache, &mut command, loaded, now);
+            let Content { records, changes } = content;
             match decision {
                 // The store does not check rows without changes, so this decision needs records that were just
                 // loaded.
@@ -404,7 +381,7 @@ impl Writer {
                 }
                 Decision::Granted if changes.is_empty() => {
                     cache.event_state.freeze(&changes.frozen);
-                    cache.event_state.visits.put(visit);
+                    cache.event_state.visitors.put(records);
                     command.decision.answer(Ok(()));
                 }
                 // The decision assumes a change that is not committed yet: decide again later.
@@ -417,11 +394,11 @@ impl Writer {
                     later.push(command);
                 }
                 Decision::Granted => {
-                    self.locked.extend(visit.visitor);
+                    self.locked.extend(records.visitor);
                     seats.extend(changes.seats.iter().map(|change| change.seat));
                     cache.send(&changes);
                     decided.push(command);
-                    contents.push(Content { visit, changes });
+                    contents.push(Content { records, changes });
                 }
                 // Records in memory can only be outdated: a refusal is decided again on loaded records, unless it
                 // concerns seats, which are kept current.
@@ -430,7 +407,7 @@ impl Writer {
                         || (command.attempt.is_none()
                             && command.decision.is_refused_for_seats()) =>
                 {
-                    cache.event_state.visits.put(visit);
+                    cache.event_state.visitors.put(records);
                     command.decision.answer(Ok(()));
                 }
                 Decision::Refused => {
@@ -441,4 +418,30 @@ impl Writer {
         }
         commands.append(&mut later);
     }
+}
+
+/// Decides a command on the visitor's records, which are taken out of the cache.
+fn decide_one(
+    cache: &mut EventCache,
+    command: &mut Command,
+    loaded: &Loaded,
+    now: Time,
+) -> (Decision, Content) {
+    let known = command
+        .visitor
+        .and_then(|visitor| cache.event_state.visitors.take(visitor));
+    let new = || command.visitor.map(VisitorRecords::of).unwrap_or_default();
+    let records = known.unwrap_or_else(|| Box::new(new()));
+    let mut work = UnitOfWork::new(&mut cache.event_state, records, now);
+    if let Target::Newcomer(_, jti) = &command.target {
+        work.opened = loaded.opened.get(jti.as_str()).cloned();
+    }
+    let answer = command.attempt.as_ref();
+    work.answer = answer.and_then(|id| loaded.answers.get(id)).cloned();
+    let decision = command.decision.decide(&mut work);
+    let content = Content {
+        records: work.records,
+        changes: work.changes,
+    };
+    (decision, content)
 }

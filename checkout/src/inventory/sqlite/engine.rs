@@ -43,7 +43,7 @@ impl Engine for Sqlite {
         false
     }
 
-    /// The file is this process's alone.
+    /// Always long enough: no other process writes the file.
     fn reached_for(&self, _: &EventId) -> Duration {
         Duration::MAX
     }
@@ -181,7 +181,7 @@ impl Engine for Sqlite {
     }
 }
 
-/// Why an event may not be changed as a whole.
+/// Reason why an event may not be changed as a whole.
 struct InUse {
     /// Seats are held.
     is_held: bool,
@@ -377,7 +377,7 @@ impl Store {
         rows.collect::<rusqlite::Result<_>>().map(Ok)
     }
 
-    /// Forgets answers after their four days. Looked for first, so that an idle sweep writes nothing.
+    /// Deletes answers after four days. They are looked for first, so that an idle sweep writes nothing.
     fn prune(&mut self, now: Time) -> Step<()> {
         let before = now.0 - i64::from(KEPT_SECONDS) * 1000;
         let has_old = self

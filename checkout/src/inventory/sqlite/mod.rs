@@ -171,11 +171,11 @@ impl Store {
         if !self.event_states.contains_key(&command.event) {
             return Ok(Err(command.target.without_event()));
         }
-        let mut visit = self.visit(&command.event, &command.target)?;
-        if let (Some(hold), Some(visitor)) = (&command.hold, visit.visitor)
-            && visit.hold(hold).is_none()
+        let mut records = self.records(&command.event, &command.target)?;
+        if let (Some(hold), Some(visitor)) = (&command.hold, records.visitor)
+            && records.hold(hold).is_none()
         {
-            visit
+            records
                 .holds
                 .extend(self.load_hold(&command.event, visitor, hold)?);
         }
@@ -191,14 +191,14 @@ impl Store {
             .event_states
             .get_mut(&command.event)
             .expect("its presence was checked above");
-        let mut work = UnitOfWork::new(event_state, visit, now);
+        let mut work = UnitOfWork::new(event_state, records, now);
         (work.answer, work.opened) = (answer, opened);
         let decision = command.decision.decide(&mut work);
-        let (changes, visit) = (work.changes, work.visit);
+        let (changes, records) = (work.changes, work.records);
         if decision == Decision::Granted {
             event_state.freeze(&changes.frozen);
             if !changes.is_empty() {
-                self.apply(&command.event, &changes, &visit)?;
+                self.apply(&command.event, &changes, &records)?;
                 let event_state = self
                     .event_states
                     .get_mut(&command.event)
@@ -213,32 +213,36 @@ impl Store {
                         seats: seats.map(|change| (change.seat, change.to.state)).collect(),
                     });
                 }
-                event_state.visits.put(visit);
+                event_state.visitors.put(records);
             }
         }
         Ok(Ok(()))
     }
 
     /// Returns all records of a visitor, from memory or from the file.
-    fn visit(&mut self, event: &EventId, target: &Target) -> rusqlite::Result<Box<VisitorRecords>> {
+    fn records(
+        &mut self,
+        event: &EventId,
+        target: &Target,
+    ) -> rusqlite::Result<Box<VisitorRecords>> {
         let Some(event_state) = self.event_states.get(event) else {
             return Ok(Box::default());
         };
-        let visitor = match target.visitor(&event_state.visits) {
+        let visitor = match target.visitor(&event_state.visitors) {
             Some(visitor) => visitor,
             None => match self.find_visitor(event, target)? {
                 Some(visitor) => visitor,
                 None => return Ok(Box::default()),
             },
         };
-        if let Some(visit) = event_state.visits.get(visitor) {
-            return Ok(Box::new(visit.clone()));
+        if let Some(records) = event_state.visitors.get(visitor) {
+            return Ok(Box::new(records.clone()));
         }
-        let visit = Box::new(self.load_visit(event, visitor)?);
+        let records = Box::new(self.load_records(event, visitor)?);
         if let Some(event_state) = self.event_states.get_mut(event) {
-            event_state.visits.put(visit.clone());
+            event_state.visitors.put(records.clone());
         }
-        Ok(visit)
+        Ok(records)
     }
 
     /// Loads all state kept in memory.

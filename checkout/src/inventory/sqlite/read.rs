@@ -39,7 +39,7 @@ impl Store {
         }
     }
 
-    pub(super) fn load_visit(
+    pub(super) fn load_records(
         &self,
         event: &EventId,
         id: VisitorId,
@@ -51,29 +51,29 @@ impl Store {
                 "select {columns} from {table} indexed by {index} where event = ?1 and visitor = ?2"
             )
         };
-        let mut visit = VisitorRecords::of(id);
+        let mut records = VisitorRecords::of(id);
         let mut query =
             self.db
                 .prepare_cached(&select(SESSION, "session", "session_by_visitor"))?;
         let sessions = query.query_map(by, read_session)?;
-        visit.sessions = sessions.collect::<rusqlite::Result<_>>()?;
+        records.sessions = sessions.collect::<rusqlite::Result<_>>()?;
         let holds = select(HOLD, "hold", "hold_by_visitor");
         let kept = "(state in ('active', 'converted') or order_id is not null)";
         let mut query = self.db.prepare_cached(&format!("{holds} and {kept}"))?;
         let holds = query.query_map(by, read_hold)?;
-        visit.holds = holds.collect::<rusqlite::Result<_>>()?;
+        records.holds = holds.collect::<rusqlite::Result<_>>()?;
         let mut query = self
             .db
             .prepare_cached(&select("count(*)", "hold", "hold_by_visitor"))?;
-        visit.next = query.query_row(by, |row| row.get(0))?;
+        records.next = query.query_row(by, |row| row.get(0))?;
         let mut query = self
             .db
             .prepare_cached(&select(ORDER, "orders", "order_by_visitor"))?;
         let orders = query.query_map(by, read_order)?;
         for order in orders {
-            visit.orders.push(self.complete(event, order?)?);
+            records.orders.push(self.complete(event, order?)?);
         }
-        Ok(visit)
+        Ok(records)
     }
 
     /// Returns a hold of a visitor.

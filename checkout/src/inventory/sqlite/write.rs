@@ -11,14 +11,14 @@ impl Store {
         &mut self,
         event: &EventId,
         changes: &ChangeSet,
-        visit: &VisitorRecords,
+        records: &VisitorRecords,
     ) -> rusqlite::Result<()> {
         self.write()?;
         let event = event.as_str();
-        let visitor = visit.visitor.map(|visitor| visitor.to_string());
+        let visitor = records.visitor.map(|visitor| visitor.to_string());
         let visitor = visitor.as_deref();
         self.apply_sessions(event, changes)?;
-        self.apply_holds(event, changes, visit)?;
+        self.apply_holds(event, changes, records)?;
         self.apply_orders(event, changes)?;
         self.apply_payments(event, changes)?;
         self.apply_tickets(event, changes)?;
@@ -92,9 +92,9 @@ impl Store {
         &self,
         event: &str,
         changes: &ChangeSet,
-        visit: &VisitorRecords,
+        records: &VisitorRecords,
     ) -> rusqlite::Result<()> {
-        if let (Some(_), Some(new)) = (changes.new_hold, visit.holds.last()) {
+        if let (Some(_), Some(new)) = (changes.new_hold, records.holds.last()) {
             self.db
                 .prepare_cached(
                     "insert into hold (event, id, session, visitor, state, seats, total, currency, expires_at, lapses_at,
@@ -105,7 +105,7 @@ impl Store {
                     event,
                     new.id,
                     new.session,
-                    visit.visitor.map(|visitor| visitor.to_string()),
+                    records.visitor.map(|visitor| visitor.to_string()),
                     json(&*new.seats),
                     new.total.amount,
                     new.total.currency.as_str(),

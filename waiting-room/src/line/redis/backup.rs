@@ -9,13 +9,12 @@ use crate::line::{EventSettings, LineView, Phase};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde::{Deserialize, Serialize};
+use shared::data_dir::replace;
 use shared::ids::EventId;
 use shared::time::Time;
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
-use tempfile::NamedTempFile;
 use tokio::time::Instant;
 
 /// Backup of one line.
@@ -56,11 +55,7 @@ impl Backup {
 
     /// Replaces the backup in a file as a whole: after a crash there is the old one or the new one.
     pub(super) fn write(&self, path: &Path) -> std::io::Result<()> {
-        let mut file = NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
-        file.write_all(&serde_json::to_vec(self)?)?;
-        file.as_file().sync_data()?;
-        file.persist(path)?;
-        Ok(())
+        replace(path, &serde_json::to_vec(self)?)
     }
 
     /// Reads a backup. A damaged one counts as none.

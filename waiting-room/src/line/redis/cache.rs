@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// A visitor's number as this node last heard it.
+/// A visitor's number as last known to this node.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Number {
     pub(super) number: u64,
@@ -39,7 +39,7 @@ pub(super) struct Returning {
     pub(super) number: u64,
 }
 
-/// A view, and when this node asked for it.
+/// A view, and the time at which this node requested it.
 #[derive(Clone)]
 pub(super) struct Fetched {
     pub(super) view: Arc<LineView>,
@@ -64,7 +64,7 @@ pub(super) struct LineCache {
     pub(super) generation: u64,
     /// Number of nodes that tick this line.
     pub(super) nodes: u64,
-    /// The highest number that this node heard of.
+    /// The highest number known to this node.
     pub(super) numbers: u64,
     /// Visitors with open sockets here, and their numbers.
     pub(super) connected: HashMap<VisitorId, Number>,
@@ -74,7 +74,7 @@ pub(super) struct LineCache {
     settings: Option<Arc<EventSettings>>,
     /// The state comes from a backup file; the store has not answered yet.
     is_from_backup: bool,
-    /// When the last backup was written.
+    /// Time of the last backup.
     pub(super) backed_up_at: Option<Instant>,
 }
 
@@ -120,8 +120,8 @@ impl LineCache {
         self.view().map_or(0, |view| view.epoch)
     }
 
-    /// Takes a reply of the tick script and makes the front of it. None when settings are missing,
-    /// which a first tick asks for.
+    /// Builds the front from a reply of the tick script. Returns `None` if settings are missing, which a
+    /// first tick asks for.
     pub(super) fn take(&mut self, reply: ViewReply, asked_at: Instant) -> Option<Arc<LineView>> {
         if let Some(definition) = reply.definition {
             self.settings = Some(Arc::new(definition.settings));
@@ -227,7 +227,7 @@ impl LineCache {
         self.draw.map_or(0, DrawStage::recovery_code)
     }
 
-    /// Every node measures for itself, by the counters that all of them see.
+    /// Measures the pace: each node does so for itself, by the counters that all of them see.
     fn measure(&mut self, at: Time, total: Rates, phase: Phase) {
         if self.front.is_none() || self.is_from_backup {
             self.flow.total = total;

@@ -61,7 +61,7 @@ impl Redis {
     /// Parses the URL. Connects on first use, so that a node can start while Redis is unreachable.
     ///
     /// # Errors
-    /// When the URL is invalid or the folder cannot be used.
+    /// If the URL is invalid or the folder cannot be used.
     pub fn open(url: &str, folder: PathBuf, clock: Clock) -> Result<Redis, String> {
         std::fs::create_dir_all(&folder)
             .map_err(|error| format!("the folder {} cannot be used: {error}", folder.display()))?;

@@ -104,7 +104,7 @@ impl EventLine {
 
     /// Runs an operation that returns one visitor's place. If the script did not count the visitors
     /// ahead, they are counted in a view no older than `from`.
-    async fn visit(
+    async fn locate(
         self: &Arc<EventLine>,
         operation: Operation,
         visitor: VisitorId,
@@ -125,7 +125,7 @@ impl EventLine {
         self: &Arc<EventLine>,
         visitor: VisitorId,
     ) -> Result<Option<Spot>, Refused> {
-        self.visit(PLACE, visitor, recently()).await
+        self.locate(PLACE, visitor, recently()).await
     }
 
     pub(super) async fn back(
@@ -133,7 +133,7 @@ impl EventLine {
         visitor: VisitorId,
     ) -> Result<Option<Spot>, Refused> {
         // A fan who comes from another node must not see an older view than that node showed.
-        let spot = self.visit(BACK, visitor, Instant::now()).await?;
+        let spot = self.locate(BACK, visitor, Instant::now()).await?;
         if let Some(spot) = &spot {
             self.cache().connect(spot);
         }

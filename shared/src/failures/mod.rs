@@ -1,140 +1,26 @@
-//! Limits on wrong keys, by client address and for the whole process. They are looked at before a key is compared, so that a
-//! guess beyond the limit is never evaluated. What counts is distinct wrong keys: a program that repeats one stale key guesses
-//! nothing.
+//! Limits on wrong keys, by client address and for the whole process. They are checked before a key is compared, so
+//! that a guess beyond the limit is never evaluated. Only distinct wrong keys count: a program that repeats one stale
+//! key guesses nothing.
+
+mod counts;
 
 use crate::time::Time;
+use counts::{Address, Counts, Reached};
 use parking_lot::Mutex;
-use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, Hash, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
-
-/// How long failures count, and how long a limit that was reached refuses.
-const WINDOW_SECONDS: u32 = 60;
-/// Wrong keys of one client address in a window. The last so many of each address are remembered.
-const PER_ADDRESS_MAX: u32 = 20;
-/// Wrong keys of all addresses in a window. Beyond it, networks without a recent success get `PER_STRANGER_MAX`.
-const PER_PROCESS_MAX: u32 = 200;
-/// Wrong keys of one network without a recent success, while the process is at its limit: everyone keeps a try.
-const PER_STRANGER_MAX: u32 = 1;
-/// How long an address counts as known after a right key.
-const KNOWN_SECONDS: u32 = 24 * 3600;
-/// How long after a right key an address that reached a limit is slowed rather than refused.
-const TRUSTED_SECONDS: u32 = 600;
-/// The pause of such an address after each new wrong key. Whoever shares the address with a right key gains 20 guesses a
-/// minute by it.
-const PACE_SECONDS: u32 = 3;
-/// The most addresses, and networks, whose failures are counted at one time. While more than that guess, those without a
-/// recent success are refused.
-const COUNTED_MAX: usize = 100_000;
-/// The most addresses that are known.
-const KNOWN_MAX: usize = 10_000;
-
-/// None for requests whose proxy names no address, such as those of one of our services to another. They may come from many
-/// hosts, so they share the limit of the process but have none of their own.
-type Address = Option<IpAddr>;
 
 /// Counts the wrong keys of one kind. A right key is never counted and resets nothing: an attacker who shares an address with
 /// an organiser gains no guesses by it.
 pub struct Failures {
-    /// The kind of key, for the log.
+    /// Kind of key, for the log.
     what: &'static str,
     hasher: RandomState,
     /// Locked while a key is compared, so that parallel guesses cannot pass the limit together.
     counts: Mutex<Counts>,
 }
 
-#[derive(Default)]
-struct Counts {
-    process: Window,
-    addresses: HashMap<Address, Guesses>,
-    networks: HashMap<Address, Window>,
-    /// When an address last came with a right key.
-    known: HashMap<Address, Time>,
-    swept_at: Time,
-}
-
-/// Failures since the window began.
-#[derive(Clone, Copy, Default)]
-struct Window {
-    failures: u32,
-    ends: Time,
-}
-
-impl Window {
-    /// A window that ends further away than one can be long was begun before the clock was set back.
-    fn is_over(&self, now: Time) -> bool {
-        self.ends <= now || self.ends > now.plus_seconds(WINDOW_SECONDS)
-    }
-
-    /// The seconds until the next try, if the limit was reached.
-    fn wait(&self, now: Time, limit: u32) -> Option<u32> {
-        if self.is_over(now) || self.failures < limit {
-            return None;
-        }
-        let left = (self.ends.0 - now.0 + 999) / 1000;
-        Some(u32::try_from(left).unwrap_or(WINDOW_SECONDS))
-    }
-
-    /// Counts one; whether the limit was reached just now. From then on a whole window has to pass.
-    fn count(&mut self, now: Time, limit: u32) -> bool {
-        if self.is_over(now) {
-            *self = Window {
-                failures: 0,
-                ends: now.plus_seconds(WINDOW_SECONDS),
-            };
-        }
-        self.failures = self.failures.saturating_add(1);
-        let is_reached = self.failures == limit;
-        if is_reached {
-            self.ends = now.plus_seconds(WINDOW_SECONDS);
-        }
-        is_reached
-    }
-}
-
-/// The wrong keys of one address in its window.
-#[derive(Default)]
-struct Guesses {
-    window: Window,
-    /// The hashes of the last ones, oldest first.
-    hashes: VecDeque<u64>,
-    last_at: Time,
-}
-
-impl Guesses {
-    fn contains(&self, hash: u64, now: Time) -> bool {
-        !self.window.is_over(now) && self.hashes.contains(&hash)
-    }
-
-    /// Counts one; whether the limit was reached just now.
-    fn count(&mut self, hash: u64, now: Time) -> bool {
-        if self.window.is_over(now) {
-            self.hashes.clear();
-        }
-        if self.hashes.len() >= PER_ADDRESS_MAX as usize {
-            self.hashes.pop_front();
-        }
-        self.hashes.push_back(hash);
-        self.last_at = now;
-        self.window.count(now, PER_ADDRESS_MAX)
-    }
-
-    /// The seconds until the next try of an address that is slowed.
-    fn pause(&self, now: Time) -> Option<u32> {
-        let left = self.last_at.plus_seconds(PACE_SECONDS).0 - now.0;
-        let left = u32::try_from((left + 999) / 1000).ok()?;
-        (1..=PACE_SECONDS).contains(&left).then_some(left)
-    }
-}
-
-/// Limits that one failure reached.
-struct Reached {
-    address: bool,
-    process: bool,
-}
-
 impl Failures {
-    /// No failures yet of keys of the kind `what`.
+    /// Counts no failures yet; `what` is the kind of key.
     pub fn new(what: &'static str) -> Failures {
         Failures {
             what,
@@ -143,8 +29,8 @@ impl Failures {
         }
     }
 
-    /// Compares a key, unless too many were wrong: answers what `compare` found, and counts a failure where it found nothing.
-    /// `guess` is what the client sent. One that was wrong a moment ago is wrong again, and does not count.
+    /// Compares a key, unless too many were wrong: returns the result of `compare`, and counts a failure if that is
+    /// `None`. `guess` is what the client sent. One that was wrong a moment ago is wrong again, and does not count.
     ///
     /// # Errors
     /// The seconds after which it is worth trying again; nothing was compared.
@@ -194,84 +80,11 @@ impl Failures {
     }
 }
 
-impl Counts {
-    /// The seconds until the next try, if a limit was reached.
-    fn wait(&self, address: Address, now: Time) -> Option<u32> {
-        let refused = self.refused(address, now)?;
-        if !self.is_known(address, now, TRUSTED_SECONDS) {
-            return Some(refused);
-        }
-        let pause = self.addresses.get(&address)?.pause(now)?;
-        Some(pause.min(refused))
-    }
-
-    fn refused(&self, address: Address, now: Time) -> Option<u32> {
-        if address.is_some() {
-            let guesses = self.addresses.get(&address);
-            let of_address = guesses.and_then(|it| it.window.wait(now, PER_ADDRESS_MAX));
-            if of_address.is_some() || self.is_known(address, now, KNOWN_SECONDS) {
-                return of_address;
-            }
-        }
-        if self.networks.len() >= COUNTED_MAX {
-            return Some(WINDOW_SECONDS);
-        }
-        self.process.wait(now, PER_PROCESS_MAX)?;
-        let window = self.networks.get(&address.map(network))?;
-        window.wait(now, PER_STRANGER_MAX)
-    }
-
-    /// Whether an address came with a right key within so many seconds.
-    fn is_known(&self, address: Address, now: Time, seconds: u32) -> bool {
-        let at = self.known.get(&address);
-        at.is_some_and(|at| at.plus_seconds(seconds) > now)
-    }
-
-    fn know(&mut self, address: Address, now: Time) {
-        if self.known.len() < KNOWN_MAX || self.known.contains_key(&address) {
-            self.known.insert(address, now);
-        }
-    }
-
-    fn count(&mut self, address: Address, hash: u64, now: Time) -> Reached {
-        let network = self.networks.entry(address.map(network)).or_default();
-        network.count(now, PER_STRANGER_MAX);
-        let guesses = self.addresses.entry(address).or_default();
-        Reached {
-            address: guesses.count(hash, now),
-            process: self.process.count(now, PER_PROCESS_MAX),
-        }
-    }
-
-    /// Forgets what counts no more, once a window.
-    fn sweep(&mut self, now: Time) {
-        if self.swept_at <= now && self.swept_at.plus_seconds(WINDOW_SECONDS) > now {
-            return;
-        }
-        self.swept_at = now;
-        self.addresses
-            .retain(|_, guesses| !guesses.window.is_over(now));
-        self.networks.retain(|_, window| !window.is_over(now));
-        self.known
-            .retain(|_, at| at.plus_seconds(KNOWN_SECONDS) > now);
-    }
-}
-
-/// An IPv6 address stands for its /48: whoever is given a network has 65,536 of the /64 that addresses are counted by.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V6(v6) => {
-            let mut octets = v6.octets();
-            octets[6..].fill(0);
-            IpAddr::V6(Ipv6Addr::from(octets))
-        }
-        v4 => v4,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::counts::*;
     use super::*;
+    use std::net::IpAddr;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     const NOW: Time = Time(1_800_000_000_000);

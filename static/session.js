@@ -1,0 +1,40 @@
+// @ts-check
+// From the admission to a session of the checkout.
+import { call, keep, kept, keptKey } from "./api.js";
+
+/** Returns whether asking again may help. @param {any} problem */
+export const isPassing = (problem) => problem.status === 0 || problem.status === 429 || problem.status >= 500;
+
+/**
+ * Trades the admission for a session. The token is kept until the answer is here: after a lost one the line gives it
+ * out no more.
+ * @param {string} event
+ * @returns {Promise<{ session: any, bearer: string | null } | null>} the session, and its word where the browser does
+ * not send our cookies back; null without an admission
+ */
+export async function openSession(event) {
+  const base = `/api/v1/events/${event}`;
+  const admission = `admission-${event}`;
+  // The queue page keeps the pass where cookies do not come back; then the session's does not either.
+  const pass = kept(`pass-${event}`),
+    before = kept(admission);
+  const token = before ?? (await call("GET", `${base}/line/me`, { bearer: pass })).token;
+  if (!token) return null;
+  keep(admission, token);
+  let session;
+  try {
+    const trade = (/** @type {string | null} */ bearer) =>
+      call("POST", `${base}/sessions`, { bearer, body: {}, key: keptKey(`enter-${event}`) });
+    // The cookie first: `Authorization` belongs to the site where it uses that itself.
+    session = await trade(pass && token).catch((problem) => {
+      if (pass || problem.status !== 401) throw problem;
+      return trade(token);
+    });
+  } catch (problem) {
+    if (isPassing(problem)) throw problem;
+    keep(admission, null);
+    return before ? openSession(event) : null;
+  }
+  keep(admission, null);
+  return { session, bearer: pass && session.session };
+}
