@@ -14,6 +14,18 @@ def the(overlay, kind, name):
     return next(d["spec"] for d in of_kind(overlay, kind) if d["metadata"]["name"] == name)
 
 
+def named(scaled):
+    """The triggers of a ScaledObject by their names, or kinds where they have none."""
+    return {t.get("name", t["type"]): t["metadata"] for t in scaled["triggers"]}
+
+
+def pre_scale(scaled):
+    """The pods that a ScaledObject asks for ahead of a sale."""
+    trigger = named(scaled)["pre-scale"]
+    assert trigger["threshold"] == "1", trigger
+    return int(re.match(r"\d+ \*", trigger["query"])[0].removesuffix("*"))
+
+
 class Simulation(unittest.TestCase):
     def test_its_numbers_are_those_of_the_manifests(self):
         requests = the("large", "Deployment", "waiting-room")["template"]["spec"]["containers"][0][
@@ -31,15 +43,15 @@ class Simulation(unittest.TestCase):
             (scaled["minReplicaCount"], scaled["maxReplicaCount"]),
             (simulate.REPLICAS_MIN, simulate.REPLICAS_MAX),
         )
-        triggers = {}
-        for trigger in scaled["triggers"]:
-            triggers.setdefault(trigger["type"], []).append(trigger["metadata"])
-        self.assertEqual(
-            [int(t["threshold"]) for t in triggers["prometheus"]], [simulate.FANS_TARGET] * 2
-        )
-        self.assertEqual(int(triggers["cron"][0]["desiredReplicas"]), simulate.PRE_SCALE)
-        self.assertEqual(int(triggers["cpu"][0]["value"]), round(simulate.CPU_TARGET * 100))
-        self.assertEqual(int(triggers["memory"][0]["value"]), round(simulate.MEMORY_TARGET * 100))
+        triggers = named(scaled)
+        for figure in ("queue-depth", "sockets"):
+            self.assertEqual(int(triggers[figure]["threshold"]), simulate.FANS_TARGET)
+        self.assertEqual(pre_scale(scaled), simulate.PRE_SCALE)
+        for document in of_kind("large", "ScaledObject"):
+            spec = document["spec"]
+            self.assertEqual(spec["fallback"]["replicas"], pre_scale(spec))
+        self.assertEqual(int(triggers["cpu"]["value"]), round(simulate.CPU_TARGET * 100))
+        self.assertEqual(int(triggers["memory"]["value"]), round(simulate.MEMORY_TARGET * 100))
         behavior = scaled["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
         up = {p["type"]: (p["value"], p["periodSeconds"]) for p in behavior["scaleUp"]["policies"]}
         self.assertEqual(
@@ -57,12 +69,8 @@ class Simulation(unittest.TestCase):
         self.assertEqual(down["stabilizationWindowSeconds"], simulate.DOWN_WINDOW)
 
     def test_the_front_has_pods_for_all_sockets_of_the_pre_scale(self):
-        triggers = {
-            t["type"]: t["metadata"] for t in the("large", "ScaledObject", "front")["triggers"]
-        }
-        pods, sockets = int(triggers["cron"]["desiredReplicas"]), int(
-            triggers["prometheus"]["threshold"]
-        )
+        front = the("large", "ScaledObject", "front")
+        pods, sockets = pre_scale(front), int(named(front)["sockets"]["threshold"])
         self.assertGreaterEqual((pods - 1) * sockets, simulate.FANS, "with a pod lost")
 
     def test_its_measured_figures_are_those_of_the_documents(self):
