@@ -11,7 +11,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/source/target,sharing=locked \
     cargo build --locked --profile dist -p standalone -p waiting-room -p checkout \
     && install -D --strip -t /programs target/dist/fairline target/dist/waiting-room target/dist/checkout \
-    && cargo metadata --locked --format-version 1 >/programs/metadata.json
+    && container/crates /programs
 
 # Everything of the last stage, gathered where there is a shell. The programs need glibc and libgcc,
 # and nothing else.
@@ -19,10 +19,9 @@ FROM debian:12-slim AS files
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates python3 tzdata && rm -rf /var/lib/apt/lists/*
 COPY --from=build /programs/ /programs/
-COPY Cargo.lock /programs/
 COPY container/ /container/
 RUN /container/gather /programs /image \
-    && /container/sbom /programs/metadata.json /programs/Cargo.lock /image >/sbom.json \
+    && /container/sbom /programs /image >/sbom.json \
     && install -D -m 644 /sbom.json /image/usr/share/sbom/fairline.cdx.json && mkdir /data
 
 FROM scratch AS image
