@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from html import escape
 
 PICTURES = pathlib.Path(__file__).resolve().parent / "pictures"
-WIDTH, HEIGHT = 164, 58  # of a box
-COLUMN, ROW, MARGIN = 226, 92, 24
+WIDTH, HEIGHT = 154, 58  # of a box
+COLUMN, ROW, MARGIN = 250, 100, 16
 STACK = 6  # shift of the boxes that lie behind one of several
 FILL = {"ours": "#5a35c8", "store": "#0d6b46", "other": "#5b7083", "people": "#1d1b26"}
 
@@ -33,9 +33,12 @@ class Box:
         """Where a line from the middle to a point leaves the box."""
         (x, y), (to_x, to_y) = self.middle, towards
         dx, dy = to_x - x, to_y - y
+        behind = 2 * STACK if self.several else 0
+        half_width = WIDTH / 2 + 3 + (behind if dx > 0 else 0)
+        half_height = HEIGHT / 2 + 3 + (behind if dy > 0 else 0)
         reach = min(
-            (WIDTH / 2 + 3) / abs(dx) if dx else float("inf"),
-            (HEIGHT / 2 + 3) / abs(dy) if dy else float("inf"),
+            half_width / abs(dx) if dx else float("inf"),
+            half_height / abs(dy) if dy else float("inf"),
         )
         return x + dx * reach, y + dy * reach
 
@@ -66,7 +69,12 @@ def arrow(start, end, label):
         f' stroke-width="1.5" marker-end="url(#tip)"/>'
     )
     if label:
-        yield text((x1 + x2) / 2, (y1 + y2) / 2 - 6, label, 'font-size="12" fill="#1d1b26"')
+        # Beside an upright line, above one that is level or rises, below one that falls.
+        is_upright = abs(x1 - x2) < abs(y1 - y2)
+        x = (x1 + x2) / 2 + (8 if is_upright else 0)
+        y = (y1 + y2) / 2 + (4 if is_upright else 20 if y2 > y1 else -7 if y1 == y2 else -12)
+        anchor = "start" if is_upright else "middle"
+        yield text(x, y, label, f'style="text-anchor: {anchor}" font-size="12" fill="#1d1b26"')
 
 
 def draw(about, boxes, arrows):
@@ -76,15 +84,16 @@ def draw(about, boxes, arrows):
     height = MARGIN * 2 + max(box.row for box in boxes.values()) * ROW + HEIGHT + shift
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}"'
+        f' width="{width:g}" height="{height:g}"'
         f' font-family="sans-serif" font-size="14" role="img" aria-label="{escape(about)}">',
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7"'
         ' orient="auto"><path d="M0 0L8 4L0 8z" fill="#5d596b"/></marker></defs>',
         f'<rect width="{width:g}" height="{height:g}" fill="#fff"/>',
     ]
-    for start, end, label in arrows:
-        parts += arrow(boxes[start], boxes[end], label)
     for box in boxes.values():
         parts += box.draw()
+    for start, end, label in arrows:
+        parts += arrow(boxes[start], boxes[end], label)
     return "\n".join([*parts, "</svg>\n"])
 
 
@@ -126,7 +135,7 @@ def pictures():
         {
             "fans": Box("Fans", "browsers", "people", 0, 0.75),
             "front": Box("nginx", "paths, limits, TLS", "other", 1, 0.75, several=True),
-            "room": Box("waiting-room", "pages, sockets, admission", "ours", 2, 0, several=True),
+            "room": Box("waiting-room", "pages, sockets", "ours", 2, 0, several=True),
             "checkout": Box("checkout", "holds, orders, payments", "ours", 2, 1.5, several=True),
             "redis": Box("Redis", "Sentinels or a cluster", "store", 3, 0, several=True),
             "postgres": Box("Postgres", "the seats", "store", 3, 1.5),
@@ -149,12 +158,12 @@ def pictures():
             "front": Box("nginx", "asks the gate", "other", 1, 0.5, several=True),
             "room": Box("waiting-room", "pages, sockets, gate", "ours", 2, 0, several=True),
             "redis": Box("Redis", "or embedded, one node", "store", 3, 0),
-            "shop": Box("Your shop", "as it is", "other", 2, 1.2),
+            "shop": Box("Your shop", "as it is", "other", 2, 1.1),
         },
         [
             ("fans", "front", "https"),
-            ("front", "room", "may they in?"),
-            ("front", "shop", "those who may"),
+            ("front", "room", "who may?"),
+            ("front", "shop", "they enter"),
             ("room", "redis", ""),
         ],
     )
@@ -162,14 +171,14 @@ def pictures():
         "Kubernetes: a Gateway, front, waiting rooms and checkouts that scale, stores, monitoring",
         {
             "fans": Box("Fans", "browsers", "people", 0, 1),
-            "gateway": Box("Ingress or Gateway", "TLS by cert-manager", "other", 1, 1),
+            "gateway": Box("Ingress, Gateway", "TLS by cert-manager", "other", 1, 1),
             "front": Box("front", "nginx, 3 to 20", "other", 2, 1, several=True),
             "room": Box("waiting-room", "3 to 20, spot machines", "ours", 3, 0.35, several=True),
             "checkout": Box("checkout", "3 to 20, spot machines", "ours", 3, 1.65, several=True),
             "redis": Box("Redis", "reserved machines", "store", 4, 0.35),
             "postgres": Box("Postgres", "reserved machines", "store", 4, 1.65),
-            "keda": Box("HPA or KEDA", "line, sockets, clock", "other", 2, 2.6),
-            "prometheus": Box("Prometheus", "figures and alerts", "other", 3, 2.75),
+            "keda": Box("HPA or KEDA", "line, sockets, next sale", "other", 2, 2.9),
+            "prometheus": Box("Prometheus", "figures and alerts", "other", 3, 2.9),
         },
         [
             ("fans", "gateway", "https"),

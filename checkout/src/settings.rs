@@ -26,12 +26,7 @@ pub struct SeatsArgs {
     #[arg(long, env = "FAIRLINE_PAYMENTS", global = true)]
     pub payments: Option<String>,
     /// Address for publishing the outbox: not built into this version
-    #[arg(
-        long,
-        env = "FAIRLINE_EVENTS",
-        hide_env_values = true,
-        global = true
-    )]
+    #[arg(long, env = "FAIRLINE_EVENTS", hide_env_values = true, global = true)]
     pub events: Option<String>,
 }
 
