@@ -42,5 +42,5 @@ VOLUME /data
 EXPOSE 8080 9464
 # Whether the process answers, of whichever program it is. Not whether it is ready: a scheduler that
 # replaces unhealthy containers must not do so because Redis is away.
-HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --start-interval=1s CMD ["/usr/local/bin/fairline", "--probe", "livez"]
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["/usr/local/bin/fairline", "--probe", "livez"]
 ENTRYPOINT ["/usr/local/bin/fairline"]
