@@ -1,10 +1,14 @@
 """The simulation of the autoscalers: its numbers are the manifests', its outcome the guide's."""
 
+import datetime
 import re
 import sys
 import unittest
+import urllib.parse
 
 from common import ROOT, of_kind
+from processes import Processes, call, until
+from test_monitoring import KEY, start_node, start_prometheus
 
 sys.path.insert(0, str(ROOT / "k8s/autoscaling"))
 import simulate  # noqa: E402
@@ -115,6 +119,39 @@ class Simulation(unittest.TestCase):
             simulate.PRE_SCALE = kept
         self.assertGreater(seconds, 0)
         self.assertEqual(fans, simulate.FANS - 5 * simulate.SOCKETS_OF_A_NODE)
+
+
+class PreScale(unittest.TestCase):
+    def test_it_asks_for_its_pods_half_an_hour_before_a_sale_opens_and_for_none_earlier(self):
+        with Processes() as processes:
+            ops, url = start_node(processes)
+            prometheus = start_prometheus(processes, ops)
+            scaled = [document["spec"] for document in of_kind("large", "ScaledObject")]
+            asked = {named(spec)["pre-scale"]["query"]: pre_scale(spec) for spec in scaled}
+            next_sale = lambda: figure(prometheus, "fairline_next_sale_timestamp_seconds")
+            until(lambda: next_sale() == 0)
+            opens(url, "late", minutes=40)
+            until(lambda: next_sale() > 0)
+            for query in asked:
+                self.assertEqual(figure(prometheus, query), 0)
+            opens(url, "soon", minutes=20)
+            for query, pods in asked.items():
+                until(lambda: figure(prometheus, query) == pods, says=lambda: query)
+
+
+def opens(url, event, minutes):
+    """Creates a sale that opens in some minutes."""
+    at = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=minutes)
+    settings = {"id": event, "name": event, "sale_opens_at": at.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    status, answer = call(f"{url}/api/v1/organiser/events", "POST", settings, KEY)
+    assert status == 201, answer
+
+
+def figure(prometheus, query):
+    """The value of a query with one result; None if there is no result."""
+    words = urllib.parse.urlencode({"query": query})
+    result = call(f"{prometheus}/api/v1/query?{words}")[1]["data"]["result"]
+    return float(result[0]["value"][1]) if result else None
 
 
 if __name__ == "__main__":

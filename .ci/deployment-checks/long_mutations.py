@@ -99,16 +99,35 @@ def mistakes():
     yield from (Mistake(*mistake) for mistake in elsewhere)
 
 
-def is_noticed(mistake):
-    """Makes the mistake in a copy and runs the check there. What is wrong, or nothing."""
+def copy_to(folder):
+    """A copy of what the checks read."""
+    for name in FILES:
+        source, target = ROOT / name, f"{folder}/{name}"
+        if source.is_dir():
+            shutil.copytree(source, target)
+        else:
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            shutil.copy(source, target)
+
+
+def run_checks(folder, checks):
+    """Runs checks of a copy, each named by its module and the beginning of its name; what they print."""
+    modules = {check.partition(".")[0] for check in checks}
+    patterns = [word for check in checks for word in ("-k", check.partition(".")[2])]
+    return subprocess.run(
+        [sys.executable, "-B", "-m", "unittest", *sorted(modules), *patterns],
+        cwd=f"{folder}/.ci/deployment-checks",
+        env={**os.environ, "CARGO_TARGET_DIR": str(TARGET)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+def is_missed(mistake):
+    """Makes a mistake in a copy and runs its check there. Why it was not noticed, or nothing."""
     with tempfile.TemporaryDirectory(prefix="fairline-mutation-") as copy:
-        for name in FILES:
-            source, target = ROOT / name, f"{copy}/{name}"
-            if source.is_dir():
-                shutil.copytree(source, target, ignore=shutil.ignore_patterns("pictures"))
-            else:
-                os.makedirs(os.path.dirname(target), exist_ok=True)
-                shutil.copy(source, target)
+        copy_to(copy)
         with open(f"{copy}/{mistake.file}", "r+") as file:
             text = file.read()
             if mistake.text not in text:
@@ -116,27 +135,27 @@ def is_noticed(mistake):
             file.seek(0)
             file.truncate()
             file.write(text.replace(mistake.text, mistake.instead))
-        module, _, pattern = mistake.check.partition(".")
-        done = subprocess.run(
-            [sys.executable, "-B", "-m", "unittest", module, "-k", pattern],
-            cwd=f"{copy}/.ci/deployment-checks",
-            env={**os.environ, "CARGO_TARGET_DIR": str(TARGET)},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        done = run_checks(copy, [mistake.check])
     if done.returncode == 0 or "Ran 0 tests" in done.stderr:
         return f"{mistake.check} has not noticed: {done.stderr[-300:]}"
     return None
 
 
 class Mutations(unittest.TestCase):
+    def test_without_a_mistake_the_checks_of_a_copy_are_green(self):
+        checks = sorted({mistake.check for mistake in mistakes()})
+        with tempfile.TemporaryDirectory(prefix="fairline-mutation-") as copy:
+            copy_to(copy)
+            done = run_checks(copy, checks)
+        self.assertEqual(done.returncode, 0, done.stderr[-3000:])
+        self.assertIn(f"Ran {len(checks)} tests", done.stderr)
+
     def test_each_mistake_turns_its_check_red(self):
         every = list(mistakes())
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            for mistake, wrong in zip(every, pool.map(is_noticed, every)):
+            for mistake, why in zip(every, pool.map(is_missed, every)):
                 with self.subTest(file=mistake.file, instead=mistake.instead):
-                    self.assertIsNone(wrong)
+                    self.assertIsNone(why)
 
 
 if __name__ == "__main__":
