@@ -6,22 +6,30 @@
 FROM rust:1.94-bookworm AS build
 WORKDIR /source
 COPY . .
-RUN cargo build --locked --profile dist -p standalone -p waiting-room -p checkout \
-    && install -D -t /programs target/dist/fairline target/dist/waiting-room target/dist/checkout
+# What is compiled is kept by the builder, so that another build compiles what changed.
+RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
+    --mount=type=cache,target=/source/target,sharing=locked \
+    cargo build --locked --profile dist -p standalone -p waiting-room -p checkout \
+    && install -D --strip -t /programs target/dist/fairline target/dist/waiting-room target/dist/checkout \
+    && container/crates /programs
 
 # Everything of the last stage, gathered where there is a shell. The programs need glibc and libgcc,
 # and nothing else.
 FROM debian:12-slim AS files
 # hadolint ignore=DL3008
-RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates tzdata && rm -rf /var/lib/apt/lists/*
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates python3 tzdata && rm -rf /var/lib/apt/lists/*
 COPY --from=build /programs/ /programs/
-COPY container/gather /usr/local/bin/gather
-RUN gather /programs /image && mkdir /data
+COPY container/ /container/
+RUN /container/gather /programs /image \
+    && /container/sbom /programs /image >/sbom.json \
+    && install -D -m 644 /sbom.json /image/usr/share/sbom/fairline.cdx.json && mkdir /data
 
 FROM scratch AS image
 LABEL org.opencontainers.image.title="Fairline" \
       org.opencontainers.image.description="A virtual waiting room with a seat checkout behind it" \
-      org.opencontainers.image.licenses="Apache-2.0"
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.base.name="scratch"
 COPY --from=files /image/ /
 COPY --from=files --chown=65532:65532 /data/ /data/
 ENV PATH=/usr/local/bin \
@@ -32,4 +40,7 @@ ENV PATH=/usr/local/bin \
 USER 65532:65532
 VOLUME /data
 EXPOSE 8080 9464
+# Whether the process answers, of whichever program it is. Not whether it is ready: a scheduler that
+# replaces unhealthy containers must not do so because Redis is away.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["/usr/local/bin/fairline", "--probe", "livez"]
 ENTRYPOINT ["/usr/local/bin/fairline"]

@@ -1,10 +1,14 @@
 """The simulation of the autoscalers: its numbers are the manifests', its outcome the guide's."""
 
+import datetime
 import re
 import sys
 import unittest
+import urllib.parse
 
 from common import ROOT, of_kind
+from processes import Processes, call, until
+from test_monitoring import KEY, start_node, start_prometheus
 
 sys.path.insert(0, str(ROOT / "k8s/autoscaling"))
 import simulate  # noqa: E402
@@ -12,6 +16,18 @@ import simulate  # noqa: E402
 
 def the(overlay, kind, name):
     return next(d["spec"] for d in of_kind(overlay, kind) if d["metadata"]["name"] == name)
+
+
+def named(scaled):
+    """The triggers of a ScaledObject by their names, or kinds where they have none."""
+    return {t.get("name", t["type"]): t["metadata"] for t in scaled["triggers"]}
+
+
+def pre_scale(scaled):
+    """The pods that a ScaledObject asks for ahead of a sale."""
+    trigger = named(scaled)["pre-scale"]
+    assert trigger["threshold"] == "1", trigger
+    return int(re.match(r"\d+ \*", trigger["query"])[0].removesuffix("*"))
 
 
 class Simulation(unittest.TestCase):
@@ -31,15 +47,15 @@ class Simulation(unittest.TestCase):
             (scaled["minReplicaCount"], scaled["maxReplicaCount"]),
             (simulate.REPLICAS_MIN, simulate.REPLICAS_MAX),
         )
-        triggers = {}
-        for trigger in scaled["triggers"]:
-            triggers.setdefault(trigger["type"], []).append(trigger["metadata"])
-        self.assertEqual(
-            [int(t["threshold"]) for t in triggers["prometheus"]], [simulate.FANS_TARGET] * 2
-        )
-        self.assertEqual(int(triggers["cron"][0]["desiredReplicas"]), simulate.PRE_SCALE)
-        self.assertEqual(int(triggers["cpu"][0]["value"]), round(simulate.CPU_TARGET * 100))
-        self.assertEqual(int(triggers["memory"][0]["value"]), round(simulate.MEMORY_TARGET * 100))
+        triggers = named(scaled)
+        for figure in ("queue-depth", "sockets"):
+            self.assertEqual(int(triggers[figure]["threshold"]), simulate.FANS_TARGET)
+        self.assertEqual(pre_scale(scaled), simulate.PRE_SCALE)
+        for document in of_kind("large", "ScaledObject"):
+            spec = document["spec"]
+            self.assertEqual(spec["fallback"]["replicas"], pre_scale(spec))
+        self.assertEqual(int(triggers["cpu"]["value"]), round(simulate.CPU_TARGET * 100))
+        self.assertEqual(int(triggers["memory"]["value"]), round(simulate.MEMORY_TARGET * 100))
         behavior = scaled["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
         up = {p["type"]: (p["value"], p["periodSeconds"]) for p in behavior["scaleUp"]["policies"]}
         self.assertEqual(
@@ -57,12 +73,8 @@ class Simulation(unittest.TestCase):
         self.assertEqual(down["stabilizationWindowSeconds"], simulate.DOWN_WINDOW)
 
     def test_the_front_has_pods_for_all_sockets_of_the_pre_scale(self):
-        triggers = {
-            t["type"]: t["metadata"] for t in the("large", "ScaledObject", "front")["triggers"]
-        }
-        pods, sockets = int(triggers["cron"]["desiredReplicas"]), int(
-            triggers["prometheus"]["threshold"]
-        )
+        front = the("large", "ScaledObject", "front")
+        pods, sockets = pre_scale(front), int(named(front)["sockets"]["threshold"])
         self.assertGreaterEqual((pods - 1) * sockets, simulate.FANS, "with a pod lost")
 
     def test_its_measured_figures_are_those_of_the_documents(self):
@@ -107,6 +119,39 @@ class Simulation(unittest.TestCase):
             simulate.PRE_SCALE = kept
         self.assertGreater(seconds, 0)
         self.assertEqual(fans, simulate.FANS - 5 * simulate.SOCKETS_OF_A_NODE)
+
+
+class PreScale(unittest.TestCase):
+    def test_it_asks_for_its_pods_half_an_hour_before_a_sale_opens_and_for_none_earlier(self):
+        with Processes() as processes:
+            ops, url = start_node(processes)
+            prometheus = start_prometheus(processes, ops)
+            scaled = [document["spec"] for document in of_kind("large", "ScaledObject")]
+            asked = {named(spec)["pre-scale"]["query"]: pre_scale(spec) for spec in scaled}
+            next_sale = lambda: figure(prometheus, "fairline_next_sale_timestamp_seconds")
+            until(lambda: next_sale() == 0)
+            opens(url, "late", minutes=40)
+            until(lambda: next_sale() > 0)
+            for query in asked:
+                self.assertEqual(figure(prometheus, query), 0)
+            opens(url, "soon", minutes=20)
+            for query, pods in asked.items():
+                until(lambda: figure(prometheus, query) == pods, says=lambda: query)
+
+
+def opens(url, event, minutes):
+    """Creates a sale that opens in some minutes."""
+    at = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=minutes)
+    settings = {"id": event, "name": event, "sale_opens_at": at.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    status, answer = call(f"{url}/api/v1/organiser/events", "POST", settings, KEY)
+    assert status == 201, answer
+
+
+def figure(prometheus, query):
+    """The value of a query with one result; None if there is no result."""
+    words = urllib.parse.urlencode({"query": query})
+    result = call(f"{prometheus}/api/v1/query?{words}")[1]["data"]["result"]
+    return float(result[0]["value"][1]) if result else None
 
 
 if __name__ == "__main__":

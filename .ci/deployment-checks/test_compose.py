@@ -19,11 +19,15 @@ SECRETS = {
     "FAIRLINE_ORGANISER_KEY": "compose-organiser-key-0123456789",
     "REDIS_PASSWORD": "redis-password-of-the-checks",
     "POSTGRES_PASSWORD": "postgres-password-of-the-checks",
+}
+# What only the large set-up needs.
+MORE = {
     "GRAFANA_PASSWORD": "grafana-password-of-the-checks",
+    "PAGER_URL": "http://127.0.0.1:9/hook",
 }
 
 
-def parse(*files, secrets=SECRETS):
+def parse(*files, secrets=SECRETS | MORE):
     """What Compose makes of the files: what it complains of, and the document. Its status is 0 either way."""
     options = [word for file in files for word in ("-f", str(file))]
     done = subprocess.run(
@@ -56,15 +60,16 @@ class Files(unittest.TestCase):
             file.write((ROOT / "compose.yaml").read_text().replace("healthcheck:", "healthchek:"))
             file.flush()
             self.assertIn("healthchek", parse(file.name)[0])
-        for secret in SECRETS.keys() - {"GRAFANA_PASSWORD"}:
-            rest = {name: value for name, value in SECRETS.items() if name != secret}
-            self.assertIn(f"{secret} is missing a value", parse("compose.yaml", secrets=rest)[0])
+        for files, secrets in ((ALL[0], SECRETS), (ALL[1], SECRETS | MORE)):
+            for secret in secrets:
+                rest = {name: value for name, value in secrets.items() if name != secret}
+                self.assertIn(f"{secret} is missing a value", parse(*files, secrets=rest)[0])
 
     def test_only_nginx_is_published_and_its_own_machine_alone_reaches_the_rest(self):
         for files in ALL:
             for service, settings in parse(*files)[1]["services"].items():
                 for port in settings.get("ports", []):
-                    self.assertIn(service, ("front", "prometheus", "grafana"))
+                    self.assertIn(service, ("front", "prometheus", "alertmanager", "grafana"))
                     self.assertEqual(port.get("host_ip"), "127.0.0.1", service)
 
     def test_our_services_have_settings_of_the_program_and_may_write_to_their_volume_alone(self):

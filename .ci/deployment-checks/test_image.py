@@ -5,7 +5,12 @@ import os
 import re
 import signal
 import subprocess
+import tarfile
 import unittest
+
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from license_expression import get_spdx_licensing
 
 from common import BINARIES, ROOT, VENV, run
 from processes import Names, Processes, buy, call, free_port, organise, until
@@ -47,7 +52,13 @@ class Image(unittest.TestCase):
         (folder / "programs").mkdir()
         for program in PROGRAMS:
             run("strip", "-o", folder / "programs" / program, BINARIES / program)
-        run("sh", ROOT / "container/gather", folder / "programs", folder / "context/image")
+        root = folder / "context/image"
+        run("sh", ROOT / "container/gather", folder / "programs", root)
+        offline = {**os.environ, "CARGO_NET_OFFLINE": "true"}
+        run("sh", ROOT / "container/crates", folder, cwd=ROOT, env=offline)
+        bill = run("python3", ROOT / "container/sbom", folder, root)
+        (root / "usr/share/sbom").mkdir()
+        (root / "usr/share/sbom/fairline.cdx.json").write_text(bill)
         (folder / "context/Dockerfile").write_text(last_stage())
         cls.build(
             "bud",
@@ -55,6 +66,9 @@ class Image(unittest.TestCase):
             "chroot",
             "--network",
             "host",
+            # The other format has no health check.
+            "--format",
+            "docker",
             "-q",
             "-t",
             "fl",
@@ -66,7 +80,7 @@ class Image(unittest.TestCase):
         cls.root = cls.build("mount", cls.container).strip()
         cls.addClassCleanup(cls.build, "umount", cls.container)
         about = json.loads(cls.build("inspect", "--type", "image", "localhost/fl"))
-        cls.config = about["OCIv1"]["config"]
+        cls.config = about["Docker"]["config"]
 
     @classmethod
     def build(cls, *words):
@@ -92,6 +106,13 @@ class Image(unittest.TestCase):
         """The command that runs a program of the image in it."""
         private = ["unshare", "--mount", "--propagation", "private"]
         return [str(word) for word in [*private, "sh", "-c", RUN, self.root, self.data, *words]]
+
+    def ask(self, *words):
+        """Status and output of a program that runs to its end."""
+        done = subprocess.run(
+            self.inside(*words), env=self.environment, capture_output=True, text=True, timeout=30
+        )
+        return done.returncode, done.stdout
 
     def start(self, *words):
         self.processes.start("image", *self.inside(*words), environment=self.environment)
@@ -132,13 +153,62 @@ class Image(unittest.TestCase):
         listeners = (settings["FAIRLINE_LISTEN"], settings["FAIRLINE_OPS_LISTEN"])
         self.assertEqual({f"0.0.0.0:{port}" for port in ports}, set(listeners))
 
+    def test_its_labels_say_what_it_is(self):
+        labels = self.config["Labels"]
+        version = re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.M)[1]
+        prefix = "org.opencontainers.image."
+        self.assertEqual(labels[f"{prefix}version"], version)
+        self.assertEqual(labels[f"{prefix}licenses"], "Apache-2.0")
+        self.assertEqual(labels[f"{prefix}title"], "Fairline")
+
+    def test_its_bill_of_materials_is_valid_and_names_every_crate_and_package(self):
+        with open(f"{self.root}/usr/share/sbom/fairline.cdx.json") as file:
+            text = file.read()
+        self.assertIsNone(JsonStrictValidator(SchemaVersion.V1_6).validate_str(text))
+        bill = json.loads(text)
+        parts = {part["name"]: part for part in bill["components"]}
+        self.assertLessEqual({"fairline", "waiting-room", "checkout", "tokio", "libc6"}, set(parts))
+        # Only in tests, only while building, not ours.
+        self.assertFalse({"proptest", "cc", "wasm-bindgen", "sqlx-mysql"} & set(parts))
+        references = {part["bom-ref"] for part in bill["components"]}
+        needed = {other for entry in bill["dependencies"] for other in entry["dependsOn"]}
+        self.assertLessEqual(needed, references)
+        licensing = get_spdx_licensing()
+        for part in bill["components"]:
+            with self.subTest(part=part["bom-ref"]):
+                if part["purl"].startswith("pkg:cargo/") and part["type"] == "library":
+                    is_ours = part["name"] in ("shared", "client")
+                    self.assertEqual("hashes" in part, not is_ours)
+                    expression = part["licenses"][0]["expression"]
+                    self.assertEqual(licensing.validate(expression).errors, [])
+
+    def test_the_archive_of_a_release_has_the_programs_and_is_the_same_each_time(self):
+        folder, archives = self.processes.folder, []
+        for attempt in ("one", "two"):
+            words = ("0.1.0", "x86_64", self.root, folder / attempt)
+            run("sh", ROOT / "packaging/archive", *words)
+            archives.append(folder / attempt / "fairline-0.1.0-linux-x86_64.tar.gz")
+            self.assertTrue((folder / attempt / "fairline-linux-x86_64.cdx.json").exists())
+        self.assertEqual(archives[0].read_bytes(), archives[1].read_bytes())
+        with tarfile.open(archives[0]) as archive:
+            top = "fairline-0.1.0-linux-x86_64"
+            for program in PROGRAMS:
+                self.assertEqual(archive.getmember(f"{top}/{program}").mode, 0o755)
+            self.assertIn(f"{top}/systemd/fairline@.service", archive.getnames())
+            self.assertIn(f"{top}/LICENSE", archive.getnames())
+
     def test_a_sale_goes_through_it_and_sigterm_ends_it_well(self):
         self.start(*self.config["Entrypoint"])
+        kind, *check = self.config["Healthcheck"]["Test"]
+        self.assertEqual(kind, "CMD")
+        self.assertEqual(self.ask(*check), (0, "alive\n"))
+        self.assertEqual(self.ask(*self.config["Entrypoint"], "--probe", "readyz"), (0, "ready\n"))
         url = f"http://127.0.0.1:{self.port}"
         organise(url, KEY)
         buy(url)
         self.assertTrue((self.data / "fairline/format").exists())
         self.assertEqual(self.processes.end("image"), 0)
+        self.assertEqual(self.ask(*check)[0], 1)
 
     def test_nothing_but_data_can_be_written_and_it_says_so_and_ends_with_2(self):
         command = self.inside(*self.config["Entrypoint"], "--data", "/tmp/elsewhere")

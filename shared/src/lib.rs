@@ -13,6 +13,7 @@ pub mod keys;
 pub mod log;
 pub mod mistakes;
 pub mod organiser;
+pub mod probe;
 pub mod process;
 pub mod remote;
 pub mod service_key;

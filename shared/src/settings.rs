@@ -11,6 +11,7 @@ use crate::keys::{NamedSecret, check_distinct, read_admin_key, read_more_keys, s
 use crate::log::LogFormat;
 use crate::mistakes::Mistakes;
 use crate::organiser::{Key, Organisers, Role};
+use crate::probe::Probe;
 use crate::sign_outs::SignOuts;
 use crate::time::Clock;
 use crate::web_url::parse_origin;
@@ -76,6 +77,9 @@ pub struct Common {
     /// Filter of log lines, such as info or waiting_room=debug,info [default: info]
     #[arg(long, env = "FAIRLINE_LOG", global = true)]
     pub log: Option<String>,
+    /// Asks the running process with these settings and ends with 0 for yes, 1 for no
+    #[arg(long, value_name = "QUESTION", global = true)]
+    pub probe: Option<Probe>,
 }
 
 /// The parsed settings.
@@ -117,10 +121,7 @@ impl Common {
     /// Parses the settings and adds what is wrong to `mistakes`.
     pub fn read(&self, default_listen: &str, mistakes: &mut Mistakes) -> Settings {
         let fallback: SocketAddr = default_listen.parse().expect("the default is an address");
-        let ops: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 9464));
         let listen = mistakes.parse("FAIRLINE_LISTEN", self.listen.as_deref(), fallback);
-        let ops_text = self.ops_listen.as_deref();
-        let ops_listen = mistakes.parse("FAIRLINE_OPS_LISTEN", ops_text, ops);
         let own = self.public_url.clone();
         let own = own.unwrap_or_else(|| format!("http://{listen}"));
         let public_url = origin("FAIRLINE_PUBLIC_URL", &own, mistakes);
@@ -143,7 +144,7 @@ impl Common {
         let trusted_hops = mistakes.parse("FAIRLINE_TRUSTED_HOPS", hops, 0);
         Settings {
             listen,
-            ops_listen,
+            ops_listen: self.ops_listener(mistakes),
             public_url,
             data: self
                 .data
@@ -158,6 +159,13 @@ impl Common {
             organiser_key: read_admin_key(self.organiser_key.as_deref(), mistakes),
             organiser_keys: read_more_keys(self.organiser_keys.as_deref(), mistakes),
         }
+    }
+
+    /// Returns the address of the operations listener.
+    pub fn ops_listener(&self, mistakes: &mut Mistakes) -> SocketAddr {
+        let fallback = SocketAddr::from(([127, 0, 0, 1], 9464));
+        let text = self.ops_listen.as_deref();
+        mistakes.parse("FAIRLINE_OPS_LISTEN", text, fallback)
     }
 
     fn caps(&self, trusted_hops: usize, mistakes: &mut Mistakes) -> Caps {

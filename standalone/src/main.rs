@@ -51,6 +51,9 @@ struct VerifyArgs {
 #[tokio::main]
 async fn main() -> ExitCode {
     let mut cli = Cli::parse();
+    if let Some(probe) = cli.common.probe {
+        return probe.ask(&cli.common).await;
+    }
     let demo = match cli.command.take() {
         Some(Command::VerifyDraw(args)) => return verify_draw(&args),
         Some(Command::Demo(args)) => Some(args),

@@ -5,8 +5,9 @@
 use crate::app::Room;
 use crate::history::SAMPLE_SECONDS;
 use crate::hub::EventHub;
-use crate::line::{LineView, Refused, Stats};
+use crate::line::{EventSettings, LineView, Refused, Stats};
 use shared::ids::EventId;
+use shared::time::Time;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -91,6 +92,14 @@ fn record_gauges(event: &EventId, stats: &Stats, sockets: usize) {
     metrics::gauge!("fairline_sockets", "event" => event).set(sockets as f64);
 }
 
+/// Publishes when the next sale opens, so that an autoscaler can start nodes ahead of it; 0 if none is planned.
+fn record_next_sale(events: &[Arc<EventSettings>], now: Time) {
+    let openings = events.iter().filter_map(|event| event.sale_opens_at);
+    let next = openings.filter(|&opening| opening > now).min();
+    let seconds = next.map_or(0, Time::seconds);
+    metrics::gauge!("fairline_next_sale_timestamp_seconds").set(seconds as f64);
+}
+
 /// Starts ticking every event, including those created at other nodes later, until the stop signal: admission goes on
 /// without any socket or request.
 pub async fn tick_all(room: Arc<Room>) {
@@ -102,6 +111,7 @@ pub async fn tick_all(room: Arc<Room>) {
             .store(events.is_err(), Ordering::Relaxed);
         *health.line_failure.lock() = room.line.store_failure();
         if let Ok(events) = events {
+            record_next_sale(&events, room.site.clock.now());
             for settings in events {
                 let _ = room.hub(&settings.id).await;
             }

@@ -54,8 +54,11 @@ impl Listeners {
     /// # Errors
     /// If an address cannot be listened on.
     pub async fn bind(settings: &Settings) -> Result<Listeners, String> {
-        let public = bind(settings.listen).await?;
-        let operations = bind(settings.ops_listen).await?;
+        let named = |setting| move |error: String| format!("{setting}: {error}");
+        let public = bind(settings.listen).await;
+        let public = public.map_err(named("FAIRLINE_LISTEN"))?;
+        let operations = bind(settings.ops_listen).await;
+        let operations = operations.map_err(named("FAIRLINE_OPS_LISTEN"))?;
         let caps = settings.caps;
         Ok(Listeners {
             public,

@@ -406,7 +406,11 @@ async fn a_start_that_cannot_be_says_why_and_overwrites_nothing() {
     );
     std::fs::write(folder.path().join("file"), b"x").unwrap();
     let no_folder = complaint(&mut command(&folder.path().join("file/data"), free_port()));
-    assert!(no_folder.contains("cannot be made"), "{no_folder}");
+    assert!(
+        no_folder.contains("FAIRLINE_DATA: the data folder")
+            && no_folder.contains("cannot be made"),
+        "{no_folder}"
+    );
     let all = complaint(
         command(&data, free_port())
             .env("FAIRLINE_TRUSTED_HOPS", "x")
@@ -426,5 +430,5 @@ async fn a_start_that_cannot_be_says_why_and_overwrites_nothing() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let busy = complaint(&mut command(&folder.path().join("other"), port));
-    assert!(busy.contains("cannot listen on"), "{busy}");
+    assert!(busy.contains("FAIRLINE_LISTEN: cannot listen on"), "{busy}");
 }
