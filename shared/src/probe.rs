@@ -4,7 +4,7 @@ use crate::log;
 use crate::mistakes::Mistakes;
 use crate::process::exit;
 use crate::remote::RemoteService;
-use crate::settings::Common;
+use crate::settings::{Common, Probe};
 use axum::http::Method;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
@@ -13,39 +13,28 @@ use std::time::Duration;
 /// Time for an answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A question to the operations listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Probe {
-    /// Does the process run?
-    Livez,
-    /// Does it serve?
-    Readyz,
-}
-
-impl Probe {
-    /// Asks the process that has these settings and prints the answer. Exit code 0: yes; 1: no, or no answer came; 2: the
-    /// settings are wrong.
-    pub async fn ask(self, common: &Common) -> ExitCode {
-        let mut mistakes = Mistakes::default();
-        let listener = reachable(common.ops_listener(&mut mistakes));
-        if let Err(mistakes) = mistakes.into_result() {
-            return exit("probe", Err(mistakes));
-        }
-        let process = RemoteService::new(&format!("http://{listener}"), PATIENCE);
-        let path = match self {
-            Probe::Livez => "/livez",
-            Probe::Readyz => "/readyz",
-        };
-        let Some((status, body)) = process.ask(Method::GET, path, "", None).await else {
-            log::print_error(format_args!("no answer from {listener}"));
-            return ExitCode::FAILURE;
-        };
-        log::print(String::from_utf8_lossy(&body).trim_end());
-        if status.is_success() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        }
+/// Asks the process that has these settings and prints the answer. Exit code 0: yes; 1: no, or no answer came; 2: the
+/// settings are wrong.
+pub async fn ask(probe: Probe, common: &Common) -> ExitCode {
+    let mut mistakes = Mistakes::default();
+    let listener = reachable(common.ops_listener(&mut mistakes));
+    if let Err(mistakes) = mistakes.into_result() {
+        return exit("probe", Err(mistakes));
+    }
+    let process = RemoteService::new(&format!("http://{listener}"), PATIENCE);
+    let path = match probe {
+        Probe::Livez => "/livez",
+        Probe::Readyz => "/readyz",
+    };
+    let Some((status, body)) = process.ask(Method::GET, path, "", None).await else {
+        log::print_error(format_args!("no answer from {listener}"));
+        return ExitCode::FAILURE;
+    };
+    log::print(String::from_utf8_lossy(&body).trim_end());
+    if status.is_success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
 }
 

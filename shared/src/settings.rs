@@ -11,7 +11,6 @@ use crate::keys::{NamedSecret, check_distinct, read_admin_key, read_more_keys, s
 use crate::log::LogFormat;
 use crate::mistakes::Mistakes;
 use crate::organiser::{Key, Organisers, Role};
-use crate::probe::Probe;
 use crate::sign_outs::SignOuts;
 use crate::time::Clock;
 use crate::web_url::parse_origin;
@@ -80,6 +79,15 @@ pub struct Common {
     /// Asks the running process with these settings and ends with 0 for yes, 1 for no
     #[arg(long, value_name = "QUESTION", global = true)]
     pub probe: Option<Probe>,
+}
+
+/// A question to the operations listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Probe {
+    /// Does the process run?
+    Livez,
+    /// Does it serve?
+    Readyz,
 }
 
 /// The parsed settings.

@@ -52,7 +52,7 @@ struct VerifyArgs {
 async fn main() -> ExitCode {
     let mut cli = Cli::parse();
     if let Some(probe) = cli.common.probe {
-        return probe.ask(&cli.common).await;
+        return shared::probe::ask(probe, &cli.common).await;
     }
     let demo = match cli.command.take() {
         Some(Command::VerifyDraw(args)) => return verify_draw(&args),

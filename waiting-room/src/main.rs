@@ -31,7 +31,7 @@ struct Cli {
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     if let Some(probe) = cli.common.probe {
-        return probe.ask(&cli.common).await;
+        return shared::probe::ask(probe, &cli.common).await;
     }
     let mut mistakes = Mistakes::default();
     let settings = cli.common.read("127.0.0.1:8080", &mut mistakes);
