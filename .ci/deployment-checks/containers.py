@@ -99,10 +99,11 @@ class Containers:
         left = {name: of for name, of in self.services.items() if name not in without}
         while left:
             ready = next(n for n, of in left.items() if not left.keys() & of.get("depends_on", {}))
-            for number in range(left.pop(ready).get("deploy", {}).get("replicas", 1)):
-                self.start(ready, number + 1)
-            if "healthcheck" in self.services[ready]:
-                until(lambda: self.is_healthy(ready), 60, lambda: self.log(ready))
+            numbers = range(1, left.pop(ready).get("deploy", {}).get("replicas", 1) + 1)
+            for number in numbers:
+                self.start(ready, number)
+            for number in numbers if "healthcheck" in self.services[ready] else ():
+                until(lambda: self.is_healthy(ready, number), 60, lambda: self.log(ready, number))
 
     def address(self, service, number=1):
         return self.addresses[f"{service}-{number}"]
@@ -232,8 +233,14 @@ class Containers:
         return variables
 
     def is_healthy(self, service, number=1):
-        """Whether the health check of the service, run in its container, succeeds."""
+        """Whether the health check of the service, run in its container, succeeds. A container that has ended is started
+        again, as its service asks."""
         settings = self.services[service]
+        if self.processes.running[f"{service}-{number}"].poll() is not None:
+            assert settings["restart"] == "unless-stopped", self.log(service, number)
+            self.kill(service, number)
+            self.start(service, number)
+            return False
         image = self.images[settings["image"].partition(":")[0]]
         kind, *words = settings["healthcheck"]["test"]
         command = ["sh", "-c", *words] if kind == "CMD-SHELL" else words
