@@ -4,14 +4,16 @@ import copy
 import functools
 import json
 import re
+import shutil
 import subprocess
+import tempfile
 import unittest
 
 import kubernetes_validate
 import kubernetes_validate.utils
 import yaml
 
-from common import BINARIES, NPM, OVERLAYS, ROOT, name, of_kind, rendered
+from common import BINARIES, NPM, OVERLAYS, ROOT, VENV, name, of_kind, rendered, run
 
 # The validator would read all definitions of a version again for each document.
 kubernetes_validate.utils.schema_contents = functools.cache(
@@ -137,6 +139,21 @@ class References(unittest.TestCase):
                                 made, f"k8s/README.md does not make the Secret {secret['name']}"
                             )
                             self.assertIn(f"--from-literal={secret['key']}=", made[0])
+
+    def test_the_commands_of_the_guide_name_the_site_and_the_image_everywhere(self):
+        commands = re.findall(r"^sed -i .*$", (ROOT / "k8s/README.md").read_text(), re.M)
+        self.assertEqual(len(commands), 2)
+        with tempfile.TemporaryDirectory() as copy:
+            shutil.copytree(ROOT / "k8s", f"{copy}/k8s")
+            for command in commands:
+                command = command.replace("YOUR.HOST.NAME", "shop.test").replace("REGISTRY", "r.test")
+                run("bash", "-ec", command, cwd=copy)
+            for overlay in OVERLAYS:
+                text = run(VENV / "bin/kubectl", "kustomize", f"{copy}/k8s/overlays/{overlay}")
+                self.assertNotIn("tickets.example", text)
+                self.assertNotIn("registry.example", text)
+                self.assertIn("https://shop.test", text)
+                self.assertIn("image: r.test/fairline:0.1.0", text)
 
     def test_services_budgets_policies_and_autoscalers_find_their_pods(self):
         for overlay in OVERLAYS:
