@@ -4,6 +4,7 @@ use crate::audit::Audit;
 use crate::context::{AppContext, Health, Limits};
 use crate::crypto::{Secret, hex, random_id, sha256};
 use crate::data_dir::DataFolder;
+use crate::edge::{Edge, PurgeTarget, Purger};
 use crate::failures::Failures;
 use crate::http::listener::{Caps, Transport};
 use crate::http::proxy_protocol::TrustedProxies;
@@ -68,6 +69,17 @@ pub struct Common {
     /// Further origins for pages and WebSockets, comma-separated
     #[arg(long, env = "FAIRLINE_ALLOWED_ORIGINS", global = true)]
     pub allowed_origins: Option<String>,
+    /// Where the CDN takes purges by surrogate key [default: none is told]
+    #[arg(long, env = "FAIRLINE_PURGE_URL", global = true)]
+    pub purge_url: Option<String>,
+    /// Header that authorises purges, such as 'Fastly-Key: …'
+    #[arg(
+        long,
+        env = "FAIRLINE_PURGE_HEADER",
+        hide_env_values = true,
+        global = true
+    )]
+    pub purge_header: Option<String>,
     /// New places in line per client address and minute; 0: no limit [default: 30]
     #[arg(long, env = "FAIRLINE_JOINS_PER_MINUTE", global = true)]
     pub joins_per_minute: Option<String>,
@@ -125,6 +137,7 @@ pub struct Settings {
     rates: RequestRates,
     organiser_key: Option<String>,
     organiser_keys: Vec<Key>,
+    purge: Option<PurgeTarget>,
 }
 
 /// Rate limits; 0 sets none.
@@ -184,6 +197,11 @@ impl Common {
             rates: self.rates(mistakes),
             organiser_key: read_admin_key(self.organiser_key.as_deref(), mistakes),
             organiser_keys: read_more_keys(self.organiser_keys.as_deref(), mistakes),
+            purge: PurgeTarget::read(
+                self.purge_url.as_deref(),
+                self.purge_header.as_deref(),
+                mistakes,
+            ),
         }
     }
 
@@ -323,6 +341,7 @@ impl Settings {
             clock,
             stop,
             health: Health::default(),
+            edge: Edge::new(self.trusted_hops, self.purge.clone().map(Purger::new)),
         };
         Ok((site, generated))
     }
