@@ -34,7 +34,7 @@ export class Server {
     server.more = more;
     server.folder = await mkdtemp(join(tmpdir(), "fairline-e2e-"));
     server.port = await freePort();
-    server.url = `http://127.0.0.1:${server.port}`;
+    server.url = `${more.FAIRLINE_TLS_CERT ? "https" : "http"}://127.0.0.1:${server.port}`;
     await server.run();
     return server;
   }

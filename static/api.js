@@ -17,7 +17,6 @@ export class Problem extends Error {
  * @property {any} [body] sent as JSON
  * @property {BodyInit} [raw] sent as it is, JSON already
  * @property {string | null} [bearer]
- * @property {string} [accept]
  * @property {string} [key] the idempotency key
  * @property {RequestCache} [cache]
  */
@@ -28,7 +27,6 @@ export async function call(method, path, options = {}) {
   const headers = {};
   if (options.bearer) headers.Authorization = `Bearer ${options.bearer}`;
   if (options.body !== undefined || options.raw) headers["Content-Type"] = "application/json";
-  if (options.accept) headers.Accept = options.accept;
   if (options.key) headers["Idempotency-Key"] = options.key;
   for (let tries = 0; ; tries++) {
     // A connection that died in silence never answers; another try takes another one.

@@ -234,10 +234,7 @@ function lose(id) {
 
 /** Fetches the map; again soon where a cache on the way had an older one than is known of. @param {number} [least] */
 async function refresh(least = 0) {
-  const { bits, version: at } = await call("GET", `${base}/seats`, {
-    accept: "application/octet-stream",
-    cache: "no-cache",
-  });
+  const { bits, version: at } = await call("GET", `${base}/seats?format=bits`, { cache: "no-cache" });
   if (at < Math.max(least, version)) return void setTimeout(catchUp, 500, least);
   version = at;
   map.seats.forEach((seat, i) => {

@@ -2,6 +2,7 @@
 //! to the waiting room.
 
 use crate::app::Shop;
+use crate::inventory::layout::Layout;
 use crate::inventory::seat_map::VERSION_MS;
 use crate::inventory::{REPORTS_MAX, Report};
 use crate::waiting_room::Reported;
@@ -90,12 +91,31 @@ impl LastReport {
     }
 }
 
+/// Purges the events whose layout was replaced or removed, at this node or another, from the edge.
+fn purge_changed(shop: &Shop, layouts: &mut HashMap<EventId, Arc<Layout>>) {
+    let seat_maps = shop.inventory.seat_maps();
+    let now: HashMap<EventId, Arc<Layout>> = seat_maps
+        .iter()
+        .map(|seat_map| (seat_map.event.clone(), seat_map.layout.clone()))
+        .collect();
+    for (event, before) in layouts.iter() {
+        let is_same = now
+            .get(event)
+            .is_some_and(|layout| Arc::ptr_eq(layout, before));
+        if !is_same {
+            shop.site.edge.purge(event);
+        }
+    }
+    *layouts = now;
+}
+
 /// Publishes new versions of the seat maps and reports the figures to the waiting room.
 async fn publish(shop: &Arc<Shop>) {
     let mut due = interval(Duration::from_millis(VERSION_MS));
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_away = false;
     let mut last_reports: HashMap<EventId, LastReport> = HashMap::new();
+    let mut layouts = HashMap::new();
     loop {
         tokio::select! {
             _ = due.tick() => {}
@@ -107,6 +127,9 @@ async fn publish(shop: &Arc<Shop>) {
         }
         if std::mem::replace(&mut is_away, published.is_err()) && !is_away {
             shop.unsettled.store_is_back.notify_waiters();
+        }
+        if shop.site.edge.purger().is_some() {
+            purge_changed(shop, &mut layouts);
         }
         let now = shop.inventory.now();
         for seat_map in shop.inventory.seat_maps() {

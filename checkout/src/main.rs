@@ -13,6 +13,7 @@ use shared::process::{Process, exit};
 use shared::settings::{Common, Settings};
 use shared::sign_outs;
 use shared::time::Clock;
+use shared::web_url::is_web_url;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -67,9 +68,10 @@ async fn main() -> ExitCode {
     let settings = cli.common.read("127.0.0.1:8081", &mut mistakes);
     cli.seats.check(&mut mistakes);
     let waiting_room = cli.waiting_room.as_deref().unwrap_or("");
-    if !waiting_room.starts_with("http://") {
-        mistakes
-            .add("FAIRLINE_WAITING_ROOM: the waiting room's base URL is needed, http://host:port");
+    if !is_web_url(waiting_room) {
+        mistakes.add(
+            "FAIRLINE_WAITING_ROOM: the waiting room's base URL is needed, http(s)://host:port",
+        );
     }
     cli.check_secrets(&settings, &mut mistakes);
     let remote = RemoteWaitingRoom::new(waiting_room, cli.service_key.as_deref().unwrap_or(""));

@@ -1,16 +1,19 @@
 //! Pages of the checkout, and the image of a ticket's code.
 
-use crate::app::App;
+use crate::app::{App, Shop};
 use axum::Router;
-use axum::extract::{Path, Query};
+use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use qrcode::{Color, EcLevel, QrCode};
 use serde::Deserialize;
+use shared::edge::Lifetime;
 use shared::http::problem::{Input, Problem};
 use shared::http::static_files::page;
+use shared::ids::EventId;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// Longest code that is drawn, in bytes.
 const CODE_BYTES_MAX: usize = 300;
@@ -22,11 +25,14 @@ pub(crate) fn routes() -> Router<App> {
         .route("/api/v1/qr", axum::routing::post(draw))
 }
 
-async fn show_shop(Path(event): Path<String>) -> Response {
-    match shared::ids::EventId::parse(&event) {
-        Ok(event) => page("seats.html", &[("event", event.as_str())]),
-        Err(_) => Problem::no_such_event().into_response(),
-    }
+async fn show_shop(State(shop): State<Arc<Shop>>, Path(event): Path<String>) -> Response {
+    let Ok(event) = EventId::parse(&event) else {
+        return Problem::no_such_event().into_response();
+    };
+    let mut response = page("seats.html", &[("event", event.as_str())]);
+    let edge = &shop.site.edge;
+    edge.keep(response.headers_mut(), Lifetime::Page, &event);
+    response
 }
 
 /// Query of an order page. The key of a signed link stays in the page's address; the page sends it on in a header.

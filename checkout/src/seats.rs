@@ -8,18 +8,20 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
+use shared::edge::Lifetime;
 use shared::http::credentials::{bearer, check_origin};
-use shared::http::listener::ConnectionPermit;
 use shared::http::openapi::Refusals;
-use shared::http::problem::Problem;
+use shared::http::permit::ConnectionPermit;
+use shared::http::problem::{Parameters, Problem};
 use shared::http::socket::{Beat, MESSAGES_MAX, Pulse, ping, send};
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 const JSON: [(header::HeaderName, &str); 1] = [(header::CONTENT_TYPE, "application/json")];
+const BITS: [(header::HeaderName, &str); 1] = [(header::CONTENT_TYPE, "application/octet-stream")];
 const X_VERSION: header::HeaderName = header::HeaderName::from_static("x-version");
 const X_STALE: header::HeaderName = header::HeaderName::from_static("x-stale");
 /// Close code for a socket too far behind: the client must fetch the map and connect again.
@@ -59,15 +61,31 @@ async fn show_seating(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let seat_map = seat_map(&shop, &event)?;
-    let tag = format!("\"s{}\"", seat_map.layout_version);
-    let head = [
-        (header::ETAG, tag.clone()),
-        (header::CACHE_CONTROL, "public, max-age=5".to_owned()),
-    ];
-    if is_known(&headers, &tag) {
-        return Ok((StatusCode::NOT_MODIFIED, head).into_response());
-    }
-    Ok((head, JSON, seat_map.layout_json()).into_response())
+    let tag = seat_map.layout_tag();
+    let head = [(header::ETAG, tag.to_owned())];
+    let mut response = if is_known(&headers, tag) {
+        (StatusCode::NOT_MODIFIED, head).into_response()
+    } else {
+        (head, JSON, seat_map.layout_json()).into_response()
+    };
+    let edge = &shop.site.edge;
+    edge.keep(response.headers_mut(), Lifetime::Layout, &seat_map.event);
+    Ok(response)
+}
+
+/// Query of the seat map.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct MapQuery {
+    /// `bits`: two bits a seat, whatever `Accept` says. For caches that do not heed `Vary`.
+    format: Option<Format>,
+}
+
+#[derive(Clone, Copy, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Format {
+    Bits,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -98,42 +116,49 @@ struct SeatLine<'a> {
 /// Returns the state of every seat, from memory, at most one second old. With `Accept: application/octet-stream`
 /// each seat takes two bits. While the store cannot be reached the last known map is returned, with `stale: true`
 /// (`X-Stale: true` in the header).
-#[utoipa::path(get, path = "/api/v1/events/{event}/seats", tag = "checkout", params(("event" = String, Path)),
+#[utoipa::path(get, path = "/api/v1/events/{event}/seats", tag = "checkout", params(("event" = String, Path), MapQuery),
     responses((status = 200, content((SeatMapBody = "application/json"), (Vec<u8> = "application/octet-stream"))),
         (status = 304), Refusals))]
 async fn show_seats(
     State(shop): State<Arc<Shop>>,
     Path(event): Path<String>,
+    Parameters(query): Parameters<MapQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let seat_map = seat_map(&shop, &event)?;
     let shown = seat_map.current();
     let is_stale = shop.inventory.is_stale(&seat_map.event);
+    let wants_bits = query.format.is_some() || accepts_bits(&headers);
+    let form = if wants_bits { "-bits" } else { "" };
     let mark = if is_stale { "-stale" } else { "" };
-    let tag = format!("\"{}{mark}\"", shown.version);
+    let tag = format!("\"{}{form}{mark}\"", shown.version);
+    let is_known = is_known(&headers, &tag);
     let head = [
-        (header::ETAG, tag.clone()),
-        (header::CACHE_CONTROL, "public, max-age=1".to_owned()),
+        (header::ETAG, tag),
         (header::VARY, "Accept".to_owned()),
         (X_VERSION, shown.version.to_string()),
         (X_STALE, is_stale.to_string()),
     ];
-    if is_known(&headers, &tag) {
-        return Ok((StatusCode::NOT_MODIFIED, head).into_response());
-    }
-    let wants_bits = headers
-        .get(header::ACCEPT)
+    let mut response = if is_known {
+        (StatusCode::NOT_MODIFIED, head).into_response()
+    } else if wants_bits {
+        (head, BITS, shown.bits()).into_response()
+    } else if is_stale {
+        (head, JSON, render(&seat_map, &shown, true)).into_response()
+    } else {
+        let body = shown.json(|shown| render(&seat_map, shown, false));
+        (head, JSON, body).into_response()
+    };
+    let edge = &shop.site.edge;
+    edge.keep(response.headers_mut(), Lifetime::Live, &seat_map.event);
+    Ok(response)
+}
+
+fn accepts_bits(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(header::ACCEPT);
+    accepted
         .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.contains("application/octet-stream"));
-    if wants_bits {
-        let kind = [(header::CONTENT_TYPE, "application/octet-stream")];
-        return Ok((head, kind, shown.bits()).into_response());
-    }
-    if is_stale {
-        return Ok((head, JSON, render(&seat_map, &shown, true)).into_response());
-    }
-    let body = shown.json(|shown| render(&seat_map, shown, false));
-    Ok((head, JSON, body).into_response())
+        .is_some_and(|value| value.contains("application/octet-stream"))
 }
 
 fn render(seat_map: &SeatMap, shown: &SeatMapVersion, is_stale: bool) -> Vec<u8> {

@@ -1,6 +1,7 @@
 //! Context of all handlers: the public URL, organisers, limits, the clock, the stop signal, the health of the stores.
 
 use crate::audit::Audit;
+use crate::edge::Edge;
 use crate::failures::Failures;
 use crate::http::problem::Problem;
 use crate::http::rate_limit::Limiter;
@@ -34,6 +35,8 @@ pub struct AppContext {
     pub stop: CancellationToken,
     /// Whether the stores answered when they were last asked.
     pub health: Health,
+    /// Caches in front.
+    pub edge: Edge,
 }
 
 /// Health of the stores. Each service reports on its own, a few times a minute at least.

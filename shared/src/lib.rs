@@ -5,6 +5,7 @@ pub mod context;
 pub mod crypto;
 pub mod currencies;
 pub mod data_dir;
+pub mod edge;
 pub mod failures;
 pub mod group_commit;
 pub mod http;

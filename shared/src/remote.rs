@@ -4,8 +4,12 @@ use axum::http::request::Builder;
 use axum::http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::{ClientConfig, RootCertStore};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -14,16 +18,31 @@ const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// The other service.
 #[derive(Clone)]
 pub struct RemoteService {
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     base: String,
     limit: Duration,
 }
 
 impl RemoteService {
-    /// Returns the service at `base`, such as `http://127.0.0.1:8080`; `limit` is the longest time for an answer.
+    /// Returns the service at `base`, such as `http://127.0.0.1:8080`; `limit` is the longest time for an answer. With https
+    /// its certificate must be of an authority that the system trusts.
     pub fn new(base: &str, limit: Duration) -> RemoteService {
+        let mut roots = RootCertStore::empty();
+        if base.starts_with("https://") {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("the provider supports them")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(config)
+            .https_or_http()
+            .enable_http1()
+            .build();
         RemoteService {
-            client: Client::builder(TokioExecutor::new()).build_http(),
+            client: Client::builder(TokioExecutor::new()).build(connector),
             base: base.trim_end_matches('/').to_owned(),
             limit,
         }

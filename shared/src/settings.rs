@@ -4,9 +4,12 @@ use crate::audit::Audit;
 use crate::context::{AppContext, Health, Limits};
 use crate::crypto::{Secret, hex, random_id, sha256};
 use crate::data_dir::DataFolder;
+use crate::edge::{Edge, PurgeTarget, Purger};
 use crate::failures::Failures;
-use crate::http::listener::Caps;
+use crate::http::listener::{Caps, Transport};
+use crate::http::proxy_protocol::TrustedProxies;
 use crate::http::rate_limit::Limiter;
+use crate::http::tls::{CertificateFiles, Tls};
 use crate::keys::{NamedSecret, check_distinct, read_admin_key, read_more_keys, split};
 use crate::log::LogFormat;
 use crate::mistakes::Mistakes;
@@ -16,6 +19,7 @@ use crate::time::Clock;
 use crate::web_url::parse_origin;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// The settings as they were written.
@@ -27,7 +31,8 @@ pub struct Common {
     /// Operations listener: /livez, /readyz, /metrics [default: 127.0.0.1:9464]
     #[arg(long, env = "FAIRLINE_OPS_LISTEN", global = true)]
     pub ops_listen: Option<String>,
-    /// The URL that browsers see; issuer of the tokens; https turns on Secure cookies [default: http:// + listener]
+    /// The URL that browsers see; issuer of the tokens; https turns on Secure cookies [default: http:// + listener; with
+    /// a certificate https://]
     #[arg(long, env = "FAIRLINE_PUBLIC_URL", global = true)]
     pub public_url: Option<String>,
     /// Folder of the embedded engines and of generated keys [default: ./fairline-data]
@@ -52,9 +57,29 @@ pub struct Common {
     /// Proxies in front whose X-Forwarded-For entry is believed [default: 0]
     #[arg(long, env = "FAIRLINE_TRUSTED_HOPS", global = true)]
     pub trusted_hops: Option<String>,
+    /// Certificate chain in PEM, with which the public listener speaks TLS; read again when it changes
+    #[arg(long, env = "FAIRLINE_TLS_CERT", global = true)]
+    pub tls_cert: Option<PathBuf>,
+    /// Private key of the certificate, in PEM
+    #[arg(long, env = "FAIRLINE_TLS_KEY", global = true)]
+    pub tls_key: Option<PathBuf>,
+    /// Proxies that tell the client's address by the PROXY protocol: addresses or networks, comma-separated
+    #[arg(long, env = "FAIRLINE_PROXY_PROTOCOL", global = true)]
+    pub proxy_protocol: Option<String>,
     /// Further origins for pages and WebSockets, comma-separated
     #[arg(long, env = "FAIRLINE_ALLOWED_ORIGINS", global = true)]
     pub allowed_origins: Option<String>,
+    /// Where the CDN takes purges by surrogate key [default: none is told]
+    #[arg(long, env = "FAIRLINE_PURGE_URL", global = true)]
+    pub purge_url: Option<String>,
+    /// Header that authorises purges, such as 'Fastly-Key: …'
+    #[arg(
+        long,
+        env = "FAIRLINE_PURGE_HEADER",
+        hide_env_values = true,
+        global = true
+    )]
+    pub purge_header: Option<String>,
     /// New places in line per client address and minute; 0: no limit [default: 30]
     #[arg(long, env = "FAIRLINE_JOINS_PER_MINUTE", global = true)]
     pub joins_per_minute: Option<String>,
@@ -101,8 +126,8 @@ pub struct Settings {
     pub public_url: String,
     /// The data folder.
     pub data: PathBuf,
-    /// Connection caps.
-    pub caps: Caps,
+    /// How connections are accepted.
+    pub transport: Transport,
     /// Format of log lines.
     pub log_format: LogFormat,
     /// Filter of log lines.
@@ -112,6 +137,7 @@ pub struct Settings {
     rates: RequestRates,
     organiser_key: Option<String>,
     organiser_keys: Vec<Key>,
+    purge: Option<PurgeTarget>,
 }
 
 /// Rate limits; 0 sets none.
@@ -130,9 +156,14 @@ impl Common {
     pub fn read(&self, default_listen: &str, mistakes: &mut Mistakes) -> Settings {
         let fallback: SocketAddr = default_listen.parse().expect("the default is an address");
         let listen = mistakes.parse("FAIRLINE_LISTEN", self.listen.as_deref(), fallback);
+        let has_tls = self.tls_cert.is_some() || self.tls_key.is_some();
+        let scheme = if has_tls { "https" } else { "http" };
         let own = self.public_url.clone();
-        let own = own.unwrap_or_else(|| format!("http://{listen}"));
+        let own = own.unwrap_or_else(|| format!("{scheme}://{listen}"));
         let public_url = origin("FAIRLINE_PUBLIC_URL", &own, mistakes);
+        if has_tls && public_url.starts_with("http://") {
+            mistakes.add("FAIRLINE_PUBLIC_URL: with FAIRLINE_TLS_CERT it must begin with https://");
+        }
         let allowed = split(self.allowed_origins.as_deref());
         let allowed = allowed.map(|text| origin("FAIRLINE_ALLOWED_ORIGINS", text, mistakes));
         let mut origins: Vec<String> = std::iter::once(public_url.clone()).chain(allowed).collect();
@@ -158,7 +189,7 @@ impl Common {
                 .data
                 .clone()
                 .unwrap_or_else(|| PathBuf::from("fairline-data")),
-            caps: self.caps(trusted_hops, mistakes),
+            transport: self.transport(trusted_hops, mistakes),
             log_format: self.log_format(mistakes),
             log: self.log.clone().unwrap_or_else(|| "info".to_owned()),
             origins,
@@ -166,6 +197,37 @@ impl Common {
             rates: self.rates(mistakes),
             organiser_key: read_admin_key(self.organiser_key.as_deref(), mistakes),
             organiser_keys: read_more_keys(self.organiser_keys.as_deref(), mistakes),
+            purge: PurgeTarget::read(
+                self.purge_url.as_deref(),
+                self.purge_header.as_deref(),
+                mistakes,
+            ),
+        }
+    }
+
+    fn transport(&self, trusted_hops: usize, mistakes: &mut Mistakes) -> Transport {
+        let proxies = self.proxy_protocol.as_deref().map(TrustedProxies::parse);
+        let proxies = proxies.and_then(|list| mistakes.take("FAIRLINE_PROXY_PROTOCOL", list));
+        let tls = match (self.tls_cert.clone(), self.tls_key.clone()) {
+            (Some(certificate), Some(key)) => {
+                let files = CertificateFiles { certificate, key };
+                let opened = Tls::open(files, Clock::system());
+                opened.map_err(|error| mistakes.add(error)).ok()
+            }
+            (Some(_), None) => {
+                mistakes.add("FAIRLINE_TLS_KEY: needed with FAIRLINE_TLS_CERT");
+                None
+            }
+            (None, Some(_)) => {
+                mistakes.add("FAIRLINE_TLS_CERT: needed with FAIRLINE_TLS_KEY");
+                None
+            }
+            (None, None) => None,
+        };
+        Transport {
+            caps: self.caps(trusted_hops, mistakes),
+            proxies: proxies.unwrap_or_default(),
+            tls: tls.map(Arc::new),
         }
     }
 
@@ -279,6 +341,7 @@ impl Settings {
             clock,
             stop,
             health: Health::default(),
+            edge: Edge::new(self.trusted_hops, self.purge.clone().map(Purger::new)),
         };
         Ok((site, generated))
     }

@@ -22,6 +22,11 @@ pub fn link_origin(site: &str, link: &str) -> Option<String> {
     is_web(&url).then(|| url.origin().ascii_serialization())
 }
 
+/// Whether a text is an http or https address without a user name or password.
+pub fn is_web_url(text: &str) -> bool {
+    is_plain(text) && has_web_scheme(text) && Url::parse(text).is_ok_and(|url| is_web(&url))
+}
+
 fn is_plain(text: &str) -> bool {
     text.bytes()
         .all(|byte| byte > b' ' && byte != 0x7f && byte != b'\\')

@@ -87,7 +87,8 @@ impl Authority {
             .collect()
     }
 
-    fn issue_until(&self, names: &[&str], year: i32) -> ServerCertificate {
+    /// Issues a certificate that ends at the beginning of this year.
+    pub fn issue_until(&self, names: &[&str], year: i32) -> ServerCertificate {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).expect("the names are valid");
         params

@@ -15,6 +15,7 @@ use futures_util::stream;
 use serde_json::json;
 use shared::audit::Entry as AuditEntry;
 use shared::crypto::hex;
+use shared::edge::Lifetime;
 use shared::http::openapi::Refusals;
 use shared::http::problem::{Input, Problem};
 use shared::http::static_files::page;
@@ -118,9 +119,12 @@ impl Room {
 async fn show_draw(
     State(room): State<Arc<Room>>,
     Path(event): Path<String>,
-) -> Result<Json<Drawn>, Problem> {
+) -> Result<Response, Problem> {
     let (event, _) = find(&room, &event).await?;
-    Ok(Json(publish(&room.draw(&event).await?)))
+    let mut response = Json(publish(&room.draw(&event).await?)).into_response();
+    let edge = &room.site.edge;
+    edge.keep(response.headers_mut(), Lifetime::Live, &event);
+    Ok(response)
 }
 
 /// List the drawn entries: one line `entry number` each, ordered by number.
@@ -144,12 +148,12 @@ async fn list_entries(
         let next = from + some.len();
         Some((Ok::<_, Infallible>(text), (list, next)))
     });
-    let head = [
-        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
-        (header::CACHE_CONTROL, "public, max-age=3600"),
-    ];
+    let head = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
     // Fused, because compression polls once more after the end.
-    Ok((head, Body::from_stream(lines.fuse())).into_response())
+    let mut response = (head, Body::from_stream(lines.fuse())).into_response();
+    let edge = &room.site.edge;
+    edge.keep(response.headers_mut(), Lifetime::Drawn, &event);
+    Ok(response)
 }
 
 /// Prove that the fan's own entry was among those drawn.
@@ -205,5 +209,8 @@ async fn draw_page(State(room): State<Arc<Room>>, Path(event): Path<String>) -> 
         return Problem::no_such_event().into_response();
     };
     let name = hub.front().settings.name.clone();
-    page("draw.html", &[("event", event.as_str()), ("name", &name)])
+    let mut response = page("draw.html", &[("event", event.as_str()), ("name", &name)]);
+    let edge = &room.site.edge;
+    edge.keep(response.headers_mut(), Lifetime::Page, &event);
+    response
 }

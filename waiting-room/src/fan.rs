@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use shared::context::check;
+use shared::edge::Lifetime;
 use shared::http::client_address::ClientAddress;
 use shared::http::credentials::{bearer, check_origin};
 use shared::http::idempotency::{IdempotencyKey, mark_replayed};
@@ -61,7 +62,7 @@ struct EventView {
 
 /// List all events.
 #[utoipa::path(get, path = "/api/v1/events", tag = "line", responses((status = 200, body = Vec<EventSummary>), Refusals))]
-async fn list_events(State(room): State<Arc<Room>>) -> Result<Json<Vec<EventSummary>>, Problem> {
+async fn list_events(State(room): State<Arc<Room>>) -> Result<Response, Problem> {
     let mut list = Vec::new();
     for settings in room.line.events().await? {
         let Ok(hub) = room.hub(&settings.id).await else {
@@ -74,7 +75,9 @@ async fn list_events(State(room): State<Arc<Room>>) -> Result<Json<Vec<EventSumm
             sale_opens_at: settings.sale_opens_at,
         });
     }
-    Ok(Json(list))
+    let mut response = Json(list).into_response();
+    room.site.edge.keep_list(response.headers_mut());
+    Ok(response)
 }
 
 /// Show an event.
@@ -83,12 +86,12 @@ async fn list_events(State(room): State<Arc<Room>>) -> Result<Json<Vec<EventSumm
 async fn show_event(
     State(room): State<Arc<Room>>,
     Path(event): Path<String>,
-) -> Result<Json<EventView>, Problem> {
+) -> Result<Response, Problem> {
     let (id, hub) = find(&room, &event).await?;
     let front = hub.front();
     let settings = &front.settings;
-    Ok(Json(EventView {
-        id,
+    let view = EventView {
+        id: id.clone(),
         name: settings.name.clone(),
         phase: front.phase,
         order: settings.order,
@@ -99,7 +102,11 @@ async fn show_event(
         rate_per_minute: settings.admission.rate_per_minute,
         availability: front.availability,
         message: settings.message.clone(),
-    }))
+    };
+    let mut response = Json(view).into_response();
+    let edge = &room.site.edge;
+    edge.keep(response.headers_mut(), Lifetime::Live, &id);
+    Ok(response)
 }
 
 /// Join the line.

@@ -7,6 +7,7 @@ use shared::mistakes::Mistakes;
 use shared::process::{Process, exit};
 use shared::settings::Common;
 use shared::time::Clock;
+use shared::web_url::is_web_url;
 use shared::{log, settings::Settings, sign_outs};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -38,8 +39,8 @@ async fn main() -> ExitCode {
     cli.line.check(&mut mistakes);
     settings.check_distinct(cli.line.secrets(), &mut mistakes);
     let checkout = cli.checkout.as_deref().filter(|url| !url.is_empty());
-    if checkout.is_some_and(|url| !url.starts_with("http://")) {
-        mistakes.add("FAIRLINE_CHECKOUT: the checkout's base URL, http://host:port");
+    if checkout.is_some_and(|url| !is_web_url(url)) {
+        mistakes.add("FAIRLINE_CHECKOUT: the checkout's base URL, http(s)://host:port");
     }
     let service_key = cli.line.service_key.as_deref();
     if checkout.is_some() && service_key.is_none() {

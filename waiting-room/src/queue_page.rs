@@ -12,6 +12,7 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
+use shared::edge::{Lifetime, STATIC};
 use shared::http::client_address::ClientAddress;
 use shared::http::credentials::check_origin;
 use shared::http::idempotency::IdempotencyKey;
@@ -22,11 +23,18 @@ use std::sync::{Arc, LazyLock};
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
-        .route("/", get(|| async { page("index.html", &[]) }))
+        .route("/", get(show_index))
         .route("/organiser", get(|| async { page("organiser.html", &[]) }))
         .route("/e/{event}", get(show_queue))
         .route("/e/{event}/join", post(join_form))
         .route("/e/{event}/leave", post(leave_form))
+}
+
+async fn show_index(State(room): State<Arc<Room>>) -> Response {
+    let mut response = page("index.html", &[]);
+    let edge = &room.site.edge;
+    edge.keep_as(response.headers_mut(), Lifetime::Page, STATIC);
+    response
 }
 
 #[derive(Deserialize)]
@@ -84,6 +92,12 @@ async fn show_queue(
             ("refresh", if action == Action::Leave { "10" } else { "20" }),
         ],
     );
+    let edge = &room.site.edge;
+    if pass.is_none() {
+        // The page of a stranger is everyone's.
+        edge.keep(response.headers_mut(), Lifetime::Page, &event);
+    }
+    edge.vary_on_credentials(response.headers_mut());
     if let (Some(spot), Some(place)) = (spot, place) {
         // Without JavaScript the page does not poll, so it sets the admission cookie for the gate itself.
         let cookies = FanCookies {

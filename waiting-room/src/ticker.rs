@@ -37,6 +37,7 @@ async fn run(room: Weak<Room>, event: EventId, hub: Arc<EventHub>) {
     let mut interval = tokio::time::interval(Duration::from_millis(1000 / TICKS_PER_SECOND));
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut ticks = 0u64;
+    let mut revision = hub.front().revision;
     loop {
         interval.tick().await;
         let Some(room) = room.upgrade() else { return };
@@ -53,10 +54,15 @@ async fn run(room: Weak<Room>, event: EventId, hub: Arc<EventHub>) {
                         hub.sockets.replace(visitor);
                     }
                     read_list(&room, &event, &front, &hub);
+                    // Each node purges once it has seen a change itself: copies of a node that was behind go with its own.
+                    if std::mem::replace(&mut revision, front.revision) != front.revision {
+                        room.site.edge.purge(&event);
+                    }
                     hub.show(front);
                 }
                 Err(Refused::NoSuchEvent) => {
                     room.forget(&event);
+                    room.site.edge.purge(&event);
                     return;
                 }
                 Err(error) => {

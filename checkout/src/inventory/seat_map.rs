@@ -6,6 +6,7 @@ use super::model::{Currency, SeatState};
 use axum::body::Bytes;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use shared::crypto::{encode, sha256};
 use shared::ids::{Availability, EventId};
 use shared::time::{Clock, Time};
 use std::collections::VecDeque;
@@ -48,6 +49,7 @@ pub struct SeatMap {
     /// Currency of the prices.
     pub currency: Currency,
     layout_json: OnceLock<Bytes>,
+    layout_tag: OnceLock<String>,
     current: watch::Sender<Arc<SeatMapVersion>>,
     pending: Mutex<Unpublished>,
 }
@@ -159,6 +161,7 @@ impl SeatMap {
             layout_version: layout.version,
             currency: layout.currency,
             layout_json: OnceLock::new(),
+            layout_tag: OnceLock::new(),
             current: watch::Sender::new(Arc::new(current)),
             pending: Mutex::new(Unpublished {
                 states,
@@ -175,6 +178,13 @@ impl SeatMap {
             layout.to_string().into()
         };
         self.layout_json.get_or_init(make).clone()
+    }
+
+    /// Returns the entity tag of the layout. It is made of the content: versions begin anew for an event that is deleted and
+    /// created again, which caches that ask by the tag do not know.
+    pub fn layout_tag(&self) -> &str {
+        let make = || format!("\"{}\"", encode(&sha256(&self.layout_json())[..12]));
+        self.layout_tag.get_or_init(make)
     }
 
     /// Returns the current version.

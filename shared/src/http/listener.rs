@@ -1,40 +1,31 @@
-//! Accept loop on hyper: connection limits, timeouts, a graceful drain, and closes that lose no answer.
+//! Accept loop: connection limits, the PROXY protocol, TLS handshakes, a graceful drain.
 
-use super::request_body::Unread;
+use super::connection::Connection;
+use super::lingering::LingeringStream;
+use super::permit::AddressCounts;
+use super::proxy_protocol::{TrustedProxies, read_header};
+use super::tls::{HTTP_2, Tls};
 use axum::Router;
-use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse as _, Response};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use parking_lot::Mutex;
-use std::collections::HashMap;
-use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
 
-/// Longest time without progress of a request's head or an idle connection.
-const HEADER_READ: Duration = Duration::from_secs(10);
+/// Longest time for a proxy's header, and for a TLS handshake.
+const OPENING: Duration = Duration::from_secs(10);
+/// Most TLS handshakes at once.
+const HANDSHAKES_MAX: usize = 2048;
+/// Answer to plain HTTP on a listener with TLS.
+const PLAIN_HTTP_REFUSAL: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\n\
+    cache-control: no-store\r\nconnection: close\r\n\r\nThis address speaks TLS: use https://\n";
 /// Longest wait of a drain for connections and sockets to end by themselves.
 const DRAIN: Duration = Duration::from_secs(15);
-/// Most bytes of a request's head.
-const HEAD_BYTES_MAX: usize = 16 * 1024;
-/// Longest wait of a connection that closes on an unread body for the client to close its side.
-const LINGER: Duration = Duration::from_secs(2);
-/// Most bytes that are read meanwhile.
-const LINGER_BYTES_MAX: u64 = 4 * 1024 * 1024;
-
 /// Limits on accepted connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Caps {
@@ -44,39 +35,47 @@ pub struct Caps {
     pub connections_per_address_max: usize,
 }
 
-/// The address of a connection's other end.
-#[derive(Clone, Copy)]
-pub(crate) struct Peer(pub(crate) IpAddr);
-
-type PerAddress = Arc<Mutex<HashMap<IpAddr, usize>>>;
-
-/// Permission to keep a connection open, given back when dropped. A WebSocket keeps it for as long as it lives, which is
-/// how the drain waits for sockets too.
-pub struct ConnectionPermit {
-    _permit: OwnedSemaphorePermit,
-    address: IpAddr,
-    counted: PerAddress,
+/// How connections are accepted.
+#[derive(Clone, Debug)]
+pub struct Transport {
+    /// Limits on their number.
+    pub caps: Caps,
+    /// Proxies that tell the client's address by the PROXY protocol.
+    pub proxies: TrustedProxies,
+    /// TLS, if this process speaks it.
+    pub tls: Option<Arc<Tls>>,
 }
 
-impl Drop for ConnectionPermit {
-    fn drop(&mut self) {
-        let mut counted = self.counted.lock();
-        if let Some(count) = counted.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                counted.remove(&self.address);
-            }
+impl From<Caps> for Transport {
+    fn from(caps: Caps) -> Transport {
+        Transport {
+            caps,
+            proxies: TrustedProxies::default(),
+            tls: None,
         }
     }
 }
 
 /// Serves until `stop`, then drains: no new connection, no new request on an old one, WebSockets told to come back.
-pub async fn serve(listener: TcpListener, app: Router, caps: Caps, stop: CancellationToken) {
-    let room = Arc::new(Semaphore::new(caps.connections_max));
-    let counted = PerAddress::default();
+pub async fn serve(
+    listener: TcpListener,
+    app: Router,
+    transport: impl Into<Transport>,
+    stop: CancellationToken,
+) {
+    let transport = transport.into();
+    let connections_max = transport.caps.connections_max;
+    let room = Arc::new(Semaphore::new(connections_max));
+    let acceptor = Arc::new(Acceptor {
+        app,
+        transport,
+        handshakes: Semaphore::new(HANDSHAKES_MAX),
+        counted: AddressCounts::default(),
+        stop,
+    });
     loop {
         let accepted = tokio::select! {
-            () = stop.cancelled() => break,
+            () = acceptor.stop.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
         let Ok((stream, peer)) = accepted else {
@@ -84,15 +83,16 @@ pub async fn serve(listener: TcpListener, app: Router, caps: Caps, stop: Cancell
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        match take_permit(&room, &counted, peer.ip().to_canonical(), caps) {
-            Some(permit) => {
-                tokio::spawn(connection(stream, app.clone(), permit, stop.clone()));
+        match room.clone().try_acquire_owned() {
+            Ok(permit) => {
+                let peer = peer.ip().to_canonical();
+                tokio::spawn(acceptor.clone().accept(stream, peer, permit));
             }
-            None => metrics::counter!("fairline_connections_refused_total").increment(1),
+            Err(_) => count_refusal(),
         }
     }
     drop(listener);
-    let all = u32::try_from(caps.connections_max).unwrap_or(u32::MAX);
+    let all = u32::try_from(connections_max).unwrap_or(u32::MAX);
     if tokio::time::timeout(DRAIN, room.acquire_many(all))
         .await
         .is_err()
@@ -101,164 +101,115 @@ pub async fn serve(listener: TcpListener, app: Router, caps: Caps, stop: Cancell
     }
 }
 
-fn take_permit(
-    room: &Arc<Semaphore>,
-    counted: &PerAddress,
-    address: IpAddr,
-    caps: Caps,
-) -> Option<Arc<ConnectionPermit>> {
-    let permit = room.clone().try_acquire_owned().ok()?;
-    let mut map = counted.lock();
-    let count = map.entry(address).or_default();
-    if caps.connections_per_address_max > 0 && *count >= caps.connections_per_address_max {
-        return None;
-    }
-    *count += 1;
-    Some(Arc::new(ConnectionPermit {
-        _permit: permit,
-        address,
-        counted: counted.clone(),
-    }))
+fn count_refusal() {
+    metrics::counter!("fairline_connections_refused_total").increment(1);
 }
 
-async fn connection(
-    stream: TcpStream,
+/// What all connections of a listener share.
+struct Acceptor {
     app: Router,
-    permit: Arc<ConnectionPermit>,
+    transport: Transport,
+    handshakes: Semaphore,
+    counted: AddressCounts,
     stop: CancellationToken,
-) {
-    let _ = stream.set_nodelay(true);
-    let must_linger = Arc::new(AtomicBool::new(false));
-    let stream = LingeringStream {
-        stream: Some(stream),
-        must_linger: must_linger.clone(),
-        permit: permit.clone(),
-    };
-    let lingering = must_linger.clone();
-    let service = service_fn(move |request| {
-        let (app, permit) = (app.clone(), permit.clone());
-        let must_linger = lingering.clone();
-        async move { Ok::<_, Infallible>(respond(app, request, permit, &must_linger).await) }
-    });
-    let serving = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_READ)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    tokio::pin!(serving);
-    // Both arms are safe to drop: the connection is told to finish once, then awaited to its end.
-    let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = stop.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "connection ended");
-        // The refusal of a head that could not be read must not be lost either.
-        must_linger.fetch_or(error.is_parse(), Ordering::Relaxed);
-    }
 }
 
-/// Answers one request. An answer to a request whose body stays unread says that the connection closes.
-async fn respond(
-    app: Router,
-    request: hyper::Request<Incoming>,
-    permit: Arc<ConnectionPermit>,
-    must_linger: &AtomicBool,
-) -> Response {
-    let unread = Unread::default();
-    let expects_continue = request.headers().contains_key(header::EXPECT);
-    let mut request = request.map(|body| unread.track(body));
-    request.extensions_mut().insert(Peer(permit.address));
-    request.extensions_mut().insert(permit);
-    let mut response = app.oneshot(request).await.into_response();
-    if !unread.discard(expects_continue).await {
-        must_linger.store(true, Ordering::Relaxed);
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(header::CONNECTION, close);
-    }
-    response
-}
-
-/// A connection's stream. Closing a socket that holds unread bytes resets it, and the reset can overtake the answer: where
-/// that may happen, the stream closes its own side first and reads for a short while.
-struct LingeringStream {
-    /// None only while it is dropped.
-    stream: Option<TcpStream>,
-    must_linger: Arc<AtomicBool>,
-    permit: Arc<ConnectionPermit>,
-}
-
-impl LingeringStream {
-    fn stream(&mut self) -> Pin<&mut TcpStream> {
-        Pin::new(self.stream.as_mut().expect("it is taken by drop alone"))
-    }
-}
-
-impl Drop for LingeringStream {
-    fn drop(&mut self) {
-        let Some(stream) = self.stream.take() else {
+impl Acceptor {
+    /// Serves one connection: the proxy's header, the limit of the client's address, the handshake, requests.
+    async fn accept(
+        self: Arc<Self>,
+        mut stream: TcpStream,
+        peer: IpAddr,
+        permit: OwnedSemaphorePermit,
+    ) {
+        let _ = stream.set_nodelay(true);
+        let Some(address) = self.client_of(&mut stream, peer).await else {
             return;
         };
-        let runtime = tokio::runtime::Handle::try_current();
-        if let (true, Ok(runtime)) = (self.must_linger.load(Ordering::Relaxed), runtime) {
-            // Bounded in time and bytes, and counted as a connection until it ends.
-            runtime.spawn(linger(stream, self.permit.clone()));
+        let max = self.transport.caps.connections_per_address_max;
+        let Some(permit) = self.counted.take(address, permit, max) else {
+            count_refusal();
+            return;
+        };
+        let connection = Connection {
+            app: self.app.clone(),
+            permit: permit.clone(),
+            must_linger: Arc::default(),
+            stop: self.stop.clone(),
+        };
+        let stream = LingeringStream::new(stream, connection.must_linger.clone(), permit);
+        match &self.transport.tls {
+            None => connection.serve_http1(stream).await,
+            // Boxed, so that connections without TLS do not take the memory of one with it.
+            Some(tls) => Box::pin(self.serve_tls(tls, stream, connection)).await,
+        }
+    }
+
+    async fn serve_tls(&self, tls: &Tls, stream: LingeringStream, connection: Connection) {
+        let Some(stream) = self.handshake(tls, stream).await else {
+            return;
+        };
+        if stream.get_ref().1.alpn_protocol() == Some(HTTP_2) {
+            connection.serve_http2(stream).await;
+        } else {
+            connection.serve_http1(stream).await;
+        }
+    }
+
+    /// Returns the client's address: the peer's, or the one that a trusted proxy tells.
+    async fn client_of(&self, stream: &mut TcpStream, peer: IpAddr) -> Option<IpAddr> {
+        if !self.transport.proxies.contains(peer) {
+            return Some(peer);
+        }
+        match self.in_time(read_header(stream)).await? {
+            Ok(told) => Some(told.unwrap_or(peer)),
+            Err(error) => {
+                tracing::debug!(%peer, %error, "no PROXY header");
+                metrics::counter!("fairline_proxy_headers_failed_total").increment(1);
+                None
+            }
+        }
+    }
+
+    /// Shakes hands. Connections that find too many handshakes under way wait for their turn.
+    async fn handshake(
+        &self,
+        tls: &Tls,
+        mut stream: LingeringStream,
+    ) -> Option<TlsStream<LingeringStream>> {
+        let shaken = self.in_time(async {
+            if is_plain_http(&stream).await? {
+                stream.must_linger();
+                stream.write_all(PLAIN_HTTP_REFUSAL).await?;
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            let turn = self.handshakes.acquire().await;
+            let shaken = TlsAcceptor::from(tls.config.clone()).accept(stream).await;
+            drop(turn);
+            shaken
+        });
+        let shaken = shaken.await.unwrap_or(Err(io::ErrorKind::TimedOut.into()));
+        shaken
+            .inspect_err(|error| {
+                tracing::debug!(%error, "TLS handshake failed");
+                metrics::counter!("fairline_tls_handshakes_failed_total").increment(1);
+            })
+            .ok()
+    }
+
+    /// Awaits an outcome for as long as a connection may take to open; none afterwards, and when the process stops.
+    async fn in_time<T>(&self, outcome: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            outcome = tokio::time::timeout(OPENING, outcome) => outcome.ok(),
+            () = self.stop.cancelled() => None,
         }
     }
 }
 
-async fn linger(mut stream: TcpStream, permit: Arc<ConnectionPermit>) {
-    let until_closed = async {
-        stream.shutdown().await?;
-        let mut rest = stream.take(LINGER_BYTES_MAX);
-        tokio::io::copy(&mut rest, &mut tokio::io::sink()).await
-    };
-    let _ = tokio::time::timeout(LINGER, until_closed).await;
-    drop(permit);
-}
-
-impl AsyncRead for LingeringStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.stream().poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for LingeringStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.stream().poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.stream().poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_shutdown(context)
-    }
+/// Returns whether the first byte is that of a request in plain HTTP, which no handshake begins with.
+async fn is_plain_http(stream: &LingeringStream) -> io::Result<bool> {
+    let mut first = [0];
+    Ok(stream.peek(&mut first).await? == 1 && first[0].is_ascii_alphabetic())
 }
 
 /// Listens on an address.

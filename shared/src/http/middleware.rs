@@ -1,7 +1,7 @@
 //! Middleware common to all responses of a service.
 
 use super::client_address::{ClientAddress, client_address};
-use super::listener::Peer;
+use super::permit::Peer;
 use super::problem::Problem;
 use super::security_headers::set_headers;
 use super::undeclared::{RefuseUndeclared, is_gate};
@@ -32,6 +32,9 @@ pub fn with_middleware(router: Router, site: &Arc<AppContext>, mut description: 
             sweeping.limits.sweep();
         }
     });
+    if let Some(purger) = site.edge.purger() {
+        tokio::spawn(purger.run(site.stop.clone()));
+    }
     let (currencies, more) = crate::currencies::routes();
     description.merge(more);
     let refuse_undeclared = RefuseUndeclared::new(&description);
@@ -41,7 +44,7 @@ pub fn with_middleware(router: Router, site: &Arc<AppContext>, mut description: 
         .merge(crate::http::openapi::routes(description))
         .route(
             "/static/{*path}",
-            axum::routing::get(crate::http::static_files::file),
+            axum::routing::get(crate::http::static_files::file).with_state(site.clone()),
         )
         .fallback(|| async { Problem::of_status(StatusCode::NOT_FOUND) })
         .method_not_allowed_fallback(|| async {

@@ -1,16 +1,21 @@
 //! HTTP: the listener, the middleware, and what handlers read and answer with.
 
 pub mod client_address;
+mod connection;
 pub mod credentials;
 pub mod idempotency;
+mod lingering;
 pub mod listener;
 pub mod middleware;
 pub mod openapi;
 pub mod operations;
+pub mod permit;
 pub mod problem;
+pub mod proxy_protocol;
 pub mod rate_limit;
 mod request_body;
 mod security_headers;
 pub mod socket;
 pub mod static_files;
+pub mod tls;
 mod undeclared;

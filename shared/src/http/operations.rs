@@ -1,6 +1,6 @@
 //! The operations listener: liveness, readiness and metrics, apart from the public listener.
 
-use super::listener::{Caps, bind, serve};
+use super::listener::{Caps, Transport, bind, serve};
 use crate::context::AppContext;
 use crate::settings::Settings;
 use axum::Router;
@@ -45,7 +45,7 @@ pub fn operations(operations: Operations) -> Router {
 pub struct Listeners {
     public: TcpListener,
     operations: TcpListener,
-    caps: Caps,
+    transport: Transport,
 }
 
 impl Listeners {
@@ -59,11 +59,10 @@ impl Listeners {
         let public = public.map_err(named("FAIRLINE_LISTEN"))?;
         let operations = bind(settings.ops_listen).await;
         let operations = operations.map_err(named("FAIRLINE_OPS_LISTEN"))?;
-        let caps = settings.caps;
         Ok(Listeners {
             public,
             operations,
-            caps,
+            transport: settings.transport.clone(),
         })
     }
 
@@ -79,7 +78,10 @@ impl Listeners {
         let ops_stop = CancellationToken::new();
         let routes = self::operations(operations);
         let ops = tokio::spawn(serve(self.operations, routes, caps, ops_stop.clone()));
-        serve(self.public, app, self.caps, stop).await;
+        if let Some(tls) = self.transport.tls.clone() {
+            tokio::spawn(tls.follow(stop.clone()));
+        }
+        serve(self.public, app, self.transport, stop).await;
         ops_stop.cancel();
         let _ = ops.await;
     }

@@ -1,22 +1,34 @@
 //! The pages and scripts under `static/`, compiled in, served with an ETag.
 
+use crate::context::AppContext;
 use crate::crypto::encode;
+use crate::edge::{Lifetime, STATIC};
 use crate::http::problem::Problem;
-use axum::extract::Path;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rust_embed::RustEmbed;
+use std::sync::Arc;
 
 #[derive(RustEmbed)]
 #[folder = "../static"]
 struct Files;
 
 /// Serves `/static/{path}`.
-pub async fn file(Path(path): Path<String>, headers: HeaderMap) -> Response {
+pub async fn file(
+    State(site): State<Arc<AppContext>>,
+    Path(path): Path<String>,
+    headers: HeaderMap,
+) -> Response {
     if path.ends_with(".html") {
         return Problem::of_status(StatusCode::NOT_FOUND).into_response();
     }
-    serve(&path, &headers)
+    let mut response = serve(&path, &headers);
+    if response.headers().contains_key(header::ETAG) {
+        let headers = response.headers_mut();
+        site.edge.keep_as(headers, Lifetime::Static, STATIC);
+    }
+    response
 }
 
 /// Serves a file under `static/`.
@@ -45,7 +57,8 @@ pub fn serve(path: &str, headers: &HeaderMap) -> Response {
     (head, file.data.into_owned()).into_response()
 }
 
-/// Returns a whole page, with `{{name}}` replaced by escaped values. Never cached: it may show a fan's own place.
+/// Returns a whole page, with `{{name}}` replaced by escaped values. Not cached unless its handler says so: it may show a
+/// fan's own place.
 pub fn page(path: &str, values: &[(&str, &str)]) -> Response {
     let Some(file) = Files::get(path) else {
         return Problem::of_status(StatusCode::NOT_FOUND).into_response();

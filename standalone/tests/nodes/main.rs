@@ -6,6 +6,7 @@
 )]
 
 mod deletion;
+mod edge;
 mod gate;
 mod journey;
 mod keys;

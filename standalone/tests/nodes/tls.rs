@@ -1,4 +1,4 @@
-//! A waiting room whose Redis speaks TLS.
+//! A waiting room whose Redis speaks TLS, and a checkout whose waiting room does.
 
 use crate::site::Node;
 use client::Client;
@@ -71,4 +71,46 @@ async fn a_waiting_room_says_in_its_readiness_and_its_log_why_it_refuses_its_red
     };
     let logged = ["localhost:", "certificate expired"];
     expect(&authority, &expired, Trust::Url, is_refused, &logged).await;
+}
+
+#[tokio::test]
+async fn a_checkout_trusts_a_waiting_room_with_tls_if_the_system_trusts_its_authority() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let certificate = authority.issue(&["127.0.0.1"]);
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let url = format!("https://127.0.0.1:{port}");
+    let settings = [
+        (
+            "FAIRLINE_TLS_CERT",
+            certificate.certificate.display().to_string(),
+        ),
+        ("FAIRLINE_TLS_KEY", certificate.key.display().to_string()),
+        ("FAIRLINE_PUBLIC_URL", url.clone()),
+    ];
+    let room = Node::new("waiting-room", folder.path(), port, &settings);
+    room.ready().await;
+    for (roots, logged) in [
+        (authority.root(), "fetched the keys"),
+        (
+            stranger.root(),
+            "the keys of the waiting room could not be fetched",
+        ),
+    ] {
+        let settings = [
+            ("FAIRLINE_PUBLIC_URL", url.clone()),
+            ("FAIRLINE_WAITING_ROOM", url.clone()),
+            ("SSL_CERT_FILE", roots.display().to_string()),
+        ];
+        let checkout = Node::new("checkout", folder.path(), free_port(), &settings);
+        let from = Instant::now();
+        while !checkout.log().contains(logged) {
+            assert!(
+                from.elapsed() < Duration::from_secs(20),
+                "{}",
+                checkout.log()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
 }

@@ -8,13 +8,17 @@
 
 mod attacks;
 mod authorization;
+mod caching;
 mod crash;
 mod draws;
 mod gate;
+mod https;
 mod journey;
 mod keys;
 mod limits;
 mod organising;
+mod proxied;
+mod secure;
 mod shopping;
 mod signals;
 mod sockets;

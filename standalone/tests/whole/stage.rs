@@ -85,7 +85,7 @@ impl Stage {
         let serving = tokio::spawn(serve(
             listener,
             fairline.app.clone(),
-            settings.caps,
+            settings.transport,
             stop.clone(),
         ));
         let url = format!("http://{address}");

@@ -1,0 +1,171 @@
+//! One connection on hyper, HTTP/1.1 or HTTP/2, with the application behind it.
+
+use super::permit::{ConnectionPermit, Peer};
+use super::request_body::Unread;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse as _, Response};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+/// Longest time without progress of a request's head or an idle connection; with HTTP/2 an idle one may last twice as long.
+const IDLE: Duration = Duration::from_secs(10);
+/// Most bytes of a request's head.
+const HEAD_BYTES_MAX: u16 = 16 * 1024;
+/// Most requests at once on a connection of HTTP/2.
+const STREAMS_MAX: u32 = 64;
+/// Most bytes of a request body that HTTP/2 receives ahead of the handler; twice as many for a connection.
+const WINDOW_BYTES: u32 = 256 * 1024;
+/// Most bytes of answers that a connection of HTTP/2 keeps for a slow reader, for each request.
+const SEND_BYTES_MAX: usize = 64 * 1024;
+/// A peer that sends nothing for this long is asked whether it is there; it has as long to answer.
+const PING: Duration = Duration::from_secs(20);
+
+/// A connection that is ready for requests.
+pub(super) struct Connection {
+    pub(super) app: Router,
+    pub(super) permit: Arc<ConnectionPermit>,
+    /// Whether the close must wait for the client, see [`super::lingering`].
+    pub(super) must_linger: Arc<AtomicBool>,
+    pub(super) stop: CancellationToken,
+}
+
+impl Connection {
+    /// Serves HTTP/1.1 and WebSockets.
+    pub(super) async fn serve_http1(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) {
+        let (app, permit) = (self.app, self.permit);
+        let lingering = self.must_linger.clone();
+        let service = service_fn(move |request| {
+            let (app, permit) = (app.clone(), permit.clone());
+            let must_linger = lingering.clone();
+            async move { Ok::<_, Infallible>(respond(app, request, permit, &must_linger).await) }
+        });
+        let serving = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(IDLE)
+            .max_buf_size(HEAD_BYTES_MAX.into())
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        tokio::pin!(serving);
+        // Both arms are safe to drop: the connection is told to finish once, then awaited to its end.
+        let ended = tokio::select! {
+            ended = serving.as_mut() => ended,
+            () = self.stop.cancelled() => {
+                serving.as_mut().graceful_shutdown();
+                serving.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "connection ended");
+            // The refusal of a head that could not be read must not be lost either.
+            self.must_linger
+                .fetch_or(error.is_parse(), Ordering::Relaxed);
+        }
+    }
+
+    /// Serves HTTP/2. Extended CONNECT is not offered, so that browsers open WebSockets on connections of HTTP/1.1.
+    pub(super) async fn serve_http2(self, stream: impl AsyncRead + AsyncWrite + Unpin) {
+        let (app, permit) = (self.app, self.permit);
+        let (streams, opened) = (TaskTracker::new(), Arc::new(AtomicUsize::new(0)));
+        let (tracker, count) = (streams.clone(), opened.clone());
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            count.fetch_add(1, Ordering::Relaxed);
+            let (app, peer, token) = (app.clone(), Peer(permit.address), tracker.token());
+            async move {
+                let mut request = request.map(Body::new);
+                request.extensions_mut().insert(peer);
+                let response = app.oneshot(request).await.into_response();
+                Ok::<_, Infallible>(until_sent(response, token))
+            }
+        });
+        let serving = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_header_list_size(HEAD_BYTES_MAX.into())
+            .max_concurrent_streams(STREAMS_MAX)
+            .initial_stream_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(2 * WINDOW_BYTES)
+            .max_send_buf_size(SEND_BYTES_MAX)
+            .keep_alive_interval(PING)
+            .keep_alive_timeout(PING)
+            .serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(serving);
+        let (mut seen, mut is_closing) = (0, false);
+        let ended = loop {
+            // The connection goes on wherever it was left off; a sleep that is dropped begins anew.
+            tokio::select! {
+                ended = serving.as_mut() => break ended,
+                () = self.stop.cancelled(), if !is_closing => {}
+                () = tokio::time::sleep(IDLE) => {
+                    let before = std::mem::replace(&mut seen, opened.load(Ordering::Relaxed));
+                    if !streams.is_empty() || before != seen {
+                        continue;
+                    }
+                    if is_closing {
+                        // Told to close, and does not.
+                        return;
+                    }
+                }
+            }
+            is_closing = true;
+            serving.as_mut().graceful_shutdown();
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "connection ended");
+        }
+    }
+}
+
+/// Answers one request of HTTP/1.1. An answer to a request whose body stays unread says that the connection closes.
+async fn respond(
+    app: Router,
+    request: hyper::Request<Incoming>,
+    permit: Arc<ConnectionPermit>,
+    must_linger: &AtomicBool,
+) -> Response {
+    let unread = Unread::default();
+    let expects_continue = request.headers().contains_key(header::EXPECT);
+    let mut request = request.map(|body| unread.track(body));
+    request.extensions_mut().insert(Peer(permit.address));
+    request.extensions_mut().insert(permit);
+    let mut response = app.oneshot(request).await.into_response();
+    if !unread.discard(expects_continue).await {
+        must_linger.store(true, Ordering::Relaxed);
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    response
+}
+
+/// Keeps `token` until the body was sent.
+fn until_sent(mut response: Response, token: impl Send + 'static) -> Response {
+    // The wrapped body no longer tells its length.
+    if let Some(length) = response.body().size_hint().exact()
+        && !response.body().is_end_stream()
+    {
+        let headers = response.headers_mut();
+        headers
+            .entry(header::CONTENT_LENGTH)
+            .or_insert(length.into());
+    }
+    response.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            let _held = &token;
+            frame
+        }))
+    })
+}

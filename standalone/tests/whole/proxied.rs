@@ -1,0 +1,176 @@
+//! The PROXY protocol: clients behind HAProxy count for themselves, and nobody else can tell an address.
+
+use crate::crash::command;
+use crate::secure::{PATIENCE, Program};
+use serde_json::json;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::{Duration, Instant};
+use testkit::{Server, free_port};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
+
+const ADMIN: &str = "crash-organiser-key";
+
+/// A `fairline` that believes these peers and gives one place per client address.
+async fn start(folder: &Path, trusted: &str) -> (Program, u16) {
+    let port = free_port();
+    let mut command = command(&folder.join("data"), port);
+    command
+        .env("FAIRLINE_PUBLIC_URL", format!("http://127.0.0.1:{port}"))
+        .env("FAIRLINE_PROXY_PROTOCOL", trusted)
+        .env("FAIRLINE_JOINS_PER_MINUTE", "1");
+    let program = Program::start(command, folder);
+    // A peer that is not trusted in any of these tests.
+    let event = json!({"id": "proxied", "name": "The night"}).to_string();
+    let create = format!(
+        "POST /api/v1/organiser/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {ADMIN}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{event}",
+        event.len()
+    );
+    let from = Instant::now();
+    loop {
+        if let Ok(stream) = connect(9, port).await {
+            let answer = until_closed(stream, create.as_bytes()).await;
+            assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+            return (program, port);
+        }
+        assert!(from.elapsed() < PATIENCE, "{}", program.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Connects from 127.0.0.`last`.
+async fn connect(last: u8, port: u16) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0)))?;
+    socket
+        .connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+        .await
+}
+
+async fn until_closed(mut stream: TcpStream, bytes: &[u8]) -> String {
+    stream.write_all(bytes).await.unwrap();
+    let mut answer = Vec::new();
+    let reading = stream.read_to_end(&mut answer);
+    // A reset is a close as well.
+    let _ = tokio::time::timeout(PATIENCE, reading)
+        .await
+        .expect("the server should close it");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+const JOIN: &str = "POST /api/v1/events/proxied/line HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+     X-Forwarded-For: 203.0.113.99\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+
+/// Joins from 127.0.0.`last`, with these bytes ahead of the request; returns the status.
+async fn join(last: u8, port: u16, ahead: &[u8]) -> String {
+    let stream = connect(last, port).await.unwrap();
+    let answer = until_closed(stream, &[ahead, JOIN.as_bytes()].concat()).await;
+    answer.split(' ').nth(1).unwrap_or("closed").to_owned()
+}
+
+/// A header of version 2 for a client at 203.0.113.`last`.
+fn version_2(last: u8) -> Vec<u8> {
+    let addresses = [203, 0, 113, last, 127, 0, 0, 1, 0x9c, 0x47, 0, 80];
+    [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"[..], &addresses].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_haproxy_each_client_counts_for_itself_in_both_versions() {
+    for (word, check) in [("send-proxy-v2", "check-send-proxy"), ("send-proxy", "")] {
+        let folder = tempfile::tempdir().unwrap();
+        let (_program, port) = start(folder.path(), "127.0.0.1").await;
+        let front = free_port();
+        let configuration = format!(
+            "defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\n\
+             listen front\n  bind 127.0.0.1:{front}\n  server fairline 127.0.0.1:{port} {word} check {check}\n"
+        );
+        let file = folder.path().join("haproxy.cfg");
+        std::fs::write(&file, configuration).unwrap();
+        let arguments = ["-db", "-f", file.to_str().unwrap()];
+        let _haproxy = Server::start(folder.path(), "haproxy", &arguments);
+        let from = Instant::now();
+        while connect(9, front).await.is_err() {
+            assert!(from.elapsed() < PATIENCE, "HAProxy does not start");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        for last in [2, 3] {
+            assert_eq!(
+                join(last, front, b"").await,
+                "201",
+                "{word}: 127.0.0.{last}"
+            );
+            assert_eq!(
+                join(last, front, b"").await,
+                "429",
+                "{word}: 127.0.0.{last} once more"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_trusted_peer_can_tell_an_address_and_others_count_for_themselves() {
+    let folder = tempfile::tempdir().unwrap();
+    let (program, port) = start(folder.path(), "127.0.0.32/28, ::1").await;
+    for last in [1, 2] {
+        assert_eq!(
+            join(33, port, &version_2(last)).await,
+            "201",
+            "{}",
+            program.log()
+        );
+        assert_eq!(join(46, port, &version_2(last)).await, "429");
+    }
+    // A stranger who sends a header is not understood, and does not take a place of the address that it names.
+    for ahead in [
+        version_2(3),
+        b"PROXY TCP4 203.0.113.3 127.0.0.1 4 80\r\n".to_vec(),
+    ] {
+        let status = join(5, port, &ahead).await;
+        assert!(["400", "closed"].contains(&status.as_str()), "{status}");
+    }
+    assert_eq!(join(33, port, &version_2(3)).await, "201");
+    assert_eq!(join(5, port, b"").await, "201");
+    assert_eq!(join(5, port, b"").await, "429");
+    // A trusted peer must send one, and a second one is no part of a request.
+    assert_eq!(join(33, port, b"").await, "closed");
+    let twice = join(33, port, &[version_2(4), version_2(5)].concat()).await;
+    assert!(["400", "closed"].contains(&twice.as_str()), "{twice}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_that_are_malformed_cut_short_or_slow_end_their_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_program, port) = start(folder.path(), "127.0.0.2").await;
+    let header = version_2(7);
+    let mut all = tokio::task::JoinSet::new();
+    for bytes in [
+        b"".to_vec(),
+        header[..1].to_vec(),
+        header[..12].to_vec(),
+        header[..15].to_vec(),
+        header[..header.len() - 1].to_vec(),
+        // Announces more than comes, and more than is ever read.
+        [&header[..14], &[0x0f, 0xff]].concat(),
+        [&header[..14], &[0xff, 0xff]].concat(),
+        [&header[..12], &[0x31, 0x11, 0, 0]].concat(),
+        b"PROXY TCP4 ".to_vec(),
+        [&b"PROXY UNKNOWN "[..], &[b'x'; 300]].concat(),
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x00".to_vec(),
+    ] {
+        all.spawn(async move {
+            let stream = connect(2, port).await.unwrap();
+            (until_closed(stream, &bytes).await, bytes)
+        });
+    }
+    assert_eq!(
+        join(2, port, &version_2(8)).await,
+        "201",
+        "served meanwhile"
+    );
+    for (answer, bytes) in all.join_all().await {
+        assert_eq!(answer, "", "{bytes:?}");
+    }
+}
