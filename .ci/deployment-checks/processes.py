@@ -15,6 +15,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import uuid
 
 from common import BINARIES
 
@@ -56,6 +57,13 @@ def call(url, method="GET", body=None, bearer=None, **headers):
         return status, json.loads(text)
     except ValueError:
         return status, text.decode(errors="replace")
+
+
+def insist(url, method="GET", body=None, bearer=None, **headers):
+    """As `call`, and asks again while the answer is 503, as a page would. One key for all attempts makes them one."""
+    headers = {"Idempotency_Key": uuid.uuid4().hex, **headers}
+    answer = lambda: call(url, method, body, bearer, **headers)
+    return until(lambda: (a := answer())[0] != 503 and a, says=lambda: f"{method} {url}: 503")
 
 
 class Processes:
@@ -167,7 +175,7 @@ def watch(url, path, bearer):
 def organise(url, key, event="night", seats=(20, 20)):
     """An event on sale, with a hall."""
     admission = {"rate_per_minute": 600_000, "batch_seconds": 1}
-    status, body = call(
+    status, body = insist(
         f"{url}/api/v1/organiser/events",
         "POST",
         {"id": event, "name": "The night", "admission": admission},
@@ -178,7 +186,7 @@ def organise(url, key, event="night", seats=(20, 20)):
         "categories": [{"id": "c", "name": "C", "price": 4500}],
         "sections": [{"id": "s", "category": "c", "rows": seats[0], "seats_per_row": seats[1]}],
     }
-    status, body = call(f"{url}/api/v1/organiser/events/{event}/seating", "PUT", plan, key)
+    status, body = insist(f"{url}/api/v1/organiser/events/{event}/seating", "PUT", plan, key)
     assert status in (200, 201, 204), body
 
 
@@ -186,7 +194,7 @@ def buy(url, event="night", **headers):
     """The journey of a fan: joins, waits for the turn, enters, holds two seats, orders, pays. The confirmed order."""
 
     def ask(method, path, bearer, body=None):
-        status, answer = call(f"{url}{path}", method, body, bearer, **headers)
+        status, answer = insist(f"{url}{path}", method, body, bearer, **headers)
         assert status in (200, 201), f"{method} {path}: {status} {answer}"
         return answer
 
