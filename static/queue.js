@@ -1,8 +1,31 @@
 // @ts-check
-// The queue page, live: the place by WebSocket, by polling where there is none. Without this file the page works by
-// refresh.
+// The queue page, live: by WebSocket or by polling. Without this file it works by refresh.
 import { $, call, clock, keep, kept, keptKey, now, onWake, optional, socket } from "./api.js";
-import { texts } from "./queue-texts.js";
+
+/** By phase or state; the server reads them here. @type {Record<string, [string, string, string]>} */
+const texts = JSON.parse(`{
+  "scheduled": ["The line is not open yet", "Come back when it opens.", ""],
+  "sold_out": ["Sold out", "The line is closed to new visitors.", ""],
+  "closed": ["The sale is over", "The line is closed to new visitors.", ""],
+  "admitted": ["It is your turn", "", "Come and choose your seats. They are held for you while you pay."],
+  "shopping": ["You are in the checkout", "Another tab may have it open.", "Go back to the checkout to finish."],
+  "finished": [
+    "All done",
+    "Thank you. Your slot has gone to the next in line.",
+    "You can join again at the back for more."
+  ],
+  "missed": [
+    "Your turn has passed",
+    "It ran out, or you were away too long.",
+    "You can join again; you will be at the back."
+  ],
+  "left": ["You have left the line", "Your place has gone.", "You can join again; you will be at the back."],
+  "ejected": [
+    "You were removed from the line",
+    "The organiser did this.",
+    "Ask the organiser if it is a mistake."
+  ]
+}`);
 
 const event = document.body.dataset.event || "";
 const base = `/api/v1/events/${event}/line`;
@@ -44,7 +67,7 @@ function wait(range) {
   return low === high ? `about ${high}` : `${low} to ${high}`;
 }
 
-/** Returns the heading, the text and the next step for a place. @param {any} p @returns {[string, string, string]} */
+/** Returns heading, text, next step. @param {any} p @returns {[string, string, string]} */
 function words(p) {
   const sale = p.sale_opens_at ? new Date(p.sale_opens_at).toLocaleTimeString() : "";
   if (p.state === "waiting") {
@@ -101,7 +124,7 @@ function announce(p, heading) {
     p.state === "waiting" && p.eta_seconds ? `${heading}. Wait: ${wait(p.eta_seconds)}.` : heading;
 }
 
-/** Shows a place: first the essential, then anything that a browser may refuse. @param {any} next */
+/** Shows a place: first what every browser can. @param {any} next */
 function render(next) {
   const was = place?.state;
   place = next;
@@ -155,7 +178,7 @@ function progress(waits) {
 
 /** @type {boolean | undefined} */
 let hasNotifications;
-/** Returns whether to offer a notification. Android's constructor throws; elsewhere, without a permission, it shows nothing. */
+/** Returns whether to offer a notification. Android's constructor throws; elsewhere it shows nothing yet. */
 const canNotify = () =>
   optional(
     () =>
@@ -165,7 +188,7 @@ const canNotify = () =>
 
 /** The turn: a sound and a notification, where they are allowed. */
 function callOut() {
-  // Browsers refuse it, with an error, on a page that was never touched.
+  // Browsers refuse it on a page that was never touched.
   optional(() => navigator.userActivation?.hasBeenActive && navigator.vibrate?.(300));
   optional(playSound);
   optional(() => Notification.permission === "granted" && new Notification("It is your turn", { body: title }));
@@ -364,7 +387,7 @@ onWake(() => {
 });
 setInterval(tick, 1000);
 
-// A fan with a place keeps it, whatever fails; a fan without one gets one at once, while seconds matter.
+// A place is kept, whatever fails; without one a fan gets one at once, while seconds matter.
 if (pass || document.body.dataset.pass)
   look().then(
     (known) => {

@@ -124,10 +124,11 @@ struct Words {
     action: Action,
 }
 
-/// Texts by phase or state: heading, text and next step. The page's script has them from the same file.
+/// Texts by phase or state: heading, text and next step, as they stand in the page's script.
 static TEXTS: LazyLock<HashMap<String, [String; 3]>> = LazyLock::new(|| {
-    let script = include_str!("../../static/queue-texts.js");
-    let json = script.split('`').nth(1).unwrap_or_default();
+    let script = include_str!("../../static/queue.js");
+    let (_, json) = script.split_once("JSON.parse(`").unwrap_or_default();
+    let (json, _) = json.split_once('`').unwrap_or_default();
     serde_json::from_str(json).unwrap_or_default()
 });
 
@@ -136,7 +137,7 @@ impl Words {
         let [heading, text, next] = TEXTS.get(key).cloned().unwrap_or_default();
         Words {
             heading,
-            text: format!("{text} {next}").trim_end().to_owned(),
+            text: format!("{text} {next}").trim().to_owned(),
             action,
         }
     }
@@ -149,7 +150,11 @@ fn words(phase: Phase, place: Option<&Place>) -> Words {
             Phase::Scheduled => Words::of("scheduled", Action::Nothing),
             Phase::SoldOut => Words::of("sold_out", Action::Nothing),
             Phase::Closed => Words::of("closed", Action::Nothing),
-            _ => Words::of("welcome", Action::Join),
+            _ => Words {
+                heading: "Welcome".to_owned(),
+                text: "Join the line to get your place. It is yours from then on.".to_owned(),
+                action: Action::Join,
+            },
         };
     };
     match place.state {
@@ -226,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_phase_and_state_has_a_text_in_the_file_of_the_pages_script() {
+    fn every_phase_and_state_has_a_text_in_the_pages_script() {
         let mut keys: Vec<&str> = TEXTS.keys().map(String::as_str).collect();
         keys.sort_unstable();
         assert_eq!(
@@ -240,8 +245,7 @@ mod tests {
                 "missed",
                 "scheduled",
                 "shopping",
-                "sold_out",
-                "welcome"
+                "sold_out"
             ]
         );
         for phase in [
