@@ -1,4 +1,4 @@
-//! The line: its types and the trait that every engine implements. [`open`] chooses the engine.
+//! The line: its types and the trait that every engine implements. [`open()`] chooses the engine.
 
 mod admission;
 mod bitmap;
