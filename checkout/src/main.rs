@@ -3,7 +3,8 @@
 use checkout::settings::SeatsArgs;
 use checkout::waiting_room::{Jwks, RemoteSignOuts, RemoteWaitingRoom};
 use checkout::{router, run as tick};
-use clap::Parser;
+use clap::{Parser, Subcommand};
+use shared::backup::{self, BackupArgs};
 use shared::data_dir::DataFolder;
 use shared::http::middleware::with_middleware;
 use shared::keys::{check_secret, shared_secrets};
@@ -26,6 +27,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Parser)]
 #[command(name = "checkout", version)]
 struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
@@ -39,6 +42,12 @@ struct Cli {
     /// Signs console sessions; never sent anywhere; the same as the waiting room's
     #[arg(long, env = "FAIRLINE_PASS_SECRET", hide_env_values = true)]
     pass_secret: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Copy the data folder to a new folder, while it is in use or not
+    Backup(BackupArgs),
 }
 
 impl Cli {
@@ -61,6 +70,10 @@ impl Cli {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Some(Command::Backup(args)) = &cli.command {
+        let elsewhere: Vec<&str> = cli.seats.elsewhere().into_iter().collect();
+        return backup::run("checkout backup", &cli.common, args, &elsewhere);
+    }
     if let Some(probe) = cli.common.probe {
         return shared::probe::ask(probe, &cli.common).await;
     }

@@ -39,10 +39,18 @@ impl SeatsArgs {
         if self.events.is_some() {
             mistakes.add("FAIRLINE_EVENTS: this version publishes no events");
         }
-        let url = self.inventory.as_deref().unwrap_or("sqlite");
-        if let Err(error) = check_url(url) {
+        if let Err(error) = check_url(self.url()) {
             mistakes.add(error);
         }
+    }
+
+    fn url(&self) -> &str {
+        self.inventory.as_deref().unwrap_or("sqlite")
+    }
+
+    /// Returns which store is not in the data folder.
+    pub fn elsewhere(&self) -> Option<&'static str> {
+        (self.url() != "sqlite").then_some("The inventory in Postgres")
     }
 
     /// Opens the shop. The service key is given if the waiting room is another process.
@@ -57,8 +65,7 @@ impl SeatsArgs {
         waiting_room: Arc<dyn WaitingRoom>,
         service_key: Option<String>,
     ) -> Result<Arc<Shop>, String> {
-        let url = self.inventory.as_deref().unwrap_or("sqlite");
-        let (inventory, log) = open(url, folder, site.clock.clone()).await?;
+        let (inventory, log) = open(self.url(), folder, site.clock.clone()).await?;
         if let Some(log) = log {
             site.audit.share(log);
         }

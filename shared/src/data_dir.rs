@@ -38,25 +38,13 @@ impl DataFolder {
         let mut entries = fs::read_dir(path)
             .map_err(|error| format!("the data folder {shown} cannot be read: {error}"))?;
         let is_empty = entries.next().is_none();
-        let format = path.join("format");
-        match fs::read_to_string(&format) {
-            Ok(text) if text == FORMAT => {}
-            Ok(_) => {
-                return Err(format!(
-                    "the data folder {shown} is damaged or of another version: {} is not '{}'",
-                    format.display(),
-                    FORMAT.trim()
-                ));
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound && is_empty => {
-                write_new(&format, FORMAT.as_bytes())?;
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => {
+        if !is_data_folder(path)? {
+            if !is_empty {
                 return Err(format!(
                     "{shown} is not empty and not a Fairline data folder: name another with --data"
                 ));
             }
-            Err(error) => return Err(format!("{} cannot be read: {error}", format.display())),
+            write_new(&path.join("format"), FORMAT.as_bytes())?;
         }
         let lock = lock(path)?;
         Ok(DataFolder {
@@ -104,6 +92,25 @@ impl DataFolder {
             }
             Err(error) => Err(format!("{} cannot be read: {error}", path.display())),
         }
+    }
+}
+
+/// Whether a folder is a data folder of this version.
+///
+/// # Errors
+/// A sentence for the operator when it is one of another version, or cannot be read.
+pub fn is_data_folder(path: &Path) -> Result<bool, String> {
+    let format = path.join("format");
+    match fs::read_to_string(&format) {
+        Ok(text) if text == FORMAT => Ok(true),
+        Ok(_) => Err(format!(
+            "the data folder {} is damaged or of another version: {} is not '{}'",
+            path.display(),
+            format.display(),
+            FORMAT.trim()
+        )),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(format!("{} cannot be read: {error}", format.display())),
     }
 }
 

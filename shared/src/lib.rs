@@ -1,6 +1,7 @@
 //! Parts common to both services: tokens, HTTP, limits, settings, the clock.
 
 pub mod audit;
+pub mod backup;
 pub mod context;
 pub mod crypto;
 pub mod currencies;

@@ -152,6 +152,12 @@ struct RequestRates {
 }
 
 impl Common {
+    /// Returns the data folder.
+    pub fn data_folder(&self) -> PathBuf {
+        let data = self.data.clone();
+        data.unwrap_or_else(|| PathBuf::from("fairline-data"))
+    }
+
     /// Parses the settings and adds what is wrong to `mistakes`.
     pub fn read(&self, default_listen: &str, mistakes: &mut Mistakes) -> Settings {
         let fallback: SocketAddr = default_listen.parse().expect("the default is an address");
@@ -185,10 +191,7 @@ impl Common {
             listen,
             ops_listen: self.ops_listener(mistakes),
             public_url,
-            data: self
-                .data
-                .clone()
-                .unwrap_or_else(|| PathBuf::from("fairline-data")),
+            data: self.data_folder(),
             transport: self.transport(trusted_hops, mistakes),
             log_format: self.log_format(mistakes),
             log: self.log.clone().unwrap_or_else(|| "info".to_owned()),

@@ -23,7 +23,21 @@ pub fn open(path: &Path) -> rusqlite::Result<Connection> {
     }
 }
 
+/// Returns the version of a file's schema, which is in its header; 0 for a new file.
+///
+/// # Errors
+/// When it is newer than what this program knows.
+pub fn schema_version(connection: &Connection, known: u32) -> rusqlite::Result<u32> {
+    let version: u32 = connection.query_row("pragma user_version", [], |row| row.get(0))?;
+    if version > known {
+        return Err(corrupt(format!(
+            "its schema has version {version}, this program knows {known}"
+        )));
+    }
+    Ok(version)
+}
+
 /// Returns the error for a file whose content is not what it should be.
-pub fn corrupt(reason: String) -> Error {
+fn corrupt(reason: String) -> Error {
     Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(reason))
 }

@@ -46,7 +46,7 @@ pub async fn compose(
     let (site, new_organiser_key) =
         settings.open_site(&folder, clock, stop, line.pass_secret.as_deref())?;
     let site = Arc::new(site);
-    let mut parts = line.open(&folder, site.clone(), None)?;
+    let mut parts = line.open(&folder, site.clone(), None).await?;
     let verifier = || Verifier::from_jwks(&parts.signer.jwks(), &site.public_url);
     let waiting_room = LocalWaitingRoom {
         line: parts.line.clone(),

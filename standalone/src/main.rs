@@ -1,6 +1,7 @@
 //! `fairline`: the waiting room and the checkout in one process, on the embedded engines.
 
 use clap::{Parser, Subcommand};
+use shared::backup::{self, BackupArgs};
 use shared::log;
 use shared::mistakes::Mistakes;
 use shared::process::{Process, exit};
@@ -34,6 +35,8 @@ enum Command {
     Demo(DemoArgs),
     /// Check a downloaded draw, offline
     VerifyDraw(VerifyArgs),
+    /// Copy the data folder to a new folder, while it is in use or not
+    Backup(BackupArgs),
 }
 
 /// Downloaded files of a draw.
@@ -56,6 +59,7 @@ async fn main() -> ExitCode {
     }
     let demo = match cli.command.take() {
         Some(Command::VerifyDraw(args)) => return verify_draw(&args),
+        Some(Command::Backup(args)) => return back_up(&cli, &args),
         Some(Command::Demo(args)) => Some(args),
         Some(Command::Serve) | None => None,
     };
@@ -68,6 +72,13 @@ async fn main() -> ExitCode {
         Err(error) => Err(vec![error]),
     };
     exit("fairline", outcome)
+}
+
+/// Copies the data folder.
+fn back_up(cli: &Cli, args: &BackupArgs) -> ExitCode {
+    let stores = [cli.line.elsewhere(), cli.seats.elsewhere()];
+    let elsewhere: Vec<&str> = stores.into_iter().flatten().collect();
+    backup::run("fairline backup", &cli.common, args, &elsewhere)
 }
 
 /// Verifies a draw. Exit code 0: it was held as promised; 1: it was not; 2: the files cannot be read.

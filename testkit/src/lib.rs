@@ -4,10 +4,12 @@
 mod certificates;
 mod postgres;
 mod redis;
+mod switch;
 
 pub use certificates::{Authority, ServerCertificate};
 pub use postgres::{PgBouncer, Postgres, Shared, shared_postgres};
 pub use redis::{Cluster, Redis, Sentinels, shared_cluster};
+pub use switch::Switch;
 
 use std::fs;
 use std::net::TcpListener;

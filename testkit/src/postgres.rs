@@ -153,27 +153,36 @@ impl Postgres {
 
     /// Creates a replica that follows this server.
     pub fn replica(&self) -> Postgres {
+        self.base_backup(&["-R"])
+    }
+
+    /// Starts a server on a copy of this one's files as they are now, which goes its own way.
+    pub fn copy(&self) -> Postgres {
+        self.base_backup(&[])
+    }
+
+    fn base_backup(&self, options: &[&str]) -> Postgres {
         let folder = tempfile::tempdir().expect("a temporary folder can be created");
         give_away(folder.path());
         let data = folder.path().join("data").display().to_string();
-        let mut copy = Command::new(self.programs.join("pg_basebackup"));
-        copy.args([
-            "-D", &data, "-R", "-X", "stream", "-c", "fast", "-U", "postgres",
-        ])
-        .args([
-            "-h",
-            &self.folder.path().display().to_string(),
-            "-p",
-            &self.port.to_string(),
-        ])
-        .current_dir(folder.path());
-        as_unprivileged_user(&mut copy);
-        let copied = copy.status();
+        let mut backup = Command::new(self.programs.join("pg_basebackup"));
+        backup
+            .args(["-D", &data, "-X", "stream", "-c", "fast", "-U", "postgres"])
+            .args(options)
+            .args([
+                "-h",
+                &self.folder.path().display().to_string(),
+                "-p",
+                &self.port.to_string(),
+            ])
+            .current_dir(folder.path());
+        as_unprivileged_user(&mut backup);
+        let copied = backup.status();
         assert!(
             copied.is_ok_and(|status| status.success()),
             "no copy was made"
         );
-        let mut replica = Postgres {
+        let mut copy = Postgres {
             server: None,
             folder,
             programs: self.programs.clone(),
@@ -181,8 +190,17 @@ impl Postgres {
             databases: AtomicU32::new(0),
             settings: Vec::new(),
         };
-        replica.start_again();
-        replica
+        copy.start_again();
+        copy
+    }
+
+    /// Ends the replication of a replica, which takes writes from then on.
+    ///
+    /// # Panics
+    /// Panics if it does not take writes within a minute.
+    pub fn promote(&self) {
+        let promoted = self.run("postgres", "select pg_promote()");
+        assert_eq!(promoted.as_deref(), Some("t"), "the replica is promoted");
     }
 
     /// Returns the port on loopback.

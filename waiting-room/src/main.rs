@@ -1,6 +1,7 @@
 //! `waiting-room`: the line as a service of its own, in front of any shop.
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
+use shared::backup::{self, BackupArgs};
 use shared::data_dir::DataFolder;
 use shared::http::middleware::with_middleware;
 use shared::mistakes::Mistakes;
@@ -19,6 +20,8 @@ use waiting_room::{Checkout, Room, router, ticker};
 #[derive(Parser)]
 #[command(name = "waiting-room", version)]
 struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
@@ -28,9 +31,19 @@ struct Cli {
     checkout: Option<String>,
 }
 
+#[derive(Subcommand)]
+enum Command {
+    /// Copy the data folder to a new folder, while it is in use or not
+    Backup(BackupArgs),
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Some(Command::Backup(args)) = &cli.command {
+        let elsewhere: Vec<&str> = cli.line.elsewhere().into_iter().collect();
+        return backup::run("waiting-room backup", &cli.common, args, &elsewhere);
+    }
     if let Some(probe) = cli.common.probe {
         return shared::probe::ask(probe, &cli.common).await;
     }
@@ -69,7 +82,7 @@ async fn serve(
     let (site, key) = settings.open_site(&folder, clock, stop.clone(), pass_secret)?;
     let site = Arc::new(site);
     let checkout = checkout.map(|checkout| Arc::new(checkout) as Arc<dyn Checkout>);
-    let room = Room::new(line.open(&folder, site.clone(), checkout)?)?;
+    let room = Room::new(line.open(&folder, site.clone(), checkout).await?)?;
     if let Some(key) = key {
         log::print(format_args!("Organiser key (shown this once): {key}"));
     }

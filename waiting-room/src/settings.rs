@@ -76,11 +76,16 @@ impl LineArgs {
         self.line.as_deref().unwrap_or("embedded")
     }
 
+    /// Returns which store is not in the data folder.
+    pub fn elsewhere(&self) -> Option<&'static str> {
+        line::is_shared(self.url()).then_some("The line in Redis")
+    }
+
     /// Opens the line and reads or generates the keys.
     ///
     /// # Errors
     /// A message for the operator.
-    pub fn open(
+    pub async fn open(
         &self,
         folder: &DataFolder,
         site: Arc<AppContext>,
@@ -88,6 +93,7 @@ impl LineArgs {
     ) -> Result<Parts, String> {
         let Opened { line, shared } = line::open(self.url(), folder, site.clock.clone())?;
         if let Some(store) = shared {
+            store.check_format().await?;
             site.audit.share(store.clone());
             site.organisers.sign_outs().share(store);
         }

@@ -18,7 +18,7 @@ fn two() -> Wish {
 }
 
 /// Publishes the maps repeatedly, as the service does, until a condition holds.
-async fn until(what: &str, nodes: &[&Inventory], is_so: impl AsyncFn() -> bool) {
+pub(crate) async fn until(what: &str, nodes: &[&Inventory], is_so: impl AsyncFn() -> bool) {
     let from = std::time::Instant::now();
     while !is_so().await {
         for node in nodes {

@@ -11,3 +11,4 @@ mod away;
 mod crowd;
 mod history;
 mod killed;
+mod set_back;

@@ -4,6 +4,7 @@ use client::{Answer, Client};
 use hyper::Method;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 use testkit::{Server, free_port};
 
@@ -63,12 +64,7 @@ impl Node {
 
     /// Starts the process; it may still be coming up.
     pub(crate) fn start(&mut self) {
-        let binary = Path::new(env!("CARGO_BIN_EXE_fairline")).with_file_name(self.program);
-        assert!(
-            binary.exists(),
-            "{} is not built: cargo build --workspace",
-            binary.display()
-        );
+        let binary = self.binary();
         let environment: Vec<String> = self
             .settings
             .iter()
@@ -79,6 +75,26 @@ impl Node {
         arguments.push(&binary);
         self.process = Some(Server::start(&self.folder, "env", &arguments));
         self.client = Client::new(&self.url);
+    }
+
+    fn binary(&self) -> PathBuf {
+        let binary = Path::new(env!("CARGO_BIN_EXE_fairline")).with_file_name(self.program);
+        assert!(
+            binary.exists(),
+            "{} is not built: cargo build --workspace",
+            binary.display()
+        );
+        binary
+    }
+
+    /// Copies the data folder with the program's own command.
+    pub(crate) fn back_up(&self, to: &Path) {
+        let mut command = Command::new(self.binary());
+        command.arg("backup").arg(to);
+        for (name, value) in &self.settings {
+            command.env(name, value);
+        }
+        assert!(command.status().unwrap().success());
     }
 
     /// Another value of a setting, from the next start on.

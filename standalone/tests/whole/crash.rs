@@ -5,18 +5,19 @@ use client::Client;
 use rand::RngExt as _;
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-const KEY: &str = "crash-organiser-key";
+pub(crate) const KEY: &str = "crash-organiser-key";
 const ROUNDS: usize = 20;
 
 /// The real binary on a free port.
-struct Program {
+pub(crate) struct Program {
     child: Child,
-    client: Client,
+    pub(crate) client: Client,
 }
 
 pub(crate) fn command(data: &Path, port: u16) -> Command {
@@ -43,11 +44,18 @@ pub(crate) fn free_port() -> u16 {
 }
 
 impl Program {
-    async fn start(data: &Path) -> Program {
-        let port = free_port();
-        let client = Client::new(&format!("http://127.0.0.1:{port}"));
+    pub(crate) async fn start(data: &Path) -> Program {
+        Program::of(command(data, free_port())).await
+    }
+
+    /// Starts a prepared command, and waits until it answers.
+    pub(crate) async fn of(mut command: Command) -> Program {
+        let is_address = |(name, _): &(&OsStr, Option<&OsStr>)| *name == "FAIRLINE_LISTEN";
+        let address = command.get_envs().find(is_address).and_then(|it| it.1);
+        let address = address.unwrap().to_str().unwrap().to_owned();
+        let client = Client::new(&format!("http://{address}"));
         let program = Program {
-            child: command(data, port).spawn().unwrap(),
+            child: command.spawn().unwrap(),
             client,
         };
         for _ in 0..500 {
@@ -60,7 +68,7 @@ impl Program {
         panic!("the program did not come up");
     }
 
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -75,15 +83,24 @@ impl Drop for Program {
 
 /// Changes that the server acknowledged before it died.
 #[derive(Default)]
-struct Promises {
+pub(crate) struct Promises {
     /// Numbers by pass.
-    places: Mutex<HashMap<String, u64>>,
+    pub(crate) places: Mutex<HashMap<String, u64>>,
     /// Session and seats of each order.
-    orders: Mutex<HashMap<String, (String, Vec<String>)>>,
+    pub(crate) orders: Mutex<HashMap<String, (String, Vec<String>)>>,
+}
+
+/// Creates an event that admits everyone, with a hall.
+pub(crate) async fn open_sale(client: &Client) {
+    let settings = json!({"id": "crash", "name": "Crash", "admission": {"rate_per_minute": 6_000_000, "batch_seconds": 1,
+        "max_active": 1_000_000, "away_seconds": 86_400}});
+    let plan = json!({"categories": [{"id": "c", "name": "C", "price": 100}], "sections": [{"id": "s", "category": "c", "rows": 40, "seats_per_row": 50}]});
+    let created = client.create_event(KEY, &settings, Some(plan)).await;
+    created.unwrap();
 }
 
 /// Simulates one fan while the server lives, recording what it acknowledges.
-async fn journey(client: &Client, promises: &Promises) -> Result<(), String> {
+pub(crate) async fn journey(client: &Client, promises: &Promises) -> Result<(), String> {
     let place = client.join("crash").await?;
     let pass = word(&place["pass"]);
     promises
@@ -141,7 +158,7 @@ async fn journey(client: &Client, promises: &Promises) -> Result<(), String> {
 }
 
 /// Asserts that acknowledged changes are kept, no seat has two owners, and the sums agree.
-async fn check(client: &Client, promises: &Promises) {
+pub(crate) async fn check(client: &Client, promises: &Promises) {
     let places = promises.places.lock().unwrap().clone();
     let mut numbers = std::collections::HashSet::new();
     for (pass, number) in &places {
@@ -218,14 +235,7 @@ async fn killed_at_random_moments_of_a_rush_nothing_promised_is_lost_and_no_hold
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let mut program = Program::start(&data).await;
-    let settings = json!({"id": "crash", "name": "Crash", "admission": {"rate_per_minute": 6_000_000, "batch_seconds": 1,
-        "max_active": 1_000_000, "away_seconds": 86_400}});
-    let plan = json!({"categories": [{"id": "c", "name": "C", "price": 100}], "sections": [{"id": "s", "category": "c", "rows": 40, "seats_per_row": 50}]});
-    program
-        .client
-        .create_event(KEY, &settings, Some(plan))
-        .await
-        .unwrap();
+    open_sale(&program.client).await;
     let rules = json!({"hold_seconds": 1, "hold_max_seconds": 2});
     let path = "/api/v1/organiser/events/crash/checkout";
     program
@@ -274,10 +284,10 @@ async fn killed_at_random_moments_of_a_rush_nothing_promised_is_lost_and_no_hold
 }
 
 /// A file system of a few megabytes, unmounted on drop.
-struct SmallDisk(tempfile::TempDir);
+pub(crate) struct SmallDisk(pub(crate) tempfile::TempDir);
 
 impl SmallDisk {
-    fn mount() -> SmallDisk {
+    pub(crate) fn mount() -> SmallDisk {
         let folder = tempfile::tempdir().unwrap();
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=3m", "tmpfs"])
@@ -372,7 +382,7 @@ async fn a_full_disk_refuses_loses_nothing_and_recovers_when_there_is_room() {
 }
 
 /// Returns the program's error output when it cannot start; asserts that it exits with 2.
-fn complaint(command: &mut Command) -> String {
+pub(crate) fn complaint(command: &mut Command) -> String {
     let output = command.stderr(Stdio::piped()).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     String::from_utf8(output.stderr).unwrap()

@@ -8,6 +8,7 @@
 
 mod attacks;
 mod authorization;
+mod backup;
 mod caching;
 mod crash;
 mod draws;
@@ -16,6 +17,7 @@ mod https;
 mod journey;
 mod keys;
 mod limits;
+mod newer;
 mod organising;
 mod proxied;
 mod secure;

@@ -6,9 +6,13 @@ use super::state::{Counters, State, StoredPlace};
 use super::{Slot, VisitorState};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use shared::ids::VisitorId;
+use shared::sqlite;
 use shared::time::Time;
 use std::collections::BTreeMap;
 use std::path::Path;
+
+/// Version of the schema. Files made before versions were kept have 0, and the first schema.
+const VERSION: u32 = 1;
 
 const SCHEMA: &str = "
     create table if not exists place (
@@ -36,9 +40,7 @@ pub(super) struct Journal(Connection);
 impl Journal {
     /// Opens the file, creating it if it does not exist.
     pub(super) fn open(path: &Path) -> Result<Journal, String> {
-        let opened = shared::sqlite::open(path)
-            .and_then(|connection| connection.execute_batch(SCHEMA).map(|()| connection));
-        opened.map(Journal).map_err(|error| {
+        open_current(path).map(Journal).map_err(|error| {
             format!(
                 "the journal {} is damaged or cannot be opened: {error}",
                 path.display()
@@ -148,6 +150,15 @@ impl Journal {
         }
         Ok(Ok(places))
     }
+}
+
+fn open_current(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = sqlite::open(path)?;
+    if sqlite::schema_version(&connection, VERSION)? < VERSION {
+        connection.execute_batch(SCHEMA)?;
+        connection.pragma_update(None, "user_version", VERSION)?;
+    }
+    Ok(connection)
 }
 
 fn code(standing: VisitorState) -> i64 {

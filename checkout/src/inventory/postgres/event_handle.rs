@@ -27,6 +27,9 @@ pub(super) struct EventHandle {
     pub(super) is_behind: AtomicBool,
     /// Whether the event that was loaded first no longer exists: it was removed, and perhaps created again.
     pub(super) is_gone: AtomicBool,
+    /// Whether another server answers than the one that the event was loaded from, so that everything in memory may be of
+    /// commits that are lost.
+    pub(super) must_start_over: AtomicBool,
     /// Hash of the event's secret, which tells it from an event of the same id that is created later.
     creation: OnceLock<[u8; 32]>,
     /// Newest configuration known to be in the database.
@@ -51,6 +54,7 @@ impl EventHandle {
             is_dirty: AtomicBool::new(false),
             is_behind: AtomicBool::new(false),
             is_gone: AtomicBool::new(false),
+            must_start_over: AtomicBool::new(false),
             creation: OnceLock::new(),
             config: AtomicI64::new(0),
             version: AtomicI64::new(0),
@@ -69,7 +73,8 @@ impl EventHandle {
         self.seat_map.read().clone()
     }
 
-    /// Shows the seats of a plan, and returns its seat map: the existing one if it is of the same version.
+    /// Shows the seats of a plan, and returns its seat map: the existing one if it is of the same version. A database that
+    /// lost commits may have another plan of that version.
     pub(super) fn show(
         &self,
         layout: PublishedLayout,
@@ -80,6 +85,7 @@ impl EventHandle {
         if let Some(seat_map) = seat_map
             .as_ref()
             .filter(|seat_map| seat_map.layout_version == layout.version)
+            .filter(|seat_map| seat_map.layout.plan == layout.layout.plan)
         {
             seat_map.restart(states, stamp);
             return seat_map.clone();

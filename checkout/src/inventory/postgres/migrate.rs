@@ -42,9 +42,10 @@ const MIGRATIONS: [(&str, &str); 7] = [
 /// Table of the migrations that were taken.
 const TABLE: &str = "fairline._sqlx_migrations";
 
-/// Takes the advisory lock of migrations, as earlier versions of the program do. Without notices of what exists.
-const LOCK: &str =
-    "set local client_min_messages = warning; select pg_advisory_xact_lock(4631729463)";
+/// Takes the advisory lock of migrations, as earlier versions of the program do. Without notices of what exists. A step
+/// that waits longer for a table, as while it is being dumped, is given up: all sales would queue behind it.
+const LOCK: &str = "set local client_min_messages = warning; select pg_advisory_xact_lock(4631729463); \
+    set local lock_timeout = '3s'";
 
 /// Brings the schema of a database up to this version.
 ///
@@ -256,6 +257,54 @@ mod tests {
         let error = take(&mut connection, &migrations).await.unwrap_err();
         assert!(error.contains("step 9"), "{error}");
         assert_eq!(taken(&servers, &database), "1 2 3 4 5 6 7");
+    }
+
+    #[tokio::test]
+    async fn a_step_that_would_have_sales_wait_behind_a_dump_is_given_up() {
+        let servers = shared_postgres();
+        let database = servers.postgres.database();
+        servers.postgres.run(&database, &old(7)).unwrap();
+        let more = ("more", "alter table fairline.orders add column more text");
+        let migrations = [&MIGRATIONS[..], &[more]].concat();
+        let mut dump = connect(&servers, &database).await;
+        let mut dump = dump.begin().await.unwrap();
+        let read = raw_sql("lock fairline.orders in access share mode");
+        read.execute(&mut *dump).await.unwrap();
+        let mut connection = connect(&servers, &database).await;
+        let error = take(&mut connection, &migrations).await.unwrap_err();
+        assert!(
+            error.contains("step 8") && error.contains("lock timeout"),
+            "{error}"
+        );
+        dump.rollback().await.unwrap();
+        take(&mut connection, &migrations).await.unwrap();
+        assert_eq!(taken(&servers, &database), "1 2 3 4 5 6 7 8");
+    }
+
+    /// Returns a word of a migration that may break the statements of nodes that run the version before.
+    fn takes_away(sql: &str) -> Option<&'static str> {
+        let words = [
+            "drop",
+            "rename",
+            "set not null",
+            "alter column",
+            "delete from",
+        ];
+        let sql = sql.to_lowercase();
+        words.into_iter().find(|word| sql.contains(word))
+    }
+
+    #[test]
+    fn steps_that_nodes_of_the_version_before_run_beside_take_nothing_away() {
+        // Nodes were stopped for all steps up to `bounds`.
+        assert_eq!(takes_away(MIGRATIONS[5].1), Some("drop"));
+        for (name, sql) in MIGRATIONS
+            .iter()
+            .skip_while(|(name, _)| *name != "bounds")
+            .skip(1)
+        {
+            assert_eq!(takes_away(sql), None, "{name}: see docs/postgres.md");
+        }
     }
 
     #[tokio::test]

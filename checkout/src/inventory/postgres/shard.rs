@@ -26,6 +26,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Number of connections that write. The events are spread over them, and the batches of an event.
 const WRITERS: usize = 4;
+/// Versions of a map that are left out when another server answers: more than the other nodes may have shown that have
+/// not noticed it yet.
+const VERSIONS_SKIPPED: i64 = 100;
 /// Largest number of notifications waiting to be read.
 const NOTIFICATIONS_MAX: usize = 1000;
 
@@ -49,6 +52,8 @@ pub(super) struct Shard {
     pub(super) notifications: Mutex<mpsc::Receiver<Notification>>,
     /// How far the primary had written at the last poll.
     written: Mutex<Option<String>>,
+    /// When the server started that answered the last poll.
+    started_at: Mutex<Option<String>>,
     /// Number of lists so far, which take the replicas in turn.
     lists: AtomicUsize,
     /// Time of the last poll of all events.
@@ -90,6 +95,7 @@ impl Shard {
             replicas: replicas.cloned().map(Replica::new).collect(),
             notifications: Mutex::new(notifications),
             written: Mutex::new(None),
+            started_at: Mutex::new(None),
             lists: AtomicUsize::new(0),
             polled_at: Mutex::new(None),
             must_poll: AtomicBool::new(false),
@@ -206,6 +212,27 @@ impl Shard {
             );
         }
         Ok(())
+    }
+
+    /// Records when the server that answers started. Returns whether it is another one than before: one that was
+    /// restarted, promoted or restored, and so may lack what the one before had committed.
+    pub(super) fn is_another_server(&self, started_at: String) -> bool {
+        let before = self.started_at.lock().replace(started_at.clone());
+        before.is_some_and(|before| before != started_at)
+    }
+
+    /// Moves the version of an event's map beyond the newest that this node has shown: a server that lost commits would
+    /// give their numbers to other maps.
+    pub(super) async fn skip_versions(
+        &self,
+        event: &EventId,
+        shown: i64,
+    ) -> Result<(), QueryError> {
+        let update =
+            "update fairline.event set version = $2 + $3 where event = $1 and version <= $2";
+        let update = query(update).bind(event.as_str());
+        let update = update.bind(shown).bind(VERSIONS_SKIPPED);
+        self.reader.fetch(update).await.map(drop)
     }
 
     /// Returns the number of the plan and rules that an event has now.

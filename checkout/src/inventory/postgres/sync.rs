@@ -90,18 +90,55 @@ impl Postgres {
         polled
     }
 
+    /// Has every event of a database read anew, as another server answers than before.
+    fn start_over(&self, shard: &Arc<Shard>, found: &HashMap<EventId, (i64, i64)>) {
+        let handles = self.all();
+        let handles = handles
+            .iter()
+            .filter(|handle| Arc::ptr_eq(&handle.shard, shard));
+        let mut set_back: Vec<&str> = Vec::new();
+        for handle in handles {
+            handle.must_start_over.store(true, Ordering::Relaxed);
+            handle.is_behind.store(true, Ordering::Relaxed);
+            let shown = handle.version.load(Ordering::Relaxed);
+            let stored = found.get(&handle.event);
+            if stored.is_none_or(|(version, _)| *version < shown) {
+                set_back.push(handle.event.as_str());
+            }
+        }
+        let database = &shard.name;
+        if set_back.is_empty() {
+            tracing::warn!(
+                database,
+                "another server answers than before, or it was restarted: all events are read anew"
+            );
+        } else {
+            tracing::error!(
+                database,
+                events = set_back.join(" "),
+                "the database has lost commits: it is behind what it had told, and everything is read anew"
+            );
+        }
+    }
+
     /// Polls the events of a database for new, removed and changed ones.
     async fn poll_events(&self, shard: &Arc<Shard>) -> Result<(), Refused> {
         let select =
-            "select event, version, config, (extract(epoch from clock_timestamp()) * 1000)::bigint
+            "select event, version, config, (extract(epoch from clock_timestamp()) * 1000)::bigint,
+                pg_postmaster_start_time()::text
             from fairline.event where not is_moving";
         let rows = shard.reader().fetch(query(select)).await?;
         let mut found: HashMap<EventId, (i64, i64)> = HashMap::new();
+        let mut started_at: Option<String> = None;
         for row in rows {
             shard.clock.set(Time(row.get(3)));
+            started_at = row.get(4);
             if let Ok(event) = EventId::parse(row.get(0)) {
                 found.insert(event, (row.get(1), row.get(2)));
             }
+        }
+        if started_at.is_some_and(|started_at| shard.is_another_server(started_at)) {
+            self.start_over(shard, &found);
         }
         for handle in self.all() {
             if !Arc::ptr_eq(&handle.shard, shard) {

@@ -45,8 +45,10 @@ pub(super) struct Writer {
     /// `None` while the state in memory may be wrong.
     pub(super) cache: Option<EventCache>,
     /// Visitor records kept while there is no `cache`; they can be outdated, never wrong. `None` before the first
-    /// load.
+    /// load, and after another server answered.
     visitors: Option<VisitorCache>,
+    /// Whether the versions shown so far may be of commits that are lost.
+    must_skip_versions: bool,
     /// Batches in flight. Their visitors are not decided on until they complete.
     pub(super) in_flight: HashMap<Id, InFlight>,
     sends: JoinSet<(Vec<Content>, Outcome)>,
@@ -71,6 +73,7 @@ impl Writer {
             inbox: Vec::new(),
             cache: None,
             visitors: None,
+            must_skip_versions: false,
             in_flight: HashMap::new(),
             sends: JoinSet::new(),
             locked: HashSet::default(),
@@ -198,6 +201,10 @@ impl Writer {
     /// Loads the event if the state in memory may be wrong. Waits for batches in flight first, as the load would
     /// miss their changes.
     async fn ready(&mut self, waiting: &mut Vec<Box<Command>>) -> Result<(), Unavailable> {
+        if self.handle.must_start_over.swap(false, Ordering::Relaxed) {
+            (self.cache, self.visitors) = (None, None);
+            self.must_skip_versions = true;
+        }
         while self.cache.is_none() {
             while let Some(completed) = self.sends.join_next_with_id().await {
                 self.complete(completed, waiting).await;
@@ -212,6 +219,12 @@ impl Writer {
     }
 
     async fn read(&mut self) -> Result<EventCache, QueryError> {
+        if self.must_skip_versions {
+            let shown = self.handle.version.load(Ordering::Relaxed);
+            let event = &self.handle.event;
+            self.shard.skip_versions(event, shown).await?;
+            self.must_skip_versions = false;
+        }
         let mut cache = EventCache::load(&self.shard, &self.handle).await?;
         match self.visitors.take() {
             Some(visitors) => cache.event_state.visitors = visitors,

@@ -136,15 +136,8 @@ impl Sqlite {
 fn open_migrated(path: &Path) -> rusqlite::Result<Connection> {
     let db = sqlite::open(path)?;
     db.set_prepared_statement_cache_capacity(128);
-    let version: u32 = db.query_row("pragma user_version", [], |row| row.get(0))?;
-    let version = version as usize;
-    if version > SETUP.len() {
-        return Err(sqlite::corrupt(format!(
-            "its schema has version {version}, this program knows {}",
-            SETUP.len()
-        )));
-    }
-    for (at, setup) in SETUP.iter().enumerate().skip(version) {
+    let version = sqlite::schema_version(&db, SETUP.len() as u32)?;
+    for (at, setup) in SETUP.iter().enumerate().skip(version as usize) {
         let version = at + 1;
         db.execute_batch(&format!(
             "begin;{setup};pragma user_version = {version};commit;"

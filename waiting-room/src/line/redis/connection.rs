@@ -3,16 +3,22 @@
 //! have been carried out.
 
 use super::address::{ANSWER, Address, CONNECT, Source};
+use super::keys::Keys;
+use super::reply::number;
 use parking_lot::{Mutex, MutexGuard};
 use redis::aio::{ConnectionLike as _, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
 use redis::{AsyncConnectionConfig, Cmd, ErrorKind, RedisError, Value};
 use shared::group_commit::Unavailable;
 use std::time::Duration;
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
 
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// Version of the names and values of all keys. It rises when an earlier version of the program could not go on with
+/// them.
+const FORMAT: i64 = 1;
 /// Maximum number of concurrent commands on one connection.
 const IN_FLIGHT_MAX: usize = 1024;
 
@@ -21,6 +27,18 @@ const IN_FLIGHT_MAX: usize = 1024;
 enum Channel {
     Server(MultiplexedConnection),
     Cluster(ClusterConnection),
+}
+
+impl Channel {
+    async fn send(&mut self, command: &Cmd) -> Result<Result<Value, RedisError>, Elapsed> {
+        match self {
+            Channel::Server(server) => timeout(ANSWER, server.req_packed_command(command)).await,
+            // The cluster client follows changes of the cluster by itself, which takes longer.
+            Channel::Cluster(cluster) => {
+                timeout(2 * ANSWER, cluster.req_packed_command(command)).await
+            }
+        }
+    }
 }
 
 /// A channel and its number, so that an error of an old one does not drop its successor.
@@ -38,7 +56,16 @@ struct Current {
     retry_at: Option<Instant>,
     pause: Duration,
     /// Why there is none, for the operator.
-    failure: Option<String>,
+    failure: Option<Failure>,
+}
+
+/// Reason for having no channel.
+#[derive(Clone)]
+pub(super) enum Failure {
+    /// There is no connection.
+    Unreachable(String),
+    /// A newer version of the program has written there.
+    NewerFormat(String),
 }
 
 /// A connection that is re-established when it breaks.
@@ -80,23 +107,31 @@ impl Connection {
 
     /// Returns why there is no connection, in a sentence for the operator; none while there is one.
     pub(super) fn failure(&self) -> Option<String> {
-        self.current().failure.clone()
+        self.current().failure.clone().map(|failure| match failure {
+            Failure::Unreachable(why) | Failure::NewerFormat(why) => why,
+        })
+    }
+
+    /// Connects if it is possible.
+    ///
+    /// # Errors
+    /// A sentence for the operator when a newer version of the program has written there.
+    pub(super) async fn check_format(&self) -> Result<(), String> {
+        self.channel().await;
+        match self.current().failure.clone() {
+            Some(Failure::NewerFormat(why)) => Err(why),
+            _ => Ok(()),
+        }
     }
 
     /// Sends a command and waits for its answer, connecting first if necessary. Dropping the future
     /// leaves the connection usable; the command may still run.
     pub(super) async fn send(&self, command: &Cmd) -> Result<Value, CommandError> {
-        let Numbered { channel, number } = self.channel().await.ok_or(CommandError::Away)?;
-        let answer = match channel {
-            Channel::Server(mut server) => {
-                timeout(ANSWER, server.req_packed_command(command)).await
-            }
-            // The cluster client follows changes of the cluster by itself, which takes longer.
-            Channel::Cluster(mut cluster) => {
-                timeout(2 * ANSWER, cluster.req_packed_command(command)).await
-            }
-        };
-        match answer {
+        let Numbered {
+            mut channel,
+            number,
+        } = self.channel().await.ok_or(CommandError::Away)?;
+        match channel.send(command).await {
             Ok(Ok(Value::ServerError(error))) => Err(self.classify(&error.into(), number)),
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(self.classify(&error, number)),
@@ -125,9 +160,14 @@ impl Connection {
         }
         let peers = &self.address.servers.peers;
         let made = timeout(2 * CONNECT, self.connect()).await;
+        let made = match made {
+            Ok(Ok(channel)) => self.accept(channel).await,
+            Ok(Err(error)) => Err(self.unreachable(&self.explain(&error))),
+            Err(_) => Err(self.unreachable("no answer in time")),
+        };
         let mut current = self.current();
         match made {
-            Ok(Ok(channel)) => {
+            Ok(channel) => {
                 tracing::info!(peers, "connected to Redis");
                 current.pause = PAUSE_MIN;
                 current.retry_at = None;
@@ -137,13 +177,10 @@ impl Connection {
                 current.channel = Some(Numbered { channel, number });
                 current.channel.clone()
             }
-            failed => {
-                let why = failed.map_or("no answer in time".to_owned(), |outcome| {
-                    let error = outcome.err();
-                    error.map_or_else(String::new, |error| self.explain(&error))
-                });
-                tracing::warn!(peers, why, "Redis cannot be reached");
-                current.failure = Some(format!("Redis at {peers} cannot be reached: {why}"));
+            Err(failure) => {
+                let (Failure::Unreachable(why) | Failure::NewerFormat(why)) = &failure;
+                tracing::warn!("{why}");
+                current.failure = Some(failure);
                 // Half to all of the pause, so that nodes do not reconnect in step.
                 let [jitter] = shared::crypto::random::<1>();
                 let share = 0.5 + f64::from(jitter) / 512.0;
@@ -152,6 +189,34 @@ impl Connection {
                 None
             }
         }
+    }
+
+    fn unreachable(&self, why: &str) -> Failure {
+        let peers = &self.address.servers.peers;
+        Failure::Unreachable(format!("Redis at {peers} cannot be reached: {why}"))
+    }
+
+    /// Returns a channel unless a newer version of the program has written there. Marks a store that has no mark.
+    async fn accept(&self, mut channel: Channel) -> Result<Channel, Failure> {
+        let key = Keys::new(self.address.prefix.clone()).format();
+        let kept = channel.send(Cmd::new().arg("GET").arg(&key)).await;
+        // What else is wrong with the server is found by the commands that follow.
+        let Ok(Ok(value)) = kept else {
+            return Ok(channel);
+        };
+        let format = number(&value);
+        if format > FORMAT {
+            let peers = &self.address.servers.peers;
+            return Err(Failure::NewerFormat(format!(
+                "Redis at {peers} has data of version {format}, this program knows {FORMAT}"
+            )));
+        }
+        if format < FORMAT {
+            let mut mark = Cmd::new();
+            mark.arg("SET").arg(&key).arg(FORMAT).arg("NX");
+            let _ = channel.send(&mark).await;
+        }
+        Ok(channel)
     }
 
     async fn connect(&self) -> Result<Channel, RedisError> {
@@ -216,7 +281,8 @@ impl Connection {
         if current.channel.take_if(is_current).is_some() {
             let peers = &self.address.servers.peers;
             tracing::warn!(peers, why, "connection to Redis dropped");
-            current.failure = Some(format!("connection to Redis at {peers} dropped: {why}"));
+            let why = format!("connection to Redis at {peers} dropped: {why}");
+            current.failure = Some(Failure::Unreachable(why));
         }
     }
 }

@@ -27,6 +27,11 @@ impl Keys {
         format!("{}:events", self.prefix)
     }
 
+    /// Returns the version of all names and values.
+    pub(super) fn format(&self) -> String {
+        format!("{}:format", self.prefix)
+    }
+
     /// Returns the list of the audit log, the newest entry first.
     pub(super) fn audit(&self) -> String {
         format!("{}:audit", self.prefix)

@@ -52,6 +52,15 @@ impl Store {
         self.connection.send(&command).await
     }
 
+    /// Connects if it is possible.
+    ///
+    /// # Errors
+    /// A sentence for the operator when a newer version of the program has written there.
+    pub async fn check_format(&self) -> Result<(), String> {
+        let checked = self.connection.check_format().await;
+        checked.map_err(|error| format!("FAIRLINE_LINE: {error}"))
+    }
+
     /// Returns the time that scripts take, in ms: the one that tests set, or "0" for the store's
     /// own clock.
     pub(super) fn now(&self) -> String {
