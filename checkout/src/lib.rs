@@ -5,6 +5,7 @@ mod background;
 pub mod error;
 mod holds;
 pub mod inventory;
+pub mod metrics;
 mod orders;
 mod organiser;
 mod pages;

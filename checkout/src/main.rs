@@ -6,8 +6,10 @@ use checkout::{router, run as tick};
 use clap::Parser;
 use shared::data_dir::DataFolder;
 use shared::http::middleware::with_middleware;
+use shared::http::operations::Operations;
 use shared::keys::{check_secret, shared_secrets};
 use shared::log;
+use shared::metrics::Registry;
 use shared::mistakes::Mistakes;
 use shared::process::{Process, exit};
 use shared::settings::{Common, Settings};
@@ -102,8 +104,12 @@ async fn serve(settings: &Settings, cli: &Cli, remote: RemoteWaitingRoom) -> Res
     }
     tokio::spawn(tick(shop.clone()));
     tokio::spawn(sign_outs::follow(sign_outs, stop));
+    let mut metrics = Registry::new(&site);
+    checkout::metrics::register(&mut metrics, &shop);
+    let metrics = Arc::new(metrics);
     let (routes, description) = router(shop.clone());
     let app = with_middleware(routes, &site, description);
-    process.serve(app, site, shop.drain()).await;
+    let operations = Operations { metrics, site };
+    process.serve(app, operations, shop.drain()).await;
     Ok(())
 }

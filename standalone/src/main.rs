@@ -1,6 +1,7 @@
 //! `fairline`: the waiting room and the checkout in one process, on the embedded engines.
 
 use clap::{Parser, Subcommand};
+use shared::http::operations::Operations;
 use shared::log;
 use shared::mistakes::Mistakes;
 use shared::process::{Process, exit};
@@ -128,9 +129,12 @@ async fn serve(cli: &Cli, demo: Option<demo::Demo>) -> Result<(), Vec<String>> {
     } else {
         announce(&settings, &fairline);
     }
-    let site = fairline.room.site.clone();
+    let operations = Operations {
+        metrics: fairline.metrics.clone(),
+        site: fairline.room.site.clone(),
+    };
     let drain = fairline.shop.drain();
-    process.serve(fairline.app.clone(), site, drain).await;
+    process.serve(fairline.app.clone(), operations, drain).await;
     Ok(())
 }
 

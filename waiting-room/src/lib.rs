@@ -11,6 +11,7 @@ mod gate;
 mod history;
 mod hub;
 pub mod line;
+pub mod metrics;
 mod organiser;
 pub mod pass;
 mod passed;

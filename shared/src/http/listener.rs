@@ -1,6 +1,7 @@
 //! Accept loop on hyper: connection limits, timeouts, a graceful drain, and closes that lose no answer.
 
 use super::request_body::Unread;
+use crate::metrics::http::CONNECTIONS_REFUSED;
 use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
@@ -88,7 +89,9 @@ pub async fn serve(listener: TcpListener, app: Router, caps: Caps, stop: Cancell
             Some(permit) => {
                 tokio::spawn(connection(stream, app.clone(), permit, stop.clone()));
             }
-            None => metrics::counter!("fairline_connections_refused_total").increment(1),
+            None => {
+                CONNECTIONS_REFUSED.inc();
+            }
         }
     }
     drop(listener);

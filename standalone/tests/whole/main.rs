@@ -14,6 +14,7 @@ mod gate;
 mod journey;
 mod keys;
 mod limits;
+mod metrics;
 mod organising;
 mod shopping;
 mod signals;
