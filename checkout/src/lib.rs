@@ -4,6 +4,7 @@ mod app;
 mod background;
 pub mod error;
 mod holds;
+mod instruments;
 pub mod inventory;
 pub mod metrics;
 mod orders;

@@ -104,7 +104,8 @@ async fn serve(settings: &Settings, cli: &Cli, remote: RemoteWaitingRoom) -> Res
     }
     tokio::spawn(tick(shop.clone()));
     tokio::spawn(sign_outs::follow(sign_outs, stop));
-    let mut metrics = Registry::new(&site);
+    let mut metrics = Registry::default();
+    shared::metrics::register(&mut metrics, &site);
     checkout::metrics::register(&mut metrics, &shop);
     let metrics = Arc::new(metrics);
     let (routes, description) = router(shop.clone());

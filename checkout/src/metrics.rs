@@ -1,41 +1,17 @@
 //! Metrics of the checkout.
 
 use crate::app::Shop;
-use crate::inventory::{SeatMap, Verdict};
+use crate::instruments::{
+    ORDER_SECONDS, ORDERS_CONFIRMED, PAYMENT_STEPS, PAYMENTS, POOL_BUSY, POOL_MAX,
+    POOL_WAIT_SECONDS, PROVIDER_SECONDS,
+};
+use crate::inventory::SeatMap;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
-use prometheus_client::metrics::histogram::Histogram;
-use shared::metrics::{EVENTS_MEASURED_MAX, Reading, Registry, seconds, sockets, stores, writers};
+use prometheus_client::metrics::gauge::ConstGauge;
+use shared::metrics::{EVENTS_MEASURED_MAX, Reading, Registry, sockets, stores, writers};
 use std::fmt;
 use std::sync::{Arc, LazyLock};
-use std::time::Instant;
-
-/// Payments, by what became of them.
-pub(crate) static PAYMENTS: LazyLock<PaymentMetrics> = LazyLock::new(PaymentMetrics::new);
-/// Orders that were confirmed.
-pub(crate) static ORDERS_CONFIRMED: LazyLock<Counter> = LazyLock::new(Counter::default);
-/// Time from an order to its confirmation.
-pub(crate) static ORDER_SECONDS: LazyLock<Histogram> = LazyLock::new(seconds);
-
-static PAYMENT_STEPS: LazyLock<Family<StepLabels, Counter>> = LazyLock::new(Family::default);
-static PROVIDER_SECONDS: LazyLock<Histogram> = LazyLock::new(seconds);
-static POOL_BUSY: LazyLock<Family<PoolLabels, Gauge>> = LazyLock::new(Family::default);
-static POOL_MAX: LazyLock<Family<PoolLabels, Gauge>> = LazyLock::new(Family::default);
-static POOL_WAIT_SECONDS: LazyLock<Family<PoolLabels, Histogram>> =
-    LazyLock::new(|| Family::new_with_constructor(seconds));
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct StepLabels {
-    step: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PoolLabels {
-    pool: &'static str,
-}
 
 /// Registers the metrics of a checkout.
 pub fn register(registry: &mut Registry, shop: &Arc<Shop>) {
@@ -80,82 +56,6 @@ pub fn register(registry: &mut Registry, shop: &Arc<Shop>) {
         POOL_WAIT_SECONDS.clone(),
     );
     registry.add_collector(SeatsCollector(shop.clone()));
-}
-
-/// Metrics of payments, looked up once.
-pub(crate) struct PaymentMetrics {
-    pub(crate) begun: Counter,
-    captured: Counter,
-    declined: Counter,
-    pending: Counter,
-    pub(crate) refunded: Counter,
-    pub(crate) provider_seconds: Histogram,
-}
-
-impl PaymentMetrics {
-    fn new() -> PaymentMetrics {
-        let of = |step| PAYMENT_STEPS.get_or_create_owned(&StepLabels { step });
-        PaymentMetrics {
-            begun: of("begun"),
-            captured: of("captured"),
-            declined: of("declined"),
-            pending: of("pending"),
-            refunded: of("refunded"),
-            provider_seconds: PROVIDER_SECONDS.clone(),
-        }
-    }
-
-    /// Counts a verdict that the inventory has taken.
-    pub(crate) fn count(&self, verdict: &Verdict) {
-        match verdict {
-            Verdict::Captured => self.captured.inc(),
-            Verdict::Declined(_) => self.declined.inc(),
-            Verdict::Pending(_) => self.pending.inc(),
-        };
-    }
-}
-
-/// Metrics of a pool of connections.
-pub(crate) struct PoolMetrics {
-    busy: Gauge,
-    wait_seconds: Histogram,
-}
-
-impl PoolMetrics {
-    /// Creates the metrics of a pool with this many connections. Pools of the same name are added up.
-    pub(crate) fn new(pool: &'static str, connections: u32) -> PoolMetrics {
-        let labels = PoolLabels { pool };
-        POOL_MAX
-            .get_or_create(&labels)
-            .inc_by(i64::from(connections));
-        PoolMetrics {
-            busy: POOL_BUSY.get_or_create_owned(&labels),
-            wait_seconds: POOL_WAIT_SECONDS.get_or_create_owned(&labels),
-        }
-    }
-
-    /// Waits for a connection, and measures that.
-    pub(crate) async fn wait<T>(&self, connection: impl Future<Output = T>) -> T {
-        let begun = Instant::now();
-        let connection = connection.await;
-        self.wait_seconds.observe(begun.elapsed().as_secs_f64());
-        connection
-    }
-
-    /// Counts a connection as busy until what this returns is dropped.
-    pub(crate) fn enter(&self) -> Busy<'_> {
-        self.busy.inc();
-        Busy(&self.busy)
-    }
-}
-
-/// A connection in use.
-pub(crate) struct Busy<'a>(&'a Gauge);
-
-impl Drop for Busy<'_> {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
 }
 
 #[derive(EncodeLabelSet)]

@@ -68,7 +68,8 @@ pub async fn compose(
         site.organisers.sign_outs().clone(),
         site.stop.clone(),
     ));
-    let mut metrics = Registry::new(&site);
+    let mut metrics = Registry::default();
+    shared::metrics::register(&mut metrics, &site);
     waiting_room::metrics::register(&mut metrics, &room);
     checkout::metrics::register(&mut metrics, &shop);
     let (line_routes, mut description) = waiting_room::router(room.clone());

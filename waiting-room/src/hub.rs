@@ -1,8 +1,8 @@
 //! State that this node keeps of one event: the newest view of the line, the open sockets and the samples for plots.
 
 use crate::history::History;
+use crate::instruments::HubMetrics;
 use crate::line::{LineView, Stats};
-use crate::metrics::HubMetrics;
 use parking_lot::Mutex;
 use shared::ids::VisitorId;
 use std::collections::HashMap;

@@ -10,6 +10,7 @@ mod fan;
 mod gate;
 mod history;
 mod hub;
+mod instruments;
 pub mod line;
 pub mod metrics;
 mod organiser;

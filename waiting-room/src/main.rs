@@ -76,7 +76,8 @@ async fn serve(
     }
     tokio::spawn(ticker::tick_all(room.clone()));
     tokio::spawn(sign_outs::follow(site.organisers.sign_outs().clone(), stop));
-    let mut metrics = Registry::new(&site);
+    let mut metrics = Registry::default();
+    shared::metrics::register(&mut metrics, &site);
     waiting_room::metrics::register(&mut metrics, &room);
     let metrics = Arc::new(metrics);
     let (routes, description) = router(room);

@@ -5,8 +5,8 @@
 use crate::app::Room;
 use crate::history::SAMPLE_SECONDS;
 use crate::hub::EventHub;
+use crate::instruments::NEXT_SALE;
 use crate::line::{EventSettings, LineView, Refused};
-use crate::metrics::NEXT_SALE;
 use shared::ids::EventId;
 use shared::metrics::stores;
 use shared::time::Time;

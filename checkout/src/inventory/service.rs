@@ -6,7 +6,7 @@ use super::engine::{Engine, SWEEP_MAX, decide_with};
 use super::event_state::LinkKey;
 use super::model::*;
 use super::records::{Key, OrderState, PaymentState};
-use crate::metrics::{ORDER_SECONDS, ORDERS_CONFIRMED};
+use crate::instruments::{ORDER_SECONDS, ORDERS_CONFIRMED};
 use futures_util::future::join_all;
 use shared::http::idempotency::Attempt;
 use shared::ids::EventId;

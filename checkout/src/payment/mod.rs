@@ -6,8 +6,8 @@ mod simulated;
 pub(crate) mod unsettled;
 
 use crate::app::Shop;
+use crate::instruments::PAYMENTS;
 use crate::inventory::{Begun, Once, Order, PaymentRef, Refused, SessionKeys, Verdict};
-use crate::metrics::PAYMENTS;
 use serde_json::{Value, json};
 use shared::audit::Entry;
 use shared::group_commit::{ANSWER_SECONDS_MAX, Unavailable};
@@ -96,7 +96,7 @@ impl Shop {
                     return Err(refused);
                 }
                 Ok(order) => {
-                    PAYMENTS.count(&offered);
+                    count(&offered);
                     return Ok(order);
                 }
             }
@@ -160,7 +160,7 @@ impl Shop {
         }
         let verdict = self.provider.look_up(payment).await;
         match self.inventory.settle(payment, verdict.clone(), None).await {
-            Ok(_) => PAYMENTS.count(&verdict),
+            Ok(_) => count(&verdict),
             Err(error) => {
                 tracing::warn!(payment = payment.id, %error, "a payment could not be settled; it is tried again");
             }
@@ -175,4 +175,13 @@ impl Shop {
         PAYMENTS.refunded.inc();
         Ok(order)
     }
+}
+
+/// Counts a verdict that the inventory has taken.
+fn count(verdict: &Verdict) {
+    match verdict {
+        Verdict::Captured => PAYMENTS.captured.inc(),
+        Verdict::Declined(_) => PAYMENTS.declined.inc(),
+        Verdict::Pending(_) => PAYMENTS.pending.inc(),
+    };
 }

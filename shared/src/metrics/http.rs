@@ -1,6 +1,6 @@
 //! Metrics of requests and connections.
 
-use super::{Registry, SECONDS};
+use super::registry::{Registry, SECONDS};
 use axum::http::{Method, StatusCode};
 use parking_lot::RwLock;
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};

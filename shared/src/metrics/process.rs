@@ -1,6 +1,6 @@
 //! Metrics of the process itself, under the names that Prometheus' own clients use.
 
-use super::{Reading, Registry};
+use super::registry::{Reading, Registry};
 use crate::context::AppContext;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;

@@ -1,6 +1,6 @@
 //! Metrics of WebSockets.
 
-use super::Registry;
+use super::registry::Registry;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;

@@ -1,6 +1,6 @@
 //! Whether the stores answer.
 
-use super::Registry;
+use super::registry::Registry;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;

@@ -1,6 +1,6 @@
 //! Metrics of the writers, which turn requests into batches with one commit.
 
-use super::{REQUESTS, Registry, seconds};
+use super::registry::{REQUESTS, Registry, seconds};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;

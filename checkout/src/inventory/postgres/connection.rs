@@ -1,7 +1,7 @@
 //! The connection of a writer: one statement at a time, prepared once.
 
 use super::database::{ANSWER, CONNECT, Health, IDLE, NO_JIT, QueryError, Statement};
-use crate::metrics::PoolMetrics;
+use crate::instruments::PoolMetrics;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{Connection as _, Error, Executor as _, query};
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Statements to a database over a pool of connections. Each is one transaction, and is planned anew every time:
 //! tables grow a thousandfold within minutes, so that a plan made a minute ago may be the wrong one.
 
-use crate::metrics::PoolMetrics;
+use crate::instruments::PoolMetrics;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow};
 use sqlx::{Connection as _, Error, Executor as _};
@@ -314,7 +314,7 @@ mod tests {
         let options = PgConnectOptions::from_str(&url).unwrap();
         // Rejects what is written with the same code.
         let options = options.options([("default_transaction_read_only", "on")]);
-        let database = Database::new(options, 1, ANSWER);
+        let database = Database::new("test", options, 1, ANSWER);
         let refused = database.fetch(query("create table new (number integer)"));
         assert!(matches!(refused.await, Err(QueryError::Unreachable)));
         assert!(database.is_away());

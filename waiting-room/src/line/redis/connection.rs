@@ -3,7 +3,7 @@
 //! have been carried out.
 
 use super::address::{ANSWER, Address, CONNECT, Source};
-use crate::metrics::REDIS_FAILURES;
+use crate::instruments::REDIS_FAILURES;
 use parking_lot::{Mutex, MutexGuard};
 use redis::aio::{ConnectionLike as _, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;

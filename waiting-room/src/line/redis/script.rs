@@ -1,7 +1,7 @@
 //! The Lua scripts: one file per operation, each preceded by the files it shares with others.
 
 use super::connection::{CommandError, Connection};
-use crate::metrics::script_seconds;
+use crate::instruments::script_seconds;
 use prometheus_client::metrics::histogram::Histogram;
 use redis::{Cmd, Value};
 use std::sync::LazyLock;
