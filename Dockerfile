@@ -6,6 +6,8 @@
 FROM rust:1.94-bookworm AS build
 WORKDIR /source
 COPY . .
+# What fairline_build_info says.
+ARG FAIRLINE_COMMIT=unknown
 # What is compiled is kept by the builder, so that another build compiles what changed.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/source/target,sharing=locked \

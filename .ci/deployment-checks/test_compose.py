@@ -49,7 +49,7 @@ class Files(unittest.TestCase):
             for service, settings in document["services"].items():
                 for volume in settings.get("volumes", []):
                     if volume["type"] == "bind":
-                        self.assertTrue(pathlib.Path(volume["source"]).is_file(), volume["source"])
+                        self.assertTrue(pathlib.Path(volume["source"]).exists(), volume["source"])
                         self.assertIs(volume["read_only"], True)
                 for other in settings.get("depends_on", {}):
                     self.assertIn(other, document["services"])

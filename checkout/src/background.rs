@@ -8,6 +8,7 @@ use crate::inventory::{REPORTS_MAX, Report};
 use crate::waiting_room::Reported;
 use futures_util::stream::{self, StreamExt as _};
 use shared::ids::{Availability, EventId};
+use shared::metrics::stores;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -55,6 +56,7 @@ async fn sweep(shop: &Arc<Shop>) {
             .health
             .is_inventory_away
             .store(swept.is_err(), Ordering::Relaxed);
+        stores::INVENTORY.set(swept.is_ok().into());
         match swept {
             Ok(swept) => {
                 for payment in &swept.due {

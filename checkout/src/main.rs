@@ -7,8 +7,10 @@ use clap::{Parser, Subcommand};
 use shared::backup::{self, BackupArgs};
 use shared::data_dir::DataFolder;
 use shared::http::middleware::with_middleware;
+use shared::http::operations::Operations;
 use shared::keys::{check_secret, shared_secrets};
 use shared::log;
+use shared::metrics::Registry;
 use shared::mistakes::Mistakes;
 use shared::process::{Process, exit};
 use shared::settings::{Common, Settings};
@@ -117,8 +119,13 @@ async fn serve(settings: &Settings, cli: &Cli, remote: RemoteWaitingRoom) -> Res
     }
     tokio::spawn(tick(shop.clone()));
     tokio::spawn(sign_outs::follow(sign_outs, stop));
+    let mut metrics = Registry::default();
+    shared::metrics::register(&mut metrics, &site);
+    checkout::metrics::register(&mut metrics, &shop);
+    let metrics = Arc::new(metrics);
     let (routes, description) = router(shop.clone());
     let app = with_middleware(routes, &site, description);
-    process.serve(app, site, shop.drain()).await;
+    let operations = Operations { metrics, site };
+    process.serve(app, operations, shop.drain()).await;
     Ok(())
 }

@@ -16,6 +16,7 @@ use shared::http::openapi::Refusals;
 use shared::http::permit::ConnectionPermit;
 use shared::http::problem::{Parameters, Problem};
 use shared::http::socket::{Beat, MESSAGES_MAX, Pulse, ping, send};
+use shared::metrics::sockets::{self, Closed};
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -223,6 +224,7 @@ async fn serve_socket(
     // Holds the connection permit of this socket until it ends, so that the drain waits for it.
     _connection: Option<Extension<Arc<ConnectionPermit>>>,
 ) {
+    let mut open = sockets::SEATS.open();
     let mut versions = seat_map.subscribe();
     let mut version = versions.borrow_and_update().version;
     let hello = json!({"type": "seats", "version": version, "changes": []}).to_string();
@@ -231,15 +233,15 @@ async fn serve_socket(
     }
     let mut pulse = Pulse::start();
     let mut messages_received = 0;
-    let (code, reason) = loop {
+    let (closed, reason) = loop {
         // All arms are cancel-safe: a missed version is found by the next call of `since`.
         tokio::select! {
             changed = versions.changed() => {
                 if changed.is_err() {
-                    break (BEHIND, "the seating plan was replaced");
+                    break (Closed::Behind, "the seating plan was replaced");
                 }
                 let Some(messages) = seat_map.since(version) else {
-                    break (BEHIND, "too far behind: fetch the map again");
+                    break (Closed::Behind, "too far behind: fetch the map again");
                 };
                 for message in messages {
                     if !send(&mut socket, Message::text(&*message.text)).await {
@@ -258,18 +260,24 @@ async fn serve_socket(
                     return;
                 }
             }
-            () = shop.site.stop.cancelled() => break (1012, "this node is about to go"),
+            () = shop.site.stop.cancelled() => break (Closed::Leaving, "this node is about to go"),
             message = socket.recv() => match message {
                 None | Some(Err(_)) | Some(Ok(Message::Close(_))) => return,
                 Some(Ok(message)) => {
                     pulse.hear();
                     messages_received += u32::from(!matches!(message, Message::Pong(_)));
                     if messages_received > MESSAGES_MAX {
-                        break (1008, "too many messages");
+                        break (Closed::TooMany, "too many messages");
                     }
                 }
             },
         }
+    };
+    open.closed = closed;
+    let code = match closed {
+        Closed::Leaving => 1012,
+        Closed::TooMany => 1008,
+        _ => BEHIND,
     };
     let frame = CloseFrame {
         code,

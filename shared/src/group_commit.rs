@@ -1,8 +1,9 @@
 //! Group commit: requests that queue while one commit is under way form the next batch, and each is answered only after its
 //! batch is on disk.
 
+use crate::metrics::writers::WriterMetrics;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 /// Largest number of requests in one batch.
@@ -20,6 +21,9 @@ pub struct Unavailable;
 
 /// State with a journal. One thread owns it; a batch of requests changes it, then one `commit` makes all of that durable.
 pub trait Durable: Send + 'static {
+    /// Metrics of the writer.
+    fn metrics() -> &'static WriterMetrics;
+
     /// Writes what the batch changed and waits until it is on disk. With nothing changed it must cost nothing.
     ///
     /// # Errors
@@ -87,6 +91,7 @@ impl<S: Durable> GroupCommit<S> {
 }
 
 fn work<S: Durable>(mut state: S, mut queue: mpsc::Receiver<Job<S>>) {
+    let metrics = S::metrics();
     let mut healthy = true;
     let mut batch: Vec<Job<S>> = Vec::new();
     let mut answers: Vec<Answer> = Vec::new();
@@ -104,7 +109,8 @@ fn work<S: Durable>(mut state: S, mut queue: mpsc::Receiver<Job<S>>) {
             // Nothing can be read or written: fail fast, without spinning.
             continue;
         }
-        metrics::histogram!("fairline_batch_requests").record(batch.len() as f64);
+        metrics.batch_requests.observe(batch.len() as f64);
+        let begun = Instant::now();
         // A panic in one request must not take the line down: its batch is refused and the state read back from disk.
         let ran = catch_unwind(AssertUnwindSafe(|| {
             answers.extend(batch.drain(..).map(|job| job(&mut state)));
@@ -117,6 +123,8 @@ fn work<S: Durable>(mut state: S, mut queue: mpsc::Receiver<Job<S>>) {
         if !committed {
             healthy = report("recover", state.recover());
         }
+        let flight = begun.elapsed().as_secs_f64();
+        metrics.flight_seconds.observe(flight);
         for answer in answers.drain(..) {
             answer(committed);
         }

@@ -13,6 +13,7 @@ pub mod http;
 pub mod ids;
 pub mod keys;
 pub mod log;
+pub mod metrics;
 pub mod mistakes;
 pub mod organiser;
 pub mod probe;

@@ -1,27 +1,23 @@
 //! A service's process, from its first log line to the end of its drain.
 
-use crate::context::AppContext;
-use crate::http::operations::{Listeners, Operations, start_metrics};
+use crate::http::operations::{Listeners, Operations};
 use crate::log::{self, LogGuard};
 use crate::settings::Settings;
 use crate::signals::stop_on_signal;
 use axum::Router;
-use metrics_exporter_prometheus::PrometheusHandle;
 use std::process::ExitCode;
-use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-/// A process that logs, measures, and has its listeners bound.
+/// A process that logs and has its listeners bound.
 pub struct Process {
     /// Set when the process shuts down.
     pub stop: CancellationToken,
-    metrics: PrometheusHandle,
     listeners: Listeners,
     _log: LogGuard,
 }
 
 impl Process {
-    /// Starts the log and the metrics, and binds the listeners before anything is opened.
+    /// Starts the log, and binds the listeners before anything is opened.
     ///
     /// # Errors
     /// If an address cannot be listened on.
@@ -29,16 +25,14 @@ impl Process {
         Ok(Process {
             _log: log::start(settings.log_format, &settings.log),
             stop: CancellationToken::new(),
-            metrics: start_metrics(),
             listeners: Listeners::bind(settings).await?,
         })
     }
 
     /// Serves until SIGTERM or Ctrl-C, drains, and then runs `last` to its end.
-    pub async fn serve(self, app: Router, site: Arc<AppContext>, last: impl Future<Output = ()>) {
+    pub async fn serve(self, app: Router, operations: Operations, last: impl Future<Output = ()>) {
         stop_on_signal(self.stop);
-        let metrics = self.metrics;
-        self.listeners.run(app, Operations { metrics, site }).await;
+        self.listeners.run(app, operations).await;
         last.await;
     }
 }

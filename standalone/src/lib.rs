@@ -10,6 +10,7 @@ use shared::context::AppContext;
 use shared::data_dir::DataFolder;
 use shared::http::problem::Problem;
 use shared::ids::{Availability, EventId};
+use shared::metrics::Registry;
 use shared::settings::Settings;
 use shared::time::{Clock, Time};
 use shared::token::Verifier;
@@ -25,6 +26,8 @@ pub struct Fairline {
     pub shop: Arc<checkout::Shop>,
     /// All routes.
     pub app: Router,
+    /// All metrics.
+    pub metrics: Arc<Registry>,
     /// The admin key, if it was generated at this start, to be printed once.
     pub new_organiser_key: Option<String>,
     /// Locks the data folder while the process uses it.
@@ -65,6 +68,10 @@ pub async fn compose(
         site.organisers.sign_outs().clone(),
         site.stop.clone(),
     ));
+    let mut metrics = Registry::default();
+    shared::metrics::register(&mut metrics, &site);
+    waiting_room::metrics::register(&mut metrics, &room);
+    checkout::metrics::register(&mut metrics, &shop);
     let (line_routes, mut description) = waiting_room::router(room.clone());
     let (shop_routes, more) = checkout::router(shop.clone());
     description.merge(more);
@@ -77,6 +84,7 @@ pub async fn compose(
         room,
         shop,
         app,
+        metrics: Arc::new(metrics),
         new_organiser_key,
         _folder: folder,
     })

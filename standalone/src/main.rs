@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use shared::backup::{self, BackupArgs};
+use shared::http::operations::Operations;
 use shared::log;
 use shared::mistakes::Mistakes;
 use shared::process::{Process, exit};
@@ -139,9 +140,12 @@ async fn serve(cli: &Cli, demo: Option<demo::Demo>) -> Result<(), Vec<String>> {
     } else {
         announce(&settings, &fairline);
     }
-    let site = fairline.room.site.clone();
+    let operations = Operations {
+        metrics: fairline.metrics.clone(),
+        site: fairline.room.site.clone(),
+    };
     let drain = fairline.shop.drain();
-    process.serve(fairline.app.clone(), site, drain).await;
+    process.serve(fairline.app.clone(), operations, drain).await;
     Ok(())
 }
 

@@ -27,6 +27,11 @@ impl History {
             .collect()
     }
 
+    /// Returns the newest sample.
+    pub(crate) fn newest(&self) -> Option<Stats> {
+        self.0.lock().back().cloned()
+    }
+
     /// Adds a sample, dropping the oldest once [`SAMPLES_MAX`] are kept.
     pub(crate) fn push(&self, stats: Stats) {
         let mut samples = self.0.lock();

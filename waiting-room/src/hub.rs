@@ -1,6 +1,7 @@
 //! State that this node keeps of one event: the newest view of the line, the open sockets and the samples for plots.
 
 use crate::history::History;
+use crate::instruments::HubMetrics;
 use crate::line::{LineView, Stats};
 use parking_lot::Mutex;
 use shared::ids::VisitorId;
@@ -22,6 +23,7 @@ pub(crate) struct EventHub {
     /// Open socket of each visitor.
     pub(crate) sockets: Sockets,
     history: History,
+    pub(crate) metrics: HubMetrics,
 }
 
 impl EventHub {
@@ -33,6 +35,7 @@ impl EventHub {
             has_list: AtomicBool::new(false),
             sockets: Sockets::default(),
             history: History::default(),
+            metrics: HubMetrics::default(),
         }
     }
 
@@ -54,6 +57,7 @@ impl EventHub {
 
     /// Publishes a view unless a newer one was published before.
     pub(crate) fn show(&self, front: Arc<LineView>) {
+        self.metrics.note_view();
         let revision = front.revision;
         let is_newer = self.front.send_if_modified(|kept| {
             let is_newer = front.step >= kept.step;
@@ -76,6 +80,11 @@ impl EventHub {
     /// Returns the samples of the last `minutes`, oldest first.
     pub(crate) fn history(&self, minutes: u32) -> Vec<Stats> {
         self.history.last(minutes)
+    }
+
+    /// Returns the newest sample.
+    pub(crate) fn newest(&self) -> Option<Stats> {
+        self.history.newest()
     }
 
     /// Adds a sample of the event's figures.

@@ -4,6 +4,8 @@ use clap::{Parser, Subcommand};
 use shared::backup::{self, BackupArgs};
 use shared::data_dir::DataFolder;
 use shared::http::middleware::with_middleware;
+use shared::http::operations::Operations;
+use shared::metrics::Registry;
 use shared::mistakes::Mistakes;
 use shared::process::{Process, exit};
 use shared::settings::Common;
@@ -88,8 +90,13 @@ async fn serve(
     }
     tokio::spawn(ticker::tick_all(room.clone()));
     tokio::spawn(sign_outs::follow(site.organisers.sign_outs().clone(), stop));
+    let mut metrics = Registry::default();
+    shared::metrics::register(&mut metrics, &site);
+    waiting_room::metrics::register(&mut metrics, &room);
+    let metrics = Arc::new(metrics);
     let (routes, description) = router(room);
     let app = with_middleware(routes, &site, description);
-    process.serve(app, site, std::future::ready(())).await;
+    let operations = Operations { metrics, site };
+    process.serve(app, operations, std::future::ready(())).await;
     Ok(())
 }

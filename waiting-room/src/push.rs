@@ -5,6 +5,7 @@ use crate::app::{App, Room};
 use crate::credentials::pass_of;
 use crate::error::no_pass;
 use crate::hub::EventHub;
+use crate::instruments::ToldWait;
 use crate::line::{LineView, Refused, Spot, VisitorState};
 use crate::pass::Pass;
 use crate::place::{Place, due_after, eta};
@@ -19,6 +20,7 @@ use shared::http::permit::ConnectionPermit;
 use shared::http::problem::Problem;
 use shared::http::socket::{Beat, MESSAGES_MAX, Pulse, ping, send};
 use shared::ids::EventId;
+use shared::metrics::sockets::{self, Closed};
 use shared::time::Time;
 use std::error::Error;
 use std::sync::Arc;
@@ -78,6 +80,7 @@ async fn watch_place(
         shown: None,
         shown_message: None,
         is_recorded: false,
+        told: None,
         messages: 0,
         pulse: Pulse::start(),
     };
@@ -99,6 +102,8 @@ struct FanSocket {
     shown_message: Option<String>,
     /// Whether the line has recorded that the fan is connected.
     is_recorded: bool,
+    /// First expected wait that was sent.
+    told: Option<ToldWait>,
     messages: u32,
     pulse: Pulse,
     /// Permit of this connection, kept until the socket ends, so that the drain waits for it.
@@ -120,30 +125,23 @@ struct ShownPlace {
     eta: Option<(u32, u32)>,
 }
 
-enum End {
-    Gone,
-    Replaced,
-    Leaving,
-    TooLong,
-    TooMany,
-}
-
 impl FanSocket {
     /// Serves a socket from its opening to its close.
     async fn run(mut self: Box<FanSocket>, mut socket: Box<WebSocket>) {
         let visitor = self.spot.visitor;
         let id = u64::from_be_bytes(shared::crypto::random());
         let mut replaced = self.hub.sockets.enter(visitor, id);
-        let end = self.run_until_end(&mut socket, &mut replaced).await;
+        let mut open = sockets::PLACE.open();
+        open.closed = self.run_until_end(&mut socket, &mut replaced).await;
         if self.hub.sockets.exit(visitor, id) {
             Box::pin(self.record_away()).await;
         }
-        let (code, reason) = match end {
-            End::Gone => return,
-            End::Replaced => (REPLACED, "another tab or device took over this place"),
-            End::Leaving => (1012, "this node is about to go"),
-            End::TooLong => (1009, "a message may have 4096 bytes"),
-            End::TooMany => (1008, "too many messages"),
+        let (code, reason) = match open.closed {
+            Closed::Gone | Closed::Behind => return,
+            Closed::Replaced => (REPLACED, "another tab or device took over this place"),
+            Closed::Leaving => (1012, "this node is about to go"),
+            Closed::TooLong => (1009, "a message may have 4096 bytes"),
+            Closed::TooMany => (1008, "too many messages"),
         };
         let frame = CloseFrame {
             code,
@@ -170,7 +168,7 @@ impl FanSocket {
         &mut self,
         socket: &mut WebSocket,
         replaced: &mut oneshot::Receiver<()>,
-    ) -> End {
+    ) -> Closed {
         let mut revision = self.hub.revision.subscribe();
         let stop = self.room.site.stop.clone();
         let mut due = Instant::now();
@@ -180,7 +178,7 @@ impl FanSocket {
                 () = sleep_until(due) => {
                     // Boxed: its memory is held during the update, not for the life of the socket.
                     if !Box::pin(self.send_update(socket)).await {
-                        return End::Gone;
+                        return Closed::Gone;
                     }
                     let rest = due_after(&self.hub.front.borrow(), &self.spot);
                     due = Instant::now() + rest.min(self.pulse.rest());
@@ -188,12 +186,12 @@ impl FanSocket {
                 _ = revision.changed() => {
                     due = due.min(Instant::now() + Duration::from_millis(jitter_ms));
                 }
-                _ = &mut *replaced => return End::Replaced,
+                _ = &mut *replaced => return Closed::Replaced,
                 () = stop.cancelled() => {
                     let after_ms = (self.spot.visitor.0 % u128::from(RETURN_MS)) as u64;
                     let text = json!({"type": "reconnect", "after_ms": after_ms}).to_string();
                     Box::pin(send(socket, Message::text(text))).await;
-                    return End::Leaving;
+                    return Closed::Leaving;
                 }
                 received = socket.recv() => {
                     if let Some(end) = self.on_message(received) {
@@ -205,15 +203,15 @@ impl FanSocket {
     }
 
     /// Handles a message of the client. Only pongs are expected; others are counted against [`MESSAGES_MAX`].
-    fn on_message(&mut self, received: Option<Result<Message, axum::Error>>) -> Option<End> {
+    fn on_message(&mut self, received: Option<Result<Message, axum::Error>>) -> Option<Closed> {
         match received {
-            None | Some(Ok(Message::Close(_))) => Some(End::Gone),
-            Some(Err(error)) if is_too_long(&error) => Some(End::TooLong),
-            Some(Err(_)) => Some(End::Gone),
+            None | Some(Ok(Message::Close(_))) => Some(Closed::Gone),
+            Some(Err(error)) if is_too_long(&error) => Some(Closed::TooLong),
+            Some(Err(_)) => Some(Closed::Gone),
             Some(Ok(message)) => {
                 self.pulse.hear();
                 self.messages += u32::from(!matches!(message, Message::Pong(_)));
-                (self.messages > MESSAGES_MAX).then_some(End::TooMany)
+                (self.messages > MESSAGES_MAX).then_some(Closed::TooMany)
             }
         }
     }
@@ -244,6 +242,18 @@ impl FanSocket {
                 return false;
             }
         }
+        let eta = eta(&front, self.spot.ahead);
+        match self.spot.standing {
+            VisitorState::Waiting if self.told.is_none() => {
+                self.told = eta.map(|range| ToldWait::now(range.high));
+            }
+            VisitorState::Admitted => {
+                if let Some(told) = self.told.take() {
+                    self.hub.metrics.compare(&told);
+                }
+            }
+            _ => {}
+        }
         let shown = Some(ShownPlace {
             standing: self.spot.standing,
             ahead: self.spot.ahead,
@@ -251,7 +261,7 @@ impl FanSocket {
             revision: front.revision,
             seats_available: front.availability.map(|seats| seats.available),
             is_stale: self.room.is_line_away(),
-            eta: eta(&front, self.spot.ahead).map(|range| (range.low / 5, range.high / 5)),
+            eta: eta.map(|range| (range.low / 5, range.high / 5)),
         });
         if self.shown == shown {
             return true;

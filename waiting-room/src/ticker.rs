@@ -5,8 +5,10 @@
 use crate::app::Room;
 use crate::history::SAMPLE_SECONDS;
 use crate::hub::EventHub;
-use crate::line::{EventSettings, LineView, Refused, Stats};
+use crate::instruments::NEXT_SALE;
+use crate::line::{EventSettings, LineView, Refused};
 use shared::ids::EventId;
+use shared::metrics::stores;
 use shared::time::Time;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -73,7 +75,6 @@ async fn run(room: Weak<Room>, event: EventId, hub: Arc<EventHub>) {
         if ticks.is_multiple_of(SAMPLE_SECONDS * TICKS_PER_SECOND)
             && let Ok(stats) = room.line.stats(&event).await
         {
-            record_gauges(&event, &stats, hub.sockets.count());
             hub.sample(stats);
         }
         ticks += 1;
@@ -89,21 +90,12 @@ fn read_list(room: &Arc<Room>, event: &EventId, front: &LineView, hub: &EventHub
     }
 }
 
-/// Publishes an event's figures as metrics.
-fn record_gauges(event: &EventId, stats: &Stats, sockets: usize) {
-    let event = event.as_str().to_owned();
-    metrics::gauge!("fairline_waiting", "event" => event.clone()).set(stats.waiting as f64);
-    metrics::gauge!("fairline_admitted", "event" => event.clone()).set(stats.admitted as f64);
-    metrics::gauge!("fairline_shopping", "event" => event.clone()).set(stats.shopping as f64);
-    metrics::gauge!("fairline_sockets", "event" => event).set(sockets as f64);
-}
-
 /// Publishes when the next sale opens, so that an autoscaler can start nodes ahead of it; 0 if none is planned.
 fn record_next_sale(events: &[Arc<EventSettings>], now: Time) {
     let openings = events.iter().filter_map(|event| event.sale_opens_at);
     let next = openings.filter(|&opening| opening > now).min();
     let seconds = next.map_or(0, Time::seconds);
-    metrics::gauge!("fairline_next_sale_timestamp_seconds").set(seconds as f64);
+    NEXT_SALE.set(seconds);
 }
 
 /// Starts ticking every event, including those created at other nodes later, until the stop signal: admission goes on
@@ -115,6 +107,7 @@ pub async fn tick_all(room: Arc<Room>) {
         health
             .is_line_away
             .store(events.is_err(), Ordering::Relaxed);
+        stores::LINE.set(events.is_ok().into());
         *health.line_failure.lock() = room.line.store_failure();
         if let Ok(events) = events {
             record_next_sale(&events, room.site.clock.now());

@@ -6,6 +6,7 @@ use super::engine::{Engine, SWEEP_MAX, decide_with};
 use super::event_state::LinkKey;
 use super::model::*;
 use super::records::{Key, OrderState, PaymentState};
+use crate::instruments::{ORDER_SECONDS, ORDERS_CONFIRMED};
 use futures_util::future::join_all;
 use shared::http::idempotency::Attempt;
 use shared::ids::EventId;
@@ -261,9 +262,9 @@ impl Inventory {
         });
         let (order, is_new, now) = order.await?;
         if is_new {
-            metrics::counter!("fairline_orders_confirmed_total").increment(1);
+            ORDERS_CONFIRMED.inc();
             let waited_ms = now.0 - order.created_at.0;
-            metrics::histogram!("fairline_order_seconds").record(waited_ms as f64 / 1000.0);
+            ORDER_SECONDS.observe(waited_ms as f64 / 1000.0);
         }
         Ok(order)
     }

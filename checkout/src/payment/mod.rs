@@ -6,6 +6,7 @@ mod simulated;
 pub(crate) mod unsettled;
 
 use crate::app::Shop;
+use crate::instruments::PAYMENTS;
 use crate::inventory::{Begun, Once, Order, PaymentRef, Refused, SessionKeys, Verdict};
 use serde_json::{Value, json};
 use shared::audit::Entry;
@@ -54,7 +55,11 @@ impl Shop {
                 Begun::Ask(payment) => payment,
             };
             let entered = shop.unsettled.enter(place, &payment.id);
+            PAYMENTS.begun.inc();
+            let asked_at = Instant::now();
             let verdict = shop.provider.charge(&card, shop.inventory.now()).await;
+            let took = asked_at.elapsed().as_secs_f64();
+            PAYMENTS.provider_seconds.observe(took);
             let verdict = verdict.unwrap_or_else(|| Verdict::Declined("unknown_card".to_owned()));
             let order = shop.settle(&payment, verdict, attempt).await;
             drop(entered);
@@ -90,7 +95,10 @@ impl Shop {
                     self.give_back_unknown(payment, &offered).await;
                     return Err(refused);
                 }
-                Ok(order) => return Ok(order),
+                Ok(order) => {
+                    count(&offered);
+                    return Ok(order);
+                }
             }
             tracing::warn!(
                 payment = payment.id,
@@ -151,8 +159,11 @@ impl Shop {
             return;
         }
         let verdict = self.provider.look_up(payment).await;
-        if let Err(error) = self.inventory.settle(payment, verdict, None).await {
-            tracing::warn!(payment = payment.id, %error, "a payment could not be settled; it is tried again");
+        match self.inventory.settle(payment, verdict.clone(), None).await {
+            Ok(_) => count(&verdict),
+            Err(error) => {
+                tracing::warn!(payment = payment.id, %error, "a payment could not be settled; it is tried again");
+            }
         }
         self.to_report.notify_one();
     }
@@ -160,6 +171,17 @@ impl Shop {
     /// Refunds a payment. Repeating it does no harm.
     pub(crate) async fn give_back(&self, payment: &PaymentRef) -> Result<Order, Refused> {
         self.provider.refund(payment).await;
-        self.inventory.refunded(payment).await
+        let order = self.inventory.refunded(payment).await?;
+        PAYMENTS.refunded.inc();
+        Ok(order)
     }
+}
+
+/// Counts a verdict that the inventory has taken.
+fn count(verdict: &Verdict) {
+    match verdict {
+        Verdict::Captured => PAYMENTS.captured.inc(),
+        Verdict::Declined(_) => PAYMENTS.declined.inc(),
+        Verdict::Pending(_) => PAYMENTS.pending.inc(),
+    };
 }

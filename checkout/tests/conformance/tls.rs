@@ -41,6 +41,7 @@ async fn every_connection_is_encrypted_where_tls_is_asked_for() {
     for (host, mode, root) in [
         ("localhost", "prefer", None),
         ("127.0.0.1", "require", None),
+        ("127.0.0.1", "verify-ca", Some(root.as_path())),
         ("localhost", "verify-full", Some(root.as_path())),
     ] {
         let url = url(&server, host, mode, root);
@@ -65,18 +66,35 @@ async fn a_certificate_that_proves_nothing_is_refused_with_the_name_of_the_peer(
     let (authority, stranger) = (Authority::new(), Authority::new());
     let root = Some(authority.root());
     let root = root.as_deref();
-    for (certificate, why) in [
-        (stranger.issue(&["localhost"]), "invalid peer certificate"),
-        (authority.issue_expired(&["localhost"]), "expired"),
-        (authority.issue(&["shop.example"]), "not valid for name"),
+    let unknown = "invalid peer certificate";
+    for (certificate, refusals) in [
+        (
+            stranger.issue(&["localhost"]),
+            // The last as in libpq: an authority that is named is asked.
+            vec![
+                ("verify-full", unknown),
+                ("verify-ca", unknown),
+                ("require", unknown),
+            ],
+        ),
+        (
+            authority.issue_expired(&["localhost"]),
+            vec![("verify-full", "expired"), ("verify-ca", "expired")],
+        ),
+        (
+            authority.issue(&["shop.example"]),
+            vec![("verify-full", "not valid for name")],
+        ),
     ] {
         let server = testkit::Postgres::start_with_tls(&certificate);
-        let url = url(&server, "localhost", "verify-full", root);
-        let error = open(&url).await.err().unwrap();
-        assert!(error.contains(why), "{error}");
-        let peer = format!("localhost:{}", server.port());
-        assert!(error.contains(&peer), "{error}");
-        assert_eq!(connections(&server, &url), (0, 0));
+        for (mode, why) in refusals {
+            let url = url(&server, "localhost", mode, root);
+            let error = open(&url).await.err().unwrap();
+            assert!(error.contains(why), "{mode}: {error}");
+            let peer = format!("localhost:{}", server.port());
+            assert!(error.contains(&peer), "{mode}: {error}");
+            assert_eq!(connections(&server, &url), (0, 0));
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Purges by surrogate key: bounded, coalesced, and repeated until the edge has taken them or its copies have ended anyway.
 
+use crate::metrics::purges::{FAILED, SENT};
 use crate::mistakes::Mistakes;
 use crate::remote::RemoteService;
 use crate::web_url::is_web_url;
@@ -145,8 +146,8 @@ impl Purger {
             }
             let outcome = self.send(&keys).await;
             self.settle(&keys, outcome.is_ok());
-            let label = if outcome.is_ok() { "sent" } else { "failed" };
-            metrics::counter!("fairline_purges_total", "outcome" => label).increment(1);
+            let counted = if outcome.is_ok() { &SENT } else { &FAILED };
+            counted.inc();
             match outcome {
                 Err(error) if !is_failing => {
                     tracing::warn!(%error, "purging fails: the edge shows changes up to a minute late");

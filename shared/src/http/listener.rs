@@ -5,6 +5,7 @@ use super::lingering::LingeringStream;
 use super::permit::AddressCounts;
 use super::proxy_protocol::{TrustedProxies, read_header};
 use super::tls::{HTTP_2, Tls};
+use crate::metrics::http::{CONNECTIONS_REFUSED, HANDSHAKES_FAILED, PROXY_HEADERS_FAILED};
 use axum::Router;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -88,7 +89,9 @@ pub async fn serve(
                 let peer = peer.ip().to_canonical();
                 tokio::spawn(acceptor.clone().accept(stream, peer, permit));
             }
-            Err(_) => count_refusal(),
+            Err(_) => {
+                CONNECTIONS_REFUSED.inc();
+            }
         }
     }
     drop(listener);
@@ -99,10 +102,6 @@ pub async fn serve(
     {
         tracing::warn!("connections were still open at the end of the drain");
     }
-}
-
-fn count_refusal() {
-    metrics::counter!("fairline_connections_refused_total").increment(1);
 }
 
 /// What all connections of a listener share.
@@ -128,7 +127,7 @@ impl Acceptor {
         };
         let max = self.transport.caps.connections_per_address_max;
         let Some(permit) = self.counted.take(address, permit, max) else {
-            count_refusal();
+            CONNECTIONS_REFUSED.inc();
             return;
         };
         let connection = Connection {
@@ -165,7 +164,7 @@ impl Acceptor {
             Ok(told) => Some(told.unwrap_or(peer)),
             Err(error) => {
                 tracing::debug!(%peer, %error, "no PROXY header");
-                metrics::counter!("fairline_proxy_headers_failed_total").increment(1);
+                PROXY_HEADERS_FAILED.inc();
                 None
             }
         }
@@ -192,7 +191,7 @@ impl Acceptor {
         shaken
             .inspect_err(|error| {
                 tracing::debug!(%error, "TLS handshake failed");
-                metrics::counter!("fairline_tls_handshakes_failed_total").increment(1);
+                HANDSHAKES_FAILED.inc();
             })
             .ok()
     }

@@ -6,12 +6,12 @@ use super::problem::Problem;
 use super::security_headers::set_headers;
 use super::undeclared::{RefuseUndeclared, is_gate};
 use crate::context::{AppContext, check};
+use crate::metrics::http::{RequestId, count, route_label};
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{Method, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use metrics::{Label, SharedString};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -88,19 +88,21 @@ async fn around(State(site): State<Arc<AppContext>>, mut request: Request, next:
     if let Some(address) = address {
         request.extensions_mut().insert(ClientAddress(address));
     }
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let route: Arc<str> = route.as_ref().map_or("none", MatchedPath::as_str).into();
+    let route = request.extensions().get::<MatchedPath>();
+    let route = route_label(route.map_or("none", MatchedPath::as_str));
     let method = request.method().clone();
-    let request_id = format!("{:016x}", rand::random::<u64>());
-    let limited = address.filter(|_| !is_gate(&route));
+    let id = RequestId(rand::random());
+    let request_id = id.to_string();
+    let limited = address.filter(|_| !is_gate(route));
     let refused = limited.and_then(|address| check(&site.limits.requests, address).err());
     let response = match refused {
         None => in_time(next.run(request)).await,
         Some(problem) => problem.into_response(),
     };
     let mut response = as_problem(response);
-    let status = response.status().as_u16();
-    count(&method, &route, status, started.elapsed());
+    let status = response.status();
+    count(&method, route, status, started.elapsed(), id);
+    let status = status.as_u16();
     if status >= 500 {
         tracing::warn!(%method, %route, status, request_id, "request failed");
     } else {
@@ -108,32 +110,6 @@ async fn around(State(site): State<Arc<AppContext>>, mut request: Request, next:
     }
     set_headers(&site, &mut response, &request_id);
     response
-}
-
-/// Counts an answer. Most labels are words that stand in the program, so that nothing is copied for them.
-fn count(method: &Method, route: &Arc<str>, status: u16, took: Duration) {
-    let method = match *method {
-        Method::GET => "GET",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::PATCH => "PATCH",
-        Method::DELETE => "DELETE",
-        _ => "other",
-    };
-    let status = match status {
-        200 => "200".into(),
-        201 => "201".into(),
-        204 => "204".into(),
-        other => SharedString::from(other.to_string()),
-    };
-    let route = || SharedString::from_shared(route.clone());
-    let labels = [
-        Label::from_static_parts("method", method),
-        Label::new("route", route()),
-        Label::new("status", status),
-    ];
-    metrics::counter!("fairline_requests_total", labels.iter()).increment(1);
-    metrics::histogram!("fairline_request_seconds", "route" => route()).record(took.as_secs_f64());
 }
 
 /// Turns a refusal that a library wrote as plain text into a problem like all others.

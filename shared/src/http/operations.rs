@@ -2,21 +2,20 @@
 
 use super::listener::{Caps, Transport, bind, serve};
 use crate::context::AppContext;
+use crate::metrics::Registry;
 use crate::settings::Settings;
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
-use metrics_exporter_prometheus::PrometheusHandle;
+use axum::http::{HeaderMap, StatusCode, header};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 /// State of the operations routes.
 #[derive(Clone)]
 pub struct Operations {
-    /// Renders the metrics.
-    pub metrics: PrometheusHandle,
+    /// The metrics.
+    pub metrics: Arc<Registry>,
     /// The health and the stop signal that `/readyz` reports.
     pub site: Arc<AppContext>,
 }
@@ -33,7 +32,12 @@ pub fn operations(operations: Operations) -> Router {
             (StatusCode::OK, "ready\n".to_owned())
         }
     };
-    let metrics = |State(operations): State<Operations>| async move { operations.metrics.render() };
+    let metrics = |State(operations): State<Operations>, headers: HeaderMap| async move {
+        let accept = headers.get(header::ACCEPT);
+        let accept = accept.and_then(|value| value.to_str().ok());
+        let metrics = operations.metrics.render(accept.unwrap_or_default());
+        ([(header::CONTENT_TYPE, metrics.content_type)], metrics.body)
+    };
     Router::new()
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
@@ -85,20 +89,4 @@ impl Listeners {
         ops_stop.cancel();
         let _ = ops.await;
     }
-}
-
-/// Starts the metrics recorder. A second start in one process returns a recorder that nothing writes to.
-pub fn start_metrics() -> PrometheusHandle {
-    use metrics_exporter_prometheus::PrometheusBuilder;
-    let recorder = PrometheusBuilder::new().build_recorder();
-    let handle = recorder.handle();
-    let _ = metrics::set_global_recorder(recorder);
-    let upkeep = handle.clone();
-    tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(Duration::from_secs(5)).await;
-            upkeep.run_upkeep();
-        }
-    });
-    handle
 }

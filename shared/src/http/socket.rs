@@ -1,5 +1,6 @@
 //! Rules common to both WebSockets: pings, the `tick` message, and the silence after which a client counts as gone.
 
+use crate::metrics::sockets;
 use crate::time::Time;
 use axum::extract::ws::{Message, WebSocket};
 use serde_json::json;
@@ -94,6 +95,13 @@ pub async fn ping(socket: &mut WebSocket, now: Time) -> bool {
 
 /// Sends a message. Returns `false` if the client is gone.
 pub async fn send(socket: &mut WebSocket, message: Message) -> bool {
+    let bytes = match &message {
+        Message::Text(text) => text.len(),
+        Message::Binary(bytes) | Message::Ping(bytes) | Message::Pong(bytes) => bytes.len(),
+        Message::Close(_) => 0,
+    };
+    sockets::SENT_MESSAGES.inc();
+    sockets::SENT_BYTES.inc_by(bytes as u64);
     matches!(timeout(SEND, socket.send(message)).await, Ok(Ok(())))
 }
 

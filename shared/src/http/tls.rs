@@ -1,5 +1,6 @@
 //! TLS of the public listener: the certificate and its key from files, read again when they change.
 
+use crate::metrics::http::{CERTIFICATE_EXPIRES, NO_LABELS};
 use crate::time::{Clock, Time};
 use parking_lot::RwLock;
 use rustls::ServerConfig;
@@ -134,8 +135,9 @@ impl Tls {
 
     fn report(&self) {
         let ends_at = self.served.0.read().ends_at;
-        metrics::gauge!("fairline_tls_certificate_expires_timestamp_seconds")
-            .set(ends_at.seconds() as f64);
+        CERTIFICATE_EXPIRES
+            .get_or_create(&NO_LABELS)
+            .set(ends_at.seconds());
     }
 }
 

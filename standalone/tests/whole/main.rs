@@ -17,6 +17,7 @@ mod https;
 mod journey;
 mod keys;
 mod limits;
+mod metrics;
 mod newer;
 mod organising;
 mod proxied;

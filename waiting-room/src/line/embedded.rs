@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use parking_lot::RwLock;
 use shared::group_commit::{Durable, GroupCommit};
 use shared::ids::{Availability, EventId, VisitorId};
+use shared::metrics::writers::{self, WriterMetrics};
 use shared::time::{Clock, Time};
 use std::collections::BTreeMap;
 use std::fs;
@@ -35,6 +36,10 @@ struct Engine {
 }
 
 impl Durable for Engine {
+    fn metrics() -> &'static WriterMetrics {
+        &writers::LINE
+    }
+
     fn commit(&mut self) -> Result<(), String> {
         self.journal
             .write(&self.state)

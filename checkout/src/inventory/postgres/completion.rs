@@ -6,6 +6,7 @@ use super::queue::{again, load_first, refuse};
 use super::write::{Applied, Outcome, send};
 use super::writer::{IN_FLIGHT_MAX, Writer};
 use crate::inventory::command::Command;
+use shared::metrics::writers;
 use std::sync::atomic::Ordering;
 use tokio::task::{Id, JoinError};
 
@@ -101,7 +102,7 @@ impl Writer {
             cache.apply_remote(&applied.others);
         }
         if !refused.is_empty() {
-            metrics::counter!("fairline_batch_collisions_total").increment(refused.len() as u64);
+            writers::INVENTORY.conflicts.inc_by(refused.len() as u64);
             self.decide_again(refused, waiting).await;
         }
     }

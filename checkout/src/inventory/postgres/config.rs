@@ -27,8 +27,6 @@ const PARAMETERS: [&str; 11] = [
 
 const SEVERAL_HOSTS: &str =
     "several hosts in one URL are not supported: name one address that leads to the primary";
-const VERIFY_CA: &str = "sslmode=verify-ca would accept any certificate of a public authority: use verify-full, which \
-    checks the name as well";
 
 /// Addresses of one database and its replicas.
 #[derive(Clone)]
@@ -173,25 +171,19 @@ fn server(url: &Url, variables: &Variables) -> Result<PgConnectOptions, String> 
     if options.get_host().contains(',') {
         return Err(SEVERAL_HOSTS.to_owned());
     }
-    check_mode(options.get_ssl_mode(), has_root_certificate)?;
+    let options = match options.get_ssl_mode() {
+        PgSslMode::Allow => {
+            return Err(
+                "sslmode=allow is not supported: use prefer, which encrypts if the server can"
+                    .to_owned(),
+            );
+        }
+        // As libpq does. sqlx would check nothing.
+        PgSslMode::Require if has_root_certificate => options.ssl_mode(PgSslMode::VerifyCa),
+        _ => options,
+    };
     // Poolers do not know this one, which concerns the text form of numbers, while sqlx uses the binary one.
     Ok(options.extra_float_digits(None).disable_statement_logging())
-}
-
-/// Refuses the modes of TLS by which sqlx protects less than libpq.
-fn check_mode(mode: PgSslMode, has_root_certificate: bool) -> Result<(), String> {
-    match mode {
-        PgSslMode::Allow => Err(
-            "sslmode=allow is not supported: use prefer, which encrypts if the server can"
-                .to_owned(),
-        ),
-        PgSslMode::VerifyCa => Err(VERIFY_CA.to_owned()),
-        // libpq takes it for `verify-ca`.
-        PgSslMode::Require if has_root_certificate => Err(format!(
-            "sslmode=require with a root certificate means verify-ca; {VERIFY_CA}"
-        )),
-        _ => Ok(()),
-    }
 }
 
 /// Says which parameter is unknown, unless it may be part of a password that should have been percent-encoded.
@@ -267,12 +259,13 @@ mod tests {
     }
 
     #[test]
-    fn modes_of_tls_that_would_protect_less_than_they_promise_are_refused() {
+    fn modes_of_tls_are_those_of_libpq_or_refused() {
         let root = tempfile::NamedTempFile::new().unwrap();
         let with_root = format!("&sslrootcert={}", root.path().display());
-        let refusal = |mode: &str, root: &str, variables: &Variables| {
+        let read = |mode: &str, root: &str, variables: &Variables| {
             let url = format!("postgres://x/y?{mode}{root}");
-            parse_with(&url, variables).err()
+            let databases = parse_with(&url, variables)?;
+            Ok::<_, String>(databases[0].primary.get_ssl_mode())
         };
         let none = Variables::default();
         let certificate = Variables {
@@ -283,26 +276,38 @@ mod tests {
             ssl_mode: Some(mode.to_owned()),
             ..Variables::default()
         };
-        for (given, root, variables, why) in [
-            ("sslmode=allow", "", &none, "use prefer"),
-            ("sslmode=verify-ca", "", &none, "use verify-full"),
-            ("sslmode=verify-ca", &*with_root, &none, "use verify-full"),
-            ("sslmode=require", &*with_root, &none, "use verify-full"),
-            ("sslmode=require", "", &certificate, "use verify-full"),
-            ("user=a", "", &mode("verify_full"), "PGSSLMODE"),
+        for (given, variables, why) in [
+            ("sslmode=allow", &none, "use prefer"),
+            ("user=a", &mode("verify_full"), "PGSSLMODE"),
         ] {
-            let error = refusal(given, root, variables).unwrap();
-            assert!(error.contains(why), "{given}{root}: {error}");
+            let error = read(given, "", variables).unwrap_err();
+            assert!(error.contains(why), "{given}: {error}");
         }
-        for (given, root, variables) in [
-            ("sslmode=require", "", &none),
-            ("sslmode=verify-full", &*with_root, &none),
-            ("sslmode=verify-full", "", &certificate),
-            ("sslmode=prefer", "", &certificate),
-            ("sslmode=disable", "", &mode("verify_full")),
-            ("user=a", "", &mode("verify-full")),
+        for (given, root, variables, expected) in [
+            ("sslmode=require", "", &none, PgSslMode::Require),
+            ("sslmode=require", &*with_root, &none, PgSslMode::VerifyCa),
+            ("sslmode=require", "", &certificate, PgSslMode::VerifyCa),
+            ("sslmode=verify-ca", &*with_root, &none, PgSslMode::VerifyCa),
+            (
+                "sslmode=verify-full",
+                "",
+                &certificate,
+                PgSslMode::VerifyFull,
+            ),
+            ("sslmode=prefer", "", &certificate, PgSslMode::Prefer),
+            (
+                "sslmode=disable",
+                "",
+                &mode("verify_full"),
+                PgSslMode::Disable,
+            ),
         ] {
-            assert_eq!(refusal(given, root, variables), None, "{given}{root}");
+            let read = read(given, root, variables).unwrap();
+            assert!(
+                std::mem::discriminant(&read) == std::mem::discriminant(&expected),
+                "{given}{root}: {read:?}"
+            );
         }
+        assert!(read("user=a", "", &mode("verify-full")).is_ok());
     }
 }

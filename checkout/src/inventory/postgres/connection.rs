@@ -1,6 +1,7 @@
 //! The connection of a writer: one statement at a time, prepared once.
 
 use super::database::{ANSWER, CONNECT, Health, IDLE, NO_JIT, QueryError, Statement};
+use crate::instruments::PoolMetrics;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{Connection as _, Error, Executor as _, query};
 use std::time::Duration;
@@ -14,6 +15,7 @@ const REST: Duration = Duration::from_millis(200);
 pub(super) struct Connection {
     options: PgConnectOptions,
     health: Health,
+    metrics: PoolMetrics,
     /// Held while a statement runs; others wait for it.
     slot: Mutex<Slot>,
 }
@@ -31,6 +33,7 @@ impl Connection {
     pub(super) fn new(options: PgConnectOptions) -> Connection {
         Connection {
             health: Health::new(&options),
+            metrics: PoolMetrics::new("writer", 1),
             options,
             slot: Mutex::default(),
         }
@@ -43,7 +46,9 @@ impl Connection {
 
     /// Executes a statement and returns its rows.
     pub(super) async fn fetch(&self, query: Statement<'_>) -> Result<Vec<PgRow>, QueryError> {
-        self.execute(self.slot.lock().await, query).await
+        let slot = self.metrics.wait(self.slot.lock()).await;
+        let _busy = self.metrics.enter();
+        self.execute(slot, query).await
     }
 
     /// Tries to reach the database, unless a statement is being executed.

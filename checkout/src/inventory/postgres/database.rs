@@ -1,6 +1,7 @@
 //! Statements to a database over a pool of connections. Each is one transaction, and is planned anew every time:
 //! tables grow a thousandfold within minutes, so that a plan made a minute ago may be the wrong one.
 
+use crate::instruments::PoolMetrics;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow};
 use sqlx::{Connection as _, Error, Executor as _};
@@ -125,13 +126,20 @@ pub(super) struct Database {
     permits: Semaphore,
     answer: Duration,
     health: Health,
+    metrics: PoolMetrics,
     /// Held by the only statement that tries the database while it is away.
     trial: Mutex<()>,
 }
 
 impl Database {
     /// Makes a pool of at most `connections`, each made when it is needed, for statements that take at most `answer`.
-    pub(super) fn new(options: PgConnectOptions, connections: u32, answer: Duration) -> Database {
+    /// Metrics show it by its name.
+    pub(super) fn new(
+        name: &'static str,
+        options: PgConnectOptions,
+        connections: u32,
+        answer: Duration,
+    ) -> Database {
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(CONNECT)
@@ -150,6 +158,7 @@ impl Database {
             });
         Database {
             health: Health::new(&options),
+            metrics: PoolMetrics::new(name, connections),
             pool: pool.connect_lazy_with(options),
             permits: Semaphore::new(connections as usize),
             answer,
@@ -169,9 +178,11 @@ impl Database {
             Some(Err(_)) => return Err(QueryError::Unreachable),
             trial => trial,
         };
-        let Ok(Ok(_permit)) = timeout(CONNECT, self.permits.acquire()).await else {
+        let permit = timeout(CONNECT, self.permits.acquire());
+        let Ok(Ok(_permit)) = self.metrics.wait(permit).await else {
             return Err(QueryError::Unreachable);
         };
+        let _busy = self.metrics.enter();
         let connection = match self.pool.acquire().await {
             Ok(connection) => connection,
             Err(error) => return Err(self.health.unreachable(&error.to_string())),
@@ -233,7 +244,7 @@ mod tests {
     /// A pool of one connection.
     fn single(servers: &Shared, answer: Duration) -> Database {
         let url = servers.postgres.url(&servers.postgres.database());
-        Database::new(PgConnectOptions::from_str(&url).unwrap(), 1, answer)
+        Database::new("test", PgConnectOptions::from_str(&url).unwrap(), 1, answer)
     }
 
     /// Fails unless another statement is answered at once.
@@ -303,7 +314,7 @@ mod tests {
         let options = PgConnectOptions::from_str(&url).unwrap();
         // Rejects what is written with the same code.
         let options = options.options([("default_transaction_read_only", "on")]);
-        let database = Database::new(options, 1, ANSWER);
+        let database = Database::new("test", options, 1, ANSWER);
         let refused = database.fetch(query("create table new (number integer)"));
         assert!(matches!(refused.await, Err(QueryError::Unreachable)));
         assert!(database.is_away());

@@ -90,8 +90,8 @@ impl Shard {
             peer: Mutex::new(Peer::ALONE),
             clock: StoreClock::new(clock),
             writers: writers.collect(),
-            reader: Database::new(direct.clone(), READERS_MAX, ANSWER),
-            slow: Database::new(direct.clone(), SLOW_MAX, SLOW_ANSWER),
+            reader: Database::new("reader", direct.clone(), READERS_MAX, ANSWER),
+            slow: Database::new("slow", direct.clone(), SLOW_MAX, SLOW_ANSWER),
             replicas: replicas.cloned().map(Replica::new).collect(),
             notifications: Mutex::new(notifications),
             written: Mutex::new(None),
@@ -270,7 +270,7 @@ struct Replica {
 impl Replica {
     fn new(options: PgConnectOptions) -> Replica {
         Replica {
-            database: Database::new(options.clone(), REPLICA_MAX, ANSWER),
+            database: Database::new("replica", options.clone(), REPLICA_MAX, ANSWER),
             options,
             is_direct: OnceLock::new(),
             is_fresh: AtomicBool::new(false),

@@ -6,6 +6,7 @@ use super::columns::Columns;
 use super::database::QueryError;
 use super::event_handle::EventHandle;
 use super::shard::Shard;
+use shared::metrics::writers;
 use shared::time::Time;
 use sqlx::postgres::PgRow;
 use sqlx::{Row as _, query};
@@ -88,6 +89,7 @@ pub(super) async fn send(
         match connection.fetch(columns.bind(apply)).await {
             Err(QueryError::Unreachable) if begun.elapsed() < RESEND => {
                 is_again = true;
+                writers::INVENTORY.retries.inc();
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
             sent => return sent.map(|rows| Applied::read(&rows)),

@@ -19,12 +19,14 @@ use futures_util::FutureExt as _;
 use shared::crypto::random_id;
 use shared::group_commit::{BATCH_MAX, Unavailable};
 use shared::ids::VisitorId;
+use shared::metrics::writers;
 use shared::time::Time;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinSet};
+use tokio::time::Instant;
 
 /// Largest number of batches in flight, each on a connection of its own: one is decided and written while another
 /// waits for its commit. More batches would be smaller, and cost more each.
@@ -280,7 +282,8 @@ impl Writer {
         let (mut commands, mut contents) = self.buffers.pop().unwrap_or_default();
         self.decide(waiting, &loaded, (&mut commands, &mut contents));
         if !commands.is_empty() {
-            metrics::histogram!("fairline_batch_requests").record(commands.len() as f64);
+            let metrics = &writers::INVENTORY;
+            metrics.batch_requests.observe(commands.len() as f64);
             let visitors = contents
                 .iter()
                 .filter_map(|content| content.records.visitor);
@@ -292,7 +295,10 @@ impl Writer {
             // A task of its own: the next batch is decided meanwhile, and a batch that is connecting, for which
             // other users of its connection wait, continues whatever the writer waits for.
             let sending = self.sends.spawn(async move {
+                let begun = Instant::now();
                 let sent = send((&shard, connection), &handle, &contents, &header).await;
+                let flight = begun.elapsed().as_secs_f64();
+                metrics.flight_seconds.observe(flight);
                 (contents, sent)
             });
             let batch = InFlight {

@@ -18,6 +18,7 @@ use rusqlite::{Connection, params};
 use shared::crypto::random;
 use shared::group_commit::{Durable, GroupCommit, Unavailable};
 use shared::ids::EventId;
+use shared::metrics::writers::{self, WriterMetrics};
 use shared::sqlite;
 use shared::time::{Clock, Time};
 use std::collections::HashMap;
@@ -60,6 +61,10 @@ struct Store {
 }
 
 impl Durable for Store {
+    fn metrics() -> &'static WriterMetrics {
+        &writers::INVENTORY
+    }
+
     fn commit(&mut self) -> Result<(), String> {
         if let Some(failure) = self.failure.take() {
             return Err(failure);

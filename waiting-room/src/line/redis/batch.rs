@@ -7,6 +7,7 @@ use super::reply::Reply;
 use super::store::{CallError, Caller};
 use redis::Value;
 use shared::ids::VisitorId;
+use shared::metrics::writers;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -129,7 +130,10 @@ impl Batches {
             };
             self.0.try_send(request).map_err(|_| CallError::Away)?;
             match answer.await.unwrap_or(Err(CallError::Away)) {
-                Err(CallError::Busy) if Instant::now() + RETRY < until => sleep(RETRY).await,
+                Err(CallError::Busy) if Instant::now() + RETRY < until => {
+                    writers::LINE.retries.inc();
+                    sleep(RETRY).await;
+                }
                 Err(CallError::Busy) => return Err(CallError::Away),
                 answer => return answer,
             }
@@ -146,7 +150,8 @@ async fn send_batches(caller: Arc<Caller>, mut queue: mpsc::Receiver<Request>) {
             units += next.units.all().len();
             batch.push(next);
         }
-        metrics::histogram!("fairline_batch_requests").record(batch.len() as f64);
+        writers::LINE.batch_requests.observe(batch.len() as f64);
+        let begun = Instant::now();
         // Concurrent requests have no order among themselves; within one operation the order of
         // arrival is kept.
         batch.sort_by_key(|request| request.operation.id);
@@ -167,6 +172,8 @@ async fn send_batches(caller: Arc<Caller>, mut queue: mpsc::Receiver<Request>) {
             calls.push(call(&caller, operation, together));
         }
         futures_util::future::join_all(calls).await;
+        let flight = begun.elapsed().as_secs_f64();
+        writers::LINE.flight_seconds.observe(flight);
     }
 }
 

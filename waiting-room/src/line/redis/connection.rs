@@ -5,6 +5,7 @@
 use super::address::{ANSWER, Address, CONNECT, Source};
 use super::keys::Keys;
 use super::reply::number;
+use crate::instruments::REDIS_FAILURES;
 use parking_lot::{Mutex, MutexGuard};
 use redis::aio::{ConnectionLike as _, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
@@ -127,6 +128,14 @@ impl Connection {
     /// Sends a command and waits for its answer, connecting first if necessary. Dropping the future
     /// leaves the connection usable; the command may still run.
     pub(super) async fn send(&self, command: &Cmd) -> Result<Value, CommandError> {
+        let answer = self.exchange(command).await;
+        if matches!(answer, Err(CommandError::Away)) {
+            REDIS_FAILURES.inc();
+        }
+        answer
+    }
+
+    async fn exchange(&self, command: &Cmd) -> Result<Value, CommandError> {
         let Numbered {
             mut channel,
             number,

@@ -1,20 +1,29 @@
 //! The Lua scripts: one file per operation, each preceded by the files it shares with others.
 
 use super::connection::{CommandError, Connection};
+use crate::instruments::script_seconds;
+use prometheus_client::metrics::histogram::Histogram;
 use redis::{Cmd, Value};
 use std::sync::LazyLock;
+use tokio::time::Instant;
 
 /// An operation of the line as a Lua script.
 pub(super) struct Script {
     text: String,
     hash: String,
+    seconds: Histogram,
 }
 
 impl Script {
-    fn new(files: &[&str]) -> Script {
+    fn new(name: &'static str, files: &[&str]) -> Script {
         let text = files.concat();
         let hash = redis::Script::new(&text).get_hash().to_owned();
-        Script { text, hash }
+        let seconds = script_seconds(name);
+        Script {
+            text,
+            hash,
+            seconds,
+        }
     }
 
     /// Runs the script with one key, or prefix of keys. Sends its whole text if the server does not
@@ -33,10 +42,13 @@ impl Script {
             }
             command
         };
-        match connection.send(&command("EVALSHA", &self.hash)).await {
+        let begun = Instant::now();
+        let answer = match connection.send(&command("EVALSHA", &self.hash)).await {
             Err(CommandError::NoScript) => connection.send(&command("EVAL", &self.text)).await,
             answer => answer,
-        }
+        };
+        self.seconds.observe(begun.elapsed().as_secs_f64());
+        answer
     }
 }
 
@@ -53,55 +65,77 @@ const PLACES: &str = include_str!("places.lua");
 const ALIVE: &str = include_str!("alive.lua");
 
 /// Creates a script on a line that exists, from its files.
-fn on_line(files: &[&str]) -> Script {
+fn on_line(name: &'static str, files: &[&str]) -> Script {
     let before = ["local IS_TICK = false\n", KEYS, CLOCK, HEAD, ARRAYS, PLACES];
-    Script::new(&[&before, files].concat())
+    Script::new(name, &[&before, files].concat())
 }
 
 pub(super) static CREATE: LazyLock<Script> =
-    LazyLock::new(|| Script::new(&[KEYS, CLOCK, include_str!("create.lua")]));
+    LazyLock::new(|| Script::new("create", &[KEYS, CLOCK, include_str!("create.lua")]));
 pub(super) static TICK: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(&[
-        "local IS_TICK = true\n",
-        KEYS,
-        CLOCK,
-        HEAD,
-        ARRAYS,
-        PLACES,
-        include_str!("reap.lua"),
-        include_str!("lapse.lua"),
-        include_str!("admit.lua"),
-        include_str!("tick.lua"),
-    ])
+    Script::new(
+        "tick",
+        &[
+            "local IS_TICK = true\n",
+            KEYS,
+            CLOCK,
+            HEAD,
+            ARRAYS,
+            PLACES,
+            include_str!("reap.lua"),
+            include_str!("lapse.lua"),
+            include_str!("admit.lua"),
+            include_str!("tick.lua"),
+        ],
+    )
 });
-pub(super) static JOIN: LazyLock<Script> =
-    LazyLock::new(|| on_line(&[ALIVE, include_str!("enter.lua"), include_str!("join.lua")]));
-pub(super) static PLACE: LazyLock<Script> = LazyLock::new(|| on_line(&[include_str!("place.lua")]));
-pub(super) static BACK: LazyLock<Script> =
-    LazyLock::new(|| on_line(&[include_str!("hold.lua"), include_str!("back.lua")]));
-pub(super) static AWAY: LazyLock<Script> = LazyLock::new(|| on_line(&[include_str!("away.lua")]));
-pub(super) static CLAIM: LazyLock<Script> = LazyLock::new(|| on_line(&[include_str!("claim.lua")]));
+pub(super) static JOIN: LazyLock<Script> = LazyLock::new(|| {
+    on_line(
+        "join",
+        &[ALIVE, include_str!("enter.lua"), include_str!("join.lua")],
+    )
+});
+pub(super) static PLACE: LazyLock<Script> =
+    LazyLock::new(|| on_line("place", &[include_str!("place.lua")]));
+pub(super) static BACK: LazyLock<Script> = LazyLock::new(|| {
+    on_line(
+        "back",
+        &[include_str!("hold.lua"), include_str!("back.lua")],
+    )
+});
+pub(super) static AWAY: LazyLock<Script> =
+    LazyLock::new(|| on_line("away", &[include_str!("away.lua")]));
+pub(super) static CLAIM: LazyLock<Script> =
+    LazyLock::new(|| on_line("claim", &[include_str!("claim.lua")]));
 pub(super) static FINISH: LazyLock<Script> =
-    LazyLock::new(|| on_line(&[include_str!("finish.lua")]));
-pub(super) static LEAVE: LazyLock<Script> = LazyLock::new(|| on_line(&[include_str!("leave.lua")]));
-pub(super) static EJECT: LazyLock<Script> = LazyLock::new(|| on_line(&[include_str!("eject.lua")]));
-pub(super) static FIND: LazyLock<Script> = LazyLock::new(|| on_line(&[include_str!("find.lua")]));
+    LazyLock::new(|| on_line("finish", &[include_str!("finish.lua")]));
+pub(super) static LEAVE: LazyLock<Script> =
+    LazyLock::new(|| on_line("leave", &[include_str!("leave.lua")]));
+pub(super) static EJECT: LazyLock<Script> =
+    LazyLock::new(|| on_line("eject", &[include_str!("eject.lua")]));
+pub(super) static FIND: LazyLock<Script> =
+    LazyLock::new(|| on_line("find", &[include_str!("find.lua")]));
 pub(super) static REPORT: LazyLock<Script> =
-    LazyLock::new(|| on_line(&[include_str!("report.lua")]));
-pub(super) static WAITS: LazyLock<Script> = LazyLock::new(|| on_line(&[include_str!("waits.lua")]));
+    LazyLock::new(|| on_line("report", &[include_str!("report.lua")]));
+pub(super) static WAITS: LazyLock<Script> =
+    LazyLock::new(|| on_line("waits", &[include_str!("waits.lua")]));
 pub(super) static CONFIGURE: LazyLock<Script> =
-    LazyLock::new(|| on_line(&[include_str!("configure.lua")]));
+    LazyLock::new(|| on_line("configure", &[include_str!("configure.lua")]));
 pub(super) static REVIVE: LazyLock<Script> =
-    LazyLock::new(|| Script::new(&[KEYS, CLOCK, ALIVE, include_str!("revive.lua")]));
-pub(super) static REENTER: LazyLock<Script> =
-    LazyLock::new(|| on_line(&[ALIVE, include_str!("hold.lua"), include_str!("reenter.lua")]));
+    LazyLock::new(|| Script::new("revive", &[KEYS, CLOCK, ALIVE, include_str!("revive.lua")]));
+pub(super) static REENTER: LazyLock<Script> = LazyLock::new(|| {
+    on_line(
+        "reenter",
+        &[ALIVE, include_str!("hold.lua"), include_str!("reenter.lua")],
+    )
+});
 pub(super) static DRAW_BEGIN: LazyLock<Script> =
-    LazyLock::new(|| on_line(&[include_str!("draw_begin.lua")]));
+    LazyLock::new(|| on_line("draw_begin", &[include_str!("draw_begin.lua")]));
 pub(super) static DRAW_WRITE: LazyLock<Script> =
-    LazyLock::new(|| on_line(&[include_str!("draw_write.lua")]));
+    LazyLock::new(|| on_line("draw_write", &[include_str!("draw_write.lua")]));
 pub(super) static DRAW_COMMIT: LazyLock<Script> =
-    LazyLock::new(|| on_line(&[include_str!("draw_commit.lua")]));
+    LazyLock::new(|| on_line("draw_commit", &[include_str!("draw_commit.lua")]));
 pub(super) static SIGN_OUT: LazyLock<Script> =
-    LazyLock::new(|| Script::new(&[CLOCK, include_str!("sign_out.lua")]));
+    LazyLock::new(|| Script::new("sign_out", &[CLOCK, include_str!("sign_out.lua")]));
 pub(super) static BEACON: LazyLock<Script> =
-    LazyLock::new(|| on_line(&[include_str!("beacon.lua")]));
+    LazyLock::new(|| on_line("beacon", &[include_str!("beacon.lua")]));

@@ -1,0 +1,24 @@
+//! Metrics of a process. Each is described once, where it is registered: its full name, its meaning, its type and labels.
+//! `docs/metrics.md` is the table of all of them, and a test compares it with what a sale leaves in `/metrics`.
+
+pub mod http;
+mod process;
+pub(crate) mod purges;
+mod registry;
+pub mod sockets;
+pub mod stores;
+pub mod writers;
+
+pub use registry::{EVENTS_MEASURED_MAX, Reading, Registry, Rendered, seconds, wait_seconds};
+
+use crate::context::AppContext;
+
+/// Registers the metrics that both services have.
+pub fn register(registry: &mut Registry, site: &AppContext) {
+    process::register(registry, site);
+    http::register(registry);
+    purges::register(registry);
+    sockets::register(registry);
+    stores::register(registry);
+    writers::register(registry);
+}

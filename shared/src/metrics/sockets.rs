@@ -1,0 +1,128 @@
+//! Metrics of WebSockets.
+
+use super::registry::Registry;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use std::sync::LazyLock;
+
+/// Sockets on which fans watch their place.
+pub static PLACE: LazyLock<SocketMetrics> = LazyLock::new(|| SocketMetrics::of("place"));
+/// Sockets on which fans watch the seats.
+pub static SEATS: LazyLock<SocketMetrics> = LazyLock::new(|| SocketMetrics::of("seats"));
+
+pub(crate) static SENT_MESSAGES: LazyLock<Counter> = LazyLock::new(Counter::default);
+pub(crate) static SENT_BYTES: LazyLock<Counter> = LazyLock::new(Counter::default);
+
+static OPEN: LazyLock<Family<SocketLabels, Gauge>> = LazyLock::new(Family::default);
+static OPENED: LazyLock<Family<SocketLabels, Counter>> = LazyLock::new(Family::default);
+static CLOSED: LazyLock<Family<CloseLabels, Counter>> = LazyLock::new(Family::default);
+
+pub(super) fn register(registry: &mut Registry) {
+    registry.add(
+        "fairline_sockets",
+        "Open WebSockets of this node",
+        OPEN.clone(),
+    );
+    registry.add(
+        "fairline_sockets_opened_total",
+        "WebSockets that were opened",
+        OPENED.clone(),
+    );
+    registry.add(
+        "fairline_sockets_closed_total",
+        "WebSockets that were closed, by reason: gone (the client went away, fell silent, or its place or event ended), \
+         replaced (by another tab or device), leaving (this node stops), too_long or too_many (messages of the client), \
+         behind (the client has to fetch the seats again)",
+        CLOSED.clone(),
+    );
+    registry.add(
+        "fairline_sockets_sent_messages_total",
+        "Messages sent on WebSockets",
+        SENT_MESSAGES.clone(),
+    );
+    registry.add(
+        "fairline_sockets_sent_bytes_total",
+        "Bytes of the messages sent on WebSockets, without framing",
+        SENT_BYTES.clone(),
+    );
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SocketLabels {
+    socket: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CloseLabels {
+    socket: &'static str,
+    reason: &'static str,
+}
+
+/// Reason why a socket was closed.
+#[derive(Clone, Copy)]
+pub enum Closed {
+    /// The client went away or fell silent, or its place or event ended.
+    Gone,
+    /// Another socket of the same pass took its place.
+    Replaced,
+    /// The process stops.
+    Leaving,
+    /// A message of the client was too long.
+    TooLong,
+    /// The client sent too many messages.
+    TooMany,
+    /// The client is too far behind to be brought up to date.
+    Behind,
+}
+
+impl Closed {
+    /// Labels, in the order of the variants.
+    const LABELS: [&'static str; 6] = [
+        "gone", "replaced", "leaving", "too_long", "too_many", "behind",
+    ];
+}
+
+/// Metrics of one kind of socket, looked up once.
+pub struct SocketMetrics {
+    open: Gauge,
+    opened: Counter,
+    closed: [Counter; Closed::LABELS.len()],
+}
+
+impl SocketMetrics {
+    fn of(socket: &'static str) -> SocketMetrics {
+        let labels = SocketLabels { socket };
+        SocketMetrics {
+            open: OPEN.get_or_create_owned(&labels),
+            opened: OPENED.get_or_create_owned(&labels),
+            closed: Closed::LABELS
+                .map(|reason| CLOSED.get_or_create_owned(&CloseLabels { socket, reason })),
+        }
+    }
+
+    /// Counts a socket as open until what this returns is dropped.
+    pub fn open(&'static self) -> OpenSocket {
+        self.opened.inc();
+        self.open.inc();
+        OpenSocket {
+            metrics: self,
+            closed: Closed::Gone,
+        }
+    }
+}
+
+/// An open socket, counted as closed when it is dropped.
+pub struct OpenSocket {
+    metrics: &'static SocketMetrics,
+    /// Reason to count.
+    pub closed: Closed,
+}
+
+impl Drop for OpenSocket {
+    fn drop(&mut self) {
+        self.metrics.open.dec();
+        self.metrics.closed[self.closed as usize].inc();
+    }
+}
