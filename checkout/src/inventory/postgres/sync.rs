@@ -87,6 +87,12 @@ impl Postgres {
         let now = Instant::now();
         let mut reached_since = shard.reached_since.lock();
         *reached_since = polled.is_ok().then(|| reached_since.unwrap_or(now));
+        let is_open = f64::from(u8::from(polled.is_err() || shard.is_away()));
+        let labels = [
+            ("dependency", "postgres".to_owned()),
+            ("database", shard.name.clone()),
+        ];
+        metrics::gauge!("fairline_circuit_open", &labels).set(is_open);
         polled
     }
 
