@@ -6,6 +6,7 @@ pub mod credentials;
 pub mod idempotency;
 mod lingering;
 pub mod listener;
+pub mod load;
 pub mod middleware;
 pub mod openapi;
 pub mod operations;

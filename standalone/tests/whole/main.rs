@@ -19,6 +19,7 @@ mod keys;
 mod limits;
 mod newer;
 mod organising;
+mod overload;
 mod proxied;
 mod secure;
 mod shopping;
