@@ -7,7 +7,7 @@ use crate::data_dir::DataFolder;
 use crate::edge::{Edge, PurgeTarget, Purger};
 use crate::failures::Failures;
 use crate::http::listener::{Caps, Transport};
-use crate::http::load::{Load, LoadLimits};
+use crate::http::load::{Load, LoadArgs, LoadLimits};
 use crate::http::proxy_protocol::TrustedProxies;
 use crate::http::rate_limit::Limiter;
 use crate::http::tls::{CertificateFiles, Tls};
@@ -21,7 +21,6 @@ use crate::web_url::parse_origin;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// The settings as they were written.
@@ -97,18 +96,9 @@ pub struct Common {
     /// Connections per client address; 0: no cap [default: 100]
     #[arg(long, env = "FAIRLINE_CONNECTIONS_PER_ADDRESS", global = true)]
     pub connections_per_address: Option<String>,
-    /// Requests of fans in flight; one more is refused with 503 [default: 5000]
-    #[arg(long, env = "FAIRLINE_IN_FLIGHT", global = true)]
-    pub in_flight: Option<String>,
-    /// Requests of fans in flight beyond which joins and new sessions are refused [default: three quarters of FAIRLINE_IN_FLIGHT]
-    #[arg(long, env = "FAIRLINE_IN_FLIGHT_ENTER", global = true)]
-    pub in_flight_enter: Option<String>,
-    /// Requests of fans in flight beyond which maps and pages are refused [default: half of FAIRLINE_IN_FLIGHT]
-    #[arg(long, env = "FAIRLINE_IN_FLIGHT_BROWSE", global = true)]
-    pub in_flight_browse: Option<String>,
-    /// Delay of requests in milliseconds beyond which maps and pages are refused; 0: no limit [default: 250]
-    #[arg(long, env = "FAIRLINE_DELAY_MS", global = true)]
-    pub delay_ms: Option<String>,
+    /// Limits on the load
+    #[command(flatten)]
+    pub load: LoadArgs,
     /// text or json [default: text]
     #[arg(long, env = "FAIRLINE_LOG_FORMAT", global = true)]
     pub log_format: Option<String>,
@@ -213,7 +203,7 @@ impl Common {
             origins,
             trusted_hops,
             rates: self.rates(mistakes),
-            load: self.load(mistakes),
+            load: self.load.read(mistakes),
             organiser_key: read_admin_key(self.organiser_key.as_deref(), mistakes),
             organiser_keys: read_more_keys(self.organiser_keys.as_deref(), mistakes),
             purge: PurgeTarget::read(
@@ -285,41 +275,6 @@ impl Common {
             ),
             joins: rate("FAIRLINE_JOINS_PER_MINUTE", &self.joins_per_minute, 30),
             visitors: rate("FAIRLINE_VISITOR_REQUESTS_PER_SECOND", by_visitor, 10),
-        }
-    }
-
-    fn load(&self, mistakes: &mut Mistakes) -> LoadLimits {
-        let text = self.in_flight.as_deref();
-        let in_flight_max: usize = mistakes.parse("FAIRLINE_IN_FLIGHT", text, 5000);
-        if in_flight_max == 0 {
-            mistakes.add("FAIRLINE_IN_FLIGHT: at least 1");
-        }
-        let mut share = |name, text: &Option<String>, default| {
-            let limit = mistakes.parse(name, text.as_deref(), default);
-            if limit > in_flight_max {
-                mistakes.add(format!(
-                    "{name}: at most FAIRLINE_IN_FLIGHT, {in_flight_max}"
-                ));
-            }
-            limit
-        };
-        let enter_max = share(
-            "FAIRLINE_IN_FLIGHT_ENTER",
-            &self.in_flight_enter,
-            in_flight_max.saturating_mul(3).div_ceil(4),
-        );
-        let browse_max = share(
-            "FAIRLINE_IN_FLIGHT_BROWSE",
-            &self.in_flight_browse,
-            in_flight_max.div_ceil(2),
-        );
-        let text = self.delay_ms.as_deref();
-        let delay_ms = mistakes.parse("FAIRLINE_DELAY_MS", text, 250);
-        LoadLimits {
-            in_flight_max,
-            enter_max,
-            browse_max,
-            delay_max: Duration::from_millis(delay_ms),
         }
     }
 
@@ -476,10 +431,12 @@ mod tests {
             organiser_key: Some("short".into()),
             organiser_keys: Some("a:boss:0123456789abcdef".into()),
             log_format: Some("xml".into()),
-            in_flight: Some("100".into()),
-            in_flight_enter: Some("some".into()),
-            in_flight_browse: Some("101".into()),
-            delay_ms: Some("-1".into()),
+            load: LoadArgs {
+                in_flight: Some("100".into()),
+                in_flight_enter: Some("some".into()),
+                in_flight_browse: Some("101".into()),
+                delay_ms: Some("-1".into()),
+            },
             ..Common::default()
         };
         let mut mistakes = Mistakes::default();

@@ -1,7 +1,8 @@
 //! Middleware common to all responses of a service.
 
 use super::client_address::{ClientAddress, client_address};
-use super::load::{Class, refuse};
+use super::load::Class;
+use super::overloaded::refuse;
 use super::permit::Peer;
 use super::problem::Problem;
 use super::security_headers::set_headers;

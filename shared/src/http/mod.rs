@@ -10,6 +10,7 @@ pub mod load;
 pub mod middleware;
 pub mod openapi;
 pub mod operations;
+mod overloaded;
 pub mod permit;
 pub mod problem;
 pub mod proxy_protocol;

@@ -15,7 +15,7 @@ const SEATS: &str = "/api/v1/events/busy/seats";
 impl Stage {
     /// A stage for so many requests of fans in flight.
     async fn small(in_flight: usize) -> Stage {
-        Stage::with(|common| common.in_flight = Some(in_flight.to_string())).await
+        Stage::with(|common| common.load.in_flight = Some(in_flight.to_string())).await
     }
 
     /// Takes places of requests in flight, until they are dropped.

@@ -6,15 +6,14 @@
 //! runs, so the delay of that queue is measured as well.
 
 mod class;
+mod limits;
 mod place;
 
 pub use class::Class;
+pub use limits::{LoadArgs, LoadLimits};
 pub use place::Place;
 
 use super::problem::Problem;
-use super::static_files::page;
-use axum::http::{HeaderMap, Method, header};
-use axum::response::{IntoResponse as _, Response};
 use place::InFlight;
 use rand::RngExt as _;
 use std::sync::Arc;
@@ -38,19 +37,6 @@ const RETRY_SECONDS_MIN: u32 = 1;
 const RETRY_SECONDS_MAX: u32 = 5;
 /// Time between two log lines about refusals.
 const LOG_EVERY: Duration = Duration::from_secs(10);
-
-/// Limits on the load of a process.
-#[derive(Clone, Copy, Debug)]
-pub struct LoadLimits {
-    /// Requests of fans in flight beyond which purchases are refused; also the limit on those of organisers.
-    pub in_flight_max: usize,
-    /// Requests of fans in flight beyond which entering is refused.
-    pub enter_max: usize,
-    /// Requests of fans in flight beyond which browsing is refused.
-    pub browse_max: usize,
-    /// Delay of the runtime's queue beyond which browsing is refused, then entering; zero sets no limit.
-    pub delay_max: Duration,
-}
 
 /// Requests in flight in this process, and how far it is behind.
 pub struct Load {
@@ -166,36 +152,11 @@ impl Load {
     }
 }
 
-/// Answers a request that was refused: a browser that asked for a page is shown one that tries again by itself.
-pub(in crate::http) fn refuse(method: &Method, headers: &HeaderMap, problem: Problem) -> Response {
-    let refusal = problem.into_response();
-    let accept = headers.get(header::ACCEPT);
-    let wants_page = accept.is_some_and(|accept| accept.as_bytes().starts_with(b"text/html"));
-    let Some(seconds) = refusal.headers().get(header::RETRY_AFTER).cloned() else {
-        return refusal;
-    };
-    if !wants_page {
-        return refusal;
-    }
-    let can_repeat = method.is_safe();
-    let text = if can_repeat {
-        "Very many people are here. This page tries again by itself in a few seconds."
-    } else {
-        "Very many people are here. Nothing was done: go back and try again in a few seconds."
-    };
-    let mut response = page("message.html", &[("title", "One moment"), ("text", text)]);
-    *response.status_mut() = refusal.status();
-    let headers = response.headers_mut();
-    if can_repeat {
-        headers.insert(header::REFRESH, seconds.clone());
-    }
-    headers.insert(header::RETRY_AFTER, seconds);
-    response
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::http::header;
+    use axum::response::IntoResponse as _;
 
     fn load() -> Arc<Load> {
         Load::new(LoadLimits {
