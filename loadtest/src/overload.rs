@@ -116,7 +116,7 @@ impl Sale {
         let mut pace = tokio::time::interval(PACE);
         while began.elapsed() < load.span {
             pace.tick().await;
-            let due = (began.elapsed().as_secs_f64() * load.rate) as usize;
+            let due = (began.elapsed().min(load.span).as_secs_f64() * load.rate) as usize;
             for _ in sent..due {
                 let token = tokens.pop().ok_or("more --seats are needed")?;
                 fans.spawn(self.clone().journey(token));
