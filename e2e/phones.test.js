@@ -364,6 +364,36 @@ test("a reload while the place cannot be asked for joins nothing, for fans who l
   }
 });
 
+test("a fan whom an overloaded server refuses gets through by waiting", async () => {
+  await server.event("busy", quick);
+  const fan = await person(browser);
+  const refusals = {};
+  await fan.route("**/api/v1/**", (route) => {
+    const path = new URL(route.request().url()).pathname.replace(/(hold|ord|pay)_[^/]*/, "id");
+    const asked = `${route.request().method()} ${path}`;
+    refusals[asked] = (refusals[asked] ?? 0) + 1;
+    if (refusals[asked] > 2) return route.continue();
+    return route.fulfill({
+      status: 503,
+      contentType: "application/problem+json",
+      headers: { "Retry-After": "0" },
+      body: JSON.stringify({ type: "/problems/overloaded", title: "Too busy", status: 503 }),
+    });
+  });
+  await fan.goto(`${server.url}/e/busy`);
+  await fan.getByRole("link", { name: "Go to the checkout" }).click();
+  await fan.getByRole("button", { name: "Find and hold" }).click();
+  await fan.getByLabel("Name").fill("Ada");
+  await fan.getByLabel("E-mail for the tickets").fill("ada@example.org");
+  await fan.getByRole("button", { name: "Go on to payment" }).click();
+  await fan.getByLabel("Card number").fill("4242424242424242");
+  await fan.getByRole("button", { name: "Pay", exact: true }).click();
+  await fan.waitForURL(/\/orders\//);
+  assert.equal((await sales("busy")).booked, 2);
+  for (const asked of ["POST /api/v1/events/busy/line", "GET /api/v1/events/busy/seating", "POST /api/v1/orders"])
+    assert.ok(refusals[asked] > 2, asked);
+});
+
 test("a session whose answer was lost is opened again, also after a reload", async () => {
   await server.event("lost", quick);
   const fan = await person(browser);

@@ -3,12 +3,13 @@
 
 /** A refusal: `type`, `title`, `status` and more as in RFC 9457. */
 export class Problem extends Error {
-  /** @param {any} body @param {number} status */
-  constructor(body, status) {
+  /** @param {any} body @param {number} status @param {number} [retryAfter] in seconds */
+  constructor(body, status, retryAfter = 0) {
     super(body?.detail || body?.title || "The server cannot be reached");
     this.kind = String(body?.type || "").replace("/problems/", "");
     this.status = status;
     this.body = body || {};
+    this.retryAfter = retryAfter;
   }
 }
 
@@ -28,7 +29,7 @@ export async function call(method, path, options = {}) {
   if (options.bearer) headers.Authorization = `Bearer ${options.bearer}`;
   if (options.body !== undefined || options.raw) headers["Content-Type"] = "application/json";
   if (options.key) headers["Idempotency-Key"] = options.key;
-  for (let tries = 0; ; tries++) {
+  for (let tries = 0, refusals = 0; ; tries++) {
     // A connection that died in silence never answers; another try takes another one.
     const stop = new AbortController(),
       isLast = method !== "GET" || tries === 6;
@@ -46,7 +47,14 @@ export async function call(method, path, options = {}) {
       setTime(response.headers.get("X-Fairline-Time"));
       return await read(response);
     } catch (problem) {
-      if (problem instanceof Problem) throw problem;
+      if (problem instanceof Problem) {
+        // An overloaded server did nothing, so that anything may be sent again.
+        if (problem.kind !== "overloaded" || refusals++ === (method === "GET" ? 8 : 3)) throw problem;
+        const after = problem.retryAfter * 1000 * (1 + Math.random() / 2);
+        await new Promise((later) => setTimeout(later, after));
+        tries--;
+        continue;
+      }
       if (isLast || !stop.signal.aborted) throw new Problem(null, 0);
     } finally {
       clearTimeout(timer);
@@ -57,7 +65,10 @@ export async function call(method, path, options = {}) {
 /** @param {Response} response */
 async function read(response) {
   const kind = response.headers.get("Content-Type") || "";
-  if (!response.ok) throw new Problem(kind.includes("json") ? await response.json() : null, response.status);
+  if (!response.ok) {
+    const body = kind.includes("json") ? await response.json() : null;
+    throw new Problem(body, response.status, Number(response.headers.get("Retry-After")));
+  }
   if (response.status === 204) return null;
   if (kind.includes("octet-stream"))
     return { bits: new Uint8Array(await response.arrayBuffer()), version: Number(response.headers.get("X-Version")) };

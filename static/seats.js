@@ -55,6 +55,7 @@ function explain(problem) {
     "no-such-hold": "Your hold ran out and the seats went back. Choose again.",
     "session-over": "This visit is over. Join the line again for more.",
     "no-session": "This visit is over. Join the line again.",
+    overloaded: "Very many people are here at this moment. Nothing was lost; try again.",
     unavailable: "The box office is out of reach for a moment. Nothing was lost; try again.",
     "too-many-requests": "That was too fast. Try again in a moment.",
   };

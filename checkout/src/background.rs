@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
@@ -24,9 +25,11 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// Runs until the stop signal. One set of these tasks a process; several processes do no harm.
 pub async fn run(shop: Arc<Shop>) {
+    let published = Notify::new();
     tokio::join!(
         sweep(&shop),
-        publish(&shop),
+        publish(&shop, &published),
+        report_seats(&shop, &published),
         report(&shop),
         fetch_keys(&shop)
     );
@@ -111,12 +114,11 @@ fn purge_changed(shop: &Shop, layouts: &mut HashMap<EventId, Arc<Layout>>) {
     *layouts = now;
 }
 
-/// Publishes new versions of the seat maps and reports the figures to the waiting room.
-async fn publish(shop: &Arc<Shop>) {
+/// Publishes new versions of the seat maps.
+async fn publish(shop: &Arc<Shop>, done: &Notify) {
     let mut due = interval(Duration::from_millis(VERSION_MS));
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_away = false;
-    let mut last_reports: HashMap<EventId, LastReport> = HashMap::new();
     let mut layouts = HashMap::new();
     loop {
         tokio::select! {
@@ -132,6 +134,19 @@ async fn publish(shop: &Arc<Shop>) {
         }
         if shop.site.edge.purger().is_some() {
             purge_changed(shop, &mut layouts);
+        }
+        done.notify_one();
+    }
+}
+
+/// Reports the figures of the seat maps to the waiting room, apart from publishing them: a waiting room that does not answer must not
+/// make the maps old.
+async fn report_seats(shop: &Arc<Shop>, published: &Notify) {
+    let mut last_reports: HashMap<EventId, LastReport> = HashMap::new();
+    loop {
+        tokio::select! {
+            () = published.notified() => {}
+            () = shop.site.stop.cancelled() => return,
         }
         let now = shop.inventory.now();
         for seat_map in shop.inventory.seat_maps() {

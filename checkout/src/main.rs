@@ -89,9 +89,8 @@ async fn main() -> ExitCode {
         );
     }
     cli.check_secrets(&settings, &mut mistakes);
-    let remote = RemoteWaitingRoom::new(waiting_room, cli.service_key.as_deref().unwrap_or(""));
     let outcome = match mistakes.into_result() {
-        Ok(()) => serve(&settings, &cli, remote)
+        Ok(()) => serve(&settings, &cli, waiting_room)
             .await
             .map_err(|error| vec![error]),
         Err(mistakes) => Err(mistakes),
@@ -99,8 +98,10 @@ async fn main() -> ExitCode {
     exit("checkout", outcome)
 }
 
-async fn serve(settings: &Settings, cli: &Cli, remote: RemoteWaitingRoom) -> Result<(), String> {
+async fn serve(settings: &Settings, cli: &Cli, waiting_room: &str) -> Result<(), String> {
     let process = Process::start(settings).await?;
+    let service_key = cli.service_key.as_deref().unwrap_or("");
+    let remote = RemoteWaitingRoom::new(waiting_room, service_key);
     let folder = DataFolder::open(&settings.data)?;
     let (clock, stop) = (Clock::system(), process.stop.clone());
     let pass_secret = cli.pass_secret.as_deref();

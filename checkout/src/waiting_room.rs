@@ -180,7 +180,7 @@ impl RemoteWaitingRoom {
     /// Returns the waiting room at `base`, such as `http://127.0.0.1:8080`.
     pub fn new(base: &str, service_key: &str) -> RemoteWaitingRoom {
         RemoteWaitingRoom {
-            service: RemoteService::new(base, ANSWER),
+            service: RemoteService::new("waiting-room", base, ANSWER),
             service_key: service_key.to_owned(),
         }
     }

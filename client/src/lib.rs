@@ -3,7 +3,7 @@
 use futures_util::StreamExt as _;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::client::legacy::{Client as Pool, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
@@ -15,6 +15,8 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_with_confi
 
 /// Longest time for an answer.
 const ANSWER: Duration = Duration::from_secs(30);
+/// Largest number of times that a request is sent again because the server was overloaded.
+const REPEATS_MAX: u32 = 8;
 
 /// A socket of a fan.
 pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -105,7 +107,7 @@ impl Client {
             .map_err(|_| format!("{path}: no answer"))?
     }
 
-    /// Sends one JSON request.
+    /// Sends one JSON request, and sends it again when an overloaded server says so, as pages do.
     ///
     /// # Errors
     /// Fails if there is no answer.
@@ -125,12 +127,19 @@ impl Client {
             heads.push(("content-type", "application/json"));
         }
         let text = body.map(|body| body.to_string()).unwrap_or_default();
-        let answer = self.raw(method, path, &heads, text.into_bytes()).await?;
-        let body = serde_json::from_slice(answer.body()).unwrap_or(Value::Null);
-        Ok(Answer {
-            status: answer.status(),
-            body,
-        })
+        let mut repeats = 0;
+        loop {
+            let body = text.clone().into_bytes();
+            let answer = self.raw(method.clone(), path, &heads, body).await?;
+            let status = answer.status();
+            let body: Value = serde_json::from_slice(answer.body()).unwrap_or(Value::Null);
+            let is_overloaded = body["type"] == "/problems/overloaded";
+            if !is_overloaded || repeats == REPEATS_MAX {
+                return Ok(Answer { status, body });
+            }
+            repeats += 1;
+            tokio::time::sleep(retry_after(&answer)).await;
+        }
     }
 
     /// Sends a GET request.
@@ -218,6 +227,13 @@ impl Client {
             .map(|(socket, _)| socket)
             .map_err(|error| error.to_string())
     }
+}
+
+/// Returns how long to wait before a request is sent again.
+fn retry_after(answer: &Response<Bytes>) -> Duration {
+    let header = answer.headers().get(header::RETRY_AFTER);
+    let seconds = header.and_then(|value| value.to_str().ok()?.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(1))
 }
 
 /// Returns the next JSON message of a socket, or `None` once it is closed.

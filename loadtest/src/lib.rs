@@ -2,6 +2,7 @@
 
 pub mod fans;
 pub mod line;
+pub mod overload;
 pub mod process;
 pub mod report;
 pub mod rush;

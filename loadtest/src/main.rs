@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use loadtest::report::Report;
-use loadtest::{fans, line, rush, seats};
+use loadtest::{fans, line, overload, rush, seats};
 use std::process::ExitCode;
 use testkit::Postgres;
 
@@ -30,6 +30,8 @@ enum Command {
     Line(line::LineArgs),
     /// Whole journeys to booked seats; then the books are checked
     Rush(rush::RushArgs),
+    /// Several times the load that the server takes, and how soon it is back afterwards
+    Overload(overload::OverloadArgs),
     /// The same contended sale by each common strategy, on a Postgres of its own
     Seats(seats::SeatsArgs),
     /// A server that sells by one of the strategies
@@ -71,6 +73,7 @@ async fn main() -> ExitCode {
         Command::Fans(args) => (fans::run(args.clone()).await, args.json),
         Command::Line(args) => (line::run(args.clone()).await, args.json),
         Command::Rush(args) => (rush::run(args.clone()).await, args.json),
+        Command::Overload(args) => (overload::run(args.clone()).await, args.json),
         Command::Seats(args) => {
             let as_json = args.json;
             // Runs as a task of the runtime, like the tasks that answer requests.

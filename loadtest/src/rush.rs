@@ -37,8 +37,9 @@ pub async fn run(args: RushArgs) -> Result<Report, Failed> {
     let client = Client::new(&args.server.url);
     let event = format!("rush-{}", rand::random::<u32>());
     let mut report = Report::default();
-    open(&client, &event, &args).await?;
-    let tokens = admit_all(&client, &event, &args).await?;
+    let seats = args.buyers * args.seats * 11 / 10;
+    open(&client, &event, &args.server.organiser_key, seats).await?;
+    let tokens = admit_all(&client, &event, args.buyers, args.concurrency).await?;
     let bar = progress("buying", args.buyers as u64);
     let cpu = args.server.pid.map(|pid| Process(pid).measure());
     let started = Instant::now();
@@ -74,31 +75,40 @@ pub async fn run(args: RushArgs) -> Result<Report, Failed> {
     Ok(report)
 }
 
-async fn open(client: &Client, event: &str, args: &RushArgs) -> Result<(), Failed> {
+/// Creates an event with at least so many seats, which admits everyone.
+pub(crate) async fn open(
+    client: &Client,
+    event: &str,
+    organiser_key: &str,
+    seats: usize,
+) -> Result<(), Failed> {
     let settings = json!({"id": event, "name": "Rush", "admission": {"rate_per_minute": 6_000_000, "batch_seconds": 1,
         "max_active": 1_000_000, "claim_seconds": 3600, "session_seconds": 3600}});
     let per_row = 50usize;
-    let rows = (args.buyers * args.seats * 11 / 10)
-        .div_ceil(per_row)
-        .max(1);
+    let rows = seats.div_ceil(per_row).max(1);
     let sections: Vec<Value> = (0..rows.div_ceil(100))
         .map(|at| json!({"id": format!("s{at}"), "category": "c", "rows": 100.min(rows - at * 100), "seats_per_row": per_row}))
         .collect();
     let plan =
         json!({"categories": [{"id": "c", "name": "Seats", "price": 4500}], "sections": sections});
     client
-        .create_event(&args.server.organiser_key, &settings, Some(plan))
+        .create_event(organiser_key, &settings, Some(plan))
         .await
 }
 
-/// Lets all buyers join, and returns their tokens once all are admitted.
-async fn admit_all(client: &Client, event: &str, args: &RushArgs) -> Result<Vec<String>, Failed> {
-    let bar = progress("joining", args.buyers as u64);
-    let joins = stream::iter(0..args.buyers).map(|_| {
+/// Lets so many buyers join, and returns their tokens once all are admitted.
+pub(crate) async fn admit_all(
+    client: &Client,
+    event: &str,
+    buyers: usize,
+    concurrency: usize,
+) -> Result<Vec<String>, Failed> {
+    let bar = progress("joining", buyers as u64);
+    let joins = stream::iter(0..buyers).map(|_| {
         let (client, event) = (client.clone(), event.to_owned());
         tokio::spawn(async move { client.join(&event).await })
     });
-    let joined: Vec<_> = joins.buffer_unordered(args.concurrency).collect().await;
+    let joined: Vec<_> = joins.buffer_unordered(concurrency).collect().await;
     let mut passes = Vec::with_capacity(joined.len());
     for place in joined {
         let place = place.map_err(|error| error.to_string())??;
@@ -119,7 +129,7 @@ async fn admit_all(client: &Client, event: &str, args: &RushArgs) -> Result<Vec<
         }
     });
     asking
-        .buffer_unordered(args.concurrency)
+        .buffer_unordered(concurrency)
         .collect::<Vec<_>>()
         .await
         .into_iter()

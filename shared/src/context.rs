@@ -3,6 +3,7 @@
 use crate::audit::Audit;
 use crate::edge::Edge;
 use crate::failures::Failures;
+use crate::http::load::Load;
 use crate::http::problem::Problem;
 use crate::http::rate_limit::Limiter;
 use crate::organiser::Organisers;
@@ -10,6 +11,7 @@ use crate::time::Clock;
 use crate::web_url::link_origin;
 use parking_lot::Mutex;
 use std::hash::Hash;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +31,8 @@ pub struct AppContext {
     pub audit: Audit,
     /// Rate limits.
     pub limits: Limits,
+    /// Requests in flight.
+    pub load: Arc<Load>,
     /// The time.
     pub clock: Clock,
     /// Set when the process is about to go.

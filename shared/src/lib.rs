@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod backup;
+pub mod breaker;
 pub mod context;
 pub mod crypto;
 pub mod currencies;

@@ -21,7 +21,7 @@ pub async fn ask(probe: Probe, common: &Common) -> ExitCode {
     if let Err(mistakes) = mistakes.into_result() {
         return exit("probe", Err(mistakes));
     }
-    let process = RemoteService::new(&format!("http://{listener}"), PATIENCE);
+    let process = RemoteService::new("process", &format!("http://{listener}"), PATIENCE);
     let path = match probe {
         Probe::Livez => "/livez",
         Probe::Readyz => "/readyz",

@@ -1,5 +1,6 @@
 //! Asking the other service, which runs in a process of its own, by HTTP.
 
+use crate::breaker::Breaker;
 use axum::http::request::Builder;
 use axum::http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -14,6 +15,8 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// Consecutive requests without an answer after which the service counts as away.
+const FAILURES_MAX: u32 = 3;
 
 /// The other service.
 #[derive(Clone)]
@@ -21,12 +24,14 @@ pub struct RemoteService {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     base: String,
     limit: Duration,
+    /// Shared by all clones, so that any request is the probe for all others.
+    breaker: Arc<Breaker>,
 }
 
 impl RemoteService {
-    /// Returns the service at `base`, such as `http://127.0.0.1:8080`; `limit` is the longest time for an answer. With https
-    /// its certificate must be of an authority that the system trusts.
-    pub fn new(base: &str, limit: Duration) -> RemoteService {
+    /// Returns the service at `base`, such as `http://127.0.0.1:8080`; `limit` is the longest time for an answer, and `name`
+    /// stands in metrics and logs. With https its certificate must be of an authority that the system trusts.
+    pub fn new(name: &'static str, base: &str, limit: Duration) -> RemoteService {
         let mut roots = RootCertStore::empty();
         if base.starts_with("https://") {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -45,10 +50,11 @@ impl RemoteService {
             client: Client::builder(TokioExecutor::new()).build(connector),
             base: base.trim_end_matches('/').to_owned(),
             limit,
+            breaker: Arc::new(Breaker::new(name, FAILURES_MAX)),
         }
     }
 
-    /// Sends a request. Returns `None` if no answer came in time.
+    /// Sends a request. Returns `None` if no answer came in time, or at once while the service does not answer others.
     pub async fn ask(
         &self,
         method: Method,
@@ -72,7 +78,7 @@ impl RemoteService {
         Request::builder().method(method).uri(url)
     }
 
-    /// Sends a request that `request` began. None when no answer came, or not in time.
+    /// Sends a request that `request` began. None as for [`RemoteService::ask`].
     pub async fn send(
         &self,
         request: Builder,
@@ -87,6 +93,90 @@ impl RemoteService {
             let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
             Some((status, body.collect().await.ok()?.to_bytes()))
         };
-        timeout(self.limit, asking).await.ok()?
+        let call = self.breaker.call()?;
+        let answer = timeout(self.limit, asking).await.ok().flatten();
+        match answer {
+            Some(_) => call.succeeded(),
+            None => call.failed(),
+        }
+        answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::task::JoinSet;
+
+    const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+    /// A server that takes requests and answers them only when it is told to.
+    #[derive(Default)]
+    struct Stalled {
+        requests: AtomicUsize,
+        answers: AtomicBool,
+    }
+
+    impl Stalled {
+        async fn start() -> (Arc<Stalled>, RemoteService) {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let base = format!("http://{}", listener.local_addr().unwrap());
+            let server = Arc::new(Stalled::default());
+            let accepting = server.clone();
+            tokio::spawn(async move {
+                while let Ok((stream, _)) = listener.accept().await {
+                    tokio::spawn(accepting.clone().serve(stream));
+                }
+            });
+            let remote = RemoteService::new("test", &base, Duration::from_millis(200));
+            (server, remote)
+        }
+
+        async fn serve(self: Arc<Stalled>, mut stream: TcpStream) {
+            let mut request = [0; 1024];
+            while stream.read(&mut request).await.is_ok_and(|read| read > 0) {
+                self.requests.fetch_add(1, Ordering::Relaxed);
+                if self.answers.load(Ordering::Relaxed) && stream.write_all(OK).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Sends so many requests at the same time, and returns the number of those that were answered.
+    async fn ask(remote: &RemoteService, count: usize) -> usize {
+        let mut asking = JoinSet::new();
+        for _ in 0..count {
+            let remote = remote.clone();
+            asking.spawn(async move { remote.ask(Method::GET, "/", "", None).await });
+        }
+        asking.join_all().await.iter().flatten().count()
+    }
+
+    #[tokio::test]
+    async fn a_stalled_service_is_probed_by_one_request_at_a_time_until_it_answers() {
+        let (server, remote) = Stalled::start().await;
+        for _ in 0..FAILURES_MAX {
+            assert_eq!(ask(&remote, 1).await, 0);
+        }
+        let mut before = server.requests.load(Ordering::Relaxed);
+        assert_eq!(before, FAILURES_MAX as usize);
+        let mut probes = 0;
+        while probes < 3 {
+            assert_eq!(ask(&remote, 50).await, 0);
+            let requests = server.requests.load(Ordering::Relaxed);
+            assert!(requests - before <= 1, "{} of 50", requests - before);
+            probes += requests - before;
+            before = requests;
+            tokio::task::yield_now().await;
+        }
+        server.answers.store(true, Ordering::Relaxed);
+        while ask(&remote, 1).await == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(ask(&remote, 50).await, 50);
     }
 }

@@ -7,6 +7,7 @@ use crate::data_dir::DataFolder;
 use crate::edge::{Edge, PurgeTarget, Purger};
 use crate::failures::Failures;
 use crate::http::listener::{Caps, Transport};
+use crate::http::load::{Load, LoadArgs, LoadLimits};
 use crate::http::proxy_protocol::TrustedProxies;
 use crate::http::rate_limit::Limiter;
 use crate::http::tls::{CertificateFiles, Tls};
@@ -95,6 +96,9 @@ pub struct Common {
     /// Connections per client address; 0: no cap [default: 100]
     #[arg(long, env = "FAIRLINE_CONNECTIONS_PER_ADDRESS", global = true)]
     pub connections_per_address: Option<String>,
+    /// Limits on the load
+    #[command(flatten)]
+    pub load: LoadArgs,
     /// text or json [default: text]
     #[arg(long, env = "FAIRLINE_LOG_FORMAT", global = true)]
     pub log_format: Option<String>,
@@ -135,6 +139,7 @@ pub struct Settings {
     origins: Vec<String>,
     trusted_hops: usize,
     rates: RequestRates,
+    load: LoadLimits,
     organiser_key: Option<String>,
     organiser_keys: Vec<Key>,
     purge: Option<PurgeTarget>,
@@ -198,6 +203,7 @@ impl Common {
             origins,
             trusted_hops,
             rates: self.rates(mistakes),
+            load: self.load.read(mistakes),
             organiser_key: read_admin_key(self.organiser_key.as_deref(), mistakes),
             organiser_keys: read_more_keys(self.organiser_keys.as_deref(), mistakes),
             purge: PurgeTarget::read(
@@ -341,6 +347,7 @@ impl Settings {
                 organiser_keys: Failures::new("organiser key"),
                 service_key: Failures::new("service key"),
             },
+            load: Load::new(self.load),
             clock,
             stop,
             health: Health::default(),
@@ -424,6 +431,12 @@ mod tests {
             organiser_key: Some("short".into()),
             organiser_keys: Some("a:boss:0123456789abcdef".into()),
             log_format: Some("xml".into()),
+            load: LoadArgs {
+                in_flight: Some("100".into()),
+                in_flight_enter: Some("some".into()),
+                in_flight_browse: Some("101".into()),
+                delay_ms: Some("-1".into()),
+            },
             ..Common::default()
         };
         let mut mistakes = Mistakes::default();
@@ -436,6 +449,9 @@ mod tests {
             "ORGANISER_KEY:",
             "ORGANISER_KEYS",
             "LOG_FORMAT",
+            "IN_FLIGHT_ENTER",
+            "IN_FLIGHT_BROWSE",
+            "DELAY_MS",
         ] {
             assert!(all.contains(name), "{name} is missing in:\n{all}");
         }

@@ -22,7 +22,7 @@ impl RemoteCheckout {
     /// Returns the checkout at `base`, which knows the waiting room by the service key.
     pub fn new(base: &str, service_key: &str) -> RemoteCheckout {
         RemoteCheckout {
-            remote: RemoteService::new(base, ANSWER),
+            remote: RemoteService::new("checkout", base, ANSWER),
             service_key: service_key.to_owned(),
         }
     }

@@ -61,8 +61,6 @@ async fn main() -> ExitCode {
     if checkout.is_some() && service_key.is_none() {
         mistakes.add("FAIRLINE_SERVICE_KEY: needed with FAIRLINE_CHECKOUT, the same on both");
     }
-    let checkout = checkout.zip(service_key);
-    let checkout = checkout.map(|(url, key)| RemoteCheckout::new(url, key));
     let outcome = match mistakes.into_result() {
         Ok(()) => serve(&settings, &cli.line, checkout)
             .await
@@ -72,12 +70,10 @@ async fn main() -> ExitCode {
     exit("waiting-room", outcome)
 }
 
-async fn serve(
-    settings: &Settings,
-    line: &LineArgs,
-    checkout: Option<RemoteCheckout>,
-) -> Result<(), String> {
+async fn serve(settings: &Settings, line: &LineArgs, checkout: Option<&str>) -> Result<(), String> {
     let process = Process::start(settings).await?;
+    let checkout = checkout.zip(line.service_key.as_deref());
+    let checkout = checkout.map(|(url, key)| RemoteCheckout::new(url, key));
     let folder = DataFolder::open(&settings.data)?;
     let (clock, stop) = (Clock::system(), process.stop.clone());
     let pass_secret = line.pass_secret.as_deref();

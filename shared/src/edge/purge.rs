@@ -105,7 +105,7 @@ impl Purger {
     /// A purger whose purges `run` sends.
     pub fn new(target: PurgeTarget) -> Purger {
         Purger {
-            remote: RemoteService::new(&target.url, ANSWER),
+            remote: RemoteService::new("edge", &target.url, ANSWER),
             target,
             pending: Mutex::default(),
             changed: Notify::new(),

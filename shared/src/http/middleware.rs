@@ -1,6 +1,8 @@
 //! Middleware common to all responses of a service.
 
 use super::client_address::{ClientAddress, client_address};
+use super::load::Class;
+use super::overloaded::refuse;
 use super::permit::Peer;
 use super::problem::Problem;
 use super::security_headers::set_headers;
@@ -35,6 +37,7 @@ pub fn with_middleware(router: Router, site: &Arc<AppContext>, mut description: 
     if let Some(purger) = site.edge.purger() {
         tokio::spawn(purger.run(site.stop.clone()));
     }
+    tokio::spawn(site.load.clone().watch(site.stop.clone()));
     let (currencies, more) = crate::currencies::routes();
     description.merge(more);
     let refuse_undeclared = RefuseUndeclared::new(&description);
@@ -93,17 +96,27 @@ async fn around(State(site): State<Arc<AppContext>>, mut request: Request, next:
     let method = request.method().clone();
     let id = RequestId(rand::random());
     let request_id = id.to_string();
-    let limited = address.filter(|_| !is_gate(route));
+    let is_gate = is_gate(route);
+    let limited = address.filter(|_| !is_gate);
     let refused = limited.and_then(|address| check(&site.limits.requests, address).err());
+    let mut is_shed = false;
     let response = match refused {
-        None => in_time(next.run(request)).await,
         Some(problem) => problem.into_response(),
+        None if is_gate => in_time(next.run(request)).await,
+        None => match site.load.enter(Class::of(&method, route)) {
+            Ok(place) => in_time(next.run(request.map(|body| place.track(body)))).await,
+            Err(problem) => {
+                is_shed = true;
+                refuse(&method, request.headers(), problem)
+            }
+        },
     };
     let mut response = as_problem(response);
     let status = response.status();
     count(&method, route, status, started.elapsed(), id);
     let status = status.as_u16();
-    if status >= 500 {
+    // A line for each refusal would be more work than some requests are.
+    if status >= 500 && !is_shed {
         tracing::warn!(%method, %route, status, request_id, "request failed");
     } else {
         tracing::debug!(%method, %route, status, request_id, "request");

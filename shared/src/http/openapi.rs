@@ -95,7 +95,10 @@ impl IntoResponses for Refusals {
             ("415", "The body is not JSON"),
             ("422", "A value is wrong; errors[] names it"),
             ("429", "Too many requests; see Retry-After"),
-            ("503", "The store cannot be reached; see Retry-After"),
+            (
+                "503",
+                "The store cannot be reached, or the server is overloaded; see Retry-After",
+            ),
         ];
         let body = Ref::from_schema_name("Problem");
         known

@@ -76,6 +76,13 @@ impl Problem {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title).retry_after(2)
     }
 
+    /// Creates the problem of an overloaded server, which did nothing: 503.
+    pub fn overloaded(retry_after_seconds: u32) -> Problem {
+        let title = "Too busy just now: nothing was done, try again in a moment";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", title)
+            .retry_after(retry_after_seconds)
+    }
+
     /// Creates the problem of too many requests: 429.
     pub fn too_many(retry_after_seconds: u32) -> Problem {
         let title = "Too many requests from here";

@@ -2,6 +2,7 @@
 //! `docs/metrics.md` is the table of all of them, and a test compares it with what a sale leaves in `/metrics`.
 
 pub mod http;
+pub mod load;
 mod process;
 pub(crate) mod purges;
 mod registry;
@@ -17,6 +18,7 @@ use crate::context::AppContext;
 pub fn register(registry: &mut Registry, site: &AppContext) {
     process::register(registry, site);
     http::register(registry);
+    load::register(registry);
     purges::register(registry);
     sockets::register(registry);
     stores::register(registry);

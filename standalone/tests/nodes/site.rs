@@ -103,6 +103,13 @@ impl Node {
         self.settings.push((name.to_owned(), value.to_owned()));
     }
 
+    /// Value of a setting.
+    pub(crate) fn setting(&self, name: &str) -> &str {
+        let mut settings = self.settings.iter();
+        let (_, value) = settings.find(|(known, _)| known == name).unwrap();
+        value
+    }
+
     /// Output of the process.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()

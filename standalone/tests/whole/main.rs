@@ -20,6 +20,7 @@ mod limits;
 mod metrics;
 mod newer;
 mod organising;
+mod overload;
 mod proxied;
 mod secure;
 mod shopping;

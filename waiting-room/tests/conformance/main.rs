@@ -7,6 +7,7 @@
 #![expect(clippy::too_many_lines, reason = "a journey is told in one piece")]
 
 mod admission;
+mod away;
 mod bench;
 mod draws;
 mod many;

@@ -9,6 +9,7 @@ use crate::inventory::model::*;
 use futures_util::future::join_all;
 use shared::group_commit::ANSWER_SECONDS_MAX;
 use shared::ids::EventId;
+use shared::metrics::load::record_circuit;
 use shared::time::Time;
 use sqlx::{Row as _, query};
 use std::collections::{HashMap, HashSet};
@@ -87,6 +88,8 @@ impl Postgres {
         let now = Instant::now();
         let mut reached_since = shard.reached_since.lock();
         *reached_since = polled.is_ok().then(|| reached_since.unwrap_or(now));
+        let is_open = polled.is_err() || shard.is_away();
+        record_circuit("postgres", &shard.name, is_open);
         polled
     }
 

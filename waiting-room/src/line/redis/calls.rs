@@ -13,12 +13,15 @@ use std::sync::Arc;
 
 impl EventLine {
     /// Runs an operation on visitors. If a different server than before answered, recovers the line
-    /// and runs it again.
+    /// and runs it again. While Redis is away, ticks probe it, and no operation waits for that.
     pub(super) async fn run(
         self: &Arc<EventLine>,
         operation: Operation,
         units: Units,
     ) -> Result<Answer, Refused> {
+        if self.store().connection.is_away() {
+            return Err(Unavailable.into());
+        }
         match self.batches.run(operation, units.clone()).await {
             Err(CallError::Lost | CallError::Gone) => {
                 self.tick().await?;

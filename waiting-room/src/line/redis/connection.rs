@@ -1,6 +1,6 @@
 //! The connection to Redis: a single server, one found through Sentinels, or a cluster.
-//! Multiplexed, and reconnected after growing pauses. A command that is not answered in time may
-//! have been carried out.
+//! Multiplexed, and reconnected after growing pauses, by one caller while the others fail at once.
+//! A command that is not answered in time may have been carried out.
 
 use super::address::{ANSWER, Address, CONNECT, Source};
 use super::keys::Keys;
@@ -10,13 +10,11 @@ use parking_lot::{Mutex, MutexGuard};
 use redis::aio::{ConnectionLike as _, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
 use redis::{AsyncConnectionConfig, Cmd, ErrorKind, RedisError, Value};
+use shared::breaker::Breaker;
 use shared::group_commit::Unavailable;
-use std::time::Duration;
 use tokio::time::error::Elapsed;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
-const PAUSE_MIN: Duration = Duration::from_millis(50);
-const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Version of the names and values of all keys. It rises when an earlier version of the program could not go on with
 /// them.
 const FORMAT: i64 = 1;
@@ -49,13 +47,11 @@ struct Numbered {
     number: u64,
 }
 
-/// The channel if there is one, and when to try again if there is none.
+/// The channel, if there is one.
 struct Current {
     channel: Option<Numbered>,
     /// Number of channels so far.
     count: u64,
-    retry_at: Option<Instant>,
-    pause: Duration,
     /// Why there is none, for the operator.
     failure: Option<Failure>,
 }
@@ -76,6 +72,9 @@ pub(super) struct Connection {
     current: Mutex<Current>,
     /// One task connects, the others wait for it.
     connecting: tokio::sync::Mutex<()>,
+    /// Open from a command without an answer, or an attempt to connect that failed, until there is a
+    /// connection, whose first command the server has answered.
+    breaker: Breaker,
 }
 
 /// Failure of one command.
@@ -94,11 +93,10 @@ impl Connection {
             current: Mutex::new(Current {
                 channel: None,
                 count: 0,
-                retry_at: None,
-                pause: PAUSE_MIN,
                 failure: None,
             }),
             connecting: tokio::sync::Mutex::new(()),
+            breaker: Breaker::new("redis", 1),
         }
     }
 
@@ -125,6 +123,11 @@ impl Connection {
         }
     }
 
+    /// Returns whether Redis did not answer, and has not answered since.
+    pub(super) fn is_away(&self) -> bool {
+        self.breaker.is_open()
+    }
+
     /// Sends a command and waits for its answer, connecting first if necessary. Dropping the future
     /// leaves the connection usable; the command may still run.
     pub(super) async fn send(&self, command: &Cmd) -> Result<Value, CommandError> {
@@ -145,27 +148,24 @@ impl Connection {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(self.classify(&error, number)),
             Err(_) => {
-                self.drop_channel(number, "no answer in time");
+                self.give_up(number, "no answer in time");
                 Err(CommandError::Away)
             }
         }
     }
 
-    /// Returns the channel, reconnecting if there is none and the pause is over.
+    /// Returns the channel, reconnecting if there is none. While Redis is away one caller tries to,
+    /// after a pause, and the others fail at once.
     async fn channel(&self) -> Option<Numbered> {
         let found = self.current().channel.clone();
         if found.is_some() {
             return found;
         }
+        let call = self.breaker.call()?;
         let _connecting = self.connecting.lock().await;
-        {
-            let current = self.current();
-            if current.channel.is_some() {
-                return current.channel.clone();
-            }
-            if current.retry_at.is_some_and(|at| Instant::now() < at) {
-                return None;
-            }
+        let found = self.current().channel.clone();
+        if found.is_some() || call.is_overtaken() {
+            return found;
         }
         let peers = &self.address.servers.peers;
         let made = timeout(2 * CONNECT, self.connect()).await;
@@ -178,8 +178,7 @@ impl Connection {
         match made {
             Ok(channel) => {
                 tracing::info!(peers, "connected to Redis");
-                current.pause = PAUSE_MIN;
-                current.retry_at = None;
+                call.succeeded();
                 current.failure = None;
                 current.count += 1;
                 let number = current.count;
@@ -190,11 +189,7 @@ impl Connection {
                 let (Failure::Unreachable(why) | Failure::NewerFormat(why)) = &failure;
                 tracing::warn!("{why}");
                 current.failure = Some(failure);
-                // Half to all of the pause, so that nodes do not reconnect in step.
-                let [jitter] = shared::crypto::random::<1>();
-                let share = 0.5 + f64::from(jitter) / 512.0;
-                current.retry_at = Some(Instant::now() + current.pause.mul_f64(share));
-                current.pause = (current.pause * 2).min(PAUSE_MAX);
+                call.failed();
                 None
             }
         }
@@ -277,22 +272,37 @@ impl Connection {
                 tracing::error!(%error, "Redis refused a command");
                 return CommandError::Away;
             }
+            None if error.is_timeout() => {
+                self.give_up(number, "no answer in time");
+                return CommandError::Away;
+            }
             None => {}
         }
         self.drop_channel(number, &self.explain(error));
         CommandError::Away
     }
 
-    /// Drops a channel unless another has replaced it.
-    fn drop_channel(&self, number: u64, why: &str) {
+    /// Drops the channel to a server that did not answer, and has no caller wait for it any more. Of
+    /// a cluster the other servers may answer.
+    fn give_up(&self, number: u64, why: &str) {
+        let is_cluster = matches!(self.address.servers.source, Source::Cluster(_));
+        if self.drop_channel(number, why) && !is_cluster {
+            self.breaker.open();
+        }
+    }
+
+    /// Drops a channel, and returns whether it was the current one: another may have replaced it.
+    fn drop_channel(&self, number: u64, why: &str) -> bool {
         let mut current = self.current();
         let is_current = |channel: &mut Numbered| channel.number == number;
-        if current.channel.take_if(is_current).is_some() {
+        let was_current = current.channel.take_if(is_current).is_some();
+        if was_current {
             let peers = &self.address.servers.peers;
             tracing::warn!(peers, why, "connection to Redis dropped");
             let why = format!("connection to Redis at {peers} dropped: {why}");
             current.failure = Some(Failure::Unreachable(why));
         }
+        was_current
     }
 }
 

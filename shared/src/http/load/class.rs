@@ -1,0 +1,68 @@
+//! Classes of requests.
+
+use axum::http::Method;
+
+/// Class of a request, by what its refusal costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Organisers, and one of our services on behalf of the other.
+    Organiser,
+    /// Holds, orders, payments, whatever gives seats or a slot back, and the parts of a page that was served.
+    Purchase,
+    /// Places in line and new sessions. Behind purchases, because nobody could buy if all that is done were to let more in.
+    Enter,
+    /// Lists, maps and pages.
+    Browse,
+}
+
+impl Class {
+    /// All classes, in the order in which they are counted.
+    pub const ALL: [Class; 4] = [
+        Class::Organiser,
+        Class::Purchase,
+        Class::Enter,
+        Class::Browse,
+    ];
+
+    /// Returns the class of a request by its method and its route.
+    pub fn of(method: &Method, route: &str) -> Class {
+        if route.starts_with("/api/v1/organiser/") {
+            return Class::Organiser;
+        }
+        match route {
+            "/organiser" | "/api/v1/events/{event}/availability" => Class::Organiser,
+            "/api/v1/events/{event}/seating" if method == Method::DELETE => Class::Organiser,
+            "/api/v1/events/{event}/admission"
+            | "/api/v1/events/{event}/admission/start"
+            | "/api/v1/events/{event}/holds"
+            | "/api/v1/holds/{hold}"
+            | "/api/v1/orders"
+            | "/api/v1/orders/{order}"
+            | "/api/v1/payments/simulated/{payment}"
+            | "/api/v1/qr"
+            | "/e/{event}/leave"
+            | "/e/{event}/seats"
+            | "/orders/{order}"
+            | "/static/{*path}"
+            | "/.well-known/jwks.json" => Class::Purchase,
+            "/api/v1/events/{event}/line/me" if method == Method::DELETE => Class::Purchase,
+            "/api/v1/events/{event}/sessions" if method == Method::POST => Class::Enter,
+            "/api/v1/events/{event}/line"
+            | "/api/v1/events/{event}/line/me"
+            | "/api/v1/events/{event}/line/ws"
+            | "/e/{event}/join" => Class::Enter,
+            "/api/v1/events/{event}/sessions" => Class::Purchase,
+            _ => Class::Browse,
+        }
+    }
+
+    /// Returns the name of the class in metrics.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Class::Organiser => "organiser",
+            Class::Purchase => "purchase",
+            Class::Enter => "enter",
+            Class::Browse => "browse",
+        }
+    }
+}
