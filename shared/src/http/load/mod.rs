@@ -54,6 +54,10 @@ pub struct Load {
 impl Load {
     /// Nothing in flight.
     pub fn new(limits: LoadLimits) -> Arc<Load> {
+        // Counts begin at 0, not with their first refusal.
+        for class in Class::ALL {
+            shed(class.name());
+        }
         Arc::new(Load {
             limits,
             in_flight: Arc::default(),
