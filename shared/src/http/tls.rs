@@ -1,6 +1,6 @@
 //! TLS of the public listener: the certificate and its key from files, read again when they change.
 
-use crate::metrics::http::{CERTIFICATE_EXPIRES, NO_LABELS};
+use crate::metrics::http::CERTIFICATE_EXPIRES;
 use crate::time::{Clock, Time};
 use parking_lot::RwLock;
 use rustls::ServerConfig;
@@ -135,9 +135,7 @@ impl Tls {
 
     fn report(&self) {
         let ends_at = self.served.0.read().ends_at;
-        CERTIFICATE_EXPIRES
-            .get_or_create(&NO_LABELS)
-            .set(ends_at.seconds());
+        CERTIFICATE_EXPIRES.set(ends_at.seconds());
     }
 }
 

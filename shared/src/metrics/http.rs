@@ -15,18 +15,12 @@ use std::time::Duration;
 
 /// Connections over a limit.
 pub(crate) static CONNECTIONS_REFUSED: LazyLock<Counter> = LazyLock::new(Counter::default);
-
 /// Connections of trusted proxies without a readable PROXY header.
 pub(crate) static PROXY_HEADERS_FAILED: LazyLock<Counter> = LazyLock::new(Counter::default);
 /// Failed TLS handshakes.
 pub(crate) static HANDSHAKES_FAILED: LazyLock<Counter> = LazyLock::new(Counter::default);
-/// End of the certificate that is served, in seconds since 1970; without a series where none is.
-pub(crate) static CERTIFICATE_EXPIRES: LazyLock<Family<NoLabels, Gauge>> =
-    LazyLock::new(Family::default);
-
-/// The label set of a family with one series at most.
-pub(crate) type NoLabels = [(&'static str, &'static str); 0];
-pub(crate) const NO_LABELS: NoLabels = [];
+/// End of the certificate that is served, in seconds since 1970; 0 without TLS.
+pub(crate) static CERTIFICATE_EXPIRES: LazyLock<Gauge> = LazyLock::new(Gauge::default);
 
 static REQUESTS: LazyLock<Family<RequestLabels, Counter>> = LazyLock::new(Family::default);
 static REQUEST_SECONDS: LazyLock<Family<RouteLabels, HistogramWithExemplars<RequestId>>> =
@@ -64,7 +58,7 @@ pub(super) fn register(registry: &mut Registry) {
     );
     registry.add(
         "fairline_tls_certificate_expires_timestamp_seconds",
-        "End of the certificate that is served; absent without TLS",
+        "End of the certificate that is served, in seconds since 1970; 0 without TLS",
         CERTIFICATE_EXPIRES.clone(),
     );
 }

@@ -19,6 +19,8 @@ struct PurgeLabels {
 }
 
 pub(super) fn register(registry: &mut Registry) {
+    LazyLock::force(&SENT);
+    LazyLock::force(&FAILED);
     registry.add(
         "fairline_purges_total",
         "Requests to purge the edge, by outcome: 'sent' or 'failed'",
