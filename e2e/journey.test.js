@@ -220,6 +220,20 @@ test("a seat that goes before the map's socket opens is told of as well", async 
   sound(fan);
 });
 
+test("a page whose seating plan is replaced shows the new one", async () => {
+  await server.event("rebuilt", { admission: { rate_per_minute: 6000, batch_seconds: 1 } });
+  const fan = await person(browser);
+  await fan.goto(`${server.url}/e/rebuilt`);
+  await fan.getByRole("link", { name: "Go to the checkout" }).click();
+  await fan.getByText("left to shop").waitFor();
+  await server.call("PUT", "/api/v1/organiser/events/rebuilt/seating", {
+    categories: [{ id: "up", name: "Upper ring", price: 3000 }],
+    sections: [{ id: "up", category: "up", rows: 2, seats_per_row: 6 }],
+  });
+  await fan.locator("#category option").filter({ hasText: "Upper ring" }).waitFor({ state: "attached" });
+  sound(fan);
+});
+
 test("the queue works without JavaScript: forms and a refresh", async () => {
   await server.event("plain", { paused: true });
   const fan = await person(browser, { javaScriptEnabled: false });

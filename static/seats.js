@@ -263,10 +263,18 @@ function watch() {
       }
       draw();
     },
-    onState(state) {
+    onState(state, code) {
       if (state === "failed") setTimeout(catchUp, 1500);
+      // A cache may have the old plan for five seconds.
+      if (code === 4002) for (const ms of [0, 6000]) setTimeout(reloadIfReplaced, ms);
     },
   });
+}
+
+/** Loads the page again if the seating plan is another one than it shows. */
+async function reloadIfReplaced() {
+  const found = await call("GET", `${base}/seating`, { cache: "no-cache" }).catch(() => layout);
+  if (JSON.stringify(found) !== JSON.stringify(layout)) location.reload();
 }
 
 /** Time between two questions about something that seems to be over, in ms. */

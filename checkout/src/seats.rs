@@ -226,6 +226,9 @@ async fn serve_socket(
 ) {
     let mut open = sockets::SEATS.open();
     let mut versions = seat_map.subscribe();
+    // A socket that kept the map would never see it go when the plan is replaced or the event deleted.
+    let map = Arc::downgrade(&seat_map);
+    drop(seat_map);
     let mut version = versions.borrow_and_update().version;
     let hello = json!({"type": "seats", "version": version, "changes": []}).to_string();
     if !send(&mut socket, Message::text(hello)).await {
@@ -240,7 +243,8 @@ async fn serve_socket(
                 if changed.is_err() {
                     break (Closed::Behind, "the seating plan was replaced");
                 }
-                let Some(messages) = seat_map.since(version) else {
+                let messages = map.upgrade().and_then(|map| map.since(version));
+                let Some(messages) = messages else {
                     break (Closed::Behind, "too far behind: fetch the map again");
                 };
                 for message in messages {

@@ -1,10 +1,11 @@
 //! Load shedding, and the dependencies that do not answer.
 
 use super::registry::Registry;
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use std::fmt;
 use std::sync::LazyLock;
 use std::sync::atomic::AtomicU64;
 
@@ -20,11 +21,21 @@ struct ClassLabels {
     class: &'static str,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct CircuitLabels {
     dependency: &'static str,
-    /// Empty, which counts as absent, unless the dependency is one of several databases.
+    /// Empty, and then no label, unless the dependency is one of several databases.
     database: String,
+}
+
+impl EncodeLabelSet for CircuitLabels {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        let mut labels = vec![("dependency", self.dependency)];
+        if !self.database.is_empty() {
+            labels.push(("database", &self.database));
+        }
+        labels.encode(encoder)
+    }
 }
 
 pub(super) fn register(registry: &mut Registry) {

@@ -213,6 +213,36 @@ async fn both_sockets_tell_the_time_every_25_seconds_while_nothing_changes() {
     assert_eq!((of_line, of_seats), (expected.clone(), expected));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_socket_of_a_seating_plan_that_is_replaced_or_deleted_closes() {
+    let stage = Stage::open().await;
+    let plan = |rows: u32| {
+        json!({"categories": [{"id": "c", "name": "C", "price": 100}],
+            "sections": [{"id": "s", "category": "c", "rows": rows, "seats_per_row": 4}]})
+    };
+    stage.event("hall", json!({})).await;
+    let session = stage.session("hall").await;
+    let watch = async || {
+        let url = format!("{}/api/v1/events/hall/seats/ws", stage.url);
+        let mut request = url.replace("http", "ws").into_client_request().unwrap();
+        let bearer = format!("Bearer {session}").parse().unwrap();
+        request.headers_mut().insert("authorization", bearer);
+        let (mut seats, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+        assert_eq!(place(&mut seats).await["type"], "seats");
+        seats
+    };
+    let mut seats = watch().await;
+    let replaced = stage
+        .organise(Method::PUT, "/events/hall/seating", Some(plan(3)))
+        .await;
+    replaced.ok().unwrap();
+    assert_eq!(close_code(&mut seats).await, 4002);
+    let mut seats = watch().await;
+    let deleted = stage.organise(Method::DELETE, "/events/hall", None).await;
+    deleted.ok().unwrap();
+    assert_eq!(close_code(&mut seats).await, 4002);
+}
+
 /// Opens a socket by hand, answers nothing, and returns the time until the server ends it.
 async fn end_in_silence(stage: &Stage, path: &str, bearer: &str) -> Duration {
     let host = stage.url.trim_start_matches("http://");

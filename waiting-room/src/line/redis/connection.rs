@@ -204,9 +204,11 @@ impl Connection {
     async fn accept(&self, mut channel: Channel) -> Result<Channel, Failure> {
         let key = Keys::new(self.address.prefix.clone()).format();
         let kept = channel.send(Cmd::new().arg("GET").arg(&key)).await;
-        // What else is wrong with the server is found by the commands that follow.
-        let Ok(Ok(value)) = kept else {
-            return Ok(channel);
+        let value = match kept {
+            Ok(Ok(value)) => value,
+            // What is wrong with the server is found by the commands that follow.
+            Ok(Err(_)) => return Ok(channel),
+            Err(_) => return Err(self.unreachable("no answer in time")),
         };
         let format = number(&value);
         if format > FORMAT {
