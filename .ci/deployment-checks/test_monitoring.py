@@ -60,7 +60,8 @@ def selectors(expression):
     """Metrics that an expression names, each with the labels that it selects by."""
     without_text = re.sub(r'"(?:[^"\\]|\\.)*"', '""', expression)
     without_groups = re.sub(r"\b(by|on|without|ignoring)\s*\([^)]*\)", "", without_text)
-    # Names of records have colons, functions are followed by a bracket, operators have no underscore.
+    # Names of records have colons, functions are followed by a bracket, operators have no
+    # underscore.
     pattern = r"([a-zA-Z_][\w:]*)(?![\w:(])\s*(?:\{([^}]*)\})?"
     for name, inside in re.findall(pattern, without_groups):
         if ":" not in name and ("_" in name or name == "up"):

@@ -67,7 +67,8 @@ class Crowd:
             try:
                 return self.shop(place["token"])
             except Refused as refused:
-                # Without synchronous replication a failover may lose the session, the hold or the order.
+                # Without synchronous replication a failover may lose the session, the hold or the
+                # order.
                 if not self.may_lose_sessions or refused.args[1] not in (401, 404):
                     raise
 

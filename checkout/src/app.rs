@@ -21,7 +21,8 @@ pub struct Shop {
     pub keys: Jwks,
     /// Receiver of the reports on starts, finishes and seats.
     pub waiting_room: Arc<dyn WaitingRoom>,
-    /// Key with which a waiting room in another process may remove an event; `None` if it runs in this process.
+    /// Key with which a waiting room in another process may remove an event; `None` if it runs in
+    /// this process.
     pub service_key: Option<String>,
     /// Payments whose verdict is known to this process alone.
     pub unsettled: Unsettled,

@@ -1,5 +1,5 @@
-//! The tick of the checkout: lapsed holds and orders, payments that are due, new versions of the seat maps, and reports
-//! to the waiting room.
+//! The tick of the checkout: lapsed holds and orders, payments that are due, new versions of the
+//! seat maps, and reports to the waiting room.
 
 use crate::app::Shop;
 use crate::inventory::layout::Layout;
@@ -139,8 +139,8 @@ async fn publish(shop: &Arc<Shop>, done: &Notify) {
     }
 }
 
-/// Reports the figures of the seat maps to the waiting room, apart from publishing them: a waiting room that does not answer must not
-/// make the maps old.
+/// Reports the figures of the seat maps to the waiting room, apart from publishing them: a waiting
+/// room that does not answer must not make the maps old.
 async fn report_seats(shop: &Arc<Shop>, published: &Notify) {
     let mut last_reports: HashMap<EventId, LastReport> = HashMap::new();
     loop {
@@ -186,7 +186,8 @@ async fn report(shop: &Arc<Shop>) {
     }
 }
 
-/// Sends a report and returns it unless there was no answer. A slot that lapsed meanwhile needs no report any more.
+/// Sends a report and returns it unless there was no answer. A slot that lapsed meanwhile needs no
+/// report any more.
 async fn send_report(shop: &Shop, report: Report) -> Option<Report> {
     let reported = if report.is_finished {
         shop.waiting_room.finish(&report.event, &report.token).await

@@ -26,8 +26,8 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(show_hold, release))
 }
 
-/// Body of a hold: exactly one of `seats`, `any_of` and `best_available`; or `any_of` with `best_available` as the
-/// fallback if none of its lists is available.
+/// Body of a hold: exactly one of `seats`, `any_of` and `best_available`; or `any_of` with
+/// `best_available` as the fallback if none of its lists is available.
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct HoldInput {

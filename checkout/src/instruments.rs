@@ -65,7 +65,8 @@ pub(crate) struct PoolMetrics {
 }
 
 impl PoolMetrics {
-    /// Creates the metrics of a pool with this many connections. Pools of the same name are added up.
+    /// Creates the metrics of a pool with this many connections. Pools of the same name are added
+    /// up.
     pub(crate) fn new(pool: &'static str, connections: u32) -> PoolMetrics {
         let labels = PoolLabels { pool };
         POOL_MAX

@@ -1,4 +1,5 @@
-//! The checkout: seats, holds, orders, payments, tickets. It trusts nothing but the admission token.
+//! The checkout: seats, holds, orders, payments, tickets. It trusts nothing but the admission
+//! token.
 
 mod app;
 mod background;

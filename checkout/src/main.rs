@@ -20,8 +20,8 @@ use shared::web_url::is_web_url;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Every request makes and frees some dozens of small things, often on different threads: that is a third of what a hold
-/// costs with the C library's own.
+/// Every request makes and frees some dozens of small things, often on different threads: that is a
+/// third of what a hold costs with the C library's own.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -64,7 +64,8 @@ struct SeatLabels {
     state: &'static str,
 }
 
-/// Reads the seat maps when the metrics are read. An event that is removed has no series from then on.
+/// Reads the seat maps when the metrics are read. An event that is removed has no series from then
+/// on.
 struct SeatsCollector(Arc<Shop>);
 
 impl fmt::Debug for SeatsCollector {

@@ -85,8 +85,8 @@ async fn list_own_orders(
     Ok(Json(shop.inventory.own_orders(keys).await?))
 }
 
-/// Returns an order, with its tickets once it is confirmed. Needs the session, or the key of the signed link as the
-/// bearer token.
+/// Returns an order, with its tickets once it is confirmed. Needs the session, or the key of the
+/// signed link as the bearer token.
 #[utoipa::path(get, path = "/api/v1/orders/{order}", tag = "checkout", params(("order" = String, Path)),
     security(("session" = []), ("link" = [])), responses((status = 200, body = Order), Refusals))]
 async fn show_order(
@@ -110,13 +110,14 @@ async fn show_order(
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct CardInput {
-    /// 16 digits: 4242424242424242 pays, 4000000000000002 is declined, 4000000000009995 has insufficient funds,
-    /// 4000000000000259 pays 20 seconds late.
+    /// 16 digits: 4242424242424242 pays, 4000000000000002 is declined, 4000000000009995 has
+    /// insufficient funds, 4000000000000259 pays 20 seconds late.
     card: String,
 }
 
-/// Pays with a card of the simulated provider and returns the updated order. 409 `too-many-attempts` after 20 attempts that
-/// were declined: the order stays as it is until its time to pay is over or its hold is released.
+/// Pays with a card of the simulated provider and returns the updated order. 409
+/// `too-many-attempts` after 20 attempts that were declined: the order stays as it is until its
+/// time to pay is over or its hold is released.
 #[utoipa::path(post, path = "/api/v1/payments/simulated/{payment}", tag = "checkout", params(("payment" = String, Path)),
     request_body = CardInput, security(("session" = [])), responses((status = 200, body = Order), Refusals))]
 async fn pay(

@@ -150,8 +150,9 @@ struct OrdersQuery {
     limit: Option<u32>,
 }
 
-/// An order as organisers see it: without what opens it (ticket codes, the signed link, the payment's secret), and
-/// without the buyer for viewers, who watch the sale but do not look after buyers.
+/// An order as organisers see it: without what opens it (ticket codes, the signed link, the
+/// payment's secret), and without the buyer for viewers, who watch the sale but do not look after
+/// buyers.
 #[derive(Serialize, utoipa::ToSchema)]
 struct OrganiserOrder {
     /// `ord_…`
@@ -321,7 +322,8 @@ struct ShardInput {
     shard: String,
 }
 
-/// Move an event to another database, while no session is open, no seat is held and no payment is under way.
+/// Move an event to another database, while no session is open, no seat is held and no payment is
+/// under way.
 #[utoipa::path(put, path = "/api/v1/organiser/events/{event}/shard", tag = "organiser", params(("event" = String, Path)),
     request_body = ShardInput, security(("organiser" = [])), responses((status = 204), Refusals))]
 async fn move_event(

@@ -35,7 +35,8 @@ async fn show_shop(State(shop): State<Arc<Shop>>, Path(event): Path<String>) -> 
     response
 }
 
-/// Query of an order page. The key of a signed link stays in the page's address; the page sends it on in a header.
+/// Query of an order page. The key of a signed link stays in the page's address; the page sends it
+/// on in a header.
 #[derive(Deserialize)]
 struct Link {
     #[serde(rename = "key")]

@@ -31,9 +31,9 @@ impl FromRequestParts<App> for Service {
     }
 }
 
-/// Remove an event, for a waiting room in another process: seats, sessions, holds that ended and orders that were never paid
-/// go. 409 `event-has-orders` once something was booked or paid, 409 `event-in-use` while seats are held or
-/// money is on its way; then nothing goes.
+/// Remove an event, for a waiting room in another process: seats, sessions, holds that ended and
+/// orders that were never paid go. 409 `event-has-orders` once something was booked or paid, 409
+/// `event-in-use` while seats are held or money is on its way; then nothing goes.
 #[utoipa::path(delete, path = "/api/v1/events/{event}/seating", tag = "checkout", params(("event" = String, Path)),
     security(("service" = [])), responses((status = 204), Refusals))]
 async fn remove_event(

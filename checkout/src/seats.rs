@@ -1,4 +1,5 @@
-//! Routes of the seat map: the layout, the states of the seats in JSON and in two bits each, and live changes.
+//! Routes of the seat map: the layout, the states of the seats in JSON and in two bits each, and
+//! live changes.
 
 use crate::app::{App, Shop};
 use crate::inventory::seat_map::SeatMapVersion;
@@ -114,9 +115,9 @@ struct SeatLine<'a> {
     state: SeatState,
 }
 
-/// Returns the state of every seat, from memory, at most one second old. With `Accept: application/octet-stream`
-/// each seat takes two bits. While the store cannot be reached the last known map is returned, with `stale: true`
-/// (`X-Stale: true` in the header).
+/// Returns the state of every seat, from memory, at most one second old. With `Accept:
+/// application/octet-stream` each seat takes two bits. While the store cannot be reached the last
+/// known map is returned, with `stale: true` (`X-Stale: true` in the header).
 #[utoipa::path(get, path = "/api/v1/events/{event}/seats", tag = "checkout", params(("event" = String, Path), MapQuery),
     responses((status = 200, content((SeatMapBody = "application/json"), (Vec<u8> = "application/octet-stream"))),
         (status = 304), Refusals))]
@@ -215,8 +216,8 @@ async fn watch_seats(
     Ok(upgrade.on_upgrade(move |socket| serve_socket(socket, shop, seat_map, connection)))
 }
 
-/// Serves a socket. A slow reader catches up from the kept changes or is told to start again; nothing is queued for
-/// it.
+/// Serves a socket. A slow reader catches up from the kept changes or is told to start again;
+/// nothing is queued for it.
 async fn serve_socket(
     mut socket: WebSocket,
     shop: Arc<Shop>,
@@ -226,7 +227,8 @@ async fn serve_socket(
 ) {
     let mut open = sockets::SEATS.open();
     let mut versions = seat_map.subscribe();
-    // A socket that kept the map would never see it go when the plan is replaced or the event deleted.
+    // A socket that kept the map would never see it go when the plan is replaced or the event
+    // deleted.
     let map = Arc::downgrade(&seat_map);
     drop(seat_map);
     let mut version = versions.borrow_and_update().version;

@@ -1,5 +1,5 @@
-//! Routes of sessions: an admission token is exchanged for one session, exactly once. Also the extractor of a
-//! request's sessions.
+//! Routes of sessions: an admission token is exchanged for one session, exactly once. Also the
+//! extractor of a request's sessions.
 
 use crate::app::{App, Shop};
 use crate::error::no_session;
@@ -41,7 +41,8 @@ pub(crate) struct SessionView {
     #[schema(value_type = String)]
     visitor: VisitorId,
     expires_at: Time,
-    /// Whether new holds are refused, because the time ran out, an order was confirmed or the fan left.
+    /// Whether new holds are refused, because the time ran out, an order was confirmed or the fan
+    /// left.
     over: bool,
 }
 
@@ -82,8 +83,8 @@ pub(crate) fn event_id(text: &str) -> Result<EventId, Problem> {
     EventId::parse(text).map_err(|_| Problem::no_such_event())
 }
 
-/// Exchanges an admission token for a session, once. The token is sent as the bearer token, or as the cookie set by
-/// the queue page.
+/// Exchanges an admission token for a session, once. The token is sent as the bearer token, or as
+/// the cookie set by the queue page.
 #[utoipa::path(post, path = "/api/v1/events/{event}/sessions", tag = "checkout", params(("event" = String, Path)),
     request_body(content = Nothing, description = "Nothing, or {}"), security(("admission" = [])),
     responses((status = 201, body = SessionView), Refusals))]
@@ -111,8 +112,8 @@ async fn open_session(
                 _ => Problem::bad_admission(),
             }
         })?;
-    // A fan whose slot has lapsed is refused, whatever the token says. If the waiting room does not answer, the
-    // token is believed and the start is reported later.
+    // A fan whose slot has lapsed is refused, whatever the token says. If the waiting room does not
+    // answer, the token is believed and the start is reported later.
     let reported = shop.waiting_room.start(&event, &token).await;
     if reported == Reported::Lapsed {
         return Err(Problem::slot_lapsed());
@@ -147,8 +148,8 @@ async fn open_session(
     Ok(mark_replayed(response, is_replayed))
 }
 
-/// Returns a new session token. With an idempotency key it is derived from the key and the admission token, so that
-/// a repeated request gets the same one; no other client has both.
+/// Returns a new session token. With an idempotency key it is derived from the key and the
+/// admission token, so that a repeated request gets the same one; no other client has both.
 ///
 /// It begins with the event, which determines the database that holds the session.
 fn session_token(event: &EventId, token: &str, key: &IdempotencyKey) -> String {

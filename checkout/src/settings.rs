@@ -13,8 +13,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default, clap::Args)]
 #[group(id = "seat settings")]
 pub struct SeatsArgs {
-    /// Storage of the seats: sqlite or postgres://…; several URLs, separated by blanks, are shards [default:
-    /// sqlite]
+    /// Storage of the seats: sqlite or postgres://…; several URLs, separated by blanks, are shards
+    /// [default: sqlite]
     #[arg(
         long,
         env = "FAIRLINE_INVENTORY",

@@ -1,4 +1,5 @@
-//! Reports to the waiting room, and the keys fetched from it. The checkout goes on selling when it does not answer.
+//! Reports to the waiting room, and the keys fetched from it. The checkout goes on selling when it
+//! does not answer.
 
 use async_trait::async_trait;
 use axum::http::{Method, StatusCode, header};
@@ -22,8 +23,8 @@ const ANSWER: Duration = Duration::from_secs(2);
 const REFETCH: Duration = Duration::from_secs(30);
 /// Pause after a fetch that failed.
 const RETRY: Duration = Duration::from_secs(1);
-/// Time between two fetches without unknown keys, as its `Cache-Control` says: a key that was published this long before
-/// it signs is never refused.
+/// Time between two fetches without unknown keys, as its `Cache-Control` says: a key that was
+/// published this long before it signs is never refused.
 pub const REFRESH: Duration = Duration::from_secs(300);
 
 /// Outcome of a report.
@@ -102,7 +103,8 @@ impl Jwks {
         }
     }
 
-    /// Checks a token. An unknown key may be a new one: the set is fetched again, not more often than twice a minute.
+    /// Checks a token. An unknown key may be a new one: the set is fetched again, not more often
+    /// than twice a minute.
     ///
     /// # Errors
     /// The reason for refusing it.
@@ -129,8 +131,8 @@ impl Jwks {
         self.verifier.read().clone()
     }
 
-    /// Fetches the set if that is due. Returns whether the last attempt succeeded. One caller fetches; the others wait for
-    /// its result.
+    /// Fetches the set if that is due. Returns whether the last attempt succeeded. One caller
+    /// fetches; the others wait for its result.
     async fn fetch(&self, why: Why) -> bool {
         let Some(source) = &self.source else {
             return true;
@@ -258,8 +260,8 @@ impl RemoteSignOuts {
 
 #[async_trait]
 impl Shared for RemoteSignOuts {
-    /// Signs the session out there as its browser would: the session proves itself, and the service key, which travels, ends
-    /// none.
+    /// Signs the session out there as its browser would: the session proves itself, and the service
+    /// key, which travels, ends none.
     async fn keep(&self, _: &SignOut, session: Option<&str>) -> Result<(), String> {
         let Some(session) = session else {
             return Ok(());

@@ -1,5 +1,5 @@
-//! Payments through the router while the store refuses the provider's verdict: it is kept until the store accepts
-//! it.
+//! Payments through the router while the store refuses the provider's verdict: it is kept until the
+//! store accepts it.
 
 #![expect(
     clippy::unwrap_used,
@@ -248,8 +248,8 @@ async fn state(node: &Node, keys: &checkout::inventory::SessionKeys, order: &Ord
     order.unwrap().state
 }
 
-/// Returns whether the answer is still pending: the first request is still running, or a database with a full disk
-/// counts as unreachable.
+/// Returns whether the answer is still pending: the first request is still running, or a database
+/// with a full disk counts as unreachable.
 fn is_not_yet(status: StatusCode, problem: &Value) -> bool {
     status == StatusCode::SERVICE_UNAVAILABLE || problem["type"] == "/problems/still-running"
 }
@@ -261,7 +261,8 @@ async fn a_yes_that_the_store_refuses_is_kept_until_it_takes_it_and_the_request_
         stage.refuse();
         let (status, _) = stage.pay().await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-        // Longer than a provider may take to answer. The sweep does not ask for the verdict, as it is known here.
+        // Longer than a provider may take to answer. The sweep does not ask for the verdict, as it
+        // is known here.
         stage.clock.advance_ms(60_000);
         let swept = stage.node.shop.inventory.sweep().await.unwrap();
         assert_eq!(swept.due.len(), 1);

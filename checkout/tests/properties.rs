@@ -1,6 +1,6 @@
-//! Property test of the inventory against a naive model: a list of seats, holds and orders. In every case no seat
-//! has two owners, the sums agree, no order is confirmed without money, and no money is kept without an order or a
-//! refund.
+//! Property test of the inventory against a naive model: a list of seats, holds and orders. In
+//! every case no seat has two owners, the sums agree, no order is confirmed without money, and no
+//! money is kept without an order or a refund.
 
 #![expect(clippy::too_many_lines, reason = "a journey is told in one piece")]
 #![expect(

@@ -1,6 +1,7 @@
-# Varnish as the edge in front of Fairline: a CDN of one's own, and a model for the rules of others (see
-# docs/operations.md, Content delivery networks). Varnish appends the client's address to X-Forwarded-For: count it in
-# FAIRLINE_TRUSTED_HOPS. Start it with: varnishd -a :80 -f fairline.vcl -s malloc,256m
+# Varnish as the edge in front of Fairline: a CDN of one's own, and a model for the rules of others
+# (see docs/operations.md, Content delivery networks). Varnish appends the client's address to
+# X-Forwarded-For: count it in FAIRLINE_TRUSTED_HOPS. Start it with: varnishd -a :80 -f fairline.vcl
+# -s malloc,256m
 vcl 4.1;
 
 import std;

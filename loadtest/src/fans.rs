@@ -1,5 +1,5 @@
-//! `loadtest fans`: many fans join over HTTP and watch over WebSocket; every position they receive is checked
-//! against the true one.
+//! `loadtest fans`: many fans join over HTTP and watch over WebSocket; every position they receive
+//! is checked against the true one.
 
 use crate::process::Process;
 use crate::report::{Report, histogram, progress, round};
@@ -72,7 +72,8 @@ impl Leaves {
         self.0.lock().push((Instant::now(), number));
     }
 
-    /// Returns how long the position shown to a fan has been out of date, or `None` if it was never the true one.
+    /// Returns how long the position shown to a fan has been out of date, or `None` if it was never
+    /// the true one.
     fn age(&self, number: u64, shown: u64, now: Instant) -> Option<Duration> {
         let leaves = self.0.lock();
         let mut truth = number - 1;

@@ -1,4 +1,5 @@
-//! `loadtest`: measures how fast, exact and safe a server is. All figures in the README come from this program.
+//! `loadtest`: measures how fast, exact and safe a server is. All figures in the README come from
+//! this program.
 
 use clap::{Parser, Subcommand};
 use loadtest::report::Report;
@@ -6,8 +7,8 @@ use loadtest::{fans, line, overload, rush, seats};
 use std::process::ExitCode;
 use testkit::Postgres;
 
-/// Every request allocates and frees dozens of small objects, often on different threads. With the allocator of the
-/// C library this is a third of the cost of a hold.
+/// Every request allocates and frees dozens of small objects, often on different threads. With the
+/// allocator of the C library this is a third of the cost of a hold.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

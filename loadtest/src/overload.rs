@@ -1,5 +1,6 @@
-//! `loadtest overload`: finds how many orders a second a server takes, offers several times that, and checks that it sells as
-//! before once the load is normal again, and that no confirmed order is lost.
+//! `loadtest overload`: finds how many orders a second a server takes, offers several times that,
+//! and checks that it sells as before once the load is normal again, and that no confirmed order is
+//! lost.
 
 use crate::report::{Report, histogram, progress, round};
 use crate::rush::{admit_all, buy, open};

@@ -1,4 +1,5 @@
-//! The audit log: who changed what, when, from what to what. One JSON object a line, on disk before the change is answered.
+//! The audit log: who changed what, when, from what to what. One JSON object a line, on disk before
+//! the change is answered.
 
 use crate::time::Time;
 use async_trait::async_trait;
@@ -32,7 +33,8 @@ pub struct Entry {
     pub to: Value,
 }
 
-/// A store that all nodes share: there the log is read, while each node's file keeps what was done at that node.
+/// A store that all nodes share: there the log is read, while each node's file keeps what was done
+/// at that node.
 #[async_trait]
 pub trait SharedAuditLog: Send + Sync {
     /// Keeps a line.

@@ -35,8 +35,8 @@ pub fn run(program: &str, common: &Common, args: &BackupArgs, elsewhere: &[&str]
     exit(program, outcome.map(drop).map_err(|error| vec![error]))
 }
 
-/// Copies a data folder to a new or empty folder and returns the number of files. Each file is consistent, whatever is
-/// written meanwhile, and has everything that was acknowledged before.
+/// Copies a data folder to a new or empty folder and returns the number of files. Each file is
+/// consistent, whatever is written meanwhile, and has everything that was acknowledged before.
 ///
 /// # Errors
 /// A sentence for the operator. There is nothing at the new folder then.
@@ -51,7 +51,8 @@ pub fn back_up(data: &Path, to: &Path) -> Result<usize, String> {
     let parent = check_target(data, to)?;
     let failed = |error: String| format!("the backup {shown} cannot be made: {error}");
     let io = |error: std::io::Error| failed(error.to_string());
-    // Made beside its place and then renamed, so that a backup that is there is complete. Removed when dropped.
+    // Made beside its place and then renamed, so that a backup that is there is complete. Removed
+    // when dropped.
     let unfinished = tempfile::Builder::new()
         .prefix(".fairline-backup-")
         .permissions(Permissions::from_mode(0o700))
@@ -102,8 +103,8 @@ fn copy_folder(from: &Path, to: &Path) -> Result<usize, String> {
     let failed = |error| format!("{}: {error}", from.display());
     let entries = fs::read_dir(from).map_err(failed)?;
     let mut entries: Vec<DirEntry> = entries.collect::<Result<_, _>>().map_err(failed)?;
-    // The seats come last, after the folder of the lines. So they know all that the lines know: a fan whose order is
-    // missing is not done in the line.
+    // The seats come last, after the folder of the lines. So they know all that the lines know: a
+    // fan whose order is missing is not done in the line.
     entries.sort_by_key(|entry| (!entry.path().is_dir(), is_sqlite(&entry.path())));
     let mut count = 0;
     for entry in entries {
@@ -127,8 +128,8 @@ fn is_sqlite(path: &Path) -> bool {
     path.extension().is_some_and(|kind| kind == "sqlite")
 }
 
-/// Returns whether a file belongs to the process that uses the folder: its lock, what SQLite keeps beside a file, files
-/// that are about to replace others.
+/// Returns whether a file belongs to the process that uses the folder: its lock, what SQLite keeps
+/// beside a file, files that are about to replace others.
 fn is_of_process(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name == "lock"
@@ -138,7 +139,8 @@ fn is_of_process(path: &Path) -> bool {
             .any(|end| name.ends_with(end))
 }
 
-/// Copies a file and returns how many that are: none if it was removed meanwhile, as with its event.
+/// Copies a file and returns how many that are: none if it was removed meanwhile, as with its
+/// event.
 fn copy_file(from: &Path, to: &Path) -> Result<usize, String> {
     let mut copy = OpenOptions::new()
         .create_new(true)
@@ -173,8 +175,8 @@ fn copy_database(from: &Path, to: &Path) -> Result<(), String> {
     copied.map(drop).map_err(|error| error.to_string())
 }
 
-/// Copies a file that is replaced as a whole when it changes, or a log, of which a line that is being written is left
-/// out.
+/// Copies a file that is replaced as a whole when it changes, or a log, of which a line that is
+/// being written is left out.
 fn copy_text(from: &Path, copy: &mut File) -> std::io::Result<()> {
     let mut bytes = Vec::new();
     File::open(from)?.read_to_end(&mut bytes)?;

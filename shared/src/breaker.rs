@@ -1,5 +1,5 @@
-//! Circuit breaker: while a dependency does not answer, its callers fail at once instead of waiting one by one, and a single
-//! call at a time probes whether it answers again.
+//! Circuit breaker: while a dependency does not answer, its callers fail at once instead of waiting
+//! one by one, and a single call at a time probes whether it answers again.
 
 use crate::metrics::load::record_circuit;
 use parking_lot::Mutex;
@@ -44,7 +44,8 @@ impl Breaker {
         }
     }
 
-    /// Begins a call; `None` while the dependency does not answer and another call probes it, or none is due.
+    /// Begins a call; `None` while the dependency does not answer and another call probes it, or
+    /// none is due.
     pub fn call(&self) -> Option<Call<'_>> {
         self.call_at(Instant::now())
     }
@@ -90,7 +91,8 @@ impl Breaker {
     }
 }
 
-/// A call under way. Dropped without an outcome, as when its caller is gone, it counts as neither a success nor a failure.
+/// A call under way. Dropped without an outcome, as when its caller is gone, it counts as neither a
+/// success nor a failure.
 pub struct Call<'a> {
     breaker: &'a Breaker,
     is_probe: bool,

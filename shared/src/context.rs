@@ -1,4 +1,5 @@
-//! Context of all handlers: the public URL, organisers, limits, the clock, the stop signal, the health of the stores.
+//! Context of all handlers: the public URL, organisers, limits, the clock, the stop signal, the
+//! health of the stores.
 
 use crate::audit::Audit;
 use crate::edge::Edge;

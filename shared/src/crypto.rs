@@ -4,7 +4,8 @@ use aws_lc_rs::{constant_time, digest, hmac, rand};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use std::fmt;
 
-/// A key for HMAC-SHA256, bound to one purpose so that a signature for one thing is never one for another.
+/// A key for HMAC-SHA256, bound to one purpose so that a signature for one thing is never one for
+/// another.
 #[derive(Clone)]
 pub struct Secret(hmac::Key);
 

@@ -1,7 +1,7 @@
 //! Currencies of ISO 4217 and the number of decimals of their amounts.
 //!
-//! All amounts are whole numbers of minor units. This is the one place that knows how many of their digits are decimals; the
-//! pages ask for it at `/api/v1/currencies`.
+//! All amounts are whole numbers of minor units. This is the one place that knows how many of their
+//! digits are decimals; the pages ask for it at `/api/v1/currencies`.
 
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
@@ -10,8 +10,9 @@ use iso_currency::{Currency, IntoEnumIterator as _};
 use std::collections::BTreeMap;
 use utoipa::openapi::OpenApi;
 
-/// Returns how many decimals amounts of a currency have: 2 for `EUR`, 0 for `JPY`, 3 for `KWD`. None for a code that
-/// ISO 4217 does not list, or lists without a minor unit, such as metals and test codes.
+/// Returns how many decimals amounts of a currency have: 2 for `EUR`, 0 for `JPY`, 3 for `KWD`.
+/// None for a code that ISO 4217 does not list, or lists without a minor unit, such as metals and
+/// test codes.
 pub fn exponent(code: &str) -> Option<u16> {
     Currency::from_code(code)?.exponent()
 }

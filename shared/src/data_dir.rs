@@ -1,4 +1,5 @@
-//! The data folder: private (0700) and locked, with the keys that were generated for it. No key is ever overwritten.
+//! The data folder: private (0700) and locked, with the keys that were generated for it. No key is
+//! ever overwritten.
 
 use crate::crypto;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -21,7 +22,8 @@ impl DataFolder {
     /// Opens the folder, or makes it if it does not exist.
     ///
     /// # Errors
-    /// A sentence for the operator: not a folder, not ours, not writable, or held by another process.
+    /// A sentence for the operator: not a folder, not ours, not writable, or held by another
+    /// process.
     pub fn open(path: &Path) -> Result<DataFolder, String> {
         DataFolder::open_at(path).map_err(|error| format!("FAIRLINE_DATA: {error}"))
     }

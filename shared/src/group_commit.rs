@@ -1,5 +1,5 @@
-//! Group commit: requests that queue while one commit is under way form the next batch, and each is answered only after its
-//! batch is on disk.
+//! Group commit: requests that queue while one commit is under way form the next batch, and each is
+//! answered only after its batch is on disk.
 
 use crate::metrics::writers::WriterMetrics;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,18 +13,20 @@ pub const QUEUE_MAX: usize = 20_000;
 /// Longest time for which a request waits for its answer.
 pub const ANSWER_SECONDS_MAX: u64 = 5;
 
-/// The store did not take the batch, or did not answer in time. Then the request may have happened: operations are such that
-/// asking again is no harm.
+/// The store did not take the batch, or did not answer in time. Then the request may have happened:
+/// operations are such that asking again is no harm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the store cannot be reached just now")]
 pub struct Unavailable;
 
-/// State with a journal. One thread owns it; a batch of requests changes it, then one `commit` makes all of that durable.
+/// State with a journal. One thread owns it; a batch of requests changes it, then one `commit`
+/// makes all of that durable.
 pub trait Durable: Send + 'static {
     /// Metrics of the writer.
     fn metrics() -> &'static WriterMetrics;
 
-    /// Writes what the batch changed and waits until it is on disk. With nothing changed it must cost nothing.
+    /// Writes what the batch changed and waits until it is on disk. With nothing changed it must
+    /// cost nothing.
     ///
     /// # Errors
     /// If the disk did not take it. `recover` follows.
@@ -66,8 +68,8 @@ impl<S: Durable> GroupCommit<S> {
         Ok(GroupCommit { jobs })
     }
 
-    /// Runs `change` on the state and answers once its effect is on disk. The change happens even if the caller goes
-    /// away meanwhile: a browser that hangs up leaves nothing half done.
+    /// Runs `change` on the state and answers once its effect is on disk. The change happens even
+    /// if the caller goes away meanwhile: a browser that hangs up leaves nothing half done.
     ///
     /// # Errors
     /// If the batch could not be committed, the queue is full, or no answer came in time.
@@ -111,7 +113,8 @@ fn work<S: Durable>(mut state: S, mut queue: mpsc::Receiver<Job<S>>) {
         }
         metrics.batch_requests.observe(batch.len() as f64);
         let begun = Instant::now();
-        // A panic in one request must not take the line down: its batch is refused and the state read back from disk.
+        // A panic in one request must not take the line down: its batch is refused and the state
+        // read back from disk.
         let ran = catch_unwind(AssertUnwindSafe(|| {
             answers.extend(batch.drain(..).map(|job| job(&mut state)));
         }));

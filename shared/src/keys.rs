@@ -1,4 +1,5 @@
-//! Keys and secrets that an operator sets: how they are read, and which are refused because they can be guessed.
+//! Keys and secrets that an operator sets: how they are read, and which are refused because they
+//! can be guessed.
 
 use crate::crypto::same;
 use crate::mistakes::Mistakes;
@@ -131,8 +132,8 @@ fn weakness(word: &str, length_min: usize) -> Option<String> {
     })
 }
 
-/// Counts the characters of a word, a repetition of what was there before as one. Such words are short: at most a few
-/// hundred characters, so that looking everywhere is cheap.
+/// Counts the characters of a word, a repetition of what was there before as one. Such words are
+/// short: at most a few hundred characters, so that looking everywhere is cheap.
 fn fresh(characters: &[char]) -> usize {
     let mut count = 0;
     let mut at = 0;

@@ -1,4 +1,5 @@
-//! Logs and what programs print: text for people, or one JSON object a line with `--log-format json`. Never a secret.
+//! Logs and what programs print: text for people, or one JSON object a line with `--log-format
+//! json`. Never a secret.
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -22,10 +23,12 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging to standard error. `level` is a filter such as `info` or `waiting_room=debug,info`.
+/// Starts logging to standard error. `level` is a filter such as `info` or
+/// `waiting_room=debug,info`.
 ///
-/// A thread of its own writes the lines, so that a reader that has stopped or gone away holds up nothing but the log. The
-/// returned guard is kept to the end of the program: dropping it writes what is left.
+/// A thread of its own writes the lines, so that a reader that has stopped or gone away holds up
+/// nothing but the log. The returned guard is kept to the end of the program: dropping it writes
+/// what is left.
 pub fn start(format: LogFormat, level: &str) -> LogGuard {
     let (writer, guard) = NonBlockingBuilder::default()
         .buffered_lines_limit(WAITING_LINES_MAX)
@@ -54,8 +57,8 @@ impl Drop for LogGuard {
     fn drop(&mut self) {
         let guard = self.0.take();
         let (ended, has_ended) = mpsc::channel();
-        // The library's guard prints where it cannot flush, which blocks or panics on a dead standard output: it does so in
-        // a thread that ends with the program at the latest.
+        // The library's guard prints where it cannot flush, which blocks or panics on a dead
+        // standard output: it does so in a thread that ends with the program at the latest.
         std::thread::spawn(move || {
             drop(guard);
             let _ = ended.send(());

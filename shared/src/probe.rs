@@ -13,8 +13,8 @@ use std::time::Duration;
 /// Time for an answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Asks the process that has these settings and prints the answer. Exit code 0: yes; 1: no, or no answer came; 2: the
-/// settings are wrong.
+/// Asks the process that has these settings and prints the answer. Exit code 0: yes; 1: no, or no
+/// answer came; 2: the settings are wrong.
 pub async fn ask(probe: Probe, common: &Common) -> ExitCode {
     let mut mistakes = Mistakes::default();
     let listener = reachable(common.ops_listener(&mut mistakes));
@@ -38,7 +38,8 @@ pub async fn ask(probe: Probe, common: &Common) -> ExitCode {
     }
 }
 
-/// Returns the address at which a listener of this machine is reached: a listener on all addresses is asked on loopback.
+/// Returns the address at which a listener of this machine is reached: a listener on all addresses
+/// is asked on loopback.
 fn reachable(mut listener: SocketAddr) -> SocketAddr {
     if listener.ip().is_unspecified() {
         listener.set_ip(match listener {

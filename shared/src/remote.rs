@@ -29,8 +29,9 @@ pub struct RemoteService {
 }
 
 impl RemoteService {
-    /// Returns the service at `base`, such as `http://127.0.0.1:8080`; `limit` is the longest time for an answer, and `name`
-    /// stands in metrics and logs. With https its certificate must be of an authority that the system trusts.
+    /// Returns the service at `base`, such as `http://127.0.0.1:8080`; `limit` is the longest time
+    /// for an answer, and `name` stands in metrics and logs. With https its certificate must be of
+    /// an authority that the system trusts.
     pub fn new(name: &'static str, base: &str, limit: Duration) -> RemoteService {
         let mut roots = RootCertStore::empty();
         if base.starts_with("https://") {
@@ -54,7 +55,8 @@ impl RemoteService {
         }
     }
 
-    /// Sends a request. Returns `None` if no answer came in time, or at once while the service does not answer others.
+    /// Sends a request. Returns `None` if no answer came in time, or at once while the service does
+    /// not answer others.
     pub async fn ask(
         &self,
         method: Method,

@@ -7,8 +7,8 @@ use crate::http::credentials::bearer;
 use crate::http::problem::Problem;
 use axum::http::{StatusCode, request::Parts};
 
-/// Checks that a request came with the service key as its bearer. Wrong keys count against their address, and are not even
-/// compared beyond the limit. Where no key is set, every key is wrong.
+/// Checks that a request came with the service key as its bearer. Wrong keys count against their
+/// address, and are not even compared beyond the limit. Where no key is set, every key is wrong.
 ///
 /// # Errors
 /// 401, or 429 after too many wrong keys.

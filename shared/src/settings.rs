@@ -32,8 +32,8 @@ pub struct Common {
     /// Operations listener: /livez, /readyz, /metrics [default: 127.0.0.1:9464]
     #[arg(long, env = "FAIRLINE_OPS_LISTEN", global = true)]
     pub ops_listen: Option<String>,
-    /// The URL that browsers see; issuer of the tokens; https turns on Secure cookies [default: http:// + listener; with
-    /// a certificate https://]
+    /// The URL that browsers see; issuer of the tokens; https turns on Secure cookies [default:
+    /// http:// + listener; with a certificate https://]
     #[arg(long, env = "FAIRLINE_PUBLIC_URL", global = true)]
     pub public_url: Option<String>,
     /// Folder of the embedded engines and of generated keys [default: ./fairline-data]
@@ -58,13 +58,15 @@ pub struct Common {
     /// Proxies in front whose X-Forwarded-For entry is believed [default: 0]
     #[arg(long, env = "FAIRLINE_TRUSTED_HOPS", global = true)]
     pub trusted_hops: Option<String>,
-    /// Certificate chain in PEM, with which the public listener speaks TLS; read again when it changes
+    /// Certificate chain in PEM, with which the public listener speaks TLS; read again when it
+    /// changes
     #[arg(long, env = "FAIRLINE_TLS_CERT", global = true)]
     pub tls_cert: Option<PathBuf>,
     /// Private key of the certificate, in PEM
     #[arg(long, env = "FAIRLINE_TLS_KEY", global = true)]
     pub tls_key: Option<PathBuf>,
-    /// Proxies that tell the client's address by the PROXY protocol: addresses or networks, comma-separated
+    /// Proxies that tell the client's address by the PROXY protocol: addresses or networks,
+    /// comma-separated
     #[arg(long, env = "FAIRLINE_PROXY_PROTOCOL", global = true)]
     pub proxy_protocol: Option<String>,
     /// Further origins for pages and WebSockets, comma-separated
@@ -293,7 +295,8 @@ impl Common {
 }
 
 impl Settings {
-    /// Records where a key or secret serves twice: the organiser keys and `secrets` must all be different.
+    /// Records where a key or secret serves twice: the organiser keys and `secrets` must all be
+    /// different.
     pub fn check_distinct(&self, secrets: [NamedSecret; 2], mistakes: &mut Mistakes) {
         let mut all = secrets.to_vec();
         all.push(NamedSecret {
@@ -307,9 +310,10 @@ impl Settings {
         check_distinct(&all, mistakes);
     }
 
-    /// Opens the site: the organiser's keys, the audit log, the limits. A generated admin key is returned to be printed.
-    /// With a pass secret that processes share, the console's sessions and the generated key are those of all of them. No key
-    /// that is ever sent may take its place: its bearers could sign themselves in.
+    /// Opens the site: the organiser's keys, the audit log, the limits. A generated admin key is
+    /// returned to be printed. With a pass secret that processes share, the console's sessions and
+    /// the generated key are those of all of them. No key that is ever sent may take its place: its
+    /// bearers could sign themselves in.
     ///
     /// # Errors
     /// If the data folder cannot keep what is generated.
@@ -357,8 +361,8 @@ impl Settings {
     }
 
     /// Returns the first admin key, and once more if it was made just now: the one that is set, one
-    /// made of the pass secret (kept under the name of its hash, so that another secret makes another
-    /// key), or a random one.
+    /// made of the pass secret (kept under the name of its hash, so that another secret makes
+    /// another key), or a random one.
     fn first_key(
         &self,
         folder: &DataFolder,

@@ -1,4 +1,5 @@
-//! SQLite files: opened so that a commit survives a power failure, and checked before they are used.
+//! SQLite files: opened so that a commit survives a power failure, and checked before they are
+//! used.
 
 use rusqlite::{Connection, Error, ffi};
 use std::path::Path;

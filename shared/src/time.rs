@@ -1,4 +1,5 @@
-//! The clock, as a seam that tests can move, and instants as they are written in JSON (RFC 3339, UTC).
+//! The clock, as a seam that tests can move, and instants as they are written in JSON (RFC 3339,
+//! UTC).
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -7,7 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type};
 
-/// The server's time of an answer, to count down from to the deadlines in it: a client's own clock may be wrong by minutes.
+/// The server's time of an answer, to count down from to the deadlines in it: a client's own clock
+/// may be wrong by minutes.
 const SERVER_TIME: HeaderName = HeaderName::from_static("x-fairline-time");
 
 /// An instant: milliseconds since 1970-01-01 UTC.
@@ -103,7 +105,8 @@ impl Clock {
         }
     }
 
-    /// Returns the time of a manual clock; none for the machine's, so that a store may go by its own.
+    /// Returns the time of a manual clock; none for the machine's, so that a store may go by its
+    /// own.
     pub fn hand(&self) -> Option<Time> {
         self.0
             .as_ref()

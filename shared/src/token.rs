@@ -1,4 +1,5 @@
-//! Admission tokens: compact JWS, EdDSA over Ed25519, `typ` `admission+jwt`. The waiting room signs, the checkout and the gate verify.
+//! Admission tokens: compact JWS, EdDSA over Ed25519, `typ` `admission+jwt`. The waiting room
+//! signs, the checkout and the gate verify.
 
 use crate::crypto::Secret;
 use crate::ids::{EventId, VisitorId};
@@ -81,7 +82,8 @@ impl Signer {
         Ok(pem_of(der.as_ref()))
     }
 
-    /// Derives a private key from a secret, as PEM (PKCS #8): nodes that share the secret share the key.
+    /// Derives a private key from a secret, as PEM (PKCS #8): nodes that share the secret share the
+    /// key.
     ///
     /// # Errors
     /// If the key cannot be written down.
@@ -130,7 +132,8 @@ impl Signer {
     }
 }
 
-/// Reads an Ed25519 private key (PKCS #8), and the JWK of its public half, whose id is its RFC 7638 thumbprint.
+/// Reads an Ed25519 private key (PKCS #8), and the JWK of its public half, whose id is its RFC 7638
+/// thumbprint.
 fn read_pair(der: &[u8]) -> Result<(EncodingKey, Jwk), String> {
     let wrong = "the signing key is not an Ed25519 private key";
     // Written anew, as the library reads version 1 alone.
@@ -306,7 +309,8 @@ mod tests {
             let token = format!("{}.{}.{}", encode(head.as_bytes()), parts[1], parts[2]);
             assert_eq!(refused(&token), Refused::Forged, "{head}");
         }
-        // Signed with our own key, but as another kind of token, or with something to be understood that is not.
+        // Signed with our own key, but as another kind of token, or with something to be understood
+        // that is not.
         for change in [
             (Some("JWT"), None),
             (None, None),

@@ -2,18 +2,21 @@
 
 use url::Url;
 
-/// Reads an origin such as `https://tickets.example` or `http://127.0.0.1:8080`, with or without a slash at the end.
-/// Returns it as browsers send it: lower case, an international name in its ASCII form, without the scheme's own port.
+/// Reads an origin such as `https://tickets.example` or `http://127.0.0.1:8080`, with or without a
+/// slash at the end. Returns it as browsers send it: lower case, an international name in its ASCII
+/// form, without the scheme's own port.
 pub fn parse_origin(text: &str) -> Option<String> {
     let url = is_plain(text).then(|| Url::parse(text).ok())??;
     let has_origin_alone = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
-    // The parser accepts `https:host` and `https:///host` too; whoever writes that means something else.
+    // The parser accepts `https:host` and `https:///host` too; whoever writes that means something
+    // else.
     let is_written_out = has_web_scheme(text) && !text.contains(":///");
     (has_origin_alone && is_written_out && is_web(&url)).then(|| url.origin().ascii_serialization())
 }
 
-/// Returns the origin that a link in a page of `site` leads to. None unless the link is an http or https address or a
-/// path, without a user name, control characters, spaces or backslashes, which browsers drop or rewrite.
+/// Returns the origin that a link in a page of `site` leads to. None unless the link is an http or
+/// https address or a path, without a user name, control characters, spaces or backslashes, which
+/// browsers drop or rewrite.
 pub fn link_origin(site: &str, link: &str) -> Option<String> {
     if !is_plain(link) || !(link.starts_with('/') || has_web_scheme(link)) {
         return None;

@@ -1,5 +1,5 @@
-//! `fairline demo`: a prepared sale in a realistic venue, and a simulated crowd that joins over real sockets, buys,
-//! hesitates, leaves and fails to show up.
+//! `fairline demo`: a prepared sale in a realistic venue, and a simulated crowd that joins over
+//! real sockets, buys, hesitates, leaves and fails to show up.
 
 use crate::Fairline;
 use checkout::inventory::layout;
@@ -38,7 +38,8 @@ pub struct Demo {
     _folder: Option<TempDir>,
 }
 
-/// Prepares the settings: a temporary data folder, and no rate limits for the one address of the crowd.
+/// Prepares the settings: a temporary data folder, and no rate limits for the one address of the
+/// crowd.
 ///
 /// # Errors
 /// A message for the operator.
@@ -119,7 +120,8 @@ impl Demo {
                 session_seconds: 420,
                 away_seconds: 600,
             };
-            // A named data folder may contain the event of an earlier run: then that sale continues.
+            // A named data folder may contain the event of an earlier run: then that sale
+            // continues.
             if crowd.line.create(settings).await.is_ok() {
                 let plan = layout::parse(hall().to_string().as_bytes());
                 let plan = plan.expect("the demo's plan is sound");
@@ -259,8 +261,8 @@ impl Crowd {
     }
 }
 
-/// Returns the share of shoppers who buy, so that the seats last for the whole sale: seats, divided by the fans
-/// admitted in that time and the seats of each.
+/// Returns the share of shoppers who buy, so that the seats last for the whole sale: seats, divided
+/// by the fans admitted in that time and the seats of each.
 fn buyers() -> f64 {
     4600.0 / (SALE_MINUTES * f64::from(RATE_PER_MINUTE) * 0.9) / 2.3
 }

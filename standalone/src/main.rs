@@ -82,7 +82,8 @@ fn back_up(cli: &Cli, args: &BackupArgs) -> ExitCode {
     backup::run("fairline backup", &cli.common, args, &elsewhere)
 }
 
-/// Verifies a draw. Exit code 0: it was held as promised; 1: it was not; 2: the files cannot be read.
+/// Verifies a draw. Exit code 0: it was held as promised; 1: it was not; 2: the files cannot be
+/// read.
 fn verify_draw(args: &VerifyArgs) -> ExitCode {
     let read = |path: &PathBuf| {
         let text = std::fs::read_to_string(path);

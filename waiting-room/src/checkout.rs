@@ -54,7 +54,8 @@ impl Checkout for RemoteCheckout {
                     "the checkout has another service key: nothing was removed",
                 ))
             }
-            // Something else is at that address, or the checkout's own store did not answer in time.
+            // Something else is at that address, or the checkout's own store did not answer in
+            // time.
             _ => Err(unknown_outcome(&format!("the checkout answers {status}"))),
         }
     }

@@ -1,4 +1,5 @@
-//! Credentials of a fan's request: finding its event, reading its pass or admission token, setting them as cookies.
+//! Credentials of a fan's request: finding its event, reading its pass or admission token, setting
+//! them as cookies.
 
 use crate::app::Room;
 use crate::hub::EventHub;
@@ -25,7 +26,8 @@ pub(crate) async fn find(
 pub(crate) struct Presented<T> {
     /// The pass, or the claims of the admission token.
     pub(crate) content: T,
-    /// Sent by the browser on its own: then the `Origin` must be checked before anything is changed.
+    /// Sent by the browser on its own: then the `Origin` must be checked before anything is
+    /// changed.
     pub(crate) by_cookie: bool,
 }
 
@@ -70,7 +72,8 @@ pub(crate) struct FanCookies<'a> {
 }
 
 impl FanCookies<'_> {
-    /// Sets the pass as a cookie, and the admission token while the visitor is admitted; clears the token afterwards.
+    /// Sets the pass as a cookie, and the admission token while the visitor is admitted; clears the
+    /// token afterwards.
     pub(crate) fn set(&self, room: &Room, spot: &Spot, headers: &mut HeaderMap) {
         let event = self.event;
         let mut set = |name: &str, value: &str, seconds: u32| {

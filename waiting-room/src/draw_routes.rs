@@ -113,7 +113,8 @@ impl Room {
     }
 }
 
-/// Show the published data of a draw: commitment, algorithm and beacon before it is held, all of it afterwards.
+/// Show the published data of a draw: commitment, algorithm and beacon before it is held, all of it
+/// afterwards.
 #[utoipa::path(get, path = "/api/v1/events/{event}/draw", tag = "draw", params(("event" = String, Path)),
     responses((status = 200, body = Drawn), Refusals))]
 async fn show_draw(

@@ -126,7 +126,8 @@ async fn join(
     let Entered { joined, is_keyed } = match enter(&room, &event, &headers, address, &key).await {
         Ok(entered) => entered,
         Err(problem) => {
-            // The time header is set on errors too: a line that is not open yet names the time when it opens.
+            // The time header is set on errors too: a line that is not open yet names the time when
+            // it opens.
             let mut response = problem.into_response();
             room.now(&event).stamp(response.headers_mut());
             return Ok(response);
@@ -149,8 +150,8 @@ pub(crate) struct Entered {
     is_keyed: bool,
 }
 
-/// Gives the requester a place: the one their pass proves, the one given for their idempotency key before, or a new
-/// one.
+/// Gives the requester a place: the one their pass proves, the one given for their idempotency key
+/// before, or a new one.
 pub(crate) async fn enter(
     room: &Arc<Room>,
     event: &EventId,

@@ -1,4 +1,5 @@
-//! The gate, which tells a reverse proxy whether a request may pass to the site behind it, and the public keys.
+//! The gate, which tells a reverse proxy whether a request may pass to the site behind it, and the
+//! public keys.
 
 use crate::app::{App, Room};
 use crate::line::{Claimed, Refused};
@@ -29,9 +30,10 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(show_keys))
 }
 
-/// Check whether a request may pass: with the admission token as the cookie `fairline_admission_{event}`, or as the bearer where no
-/// such cookie admits. The first 204 counts as the start. Every other answer is 401, also for an event that does not exist.
-/// While the line cannot be reached, a token that verifies passes.
+/// Check whether a request may pass: with the admission token as the cookie
+/// `fairline_admission_{event}`, or as the bearer where no such cookie admits. The first 204 counts
+/// as the start. Every other answer is 401, also for an event that does not exist. While the line
+/// cannot be reached, a token that verifies passes.
 #[utoipa::path(get, path = "/gate/{event}", tag = "integration", params(("event" = String, Path)),
     security(("admission" = [])), responses(
         (status = 204, description = "May pass; X-Fairline-Visitor says who"),
@@ -62,7 +64,8 @@ fn turn_away(queue: String) -> Response {
     ([("x-fairline-queue", queue)], Problem::bad_admission()).into_response()
 }
 
-/// Returns the valid admission tokens of a request. The cookie comes first: `Authorization` belongs to the site.
+/// Returns the valid admission tokens of a request. The cookie comes first: `Authorization` belongs
+/// to the site.
 fn admissions(room: &Room, headers: &HeaderMap, event: &EventId) -> Vec<Claims> {
     let name = cookie_name(&room.site, &format!("fairline_admission_{event}"));
     let words = [cookie(headers, &name), bearer(headers)];
@@ -76,8 +79,8 @@ fn admissions(room: &Room, headers: &HeaderMap, event: &EventId) -> Vec<Claims> 
     words.into_iter().flatten().filter_map(verified).collect()
 }
 
-/// Returns whether the slot of a verified token is its visitor's. If the line does not answer, the token is believed, so
-/// that shopping goes on.
+/// Returns whether the slot of a verified token is its visitor's. If the line does not answer, the
+/// token is believed, so that shopping goes on.
 async fn may_pass(room: &Room, event: &EventId, claims: &Claims) -> bool {
     if room.is_line_away() {
         return true;

@@ -1,4 +1,5 @@
-//! State that this node keeps of one event: the newest view of the line, the open sockets and the samples for plots.
+//! State that this node keeps of one event: the newest view of the line, the open sockets and the
+//! samples for plots.
 
 use crate::history::History;
 use crate::instruments::HubMetrics;
@@ -72,7 +73,8 @@ impl EventHub {
         }
     }
 
-    /// Returns whether this is the first call, so that the list of a draw is read in the background once.
+    /// Returns whether this is the first call, so that the list of a draw is read in the background
+    /// once.
     pub(crate) fn begin_list(&self) -> bool {
         !self.has_list.swap(true, Ordering::Relaxed)
     }

@@ -49,8 +49,8 @@ struct QuantileLabels {
     quantile: &'static str,
 }
 
-/// Reads the lines when the metrics are read. An event that is deleted has no series from then on, and nothing that a
-/// client sends makes one.
+/// Reads the lines when the metrics are read. An event that is deleted has no series from then on,
+/// and nothing that a client sends makes one.
 struct LinesCollector(Arc<Room>);
 
 impl fmt::Debug for LinesCollector {

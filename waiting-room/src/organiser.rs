@@ -1,4 +1,5 @@
-//! Organiser routes of the line: create, change and delete events, show the figures, eject visitors.
+//! Organiser routes of the line: create, change and delete events, show the figures, eject
+//! visitors.
 
 use crate::app::{App, Room};
 use crate::checkout;
@@ -134,10 +135,11 @@ fn difference(before: &EventSettings, after: &EventSettings) -> (Value, Value) {
     (from, to)
 }
 
-/// Delete an event and its sale. 409 `event-has-orders` once something was booked or paid, 409 `event-in-use` while seats are
-/// held or money is on its way, 409 `checkout-unknown` when the address of the checkout is not set: then the event stays. 503
-/// `checkout-unreachable` when the checkout gave no answer: then its sale may be gone. A deletion that was cut short is finished
-/// by asking again.
+/// Delete an event and its sale. 409 `event-has-orders` once something was booked or paid, 409
+/// `event-in-use` while seats are held or money is on its way, 409 `checkout-unknown` when the
+/// address of the checkout is not set: then the event stays. 503 `checkout-unreachable` when the
+/// checkout gave no answer: then its sale may be gone. A deletion that was cut short is finished by
+/// asking again.
 #[utoipa::path(delete, path = "/api/v1/organiser/events/{event}", tag = "organiser", params(("event" = String, Path)),
     security(("organiser" = [])), responses((status = 204), Refusals))]
 async fn delete_event(

@@ -1,4 +1,5 @@
-//! Passes: signed proofs of a place. A pass is a bearer credential, so it appears in no URL and no log.
+//! Passes: signed proofs of a place. A pass is a bearer credential, so it appears in no URL and no
+//! log.
 
 use shared::crypto::Secret;
 use shared::ids::{EventId, VisitorId};

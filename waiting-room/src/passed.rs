@@ -5,13 +5,16 @@ use shared::ids::VisitorId;
 use shared::time::Time;
 use std::collections::HashMap;
 
-/// Time for which a token that passed passes again without a claim, in ms; also one whose slot ended elsewhere.
+/// Time for which a token that passed passes again without a claim, in ms; also one whose slot
+/// ended elsewhere.
 const PASSED_MS: i64 = 1000;
-/// Largest number of visitors who are known to have passed. The tokens of others are claimed with each request.
+/// Largest number of visitors who are known to have passed. The tokens of others are claimed with
+/// each request.
 const PASSED_MAX: usize = 50_000;
 
-/// Visitors who passed in the current second, with the number that their token named, as its `jti` does: a page of a site is many
-/// requests, and one claim is enough. An id is of one visitor of one event.
+/// Visitors who passed in the current second, with the number that their token named, as its `jti`
+/// does: a page of a site is many requests, and one claim is enough. An id is of one visitor of one
+/// event.
 #[derive(Default)]
 pub(crate) struct Passed(Mutex<Second>);
 

@@ -1,4 +1,5 @@
-//! A fan's place computed from the view of the line: visitors ahead, expected wait, time of the next update.
+//! A fan's place computed from the view of the line: visitors ahead, expected wait, time of the
+//! next update.
 
 use crate::app::Room;
 use crate::draw::Entry;
@@ -44,7 +45,8 @@ pub(crate) struct Place {
     pub message: Option<String>,
     /// Available seats, if an inventory reports them.
     pub seats_available: Option<u32>,
-    /// Whether the line is unreachable at the moment, so that this is its last known state. The place is kept.
+    /// Whether the line is unreachable at the moment, so that this is its last known state. The
+    /// place is kept.
     pub stale: bool,
     /// Opening of the sale, until then.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -138,7 +140,8 @@ impl Room {
         self.passes.write(event, &pass)
     }
 
-    /// Returns a pass from before the draw with the number drawn since, if this node has the list of the draw.
+    /// Returns a pass from before the draw with the number drawn since, if this node has the list
+    /// of the draw.
     fn as_drawn(&self, event: &EventId, pass: &Pass) -> Pass {
         let list = self.known_list(event).filter(|_| pass.is_provisional);
         let drawn = list.and_then(|list| list.number_of(&Entry::of(pass.visitor)));
@@ -149,7 +152,8 @@ impl Room {
         })
     }
 
-    /// Returns the place that a pass proves, restoring it if the store has lost it or has only an older one.
+    /// Returns the place that a pass proves, restoring it if the store has lost it or has only an
+    /// older one.
     pub(crate) async fn find_place(
         &self,
         event: &EventId,
@@ -171,8 +175,8 @@ pub(crate) fn checkout_url(event: &EventId, settings: &EventSettings) -> String 
     settings.checkout_url.clone().unwrap_or_else(ours)
 }
 
-/// Returns the expected wait of a visitor with `ahead` visitors before them, by the measured pace; none while none
-/// are admitted.
+/// Returns the expected wait of a visitor with `ahead` visitors before them, by the measured pace;
+/// none while none are admitted.
 pub(crate) fn eta(front: &LineView, ahead: u64) -> Option<Range> {
     let pace = front.pace.filter(|_| front.phase == Phase::Open)?;
     let (low, high) = pace.eta_seconds(ahead, front.settings.admission.batch_seconds);

@@ -1,5 +1,5 @@
-//! WebSocket of a fan's place: one task per socket, one `select!`. Each fan is updated when it matters to them; a
-//! slow reader skips to the newest update.
+//! WebSocket of a fan's place: one task per socket, one `select!`. Each fan is updated when it
+//! matters to them; a slow reader skips to the newest update.
 
 use crate::app::{App, Room};
 use crate::credentials::pass_of;
@@ -45,7 +45,8 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(watch_place))
 }
 
-/// Watch the caller's place in line: a WebSocket of `place`, `notice`, `tick` and `reconnect` messages.
+/// Watch the caller's place in line: a WebSocket of `place`, `notice`, `tick` and `reconnect`
+/// messages.
 #[utoipa::path(get, path = "/api/v1/events/{event}/line/ws", tag = "line",
     params(("event" = String, Path)), security(("pass" = [])),
     responses((status = 101, description = "The socket is open"), (status = 426, description = "Not a WebSocket handshake"), Refusals))]
@@ -84,7 +85,8 @@ async fn watch_place(
         messages: 0,
         pulse: Pulse::start(),
     };
-    // Boxed, so that a waiting fan's task holds two pointers instead of everything the handshake needed.
+    // Boxed, so that a waiting fan's task holds two pointers instead of everything the handshake
+    // needed.
     let fan = Box::new(fan);
     Ok(upgrade.on_upgrade(move |socket| Box::pin(fan.run(Box::new(socket)))))
 }
@@ -148,12 +150,14 @@ impl FanSocket {
             reason: reason.into(),
         };
         send(&mut socket, Message::Close(Some(frame))).await;
-        // Wait briefly for the client's close frame, so that ours is read before the connection goes.
+        // Wait briefly for the client's close frame, so that ours is read before the connection
+        // goes.
         let _ = timeout(Duration::from_secs(1), socket.recv()).await;
         drop(self.connection);
     }
 
-    /// Records in the line that the fan is away, unless a newer socket of theirs was opened at this moment.
+    /// Records in the line that the fan is away, unless a newer socket of theirs was opened at this
+    /// moment.
     async fn record_away(&self) {
         let visitor = self.spot.visitor;
         let _ = self.room.line.away(&self.event, visitor).await;
@@ -162,8 +166,8 @@ impl FanSocket {
         }
     }
 
-    /// Runs the socket until it ends. Every arm of the `select!` is safe to drop: the receivers keep what they have,
-    /// and a message is sent completely before the next iteration.
+    /// Runs the socket until it ends. Every arm of the `select!` is safe to drop: the receivers
+    /// keep what they have, and a message is sent completely before the next iteration.
     async fn run_until_end(
         &mut self,
         socket: &mut WebSocket,
@@ -202,7 +206,8 @@ impl FanSocket {
         }
     }
 
-    /// Handles a message of the client. Only pongs are expected; others are counted against [`MESSAGES_MAX`].
+    /// Handles a message of the client. Only pongs are expected; others are counted against
+    /// [`MESSAGES_MAX`].
     fn on_message(&mut self, received: Option<Result<Message, axum::Error>>) -> Option<Closed> {
         match received {
             None | Some(Ok(Message::Close(_))) => Some(Closed::Gone),
@@ -286,8 +291,8 @@ impl FanSocket {
         }
     }
 
-    /// Updates the spot: from the bitmap while the fan waits, from the engine once their bit is cleared. Returns
-    /// false when the place no longer exists.
+    /// Updates the spot: from the bitmap while the fan waits, from the engine once their bit is
+    /// cleared. Returns false when the place no longer exists.
     async fn refresh_spot(&mut self, front: &LineView) -> bool {
         let number = self.spot.number;
         let is_drawn_since = self.spot.is_provisional && !front.is_undrawn;
@@ -309,7 +314,8 @@ impl FanSocket {
         };
         match self.room.find_place(&self.event, &pass).await {
             Ok(Some(spot)) => {
-                // The visitor joined again; the line does not know yet that the new place has a socket.
+                // The visitor joined again; the line does not know yet that the new place has a
+                // socket.
                 self.is_recorded &= spot.number == number || is_drawn_since;
                 self.epoch = front.epoch;
                 self.spot = spot;

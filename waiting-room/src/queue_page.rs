@@ -99,7 +99,8 @@ async fn show_queue(
     }
     edge.vary_on_credentials(response.headers_mut());
     if let (Some(spot), Some(place)) = (spot, place) {
-        // Without JavaScript the page does not poll, so it sets the admission cookie for the gate itself.
+        // Without JavaScript the page does not poll, so it sets the admission cookie for the gate
+        // itself.
         let cookies = FanCookies {
             event: &event,
             pass: &room.pass(&event, &spot, &front),

@@ -14,11 +14,13 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default, clap::Args)]
 #[group(id = "line settings")]
 pub struct LineArgs {
-    /// Store of the line: embedded, redis://…, redis+sentinel://…/name or redis+cluster://…, or with TLS rediss://… and
-    /// so on, checked against the root certificates of the system or of ?sslrootcert=FILE [default: embedded]
+    /// Store of the line: embedded, redis://…, redis+sentinel://…/name or redis+cluster://…, or
+    /// with TLS rediss://… and so on, checked against the root certificates of the system or of
+    /// ?sslrootcert=FILE [default: embedded]
     #[arg(long, env = "FAIRLINE_LINE", hide_env_values = true, global = true)]
     pub line: Option<String>,
-    /// Ed25519 private keys, PEM or a path; the first signs, all are published [default: generated in the data folder]
+    /// Ed25519 private keys, PEM or a path; the first signs, all are published [default: generated
+    /// in the data folder]
     #[arg(
         long,
         env = "FAIRLINE_SIGNING_KEY",
@@ -26,7 +28,8 @@ pub struct LineArgs {
         global = true
     )]
     pub signing_key: Option<String>,
-    /// Signs passes and console sessions; never sent anywhere [default: generated in the data folder]
+    /// Signs passes and console sessions; never sent anywhere [default: generated in the data
+    /// folder]
     #[arg(
         long,
         env = "FAIRLINE_PASS_SECRET",

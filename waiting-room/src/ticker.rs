@@ -1,6 +1,6 @@
-//! The tick: asks the line to admit whoever is due, and publishes the newest view to this node's sockets. Runs four
-//! times a second while a socket is open, so that fans near the front see a place at most a second old; otherwise
-//! twice a second.
+//! The tick: asks the line to admit whoever is due, and publishes the newest view to this node's
+//! sockets. Runs four times a second while a socket is open, so that fans near the front see a
+//! place at most a second old; otherwise twice a second.
 
 use crate::app::Room;
 use crate::history::SAMPLE_SECONDS;
@@ -18,8 +18,8 @@ use tokio::time::MissedTickBehavior;
 const TICKS_PER_SECOND: u64 = 4;
 
 impl Room {
-    /// Returns an event's hub. On first use it is created, and the event ticks at this node from then on: until the
-    /// process's stop signal, or the end of the room or the event.
+    /// Returns an event's hub. On first use it is created, and the event ticks at this node from
+    /// then on: until the process's stop signal, or the end of the room or the event.
     pub(crate) async fn hub(self: &Arc<Room>, event: &EventId) -> Result<Arc<EventHub>, Refused> {
         if let Some(hub) = self.known_hub(event) {
             return Ok(hub);
@@ -46,8 +46,8 @@ async fn run(room: Weak<Room>, event: EventId, hub: Arc<EventHub>) {
         if room.site.stop.is_cancelled() || hub.is_gone() {
             return;
         }
-        // Half as often without sockets: a change made by an organiser at another node still takes effect here within
-        // a second.
+        // Half as often without sockets: a change made by an organiser at another node still takes
+        // effect here within a second.
         let is_due = ticks.is_multiple_of(2);
         if is_due || hub.sockets.count() > 0 {
             match room.line.tick(&event).await {
@@ -56,7 +56,8 @@ async fn run(room: Weak<Room>, event: EventId, hub: Arc<EventHub>) {
                         hub.sockets.replace(visitor);
                     }
                     read_list(&room, &event, &front, &hub);
-                    // Each node purges once it has seen a change itself: copies of a node that was behind go with its own.
+                    // Each node purges once it has seen a change itself: copies of a node that was
+                    // behind go with its own.
                     if std::mem::replace(&mut revision, front.revision) != front.revision {
                         room.site.edge.purge(&event);
                     }
@@ -81,8 +82,9 @@ async fn run(room: Weak<Room>, event: EventId, hub: Arc<EventHub>) {
     }
 }
 
-/// Reads the result of a draw in the background once it was held: for the proofs, and for fans who return with a pass
-/// from before the draw after the store lost its data. If reading fails, the next request for the list tries again.
+/// Reads the result of a draw in the background once it was held: for the proofs, and for fans who
+/// return with a pass from before the draw after the store lost its data. If reading fails, the
+/// next request for the list tries again.
 fn read_list(room: &Arc<Room>, event: &EventId, front: &LineView, hub: &EventHub) {
     if front.drawn > 0 && hub.begin_list() {
         let (room, event) = (room.clone(), event.clone());
@@ -90,7 +92,8 @@ fn read_list(room: &Arc<Room>, event: &EventId, front: &LineView, hub: &EventHub
     }
 }
 
-/// Publishes when the next sale opens, so that an autoscaler can start nodes ahead of it; 0 if none is planned.
+/// Publishes when the next sale opens, so that an autoscaler can start nodes ahead of it; 0 if none
+/// is planned.
 fn record_next_sale(events: &[Arc<EventSettings>], now: Time) {
     let openings = events.iter().filter_map(|event| event.sale_opens_at);
     let next = openings.filter(|&opening| opening > now).min();
@@ -98,8 +101,8 @@ fn record_next_sale(events: &[Arc<EventSettings>], now: Time) {
     NEXT_SALE.set(seconds);
 }
 
-/// Starts ticking every event, including those created at other nodes later, until the stop signal: admission goes on
-/// without any socket or request.
+/// Starts ticking every event, including those created at other nodes later, until the stop signal:
+/// admission goes on without any socket or request.
 pub async fn tick_all(room: Arc<Room>) {
     while !room.site.stop.is_cancelled() {
         let events = room.line.events().await;

@@ -1,4 +1,5 @@
-//! The line against a naive model, a vector and a loop: any sequence of operations gives the same results.
+//! The line against a naive model, a vector and a loop: any sequence of operations gives the same
+//! results.
 
 #![expect(clippy::too_many_lines, reason = "a journey is told in one piece")]
 #![expect(
@@ -77,7 +78,8 @@ struct Model {
     seats: Option<(usize, i64)>,
     /// Number of the current engine, from 1.
     engine: u8,
-    /// Time of each engine's last tick, for stores that notice the end of an engine only by its silence.
+    /// Time of each engine's last tick, for stores that notice the end of an engine only by its
+    /// silence.
     beats: Option<BTreeMap<u8, i64>>,
 }
 

@@ -1,5 +1,5 @@
-//! Best-available search: adjacent seats first, nearest to the stage, nearest to the middle of the row, no single
-//! seat left over.
+//! Best-available search: adjacent seats first, nearest to the stage, nearest to the middle of the
+//! row, no single seat left over.
 
 use super::layout::Layout;
 use super::model::SeatState;
@@ -38,7 +38,8 @@ pub(super) struct SeatQuery {
 /// Index of the states of an event's seats, with a count per row so that sold-out rows are skipped.
 pub(super) struct SeatIndex {
     pub(super) seats: Vec<SeatState>,
-    /// Time after which others may take each seat, in milliseconds since 1970; 0 while it has no owner.
+    /// Time after which others may take each seat, in milliseconds since 1970; 0 while it has no
+    /// owner.
     pub(super) lapses_at: Vec<i64>,
     /// Lower bound of the times at which a seat lapses.
     next_lapse: i64,
@@ -98,9 +99,10 @@ impl SeatIndex {
         }
     }
 
-    /// Returns the best seats: adjacent ones that leave no single seat, in the first row that has them; otherwise
-    /// adjacent ones that leave a single seat; otherwise the first available ones. Accessible seats are chosen only
-    /// on request, and then at least one of them. Returns `None` if there are not enough.
+    /// Returns the best seats: adjacent ones that leave no single seat, in the first row that has
+    /// them; otherwise adjacent ones that leave a single seat; otherwise the first available ones.
+    /// Accessible seats are chosen only on request, and then at least one of them. Returns `None`
+    /// if there are not enough.
     pub(super) fn best(&self, layout: &Layout, query: &SeatQuery) -> Option<Vec<u32>> {
         let (index, nodes) = (query.peer.index as usize, query.peer.count.max(1) as usize);
         let all = || layout.rows.iter().enumerate().skip(self.first_open);
@@ -152,7 +154,8 @@ impl SeatIndex {
             && (query.is_accessible || !layout.seats[seat as usize].is_accessible)
     }
 
-    /// Returns the free seats that have a free neighbour now and would have none if these seats were taken.
+    /// Returns the free seats that have a free neighbour now and would have none if these seats
+    /// were taken.
     pub(super) fn orphaned(&self, layout: &Layout, taken: &[u32]) -> Vec<u32> {
         let mut left = Vec::new();
         for seat in taken {
@@ -201,7 +204,8 @@ impl SeatIndex {
             row.start + row.end
         };
         let is_free = |seat: u32| row.contains(&seat) && self.is_available(seat);
-        // A seat that becomes single beside the run. One that is single already cannot be adjacent to a run.
+        // A seat that becomes single beside the run. One that is single already cannot be adjacent
+        // to a run.
         let is_single = |seat: u32, beyond: u32| is_free(seat) && !is_free(beyond);
         let mut best: Option<(u32, u32)> = None;
         let (mut length, mut last_accessible) = (0, None);

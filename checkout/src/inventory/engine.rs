@@ -85,9 +85,9 @@ pub trait Engine: Send + Sync {
     /// Returns the sales figures.
     async fn sales(&self, event: &EventId) -> Result<Sales, Refused>;
 
-    /// Removes all data of an event, including ended sessions and holds. Refused for good once there
-    /// has been a booking or a payment, and for the time being while seats are held or a payment is
-    /// under way; a refusal changes nothing.
+    /// Removes all data of an event, including ended sessions and holds. Refused for good once
+    /// there has been a booking or a payment, and for the time being while seats are held or a
+    /// payment is under way; a refusal changes nothing.
     async fn remove(&self, event: &EventId) -> Result<(), Refused>;
 
     /// Returns visitors with seats whose hold is over, of one event or of all, at most `SWEEP_MAX`.

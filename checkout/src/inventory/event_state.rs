@@ -1,5 +1,5 @@
-//! In-memory state of an event: its rules, its plan with the state of every seat, and the records of recent
-//! visitors.
+//! In-memory state of an event: its rules, its plan with the state of every seat, and the records
+//! of recent visitors.
 
 use super::best_available::{Peer, SeatIndex};
 use super::layout::{Layout, parse};
@@ -161,7 +161,8 @@ impl LinkKey {
 }
 
 impl Plan {
-    /// Loads a stored plan with the stored states of its seats. An existing seat map of the same version is kept.
+    /// Loads a stored plan with the stored states of its seats. An existing seat map of the same
+    /// version is kept.
     pub(super) fn load(
         event: &EventId,
         text: &str,
@@ -207,7 +208,8 @@ impl Plan {
         priced
     }
 
-    /// Returns the layout indices of the seats of an order or a hold, or `None` if one is not in the plan.
+    /// Returns the layout indices of the seats of an order or a hold, or `None` if one is not in
+    /// the plan.
     pub(super) fn places(&self, seats: &[SeatPrice]) -> Option<Vec<u32>> {
         seats
             .iter()
@@ -225,7 +227,8 @@ pub(super) fn lapses_at(state: SeatState, active_until: Option<i64>) -> i64 {
     }
 }
 
-/// Cache of recently used visitor records, in two generations: when the younger is full it replaces the older.
+/// Cache of recently used visitor records, in two generations: when the younger is full it replaces
+/// the older.
 #[derive(Default)]
 pub(super) struct VisitorCache {
     young: Generation,
@@ -268,8 +271,8 @@ impl VisitorCache {
         young.or_else(|| self.old.visitors.remove(&visitor))
     }
 
-    /// Adds a session that was opened by another node. Other records of the visitor are read when needed: the store
-    /// refuses a decision made without knowing them.
+    /// Adds a session that was opened by another node. Other records of the visitor are read when
+    /// needed: the store refuses a decision made without knowing them.
     pub(super) fn learn(&mut self, session: SessionRow) {
         let known = self.take(session.visitor);
         let mut records = known.unwrap_or_else(|| Box::new(VisitorRecords::of(session.visitor)));

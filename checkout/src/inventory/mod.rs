@@ -30,7 +30,8 @@ use shared::data_dir::DataFolder;
 use shared::time::Clock;
 use std::sync::Arc;
 
-/// Opens the engine that a URL names, with the audit log shared by all nodes, if the engine has one.
+/// Opens the engine that a URL names, with the audit log shared by all nodes, if the engine has
+/// one.
 ///
 /// # Errors
 /// A sentence for the operator.

@@ -225,8 +225,8 @@ pub struct Order {
     /// The event.
     #[serde(deserialize_with = "event")]
     pub event: EventId,
-    /// `paying`, `confirming`, `confirmed`, `declined` (pay again), `expired`, `cancelled`, `refunding`, `refunded` or
-    /// `needs_review`.
+    /// `paying`, `confirming`, `confirmed`, `declined` (pay again), `expired`, `cancelled`,
+    /// `refunding`, `refunded` or `needs_review`.
     pub state: String,
     /// The seats.
     #[schema(value_type = Vec<SeatPrice>)]
@@ -333,7 +333,8 @@ pub struct Sales {
 }
 
 impl Sales {
-    /// Builds the figures from the number of seats by state and the number and sum of the orders by state.
+    /// Builds the figures from the number of seats by state and the number and sum of the orders by
+    /// state.
     pub(super) fn of(
         [available, held, booked, blocked]: [u32; 4],
         orders: BTreeMap<String, (u32, i64)>,

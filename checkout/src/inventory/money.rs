@@ -15,8 +15,8 @@ impl Currency {
     /// The ISO 4217 code for "no currency".
     pub const NONE: Currency = Currency(*b"XXX");
 
-    /// Parses a code of any three capital letters. Stored codes may have been accepted by an earlier version; use
-    /// `is_listed` to check whether a currency may be chosen.
+    /// Parses a code of any three capital letters. Stored codes may have been accepted by an
+    /// earlier version; use `is_listed` to check whether a currency may be chosen.
     pub fn parse(text: &str) -> Option<Currency> {
         let code: [u8; 3] = text.as_bytes().try_into().ok()?;
         let is_one = code.iter().all(u8::is_ascii_uppercase);
@@ -54,8 +54,8 @@ impl Serialize for Currency {
     }
 }
 
-/// An amount in minor units of an ISO 4217 currency: 4500 is 45.00 EUR, 4500 JPY or 4.500 KWD, according to
-/// `shared::currencies::exponent`.
+/// An amount in minor units of an ISO 4217 currency: 4500 is 45.00 EUR, 4500 JPY or 4.500 KWD,
+/// according to `shared::currencies::exponent`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Money {
     /// Amount in minor units.

@@ -1,5 +1,5 @@
-//! Stored records: the rows of both engines, all records of one visitor in one event, and the changes made by a
-//! request.
+//! Stored records: the rows of both engines, all records of one visitor in one event, and the
+//! changes made by a request.
 
 use super::model::{Buyer, HoldState, Money, SeatPrice, SeatState};
 use serde::{Deserialize, Serialize};
@@ -121,8 +121,8 @@ pub(super) struct HoldRow {
     pub(super) total: Money,
     /// Expiry shown to the fan.
     pub(super) expires_at: Time,
-    /// Time after which others may take the seats. It is a little later than `expires_at` and varies between holds,
-    /// so that those of a batch do not all lapse at once.
+    /// Time after which others may take the seats. It is a little later than `expires_at` and
+    /// varies between holds, so that those of a batch do not all lapse at once.
     pub(super) lapses_at: Time,
     /// Latest time until which the seats may be kept for a payment.
     pub(super) max_expires_at: Time,
@@ -210,8 +210,8 @@ pub(super) struct AnswerRow {
     pub(super) at: Time,
 }
 
-/// Placeholder stored as the answer of an attempt to pay while it runs. It does not expire: as soon as any node has
-/// settled the payment, the attempt is answered with the order.
+/// Placeholder stored as the answer of an attempt to pay while it runs. It does not expire: as soon
+/// as any node has settled the payment, the attempt is answered with the order.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Mark {
@@ -223,8 +223,8 @@ pub(super) struct Mark {
 #[derive(Clone, Debug, Default)]
 pub(super) struct VisitorRecords {
     pub(super) visitor: Option<VisitorId>,
-    /// Next sequence number of the visitor's changes. A node with outdated records uses a number that is taken, and
-    /// is refused.
+    /// Next sequence number of the visitor's changes. A node with outdated records uses a number
+    /// that is taken, and is refused.
     pub(super) next: i32,
     pub(super) sessions: Vec<SessionRow>,
     /// Holds with seats or an order, and some that ended recently.
@@ -257,8 +257,8 @@ impl VisitorRecords {
         sequence
     }
 
-    /// Returns the records as they were before these changes, if a hold was made; a request that makes a hold
-    /// changes nothing else.
+    /// Returns the records as they were before these changes, if a hold was made; a request that
+    /// makes a hold changes nothing else.
     pub(super) fn without(mut self: Box<Self>, changes: &ChangeSet) -> Option<Box<VisitorRecords>> {
         self.next = changes.new_hold?;
         self.holds.pop();
@@ -312,7 +312,8 @@ pub(super) struct SeatChange {
     pub(super) to: Owner,
     /// Id of the order, for a booked seat.
     pub(super) order: Option<String>,
-    /// Time after which others may take the seat; `NEVER` while it is frozen or booked, 0 while it has no owner.
+    /// Time after which others may take the seat; `NEVER` while it is frozen or booked, 0 while it
+    /// has no owner.
     pub(super) lapses_at: i64,
 }
 
@@ -367,20 +368,22 @@ pub(super) struct NewAnswer {
     pub(super) is_first: bool,
 }
 
-/// Changes made by one request. Each change names the state it starts from; if a row is no longer in that state,
-/// the whole request is refused and decided again.
+/// Changes made by one request. Each change names the state it starts from; if a row is no longer
+/// in that state, the whole request is refused and decided again.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ChangeSet {
     pub(super) seats: Vec<SeatChange>,
-    /// Seats that no longer lapse. Kept in memory only; in the store it follows from the state of the hold.
+    /// Seats that no longer lapse. Kept in memory only; in the store it follows from the state of
+    /// the hold.
     pub(super) frozen: Vec<u32>,
     pub(super) new_sessions: Vec<SessionRow>,
     /// Sessions that end.
     pub(super) sessions_over: Vec<Key>,
-    /// Sequence number of a new hold, the last one of the visitor. Its seats are then the only other change.
+    /// Sequence number of a new hold, the last one of the visitor. Its seats are then the only
+    /// other change.
     pub(super) new_hold: Option<i32>,
-    /// Sequence numbers consumed by changes other than a new hold. A concurrent hold that did not see these changes
-    /// violates the unique key.
+    /// Sequence numbers consumed by changes other than a new hold. A concurrent hold that did not
+    /// see these changes violates the unique key.
     pub(super) sequences: Vec<i32>,
     pub(super) holds: Vec<HoldChange>,
     pub(super) new_orders: Vec<OrderRow>,

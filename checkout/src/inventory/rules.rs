@@ -23,8 +23,8 @@ pub struct Rules {
     pub orphans: Orphans,
 }
 
-/// Policy for a single free seat left between taken ones. Near the end of the sale, when less than a tenth of the
-/// seats is left, `forbid` acts as `avoid`.
+/// Policy for a single free seat left between taken ones. Near the end of the sale, when less than
+/// a tenth of the seats is left, `forbid` acts as `avoid`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Orphans {

@@ -1,5 +1,5 @@
-//! Published seat map: the layout and the state of every seat, in memory, versioned, with the changes leading to
-//! each version.
+//! Published seat map: the layout and the state of every seat, in memory, versioned, with the
+//! changes leading to each version.
 
 use super::layout::Layout;
 use super::model::{Currency, SeatState};
@@ -72,7 +72,8 @@ pub struct VersionMessage {
 
 /// One published version of a seat map.
 pub struct SeatMapVersion {
-    /// Version number, increased by one with every published change. It never decreases, even after a restart.
+    /// Version number, increased by one with every published change. It never decreases, even after
+    /// a restart.
     pub version: u64,
     /// Number of seats by state: available, held, booked, blocked.
     pub counts: [u32; 4],
@@ -107,8 +108,8 @@ impl SeatMapVersion {
         self.bits.get_or_init(|| self.to_bits().into()).clone()
     }
 
-    /// Encodes the states with two bits per seat: 0 available, 1 held, 2 booked, 3 blocked; the first seat occupies
-    /// the lowest bits of the first byte.
+    /// Encodes the states with two bits per seat: 0 available, 1 held, 2 booked, 3 blocked; the
+    /// first seat occupies the lowest bits of the first byte.
     pub fn to_bits(&self) -> Vec<u8> {
         self.states
             .chunks(4)
@@ -141,8 +142,8 @@ impl SeatMap {
         clock: &Clock,
     ) -> SeatMap {
         let at = clock.now();
-        // There is at most one version per `VERSION_MS`, so a version derived from the clock exceeds all earlier
-        // ones.
+        // There is at most one version per `VERSION_MS`, so a version derived from the clock
+        // exceeds all earlier ones.
         let version = at.0 as u64 / VERSION_MS;
         SeatMap::with_version(event, layout, states, VersionStamp { version, at })
     }
@@ -180,8 +181,8 @@ impl SeatMap {
         self.layout_json.get_or_init(make).clone()
     }
 
-    /// Returns the entity tag of the layout. It is made of the content: versions begin anew for an event that is deleted and
-    /// created again, which caches that ask by the tag do not know.
+    /// Returns the entity tag of the layout. It is made of the content: versions begin anew for an
+    /// event that is deleted and created again, which caches that ask by the tag do not know.
     pub fn layout_tag(&self) -> &str {
         let make = || format!("\"{}\"", encode(&sha256(&self.layout_json())[..12]));
         self.layout_tag.get_or_init(make)
@@ -232,7 +233,8 @@ impl SeatMap {
         self.publish_version(&mut pending, stamp);
     }
 
-    /// Publishes a version that does not follow from the current one: sockets are told to start again.
+    /// Publishes a version that does not follow from the current one: sockets are told to start
+    /// again.
     pub fn restart(&self, states: Vec<SeatState>, stamp: VersionStamp) {
         self.reset(states);
         let mut pending = self.pending.lock();

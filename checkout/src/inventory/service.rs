@@ -46,8 +46,8 @@ impl Deref for Inventory {
 }
 
 impl Inventory {
-    /// Opens a session for an admission, once. A second session with the same `jti` is refused; repeating the
-    /// request for the same session is not.
+    /// Opens a session for an admission, once. A second session with the same `jti` is refused;
+    /// repeating the request for the same session is not.
     pub async fn open_session(&self, session: NewSession) -> Result<Once<Session>, Refused> {
         let target = Target::Newcomer(session.visitor, session.jti.clone());
         let subject = Subject::new(&session.event.clone(), target);
@@ -97,7 +97,8 @@ impl Inventory {
             let (wish, attempt) = (wish.clone(), attempt.clone());
             let held = self.decide(subject, move |work| {
                 match work.hold(&key, &wish, attempt.as_ref()) {
-                    // Perhaps lapsed holds are in the way: others may take their seats without waiting for the sweep.
+                    // Perhaps lapsed holds are in the way: others may take their seats without
+                    // waiting for the sweep.
                     Err(refused @ (Refused::SeatsTaken(_) | Refused::NotEnoughSeats))
                         if !has_tried && work.event_state.has_lapsed(work.now) =>
                     {
@@ -130,8 +131,8 @@ impl Inventory {
         .await
     }
 
-    /// Releases the seats of a hold. An order that is not being paid is cancelled first. Releasing twice is not an
-    /// error.
+    /// Releases the seats of a hold. An order that is not being paid is cancelled first. Releasing
+    /// twice is not an error.
     pub async fn release(&self, keys: SessionKeys, hold: &str) -> Result<(), Refused> {
         first(keys, Refused::NoSuchHold, |key| {
             let hold = hold.to_owned();
@@ -197,7 +198,8 @@ impl Inventory {
         }
     }
 
-    /// Returns the orders of the visitors with these sessions, newest first, across the events of the sessions.
+    /// Returns the orders of the visitors with these sessions, newest first, across the events of
+    /// the sessions.
     pub async fn own_orders(&self, keys: SessionKeys) -> Result<Vec<Order>, Refused> {
         let each = keys.into_iter().map(|key| {
             let subject = Subject::fresh(&key.event, Target::Session(key.hash));
@@ -225,7 +227,8 @@ impl Inventory {
         has_session.then_some(orders).ok_or(Refused::NoSession)
     }
 
-    /// Marks a payment as requested from the provider. The provider is called only after this is committed.
+    /// Marks a payment as requested from the provider. The provider is called only after this is
+    /// committed.
     pub async fn begin_payment(
         &self,
         keys: SessionKeys,
@@ -243,8 +246,9 @@ impl Inventory {
         .await
     }
 
-    /// Applies the provider's verdict. The order is then booked, declined or still waiting, or the money must be
-    /// refunded. A decline that was asked for before the provider promised to decide later changes nothing.
+    /// Applies the provider's verdict. The order is then booked, declined or still waiting, or the
+    /// money must be refunded. A decline that was asked for before the provider promised to decide
+    /// later changes nothing.
     pub async fn settle(
         &self,
         payment: &PaymentRef,
@@ -269,7 +273,8 @@ impl Inventory {
         Ok(order)
     }
 
-    /// Marks a confirmed order as being refunded. The provider is called only after this is committed.
+    /// Marks a confirmed order as being refunded. The provider is called only after this is
+    /// committed.
     pub async fn begin_refund(&self, event: &EventId, order: &str) -> Result<PaymentRef, Refused> {
         let order = order.to_owned();
         self.decide(
@@ -300,8 +305,8 @@ impl Inventory {
         .await
     }
 
-    /// Performs one bounded step of the work caused by time: releases lapsed holds and orders, and returns the
-    /// payments about which the provider must be asked.
+    /// Performs one bounded step of the work caused by time: releases lapsed holds and orders, and
+    /// returns the payments about which the provider must be asked.
     pub async fn sweep(&self) -> Result<Swept, Refused> {
         let holds = self.release_lapsed(None).await?;
         let orders = self.release_late().await?;

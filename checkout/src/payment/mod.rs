@@ -29,8 +29,8 @@ const OTHERS_SETTLE: Duration = Duration::from_secs(5 + 2 * ANSWER_SECONDS_MAX);
 
 impl Shop {
     /// Marks the payment, charges the provider and records the verdict. All of it runs in a task of
-    /// its own, so that neither a browser that hangs up nor a store that is away for a while stops it
-    /// half way: a request repeated with the same key is answered once it is done.
+    /// its own, so that neither a browser that hangs up nor a store that is away for a while stops
+    /// it half way: a request repeated with the same key is answered once it is done.
     pub(crate) async fn pay(
         self: &Arc<Shop>,
         keys: SessionKeys,
@@ -75,8 +75,8 @@ impl Shop {
         }
     }
 
-    /// Records a verdict, and tries until the inventory has taken it: it is kept nowhere else, and may
-    /// be that money was paid.
+    /// Records a verdict, and tries until the inventory has taken it: it is kept nowhere else, and
+    /// may be that money was paid.
     async fn settle(
         &self,
         payment: &PaymentRef,

@@ -1,4 +1,5 @@
-//! Payments that this process charged and has not settled yet. No other process knows their verdicts.
+//! Payments that this process charged and has not settled yet. No other process knows their
+//! verdicts.
 
 use parking_lot::Mutex;
 use std::collections::HashSet;

@@ -184,8 +184,8 @@ impl Bench {
         }]
     }
 
-    /// Copies the only hold, which has ended, this many times, as if its visitor had made them, and opens the
-    /// engine again.
+    /// Copies the only hold, which has ended, this many times, as if its visitor had made them, and
+    /// opens the engine again.
     pub(crate) async fn repeat_hold(&mut self, count: u32) {
         if self.url == "sqlite" {
             let path = self.folder.join("inventory.sqlite");
@@ -212,8 +212,8 @@ impl Bench {
     pub(crate) fn by_hand(&self, sql: &str) -> Option<String> {
         let database = self.url.rsplit_once('/').unwrap().1;
         let servers = &self._kept.1;
-        // Database names are the same on both servers, so the URL selects the server: by its port, or else the one
-        // behind PgBouncer.
+        // Database names are the same on both servers, so the URL selects the server: by its port,
+        // or else the one behind PgBouncer.
         if self.url.contains(&servers.postgres_18.port().to_string()) {
             servers.postgres_18.run(database, sql)
         } else {
@@ -295,8 +295,8 @@ impl Bench {
         self.seats.show_order(reader, &order.id).await.unwrap()
     }
 
-    /// Returns the number of available, held, booked and blocked seats; the sales figures and the seat map must
-    /// agree and add up.
+    /// Returns the number of available, held, booked and blocked seats; the sales figures and the
+    /// seat map must agree and add up.
     pub(crate) async fn counts(&self) -> [u32; 4] {
         let sales = self.seats.sales(&self.event).await.unwrap();
         assert_eq!(

@@ -94,8 +94,8 @@ async fn the_sale_goes_on_and_nodes_start_while_a_backup_reads_at_the_turn_of_th
         let starting = tokio::time::timeout(Duration::from_secs(20), here.open_again());
         starting.await.unwrap().unwrap();
         backup.run("commit").await;
-        // The sweep tries again: the current month's orders are in the default partition by now, and the following
-        // partitions are created.
+        // The sweep tries again: the current month's orders are in the default partition by now,
+        // and the following partitions are created.
         here.seats.sweep().await.unwrap();
         let made = "select string_agg(relname, ' ' order by relname) from pg_class
             where relname like 'orders_20__\\___' and relkind = 'r' and relname >= 'orders_2027_08'";

@@ -1,5 +1,5 @@
-//! Conformance tests for every promise of `Inventory`, on every engine. A new engine adds its name to `benches` and
-//! nothing else.
+//! Conformance tests for every promise of `Inventory`, on every engine. A new engine adds its name
+//! to `benches` and nothing else.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,4 +1,5 @@
-//! Two nodes on one Postgres: a change made at one binds the other at once, and is visible there a moment later.
+//! Two nodes on one Postgres: a change made at one binds the other at once, and is visible there a
+//! moment later.
 
 use crate::bench::*;
 use checkout::inventory::{Begun, Refused, RulesPatch, SeatState, Verdict};
@@ -328,7 +329,8 @@ async fn after_a_crowd_the_maps_of_all_nodes_show_what_the_database_has() {
                 let _ = node.hold(&fan, best(1)).await;
             });
         }
-        // Versions are published as fast as possible meanwhile; each must contain all batches up to it.
+        // Versions are published as fast as possible meanwhile; each must contain all batches up to
+        // it.
         while !crowd.is_empty() {
             nodes[0].show().await;
             while let Some(done) = crowd.try_join_next() {

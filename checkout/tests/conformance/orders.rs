@@ -1,4 +1,5 @@
-//! Orders and money: booked once it is received, refunded if the seats are gone, everything exactly once.
+//! Orders and money: booked once it is received, refunded if the seats are gone, everything exactly
+//! once.
 
 use crate::bench::*;
 use checkout::inventory::{Begun, Once, Order, PaymentRef, Reader, Refused, SessionKeys, Verdict};

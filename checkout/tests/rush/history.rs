@@ -1,4 +1,5 @@
-//! Recorded histories of single seats: there must be an order of events in which every answer is true.
+//! Recorded histories of single seats: there must be an order of events in which every answer is
+//! true.
 
 use crate::crowd::{admit, event, hall, keys};
 use checkout::inventory::{Inventory, Refused, Wish, open};
@@ -17,7 +18,8 @@ const SEATS: u32 = 3;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Seat {
     owner: Option<u32>,
-    /// Whether a hold may be refused although the seat is free, as another node may be up to a second behind.
+    /// Whether a hold may be refused although the seat is free, as another node may be up to a
+    /// second behind.
     may_be_behind: bool,
 }
 

@@ -1,5 +1,5 @@
-//! Tests of the inventory under failures: clients that disconnect, a database killed during a rush, histories that
-//! must be linearisable.
+//! Tests of the inventory under failures: clients that disconnect, a database killed during a rush,
+//! histories that must be linearisable.
 
 #![expect(
     clippy::unwrap_used,

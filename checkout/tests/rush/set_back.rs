@@ -1,4 +1,5 @@
-//! The database goes back to a state before the newest commits: nodes notice it and drop what they know.
+//! The database goes back to a state before the newest commits: nodes notice it and drop what they
+//! know.
 
 use crate::away::until;
 use crate::crowd::{admit, buy, event, hall, keys};
@@ -101,9 +102,11 @@ async fn set_back(way: Way) {
     sells_again(both, &kept, &lost).await;
 }
 
-/// Asserts that the seats of lost orders are sold at either node, no other seat twice, and both show the same map.
+/// Asserts that the seats of lost orders are sold at either node, no other seat twice, and both
+/// show the same map.
 async fn sells_again(both: [&Inventory; 2], kept: &Order, lost: &[(u32, Order)]) {
-    // A session that was lost is opened again with its admission, and the seats of the lost orders are sold, at either node.
+    // A session that was lost is opened again with its admission, and the seats of the lost orders
+    // are sold, at either node.
     for (fan, order) in lost {
         let node = both[*fan as usize % 2];
         let wish = || Wish::Seats(seats(order));

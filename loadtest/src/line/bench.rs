@@ -66,7 +66,8 @@ impl Bench {
         })
     }
 
-    /// Sends `count` joins of one visitor each, `at_once` concurrently, and returns joins per second.
+    /// Sends `count` joins of one visitor each, `at_once` concurrently, and returns joins per
+    /// second.
     pub(super) async fn join(&self, count: usize, at_once: usize) -> f64 {
         let from = Instant::now();
         let joining = stream::iter(0..count).map(|_| async {

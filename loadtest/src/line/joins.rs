@@ -13,8 +13,8 @@ use testkit::{Server, free_port};
 const KEY: &str = "loadtest-organiser-key";
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-/// Measures joins into the store: at depth, one at a time, and Redis's own benchmark of ZADD at the same
-/// pipelining.
+/// Measures joins into the store: at depth, one at a time, and Redis's own benchmark of ZADD at the
+/// same pipelining.
 pub(super) async fn joins(args: &LineArgs, report: &mut Report) -> Result<(), Failed> {
     let (mut ours, mut single, mut zadd) = (Vec::new(), Vec::new(), Vec::new());
     let bar = progress("joins into the store", args.rounds as u64);
@@ -50,8 +50,8 @@ fn redis_benchmark(count: usize) -> Result<f64, Failed> {
     rate.ok_or_else(|| format!("unexpected output of redis-benchmark: {text}"))
 }
 
-/// Measures joins through one node over HTTP, and nginx with a fixed body of the same size, from the same
-/// generator.
+/// Measures joins through one node over HTTP, and nginx with a fixed body of the same size, from
+/// the same generator.
 pub(super) async fn over_http(args: &LineArgs, report: &mut Report) -> Result<(), Failed> {
     let (mut ours, mut nginx) = (Vec::new(), Vec::new());
     let bar = progress("joins over HTTP", args.rounds as u64);

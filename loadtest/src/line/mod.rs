@@ -1,5 +1,5 @@
-//! `loadtest line`: the line on a Redis of its own, beside the performance of Redis itself, nginx and plain
-//! commands on this machine in the same run. Rounds alternate; each figure is the median.
+//! `loadtest line`: the line on a Redis of its own, beside the performance of Redis itself, nginx
+//! and plain commands on this machine in the same run. Rounds alternate; each figure is the median.
 
 mod bench;
 mod joins;

@@ -11,7 +11,8 @@ use shared::ids::VisitorId;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// Measures the cost of a tick with this many waiting, their memory in Redis, and the same positions by ZRANK.
+/// Measures the cost of a tick with this many waiting, their memory in Redis, and the same
+/// positions by ZRANK.
 pub(super) async fn positions(args: &LineArgs, report: &mut Report) -> Result<(), Failed> {
     let bench = Bench::start().await?;
     let empty = bench.info("memory", "used_memory:");
@@ -82,8 +83,8 @@ pub(super) async fn positions(args: &LineArgs, report: &mut Report) -> Result<()
     slowest_script(&bench, &visitors, report).await
 }
 
-/// Measures every operation a hundred thousand times, with all waiting: the longest duration of a script by
-/// Redis's own measurement, and the number of scripts over 5 ms.
+/// Measures every operation a hundred thousand times, with all waiting: the longest duration of a
+/// script by Redis's own measurement, and the number of scripts over 5 ms.
 async fn slowest_script(
     bench: &Bench,
     visitors: &[VisitorId],

@@ -1,5 +1,5 @@
-//! Buyers: each wants a certain pair of seats, popular ones more often, then the best available ones; and records
-//! its answers.
+//! Buyers: each wants a certain pair of seats, popular ones more often, then the best available
+//! ones; and records its answers.
 
 use super::strategy::Wanted;
 use crate::report::histogram;
@@ -174,8 +174,8 @@ fn parse(read: &[u8]) -> Option<(u16, Value)> {
     Some((status, serde_json::from_slice(body).unwrap_or(Value::Null)))
 }
 
-/// Runs all buyers on one thread. They leave it idle most of the time, and take no more of the machine from one
-/// strategy than from another.
+/// Runs all buyers on one thread. They leave it idle most of the time, and take no more of the
+/// machine from one strategy than from another.
 pub(super) fn all(crowd: &Arc<Crowd>, count: u64) -> Result<Vec<Seen>, Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -1,5 +1,5 @@
-//! The engine alone, without HTTP, beside the bare batched update that pgbench performs with batches of the same
-//! size; and a storm of holds that lapse at once.
+//! The engine alone, without HTTP, beside the bare batched update that pgbench performs with
+//! batches of the same size; and a storm of holds that lapse at once.
 
 use super::args::SeatsArgs;
 use super::combined::Hall;
@@ -14,13 +14,13 @@ use testkit::Postgres;
 
 /// Numbers of concurrent requests: that of the contended sale, and enough to fill a batch.
 const AT_ONCE: [usize; 2] = [64, 2000];
-/// Divisor of the holds or statements executed before the clock starts, so that plans are prepared and connections
-/// are warm.
+/// Divisor of the holds or statements executed before the clock starts, so that plans are prepared
+/// and connections are warm.
 const WARM: usize = 10;
 /// Numbers of threads with which the engine is measured.
 const THREADS: [usize; 2] = [1, 2];
-/// Factor by which pgbench updates more seats than the engine; otherwise it would finish before it could be
-/// measured.
+/// Factor by which pgbench updates more seats than the engine; otherwise it would finish before it
+/// could be measured.
 const BARE: usize = 10;
 /// Number of seats in the storm, each in a hold of its own.
 const STORM: u32 = 50_000;
@@ -57,8 +57,8 @@ pub(super) async fn run(args: &SeatsArgs, report: &mut Report) -> Result<(), Fai
     storm(report).await
 }
 
-/// Measures seats per second and seats per batch, with the best number of threads: a few concurrent requests are
-/// answered faster by one thread, which need not be woken.
+/// Measures seats per second and seats per batch, with the best number of threads: a few concurrent
+/// requests are answered faster by one thread, which need not be woken.
 async fn engine(args: &SeatsArgs, at_once: usize) -> Result<(f64, f64), Failed> {
     let mut best = (0.0, 0.0);
     for threads in THREADS {
@@ -185,8 +185,8 @@ async fn storm(report: &mut Report) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Measures pgbench: it updates the same number of seats with the values that a hold writes, in statements as large
-/// as the engine's batches, with the best number of connections.
+/// Measures pgbench: it updates the same number of seats with the values that a hold writes, in
+/// statements as large as the engine's batches, with the best number of connections.
 fn pgbench(args: &SeatsArgs, batch: usize) -> Result<f64, Failed> {
     let mut best: f64 = 0.0;
     let seats = args.seats * BARE;

@@ -1,5 +1,5 @@
-//! The strategies of most shops: one transaction per request, with locked rows or with versions; and the tables of
-//! all strategies but Fairline's.
+//! The strategies of most shops: one transaction per request, with locked rows or with versions;
+//! and the tables of all strategies but Fairline's.
 
 use super::strategy::{Bought, EVENT, Seller, ShopArgs, Strategy, Wanted, new_order, wrong};
 use async_trait::async_trait;
@@ -11,7 +11,8 @@ use tokio_postgres::{Client, NoTls, Statement};
 
 /// Number of connections of a shop, the usual size of a pool.
 const CONNECTIONS: usize = 32;
-/// Number of free seats from which a search without locks chooses, so that buyers do not all choose the same ones.
+/// Number of free seats from which a search without locks chooses, so that buyers do not all choose
+/// the same ones.
 pub(super) const SPREAD: i64 = 64;
 /// Largest number of attempts of a request that loses races.
 pub(super) const TRIES_MAX: usize = 50;
@@ -148,9 +149,9 @@ async fn prepare(client: Client) -> Result<Prepared, tokio_postgres::Error> {
     })
 }
 
-/// One transaction per request: `begin; select … for update; update; insert; commit`, with or without `skip locked` for
-/// the best seats; or optimistic, which checks without a lock, writes if the version is unchanged, and otherwise
-/// checks again.
+/// One transaction per request: `begin; select … for update; update; insert; commit`, with or
+/// without `skip locked` for the best seats; or optimistic, which checks without a lock, writes if
+/// the version is unchanged, and otherwise checks again.
 pub(super) struct Transactions {
     pool: Pool,
     strategy: Strategy,
@@ -194,8 +195,8 @@ impl Seller for Transactions {
     }
 }
 
-/// Runs the transaction of a request with locked rows. Returns `None` if the best seats had been taken by the time
-/// they were locked.
+/// Runs the transaction of a request with locked rows. Returns `None` if the best seats had been
+/// taken by the time they were locked.
 pub(super) async fn lock_and_take(
     on: &Prepared,
     wanted: &Wanted,
@@ -212,7 +213,8 @@ pub(super) async fn lock_and_take(
         let rows = on.client.query(lock, &[&EVENT, &count]).await?;
         if rows.len() < wanted.best as usize {
             on.client.batch_execute("rollback").await?;
-            // Fewer than requested: the hall is sold out, or the seats found were sold before they were locked.
+            // Fewer than requested: the hall is sold out, or the seats found were sold before they
+            // were locked.
             let left = on.client.query(&on.look_best, &[&EVENT, &count]).await?;
             let is_over = left.len() < wanted.best as usize;
             return Ok(is_over.then_some(Bought::SoldOut));

@@ -1,6 +1,6 @@
-//! `loadtest seats`: the same contended sale by each common strategy, on one private Postgres with the same
-//! durability; the engine alone beside the limits of Postgres itself; and the orders left after a store is killed
-//! half way.
+//! `loadtest seats`: the same contended sale by each common strategy, on one private Postgres with
+//! the same durability; the engine alone beside the limits of Postgres itself; and the orders left
+//! after a store is killed half way.
 
 mod args;
 mod buyers;

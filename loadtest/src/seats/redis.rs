@@ -1,4 +1,5 @@
-//! Common uses of Redis by shops: a lock for every seat, a counter in front, a queue processed by one consumer.
+//! Common uses of Redis by shops: a lock for every seat, a counter in front, a queue processed by
+//! one consumer.
 
 use super::locks::{Lent, Pool, SPREAD, TRIES_MAX, lock_and_take, see_best, take_and_commit};
 use super::strategy::{Bought, EVENT, Seller, ShopArgs, Wanted, new_order, wrong};
@@ -190,8 +191,8 @@ impl Counter {
     }
 }
 
-/// Writes Redis's decisions to Postgres. A batch that fails is retried once and then only logged, as is usual in
-/// such code.
+/// Writes Redis's decisions to Postgres. A batch that fails is retried once and then only logged,
+/// as is usual in such code.
 async fn write_behind(pool: Arc<Pool>, mut queue: mpsc::Receiver<(String, i64, Vec<i32>)>) {
     let mut batch = Vec::new();
     while queue.recv_many(&mut batch, BEHIND_MAX).await > 0 {

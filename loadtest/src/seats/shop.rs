@@ -1,4 +1,5 @@
-//! Server skeleton through which every strategy sells: one route to buy, one to poll for the result.
+//! Server skeleton through which every strategy sells: one route to buy, one to poll for the
+//! result.
 
 use super::combined::Combined;
 use super::locks::Transactions;

@@ -1,4 +1,5 @@
-//! Caching at the edge: what CDNs and other shared caches may keep, for how long, and the key by which it is purged.
+//! Caching at the edge: what CDNs and other shared caches may keep, for how long, and the key by
+//! which it is purged.
 
 mod purge;
 
@@ -28,8 +29,8 @@ pub const STATIC: &str = "static";
 pub enum Lifetime {
     /// Figures that change by the second: shared caches, for a second.
     Live,
-    /// A page that is the same for all who ask as this request does: CDNs alone, since browsers and caches that do not know
-    /// which cookies count must ask again.
+    /// A page that is the same for all who ask as this request does: CDNs alone, since browsers and
+    /// caches that do not know which cookies count must ask again.
     Page,
     /// A seating layout.
     Layout,
@@ -47,7 +48,8 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// The edge behind so many proxies of ours, and the purger that tells it of changes; without one lifetimes are short.
+    /// The edge behind so many proxies of ours, and the purger that tells it of changes; without
+    /// one lifetimes are short.
     pub fn new(trusted_hops: usize, purger: Option<Purger>) -> Edge {
         Edge {
             is_proxied: trusted_hops > 0,

@@ -1,4 +1,5 @@
-//! Purges by surrogate key: bounded, coalesced, and repeated until the edge has taken them or its copies have ended anyway.
+//! Purges by surrogate key: bounded, coalesced, and repeated until the edge has taken them or its
+//! copies have ended anyway.
 
 use crate::metrics::purges::{FAILED, SENT};
 use crate::mistakes::Mistakes;
@@ -20,7 +21,8 @@ pub(super) const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-
 const PENDING_MAX: usize = 1000;
 /// Most keys of one request, which CDNs limit.
 const KEYS_MAX: usize = 30;
-/// A key is purged this often: a copy that was on its way to the edge as the first purge came is gone after the second.
+/// A key is purged this often: a copy that was on its way to the edge as the first purge came is
+/// gone after the second.
 const ROUNDS: u32 = 2;
 /// Time between two requests. Changes that come meanwhile share the next.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -162,7 +164,8 @@ impl Purger {
         }
     }
 
-    /// Sends one request: the keys in a header as Fastly and Varnish take them, and in a body as Cloudflare does.
+    /// Sends one request: the keys in a header as Fastly and Varnish take them, and in a body as
+    /// Cloudflare does.
     async fn send(&self, keys: &[String]) -> Result<(), String> {
         let mut request = self
             .remote

@@ -6,28 +6,31 @@ use std::net::{IpAddr, Ipv6Addr};
 
 /// Time for which failures count, and for which a limit that was reached refuses.
 const WINDOW_SECONDS: u32 = 60;
-/// Largest number of wrong keys of one client address in a window. As many of each address are remembered.
+/// Largest number of wrong keys of one client address in a window. As many of each address are
+/// remembered.
 pub(super) const PER_ADDRESS_MAX: u32 = 20;
-/// Largest number of wrong keys of all addresses in a window. Beyond it, networks without a recent success get
-/// `PER_STRANGER_MAX`.
+/// Largest number of wrong keys of all addresses in a window. Beyond it, networks without a recent
+/// success get `PER_STRANGER_MAX`.
 pub(super) const PER_PROCESS_MAX: u32 = 200;
-/// Number of tries of one network without a recent success while the process is at its limit: everyone keeps one.
+/// Number of tries of one network without a recent success while the process is at its limit:
+/// everyone keeps one.
 const PER_STRANGER_MAX: u32 = 1;
 /// Time for which an address counts as known after a right key.
 const KNOWN_SECONDS: u32 = 24 * 3600;
 /// Time after a right key for which an address that reached a limit is slowed rather than refused.
 pub(super) const TRUSTED_SECONDS: u32 = 600;
-/// Pause of such an address after each new wrong key. An attacker who shares the address gains 20 guesses a minute by
-/// it.
+/// Pause of such an address after each new wrong key. An attacker who shares the address gains 20
+/// guesses a minute by it.
 pub(super) const PACE_SECONDS: u32 = 3;
-/// Largest number of addresses, and of networks, whose failures are counted at one time. While more than that guess,
-/// those without a recent success are refused.
+/// Largest number of addresses, and of networks, whose failures are counted at one time. While more
+/// than that guess, those without a recent success are refused.
 pub(super) const COUNTED_MAX: usize = 100_000;
 /// Largest number of known addresses.
 const KNOWN_MAX: usize = 10_000;
 
-/// Address of a client. `None` for requests whose proxy names none, such as those of one of our services to another:
-/// they may come from many hosts, so they share the limit of the process but have none of their own.
+/// Address of a client. `None` for requests whose proxy names none, such as those of one of our
+/// services to another: they may come from many hosts, so they share the limit of the process but
+/// have none of their own.
 pub(super) type Address = Option<IpAddr>;
 
 /// All counts.
@@ -49,8 +52,8 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// Returns whether the window has ended. One that ends further away than one can be long was begun before the clock
-    /// was set back.
+    /// Returns whether the window has ended. One that ends further away than one can be long was
+    /// begun before the clock was set back.
     fn is_over(&self, now: Time) -> bool {
         self.ends <= now || self.ends > now.plus_seconds(WINDOW_SECONDS)
     }
@@ -64,7 +67,8 @@ impl Window {
         Some(u32::try_from(left).unwrap_or(WINDOW_SECONDS))
     }
 
-    /// Counts one and returns whether that reached the limit. From then on a whole window has to pass.
+    /// Counts one and returns whether that reached the limit. From then on a whole window has to
+    /// pass.
     fn count(&mut self, now: Time, limit: u32) -> bool {
         if self.is_over(now) {
             *self = Window {
@@ -185,8 +189,8 @@ impl Counts {
     }
 }
 
-/// Returns the network of an address. That of an IPv6 address is its /48: its owner has 65,536 of the /64 by which
-/// addresses are counted.
+/// Returns the network of an address. That of an IPv6 address is its /48: its owner has 65,536 of
+/// the /64 by which addresses are counted.
 fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V6(v6) => {

@@ -1,6 +1,6 @@
-//! Limits on wrong keys, by client address and for the whole process. They are checked before a key is compared, so
-//! that a guess beyond the limit is never evaluated. Only distinct wrong keys count: a program that repeats one stale
-//! key guesses nothing.
+//! Limits on wrong keys, by client address and for the whole process. They are checked before a key
+//! is compared, so that a guess beyond the limit is never evaluated. Only distinct wrong keys
+//! count: a program that repeats one stale key guesses nothing.
 
 mod counts;
 
@@ -9,8 +9,8 @@ use counts::{Address, Counts, Reached};
 use parking_lot::Mutex;
 use std::hash::{BuildHasher as _, Hash, RandomState};
 
-/// Counts the wrong keys of one kind. A right key is never counted and resets nothing: an attacker who shares an address with
-/// an organiser gains no guesses by it.
+/// Counts the wrong keys of one kind. A right key is never counted and resets nothing: an attacker
+/// who shares an address with an organiser gains no guesses by it.
 pub struct Failures {
     /// Kind of key, for the log.
     what: &'static str,
@@ -29,8 +29,9 @@ impl Failures {
         }
     }
 
-    /// Compares a key, unless too many were wrong: returns the result of `compare`, and counts a failure if that is
-    /// `None`. `guess` is what the client sent. One that was wrong a moment ago is wrong again, and does not count.
+    /// Compares a key, unless too many were wrong: returns the result of `compare`, and counts a
+    /// failure if that is `None`. `guess` is what the client sent. One that was wrong a moment ago
+    /// is wrong again, and does not count.
     ///
     /// # Errors
     /// The seconds after which it is worth trying again; nothing was compared.

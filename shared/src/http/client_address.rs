@@ -4,7 +4,8 @@ use axum::http::HeaderMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Once;
 
-/// The address that a request counts for. A request without this extension has none that its proxy would tell.
+/// The address that a request counts for. A request without this extension has none that its proxy
+/// would tell.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientAddress(pub IpAddr);
 
@@ -41,7 +42,8 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted_hops: usize) ->
     address
 }
 
-/// Reads an entry of `X-Forwarded-For`. Some proxies write the port as well: `192.0.2.1:443`, `[2001:db8::1]:443`.
+/// Reads an entry of `X-Forwarded-For`. Some proxies write the port as well: `192.0.2.1:443`,
+/// `[2001:db8::1]:443`.
 fn address_of(entry: &[u8]) -> Option<IpAddr> {
     let entry = str::from_utf8(entry).ok()?.trim().trim_matches('"');
     if let Some(bracketed) = entry.strip_prefix('[') {

@@ -20,13 +20,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-/// Longest time without progress of a request's head or an idle connection; with HTTP/2 an idle one may last twice as long.
+/// Longest time without progress of a request's head or an idle connection; with HTTP/2 an idle one
+/// may last twice as long.
 const IDLE: Duration = Duration::from_secs(10);
 /// Most bytes of a request's head.
 const HEAD_BYTES_MAX: u16 = 16 * 1024;
 /// Most requests at once on a connection of HTTP/2.
 const STREAMS_MAX: u32 = 64;
-/// Most bytes of a request body that HTTP/2 receives ahead of the handler; twice as many for a connection.
+/// Most bytes of a request body that HTTP/2 receives ahead of the handler; twice as many for a
+/// connection.
 const WINDOW_BYTES: u32 = 256 * 1024;
 /// Most bytes of answers that a connection of HTTP/2 keeps for a slow reader, for each request.
 const SEND_BYTES_MAX: usize = 64 * 1024;
@@ -62,7 +64,8 @@ impl Connection {
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
         tokio::pin!(serving);
-        // Both arms are safe to drop: the connection is told to finish once, then awaited to its end.
+        // Both arms are safe to drop: the connection is told to finish once, then awaited to its
+        // end.
         let ended = tokio::select! {
             ended = serving.as_mut() => ended,
             () = self.stop.cancelled() => {
@@ -78,7 +81,8 @@ impl Connection {
         }
     }
 
-    /// Serves HTTP/2. Extended CONNECT is not offered, so that browsers open WebSockets on connections of HTTP/1.1.
+    /// Serves HTTP/2. Extended CONNECT is not offered, so that browsers open WebSockets on
+    /// connections of HTTP/1.1.
     pub(super) async fn serve_http2(self, stream: impl AsyncRead + AsyncWrite + Unpin) {
         let (app, permit) = (self.app, self.permit);
         let (streams, opened) = (TaskTracker::new(), Arc::new(AtomicUsize::new(0)));
@@ -130,7 +134,8 @@ impl Connection {
     }
 }
 
-/// Answers one request of HTTP/1.1. An answer to a request whose body stays unread says that the connection closes.
+/// Answers one request of HTTP/1.1. An answer to a request whose body stays unread says that the
+/// connection closes.
 async fn respond(
     app: Router,
     request: hyper::Request<Incoming>,

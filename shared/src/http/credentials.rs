@@ -1,5 +1,5 @@
-//! Credentials of a request: bearer tokens, and cookies, which count only where the `Origin` shows which page made the
-//! browser send them.
+//! Credentials of a request: bearer tokens, and cookies, which count only where the `Origin` shows
+//! which page made the browser send them.
 
 use crate::context::AppContext;
 use crate::http::problem::Problem;
@@ -10,7 +10,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 pub struct Credential {
     /// The pass, token or key itself.
     pub token: String,
-    /// Sent by the browser on its own: then the `Origin` must be checked before anything is changed.
+    /// Sent by the browser on its own: then the `Origin` must be checked before anything is
+    /// changed.
     pub by_cookie: bool,
 }
 
@@ -38,7 +39,8 @@ pub fn bearer(headers: &HeaderMap) -> Option<String> {
         .map(|(_, token)| token.trim().to_owned())
 }
 
-/// Returns the cookies whose name begins with `prefix`: the rest of the name and the value. At most 32.
+/// Returns the cookies whose name begins with `prefix`: the rest of the name and the value. At most
+/// 32.
 pub fn cookies(site: &AppContext, headers: &HeaderMap, prefix: &str) -> Vec<(String, String)> {
     let prefix = cookie_name(site, prefix);
     pairs(headers)

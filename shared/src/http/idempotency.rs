@@ -31,7 +31,8 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     }
 }
 
-/// A request under an idempotency key: its subject (a value that no other caller has), its route, its key and its body.
+/// A request under an idempotency key: its subject (a value that no other caller has), its route,
+/// its key and its body.
 #[derive(Debug, Clone)]
 pub struct Attempt {
     /// Hash of caller, operation and key.

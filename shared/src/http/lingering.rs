@@ -15,8 +15,9 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Most bytes that are read meanwhile.
 const LINGER_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// A connection's stream. Closing a socket that holds unread bytes resets it, and the reset can overtake the answer: where
-/// that may happen, the stream closes its own side first and reads for a short while.
+/// A connection's stream. Closing a socket that holds unread bytes resets it, and the reset can
+/// overtake the answer: where that may happen, the stream closes its own side first and reads for a
+/// short while.
 pub(super) struct LingeringStream {
     /// None only while it is dropped.
     stream: Option<TcpStream>,
@@ -25,7 +26,8 @@ pub(super) struct LingeringStream {
 }
 
 impl LingeringStream {
-    /// Wraps a stream. It lingers if `must_linger` is set when it is dropped, and keeps the permit meanwhile.
+    /// Wraps a stream. It lingers if `must_linger` is set when it is dropped, and keeps the permit
+    /// meanwhile.
     pub(super) fn new(
         stream: TcpStream,
         must_linger: Arc<AtomicBool>,

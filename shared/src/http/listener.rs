@@ -32,7 +32,8 @@ const DRAIN: Duration = Duration::from_secs(15);
 pub struct Caps {
     /// In all.
     pub connections_max: usize,
-    /// From one peer address; 0 sets no cap. With proxies in front it counts proxies, so leave it to them.
+    /// From one peer address; 0 sets no cap. With proxies in front it counts proxies, so leave it
+    /// to them.
     pub connections_per_address_max: usize,
 }
 
@@ -57,7 +58,8 @@ impl From<Caps> for Transport {
     }
 }
 
-/// Serves until `stop`, then drains: no new connection, no new request on an old one, WebSockets told to come back.
+/// Serves until `stop`, then drains: no new connection, no new request on an old one, WebSockets
+/// told to come back.
 pub async fn serve(
     listener: TcpListener,
     app: Router,
@@ -114,7 +116,8 @@ struct Acceptor {
 }
 
 impl Acceptor {
-    /// Serves one connection: the proxy's header, the limit of the client's address, the handshake, requests.
+    /// Serves one connection: the proxy's header, the limit of the client's address, the handshake,
+    /// requests.
     async fn accept(
         self: Arc<Self>,
         mut stream: TcpStream,
@@ -196,7 +199,8 @@ impl Acceptor {
             .ok()
     }
 
-    /// Awaits an outcome for as long as a connection may take to open; none afterwards, and when the process stops.
+    /// Awaits an outcome for as long as a connection may take to open; none afterwards, and when
+    /// the process stops.
     async fn in_time<T>(&self, outcome: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             outcome = tokio::time::timeout(OPENING, outcome) => outcome.ok(),
@@ -205,7 +209,8 @@ impl Acceptor {
     }
 }
 
-/// Returns whether the first byte is that of a request in plain HTTP, which no handshake begins with.
+/// Returns whether the first byte is that of a request in plain HTTP, which no handshake begins
+/// with.
 async fn is_plain_http(stream: &LingeringStream) -> io::Result<bool> {
     let mut first = [0];
     Ok(stream.peek(&mut first).await? == 1 && first[0].is_ascii_alphabetic())

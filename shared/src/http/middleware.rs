@@ -24,8 +24,9 @@ use utoipa::openapi::OpenApi;
 /// A handler must answer within this; reading a slow body counts.
 const REQUEST: Duration = Duration::from_secs(30);
 
-/// Wraps a router in the middleware common to all responses (limits, headers, compression, logs, metrics) and adds the
-/// routes that both services have: static files, the organiser's session and audit log, the documents.
+/// Wraps a router in the middleware common to all responses (limits, headers, compression, logs,
+/// metrics) and adds the routes that both services have: static files, the organiser's session and
+/// audit log, the documents.
 pub fn with_middleware(router: Router, site: &Arc<AppContext>, mut description: OpenApi) -> Router {
     let sweeping = site.clone();
     tokio::spawn(async move {
@@ -53,7 +54,8 @@ pub fn with_middleware(router: Router, site: &Arc<AppContext>, mut description: 
         .method_not_allowed_fallback(|| async {
             Problem::of_status(StatusCode::METHOD_NOT_ALLOWED)
         })
-        // One stack, outermost first: each further call of `layer` would cost every request two allocations.
+        // One stack, outermost first: each further call of `layer` would cost every request two
+        // allocations.
         .layer((
             from_fn_with_state(site.clone(), around),
             CompressionLayer::new(),
@@ -65,8 +67,8 @@ pub fn with_middleware(router: Router, site: &Arc<AppContext>, mut description: 
         ))
 }
 
-/// Runs work that must not stop half way in a task of its own, to its end, even if the client hangs up or the time to answer
-/// is over.
+/// Runs work that must not stop half way in a task of its own, to its end, even if the client hangs
+/// up or the time to answer is over.
 ///
 /// # Errors
 /// Those of the work; 500 if it panicked.

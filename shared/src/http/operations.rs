@@ -20,7 +20,8 @@ pub struct Operations {
     pub site: Arc<AppContext>,
 }
 
-/// Routes of `/livez`, `/readyz` and `/metrics`, for a listener of their own that the public never reaches.
+/// Routes of `/livez`, `/readyz` and `/metrics`, for a listener of their own that the public never
+/// reaches.
 pub fn operations(operations: Operations) -> Router {
     use axum::routing::get;
     let ready = |State(operations): State<Operations>| async move {
@@ -45,7 +46,8 @@ pub fn operations(operations: Operations) -> Router {
         .with_state(operations)
 }
 
-/// The public and the operations listener, bound: from here on only the stop signal ends the process.
+/// The public and the operations listener, bound: from here on only the stop signal ends the
+/// process.
 pub struct Listeners {
     public: TcpListener,
     operations: TcpListener,
@@ -78,7 +80,8 @@ impl Listeners {
             connections_max: 64,
             connections_per_address_max: 0,
         };
-        // The operations listener goes on while the public one drains, so that `/readyz` can say so.
+        // The operations listener goes on while the public one drains, so that `/readyz` can say
+        // so.
         let ops_stop = CancellationToken::new();
         let routes = self::operations(operations);
         let ops = tokio::spawn(serve(self.operations, routes, caps, ops_stop.clone()));

@@ -5,7 +5,8 @@ use super::static_files::page;
 use axum::http::{HeaderMap, Method, header};
 use axum::response::{IntoResponse as _, Response};
 
-/// Answers a request that was refused: a browser that asked for a page is shown one that tries again by itself.
+/// Answers a request that was refused: a browser that asked for a page is shown one that tries
+/// again by itself.
 pub(super) fn refuse(method: &Method, headers: &HeaderMap, problem: Problem) -> Response {
     let refusal = problem.into_response();
     let accept = headers.get(header::ACCEPT);

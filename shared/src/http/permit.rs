@@ -36,8 +36,8 @@ impl AddressCounts {
     }
 }
 
-/// Permission to keep a connection open, given back when dropped. A WebSocket keeps it for as long as it lives, which is
-/// how the drain waits for sockets too.
+/// Permission to keep a connection open, given back when dropped. A WebSocket keeps it for as long
+/// as it lives, which is how the drain waits for sockets too.
 pub struct ConnectionPermit {
     _permit: OwnedSemaphorePermit,
     pub(super) address: IpAddr,

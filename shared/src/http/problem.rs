@@ -1,4 +1,5 @@
-//! Refusals as RFC 9457 `application/problem+json`, and JSON bodies read so that a wrong one names what is wrong.
+//! Refusals as RFC 9457 `application/problem+json`, and JSON bodies read so that a wrong one names
+//! what is wrong.
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
@@ -171,7 +172,8 @@ pub async fn read_body(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
     }
 }
 
-/// Reads JSON: 400 when it is not JSON, with line and column; 422 when a value is wrong, with the field's path.
+/// Reads JSON: 400 when it is not JSON, with line and column; 422 when a value is wrong, with the
+/// field's path.
 ///
 /// # Errors
 /// 400 or 422.
@@ -249,7 +251,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Input<T> {
 #[serde(deny_unknown_fields)]
 pub struct Nothing {}
 
-/// The query parameters of a request; what cannot be read is refused with 422, naming the parameter.
+/// The query parameters of a request; what cannot be read is refused with 422, naming the
+/// parameter.
 pub struct Parameters<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> {

@@ -1,4 +1,5 @@
-//! The PROXY protocol, versions 1 and 2: the client's address, told by a trusted proxy ahead of the connection's bytes.
+//! The PROXY protocol, versions 1 and 2: the client's address, told by a trusted proxy ahead of the
+//! connection's bytes.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -6,13 +7,14 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 /// First bytes of a header of version 2.
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
-/// Most bytes that follow the first 16 of a header of version 2. Addresses take at most 216; the rest are additions by the
-/// proxy, such as the names of its own TLS.
+/// Most bytes that follow the first 16 of a header of version 2. Addresses take at most 216; the
+/// rest are additions by the proxy, such as the names of its own TLS.
 const REST_BYTES_MAX: usize = 4096;
 /// Most bytes of a header of version 1, which is one line.
 const LINE_BYTES_MAX: usize = 107;
 
-/// Proxies whose connections begin with a header. The headers of others are no more to us than any other bytes.
+/// Proxies whose connections begin with a header. The headers of others are no more to us than any
+/// other bytes.
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies(Vec<Network>);
 
@@ -70,8 +72,8 @@ impl Network {
     }
 }
 
-/// Reads a header and not one byte further. None where the proxy speaks for itself, as for a health check, or does not tell
-/// the client's address.
+/// Reads a header and not one byte further. None where the proxy speaks for itself, as for a health
+/// check, or does not tell the client's address.
 ///
 /// # Errors
 /// When the bytes are no header, or the connection ends.
@@ -123,7 +125,8 @@ async fn version_1(
     parse_line(&line).ok_or(io::ErrorKind::InvalidData.into())
 }
 
-/// The source address in `PROXY TCP4 SOURCE DESTINATION PORT PORT\r\n`; none inside for `PROXY UNKNOWN …`.
+/// The source address in `PROXY TCP4 SOURCE DESTINATION PORT PORT\r\n`; none inside for `PROXY
+/// UNKNOWN …`.
 fn parse_line(line: &[u8]) -> Option<Option<IpAddr>> {
     let line = str::from_utf8(line).ok()?.strip_suffix("\r\n")?;
     let words: Vec<&str> = line.split(' ').collect();

@@ -5,8 +5,8 @@ use governor::{Quota, RateLimiter, state::keyed::DashMapStateStore};
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::num::NonZeroU32;
 
-/// Number of cells into which keys are folded, so that no flood of keys can grow the map; two keys share a cell once in a
-/// quarter of a million.
+/// Number of cells into which keys are folded, so that no flood of keys can grow the map; two keys
+/// share a cell once in a quarter of a million.
 const CELLS: u64 = 1 << 18;
 
 /// Limit on requests per key in a span of time.

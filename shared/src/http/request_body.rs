@@ -1,7 +1,8 @@
 //! Request bodies that can be finished after their handler is done.
 //!
-//! HTTP/1.1 puts requests one after another on a connection. A body that was not read to its end stands in front of the
-//! next request, so the connection is either emptied or closed, and a client has to be told which (RFC 9112, 9.3 and 9.6).
+//! HTTP/1.1 puts requests one after another on a connection. A body that was not read to its end
+//! stands in front of the next request, so the connection is either emptied or closed, and a client
+//! has to be told which (RFC 9112, 9.3 and 9.6).
 
 use axum::body::{Body, Bytes};
 use http_body_util::BodyExt as _;
@@ -22,7 +23,8 @@ const DISCARD: Duration = Duration::from_millis(100);
 pub(super) struct Unread(Arc<Mutex<Option<Incoming>>>);
 
 impl Unread {
-    /// Wraps a body so that what is left of it can be taken from here once the handler has dropped it.
+    /// Wraps a body so that what is left of it can be taken from here once the handler has dropped
+    /// it.
     pub(super) fn track(&self, body: Incoming) -> Body {
         if body.is_end_stream() {
             return Body::empty();

@@ -1,4 +1,5 @@
-//! Rules common to both WebSockets: pings, the `tick` message, and the silence after which a client counts as gone.
+//! Rules common to both WebSockets: pings, the `tick` message, and the silence after which a client
+//! counts as gone.
 
 use crate::metrics::sockets;
 use crate::time::Time;
@@ -17,7 +18,8 @@ pub const PING_SECONDS: u32 = 25;
 /// Longest time without a sign of a client, such as a pong, or it is gone.
 pub const SILENCE_SECONDS_MAX: u32 = 80;
 
-/// Times at which a client was last heard and last pinged. Whole seconds: four bytes each, where an instant takes sixteen.
+/// Times at which a client was last heard and last pinged. Whole seconds: four bytes each, where an
+/// instant takes sixteen.
 pub struct Pulse {
     heard_at: u32,
     pinged_at: u32,
@@ -86,8 +88,9 @@ fn steady_seconds() -> u32 {
     u32::try_from(START.elapsed().as_secs()).unwrap_or(u32::MAX)
 }
 
-/// Sends a ping, whose pong shows that the client is there, and a `tick` with the server's time, which shows the same of the
-/// server to code that sees no pings. Returns `false` if the client is gone.
+/// Sends a ping, whose pong shows that the client is there, and a `tick` with the server's time,
+/// which shows the same of the server to code that sees no pings. Returns `false` if the client is
+/// gone.
 pub async fn ping(socket: &mut WebSocket, now: Time) -> bool {
     let tick = json!({"type": "tick", "now": now}).to_string();
     send(socket, Message::Ping(Vec::new().into())).await && send(socket, Message::text(tick)).await

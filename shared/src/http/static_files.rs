@@ -60,7 +60,8 @@ pub fn serve(path: &str, headers: &HeaderMap) -> Response {
     }
 }
 
-/// Empties the comment lines of a script, which fans on slow networks need not load. Line numbers stay.
+/// Empties the comment lines of a script, which fans on slow networks need not load. Line numbers
+/// stay.
 fn without_comments(script: &str) -> String {
     let lines = script.split_inclusive('\n');
     let lines = lines.map(|line| {
@@ -70,8 +71,8 @@ fn without_comments(script: &str) -> String {
     lines.collect()
 }
 
-/// Returns a whole page, with `{{name}}` replaced by escaped values. Not cached unless its handler says so: it may show a
-/// fan's own place.
+/// Returns a whole page, with `{{name}}` replaced by escaped values. Not cached unless its handler
+/// says so: it may show a fan's own place.
 pub fn page(path: &str, values: &[(&str, &str)]) -> Response {
     let Some(file) = Files::get(path) else {
         return Problem::of_status(StatusCode::NOT_FOUND).into_response();

@@ -17,8 +17,8 @@ use webpki::{EndEntityCert, KeyUsage};
 
 /// Time between two looks at the files.
 const LOOK: Duration = Duration::from_secs(1);
-/// Protocol of connections that carry HTTP/2. WebSockets use connections of HTTP/1.1, for which browsers ask by themselves
-/// as long as extended CONNECT is not offered.
+/// Protocol of connections that carry HTTP/2. WebSockets use connections of HTTP/1.1, for which
+/// browsers ask by themselves as long as extended CONNECT is not offered.
 pub(super) const HTTP_2: &[u8] = b"h2";
 
 /// Paths of a certificate chain and its private key, both in PEM.
@@ -67,8 +67,8 @@ impl Tls {
     /// Reads the files.
     ///
     /// # Errors
-    /// A sentence that names the setting, when a file cannot be read or used, the key is another certificate's, or the
-    /// certificate has ended or not begun.
+    /// A sentence that names the setting, when a file cannot be read or used, the key is another
+    /// certificate's, or the certificate has ended or not begun.
     pub fn open(files: CertificateFiles, clock: Clock) -> Result<Tls, String> {
         let contents = files.read()?;
         let served = Arc::new(Served(RwLock::new(files.parse(&contents, clock.now())?)));
@@ -89,10 +89,12 @@ impl Tls {
         })
     }
 
-    /// Takes new certificates over as the files change, until the stop signal. Files that cannot be used change nothing.
+    /// Takes new certificates over as the files change, until the stop signal. Files that cannot be
+    /// used change nothing.
     pub async fn follow(self: Arc<Self>, stop: CancellationToken) {
         self.report();
-        // Judged once they were the same at two successive looks: a certificate and its key are not written in one step.
+        // Judged once they were the same at two successive looks: a certificate and its key are not
+        // written in one step.
         let (mut seen, mut judged) = (None, None);
         loop {
             tokio::select! {
@@ -180,7 +182,8 @@ impl CertificateFiles {
 fn end(certificate: &CertificateDer<'_>, now: Time) -> Result<Time, String> {
     let unreadable = || "holds a certificate that cannot be read".to_owned();
     let certificate = EndEntityCert::try_from(certificate).map_err(|_| unreadable())?;
-    // The verification begins with the validity. The end is read off the refusal at a time past every end.
+    // The verification begins with the validity. The end is read off the refusal at a time past
+    // every end.
     let at = |time| {
         let usage = KeyUsage::server_auth();
         let verified = certificate.verify_for_usage(&[], &[], &[], time, usage, None, None);

@@ -1,7 +1,8 @@
-//! Refuses what an operation's description does not declare: a body where none is taken, a query parameter of another name.
+//! Refuses what an operation's description does not declare: a body where none is taken, a query
+//! parameter of another name.
 //!
-//! Ignoring them would do something other than what was asked: refund a whole order where a part was named, answer every order
-//! where one was searched for.
+//! Ignoring them would do something other than what was asked: refund a whole order where a part
+//! was named, answer every order where one was searched for.
 
 use crate::http::problem::{BODY_BYTES_MAX, Nothing, Problem, parse_json, read_body};
 use axum::body::{Body, HttpBody as _};
@@ -104,8 +105,8 @@ fn takes(operation: &Operation) -> Takes {
     }
 }
 
-/// Layer that answers 422 to what is not declared. Requests that no description names pass: pages keep whatever parameters a
-/// link to them carries.
+/// Layer that answers 422 to what is not declared. Requests that no description names pass: pages
+/// keep whatever parameters a link to them carries.
 #[derive(Clone)]
 pub(crate) struct RefuseUndeclared(Arc<Declared>);
 
@@ -166,8 +167,9 @@ where
     }
 }
 
-/// Returns whether a route is the gate's. A site's reverse proxy calls it on behalf of all visitors and answers 500 to them
-/// unless it gets success, 401 or 403. Therefore no limit per address applies, and nothing in the request is refused.
+/// Returns whether a route is the gate's. A site's reverse proxy calls it on behalf of all visitors
+/// and answers 500 to them unless it gets success, 401 or 403. Therefore no limit per address
+/// applies, and nothing in the request is refused.
 pub(super) fn is_gate(route: &str) -> bool {
     route.starts_with("/gate/")
 }

@@ -92,7 +92,8 @@ impl EncodeLabelSet for RequestId {
     }
 }
 
-/// Returns a route as a label. Routes are the program's own, so each is kept for good; a path is never one.
+/// Returns a route as a label. Routes are the program's own, so each is kept for good; a path is
+/// never one.
 pub(crate) fn route_label(route: &str) -> &'static str {
     if let Some(known) = ROUTES.read().get(route) {
         return known;

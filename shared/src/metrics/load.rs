@@ -71,7 +71,8 @@ pub(crate) fn shed(class: &'static str) -> Counter {
     SHED.get_or_create_owned(&ClassLabels { class })
 }
 
-/// Records whether calls to a dependency fail at once; `database` names one of several databases, or is empty.
+/// Records whether calls to a dependency fail at once; `database` names one of several databases,
+/// or is empty.
 pub fn record_circuit(dependency: &'static str, database: &str, is_open: bool) {
     let database = database.to_owned();
     let labels = CircuitLabels {

@@ -1,5 +1,6 @@
-//! Metrics of a process. Each is described once, where it is registered: its full name, its meaning, its type and labels.
-//! `docs/metrics.md` is the table of all of them, and a test compares it with what a sale leaves in `/metrics`.
+//! Metrics of a process. Each is described once, where it is registered: its full name, its
+//! meaning, its type and labels. `docs/metrics.md` is the table of all of them, and a test compares
+//! it with what a sale leaves in `/metrics`.
 
 pub mod http;
 pub mod load;

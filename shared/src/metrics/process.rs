@@ -10,7 +10,8 @@ use prometheus_client::metrics::info::Info;
 use std::fmt;
 use std::fs;
 
-/// Ticks a second in which Linux counts processor time, on every architecture that this program is built for.
+/// Ticks a second in which Linux counts processor time, on every architecture that this program is
+/// built for.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 pub(super) fn register(registry: &mut Registry, site: &AppContext) {
@@ -62,7 +63,8 @@ impl Collector for ProcessCollector {
     }
 }
 
-/// The fields after the name, which may hold anything, begin with the third; user and system time are the 14th and 15th.
+/// The fields after the name, which may hold anything, begin with the third; user and system time
+/// are the 14th and 15th.
 fn processor_seconds() -> Option<f64> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
     let (_, fields) = stat.rsplit_once(") ")?;

@@ -58,8 +58,8 @@ impl Registry {
         self.0.register_collector(Box::new(collector));
     }
 
-    /// Renders all metrics: in OpenMetrics, with exemplars, for a client that accepts it, otherwise in the text format of
-    /// Prometheus.
+    /// Renders all metrics: in OpenMetrics, with exemplars, for a client that accepts it, otherwise
+    /// in the text format of Prometheus.
     pub fn render(&self, accept: &str) -> Rendered {
         let mut body = String::new();
         let is_open = accept.contains("application/openmetrics-text");

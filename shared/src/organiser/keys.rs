@@ -14,7 +14,8 @@ use std::fmt;
 pub const COOKIE: &str = "fairline_console";
 /// A session whose end lies further away was not opened by one of our nodes.
 const SESSION_SECONDS_MAX: u32 = 12 * 3600;
-/// Time for which a session lasts: ten minutes less, since the clock of another node may be behind by as much.
+/// Time for which a session lasts: ten minutes less, since the clock of another node may be behind
+/// by as much.
 pub(super) const SESSION_SECONDS: u32 = SESSION_SECONDS_MAX - 600;
 
 /// Rights of an organiser. Each role has those of the roles before it.
@@ -58,12 +59,14 @@ pub struct Organisers {
     sessions: Secret,
     sign_outs: SignOuts,
     one_time: Mutex<Option<String>>,
-    /// The key id of sessions that were opened by a one-time code: they last no longer than the process that made it.
+    /// The key id of sessions that were opened by a one-time code: they last no longer than the
+    /// process that made it.
     one_time_id: String,
 }
 
 impl Organisers {
-    /// Takes the keys, the secret that signs console sessions, and the sessions that were signed out.
+    /// Takes the keys, the secret that signs console sessions, and the sessions that were signed
+    /// out.
     pub fn new(keys: Vec<Key>, sessions: Secret, sign_outs: SignOuts) -> Organisers {
         let with_id = |key: Key| KnownKey {
             id: key_id(&sessions, &key),
@@ -98,7 +101,8 @@ impl Organisers {
         }
     }
 
-    /// Finds an organiser by key. Every key is compared, so that the time taken does not tell which was near.
+    /// Finds an organiser by key. Every key is compared, so that the time taken does not tell which
+    /// was near.
     pub(super) fn by_key(&self, word: &str) -> Option<(Organiser, &str)> {
         let mut found = None;
         for KnownKey { key, id } in &self.keys {
@@ -134,8 +138,8 @@ impl Organisers {
         session.is_running(now).then_some(session)
     }
 
-    /// Returns the holder of a session by the keys as they are set now; none where it ended, was signed out, or its key was
-    /// taken away.
+    /// Returns the holder of a session by the keys as they are set now; none where it ended, was
+    /// signed out, or its key was taken away.
     fn holder(&self, session: &Session, now: Time) -> Option<Organiser> {
         if !session.is_running(now) || self.sign_outs.contains(&session.sign_out()) {
             return None;
@@ -147,7 +151,8 @@ impl Organisers {
         Some(Organiser::holding(&known.key))
     }
 
-    /// Returns a new signed session of a key. It ends after all sessions of the key that were signed out together.
+    /// Returns a new signed session of a key. It ends after all sessions of the key that were
+    /// signed out together.
     pub(super) fn open(&self, key: &str, now: Time) -> String {
         let after = self.sign_outs.ended_until(key);
         let earliest = after.map_or(now, |end| Time(end.0 + 1));
@@ -161,14 +166,15 @@ impl Organisers {
     }
 }
 
-/// Returns the identity of the key that a session is bound to. It is signed, so that a session does not help its bearer
-/// to guess the key.
+/// Returns the identity of the key that a session is bound to. It is signed, so that a session does
+/// not help its bearer to guess the key.
 fn key_id(sessions: &Secret, key: &Key) -> String {
     let named = format!("key\n{}", key.key);
     hex(&sessions.sign(named.as_bytes())[..16])
 }
 
-/// A session of the console, as its cookie carries it. Name and role are those of the key at the time of each request.
+/// A session of the console, as its cookie carries it. Name and role are those of the key at the
+/// time of each request.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Session {
     id: String,

@@ -68,7 +68,8 @@ fn unauthorised() -> Problem {
         .detail("send Authorization: Bearer <organiser key>, or sign in at /organiser")
 }
 
-/// Returns the routes `/api/v1/organiser/session` (the console signs in and out) and `/api/v1/organiser/audit`.
+/// Returns the routes `/api/v1/organiser/session` (the console signs in and out) and
+/// `/api/v1/organiser/audit`.
 pub fn routes() -> Router<Arc<AppContext>> {
     let session = routing::get(who_am_i)
         .post(open_session)
@@ -114,7 +115,8 @@ async fn open_session(
     Ok((StatusCode::CREATED, head, Json(organiser)).into_response())
 }
 
-/// Signs out. It may be repeated: a session that has ended already is none to end. The cookie is cleared in any case.
+/// Signs out. It may be repeated: a session that has ended already is none to end. The cookie is
+/// cleared in any case.
 async fn end_session(
     State(site): State<Arc<AppContext>>,
     headers: HeaderMap,

@@ -1,14 +1,16 @@
 //! The list of signed-out sessions. Nothing is ever dropped from it for lack of room: one entry can
-//! stand for all sessions of a key so far, so that a key which signs out again and again ends its own
-//! sessions and those of no other.
+//! stand for all sessions of a key so far, so that a key which signs out again and again ends its
+//! own sessions and those of no other.
 
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
-/// Largest number of sign-outs that are kept. They fit into one answer of the waiting room to a checkout.
+/// Largest number of sign-outs that are kept. They fit into one answer of the waiting room to a
+/// checkout.
 pub const SIGN_OUTS_MAX: usize = 5000;
-/// Largest number of single sessions of one key. Beyond it one entry stands for all sessions of the key so far.
+/// Largest number of single sessions of one key. Beyond it one entry stands for all sessions of the
+/// key so far.
 pub const SIGN_OUTS_PER_KEY_MAX: usize = 100;
 /// Time for which a sign-out is kept beyond the end of its session, for nodes whose clocks differ.
 pub const KEPT_SECONDS: u32 = 3600;
@@ -22,9 +24,11 @@ const KEY_LENGTH_MAX: usize = 64;
 pub struct SignOut {
     /// The id of the key that opened the session. It opens nothing by itself.
     pub key: String,
-    /// The id of the session; none: all sessions of the key that end no later. It opens nothing by itself.
+    /// The id of the session; none: all sessions of the key that end no later. It opens nothing by
+    /// itself.
     pub id: Option<String>,
-    /// Time at which the session would have ended. All sessions are equally long, so this also tells when it was opened.
+    /// Time at which the session would have ended. All sessions are equally long, so this also
+    /// tells when it was opened.
     pub expires_at: Time,
 }
 
@@ -80,7 +84,8 @@ impl List {
         self.keys.get(key)?.until
     }
 
-    /// Returns the entry by which this one is signed out: itself, or one for all sessions of its key.
+    /// Returns the entry by which this one is signed out: itself, or one for all sessions of its
+    /// key.
     pub(super) fn covering(&self, sign_out: &SignOut) -> Option<SignOut> {
         let of_key = self.keys.get(&sign_out.key)?;
         if of_key.is_ended_until(sign_out.expires_at) {
@@ -149,7 +154,8 @@ impl List {
         }
     }
 
-    /// Shortens the longest lists of a key until all of them together are short enough. There are no more keys than entries.
+    /// Shortens the longest lists of a key until all of them together are short enough. There are
+    /// no more keys than entries.
     fn shorten(&mut self) {
         let mut count: usize = self.keys.values().map(OfKey::len).sum();
         while count > SIGN_OUTS_MAX {

@@ -23,8 +23,8 @@ const REFRESH_EVERY: Duration = Duration::from_secs(1);
 /// A store of sign-outs that all nodes share. Every operation may be repeated.
 #[async_trait]
 pub trait Shared: Send + Sync {
-    /// Keeps a sign-out. `session` is the signed session itself, for a store that asks for proof; none
-    /// if the sign-out is only given back to a store that may have lost it.
+    /// Keeps a sign-out. `session` is the signed session itself, for a store that asks for proof;
+    /// none if the sign-out is only given back to a store that may have lost it.
     ///
     /// # Errors
     /// If the store does not answer or is full.
@@ -44,8 +44,8 @@ pub struct SignOuts(Arc<Inner>);
 struct Inner {
     clock: Clock,
     file: Option<PathBuf>,
-    /// The version of the list that the file has. Held while the file is written, so that an older list never replaces a newer
-    /// one, and one write serves all who wait for it.
+    /// The version of the list that the file has. Held while the file is written, so that an older
+    /// list never replaces a newer one, and one write serves all who wait for it.
     written: Arc<tokio::sync::Mutex<u64>>,
     /// Locked for a look-up or a copy, never across an await.
     list: RwLock<List>,
@@ -104,7 +104,8 @@ impl SignOuts {
         self.covering(session).is_some()
     }
 
-    /// Returns the end of the last session of this key that was signed out with all those before it.
+    /// Returns the end of the last session of this key that was signed out with all those before
+    /// it.
     pub fn ended_until(&self, key: &str) -> Option<Time> {
         self.list().ended_until(key)
     }
@@ -114,10 +115,12 @@ impl SignOuts {
         self.list().entries()
     }
 
-    /// Signs a session out: on disk, and in the shared store where there is one, before it returns. May be repeated.
+    /// Signs a session out: on disk, and in the shared store where there is one, before it returns.
+    /// May be repeated.
     ///
     /// # Errors
-    /// If one of them does not take it. Here the session is signed out all the same, and the other is told again by `refresh`.
+    /// If one of them does not take it. Here the session is signed out all the same, and the other
+    /// is told again by `refresh`.
     pub async fn add(&self, sign_out: SignOut, session: &str) -> Result<(), String> {
         self.merge([sign_out.clone()]);
         if !self.contains(&sign_out) {
@@ -133,8 +136,8 @@ impl SignOuts {
         written.and(kept)
     }
 
-    /// Repeats what was not kept, learns what other nodes signed out, and gives the shared store what it does not have. While it
-    /// does not answer, what is known stays.
+    /// Repeats what was not kept, learns what other nodes signed out, and gives the shared store
+    /// what it does not have. While it does not answer, what is known stays.
     pub async fn refresh(&self) {
         let is_new = match self.exchange().await {
             Ok(is_new) => is_new,
@@ -193,7 +196,8 @@ impl SignOuts {
         }
     }
 
-    /// Tells the shared store what it did not take, until it does or the session has ended by itself.
+    /// Tells the shared store what it did not take, until it does or the session has ended by
+    /// itself.
     async fn repeat(&self) {
         let unsent = self.unsent().clone();
         for Unsent { sign_out, session } in unsent {
@@ -224,8 +228,8 @@ impl SignOuts {
         self.0.unsent.lock()
     }
 
-    /// Writes the whole list if it has changed, so that the file never grows beyond it. Off the async
-    /// threads, as it waits for the disk.
+    /// Writes the whole list if it has changed, so that the file never grows beyond it. Off the
+    /// async threads, as it waits for the disk.
     async fn write(&self) -> Result<(), String> {
         let Some(path) = self.0.file.clone() else {
             return Ok(());

@@ -1,4 +1,5 @@
-//! A waiting room that does not answer: the checkout goes on without waiting for it, and finds that it answers again.
+//! A waiting room that does not answer: the checkout goes on without waiting for it, and finds that
+//! it answers again.
 
 use crate::site::{KEY, Node, Site, word};
 use client::Client;
@@ -6,7 +7,8 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 
 const FANS: usize = 10;
-/// Less than the fans would wait one after another, each for as long as the waiting room has to answer.
+/// Less than the fans would wait one after another, each for as long as the waiting room has to
+/// answer.
 const AT_ONCE: Duration = Duration::from_secs(FANS as u64);
 
 impl Node {

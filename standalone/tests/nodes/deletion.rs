@@ -1,4 +1,5 @@
-//! An event is deleted by the line and the seats together, or not at all; and a payment outlives the node that asked for it.
+//! An event is deleted by the line and the seats together, or not at all; and a payment outlives
+//! the node that asked for it.
 
 use crate::site::{CARD, KEY, Site, word};
 use client::{Answer, Client};

@@ -1,4 +1,5 @@
-//! Varnish as the edge, with the configuration of this repository: hits in a flash sale, changes, purges, nothing private.
+//! Varnish as the edge, with the configuration of this repository: hits in a flash sale, changes,
+//! purges, nothing private.
 
 use crate::site::{KEY, Node, word};
 use client::{Answer, Client};

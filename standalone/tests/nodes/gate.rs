@@ -1,4 +1,5 @@
-//! The gate before a site that knows nothing of it: the repository's own nginx configuration, under load and in trouble.
+//! The gate before a site that knows nothing of it: the repository's own nginx configuration, under
+//! load and in trouble.
 
 use crate::site::{KEY, Node, Site, word};
 use client::Client;
@@ -12,7 +13,8 @@ use testkit::{Server, free_port};
 
 const COOKIE: &str = "fairline_admission_my-event";
 
-/// nginx with `protect-any-site.conf` before a shop that answers who it was told the visitor is, and from where.
+/// nginx with `protect-any-site.conf` before a shop that answers who it was told the visitor is,
+/// and from where.
 struct Shop {
     _nginx: Server,
     _folder: tempfile::TempDir,
@@ -300,7 +302,8 @@ async fn an_address_that_a_client_writes_into_its_request_neither_avoids_nor_use
         limited += usize::from(join(&shop.client, &address).await == 429);
     }
     assert!(limited > 0, "one client, one limit");
-    // Those whose addresses were written there join as ever, at a node that hears of them by its own proxy.
+    // Those whose addresses were written there join as ever, at a node that hears of them by its
+    // own proxy.
     for address in ["203.0.113.9", "198.51.100.1:4000", "[2001:db8::1]:4000"] {
         assert_eq!(join(&site.rooms[0].client, address).await, 201, "{address}");
     }

@@ -1,4 +1,5 @@
-//! A night through nginx: the line on several nodes, the seats in another process, either side away for a while.
+//! A night through nginx: the line on several nodes, the seats in another process, either side away
+//! for a while.
 
 use crate::site::{KEY, Site, word};
 use client::{Client, next};
@@ -257,7 +258,8 @@ async fn while_redis_is_away_nobody_is_lost_and_checkouts_go_on() {
 async fn nginx_holds_back_who_asks_too_much_and_passes_the_address_on() {
     let site = Site::open(1).await;
     site.event("arena", open_doors()).await;
-    // Thirty at a time, so that only their number in all is too much: 200 at once and 100 a second are let through.
+    // Thirty at a time, so that only their number in all is too much: 200 at once and 100 a second
+    // are let through.
     use futures_util::StreamExt as _;
     let from = Instant::now();
     let asked = futures_util::stream::iter(0..900)

@@ -28,10 +28,12 @@ async fn keys_are_rotated_without_a_false_refusal_and_strangers_keys_are_fetched
     let sessions = "/api/v1/events/arena/sessions";
     let (_, new) = site.admit("arena").await;
     assert_eq!(site.buy("arena", &new).await["state"], "confirmed");
-    // A token of a key that was taken away is refused; operators take a key away only once its tokens have ended.
+    // A token of a key that was taken away is refused; operators take a key away only once its
+    // tokens have ended.
     let refused = site.client.post(sessions, &old, json!({})).await.unwrap();
     assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
-    // Two keys are published, and the first still signs: both kinds of token are good before and after the change.
+    // Two keys are published, and the first still signs: both kinds of token are good before and
+    // after the change.
     roll(&mut site, &format!("{}{}", keys[0], keys[1])).await;
     let (_, before) = site.admit("arena").await;
     roll(&mut site, &format!("{}{}", keys[1], keys[0])).await;
@@ -43,7 +45,8 @@ async fn keys_are_rotated_without_a_false_refusal_and_strangers_keys_are_fetched
             assert_eq!(gate.status, StatusCode::NO_CONTENT);
         }
     }
-    // A flood of tokens with unknown keys makes the checkout ask for the keys at most once in half a minute.
+    // A flood of tokens with unknown keys makes the checkout ask for the keys at most once in half
+    // a minute.
     let strangers = (0..200).map(|_| {
         let signer = Signer::from_pem(&Signer::generate_pem().unwrap()).unwrap();
         let claims = shared::token::Claims {

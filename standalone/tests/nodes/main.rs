@@ -1,4 +1,5 @@
-//! Many nodes as separate processes: waiting rooms on one Redis, checkouts, alone or on one Postgres, nginx in front.
+//! Many nodes as separate processes: waiting rooms on one Redis, checkouts, alone or on one
+//! Postgres, nginx in front.
 
 #![expect(
     clippy::unwrap_used,

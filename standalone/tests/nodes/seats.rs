@@ -1,4 +1,5 @@
-//! Several checkouts on one Postgres: whichever answers, whatever its clock says, and when they die in the rush.
+//! Several checkouts on one Postgres: whichever answers, whatever its clock says, and when they die
+//! in the rush.
 
 use crate::site::{CARD, KEY, Node, Site, word};
 use crate::survive::off_by;
@@ -21,7 +22,8 @@ async fn open(server: &Postgres, more: Vec<Vec<(&'static str, String)>>) -> Site
     Site::of(vec![Vec::new()], shops.collect()).await
 }
 
-/// From a token to a confirmed order for two seats, at whichever nodes; none when some node did not answer.
+/// From a token to a confirmed order for two seats, at whichever nodes; none when some node did not
+/// answer.
 async fn buy(nodes: &[Client], event: &str, token: &str) -> Option<(String, Value)> {
     let mut at = usize::from(shared::crypto::random::<1>()[0]);
     let mut post = async |path: String, bearer: &str, body: Value| {

@@ -1,4 +1,5 @@
-//! Console sessions on many nodes: one key signs in everywhere, and who signs out anywhere is out everywhere.
+//! Console sessions on many nodes: one key signs in everywhere, and who signs out anywhere is out
+//! everywhere.
 
 use crate::site::{KEY, SECRET, Site};
 use client::Client;
@@ -100,8 +101,8 @@ async fn who_signs_out_at_one_node_is_out_at_all_and_stays_so() {
         refused(&everywhere(&site), cookie).await;
     }
 
-    // A checkout that reaches no waiting room keeps what it knows, says that a sign-out is not known everywhere yet, and repeats
-    // it by itself.
+    // A checkout that reaches no waiting room keeps what it knows, says that a sign-out is not
+    // known everywhere yet, and repeats it by itself.
     let cookie = sign_in(&site.checkout.client).await;
     for room in &mut site.rooms {
         room.kill();
@@ -169,7 +170,8 @@ async fn the_service_key_forges_no_session_on_any_node_and_cannot_be_guessed() {
     assert_eq!(answers[..20], [401; 20]);
     assert_eq!(answers[20..], [429; 80]);
     assert_eq!(report(&service, Some("203.0.113.1")).await, 429);
-    // Requests without an address, such as a checkout's, are under no limit per address, and a stale key counts once.
+    // Requests without an address, such as a checkout's, are under no limit per address, and a
+    // stale key counts once.
     for at in 0..60 {
         let guess = format!("guess-{at:026}");
         assert_eq!(report(&guess, None).await, 401);

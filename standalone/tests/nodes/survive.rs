@@ -1,4 +1,5 @@
-//! Nodes die, sleep and are stopped at random moments while fans watch: what must always hold, holds.
+//! Nodes die, sleep and are stopped at random moments while fans watch: what must always hold,
+//! holds.
 
 use crate::site::{KEY, Site, word};
 use client::{Client, next};

@@ -1,5 +1,6 @@
-//! Sites that use an `Authorization` header of their own, such as Basic in front of a staging host, which browsers
-//! send with every request: our cookies still count, and requests authorized by a cookie need the `Origin`.
+//! Sites that use an `Authorization` header of their own, such as Basic in front of a staging host,
+//! which browsers send with every request: our cookies still count, and requests authorized by a
+//! cookie need the `Origin`.
 
 use crate::stage::{KEY, Stage, word};
 use hyper::{Method, StatusCode};
@@ -33,8 +34,8 @@ async fn browse(
     (status.as_u16(), body)
 }
 
-/// Asserts that the request is refused from foreign origins and without an `Origin`, and answered with this status
-/// from our pages.
+/// Asserts that the request is refused from foreign origins and without an `Origin`, and answered
+/// with this status from our pages.
 async fn assert_guarded(
     stage: &Stage,
     (method, path): (Method, &str),

@@ -1,4 +1,5 @@
-//! Caching: which responses shared caches may keep, under which key, and that none of them is anyone's own.
+//! Caching: which responses shared caches may keep, under which key, and that none of them is
+//! anyone's own.
 
 use crate::stage::{CARD, KEY, Stage, word};
 use crate::undeclared::operations;

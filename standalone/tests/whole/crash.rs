@@ -1,4 +1,5 @@
-//! Crashes: `kill -9` at random moments of a rush, a full disk, a folder in use. No acknowledged change is lost.
+//! Crashes: `kill -9` at random moments of a rush, a full disk, a folder in use. No acknowledged
+//! change is lost.
 
 use crate::stage::{CARD, word};
 use client::Client;

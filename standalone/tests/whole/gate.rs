@@ -199,7 +199,8 @@ async fn a_hundred_requests_within_a_second_claim_once_and_an_ended_slot_passes_
         assert_eq!(answer.status(), StatusCode::NO_CONTENT);
         let me = stage.get("/api/v1/events/gate/line/me", &pass).await.body;
         assert_eq!(me["state"], "shopping", "the first one claims");
-        // The slot ends where the gate does not hear of it: from here on each claim would be refused.
+        // The slot ends where the gate does not hear of it: from here on each claim would be
+        // refused.
         let event = EventId::parse("gate").unwrap();
         let line = &stage.fairline.room.line;
         let spot = line.find(&event, 1).await.unwrap().unwrap();

@@ -1,4 +1,5 @@
-//! TLS by the program itself: HTTP/2 and WebSockets on one port, renewed certificates, wrong files, hostile clients.
+//! TLS by the program itself: HTTP/2 and WebSockets on one port, renewed certificates, wrong files,
+//! hostile clients.
 
 use crate::crash::command;
 use crate::secure::{PATIENCE, Program, Secure, mount};

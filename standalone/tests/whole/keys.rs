@@ -1,4 +1,5 @@
-//! Organiser keys, the service key and console sessions under attack: forged, guessed, signed out, taken away.
+//! Organiser keys, the service key and console sessions under attack: forged, guessed, signed out,
+//! taken away.
 
 use crate::crash::{command, free_port};
 use crate::stage::{KEY, PASS_SECRET, SERVICE_KEY, Stage, assert_problem};

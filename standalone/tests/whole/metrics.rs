@@ -1,5 +1,5 @@
-//! Metrics of the real program: all of them stand in `docs/metrics.md`, in both formats, and nobody but the program makes
-//! series.
+//! Metrics of the real program: all of them stand in `docs/metrics.md`, in both formats, and nobody
+//! but the program makes series.
 
 use crate::crash::{command, free_port};
 use crate::stage::{CARD, Stage, place, word};
@@ -146,7 +146,8 @@ struct Row {
     help: String,
 }
 
-/// Reads the metrics of a scrape in OpenMetrics, by their full names. Every series belongs to the metric described before it.
+/// Reads the metrics of a scrape in OpenMetrics, by their full names. Every series belongs to the
+/// metric described before it.
 fn read(scrape: &Scrape) -> BTreeMap<String, Row> {
     let mut rows: BTreeMap<String, Row> = BTreeMap::new();
     let mut current = String::new();

@@ -1,4 +1,5 @@
-//! Overload: browsing is refused first, then joining and new sessions, payments last, and organisers never.
+//! Overload: browsing is refused first, then joining and new sessions, payments last, and
+//! organisers never.
 
 use crate::stage::{CARD, KEY, Stage, word};
 use hyper::{Method, StatusCode, header};
@@ -25,7 +26,8 @@ impl Stage {
         (0..count).map(place).collect()
     }
 
-    /// Sends a request once, unlike the client that tries again; returns the status and the kind of problem.
+    /// Sends a request once, unlike the client that tries again; returns the status and the kind of
+    /// problem.
     async fn once(&self, method: Method, path: &str, bearer: &str, body: &Value) -> (u16, String) {
         let bearer = format!("Bearer {bearer}");
         let heads = [("authorization", bearer.as_str()), JSON];

@@ -1,4 +1,5 @@
-//! The PROXY protocol: clients behind HAProxy count for themselves, and nobody else can tell an address.
+//! The PROXY protocol: clients behind HAProxy count for themselves, and nobody else can tell an
+//! address.
 
 use crate::crash::command;
 use crate::secure::{PATIENCE, Program};
@@ -123,7 +124,8 @@ async fn only_a_trusted_peer_can_tell_an_address_and_others_count_for_themselves
         );
         assert_eq!(join(46, port, &version_2(last)).await, "429");
     }
-    // A stranger who sends a header is not understood, and does not take a place of the address that it names.
+    // A stranger who sends a header is not understood, and does not take a place of the address
+    // that it names.
     for ahead in [
         version_2(3),
         b"PROXY TCP4 203.0.113.3 127.0.0.1 4 80\r\n".to_vec(),

@@ -57,8 +57,8 @@ impl Drop for Program {
     }
 }
 
-/// Puts a certificate where the program looks for it, as Kubernetes does: the names are links into a folder that is a
-/// link itself, which is replaced in one step.
+/// Puts a certificate where the program looks for it, as Kubernetes does: the names are links into
+/// a folder that is a link itself, which is replaced in one step.
 pub(crate) fn mount(folder: &Path, certificate: &ServerCertificate, generation: u32) {
     let data = folder.join(format!("..{generation}"));
     fs::create_dir_all(&data).unwrap();

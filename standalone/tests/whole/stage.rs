@@ -101,7 +101,8 @@ impl Stage {
         }
     }
 
-    /// Creates an event with 2 rows of 6 seats and a floor of 8, admitting all at the first tick; returns its id.
+    /// Creates an event with 2 rows of 6 seats and a floor of 8, admitting all at the first tick;
+    /// returns its id.
     pub(crate) async fn event(&self, id: &str, settings: Value) -> String {
         let mut all = json!({"id": id, "name": format!("The {id}"),
             "admission": {"rate_per_minute": 6_000_000, "batch_seconds": 1, "max_active": 1000}});
@@ -187,7 +188,8 @@ impl Stage {
             .unwrap()
     }
 
-    /// Repeats a request until the answer is as expected; the ticks run in real time, a few times a second.
+    /// Repeats a request until the answer is as expected; the ticks run in real time, a few times a
+    /// second.
     pub(crate) async fn until(
         &self,
         path: &str,

@@ -1,10 +1,12 @@
-//! Undeclared input is refused, never ignored, by every operation that the OpenAPI document describes.
+//! Undeclared input is refused, never ignored, by every operation that the OpenAPI document
+//! describes.
 
 use crate::stage::{CARD, KEY, Stage, assert_problem, word};
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
-/// Returns the operations of the document: method, path with its placeholders filled in, description.
+/// Returns the operations of the document: method, path with its placeholders filled in,
+/// description.
 pub(crate) async fn operations(stage: &Stage) -> Vec<(Method, String, Value)> {
     let document = stage.get("/api/openapi.json", "").await.body;
     let mut all = Vec::new();

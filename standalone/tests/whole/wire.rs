@@ -65,7 +65,8 @@ async fn an_answer_that_leaves_a_long_body_unread_says_that_the_connection_close
         let mut stream = connect(&stage).await;
         let head = format!("{head}Content-Length: 3000000\r\n\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
-        // More than the socket buffers hold, so that the client is still writing when the answer comes.
+        // More than the socket buffers hold, so that the client is still writing when the answer
+        // comes.
         let (mut reading, mut writing) = stream.split();
         let body = vec![b' '; 3_000_000];
         let write = async {

@@ -4,7 +4,8 @@ use drand_verify::{G1Pubkey, G2PubkeyRfc, Pubkey as _, derive_randomness};
 use serde::{Deserialize, Serialize};
 use shared::crypto::{hex, unhex, unhex_all};
 
-/// Supported beacons of the League of Entropy and their public keys, as published at `/info` of each chain.
+/// Supported beacons of the League of Entropy and their public keys, as published at `/info` of
+/// each chain.
 pub const BEACONS: [(&str, &str); 2] = [
     (
         "quicknet",
@@ -44,7 +45,8 @@ pub struct Round {
 }
 
 impl Round {
-    /// Returns the randomness of the round if it is the one named for the draw and has a valid signature.
+    /// Returns the randomness of the round if it is the one named for the draw and has a valid
+    /// signature.
     ///
     /// # Errors
     /// The invalid field and the reason.

@@ -6,8 +6,8 @@ use shared::crypto::hex;
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-/// Result of a draw, kept by a node after the first request: 20 bytes per entry, and 64 more after the first request
-/// for a proof.
+/// Result of a draw, kept by a node after the first request: 20 bytes per entry, and 64 more after
+/// the first request for a proof.
 pub(crate) struct List {
     by_number: Vec<Entry>,
     numbers: HashMap<Entry, u32>,

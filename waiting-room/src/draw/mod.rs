@@ -1,8 +1,10 @@
-//! The draw: shuffles the fans in line at the opening of the sale once, in a way that anyone can check.
+//! The draw: shuffles the fans in line at the opening of the sale once, in a way that anyone can
+//! check.
 //!
-//! The algorithm is `hmac-sha256-sort/1`: the entries are sorted by HMAC-SHA256 with the key seed ‖ randomness of the
-//! beacon and the entry's text as the message; the first is number 1. The hash of the seed is public before anyone
-//! can join. The list of entries is bound by a Merkle tree hash as in RFC 6962, section 2.1.
+//! The algorithm is `hmac-sha256-sort/1`: the entries are sorted by HMAC-SHA256 with the key seed ‖
+//! randomness of the beacon and the entry's text as the message; the first is number 1. The hash of
+//! the seed is public before anyone can join. The list of entries is bound by a Merkle tree hash as
+//! in RFC 6962, section 2.1.
 
 mod beacon;
 mod list;
@@ -25,7 +27,8 @@ pub const ALGORITHM: &str = "hmac-sha256-sort/1";
 pub struct Entry([u8; 16]);
 
 impl Entry {
-    /// Returns the entry of a visitor. It is derived from their id, so that no node has to store it.
+    /// Returns the entry of a visitor. It is derived from their id, so that no node has to store
+    /// it.
     pub fn of(visitor: VisitorId) -> Entry {
         let mut text = b"fairline entry 1".to_vec();
         text.extend(visitor.0.to_be_bytes());
@@ -57,7 +60,8 @@ pub fn commitment(seed: &[u8; 32]) -> String {
     hex(&sha256(seed))
 }
 
-/// Returns the drawn order as indexes into `entries`: the first gets number 1, the second number 2, and so on.
+/// Returns the drawn order as indexes into `entries`: the first gets number 1, the second number 2,
+/// and so on.
 pub fn order(seed: &[u8; 32], randomness: &[u8], entries: &[Entry]) -> Vec<u32> {
     let key = [seed.as_slice(), randomness].concat();
     let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
@@ -93,8 +97,8 @@ fn leaf(entry: &Entry) -> [u8; 32] {
 }
 
 impl Tree {
-    /// Builds the tree over entries in ascending order. A node without a sibling rises as it is, which gives the tree
-    /// of RFC 6962.
+    /// Builds the tree over entries in ascending order. A node without a sibling rises as it is,
+    /// which gives the tree of RFC 6962.
     pub fn of(sorted: &[Entry]) -> Tree {
         let mut levels = vec![sorted.iter().map(leaf).collect::<Vec<_>>()];
         while let Some(below) = levels.last().filter(|level| level.len() > 1) {
@@ -139,7 +143,8 @@ pub fn root_of_visitors(visitors: &[VisitorId]) -> String {
     root(visitors.iter().copied().map(Entry::of).collect())
 }
 
-/// Computes the root from a leaf and its path (RFC 9162, section 2.1.3.2); none when the path does not fit the size.
+/// Computes the root from a leaf and its path (RFC 9162, section 2.1.3.2); none when the path does
+/// not fit the size.
 pub fn root_of(entry: &Entry, index: usize, size: usize, path: &[[u8; 32]]) -> Option<String> {
     let (mut at, mut last) = (index, size.checked_sub(1)?);
     if at > last {
@@ -226,8 +231,8 @@ mod tests {
         assert_ne!(order(b"r"), order(b""));
     }
 
-    /// Each of five entries is at each of five places 2,000 times in 10,000 draws: chi-square with 16 degrees of
-    /// freedom is below 45 in all but one of ten thousand fair runs.
+    /// Each of five entries is at each of five places 2,000 times in 10,000 draws: chi-square with
+    /// 16 degrees of freedom is below 45 in all but one of ten thousand fair runs.
     #[test]
     fn ten_thousand_draws_favour_nobody() {
         let entries = entries(5);

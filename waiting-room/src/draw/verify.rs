@@ -59,8 +59,8 @@ pub struct Proof {
     pub audit_path: Vec<String>,
 }
 
-/// Checks that a draw was held as committed to, with every entry at the number that the seed gives it. Returns the
-/// number of entries.
+/// Checks that a draw was held as committed to, with every entry at the number that the seed gives
+/// it. Returns the number of entries.
 ///
 /// # Errors
 /// The first deviation found.

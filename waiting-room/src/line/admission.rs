@@ -1,4 +1,5 @@
-//! Admission to the checkout: the batch that is due, and the slots of admitted visitors until they are done.
+//! Admission to the checkout: the batch that is due, and the slots of admitted visitors until they
+//! are done.
 
 use super::state::State;
 use super::throughput::Rates;
@@ -6,7 +7,8 @@ use super::{Claimed, REPORT_SECONDS_MAX, Slot, VisitorState};
 use shared::ids::VisitorId;
 use shared::time::Time;
 
-/// Admission credit of one fan. Credit is counted as (fans per minute) × milliseconds, so that no rate is rounded.
+/// Admission credit of one fan. Credit is counted as (fans per minute) × milliseconds, so that no
+/// rate is rounded.
 const CREDIT_PER_FAN: u64 = 60_000;
 
 impl State {
@@ -19,8 +21,8 @@ impl State {
             return;
         }
         let rate = u64::from(policy.rate_per_minute);
-        // However long the last admission is ago, at most one batch is due: credit is not saved up. If the rate is
-        // below one fan per batch, the span is the time that one fan takes.
+        // However long the last admission is ago, at most one batch is due: credit is not saved up.
+        // If the rate is below one fan per batch, the span is the time that one fan takes.
         let span_ms = (since as u64).min((batch_ms as u64).max(CREDIT_PER_FAN.div_ceil(rate)));
         let credit = self.memory.credit % CREDIT_PER_FAN + rate * span_ms;
         let due = (credit / CREDIT_PER_FAN).min(self.room(now));
@@ -46,8 +48,8 @@ impl State {
         }
     }
 
-    /// Returns how many more visitors may be admitted, by `max_active` and by the available seats. A checkout that
-    /// has not reported for [`REPORT_SECONDS_MAX`] counts as down.
+    /// Returns how many more visitors may be admitted, by `max_active` and by the available seats.
+    /// A checkout that has not reported for [`REPORT_SECONDS_MAX`] counts as down.
     fn room(&self, now: Time) -> u64 {
         let seats = match self.memory.availability {
             None => u64::MAX,
@@ -77,8 +79,8 @@ impl State {
         self.flow.waited(waited_ms);
     }
 
-    /// Claims the visitor's slot until it expires. The number refuses a token of an earlier place of the same
-    /// visitor.
+    /// Claims the visitor's slot until it expires. The number refuses a token of an earlier place
+    /// of the same visitor.
     pub(super) fn claim(&mut self, visitor: VisitorId, number: u64, now: Time) -> Claimed {
         let Some(entry) = self
             .entry_of(number)

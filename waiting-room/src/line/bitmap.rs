@@ -1,4 +1,5 @@
-//! The waiting visitors as a bitmap: one bit per number, exact ranks by popcount over blocks of 512.
+//! The waiting visitors as a bitmap: one bit per number, exact ranks by popcount over blocks of
+//! 512.
 
 const WORDS_PER_BLOCK: usize = 8;
 const BITS_PER_BLOCK: u64 = 512;
@@ -103,8 +104,8 @@ fn within(words: &[u64], from: usize, word: usize, bit: u64) -> u64 {
     u64::from(whole + (words[word] & (bit - 1)).count_ones())
 }
 
-/// The bitmap at one instant, from the first block with a waiting visitor on. Every fan's `ahead` is read from it
-/// without asking the store: two additions and at most eight popcounts.
+/// The bitmap at one instant, from the first block with a waiting visitor on. Every fan's `ahead`
+/// is read from it without asking the store: two additions and at most eight popcounts.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     base: u64,
@@ -114,8 +115,8 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Reads a bitmap in the bit order of Redis (the highest bit of the first byte comes first), without its first
-    /// `head` bytes.
+    /// Reads a bitmap in the bit order of Redis (the highest bit of the first byte comes first),
+    /// without its first `head` bytes.
     pub(super) fn from_bitmap(head: u64, bytes: &[u8]) -> Snapshot {
         let blocks = bytes.len().div_ceil(WORDS_PER_BLOCK * 8);
         let mut words = vec![0u64; blocks * WORDS_PER_BLOCK];

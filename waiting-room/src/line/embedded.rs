@@ -1,4 +1,5 @@
-//! The embedded engine: one thread, one state machine and one journal file per event, so that events share nothing.
+//! The embedded engine: one thread, one state machine and one journal file per event, so that
+//! events share nothing.
 
 use super::event_settings::too_late;
 use super::journal::Journal;
@@ -24,8 +25,8 @@ use std::sync::Arc;
 pub struct Embedded {
     folder: PathBuf,
     clock: Clock,
-    /// Locked for a look-up by every operation and for writing when an event is created or removed; never held across
-    /// an await.
+    /// Locked for a look-up by every operation and for writing when an event is created or removed;
+    /// never held across an await.
     events: RwLock<BTreeMap<EventId, GroupCommit<Engine>>>,
 }
 
@@ -138,8 +139,8 @@ impl Line for Embedded {
         if events.len() >= EVENTS_MAX {
             return Err(Refused::Full("this installation keeps no more events"));
         }
-        // Rare and done in a few milliseconds, so it runs under the lock: two creations of one id cannot both
-        // succeed.
+        // Rare and done in a few milliseconds, so it runs under the lock: two creations of one id
+        // cannot both succeed.
         let made = Journal::open(&path).and_then(|mut journal| {
             let mut state = State::new(settings.clone());
             journal.write(&state).map_err(|error| error.to_string())?;

@@ -262,7 +262,8 @@ impl EventSettings {
         let message = self.message.as_ref().is_none_or(|text| text.len() <= 500);
         check(message, "message", "at most 500 characters");
         let url = self.checkout_url.as_ref().is_none_or(|url| {
-            // The origin of a path depends on the site; a path must stay on that origin, whatever it is.
+            // The origin of a path depends on the site; a path must stay on that origin, whatever
+            // it is.
             let site = "https://site.invalid";
             let origin = link_origin(site, url);
             let is_sound = origin.is_some_and(|origin| !url.starts_with('/') || origin == site);
@@ -285,7 +286,8 @@ impl EventSettings {
         wrong
     }
 
-    /// Returns whether the order of admission or the beacon differs, which is not allowed once visitors are in line.
+    /// Returns whether the order of admission or the beacon differs, which is not allowed once
+    /// visitors are in line.
     pub fn is_another_draw(&self, before: &EventSettings) -> bool {
         self.order != before.order || self.beacon != before.beacon
     }

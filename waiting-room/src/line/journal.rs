@@ -1,5 +1,5 @@
-//! The journal of one event's line: a SQLite file with one row per place and one for settings and counters. WAL with
-//! `synchronous=FULL`, so that a commit survives a power failure.
+//! The journal of one event's line: a SQLite file with one row per place and one for settings and
+//! counters. WAL with `synchronous=FULL`, so that a commit survives a power failure.
 
 use super::event_settings::EventSettings;
 use super::state::{Counters, State, StoredPlace};

@@ -34,7 +34,8 @@ use std::sync::Arc;
 pub const LINE_LENGTH_MAX: u64 = 4_000_000;
 /// Maximum number of events at one installation.
 pub const EVENTS_MAX: usize = 500;
-/// Age in seconds at which a checkout's last report counts as stale; no visitor is admitted until the next one.
+/// Age in seconds at which a checkout's last report counts as stale; no visitor is admitted until
+/// the next one.
 pub const REPORT_SECONDS_MAX: u32 = 30;
 
 /// State of a visitor in the line.
@@ -86,10 +87,11 @@ pub struct Slot {
 pub struct Spot {
     /// The visitor's id.
     pub visitor: VisitorId,
-    /// Their number: dense, from 1, fixed once given. 0 if they left before the draw that would have given one.
+    /// Their number: dense, from 1, fixed once given. 0 if they left before the draw that would
+    /// have given one.
     pub number: u64,
-    /// Whether the draw is still to come; until then the number is only the order of arrival and is not shown to
-    /// fans.
+    /// Whether the draw is still to come; until then the number is only the order of arrival and is
+    /// not shown to fans.
     pub is_provisional: bool,
     /// Their state.
     pub standing: VisitorState,
@@ -100,8 +102,8 @@ pub struct Spot {
 }
 
 impl Spot {
-    /// Returns whether this place is over and `pass` proves a newer one: its visitor joined again and the store has lost
-    /// that.
+    /// Returns whether this place is over and `pass` proves a newer one: its visitor joined again
+    /// and the store has lost that.
     pub fn is_older_than(&self, pass: &Pass) -> bool {
         let is_over = matches!(
             self.standing,
@@ -235,8 +237,9 @@ pub struct Outcome {
     pub root: String,
 }
 
-/// The lines of all events. Every operation is one atomic step of the store, timed by the store's clock, and durable
-/// before it returns. Each may be repeated: an operation whose answer was lost may have been carried out.
+/// The lines of all events. Every operation is one atomic step of the store, timed by the store's
+/// clock, and durable before it returns. Each may be repeated: an operation whose answer was lost
+/// may have been carried out.
 #[async_trait]
 pub trait Line: Send + Sync {
     /// Creates an event. Invalid settings are refused as a whole.
@@ -255,21 +258,25 @@ pub trait Line: Send + Sync {
     /// Returns the settings of all events, ordered by id.
     async fn events(&self) -> Result<Vec<Arc<EventSettings>>, Refused>;
 
-    /// Gives each visitor a place, in the order of the slice. A visitor who is waiting, admitted, shopping or ejected
-    /// keeps the place they have; one who finished, missed their turn or left gets a new number at the back.
+    /// Gives each visitor a place, in the order of the slice. A visitor who is waiting, admitted,
+    /// shopping or ejected keeps the place they have; one who finished, missed their turn or left
+    /// gets a new number at the back.
     async fn join(&self, event: &EventId, visitors: &[VisitorId]) -> Result<Vec<Joined>, Refused>;
 
-    /// Ends the places that are due, admits as many as the rate, `max_active` and the seats allow, and returns the
-    /// new view. However often and from however many nodes it is called, no more visitors are admitted than are due.
-    /// A lapsed slot is free for the next visitor in the same step.
+    /// Ends the places that are due, admits as many as the rate, `max_active` and the seats allow,
+    /// and returns the new view. However often and from however many nodes it is called, no more
+    /// visitors are admitted than are due. A lapsed slot is free for the next visitor in the same
+    /// step.
     async fn tick(&self, event: &EventId) -> Result<Arc<LineView>, Refused>;
 
-    /// Returns a visitor's place and restarts their `away_seconds`, because the request shows that they are there.
+    /// Returns a visitor's place and restarts their `away_seconds`, because the request shows that
+    /// they are there.
     async fn place(&self, event: &EventId, visitor: VisitorId) -> Result<Option<Spot>, Refused>;
 
-    /// Restores the place that a pass proves when the store has lost it: the pass is from an earlier epoch of the
-    /// same event. Returns none otherwise; a visitor whose number was served already gets no second turn. If the
-    /// store has an older place of the visitor that is over, the place of the pass replaces it.
+    /// Restores the place that a pass proves when the store has lost it: the pass is from an
+    /// earlier epoch of the same event. Returns none otherwise; a visitor whose number was served
+    /// already gets no second turn. If the store has an older place of the visitor that is over,
+    /// the place of the pass replaces it.
     async fn reenter(&self, event: &EventId, pass: &Pass) -> Result<Option<Spot>, Refused>;
 
     /// Claims the slot of a visitor who entered the checkout; it is theirs until it expires.
@@ -287,11 +294,12 @@ pub trait Line: Send + Sync {
     /// Gives up the visitor's place or slot.
     async fn leave(&self, event: &EventId, visitor: VisitorId) -> Result<(), Refused>;
 
-    /// Records that the visitor's socket closed: their place lapses after `away_seconds` unless they reconnect or
-    /// poll.
+    /// Records that the visitor's socket closed: their place lapses after `away_seconds` unless
+    /// they reconnect or poll.
     async fn away(&self, event: &EventId, visitor: VisitorId) -> Result<(), Refused>;
 
-    /// Records that the visitor's socket opened, which keeps their place while it stays open, and returns the place.
+    /// Records that the visitor's socket opened, which keeps their place while it stays open, and
+    /// returns the place.
     async fn back(&self, event: &EventId, visitor: VisitorId) -> Result<Option<Spot>, Refused>;
 
     /// Removes a visitor for good; returns whether there was one.
@@ -303,9 +311,10 @@ pub trait Line: Send + Sync {
     /// Records the seat counts that the checkout reports.
     async fn report(&self, event: &EventId, seats: Availability) -> Result<(), Refused>;
 
-    /// Returns the state of the event's draw; none for events with `order: fifo`. A draw is held once, when the sale
-    /// opens and, if a beacon was named, its round is known: the visitors waiting at that time get the numbers from 1
-    /// on, by `draw::order`; those who left before lose their number; later ones queue behind.
+    /// Returns the state of the event's draw; none for events with `order: fifo`. A draw is held
+    /// once, when the sale opens and, if a beacon was named, its round is known: the visitors
+    /// waiting at that time get the numbers from 1 on, by `draw::order`; those who left before lose
+    /// their number; later ones queue behind.
     async fn draw(&self, event: &EventId) -> Result<Option<DrawState>, Refused>;
 
     /// Stores the beacon's round, which the caller has verified. Only the first one counts.
@@ -319,16 +328,18 @@ pub trait Line: Send + Sync {
         count: usize,
     ) -> Result<Vec<VisitorId>, Refused>;
 
-    /// Returns the visitors whose socket at this node was replaced by one at another node since the last call.
+    /// Returns the visitors whose socket at this node was replaced by one at another node since the
+    /// last call.
     fn replaced(&self, event: &EventId) -> Vec<VisitorId>;
 
-    /// Returns why the store cannot be reached, in a sentence for the operator; none while it is connected.
+    /// Returns why the store cannot be reached, in a sentence for the operator; none while it is
+    /// connected.
     fn store_failure(&self) -> Option<String> {
         None
     }
 
-    /// Returns the time of the store's clock, if that is not this machine's: the time of the newest reply plus the
-    /// time since.
+    /// Returns the time of the store's clock, if that is not this machine's: the time of the newest
+    /// reply plus the time since.
     fn now(&self, event: &EventId) -> Option<Time>;
 
     /// Returns the current figures.

@@ -22,7 +22,8 @@ pub fn check(url: &str) -> Result<(), String> {
     }
 }
 
-/// An opened line, and the store that nodes share, which also keeps the audit log and the sign-outs.
+/// An opened line, and the store that nodes share, which also keeps the audit log and the
+/// sign-outs.
 pub struct Opened {
     /// The line.
     pub line: Arc<dyn Line>,

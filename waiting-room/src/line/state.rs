@@ -1,5 +1,5 @@
-//! The line of one event as a state machine in memory. Every operation is one call that takes the time as an argument
-//! and records the places it changed.
+//! The line of one event as a state machine in memory. Every operation is one call that takes the
+//! time as an argument and records the places it changed.
 
 use super::bitmap::Alive;
 use super::event_settings::EventSettings;
@@ -90,8 +90,8 @@ impl State {
         }
     }
 
-    /// Restores a line from its journal: settings, counters, and the places ordered by number. No visitor is
-    /// connected yet, so the `away_seconds` of all start now.
+    /// Restores a line from its journal: settings, counters, and the places ordered by number. No
+    /// visitor is connected yet, so the `away_seconds` of all start now.
     pub(super) fn restore(
         settings: EventSettings,
         memory: Counters,
@@ -130,12 +130,13 @@ impl State {
         state
     }
 
-    /// Takes over from the state that this one replaces after a failed commit: which visitors are connected, and the
-    /// step and revision by which views are ordered.
+    /// Takes over from the state that this one replaces after a failed commit: which visitors are
+    /// connected, and the step and revision by which views are ordered.
     pub(super) fn take_over(&mut self, before: &State) {
         self.step = before.step;
         self.revision = before.revision + 1;
-        // Waiting entries only: one that is over has no `away_at` either, and its visitor may have joined again.
+        // Waiting entries only: one that is over has no `away_at` either, and its visitor may have
+        // joined again.
         let is_connected = |entry: &&StoredPlace| {
             entry.standing == VisitorState::Waiting && entry.away_at.is_none()
         };

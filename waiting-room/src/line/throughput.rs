@@ -55,7 +55,8 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Returns the range of seconds after which a visitor with `ahead` visitors before them will be admitted.
+    /// Returns the range of seconds after which a visitor with `ahead` visitors before them will be
+    /// admitted.
     pub fn eta_seconds(&self, ahead: u64, batch_seconds: u32) -> (u32, u32) {
         let people = ahead as f64 + 1.0;
         let low = people / self.fast * 0.9;
@@ -64,7 +65,8 @@ impl Pace {
     }
 }
 
-/// Counters of one line. Kept in memory: after a restart the rates are measured anew, the totals continue.
+/// Counters of one line. Kept in memory: after a restart the rates are measured anew, the totals
+/// continue.
 #[derive(Default)]
 pub struct Flow {
     /// Counts since the line was created.

@@ -143,8 +143,8 @@ async fn who_left_before_the_draw_has_no_number_and_who_comes_later_queues_behin
     }
 }
 
-/// Asserts that exactly the expected visitors were drawn, that they have the numbers from 1 on, and that no number is
-/// left.
+/// Asserts that exactly the expected visitors were drawn, that they have the numbers from 1 on, and
+/// that no number is left.
 async fn assert_drawn(bench: &Bench, event: &EventId, mut expected: Vec<u128>) {
     let name = bench.name;
     let state = bench.line.draw(event).await.unwrap().unwrap();
@@ -190,7 +190,8 @@ async fn who_joined_again_before_the_draw_has_the_number_that_their_entry_drew()
             }
             let leave = async |id| bench.line.leave(&event, VisitorId(id)).await.unwrap();
             let again = async |id: u128| bench.join(&event, id..=id).await;
-            // 2 left and joined again, 3 twice; 4 to 6 are away for too long; 7 left; 8 left, joined again, and left.
+            // 2 left and joined again, 3 twice; 4 to 6 are away for too long; 7 left; 8 left,
+            // joined again, and left.
             leave(2).await;
             again(2).await;
             for _ in 0..2 {
@@ -235,7 +236,8 @@ async fn who_joined_again_before_the_draw_has_the_number_that_their_entry_drew()
                 let told = (spot.number, spot.standing);
                 assert_eq!(told, (0, standing), "{}: {id}", bench.name);
             }
-            // Later visitors queue behind, and so do those who had left; none of them has two places.
+            // Later visitors queue behind, and so do those who had left; none of them has two
+            // places.
             let late = [5, 6, 7, 8, 20].map(VisitorId);
             let late = bench.line.join(&event, &late).await.unwrap();
             let late: Vec<u64> = late.iter().map(|joined| spot_of(*joined).number).collect();

@@ -1,4 +1,5 @@
-//! Visitors who joined again before the line on Redis lost its store: the newest of their places counts.
+//! Visitors who joined again before the line on Redis lost its store: the newest of their places
+//! counts.
 
 use crate::bench::{START, policy};
 use crate::nodes::{Nodes, until};
@@ -54,8 +55,8 @@ async fn who_joined_again_before_a_loss_and_the_draw_has_the_number_that_their_e
         (watching.number, watching.standing),
         (10, VisitorState::Waiting)
     );
-    // 3 presents the newer pass, 4 the older and then the newer, 5 the newer and then the older, 6 the newer
-    // twice at once.
+    // 3 presents the newer pass, 4 the older and then the newer, 5 the newer and then the older, 6
+    // the newer twice at once.
     let state = |spot: Option<Spot>| spot.map(|spot| (spot.number, spot.standing));
     let waits = |number| Some((number, VisitorState::Waiting));
     assert_eq!(state(nodes.find(0, &new[&3]).await), waits(11));
@@ -97,8 +98,8 @@ async fn who_joined_again_before_a_loss_and_the_draw_has_the_number_that_their_e
     }
     assert_eq!(line[0].tick(&event).await.unwrap().waiting, 7);
     assert_eq!(line[0].stats(&event).await.unwrap().away, 5);
-    // The store loses the draw's records as well, before any socket has asked: the drawn number counts, not the old
-    // one.
+    // The store loses the draw's records as well, before any socket has asked: the drawn number
+    // counts, not the old one.
     server.ask(&["FLUSHALL"]).unwrap();
     nodes.tick(0).await;
     nodes.tick(0).await;
@@ -153,7 +154,8 @@ async fn an_older_token_does_not_bring_back_who_was_ejected_after_a_loss() {
     server.ask(&["FLUSHALL"]).unwrap();
     nodes.tick(0).await;
     nodes.tick(0).await;
-    // The first joined again and has a newer number; the other had none when the draw was held, and left before.
+    // The first joined again and has a newer number; the other had none when the draw was held, and
+    // left before.
     assert_eq!(nodes.join(0, 1..=1).await[0].number, 6);
     let visitors = format!("fairline:{{{event}}}:1:visitors");
     server.ask(&["HSET", &visitors, bytes, "-5"]).unwrap();
@@ -183,7 +185,8 @@ async fn a_number_that_a_socket_learned_before_its_node_heard_of_the_draw_outliv
     let line = nodes.nodes.clone();
     nodes.join(0, 1..=9).await;
     nodes.tick(1).await;
-    // The first one's socket stays open over the draw; the others come back after it, to a node that has not ticked since.
+    // The first one's socket stays open over the draw; the others come back after it, to a node
+    // that has not ticked since.
     line[1].back(&event, VisitorId(1)).await.unwrap();
     nodes.clock.advance_ms(29_000);
     line[0].tick(&event).await.unwrap();

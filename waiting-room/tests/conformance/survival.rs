@@ -44,7 +44,8 @@ async fn who_joined_unseen_before_a_loss_is_ahead_of_those_behind_from_the_start
     let first = nodes.join(0, 1..=50).await[0];
     let pass = nodes.pass(&first).await;
     nodes.tick(0).await;
-    // No tick has seen these. The first node knows of 53, the second of 59; 62 joined at a node that is gone.
+    // No tick has seen these. The first node knows of 53, the second of 59; 62 joined at a node
+    // that is gone.
     nodes.join(0, 51..=53).await;
     nodes.join(1, 54..=59).await;
     let (event, line) = (&nodes.event, &nodes.nodes);
@@ -169,8 +170,8 @@ async fn an_emptied_store_has_the_line_again_and_nobody_is_served_twice() {
             (id as u64, VisitorState::Waiting)
         );
     }
-    // Visitors without a socket return with their pass; those who were served, left or were admitted get no second
-    // turn.
+    // Visitors without a socket return with their pass; those who were served, left or were
+    // admitted get no second turn.
     for id in [1001usize, 2500, 3000] {
         let spot = nodes.find(id % 3, &passes[id - 1]).await.unwrap();
         assert_eq!(
@@ -332,7 +333,8 @@ impl Witness {
     }
 }
 
-/// Fans join while the store fails; afterwards all who got an answer have their place, by socket or by pass.
+/// Fans join while the store fails; afterwards all who got an answer have their place, by socket or
+/// by pass.
 async fn survives(nodes: &Nodes, fail: impl AsyncFnOnce(), least: usize) {
     let mut witness = Witness::default();
     let mut passes = BTreeMap::new();

@@ -26,7 +26,8 @@ impl UnitOfWork<'_> {
         let mut wanted: Vec<u32> = ids.iter().filter_map(|id| plan.layout.find(id)).collect();
         wanted.sort_unstable();
         wanted.dedup();
-        // Seats already in the requested state need no change; seats that are held or booked cannot be blocked.
+        // Seats already in the requested state need no change; seats that are held or booked cannot
+        // be blocked.
         wanted.retain(|seat| plan.states.seats[*seat as usize] != to);
         let taken: Vec<String> = wanted
             .iter()

@@ -11,11 +11,12 @@ use shared::time::Time;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Divisor of a hold's length that gives its longest slack, the time from its end until others may take its seats.
+/// Divisor of a hold's length that gives its longest slack, the time from its end until others may
+/// take its seats.
 const SLACK_OF_LENGTH: u32 = 20;
 const SLACK_MS_MAX: u32 = 5_000;
-/// Largest number of holds a visitor may make in one event, including ended ones: each remains a row that is read
-/// with the visitor's other records.
+/// Largest number of holds a visitor may make in one event, including ended ones: each remains a
+/// row that is read with the visitor's other records.
 pub(in crate::inventory) const HOLDS_PER_VISITOR_MAX: u32 = 500;
 /// Divisor of the capacity: the end of the sale begins once fewer seats than the quotient are left.
 const END_OF_SALE: u32 = 10;

@@ -43,8 +43,8 @@ impl UnitOfWork<'_> {
         self.once(attempt, |work| {
             let hold = work.find_hold(key, hold)?.clone();
             match (hold.state, hold.order) {
-                // An active hold still owns its seats, so it may be bought however late: only the sweep or a
-                // takeover by another visitor ends it.
+                // An active hold still owns its seats, so it may be bought however late: only the
+                // sweep or a takeover by another visitor ends it.
                 (HoldState::Active, _) => {}
                 (HoldState::Converted, Some(order)) => return Err(Refused::HoldConverted(order)),
                 (state, _) => return Err(Refused::HoldOver(state.as_str().to_owned())),
@@ -177,8 +177,9 @@ impl UnitOfWork<'_> {
         Ok(())
     }
 
-    /// Expires an order whose time to pay has run out, and returns the number of seats freed. A payment still under
-    /// way continues: once captured, it books the seats if they are still free, and is refunded otherwise.
+    /// Expires an order whose time to pay has run out, and returns the number of seats freed. A
+    /// payment still under way continues: once captured, it books the seats if they are still free,
+    /// and is refunded otherwise.
     pub(in crate::inventory) fn expire_order(&mut self, id: &str) -> u32 {
         let Some(order) = self.records.order(id) else {
             return 0;

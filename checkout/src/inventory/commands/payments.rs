@@ -1,4 +1,5 @@
-//! Commands on payments and refunds: marks, verdicts of the provider, and their effect on the seats.
+//! Commands on payments and refunds: marks, verdicts of the provider, and their effect on the
+//! seats.
 
 use super::UnitOfWork;
 use super::orders::PaymentStep;
@@ -31,7 +32,8 @@ impl UnitOfWork<'_> {
         };
         let order = self.records.orders.iter().find(of);
         let order = order.ok_or(Refused::NoSuchPayment)?;
-        // A declined attempt is over; a payment under its old id means the attempt that is open now.
+        // A declined attempt is over; a payment under its old id means the attempt that is open
+        // now.
         let open = order.payment();
         match (order.state, open.state) {
             (OrderState::Paying | OrderState::Declined, PaymentState::Created) => {}
@@ -64,7 +66,8 @@ impl UnitOfWork<'_> {
         Ok(Begun::Ask(asked))
     }
 
-    /// Answers an attempt that was marked as running with the order, if its payment was settled meanwhile.
+    /// Answers an attempt that was marked as running with the order, if its payment was settled
+    /// meanwhile.
     fn end_attempt(&mut self, mark: &Mark, attempt: Option<&Attempt>) -> Result<Begun, Refused> {
         let order = self.records.order(&mark.order);
         let order = order.ok_or(Refused::NoSuchPayment)?;
@@ -104,7 +107,8 @@ impl UnitOfWork<'_> {
                 }
             }
             Verdict::Declined(reason) => {
-                // The money may have been promised since the provider was asked for this: then the promise counts.
+                // The money may have been promised since the provider was asked for this: then the
+                // promise counts.
                 let mut payments = order.payments.iter();
                 let is_known = payments
                     .any(|row| row.id == payment.id && row.settles_at == payment.promised_at);
@@ -133,8 +137,8 @@ impl UnitOfWork<'_> {
         Ok(order)
     }
 
-    /// Refunds money that was or will be paid for a payment that counted as failed: the order went on
-    /// without it, and may have been paid by another.
+    /// Refunds money that was or will be paid for a payment that counted as failed: the order went
+    /// on without it, and may have been paid by another.
     fn give_back_stray(&mut self, payment: &PaymentRef) {
         let step = PaymentStep::new(PaymentState::Failed, PaymentState::Refunding);
         if self.set_payment(&payment.order, &payment.id, step) {
@@ -146,8 +150,8 @@ impl UnitOfWork<'_> {
         }
     }
 
-    /// Books the seats of a captured payment, if they are still the buyer's or free again; otherwise
-    /// refunds it.
+    /// Books the seats of a captured payment, if they are still the buyer's or free again;
+    /// otherwise refunds it.
     fn money_is_ours(&mut self, payment: &PaymentRef) {
         let id = &payment.order;
         if !self.book(id) {
@@ -164,8 +168,8 @@ impl UnitOfWork<'_> {
         self.close_session(&session);
     }
 
-    /// Books the seats of an order, all or none: those that its own hold has, which only the owner can change, or
-    /// free ones, which are taken as by any other fan.
+    /// Books the seats of an order, all or none: those that its own hold has, which only the owner
+    /// can change, or free ones, which are taken as by any other fan.
     fn book(&mut self, id: &str) -> bool {
         let order = self
             .records

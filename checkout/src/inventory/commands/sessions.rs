@@ -81,7 +81,8 @@ impl UnitOfWork<'_> {
         Ok(())
     }
 
-    /// Ends a session: it makes no more holds, and the waiting room will be told that its slot is free.
+    /// Ends a session: it makes no more holds, and the waiting room will be told that its slot is
+    /// free.
     pub(super) fn close_session(&mut self, key: &Key) {
         let open = self.records.sessions.iter_mut();
         if let Some(row) = open.into_iter().find(|row| row.key == *key && !row.is_over) {

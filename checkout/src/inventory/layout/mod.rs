@@ -1,5 +1,5 @@
-//! Seating plans, in Fairline's format or pretix's open JSON format, and the layout made from them: seats in a
-//! fixed order, with positions on a map.
+//! Seating plans, in Fairline's format or pretix's open JSON format, and the layout made from them:
+//! seats in a fixed order, with positions on a map.
 
 mod builder;
 mod ours;

@@ -74,7 +74,8 @@ pub(super) fn read(plan: OwnPlan) -> Result<Layout, Wrong> {
         })
         .collect();
     let mut builder = Builder::new(categories, &["categories", "id"])?;
-    // Areas are drawn nearest to the stage, then the sections one behind the other; all are centred.
+    // Areas are drawn nearest to the stage, then the sections one behind the other; all are
+    // centred.
     let widest = plan
         .sections
         .iter()

@@ -19,8 +19,9 @@ const HEAD: usize = 8;
 /// Length of a seat in bytes: request, index, state and lapse time.
 const SEAT: usize = 13;
 
-/// Encodes the changes of seats: an instant in milliseconds, then for each seat its request, index, state and lapse
-/// time relative to the instant; 0 if it has no owner, the highest number if it never lapses.
+/// Encodes the changes of seats: an instant in milliseconds, then for each seat its request, index,
+/// state and lapse time relative to the instant; 0 if it has no owner, the highest number if it
+/// never lapses.
 pub(super) fn encode_seats(contents: &[Content]) -> Vec<u8> {
     let changes = || contents.iter().map(|content| &content.changes.seats);
     let count: usize = changes().map(Vec::len).sum();
@@ -47,8 +48,8 @@ pub(super) fn encode_seats(contents: &[Content]) -> Vec<u8> {
     bytes
 }
 
-/// Encodes the sessions opened by a batch: for each its request, key, visitor, number in line, end, and the
-/// admission's id after its length. Fields needed only by the store are left out.
+/// Encodes the sessions opened by a batch: for each its request, key, visitor, number in line, end,
+/// and the admission's id after its length. Fields needed only by the store are left out.
 pub(super) fn encode_opened(contents: &[Content]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (request, content) in contents.iter().enumerate() {
@@ -113,7 +114,8 @@ impl ChangeLogEntry {
         opened.filter_map(move |(request, row)| (!refused(request)).then_some(row))
     }
 
-    /// Returns the changed seats, each with its index, state and lapse time, except those of refused requests.
+    /// Returns the changed seats, each with its index, state and lapse time, except those of
+    /// refused requests.
     pub(super) fn seats(&self) -> impl Iterator<Item = (u32, SeatState, i64)> {
         let (head, seats) = self.changes.split_at(HEAD.min(self.changes.len()));
         let from = head.try_into().map_or(0, i64::from_be_bytes);

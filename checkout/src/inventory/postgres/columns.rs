@@ -84,8 +84,9 @@ impl HoldColumns<'_> {
 }
 
 impl<'a> Columns<'a> {
-    /// Collects the changes of these requests, numbered by their index. Rows are in the order in which all batches
-    /// lock them, which avoids deadlocks. If there are other nodes, new sessions are logged for them.
+    /// Collects the changes of these requests, numbered by their index. Rows are in the order in
+    /// which all batches lock them, which avoids deadlocks. If there are other nodes, new sessions
+    /// are logged for them.
     pub(super) fn of(contents: &'a [Content], is_alone: bool) -> Columns<'a> {
         let mut columns = Columns {
             changes: encode_seats(contents),
@@ -306,8 +307,8 @@ struct TakeColumns {
     runs: Runs,
 }
 
-/// Runs of consecutive seats: the first and last seat of each run, and the position of its first seat among all,
-/// from 1.
+/// Runs of consecutive seats: the first and last seat of each run, and the position of its first
+/// seat among all, from 1.
 #[derive(Default)]
 struct Runs {
     first: Vec<i32>,

@@ -1,4 +1,5 @@
-//! Completion of a batch: answers its requests, and queues those the store refused to be decided again.
+//! Completion of a batch: answers its requests, and queues those the store refused to be decided
+//! again.
 
 use super::batch::{Content, InFlight};
 use super::database::QueryError;
@@ -13,7 +14,8 @@ use tokio::task::{Id, JoinError};
 pub(super) type Completed = Result<(Id, (Vec<Content>, Outcome)), JoinError>;
 
 impl Writer {
-    /// Completes a batch: answers its requests, and keeps those that the store refused to be decided again.
+    /// Completes a batch: answers its requests, and keeps those that the store refused to be
+    /// decided again.
     pub(super) async fn complete(&mut self, completed: Completed, waiting: &mut Vec<Box<Command>>) {
         let (id, mut contents, outcome) = match completed {
             Ok((id, (contents, outcome))) => (id, contents, outcome),
@@ -54,7 +56,8 @@ impl Writer {
                 if commands.len() == 1 {
                     return refuse(commands);
                 }
-                // One of the requests cannot be written. Each is tried by itself, so that only that one is refused.
+                // One of the requests cannot be written. Each is tried by itself, so that only that
+                // one is refused.
                 let config = self.shard.config_of(&self.handle.event).await;
                 for (mut command, content) in commands.into_iter().zip(contents) {
                     let one = [content];
@@ -107,8 +110,8 @@ impl Writer {
         }
     }
 
-    /// Queues refused requests to be decided again. Usually another node was faster and its changes are known by
-    /// now; otherwise the rows are read.
+    /// Queues refused requests to be decided again. Usually another node was faster and its changes
+    /// are known by now; otherwise the rows are read.
     async fn decide_again(
         &mut self,
         refused: Vec<(Box<Command>, Content)>,

@@ -9,8 +9,8 @@ use url::{Host, Url};
 const SHARDS_MAX: usize = 64;
 const REPLICAS_MAX: usize = 8;
 
-/// Parameters of a URL that a connection knows. Any other is refused rather than ignored: a mistyped `sslmode` would
-/// connect without TLS.
+/// Parameters of a URL that a connection knows. Any other is refused rather than ignored: a
+/// mistyped `sslmode` would connect without TLS.
 const PARAMETERS: [&str; 11] = [
     "application_name",
     "dbname",
@@ -37,7 +37,8 @@ pub(super) struct DatabaseConfig {
     pub(super) listen: Option<PgConnectOptions>,
 }
 
-/// Variables of libpq about TLS, which stand in where a URL says nothing. sqlx reads them itself and reports no mistake.
+/// Variables of libpq about TLS, which stand in where a URL says nothing. sqlx reads them itself
+/// and reports no mistake.
 #[derive(Default)]
 struct Variables {
     ssl_mode: Option<String>,
@@ -57,8 +58,8 @@ impl Variables {
     }
 }
 
-/// Parses URLs separated by blanks. Each may have the parameter `replicas`, percent-encoded URLs separated by
-/// commas, and `listen`, another URL of the same database.
+/// Parses URLs separated by blanks. Each may have the parameter `replicas`, percent-encoded URLs
+/// separated by commas, and `listen`, another URL of the same database.
 ///
 /// # Errors
 /// A sentence for the operator, without a password.
@@ -182,11 +183,13 @@ fn server(url: &Url, variables: &Variables) -> Result<PgConnectOptions, String> 
         PgSslMode::Require if has_root_certificate => options.ssl_mode(PgSslMode::VerifyCa),
         _ => options,
     };
-    // Poolers do not know this one, which concerns the text form of numbers, while sqlx uses the binary one.
+    // Poolers do not know this one, which concerns the text form of numbers, while sqlx uses the
+    // binary one.
     Ok(options.extra_float_digits(None).disable_statement_logging())
 }
 
-/// Says which parameter is unknown, unless it may be part of a password that should have been percent-encoded.
+/// Says which parameter is unknown, unless it may be part of a password that should have been
+/// percent-encoded.
 fn unknown(url: &Url, name: &str) -> String {
     let is_word = name
         .bytes()

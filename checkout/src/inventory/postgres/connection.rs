@@ -22,8 +22,8 @@ pub(super) struct Connection {
 
 #[derive(Default)]
 struct Slot {
-    /// `None` also while a statement runs. So one that is given up is dropped together with its connection, which
-    /// would be of no use until the answer had come.
+    /// `None` also while a statement runs. So one that is given up is dropped together with its
+    /// connection, which would be of no use until the answer had come.
     connection: Option<PgConnection>,
     used_at: Option<Instant>,
     failed_at: Option<Instant>,
@@ -91,7 +91,8 @@ impl Connection {
         };
         let error = match timeout(CONNECT, connecting).await {
             Ok(Ok(connection)) => {
-                // A statement that had no answer may only have waited for a lock: the others need not wait for its end.
+                // A statement that had no answer may only have waited for a lock: the others need
+                // not wait for its end.
                 self.health.reached();
                 return Ok(connection);
             }
@@ -104,7 +105,8 @@ impl Connection {
 }
 
 impl Slot {
-    /// Takes the connection, if it still answers: one that was idle may have been closed by the other side.
+    /// Takes the connection, if it still answers: one that was idle may have been closed by the
+    /// other side.
     async fn take_tested(&mut self) -> Option<PgConnection> {
         let mut connection = self.connection.take()?;
         if self.used_at.is_some_and(|at| at.elapsed() < IDLE) {

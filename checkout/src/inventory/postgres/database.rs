@@ -1,5 +1,6 @@
-//! Statements to a database over a pool of connections. Each is one transaction, and is planned anew every time:
-//! tables grow a thousandfold within minutes, so that a plan made a minute ago may be the wrong one.
+//! Statements to a database over a pool of connections. Each is one transaction, and is planned
+//! anew every time: tables grow a thousandfold within minutes, so that a plan made a minute ago may
+//! be the wrong one.
 
 use crate::instruments::PoolMetrics;
 use sqlx::pool::PoolConnection;
@@ -25,8 +26,8 @@ pub(super) const ANSWER: Duration = Duration::from_secs(3);
 pub(super) const SLOW_ANSWER: Duration = Duration::from_secs(25);
 /// A connection that was idle for longer is tested before it is used.
 pub(super) const IDLE: Duration = Duration::from_secs(1);
-/// Switches the compiling of plans off, which takes a hundred times as long as running one of ours. A statement of its
-/// own, as a pooler in session mode accepts no options.
+/// Switches the compiling of plans off, which takes a hundred times as long as running one of ours.
+/// A statement of its own, as a pooler in session mode accepts no options.
 pub(super) const NO_JIT: &str = "set jit = off";
 
 /// A statement with its parameters.
@@ -104,8 +105,8 @@ impl Health {
     }
 }
 
-/// Returns whether an error is an answer of the database, unlike one of a server that is shutting down or starting up,
-/// has no connection left, or is a standby that only reads.
+/// Returns whether an error is an answer of the database, unlike one of a server that is shutting
+/// down or starting up, has no connection left, or is a standby that only reads.
 fn is_rejection(error: &Error) -> bool {
     match error {
         Error::Database(error) => !error.code().is_some_and(|state| {
@@ -122,7 +123,8 @@ fn is_rejection(error: &Error) -> bool {
 /// A pool of connections to one database.
 pub(super) struct Database {
     pool: PgPool,
-    /// One permit for each connection. Whoever waits for one waits for this node, not for the database.
+    /// One permit for each connection. Whoever waits for one waits for this node, not for the
+    /// database.
     permits: Semaphore,
     answer: Duration,
     health: Health,
@@ -132,8 +134,8 @@ pub(super) struct Database {
 }
 
 impl Database {
-    /// Makes a pool of at most `connections`, each made when it is needed, for statements that take at most `answer`.
-    /// Metrics show it by its name.
+    /// Makes a pool of at most `connections`, each made when it is needed, for statements that take
+    /// at most `answer`. Metrics show it by its name.
     pub(super) fn new(
         name: &'static str,
         options: PgConnectOptions,
@@ -173,7 +175,8 @@ impl Database {
 
     /// Executes a statement and returns its rows.
     pub(super) async fn fetch(&self, query: Statement<'_>) -> Result<Vec<PgRow>, QueryError> {
-        // While the database is away, one statement at a time waits for it, and the others fail at once.
+        // While the database is away, one statement at a time waits for it, and the others fail at
+        // once.
         let _trial = match self.is_away().then(|| self.trial.try_lock()) {
             Some(Err(_)) => return Err(QueryError::Unreachable),
             trial => trial,
@@ -206,8 +209,8 @@ impl Database {
     }
 }
 
-/// A connection in use. Unless it is given back it is closed, as its statement may still run: the next one would
-/// wait for it.
+/// A connection in use. Unless it is given back it is closed, as its statement may still run: the
+/// next one would wait for it.
 struct Lease(Option<PoolConnection<sqlx::Postgres>>);
 
 impl Lease {
@@ -220,7 +223,8 @@ impl Lease {
     /// Returns the connection to the pool, which tests it in a task of its own first.
     fn give_back(&mut self) {
         if let Some(mut connection) = self.0.take() {
-            // Ends within the time limit: a peer that vanished just now must not keep the connection's place.
+            // Ends within the time limit: a peer that vanished just now must not keep the
+            // connection's place.
             tokio::spawn(timeout(CONNECT, connection.return_to_pool()));
         }
     }

@@ -31,7 +31,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
-/// Time after which reports that a node took and did not deliver may be taken by another, in milliseconds.
+/// Time after which reports that a node took and did not deliver may be taken by another, in
+/// milliseconds.
 const REPORT_MS: i64 = 10_000;
 /// Largest number of attempts to change rules that others change at the same time.
 const RULES_TRIES_MAX: usize = 10;

@@ -1,5 +1,5 @@
-//! In-memory copy of one event in the database: loaded once, then kept current by this node's own batches and the
-//! change log of other nodes. For each seat the newest batch that changed it wins.
+//! In-memory copy of one event in the database: loaded once, then kept current by this node's own
+//! batches and the change log of other nodes. For each seat the newest batch that changed it wins.
 
 use super::change_log::ChangeLogEntry;
 use super::database::QueryError;
@@ -35,8 +35,8 @@ const VERSIONS: &str = "select v.version, v.to_seq, c.seq, c.refused, c.changes,
     left join fairline.change c on c.event = v.event and c.seq > v.after_seq and c.seq <= v.to_seq \
     where v.event = $1 and v.version > $2 order by v.version, c.seq";
 
-/// Usual largest distance between the numbers of batches written concurrently. An entry outside it arrives with the
-/// next version.
+/// Usual largest distance between the numbers of batches written concurrently. An entry outside it
+/// arrives with the next version.
 const WINDOW: i64 = 32;
 
 /// Open sessions. No index covers them, as each node reads them only once.
@@ -60,8 +60,8 @@ pub(super) struct EventCache {
 }
 
 impl EventCache {
-    /// Loads an event, then its seats. The seats may be newer than the event; applying their log entries again is
-    /// harmless.
+    /// Loads an event, then its seats. The seats may be newer than the event; applying their log
+    /// entries again is harmless.
     pub(super) async fn load(
         shard: &Shard,
         handle: &EventHandle,
@@ -137,8 +137,8 @@ impl EventCache {
         Ok(())
     }
 
-    /// Returns whether the visitor of a request is in memory. A new visitor need not be: the unique row of the
-    /// admission decides.
+    /// Returns whether the visitor of a request is in memory. A new visitor need not be: the unique
+    /// row of the admission decides.
     pub(super) fn knows(&self, target: &Target, visitor: Option<VisitorId>) -> bool {
         match target {
             Target::Newcomer(..) | Target::Event => true,
@@ -163,7 +163,8 @@ impl EventCache {
         }
     }
 
-    /// Applies the sessions and seats of an entry and returns its seats. A seat with a newer known change keeps it.
+    /// Applies the sessions and seats of an entry and returns its seats. A seat with a newer known
+    /// change keeps it.
     fn apply(&mut self, written: &ChangeLogEntry) -> Vec<(u32, SeatState)> {
         for session in written.sessions() {
             self.event_state.visitors.learn(session);
@@ -184,8 +185,9 @@ impl EventCache {
         taken
     }
 
-    /// Records that a request is in flight. A seat it takes counts as taken at once; a seat it frees stays taken
-    /// until the commit, so that no decision relies on a change that may yet fail.
+    /// Records that a request is in flight. A seat it takes counts as taken at once; a seat it
+    /// frees stays taken until the commit, so that no decision relies on a change that may yet
+    /// fail.
     pub(super) fn send(&mut self, changes: &ChangeSet) {
         let Some(plan) = &mut self.event_state.plan else {
             return;
@@ -208,7 +210,8 @@ impl EventCache {
         }
     }
 
-    /// Reverts a request that was refused. Seats without a newer change return to their previous state.
+    /// Reverts a request that was refused. Seats without a newer change return to their previous
+    /// state.
     pub(super) fn refused(&mut self, changes: &ChangeSet) {
         self.completed(changes);
         let Some(plan) = &mut self.event_state.plan else {
@@ -225,7 +228,8 @@ impl EventCache {
         }
     }
 
-    /// Returns whether a seat that the request tried to take is now known to be taken, which explains a refusal.
+    /// Returns whether a seat that the request tried to take is now known to be taken, which
+    /// explains a refusal.
     pub(super) fn explains(&self, changes: &ChangeSet) -> bool {
         let states = self
             .event_state
@@ -238,7 +242,8 @@ impl EventCache {
             .any(|change| state(change.seat) != Some(&change.from.state))
     }
 
-    /// Applies a request that was written with batch `seq`. Seats with a newer known change keep it.
+    /// Applies a request that was written with batch `seq`. Seats with a newer known change keep
+    /// it.
     pub(super) fn committed(&mut self, changes: &ChangeSet, seq: i64) {
         self.completed(changes);
         let Some(plan) = &mut self.event_state.plan else {
@@ -276,8 +281,8 @@ impl EventCache {
         Ok(())
     }
 
-    /// Applies the changes of other nodes and publishes the versions since. Returns `false` if a version is missing
-    /// or the configuration has changed, so that the event must be loaded again.
+    /// Applies the changes of other nodes and publishes the versions since. Returns `false` if a
+    /// version is missing or the configuration has changed, so that the event must be loaded again.
     pub(super) async fn follow(
         &mut self,
         shard: &Shard,

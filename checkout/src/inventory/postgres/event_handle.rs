@@ -1,4 +1,5 @@
-//! An event at this node: the queue of its writer, its seat map, and what is known of its state in the database.
+//! An event at this node: the queue of its writer, its seat map, and what is known of its state in
+//! the database.
 
 use super::queue::Message;
 use super::shard::Shard;
@@ -25,12 +26,14 @@ pub(super) struct EventHandle {
     pub(super) is_dirty: AtomicBool,
     /// Whether other nodes have changed something.
     pub(super) is_behind: AtomicBool,
-    /// Whether the event that was loaded first no longer exists: it was removed, and perhaps created again.
+    /// Whether the event that was loaded first no longer exists: it was removed, and perhaps
+    /// created again.
     pub(super) is_gone: AtomicBool,
-    /// Whether another server answers than the one that the event was loaded from, so that everything in memory may be of
-    /// commits that are lost.
+    /// Whether another server answers than the one that the event was loaded from, so that
+    /// everything in memory may be of commits that are lost.
     pub(super) must_start_over: AtomicBool,
-    /// Hash of the event's secret, which tells it from an event of the same id that is created later.
+    /// Hash of the event's secret, which tells it from an event of the same id that is created
+    /// later.
     creation: OnceLock<[u8; 32]>,
     /// Newest configuration known to be in the database.
     pub(super) config: AtomicI64,
@@ -73,8 +76,8 @@ impl EventHandle {
         self.seat_map.read().clone()
     }
 
-    /// Shows the seats of a plan, and returns its seat map: the existing one if it is of the same version. A database that
-    /// lost commits may have another plan of that version.
+    /// Shows the seats of a plan, and returns its seat map: the existing one if it is of the same
+    /// version. A database that lost commits may have another plan of that version.
     pub(super) fn show(
         &self,
         layout: PublishedLayout,

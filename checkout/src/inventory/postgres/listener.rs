@@ -9,7 +9,8 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 const CHANNEL: &str = "fairline";
-/// Time without a notification after which the connection is tested, as a peer that vanished sends nothing.
+/// Time without a notification after which the connection is tested, as a peer that vanished sends
+/// nothing.
 const SILENCE: Duration = Duration::from_secs(10);
 /// Pause after a failure.
 const REST: Duration = Duration::from_millis(200);
@@ -23,8 +24,8 @@ pub(super) enum Notification {
     Missed,
 }
 
-/// Passes notifications on until it is stopped, over a connection that is made anew after it broke. What finds the
-/// channel full is dropped: every event is polled once a second anyway.
+/// Passes notifications on until it is stopped, over a connection that is made anew after it broke.
+/// What finds the channel full is dropped: every event is polled once a second anyway.
 pub(super) async fn listen(
     options: PgConnectOptions,
     notifications: mpsc::Sender<Notification>,

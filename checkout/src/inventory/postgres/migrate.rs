@@ -1,5 +1,5 @@
-//! Migrations of the schema: all that are missing are taken in one transaction, or none. One that was released is
-//! never edited.
+//! Migrations of the schema: all that are missing are taken in one transaction, or none. One that
+//! was released is never edited.
 
 use shared::crypto::{hex, sha256};
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
@@ -42,8 +42,9 @@ const MIGRATIONS: [(&str, &str); 7] = [
 /// Table of the migrations that were taken.
 const TABLE: &str = "fairline._sqlx_migrations";
 
-/// Takes the advisory lock of migrations, as earlier versions of the program do. Without notices of what exists. A step
-/// that waits longer for a table, as while it is being dumped, is given up: all sales would queue behind it.
+/// Takes the advisory lock of migrations, as earlier versions of the program do. Without notices of
+/// what exists. A step that waits longer for a table, as while it is being dumped, is given up: all
+/// sales would queue behind it.
 const LOCK: &str = "set local client_min_messages = warning; select pg_advisory_xact_lock(4631729463); \
     set local lock_timeout = '3s'";
 
@@ -93,7 +94,8 @@ fn migrator(migrations: &[(&'static str, &'static str)]) -> Migrator {
     migrator
 }
 
-/// Enters the migrations that an earlier version of the program took, which recorded them in a table of its own.
+/// Enters the migrations that an earlier version of the program took, which recorded them in a
+/// table of its own.
 async fn adopt(connection: &mut PgConnection, migrator: &Migrator) -> Result<(), String> {
     let text = |error: Error| error.to_string();
     let exists = "select to_regclass('fairline.migration') is not null and to_regclass($1) is null";
@@ -164,8 +166,8 @@ mod tests {
     use std::str::FromStr as _;
     use testkit::{Shared, shared_postgres};
 
-    /// Returns SQL that makes a database as version 0.1.0 did with these migrations, with a fan who released a hold
-    /// and whose payment was being asked for.
+    /// Returns SQL that makes a database as version 0.1.0 did with these migrations, with a fan who
+    /// released a hold and whose payment was being asked for.
     fn old(count: usize) -> String {
         let steps = (1..).zip(&MIGRATIONS[..count]).map(|(version, (_, sql))| {
             let sum = sum(sql);
@@ -224,7 +226,8 @@ mod tests {
         let marks = "select count(*) from fairline.answer";
         assert_eq!(servers.postgres.run(&database, marks).unwrap(), "0");
         assert_eq!(taken(&servers, &database), "1 2 3 4 5 6 7");
-        // Version 0.1.0 counts the rows of its own table, and refuses more than it knows, or others.
+        // Version 0.1.0 counts the rows of its own table, and refuses more than it knows, or
+        // others.
         let own = "select count(*) from fairline.migration";
         assert_eq!(servers.postgres.run(&database, own).unwrap(), "6");
     }
@@ -281,7 +284,8 @@ mod tests {
         assert_eq!(taken(&servers, &database), "1 2 3 4 5 6 7 8");
     }
 
-    /// Returns a word of a migration that may break the statements of nodes that run the version before.
+    /// Returns a word of a migration that may break the statements of nodes that run the version
+    /// before.
     fn takes_away(sql: &str) -> Option<&'static str> {
         let words = [
             "drop",

@@ -1,5 +1,5 @@
-//! Postgres: any number of nodes sell from it. Every event has a writer on every node. The predicates of the rows, not
-//! the memory of a node, decide who was first.
+//! Postgres: any number of nodes sell from it. Every event has a writer on every node. The
+//! predicates of the rows, not the memory of a node, decide who was first.
 
 mod batch;
 mod change_log;

@@ -1,5 +1,6 @@
-//! Detects a pooler that hands the statements of one connection to several servers. Behind one, sqlx would get the
-//! answers to other statements, without an error: it sends a statement in two steps.
+//! Detects a pooler that hands the statements of one connection to several servers. Behind one,
+//! sqlx would get the answers to other statements, without an error: it sends a statement in two
+//! steps.
 
 use shared::crypto::random_id;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPoolOptions};
@@ -19,8 +20,8 @@ const SERVER: &str = "select pg_backend_pid()";
 /// Returns the process that answers, and keeps it.
 const BEGIN_SERVER: &str = "begin; select pg_backend_pid()";
 
-/// Fails unless one server answers everything that is sent over a connection. Two tests, as a pooler of several
-/// processes behind one address may pass the first by chance.
+/// Fails unless one server answers everything that is sent over a connection. Two tests, as a
+/// pooler of several processes behind one address may pass the first by chance.
 ///
 /// # Errors
 /// A sentence for the operator.
@@ -37,8 +38,9 @@ pub(super) async fn check(options: &PgConnectOptions) -> Result<(), String> {
     }
 }
 
-/// Returns whether a connection may move to another server. Others begin transactions, each of which keeps its server
-/// for itself: if one gets the server of the first connection, or the first gets another afterwards, they are shared.
+/// Returns whether a connection may move to another server. Others begin transactions, each of
+/// which keeps its server for itself: if one gets the server of the first connection, or the first
+/// gets another afterwards, they are shared.
 pub(super) async fn is_shared(options: &PgConnectOptions) -> Result<bool, Error> {
     let mut first = PgConnection::connect_with(options).await?;
     let server = server_of(&mut first, SERVER).await?;
@@ -53,8 +55,8 @@ pub(super) async fn is_shared(options: &PgConnectOptions) -> Result<bool, Error>
     Ok(server_of(&mut first, SERVER).await? != server)
 }
 
-/// Returns whether a notification arrives over a connection that sends nothing. With a pooler in between none does, as
-/// the server that listens is not the connection's any more.
+/// Returns whether a notification arrives over a connection that sends nothing. With a pooler in
+/// between none does, as the server that listens is not the connection's any more.
 async fn is_notified(options: &PgConnectOptions) -> Result<bool, Error> {
     let pool = PgPoolOptions::new().max_connections(1);
     let mut listener = PgListener::connect_with(&pool.connect_lazy_with(options.clone())).await?;

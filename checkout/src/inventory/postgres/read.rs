@@ -1,5 +1,5 @@
-//! Queries: records of visitors, an event with its seats, lists for organisers. Each is one statement, so that its
-//! result is consistent.
+//! Queries: records of visitors, an event with its seats, lists for organisers. Each is one
+//! statement, so that its result is consistent.
 
 use super::database::{Database, QueryError};
 use crate::inventory::command::Command;
@@ -15,8 +15,8 @@ use sqlx::{Row as _, query};
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// All records of the visitors with these sessions ($2), admissions ($3), orders ($4) or ids ($5), including these
-/// of their ended holds ($6), and stored answers ($7).
+/// All records of the visitors with these sessions ($2), admissions ($3), orders ($4) or ids ($5),
+/// including these of their ended holds ($6), and stored answers ($7).
 const VISITOR_RECORDS: &str = "select kind, line from fairline.visits($1, $2, $3, $4, $5, $6, $7)";
 
 #[derive(Deserialize)]

@@ -26,8 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Number of connections that write. The events are spread over them, and the batches of an event.
 const WRITERS: usize = 4;
-/// Versions of a map that are left out when another server answers: more than the other nodes may have shown that have
-/// not noticed it yet.
+/// Versions of a map that are left out when another server answers: more than the other nodes may
+/// have shown that have not noticed it yet.
 const VERSIONS_SKIPPED: i64 = 100;
 /// Largest number of notifications waiting to be read.
 const NOTIFICATIONS_MAX: usize = 1000;
@@ -130,7 +130,8 @@ impl Shard {
         &fresh[number % fresh.len()].database
     }
 
-    /// Leaves out replicas that have not replayed what the primary had written at the last poll, a second ago.
+    /// Leaves out replicas that have not replayed what the primary had written at the last poll, a
+    /// second ago.
     pub(super) async fn check_replicas(&self) -> Result<(), QueryError> {
         if self.replicas.is_empty() {
             return Ok(());
@@ -152,7 +153,8 @@ impl Shard {
         Ok(())
     }
 
-    /// Returns the connection for a batch of an event, by its index among the batches in flight: each has its own.
+    /// Returns the connection for a batch of an event, by its index among the batches in flight:
+    /// each has its own.
     pub(super) fn writer(&self, event: &EventId, index: usize) -> &Connection {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(event);
         &self.writers[(hash as usize).wrapping_add(index) % self.writers.len()]
@@ -197,8 +199,8 @@ impl Shard {
         Ok(())
     }
 
-    /// Reads the database's clock, and creates the partitions of the next months that are missing, unless that has to
-    /// wait: nothing depends on them.
+    /// Reads the database's clock, and creates the partitions of the next months that are missing,
+    /// unless that has to wait: nothing depends on them.
     pub(super) async fn prepare_months(&self) -> Result<(), QueryError> {
         let now = query("select (extract(epoch from clock_timestamp()) * 1000)::bigint");
         if let Some(row) = self.reader.fetch_optional(now).await? {
@@ -214,15 +216,16 @@ impl Shard {
         Ok(())
     }
 
-    /// Records when the server that answers started. Returns whether it is another one than before: one that was
-    /// restarted, promoted or restored, and so may lack what the one before had committed.
+    /// Records when the server that answers started. Returns whether it is another one than before:
+    /// one that was restarted, promoted or restored, and so may lack what the one before had
+    /// committed.
     pub(super) fn is_another_server(&self, started_at: String) -> bool {
         let before = self.started_at.lock().replace(started_at.clone());
         before.is_some_and(|before| before != started_at)
     }
 
-    /// Moves the version of an event's map beyond the newest that this node has shown: a server that lost commits would
-    /// give their numbers to other maps.
+    /// Moves the version of an event's map beyond the newest that this node has shown: a server
+    /// that lost commits would give their numbers to other maps.
     pub(super) async fn skip_versions(
         &self,
         event: &EventId,
@@ -243,7 +246,8 @@ impl Shard {
         row.ok().flatten().map_or(0, |row| row.get(0))
     }
 
-    /// Publishes what was committed, unless that was done a moment ago. Returns whether everything is published.
+    /// Publishes what was committed, unless that was done a moment ago. Returns whether everything
+    /// is published.
     pub(super) async fn publish(&self, event: &EventId) -> Result<bool, QueryError> {
         let every_ms = if self.clock.is_manual() {
             0

@@ -1,5 +1,6 @@
-//! Several databases: which one holds an event, and how an event moves while it is not on sale. The catalogue is in
-//! the first. An event that it does not name is in the first too, as when there was no other.
+//! Several databases: which one holds an event, and how an event moves while it is not on sale. The
+//! catalogue is in the first. An event that it does not name is in the first too, as when there was
+//! no other.
 
 use super::Postgres;
 use super::database::QueryError;
@@ -96,7 +97,8 @@ impl Postgres {
         if !Arc::ptr_eq(&from, &to) {
             self.bring(&from, &to, id).await?;
         }
-        // The catalogue has its new place, so rows elsewhere are leftovers. A repeated request does this again.
+        // The catalogue has its new place, so rows elsewhere are leftovers. A repeated request does
+        // this again.
         let arrive = query("select fairline.arrive($1)").bind(id);
         to.slow.fetch(arrive).await?;
         for other in self.shards.iter().filter(|shard| !Arc::ptr_eq(shard, &to)) {

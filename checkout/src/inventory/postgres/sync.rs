@@ -1,5 +1,5 @@
-//! Synchronisation with other nodes: finds new, removed and changed events, and brings the seat maps of all nodes
-//! to the same version.
+//! Synchronisation with other nodes: finds new, removed and changed events, and brings the seat
+//! maps of all nodes to the same version.
 
 use super::listener::Notification;
 use super::queue::Message;
@@ -20,8 +20,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 impl Postgres {
-    /// Publishes the changes committed by this node and applies those of others: for notified events at every call,
-    /// and for all events once a second.
+    /// Publishes the changes committed by this node and applies those of others: for notified
+    /// events at every call, and for all events once a second.
     pub(super) async fn show_and_follow(&self) -> Result<(), Refused> {
         let notified = self.notified();
         let poll_every = if self.shards[0].clock.is_manual() {
@@ -51,8 +51,8 @@ impl Postgres {
         polled.into_iter().collect()
     }
 
-    /// Takes the events for which notifications have arrived. All events of a database are due to be polled if some
-    /// may have been missed.
+    /// Takes the events for which notifications have arrived. All events of a database are due to
+    /// be polled if some may have been missed.
     fn notified(&self) -> HashSet<String> {
         let mut notified = HashSet::new();
         for shard in &self.shards {
@@ -173,7 +173,8 @@ impl Postgres {
         }
         shard.heartbeat().await?;
         let checked = shard.clone();
-        // A task of its own, whose statements have a time limit: a replica that does not answer delays no poll.
+        // A task of its own, whose statements have a time limit: a replica that does not answer
+        // delays no poll.
         tokio::spawn(async move { checked.check_replicas().await });
         *shard.polled_at.lock() = Some(Instant::now());
         Ok(())

@@ -60,13 +60,14 @@ pub(super) struct Header {
     pub(super) config: i64,
     pub(super) node: String,
     pub(super) number: i64,
-    /// Requests the entries that other nodes wrote after this number, except those in `have`; `None` requests none.
+    /// Requests the entries that other nodes wrote after this number, except those in `have`;
+    /// `None` requests none.
     pub(super) known: Option<i64>,
     pub(super) have: Vec<i64>,
 }
 
-/// Sends a batch. If there is no answer it is sent again under the same name, so that it is applied once. Returns `None`
-/// if the event's plan or rules have changed.
+/// Sends a batch. If there is no answer it is sent again under the same name, so that it is applied
+/// once. Returns `None` if the event's plan or rules have changed.
 pub(super) async fn send(
     (shard, index): (&Shard, usize),
     handle: &EventHandle,

@@ -1,6 +1,6 @@
-//! Writer of one event: takes the requests that queued during the last commit, decides them in memory and writes
-//! them with one statement. It runs as a task of its own, so that a client that disconnects leaves nothing half
-//! done.
+//! Writer of one event: takes the requests that queued during the last commit, decides them in
+//! memory and writes them with one statement. It runs as a task of its own, so that a client that
+//! disconnects leaves nothing half done.
 
 use super::batch::{Content, InFlight};
 use super::database::QueryError;
@@ -28,11 +28,11 @@ use tokio::sync::mpsc;
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
-/// Largest number of batches in flight, each on a connection of its own: one is decided and written while another
-/// waits for its commit. More batches would be smaller, and cost more each.
+/// Largest number of batches in flight, each on a connection of its own: one is decided and written
+/// while another waits for its commit. More batches would be smaller, and cost more each.
 pub(super) const IN_FLIGHT_MAX: usize = 2;
-/// Number of times the writer yields before it sends a batch, so that requests about to be made join it. Yielding
-/// costs nothing when no other task is ready.
+/// Number of times the writer yields before it sends a batch, so that requests about to be made
+/// join it. Yielding costs nothing when no other task is ready.
 const YIELDS: usize = 3;
 /// Smallest size of a batch, even if it leaves no requests for the next one.
 const BATCH_MIN: usize = 8;
@@ -46,8 +46,8 @@ pub(super) struct Writer {
     inbox: Vec<Message>,
     /// `None` while the state in memory may be wrong.
     pub(super) cache: Option<EventCache>,
-    /// Visitor records kept while there is no `cache`; they can be outdated, never wrong. `None` before the first
-    /// load, and after another server answered.
+    /// Visitor records kept while there is no `cache`; they can be outdated, never wrong. `None`
+    /// before the first load, and after another server answered.
     visitors: Option<VisitorCache>,
     /// Whether the versions shown so far may be of commits that are lost.
     must_skip_versions: bool,
@@ -88,7 +88,8 @@ impl Writer {
     /// Runs until it is stopped.
     pub(super) async fn run(mut self) {
         let mut waiting: Vec<Box<Command>> = Vec::new();
-        // Whether all waiting requests must wait for a batch to complete before they can be decided.
+        // Whether all waiting requests must wait for a batch to complete before they can be
+        // decided.
         let mut is_stuck = false;
         loop {
             if waiting.is_empty() || is_stuck || self.in_flight.len() >= self.in_flight_max() {
@@ -142,8 +143,8 @@ impl Writer {
         self.inbox = messages;
     }
 
-    /// Returns the largest number of batches in flight. With other nodes there are enough in all, and fewer are
-    /// larger.
+    /// Returns the largest number of batches in flight. With other nodes there are enough in all,
+    /// and fewer are larger.
     fn in_flight_max(&self) -> usize {
         match self.shard.peer().count {
             0 | 1 => IN_FLIGHT_MAX,
@@ -151,8 +152,8 @@ impl Writer {
         }
     }
 
-    /// Returns the size of the next batch. Batches are kept of equal size; otherwise all waiting requests would
-    /// leave in one batch, return together, and wait for each other again.
+    /// Returns the size of the next batch. Batches are kept of equal size; otherwise all waiting
+    /// requests would leave in one batch, return together, and wait for each other again.
     fn batch_size(&self, waiting: usize) -> usize {
         let in_flight: usize = self
             .in_flight
@@ -200,8 +201,8 @@ impl Writer {
         lapsed.map(|seat| seat as i32).collect()
     }
 
-    /// Loads the event if the state in memory may be wrong. Waits for batches in flight first, as the load would
-    /// miss their changes.
+    /// Loads the event if the state in memory may be wrong. Waits for batches in flight first, as
+    /// the load would miss their changes.
     async fn ready(&mut self, waiting: &mut Vec<Box<Command>>) -> Result<(), Unavailable> {
         if self.handle.must_start_over.swap(false, Ordering::Relaxed) {
             (self.cache, self.visitors) = (None, None);
@@ -271,7 +272,8 @@ impl Writer {
         }
     }
 
-    /// Decides the waiting requests and sends the batch. Requests to be decided again remain in `waiting`.
+    /// Decides the waiting requests and sends the batch. Requests to be decided again remain in
+    /// `waiting`.
     async fn work(&mut self, waiting: &mut Vec<Box<Command>>) {
         if self.ready(waiting).await.is_err() {
             return refuse(waiting.drain(..));
@@ -292,8 +294,9 @@ impl Writer {
             let connection = (0..IN_FLIGHT_MAX).find(is_free).unwrap_or(0);
             let header = self.header(self.cache.as_ref().map_or(0, |cache| cache.config));
             let (shard, handle) = (self.shard.clone(), self.handle.clone());
-            // A task of its own: the next batch is decided meanwhile, and a batch that is connecting, for which
-            // other users of its connection wait, continues whatever the writer waits for.
+            // A task of its own: the next batch is decided meanwhile, and a batch that is
+            // connecting, for which other users of its connection wait, continues whatever the
+            // writer waits for.
             let sending = self.sends.spawn(async move {
                 let begun = Instant::now();
                 let sent = send((&shard, connection), &handle, &contents, &header).await;
@@ -310,7 +313,8 @@ impl Writer {
         }
     }
 
-    /// Builds the header of the next batch. While other nodes sell too, it asks for the entries they wrote.
+    /// Builds the header of the next batch. While other nodes sell too, it asks for the entries
+    /// they wrote.
     pub(super) fn header(&mut self, config: i64) -> Header {
         self.count += 1;
         let is_alone = self.shard.peer().is_alone();
@@ -367,8 +371,8 @@ impl Writer {
         }
     }
 
-    /// Decides in memory. A batch has at most one request per visitor and never the same seat twice: a request that
-    /// would touch the same rows again waits for the next batch.
+    /// Decides in memory. A batch has at most one request per visitor and never the same seat
+    /// twice: a request that would touch the same rows again waits for the next batch.
     fn decide(
         &mut self,
         commands: &mut Vec<Box<Command>>,
@@ -392,8 +396,8 @@ impl Writer {
             let (decision, content) = decide_one(cache, &mut command, loaded, now);
             let Content { records, changes } = content;
             match decision {
-                // The store does not check rows without changes, so this decision needs records that were just
-                // loaded.
+                // The store does not check rows without changes, so this decision needs records
+                // that were just loaded.
                 Decision::Granted if changes.is_empty() && !command.must_load => {
                     command.must_load = true;
                     later.push(command);
@@ -419,8 +423,8 @@ impl Writer {
                     decided.push(command);
                     contents.push(Content { records, changes });
                 }
-                // Records in memory can only be outdated: a refusal is decided again on loaded records, unless it
-                // concerns seats, which are kept current.
+                // Records in memory can only be outdated: a refusal is decided again on loaded
+                // records, unless it concerns seats, which are kept current.
                 Decision::Refused
                     if command.must_load
                         || (command.attempt.is_none()

@@ -377,7 +377,8 @@ impl Store {
         rows.collect::<rusqlite::Result<_>>().map(Ok)
     }
 
-    /// Deletes answers after four days. They are looked for first, so that an idle sweep writes nothing.
+    /// Deletes answers after four days. They are looked for first, so that an idle sweep writes
+    /// nothing.
     fn prune(&mut self, now: Time) -> Step<()> {
         let before = now.0 - i64::from(KEPT_SECONDS) * 1000;
         let has_old = self

@@ -1,6 +1,6 @@
-//! SQLite engine: one writer thread and one transaction for all queued requests, with `synchronous=FULL`, so that
-//! an acknowledged order survives a power failure. Decisions use state in memory, so that refused requests cost no
-//! statement.
+//! SQLite engine: one writer thread and one transaction for all queued requests, with
+//! `synchronous=FULL`, so that an acknowledged order survives a power failure. Decisions use state
+//! in memory, so that refused requests cost no statement.
 
 mod engine;
 mod read;
@@ -37,14 +37,16 @@ struct SeatMapChange {
     seat_map: Arc<SeatMap>,
     seats: Vec<(u32, SeatState)>,
 }
-/// The outer error is a failure of the store and fails the whole batch; the inner one is an outcome.
+/// The outer error is a failure of the store and fails the whole batch; the inner one is an
+/// outcome.
 type Step<T> = rusqlite::Result<Result<T, Refused>>;
 
 /// The SQLite engine.
 pub struct Sqlite {
     writer: GroupCommit<Store>,
     clock: Clock,
-    /// Locked for reading by look-ups and for writing when a plan is set; never held across an await.
+    /// Locked for reading by look-ups and for writing when a plan is set; never held across an
+    /// await.
     seat_maps: SeatMaps,
 }
 
@@ -353,8 +355,8 @@ impl Store {
     }
 }
 
-/// Checks that an update changed one row. Otherwise memory and disk disagree: the batch fails and the state is read
-/// again.
+/// Checks that an update changed one row. Otherwise memory and disk disagree: the batch fails and
+/// the state is read again.
 fn must_change(rows: usize) -> rusqlite::Result<()> {
     if rows == 1 {
         Ok(())

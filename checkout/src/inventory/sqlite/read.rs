@@ -45,7 +45,8 @@ impl Store {
         id: VisitorId,
     ) -> rusqlite::Result<VisitorRecords> {
         let by = [event.as_str(), &id.to_string()];
-        // Indices are named explicitly; otherwise the planner reads the whole event by its primary key.
+        // Indices are named explicitly; otherwise the planner reads the whole event by its primary
+        // key.
         let select = |columns: &str, table: &str, index: &str| {
             format!(
                 "select {columns} from {table} indexed by {index} where event = ?1 and visitor = ?2"

@@ -7,9 +7,11 @@ use axum::http::Method;
 pub enum Class {
     /// Organisers, and one of our services on behalf of the other.
     Organiser,
-    /// Holds, orders, payments, whatever gives seats or a slot back, and the parts of a page that was served.
+    /// Holds, orders, payments, whatever gives seats or a slot back, and the parts of a page that
+    /// was served.
     Purchase,
-    /// Places in line and new sessions. Behind purchases, because nobody could buy if all that is done were to let more in.
+    /// Places in line and new sessions. Behind purchases, because nobody could buy if all that is
+    /// done were to let more in.
     Enter,
     /// Lists, maps and pages.
     Browse,

@@ -10,13 +10,16 @@ pub struct LoadArgs {
     /// Requests of fans in flight; one more is refused with 503 [default: 5000]
     #[arg(long, env = "FAIRLINE_IN_FLIGHT", global = true)]
     pub in_flight: Option<String>,
-    /// Requests of fans in flight beyond which joins and new sessions are refused [default: three quarters of FAIRLINE_IN_FLIGHT]
+    /// Requests of fans in flight beyond which joins and new sessions are refused [default: three
+    /// quarters of FAIRLINE_IN_FLIGHT]
     #[arg(long, env = "FAIRLINE_IN_FLIGHT_ENTER", global = true)]
     pub in_flight_enter: Option<String>,
-    /// Requests of fans in flight beyond which maps and pages are refused [default: half of FAIRLINE_IN_FLIGHT]
+    /// Requests of fans in flight beyond which maps and pages are refused [default: half of
+    /// FAIRLINE_IN_FLIGHT]
     #[arg(long, env = "FAIRLINE_IN_FLIGHT_BROWSE", global = true)]
     pub in_flight_browse: Option<String>,
-    /// Delay of requests in milliseconds beyond which maps and pages are refused; 0: no limit [default: 250]
+    /// Delay of requests in milliseconds beyond which maps and pages are refused; 0: no limit
+    /// [default: 250]
     #[arg(long, env = "FAIRLINE_DELAY_MS", global = true)]
     pub delay_ms: Option<String>,
 }
@@ -24,13 +27,15 @@ pub struct LoadArgs {
 /// Limits on the load of a process.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadLimits {
-    /// Requests of fans in flight beyond which purchases are refused; also the limit on those of organisers.
+    /// Requests of fans in flight beyond which purchases are refused; also the limit on those of
+    /// organisers.
     pub in_flight_max: usize,
     /// Requests of fans in flight beyond which entering is refused.
     pub enter_max: usize,
     /// Requests of fans in flight beyond which browsing is refused.
     pub browse_max: usize,
-    /// Delay of the runtime's queue beyond which browsing is refused, then entering; zero sets no limit.
+    /// Delay of the runtime's queue beyond which browsing is refused, then entering; zero sets no
+    /// limit.
     pub delay_max: Duration,
 }
 

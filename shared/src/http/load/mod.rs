@@ -1,9 +1,10 @@
-//! Load shedding: limits on the requests in flight, by class. Under overload browsing is refused first, then entering,
-//! and purchases last; organisers have a limit of their own.
+//! Load shedding: limits on the requests in flight, by class. Under overload browsing is refused
+//! first, then entering, and purchases last; organisers have a limit of their own.
 //!
-//! Two signs of overload are watched. Requests that wait for a store are in flight for as long as they wait, so their number
-//! is limited. Requests that only need a processor are never many in flight: they queue in the runtime, before any handler
-//! runs, so the delay of that queue is measured as well.
+//! Two signs of overload are watched. Requests that wait for a store are in flight for as long as
+//! they wait, so their number is limited. Requests that only need a processor are never many in
+//! flight: they queue in the runtime, before any handler runs, so the delay of that queue is
+//! measured as well.
 
 mod class;
 mod limits;
@@ -33,7 +34,8 @@ const CLASS_MS: u32 = 1000;
 const PRESSURE_MAX_MS: u32 = 2 * CLASS_MS;
 /// The delay has to be over for so many times as long as it stood.
 const RELIEF: u32 = 4;
-/// Bounds of `Retry-After`, in seconds. Random, so that those who were refused together do not return together.
+/// Bounds of `Retry-After`, in seconds. Random, so that those who were refused together do not
+/// return together.
 const RETRY_SECONDS_MIN: u32 = 1;
 const RETRY_SECONDS_MAX: u32 = 5;
 /// Time between two log lines about refusals.
@@ -70,7 +72,8 @@ impl Load {
     /// Counts a request in until the place is dropped.
     ///
     /// # Errors
-    /// 503 with `Retry-After` if too many requests are in flight for one of its class, or the process is too far behind.
+    /// 503 with `Retry-After` if too many requests are in flight for one of its class, or the
+    /// process is too far behind.
     pub fn enter(self: &Arc<Load>, class: Class) -> Result<Arc<Place>, Problem> {
         if self.is_shed(class) || self.total(class) >= self.limit(class) {
             shed(class.name()).inc();
@@ -89,8 +92,8 @@ impl Load {
         }
     }
 
-    /// Returns the number of requests in flight that a class shares its limit with. Requests that enter at the same instant
-    /// may pass the limit together, by as many as there are threads.
+    /// Returns the number of requests in flight that a class shares its limit with. Requests that
+    /// enter at the same instant may pass the limit together, by as many as there are threads.
     fn total(&self, class: Class) -> usize {
         let fans = [Class::Purchase, Class::Enter, Class::Browse];
         match class {
@@ -102,8 +105,8 @@ impl Load {
         }
     }
 
-    /// Decides by chance whether one of this class is refused because of the delay: the share that is grows with the time
-    /// for which the delay stands, first among those who browse.
+    /// Decides by chance whether one of this class is refused because of the delay: the share that
+    /// is grows with the time for which the delay stands, first among those who browse.
     fn is_shed(&self, class: Class) -> bool {
         let pressure_ms = self.pressure_ms.load(Ordering::Relaxed);
         let of_class = match class {
@@ -123,8 +126,9 @@ impl Load {
                 () = sleep_until(due) => {}
                 () = stop.cancelled() => return,
             }
-            // To the end of both queues of the runtime, where a request that arrives now may be: that of a worker, and the one
-            // that takes what finds it full or is woken by another thread.
+            // To the end of both queues of the runtime, where a request that arrives now may be:
+            // that of a worker, and the one that takes what finds it full or is woken by another
+            // thread.
             tokio::task::yield_now().await;
             let _ = tokio::task::spawn_blocking(|| {}).await;
             self.observe(due.elapsed());

@@ -50,8 +50,8 @@ impl Place {
         }
     }
 
-    /// Wraps a request's body so that the request does not count while it waits for its client to send: clients that send
-    /// slowly could take all places otherwise.
+    /// Wraps a request's body so that the request does not count while it waits for its client to
+    /// send: clients that send slowly could take all places otherwise.
     pub(in crate::http) fn track(self: &Arc<Place>, body: Body) -> Body {
         if body.is_end_stream() {
             return body;

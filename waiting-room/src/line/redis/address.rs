@@ -97,8 +97,9 @@ fn parse(url: &str) -> Result<Address, String> {
         _ => return Err(unknown()),
     };
     if has_tls {
-        // Chooses the implementation of TLS here, so that it does not depend on the features of other
-        // crates. It fails if another store of this process has chosen already, which is the same.
+        // Chooses the implementation of TLS here, so that it does not depend on the features of
+        // other crates. It fails if another store of this process has chosen already, which is the
+        // same.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     }
     Ok(Address {

@@ -120,8 +120,8 @@ impl LineCache {
         self.view().map_or(0, |view| view.epoch)
     }
 
-    /// Builds the front from a reply of the tick script. Returns `None` if settings are missing, which a
-    /// first tick asks for.
+    /// Builds the front from a reply of the tick script. Returns `None` if settings are missing,
+    /// which a first tick asks for.
     pub(super) fn take(&mut self, reply: ViewReply, asked_at: Instant) -> Option<Arc<LineView>> {
         if let Some(definition) = reply.definition {
             self.settings = Some(Arc::new(definition.settings));

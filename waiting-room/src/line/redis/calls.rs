@@ -1,5 +1,5 @@
-//! Calls of scripts on one event's line. If another server than before answers, the line is recovered
-//! and the script called again.
+//! Calls of scripts on one event's line. If another server than before answers, the line is
+//! recovered and the script called again.
 
 use super::batch::{Answer, Units};
 use super::event_line::EventLine;

@@ -15,8 +15,8 @@ use shared::group_commit::Unavailable;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
-/// Version of the names and values of all keys. It rises when an earlier version of the program could not go on with
-/// them.
+/// Version of the names and values of all keys. It rises when an earlier version of the program
+/// could not go on with them.
 const FORMAT: i64 = 1;
 /// Maximum number of concurrent commands on one connection.
 const IN_FLIGHT_MAX: usize = 1024;
@@ -72,8 +72,8 @@ pub(super) struct Connection {
     current: Mutex<Current>,
     /// One task connects, the others wait for it.
     connecting: tokio::sync::Mutex<()>,
-    /// Open from a command without an answer, or an attempt to connect that failed, until there is a
-    /// connection, whose first command the server has answered.
+    /// Open from a command without an answer, or an attempt to connect that failed, until there is
+    /// a connection, whose first command the server has answered.
     breaker: Breaker,
 }
 
@@ -200,7 +200,8 @@ impl Connection {
         Failure::Unreachable(format!("Redis at {peers} cannot be reached: {why}"))
     }
 
-    /// Returns a channel unless a newer version of the program has written there. Marks a store that has no mark.
+    /// Returns a channel unless a newer version of the program has written there. Marks a store
+    /// that has no mark.
     async fn accept(&self, mut channel: Channel) -> Result<Channel, Failure> {
         let key = Keys::new(self.address.prefix.clone()).format();
         let kept = channel.send(Cmd::new().arg("GET").arg(&key)).await;
@@ -284,8 +285,8 @@ impl Connection {
         CommandError::Away
     }
 
-    /// Drops the channel to a server that did not answer, and has no caller wait for it any more. Of
-    /// a cluster the other servers may answer.
+    /// Drops the channel to a server that did not answer, and has no caller wait for it any more.
+    /// Of a cluster the other servers may answer.
     fn give_up(&self, number: u64, why: &str) {
         let is_cluster = matches!(self.address.servers.source, Source::Cluster(_));
         if self.drop_channel(number, why) && !is_cluster {
