@@ -6,9 +6,9 @@
 FROM rust:1.94-bookworm AS build
 WORKDIR /source
 COPY . .
-# What fairline_build_info says.
+# Shown by fairline_build_info.
 ARG FAIRLINE_COMMIT=unknown
-# What is compiled is kept by the builder, so that another build compiles what changed.
+# The builder keeps compiled crates, so that the next build compiles only what changed.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/source/target,sharing=locked \
     cargo build --locked --profile dist -p standalone -p waiting-room -p checkout \

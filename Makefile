@@ -1,4 +1,7 @@
-# make test: everything, on a fresh machine, as root. make test-long: drills that take minutes. make pictures: the README's pictures. make figures: the figures of docs/performance.md.
+# make test: everything, on a fresh machine, as root.
+# make test-long: drills that take minutes.
+# make pictures: the README's pictures.
+# make figures: the figures of docs/performance.md.
 .PHONY: test test-long pictures figures
 
 test:

@@ -233,10 +233,10 @@ function lose(id) {
   fail(`${id} was just taken by another fan.`);
 }
 
-/** Fetches the map; again soon where a cache on the way had an older one than is known of. @param {number} [least] */
-async function refresh(least = 0) {
+/** Fetches the map; again soon where a cache on the way had an older one than is known of. */
+async function refresh() {
   const { bits, version: at } = await call("GET", `${base}/seats?format=bits`, { cache: "no-cache" });
-  if (at < Math.max(least, version)) return void setTimeout(catchUp, 500, least);
+  if (at < Math.max(least, version)) return catchUpIn(500);
   version = at;
   map.seats.forEach((seat, i) => {
     seat.state = (bits[i >> 2] >> ((i & 3) * 2)) & 3;
@@ -245,15 +245,32 @@ async function refresh(least = 0) {
   draw();
 }
 
-/** @param {number} [least] */
-const catchUp = (least) => void refresh(least).catch(() => setTimeout(catchUp, 1500, least));
+/** Newest version that is known of, and the one timer of the next try: tries must not multiply while the server is away. */
+let least = 0,
+  nextTry = 0,
+  isFetching = false;
+const catchUp = () => catchUpIn(0);
+
+/** @param {number} ms */
+function catchUpIn(ms) {
+  clearTimeout(nextTry);
+  nextTry = setTimeout(async () => {
+    if (isFetching) return catchUpIn(500);
+    isFetching = true;
+    await refresh().catch(() => catchUpIn(1500));
+    isFetching = false;
+  }, ms);
+}
 
 function watch() {
   socket(`${base}/seats/ws`, {
     onMessage(message) {
       if (message.type !== "seats" || message.version <= version) return;
       // A socket begins with the version that is shown, not with what led to it.
-      if (message.version > version + 1 || !message.changes.length) return catchUp(message.version);
+      if (message.version > version + 1 || !message.changes.length) {
+        least = message.version;
+        return catchUp();
+      }
       version = message.version;
       for (const [id, state] of message.changes) {
         const seat = map.byId.get(id);
@@ -264,9 +281,12 @@ function watch() {
       draw();
     },
     onState(state, code) {
-      if (state === "failed") setTimeout(catchUp, 1500);
-      // A cache may have the old plan for five seconds.
-      if (code === 4002) for (const ms of [0, 6000]) setTimeout(reloadIfReplaced, ms);
+      if (state === "failed") catchUpIn(1500);
+      if (code === 4002) {
+        // Another map may count its versions anew. A cache may have the old plan for five seconds.
+        version = least = 0;
+        for (const ms of [Math.random() * 1000, 6000]) setTimeout(reloadIfReplaced, ms);
+      }
     },
   });
 }
@@ -359,7 +379,7 @@ async function begin() {
   const about = await call("GET", base).catch(() => ({ name: event }));
   $("name").textContent = about.name;
   document.title = `Choose your seats · ${about.name}`;
-  [layout] = await Promise.all([call("GET", `${base}/seating`), loadCurrencies()]);
+  [layout] = await Promise.all([call("GET", `${base}/seating`, { cache: "no-cache" }), loadCurrencies()]);
   map = new SeatMap($("map"), layout, {
     onChoose: choose,
     say,

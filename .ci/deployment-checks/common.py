@@ -1,4 +1,4 @@
-"""What the checks share: where things are, and what kustomize renders."""
+"""Shared by the checks: paths, and the manifests as kustomize renders them."""
 
 import functools
 import os

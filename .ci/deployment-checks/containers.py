@@ -26,7 +26,7 @@ LINKS = itertools.count()
 OURS = ("fairline", "waiting-room", "checkout")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-# What the image's start script does before it starts the server.
+# As the image's start script does before it starts the server.
 INIT_POSTGRES = """
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
   printf %s "$POSTGRES_PASSWORD" >/tmp/password
@@ -44,7 +44,7 @@ exec nginx -e stderr -p /tmp -c /etc/nginx/nginx.conf -g 'daemon off;'
 
 @dataclass
 class Image:
-    """What an image brings: its user, its entry point, programs under other names than here, folders."""
+    """An image: its user, entry point, folders, and programs with other names than here."""
 
     user: int
     entrypoint: list = field(default_factory=list)
@@ -71,7 +71,7 @@ def images():
 
 
 def substitute(text, values):
-    """What the nginx image's start script does with a template: names of variables that are set."""
+    """Fills in a template as the nginx image's start script does: names of variables that are set."""
     return re.sub(r"\$\{?(\w+)\}?", lambda m: values.get(m[1], m[0]), text)
 
 

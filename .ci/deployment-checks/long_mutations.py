@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from common import ROOT, TARGET
 
-# What the checks read.
+# Paths that the checks read.
 FILES = (
     *(".ci", ".github", "Cargo.toml", "Cargo.lock", "Dockerfile", "compose", "compose.yaml"),
     *("compose.scale.yaml", "container", "docs", "k8s", "monitoring", "nginx", "packaging"),

@@ -20,7 +20,7 @@ SECRETS = {
     "REDIS_PASSWORD": "redis-password-of-the-checks",
     "POSTGRES_PASSWORD": "postgres-password-of-the-checks",
 }
-# What only the large set-up needs.
+# Needed only by the large set-up.
 MORE = {
     "GRAFANA_PASSWORD": "grafana-password-of-the-checks",
     "PAGER_URL": "http://127.0.0.1:9/hook",
@@ -28,7 +28,7 @@ MORE = {
 
 
 def parse(*files, secrets=SECRETS | MORE):
-    """What Compose makes of the files: what it complains of, and the document. Its status is 0 either way."""
+    """Compose's complaints about the files, and the document. Its status is 0 either way."""
     options = [word for file in files for word in ("-f", str(file))]
     done = subprocess.run(
         [VENV / "bin/docker-compose", *options, "config"],

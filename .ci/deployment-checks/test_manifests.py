@@ -72,7 +72,7 @@ def quantity(text):
 class Schemas(unittest.TestCase):
     def test_every_document_is_valid_in_each_kubernetes_version_with_unknown_keys_refused(self):
         documents = [d for overlay in OVERLAYS for d in rendered(overlay) if is_core(d)]
-        # Those that are the same in both overlays once.
+        # Documents that both overlays share are checked once.
         for document in {json.dumps(d): d for d in documents}.values():
             for version in VERSIONS:
                 with self.subTest(document=name(document), version=version):

@@ -122,7 +122,7 @@ class Crowd:
         return max(later - before for before, later in zip(times, times[1:]))
 
     def lost_places(self):
-        """Those whose place in line is another than it was."""
+        """Fans whose place in line has changed."""
         me = "/api/v1/events/queue/line/me"
         found = {word: self.ask("GET", me, None, word) for word in self.places}
         return [

@@ -19,6 +19,16 @@ PROGRAMS = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"))[-1]
 POSTGRES = pwd.getpwnam("postgres").pw_uid
 NODES = 2
 
+# All fans come from one address.
+SETTINGS = {
+    "FAIRLINE_PASS_SECRET": f"pass-{SECRET}",
+    "FAIRLINE_SERVICE_KEY": f"service-{SECRET}",
+    "FAIRLINE_ORGANISER_KEY": KEY,
+    "FAIRLINE_REQUESTS_PER_SECOND": "0",
+    "FAIRLINE_JOINS_PER_MINUTE": "0",
+    "FAIRLINE_VISITOR_REQUESTS_PER_SECOND": "0",
+}
+
 
 class Night(Processes):
     """The site. `addresses` gives each Postgres the port by which the other is told to follow it."""
@@ -221,12 +231,7 @@ class Night(Processes):
             "FAIRLINE_DATA": str(self.folder / name),
             "FAIRLINE_PUBLIC_URL": self.url,
             "FAIRLINE_TRUSTED_HOPS": "1",
-            "FAIRLINE_PASS_SECRET": f"pass-{SECRET}",
-            "FAIRLINE_SERVICE_KEY": f"service-{SECRET}",
-            "FAIRLINE_ORGANISER_KEY": KEY,
-            "FAIRLINE_REQUESTS_PER_SECOND": "0",
-            "FAIRLINE_JOINS_PER_MINUTE": "0",
-            "FAIRLINE_VISITOR_REQUESTS_PER_SECOND": "0",
+            **SETTINGS,
         }
         if program == "waiting-room":
             environment["FAIRLINE_LINE"] = f"redis+sentinel://{hosts}/line"

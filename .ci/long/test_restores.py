@@ -7,7 +7,7 @@ import time
 import unittest
 
 from crowd import Crowd, sold_twice
-from night import KEY, PASSWORD, POSTGRES, PROGRAMS, SECRET
+from night import KEY, PASSWORD, POSTGRES, PROGRAMS, SETTINGS
 from processes import BINARIES, Processes, call, free_port, until
 from common import run
 
@@ -93,13 +93,8 @@ class Sale(Processes):
             "FAIRLINE_DATA": str(self.folder / folder),
             "FAIRLINE_LINE": f"redis://127.0.0.1:{self.redis_port}",
             "FAIRLINE_INVENTORY": f"postgres://postgres@127.0.0.1:{self.postgres_port}/{database}",
-            "FAIRLINE_PASS_SECRET": f"pass-{SECRET}",
-            "FAIRLINE_SERVICE_KEY": f"service-{SECRET}",
-            "FAIRLINE_ORGANISER_KEY": KEY,
-            "FAIRLINE_REQUESTS_PER_SECOND": "0",
-            "FAIRLINE_JOINS_PER_MINUTE": "0",
-            "FAIRLINE_VISITOR_REQUESTS_PER_SECOND": "0",
             "FAIRLINE_CONNECTIONS_PER_ADDRESS": "0",
+            **SETTINGS,
         }
         self.start("fairline", BINARIES / "fairline", environment=environment)
         until(lambda: call(f"http://{ops}/readyz")[0] == 200, 60, lambda: self.log("fairline"))

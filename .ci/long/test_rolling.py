@@ -20,7 +20,7 @@ class Rolling(unittest.TestCase):
         return crowd
 
     def step(self, night, crowd, name):
-        """What holds after each restart."""
+        """Checks that hold after each restart."""
         crowd.goes_on()
         self.assertEqual(crowd.lost_places(), [], name)
         self.assertEqual(crowd.failures, [], name)

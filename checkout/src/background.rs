@@ -149,15 +149,20 @@ async fn report_seats(shop: &Arc<Shop>, published: &Notify) {
             () = shop.site.stop.cancelled() => return,
         }
         let now = shop.inventory.now();
-        for seat_map in shop.inventory.seat_maps() {
+        // Figures without their maps: a map that is kept here would keep the sockets of a replaced
+        // plan open.
+        let figures = shop.inventory.seat_maps().into_iter().map(|seat_map| {
             let seats = seat_map.current().availability(now);
-            let last = last_reports.get(&seat_map.event);
+            (seat_map.event.clone(), seats)
+        });
+        for (event, seats) in figures.collect::<Vec<_>>() {
+            let last = last_reports.get(&event);
             if last.is_some_and(|last| last.still_stands(&seats)) {
                 continue;
             }
-            if shop.waiting_room.report(&seat_map.event, seats).await == Reported::Taken {
+            if shop.waiting_room.report(&event, seats).await == Reported::Taken {
                 let at = Instant::now();
-                last_reports.insert(seat_map.event.clone(), LastReport { seats, at });
+                last_reports.insert(event, LastReport { seats, at });
             }
         }
         last_reports.retain(|event, _| shop.inventory.seat_map(event).is_some());

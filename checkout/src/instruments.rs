@@ -1,4 +1,4 @@
-//! What the checkout counts and times, for `metrics.rs` to register.
+//! Counters and timers of the checkout. `metrics.rs` registers them.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;

@@ -11,7 +11,7 @@ backend default {
     .port = "8080";
 }
 
-# Who may purge: the nodes.
+# Addresses that may purge: the nodes.
 acl purgers {
     "127.0.0.1";
     "::1";

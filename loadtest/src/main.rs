@@ -1,5 +1,5 @@
-//! `loadtest`: measures how fast, exact and safe a server is. All figures in the README come from
-//! this program.
+//! `loadtest`: measures how fast, exact and safe a server is. It produces the figures of
+//! docs/performance.md.
 
 use clap::{Parser, Subcommand};
 use loadtest::report::Report;

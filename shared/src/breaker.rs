@@ -103,8 +103,8 @@ impl Call<'_> {
     pub fn succeeded(self) {
         let mut state = self.breaker.state.lock();
         state.failures = 0;
-        if self.is_probe {
-            state.probe_at = None;
+        // Also for a call that began before it opened: the dependency has answered since.
+        if state.probe_at.take().is_some() {
             state.pause = PAUSE_MIN;
             let dependency = self.breaker.dependency;
             show(dependency, false);
@@ -152,6 +152,16 @@ fn show(dependency: &'static str, is_open: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_to_a_call_from_before_it_opened_closes_it() {
+        let breaker = Breaker::new("test", 3);
+        let call = breaker.call().unwrap();
+        breaker.open();
+        assert!(breaker.is_open() && call.is_overtaken());
+        call.succeeded();
+        assert!(!breaker.is_open() && breaker.call().is_some());
+    }
 
     /// A breaker that opened just now.
     fn open(now: Instant) -> Breaker {

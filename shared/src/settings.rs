@@ -72,7 +72,7 @@ pub struct Common {
     /// Further origins for pages and WebSockets, comma-separated
     #[arg(long, env = "FAIRLINE_ALLOWED_ORIGINS", global = true)]
     pub allowed_origins: Option<String>,
-    /// Where the CDN takes purges by surrogate key [default: none is told]
+    /// URL at which the CDN takes purges by surrogate key [default: no purges]
     #[arg(long, env = "FAIRLINE_PURGE_URL", global = true)]
     pub purge_url: Option<String>,
     /// Header that authorises purges, such as 'Fastly-Key: …'

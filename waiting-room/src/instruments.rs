@@ -1,4 +1,4 @@
-//! What the waiting room counts and times, for `metrics.rs` to register.
+//! Counters and timers of the waiting room. `metrics.rs` registers them.
 
 use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;

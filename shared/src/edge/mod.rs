@@ -24,7 +24,7 @@ const EVENTS: &str = "events";
 /// Key of the files under `/static/`.
 pub const STATIC: &str = "static";
 
-/// Who may keep a public response, and for how long.
+/// Caches that may keep a public response, and the time they may keep it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifetime {
     /// Figures that change by the second: shared caches, for a second.

@@ -31,7 +31,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// A purge that fails for so long is given up: the copies it is about have ended.
 const GIVE_UP: Duration = Duration::from_secs(61);
 
-/// Where purges are sent, as the settings say.
+/// The address that takes purges, from the settings.
 #[derive(Clone, Debug)]
 pub struct PurgeTarget {
     url: String,
@@ -100,7 +100,10 @@ pub struct Purger {
 #[derive(Clone, Copy)]
 struct Pending {
     rounds: u32,
+    /// Time of the change.
     since: Instant,
+    /// Time of the last request with this key, or of the first change.
+    tried: Instant,
 }
 
 impl Purger {
@@ -118,10 +121,15 @@ impl Purger {
     pub(super) fn purge(&self, keys: impl IntoIterator<Item = String>) {
         let mut pending = self.pending.lock();
         for key in keys {
-            if pending.len() < PENDING_MAX || pending.contains_key(&key) {
+            let known = pending.get(&key);
+            if known.is_some() || pending.len() < PENDING_MAX {
                 let since = Instant::now();
-                let rounds = ROUNDS;
-                pending.insert(key, Pending { rounds, since });
+                let entry = Pending {
+                    rounds: ROUNDS,
+                    since,
+                    tried: known.map_or(since, |known| known.tried),
+                };
+                pending.insert(key, entry);
             }
         }
         drop(pending);
@@ -139,15 +147,13 @@ impl Purger {
                 () = tokio::time::sleep(PAUSE), if !is_idle => {}
                 () = stop.cancelled() => return,
             }
-            let keys: Vec<String> = {
-                let pending = self.pending.lock();
-                pending.keys().take(KEYS_MAX).cloned().collect()
-            };
-            if keys.is_empty() {
+            let due = self.due();
+            if due.is_empty() {
                 continue;
             }
+            let keys: Vec<&str> = due.iter().map(|(key, _)| key.as_str()).collect();
             let outcome = self.send(&keys).await;
-            self.settle(&keys, outcome.is_ok());
+            self.settle(&due, outcome.is_ok());
             let counted = if outcome.is_ok() { &SENT } else { &FAILED };
             counted.inc();
             match outcome {
@@ -166,7 +172,7 @@ impl Purger {
 
     /// Sends one request: the keys in a header as Fastly and Varnish take them, and in a body as
     /// Cloudflare does.
-    async fn send(&self, keys: &[String]) -> Result<(), String> {
+    async fn send(&self, keys: &[&str]) -> Result<(), String> {
         let mut request = self
             .remote
             .request(Method::POST, "")
@@ -183,17 +189,78 @@ impl Purger {
         }
     }
 
-    /// Notes that keys were sent, or that they could not be.
-    fn settle(&self, keys: &[String], is_sent: bool) {
+    /// Returns the keys of the next request: those that have waited longest since they were last
+    /// tried.
+    fn due(&self) -> Vec<(String, Pending)> {
+        let pending = self.pending.lock();
+        let mut due: Vec<(String, Pending)> = pending
+            .iter()
+            .map(|(key, entry)| (key.clone(), *entry))
+            .collect();
+        due.sort_by_key(|(_, entry)| entry.tried);
+        due.truncate(KEYS_MAX);
+        due
+    }
+
+    /// Notes that keys were sent, or that they could not be. A key that changed meanwhile begins
+    /// anew: the copy that came of the change may still be on its way.
+    fn settle(&self, keys: &[(String, Pending)], is_sent: bool) {
         let mut pending = self.pending.lock();
-        for key in keys {
+        for (key, before) in keys {
             let Some(entry) = pending.get_mut(key) else {
                 continue;
             };
+            entry.tried = Instant::now();
+            if entry.since != before.since {
+                continue;
+            }
             entry.rounds -= u32::from(is_sent);
             if entry.rounds == 0 || entry.since.elapsed() > GIVE_UP {
                 pending.remove(key);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn purger() -> Purger {
+        Purger::new(PurgeTarget {
+            url: "http://127.0.0.1:1".to_owned(),
+            header: None,
+        })
+    }
+
+    #[tokio::test]
+    async fn a_change_during_a_purge_is_purged_twice_from_then_on() {
+        let purger = purger();
+        purger.purge(["seats".to_owned()]);
+        let sent = purger.due();
+        purger.purge(["seats".to_owned()]);
+        purger.settle(&sent, true);
+        for _ in 0..ROUNDS {
+            let due = purger.due();
+            assert_eq!(due.len(), 1);
+            purger.settle(&due, true);
+        }
+        assert!(purger.due().is_empty());
+    }
+
+    #[tokio::test]
+    async fn every_key_has_its_turn_however_often_others_change() {
+        let purger = purger();
+        let busy = || (0..KEYS_MAX).map(|number| format!("event-{number:02}"));
+        purger.purge(busy().chain(["events".to_owned()]));
+        let mut tried: Vec<String> = Vec::new();
+        for _ in 0..2 {
+            let due = purger.due();
+            assert_eq!(due.len(), KEYS_MAX);
+            purger.settle(&due, false);
+            purger.purge(busy());
+            tried.extend(due.into_iter().map(|(key, _)| key));
+        }
+        assert!(tried.contains(&"events".to_owned()), "{tried:?}");
     }
 }

@@ -54,7 +54,7 @@ fn address_of(entry: &[u8]) -> Option<IpAddr> {
 }
 
 /// Returns the /64 of an IPv6 address: a household has that many addresses to itself.
-fn folded(address: IpAddr) -> IpAddr {
+pub(super) fn folded(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let mut octets = v6.octets();

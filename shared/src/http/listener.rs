@@ -20,8 +20,6 @@ use tokio_util::sync::CancellationToken;
 
 /// Longest time for a proxy's header, and for a TLS handshake.
 const OPENING: Duration = Duration::from_secs(10);
-/// Most TLS handshakes at once.
-const HANDSHAKES_MAX: usize = 2048;
 /// Answer to plain HTTP on a listener with TLS.
 const PLAIN_HTTP_REFUSAL: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\n\
     cache-control: no-store\r\nconnection: close\r\n\r\nThis address speaks TLS: use https://\n";
@@ -72,7 +70,6 @@ pub async fn serve(
     let acceptor = Arc::new(Acceptor {
         app,
         transport,
-        handshakes: Semaphore::new(HANDSHAKES_MAX),
         counted: AddressCounts::default(),
         stop,
     });
@@ -106,11 +103,10 @@ pub async fn serve(
     }
 }
 
-/// What all connections of a listener share.
+/// State shared by all connections of a listener.
 struct Acceptor {
     app: Router,
     transport: Transport,
-    handshakes: Semaphore,
     counted: AddressCounts,
     stop: CancellationToken,
 }
@@ -163,7 +159,8 @@ impl Acceptor {
         if !self.transport.proxies.contains(peer) {
             return Some(peer);
         }
-        match self.in_time(read_header(stream)).await? {
+        let read = self.in_time(read_header(stream)).await;
+        match read.unwrap_or(Err(io::ErrorKind::TimedOut.into())) {
             Ok(told) => Some(told.unwrap_or(peer)),
             Err(error) => {
                 tracing::debug!(%peer, %error, "no PROXY header");
@@ -173,7 +170,7 @@ impl Acceptor {
         }
     }
 
-    /// Shakes hands. Connections that find too many handshakes under way wait for their turn.
+    /// Shakes hands. The limit on connections bounds those that do so at once.
     async fn handshake(
         &self,
         tls: &Tls,
@@ -185,10 +182,7 @@ impl Acceptor {
                 stream.write_all(PLAIN_HTTP_REFUSAL).await?;
                 return Err(io::ErrorKind::InvalidData.into());
             }
-            let turn = self.handshakes.acquire().await;
-            let shaken = TlsAcceptor::from(tls.config.clone()).accept(stream).await;
-            drop(turn);
-            shaken
+            TlsAcceptor::from(tls.config.clone()).accept(stream).await
         });
         let shaken = shaken.await.unwrap_or(Err(io::ErrorKind::TimedOut.into()));
         shaken

@@ -1,5 +1,6 @@
 //! Permission to keep a connection open, and the number of connections of each client address.
 
+use super::client_address::folded;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,7 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 #[derive(Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
-/// Number of open connections by client address.
+/// Number of open connections by client address; those of an IPv6 /64 share a number.
 #[derive(Clone, Default)]
 pub(super) struct AddressCounts(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
@@ -23,7 +24,7 @@ impl AddressCounts {
         max: usize,
     ) -> Option<Arc<ConnectionPermit>> {
         let mut counts = self.0.lock();
-        let count = counts.entry(address).or_default();
+        let count = counts.entry(folded(address)).or_default();
         if max > 0 && *count >= max {
             return None;
         }
@@ -47,11 +48,34 @@ pub struct ConnectionPermit {
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut counted = self.counted.0.lock();
-        if let Some(count) = counted.get_mut(&self.address) {
+        let counted_as = folded(self.address);
+        if let Some(count) = counted.get_mut(&counted_as) {
             *count -= 1;
             if *count == 0 {
-                counted.remove(&self.address);
+                counted.remove(&counted_as);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::Semaphore;
+
+    #[tokio::test]
+    async fn addresses_of_one_household_share_their_limit_and_give_it_back() {
+        let room = Arc::new(Semaphore::new(10));
+        let counts = AddressCounts::default();
+        let take = |address: &str| {
+            let permit = room.clone().try_acquire_owned().unwrap();
+            counts.take(address.parse().unwrap(), permit, 1)
+        };
+        let first = take("2001:db8:0:1::1").unwrap();
+        assert!(take("2001:db8:0:1:ffff::2").is_none());
+        assert!(take("2001:db8:0:2::1").is_some());
+        assert_eq!(first.address.to_string(), "2001:db8:0:1::1");
+        drop(first);
+        assert!(take("2001:db8:0:1:ffff::2").is_some());
     }
 }

@@ -92,7 +92,7 @@ impl Tls {
     /// Takes new certificates over as the files change, until the stop signal. Files that cannot be
     /// used change nothing.
     pub async fn follow(self: Arc<Self>, stop: CancellationToken) {
-        self.report();
+        report(self.served.0.read().ends_at);
         // Judged once they were the same at two successive looks: a certificate and its key are not
         // written in one step.
         let (mut seen, mut judged) = (None, None);
@@ -126,19 +126,18 @@ impl Tls {
                 if certificate.certified.cert == self.served.0.read().certified.cert => {}
             Ok(certificate) => {
                 tracing::info!(ends_at = %certificate.ends_at, "serving a new certificate");
+                report(certificate.ends_at);
                 *self.served.0.write() = certificate;
-                self.report();
             }
             Err(error) => {
                 tracing::warn!(%error, "the certificate files changed, the previous certificate stays");
             }
         }
     }
+}
 
-    fn report(&self) {
-        let ends_at = self.served.0.read().ends_at;
-        CERTIFICATE_EXPIRES.set(ends_at.seconds());
-    }
+fn report(ends_at: Time) {
+    CERTIFICATE_EXPIRES.set(ends_at.seconds());
 }
 
 impl CertificateFiles {

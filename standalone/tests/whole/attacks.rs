@@ -1,9 +1,8 @@
 //! Attacks: forged, swapped, replayed, foreign or smuggled input is refused and harms no one else.
 
-use crate::stage::{Stage, assert_problem, word};
+use crate::stage::{Stage, assert_problem, handshake, word};
 use hyper::{Method, StatusCode};
 use serde_json::json;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_admission_opens_one_session_of_a_hundred_that_race() {
@@ -122,17 +121,8 @@ async fn another_site_can_neither_act_for_a_fan_nor_listen_to_their_socket() {
             (403, &json!("/problems/foreign-origin")),
             "{origin}"
         );
-        let url = format!(
-            "{}/api/v1/events/csrf/line/ws",
-            stage.url.replace("http", "ws")
-        );
-        let mut request = url.into_client_request().unwrap();
-        request
-            .headers_mut()
-            .insert("cookie", cookie.parse().unwrap());
-        request
-            .headers_mut()
-            .insert("origin", origin.parse().unwrap());
+        let path = "/api/v1/events/csrf/line/ws";
+        let request = handshake(&stage.url, path, &cookie, origin);
         let refused = tokio_tungstenite::connect_async(request)
             .await
             .err()

@@ -1,7 +1,7 @@
 //! Caching: which responses shared caches may keep, under which key, and that none of them is
 //! anyone's own.
 
-use crate::stage::{CARD, KEY, Stage, word};
+use crate::stage::{KEY, Stage, word};
 use crate::undeclared::operations;
 use axum::http::{HeaderMap, Method, Response};
 use hyper::body::Bytes;
@@ -46,15 +46,7 @@ async fn nothing_that_depends_on_a_credential_may_be_kept_by_a_cache() {
     let stage = Stage::with(|common| common.trusted_hops = Some("1".into())).await;
     stage.event("strict", json!({})).await;
     let session = stage.session("strict").await;
-    let hold = stage
-        .hold(
-            "strict",
-            &session,
-            json!({"best_available": {"quantity": 1}}),
-        )
-        .await;
-    let order = stage.order(&session, &hold.body).await;
-    stage.pay(&session, &order, CARD).await;
+    let order = stage.buy("strict", &session, 1).await;
     let (pass, token) = stage.admit("strict").await;
     let service = stage.fairline.room.service_key.clone();
     let order = word(&order["id"]);
@@ -128,7 +120,7 @@ async fn public_responses_say_how_long_caches_may_keep_them_and_under_which_key(
     let plain = Stage::with(|common| common.trusted_hops = Some("1".into())).await;
     let purged = Stage::with(|common| {
         common.trusted_hops = Some("1".into());
-        // Nobody listens there; purges are another test's subject.
+        // Nothing listens there; another test is about purges.
         common.purge_url = Some("http://127.0.0.1:9".into());
     })
     .await;
@@ -159,7 +151,7 @@ async fn public_responses_say_how_long_caches_may_keep_them_and_under_which_key(
             };
             assert_eq!(head("cache-control"), for_all, "{path}");
             let (wanted, key) = match seconds {
-                // Where no proxy is in front, no CDN is either.
+                // No proxy in front means no CDN either.
                 0 => (String::new(), ""),
                 _ => (format!("max-age={seconds}, stale-while-revalidate=1"), key),
             };

@@ -1,5 +1,6 @@
 //! Limits: oversized, slow, malformed or too frequent input is refused and harms no one else.
 
+use crate::secure::PATIENCE;
 use crate::stage::{KEY, Stage, word};
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -11,13 +12,17 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 
 /// Returns everything that a connection answers until it closes.
 pub(crate) async fn until_closed(stage: &Stage, bytes: &[u8]) -> String {
-    let mut stream = TcpStream::connect(stage.url.trim_start_matches("http://"))
-        .await
-        .unwrap();
+    let address = stage.url.trim_start_matches("http://");
+    read_to_close(TcpStream::connect(address).await.unwrap(), bytes).await
+}
+
+/// Sends bytes on a connection and returns everything that it answers until it closes. A reset is a
+/// close as well.
+pub(crate) async fn read_to_close(mut stream: TcpStream, bytes: &[u8]) -> String {
     stream.write_all(bytes).await.unwrap();
     let mut answer = Vec::new();
     let reading = stream.read_to_end(&mut answer);
-    let _ = tokio::time::timeout(Duration::from_secs(20), reading)
+    let _ = tokio::time::timeout(PATIENCE, reading)
         .await
         .expect("the server should close it");
     String::from_utf8_lossy(&answer).into_owned()

@@ -1,5 +1,5 @@
-//! Metrics of the real program: all of them stand in `docs/metrics.md`, in both formats, and nobody
-//! but the program makes series.
+//! Metrics of the real program: `docs/metrics.md` lists all of them, in both formats, and clients
+//! cannot make series.
 
 use crate::crash::{command, free_port};
 use crate::stage::{CARD, Stage, place, word};

@@ -1,14 +1,14 @@
-//! The PROXY protocol: clients behind HAProxy count for themselves, and nobody else can tell an
-//! address.
+//! The PROXY protocol: clients behind HAProxy are counted one by one, and only a trusted
+//! proxy can tell an address.
 
 use crate::crash::command;
+use crate::limits::read_to_close;
 use crate::secure::{PATIENCE, Program};
 use serde_json::json;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use testkit::{Server, free_port};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
 const ADMIN: &str = "crash-organiser-key";
@@ -32,7 +32,7 @@ async fn start(folder: &Path, trusted: &str) -> (Program, u16) {
     let from = Instant::now();
     loop {
         if let Ok(stream) = connect(9, port).await {
-            let answer = until_closed(stream, create.as_bytes()).await;
+            let answer = read_to_close(stream, create.as_bytes()).await;
             assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
             return (program, port);
         }
@@ -50,24 +50,13 @@ async fn connect(last: u8, port: u16) -> std::io::Result<TcpStream> {
         .await
 }
 
-async fn until_closed(mut stream: TcpStream, bytes: &[u8]) -> String {
-    stream.write_all(bytes).await.unwrap();
-    let mut answer = Vec::new();
-    let reading = stream.read_to_end(&mut answer);
-    // A reset is a close as well.
-    let _ = tokio::time::timeout(PATIENCE, reading)
-        .await
-        .expect("the server should close it");
-    String::from_utf8_lossy(&answer).into_owned()
-}
-
 const JOIN: &str = "POST /api/v1/events/proxied/line HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
      X-Forwarded-For: 203.0.113.99\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
 
 /// Joins from 127.0.0.`last`, with these bytes ahead of the request; returns the status.
 async fn join(last: u8, port: u16, ahead: &[u8]) -> String {
     let stream = connect(last, port).await.unwrap();
-    let answer = until_closed(stream, &[ahead, JOIN.as_bytes()].concat()).await;
+    let answer = read_to_close(stream, &[ahead, JOIN.as_bytes()].concat()).await;
     answer.split(' ').nth(1).unwrap_or("closed").to_owned()
 }
 
@@ -164,7 +153,7 @@ async fn headers_that_are_malformed_cut_short_or_slow_end_their_connection() {
     ] {
         all.spawn(async move {
             let stream = connect(2, port).await.unwrap();
-            (until_closed(stream, &bytes).await, bytes)
+            (read_to_close(stream, &bytes).await, bytes)
         });
     }
     assert_eq!(

@@ -1,6 +1,7 @@
 //! A `fairline` that speaks TLS, and clients for it.
 
 use crate::crash::command;
+use crate::stage::handshake;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -15,7 +16,6 @@ use testkit::{Authority, ServerCertificate, free_port};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 const ADMIN: &str = "crash-organiser-key";
@@ -145,6 +145,13 @@ impl Secure {
         )
     }
 
+    /// Joins the line of an event; returns head and body.
+    pub(crate) fn join(&self, event: &str) -> (String, Value) {
+        let json = "Content-Type: application/json";
+        let path = format!("/api/v1/events/{event}/line");
+        self.curl("--http2", &path, &["-H", json, "-d", "{}"])
+    }
+
     pub(crate) fn create_event(&self, id: &str) {
         let event = json!({"id": id, "name": "The night"}).to_string();
         let key = format!("Authorization: Bearer {ADMIN}");
@@ -167,17 +174,9 @@ impl Secure {
         cookie: &str,
         origin: &str,
     ) -> Result<WebSocketStream<TlsStream<TcpStream>>, tokio_tungstenite::tungstenite::Error> {
-        let url = format!(
-            "wss://127.0.0.1:{}/api/v1/events/{event}/line/ws",
-            self.port
-        );
-        let mut request = url.into_client_request().unwrap();
-        request
-            .headers_mut()
-            .insert("cookie", cookie.parse().unwrap());
-        request
-            .headers_mut()
-            .insert("origin", origin.parse().unwrap());
+        let site = format!("https://127.0.0.1:{}", self.port);
+        let path = format!("/api/v1/events/{event}/line/ws");
+        let request = handshake(&site, &path, cookie, origin);
         let stream = self.connect(&["http/1.1"]).await;
         client_async(request, stream)
             .await

@@ -183,6 +183,17 @@ async fn a_node_that_goes_tells_its_sockets_to_come_back_and_waits_for_them() {
         .unwrap();
 }
 
+/// Opens the socket of an event's seats.
+async fn watch_seats(stage: &Stage, event: &str, session: &str) -> Socket {
+    let url = format!("{}/api/v1/events/{event}/seats/ws", stage.url);
+    let mut request = url.replace("http", "ws").into_client_request().unwrap();
+    let bearer = format!("Bearer {session}").parse().unwrap();
+    request.headers_mut().insert("authorization", bearer);
+    let (mut seats, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+    assert_eq!(place(&mut seats).await["type"], "seats");
+    seats
+}
+
 /// Returns the next message, which may take as long as the time between two pings.
 async fn tick(socket: &mut Socket) -> serde_json::Value {
     let wait = Duration::from_secs(u64::from(PING_SECONDS) + 1);
@@ -197,12 +208,7 @@ async fn both_sockets_tell_the_time_every_25_seconds_while_nothing_changes() {
     let stage = Stage::open().await;
     stage.event("hall", json!({})).await;
     let session = stage.session("hall").await;
-    let url = format!("{}/api/v1/events/hall/seats/ws", stage.url);
-    let mut request = url.replace("http", "ws").into_client_request().unwrap();
-    let bearer = format!("Bearer {session}").parse().unwrap();
-    request.headers_mut().insert("authorization", bearer);
-    let (mut seats, _) = tokio_tungstenite::connect_async(request).await.unwrap();
-    assert_eq!(place(&mut seats).await["type"], "seats");
+    let mut seats = watch_seats(&stage, "hall", &session).await;
     let plain = json!({"id": "quiet", "name": "Quiet", "paused": true});
     stage.client.create_event(KEY, &plain, None).await.unwrap();
     let pass = word(&stage.client.join("quiet").await.unwrap()["pass"]);
@@ -222,22 +228,13 @@ async fn the_socket_of_a_seating_plan_that_is_replaced_or_deleted_closes() {
     };
     stage.event("hall", json!({})).await;
     let session = stage.session("hall").await;
-    let watch = async || {
-        let url = format!("{}/api/v1/events/hall/seats/ws", stage.url);
-        let mut request = url.replace("http", "ws").into_client_request().unwrap();
-        let bearer = format!("Bearer {session}").parse().unwrap();
-        request.headers_mut().insert("authorization", bearer);
-        let (mut seats, _) = tokio_tungstenite::connect_async(request).await.unwrap();
-        assert_eq!(place(&mut seats).await["type"], "seats");
-        seats
-    };
-    let mut seats = watch().await;
+    let mut seats = watch_seats(&stage, "hall", &session).await;
     let replaced = stage
         .organise(Method::PUT, "/events/hall/seating", Some(plan(3)))
         .await;
     replaced.ok().unwrap();
     assert_eq!(close_code(&mut seats).await, 4002);
-    let mut seats = watch().await;
+    let mut seats = watch_seats(&stage, "hall", &session).await;
     let deleted = stage.organise(Method::DELETE, "/events/hall", None).await;
     deleted.ok().unwrap();
     assert_eq!(close_code(&mut seats).await, 4002);

@@ -1,7 +1,7 @@
 //! A complete Fairline on a free port with a clock that tests move, and helpers to talk to it.
 
 use client::{Answer, Client, Socket, next};
-use hyper::{Method, StatusCode};
+use hyper::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 use shared::http::listener::serve;
 use shared::mistakes::Mistakes;
@@ -10,6 +10,7 @@ use shared::time::{Clock, Time};
 use standalone::{Fairline, compose};
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const KEY: &str = "stage-organiser-key";
@@ -72,6 +73,8 @@ impl Stage {
             connections_per_address: Some("0".into()),
             ..Common::default()
         };
+        // The delay of a busy machine is no subject of these tests.
+        common.load.delay_ms = Some("0".into());
         change(&mut common);
         let mut mistakes = Mistakes::default();
         let settings = common.read("127.0.0.1:1", &mut mistakes);
@@ -177,6 +180,16 @@ impl Stage {
             .unwrap()
     }
 
+    /// Holds the best seats, orders and pays them; returns the order as it was before the payment.
+    pub(crate) async fn buy(&self, event: &str, session: &str, quantity: u32) -> Value {
+        let wish = json!({"best_available": {"quantity": quantity}});
+        let hold = self.hold(event, session, wish).await;
+        let order = self.order(session, &hold.body).await;
+        let paid = self.pay(session, &order, CARD).await;
+        assert_eq!(paid.body["state"], "confirmed");
+        order
+    }
+
     pub(crate) async fn get(&self, path: &str, bearer: &str) -> Answer {
         self.client.get(path, bearer).await.unwrap()
     }
@@ -242,6 +255,16 @@ impl Drop for Stage {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// Makes the request that opens a socket as a browser would, by the cookie.
+pub(crate) fn handshake(site: &str, path: &str, cookie: &str, origin: &str) -> Request<()> {
+    let url = format!("{}{path}", site.replacen("http", "ws", 1));
+    let mut request = url.into_client_request().unwrap();
+    for (name, value) in [("cookie", cookie), ("origin", origin)] {
+        request.headers_mut().insert(name, value.parse().unwrap());
+    }
+    request
 }
 
 pub(crate) fn word(value: &Value) -> String {

@@ -1,4 +1,4 @@
-//! Redis that does not answer: nobody waits for it but a tick, which finds that it answers again.
+//! Redis that does not answer: only a tick waits for it, and finds that it answers again.
 
 use crate::bench::{policy, spot_of};
 use crate::nodes::{Nodes, until};

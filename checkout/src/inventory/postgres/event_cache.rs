@@ -81,6 +81,12 @@ impl EventCache {
             serde_json::from_str(&rules).map_err(|error| damaged(error.to_string()))?;
         let (version, now): (i64, Time) = (row.get(5), Time(row.get(7)));
         shard.clock.set(now);
+        if version < handle.version.load(Ordering::Relaxed) {
+            // The database lost commits, and the poll that notices that has yet to come. Nothing
+            // older than what was shown is shown until versions were skipped.
+            handle.must_start_over.store(true, Ordering::Relaxed);
+            return Err(QueryError::Unreachable);
+        }
         let mut event_state = EventState::new(handle.event.clone(), rules, row.get(3));
         let mut seqs = Vec::new();
         if let Some(plan) = row.get::<Option<String>, _>(0) {
@@ -102,6 +108,8 @@ impl EventCache {
                 handle.show(layout, states, stamp)
             });
             event_state.plan = Some(plan.map_err(damaged)?);
+        } else {
+            handle.show_none();
         }
         let config: i64 = row.get(4);
         handle.config.store(config, Ordering::Relaxed);

@@ -76,6 +76,11 @@ impl EventHandle {
         self.seat_map.read().clone()
     }
 
+    /// Shows no seats: the event has no plan, or a database that lost commits has none for it.
+    pub(super) fn show_none(&self) {
+        *self.seat_map.write() = None;
+    }
+
     /// Shows the seats of a plan, and returns its seat map: the existing one if it is of the same
     /// version. A database that lost commits may have another plan of that version.
     pub(super) fn show(

@@ -10,8 +10,8 @@ pub enum Class {
     /// Holds, orders, payments, whatever gives seats or a slot back, and the parts of a page that
     /// was served.
     Purchase,
-    /// Places in line and new sessions. Behind purchases, because nobody could buy if all that is
-    /// done were to let more in.
+    /// Places in line and new sessions. Behind purchases: a process that only let more fans in
+    /// would sell nothing.
     Enter,
     /// Lists, maps and pages.
     Browse,

@@ -47,12 +47,11 @@ impl LoadArgs {
         if in_flight_max == 0 {
             mistakes.add("FAIRLINE_IN_FLIGHT: at least 1");
         }
-        let mut share = |name, text: &Option<String>, default| {
-            let limit = mistakes.parse(name, text.as_deref(), default);
-            if limit > in_flight_max {
-                mistakes.add(format!(
-                    "{name}: at most FAIRLINE_IN_FLIGHT, {in_flight_max}"
-                ));
+        // Each is at most the one before, so that browsing is refused first.
+        let mut share = |name, text: &Option<String>, default: usize, most: usize, of| {
+            let limit = mistakes.parse(name, text.as_deref(), default.min(most));
+            if limit == 0 || limit > most {
+                mistakes.add(format!("{name}: from 1 to {of}, {most}"));
             }
             limit
         };
@@ -60,11 +59,15 @@ impl LoadArgs {
             "FAIRLINE_IN_FLIGHT_ENTER",
             &self.in_flight_enter,
             in_flight_max.saturating_mul(3).div_ceil(4),
+            in_flight_max,
+            "FAIRLINE_IN_FLIGHT",
         );
         let browse_max = share(
             "FAIRLINE_IN_FLIGHT_BROWSE",
             &self.in_flight_browse,
             in_flight_max.div_ceil(2),
+            enter_max,
+            "FAIRLINE_IN_FLIGHT_ENTER",
         );
         let text = self.delay_ms.as_deref();
         let delay_ms = mistakes.parse("FAIRLINE_DELAY_MS", text, 250);

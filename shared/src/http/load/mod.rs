@@ -92,8 +92,9 @@ impl Load {
         }
     }
 
-    /// Returns the number of requests in flight that a class shares its limit with. Requests that
-    /// enter at the same instant may pass the limit together, by as many as there are threads.
+    /// Returns the number of requests in flight that a class shares its limit with. It may
+    /// pass the limit: by requests that enter at the same instant, and by those that were let in
+    /// while they waited for their bodies.
     fn total(&self, class: Class) -> usize {
         let fans = [Class::Purchase, Class::Enter, Class::Browse];
         match class {

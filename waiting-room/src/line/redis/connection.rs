@@ -207,9 +207,14 @@ impl Connection {
         let kept = channel.send(Cmd::new().arg("GET").arg(&key)).await;
         let value = match kept {
             Ok(Ok(value)) => value,
-            // What is wrong with the server is found by the commands that follow.
-            Ok(Err(_)) => return Ok(channel),
+            // Of a cluster only the server with this key does not answer.
+            _ if self.is_cluster() => return Ok(channel),
             Err(_) => return Err(self.unreachable("no answer in time")),
+            Ok(Err(error)) if error.is_timeout() || error.is_connection_dropped() => {
+                return Err(self.unreachable(&self.explain(&error)));
+            }
+            // The commands that follow find out what is wrong with the server.
+            Ok(Err(_)) => return Ok(channel),
         };
         let format = number(&value);
         if format > FORMAT {
@@ -286,17 +291,21 @@ impl Connection {
     }
 
     /// Drops the channel to a server that did not answer, and has no caller wait for it any more.
-    /// Of a cluster the other servers may answer.
     fn give_up(&self, number: u64, why: &str) {
-        let is_cluster = matches!(self.address.servers.source, Source::Cluster(_));
-        if self.drop_channel(number, why) && !is_cluster {
+        let mut current = self.current();
+        // Of a cluster the other servers may answer. The lock is kept: a caller that finds no
+        // channel also finds the breaker open.
+        if self.drop_current(&mut current, number, why) && !self.is_cluster() {
             self.breaker.open();
         }
     }
 
+    fn drop_channel(&self, number: u64, why: &str) {
+        self.drop_current(&mut self.current(), number, why);
+    }
+
     /// Drops a channel, and returns whether it was the current one: another may have replaced it.
-    fn drop_channel(&self, number: u64, why: &str) -> bool {
-        let mut current = self.current();
+    fn drop_current(&self, current: &mut Current, number: u64, why: &str) -> bool {
         let is_current = |channel: &mut Numbered| channel.number == number;
         let was_current = current.channel.take_if(is_current).is_some();
         if was_current {
@@ -306,6 +315,10 @@ impl Connection {
             current.failure = Some(Failure::Unreachable(why));
         }
         was_current
+    }
+
+    fn is_cluster(&self) -> bool {
+        matches!(self.address.servers.source, Source::Cluster(_))
     }
 }
 
