@@ -1,9 +1,10 @@
 //! Shared state of the checkout's handlers.
 
 use crate::inventory::Inventory;
+use crate::jwks::Jwks;
 use crate::payment::provider::Provider;
 use crate::payment::unsettled::Unsettled;
-use crate::waiting_room::{Jwks, WaitingRoom};
+use crate::waiting_room::WaitingRoom;
 use axum::extract::FromRef;
 use shared::context::AppContext;
 use std::sync::Arc;

@@ -7,11 +7,13 @@ pub mod error;
 mod holds;
 mod instruments;
 pub mod inventory;
+pub mod jwks;
 pub mod metrics;
 mod orders;
 mod organiser;
 mod pages;
 pub mod payment;
+mod qr;
 mod removal;
 mod seats;
 mod sessions;
@@ -52,6 +54,6 @@ pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
         .merge(organiser::routes())
         .merge(removal::routes())
         .split_for_parts();
-    let router = router.merge(pages::routes());
+    let router = router.merge(pages::routes()).merge(qr::routes());
     (router.with_state(App(shop)), description)
 }

@@ -1,7 +1,8 @@
 //! `checkout`: the seats as a service of its own, behind a waiting room.
 
+use checkout::jwks::Jwks;
 use checkout::settings::SeatsArgs;
-use checkout::waiting_room::{Jwks, RemoteSignOuts, RemoteWaitingRoom};
+use checkout::waiting_room::{RemoteSignOuts, RemoteWaitingRoom};
 use checkout::{router, run as tick};
 use clap::{Parser, Subcommand};
 use shared::backup::{self, BackupArgs};

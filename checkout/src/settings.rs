@@ -2,8 +2,9 @@
 
 use crate::app::Shop;
 use crate::inventory::{check_url, open};
+use crate::jwks::Jwks;
 use crate::payment::{Provider, Unsettled};
-use crate::waiting_room::{Jwks, WaitingRoom};
+use crate::waiting_room::WaitingRoom;
 use shared::context::AppContext;
 use shared::data_dir::DataFolder;
 use shared::mistakes::Mistakes;

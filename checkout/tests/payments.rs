@@ -14,8 +14,9 @@ use checkout::Shop;
 use checkout::inventory::{
     Begun, Buyer, NewSession, Order, Reader, SessionKey, Verdict, Wish, layout,
 };
+use checkout::jwks::Jwks;
 use checkout::settings::SeatsArgs;
-use checkout::waiting_room::{Jwks, Reported, WaitingRoom};
+use checkout::waiting_room::{Reported, WaitingRoom};
 use serde_json::Value;
 use shared::data_dir::DataFolder;
 use shared::ids::{Availability, EventId, VisitorId};

@@ -71,7 +71,7 @@ struct Confirmed {
 
 /// A sale under way.
 #[derive(Clone)]
-struct Sale {
+struct RunningSale {
     client: Client,
     event: String,
     confirmed: Arc<Mutex<Vec<Confirmed>>>,
@@ -79,7 +79,7 @@ struct Sale {
     given_up: Arc<Mutex<Vec<String>>>,
 }
 
-impl Sale {
+impl RunningSale {
     /// Simulates one fan, who looks at the map and buys a seat.
     async fn journey(self, token: String) {
         let began = Instant::now();
@@ -163,7 +163,7 @@ pub async fn run(args: OverloadArgs) -> Result<Report, Failed> {
     let event = format!("overload-{}", rand::random::<u32>());
     let mut report = Report::default();
     open(&client, &event, &args.server.organiser_key, args.seats).await?;
-    let sale = Sale {
+    let sale = RunningSale {
         client,
         event,
         confirmed: Arc::default(),
@@ -216,7 +216,7 @@ pub async fn run(args: OverloadArgs) -> Result<Report, Failed> {
 }
 
 /// Reports when goodput was back, and that it was at the end.
-fn report_recovery(sale: &Sale, usual: f64, after_at: Instant, report: &mut Report) {
+fn report_recovery(sale: &RunningSale, usual: f64, after_at: Instant, report: &mut Report) {
     let windows = AFTER.as_secs() / WINDOW.as_secs();
     let goodput = |window: u64| sale.goodput(after_at + WINDOW * window as u32, WINDOW);
     let is_back = |window: &u64| goodput(*window) >= RECOVERED * usual;
@@ -233,7 +233,7 @@ fn report_recovery(sale: &Sale, usual: f64, after_at: Instant, report: &mut Repo
     }
 }
 
-fn report_latency(sale: &Sale, from: Instant, to: Instant, report: &mut Report) {
+fn report_latency(sale: &RunningSale, from: Instant, to: Instant, report: &mut Report) {
     let mut latency = histogram();
     let confirmed = sale.confirmed.lock();
     for order in confirmed
@@ -246,7 +246,7 @@ fn report_latency(sale: &Sale, from: Instant, to: Instant, report: &mut Report) 
 }
 
 /// Reports how many fans ended without an order, and the most frequent reasons.
-fn report_given_up(sale: &Sale, report: &mut Report) {
+fn report_given_up(sale: &RunningSale, report: &mut Report) {
     let given_up = sale.given_up.lock();
     report.add("fans who gave up", given_up.len(), "");
     let mut reasons: HashMap<&str, usize> = HashMap::new();
@@ -277,7 +277,7 @@ async fn report_refusals(operations: &str, report: &mut Report) -> Result<(), Fa
 }
 
 /// Checks that every order that was confirmed to a fan is booked, and no seat sold twice.
-async fn check(sale: &Sale, organiser_key: &str, report: &mut Report) -> Result<(), Failed> {
+async fn check(sale: &RunningSale, organiser_key: &str, report: &mut Report) -> Result<(), Failed> {
     tokio::time::sleep(Duration::from_millis(1500)).await;
     let (client, event) = (&sale.client, &sale.event);
     let path = format!("/api/v1/organiser/events/{event}/sales");

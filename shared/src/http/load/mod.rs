@@ -7,12 +7,12 @@
 //! measured as well.
 
 mod class;
-mod limits;
 mod place;
+mod settings;
 
 pub use class::Class;
-pub use limits::{LoadArgs, LoadLimits};
 pub use place::Place;
+pub use settings::{LoadArgs, LoadLimits};
 
 use super::problem::Problem;
 use crate::metrics::load::{RUNTIME_DELAY, in_flight, shed};
