@@ -229,7 +229,7 @@ impl Store {
             version,
             currency,
         };
-        let seat_map = self.new_seat_map(event, published, seats);
+        let seat_map = self.replace_seat_map(event, published, seats);
         let states = SeatIndex::new(&layout, vec![(SeatState::Available, 0); layout.seats.len()]);
         self.event_state(event)?.plan = Some(Plan {
             layout,
@@ -279,7 +279,7 @@ impl Store {
             version,
             currency,
         };
-        let seat_map = self.new_seat_map(event, published, seats);
+        let seat_map = self.replace_seat_map(event, published, seats);
         let update = "update event set plan_version = ?2 where event = ?1";
         self.db.execute(update, params![event.as_str(), version])?;
         if let Some(plan) = self
@@ -438,8 +438,7 @@ impl Store {
             self.db.execute(&delete, [event.as_str()])?;
         }
         self.event_states.remove(event);
-        let mut seat_maps = self.seat_maps.write();
-        seat_maps.remove(event);
+        self.replaced.push((event.clone(), None));
         Ok(Ok(()))
     }
 }

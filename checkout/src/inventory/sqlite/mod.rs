@@ -56,6 +56,9 @@ struct Store {
     clock: Clock,
     event_states: HashMap<EventId, EventState>,
     seat_maps: SeatMaps,
+    /// New maps of this batch, and `None` for those of deleted events, published once it is
+    /// committed.
+    replaced: Vec<(EventId, Option<Arc<SeatMap>>)>,
     /// Changes of this batch, published once it is committed.
     changed: Vec<SeatMapChange>,
     is_writing: bool,
@@ -77,6 +80,15 @@ impl Durable for Store {
                 .map_err(|error| error.to_string())?;
             self.is_writing = false;
         }
+        if !self.replaced.is_empty() {
+            let mut seat_maps = self.seat_maps.write();
+            for (event, seat_map) in self.replaced.drain(..) {
+                match seat_map {
+                    Some(seat_map) => seat_maps.insert(event, seat_map),
+                    None => seat_maps.remove(&event),
+                };
+            }
+        }
         for change in self.changed.drain(..) {
             change.seat_map.change(&change.seats);
         }
@@ -85,6 +97,7 @@ impl Durable for Store {
 
     fn recover(&mut self) -> Result<(), String> {
         self.failure = None;
+        self.replaced.clear();
         self.changed.clear();
         // On a full disk SQLite may have rolled the transaction back already.
         let _ = self.db.execute_batch("rollback");
@@ -109,6 +122,7 @@ impl Sqlite {
             clock: clock.clone(),
             event_states: HashMap::new(),
             seat_maps: seat_maps.clone(),
+            replaced: Vec::new(),
             changed: Vec::new(),
             is_writing: false,
             failure: None,
@@ -302,7 +316,10 @@ impl Store {
                         version,
                         currency,
                     };
-                    self.new_seat_map(event, layout, states)
+                    let seat_map = self.new_seat_map(event, layout, states);
+                    let mut seat_maps = self.seat_maps.write();
+                    seat_maps.insert(event.clone(), seat_map.clone());
+                    seat_map
                 }
             }
         })
@@ -314,10 +331,19 @@ impl Store {
         layout: PublishedLayout,
         seats: Vec<SeatState>,
     ) -> Arc<SeatMap> {
-        let seat_map = SeatMap::new(event.clone(), layout, seats, &self.clock);
-        let seat_map = Arc::new(seat_map);
-        let mut seat_maps = self.seat_maps.write();
-        seat_maps.insert(event.clone(), seat_map.clone());
+        Arc::new(SeatMap::new(event.clone(), layout, seats, &self.clock))
+    }
+
+    /// Returns a new map, published once the batch is committed.
+    fn replace_seat_map(
+        &mut self,
+        event: &EventId,
+        layout: PublishedLayout,
+        seats: Vec<SeatState>,
+    ) -> Arc<SeatMap> {
+        let seat_map = self.new_seat_map(event, layout, seats);
+        let replaced = (event.clone(), Some(seat_map.clone()));
+        self.replaced.push(replaced);
         seat_map
     }
 
@@ -369,6 +395,7 @@ fn must_change(rows: usize) -> rusqlite::Result<()> {
 mod tests {
     use super::*;
     use crate::inventory::Inventory;
+    use crate::inventory::layout::parse;
 
     #[tokio::test]
     async fn a_file_of_the_first_version_is_brought_up_with_everything_in_it() {
@@ -417,5 +444,27 @@ mod tests {
         // Migrated once; the hold lapses as it would have before.
         let sqlite = Inventory::from(Sqlite::open(&path, Clock::manual(Time(1001))).unwrap());
         assert_eq!(sqlite.sweep().await.unwrap().seats_released, 1);
+    }
+
+    #[tokio::test]
+    async fn a_plan_that_could_not_be_committed_is_never_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("inventory.sqlite");
+        let sqlite = Inventory::from(Sqlite::open(&path, Clock::manual(Time(900))).unwrap());
+        // What a deferred reference lacks is noticed by the commit, as a full disk may be.
+        let other = Connection::open(&path).unwrap();
+        let break_commits = "create table parent (id integer primary key);
+            create table child (parent references parent deferrable initially deferred);
+            create trigger break_commits after insert on seat begin insert into child values (1); end";
+        other.execute_batch(break_commits).unwrap();
+        let event = EventId::parse("e").unwrap();
+        let plan = br#"{"categories": [{"id": "c", "name": "C", "price": 10}],
+            "sections": [{"id": "s", "category": "c", "rows": 1, "seats_per_row": 3}]}"#;
+        let layout = || parse(plan).unwrap();
+        assert!(sqlite.set_seating(&event, layout()).await.is_err());
+        assert!(sqlite.seat_map(&event).is_none());
+        other.execute_batch("drop trigger break_commits").unwrap();
+        sqlite.set_seating(&event, layout()).await.unwrap();
+        assert_eq!(sqlite.seat_map(&event).unwrap().layout_version, 1);
     }
 }
