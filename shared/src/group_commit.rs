@@ -68,8 +68,9 @@ impl<S: Durable> GroupCommit<S> {
         Ok(GroupCommit { jobs })
     }
 
-    /// Runs `change` on the state and answers once its effect is on disk. The change happens even
-    /// if the caller goes away meanwhile: a browser that hangs up leaves nothing half done.
+    /// Runs `change` on the state and answers once its effect is on disk. A caller that goes away
+    /// leaves nothing half done: a change that has begun happens, one that has not never does, so
+    /// that under overload no work is done for those who have given up.
     ///
     /// # Errors
     /// If the batch could not be committed, the queue is full, or no answer came in time.
@@ -79,6 +80,9 @@ impl<S: Durable> GroupCommit<S> {
     ) -> Result<R, Unavailable> {
         let (reply, answer) = oneshot::channel();
         let job: Job<S> = Box::new(move |state| {
+            if reply.is_closed() {
+                return Box::new(|_| {});
+            }
             let result = change(state);
             Box::new(move |committed| {
                 let _ = reply.send(committed.then_some(result));
@@ -141,5 +145,68 @@ fn report(step: &str, outcome: Result<(), String>) -> bool {
             tracing::error!(step, error, "the journal failed; the batch is refused");
             false
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::writers;
+    use std::pin::Pin;
+    use std::sync::mpsc;
+    use std::task::{Context, Waker};
+
+    struct Numbers(Vec<u32>);
+
+    impl Durable for Numbers {
+        fn metrics() -> &'static WriterMetrics {
+            &writers::LINE
+        }
+
+        fn commit(&mut self) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn recover(&mut self) -> Result<(), String> {
+            Ok(())
+        }
+    }
+
+    fn is_pending(future: Pin<&mut impl Future>) -> bool {
+        future
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .is_pending()
+    }
+
+    #[tokio::test]
+    async fn a_change_whose_caller_left_before_it_began_never_happens() {
+        let numbers = GroupCommit::start("numbers", Numbers(Vec::new())).unwrap();
+        let (begun, has_begun) = oneshot::channel();
+        let (release, released) = mpsc::channel::<()>();
+        // The first has begun when its caller leaves, the second has not.
+        let first = tokio::spawn({
+            let numbers = numbers.clone();
+            async move {
+                let change = move |state: &mut Numbers| {
+                    begun.send(()).unwrap();
+                    released.recv().unwrap();
+                    state.0.push(1);
+                };
+                numbers.run(change).await
+            }
+        });
+        has_begun.await.unwrap();
+        first.abort();
+        let mut second = Box::pin(numbers.run(|state| state.0.push(2)));
+        assert!(is_pending(second.as_mut()));
+        drop(second);
+        let third = numbers.run(|state| {
+            state.0.push(3);
+            state.0.clone()
+        });
+        let mut third = Box::pin(third);
+        assert!(is_pending(third.as_mut()));
+        release.send(()).unwrap();
+        assert_eq!(third.await, Ok(vec![1, 3]));
     }
 }

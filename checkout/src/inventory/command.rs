@@ -42,6 +42,9 @@ pub trait Decide: Send {
     /// Returns whether it was refused because of seats, whose states are in memory.
     fn is_refused_for_seats(&self) -> bool;
 
+    /// Returns whether the caller is gone.
+    fn is_abandoned(&self) -> bool;
+
     /// Sends the answer, or that the store cannot be reached.
     fn answer(&mut self, outcome: Result<(), Unavailable>);
 }
@@ -78,6 +81,10 @@ where
                 | Refused::UnknownSeats(_)
                 | Refused::Invalid(_)))
         )
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.reply.as_ref().is_none_or(oneshot::Sender::is_closed)
     }
 
     fn answer(&mut self, outcome: Result<(), Unavailable>) {

@@ -2,7 +2,7 @@
 
 use super::client_address::{ClientAddress, client_address};
 use super::load::Class;
-use super::overloaded::refuse;
+use super::overloaded::{refuse, wants_page};
 use super::permit::Peer;
 use super::problem::Problem;
 use super::security_headers::set_headers;
@@ -38,7 +38,7 @@ pub fn with_middleware(router: Router, site: &Arc<AppContext>, mut description: 
     if let Some(purger) = site.edge.purger() {
         tokio::spawn(purger.run(site.stop.clone()));
     }
-    tokio::spawn(site.load.clone().watch(site.stop.clone()));
+    site.load.clone().watch(site.stop.clone());
     let (currencies, more) = crate::currencies::routes();
     description.merge(more);
     let refuse_undeclared = RefuseUndeclared::new(&description);
@@ -105,13 +105,26 @@ async fn around(State(site): State<Arc<AppContext>>, mut request: Request, next:
     let response = match refused {
         Some(problem) => problem.into_response(),
         None if is_gate => in_time(next.run(request)).await,
-        None => match site.load.enter(Class::of(&method, route)) {
-            Ok(place) => in_time(next.run(request.map(|body| place.track(body)))).await,
-            Err(problem) => {
+        None => {
+            let class = Class::of(&method, route);
+            let wants_page = wants_page(request.headers());
+            let answer = match site.load.enter(class, &method) {
+                Ok(place) => {
+                    let answer = in_time(next.run(request.map(|body| place.track(body)))).await;
+                    place.answered();
+                    if place.is_refused() {
+                        Err(site.load.refuse(class))
+                    } else {
+                        Ok(answer)
+                    }
+                }
+                Err(problem) => Err(problem),
+            };
+            answer.unwrap_or_else(|problem| {
                 is_shed = true;
-                refuse(&method, request.headers(), problem)
-            }
-        },
+                refuse(&method, wants_page, problem)
+            })
+        }
     };
     let mut response = as_problem(response);
     let status = response.status();

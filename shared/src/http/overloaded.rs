@@ -5,12 +5,16 @@ use super::static_files::page;
 use axum::http::{HeaderMap, Method, header};
 use axum::response::{IntoResponse as _, Response};
 
+/// Returns whether a request comes from a browser that asks for a page.
+pub(super) fn wants_page(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT);
+    accept.is_some_and(|accept| accept.as_bytes().starts_with(b"text/html"))
+}
+
 /// Answers a request that was refused: a browser that asked for a page is shown one that tries
 /// again by itself.
-pub(super) fn refuse(method: &Method, headers: &HeaderMap, problem: Problem) -> Response {
+pub(super) fn refuse(method: &Method, wants_page: bool, problem: Problem) -> Response {
     let refusal = problem.into_response();
-    let accept = headers.get(header::ACCEPT);
-    let wants_page = accept.is_some_and(|accept| accept.as_bytes().starts_with(b"text/html"));
     let Some(seconds) = refusal.headers().get(header::RETRY_AFTER).cloned() else {
         return refusal;
     };

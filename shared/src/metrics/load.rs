@@ -11,6 +11,8 @@ use std::sync::atomic::AtomicU64;
 
 /// Time for which a request that arrives now waits for a processor, in seconds.
 pub(crate) static RUNTIME_DELAY: LazyLock<Gauge<f64, AtomicU64>> = LazyLock::new(Gauge::default);
+/// Limit on the requests of fans in flight that is in force now.
+pub(crate) static IN_FLIGHT_LIMIT: LazyLock<Gauge> = LazyLock::new(Gauge::default);
 
 static IN_FLIGHT: LazyLock<Family<ClassLabels, Gauge>> = LazyLock::new(Family::default);
 static SHED: LazyLock<Family<ClassLabels, Counter>> = LazyLock::new(Family::default);
@@ -43,6 +45,11 @@ pub(super) fn register(registry: &mut Registry) {
         "fairline_requests_in_flight",
         "Requests in flight by class, ten times a second",
         IN_FLIGHT.clone(),
+    );
+    registry.add(
+        "fairline_requests_in_flight_limit",
+        "Requests of fans in flight beyond which purchases are refused, ten times a second",
+        IN_FLIGHT_LIMIT.clone(),
     );
     registry.add(
         "fairline_requests_shed_total",

@@ -22,7 +22,7 @@ impl Stage {
     /// Takes places of requests in flight, until they are dropped.
     fn occupy(&self, count: usize) -> Vec<Arc<Place>> {
         let load = &self.fairline.room.site.load;
-        let place = |_| load.enter(Class::Purchase).unwrap();
+        let place = |_| load.enter(Class::Purchase, &Method::GET).unwrap();
         (0..count).map(place).collect()
     }
 

@@ -278,6 +278,8 @@ impl Writer {
         if self.ready(waiting).await.is_err() {
             return refuse(waiting.drain(..));
         }
+        // Under overload no work is done for those who have given up. None of these is in flight.
+        waiting.retain(|command| !command.decision.is_abandoned());
         let Ok(loaded) = self.load(waiting).await else {
             return;
         };

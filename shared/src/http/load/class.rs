@@ -26,6 +26,9 @@ impl Class {
         Class::Browse,
     ];
 
+    /// Those of fans, which share a limit.
+    pub(super) const FANS: [Class; 3] = [Class::Purchase, Class::Enter, Class::Browse];
+
     /// Returns the class of a request by its method and its route.
     pub fn of(method: &Method, route: &str) -> Class {
         if route.starts_with("/api/v1/organiser/") {

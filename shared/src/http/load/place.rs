@@ -1,57 +1,132 @@
 //! Places of requests among those in flight.
 
+use super::Load;
 use super::class::Class;
 use axum::body::{Body, Bytes};
+use axum::http::Method;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-/// Number of requests in flight, by class.
+/// Requests let in and answered since the start. The difference are those in flight.
 #[derive(Default)]
-pub(super) struct InFlight([AtomicUsize; Class::ALL.len()]);
+pub(super) struct Count {
+    entered: AtomicU64,
+    answered: AtomicU64,
+}
 
-impl InFlight {
-    /// Returns the number of a class.
-    pub(super) fn count(&self, class: Class) -> usize {
-        self.0[class as usize].load(Ordering::Relaxed)
+impl Count {
+    /// Returns the number answered since the start.
+    pub(super) fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number in flight.
+    pub(super) fn in_flight(&self) -> usize {
+        let answered = self.answered();
+        let entered = self.entered.load(Ordering::Relaxed);
+        usize::try_from(entered.saturating_sub(answered)).unwrap_or(usize::MAX)
+    }
+}
+
+/// Requests by class.
+#[derive(Default)]
+pub(super) struct Counts {
+    by_class: [Count; Class::ALL.len()],
+    /// Those of fans that change something, which therefore wait for a store. Most of the others
+    /// are answered from memory, and would make the wait look shorter than it is.
+    pub(super) changes: Count,
+}
+
+impl Counts {
+    pub(super) fn of(&self, class: Class) -> &Count {
+        &self.by_class[class as usize]
+    }
+
+    /// Returns the number of requests of fans that were answered since the start.
+    pub(super) fn answered_to_fans(&self) -> u64 {
+        let fans = Class::FANS.into_iter();
+        fans.map(|class| self.of(class).answered()).sum()
     }
 }
 
 /// The place of a request among those in flight, given back when dropped.
 pub struct Place {
-    in_flight: Arc<InFlight>,
+    load: Arc<Load>,
     class: Class,
+    is_change: bool,
     is_counted: AtomicBool,
+    is_answered: AtomicBool,
+    /// Whether there was no room when the body had arrived.
+    is_refused: AtomicBool,
 }
 
 impl Place {
     /// Counts a request in.
-    pub(super) fn take(in_flight: &Arc<InFlight>, class: Class) -> Arc<Place> {
+    pub(super) fn take(load: &Arc<Load>, class: Class, method: &Method) -> Arc<Place> {
         let place = Place {
-            in_flight: in_flight.clone(),
+            load: load.clone(),
             class,
-            is_counted: AtomicBool::new(false),
+            is_change: class != Class::Organiser && !method.is_safe(),
+            is_counted: AtomicBool::new(true),
+            is_answered: AtomicBool::new(false),
+            is_refused: AtomicBool::new(false),
         };
-        place.set_counted(true);
+        for count in place.counts() {
+            count.entered.fetch_add(1, Ordering::Relaxed);
+        }
         Arc::new(place)
     }
 
-    fn set_counted(&self, is_counted: bool) {
-        if self.is_counted.swap(is_counted, Ordering::Relaxed) == is_counted {
-            return;
-        }
-        let count = &self.in_flight.0[self.class as usize];
-        if is_counted {
-            count.fetch_add(1, Ordering::Relaxed);
-        } else {
-            count.fetch_sub(1, Ordering::Relaxed);
+    /// Counts that the request is part of.
+    fn counts(&self) -> impl Iterator<Item = &Count> {
+        let counts = &self.load.counts;
+        let changes = self.is_change.then_some(&counts.changes);
+        [counts.of(self.class)].into_iter().chain(changes)
+    }
+
+    /// Stops counting the request, which waits for its client.
+    fn pause(&self) {
+        if self.is_counted.swap(false, Ordering::Relaxed) {
+            for count in self.counts() {
+                count.entered.fetch_sub(1, Ordering::Relaxed);
+            }
         }
     }
 
+    /// Counts the request again. Returns `false` if there is no room for it any more.
+    fn resume(&self) -> bool {
+        if self.is_counted.load(Ordering::Relaxed) {
+            return true;
+        }
+        if !self.load.has_room(self.class) {
+            self.is_refused.store(true, Ordering::Relaxed);
+            return false;
+        }
+        self.is_counted.store(true, Ordering::Relaxed);
+        for count in self.counts() {
+            count.entered.fetch_add(1, Ordering::Relaxed);
+        }
+        true
+    }
+
+    /// Records that the request has its answer. One that is dropped without, because its client is
+    /// gone, says nothing about what the process can do.
+    pub(in crate::http) fn answered(&self) {
+        self.is_answered.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether the request was refused because there was no room for it any more when its
+    /// body had arrived; its handler did nothing then.
+    pub(in crate::http) fn is_refused(&self) -> bool {
+        self.is_refused.load(Ordering::Relaxed)
+    }
+
     /// Wraps a request's body so that the request does not count while it waits for its client to
-    /// send: clients that send slowly could take all places otherwise.
+    /// send: clients that send slowly could take all places otherwise. Nor do they get in once all
+    /// places are taken: their bodies end with an error.
     pub(in crate::http) fn track(self: &Arc<Place>, body: Body) -> Body {
         if body.is_end_stream() {
             return body;
@@ -65,7 +140,13 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.set_counted(false);
+        if !self.is_answered.load(Ordering::Relaxed) {
+            self.pause();
+        } else if self.is_counted.load(Ordering::Relaxed) {
+            for count in self.counts() {
+                count.answered.fetch_add(1, Ordering::Relaxed);
+            }
+        }
     }
 }
 
@@ -84,7 +165,11 @@ impl HttpBody for AwaitedBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(context);
-        self.place.set_counted(frame.is_ready());
+        if frame.is_pending() {
+            self.place.pause();
+        } else if !self.place.resume() {
+            return Poll::Ready(Some(Err(axum::Error::new("too many requests in flight"))));
+        }
         frame
     }
 
@@ -99,30 +184,72 @@ impl HttpBody for AwaitedBody {
 
 #[cfg(test)]
 mod tests {
+    use super::super::LoadLimits;
     use super::*;
     use http_body_util::BodyExt as _;
+    use std::time::Duration;
+    use tokio::sync::oneshot::{Receiver, channel};
+
+    fn load() -> Arc<Load> {
+        Load::new(LoadLimits {
+            in_flight_max: 2,
+            enter_max: 2,
+            browse_max: 1,
+            delay_max: Duration::ZERO,
+        })
+    }
 
     #[tokio::test]
     async fn a_request_does_not_count_while_its_client_sends_nothing() {
-        let in_flight = Arc::new(InFlight::default());
-        let (sender, receiver) = tokio::sync::oneshot::channel();
-        let place = Place::take(&in_flight, Class::Enter);
+        let load = load();
+        let count = load.counts.of(Class::Enter);
+        let (sender, receiver) = channel();
+        let place = Place::take(&load, Class::Enter, &Method::POST);
         let mut body = place.track(Body::new(LateBody(receiver)));
         let mut frame = body.frame();
-        let waiting = std::future::poll_fn(|context| {
-            Poll::Ready(Pin::new(&mut frame).poll(context).is_pending())
-        });
-        assert!(waiting.await);
-        assert_eq!(in_flight.count(Class::Enter), 0);
+        assert!(is_pending(&mut frame).await);
+        assert_eq!((count.in_flight(), load.counts.changes.in_flight()), (0, 0));
         sender.send(()).unwrap();
         assert!(frame.await.is_some());
-        assert_eq!(in_flight.count(Class::Enter), 1);
+        assert_eq!((count.in_flight(), load.counts.changes.in_flight()), (1, 1));
+        place.answered();
         drop((body, place));
-        assert_eq!(in_flight.count(Class::Enter), 0);
+        assert_eq!((count.in_flight(), load.counts.changes.in_flight()), (0, 0));
+        assert_eq!(count.answered(), 1);
+        drop(Place::take(&load, Class::Enter, &Method::POST));
+        assert_eq!(
+            (count.in_flight(), count.answered()),
+            (0, 1),
+            "one whose client is gone"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_body_that_arrives_when_all_places_are_taken_is_refused() {
+        let load = load();
+        let (sender, receiver) = channel();
+        let place = Place::take(&load, Class::Enter, &Method::POST);
+        let mut body = place.track(Body::new(LateBody(receiver)));
+        let mut frame = body.frame();
+        assert!(is_pending(&mut frame).await);
+        let _others = [(); 2].map(|()| load.enter(Class::Purchase, &Method::POST).unwrap());
+        sender.send(()).unwrap();
+        assert!(frame.await.unwrap().is_err());
+        assert!(place.is_refused());
+        drop((body, place));
+        assert_eq!(load.counts.of(Class::Enter).in_flight(), 0);
+        assert_eq!(load.counts.changes.in_flight(), 2);
+    }
+
+    async fn is_pending(mut future: impl Future + Unpin) -> bool {
+        let waiting = std::future::poll_fn(|context| {
+            Poll::Ready(Pin::new(&mut future).poll(context).is_pending())
+        });
+        waiting.await
     }
 
     /// A body that comes once something was received.
-    struct LateBody(tokio::sync::oneshot::Receiver<()>);
+    struct LateBody(Receiver<()>);
 
     impl HttpBody for LateBody {
         type Data = Bytes;

@@ -2,18 +2,20 @@
 //! and checks that it sells as before once the load is normal again, and that no confirmed order is
 //! lost.
 
-use crate::report::{Report, histogram, progress, round};
-use crate::rush::{admit_all, buy, open};
+mod sale;
+mod timeline;
+
+use crate::report::{Report, histogram, round};
+use crate::rush::{admit_all, open};
 use crate::server::ServerArgs;
 use client::{Client, Failed};
-use futures_util::stream::{self, StreamExt as _};
 use hyper::Method;
-use parking_lot::Mutex;
-use serde_json::Value;
+use sale::{Load, RunningSale};
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 /// Share of the capacity that is offered before and after the overload.
 const NORMAL: f64 = 0.6;
@@ -26,10 +28,8 @@ const WARM_UP: Duration = Duration::from_secs(5);
 const AFTER: Duration = Duration::from_secs(60);
 /// Time over which goodput is measured after the overload.
 const WINDOW: Duration = Duration::from_secs(5);
-/// After this a fan gives up.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Time between two lots of fans.
-const PACE: Duration = Duration::from_millis(10);
+/// Last part of the load after the overload, by which the end is judged.
+const END: Duration = Duration::from_secs(15);
 /// Reasons to give up that are reported, and how much of each.
 const REASONS_MAX: usize = 5;
 const REASON_CHARACTERS_MAX: usize = 60;
@@ -57,101 +57,12 @@ pub struct OverloadArgs {
     /// Number of seats, one for each fan of the test
     #[arg(long, default_value_t = 60_000)]
     pub seats: usize,
+    /// File for what happened in each second, as CSV; needs --operations
+    #[arg(long, requires = "operations")]
+    pub timeline: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-}
-
-/// An order that the server confirmed to its buyer.
-struct Confirmed {
-    at: Instant,
-    took: Duration,
-    order: Value,
-}
-
-/// A sale under way.
-#[derive(Clone)]
-struct RunningSale {
-    client: Client,
-    event: String,
-    confirmed: Arc<Mutex<Vec<Confirmed>>>,
-    /// Journeys that ended without an order, as sentences.
-    given_up: Arc<Mutex<Vec<String>>>,
-}
-
-impl RunningSale {
-    /// Simulates one fan, who looks at the map and buys a seat.
-    async fn journey(self, token: String) {
-        let began = Instant::now();
-        let journey = async {
-            let seats = format!("/api/v1/events/{}/seats", self.event);
-            let bits = [("accept", "application/octet-stream")];
-            // Without a map the fan takes the best seats.
-            let _ = self
-                .client
-                .raw(Method::GET, &seats, &bits, Vec::new())
-                .await;
-            buy(&self.client, &self.event, &token, 1).await
-        };
-        let outcome = tokio::time::timeout(PATIENCE, journey).await;
-        match outcome.unwrap_or_else(|_| Err("out of patience".to_owned())) {
-            Ok(order) => self.confirmed.lock().push(Confirmed {
-                at: Instant::now(),
-                took: began.elapsed(),
-                order,
-            }),
-            Err(error) => self.given_up.lock().push(error),
-        }
-    }
-
-    /// Sends fans at a rate, whatever becomes of them, and returns when that began.
-    async fn offer(
-        &self,
-        fans: &mut JoinSet<()>,
-        tokens: &mut Vec<String>,
-        load: &Load,
-    ) -> Result<Instant, Failed> {
-        let bar = progress(load.name, load.span.as_secs());
-        let began = Instant::now();
-        let mut sent = 0;
-        let mut pace = tokio::time::interval(PACE);
-        while began.elapsed() < load.span {
-            pace.tick().await;
-            let due = (began.elapsed().min(load.span).as_secs_f64() * load.rate) as usize;
-            for _ in sent..due {
-                let token = tokens.pop().ok_or("more --seats are needed")?;
-                fans.spawn(self.clone().journey(token));
-            }
-            sent = sent.max(due);
-            while fans.try_join_next().is_some() {}
-            bar.set_position(began.elapsed().as_secs());
-        }
-        bar.finish_and_clear();
-        Ok(began)
-    }
-
-    /// Returns the orders confirmed per second in a span of time.
-    fn goodput(&self, from: Instant, span: Duration) -> f64 {
-        let confirmed = self.confirmed.lock();
-        let within = |order: &&Confirmed| order.at >= from && order.at < from + span;
-        confirmed.iter().filter(within).count() as f64 / span.as_secs_f64()
-    }
-
-    /// Measures how many orders a second the server confirms to a fixed number of concurrent fans.
-    async fn capacity(&self, tokens: Vec<String>, concurrency: usize) -> f64 {
-        let began = Instant::now();
-        let journeys = stream::iter(tokens).map(|token| tokio::spawn(self.clone().journey(token)));
-        let _: Vec<_> = journeys.buffer_unordered(concurrency).collect().await;
-        self.confirmed.lock().len() as f64 / began.elapsed().as_secs_f64()
-    }
-}
-
-/// Load that is offered for a while.
-struct Load {
-    name: &'static str,
-    /// Fans per second.
-    rate: f64,
-    span: Duration,
 }
 
 /// Runs the test.
@@ -163,12 +74,7 @@ pub async fn run(args: OverloadArgs) -> Result<Report, Failed> {
     let event = format!("overload-{}", rand::random::<u32>());
     let mut report = Report::default();
     open(&client, &event, &args.server.organiser_key, args.seats).await?;
-    let sale = RunningSale {
-        client,
-        event,
-        confirmed: Arc::default(),
-        given_up: Arc::default(),
-    };
+    let sale = RunningSale::new(client, event);
     let admit = |count| admit_all(&sale.client, &sale.event, count, args.concurrency);
     let capacity = sale
         .capacity(admit(CAPACITY_ORDERS).await?, args.concurrency)
@@ -194,25 +100,50 @@ pub async fn run(args: OverloadArgs) -> Result<Report, Failed> {
         return Err(format!("--seats {} are needed", needed + CAPACITY_ORDERS));
     }
     let mut tokens = admit(needed).await?;
+    let stop = CancellationToken::new();
+    let timeline = start_timeline(&sale, &args, &stop);
     let mut fans = JoinSet::new();
-    let before_at = sale.offer(&mut fans, &mut tokens, &before).await?;
-    let overload_at = sale.offer(&mut fans, &mut tokens, &overload).await?;
-    let after_at = sale.offer(&mut fans, &mut tokens, &after).await?;
+    let before_offered = sale.offer(&mut fans, &mut tokens, &before).await?;
+    let overload_offered = sale.offer(&mut fans, &mut tokens, &overload).await?;
+    let after_offered = sale.offer(&mut fans, &mut tokens, &after).await?;
     fans.join_all().await;
-    let usual = sale.goodput(before_at + WARM_UP, BEFORE - WARM_UP);
+    stop.cancel();
+    if let Some(timeline) = timeline {
+        timeline.await.map_err(|error| error.to_string())??;
+    }
+    let usual = sale.goodput(before_offered.began + WARM_UP, BEFORE - WARM_UP);
     report.add("offered before and after", round(before.rate), "orders/s");
     report.add("goodput before", round(usual), "orders/s");
     report.add("offered in overload", round(overload.rate), "orders/s");
-    let during = sale.goodput(overload_at, overload.span);
+    let during = sale.goodput(overload_offered.began, overload.span);
     report.add("goodput in overload", round(during), "orders/s");
+    let offered = [&before_offered, &overload_offered, &after_offered];
+    let latest = offered.map(|offered| offered.latest).into_iter().max();
+    let latest = latest.unwrap_or_default().as_secs_f64() * 1000.0;
+    report.add("fans sent late, at most", round(latest), "ms");
+    let after_at = after_offered.began;
     report_recovery(&sale, usual, after_at, &mut report);
-    report_latency(&sale, overload_at, after_at, &mut report);
+    report_end(&sale, &after, after_at, &mut report);
+    report_latency(&sale, overload_offered.began, after_at, &mut report);
     report_given_up(&sale, &mut report);
     if let Some(operations) = &args.operations {
         report_refusals(operations, &mut report).await?;
     }
     check(&sale, &args.server.organiser_key, &mut report).await?;
     Ok(report)
+}
+
+fn start_timeline(
+    sale: &RunningSale,
+    args: &OverloadArgs,
+    stop: &CancellationToken,
+) -> Option<tokio::task::JoinHandle<Result<(), Failed>>> {
+    let (path, operations) = (args.timeline.clone()?, args.operations.as_deref()?);
+    let (sale, stop, client) = (sale.clone(), stop.clone(), Client::new(operations));
+    let key = args.server.organiser_key.clone();
+    Some(tokio::spawn(async move {
+        timeline::write(&path, sale, client, key, stop).await
+    }))
 }
 
 /// Reports when goodput was back, and that it was at the end.
@@ -224,12 +155,22 @@ fn report_recovery(sale: &RunningSale, usual: f64, after_at: Instant, report: &m
         Some(window) => report.add("back after, at most", (window + 1) * WINDOW.as_secs(), "s"),
         None => report.violation("goodput did not come back"),
     }
-    let last = 3 * WINDOW;
-    let at_the_end = sale.goodput(after_at + AFTER - last, last);
+    let at_the_end = sale.goodput(after_at + AFTER - END, END);
     report.add("goodput at the end", round(at_the_end), "orders/s");
     report.add("of that before", round(100.0 * at_the_end / usual), "%");
     if at_the_end < RECOVERED * usual {
         report.violation("goodput is not what it was");
+    }
+}
+
+/// Reports how many of the fans who came at the end bought. Goodput alone could be that of fans who
+/// came in the overload.
+fn report_end(sale: &RunningSale, after: &Load, after_at: Instant, report: &mut Report) {
+    let came = after.rate * END.as_secs_f64();
+    let share = sale.bought(after_at + AFTER - END, END) as f64 / came;
+    report.add("of the fans at the end, bought", round(100.0 * share), "%");
+    if share < RECOVERED {
+        report.violation("fans who came at the end did not buy");
     }
 }
 
@@ -240,7 +181,8 @@ fn report_latency(sale: &RunningSale, from: Instant, to: Instant, report: &mut R
         .iter()
         .filter(|order| order.at >= from && order.at < to)
     {
-        latency.saturating_record(order.took.as_micros() as u64);
+        let took = order.at - order.came_at;
+        latency.saturating_record(took.as_micros() as u64);
     }
     report.add_latency("journeys in overload", &latency);
 }
