@@ -11,7 +11,7 @@ use crate::context::{AppContext, check};
 use crate::metrics::http::{RequestId, count, route_label};
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use std::net::IpAddr;
@@ -105,26 +105,13 @@ async fn around(State(site): State<Arc<AppContext>>, mut request: Request, next:
     let response = match refused {
         Some(problem) => problem.into_response(),
         None if is_gate => in_time(next.run(request)).await,
-        None => {
-            let class = Class::of(&method, route);
-            let wants_page = wants_page(request.headers());
-            let answer = match site.load.enter(class, &method) {
-                Ok(place) => {
-                    let answer = in_time(next.run(request.map(|body| place.track(body)))).await;
-                    place.answered();
-                    if place.is_refused() {
-                        Err(site.load.refuse(class))
-                    } else {
-                        Ok(answer)
-                    }
-                }
-                Err(problem) => Err(problem),
-            };
-            answer.unwrap_or_else(|problem| {
+        None => match within_limits(&site, &method, route, request, next).await {
+            Ok(response) => response,
+            Err(refusal) => {
                 is_shed = true;
-                refuse(&method, wants_page, problem)
-            })
-        }
+                refusal
+            }
+        },
     };
     let mut response = as_problem(response);
     let status = response.status();
@@ -138,6 +125,26 @@ async fn around(State(site): State<Arc<AppContext>>, mut request: Request, next:
     }
     set_headers(&site, &mut response, &request_id);
     response
+}
+
+/// Has a request answered, or refuses it because of overload.
+async fn within_limits(
+    site: &AppContext,
+    method: &Method,
+    route: &str,
+    request: Request,
+    next: Next,
+) -> Result<Response, Response> {
+    let class = Class::of(method, route);
+    let wants_page = wants_page(request.headers());
+    let refused = |problem| refuse(method, wants_page, problem);
+    let place = site.load.enter(class, method).map_err(refused)?;
+    let response = in_time(next.run(request.map(|body| place.track(body)))).await;
+    place.answered();
+    if place.is_refused() {
+        return Err(refused(site.load.refuse(class)));
+    }
+    Ok(response)
 }
 
 /// Turns a refusal that a library wrote as plain text into a problem like all others.

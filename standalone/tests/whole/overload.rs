@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use shared::http::load::{Class, Place};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -221,6 +221,36 @@ async fn clients_that_send_their_bodies_slowly_take_no_places() {
             200
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_comes_once_all_places_are_taken_is_refused_and_does_nothing() {
+    let stage = Stage::small(8).await;
+    stage.event("busy", json!({})).await;
+    let session = stage.session("busy").await;
+    let body = json!({"best_available": {"quantity": 2}}).to_string();
+    let head = format!(
+        "POST /api/v1/events/busy/holds HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {session}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\r\n",
+        body.len()
+    );
+    let address = stage.url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // The server asks for the body, so the request is in.
+    let mut asked = [0; 25];
+    stream.read_exact(&mut asked).await.unwrap();
+    assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
+    let taken = stage.occupy(8);
+    stream.write_all(body.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 503");
+    drop(taken);
+    let sales = stage
+        .organise(Method::GET, "/events/busy/sales", None)
+        .await;
+    assert_eq!(sales.ok().unwrap()["held"], 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default, clap::Args)]
 #[group(id = "load settings")]
 pub struct LoadArgs {
-    /// Requests of fans in flight; one more is refused with 503 [default: 5000]
+    /// Most requests of fans in flight; one more is refused with 503 [default: 5000]
     #[arg(long, env = "FAIRLINE_IN_FLIGHT", global = true)]
     pub in_flight: Option<String>,
     /// Requests of fans in flight beyond which joins and new sessions are refused [default: three
