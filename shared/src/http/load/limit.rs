@@ -86,6 +86,7 @@ mod tests {
     struct Store {
         limit: AdaptiveLimit,
         limited_to: usize,
+        lowest_limit: usize,
         answered: u64,
         waiting: usize,
     }
@@ -95,6 +96,7 @@ mod tests {
             Store {
                 limit: AdaptiveLimit::new(5000),
                 limited_to: 5000,
+                lowest_limit: 5000,
                 answered: 0,
                 waiting: 0,
             }
@@ -111,6 +113,7 @@ mod tests {
                 self.waiting -= done;
                 self.answered += done as u64;
                 self.limited_to = self.limit.observe(SAMPLE, self.answered, self.waiting);
+                self.lowest_limit = self.lowest_limit.min(self.limited_to);
             }
             longest
         }
@@ -146,7 +149,7 @@ mod tests {
         store.offer(5, 0, 3000);
         store.waiting = 2900;
         store.offer(5, 0, 3000);
-        assert_eq!(store.limited_to, 5000);
+        assert_eq!(store.lowest_limit, 5000);
     }
 
     #[test]
@@ -158,7 +161,7 @@ mod tests {
             store.limited_to = store.limit.observe(SAMPLE, store.answered, store.waiting);
         }
         store.offer(5, 2000, 3000);
-        assert_eq!(store.limited_to, 5000);
+        assert_eq!(store.lowest_limit, 5000);
         store.offer(3, 2000, 0);
         assert_eq!(store.limited_to, MIN);
         store.offer(10, 2000, 3000);
@@ -170,6 +173,6 @@ mod tests {
         let mut store = Store::new();
         store.waiting = MIN;
         store.offer(60, 0, 0);
-        assert_eq!(store.limited_to, 5000);
+        assert_eq!(store.lowest_limit, 5000);
     }
 }
