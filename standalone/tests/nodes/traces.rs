@@ -1,0 +1,277 @@
+//! Traces and the ids in log lines: from a fan's request through nginx, both services and their
+//! stores, to a receiver.
+
+use crate::receiver::{Received, Receiver};
+use crate::site::{KEY, Node, Site, word};
+use client::Client;
+use hyper::body::Bytes;
+use hyper::{Method, Response, StatusCode};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use testkit::{Postgres, free_port};
+
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const CLIENT: i32 = 3;
+const SERVER: i32 = 2;
+
+/// Sends a request of a client that records its trace.
+async fn post(client: &Client, path: &str, bearer: &str, body: Value) -> Response<Bytes> {
+    let traceparent = format!("00-{TRACE}-b7ad6b7169203331-01");
+    let authorization = format!("Bearer {bearer}");
+    let mut heads = vec![
+        ("traceparent", traceparent.as_str()),
+        ("tracestate", "congo=t61rcWkgMzE"),
+        ("content-type", "application/json"),
+    ];
+    if !bearer.is_empty() {
+        heads.push(("authorization", &authorization));
+    }
+    let body = body.to_string().into_bytes();
+    client.raw(Method::POST, path, &heads, body).await.unwrap()
+}
+
+fn body(response: &Response<Bytes>) -> Value {
+    serde_json::from_slice(response.body()).unwrap()
+}
+
+/// The only span of a name in a service, with this parent if one is given.
+fn only<'a>(spans: &'a [Received], service: &str, name: &str, parent: &str) -> &'a Received {
+    let mut found = spans
+        .iter()
+        .filter(|span| span.service == service && span.name == name)
+        .filter(|span| parent.is_empty() || span.parent == parent);
+    let only = found.next();
+    let only = only.unwrap_or_else(|| panic!("no {name} of {service} in {spans:#?}"));
+    assert!(found.next().is_none(), "{name} twice in {spans:#?}");
+    only
+}
+
+fn attribute<'a>(span: &'a Received, key: &str) -> &'a str {
+    &span.attributes[key]
+}
+
+/// Waits until a node has logged a request of a trace, and returns the line.
+async fn logged(node: &Node, trace_id: &str, route: &str) -> Value {
+    let from = Instant::now();
+    loop {
+        let log = node.log();
+        let lines = log.lines().map(|line| serde_json::from_str(line).unwrap());
+        let mut lines = lines.filter(|line: &Value| line["trace_id"] == trace_id);
+        if let Some(line) = lines.find(|line| line["route"] == route) {
+            return line;
+        }
+        assert!(from.elapsed() < Duration::from_secs(10), "{log}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_fan_does_is_one_trace_through_nginx_both_services_redis_and_postgres() {
+    let receiver = Receiver::start().await;
+    let server = Postgres::start();
+    let inventory = ("FAIRLINE_INVENTORY", server.url(&server.database()));
+    let shop = [receiver.settings(), vec![inventory]].concat();
+    let site = Site::of(vec![receiver.settings()], vec![shop]).await;
+    let open = json!({"rate_per_minute": 60_000, "batch_seconds": 1, "max_active": 100});
+    site.event("arena", open).await;
+
+    let joined = post(&site.client, "/api/v1/events/arena/line", "", json!({})).await;
+    let pass = word(&body(&joined)["pass"]);
+    let me = "/api/v1/events/arena/line/me";
+    let place = site
+        .until(me, &pass, |place| place["state"] == "admitted")
+        .await;
+    let token = word(&place["token"]);
+    let path = "/api/v1/events/arena/sessions";
+    let entered = post(&site.client, path, &token, json!({})).await;
+    let session = word(&body(&entered)["session"]);
+    let wish = json!({"best_available": {"quantity": 1}});
+    let held = post(&site.client, "/api/v1/events/arena/holds", &session, wish).await;
+    let buyer = json!({"hold": body(&held)["id"],
+        "buyer": {"name": "Ada", "email": "ada@example.org"}});
+    let ordered = post(&site.client, "/api/v1/orders", &session, buyer).await;
+    assert_eq!(ordered.status(), StatusCode::CREATED);
+
+    // A request's span is sent after those of its calls.
+    let start = "POST /api/v1/events/{event}/admission/start";
+    let last = ["POST /api/v1/orders", start];
+    let nodes = [&site.rooms[0], &site.checkout];
+    let spans = receiver.until(&last, &nodes).await;
+    for span in &spans {
+        assert_eq!(span.trace_id, TRACE, "{span:?}");
+        assert_eq!(span.state, "congo=t61rcWkgMzE", "{span:?}");
+    }
+    for (answer, service, name, call, store) in [
+        (
+            &joined,
+            "waiting-room",
+            "POST /api/v1/events/{event}/line",
+            "EVALSHA join",
+            "redis",
+        ),
+        (
+            &entered,
+            "checkout",
+            "POST /api/v1/events/{event}/sessions",
+            "select fairline.apply",
+            "postgresql",
+        ),
+        (
+            &held,
+            "checkout",
+            "POST /api/v1/events/{event}/holds",
+            "select fairline.apply",
+            "postgresql",
+        ),
+        (
+            &ordered,
+            "checkout",
+            "POST /api/v1/orders",
+            "select fairline.apply",
+            "postgresql",
+        ),
+    ] {
+        let request = only(&spans, service, name, "b7ad6b7169203331");
+        assert_eq!(request.kind, SERVER);
+        let status = attribute(request, "http.response.status_code");
+        assert_eq!(status, answer.status().as_str());
+        // What the client is told leads there.
+        assert_eq!(answer.headers()["x-request-id"], request.id.as_str());
+        let told = format!("00-{TRACE}-{}-01", request.id);
+        assert_eq!(answer.headers()["traceresponse"], told.as_str());
+        let call = only(&spans, service, call, &request.id);
+        assert_eq!(call.kind, CLIENT);
+        assert_eq!(attribute(call, "db.system.name"), store);
+        assert!(call.nanoseconds > 0 && call.nanoseconds <= request.nanoseconds);
+    }
+    // From one service to the other.
+    let name = "POST /api/v1/events/{event}/sessions";
+    let session_request = only(&spans, "checkout", name, "");
+    let asked = only(&spans, "checkout", "waiting-room", &session_request.id);
+    let answered = only(&spans, "waiting-room", start, &asked.id);
+    only(&spans, "waiting-room", "EVALSHA claim", &answered.id);
+    for (node, route) in [
+        (&site.checkout, "/api/v1/events/{event}/sessions"),
+        (&site.rooms[0], "/api/v1/events/{event}/admission/start"),
+    ] {
+        let line = logged(node, TRACE, route).await;
+        let id = line["request_id"].as_str().unwrap();
+        assert!([&answered.id, &session_request.id].contains(&&id.to_owned()));
+    }
+    // Nothing that is a secret, or personal.
+    let all = format!("{spans:?}");
+    for word in [&pass, &token, &session, "ada@example.org", "Ada", KEY, "?"] {
+        assert!(!all.contains(word), "{word} in {all}");
+    }
+}
+
+/// A single process, and its operations listener.
+async fn single(settings: Vec<(&str, String)>) -> (Node, Client, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::new("fairline", folder.path(), free_port(), &settings);
+    node.ready().await;
+    let operations = node.setting("FAIRLINE_OPS_LISTEN");
+    let operations = Client::new(&format!("http://{operations}"));
+    (node, operations, folder)
+}
+
+async fn list_with(node: &Node, traceparent: &str) -> Response<Bytes> {
+    let heads = [("traceparent", traceparent)];
+    let heads = if traceparent.is_empty() {
+        &[]
+    } else {
+        &heads[..]
+    };
+    let path = "/api/v1/events";
+    let listed = node.client.raw(Method::GET, path, heads, Vec::new());
+    listed.await.unwrap()
+}
+
+/// Trace id, and flags, that an answer tells.
+fn told(answer: &Response<Bytes>) -> (String, String) {
+    let told = answer.headers()["traceresponse"].to_str().unwrap();
+    let fields: Vec<&str> = told.split('-').collect();
+    assert_eq!((fields.len(), fields[0]), (4, "00"), "{told}");
+    assert_eq!(answer.headers()["x-request-id"], fields[2]);
+    (fields[1].to_owned(), fields[3].to_owned())
+}
+
+#[tokio::test]
+async fn a_client_decides_what_is_traced_and_a_bad_traceparent_begins_a_new_trace() {
+    let receiver = Receiver::start().await;
+    let (node, operations, _folder) = single(receiver.settings()).await;
+    let given = format!("00-{TRACE}-b7ad6b7169203331");
+    // The share is none: only the client's wish counts.
+    let unwished = list_with(&node, &format!("{given}-00")).await;
+    assert_eq!(told(&unwished), (TRACE.to_owned(), "00".to_owned()));
+    for bad in ["", "nonsense", &format!("{given}-01-"), &given.to_uppercase()] {
+        let (trace_id, flags) = told(&list_with(&node, bad).await);
+        assert_eq!((trace_id.len(), flags.as_str()), (32, "00"), "{bad}");
+        assert_ne!(trace_id, TRACE, "{bad}");
+    }
+    let wished = list_with(&node, &format!("{given}-01")).await;
+    assert_eq!(told(&wished), (TRACE.to_owned(), "01".to_owned()));
+    let spans = receiver.until(&["GET /api/v1/events"], &[&node]).await;
+    assert_eq!(spans.len(), 1, "{spans:#?}");
+    assert_eq!(spans[0].service, "fairline");
+    assert_eq!(spans[0].id, wished.headers()["x-request-id"]);
+    let metrics = operations.raw(Method::GET, "/metrics", &[], Vec::new());
+    let metrics = String::from_utf8(metrics.await.unwrap().body().to_vec()).unwrap();
+    let exported = r#"fairline_spans_total{outcome="exported"} 1"#;
+    assert!(metrics.contains(exported), "{metrics}");
+    // The line of a request without a trace of its own has ids as well.
+    let line = logged(&node, TRACE, "/api/v1/events").await;
+    assert_eq!(line["request_id"], unwished.headers()["x-request-id"].to_str().unwrap());
+}
+
+#[tokio::test]
+async fn the_last_spans_are_sent_before_the_process_ends() {
+    let receiver = Receiver::start().await;
+    let mut settings = receiver.settings();
+    settings.retain(|(name, _)| *name != "FAIRLINE_TRACE_RATIO");
+    settings.push(("FAIRLINE_TRACE_RATIO", "1".to_owned()));
+    let (mut node, _, _folder) = single(settings).await;
+    let (trace_id, flags) = told(&list_with(&node, "").await);
+    assert_eq!(flags, "01");
+    let mut process = node.process.take().unwrap();
+    process.signal("TERM");
+    process.wait();
+    let spans = receiver.all();
+    let last = spans.iter().find(|span| span.trace_id == trace_id);
+    assert_eq!(last.map(|span| span.parent.as_str()), Some(""), "{spans:#?}");
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_away_holds_up_no_request_and_its_spans_are_counted() {
+    let settings = [
+        ("FAIRLINE_OTLP_ENDPOINT", format!("http://127.0.0.1:{}", free_port())),
+        ("FAIRLINE_TRACE_RATIO", "1".to_owned()),
+        ("FAIRLINE_LOG", "debug".to_owned()),
+    ];
+    let (node, operations, _folder) = single(settings.to_vec()).await;
+    let from = Instant::now();
+    loop {
+        assert_eq!(list_with(&node, "").await.status(), StatusCode::OK);
+        let metrics = operations.raw(Method::GET, "/metrics", &[], Vec::new());
+        let metrics = String::from_utf8(metrics.await.unwrap().body().to_vec()).unwrap();
+        let failed = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(r#"fairline_spans_total{outcome="failed"} "#));
+        if failed.is_some_and(|count| count != "0") {
+            break;
+        }
+        assert!(from.elapsed() < Duration::from_secs(20), "{}", node.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let log = node.log();
+    assert_eq!(log.matches("traces cannot be sent").count(), 1, "{log}");
+    // As text, a line ends with the ids.
+    let answer = list_with(&node, "").await;
+    let (trace_id, _) = told(&answer);
+    let id = answer.headers()["x-request-id"].to_str().unwrap();
+    let end = format!(" request_id={id} trace_id={trace_id}");
+    while !node.log().lines().any(|line| line.ends_with(&end)) {
+        assert!(from.elapsed() < Duration::from_secs(30), "{}", node.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
