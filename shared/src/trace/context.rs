@@ -109,9 +109,7 @@ pub(crate) fn read_state(headers: &HeaderMap) -> Option<Arc<str>> {
 fn is_key(key: &str) -> bool {
     let first = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9');
     let other = |byte: u8| first(byte) || matches!(byte, b'_' | b'-' | b'*' | b'/' | b'@');
-    key.len() <= MEMBER_BYTES_MAX
-        && key.bytes().next().is_some_and(first)
-        && key.bytes().all(other)
+    key.len() <= MEMBER_BYTES_MAX && key.bytes().next().is_some_and(first) && key.bytes().all(other)
 }
 
 fn is_value(value: &str) -> bool {

@@ -155,10 +155,13 @@ impl Clocks {
 
 fn span_data(record: SpanRecord, clocks: &Clocks, scope: &InstrumentationScope) -> SpanData {
     let state = record.state.and_then(|state| state.parse().ok());
-    let attributes = record.attributes.into_iter().map(|(key, value)| match value {
-        Value::Text(text) => KeyValue::new(key, text),
-        Value::Number(number) => KeyValue::new(key, number),
-    });
+    let attributes = record
+        .attributes
+        .into_iter()
+        .map(|(key, value)| match value {
+            Value::Text(text) => KeyValue::new(key, text),
+            Value::Number(number) => KeyValue::new(key, number),
+        });
     SpanData {
         span_context: SpanContext::new(
             TraceId::from(record.trace_id.0),

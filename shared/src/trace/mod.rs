@@ -282,3 +282,113 @@ mod export {
         Err("FAIRLINE_OTLP_ENDPOINT: this build sends no traces".to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::spans::DROPPED;
+
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+
+    /// Traces with a queue that nothing empties.
+    fn traces(ratio: f64, queue: usize) -> (Traces, mpsc::Receiver<SpanRecord>) {
+        let (sink, queue) = mpsc::channel(queue);
+        let tracing = Tracing {
+            sink: Sink(sink),
+            sampled_below: (ratio * (1_u64 << 63) as f64) as u64,
+            wishes: RateLimiter::direct(Quota::per_second(WISHES_PER_SECOND_MAX)),
+            ending: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
+        (Traces(Some(tracing)), queue)
+    }
+
+    fn headers(flags: &str) -> HeaderMap {
+        let traceparent = format!("00-{TRACE}-b7ad6b7169203331-{flags}");
+        let traceparent = HeaderValue::try_from(traceparent).unwrap();
+        let state = HeaderValue::from_static("a=1");
+        HeaderMap::from_iter([(TRACEPARENT, traceparent), (TRACESTATE, state)])
+    }
+
+    fn end(trace: RequestTrace) {
+        trace.end(&Answered {
+            method: &Method::GET,
+            route: "/",
+            status: StatusCode::OK,
+        });
+    }
+
+    #[test]
+    fn the_share_of_new_traces_goes_by_their_ids_and_unsampled_clients_are_never_traced() {
+        for (ratio, first_untraced) in [(0.0, 0), (0.25, 1 << 62), (0.5, 1 << 63)] {
+            let (traces, _queue) = traces(ratio, 1);
+            let tracing = traces.0.as_ref().unwrap();
+            let samples = |id: u128| tracing.samples(TraceId(id), None);
+            let high_half = 0xabcd << 64;
+            assert!(!samples(high_half | first_untraced));
+            assert!(first_untraced == 0 || samples(high_half | (first_untraced - 1)));
+        }
+        let (all, _queue) = traces(1.0, 1);
+        assert!(all.begin(&HeaderMap::new()).scope.is_traced());
+        assert!(!all.begin(&headers("00")).scope.is_traced());
+    }
+
+    #[test]
+    fn clients_have_only_so_many_requests_traced_in_a_second() {
+        let (traces, _queue) = traces(0.0, 1);
+        let began = Instant::now();
+        let asked = 2000;
+        let begun = (0..asked).map(|_| traces.begin(&headers("01")));
+        let traced = begun.filter(|trace| trace.scope.is_traced()).count();
+        let most = f64::from(WISHES_PER_SECOND_MAX.get()) * (1.0 + began.elapsed().as_secs_f64());
+        assert!(traced >= 100 && traced as f64 <= most + 1.0, "{traced}");
+    }
+
+    #[test]
+    fn a_full_queue_drops_spans_and_counts_them() {
+        let (traces, mut queue) = traces(1.0, 1);
+        let before = DROPPED.get();
+        for _ in 0..3 {
+            end(traces.begin(&HeaderMap::new()));
+        }
+        assert_eq!(DROPPED.get() - before, 2);
+        assert_eq!(queue.try_recv().unwrap().name, "GET /");
+        assert!(queue.try_recv().is_err());
+    }
+
+    /// The headers that another service is sent on behalf of a request.
+    async fn passed_on(trace: &RequestTrace) -> (String, String) {
+        let scope = trace.scope.clone();
+        let asking = scope.cover(async {
+            let work = carried(async {
+                let mut headers = HeaderMap::new();
+                pass_on(&Span::client("other"), &mut headers);
+                headers
+            });
+            tokio::spawn(work).await.unwrap()
+        });
+        let headers = asking.await;
+        let text = |name| headers[name].to_str().unwrap().to_owned();
+        (text(TRACEPARENT), text(TRACESTATE))
+    }
+
+    #[tokio::test]
+    async fn another_service_is_sent_the_span_of_the_call_or_what_the_client_sent() {
+        let (some, mut queue) = traces(0.0, 9);
+        for traces in [&Traces(None), &some] {
+            let (parent, state) = passed_on(&traces.begin(&headers("00"))).await;
+            assert_eq!(parent, format!("00-{TRACE}-b7ad6b7169203331-00"));
+            assert_eq!(state, "a=1");
+        }
+        let trace = some.begin(&headers("01"));
+        let (parent, state) = passed_on(&trace).await;
+        let call = queue.try_recv().unwrap();
+        assert_eq!(parent, format!("00-{TRACE}-{:016x}-01", call.span_id));
+        assert_eq!(state, "a=1");
+        let own = call.parent.unwrap();
+        assert_eq!(
+            RequestId(own.span_id).to_string(),
+            trace.scope.request_id().to_string()
+        );
+    }
+}

@@ -17,12 +17,7 @@ pub struct TraceArgs {
     #[arg(long, env = "FAIRLINE_OTLP_ENDPOINT", global = true)]
     pub otlp_endpoint: Option<String>,
     /// The same by its standard name
-    #[arg(
-        long,
-        env = "OTEL_EXPORTER_OTLP_ENDPOINT",
-        hide = true,
-        global = true
-    )]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide = true, global = true)]
     pub otel_exporter_otlp_endpoint: Option<String>,
     /// Headers that authorise at the receiver: name=value, comma-separated
     #[arg(
@@ -96,7 +91,8 @@ impl TraceArgs {
         let read = members.map(|member| {
             let (name, value) = member.split_once('=')?;
             let (name, value) = (name.trim(), value.trim());
-            let is_valid = HeaderName::try_from(name).is_ok() && HeaderValue::try_from(value).is_ok();
+            let is_valid =
+                HeaderName::try_from(name).is_ok() && HeaderValue::try_from(value).is_ok();
             is_valid.then(|| (name.to_owned(), value.to_owned()))
         });
         let read: Option<HashMap<String, String>> = read.collect();

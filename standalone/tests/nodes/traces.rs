@@ -55,7 +55,10 @@ async fn logged(node: &Node, trace_id: &str, route: &str) -> Value {
     let from = Instant::now();
     loop {
         let log = node.log();
-        let lines = log.lines().map(|line| serde_json::from_str(line).unwrap());
+        // What is printed at the start is no log line.
+        let lines = log
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
         let mut lines = lines.filter(|line: &Value| line["trace_id"] == trace_id);
         if let Some(line) = lines.find(|line| line["route"] == route) {
             return line;
@@ -204,7 +207,12 @@ async fn a_client_decides_what_is_traced_and_a_bad_traceparent_begins_a_new_trac
     // The share is none: only the client's wish counts.
     let unwished = list_with(&node, &format!("{given}-00")).await;
     assert_eq!(told(&unwished), (TRACE.to_owned(), "00".to_owned()));
-    for bad in ["", "nonsense", &format!("{given}-01-"), &given.to_uppercase()] {
+    for bad in [
+        "",
+        "nonsense",
+        &format!("{given}-01-"),
+        &given.to_uppercase(),
+    ] {
         let (trace_id, flags) = told(&list_with(&node, bad).await);
         assert_eq!((trace_id.len(), flags.as_str()), (32, "00"), "{bad}");
         assert_ne!(trace_id, TRACE, "{bad}");
@@ -221,10 +229,45 @@ async fn a_client_decides_what_is_traced_and_a_bad_traceparent_begins_a_new_trac
     assert!(metrics.contains(exported), "{metrics}");
     // The line of a request without a trace of its own has ids as well.
     let line = logged(&node, TRACE, "/api/v1/events").await;
-    assert_eq!(line["request_id"], unwished.headers()["x-request-id"].to_str().unwrap());
+    assert_eq!(
+        line["request_id"],
+        unwished.headers()["x-request-id"].to_str().unwrap()
+    );
 }
 
 #[tokio::test]
+async fn commits_of_the_embedded_engines_are_spans_of_their_requests() {
+    let receiver = Receiver::start().await;
+    let (node, _, _folder) = single(receiver.settings()).await;
+    let event = json!({"id": "arena", "name": "Arena"});
+    let plan = json!({"categories": [{"id": "c", "name": "C", "price": 4500}],
+        "sections": [{"id": "s", "category": "c", "rows": 1, "seats_per_row": 2}]});
+    node.client
+        .create_event(KEY, &event, Some(plan.clone()))
+        .await
+        .unwrap();
+    post(&node.client, "/api/v1/events/arena/line", "", json!({})).await;
+    let traceparent = format!("00-{TRACE}-b7ad6b7169203331-01");
+    let authorization = format!("Bearer {KEY}");
+    let heads = [
+        ("traceparent", traceparent.as_str()),
+        ("authorization", &authorization),
+    ];
+    let path = "/api/v1/organiser/events/arena/sales?format=secret";
+    let sales = node.client.raw(Method::GET, path, &heads, Vec::new());
+    sales.await.unwrap();
+    let join = "POST /api/v1/events/{event}/line";
+    let sales = "GET /api/v1/organiser/events/{event}/sales";
+    let spans = receiver.until(&[join, sales], &[&node]).await;
+    for (request, commit) in [(join, "commit line"), (sales, "commit inventory")] {
+        let request = only(&spans, "fairline", request, "b7ad6b7169203331");
+        let commit = only(&spans, "fairline", commit, &request.id);
+        assert_eq!(attribute(commit, "db.system.name"), "sqlite");
+    }
+    assert!(!format!("{spans:?}").contains("secret"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_last_spans_are_sent_before_the_process_ends() {
     let receiver = Receiver::start().await;
     let mut settings = receiver.settings();
@@ -238,13 +281,20 @@ async fn the_last_spans_are_sent_before_the_process_ends() {
     process.wait();
     let spans = receiver.all();
     let last = spans.iter().find(|span| span.trace_id == trace_id);
-    assert_eq!(last.map(|span| span.parent.as_str()), Some(""), "{spans:#?}");
+    assert_eq!(
+        last.map(|span| span.parent.as_str()),
+        Some(""),
+        "{spans:#?}"
+    );
 }
 
 #[tokio::test]
 async fn a_receiver_that_is_away_holds_up_no_request_and_its_spans_are_counted() {
     let settings = [
-        ("FAIRLINE_OTLP_ENDPOINT", format!("http://127.0.0.1:{}", free_port())),
+        (
+            "FAIRLINE_OTLP_ENDPOINT",
+            format!("http://127.0.0.1:{}", free_port()),
+        ),
         ("FAIRLINE_TRACE_RATIO", "1".to_owned()),
         ("FAIRLINE_LOG", "debug".to_owned()),
     ];

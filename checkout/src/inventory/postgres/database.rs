@@ -3,8 +3,8 @@
 //! be the wrong one.
 
 use crate::instruments::PoolMetrics;
-use sqlx::pool::PoolConnection;
 use shared::trace::Span;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow};
 use sqlx::{Connection as _, Error, Execute as _, Executor as _, query_with};
 use std::sync::atomic::{AtomicBool, Ordering};
