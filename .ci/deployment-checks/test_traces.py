@@ -39,7 +39,7 @@ class Receiver(unittest.TestCase):
 
             counts = until(exported, says=log)
             self.assertEqual((counts["failed"], counts["dropped"]), ("0", "0"), log())
-            until(lambda: "Received traces" in processes.log("rotel"), says=log)
+            until(lambda: "Status message" in processes.log("rotel"), says=log)
             received = processes.log("rotel")
             for word in ("GET /api/v1/events", TRACE, "service.name", "fairline"):
                 self.assertIn(word, received)

@@ -44,6 +44,10 @@ pub struct TraceSettings {
 
 /// The receiver of traces.
 #[derive(Clone, Debug)]
+#[cfg_attr(
+    not(feature = "otlp"),
+    expect(dead_code, reason = "it is read by what sends spans")
+)]
 pub(super) struct Receiver {
     /// Base URL, without a slash at the end.
     pub(super) url: String,

@@ -11,12 +11,14 @@ use std::time::{Duration, Instant};
 use testkit::{Postgres, free_port};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+/// Span of the client.
+const PARENT: &str = "b7ad6b7169203331";
 const CLIENT: i32 = 3;
 const SERVER: i32 = 2;
 
 /// Sends a request of a client that records its trace.
 async fn post(client: &Client, path: &str, bearer: &str, body: Value) -> Response<Bytes> {
-    let traceparent = format!("00-{TRACE}-b7ad6b7169203331-01");
+    let traceparent = format!("00-{TRACE}-{PARENT}-01");
     let authorization = format!("Bearer {bearer}");
     let mut heads = vec![
         ("traceparent", traceparent.as_str()),
@@ -68,6 +70,55 @@ async fn logged(node: &Node, trace_id: &str, route: &str) -> Value {
     }
 }
 
+/// What a fan does, with the answers.
+struct Visit {
+    joined: Response<Bytes>,
+    entered: Response<Bytes>,
+    held: Response<Bytes>,
+    ordered: Response<Bytes>,
+    /// What they are known by.
+    secrets: [String; 3],
+}
+
+impl Visit {
+    async fn to(site: &Site) -> Visit {
+        let joined = post(&site.client, "/api/v1/events/arena/line", "", json!({})).await;
+        let pass = word(&body(&joined)["pass"]);
+        let me = "/api/v1/events/arena/line/me";
+        let place = site.until(me, &pass, |place| place["state"] == "admitted");
+        let token = word(&place.await["token"]);
+        let path = "/api/v1/events/arena/sessions";
+        let entered = post(&site.client, path, &token, json!({})).await;
+        let session = word(&body(&entered)["session"]);
+        let wish = json!({"best_available": {"quantity": 1}});
+        let held = post(&site.client, "/api/v1/events/arena/holds", &session, wish).await;
+        let buyer = json!({"hold": body(&held)["id"],
+            "buyer": {"name": "Ada", "email": "ada@example.org"}});
+        let ordered = post(&site.client, "/api/v1/orders", &session, buyer).await;
+        assert_eq!(ordered.status(), StatusCode::CREATED);
+        Visit {
+            joined,
+            entered,
+            held,
+            ordered,
+            secrets: [pass, token, session],
+        }
+    }
+}
+
+/// Checks the span of a request, which its answer tells, and the only one of its call of a store.
+fn check_request(spans: &[Received], answer: &Response<Bytes>, request: &Received, call: &str) {
+    assert_eq!((request.kind, request.parent.as_str()), (SERVER, PARENT));
+    let status = attribute(request, "http.response.status_code");
+    assert_eq!(status, answer.status().as_str());
+    assert_eq!(answer.headers()["x-request-id"], request.id.as_str());
+    let told = format!("00-{TRACE}-{}-01", request.id);
+    assert_eq!(answer.headers()["traceresponse"], told.as_str());
+    let call = only(spans, &request.service, call, &request.id);
+    assert_eq!(call.kind, CLIENT);
+    assert!(call.nanoseconds > 0 && call.nanoseconds <= request.nanoseconds);
+}
+
 #[tokio::test]
 async fn what_a_fan_does_is_one_trace_through_nginx_both_services_redis_and_postgres() {
     let receiver = Receiver::start().await;
@@ -77,93 +128,41 @@ async fn what_a_fan_does_is_one_trace_through_nginx_both_services_redis_and_post
     let site = Site::of(vec![receiver.settings()], vec![shop]).await;
     let open = json!({"rate_per_minute": 60_000, "batch_seconds": 1, "max_active": 100});
     site.event("arena", open).await;
-
-    let joined = post(&site.client, "/api/v1/events/arena/line", "", json!({})).await;
-    let pass = word(&body(&joined)["pass"]);
-    let me = "/api/v1/events/arena/line/me";
-    let place = site
-        .until(me, &pass, |place| place["state"] == "admitted")
-        .await;
-    let token = word(&place["token"]);
-    let path = "/api/v1/events/arena/sessions";
-    let entered = post(&site.client, path, &token, json!({})).await;
-    let session = word(&body(&entered)["session"]);
-    let wish = json!({"best_available": {"quantity": 1}});
-    let held = post(&site.client, "/api/v1/events/arena/holds", &session, wish).await;
-    let buyer = json!({"hold": body(&held)["id"],
-        "buyer": {"name": "Ada", "email": "ada@example.org"}});
-    let ordered = post(&site.client, "/api/v1/orders", &session, buyer).await;
-    assert_eq!(ordered.status(), StatusCode::CREATED);
-
+    let visit = Visit::to(&site).await;
     // A request's span is sent after those of its calls.
     let start = "POST /api/v1/events/{event}/admission/start";
-    let last = ["POST /api/v1/orders", start];
     let nodes = [&site.rooms[0], &site.checkout];
-    let spans = receiver.until(&last, &nodes).await;
+    let spans = receiver
+        .until(&["POST /api/v1/orders", start], &nodes)
+        .await;
     for span in &spans {
         assert_eq!(span.trace_id, TRACE, "{span:?}");
         assert_eq!(span.state, "congo=t61rcWkgMzE", "{span:?}");
     }
-    for (answer, service, name, call, store) in [
-        (
-            &joined,
-            "waiting-room",
-            "POST /api/v1/events/{event}/line",
-            "EVALSHA join",
-            "redis",
-        ),
-        (
-            &entered,
-            "checkout",
-            "POST /api/v1/events/{event}/sessions",
-            "select fairline.apply",
-            "postgresql",
-        ),
-        (
-            &held,
-            "checkout",
-            "POST /api/v1/events/{event}/holds",
-            "select fairline.apply",
-            "postgresql",
-        ),
-        (
-            &ordered,
-            "checkout",
-            "POST /api/v1/orders",
-            "select fairline.apply",
-            "postgresql",
-        ),
+    let join = "POST /api/v1/events/{event}/line";
+    let join = only(&spans, "waiting-room", join, PARENT);
+    check_request(&spans, &visit.joined, join, "EVALSHA join");
+    let request = |name| only(&spans, "checkout", name, PARENT);
+    let enter = request("POST /api/v1/events/{event}/sessions");
+    for (answer, request) in [
+        (&visit.entered, enter),
+        (&visit.held, request("POST /api/v1/events/{event}/holds")),
+        (&visit.ordered, request("POST /api/v1/orders")),
     ] {
-        let request = only(&spans, service, name, "b7ad6b7169203331");
-        assert_eq!(request.kind, SERVER);
-        let status = attribute(request, "http.response.status_code");
-        assert_eq!(status, answer.status().as_str());
-        // What the client is told leads there.
-        assert_eq!(answer.headers()["x-request-id"], request.id.as_str());
-        let told = format!("00-{TRACE}-{}-01", request.id);
-        assert_eq!(answer.headers()["traceresponse"], told.as_str());
-        let call = only(&spans, service, call, &request.id);
-        assert_eq!(call.kind, CLIENT);
-        assert_eq!(attribute(call, "db.system.name"), store);
-        assert!(call.nanoseconds > 0 && call.nanoseconds <= request.nanoseconds);
+        check_request(&spans, answer, request, "select fairline.apply");
     }
     // From one service to the other.
-    let name = "POST /api/v1/events/{event}/sessions";
-    let session_request = only(&spans, "checkout", name, "");
-    let asked = only(&spans, "checkout", "waiting-room", &session_request.id);
+    let asked = only(&spans, "checkout", "waiting-room", &enter.id);
     let answered = only(&spans, "waiting-room", start, &asked.id);
     only(&spans, "waiting-room", "EVALSHA claim", &answered.id);
-    for (node, route) in [
-        (&site.checkout, "/api/v1/events/{event}/sessions"),
-        (&site.rooms[0], "/api/v1/events/{event}/admission/start"),
-    ] {
-        let line = logged(node, TRACE, route).await;
-        let id = line["request_id"].as_str().unwrap();
-        assert!([&answered.id, &session_request.id].contains(&&id.to_owned()));
+    for (node, request) in [(&site.checkout, enter), (&site.rooms[0], answered)] {
+        let line = logged(node, TRACE, attribute(request, "http.route")).await;
+        assert_eq!(line["request_id"], request.id.as_str());
     }
     // Nothing that is a secret, or personal.
     let all = format!("{spans:?}");
-    for word in [&pass, &token, &session, "ada@example.org", "Ada", KEY, "?"] {
+    let [pass, token, session] = &visit.secrets;
+    for word in [pass, token, session, "ada@example.org", "Ada", KEY, "?"] {
         assert!(!all.contains(word), "{word} in {all}");
     }
 }
@@ -203,7 +202,7 @@ fn told(answer: &Response<Bytes>) -> (String, String) {
 async fn a_client_decides_what_is_traced_and_a_bad_traceparent_begins_a_new_trace() {
     let receiver = Receiver::start().await;
     let (node, operations, _folder) = single(receiver.settings()).await;
-    let given = format!("00-{TRACE}-b7ad6b7169203331");
+    let given = format!("00-{TRACE}-{PARENT}");
     // The share is none: only the client's wish counts.
     let unwished = list_with(&node, &format!("{given}-00")).await;
     assert_eq!(told(&unwished), (TRACE.to_owned(), "00".to_owned()));
@@ -247,7 +246,7 @@ async fn commits_of_the_embedded_engines_are_spans_of_their_requests() {
         .await
         .unwrap();
     post(&node.client, "/api/v1/events/arena/line", "", json!({})).await;
-    let traceparent = format!("00-{TRACE}-b7ad6b7169203331-01");
+    let traceparent = format!("00-{TRACE}-{PARENT}-01");
     let authorization = format!("Bearer {KEY}");
     let heads = [
         ("traceparent", traceparent.as_str()),
@@ -260,7 +259,7 @@ async fn commits_of_the_embedded_engines_are_spans_of_their_requests() {
     let sales = "GET /api/v1/organiser/events/{event}/sales";
     let spans = receiver.until(&[join, sales], &[&node]).await;
     for (request, commit) in [(join, "commit line"), (sales, "commit inventory")] {
-        let request = only(&spans, "fairline", request, "b7ad6b7169203331");
+        let request = only(&spans, "fairline", request, PARENT);
         let commit = only(&spans, "fairline", commit, &request.id);
         assert_eq!(attribute(commit, "db.system.name"), "sqlite");
     }
