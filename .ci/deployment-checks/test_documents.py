@@ -54,10 +54,49 @@ class Settings(unittest.TestCase):
         for program in PROGRAMS:
             for variable in settings(program):
                 # The name of a file is no secret.
-                if re.search("(?<!TLS_)KEY|SECRET|_LINE$|INVENTORY|EVENTS|PURGE_HEADER", variable):
+                if re.search("(?<!TLS_)KEY|SECRET|_LINE$|INVENTORY|EVENTS|_HEADERS?$", variable):
                     words = [BINARIES / program, "--help"]
                     shown = subprocess.run(words, capture_output=True, env={variable: secret})
                     self.assertNotIn(secret.encode(), shown.stdout + shown.stderr, variable)
+
+
+class LogLines(unittest.TestCase):
+    def test_the_tables_have_the_lines_that_the_source_writes_with_their_fields_and_no_others(self):
+        written = set()
+        for folder in ("shared", "waiting-room", "checkout", "standalone"):
+            for source in (ROOT / folder / "src").rglob("*.rs"):
+                written |= set(lines_of(source.read_text()))
+        self.assertGreater(len(written), 50)
+        rows = (ROOT / "docs/logs.md").read_text().partition("\n## Messages\n")[2]
+        rows = re.findall(r"^\| `([A-Z]+)` \| (.*?) \| (.*?) \| .*\|$", rows, re.M)
+        listed = {
+            (level, message, frozenset(re.findall(r"`(\w+)`", fields)))
+            for level, message, fields in rows
+        }
+        self.assertEqual(len(listed), len(rows), "a line is listed twice")
+        self.assertEqual(written - listed, set(), "these are not in docs/logs.md")
+        self.assertEqual(listed - written, set(), "nothing writes these")
+
+
+def lines_of(source):
+    """The log lines that a source writes: level, message, names of the fields."""
+    for call in re.finditer(r"tracing::(error|warn|info|debug|trace)!\(", source):
+        arguments = source[call.end() : closing(source, call.end())]
+        fields, message = re.fullmatch(r'(.*?)"([^"{}]*)",?\s*', arguments, re.S).groups()
+        # A value ends at a comma that is in no brackets; its field has a name of its own, or the value's.
+        flat = re.sub(r"\([^()]*\)", "", fields)
+        names = [re.sub(r"=.*|[%?\s]", "", part, flags=re.S) for part in flat.split(",")]
+        yield call[1].upper(), message, frozenset(filter(None, names))
+
+
+def closing(source, start):
+    """Where the bracket that was opened just before `start` is closed."""
+    depth = 1
+    for at in range(start, len(source)):
+        depth += {"(": 1, ")": -1}.get(source[at], 0)
+        if depth == 0:
+            return at
+    raise AssertionError("a call does not end")
 
 
 class Pictures(unittest.TestCase):

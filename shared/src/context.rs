@@ -9,6 +9,7 @@ use crate::http::problem::Problem;
 use crate::http::rate_limit::Limiter;
 use crate::organiser::Organisers;
 use crate::time::Clock;
+use crate::trace::Traces;
 use crate::web_url::link_origin;
 use parking_lot::Mutex;
 use std::hash::Hash;
@@ -42,6 +43,8 @@ pub struct AppContext {
     pub health: Health,
     /// Caches in front.
     pub edge: Edge,
+    /// Which requests are traced.
+    pub traces: Traces,
 }
 
 /// Health of the stores. Each service reports on its own, a few times a minute at least.

@@ -2,6 +2,7 @@
 //! answered only after its batch is on disk.
 
 use crate::metrics::writers::WriterMetrics;
+use crate::trace::Span;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
@@ -22,6 +23,9 @@ pub struct Unavailable;
 /// State with a journal. One thread owns it; a batch of requests changes it, then one `commit`
 /// makes all of that durable.
 pub trait Durable: Send + 'static {
+    /// Name of a commit as a span.
+    const COMMIT: &'static str;
+
     /// Metrics of the writer.
     fn metrics() -> &'static WriterMetrics;
 
@@ -88,10 +92,14 @@ impl<S: Durable> GroupCommit<S> {
                 let _ = reply.send(committed.then_some(result));
             })
         });
+        let mut span = Span::store("sqlite", S::COMMIT);
         self.jobs.try_send(job).map_err(|_| Unavailable)?;
         match tokio::time::timeout(Duration::from_secs(ANSWER_SECONDS_MAX), answer).await {
             Ok(Ok(Some(result))) => Ok(result),
-            _ => Err(Unavailable),
+            _ => {
+                span.fail("unavailable");
+                Err(Unavailable)
+            }
         }
     }
 }

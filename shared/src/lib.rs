@@ -27,4 +27,5 @@ pub mod signals;
 pub mod sqlite;
 pub mod time;
 pub mod token;
+pub mod trace;
 pub mod web_url;

@@ -1,12 +1,17 @@
 //! Logs and what programs print: text for people, or one JSON object a line with `--log-format
 //! json`. Never a secret.
 
-use std::fmt::Display;
+use crate::trace::with_current;
+use std::fmt::{self, Display};
 use std::io::Write as _;
 use std::sync::mpsc;
 use std::time::Duration;
+use tracing::{Event, Subscriber};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::{Format, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
 
 /// Most lines that wait to be written; further ones are dropped.
 const WAITING_LINES_MAX: usize = 10_000;
@@ -37,16 +42,81 @@ pub fn start(format: LogFormat, level: &str) -> LogGuard {
     let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         // Reporting a failed write would print to the very stream that failed, which panics.
         .log_internal_errors(false)
         .with_writer(writer);
     // A second start (two services in one test process) keeps the first one's settings.
     let _ = match format {
-        LogFormat::Text => lines.compact().try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+        LogFormat::Text => {
+            let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            let format = Format::default().compact().with_ansi(is_terminal);
+            lines.event_format(WithIds::text(format)).try_init()
+        }
+        LogFormat::Json => {
+            let format = Format::default().json().flatten_event(true);
+            let format = format.with_current_span(false).with_span_list(false);
+            lines.event_format(WithIds::json(format)).try_init()
+        }
     };
     LogGuard(Some(guard))
+}
+
+/// Adds the ids of the request to each line of a format, which has no place for such fields: as its
+/// last fields, between the end of what it wrote and `end`.
+struct WithIds<F> {
+    format: F,
+    end: &'static str,
+    has_quotes: bool,
+}
+
+impl<F> WithIds<F> {
+    fn text(format: F) -> WithIds<F> {
+        WithIds {
+            format,
+            end: "\n",
+            has_quotes: false,
+        }
+    }
+
+    fn json(format: F) -> WithIds<F> {
+        WithIds {
+            format,
+            end: "}\n",
+            has_quotes: true,
+        }
+    }
+}
+
+impl<S, N, F> FormatEvent<S, N> for WithIds<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut to: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut line = String::new();
+        let into = Writer::new(&mut line);
+        self.format.format_event(context, into, event)?;
+        let ids = with_current(|scope| (scope.request_id(), scope.trace_id()));
+        let Some(((request_id, trace_id), start)) = ids.zip(line.strip_suffix(self.end)) else {
+            return to.write_str(&line);
+        };
+        to.write_str(start)?;
+        if self.has_quotes {
+            write!(
+                to,
+                r#","request_id":"{request_id}","trace_id":"{trace_id}""#
+            )?;
+        } else {
+            write!(to, " request_id={request_id} trace_id={trace_id}")?;
+        }
+        to.write_str(self.end)
+    }
 }
 
 /// Ends the log when it is dropped, once its last lines are written or `FLUSH` has passed.

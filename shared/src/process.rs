@@ -32,8 +32,10 @@ impl Process {
     /// Serves until SIGTERM or Ctrl-C, drains, and then runs `last` to its end.
     pub async fn serve(self, app: Router, operations: Operations, last: impl Future<Output = ()>) {
         stop_on_signal(self.stop);
+        let site = operations.site.clone();
         self.listeners.run(app, operations).await;
         last.await;
+        site.traces.finish().await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! Asking the other service, which runs in a process of its own, by HTTP.
 
 use crate::breaker::Breaker;
+use crate::trace::{Span, pass_on};
 use axum::http::request::Builder;
 use axum::http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -22,6 +23,7 @@ const FAILURES_MAX: u32 = 3;
 /// The other service.
 #[derive(Clone)]
 pub struct RemoteService {
+    name: &'static str,
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     base: String,
     limit: Duration,
@@ -34,28 +36,9 @@ impl RemoteService {
     /// for an answer, and `name` stands in metrics and logs. With https its certificate must be of
     /// an authority that the system trusts.
     pub fn new(name: &'static str, base: &str, limit: Duration) -> RemoteService {
-        let mut roots = RootCertStore::empty();
-        if base.starts_with("https://") {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            if roots.is_empty() {
-                tracing::warn!(
-                    name,
-                    "no authority is trusted: its certificate will be refused"
-                );
-            }
-        }
-        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("the provider supports them")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(config)
-            .https_or_http()
-            .enable_http1()
-            .build();
         RemoteService {
-            client: Client::builder(TokioExecutor::new()).build(connector),
+            name,
+            client: Client::builder(TokioExecutor::new()).build(connector(name, base)),
             base: base.trim_end_matches('/').to_owned(),
             limit,
             breaker: Arc::new(Breaker::new(name, FAILURES_MAX)),
@@ -93,9 +76,12 @@ impl RemoteService {
         request: Builder,
         body: Option<String>,
     ) -> Option<(StatusCode, Bytes)> {
-        let request = request
+        let mut request = request
             .body(Full::new(Bytes::from(body.unwrap_or_default())))
             .ok()?;
+        let mut span = Span::client(self.name);
+        span.text("http.request.method", request.method().as_str());
+        pass_on(&span, request.headers_mut());
         let asking = async {
             let response = self.client.request(request).await;
             let response = response.inspect_err(|error| {
@@ -109,12 +95,42 @@ impl RemoteService {
         };
         let call = self.breaker.call()?;
         let answer = timeout(self.limit, asking).await.ok().flatten();
-        match answer {
-            Some(_) => call.succeeded(),
-            None => call.failed(),
+        match &answer {
+            Some((status, _)) => {
+                span.number("http.response.status_code", i64::from(status.as_u16()));
+                call.succeeded();
+            }
+            None => {
+                span.fail("unanswered");
+                call.failed();
+            }
         }
         answer
     }
+}
+
+/// Returns what connects to a service at `base`, by TLS if that is an https address.
+pub(crate) fn connector(name: &str, base: &str) -> HttpsConnector<HttpConnector> {
+    let mut roots = RootCertStore::empty();
+    if base.starts_with("https://") {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            tracing::warn!(
+                name,
+                "no authority is trusted: its certificate will be refused"
+            );
+        }
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the provider supports them")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    HttpsConnectorBuilder::new()
+        .with_tls_config(config)
+        .https_or_http()
+        .enable_http1()
+        .build()
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use crate::mistakes::Mistakes;
 use crate::organiser::{Key, Organisers, Role};
 use crate::sign_outs::SignOuts;
 use crate::time::Clock;
+use crate::trace::{TraceArgs, TraceSettings, Traces};
 use crate::web_url::parse_origin;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -101,6 +102,9 @@ pub struct Common {
     /// Limits on the load
     #[command(flatten)]
     pub load: LoadArgs,
+    /// Traces
+    #[command(flatten)]
+    pub trace: TraceArgs,
     /// text or json [default: text]
     #[arg(long, env = "FAIRLINE_LOG_FORMAT", global = true)]
     pub log_format: Option<String>,
@@ -142,6 +146,7 @@ pub struct Settings {
     trusted_hops: usize,
     rates: RequestRates,
     load: LoadLimits,
+    trace: TraceSettings,
     organiser_key: Option<String>,
     organiser_keys: Vec<Key>,
     purge: Option<PurgeTarget>,
@@ -206,6 +211,7 @@ impl Common {
             trusted_hops,
             rates: self.rates(mistakes),
             load: self.load.read(mistakes),
+            trace: self.trace.read(mistakes),
             organiser_key: read_admin_key(self.organiser_key.as_deref(), mistakes),
             organiser_keys: read_more_keys(self.organiser_keys.as_deref(), mistakes),
             purge: PurgeTarget::read(
@@ -356,6 +362,7 @@ impl Settings {
             stop,
             health: Health::default(),
             edge: Edge::new(self.trusted_hops, self.purge.clone().map(Purger::new)),
+            traces: Traces::start(&self.trace)?,
         };
         Ok((site, generated))
     }

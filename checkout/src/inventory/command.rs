@@ -5,6 +5,7 @@ use super::model::Refused;
 use shared::group_commit::Unavailable;
 use shared::http::idempotency::Attempt;
 use shared::ids::{EventId, VisitorId};
+use shared::trace::Parent;
 use tokio::sync::oneshot;
 
 /// A request on its way to a decision. Used as a `Box<Command>`: commands with answers of different
@@ -22,6 +23,8 @@ pub struct Command<D: ?Sized = dyn Decide> {
     pub(super) visitor: Option<VisitorId>,
     /// Races lost to other nodes.
     pub(super) tries: u8,
+    /// The request, if it is traced.
+    pub(super) trace: Parent,
     pub(super) decision: D,
 }
 
@@ -155,6 +158,7 @@ impl Subject {
             must_load: self.must_load,
             visitor: None,
             tries: 0,
+            trace: Parent::current(),
             decision: Pending {
                 decide,
                 decided: None,

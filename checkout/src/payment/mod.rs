@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use shared::audit::Entry;
 use shared::group_commit::{ANSWER_SECONDS_MAX, Unavailable};
 use shared::http::idempotency::Attempt;
+use shared::trace::{Span, carried};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -41,7 +42,7 @@ impl Shop {
         let until = Instant::now() + Duration::from_secs(ANSWER_SECONDS_MAX);
         let place = self.unsettled.place().ok_or(Unavailable)?;
         let (shop, payment) = (self.clone(), payment.to_owned());
-        let paying = self.unsettled.tasks.spawn(async move {
+        let paying = self.unsettled.tasks.spawn(carried(async move {
             let begun = shop
                 .inventory
                 .begin_payment(keys, &payment, attempt.clone());
@@ -57,7 +58,9 @@ impl Shop {
             let entered = shop.unsettled.enter(place, &payment.id);
             PAYMENTS.begun.inc();
             let asked_at = Instant::now();
+            let span = Span::client("charge");
             let verdict = shop.provider.charge(&card, shop.inventory.now()).await;
+            drop(span);
             let took = asked_at.elapsed().as_secs_f64();
             PAYMENTS.provider_seconds.observe(took);
             let verdict = verdict.unwrap_or_else(|| Verdict::Declined("unknown_card".to_owned()));
@@ -68,7 +71,7 @@ impl Shop {
                 value: order?,
                 is_replayed: false,
             })
-        });
+        }));
         match timeout_at(until, paying).await {
             Ok(Ok(paid)) => paid,
             _ => Err(Unavailable.into()),

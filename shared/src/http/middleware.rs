@@ -8,7 +8,8 @@ use super::problem::Problem;
 use super::security_headers::set_headers;
 use super::undeclared::{RefuseUndeclared, is_gate};
 use crate::context::{AppContext, check};
-use crate::metrics::http::{RequestId, count, route_label};
+use crate::metrics::http::{count, route_label};
+use crate::trace::{Answered, RequestTrace, carried};
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Method, StatusCode, header};
@@ -16,7 +17,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use utoipa::openapi::OpenApi;
@@ -75,7 +76,7 @@ pub fn with_middleware(router: Router, site: &Arc<AppContext>, mut description: 
 pub async fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, Problem>> + Send + 'static,
 ) -> Result<T, Problem> {
-    let done = tokio::spawn(work).await;
+    let done = tokio::spawn(carried(work)).await;
     done.unwrap_or_else(|_| Err(Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR)))
 }
 
@@ -85,8 +86,18 @@ async fn in_time(response: impl Future<Output = Response>) -> Response {
     response.unwrap_or_else(|_| Problem::of_status(StatusCode::REQUEST_TIMEOUT).into_response())
 }
 
-async fn around(State(site): State<Arc<AppContext>>, mut request: Request, next: Next) -> Response {
-    let started = Instant::now();
+async fn around(State(site): State<Arc<AppContext>>, request: Request, next: Next) -> Response {
+    let trace = site.traces.begin(request.headers());
+    let scope = trace.scope.clone();
+    scope.cover(answer(site, trace, request, next)).await
+}
+
+async fn answer(
+    site: Arc<AppContext>,
+    trace: RequestTrace,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
     let peer = peer.unwrap_or(IpAddr::from([127, 0, 0, 1]));
     let address = client_address(peer, request.headers(), site.trusted_hops);
@@ -96,8 +107,6 @@ async fn around(State(site): State<Arc<AppContext>>, mut request: Request, next:
     let route = request.extensions().get::<MatchedPath>();
     let route = route_label(route.map_or("none", MatchedPath::as_str));
     let method = request.method().clone();
-    let id = RequestId(rand::random());
-    let request_id = id.to_string();
     let is_gate = is_gate(route);
     let limited = address.filter(|_| !is_gate);
     let refused = limited.and_then(|address| check(&site.limits.requests, address).err());
@@ -115,15 +124,20 @@ async fn around(State(site): State<Arc<AppContext>>, mut request: Request, next:
     };
     let mut response = as_problem(response);
     let status = response.status();
-    count(&method, route, status, started.elapsed(), id);
-    let status = status.as_u16();
+    let answered = Answered {
+        method: &method,
+        route,
+        status,
+    };
+    count(&answered, trace.began.elapsed(), &trace.scope);
     // A line for each refusal would be more work than some requests are.
-    if status >= 500 && !is_shed {
-        tracing::warn!(%method, %route, status, request_id, "request failed");
+    if status.is_server_error() && !is_shed {
+        tracing::warn!(%method, %route, status = status.as_u16(), "request failed");
     } else {
-        tracing::debug!(%method, %route, status, request_id, "request");
+        tracing::debug!(%method, %route, status = status.as_u16(), "request");
     }
-    set_headers(&site, &mut response, &request_id);
+    set_headers(&site, &mut response, &trace.scope);
+    trace.end(&answered);
     response
 }
 

@@ -1,14 +1,15 @@
 //! Security headers of all responses.
 
 use crate::context::AppContext;
+use crate::trace::Scope;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 
 const POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
     form-action 'self'; frame-ancestors 'none'";
 
-/// Sets the headers that a response does not have yet.
-pub(super) fn set_headers(site: &AppContext, response: &mut Response, request_id: &str) {
+/// Sets the headers that a response does not have yet: security, and the ids of the request.
+pub(super) fn set_headers(site: &AppContext, response: &mut Response, scope: &Scope) {
     let headers = response.headers_mut();
     let mut set = |name: &'static str, value: HeaderValue| {
         headers
@@ -31,7 +32,10 @@ pub(super) fn set_headers(site: &AppContext, response: &mut Response, request_id
         let year = HeaderValue::from_static("max-age=31536000");
         set("strict-transport-security", year);
     }
-    if let Ok(value) = HeaderValue::from_str(request_id) {
+    if let Ok(value) = HeaderValue::try_from(scope.request_id().to_string()) {
         set("x-request-id", value);
+    }
+    if let Some(value) = scope.response_header() {
+        set("traceresponse", value);
     }
 }

@@ -1,7 +1,8 @@
 //! Metrics of requests and connections.
 
 use super::registry::{Registry, SECONDS};
-use axum::http::{Method, StatusCode};
+use crate::trace::{Answered, Scope, TraceId};
+use axum::http::Method;
 use parking_lot::RwLock;
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -23,7 +24,7 @@ pub(crate) static HANDSHAKES_FAILED: LazyLock<Counter> = LazyLock::new(Counter::
 pub(crate) static CERTIFICATE_EXPIRES: LazyLock<Gauge> = LazyLock::new(Gauge::default);
 
 static REQUESTS: LazyLock<Family<RequestLabels, Counter>> = LazyLock::new(Family::default);
-static REQUEST_SECONDS: LazyLock<Family<RouteLabels, HistogramWithExemplars<RequestId>>> =
+static REQUEST_SECONDS: LazyLock<Family<RouteLabels, HistogramWithExemplars<Exemplar>>> =
     LazyLock::new(|| {
         Family::new_with_constructor(|| HistogramWithExemplars::new(SECONDS.into_iter()))
     });
@@ -38,7 +39,7 @@ pub(super) fn register(registry: &mut Registry) {
     );
     registry.add(
         "fairline_request_seconds",
-        "Time from the head of a request to its answer, with the X-Request-Id of one request a bucket as exemplar",
+        "Time from the head of a request to its answer, with the X-Request-Id of one request a bucket as exemplar, and its trace if that was recorded",
         REQUEST_SECONDS.clone(),
     );
     registry.add(
@@ -86,9 +87,20 @@ impl fmt::Display for RequestId {
     }
 }
 
-impl EncodeLabelSet for RequestId {
+/// A request that stands for others in a bucket.
+#[derive(Clone, Copy, Debug)]
+struct Exemplar {
+    request_id: RequestId,
+    /// Trace that was recorded.
+    trace_id: Option<TraceId>,
+}
+
+impl EncodeLabelSet for Exemplar {
     fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
-        [("request_id", self.to_string())].encode(encoder)
+        let request_id = Some(("request_id", self.request_id.to_string()));
+        let trace_id = self.trace_id.map(|id| ("trace_id", id.to_string()));
+        let labels: Vec<_> = request_id.into_iter().chain(trace_id).collect();
+        labels.encode(encoder)
     }
 }
 
@@ -108,14 +120,9 @@ pub(crate) fn route_label(route: &str) -> &'static str {
 }
 
 /// Counts an answered request. Allocates nothing once each of its series exists.
-pub(crate) fn count(
-    method: &Method,
-    route: &'static str,
-    status: StatusCode,
-    took: Duration,
-    id: RequestId,
-) {
-    let method = match *method {
+pub(crate) fn count(answered: &Answered<'_>, took: Duration, scope: &Scope) {
+    let route = answered.route;
+    let method = match *answered.method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
         Method::POST => "POST",
@@ -125,7 +132,7 @@ pub(crate) fn count(
         Method::OPTIONS => "OPTIONS",
         _ => "other",
     };
-    let status = status.as_u16();
+    let status = answered.status.as_u16();
     let labels = RequestLabels {
         method,
         route,
@@ -133,5 +140,9 @@ pub(crate) fn count(
     };
     REQUESTS.get_or_create(&labels).inc();
     let seconds = REQUEST_SECONDS.get_or_create(&RouteLabels { method, route });
-    seconds.observe(took.as_secs_f64(), Some(id), None);
+    let exemplar = Exemplar {
+        request_id: scope.request_id(),
+        trace_id: scope.is_traced().then(|| scope.trace_id()),
+    };
+    seconds.observe(took.as_secs_f64(), Some(exemplar), None);
 }

@@ -8,6 +8,7 @@ mod process;
 pub(crate) mod purges;
 mod registry;
 pub mod sockets;
+pub(crate) mod spans;
 pub mod stores;
 pub mod writers;
 
@@ -22,6 +23,7 @@ pub fn register(registry: &mut Registry, site: &AppContext) {
     load::register(registry);
     purges::register(registry);
     sockets::register(registry);
+    spans::register(registry);
     stores::register(registry);
     writers::register(registry);
 }

@@ -37,6 +37,8 @@ struct Engine {
 }
 
 impl Durable for Engine {
+    const COMMIT: &'static str = "commit line";
+
     fn metrics() -> &'static WriterMetrics {
         &writers::LINE
     }

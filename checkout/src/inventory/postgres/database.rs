@@ -3,9 +3,10 @@
 //! be the wrong one.
 
 use crate::instruments::PoolMetrics;
+use shared::trace::Span;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow};
-use sqlx::{Connection as _, Error, Executor as _};
+use sqlx::{Connection as _, Error, Execute as _, Executor as _, query_with};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, Semaphore};
@@ -191,9 +192,15 @@ impl Database {
             Err(error) => return Err(self.health.unreachable(&error.to_string())),
         };
         let mut lease = Lease(Some(connection));
+        let (query, mut span) = traced(query);
         let outcome = self
             .health
             .record(timeout(self.answer, lease.execute(query)).await);
+        match outcome {
+            Err(QueryError::Unreachable) => span.fail("unanswered"),
+            Err(QueryError::Rejected(_)) => span.fail("rejected"),
+            Ok(_) => {}
+        }
         if !matches!(outcome, Err(QueryError::Unreachable)) {
             lease.give_back();
         }
@@ -207,6 +214,21 @@ impl Database {
     ) -> Result<Option<PgRow>, QueryError> {
         Ok(self.fetch(query).await?.into_iter().next())
     }
+}
+
+/// Begins the span of a statement, with its text, in which parameters have no values.
+fn traced(mut statement: Statement<'_>) -> (Statement<'_>, Span) {
+    let mut span = Span::store("postgresql", "statement");
+    if !span.is_recorded() {
+        return (statement, span);
+    }
+    let Ok(arguments) = statement.take_arguments() else {
+        return (statement, span);
+    };
+    let text = statement.sql();
+    let words: Vec<&str> = text.as_str().split_whitespace().collect();
+    span.text("db.query.text", &words.join(" "));
+    (query_with(text, arguments.unwrap_or_default()), span)
 }
 
 /// A connection in use. Unless it is given back it is closed, as its statement may still run: the

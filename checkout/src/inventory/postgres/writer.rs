@@ -21,6 +21,7 @@ use shared::group_commit::{BATCH_MAX, Unavailable};
 use shared::ids::VisitorId;
 use shared::metrics::writers;
 use shared::time::Time;
+use shared::trace::{Parent, Span};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -296,12 +297,17 @@ impl Writer {
             let connection = (0..IN_FLIGHT_MAX).find(is_free).unwrap_or(0);
             let header = self.header(self.cache.as_ref().map_or(0, |cache| cache.config));
             let (shard, handle) = (self.shard.clone(), self.handle.clone());
+            let mut spans = spans(&commands, "select fairline.apply");
             // A task of its own: the next batch is decided meanwhile, and a batch that is
             // connecting, for which other users of its connection wait, continues whatever the
             // writer waits for.
             let sending = self.sends.spawn(async move {
                 let begun = Instant::now();
                 let sent = send((&shard, connection), &handle, &contents, &header).await;
+                if sent.is_err() {
+                    spans.iter_mut().for_each(|span| span.fail("unanswered"));
+                }
+                drop(spans);
                 let flight = begun.elapsed().as_secs_f64();
                 metrics.flight_seconds.observe(flight);
                 (contents, sent)
@@ -357,6 +363,7 @@ impl Writer {
             return Ok(Loaded::default());
         }
         let about = (&self.handle.event, cache.event_state.plan.as_ref());
+        let _spans = spans(commands, "select records");
         match load(self.shard.reader(), about, wanted).await {
             Ok(mut loaded) => {
                 let cache = self.cache.as_mut().expect("`load` runs after `ready`");
@@ -469,4 +476,10 @@ fn decide_one(
         changes: work.changes,
     };
     (decision, content)
+}
+
+/// Begins a span in the trace of each request that shares a statement.
+fn spans(commands: &[Box<Command>], name: &str) -> Vec<Span> {
+    let traces = commands.iter().map(|command| &command.trace);
+    Parent::store_for_each(traces, "postgresql", name)
 }

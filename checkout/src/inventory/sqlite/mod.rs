@@ -66,6 +66,8 @@ struct Store {
 }
 
 impl Durable for Store {
+    const COMMIT: &'static str = "commit inventory";
+
     fn metrics() -> &'static WriterMetrics {
         &writers::INVENTORY
     }

@@ -8,6 +8,7 @@ use super::store::{CallError, Caller};
 use redis::Value;
 use shared::ids::VisitorId;
 use shared::metrics::writers;
+use shared::trace::Parent;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -98,6 +99,7 @@ pub(super) struct Answer {
 struct Request {
     operation: Operation,
     units: Units,
+    trace: Parent,
     answer: oneshot::Sender<Result<Answer, CallError>>,
 }
 
@@ -126,6 +128,7 @@ impl Batches {
             let request = Request {
                 operation,
                 units: units.clone(),
+                trace: Parent::current(),
                 answer: send,
             };
             self.0.try_send(request).map_err(|_| CallError::Away)?;
@@ -184,6 +187,8 @@ async fn call(caller: &Caller, operation: Operation, requests: Vec<Request>) {
         unit.write(&mut words);
     }
     let arguments: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+    let traces = requests.iter().map(|request| &request.trace);
+    let mut spans = operation.script.spans(traces);
     match caller.call(operation.script, &arguments).await {
         Ok(mut reply) => {
             let mut units = match reply.take("units") {
@@ -198,6 +203,7 @@ async fn call(caller: &Caller, operation: Operation, requests: Vec<Request>) {
             }
         }
         Err(error) => {
+            spans.iter_mut().for_each(|span| span.fail("unanswered"));
             for request in requests {
                 let _ = request.answer.send(Err(error));
             }

@@ -187,7 +187,7 @@ impl Connection {
             }
             Err(failure) => {
                 let (Failure::Unreachable(why) | Failure::NewerFormat(why)) = &failure;
-                tracing::warn!("{why}");
+                tracing::warn!(why, "Redis cannot be used");
                 current.failure = Some(failure);
                 call.failed();
                 None

@@ -4,11 +4,15 @@ use super::connection::{CommandError, Connection};
 use crate::instruments::script_seconds;
 use prometheus_client::metrics::histogram::Histogram;
 use redis::{Cmd, Value};
+use shared::trace::{Parent, Span};
 use std::sync::LazyLock;
 use tokio::time::Instant;
 
 /// An operation of the line as a Lua script.
 pub(super) struct Script {
+    name: &'static str,
+    /// Name of a call as a span.
+    span: String,
     text: String,
     hash: String,
     seconds: Histogram,
@@ -20,6 +24,8 @@ impl Script {
         let hash = redis::Script::new(&text).get_hash().to_owned();
         let seconds = script_seconds(name);
         Script {
+            name,
+            span: format!("EVALSHA {name}"),
             text,
             hash,
             seconds,
@@ -43,12 +49,29 @@ impl Script {
             command
         };
         let begun = Instant::now();
+        let mut span = Span::store("redis", &self.span);
+        span.text("db.stored_procedure.name", self.name);
         let answer = match connection.send(&command("EVALSHA", &self.hash)).await {
             Err(CommandError::NoScript) => connection.send(&command("EVAL", &self.text)).await,
             answer => answer,
         };
         self.seconds.observe(begun.elapsed().as_secs_f64());
+        if answer.is_err() {
+            span.fail("unanswered");
+        }
         answer
+    }
+
+    /// Begins a span in the trace of each request that shares a call.
+    pub(super) fn spans<'a>(
+        &self,
+        requests: impl ExactSizeIterator<Item = &'a Parent>,
+    ) -> Vec<Span> {
+        let mut spans = Parent::store_for_each(requests, "redis", &self.span);
+        for span in &mut spans {
+            span.text("db.stored_procedure.name", self.name);
+        }
+        spans
     }
 }
 
