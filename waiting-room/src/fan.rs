@@ -178,17 +178,21 @@ pub(crate) async fn enter(
         }
         (None, None) => (VisitorId::random(), false),
     };
-    match &pass {
-        Some(pass) => {
-            check(&room.site.limits.visitors, visitor)?;
-            // If the store has lost their place, it is restored instead of a new one given.
-            room.find_place(event, pass).await?;
+    let limits = &room.site.limits;
+    let mut has_place = false;
+    if let Some(pass) = &pass {
+        check(&limits.visitors, visitor)?;
+        // If the store has lost their place, it is restored instead of a new one given.
+        let spot = room.find_place(event, pass).await?;
+        has_place = spot.is_some_and(|spot| !spot.may_rejoin());
+        if !has_place {
+            let counted = limits.places.rejoin(visitor).await;
+            counted.map_err(Problem::too_many)?;
         }
-        None => {
-            if let Some(address) = address {
-                check(&room.site.limits.joins, address)?;
-            }
-        }
+    }
+    if let Some(address) = address.filter(|_| !has_place) {
+        let counted = limits.places.join(address).await;
+        counted.map_err(Problem::too_many)?;
     }
     let joined = room.line.join(event, &[visitor]).await?;
     let joined = joined.first().copied().ok_or_else(Problem::unavailable)?;
@@ -250,6 +254,7 @@ async fn leave(
     let pass = pass_of(&room, &headers, &event).ok_or_else(no_pass)?;
     check_origin(&room.site, &headers, pass.by_cookie)?;
     let pass = pass.content;
+    check(&room.site.limits.visitors, pass.visitor)?;
     room.find_place(&event, &pass).await?;
     room.line.leave(&event, pass.visitor).await?;
     room.passed.forget(pass.visitor);

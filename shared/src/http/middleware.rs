@@ -7,7 +7,7 @@ use super::permit::Peer;
 use super::problem::Problem;
 use super::security_headers::set_headers;
 use super::undeclared::{RefuseUndeclared, is_gate};
-use crate::context::{AppContext, check};
+use crate::context::AppContext;
 use crate::metrics::http::{RequestId, count, route_label};
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
@@ -28,13 +28,6 @@ const REQUEST: Duration = Duration::from_secs(30);
 /// metrics) and adds the routes that both services have: static files, the organiser's session and
 /// audit log, the documents.
 pub fn with_middleware(router: Router, site: &Arc<AppContext>, mut description: OpenApi) -> Router {
-    let sweeping = site.clone();
-    tokio::spawn(async move {
-        while !sweeping.stop.is_cancelled() {
-            tokio::time::sleep(Duration::from_secs(30)).await;
-            sweeping.limits.sweep();
-        }
-    });
     if let Some(purger) = site.edge.purger() {
         tokio::spawn(purger.run(site.stop.clone()));
     }
@@ -100,7 +93,8 @@ async fn around(State(site): State<Arc<AppContext>>, mut request: Request, next:
     let request_id = id.to_string();
     let is_gate = is_gate(route);
     let limited = address.filter(|_| !is_gate);
-    let refused = limited.and_then(|address| check(&site.limits.requests, address).err());
+    let refused = limited.and_then(|address| site.limits.requests.check(address).err());
+    let refused = refused.map(Problem::too_many);
     let mut is_shed = false;
     let response = match refused {
         Some(problem) => problem.into_response(),
