@@ -5,6 +5,7 @@ use super::load::Class;
 use super::overloaded::refuse;
 use super::permit::Peer;
 use super::problem::Problem;
+use super::request_head::BadHead;
 use super::security_headers::set_headers;
 use super::undeclared::{RefuseUndeclared, is_gate};
 use crate::context::AppContext;
@@ -92,9 +93,13 @@ async fn around(State(site): State<Arc<AppContext>>, mut request: Request, next:
     let id = RequestId(rand::random());
     let request_id = id.to_string();
     let is_gate = is_gate(route);
-    let limited = address.filter(|_| !is_gate);
-    let refused = limited.and_then(|address| site.limits.requests.check(address).err());
-    let refused = refused.map(Problem::too_many);
+    let bad = request.extensions().get::<BadHead>();
+    let refused = bad.map(|bad| Problem::of_status(bad.0));
+    let refused = refused.or_else(|| {
+        let limited = address.filter(|_| !is_gate)?;
+        let counted = site.limits.requests.check(limited);
+        counted.err().map(Problem::too_many)
+    });
     let mut is_shed = false;
     let response = match refused {
         Some(problem) => problem.into_response(),

@@ -3,6 +3,7 @@
 pub mod client_address;
 mod connection;
 pub mod credentials;
+mod delivery;
 pub mod idempotency;
 mod lingering;
 pub mod listener;
@@ -16,6 +17,7 @@ pub mod problem;
 pub mod proxy_protocol;
 pub mod rate_limit;
 mod request_body;
+mod request_head;
 mod security_headers;
 pub mod socket;
 pub mod static_files;
