@@ -310,7 +310,7 @@ function watch() {
       socketState = code === 4001 ? "4001" : state === "open" ? "open" : "closed";
       if (code === 4001) {
         $("connection").textContent =
-          "This place is open in another tab or on another device. Look there, or refresh to watch here.";
+          "Your place is open in several tabs or devices already. This one shows it a little later.";
         ask();
         return;
       }

@@ -16,8 +16,8 @@ use shared::http::openapi::Refusals;
 use shared::http::permit::ConnectionPermit;
 use shared::http::problem::{Parameters, Problem};
 use shared::http::socket::{
-    Beat, FRAMES_MAX, Handshake, MESSAGE_BYTES_MAX, NoHandshake, Pulse, Socket, SocketLimits, close, hear, ping,
-    send_text,
+    Beat, FRAMES_MAX, Handshake, MESSAGE_BYTES_MAX, NoHandshake, Pulse, Socket, SocketLimits,
+    close, hear, ping, send_text,
 };
 use shared::metrics::sockets::{self, Closed};
 use std::sync::Arc;

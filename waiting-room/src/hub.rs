@@ -218,7 +218,10 @@ mod tests {
             alive.state.heard_at.store(130, Ordering::Relaxed);
         }
         let fifth = open(101 + DEAD_SECONDS).unwrap();
-        assert!(!sockets.exit(ann, &first[0]), "its slot is another's by now");
+        assert!(
+            !sockets.exit(ann, &first[0]),
+            "its slot is another's by now"
+        );
         assert!(first[1..].iter().all(|socket| !sockets.exit(ann, socket)));
         assert!(sockets.exit(ann, &fifth), "the last one");
         assert_eq!(sockets.count(), 1);

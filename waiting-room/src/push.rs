@@ -18,8 +18,8 @@ use shared::http::openapi::Refusals;
 use shared::http::permit::ConnectionPermit;
 use shared::http::problem::Problem;
 use shared::http::socket::{
-    Beat, FRAMES_MAX, Handshake, MESSAGE_BYTES_MAX, NoHandshake, Pulse, Socket, SocketLimits, close, hear, ping,
-    send_text,
+    Beat, FRAMES_MAX, Handshake, MESSAGE_BYTES_MAX, NoHandshake, Pulse, Socket, SocketLimits,
+    close, hear, ping, send_text,
 };
 use shared::ids::EventId;
 use shared::metrics::sockets::{self, Closed};

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 /// Most bytes of an answer that are handed to the connection at a time.
 const PIECE_BYTES: usize = 64 * 1024;
-/// Longest time in which a client takes no piece of the answers that are ready for it: about
-/// 2 kB/s is the least.
-const STALL: Duration = Duration::from_secs(30);
-/// Time between two looks at it.
+/// Time between two looks at what a client has taken.
 const LOOK: Duration = Duration::from_secs(5);
+/// Looks at which a client that has taken none of what is ready for it is given up: after half a
+/// minute. About 2 kB/s is the least.
+const LOOKS_MAX: u32 = 6;
 
 /// Answers of one connection that are being delivered.
 #[derive(Default)]
@@ -61,17 +61,29 @@ impl Deliveries {
 
     /// Waits until the client has taken nothing for too long.
     pub(super) async fn stalled(&self) {
-        let mut seen = self.taken.load(Ordering::Relaxed);
-        let mut since = Instant::now();
-        loop {
+        let mut watch = Watch::default();
+        while !watch.look(self) {
             sleep(LOOK).await;
-            let before = std::mem::replace(&mut seen, self.taken.load(Ordering::Relaxed));
-            if before != seen || self.waiting.load(Ordering::Relaxed) == 0 {
-                since = Instant::now();
-            } else if since.elapsed() >= STALL {
-                return;
-            }
         }
+    }
+}
+
+/// What was seen at the last looks.
+#[derive(Default)]
+struct Watch {
+    taken: u64,
+    /// Looks since the client took something, or had nothing to take.
+    looks: u32,
+}
+
+impl Watch {
+    /// Returns whether the client is to be given up.
+    fn look(&mut self, deliveries: &Deliveries) -> bool {
+        let taken = deliveries.taken.load(Ordering::Relaxed);
+        let before = std::mem::replace(&mut self.taken, taken);
+        let is_stuck = before == taken && deliveries.waiting.load(Ordering::Relaxed) > 0;
+        self.looks = if is_stuck { self.looks + 1 } else { 0 };
+        self.looks >= LOOKS_MAX
     }
 }
 
@@ -149,6 +161,7 @@ impl<T> Drop for Delivered<T> {
 mod tests {
     use super::*;
     use axum::response::IntoResponse as _;
+    use futures_util::FutureExt as _;
     use http_body_util::BodyExt as _;
 
     #[tokio::test]
@@ -170,24 +183,32 @@ mod tests {
         assert_eq!(deliveries.waiting.load(Ordering::Relaxed), 0);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn only_a_client_that_takes_nothing_of_what_is_ready_stalls() {
+    #[tokio::test]
+    async fn only_a_client_that_takes_nothing_of_what_is_ready_is_given_up() {
         let deliveries = Arc::new(Deliveries::default());
-        let stalled = || tokio::time::timeout(STALL + 3 * LOOK, deliveries.stalled());
-        assert!(stalled().await.is_err(), "nothing to take");
+        let is_given_up = || {
+            let mut watch = Watch::default();
+            (0..=LOOKS_MAX).any(|_| watch.look(&deliveries))
+        };
+        assert!(!is_given_up(), "nothing to take");
         // A source that is not ready, as between two events of a stream.
-        let source = Body::from_stream(futures_util::stream::pending::<Result<Bytes, axum::Error>>());
+        let source = futures_util::stream::pending::<Result<Bytes, axum::Error>>();
+        let source = Body::from_stream(source);
         let mut silent = deliveries.watch(Response::new(source), ()).into_body();
-        tokio::select! {
-            _ = silent.frame() => panic!("it has no frame"),
-            slow = stalled() => assert!(slow.is_err(), "waiting for the source"),
-        }
-        let ready = deliveries.watch(vec![0; 3 * PIECE_BYTES].into_response(), ());
-        assert!(stalled().await.is_ok(), "not even begun");
-        let mut body = ready.into_body();
+        assert!(is_given_up(), "not even begun");
+        assert!(silent.frame().now_or_never().is_none());
+        assert!(!is_given_up(), "waiting for the source");
+        let long = vec![0; 3 * PIECE_BYTES].into_response();
+        let mut body = deliveries.watch(long, ()).into_body();
         body.frame().await.unwrap().unwrap();
-        assert!(stalled().await.is_ok(), "begun, and no more");
+        assert!(is_given_up(), "begun, and no more");
+        let mut watch = Watch::default();
+        for _ in 0..LOOKS_MAX - 1 {
+            assert!(!watch.look(&deliveries));
+        }
+        body.frame().await.unwrap().unwrap();
+        assert!(!watch.look(&deliveries), "slow");
         drop(body);
-        assert!(stalled().await.is_err(), "given up");
+        assert!(!is_given_up(), "nothing left");
     }
 }

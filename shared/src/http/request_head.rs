@@ -72,7 +72,9 @@ mod tests {
             let heads = [("host", host)];
             assert_eq!(refused(&heads, Version::HTTP_11), None, "{host}");
         }
-        for host in ["", "a/b@c", "a b", "u@a", "a:x", "a:70000", "http://a", ":80", "a,b/c"] {
+        for host in [
+            "", "a/b@c", "a b", "u@a", "a:x", "a:70000", "http://a", ":80", "a,b/c",
+        ] {
             let heads = [("host", host)];
             assert_eq!(refused(&heads, Version::HTTP_11), Some(400), "{host}");
         }

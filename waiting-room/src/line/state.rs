@@ -4,7 +4,9 @@
 use super::bitmap::Alive;
 use super::event_settings::EventSettings;
 use super::throughput::{Flow, Rates};
-use super::{Joined, LINE_LENGTH_MAX, NUMBERS_MAX, Outcome, Phase, Refused, Slot, Spot, VisitorState};
+use super::{
+    Joined, LINE_LENGTH_MAX, NUMBERS_MAX, Outcome, Phase, Refused, Slot, Spot, VisitorState,
+};
 use crate::draw::Round;
 use shared::ids::{Availability, VisitorId};
 use shared::time::Time;

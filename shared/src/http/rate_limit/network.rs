@@ -72,7 +72,11 @@ mod tests {
             let networks = networks(text.parse().unwrap());
             networks.map(|network| network.map_or(String::new(), |it| it.to_string()))
         };
-        let v6 = ["2001:db8:1:2a3::/64", "2001:db8:1:200::/56", "2001:db8:1::/48"];
+        let v6 = [
+            "2001:db8:1:2a3::/64",
+            "2001:db8:1:200::/56",
+            "2001:db8:1::/48",
+        ];
         assert_eq!(named("2001:db8:1:2a3:4::5"), v6);
         let v4 = ["198.51.100.7/32", "", "198.51.100.0/24"];
         assert_eq!(named("198.51.100.7"), v4);

@@ -69,9 +69,7 @@ impl EventLine {
                 Ok(Joined::New(spot))
             }
             value if bytes(value) == b"refused" => Err(self.refusal(phase(fields))),
-            value if bytes(value) == b"full" => {
-                Err(Refused::Full("this line is full"))
-            }
+            value if bytes(value) == b"full" => Err(Refused::Full("this line is full")),
             value => {
                 let place = PlaceReply::read(visitor, value).ok_or(Unavailable)?;
                 Ok(Joined::Known(self.complete(place, recently()).await?))
