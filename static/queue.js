@@ -360,7 +360,7 @@ async function join() {
         p.status === 429
           ? "Many people are joining from your network. Trying again shortly."
           : `${p.message}. Trying again shortly.`;
-      tryAgain(3000 + Math.random() * 4000);
+      tryAgain(Math.min(60000, 1000 * (p.retryAfter || 0)) + 3000 + Math.random() * 4000);
     }
   } finally {
     isJoining = false;

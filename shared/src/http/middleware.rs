@@ -5,6 +5,7 @@ use super::load::Class;
 use super::overloaded::refuse;
 use super::permit::Peer;
 use super::problem::Problem;
+use super::proxy_check::check_proxy;
 use super::request_head::BadHead;
 use super::security_headers::set_headers;
 use super::undeclared::{RefuseUndeclared, is_gate};
@@ -84,6 +85,7 @@ async fn around(State(site): State<Arc<AppContext>>, mut request: Request, next:
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
     let peer = peer.unwrap_or(IpAddr::from([127, 0, 0, 1]));
     let address = client_address(peer, request.headers(), site.trusted_hops);
+    check_proxy(&site, request.headers(), address);
     if let Some(address) = address {
         request.extensions_mut().insert(ClientAddress(address));
     }

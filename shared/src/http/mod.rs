@@ -14,6 +14,7 @@ pub mod operations;
 mod overloaded;
 pub mod permit;
 pub mod problem;
+mod proxy_check;
 pub mod proxy_protocol;
 pub mod rate_limit;
 mod request_body;
