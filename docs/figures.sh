@@ -11,7 +11,7 @@ free() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)
 serve() {
   folder=$(mktemp -d) port=$(free)
   FAIRLINE_LISTEN=127.0.0.1:$port FAIRLINE_OPS_LISTEN=127.0.0.1:0 FAIRLINE_DATA=$folder/data FAIRLINE_LOG=warn \
-    FAIRLINE_REQUESTS_PER_SECOND=0 FAIRLINE_JOINS_PER_MINUTE=0 FAIRLINE_VISITOR_REQUESTS_PER_SECOND=0 \
+    FAIRLINE_REQUESTS_PER_SECOND=0 FAIRLINE_JOINS_PER_MINUTE=0 FAIRLINE_REJOINS_PER_HOUR=0 FAIRLINE_VISITOR_REQUESTS_PER_SECOND=0 \
     FAIRLINE_CONNECTIONS_PER_ADDRESS=0 "$bin/fairline" >/dev/null &
   server=$! url=http://127.0.0.1:$port
   until curl -sf "$url/api/v1/events" >/dev/null; do sleep 0.01; done

@@ -47,6 +47,7 @@ export class Server {
       FAIRLINE_DATA: join(this.folder, "data"),
       FAIRLINE_ORGANISER_KEY: KEY,
       FAIRLINE_JOINS_PER_MINUTE: "0",
+      FAIRLINE_REJOINS_PER_HOUR: "0",
       FAIRLINE_LOG: "warn",
       FAIRLINE_REQUESTS_PER_SECOND: "0",
       ...this.more,

@@ -310,7 +310,7 @@ function watch() {
       socketState = code === 4001 ? "4001" : state === "open" ? "open" : "closed";
       if (code === 4001) {
         $("connection").textContent =
-          "This place is open in another tab or on another device. Look there, or refresh to watch here.";
+          "Your place is open in several tabs or devices already. This one shows it a little later.";
         ask();
         return;
       }
@@ -360,7 +360,7 @@ async function join() {
         p.status === 429
           ? "Many people are joining from your network. Trying again shortly."
           : `${p.message}. Trying again shortly.`;
-      tryAgain(3000 + Math.random() * 4000);
+      tryAgain(Math.min(60000, 1000 * (p.retryAfter || 0)) + 3000 + Math.random() * 4000);
     }
   } finally {
     isJoining = false;

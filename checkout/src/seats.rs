@@ -5,7 +5,6 @@ use crate::app::{App, Shop};
 use crate::inventory::seat_map::SeatMapVersion;
 use crate::inventory::{SeatMap, SeatState};
 use crate::sessions::{Sessions, event_id};
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -16,7 +15,10 @@ use shared::http::credentials::{bearer, check_origin};
 use shared::http::openapi::Refusals;
 use shared::http::permit::ConnectionPermit;
 use shared::http::problem::{Parameters, Problem};
-use shared::http::socket::{Beat, MESSAGES_MAX, Pulse, ping, send};
+use shared::http::socket::{
+    Beat, FRAMES_MAX, Handshake, MESSAGE_BYTES_MAX, NoHandshake, Pulse, Socket, SocketLimits,
+    close, hear, ping, send_text,
+};
 use shared::metrics::sockets::{self, Closed};
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
@@ -26,8 +28,13 @@ const JSON: [(header::HeaderName, &str); 1] = [(header::CONTENT_TYPE, "applicati
 const BITS: [(header::HeaderName, &str); 1] = [(header::CONTENT_TYPE, "application/octet-stream")];
 const X_VERSION: header::HeaderName = header::HeaderName::from_static("x-version");
 const X_STALE: header::HeaderName = header::HeaderName::from_static("x-stale");
-/// Close code for a socket too far behind: the client must fetch the map and connect again.
-const BEHIND: u16 = 4002;
+/// Buffers and limits of a socket. A message has the changes of an instant, which may be many.
+const LIMITS: SocketLimits = SocketLimits {
+    read_bytes: 512,
+    write_bytes_max: 1024 * 1024,
+    message_bytes_max: MESSAGE_BYTES_MAX,
+    frames_max: FRAMES_MAX,
+};
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -199,27 +206,25 @@ async fn watch_seats(
     headers: HeaderMap,
     Sessions(keys): Sessions,
     connection: Option<Extension<Arc<ConnectionPermit>>>,
-    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+    handshake: Result<Handshake, NoHandshake>,
 ) -> Result<Response, Problem> {
     let seat_map = seat_map(&shop, &event)?;
     shop.inventory
         .session(keys, Some(seat_map.event.clone()))
         .await?;
     check_origin(&shop.site, &headers, bearer(&headers).is_none())?;
-    let upgrade = upgrade.map_err(|rejection| Problem::of_status(rejection.status()))?;
-    let upgrade = upgrade
-        .read_buffer_size(512)
-        .write_buffer_size(0)
-        .max_write_buffer_size(1024 * 1024)
-        .max_frame_size(4096)
-        .max_message_size(4096);
-    Ok(upgrade.on_upgrade(move |socket| serve_socket(socket, shop, seat_map, connection)))
+    Ok(match handshake {
+        Ok(handshake) => handshake.accept(LIMITS, move |socket| {
+            serve_socket(socket, shop, seat_map, connection)
+        }),
+        Err(refusal) => refusal.into_response(),
+    })
 }
 
 /// Serves a socket. A slow reader catches up from the kept changes or is told to start again;
 /// nothing is queued for it.
 async fn serve_socket(
-    mut socket: WebSocket,
+    mut socket: Socket,
     shop: Arc<Shop>,
     seat_map: Arc<SeatMap>,
     // Holds the connection permit of this socket until it ends, so that the drain waits for it.
@@ -233,24 +238,23 @@ async fn serve_socket(
     drop(seat_map);
     let mut version = versions.borrow_and_update().version;
     let hello = json!({"type": "seats", "version": version, "changes": []}).to_string();
-    if !send(&mut socket, Message::text(hello)).await {
+    if !send_text(&mut socket, hello).await {
         return;
     }
     let mut pulse = Pulse::start();
-    let mut messages_received = 0;
-    let (closed, reason) = loop {
+    open.closed = loop {
         // All arms are cancel-safe: a missed version is found by the next call of `since`.
         tokio::select! {
             changed = versions.changed() => {
                 if changed.is_err() {
-                    break (Closed::Behind, "the seating plan was replaced");
+                    break Closed::Behind;
                 }
                 let messages = map.upgrade().and_then(|map| map.since(version));
                 let Some(messages) = messages else {
-                    break (Closed::Behind, "too far behind: fetch the map again");
+                    break Closed::Behind;
                 };
                 for message in messages {
-                    if !send(&mut socket, Message::text(&*message.text)).await {
+                    if !send_text(&mut socket, &*message.text).await {
                         return;
                     }
                     version = message.version;
@@ -266,28 +270,12 @@ async fn serve_socket(
                     return;
                 }
             }
-            () = shop.site.stop.cancelled() => break (Closed::Leaving, "this node is about to go"),
-            message = socket.recv() => match message {
-                None | Some(Err(_)) | Some(Ok(Message::Close(_))) => return,
-                Some(Ok(message)) => {
-                    pulse.hear();
-                    messages_received += u32::from(!matches!(message, Message::Pong(_)));
-                    if messages_received > MESSAGES_MAX {
-                        break (Closed::TooMany, "too many messages");
-                    }
-                }
+            () = shop.site.stop.cancelled() => break Closed::Leaving,
+            heard = hear(&mut socket) => match heard {
+                Ok(()) => pulse.hear(),
+                Err(closed) => break closed,
             },
         }
     };
-    open.closed = closed;
-    let code = match closed {
-        Closed::Leaving => 1012,
-        Closed::TooMany => 1008,
-        _ => BEHIND,
-    };
-    let frame = CloseFrame {
-        code,
-        reason: reason.into(),
-    };
-    send(&mut socket, Message::Close(Some(frame))).await;
+    close(&mut socket, open.closed).await;
 }

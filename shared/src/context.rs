@@ -6,7 +6,7 @@ use crate::edge::Edge;
 use crate::failures::Failures;
 use crate::http::load::Load;
 use crate::http::problem::Problem;
-use crate::http::rate_limit::Limiter;
+use crate::http::rate_limit::{AddressLimiter, Limiter, SharedLimits};
 use crate::organiser::Organisers;
 use crate::time::Clock;
 use crate::trace::Traces;
@@ -81,24 +81,15 @@ impl AppContext {
 /// The rate limits, each with its key.
 pub struct Limits {
     /// All requests of a client address.
-    pub requests: Limiter,
-    /// New places in line of a client address.
-    pub joins: Limiter,
+    pub requests: AddressLimiter,
+    /// New places in line of a client address, and of a visitor who has had one.
+    pub places: SharedLimits,
     /// Requests of one visitor.
     pub visitors: Limiter,
     /// Wrong organiser keys and one-time codes.
     pub organiser_keys: Failures,
     /// Wrong service keys.
     pub service_key: Failures,
-}
-
-impl Limits {
-    /// Forgets who has been quiet. Called now and then.
-    pub fn sweep(&self) {
-        for limiter in [&self.requests, &self.joins, &self.visitors] {
-            limiter.sweep();
-        }
-    }
 }
 
 /// Counts one against a limit.

@@ -9,7 +9,7 @@ use crate::failures::Failures;
 use crate::http::listener::{Caps, Transport};
 use crate::http::load::{Load, LoadArgs, LoadLimits};
 use crate::http::proxy_protocol::TrustedProxies;
-use crate::http::rate_limit::Limiter;
+use crate::http::rate_limit::{AddressLimiter, Limiter, SharedLimits};
 use crate::http::tls::{CertificateFiles, Tls};
 use crate::keys::{NamedSecret, check_distinct, read_admin_key, read_more_keys, split};
 use crate::log::LogFormat;
@@ -87,6 +87,9 @@ pub struct Common {
     /// New places in line per client address and minute; 0: no limit [default: 30]
     #[arg(long, env = "FAIRLINE_JOINS_PER_MINUTE", global = true)]
     pub joins_per_minute: Option<String>,
+    /// New places in line per visitor and hour beyond the first; 0: no limit [default: 10]
+    #[arg(long, env = "FAIRLINE_REJOINS_PER_HOUR", global = true)]
+    pub rejoins_per_hour: Option<String>,
     /// Requests per client address and second; 0: no limit [default: 100]
     #[arg(long, env = "FAIRLINE_REQUESTS_PER_SECOND", global = true)]
     pub requests_per_second: Option<String>,
@@ -159,6 +162,8 @@ struct RequestRates {
     requests: u32,
     /// New places in line of a client address in a minute.
     joins: u32,
+    /// New places of a visitor in an hour, beyond the first.
+    rejoins: u32,
     /// Requests of a visitor in a second.
     visitors: u32,
 }
@@ -282,6 +287,7 @@ impl Common {
                 100,
             ),
             joins: rate("FAIRLINE_JOINS_PER_MINUTE", &self.joins_per_minute, 30),
+            rejoins: rate("FAIRLINE_REJOINS_PER_HOUR", &self.rejoins_per_hour, 10),
             visitors: rate("FAIRLINE_VISITOR_REQUESTS_PER_SECOND", by_visitor, 10),
         }
     }
@@ -351,8 +357,11 @@ impl Settings {
             organisers: Organisers::new(keys, sessions, sign_outs),
             audit: Audit::open(&folder.join("audit.jsonl"))?,
             limits: Limits {
-                requests: Limiter::per_second(rates.requests, rates.requests.saturating_mul(2)),
-                joins: Limiter::per_minute(rates.joins),
+                requests: AddressLimiter::new(|factor| {
+                    let count = rates.requests.saturating_mul(factor);
+                    Limiter::per_second(count, count.saturating_mul(2))
+                }),
+                places: SharedLimits::new(rates.joins, rates.rejoins),
                 visitors: Limiter::per_second(rates.visitors, rates.visitors.saturating_mul(3)),
                 organiser_keys: Failures::new("organiser key"),
                 service_key: Failures::new("service key"),

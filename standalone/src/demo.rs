@@ -56,6 +56,7 @@ pub fn start(common: &mut Common, args: DemoArgs) -> Result<Demo, String> {
     }
     for limit in [
         &mut common.joins_per_minute,
+        &mut common.rejoins_per_hour,
         &mut common.requests_per_second,
         &mut common.connections_per_address,
     ] {

@@ -8,10 +8,11 @@ use crate::line::{Claimed, Joined, Order, Phase, Spot};
 use crate::place::Place;
 use axum::Json;
 use axum::extract::{Extension, Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use shared::context::check;
+use shared::crypto::sha256;
 use shared::edge::Lifetime;
 use shared::http::client_address::ClientAddress;
 use shared::http::credentials::{bearer, check_origin};
@@ -24,6 +25,10 @@ use shared::token::Claims;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+
+/// Shortest `Idempotency-Key` that tells a fan from others. Two fans behind one address may well
+/// send the same short one, and must not share a place.
+const KEY_CHARS_MIN: usize = 16;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -167,28 +172,35 @@ pub(crate) async fn enter(
     let pass = pass.map(|pass| pass.content);
     check_origin(&room.site, headers, by_cookie)?;
     let address = address.map(|address| address.0);
-    let (visitor, is_keyed) = match (&pass, &key.0) {
+    let key = key.0.as_deref().filter(|key| key.len() >= KEY_CHARS_MIN);
+    let (visitor, is_keyed) = match (&pass, key) {
         (Some(pass), _) => (pass.visitor, false),
-        // The same key from the same address is a repeated request of the same fan.
+        // The same key from the same browser at the same address is a repeated request of the same
+        // fan.
         (None, Some(key)) => {
-            let named = format!("{event}\n{address:?}\n{key}");
+            let browser = headers.get(header::USER_AGENT).map(HeaderValue::as_bytes);
+            let named = format!("{event}\n{address:?}\n{:?}\n{key}", browser.map(sha256));
             let mac = room.join_keys.sign(named.as_bytes());
             let half = mac.first_chunk().expect("a signature has 32 bytes");
             (VisitorId(u128::from_be_bytes(*half)), true)
         }
         (None, None) => (VisitorId::random(), false),
     };
-    match &pass {
-        Some(pass) => {
-            check(&room.site.limits.visitors, visitor)?;
-            // If the store has lost their place, it is restored instead of a new one given.
-            room.find_place(event, pass).await?;
+    let limits = &room.site.limits;
+    let mut has_place = false;
+    if let Some(pass) = &pass {
+        check(&limits.visitors, visitor)?;
+        // If the store has lost their place, it is restored instead of a new one given.
+        let spot = room.find_place(event, pass).await?;
+        has_place = spot.is_some_and(|spot| !spot.may_rejoin());
+        if !has_place {
+            let counted = limits.places.rejoin(visitor).await;
+            counted.map_err(Problem::too_many)?;
         }
-        None => {
-            if let Some(address) = address {
-                check(&room.site.limits.joins, address)?;
-            }
-        }
+    }
+    if let Some(address) = address.filter(|_| !has_place) {
+        let counted = limits.places.join(address).await;
+        counted.map_err(Problem::too_many)?;
     }
     let joined = room.line.join(event, &[visitor]).await?;
     let joined = joined.first().copied().ok_or_else(Problem::unavailable)?;
@@ -250,6 +262,7 @@ async fn leave(
     let pass = pass_of(&room, &headers, &event).ok_or_else(no_pass)?;
     check_origin(&room.site, &headers, pass.by_cookie)?;
     let pass = pass.content;
+    check(&room.site.limits.visitors, pass.visitor)?;
     room.find_place(&event, &pass).await?;
     room.line.leave(&event, pass.visitor).await?;
     room.passed.forget(pass.visitor);

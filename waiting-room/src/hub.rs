@@ -5,11 +5,12 @@ use crate::history::History;
 use crate::instruments::HubMetrics;
 use crate::line::{LineView, Stats};
 use parking_lot::Mutex;
+use shared::http::socket::steady_seconds;
 use shared::ids::VisitorId;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::sync::{oneshot, watch};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use tokio::sync::watch;
 
 /// One event at this node.
 pub(crate) struct EventHub {
@@ -21,7 +22,7 @@ pub(crate) struct EventHub {
     is_gone: AtomicBool,
     /// Whether the list of the draw was already requested from the line.
     has_list: AtomicBool,
-    /// Open socket of each visitor.
+    /// Open sockets of each visitor.
     pub(crate) sockets: Sockets,
     history: History,
     pub(crate) metrics: HubMetrics,
@@ -95,51 +96,134 @@ impl EventHub {
     }
 }
 
-/// Open sockets by visitor. Locked when a socket opens and when it closes, never for a message.
-#[derive(Default)]
-pub(crate) struct Sockets(Mutex<HashMap<VisitorId, OpenSocket>>);
+/// Largest number of sockets of one visitor at a node: tabs and devices.
+pub(crate) const SOCKETS_PER_VISITOR_MAX: u8 = 4;
+/// Silence of a socket after which another of its visitor may take its place among them: it answers
+/// a ping every 25 seconds, unless its device sleeps or has lost the network.
+const DEAD_SECONDS: u32 = 35;
 
-struct OpenSocket {
-    id: u64,
-    /// Ends the socket.
-    replace: oneshot::Sender<()>,
+/// Open sockets by visitor, each in one of a few slots. Locked when a socket opens and when it
+/// closes, never for a message.
+#[derive(Default)]
+pub(crate) struct Sockets(Mutex<HashMap<SlotOf, Arc<SocketState>>>);
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct SlotOf {
+    visitor: VisitorId,
+    slot: u8,
+}
+
+impl SlotOf {
+    fn all(visitor: VisitorId) -> impl Iterator<Item = SlotOf> {
+        (0..SOCKETS_PER_VISITOR_MAX).map(move |slot| SlotOf { visitor, slot })
+    }
+}
+
+struct SocketState {
+    /// When the client was last heard, in seconds of the steady clock.
+    heard_at: AtomicU32,
+    /// Whether a socket of the visitor was opened at another node since.
+    is_moved: AtomicBool,
+}
+
+/// A socket that is counted.
+pub(crate) struct OpenSocket {
+    slot: u8,
+    state: Arc<SocketState>,
+}
+
+impl OpenSocket {
+    /// Records that the client was heard.
+    pub(crate) fn hear(&self) {
+        let now = steady_seconds();
+        self.state.heard_at.store(now, Ordering::Relaxed);
+    }
+
+    /// Returns, once, whether the visitor opened a socket at another node.
+    pub(crate) fn take_moved(&self) -> bool {
+        self.state.is_moved.swap(false, Ordering::Relaxed)
+    }
 }
 
 impl Sockets {
-    /// Registers a socket and tells the one it replaces.
-    pub(crate) fn enter(&self, visitor: VisitorId, id: u64) -> oneshot::Receiver<()> {
-        let (replace, replaced) = oneshot::channel();
-        let mut sockets = self.0.lock();
-        if let Some(before) = sockets.insert(visitor, OpenSocket { id, replace }) {
-            let _ = before.replace.send(());
-        }
-        replaced
+    /// Counts a socket; none if the visitor has as many as may be.
+    pub(crate) fn enter(&self, visitor: VisitorId) -> Option<OpenSocket> {
+        self.enter_at(visitor, steady_seconds())
     }
 
-    /// Removes a socket; returns false when it was replaced in the meantime.
-    pub(crate) fn exit(&self, visitor: VisitorId, id: u64) -> bool {
+    fn enter_at(&self, visitor: VisitorId, now: u32) -> Option<OpenSocket> {
         let mut sockets = self.0.lock();
-        let is_ours = sockets.get(&visitor).is_some_and(|known| known.id == id);
-        if is_ours {
-            sockets.remove(&visitor);
-        }
-        is_ours
+        let is_free = |slot: &SlotOf| {
+            sockets.get(slot).is_none_or(|kept| {
+                let heard_at = kept.heard_at.load(Ordering::Relaxed);
+                now.saturating_sub(heard_at) > DEAD_SECONDS
+            })
+        };
+        let slot = SlotOf::all(visitor).find(is_free)?;
+        let state = Arc::new(SocketState {
+            heard_at: AtomicU32::new(now),
+            is_moved: AtomicBool::new(false),
+        });
+        sockets.insert(slot, state.clone());
+        let slot = slot.slot;
+        Some(OpenSocket { slot, state })
     }
 
-    /// Ends the visitor's socket here, because a newer one was opened at another node.
-    pub(crate) fn replace(&self, visitor: VisitorId) {
+    /// Counts a socket no longer; returns whether it was the visitor's last one here.
+    pub(crate) fn exit(&self, visitor: VisitorId, socket: &OpenSocket) -> bool {
+        let slot = SlotOf {
+            visitor,
+            slot: socket.slot,
+        };
         let mut sockets = self.0.lock();
-        if let Some(here) = sockets.remove(&visitor) {
-            let _ = here.replace.send(());
+        let kept = sockets.get(&slot);
+        if kept.is_some_and(|kept| Arc::ptr_eq(kept, &socket.state)) {
+            sockets.remove(&slot);
+        }
+        !SlotOf::all(visitor).any(|slot| sockets.contains_key(&slot))
+    }
+
+    /// Records that a visitor opened a socket at another node.
+    pub(crate) fn mark_moved(&self, visitor: VisitorId) {
+        let sockets = self.0.lock();
+        for state in SlotOf::all(visitor).filter_map(|slot| sockets.get(&slot)) {
+            state.is_moved.store(true, Ordering::Relaxed);
         }
     }
 
     pub(crate) fn contains(&self, visitor: VisitorId) -> bool {
         let sockets = self.0.lock();
-        sockets.contains_key(&visitor)
+        SlotOf::all(visitor).any(|slot| sockets.contains_key(&slot))
     }
 
     pub(crate) fn count(&self) -> usize {
         self.0.lock().len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_visitor_has_a_few_sockets_and_one_more_only_in_place_of_a_dead_one() {
+        let sockets = Sockets::default();
+        let (ann, ben) = (VisitorId(1), VisitorId(2));
+        let open = |now| sockets.enter_at(ann, now);
+        let first: Vec<OpenSocket> = (0..4).filter_map(|_| open(100)).collect();
+        assert_eq!(first.len(), 4);
+        assert!(open(100 + DEAD_SECONDS).is_none());
+        assert!(sockets.enter_at(ben, 100).is_some());
+        for alive in &first[1..] {
+            alive.state.heard_at.store(130, Ordering::Relaxed);
+        }
+        let fifth = open(101 + DEAD_SECONDS).unwrap();
+        assert!(
+            !sockets.exit(ann, &first[0]),
+            "its slot is another's by now"
+        );
+        assert!(first[1..].iter().all(|socket| !sockets.exit(ann, socket)));
+        assert!(sockets.exit(ann, &fifth), "the last one");
+        assert_eq!(sockets.count(), 1);
     }
 }

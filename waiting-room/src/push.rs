@@ -4,42 +4,43 @@
 use crate::app::{App, Room};
 use crate::credentials::pass_of;
 use crate::error::no_pass;
-use crate::hub::EventHub;
+use crate::hub::{EventHub, OpenSocket};
 use crate::instruments::ToldWait;
 use crate::line::{LineView, Refused, Spot, VisitorState};
 use crate::pass::Pass;
 use crate::place::{Place, due_after, eta};
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Extension, Path, State};
 use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 use shared::http::credentials::check_origin;
 use shared::http::openapi::Refusals;
 use shared::http::permit::ConnectionPermit;
 use shared::http::problem::Problem;
-use shared::http::socket::{Beat, MESSAGES_MAX, Pulse, ping, send};
+use shared::http::socket::{
+    Beat, FRAMES_MAX, Handshake, MESSAGE_BYTES_MAX, NoHandshake, Pulse, Socket, SocketLimits,
+    close, hear, ping, send_text,
+};
 use shared::ids::EventId;
 use shared::metrics::sockets::{self, Closed};
 use shared::time::Time;
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until, timeout};
-use tokio_tungstenite::tungstenite::Error as WsError;
-use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio::time::{Instant, sleep_until};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// Maximum length of a client's message, in bytes.
-const MESSAGE_BYTES_MAX: usize = 4096;
+/// Buffers and limits of a socket. Most are idle most of the time.
+const LIMITS: SocketLimits = SocketLimits {
+    read_bytes: 256,
+    write_bytes_max: 16 * 1024,
+    message_bytes_max: MESSAGE_BYTES_MAX,
+    frames_max: FRAMES_MAX,
+};
 /// Time over which an update for all fans is spread, so that nothing bursts.
 const SPREAD_MS: u64 = 600;
 /// Time over which fans of a node that shuts down reconnect.
 const RETURN_MS: u64 = 10_000;
-
-const REPLACED: u16 = 4001;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(watch_place))
@@ -55,22 +56,19 @@ async fn watch_place(
     Path(event): Path<String>,
     headers: HeaderMap,
     connection: Option<Extension<Arc<ConnectionPermit>>>,
-    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+    handshake: Result<Handshake, NoHandshake>,
 ) -> Result<Response, Problem> {
     let event = EventId::parse(&event).map_err(|_| Problem::no_such_event())?;
     let hub = room.hub(&event).await?;
     let pass = pass_of(&room, &headers, &event).ok_or_else(no_pass)?;
     check_origin(&room.site, &headers, pass.by_cookie)?;
-    let upgrade = upgrade.map_err(|rejection| Problem::of_status(rejection.status()))?;
+    let handshake = match handshake {
+        Ok(handshake) => handshake,
+        Err(refusal) => return Ok(refusal.into_response()),
+    };
     let spot = room.find_place(&event, &pass.content).await?;
     let spot = spot.ok_or_else(no_pass)?;
     let epoch = hub.front().epoch;
-    let upgrade = upgrade
-        .read_buffer_size(256)
-        .write_buffer_size(0)
-        .max_write_buffer_size(16 * 1024)
-        .max_frame_size(MESSAGE_BYTES_MAX)
-        .max_message_size(MESSAGE_BYTES_MAX);
     let fan = FanSocket {
         connection: connection.map(|Extension(connection)| connection),
         room,
@@ -82,13 +80,12 @@ async fn watch_place(
         shown_message: None,
         is_recorded: false,
         told: None,
-        messages: 0,
         pulse: Pulse::start(),
     };
     // Boxed, so that a waiting fan's task holds two pointers instead of everything the handshake
     // needed.
     let fan = Box::new(fan);
-    Ok(upgrade.on_upgrade(move |socket| Box::pin(fan.run(Box::new(socket)))))
+    Ok(handshake.accept(LIMITS, move |socket| Box::pin(fan.run(Box::new(socket)))))
 }
 
 /// Socket of a fan who watches their place.
@@ -106,7 +103,6 @@ struct FanSocket {
     is_recorded: bool,
     /// First expected wait that was sent.
     told: Option<ToldWait>,
-    messages: u32,
     pulse: Pulse,
     /// Permit of this connection, kept until the socket ends, so that the drain waits for it.
     connection: Option<Arc<ConnectionPermit>>,
@@ -129,30 +125,20 @@ struct ShownPlace {
 
 impl FanSocket {
     /// Serves a socket from its opening to its close.
-    async fn run(mut self: Box<FanSocket>, mut socket: Box<WebSocket>) {
+    async fn run(mut self: Box<FanSocket>, mut socket: Box<Socket>) {
         let visitor = self.spot.visitor;
-        let id = u64::from_be_bytes(shared::crypto::random());
-        let mut replaced = self.hub.sockets.enter(visitor, id);
         let mut open = sockets::PLACE.open();
-        open.closed = self.run_until_end(&mut socket, &mut replaced).await;
-        if self.hub.sockets.exit(visitor, id) {
-            Box::pin(self.record_away()).await;
-        }
-        let (code, reason) = match open.closed {
-            Closed::Gone | Closed::Behind => return,
-            Closed::Replaced => (REPLACED, "another tab or device took over this place"),
-            Closed::Leaving => (1012, "this node is about to go"),
-            Closed::TooLong => (1009, "a message may have 4096 bytes"),
-            Closed::TooMany => (1008, "too many messages"),
+        open.closed = match self.hub.sockets.enter(visitor) {
+            None => Closed::Crowded,
+            Some(entered) => {
+                let closed = self.run_until_end(&mut socket, &entered).await;
+                if self.hub.sockets.exit(visitor, &entered) {
+                    Box::pin(self.record_away()).await;
+                }
+                closed
+            }
         };
-        let frame = CloseFrame {
-            code,
-            reason: reason.into(),
-        };
-        send(&mut socket, Message::Close(Some(frame))).await;
-        // Wait briefly for the client's close frame, so that ours is read before the connection
-        // goes.
-        let _ = timeout(Duration::from_secs(1), socket.recv()).await;
+        Box::pin(close(&mut socket, open.closed)).await;
         drop(self.connection);
     }
 
@@ -168,11 +154,7 @@ impl FanSocket {
 
     /// Runs the socket until it ends. Every arm of the `select!` is safe to drop: the receivers
     /// keep what they have, and a message is sent completely before the next iteration.
-    async fn run_until_end(
-        &mut self,
-        socket: &mut WebSocket,
-        replaced: &mut oneshot::Receiver<()>,
-    ) -> Closed {
+    async fn run_until_end(&mut self, socket: &mut Socket, entered: &OpenSocket) -> Closed {
         let mut revision = self.hub.revision.subscribe();
         let stop = self.room.site.stop.clone();
         let mut due = Instant::now();
@@ -181,7 +163,7 @@ impl FanSocket {
             tokio::select! {
                 () = sleep_until(due) => {
                     // Boxed: its memory is held during the update, not for the life of the socket.
-                    if !Box::pin(self.send_update(socket)).await {
+                    if !Box::pin(self.send_update(socket, entered)).await {
                         return Closed::Gone;
                     }
                     let rest = due_after(&self.hub.front.borrow(), &self.spot);
@@ -190,41 +172,33 @@ impl FanSocket {
                 _ = revision.changed() => {
                     due = due.min(Instant::now() + Duration::from_millis(jitter_ms));
                 }
-                _ = &mut *replaced => return Closed::Replaced,
                 () = stop.cancelled() => {
                     let after_ms = (self.spot.visitor.0 % u128::from(RETURN_MS)) as u64;
                     let text = json!({"type": "reconnect", "after_ms": after_ms}).to_string();
-                    Box::pin(send(socket, Message::text(text))).await;
+                    Box::pin(send_text(socket, text)).await;
                     return Closed::Leaving;
                 }
-                received = socket.recv() => {
-                    if let Some(end) = self.on_message(received) {
-                        return end;
+                heard = hear(socket) => match heard {
+                    Ok(()) => {
+                        self.pulse.hear();
+                        entered.hear();
                     }
+                    Err(closed) => return closed,
                 }
-            }
-        }
-    }
-
-    /// Handles a message of the client. Only pongs are expected; others are counted against
-    /// [`MESSAGES_MAX`].
-    fn on_message(&mut self, received: Option<Result<Message, axum::Error>>) -> Option<Closed> {
-        match received {
-            None | Some(Ok(Message::Close(_))) => Some(Closed::Gone),
-            Some(Err(error)) if is_too_long(&error) => Some(Closed::TooLong),
-            Some(Err(_)) => Some(Closed::Gone),
-            Some(Ok(message)) => {
-                self.pulse.hear();
-                self.messages += u32::from(!matches!(message, Message::Pong(_)));
-                (self.messages > MESSAGES_MAX).then_some(Closed::TooMany)
             }
         }
     }
 
     /// Sends the place if it changed; returns false when the client is gone.
-    async fn send_update(&mut self, socket: &mut WebSocket) -> bool {
+    async fn send_update(&mut self, socket: &mut Socket, entered: &OpenSocket) -> bool {
         if self.hub.is_gone() {
             return false;
+        }
+        let beat = self.pulse.beat();
+        // The line knows one node of each visitor. Once another tab was opened at another node, this
+        // one records itself again from time to time, in case that tab is closed.
+        if beat == Beat::Ping && entered.take_moved() {
+            self.is_recorded = false;
         }
         // Here and not in the handshake: a socket that never opened must not keep a place.
         if !self.is_recorded {
@@ -235,7 +209,7 @@ impl FanSocket {
             }
         }
         let front = self.hub.front();
-        if !self.refresh_spot(&front).await || !self.keep_alive(socket).await {
+        if !self.refresh_spot(&front).await || !self.keep_alive(socket, beat).await {
             return false;
         }
         let message = &front.settings.message;
@@ -243,7 +217,7 @@ impl FanSocket {
         self.shown_message.clone_from(message);
         if let Some(text) = message.as_ref().filter(|_| is_new_message) {
             let notice = json!({"type": "notice", "message": text}).to_string();
-            if !send(socket, Message::text(notice)).await {
+            if !send_text(socket, notice).await {
                 return false;
             }
         }
@@ -279,12 +253,12 @@ impl FanSocket {
             place,
         })
         .unwrap_or_default();
-        send(socket, Message::text(text)).await
+        send_text(socket, text).await
     }
 
-    /// Sends a ping when one is due; returns false when the client is gone.
-    async fn keep_alive(&mut self, socket: &mut WebSocket) -> bool {
-        match self.pulse.beat() {
+    /// Sends a ping if one is due; returns false when the client is gone.
+    async fn keep_alive(&self, socket: &mut Socket, beat: Beat) -> bool {
+        match beat {
             Beat::Rest => true,
             Beat::Ping => ping(socket, self.room.now(&self.event)).await,
             Beat::Gone => false,
@@ -326,15 +300,6 @@ impl FanSocket {
             Ok(None) | Err(_) => false,
         }
     }
-}
-
-/// Returns whether a client's message was longer than [`MESSAGE_BYTES_MAX`].
-fn is_too_long(error: &axum::Error) -> bool {
-    let source = error.source().and_then(<dyn Error>::downcast_ref);
-    matches!(
-        source,
-        Some(WsError::Capacity(CapacityError::MessageTooLong { .. }))
-    )
 }
 
 /// A place as pushed.

@@ -3,6 +3,7 @@
 use crate::app::{Checkout, Parts};
 use crate::line::{self, Opened};
 use shared::context::AppContext;
+use shared::crypto::Secret;
 use shared::data_dir::DataFolder;
 use shared::keys::{NamedSecret, check_secret, shared_secrets};
 use shared::mistakes::Mistakes;
@@ -98,6 +99,10 @@ impl LineArgs {
         if let Some(store) = shared {
             store.check_format().await?;
             site.audit.share(store.clone());
+            if let Some(secret) = &self.pass_secret {
+                let secret = Secret::derive(secret.as_bytes(), "limits");
+                site.limits.places.share(store.clone(), secret);
+            }
             site.organisers.sign_outs().share(store);
         }
         let signer = match (&self.signing_key, &self.pass_secret) {

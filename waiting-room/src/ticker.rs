@@ -53,7 +53,7 @@ async fn run(room: Weak<Room>, event: EventId, hub: Arc<EventHub>) {
             match room.line.tick(&event).await {
                 Ok(front) => {
                     for visitor in room.line.replaced(&event) {
-                        hub.sockets.replace(visitor);
+                        hub.sockets.mark_moved(visitor);
                     }
                     read_list(&room, &event, &front, &hub);
                     // Each node purges once it has seen a change itself: copies of a node that was

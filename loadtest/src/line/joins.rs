@@ -88,6 +88,7 @@ async fn node() -> Result<(testkit::Redis, Server, tempfile::TempDir, String), F
         "FAIRLINE_LOG=warn".to_owned(),
         "FAIRLINE_REQUESTS_PER_SECOND=0".to_owned(),
         "FAIRLINE_JOINS_PER_MINUTE=0".to_owned(),
+        "FAIRLINE_REJOINS_PER_HOUR=0".to_owned(),
         "FAIRLINE_CONNECTIONS_PER_ADDRESS=0".to_owned(),
     ];
     let mut arguments: Vec<&str> = settings.iter().map(String::as_str).collect();

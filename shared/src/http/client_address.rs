@@ -1,7 +1,8 @@
 //! Client addresses, told by trusted proxies.
 
+use super::rate_limit::folded;
 use axum::http::HeaderMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Once;
 
 /// The address that a request counts for. A request without this extension has none that its proxy
@@ -51,18 +52,6 @@ fn address_of(entry: &[u8]) -> Option<IpAddr> {
     }
     let v4 = || entry.split_once(':')?.0.parse::<Ipv4Addr>().ok();
     entry.parse().ok().or_else(|| v4().map(IpAddr::V4))
-}
-
-/// Returns the /64 of an IPv6 address: a household has that many addresses to itself.
-pub(super) fn folded(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let mut octets = v6.octets();
-            octets[8..].fill(0);
-            IpAddr::V6(Ipv6Addr::from(octets))
-        }
-        v4 => v4,
-    }
 }
 
 #[cfg(test)]

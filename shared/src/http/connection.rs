@@ -1,13 +1,14 @@
 //! One connection on hyper, HTTP/1.1 or HTTP/2, with the application behind it.
 
+use super::delivery::Deliveries;
 use super::permit::{ConnectionPermit, Peer};
 use super::request_body::Unread;
+use super::request_head::bad_head;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
-use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -52,10 +53,15 @@ impl Connection {
     ) {
         let (app, permit) = (self.app, self.permit);
         let lingering = self.must_linger.clone();
+        let deliveries = Arc::new(Deliveries::default());
+        let watched = deliveries.clone();
         let service = service_fn(move |request| {
             let (app, permit) = (app.clone(), permit.clone());
-            let must_linger = lingering.clone();
-            async move { Ok::<_, Infallible>(respond(app, request, permit, &must_linger).await) }
+            let (must_linger, deliveries) = (lingering.clone(), watched.clone());
+            async move {
+                let response = respond(app, request, permit, &must_linger).await;
+                Ok::<_, Infallible>(deliveries.watch_long(response))
+            }
         });
         let serving = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -64,13 +70,18 @@ impl Connection {
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
         tokio::pin!(serving);
-        // Both arms are safe to drop: the connection is told to finish once, then awaited to its
-        // end.
-        let ended = tokio::select! {
-            ended = serving.as_mut() => ended,
-            () = self.stop.cancelled() => {
-                serving.as_mut().graceful_shutdown();
-                serving.await
+        let stalled = deliveries.stalled();
+        tokio::pin!(stalled);
+        let mut is_closing = false;
+        // The connection goes on wherever it was left off; it is told to finish once.
+        let ended = loop {
+            tokio::select! {
+                ended = serving.as_mut() => break ended,
+                () = stalled.as_mut() => return tracing::debug!("the client takes no answer"),
+                () = self.stop.cancelled(), if !is_closing => {
+                    is_closing = true;
+                    serving.as_mut().graceful_shutdown();
+                }
             }
         };
         if let Err(error) = ended {
@@ -87,14 +98,17 @@ impl Connection {
         let (app, permit) = (self.app, self.permit);
         let (streams, opened) = (TaskTracker::new(), Arc::new(AtomicUsize::new(0)));
         let (tracker, count) = (streams.clone(), opened.clone());
+        let deliveries = Arc::new(Deliveries::default());
+        let watched = deliveries.clone();
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             count.fetch_add(1, Ordering::Relaxed);
             let (app, peer, token) = (app.clone(), Peer(permit.address), tracker.token());
+            let deliveries = watched.clone();
             async move {
                 let mut request = request.map(Body::new);
                 request.extensions_mut().insert(peer);
                 let response = app.oneshot(request).await.into_response();
-                Ok::<_, Infallible>(until_sent(response, token))
+                Ok::<_, Infallible>(deliveries.watch(response, token))
             }
         });
         let serving = http2::Builder::new(TokioExecutor::new())
@@ -107,12 +121,14 @@ impl Connection {
             .keep_alive_interval(PING)
             .keep_alive_timeout(PING)
             .serve_connection(TokioIo::new(stream), service);
-        tokio::pin!(serving);
+        let stalled = deliveries.stalled();
+        tokio::pin!(serving, stalled);
         let (mut seen, mut is_closing) = (0, false);
         let ended = loop {
             // The connection goes on wherever it was left off; a sleep that is dropped begins anew.
             tokio::select! {
                 ended = serving.as_mut() => break ended,
+                () = stalled.as_mut() => return tracing::debug!("the client takes no answer"),
                 () = self.stop.cancelled(), if !is_closing => {}
                 () = tokio::time::sleep(IDLE) => {
                     let before = std::mem::replace(&mut seen, opened.load(Ordering::Relaxed));
@@ -147,6 +163,9 @@ async fn respond(
     let mut request = request.map(|body| unread.track(body));
     request.extensions_mut().insert(Peer(permit.address));
     request.extensions_mut().insert(permit);
+    if let Some(bad) = bad_head(&request) {
+        request.extensions_mut().insert(bad);
+    }
     let mut response = app.oneshot(request).await.into_response();
     if !unread.discard(expects_continue).await {
         must_linger.store(true, Ordering::Relaxed);
@@ -154,23 +173,4 @@ async fn respond(
         response.headers_mut().insert(header::CONNECTION, close);
     }
     response
-}
-
-/// Keeps `token` until the body was sent.
-fn until_sent(mut response: Response, token: impl Send + 'static) -> Response {
-    // The wrapped body no longer tells its length.
-    if let Some(length) = response.body().size_hint().exact()
-        && !response.body().is_end_stream()
-    {
-        let headers = response.headers_mut();
-        headers
-            .entry(header::CONTENT_LENGTH)
-            .or_insert(length.into());
-    }
-    response.map(|body| {
-        Body::new(body.map_frame(move |frame| {
-            let _held = &token;
-            frame
-        }))
-    })
 }

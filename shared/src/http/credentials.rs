@@ -3,6 +3,7 @@
 
 use crate::context::AppContext;
 use crate::http::problem::Problem;
+use crate::http::proxy_check::check_refused_origin;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 
 /// A credential and the way it came.
@@ -100,11 +101,14 @@ pub fn check_origin(
         None if !by_cookie => Ok(()),
         Some(origin) if site.origins.iter().any(|known| origin == known.as_str()) => Ok(()),
         Some(_) if !by_cookie && bearer(headers).is_some() => Ok(()),
-        _ => Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "foreign-origin",
-            "This request did not come from one of our pages",
-        )),
+        _ => {
+            check_refused_origin(site, headers);
+            Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "foreign-origin",
+                "This request did not come from one of our pages",
+            ))
+        }
     }
 }
 

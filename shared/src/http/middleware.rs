@@ -5,9 +5,11 @@ use super::load::Class;
 use super::overloaded::{refuse, wants_page};
 use super::permit::Peer;
 use super::problem::Problem;
+use super::proxy_check::check_proxy;
+use super::request_head::BadHead;
 use super::security_headers::set_headers;
 use super::undeclared::{RefuseUndeclared, is_gate};
-use crate::context::{AppContext, check};
+use crate::context::AppContext;
 use crate::metrics::http::{count, route_label};
 use crate::trace::{Answered, RequestTrace, carried};
 use axum::Router;
@@ -29,13 +31,6 @@ const REQUEST: Duration = Duration::from_secs(30);
 /// metrics) and adds the routes that both services have: static files, the organiser's session and
 /// audit log, the documents.
 pub fn with_middleware(router: Router, site: &Arc<AppContext>, mut description: OpenApi) -> Router {
-    let sweeping = site.clone();
-    tokio::spawn(async move {
-        while !sweeping.stop.is_cancelled() {
-            tokio::time::sleep(Duration::from_secs(30)).await;
-            sweeping.limits.sweep();
-        }
-    });
     if let Some(purger) = site.edge.purger() {
         tokio::spawn(purger.run(site.stop.clone()));
     }
@@ -101,6 +96,7 @@ async fn answer(
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
     let peer = peer.unwrap_or(IpAddr::from([127, 0, 0, 1]));
     let address = client_address(peer, request.headers(), site.trusted_hops);
+    check_proxy(&site, request.headers(), address);
     if let Some(address) = address {
         request.extensions_mut().insert(ClientAddress(address));
     }
@@ -108,8 +104,13 @@ async fn answer(
     let route = route_label(route.map_or("none", MatchedPath::as_str));
     let method = request.method().clone();
     let is_gate = is_gate(route);
-    let limited = address.filter(|_| !is_gate);
-    let refused = limited.and_then(|address| check(&site.limits.requests, address).err());
+    let bad = request.extensions().get::<BadHead>();
+    let refused = bad.map(|bad| Problem::of_status(bad.0));
+    let refused = refused.or_else(|| {
+        let limited = address.filter(|_| !is_gate)?;
+        let counted = site.limits.requests.check(limited);
+        counted.err().map(Problem::too_many)
+    });
     let mut is_shed = false;
     let response = match refused {
         Some(problem) => problem.into_response(),

@@ -1,6 +1,6 @@
 //! Permission to keep a connection open, and the number of connections of each client address.
 
-use super::client_address::folded;
+use super::rate_limit::folded;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -8,6 +8,10 @@ use axum::response::Response;
 const POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
     form-action 'self'; frame-ancestors 'none'";
 
+/// What our pages have no use for.
+const FEATURES: &str = "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), \
+    magnetometer=(), microphone=(), midi=(), serial=(), usb=()";
+
 /// Sets the headers that a response does not have yet: security, and the ids of the request.
 pub(super) fn set_headers(site: &AppContext, response: &mut Response, scope: &Scope) {
     let headers = response.headers_mut();
@@ -27,6 +31,11 @@ pub(super) fn set_headers(site: &AppContext, response: &mut Response, scope: &Sc
         "cross-origin-opener-policy",
         HeaderValue::from_static("same-origin"),
     );
+    set(
+        "cross-origin-resource-policy",
+        HeaderValue::from_static("same-origin"),
+    );
+    set("permissions-policy", HeaderValue::from_static(FEATURES));
     set("cache-control", HeaderValue::from_static("no-store"));
     if site.https {
         let year = HeaderValue::from_static("max-age=31536000");

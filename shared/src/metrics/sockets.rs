@@ -33,8 +33,8 @@ pub(super) fn register(registry: &mut Registry) {
     registry.add(
         "fairline_sockets_closed_total",
         "WebSockets that were closed, by reason: gone (the client went away, fell silent, or its place or event ended), \
-         replaced (by another tab or device), leaving (this node stops), too_long or too_many (messages of the client), \
-         behind (the client has to fetch the seats again)",
+         crowded (the place is open in several tabs or devices already), leaving (this node stops), too_long, too_many, \
+         malformed or not_text (messages of the client), behind (the client has to fetch the seats again)",
         CLOSED.clone(),
     );
     registry.add(
@@ -65,23 +65,48 @@ struct CloseLabels {
 pub enum Closed {
     /// The client went away or fell silent, or its place or event ended.
     Gone,
-    /// Another socket of the same pass took its place.
-    Replaced,
+    /// The place is open in as many tabs and devices as may be.
+    Crowded,
     /// The process stops.
     Leaving,
     /// A message of the client was too long.
     TooLong,
-    /// The client sent too many messages.
+    /// The client sent too many frames.
     TooMany,
+    /// A frame of the client broke the protocol.
+    Malformed,
+    /// A text of the client was not UTF-8.
+    NotText,
     /// The client is too far behind to be brought up to date.
     Behind,
 }
 
 impl Closed {
     /// Labels, in the order of the variants.
-    const LABELS: [&'static str; 6] = [
-        "gone", "replaced", "leaving", "too_long", "too_many", "behind",
+    const LABELS: [&'static str; 8] = [
+        "gone",
+        "crowded",
+        "leaving",
+        "too_long",
+        "too_many",
+        "malformed",
+        "not_text",
+        "behind",
     ];
+
+    /// Returns the sentence that the client is told.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Closed::Gone => "",
+            Closed::Crowded => "this place is open in several tabs or devices already",
+            Closed::Leaving => "this node is about to go",
+            Closed::TooLong => "a message may have 4096 bytes",
+            Closed::TooMany => "too many frames",
+            Closed::Malformed => "a frame broke the protocol",
+            Closed::NotText => "a text is not UTF-8",
+            Closed::Behind => "fetch the map again",
+        }
+    }
 }
 
 /// Metrics of one kind of socket, looked up once.

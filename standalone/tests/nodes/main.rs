@@ -13,6 +13,7 @@ mod edge;
 mod gate;
 mod journey;
 mod keys;
+mod limits;
 mod logs;
 mod receiver;
 mod seats;

@@ -42,6 +42,7 @@ impl Node {
             ("FAIRLINE_TRUSTED_HOPS", "1".to_owned()),
             ("FAIRLINE_REQUESTS_PER_SECOND", "0".to_owned()),
             ("FAIRLINE_JOINS_PER_MINUTE", "0".to_owned()),
+            ("FAIRLINE_REJOINS_PER_HOUR", "0".to_owned()),
             ("FAIRLINE_VISITOR_REQUESTS_PER_SECOND", "0".to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value))

@@ -30,6 +30,7 @@ pub(crate) fn command(data: &Path, port: u16) -> Command {
         .env("FAIRLINE_ORGANISER_KEY", KEY)
         .env("FAIRLINE_REQUESTS_PER_SECOND", "0")
         .env("FAIRLINE_JOINS_PER_MINUTE", "0")
+        .env("FAIRLINE_REJOINS_PER_HOUR", "0")
         .env("FAIRLINE_CONNECTIONS_PER_ADDRESS", "0")
         .env("FAIRLINE_DELAY_MS", "0")
         .env("FAIRLINE_LOG", "off")

@@ -237,3 +237,93 @@ async fn limits_count_by_address_and_a_forged_forwarded_for_changes_nothing() {
     }
     assert!(polled.contains(&StatusCode::OK) && polled.contains(&StatusCode::TOO_MANY_REQUESTS));
 }
+
+/// Leaves and joins again with one pass; returns the statuses of the joins.
+async fn rejoin(stage: &Stage, event: &str, times: usize) -> Vec<u16> {
+    let line = format!("/api/v1/events/{event}/line");
+    let mut statuses = Vec::new();
+    let mut pass = String::new();
+    for _ in 0..times {
+        let joined = stage.client.post(&line, &pass, json!({})).await.unwrap();
+        statuses.push(joined.status.as_u16());
+        if joined.status.is_success() {
+            pass = word(&joined.body["pass"]);
+        }
+        let left = stage.client.delete(&format!("{line}/me"), &pass).await;
+        assert_eq!(left.unwrap().status, StatusCode::NO_CONTENT);
+    }
+    statuses
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_place_counts_also_for_who_left_and_joins_again() {
+    let by_address = Stage::with(|common| common.joins_per_minute = Some("5".into())).await;
+    by_address.event("again", json!({"paused": true})).await;
+    let statuses = rejoin(&by_address, "again", 12).await;
+    assert_eq!(statuses, [[201; 5].as_slice(), &[429; 7]].concat());
+    let by_visitor = Stage::with(|common| common.rejoins_per_hour = Some("3".into())).await;
+    by_visitor.event("again", json!({"paused": true})).await;
+    let statuses = rejoin(&by_visitor, "again", 6).await;
+    assert_eq!(statuses, [201, 201, 201, 201, 429, 429]);
+    let other = by_visitor.client.join("again").await.unwrap();
+    assert_eq!(other["number"], 5, "what was refused took no number");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_that_is_kept_may_be_asked_for_at_any_time() {
+    let stage = Stage::with(|common| {
+        common.joins_per_minute = Some("1".into());
+        common.rejoins_per_hour = Some("1".into());
+    })
+    .await;
+    stage.event("kept", json!({"paused": true})).await;
+    let pass = word(&stage.client.join("kept").await.unwrap()["pass"]);
+    for _ in 0..5 {
+        let line = "/api/v1/events/kept/line";
+        let known = stage.client.post(line, &pass, json!({})).await.unwrap();
+        assert_eq!(
+            (known.status, &known.body["number"]),
+            (StatusCode::OK, &json!(1))
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idempotency_key_makes_one_place_for_one_browser_and_none_for_two_fans() {
+    let stage = Stage::open().await;
+    stage.event("keys", json!({"paused": true})).await;
+    let join = async |key: &str, browser: &str| {
+        let heads = [("idempotency-key", key), ("user-agent", browser), JSON];
+        let path = "/api/v1/events/keys/line";
+        let (status, body) = stage.send(Method::POST, path, &heads, "{}").await;
+        assert_eq!(status, StatusCode::CREATED);
+        body["number"].as_u64().unwrap()
+    };
+    let long = "2f1c7b9e-54c1-4c39-9d0a-1f6f4be5d9a1";
+    assert_eq!(join(long, "one").await, 1);
+    assert_eq!(join(long, "one").await, 1, "sent again");
+    assert_eq!(join(long, "two").await, 2, "another browser");
+    assert_eq!(join("1", "one").await, 3);
+    assert_eq!(
+        join("1", "one").await,
+        4,
+        "another fan behind the same address"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_limited_whatever_other_cookies_are_sent_with_it() {
+    let stage = Stage::with(|common| common.visitor_requests_per_second = Some("1".into())).await;
+    stage.event("junk", json!({})).await;
+    let session = stage.session("junk").await;
+    let mut refused = 0;
+    for at in 0..20 {
+        let cookie = format!("fairline_session_aaa=ses_aaa_{at}; fairline_session_junk={session}");
+        let path = "/api/v1/events/junk/sessions";
+        let (status, _) = stage
+            .send(Method::GET, path, &[("cookie", &cookie)], "")
+            .await;
+        refused += u32::from(status == StatusCode::TOO_MANY_REQUESTS);
+    }
+    assert!(refused >= 10, "{refused}");
+}

@@ -20,6 +20,7 @@ async fn start(folder: &Path, trusted: &str) -> (Program, u16) {
     command
         .env("FAIRLINE_PUBLIC_URL", format!("http://127.0.0.1:{port}"))
         .env("FAIRLINE_PROXY_PROTOCOL", trusted)
+        .env("FAIRLINE_LOG", "warn")
         .env("FAIRLINE_JOINS_PER_MINUTE", "1");
     let program = Program::start(command, folder);
     // A peer that is not trusted in any of these tests.
@@ -164,4 +165,42 @@ async fn headers_that_are_malformed_cut_short_or_slow_end_their_connection() {
     for (answer, bytes) in all.join_all().await {
         assert_eq!(answer, "", "{bytes:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_does_not_fit_the_settings_is_named_once_with_the_setting_to_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let (program, port) = start(folder.path(), "127.0.0.32").await;
+    let socket = "GET /api/v1/events/proxied/line/ws HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let page = JOIN.replace("Host: x", "Host: other.example\r\nOrigin: https://other.example");
+    let page = page.replace("X-Forwarded-For", "X-Forwarded-Proto: https\r\nX-Forwarded-For");
+    let foreign = JOIN.replace("Host: x", "Host: x\r\nOrigin: https://evil.example");
+    for _ in 0..2 {
+        for (request, status) in [(&page, "403"), (&foreign, "403")] {
+            let stream = connect(2, port).await.unwrap();
+            let answer = read_to_close(stream, request.as_bytes()).await;
+            assert_eq!(answer.split(' ').nth(1), Some(status), "{answer}");
+        }
+    }
+    let joined = JOIN.replace("X-Forwarded-For: 203.0.113.99\r\n", "");
+    let stream = connect(3, port).await.unwrap();
+    let answer = read_to_close(stream, joined.as_bytes()).await;
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let place: serde_json::Value = serde_json::from_str(body).unwrap();
+    let pass = place["pass"].as_str().unwrap();
+    let request = format!("{socket}Authorization: Bearer {pass}\r\n\r\n");
+    let answer = read_to_close(connect(3, port).await.unwrap(), request.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 426"), "{answer}");
+    let log = program.log();
+    for words in [
+        ["X-Forwarded-For arrives", "FAIRLINE_TRUSTED_HOPS"],
+        ["X-Forwarded-Proto", "FAIRLINE_PUBLIC_URL"],
+        ["https://other.example", "FAIRLINE_ALLOWED_ORIGINS"],
+        ["WebSocket handshake", "Upgrade"],
+    ] {
+        let lines = log.lines().filter(|line| words.iter().all(|word| line.contains(word)));
+        assert_eq!(lines.count(), 1, "{words:?} in {log}");
+    }
+    assert!(!log.contains("evil.example"), "{log}");
 }

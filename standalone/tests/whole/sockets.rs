@@ -79,11 +79,6 @@ async fn the_socket_tells_the_place_at_once_and_whenever_it_changes() {
     assert!(turn["token"].is_string() && turn["claim_by"].is_string());
     let mut newer = stage.client.watch("push", &passes[2]).await.unwrap();
     assert_eq!(place(&mut newer).await["state"], "admitted");
-    assert_eq!(
-        close_code(&mut socket).await,
-        4001,
-        "a second socket replaces the first"
-    );
     newer.send(Message::text("x".repeat(5000))).await.unwrap();
     assert_eq!(close_code(&mut newer).await, 1009);
 }
@@ -122,6 +117,39 @@ async fn a_socket_keeps_the_place_and_a_closed_one_loses_it_after_away_seconds()
         .await;
     let me = stage.get("/api/v1/events/away/line/me", &gone).await.body;
     assert_eq!(me["state"], "missed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_is_live_in_a_few_tabs_at_once_and_none_throws_out_another() {
+    let stage = Stage::open().await;
+    stage.event("tabs", json!({"paused": true})).await;
+    let first = word(&stage.client.join("tabs").await.unwrap()["pass"]);
+    let pass = word(&stage.client.join("tabs").await.unwrap()["pass"]);
+    let mut tabs = Vec::new();
+    for _ in 0..4 {
+        let mut tab = stage.client.watch("tabs", &pass).await.unwrap();
+        assert_eq!(place(&mut tab).await["ahead"], 1);
+        tabs.push(tab);
+    }
+    for _ in 0..3 {
+        let mut further = stage.client.watch("tabs", &pass).await.unwrap();
+        assert_eq!(close_code(&mut further).await, 4001);
+    }
+    let me = "/api/v1/events/tabs/line/me";
+    stage.client.delete(me, &first).await.unwrap();
+    for tab in &mut tabs {
+        assert_eq!(place(tab).await["ahead"], 0);
+    }
+    // The place counts as left only with the last tab.
+    let stats = "/api/v1/organiser/events/tabs/stats";
+    let last = tabs.pop();
+    drop(tabs);
+    let mut again = stage.client.watch("tabs", &pass).await.unwrap();
+    assert_eq!(place(&mut again).await["ahead"], 0);
+    let away = |count: u64| move |stats: &serde_json::Value| stats["away"] == count;
+    stage.until(stats, KEY, away(0)).await;
+    drop((last, again));
+    stage.until(stats, KEY, away(1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -69,6 +69,7 @@ impl Stage {
             ),
             requests_per_second: Some("0".into()),
             joins_per_minute: Some("0".into()),
+            rejoins_per_hour: Some("0".into()),
             visitor_requests_per_second: Some("0".into()),
             connections_per_address: Some("0".into()),
             ..Common::default()

@@ -314,3 +314,33 @@ async fn a_checkout_url_that_browsers_rewrite_is_refused() {
         assert_eq!(set(url).await.0, StatusCode::OK, "{url}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_that_break_the_protocol_are_refused_with_a_problem() {
+    let stage = Stage::open().await;
+    for (heads, status) in [
+        ("Host: a\r\nHost: a\r\n", 400),
+        ("Host: a/b@c\r\n", 400),
+        ("Host: \r\n", 400),
+        ("", 400),
+        ("Host: a\r\nTransfer-Encoding: gzip, chunked\r\n", 501),
+        ("Host: a\r\nExpect: 200-ok\r\n", 417),
+        ("Host: a:8080\r\n", 200),
+        ("Host: [::1]:8080\r\n", 200),
+    ] {
+        let request = format!("GET /api/v1/events HTTP/1.1\r\nConnection: close\r\n{heads}\r\n");
+        let answer = until_closed(&stage, request.as_bytes()).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{heads}{answer}"
+        );
+        let is_problem = answer.contains("application/problem+json");
+        assert_eq!(is_problem, status != 200, "{answer}");
+        for header in [
+            "permissions-policy: ",
+            "cross-origin-resource-policy: same-origin",
+        ] {
+            assert!(answer.contains(header), "{header} {answer}");
+        }
+    }
+}

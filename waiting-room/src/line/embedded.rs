@@ -332,7 +332,7 @@ impl Line for Embedded {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::line::VisitorState;
+    use crate::line::{LINE_LENGTH_MAX, VisitorState};
 
     #[test]
     fn who_joined_again_without_a_socket_is_not_counted_as_connected_after_a_failed_commit() {
@@ -357,5 +357,21 @@ mod tests {
         restored.tick(late);
         assert_eq!(standing(&restored, 2), VisitorState::Waiting);
         assert_eq!(standing(&restored, 3), VisitorState::Missed);
+    }
+
+    #[test]
+    fn a_full_line_has_room_again_for_each_visitor_who_leaves() {
+        let event = EventId::parse("night").unwrap();
+        let mut state = State::new(EventSettings::new(event, "Night"));
+        state.shopping = LINE_LENGTH_MAX - 1;
+        let mut join = |state: &mut State, visitor| state.join(VisitorId(visitor), Time(0)).is_ok();
+        assert!(join(&mut state, 1));
+        assert!(!join(&mut state, 2), "full");
+        state.leave(VisitorId(1), Time(0));
+        assert!(
+            join(&mut state, 2),
+            "numbers of those who left count no more"
+        );
+        assert_eq!(state.numbers(), 2);
     }
 }

@@ -30,8 +30,11 @@ use shared::ids::{Availability, EventId, VisitorId};
 use shared::time::Time;
 use std::sync::Arc;
 
-/// Maximum number of places that one event's line gives out.
+/// Maximum number of visitors who wait, are admitted or shop at one time in one event's line.
 pub const LINE_LENGTH_MAX: u64 = 4_000_000;
+/// Maximum number of places that one event's line gives out in its life. Each takes about 130 bytes
+/// of the store's memory, also when it is over.
+pub const NUMBERS_MAX: u64 = 40_000_000;
 /// Maximum number of events at one installation.
 pub const EVENTS_MAX: usize = 500;
 /// Age in seconds at which a checkout's last report counts as stale; no visitor is admitted until
@@ -102,14 +105,18 @@ pub struct Spot {
 }
 
 impl Spot {
+    /// Returns whether the place is over in a way that lets its visitor join again.
+    pub(crate) fn may_rejoin(&self) -> bool {
+        matches!(
+            self.standing,
+            VisitorState::Finished | VisitorState::Missed | VisitorState::Left
+        )
+    }
+
     /// Returns whether this place is over and `pass` proves a newer one: its visitor joined again
     /// and the store has lost that.
     pub fn is_older_than(&self, pass: &Pass) -> bool {
-        let is_over = matches!(
-            self.standing,
-            VisitorState::Finished | VisitorState::Missed | VisitorState::Left
-        );
-        is_over && pass.number > self.number && pass.is_provisional == self.is_provisional
+        self.may_rejoin() && pass.number > self.number && pass.is_provisional == self.is_provisional
     }
 }
 

@@ -4,7 +4,9 @@
 use super::bitmap::Alive;
 use super::event_settings::EventSettings;
 use super::throughput::{Flow, Rates};
-use super::{Joined, LINE_LENGTH_MAX, Outcome, Phase, Refused, Slot, Spot, VisitorState};
+use super::{
+    Joined, LINE_LENGTH_MAX, NUMBERS_MAX, Outcome, Phase, Refused, Slot, Spot, VisitorState,
+};
 use crate::draw::Round;
 use shared::ids::{Availability, VisitorId};
 use shared::time::Time;
@@ -209,8 +211,9 @@ impl State {
             phase @ (Phase::Closed | Phase::SoldOut) => return Err(Refused::Closed(phase)),
             Phase::Prequeue | Phase::Open | Phase::Paused => {}
         }
-        if self.entries.len() as u64 >= LINE_LENGTH_MAX {
-            return Err(Refused::Full("this line gives out no more places"));
+        let length = self.alive.count() + self.admitted + self.shopping;
+        if length >= LINE_LENGTH_MAX || self.entries.len() as u64 >= NUMBERS_MAX {
+            return Err(Refused::Full("this line is full"));
         }
         self.entries
             .push(State::entry(visitor, VisitorState::Waiting, now, None));

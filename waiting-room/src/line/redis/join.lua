@@ -13,6 +13,8 @@ local first, next_, stage = m.numbers + 1, m.numbers + 1, phase()
 local is_open = stage >= 1 and stage <= 3
 local is_undrawn, waiting, given_out = m.draw == 1 and 1 or 0, m.waiting, m.numbers
 local answers, fresh, names, seen = {}, {}, {}, {}
+-- The line may have 4,000,000 visitors at one time, and give out 40,000,000 numbers.
+local last = math.min(m.numbers + 4000000 - m.waiting - m.admitted - m.shopping, 40000000)
 for i, visitor in ipairs(asked) do
   local place, state, n
   if seen[visitor] then
@@ -27,7 +29,7 @@ for i, visitor in ipairs(asked) do
     answers[#answers + 1] = place
   elseif not is_open then
     answers[#answers + 1] = 'refused'
-  elseif next_ > 4000000 then
+  elseif next_ > last then
     answers[#answers + 1] = 'full'
   else
     seen[visitor] = next_

@@ -42,6 +42,12 @@ impl Keys {
         format!("{}:signed-out", self.prefix)
     }
 
+    /// Returns the prefix of the buckets of rate limits. The braces keep them in one slot of a
+    /// cluster, and no event's id begins with a hyphen.
+    pub(super) fn limits(&self) -> String {
+        format!("{}:{{-limits}}", self.prefix)
+    }
+
     /// Returns the names of an event's keys. The braces keep them in one slot of a cluster.
     pub(super) fn event(&self, event: &EventId) -> EventKeys {
         EventKeys {

@@ -13,6 +13,7 @@ mod connection;
 mod drawing;
 mod event_line;
 mod keys;
+mod limits;
 mod operations;
 mod places;
 mod policy;

@@ -7,7 +7,7 @@ use super::operations::{
 };
 use super::reply::{Fields, PlaceReply, bytes, number};
 use super::view_reply::phase;
-use crate::line::{Claimed, Joined, LINE_LENGTH_MAX, Phase, Refused, Spot, VisitorState};
+use crate::line::{Claimed, Joined, NUMBERS_MAX, Phase, Refused, Spot, VisitorState};
 use crate::pass::Pass;
 use redis::Value;
 use shared::group_commit::Unavailable;
@@ -69,9 +69,7 @@ impl EventLine {
                 Ok(Joined::New(spot))
             }
             value if bytes(value) == b"refused" => Err(self.refusal(phase(fields))),
-            value if bytes(value) == b"full" => {
-                Err(Refused::Full("this line gives out no more places"))
-            }
+            value if bytes(value) == b"full" => Err(Refused::Full("this line is full")),
             value => {
                 let place = PlaceReply::read(visitor, value).ok_or(Unavailable)?;
                 Ok(Joined::Known(self.complete(place, recently()).await?))
@@ -155,7 +153,7 @@ impl EventLine {
         // A number from before the draw says nothing about the place after it.
         let is_of_no_use = pass.is_provisional && !self.is_undrawn();
         let is_earlier = self.is_of_an_earlier_epoch(pass.epoch);
-        if is_of_no_use || !is_earlier || pass.number > LINE_LENGTH_MAX {
+        if is_of_no_use || !is_earlier || pass.number > NUMBERS_MAX {
             return Ok(None);
         }
         let unit = Unit {

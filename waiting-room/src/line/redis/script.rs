@@ -160,5 +160,7 @@ pub(super) static DRAW_COMMIT: LazyLock<Script> =
     LazyLock::new(|| on_line("draw_commit", &[include_str!("draw_commit.lua")]));
 pub(super) static SIGN_OUT: LazyLock<Script> =
     LazyLock::new(|| Script::new("sign_out", &[CLOCK, include_str!("sign_out.lua")]));
+pub(super) static LIMIT: LazyLock<Script> =
+    LazyLock::new(|| Script::new("limit", &[CLOCK, include_str!("limit.lua")]));
 pub(super) static BEACON: LazyLock<Script> =
     LazyLock::new(|| on_line("beacon", &[include_str!("beacon.lua")]));

@@ -1,0 +1,269 @@
+//! Rate limits by client address and by visitor, in memory of a fixed size. Where nodes share a
+//! store, a bucket that fills up counts for all of them.
+
+mod bucket;
+mod network;
+mod shared;
+
+pub use bucket::Limiter;
+pub use network::folded;
+pub use shared::{SharedBucket, SharedBuckets};
+
+use self::bucket::Used;
+use self::network::{FACTORS, networks};
+use self::shared::Sharing;
+use crate::crypto::Secret;
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+
+/// A bucket that is fuller than one part in so many counts for all nodes: those of fans who come
+/// one by one cost the store nothing.
+const SHARED_FROM: u64 = 4;
+
+/// Kind of the buckets of visitors; those of networks have their number of bits.
+const REJOINS: u8 = 0;
+
+/// A limit on each client address and, more widely, on the networks around it.
+pub struct AddressLimiter {
+    /// By width, as [`networks`] returns them.
+    limiters: [Limiter; network::WIDTHS],
+}
+
+impl AddressLimiter {
+    /// Creates a limit for each address; `limiter` creates the limiter of a network that may do
+    /// so many times as much as an address.
+    pub fn new(limiter: impl Fn(u32) -> Limiter) -> AddressLimiter {
+        AddressLimiter {
+            limiters: FACTORS.map(limiter),
+        }
+    }
+
+    /// Counts one for an address and its networks.
+    ///
+    /// # Errors
+    /// The whole seconds after which it is worth trying again.
+    pub fn check(&self, address: IpAddr) -> Result<(), u32> {
+        let networks = networks(address).into_iter().zip(&self.limiters);
+        for (network, limiter) in networks {
+            if let Some(network) = network {
+                limiter.check(network)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Limits that all nodes share where there is a store for it.
+pub struct SharedLimits {
+    joins: AddressLimiter,
+    rejoins: Limiter,
+    sharing: OnceLock<Sharing>,
+}
+
+impl SharedLimits {
+    /// Creates the limits: new places of an address in a minute, and places of one visitor beyond
+    /// the first in an hour; 0 sets none.
+    pub fn new(joins_per_minute: u32, rejoins_per_hour: u32) -> SharedLimits {
+        SharedLimits {
+            joins: AddressLimiter::new(|factor| {
+                Limiter::per_minute(joins_per_minute.saturating_mul(factor))
+            }),
+            rejoins: Limiter::per_hour(rejoins_per_hour),
+            sharing: OnceLock::new(),
+        }
+    }
+
+    /// Shares the limits with all nodes that have the same store and secret.
+    pub fn share(&self, store: Arc<dyn SharedBuckets>, secret: Secret) {
+        let _ = self.sharing.set(Sharing { store, secret });
+    }
+
+    /// Counts a place that an address is about to be given.
+    ///
+    /// # Errors
+    /// The whole seconds after which it is worth trying again.
+    pub async fn join(&self, address: IpAddr) -> Result<(), u32> {
+        let mut filling = Vec::new();
+        let limiters = self.joins.limiters.iter().zip(networks(address));
+        for (limiter, network) in limiters {
+            let Some(network) = network else { continue };
+            let used = limiter.take(network)?;
+            let name = || network.to_string();
+            filling.extend(Filling::find(limiter, network.bits, used, name));
+        }
+        self.agree(filling).await
+    }
+
+    /// Counts a place that a visitor is about to be given beyond the first.
+    ///
+    /// # Errors
+    /// The whole seconds after which it is worth trying again.
+    pub async fn rejoin(&self, visitor: impl Hash + std::fmt::Display) -> Result<(), u32> {
+        let used = self.rejoins.take(&visitor)?;
+        let filling = Filling::find(&self.rejoins, REJOINS, used, || visitor.to_string());
+        self.agree(filling.into_iter().collect()).await
+    }
+
+    /// Counts what this node counted with the other nodes as well. While the store is away each
+    /// node goes on alone.
+    async fn agree(&self, filling: Vec<Filling<'_>>) -> Result<(), u32> {
+        let Some(sharing) = self.sharing.get().filter(|_| !filling.is_empty()) else {
+            return Ok(());
+        };
+        let waits = sharing.take(&filling).await;
+        let mut refused = Ok(());
+        for (filling, wait_us) in filling.iter().zip(waits) {
+            if wait_us > 0 {
+                refused = Err(filling.limiter.block(filling.used.bucket, wait_us));
+            }
+        }
+        refused
+    }
+}
+
+/// A bucket that is filling up.
+struct Filling<'a> {
+    limiter: &'a Limiter,
+    /// Kind of the limiter, the same at all nodes, as is the name of the key.
+    kind: u8,
+    name: String,
+    used: Used,
+}
+
+impl<'a> Filling<'a> {
+    fn find(
+        limiter: &'a Limiter,
+        kind: u8,
+        used: Option<Used>,
+        name: impl FnOnce() -> String,
+    ) -> Option<Filling<'a>> {
+        let used = used.filter(|used| used.uses * SHARED_FROM > limiter.rate.burst)?;
+        Some(Filling {
+            limiter,
+            kind,
+            name: name(),
+            used,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use async_trait::async_trait;
+    use parking_lot::Mutex;
+    use std::collections::HashMap;
+
+    /// A store that counts and forgets nothing.
+    #[derive(Default)]
+    struct Counts {
+        by_id: Mutex<HashMap<u32, u64>>,
+        calls: Mutex<usize>,
+    }
+
+    #[async_trait]
+    impl SharedBuckets for Counts {
+        async fn take(&self, buckets: &[SharedBucket]) -> Option<Vec<u64>> {
+            *self.calls.lock() += 1;
+            let mut by_id = self.by_id.lock();
+            let waits = buckets.iter().map(|bucket| {
+                let count = by_id.entry(bucket.id).or_default();
+                *count += bucket.count;
+                if *count > bucket.burst { 30_000_000 } else { 0 }
+            });
+            Some(waits.collect())
+        }
+    }
+
+    struct Away;
+
+    #[async_trait]
+    impl SharedBuckets for Away {
+        async fn take(&self, _: &[SharedBucket]) -> Option<Vec<u64>> {
+            None
+        }
+    }
+
+    fn nodes(store: &Arc<Counts>) -> [SharedLimits; 2] {
+        [(); 2].map(|()| {
+            let node = SharedLimits::new(40, 0);
+            node.share(store.clone(), Secret::derive(b"secret", "limits"));
+            node
+        })
+    }
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_address_has_the_same_limit_however_many_nodes_it_asks() {
+        let store = Arc::new(Counts::default());
+        let nodes = nodes(&store);
+        let mut given = 0;
+        for at in 0..100 {
+            let joined = nodes[at % 2].join(address("192.0.2.7")).await;
+            given += usize::from(joined.is_ok());
+        }
+        assert_eq!(given, 40);
+        assert!(nodes[0].join(address("192.0.2.7")).await.unwrap_err() > 20);
+        let calls = *store.calls.lock();
+        assert!(calls <= 40, "{calls}: a full bucket asks the store no more");
+    }
+
+    #[tokio::test]
+    async fn fans_who_come_one_by_one_cost_the_store_nothing() {
+        let store = Arc::new(Counts::default());
+        let [node, _] = nodes(&store);
+        for at in 0..10_000u32 {
+            let joined = node.join(IpAddr::from(u32::to_be_bytes(at << 8))).await;
+            assert_eq!(joined, Ok(()));
+        }
+        assert_eq!(*store.calls.lock(), 0);
+    }
+
+    #[tokio::test]
+    async fn while_the_store_is_away_each_node_counts_for_itself() {
+        let node = SharedLimits::new(40, 0);
+        node.share(Arc::new(Away), Secret::derive(b"secret", "limits"));
+        let mut given = 0;
+        for _ in 0..100 {
+            given += usize::from(node.join(address("192.0.2.7")).await.is_ok());
+        }
+        assert_eq!(given, 40);
+    }
+
+    #[tokio::test]
+    async fn networks_of_an_address_have_wider_limits() {
+        let given = async |of: &dyn Fn(u16) -> IpAddr| {
+            let limits = SharedLimits::new(10, 0);
+            let mut given = 0;
+            for at in 0..256 {
+                for _ in 0..2 {
+                    given += usize::from(limits.join(of(at)).await.is_ok());
+                }
+            }
+            given
+        };
+        let v4 = |at: u16| IpAddr::from([198, 51, 100, at as u8]);
+        // A little more where the test itself is slow.
+        assert!((160..170).contains(&given(&v4).await));
+        let of_56 = |at: u16| IpAddr::from([0x2001, 0xdb8, 1, 0x200 + at, 0, 0, 0, 1]);
+        assert!((40..50).contains(&given(&of_56).await));
+        let of_48 = |at: u16| IpAddr::from([0x2001, 0xdb8, 1, at << 8, 0, 0, 0, 1]);
+        assert!((160..170).contains(&given(&of_48).await));
+        let apart = |at: u16| IpAddr::from([0x2001, 0xdb8, at, 0, 0, 0, 0, 1]);
+        assert_eq!(given(&apart).await, 512);
+    }
+
+    #[tokio::test]
+    async fn a_visitor_has_a_few_places_an_hour_beyond_the_first() {
+        let limits = SharedLimits::new(0, 3);
+        for _ in 0..3 {
+            assert_eq!(limits.rejoin("ann").await, Ok(()));
+        }
+        assert_eq!(limits.rejoin("ann").await, Err(1200));
+        assert_eq!(limits.rejoin("ben").await, Ok(()));
+    }
+}

@@ -1,0 +1,100 @@
+//! Clients that do not take what they asked for, over HTTP/1.1 and HTTP/2. The test lasts as long
+//! as a server has patience, which is half a minute.
+
+use crate::secure::{PATIENCE, Secure};
+use crate::stage::Stage;
+use hyper::{Method, Request};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{Instant, sleep_until};
+
+const ASKED: usize = 30;
+
+fn hall() -> Value {
+    json!({"categories": [{"id": "c", "name": "C", "price": 100}],
+        "areas": [{"id": "a", "category": "c", "capacity": 50_000}]})
+}
+
+/// Asks many times for a map of some megabytes on one connection.
+async fn ask(stage: &Stage) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(64 * 1024).unwrap();
+    let address = stage.url.trim_start_matches("http://").parse().unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    let request = "GET /api/v1/events/slow/seats HTTP/1.1\r\nHost: x\r\n\r\n";
+    let all = request.repeat(ASKED);
+    stream.write_all(all.as_bytes()).await.unwrap();
+    stream
+}
+
+/// Returns the number of bytes that still come.
+async fn rest(mut stream: TcpStream) -> usize {
+    let mut bytes = Vec::new();
+    let reading = stream.read_to_end(&mut bytes);
+    let _ = tokio::time::timeout(PATIENCE, reading).await;
+    bytes.len()
+}
+
+/// A client of HTTP/2 that lets the server send a little at a time.
+async fn http2(secure: &Secure) -> (hyper::Response<hyper::body::Incoming>, impl Future) {
+    let stream = secure.connect(&["h2"]).await;
+    let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    builder
+        .initial_stream_window_size(16 * 1024)
+        .initial_connection_window_size(64 * 1024);
+    let handshake = builder.handshake::<_, String>(TokioIo::new(stream));
+    let (mut sender, connection) = handshake.await.unwrap();
+    let connection = tokio::spawn(connection);
+    let url = format!("https://127.0.0.1:{}/api/v1/events/slow/seats", secure.port);
+    let request = Request::get(url).body(String::new()).unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    assert!(response.status().is_success());
+    // A sender that is dropped would end the connection.
+    let ended = async move {
+        let _ = connection.await;
+        drop(sender);
+    };
+    (response, ended)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_nothing_is_given_up_and_who_is_slow_is_served() {
+    let stage = Stage::open().await;
+    stage.event("slow", json!({})).await;
+    let put = stage.organise(Method::PUT, "/events/slow/seating", Some(hall()));
+    put.await.ok().unwrap();
+    let map = stage.get("/api/v1/events/slow/seats", "").await.body;
+    let map_bytes = map.to_string().len();
+    let secure = Secure::start().await;
+    secure.create_event("slow");
+    let plan = secure.folder.path().join("plan.json");
+    std::fs::write(&plan, hall().to_string()).unwrap();
+    let path = "/api/v1/organiser/events/slow/seating";
+    let key = "Authorization: Bearer crash-organiser-key";
+    let data = format!("@{}", plan.display());
+    let json = "Content-Type: application/json";
+    let arguments = ["-X", "PUT", "-H", key, "-H", json, "--data-binary", &data];
+    let (head, _) = secure.curl("--http2", path, &arguments);
+    assert!(head.starts_with("http/2 2"), "{head}");
+
+    let (stuck, mut slow) = (ask(&stage).await, ask(&stage).await);
+    let (kept, stuck_ended) = http2(&secure).await;
+    let (mut slow_response, _slow_ended) = http2(&secure).await;
+    let began = Instant::now();
+    let mut piece = vec![0; 512 * 1024];
+    for second in 1..=21 {
+        sleep_until(began + Duration::from_secs(2 * second)).await;
+        slow.read_exact(&mut piece).await.unwrap();
+        let frame = http_body_util::BodyExt::frame(slow_response.body_mut()).await;
+        assert!(frame.unwrap().is_ok(), "slow over HTTP/2, piece {second}");
+    }
+    tokio::time::timeout(PATIENCE, stuck_ended)
+        .await
+        .expect("HTTP/2 should give it up");
+    drop(kept);
+    let rest = rest(stuck).await;
+    assert!(rest < ASKED * map_bytes, "{rest} bytes came all the same");
+}
