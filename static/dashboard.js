@@ -1,6 +1,6 @@
 // @ts-check
 // The console's page of one sale: live figures and plots, steering, its newest orders.
-import { call } from "./api.js";
+import { call, root } from "./api.js";
 import { api, atEnd, field, form, page, phases, say, table } from "./console.js";
 import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
@@ -28,9 +28,10 @@ export async function dashboard(id) {
       { className: "heading" },
       make("h1", {}, settings.name),
       pill,
-      pauseButton(url, settings),
-      make("a", { href: `/e/${id}`, target: "_blank" }, "Queue page"),
-      make("a", { href: `${url}/history?minutes=240`, target: "_blank" }, "History"),
+      switchButton(url, settings, "paused", ["Pause", "Resume"]),
+      switchButton(url, settings, "passthrough", ["Let everyone in", "Bring back the line"]),
+      make("a", { href: `${root}/e/${id}`, target: "_blank" }, "Queue page"),
+      make("a", { href: `${root}${url}/history?minutes=240`, target: "_blank" }, "History"),
     ),
     tiles,
     plots,
@@ -54,7 +55,7 @@ export async function dashboard(id) {
     plots.replaceChildren(...drawPlots(samples, Boolean(now.availability)));
   };
   if (samples.length) draw(samples.pop());
-  const stream = new EventSource(`${url}/stats/stream`);
+  const stream = new EventSource(`${root}${url}/stats/stream`);
   atEnd(() => stream.close());
   stream.onmessage = (event) => draw(JSON.parse(event.data));
   const list = async () => {
@@ -68,16 +69,19 @@ export async function dashboard(id) {
   atEnd(() => clearInterval(timer));
 }
 
-/** @param {string} url @param {any} settings */
-function pauseButton(url, settings) {
-  const label = () => (settings.paused ? "Resume" : "Pause");
-  const pause = make("button", {}, label());
-  pause.addEventListener("click", async () => {
-    settings.paused = (await call("PATCH", url, { body: { paused: !settings.paused } })).paused;
-    pause.textContent = label();
-    say(settings.paused ? "Paused" : "Resumed");
+/**
+ * A button that turns a setting on and off.
+ * @param {string} url @param {any} settings @param {string} name @param {[string, string]} labels
+ */
+function switchButton(url, settings, name, [turnOn, turnOff]) {
+  const label = () => (settings[name] ? turnOff : turnOn);
+  const button = make("button", {}, label());
+  button.addEventListener("click", async () => {
+    settings[name] = (await call("PATCH", url, { body: { [name]: !settings[name] } }))[name];
+    say(`Done. ${label()}?`);
+    button.textContent = label();
   });
-  return pause;
+  return button;
 }
 
 /** @param {string} url @param {any} admission */

@@ -1,6 +1,6 @@
 // @ts-check
 // The organiser's console: sign in, the list of sales, a new sale, the audit log.
-import { $, call } from "./api.js";
+import { $, call, root } from "./api.js";
 import { api, field, form, page, phases, table } from "./console.js";
 import { dashboard } from "./dashboard.js";
 import { make } from "./make.js";
@@ -51,7 +51,7 @@ async function sales() {
                 make("span", { className: "pill" }, /** @type {any} */ (phases)[phase.get(e.id)] || ""),
                 ` ${e.admission.rate_per_minute} a minute`,
               ),
-              make("a", { href: `/e/${e.id}` }, "Queue page"),
+              make("a", { href: `${root}/e/${e.id}` }, "Queue page"),
             ),
           ),
         )

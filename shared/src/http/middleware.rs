@@ -3,6 +3,7 @@
 use super::client_address::{ClientAddress, client_address};
 use super::load::Class;
 use super::overloaded::refuse;
+use super::path_prefix::{PathPrefix, with_prefix};
 use super::permit::Peer;
 use super::problem::Problem;
 use super::security_headers::set_headers;
@@ -42,10 +43,10 @@ pub fn with_middleware(router: Router, site: &Arc<AppContext>, mut description: 
     let (currencies, more) = crate::currencies::routes();
     description.merge(more);
     let refuse_undeclared = RefuseUndeclared::new(&description);
-    router
+    let router = router
         .merge(currencies)
         .merge(crate::organiser::routes().with_state(site.clone()))
-        .merge(crate::http::openapi::routes(description))
+        .merge(crate::http::openapi::routes(description, site))
         .route(
             "/static/{*path}",
             axum::routing::get(crate::http::static_files::file).with_state(site.clone()),
@@ -64,7 +65,8 @@ pub fn with_middleware(router: Router, site: &Arc<AppContext>, mut description: 
                 Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR).into_response()
             }),
             refuse_undeclared,
-        ))
+        ));
+    with_prefix(router, &site.path_prefix)
 }
 
 /// Runs work that must not stop half way in a task of its own, to its end, even if the client hangs
@@ -109,7 +111,9 @@ async fn around(State(site): State<Arc<AppContext>>, mut request: Request, next:
             Ok(place) => in_time(next.run(request.map(|body| place.track(body)))).await,
             Err(problem) => {
                 is_shed = true;
-                refuse(&method, request.headers(), problem)
+                let prefix = request.extensions().get::<PathPrefix>().cloned();
+                let prefix = prefix.unwrap_or_default();
+                refuse(&prefix, &method, request.headers(), problem)
             }
         },
     };

@@ -11,6 +11,7 @@ pub mod middleware;
 pub mod openapi;
 pub mod operations;
 mod overloaded;
+pub mod path_prefix;
 pub mod permit;
 pub mod problem;
 pub mod proxy_protocol;

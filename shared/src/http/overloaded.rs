@@ -1,5 +1,6 @@
 //! Answer to a request that is refused because of overload.
 
+use super::path_prefix::PathPrefix;
 use super::problem::Problem;
 use super::static_files::page;
 use axum::http::{HeaderMap, Method, header};
@@ -7,7 +8,12 @@ use axum::response::{IntoResponse as _, Response};
 
 /// Answers a request that was refused: a browser that asked for a page is shown one that tries
 /// again by itself.
-pub(super) fn refuse(method: &Method, headers: &HeaderMap, problem: Problem) -> Response {
+pub(super) fn refuse(
+    prefix: &PathPrefix,
+    method: &Method,
+    headers: &HeaderMap,
+    problem: Problem,
+) -> Response {
     let refusal = problem.into_response();
     let accept = headers.get(header::ACCEPT);
     let wants_page = accept.is_some_and(|accept| accept.as_bytes().starts_with(b"text/html"));
@@ -23,7 +29,11 @@ pub(super) fn refuse(method: &Method, headers: &HeaderMap, problem: Problem) -> 
     } else {
         "Very many people are here. Nothing was done: go back and try again in a few seconds."
     };
-    let mut response = page("message.html", &[("title", "One moment"), ("text", text)]);
+    let mut response = page(
+        prefix,
+        "message.html",
+        &[("title", "One moment"), ("text", text)],
+    );
     *response.status_mut() = refusal.status();
     let headers = response.headers_mut();
     if can_repeat {

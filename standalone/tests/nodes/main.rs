@@ -13,6 +13,7 @@ mod edge;
 mod gate;
 mod journey;
 mod keys;
+mod proxies;
 mod seats;
 mod sign_outs;
 mod site;
