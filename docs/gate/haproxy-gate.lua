@@ -22,8 +22,8 @@ core.register_action('fairline-gate', { 'http-req' }, function(txn, gate)
     end
   end
   headers['x-original-uri'] = { txn.sf:pathq() }
-  local url = gate .. '?method=' .. txn.sf:method()
-  local response = core.httpclient():get({ url = url, headers = headers, timeout = 3000 })
+  headers['x-original-method'] = { txn.sf:method() }
+  local response = core.httpclient():get({ url = gate, headers = headers, timeout = 3000 })
   local status = response and response.status or 0
   local function head(name)
     local values = response.headers and response.headers[name]

@@ -13,8 +13,9 @@ use tower::util::MapRequest;
 /// Longest prefix in bytes.
 const PREFIX_BYTES_MAX: usize = 100;
 /// First segments of our own paths: a prefix that begins with one would hide them.
-const OWN_SEGMENTS: [&str; 8] = [
+const OWN_SEGMENTS: [&str; 9] = [
     "api",
+    "auth-request",
     "e",
     "gate",
     "orders",

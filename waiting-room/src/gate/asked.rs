@@ -1,8 +1,6 @@
 //! The request to the site that a proxy asks about, as far as it tells.
 
-use axum::extract::Query;
 use axum::http::{HeaderMap, HeaderName, Method, Uri, header};
-use serde::Deserialize;
 use shared::ids::EventId;
 use std::fmt::Write as _;
 
@@ -32,52 +30,44 @@ pub(super) struct Asked {
     pub(super) can_set_cookie: bool,
 }
 
-/// Parameters that stand in the configuration of the proxy, where no client can change them.
-#[derive(Default, Deserialize)]
-struct Configured {
-    /// `401`: nothing else refuses.
-    refuse: Option<String>,
-    /// The method of the request.
-    method: Option<String>,
-}
-
 impl Asked {
-    /// Reads the question at `/gate/{event}`, or at `/gate/{event}/…` with the path and the query
-    /// of the request appended.
+    /// Reads the question at `/gate/{event}`, at `/gate/{event}/…` with the path and the query of
+    /// the request appended, or at `/auth-request/{event}/{method}`.
+    ///
+    /// Headers of methods and queries may be a client's: what lets a request pass is read from
+    /// nothing but the method and the path.
     pub(super) fn read(method: &Method, uri: &Uri, headers: &HeaderMap) -> Asked {
-        let path = uri.path().strip_prefix("/gate/").unwrap_or_default();
+        let auth_request = uri.path().strip_prefix("/auth-request/");
+        let gate = uri.path().strip_prefix("/gate/").unwrap_or_default();
+        let path = auth_request.unwrap_or(gate);
         let (event, rest) = match path.split_once('/') {
             Some((event, rest)) => (event, Some(rest)),
             None => (path, None),
         };
-        let configured = match rest {
-            None => Query::<Configured>::try_from_uri(uri).ok(),
-            Some(_) => None,
+        let appended = rest.filter(|_| auth_request.is_none());
+        let actual = match auth_request {
+            Some(_) => rest.unwrap_or("GET"),
+            None => method.as_str(),
         };
-        let Query(configured) = configured.unwrap_or_default();
-        let mode = headers.get(SEC_FETCH_MODE);
-        // Headers of methods are believed for nothing but this: a client may have written them.
-        let told = METHOD_HEADERS
+        let mut told = METHOD_HEADERS
             .iter()
-            .find_map(|name| headers.get(*name)?.to_str().ok());
-        let told = configured
-            .method
-            .as_deref()
-            .or(told)
-            .unwrap_or(method.as_str());
-        let actual = configured.method.as_deref().unwrap_or(method.as_str());
+            .filter_map(|name| headers.get(*name)?.to_str().ok());
+        let told = match auth_request {
+            Some(_) => actual,
+            None => told.next().unwrap_or(actual),
+        };
         let is_navigation = is_navigation(told, headers);
         Asked {
             event: EventId::parse(event).ok(),
-            target: target(rest, uri.query(), headers),
+            target: target(appended, uri.query(), headers),
             is_navigation,
             is_preflight: actual == "OPTIONS"
                 && headers.contains_key(header::ORIGIN)
                 && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD),
-            refuses_with_401: configured.refuse.as_deref() == Some("401"),
+            refuses_with_401: auth_request.is_some(),
             // Envoy appends the path, or says that it is Envoy.
-            needs_200: rest.is_some() || headers.contains_key("x-envoy-internal"),
-            can_set_cookie: is_navigation || mode.is_none(),
+            needs_200: appended.is_some() || headers.contains_key("x-envoy-internal"),
+            can_set_cookie: is_navigation || !headers.contains_key(SEC_FETCH_MODE),
         }
     }
 }
@@ -244,16 +234,22 @@ mod tests {
         let of = |method, uri, heads: &[(&'static str, &str)]| ask(method, uri, heads).is_preflight;
         assert!(of(Method::OPTIONS, "/gate/night", &cors));
         assert!(of(Method::OPTIONS, "/gate/night/a", &cors));
-        assert!(of(Method::GET, "/gate/night?method=OPTIONS", &cors));
-        assert!(
-            !of(Method::GET, "/gate/night/a?method=OPTIONS", &cors),
-            "the site's own query"
-        );
-        assert!(!of(Method::OPTIONS, "/gate/night?method=GET", &cors));
+        assert!(of(Method::GET, "/auth-request/night/OPTIONS", &cors));
+        for query in ["?method=OPTIONS", "/OPTIONS?x"] {
+            let uri = format!("/gate/night{query}");
+            assert!(!of(Method::GET, &uri, &cors), "{query}");
+        }
+        assert!(!of(
+            Method::GET,
+            "/auth-request/night/GET?x=/OPTIONS",
+            &cors
+        ));
         assert!(!of(Method::OPTIONS, "/gate/night", &[]));
         for forged in METHOD_HEADERS {
             let heads = [cors[0], cors[1], (forged, "OPTIONS")];
-            assert!(!of(Method::GET, "/gate/night", &heads), "{forged}");
+            for uri in ["/gate/night", "/gate/night/", "/auth-request/night/GET"] {
+                assert!(!of(Method::GET, uri, &heads), "{uri} {forged}");
+            }
         }
     }
 }

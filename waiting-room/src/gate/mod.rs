@@ -47,20 +47,19 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .route("/gate/{event}", any(ask_gate))
         .route("/gate/{event}/", any(ask_gate))
         .route("/gate/{event}/{*rest}", any(ask_gate))
+        .route("/auth-request/{event}/{method}", any(ask_gate))
         .routes(routes!(show_keys))
 }
 
 /// Check whether a request may pass: with the admission token as the cookie
 /// `fairline_admission_{event}`, or as the bearer where no such cookie admits. The first success
-/// counts as the start. While the line cannot be reached, a token that verifies passes. Any method
-/// will do, and the path of the request may follow: `/gate/{event}/…`; then success is 200. A
-/// preflight of a browser passes, and everyone while the event is open to all.
-#[utoipa::path(get, path = "/gate/{event}", tag = "integration", params(
-    ("event" = String, Path),
-    ("refuse" = Option<String>, Query,
-        description = "401: refuse with 401 alone; `Location` says where a page leads"),
-    ("method" = Option<String>, Query,
-        description = "Method of the request, where the proxy asks with another one")),
+/// counts as the start. While the line cannot be reached, a token that verifies passes. A preflight
+/// of a browser passes, and everyone while the event is open to all.
+///
+/// Any method will do, and the path of the request may follow: `/gate/{event}/…`; success is 200
+/// then. `/auth-request/{event}/{method}` is for proxies that take no refusal but 401 and 403, and
+/// ask with GET: there a 401 has the `Location` of a page.
+#[utoipa::path(get, path = "/gate/{event}", tag = "integration", params(("event" = String, Path)),
     security((), ("admission" = [])), responses(
         (status = 204, description = "May pass; X-Fairline-Visitor says who, if it is known"),
         (status = 302, description = "May not pass: a page leads to the queue"),

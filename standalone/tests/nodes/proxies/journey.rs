@@ -191,7 +191,7 @@ async fn strangers(proxy: &Proxy, admission: &str) {
     assert_eq!(form.status(), StatusCode::FOUND, "{name}: {form:?}");
     let location = form.headers()["location"].to_str().unwrap();
     assert!(
-        location.ends_with("?return_to=/cart?a=1".replace("?a", "?a").as_str()),
+        location.ends_with("?return_to=/cart?a=1"),
         "{name}: {location}"
     );
     let preflight = proxy.ask(Method::OPTIONS, "/api/x", &CORS).await;
