@@ -21,6 +21,7 @@ export async function dashboard(id) {
   const pill = make("span", { className: "pill" });
   const tiles = make("div", { className: "tiles" });
   const plots = make("div", { className: "plots" });
+  const shared = make("section", { className: "card" });
   const orders = make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Newest orders" });
   page(
     make(
@@ -41,9 +42,16 @@ export async function dashboard(id) {
       admissionForm(url, settings.admission),
       messageForm(url, settings.message),
       visitorForm(url),
+      shared,
       make("section", { className: "card wide" }, make("h2", {}, "Newest orders"), orders),
     ),
   );
+  const listShared = () =>
+    call("GET", `${url}/shared-admissions`).then(
+      (all) => shared.replaceChildren(...sharedTable(all)),
+      () => {},
+    );
+  listShared();
   let plottedAt = -Infinity;
   const draw = (/** @type {any} */ now) => {
     pill.textContent = /** @type {any} */ (phases)[now.phase];
@@ -65,7 +73,10 @@ export async function dashboard(id) {
     );
   };
   await list();
-  const timer = setInterval(list, 5000);
+  const timer = setInterval(() => {
+    list();
+    listShared();
+  }, 5000);
   atEnd(() => clearInterval(timer));
 }
 
@@ -191,6 +202,17 @@ function drawPlots(samples, hasSeats) {
     const points = shown.map((s) => ({ at: Date.parse(s.at), value: of(s) ?? 0 }));
     return make("section", { className: "card" }, make("h2", {}, name), plot(name, points));
   });
+}
+
+/** Who hands an admission on. @param {any[]} all */
+function sharedTable(all) {
+  const rows = table(["Number", "Visitor", "Use it", "Refused"], all, (one) => [
+    make("td", { className: "num" }, String(one.number)),
+    make("td", {}, make("code", {}, one.visitor)),
+    make("td", { className: "num" }, String(one.clients)),
+    make("td", { className: "num" }, String(one.refused)),
+  ]);
+  return [make("h2", {}, "Shared admissions"), all.length ? rows : make("p", { className: "soft" }, "None.")];
 }
 
 /** @param {any[]} orders @param {string} url @param {() => void} again */

@@ -138,6 +138,7 @@ pub(crate) fn return_query(target: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::extract::Query;
     use axum::http::HeaderValue;
 
     fn ask(method: Method, uri: &str, heads: &[(&'static str, &str)]) -> Asked {
@@ -231,7 +232,9 @@ mod tests {
             ("origin", "https://shop.example"),
             ("access-control-request-method", "PUT"),
         ];
-        let of = |method, uri, heads: &[(&'static str, &str)]| ask(method, uri, heads).is_preflight;
+        let of = |method, uri: &str, heads: &[(&'static str, &str)]| {
+            ask(method, uri, heads).is_preflight
+        };
         assert!(of(Method::OPTIONS, "/gate/night", &cors));
         assert!(of(Method::OPTIONS, "/gate/night/a", &cors));
         assert!(of(Method::GET, "/auth-request/night/OPTIONS", &cors));

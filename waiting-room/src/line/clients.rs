@@ -255,3 +255,108 @@ pub struct ClientChange<'a> {
     /// End of the admission.
     pub until: Time,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Time = Time(1_800_000_000_000);
+
+    fn later(ms: i64) -> Time {
+        Time(START.0 + ms)
+    }
+
+    fn seen(word: Option<&str>, print: u64) -> Sighting {
+        Sighting {
+            word: word.map(str::to_owned),
+            print,
+            can_set_cookie: true,
+        }
+    }
+
+    fn passes(visit: Visit) -> Option<String> {
+        match visit {
+            Visit::Passes(cookie) => cookie,
+            Visit::Refused => panic!("refused"),
+        }
+    }
+
+    #[test]
+    fn as_many_clients_pass_as_the_limit_and_the_first_goes_on() {
+        let mut clients = Clients::of(None, 7);
+        let word = passes(clients.visit(&seen(None, 1), START, 2)).unwrap();
+        passes(clients.visit(&seen(None, 2), START, 2)).unwrap();
+        for print in [3, 4, 4, 3] {
+            let visit = clients.visit(&seen(None, print), START, 2);
+            assert_eq!(visit, Visit::Refused);
+        }
+        assert_eq!(passes(clients.visit(&seen(Some(&word), 5), START, 2)), None);
+        let again = passes(clients.visit(&seen(None, 1), START, 2));
+        assert_eq!(again.as_ref(), Some(&word), "its cookie was lost");
+        let shared = clients.shared(VisitorId(1), later(1)).unwrap();
+        assert_eq!((shared.clients, shared.refused), (2, 2));
+        let other = Clients::of(Some(&clients), 8);
+        assert_eq!(
+            other.shared(VisitorId(1), later(1)),
+            None,
+            "another admission"
+        );
+    }
+
+    #[test]
+    fn a_copied_cookie_is_of_another_client_once_it_was_rotated() {
+        let mut clients = Clients::of(None, 7);
+        let copied = passes(clients.visit(&seen(None, 1), START, 1)).unwrap();
+        let mut quiet = seen(Some(&copied), 1);
+        quiet.can_set_cookie = false;
+        let at = later(ROTATION_MS);
+        assert_eq!(passes(clients.visit(&quiet, at, 1)), None);
+        let new = passes(clients.visit(&seen(Some(&copied), 1), at, 1)).unwrap();
+        assert_ne!(new, copied);
+        let overlap = later(ROTATION_MS + OVERLAP_MS - 1);
+        passes(clients.visit(&seen(Some(&copied), 2), overlap, 1));
+        let over = later(ROTATION_MS + OVERLAP_MS);
+        let visit = clients.visit(&seen(Some(&copied), 3), over, 1);
+        assert_eq!(visit, Visit::Refused);
+        assert_eq!(passes(clients.visit(&seen(Some(&new), 4), over, 1)), None);
+    }
+
+    #[test]
+    fn one_cookie_is_not_in_any_number_of_places_at_once() {
+        let mut clients = Clients::of(None, 7);
+        let word = passes(clients.visit(&seen(None, 0), START, 1)).unwrap();
+        let places = PRINTS_MAX as u64;
+        for print in 1..places {
+            passes(clients.visit(&seen(Some(&word), print), START, 1));
+        }
+        let visit = clients.visit(&seen(Some(&word), places), START, 1);
+        assert_eq!(visit, Visit::Refused);
+        passes(clients.visit(&seen(Some(&word), places), later(ROTATION_MS), 1));
+    }
+
+    #[test]
+    fn memory_keeps_no_more_admissions_than_the_limit_and_forgets_ended_ones() {
+        let table = ClientTable::default();
+        let event = EventId::parse("night").unwrap();
+        let clients = Clients::of(None, 7);
+        let set = |visitor, until| {
+            let change = ClientChange {
+                visitor: VisitorId(visitor),
+                before: None,
+                after: &clients,
+                until,
+            };
+            table.set(&event, &change, START)
+        };
+        assert!(set(0, later(1)));
+        assert!(!set(0, later(1)), "changed in the meantime");
+        for visitor in 1..ADMISSIONS_MAX as u128 {
+            assert!(set(visitor, if visitor == 1 { START } else { later(1) }));
+        }
+        let last = ADMISSIONS_MAX as u128;
+        assert!(set(last, later(1)), "takes the room of the one that ended");
+        assert!(set(last + 1, later(1)));
+        assert!(table.get(&event, VisitorId(last)).is_some());
+        assert!(table.get(&event, VisitorId(last + 1)).is_none());
+    }
+}

@@ -70,9 +70,6 @@ impl Stand {
         }
         let mut proxies = Vec::new();
         for name in ["nginx", "caddy", "traefik", "envoy", "haproxy"] {
-            if std::env::var("ONLY").is_ok_and(|only| only != name) {
-                continue;
-            }
             let ports = Ports {
                 front: free_port(),
                 inner: free_port(),

@@ -57,7 +57,7 @@ async fn trouble_of_the_gate_throws_no_admitted_fan_out_of_the_site_behind_any_p
             .iter()
             .zip(&admissions)
             .map(async |(proxy, admission)| {
-                for _ in 0..30 {
+                for _ in 0..12 {
                     let answer = proxy.get("/buy", &[("cookie", admission)]).await;
                     assert_eq!(
                         answer.status(),
