@@ -103,54 +103,67 @@ pub(super) async fn may_pass(
         return Verdict::Passes(None);
     }
     let now = room.site.clock.now();
+    if room
+        .passed
+        .contains(claims.sub, claims.number, seen.key(), now)
+    {
+        return Verdict::Passes(None);
+    }
+    // Safe to drop: what was sent may happen, and is sent again with the next request.
+    let answer = timeout(ANSWER, ask_line(room, event, claims, seen));
+    answer.await.unwrap_or(Verdict::Passes(None))
+}
+
+/// Asks the line about the slot and the client. Requests of one page wait for the first of them.
+async fn ask_line(room: &Room, event: &EventId, claims: &Claims, seen: &Sighting) -> Verdict {
+    let _permit = room.passed.questions.acquire().await;
+    let now = room.site.clock.now();
     let client = seen.key();
     if room.passed.contains(claims.sub, claims.number, client, now) {
         return Verdict::Passes(None);
     }
-    // Safe to drop: a claim that was sent may happen, and is made again with the next request.
-    let claim = room.line.claim(event, claims.sub, claims.number);
-    match timeout(ANSWER, claim).await {
-        Ok(Ok(Claimed::Until(_))) => {}
-        Ok(Err(Refused::Unavailable(_))) | Err(_) => return Verdict::Passes(None),
-        Ok(Ok(Claimed::Lapsed) | Err(_)) => return Verdict::Lapsed,
+    match room.line.claim(event, claims.sub, claims.number).await {
+        Ok(Claimed::Until(_)) => {}
+        Err(Refused::Unavailable(_)) => return Verdict::Passes(None),
+        Ok(Claimed::Lapsed) | Err(_) => return Verdict::Lapsed,
     }
     match count_client(room, event, claims, seen).await {
-        Visit::Refused => Verdict::Shared,
-        Visit::Passes(word) => {
+        Ok(Visit::Refused) => Verdict::Shared,
+        Ok(Visit::Passes(word)) => {
             room.passed.note(claims.sub, claims.number, client, now);
             Verdict::Passes(word)
         }
+        Err(_) => Verdict::Passes(None),
     }
 }
 
 /// Counts the client among those of the admission. One that cannot be counted passes.
-async fn count_client(room: &Room, event: &EventId, claims: &Claims, seen: &Sighting) -> Visit {
+async fn count_client(
+    room: &Room,
+    event: &EventId,
+    claims: &Claims,
+    seen: &Sighting,
+) -> Result<Visit, Refused> {
     let clients_max = room.gate.clients_max;
     if clients_max == 0 {
-        return Visit::Passes(None);
+        return Ok(Visit::Passes(None));
     }
-    let count = async {
-        for _ in 0..COUNT_TRIES {
-            let before = room.line.clients(event, claims.sub).await?;
-            let mut after = Clients::of(before.as_ref(), claims.number);
-            let visit = after.visit(seen, room.now(event), clients_max);
-            if before.as_ref() == Some(&after) {
-                return Ok(visit);
-            }
-            let change = ClientChange {
-                visitor: claims.sub,
-                before: before.as_ref(),
-                after: &after,
-                until: Time(claims.exp.saturating_mul(1000)),
-            };
-            if room.line.set_clients(event, change).await? {
-                return Ok(visit);
-            }
+    for _ in 0..COUNT_TRIES {
+        let before = room.line.clients(event, claims.sub).await?;
+        let mut after = Clients::of(before.as_ref(), claims.number);
+        let visit = after.visit(seen, room.now(event), clients_max);
+        if before.as_ref() == Some(&after) {
+            return Ok(visit);
         }
-        Ok::<_, Refused>(Visit::Passes(None))
-    };
-    let counted = timeout(ANSWER, count).await;
-    counted
-        .unwrap_or(Ok(Visit::Passes(None)))
-        .unwrap_or(Visit::Passes(None))
+        let change = ClientChange {
+            visitor: claims.sub,
+            before: before.as_ref(),
+            after: &after,
+            until: Time(claims.exp.saturating_mul(1000)),
+        };
+        if room.line.set_clients(event, change).await? {
+            return Ok(visit);
+        }
+    }
+    Ok(Visit::Passes(None))
 }

@@ -4,6 +4,7 @@ use parking_lot::{Mutex, MutexGuard};
 use shared::ids::VisitorId;
 use shared::time::Time;
 use std::collections::HashMap;
+use tokio::sync::Semaphore;
 
 /// Time for which a token that passed passes again without a claim, in ms; also one whose slot
 /// ended elsewhere.
@@ -12,14 +13,28 @@ const PASSED_MS: i64 = 1000;
 /// each request.
 const PASSED_MAX: usize = 50_000;
 
+/// Largest number of questions to the line at one time.
+const QUESTIONS_MAX: usize = 64;
 /// Largest number of clients of one visitor that are known to have passed.
 const CLIENTS_MAX: usize = 32;
 
 /// Visitors who passed in the current second, with the number that their token named, as its `jti`
 /// does, and their clients: a page of a site is many requests, and one claim is enough. An id is of
 /// one visitor of one event.
-#[derive(Default)]
-pub(crate) struct Passed(Mutex<Second>);
+pub(crate) struct Passed {
+    second: Mutex<Second>,
+    /// Held while the line is asked about a client that is not among them.
+    pub(super) questions: Semaphore,
+}
+
+impl Default for Passed {
+    fn default() -> Passed {
+        Passed {
+            second: Mutex::default(),
+            questions: Semaphore::new(QUESTIONS_MAX),
+        }
+    }
+}
 
 #[derive(Default)]
 struct Second {
@@ -75,7 +90,7 @@ impl Passed {
     }
 
     fn second(&self) -> MutexGuard<'_, Second> {
-        self.0.lock()
+        self.second.lock()
     }
 }
 
