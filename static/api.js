@@ -1,6 +1,9 @@
 // @ts-check
 // For all pages: calls with problems as errors, sockets that come back, the server's time, what a tab keeps.
 
+/** The path prefix of the installation, under which these files were found; empty for none. */
+export const root = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+
 /** A refusal: `type`, `title`, `status` and more as in RFC 9457. */
 export class Problem extends Error {
   /** @param {any} body @param {number} status @param {number} [retryAfter] in seconds */
@@ -35,7 +38,7 @@ export async function call(method, path, options = {}) {
       isLast = method !== "GET" || tries === 6;
     let timer = setTimeout(() => stop.abort(), isLast ? 35000 : 4000 * 2 ** (tries >> 1));
     try {
-      const response = await fetch(path, {
+      const response = await fetch(root + path, {
         method,
         headers,
         cache: options.cache,
@@ -182,7 +185,7 @@ export function socket(path, hooks) {
       heardAt = performance.now();
     };
     hear();
-    current = new WebSocket(location.origin.replace(/^http/, "ws") + path);
+    current = new WebSocket(location.origin.replace(/^http/, "ws") + root + path);
     current.onopen = () => {
       hear();
       opened = true;

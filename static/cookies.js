@@ -1,6 +1,6 @@
 // @ts-check
 // Texts of the queue page for browsers that do not send our cookies back.
-import { $ } from "./api.js";
+import { $, root } from "./api.js";
 
 /** Returns whether this tab can hand something on to its next page. */
 function hasStorage() {
@@ -16,7 +16,7 @@ function hasStorage() {
 /** @param {string} event */
 export function warn(event) {
   // Our own checkout does without cookies, by what the tab keeps; a gate in front of another site does not.
-  const canGo = hasStorage() && $("go").getAttribute("href") === `/e/${event}/seats`;
+  const canGo = hasStorage() && $("go").getAttribute("href") === `${root}/e/${event}/seats`;
   const text = canGo
     ? "Your browser does not send our cookies back. Your place is kept as long as this tab stays open: do not close it."
     : "Your browser does not send our cookies back, and the checkout needs them. Allow cookies for this site, then " +

@@ -1,6 +1,6 @@
 // @ts-check
 // The console's page of one sale: live figures and plots, steering, its newest orders.
-import { call } from "./api.js";
+import { call, root } from "./api.js";
 import { api, atEnd, field, form, page, phases, say, table } from "./console.js";
 import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
@@ -21,6 +21,7 @@ export async function dashboard(id) {
   const pill = make("span", { className: "pill" });
   const tiles = make("div", { className: "tiles" });
   const plots = make("div", { className: "plots" });
+  const shared = make("section", { className: "card" });
   const orders = make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Newest orders" });
   page(
     make(
@@ -28,9 +29,10 @@ export async function dashboard(id) {
       { className: "heading" },
       make("h1", {}, settings.name),
       pill,
-      pauseButton(url, settings),
-      make("a", { href: `/e/${id}`, target: "_blank" }, "Queue page"),
-      make("a", { href: `${url}/history?minutes=240`, target: "_blank" }, "History"),
+      switchButton(url, settings, "paused", ["Pause", "Resume"]),
+      switchButton(url, settings, "passthrough", ["Let everyone in", "Bring back the line"]),
+      make("a", { href: `${root}/e/${id}`, target: "_blank" }, "Queue page"),
+      make("a", { href: `${root}${url}/history?minutes=240`, target: "_blank" }, "History"),
     ),
     tiles,
     plots,
@@ -40,9 +42,16 @@ export async function dashboard(id) {
       admissionForm(url, settings.admission),
       messageForm(url, settings.message),
       visitorForm(url),
+      shared,
       make("section", { className: "card wide" }, make("h2", {}, "Newest orders"), orders),
     ),
   );
+  const listShared = () =>
+    call("GET", `${url}/shared-admissions`).then(
+      (all) => shared.replaceChildren(...sharedTable(all)),
+      () => {},
+    );
+  listShared();
   let plottedAt = -Infinity;
   const draw = (/** @type {any} */ now) => {
     pill.textContent = /** @type {any} */ (phases)[now.phase];
@@ -54,7 +63,7 @@ export async function dashboard(id) {
     plots.replaceChildren(...drawPlots(samples, Boolean(now.availability)));
   };
   if (samples.length) draw(samples.pop());
-  const stream = new EventSource(`${url}/stats/stream`);
+  const stream = new EventSource(`${root}${url}/stats/stream`);
   atEnd(() => stream.close());
   stream.onmessage = (event) => draw(JSON.parse(event.data));
   const list = async () => {
@@ -64,20 +73,26 @@ export async function dashboard(id) {
     );
   };
   await list();
-  const timer = setInterval(list, 5000);
+  const timer = setInterval(() => {
+    list();
+    listShared();
+  }, 5000);
   atEnd(() => clearInterval(timer));
 }
 
-/** @param {string} url @param {any} settings */
-function pauseButton(url, settings) {
-  const label = () => (settings.paused ? "Resume" : "Pause");
-  const pause = make("button", {}, label());
-  pause.addEventListener("click", async () => {
-    settings.paused = (await call("PATCH", url, { body: { paused: !settings.paused } })).paused;
-    pause.textContent = label();
-    say(settings.paused ? "Paused" : "Resumed");
+/**
+ * A button that turns a setting on and off.
+ * @param {string} url @param {any} settings @param {string} name @param {[string, string]} labels
+ */
+function switchButton(url, settings, name, [turnOn, turnOff]) {
+  const label = () => (settings[name] ? turnOff : turnOn);
+  const button = make("button", {}, label());
+  button.addEventListener("click", async () => {
+    settings[name] = (await call("PATCH", url, { body: { [name]: !settings[name] } }))[name];
+    say(`Done. ${label()}?`);
+    button.textContent = label();
   });
-  return pause;
+  return button;
 }
 
 /** @param {string} url @param {any} admission */
@@ -187,6 +202,17 @@ function drawPlots(samples, hasSeats) {
     const points = shown.map((s) => ({ at: Date.parse(s.at), value: of(s) ?? 0 }));
     return make("section", { className: "card" }, make("h2", {}, name), plot(name, points));
   });
+}
+
+/** Who hands an admission on. @param {any[]} all */
+function sharedTable(all) {
+  const rows = table(["Number", "Visitor", "Use it", "Refused"], all, (one) => [
+    make("td", { className: "num" }, String(one.number)),
+    make("td", {}, make("code", {}, one.visitor)),
+    make("td", { className: "num" }, String(one.clients)),
+    make("td", { className: "num" }, String(one.refused)),
+  ]);
+  return [make("h2", {}, "Shared admissions"), all.length ? rows : make("p", { className: "soft" }, "None.")];
 }
 
 /** @param {any[]} orders @param {string} url @param {() => void} again */

@@ -1,6 +1,6 @@
 // @ts-check
 // The list of public events.
-import { $, call } from "./api.js";
+import { $, call, root } from "./api.js";
 import { make } from "./make.js";
 
 const phases = {
@@ -17,7 +17,7 @@ $("list").replaceChildren(
     make(
       "p",
       { className: "card" },
-      make("a", { href: `/e/${event.id}` }, event.name),
+      make("a", { href: `${root}/e/${event.id}` }, event.name),
       ` · ${/** @type {any} */ (phases)[event.phase]}`,
     ),
   ),

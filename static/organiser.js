@@ -1,6 +1,6 @@
 // @ts-check
 // The organiser's console: sign in, the list of sales, a new sale, the audit log.
-import { $, call } from "./api.js";
+import { $, call, root } from "./api.js";
 import { api, field, form, page, phases, table } from "./console.js";
 import { dashboard } from "./dashboard.js";
 import { make } from "./make.js";
@@ -51,7 +51,7 @@ async function sales() {
                 make("span", { className: "pill" }, /** @type {any} */ (phases)[phase.get(e.id)] || ""),
                 ` ${e.admission.rate_per_minute} a minute`,
               ),
-              make("a", { href: `/e/${e.id}` }, "Queue page"),
+              make("a", { href: `${root}/e/${e.id}` }, "Queue page"),
             ),
           ),
         )
@@ -91,6 +91,8 @@ async function openSale(f) {
       closes_at: at("closes"),
       admission: { rate_per_minute: Number(of("rate")), max_active: Number(of("active")) },
       checkout_url: of("url") || null,
+      passthrough_before_opening: f.elements.before.checked,
+      passthrough_after_closing: f.elements.after.checked,
     },
   });
   if (plan)
@@ -138,6 +140,8 @@ function create() {
           field("Fans a minute", { name: "rate", type: "number", value: 600, min: 0, required: true }),
           field("Inside at one time, at most", { name: "active", type: "number", value: 500, min: 0, required: true }),
           field("Shop elsewhere (empty: our checkout)", { name: "url", placeholder: "https://…" }),
+          field("The gate lets everyone pass before the line opens", { name: "before", type: "checkbox" }),
+          field("The gate lets everyone pass after it closes", { name: "after", type: "checkbox" }),
           field(
             "Seating plan, ours or pretix's JSON (empty: none)",
             { name: "plan", value: JSON.stringify(sample, null, 1) },

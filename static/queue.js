@@ -1,6 +1,6 @@
 // @ts-check
 // The queue page, live: by WebSocket or by polling. Without this file it works by refresh.
-import { $, call, clock, keep, kept, keptKey, now, onWake, optional, socket } from "./api.js";
+import { $, call, clock, keep, kept, keptKey, now, onWake, optional, root, socket } from "./api.js";
 
 /** By phase or state; the server reads them here. @type {Record<string, [string, string, string]>} */
 const texts = JSON.parse(`{
@@ -20,6 +20,7 @@ const texts = JSON.parse(`{
     "You can join again; you will be at the back."
   ],
   "left": ["You have left the line", "Your place has gone.", "You can join again; you will be at the back."],
+  "passthrough": ["No need to wait", "Everyone may go on at the moment.", ""],
   "ejected": [
     "You were removed from the line",
     "The organiser did this.",
@@ -67,8 +68,14 @@ function wait(range) {
   return low === high ? `about ${high}` : `${low} to ${high}`;
 }
 
+/** Returns whether a fan without a turn may go on as well. @param {any} p */
+const isOpen = (p) =>
+  Boolean(p.passthrough && (document.body.dataset.return || p.checkout_url)) &&
+  !["admitted", "shopping"].includes(p.state);
+
 /** Returns heading, text, next step. @param {any} p @returns {[string, string, string]} */
 function words(p) {
+  if (isOpen(p)) return texts.passthrough;
   const sale = p.sale_opens_at ? new Date(p.sale_opens_at).toLocaleTimeString() : "";
   if (p.state === "waiting") {
     const heading = p.ahead === 0 ? "You are next" : `${count(p.ahead)} ahead of you`;
@@ -129,7 +136,8 @@ function render(next) {
   const was = place?.state;
   place = next;
   const [heading, text, then] = words(place);
-  const waits = place.state === "waiting",
+  const open = isOpen(place),
+    waits = place.state === "waiting" && !open,
     turn = place.state === "admitted";
   $("heading").textContent = heading;
   $("text").textContent = text;
@@ -138,11 +146,12 @@ function render(next) {
   show("facts", waits);
   show("progress", waits && place.phase !== "prequeue");
   show("leave", waits || turn);
-  show("go", turn || place.state === "shopping");
-  show("join", ["finished", "missed", "left"].includes(place.state));
+  show("go", turn || open || place.state === "shopping");
+  show("join", !open && ["finished", "missed", "left"].includes(place.state));
   show("message", Boolean(place.message));
   $("message").textContent = place.message || "";
-  const goal = document.body.dataset.return || place.checkout_url;
+  const own = place.checkout_url === `/e/${event}/seats` ? root : "";
+  const goal = document.body.dataset.return || (place.checkout_url && own + place.checkout_url);
   if (goal) $("go").setAttribute("href", goal);
   if (waits) {
     $("number").textContent = place.number ? count(place.number) : "drawn at the opening";
@@ -388,7 +397,8 @@ onWake(() => {
 setInterval(tick, 1000);
 
 // A place is kept, whatever fails; without one a fan gets one at once, while seconds matter.
-if (pass || document.body.dataset.pass)
+if (document.body.dataset.open && !pass && !document.body.dataset.pass) show("go", true);
+else if (pass || document.body.dataset.pass)
   look().then(
     (known) => {
       render(known);

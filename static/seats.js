@@ -1,6 +1,6 @@
 // @ts-check
 // Seats and checkout: from the admission to a confirmed order, with a way out of everything that can go wrong.
-import { $, call as send, clock, keep, kept, newKey, now, onWake, socket } from "./api.js";
+import { $, call as send, clock, keep, kept, newKey, now, onWake, root, socket } from "./api.js";
 import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
 import { AVAILABLE, SeatMap, hue } from "./map.js";
@@ -209,7 +209,7 @@ let following;
 async function follow() {
   if (order?.state === "confirmed") {
     keep(unfinished, null);
-    location.href = order.link || `/orders/${order.id}`;
+    location.href = root + (order.link || `/orders/${order.id}`);
     return;
   }
   if (["expired", "cancelled", "refunding", "refunded"].includes(order?.state)) {
@@ -369,7 +369,7 @@ async function enter() {
       }
     }
     // No place, or the turn has passed.
-    location.href = `/e/${event}`;
+    location.href = `${root}/e/${event}`;
     return false;
   }
 }
@@ -454,6 +454,6 @@ $("leave").addEventListener("click", async () => {
   await call("DELETE", `${base}/sessions`).catch(() => {});
   keep(unfinished, null);
   keep(sessionWord, null);
-  location.href = `/e/${event}`;
+  location.href = `${root}/e/${event}`;
 });
 begin().catch(fail);

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Deserialize;
 use shared::edge::Lifetime;
+use shared::http::path_prefix::PathPrefix;
 use shared::http::problem::Problem;
 use shared::http::static_files::page;
 use shared::ids::EventId;
@@ -18,11 +19,15 @@ pub(crate) fn routes() -> Router<App> {
         .route("/orders/{order}", get(show_order))
 }
 
-async fn show_shop(State(shop): State<Arc<Shop>>, Path(event): Path<String>) -> Response {
+async fn show_shop(
+    State(shop): State<Arc<Shop>>,
+    Path(event): Path<String>,
+    prefix: PathPrefix,
+) -> Response {
     let Ok(event) = EventId::parse(&event) else {
         return Problem::no_such_event().into_response();
     };
-    let mut response = page("seats.html", &[("event", event.as_str())]);
+    let mut response = page(&prefix, "seats.html", &[("event", event.as_str())]);
     let edge = &shop.site.edge;
     edge.keep(response.headers_mut(), Lifetime::Page, &event);
     response
@@ -36,6 +41,6 @@ struct Link {
     _key: Option<String>,
 }
 
-async fn show_order(Path(order): Path<String>, _: Query<Link>) -> Response {
-    page("order.html", &[("order", &order)])
+async fn show_order(Path(order): Path<String>, prefix: PathPrefix, _: Query<Link>) -> Response {
+    page(&prefix, "order.html", &[("order", &order)])
 }

@@ -21,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 pub struct AppContext {
     /// The origin that browsers see, without a slash at the end; `iss` of the tokens.
     pub public_url: String,
+    /// Path under which all routes answer as well, such as `/.fairline`; empty for none.
+    pub path_prefix: String,
     /// The public URL is https: cookies are `Secure` and `__Host-`.
     pub https: bool,
     /// Origins whose pages may act for a fan: the public URL's own and those that were allowed.

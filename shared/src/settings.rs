@@ -8,6 +8,7 @@ use crate::edge::{Edge, PurgeTarget, Purger};
 use crate::failures::Failures;
 use crate::http::listener::{Caps, Transport};
 use crate::http::load::{Load, LoadArgs, LoadLimits};
+use crate::http::path_prefix::parse_prefix;
 use crate::http::proxy_protocol::TrustedProxies;
 use crate::http::rate_limit::{AddressLimiter, Limiter, SharedLimits};
 use crate::http::tls::{CertificateFiles, Tls};
@@ -37,6 +38,10 @@ pub struct Common {
     /// http:// + listener; with a certificate https://]
     #[arg(long, env = "FAIRLINE_PUBLIC_URL", global = true)]
     pub public_url: Option<String>,
+    /// Path under which all pages and routes answer as well, where another site has the rest of the
+    /// public URL; empty: none [default: /.fairline]
+    #[arg(long, env = "FAIRLINE_PATH_PREFIX", global = true)]
+    pub path_prefix: Option<String>,
     /// Folder of the embedded engines and of generated keys [default: ./fairline-data]
     #[arg(long, env = "FAIRLINE_DATA", global = true)]
     pub data: Option<PathBuf>,
@@ -137,6 +142,8 @@ pub struct Settings {
     pub ops_listen: SocketAddr,
     /// The origin that browsers see, without a slash at the end.
     pub public_url: String,
+    /// Path under which all routes answer as well; empty for none.
+    pub path_prefix: String,
     /// The data folder.
     pub data: PathBuf,
     /// How connections are accepted.
@@ -204,10 +211,13 @@ impl Common {
         });
         let hops = self.trusted_hops.as_deref();
         let trusted_hops = mistakes.parse("FAIRLINE_TRUSTED_HOPS", hops, 0);
+        let prefix = parse_prefix(self.path_prefix.as_deref().unwrap_or("/.fairline"));
+        let path_prefix = mistakes.take("FAIRLINE_PATH_PREFIX", prefix);
         Settings {
             listen,
             ops_listen: self.ops_listener(mistakes),
             public_url,
+            path_prefix: path_prefix.unwrap_or_default(),
             data: self.data_folder(),
             transport: self.transport(trusted_hops, mistakes),
             log_format: self.log_format(mistakes),
@@ -351,6 +361,7 @@ impl Settings {
         let rates = self.rates;
         let site = AppContext {
             public_url: self.public_url.clone(),
+            path_prefix: self.path_prefix.clone(),
             https: self.public_url.starts_with("https://"),
             origins: self.origins.clone(),
             trusted_hops: self.trusted_hops,

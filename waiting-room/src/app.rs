@@ -1,10 +1,10 @@
 //! Shared state of the waiting room's handlers, and the interface to the checkout.
 
 use crate::draw::List;
+use crate::gate::{GateSettings, Passed};
 use crate::hub::EventHub;
 use crate::line::Line;
 use crate::pass::Passes;
-use crate::passed::Passed;
 use async_trait::async_trait;
 use axum::extract::FromRef;
 use parking_lot::RwLock;
@@ -51,7 +51,9 @@ pub struct Room {
     pub join_keys: Secret,
     /// Hubs by event. Locked for a look-up, never across an await.
     pub(crate) hubs: RwLock<HashMap<EventId, Arc<EventHub>>>,
-    /// Slots that passed the gate within the last second.
+    /// What the gate does where an event's line does not say.
+    pub(crate) gate: GateSettings,
+    /// Clients that passed the gate within the last second.
     pub(crate) passed: Passed,
     /// Results of draws that were read at this node. Locked for a look-up, never across an await.
     pub(crate) lists: RwLock<HashMap<EventId, Arc<List>>>,
@@ -71,6 +73,8 @@ pub struct Parts {
     pub signer: Signer,
     /// The checkout, if one is configured.
     pub checkout: Option<Arc<dyn Checkout>>,
+    /// What the gate does where an event's line does not say.
+    pub gate: GateSettings,
 }
 
 impl Room {
@@ -89,6 +93,7 @@ impl Room {
             signer: parts.signer,
             service_key: parts.service_key,
             checkout: parts.checkout,
+            gate: parts.gate,
             hubs: RwLock::default(),
             passed: Passed::default(),
             lists: RwLock::default(),

@@ -17,6 +17,7 @@ use shared::audit::Entry as AuditEntry;
 use shared::crypto::hex;
 use shared::edge::Lifetime;
 use shared::http::openapi::Refusals;
+use shared::http::path_prefix::PathPrefix;
 use shared::http::problem::{Input, Problem};
 use shared::http::static_files::page;
 use shared::ids::EventId;
@@ -205,12 +206,20 @@ async fn give_beacon(
 }
 
 /// Serves the page on which a fan's browser checks the draw by itself.
-async fn draw_page(State(room): State<Arc<Room>>, Path(event): Path<String>) -> Response {
+async fn draw_page(
+    State(room): State<Arc<Room>>,
+    Path(event): Path<String>,
+    prefix: PathPrefix,
+) -> Response {
     let Ok((event, hub)) = find(&room, &event).await else {
         return Problem::no_such_event().into_response();
     };
     let name = hub.front().settings.name.clone();
-    let mut response = page("draw.html", &[("event", event.as_str()), ("name", &name)]);
+    let mut response = page(
+        &prefix,
+        "draw.html",
+        &[("event", event.as_str()), ("name", &name)],
+    );
     let edge = &room.site.edge;
     edge.keep(response.headers_mut(), Lifetime::Page, &event);
     response

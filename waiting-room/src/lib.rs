@@ -15,7 +15,6 @@ pub mod line;
 pub mod metrics;
 mod organiser;
 pub mod pass;
-mod passed;
 mod place;
 mod push;
 mod queue_page;
@@ -24,6 +23,7 @@ pub mod settings;
 pub mod ticker;
 
 pub use app::{Checkout, Parts, Room};
+pub use gate::GateSettings;
 
 use app::App;
 use axum::Router;

@@ -4,7 +4,7 @@
 use crate::app::{App, Room};
 use crate::checkout;
 use crate::credentials::find;
-use crate::line::{EventSettings, Patch, Refused, Spot, Stats};
+use crate::line::{EventSettings, Patch, Refused, SharedAdmission, Spot, Stats};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -35,6 +35,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(stream_stats))
         .routes(routes!(show_history))
         .routes(routes!(find_visitor, eject))
+        .routes(routes!(list_shared_admissions))
 }
 
 /// Create an event. With no times it is open at once.
@@ -326,6 +327,20 @@ async fn find_visitor(
         claim_by: spot.slot.map(|slot| slot.claim_by),
         expires_at: spot.slot.map(|slot| slot.expires_at),
     }))
+}
+
+/// List the admissions that several browsers or addresses use at the gate, at most 1,000.
+#[utoipa::path(get, path = "/api/v1/organiser/events/{event}/shared-admissions", tag = "organiser",
+    params(("event" = String, Path)), security(("organiser" = [])),
+    responses((status = 200, body = Vec<SharedAdmission>), Refusals))]
+async fn list_shared_admissions(
+    State(room): State<Arc<Room>>,
+    organiser: Organiser,
+    Path(event): Path<String>,
+) -> Result<Json<Vec<SharedAdmission>>, Problem> {
+    organiser.require(Role::Operator)?;
+    let (event, _) = find(&room, &event).await?;
+    Ok(Json(room.line.shared_admissions(&event).await?))
 }
 
 /// Ejects a visitor.

@@ -57,7 +57,10 @@ pub(crate) struct Place {
     /// Deadline for entering the checkout, while admitted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claim_by: Option<Time>,
-    /// URL of the checkout, while admitted or shopping.
+    /// Whether everyone passes the gate at the moment; absent if not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub passthrough: bool,
+    /// URL of the checkout, while admitted or shopping, or while everyone passes the gate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkout_url: Option<String>,
     /// The pass, in HTTP responses.
@@ -82,10 +85,9 @@ impl Room {
         let admitted = spot
             .slot
             .filter(|_| spot.standing == VisitorState::Admitted);
-        let inside = matches!(
-            spot.standing,
-            VisitorState::Admitted | VisitorState::Shopping
-        );
+        let is_inside = spot.standing.is_inside();
+        let passthrough = settings.lets_everyone_pass(front.at);
+        let has_goal = is_inside || passthrough && settings.checkout_url.is_some();
         let before_sale = matches!(front.phase, Phase::Prequeue | Phase::Scheduled);
         let was_entered = spot.is_provisional || (1..=front.drawn).contains(&spot.number);
         Place {
@@ -104,8 +106,9 @@ impl Room {
             stale: self.is_line_away(),
             sale_opens_at: settings.sale_opens_at.filter(|_| before_sale),
             token: admitted.map(|_| self.token(event, spot)),
+            passthrough,
             claim_by: admitted.map(|slot| slot.claim_by),
-            checkout_url: inside.then(|| checkout_url(event, settings)),
+            checkout_url: has_goal.then(|| checkout_url(event, settings)),
             pass: None,
         }
     }

@@ -4,11 +4,13 @@ use crate::app::{App, Room};
 use crate::credentials::{FanCookies, Presented, find, pass_of};
 use crate::error::phase_word;
 use crate::fan::enter;
+use crate::gate::return_query;
 use crate::line::{Joined, Phase, VisitorState};
-use crate::place::{Place, checkout_url};
+use crate::place::Place;
 use axum::Router;
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Extension, FromRequestParts, Path, Query, State};
 use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
@@ -16,36 +18,69 @@ use shared::edge::{Lifetime, STATIC};
 use shared::http::client_address::ClientAddress;
 use shared::http::credentials::check_origin;
 use shared::http::idempotency::IdempotencyKey;
+use shared::http::path_prefix::PathPrefix;
 use shared::http::problem::Problem;
 use shared::http::static_files::page;
+use shared::ids::EventId;
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::{Arc, LazyLock};
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/", get(show_index))
-        .route("/organiser", get(|| async { page("organiser.html", &[]) }))
+        .route("/organiser", get(show_console))
         .route("/e/{event}", get(show_queue))
         .route("/e/{event}/join", post(join_form))
         .route("/e/{event}/leave", post(leave_form))
 }
 
-async fn show_index(State(room): State<Arc<Room>>) -> Response {
-    let mut response = page("index.html", &[]);
+async fn show_console(prefix: PathPrefix) -> Response {
+    page(&prefix, "organiser.html", &[])
+}
+
+async fn show_index(State(room): State<Arc<Room>>, prefix: PathPrefix) -> Response {
+    let mut response = page(&prefix, "index.html", &[]);
     let edge = &room.site.edge;
     edge.keep_as(response.headers_mut(), Lifetime::Page, STATIC);
     response
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Arrival {
     return_to: Option<String>,
+}
+
+/// Where the queue page leads once it is the fan's turn, if that is a page of this site or of an
+/// allowed one.
+struct ReturnTo(Option<String>);
+
+impl FromRequestParts<App> for ReturnTo {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, App(room): &App) -> Result<Self, Infallible> {
+        let Query(arrival) = Query::<Arrival>::try_from_uri(&parts.uri).unwrap_or_default();
+        let url = arrival.return_to;
+        Ok(ReturnTo(url.filter(|url| room.site.is_allowed_url(url))))
+    }
+}
+
+impl ReturnTo {
+    /// Returns the address of the queue page that leads there.
+    fn queue(&self, prefix: &PathPrefix, event: &EventId) -> String {
+        prefix.path(&format!("/e/{event}{}", self.query()))
+    }
+
+    fn query(&self) -> String {
+        self.0.as_deref().map(return_query).unwrap_or_default()
+    }
 }
 
 async fn show_queue(
     State(room): State<Arc<Room>>,
     Path(event): Path<String>,
-    Query(arrival): Query<Arrival>,
+    return_to: ReturnTo,
+    prefix: PathPrefix,
     headers: HeaderMap,
 ) -> Response {
     let Ok((event, hub)) = find(&room, &event).await else {
@@ -53,7 +88,7 @@ async fn show_queue(
             ("title", "No such event"),
             ("text", "There is no sale under this address."),
         ];
-        let mut response = page("message.html", &values);
+        let mut response = page(&prefix, "message.html", &values);
         *response.status_mut() = axum::http::StatusCode::NOT_FOUND;
         return response;
     };
@@ -64,16 +99,21 @@ async fn show_queue(
         None => None,
     };
     let place = spot.as_ref().map(|spot| room.place(&event, spot, &front));
-    let return_to = arrival
-        .return_to
-        .filter(|url| room.site.is_allowed_url(url));
-    let go_to = return_to
-        .clone()
-        .unwrap_or_else(|| checkout_url(&event, &front.settings));
-    let words = words(front.phase, place.as_ref());
+    let ReturnTo(goal) = &return_to;
+    let has_goal = goal.is_some() || front.settings.checkout_url.is_some();
+    let is_open = has_goal && front.settings.lets_everyone_pass(room.now(&event));
+    let go_to = goal.clone().or(front.settings.checkout_url.clone());
+    let go_to = go_to.unwrap_or_else(|| prefix.path(&format!("/e/{event}/seats")));
+    let is_outside = place.as_ref().is_none_or(|place| !place.state.is_inside());
+    let words = if is_open && is_outside {
+        Words::of("passthrough", Action::Go)
+    } else {
+        words(front.phase, place.as_ref())
+    };
     let action = words.action;
     let shown = |is_shown: bool| if is_shown { "" } else { "hidden" };
     let mut response = page(
+        &prefix,
         "queue.html",
         &[
             ("event", event.as_str()),
@@ -88,7 +128,9 @@ async fn show_queue(
             ("go_hidden", shown(action == Action::Go)),
             ("leave_hidden", shown(action == Action::Leave)),
             ("go_to", &go_to),
-            ("return_to", return_to.as_deref().unwrap_or("")),
+            ("return_to", goal.as_deref().unwrap_or("")),
+            ("query", &return_to.query()),
+            ("open", if is_open { "open" } else { "" }),
             ("refresh", if action == Action::Leave { "10" } else { "20" }),
         ],
     );
@@ -195,6 +237,8 @@ fn waiting_text(place: &Place) -> String {
 async fn join_form(
     State(room): State<Arc<Room>>,
     Path(event): Path<String>,
+    return_to: ReturnTo,
+    prefix: PathPrefix,
     address: Option<Extension<ClientAddress>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -203,7 +247,7 @@ async fn join_form(
     let address = address.map(|Extension(address)| address);
     let entered = enter(&room, &event, &headers, address, &IdempotencyKey(None)).await?;
     let (Joined::New(spot) | Joined::Known(spot)) = entered.joined;
-    let mut back = Redirect::to(&format!("/e/{event}")).into_response();
+    let mut back = Redirect::to(&return_to.queue(&prefix, &event)).into_response();
     let cookies = FanCookies {
         event: &event,
         pass: &room.pass(&event, &spot, &hub.front()),
@@ -216,6 +260,8 @@ async fn join_form(
 async fn leave_form(
     State(room): State<Arc<Room>>,
     Path(event): Path<String>,
+    return_to: ReturnTo,
+    prefix: PathPrefix,
     headers: HeaderMap,
 ) -> Result<Redirect, Problem> {
     let (event, _) = find(&room, &event).await?;
@@ -224,7 +270,7 @@ async fn leave_form(
         room.find_place(&event, &pass).await?;
         room.line.leave(&event, pass.visitor).await?;
     }
-    Ok(Redirect::to(&format!("/e/{event}")))
+    Ok(Redirect::to(&return_to.queue(&prefix, &event)))
 }
 
 #[cfg(test)]
@@ -244,6 +290,7 @@ mod tests {
                 "finished",
                 "left",
                 "missed",
+                "passthrough",
                 "scheduled",
                 "shopping",
                 "sold_out"

@@ -1,6 +1,7 @@
 //! Settings of the waiting room.
 
 use crate::app::{Checkout, Parts};
+use crate::gate::GateSettings;
 use crate::line::{self, Opened};
 use shared::context::AppContext;
 use shared::crypto::Secret;
@@ -10,6 +11,9 @@ use shared::mistakes::Mistakes;
 use shared::token::Signer;
 use std::fs;
 use std::sync::Arc;
+
+/// Largest setting of how many clients one admission may have.
+const GATE_CLIENTS_MAX: usize = 100;
 
 /// Settings of the waiting room as given on the command line or in the environment.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -46,6 +50,13 @@ pub struct LineArgs {
         global = true
     )]
     pub service_key: Option<String>,
+    /// Whether the gate of an event that does not exist lets everyone pass: pass or refuse
+    /// [default: refuse]
+    #[arg(long, env = "FAIRLINE_GATE_UNKNOWN_EVENT", global = true)]
+    pub gate_unknown_event: Option<String>,
+    /// Browsers and addresses that may pass the gate with one admission; 0: no limit [default: 3]
+    #[arg(long, env = "FAIRLINE_GATE_CLIENTS", global = true)]
+    pub gate_clients: Option<String>,
 }
 
 impl LineArgs {
@@ -54,6 +65,7 @@ impl LineArgs {
         if let Some(Err(error)) = self.signing_key.as_deref().map(read_signer) {
             mistakes.add(format!("FAIRLINE_SIGNING_KEY: {error}"));
         }
+        self.gate(mistakes);
         for secret in self.secrets() {
             check_secret(secret, mistakes);
         }
@@ -67,6 +79,30 @@ impl LineArgs {
                     "{setting}: needed with Redis, and equal on all nodes: at least 32 characters"
                 ));
             }
+        }
+    }
+
+    fn gate(&self, mistakes: &mut Mistakes) -> GateSettings {
+        let unknown_event_passes = match self.gate_unknown_event.as_deref() {
+            None | Some("refuse") => false,
+            Some("pass") => true,
+            Some(other) => {
+                mistakes.add(format!(
+                    "FAIRLINE_GATE_UNKNOWN_EVENT: '{other}' is neither pass nor refuse"
+                ));
+                false
+            }
+        };
+        let clients = self.gate_clients.as_deref();
+        let clients_max = mistakes.parse("FAIRLINE_GATE_CLIENTS", clients, 3);
+        if clients_max > GATE_CLIENTS_MAX {
+            mistakes.add(format!(
+                "FAIRLINE_GATE_CLIENTS: at most {GATE_CLIENTS_MAX}, or 0 for no limit"
+            ));
+        }
+        GateSettings {
+            unknown_event_passes,
+            clients_max,
         }
     }
 
@@ -124,6 +160,7 @@ impl LineArgs {
             line,
             signer,
             checkout,
+            gate: self.gate(&mut Mistakes::default()),
         })
     }
 }

@@ -3,6 +3,7 @@
 use super::client_address::{ClientAddress, client_address};
 use super::load::Class;
 use super::overloaded::{refuse, wants_page};
+use super::path_prefix::{PathPrefix, with_prefix};
 use super::permit::Peer;
 use super::problem::Problem;
 use super::proxy_check::check_proxy;
@@ -38,10 +39,10 @@ pub fn with_middleware(router: Router, site: &Arc<AppContext>, mut description: 
     let (currencies, more) = crate::currencies::routes();
     description.merge(more);
     let refuse_undeclared = RefuseUndeclared::new(&description);
-    router
+    let router = router
         .merge(currencies)
         .merge(crate::organiser::routes().with_state(site.clone()))
-        .merge(crate::http::openapi::routes(description))
+        .merge(crate::http::openapi::routes(description, site))
         .route(
             "/static/{*path}",
             axum::routing::get(crate::http::static_files::file).with_state(site.clone()),
@@ -60,7 +61,8 @@ pub fn with_middleware(router: Router, site: &Arc<AppContext>, mut description: 
                 Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR).into_response()
             }),
             refuse_undeclared,
-        ))
+        ));
+    with_prefix(router, &site.path_prefix)
 }
 
 /// Runs work that must not stop half way in a task of its own, to its end, even if the client hangs
@@ -152,7 +154,9 @@ async fn within_limits(
 ) -> Result<Response, Response> {
     let class = Class::of(method, route);
     let wants_page = wants_page(request.headers());
-    let refused = |problem| refuse(method, wants_page, problem);
+    let prefix = request.extensions().get::<PathPrefix>().cloned();
+    let prefix = prefix.unwrap_or_default();
+    let refused = |problem| refuse(&prefix, method, wants_page, problem);
     let place = site.load.enter(class, method).map_err(refused)?;
     let response = in_time(next.run(request.map(|body| place.track(body)))).await;
     place.answered();

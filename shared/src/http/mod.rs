@@ -12,6 +12,7 @@ pub mod middleware;
 pub mod openapi;
 pub mod operations;
 mod overloaded;
+pub mod path_prefix;
 pub mod permit;
 pub mod problem;
 mod proxy_check;

@@ -1,6 +1,8 @@
 //! Parts common to the OpenAPI documents of both services.
 
+use super::path_prefix::PathPrefix;
 use super::static_files;
+use crate::context::AppContext;
 use axum::http::HeaderMap;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -9,17 +11,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
-    ContentBuilder, InfoBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder,
+    ContentBuilder, InfoBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder, Server,
 };
 use utoipa::{IntoResponses, PartialSchema as _, ToSchema};
 
 /// Returns the routes `/api/openapi.json`, `/api/asyncapi.json` and the reader page.
-pub fn routes(description: OpenApi) -> Router {
-    let document = Arc::new(complete(description));
+pub fn routes(description: OpenApi, site: &Arc<AppContext>) -> Router {
+    let under = format!("{}{}", site.public_url, site.path_prefix);
+    let under = Arc::new(complete(description.clone(), &under));
+    let document = Arc::new(complete(description, &site.public_url));
     Router::new()
         .route(
             "/api/openapi.json",
-            get(move || async move { Json((*document).clone()) }),
+            get(move |prefix: PathPrefix| async move {
+                let is_plain = prefix.as_str().is_empty();
+                Json((*if is_plain { document } else { under }).clone())
+            }),
         )
         .route(
             "/api/asyncapi.json",
@@ -27,12 +34,13 @@ pub fn routes(description: OpenApi) -> Router {
         )
         .route(
             "/api/docs",
-            get(|| async { static_files::page("docs.html", &[]) }),
+            get(|prefix: PathPrefix| async move { static_files::page(&prefix, "docs.html", &[]) }),
         )
 }
 
 /// Adds what no single handler can say.
-fn complete(mut document: OpenApi) -> OpenApi {
+fn complete(mut document: OpenApi, server: &str) -> OpenApi {
+    document.servers = Some(vec![Server::new(server)]);
     document.info = InfoBuilder::new()
         .title("Fairline")
         .version(env!("CARGO_PKG_VERSION"))

@@ -1,5 +1,6 @@
 //! Answer to a request that is refused because of overload.
 
+use super::path_prefix::PathPrefix;
 use super::problem::Problem;
 use super::static_files::page;
 use axum::http::{HeaderMap, Method, header};
@@ -13,7 +14,12 @@ pub(super) fn wants_page(headers: &HeaderMap) -> bool {
 
 /// Answers a request that was refused: a browser that asked for a page is shown one that tries
 /// again by itself.
-pub(super) fn refuse(method: &Method, wants_page: bool, problem: Problem) -> Response {
+pub(super) fn refuse(
+    prefix: &PathPrefix,
+    method: &Method,
+    wants_page: bool,
+    problem: Problem,
+) -> Response {
     let refusal = problem.into_response();
     let Some(seconds) = refusal.headers().get(header::RETRY_AFTER).cloned() else {
         return refusal;
@@ -27,7 +33,11 @@ pub(super) fn refuse(method: &Method, wants_page: bool, problem: Problem) -> Res
     } else {
         "Very many people are here. Nothing was done: go back and try again in a few seconds."
     };
-    let mut response = page("message.html", &[("title", "One moment"), ("text", text)]);
+    let mut response = page(
+        prefix,
+        "message.html",
+        &[("title", "One moment"), ("text", text)],
+    );
     *response.status_mut() = refusal.status();
     let headers = response.headers_mut();
     if can_repeat {

@@ -3,6 +3,7 @@
 use crate::context::AppContext;
 use crate::crypto::encode;
 use crate::edge::{Lifetime, STATIC};
+use crate::http::path_prefix::PathPrefix;
 use crate::http::problem::Problem;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -71,13 +72,15 @@ fn without_comments(script: &str) -> String {
     lines.collect()
 }
 
-/// Returns a whole page, with `{{name}}` replaced by escaped values. Not cached unless its handler
-/// says so: it may show a fan's own place.
-pub fn page(path: &str, values: &[(&str, &str)]) -> Response {
+/// Returns a whole page, with `{{name}}` replaced by escaped values and our links under the prefix.
+/// Not cached unless its handler says so: it may show a fan's own place.
+pub fn page(prefix: &PathPrefix, path: &str, values: &[(&str, &str)]) -> Response {
     let Some(file) = Files::get(path) else {
         return Problem::of_status(StatusCode::NOT_FOUND).into_response();
     };
     let mut text = String::from_utf8_lossy(&file.data).into_owned();
+    // Before the values, which are links already.
+    text = text.replace("=\"/", &format!("=\"{}/", prefix.as_str()));
     for (name, value) in values {
         text = text.replace(&format!("{{{{{name}}}}}"), &escape(value));
     }

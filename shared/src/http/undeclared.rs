@@ -171,7 +171,7 @@ where
 /// and answers 500 to them unless it gets success, 401 or 403. Therefore no limit per address
 /// applies, and nothing in the request is refused.
 pub(super) fn is_gate(route: &str) -> bool {
-    route.starts_with("/gate/")
+    route.starts_with("/gate/") || route.starts_with("/auth-request/")
 }
 
 fn has_credential(headers: &HeaderMap) -> bool {

@@ -71,8 +71,10 @@ impl Shop {
         shop
     }
 
+    /// Asks for a page, as browsers do.
     async fn get(&self, heads: &[(&str, &str)]) -> Response<Bytes> {
-        let answer = self.client.raw(Method::GET, "/buy", heads, Vec::new());
+        let heads = [heads, &[("sec-fetch-mode", "navigate")]].concat();
+        let answer = self.client.raw(Method::GET, "/buy", &heads, Vec::new());
         answer.await.unwrap()
     }
 
@@ -129,7 +131,7 @@ async fn the_gate_protects_a_site_that_knows_nothing_of_it() {
     assert_eq!(away.status(), StatusCode::FOUND);
     assert_eq!(
         away.headers()["location"],
-        format!("{}/e/my-event", site.url).as_str()
+        format!("{}/.fairline/e/my-event?return_to=/buy", site.url).as_str()
     );
     assert_eq!(away.headers()["cache-control"], "no-store");
     // The visitor header comes from the gate, never from the client.
@@ -165,16 +167,18 @@ async fn the_gate_protects_a_site_that_knows_nothing_of_it() {
     let answer = shop.get(&[("cookie", &forged)]).await;
     assert_eq!(answer.status(), StatusCode::FOUND);
     // The gate itself is asked by nginx alone: its path is the site's, as all others.
-    let asked = async |heads| {
+    let asked = async |heads: &[(&str, &str)]| {
         let asking = shop
             .client
             .raw(Method::GET, "/gate/my-event", heads, Vec::new());
         asking.await.unwrap()
     };
-    assert_eq!(asked(&[]).await.status(), StatusCode::FOUND);
+    assert_eq!(asked(&[]).await.status(), StatusCode::UNAUTHORIZED);
     let told = text(&asked(&[("cookie", cookie.as_str())]).await);
     assert!(told.starts_with("shop vis_"), "{told}");
-    let page = shop.client.raw(Method::GET, "/e/my-event", &[], Vec::new());
+    let page = shop
+        .client
+        .raw(Method::GET, "/.fairline/e/my-event", &[], Vec::new());
     assert!(
         text(&page.await.unwrap()).contains("queue.js"),
         "the queue page on the same origin"
@@ -188,7 +192,7 @@ async fn a_fan_with_large_cookies_and_a_long_authorization_of_the_site_queues_an
     let shop = Shop::open(&site.rooms).await;
     let (one, other) = (format!("a={}", "x".repeat(7500)), "y".repeat(7500));
     let negotiate = format!("Negotiate {}", "z".repeat(7500));
-    let path = "/api/v1/events/my-event/line";
+    let path = "/.fairline/api/v1/events/my-event/line";
     let ask = async |method: Method, path: &str, ours: &str| {
         let last = format!("{ours}b={other}; c=\"q; r\"");
         let heads = [
@@ -196,6 +200,7 @@ async fn a_fan_with_large_cookies_and_a_long_authorization_of_the_site_queues_an
             ("cookie", &last),
             ("authorization", &negotiate),
             ("origin", &site.url),
+            ("sec-fetch-mode", "navigate"),
         ];
         let answer = shop.client.raw(method, path, &heads, Vec::new()).await;
         answer.unwrap()
@@ -208,7 +213,7 @@ async fn a_fan_with_large_cookies_and_a_long_authorization_of_the_site_queues_an
     };
     let away = ask(Method::GET, "/buy", "").await;
     assert_eq!(away.status(), StatusCode::FOUND);
-    let page = ask(Method::GET, "/e/my-event", "").await;
+    let page = ask(Method::GET, "/.fairline/e/my-event", "").await;
     assert_eq!(page.status(), StatusCode::OK);
     let joined = ask(Method::POST, path, "").await;
     assert_eq!(joined.status(), StatusCode::CREATED, "{}", text(&joined));
@@ -253,8 +258,12 @@ async fn the_gate_gets_the_admission_of_its_event_and_no_other_credential() {
         ),
         (vec!["a=1".to_owned()], ""),
         (vec![], ""),
+        (
+            vec![format!("fairline_client_my-event=c; a=1; {bare}")],
+            &format!("{bare}; fairline_client_my-event=c"),
+        ),
     ] {
-        let mut heads: Vec<(&str, &str)> = vec![("authorization", "Bearer of-the-site")];
+        let mut heads: Vec<(&str, &str)> = vec![("authorization", "Basic of-the-site")];
         heads.extend(cookies.iter().map(|line| ("cookie", line.as_str())));
         let told = text(&shop.get(&heads).await);
         assert_eq!(told, format!("shop <{passed}> 127.0.0.1"), "{cookies:?}");
@@ -286,7 +295,7 @@ async fn an_address_that_a_client_writes_into_its_request_neither_avoids_nor_use
     let site = Site::with(vec![limits("1")]).await;
     admitted(&site).await;
     let shop = Shop::open(&site.rooms).await;
-    let path = "/api/v1/events/my-event/line";
+    let path = "/.fairline/api/v1/events/my-event/line";
     let join = async |client: &Client, address: &str| {
         let heads = [("x-forwarded-for", address)];
         let answer = client.raw(Method::POST, path, &heads, Vec::new()).await;

@@ -15,6 +15,7 @@ mod journey;
 mod keys;
 mod limits;
 mod logs;
+mod proxies;
 mod receiver;
 mod seats;
 mod sign_outs;

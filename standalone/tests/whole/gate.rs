@@ -5,6 +5,8 @@ use hyper::{Method, Response, StatusCode, body::Bytes};
 use serde_json::json;
 use shared::ids::EventId;
 
+const PAGE: [(&str, &str); 2] = [("sec-fetch-mode", "navigate"), ("accept", "text/html")];
+
 async fn ask(stage: &Stage, method: Method, path: &str, heads: &[(&str, &str)]) -> Response<Bytes> {
     let answer = stage.client.raw(method, path, heads, vec![]).await;
     answer.unwrap()
@@ -238,5 +240,196 @@ async fn whose_slot_ends_at_this_node_is_turned_away_at_once() {
         assert_eq!(ended.status, StatusCode::NO_CONTENT, "{event}");
         let answer = ask(&stage, Method::GET, &path, &heads).await;
         assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{event}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_leads_to_the_queue_and_back_to_itself_and_everything_else_is_told_no() {
+    let stage = Stage::open().await;
+    stage.event("gate", json!({})).await;
+    let (_, token) = stage.admit("gate").await;
+    let cookie = format!("fairline_admission_gate={token}");
+    for (path, heads, queue) in [
+        ("/gate/gate", vec![], "/e/gate"),
+        ("/gate/gate/", vec![], "/e/gate?return_to=/"),
+        (
+            "/gate/gate/a%2Fb?c=d&e=%25+",
+            vec![],
+            "/e/gate?return_to=/a%252Fb?c=d%26e=%2525%2B",
+        ),
+        (
+            "/gate/gate",
+            vec![("x-original-uri", "/a?b#c")],
+            "/e/gate?return_to=/a?b%2523c",
+        ),
+        (
+            "/gate/gate",
+            vec![("x-forwarded-uri", "/caf\u{e9}")],
+            "/e/gate?return_to=/caf%25C3%25A9",
+        ),
+        (
+            "/.fairline/gate/gate/x",
+            vec![],
+            "/.fairline/e/gate?return_to=/x",
+        ),
+        (
+            "/gate/no-such-event/x",
+            vec![],
+            "/e/no-such-event?return_to=/x",
+        ),
+        ("/gate/No%20Event/x", vec![], "/"),
+    ] {
+        let heads = [heads.as_slice(), &PAGE].concat();
+        let away = ask(&stage, Method::GET, path, &heads).await;
+        assert_eq!(away.status(), StatusCode::FOUND, "{path}");
+        let location = away.headers()["location"].to_str().unwrap();
+        assert_eq!(location, format!("{}{queue}", stage.url), "{path}");
+        assert_eq!(away.headers()["cache-control"], "no-store");
+        let script = ask(&stage, Method::GET, path, &heads[..heads.len() - 2]).await;
+        assert_eq!(script.status(), StatusCode::UNAUTHORIZED, "{path}");
+        assert_eq!(script.headers()["x-fairline-queue"], location, "{path}");
+        assert!(
+            script.headers()["www-authenticate"]
+                .to_str()
+                .unwrap()
+                .starts_with("Bearer")
+        );
+    }
+    // As a link of its own this address would lead elsewhere.
+    let away = ask(&stage, Method::GET, "/gate/gate//evil.example/x", &PAGE).await;
+    let location = away.headers()["location"].to_str().unwrap();
+    let page = ask(
+        &stage,
+        Method::GET,
+        location.strip_prefix(&stage.url).unwrap(),
+        &[],
+    )
+    .await;
+    let text = String::from_utf8_lossy(page.body()).into_owned();
+    let goal = format!("data-return=\"{}//evil.example/x\"", stage.url);
+    assert!(text.contains(&goal), "{location}");
+    // nginx takes no refusal but 401.
+    let away = ask(&stage, Method::GET, "/auth-request/gate/GET", &PAGE).await;
+    assert_eq!(away.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(away.headers()["location"], format!("{}/e/gate", stage.url));
+    // Envoy takes no success but 200.
+    let ours = ("cookie", cookie.as_str());
+    for (path, heads) in [
+        ("/gate/gate/a/b?c=%ff", vec![ours]),
+        ("/gate/gate", vec![ours, ("x-envoy-internal", "true")]),
+    ] {
+        for method in [Method::GET, Method::POST, Method::DELETE] {
+            let answer = ask(&stage, method, path, &heads).await;
+            assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_is_unknown_or_open_to_all_lets_everyone_pass_or_nobody_as_configured() {
+    let line = waiting_room::settings::LineArgs {
+        gate_unknown_event: Some("pass".into()),
+        ..Default::default()
+    };
+    let stage = Stage::with_line(line).await;
+    for path in [
+        "/gate/no-such-event",
+        "/gate/No%20Event/x",
+        "/gate/no-such-event/x",
+    ] {
+        assert!(
+            ask(&stage, Method::GET, path, &PAGE)
+                .await
+                .status()
+                .is_success(),
+            "{path}"
+        );
+    }
+    let redis = testkit::Redis::start();
+    for stage in [Stage::open().await, Stage::on(&redis).await] {
+        stage.event("gate", json!({"checkout_url": "/"})).await;
+        let passes = async || {
+            let answer = ask(&stage, Method::GET, "/gate/gate", &PAGE).await;
+            assert!(!answer.headers().contains_key("x-fairline-visitor"));
+            answer.status().is_success()
+        };
+        let set = async |change| {
+            let set = stage
+                .organise(Method::PATCH, "/events/gate", Some(change))
+                .await;
+            assert_eq!(set.status, StatusCode::OK, "{}", set.body);
+        };
+        let place = stage.client.join("gate").await.unwrap();
+        let pass = place["pass"].as_str().unwrap();
+        assert!(!passes().await);
+        set(json!({"admission": {"rate_per_minute": 0}, "passthrough": true})).await;
+        assert!(passes().await);
+        let waiting = stage.client.join("gate").await.unwrap();
+        assert_eq!(
+            (&waiting["passthrough"], &waiting["checkout_url"]),
+            (&json!(true), &json!("/"))
+        );
+        let page = ask(&stage, Method::GET, "/e/gate?return_to=/a", &[]).await;
+        let text = String::from_utf8_lossy(page.body()).into_owned();
+        assert!(text.contains("No need to wait"), "{text}");
+        assert!(text.contains("id=\"go\" href=\"/a\" >"), "{text}");
+        set(json!({"passthrough": false})).await;
+        assert!(!passes().await);
+        let me = stage.get("/api/v1/events/gate/line/me", pass).await.body;
+        assert!(me.get("passthrough").is_none(), "{me}");
+        let closed = "2020-01-01T00:00:00Z";
+        set(json!({"closes_at": closed})).await;
+        assert!(!passes().await);
+        set(json!({"passthrough_after_closing": true})).await;
+        assert!(passes().await);
+        let later = "2099-01-01T00:00:00Z";
+        set(json!({"closes_at": null, "sale_opens_at": later})).await;
+        assert!(!passes().await);
+        set(json!({"passthrough_before_opening": true})).await;
+        assert!(passes().await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_admission_is_of_few_clients_and_the_organiser_sees_who_shares() {
+    let redis = testkit::Redis::start();
+    for stage in [Stage::open().await, Stage::on(&redis).await] {
+        stage.event("gate", json!({})).await;
+        let (_, token) = stage.admit("gate").await;
+        let cookie = format!("fairline_admission_gate={token}");
+        let from = async |agent: &str, cookie: &str| {
+            let heads = [("cookie", cookie), ("user-agent", agent), PAGE[0]];
+            ask(&stage, Method::GET, "/gate/gate", &heads).await
+        };
+        let first = from("first", &cookie).await;
+        let set = first.headers()["set-cookie"].to_str().unwrap();
+        assert!(
+            set.starts_with("fairline_client_gate=") && set.contains("HttpOnly"),
+            "{set}"
+        );
+        let client = set.split(';').next().unwrap();
+        let mut passed = 1;
+        for at in 0..100 {
+            let answer = from(&format!("agent {at}"), &cookie).await;
+            passed += usize::from(answer.status().is_success());
+        }
+        assert_eq!(passed, 3, "by default");
+        let heads = [("cookie", cookie.as_str()), ("user-agent", "a script")];
+        let refused = ask(&stage, Method::GET, "/gate/gate", &heads).await;
+        assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+        for agent in ["first", "another"] {
+            let both = format!("{cookie}; {client}");
+            assert_eq!(from(agent, &both).await.status(), StatusCode::NO_CONTENT);
+        }
+        let path = "/events/gate/shared-admissions";
+        let shared = stage.organise(Method::GET, path, None).await.body;
+        assert_eq!(
+            (
+                &shared[0]["number"],
+                &shared[0]["clients"],
+                &shared[0]["refused"]
+            ),
+            (&json!(1), &json!(3), &json!(99))
+        );
     }
 }

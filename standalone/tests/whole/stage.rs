@@ -53,6 +53,11 @@ impl Stage {
         Stage::build(change, &Default::default()).await
     }
 
+    /// Opens a stage with other settings of the line and the gate.
+    pub(crate) async fn with_line(line: waiting_room::settings::LineArgs) -> Stage {
+        Stage::build(|_| {}, &line).await
+    }
+
     async fn build(
         change: impl FnOnce(&mut Common),
         line: &waiting_room::settings::LineArgs,

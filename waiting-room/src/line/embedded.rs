@@ -1,12 +1,13 @@
 //! The embedded engine: one thread, one state machine and one journal file per event, so that
 //! events share nothing.
 
+use super::clients::ClientTable;
 use super::event_settings::too_late;
 use super::journal::Journal;
 use super::state::State;
 use super::{
-    Claimed, DrawState, EVENTS_MAX, EventSettings, Joined, Line, LineView, Patch, Refused, Spot,
-    Stats,
+    Claimed, ClientChange, Clients, DrawState, EVENTS_MAX, EventSettings, Joined, Line, LineView,
+    Patch, Refused, SharedAdmission, Spot, Stats,
 };
 use crate::draw::Round;
 use crate::pass::Pass;
@@ -28,6 +29,7 @@ pub struct Embedded {
     /// Locked for a look-up by every operation and for writing when an event is created or removed;
     /// never held across an await.
     events: RwLock<BTreeMap<EventId, GroupCommit<Engine>>>,
+    clients: ClientTable,
 }
 
 struct Engine {
@@ -89,6 +91,7 @@ impl Embedded {
             folder,
             clock,
             events,
+            clients: ClientTable::default(),
         })
     }
 
@@ -185,6 +188,7 @@ impl Line for Embedded {
     async fn remove(&self, event: &EventId) -> Result<(), Refused> {
         let mut events = self.events.write();
         events.remove(event).ok_or(Refused::NoSuchEvent)?;
+        self.clients.forget(event);
         let path = self.path(event);
         for file in [
             path.clone(),
@@ -260,6 +264,28 @@ impl Line for Embedded {
     ) -> Result<(), Refused> {
         self.step(event, move |state, now| state.finish(visitor, number, now))
             .await
+    }
+
+    async fn clients(
+        &self,
+        event: &EventId,
+        visitor: VisitorId,
+    ) -> Result<Option<Clients>, Refused> {
+        Ok(self.clients.get(event, visitor))
+    }
+
+    async fn set_clients(
+        &self,
+        event: &EventId,
+        change: ClientChange<'_>,
+    ) -> Result<bool, Refused> {
+        self.engine(event)?;
+        Ok(self.clients.set(event, &change, self.clock.now()))
+    }
+
+    async fn shared_admissions(&self, event: &EventId) -> Result<Vec<SharedAdmission>, Refused> {
+        self.engine(event)?;
+        Ok(self.clients.shared(event, self.clock.now()))
     }
 
     async fn leave(&self, event: &EventId, visitor: VisitorId) -> Result<(), Refused> {

@@ -85,6 +85,15 @@ pub struct EventSettings {
     /// Message shown to all fans in line.
     #[serde(default)]
     pub message: Option<String>,
+    /// Whether the gate lets everyone pass.
+    #[serde(default)]
+    pub passthrough: bool,
+    /// Whether the gate lets everyone pass until the line opens.
+    #[serde(default)]
+    pub passthrough_before_opening: bool,
+    /// Whether the gate lets everyone pass once the event is closed.
+    #[serde(default)]
+    pub passthrough_after_closing: bool,
 }
 
 /// Change of settings: absent fields stay, null fields are cleared.
@@ -127,6 +136,15 @@ pub struct Patch {
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub message: Option<Option<String>>,
+    /// Lets everyone pass the gate, or ends that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passthrough: Option<bool>,
+    /// See `EventSettings`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passthrough_before_opening: Option<bool>,
+    /// See `EventSettings`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passthrough_after_closing: Option<bool>,
 }
 
 /// Any of the admission settings.
@@ -155,7 +173,8 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 }
 
 impl Patch {
-    /// Returns whether the patch changes only what an operator may change: pause, rate, message.
+    /// Returns whether the patch changes only what an operator may change: pause, rate, message,
+    /// whether everyone passes the gate.
     pub fn is_steering(&self) -> bool {
         let admission = self.admission.unwrap_or_default();
         self.name.is_none()
@@ -165,6 +184,8 @@ impl Patch {
             && self.sale_opens_at.is_none()
             && self.closes_at.is_none()
             && self.checkout_url.is_none()
+            && self.passthrough_before_opening.is_none()
+            && self.passthrough_after_closing.is_none()
             && admission.claim_seconds.is_none()
             && admission.session_seconds.is_none()
             && admission.away_seconds.is_none()
@@ -186,6 +207,9 @@ impl EventSettings {
             checkout_url: None,
             paused: false,
             message: None,
+            passthrough: false,
+            passthrough_before_opening: false,
+            passthrough_after_closing: false,
         }
     }
 
@@ -201,6 +225,13 @@ impl EventSettings {
         set(&mut next.checkout_url, &patch.checkout_url);
         set(&mut next.paused, &patch.paused);
         set(&mut next.message, &patch.message);
+        set(&mut next.passthrough, &patch.passthrough);
+        let (before, after) = (
+            &patch.passthrough_before_opening,
+            &patch.passthrough_after_closing,
+        );
+        set(&mut next.passthrough_before_opening, before);
+        set(&mut next.passthrough_after_closing, after);
         next.message = next.message.filter(|message| !message.trim().is_empty());
         if let Some(admission) = &patch.admission {
             let ours = &mut next.admission;
@@ -308,6 +339,16 @@ impl EventSettings {
         } else {
             Phase::Scheduled
         }
+    }
+
+    /// Returns whether everyone passes the gate at this time.
+    pub fn lets_everyone_pass(&self, now: Time) -> bool {
+        let by_phase = match self.phase(now) {
+            Phase::Scheduled => self.passthrough_before_opening,
+            Phase::Closed => self.passthrough_after_closing,
+            _ => false,
+        };
+        self.passthrough || by_phase
     }
 
     /// Returns when the line opens, if a time is set.

@@ -2,6 +2,7 @@
 
 mod admission;
 mod bitmap;
+mod clients;
 mod drawing;
 mod embedded;
 mod event_settings;
@@ -14,6 +15,7 @@ mod throughput;
 mod view;
 
 pub use bitmap::Snapshot;
+pub use clients::{ClientChange, Clients, SHARED_MAX, SharedAdmission, Sighting, Visit};
 pub use embedded::Embedded;
 pub use event_settings::{Admission, EventSettings, Order, Patch};
 pub use open::{Opened, check, is_shared, open};
@@ -62,6 +64,11 @@ pub enum VisitorState {
 }
 
 impl VisitorState {
+    /// Returns whether the visitor may go to the checkout.
+    pub fn is_inside(self) -> bool {
+        matches!(self, VisitorState::Admitted | VisitorState::Shopping)
+    }
+
     /// Every state, in the order of the codes in journals and scripts.
     const ALL: [VisitorState; 7] = [
         VisitorState::Waiting,
@@ -297,6 +304,22 @@ pub trait Line: Send + Sync {
     /// Ends the slot of a visitor who is done shopping; it is free at once.
     async fn finish(&self, event: &EventId, visitor: VisitorId, number: u64)
     -> Result<(), Refused>;
+
+    /// Returns what is stored of the clients of a visitor's admission.
+    async fn clients(
+        &self,
+        event: &EventId,
+        visitor: VisitorId,
+    ) -> Result<Option<Clients>, Refused>;
+
+    /// Stores what changed of the clients of an admission, until its end, unless something else was
+    /// stored in the meantime; returns whether it did. A store may forget it: clients are counted
+    /// anew then.
+    async fn set_clients(&self, event: &EventId, change: ClientChange<'_>)
+    -> Result<bool, Refused>;
+
+    /// Returns the admissions that several clients use, at most [`SHARED_MAX`].
+    async fn shared_admissions(&self, event: &EventId) -> Result<Vec<SharedAdmission>, Refused>;
 
     /// Gives up the visitor's place or slot.
     async fn leave(&self, event: &EventId, visitor: VisitorId) -> Result<(), Refused>;

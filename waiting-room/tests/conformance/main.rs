@@ -9,6 +9,7 @@
 mod admission;
 mod away;
 mod bench;
+mod clients;
 mod draws;
 mod many;
 mod nodes;

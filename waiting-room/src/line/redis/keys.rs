@@ -1,6 +1,6 @@
 //! Names of all keys in Redis. keys.lua has the same names for the scripts.
 
-use shared::ids::EventId;
+use shared::ids::{EventId, VisitorId};
 use std::ops::Range;
 
 /// Numbers per key of an array.
@@ -72,6 +72,16 @@ impl EventKeys {
         format!("{}:meta", self.prefix)
     }
 
+    /// Returns the clients of a visitor's admission; gone by itself with the admission.
+    pub(super) fn clients(&self, visitor: VisitorId) -> String {
+        format!("{}:clients:{visitor}", self.prefix)
+    }
+
+    /// Returns the hash of the admissions that several clients use, by visitor.
+    pub(super) fn shared(&self) -> String {
+        format!("{}:shared", self.prefix)
+    }
+
     /// Returns the names of the keys of one generation.
     pub(super) fn generation(&self, generation: u64) -> GenerationKeys {
         GenerationKeys {
@@ -82,7 +92,7 @@ impl EventKeys {
     /// Returns every key other than `meta` that an event with this many numbers may have.
     pub(super) fn all_but_meta(&self, numbers: usize) -> Vec<String> {
         let singles = [
-            "slots", "lapses", "waits", "nodes", "beats", "reaping", "told",
+            "slots", "lapses", "waits", "nodes", "beats", "reaping", "told", "shared",
         ];
         let singles = singles.map(|name| format!("{}:{name}", self.prefix));
         let inboxes = (1..=NODE_INDEX_MAX).map(|index| format!("{}:in:{index}", self.prefix));

@@ -8,6 +8,7 @@ mod backup;
 mod batch;
 mod cache;
 mod calls;
+mod clients;
 mod configuration;
 mod connection;
 mod drawing;
@@ -28,8 +29,8 @@ mod view_reply;
 pub use store::Store;
 
 use super::{
-    Claimed, DrawState, EVENTS_MAX, EventSettings, Joined, Line, LineView, Patch, Refused, Spot,
-    Stats, Waited,
+    Claimed, ClientChange, Clients, DrawState, EVENTS_MAX, EventSettings, Joined, Line, LineView,
+    Patch, Refused, SharedAdmission, Spot, Stats, Waited,
 };
 use crate::draw::Round;
 use crate::pass::Pass;
@@ -225,6 +226,29 @@ impl Line for Redis {
         number: u64,
     ) -> Result<(), Refused> {
         self.keep(event, self.line(event).finish(visitor, number).await)
+    }
+
+    async fn clients(
+        &self,
+        event: &EventId,
+        visitor: VisitorId,
+    ) -> Result<Option<Clients>, Refused> {
+        self.line(event).clients(visitor).await
+    }
+
+    async fn set_clients(
+        &self,
+        event: &EventId,
+        change: ClientChange<'_>,
+    ) -> Result<bool, Refused> {
+        self.line(event).set_clients(change).await
+    }
+
+    async fn shared_admissions(&self, event: &EventId) -> Result<Vec<SharedAdmission>, Refused> {
+        let line = self.line(event);
+        let now = self.now(event).unwrap_or_else(|| self.store.clock.now());
+        self.keep(event, line.fetch_view().await)?;
+        line.shared_admissions(now).await
     }
 
     async fn leave(&self, event: &EventId, visitor: VisitorId) -> Result<(), Refused> {

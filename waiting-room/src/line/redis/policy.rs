@@ -4,9 +4,19 @@
 use crate::line::EventSettings;
 use shared::time::Time;
 
-/// Returns the settings as the store keeps them.
+/// Settings of later versions that are off: those before neither wrote nor know them.
+const OFF: [&str; 3] = [
+    r#","passthrough":false"#,
+    r#","passthrough_before_opening":false"#,
+    r#","passthrough_after_closing":false"#,
+];
+
+/// Returns the settings as the store keeps them: the same text for the same settings in all
+/// versions, which is compared.
 pub(super) fn json(settings: &EventSettings) -> String {
-    serde_json::to_string(settings).expect("settings are plain data")
+    let text = serde_json::to_string(settings).expect("settings are plain data");
+    // Inside a text of the organiser the quotes would be escaped.
+    OFF.iter().fold(text, |text, off| text.replace(off, ""))
 }
 
 /// Returns the settings that scripts need, as names and values in turn. A new one must also be

@@ -158,6 +158,8 @@ pub(super) static DRAW_WRITE: LazyLock<Script> =
     LazyLock::new(|| on_line("draw_write", &[include_str!("draw_write.lua")]));
 pub(super) static DRAW_COMMIT: LazyLock<Script> =
     LazyLock::new(|| on_line("draw_commit", &[include_str!("draw_commit.lua")]));
+pub(super) static CLIENTS: LazyLock<Script> =
+    LazyLock::new(|| Script::new("clients", &[KEYS, CLOCK, include_str!("clients.lua")]));
 pub(super) static SIGN_OUT: LazyLock<Script> =
     LazyLock::new(|| Script::new("sign_out", &[CLOCK, include_str!("sign_out.lua")]));
 pub(super) static LIMIT: LazyLock<Script> =

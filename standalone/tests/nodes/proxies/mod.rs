@@ -1,0 +1,5 @@
+//! The gate behind each proxy that the documents name, with the configuration as it is printed.
+
+mod journey;
+mod stand;
+mod trouble;
