@@ -349,7 +349,7 @@ impl Settings {
             origins: self.origins.clone(),
             trusted_hops: self.trusted_hops,
             organisers: Organisers::new(keys, sessions, sign_outs),
-            audit: Audit::open(&folder.join("audit.jsonl"))?,
+            audit: Audit::open(&folder.join("audit.jsonl"), clock.now())?,
             limits: Limits {
                 requests: Limiter::per_second(rates.requests, rates.requests.saturating_mul(2)),
                 joins: Limiter::per_minute(rates.joins),

@@ -32,8 +32,12 @@ pub fn with_middleware(router: Router, site: &Arc<AppContext>, mut description: 
     let sweeping = site.clone();
     tokio::spawn(async move {
         while !sweeping.stop.is_cancelled() {
-            tokio::time::sleep(Duration::from_secs(30)).await;
-            sweeping.limits.sweep();
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(30)) => sweeping.limits.sweep(),
+                () = sweeping.stop.cancelled() => {}
+            }
+            let (now, is_last) = (sweeping.clock.now(), sweeping.stop.is_cancelled());
+            sweeping.audit.settle(now, is_last).await;
         }
     });
     if let Some(purger) = site.edge.purger() {
@@ -42,10 +46,12 @@ pub fn with_middleware(router: Router, site: &Arc<AppContext>, mut description: 
     site.load.clone().watch(site.stop.clone());
     let (currencies, more) = crate::currencies::routes();
     description.merge(more);
-    let refuse_undeclared = RefuseUndeclared::new(&description);
+    let (organisers, more) = crate::organiser::routes();
+    description.merge(more);
+    let refuse_undeclared = RefuseUndeclared::new(&description, site);
     router
         .merge(currencies)
-        .merge(crate::organiser::routes().with_state(site.clone()))
+        .merge(organisers.with_state(site.clone()))
         .merge(crate::http::openapi::routes(description))
         .route(
             "/static/{*path}",

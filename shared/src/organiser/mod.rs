@@ -4,4 +4,5 @@ mod keys;
 mod session;
 
 pub use keys::{COOKIE, Key, Organiser, Organisers, Role};
-pub use session::routes;
+pub(crate) use session::authorise;
+pub use session::{require, routes};
