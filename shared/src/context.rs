@@ -7,7 +7,7 @@ use crate::failures::Failures;
 use crate::http::load::Load;
 use crate::http::problem::Problem;
 use crate::http::rate_limit::Limiter;
-use crate::organiser::Organisers;
+use crate::organiser::{KeySource, Organisers};
 use crate::time::Clock;
 use crate::trace::Traces;
 use crate::web_url::link_origin;
@@ -29,6 +29,8 @@ pub struct AppContext {
     pub trusted_hops: usize,
     /// Organisers, their keys and sessions.
     pub organisers: Organisers,
+    /// Where their keys come from.
+    pub key_source: KeySource,
     /// The audit log.
     pub audit: Audit,
     /// Rate limits.

@@ -1,5 +1,6 @@
 //! Parts common to both services: tokens, HTTP, limits, settings, the clock.
 
+pub mod arguments;
 pub mod audit;
 pub mod backup;
 pub mod breaker;
@@ -30,4 +31,5 @@ pub mod time;
 pub mod token;
 pub mod trace;
 pub mod verify_audit;
+pub mod warnings;
 pub mod web_url;

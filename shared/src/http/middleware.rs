@@ -40,6 +40,7 @@ pub fn with_middleware(router: Router, site: &Arc<AppContext>, mut description: 
             sweeping.audit.settle(now, is_last).await;
         }
     });
+    tokio::spawn(crate::organiser::follow(site.clone()));
     if let Some(purger) = site.edge.purger() {
         tokio::spawn(purger.run(site.stop.clone()));
     }

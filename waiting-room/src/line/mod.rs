@@ -16,7 +16,7 @@ mod view;
 pub use bitmap::Snapshot;
 pub use embedded::Embedded;
 pub use event_settings::{Admission, EventSettings, Order, Patch};
-pub use open::{Opened, check, is_shared, open};
+pub use open::{Opened, check, is_shared, open, open_store};
 pub use phase::Phase;
 pub use redis::{Redis, Store};
 pub use throughput::{Flow, Pace, Rates, Waited};
