@@ -6,6 +6,7 @@
     reason = "a test that cannot go on should stop there"
 )]
 
+mod audit;
 mod away;
 mod backup;
 mod deletion;
@@ -14,8 +15,11 @@ mod gate;
 mod journey;
 mod keys;
 mod logs;
+#[path = "../whole/matrix.rs"]
+mod matrix;
 mod receiver;
 mod seats;
+mod secrets;
 mod sign_outs;
 mod site;
 mod survive;

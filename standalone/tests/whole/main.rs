@@ -7,6 +7,7 @@
 )]
 
 mod attacks;
+mod audit;
 mod authorization;
 mod backup;
 mod caching;
