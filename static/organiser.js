@@ -158,8 +158,8 @@ async function audit() {
   const entries = await call("GET", `${api}/audit?limit=200`);
   const short = (/** @type {any} */ value) =>
     value === null ? "" : make("code", {}, JSON.stringify(value).slice(0, 300));
-  const changes = table(["When", "Who", "What", "Sale", "From", "To"], entries, (e) =>
-    [new Date(e.at).toLocaleString(), e.by, e.action, e.event, short(e.from), short(e.to)].map((cell) =>
+  const changes = table(["When", "Who", "Where from", "What", "Sale", "From", "To"], entries, (e) =>
+    [new Date(e.at).toLocaleString(), e.by, e.address ?? "", e.action, e.event, short(e.from), short(e.to)].map((cell) =>
       make("td", {}, cell),
     ),
   );

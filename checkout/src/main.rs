@@ -5,6 +5,7 @@ use checkout::settings::SeatsArgs;
 use checkout::waiting_room::{RemoteSignOuts, RemoteWaitingRoom};
 use checkout::{router, run as tick};
 use clap::{Parser, Subcommand};
+use shared::arguments::{Parsed, parse};
 use shared::backup::{self, BackupArgs};
 use shared::data_dir::DataFolder;
 use shared::http::middleware::with_middleware;
@@ -17,6 +18,8 @@ use shared::process::{Process, exit};
 use shared::settings::{Common, Settings};
 use shared::sign_outs;
 use shared::time::Clock;
+use shared::verify_audit::{VerifyArgs, verify};
+use shared::warnings::warn_of_clear_link;
 use shared::web_url::is_web_url;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -51,6 +54,8 @@ struct Cli {
 enum Command {
     /// Copy the data folder to a new folder, while it is in use or not
     Backup(BackupArgs),
+    /// Check that the audit log is as it was written
+    VerifyAudit(VerifyArgs),
 }
 
 impl Cli {
@@ -72,18 +77,32 @@ impl Cli {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
-    if let Some(Command::Backup(args)) = &cli.command {
-        let elsewhere: Vec<&str> = cli.seats.elsewhere().into_iter().collect();
-        return backup::run("checkout backup", &cli.common, args, &elsewhere);
+    let Parsed {
+        cli,
+        mut mistakes,
+        notes,
+    } = parse::<Cli>();
+    match &cli.command {
+        Some(Command::Backup(args)) => {
+            let elsewhere: Vec<&str> = cli.seats.elsewhere().into_iter().collect();
+            return backup::run("checkout backup", &cli.common, args, &elsewhere);
+        }
+        Some(Command::VerifyAudit(args)) => {
+            let shared = cli.seats.shared_audit().await;
+            return verify("checkout verify-audit", &cli.common, args, shared);
+        }
+        None => {}
     }
     if let Some(probe) = cli.common.probe {
         return shared::probe::ask(probe, &cli.common).await;
     }
-    let mut mistakes = Mistakes::default();
-    let settings = cli.common.read("127.0.0.1:8081", &mut mistakes);
+    let mut settings = cli.common.read("127.0.0.1:8081", &mut mistakes);
+    settings.take(notes);
     cli.seats.check(&mut mistakes);
     let waiting_room = cli.waiting_room.as_deref().unwrap_or("");
+    let more = cli.seats.warnings(&settings.public_url).into_iter();
+    let more = more.chain(warn_of_clear_link("FAIRLINE_WAITING_ROOM", waiting_room));
+    settings.warnings.extend(more);
     if !is_web_url(waiting_room) {
         mistakes.add(
             "FAIRLINE_WAITING_ROOM: the waiting room's base URL is needed, http(s)://host:port",

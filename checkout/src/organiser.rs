@@ -13,7 +13,6 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::audit::Entry;
-use shared::http::middleware::to_the_end;
 use shared::http::openapi::Refusals;
 use shared::http::problem::{Input, Nothing, PLAN_BYTES_MAX, Parameters, Problem, read_body};
 use shared::ids::EventId;
@@ -69,14 +68,13 @@ struct Planned {
 
 /// Set the seating plan: ours, or pretix's open JSON format.
 #[utoipa::path(put, path = "/api/v1/organiser/events/{event}/seating", tag = "organiser", params(("event" = String, Path)),
-    request_body = Value, security(("organiser" = [])), responses((status = 200, body = Planned), Refusals))]
+    request_body = Value, security(("organiser" = ["admin"])), responses((status = 200, body = Planned), Refusals))]
 async fn set_seating(
     State(shop): State<Arc<Shop>>,
     organiser: Organiser,
     Path(event): Path<String>,
     body: Body,
 ) -> Result<Json<Planned>, Problem> {
-    organiser.require(Role::Admin)?;
     let event = known(&shop, &event).await?;
     let bytes = read_body(body, PLAN_BYTES_MAX).await?;
     let layout = layout::parse(&bytes)?;
@@ -99,7 +97,7 @@ async fn set_seating(
 
 /// Show the selling rules.
 #[utoipa::path(get, path = "/api/v1/organiser/events/{event}/checkout", tag = "organiser", params(("event" = String, Path)),
-    security(("organiser" = [])), responses((status = 200, body = Rules), Refusals))]
+    security(("organiser" = ["viewer"])), responses((status = 200, body = Rules), Refusals))]
 async fn show_rules(
     State(shop): State<Arc<Shop>>,
     _: Organiser,
@@ -111,14 +109,13 @@ async fn show_rules(
 
 /// Change selling rules.
 #[utoipa::path(patch, path = "/api/v1/organiser/events/{event}/checkout", tag = "organiser", params(("event" = String, Path)),
-    request_body = RulesPatch, security(("organiser" = [])), responses((status = 200, body = Rules), Refusals))]
+    request_body = RulesPatch, security(("organiser" = ["admin"])), responses((status = 200, body = Rules), Refusals))]
 async fn change_rules(
     State(shop): State<Arc<Shop>>,
     organiser: Organiser,
     Path(event): Path<String>,
     Input(patch, _): Input<RulesPatch>,
 ) -> Result<Json<Rules>, Problem> {
-    organiser.require(Role::Admin)?;
     let event = known(&shop, &event).await?;
     let (before, after) = shop.inventory.set_rules(&event, patch).await?;
     let change = Change {
@@ -133,7 +130,7 @@ async fn change_rules(
 
 /// Show the figures of the sale.
 #[utoipa::path(get, path = "/api/v1/organiser/events/{event}/sales", tag = "organiser", params(("event" = String, Path)),
-    security(("organiser" = [])), responses((status = 200, body = Sales), Refusals))]
+    security(("organiser" = ["viewer"])), responses((status = 200, body = Sales), Refusals))]
 async fn show_sales(
     State(shop): State<Arc<Shop>>,
     _: Organiser,
@@ -203,7 +200,7 @@ impl OrganiserOrder {
 
 /// List the newest orders.
 #[utoipa::path(get, path = "/api/v1/organiser/events/{event}/orders", tag = "organiser",
-    params(("event" = String, Path), OrdersQuery), security(("organiser" = [])),
+    params(("event" = String, Path), OrdersQuery), security(("organiser" = ["viewer"])),
     responses((status = 200, body = Vec<OrganiserOrder>), Refusals))]
 async fn list_orders(
     State(shop): State<Arc<Shop>>,
@@ -222,7 +219,7 @@ async fn list_orders(
 
 /// Refund a confirmed order: the money goes back, the seats are free again.
 #[utoipa::path(post, path = "/api/v1/organiser/events/{event}/orders/{order}/refund", tag = "organiser",
-    params(("event" = String, Path), ("order" = String, Path)), security(("organiser" = [])),
+    params(("event" = String, Path), ("order" = String, Path)), security(("organiser" = ["operator"])),
     request_body(content = Nothing, description = "Nothing, or {}: a part of an order cannot be refunded"),
     responses((status = 200, body = OrganiserOrder), Refusals))]
 async fn refund(
@@ -231,22 +228,18 @@ async fn refund(
     Path((event, order)): Path<(String, String)>,
     Input(Nothing {}, _): Input<Nothing>,
 ) -> Result<Json<OrganiserOrder>, Problem> {
-    organiser.require(Role::Operator)?;
     let event = event_id(&event)?;
-    to_the_end(async move {
-        let payment = shop.inventory.begin_refund(&event, &order).await?;
-        // Once begun it is finished by the sweep, whatever becomes of this request.
-        let change = Change {
-            action: "order.refund",
-            event: &event,
-            from: json!({"order": order, "state": "confirmed"}),
-            to: json!({"state": "refunding"}),
-        };
-        record(&shop, &organiser, change).await;
-        let order = shop.give_back(&payment).await?;
-        Ok(Json(OrganiserOrder::of(order, &organiser)))
-    })
-    .await
+    let payment = shop.inventory.begin_refund(&event, &order).await?;
+    // Once begun it is finished by the sweep, whatever becomes of this request.
+    let change = Change {
+        action: "order.refund",
+        event: &event,
+        from: json!({"order": order, "state": "confirmed"}),
+        to: json!({"state": "refunding"}),
+    };
+    record(&shop, &organiser, change).await;
+    let order = shop.give_back(&payment).await?;
+    Ok(Json(OrganiserOrder::of(order, &organiser)))
 }
 
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
@@ -257,7 +250,7 @@ struct SeatsInput {
 
 /// Take seats out of the sale.
 #[utoipa::path(post, path = "/api/v1/organiser/events/{event}/seats/block", tag = "organiser", params(("event" = String, Path)),
-    request_body = SeatsInput, security(("organiser" = [])), responses((status = 200, body = Sales), Refusals))]
+    request_body = SeatsInput, security(("organiser" = ["operator"])), responses((status = 200, body = Sales), Refusals))]
 async fn block(
     State(shop): State<Arc<Shop>>,
     organiser: Organiser,
@@ -269,7 +262,7 @@ async fn block(
 
 /// Put blocked seats back into the sale.
 #[utoipa::path(post, path = "/api/v1/organiser/events/{event}/seats/unblock", tag = "organiser", params(("event" = String, Path)),
-    request_body = SeatsInput, security(("organiser" = [])), responses((status = 200, body = Sales), Refusals))]
+    request_body = SeatsInput, security(("organiser" = ["operator"])), responses((status = 200, body = Sales), Refusals))]
 async fn unblock(
     State(shop): State<Arc<Shop>>,
     organiser: Organiser,
@@ -286,7 +279,6 @@ async fn change_block(
     seats: Vec<String>,
     change: Block,
 ) -> Result<Response, Problem> {
-    organiser.require(Role::Operator)?;
     let event = event_id(event)?;
     let to = json!({"seats": seats});
     shop.inventory.block(&event, seats, change).await?;
@@ -306,7 +298,7 @@ async fn change_block(
 }
 
 /// List the databases that hold events, with their events; none if all are in one file.
-#[utoipa::path(get, path = "/api/v1/organiser/shards", tag = "organiser", security(("organiser" = [])),
+#[utoipa::path(get, path = "/api/v1/organiser/shards", tag = "organiser", security(("organiser" = ["admin"])),
     responses((status = 200, body = Vec<ShardView>), Refusals))]
 async fn list_shards(
     State(shop): State<Arc<Shop>>,
@@ -325,26 +317,21 @@ struct ShardInput {
 /// Move an event to another database, while no session is open, no seat is held and no payment is
 /// under way.
 #[utoipa::path(put, path = "/api/v1/organiser/events/{event}/shard", tag = "organiser", params(("event" = String, Path)),
-    request_body = ShardInput, security(("organiser" = [])), responses((status = 204), Refusals))]
+    request_body = ShardInput, security(("organiser" = ["admin"])), responses((status = 204), Refusals))]
 async fn move_event(
     State(shop): State<Arc<Shop>>,
     organiser: Organiser,
     Path(event): Path<String>,
     Input(input, _): Input<ShardInput>,
 ) -> Result<StatusCode, Problem> {
-    organiser.require(Role::Admin)?;
     let event = event_id(&event)?;
-    // To its end, however long it takes: half a move leaves the event off sale.
-    to_the_end(async move {
-        shop.inventory.move_event(&event, &input.shard).await?;
-        let change = Change {
-            action: "event.move",
-            event: &event,
-            from: Value::Null,
-            to: json!({"shard": input.shard}),
-        };
-        record(&shop, &organiser, change).await;
-        Ok(StatusCode::NO_CONTENT)
-    })
-    .await
+    shop.inventory.move_event(&event, &input.shard).await?;
+    let change = Change {
+        action: "event.move",
+        event: &event,
+        from: Value::Null,
+        to: json!({"shard": input.shard}),
+    };
+    record(&shop, &organiser, change).await;
+    Ok(StatusCode::NO_CONTENT)
 }

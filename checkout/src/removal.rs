@@ -49,6 +49,7 @@ async fn remove_event(
             by: "waiting room".to_owned(),
             action: "event.delete".to_owned(),
             event: event.as_str().to_owned(),
+            address: None,
             from: Value::Null,
             to: Value::Null,
         };

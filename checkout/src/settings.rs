@@ -1,14 +1,21 @@
 //! Settings of the checkout.
 
 use crate::app::Shop;
-use crate::inventory::{check_url, open};
+use crate::inventory::{Postgres, check_url, is_postgres, open};
 use crate::jwks::Jwks;
 use crate::payment::{Provider, Unsettled};
 use crate::waiting_room::WaitingRoom;
+use shared::audit::SharedAuditLog as _;
 use shared::context::AppContext;
 use shared::data_dir::DataFolder;
 use shared::mistakes::Mistakes;
+use shared::time::Clock;
+use shared::verify_audit::SharedLines;
+use shared::warnings::is_clear_in_public;
 use std::sync::Arc;
+
+/// Largest number of lines in Postgres that `verify-audit` reads.
+const AUDIT_LINES_MAX: usize = 1_000_000;
 
 /// Settings of the checkout, as written by the operator.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -43,6 +50,33 @@ impl SeatsArgs {
         if let Err(error) = check_url(self.url()) {
             mistakes.add(error);
         }
+    }
+
+    /// Returns what to warn of where the site is served at this URL.
+    pub fn warnings(&self, public_url: &str) -> Vec<String> {
+        let is_simulated = self.payments.as_deref().unwrap_or("simulated") == "simulated";
+        let is_for_fans = public_url.starts_with("https://") || is_clear_in_public(public_url);
+        let warning = "FAIRLINE_PAYMENTS: payments are simulated: everyone can buy with a test card, and no money moves";
+        let applies = is_simulated && is_for_fans;
+        applies.then(|| warning.to_owned()).into_iter().collect()
+    }
+
+    /// Returns the audit log that all nodes share, if the seats are in a store that keeps one.
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    pub async fn shared_audit(&self) -> Result<Option<SharedLines>, String> {
+        let url = self.url();
+        if !is_postgres(url) {
+            return Ok(None);
+        }
+        let store = Postgres::open(url, Clock::system()).await?;
+        let lines = store.newest(AUDIT_LINES_MAX).await?;
+        Ok(Some(SharedLines {
+            name: "the audit log in Postgres",
+            is_whole: lines.len() < AUDIT_LINES_MAX,
+            lines,
+        }))
     }
 
     fn url(&self) -> &str {

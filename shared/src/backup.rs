@@ -105,7 +105,11 @@ fn copy_folder(from: &Path, to: &Path) -> Result<usize, String> {
     let mut entries: Vec<DirEntry> = entries.collect::<Result<_, _>>().map_err(failed)?;
     // The seats come last, after the folder of the lines. So they know all that the lines know: a
     // fan whose order is missing is not done in the line.
-    entries.sort_by_key(|entry| (!entry.path().is_dir(), is_sqlite(&entry.path())));
+    // The audit log comes behind its head, which must not tell of a line that is missing.
+    entries.sort_by_key(|entry| {
+        let path = entry.path();
+        (!path.is_dir(), is_sqlite(&path), is_log(&path))
+    });
     let mut count = 0;
     for entry in entries {
         let (path, copy) = (entry.path(), to.join(entry.file_name()));
@@ -122,6 +126,10 @@ fn copy_folder(from: &Path, to: &Path) -> Result<usize, String> {
     }
     sync(to).map_err(|error| format!("{}: {error}", to.display()))?;
     Ok(count)
+}
+
+fn is_log(path: &Path) -> bool {
+    path.extension().is_some_and(|kind| kind == "jsonl")
 }
 
 fn is_sqlite(path: &Path) -> bool {
@@ -180,7 +188,7 @@ fn copy_database(from: &Path, to: &Path) -> Result<(), String> {
 fn copy_text(from: &Path, copy: &mut File) -> std::io::Result<()> {
     let mut bytes = Vec::new();
     File::open(from)?.read_to_end(&mut bytes)?;
-    if from.extension().is_some_and(|kind| kind == "jsonl") {
+    if is_log(from) {
         let end = bytes.iter().rposition(|byte| *byte == b'\n');
         bytes.truncate(end.map_or(0, |end| end + 1));
     }

@@ -7,7 +7,7 @@ use crate::failures::Failures;
 use crate::http::load::Load;
 use crate::http::problem::Problem;
 use crate::http::rate_limit::{AddressLimiter, Limiter, SharedLimits};
-use crate::organiser::Organisers;
+use crate::organiser::{KeySource, Organisers};
 use crate::time::Clock;
 use crate::trace::Traces;
 use crate::web_url::link_origin;
@@ -31,6 +31,8 @@ pub struct AppContext {
     pub trusted_hops: usize,
     /// Organisers, their keys and sessions.
     pub organisers: Organisers,
+    /// Where their keys come from.
+    pub key_source: KeySource,
     /// The audit log.
     pub audit: Audit,
     /// Rate limits.

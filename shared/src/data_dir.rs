@@ -1,14 +1,16 @@
-//! The data folder: private (0700) and locked, with the keys that were generated for it. No key is
+//! The data folder: private (0700, its files 0600), whoever made it, and locked, with the keys that were generated for it. No key is
 //! ever overwritten.
 
 use crate::crypto;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::NamedTempFile;
 
+/// Largest number of folders in one another that are made private.
+const DEPTH_MAX: u32 = 8;
 const FORMAT: &str = "fairline-data 1\n";
 
 /// An opened data folder. The lock is held until the last clone is dropped.
@@ -49,6 +51,7 @@ impl DataFolder {
             write_new(&path.join("format"), FORMAT.as_bytes())?;
         }
         let lock = lock(path)?;
+        make_private(path)?;
         Ok(DataFolder {
             path: path.to_owned(),
             _lock: Arc::new(lock),
@@ -114,6 +117,55 @@ pub fn is_data_folder(path: &Path) -> Result<bool, String> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(format!("{} cannot be read: {error}", format.display())),
     }
+}
+
+/// Takes the folder, and everything in it, from others than its owner.
+fn make_private(path: &Path) -> Result<(), String> {
+    let shown = path.display();
+    let opened = close_to_others(path).map_err(|error| {
+        format!("the data folder {shown} is open to others, and cannot be made private: {error}")
+    })?;
+    if opened {
+        tracing::warn!(
+            "the data folder {shown} was open to other users of this machine, and is private now: they may have read the keys and orders in it"
+        );
+    }
+    close_files(path, DEPTH_MAX)
+        .map_err(|error| format!("the data folder {shown} cannot be made private: {error}"))
+}
+
+/// Closes what is in a folder. Links are left alone: they lead elsewhere.
+fn close_files(folder: &Path, depth: u32) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() && depth > 0 {
+            close_files(&entry.path(), depth - 1)?;
+        }
+        if kind.is_file() || kind.is_dir() {
+            match close_to_others(&entry.path()) {
+                // A file of SQLite may be gone by now; one of another owner is behind the folder.
+                Err(error)
+                    if ![ErrorKind::NotFound, ErrorKind::PermissionDenied]
+                        .contains(&error.kind()) =>
+                {
+                    return Err(error);
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Removes the rights of others; whether they had any.
+fn close_to_others(path: &Path) -> std::io::Result<bool> {
+    let mode = fs::metadata(path)?.permissions().mode() & 0o7777;
+    if mode & 0o077 == 0 {
+        return Ok(false);
+    }
+    fs::set_permissions(path, Permissions::from_mode(mode & 0o700))?;
+    Ok(true)
 }
 
 fn lock(path: &Path) -> Result<File, String> {
@@ -190,6 +242,34 @@ mod tests {
                 .unwrap(),
             secret
         );
+    }
+
+    #[test]
+    fn whatever_stood_there_before_is_made_private_with_all_that_is_in_it() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("data");
+        let line = path.join("line");
+        let outside = home.path().join("outside");
+        fs::write(&outside, "").unwrap();
+        drop(DataFolder::open(&path).unwrap());
+        fs::create_dir(&line).unwrap();
+        std::os::unix::fs::symlink(&outside, path.join("link")).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let set = |path: &Path, mode| {
+            fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        };
+        let files = [path.join("inventory.sqlite"), line.join("arena.sqlite")];
+        for file in &files {
+            fs::write(file, "").unwrap();
+            set(file, 0o644);
+        }
+        set(&outside, 0o644);
+        set(&line, 0o755);
+        set(&path, 0o755);
+        drop(DataFolder::open(&path).unwrap());
+        assert_eq!([mode(&path), mode(&line)], [0o700, 0o700]);
+        assert_eq!(files.map(|file| mode(&file)), [0o600, 0o600]);
+        assert_eq!(mode(&outside), 0o644);
     }
 
     #[test]

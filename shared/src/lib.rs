@@ -1,5 +1,6 @@
 //! Parts common to both services: tokens, HTTP, limits, settings, the clock.
 
+pub mod arguments;
 pub mod audit;
 pub mod backup;
 pub mod breaker;
@@ -10,6 +11,7 @@ pub mod data_dir;
 pub mod edge;
 pub mod failures;
 pub mod group_commit;
+pub mod guesses;
 pub mod http;
 pub mod ids;
 pub mod keys;
@@ -28,4 +30,6 @@ pub mod sqlite;
 pub mod time;
 pub mod token;
 pub mod trace;
+pub mod verify_audit;
+pub mod warnings;
 pub mod web_url;

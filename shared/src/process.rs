@@ -22,8 +22,12 @@ impl Process {
     /// # Errors
     /// If an address cannot be listened on.
     pub async fn start(settings: &Settings) -> Result<Process, String> {
+        let log = log::start(settings.log_format, &settings.log);
+        for warning in &settings.warnings {
+            tracing::warn!("{warning}");
+        }
         Ok(Process {
-            _log: log::start(settings.log_format, &settings.log),
+            _log: log,
             stop: CancellationToken::new(),
             listeners: Listeners::bind(settings).await?,
         })

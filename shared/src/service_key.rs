@@ -2,6 +2,7 @@
 
 use crate::context::AppContext;
 use crate::crypto::same;
+use crate::guesses::{KeyKind, compare};
 use crate::http::client_address::ClientAddress;
 use crate::http::credentials::bearer;
 use crate::http::problem::Problem;
@@ -21,9 +22,8 @@ pub fn require_service_key(
     let address = parts.extensions.get::<ClientAddress>();
     let address = address.map(|address| address.0);
     let is_right = || key.is_some_and(|key| same(key, &word)).then_some(());
-    let failures = &site.limits.service_key;
-    let found = failures.attempt(address, site.clock.now(), &word, is_right);
-    found.map_err(Problem::too_many)?.ok_or_else(unauthorised)
+    let found = compare(site, KeyKind::Service, address, &word, is_right)?;
+    found.ok_or_else(unauthorised)
 }
 
 fn unauthorised() -> Problem {

@@ -1,5 +1,6 @@
 //! Settings that both services read, once, with every mistake reported at once.
 
+use crate::arguments::Notes;
 use crate::audit::Audit;
 use crate::context::{AppContext, Health, Limits};
 use crate::crypto::{Secret, hex, random_id, sha256};
@@ -15,7 +16,7 @@ use crate::http::tls::{CertificateFiles, Tls};
 use crate::keys::{NamedSecret, check_distinct, read_admin_key, read_more_keys, split};
 use crate::log::LogFormat;
 use crate::mistakes::Mistakes;
-use crate::organiser::{Key, Organisers, Role};
+use crate::organiser::{Key, KeySource, Organisers, Role};
 use crate::sign_outs::SignOuts;
 use crate::time::Clock;
 use crate::trace::{TraceArgs, TraceSettings, Traces};
@@ -79,7 +80,12 @@ pub struct Common {
     #[arg(long, env = "FAIRLINE_ALLOWED_ORIGINS", global = true)]
     pub allowed_origins: Option<String>,
     /// URL at which the CDN takes purges by surrogate key [default: no purges]
-    #[arg(long, env = "FAIRLINE_PURGE_URL", global = true)]
+    #[arg(
+        long,
+        env = "FAIRLINE_PURGE_URL",
+        hide_env_values = true,
+        global = true
+    )]
     pub purge_url: Option<String>,
     /// Header that authorises purges, such as 'Fastly-Key: …'
     #[arg(
@@ -152,6 +158,11 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// Filter of log lines.
     pub log: String,
+    /// What is not fit for a sale, for the log.
+    pub warnings: Vec<String>,
+    /// Files of organiser keys, which are read again when they change.
+    organiser_key_file: Option<PathBuf>,
+    organiser_keys_file: Option<PathBuf>,
     origins: Vec<String>,
     trusted_hops: usize,
     rates: RequestRates,
@@ -213,9 +224,13 @@ impl Common {
         let trusted_hops = mistakes.parse("FAIRLINE_TRUSTED_HOPS", hops, 0);
         let prefix = parse_prefix(self.path_prefix.as_deref().unwrap_or("/.fairline"));
         let path_prefix = mistakes.take("FAIRLINE_PATH_PREFIX", prefix);
+        let ops_listen = self.ops_listener(mistakes);
         Settings {
             listen,
-            ops_listen: self.ops_listener(mistakes),
+            ops_listen,
+            warnings: crate::warnings::of_addresses(&public_url, ops_listen),
+            organiser_key_file: None,
+            organiser_keys_file: None,
             public_url,
             path_prefix: path_prefix.unwrap_or_default(),
             data: self.data_folder(),
@@ -317,6 +332,13 @@ impl Common {
 }
 
 impl Settings {
+    /// Takes what was noticed while the secrets were read.
+    pub fn take(&mut self, mut notes: Notes) {
+        self.warnings.append(&mut notes.warnings);
+        self.organiser_key_file = notes.files.remove("FAIRLINE_ORGANISER_KEY");
+        self.organiser_keys_file = notes.files.remove("FAIRLINE_ORGANISER_KEYS");
+    }
+
     /// Records where a key or secret serves twice: the organiser keys and `secrets` must all be
     /// different.
     pub fn check_distinct(&self, secrets: [NamedSecret; 2], mistakes: &mut Mistakes) {
@@ -347,12 +369,16 @@ impl Settings {
         pass_secret: Option<&str>,
     ) -> Result<(AppContext, Option<String>), String> {
         let (admin, generated) = self.first_key(folder, pass_secret)?;
-        let mut keys = vec![Key {
-            name: "admin".into(),
-            role: Role::Admin,
-            key: admin,
-        }];
-        keys.extend(self.organiser_keys.clone());
+        let keys = KeySource {
+            admin: Key {
+                name: "admin".into(),
+                role: Role::Admin,
+                key: admin,
+            },
+            more: self.organiser_keys.clone(),
+            admin_file: self.organiser_key_file.clone(),
+            more_file: self.organiser_keys_file.clone(),
+        };
         let sessions = match pass_secret {
             Some(secret) => Secret::derive(secret.as_bytes(), "console"),
             None => Secret::derive(folder.secret("console-secret")?.as_bytes(), "console"),
@@ -365,8 +391,9 @@ impl Settings {
             https: self.public_url.starts_with("https://"),
             origins: self.origins.clone(),
             trusted_hops: self.trusted_hops,
-            organisers: Organisers::new(keys, sessions, sign_outs),
-            audit: Audit::open(&folder.join("audit.jsonl"))?,
+            organisers: Organisers::new(keys.keys(), sessions, sign_outs),
+            key_source: keys,
+            audit: Audit::open(&folder.join("audit.jsonl"), clock.now())?,
             limits: Limits {
                 requests: AddressLimiter::new(|factor| {
                     let count = rates.requests.saturating_mul(factor);

@@ -1,6 +1,7 @@
 //! `fairline`: the waiting room and the checkout in one process, on the embedded engines.
 
 use clap::{Parser, Subcommand};
+use shared::arguments::{Notes, Parsed, parse};
 use shared::backup::{self, BackupArgs};
 use shared::http::operations::Operations;
 use shared::log;
@@ -38,6 +39,8 @@ enum Command {
     VerifyDraw(VerifyArgs),
     /// Copy the data folder to a new folder, while it is in use or not
     Backup(BackupArgs),
+    /// Check that the audit log is as it was written
+    VerifyAudit(shared::verify_audit::VerifyArgs),
 }
 
 /// Downloaded files of a draw.
@@ -54,13 +57,18 @@ struct VerifyArgs {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let mut cli = Cli::parse();
+    let Parsed {
+        mut cli,
+        mistakes,
+        notes,
+    } = parse::<Cli>();
     if let Some(probe) = cli.common.probe {
         return shared::probe::ask(probe, &cli.common).await;
     }
     let demo = match cli.command.take() {
         Some(Command::VerifyDraw(args)) => return verify_draw(&args),
         Some(Command::Backup(args)) => return back_up(&cli, &args),
+        Some(Command::VerifyAudit(args)) => return verify_audit(&cli, &args).await,
         Some(Command::Demo(args)) => Some(args),
         Some(Command::Serve) | None => None,
     };
@@ -69,7 +77,7 @@ async fn main() -> ExitCode {
         None => Ok(None),
     };
     let outcome = match outcome {
-        Ok(demo) => serve(&cli, demo).await,
+        Ok(demo) => serve(&cli, demo, mistakes, notes).await,
         Err(error) => Err(vec![error]),
     };
     exit("fairline", outcome)
@@ -122,9 +130,28 @@ fn verify_draw(args: &VerifyArgs) -> ExitCode {
     }
 }
 
-async fn serve(cli: &Cli, demo: Option<demo::Demo>) -> Result<(), Vec<String>> {
-    let mut mistakes = Mistakes::default();
-    let settings = cli.common.read("127.0.0.1:8080", &mut mistakes);
+/// Checks the audit log.
+async fn verify_audit(cli: &Cli, args: &shared::verify_audit::VerifyArgs) -> ExitCode {
+    let shared = match cli.line.shared_audit().await {
+        // The line's store goes first, as for writing.
+        Ok(None) => cli.seats.shared_audit().await,
+        shared => shared,
+    };
+    shared::verify_audit::verify("fairline verify-audit", &cli.common, args, shared)
+}
+
+async fn serve(
+    cli: &Cli,
+    demo: Option<demo::Demo>,
+    mut mistakes: Mistakes,
+    notes: Notes,
+) -> Result<(), Vec<String>> {
+    let mut settings = cli.common.read("127.0.0.1:8080", &mut mistakes);
+    settings.take(notes);
+    if demo.is_none() {
+        let more = cli.seats.warnings(&settings.public_url);
+        settings.warnings.extend(more);
+    }
     cli.line.check(&mut mistakes);
     settings.check_distinct(cli.line.secrets(), &mut mistakes);
     cli.seats.check(&mut mistakes);

@@ -1,15 +1,17 @@
 //! `waiting-room`: the line as a service of its own, in front of any shop.
 
 use clap::{Parser, Subcommand};
+use shared::arguments::{Parsed, parse};
 use shared::backup::{self, BackupArgs};
 use shared::data_dir::DataFolder;
 use shared::http::middleware::with_middleware;
 use shared::http::operations::Operations;
 use shared::metrics::Registry;
-use shared::mistakes::Mistakes;
 use shared::process::{Process, exit};
 use shared::settings::Common;
 use shared::time::Clock;
+use shared::verify_audit::{VerifyArgs, verify};
+use shared::warnings::warn_of_clear_link;
 use shared::web_url::is_web_url;
 use shared::{log, settings::Settings, sign_outs};
 use std::process::ExitCode;
@@ -37,26 +39,42 @@ struct Cli {
 enum Command {
     /// Copy the data folder to a new folder, while it is in use or not
     Backup(BackupArgs),
+    /// Check that the audit log is as it was written
+    VerifyAudit(VerifyArgs),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
-    if let Some(Command::Backup(args)) = &cli.command {
-        let elsewhere: Vec<&str> = cli.line.elsewhere().into_iter().collect();
-        return backup::run("waiting-room backup", &cli.common, args, &elsewhere);
+    let Parsed {
+        cli,
+        mut mistakes,
+        notes,
+    } = parse::<Cli>();
+    match &cli.command {
+        Some(Command::Backup(args)) => {
+            let elsewhere: Vec<&str> = cli.line.elsewhere().into_iter().collect();
+            return backup::run("waiting-room backup", &cli.common, args, &elsewhere);
+        }
+        Some(Command::VerifyAudit(args)) => {
+            let shared = cli.line.shared_audit().await;
+            return verify("waiting-room verify-audit", &cli.common, args, shared);
+        }
+        None => {}
     }
     if let Some(probe) = cli.common.probe {
         return shared::probe::ask(probe, &cli.common).await;
     }
-    let mut mistakes = Mistakes::default();
-    let settings = cli.common.read("127.0.0.1:8080", &mut mistakes);
+    let mut settings = cli.common.read("127.0.0.1:8080", &mut mistakes);
+    settings.take(notes);
     cli.line.check(&mut mistakes);
     settings.check_distinct(cli.line.secrets(), &mut mistakes);
     let checkout = cli.checkout.as_deref().filter(|url| !url.is_empty());
     if checkout.is_some_and(|url| !is_web_url(url)) {
         mistakes.add("FAIRLINE_CHECKOUT: the checkout's base URL, http(s)://host:port");
     }
+    settings
+        .warnings
+        .extend(checkout.and_then(|url| warn_of_clear_link("FAIRLINE_CHECKOUT", url)));
     let service_key = cli.line.service_key.as_deref();
     if checkout.is_some() && service_key.is_none() {
         mistakes.add("FAIRLINE_SERVICE_KEY: needed with FAIRLINE_CHECKOUT, the same on both");

@@ -15,11 +15,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::audit::Entry;
 use shared::http::idempotency::{Attempt, IdempotencyKey, mark_replayed, mismatch};
-use shared::http::middleware::to_the_end;
 use shared::http::openapi::Refusals;
 use shared::http::problem::{Input, Parameters, Problem};
 use shared::ids::{EventId, VisitorId};
-use shared::organiser::{Organiser, Role};
+use shared::organiser::{Organiser, Role, require};
 use shared::time::Time;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -40,14 +39,13 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 
 /// Create an event. With no times it is open at once.
 #[utoipa::path(post, path = "/api/v1/organiser/events", tag = "organiser", request_body = EventSettings,
-    security(("organiser" = [])), responses((status = 201, body = EventSettings), Refusals))]
+    security(("organiser" = ["admin"])), responses((status = 201, body = EventSettings), Refusals))]
 async fn create_event(
     State(room): State<Arc<Room>>,
     organiser: Organiser,
     key: IdempotencyKey,
     Input(settings, body): Input<EventSettings>,
 ) -> Result<Response, Problem> {
-    organiser.require(Role::Admin)?;
     let site = &room.site;
     let attempt = key.attempt(&organiser.name, "POST events", &body);
     if let Some(attempt) = &attempt
@@ -78,7 +76,7 @@ async fn made_before(room: &Room, attempt: &Attempt) -> Option<Result<Response, 
 }
 
 /// List all events with all of their settings.
-#[utoipa::path(get, path = "/api/v1/organiser/events", tag = "organiser", security(("organiser" = [])),
+#[utoipa::path(get, path = "/api/v1/organiser/events", tag = "organiser", security(("organiser" = ["viewer"])),
     responses((status = 200, body = Vec<EventSettings>), Refusals))]
 async fn list_events(State(room): State<Arc<Room>>, _: Organiser) -> Result<Response, Problem> {
     Ok(Json(room.line.events().await?).into_response())
@@ -86,7 +84,7 @@ async fn list_events(State(room): State<Arc<Room>>, _: Organiser) -> Result<Resp
 
 /// Show all settings of an event.
 #[utoipa::path(get, path = "/api/v1/organiser/events/{event}", tag = "organiser", params(("event" = String, Path)),
-    security(("organiser" = [])), responses((status = 200, body = EventSettings), Refusals))]
+    security(("organiser" = ["viewer"])), responses((status = 200, body = EventSettings), Refusals))]
 async fn show_event(
     State(room): State<Arc<Room>>,
     _: Organiser,
@@ -98,18 +96,16 @@ async fn show_event(
 
 /// Change settings of an event; takes effect within a second.
 #[utoipa::path(patch, path = "/api/v1/organiser/events/{event}", tag = "organiser", params(("event" = String, Path)),
-    request_body = Patch, security(("organiser" = [])), responses((status = 200, body = EventSettings), Refusals))]
+    request_body = Patch, security(("organiser" = ["operator"])), responses((status = 200, body = EventSettings), Refusals))]
 async fn change_event(
     State(room): State<Arc<Room>>,
     organiser: Organiser,
     Path(event): Path<String>,
     Input(patch, _): Input<Patch>,
 ) -> Result<Json<EventSettings>, Problem> {
-    organiser.require(if patch.is_steering() {
-        Role::Operator
-    } else {
-        Role::Admin
-    })?;
+    if !patch.is_steering() {
+        require(&room.site, &organiser, Role::Admin)?;
+    }
     let (event, hub) = find(&room, &event).await?;
     let (before, after) = room.line.configure(&event, patch).await?;
     hub.show(room.line.tick(&event).await?);
@@ -142,24 +138,15 @@ fn difference(before: &EventSettings, after: &EventSettings) -> (Value, Value) {
 /// checkout gave no answer: then its sale may be gone. A deletion that was cut short is finished by
 /// asking again.
 #[utoipa::path(delete, path = "/api/v1/organiser/events/{event}", tag = "organiser", params(("event" = String, Path)),
-    security(("organiser" = [])), responses((status = 204), Refusals))]
+    security(("organiser" = ["admin"])), responses((status = 204), Refusals))]
 async fn delete_event(
     State(room): State<Arc<Room>>,
     organiser: Organiser,
     Path(event): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    organiser.require(Role::Admin)?;
     let event = EventId::parse(&event).map_err(|_| Problem::no_such_event())?;
-    to_the_end(async move { delete(&room, &organiser, &event).await }).await
-}
-
-async fn delete(
-    room: &Room,
-    organiser: &Organiser,
-    event: &EventId,
-) -> Result<StatusCode, Problem> {
     // As the store has it now: another node may have heard of a checkout that this one has not.
-    let front = match room.line.tick(event).await {
+    let front = match room.line.tick(&event).await {
         Ok(front) => Some(front),
         // The checkout may still have a sale of it, if a deletion was cut short.
         Err(Refused::NoSuchEvent) => None,
@@ -168,19 +155,19 @@ async fn delete(
     if room.checkout.is_none() && front.as_ref().is_some_and(|it| it.availability.is_some()) {
         return Err(checkout::unknown());
     }
-    let had_sale = remove_sale(room, event).await?;
+    let had_sale = remove_sale(&room, &event).await?;
     if front.is_none() && !had_sale {
         return Err(Problem::no_such_event());
     }
     if front.is_some() {
-        room.line.remove(event).await?;
-        room.forget(event);
+        room.line.remove(&event).await?;
+        room.forget(&event);
     }
     let from = front.map_or(Value::Null, |front| json!(&*front.settings));
     let entry = organiser.entry(room.site.clock.now(), "event.delete", event.as_str());
     room.site.audit.record(Entry { from, ..entry }).await;
     // A fan whom the line still knew may have opened a session in between, and the event with it.
-    if let Err(problem) = remove_sale(room, event).await {
+    if let Err(problem) = remove_sale(&room, &event).await {
         let why = problem.into_value();
         tracing::warn!(event = event.as_str(), %why, "what fans did while the event was deleted may be left at the checkout");
     }
@@ -197,7 +184,7 @@ async fn remove_sale(room: &Room, event: &EventId) -> Result<bool, Problem> {
 
 /// Show the current figures.
 #[utoipa::path(get, path = "/api/v1/organiser/events/{event}/stats", tag = "organiser",
-    params(("event" = String, Path)), security(("organiser" = [])), responses((status = 200, body = Stats), Refusals))]
+    params(("event" = String, Path)), security(("organiser" = ["viewer"])), responses((status = 200, body = Stats), Refusals))]
 async fn show_stats(
     State(room): State<Arc<Room>>,
     _: Organiser,
@@ -209,7 +196,7 @@ async fn show_stats(
 
 /// Stream the figures once a second as Server-Sent Events.
 #[utoipa::path(get, path = "/api/v1/organiser/events/{event}/stats/stream", tag = "organiser",
-    params(("event" = String, Path)), security(("organiser" = [])),
+    params(("event" = String, Path)), security(("organiser" = ["viewer"])),
     responses((status = 200, content_type = "text/event-stream", body = String), Refusals))]
 async fn stream_stats(
     State(room): State<Arc<Room>>,
@@ -248,7 +235,7 @@ struct HistoryQuery {
 
 /// Show the figures over time: one sample each five seconds; CSV with `Accept: text/csv`.
 #[utoipa::path(get, path = "/api/v1/organiser/events/{event}/history", tag = "organiser",
-    params(("event" = String, Path), HistoryQuery), security(("organiser" = [])),
+    params(("event" = String, Path), HistoryQuery), security(("organiser" = ["viewer"])),
     responses((status = 200, content((Vec<Stats> = "application/json"), (String = "text/csv"))), Refusals))]
 async fn show_history(
     State(room): State<Arc<Room>>,
@@ -311,7 +298,7 @@ struct VisitorView {
 /// Finds a visitor by id, or by number.
 #[utoipa::path(get, path = "/api/v1/organiser/events/{event}/line/{visitor}", tag = "organiser",
     params(("event" = String, Path), ("visitor" = String, Path, description = "vis_… or a number")),
-    security(("organiser" = [])), responses((status = 200, body = VisitorView), Refusals))]
+    security(("organiser" = ["operator"])), responses((status = 200, body = VisitorView), Refusals))]
 async fn find_visitor(
     State(room): State<Arc<Room>>,
     _: Organiser,
@@ -346,13 +333,12 @@ async fn list_shared_admissions(
 /// Ejects a visitor.
 #[utoipa::path(delete, path = "/api/v1/organiser/events/{event}/line/{visitor}", tag = "organiser",
     params(("event" = String, Path), ("visitor" = String, Path, description = "vis_… or a number")),
-    security(("organiser" = [])), responses((status = 204), Refusals))]
+    security(("organiser" = ["operator"])), responses((status = 204), Refusals))]
 async fn eject(
     State(room): State<Arc<Room>>,
     organiser: Organiser,
     Path((event, visitor)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    organiser.require(Role::Operator)?;
     let (event, _) = find(&room, &event).await?;
     let spot = look_up(&room, &event, &visitor).await?;
     room.line.eject(&event, spot.visitor).await?;

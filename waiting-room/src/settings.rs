@@ -3,12 +3,15 @@
 use crate::app::{Checkout, Parts};
 use crate::gate::GateSettings;
 use crate::line::{self, Opened};
+use shared::audit::{ENTRIES_MAX, SharedAuditLog as _};
 use shared::context::AppContext;
 use shared::crypto::Secret;
 use shared::data_dir::DataFolder;
 use shared::keys::{NamedSecret, check_secret, shared_secrets};
 use shared::mistakes::Mistakes;
+use shared::time::Clock;
 use shared::token::Signer;
+use shared::verify_audit::SharedLines;
 use std::fs;
 use std::sync::Arc;
 
@@ -121,6 +124,23 @@ impl LineArgs {
         line::is_shared(self.url()).then_some("The line in Redis")
     }
 
+    /// Returns the audit log that all nodes share, if the line is in a store that keeps one.
+    ///
+    /// # Errors
+    /// A message for the operator.
+    pub async fn shared_audit(&self) -> Result<Option<SharedLines>, String> {
+        let Some(store) = line::open_store(self.url(), Clock::system())? else {
+            return Ok(None);
+        };
+        let lines = store.newest(ENTRIES_MAX).await;
+        let lines = lines.map_err(|error| format!("FAIRLINE_LINE: {error}"))?;
+        Ok(Some(SharedLines {
+            name: "the audit log in Redis",
+            is_whole: lines.len() < ENTRIES_MAX,
+            lines,
+        }))
+    }
+
     /// Opens the line and reads or generates the keys.
     ///
     /// # Errors
@@ -169,6 +189,8 @@ fn read_signer(text: &str) -> Result<Signer, String> {
     if text.contains("-----BEGIN") {
         return Signer::from_pem(text);
     }
-    let pem = fs::read_to_string(text).map_err(|error| format!("{text}: {error}"))?;
+    // Not repeated: it may be a key without its first line.
+    let pem = fs::read_to_string(text)
+        .map_err(|error| format!("neither a key in PEM nor a file that can be read: {error}"))?;
     Signer::from_pem(&pem)
 }

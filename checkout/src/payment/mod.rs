@@ -130,6 +130,7 @@ impl Shop {
             by: "checkout".to_owned(),
             action: "payment.give-back".to_owned(),
             event: payment.event.as_str().to_owned(),
+            address: None,
             from: json!({"order": payment.order, "payment": payment.id, "amount": payment.amount}),
             to: Value::Null,
         };

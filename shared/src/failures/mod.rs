@@ -9,6 +9,23 @@ use counts::{Address, Counts, Reached};
 use parking_lot::Mutex;
 use std::hash::{BuildHasher as _, Hash, RandomState};
 
+/// What became of a key that was sent.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome<T> {
+    /// It is right.
+    Right(T),
+    /// It is wrong.
+    Wrong {
+        /// It was the last one before a limit.
+        is_limit_reached: bool,
+    },
+    /// Too many were wrong: nothing was compared.
+    Refused {
+        /// Time after which it is worth trying again.
+        retry_after_seconds: u32,
+    },
+}
+
 /// Counts the wrong keys of one kind. A right key is never counted and resets nothing: an attacker
 /// who shares an address with an organiser gains no guesses by it.
 pub struct Failures {
@@ -29,38 +46,40 @@ impl Failures {
         }
     }
 
-    /// Compares a key, unless too many were wrong: returns the result of `compare`, and counts a
-    /// failure if that is `None`. `guess` is what the client sent. One that was wrong a moment ago
+    /// Compares a key, unless too many were wrong: it is right if `compare` returns something, and
+    /// counts as a failure if not. `guess` is what the client sent. One that was wrong a moment ago
     /// is wrong again, and does not count.
-    ///
-    /// # Errors
-    /// The seconds after which it is worth trying again; nothing was compared.
     pub fn attempt<T>(
         &self,
         address: Address,
         now: Time,
         guess: impl Hash,
         compare: impl FnOnce() -> Option<T>,
-    ) -> Result<Option<T>, u32> {
+    ) -> Outcome<T> {
         let hash = self.hasher.hash_one(guess);
         let mut counts = self.counts.lock();
         counts.sweep(now);
         let guesses = counts.addresses.get(&address);
         if guesses.is_some_and(|guesses| guesses.contains(hash, now)) {
-            return Ok(None);
+            return Outcome::Wrong {
+                is_limit_reached: false,
+            };
         }
-        if let Some(seconds) = counts.wait(address, now) {
-            return Err(seconds);
+        if let Some(retry_after_seconds) = counts.wait(address, now) {
+            return Outcome::Refused {
+                retry_after_seconds,
+            };
         }
-        let found = compare();
-        if found.is_some() {
+        if let Some(found) = compare() {
             counts.know(address, now);
-            return Ok(found);
+            return Outcome::Right(found);
         }
         let reached = counts.count(address, hash, now);
         drop(counts);
         self.log(address, &reached);
-        Ok(None)
+        Outcome::Wrong {
+            is_limit_reached: reached.address || reached.process,
+        }
     }
 
     fn log(&self, address: Address, reached: &Reached) {
@@ -94,19 +113,36 @@ mod tests {
         Some(IpAddr::from([10, 0, (last >> 8) as u8, last as u8]))
     }
 
+    /// What was compared, or the seconds to wait.
+    fn attempt<T>(
+        failures: &Failures,
+        address: Address,
+        now: Time,
+        guess: impl Hash,
+        compare: impl FnOnce() -> Option<T>,
+    ) -> Result<Option<T>, u32> {
+        match failures.attempt(address, now, guess, compare) {
+            Outcome::Right(found) => Ok(Some(found)),
+            Outcome::Wrong { .. } => Ok(None),
+            Outcome::Refused {
+                retry_after_seconds,
+            } => Err(retry_after_seconds),
+        }
+    }
+
     /// A wrong key that was never tried before.
     fn wrong(failures: &Failures, address: Address, now: Time) -> Result<Option<()>, u32> {
         static GUESS: AtomicU32 = AtomicU32::new(0);
         let guess = GUESS.fetch_add(1, Ordering::Relaxed);
-        failures.attempt(address, now, guess, || None)
+        attempt(failures, address, now, guess, || None)
     }
 
     fn stale(failures: &Failures, address: Address, now: Time) -> Result<Option<()>, u32> {
-        failures.attempt(address, now, "a stale key", || None)
+        attempt(failures, address, now, "a stale key", || None)
     }
 
     fn right(failures: &Failures, address: Address, now: Time) -> Result<Option<()>, u32> {
-        failures.attempt(address, now, "the right key", || Some(()))
+        attempt(failures, address, now, "the right key", || Some(()))
     }
 
     fn after(seconds: u32) -> Time {
@@ -118,7 +154,7 @@ mod tests {
         let failures = Failures::new("key");
         let mut compared = 0;
         for guess in 0..60 {
-            let _ = failures.attempt(address(1), NOW, guess, || {
+            let _ = attempt(&failures, address(1), NOW, guess, || {
                 compared += 1;
                 None::<()>
             });
@@ -149,7 +185,7 @@ mod tests {
         for from in [address(1), None] {
             assert_eq!(stale(&failures, from, NOW), Ok(None));
             for _ in 0..PER_PROCESS_MAX {
-                let again = failures.attempt(from, NOW, "a stale key", || Some(()));
+                let again = attempt(&failures, from, NOW, "a stale key", || Some(()));
                 assert_eq!(again, Ok(None));
             }
             for _ in 1..PER_ADDRESS_MAX {

@@ -32,16 +32,30 @@ const REQUEST: Duration = Duration::from_secs(30);
 /// metrics) and adds the routes that both services have: static files, the organiser's session and
 /// audit log, the documents.
 pub fn with_middleware(router: Router, site: &Arc<AppContext>, mut description: OpenApi) -> Router {
+    let auditing = site.clone();
+    tokio::spawn(async move {
+        while !auditing.stop.is_cancelled() {
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(30)) => {}
+                () = auditing.stop.cancelled() => {}
+            }
+            let (now, is_last) = (auditing.clock.now(), auditing.stop.is_cancelled());
+            auditing.audit.settle(now, is_last).await;
+        }
+    });
+    tokio::spawn(crate::organiser::follow(site.clone()));
     if let Some(purger) = site.edge.purger() {
         tokio::spawn(purger.run(site.stop.clone()));
     }
     site.load.clone().watch(site.stop.clone());
     let (currencies, more) = crate::currencies::routes();
     description.merge(more);
-    let refuse_undeclared = RefuseUndeclared::new(&description);
+    let (organisers, more) = crate::organiser::routes();
+    description.merge(more);
+    let refuse_undeclared = RefuseUndeclared::new(&description, site);
     let router = router
         .merge(currencies)
-        .merge(crate::organiser::routes().with_state(site.clone()))
+        .merge(organisers.with_state(site.clone()))
         .merge(crate::http::openapi::routes(description, site))
         .route(
             "/static/{*path}",

@@ -1,13 +1,16 @@
-//! Refuses what an operation's description does not declare: a body where none is taken, a query
-//! parameter of another name.
+//! Holds requests to what the description of their operation declares. Organisers whose role is too
+//! low are refused first, before anything else is looked at; then a body where none is taken, and a
+//! query parameter of another name.
 //!
 //! Ignoring them would do something other than what was asked: refund a whole order where a part
 //! was named, answer every order where one was searched for.
 
+use crate::context::AppContext;
 use crate::http::problem::{BODY_BYTES_MAX, Nothing, Problem, parse_json, read_body};
+use crate::organiser::{Role, authorise};
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{MatchedPath, Query, Request};
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -16,6 +19,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio_util::either::Either;
 use tower::{Layer, Service, ServiceExt as _};
+use tracing::Instrument as _;
 use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{OpenApi, RefOr};
@@ -29,6 +33,8 @@ struct Takes {
     has_body: bool,
     /// The operation cannot be called without a credential.
     needs_credential: bool,
+    /// Role that the operation needs, if it is one for organisers.
+    role: Option<Role>,
 }
 
 impl Declared {
@@ -62,11 +68,18 @@ impl Declared {
         found.map(|(_, takes)| takes)
     }
 
-    /// Returns the request if it has nothing that its operation does not declare.
-    async fn check(&self, request: Request) -> Result<Request, Problem> {
+    /// Returns the request if its sender may make it, and it has nothing that its operation does
+    /// not declare.
+    async fn check(&self, mut request: Request, site: &AppContext) -> Result<Request, Problem> {
         let Some(takes) = self.takes(&request) else {
             return Ok(request);
         };
+        if let Some(role) = takes.role {
+            let (mut parts, body) = request.into_parts();
+            let organiser = authorise(site, &parts, role)?;
+            parts.extensions.insert(organiser);
+            request = Request::from_parts(parts, body);
+        }
         // Callers without a credential are refused by the handler, before anything else.
         if takes.needs_credential && !has_credential(request.headers()) {
             return Ok(request);
@@ -102,17 +115,34 @@ fn takes(operation: &Operation) -> Takes {
             .security
             .as_ref()
             .is_some_and(|security| !security.contains(&SecurityRequirement::default())),
+        role: role(operation),
     }
 }
 
-/// Layer that answers 422 to what is not declared. Requests that no description names pass: pages
-/// keep whatever parameters a link to them carries.
+/// Returns the role that an operation needs, which its requirement `organiser` names. One that
+/// names none is for admins.
+fn role(operation: &Operation) -> Option<Role> {
+    let requirements = serde_json::to_value(&operation.security).ok()?;
+    let mut requirements = requirements.as_array()?.iter();
+    let roles = requirements.find_map(|one| one.get("organiser"))?;
+    let role = roles.get(0).cloned().map(serde_json::from_value);
+    Some(role.and_then(Result::ok).unwrap_or(Role::Admin))
+}
+
+/// Layer that answers 401 or 403 to whom an operation is not for, and 422 to what is not declared.
+/// Requests that no description names pass: pages keep whatever parameters a link to them carries.
 #[derive(Clone)]
-pub(crate) struct RefuseUndeclared(Arc<Declared>);
+pub(crate) struct RefuseUndeclared {
+    declared: Arc<Declared>,
+    site: Arc<AppContext>,
+}
 
 impl RefuseUndeclared {
-    pub(crate) fn new(description: &OpenApi) -> RefuseUndeclared {
-        RefuseUndeclared(Arc::new(Declared::of(description)))
+    pub(crate) fn new(description: &OpenApi, site: &Arc<AppContext>) -> RefuseUndeclared {
+        RefuseUndeclared {
+            declared: Arc::new(Declared::of(description)),
+            site: site.clone(),
+        }
     }
 }
 
@@ -121,7 +151,7 @@ impl<S> Layer<S> for RefuseUndeclared {
 
     fn layer(&self, inner: S) -> Refusing<S> {
         Refusing {
-            declared: self.0.clone(),
+            layer: self.clone(),
             inner,
         }
     }
@@ -130,7 +160,7 @@ impl<S> Layer<S> for RefuseUndeclared {
 /// A service behind [`RefuseUndeclared`].
 #[derive(Clone)]
 pub(crate) struct Refusing<S> {
-    declared: Arc<Declared>,
+    layer: RefuseUndeclared,
     inner: S,
 }
 
@@ -150,19 +180,31 @@ where
 
     /// Passes a request on. Only one that may have to be refused is checked in a boxed future.
     fn call(&mut self, request: Request) -> Self::Future {
-        let Some(takes) = self.declared.takes(&request) else {
+        let Some(takes) = self.layer.declared.takes(&request) else {
             return Either::Left(self.inner.call(request));
         };
         let is_body_fine = takes.has_body || request.body().is_end_stream();
-        if is_body_fine && request.uri().query().is_none() {
+        let is_for_organisers = takes.role.is_some();
+        if is_body_fine && request.uri().query().is_none() && !is_for_organisers {
             return Either::Left(self.inner.call(request));
         }
-        let (declared, inner) = (self.declared.clone(), self.inner.clone());
+        let RefuseUndeclared { declared, site } = self.layer.clone();
+        let inner = self.inner.clone();
         Either::Right(Box::pin(async move {
-            match declared.check(request).await {
-                Ok(request) => inner.oneshot(request).await,
-                Err(problem) => Ok(problem.into_response()),
+            let request = match declared.check(request, &site).await {
+                Ok(request) => request,
+                Err(problem) => return Ok(problem.into_response()),
+            };
+            if !is_for_organisers || request.method().is_safe() {
+                return inner.oneshot(request).await;
             }
+            // In a task of its own, to its end: a change must not go without its entry in the audit
+            // log because a client hangs up.
+            let answering = tokio::spawn(inner.oneshot(request).in_current_span());
+            answering.await.unwrap_or_else(|_| {
+                let problem = Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR);
+                Ok(problem.into_response())
+            })
         }))
     }
 }

@@ -1,14 +1,14 @@
 //! Organiser keys and roles, and the console's sessions that they open.
 
-use crate::audit::Entry;
+use crate::audit::{Entry, Incident};
 use crate::crypto::{Secret, hex, random, random_id, same};
-use crate::http::problem::Problem;
 use crate::sign_outs::{SignOut, SignOuts};
 use crate::time::Time;
-use axum::http::StatusCode;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::fmt;
+use std::net::IpAddr;
 
 /// The console's cookie, before `cookie_name`.
 pub const COOKIE: &str = "fairline_console";
@@ -18,15 +18,22 @@ const SESSION_SECONDS_MAX: u32 = 12 * 3600;
 /// by as much.
 pub(super) const SESSION_SECONDS: u32 = SESSION_SECONDS_MAX - 600;
 
+/// Time after which a key that is used from the same address is noted again.
+const USE_SECONDS: u32 = 24 * 3600;
+/// Largest number of addresses that are remembered for that.
+const USES_MAX: usize = 1000;
+
 /// Rights of an organiser. Each role has those of the roles before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Look.
+    /// Figures.
     Viewer,
-    /// Pause, rate, message, eject, block, refund.
+    /// Buyers and visitors; pause, rate, message, eject, block, refund.
     Operator,
-    /// Create, plan, delete.
+    /// Create, plan, move, delete.
     Admin,
 }
 
@@ -55,30 +62,48 @@ struct KnownKey {
 
 /// All organisers of this installation.
 pub struct Organisers {
-    keys: Vec<KnownKey>,
+    /// Locked for a comparison, never across an await.
+    keys: RwLock<Vec<KnownKey>>,
     sessions: Secret,
     sign_outs: SignOuts,
     one_time: Mutex<Option<String>>,
     /// The key id of sessions that were opened by a one-time code: they last no longer than the
     /// process that made it.
     one_time_id: String,
+    /// When a key was last noted as used, by its id and the address.
+    uses: Mutex<HashMap<Use, Time>>,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct Use {
+    key: String,
+    address: Option<IpAddr>,
 }
 
 impl Organisers {
     /// Takes the keys, the secret that signs console sessions, and the sessions that were signed
     /// out.
     pub fn new(keys: Vec<Key>, sessions: Secret, sign_outs: SignOuts) -> Organisers {
-        let with_id = |key: Key| KnownKey {
-            id: key_id(&sessions, &key),
-            key,
-        };
-        Organisers {
-            keys: keys.into_iter().map(with_id).collect(),
+        let organisers = Organisers {
+            keys: RwLock::default(),
             sessions,
             sign_outs,
             one_time: Mutex::new(None),
             one_time_id: random_id("one-time-"),
-        }
+            uses: Mutex::default(),
+        };
+        organisers.replace(keys);
+        organisers
+    }
+
+    /// Takes other keys in place of those that were known. Sessions of those that are gone end with
+    /// them.
+    pub fn replace(&self, keys: Vec<Key>) {
+        let with_id = |key: Key| KnownKey {
+            id: key_id(&self.sessions, &key),
+            key,
+        };
+        *self.keys.write() = keys.into_iter().map(with_id).collect();
     }
 
     /// Returns the sessions that were signed out.
@@ -93,33 +118,69 @@ impl Organisers {
         code
     }
 
-    /// Returns whether an organiser would still be let in: a session may have ended since.
+    /// Returns whether an organiser would still be let in: a session may have ended since, and a
+    /// key may have been taken away or have another role.
     pub fn is_still_in(&self, organiser: &Organiser, now: Time) -> bool {
         match &organiser.session {
             Some(session) => self.holder(session, now).is_some(),
-            None => true,
+            None => self
+                .keys
+                .read()
+                .iter()
+                .any(|known| known.id == organiser.key),
         }
+    }
+
+    /// Returns whether a key was not used from this address for a day, and remembers that it is
+    /// now.
+    pub(super) fn is_new_use(&self, organiser: &Organiser, now: Time) -> bool {
+        let by = Use {
+            key: organiser.key.clone(),
+            address: organiser.address,
+        };
+        let mut uses = self.uses.lock();
+        if uses
+            .get(&by)
+            .is_some_and(|at| at.plus_seconds(USE_SECONDS) > now)
+        {
+            return false;
+        }
+        if uses.len() >= USES_MAX {
+            uses.clear();
+        }
+        uses.insert(by, now);
+        true
     }
 
     /// Finds an organiser by key. Every key is compared, so that the time taken does not tell which
     /// was near.
-    pub(super) fn by_key(&self, word: &str) -> Option<(Organiser, &str)> {
+    pub(super) fn by_key(&self, word: &str) -> Option<Organiser> {
         let mut found = None;
-        for KnownKey { key, id } in &self.keys {
-            if same(&key.key, word) {
-                found = Some((Organiser::holding(key), id.as_str()));
+        for known in self.keys.read().iter() {
+            if same(&known.key.key, word) {
+                found = Some(Organiser::holding(known));
             }
         }
         found
     }
 
-    pub(super) fn by_code(&self, code: &str) -> Option<(Organiser, &str)> {
+    pub(super) fn by_code(&self, code: &str) -> Option<Organiser> {
         let mut kept = self.one_time.lock();
         let is_right = kept.as_ref().is_some_and(|kept| same(kept, code));
         is_right.then(|| {
             *kept = None;
-            (Organiser::with_one_time_code(), self.one_time_id.as_str())
+            self.with_one_time_code()
         })
+    }
+
+    fn with_one_time_code(&self) -> Organiser {
+        Organiser {
+            name: "one-time link".to_owned(),
+            role: Role::Admin,
+            key: self.one_time_id.clone(),
+            session: None,
+            address: None,
+        }
     }
 
     pub(super) fn by_session(&self, word: &str, now: Time) -> Option<Organiser> {
@@ -145,20 +206,22 @@ impl Organisers {
             return None;
         }
         if session.key == self.one_time_id {
-            return Some(Organiser::with_one_time_code());
+            return Some(self.with_one_time_code());
         }
-        let known = self.keys.iter().find(|known| known.id == session.key)?;
-        Some(Organiser::holding(&known.key))
+        let keys = self.keys.read();
+        let known = keys.iter().find(|known| known.id == session.key)?;
+        Some(Organiser::holding(known))
     }
 
-    /// Returns a new signed session of a key. It ends after all sessions of the key that were
-    /// signed out together.
-    pub(super) fn open(&self, key: &str, now: Time) -> String {
+    /// Returns a new signed session of an organiser's key. It ends after all sessions of the key
+    /// that were signed out together.
+    pub(super) fn open(&self, organiser: &Organiser, now: Time) -> String {
+        let key = &organiser.key;
         let after = self.sign_outs.ended_until(key);
         let earliest = after.map_or(now, |end| Time(end.0 + 1));
         let session = Session {
             id: hex(&random::<16>()),
-            key: key.to_owned(),
+            key: key.clone(),
             expires_at: now.plus_seconds(SESSION_SECONDS).max(earliest),
         };
         let message = serde_json::to_vec(&session).expect("a session is plain data");
@@ -196,46 +259,50 @@ impl Session {
     }
 }
 
-/// The organiser who asks, as a handler's argument. Its presence is the right to read; 401 without.
-#[derive(Clone, Debug, Serialize)]
+/// The organiser who asks, as a handler's argument. Whoever gets one has at least the role that the
+/// OpenAPI document states for the operation.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Organiser {
     /// The key's name.
     pub name: String,
     /// Rights of the organiser.
     pub role: Role,
+    /// The id of the key.
+    #[serde(skip)]
+    key: String,
     /// The session that the request came by, if it did.
     #[serde(skip)]
     session: Option<Session>,
+    /// Address that the request counts for.
+    #[serde(skip)]
+    address: Option<IpAddr>,
 }
 
 impl Organiser {
-    fn holding(key: &Key) -> Organiser {
+    fn holding(known: &KnownKey) -> Organiser {
         Organiser {
-            name: key.name.clone(),
-            role: key.role,
+            name: known.key.name.clone(),
+            role: known.key.role,
+            key: known.id.clone(),
             session: None,
+            address: None,
         }
     }
 
-    fn with_one_time_code() -> Organiser {
-        Organiser {
-            name: "one-time link".to_owned(),
-            role: Role::Admin,
-            session: None,
-        }
+    /// Returns this organiser, as one whose request counts for an address.
+    pub(super) fn at(mut self, address: Option<IpAddr>) -> Organiser {
+        self.address = address;
+        self
     }
 
-    /// Checks that this organiser may do what `role` may.
-    ///
-    /// # Errors
-    /// 403.
-    pub fn require(&self, role: Role) -> Result<(), Problem> {
-        if self.role >= role {
-            return Ok(());
+    /// Returns an incident for the audit log.
+    pub(super) fn incident(&self, action: &'static str) -> Incident {
+        Incident {
+            action,
+            by: self.name.clone(),
+            address: self.address,
+            about: serde_json::Value::Null,
         }
-        let title = "Your key does not allow this";
-        Err(Problem::new(StatusCode::FORBIDDEN, "role-too-low", title)
-            .detail(format!("this needs the role {role:?}").to_lowercase()))
     }
 
     /// Returns an entry for the audit log.
@@ -245,6 +312,7 @@ impl Organiser {
             by: self.name.clone(),
             action: action.to_owned(),
             event: event.to_owned(),
+            address: self.address,
             from: serde_json::Value::Null,
             to: serde_json::Value::Null,
         }
@@ -268,8 +336,8 @@ mod tests {
         let sign_outs = SignOuts::in_memory(Clock::manual(now));
         let secret = Secret::derive(b"test", "console");
         let organisers = Organisers::new(vec![key], secret, sign_outs);
-        let (_, id) = organisers.by_key("desk-organiser-key").unwrap();
-        let word = organisers.open(id, now);
+        let desk = organisers.by_key("desk-organiser-key").unwrap();
+        let word = organisers.open(&desk, now);
         let at = |seconds: i64| organisers.by_session(&word, Time(now.0 + seconds * 1000));
         for seconds in [-300, 0, 300, 11 * 3600] {
             assert_eq!(at(seconds).unwrap().name, "desk", "{seconds}");

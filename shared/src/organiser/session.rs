@@ -1,46 +1,90 @@
 //! Signing in and out of the console, reading the audit log, and the organiser of a request.
 
-use super::keys::{COOKIE, Organiser, SESSION_SECONDS};
-use crate::audit::Entry;
+use super::keys::{COOKIE, Organiser, Role, SESSION_SECONDS};
+use crate::audit::{ENTRIES_MAX, Entry, Incident};
 use crate::context::AppContext;
+use crate::guesses::{KeyKind, compare};
 use crate::http::client_address::ClientAddress;
 use crate::http::credentials::{bearer, check_origin, cookie, cookie_name, set_cookie};
-use crate::http::problem::{Input, Problem};
-use axum::extract::{Extension, FromRequestParts, Query, State};
-use axum::http::{HeaderMap, Method, StatusCode, header, request::Parts};
+use crate::http::openapi::Refusals;
+use crate::http::problem::{Input, Parameters, Problem};
+use axum::extract::{Extension, FromRequestParts, State};
+use axum::http::{Extensions, HeaderMap, StatusCode, header, request::Parts};
 use axum::response::{IntoResponse, Response};
-use axum::{Json, Router, routing};
+use axum::{Json, Router};
 use serde::Deserialize;
+use serde_json::json;
 use std::net::IpAddr;
 use std::sync::Arc;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-impl<S> FromRequestParts<S> for Organiser
-where
-    Arc<AppContext>: axum::extract::FromRef<S>,
-    S: Send + Sync,
-{
+impl<S: Send + Sync> FromRequestParts<S> for Organiser {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let site: Arc<AppContext> = axum::extract::FromRef::from_ref(state);
-        let headers = &parts.headers;
-        if let Some(word) = bearer(headers) {
-            let address = parts.extensions.get::<ClientAddress>();
-            let address = address.map(|address| address.0);
-            let (organiser, _) = sign_in(&site, address, Guess::Key(&word), || {
-                site.organisers.by_key(&word)
-            })?;
-            return Ok(organiser);
-        }
-        let now = site.clock.now();
-        let organiser = cookie(headers, &cookie_name(&site, COOKIE))
-            .and_then(|word| site.organisers.by_session(&word, now))
-            .ok_or_else(unauthorised)?;
-        if parts.method != Method::GET && parts.method != Method::HEAD {
-            check_origin(&site, headers, true)?;
-        }
-        Ok(organiser)
+    /// Takes the organiser whom [`authorise`] found before the request came here. There is none
+    /// where the OpenAPI document does not say which role an operation needs.
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let found = parts.extensions.get::<Organiser>().cloned();
+        found.ok_or_else(unauthorised)
     }
+}
+
+/// Returns the organiser of a request, if their role is high enough. Refusals are noted in the
+/// audit log.
+pub(crate) fn authorise(
+    site: &AppContext,
+    parts: &Parts,
+    role: Role,
+) -> Result<Organiser, Problem> {
+    let address = address_of(&parts.extensions);
+    let organiser = identify(site, parts, address)?.at(address);
+    require(site, &organiser, role)?;
+    Ok(organiser)
+}
+
+fn identify(
+    site: &AppContext,
+    parts: &Parts,
+    address: Option<IpAddr>,
+) -> Result<Organiser, Problem> {
+    let headers = &parts.headers;
+    let now = site.clock.now();
+    if let Some(word) = bearer(headers) {
+        let organiser = sign_in(site, address, Guess::Key(&word), || {
+            site.organisers.by_key(&word)
+        })?;
+        if site.organisers.is_new_use(&organiser, now) {
+            site.audit.note(organiser.incident("key.use"), now);
+        }
+        return Ok(organiser);
+    }
+    let organiser = cookie(headers, &cookie_name(site, COOKIE))
+        .and_then(|word| site.organisers.by_session(&word, now))
+        .ok_or_else(unauthorised)?;
+    if !parts.method.is_safe() {
+        check_origin(site, headers, true)?;
+    }
+    Ok(organiser)
+}
+
+/// Checks that an organiser may do what `role` may. A refusal is noted in the audit log.
+///
+/// # Errors
+/// 403.
+pub fn require(site: &AppContext, organiser: &Organiser, role: Role) -> Result<(), Problem> {
+    if organiser.role >= role {
+        return Ok(());
+    }
+    let incident = Incident {
+        about: json!({"needs": role}),
+        ..organiser.incident("role.refused")
+    };
+    site.audit.note(incident, site.clock.now());
+    let title = "Your key does not allow this";
+    Err(Problem::new(StatusCode::FORBIDDEN, "role-too-low", title)
+        .detail(format!("this needs the role {role:?}").to_lowercase()))
 }
 
 /// Credential sent to sign in. A code that was tried as a key may be right as a code.
@@ -51,15 +95,18 @@ enum Guess<'a> {
 }
 
 /// Looks for a key or code, unless too many were wrong.
-fn sign_in<'a>(
+fn sign_in(
     site: &AppContext,
     address: Option<IpAddr>,
     guess: Guess,
-    find: impl FnOnce() -> Option<(Organiser, &'a str)>,
-) -> Result<(Organiser, &'a str), Problem> {
-    let failures = &site.limits.organiser_keys;
-    let found = failures.attempt(address, site.clock.now(), guess, find);
-    found.map_err(Problem::too_many)?.ok_or_else(unauthorised)
+    find: impl FnOnce() -> Option<Organiser>,
+) -> Result<Organiser, Problem> {
+    let found = compare(site, KeyKind::Organiser, address, guess, find)?;
+    Ok(found.ok_or_else(unauthorised)?.at(address))
+}
+
+fn address_of(extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get::<ClientAddress>().map(|address| address.0)
 }
 
 fn unauthorised() -> Problem {
@@ -69,27 +116,34 @@ fn unauthorised() -> Problem {
 }
 
 /// Returns the routes `/api/v1/organiser/session` (the console signs in and out) and
-/// `/api/v1/organiser/audit`.
-pub fn routes() -> Router<Arc<AppContext>> {
-    let session = routing::get(who_am_i)
-        .post(open_session)
-        .delete(end_session);
-    Router::new()
-        .route("/api/v1/organiser/session", session)
-        .route("/api/v1/organiser/audit", routing::get(read_audit))
+/// `/api/v1/organiser/audit`, and their description.
+pub fn routes() -> (Router<Arc<AppContext>>, OpenApi) {
+    OpenApiRouter::new()
+        .routes(routes!(who_am_i, open_session, end_session))
+        .routes(routes!(read_audit))
+        .split_for_parts()
 }
 
-#[derive(Deserialize)]
+/// What signs in: one of the two.
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct SignIn {
+    /// An organiser key.
     key: Option<String>,
+    /// A one-time code.
     code: Option<String>,
 }
 
+/// Show the name and the role of the key.
+#[utoipa::path(get, path = "/api/v1/organiser/session", tag = "console",
+    security(("organiser" = ["viewer"])), responses((status = 200, body = Organiser), Refusals))]
 async fn who_am_i(organiser: Organiser) -> Json<Organiser> {
     Json(organiser)
 }
 
+/// Sign in at the console: the answer sets its cookie.
+#[utoipa::path(post, path = "/api/v1/organiser/session", tag = "console", request_body = SignIn,
+    responses((status = 201, body = Organiser), Refusals))]
 async fn open_session(
     State(site): State<Arc<AppContext>>,
     address: Option<Extension<ClientAddress>>,
@@ -99,7 +153,7 @@ async fn open_session(
     check_origin(&site, &headers, false)?;
     let address = address.map(|Extension(address)| address.0);
     let organisers = &site.organisers;
-    let (organiser, key) = match (&body.key, &body.code) {
+    let organiser = match (&body.key, &body.code) {
         (Some(key), _) => sign_in(&site, address, Guess::Key(key), || organisers.by_key(key))?,
         (None, Some(code)) => sign_in(&site, address, Guess::Code(code), || {
             organisers.by_code(code)
@@ -107,7 +161,12 @@ async fn open_session(
         (None, None) => return Err(Problem::invalid("key", "a key or a code is needed")),
     };
     tracing::info!(name = organiser.name, ?address, "an organiser signed in");
-    let word = organisers.open(key, site.clock.now());
+    let now = site.clock.now();
+    // The entry is on disk before the session is given out.
+    if let Some(written) = site.audit.note(organiser.incident("session.open"), now) {
+        let _ = written.await;
+    }
+    let word = organisers.open(&organiser, now);
     let head = [(
         header::SET_COOKIE,
         set_cookie(&site, COOKIE, &word, SESSION_SECONDS),
@@ -115,38 +174,71 @@ async fn open_session(
     Ok((StatusCode::CREATED, head, Json(organiser)).into_response())
 }
 
-/// Signs out. It may be repeated: a session that has ended already is none to end. The cookie is
-/// cleared in any case.
+/// Sign out of the console. It may be repeated: a session that has ended already is none to end.
+/// The cookie is cleared in any case.
+#[utoipa::path(delete, path = "/api/v1/organiser/session", tag = "console",
+    responses((status = 204), Refusals))]
 async fn end_session(
     State(site): State<Arc<AppContext>>,
+    address: Option<Extension<ClientAddress>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     check_origin(&site, &headers, true)?;
-    let organisers = &site.organisers;
-    let mut answer = StatusCode::NO_CONTENT.into_response();
-    if let Some(word) = cookie(&headers, &cookie_name(&site, COOKIE))
-        && let Some(session) = organisers.read(&word, site.clock.now())
-        && let Err(error) = organisers.sign_outs().add(session.sign_out(), &word).await
-    {
-        tracing::error!(error, "a sign-out was not kept everywhere");
-        answer = Problem::unavailable()
-            .detail("you are signed out here; the other nodes are told as soon as possible")
-            .into_response();
-    }
     let head = [(header::SET_COOKIE, set_cookie(&site, COOKIE, "", 0))];
+    let Some(word) = cookie(&headers, &cookie_name(&site, COOKIE)) else {
+        return Ok((head, StatusCode::NO_CONTENT).into_response());
+    };
+    let address = address.map(|Extension(address)| address.0);
+    // To its end: a browser that is closed signs out all the same.
+    let answer = tokio::spawn(async move { sign_out(&site, &word, address).await });
+    let answer = answer.await.map_err(|_| Problem::unavailable())?;
     Ok((head, answer).into_response())
 }
 
-#[derive(Deserialize)]
+async fn sign_out(site: &AppContext, word: &str, address: Option<IpAddr>) -> Response {
+    let (organisers, now) = (&site.organisers, site.clock.now());
+    if let Some(organiser) = organisers.by_session(word, now) {
+        let incident = organiser.at(address).incident("session.end");
+        site.audit.note(incident, now);
+    }
+    let Some(session) = organisers.read(word, now) else {
+        return StatusCode::NO_CONTENT.into_response();
+    };
+    if let Err(error) = organisers.sign_outs().add(session.sign_out(), word).await {
+        tracing::error!(error, "a sign-out was not kept everywhere");
+        return Problem::unavailable()
+            .detail("you are signed out here; the other nodes are told as soon as possible")
+            .into_response();
+    }
+    StatusCode::NO_CONTENT.into_response()
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 struct AuditQuery {
+    /// Largest number of entries, the newest first.
+    #[param(minimum = 0, maximum = 10_000)]
     limit: Option<usize>,
 }
 
+/// Read the audit log: who changed what, and who signed in or was refused. Viewers see the changes
+/// alone, without addresses.
+#[utoipa::path(get, path = "/api/v1/organiser/audit", tag = "organiser", params(AuditQuery),
+    security(("organiser" = ["viewer"])), responses((status = 200, body = Vec<Entry>), Refusals))]
 async fn read_audit(
     State(site): State<Arc<AppContext>>,
-    _: Organiser,
-    Query(query): Query<AuditQuery>,
+    organiser: Organiser,
+    Parameters(query): Parameters<AuditQuery>,
 ) -> Json<Vec<Entry>> {
-    let count = query.limit.unwrap_or(200).min(crate::audit::ENTRIES_MAX);
-    Json(site.audit.newest(count).await)
+    let count = query.limit.unwrap_or(200).min(ENTRIES_MAX);
+    if organiser.role >= Role::Operator {
+        return Json(site.audit.newest(count).await);
+    }
+    let entries = site.audit.newest(ENTRIES_MAX).await.into_iter();
+    let changes = entries.filter(|entry| !entry.is_incident());
+    let without_address = |entry| Entry {
+        address: None,
+        ..entry
+    };
+    Json(changes.map(without_address).take(count).collect())
 }

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on should stop there"
 )]
 
+mod audit;
 mod away;
 mod backup;
 mod deletion;
@@ -15,9 +16,12 @@ mod journey;
 mod keys;
 mod limits;
 mod logs;
+#[path = "../whole/matrix.rs"]
+mod matrix;
 mod proxies;
 mod receiver;
 mod seats;
+mod secrets;
 mod sign_outs;
 mod site;
 mod survive;

@@ -98,6 +98,16 @@ impl Node {
         assert!(command.status().unwrap().success());
     }
 
+    /// Checks the audit log with the program's own command.
+    pub(crate) fn verify_audit(&self) -> std::process::Output {
+        let mut command = Command::new(self.binary());
+        command.arg("verify-audit");
+        for (name, value) in &self.settings {
+            command.env(name, value);
+        }
+        command.output().unwrap()
+    }
+
     /// Another value of a setting, from the next start on.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.settings.retain(|(known, _)| known != name);

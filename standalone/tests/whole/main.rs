@@ -7,6 +7,7 @@
 )]
 
 mod attacks;
+mod audit;
 mod authorization;
 mod backup;
 mod caching;
@@ -18,11 +19,13 @@ mod https;
 mod journey;
 mod keys;
 mod limits;
+mod matrix;
 mod metrics;
 mod newer;
 mod organising;
 mod overload;
 mod proxied;
+mod roles;
 mod secure;
 mod shopping;
 mod signals;

@@ -100,6 +100,34 @@ async fn a_program_ends_on_sigterm_where_all_that_it_writes_goes_into_one_full_p
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_cannot_write_a_line_still_serves_and_ends_on_sigterm_and_on_ctrl_c() {
+    // Closed from the start, and a disk without room.
+    for end in [">&- 2>&-", "2>&-", ">/dev/full 2>/dev/full"] {
+        for signal in ["TERM", "INT"] {
+            let folder = tempfile::tempdir().unwrap();
+            let port = free_port();
+            let prepared = command(&folder.path().join("data"), port);
+            let mut shell = Command::new("sh");
+            let script = format!("exec \"$0\" {end}");
+            shell.arg("-c").arg(script).arg(prepared.get_program());
+            for (name, value) in prepared.get_envs() {
+                shell.env(name, value.unwrap());
+            }
+            shell
+                .env("FAIRLINE_LOG", "debug")
+                .env("FAIRLINE_LOG_FORMAT", "json");
+            let child = shell.spawn().unwrap();
+            let client = Client::new(&format!("http://127.0.0.1:{port}"));
+            assert!(is_serving(&client).await, "{end}");
+            let id = child.id().to_string();
+            let sent = Command::new("kill").args(["-s", signal, &id]).status();
+            assert!(sent.unwrap().success());
+            assert!(ends_well(child), "{end} {signal}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_program_whose_log_is_not_read_still_serves_and_ends_on_sigterm() {
     let folder = tempfile::tempdir().unwrap();
     let port = free_port();

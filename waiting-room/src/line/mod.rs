@@ -18,7 +18,7 @@ pub use bitmap::Snapshot;
 pub use clients::{ClientChange, Clients, SHARED_MAX, SharedAdmission, Sighting, Visit};
 pub use embedded::Embedded;
 pub use event_settings::{Admission, EventSettings, Order, Patch};
-pub use open::{Opened, check, is_shared, open};
+pub use open::{Opened, check, is_shared, open, open_store};
 pub use phase::Phase;
 pub use redis::{Redis, Store};
 pub use throughput::{Flow, Pace, Rates, Waited};

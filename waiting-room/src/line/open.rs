@@ -31,6 +31,16 @@ pub struct Opened {
     pub shared: Option<Arc<Store>>,
 }
 
+/// Opens only the store named by the URL, if it is one that several nodes can share.
+///
+/// # Errors
+/// A message for the operator.
+pub fn open_store(url: &str, clock: Clock) -> Result<Option<Store>, String> {
+    is_shared(url)
+        .then(|| Redis::store_at(url, clock))
+        .transpose()
+}
+
 /// Opens the engine named by the URL.
 ///
 /// # Errors

@@ -67,14 +67,8 @@ impl Redis {
     pub fn open(url: &str, folder: PathBuf, clock: Clock) -> Result<Redis, String> {
         std::fs::create_dir_all(&folder)
             .map_err(|error| format!("the folder {} cannot be used: {error}", folder.display()))?;
-        let address = Address::parse(url)?;
         let engine = Redis {
-            store: Arc::new(Store {
-                keys: Keys::new(address.prefix.clone()),
-                connection: Connection::new(address),
-                node: shared::crypto::hex(&shared::crypto::random::<8>()),
-                clock,
-            }),
+            store: Arc::new(Redis::store_at(url, clock)?),
             folder,
             lines: RwLock::default(),
         };
@@ -82,6 +76,20 @@ impl Redis {
             engine.line(&event);
         }
         Ok(engine)
+    }
+
+    /// Returns the store at a URL.
+    ///
+    /// # Errors
+    /// If the URL is invalid.
+    pub fn store_at(url: &str, clock: Clock) -> Result<Store, String> {
+        let address = Address::parse(url)?;
+        Ok(Store {
+            keys: Keys::new(address.prefix.clone()),
+            connection: Connection::new(address),
+            node: shared::crypto::hex(&shared::crypto::random::<8>()),
+            clock,
+        })
     }
 
     /// Checks the URL of a Redis line.
