@@ -18,6 +18,7 @@ FILES = (
     "shared/src/http/listener.rs",
 )
 MANIFESTS, COMPOSE, RULES = "test_manifests.", "test_compose.Files.", "test_monitoring.Rules."
+DRAWN = "test_monitoring.Pictures."
 SIMULATION, SITE = "test_autoscaling.Simulation.", "test_site.Paths."
 CORE_SCHEMA = "Schemas.test_every_document_is_valid"
 CUSTOM_SCHEMA = "Schemas.test_every_custom_resource"
@@ -60,6 +61,10 @@ def mistakes():
         (components + "ingress/ingress.yaml", "pathType: Prefix", "pathType: Exact", "References.test_the_entrance"),
         (components + "ingress/ingress.yaml", "hosts: [tickets.example]", "hosts: [tickets.test]", "References.test_the_entrance"),
         (components + "ingress/ingress.yaml", "privateKeySecretRef", "privateKeySecret", CUSTOM_SCHEMA),
+        (components + "cdn/network.yaml", "except: [10.0.0.0/8, ", "except: [", "References.test_purges"),
+        (components + "cdn/network.yaml", "ipBlock:", "ipblock:", CORE_SCHEMA),
+        (components + "cdn/purge-header.yaml", "key: purge-header", "key: header", "References.test_config_maps"),
+        (components + "cdn/cdn.env", "FAIRLINE_PURGE_URL", "FAIRLINE_PURGE_URI", "Pods.test_every_setting"),
         (components + "gateway/gateway.yaml", "timeouts: {request: 0s", "timeouts: {request: 30s", "References.test_the_entrance"),
         (components + "gateway/gateway.yaml", "certificateRefs", "certificates", CUSTOM_SCHEMA),
         (components + "keda/scaledobjects.yaml", "minReplicaCount: 3", "minReplicas: 3", CUSTOM_SCHEMA),
@@ -87,6 +92,9 @@ def mistakes():
         ("compose.scale.yaml", "depends_on: [sentinel-1,", "depends_on: [sentinel-0,", COMPOSE + "test_compose_understands"),
         ("monitoring/rules.yml", "/ sum(rate", "/ summ(rate", RULES + "test_every_alert_fires"),
         ("monitoring/rules.yml", "docs/operations.md#fairlinenodedown", "docs/operations.md#nodedown", RULES + "test_every_alert_leads"),
+        ("monitoring/rules.yml", "{class!=\"browse\"}", "{class=\"browse\"}", RULES + "test_every_alert_fires"),
+        ("monitoring/grafana/dashboards/nodes.json", "\"instant\": true", "\"instant\": false", DRAWN + "test_each_panel"),
+        ("monitoring/grafana/dashboards/seats.json", "\"title\": \"Held\"", "\"title\": \"On hold\"", DRAWN + "test_those_of_the_documents"),
         ("Dockerfile", "USER 65532:65532\n", "RUN cd /\nUSER 65532:65532\n", "test_image.Dockerfile.test_hadolint"),
         ("Dockerfile", "FROM rust:1.94-", "FROM rust:1.80-", "test_image.Dockerfile.test_it_is_built"),
         (".github/workflows/release.yml", "needs: build\n", "needs: built\n", "test_workflows.Workflows.test_actionlint"),

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import ipaddress
 import json
 import re
 import shutil
@@ -13,7 +14,7 @@ import kubernetes_validate
 import kubernetes_validate.utils
 import yaml
 
-from common import BINARIES, NPM, OVERLAYS, ROOT, VENV, name, of_kind, rendered, run
+from common import BINARIES, NPM, OVERLAYS, RENDERINGS, ROOT, VENV, WITH_CDN, name, of_kind, rendered, run
 
 # The validator would read all definitions of a version again for each document.
 kubernetes_validate.utils.schema_contents = functools.cache(
@@ -61,6 +62,12 @@ def selects(selector, labels):
     )
 
 
+def contains(block, address):
+    """Whether an ipBlock of a policy has an address."""
+    nets = [ipaddress.ip_network(text) for text in (block["cidr"], *block.get("except", []))]
+    return address in nets[0] and not any(address in net for net in nets[1:])
+
+
 def quantity(text):
     """Cores of a quantity of processors, GiB of one of memory."""
     for unit, factor in (("m", 0.001), ("Mi", 1 / 1024), ("Gi", 1)):
@@ -71,7 +78,7 @@ def quantity(text):
 
 class Schemas(unittest.TestCase):
     def test_every_document_is_valid_in_each_kubernetes_version_with_unknown_keys_refused(self):
-        documents = [d for overlay in OVERLAYS for d in rendered(overlay) if is_core(d)]
+        documents = [d for overlay in RENDERINGS for d in rendered(overlay) if is_core(d)]
         # Documents that both overlays share are checked once.
         for document in {json.dumps(d): d for d in documents}.values():
             for version in VERSIONS:
@@ -79,7 +86,7 @@ class Schemas(unittest.TestCase):
                     kubernetes_validate.validate(document, version, strict=True)
 
     def test_every_custom_resource_is_valid_with_unknown_keys_refused(self):
-        documents = [d for overlay in OVERLAYS for d in rendered(overlay) if not is_core(d)]
+        documents = [d for overlay in RENDERINGS for d in rendered(overlay) if not is_core(d)]
         kinds = {d["kind"] for d in documents}
         expected = {
             "ScaledObject",
@@ -111,7 +118,7 @@ class Schemas(unittest.TestCase):
 class References(unittest.TestCase):
     def test_config_maps_and_secrets_exist_or_are_made_by_the_commands_of_the_readme(self):
         guide = (ROOT / "k8s/README.md").read_text()
-        for overlay in OVERLAYS:
+        for overlay in RENDERINGS:
             maps = {d["metadata"]["name"]: d["data"] for d in of_kind(overlay, "ConfigMap")}
             external = {
                 d["spec"]["target"]["name"]: {e["secretKey"] for e in d["spec"]["data"]}
@@ -156,7 +163,7 @@ class References(unittest.TestCase):
                 self.assertIn("image: r.test/fairline:0.1.0", text)
 
     def test_services_budgets_policies_and_autoscalers_find_their_pods(self):
-        for overlay in OVERLAYS:
+        for overlay in RENDERINGS:
             labels = {name(d): t["metadata"]["labels"] for d, t in pods(overlay)}
             ports = {
                 name(d): {p["name"] for c in t["spec"]["containers"] for p in c["ports"]}
@@ -233,7 +240,7 @@ class References(unittest.TestCase):
             self.assertEqual(len(passed) + len(of_kind(overlay, "Ingress")), 1, "one way in")
 
     def test_traffic_that_the_parts_need_is_allowed_and_the_rest_is_not(self):
-        for overlay in OVERLAYS:
+        for overlay in RENDERINGS:
             labels = {d["metadata"]["name"]: t["metadata"]["labels"] for d, t in pods(overlay)}
             policies = [d["spec"] for d in of_kind(overlay, "NetworkPolicy")]
 
@@ -301,9 +308,38 @@ class References(unittest.TestCase):
             self.assertIn(deny, policies)
 
 
+    def test_purges_alone_leave_for_public_addresses_and_only_with_the_component_for_them(self):
+        for overlay in RENDERINGS:
+            labels = {d["metadata"]["name"]: t["metadata"]["labels"] for d, t in pods(overlay)}
+            policies = [d["spec"] for d in of_kind(overlay, "NetworkPolicy")]
+
+            def leaves(pod, address, port):
+                address = ipaddress.ip_address(address)
+                return any(
+                    selects(policy["podSelector"], labels[pod])
+                    and any(p["port"] == port for p in rule["ports"])
+                    and any(contains(to["ipBlock"], address) for to in rule["to"] if "ipBlock" in to)
+                    for policy in policies
+                    for rule in policy.get("egress", [])
+                )
+
+            public = ("151.101.1.1", "2606:4700::1")
+            private = ("10.1.2.3", "169.254.169.254", "172.20.0.1", "192.168.1.1", "fd00::1")
+            found = {(pod, a) for pod in labels for a in (*public, *private) if leaves(pod, a, 443)}
+            purging = ("waiting-room", "checkout") if overlay == WITH_CDN else ()
+            self.assertEqual(found, {(pod, a) for pod in purging for a in public}, overlay)
+            for pod in purging:
+                container = next(d for d, _ in pods(overlay) if d["metadata"]["name"] == pod)
+                container = container["spec"]["template"]["spec"]["containers"][0]
+                self.assertIn("FAIRLINE_PURGE_HEADER", [e["name"] for e in container["env"]])
+        settings = [d["data"] for d in of_kind(WITH_CDN, "ConfigMap")]
+        (settings,) = [data for data in settings if "FAIRLINE_PURGE_URL" in data]
+        self.assertIn("FAIRLINE_PUBLIC_URL", settings)
+
+
 class Pods(unittest.TestCase):
     def test_no_pod_runs_as_root_writes_to_its_image_or_has_a_token(self):
-        for overlay in OVERLAYS:
+        for overlay in RENDERINGS:
             for document, template in pods(overlay):
                 spec = template["spec"]
                 with self.subTest(overlay=overlay, pod=name(document)):
@@ -386,7 +422,7 @@ class Pods(unittest.TestCase):
                     ).stdout,
                 )
             )
-            for overlay in OVERLAYS:
+            for overlay in RENDERINGS:
                 maps = {d["metadata"]["name"]: d["data"] for d in of_kind(overlay, "ConfigMap")}
                 document = next(
                     d for d in of_kind(overlay, "Deployment") if d["metadata"]["name"] == program
