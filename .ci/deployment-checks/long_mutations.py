@@ -66,6 +66,7 @@ def mistakes():
         (components + "cdn/purge-header.yaml", "key: purge-header", "key: header", "References.test_config_maps"),
         (components + "cdn/cdn.env", "FAIRLINE_PURGE_URL", "FAIRLINE_PURGE_URI", "Pods.test_every_setting"),
         (components + "gateway/gateway.yaml", "timeouts: {request: 0s", "timeouts: {request: 30s", "References.test_the_entrance"),
+        (components + "gateway/gateway.yaml", "app.kubernetes.io/name: front}", "app.kubernetes.io/name: checkout}", "References.test_traffic"),
         (components + "gateway/gateway.yaml", "certificateRefs", "certificates", CUSTOM_SCHEMA),
         (components + "keda/scaledobjects.yaml", "minReplicaCount: 3", "minReplicas: 3", CUSTOM_SCHEMA),
         (components + "keda/scaledobjects.yaml", "name: waiting-room}\n  poll", "name: waitingroom}\n  poll", "References.test_services"),

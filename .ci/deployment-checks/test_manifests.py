@@ -1,5 +1,6 @@
 """The manifests of k8s/: by schema, and by what they say of each other and of the program."""
 
+import base64
 import copy
 import functools
 import ipaddress
@@ -24,6 +25,8 @@ kubernetes_validate.utils.schema_contents = functools.cache(
 VERSIONS = ("1.33", "1.34", "1.35", "1.36", "1.37")
 PODS = ("Deployment", "StatefulSet")
 SPOT = "karpenter.sh/capacity-type"
+# A selector that selects no pod.
+NONE = {"matchLabels": {"no": "pod"}}
 # Groups that the API server knows without a custom resource definition.
 CORE = re.compile(r"^(v1|[a-z]+/v\d+|[a-z.]+\.k8s\.io/v\d+)$")
 
@@ -60,6 +63,17 @@ def selects(selector, labels):
         for e in selector.get("matchExpressions", [])
         if e["operator"] == "In"
     )
+
+
+def made_by_the_guide():
+    """The Secrets that the commands of k8s/README.md make, each with what is in it. The other commands need a cluster."""
+    blocks = re.findall(r"^ *```sh\n(.*?)^ *```", (ROOT / "k8s/README.md").read_text(), re.M | re.S)
+    script = "".join(block for block in blocks if "create secret generic" in block)
+    script = re.sub(r"^kubectl apply .*$", "", script, flags=re.M)
+    kubectl = f'kubectl() {{ echo ---; {VENV}/bin/kubectl "$@" --dry-run=client -o json; }}\n'
+    documents = yaml.safe_load_all(run("bash", "-euc", kubectl + script))
+    decode = lambda data: {key: base64.b64decode(word).decode() for key, word in data.items()}
+    return {document["metadata"]["name"]: decode(document["data"]) for document in documents}
 
 
 def contains(block, address):
@@ -117,7 +131,7 @@ class Schemas(unittest.TestCase):
 
 class References(unittest.TestCase):
     def test_config_maps_and_secrets_exist_or_are_made_by_the_commands_of_the_readme(self):
-        guide = (ROOT / "k8s/README.md").read_text()
+        made = made_by_the_guide()
         for overlay in RENDERINGS:
             maps = {d["metadata"]["name"]: d["data"] for d in of_kind(overlay, "ConfigMap")}
             external = {
@@ -137,15 +151,10 @@ class References(unittest.TestCase):
                         if secret and secret["name"] in external:
                             self.assertIn(secret["key"], external[secret["name"]], name(document))
                         if secret:
-                            made = re.search(
-                                rf"create secret generic {secret['name']} .*?\n(?:\n|```)",
-                                guide,
-                                re.S,
-                            )
-                            self.assertIsNotNone(
-                                made, f"k8s/README.md does not make the Secret {secret['name']}"
-                            )
-                            self.assertIn(f"--from-literal={secret['key']}=", made[0])
+                            self.assertIn(secret["key"], made[secret["name"]], name(document))
+        # The stores ask for the passwords that are in the services' addresses.
+        self.assertIn(made["fairline-stores"]["redis-password"], made["fairline"]["line"])
+        self.assertIn(made["fairline-stores"]["postgres-password"], made["fairline"]["inventory"])
 
     def test_the_commands_of_the_guide_name_the_site_and_the_image_everywhere(self):
         commands = re.findall(r"^sed -i .*$", (ROOT / "k8s/README.md").read_text(), re.M)
@@ -189,9 +198,10 @@ class References(unittest.TestCase):
                     )
                 if document["kind"] in ("NetworkPolicy", "PodMonitor"):
                     selector = spec.get("podSelector", spec.get("selector"))
-                    is_solver = "acme" in json.dumps(selector)
+                    # Pods that cert-manager and a gateway's controller start.
+                    is_others = re.search("acme|gateway-name", json.dumps(selector))
                     self.assertTrue(
-                        is_solver or any(selects(selector, l) for l in labels.values()),
+                        is_others or any(selects(selector, l) for l in labels.values()),
                         name(document),
                     )
                 if document["kind"] in ("HorizontalPodAutoscaler", "ScaledObject"):
@@ -248,9 +258,9 @@ class References(unittest.TestCase):
                 out = any(
                     selects(rule_of["podSelector"], labels[source])
                     and any(
-                        selects(to.get("podSelector", {"matchLabels": {"x": "y"}}), labels[target])
+                        selects(to.get("podSelector", NONE), labels[target])
                         and "namespaceSelector" not in to
-                        for to in rule["to"]
+                        for to in rule.get("to", [])
                     )
                     and any(p["port"] == port for p in rule["ports"])
                     for rule_of in policies
@@ -291,7 +301,7 @@ class References(unittest.TestCase):
                 (*source["namespaceSelector"]["matchLabels"].items(), target, port["port"])
                 for policy in policies
                 for rule in policy.get("ingress", [])
-                for source in rule["from"]
+                for source in rule.get("from", [])
                 for port in rule["ports"]
                 for target in labels
                 if "namespaceSelector" in source and selects(policy["podSelector"], labels[target])
@@ -304,6 +314,17 @@ class References(unittest.TestCase):
                 (monitoring, "checkout", 9464),
             }
             self.assertEqual(outside, expected, overlay)
+            # A gateway's pods in this namespace reach the front alone.
+            labels = {**labels, "gateway": {"gateway.networking.k8s.io/gateway-name": "fairline"}}
+            reached = {part for part in labels if any(
+                selects(policy["podSelector"], labels[part]) and port["port"] == 8080
+                for policy in policies
+                for rule in policy.get("ingress", [])
+                for source in rule.get("from", [])
+                for port in rule["ports"]
+                if "namespaceSelector" not in source and selects(source.get("podSelector", NONE), labels["gateway"])
+            )}
+            self.assertEqual(reached, set() if overlay == "small" else {"front"})
             deny = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
             self.assertIn(deny, policies)
 
