@@ -69,7 +69,7 @@ class Night(unittest.TestCase):
             (110, lambda: site.kill("waiting-room", 2)),
             (130, lambda: site.start("waiting-room", 2)),
             (160, lambda: site.kill("pgbouncer")),
-            (230, lambda: site.start("pgbouncer")),
+            (220, lambda: site.start("pgbouncer")),
         ):
             time.sleep(max(0, opening + seconds - time.time()))
             happens()

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 /// How long a fan repeats a request that is refused for the moment or has no answer.
-const PATIENCE: Duration = Duration::from_secs(45);
+const PATIENCE: Duration = Duration::from_secs(100);
 /// How long a fan waits for the verdict of a payment.
 const VERDICT: Duration = Duration::from_secs(60);
 const PAYS: &str = "4242424242424242";

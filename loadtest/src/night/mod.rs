@@ -7,6 +7,7 @@ use crate::report::{Report, progress};
 use crate::server::ServerArgs;
 use client::{Client, Failed};
 use fan::{End, Fan};
+use futures_util::stream::{self, StreamExt as _};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use shared::time::Clock;
@@ -26,9 +27,10 @@ const LATE_SECONDS: f64 = 120.0;
 /// First address of the fans: the network 198.18.0.0/15 is reserved for load tests.
 const ADDRESSES: u32 = u32::from_be_bytes([198, 18, 0, 0]);
 const ADDRESSES_MAX: usize = 1 << 17;
-/// Each fan whose number divides by this has the address of the first one, as behind a large
-/// router.
-const ROUTER: usize = 15;
+/// Places that a script wants during the rush, from one address, and how many of its requests are
+/// under way at one time.
+const SCRIPTED: usize = 200;
+const SCRIPTED_AT_ONCE: usize = 4;
 /// Reasons to give up that are reported.
 const REASONS_MAX: usize = 5;
 
@@ -77,8 +79,8 @@ struct Night {
 /// # Errors
 /// Fails if the server cannot be used at all.
 pub async fn run(args: NightArgs) -> Result<Report, Failed> {
-    if args.fans > ADDRESSES_MAX {
-        return Err(format!("--fans: at most {ADDRESSES_MAX}"));
+    if args.fans >= ADDRESSES_MAX {
+        return Err(format!("--fans: at most {}", ADDRESSES_MAX - 1));
     }
     let client = Client::new(&args.server.url);
     let night = Night {
@@ -100,6 +102,11 @@ pub async fn run(args: NightArgs) -> Result<Report, Failed> {
             fan.visit().await
         });
     }
+    let script = tokio::spawn(join_by_script(
+        client_of(&client, args.fans, &args),
+        night.event.clone(),
+        Duration::from_secs(args.early_seconds.into()),
+    ));
     let began = Instant::now();
     let ends = tokio::join!(watch(&client, &night, &args, &mut report), async {
         let bar = progress("fans who are done", args.fans as u64);
@@ -114,6 +121,8 @@ pub async fn run(args: NightArgs) -> Result<Report, Failed> {
     .1;
     report.add("fans", args.fans, "");
     tally(ends, &mut report);
+    let places = script.await.map_err(|error| error.to_string())?;
+    report.add("places of a script", places, "");
     report.add("the night took", began.elapsed().as_secs(), "s");
     check(&client, &night, &args.server.organiser_key, &mut report).await?;
     Ok(report)
@@ -156,8 +165,19 @@ fn client_of(client: &Client, at: usize, args: &NightArgs) -> Client {
     if !args.addresses {
         return client.clone();
     }
-    let number = if at.is_multiple_of(ROUTER) { 0 } else { at };
-    client.forwarded_for(IpAddr::V4(Ipv4Addr::from(ADDRESSES + number as u32)))
+    client.forwarded_for(IpAddr::V4(Ipv4Addr::from(ADDRESSES + at as u32)))
+}
+
+/// Joins many times from one address without ever coming, and returns the number of places
+/// that it got.
+async fn join_by_script(client: Client, event: String, after: Duration) -> usize {
+    tokio::time::sleep(after).await;
+    let joins = stream::iter(0..SCRIPTED).map(|_| client.join(&event));
+    let joins = joins.buffer_unordered(SCRIPTED_AT_ONCE);
+    joins
+        .filter(|place| std::future::ready(place.is_ok()))
+        .count()
+        .await
 }
 
 /// Ends the night once it is sold out, or too long.
