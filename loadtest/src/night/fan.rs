@@ -1,10 +1,12 @@
 //! A fan of a night: joins, waits on a socket, shops, pays, or does none of it.
 
-use super::Night;
 use client::{Client, Failed, next};
 use hyper::Method;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
 
 /// How long a fan repeats a request that is refused for the moment or has no answer.
 const PATIENCE: Duration = Duration::from_secs(100);
@@ -13,6 +15,16 @@ const VERDICT: Duration = Duration::from_secs(60);
 const PAYS: &str = "4242424242424242";
 const DECLINED: &str = "4000000000000002";
 const PAYS_LATE: &str = "4000000000000259";
+
+/// A night under way.
+#[derive(Clone)]
+pub(super) struct Night {
+    pub(super) event: String,
+    /// Cancelled once the last seat is sold.
+    pub(super) is_over: CancellationToken,
+    /// Orders that were confirmed to their buyers.
+    pub(super) orders: Arc<Mutex<Vec<Value>>>,
+}
 
 /// One fan.
 pub(super) struct Fan {

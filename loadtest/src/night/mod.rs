@@ -6,14 +6,12 @@ mod fan;
 use crate::report::{Report, progress};
 use crate::server::ServerArgs;
 use client::{Client, Failed};
-use fan::{End, Fan};
+use fan::{End, Fan, Night};
 use futures_util::stream::{self, StreamExt as _};
-use parking_lot::Mutex;
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::time::Clock;
 use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -62,16 +60,6 @@ pub struct NightArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-}
-
-/// A night under way.
-#[derive(Clone)]
-struct Night {
-    event: String,
-    /// Cancelled once the last seat is sold.
-    is_over: CancellationToken,
-    /// Orders that were confirmed to their buyers.
-    orders: Arc<Mutex<Vec<Value>>>,
 }
 
 /// Runs the night.
