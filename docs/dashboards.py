@@ -39,7 +39,8 @@ SCALES = {
 class Series:
     name: str
     labels: dict
-    points: list = field(default_factory=list)  # of time and value
+    points: list  # of time and value
+    base: list = field(default_factory=list)  # where it stands on others
 
     @property
     def last(self):
@@ -144,16 +145,24 @@ def path(points, box, source, top):
     return stretches
 
 
-def line(stretches, colour, opacity, floor, width=1.5):
-    """Lines, the areas under them, and points where there is no line."""
-    for stretch in stretches:
+def bases(series, box, source, top):
+    """What the areas of a series stand on: others, or the ends of the axis."""
+    if series.base:
+        return path(series.base, box, source, top)
+    stretches = path([(at, 0) for at, _ in series.points], box, source, top)
+    return [[stretch[0], stretch[-1]] for stretch in stretches]
+
+
+def line(stretches, bases, colour, opacity, width=1.5):
+    """Lines, the areas between them and their bases, and points where there is no line."""
+    for stretch, base in zip(stretches, bases):
         if len(stretch) == 1:
             yield f'<circle cx="{stretch[0][0]:g}" cy="{stretch[0][1]:g}" r="2" fill="{colour}"/>'
             continue
         d = "M" + "L".join(f"{x:g} {y:g}" for x, y in stretch)
         if opacity:
-            base = f"L{stretch[-1][0]:g} {floor:g}L{stretch[0][0]:g} {floor:g}z"
-            yield f'<path d="{d}{base}" fill="{colour}" fill-opacity="{opacity}"/>'
+            under = "".join(f"L{x:g} {y:g}" for x, y in reversed(base))
+            yield f'<path d="{d}{under}z" fill="{colour}" fill-opacity="{opacity}"/>'
         yield f'<path d="{d}" fill="none" stroke="{colour}" stroke-width="{width}" stroke-linejoin="round"/>'
 
 
@@ -161,12 +170,13 @@ def stacked(series, source):
     """The series on top of one another, the lowest first."""
     totals = {}
     for one in series:
-        points = []
+        points, base = [], []
         for at, value in one.points:
             slot = round((at - source.start) / source.step)
+            base.append((at, totals.get(slot, 0)))
             totals[slot] = totals.get(slot, 0) + value
             points.append((at, totals[slot]))
-        yield Series(one.name, one.labels, points)
+        yield Series(one.name, one.labels, points, base)
 
 
 def draw_timeseries(panel, results, box, source):
@@ -193,7 +203,7 @@ def draw_timeseries(panel, results, box, source):
     opacity = custom["fillOpacity"] / 100
     for number, one in reversed(list(enumerate(lines))):
         colour = COLOURS[number % len(COLOURS)]
-        yield from line(path(one.points, plot, source, top), colour, opacity, plot.y + plot.h)
+        yield from line(path(one.points, plot, source, top), bases(one, plot, source, top), colour, opacity)
 
 
 def draw_legend(series, box):
@@ -229,7 +239,7 @@ def draw_stat(panel, results, box, source):
             colour = NAMED[step["color"]]
     top = series.most * 1.05 or 1
     spark = Box(box.x, box.y + box.h * 0.55, box.w, box.h * 0.45)
-    yield from line(path(series.points, spark, source, top), colour, 0.15, spark.y + spark.h, 1)
+    yield from line(path(series.points, spark, source, top), bases(series, spark, source, top), colour, 0.15, 1)
     text = shown(series.last, defaults["unit"], defaults.get("decimals"))
     yield words(box.x + box.w / 2, box.y + box.h * 0.5, text, 34, colour, "middle", ' font-weight="500"')
 

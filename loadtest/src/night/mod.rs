@@ -7,11 +7,11 @@ use crate::report::{Report, progress};
 use crate::server::ServerArgs;
 use client::{Client, Failed};
 use fan::{End, Fan, Night};
-use futures_util::stream::{self, StreamExt as _};
 use serde_json::json;
 use shared::time::Clock;
 use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -25,10 +25,10 @@ const LATE_SECONDS: f64 = 120.0;
 /// First address of the fans: the network 198.18.0.0/15 is reserved for load tests.
 const ADDRESSES: u32 = u32::from_be_bytes([198, 18, 0, 0]);
 const ADDRESSES_MAX: usize = 1 << 17;
-/// Places that a script wants during the rush, from one address, and how many of its requests are
-/// under way at one time.
+/// Places that a script wants from the draw on, from one address, and the time between two of its
+/// requests.
 const SCRIPTED: usize = 200;
-const SCRIPTED_AT_ONCE: usize = 4;
+const SCRIPT_PACE: Duration = Duration::from_millis(250);
 /// Reasons to give up that are reported.
 const REASONS_MAX: usize = 5;
 
@@ -160,12 +160,13 @@ fn client_of(client: &Client, at: usize, args: &NightArgs) -> Client {
 /// that it got.
 async fn join_by_script(client: Client, event: String, after: Duration) -> usize {
     tokio::time::sleep(after).await;
-    let joins = stream::iter(0..SCRIPTED).map(|_| client.join(&event));
-    let joins = joins.buffer_unordered(SCRIPTED_AT_ONCE);
-    joins
-        .filter(|place| std::future::ready(place.is_ok()))
-        .count()
-        .await
+    let mut pace = tokio::time::interval(SCRIPT_PACE);
+    let mut places = 0;
+    for _ in 0..SCRIPTED {
+        pace.tick().await;
+        places += usize::from(client.join(&event).await.is_ok());
+    }
+    places
 }
 
 /// Ends the night once it is sold out, or too long.
