@@ -4,6 +4,7 @@ import functools
 import os
 import pathlib
 import subprocess
+import tempfile
 
 import yaml
 
@@ -13,6 +14,9 @@ BINARIES = TARGET / "debug"
 VENV = TARGET / "deployment-venv"
 NPM = TARGET / "deployment-npm"
 OVERLAYS = ("small", "large")
+# The large overlay with a component that it leaves out.
+WITH_CDN = "large with cdn"
+RENDERINGS = (*OVERLAYS, WITH_CDN)
 
 
 def run(*command, **options):
@@ -30,7 +34,18 @@ def run(*command, **options):
 @functools.cache
 def rendered(overlay):
     """The documents of an overlay, as `kubectl apply -k` would send them."""
-    text = run(VENV / "bin/kubectl", "kustomize", ROOT / "k8s/overlays" / overlay)
+    if overlay != WITH_CDN:
+        return kustomize(ROOT / "k8s/overlays" / overlay)
+    with tempfile.TemporaryDirectory(dir=TARGET) as folder:
+        parts = {"resources": ["overlays/large"], "components": ["components/cdn"]}
+        k8s = os.path.relpath(ROOT / "k8s", folder)
+        lists = {key: [f"{k8s}/{path}" for path in paths] for key, paths in parts.items()}
+        pathlib.Path(folder, "kustomization.yaml").write_text(yaml.safe_dump(lists))
+        return kustomize(folder)
+
+
+def kustomize(folder):
+    text = run(VENV / "bin/kubectl", "kustomize", folder)
     return [document for document in yaml.safe_load_all(text) if document]
 
 

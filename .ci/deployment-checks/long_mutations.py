@@ -18,6 +18,7 @@ FILES = (
     "shared/src/http/listener.rs",
 )
 MANIFESTS, COMPOSE, RULES = "test_manifests.", "test_compose.Files.", "test_monitoring.Rules."
+DRAWN, POLICIES = "test_monitoring.Pictures.", "test_network.Policies."
 SIMULATION, SITE = "test_autoscaling.Simulation.", "test_site.Paths."
 CORE_SCHEMA = "Schemas.test_every_document_is_valid"
 CUSTOM_SCHEMA = "Schemas.test_every_custom_resource"
@@ -51,16 +52,21 @@ def mistakes():
         (base + "front.yaml", "configMap: {name: front}", "configMap: {name: back}", "References.test_config_maps"),
         (base + "front.yaml", "runAsNonRoot: true", "runAsNonRoot: false", RESTRICTED),
         (base + "front.yaml", "maxUnavailable: 1\n  unhealthy", "maxUnavailable: one\n  unhealthy:", CORE_SCHEMA),
-        (base + "network.yaml", "port: 9464", "port: 8080", "References.test_traffic"),
-        (base + "network.yaml", "policyTypes: [Ingress, Egress]\n---", "policyTypes: [Egress]\n---", "References.test_traffic"),
-        (components + "stores/network.yaml", "name: waiting-room}", "name: checkout}", "References.test_traffic"),
+        (base + "network.yaml", "port: 9464", "port: 8080", POLICIES + "test_traffic"),
+        (base + "network.yaml", "policyTypes: [Ingress, Egress]\n---", "policyTypes: [Egress]\n---", POLICIES + "test_traffic"),
+        (components + "stores/network.yaml", "name: waiting-room}", "name: checkout}", POLICIES + "test_traffic"),
         (components + "stores/redis.yaml", "operator: NotIn", "operator: In", "Pods.test_only_stateless"),
         (components + "stores/postgres.yaml", "storage: 20Gi", "storage: [20Gi]", CORE_SCHEMA),
         (components + "spot/spot.yaml", "value: spot,", "value: cheap,", "Pods.test_only_stateless"),
         (components + "ingress/ingress.yaml", "pathType: Prefix", "pathType: Exact", "References.test_the_entrance"),
         (components + "ingress/ingress.yaml", "hosts: [tickets.example]", "hosts: [tickets.test]", "References.test_the_entrance"),
         (components + "ingress/ingress.yaml", "privateKeySecretRef", "privateKeySecret", CUSTOM_SCHEMA),
+        (components + "cdn/network.yaml", "except: [10.0.0.0/8, ", "except: [", POLICIES + "test_purges"),
+        (components + "cdn/network.yaml", "ipBlock:", "ipblock:", CORE_SCHEMA),
+        (components + "cdn/purge-header.yaml", "key: purge-header", "key: header", "References.test_config_maps"),
+        (components + "cdn/cdn.env", "FAIRLINE_PURGE_URL", "FAIRLINE_PURGE_URI", "Pods.test_every_setting"),
         (components + "gateway/gateway.yaml", "timeouts: {request: 0s", "timeouts: {request: 30s", "References.test_the_entrance"),
+        (components + "gateway/gateway.yaml", "app.kubernetes.io/name: front}", "app.kubernetes.io/name: checkout}", POLICIES + "test_traffic"),
         (components + "gateway/gateway.yaml", "certificateRefs", "certificates", CUSTOM_SCHEMA),
         (components + "keda/scaledobjects.yaml", "minReplicaCount: 3", "minReplicas: 3", CUSTOM_SCHEMA),
         (components + "keda/scaledobjects.yaml", "name: waiting-room}\n  poll", "name: waitingroom}\n  poll", "References.test_services"),
@@ -73,7 +79,8 @@ def mistakes():
         (overlays + "large/stores-network.yaml", "ipBlock: {cidr", "ipBlock: {cdir", CORE_SCHEMA),
     )
     for file, text, instead, check in in_manifests:
-        yield Mistake(file, text, instead, MANIFESTS + check)
+        module = "" if check.startswith(POLICIES) else MANIFESTS
+        yield Mistake(file, text, instead, module + check)
     elsewhere = (
         (components + "keda/scaledobjects.yaml", '"12000"', '"20000"', SIMULATION + "test_its_numbers"),
         (components + "keda/scaledobjects.yaml", "          6 *", "          2 *", SIMULATION + "test_the_front"),
@@ -87,10 +94,14 @@ def mistakes():
         ("compose.scale.yaml", "depends_on: [sentinel-1,", "depends_on: [sentinel-0,", COMPOSE + "test_compose_understands"),
         ("monitoring/rules.yml", "/ sum(rate", "/ summ(rate", RULES + "test_every_alert_fires"),
         ("monitoring/rules.yml", "docs/operations.md#fairlinenodedown", "docs/operations.md#nodedown", RULES + "test_every_alert_leads"),
+        ("monitoring/rules.yml", "{class!=\"browse\"}", "{class=\"browse\"}", RULES + "test_every_alert_fires"),
+        ("monitoring/grafana/dashboards/nodes.json", "\"instant\": true", "\"instant\": false", DRAWN + "test_each_panel"),
+        ("monitoring/grafana/dashboards/seats.json", "\"title\": \"Held\"", "\"title\": \"On hold\"", DRAWN + "test_those_of_the_documents"),
         ("Dockerfile", "USER 65532:65532\n", "RUN cd /\nUSER 65532:65532\n", "test_image.Dockerfile.test_hadolint"),
         ("Dockerfile", "FROM rust:1.94-", "FROM rust:1.80-", "test_image.Dockerfile.test_it_is_built"),
         (".github/workflows/release.yml", "needs: build\n", "needs: built\n", "test_workflows.Workflows.test_actionlint"),
         (".github/workflows/release.yml", "@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1", "@v7", "test_workflows.Workflows.test_zizmor"),
+        (".ci/test-long", "failover rolling versions restores", "failover rolling restores", "test_workflows.Workflows.test_the_long_tests"),
         (".github/workflows/ci.yml", "timeout-minutes", "time-out", "test_workflows.Workflows.test_the_schemas"),
         (".github/workflows/ci.yml", "permissions: {}", "permissions: write-all", "test_workflows.Workflows.test_every_action"),
         ("packaging/systemd/fairline@.service", "NoNewPrivileges", "NoNewPriviliges", "test_systemd.Unit.test_systemd"),

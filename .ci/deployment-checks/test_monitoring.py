@@ -5,9 +5,11 @@ import json
 import re
 import signal
 import socket
+import sys
 import threading
 import unittest
 import urllib.parse
+import xml.etree.ElementTree
 
 import yaml
 
@@ -15,11 +17,15 @@ from common import ROOT, of_kind, run
 from processes import Processes, buy, call, free_port, organise, until
 from test_site import start_postgres, start_redis
 
+sys.path.insert(0, str(ROOT / "docs"))
+import dashboards  # noqa: E402
+
 MONITORING = ROOT / "monitoring"
 DASHBOARDS = sorted((MONITORING / "grafana/dashboards").glob("*.json"))
 KEY = "monitoring-organiser-key-0123456789"
 # Metrics of cert-manager, of the blackbox exporter and of Prometheus itself.
 OF_OTHERS = {
+    "ALERTS",
     "certmanager_certificate_expiration_timestamp_seconds",
     "probe_ssl_earliest_cert_expiry",
     "up",
@@ -64,7 +70,7 @@ def selectors(expression):
     # underscore.
     pattern = r"([a-zA-Z_][\w:]*)(?![\w:(])\s*(?:\{([^}]*)\})?"
     for name, inside in re.findall(pattern, without_groups):
-        if ":" not in name and ("_" in name or name == "up"):
+        if ":" not in name and ("_" in name or name in OF_OTHERS):
             yield name, set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", inside))
 
 
@@ -132,6 +138,59 @@ class Names(unittest.TestCase):
                 }
                 self.assertFalse(cells & taken, panel["title"])
                 taken |= cells
+
+
+class Invented(dashboards.Source):
+    """A Prometheus that has the same few samples for every query."""
+
+    samples = ("0", "2", "1")
+
+    def get(self, path, **parameters):
+        if path.startswith("label/"):
+            return ["one"]
+        names = ("instance", "event", "class", "method", "route", "script", "version")
+        values = [[self.start + at * self.step, value] for at, value in enumerate(self.samples)]
+        result = {"metric": dict.fromkeys(names, "some"), "value": values[-1], "values": values}
+        return {"result": [result]}
+
+
+class Pictures(unittest.TestCase):
+    def test_each_panel_of_each_dashboard_is_drawn(self):
+        for path in DASHBOARDS:
+            dashboard = json.loads(path.read_text())
+            picture, faults = dashboards.draw(dashboard, Invented("", 0, 600))
+            self.assertEqual(faults, [])
+            self.assertEqual(self.titles(picture), [dashboard["title"], *panels(dashboard)])
+
+    def test_a_panel_without_data_and_one_with_nothing_but_zero_are_faults(self):
+        dashboard = json.loads(DASHBOARDS[0].read_text())
+        source = Invented("", 0, 600)
+        for samples, fault in ((("NaN",), "no data"), (("0", "0"), "nothing but zero")):
+            source.samples = samples
+            faults = dashboards.draw(dashboard, source)[1]
+            self.assertEqual(faults, [f"{title}: {fault}" for title in panels(dashboard)])
+        quiet = set(panels(dashboard)[1:])
+        self.assertEqual(len(dashboards.draw(dashboard, source, quiet)[1]), 1)
+
+    def test_those_of_the_documents_have_the_panels_that_the_dashboards_have(self):
+        text = (ROOT / "docs/dashboards.md").read_text()
+        for path in DASHBOARDS:
+            dashboard = json.loads(path.read_text())
+            file = f"pictures/night-{path.stem}.svg"
+            picture = (ROOT / "docs" / file).read_text()
+            self.assertEqual(self.titles(picture), [dashboard["title"], *panels(dashboard)], "run docs/night.sh")
+            self.assertIn(f"]({file})", text)
+
+    def titles(self, picture):
+        """The texts of a picture that name it and its panels."""
+        of_titles = ("18", "13")
+        texts = [t for t in xml.etree.ElementTree.fromstring(picture).iter() if t.tag.endswith("}text")]
+        return [t.text for t in texts if t.get("font-size") in of_titles and t.get("text-anchor") == "start"]
+
+
+def panels(dashboard):
+    """The titles of a dashboard's panels."""
+    return [panel["title"] for panel in dashboard["panels"]]
 
 
 class Queries(unittest.TestCase):

@@ -39,6 +39,20 @@ class Workflows(unittest.TestCase):
                     if "uses" not in job:
                         self.assertIn("timeout-minutes", job)
 
+    def test_the_long_tests_run_every_drill_in_ci(self):
+        script = (ROOT / ".ci/test-long").read_text()
+        default = re.search(r"set -- (.*)$", script, re.M)[1].split()
+        bodies = dict(re.findall(r"^(\w+)\(\) \{(.*?)\}$", script, re.M | re.S))
+        drills = {name for name, body in bodies.items() if re.search("drill test_|deployment long_", body)}
+        self.assertLessEqual(drills, set(default))
+        ran = "\n".join(bodies[step] for step in default)
+        for file in (ROOT / ".ci/long").glob("test_*.py"):
+            self.assertIn(f"drill {file.stem}", ran)
+        for file in (ROOT / ".ci/deployment-checks").glob("long_*.py"):
+            self.assertIn(f".ci/deployment {file.stem}", ran)
+        steps = yaml.safe_load((ROOT / ".github/workflows/long.yml").read_text())["jobs"]["test-long"]["steps"]
+        self.assertRegex(steps[-1]["run"], r"make test-long$")
+
     def test_the_tag_of_a_release_is_compared_with_the_version_that_is_built(self):
         step = step_of("release.yml", "build", "The tag is the version of Cargo.toml")
         version = re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.M)[1]

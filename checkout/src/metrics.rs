@@ -26,7 +26,7 @@ pub fn register(registry: &mut Registry, shop: &Arc<Shop>) {
     );
     registry.add(
         "fairline_order_seconds",
-        "Time from the request for an order to its confirmation",
+        "Time from the request for an order to its confirmation, including the fan's time to pay",
         ORDER_SECONDS.clone(),
     );
     registry.add(

@@ -7,6 +7,7 @@ use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::client::legacy::{Client as Pool, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
+use std::net::IpAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -52,6 +53,8 @@ impl Answer {
 pub struct Client {
     pool: Pool<HttpConnector, Full<Bytes>>,
     base: String,
+    /// Value of X-Forwarded-For.
+    forwarded_for: Option<String>,
 }
 
 impl Client {
@@ -65,6 +68,16 @@ impl Client {
         Client {
             pool,
             base: base.trim_end_matches('/').to_owned(),
+            forwarded_for: None,
+        }
+    }
+
+    /// Returns a client with the same connections whose requests come from this address, to a
+    /// server that trusts this machine as a proxy.
+    pub fn forwarded_for(&self, address: IpAddr) -> Client {
+        Client {
+            forwarded_for: Some(address.to_string()),
+            ..self.clone()
         }
     }
 
@@ -84,6 +97,9 @@ impl Client {
             .uri(format!("{}{path}", self.base));
         for (name, value) in heads {
             request = request.header(*name, *value);
+        }
+        if let Some(address) = &self.forwarded_for {
+            request = request.header("x-forwarded-for", address);
         }
         let request = request
             .body(Full::new(Bytes::from(body)))
@@ -202,15 +218,32 @@ impl Client {
     /// # Errors
     /// Fails if the handshake fails.
     pub async fn watch(&self, event: &str, pass: &str) -> Result<Socket, Failed> {
+        self.open(&format!("/api/v1/events/{event}/line/ws"), pass)
+            .await
+    }
+
+    /// Opens the socket of a seat map.
+    ///
+    /// # Errors
+    /// Fails if the handshake fails.
+    pub async fn watch_seats(&self, event: &str, session: &str) -> Result<Socket, Failed> {
+        self.open(&format!("/api/v1/events/{event}/seats/ws"), session)
+            .await
+    }
+
+    async fn open(&self, path: &str, bearer: &str) -> Result<Socket, Failed> {
         let host = self.base.trim_start_matches("http://");
-        let url = format!("ws://{host}/api/v1/events/{event}/line/ws");
-        let mut request = url
+        let mut request = format!("ws://{host}{path}")
             .into_client_request()
             .map_err(|error| error.to_string())?;
-        let bearer = format!("Bearer {pass}")
+        let bearer = format!("Bearer {bearer}")
             .parse()
-            .map_err(|_| "a pass is ASCII")?;
+            .map_err(|_| "a bearer is ASCII")?;
         request.headers_mut().insert("authorization", bearer);
+        if let Some(address) = &self.forwarded_for {
+            let address = address.parse().map_err(|_| "an address is ASCII")?;
+            request.headers_mut().insert("x-forwarded-for", address);
+        }
         let stream = TcpStream::connect(host)
             .await
             .map_err(|error| format!("{host}: {error}"))?;

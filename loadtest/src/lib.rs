@@ -2,6 +2,7 @@
 
 pub mod fans;
 pub mod line;
+pub mod night;
 pub mod overload;
 pub mod process;
 pub mod report;

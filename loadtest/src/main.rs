@@ -3,7 +3,7 @@
 
 use clap::{Parser, Subcommand};
 use loadtest::report::Report;
-use loadtest::{fans, line, overload, rush, seats};
+use loadtest::{fans, line, night, overload, rush, seats};
 use std::process::ExitCode;
 use testkit::Postgres;
 
@@ -31,6 +31,8 @@ enum Command {
     Line(line::LineArgs),
     /// Whole journeys to booked seats; then the books are checked
     Rush(rush::RushArgs),
+    /// A night in small: a draw, a rush, fans who behave as people do, until it is sold out
+    Night(night::NightArgs),
     /// Several times the load that the server takes, and how soon it is back afterwards
     Overload(overload::OverloadArgs),
     /// The same contended sale by each common strategy, on a Postgres of its own
@@ -74,6 +76,7 @@ async fn main() -> ExitCode {
         Command::Fans(args) => (fans::run(args.clone()).await, args.json),
         Command::Line(args) => (line::run(args.clone()).await, args.json),
         Command::Rush(args) => (rush::run(args.clone()).await, args.json),
+        Command::Night(args) => (night::run(args.clone()).await, args.json),
         Command::Overload(args) => (overload::run(args.clone()).await, args.json),
         Command::Seats(args) => {
             let as_json = args.json;

@@ -167,6 +167,8 @@ mod tests {
     struct Numbers(Vec<u32>);
 
     impl Durable for Numbers {
+        const COMMIT: &'static str = "commit numbers";
+
         fn metrics() -> &'static WriterMetrics {
             &writers::LINE
         }

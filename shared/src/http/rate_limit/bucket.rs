@@ -1,26 +1,58 @@
-//! A limiter: one bucket for each key, in a table of fixed size.
+//! A limiter: governor's algorithm, with one bucket for each key, in tables of fixed size.
 
+use governor::clock::{Clock as _, DefaultClock};
+use governor::middleware::StateInformationMiddleware;
+use governor::nanos::Nanos;
+use governor::state::StateStore;
+use governor::{Quota, RateLimiter};
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// Number of buckets of a limiter. Keys are folded into them, so that no flood of keys takes more
 /// memory: two keys share a bucket once in a quarter of a million.
 pub(super) const BUCKETS: u64 = 1 << 18;
 
-/// Bits of a bucket that count what other nodes have not been told of.
-const UNSHARED_BITS: u32 = 16;
-const UNSHARED_MAX: u64 = (1 << UNSHARED_BITS) - 1;
-
 /// A limit on how often something may happen for each key: so many at once, and one more after
-/// each interval (the generic cell rate algorithm). A bucket is 8 bytes: the time at which it is
-/// empty again in microseconds, 48 bits, and the number of uses that only this node knows of.
+/// each interval.
 pub struct Limiter {
-    /// Empty without a limit.
-    buckets: Box<[AtomicU64]>,
     pub(super) rate: Rate,
+    /// None without a limit.
+    buckets: Option<RateLimiter<usize, EmptyTimes, DefaultClock, StateInformationMiddleware>>,
+    empty_times: EmptyTimes,
+    /// By bucket, the uses that only this node knows of.
+    unshared: Box<[AtomicU16]>,
     hasher: RandomState,
     started: Instant,
+}
+
+/// By bucket, the nanoseconds from the start of the limiter until it is empty; 0 is an unused one.
+///
+/// Governor's own maps grow with the number of keys, and allow no bucket to be filled from outside.
+#[derive(Clone)]
+struct EmptyTimes(Arc<[AtomicU64]>);
+
+impl StateStore for EmptyTimes {
+    type Key = usize;
+
+    fn measure_and_replace<T, F, E>(&self, bucket: &usize, decide: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        let empty_at = &self.0[*bucket];
+        let mut before = empty_at.load(Ordering::Relaxed);
+        loop {
+            let known = (before > 0).then(|| Nanos::from(before));
+            let (outcome, after) = decide(known)?;
+            let (order, after) = (Ordering::Relaxed, after.as_u64());
+            match empty_at.compare_exchange_weak(before, after, order, order) {
+                Ok(_) => return Ok(outcome),
+                Err(changed) => before = changed,
+            }
+        }
+    }
 }
 
 /// How fast a bucket empties, and how much fits into it.
@@ -58,15 +90,26 @@ impl Limiter {
     }
 
     fn of(count: u32, burst: u32, seconds: u64) -> Limiter {
-        let buckets = if count == 0 { 0 } else { BUCKETS };
+        let interval_us = (seconds * 1_000_000 / u64::from(count.max(1))).max(1);
+        let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
+        let quota = Quota::with_period(Duration::from_micros(interval_us)).filter(|_| count > 0);
+        let number = if count > 0 { BUCKETS } else { 0 };
+        let empty_times = EmptyTimes((0..number).map(|_| AtomicU64::new(0)).collect());
+        let started = Instant::now();
         Limiter {
-            buckets: (0..buckets).map(|_| AtomicU64::new(0)).collect(),
             rate: Rate {
-                interval_us: (seconds * 1_000_000 / u64::from(count.max(1))).max(1),
-                burst: u64::from(burst.max(1)),
+                interval_us,
+                burst: u64::from(burst.get()),
             },
+            buckets: quota.map(|quota| {
+                let quota = quota.allow_burst(burst);
+                let clock = DefaultClock::default();
+                RateLimiter::new(quota, empty_times.clone(), clock).with_middleware()
+            }),
+            empty_times,
+            unshared: (0..number).map(|_| AtomicU16::new(0)).collect(),
             hasher: RandomState::new(),
-            started: Instant::now(),
+            started,
         }
     }
 
@@ -80,36 +123,26 @@ impl Limiter {
 
     /// Counts one for `key` and returns the state of its bucket; none without a limit.
     pub(super) fn take(&self, key: impl Hash) -> Result<Option<Used>, u32> {
-        if self.buckets.is_empty() {
+        let Some(buckets) = &self.buckets else {
             return Ok(None);
-        }
+        };
         let bucket = (self.hasher.hash_one(key) % BUCKETS) as usize;
-        let now = self.now_us();
-        let Rate { interval_us, burst } = self.rate;
-        let full_at = now + burst * interval_us;
-        let taken = self.change(bucket, |empty_at, unshared| {
+        let state = buckets.check_key(&bucket).map_err(|refusal| {
+            let wait = refusal.wait_time_from(buckets.clock().now());
+            seconds(wait)
+        })?;
+        let uses = self.rate.burst - u64::from(state.remaining_burst_capacity());
+        let count = |unshared: u16| {
             // What has become free again is no news to other nodes either.
-            let unshared = if empty_at <= now { 0 } else { unshared };
-            let empty_at = empty_at.max(now) + interval_us;
-            (empty_at <= full_at).then_some((empty_at, unshared + 1))
-        });
-        match taken {
-            Ok(before) => {
-                let empty_at = (before >> UNSHARED_BITS).max(now) + interval_us;
-                let uses = (empty_at - now).div_ceil(interval_us);
-                Ok(Some(Used { bucket, uses }))
-            }
-            Err(kept) => {
-                let wait_us = (kept >> UNSHARED_BITS) + interval_us - full_at;
-                Err(seconds(wait_us))
-            }
-        }
+            Some(if uses > 1 { unshared.saturating_add(1) } else { 1 })
+        };
+        let _ = self.unshared[bucket].fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
+        Ok(Some(Used { bucket, uses }))
     }
 
     /// Takes the number of uses of a bucket that only this node knows of.
     pub(super) fn take_unshared(&self, bucket: usize) -> u64 {
-        let before = self.change(bucket, |empty_at, _| Some((empty_at, 0)));
-        before.unwrap_or_else(|kept| kept) & UNSHARED_MAX
+        u64::from(self.unshared[bucket].swap(0, Ordering::Relaxed))
     }
 
     /// Refuses everything in a bucket for a time: other nodes have filled it.
@@ -117,31 +150,16 @@ impl Limiter {
     /// Returns the whole seconds of it.
     pub(super) fn block(&self, bucket: usize, wait_us: u64) -> u32 {
         let Rate { interval_us, burst } = self.rate;
-        let until = self.now_us() + wait_us + (burst - 1) * interval_us;
-        let _ = self.change(bucket, |empty_at, _| Some((empty_at.max(until), 0)));
-        seconds(wait_us)
-    }
-
-    /// Changes a bucket unless `change` returns none. Returns its bits before, or as they stay.
-    fn change(
-        &self,
-        bucket: usize,
-        change: impl Fn(u64, u64) -> Option<(u64, u64)>,
-    ) -> Result<u64, u64> {
-        self.buckets[bucket].fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bits| {
-            let (empty_at, unshared) = change(bits >> UNSHARED_BITS, bits & UNSHARED_MAX)?;
-            Some((empty_at << UNSHARED_BITS) | unshared.min(UNSHARED_MAX))
-        })
-    }
-
-    fn now_us(&self) -> u64 {
-        // 48 bits of microseconds are nine years.
-        self.started.elapsed().as_micros() as u64
+        let wait = Duration::from_micros(wait_us);
+        let full = Duration::from_micros((burst - 1) * interval_us);
+        let until = (self.started.elapsed() + wait + full).as_nanos() as u64;
+        self.empty_times.0[bucket].fetch_max(until, Ordering::Relaxed);
+        seconds(wait)
     }
 }
 
-fn seconds(us: u64) -> u32 {
-    u32::try_from(us / 1_000_000).unwrap_or(u32::MAX - 1) + 1
+fn seconds(wait: Duration) -> u32 {
+    u32::try_from(wait.as_secs()).unwrap_or(u32::MAX - 1) + 1
 }
 
 #[cfg(test)]
@@ -176,6 +194,6 @@ mod tests {
         // Two megabytes, whether for one address or for ten million of them; beyond as many keys as
         // buckets, strangers begin to share them.
         assert!(refused.count() > 500_000);
-        assert_eq!(size_of_val(&*limiter.buckets), 2 * 1024 * 1024);
+        assert_eq!(size_of_val(&*limiter.empty_times.0), 2 * 1024 * 1024);
     }
 }
