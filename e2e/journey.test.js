@@ -239,7 +239,7 @@ test("the queue works without JavaScript: forms and a refresh", async () => {
   const fan = await person(browser, { javaScriptEnabled: false });
   await fan.goto(`${server.url}/e/plain`);
   await fan.getByRole("button", { name: "Join the line" }).click();
-  await fan.getByRole("heading", { name: "0 ahead of you" }).waitFor();
+  await fan.getByRole("heading", { name: "You are next" }).waitFor();
   assert.match(await fan.content(), /http-equiv="refresh"/);
   await fan.getByText("Your number is 1.").waitFor();
   await shoot(fan, "queue-without-javascript");

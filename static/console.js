@@ -35,35 +35,59 @@ export function atEnd(end) {
 }
 
 /**
- * A form whose submit is awaited, with its refusal shown in place. A refusal for want of a session is an event,
+ * Does what a form or a button is for, and shows the outcome in its place. A refusal for want of a session is an event,
  * `signed-out`, of the window.
+ * @param {any} outcome
+ * @param {() => Promise<string | void>} act
+ */
+async function attempt(outcome, act) {
+  const show = (/** @type {string} */ className, /** @type {string} */ text) => {
+    outcome.className = className;
+    outcome.textContent = text;
+    outcome.hidden = false;
+  };
+  outcome.hidden = true;
+  try {
+    const done = await act();
+    if (!done) return;
+    show("good", done);
+    say(done);
+  } catch (problem) {
+    const p = /** @type {any} */ (problem);
+    if (p.status === 401) return void dispatchEvent(new Event("signed-out"));
+    show("bad", p.message);
+  }
+}
+
+const makeOutcome = () => make("p", { role: "alert", className: "bad", hidden: true });
+
+/**
+ * A form whose submit is awaited, with its refusal shown in place.
  * @param {Record<string, any>} set
  * @param {(form: any) => Promise<string | void>} act
  * @param {...(Node|string)} inside
  */
 export function form(set, act, ...inside) {
-  const outcome = make("p", { role: "alert", className: "bad", hidden: true });
+  const outcome = makeOutcome();
   const element = make("form", set, ...inside, outcome);
-  element.addEventListener("submit", async (submit) => {
+  element.addEventListener("submit", (submit) => {
     submit.preventDefault();
-    outcome.hidden = true;
-    try {
-      const done = await act(element);
-      if (done) {
-        outcome.className = "good";
-        outcome.textContent = done;
-        outcome.hidden = false;
-        say(done);
-      }
-    } catch (problem) {
-      const p = /** @type {any} */ (problem);
-      if (p.status === 401) return void dispatchEvent(new Event("signed-out"));
-      outcome.className = "bad";
-      outcome.textContent = p.message;
-      outcome.hidden = false;
-    }
+    attempt(outcome, () => act(element));
   });
   return element;
+}
+
+/**
+ * A button outside of a form, with its refusal shown beside it.
+ * @param {Record<string, any>} set
+ * @param {string} text
+ * @param {(button: any) => Promise<string | void>} act
+ */
+export function button(set, text, act) {
+  const outcome = makeOutcome();
+  const element = make("button", { type: "button", ...set }, text);
+  element.addEventListener("click", () => attempt(outcome, () => act(element)));
+  return make("div", {}, element, outcome);
 }
 
 /** @param {string} text @param {Record<string, any>} set @param {string} [tag] @param {...(Node|string)} inside */

@@ -1,7 +1,7 @@
 // @ts-check
 // The console's page of one sale: live figures and plots, steering, its newest orders.
 import { call, root } from "./api.js";
-import { api, atEnd, field, form, page, phases, say, table } from "./console.js";
+import { api, atEnd, button, field, form, page, phases, say, table } from "./console.js";
 import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
 import { plot } from "./plot.js";
@@ -86,13 +86,11 @@ export async function dashboard(id) {
  */
 function switchButton(url, settings, name, [turnOn, turnOff]) {
   const label = () => (settings[name] ? turnOff : turnOn);
-  const button = make("button", {}, label());
-  button.addEventListener("click", async () => {
+  return button({}, label(), async (element) => {
     settings[name] = (await call("PATCH", url, { body: { [name]: !settings[name] } }))[name];
     say(`Done. ${label()}?`);
-    button.textContent = label();
+    element.textContent = label();
   });
-  return button;
 }
 
 /** @param {string} url @param {any} admission */
@@ -146,8 +144,7 @@ function visitorForm(url) {
   const found = make("div");
   const show = (/** @type {any} */ visitor) => {
     const isEjected = visitor.state === "ejected";
-    const eject = make("button", { className: "danger", type: "button", disabled: isEjected }, "Eject");
-    eject.addEventListener("click", async () => {
+    const eject = button({ className: "danger", disabled: isEjected }, "Eject", async () => {
       if (!confirm(`Eject number ${visitor.number}? They cannot come back with this pass.`)) return;
       await call("DELETE", `${url}/line/${visitor.visitor}`);
       found.replaceChildren(make("p", { className: "good" }, `Number ${visitor.number} was ejected.`));

@@ -5,7 +5,7 @@ import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
 import { AVAILABLE, SeatMap, hue } from "./map.js";
 import { seatList } from "./seat-list.js";
-import { isPassing, openSession } from "./session.js";
+import { askPlace, isPassing, openSession } from "./session.js";
 
 const event = document.body.dataset.event || "";
 const base = `/api/v1/events/${event}`;
@@ -233,9 +233,15 @@ function lose(id) {
   fail(`${id} was just taken by another fan.`);
 }
 
-/** Fetches the map; again soon where a cache on the way had an older one than is known of. */
-async function refresh() {
-  const { bits, version: at } = await call("GET", `${base}/seats?format=bits`, { cache: "no-cache" });
+/** Fetches the states of the seats. */
+const fetchSeats = () => call("GET", `${base}/seats?format=bits`, { cache: "no-cache" });
+
+/**
+ * Shows the states of the seats; fetches them again soon where a cache on the way had older ones than are known of.
+ * @param {Promise<{bits: Uint8Array, version: number}>} fetched
+ */
+async function refresh(fetched = fetchSeats()) {
+  const { bits, version: at } = await fetched;
   if (at < Math.max(least, version)) return catchUpIn(500);
   version = at;
   map.seats.forEach((seat, i) => {
@@ -344,8 +350,13 @@ async function lookAgain() {
   }
 }
 
+/**
+ * Opens the session, or finds it. Asks for it and for the place at the same time: on a slow network each question that
+ * waits for an answer costs a second.
+ */
 async function enter() {
   for (;;) {
+    const place = unlessUnused(askPlace(event));
     try {
       const known = await call("GET", `${base}/sessions`).catch((problem) => {
         if (isPassing(problem)) throw problem;
@@ -355,7 +366,7 @@ async function enter() {
         session = known;
         return true;
       }
-      const opened = await openSession(event);
+      const opened = await openSession(event, place);
       if (opened) {
         ({ session, bearer } = opened);
         keep(sessionWord, bearer);
@@ -374,12 +385,27 @@ async function enter() {
   }
 }
 
+/** A promise whose refusal matters only to those who wait for it. @template T @param {Promise<T>} promise */
+function unlessUnused(promise) {
+  promise.catch(() => {});
+  return promise;
+}
+
 async function begin() {
+  // Open to anyone, so that they need not wait for the session.
+  const seats = unlessUnused(fetchSeats());
+  const plan = unlessUnused(
+    Promise.all([
+      call("GET", `${base}/seating`, { cache: "no-cache" }),
+      call("GET", base).catch(() => ({ name: event })),
+      loadCurrencies(),
+    ]),
+  );
   if (!(await enter())) return;
-  const about = await call("GET", base).catch(() => ({ name: event }));
+  const [seating, about] = await plan;
+  layout = seating;
   $("name").textContent = about.name;
   document.title = `Choose your seats · ${about.name}`;
-  [layout] = await Promise.all([call("GET", `${base}/seating`, { cache: "no-cache" }), loadCurrencies()]);
   map = new SeatMap($("map"), layout, {
     onChoose: choose,
     say,
@@ -407,7 +433,7 @@ async function begin() {
       make("option", { value: c.id }, `${c.name} · ${money(c.price)}`),
     ),
   );
-  await refresh();
+  await refresh(seats);
   await resume();
   render();
   // Until now there was nothing for them to work on.

@@ -5,20 +5,24 @@ import { call, keep, kept, keptKey } from "./api.js";
 /** Returns whether asking again may help. @param {any} problem */
 export const isPassing = (problem) => problem.status === 0 || problem.status === 429 || problem.status >= 500;
 
+/** Asks the line for a fan's place. @param {string} event */
+export const askPlace = (event) => call("GET", `/api/v1/events/${event}/line/me`, { bearer: kept(`pass-${event}`) });
+
 /**
  * Trades the admission for a session. The token is kept until the answer is here: after a lost one the line gives it
  * out no more.
  * @param {string} event
+ * @param {Promise<any>} [place] asked for already
  * @returns {Promise<{ session: any, bearer: string | null } | null>} the session, and its word where the browser does
  * not send our cookies back; null without an admission
  */
-export async function openSession(event) {
+export async function openSession(event, place) {
   const base = `/api/v1/events/${event}`;
   const admission = `admission-${event}`;
   // The queue page keeps the pass where cookies do not come back; then the session's does not either.
   const pass = kept(`pass-${event}`),
     before = kept(admission);
-  const token = before ?? (await call("GET", `${base}/line/me`, { bearer: pass })).token;
+  const token = before ?? (await (place ?? askPlace(event))).token;
   if (!token) return null;
   keep(admission, token);
   let session;

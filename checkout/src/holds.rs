@@ -70,7 +70,8 @@ impl HoldInput {
 
 /// Holds seats: all of them or none.
 #[utoipa::path(post, path = "/api/v1/events/{event}/holds", tag = "checkout", params(("event" = String, Path)),
-    request_body = HoldInput, security(("session" = [])), responses((status = 201, body = Hold), Refusals))]
+    request_body = HoldInput, security(("session" = [])),
+    responses((status = 201, description = "The seats are held", body = Hold), Refusals))]
 async fn hold(
     State(shop): State<Arc<Shop>>,
     Path(event): Path<String>,
@@ -93,7 +94,7 @@ pub(crate) fn subject(keys: &[SessionKey]) -> String {
 
 /// Returns a hold.
 #[utoipa::path(get, path = "/api/v1/holds/{hold}", tag = "checkout", params(("hold" = String, Path)),
-    security(("session" = [])), responses((status = 200, body = Hold), Refusals))]
+    security(("session" = [])), responses((status = 200, description = "The hold", body = Hold), Refusals))]
 async fn show_hold(
     State(shop): State<Arc<Shop>>,
     Path(hold): Path<String>,
@@ -104,7 +105,7 @@ async fn show_hold(
 
 /// Releases the seats of a hold.
 #[utoipa::path(delete, path = "/api/v1/holds/{hold}", tag = "checkout", params(("hold" = String, Path)),
-    security(("session" = [])), responses((status = 204), Refusals))]
+    security(("session" = [])), responses((status = 204, description = "The seats are free again"), Refusals))]
 async fn release(
     State(shop): State<Arc<Shop>>,
     Path(hold): Path<String>,

@@ -36,7 +36,7 @@ struct OrderInput {
 fn check_buyer(buyer: &Buyer) -> Result<(), Problem> {
     let mut wrong = Vec::new();
     let visible = |text: &str| !text.trim().is_empty() && !text.chars().any(char::is_control);
-    if !visible(&buyer.name) || buyer.name.len() > 200 {
+    if !visible(&buyer.name) || buyer.name.chars().count() > 200 {
         wrong.push(("buyer.name".to_owned(), "1 to 200 characters".to_owned()));
     }
     let email = &buyer.email;
@@ -58,7 +58,7 @@ fn check_buyer(buyer: &Buyer) -> Result<(), Problem> {
 
 /// Makes an order of a hold; its seats are frozen for the payment.
 #[utoipa::path(post, path = "/api/v1/orders", tag = "checkout", request_body = OrderInput, security(("session" = [])),
-    responses((status = 201, body = Order), Refusals))]
+    responses((status = 201, description = "The order, to be paid", body = Order), Refusals))]
 async fn create_order(
     State(shop): State<Arc<Shop>>,
     Sessions(keys): Sessions,
@@ -77,7 +77,7 @@ async fn create_order(
 
 /// Returns the orders of all sessions sent with the request, across their events, newest first.
 #[utoipa::path(get, path = "/api/v1/orders", tag = "checkout", security(("session" = [])),
-    responses((status = 200, body = Vec<Order>), Refusals))]
+    responses((status = 200, description = "The orders", body = Vec<Order>), Refusals))]
 async fn list_own_orders(
     State(shop): State<Arc<Shop>>,
     Sessions(keys): Sessions,
@@ -88,7 +88,8 @@ async fn list_own_orders(
 /// Returns an order, with its tickets once it is confirmed. Needs the session, or the key of the
 /// signed link as the bearer token.
 #[utoipa::path(get, path = "/api/v1/orders/{order}", tag = "checkout", params(("order" = String, Path)),
-    security(("session" = []), ("link" = [])), responses((status = 200, body = Order), Refusals))]
+    security(("session" = []), ("link" = [])), responses((status = 200, description = "The order",
+        body = Order), Refusals))]
 async fn show_order(
     State(shop): State<Arc<Shop>>,
     Path(order): Path<String>,
@@ -112,14 +113,17 @@ async fn show_order(
 struct CardInput {
     /// 16 digits: 4242424242424242 pays, 4000000000000002 is declined, 4000000000009995 has
     /// insufficient funds, 4000000000000259 pays 20 seconds late.
+    #[schema(pattern = "^(4242424242424242|40000000000(00002|09995|00259))$")]
     card: String,
 }
 
 /// Pays with a card of the simulated provider and returns the updated order. 409
 /// `too-many-attempts` after 20 attempts that were declined: the order stays as it is until its
 /// time to pay is over or its hold is released.
-#[utoipa::path(post, path = "/api/v1/payments/simulated/{payment}", tag = "checkout", params(("payment" = String, Path)),
-    request_body = CardInput, security(("session" = [])), responses((status = 200, body = Order), Refusals))]
+#[utoipa::path(post, path = "/api/v1/payments/simulated/{payment}", tag = "checkout",
+    params(("payment" = String, Path)),
+    request_body = CardInput, security(("session" = [])),
+    responses((status = 200, description = "The order after this attempt", body = Order), Refusals))]
 async fn pay(
     State(shop): State<Arc<Shop>>,
     Path(payment): Path<String>,

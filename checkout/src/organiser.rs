@@ -67,8 +67,10 @@ struct Planned {
 }
 
 /// Set the seating plan: ours, or pretix's open JSON format.
-#[utoipa::path(put, path = "/api/v1/organiser/events/{event}/seating", tag = "organiser", params(("event" = String, Path)),
-    request_body = Value, security(("organiser" = ["admin"])), responses((status = 200, body = Planned), Refusals))]
+#[utoipa::path(put, path = "/api/v1/organiser/events/{event}/seating", tag = "organiser",
+    params(("event" = String, Path)),
+    request_body = Value, security(("organiser" = ["admin"])),
+    responses((status = 200, description = "The plan is set", body = Planned), Refusals))]
 async fn set_seating(
     State(shop): State<Arc<Shop>>,
     organiser: Organiser,
@@ -96,8 +98,9 @@ async fn set_seating(
 }
 
 /// Show the selling rules.
-#[utoipa::path(get, path = "/api/v1/organiser/events/{event}/checkout", tag = "organiser", params(("event" = String, Path)),
-    security(("organiser" = ["viewer"])), responses((status = 200, body = Rules), Refusals))]
+#[utoipa::path(get, path = "/api/v1/organiser/events/{event}/checkout", tag = "organiser",
+    params(("event" = String, Path)),
+    security(("organiser" = ["viewer"])), responses((status = 200, description = "The rules", body = Rules), Refusals))]
 async fn show_rules(
     State(shop): State<Arc<Shop>>,
     _: Organiser,
@@ -108,8 +111,10 @@ async fn show_rules(
 }
 
 /// Change selling rules.
-#[utoipa::path(patch, path = "/api/v1/organiser/events/{event}/checkout", tag = "organiser", params(("event" = String, Path)),
-    request_body = RulesPatch, security(("organiser" = ["admin"])), responses((status = 200, body = Rules), Refusals))]
+#[utoipa::path(patch, path = "/api/v1/organiser/events/{event}/checkout", tag = "organiser",
+    params(("event" = String, Path)),
+    request_body = RulesPatch, security(("organiser" = ["admin"])),
+    responses((status = 200, description = "The rules as they are now", body = Rules), Refusals))]
 async fn change_rules(
     State(shop): State<Arc<Shop>>,
     organiser: Organiser,
@@ -129,8 +134,9 @@ async fn change_rules(
 }
 
 /// Show the figures of the sale.
-#[utoipa::path(get, path = "/api/v1/organiser/events/{event}/sales", tag = "organiser", params(("event" = String, Path)),
-    security(("organiser" = ["viewer"])), responses((status = 200, body = Sales), Refusals))]
+#[utoipa::path(get, path = "/api/v1/organiser/events/{event}/sales", tag = "organiser",
+    params(("event" = String, Path)),
+    security(("organiser" = ["viewer"])), responses((status = 200, description = "The figures", body = Sales), Refusals))]
 async fn show_sales(
     State(shop): State<Arc<Shop>>,
     _: Organiser,
@@ -201,7 +207,8 @@ impl OrganiserOrder {
 /// List the newest orders.
 #[utoipa::path(get, path = "/api/v1/organiser/events/{event}/orders", tag = "organiser",
     params(("event" = String, Path), OrdersQuery), security(("organiser" = ["viewer"])),
-    responses((status = 200, body = Vec<OrganiserOrder>), Refusals))]
+    responses((status = 200, description = "The newest orders, the newest first",
+        body = Vec<OrganiserOrder>), Refusals))]
 async fn list_orders(
     State(shop): State<Arc<Shop>>,
     organiser: Organiser,
@@ -221,7 +228,7 @@ async fn list_orders(
 #[utoipa::path(post, path = "/api/v1/organiser/events/{event}/orders/{order}/refund", tag = "organiser",
     params(("event" = String, Path), ("order" = String, Path)), security(("organiser" = ["operator"])),
     request_body(content = Nothing, description = "Nothing, or {}: a part of an order cannot be refunded"),
-    responses((status = 200, body = OrganiserOrder), Refusals))]
+    responses((status = 200, description = "The order", body = OrganiserOrder), Refusals))]
 async fn refund(
     State(shop): State<Arc<Shop>>,
     organiser: Organiser,
@@ -249,8 +256,10 @@ struct SeatsInput {
 }
 
 /// Take seats out of the sale.
-#[utoipa::path(post, path = "/api/v1/organiser/events/{event}/seats/block", tag = "organiser", params(("event" = String, Path)),
-    request_body = SeatsInput, security(("organiser" = ["operator"])), responses((status = 200, body = Sales), Refusals))]
+#[utoipa::path(post, path = "/api/v1/organiser/events/{event}/seats/block", tag = "organiser",
+    params(("event" = String, Path)),
+    request_body = SeatsInput, security(("organiser" = ["operator"])),
+    responses((status = 200, description = "The figures after the change", body = Sales), Refusals))]
 async fn block(
     State(shop): State<Arc<Shop>>,
     organiser: Organiser,
@@ -261,8 +270,10 @@ async fn block(
 }
 
 /// Put blocked seats back into the sale.
-#[utoipa::path(post, path = "/api/v1/organiser/events/{event}/seats/unblock", tag = "organiser", params(("event" = String, Path)),
-    request_body = SeatsInput, security(("organiser" = ["operator"])), responses((status = 200, body = Sales), Refusals))]
+#[utoipa::path(post, path = "/api/v1/organiser/events/{event}/seats/unblock", tag = "organiser",
+    params(("event" = String, Path)),
+    request_body = SeatsInput, security(("organiser" = ["operator"])),
+    responses((status = 200, description = "The figures after the change", body = Sales), Refusals))]
 async fn unblock(
     State(shop): State<Arc<Shop>>,
     organiser: Organiser,
@@ -299,7 +310,7 @@ async fn change_block(
 
 /// List the databases that hold events, with their events; none if all are in one file.
 #[utoipa::path(get, path = "/api/v1/organiser/shards", tag = "organiser", security(("organiser" = ["admin"])),
-    responses((status = 200, body = Vec<ShardView>), Refusals))]
+    responses((status = 200, description = "The databases", body = Vec<ShardView>), Refusals))]
 async fn list_shards(
     State(shop): State<Arc<Shop>>,
     _: Organiser,
@@ -316,8 +327,10 @@ struct ShardInput {
 
 /// Move an event to another database, while no session is open, no seat is held and no payment is
 /// under way.
-#[utoipa::path(put, path = "/api/v1/organiser/events/{event}/shard", tag = "organiser", params(("event" = String, Path)),
-    request_body = ShardInput, security(("organiser" = ["admin"])), responses((status = 204), Refusals))]
+#[utoipa::path(put, path = "/api/v1/organiser/events/{event}/shard", tag = "organiser",
+    params(("event" = String, Path)),
+    request_body = ShardInput, security(("organiser" = ["admin"])),
+    responses((status = 204, description = "The event has moved"), Refusals))]
 async fn move_event(
     State(shop): State<Arc<Shop>>,
     organiser: Organiser,

@@ -35,7 +35,7 @@ impl FromRequestParts<App> for Service {
 /// orders that were never paid go. 409 `event-has-orders` once something was booked or paid, 409
 /// `event-in-use` while seats are held or money is on its way; then nothing goes.
 #[utoipa::path(delete, path = "/api/v1/events/{event}/seating", tag = "checkout", params(("event" = String, Path)),
-    security(("service" = [])), responses((status = 204), Refusals))]
+    security(("service" = [])), responses((status = 204, description = "Nothing of the event is left"), Refusals))]
 async fn remove_event(
     _: Service,
     State(shop): State<Arc<Shop>>,

@@ -63,7 +63,9 @@ fn is_known(headers: &HeaderMap, tag: &str) -> bool {
 
 /// Returns the layout, which is immutable for each version.
 #[utoipa::path(get, path = "/api/v1/events/{event}/seating", tag = "checkout", params(("event" = String, Path)),
-    responses((status = 200, body = serde_json::Value), (status = 304), Refusals))]
+    security(()),
+    responses((status = 200, description = "The layout", body = serde_json::Value),
+        (status = 304, description = "Still the version of `If-None-Match`"), Refusals))]
 async fn show_seating(
     State(shop): State<Arc<Shop>>,
     Path(event): Path<String>,
@@ -88,6 +90,7 @@ async fn show_seating(
 #[into_params(parameter_in = Query)]
 struct MapQuery {
     /// `bits`: two bits a seat, whatever `Accept` says. For caches that do not heed `Vary`.
+    #[param(inline, example = "bits")]
     format: Option<Format>,
 }
 
@@ -96,6 +99,12 @@ struct MapQuery {
 enum Format {
     Bits,
 }
+
+/// Two bits a seat, in the layout's order and from the lowest bits on: 0 available, 1 held, 2
+/// booked, 3 blocked.
+#[derive(utoipa::ToSchema)]
+#[schema(value_type = String, format = Binary)]
+struct Bits(#[expect(dead_code, reason = "describes an answer that is made elsewhere")] Vec<u8>);
 
 #[derive(Serialize, utoipa::ToSchema)]
 struct SeatMapBody<'a> {
@@ -125,9 +134,12 @@ struct SeatLine<'a> {
 /// Returns the state of every seat, from memory, at most one second old. With `Accept:
 /// application/octet-stream` each seat takes two bits. While the store cannot be reached the last
 /// known map is returned, with `stale: true` (`X-Stale: true` in the header).
-#[utoipa::path(get, path = "/api/v1/events/{event}/seats", tag = "checkout", params(("event" = String, Path), MapQuery),
-    responses((status = 200, content((SeatMapBody = "application/json"), (Vec<u8> = "application/octet-stream"))),
-        (status = 304), Refusals))]
+#[utoipa::path(get, path = "/api/v1/events/{event}/seats", tag = "checkout",
+    params(("event" = String, Path), MapQuery),
+    security(()),
+    responses((status = 200, description = "The state of every seat",
+        content((SeatMapBody = "application/json"), (Bits = "application/octet-stream"))),
+        (status = 304, description = "Still the version of `If-None-Match`"), Refusals))]
 async fn show_seats(
     State(shop): State<Arc<Shop>>,
     Path(event): Path<String>,
@@ -199,7 +211,8 @@ fn render(seat_map: &SeatMap, shown: &SeatMapVersion, is_stale: bool) -> Vec<u8>
 /// Streams live changes: a WebSocket of versions without gaps, beginning with the current one.
 #[utoipa::path(get, path = "/api/v1/events/{event}/seats/ws", tag = "checkout", params(("event" = String, Path)),
     security(("session" = [])),
-    responses((status = 101, description = "The socket is open"), (status = 426, description = "Not a WebSocket handshake"), Refusals))]
+    responses((status = 101, description = "The socket is open"),
+        (status = 426, description = "Not a WebSocket handshake"), Refusals))]
 async fn watch_seats(
     State(shop): State<Arc<Shop>>,
     Path(event): Path<String>,

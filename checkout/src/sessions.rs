@@ -92,7 +92,7 @@ pub(crate) fn event_id(text: &str) -> Result<EventId, Problem> {
 /// the cookie set by the queue page.
 #[utoipa::path(post, path = "/api/v1/events/{event}/sessions", tag = "checkout", params(("event" = String, Path)),
     request_body(content = Nothing, description = "Nothing, or {}"), security(("admission" = [])),
-    responses((status = 201, body = SessionView), Refusals))]
+    responses((status = 201, description = "The session, with its token", body = SessionView), Refusals))]
 async fn open_session(
     State(shop): State<Arc<Shop>>,
     Path(event): Path<String>,
@@ -189,7 +189,8 @@ fn view(shop: &Shop, session: Session, word: Option<String>) -> SessionView {
 
 /// Returns the session sent with the request.
 #[utoipa::path(get, path = "/api/v1/events/{event}/sessions", tag = "checkout", params(("event" = String, Path)),
-    security(("session" = [])), responses((status = 200, body = SessionView), Refusals))]
+    security(("session" = [])), responses((status = 200, description = "The session, without its token",
+        body = SessionView), Refusals))]
 async fn show_session(
     State(shop): State<Arc<Shop>>,
     Path(event): Path<String>,
@@ -202,7 +203,7 @@ async fn show_session(
 
 /// Ends the session: its holds are released, and its slot goes to the next in line.
 #[utoipa::path(delete, path = "/api/v1/events/{event}/sessions", tag = "checkout", params(("event" = String, Path)),
-    security(("session" = [])), responses((status = 204), Refusals))]
+    security(("session" = [])), responses((status = 204, description = "The session is over"), Refusals))]
 async fn end_session(
     State(shop): State<Arc<Shop>>,
     Path(event): Path<String>,

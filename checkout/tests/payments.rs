@@ -23,7 +23,7 @@ use shared::ids::{Availability, EventId, VisitorId};
 use shared::mistakes::Mistakes;
 use shared::settings::Common;
 use shared::time::{Clock, Time};
-use shared::token::{Signer, Verifier};
+use shared::token::{Signer, SigningAlgorithm, Verifier};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use testkit::{Shared, shared_postgres};
@@ -86,7 +86,7 @@ impl Node {
         let settings = common.read("127.0.0.1:1", &mut mistakes);
         let stop = CancellationToken::new();
         let site = settings.open_site(&folder, clock, stop.clone(), None);
-        let signer = Signer::from_pem(&Signer::generate_pem().unwrap()).unwrap();
+        let signer = Signer::from_pem(&SigningAlgorithm::EdDsa.generate_pem().unwrap()).unwrap();
         let verifier = Verifier::from_jwks(&signer.jwks(), "http://127.0.0.1:1").unwrap();
         let args = SeatsArgs {
             inventory,

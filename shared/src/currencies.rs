@@ -9,12 +9,24 @@ use axum::{Json, Router, routing};
 use iso_currency::{Currency, IntoEnumIterator as _};
 use std::collections::BTreeMap;
 use utoipa::openapi::OpenApi;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 
 /// Returns how many decimals amounts of a currency have: 2 for `EUR`, 0 for `JPY`, 3 for `KWD`.
 /// None for a code that ISO 4217 does not list, or lists without a minor unit, such as metals and
 /// test codes.
 pub fn exponent(code: &str) -> Option<u16> {
     Currency::from_code(code)?.exponent()
+}
+
+/// Returns the schema of a currency that may be chosen, or null.
+pub fn schema() -> Schema {
+    let codes = Currency::iter().filter(|currency| currency.exponent().is_some());
+    let codes = codes.map(|currency| Some(currency.code().to_owned()));
+    ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+        .description(Some("The code of a currency in ISO 4217"))
+        .enum_values(Some(codes.chain([None])))
+        .into()
 }
 
 /// Returns the route of the list, and its description.
@@ -30,13 +42,18 @@ struct Description;
 
 /// The number of decimals of each currency's amounts: `{"EUR": 2, "JPY": 0, "KWD": 3, …}`.
 #[utoipa::path(get, path = "/api/v1/currencies", tag = "checkout",
-    responses((status = 200, description = "Decimals by ISO 4217 code", body = BTreeMap<String, u16>), crate::http::openapi::Refusals))]
+    security(()),
+    responses((status = 200, description = "Decimals by ISO 4217 code",
+        body = BTreeMap<String, u16>), crate::http::openapi::Refusals))]
 async fn list_currencies() -> Response {
     let all = Currency::iter();
     let listed: BTreeMap<&str, u16> = all
         .filter_map(|currency| Some((currency.code(), currency.exponent()?)))
         .collect();
-    let head = [(header::CACHE_CONTROL, "public, max-age=86400")];
+    let head = [
+        (header::CACHE_CONTROL, "public, max-age=86400"),
+        (header::VARY, "origin"),
+    ];
     (head, Json(listed)).into_response()
 }
 

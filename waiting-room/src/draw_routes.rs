@@ -117,7 +117,8 @@ impl Room {
 /// Show the published data of a draw: commitment, algorithm and beacon before it is held, all of it
 /// afterwards.
 #[utoipa::path(get, path = "/api/v1/events/{event}/draw", tag = "draw", params(("event" = String, Path)),
-    responses((status = 200, body = Drawn), Refusals))]
+    security(()),
+    responses((status = 200, description = "What is published so far", body = Drawn), Refusals))]
 async fn show_draw(
     State(room): State<Arc<Room>>,
     Path(event): Path<String>,
@@ -131,7 +132,8 @@ async fn show_draw(
 
 /// List the drawn entries: one line `entry number` each, ordered by number.
 #[utoipa::path(get, path = "/api/v1/events/{event}/draw/entries", tag = "draw", params(("event" = String, Path)),
-    responses((status = 200, content_type = "text/plain", body = String), Refusals))]
+    security(()),
+    responses((status = 200, description = "All entries", content_type = "text/plain", body = String), Refusals))]
 async fn list_entries(
     State(room): State<Arc<Room>>,
     Path(event): Path<String>,
@@ -160,7 +162,7 @@ async fn list_entries(
 
 /// Prove that the fan's own entry was among those drawn.
 #[utoipa::path(get, path = "/api/v1/events/{event}/draw/proof", tag = "draw", params(("event" = String, Path)),
-    security(("pass" = [])), responses((status = 200, body = Proof), Refusals))]
+    security(("pass" = [])), responses((status = 200, description = "The proof", body = Proof), Refusals))]
 async fn prove(
     State(room): State<Arc<Room>>,
     Path(event): Path<String>,
@@ -180,7 +182,7 @@ async fn prove(
 /// Provide the beacon's round that was named in advance, as the beacon published it.
 #[utoipa::path(post, path = "/api/v1/organiser/events/{event}/draw/beacon", tag = "organiser",
     params(("event" = String, Path)), request_body = Round, security(("organiser" = ["operator"])),
-    responses((status = 200, body = Drawn), Refusals))]
+    responses((status = 200, description = "The draw, with its public randomness", body = Drawn), Refusals))]
 async fn give_beacon(
     State(room): State<Arc<Room>>,
     organiser: Organiser,

@@ -66,7 +66,8 @@ struct EventView {
 }
 
 /// List all events.
-#[utoipa::path(get, path = "/api/v1/events", tag = "line", responses((status = 200, body = Vec<EventSummary>), Refusals))]
+#[utoipa::path(get, path = "/api/v1/events", tag = "line", security(()),
+    responses((status = 200, description = "The events", body = Vec<EventSummary>), Refusals))]
 async fn list_events(State(room): State<Arc<Room>>) -> Result<Response, Problem> {
     let mut list = Vec::new();
     for settings in room.line.events().await? {
@@ -87,7 +88,8 @@ async fn list_events(State(room): State<Arc<Room>>) -> Result<Response, Problem>
 
 /// Show an event.
 #[utoipa::path(get, path = "/api/v1/events/{event}", tag = "line", params(("event" = String, Path)),
-    responses((status = 200, body = EventView), Refusals))]
+    security(()),
+    responses((status = 200, description = "The event", body = EventView), Refusals))]
 async fn show_event(
     State(room): State<Arc<Room>>,
     Path(event): Path<String>,
@@ -117,7 +119,8 @@ async fn show_event(
 /// Join the line.
 #[utoipa::path(post, path = "/api/v1/events/{event}/line", tag = "line", params(("event" = String, Path)),
     request_body(content = Nothing, description = "Nothing, or {}"), security((), ("pass" = [])),
-    responses((status = 201, body = Place), (status = 200, body = Place, description = "There was a place already"), Refusals))]
+    responses((status = 201, description = "A new place", body = Place),
+        (status = 200, body = Place, description = "There was a place already"), Refusals))]
 async fn join(
     State(room): State<Arc<Room>>,
     Path(event): Path<String>,
@@ -209,7 +212,7 @@ pub(crate) async fn enter(
 
 /// Show the caller's place in line.
 #[utoipa::path(get, path = "/api/v1/events/{event}/line/me", tag = "line", params(("event" = String, Path)),
-    security(("pass" = [])), responses((status = 200, body = Place), Refusals))]
+    security(("pass" = [])), responses((status = 200, description = "The place", body = Place), Refusals))]
 async fn show_place(
     State(room): State<Arc<Room>>,
     Path(event): Path<String>,
@@ -252,7 +255,7 @@ fn answer(
 
 /// Leave the line, or give the slot back.
 #[utoipa::path(delete, path = "/api/v1/events/{event}/line/me", tag = "line", params(("event" = String, Path)),
-    security(("pass" = [])), responses((status = 204), Refusals))]
+    security(("pass" = [])), responses((status = 204, description = "The place is given up"), Refusals))]
 async fn leave(
     State(room): State<Arc<Room>>,
     Path(event): Path<String>,
@@ -271,7 +274,8 @@ async fn leave(
 
 /// Record that the fan entered the checkout.
 #[utoipa::path(post, path = "/api/v1/events/{event}/admission/start", tag = "line",
-    params(("event" = String, Path)), security(("admission" = [])), responses((status = 204), Refusals))]
+    params(("event" = String, Path)), security(("admission" = [])),
+    responses((status = 204, description = "The slot lasts until the token ends"), Refusals))]
 async fn start_admission(
     State(room): State<Arc<Room>>,
     Path(event): Path<String>,
@@ -286,7 +290,8 @@ async fn start_admission(
 
 /// Record that the fan is done shopping.
 #[utoipa::path(delete, path = "/api/v1/events/{event}/admission", tag = "line",
-    params(("event" = String, Path)), security(("admission" = [])), responses((status = 204), Refusals))]
+    params(("event" = String, Path)), security(("admission" = [])),
+    responses((status = 204, description = "The slot is free"), Refusals))]
 async fn end_admission(
     State(room): State<Arc<Room>>,
     Path(event): Path<String>,

@@ -39,7 +39,8 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 
 /// Create an event. With no times it is open at once.
 #[utoipa::path(post, path = "/api/v1/organiser/events", tag = "organiser", request_body = EventSettings,
-    security(("organiser" = ["admin"])), responses((status = 201, body = EventSettings), Refusals))]
+    security(("organiser" = ["admin"])), responses((status = 201, description = "The event as it was created",
+        body = EventSettings), Refusals))]
 async fn create_event(
     State(room): State<Arc<Room>>,
     organiser: Organiser,
@@ -76,15 +77,18 @@ async fn made_before(room: &Room, attempt: &Attempt) -> Option<Result<Response, 
 }
 
 /// List all events with all of their settings.
-#[utoipa::path(get, path = "/api/v1/organiser/events", tag = "organiser", security(("organiser" = ["viewer"])),
-    responses((status = 200, body = Vec<EventSettings>), Refusals))]
+#[utoipa::path(get, path = "/api/v1/organiser/events", operation_id = "list_event_settings",
+    tag = "organiser", security(("organiser" = ["viewer"])),
+    responses((status = 200, description = "All events", body = Vec<EventSettings>), Refusals))]
 async fn list_events(State(room): State<Arc<Room>>, _: Organiser) -> Result<Response, Problem> {
     Ok(Json(room.line.events().await?).into_response())
 }
 
 /// Show all settings of an event.
-#[utoipa::path(get, path = "/api/v1/organiser/events/{event}", tag = "organiser", params(("event" = String, Path)),
-    security(("organiser" = ["viewer"])), responses((status = 200, body = EventSettings), Refusals))]
+#[utoipa::path(get, path = "/api/v1/organiser/events/{event}", operation_id = "show_event_settings",
+    tag = "organiser", params(("event" = String, Path)),
+    security(("organiser" = ["viewer"])), responses((status = 200, description = "The settings",
+        body = EventSettings), Refusals))]
 async fn show_event(
     State(room): State<Arc<Room>>,
     _: Organiser,
@@ -96,7 +100,8 @@ async fn show_event(
 
 /// Change settings of an event; takes effect within a second.
 #[utoipa::path(patch, path = "/api/v1/organiser/events/{event}", tag = "organiser", params(("event" = String, Path)),
-    request_body = Patch, security(("organiser" = ["operator"])), responses((status = 200, body = EventSettings), Refusals))]
+    request_body = Patch, security(("organiser" = ["operator"])),
+    responses((status = 200, description = "The settings as they are now", body = EventSettings), Refusals))]
 async fn change_event(
     State(room): State<Arc<Room>>,
     organiser: Organiser,
@@ -138,7 +143,7 @@ fn difference(before: &EventSettings, after: &EventSettings) -> (Value, Value) {
 /// checkout gave no answer: then its sale may be gone. A deletion that was cut short is finished by
 /// asking again.
 #[utoipa::path(delete, path = "/api/v1/organiser/events/{event}", tag = "organiser", params(("event" = String, Path)),
-    security(("organiser" = ["admin"])), responses((status = 204), Refusals))]
+    security(("organiser" = ["admin"])), responses((status = 204, description = "The event is gone"), Refusals))]
 async fn delete_event(
     State(room): State<Arc<Room>>,
     organiser: Organiser,
@@ -184,7 +189,8 @@ async fn remove_sale(room: &Room, event: &EventId) -> Result<bool, Problem> {
 
 /// Show the current figures.
 #[utoipa::path(get, path = "/api/v1/organiser/events/{event}/stats", tag = "organiser",
-    params(("event" = String, Path)), security(("organiser" = ["viewer"])), responses((status = 200, body = Stats), Refusals))]
+    params(("event" = String, Path)), security(("organiser" = ["viewer"])),
+    responses((status = 200, description = "The figures", body = Stats), Refusals))]
 async fn show_stats(
     State(room): State<Arc<Room>>,
     _: Organiser,
@@ -197,7 +203,8 @@ async fn show_stats(
 /// Stream the figures once a second as Server-Sent Events.
 #[utoipa::path(get, path = "/api/v1/organiser/events/{event}/stats/stream", tag = "organiser",
     params(("event" = String, Path)), security(("organiser" = ["viewer"])),
-    responses((status = 200, content_type = "text/event-stream", body = String), Refusals))]
+    responses((status = 200, description = "The figures as `Stats`, one `data:` line a second",
+        content_type = "text/event-stream", body = String), Refusals))]
 async fn stream_stats(
     State(room): State<Arc<Room>>,
     organiser: Organiser,
@@ -236,7 +243,8 @@ struct HistoryQuery {
 /// Show the figures over time: one sample each five seconds; CSV with `Accept: text/csv`.
 #[utoipa::path(get, path = "/api/v1/organiser/events/{event}/history", tag = "organiser",
     params(("event" = String, Path), HistoryQuery), security(("organiser" = ["viewer"])),
-    responses((status = 200, content((Vec<Stats> = "application/json"), (String = "text/csv"))), Refusals))]
+    responses((status = 200, description = "The samples, the oldest first",
+        content((Vec<Stats> = "application/json"), (String = "text/csv"))), Refusals))]
 async fn show_history(
     State(room): State<Arc<Room>>,
     _: Organiser,
@@ -298,7 +306,8 @@ struct VisitorView {
 /// Finds a visitor by id, or by number.
 #[utoipa::path(get, path = "/api/v1/organiser/events/{event}/line/{visitor}", tag = "organiser",
     params(("event" = String, Path), ("visitor" = String, Path, description = "vis_… or a number")),
-    security(("organiser" = ["operator"])), responses((status = 200, body = VisitorView), Refusals))]
+    security(("organiser" = ["operator"])), responses((status = 200, description = "The visitor",
+        body = VisitorView), Refusals))]
 async fn find_visitor(
     State(room): State<Arc<Room>>,
     _: Organiser,
@@ -318,8 +327,8 @@ async fn find_visitor(
 
 /// List the admissions that several browsers or addresses use at the gate, at most 1,000.
 #[utoipa::path(get, path = "/api/v1/organiser/events/{event}/shared-admissions", tag = "organiser",
-    params(("event" = String, Path)), security(("organiser" = [])),
-    responses((status = 200, body = Vec<SharedAdmission>), Refusals))]
+    params(("event" = String, Path)), security(("organiser" = ["operator"])),
+    responses((status = 200, description = "The admissions", body = Vec<SharedAdmission>), Refusals))]
 async fn list_shared_admissions(
     State(room): State<Arc<Room>>,
     organiser: Organiser,
@@ -333,7 +342,8 @@ async fn list_shared_admissions(
 /// Ejects a visitor.
 #[utoipa::path(delete, path = "/api/v1/organiser/events/{event}/line/{visitor}", tag = "organiser",
     params(("event" = String, Path), ("visitor" = String, Path, description = "vis_… or a number")),
-    security(("organiser" = ["operator"])), responses((status = 204), Refusals))]
+    security(("organiser" = ["operator"])), responses((status = 204, description = "The visitor is out of the line"),
+        Refusals))]
 async fn eject(
     State(room): State<Arc<Room>>,
     organiser: Organiser,

@@ -8,7 +8,7 @@ use crate::pass::Pass;
 use serde::Serialize;
 use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
-use shared::token::Claims;
+use shared::token::{Claims, SKEW_SECONDS};
 use std::time::Duration;
 
 const DUE_MIN: f64 = 0.5;
@@ -113,20 +113,21 @@ impl Room {
         }
     }
 
-    /// Returns the admission token of an admitted visitor: the same one on every call.
+    /// Returns the admission token of an admitted visitor: the same claims on every call.
     pub(crate) fn token(&self, event: &EventId, spot: &Spot) -> String {
         let slot = spot.slot.unwrap_or(crate::line::Slot {
             admitted_at: Time(0),
             claim_by: Time(0),
             expires_at: Time(0),
         });
+        let begins = slot.admitted_at.seconds() - SKEW_SECONDS;
         self.signer.sign(&Claims {
             iss: self.site.public_url.clone(),
             aud: event.as_str().to_owned(),
             sub: spot.visitor,
             jti: format!("adm_{:032x}_{}", spot.visitor.0, spot.number),
-            iat: slot.admitted_at.seconds(),
-            nbf: slot.admitted_at.seconds(),
+            iat: begins,
+            nbf: begins,
             exp: slot.expires_at.seconds(),
             number: spot.number,
         })

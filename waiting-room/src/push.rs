@@ -50,7 +50,8 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 /// messages.
 #[utoipa::path(get, path = "/api/v1/events/{event}/line/ws", tag = "line",
     params(("event" = String, Path)), security(("pass" = [])),
-    responses((status = 101, description = "The socket is open"), (status = 426, description = "Not a WebSocket handshake"), Refusals))]
+    responses((status = 101, description = "The socket is open"),
+        (status = 426, description = "Not a WebSocket handshake"), Refusals))]
 async fn watch_place(
     State(room): State<Arc<Room>>,
     Path(event): Path<String>,

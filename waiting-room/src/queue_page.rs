@@ -202,7 +202,11 @@ fn words(phase: Phase, place: Option<&Place>) -> Words {
     };
     match place.state {
         VisitorState::Waiting => Words {
-            heading: format!("{} ahead of you", place.ahead),
+            heading: match (place.number, place.ahead) {
+                (None, _) => format!("{} in line", place.waiting),
+                (Some(_), 0) => "You are next".to_owned(),
+                (Some(_), ahead) => format!("{ahead} ahead of you"),
+            },
             text: waiting_text(place),
             action: Action::Leave,
         },
@@ -224,11 +228,11 @@ fn waiting_text(place: &Place) -> String {
         (Phase::Prequeue, _) => "The sale has not opened yet.".to_owned(),
         (Phase::Paused, _) => "The line is paused for the moment.".to_owned(),
         (Phase::SoldOut, _) => "Everything is taken just now; seats may come back.".to_owned(),
-        (_, Some(eta)) => format!(
-            "About {} to {} minutes to go.",
-            eta.low / 60,
-            eta.high.div_ceil(60).max(1)
-        ),
+        (_, Some(eta)) => match (eta.low.div_ceil(60).max(1), eta.high.div_ceil(60).max(1)) {
+            (1, 1) => "About a minute to go.".to_owned(),
+            (low, high) if low == high => format!("About {low} minutes to go."),
+            (low, high) => format!("About {low} to {high} minutes to go."),
+        },
         _ => "How long it takes is being measured.".to_owned(),
     };
     format!("{number} {wait} Your place is kept; this page refreshes by itself.")

@@ -36,7 +36,7 @@ impl FromRequestParts<App> for Service {
 /// Report the seats of a checkout in another process.
 #[utoipa::path(put, path = "/api/v1/events/{event}/availability", tag = "line",
     params(("event" = String, Path)), request_body = Availability, security(("service" = [])),
-    responses((status = 204), Refusals))]
+    responses((status = 204, description = "The report is noted"), Refusals))]
 async fn report_availability(
     _: Service,
     State(room): State<Arc<Room>>,
@@ -50,7 +50,7 @@ async fn report_availability(
 
 /// List the console sessions that were signed out and have not ended by themselves.
 #[utoipa::path(get, path = "/api/v1/organiser/signed-out", tag = "integration", security(("service" = [])),
-    responses((status = 200, body = Vec<SignOut>), Refusals))]
+    responses((status = 200, description = "The sign-outs", body = Vec<SignOut>), Refusals))]
 async fn list_sign_outs(_: Service, State(room): State<Arc<Room>>) -> Json<Vec<SignOut>> {
     Json(room.site.organisers.sign_outs().all())
 }

@@ -10,7 +10,7 @@ use shared::data_dir::DataFolder;
 use shared::keys::{NamedSecret, check_secret, shared_secrets};
 use shared::mistakes::Mistakes;
 use shared::time::Clock;
-use shared::token::Signer;
+use shared::token::{Signer, SigningAlgorithm};
 use shared::verify_audit::SharedLines;
 use std::fs;
 use std::sync::Arc;
@@ -27,8 +27,8 @@ pub struct LineArgs {
     /// ?sslrootcert=FILE [default: embedded]
     #[arg(long, env = "FAIRLINE_LINE", hide_env_values = true, global = true)]
     pub line: Option<String>,
-    /// Ed25519 private keys, PEM or a path; the first signs, all are published [default: generated
-    /// in the data folder]
+    /// Ed25519 or P-256 private keys, PEM or a path; the first signs, all are published [default:
+    /// generated in the data folder]
     #[arg(
         long,
         env = "FAIRLINE_SIGNING_KEY",
@@ -36,6 +36,10 @@ pub struct LineArgs {
         global = true
     )]
     pub signing_key: Option<String>,
+    /// Algorithm of admission tokens, EdDSA or ES256; of both, comma-separated, the first signs and
+    /// both are published [default: EdDSA, or as the signing key is]
+    #[arg(long, env = "FAIRLINE_SIGNING_ALGORITHM", global = true)]
+    pub signing_algorithm: Option<String>,
     /// Signs passes and console sessions; never sent anywhere [default: generated in the data
     /// folder]
     #[arg(
@@ -65,8 +69,22 @@ pub struct LineArgs {
 impl LineArgs {
     /// Adds invalid settings to `mistakes` without opening anything.
     pub fn check(&self, mistakes: &mut Mistakes) {
-        if let Some(Err(error)) = self.signing_key.as_deref().map(read_signer) {
-            mistakes.add(format!("FAIRLINE_SIGNING_KEY: {error}"));
+        match (
+            self.algorithms(),
+            self.signing_key.as_deref().map(read_signer),
+        ) {
+            (Err(error), _) => mistakes.add(error),
+            (_, Some(Err(error))) => mistakes.add(format!("FAIRLINE_SIGNING_KEY: {error}")),
+            (Ok(named), Some(Ok(signer))) if self.signing_algorithm.is_some() => {
+                let [named, of_key] = [named[0], signer.algorithm()].map(SigningAlgorithm::name);
+                if named != of_key {
+                    mistakes.add(format!(
+                        "FAIRLINE_SIGNING_ALGORITHM: '{named}', but the first key of \
+                         FAIRLINE_SIGNING_KEY signs with {of_key}"
+                    ));
+                }
+            }
+            _ => {}
         }
         self.gate(mistakes);
         for secret in self.secrets() {
@@ -141,6 +159,35 @@ impl LineArgs {
         }))
     }
 
+    /// Returns the algorithms that are set; the first signs.
+    fn algorithms(&self) -> Result<Vec<SigningAlgorithm>, String> {
+        let Some(text) = &self.signing_algorithm else {
+            return Ok(vec![SigningAlgorithm::EdDsa]);
+        };
+        let mut listed = Vec::new();
+        for name in text.split(',') {
+            let named = SigningAlgorithm::named(name.trim());
+            let known = named.filter(|algorithm| !listed.contains(algorithm));
+            listed.push(known.ok_or_else(|| {
+                format!("FAIRLINE_SIGNING_ALGORITHM: '{text}' is not EdDSA, ES256, or one of each")
+            })?);
+        }
+        Ok(listed)
+    }
+
+    /// Returns the private keys where none are set, as PEM: derived from the pass secret, so that
+    /// nodes that share a line get the same without another setting; else kept in the data folder.
+    fn own_keys(&self, folder: &DataFolder) -> Result<String, String> {
+        let shared = self.pass_secret.as_ref();
+        let shared = shared.filter(|_| line::is_shared(self.url()));
+        let key = |algorithm: SigningAlgorithm| match shared {
+            Some(secret) => algorithm.derive_pem(secret.as_bytes()),
+            None => folder.text(key_file(algorithm), || algorithm.generate_pem()),
+        };
+        let keys = self.algorithms()?.into_iter().map(key);
+        Ok(keys.collect::<Result<Vec<_>, _>>()?.join("\n"))
+    }
+
     /// Opens the line and reads or generates the keys.
     ///
     /// # Errors
@@ -161,13 +208,9 @@ impl LineArgs {
             }
             site.organisers.sign_outs().share(store);
         }
-        let signer = match (&self.signing_key, &self.pass_secret) {
-            (Some(key), _) => read_signer(key)?,
-            // Nodes that share a line get the same signing key without another setting.
-            (None, Some(secret)) if line::is_shared(self.url()) => {
-                Signer::from_pem(&Signer::derive_pem(secret.as_bytes())?)?
-            }
-            (None, _) => Signer::from_pem(&folder.text("signing-key.pem", Signer::generate_pem)?)?,
+        let signer = match &self.signing_key {
+            Some(key) => read_signer(key)?,
+            None => Signer::from_pem(&self.own_keys(folder)?)?,
         };
         let kept = |value: &Option<String>, name| match value {
             Some(value) => Ok(value.clone()),
@@ -185,6 +228,14 @@ impl LineArgs {
     }
 }
 
+/// Returns the name of the file that keeps a generated key.
+fn key_file(algorithm: SigningAlgorithm) -> &'static str {
+    match algorithm {
+        SigningAlgorithm::EdDsa => "signing-key.pem",
+        SigningAlgorithm::Es256 => "signing-key-es256.pem",
+    }
+}
+
 fn read_signer(text: &str) -> Result<Signer, String> {
     if text.contains("-----BEGIN") {
         return Signer::from_pem(text);
@@ -193,4 +244,49 @@ fn read_signer(text: &str) -> Result<Signer, String> {
     let pem = fs::read_to_string(text)
         .map_err(|error| format!("neither a key in PEM nor a file that can be read: {error}"))?;
     Signer::from_pem(&pem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistakes(algorithm: &str, key: Option<SigningAlgorithm>) -> String {
+        let args = LineArgs {
+            signing_algorithm: Some(algorithm.to_owned()),
+            signing_key: key.map(|kind| kind.generate_pem().unwrap()),
+            ..LineArgs::default()
+        };
+        let mut mistakes = Mistakes::default();
+        args.check(&mut mistakes);
+        mistakes.0.join("\n")
+    }
+
+    #[test]
+    fn the_algorithm_is_one_that_is_known_and_the_one_of_the_first_key() {
+        for fine in ["EdDSA", "ES256", "ES256, EdDSA", "EdDSA,ES256"] {
+            assert_eq!(mistakes(fine, None), "");
+        }
+        for wrong in [
+            "",
+            "HS256",
+            "none",
+            "es256",
+            "ES256,",
+            "ES256,ES256",
+            "EdDSA,RS256",
+        ] {
+            let told = mistakes(wrong, None);
+            assert!(
+                told.starts_with("FAIRLINE_SIGNING_ALGORITHM: "),
+                "{wrong}: {told}"
+            );
+        }
+        for of_key in SigningAlgorithm::ALL {
+            for named in SigningAlgorithm::ALL {
+                let told = mistakes(named.name(), Some(of_key));
+                assert_eq!(told.is_empty(), named == of_key, "{told}");
+                assert!(!told.contains("PRIVATE KEY"), "{told}");
+            }
+        }
+    }
 }

@@ -102,6 +102,7 @@ pub enum Wish {
 #[serde(deny_unknown_fields)]
 pub struct Best {
     /// Number of seats.
+    #[schema(minimum = 1)]
     pub quantity: u32,
     /// Category of the seats; any if absent.
     pub category: Option<String>,
@@ -190,8 +191,14 @@ fn event<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<EventId, D
 #[serde(deny_unknown_fields)]
 pub struct Buyer {
     /// Name, 1 to 200 characters.
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\x00-\x1f\x7f-\x9f\s][^\x00-\x1f\x7f-\x9f]*$"
+    )]
     pub name: String,
     /// E-mail address.
+    #[schema(format = Email, max_length = 254)]
     pub email: String,
 }
 

@@ -61,6 +61,6 @@ pub struct Money {
     /// Amount in minor units.
     pub amount: i64,
     /// Currency code: three capital letters.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, pattern = "^[A-Z]{3}$")]
     pub currency: Currency,
 }

@@ -8,15 +8,19 @@ use utoipa::ToSchema;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Rules {
     /// Length of a hold, in seconds.
+    #[schema(minimum = 1, maximum = 86_400)]
     pub hold_seconds: u32,
     /// Longest time, in seconds from the hold, for which seats are kept for a payment.
+    #[schema(minimum = 1, maximum = 86_400)]
     pub hold_max_seconds: u32,
     /// Largest number of seats in one hold.
+    #[schema(minimum = 1, maximum = 100)]
     pub max_seats_per_order: u32,
     /// Largest number of seats held and booked by one visitor.
+    #[schema(minimum = 1, maximum = 1000)]
     pub max_seats_per_visitor: u32,
     /// Currency of the prices.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, pattern = "^[A-Z]{3}$")]
     pub currency: Currency,
     /// Whether a single free seat may be left between taken ones.
     #[serde(default)]
@@ -55,10 +59,15 @@ impl Default for Rules {
 #[serde(default, deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields are those of Rules")]
 pub struct RulesPatch {
+    #[schema(minimum = 1, maximum = 86_400)]
     pub hold_seconds: Option<u32>,
+    #[schema(minimum = 1, maximum = 86_400)]
     pub hold_max_seconds: Option<u32>,
+    #[schema(minimum = 1, maximum = 100)]
     pub max_seats_per_order: Option<u32>,
+    #[schema(minimum = 1, maximum = 1000)]
     pub max_seats_per_visitor: Option<u32>,
+    #[schema(schema_with = shared::currencies::schema)]
     pub currency: Option<String>,
     pub orphans: Option<Orphans>,
 }

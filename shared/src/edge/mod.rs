@@ -8,7 +8,7 @@ pub use purge::{PurgeTarget, Purger};
 use purge::SURROGATE_KEY;
 
 use crate::ids::EventId;
-use axum::http::header::{CACHE_CONTROL, VARY};
+use axum::http::header::{CACHE_CONTROL, ORIGIN, VARY};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use std::sync::Arc;
 
@@ -82,6 +82,13 @@ impl Edge {
             Lifetime::Static => "public, max-age=60",
         };
         headers.insert(CACHE_CONTROL, HeaderValue::from_static(for_all));
+        if matches!(
+            lifetime,
+            Lifetime::Live | Lifetime::Layout | Lifetime::Drawn
+        ) {
+            // The API's answers say which origin may read them.
+            headers.append(VARY, ORIGIN.into());
+        }
         if self.is_proxied {
             self.keep_at_edge(headers, lifetime, key);
         }

@@ -1,6 +1,7 @@
 //! Middleware common to all responses of a service.
 
 use super::client_address::{ClientAddress, client_address};
+use super::cors::AllowOrigins;
 use super::load::Class;
 use super::overloaded::{refuse, wants_page};
 use super::path_prefix::{PathPrefix, with_prefix};
@@ -68,6 +69,7 @@ pub fn with_middleware(router: Router, site: &Arc<AppContext>, mut description: 
         // One stack, outermost first: each further call of `layer` would cost every request two
         // allocations.
         .layer((
+            AllowOrigins::new(site),
             from_fn_with_state(site.clone(), around),
             CompressionLayer::new(),
             CatchPanicLayer::custom(|_| {

@@ -2,6 +2,7 @@
 
 pub mod client_address;
 mod connection;
+pub mod cors;
 pub mod credentials;
 mod delivery;
 pub mod idempotency;

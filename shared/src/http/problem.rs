@@ -17,6 +17,10 @@ pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Largest size of a seating plan in bytes.
 pub const PLAN_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// How to authenticate: whatever answers 401 takes a bearer (RFC 6750). Browsers ask the fan for
+/// nothing then.
+const CHALLENGE: &str = r#"Bearer realm="fairline""#;
+
 /// A refusal: a stable type, a title, a status, and what a client can do about it.
 #[derive(Debug, Clone)]
 pub struct Problem {
@@ -148,6 +152,12 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.retry_after_seconds {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static(CHALLENGE),
+            );
+        }
         response
     }
 }
@@ -179,7 +189,14 @@ pub async fn read_body(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
 /// 400 or 422.
 pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+    let read = serde_path_to_error::deserialize(&mut reader);
+    if read.is_err()
+        && let Some(value) = with_whole_numbers(bytes)
+        && let Ok(value) = T::deserialize(value)
+    {
+        return Ok(value);
+    }
+    let value = read.map_err(|error| {
         let path = error.path().to_string();
         let inner = error.into_inner();
         // A wrong type may be met before the place where the text stops being JSON at all.
@@ -199,6 +216,31 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         .map_err(|error| malformed(&error.to_string()))?;
     Ok(value)
 }
+
+/// Reads JSON with `16.0` as `16`: a whole number in JSON Schema, where clients write it so that
+/// know no other numbers.
+fn with_whole_numbers(bytes: &[u8]) -> Option<Value> {
+    fn visit(value: &mut Value) {
+        match value {
+            Value::Array(items) => items.iter_mut().for_each(visit),
+            Value::Object(members) => members.values_mut().for_each(visit),
+            Value::Number(number) => {
+                let float = number.as_f64().filter(|_| number.is_f64());
+                let whole = float.filter(|it| it.fract() == 0.0 && it.abs() <= WHOLE_MAX);
+                if let Some(whole) = whole {
+                    *value = (whole as i64).into();
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::String(_) => {}
+        }
+    }
+    let mut value = serde_json::from_slice(bytes).ok()?;
+    visit(&mut value);
+    Some(value)
+}
+
+/// Up to here every whole number is a float.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 
 fn strip_position(text: &str) -> String {
     match text.rfind(" at line ") {
@@ -267,5 +309,39 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> 
             Problem::invalid(field, detail)
         })?;
         Ok(Parameters(value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Wish {
+        quantity: u32,
+    }
+
+    #[test]
+    fn a_whole_number_may_have_a_point_and_a_broken_one_is_refused_by_its_place() {
+        for text in [
+            r#"{"quantity": 2}"#,
+            r#"{"quantity": 2.0}"#,
+            r#"{"quantity": 2e0}"#,
+        ] {
+            let read = parse_json::<Wish>(text.as_bytes()).unwrap();
+            assert_eq!(read, Wish { quantity: 2 }, "{text}");
+        }
+        for text in [
+            r#"{"quantity": 2.5}"#,
+            r#"{"quantity": -2.0}"#,
+            r#"{"quantity": 1e300}"#,
+            r#"{"quantity": "2.0"}"#,
+        ] {
+            let refused = parse_json::<Wish>(text.as_bytes()).unwrap_err();
+            assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY, "{text}");
+            assert_eq!(refused.into_value()["errors"][0]["field"], "quantity");
+        }
+        let broken = parse_json::<Wish>(br#"{"quantity": 2.0"#).unwrap_err();
+        assert_eq!(broken.status(), StatusCode::BAD_REQUEST);
     }
 }

@@ -105,7 +105,10 @@ mod tests {
         let value = |text: &'static str| HeaderValue::from_static(text);
         let host = value("other.example:8080");
         assert!(is_of_host(&value("http://other.example:8080"), Some(&host)));
-        assert!(is_of_host(&value("https://other.example:8080"), Some(&host)));
+        assert!(is_of_host(
+            &value("https://other.example:8080"),
+            Some(&host)
+        ));
         for origin in ["null", "", "http://other.example", "http://evil.example"] {
             assert!(!is_of_host(&value(origin), Some(&host)), "{origin}");
         }

@@ -101,7 +101,42 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::without_comments;
+    use super::{Files, without_comments};
+    use std::collections::BTreeSet;
+
+    fn read(path: &str) -> String {
+        let file = Files::get(path).unwrap_or_else(|| panic!("there is no {path}"));
+        String::from_utf8(file.data.into_owned()).unwrap()
+    }
+
+    /// The words between `start` and the next quotation mark.
+    fn quoted<'a>(text: &'a str, start: &str) -> Vec<&'a str> {
+        let rest = text.split(start).skip(1);
+        rest.map(|rest| rest.split('"').next().unwrap()).collect()
+    }
+
+    /// Adds the scripts that a script imports at once, and those that they import.
+    fn add_imports(script: &str, found: &mut BTreeSet<String>) {
+        for name in quoted(&read(script), " from \"./") {
+            if found.insert(name.to_owned()) {
+                add_imports(name, found);
+            }
+        }
+    }
+
+    #[test]
+    fn each_page_names_all_of_its_scripts_so_that_they_are_fetched_at_once() {
+        for page in Files::iter().filter(|path| path.ends_with(".html")) {
+            let html = read(&page);
+            let mut imported = BTreeSet::new();
+            for script in quoted(&html, "<script type=\"module\" src=\"/static/") {
+                add_imports(script, &mut imported);
+            }
+            let named = quoted(&html, "<link rel=\"modulepreload\" href=\"/static/");
+            let named: BTreeSet<String> = named.into_iter().map(str::to_owned).collect();
+            assert_eq!(named, imported, "{page}");
+        }
+    }
 
     #[test]
     fn comment_lines_of_scripts_are_emptied_and_nothing_else() {

@@ -136,14 +136,14 @@ struct SignIn {
 
 /// Show the name and the role of the key.
 #[utoipa::path(get, path = "/api/v1/organiser/session", tag = "console",
-    security(("organiser" = ["viewer"])), responses((status = 200, body = Organiser), Refusals))]
+    security(("organiser" = ["viewer"])), responses((status = 200, description = "The key", body = Organiser), Refusals))]
 async fn who_am_i(organiser: Organiser) -> Json<Organiser> {
     Json(organiser)
 }
 
 /// Sign in at the console: the answer sets its cookie.
 #[utoipa::path(post, path = "/api/v1/organiser/session", tag = "console", request_body = SignIn,
-    responses((status = 201, body = Organiser), Refusals))]
+    security(()), responses((status = 201, description = "Signed in", body = Organiser), Refusals))]
 async fn open_session(
     State(site): State<Arc<AppContext>>,
     address: Option<Extension<ClientAddress>>,
@@ -177,7 +177,7 @@ async fn open_session(
 /// Sign out of the console. It may be repeated: a session that has ended already is none to end.
 /// The cookie is cleared in any case.
 #[utoipa::path(delete, path = "/api/v1/organiser/session", tag = "console",
-    responses((status = 204), Refusals))]
+    security(()), responses((status = 204, description = "Signed out"), Refusals))]
 async fn end_session(
     State(site): State<Arc<AppContext>>,
     address: Option<Extension<ClientAddress>>,
@@ -224,7 +224,7 @@ struct AuditQuery {
 /// Read the audit log: who changed what, and who signed in or was refused. Viewers see the changes
 /// alone, without addresses.
 #[utoipa::path(get, path = "/api/v1/organiser/audit", tag = "organiser", params(AuditQuery),
-    security(("organiser" = ["viewer"])), responses((status = 200, body = Vec<Entry>), Refusals))]
+    security(("organiser" = ["viewer"])), responses((status = 200, description = "The newest entries, the newest first", body = Vec<Entry>), Refusals))]
 async fn read_audit(
     State(site): State<Arc<AppContext>>,
     organiser: Organiser,

@@ -3,7 +3,7 @@
 use crate::site::Site;
 use hyper::StatusCode;
 use serde_json::json;
-use shared::token::Signer;
+use shared::token::{Signer, SigningAlgorithm};
 
 async fn roll(site: &mut Site, keys: &str) {
     for at in 0..site.rooms.len() {
@@ -22,7 +22,9 @@ async fn keys_are_rotated_without_a_false_refusal_and_strangers_keys_are_fetched
     let doors = json!({"rate_per_minute": 60_000, "batch_seconds": 1, "max_active": 100});
     site.event("arena", doors).await;
     let (_, old) = site.admit("arena").await;
-    let keys: Vec<String> = (0..2).map(|_| Signer::generate_pem().unwrap()).collect();
+    let keys: Vec<String> = (0..2)
+        .map(|_| SigningAlgorithm::EdDsa.generate_pem().unwrap())
+        .collect();
     // Another key signs from now on. The checkout has not seen it, and asks.
     roll(&mut site, &keys[0]).await;
     let sessions = "/api/v1/events/arena/sessions";
@@ -48,7 +50,7 @@ async fn keys_are_rotated_without_a_false_refusal_and_strangers_keys_are_fetched
     // A flood of tokens with unknown keys makes the checkout ask for the keys at most once in half
     // a minute.
     let strangers = (0..200).map(|_| {
-        let signer = Signer::from_pem(&Signer::generate_pem().unwrap()).unwrap();
+        let signer = Signer::from_pem(&SigningAlgorithm::EdDsa.generate_pem().unwrap()).unwrap();
         let claims = shared::token::Claims {
             iss: site.url.clone(),
             aud: "arena".to_owned(),

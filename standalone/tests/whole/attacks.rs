@@ -42,8 +42,12 @@ async fn forged_swapped_and_expired_tokens_open_nothing_anywhere() {
     stage.event("two", json!({})).await;
     let (pass, token) = stage.admit("one").await;
     let parts: Vec<&str> = token.split('.').collect();
-    let stranger =
-        shared::token::Signer::from_pem(&shared::token::Signer::generate_pem().unwrap()).unwrap();
+    let stranger = shared::token::Signer::from_pem(
+        &shared::token::SigningAlgorithm::EdDsa
+            .generate_pem()
+            .unwrap(),
+    )
+    .unwrap();
     let claims: shared::token::Claims =
         serde_json::from_slice(&shared::crypto::decode(parts[1]).unwrap()).unwrap();
     let none = shared::crypto::encode(br#"{"alg":"none","typ":"admission+jwt"}"#);

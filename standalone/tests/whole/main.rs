@@ -12,6 +12,7 @@ mod authorization;
 mod backup;
 mod caching;
 mod crash;
+mod cross_origin;
 mod draws;
 mod frames;
 mod gate;

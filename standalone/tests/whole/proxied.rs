@@ -173,8 +173,14 @@ async fn a_proxy_that_does_not_fit_the_settings_is_named_once_with_the_setting_t
     let (program, port) = start(folder.path(), "127.0.0.32").await;
     let socket = "GET /api/v1/events/proxied/line/ws HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    let page = JOIN.replace("Host: x", "Host: other.example\r\nOrigin: https://other.example");
-    let page = page.replace("X-Forwarded-For", "X-Forwarded-Proto: https\r\nX-Forwarded-For");
+    let page = JOIN.replace(
+        "Host: x",
+        "Host: other.example\r\nOrigin: https://other.example",
+    );
+    let page = page.replace(
+        "X-Forwarded-For",
+        "X-Forwarded-Proto: https\r\nX-Forwarded-For",
+    );
     let foreign = JOIN.replace("Host: x", "Host: x\r\nOrigin: https://evil.example");
     for _ in 0..2 {
         for (request, status) in [(&page, "403"), (&foreign, "403")] {
@@ -199,7 +205,9 @@ async fn a_proxy_that_does_not_fit_the_settings_is_named_once_with_the_setting_t
         ["https://other.example", "FAIRLINE_ALLOWED_ORIGINS"],
         ["WebSocket handshake", "Upgrade"],
     ] {
-        let lines = log.lines().filter(|line| words.iter().all(|word| line.contains(word)));
+        let lines = log
+            .lines()
+            .filter(|line| words.iter().all(|word| line.contains(word)));
         assert_eq!(lines.count(), 1, "{words:?} in {log}");
     }
     assert!(!log.contains("evil.example"), "{log}");

@@ -22,8 +22,10 @@ pub const BEACONS: [(&str, &str); 2] = [
 #[serde(deny_unknown_fields)]
 pub struct Beacon {
     /// Name of the drand beacon: `quicknet` or `default`.
+    #[schema(pattern = "^(quicknet|default)$")]
     pub name: String,
     /// Number of the round.
+    #[schema(minimum = 1)]
     pub round: u64,
 }
 

@@ -18,7 +18,8 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use shared::http::client_address::ClientAddress;
-use shared::http::openapi::ProblemBody;
+use shared::http::cors::FOR_ANYONE;
+use shared::http::openapi::{ProblemBody, Refusals};
 use shared::http::path_prefix::PathPrefix;
 use shared::http::problem::Problem;
 use shared::ids::EventId;
@@ -27,9 +28,6 @@ use std::sync::Arc;
 use tokio::time::timeout;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-
-/// Clients of an API may bring the token as a bearer.
-const CHALLENGE: &str = r#"Bearer realm="fairline""#;
 
 /// What the gate does where an event's line does not say.
 #[derive(Clone, Copy, Debug)]
@@ -141,12 +139,6 @@ fn refuse(asked: &Asked, queue: HeaderValue, refusal: Problem) -> Response {
     if let Some(queue) = leads {
         head.insert(header::LOCATION, queue);
     }
-    if response.status() == StatusCode::UNAUTHORIZED {
-        let challenge = HeaderValue::from_static(CHALLENGE);
-        response
-            .headers_mut()
-            .insert(header::WWW_AUTHENTICATE, challenge);
-    }
     response
 }
 
@@ -187,9 +179,9 @@ async fn is_open_to_all(room: &Arc<Room>, event: Option<&EventId>) -> bool {
 }
 
 /// The public keys of admission tokens.
-#[utoipa::path(get, path = "/.well-known/jwks.json", tag = "integration",
-    responses((status = 200, description = "A JWK set", body = serde_json::Value)))]
+#[utoipa::path(get, path = "/.well-known/jwks.json", tag = "integration", security(()),
+    responses((status = 200, description = "A JWK set", body = serde_json::Value), Refusals))]
 async fn show_keys(State(room): State<Arc<Room>>) -> Response {
     let head = [(header::CACHE_CONTROL, "public, max-age=300")];
-    (head, Json(room.signer.jwks())).into_response()
+    ([FOR_ANYONE], head, Json(room.signer.jwks())).into_response()
 }

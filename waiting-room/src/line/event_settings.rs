@@ -24,16 +24,22 @@ pub enum Order {
 #[serde(default, deny_unknown_fields)]
 pub struct Admission {
     /// Maximum number of fans admitted per minute.
+    #[schema(maximum = 6_000_000)]
     pub rate_per_minute: u32,
     /// Seconds between two batches of admissions.
+    #[schema(minimum = 1, maximum = 60)]
     pub batch_seconds: u32,
     /// Maximum number of fans admitted or shopping at the same time.
+    #[schema(maximum = 1_000_000)]
     pub max_active: u32,
     /// Seconds an admitted fan has to enter the checkout.
+    #[schema(minimum = 1, maximum = 86_400)]
     pub claim_seconds: u32,
     /// Seconds a fan may shop.
+    #[schema(minimum = 1, maximum = 86_400)]
     pub session_seconds: u32,
     /// Seconds a place is kept for a fan who is neither connected nor polling.
+    #[schema(minimum = 1, maximum = 86_400)]
     pub away_seconds: u32,
 }
 
@@ -57,6 +63,7 @@ pub struct EventSettings {
     /// The event's id.
     pub id: EventId,
     /// Name shown to fans.
+    #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
     pub name: String,
     /// Order of admission.
     #[serde(default)]
@@ -78,12 +85,14 @@ pub struct EventSettings {
     pub admission: Admission,
     /// URL that admitted fans are sent to; if absent, the built-in checkout.
     #[serde(default)]
+    #[schema(max_length = 2000)]
     pub checkout_url: Option<String>,
     /// Whether admission is paused.
     #[serde(default)]
     pub paused: bool,
     /// Message shown to all fans in line.
     #[serde(default)]
+    #[schema(max_length = 500)]
     pub message: Option<String>,
     /// Whether the gate lets everyone pass.
     #[serde(default)]
@@ -102,6 +111,7 @@ pub struct EventSettings {
 pub struct Patch {
     /// See `EventSettings`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
     pub name: Option<String>,
     /// Cannot be changed once visitors are in line.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -127,14 +137,14 @@ pub struct Patch {
     pub admission: Option<AdmissionPatch>,
     /// See `EventSettings`.
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, max_length = 2000)]
     pub checkout_url: Option<Option<String>>,
     /// Stops or resumes admission.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
     /// Message to all fans in line; null or empty removes it.
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, max_length = 500)]
     pub message: Option<Option<String>>,
     /// Lets everyone pass the gate, or ends that.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -152,16 +162,22 @@ pub struct Patch {
 #[serde(default, deny_unknown_fields)]
 pub struct AdmissionPatch {
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 6_000_000)]
     pub rate_per_minute: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 60)]
     pub batch_seconds: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 1_000_000)]
     pub max_active: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 86_400)]
     pub claim_seconds: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 86_400)]
     pub session_seconds: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 86_400)]
     pub away_seconds: Option<u32>,
 }
 
@@ -255,7 +271,7 @@ impl EventSettings {
         };
         let name = self.name.trim();
         check(
-            !name.is_empty() && self.name.len() <= 200,
+            !name.is_empty() && self.name.chars().count() <= 200,
             "name",
             "1 to 200 characters",
         );
@@ -290,7 +306,8 @@ impl EventSettings {
         ] {
             check(within(value, 1, 86_400), field, "1 to 86400");
         }
-        let message = self.message.as_ref().is_none_or(|text| text.len() <= 500);
+        let message = self.message.as_ref();
+        let message = message.is_none_or(|text| text.chars().count() <= 500);
         check(message, "message", "at most 500 characters");
         let url = self.checkout_url.as_ref().is_none_or(|url| {
             // The origin of a path depends on the site; a path must stay on that origin, whatever
