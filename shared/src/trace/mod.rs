@@ -269,8 +269,8 @@ fn random_trace() -> u128 {
 
 #[cfg(not(feature = "otlp"))]
 mod export {
-    use super::settings::Receiver;
-    use super::span::SpanRecord;
+    use crate::trace::settings::Receiver;
+    use crate::trace::span::SpanRecord;
     use tokio::sync::mpsc;
     use tokio_util::sync::CancellationToken;
 
