@@ -3,11 +3,15 @@
 //! All amounts are whole numbers of minor units. This is the one place that knows how many of their
 //! digits are decimals; the pages ask for it at `/api/v1/currencies`.
 
-use axum::http::header;
-use axum::response::{IntoResponse as _, Response};
-use axum::{Json, Router, routing};
+use crate::http::document::Document;
+use crate::http::problem::Problem;
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use axum::{Router, routing};
 use iso_currency::{Currency, IntoEnumIterator as _};
+use serde_json::json;
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use utoipa::openapi::OpenApi;
 
 /// Returns how many decimals amounts of a currency have: 2 for `EUR`, 0 for `JPY`, 3 for `KWD`.
@@ -31,13 +35,19 @@ struct Description;
 /// The number of decimals of each currency's amounts: `{"EUR": 2, "JPY": 0, "KWD": 3, …}`.
 #[utoipa::path(get, path = "/api/v1/currencies", tag = "checkout",
     responses((status = 200, description = "Decimals by ISO 4217 code", body = BTreeMap<String, u16>), crate::http::openapi::Refusals))]
-async fn list_currencies() -> Response {
-    let all = Currency::iter();
-    let listed: BTreeMap<&str, u16> = all
-        .filter_map(|currency| Some((currency.code(), currency.exponent()?)))
-        .collect();
-    let head = [(header::CACHE_CONTROL, "public, max-age=86400")];
-    (head, Json(listed)).into_response()
+async fn list_currencies(headers: HeaderMap) -> Result<Response, Problem> {
+    static LIST: LazyLock<Document> = LazyLock::new(|| {
+        let all = Currency::iter();
+        let listed: BTreeMap<&str, u16> = all
+            .filter_map(|currency| Some((currency.code(), currency.exponent()?)))
+            .collect();
+        Document::new(json!(listed).to_string())
+    });
+    let head = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CACHE_CONTROL, "public, max-age=86400"),
+    ];
+    LIST.response(&headers, head).await
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ pub mod client_address;
 mod connection;
 pub mod credentials;
 mod delivery;
+pub mod document;
 pub mod idempotency;
 mod lingering;
 pub mod listener;

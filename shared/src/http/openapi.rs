@@ -1,11 +1,12 @@
 //! Parts common to the OpenAPI documents of both services.
 
+use super::document::Document;
 use super::path_prefix::PathPrefix;
 use super::static_files;
 use crate::context::AppContext;
-use axum::http::HeaderMap;
+use axum::Router;
+use axum::http::{HeaderMap, header};
 use axum::routing::get;
-use axum::{Json, Router};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,24 +19,27 @@ use utoipa::{IntoResponses, PartialSchema as _, ToSchema};
 /// Returns the routes `/api/openapi.json`, `/api/asyncapi.json` and the reader page.
 pub fn routes(description: OpenApi, site: &Arc<AppContext>) -> Router {
     let under = format!("{}{}", site.public_url, site.path_prefix);
-    let under = Arc::new(complete(description.clone(), &under));
-    let document = Arc::new(complete(description, &site.public_url));
+    let under = rendered(complete(description.clone(), &under));
+    let document = rendered(complete(description, &site.public_url));
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    let openapi = async move |prefix: PathPrefix, headers: HeaderMap| {
+        let is_plain = prefix.as_str().is_empty();
+        let document = if is_plain { document } else { under };
+        document.response(&headers, json).await
+    };
+    let asyncapi = async |headers: HeaderMap| static_files::serve("asyncapi.json", &headers).await;
     Router::new()
-        .route(
-            "/api/openapi.json",
-            get(move |prefix: PathPrefix| async move {
-                let is_plain = prefix.as_str().is_empty();
-                Json((*if is_plain { document } else { under }).clone())
-            }),
-        )
-        .route(
-            "/api/asyncapi.json",
-            get(|headers: HeaderMap| async move { static_files::serve("asyncapi.json", &headers) }),
-        )
+        .route("/api/openapi.json", get(openapi))
+        .route("/api/asyncapi.json", get(asyncapi))
         .route(
             "/api/docs",
             get(|prefix: PathPrefix| async move { static_files::page(&prefix, "docs.html", &[]) }),
         )
+}
+
+fn rendered(description: OpenApi) -> Document {
+    let text = description.to_json();
+    Document::new(text.expect("a description can always be serialised"))
 }
 
 /// Adds what no single handler can say.
