@@ -1,15 +1,33 @@
 // @ts-check
 // An order with its tickets: with the session, or by the key of the signed link.
-import { $, call } from "./api.js";
+import { $, call, Problem } from "./api.js";
 import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
 
 const id = document.body.dataset.order || "";
 const bearer = new URLSearchParams(location.search).get("key") || undefined;
 
+/** Calls with the session first, as `Authorization` belongs to the site where it uses that itself; then by the link's
+ * key. An order of very many tickets asks more often than one fan may, and waits as it is told.
+ * @param {string} method @param {string} path @param {any} [body] @param {string} [key] @returns {Promise<any>} */
+async function ask(method, path, body, key, tries = 0) {
+  try {
+    return await call(method, path, { body, bearer: key });
+  } catch (problem) {
+    if (!(problem instanceof Problem)) throw problem;
+    if (problem.status === 429 && tries < 20) {
+      const after = problem.retryAfter * 1000 * (1 + Math.random());
+      await new Promise((later) => setTimeout(later, after));
+      return ask(method, path, body, key, tries + 1);
+    }
+    if (bearer && !key && [401, 404].includes(problem.status)) return ask(method, path, body, bearer);
+    throw problem;
+  }
+}
+
 /** @param {any} ticket @param {any} order @param {string} name */
 async function draw(ticket, order, name) {
-  const svg = await call("POST", "/api/v1/qr", { body: { code: ticket.code } });
+  const svg = await ask("POST", "/api/v1/qr", { order: order.id, code: ticket.code });
   const seat = order.seats.find((/** @type {any} */ s) => s.id === ticket.seat);
   return make(
     "section",
@@ -28,12 +46,7 @@ async function draw(ticket, order, name) {
 }
 
 async function load() {
-  // The session first: `Authorization` belongs to the site where it uses that itself.
-  const asked = call("GET", `/api/v1/orders/${id}`).catch((problem) => {
-    if (bearer && [401, 404].includes(problem.status)) return call("GET", `/api/v1/orders/${id}`, { bearer });
-    throw problem;
-  });
-  const [order] = await Promise.all([asked, loadCurrencies()]);
+  const [order] = await Promise.all([ask("GET", `/api/v1/orders/${id}`), loadCurrencies()]);
   const about = await call("GET", `/api/v1/events/${order.event}`).catch(() => ({ name: order.event }));
   /** @type {Record<string, string>} */
   const words = {

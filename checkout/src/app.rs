@@ -2,6 +2,7 @@
 
 use crate::inventory::Inventory;
 use crate::jwks::Jwks;
+use crate::payment::declines::Declines;
 use crate::payment::provider::Provider;
 use crate::payment::unsettled::Unsettled;
 use crate::waiting_room::WaitingRoom;
@@ -27,6 +28,8 @@ pub struct Shop {
     pub service_key: Option<String>,
     /// Payments whose verdict is known to this process alone.
     pub unsettled: Unsettled,
+    /// Declined cards by client address.
+    pub declines: Declines,
     /// Notified when there is something to report.
     pub to_report: Notify,
 }

@@ -18,6 +18,8 @@ impl From<Refused> for Problem {
             Refused::LeavesSingle(left) => problem.with("left", left),
             Refused::TooManySeats(limit)
             | Refused::TooManyHolds(limit)
+            | Refused::TooManyOpenHolds(limit)
+            | Refused::TooManyDeclines(limit)
             | Refused::TooManyAttempts(limit) => problem.with("limit", limit),
             Refused::HoldOver(state) | Refused::OrderState(state) => problem.with("state", state),
             Refused::HoldConverted(order) => problem.with("order", order),
@@ -54,6 +56,8 @@ fn plain(refused: &Refused) -> Problem {
         Refused::OrderState(_) => (S::CONFLICT, "order-state", "The order's state does not allow this"),
         Refused::PaymentRunning => (S::CONFLICT, "payment-running", "A payment is under way"),
         Refused::TooManyAttempts(_) => (S::CONFLICT, "too-many-attempts", "Too many attempts to pay this order"),
+        Refused::TooManyDeclines(_) => (S::CONFLICT, "too-many-declines", "Too many of your cards were declined: no other is tried in this visit"),
+        Refused::TooManyOpenHolds(_) => (S::CONFLICT, "too-many-open-holds", "You hold seats as often as one fan may: pay for some, or give some back"),
         Refused::InUse => (S::CONFLICT, "seating-in-use", "Seats are held or booked: the plan stays"),
         Refused::NoSuchShard => (S::NOT_FOUND, "no-such-shard", "There is no such database"),
         Refused::OnSale => (S::CONFLICT, "event-on-sale", "Fans are inside, hold seats or are paying: the event stays where it is"),
@@ -62,6 +66,15 @@ fn plain(refused: &Refused) -> Problem {
         Refused::StillRunning => (S::CONFLICT, "still-running", "The first request with this key is still running"),
     };
     Problem::new(status, kind, title)
+}
+
+/// Returns the problem for a card that is not tried, as too many others from the same address were
+/// declined.
+pub(crate) fn declined_address(retry_after_seconds: u32) -> Problem {
+    let title =
+        "Too many cards were declined from your network: try again later, or from elsewhere";
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-declines", title)
+        .retry_after(retry_after_seconds)
 }
 
 /// Returns the problem for a missing or unknown session.

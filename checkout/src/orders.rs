@@ -1,14 +1,19 @@
 //! Routes of orders and their payment.
 
 use crate::app::{App, Shop};
+use crate::error::declined_address;
 use crate::holds::subject;
-use crate::inventory::{Buyer, Order, Reader};
+use crate::inventory::{Buyer, Order, Reader, Refused};
+use crate::payment::CardPayment;
 use crate::sessions::Sessions;
 use axum::Json;
-use axum::extract::{FromRequestParts as _, Path, Request, State};
+use axum::extract::{Extension, FromRef, FromRequestParts, Path, State};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use shared::context::{AppContext, check};
+use shared::http::client_address::ClientAddress;
 use shared::http::credentials::bearer;
 use shared::http::idempotency::{IdempotencyKey, mark_replayed};
 use shared::http::openapi::Refusals;
@@ -85,6 +90,28 @@ async fn list_own_orders(
     Ok(Json(shop.inventory.own_orders(keys).await?))
 }
 
+/// Extractor of what opens an order: the key of its signed link as the bearer token, or a session.
+pub(crate) struct OrderReader(pub(crate) Reader);
+
+impl<S> FromRequestParts<S> for OrderReader
+where
+    Arc<AppContext>: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let link = bearer(&parts.headers).filter(|word| word.starts_with("lnk_"));
+        if let Some(word) = link {
+            let site: Arc<AppContext> = FromRef::from_ref(state);
+            check(&site.limits.visitors, &word)?;
+            return Ok(OrderReader(Reader::Link(word)));
+        }
+        let Sessions(keys) = Sessions::from_request_parts(parts, state).await?;
+        Ok(OrderReader(Reader::Session(keys)))
+    }
+}
+
 /// Returns an order, with its tickets once it is confirmed. Needs the session, or the key of the
 /// signed link as the bearer token.
 #[utoipa::path(get, path = "/api/v1/orders/{order}", tag = "checkout", params(("order" = String, Path)),
@@ -93,18 +120,8 @@ async fn list_own_orders(
 async fn show_order(
     State(shop): State<Arc<Shop>>,
     Path(order): Path<String>,
-    request: Request,
+    OrderReader(reader): OrderReader,
 ) -> Result<Json<Order>, Problem> {
-    let (mut parts, _) = request.into_parts();
-    let link = bearer(&parts.headers).filter(|word| word.starts_with("lnk_"));
-    let reader = match link {
-        Some(word) => Reader::Link(word),
-        None => Reader::Session(
-            Sessions::from_request_parts(&mut parts, &shop.site)
-                .await?
-                .0,
-        ),
-    };
     Ok(Json(shop.inventory.show_order(reader, &order).await?))
 }
 
@@ -119,7 +136,9 @@ struct CardInput {
 
 /// Pays with a card of the simulated provider and returns the updated order. 409
 /// `too-many-attempts` after 20 attempts that were declined: the order stays as it is until its
-/// time to pay is over or its hold is released.
+/// time to pay is over or its hold is released. 409 `too-many-declines` after 40 declined attempts
+/// of one fan, 429 `too-many-declines` after three while an address has had more than 60 in an
+/// hour.
 #[utoipa::path(post, path = "/api/v1/payments/simulated/{payment}", tag = "checkout",
     params(("payment" = String, Path)),
     request_body = CardInput, security(("session" = [])),
@@ -128,6 +147,7 @@ async fn pay(
     State(shop): State<Arc<Shop>>,
     Path(payment): Path<String>,
     Sessions(keys): Sessions,
+    address: Option<Extension<ClientAddress>>,
     key: IdempotencyKey,
     Input(input, body): Input<CardInput>,
 ) -> Result<Response, Problem> {
@@ -139,7 +159,22 @@ async fn pay(
         ));
     }
     let attempt = key.attempt(&subject(&keys), &format!("pay {payment}"), &body);
-    let once = shop.pay(keys, &payment, card, attempt).await?;
+    let address = address.map(|Extension(ClientAddress(address))| address);
+    let allowance = shop.declines.allowance(address, shop.inventory.now());
+    let paid = shop.pay(CardPayment {
+        keys,
+        payment,
+        card,
+        attempt,
+        address,
+        declines_max: allowance.attempts,
+    });
+    let once = paid
+        .await
+        .map_err(|refused| match (&refused, allowance.more_after) {
+            (Refused::TooManyDeclines(_), Some(seconds)) => declined_address(seconds),
+            _ => refused.into(),
+        })?;
     Ok(mark_replayed(
         Json(once.value).into_response(),
         once.is_replayed,

@@ -19,10 +19,14 @@ use shared::ids::EventId;
 use shared::organiser::{Organiser, Role};
 use shared::time::Time;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 const ORDERS_MAX: u32 = 1000;
+/// Number of plans parsed at one time, as the largest take a second and some hundred megabytes.
+/// Others wait.
+const PLANS_AT_ONCE_MAX: usize = 1;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -79,7 +83,12 @@ async fn set_seating(
 ) -> Result<Json<Planned>, Problem> {
     let event = known(&shop, &event).await?;
     let bytes = read_body(body, PLAN_BYTES_MAX).await?;
-    let layout = layout::parse(&bytes)?;
+    let layout = to_the_end(async {
+        static TURNS: Semaphore = Semaphore::const_new(PLANS_AT_ONCE_MAX);
+        let _turn = TURNS.acquire().await;
+        layout::parse_on_a_thread(bytes).await
+    })
+    .await?;
     let capacity = layout.seats.len() as u32;
     let version = shop.inventory.set_seating(&event, layout).await?;
     if let Some(seat_map) = shop.inventory.seat_map(&event) {

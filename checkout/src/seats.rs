@@ -7,11 +7,12 @@ use crate::inventory::{SeatMap, SeatState};
 use crate::sessions::{Sessions, event_id};
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::edge::Lifetime;
 use shared::http::credentials::{bearer, check_origin};
+use shared::http::document::{Document, entity_tag, is_known, not_modified};
 use shared::http::openapi::Refusals;
 use shared::http::permit::ConnectionPermit;
 use shared::http::problem::{Parameters, Problem};
@@ -50,17 +51,6 @@ fn seat_map(shop: &Shop, event: &str) -> Result<Arc<SeatMap>, Problem> {
     shop.inventory.seat_map(&event).ok_or_else(none)
 }
 
-fn is_known(headers: &HeaderMap, tag: &str) -> bool {
-    headers
-        .get(header::IF_NONE_MATCH)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| {
-            value
-                .split(',')
-                .any(|known| known.trim().trim_start_matches("W/") == tag)
-        })
-}
-
 /// Returns the layout, which is immutable for each version.
 #[utoipa::path(get, path = "/api/v1/events/{event}/seating", tag = "checkout", params(("event" = String, Path)),
     security(()),
@@ -72,12 +62,12 @@ async fn show_seating(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let seat_map = seat_map(&shop, &event)?;
-    let tag = seat_map.layout_tag();
-    let head = [(header::ETAG, tag.to_owned())];
-    let mut response = if is_known(&headers, tag) {
-        (StatusCode::NOT_MODIFIED, head).into_response()
+    let layout = seat_map.layout_document().await?;
+    let head = [(header::ETAG, entity_tag(&headers, &layout.tag))];
+    let mut response = if is_known(&headers, &layout.tag) {
+        not_modified(head)
     } else {
-        (head, JSON, seat_map.layout_json()).into_response()
+        layout.json.response(&headers, (head, JSON)).await?
     };
     let edge = &shop.site.edge;
     edge.keep(response.headers_mut(), Lifetime::Layout, &seat_map.event);
@@ -152,23 +142,25 @@ async fn show_seats(
     let wants_bits = query.format.is_some() || accepts_bits(&headers);
     let form = if wants_bits { "-bits" } else { "" };
     let mark = if is_stale { "-stale" } else { "" };
-    let tag = format!("\"{}{form}{mark}\"", shown.version);
-    let is_known = is_known(&headers, &tag);
+    let tag = format!("{}{form}{mark}", shown.version);
     let head = [
-        (header::ETAG, tag),
+        (header::ETAG, entity_tag(&headers, &tag)),
         (header::VARY, "Accept".to_owned()),
         (X_VERSION, shown.version.to_string()),
         (X_STALE, is_stale.to_string()),
     ];
-    let mut response = if is_known {
-        (StatusCode::NOT_MODIFIED, head).into_response()
+    let mut response = if is_known(&headers, &tag) {
+        not_modified(head)
     } else if wants_bits {
-        (head, BITS, shown.bits()).into_response()
-    } else if is_stale {
-        (head, JSON, render(&seat_map, &shown, true)).into_response()
+        let make = {
+            let shown = shown.clone();
+            move || Document::short_lived(shown.to_bits())
+        };
+        let bits = shown.bits.get(make).await?;
+        bits.response(&headers, (head, BITS)).await?
     } else {
-        let body = shown.json(|shown| render(&seat_map, shown, false));
-        (head, JSON, body).into_response()
+        let json = json_document(&seat_map, &shown, is_stale).await?;
+        json.response(&headers, (head, JSON)).await?
     };
     let edge = &shop.site.edge;
     edge.keep(response.headers_mut(), Lifetime::Live, &seat_map.event);
@@ -180,6 +172,22 @@ fn accepts_bits(headers: &HeaderMap) -> bool {
     accepted
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| value.contains("application/octet-stream"))
+}
+
+/// Returns the version as JSON, rendered once.
+async fn json_document(
+    seat_map: &Arc<SeatMap>,
+    shown: &Arc<SeatMapVersion>,
+    is_stale: bool,
+) -> Result<Document, Problem> {
+    let kept = if is_stale {
+        &shown.stale_json
+    } else {
+        &shown.json
+    };
+    let (seat_map, shown) = (seat_map.clone(), shown.clone());
+    let make = move || Document::short_lived(render(&seat_map, &shown, is_stale));
+    kept.get(make).await
 }
 
 fn render(seat_map: &SeatMap, shown: &SeatMapVersion, is_stale: bool) -> Vec<u8> {

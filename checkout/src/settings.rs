@@ -112,6 +112,7 @@ impl SeatsArgs {
             waiting_room,
             service_key,
             unsettled: Unsettled::default(),
+            declines: Default::default(),
             to_report: tokio::sync::Notify::new(),
         }))
     }

@@ -3,11 +3,15 @@
 //! All amounts are whole numbers of minor units. This is the one place that knows how many of their
 //! digits are decimals; the pages ask for it at `/api/v1/currencies`.
 
-use axum::http::header;
-use axum::response::{IntoResponse as _, Response};
-use axum::{Json, Router, routing};
+use crate::http::document::Document;
+use crate::http::problem::Problem;
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use axum::{Router, routing};
 use iso_currency::{Currency, IntoEnumIterator as _};
+use serde_json::json;
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 
@@ -45,16 +49,20 @@ struct Description;
     security(()),
     responses((status = 200, description = "Decimals by ISO 4217 code",
         body = BTreeMap<String, u16>), crate::http::openapi::Refusals))]
-async fn list_currencies() -> Response {
-    let all = Currency::iter();
-    let listed: BTreeMap<&str, u16> = all
-        .filter_map(|currency| Some((currency.code(), currency.exponent()?)))
-        .collect();
+async fn list_currencies(headers: HeaderMap) -> Result<Response, Problem> {
+    static LIST: LazyLock<Document> = LazyLock::new(|| {
+        let all = Currency::iter();
+        let listed: BTreeMap<&str, u16> = all
+            .filter_map(|currency| Some((currency.code(), currency.exponent()?)))
+            .collect();
+        Document::new(json!(listed).to_string())
+    });
     let head = [
+        (header::CONTENT_TYPE, "application/json"),
         (header::CACHE_CONTROL, "public, max-age=86400"),
         (header::VARY, "origin"),
     ];
-    (head, Json(listed)).into_response()
+    LIST.response(&headers, head).await
 }
 
 #[cfg(test)]

@@ -57,6 +57,8 @@ pub struct Room {
     pub(crate) passed: Passed,
     /// Results of draws that were read at this node. Locked for a look-up, never across an await.
     pub(crate) lists: RwLock<HashMap<EventId, Arc<List>>>,
+    /// Held while one of them is read, so that one is read at a time.
+    pub(crate) list_reading: tokio::sync::Mutex<()>,
 }
 
 /// Constructor arguments of [`Room`].
@@ -97,6 +99,7 @@ impl Room {
             hubs: RwLock::default(),
             passed: Passed::default(),
             lists: RwLock::default(),
+            list_reading: tokio::sync::Mutex::default(),
         }))
     }
 

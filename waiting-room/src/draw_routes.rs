@@ -2,20 +2,21 @@
 
 use crate::app::{App, Room};
 use crate::credentials::{find, pass_of};
-use crate::draw::{ALGORITHM, Drawn, Entry, List, Mixed, Proof, Round, commitment};
+use crate::draw::{ALGORITHM, Drawn, Entry, LINES, List, Mixed, Proof, Round, commitment};
 use crate::error::no_pass;
-use crate::line::DrawState;
+use crate::line::{DrawState, Outcome};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures_util::StreamExt as _;
 use futures_util::stream;
 use serde_json::json;
 use shared::audit::Entry as AuditEntry;
 use shared::crypto::hex;
 use shared::edge::Lifetime;
+use shared::http::document::{accepts_gzip, compressed_response, plain};
+use shared::http::middleware::to_the_end;
 use shared::http::openapi::Refusals;
 use shared::http::path_prefix::PathPrefix;
 use shared::http::problem::{Input, Problem};
@@ -23,15 +24,12 @@ use shared::http::static_files::page;
 use shared::ids::EventId;
 use shared::organiser::Organiser;
 use std::convert::Infallible;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// Number of visitors read from the line at once.
 const PAGE: usize = 20_000;
-/// Number of lines sent in one chunk of the response.
-const LINES: usize = 5_000;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -72,8 +70,12 @@ impl Room {
         self.line.draw(event).await?.ok_or_else(none)
     }
 
-    /// Returns the list of a draw that was held, reading it from the line once.
-    pub(crate) async fn drawn_list(&self, event: &EventId) -> Result<Arc<List>, Problem> {
+    /// Returns the list of a draw that was held, reading it from the line once, however many ask at
+    /// one time or hang up meanwhile.
+    pub(crate) async fn drawn_list(
+        self: &Arc<Room>,
+        event: &EventId,
+    ) -> Result<Arc<List>, Problem> {
         if let Some(list) = self.known_list(event) {
             return Ok(list);
         }
@@ -82,6 +84,18 @@ impl Room {
         let outcome = state
             .outcome
             .ok_or_else(|| Problem::new(StatusCode::CONFLICT, "not-drawn", title))?;
+        let (room, event) = (self.clone(), event.clone());
+        to_the_end(async move {
+            let _reading = room.list_reading.lock().await;
+            match room.known_list(&event) {
+                Some(list) => Ok(list),
+                None => room.read_list(&event, outcome).await,
+            }
+        })
+        .await
+    }
+
+    async fn read_list(&self, event: &EventId, outcome: Outcome) -> Result<Arc<List>, Problem> {
         let mut entries = Vec::with_capacity(outcome.entries as usize);
         while (entries.len() as u64) < outcome.entries {
             let left = (outcome.entries as usize - entries.len()).min(PAGE);
@@ -137,24 +151,22 @@ async fn show_draw(
 async fn list_entries(
     State(room): State<Arc<Room>>,
     Path(event): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (event, _) = find(&room, &event).await?;
     let list = room.drawn_list(&event).await?;
-    let lines = stream::unfold((list, 0), |(list, from)| async move {
-        let some = list.entries_after(from, LINES);
-        if some.is_empty() {
-            return None;
-        }
-        let mut text = String::with_capacity(some.len() * 44);
-        for (entry, number) in some.iter().zip(from + 1..) {
-            let _ = writeln!(text, "{entry} {number}");
-        }
-        let next = from + some.len();
-        Some((Ok::<_, Infallible>(text), (list, next)))
-    });
     let head = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
-    // Fused, because compression polls once more after the end.
-    let mut response = (head, Body::from_stream(lines.fuse())).into_response();
+    let mut response = if accepts_gzip(&headers) {
+        compressed_response(head, List::compressed(&list).await?)
+    } else {
+        // Rendered for each who asks: that costs no more than sending it, and a million entries
+        // take 50 MB.
+        let lines = stream::unfold((list, 0), |(list, from)| async move {
+            let lines = list.lines_after(from)?;
+            Some((Ok::<_, Infallible>(lines), (list, from + LINES)))
+        });
+        plain((head, Body::from_stream(lines)).into_response())
+    };
     let edge = &room.site.edge;
     edge.keep(response.headers_mut(), Lifetime::Drawn, &event);
     Ok(response)

@@ -2,7 +2,7 @@
 //! of recent visitors.
 
 use super::best_available::{Peer, SeatIndex};
-use super::layout::{Layout, parse};
+use super::layout::Layout;
 use super::model::*;
 use super::records::{
     Indexed, Key, NEVER, OrderRow, OrderState, SeatChange, SessionRow, VisitorRecords,
@@ -11,6 +11,7 @@ use super::rules::Rules;
 use super::seat_map::SeatMap;
 use foldhash::fast::RandomState;
 use shared::crypto::{RandomPool, Secret, encode};
+use shared::http::problem::Problem;
 use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
 use std::collections::HashMap;
@@ -161,15 +162,15 @@ impl LinkKey {
 }
 
 impl Plan {
-    /// Loads a stored plan with the stored states of its seats. An existing seat map of the same
+    /// Joins a stored layout with the stored states of its seats. An existing seat map of the same
     /// version is kept.
     pub(super) fn load(
         event: &EventId,
-        text: &str,
+        layout: Result<Layout, Problem>,
         seats: Vec<(SeatState, i64)>,
         seat_map: impl FnOnce(Arc<Layout>, Vec<SeatState>) -> Arc<SeatMap>,
     ) -> Result<Plan, String> {
-        let layout = parse(text.as_bytes())
+        let layout = layout
             .map(Arc::new)
             .map_err(|problem| format!("the plan of {event}: {}", problem.into_value()))?;
         if seats.len() != layout.seats.len() {

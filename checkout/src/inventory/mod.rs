@@ -16,6 +16,7 @@ pub mod seat_map;
 mod service;
 mod sqlite;
 
+pub use commands::ATTEMPTS_PER_VISITOR_MAX;
 pub use engine::Engine;
 pub use layout::Layout;
 pub use model::*;

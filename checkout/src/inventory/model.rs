@@ -446,6 +446,10 @@ pub enum Refused {
     PaymentRunning,
     #[error("too many attempts to pay")]
     TooManyAttempts(u32),
+    #[error("too many cards were declined")]
+    TooManyDeclines(u32),
+    #[error("too many open holds")]
+    TooManyOpenHolds(u32),
     #[error("seats are held or booked")]
     InUse,
     #[error("seats are held, or money is on its way")]

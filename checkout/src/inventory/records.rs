@@ -277,6 +277,16 @@ impl VisitorRecords {
         self.orders.iter().find(|order| order.id == id)
     }
 
+    /// Returns the number of holds with seats that are not paid for.
+    pub(super) fn open_holds(&self) -> u32 {
+        let held = self
+            .holds
+            .iter()
+            .filter(|hold| hold.state == HoldState::Active);
+        let unpaid = self.orders.iter().filter(|order| order.state.is_open());
+        (held.count() + unpaid.count()) as u32
+    }
+
     /// Returns the number of seats held and booked.
     pub(super) fn seats_owned(&self) -> u32 {
         let owning = self.holds.iter().filter(|hold| hold.state.owns());

@@ -3,14 +3,15 @@
 
 use super::layout::Layout;
 use super::model::{Currency, SeatState};
-use axum::body::Bytes;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use shared::crypto::{encode, sha256};
+use shared::http::document::{Document, MadeOnce};
+use shared::http::problem::Problem;
 use shared::ids::{Availability, EventId};
 use shared::time::{Clock, Time};
 use std::collections::VecDeque;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Shortest time between two versions, in milliseconds; several commits share one version.
@@ -48,10 +49,19 @@ pub struct SeatMap {
     pub layout_version: u32,
     /// Currency of the prices.
     pub currency: Currency,
-    layout_json: OnceLock<Bytes>,
-    layout_tag: OnceLock<String>,
+    layout_document: MadeOnce<LayoutDocument>,
     current: watch::Sender<Arc<SeatMapVersion>>,
     pending: Mutex<Unpublished>,
+}
+
+/// A layout as it is sent.
+#[derive(Clone)]
+pub struct LayoutDocument {
+    /// The layout as JSON.
+    pub json: Document,
+    /// Its entity tag. It is made of the content: versions begin anew for an event that is deleted
+    /// and created again, which caches that ask by the tag do not know.
+    pub tag: Arc<str>,
 }
 
 /// Committed changes that the next version will contain, and the messages of the last versions.
@@ -81,9 +91,12 @@ pub struct SeatMapVersion {
     pub states: Vec<SeatState>,
     /// Time at which the version was made.
     pub at: Time,
-    /// Serialised on first use; concurrent readers wait for the same result.
-    json: OnceLock<Bytes>,
-    bits: OnceLock<Bytes>,
+    /// The states as JSON, made for the first who asks.
+    pub json: MadeOnce<Document>,
+    /// The same, marked as perhaps out of date.
+    pub stale_json: MadeOnce<Document>,
+    /// The states with two bits per seat.
+    pub bits: MadeOnce<Document>,
 }
 
 impl SeatMapVersion {
@@ -93,19 +106,10 @@ impl SeatMapVersion {
             counts: count(&states),
             states,
             at: stamp.at,
-            json: OnceLock::new(),
-            bits: OnceLock::new(),
+            json: MadeOnce::default(),
+            stale_json: MadeOnce::default(),
+            bits: MadeOnce::default(),
         }
-    }
-
-    /// Returns the state of every seat as JSON, serialised by `make` on first use.
-    pub fn json(&self, make: impl FnOnce(&SeatMapVersion) -> Vec<u8>) -> Bytes {
-        self.json.get_or_init(|| make(self).into()).clone()
-    }
-
-    /// Returns the states with two bits per seat, encoded on first use.
-    pub fn bits(&self) -> Bytes {
-        self.bits.get_or_init(|| self.to_bits().into()).clone()
     }
 
     /// Encodes the states with two bits per seat: 0 available, 1 held, 2 booked, 3 blocked; the
@@ -161,8 +165,7 @@ impl SeatMap {
             layout: layout.layout,
             layout_version: layout.version,
             currency: layout.currency,
-            layout_json: OnceLock::new(),
-            layout_tag: OnceLock::new(),
+            layout_document: MadeOnce::default(),
             current: watch::Sender::new(Arc::new(current)),
             pending: Mutex::new(Unpublished {
                 states,
@@ -172,20 +175,20 @@ impl SeatMap {
         }
     }
 
-    /// Returns the layout as serialised JSON.
-    pub fn layout_json(&self) -> Bytes {
-        let make = || {
-            let layout = self.layout.to_json(self.layout_version, self.currency);
-            layout.to_string().into()
+    /// Returns the layout as it is sent.
+    ///
+    /// # Errors
+    /// 500 if making it panicked.
+    pub async fn layout_document(&self) -> Result<LayoutDocument, Problem> {
+        let (layout, version) = (self.layout.clone(), self.layout_version);
+        let currency = self.currency;
+        let make = move || {
+            let json = layout.to_json(version, currency).to_string();
+            let tag = encode(&sha256(json.as_bytes())[..12]).into();
+            let json = Document::new(json);
+            LayoutDocument { json, tag }
         };
-        self.layout_json.get_or_init(make).clone()
-    }
-
-    /// Returns the entity tag of the layout. It is made of the content: versions begin anew for an
-    /// event that is deleted and created again, which caches that ask by the tag do not know.
-    pub fn layout_tag(&self) -> &str {
-        let make = || format!("\"{}\"", encode(&sha256(&self.layout_json())[..12]));
-        self.layout_tag.get_or_init(make)
+        self.layout_document.get(make).await
     }
 
     /// Returns the current version.

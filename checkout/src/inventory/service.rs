@@ -1,7 +1,7 @@
 //! The inventory: the seats, sessions, holds, orders and payments of all events, on any engine.
 
 use super::command::Subject;
-use super::commands::{Target, UnitOfWork};
+use super::commands::{ATTEMPTS_PER_VISITOR_MAX, Target, UnitOfWork};
 use super::engine::{Engine, SWEEP_MAX, decide_with};
 use super::event_state::LinkKey;
 use super::model::*;
@@ -235,12 +235,25 @@ impl Inventory {
         payment: &str,
         attempt: Option<Attempt>,
     ) -> Result<Begun, Refused> {
+        let most = ATTEMPTS_PER_VISITOR_MAX;
+        self.begin_payment_within(keys, payment, attempt, most)
+            .await
+    }
+
+    /// As `begin_payment`, if fewer attempts of the visitor were declined than this.
+    pub async fn begin_payment_within(
+        &self,
+        keys: SessionKeys,
+        payment: &str,
+        attempt: Option<Attempt>,
+        declines_max: u32,
+    ) -> Result<Begun, Refused> {
         first(keys, Refused::NoSuchPayment, |key| {
             let (payment, attempt) = (payment.to_owned(), attempt.clone());
             let subject =
                 Subject::new(&key.event, Target::Session(key.hash)).once(attempt.as_ref());
             self.decide(subject, move |work| {
-                work.begin_payment(&key.hash, &payment, attempt.as_ref())
+                work.begin_payment(&key.hash, &payment, attempt.as_ref(), declines_max)
             })
         })
         .await

@@ -1,6 +1,7 @@
 //! Payments: the provider is asked outside of every transaction, and its verdict is recorded in a
 //! transaction of its own.
 
+pub(crate) mod declines;
 pub(crate) mod provider;
 mod simulated;
 pub(crate) mod unsettled;
@@ -13,6 +14,7 @@ use shared::audit::Entry;
 use shared::group_commit::{ANSWER_SECONDS_MAX, Unavailable};
 use shared::http::idempotency::Attempt;
 use shared::trace::{Span, carried};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -28,24 +30,32 @@ const RETRY_MAX: Duration = Duration::from_secs(5);
 /// they hold: the longest pause, an attempt that failed before it, and one that did not.
 const OTHERS_SETTLE: Duration = Duration::from_secs(5 + 2 * ANSWER_SECONDS_MAX);
 
+/// A request to pay by card.
+pub(crate) struct CardPayment {
+    pub(crate) keys: SessionKeys,
+    /// Id of the payment.
+    pub(crate) payment: String,
+    pub(crate) card: String,
+    pub(crate) attempt: Option<Attempt>,
+    /// Where it comes from, if that is known.
+    pub(crate) address: Option<IpAddr>,
+    /// Largest number of declined attempts that its visitor may have had.
+    pub(crate) declines_max: u32,
+}
+
 impl Shop {
     /// Marks the payment, charges the provider and records the verdict. All of it runs in a task of
     /// its own, so that neither a browser that hangs up nor a store that is away for a while stops
     /// it half way: a request repeated with the same key is answered once it is done.
-    pub(crate) async fn pay(
-        self: &Arc<Shop>,
-        keys: SessionKeys,
-        payment: &str,
-        card: String,
-        attempt: Option<Attempt>,
-    ) -> Result<Once<Order>, Refused> {
+    pub(crate) async fn pay(self: &Arc<Shop>, asked: CardPayment) -> Result<Once<Order>, Refused> {
         let until = Instant::now() + Duration::from_secs(ANSWER_SECONDS_MAX);
         let place = self.unsettled.place().ok_or(Unavailable)?;
-        let (shop, payment) = (self.clone(), payment.to_owned());
+        let shop = self.clone();
         let paying = self.unsettled.tasks.spawn(carried(async move {
-            let begun = shop
-                .inventory
-                .begin_payment(keys, &payment, attempt.clone());
+            let (attempt, most) = (asked.attempt, asked.declines_max);
+            let inventory = &shop.inventory;
+            let begun =
+                inventory.begin_payment_within(asked.keys, &asked.payment, attempt.clone(), most);
             let payment = match begun.await? {
                 Begun::Replayed(order) => {
                     return Ok(Once {
@@ -59,11 +69,15 @@ impl Shop {
             PAYMENTS.begun.inc();
             let asked_at = Instant::now();
             let span = Span::client("charge");
-            let verdict = shop.provider.charge(&card, shop.inventory.now()).await;
+            let now = shop.inventory.now();
+            let verdict = shop.provider.charge(&asked.card, now).await;
             drop(span);
             let took = asked_at.elapsed().as_secs_f64();
             PAYMENTS.provider_seconds.observe(took);
             let verdict = verdict.unwrap_or_else(|| Verdict::Declined("unknown_card".to_owned()));
+            if matches!(verdict, Verdict::Declined(_)) {
+                shop.declines.count(asked.address, shop.inventory.now());
+            }
             let order = shop.settle(&payment, verdict, attempt).await;
             drop(entered);
             shop.to_report.notify_one();

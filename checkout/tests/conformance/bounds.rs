@@ -1,7 +1,9 @@
 //! Limits on the harm that one fan, or one reader of the database, can do to all others.
 
 use crate::bench::*;
-use checkout::inventory::{HoldState, Inventory, Postgres, Refused, Verdict};
+use checkout::inventory::{
+    HoldState, Inventory, Order, Postgres, Refused, RulesPatch, SessionKeys, Verdict, layout,
+};
 use shared::time::Clock;
 use std::net::TcpListener;
 use std::time::Duration;
@@ -10,6 +12,8 @@ use testkit::shared_postgres;
 /// Limit documented in the contract.
 const HOLDS_MAX: u32 = 500;
 const ATTEMPTS_MAX: u32 = 20;
+const DECLINES_MAX: u32 = 40;
+const OPEN_HOLDS_MAX: u32 = 50;
 
 #[tokio::test]
 async fn a_visitor_makes_only_so_many_holds_and_those_that_ended_can_still_be_seen() {
@@ -55,6 +59,90 @@ async fn an_order_is_tried_to_be_paid_only_so_often_and_its_seats_can_still_be_g
         let order = bench.order(&ada, &hold).await.unwrap();
         let paid = bench.pay(&ada, &order, Verdict::Captured).await.unwrap();
         assert_eq!(paid.state, "confirmed");
+    }
+}
+
+fn declined() -> Verdict {
+    Verdict::Declined("card_declined".into())
+}
+
+/// Orders the first seat and has so many cards declined for it.
+async fn decline(bench: &Bench, fan: &SessionKeys, seat: &str, cards: u32) -> Order {
+    let hold = bench.hold(fan, named(&[seat])).await.unwrap();
+    let mut order = bench.order(fan, &hold).await.unwrap();
+    for _ in 0..cards {
+        order = bench.pay(fan, &order, declined()).await.unwrap();
+    }
+    order
+}
+
+#[tokio::test]
+async fn a_visitor_has_only_so_many_cards_declined_whatever_the_orders_also_after_a_restart() {
+    for mut bench in halls().await {
+        let ada = bench.fan(1).await;
+        decline(&bench, &ada, "st-A-1", ATTEMPTS_MAX).await;
+        decline(&bench, &ada, "st-A-2", DECLINES_MAX - ATTEMPTS_MAX - 1).await;
+        bench.reopen().await;
+        let paid = bench.buy(&ada, &["st-A-3"]).await;
+        assert_eq!(paid.state, "confirmed", "what was paid counts for nothing");
+        // That ended the session; the visitor comes again.
+        let ada = bench.admit(1, "again").await.unwrap();
+        let order = decline(&bench, &ada, "st-A-4", 1).await;
+        let more = bench.pay(&ada, &order, Verdict::Captured).await;
+        assert_eq!(more, Err(Refused::TooManyDeclines(DECLINES_MAX)));
+        bench.reopen().await;
+        let more = bench.pay(&ada, &order, Verdict::Captured).await;
+        assert_eq!(more, Err(Refused::TooManyDeclines(DECLINES_MAX)));
+        let ben = bench.fan(2).await;
+        bench.buy(&ben, &["st-B-1"]).await;
+    }
+}
+
+#[tokio::test]
+async fn declined_cards_count_at_every_node() {
+    for (here, there) in pairs().await {
+        let ada = here.fan(1).await;
+        let kept = decline(&here, &ada, "st-A-1", 1).await;
+        // The other node learns of all but those that follow here.
+        let other = decline(&there, &ada, "st-A-2", ATTEMPTS_MAX - 1).await;
+        let mut kept = kept;
+        for _ in 0..ATTEMPTS_MAX - 1 {
+            kept = here.pay(&ada, &kept, declined()).await.unwrap();
+        }
+        there.pay(&ada, &other, declined()).await.unwrap();
+        let hold = there.hold(&ada, named(&["st-A-3"])).await.unwrap();
+        let last = there.order(&ada, &hold).await.unwrap();
+        for node in [&there, &here] {
+            let more = node.pay(&ada, &last, Verdict::Captured).await;
+            assert_eq!(more, Err(Refused::TooManyDeclines(DECLINES_MAX)));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_visitor_has_only_so_many_open_holds_and_unpaid_orders_and_can_give_them_back() {
+    for bench in halls().await {
+        let plan = br#"{"categories": [{"id": "floor", "name": "Floor", "price": 2000}],
+            "areas": [{"id": "fl", "category": "floor", "capacity": 60}]}"#;
+        let plan = layout::parse(plan).unwrap();
+        bench.seats.set_seating(&bench.event, plan).await.unwrap();
+        let rules = RulesPatch {
+            max_seats_per_visitor: Some(1000),
+            ..RulesPatch::default()
+        };
+        bench.seats.set_rules(&bench.event, rules).await.unwrap();
+        let ada = bench.fan(1).await;
+        let first = bench.hold(&ada, best(1)).await.unwrap();
+        bench.order(&ada, &first).await.unwrap();
+        for _ in 1..OPEN_HOLDS_MAX {
+            bench.hold(&ada, best(1)).await.unwrap();
+        }
+        let more = bench.hold(&ada, best(1)).await;
+        assert_eq!(more, Err(Refused::TooManyOpenHolds(OPEN_HOLDS_MAX)));
+        bench.seats.release(ada.clone(), &first.id).await.unwrap();
+        bench.hold(&ada, best(1)).await.unwrap();
+        let ben = bench.fan(2).await;
+        bench.hold(&ben, best(1)).await.unwrap();
     }
 }
 

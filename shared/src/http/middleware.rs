@@ -2,6 +2,7 @@
 
 use super::client_address::{ClientAddress, client_address};
 use super::cors::AllowOrigins;
+use super::document::may_compress;
 use super::load::Class;
 use super::overloaded::{refuse, wants_page};
 use super::path_prefix::{PathPrefix, with_prefix};
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, Predicate as _};
 use utoipa::openapi::OpenApi;
 
 /// A handler must answer within this; reading a slow body counts.
@@ -71,7 +73,7 @@ pub fn with_middleware(router: Router, site: &Arc<AppContext>, mut description: 
         .layer((
             AllowOrigins::new(site),
             from_fn_with_state(site.clone(), around),
-            CompressionLayer::new(),
+            CompressionLayer::new().compress_when(DefaultPredicate::new().and(may_compress)),
             CatchPanicLayer::custom(|_| {
                 tracing::error!("a handler panicked");
                 Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR).into_response()

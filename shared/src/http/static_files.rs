@@ -1,64 +1,87 @@
-//! The pages and scripts under `static/`, compiled in, served with an ETag.
+//! The pages and scripts under `static/`, compiled in, served with an ETag and compressed
+//! once.
 
 use crate::context::AppContext;
 use crate::crypto::encode;
 use crate::edge::{Lifetime, STATIC};
+use crate::http::document::{Document, entity_tag, is_known, not_modified};
 use crate::http::path_prefix::PathPrefix;
 use crate::http::problem::Problem;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rust_embed::RustEmbed;
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
 
 #[derive(RustEmbed)]
 #[folder = "../static"]
 struct Files;
+
+/// Files as they are served, by path.
+static SERVED: LazyLock<HashMap<Cow<'static, str>, ServedFile>> =
+    LazyLock::new(|| Files::iter().filter_map(ServedFile::load).collect());
+
+struct ServedFile {
+    kind: String,
+    tag: String,
+    document: Document,
+}
+
+impl ServedFile {
+    fn load(path: Cow<'static, str>) -> Option<(Cow<'static, str>, ServedFile)> {
+        let file = Files::get(&path)?;
+        let kind = file.metadata.mimetype();
+        let charset = if kind.starts_with("text/") {
+            "; charset=utf-8"
+        } else {
+            ""
+        };
+        let bytes = match std::str::from_utf8(&file.data) {
+            Ok(script) if path.ends_with(".js") => without_comments(script).into_bytes(),
+            _ => file.data.into_owned(),
+        };
+        let served = ServedFile {
+            kind: format!("{kind}{charset}"),
+            tag: encode(&file.metadata.sha256_hash()[..12]),
+            document: Document::new(bytes),
+        };
+        Some((path, served))
+    }
+}
 
 /// Serves `/static/{path}`.
 pub async fn file(
     State(site): State<Arc<AppContext>>,
     Path(path): Path<String>,
     headers: HeaderMap,
-) -> Response {
+) -> Result<Response, Problem> {
     if path.ends_with(".html") {
-        return Problem::of_status(StatusCode::NOT_FOUND).into_response();
+        return Err(Problem::of_status(StatusCode::NOT_FOUND));
     }
-    let mut response = serve(&path, &headers);
-    if response.headers().contains_key(header::ETAG) {
-        let headers = response.headers_mut();
-        site.edge.keep_as(headers, Lifetime::Static, STATIC);
-    }
-    response
+    let mut response = serve(&path, &headers).await?;
+    let headers = response.headers_mut();
+    site.edge.keep_as(headers, Lifetime::Static, STATIC);
+    Ok(response)
 }
 
 /// Serves a file under `static/`.
-pub fn serve(path: &str, headers: &HeaderMap) -> Response {
-    let Some(file) = Files::get(path) else {
-        return Problem::of_status(StatusCode::NOT_FOUND).into_response();
-    };
-    let kind = file.metadata.mimetype();
-    let charset = if kind.starts_with("text/") {
-        "; charset=utf-8"
-    } else {
-        ""
-    };
-    let tag = format!("\"{}\"", encode(&file.metadata.sha256_hash()[..12]));
-    let known = headers
-        .get(header::IF_NONE_MATCH)
-        .is_some_and(|value| value.to_str().is_ok_and(|value| value.contains(&tag)));
+///
+/// # Errors
+/// 404 if there is no such file.
+pub async fn serve(path: &str, headers: &HeaderMap) -> Result<Response, Problem> {
+    let file = SERVED.get(path);
+    let file = file.ok_or_else(|| Problem::of_status(StatusCode::NOT_FOUND))?;
     let head = [
-        (header::CONTENT_TYPE, format!("{kind}{charset}")),
+        (header::CONTENT_TYPE, file.kind.clone()),
         (header::CACHE_CONTROL, "public, max-age=60".to_owned()),
-        (header::ETAG, tag),
+        (header::ETAG, entity_tag(headers, &file.tag)),
     ];
-    if known {
-        return (StatusCode::NOT_MODIFIED, head).into_response();
+    if is_known(headers, &file.tag) {
+        return Ok(not_modified(head));
     }
-    match std::str::from_utf8(&file.data) {
-        Ok(script) if path.ends_with(".js") => (head, without_comments(script)).into_response(),
-        _ => (head, file.data.into_owned()).into_response(),
-    }
+    file.document.response(headers, head).await
 }
 
 /// Empties the comment lines of a script, which fans on slow networks need not load. Line numbers

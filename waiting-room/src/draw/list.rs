@@ -2,16 +2,24 @@
 
 use super::verify::Proof;
 use super::{Entry, Tree};
+use axum::body::Bytes;
 use shared::crypto::hex;
+use shared::http::document::{Compression, MadeOnce, gzip};
+use shared::http::problem::Problem;
 use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::fmt::Write as _;
+use std::sync::{Arc, OnceLock};
 
-/// Result of a draw, kept by a node after the first request: 20 bytes per entry, and 64 more after
-/// the first request for a proof.
+/// Number of entries that are listed in one piece.
+pub(crate) const LINES: usize = 5_000;
+
+/// Result of a draw, kept by a node after the first request: 20 bytes per entry, 64 more after the
+/// first request for a proof, and about 24 more after the first for the compressed list.
 pub(crate) struct List {
     by_number: Vec<Entry>,
     numbers: HashMap<Entry, u32>,
     sorted: OnceLock<SortedEntries>,
+    compressed: MadeOnce<Bytes>,
 }
 
 /// Entries in ascending order, and the tree over them.
@@ -27,6 +35,7 @@ impl List {
             numbers: by_number.iter().copied().zip(1..).collect(),
             by_number,
             sorted: OnceLock::new(),
+            compressed: MadeOnce::default(),
         }
     }
 
@@ -35,10 +44,33 @@ impl List {
         self.numbers.get(entry).copied().map(u64::from)
     }
 
-    /// Returns at most `count` entries after the first `skipped`, ordered by number.
-    pub(crate) fn entries_after(&self, skipped: usize, count: usize) -> &[Entry] {
+    /// Returns the next `LINES` entries after the first `skipped`, a line `entry number` each; none
+    /// after the last.
+    pub(crate) fn lines_after(&self, skipped: usize) -> Option<String> {
         let rest = self.by_number.get(skipped..).unwrap_or_default();
-        &rest[..rest.len().min(count)]
+        if rest.is_empty() {
+            return None;
+        }
+        let listed = rest.iter().take(LINES).zip(skipped + 1..);
+        let mut text = String::with_capacity(rest.len().min(LINES) * 50);
+        for (entry, number) in listed {
+            let _ = writeln!(text, "{entry} {number}");
+        }
+        Some(text)
+    }
+
+    /// Returns all lines, compressed for the first who asks.
+    ///
+    /// # Errors
+    /// 500 if compressing them panicked.
+    pub(crate) async fn compressed(list: &Arc<List>) -> Result<Bytes, Problem> {
+        let lines = list.clone();
+        let make = move || {
+            let pieces = (0..).step_by(LINES);
+            let pieces = pieces.map_while(|skipped| lines.lines_after(skipped));
+            gzip(pieces, Compression::fast())
+        };
+        list.compressed.get(make).await
     }
 
     /// Returns the root of the tree over the entries, in hex.

@@ -11,7 +11,7 @@ mod list;
 mod verify;
 
 pub use beacon::{BEACONS, Beacon, Round};
-pub(crate) use list::List;
+pub(crate) use list::{LINES, List};
 pub use verify::{Drawn, Mixed, Proof, verify, verify_proof};
 
 use aws_lc_rs::hmac;

@@ -18,6 +18,8 @@ const SLACK_MS_MAX: u32 = 5_000;
 /// Largest number of holds a visitor may make in one event, including ended ones: each remains a
 /// row that is read with the visitor's other records.
 pub(in crate::inventory) const HOLDS_PER_VISITOR_MAX: u32 = 500;
+/// Largest number of holds and unpaid orders that a visitor may have at one time.
+const OPEN_HOLDS_PER_VISITOR_MAX: u32 = 50;
 /// Divisor of the capacity: the end of the sale begins once fewer seats than the quotient are left.
 const END_OF_SALE: u32 = 10;
 
@@ -77,6 +79,9 @@ impl UnitOfWork<'_> {
             }
             if work.records.next >= HOLDS_PER_VISITOR_MAX as i32 {
                 return Err(Refused::TooManyHolds(HOLDS_PER_VISITOR_MAX));
+            }
+            if work.records.open_holds() >= OPEN_HOLDS_PER_VISITOR_MAX {
+                return Err(Refused::TooManyOpenHolds(OPEN_HOLDS_PER_VISITOR_MAX));
             }
             let seats = work.choose(wish)?;
             Ok(work.take(key, &seats))

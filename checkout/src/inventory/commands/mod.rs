@@ -11,6 +11,7 @@ mod sessions;
 use super::event_state::{EventState, VisitorCache};
 use super::model::*;
 use super::records::{AnswerRow, ChangeSet, NewAnswer, SeatChange, VisitorRecords};
+pub use payments::ATTEMPTS_PER_VISITOR_MAX;
 use serde::{Serialize, de::DeserializeOwned};
 pub(super) use sessions::show as show_session;
 use shared::http::idempotency::Attempt;

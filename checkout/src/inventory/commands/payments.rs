@@ -5,13 +5,16 @@ use super::UnitOfWork;
 use super::orders::PaymentStep;
 use crate::inventory::model::*;
 use crate::inventory::records::{
-    Key, Mark, NEVER, NewTicket, OrderState, Owner, PaymentState, SeatChange, TicketRow,
+    Key, Mark, NEVER, NewTicket, OrderState, Owner, PaymentRow, PaymentState, SeatChange, TicketRow,
 };
 use shared::crypto::random_id;
 use shared::http::idempotency::Attempt;
 
 /// Largest number of attempts to pay an order, so that lists of stolen cards cannot be tried on it.
 const ATTEMPTS_PER_ORDER_MAX: i32 = 20;
+/// Largest number of attempts of a visitor that were declined, whatever the order: an order can be
+/// given up for another.
+pub const ATTEMPTS_PER_VISITOR_MAX: u32 = 40;
 
 impl UnitOfWork<'_> {
     pub(in crate::inventory) fn begin_payment(
@@ -19,6 +22,7 @@ impl UnitOfWork<'_> {
         key: &Key,
         payment: &str,
         attempt: Option<&Attempt>,
+        declines_max: u32,
     ) -> Result<Begun, Refused> {
         if let Some(mark) = self.answered::<Mark>(attempt)? {
             return self.end_attempt(&mark, attempt);
@@ -45,6 +49,10 @@ impl UnitOfWork<'_> {
         if open.attempt > ATTEMPTS_PER_ORDER_MAX {
             return Err(Refused::TooManyAttempts(ATTEMPTS_PER_ORDER_MAX as u32));
         }
+        let declines = self.declines();
+        if declines >= declines_max {
+            return Err(Refused::TooManyDeclines(declines_max));
+        }
         let asked = PaymentRef {
             event: self.event_state.event.clone(),
             order: order.id.clone(),
@@ -58,12 +66,27 @@ impl UnitOfWork<'_> {
         };
         self.set_payment(&asked.order, &asked.id, step);
         self.set_order(&asked.order, OrderState::Paying, None);
+        if declines > 0 {
+            // Refuses a node that does not know of the declines of other orders.
+            let sequence = self.records.take_sequence();
+            self.changes.sequences.push(sequence);
+        }
         let mark = Mark {
             order: asked.order.clone(),
             payment: asked.id.clone(),
         };
         self.keep(attempt, &mark, true);
         Ok(Begun::Ask(asked))
+    }
+
+    /// Returns how many attempts of the visitor were declined, or may yet be.
+    fn declines(&self) -> u32 {
+        let payments = self.records.orders.iter().flat_map(|order| &order.payments);
+        let counts = |row: &&PaymentRow| match row.state {
+            PaymentState::Failed => row.begun_at.is_some(),
+            state => state == PaymentState::Processing,
+        };
+        u32::try_from(payments.filter(counts).count()).unwrap_or(u32::MAX)
     }
 
     /// Answers an attempt that was marked as running with the order, if its payment was settled

@@ -1,6 +1,6 @@
 //! Builds the layout of a plan, whichever its format.
 
-use super::{Category, Layout, LayoutSeat, SEATS_MAX};
+use super::{BLOCKS_MAX, CATEGORIES_MAX, Category, Layout, LayoutSeat, SEATS_MAX};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -9,9 +9,13 @@ use std::sync::Arc;
 /// Name of a field and why it is wrong.
 pub(super) type Wrong = (String, String);
 
+/// Longest name of a category, section or area, and longest label of a row or seat.
+const NAME_CHARS_MAX: usize = 200;
+
 /// A layout that is being built.
 pub(super) struct Builder {
-    pub(super) categories: Vec<Category>,
+    categories: Vec<Category>,
+    category_index: HashMap<Arc<str>, u16>,
     pub(super) seats: Vec<LayoutSeat>,
     pub(super) rows: Vec<Range<u32>>,
     pub(super) areas: HashSet<u32>,
@@ -27,20 +31,27 @@ impl Builder {
         if categories.is_empty() {
             return Err((field.to_owned(), "at least one category".to_owned()));
         }
-        for (at, category) in categories.iter().enumerate() {
-            let wrong = |name: &str, why: &str| (format!("{field}[{at}].{name}"), why.to_owned());
+        if categories.len() > CATEGORIES_MAX {
+            return Err((field.to_owned(), format!("at most {CATEGORIES_MAX}")));
+        }
+        let mut category_index = HashMap::new();
+        for (at, category) in (0..).zip(&categories) {
+            let name = |name: &str| format!("{field}[{at}].{name}");
+            let wrong = |of: &str, why: &str| Err((name(of), why.to_owned()));
             if category.id.is_empty() || category.id.len() > 100 {
-                return Err(wrong(fields[1], "1 to 100 characters"));
+                return wrong(fields[1], "1 to 100 characters");
             }
-            if categories[..at].iter().any(|other| other.id == category.id) {
-                return Err(wrong(fields[1], "this id stands twice"));
+            check_name(&category.name, &name("name"))?;
+            if category_index.insert(category.id.clone(), at).is_some() {
+                return wrong(fields[1], "this id stands twice");
             }
             if !(0..=100_000_000).contains(&category.price) {
-                return Err(wrong("price", "0 to 100000000 minor units"));
+                return wrong("price", "0 to 100000000 minor units");
             }
         }
         Ok(Builder {
             categories,
+            category_index,
             seats: Vec::new(),
             rows: Vec::new(),
             areas: HashSet::new(),
@@ -52,12 +63,8 @@ impl Builder {
     }
 
     pub(super) fn category(&self, id: &str, field: &str) -> Result<u16, Wrong> {
-        let at = self
-            .categories
-            .iter()
-            .position(|category| *category.id == *id);
-        at.and_then(|at| u16::try_from(at).ok())
-            .ok_or_else(|| (field.to_owned(), format!("there is no category '{id}'")))
+        let at = self.category_index.get(id).copied();
+        at.ok_or_else(|| (field.to_owned(), format!("there is no category '{id}'")))
     }
 
     pub(super) fn seat(&mut self, id: String, category: u16, field: &str) -> Result<(), Wrong> {
@@ -107,6 +114,24 @@ impl Builder {
             index: self.index,
         }
     }
+}
+
+/// Checks the number of sections and areas, or of zones.
+pub(super) fn check_blocks(count: usize, field: &str) -> Result<(), Wrong> {
+    let why = || (field.to_owned(), format!("at most {BLOCKS_MAX}"));
+    (count <= BLOCKS_MAX).then_some(()).ok_or_else(why)
+}
+
+/// Checks the length of a name or label.
+pub(super) fn check_name(name: &str, field: &str) -> Result<(), Wrong> {
+    let is_short = name.len() <= NAME_CHARS_MAX || name.chars().count() <= NAME_CHARS_MAX;
+    let why = || {
+        (
+            field.to_owned(),
+            format!("at most {NAME_CHARS_MAX} characters"),
+        )
+    };
+    is_short.then_some(()).ok_or_else(why)
 }
 
 /// Rounds a position to hundredths of a seat's width.

@@ -6,7 +6,7 @@ mod ours;
 mod parse;
 mod pretix;
 
-pub use parse::parse;
+pub use parse::{parse, parse_on_a_thread};
 
 use super::model::{Currency, Money};
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,10 @@ use std::sync::Arc;
 
 /// Largest number of seats of one event.
 pub const SEATS_MAX: usize = 200_000;
+/// Largest number of categories of a plan.
+pub const CATEGORIES_MAX: usize = 1000;
+/// Largest number of sections and areas, or of zones, of a plan.
+pub const BLOCKS_MAX: usize = 1000;
 
 /// A category of seats.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! Plans in Fairline's own format: sections of rows, and areas of general admission.
 
-use super::builder::{Builder, Wrong, round};
+use super::builder::{Builder, Wrong, check_blocks, check_name, round};
 use super::{Category, Layout};
 use serde::Deserialize;
 use serde_json::json;
@@ -74,6 +74,8 @@ pub(super) fn read(plan: OwnPlan) -> Result<Layout, Wrong> {
         })
         .collect();
     let mut builder = Builder::new(categories, &["categories", "id"])?;
+    check_blocks(plan.sections.len(), "sections")?;
+    check_blocks(plan.areas.len(), "areas")?;
     // Areas are drawn nearest to the stage, then the sections one behind the other; all are
     // centred.
     let widest = plan
@@ -120,6 +122,7 @@ fn draw_section(
 ) -> Result<f64, Wrong> {
     let field = |name: &str| format!("sections[{at}].{name}");
     check_id(&section.id, &field("id"))?;
+    check_name(section.name.as_deref().unwrap_or_default(), &field("name"))?;
     let category = builder.category(&section.category, &field("category"))?;
     for (name, count) in [
         ("rows", section.rows),
@@ -167,6 +170,10 @@ fn draw_area(
     (middle, top): (f64, f64),
 ) -> Result<f64, Wrong> {
     check_id(&area.id, &format!("{field}.id"))?;
+    check_name(
+        area.name.as_deref().unwrap_or_default(),
+        &format!("{field}.name"),
+    )?;
     let category = builder.category(&area.category, &format!("{field}.category"))?;
     let start = builder.seats.len();
     for number in 1..=area.capacity {

@@ -7,6 +7,7 @@ use super::event_handle::EventHandle;
 use super::shard::Shard;
 use crate::inventory::commands::Target;
 use crate::inventory::event_state::{EventState, Plan, VISITORS_MAX, lapses_at};
+use crate::inventory::layout::parse_on_a_thread;
 use crate::inventory::model::*;
 use crate::inventory::records::{ChangeSet, SessionRow};
 use crate::inventory::rules::Rules;
@@ -99,7 +100,8 @@ impl EventCache {
                 at: shard.clock.now(),
             };
             let currency = event_state.rules.currency;
-            let plan = Plan::load(&handle.event, &plan, seats, |layout, states| {
+            let layout = parse_on_a_thread(plan.into()).await;
+            let plan = Plan::load(&handle.event, layout, seats, |layout, states| {
                 let layout = PublishedLayout {
                     layout,
                     version: plan_version as u32,

@@ -9,6 +9,7 @@ mod write;
 use super::command::{Command, Decision};
 use super::commands::{Target, UnitOfWork, json};
 use super::event_state::{EventState, Plan, lapses_at};
+use super::layout::parse;
 use super::model::*;
 use super::records::VisitorRecords;
 use super::seat_map::{PublishedLayout, SeatMap};
@@ -303,7 +304,7 @@ impl Store {
         currency: Currency,
     ) -> Result<Plan, String> {
         let seats = self.load_states(event).map_err(|error| error.to_string())?;
-        Plan::load(event, text, seats, |layout, states| {
+        Plan::load(event, parse(text.as_bytes()), seats, |layout, states| {
             let seat_maps = self.seat_maps.read();
             let known = seat_maps.get(event).cloned();
             drop(seat_maps);

@@ -3,18 +3,16 @@
 mod examples;
 
 use super::cors::FOR_ANYONE;
+use super::document::Document;
 use super::path_prefix::PathPrefix;
 use super::static_files;
 use crate::context::AppContext;
 use axum::Router;
-use axum::body::Bytes;
-use axum::http::header;
-use axum::response::IntoResponse as _;
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::routing::{MethodRouter, get};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::future::ready;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
     ContentBuilder, InfoBuilder, License, OpenApi, Ref, RefOr, Response, ResponseBuilder, Server,
@@ -43,13 +41,17 @@ pub fn routes(description: OpenApi, site: &AppContext) -> Router {
 
 /// Returns the route of a document, made of the address of the server that it describes.
 fn json_for_anyone(site: &AppContext, make: impl Fn(&str) -> String) -> MethodRouter {
-    let plain = Bytes::from(make(&site.public_url));
-    let under = Bytes::from(make(&format!("{}{}", site.public_url, site.path_prefix)));
-    get(move |prefix: PathPrefix| {
+    let plain = Document::new(make(&site.public_url));
+    let under = Document::new(make(&format!("{}{}", site.public_url, site.path_prefix)));
+    get(async move |prefix: PathPrefix, headers: HeaderMap| {
         let is_plain = prefix.as_str().is_empty();
-        let document = if is_plain { &plain } else { &under };
-        let json = [(header::CONTENT_TYPE, "application/json")];
-        ready(([FOR_ANYONE], json, document.clone()).into_response())
+        let document = if is_plain { plain } else { under };
+        let (allow, value) = FOR_ANYONE;
+        let kind = (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        document.response(&headers, [(allow, value), kind]).await
     })
 }
 

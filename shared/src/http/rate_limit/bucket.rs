@@ -134,7 +134,11 @@ impl Limiter {
         let uses = self.rate.burst - u64::from(state.remaining_burst_capacity());
         let count = |unshared: u16| {
             // What has become free again is no news to other nodes either.
-            Some(if uses > 1 { unshared.saturating_add(1) } else { 1 })
+            Some(if uses > 1 {
+                unshared.saturating_add(1)
+            } else {
+                1
+            })
         };
         let _ = self.unshared[bucket].fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
         Ok(Some(Used { bucket, uses }))
