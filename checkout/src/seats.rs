@@ -7,7 +7,7 @@ use crate::inventory::{SeatMap, SeatState};
 use crate::sessions::{Sessions, event_id};
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::edge::Lifetime;

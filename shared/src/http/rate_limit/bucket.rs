@@ -103,8 +103,10 @@ impl Limiter {
             },
             buckets: quota.map(|quota| {
                 let quota = quota.allow_burst(burst);
-                let clock = DefaultClock::default();
-                RateLimiter::new(quota, empty_times.clone(), clock).with_middleware()
+                let (times, clock) = (empty_times.clone(), DefaultClock::default());
+                let limiter: RateLimiter<usize, EmptyTimes, DefaultClock> =
+                    RateLimiter::new(quota, times, clock);
+                limiter.with_middleware()
             }),
             empty_times,
             unshared: (0..number).map(|_| AtomicU16::new(0)).collect(),
