@@ -7,7 +7,7 @@ use shared::http::client_address::client_address;
 use shared::http::credentials::{bearer, cookie};
 use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
-use shared::token::{Signer, Verifier};
+use shared::token::{Signer, SigningAlgorithm, Verifier};
 use std::io::{Cursor, Read, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::LazyLock;
@@ -122,7 +122,8 @@ fn written(bytes: &[u8]) -> Option<Pass> {
 /// An admission token, and a JWK set of a waiting room elsewhere.
 pub(crate) fn token(bytes: &[u8]) {
     static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| {
-        let signer = Signer::derive_pem(SECRET).and_then(|pem| Signer::from_pem(&pem));
+        let derived = SigningAlgorithm::EdDsa.derive_pem(SECRET);
+        let signer = derived.and_then(|pem| Signer::from_pem(&pem));
         let signer = signer.expect("a key can be derived");
         Verifier::from_jwks(&signer.jwks(), ISSUER).expect("it is published")
     });
