@@ -21,6 +21,7 @@ use crate::sign_outs::SignOuts;
 use crate::time::Clock;
 use crate::trace::{TraceArgs, TraceSettings, Traces};
 use crate::web_url::parse_origin;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -160,9 +161,8 @@ pub struct Settings {
     pub log: String,
     /// What is not fit for a sale, for the log.
     pub warnings: Vec<String>,
-    /// Files of organiser keys, which are read again when they change.
-    organiser_key_file: Option<PathBuf>,
-    organiser_keys_file: Option<PathBuf>,
+    /// Files of secrets, by their settings.
+    files: HashMap<String, PathBuf>,
     origins: Vec<String>,
     trusted_hops: usize,
     rates: RequestRates,
@@ -229,8 +229,7 @@ impl Common {
             listen,
             ops_listen,
             warnings: crate::warnings::of_addresses(&public_url, ops_listen),
-            organiser_key_file: None,
-            organiser_keys_file: None,
+            files: HashMap::new(),
             public_url,
             path_prefix: path_prefix.unwrap_or_default(),
             data: self.data_folder(),
@@ -335,8 +334,7 @@ impl Settings {
     /// Takes what was noticed while the secrets were read.
     pub fn take(&mut self, mut notes: Notes) {
         self.warnings.append(&mut notes.warnings);
-        self.organiser_key_file = notes.files.remove("FAIRLINE_ORGANISER_KEY");
-        self.organiser_keys_file = notes.files.remove("FAIRLINE_ORGANISER_KEYS");
+        self.files = notes.files;
     }
 
     /// Records where a key or secret serves twice: the organiser keys and `secrets` must all be
@@ -376,8 +374,8 @@ impl Settings {
                 key: admin,
             },
             more: self.organiser_keys.clone(),
-            admin_file: self.organiser_key_file.clone(),
-            more_file: self.organiser_keys_file.clone(),
+            admin_file: self.files.get("FAIRLINE_ORGANISER_KEY").cloned(),
+            more_file: self.files.get("FAIRLINE_ORGANISER_KEYS").cloned(),
         };
         let sessions = match pass_secret {
             Some(secret) => Secret::derive(secret.as_bytes(), "console"),
