@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::audit::Entry;
-use shared::http::middleware::to_the_end;
+use shared::http::detached::to_the_end;
 use shared::http::openapi::Refusals;
 use shared::http::problem::{Input, Nothing, PLAN_BYTES_MAX, Parameters, Problem, read_body};
 use shared::ids::EventId;

@@ -6,7 +6,7 @@ use axum::extract::{FromRequestParts, Path, State};
 use axum::http::{StatusCode, request::Parts};
 use serde_json::Value;
 use shared::audit::Entry;
-use shared::http::middleware::to_the_end;
+use shared::http::detached::to_the_end;
 use shared::http::openapi::Refusals;
 use shared::http::problem::Problem;
 use shared::service_key::require_service_key;

@@ -1,16 +1,15 @@
 //! Asking the other service, which runs in a process of its own, by HTTP.
 
 use crate::breaker::Breaker;
+use crate::connector::connector;
 use crate::trace::{Span, pass_on};
 use axum::http::request::Builder;
 use axum::http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
-use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::{ClientConfig, RootCertStore};
 use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -107,30 +106,6 @@ impl RemoteService {
         }
         answer
     }
-}
-
-/// Returns what connects to a service at `base`, by TLS if that is an https address.
-pub(crate) fn connector(name: &str, base: &str) -> HttpsConnector<HttpConnector> {
-    let mut roots = RootCertStore::empty();
-    if base.starts_with("https://") {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            tracing::warn!(
-                name,
-                "no authority is trusted: its certificate will be refused"
-            );
-        }
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("the provider supports them")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    HttpsConnectorBuilder::new()
-        .with_tls_config(config)
-        .https_or_http()
-        .enable_http1()
-        .build()
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Shared state of the waiting room's handlers, and the interface to the checkout.
 
 use crate::draw::List;
-use crate::gate::{GateSettings, Passed};
+use crate::gate::passed::Passed;
+use crate::gate::settings::GateSettings;
 use crate::hub::EventHub;
 use crate::line::Line;
 use crate::pass::Passes;

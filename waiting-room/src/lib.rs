@@ -23,7 +23,7 @@ pub mod settings;
 pub mod ticker;
 
 pub use app::{Checkout, Parts, Room};
-pub use gate::GateSettings;
+pub use gate::settings::GateSettings;
 
 use app::App;
 use axum::Router;

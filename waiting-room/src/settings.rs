@@ -1,7 +1,7 @@
 //! Settings of the waiting room.
 
 use crate::app::{Checkout, Parts};
-use crate::gate::GateSettings;
+use crate::gate::settings::GateSettings;
 use crate::line::{self, Opened};
 use shared::audit::{ENTRIES_MAX, SharedAuditLog as _};
 use shared::context::AppContext;

@@ -2,7 +2,7 @@
 //! compressed form once it was asked for. Compressing them for each request would let strangers use
 //! up a processor.
 
-use super::middleware::to_the_end;
+use super::detached::to_the_end;
 use super::problem::Problem;
 use axum::body::{Body, Bytes};
 use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, Version, header};

@@ -14,7 +14,7 @@ use super::security_headers::set_headers;
 use super::undeclared::{RefuseUndeclared, is_gate};
 use crate::context::AppContext;
 use crate::metrics::http::{count, route_label};
-use crate::trace::{Answered, RequestTrace, carried};
+use crate::trace::{Answered, RequestTrace};
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Method, StatusCode, header};
@@ -81,18 +81,6 @@ pub fn with_middleware(router: Router, site: &Arc<AppContext>, mut description: 
             refuse_undeclared,
         ));
     with_prefix(router, &site.path_prefix)
-}
-
-/// Runs work that must not stop half way in a task of its own, to its end, even if the client hangs
-/// up or the time to answer is over.
-///
-/// # Errors
-/// Those of the work; 500 if it panicked.
-pub async fn to_the_end<T: Send + 'static>(
-    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
-) -> Result<T, Problem> {
-    let done = tokio::spawn(carried(work)).await;
-    done.unwrap_or_else(|_| Err(Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR)))
 }
 
 /// Limits the time of a response. One that is there at once costs no timer.

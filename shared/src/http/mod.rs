@@ -5,6 +5,7 @@ mod connection;
 pub mod cors;
 pub mod credentials;
 mod delivery;
+pub mod detached;
 pub mod document;
 pub mod idempotency;
 mod lingering;

@@ -1,7 +1,7 @@
 //! Metrics of requests and connections.
 
 use super::registry::{Registry, SECONDS};
-use crate::trace::{Answered, Scope, TraceId};
+use crate::trace::{Answered, RequestId, Scope, TraceId};
 use axum::http::Method;
 use parking_lot::RwLock;
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
@@ -75,16 +75,6 @@ struct RequestLabels {
     method: &'static str,
     route: &'static str,
     status: u16,
-}
-
-/// Id of a request, as its answer's `X-Request-Id` shows it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RequestId(pub(crate) u64);
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(to, "{:016x}", self.0)
-    }
 }
 
 /// A request that stands for others in a bucket.

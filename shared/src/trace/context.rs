@@ -23,6 +23,16 @@ pub(crate) struct TraceContext {
     pub(crate) is_sampled: bool,
 }
 
+/// Id of a request, as its answer's `X-Request-Id` shows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RequestId(pub(crate) u64);
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "{:016x}", self.0)
+    }
+}
+
 /// Id of a trace; never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TraceId(pub(crate) u128);

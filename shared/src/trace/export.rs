@@ -2,8 +2,8 @@
 
 use super::settings::Receiver;
 use super::span::{Kind, SpanRecord, Value};
+use crate::connector::connector;
 use crate::metrics::spans::{EXPORTED, FAILED};
-use crate::remote::connector;
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId};
 use opentelemetry::{InstrumentationScope, Key, KeyValue};
 use opentelemetry_http::hyper::HyperClient;

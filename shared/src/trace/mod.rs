@@ -17,9 +17,8 @@ mod span;
 pub use settings::{TraceArgs, TraceSettings};
 pub use span::{Parent, Span};
 
-use crate::metrics::http::RequestId;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
-pub(crate) use context::TraceId;
+pub(crate) use context::{RequestId, TraceId};
 use context::{TRACEPARENT, TRACESTATE, TraceContext, read_state};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use span::{Kind, ParentSpan, Sink, SpanRecord, Value};

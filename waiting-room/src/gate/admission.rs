@@ -1,6 +1,6 @@
 //! The admission of a request at the gate: its tokens, its slot, its client.
 
-use super::Asked;
+use super::asked::Asked;
 use crate::app::Room;
 use crate::line::{Claimed, ClientChange, Clients, Refused, Sighting, Visit};
 use axum::http::{HeaderMap, HeaderValue, header};

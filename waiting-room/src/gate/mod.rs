@@ -3,10 +3,10 @@
 
 mod admission;
 mod asked;
-mod passed;
+pub(crate) mod passed;
+pub(crate) mod settings;
 
 pub(crate) use asked::return_query;
-pub(crate) use passed::Passed;
 
 use crate::app::{App, Room};
 use crate::line::Refused;
@@ -28,15 +28,6 @@ use std::sync::Arc;
 use tokio::time::timeout;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-
-/// What the gate does where an event's line does not say.
-#[derive(Clone, Copy, Debug)]
-pub struct GateSettings {
-    /// Whether everyone passes the gate of an event that does not exist.
-    pub unknown_event_passes: bool,
-    /// Largest number of clients of one admission; 0 sets none.
-    pub clients_max: usize,
-}
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()

@@ -7,6 +7,7 @@
 //! runs, so the delay of that queue is measured as well.
 
 mod class;
+mod in_flight;
 mod limit;
 mod place;
 mod retry;
@@ -20,13 +21,13 @@ pub use settings::{LoadArgs, LoadLimits};
 use super::problem::Problem;
 use crate::metrics::load::{IN_FLIGHT_LIMIT, RUNTIME_DELAY, in_flight, shed};
 use axum::http::Method;
+use in_flight::InFlight;
 use limit::AdaptiveLimit;
-use place::Counts;
 use prometheus_client::metrics::counter::Counter;
 use rand::RngExt as _;
 use retry::RetryAfter;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Longest time that one measurement stands for.
@@ -37,12 +38,11 @@ const CLASS_MS: u32 = 1000;
 const PRESSURE_MAX_MS: u32 = 2 * CLASS_MS;
 /// The delay has to be over for so many times as long as it stood.
 const RELIEF: u32 = 4;
+
 /// Requests in flight in this process, and how far it is behind.
 pub struct Load {
     limits: LoadLimits,
-    counts: Counts,
-    /// Limits on the requests in flight that are in force now.
-    limits_now: [AtomicUsize; Class::ALL.len()],
+    in_flight: Arc<InFlight>,
     /// Time for which the delay has been over its limit, in ms, less the time for which it was not.
     pressure_ms: AtomicU32,
     /// Whether the last measurement was over the limit.
@@ -60,8 +60,7 @@ impl Load {
     pub fn new(limits: LoadLimits) -> Arc<Load> {
         let load = Load {
             limits,
-            counts: Counts::default(),
-            limits_now: Default::default(),
+            in_flight: Arc::default(),
             pressure_ms: AtomicU32::new(0),
             was_late: AtomicBool::new(false),
             retry_seconds: AtomicU32::new(RetryAfter::new().longest_seconds()),
@@ -78,11 +77,11 @@ impl Load {
     /// # Errors
     /// 503 with `Retry-After` if too many requests are in flight for one of its class, or the
     /// process is too far behind.
-    pub fn enter(self: &Arc<Load>, class: Class, method: &Method) -> Result<Arc<Place>, Problem> {
-        if self.is_shed(class) || !self.has_room(class) {
+    pub fn enter(&self, class: Class, method: &Method) -> Result<Arc<Place>, Problem> {
+        if self.is_shed(class) || !self.in_flight.has_room(class) {
             return Err(self.refuse(class));
         }
-        Ok(Place::take(self, class, method))
+        Ok(Place::take(&self.in_flight, class, method))
     }
 
     /// Counts a refusal and returns it.
@@ -90,19 +89,6 @@ impl Load {
         self.shed[class as usize].inc();
         self.refused.fetch_add(1, Ordering::Relaxed);
         Problem::overloaded(retry::seconds(self.retry_seconds.load(Ordering::Relaxed)))
-    }
-
-    /// Returns whether one more request of a class may be in flight. Requests that enter at the
-    /// same instant may pass the limit together.
-    fn has_room(&self, class: Class) -> bool {
-        let total = match class {
-            Class::Organiser => self.counts.of(class).in_flight(),
-            _ => {
-                let fans = Class::FANS.into_iter();
-                fans.map(|class| self.counts.of(class).in_flight()).sum()
-            }
-        };
-        total < self.limits_now[class as usize].load(Ordering::Relaxed)
     }
 
     /// Sets the limit on requests of fans; those on the classes that are refused before keep their
@@ -117,7 +103,7 @@ impl Load {
                 Class::Enter => scaled(self.limits.enter_max),
                 Class::Browse => scaled(self.limits.browse_max),
             };
-            self.limits_now[class as usize].store(limit, Ordering::Relaxed);
+            self.in_flight.limit(class, limit);
         }
     }
 
@@ -135,14 +121,14 @@ impl Load {
 
     fn totals(&self) -> Totals {
         Totals {
-            answered: self.counts.answered_to_fans(),
+            answered: self.in_flight.answered_to_fans(),
             refused: self.refused.load(Ordering::Relaxed),
         }
     }
 
     /// Adapts the limit on requests of fans to the rate of answers in the last second.
     fn adapt(&self, adaptive: &mut AdaptiveLimit, span: Duration) {
-        let changes = &self.counts.changes;
+        let changes = &self.in_flight.changes;
         let fans = adaptive.observe(span, changes.answered(), changes.in_flight());
         IN_FLIGHT_LIMIT.set(i64::try_from(fans).unwrap_or(i64::MAX));
         self.limit_fans(fans);
@@ -152,7 +138,7 @@ impl Load {
     fn observe(&self, delay: Duration, span: Duration) {
         RUNTIME_DELAY.set(delay.as_secs_f64());
         for class in Class::ALL {
-            let count = self.counts.of(class).in_flight();
+            let count = self.in_flight.of(class).in_flight();
             in_flight(class.name()).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
         let is_late = !self.limits.delay_max.is_zero() && delay > self.limits.delay_max;

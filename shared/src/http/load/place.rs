@@ -1,60 +1,18 @@
 //! Places of requests among those in flight.
 
-use super::Load;
 use super::class::Class;
+use super::in_flight::{Count, InFlight};
 use axum::body::{Body, Bytes};
 use axum::http::Method;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-
-/// Requests let in and answered since the start. The difference are those in flight.
-#[derive(Default)]
-pub(super) struct Count {
-    entered: AtomicU64,
-    answered: AtomicU64,
-}
-
-impl Count {
-    /// Returns the number answered since the start.
-    pub(super) fn answered(&self) -> u64 {
-        self.answered.load(Ordering::Relaxed)
-    }
-
-    /// Returns the number in flight.
-    pub(super) fn in_flight(&self) -> usize {
-        let answered = self.answered();
-        let entered = self.entered.load(Ordering::Relaxed);
-        usize::try_from(entered.saturating_sub(answered)).unwrap_or(usize::MAX)
-    }
-}
-
-/// Requests by class.
-#[derive(Default)]
-pub(super) struct Counts {
-    by_class: [Count; Class::ALL.len()],
-    /// Those of fans that change something, which therefore wait for a store. Most of the others
-    /// are answered from memory, and would make the wait look shorter than it is.
-    pub(super) changes: Count,
-}
-
-impl Counts {
-    pub(super) fn of(&self, class: Class) -> &Count {
-        &self.by_class[class as usize]
-    }
-
-    /// Returns the number of requests of fans that were answered since the start.
-    pub(super) fn answered_to_fans(&self) -> u64 {
-        let fans = Class::FANS.into_iter();
-        fans.map(|class| self.of(class).answered()).sum()
-    }
-}
 
 /// The place of a request among those in flight, given back when dropped.
 pub struct Place {
-    load: Arc<Load>,
+    in_flight: Arc<InFlight>,
     class: Class,
     is_change: bool,
     is_counted: AtomicBool,
@@ -65,9 +23,9 @@ pub struct Place {
 
 impl Place {
     /// Counts a request in.
-    pub(super) fn take(load: &Arc<Load>, class: Class, method: &Method) -> Arc<Place> {
+    pub(super) fn take(in_flight: &Arc<InFlight>, class: Class, method: &Method) -> Arc<Place> {
         let place = Place {
-            load: load.clone(),
+            in_flight: in_flight.clone(),
             class,
             is_change: class != Class::Organiser && !method.is_safe(),
             is_counted: AtomicBool::new(true),
@@ -82,9 +40,8 @@ impl Place {
 
     /// Counts that the request is part of.
     fn counts(&self) -> impl Iterator<Item = &Count> {
-        let counts = &self.load.counts;
-        let changes = self.is_change.then_some(&counts.changes);
-        [counts.of(self.class)].into_iter().chain(changes)
+        let changes = self.is_change.then_some(&self.in_flight.changes);
+        [self.in_flight.of(self.class)].into_iter().chain(changes)
     }
 
     /// Stops counting the request, which waits for its client.
@@ -101,7 +58,7 @@ impl Place {
         if self.is_counted.load(Ordering::Relaxed) {
             return true;
         }
-        if !self.load.has_room(self.class) {
+        if !self.in_flight.has_room(self.class) {
             self.is_refused.store(true, Ordering::Relaxed);
             return false;
         }
@@ -184,7 +141,7 @@ impl HttpBody for AwaitedBody {
 
 #[cfg(test)]
 mod tests {
-    use super::super::LoadLimits;
+    use super::super::{Load, LoadLimits};
     use super::*;
     use http_body_util::BodyExt as _;
     use std::time::Duration;
@@ -202,21 +159,30 @@ mod tests {
     #[tokio::test]
     async fn a_request_does_not_count_while_its_client_sends_nothing() {
         let load = load();
-        let count = load.counts.of(Class::Enter);
+        let count = load.in_flight.of(Class::Enter);
         let (sender, receiver) = channel();
-        let place = Place::take(&load, Class::Enter, &Method::POST);
+        let place = Place::take(&load.in_flight, Class::Enter, &Method::POST);
         let mut body = place.track(Body::new(LateBody(receiver)));
         let mut frame = body.frame();
         assert!(is_pending(&mut frame).await);
-        assert_eq!((count.in_flight(), load.counts.changes.in_flight()), (0, 0));
+        assert_eq!(
+            (count.in_flight(), load.in_flight.changes.in_flight()),
+            (0, 0)
+        );
         sender.send(()).unwrap();
         assert!(frame.await.is_some());
-        assert_eq!((count.in_flight(), load.counts.changes.in_flight()), (1, 1));
+        assert_eq!(
+            (count.in_flight(), load.in_flight.changes.in_flight()),
+            (1, 1)
+        );
         place.answered();
         drop((body, place));
-        assert_eq!((count.in_flight(), load.counts.changes.in_flight()), (0, 0));
+        assert_eq!(
+            (count.in_flight(), load.in_flight.changes.in_flight()),
+            (0, 0)
+        );
         assert_eq!(count.answered(), 1);
-        drop(Place::take(&load, Class::Enter, &Method::POST));
+        drop(Place::take(&load.in_flight, Class::Enter, &Method::POST));
         assert_eq!(
             (count.in_flight(), count.answered()),
             (0, 1),
@@ -228,7 +194,7 @@ mod tests {
     async fn a_body_that_arrives_when_all_places_are_taken_is_refused() {
         let load = load();
         let (sender, receiver) = channel();
-        let place = Place::take(&load, Class::Enter, &Method::POST);
+        let place = Place::take(&load.in_flight, Class::Enter, &Method::POST);
         let mut body = place.track(Body::new(LateBody(receiver)));
         let mut frame = body.frame();
         assert!(is_pending(&mut frame).await);
@@ -237,8 +203,8 @@ mod tests {
         assert!(frame.await.unwrap().is_err());
         assert!(place.is_refused());
         drop((body, place));
-        assert_eq!(load.counts.of(Class::Enter).in_flight(), 0);
-        assert_eq!(load.counts.changes.in_flight(), 2);
+        assert_eq!(load.in_flight.of(Class::Enter).in_flight(), 0);
+        assert_eq!(load.in_flight.changes.in_flight(), 2);
     }
 
     async fn is_pending(mut future: impl Future + Unpin) -> bool {

@@ -9,17 +9,12 @@ pub use bucket::Limiter;
 pub use network::folded;
 pub use shared::{SharedBucket, SharedBuckets};
 
-use self::bucket::Used;
 use self::network::{FACTORS, networks};
-use self::shared::Sharing;
+use self::shared::{Filling, Sharing};
 use crate::crypto::Secret;
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
-
-/// A bucket that is fuller than one part in so many counts for all nodes: those of fans who come
-/// one by one cost the store nothing.
-const SHARED_FROM: u64 = 4;
 
 /// Kind of the buckets of visitors; those of networks have their number of bits.
 const REJOINS: u8 = 0;
@@ -119,32 +114,6 @@ impl SharedLimits {
             }
         }
         refused
-    }
-}
-
-/// A bucket that is filling up.
-struct Filling<'a> {
-    limiter: &'a Limiter,
-    /// Kind of the limiter, the same at all nodes, as is the name of the key.
-    kind: u8,
-    name: String,
-    used: Used,
-}
-
-impl<'a> Filling<'a> {
-    fn find(
-        limiter: &'a Limiter,
-        kind: u8,
-        used: Option<Used>,
-        name: impl FnOnce() -> String,
-    ) -> Option<Filling<'a>> {
-        let used = used.filter(|used| used.uses * SHARED_FROM > limiter.rate.burst)?;
-        Some(Filling {
-            limiter,
-            kind,
-            name: name(),
-            used,
-        })
     }
 }
 

@@ -1,10 +1,13 @@
 //! Buckets that all nodes share in a store.
 
-use super::Filling;
-use super::bucket::BUCKETS;
+use super::bucket::{BUCKETS, Limiter, Used};
 use crate::crypto::Secret;
 use async_trait::async_trait;
 use std::sync::Arc;
+
+/// A bucket that is fuller than one part in so many counts for all nodes: those of fans who come
+/// one by one cost the store nothing.
+const SHARED_FROM: u64 = 4;
 
 /// A store that all nodes use, where there is one.
 #[async_trait]
@@ -54,5 +57,31 @@ impl Sharing {
             interval_us: filling.limiter.rate.interval_us,
             burst: filling.limiter.rate.burst,
         }
+    }
+}
+
+/// A bucket that is filling up.
+pub(super) struct Filling<'a> {
+    pub(super) limiter: &'a Limiter,
+    /// Kind of the limiter, the same at all nodes, as is the name of the key.
+    kind: u8,
+    name: String,
+    pub(super) used: Used,
+}
+
+impl<'a> Filling<'a> {
+    pub(super) fn find(
+        limiter: &'a Limiter,
+        kind: u8,
+        used: Option<Used>,
+        name: impl FnOnce() -> String,
+    ) -> Option<Filling<'a>> {
+        let used = used.filter(|used| used.uses * SHARED_FROM > limiter.rate.burst)?;
+        Some(Filling {
+            limiter,
+            kind,
+            name: name(),
+            used,
+        })
     }
 }
