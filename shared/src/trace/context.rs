@@ -23,6 +23,11 @@ pub(crate) struct TraceContext {
     pub(crate) is_sampled: bool,
 }
 
+/// Makes an id of a span.
+pub(super) fn random_id() -> u64 {
+    rand::random::<u64>().max(1)
+}
+
 /// Id of a request, as its answer's `X-Request-Id` shows it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RequestId(pub(crate) u64);

@@ -1,7 +1,8 @@
 //! Sends spans to a receiver by OTLP, in batches, in a task of its own.
 
+use super::context::random_id;
+use super::record::{Kind, SpanRecord, Value};
 use super::settings::Receiver;
-use super::span::{Kind, SpanRecord, Value};
 use crate::connector::connector;
 use crate::metrics::spans::{EXPORTED, FAILED};
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId};
@@ -63,7 +64,7 @@ fn resource() -> Resource {
     let program = std::env::current_exe().ok();
     let program = program.and_then(|path| Some(path.file_stem()?.to_string_lossy().into_owned()));
     let name = name.or(program).unwrap_or_else(|| "fairline".to_owned());
-    let instance = format!("{:016x}", super::random_id());
+    let instance = format!("{:016x}", random_id());
     Resource::builder_empty()
         .with_attributes([
             KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),

@@ -7,23 +7,26 @@
 mod context;
 #[cfg(feature = "otlp")]
 mod export;
-mod settings;
 #[cfg_attr(
     not(feature = "otlp"),
     expect(dead_code, reason = "what spans hold is read by what sends them")
 )]
+mod record;
+mod scope;
+mod settings;
 mod span;
 
+pub use scope::carried;
+pub(crate) use scope::{Scope, with_current};
 pub use settings::{TraceArgs, TraceSettings};
 pub use span::{Parent, Span};
 
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 pub(crate) use context::{RequestId, TraceId};
-use context::{TRACEPARENT, TRACESTATE, TraceContext, read_state};
+use context::{TRACEPARENT, TRACESTATE, TraceContext, random_id, read_state};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use span::{Kind, ParentSpan, Sink, SpanRecord, Value};
+use record::{Kind, ParentSpan, Sink, SpanRecord, Value};
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -37,66 +40,6 @@ const QUEUE_MAX: usize = 8192;
 const WISHES_PER_SECOND_MAX: NonZeroU32 = NonZeroU32::new(100).expect("it is not 0");
 /// Longest wait at the end of the program for the last spans to be sent.
 const FLUSH: Duration = Duration::from_secs(2);
-
-tokio::task_local! {
-    static SCOPE: Scope;
-}
-
-/// The request that a task works for.
-#[derive(Clone, Debug)]
-pub(crate) struct Scope {
-    /// Place of the request's span, whether it is recorded or not.
-    context: TraceContext,
-    /// What the next service is told: the span if it is recorded, otherwise what the client sent.
-    passed_on: TraceContext,
-    state: Option<Arc<str>>,
-    /// `None` unless the request is traced.
-    sink: Option<Sink>,
-}
-
-impl Scope {
-    /// Runs work for this request.
-    pub(crate) async fn cover<T>(self, work: impl Future<Output = T>) -> T {
-        SCOPE.scope(self, work).await
-    }
-
-    /// Returns the id of the request, which is that of its span.
-    pub(crate) fn request_id(&self) -> RequestId {
-        RequestId(self.context.span_id)
-    }
-
-    /// Returns the id of the trace.
-    pub(crate) fn trace_id(&self) -> TraceId {
-        self.context.trace_id
-    }
-
-    /// Returns whether spans are recorded.
-    pub(crate) fn is_traced(&self) -> bool {
-        self.sink.is_some()
-    }
-
-    /// Returns the place in the trace as the client is told it.
-    pub(crate) fn response_header(&self) -> Option<HeaderValue> {
-        HeaderValue::try_from(self.context.to_string()).ok()
-    }
-}
-
-/// Calls a function with the request that the current task works for, if there is one.
-pub(crate) fn with_current<T>(look: impl FnOnce(&Scope) -> T) -> Option<T> {
-    SCOPE.try_with(look).ok()
-}
-
-/// Returns work that another task may do for the current request: its log lines have the request's
-/// ids, and its spans belong to it.
-pub fn carried<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
-    let scope = with_current(Scope::clone);
-    async move {
-        match scope {
-            Some(scope) => scope.cover(work).await,
-            None => work.await,
-        }
-    }
-}
 
 /// Adds the trace context to a request to another service; `span` is its span.
 pub(crate) fn pass_on(span: &Span, headers: &mut HeaderMap) {
@@ -257,19 +200,14 @@ impl RequestTrace {
     }
 }
 
-/// Makes an id of a span.
-fn random_id() -> u64 {
-    rand::random::<u64>().max(1)
-}
-
 fn random_trace() -> u128 {
     rand::random::<u128>().max(1)
 }
 
 #[cfg(not(feature = "otlp"))]
 mod export {
+    use crate::trace::record::SpanRecord;
     use crate::trace::settings::Receiver;
-    use crate::trace::span::SpanRecord;
     use tokio::sync::mpsc;
     use tokio_util::sync::CancellationToken;
 

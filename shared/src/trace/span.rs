@@ -1,11 +1,9 @@
 //! Spans: what a traced request spent its time on. A request that is not traced records none.
 
-use super::context::{TraceContext, TraceId};
-use super::{Scope, random_id};
-use crate::metrics::spans::DROPPED;
-use std::sync::Arc;
+use super::context::{TraceContext, random_id};
+use super::record::{Kind, ParentSpan, Sink, SpanRecord, Value};
+use super::scope::{Scope, with_current};
 use std::time::Instant;
-use tokio::sync::mpsc;
 
 /// Most attributes of a span; further ones are left out.
 const ATTRIBUTES_MAX: usize = 16;
@@ -24,58 +22,6 @@ pub struct Span(Option<Box<Open>>);
 struct Open {
     record: SpanRecord,
     sink: Sink,
-}
-
-/// A span that has ended, on its way to the receiver.
-#[derive(Debug)]
-pub(crate) struct SpanRecord {
-    pub(crate) trace_id: TraceId,
-    pub(crate) span_id: u64,
-    pub(crate) parent: Option<ParentSpan>,
-    pub(crate) state: Option<Arc<str>>,
-    pub(crate) kind: Kind,
-    pub(crate) name: String,
-    pub(crate) attributes: Vec<(&'static str, Value)>,
-    pub(crate) is_failed: bool,
-    pub(crate) began: Instant,
-    pub(crate) ended: Instant,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ParentSpan {
-    pub(crate) span_id: u64,
-    /// Whether another process made it.
-    pub(crate) is_remote: bool,
-}
-
-/// What a span stands for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Kind {
-    /// A request that this process answers.
-    Server,
-    /// A request of this process to another, or to a store.
-    Client,
-}
-
-/// Value of an attribute.
-#[derive(Debug)]
-pub(crate) enum Value {
-    Text(String),
-    Number(i64),
-}
-
-/// Where spans go: a queue that a task sends to the receiver.
-#[derive(Clone, Debug)]
-pub(crate) struct Sink(pub(super) mpsc::Sender<SpanRecord>);
-
-impl Sink {
-    /// Takes a span, or drops it if the queue is full: a receiver that is slow or away holds up
-    /// nothing.
-    pub(super) fn take(&self, record: SpanRecord) {
-        if self.0.try_send(record).is_err() {
-            DROPPED.inc();
-        }
-    }
 }
 
 impl Span {
@@ -152,7 +98,7 @@ pub struct Parent(Option<Box<Scope>>);
 impl Parent {
     /// Returns the request of the current task.
     pub fn current() -> Parent {
-        let traced = super::with_current(|scope| {
+        let traced = with_current(|scope| {
             let is_traced = scope.sink.is_some();
             is_traced.then(|| Box::new(scope.clone()))
         });

@@ -223,101 +223,126 @@ async fn echo(stop: CancellationToken) -> u16 {
     port
 }
 
-/// Starts a proxy with its configuration from the repository: other ports, and its own event.
-fn start(name: &'static str, folder: &Path, ports: &Ports) -> Server {
-    let file = |path: &str| {
+/// A proxy's configuration from the repository, with other ports and its own event.
+struct Configuration<'a> {
+    name: &'static str,
+    folder: &'a Path,
+    ports: &'a Ports,
+}
+
+impl Configuration<'_> {
+    /// Reads a file of the repository.
+    fn file(&self, path: &str) -> String {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
-        let mut text = std::fs::read_to_string(path)
-            .unwrap()
-            .replace("my-event", name);
-        for (written, port) in [
-            ("127.0.0.1:8081", ports.rooms[0]),
-            ("127.0.0.1:8082", ports.rooms[1]),
-            ("127.0.0.1:8083", ports.rooms[2]),
-            ("127.0.0.1:3000", ports.site),
-            ("127.0.0.1:8090", ports.inner),
-        ] {
-            text = text.replace(written, &format!("127.0.0.1:{port}"));
-        }
-        text
-    };
-    let put = |name: &str, text: String| {
-        let path = folder.join(name);
+        let text = std::fs::read_to_string(path).unwrap();
+        let ports = self.upstreams().into_iter();
+        let ports = ports.chain([(8090, self.ports.inner)]);
+        ports.fold(
+            text.replace("my-event", self.name),
+            |text, (written, port)| {
+                text.replace(
+                    &format!("127.0.0.1:{written}"),
+                    &format!("127.0.0.1:{port}"),
+                )
+            },
+        )
+    }
+
+    /// Ports of the nodes and the site: as they are written, and as they are.
+    fn upstreams(&self) -> [(u16, u16); 4] {
+        let rooms = &self.ports.rooms;
+        [
+            (8081, rooms[0]),
+            (8082, rooms[1]),
+            (8083, rooms[2]),
+            (3000, self.ports.site),
+        ]
+    }
+
+    /// Writes a file for the proxy and returns its path.
+    fn put(&self, name: &str, text: String) -> String {
+        let path = self.folder.join(name);
         std::fs::write(&path, text).unwrap();
         path.display().to_string()
+    }
+
+    fn envoy(&self) -> String {
+        let front = format!("address: 127.0.0.1, port_value: {}}}", self.ports.front);
+        let text = self.file("docs/gate/envoy.yaml");
+        let text = once(&text, "address: 0.0.0.0, port_value: 80}", &front);
+        let upstreams = self.upstreams().into_iter();
+        upstreams.fold(text, |text, (written, port)| {
+            let (written, port) = (
+                format!("port_value: {written}}}"),
+                format!("port_value: {port}}}"),
+            );
+            text.replace(&written, &port)
+        })
+    }
+}
+
+/// Starts a proxy.
+fn start(name: &'static str, folder: &Path, ports: &Ports) -> Server {
+    let configuration = Configuration {
+        name,
+        folder,
+        ports,
     };
-    let front = ports.front;
+    let put = |name: &str, text: String| configuration.put(name, text);
+    let changed =
+        |path: &str, written: &str, now: &str| once(&configuration.file(path), written, now);
+    let (front, home) = (ports.front, folder.display().to_string());
     match name {
         "nginx" => {
-            let text = file("nginx/protect-any-site.conf");
+            let listen = format!("listen 127.0.0.1:{front};");
             put(
                 "site.conf",
-                once(&text, "listen 80;", &format!("listen 127.0.0.1:{front};")),
+                changed("nginx/protect-any-site.conf", "listen 80;", &listen),
             );
             let conf = "pid p; error_log e; events {} http { access_log off; client_body_temp_path b; \
                 proxy_temp_path x; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s; include site.conf; }";
             let conf = put("nginx.conf", conf.to_owned());
-            let prefix = folder.display().to_string();
-            Server::start(
-                folder,
-                "nginx",
-                &["-p", &prefix, "-c", &conf, "-g", "daemon off;"],
-            )
+            let arguments = ["-p", &home, "-c", &conf, "-g", "daemon off;"];
+            Server::start(folder, "nginx", &arguments)
         }
         "caddy" => {
-            let text = once(
-                &file("docs/gate/Caddyfile"),
-                ":80 {",
-                &format!("http://:{front} {{"),
+            let listen = format!("http://:{front} {{");
+            let conf = put(
+                "Caddyfile",
+                changed("docs/gate/Caddyfile", ":80 {", &listen),
             );
-            let conf = put("Caddyfile", text);
-            let home = folder.display().to_string();
-            Server::start_as(
-                folder,
-                &program("caddy"),
-                &["run", "--config", &conf],
-                |command| {
-                    command.env("HOME", &home);
-                },
-            )
+            let arguments = ["run", "--config", &conf];
+            Server::start_as(folder, &program("caddy"), &arguments, |command| {
+                command.env("HOME", &home);
+            })
         }
         "traefik" => {
-            put("traefik-site.yaml", file("docs/gate/traefik-site.yaml"));
-            let text = file("docs/gate/traefik.yaml");
-            let text = once(&text, "\":80\"", &format!("\"127.0.0.1:{front}\""));
-            let conf = put("traefik.yaml", text);
+            put(
+                "traefik-site.yaml",
+                configuration.file("docs/gate/traefik-site.yaml"),
+            );
+            let listen = format!("\"127.0.0.1:{front}\"");
+            let conf = put(
+                "traefik.yaml",
+                changed("docs/gate/traefik.yaml", "\":80\"", &listen),
+            );
             let conf = format!("--configFile={conf}");
             Server::start(folder, &program("traefik"), &[&conf])
         }
         "envoy" => {
-            let text = file("docs/gate/envoy.yaml");
-            let text = once(
-                &text,
-                "address: 0.0.0.0, port_value: 80}",
-                &format!("address: 127.0.0.1, port_value: {front}}}"),
-            );
-            let port = |text: String, (written, port): (u16, u16)| {
-                text.replace(
-                    &format!("port_value: {written}}}"),
-                    &format!("port_value: {port}}}"),
-                )
-            };
-            let more = [
-                (8081, ports.rooms[0]),
-                (8082, ports.rooms[1]),
-                (8083, ports.rooms[2]),
-                (3000, ports.site),
-            ];
-            let conf = put("envoy.yaml", more.into_iter().fold(text, port));
+            let conf = put("envoy.yaml", configuration.envoy());
             let arguments = ["-c", &conf, "--concurrency", "1", "--use-dynamic-base-id"];
             Server::start(folder, &program("envoy"), &arguments)
         }
         _ => {
-            put("haproxy-gate.lua", file("docs/gate/haproxy-gate.lua"));
-            let text = file("docs/gate/haproxy.cfg");
+            put(
+                "haproxy-gate.lua",
+                configuration.file("docs/gate/haproxy-gate.lua"),
+            );
+            let listen = format!("bind 127.0.0.1:{front}\n");
             let conf = put(
                 "haproxy.cfg",
-                once(&text, "bind :80\n", &format!("bind 127.0.0.1:{front}\n")),
+                changed("docs/gate/haproxy.cfg", "bind :80\n", &listen),
             );
             Server::start(folder, "haproxy", &["-db", "-f", &conf])
         }
