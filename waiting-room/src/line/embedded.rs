@@ -390,7 +390,7 @@ mod tests {
         let event = EventId::parse("night").unwrap();
         let mut state = State::new(EventSettings::new(event, "Night"));
         state.shopping = LINE_LENGTH_MAX - 1;
-        let mut join = |state: &mut State, visitor| state.join(VisitorId(visitor), Time(0)).is_ok();
+        let join = |state: &mut State, visitor| state.join(VisitorId(visitor), Time(0)).is_ok();
         assert!(join(&mut state, 1));
         assert!(!join(&mut state, 2), "full");
         state.leave(VisitorId(1), Time(0));
