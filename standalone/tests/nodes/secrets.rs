@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use testkit::free_port;
 
 const PROGRAMS: [&str; 3] = ["fairline", "waiting-room", "checkout"];
-const SECRETS: [&str; 10] = [
+const SECRETS: [&str; 11] = [
     "FAIRLINE_ORGANISER_KEY",
     "FAIRLINE_ORGANISER_KEYS",
     "FAIRLINE_PASS_SECRET",
@@ -20,6 +20,7 @@ const SECRETS: [&str; 10] = [
     "FAIRLINE_EVENTS",
     "FAIRLINE_PURGE_URL",
     "FAIRLINE_PURGE_HEADER",
+    "FAIRLINE_OTLP_HEADERS",
 ];
 const HERE: (&str, &str) = ("FAIRLINE_WAITING_ROOM", "http://127.0.0.1:1");
 
