@@ -1,5 +1,6 @@
 //! Three nodes on one Redis, a site that echoes requests, and five proxies before it.
 
+use super::start::{Ports, start};
 use crate::site::{KEY, Node, word};
 use axum::Router;
 use axum::body::Bytes as Body;
@@ -9,7 +10,6 @@ use client::Client;
 use hyper::{Method, Response, StatusCode, body::Bytes};
 use serde_json::{Value, json};
 use shared::http::listener::{Caps, serve};
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use testkit::{Redis, Server, free_port};
 use tokio::net::TcpListener;
@@ -41,15 +41,6 @@ impl Drop for Stand {
     fn drop(&mut self) {
         self.stop.cancel();
     }
-}
-
-/// Ports that a configuration is written for.
-struct Ports {
-    front: u16,
-    /// Where some proxies ask the gate.
-    inner: u16,
-    site: u16,
-    rooms: Vec<u16>,
 }
 
 impl Stand {
@@ -221,123 +212,4 @@ async fn echo(stop: CancellationToken) -> u16 {
     };
     tokio::spawn(serve(listener, site, caps, stop));
     port
-}
-
-/// Starts a proxy with its configuration from the repository: other ports, and its own event.
-fn start(name: &'static str, folder: &Path, ports: &Ports) -> Server {
-    let file = |path: &str| {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
-        let mut text = std::fs::read_to_string(path)
-            .unwrap()
-            .replace("my-event", name);
-        for (written, port) in [
-            ("127.0.0.1:8081", ports.rooms[0]),
-            ("127.0.0.1:8082", ports.rooms[1]),
-            ("127.0.0.1:8083", ports.rooms[2]),
-            ("127.0.0.1:3000", ports.site),
-            ("127.0.0.1:8090", ports.inner),
-        ] {
-            text = text.replace(written, &format!("127.0.0.1:{port}"));
-        }
-        text
-    };
-    let put = |name: &str, text: String| {
-        let path = folder.join(name);
-        std::fs::write(&path, text).unwrap();
-        path.display().to_string()
-    };
-    let front = ports.front;
-    match name {
-        "nginx" => {
-            let text = file("nginx/protect-any-site.conf");
-            put(
-                "site.conf",
-                once(&text, "listen 80;", &format!("listen 127.0.0.1:{front};")),
-            );
-            let conf = "pid p; error_log e; events {} http { access_log off; client_body_temp_path b; \
-                proxy_temp_path x; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s; include site.conf; }";
-            let conf = put("nginx.conf", conf.to_owned());
-            let prefix = folder.display().to_string();
-            Server::start(
-                folder,
-                "nginx",
-                &["-p", &prefix, "-c", &conf, "-g", "daemon off;"],
-            )
-        }
-        "caddy" => {
-            let text = once(
-                &file("docs/gate/Caddyfile"),
-                ":80 {",
-                &format!("http://:{front} {{"),
-            );
-            let conf = put("Caddyfile", text);
-            let home = folder.display().to_string();
-            Server::start_as(
-                folder,
-                &program("caddy"),
-                &["run", "--config", &conf],
-                |command| {
-                    command.env("HOME", &home);
-                },
-            )
-        }
-        "traefik" => {
-            put("traefik-site.yaml", file("docs/gate/traefik-site.yaml"));
-            let text = file("docs/gate/traefik.yaml");
-            let text = once(&text, "\":80\"", &format!("\"127.0.0.1:{front}\""));
-            let conf = put("traefik.yaml", text);
-            let conf = format!("--configFile={conf}");
-            Server::start(folder, &program("traefik"), &[&conf])
-        }
-        "envoy" => {
-            let text = file("docs/gate/envoy.yaml");
-            let text = once(
-                &text,
-                "address: 0.0.0.0, port_value: 80}",
-                &format!("address: 127.0.0.1, port_value: {front}}}"),
-            );
-            let port = |text: String, (written, port): (u16, u16)| {
-                text.replace(
-                    &format!("port_value: {written}}}"),
-                    &format!("port_value: {port}}}"),
-                )
-            };
-            let more = [
-                (8081, ports.rooms[0]),
-                (8082, ports.rooms[1]),
-                (8083, ports.rooms[2]),
-                (3000, ports.site),
-            ];
-            let conf = put("envoy.yaml", more.into_iter().fold(text, port));
-            let arguments = ["-c", &conf, "--concurrency", "1", "--use-dynamic-base-id"];
-            Server::start(folder, &program("envoy"), &arguments)
-        }
-        _ => {
-            put("haproxy-gate.lua", file("docs/gate/haproxy-gate.lua"));
-            let text = file("docs/gate/haproxy.cfg");
-            let conf = put(
-                "haproxy.cfg",
-                once(&text, "bind :80\n", &format!("bind 127.0.0.1:{front}\n")),
-            );
-            Server::start(folder, "haproxy", &["-db", "-f", &conf])
-        }
-    }
-}
-
-fn once(text: &str, written: &str, now: &str) -> String {
-    assert_eq!(text.matches(written).count(), 1, "{written}");
-    text.replace(written, now)
-}
-
-/// Returns a program that `.ci/gate-proxies` has installed beside the build.
-fn program(name: &str) -> String {
-    let built = PathBuf::from(env!("CARGO_BIN_EXE_fairline"));
-    let target = built.ancestors().nth(2).unwrap();
-    let program = target.join("gate-proxies/bin").join(name);
-    assert!(
-        program.exists(),
-        "{} is missing: run .ci/gate-proxies",
-        program.display()
-    );
-    program.display().to_string()
 }

@@ -20,35 +20,7 @@ async fn trouble_of_the_gate_throws_no_admitted_fan_out_of_the_site_behind_any_p
         admission
     }))
     .await;
-    stand.redis.signal("STOP");
-    let frozen = join_all(
-        stand
-            .proxies
-            .iter()
-            .zip(&admissions)
-            .map(async |(proxy, admission)| {
-                let (mut inside, mut away) = (Vec::new(), Vec::new());
-                for at in 0..20 {
-                    // Clients that nobody can count at the moment.
-                    let agent = format!("Browser/{}", at % 5);
-                    let heads = [("cookie", admission.as_str()), ("user-agent", &agent)];
-                    inside.push(proxy.get("/", &heads).await.status());
-                    away.push(
-                        proxy
-                            .get("/", &[("sec-fetch-mode", "navigate")])
-                            .await
-                            .status(),
-                    );
-                }
-                (proxy.name, inside, away)
-            }),
-    )
-    .await;
-    stand.redis.signal("CONT");
-    for (name, inside, away) in frozen {
-        assert_eq!(inside, [StatusCode::OK; 20], "{name}");
-        assert_eq!(away, [StatusCode::FOUND; 20], "{name}");
-    }
+    while_frozen(&stand, &admissions).await;
     stand.rooms[0].kill();
     stand.rooms[1].kill();
     join_all(
@@ -83,4 +55,37 @@ async fn trouble_of_the_gate_throws_no_admitted_fan_out_of_the_site_behind_any_p
         assert!(from.elapsed() < Duration::from_secs(10), "{name}");
     }))
     .await;
+}
+
+/// Asks while the store does not answer.
+async fn while_frozen(stand: &Stand, admissions: &[String]) {
+    stand.redis.signal("STOP");
+    let frozen = join_all(
+        stand
+            .proxies
+            .iter()
+            .zip(admissions)
+            .map(async |(proxy, admission)| {
+                let (mut inside, mut away) = (Vec::new(), Vec::new());
+                for at in 0..20 {
+                    // Clients that nobody can count at the moment.
+                    let agent = format!("Browser/{}", at % 5);
+                    let heads = [("cookie", admission.as_str()), ("user-agent", &agent)];
+                    inside.push(proxy.get("/", &heads).await.status());
+                    away.push(
+                        proxy
+                            .get("/", &[("sec-fetch-mode", "navigate")])
+                            .await
+                            .status(),
+                    );
+                }
+                (proxy.name, inside, away)
+            }),
+    )
+    .await;
+    stand.redis.signal("CONT");
+    for (name, inside, away) in frozen {
+        assert_eq!(inside, [StatusCode::OK; 20], "{name}");
+        assert_eq!(away, [StatusCode::FOUND; 20], "{name}");
+    }
 }
