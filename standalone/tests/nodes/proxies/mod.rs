@@ -2,4 +2,5 @@
 
 mod journey;
 mod stand;
+mod start;
 mod trouble;

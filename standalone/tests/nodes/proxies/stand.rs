@@ -1,5 +1,6 @@
 //! Three nodes on one Redis, a site that echoes requests, and five proxies before it.
 
+use super::start::{Ports, start};
 use crate::site::{KEY, Node, word};
 use axum::Router;
 use axum::body::Bytes as Body;
@@ -9,7 +10,6 @@ use client::Client;
 use hyper::{Method, Response, StatusCode, body::Bytes};
 use serde_json::{Value, json};
 use shared::http::listener::{Caps, serve};
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use testkit::{Redis, Server, free_port};
 use tokio::net::TcpListener;
@@ -41,15 +41,6 @@ impl Drop for Stand {
     fn drop(&mut self) {
         self.stop.cancel();
     }
-}
-
-/// Ports that a configuration is written for.
-struct Ports {
-    front: u16,
-    /// Where some proxies ask the gate.
-    inner: u16,
-    site: u16,
-    rooms: Vec<u16>,
 }
 
 impl Stand {
@@ -221,148 +212,4 @@ async fn echo(stop: CancellationToken) -> u16 {
     };
     tokio::spawn(serve(listener, site, caps, stop));
     port
-}
-
-/// A proxy's configuration from the repository, with other ports and its own event.
-struct Configuration<'a> {
-    name: &'static str,
-    folder: &'a Path,
-    ports: &'a Ports,
-}
-
-impl Configuration<'_> {
-    /// Reads a file of the repository.
-    fn file(&self, path: &str) -> String {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
-        let text = std::fs::read_to_string(path).unwrap();
-        let ports = self.upstreams().into_iter();
-        let ports = ports.chain([(8090, self.ports.inner)]);
-        ports.fold(
-            text.replace("my-event", self.name),
-            |text, (written, port)| {
-                text.replace(
-                    &format!("127.0.0.1:{written}"),
-                    &format!("127.0.0.1:{port}"),
-                )
-            },
-        )
-    }
-
-    /// Ports of the nodes and the site: as they are written, and as they are.
-    fn upstreams(&self) -> [(u16, u16); 4] {
-        let rooms = &self.ports.rooms;
-        [
-            (8081, rooms[0]),
-            (8082, rooms[1]),
-            (8083, rooms[2]),
-            (3000, self.ports.site),
-        ]
-    }
-
-    /// Writes a file for the proxy and returns its path.
-    fn put(&self, name: &str, text: String) -> String {
-        let path = self.folder.join(name);
-        std::fs::write(&path, text).unwrap();
-        path.display().to_string()
-    }
-
-    fn envoy(&self) -> String {
-        let front = format!("address: 127.0.0.1, port_value: {}}}", self.ports.front);
-        let text = self.file("docs/gate/envoy.yaml");
-        let text = once(&text, "address: 0.0.0.0, port_value: 80}", &front);
-        let upstreams = self.upstreams().into_iter();
-        upstreams.fold(text, |text, (written, port)| {
-            let (written, port) = (
-                format!("port_value: {written}}}"),
-                format!("port_value: {port}}}"),
-            );
-            text.replace(&written, &port)
-        })
-    }
-}
-
-/// Starts a proxy.
-fn start(name: &'static str, folder: &Path, ports: &Ports) -> Server {
-    let configuration = Configuration {
-        name,
-        folder,
-        ports,
-    };
-    let put = |name: &str, text: String| configuration.put(name, text);
-    let changed =
-        |path: &str, written: &str, now: &str| once(&configuration.file(path), written, now);
-    let (front, home) = (ports.front, folder.display().to_string());
-    match name {
-        "nginx" => {
-            let listen = format!("listen 127.0.0.1:{front};");
-            put(
-                "site.conf",
-                changed("nginx/protect-any-site.conf", "listen 80;", &listen),
-            );
-            let conf = "pid p; error_log e; events {} http { access_log off; client_body_temp_path b; \
-                proxy_temp_path x; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s; include site.conf; }";
-            let conf = put("nginx.conf", conf.to_owned());
-            let arguments = ["-p", &home, "-c", &conf, "-g", "daemon off;"];
-            Server::start(folder, "nginx", &arguments)
-        }
-        "caddy" => {
-            let listen = format!("http://:{front} {{");
-            let conf = put(
-                "Caddyfile",
-                changed("docs/gate/Caddyfile", ":80 {", &listen),
-            );
-            let arguments = ["run", "--config", &conf];
-            Server::start_as(folder, &program("caddy"), &arguments, |command| {
-                command.env("HOME", &home);
-            })
-        }
-        "traefik" => {
-            put(
-                "traefik-site.yaml",
-                configuration.file("docs/gate/traefik-site.yaml"),
-            );
-            let listen = format!("\"127.0.0.1:{front}\"");
-            let conf = put(
-                "traefik.yaml",
-                changed("docs/gate/traefik.yaml", "\":80\"", &listen),
-            );
-            let conf = format!("--configFile={conf}");
-            Server::start(folder, &program("traefik"), &[&conf])
-        }
-        "envoy" => {
-            let conf = put("envoy.yaml", configuration.envoy());
-            let arguments = ["-c", &conf, "--concurrency", "1", "--use-dynamic-base-id"];
-            Server::start(folder, &program("envoy"), &arguments)
-        }
-        _ => {
-            put(
-                "haproxy-gate.lua",
-                configuration.file("docs/gate/haproxy-gate.lua"),
-            );
-            let listen = format!("bind 127.0.0.1:{front}\n");
-            let conf = put(
-                "haproxy.cfg",
-                changed("docs/gate/haproxy.cfg", "bind :80\n", &listen),
-            );
-            Server::start(folder, "haproxy", &["-db", "-f", &conf])
-        }
-    }
-}
-
-fn once(text: &str, written: &str, now: &str) -> String {
-    assert_eq!(text.matches(written).count(), 1, "{written}");
-    text.replace(written, now)
-}
-
-/// Returns a program that `.ci/gate-proxies` has installed beside the build.
-fn program(name: &str) -> String {
-    let built = PathBuf::from(env!("CARGO_BIN_EXE_fairline"));
-    let target = built.ancestors().nth(2).unwrap();
-    let program = target.join("gate-proxies/bin").join(name);
-    assert!(
-        program.exists(),
-        "{} is missing: run .ci/gate-proxies",
-        program.display()
-    );
-    program.display().to_string()
 }

@@ -20,7 +20,7 @@ async fn trouble_of_the_gate_throws_no_admitted_fan_out_of_the_site_behind_any_p
         admission
     }))
     .await;
-    freeze(&stand, &admissions).await;
+    while_frozen(&stand, &admissions).await;
     stand.rooms[0].kill();
     stand.rooms[1].kill();
     join_all(
@@ -57,8 +57,8 @@ async fn trouble_of_the_gate_throws_no_admitted_fan_out_of_the_site_behind_any_p
     .await;
 }
 
-/// Freezes Redis for a while, in which the admitted stay inside and others are sent to the queue.
-async fn freeze(stand: &Stand, admissions: &[String]) {
+/// Asks while the store does not answer.
+async fn while_frozen(stand: &Stand, admissions: &[String]) {
     stand.redis.signal("STOP");
     let frozen = join_all(
         stand
