@@ -159,8 +159,8 @@ async function audit() {
   const short = (/** @type {any} */ value) =>
     value === null ? "" : make("code", {}, JSON.stringify(value).slice(0, 300));
   const changes = table(["When", "Who", "Where from", "What", "Sale", "From", "To"], entries, (e) =>
-    [new Date(e.at).toLocaleString(), e.by, e.address ?? "", e.action, e.event, short(e.from), short(e.to)].map((cell) =>
-      make("td", {}, cell),
+    [new Date(e.at).toLocaleString(), e.by, e.address ?? "", e.action, e.event, short(e.from), short(e.to)].map(
+      (cell) => make("td", {}, cell),
     ),
   );
   const card = { className: "card scroll", tabIndex: 0, role: "region", "aria-label": "Changes" };

@@ -142,7 +142,8 @@ async fn who_am_i(organiser: Organiser) -> Json<Organiser> {
 }
 
 /// Sign in at the console: the answer sets its cookie.
-#[utoipa::path(post, path = "/api/v1/organiser/session", tag = "console", request_body = SignIn,
+#[utoipa::path(post, path = "/api/v1/organiser/session", operation_id = "sign_in",
+    tag = "console", request_body = SignIn,
     security(()), responses((status = 201, description = "Signed in", body = Organiser), Refusals))]
 async fn open_session(
     State(site): State<Arc<AppContext>>,
@@ -176,7 +177,8 @@ async fn open_session(
 
 /// Sign out of the console. It may be repeated: a session that has ended already is none to end.
 /// The cookie is cleared in any case.
-#[utoipa::path(delete, path = "/api/v1/organiser/session", tag = "console",
+#[utoipa::path(delete, path = "/api/v1/organiser/session", operation_id = "sign_out",
+    tag = "console",
     security(()), responses((status = 204, description = "Signed out"), Refusals))]
 async fn end_session(
     State(site): State<Arc<AppContext>>,
