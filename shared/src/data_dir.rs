@@ -127,7 +127,8 @@ fn make_private(path: &Path) -> Result<(), String> {
     })?;
     if opened {
         tracing::warn!(
-            "the data folder {shown} was open to other users of this machine, and is private now: they may have read the keys and orders in it"
+            folder = %shown,
+            "the data folder was open to other users of this machine, and is private now: they may have read the keys and orders in it"
         );
     }
     close_files(path, DEPTH_MAX)

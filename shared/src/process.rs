@@ -24,7 +24,7 @@ impl Process {
     pub async fn start(settings: &Settings) -> Result<Process, String> {
         let log = log::start(settings.log_format, &settings.log);
         for warning in &settings.warnings {
-            tracing::warn!("{warning}");
+            tracing::warn!(warning, "the settings are not fit for a sale");
         }
         Ok(Process {
             _log: log,

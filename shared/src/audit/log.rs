@@ -57,10 +57,10 @@ impl Audit {
         let shown = path.display();
         if checked.faults.is_empty() {
             let Checked { lines, head, .. } = &checked;
-            tracing::info!(lines, head, "the audit log {shown} is whole");
+            tracing::info!(lines, head, file = %shown, "the audit log is whole");
         } else {
             let faults = checked.faults.join("; ");
-            tracing::error!(faults, "the audit log {shown} was tampered with");
+            tracing::error!(faults, file = %shown, "the audit log was tampered with");
             let entry = Entry {
                 at: now,
                 by: "fairline".to_owned(),
