@@ -49,7 +49,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 /// then. `/auth-request/{event}/{method}` is for proxies that take no refusal but 401 and 403, and
 /// ask with GET: there a 401 has the `Location` of a page.
 #[utoipa::path(get, path = "/gate/{event}", tag = "integration", params(("event" = String, Path)),
-    security((), ("admission" = [])), responses(
+    security(("admission" = [])), responses(
         (status = 204, description = "May pass; X-Fairline-Visitor says who, if it is known"),
         (status = 302, description = "May not pass: a page leads to the queue"),
         (status = 401, description = "May not pass; X-Fairline-Queue is the queue page's URL",
