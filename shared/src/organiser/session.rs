@@ -23,7 +23,7 @@ use utoipa_axum::routes;
 impl<S: Send + Sync> FromRequestParts<S> for Organiser {
     type Rejection = Problem;
 
-    /// Takes the organiser whom [`authorise`] found before the request came here. There is none
+    /// Takes the organiser whom `authorise` found before the request came here. There is none
     /// where the OpenAPI document does not say which role an operation needs.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let found = parts.extensions.get::<Organiser>().cloned();
