@@ -19,6 +19,7 @@ use checkout::settings::SeatsArgs;
 use checkout::waiting_room::{Reported, WaitingRoom};
 use serde_json::Value;
 use shared::data_dir::DataFolder;
+use shared::http::middleware::with_middleware;
 use shared::ids::{Availability, EventId, VisitorId};
 use shared::mistakes::Mistakes;
 use shared::settings::Common;
@@ -143,8 +144,9 @@ impl Stage {
             hash,
         }];
         let order = order(shop, &keys, "s-A-1").await;
+        let (routes, description) = checkout::router(shop.clone());
         Stage {
-            app: checkout::router(shop.clone()).0,
+            app: with_middleware(routes, &shop.site, description),
             order,
             keys,
             node,

@@ -57,7 +57,7 @@ impl Audit {
         let shown = path.display();
         if checked.faults.is_empty() {
             let Checked { lines, head, .. } = &checked;
-            tracing::info!(lines, head, file = %shown, "the audit log is whole");
+            tracing::debug!(lines, head, file = %shown, "the audit log is whole");
         } else {
             let faults = checked.faults.join("; ");
             tracing::error!(faults, file = %shown, "the audit log was tampered with");

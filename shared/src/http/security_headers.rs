@@ -2,7 +2,7 @@
 
 use crate::context::AppContext;
 use crate::trace::Scope;
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
 
 const POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
@@ -15,6 +15,8 @@ const FEATURES: &str = "accelerometer=(), camera=(), display-capture=(), geoloca
 /// Sets the headers that a response does not have yet: security, and the ids of the request.
 pub(super) fn set_headers(site: &AppContext, response: &mut Response, scope: &Scope) {
     let headers = response.headers_mut();
+    let kind = headers.get(header::CONTENT_TYPE);
+    let is_page = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
     let mut set = |name: &'static str, value: HeaderValue| {
         headers
             .entry(HeaderName::from_static(name))
@@ -35,7 +37,10 @@ pub(super) fn set_headers(site: &AppContext, response: &mut Response, scope: &Sc
         "cross-origin-resource-policy",
         HeaderValue::from_static("same-origin"),
     );
-    set("permissions-policy", HeaderValue::from_static(FEATURES));
+    // It says something of pages alone, and its bytes count where a page is first loaded.
+    if is_page {
+        set("permissions-policy", HeaderValue::from_static(FEATURES));
+    }
     set("cache-control", HeaderValue::from_static("no-store"));
     if site.https {
         let year = HeaderValue::from_static("max-age=31536000");

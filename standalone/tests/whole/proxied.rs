@@ -198,6 +198,15 @@ async fn a_proxy_that_does_not_fit_the_settings_is_named_once_with_the_setting_t
     let request = format!("{socket}Authorization: Bearer {pass}\r\n\r\n");
     let answer = read_to_close(connect(3, port).await.unwrap(), request.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 426"), "{answer}");
+    let from = Instant::now();
+    while !program.log().contains("WebSocket handshake") {
+        assert!(
+            from.elapsed() < Duration::from_secs(10),
+            "{}",
+            program.log()
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let log = program.log();
     for words in [
         ["X-Forwarded-For arrives", "FAIRLINE_TRUSTED_HOPS"],
