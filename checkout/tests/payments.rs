@@ -81,6 +81,7 @@ impl Node {
         let mut mistakes = Mistakes::default();
         let common = Common {
             organiser_key: Some("stage-organiser-key".into()),
+            requests_per_second: Some("0".into()),
             visitor_requests_per_second: Some("0".into()),
             ..Common::default()
         };
