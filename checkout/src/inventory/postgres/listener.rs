@@ -25,7 +25,7 @@ pub(super) enum Notification {
 }
 
 /// Passes notifications on until it is stopped, over a connection that is made anew after it broke.
-/// What finds the channel full is dropped: every event is polled once a second anyway.
+/// Notifications that find the channel full are dropped: every event is polled once a second.
 pub(super) async fn listen(
     options: PgConnectOptions,
     notifications: mpsc::Sender<Notification>,

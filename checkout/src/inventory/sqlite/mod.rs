@@ -454,7 +454,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("inventory.sqlite");
         let sqlite = Inventory::from(Sqlite::open(&path, Clock::manual(Time(900))).unwrap());
-        // What a deferred reference lacks is noticed by the commit, as a full disk may be.
+        // The commit notices that a deferred reference leads nowhere, as it may notice a full disk.
         let other = Connection::open(&path).unwrap();
         let break_commits = "create table parent (id integer primary key);
             create table child (parent references parent deferrable initially deferred);
