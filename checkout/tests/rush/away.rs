@@ -80,6 +80,23 @@ async fn while_the_database_is_away_holds_are_refused_and_the_last_map_is_shown_
     }
 }
 
+#[tokio::test]
+async fn a_plan_that_another_node_has_just_set_is_sold_from_at_once() {
+    let servers = testkit::shared_postgres();
+    let url = servers.postgres.url(&servers.postgres.database());
+    let open = async || Inventory::from(Postgres::open(&url, Clock::system()).await.unwrap());
+    let (node, there) = (open().await, open().await);
+    let rules = RulesPatch::default();
+    node.set_rules(&event(), rules).await.unwrap();
+    admit(&there, 1).await.unwrap();
+    let early = there.hold(keys(1), &event(), two(), None).await;
+    assert_eq!(early.unwrap_err(), Refused::NoSuchEvent);
+    // Nothing has told the other node, which polls when it publishes.
+    node.set_seating(&event(), hall(300)).await.unwrap();
+    let held = there.hold(keys(1), &event(), two(), None).await;
+    assert_eq!(held.unwrap().value.seats.len(), 2);
+}
+
 fn other() -> EventId {
     EventId::parse("other").unwrap()
 }
@@ -188,19 +205,24 @@ async fn one_of_several_databases_is_away_and_the_others_go_on() {
     let node = Inventory::from(Postgres::open(&urls, Clock::system()).await.unwrap());
     node.set_seating(&event(), hall(300)).await.unwrap();
     node.set_seating(&other(), hall(300)).await.unwrap();
-    let patch = RulesPatch {
-        hold_seconds: Some(1),
-        ..RulesPatch::default()
+    let hold_for = async |seconds| {
+        for event in [event(), other()] {
+            let patch = RulesPatch {
+                hold_seconds: Some(seconds),
+                ..RulesPatch::default()
+            };
+            node.set_rules(&event, patch).await.unwrap();
+        }
     };
-    for event in [event(), other()] {
-        node.set_rules(&event, patch.clone()).await.unwrap();
-    }
+    hold_for(1).await;
     let fan = admit_other(&node, 3).await;
     admit(&node, 4).await.unwrap();
     node.hold(vec![fan.clone()], &other(), two(), None)
         .await
         .unwrap();
     node.hold(keys(4), &event(), two(), None).await.unwrap();
+    // The hold of the sale below lasts, however slow the machine is.
+    hold_for(600).await;
     second.kill();
     let away = node.hold(vec![fan], &other(), two(), None).await;
     let here = buy(&node, 3).await;

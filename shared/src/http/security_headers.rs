@@ -12,35 +12,46 @@ const POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none
 const FEATURES: &str = "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), \
     magnetometer=(), microphone=(), midi=(), serial=(), usb=()";
 
+/// Types of which no browser makes a document, given `nosniff`. What says something of documents
+/// alone is left out there, because its bytes count where a page is first loaded.
+const NO_DOCUMENTS: [&str; 4] = [
+    "application/json",
+    "application/problem+json",
+    "text/css",
+    "text/javascript",
+];
+
 /// Sets the headers that a response does not have yet: security, and the ids of the request.
 pub(super) fn set_headers(site: &AppContext, response: &mut Response, scope: &Scope) {
     let headers = response.headers_mut();
-    let kind = headers.get(header::CONTENT_TYPE);
-    let is_page = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    let is_document = headers.get(header::CONTENT_TYPE).is_none_or(|kind| {
+        let kind = kind.to_str().unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        !NO_DOCUMENTS.contains(&kind)
+    });
     let mut set = |name: &'static str, value: HeaderValue| {
         headers
             .entry(HeaderName::from_static(name))
             .or_insert(value);
     };
-    set("content-security-policy", HeaderValue::from_static(POLICY));
+    if is_document {
+        set("content-security-policy", HeaderValue::from_static(POLICY));
+        set("x-frame-options", HeaderValue::from_static("DENY"));
+        set("referrer-policy", HeaderValue::from_static("same-origin"));
+        set(
+            "cross-origin-opener-policy",
+            HeaderValue::from_static("same-origin"),
+        );
+        set("permissions-policy", HeaderValue::from_static(FEATURES));
+    }
     set(
         "x-content-type-options",
         HeaderValue::from_static("nosniff"),
-    );
-    set("x-frame-options", HeaderValue::from_static("DENY"));
-    set("referrer-policy", HeaderValue::from_static("same-origin"));
-    set(
-        "cross-origin-opener-policy",
-        HeaderValue::from_static("same-origin"),
     );
     set(
         "cross-origin-resource-policy",
         HeaderValue::from_static("same-origin"),
     );
-    // It says something of pages alone, and its bytes count where a page is first loaded.
-    if is_page {
-        set("permissions-policy", HeaderValue::from_static(FEATURES));
-    }
     set("cache-control", HeaderValue::from_static("no-store"));
     if site.https {
         let year = HeaderValue::from_static("max-age=31536000");

@@ -341,10 +341,30 @@ async fn heads_that_break_the_protocol_are_refused_with_a_problem() {
             "{answer}"
         );
     }
-    let request = "GET /organiser HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    let page = until_closed(&stage, request.as_bytes()).await;
-    assert!(
-        page.contains("permissions-policy: accelerometer=()"),
-        "{page}"
-    );
+    let answer_to = async |path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        until_closed(&stage, request.as_bytes()).await
+    };
+    let of_documents = [
+        "content-security-policy: default-src 'self'",
+        "x-frame-options: DENY",
+        "referrer-policy: same-origin",
+        "cross-origin-opener-policy: same-origin",
+        "permissions-policy: accelerometer=()",
+    ];
+    let documents = ["/organiser", "/e/none"];
+    for (path, is_document) in documents
+        .map(|path| (path, true))
+        .into_iter()
+        .chain(["/static/api.js", "/static/base.css", "/api/v1/events"].map(|path| (path, false)))
+    {
+        let answer = answer_to(path).await;
+        for header in of_documents {
+            assert_eq!(answer.contains(header), is_document, "{path} {answer}");
+        }
+        assert!(
+            answer.contains("x-content-type-options: nosniff"),
+            "{path} {answer}"
+        );
+    }
 }

@@ -222,6 +222,20 @@ impl Writer {
         Ok(())
     }
 
+    /// Loads an event without a plan again if another node has given it one since: the poll that
+    /// tells is due once a second, and requests would be refused as if there were no event.
+    async fn find_plan(&mut self, waiting: &mut Vec<Box<Command>>) -> Result<(), Unavailable> {
+        let cache = self.cache.as_ref();
+        let Some(cache) = cache.filter(|cache| cache.event_state.plan.is_none()) else {
+            return Ok(());
+        };
+        if self.shard.config_of(&self.handle.event).await == cache.config {
+            return Ok(());
+        }
+        self.forget();
+        self.ready(waiting).await
+    }
+
     async fn read(&mut self) -> Result<EventCache, QueryError> {
         if self.must_skip_versions {
             let shown = self.handle.version.load(Ordering::Relaxed);
@@ -276,7 +290,11 @@ impl Writer {
     /// Decides the waiting requests and sends the batch. Requests to be decided again remain in
     /// `waiting`.
     async fn work(&mut self, waiting: &mut Vec<Box<Command>>) {
-        if self.ready(waiting).await.is_err() {
+        let is_ready = match self.ready(waiting).await {
+            Ok(()) => self.find_plan(waiting).await,
+            Err(error) => Err(error),
+        };
+        if is_ready.is_err() {
             return refuse(waiting.drain(..));
         }
         // Under overload no work is done for those who have given up. None of these is in flight.
