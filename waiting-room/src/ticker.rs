@@ -40,6 +40,7 @@ async fn run(room: Weak<Room>, event: EventId, hub: Arc<EventHub>) {
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut ticks = 0u64;
     let mut revision = hub.front().revision;
+    let creation = hub.front().life.creation;
     loop {
         interval.tick().await;
         let Some(room) = room.upgrade() else { return };
@@ -51,6 +52,12 @@ async fn run(room: Weak<Room>, event: EventId, hub: Arc<EventHub>) {
         let is_due = ticks.is_multiple_of(2);
         if is_due || hub.sockets.count() > 0 {
             match room.line.tick(&event).await {
+                // The event was deleted, and another created under its id: it gets a hub of its own.
+                Ok(front) if front.life.creation != creation => {
+                    room.forget(&event);
+                    room.site.edge.purge(&event);
+                    return;
+                }
                 Ok(front) => {
                     for visitor in room.line.replaced(&event) {
                         hub.sockets.mark_moved(visitor);

@@ -37,7 +37,11 @@ impl State {
         self.by_visitor.clear();
         self.alive = Alive::default();
         self.away.clear();
-        self.entries = order.iter().map(|at| waiting[*at as usize]).collect();
+        let drawn = order.iter().map(|at| StoredPlace {
+            joined_at: now,
+            ..waiting[*at as usize]
+        });
+        self.entries = drawn.collect();
         for number in 1..=self.entries.len() as u64 {
             let entry = self.entries[number as usize - 1];
             self.by_visitor.insert(entry.visitor, number);

@@ -5,7 +5,7 @@ use super::bitmap::Alive;
 use super::event_settings::EventSettings;
 use super::throughput::{Flow, Rates};
 use super::{
-    Joined, LINE_LENGTH_MAX, NUMBERS_MAX, Outcome, Phase, Refused, Slot, Spot, VisitorState,
+    Joined, LINE_LENGTH_MAX, Life, NUMBERS_MAX, Outcome, Phase, Refused, Slot, Spot, VisitorState,
 };
 use crate::draw::Round;
 use shared::ids::{Availability, VisitorId};
@@ -38,6 +38,9 @@ pub(super) struct Counters {
     pub(super) round: Option<Round>,
     #[serde(default)]
     pub(super) outcome: Option<Outcome>,
+    /// Identity of the event since it was created; 0 if it was created by an earlier version.
+    #[serde(default)]
+    pub(super) creation: u64,
 }
 
 /// The complete line of one event.
@@ -72,6 +75,7 @@ impl State {
             settings: Arc::new(settings),
             memory: Counters {
                 seed: shared::crypto::hex(&shared::crypto::random::<32>()),
+                creation: Life::random().creation,
                 ..Counters::default()
             },
             entries: Vec::new(),

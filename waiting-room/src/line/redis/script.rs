@@ -82,14 +82,25 @@ const CLOCK: &str = include_str!("clock.lua");
 /// Reads the state of the line.
 const HEAD: &str = include_str!("head.lua");
 /// Helpers of the scripts on a line.
-const ARRAYS: &str = include_str!("arrays.lua");
+const NUMBERS: &str = include_str!("numbers.lua");
 const PLACES: &str = include_str!("places.lua");
+/// Helper of the scripts that nodes are registered by.
+const NODES: &str = include_str!("nodes.lua");
+/// Helpers of the scripts of a draw.
+const DRAW: &str = include_str!("draw.lua");
 /// Helper of the scripts that set places waiting.
 const ALIVE: &str = include_str!("alive.lua");
 
 /// Creates a script on a line that exists, from its files.
 fn on_line(name: &'static str, files: &[&str]) -> Script {
-    let before = ["local IS_TICK = false\n", KEYS, CLOCK, HEAD, ARRAYS, PLACES];
+    let before = [
+        "local IS_TICK = false\n",
+        KEYS,
+        CLOCK,
+        HEAD,
+        NUMBERS,
+        PLACES,
+    ];
     Script::new(name, &[&before, files].concat())
 }
 
@@ -103,31 +114,30 @@ pub(super) static TICK: LazyLock<Script> = LazyLock::new(|| {
             KEYS,
             CLOCK,
             HEAD,
-            ARRAYS,
+            NUMBERS,
             PLACES,
+            NODES,
             include_str!("reap.lua"),
             include_str!("lapse.lua"),
             include_str!("admit.lua"),
+            include_str!("sweep.lua"),
+            include_str!("changes.lua"),
             include_str!("tick.lua"),
         ],
     )
 });
-pub(super) static JOIN: LazyLock<Script> = LazyLock::new(|| {
-    on_line(
-        "join",
-        &[ALIVE, include_str!("enter.lua"), include_str!("join.lua")],
-    )
-});
+pub(super) static JOIN: LazyLock<Script> =
+    LazyLock::new(|| on_line("join", &[ALIVE, include_str!("join.lua")]));
 pub(super) static PLACE: LazyLock<Script> =
     LazyLock::new(|| on_line("place", &[include_str!("place.lua")]));
 pub(super) static BACK: LazyLock<Script> = LazyLock::new(|| {
     on_line(
         "back",
-        &[include_str!("hold.lua"), include_str!("back.lua")],
+        &[NODES, include_str!("hold.lua"), include_str!("back.lua")],
     )
 });
 pub(super) static AWAY: LazyLock<Script> =
-    LazyLock::new(|| on_line("away", &[include_str!("away.lua")]));
+    LazyLock::new(|| on_line("away", &[NODES, include_str!("away.lua")]));
 pub(super) static CLAIM: LazyLock<Script> =
     LazyLock::new(|| on_line("claim", &[include_str!("claim.lua")]));
 pub(super) static FINISH: LazyLock<Script> =
@@ -144,20 +154,31 @@ pub(super) static WAITS: LazyLock<Script> =
     LazyLock::new(|| on_line("waits", &[include_str!("waits.lua")]));
 pub(super) static CONFIGURE: LazyLock<Script> =
     LazyLock::new(|| on_line("configure", &[include_str!("configure.lua")]));
-pub(super) static REVIVE: LazyLock<Script> =
-    LazyLock::new(|| Script::new("revive", &[KEYS, CLOCK, ALIVE, include_str!("revive.lua")]));
+pub(super) static RECOVER: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "recover",
+        &[KEYS, CLOCK, ALIVE, include_str!("recover.lua")],
+    )
+});
+pub(super) static RECOVER_SLOTS: LazyLock<Script> =
+    LazyLock::new(|| on_line("recover_slots", &[include_str!("recover_slots.lua")]));
 pub(super) static REENTER: LazyLock<Script> = LazyLock::new(|| {
     on_line(
         "reenter",
-        &[ALIVE, include_str!("hold.lua"), include_str!("reenter.lua")],
+        &[
+            ALIVE,
+            NODES,
+            include_str!("hold.lua"),
+            include_str!("reenter.lua"),
+        ],
     )
 });
 pub(super) static DRAW_BEGIN: LazyLock<Script> =
-    LazyLock::new(|| on_line("draw_begin", &[include_str!("draw_begin.lua")]));
+    LazyLock::new(|| on_line("draw_begin", &[DRAW, include_str!("draw_begin.lua")]));
 pub(super) static DRAW_WRITE: LazyLock<Script> =
-    LazyLock::new(|| on_line("draw_write", &[include_str!("draw_write.lua")]));
+    LazyLock::new(|| on_line("draw_write", &[DRAW, include_str!("draw_write.lua")]));
 pub(super) static DRAW_COMMIT: LazyLock<Script> =
-    LazyLock::new(|| on_line("draw_commit", &[include_str!("draw_commit.lua")]));
+    LazyLock::new(|| on_line("draw_commit", &[DRAW, include_str!("draw_commit.lua")]));
 pub(super) static CLIENTS: LazyLock<Script> =
     LazyLock::new(|| Script::new("clients", &[KEYS, CLOCK, include_str!("clients.lua")]));
 pub(super) static SIGN_OUT: LazyLock<Script> =
