@@ -14,7 +14,7 @@ if m.draw == 2 then return { 'busy' } end
 -- Returns whether number n waits and may be the visitor's: the store has lost that it was admitted,
 -- and the token proves it.
 local function was_admitted(visitor, n)
-  if m.known < n or not is_waiting(n) or (visitor_of(n) or visitor) ~= visitor then return false end
+  if n < 1 or m.known < n or not is_waiting(n) or (visitor_of(n) or visitor) ~= visitor then return false end
   local _, state, number = place_of(look_up({ visitor }), 1, false)
   return not state or state == WAITING and number == n or state >= FINISHED and state ~= EJECTED and number < n
 end

@@ -14,7 +14,7 @@ for i = 3, #ARGV, 2 do
   local slot = slot_of(visitor)
   -- One who waits with this number was admitted, and the store has lost that.
   local score = tonumber(call('ZSCORE', keys.waiting, visitor) or nil)
-  local is_inside = slot and slot.number == n or score == n
+  local is_inside = slot and slot.number == n or score == n and n <= m.known
   answers[#answers + 1] = is_inside and settle(visitor, score, FINISHED, 't_finished') or 0
 end
 save()
