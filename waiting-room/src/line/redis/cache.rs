@@ -128,16 +128,10 @@ impl LineCache {
         }
     }
 
-    /// Records the end of a place by its number; none if it is not positive.
+    /// Records the end of a place, if the number is one.
     pub(super) fn end(&mut self, number: i64, state: VisitorState) {
-        let Some(at) = u64::try_from(number).ok().and_then(|n| n.checked_sub(1)) else {
-            return;
-        };
-        self.served.end(at + 1, state);
-        let byte = (at / 8).checked_sub(self.head);
-        let byte = byte.and_then(|byte| self.bitmap.get_mut(usize::try_from(byte).ok()?));
-        if let Some(byte) = byte {
-            *byte &= !(128 >> (at % 8));
+        if let Ok(number) = u64::try_from(number) {
+            self.served.end(number, state);
         }
     }
 

@@ -7,9 +7,9 @@
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
 -- ARGV[3…] visitor and number in turn, at most 125 of each
--- Returns units: for each when the slot expires in ms, or 0 if it is gone. {'busy'} during a draw,
--- and during a recovery for a visitor whose slot may still be reported.
-if m.draw == 2 then return { 'busy' } end
+-- Returns units: for each when the slot expires in ms, or 0 if it is gone. {'busy'} during a draw and
+-- during a recovery.
+if m.draw == 2 or m.settle_until > 0 then return { 'busy' } end
 
 -- Returns whether number n waits and may be the visitor's: the store has lost that it was admitted,
 -- and the token proves it.
@@ -41,9 +41,6 @@ local function claim(visitor, n)
 end
 
 local answers = {}
-for i = 3, #ARGV, 2 do
-  if m.settle_until > 0 and not slot_of(ARGV[i]) then return { 'busy' } end
-end
 for i = 3, #ARGV, 2 do answers[#answers + 1] = claim(ARGV[i], tonumber(ARGV[i + 1])) end
 save()
 return { 'ok', 'units', answers }

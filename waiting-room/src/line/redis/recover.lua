@@ -23,17 +23,16 @@
 -- ARGV[3] random identity, for the life of a store that has lost the event
 -- ARGV[4] creation: identity of the event
 -- ARGV[5] outcome of the draw (JSON), empty before it
--- ARGV[6] numbers in the node's newest view
--- ARGV[7] the highest number that it has seen
--- ARGV[8] offset of the bitmap in bytes
--- ARGV[9] the bitmap
--- ARGV[10] how places ended, a byte for each number
--- ARGV[11] the longest time of the recovery in ms
--- ARGV[12] when the settings were changed (ms)
--- ARGV[13] the draw: 0 none, 1 to be held, 3 held
--- ARGV[14] the round of the beacon (JSON), empty without one
--- ARGV[15] when the seats were counted (ms, 0: never)
--- ARGV[16] how many of the words that follow are fields of the settings and their values in turn;
+-- ARGV[6] the highest number that it has seen
+-- ARGV[7] offset of the bitmap in bytes
+-- ARGV[8] the bitmap, up to this number
+-- ARGV[9] how places ended, a byte for each number
+-- ARGV[10] the longest time of the recovery in ms
+-- ARGV[11] when the settings were changed (ms)
+-- ARGV[12] the draw: 0 none, 1 to be held, 3 held
+-- ARGV[13] the round of the beacon (JSON), empty without one
+-- ARGV[14] when the seats were counted (ms, 0: never)
+-- ARGV[15] how many of the words that follow are fields of the settings and their values in turn;
 --   then those of the seats; then 10 words of totals
 -- Returns life: identity of the store's life. {'over'} if the recovery is over, or the event is another
 -- one.
@@ -41,19 +40,19 @@ local function field(name) return tonumber(call('HGET', keys.meta, name) or nil)
 local run = string.match(call('INFO', 'replication'), 'master_replid:(%x+)')
 if call('EXISTS', keys.meta) == 0 then
   call('HSET', keys.meta, 'run', run, 'life', ARGV[3], 'creation', ARGV[4], 'phase', -1, 'last_batch', now,
-    'settle_until', now + ARGV[11], 'tellers', 1)
+    'settle_until', now + ARGV[10], 'tellers', 1)
 end
 if call('HGET', keys.meta, 'run') ~= run then return { 'lost' } end
 if call('HGET', keys.meta, 'creation') ~= ARGV[4] or field('settle_until') == 0 then return { 'over' } end
-local seats, totals = 17 + ARGV[16], #ARGV - 9
-if tonumber(ARGV[12]) > field('changed_at') then
-  call('HSET', keys.meta, 'changed_at', ARGV[12], unpack(ARGV, 17, seats - 1))
-  if field('draw') ~= 3 then call('HSET', keys.meta, 'draw', math.min(1, ARGV[13])) end
+local seats, totals = 16 + ARGV[15], #ARGV - 9
+if tonumber(ARGV[11]) > field('changed_at') then
+  call('HSET', keys.meta, 'changed_at', ARGV[11], unpack(ARGV, 16, seats - 1))
+  if field('draw') ~= 3 then call('HSET', keys.meta, 'draw', math.min(1, ARGV[12])) end
 end
-if tonumber(ARGV[15]) > field('seats_at') then
-  call('HSET', keys.meta, 'seats_at', ARGV[15], unpack(ARGV, seats, totals - 1))
+if tonumber(ARGV[14]) > field('seats_at') then
+  call('HSET', keys.meta, 'seats_at', ARGV[14], unpack(ARGV, seats, totals - 1))
 end
-if ARGV[14] ~= '' and field('has_beacon') == 0 then call('HSET', keys.meta, 'beacon', ARGV[14], 'has_beacon', 1) end
+if ARGV[13] ~= '' and field('has_beacon') == 0 then call('HSET', keys.meta, 'beacon', ARGV[13], 'has_beacon', 1) end
 for i = totals, #ARGV, 2 do
   if tonumber(ARGV[i + 1]) > field(ARGV[i]) then call('HSET', keys.meta, ARGV[i], ARGV[i + 1]) end
 end
@@ -68,8 +67,8 @@ if drawn == '' and ARGV[5] ~= '' then
 end
 local life = call('HGET', keys.meta, 'life')
 if drawn ~= ARGV[5] then return { 'ok', 'life', life } end
-local given, numbers, head, bitmap = field('numbers'), tonumber(ARGV[6]), tonumber(ARGV[8]), ARGV[9]
-local top = math.max(given, numbers, ARGV[7])
+local given, numbers, head, bitmap = field('numbers'), tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
+local top = math.max(given, numbers)
 if top > given then set_alive(keys.alive, given + 1, top) end
 if numbers > 0 then
   -- The node's bitmap up to its last number, and ones for those after it.
@@ -84,8 +83,8 @@ if numbers > 0 then
   call('BITOP', 'OR', keys.cleared, keys.cleared, keys.alive)
   call('RENAME', keys.mask, keys.alive)
 end
-if ARGV[10] ~= '' then
-  call('SET', keys.mask, ARGV[10])
+if ARGV[9] ~= '' then
+  call('SET', keys.mask, ARGV[9])
   call('BITOP', 'OR', keys.codes, keys.codes, keys.mask)
   call('DEL', keys.mask)
 end

@@ -213,10 +213,9 @@ fn arguments(cache: &LineCache) -> Option<Vec<Vec<u8>>> {
         Life::hex(Life::random().store).into(),
         Life::hex(view.life.creation).into(),
         constants.drawn.clone().into(),
-        view.numbers.to_string().into(),
         cache.numbers.to_string().into(),
         cache.head.to_string().into(),
-        cache.bitmap.clone(),
+        bitmap(cache, view.numbers),
         cache.served.codes().to_vec(),
         settle_ms.to_string().into(),
         cache.changed_at.0.to_string().into(),
@@ -248,6 +247,36 @@ fn arguments(cache: &LineCache) -> Option<Vec<Vec<u8>>> {
     let words = words.chain(totals.into_iter().flatten());
     arguments.extend(words.map(String::into_bytes));
     Some(arguments)
+}
+
+/// Returns the bitmap from the head on. Numbers that were given out after the newest view wait, and
+/// none whose place is known to be over does.
+fn bitmap(cache: &LineCache, numbers: u64) -> Vec<u8> {
+    let mut bitmap = cache.bitmap.clone();
+    let mut set = |number: u64, waits: bool| {
+        let at = number - 1;
+        let byte = (at / 8).checked_sub(cache.head);
+        let Some(byte) = byte.and_then(|byte| usize::try_from(byte).ok()) else {
+            return;
+        };
+        let bit = 128 >> (at % 8);
+        if waits && bitmap.len() <= byte {
+            bitmap.resize(byte + 1, 0);
+        }
+        match bitmap.get_mut(byte) {
+            Some(kept) if waits => *kept |= bit,
+            Some(kept) => *kept &= !bit,
+            None => {}
+        }
+    };
+    (numbers + 1..=cache.numbers).for_each(|number| set(number, true));
+    let codes = (1..).zip(cache.served.codes());
+    let ended = codes
+        .filter(|(_, code)| **code != 0)
+        .map(|(number, _)| number);
+    let inside = cache.served.slots().map(|held| held.number);
+    ended.chain(inside).for_each(|number| set(number, false));
+    bitmap
 }
 
 /// Returns the arguments of the calls of `recover_slots.lua`. The last one ends the report.

@@ -187,3 +187,43 @@ pub(super) static LIMIT: LazyLock<Script> =
     LazyLock::new(|| Script::new("limit", &[CLOCK, include_str!("limit.lua")]));
 pub(super) static BEACON: LazyLock<Script> =
     LazyLock::new(|| on_line("beacon", &[include_str!("beacon.lua")]));
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    /// Returns what follows each `before` in a text, up to the end of the word.
+    fn words_after<'a>(text: &'a str, before: &'a str) -> BTreeSet<&'a str> {
+        let ends = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
+        let found = text.match_indices(before).map(|(at, _)| {
+            let rest = &text[at + before.len()..];
+            &rest[..rest.find(ends).unwrap_or(rest.len())]
+        });
+        found.filter(|word| !word.is_empty()).collect()
+    }
+
+    #[test]
+    fn each_script_is_headed_by_the_keys_that_it_touches() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/line/redis");
+        let names = fs::read_to_string(folder.join("keys.lua")).unwrap();
+        let names = words_after(&names, "\n  ");
+        for file in fs::read_dir(&folder).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_none_or(|kind| kind != "lua") || path.ends_with("keys.lua") {
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            let is_comment = |line: &&str| line.starts_with("--");
+            let code: Vec<&str> = text.lines().filter(|line| !is_comment(line)).collect();
+            let code = code.join("\n");
+            let listed = words_after(&text, "\n--   ");
+            let listed: BTreeSet<_> = listed.intersection(&names).copied().collect();
+            let touched = words_after(&code, "keys.");
+            let touched: BTreeSet<_> = touched.into_iter().collect();
+            assert_eq!(listed, touched, "{}", path.display());
+            assert!(touched.is_subset(&names), "{}", path.display());
+        }
+    }
+}

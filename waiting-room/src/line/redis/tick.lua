@@ -34,6 +34,8 @@ if is_lost then
   m.life, m.settle_until, m.swept = ARGV[7], now + SETTLE_MS, 0
   m.tellers = math.max(1, call('HLEN', keys.nodes))
   m.revision = m.revision + 1
+  -- The last signs of life of visitors may be among the lost writes.
+  m.return_by, m.return_chunk = now + m.away_ms, 0
   if m.draw == 2 then m.draw = 1 end
   -- The last batch may be among the lost writes: the next one is due a full span from now.
   m.last_batch, m.owed = now, 0
@@ -49,7 +51,7 @@ if not is_read_only then
     -- One kind of work per step, so that each step is short.
     if more == 0 then more = reap() end
     if more == 0 then more = lapse_slots() end
-    if more == 0 then more = lapse_away() end
+    if more == 0 and now >= m.return_by then more = lapse_away() end
     if more == 0 then lapse_unreturned() end
     if m.draw == 1 and stage >= 2 and stage <= 3 and m.needs_beacon == m.has_beacon then
       m.draw, m.revision = 2, m.revision + 1
