@@ -126,13 +126,19 @@ impl EventLine {
         if is_done || self.is_returning.swap(true, Ordering::AcqRel) {
             return;
         }
+        let count = self.cache().returning.len();
         let line = self.clone();
         // Ends by itself, after a bounded number of batches and pauses, each bounded in time. The
         // next tick begins again if something is left.
         tokio::spawn(async move {
             for _ in 0..ATTEMPTS_MAX {
                 match line.send_some().await {
-                    None => break,
+                    None => {
+                        if count > 0 {
+                            tracing::info!(count, "connected fans restored to their places");
+                        }
+                        break;
+                    }
                     Some(true) => {}
                     Some(false) => sleep(PAUSE).await,
                 }
