@@ -93,6 +93,10 @@ async fn run(room: Weak<Room>, event: EventId, hub: Arc<EventHub>) {
 /// return with a pass from before the draw after the store lost its data. If reading fails, the
 /// next request for the list tries again.
 fn read_list(room: &Arc<Room>, event: &EventId, front: &LineView, hub: &EventHub) {
+    // A draw among no visitors may be held again.
+    if front.is_undrawn && room.known_list(event).is_some() {
+        room.lists.write().remove(event);
+    }
     if front.drawn > 0 && hub.begin_list() {
         let (room, event) = (room.clone(), event.clone());
         tokio::spawn(async move { room.drawn_list(&event).await.map(drop) });

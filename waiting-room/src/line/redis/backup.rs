@@ -33,6 +33,7 @@ pub(super) struct Backup {
     nodes: u64,
     total: Rates,
     draw: u8,
+    draw_last: u64,
     head: u64,
     bitmap: String,
     /// How places ended, a byte for each number.
@@ -57,6 +58,7 @@ impl Backup {
             nodes: cache.nodes,
             total: cache.figures.total,
             draw: cache.recovery_draw(),
+            draw_last: cache.draw_last,
             head: cache.head,
             bitmap: STANDARD_NO_PAD.encode(&cache.bitmap),
             codes: STANDARD_NO_PAD.encode(cache.served.codes()),
@@ -104,6 +106,7 @@ impl Backup {
         cache.numbers = backup.highest;
         cache.nodes = backup.nodes;
         cache.draw = Some(draw);
+        cache.draw_last = backup.draw_last;
         Some(cache)
     }
 }

@@ -68,6 +68,8 @@ pub(super) struct LineCache {
     pub(super) seats_at: Time,
     /// None before the first view.
     pub(super) draw: Option<DrawStage>,
+    /// The number after the last that takes part in the draw, once it is fixed; else 0.
+    pub(super) draw_last: u64,
     /// Number of nodes that tick this line.
     pub(super) nodes: u64,
     /// Registration of this node; 0 before the first.
@@ -174,6 +176,7 @@ impl LineCache {
         self.nodes = reply.nodes;
         self.seats_at = reply.seats_at;
         self.draw = Some(reply.draw);
+        self.draw_last = reply.draw_last;
         self.served.changes = None;
         // Until all nodes have reported, the store has only part of it.
         if let Some(changed) = reply.changed.filter(|_| !reply.is_settling) {

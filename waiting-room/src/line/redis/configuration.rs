@@ -22,8 +22,7 @@ impl EventLine {
         arguments.extend(policy(settings));
         let is_draw = settings.order == Order::Draw;
         arguments.extend(field("draw", i64::from(is_draw)));
-        let seed = shared::crypto::hex(&shared::crypto::random::<32>());
-        arguments.extend(["seed".to_owned(), seed]);
+        arguments.extend(["seed".to_owned(), seed()]);
         let arguments: Vec<&[u8]> = arguments.iter().map(String::as_bytes).collect();
         let reply = self.caller.call(&script::CREATE, &arguments).await;
         match reply.map_err(Unavailable::from)?.status {
@@ -45,15 +44,26 @@ impl EventLine {
             let is_same_order = !after.is_another_draw(&before);
             if !is_same_order && view.numbers > 0 {
                 mistakes.push(too_late());
+            } else if !is_same_order {
+                mistakes.extend(after.draw_mistakes(view.at));
             }
             if !mistakes.is_empty() {
                 return Err(Refused::Invalid(mistakes));
             }
+            let is_held = !self.cache().constants.drawn.is_empty();
+            let draws_again = after.draws_again(is_held, view.numbers, view.at);
             let mut arguments = vec![json(&before), json(&after)];
-            arguments.push(i64::from(is_same_order).to_string());
+            arguments.push(i64::from(is_same_order && !draws_again).to_string());
             arguments.extend(policy(&after));
-            if !is_same_order {
+            if !is_same_order || draws_again {
                 arguments.extend(field("draw", i64::from(after.order == Order::Draw)));
+            }
+            if draws_again {
+                for name in ["drawn", "beacon"] {
+                    arguments.extend([name.to_owned(), String::new()]);
+                }
+                arguments.extend(field("has_beacon", 0));
+                arguments.extend(["seed".to_owned(), seed()]);
             }
             let arguments: Vec<&[u8]> = arguments.iter().map(String::as_bytes).collect();
             match self.caller.call(&script::CONFIGURE, &arguments).await {
@@ -81,4 +91,9 @@ impl EventLine {
         let sent = self.store().send(words.chain(keys.all_but_meta())).await;
         Ok(sent.map(drop).map_err(Unavailable::from)?)
     }
+}
+
+/// Returns a new seed of a draw.
+fn seed() -> String {
+    shared::crypto::hex(&shared::crypto::random::<32>())
 }

@@ -6,7 +6,7 @@
 -- ARGV[2] id of this node
 -- ARGV[3] the settings as read (JSON)
 -- ARGV[4] the new settings (JSON)
--- ARGV[5] 1: the order of admission stays the same
+-- ARGV[5] 1: the order of admission and the draw stay the same
 -- ARGV[6…] fields of the policy and their values in turn
 -- Returns nothing but {'ok'}. {'busy'} if the settings had changed, or during a draw or recovery, or
 -- if the order changes while visitors are in line.

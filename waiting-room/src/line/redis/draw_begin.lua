@@ -6,7 +6,8 @@
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
 -- ARGV[3] random identity of the attempt
--- Returns now (ms), numbers given out, seed (hex), beacon (JSON, empty without one). {'over'} if
+-- Returns now (ms), numbers given out, last number that takes part, seed (hex), beacon (JSON, empty
+-- without one). {'over'} if
 -- there is nothing to draw. {'taken'} if another attempt showed a sign of life within 10 s.
 if m.draw ~= 2 then return { 'over' } end
 local kept = call('HMGET', keys.meta, 'draw_by', 'draw_beat', 'seed', 'beacon')
@@ -16,4 +17,4 @@ if kept[1] ~= ARGV[3] then
   for _, name in ipairs(DRAWN) do call('UNLINK', drawing(name)) end
 end
 call('HSET', keys.meta, 'draw_by', ARGV[3], 'draw_beat', now)
-return { 'ok', 'now', now, 'numbers', m.numbers, 'seed', kept[3], 'beacon', kept[4] }
+return { 'ok', 'now', now, 'numbers', m.numbers, 'last', m.draw_last - 1, 'seed', kept[3], 'beacon', kept[4] }

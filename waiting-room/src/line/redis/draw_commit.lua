@@ -1,4 +1,4 @@
--- Replaces the order of arrival by the drawn order, in one step.
+-- Replaces the order of arrival by the drawn order, with later visitors behind it, in one step.
 -- KEYS[1] prefix of the event's keys
 --   meta       read and written
 --   draw:…     renamed
@@ -16,7 +16,7 @@
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
 -- ARGV[3] random identity of the attempt
--- ARGV[4] number of visitors drawn
+-- ARGV[4] number of visitors in line, those drawn first
 -- ARGV[5] how many of them are connected
 -- ARGV[6] the published outcome of the draw (JSON)
 -- Returns nothing but {'ok'}. {'over'} if this attempt no longer holds the draw.
@@ -29,7 +29,8 @@ end
 call('ZADD', keys.joined, ARGV[4], math.floor(now / 1000))
 local count = tonumber(ARGV[4])
 m.draw, m.numbers, m.waiting, m.connected, m.head = 3, count, count, tonumber(ARGV[5]), 0
-m.known, m.return_by, m.changes, m.revision = math.min(m.known, count), 0, m.changes + 1, m.revision + 1
+m.known, m.return_by, m.draw_last = math.min(m.known, count), 0, 0
+m.changes, m.revision = m.changes + 1, m.revision + 1
 call('HSET', keys.meta, 'drawn', ARGV[6])
 save()
 return { 'ok' }

@@ -29,6 +29,7 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 struct Waiting {
     visitor: VisitorId,
+    number: u64,
     owner: u8,
     deadline: [u8; DEADLINE],
 }
@@ -77,19 +78,26 @@ impl Attempt {
         let seed = draw::unhex(&begun.text("seed")).ok_or(CallError::Away)?;
         let round: Option<Round> = serde_json::from_slice(begun.bytes("beacon")).ok();
         let numbers = usize::try_from(begun.count("numbers")).unwrap_or(0);
+        let last = begun.count("last");
         let waiting = self.read(numbers).await?;
-        tracing::info!(entries = waiting.len(), "draw held");
+        let entries = waiting.partition_point(|one| one.number <= last);
+        tracing::info!(entries, "draw held");
         // On a blocking thread: a million hashes take a second.
-        let sorted = tokio::task::spawn_blocking(move || sort(&waiting, &seed, round.as_ref()));
-        let (drawn, root) = sorted.await.map_err(|_| CallError::Away)?;
-        self.write(&drawn).await?;
+        let sorted = tokio::task::spawn_blocking(move || {
+            let (entered, later) = waiting.split_at(entries);
+            let (mut order, root) = sort(entered, &seed, round.as_ref());
+            order.extend_from_slice(later);
+            (order, root)
+        });
+        let (order, root) = sorted.await.map_err(|_| CallError::Away)?;
+        self.write(&order, entries).await?;
         let outcome = Outcome {
             at: begun.time("now"),
-            entries: drawn.len() as u64,
+            entries: entries as u64,
             root,
         };
-        let count = drawn.len().to_string();
-        let connected = drawn.iter().filter(|one| one.owner != 0).count();
+        let count = order.len().to_string();
+        let connected = order.iter().filter(|one| one.owner != 0).count();
         let connected = connected.to_string();
         let json = serde_json::to_vec(&outcome).unwrap_or_default();
         let arguments = [
@@ -138,6 +146,7 @@ impl Attempt {
             let deadline = bytes(&deadlines).get(at * DEADLINE..(at + 1) * DEADLINE);
             Some(Waiting {
                 visitor: visitor(&pair[0])?,
+                number: score as u64,
                 owner: bytes(&owners).get(at).copied().unwrap_or(0),
                 deadline: deadline
                     .and_then(|bytes| bytes.try_into().ok())
@@ -158,9 +167,13 @@ impl Attempt {
         answer.map_err(|_| CallError::Away)
     }
 
-    async fn write(&self, drawn: &[Waiting]) -> Result<(), CallError> {
-        let chunks = drawn.chunks(CHUNK).enumerate();
-        let writes = chunks.map(|(chunk, some)| self.write_chunk(chunk, some));
+    /// Writes the order, of which the first `entries` were drawn.
+    async fn write(&self, order: &[Waiting], entries: usize) -> Result<(), CallError> {
+        let chunks = order.chunks(CHUNK).enumerate();
+        let writes = chunks.map(|(chunk, some)| {
+            let drawn = entries.saturating_sub(chunk * CHUNK).min(some.len());
+            self.write_chunk(chunk, some, drawn)
+        });
         let writes: Vec<_> = writes.collect();
         let mut writes = stream::iter(writes).buffer_unordered(AT_ONCE);
         while let Some(written) = writes.next().await {
@@ -172,7 +185,12 @@ impl Attempt {
         Ok(())
     }
 
-    async fn write_chunk(&self, chunk: usize, some: &[Waiting]) -> Result<Status, CallError> {
+    async fn write_chunk(
+        &self,
+        chunk: usize,
+        some: &[Waiting],
+        drawn: usize,
+    ) -> Result<Status, CallError> {
         let mut bits = vec![0u8; some.len().div_ceil(8)];
         for index in 0..some.len() {
             bits[index / 8] |= 128 >> (index % 8);
@@ -189,6 +207,7 @@ impl Attempt {
             some.iter().flat_map(|one| one.deadline).collect(),
             bits,
             earliest.unwrap_or(0).to_string().into_bytes(),
+            drawn.to_string().into_bytes(),
         ];
         arguments.extend(some.iter().map(|one| one.visitor.to_string().into_bytes()));
         let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();

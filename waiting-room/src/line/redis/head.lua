@@ -9,7 +9,7 @@ local FIELDS = { 'revision', 'changes', 'numbers', 'known', 'waiting', 'admitted
   'last_batch', 'credit', 'owed', 'settle_until', 'tellers', 'swept', 'return_by', 'return_chunk', 'registered', 'phase',
   't_joined', 't_admitted', 't_finished', 't_missed', 't_left', 'capacity', 'available', 'held', 'seats_at', 'rate',
   'batch_ms', 'max_active', 'claim_ms', 'session_ms', 'away_ms', 'line_at', 'sale_at', 'closes_at', 'paused', 'draw',
-  'needs_beacon', 'has_beacon', 'changed_at' }
+  'needs_beacon', 'has_beacon', 'draw_last', 'changed_at' }
 local WAITING, ADMITTED, SHOPPING, FINISHED, MISSED, LEFT, EJECTED = 0, 1, 2, 3, 4, 5, 6
 local NAMES = { [0] = 'waiting', 'admitted', 'shopping', 'finished', 'missed', 'left', 'ejected' }
 local CHUNK, NODE_MS, SETTLE_MS, CHANGES_KEPT = 512, 10000, 5000, 10000

@@ -19,6 +19,7 @@ local found, first, stage = look_up(asked), m.numbers + 1, phase()
 local is_open, is_undrawn = stage >= 1 and stage <= 3, m.draw == 1 and 1 or 0
 local waiting, given_out = m.waiting, m.numbers
 local answers, fresh, seen, back = {}, {}, {}, {}
+fix_entries(stage)
 -- The line may have 4,000,000 visitors at one time, and give out 40,000,000 numbers.
 local last = math.min(m.numbers + 4000000 - m.waiting - m.admitted - m.shopping, 40000000)
 for i, visitor in ipairs(asked) do

@@ -164,7 +164,8 @@ impl Redis {
 #[async_trait]
 impl Line for Redis {
     async fn create(&self, settings: EventSettings) -> Result<(), Refused> {
-        let mistakes = settings.mistakes();
+        let mut mistakes = settings.mistakes();
+        mistakes.extend(settings.draw_mistakes(self.store.clock.now()));
         if !mistakes.is_empty() {
             return Err(Refused::Invalid(mistakes));
         }

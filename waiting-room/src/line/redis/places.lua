@@ -95,6 +95,13 @@ local function place_of(found, i, is_exact)
   return provisional(place), place[4], n
 end
 
+-- Fixes who takes part in the draw: those in line when the sale opens, also if it waits for its
+-- beacon. `draw_last` is the number after the last of them.
+local function fix_entries(stage)
+  if m.draw ~= 1 then return end
+  if stage < 2 then m.draw_last = 0 elseif m.draw_last == 0 then m.draw_last = m.numbers + 1 end
+end
+
 -- Takes number n, and its visitor if known, from those who wait.
 local function stop_waiting(n, visitor)
   if call('SETBIT', keys.alive, n - 1, 0) == 1 then

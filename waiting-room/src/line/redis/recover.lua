@@ -33,7 +33,7 @@
 -- ARGV[13] the round of the beacon (JSON), empty without one
 -- ARGV[14] when the seats were counted (ms, 0: never)
 -- ARGV[15] how many of the words that follow are fields of the settings and their values in turn;
---   then those of the seats; then 10 words of totals
+--   then those of the seats; then 12 words of counts that only rise
 -- Returns life: identity of the store's life. {'over'} if the recovery is over, or the event is another
 -- one.
 local function field(name) return tonumber(call('HGET', keys.meta, name) or nil) or 0 end
@@ -44,7 +44,7 @@ if call('EXISTS', keys.meta) == 0 then
 end
 if call('HGET', keys.meta, 'run') ~= run then return { 'lost' } end
 if call('HGET', keys.meta, 'creation') ~= ARGV[4] or field('settle_until') == 0 then return { 'over' } end
-local seats, totals = 16 + ARGV[15], #ARGV - 9
+local seats, totals = 16 + ARGV[15], #ARGV - 11
 if tonumber(ARGV[11]) > field('changed_at') then
   call('HSET', keys.meta, 'changed_at', ARGV[11], unpack(ARGV, 16, seats - 1))
   if field('draw') ~= 3 then call('HSET', keys.meta, 'draw', math.min(1, ARGV[12])) end

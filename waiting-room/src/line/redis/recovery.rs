@@ -246,6 +246,7 @@ fn arguments(cache: &LineCache) -> Option<Vec<Vec<u8>>> {
         ("t_finished", total.finished),
         ("t_missed", total.missed),
         ("t_left", total.left),
+        ("draw_last", cache.draw_last),
     ];
     let totals = totals.map(|(name, count)| [name.to_owned(), count.to_string()]);
     let seats = seats.into_iter().flatten().flatten();

@@ -20,7 +20,7 @@
 -- Returns creation, life: identities; registration of this node; now (ms); revision; phase; draw (0:
 -- none, 1: to be held, 2: under way, 3: held); is_settling; numbers given out; waiting, admitted,
 -- shopping, connected visitors; total_… since the beginning; head, the offset of the bitmap in
--- bytes; bitmap; availability (JSON), seats_at (ms); replaced, visitors whose sockets here were
+-- bytes; bitmap; availability (JSON), seats_at (ms); draw_last, as in fix_entries; replaced, visitors whose sockets here were
 -- replaced; nodes, how many tick; changes, how many the caller has read then; changed: for each of
 -- these a number, and its slot with the holder, or how it ended; is_behind: the caller must read all
 -- instead. If the life or the revision is another: settings (JSON), changed_at (ms), seed, beacon,
@@ -53,6 +53,7 @@ if not is_read_only then
     if more == 0 then more = lapse_slots() end
     if more == 0 and now >= m.return_by then more = lapse_away() end
     if more == 0 then lapse_unreturned() end
+    fix_entries(stage)
     if m.draw == 1 and stage >= 2 and stage <= 3 and m.needs_beacon == m.has_beacon then
       m.draw, m.revision = 2, m.revision + 1
     end
@@ -88,6 +89,7 @@ local view = {
   'bitmap', call('GETRANGE', keys.alive, m.head, -1),
   'availability', call('HGET', keys.meta, 'seats'),
   'seats_at', m.seats_at,
+  'draw_last', m.draw_last,
   'replaced', replaced,
   'nodes', call('HLEN', keys.nodes),
 }

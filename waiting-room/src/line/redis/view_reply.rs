@@ -33,6 +33,8 @@ pub(super) struct ViewReply {
     pub(super) availability: Option<Availability>,
     /// When the seats were counted; 0 if they never were.
     pub(super) seats_at: Time,
+    /// The number after the last that takes part in the draw, once it is fixed; else 0.
+    pub(super) draw_last: u64,
     /// Count of changes that this node has read with this reply.
     pub(super) changes: u64,
     /// What changed since; none if more did than the store keeps.
@@ -139,6 +141,7 @@ impl ViewReply {
             bitmap,
             availability: serde_json::from_slice(fields.bytes("availability")).ok(),
             seats_at: fields.time("seats_at"),
+            draw_last: fields.count("draw_last"),
             changes: fields.count("changes"),
             changed: (fields.number("is_behind") == 0).then(|| changes(fields)),
             definition: match fields.bytes("settings") {
