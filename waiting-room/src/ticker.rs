@@ -6,7 +6,7 @@ use crate::app::Room;
 use crate::history::SAMPLE_SECONDS;
 use crate::hub::EventHub;
 use crate::instruments::NEXT_SALE;
-use crate::line::{EventSettings, LineView, Refused};
+use crate::line::{EventSettings, LineView, Phase, Refused};
 use shared::ids::EventId;
 use shared::metrics::stores;
 use shared::time::Time;
@@ -16,6 +16,8 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
 const TICKS_PER_SECOND: u64 = 4;
+/// Ticks of others for one of an event that is over.
+const CLOSED_TICKS: u64 = 10 * TICKS_PER_SECOND;
 
 impl Room {
     /// Returns an event's hub. On first use it is created, and the event ticks at this node from
@@ -49,7 +51,8 @@ async fn run(room: Weak<Room>, event: EventId, hub: Arc<EventHub>) {
         }
         // Half as often without sockets: a change made by an organiser at another node still takes
         // effect here within a second.
-        let is_due = ticks.is_multiple_of(2);
+        let is_closed = hub.front().phase == Phase::Closed;
+        let is_due = ticks.is_multiple_of(if is_closed { CLOSED_TICKS } else { 2 });
         if is_due || hub.sockets.count() > 0 {
             match room.line.tick(&event).await {
                 // The event was deleted, and another created under its id: it gets a hub of its own.

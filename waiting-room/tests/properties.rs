@@ -89,6 +89,7 @@ const CLAIM_MS: i64 = 4000;
 const SESSION_MS: i64 = 6000;
 const AWAY_MS: i64 = 9000;
 const SILENT_MS: i64 = 10_000;
+const IDLE_MS: i64 = 600_000;
 
 impl Model {
     fn of(&mut self, fan: u8) -> Option<&mut Entry> {
@@ -150,15 +151,23 @@ impl Model {
     fn note_engine(&mut self) {
         let (engine, now) = (self.engine, self.now);
         if let Some(beats) = &mut self.beats {
-            beats.entry(engine).or_insert(now);
+            let beat = beats.entry(engine).or_insert(now);
+            *beat = now.min(*beat);
         }
     }
 
     /// Marks the fans of silent engines as away since the engine's last tick.
     fn reap(&mut self) {
         let (engine, now) = (self.engine, self.now);
+        let waits = |entry: &Entry| entry.standing == VisitorState::Waiting;
+        let is_idle = self.inside() == 0 && !self.entries.iter().any(waits);
         let Some(beats) = &mut self.beats else { return };
-        beats.insert(engine, now);
+        let kept = beats.get(&engine).copied().unwrap_or(0);
+        if !is_idle {
+            beats.insert(engine, now);
+        } else if kept < now {
+            beats.insert(engine, now + IDLE_MS);
+        }
         let silent: Vec<(u8, i64)> = beats
             .iter()
             .filter(|(_, at)| **at <= now - SILENT_MS)

@@ -94,6 +94,20 @@ pub(super) struct LineCache {
     views: u64,
     /// Time of the last backup.
     pub(super) backed_up_at: Option<Instant>,
+    /// What it was a backup of.
+    pub(super) backed_up: Option<Mark>,
+}
+
+/// By what a backup differs from the one before.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) struct Mark {
+    life: Life,
+    revision: u64,
+    numbers: u64,
+    waiting: u64,
+    nodes: u64,
+    changes: Option<u64>,
+    seats_at: Time,
 }
 
 /// The counters as of the newest front.
@@ -215,6 +229,20 @@ impl LineCache {
             asked_at,
         });
         Some(view)
+    }
+
+    /// Returns the mark of a backup of this; none without a view.
+    pub(super) fn mark(&self) -> Option<Mark> {
+        let view = self.view()?;
+        Some(Mark {
+            life: view.life,
+            revision: view.revision,
+            numbers: self.numbers,
+            waiting: view.waiting,
+            nodes: self.nodes,
+            changes: self.served.changes,
+            seats_at: self.seats_at,
+        })
     }
 
     /// Has the places of all visitors with open sockets here recorded again.

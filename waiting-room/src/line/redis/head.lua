@@ -12,7 +12,7 @@ local FIELDS = { 'revision', 'changes', 'numbers', 'known', 'waiting', 'admitted
   'needs_beacon', 'has_beacon', 'draw_last', 'changed_at' }
 local WAITING, ADMITTED, SHOPPING, FINISHED, MISSED, LEFT, EJECTED = 0, 1, 2, 3, 4, 5, 6
 local NAMES = { [0] = 'waiting', 'admitted', 'shopping', 'finished', 'missed', 'left', 'ejected' }
-local CHUNK, NODE_MS, SETTLE_MS, CHANGES_KEPT = 512, 10000, 5000, 10000
+local CHUNK, NODE_MS, IDLE_MS, SETTLE_MS, CHANGES_KEPT = 512, 10000, 600000, 5000, 10000
 local run = string.match(call('INFO', 'replication'), 'master_replid:(%x+)')
 local got = call('HMGET', keys.meta, 'run', 'life', 'creation', unpack(FIELDS))
 if not got[3] then return { 'gone' } end

@@ -4,7 +4,7 @@
 --   meta   read and written
 --   alive  read
 --   nodes  read
---   beats  written
+--   beats  read and written
 --   told   written
 --   log    read and written
 --   in:…   read and written
@@ -44,8 +44,17 @@ if is_lost then
 end
 local index, registration, stage = 0, 0, phase()
 if not is_read_only then
-  index, registration = node_index()
-  call('ZADD', keys.beats, now, ARGV[2])
+  -- While no visitor is in line, nodes hold no sockets that matter, and a sign of life lasts for ten
+  -- minutes: an idle line writes next to nothing.
+  local kept = tonumber(call('ZSCORE', keys.beats, ARGV[2]) or nil) or 0
+  local is_idle = m.waiting + m.admitted + m.shopping == 0
+  local beat = is_idle and now + IDLE_MS or now
+  if kept < now or not is_idle then
+    index, registration = node_index()
+    call('ZADD', keys.beats, beat, ARGV[2])
+  else
+    index, registration = known_index()
+  end
   if m.settle_until > 0 then more = end_recovery() end
   if m.draw ~= 2 and m.settle_until == 0 then
     -- One kind of work per step, so that each step is short.

@@ -225,6 +225,11 @@ impl EventLine {
                 return;
             }
             cache.backed_up_at = Some(Instant::now());
+            let mark = cache.mark();
+            if cache.backed_up == mark {
+                return;
+            }
+            cache.backed_up = mark;
             Backup::of(&cache)
         };
         let file = self.file.clone();
