@@ -1,9 +1,10 @@
 -- Shared by tick.lua: what changed of slots and of places that are over, for nodes to know.
 --   log    read
 --   slots  read
+--   past   read
 
--- Adds the changes after the first `from` to a reply, at most 1,000 of them; or that they are no
--- longer kept.
+-- Adds the changes after the first `from` to a reply, at most 250 of them; or that they are no longer
+-- kept.
 local function add_changes(add, from)
   local missing = m.changes - from
   if from < 0 or missing < 0 or missing > call('LLEN', keys.log) then
@@ -11,9 +12,9 @@ local function add_changes(add, from)
     return add('changes', m.changes)
   end
   local changed = {}
-  local numbers = missing > 0 and call('LRANGE', keys.log, -missing, math.min(-1, 999 - missing)) or {}
+  local numbers = missing > 0 and call('LRANGE', keys.log, -missing, math.min(-1, 249 - missing)) or {}
   for _, n in ipairs(numbers) do
-    local holder = visitor_of(n) or '#' .. n
+    local holder = call('HGET', keys.past, n) or '#' .. n
     local slot = slot_of(holder)
     changed[#changed + 1] = tonumber(n)
     if slot and slot.number == tonumber(n) then

@@ -12,6 +12,7 @@
 --   past       deleted
 --   codes      deleted
 --   log        deleted
+--   reaping    begun again, as numbers are others
 -- and those of head.lua, draw.lua
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
@@ -31,6 +32,10 @@ local count = tonumber(ARGV[4])
 m.draw, m.numbers, m.waiting, m.connected, m.head = 3, count, count, tonumber(ARGV[5]), 0
 m.known, m.return_by, m.draw_last = math.min(m.known, count), 0, 0
 m.changes, m.revision = m.changes + 1, m.revision + 1
+local reaping = call('HGETALL', keys.reaping)
+for i = 1, #reaping, 2 do
+  call('HSET', keys.reaping, reaping[i], '0 ' .. string.match(reaping[i + 1], '%d+$'))
+end
 call('HSET', keys.meta, 'drawn', ARGV[6])
 save()
 return { 'ok' }

@@ -175,14 +175,18 @@ impl Line for Redis {
         if existing.is_none() && events.values().filter(is_created).count() >= EVENTS_MAX {
             return Err(Refused::Full("this installation keeps no more events"));
         }
+        let line = self.line(&settings.id);
+        // The store may have lost it.
+        if existing.is_some() && line.tick().await.is_ok() {
+            return Err(Refused::Exists);
+        }
         let mut life = Life::random();
         match existing {
-            // The event exists, or an attempt to create it ended here.
+            // An attempt to create it ended here, or another is under way.
             Some(Entry::Created(creation)) => life.creation = *creation,
             // First the registry: an event missing from it could never be found again.
             _ => registry::set(&self.store, &settings.id, life.creation).await?,
         }
-        let line = self.line(&settings.id);
         let created = line.create(&settings, life).await;
         let creation = match &created {
             Ok(()) => life.creation,

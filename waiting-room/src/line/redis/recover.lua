@@ -16,7 +16,7 @@
 --   owners     the same
 --   deadlines  the same
 --   aways      the same
---   joined     the same
+--   joined     written, and the same
 --   log        the same
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
@@ -69,7 +69,11 @@ local life = call('HGET', keys.meta, 'life')
 if drawn ~= ARGV[5] then return { 'ok', 'life', life } end
 local given, numbers, head, bitmap = field('numbers'), tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 local top = math.max(given, numbers)
-if top > given then set_alive(keys.alive, given + 1, top) end
+if top > given then
+  set_alive(keys.alive, given + 1, top)
+  -- When these joined is not known.
+  call('ZADD', keys.joined, top, '?')
+end
 if numbers > 0 then
   -- The node's bitmap up to its last number, and ones for those after it.
   local whole, rest = math.floor(numbers / 8), numbers % 8
