@@ -18,6 +18,9 @@ PASSWORD = "password-of-the-drills"
 PROGRAMS = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"))[-1]
 POSTGRES = pwd.getpwnam("postgres").pw_uid
 NODES = 2
+# Version of the data that a waiting room keeps in Redis.
+CONNECTION = (ROOT / "waiting-room/src/line/redis/connection.rs").read_text()
+FORMAT = int(re.search(r"FORMAT: i64 = (\d+)", CONNECTION).group(1))
 
 # All fans come from one address.
 SETTINGS = {
@@ -220,8 +223,34 @@ class Night(Processes):
 
     # Ours
 
-    def start_node(self, program, number):
+    def line_format(self):
+        port = self.redis_ports[self.redis_master()]
+        return int(self.redis(port, "get", "fairline:format"))
+
+    def line(self):
         hosts = ",".join(f"127.0.0.1:{port}" for port in self.sentinels)
+        return f"redis+sentinel://{hosts}/line"
+
+    def refusal_of_a_waiting_room(self, binaries):
+        """Returns why a further waiting room does not start on the line's data."""
+        environment = {
+            "FAIRLINE_LISTEN": f"127.0.0.1:{free_port()}",
+            "FAIRLINE_OPS_LISTEN": f"127.0.0.1:{free_port()}",
+            "FAIRLINE_DATA": str(self.folder / "refused"),
+            "FAIRLINE_LINE": self.line(),
+            **SETTINGS,
+        }
+        ended = subprocess.run(
+            [binaries / "waiting-room"],
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert ended.returncode == 2, ended
+        return ended.stderr
+
+    def start_node(self, program, number):
         inventory = f"postgres://fairline:{PASSWORD}@127.0.0.1:{self.database}/fairline"
         ops = f"127.0.0.1:{free_port()}"
         name = f"{program}-{number}"
@@ -234,7 +263,7 @@ class Night(Processes):
             **SETTINGS,
         }
         if program == "waiting-room":
-            environment["FAIRLINE_LINE"] = f"redis+sentinel://{hosts}/line"
+            environment["FAIRLINE_LINE"] = self.line()
             environment["FAIRLINE_CHECKOUT"] = self.url
         else:
             environment["FAIRLINE_INVENTORY"] = inventory

@@ -6,7 +6,7 @@ import signal
 import unittest
 
 from crowd import Crowd, sold_twice
-from night import BINARIES, NODES, Night
+from night import BINARIES, FORMAT, NODES, Night
 from processes import call, until
 
 
@@ -35,8 +35,10 @@ class Rolling(unittest.TestCase):
         sales = night.organise("GET", "/events/night/sales")
         self.assertEqual(sales["booked"], 2 * len(crowd.orders))
 
-    def replace_nodes(self, night, crowd, binaries):
+    def replace_nodes(self, night, crowd, binaries, programs=("waiting-room", "checkout")):
         for program, number in night.ports:
+            if program not in programs:
+                continue
             name = f"{program}-{number}"
             self.assertEqual(night.end(name), 0, name)
             night.binaries[program] = binaries
@@ -97,7 +99,14 @@ class Rolling(unittest.TestCase):
         with Night() as night:
             night.open(binaries=before)
             crowd = self.begin(night)
-            self.replace_nodes(night, crowd, BINARIES)
+            if night.line_format() == FORMAT:
+                self.replace_nodes(night, crowd, BINARIES)
+            else:
+                # Nodes of both versions must not share a line.
+                refusal = night.refusal_of_a_waiting_room(BINARIES)
+                self.assertIn(f"this program knows {FORMAT}", refusal)
+                self.step(night, crowd, "a waiting room of the other version is refused")
+                self.replace_nodes(night, crowd, BINARIES, ["checkout"])
             self.finish(night, crowd)
 
 

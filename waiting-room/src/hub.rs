@@ -57,12 +57,12 @@ impl EventHub {
         self.revision.send_modify(|revision| *revision += 1);
     }
 
-    /// Publishes a view unless a newer one was published before.
+    /// Publishes a view unless a newer one of the same life was published before.
     pub(crate) fn show(&self, front: Arc<LineView>) {
         self.metrics.note_view();
         let revision = front.revision;
         let is_newer = self.front.send_if_modified(|kept| {
-            let is_newer = front.step >= kept.step;
+            let is_newer = front.life != kept.life || front.step >= kept.step;
             if is_newer {
                 *kept = front;
             }

@@ -1,6 +1,7 @@
 //! Passes: signed proofs of a place. A pass is a bearer credential, so it appears in no URL and no
 //! log.
 
+use crate::line::Life;
 use shared::crypto::Secret;
 use shared::ids::{EventId, VisitorId};
 
@@ -8,8 +9,11 @@ use shared::ids::{EventId, VisitorId};
 pub const PASS_SECONDS: u32 = 7 * 24 * 3600;
 
 /// First byte of a pass: the kind of its number.
-const DRAWN: u8 = 1;
-const PROVISIONAL: u8 = 2;
+const DRAWN: u8 = 3;
+const PROVISIONAL: u8 = 4;
+/// The same in passes of earlier versions, which name an epoch instead of a life.
+const DRAWN_OF_EPOCH: u8 = 1;
+const PROVISIONAL_OF_EPOCH: u8 = 2;
 
 /// Content of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +24,8 @@ pub struct Pass {
     pub number: u64,
     /// Whether the draw was still to come, so that the number is the order of arrival.
     pub is_provisional: bool,
-    /// Epoch of the line in which the number was given.
-    pub epoch: u64,
+    /// Life of the line in which the number was given.
+    pub life: Life,
 }
 
 /// Signs and reads passes.
@@ -33,7 +37,7 @@ impl Passes {
         Passes(Secret::derive(secret, "pass"))
     }
 
-    /// Encodes a pass for an event: visitor, number, epoch and event, signed.
+    /// Encodes a pass for an event: visitor, number, life and event, signed.
     pub fn write(&self, event: &EventId, pass: &Pass) -> String {
         let kind = if pass.is_provisional {
             PROVISIONAL
@@ -43,7 +47,8 @@ impl Passes {
         let mut message = vec![kind];
         message.extend(pass.visitor.0.to_be_bytes());
         message.extend(pass.number.to_be_bytes());
-        message.extend(pass.epoch.to_be_bytes());
+        message.extend(pass.life.creation.to_be_bytes());
+        message.extend(pass.life.store.to_be_bytes());
         message.extend(event.as_str().as_bytes());
         self.0.seal(&message)
     }
@@ -57,13 +62,24 @@ impl Passes {
         let (kind, rest) = message.split_first()?;
         let (visitor, rest) = rest.split_first_chunk()?;
         let (number, rest) = rest.split_first_chunk()?;
-        let (epoch, named) = rest.split_first_chunk()?;
-        let is_known = [DRAWN, PROVISIONAL].contains(kind);
-        (is_known && named == event.as_str().as_bytes()).then(|| Pass {
-            is_provisional: *kind == PROVISIONAL,
+        let (first, rest) = rest.split_first_chunk()?;
+        let (life, named) = match *kind {
+            DRAWN | PROVISIONAL => {
+                let (store, named) = rest.split_first_chunk()?;
+                let life = Life {
+                    creation: u64::from_be_bytes(*first),
+                    store: u64::from_be_bytes(*store),
+                };
+                (life, named)
+            }
+            DRAWN_OF_EPOCH | PROVISIONAL_OF_EPOCH => (Life::default(), rest),
+            _ => return None,
+        };
+        (named == event.as_str().as_bytes()).then(|| Pass {
+            is_provisional: [PROVISIONAL, PROVISIONAL_OF_EPOCH].contains(kind),
             visitor: VisitorId(u128::from_be_bytes(*visitor)),
             number: u64::from_be_bytes(*number),
-            epoch: u64::from_be_bytes(*epoch),
+            life,
         })
     }
 }
@@ -80,7 +96,7 @@ mod tests {
             visitor: VisitorId(9),
             number: 50_231,
             is_provisional: false,
-            epoch: 1,
+            life: Life::random(),
         };
         let word = passes.write(&arena, &pass);
         assert_eq!(passes.read(&arena, &word), Some(pass));

@@ -139,7 +139,7 @@ impl Room {
             visitor: spot.visitor,
             number: spot.number,
             is_provisional: spot.is_provisional,
-            epoch: front.epoch,
+            life: front.life,
         };
         self.passes.write(event, &pass)
     }

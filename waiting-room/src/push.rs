@@ -6,7 +6,7 @@ use crate::credentials::pass_of;
 use crate::error::no_pass;
 use crate::hub::{EventHub, OpenSocket};
 use crate::instruments::ToldWait;
-use crate::line::{LineView, Refused, Spot, VisitorState};
+use crate::line::{Life, LineView, Refused, Spot, VisitorState};
 use crate::pass::Pass;
 use crate::place::{Place, due_after, eta};
 use axum::extract::{Extension, Path, State};
@@ -69,14 +69,14 @@ async fn watch_place(
     };
     let spot = room.find_place(&event, &pass.content).await?;
     let spot = spot.ok_or_else(no_pass)?;
-    let epoch = hub.front().epoch;
+    let life = hub.front().life;
     let fan = FanSocket {
         connection: connection.map(|Extension(connection)| connection),
         room,
         hub,
         event,
         spot,
-        epoch,
+        life,
         shown: None,
         shown_message: None,
         is_recorded: false,
@@ -95,8 +95,8 @@ struct FanSocket {
     hub: Arc<EventHub>,
     event: EventId,
     spot: Spot,
-    /// Epoch of the line that `spot` is from.
-    epoch: u64,
+    /// Life of the line that `spot` is from.
+    life: Life,
     /// Last place sent.
     shown: Option<ShownPlace>,
     shown_message: Option<String>,
@@ -285,14 +285,14 @@ impl FanSocket {
             visitor: self.spot.visitor,
             number,
             is_provisional: self.spot.is_provisional,
-            epoch: self.epoch,
+            life: self.life,
         };
         match self.room.find_place(&self.event, &pass).await {
             Ok(Some(spot)) => {
                 // The visitor joined again; the line does not know yet that the new place has a
                 // socket.
                 self.is_recorded &= spot.number == number || is_drawn_since;
-                self.epoch = front.epoch;
+                self.life = front.life;
                 self.spot = spot;
                 true
             }

@@ -6,7 +6,7 @@ use crate::app::Room;
 use crate::history::SAMPLE_SECONDS;
 use crate::hub::EventHub;
 use crate::instruments::NEXT_SALE;
-use crate::line::{EventSettings, LineView, Refused};
+use crate::line::{EventSettings, LineView, Phase, Refused};
 use shared::ids::EventId;
 use shared::metrics::stores;
 use shared::time::Time;
@@ -16,6 +16,8 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
 const TICKS_PER_SECOND: u64 = 4;
+/// Ticks of others for one of an event that is over.
+const CLOSED_TICKS: u64 = 10 * TICKS_PER_SECOND;
 
 impl Room {
     /// Returns an event's hub. On first use it is created, and the event ticks at this node from
@@ -40,6 +42,7 @@ async fn run(room: Weak<Room>, event: EventId, hub: Arc<EventHub>) {
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut ticks = 0u64;
     let mut revision = hub.front().revision;
+    let creation = hub.front().life.creation;
     loop {
         interval.tick().await;
         let Some(room) = room.upgrade() else { return };
@@ -48,9 +51,16 @@ async fn run(room: Weak<Room>, event: EventId, hub: Arc<EventHub>) {
         }
         // Half as often without sockets: a change made by an organiser at another node still takes
         // effect here within a second.
-        let is_due = ticks.is_multiple_of(2);
+        let is_closed = hub.front().phase == Phase::Closed;
+        let is_due = ticks.is_multiple_of(if is_closed { CLOSED_TICKS } else { 2 });
         if is_due || hub.sockets.count() > 0 {
             match room.line.tick(&event).await {
+                // The event was deleted, and another created under its id: it gets a hub of its own.
+                Ok(front) if front.life.creation != creation => {
+                    room.forget(&event);
+                    room.site.edge.purge(&event);
+                    return;
+                }
                 Ok(front) => {
                     for visitor in room.line.replaced(&event) {
                         hub.sockets.mark_moved(visitor);
@@ -86,6 +96,10 @@ async fn run(room: Weak<Room>, event: EventId, hub: Arc<EventHub>) {
 /// return with a pass from before the draw after the store lost its data. If reading fails, the
 /// next request for the list tries again.
 fn read_list(room: &Arc<Room>, event: &EventId, front: &LineView, hub: &EventHub) {
+    // A draw among no visitors may be held again.
+    if front.is_undrawn && room.known_list(event).is_some() {
+        room.lists.write().remove(event);
+    }
     if front.drawn > 0 && hub.begin_list() {
         let (room, event) = (room.clone(), event.clone());
         tokio::spawn(async move { room.drawn_list(&event).await.map(drop) });

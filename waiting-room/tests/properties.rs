@@ -89,6 +89,7 @@ const CLAIM_MS: i64 = 4000;
 const SESSION_MS: i64 = 6000;
 const AWAY_MS: i64 = 9000;
 const SILENT_MS: i64 = 10_000;
+const IDLE_MS: i64 = 600_000;
 
 impl Model {
     fn of(&mut self, fan: u8) -> Option<&mut Entry> {
@@ -150,15 +151,23 @@ impl Model {
     fn note_engine(&mut self) {
         let (engine, now) = (self.engine, self.now);
         if let Some(beats) = &mut self.beats {
-            beats.entry(engine).or_insert(now);
+            let beat = beats.entry(engine).or_insert(now);
+            *beat = now.min(*beat);
         }
     }
 
     /// Marks the fans of silent engines as away since the engine's last tick.
     fn reap(&mut self) {
         let (engine, now) = (self.engine, self.now);
+        let waits = |entry: &Entry| entry.standing == VisitorState::Waiting;
+        let is_idle = self.inside() == 0 && !self.entries.iter().any(waits);
         let Some(beats) = &mut self.beats else { return };
-        beats.insert(engine, now);
+        let kept = beats.get(&engine).copied().unwrap_or(0);
+        if !is_idle {
+            beats.insert(engine, now);
+        } else if kept < now {
+            beats.insert(engine, now + IDLE_MS);
+        }
         let silent: Vec<(u8, i64)> = beats
             .iter()
             .filter(|(_, at)| **at <= now - SILENT_MS)
@@ -376,7 +385,15 @@ async fn compare(line: &dyn Line, event: &EventId, model: &Model) {
 /// Opens an engine on an existing store.
 type Open<'a> = &'a dyn Fn(&Clock) -> Arc<dyn Line>;
 
-async fn run(steps: &[Step], open: Open<'_>, beats: Option<BTreeMap<u8, i64>>) {
+/// Looks into the store after a step.
+type Inspect<'a> = &'a dyn Fn(&Model);
+
+async fn run(
+    steps: &[Step],
+    open: Open<'_>,
+    inspect: Inspect<'_>,
+    beats: Option<BTreeMap<u8, i64>>,
+) {
     let clock = Clock::manual(START);
     let mut line = open(&clock);
     let event = EventId::parse("model").unwrap();
@@ -405,7 +422,45 @@ async fn run(steps: &[Step], open: Open<'_>, beats: Option<BTreeMap<u8, i64>>) {
         }
         apply(&*line, &clock, &event, &mut model, step).await;
         compare(&*line, &event, &model).await;
+        inspect(&model);
     }
+}
+
+/// Checks the keys of a line in themselves, and returns those who wait in their order.
+const KEYS_AGREE: &str = "
+    local call = redis.call
+    local function key(name) return KEYS[1] .. ':{model}:' .. name end
+    local waiting, names = call('ZRANGE', key('waiting'), 0, -1, 'WITHSCORES'), {}
+    local function check(is_so, what) if not is_so then error(what) end end
+    for i = 1, #waiting, 2 do
+      local visitor, number = waiting[i], waiting[i + 1]
+      check(call('GETBIT', key('alive'), number - 1) == 1, 'who waits has a bit')
+      check(not call('ZSCORE', key('admitted'), visitor), 'who waits is not inside')
+      check(call('HEXISTS', key('ended'), visitor) == 0, 'who waits has not ended')
+      names[#names + 1] = visitor
+    end
+    local inside = call('ZRANGE', key('admitted'), 0, -1)
+    for _, visitor in ipairs(inside) do
+      check(call('HEXISTS', key('slots'), visitor) == 1, 'who is inside has a slot')
+      check(call('HEXISTS', key('ended'), visitor) == 0, 'who is inside has not ended')
+    end
+    local function count(field) return tonumber(call('HGET', key('meta'), field) or 0) end
+    check(call('BITCOUNT', key('alive')) == #names, 'a bit for each who waits')
+    check(call('ZCARD', key('waiting')) == count('waiting'), 'as many wait as are told')
+    check(#inside == count('admitted') + count('shopping'), 'as many are inside as are told')
+    check(call('HLEN', key('slots')) == #inside, 'no slot is left over')
+    return table.concat(names, ' ')";
+
+/// Checks that the sorted set has those who wait and no others, by their numbers: a visitor's rank
+/// in it is the number of those ahead, which the model was compared with.
+fn keys_agree(server: &testkit::Redis, prefix: &str, model: &Model) {
+    let answer = server.ask(&["EVAL", KEYS_AGREE, "1", prefix]).unwrap();
+    let waits = |entry: &&Entry| entry.standing == VisitorState::Waiting;
+    let expected = model.entries.iter().filter(waits);
+    let expected: Vec<String> = expected
+        .map(|entry| VisitorId(u128::from(entry.fan)).to_string())
+        .collect();
+    assert_eq!(answer, expected.join(" "));
 }
 
 fn in_runtime(work: impl Future<Output = ()>) {
@@ -416,13 +471,19 @@ fn in_runtime(work: impl Future<Output = ()>) {
     runtime.block_on(work);
 }
 
-fn on_redis(url: &str, notes: &Path, steps: &[Step]) {
-    let url = format!("{url}?prefix=t{:x}", VisitorId::random().0 >> 64);
+fn on_redis(url: &str, server: Option<&testkit::Redis>, notes: &Path, steps: &[Step]) {
+    let prefix = format!("t{:x}", VisitorId::random().0 >> 64);
+    let url = format!("{url}?prefix={prefix}");
     let open = |clock: &Clock| -> Arc<dyn Line> {
         let notes = tempfile::tempdir_in(notes).unwrap().keep();
         Arc::new(Redis::open(&url, notes, clock.clone()).unwrap())
     };
-    in_runtime(run(steps, &open, Some(BTreeMap::new())));
+    let inspect = |model: &Model| {
+        if let Some(server) = server {
+            keys_agree(server, &prefix, model);
+        }
+    };
+    in_runtime(run(steps, &open, &inspect, Some(BTreeMap::new())));
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -447,7 +508,7 @@ fn the_embedded_line_is_a_vector_and_a_loop() {
             let path = folder.path().join("line");
             Arc::new(Embedded::open(path, clock.clone()).unwrap())
         };
-        in_runtime(run(steps, &open, None));
+        in_runtime(run(steps, &open, &|_| {}, None));
     });
 }
 
@@ -455,12 +516,16 @@ fn the_embedded_line_is_a_vector_and_a_loop() {
 fn the_line_on_redis_is_a_vector_and_a_loop() {
     let server = testkit::Redis::start();
     let notes = tempfile::tempdir().unwrap();
-    check(96, |steps| on_redis(&server.url(), notes.path(), steps));
+    check(96, |steps| {
+        on_redis(&server.url(), Some(&server), notes.path(), steps);
+    });
 }
 
 #[test]
 fn the_line_on_a_cluster_is_a_vector_and_a_loop() {
     let cluster = testkit::shared_cluster();
     let notes = tempfile::tempdir().unwrap();
-    check(24, |steps| on_redis(&cluster.url(), notes.path(), steps));
+    check(24, |steps| {
+        on_redis(&cluster.url(), None, notes.path(), steps);
+    });
 }

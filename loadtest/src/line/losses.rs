@@ -94,7 +94,7 @@ pub(super) async fn loss(report: &mut Report) -> Result<(), Failed> {
     bench.server.ask(&["FLUSHALL"]);
     let from = Instant::now();
     let all = FANS.to_string();
-    let back = || bench.server.ask(&["HLEN", "fairline:{bench}:1:visitors"]);
+    let back = || bench.server.ask(&["ZCARD", "fairline:{bench}:waiting"]);
     while back().as_deref() != Some(all.as_str()) {
         if from.elapsed() > Duration::from_secs(60) {
             report.violation("not all connected fans came back");

@@ -131,7 +131,9 @@ async fn public_responses_say_how_long_caches_may_keep_them_and_under_which_key(
     let (layout, file) = ("public, max-age=5", "public, max-age=60");
     let event = "event-strict";
     for stage in [&alone, &plain, &purged] {
-        stage.event("strict", json!({"order": "draw"})).await;
+        let times = json!({"order": "draw", "prequeue_opens_at": "2099-01-01T00:00:00Z",
+            "sale_opens_at": "2099-01-01T01:00:00Z"});
+        stage.event("strict", times).await;
     }
     for (path, for_all, for_edge, with_purges, key) in [
         ("/", "no-store", 1, 60, "static"),

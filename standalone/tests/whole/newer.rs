@@ -1,4 +1,5 @@
-//! Stores of a newer version of the program are refused at the start, and left as they are.
+//! Stores of a newer version of the program, and of an older one where it cannot go on with them,
+//! are refused at the start and left as they are.
 
 use crate::crash::{Program, command, complaint, free_port, open_sale};
 use std::path::Path;
@@ -58,7 +59,7 @@ async fn a_postgres_of_a_newer_version_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redis_of_a_newer_version_is_refused() {
+async fn a_redis_of_another_version_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let redis = testkit::Redis::start();
@@ -69,11 +70,10 @@ async fn a_redis_of_a_newer_version_is_refused() {
         ("FAIRLINE_SERVICE_KEY", crate::stage::SERVICE_KEY),
     ];
     drop(Program::of(start(&data, &settings)).await);
-    assert_eq!(redis.ask(&["GET", "fairline:format"]).as_deref(), Some("1"));
-    redis.ask(&["SET", "fairline:format", "2"]).unwrap();
-    refuses(
-        &data,
-        &settings,
-        "has data of version 2, this program knows 1",
-    );
+    assert_eq!(redis.ask(&["GET", "fairline:format"]).as_deref(), Some("2"));
+    for other in ["1", "3"] {
+        redis.ask(&["SET", "fairline:format", other]).unwrap();
+        let why = format!("has data of version {other}, this program knows 2");
+        refuses(&data, &settings, &why);
+    }
 }

@@ -3,7 +3,7 @@
 use super::bitmap::Alive;
 use super::event_settings::Order;
 use super::state::{State, StoredPlace};
-use super::{DrawState, Outcome, Spot, VisitorState};
+use super::{DrawState, Outcome, Phase, Spot, VisitorState};
 use crate::draw::{self, Round};
 use shared::ids::VisitorId;
 use shared::time::Time;
@@ -14,10 +14,28 @@ impl State {
         self.settings.order == Order::Draw && self.memory.outcome.is_none()
     }
 
-    /// Shuffles the waiting visitors. None was admitted before, so all others have left.
+    /// Fixes who takes part in the draw: those in line when the sale opens, also if it waits for its
+    /// beacon.
+    pub(super) fn fix_entries(&mut self, now: Time) {
+        if !self.is_undrawn() {
+            return;
+        }
+        let last = match self.phase(now) {
+            Phase::Scheduled | Phase::Prequeue => None,
+            _ => self.memory.draw_last.or(Some(self.numbers())),
+        };
+        self.has_new_memory |= self.memory.draw_last != last;
+        self.memory.draw_last = last;
+    }
+
+    /// Shuffles the visitors who take part and wait. None was admitted before, so all others have
+    /// left, or came later and queue behind.
     pub(super) fn hold_draw(&mut self, now: Time) {
         let is_waiting = |entry: &&StoredPlace| entry.standing == VisitorState::Waiting;
-        let waiting: Vec<StoredPlace> = self.entries.iter().filter(is_waiting).copied().collect();
+        let last = self.memory.draw_last.unwrap_or(self.numbers()) as usize;
+        let (entered, later) = self.entries.split_at(last.min(self.entries.len()));
+        let waiting: Vec<StoredPlace> = entered.iter().filter(is_waiting).copied().collect();
+        let later: Vec<StoredPlace> = later.iter().filter(is_waiting).copied().collect();
         for entry in self.entries.iter().filter(|entry| !is_waiting(entry)) {
             self.numberless.insert(entry.visitor, entry.standing);
         }
@@ -37,7 +55,13 @@ impl State {
         self.by_visitor.clear();
         self.alive = Alive::default();
         self.away.clear();
-        self.entries = order.iter().map(|at| waiting[*at as usize]).collect();
+        let order = order.iter().map(|at| waiting[*at as usize]).chain(later);
+        let order = order.map(|entry| StoredPlace {
+            joined_at: now,
+            ..entry
+        });
+        self.entries = order.collect();
+        self.memory.draw_last = None;
         for number in 1..=self.entries.len() as u64 {
             let entry = self.entries[number as usize - 1];
             self.by_visitor.insert(entry.visitor, number);

@@ -132,7 +132,8 @@ fn start(state: State, journal: Journal, clock: &Clock) -> Result<GroupCommit<En
 #[async_trait]
 impl Line for Embedded {
     async fn create(&self, settings: EventSettings) -> Result<(), Refused> {
-        let mistakes = settings.mistakes();
+        let mut mistakes = settings.mistakes();
+        mistakes.extend(settings.draw_mistakes(self.clock.now()));
         if !mistakes.is_empty() {
             return Err(Refused::Invalid(mistakes));
         }
@@ -169,17 +170,19 @@ impl Line for Embedded {
         event: &EventId,
         patch: Patch,
     ) -> Result<(EventSettings, EventSettings), Refused> {
-        self.step(event, move |state, _| {
+        self.step(event, move |state, now| {
             let before = (*state.settings).clone();
             let after = before.with(&patch);
             let mut mistakes = after.mistakes();
             if after.is_another_draw(&before) && state.numbers() > 0 {
                 mistakes.push(too_late());
+            } else if after.is_another_draw(&before) {
+                mistakes.extend(after.draw_mistakes(now));
             }
             if !mistakes.is_empty() {
                 return Err(Refused::Invalid(mistakes));
             }
-            state.configure(after.clone());
+            state.configure(after.clone(), now);
             Ok((before, after))
         })
         .await?

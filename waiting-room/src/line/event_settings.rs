@@ -334,6 +334,37 @@ impl EventSettings {
         wrong
     }
 
+    /// Returns what is missing for a draw that is new at this time: visitors who can be in line when
+    /// the sale opens.
+    pub(super) fn draw_mistakes(&self, now: Time) -> Vec<(String, String)> {
+        let mut wrong = Vec::new();
+        let mut mistake = |field: &str, why: &str| wrong.push((field.to_owned(), why.to_owned()));
+        if self.order != Order::Draw {
+            return wrong;
+        }
+        let sale = self.sale_opens_at;
+        if sale.is_none_or(|sale| sale <= now) {
+            let why = "in the future with order: draw, as those in line then are drawn";
+            mistake("sale_opens_at", why);
+        }
+        if self
+            .prequeue_opens_at
+            .is_none_or(|line| sale.is_some_and(|sale| line >= sale))
+        {
+            let why =
+                "before sale_opens_at with order: draw, as those who join in between are drawn";
+            mistake("prequeue_opens_at", why);
+        }
+        wrong
+    }
+
+    /// Returns whether a draw that was held among no visitors is to be held again, with another
+    /// seed: this one is published.
+    pub(super) fn draws_again(&self, held: bool, numbers: u64, now: Time) -> bool {
+        let opens_later = self.sale_opens_at.is_some_and(|sale| sale > now);
+        self.order == Order::Draw && held && numbers == 0 && opens_later
+    }
+
     /// Returns whether the order of admission or the beacon differs, which is not allowed once
     /// visitors are in line.
     pub fn is_another_draw(&self, before: &EventSettings) -> bool {

@@ -34,8 +34,8 @@ use std::sync::Arc;
 
 /// Maximum number of visitors who wait, are admitted or shop at one time in one event's line.
 pub const LINE_LENGTH_MAX: u64 = 4_000_000;
-/// Maximum number of places that one event's line gives out in its life. Each takes about 130 bytes
-/// of the store's memory, also when it is over.
+/// Maximum number of places that one event's line gives out in its life. Each takes some 150 bytes of
+/// the store's memory, and twice that when it is over.
 pub const NUMBERS_MAX: u64 = 40_000_000;
 /// Maximum number of events at one installation.
 pub const EVENTS_MAX: usize = 500;
@@ -145,15 +145,45 @@ pub enum Claimed {
     Lapsed,
 }
 
+/// Identity of one life of a line: random values, which are compared and have no order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Life {
+    /// Identity of the event since it was created: the next one with its id has another.
+    pub creation: u64,
+    /// Identity of the store since it may have lost data.
+    pub store: u64,
+}
+
+impl Life {
+    /// Returns a new life.
+    pub fn random() -> Life {
+        let random = || u64::from_be_bytes(shared::crypto::random());
+        Life {
+            creation: random(),
+            store: random(),
+        }
+    }
+
+    /// Returns an identity as text.
+    fn hex(identity: u64) -> String {
+        format!("{identity:016x}")
+    }
+
+    /// Reads an identity; none if it is not one.
+    fn parse(text: &str) -> Option<u64> {
+        u64::from_str_radix(text, 16).ok()
+    }
+}
+
 /// View of the line at one instant (its front).
 #[derive(Clone, Debug)]
 pub struct LineView {
-    /// Step counter of the engine; orders two views of the same line.
+    /// Orders two views of one line at this node.
     pub step: u64,
     /// Rises with changes that every fan should see at once: phase, message, settings.
     pub revision: u64,
-    /// Rises each time the line's store may have lost data.
-    pub epoch: u64,
+    /// The life of the line that the view is of.
+    pub life: Life,
     /// Time of the view, by the store's clock.
     pub at: Time,
     /// Phase of the line.
@@ -195,7 +225,8 @@ pub struct Stats {
     pub per_minute: Rates,
     /// Counts since the line was created.
     pub total: Rates,
-    /// Waiting time of the last 1,000 admitted visitors, in seconds.
+    /// Waiting time of the last 1,000 admitted visitors, in seconds: since they joined, or since the
+    /// draw.
     pub waited_seconds: Waited,
     /// Last report of the checkout.
     pub availability: Option<Availability>,
@@ -288,12 +319,13 @@ pub trait Line: Send + Sync {
     async fn place(&self, event: &EventId, visitor: VisitorId) -> Result<Option<Spot>, Refused>;
 
     /// Restores the place that a pass proves when the store has lost it: the pass is from an
-    /// earlier epoch of the same event. Returns none otherwise; a visitor whose number was served
+    /// earlier life of the same event. Returns none otherwise; a visitor whose number was served
     /// already gets no second turn. If the store has an older place of the visitor that is over,
     /// the place of the pass replaces it.
     async fn reenter(&self, event: &EventId, pass: &Pass) -> Result<Option<Spot>, Refused>;
 
-    /// Claims the slot of a visitor who entered the checkout; it is theirs until it expires.
+    /// Claims the slot of a visitor who entered the checkout; it is theirs until it expires. The
+    /// caller checked their token, which proves the admission if the store has lost it.
     async fn claim(
         &self,
         event: &EventId,

@@ -5,7 +5,7 @@ use super::bitmap::Alive;
 use super::event_settings::EventSettings;
 use super::throughput::{Flow, Rates};
 use super::{
-    Joined, LINE_LENGTH_MAX, NUMBERS_MAX, Outcome, Phase, Refused, Slot, Spot, VisitorState,
+    Joined, LINE_LENGTH_MAX, Life, NUMBERS_MAX, Outcome, Phase, Refused, Slot, Spot, VisitorState,
 };
 use crate::draw::Round;
 use shared::ids::{Availability, VisitorId};
@@ -38,6 +38,12 @@ pub(super) struct Counters {
     pub(super) round: Option<Round>,
     #[serde(default)]
     pub(super) outcome: Option<Outcome>,
+    /// The last number that takes part in the draw, once it is fixed.
+    #[serde(default)]
+    pub(super) draw_last: Option<u64>,
+    /// Identity of the event since it was created; 0 if it was created by an earlier version.
+    #[serde(default)]
+    pub(super) creation: u64,
 }
 
 /// The complete line of one event.
@@ -72,6 +78,7 @@ impl State {
             settings: Arc::new(settings),
             memory: Counters {
                 seed: shared::crypto::hex(&shared::crypto::random::<32>()),
+                creation: Life::random().creation,
                 ..Counters::default()
             },
             entries: Vec::new(),
@@ -171,7 +178,13 @@ impl State {
             .get(usize::try_from(number.checked_sub(1)?).ok()?)
     }
 
-    pub(super) fn configure(&mut self, settings: EventSettings) {
+    pub(super) fn configure(&mut self, settings: EventSettings, now: Time) {
+        let is_held = self.memory.outcome.is_some();
+        if settings.draws_again(is_held, self.numbers(), now) {
+            self.memory.seed = shared::crypto::hex(&shared::crypto::random::<32>());
+            self.memory.outcome = None;
+            self.memory.round = None;
+        }
         self.settings = Arc::new(settings);
         self.has_new_memory = true;
         self.revision += 1;
@@ -206,6 +219,7 @@ impl State {
                 VisitorState::Ejected,
             )));
         }
+        self.fix_entries(now);
         match self.phase(now) {
             Phase::Scheduled => return Err(Refused::NotOpen(self.settings.line_opens_at())),
             phase @ (Phase::Closed | Phase::SoldOut) => return Err(Refused::Closed(phase)),
@@ -244,6 +258,7 @@ impl State {
             self.settle(number, VisitorState::Missed, now);
         }
         let phase = self.phase(now);
+        self.fix_entries(now);
         if self.is_undrawn()
             && matches!(phase, Phase::Open | Phase::Paused)
             && self.settings.beacon.is_some() == self.memory.round.is_some()

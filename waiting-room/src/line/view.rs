@@ -1,7 +1,7 @@
 //! Read side of the state machine: one place, the view of the line, the figures.
 
 use super::state::State;
-use super::{LineView, Spot, Stats, VisitorState};
+use super::{Life, LineView, Spot, Stats, VisitorState};
 use shared::time::Time;
 
 impl State {
@@ -32,7 +32,10 @@ impl State {
         LineView {
             step: self.step,
             revision: self.revision,
-            epoch: 1,
+            life: Life {
+                creation: self.memory.creation,
+                store: 0,
+            },
             at: now,
             phase: self.phase(now),
             is_undrawn: self.is_undrawn(),

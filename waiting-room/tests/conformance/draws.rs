@@ -2,6 +2,7 @@
 
 use crate::bench::{Bench, START, benches, policy, spot_of};
 use shared::ids::{EventId, VisitorId};
+use shared::time::Time;
 use waiting_room::draw::{Beacon, Entry, Round, order, root_of_visitors};
 use waiting_room::line::{Claimed, EventSettings, Joined, Order, Phase, Refused, VisitorState};
 
@@ -404,5 +405,94 @@ async fn two_events_have_two_seeds() {
         let event = prequeue(&bench, None).await;
         let second = bench.line.draw(&event).await.unwrap().unwrap().seed;
         assert_ne!(first, second, "{}: also under the same name", bench.name);
+    }
+}
+
+#[tokio::test]
+async fn who_comes_after_the_opening_is_not_in_a_draw_that_waits_for_its_beacon() {
+    let beacon = Beacon {
+        name: "quicknet".to_owned(),
+        round: 123,
+    };
+    let round = Round {
+        round: 123,
+        signature: String::new(),
+        previous_signature: String::new(),
+        randomness: "00".repeat(32),
+    };
+    for mut bench in benches() {
+        let event = prequeue(&bench, Some(beacon.clone())).await;
+        bench.join(&event, 1..=20).await;
+        bench.clock.advance_ms(10_000);
+        // Also before any tick has seen the opening.
+        bench.join(&event, 21..=30).await;
+        bench.tick_after(&event, 1).await;
+        bench.line.leave(&event, VisitorId(5)).await.unwrap();
+        bench.join(&event, 31..=40).await;
+        bench.reopen();
+        bench.line.give_beacon(&event, &round).await.unwrap();
+        bench.tick_after(&event, 1).await;
+        bench.tick_after(&event, 0).await;
+        let name = bench.name;
+        let state = bench.line.draw(&event).await.unwrap().unwrap();
+        assert_eq!(state.outcome.unwrap().entries, 19, "{name}");
+        let drawn = bench.line.drawn(&event, 1, 19).await.unwrap();
+        let mut early: Vec<u128> = drawn.iter().map(|visitor| visitor.0).collect();
+        early.sort_unstable();
+        let expected: Vec<u128> = (1..=20).filter(|id| *id != 5).collect();
+        assert_eq!(early, expected, "{name}");
+        let late = numbers(&bench, &event, 21..=40).await;
+        assert_eq!(late, (20..=39).collect::<Vec<u64>>(), "{name}: behind");
+        let first = bench.line.find(&event, 1).await.unwrap().unwrap();
+        assert_eq!(first.visitor, drawn[0], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_draw_that_nobody_could_be_in_is_refused_and_a_published_seed_is_never_used_again() {
+    for bench in benches() {
+        let name = bench.name;
+        let id = EventId::parse("drawn").unwrap();
+        let mut settings = EventSettings::new(id.clone(), "Drawn");
+        settings.order = Order::Draw;
+        let fields = |refused| match refused {
+            Err(Refused::Invalid(list)) => {
+                let fields = list.into_iter().map(|(field, _)| field);
+                fields.collect::<Vec<String>>()
+            }
+            other => panic!("{name}: {other:?}"),
+        };
+        let refused = bench.line.create(settings.clone()).await;
+        assert_eq!(fields(refused), ["sale_opens_at", "prequeue_opens_at"]);
+        settings.sale_opens_at = Some(START);
+        settings.prequeue_opens_at = Some(Time(START.0 - 1000));
+        let refused = bench.line.create(settings).await;
+        assert_eq!(
+            fields(refused),
+            ["sale_opens_at"],
+            "{name}: not in the future"
+        );
+        // Opened over nobody, and again later.
+        let event = prequeue(&bench, None).await;
+        bench.tick_after(&event, 10).await;
+        bench.tick_after(&event, 0).await;
+        let before = bench.line.draw(&event).await.unwrap().unwrap();
+        assert_eq!(before.outcome.unwrap().entries, 0, "{name}");
+        let later = format!(
+            r#"{{"prequeue_opens_at": "{START}", "sale_opens_at": "{}"}}"#,
+            START.plus_seconds(30)
+        );
+        let patch = serde_json::from_str(&later).unwrap();
+        bench.line.configure(&event, patch).await.unwrap();
+        let again = bench.line.draw(&event).await.unwrap().unwrap();
+        assert!(again.outcome.is_none(), "{name}: armed again");
+        assert_ne!(again.seed, before.seed, "{name}: that one is published");
+        bench.join(&event, 1..=9).await;
+        assert!(bench.spot(&event, 1).await.is_provisional, "{name}");
+        bench.tick_after(&event, 20).await;
+        bench.tick_after(&event, 0).await;
+        let state = bench.line.draw(&event).await.unwrap().unwrap();
+        assert_eq!(state.outcome.unwrap().entries, 9, "{name}");
+        assert_eq!(state.seed, again.seed, "{name}");
     }
 }

@@ -242,35 +242,52 @@ async fn a_removed_event_leaves_no_key_behind() {
         nodes.nodes[1].tick(&event).await.unwrap();
     }
     let after = keys();
-    for key in [
-        "1:visitors",
-        "1:alive",
-        "1:p:1",
-        "1:d:1",
-        "1:o:0",
-        "in:1",
-        "nodes",
-    ] {
+    for key in ["waiting", "alive", "deadlines", "owners", "in:1", "nodes"] {
         assert!(
             before.contains(&format!("fairline:{{drawn}}:{key}")),
             "{key}: {before}"
         );
     }
     for key in [
-        "2:visitors",
-        "2:alive",
-        "2:p:1",
-        "slots",
-        "lapses",
-        "waits",
-        "beats",
+        "waiting", "alive", "slots", "admitted", "past", "waits", "drawn", "log", "beats",
     ] {
         assert!(
             after.contains(&format!("fairline:{{drawn}}:{key}")),
             "{key}: {after}"
         );
     }
-    assert!(!after.contains("fairline:{drawn}:1:"), "{after}");
+    assert!(!after.contains("fairline:{drawn}:draw:"), "{after}");
     nodes.nodes[0].remove(&event).await.unwrap();
     assert_eq!(keys(), "");
+}
+
+#[tokio::test]
+async fn a_line_without_visitors_writes_next_to_nothing() {
+    let server = testkit::Redis::start();
+    let clock = Clock::manual(START);
+    let nodes = Nodes::start(&server.url(), 2, clock, policy(0, 1, 100)).await;
+    let writes = || {
+        let told = server.ask(&["INFO", "persistence"]).unwrap();
+        let changes = told
+            .lines()
+            .find_map(|line| line.strip_prefix("rdb_changes_since_last_save:"));
+        changes.unwrap().parse::<u64>().unwrap()
+    };
+    nodes.tick(1).await;
+    let before = writes();
+    for _ in 0..120 {
+        nodes.tick(1).await;
+    }
+    assert_eq!(writes(), before, "two minutes");
+    // It wakes with the first visitor, whose node is missed when it dies.
+    nodes.join(0, 1..=1).await;
+    nodes.nodes[0]
+        .back(&nodes.event, VisitorId(1))
+        .await
+        .unwrap();
+    for _ in 0..3 {
+        nodes.clock.advance_ms(4_000);
+        nodes.nodes[1].tick(&nodes.event).await.unwrap();
+    }
+    assert_eq!(nodes.nodes[1].stats(&nodes.event).await.unwrap().away, 1);
 }

@@ -53,6 +53,17 @@ impl Nodes {
         }
     }
 
+    /// Ticks until all nodes have reported what they know to a store that lost data, and goes on.
+    pub(crate) async fn recover(&self) {
+        until("the line goes on", 20, || async {
+            let ticks = self.nodes.iter().map(|node| node.tick(&self.event));
+            let ticks = futures_util::future::join_all(ticks).await;
+            ticks.iter().all(Result::is_ok)
+        })
+        .await;
+        self.tick(0).await;
+    }
+
     pub(crate) async fn join(&self, at: usize, ids: std::ops::RangeInclusive<u128>) -> Vec<Spot> {
         let visitors: Vec<VisitorId> = ids.map(VisitorId).collect();
         let joined = self.nodes[at].join(&self.event, &visitors).await.unwrap();
@@ -65,7 +76,7 @@ impl Nodes {
             visitor: spot.visitor,
             number: spot.number,
             is_provisional: spot.is_provisional,
-            epoch: front.epoch,
+            life: front.life,
         }
     }
 

@@ -62,7 +62,7 @@ async fn who_joined_again_before_a_loss_and_the_draw_has_the_number_that_their_e
     assert_eq!(state(nodes.find(0, &new[&3]).await), waits(11));
     assert_eq!(
         state(nodes.find(0, &old[&4]).await),
-        Some((4, VisitorState::Missed))
+        Some((4, VisitorState::Left))
     );
     assert_eq!(state(nodes.find(1, &new[&4]).await), waits(12));
     assert_eq!(state(nodes.find(1, &old[&4]).await), waits(12));
@@ -144,9 +144,7 @@ async fn an_older_token_does_not_bring_back_who_was_ejected_after_a_loss() {
     let server = testkit::Redis::start();
     let nodes = Nodes::start(&server.url(), 1, Clock::manual(START), policy(60, 1, 3)).await;
     let (event, line) = (&nodes.event, &nodes.nodes[0]);
-    // The second one's id is text, as the commands of the test are.
-    let bytes = "AAAAAAAAAAAAAAAA";
-    let ids = [1, u128::from_be_bytes(*b"AAAAAAAAAAAAAAAA")].map(VisitorId);
+    let ids = [1, 2].map(VisitorId);
     line.join(event, &ids).await.unwrap();
     nodes.join(0, 3..=5).await;
     nodes.tick(1).await;
@@ -156,9 +154,14 @@ async fn an_older_token_does_not_bring_back_who_was_ejected_after_a_loss() {
     nodes.tick(0).await;
     // The first joined again and has a newer number; the other had none when the draw was held, and
     // left before.
+    line.leave(event, ids[0]).await.unwrap();
     assert_eq!(nodes.join(0, 1..=1).await[0].number, 6);
-    let visitors = format!("fairline:{{{event}}}:1:visitors");
-    server.ask(&["HSET", &visitors, bytes, "-5"]).unwrap();
+    let [slots, admitted, ended] =
+        ["slots", "admitted", "ended"].map(|name| format!("fairline:{{{event}}}:{name}"));
+    let second = ids[1].to_string();
+    server.ask(&["HDEL", &slots, &second]).unwrap();
+    server.ask(&["ZREM", &admitted, &second]).unwrap();
+    server.ask(&["HSET", &ended, &second, "0 left"]).unwrap();
     for visitor in ids {
         assert!(line.eject(event, visitor).await.unwrap());
     }

@@ -1,40 +1,38 @@
 -- Shared by tick.lua: admission of waiting visitors.
-local function room()
-  local seats = m.max_active
-  if m.seats_at > 0 then
-    seats = m.seats_at + 30000 < now and 0 or math.min(seats, m.available)
-  end
-  local ghosts = now < m.ghosts_until and m.ghosts or 0
-  return math.max(0, seats - m.admitted - m.shopping - ghosts)
+--   alive   read
+--   joined  read
+--   past    written
+--   waits   written
+
+-- Returns how many seconds number n has waited; nil if that is not known.
+local function waited_by(n)
+  local second = call('ZRANGEBYSCORE', keys.joined, n, '+inf', 'LIMIT', 0, 1)[1]
+  return tonumber(second) and math.floor(now / 1000) - second
 end
 
--- Admits the first `count` waiting visitors; returns how many there were.
+-- Admits the first `count` waiting numbers; returns how many there were. The bitmap has the order,
+-- so that fans who have not come back since a loss of data are not overtaken: their slot is held
+-- for them as #number.
 local function take(count)
-  local claim_by = now + m.claim_ms
-  local slot = now .. ' ' .. claim_by .. ' ' .. (claim_by + m.session_ms) .. ' ' .. ADMITTED
-  local due, given, waited, taken = {}, {}, {}, 0
+  local waited, taken = {}, 0
   while taken < count do
-    local bit_ = call('BITPOS', alive, 1, m.head)
+    local bit_ = call('BITPOS', keys.alive, 1, m.head)
     if bit_ < 0 then break end
     local n = bit_ + 1
+    local visitor = visitor_of(n)
     m.head = math.floor(bit_ / 8)
-    call('SETBIT', alive, bit_, 0)
-    if owner(n) ~= 0 then m.connected = m.connected - 1 end
-    local joined = string.sub(record(n), 17, 22)
-    joined = #joined == 6 and struct.unpack('>I6', joined) or 0
-    if joined > 0 then waited[#waited + 1] = math.floor((now - joined) / 1000) end
-    due[#due + 1], due[#due + 2] = claim_by, n
-    given[#given + 1], given[#given + 2] = n, slot
+    stop_waiting(n, visitor)
+    if visitor then call('HSET', keys.past, n, visitor) end
+    local claim_by = now + m.claim_ms
+    put_slot(visitor or '#' .. n, { number = n, state = ADMITTED, admitted_at = now, claim_by = claim_by,
+      expires_at = claim_by + m.session_ms })
+    waited[#waited + 1] = waited_by(n)
     taken = taken + 1
   end
-  if taken > 0 then
-    call('ZADD', lapses, unpack(due))
-    call('HSET', slots, unpack(given))
-    m.waiting, m.admitted, m.t_admitted = m.waiting - taken, m.admitted + taken, m.t_admitted + taken
-  end
+  m.admitted, m.t_admitted = m.admitted + taken, m.t_admitted + taken
   if #waited > 0 then
-    call('LPUSH', waits, unpack(waited))
-    call('LTRIM', waits, 0, 999)
+    call('LPUSH', keys.waits, unpack(waited))
+    call('LTRIM', keys.waits, 0, 999)
   end
   return taken
 end

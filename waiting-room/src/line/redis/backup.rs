@@ -1,16 +1,18 @@
-//! Backup of this node's view of a line, written to its data folder every few seconds: an
+//! Backup of what this node knows of a line, written to its data folder every few seconds: an
 //! installation that goes down together with an empty Redis comes back with its events, their
 //! settings and the waiting visitors.
 
 use super::cache::LineCache;
+use super::served::{HeldSlot, Served};
 use super::view_reply::{DrawStage, EventConstants};
 use crate::line::bitmap::Snapshot;
-use crate::line::{EventSettings, LineView, Phase};
+use crate::line::throughput::Rates;
+use crate::line::{EventSettings, Life, LineView, Phase};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde::{Deserialize, Serialize};
 use shared::data_dir::replace;
-use shared::ids::EventId;
+use shared::ids::{Availability, EventId};
 use shared::time::Time;
 use std::fs;
 use std::path::Path;
@@ -20,18 +22,24 @@ use tokio::time::Instant;
 /// Backup of one line.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Backup {
+    life: Life,
     settings: EventSettings,
-    #[serde(rename = "life")]
+    changed_at: Time,
     constants: EventConstants,
-    epoch: u64,
-    step: u64,
-    revision: u64,
+    availability: Option<Availability>,
+    seats_at: Time,
     numbers: u64,
     highest: u64,
-    inside: u64,
+    nodes: u64,
+    total: Rates,
     draw: u8,
+    draw_last: u64,
     head: u64,
     bitmap: String,
+    /// How places ended, a byte for each number.
+    codes: String,
+    /// Holders and their slots.
+    slots: Vec<[String; 2]>,
 }
 
 impl Backup {
@@ -39,17 +47,22 @@ impl Backup {
     pub(super) fn of(cache: &LineCache) -> Option<Backup> {
         let view = cache.view()?;
         Some(Backup {
+            life: view.life,
             settings: (*view.settings).clone(),
+            changed_at: cache.changed_at,
             constants: cache.constants.clone(),
-            epoch: view.epoch,
-            step: view.step,
-            revision: view.revision,
+            availability: view.availability,
+            seats_at: cache.seats_at,
             numbers: view.numbers,
             highest: cache.numbers,
-            inside: cache.inside,
+            nodes: cache.nodes,
+            total: cache.figures.total,
             draw: cache.recovery_draw(),
+            draw_last: cache.draw_last,
             head: cache.head,
             bitmap: STANDARD_NO_PAD.encode(&cache.bitmap),
+            codes: STANDARD_NO_PAD.encode(cache.served.codes()),
+            slots: cache.served.slots().map(HeldSlot::write).collect(),
         })
     }
 
@@ -62,12 +75,15 @@ impl Backup {
     pub(super) fn read(path: &Path) -> Option<LineCache> {
         let backup: Backup = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
         let bitmap = STANDARD_NO_PAD.decode(&backup.bitmap).ok()?;
+        let codes = STANDARD_NO_PAD.decode(&backup.codes).ok()?;
+        let slots = backup.slots.iter();
+        let slots = slots.filter_map(|[holder, slot]| HeldSlot::read(holder, slot));
         let alive = Snapshot::from_bitmap(backup.head, &bitmap);
         let draw = DrawStage::from_code(i64::from(backup.draw));
         let view = LineView {
-            step: backup.step,
-            revision: backup.revision,
-            epoch: backup.epoch,
+            step: 0,
+            revision: 0,
+            life: backup.life,
             at: Time(0),
             phase: Phase::Scheduled,
             is_undrawn: draw.is_undrawn(),
@@ -76,16 +92,21 @@ impl Backup {
             alive,
             numbers: backup.numbers,
             pace: None,
-            availability: None,
+            availability: backup.availability,
             settings: Arc::new(backup.settings),
         };
         let mut cache = LineCache::of(Arc::new(view), Instant::now());
         cache.bitmap = bitmap;
         cache.head = backup.head;
-        cache.inside = backup.inside;
+        cache.served = Served::new(slots, codes);
+        cache.figures.total = backup.total;
         cache.constants = backup.constants;
+        cache.changed_at = backup.changed_at;
+        cache.seats_at = backup.seats_at;
         cache.numbers = backup.highest;
+        cache.nodes = backup.nodes;
         cache.draw = Some(draw);
+        cache.draw_last = backup.draw_last;
         Some(cache)
     }
 }

@@ -60,7 +60,7 @@ impl Unit {
 
     fn write(&self, arguments: &mut Vec<Vec<u8>>) {
         if let Some(visitor) = self.visitor {
-            arguments.push(visitor.0.to_be_bytes().to_vec());
+            arguments.push(visitor.to_string().into_bytes());
         }
         if let Some(number) = self.number {
             arguments.push(number.to_string().into_bytes());

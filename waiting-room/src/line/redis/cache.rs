@@ -1,15 +1,18 @@
 //! Cache of one event's line at this node: the newest front, the pace, the open sockets. When the
 //! store loses its data, the line is restored from this.
 
-use super::policy::{json, policy};
+use super::served::Served;
 use super::view_reply::{DrawStage, EventConstants, ViewReply};
 use crate::draw::unhex;
 use crate::line::bitmap::Snapshot;
 use crate::line::throughput::{Flow, Rates};
-use crate::line::{DrawState, EventSettings, LineView, Order, Outcome, Phase, Spot, Stats, Waited};
+use crate::line::{
+    DrawState, EventSettings, Life, LineView, Order, Outcome, Phase, Spot, Stats, VisitorState,
+    Waited,
+};
 use shared::ids::VisitorId;
 use shared::time::Time;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -55,36 +58,65 @@ pub(super) struct LineCache {
     /// Its bitmap as the store keeps it, from byte `head` on.
     pub(super) bitmap: Vec<u8>,
     pub(super) head: u64,
-    pub(super) inside: u64,
-    figures: Figures,
+    /// The numbers that wait no more.
+    pub(super) served: Served,
+    pub(super) figures: Figures,
     pub(super) constants: EventConstants,
+    /// When the settings were changed.
+    pub(super) changed_at: Time,
+    /// When the seats were counted; 0 if they never were.
+    pub(super) seats_at: Time,
     /// None before the first view.
     pub(super) draw: Option<DrawStage>,
-    /// Generation of the keys in use; a draw begins another.
-    pub(super) generation: u64,
+    /// The number after the last that takes part in the draw, once it is fixed; else 0.
+    pub(super) draw_last: u64,
     /// Number of nodes that tick this line.
     pub(super) nodes: u64,
+    /// Registration of this node; 0 before the first.
+    pub(super) registration: u64,
     /// The highest number known to this node.
     pub(super) numbers: u64,
     /// Visitors with open sockets here, and their numbers.
     pub(super) connected: HashMap<VisitorId, Number>,
+    /// Visitors whose sockets here closed, until the store has recorded it.
+    pub(super) leaving: HashSet<VisitorId>,
+    /// Visitors whose places are to be recorded again, as the store may not know of their sockets.
+    pub(super) returning: Vec<Returning>,
     /// Visitors whose sockets here were replaced by newer ones elsewhere, until they are taken.
     pub(super) replaced: Vec<VisitorId>,
     flow: Flow,
     settings: Option<Arc<EventSettings>>,
     /// The state comes from a backup file; the store has not answered yet.
-    is_from_backup: bool,
+    pub(super) is_from_backup: bool,
+    /// The life of the store in which this node has reported what it knew.
+    pub(super) reported: Option<u64>,
+    /// Number of views so far.
+    views: u64,
     /// Time of the last backup.
     pub(super) backed_up_at: Option<Instant>,
+    /// What it was a backup of.
+    pub(super) backed_up: Option<Mark>,
+}
+
+/// By what a backup differs from the one before.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) struct Mark {
+    life: Life,
+    revision: u64,
+    numbers: u64,
+    waiting: u64,
+    nodes: u64,
+    changes: Option<u64>,
+    seats_at: Time,
 }
 
 /// The counters as of the newest front.
 #[derive(Clone, Copy, Default)]
-struct Figures {
+pub(super) struct Figures {
     admitted: u64,
     shopping: u64,
     away: u64,
-    total: Rates,
+    pub(super) total: Rates,
 }
 
 impl LineCache {
@@ -101,7 +133,22 @@ impl LineCache {
 
     /// Records that a visitor's socket is open here.
     pub(super) fn connect(&mut self, spot: &Spot) {
+        self.leaving.remove(&spot.visitor);
         self.connected.insert(spot.visitor, Number::of(spot));
+    }
+
+    /// Records that a visitor's socket here closed.
+    pub(super) fn disconnect(&mut self, visitor: VisitorId) {
+        if self.connected.remove(&visitor).is_some() {
+            self.leaving.insert(visitor);
+        }
+    }
+
+    /// Records the end of a place, if the number is one.
+    pub(super) fn end(&mut self, number: i64, state: VisitorState) {
+        if let Ok(number) = u64::try_from(number) {
+            self.served.end(number, state);
+        }
     }
 
     /// Returns the newest view.
@@ -115,16 +162,22 @@ impl LineCache {
         view.map_or(-1, |view| i64::try_from(view.revision).unwrap_or(-1))
     }
 
-    /// Returns the epoch of the newest front; 0 before the first.
-    pub(super) fn epoch(&self) -> u64 {
-        self.view().map_or(0, |view| view.epoch)
+    /// Returns the life of the newest front; none before the first.
+    pub(super) fn life(&self) -> Option<Life> {
+        self.view().map(|view| view.life)
     }
 
     /// Builds the front from a reply of the tick script. Returns `None` if settings are missing,
     /// which a first tick asks for.
     pub(super) fn take(&mut self, reply: ViewReply, asked_at: Instant) -> Option<Arc<LineView>> {
         if let Some(definition) = reply.definition {
+            if self.constants.drawn != definition.constants.drawn {
+                // The draw gave out numbers anew.
+                self.numbers = 0;
+                self.served = Served::default();
+            }
             self.settings = Some(Arc::new(definition.settings));
+            self.changed_at = definition.changed_at;
             self.constants = definition.constants;
         }
         let settings = self.settings.clone()?;
@@ -134,14 +187,19 @@ impl LineCache {
         let alive = Snapshot::from_bitmap(reply.head, &reply.bitmap);
         self.bitmap = reply.bitmap;
         self.head = reply.head;
-        self.inside = reply.admitted + reply.shopping;
         self.nodes = reply.nodes;
+        self.seats_at = reply.seats_at;
         self.draw = Some(reply.draw);
-        if self.generation != reply.generation {
-            // The draw gave out numbers anew.
-            self.numbers = 0;
-            self.generation = reply.generation;
+        self.draw_last = reply.draw_last;
+        self.served.changes = None;
+        // Until all nodes have reported, the store has only part of it.
+        if let Some(changed) = reply.changed.filter(|_| !reply.is_settling) {
+            changed
+                .into_iter()
+                .for_each(|change| self.served.apply(change));
+            self.served.changes = Some(reply.changes);
         }
+        self.served.prune(reply.at);
         self.numbers = self.numbers.max(reply.numbers);
         self.figures = Figures {
             admitted: reply.admitted,
@@ -149,10 +207,11 @@ impl LineCache {
             away: reply.waiting.saturating_sub(reply.connected),
             total: reply.total,
         };
+        self.views += 1;
         let view = Arc::new(LineView {
-            step: reply.step,
+            step: self.views,
             revision: reply.revision,
-            epoch: reply.epoch,
+            life: reply.life,
             at: reply.at,
             phase: reply.phase,
             is_undrawn: reply.draw.is_undrawn(),
@@ -172,54 +231,38 @@ impl LineCache {
         Some(view)
     }
 
-    /// Returns the visitors with open sockets here, for restoring their places.
-    pub(super) fn returning(&self) -> Vec<Returning> {
-        let is_drawn = self.draw == Some(DrawStage::Drawn);
-        let connected = self.connected.iter();
-        connected
-            .map(|(visitor, kept)| Returning {
-                visitor: *visitor,
-                number: if kept.is_provisional && is_drawn {
-                    0
-                } else {
-                    kept.number
-                },
-            })
-            .collect()
+    /// Returns the mark of a backup of this; none without a view.
+    pub(super) fn mark(&self) -> Option<Mark> {
+        let view = self.view()?;
+        Some(Mark {
+            life: view.life,
+            revision: view.revision,
+            numbers: self.numbers,
+            waiting: view.waiting,
+            nodes: self.nodes,
+            changes: self.served.changes,
+            seats_at: self.seats_at,
+        })
     }
 
-    /// Returns this node's state as arguments of `revive.lua`; none without a view.
-    pub(super) fn recovery_arguments(&self) -> Option<Vec<Vec<u8>>> {
-        let view = self.view()?;
-        let numbers = [
-            view.epoch,
-            view.step,
-            view.numbers,
-            view.revision,
-            self.numbers,
-            self.inside,
-            self.head,
-        ];
-        let mut arguments: Vec<Vec<u8>> = numbers.map(|n| n.to_string().into_bytes()).into();
-        arguments.push(self.bitmap.clone());
-        arguments.push(self.nodes.to_string().into_bytes());
-        let constants = &self.constants;
-        let has_beacon = u8::from(!constants.beacon.is_empty());
-        let fields = [
-            ("draw", self.recovery_draw().to_string()),
-            ("born", constants.born.to_string()),
-            ("seed", constants.seed.clone()),
-            ("beacon", constants.beacon.clone()),
-            ("has_beacon", has_beacon.to_string()),
-            ("drawn", constants.drawn.clone()),
-            ("settings", json(&view.settings)),
-        ];
-        for (name, value) in fields {
-            arguments.extend([name.as_bytes().to_vec(), value.into_bytes()]);
-        }
-        let policy = policy(&view.settings).into_iter();
-        arguments.extend(policy.map(String::into_bytes));
-        Some(arguments)
+    /// Has the places of all visitors with open sockets here recorded again.
+    pub(super) fn return_all(&mut self) {
+        let is_drawn = self.draw == Some(DrawStage::Drawn);
+        let returning = self.connected.iter().map(|(visitor, kept)| Returning {
+            visitor: *visitor,
+            number: if kept.is_provisional && is_drawn {
+                0
+            } else {
+                kept.number
+            },
+        });
+        self.returning = returning.collect();
+    }
+
+    /// Forgets what was known of the numbers, which are others now.
+    pub(super) fn forget_numbers(&mut self) {
+        self.served = Served::default();
+        self.numbers = 0;
     }
 
     /// Returns the code of the draw that the line is restored with.

@@ -6,23 +6,23 @@ use super::reply::Status;
 use super::store::CallError;
 use super::{registry, script};
 use crate::line::event_settings::too_late;
-use crate::line::{EventSettings, Order, Patch, Refused};
+use crate::line::{EventSettings, Life, Order, Patch, Refused};
 use shared::group_commit::Unavailable;
+use std::sync::Arc;
 
 /// Attempts at a change of settings that lost to concurrent changes.
 const TRIES_MAX: usize = 20;
-/// Maximum number of keys deleted in one command.
-const DELETED_MAX: usize = 500;
 
 impl EventLine {
     /// Creates the line in the store, with a seed if it is a draw.
-    pub(super) async fn create(&self, settings: &EventSettings) -> Result<(), Refused> {
-        let mut arguments = vec![json(settings)];
+    pub(super) async fn create(&self, settings: &EventSettings, life: Life) -> Result<(), Refused> {
+        let mut arguments = vec!["settings".to_owned(), json(settings)];
+        arguments.extend(["creation".to_owned(), Life::hex(life.creation)]);
+        arguments.extend(["life".to_owned(), Life::hex(life.store)]);
         arguments.extend(policy(settings));
         let is_draw = settings.order == Order::Draw;
         arguments.extend(field("draw", i64::from(is_draw)));
-        let seed = shared::crypto::hex(&shared::crypto::random::<32>());
-        arguments.extend(["seed".to_owned(), seed]);
+        arguments.extend(["seed".to_owned(), seed()]);
         let arguments: Vec<&[u8]> = arguments.iter().map(String::as_bytes).collect();
         let reply = self.caller.call(&script::CREATE, &arguments).await;
         match reply.map_err(Unavailable::from)?.status {
@@ -33,7 +33,7 @@ impl EventLine {
 
     /// Changes the settings; returns them as they were and as they are now.
     pub(super) async fn configure(
-        &self,
+        self: &Arc<EventLine>,
         patch: &Patch,
     ) -> Result<(EventSettings, EventSettings), Refused> {
         for _ in 0..TRIES_MAX {
@@ -44,15 +44,26 @@ impl EventLine {
             let is_same_order = !after.is_another_draw(&before);
             if !is_same_order && view.numbers > 0 {
                 mistakes.push(too_late());
+            } else if !is_same_order {
+                mistakes.extend(after.draw_mistakes(view.at));
             }
             if !mistakes.is_empty() {
                 return Err(Refused::Invalid(mistakes));
             }
+            let is_held = !self.cache().constants.drawn.is_empty();
+            let draws_again = after.draws_again(is_held, view.numbers, view.at);
             let mut arguments = vec![json(&before), json(&after)];
-            arguments.push(i64::from(is_same_order).to_string());
+            arguments.push(i64::from(is_same_order && !draws_again).to_string());
             arguments.extend(policy(&after));
-            if !is_same_order {
+            if !is_same_order || draws_again {
                 arguments.extend(field("draw", i64::from(after.order == Order::Draw)));
+            }
+            if draws_again {
+                for name in ["drawn", "beacon"] {
+                    arguments.extend([name.to_owned(), String::new()]);
+                }
+                arguments.extend(field("has_beacon", 0));
+                arguments.extend(["seed".to_owned(), seed()]);
             }
             let arguments: Vec<&[u8]> = arguments.iter().map(String::as_bytes).collect();
             match self.caller.call(&script::CONFIGURE, &arguments).await {
@@ -65,24 +76,24 @@ impl EventLine {
     }
 
     /// Deletes the line in the store.
-    pub(super) async fn delete(&self) -> Result<(), Refused> {
-        let view = self.fetch_view().await?;
-        // First the registry, so that no node restores the event; a second attempt finds the rest.
+    pub(super) async fn delete(self: &Arc<EventLine>) -> Result<(), Refused> {
+        self.fetch_view().await?;
+        // First the registry, so that no node restores the event. If the keys cannot be deleted then,
+        // the event is still there for a second attempt.
         registry::mark_removed(self.store(), &self.event).await?;
-        let keys = &self.caller.keys;
-        self.unlink(&[keys.meta()]).await?;
-        let numbers = usize::try_from(view.numbers).unwrap_or(0);
-        for some in keys.all_but_meta(numbers).chunks(DELETED_MAX) {
-            self.unlink(some).await?;
-        }
-        Ok(())
+        self.delete_keys().await
     }
 
-    async fn unlink(&self, keys: &[String]) -> Result<(), Refused> {
-        let words = ["UNLINK"]
-            .into_iter()
-            .chain(keys.iter().map(String::as_str));
-        let sent = self.store().send(words).await;
+    /// Deletes all keys at once.
+    pub(super) async fn delete_keys(&self) -> Result<(), Refused> {
+        let keys = &self.caller.keys;
+        let words = ["UNLINK".to_owned(), keys.meta()].into_iter();
+        let sent = self.store().send(words.chain(keys.all_but_meta())).await;
         Ok(sent.map(drop).map_err(Unavailable::from)?)
     }
+}
+
+/// Returns a new seed of a draw.
+fn seed() -> String {
+    shared::crypto::hex(&shared::crypto::random::<32>())
 }

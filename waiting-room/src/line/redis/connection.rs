@@ -15,9 +15,9 @@ use shared::group_commit::Unavailable;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
-/// Version of the names and values of all keys. It rises when an earlier version of the program
-/// could not go on with them.
-const FORMAT: i64 = 1;
+/// Version of the names and values of all keys. It rises when another version of the program could
+/// not go on with them: nodes of both must not share a line.
+const FORMAT: i64 = 2;
 /// Maximum number of concurrent commands on one connection.
 const IN_FLIGHT_MAX: usize = 1024;
 
@@ -61,8 +61,8 @@ struct Current {
 pub(super) enum Failure {
     /// There is no connection.
     Unreachable(String),
-    /// A newer version of the program has written there.
-    NewerFormat(String),
+    /// Another version of the program has written there.
+    OtherFormat(String),
 }
 
 /// A connection that is re-established when it breaks.
@@ -107,18 +107,18 @@ impl Connection {
     /// Returns why there is no connection, in a sentence for the operator; none while there is one.
     pub(super) fn failure(&self) -> Option<String> {
         self.current().failure.clone().map(|failure| match failure {
-            Failure::Unreachable(why) | Failure::NewerFormat(why) => why,
+            Failure::Unreachable(why) | Failure::OtherFormat(why) => why,
         })
     }
 
     /// Connects if it is possible.
     ///
     /// # Errors
-    /// A sentence for the operator when a newer version of the program has written there.
+    /// A sentence for the operator when another version of the program has written there.
     pub(super) async fn check_format(&self) -> Result<(), String> {
         self.channel().await;
         match self.current().failure.clone() {
-            Some(Failure::NewerFormat(why)) => Err(why),
+            Some(Failure::OtherFormat(why)) => Err(why),
             _ => Ok(()),
         }
     }
@@ -186,7 +186,7 @@ impl Connection {
                 current.channel.clone()
             }
             Err(failure) => {
-                let (Failure::Unreachable(why) | Failure::NewerFormat(why)) = &failure;
+                let (Failure::Unreachable(why) | Failure::OtherFormat(why)) = &failure;
                 tracing::warn!(why, "Redis cannot be used");
                 current.failure = Some(failure);
                 call.failed();
@@ -200,7 +200,7 @@ impl Connection {
         Failure::Unreachable(format!("Redis at {peers} cannot be reached: {why}"))
     }
 
-    /// Returns a channel unless a newer version of the program has written there. Marks a store
+    /// Returns a channel unless another version of the program has written there. Marks a store
     /// that has no mark.
     async fn accept(&self, mut channel: Channel) -> Result<Channel, Failure> {
         let key = Keys::new(self.address.prefix.clone()).format();
@@ -217,13 +217,13 @@ impl Connection {
             Ok(Err(_)) => return Ok(channel),
         };
         let format = number(&value);
-        if format > FORMAT {
+        if format != 0 && format != FORMAT {
             let peers = &self.address.servers.peers;
-            return Err(Failure::NewerFormat(format!(
+            return Err(Failure::OtherFormat(format!(
                 "Redis at {peers} has data of version {format}, this program knows {FORMAT}"
             )));
         }
-        if format < FORMAT {
+        if format == 0 {
             let mut mark = Cmd::new();
             mark.arg("SET").arg(&key).arg(FORMAT).arg("NX");
             let _ = channel.send(&mark).await;

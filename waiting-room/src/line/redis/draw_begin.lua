@@ -1,13 +1,20 @@
--- Starts the draw at this node unless another is holding it.
+-- Starts the draw by one attempt unless another is at it, or shows that this one still is.
 -- KEYS[1] prefix of the event's keys
+--   meta    read and written
+--   draw:…  deleted
+-- and those of head.lua, draw.lua
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
--- Returns now (ms), generation of the keys, numbers given out, seed (hex), beacon (JSON, empty
--- without one). {'over'} if there is nothing to draw. {'taken'} if another node holding it showed a
--- sign of life within 3 s.
+-- ARGV[3] random identity of the attempt
+-- Returns now (ms), numbers given out, last number that takes part, seed (hex), beacon (JSON, empty
+-- without one). {'over'} if
+-- there is nothing to draw. {'taken'} if another attempt showed a sign of life within 10 s.
 if m.draw ~= 2 then return { 'over' } end
-local by, beat = unpack(call('HMGET', meta, 'draw_by', 'draw_beat'))
-if by and by ~= ARGV[2] and now - tonumber(beat) < 3000 then return { 'taken' } end
-call('HSET', meta, 'draw_by', ARGV[2], 'draw_beat', now)
-local kept = call('HMGET', meta, 'seed', 'beacon')
-return { 'ok', 'now', now, 'generation', m.gen, 'numbers', m.numbers, 'seed', kept[1], 'beacon', kept[2] }
+local kept = call('HMGET', keys.meta, 'draw_by', 'draw_beat', 'seed', 'beacon')
+if kept[1] ~= ARGV[3] then
+  if kept[1] and now - kept[2] < 10000 then return { 'taken' } end
+  -- What an attempt that failed has left.
+  for _, name in ipairs(DRAWN) do call('UNLINK', drawing(name)) end
+end
+call('HSET', keys.meta, 'draw_by', ARGV[3], 'draw_beat', now)
+return { 'ok', 'now', now, 'numbers', m.numbers, 'last', m.draw_last - 1, 'seed', kept[3], 'beacon', kept[4] }

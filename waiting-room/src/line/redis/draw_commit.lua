@@ -1,12 +1,41 @@
--- Replaces the order of arrival by the drawn order, in one step.
+-- Replaces the order of arrival by the drawn order, with later visitors behind it, in one step.
 -- KEYS[1] prefix of the event's keys
+--   meta       read and written
+--   draw:…     renamed
+--   waiting    replaced
+--   alive      replaced
+--   owners     replaced
+--   deadlines  replaced
+--   aways      replaced
+--   drawn      replaced
+--   joined     replaced: fans who were drawn wait since the draw
+--   past       deleted
+--   codes      deleted
+--   log        deleted
+--   reaping    begun again, as numbers are others
+-- and those of head.lua, draw.lua
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
--- ARGV[3] number of visitors drawn
--- ARGV[4] how many of them are connected
--- ARGV[5] the published outcome of the draw (JSON)
--- Returns nothing but {'ok'}. {'over'} if this node no longer holds the draw.
-if m.draw ~= 2 or call('HGET', meta, 'draw_by') ~= ARGV[2] then return { 'over' } end
-call('HSET', meta, 'gen', m.gen + 1, 'draw', 3, 'numbers', ARGV[3], 'waiting', ARGV[3], 'connected', ARGV[4], 'head', 0,
-  'known', math.min(m.known, tonumber(ARGV[3])), 'return_by', 0, 'revision', m.revision + 1, 'drawn', ARGV[5])
+-- ARGV[3] random identity of the attempt
+-- ARGV[4] number of visitors in line, those drawn first
+-- ARGV[5] how many of them are connected
+-- ARGV[6] the published outcome of the draw (JSON)
+-- Returns nothing but {'ok'}. {'over'} if this attempt no longer holds the draw.
+if m.draw ~= 2 or call('HGET', keys.meta, 'draw_by') ~= ARGV[3] then return { 'over' } end
+call('UNLINK', keys.waiting, keys.alive, keys.owners, keys.deadlines, keys.aways, keys.drawn, keys.past, keys.codes,
+  keys.log, keys.joined)
+for _, name in ipairs(DRAWN) do
+  if call('EXISTS', drawing(name)) == 1 then call('RENAME', drawing(name), keys[name]) end
+end
+call('ZADD', keys.joined, ARGV[4], math.floor(now / 1000))
+local count = tonumber(ARGV[4])
+m.draw, m.numbers, m.waiting, m.connected, m.head = 3, count, count, tonumber(ARGV[5]), 0
+m.known, m.return_by, m.draw_last = math.min(m.known, count), 0, 0
+m.changes, m.revision = m.changes + 1, m.revision + 1
+local reaping = call('HGETALL', keys.reaping)
+for i = 1, #reaping, 2 do
+  call('HSET', keys.reaping, reaping[i], '0 ' .. string.match(reaping[i + 1], '%d+$'))
+end
+call('HSET', keys.meta, 'drawn', ARGV[6])
+save()
 return { 'ok' }

@@ -1,25 +1,29 @@
--- Writes part of the drawn order into the next generation of the keys.
+-- Writes part of the drawn order.
 -- KEYS[1] prefix of the event's keys
+--   meta    read and written
+--   draw:…  written
+-- and those of head.lua, draw.lua
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
--- ARGV[3] the chunk; -1: visitors who lost their number, and no arrays
--- ARGV[4] its records
--- ARGV[5] its node indexes
--- ARGV[6] its deadlines
+-- ARGV[3] random identity of the attempt
+-- ARGV[4] the chunk, of 512 numbers
+-- ARGV[5] its node indexes, a byte each
+-- ARGV[6] its deadlines, 6 bytes each
 -- ARGV[7] its bits
 -- ARGV[8] the earliest deadline in ms (0: none)
--- ARGV[9…] visitor (16 bytes) and number in turn, at most 512 of each
--- Returns nothing but {'ok'}. {'over'} if this node lost the draw to another.
-if m.draw ~= 2 or call('HGET', meta, 'draw_by') ~= ARGV[2] then return { 'over' } end
-local drawn, chunk = generation_of(m.gen + 1), tonumber(ARGV[3])
-local drawn_alive, drawn_visitors, drawn_aways = keys_of(drawn)
-if chunk >= 0 then
-  call('SET', array_of(drawn, 'p', chunk), ARGV[4])
-  call('SET', array_of(drawn, 'o', chunk), ARGV[5])
-  call('SET', array_of(drawn, 'd', chunk), ARGV[6])
-  call('SETRANGE', drawn_alive, chunk * 64, ARGV[7])
-  if ARGV[8] ~= '0' then call('ZADD', drawn_aways, ARGV[8], chunk) end
+-- ARGV[9] how many of its visitors were drawn; the others came later
+-- ARGV[10…] its visitors, by their numbers
+-- Returns nothing but {'ok'}. {'over'} if this attempt lost the draw to another.
+if m.draw ~= 2 or call('HGET', keys.meta, 'draw_by') ~= ARGV[3] then return { 'over' } end
+local chunk, drawn, scored = tonumber(ARGV[4]), tonumber(ARGV[9]), {}
+for i = 10, #ARGV do
+  scored[#scored + 1], scored[#scored + 2] = chunk * CHUNK + i - 9, ARGV[i]
 end
-if #ARGV >= 10 then call('HSET', drawn_visitors, unpack(ARGV, 9)) end
-call('HSET', meta, 'draw_beat', now)
+call('ZADD', drawing('waiting'), unpack(scored))
+if drawn > 0 then call('HSET', drawing('drawn'), chunk, table.concat(ARGV, ' ', 10, 9 + drawn)) end
+call('SETRANGE', drawing('alive'), chunk * CHUNK / 8, ARGV[7])
+call('SETRANGE', drawing('owners'), chunk * CHUNK, ARGV[5])
+call('SETRANGE', drawing('deadlines'), chunk * CHUNK * 6, ARGV[6])
+if ARGV[8] ~= '0' then call('ZADD', drawing('aways'), ARGV[8], chunk) end
+call('HSET', keys.meta, 'draw_beat', now)
 return { 'ok' }

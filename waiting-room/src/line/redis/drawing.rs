@@ -1,279 +1,246 @@
-//! The draw on Redis: one node reads the waiting visitors, sorts them, writes the drawn order into
-//! the next key generation, and switches to it in one step. If the node dies or stalls, another
-//! takes over, and the first is refused when it wakes.
+//! The draw on Redis: one node reads the waiting visitors, sorts them, writes the drawn order under
+//! other names, and has it replace the order of arrival in one step. If the node dies or stalls,
+//! another takes over, and the first is refused when it wakes.
 
-use super::keys::{CHUNK, GenerationKeys};
-use super::reply::{Status, bytes};
+use super::keys::CHUNK;
+use super::reply::{Reply, Status, bytes, list, number, visitor};
 use super::script;
 use super::store::{CallError, Caller};
 use crate::draw::{self, Entry, Round};
 use crate::line::Outcome;
 use futures_util::StreamExt as _;
-use futures_util::future::join_all;
 use futures_util::stream;
+use redis::Value;
 use shared::ids::VisitorId;
-use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
 
-/// Bytes of a record.
-const RECORD: usize = 23;
 /// Bytes of a deadline.
 const DEADLINE: usize = 6;
 /// Maximum number of concurrent reads and writes.
 const AT_ONCE: usize = 16;
+/// Numbers read at once.
+const PAGE: usize = 8 * CHUNK;
+/// Time between two signs of life of the node that holds the draw.
+const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// A waiting visitor as stored in the arrays.
+/// A waiting visitor.
 #[derive(Clone)]
 struct Waiting {
-    record: [u8; RECORD],
+    visitor: VisitorId,
+    number: u64,
     owner: u8,
     deadline: [u8; DEADLINE],
 }
 
-/// All visitors in line, and the final state of those who left it. A visitor who joined again has
-/// several records, of which the newest counts.
-#[derive(Default)]
-struct Everyone {
-    waiting: Vec<Waiting>,
-    gone: HashMap<[u8; 16], u8>,
+/// One attempt at a draw.
+struct Attempt {
+    caller: Arc<Caller>,
+    /// By which the store tells it from others.
+    id: String,
 }
 
 /// Holds the draw unless another node is holding it. Returns true if it was held here or is over
 /// already.
 pub(super) async fn hold(caller: Arc<Caller>) -> Result<bool, CallError> {
-    let begun = caller.call(&script::DRAW_BEGIN, &[]).await?;
+    let id = shared::crypto::hex(&shared::crypto::random::<8>());
+    let attempt = Attempt { caller, id };
+    let begun = attempt.begin().await?;
     if begun.status != Status::Ok {
         return Ok(begun.status == Status::Over);
     }
-    let begun = begun.fields();
-    let seed = draw::unhex(&begun.text("seed")).ok_or(CallError::Away)?;
-    let round: Option<Round> = serde_json::from_slice(begun.bytes("beacon")).ok();
-    let keys = caller.keys.generation(begun.count("generation"));
-    let numbers = usize::try_from(begun.count("numbers")).unwrap_or(0);
-    let everyone = read(&caller, &keys, numbers).await?;
-    tracing::info!(entries = everyone.waiting.len(), "draw held");
-    // On a blocking thread: a million hashes take a second.
-    let sorted = tokio::task::spawn_blocking(move || sort(everyone, &seed, round.as_ref()));
-    let (everyone, root) = sorted.await.map_err(|_| CallError::Away)?;
-    write(&caller, &everyone).await?;
-    let outcome = Outcome {
-        at: begun.time("now"),
-        entries: everyone.waiting.len() as u64,
-        root,
-    };
-    let count = everyone.waiting.len().to_string();
-    let connected = everyone.waiting.iter().filter(|one| one.owner != 0).count();
-    let connected = connected.to_string();
-    let json = serde_json::to_vec(&outcome).unwrap_or_default();
-    let arguments = [count.as_bytes(), connected.as_bytes(), json.as_slice()];
-    let committed = caller.call(&script::DRAW_COMMIT, &arguments).await?;
-    if committed.status == Status::Ok {
-        delete(&caller, &keys, numbers).await;
+    // The heartbeat goes on whatever takes long: reading, sorting, writing.
+    tokio::select! {
+        held = attempt.hold(&begun) => held,
+        lost = attempt.beat() => Err(lost),
     }
-    Ok(true)
 }
 
-async fn get(caller: &Caller, key: String) -> Result<Vec<u8>, CallError> {
-    let value = caller.store.send(["GET", &key]).await;
-    value
-        .map(|value| bytes(&value).to_vec())
-        .map_err(|_| CallError::Away)
-}
+impl Attempt {
+    async fn begin(&self) -> Result<Reply, CallError> {
+        let arguments = [self.id.as_bytes()];
+        self.caller.call(&script::DRAW_BEGIN, &arguments).await
+    }
 
-/// The arrays of one chunk of numbers.
-struct Chunk {
-    first: usize,
-    records: Vec<u8>,
-    owners: Vec<u8>,
-    deadlines: Vec<u8>,
-}
-
-async fn read(
-    caller: &Caller,
-    keys: &GenerationKeys,
-    numbers: usize,
-) -> Result<Everyone, CallError> {
-    let alive = get(caller, keys.alive()).await?;
-    let mut chunks = stream::iter(0..numbers.div_ceil(CHUNK))
-        .map(|chunk| async move {
-            let records = get(caller, keys.records(chunk)).await?;
-            let owners = get(caller, keys.owners(chunk)).await?;
-            let deadlines = get(caller, keys.deadlines(chunk)).await?;
-            // Reading a long line takes a while; the heartbeat keeps other nodes from taking the
-            // draw over.
-            if chunk % 256 == 0 {
-                caller.call(&script::DRAW_BEGIN, &[]).await?;
+    /// Shows that this attempt goes on, until another has the draw.
+    async fn beat(&self) -> CallError {
+        loop {
+            sleep(HEARTBEAT).await;
+            if matches!(self.begin().await, Ok(reply) if reply.status == Status::Taken) {
+                return CallError::Busy;
             }
-            Ok::<_, CallError>(Chunk {
-                first: chunk * CHUNK,
-                records,
-                owners,
-                deadlines,
+        }
+    }
+
+    async fn hold(&self, begun: &Reply) -> Result<bool, CallError> {
+        let begun = begun.fields();
+        let seed = draw::unhex(&begun.text("seed")).ok_or(CallError::Away)?;
+        let round: Option<Round> = serde_json::from_slice(begun.bytes("beacon")).ok();
+        let numbers = usize::try_from(begun.count("numbers")).unwrap_or(0);
+        let last = begun.count("last");
+        let waiting = self.read(numbers).await?;
+        let entries = waiting.partition_point(|one| one.number <= last);
+        tracing::info!(entries, "draw held");
+        // On a blocking thread: a million hashes take a second.
+        let sorted = tokio::task::spawn_blocking(move || {
+            let (entered, later) = waiting.split_at(entries);
+            let (mut order, root) = sort(entered, &seed, round.as_ref());
+            order.extend_from_slice(later);
+            (order, root)
+        });
+        let (order, root) = sorted.await.map_err(|_| CallError::Away)?;
+        self.write(&order, entries).await?;
+        let outcome = Outcome {
+            at: begun.time("now"),
+            entries: entries as u64,
+            root,
+        };
+        let count = order.len().to_string();
+        let connected = order.iter().filter(|one| one.owner != 0).count();
+        let connected = connected.to_string();
+        let json = serde_json::to_vec(&outcome).unwrap_or_default();
+        let arguments = [
+            self.id.as_bytes(),
+            count.as_bytes(),
+            connected.as_bytes(),
+            json.as_slice(),
+        ];
+        let committed = self.caller.call(&script::DRAW_COMMIT, &arguments).await?;
+        match committed.status {
+            Status::Ok => Ok(true),
+            _ => Err(CallError::Busy),
+        }
+    }
+
+    /// Reads all waiting visitors, in the order of their arrival.
+    async fn read(&self, numbers: usize) -> Result<Vec<Waiting>, CallError> {
+        let pages = (0..numbers).step_by(PAGE);
+        let pages: Vec<_> = pages.map(|from| self.read_page(from)).collect();
+        let mut pages = stream::iter(pages).buffered(AT_ONCE);
+        let mut waiting = Vec::with_capacity(numbers);
+        while let Some(page) = pages.next().await {
+            waiting.extend(page?);
+        }
+        Ok(waiting)
+    }
+
+    /// Reads the visitors who wait with the numbers after `from`.
+    async fn read_page(&self, from: usize) -> Result<Vec<Waiting>, CallError> {
+        let keys = &self.caller.keys;
+        let [first, last] = [from + 1, from + PAGE].map(|n| n.to_string());
+        let words = [
+            "ZRANGEBYSCORE",
+            &keys.waiting(),
+            &first,
+            &last,
+            "WITHSCORES",
+        ];
+        let scored = self.send(&words).await?;
+        let owners = self.range(&keys.owners(), from, 1).await?;
+        let deadlines = self.range(&keys.deadlines(), from, DEADLINE).await?;
+        let pairs = list(&scored).ok_or(CallError::Away)?.chunks_exact(2);
+        let waiting = pairs.map(|pair| {
+            let score = usize::try_from(number(&pair[1])).ok()?;
+            let at = score.checked_sub(from + 1)?;
+            let deadline = bytes(&deadlines).get(at * DEADLINE..(at + 1) * DEADLINE);
+            Some(Waiting {
+                visitor: visitor(&pair[0])?,
+                number: score as u64,
+                owner: bytes(&owners).get(at).copied().unwrap_or(0),
+                deadline: deadline
+                    .and_then(|bytes| bytes.try_into().ok())
+                    .unwrap_or_default(),
             })
-        })
-        .buffered(AT_ONCE);
-    let mut everyone = Everyone::default();
-    while let Some(chunk) = chunks.next().await {
-        everyone.add(&chunk?, &alive, numbers);
+        });
+        Ok(waiting.flatten().collect())
     }
-    Ok(everyone)
-}
 
-impl Everyone {
-    /// Adds the visitors of one chunk. Chunks are added in ascending order, so the last record of a
-    /// visitor is the newest.
-    fn add(&mut self, chunk: &Chunk, alive: &[u8], numbers: usize) {
-        for (index, record) in chunk.records.chunks_exact(RECORD).enumerate() {
-            let at = chunk.first + index;
-            if at >= numbers {
-                break;
-            }
-            let mut kept = [0; RECORD];
-            kept.copy_from_slice(record);
-            let mut visitor = [0; 16];
-            visitor.copy_from_slice(&record[..16]);
-            let byte = alive.get(at / 8);
-            let is_alive = byte.is_some_and(|byte| byte & (128 >> (at % 8)) != 0);
-            // The visitor of this number never came back after the store lost its data.
-            if visitor == [0; 16] {
-                continue;
-            }
-            if is_alive {
-                self.gone.remove(&visitor);
-                let deadline = chunk
-                    .deadlines
-                    .get(index * DEADLINE..(index + 1) * DEADLINE);
-                let deadline = deadline.and_then(|bytes| bytes.try_into().ok());
-                self.waiting.push(Waiting {
-                    record: kept,
-                    owner: chunk.owners.get(index).copied().unwrap_or(0),
-                    deadline: deadline.unwrap_or_default(),
-                });
-            } else {
-                self.gone.insert(visitor, record[RECORD - 1].max(4));
-            }
-        }
+    /// Reads what a string has of the numbers after `from`.
+    async fn range(&self, key: &str, from: usize, width: usize) -> Result<Value, CallError> {
+        let [first, last] = [from * width, (from + PAGE) * width - 1].map(|n| n.to_string());
+        self.send(&["GETRANGE", key, &first, &last]).await
     }
-}
 
-fn sort(mut everyone: Everyone, seed: &[u8; 32], round: Option<&Round>) -> (Everyone, String) {
-    let entries: Vec<Entry> = everyone
-        .waiting
-        .iter()
-        .map(|one| Entry::of(visitor_of(&one.record)))
-        .collect();
-    let randomness = round.and_then(|round| draw::unhex_all(&round.randomness));
-    let order = draw::order(seed, &randomness.unwrap_or_default(), &entries);
-    let drawn = order
-        .iter()
-        .map(|at| everyone.waiting[*at as usize].clone());
-    everyone.waiting = drawn.collect();
-    (everyone, draw::root(entries))
-}
+    async fn send(&self, words: &[&str]) -> Result<Value, CallError> {
+        let answer = self.caller.store.send(words.iter()).await;
+        answer.map_err(|_| CallError::Away)
+    }
 
-/// Returns the visitor of a record.
-pub(super) fn visitor_of(record: &[u8]) -> VisitorId {
-    let mut id = [0; 16];
-    id.copy_from_slice(&record[..16]);
-    VisitorId(u128::from_be_bytes(id))
-}
-
-async fn write(caller: &Caller, everyone: &Everyone) -> Result<(), CallError> {
-    let chunks = everyone.waiting.chunks(CHUNK).enumerate();
-    let parts = chunks.map(|(chunk, some)| part(chunk, some));
-    let gone: Vec<(&[u8; 16], &u8)> = everyone.gone.iter().collect();
-    let gone = gone.chunks(CHUNK).map(|some| {
-        let mut arguments: Vec<Vec<u8>> = ["-1", "", "", "", "", "0"]
-            .map(|word| word.as_bytes().to_vec())
-            .into();
-        for (visitor, code) in some {
-            arguments.push(visitor.to_vec());
-            arguments.push(format!("-{code}").into_bytes());
-        }
-        arguments
-    });
-    let all: Vec<Vec<Vec<u8>>> = parts.chain(gone).collect();
-    for some in all.chunks(AT_ONCE) {
-        let writes = some.iter().map(|arguments| write_part(caller, arguments));
-        for written in join_all(writes).await {
+    /// Writes the order, of which the first `entries` were drawn.
+    async fn write(&self, order: &[Waiting], entries: usize) -> Result<(), CallError> {
+        let chunks = order.chunks(CHUNK).enumerate();
+        let writes = chunks.map(|(chunk, some)| {
+            let drawn = entries.saturating_sub(chunk * CHUNK).min(some.len());
+            self.write_chunk(chunk, some, drawn)
+        });
+        let writes: Vec<_> = writes.collect();
+        let mut writes = stream::iter(writes).buffer_unordered(AT_ONCE);
+        while let Some(written) = writes.next().await {
             if written? != Status::Ok {
                 // Another node has taken the draw over.
                 return Err(CallError::Busy);
             }
         }
+        Ok(())
     }
-    Ok(())
-}
 
-async fn write_part(caller: &Caller, arguments: &[Vec<u8>]) -> Result<Status, CallError> {
-    let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
-    let reply = caller.call(&script::DRAW_WRITE, &arguments).await?;
-    Ok(reply.status)
-}
-
-/// Returns the arguments of `draw_write.lua` for one chunk.
-fn part(chunk: usize, some: &[Waiting]) -> Vec<Vec<u8>> {
-    let mut bits = vec![0u8; some.len().div_ceil(8)];
-    let mut earliest = 0u64;
-    let (mut records, mut owners, mut deadlines) = (Vec::new(), Vec::new(), Vec::new());
-    let mut names = Vec::new();
-    for (index, one) in some.iter().enumerate() {
-        bits[index / 8] |= 128 >> (index % 8);
-        records.extend(one.record);
-        owners.push(one.owner);
-        deadlines.extend(one.deadline);
-        let deadline = one
-            .deadline
-            .iter()
-            .fold(0, |sum, byte| sum << 8 | u64::from(*byte));
-        if deadline > 0 && (earliest == 0 || deadline < earliest) {
-            earliest = deadline;
+    async fn write_chunk(
+        &self,
+        chunk: usize,
+        some: &[Waiting],
+        drawn: usize,
+    ) -> Result<Status, CallError> {
+        let mut bits = vec![0u8; some.len().div_ceil(8)];
+        for index in 0..some.len() {
+            bits[index / 8] |= 128 >> (index % 8);
         }
-        names.push(one.record[..16].to_vec());
-        names.push((chunk * CHUNK + index + 1).to_string().into_bytes());
-    }
-    let mut arguments = vec![
-        chunk.to_string().into_bytes(),
-        records,
-        owners,
-        deadlines,
-        bits,
-    ];
-    arguments.push(earliest.to_string().into_bytes());
-    arguments.extend(names);
-    arguments
-}
-
-/// Deletes the keys of the order of arrival. If this node dies before the end, the rest is deleted
-/// with the event.
-async fn delete(caller: &Caller, keys: &GenerationKeys, numbers: usize) {
-    for some in keys.all(0..numbers.div_ceil(CHUNK)).chunks(CHUNK) {
-        let words = ["UNLINK"]
-            .into_iter()
-            .chain(some.iter().map(String::as_str));
-        let _ = caller.store.send(words).await;
+        let deadline = |one: &Waiting| {
+            let bytes = one.deadline.iter();
+            bytes.fold(0, |sum: u64, byte| sum << 8 | u64::from(*byte))
+        };
+        let earliest = some.iter().map(deadline).filter(|at| *at > 0).min();
+        let mut arguments = vec![
+            self.id.clone().into_bytes(),
+            chunk.to_string().into_bytes(),
+            some.iter().map(|one| one.owner).collect(),
+            some.iter().flat_map(|one| one.deadline).collect(),
+            bits,
+            earliest.unwrap_or(0).to_string().into_bytes(),
+            drawn.to_string().into_bytes(),
+        ];
+        arguments.extend(some.iter().map(|one| one.visitor.to_string().into_bytes()));
+        let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
+        let reply = self.caller.call(&script::DRAW_WRITE, &arguments).await?;
+        Ok(reply.status)
     }
 }
 
-/// Returns the visitors with the numbers from `first` on.
+fn sort(waiting: &[Waiting], seed: &[u8; 32], round: Option<&Round>) -> (Vec<Waiting>, String) {
+    let entries: Vec<Entry> = waiting.iter().map(|one| Entry::of(one.visitor)).collect();
+    let randomness = round.and_then(|round| draw::unhex_all(&round.randomness));
+    let order = draw::order(seed, &randomness.unwrap_or_default(), &entries);
+    let drawn = order.iter().map(|at| waiting[*at as usize].clone());
+    (drawn.collect(), draw::root(entries))
+}
+
+/// Returns the visitors who drew the numbers from `first` on.
 pub(super) async fn visitors(
     caller: &Caller,
-    generation: u64,
     first: u64,
     count: usize,
 ) -> Result<Vec<VisitorId>, CallError> {
-    let keys = caller.keys.generation(generation);
     let start = usize::try_from(first).unwrap_or(1).saturating_sub(1);
-    let mut chunks = stream::iter(start / CHUNK..(start + count).div_ceil(CHUNK))
-        .map(|chunk| get(caller, keys.records(chunk)))
-        .buffered(AT_ONCE);
-    let mut visitors = Vec::with_capacity(count + CHUNK);
-    while let Some(records) = chunks.next().await {
-        visitors.extend(records?.chunks_exact(RECORD).map(visitor_of));
-    }
-    Ok(visitors
-        .into_iter()
-        .skip(start % CHUNK)
-        .take(count)
-        .collect())
+    let chunks = start / CHUNK..(start + count).div_ceil(CHUNK);
+    let words = ["HMGET".to_owned(), caller.keys.drawn()].into_iter();
+    let words = words.chain(chunks.map(|chunk| chunk.to_string()));
+    let answer = caller.store.send(words).await;
+    let answer = answer.map_err(|_| CallError::Away)?;
+    let chunks = list(&answer).unwrap_or_default().iter();
+    let texts = chunks.map(|chunk| String::from_utf8_lossy(bytes(chunk)).into_owned());
+    let visitors = texts.flat_map(|text| {
+        let words = text.split(' ').map(VisitorId::parse);
+        words.collect::<Vec<_>>()
+    });
+    Ok(visitors.flatten().skip(start % CHUNK).take(count).collect())
 }

@@ -4,7 +4,7 @@ use super::backup::Backup;
 use super::batch::Batches;
 use super::cache::{Fetched, LineCache, Number};
 use super::store::{Caller, Store};
-use crate::line::{DrawState, EventSettings, Spot};
+use crate::line::{DrawState, EventSettings, Life, Spot};
 use parking_lot::{Mutex, MutexGuard};
 use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
@@ -21,6 +21,8 @@ pub(super) struct EventLine {
     /// One caller ticks, the others wait for it: views of one node are never out of order.
     pub(super) ticking: tokio::sync::Mutex<()>,
     pub(super) is_drawing: Arc<AtomicBool>,
+    /// The places of visitors with open sockets are being recorded again.
+    pub(super) is_returning: AtomicBool,
     /// Locked for a look-up or a copy, never across an await.
     cache: Mutex<LineCache>,
     /// Backup of the cache.
@@ -37,6 +39,7 @@ impl EventLine {
             caller,
             ticking: tokio::sync::Mutex::new(()),
             is_drawing: Arc::default(),
+            is_returning: AtomicBool::default(),
             cache: Mutex::new(Backup::read(&file).unwrap_or_default()),
             file,
             event,
@@ -71,20 +74,21 @@ impl EventLine {
         self.cache().view().map(|view| view.settings.clone())
     }
 
+    /// Records what a reply says of a visitor's place.
+    pub(super) fn record(&self, spot: &Spot) {
+        let mut cache = self.cache();
+        cache.served.record(spot);
+        if let Some(kept) = cache.connected.get_mut(&spot.visitor) {
+            *kept = Number::of(spot);
+        }
+    }
+
     /// Records a visitor's new number. If they had an older one, a socket of theirs may be open
     /// here.
     pub(super) fn record_joined(&self, spot: &Spot) {
         let mut cache = self.cache();
         cache.numbers = cache.numbers.max(spot.number);
         if let Some(kept) = cache.connected.get_mut(&spot.visitor) {
-            *kept = Number::of(spot);
-        }
-    }
-
-    /// Records the number of a visitor whose socket is open here; it may have changed by the draw
-    /// or by joining again.
-    pub(super) fn record_number(&self, spot: &Spot) {
-        if let Some(kept) = self.cache().connected.get_mut(&spot.visitor) {
             *kept = Number::of(spot);
         }
     }
@@ -99,9 +103,11 @@ impl EventLine {
         replaced
     }
 
-    pub(super) fn is_of_an_earlier_epoch(&self, epoch: u64) -> bool {
-        let cache = self.cache();
-        (cache.constants.born..cache.epoch()).contains(&epoch)
+    /// Returns whether the life is an earlier one of this event.
+    pub(super) fn is_earlier(&self, life: Life) -> bool {
+        let current = self.cache().life();
+        current
+            .is_some_and(|current| life.creation == current.creation && life.store != current.store)
     }
 
     pub(super) fn is_undrawn(&self) -> bool {

@@ -1,25 +1,21 @@
--- Ends the slots of visitors who are done shopping; others are left alone.
+-- Ends the slots of visitors who are done shopping; others are left alone. The caller checked their
+-- tokens.
 -- KEYS[1] prefix of the event's keys
+--   waiting  read
+-- and those of head.lua, numbers.lua, places.lua
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
--- ARGV[3…] visitor (16 bytes) and number in turn, at most 125 of each
--- Returns units: 1 for each. {'busy'} during a draw.
-if m.draw == 2 then return { 'busy' } end
+-- ARGV[3…] visitor and number in turn, at most 125 of each
+-- Returns units: for each the number if its place ended, else 0. {'busy'} during a draw and during a recovery.
+if m.draw == 2 or m.settle_until > 0 then return { 'busy' } end
 local answers = {}
 for i = 3, #ARGV, 2 do
   local visitor, n = ARGV[i], tonumber(ARGV[i + 1])
-  if n > 0 and n <= m.numbers then
-    local record_ = record(n)
-    local whose, code = string.sub(record_, 1, 16), string.byte(record_, RECORD) or 0
-    if call('HEXISTS', slots, n) == 1 then
-      if whose == visitor then settle(n, FINISHED, 't_finished') end
-    elseif m.ghosts > 0 and n <= m.known and code == 0 and call('GETBIT', alive, n - 1) == 0 then
-      -- Admitted in an earlier epoch, whose data the store has lost.
-      end_as(n, FINISHED)
-      m.ghosts = m.ghosts - 1
-    end
-  end
-  answers[#answers + 1] = 1
+  local slot = slot_of(visitor)
+  -- One who waits with this number was admitted, and the store has lost that.
+  local score = tonumber(call('ZSCORE', keys.waiting, visitor) or nil)
+  local is_inside = slot and slot.number == n or score == n and n <= m.known
+  answers[#answers + 1] = is_inside and settle(visitor, score, FINISHED, 't_finished') or 0
 end
-save_counts()
+save()
 return { 'ok', 'units', answers }

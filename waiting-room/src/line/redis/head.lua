@@ -1,32 +1,37 @@
 -- Common beginning of most scripts, after keys.lua and clock.lua: reads the state of one event's
--- line. A script returns only {'gone'} if the store has no such event, and only {'lost'} if a
--- different server answers than before (unless it is tick.lua). The names of fields and keys that
--- are stored ('gen' is the generation of the keys) stay as they are, so that a line goes on with
--- another version of this program. A reply is a list: 'ok', then names and values in turn, which
--- reply.rs reads by name. It is built as a list and not from a table, which takes a fifth longer
--- where there is one for each visitor.
-local FIELDS = { 'epoch', 'gen', 'step', 'revision', 'numbers', 'known', 'waiting', 'admitted', 'shopping', 'connected',
-  'head', 'last_batch', 'credit', 'owed', 'ghosts', 'ghosts_until', 'settle_until', 'return_by', 'return_chunk', 'phase',
+-- line. A script returns only {'gone'} if the store has no such event, and only {'lost'} if the
+-- server has another replication id than before, as after every restart and failover (unless it is
+-- tick.lua). A reply is a list: 'ok', then names and values in turn, which reply.rs reads by name.
+-- It is built as a list and not from a table, which takes a fifth longer where there is one for
+-- each visitor.
+--   meta  read, and written by `save`
+local FIELDS = { 'revision', 'changes', 'numbers', 'known', 'waiting', 'admitted', 'shopping', 'connected', 'head',
+  'last_batch', 'credit', 'owed', 'settle_until', 'tellers', 'swept', 'return_by', 'return_chunk', 'registered', 'phase',
   't_joined', 't_admitted', 't_finished', 't_missed', 't_left', 'capacity', 'available', 'held', 'seats_at', 'rate',
   'batch_ms', 'max_active', 'claim_ms', 'session_ms', 'away_ms', 'line_at', 'sale_at', 'closes_at', 'paused', 'draw',
-  'needs_beacon', 'has_beacon' }
-local m = {}
-local run = string.match(call('INFO', 'server'), 'run_id:(%x+)')
-local got = call('HMGET', meta, 'run', unpack(FIELDS))
-if not got[2] then return { 'gone' } end
-for i, field in ipairs(FIELDS) do m[field] = tonumber(got[i + 1]) or 0 end
-local is_lost = got[1] ~= run
-local generation = generation_of(m.gen)
-local alive, visitors, aways = keys_of(generation)
+  'needs_beacon', 'has_beacon', 'draw_last', 'changed_at' }
 local WAITING, ADMITTED, SHOPPING, FINISHED, MISSED, LEFT, EJECTED = 0, 1, 2, 3, 4, 5, 6
-local CHUNK, RECORD, NODE_MS, SETTLE_MS = 512, 23, 10000, 5000
-
-local function save(...)
-  local pairs_ = {}
-  for _, field in ipairs({ ... }) do
-    pairs_[#pairs_ + 1] = field
-    pairs_[#pairs_ + 1] = m[field]
-  end
-  call('HSET', meta, unpack(pairs_))
-end
+local NAMES = { [0] = 'waiting', 'admitted', 'shopping', 'finished', 'missed', 'left', 'ejected' }
+local CHUNK, NODE_MS, IDLE_MS, SETTLE_MS, CHANGES_KEPT = 512, 10000, 600000, 5000, 10000
+local run = string.match(call('INFO', 'replication'), 'master_replid:(%x+)')
+local got = call('HMGET', keys.meta, 'run', 'life', 'creation', unpack(FIELDS))
+if not got[3] then return { 'gone' } end
+local is_lost = got[1] ~= run
 if is_lost and not IS_TICK then return { 'lost' } end
+local m, stored = { life = got[2], creation = got[3] }, {}
+for i, field in ipairs(FIELDS) do
+  m[field] = tonumber(got[i + 3]) or 0
+  stored[field] = m[field]
+end
+
+-- Writes the fields that changed. Called once, at the end of a script.
+local function save()
+  local changed = {}
+  for _, field in ipairs(FIELDS) do
+    if m[field] ~= stored[field] then
+      changed[#changed + 1] = field
+      changed[#changed + 1] = m[field]
+    end
+  end
+  if #changed > 0 then call('HSET', keys.meta, unpack(changed)) end
+end

@@ -1,34 +1,34 @@
 -- Names of an event's keys, shared by all its scripts; keys.rs has the same. The braces in the
--- prefix keep them in one slot of a cluster.
+-- prefix keep them in one slot of a cluster. Every file lists the keys that its own lines touch;
+-- those of the shared files that it uses are listed there. A visitor is written as in the API:
+-- vis_ and 32 hex digits.
 -- KEYS[1] prefix of the event's keys: fairline:{event}
 local call, base = redis.call, KEYS[1]
-local meta = base .. ':meta' -- hash: the settings, the policy, the counters
-local slots = base .. ':slots' -- hash: number to slot, as slot_of reads it
-local lapses = base .. ':lapses' -- sorted set: numbers by the time at which their slots lapse
-local waits = base .. ':waits' -- list: seconds that the newest 1,000 admitted visitors waited
-local nodes = base .. ':nodes' -- hash: node to index, 1 to 250
-local beats = base .. ':beats' -- sorted set: nodes by the time of their last tick
-local reaping = base .. ':reaping' -- hash: dead node to the next chunk of owners to be searched
-local reporters = base .. ':told' -- set: nodes that reported their state since data was lost
+local keys = {
+  meta = base .. ':meta', -- hash: settings, policy, counters, identities
+  waiting = base .. ':waiting', -- sorted set: visitors who wait, by number
+  alive = base .. ':alive', -- bitmap: numbers that wait; the index of positions and of admission
+  admitted = base .. ':admitted', -- sorted set: holders of slots by the ms at which these lapse
+  slots = base .. ':slots', -- hash: holder (a visitor, or #number if not known) to slot
+  ended = base .. ':ended', -- hash: visitor to the number of a place that is over, and how it ended
+  past = base .. ':past', -- hash: number that waits no more to its visitor
+  codes = base .. ':codes', -- string: a byte for each number, how its place ended (0: it did not)
+  owners = base .. ':owners', -- string: a byte for each number, the node with the socket (0: none)
+  deadlines = base .. ':deadlines', -- string: 6 bytes for each number, ms of its end without a sign of life
+  aways = base .. ':aways', -- sorted set: chunks of 512 deadlines by the earliest
+  joined = base .. ':joined', -- sorted set: seconds by the highest number that was given out in them
+  waits = base .. ':waits', -- list: seconds that the newest 1,000 admitted visitors waited
+  log = base .. ':log', -- list: the newest numbers whose slots began, changed or ended, or that ended
+  drawn = base .. ':drawn', -- hash: the published draw, 512 visitors a field by their numbers
+  nodes = base .. ':nodes', -- hash: node to its index, 1 to 250, and its registration
+  beats = base .. ':beats', -- sorted set: nodes by the ms of their last tick
+  reaping = base .. ':reaping', -- hash: index of a dead node to the next number and its last beat
+  told = base .. ':told', -- set: nodes that reported what they know since data was lost
+  cleared = base .. ':cleared', -- bitmap: numbers that stopped waiting by such a report
+  mask = base .. ':mask', -- string: used within one script
+}
 
 -- Returns the list of visitors whose sockets have moved away from the node with this index.
 local function inbox(index)
   return base .. ':in:' .. index
-end
-
--- Returns the prefix of the keys that a draw replaces: the next generation has the next number.
-local function generation_of(number)
-  return base .. ':' .. number
-end
-
--- Returns the names of a generation's bitmap of waiting numbers, its hash of visitors to numbers
--- (or to negative states without one), and its sorted set of chunks of deadlines by the earliest
--- deadline.
-local function keys_of(generation)
-  return generation .. ':alive', generation .. ':visitors', generation .. ':aways'
-end
-
--- Returns the name of a generation's array: 'p' records, 'o' owners, 'd' deadlines.
-local function array_of(generation, kind, chunk)
-  return generation .. ':' .. kind .. ':' .. chunk
 end

@@ -1,15 +1,36 @@
 //! Names of all keys in Redis. keys.lua has the same names for the scripts.
 
 use shared::ids::{EventId, VisitorId};
-use std::ops::Range;
 
-/// Numbers per key of an array.
+/// Numbers in a chunk of the published draw.
 pub(super) const CHUNK: usize = 512;
 /// Largest index of a node.
 const NODE_INDEX_MAX: usize = 250;
-/// Largest generation that is looked for when an event is deleted: a draw starts the second, a draw
-/// that the store lost the third or fourth.
-const GENERATION_MAX: u64 = 4;
+/// The keys of an event other than `meta` and those with a variable part.
+const NAMES: [&str; 20] = [
+    "waiting",
+    "alive",
+    "admitted",
+    "slots",
+    "ended",
+    "past",
+    "codes",
+    "owners",
+    "deadlines",
+    "aways",
+    "joined",
+    "waits",
+    "log",
+    "drawn",
+    "nodes",
+    "beats",
+    "reaping",
+    "told",
+    "cleared",
+    "shared",
+];
+/// The keys that a draw is written to before they take the names of others.
+const DRAWING: [&str; 6] = ["waiting", "alive", "owners", "deadlines", "aways", "drawn"];
 
 /// Names of the keys of one installation.
 pub(super) struct Keys {
@@ -22,7 +43,7 @@ impl Keys {
         Keys { prefix }
     }
 
-    /// Returns the hash of all events: id to whether it exists.
+    /// Returns the hash of all events: id to the identity of its creation, or to `gone`.
     pub(super) fn events(&self) -> String {
         format!("{}:events", self.prefix)
     }
@@ -67,82 +88,60 @@ impl EventKeys {
         &self.prefix
     }
 
+    fn key(&self, name: &str) -> String {
+        format!("{}:{name}", self.prefix)
+    }
+
     /// Returns the hash of settings and counters, without which the event does not exist.
     pub(super) fn meta(&self) -> String {
-        format!("{}:meta", self.prefix)
+        self.key("meta")
     }
 
     /// Returns the clients of a visitor's admission; gone by itself with the admission.
     pub(super) fn clients(&self, visitor: VisitorId) -> String {
-        format!("{}:clients:{visitor}", self.prefix)
+        self.key(&format!("clients:{visitor}"))
     }
 
     /// Returns the hash of the admissions that several clients use, by visitor.
     pub(super) fn shared(&self) -> String {
-        format!("{}:shared", self.prefix)
+        self.key("shared")
     }
 
-    /// Returns the names of the keys of one generation.
-    pub(super) fn generation(&self, generation: u64) -> GenerationKeys {
-        GenerationKeys {
-            prefix: format!("{}:{generation}", self.prefix),
-        }
+    /// Returns the sorted set of the visitors who wait, by number.
+    pub(super) fn waiting(&self) -> String {
+        self.key("waiting")
     }
 
-    /// Returns every key other than `meta` that an event with this many numbers may have.
-    pub(super) fn all_but_meta(&self, numbers: usize) -> Vec<String> {
-        let singles = [
-            "slots", "lapses", "waits", "nodes", "beats", "reaping", "told", "shared",
-        ];
-        let singles = singles.map(|name| format!("{}:{name}", self.prefix));
-        let inboxes = (1..=NODE_INDEX_MAX).map(|index| format!("{}:in:{index}", self.prefix));
-        let generations = (1..=GENERATION_MAX)
-            .flat_map(|generation| self.generation(generation).all(0..numbers / CHUNK + 1));
-        singles
-            .into_iter()
-            .chain(inboxes)
-            .chain(generations)
-            .collect()
-    }
-}
-
-/// Names of the keys that a draw replaces by those of the next generation.
-pub(super) struct GenerationKeys {
-    prefix: String,
-}
-
-impl GenerationKeys {
-    /// Returns the bitmap of waiting numbers.
-    pub(super) fn alive(&self) -> String {
-        format!("{}:alive", self.prefix)
+    /// Returns the hash of slots by holder.
+    pub(super) fn slots(&self) -> String {
+        self.key("slots")
     }
 
-    /// Returns the array of records of a chunk of numbers.
-    pub(super) fn records(&self, chunk: usize) -> String {
-        format!("{}:p:{chunk}", self.prefix)
+    /// Returns the string that has how places ended, a byte for each number.
+    pub(super) fn codes(&self) -> String {
+        self.key("codes")
     }
 
-    /// Returns the array of the nodes that hold the sockets.
-    pub(super) fn owners(&self, chunk: usize) -> String {
-        format!("{}:o:{chunk}", self.prefix)
+    /// Returns the string that has the index of the node with the socket, a byte for each number.
+    pub(super) fn owners(&self) -> String {
+        self.key("owners")
     }
 
-    /// Returns the array of deadlines.
-    pub(super) fn deadlines(&self, chunk: usize) -> String {
-        format!("{}:d:{chunk}", self.prefix)
+    /// Returns the string that has the deadlines, six bytes for each number.
+    pub(super) fn deadlines(&self) -> String {
+        self.key("deadlines")
     }
 
-    /// Returns all keys of this generation with the arrays of these chunks.
-    pub(super) fn all(&self, chunks: Range<usize>) -> Vec<String> {
-        let singles = ["visitors", "aways"].map(|name| format!("{}:{name}", self.prefix));
-        let arrays = chunks.flat_map(|chunk| {
-            [
-                self.records(chunk),
-                self.owners(chunk),
-                self.deadlines(chunk),
-            ]
-        });
-        let alive = std::iter::once(self.alive());
-        alive.chain(singles).chain(arrays).collect()
+    /// Returns the hash of the published draw, by chunk.
+    pub(super) fn drawn(&self) -> String {
+        self.key("drawn")
+    }
+
+    /// Returns every key other than `meta` that the event may have.
+    pub(super) fn all_but_meta(&self) -> Vec<String> {
+        let inboxes = (1..=NODE_INDEX_MAX).map(|index| self.key(&format!("in:{index}")));
+        let drawing = DRAWING.map(|name| self.key(&format!("draw:{name}")));
+        let named = NAMES.map(|name| self.key(name));
+        named.into_iter().chain(drawing).chain(inboxes).collect()
     }
 }

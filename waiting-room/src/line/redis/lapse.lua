@@ -1,23 +1,30 @@
 -- Shared by tick.lua: places that lapse. Each function handles a bounded part and returns 1 while
 -- there is more.
+--   admitted   read
+--   aways      read and written
+--   deadlines  read and written
+--   waiting    read
+--   alive      read
+
 local function lapse_slots()
-  local due = call('ZRANGEBYSCORE', lapses, '-inf', now, 'LIMIT', 0, 100)
-  for _, n in ipairs(due) do settle(tonumber(n), MISSED, 't_missed') end
+  local due = call('ZRANGEBYSCORE', keys.admitted, '-inf', now, 'LIMIT', 0, 100)
+  for _, holder in ipairs(due) do settle(holder, nil, MISSED, 't_missed') end
   return #due == 100 and 1 or 0
 end
 
--- Ends the places of waiting visitors without a sign of life: scans the array of deadlines whose
+-- Ends the places of waiting visitors without a sign of life: scans the chunk of deadlines whose
 -- earliest is due.
 local function lapse_away()
-  local due = call('ZRANGEBYSCORE', aways, '-inf', now, 'LIMIT', 0, 1)
+  local due = call('ZRANGEBYSCORE', keys.aways, '-inf', now, 'LIMIT', 0, 1)
   if not due[1] then return 0 end
-  local key, earliest, left, ended = array_of(generation, 'd', due[1]), nil, {}, 0
-  local deadlines = call('GET', key) or ''
+  local from, earliest, left, ended = due[1] * CHUNK, nil, {}, 0
+  local deadlines = call('GETRANGE', keys.deadlines, from * 6, (from + CHUNK) * 6 - 1)
   for i = 0, #deadlines / 6 - 1 do
-    local deadline, n = struct.unpack('>I6', deadlines, i * 6 + 1), due[1] * CHUNK + i + 1
+    local deadline, n = struct.unpack('>I6', deadlines, i * 6 + 1), from + i + 1
     if deadline > 0 and deadline <= now and ended < 100 then
-      if call('GETBIT', alive, n - 1) == 1 then
-        settle(n, MISSED, 't_missed')
+      local visitor = call('ZRANGEBYSCORE', keys.waiting, n, n)[1]
+      if visitor then
+        settle(visitor, n, MISSED, 't_missed')
         ended = ended + 1
       end
       deadline = 0
@@ -26,8 +33,8 @@ local function lapse_away()
     end
     left[i + 1] = struct.pack('>I6', deadline)
   end
-  call('SET', key, table.concat(left))
-  if earliest then call('ZADD', aways, earliest, due[1]) else call('ZREM', aways, due[1]) end
+  call('SETRANGE', keys.deadlines, from * 6, table.concat(left))
+  if earliest then call('ZADD', keys.aways, earliest, due[1]) else call('ZREM', keys.aways, due[1]) end
   return 1
 end
 
@@ -35,14 +42,17 @@ end
 -- away_seconds.
 local function lapse_unreturned()
   if m.return_by == 0 or now < m.return_by then return end
-  local chunk, no_visitor = m.return_chunk, string.rep('\0', 16)
-  local records = call('GET', array_of(generation, 'p', chunk)) or ''
-  for i = 0, CHUNK - 1 do
-    local n, visitor = chunk * CHUNK + i + 1, string.sub(records, i * RECORD + 1, i * RECORD + 16)
-    if n <= m.known and (visitor == '' or visitor == no_visitor) and call('GETBIT', alive, n - 1) == 1 then
-      settle(n, MISSED, 't_missed')
+  local from = m.return_chunk * CHUNK
+  local waiting = call('BITCOUNT', keys.alive, from / 8, from / 8 + CHUNK / 8 - 1)
+  if waiting > call('ZCOUNT', keys.waiting, from + 1, from + CHUNK) then
+    for n = from + 1, math.min(from + CHUNK, m.known) do
+      if is_waiting(n) and not call('ZRANGEBYSCORE', keys.waiting, n, n)[1] then
+        stop_waiting(n)
+        record_end(n, nil, MISSED)
+        m.t_missed = m.t_missed + 1
+      end
     end
   end
-  m.return_chunk = chunk + 1
+  m.return_chunk = m.return_chunk + 1
   if m.return_chunk * CHUNK >= m.known then m.return_by = 0 end
 end

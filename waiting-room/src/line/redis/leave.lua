@@ -1,16 +1,16 @@
 -- Gives up places or slots.
 -- KEYS[1] prefix of the event's keys
+--   waiting  read
+-- and those of head.lua, numbers.lua, places.lua
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
--- ARGV[3…] visitors, 16 bytes each, at most 125
--- Returns units: 1 for each. {'busy'} during a draw.
-if m.draw == 2 then return { 'busy' } end
-local asked = { unpack(ARGV, 3) }
-local kept, answers = call('HMGET', visitors, unpack(asked)), {}
-for i = 1, #asked do
-  local n = tonumber(kept[i] or nil) or 0
-  if n > 0 then settle(n, LEFT, 't_left') end
-  answers[i] = 1
+-- ARGV[3…] visitors, at most 125
+-- Returns units: for each the number whose place ended, else 0. {'busy'} during a draw and during a
+-- recovery.
+if m.draw == 2 or m.settle_until > 0 then return { 'busy' } end
+local answers = {}
+for i = 3, #ARGV do
+  answers[i - 2] = settle(ARGV[i], call('ZSCORE', keys.waiting, ARGV[i]), LEFT, 't_left')
 end
-save_counts()
+save()
 return { 'ok', 'units', answers }

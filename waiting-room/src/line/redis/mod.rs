@@ -18,9 +18,11 @@ mod limits;
 mod operations;
 mod places;
 mod policy;
+mod recovery;
 mod registry;
 mod reply;
 mod script;
+mod served;
 mod sign_outs;
 mod store;
 mod tick;
@@ -29,8 +31,8 @@ mod view_reply;
 pub use store::Store;
 
 use super::{
-    Claimed, ClientChange, Clients, DrawState, EVENTS_MAX, EventSettings, Joined, Line, LineView,
-    Patch, Refused, SharedAdmission, Spot, Stats, Waited,
+    Claimed, ClientChange, Clients, DrawState, EVENTS_MAX, EventSettings, Joined, Life, Line,
+    LineView, Patch, Refused, SharedAdmission, Spot, Stats, Waited,
 };
 use crate::draw::Round;
 use crate::pass::Pass;
@@ -41,11 +43,12 @@ use event_line::EventLine;
 use keys::Keys;
 use parking_lot::RwLock;
 use places::recently;
+use registry::Entry;
 use reply::number;
 use shared::group_commit::Unavailable;
 use shared::ids::{Availability, EventId, VisitorId};
 use shared::time::{Clock, Time};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -161,17 +164,38 @@ impl Redis {
 #[async_trait]
 impl Line for Redis {
     async fn create(&self, settings: EventSettings) -> Result<(), Refused> {
-        let mistakes = settings.mistakes();
+        let mut mistakes = settings.mistakes();
+        mistakes.extend(settings.draw_mistakes(self.store.clock.now()));
         if !mistakes.is_empty() {
             return Err(Refused::Invalid(mistakes));
         }
-        let existing = registry::all(&self.store).await?;
-        if existing.len() >= EVENTS_MAX && !existing.contains(&settings.id) {
+        let events = registry::all(&self.store).await?;
+        let is_created = |entry: &&Entry| matches!(entry, Entry::Created(_));
+        let existing = events.get(&settings.id).filter(is_created);
+        if existing.is_none() && events.values().filter(is_created).count() >= EVENTS_MAX {
             return Err(Refused::Full("this installation keeps no more events"));
         }
-        // First the registry: an event missing from it could never be found again.
-        registry::add(&self.store, &settings.id).await?;
-        self.line(&settings.id).create(&settings).await
+        let line = self.line(&settings.id);
+        // The store may have lost it.
+        if existing.is_some() && line.tick().await.is_ok() {
+            return Err(Refused::Exists);
+        }
+        let mut life = Life::random();
+        match existing {
+            // An attempt to create it ended here, or another is under way.
+            Some(Entry::Created(creation)) => life.creation = *creation,
+            // First the registry: an event missing from it could never be found again.
+            _ => registry::set(&self.store, &settings.id, life.creation).await?,
+        }
+        let created = line.create(&settings, life).await;
+        let creation = match &created {
+            Ok(()) => life.creation,
+            Err(Refused::Exists) => line.tick().await?.life.creation,
+            Err(_) => return created,
+        };
+        // Another node may have done the same at this moment.
+        registry::set(&self.store, &settings.id, creation).await?;
+        created
     }
 
     async fn configure(
@@ -189,12 +213,15 @@ impl Line for Redis {
     }
 
     async fn events(&self) -> Result<Vec<Arc<EventSettings>>, Refused> {
-        let mut events = registry::all(&self.store).await?;
-        for event in self.known_events() {
-            if !events.contains(&event) && !registry::was_removed(&self.store, &event).await? {
-                events.push(event);
-            }
-        }
+        let entries = registry::all(&self.store).await?;
+        // The store may have lost the registry.
+        let lost = self.known_events().into_iter();
+        let lost = lost.filter(|event| !entries.contains_key(event));
+        let created = entries.iter().filter_map(|(event, entry)| match entry {
+            Entry::Created(_) => Some(event.clone()),
+            Entry::Removed(_) => None,
+        });
+        let events: BTreeSet<EventId> = created.chain(lost).collect();
         let mut all = Vec::with_capacity(events.len());
         for event in events {
             all.extend(self.settings(&event).await?);
@@ -308,8 +335,7 @@ impl Line for Redis {
         count: usize,
     ) -> Result<Vec<VisitorId>, Refused> {
         let line = self.line(event);
-        let generation = line.cache().generation;
-        let visitors = drawing::visitors(&line.caller, generation, first, count).await;
+        let visitors = drawing::visitors(&line.caller, first, count).await;
         Ok(visitors.map_err(Unavailable::from)?)
     }
 

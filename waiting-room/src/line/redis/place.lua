@@ -1,15 +1,16 @@
 -- Returns the places of visitors and restarts their away_seconds.
 -- KEYS[1] prefix of the event's keys
+--   none but those of head.lua, numbers.lua, places.lua
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
--- ARGV[3…] visitors, 16 bytes each, at most 125
+-- ARGV[3…] visitors, at most 125
 -- Returns units: for each a place, or '' without one.
 local asked = { unpack(ARGV, 3) }
-local kept, answers = call('HMGET', visitors, unpack(asked)), {}
+local found, answers = look_up(asked), {}
 for i = 1, #asked do
-  local place, state, n = place_of(kept[i], #asked <= 8)
+  local place, state, n = place_of(found, i, #asked <= 8)
   -- A visitor with an open socket stays connected. During a draw nothing is changed.
-  if n and state == WAITING and m.draw ~= 2 and owner(n) == 0 then set_deadline(n, now + m.away_ms) end
+  if state == WAITING and m.draw ~= 2 and owner(n) == 0 then set_deadline(n, now + m.away_ms) end
   answers[i] = place or ''
 end
 return { 'ok', 'units', answers }

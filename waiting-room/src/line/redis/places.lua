@@ -1,63 +1,140 @@
--- Places: how one is reported and ended; the phase; the index of this node.
+-- Places: how one is found, reported and ended; slots; room for more of them; the phase.
+--   waiting   read and written
+--   alive     written
+--   admitted  written
+--   slots     read and written
+--   ended     read and written
+--   past      written
+--   codes     written
+--   log       written
 
--- Returns the place of number n as a reply has it, a list of names and values in turn, and its
--- state. A list rather than a table by names, because polls and opened sockets make one for each
--- visitor. It has the times of the slot in ms if there is one, and for a waiting visitor `ahead` if
--- `is_exact`; if not, the node counts in its own view.
-local function place_at(n, is_exact)
-  local place
-  if call('GETBIT', alive, n - 1) == 1 then
+-- Notes that the slot of number n began or changed, or that its place ended, for nodes to learn.
+local function note(n)
+  call('RPUSH', keys.log, n)
+  m.changes = m.changes + 1
+end
+
+-- Reads a slot as it is stored or reported: the number, the state, and three times in ms.
+local function slot_from(text)
+  if not text then return nil end
+  local number, state, admitted_at, claim_by, expires_at = string.match(text, '(%d+) (%a+) (%d+) (%d+) (%d+)')
+  return {
+    number = tonumber(number),
+    state = state == 'admitted' and ADMITTED or SHOPPING,
+    admitted_at = tonumber(admitted_at),
+    claim_by = tonumber(claim_by),
+    expires_at = tonumber(expires_at),
+  }
+end
+
+-- Returns the slot of a holder; nil without one.
+local function slot_of(holder)
+  return slot_from(call('HGET', keys.slots, holder))
+end
+
+-- Writes a slot, new or claimed, but not the counters.
+local function put_slot(holder, slot)
+  local times = slot.admitted_at .. ' ' .. slot.claim_by .. ' ' .. slot.expires_at
+  call('HSET', keys.slots, holder, slot.number .. ' ' .. NAMES[slot.state] .. ' ' .. times)
+  call('ZADD', keys.admitted, slot.state == ADMITTED and slot.claim_by or slot.expires_at, holder)
+  note(slot.number)
+end
+
+local function drop_slot(holder, slot)
+  call('HDEL', keys.slots, holder)
+  call('ZREM', keys.admitted, holder)
+  m[NAMES[slot.state]] = m[NAMES[slot.state]] - 1
+end
+
+-- Returns how many more visitors may be admitted.
+local function room()
+  local seats = m.max_active
+  if m.seats_at > 0 then seats = m.seats_at + 30000 < now and 0 or math.min(seats, m.available) end
+  return math.max(0, seats - m.admitted - m.shopping)
+end
+
+-- Returns what is stored of visitors, for place_of.
+local function look_up(visitors)
+  return {
+    scores = call('ZMSCORE', keys.waiting, unpack(visitors)),
+    slots = call('HMGET', keys.slots, unpack(visitors)),
+    ended = call('HMGET', keys.ended, unpack(visitors)),
+  }
+end
+
+-- Marks a place whose number is only the order of arrival, before the draw.
+local function provisional(place)
+  if m.draw == 1 or m.draw == 2 then place[#place + 1], place[#place + 2] = 'is_provisional', 1 end
+  return place
+end
+
+-- Returns the place of the visitor who was looked up as the i-th: as a reply has it, a list of names
+-- and values in turn, its state, and its number; nothing without a place. A list rather than a table
+-- by names, because polls and opened sockets make one for each visitor. It has the times of the slot
+-- in ms if there is one, and for a waiting visitor `ahead` if `is_exact`; if not, the node counts in
+-- its own view.
+local function place_of(found, i, is_exact)
+  local n, place = tonumber(found.scores[i] or nil), nil
+  if n then
     place = is_exact and { 'number', n, 'state', WAITING, 'ahead', ahead(n) } or { 'number', n, 'state', WAITING }
+  elseif found.slots[i] then
+    local slot = slot_from(found.slots[i])
+    n = slot.number
+    place = { 'number', n, 'state', slot.state, 'admitted_at', slot.admitted_at, 'claim_by', slot.claim_by,
+      'expires_at', slot.expires_at }
+  elseif found.ended[i] then
+    local number, name, undrawn = string.match(found.ended[i], '(%d+) (%a+)(.*)')
+    local state = FINISHED
+    while NAMES[state] ~= name do state = state + 1 end
+    -- A place that ended before the draw has no number after it.
+    n = undrawn ~= '' and m.draw == 3 and 0 or tonumber(number)
+    place = { 'number', n, 'state', state }
   else
-    local slot = slot_of(n)
-    if slot then
-      place = { 'number', n, 'state', slot.kind, 'admitted_at', slot.admitted_at, 'claim_by', slot.claim_by,
-        'expires_at', slot.expires_at }
-    else
-      local code = string.byte(record(n), RECORD) or 0
-      place = { 'number', n, 'state', code == 0 and MISSED or code }
-    end
+    return nil
   end
-  if m.draw == 1 or m.draw == 2 then
-    place[#place + 1] = 'is_provisional'
-    place[#place + 1] = 1
-  end
-  return place, place[4]
+  return provisional(place), place[4], n
 end
 
--- Returns the place of a visitor and its state from the value stored under their id, a number or a
--- negative state if they have no number; and the number if they have one.
-local function place_of(kept, is_exact)
-  if not kept then return nil end
-  local n = tonumber(kept)
-  if n > 0 then
-    local place, state = place_at(n, is_exact)
-    return place, state, n
-  end
-  return { 'number', 0, 'state', -n }, -n, nil
+-- Fixes who takes part in the draw: those in line when the sale opens, also if it waits for its
+-- beacon. `draw_last` is the number after the last of them.
+local function fix_entries(stage)
+  if m.draw ~= 1 then return end
+  if stage < 2 then m.draw_last = 0 elseif m.draw_last == 0 then m.draw_last = m.numbers + 1 end
 end
 
--- Ends a place that is in use; returns false if it was over before. The caller saves the counters.
-local function settle(n, code, total)
-  if call('SETBIT', alive, n - 1, 0) == 1 then
+-- Takes number n, and its visitor if known, from those who wait.
+local function stop_waiting(n, visitor)
+  if call('SETBIT', keys.alive, n - 1, 0) == 1 then
     m.waiting = m.waiting - 1
     if owner(n) ~= 0 then m.connected = m.connected - 1 end
-  else
-    local slot = slot_of(n)
-    if not slot then return false end
-    call('HDEL', slots, n)
-    call('ZREM', lapses, n)
-    local kind = slot.kind == ADMITTED and 'admitted' or 'shopping'
-    m[kind] = m[kind] - 1
   end
-  end_as(n, code)
-  m[total] = m[total] + 1
-  return true
+  if visitor then call('ZREM', keys.waiting, visitor) end
 end
 
-local function save_counts()
-  save('waiting', 'admitted', 'shopping', 'connected', 'ghosts', 't_joined', 't_admitted', 't_finished', 't_missed',
-    't_left')
+-- Records how the place with number n ended. The holder is nil or #n if its visitor is not known.
+local function record_end(n, holder, state)
+  call('SETRANGE', keys.codes, n - 1, string.char(2 ^ (state - FINISHED)))
+  if holder and string.sub(holder, 1, 1) ~= '#' then
+    call('HSET', keys.past, n, holder)
+    call('HSET', keys.ended, holder, n .. ' ' .. NAMES[state] .. (m.draw == 1 and ' undrawn' or ''))
+  end
+  note(n)
+end
+
+-- Ends the place of a holder that is in use; returns its number, or 0 without one.
+local function settle(holder, score, state, total)
+  local n = tonumber(score or nil)
+  if n then
+    stop_waiting(n, holder)
+  else
+    local slot = slot_of(holder)
+    if not slot then return 0 end
+    n = slot.number
+    drop_slot(holder, slot)
+  end
+  record_end(n, holder, state)
+  m[total] = m[total] + 1
+  return n
 end
 
 -- Returns the phase: 0 scheduled, 1 prequeue, 2 open, 3 paused, 4 sold out, 5 closed.
@@ -68,21 +145,4 @@ local function phase()
     return m.paused == 1 and 3 or 2
   end
   return m.line_at > 0 and m.line_at <= now and 1 or 0
-end
-
--- Returns this node's index among those that tick this line, 1 to 250 (0: none is free), assigning
--- one at the first call.
-local function node_index()
-  local index = tonumber(call('HGET', nodes, ARGV[2]) or nil)
-  if index then return index, false end
-  local taken = {}
-  for _, used in ipairs(call('HVALS', nodes)) do taken[tonumber(used)] = true end
-  for free = 1, 250 do
-    if not taken[free] then
-      call('HSET', nodes, ARGV[2], free)
-      call('ZADD', beats, now, ARGV[2])
-      return free, true
-    end
-  end
-  return 0, false
 end

@@ -48,7 +48,7 @@ impl EventLine {
     }
 
     async fn read_joined(
-        &self,
+        self: &Arc<EventLine>,
         visitor: VisitorId,
         value: &Value,
         header: &JoinHeader,
@@ -91,7 +91,11 @@ impl EventLine {
 
     /// Completes a place: if the script did not count the visitors ahead, counts them in a view no
     /// older than `from`.
-    async fn complete(&self, place: PlaceReply, from: Instant) -> Result<Spot, Refused> {
+    async fn complete(
+        self: &Arc<EventLine>,
+        place: PlaceReply,
+        from: Instant,
+    ) -> Result<Spot, Refused> {
         let PlaceReply { mut spot, is_exact } = place;
         if spot.standing == VisitorState::Waiting && !is_exact {
             self.fetch_view_since(from).await?;
@@ -115,7 +119,7 @@ impl EventLine {
             return Ok(None);
         };
         let spot = self.complete(place, from).await?;
-        self.record_number(&spot);
+        self.record(&spot);
         Ok(Some(spot))
     }
 
@@ -139,21 +143,25 @@ impl EventLine {
     }
 
     pub(super) async fn away(self: &Arc<EventLine>, visitor: VisitorId) -> Result<(), Refused> {
-        self.cache().connected.remove(&visitor);
-        self.run_one(AWAY, Unit::of(visitor)).await.map(drop)
+        self.cache().disconnect(visitor);
+        let unit = Unit::of(visitor);
+        let recorded = self.run_one(AWAY, unit).await.map(drop);
+        if recorded.is_ok() {
+            self.cache().leaving.remove(&visitor);
+        }
+        recorded
     }
 
     pub(super) async fn reenter(
         self: &Arc<EventLine>,
         pass: &Pass,
     ) -> Result<Option<Spot>, Refused> {
-        // The epoch is only as new as the last tick: a loss of data at the server may not have been
+        // The life is only as new as the last tick: a loss of data at the server may not have been
         // noticed yet.
         self.tick().await?;
         // A number from before the draw says nothing about the place after it.
         let is_of_no_use = pass.is_provisional && !self.is_undrawn();
-        let is_earlier = self.is_of_an_earlier_epoch(pass.epoch);
-        if is_of_no_use || !is_earlier || pass.number > NUMBERS_MAX {
+        if is_of_no_use || !self.is_earlier(pass.life) || pass.number > NUMBERS_MAX {
             return Ok(None);
         }
         let unit = Unit {
@@ -165,7 +173,9 @@ impl EventLine {
         let Some(place) = value.and_then(|value| PlaceReply::read(pass.visitor, value)) else {
             return Ok(None);
         };
-        self.complete(place, recently()).await.map(Some)
+        let spot = self.complete(place, recently()).await?;
+        self.record(&spot);
+        Ok(Some(spot))
     }
 
     /// Runs an operation that returns a number for one unit.
@@ -184,10 +194,11 @@ impl EventLine {
         number: u64,
     ) -> Result<Claimed, Refused> {
         let until = self.run_one(CLAIM, Unit::with(visitor, number)).await?;
-        Ok(match until {
-            0 => Claimed::Lapsed,
-            until => Claimed::Until(Time(until)),
-        })
+        if until == 0 {
+            return Ok(Claimed::Lapsed);
+        }
+        self.cache().served.claim(visitor, number);
+        Ok(Claimed::Until(Time(until)))
     }
 
     pub(super) async fn finish(
@@ -196,15 +207,21 @@ impl EventLine {
         number: u64,
     ) -> Result<(), Refused> {
         let unit = Unit::with(visitor, number);
-        self.run_one(FINISH, unit).await.map(drop)
+        let ended = self.run_one(FINISH, unit).await?;
+        self.cache().end(ended, VisitorState::Finished);
+        Ok(())
     }
 
     pub(super) async fn leave(self: &Arc<EventLine>, visitor: VisitorId) -> Result<(), Refused> {
-        self.run_one(LEAVE, Unit::of(visitor)).await.map(drop)
+        let ended = self.run_one(LEAVE, Unit::of(visitor)).await?;
+        self.cache().end(ended, VisitorState::Left);
+        Ok(())
     }
 
     pub(super) async fn eject(self: &Arc<EventLine>, visitor: VisitorId) -> Result<bool, Refused> {
-        Ok(self.run_one(EJECT, Unit::of(visitor)).await? == 1)
+        let ended = self.run_one(EJECT, Unit::of(visitor)).await?;
+        self.cache().end(ended, VisitorState::Ejected);
+        Ok(ended >= 0)
     }
 
     pub(super) async fn find(self: &Arc<EventLine>, number: u64) -> Result<Option<Spot>, Refused> {

@@ -20,7 +20,7 @@ pub(super) fn json(settings: &EventSettings) -> String {
 }
 
 /// Returns the settings that scripts need, as names and values in turn. A new one must also be
-/// restored after a loss, as `LineCache::recovery_arguments` does with all of these.
+/// restored after a loss, as `recovery::arguments` does with all of these.
 pub(super) fn policy(settings: &EventSettings) -> Vec<String> {
     let admission = &settings.admission;
     let ms = |seconds: u32| i64::from(seconds) * 1000;

@@ -21,7 +21,7 @@ pub(super) enum Status {
     Exists,
     /// More is due than one step may do.
     More,
-    /// The draw is over, or another node took it over.
+    /// The draw or the recovery is over, or another node took the draw over.
     Over,
     /// Another node is holding the draw.
     Taken,
@@ -152,10 +152,10 @@ impl PlaceReply {
         })
     }
 
-    /// Reads a place together with its visitor.
+    /// Reads a place together with its visitor; all zeros if the visitor is not known.
     pub(super) fn read_with_visitor(value: &Value) -> Option<PlaceReply> {
-        let visitor = visitor(Fields::of(value)?.get("visitor")?)?;
-        PlaceReply::read(visitor, value)
+        let found = visitor(Fields::of(value)?.get("visitor")?);
+        PlaceReply::read(found.unwrap_or(VisitorId(0)), value)
     }
 }
 
@@ -189,6 +189,5 @@ pub(super) fn number(value: &Value) -> i64 {
 
 /// Reads the id of a visitor.
 pub(super) fn visitor(value: &Value) -> Option<VisitorId> {
-    let id = bytes(value).try_into().ok()?;
-    Some(VisitorId(u128::from_be_bytes(id)))
+    VisitorId::parse(std::str::from_utf8(bytes(value)).ok()?)
 }

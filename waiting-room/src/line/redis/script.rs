@@ -82,14 +82,25 @@ const CLOCK: &str = include_str!("clock.lua");
 /// Reads the state of the line.
 const HEAD: &str = include_str!("head.lua");
 /// Helpers of the scripts on a line.
-const ARRAYS: &str = include_str!("arrays.lua");
+const NUMBERS: &str = include_str!("numbers.lua");
 const PLACES: &str = include_str!("places.lua");
+/// Helper of the scripts that nodes are registered by.
+const NODES: &str = include_str!("nodes.lua");
+/// Helpers of the scripts of a draw.
+const DRAW: &str = include_str!("draw.lua");
 /// Helper of the scripts that set places waiting.
 const ALIVE: &str = include_str!("alive.lua");
 
 /// Creates a script on a line that exists, from its files.
 fn on_line(name: &'static str, files: &[&str]) -> Script {
-    let before = ["local IS_TICK = false\n", KEYS, CLOCK, HEAD, ARRAYS, PLACES];
+    let before = [
+        "local IS_TICK = false\n",
+        KEYS,
+        CLOCK,
+        HEAD,
+        NUMBERS,
+        PLACES,
+    ];
     Script::new(name, &[&before, files].concat())
 }
 
@@ -103,31 +114,30 @@ pub(super) static TICK: LazyLock<Script> = LazyLock::new(|| {
             KEYS,
             CLOCK,
             HEAD,
-            ARRAYS,
+            NUMBERS,
             PLACES,
+            NODES,
             include_str!("reap.lua"),
             include_str!("lapse.lua"),
             include_str!("admit.lua"),
+            include_str!("sweep.lua"),
+            include_str!("changes.lua"),
             include_str!("tick.lua"),
         ],
     )
 });
-pub(super) static JOIN: LazyLock<Script> = LazyLock::new(|| {
-    on_line(
-        "join",
-        &[ALIVE, include_str!("enter.lua"), include_str!("join.lua")],
-    )
-});
+pub(super) static JOIN: LazyLock<Script> =
+    LazyLock::new(|| on_line("join", &[ALIVE, include_str!("join.lua")]));
 pub(super) static PLACE: LazyLock<Script> =
     LazyLock::new(|| on_line("place", &[include_str!("place.lua")]));
 pub(super) static BACK: LazyLock<Script> = LazyLock::new(|| {
     on_line(
         "back",
-        &[include_str!("hold.lua"), include_str!("back.lua")],
+        &[NODES, include_str!("hold.lua"), include_str!("back.lua")],
     )
 });
 pub(super) static AWAY: LazyLock<Script> =
-    LazyLock::new(|| on_line("away", &[include_str!("away.lua")]));
+    LazyLock::new(|| on_line("away", &[NODES, include_str!("away.lua")]));
 pub(super) static CLAIM: LazyLock<Script> =
     LazyLock::new(|| on_line("claim", &[include_str!("claim.lua")]));
 pub(super) static FINISH: LazyLock<Script> =
@@ -144,20 +154,31 @@ pub(super) static WAITS: LazyLock<Script> =
     LazyLock::new(|| on_line("waits", &[include_str!("waits.lua")]));
 pub(super) static CONFIGURE: LazyLock<Script> =
     LazyLock::new(|| on_line("configure", &[include_str!("configure.lua")]));
-pub(super) static REVIVE: LazyLock<Script> =
-    LazyLock::new(|| Script::new("revive", &[KEYS, CLOCK, ALIVE, include_str!("revive.lua")]));
+pub(super) static RECOVER: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "recover",
+        &[KEYS, CLOCK, ALIVE, include_str!("recover.lua")],
+    )
+});
+pub(super) static RECOVER_SLOTS: LazyLock<Script> =
+    LazyLock::new(|| on_line("recover_slots", &[include_str!("recover_slots.lua")]));
 pub(super) static REENTER: LazyLock<Script> = LazyLock::new(|| {
     on_line(
         "reenter",
-        &[ALIVE, include_str!("hold.lua"), include_str!("reenter.lua")],
+        &[
+            ALIVE,
+            NODES,
+            include_str!("hold.lua"),
+            include_str!("reenter.lua"),
+        ],
     )
 });
 pub(super) static DRAW_BEGIN: LazyLock<Script> =
-    LazyLock::new(|| on_line("draw_begin", &[include_str!("draw_begin.lua")]));
+    LazyLock::new(|| on_line("draw_begin", &[DRAW, include_str!("draw_begin.lua")]));
 pub(super) static DRAW_WRITE: LazyLock<Script> =
-    LazyLock::new(|| on_line("draw_write", &[include_str!("draw_write.lua")]));
+    LazyLock::new(|| on_line("draw_write", &[DRAW, include_str!("draw_write.lua")]));
 pub(super) static DRAW_COMMIT: LazyLock<Script> =
-    LazyLock::new(|| on_line("draw_commit", &[include_str!("draw_commit.lua")]));
+    LazyLock::new(|| on_line("draw_commit", &[DRAW, include_str!("draw_commit.lua")]));
 pub(super) static CLIENTS: LazyLock<Script> =
     LazyLock::new(|| Script::new("clients", &[KEYS, CLOCK, include_str!("clients.lua")]));
 pub(super) static SIGN_OUT: LazyLock<Script> =
@@ -166,3 +187,43 @@ pub(super) static LIMIT: LazyLock<Script> =
     LazyLock::new(|| Script::new("limit", &[CLOCK, include_str!("limit.lua")]));
 pub(super) static BEACON: LazyLock<Script> =
     LazyLock::new(|| on_line("beacon", &[include_str!("beacon.lua")]));
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    /// Returns what follows each `before` in a text, up to the end of the word.
+    fn words_after<'a>(text: &'a str, before: &'a str) -> BTreeSet<&'a str> {
+        let ends = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
+        let found = text.match_indices(before).map(|(at, _)| {
+            let rest = &text[at + before.len()..];
+            &rest[..rest.find(ends).unwrap_or(rest.len())]
+        });
+        found.filter(|word| !word.is_empty()).collect()
+    }
+
+    #[test]
+    fn each_script_is_headed_by_the_keys_that_it_touches() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/line/redis");
+        let names = fs::read_to_string(folder.join("keys.lua")).unwrap();
+        let names = words_after(&names, "\n  ");
+        for file in fs::read_dir(&folder).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_none_or(|kind| kind != "lua") || path.ends_with("keys.lua") {
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            let is_comment = |line: &&str| line.starts_with("--");
+            let code: Vec<&str> = text.lines().filter(|line| !is_comment(line)).collect();
+            let code = code.join("\n");
+            let listed = words_after(&text, "\n--   ");
+            let listed: BTreeSet<_> = listed.intersection(&names).copied().collect();
+            let touched = words_after(&code, "keys.");
+            let touched: BTreeSet<_> = touched.into_iter().collect();
+            assert_eq!(listed, touched, "{}", path.display());
+            assert!(touched.is_subset(&names), "{}", path.display());
+        }
+    }
+}

@@ -55,7 +55,7 @@ impl Store {
     /// Connects if it is possible.
     ///
     /// # Errors
-    /// A sentence for the operator when a newer version of the program has written there.
+    /// A sentence for the operator when another version of the program has written there.
     pub async fn check_format(&self) -> Result<(), String> {
         let checked = self.connection.check_format().await;
         checked.map_err(|error| format!("FAIRLINE_LINE: {error}"))

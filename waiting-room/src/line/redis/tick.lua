@@ -1,60 +1,89 @@
 -- Ends the places that are due, admits the visitors that are due, and returns the view of the line.
 -- Any number of nodes may call it, however often.
 -- KEYS[1] prefix of the event's keys
+--   meta   read and written
+--   alive  read
+--   nodes  read
+--   beats  read and written
+--   told   written
+--   log    read and written
+--   in:…   read and written
+-- and those of head.lua, numbers.lua, places.lua, nodes.lua, reap.lua, lapse.lua, admit.lua,
+-- sweep.lua, changes.lua
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
--- ARGV[3] the revision whose settings the caller has (-1: none)
--- ARGV[4] 1: only read, change nothing
--- Returns is_new_node (1: this node was not known); now (ms); epoch, step, revision; phase; draw
--- (0: none, 1: to be held, 2: under way, 3: held); generation of the keys; numbers given out;
--- waiting, admitted, shopping, connected visitors; total_… since the beginning; head, the offset of
--- the bitmap in bytes; bitmap; availability (JSON); replaced, visitors whose sockets here were
--- replaced; nodes, how many tick. If the revision is another: settings (JSON), born (epoch), seed,
--- beacon, drawn. {'more'} if more is due than one step may do.
-local is_read_only, more = ARGV[4] == '1', 0
-if is_lost and not is_read_only then
-  -- A different server than before: a restart, or a failover that may have lost the last writes. No
-  -- visitor is admitted and no number given out until the nodes have had time to report their
-  -- state.
-  m.epoch, m.settle_until, m.revision = m.epoch + 1, now + SETTLE_MS, m.revision + 1
+-- ARGV[3] the life of the store that the caller knows (empty: none)
+-- ARGV[4] the revision whose settings it has (-1: none)
+-- ARGV[5] the count of changes that it has read (-1: none)
+-- ARGV[6] 1: only read, change nothing
+-- ARGV[7] random identity, for a life of the store that begins
+-- Returns creation, life: identities; registration of this node; now (ms); revision; phase; draw (0:
+-- none, 1: to be held, 2: under way, 3: held); is_settling; numbers given out; waiting, admitted,
+-- shopping, connected visitors; total_… since the beginning; head, the offset of the bitmap in
+-- bytes; bitmap; availability (JSON), seats_at (ms); draw_last, as in fix_entries; replaced, visitors whose sockets here were
+-- replaced; nodes, how many tick; changes, how many the caller has read then; changed: for each of
+-- these a number, and its slot with the holder, or how it ended; is_behind: the caller must read all
+-- instead. If the life or the revision is another: settings (JSON), changed_at (ms), seed, beacon,
+-- drawn. {'more'} if more is due than one step may do. {'lost'} for reading only.
+local is_read_only, more = ARGV[6] == '1', 0
+if is_lost then
+  -- Another server than before: a restart, or a failover that may have lost the last writes. No
+  -- visitor is admitted and no number given out until the nodes have had time to report what they
+  -- know.
+  if is_read_only then return { 'lost' } end
+  m.life, m.settle_until, m.swept = ARGV[7], now + SETTLE_MS, 0
+  m.tellers = math.max(1, call('HLEN', keys.nodes))
+  m.revision = m.revision + 1
+  -- The last signs of life of visitors may be among the lost writes.
+  m.return_by, m.return_chunk = now + m.away_ms, 0
+  if m.draw == 2 then m.draw = 1 end
   -- The last batch may be among the lost writes: the next one is due a full span from now.
   m.last_batch, m.owed = now, 0
-  call('HSET', meta, 'run', run, 'settled', m.revision - 1, 'told_step', m.step, 'tellers', call('HLEN', nodes))
-  call('DEL', reporters)
-  save('epoch', 'settle_until', 'revision')
+  call('HSET', keys.meta, 'run', run, 'life', m.life)
+  call('DEL', keys.told)
 end
-local index, is_new, stage, is_settling = 0, false, phase(), now < m.settle_until
+local index, registration, stage = 0, 0, phase()
 if not is_read_only then
-  index, is_new = node_index()
-  call('ZADD', beats, now, ARGV[2])
-  m.step = m.step + 1
-  if m.draw ~= 2 and not is_settling then
+  -- While no visitor is in line, nodes hold no sockets that matter, and a sign of life lasts for ten
+  -- minutes: an idle line writes next to nothing.
+  local kept = tonumber(call('ZSCORE', keys.beats, ARGV[2]) or nil) or 0
+  local is_idle = m.waiting + m.admitted + m.shopping == 0
+  local beat = is_idle and now + IDLE_MS or now
+  if kept < now or not is_idle then
+    index, registration = node_index()
+    call('ZADD', keys.beats, beat, ARGV[2])
+  else
+    index, registration = known_index()
+  end
+  if m.settle_until > 0 then more = end_recovery() end
+  if m.draw ~= 2 and m.settle_until == 0 then
     -- One kind of work per step, so that each step is short.
-    more = reap()
+    if more == 0 then more = reap() end
     if more == 0 then more = lapse_slots() end
-    if more == 0 then more = lapse_away() end
+    if more == 0 and now >= m.return_by then more = lapse_away() end
     if more == 0 then lapse_unreturned() end
+    fix_entries(stage)
     if m.draw == 1 and stage >= 2 and stage <= 3 and m.needs_beacon == m.has_beacon then
       m.draw, m.revision = 2, m.revision + 1
     end
     if more == 0 and stage == 2 and m.draw ~= 1 and m.draw ~= 2 then more = admit() end
   end
   if stage ~= m.phase then m.phase, m.revision = stage, m.revision + 1 end
-  save('step', 'revision', 'phase', 'draw', 'head', 'last_batch', 'credit', 'owed', 'return_by', 'return_chunk')
-  save_counts()
+  call('LTRIM', keys.log, -CHANGES_KEPT, -1)
+  save()
 end
 if more == 1 then return { 'more' } end
 local replaced = index > 0 and call('LPOP', inbox(index), 1000) or {}
 local view = {
   'ok',
-  'is_new_node', is_new and 1 or 0,
+  'creation', m.creation,
+  'life', m.life,
+  'registration', registration,
   'now', now,
-  'epoch', m.epoch,
-  'step', m.step,
   'revision', m.revision,
   'phase', stage,
   'draw', m.draw,
-  'generation', m.gen,
+  'is_settling', m.settle_until > 0 and 1 or 0,
   'numbers', m.numbers,
   'waiting', m.waiting,
   'admitted', m.admitted,
@@ -66,17 +95,20 @@ local view = {
   'total_missed', m.t_missed,
   'total_left', m.t_left,
   'head', m.head,
-  'bitmap', call('GETRANGE', alive, m.head, -1),
-  'availability', call('HGET', meta, 'seats'),
+  'bitmap', call('GETRANGE', keys.alive, m.head, -1),
+  'availability', call('HGET', keys.meta, 'seats'),
+  'seats_at', m.seats_at,
+  'draw_last', m.draw_last,
   'replaced', replaced,
-  'nodes', call('HLEN', nodes),
+  'nodes', call('HLEN', keys.nodes),
 }
-if tonumber(ARGV[3]) ~= m.revision then
-  local names = { 'settings', 'born', 'seed', 'beacon', 'drawn' }
-  local kept = call('HMGET', meta, unpack(names))
-  for i, name in ipairs(names) do
-    view[#view + 1] = name
-    view[#view + 1] = kept[i]
-  end
+local function add(name, value)
+  view[#view + 1], view[#view + 2] = name, value
 end
+if ARGV[3] ~= m.life or tonumber(ARGV[4]) ~= m.revision then
+  local names = { 'settings', 'changed_at', 'seed', 'beacon', 'drawn' }
+  local kept = call('HMGET', keys.meta, unpack(names))
+  for i, name in ipairs(names) do add(name, kept[i]) end
+end
+add_changes(add, ARGV[3] == m.life and tonumber(ARGV[5]) or -1)
 return view

@@ -1,14 +1,14 @@
-//! The tick of one event's line at this node, and the recovery after the store lost data.
+//! The tick of one event's line at this node.
 
 use super::backup::Backup;
-use super::batch::{Unit, Units};
+use super::cache::LineCache;
 use super::event_line::EventLine;
-use super::operations::REENTER;
+use super::recovery::Reported;
 use super::reply::Status;
 use super::store::CallError;
 use super::view_reply::{DrawStage, ViewReply};
-use super::{drawing, registry, script};
-use crate::line::{LineView, Refused};
+use super::{drawing, script};
+use crate::line::{Life, LineView, Refused};
 use shared::group_commit::Unavailable;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -42,29 +42,26 @@ impl EventLine {
     /// line.
     pub(super) async fn tick(self: &Arc<EventLine>) -> Result<Arc<LineView>, Refused> {
         let _ticking = self.ticking.lock().await;
+        self.tick_locked().await
+    }
+
+    /// Ticks the line; the caller holds the `ticking` lock.
+    async fn tick_locked(self: &Arc<EventLine>) -> Result<Arc<LineView>, Refused> {
         for _ in 0..ROUNDS_MAX {
             let asked_at = Instant::now();
             let reply = match self.step(Mode::Tick).await {
                 Ok(reply) => reply,
                 Err(CallError::Gone) => {
-                    self.restore().await?;
+                    let reported = self.restore().await?;
+                    self.note_report(&reported);
                     continue;
                 }
                 Err(_) => return Err(Unavailable.into()),
             };
-            let epoch = self.cache().epoch();
-            let is_new_epoch = epoch != 0 && reply.epoch > epoch;
-            if is_new_epoch {
-                let event = &self.event;
-                tracing::warn!(%event, epoch = reply.epoch, "store may have lost data, reporting this node's state to it");
-                self.report_state().await?;
-            }
-            let has_to_return = is_new_epoch || reply.is_new_node;
-            let view = self.cache().take(reply, asked_at).ok_or(Unavailable)?;
-            if has_to_return {
-                self.return_all();
-            }
-            if is_new_epoch {
+            let is_reported = self.report_to(reply.life).await?;
+            let view = self.take(reply, asked_at).await?;
+            self.catch_up();
+            if is_reported {
                 continue;
             }
             if self.cache().draw == Some(DrawStage::Drawing) && self.hold_draw().await {
@@ -76,9 +73,68 @@ impl EventLine {
         Err(Unavailable.into())
     }
 
+    /// Reports what this node knows if this is another life than before, before any of it is
+    /// replaced; returns whether it did. Of another event, nothing that it knew is of use.
+    async fn report_to(&self, life: Life) -> Result<bool, Refused> {
+        let (known, reported) = {
+            let cache = self.cache();
+            (cache.life(), cache.reported)
+        };
+        let Some(known) = known.filter(|known| *known != life) else {
+            return Ok(false);
+        };
+        let event = &self.event;
+        if known.creation != life.creation {
+            tracing::warn!(%event, "event was deleted and created again");
+            self.delete_backup();
+            *self.cache() = LineCache::default();
+            return Ok(false);
+        }
+        if reported == Some(life.store) {
+            return Ok(false);
+        }
+        let life = Life::hex(life.store);
+        tracing::warn!(%event, life, "store may have lost data, reporting this node's state to it");
+        let reported = self.report().await?;
+        self.note_report(&reported);
+        Ok(true)
+    }
+
+    fn note_report(&self, reported: &Reported) {
+        let mut cache = self.cache();
+        match reported {
+            Reported::Taken(life) => cache.reported = Some(*life),
+            Reported::Obsolete => cache.forget_numbers(),
+        }
+    }
+
+    /// Takes the reply of a tick.
+    async fn take(&self, reply: ViewReply, asked_at: Instant) -> Result<Arc<LineView>, Refused> {
+        let behind = reply.changed.is_none() && !reply.is_settling;
+        let (life, changes, registration) = (reply.life, reply.changes, reply.registration);
+        let view = {
+            let mut cache = self.cache();
+            let is_unknown = cache.life() != Some(life) || cache.registration != registration;
+            let view = cache.take(reply, asked_at).ok_or(Unavailable)?;
+            cache.registration = registration;
+            if is_unknown {
+                cache.return_all();
+            }
+            view
+        };
+        if behind && self.read_served(changes).await.is_err() {
+            // The next tick tries again.
+            self.cache().served.changes = None;
+        }
+        Ok(view)
+    }
+
     /// Fetches the view if it is older than `from`; callers that waited for another's fetch share
     /// its result.
-    pub(super) async fn fetch_view_since(&self, from: Instant) -> Result<(), Refused> {
+    pub(super) async fn fetch_view_since(
+        self: &Arc<EventLine>,
+        from: Instant,
+    ) -> Result<(), Refused> {
         if self.has_view_since(from) {
             return Ok(());
         }
@@ -93,20 +149,23 @@ impl EventLine {
     ///
     /// # Errors
     /// [`Refused::NoSuchEvent`] as [`EventLine::tick`].
-    pub(super) async fn fetch_view(&self) -> Result<Arc<LineView>, Refused> {
+    pub(super) async fn fetch_view(self: &Arc<EventLine>) -> Result<Arc<LineView>, Refused> {
         let _ticking = self.ticking.lock().await;
         self.fetch_view_locked().await
     }
 
-    /// Fetches the view; the caller holds the `ticking` lock.
-    async fn fetch_view_locked(&self) -> Result<Arc<LineView>, Refused> {
+    /// Fetches the view; the caller holds the `ticking` lock. In another life of the store, a tick
+    /// recovers the line first.
+    async fn fetch_view_locked(self: &Arc<EventLine>) -> Result<Arc<LineView>, Refused> {
         let asked_at = Instant::now();
+        let known = self.cache().life();
         match self.step(Mode::ReadOnly).await {
-            Ok(reply) if self.cache().epoch() == 0 || reply.epoch == self.cache().epoch() => {
+            Ok(reply) if known.is_none_or(|known| known == reply.life) => {
                 Ok(self.cache().take(reply, asked_at).ok_or(Unavailable)?)
             }
-            Err(CallError::Gone) if self.cache().front.is_none() => Err(Refused::NoSuchEvent),
-            _ => Err(Unavailable.into()),
+            Err(CallError::Gone) if known.is_none() => Err(Refused::NoSuchEvent),
+            Ok(_) | Err(CallError::Gone | CallError::Lost) => self.tick_locked().await,
+            Err(_) => Err(Unavailable.into()),
         }
     }
 
@@ -117,35 +176,23 @@ impl EventLine {
             Mode::ReadOnly => b"1",
         };
         for _ in 0..STEPS_MAX {
-            let revision = self.cache().revision().to_string();
-            let arguments = [revision.as_bytes(), is_read_only];
+            let known = {
+                let cache = self.cache();
+                let life = cache.life().map(|life| Life::hex(life.store));
+                let changes = cache.served.changes.map(|changes| changes.to_string());
+                let changes = changes.unwrap_or_else(|| "-1".to_owned());
+                let life = life.unwrap_or_default();
+                [life, cache.revision().to_string(), changes]
+            };
+            let [life, revision, changes] = known.each_ref().map(String::as_bytes);
+            let next = Life::hex(Life::random().store);
+            let arguments = [life, revision, changes, is_read_only, next.as_bytes()];
             let reply = self.caller.call(&script::TICK, &arguments).await?;
             if reply.status != Status::More {
                 return ViewReply::read(reply).ok_or(CallError::Away);
             }
         }
         Err(CallError::Away)
-    }
-
-    /// Handles an event that the store does not have: it was removed, or the store lost it and it
-    /// is created again.
-    async fn restore(&self) -> Result<(), Refused> {
-        let event = &self.event;
-        let is_known = self.cache().front.is_some();
-        if !is_known || registry::was_removed(self.store(), event).await? {
-            return Err(Refused::NoSuchEvent);
-        }
-        tracing::warn!(%event, "store has lost the event, restoring it from this node");
-        registry::add(self.store(), event).await?;
-        self.report_state().await
-    }
-
-    /// Reports this node's state to the store, which takes the parts that are newer than its own.
-    async fn report_state(&self) -> Result<(), Refused> {
-        let arguments = self.cache().recovery_arguments().ok_or(Unavailable)?;
-        let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
-        let reported = self.caller.call(&script::REVIVE, &arguments).await;
-        Ok(reported.map(drop).map_err(Unavailable::from)?)
     }
 
     /// Holds the draw unless this node is holding it already; returns whether it was over within
@@ -168,32 +215,6 @@ impl EventLine {
         matches!(timeout(DRAW_WAIT, task).await, Ok(Ok(true)))
     }
 
-    /// Restores the places of all visitors with an open socket here, in batches, while the ticks
-    /// continue.
-    fn return_all(self: &Arc<EventLine>) {
-        let connected = self.cache().returning();
-        if connected.is_empty() {
-            return;
-        }
-        let line = self.clone();
-        // Ends by itself: a bounded number of batches, each bounded in time. Visitors of a failed
-        // batch are restored by the next request of their own socket.
-        tokio::spawn(async move {
-            let count = connected.len();
-            for some in connected.chunks(REENTER.units_max) {
-                let units = some.iter().map(|returning| Unit {
-                    is_connected: Some(true),
-                    ..Unit::with(returning.visitor, returning.number)
-                });
-                let units = Units::Many(units.collect());
-                if line.batches.run(REENTER, units).await.is_err() {
-                    tracing::warn!("some connected fans could not be restored to their places yet");
-                }
-            }
-            tracing::info!(count, "connected fans restored to their places");
-        });
-    }
-
     /// Writes a backup every few seconds. One that cannot be written is missed only after the next
     /// loss of data.
     fn back_up(&self) {
@@ -204,6 +225,11 @@ impl EventLine {
                 return;
             }
             cache.backed_up_at = Some(Instant::now());
+            let mark = cache.mark();
+            if cache.backed_up == mark {
+                return;
+            }
+            cache.backed_up = mark;
             Backup::of(&cache)
         };
         let file = self.file.clone();

@@ -1,24 +1,24 @@
 //! The reply of `tick.lua`: the line as the store has it.
 
-use super::reply::{Fields, Reply, visitor};
+use super::reply::{Fields, Reply, bytes, number, visitor};
+use super::served::Change;
 use crate::line::throughput::Rates;
-use crate::line::{EventSettings, Phase};
+use crate::line::{EventSettings, Life, Phase};
 use redis::Value;
 use shared::ids::{Availability, VisitorId};
 use shared::time::Time;
 
 /// Reply of the tick script.
 pub(super) struct ViewReply {
-    /// The store did not know this node.
-    pub(super) is_new_node: bool,
+    pub(super) life: Life,
+    /// Of this node; another one if the store did not know the node, or not any more.
+    pub(super) registration: u64,
     pub(super) at: Time,
-    pub(super) epoch: u64,
-    pub(super) step: u64,
     pub(super) revision: u64,
     pub(super) phase: Phase,
     pub(super) draw: DrawStage,
-    /// Generation of the keys in use; a draw begins another.
-    pub(super) generation: u64,
+    /// Nodes are still reporting what they know, since the store may have lost data.
+    pub(super) is_settling: bool,
     pub(super) numbers: u64,
     /// Number of nodes that tick this line.
     pub(super) nodes: u64,
@@ -31,7 +31,15 @@ pub(super) struct ViewReply {
     pub(super) head: u64,
     pub(super) bitmap: Vec<u8>,
     pub(super) availability: Option<Availability>,
-    /// Sent if the revision is not the one that this node has.
+    /// When the seats were counted; 0 if they never were.
+    pub(super) seats_at: Time,
+    /// The number after the last that takes part in the draw, once it is fixed; else 0.
+    pub(super) draw_last: u64,
+    /// Count of changes that this node has read with this reply.
+    pub(super) changes: u64,
+    /// What changed since; none if more did than the store keeps.
+    pub(super) changed: Option<Vec<Change>>,
+    /// Sent if the life or the revision is not the one that this node has.
     pub(super) definition: Option<Definition>,
     /// Visitors whose sockets here were replaced by newer ones elsewhere.
     pub(super) replaced: Vec<VisitorId>,
@@ -40,14 +48,14 @@ pub(super) struct ViewReply {
 /// Properties of a line that change rarely.
 pub(super) struct Definition {
     pub(super) settings: EventSettings,
+    /// When they were changed.
+    pub(super) changed_at: Time,
     pub(super) constants: EventConstants,
 }
 
 /// Properties that are fixed for the life of an event, or change once.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(super) struct EventConstants {
-    /// The first epoch: passes of an earlier event of the same name are no use.
-    pub(super) born: u64,
     /// The seed of the draw, as hex; empty without one.
     pub(super) seed: String,
     /// The randomness of the beacon, as hex, once it was given.
@@ -112,14 +120,16 @@ impl ViewReply {
             left: fields.count("total_left"),
         };
         Some(ViewReply {
-            is_new_node: fields.number("is_new_node") == 1,
+            life: Life {
+                creation: Life::parse(&fields.text("creation"))?,
+                store: Life::parse(&fields.text("life"))?,
+            },
+            registration: fields.count("registration"),
             at: fields.time("now"),
-            epoch: fields.count("epoch"),
-            step: fields.count("step"),
             revision: fields.count("revision"),
             phase: phase(fields)?,
             draw: DrawStage::from_code(fields.number("draw")),
-            generation: fields.count("generation"),
+            is_settling: fields.number("is_settling") == 1,
             numbers: fields.count("numbers"),
             nodes: fields.count("nodes"),
             waiting: fields.count("waiting"),
@@ -130,10 +140,15 @@ impl ViewReply {
             head: fields.count("head"),
             bitmap,
             availability: serde_json::from_slice(fields.bytes("availability")).ok(),
+            seats_at: fields.time("seats_at"),
+            draw_last: fields.count("draw_last"),
+            changes: fields.count("changes"),
+            changed: (fields.number("is_behind") == 0).then(|| changes(fields)),
             definition: match fields.bytes("settings") {
                 [] => None,
                 settings => Some(Definition {
                     settings: serde_json::from_slice(settings).ok()?,
+                    changed_at: fields.time("changed_at"),
                     constants: constants(fields),
                 }),
             },
@@ -142,9 +157,17 @@ impl ViewReply {
     }
 }
 
+fn changes(fields: Fields<'_>) -> Vec<Change> {
+    let pairs = fields.list("changed").chunks_exact(2);
+    let read = pairs.map(|pair| {
+        let number = u64::try_from(number(&pair[0])).ok()?;
+        Change::read(number, std::str::from_utf8(bytes(&pair[1])).ok()?)
+    });
+    read.flatten().collect()
+}
+
 fn constants(fields: Fields<'_>) -> EventConstants {
     EventConstants {
-        born: fields.count("born"),
         seed: fields.text("seed"),
         beacon: fields.text("beacon"),
         drawn: fields.text("drawn"),

@@ -1,0 +1,97 @@
+-- Recovers a line that the store may have lost, in whole or in its last moments, from what one node
+-- knows. What several nodes report is combined in any order: a number waits if it does for all that
+-- knew it; an end that any of them knew stays; of settings and seats the newest count. Slots follow
+-- with recover_slots.lua. Follows keys.lua, clock.lua and alive.lua.
+-- KEYS[1] prefix of the event's keys
+--   meta       read and written
+--   alive      read and written
+--   cleared    written
+--   codes      read and written
+--   mask       read and written
+--   waiting    deleted if the store has lost the draw
+--   admitted   the same
+--   slots      the same
+--   ended      the same
+--   past       the same
+--   owners     the same
+--   deadlines  the same
+--   aways      the same
+--   joined     written, and the same
+--   log        the same
+-- ARGV[1] now in ms (0: the store's clock)
+-- ARGV[2] id of this node
+-- ARGV[3] random identity, for the life of a store that has lost the event
+-- ARGV[4] creation: identity of the event
+-- ARGV[5] outcome of the draw (JSON), empty before it
+-- ARGV[6] the highest number that it has seen
+-- ARGV[7] offset of the bitmap in bytes
+-- ARGV[8] the bitmap, up to this number
+-- ARGV[9] how places ended, a byte for each number
+-- ARGV[10] the longest time of the recovery in ms
+-- ARGV[11] when the settings were changed (ms)
+-- ARGV[12] the draw: 0 none, 1 to be held, 3 held
+-- ARGV[13] the round of the beacon (JSON), empty without one
+-- ARGV[14] when the seats were counted (ms, 0: never)
+-- ARGV[15] how many of the words that follow are fields of the settings and their values in turn;
+--   then those of the seats; then 12 words of counts that only rise
+-- Returns life: identity of the store's life. {'over'} if the recovery is over, or the event is another
+-- one.
+local function field(name) return tonumber(call('HGET', keys.meta, name) or nil) or 0 end
+local run = string.match(call('INFO', 'replication'), 'master_replid:(%x+)')
+if call('EXISTS', keys.meta) == 0 then
+  call('HSET', keys.meta, 'run', run, 'life', ARGV[3], 'creation', ARGV[4], 'phase', -1, 'last_batch', now,
+    'settle_until', now + ARGV[10], 'tellers', 1)
+end
+if call('HGET', keys.meta, 'run') ~= run then return { 'lost' } end
+if call('HGET', keys.meta, 'creation') ~= ARGV[4] or field('settle_until') == 0 then return { 'over' } end
+local seats, totals = 16 + ARGV[15], #ARGV - 11
+if tonumber(ARGV[11]) > field('changed_at') then
+  call('HSET', keys.meta, 'changed_at', ARGV[11], unpack(ARGV, 16, seats - 1))
+  if field('draw') ~= 3 then call('HSET', keys.meta, 'draw', math.min(1, ARGV[12])) end
+end
+if tonumber(ARGV[14]) > field('seats_at') then
+  call('HSET', keys.meta, 'seats_at', ARGV[14], unpack(ARGV, seats, totals - 1))
+end
+if ARGV[13] ~= '' and field('has_beacon') == 0 then call('HSET', keys.meta, 'beacon', ARGV[13], 'has_beacon', 1) end
+for i = totals, #ARGV, 2 do
+  if tonumber(ARGV[i + 1]) > field(ARGV[i]) then call('HSET', keys.meta, ARGV[i], ARGV[i + 1]) end
+end
+local drawn = call('HGET', keys.meta, 'drawn') or ''
+if drawn == '' and ARGV[5] ~= '' then
+  -- The store has lost the draw: all that it has is by the order of arrival. Fans return to the
+  -- numbers that they drew.
+  drawn = ARGV[5]
+  call('UNLINK', keys.waiting, keys.alive, keys.cleared, keys.codes, keys.admitted, keys.slots, keys.ended, keys.past,
+    keys.owners, keys.deadlines, keys.aways, keys.joined, keys.log)
+  call('HSET', keys.meta, 'drawn', drawn, 'draw', 3, 'numbers', 0, 'connected', 0, 'admitted', 0, 'shopping', 0)
+end
+local life = call('HGET', keys.meta, 'life')
+if drawn ~= ARGV[5] then return { 'ok', 'life', life } end
+local given, numbers, head, bitmap = field('numbers'), tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
+local top = math.max(given, numbers)
+if top > given then
+  set_alive(keys.alive, given + 1, top)
+  -- When these joined is not known.
+  call('ZADD', keys.joined, top, '?')
+end
+if numbers > 0 then
+  -- The node's bitmap up to its last number, and ones for those after it.
+  local whole, rest = math.floor(numbers / 8), numbers % 8
+  local mask = string.rep('\0', head) .. bitmap
+  mask = mask .. string.rep('\0', whole + 1 - #mask)
+  local last = bit.bor(string.byte(mask, whole + 1), bit.rshift(255, rest))
+  mask = string.sub(mask, 1, whole) .. string.char(last)
+  call('SET', keys.mask, mask .. string.rep('\255', math.ceil(top / 8) - #mask))
+  call('BITOP', 'AND', keys.mask, keys.mask, keys.alive)
+  call('BITOP', 'XOR', keys.alive, keys.alive, keys.mask)
+  call('BITOP', 'OR', keys.cleared, keys.cleared, keys.alive)
+  call('RENAME', keys.mask, keys.alive)
+end
+if ARGV[9] ~= '' then
+  call('SET', keys.mask, ARGV[9])
+  call('BITOP', 'OR', keys.codes, keys.codes, keys.mask)
+  call('DEL', keys.mask)
+end
+call('HSET', keys.meta, 'numbers', top, 'known', top, 'head', 0, 'waiting', call('BITCOUNT', keys.alive), 'swept', 0,
+  'return_by', now + field('away_ms'), 'return_chunk', 0)
+return { 'ok', 'life', life }

@@ -1,0 +1,46 @@
+-- Takes the slots that a node knows of, after recover.lua.
+-- KEYS[1] prefix of the event's keys
+--   meta     read
+--   waiting  read
+--   ended    written
+--   past     written
+--   told     written
+-- and those of head.lua, numbers.lua, places.lua
+-- ARGV[1] now in ms (0: the store's clock)
+-- ARGV[2] id of this node
+-- ARGV[3] outcome of the draw (JSON) as the node knows it
+-- ARGV[4] how many nodes it knows of, if these are its last slots, else 0
+-- ARGV[5…] holders and their slots in turn, at most 125 of each
+-- Returns nothing but {'ok'}; {'over'} if the recovery is over.
+if m.settle_until == 0 then return { 'over' } end
+
+local function restore(holder, slot)
+  local n = slot.number
+  local unknown, whose, kept = '#' .. n, visitor_of(n) or holder, slot_of(holder)
+  local score = tonumber(call('ZSCORE', keys.waiting, holder) or nil)
+  local is_newer = kept and (kept.number > n or kept.number == n and kept.state == SHOPPING)
+  -- Another node, or the store itself, knows more: that it is over, that the visitor joined again, or
+  -- who has the number.
+  if end_of(n) or is_newer or score and score > n or whose ~= holder then return end
+  if kept then drop_slot(holder, kept) end
+  if holder ~= unknown then
+    local held = slot_of(unknown)
+    if held then drop_slot(unknown, held) end
+    if score then stop_waiting(score, holder) end
+    call('HDEL', keys.ended, holder)
+    call('HSET', keys.past, n, holder)
+  end
+  stop_waiting(n)
+  m[NAMES[slot.state]] = m[NAMES[slot.state]] + 1
+  put_slot(holder, slot)
+end
+
+if (call('HGET', keys.meta, 'drawn') or '') == ARGV[3] then
+  for i = 5, #ARGV, 2 do restore(ARGV[i], slot_from(ARGV[i + 1])) end
+end
+if ARGV[4] ~= '0' then
+  call('SADD', keys.told, ARGV[2])
+  m.tellers = math.max(m.tellers, ARGV[4])
+end
+save()
+return { 'ok' }

@@ -1,0 +1,305 @@
+//! The recovery of a line after the store may have lost data: what this node knows is reported to
+//! it, and the places of connected fans are recorded again.
+
+use super::batch::{Unit, Units};
+use super::cache::LineCache;
+use super::event_line::EventLine;
+use super::operations::{AWAY, REENTER};
+use super::policy::{json, policy};
+use super::registry::{self, Entry};
+use super::reply::{Status, bytes, list};
+use super::script;
+use super::served::HeldSlot;
+use super::store::CallError;
+use crate::line::{Life, Refused};
+use redis::Value;
+use shared::group_commit::Unavailable;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// Longest time that a line waits for the reports of all nodes, in ms.
+const SETTLE_MS: u32 = 5_000;
+/// The same after the store has lost the event and this node was restarted: others may be as well.
+const SETTLE_RESTARTED_MS: u32 = 30_000;
+/// Maximum number of slots reported in one call.
+const SLOTS_MAX: usize = 125;
+/// Number of slots read at once.
+const SCANNED: &str = "1000";
+/// Maximum number of attempts at recording the places of connected fans again, until the next loss.
+const ATTEMPTS_MAX: usize = 100;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What became of a report.
+pub(super) enum Reported {
+    /// The store has taken what this node knows, in this life.
+    Taken(u64),
+    /// The recovery was over, or the event is another one by now: what this node knows is obsolete.
+    Obsolete,
+}
+
+impl EventLine {
+    /// Handles an event that the store does not have: it was removed, or the store lost it and it
+    /// is created again.
+    pub(super) async fn restore(&self) -> Result<Reported, Refused> {
+        let event = &self.event;
+        let creation = self.cache().life().map(|life| life.creation);
+        let creation = creation.ok_or(Refused::NoSuchEvent)?;
+        match registry::get(self.store(), event).await? {
+            None => registry::set(self.store(), event, creation).await?,
+            Some(Entry::Created(registered)) if registered == creation => {}
+            Some(_) => return Err(Refused::NoSuchEvent),
+        }
+        tracing::warn!(%event, "store has lost the event, restoring it from this node");
+        let reported = self.report().await?;
+        // It may have been removed at this moment.
+        if registry::get(self.store(), event).await? == Some(Entry::Created(creation)) {
+            return Ok(reported);
+        }
+        self.delete_keys().await?;
+        Err(Refused::NoSuchEvent)
+    }
+
+    /// Reports what this node knows to the store.
+    pub(super) async fn report(&self) -> Result<Reported, Refused> {
+        let arguments = arguments(&self.cache()).ok_or(Unavailable)?;
+        let calls = slot_calls(&self.cache());
+        let words: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
+        let reply = self.caller.call(&script::RECOVER, &words).await;
+        let reply = reply.map_err(Unavailable::from)?;
+        if reply.status == Status::Over {
+            return Ok(Reported::Obsolete);
+        }
+        let life = Life::parse(&reply.fields().text("life")).ok_or(Unavailable)?;
+        for words in &calls {
+            let words: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
+            let reply = self.caller.call(&script::RECOVER_SLOTS, &words).await;
+            if reply.map_err(Unavailable::from)?.status == Status::Over {
+                return Ok(Reported::Obsolete);
+            }
+        }
+        Ok(Reported::Taken(life))
+    }
+
+    /// Reads all that the store has of the numbers that wait no more.
+    pub(super) async fn read_served(&self, changes: u64) -> Result<(), CallError> {
+        let keys = &self.caller.keys;
+        let codes = self.send(&["GET", &keys.codes()]).await?;
+        let (mut slots, mut cursor) = (Vec::new(), "0".to_owned());
+        loop {
+            let answer = self
+                .send(&["HSCAN", &keys.slots(), &cursor, "COUNT", SCANNED])
+                .await?;
+            let [next, some] = list(&answer).unwrap_or_default() else {
+                return Err(CallError::Away);
+            };
+            slots.extend(
+                list(some)
+                    .unwrap_or_default()
+                    .chunks_exact(2)
+                    .filter_map(held),
+            );
+            cursor = text(next);
+            if cursor == "0" {
+                break;
+            }
+        }
+        let mut cache = self.cache();
+        cache.served.add(slots, bytes(&codes));
+        cache.served.changes = Some(changes);
+        Ok(())
+    }
+
+    async fn send(&self, words: &[&str]) -> Result<Value, CallError> {
+        let answer = self.store().send(words.iter()).await;
+        answer.map_err(|_| CallError::Away)
+    }
+
+    /// Records the places of visitors with an open socket here again, and that others closed, in
+    /// batches and while the ticks continue, until the store has recorded all.
+    pub(super) fn catch_up(self: &Arc<EventLine>) {
+        let is_done = {
+            let cache = self.cache();
+            cache.returning.is_empty() && cache.leaving.is_empty()
+        };
+        if is_done || self.is_returning.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let count = self.cache().returning.len();
+        let line = self.clone();
+        // Ends by itself, after a bounded number of batches and pauses, each bounded in time. The
+        // next tick begins again if something is left.
+        tokio::spawn(async move {
+            for _ in 0..ATTEMPTS_MAX {
+                match line.send_some().await {
+                    None => {
+                        if count > 0 {
+                            tracing::info!(count, "connected fans restored to their places");
+                        }
+                        break;
+                    }
+                    Some(true) => {}
+                    Some(false) => sleep(PAUSE).await,
+                }
+            }
+            line.is_returning.store(false, Ordering::Release);
+        });
+    }
+
+    /// Sends one batch of them; returns whether the store recorded it, and none if nothing is left.
+    async fn send_some(self: &Arc<EventLine>) -> Option<bool> {
+        let returning: Vec<_> = {
+            let mut cache = self.cache();
+            let from = cache.returning.len().saturating_sub(REENTER.units_max);
+            cache.returning.split_off(from)
+        };
+        if !returning.is_empty() {
+            // Those whose sockets closed or whose numbers changed meanwhile are not what they were.
+            let units = returning.iter().filter(|one| {
+                let cache = self.cache();
+                cache.connected.contains_key(&one.visitor)
+            });
+            let units = units.map(|one| Unit {
+                is_connected: Some(true),
+                ..Unit::with(one.visitor, one.number)
+            });
+            let units: Vec<Unit> = units.collect();
+            if units.is_empty() {
+                return Some(true);
+            }
+            let sent = self.batches.run(REENTER, Units::Many(units.into())).await;
+            if sent.is_err() {
+                self.cache().returning.extend(returning);
+            }
+            return Some(sent.is_ok());
+        }
+        let leaving: Vec<_> = {
+            let cache = self.cache();
+            let some = cache.leaving.iter().take(AWAY.units_max);
+            some.copied().collect()
+        };
+        if leaving.is_empty() {
+            return None;
+        }
+        let units = leaving.iter().copied().map(Unit::of).collect();
+        let sent = self.batches.run(AWAY, Units::Many(units)).await;
+        if sent.is_ok() {
+            let mut cache = self.cache();
+            for visitor in &leaving {
+                cache.leaving.remove(visitor);
+            }
+        }
+        Some(sent.is_ok())
+    }
+}
+
+fn text(value: &Value) -> String {
+    String::from_utf8_lossy(bytes(value)).into_owned()
+}
+
+/// Reads a holder and a slot.
+fn held(pair: &[Value]) -> Option<HeldSlot> {
+    HeldSlot::read(&text(&pair[0]), &text(&pair[1]))
+}
+
+/// Returns what a node knows as arguments of `recover.lua`; none without a view.
+fn arguments(cache: &LineCache) -> Option<Vec<Vec<u8>>> {
+    let view = cache.view()?;
+    let constants = &cache.constants;
+    let settle_ms = if cache.is_from_backup {
+        SETTLE_RESTARTED_MS
+    } else {
+        SETTLE_MS
+    };
+    let mut settings = vec!["settings".to_owned(), json(&view.settings)];
+    settings.extend(["seed".to_owned(), constants.seed.clone()]);
+    settings.extend(policy(&view.settings));
+    let mut arguments: Vec<Vec<u8>> = vec![
+        Life::hex(Life::random().store).into(),
+        Life::hex(view.life.creation).into(),
+        constants.drawn.clone().into(),
+        cache.numbers.to_string().into(),
+        cache.head.to_string().into(),
+        bitmap(cache, view.numbers),
+        cache.served.codes().to_vec(),
+        settle_ms.to_string().into(),
+        cache.changed_at.0.to_string().into(),
+        cache.recovery_draw().to_string().into(),
+        constants.beacon.clone().into(),
+        cache.seats_at.0.to_string().into(),
+        settings.len().to_string().into(),
+    ];
+    let seats = view.availability.map(|seats| {
+        let named = [
+            ("seats", serde_json::to_string(&seats).unwrap_or_default()),
+            ("capacity", seats.capacity.to_string()),
+            ("available", seats.available.to_string()),
+            ("held", seats.held.to_string()),
+        ];
+        named.map(|(name, value)| [name.to_owned(), value])
+    });
+    let total = cache.figures.total;
+    let totals = [
+        ("t_joined", total.joined),
+        ("t_admitted", total.admitted),
+        ("t_finished", total.finished),
+        ("t_missed", total.missed),
+        ("t_left", total.left),
+        ("draw_last", cache.draw_last),
+    ];
+    let totals = totals.map(|(name, count)| [name.to_owned(), count.to_string()]);
+    let seats = seats.into_iter().flatten().flatten();
+    let words = settings.into_iter().chain(seats);
+    let words = words.chain(totals.into_iter().flatten());
+    arguments.extend(words.map(String::into_bytes));
+    Some(arguments)
+}
+
+/// Returns the bitmap from the head on. Numbers that were given out after the newest view wait, and
+/// none whose place is known to be over does.
+fn bitmap(cache: &LineCache, numbers: u64) -> Vec<u8> {
+    let mut bitmap = cache.bitmap.clone();
+    let mut set = |number: u64, waits: bool| {
+        let at = number - 1;
+        let byte = (at / 8).checked_sub(cache.head);
+        let Some(byte) = byte.and_then(|byte| usize::try_from(byte).ok()) else {
+            return;
+        };
+        let bit = 128 >> (at % 8);
+        if waits && bitmap.len() <= byte {
+            bitmap.resize(byte + 1, 0);
+        }
+        match bitmap.get_mut(byte) {
+            Some(kept) if waits => *kept |= bit,
+            Some(kept) => *kept &= !bit,
+            None => {}
+        }
+    };
+    (numbers + 1..=cache.numbers).for_each(|number| set(number, true));
+    let codes = (1..).zip(cache.served.codes());
+    let ended = codes
+        .filter(|(_, code)| **code != 0)
+        .map(|(number, _)| number);
+    let inside = cache.served.slots().map(|held| held.number);
+    ended.chain(inside).for_each(|number| set(number, false));
+    bitmap
+}
+
+/// Returns the arguments of the calls of `recover_slots.lua`. The last one ends the report.
+fn slot_calls(cache: &LineCache) -> Vec<Vec<String>> {
+    let slots: Vec<&HeldSlot> = cache.served.slots().collect();
+    let count = slots.len().div_ceil(SLOTS_MAX).max(1);
+    let calls = (0..count).map(|call| {
+        let nodes = if call + 1 == count {
+            cache.nodes.max(1)
+        } else {
+            0
+        };
+        let mut words = vec![cache.constants.drawn.clone(), nodes.to_string()];
+        let some = slots.iter().skip(call * SLOTS_MAX).take(SLOTS_MAX);
+        words.extend(some.flat_map(|held| held.write()));
+        words
+    });
+    calls.collect()
+}
