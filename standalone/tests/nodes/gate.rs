@@ -412,7 +412,8 @@ async fn a_fan_who_joined_again_before_the_store_was_emptied_waits_at_the_newer_
     site.until("/api/v1/events/night", "", |event| event["waiting"] == 1)
         .await;
     site.redis.ask(&["FLUSHALL"]).unwrap();
-    site.until(me, &older, |place| place["state"] == "missed")
+    // The nodes tell the store how places ended.
+    site.until(me, &older, |place| place["state"] == "left")
         .await;
     let place = site.client.get(me, &newer).await.unwrap().body;
     assert_eq!(
