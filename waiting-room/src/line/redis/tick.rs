@@ -58,12 +58,13 @@ impl EventLine {
                 }
                 Err(_) => return Err(Unavailable.into()),
             };
-            let is_reported = self.report_to(reply.life).await?;
-            let view = self.take(reply, asked_at).await?;
-            self.catch_up();
-            if is_reported {
+            if self.report_to(reply.life).await? {
+                // The next reply has what was reported as well.
+                self.cache().replaced.extend(reply.replaced);
                 continue;
             }
+            let view = self.take(reply, asked_at).await?;
+            self.catch_up();
             if self.cache().draw == Some(DrawStage::Drawing) && self.hold_draw().await {
                 continue;
             }
