@@ -30,7 +30,7 @@ end
 call('ZADD', keys.joined, ARGV[4], math.floor(now / 1000))
 local count = tonumber(ARGV[4])
 m.draw, m.numbers, m.waiting, m.connected, m.head = 3, count, count, tonumber(ARGV[5]), 0
-m.known, m.return_by, m.draw_last = math.min(m.known, count), 0, 0
+m.known, m.return_chunk, m.draw_last = math.min(m.known, count), 0, 0
 m.changes, m.revision = m.changes + 1, m.revision + 1
 local reaping = call('HGETALL', keys.reaping)
 for i = 1, #reaping, 2 do

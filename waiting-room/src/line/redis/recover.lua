@@ -11,7 +11,6 @@
 --   waiting    deleted if the store has lost the draw
 --   admitted   the same
 --   slots      the same
---   ended      the same
 --   past       the same
 --   owners     the same
 --   deadlines  the same
@@ -45,6 +44,7 @@ end
 if call('HGET', keys.meta, 'run') ~= run then return { 'lost' } end
 if call('HGET', keys.meta, 'creation') ~= ARGV[4] or field('settle_until') == 0 then return { 'over' } end
 local seats, totals = 16 + ARGV[15], #ARGV - 11
+local is_current = tonumber(ARGV[11]) >= field('changed_at')
 if tonumber(ARGV[11]) > field('changed_at') then
   call('HSET', keys.meta, 'changed_at', ARGV[11], unpack(ARGV, 16, seats - 1))
   if field('draw') ~= 3 then call('HSET', keys.meta, 'draw', math.min(1, ARGV[12])) end
@@ -57,12 +57,13 @@ for i = totals, #ARGV, 2 do
   if tonumber(ARGV[i + 1]) > field(ARGV[i]) then call('HSET', keys.meta, ARGV[i], ARGV[i + 1]) end
 end
 local drawn = call('HGET', keys.meta, 'drawn') or ''
-if drawn == '' and ARGV[5] ~= '' then
+if drawn == '' and ARGV[5] ~= '' and is_current then
   -- The store has lost the draw: all that it has is by the order of arrival. Fans return to the
-  -- numbers that they drew.
+  -- numbers that they drew. (A draw that is to be held again since is not lost: that was a change of
+  -- settings.)
   drawn = ARGV[5]
-  call('UNLINK', keys.waiting, keys.alive, keys.cleared, keys.codes, keys.admitted, keys.slots, keys.ended, keys.past,
-    keys.owners, keys.deadlines, keys.aways, keys.joined, keys.log)
+  call('UNLINK', keys.waiting, keys.alive, keys.cleared, keys.codes, keys.admitted, keys.slots, keys.past, keys.owners,
+    keys.deadlines, keys.aways, keys.joined, keys.log)
   call('HSET', keys.meta, 'drawn', drawn, 'draw', 3, 'numbers', 0, 'connected', 0, 'admitted', 0, 'shopping', 0)
 end
 local life = call('HGET', keys.meta, 'life')

@@ -94,10 +94,13 @@ impl EventLine {
         if reported == Some(life.store) {
             return Ok(false);
         }
-        let life = Life::hex(life.store);
-        tracing::warn!(%event, life, "store may have lost data, reporting this node's state to it");
+        let name = Life::hex(life.store);
+        tracing::warn!(%event, life = name, "store may have lost data, reporting this node's state to it");
         let reported = self.report().await?;
         self.note_report(&reported);
+        if matches!(reported, Reported::Obsolete) {
+            self.cache().reported = Some(life.store);
+        }
         Ok(true)
     }
 
