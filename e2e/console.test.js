@@ -1,7 +1,7 @@
 // The organiser's console when something does not work.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { launch, person, sound } from "./browser.js";
+import { accessible, launch, person, shoot, sound } from "./browser.js";
 import { KEY, Server } from "./server.js";
 
 let server, browser;
@@ -16,22 +16,50 @@ after(async () => {
   await server?.end();
 });
 
+/** Opens the dashboard of the sale. */
 async function open(key) {
   const page = await person(browser);
   await page.goto(`${server.url}/organiser`);
   await page.getByLabel("Organiser key").fill(key);
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.getByRole("link", { name: "The evening show" }).click();
-  await page.getByRole("button", { name: "Pause" }).waitFor();
+  await page.getByText("waiting", { exact: true }).waitFor();
   return page;
 }
 
-test("buttons of the dashboard say what went wrong", async () => {
+test("a viewer is shown the figures and nothing that a viewer may not do", async () => {
   await server.event("evening");
   const viewer = await open("viewer-key-0123456789");
-  await viewer.getByRole("button", { name: "Pause" }).click();
-  await viewer.getByRole("alert").filter({ hasText: "operator" }).waitFor();
+  assert.equal(await viewer.getByRole("heading", { name: "Newest orders" }).isVisible(), true);
+  assert.equal(await viewer.locator("main button:visible").count(), 0);
+  assert.equal(await viewer.locator("main form").count(), 0);
+  await viewer.getByRole("link", { name: "Sales", exact: true }).click();
+  await viewer.getByRole("link", { name: "The evening show" }).waitFor();
+  assert.equal(await viewer.getByRole("link", { name: "New sale" }).filter({ visible: true }).count(), 0);
   sound(viewer);
+});
+
+test("a proxy that does not fit the settings is named on the page of the health", async () => {
+  const admin = await person(browser);
+  await admin.goto(`${server.url}/organiser`);
+  await admin.getByLabel("Organiser key").fill(KEY);
+  await admin.getByRole("button", { name: "Sign in" }).click();
+  await admin.getByRole("link", { name: "Health" }).click();
+  await admin.getByText("noticed nothing").waitFor();
+  const heads = { "X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https" };
+  await fetch(`${server.url}/api/v1/events`, { headers: heads });
+  await admin.getByRole("link", { name: "Sales", exact: true }).click();
+  await admin.getByRole("link", { name: "See what to change." }).click();
+  const row = (setting) => admin.getByRole("row").filter({ has: admin.getByText(setting, { exact: true }) });
+  await row("FAIRLINE_TRUSTED_HOPS").getByText("is not believed").waitFor();
+  await row("FAIRLINE_PUBLIC_URL").getByText("https", { exact: true }).waitFor();
+  assert.equal(await admin.getByText("203.0.113.9").count(), 0);
+  await accessible(admin, "health");
+  await shoot(admin, "console-health");
+  sound(admin);
+});
+
+test("buttons of the dashboard say what went wrong", async () => {
   const admin = await open(KEY);
   await server.kill();
   await admin.getByRole("button", { name: "Pause" }).click();

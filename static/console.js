@@ -13,6 +13,17 @@ export const phases = {
   closed: "closed",
 };
 
+const roles = ["viewer", "operator", "admin"];
+let ownRole = "viewer";
+
+/** @param {string} role the role of the key that signed in */
+export const signedInAs = (role) => {
+  ownRole = role;
+};
+
+/** Whether the key that signed in may do what this role may: nothing else is offered. @param {string} role */
+export const may = (role) => roles.indexOf(ownRole) >= roles.indexOf(role);
+
 /** Ends what the page that is shown started. @type {(() => void)[]} */
 let ends = [];
 

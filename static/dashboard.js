@@ -1,7 +1,7 @@
 // @ts-check
 // The console's page of one sale: live figures and plots, steering, its newest orders.
 import { call, root } from "./api.js";
-import { api, atEnd, button, field, form, page, phases, say, table } from "./console.js";
+import { api, atEnd, button, field, form, may, page, phases, say, table } from "./console.js";
 import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
 import { plot } from "./plot.js";
@@ -18,6 +18,7 @@ export async function dashboard(id) {
   const settings = await call("GET", url);
   /** @type {any[]} */
   const samples = await call("GET", `${url}/history?minutes=60`);
+  const steers = may("operator");
   const pill = make("span", { className: "pill" });
   const tiles = make("div", { className: "tiles" });
   const plots = make("div", { className: "plots" });
@@ -29,8 +30,12 @@ export async function dashboard(id) {
       { className: "heading" },
       make("h1", {}, settings.name),
       pill,
-      switchButton(url, settings, "paused", ["Pause", "Resume"]),
-      switchButton(url, settings, "passthrough", ["Let everyone in", "Bring back the line"]),
+      ...(steers
+        ? [
+            switchButton(url, settings, "paused", ["Pause", "Resume"]),
+            switchButton(url, settings, "passthrough", ["Let everyone in", "Bring back the line"]),
+          ]
+        : []),
       make("a", { href: `${root}/e/${id}`, target: "_blank" }, "Queue page"),
       make("a", { href: `${root}${url}/history?minutes=240`, target: "_blank" }, "History"),
     ),
@@ -39,14 +44,14 @@ export async function dashboard(id) {
     make(
       "div",
       { className: "grid" },
-      admissionForm(url, settings.admission),
-      messageForm(url, settings.message),
-      visitorForm(url),
-      shared,
+      ...(steers
+        ? [admissionForm(url, settings.admission), messageForm(url, settings.message), visitorForm(url), shared]
+        : []),
       make("section", { className: "card wide" }, make("h2", {}, "Newest orders"), orders),
     ),
   );
   const listShared = () =>
+    steers &&
     call("GET", `${url}/shared-admissions`).then(
       (all) => shared.replaceChildren(...sharedTable(all)),
       () => {},
@@ -228,7 +233,7 @@ function orderTable(orders, url, again) {
       make("td", {}, order.seats.map((/** @type {any} */ s) => s.id).join(", ")),
       make("td", { className: "num" }, money(order.total)),
       make("td", {}, order.state),
-      make("td", {}, ...(order.state === "confirmed" ? [refund] : [])),
+      make("td", {}, ...(order.state === "confirmed" && may("operator") ? [refund] : [])),
     ];
   });
 }

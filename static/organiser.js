@@ -1,8 +1,9 @@
 // @ts-check
 // The organiser's console: sign in, the list of sales, a new sale, the audit log.
 import { $, call, root } from "./api.js";
-import { api, field, form, page, phases, table } from "./console.js";
+import { api, field, form, may, page, phases, signedInAs, table } from "./console.js";
 import { dashboard } from "./dashboard.js";
+import { health, healthNote } from "./health.js";
 import { make } from "./make.js";
 
 function signIn() {
@@ -28,14 +29,16 @@ function signIn() {
 async function sales() {
   const events = await call("GET", `${api}/events`);
   const open = await call("GET", "/api/v1/events");
+  const note = await healthNote();
   const phase = new Map(open.map((/** @type {any} */ e) => [e.id, e.phase]));
   page(
     make(
       "div",
       { className: "heading" },
       make("h1", {}, "Sales"),
-      make("a", { className: "button primary end", href: "#/new" }, "New sale"),
+      ...(may("admin") ? [make("a", { className: "button primary end", href: "#/new" }, "New sale")] : []),
     ),
+    ...note,
     events.length
       ? make(
           "div",
@@ -173,6 +176,7 @@ async function route() {
     if (where === "event") await dashboard(decodeURIComponent(id));
     else if (where === "new") create();
     else if (where === "audit") await audit();
+    else if (where === "health") await health();
     else await sales();
   } catch (problem) {
     if (/** @type {any} */ (problem).status === 401) return signIn();
@@ -198,6 +202,8 @@ async function begin() {
     const me = await call("GET", `${api}/session`);
     $("who").textContent = `${me.name} · ${me.role}`;
     $("nav").hidden = $("sign-out").hidden = false;
+    signedInAs(me.role);
+    $("new").hidden = !may("admin");
     await route();
   } catch {
     signIn();

@@ -366,9 +366,11 @@ async function join() {
       if (p.status === 401) isByPass = false;
       $("heading").textContent = "One moment";
       $("text").textContent =
-        p.status === 429
-          ? "Many people are joining from your network. Trying again shortly."
-          : `${p.message}. Trying again shortly.`;
+        p.kind === "too-many-places"
+          ? p.message
+          : p.status === 429
+            ? "Many people are joining from your network. Trying again shortly."
+            : `${p.message}. Trying again shortly.`;
       tryAgain(Math.min(60000, 1000 * (p.retryAfter || 0)) + 3000 + Math.random() * 4000);
     }
   } finally {

@@ -57,8 +57,9 @@ def name(document):
     return f"{document['kind']}/{document['metadata']['name']}"
 
 
-def environment(overlay, deployment, secrets):
-    """The variables of a Deployment's container, references resolved; `secrets` has the Secrets' keys."""
+def environment(overlay, deployment, secrets, folder=None):
+    """The variables of a Deployment's container, references resolved; `secrets` has the Secrets' keys. Secrets that the pod
+    has in files are written to `folder`."""
     pod = next(d for d in of_kind(overlay, "Deployment") if d["metadata"]["name"] == deployment)[
         "spec"
     ]["template"]["spec"]
@@ -73,4 +74,13 @@ def environment(overlay, deployment, secrets):
             values[entry["name"]] = secrets[source["secretKeyRef"]["key"]]
         elif "value" in entry:
             values[entry["name"]] = entry["value"]
+    mounted = {mount["name"]: mount["mountPath"] for mount in container.get("volumeMounts", [])}
+    for volume in pod.get("volumes", []):
+        for item in volume.get("secret", {}).get("items", []):
+            path = f"{mounted[volume['name']]}/{item['path']}"
+            variable = next(name for name, value in values.items() if value == path)
+            file = folder / f"{deployment}-{item['path']}"
+            file.touch(0o600)
+            file.write_text(secrets[item["key"]])
+            values[variable] = str(file)
     return values

@@ -80,6 +80,7 @@ class Containers:
 
     def __init__(self, processes, document):
         self.processes, self.services = processes, document["services"]
+        self.secrets = document.get("secrets", {})
         self.images, self.addresses, self.made = images(), {}, set()
         run("mount", "-t", "tmpfs", "tmpfs", "/run/netns", "--mkdir")
         run("ip", "link", "add", "name", "compose", "type", "bridge")
@@ -169,6 +170,9 @@ class Containers:
             else:
                 source, kind = self.volume(name, volume, user), "folder"
             mounts.append((target, f"mount --bind {source} {root}{target}", kind))
+        for secret in settings.get("secrets", []):
+            source, target = self.secrets[secret["source"]]["file"], f"/run/secrets/{secret['source']}"
+            mounts.append((target, f"mount --bind {source} {root}{target}", "file"))
         owned = f"mode=755,uid={user[0]},gid={user[1]}"
         for entry in [*settings.get("tmpfs", []), *(f"{f}:{owned}" for f in image.folders)]:
             target, _, options = entry.partition(":")

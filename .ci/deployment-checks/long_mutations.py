@@ -48,6 +48,8 @@ def mistakes():
         (base + "checkout.yaml", "automountServiceAccountToken: false", "automountServiceAccountToken: true", RESTRICTED),
         (base + "checkout.yaml", "FAIRLINE_INVENTORY", "FAIRLINE_INVENTROY", "Pods.test_every_setting"),
         (base + "checkout.yaml", "key: service-key", "key: servicekey", "References.test_config_maps"),
+        (base + "checkout.yaml", "value: /run/secrets/fairline/inventory", "value: /run/secrets/inventory", "References.test_config_maps"),
+        (base + "waiting-room.yaml", "defaultMode: 0440", "defaultMode: 0444", "References.test_config_maps"),
         (base + "checkout.yaml", "targetPort: http", "targetPort: web", "References.test_services"),
         (base + "front.yaml", "configMap: {name: front}", "configMap: {name: back}", "References.test_config_maps"),
         (base + "front.yaml", "runAsNonRoot: true", "runAsNonRoot: false", RESTRICTED),
@@ -90,6 +92,9 @@ def mistakes():
         ("compose.yaml", "cap_drop: [ALL]", "cap_drops: [ALL]", COMPOSE + "test_compose_understands"),
         ("compose.yaml", "127.0.0.1:8080}:8080", "0.0.0.0:8080}:8080", COMPOSE + "test_only_nginx"),
         ("compose.yaml", "stop_grace_period: 30s", "stop_grace_period: 10s", COMPOSE + "test_our_services"),
+        ("compose.yaml", "FAIRLINE_LINE_FILE", "FAIRLINE_LINES_FILE", COMPOSE + "test_our_services"),
+        ("compose.yaml", "/run/secrets/line", "/run/secrets/queue", COMPOSE + "test_each_secret"),
+        ("compose/make-secrets", "chmod 400", "chmod 444", COMPOSE + "test_each_secret"),
         ("compose.scale.yaml", "./monitoring/rules.yml", "./monitoring/rule.yml", COMPOSE + "test_compose_understands"),
         ("compose.scale.yaml", "depends_on: [sentinel-1,", "depends_on: [sentinel-0,", COMPOSE + "test_compose_understands"),
         ("monitoring/rules.yml", "/ sum(rate", "/ summ(rate", RULES + "test_every_alert_fires"),
@@ -105,6 +110,8 @@ def mistakes():
         (".github/workflows/ci.yml", "timeout-minutes", "time-out", "test_workflows.Workflows.test_the_schemas"),
         (".github/workflows/ci.yml", "permissions: {}", "permissions: write-all", "test_workflows.Workflows.test_every_action"),
         ("packaging/systemd/fairline@.service", "NoNewPrivileges", "NoNewPriviliges", "test_systemd.Unit.test_systemd"),
+        ("packaging/systemd/secrets.conf", "LoadCredential=pass", "LoadCredentials=pass", "test_systemd.Unit.test_systemd"),
+        ("packaging/systemd/secrets.conf", "%d/pass-secret", "%d/pass", "test_systemd.Unit.test_secrets"),
         ("packaging/systemd/fairline@.service", "ProtectSystem=strict\n", "", "test_systemd.Unit.test_it_is_exposed"),
     )
     yield from (Mistake(*mistake) for mistake in elsewhere)

@@ -1,8 +1,11 @@
 """The Compose files, by Compose's own parser."""
 
+import atexit
+import functools
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import tempfile
 import unittest
@@ -13,10 +16,8 @@ from common import BINARIES, ROOT, TARGET, VENV
 
 ALL = (("compose.yaml",), ("compose.yaml", "compose.scale.yaml"))
 
+ORGANISER_KEY = "compose-organiser-key-0123456789"
 SECRETS = {
-    "FAIRLINE_PASS_SECRET": "pass-0123456789abcdef0123456789abcdef",
-    "FAIRLINE_SERVICE_KEY": "service-0123456789abcdef0123456789abcdef",
-    "FAIRLINE_ORGANISER_KEY": "compose-organiser-key-0123456789",
     "REDIS_PASSWORD": "redis-password-of-the-checks",
     "POSTGRES_PASSWORD": "postgres-password-of-the-checks",
 }
@@ -27,13 +28,25 @@ MORE = {
 }
 
 
+@functools.cache
+def secret_files():
+    """A folder of the files that compose/make-secrets makes, where an older .env has an organiser key."""
+    folder = tempfile.mkdtemp(prefix="fairline-secrets-", dir=TARGET)
+    atexit.register(shutil.rmtree, folder)
+    given = {"FAIRLINE_SECRETS": folder, "FAIRLINE_ORGANISER_KEY": ORGANISER_KEY}
+    environment = {"PATH": os.environ["PATH"], **SECRETS, **MORE, **given}
+    for _ in range(2):
+        subprocess.run([ROOT / "compose/make-secrets"], env=environment, check=True)
+    return folder
+
+
 def parse(*files, secrets=SECRETS | MORE):
     """Compose's complaints about the files, and the document. Its status is 0 either way."""
     options = [word for file in files for word in ("-f", str(file))]
     done = subprocess.run(
         [VENV / "bin/docker-compose", *options, "config"],
         cwd=ROOT,
-        env={"PATH": os.environ["PATH"], **secrets},
+        env={"PATH": os.environ["PATH"], "FAIRLINE_SECRETS": secret_files(), **secrets},
         capture_output=True,
         text=True,
         timeout=60,
@@ -65,6 +78,20 @@ class Files(unittest.TestCase):
                 rest = {name: value for name, value in secrets.items() if name != secret}
                 self.assertIn(f"{secret} is missing a value", parse(*files, secrets=rest)[0])
 
+    def test_each_secret_is_a_file_for_the_user_of_the_image_alone_and_is_named_by_its_setting(self):
+        for files in ALL:
+            document = parse(*files)[1]
+            for service in ("waiting-room", "checkout"):
+                settings = document["services"][service]
+                for name, value in settings["environment"].items():
+                    self.assertNotRegex(name, "(SECRET|KEY|LINE|INVENTORY)$")
+                    if name.endswith("_FILE"):
+                        self.assertIn(pathlib.Path(value).name, [s["source"] for s in settings["secrets"]])
+            for secret in document["secrets"].values():
+                file = pathlib.Path(secret["file"])
+                self.assertGreaterEqual(len(file.read_text().strip()), 32, file)
+                self.assertEqual((file.stat().st_mode & 0o777, file.stat().st_uid), (0o400, 65532))
+
     def test_only_nginx_is_published_and_its_own_machine_alone_reaches_the_rest(self):
         for files in ALL:
             for service, settings in parse(*files)[1]["services"].items():
@@ -84,7 +111,8 @@ class Files(unittest.TestCase):
                     ).stdout,
                 )
             )
-            self.assertLessEqual(set(settings["environment"]), known)
+            used = {name.removesuffix("_FILE") for name in settings["environment"]}
+            self.assertLessEqual(used, known)
             self.assertIs(settings["read_only"], True)
             self.assertEqual(settings["cap_drop"], ["ALL"])
             self.assertGreaterEqual(

@@ -134,6 +134,8 @@ class References(unittest.TestCase):
                 for volume in spec.get("volumes", []):
                     if "configMap" in volume:
                         self.assertIn(volume["configMap"]["name"], maps, name(document))
+                    if "secret" in volume:
+                        self.check_files(document, spec, volume, made, external)
                 for container in spec["containers"]:
                     for source in container.get("envFrom", []):
                         self.assertIn(source["configMapRef"]["name"], maps, name(document))
@@ -146,6 +148,29 @@ class References(unittest.TestCase):
         # The stores ask for the passwords that are in the services' addresses.
         self.assertIn(made["fairline-stores"]["redis-password"], made["fairline"]["line"])
         self.assertIn(made["fairline-stores"]["postgres-password"], made["fairline"]["inventory"])
+
+    def check_files(self, document, spec, volume, made, external):
+        """Each file of a Secret is one that the guide or the vault makes, is named by a setting, and is read by the pod's
+        group alone."""
+        secret, container = volume["secret"], spec["containers"][0]
+        mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+        settings = {entry.get("value"): entry["name"] for entry in container["env"]}
+        known = set(made[secret["secretName"]])
+        known &= external.get(secret["secretName"], known)
+        for item in secret["items"]:
+            self.assertIn(item["key"], known, name(document))
+            setting = settings.get(f"{mounts[volume['name']]}/{item['path']}", "")
+            self.assertRegex(setting, "^FAIRLINE_[A-Z_]+_FILE$", name(document))
+        self.assertEqual(secret["defaultMode"], 0o440)
+        self.assertEqual(spec["securityContext"]["fsGroup"], spec["securityContext"]["runAsUser"])
+
+    def test_no_secret_of_the_program_stands_in_the_environment(self):
+        for overlay in RENDERINGS:
+            for document, template in pods(overlay):
+                for container in template["spec"]["containers"]:
+                    for entry in container.get("env", []):
+                        if entry["name"].startswith("FAIRLINE_"):
+                            self.assertNotIn("valueFrom", entry, name(document))
 
     def test_the_commands_of_the_guide_name_the_site_and_the_image_everywhere(self):
         commands = re.findall(r"^sed -i .*$", (ROOT / "k8s/README.md").read_text(), re.M)
@@ -332,7 +357,7 @@ class Pods(unittest.TestCase):
                     d for d in of_kind(overlay, "Deployment") if d["metadata"]["name"] == program
                 )
                 container = document["spec"]["template"]["spec"]["containers"][0]
-                used = {e["name"] for e in container["env"]} | {
+                used = {e["name"].removesuffix("_FILE") for e in container["env"]} | {
                     key for s in container["envFrom"] for key in maps[s["configMapRef"]["name"]]
                 }
                 self.assertLessEqual({u for u in used if u.startswith("FAIRLINE_")}, known)

@@ -6,9 +6,9 @@ import urllib.parse
 
 from containers import Containers
 from processes import Processes, buy, call, organise, until
-from test_compose import SECRETS, parse
+from test_compose import ORGANISER_KEY, SECRETS, parse
 
-KEY = SECRETS["FAIRLINE_ORGANISER_KEY"]
+KEY = ORGANISER_KEY
 LINE = "/api/v1/events/night/line"
 
 

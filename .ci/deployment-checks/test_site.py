@@ -175,7 +175,8 @@ class Site(unittest.TestCase):
                 "organiser-key": KEY,
             }
             parts = {
-                part: environment("small", part, secrets) for part in ("waiting-room", "checkout")
+                part: environment("small", part, secrets, processes.folder)
+                for part in ("waiting-room", "checkout")
             }
             url, names, port = self.open(processes, parts, environment("small", "front", {}))
             buy(url, X_Forwarded_For="203.0.113.7")

@@ -3,6 +3,8 @@
 import os
 import pathlib
 import re
+import shutil
+import subprocess
 import unittest
 
 from common import BINARIES, ROOT, run
@@ -32,6 +34,9 @@ class Unit(unittest.TestCase):
     def instance(self, processes, program):
         """The unit of a program, as systemd reads it once it is installed."""
         path = processes.folder / f"fairline@{program}.service"
+        more = processes.folder / f"{path.name}.d"
+        more.mkdir()
+        shutil.copy(UNIT.with_name("secrets.conf"), more)
         path.write_text(UNIT.read_text().replace("/usr/local/bin/%i", str(BINARIES / program)))
         return path
 
@@ -43,6 +48,15 @@ class Unit(unittest.TestCase):
         user = ROOT / "packaging/systemd/fairline.sysusers"
         run("systemd-sysusers", "--dry-run", user)
         self.assertEqual(setting("User"), [re.search(r"^u (\S+)", user.read_text(), re.M)[1]])
+
+    def test_secrets_are_settings_of_the_programs_and_name_the_files_that_systemd_brings(self):
+        more = UNIT.with_name("secrets.conf").read_text()
+        brought = set(re.findall(r"^LoadCredential=([a-z-]+):/etc/fairline/secrets/\1$", more, re.M))
+        named = dict(re.findall(r"^Environment=(FAIRLINE_\w+)_FILE=%d/([a-z-]+)$", more, re.M))
+        self.assertEqual(brought, set(named.values()))
+        for program in PROGRAMS:
+            said = subprocess.run([BINARIES / program, "--help"], capture_output=True, text=True)
+            self.assertLessEqual(set(named), set(re.findall(r"env: (\w+)", said.stdout)))
 
     def test_it_is_exposed_to_little(self):
         with Processes() as processes:

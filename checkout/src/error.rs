@@ -77,6 +77,17 @@ pub(crate) fn declined_address(retry_after_seconds: u32) -> Problem {
         .retry_after(retry_after_seconds)
 }
 
+/// Returns the problem for a hold of one more fan of a network in which many hold seats.
+pub(crate) fn network_is_full() -> Problem {
+    let title = "As many fans of your network hold seats as may at one time: try again in a moment";
+    Problem::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "too-many-seat-holders",
+        title,
+    )
+    .retry_after(10)
+}
+
 /// Returns the problem for a missing or unknown session.
 pub fn no_session() -> Problem {
     let title = "A session is needed: trade in an admission token first";

@@ -1,17 +1,22 @@
 //! Routes of holds: making, showing and releasing them.
 
 use crate::app::{App, Shop};
-use crate::inventory::{Best, Hold, SessionKey, Wish};
+use crate::error::network_is_full;
+use crate::inventory::{Best, Hold, Refused, SessionKey, Wish};
 use crate::sessions::{Sessions, event_id};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use shared::crypto::hex;
+use shared::http::client_address::ClientAddress;
 use shared::http::idempotency::{IdempotencyKey, mark_replayed};
 use shared::http::openapi::Refusals;
 use shared::http::problem::{Input, Problem};
+use shared::http::rate_limit::Holder;
+use shared::ids::EventId;
+use std::net::IpAddr;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -68,23 +73,47 @@ impl HoldInput {
     }
 }
 
-/// Holds seats: all of them or none.
-#[utoipa::path(post, path = "/api/v1/events/{event}/holds", tag = "checkout", params(("event" = String, Path)),
+/// Holds seats: all of them or none. 429 `too-many-seat-holders` while as many fans of the client's
+/// address hold seats as may at one time.
+#[utoipa::path(post, path = "/api/v1/events/{event}/holds", tag = "checkout", params(("event" = String, Path), IdempotencyKey),
     request_body = HoldInput, security(("session" = [])),
     responses((status = 201, description = "The seats are held", body = Hold), Refusals))]
 async fn hold(
     State(shop): State<Arc<Shop>>,
     Path(event): Path<String>,
     Sessions(keys): Sessions,
+    address: Option<Extension<ClientAddress>>,
     key: IdempotencyKey,
     Input(input, body): Input<HoldInput>,
 ) -> Result<Response, Problem> {
     let event = event_id(&event)?;
     let wish = input.wish()?;
+    let own = keys.iter().find(|key| key.event == event);
+    if let (Some(Extension(ClientAddress(address))), Some(key)) = (address, own) {
+        count_holder(&shop, &event, address, key.hash).await?;
+    }
     let attempt = key.attempt(&subject(&keys), &format!("hold {event}"), &body);
     let once = shop.inventory.hold(keys, &event, wish, attempt).await?;
     let response = (StatusCode::CREATED, Json(once.value)).into_response();
     Ok(mark_replayed(response, once.is_replayed))
+}
+
+/// Counts a session that is about to hold seats.
+async fn count_holder(
+    shop: &Shop,
+    event: &EventId,
+    address: IpAddr,
+    id: [u8; 32],
+) -> Result<(), Problem> {
+    let scope = event.as_str();
+    let holder = Holder { scope, address, id };
+    let living = |sessions| async move {
+        let holding = shop.inventory.holding(event, sessions).await?;
+        Ok::<_, Refused>(holding.into_iter().collect())
+    };
+    let holders = &shop.site.limits.seat_holders;
+    let is_counted = holders.take(holder, shop.site.clock.now(), living).await?;
+    is_counted.then_some(()).ok_or_else(network_is_full)
 }
 
 /// Returns the scope of idempotency keys: no other client has these session tokens.

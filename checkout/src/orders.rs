@@ -62,7 +62,8 @@ fn check_buyer(buyer: &Buyer) -> Result<(), Problem> {
 }
 
 /// Makes an order of a hold; its seats are frozen for the payment.
-#[utoipa::path(post, path = "/api/v1/orders", tag = "checkout", request_body = OrderInput, security(("session" = [])),
+#[utoipa::path(post, path = "/api/v1/orders", tag = "checkout", params(IdempotencyKey),
+    request_body = OrderInput, security(("session" = [])),
     responses((status = 201, description = "The order, to be paid", body = Order), Refusals))]
 async fn create_order(
     State(shop): State<Arc<Shop>>,
@@ -140,7 +141,7 @@ struct CardInput {
 /// of one fan, 429 `too-many-declines` after three while an address has had more than 60 in an
 /// hour.
 #[utoipa::path(post, path = "/api/v1/payments/simulated/{payment}", tag = "checkout",
-    params(("payment" = String, Path)),
+    params(("payment" = String, Path), IdempotencyKey),
     request_body = CardInput, security(("session" = [])),
     responses((status = 200, description = "The order after this attempt", body = Order), Refusals))]
 async fn pay(
@@ -160,7 +161,8 @@ async fn pay(
     }
     let attempt = key.attempt(&subject(&keys), &format!("pay {payment}"), &body);
     let address = address.map(|Extension(ClientAddress(address))| address);
-    let allowance = shop.declines.allowance(address, shop.inventory.now());
+    let now = shop.inventory.now();
+    let allowance = shop.declines.allowance(address, now).await;
     let paid = shop.pay(CardPayment {
         keys,
         payment,

@@ -74,7 +74,7 @@ struct Planned {
 /// Set the seating plan: ours, or pretix's open JSON format.
 #[utoipa::path(put, path = "/api/v1/organiser/events/{event}/seating", tag = "organiser",
     params(("event" = String, Path)),
-    request_body = Value, security(("organiser" = ["admin"])),
+    request_body(content = Object), security(("organiser" = ["admin"])),
     responses((status = 200, description = "The plan is set", body = Planned), Refusals))]
 async fn set_seating(
     State(shop): State<Arc<Shop>>,
@@ -158,8 +158,8 @@ async fn show_sales(
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct OrdersQuery {
-    /// Largest number of orders, the newest first.
-    #[param(minimum = 0, maximum = 1000)]
+    /// Largest number of orders, the newest first; more than 1,000 count as 1,000.
+    #[param(minimum = 0)]
     limit: Option<u32>,
 }
 

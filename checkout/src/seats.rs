@@ -17,8 +17,8 @@ use shared::http::openapi::Refusals;
 use shared::http::permit::ConnectionPermit;
 use shared::http::problem::{Parameters, Problem};
 use shared::http::socket::{
-    Beat, FRAMES_MAX, Handshake, MESSAGE_BYTES_MAX, NoHandshake, Pulse, Socket, SocketLimits,
-    close, hear, ping, send_text,
+    Beat, FRAMES_MAX, Handshake, Heard, MESSAGE_BYTES_MAX, NoHandshake, Pulse, Socket,
+    SocketLimits, close, hear, ping, send_text, tick,
 };
 use shared::metrics::sockets::{self, Closed};
 use std::sync::Arc;
@@ -293,7 +293,13 @@ async fn serve_socket(
             }
             () = shop.site.stop.cancelled() => break Closed::Leaving,
             heard = hear(&mut socket) => match heard {
-                Ok(()) => pulse.hear(),
+                Ok(heard) => {
+                    pulse.hear();
+                    let now = shop.inventory.now();
+                    if heard == Heard::Question && !tick(&mut socket, now).await {
+                        return;
+                    }
+                }
                 Err(closed) => break closed,
             },
         }

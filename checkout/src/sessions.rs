@@ -90,7 +90,7 @@ pub(crate) fn event_id(text: &str) -> Result<EventId, Problem> {
 
 /// Exchanges an admission token for a session, once. The token is sent as the bearer token, or as
 /// the cookie set by the queue page.
-#[utoipa::path(post, path = "/api/v1/events/{event}/sessions", tag = "checkout", params(("event" = String, Path)),
+#[utoipa::path(post, path = "/api/v1/events/{event}/sessions", tag = "checkout", params(("event" = String, Path), IdempotencyKey),
     request_body(content = Nothing, description = "Nothing, or {}"), security(("admission" = [])),
     responses((status = 201, description = "The session, with its token", body = SessionView), Refusals))]
 async fn open_session(

@@ -3,6 +3,7 @@
 use crate::app::Shop;
 use crate::inventory::{Postgres, check_url, is_postgres, open};
 use crate::jwks::Jwks;
+use crate::payment::declines::Declines;
 use crate::payment::{Provider, Unsettled};
 use crate::waiting_room::WaitingRoom;
 use shared::audit::SharedAuditLog as _;
@@ -100,9 +101,12 @@ impl SeatsArgs {
         waiting_room: Arc<dyn WaitingRoom>,
         service_key: Option<String>,
     ) -> Result<Arc<Shop>, String> {
-        let (inventory, log) = open(self.url(), folder, site.clock.clone()).await?;
-        if let Some(log) = log {
-            site.audit.share(log);
+        let (inventory, shared) = open(self.url(), folder, site.clock.clone()).await?;
+        let declines = Declines::default();
+        if let Some(store) = shared {
+            site.audit.share(store.clone());
+            site.limits.seat_holders.share(store.clone());
+            declines.share(store, site.address_secret.clone());
         }
         Ok(Arc::new(Shop {
             inventory,
@@ -112,7 +116,7 @@ impl SeatsArgs {
             waiting_room,
             service_key,
             unsettled: Unsettled::default(),
-            declines: Default::default(),
+            declines,
             to_report: tokio::sync::Notify::new(),
         }))
     }

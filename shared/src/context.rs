@@ -2,11 +2,13 @@
 //! health of the stores.
 
 use crate::audit::Audit;
+use crate::crypto::Secret;
 use crate::edge::Edge;
 use crate::failures::Failures;
 use crate::http::load::Load;
 use crate::http::problem::Problem;
-use crate::http::rate_limit::{AddressLimiter, Limiter, SharedLimits};
+use crate::http::proxy_signs::ProxySigns;
+use crate::http::rate_limit::{AddressLimiter, Cap, Limiter, SharedLimits};
 use crate::organiser::{KeySource, Organisers};
 use crate::time::Clock;
 use crate::trace::Traces;
@@ -37,6 +39,8 @@ pub struct AppContext {
     pub audit: Audit,
     /// Rate limits.
     pub limits: Limits,
+    /// Hashes client addresses, alike in all processes that share a store.
+    pub address_secret: Secret,
     /// Requests in flight.
     pub load: Arc<Load>,
     /// The time.
@@ -45,6 +49,8 @@ pub struct AppContext {
     pub stop: CancellationToken,
     /// Whether the stores answered when they were last asked.
     pub health: Health,
+    /// What was noticed of a proxy in front.
+    pub proxy_signs: ProxySigns,
     /// Caches in front.
     pub edge: Edge,
     /// Which requests are traced.
@@ -88,6 +94,10 @@ pub struct Limits {
     pub requests: AddressLimiter,
     /// New places in line of a client address, and of a visitor who has had one.
     pub places: SharedLimits,
+    /// Live places in line of a client address.
+    pub live_places: Cap<16>,
+    /// Sessions of a client address that hold seats.
+    pub seat_holders: Cap<32>,
     /// Requests of one visitor.
     pub visitors: Limiter,
     /// Wrong organiser keys and one-time codes.

@@ -22,6 +22,14 @@ impl Time {
         Time(self.0 + i64::from(seconds) * 1000)
     }
 
+    /// Returns the instant in words for a page, such as "1 March 2027 at 10:00 UTC".
+    pub fn in_words(self) -> String {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(stamp) => stamp.strftime("%-d %B %Y at %H:%M UTC").to_string(),
+            Err(_) => self.to_string(),
+        }
+    }
+
     /// Sets this instant as the server's time of an answer.
     pub fn stamp(self, headers: &mut HeaderMap) {
         if let Ok(value) = HeaderValue::try_from(self.to_string()) {

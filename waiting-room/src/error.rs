@@ -40,6 +40,17 @@ pub fn phase_word(phase: Phase) -> String {
         .unwrap_or_default()
 }
 
+/// Returns the refusal of one more place for a network that has many.
+pub fn network_is_full() -> Problem {
+    let title = "As many fans of your network are in line as may be at one time";
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-places", title)
+        .detail(
+            "As many fans as possible are in line from your network. You get a place as soon as \
+             one of them is done, or from another network.",
+        )
+        .retry_after(20)
+}
+
 /// Returns the refusal of a missing or invalid pass.
 pub fn no_pass() -> Problem {
     let title = "A pass is needed: join the line first";

@@ -2,9 +2,9 @@
 
 use crate::app::{App, Room};
 use crate::credentials::{FanCookies, admission_of, find, pass_of};
-use crate::error::no_pass;
+use crate::error::{network_is_full, no_pass};
 use crate::hub::EventHub;
-use crate::line::{Claimed, Joined, Order, Phase, Spot};
+use crate::line::{Claimed, Joined, Order, Phase, Refused, Spot};
 use crate::place::Place;
 use axum::Json;
 use axum::extract::{Extension, Path, State};
@@ -19,9 +19,11 @@ use shared::http::credentials::{bearer, check_origin};
 use shared::http::idempotency::{IdempotencyKey, mark_replayed};
 use shared::http::openapi::Refusals;
 use shared::http::problem::{Input, Nothing, Problem};
+use shared::http::rate_limit::Holder;
 use shared::ids::{Availability, EventId, VisitorId};
 use shared::time::Time;
 use shared::token::Claims;
+use std::net::IpAddr;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -116,8 +118,9 @@ async fn show_event(
     Ok(response)
 }
 
-/// Join the line.
-#[utoipa::path(post, path = "/api/v1/events/{event}/line", tag = "line", params(("event" = String, Path)),
+/// Join the line. 429 `too-many-places` while the client's address has as many places as it may
+/// have at one time.
+#[utoipa::path(post, path = "/api/v1/events/{event}/line", tag = "line", params(("event" = String, Path), IdempotencyKey),
     request_body(content = Nothing, description = "Nothing, or {}"), security((), ("pass" = [])),
     responses((status = 201, description = "A new place", body = Place),
         (status = 200, body = Place, description = "There was a place already"), Refusals))]
@@ -204,10 +207,34 @@ pub(crate) async fn enter(
     if let Some(address) = address.filter(|_| !has_place) {
         let counted = limits.places.join(address).await;
         counted.map_err(Problem::too_many)?;
+        count_live(room, event, address, visitor).await?;
     }
     let joined = room.line.join(event, &[visitor]).await?;
     let joined = joined.first().copied().ok_or_else(Problem::unavailable)?;
     Ok(Entered { joined, is_keyed })
+}
+
+/// Counts a place that a visitor is about to be given among the live ones of an address.
+async fn count_live(
+    room: &Room,
+    event: &EventId,
+    address: IpAddr,
+    visitor: VisitorId,
+) -> Result<(), Problem> {
+    let holder = Holder {
+        scope: event.as_str(),
+        address,
+        id: visitor.0.to_be_bytes(),
+    };
+    let living = |ids: Vec<[u8; 16]>| async move {
+        let visitors = ids.into_iter().map(u128::from_be_bytes).map(VisitorId);
+        let visitors: Vec<VisitorId> = visitors.collect();
+        let living = room.line.living(event, &visitors).await?;
+        Ok::<_, Refused>(living.iter().map(|it| it.0.to_be_bytes()).collect())
+    };
+    let places = &room.site.limits.live_places;
+    let is_counted = places.take(holder, room.site.clock.now(), living).await?;
+    is_counted.then_some(()).ok_or_else(network_is_full)
 }
 
 /// Show the caller's place in line.

@@ -38,7 +38,8 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 }
 
 /// Create an event. With no times it is open at once.
-#[utoipa::path(post, path = "/api/v1/organiser/events", tag = "organiser", request_body = EventSettings,
+#[utoipa::path(post, path = "/api/v1/organiser/events", tag = "organiser", params(IdempotencyKey),
+    request_body = EventSettings,
     security(("organiser" = ["admin"])), responses((status = 201, description = "The event as it was created",
         body = EventSettings), Refusals))]
 async fn create_event(
@@ -235,8 +236,8 @@ async fn stream_stats(
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct HistoryQuery {
-    /// Minutes to look back, at most 240.
-    #[param(minimum = 0, maximum = 240)]
+    /// Minutes to look back; more than 240 count as 240.
+    #[param(minimum = 0)]
     minutes: Option<u32>,
 }
 

@@ -18,8 +18,8 @@ use shared::http::openapi::Refusals;
 use shared::http::permit::ConnectionPermit;
 use shared::http::problem::Problem;
 use shared::http::socket::{
-    Beat, FRAMES_MAX, Handshake, MESSAGE_BYTES_MAX, NoHandshake, Pulse, Socket, SocketLimits,
-    close, hear, ping, send_text,
+    Beat, FRAMES_MAX, Handshake, Heard, MESSAGE_BYTES_MAX, NoHandshake, Pulse, Socket,
+    SocketLimits, close, hear, ping, send_text, tick,
 };
 use shared::ids::EventId;
 use shared::metrics::sockets::{self, Closed};
@@ -180,9 +180,15 @@ impl FanSocket {
                     return Closed::Leaving;
                 }
                 heard = hear(socket) => match heard {
-                    Ok(()) => {
+                    Ok(heard) => {
                         self.pulse.hear();
                         entered.hear();
+                        if heard == Heard::Question {
+                            let now = self.room.now(&self.event);
+                            if !Box::pin(tick(socket, now)).await {
+                                return Closed::Gone;
+                            }
+                        }
                     }
                     Err(closed) => return closed,
                 }

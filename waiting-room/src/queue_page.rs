@@ -5,12 +5,12 @@ use crate::credentials::{FanCookies, Presented, find, pass_of};
 use crate::error::phase_word;
 use crate::fan::enter;
 use crate::gate::return_query;
-use crate::line::{Joined, Phase, VisitorState};
+use crate::line::{Joined, LineView, Phase, VisitorState};
 use crate::place::Place;
 use axum::Router;
 use axum::extract::{Extension, FromRequestParts, Path, Query, State};
-use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
@@ -22,6 +22,7 @@ use shared::http::path_prefix::PathPrefix;
 use shared::http::problem::Problem;
 use shared::http::static_files::page;
 use shared::ids::EventId;
+use shared::time::Time;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Arc, LazyLock};
@@ -89,7 +90,7 @@ async fn show_queue(
             ("text", "There is no sale under this address."),
         ];
         let mut response = page(&prefix, "message.html", &values);
-        *response.status_mut() = axum::http::StatusCode::NOT_FOUND;
+        *response.status_mut() = StatusCode::NOT_FOUND;
         return response;
     };
     let front = hub.front();
@@ -108,7 +109,7 @@ async fn show_queue(
     let words = if is_open && is_outside {
         Words::of("passthrough", Action::Go)
     } else {
-        words(front.phase, place.as_ref())
+        words(&front, place.as_ref())
     };
     let action = words.action;
     let shown = |is_shown: bool| if is_shown { "" } else { "hidden" };
@@ -187,17 +188,15 @@ impl Words {
 }
 
 /// Returns the text shown to fans without JavaScript.
-fn words(phase: Phase, place: Option<&Place>) -> Words {
+fn words(front: &LineView, place: Option<&Place>) -> Words {
+    let settings = &front.settings;
     let Some(place) = place else {
-        return match phase {
-            Phase::Scheduled => Words::of("scheduled", Action::Nothing),
-            Phase::SoldOut => Words::of("sold_out", Action::Nothing),
-            Phase::Closed => Words::of("closed", Action::Nothing),
-            _ => Words {
-                heading: "Welcome".to_owned(),
-                text: "Join the line to get your place. It is yours from then on.".to_owned(),
-                action: Action::Join,
+        return match (front.phase, settings.line_opens_at()) {
+            (Phase::Scheduled, Some(opens_at)) => Words {
+                text: format!("It opens on {}. Come back then.", opens_at.in_words()),
+                ..Words::of("scheduled", Action::Nothing)
             },
+            (phase, _) => stranger_words(phase),
         };
     };
     match place.state {
@@ -207,7 +206,7 @@ fn words(phase: Phase, place: Option<&Place>) -> Words {
                 (Some(_), 0) => "You are next".to_owned(),
                 (Some(_), ahead) => format!("{ahead} ahead of you"),
             },
-            text: waiting_text(place),
+            text: waiting_text(place, settings.sale_opens_at),
             action: Action::Leave,
         },
         VisitorState::Admitted => Words::of("admitted", Action::Go),
@@ -219,13 +218,30 @@ fn words(phase: Phase, place: Option<&Place>) -> Words {
     }
 }
 
-fn waiting_text(place: &Place) -> String {
+/// Returns the text shown to fans without a place.
+fn stranger_words(phase: Phase) -> Words {
+    match phase {
+        Phase::Scheduled => Words::of("scheduled", Action::Nothing),
+        Phase::SoldOut => Words::of("sold_out", Action::Nothing),
+        Phase::Closed => Words::of("closed", Action::Nothing),
+        _ => Words {
+            heading: "Welcome".to_owned(),
+            text: "Join the line to get your place. It is yours from then on.".to_owned(),
+            action: Action::Join,
+        },
+    }
+}
+
+fn waiting_text(place: &Place, sale_opens_at: Option<Time>) -> String {
     let number = match place.number {
         Some(number) => format!("Your number is {number}."),
         None => "Your number is drawn when the sale opens.".to_owned(),
     };
     let wait = match (place.phase, place.eta_seconds) {
-        (Phase::Prequeue, _) => "The sale has not opened yet.".to_owned(),
+        (Phase::Prequeue, _) => match sale_opens_at {
+            Some(at) => format!("The sale opens on {}.", at.in_words()),
+            None => "The sale has not opened yet.".to_owned(),
+        },
         (Phase::Paused, _) => "The line is paused for the moment.".to_owned(),
         (Phase::SoldOut, _) => "Everything is taken just now; seats may come back.".to_owned(),
         (_, Some(eta)) => match (eta.low.div_ceil(60).max(1), eta.high.div_ceil(60).max(1)) {
@@ -249,7 +265,12 @@ async fn join_form(
     let (event, hub) = find(&room, &event).await?;
     check_origin(&room.site, &headers, true)?;
     let address = address.map(|Extension(address)| address);
-    let entered = enter(&room, &event, &headers, address, &IdempotencyKey(None)).await?;
+    let entered = match enter(&room, &event, &headers, address, &IdempotencyKey(None)).await {
+        Err(problem) if problem.status() == StatusCode::TOO_MANY_REQUESTS => {
+            return Ok(one_moment(&prefix, problem));
+        }
+        entered => entered?,
+    };
     let (Joined::New(spot) | Joined::Known(spot)) = entered.joined;
     let mut back = Redirect::to(&return_to.queue(&prefix, &event)).into_response();
     let cookies = FanCookies {
@@ -259,6 +280,23 @@ async fn join_form(
     };
     cookies.set(&room, &spot, back.headers_mut());
     Ok(back)
+}
+
+/// Answers a fan without JavaScript who cannot be given a place just now.
+fn one_moment(prefix: &PathPrefix, problem: Problem) -> Response {
+    let detail = problem.clone().into_value()["detail"].take();
+    let text = detail.as_str().unwrap_or(
+        "Many people are joining from your network. Go back and try again in a few seconds.",
+    );
+    let values = [("title", "One moment"), ("text", text)];
+    let mut response = page(prefix, "message.html", &values);
+    let refusal = problem.into_response();
+    *response.status_mut() = refusal.status();
+    if let Some(seconds) = refusal.headers().get(header::RETRY_AFTER) {
+        let headers = response.headers_mut();
+        headers.insert(header::RETRY_AFTER, seconds.clone());
+    }
+    response
 }
 
 async fn leave_form(
@@ -306,7 +344,7 @@ mod tests {
             Phase::SoldOut,
             Phase::Closed,
         ] {
-            let words = words(phase, None);
+            let words = stranger_words(phase);
             assert!(!words.heading.is_empty() && words.text.ends_with('.'));
         }
     }

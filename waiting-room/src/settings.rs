@@ -206,6 +206,7 @@ impl LineArgs {
                 let secret = Secret::derive(secret.as_bytes(), "limits");
                 site.limits.places.share(store.clone(), secret);
             }
+            site.limits.live_places.share(store.clone());
             site.organisers.sign_outs().share(store);
         }
         let signer = match &self.signing_key {

@@ -26,13 +26,11 @@ pub use seat_map::SeatMap;
 pub use service::Inventory;
 pub use sqlite::Sqlite;
 
-use shared::audit::SharedAuditLog;
 use shared::data_dir::DataFolder;
 use shared::time::Clock;
 use std::sync::Arc;
 
-/// Opens the engine that a URL names, with the audit log shared by all nodes, if the engine has
-/// one.
+/// Opens the engine that a URL names, and what else all nodes share there, if they do.
 ///
 /// # Errors
 /// A sentence for the operator.
@@ -40,7 +38,7 @@ pub async fn open(
     url: &str,
     folder: &DataFolder,
     clock: Clock,
-) -> Result<(Inventory, Option<Arc<dyn SharedAuditLog>>), String> {
+) -> Result<(Inventory, Option<Arc<Postgres>>), String> {
     match url {
         "sqlite" => {
             let sqlite = Sqlite::open(&folder.join("inventory.sqlite"), clock)?;

@@ -7,7 +7,7 @@ use super::event_state::LinkKey;
 use super::model::*;
 use super::records::{Key, OrderState, PaymentState};
 use crate::instruments::{ORDER_SECONDS, ORDERS_CONFIRMED};
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 use shared::http::idempotency::Attempt;
 use shared::ids::EventId;
 use std::ops::Deref;
@@ -119,6 +119,25 @@ impl Inventory {
                 }
             }
         }
+    }
+
+    /// Returns those of these sessions whose visitors hold seats that are not paid for.
+    pub async fn holding(
+        &self,
+        event: &EventId,
+        sessions: Vec<[u8; 32]>,
+    ) -> Result<Vec<[u8; 32]>, Refused> {
+        let each = sessions.into_iter().map(async |session| {
+            let subject = Subject::fresh(event, Target::Session(session));
+            let holds = self.decide(subject, |work| Ok(work.records.open_holds()));
+            match holds.await {
+                Ok(0) | Err(Refused::NoSession | Refused::NoSuchEvent) => Ok(None),
+                Ok(_) => Ok(Some(session)),
+                Err(refused) => Err(refused),
+            }
+        });
+        let holding: Vec<Option<[u8; 32]>> = try_join_all(each).await?;
+        Ok(holding.into_iter().flatten().collect())
     }
 
     /// Returns a hold of the session's visitor.

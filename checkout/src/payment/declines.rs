@@ -3,9 +3,12 @@
 
 use crate::inventory::ATTEMPTS_PER_VISITOR_MAX;
 use parking_lot::Mutex;
+use shared::crypto::{Secret, random};
+use shared::http::rate_limit::{ListChange, SharedLists};
 use shared::time::Time;
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
 
 /// Time for which declines count.
 const WINDOW_SECONDS: u32 = 3600;
@@ -24,9 +27,18 @@ pub(crate) struct Allowance {
     pub(crate) more_after: Option<u32>,
 }
 
-/// Declines of this process since it started.
+/// Declines by client address: of this process, and of others that share a store with it.
 #[derive(Default)]
-pub struct Declines(Mutex<Counts>);
+pub struct Declines {
+    counts: Mutex<Counts>,
+    shared: OnceLock<Shared>,
+}
+
+/// Where processes count together, and the secret by which they name an address alike.
+struct Shared {
+    lists: Arc<dyn SharedLists>,
+    secret: Secret,
+}
 
 #[derive(Default)]
 struct Counts {
@@ -48,10 +60,19 @@ impl Window {
 }
 
 impl Declines {
+    /// Counts together with all processes that have the same store and secret.
+    pub(crate) fn share(&self, lists: Arc<dyn SharedLists>, secret: Secret) {
+        let _ = self.shared.set(Shared { lists, secret });
+    }
+
     /// Returns what visitors at an address may try. Requests without an address are limited by
     /// order and visitor alone: they may come from anywhere.
-    pub(crate) fn allowance(&self, address: Option<IpAddr>, now: Time) -> Allowance {
-        let counts = self.0.lock();
+    pub(crate) async fn allowance(&self, address: Option<IpAddr>, now: Time) -> Allowance {
+        // Those of whom no card was declined here cost the store nothing.
+        if let Some(address) = address.filter(|address| self.has_some_declines(address)) {
+            self.agree(address, Vec::new(), now).await;
+        }
+        let counts = self.counts.lock();
         let window = address.and_then(|address| counts.windows.get(&address));
         let ends = match (address, window.filter(|window| !window.is_over(now))) {
             (Some(_), Some(window)) if window.declines >= PER_ADDRESS_MAX => window.ends,
@@ -73,9 +94,48 @@ impl Declines {
     }
 
     /// Counts a declined card.
-    pub(super) fn count(&self, address: Option<IpAddr>, now: Time) {
+    pub(super) async fn count(&self, address: Option<IpAddr>, now: Time) {
         let Some(address) = address else { return };
-        let mut counts = self.0.lock();
+        self.count_here(address, now);
+        self.agree(address, vec![random::<16>().to_vec()], now)
+            .await;
+    }
+
+    fn has_some_declines(&self, address: &IpAddr) -> bool {
+        let counts = self.counts.lock();
+        let window = counts.windows.get(address);
+        window.is_some_and(|window| (1..PER_ADDRESS_MAX).contains(&window.declines))
+    }
+
+    /// Tells the store of declined cards, and learns how many others were within the length of a
+    /// window. While it is away each process counts for itself.
+    async fn agree(&self, address: IpAddr, added: Vec<Vec<u8>>, now: Time) {
+        let Some(Shared { lists, secret }) = self.shared.get() else {
+            return;
+        };
+        let mac = secret.sign(format!("declines\n{address}").as_bytes());
+        let list = mac.first_chunk().expect("a signature has 32 bytes");
+        let window_ms = i64::from(WINDOW_SECONDS) * 1000;
+        let change = ListChange {
+            list: u64::from_be_bytes(*list),
+            added,
+            removed: Vec::new(),
+            kept_ms: window_ms,
+            newer_than_ms: window_ms,
+        };
+        let Some(members) = lists.change(&change).await else {
+            return;
+        };
+        let mut counts = self.counts.lock();
+        let window = counts.windows.get_mut(&address);
+        if let Some(window) = window.filter(|window| !window.is_over(now)) {
+            let declines = u32::try_from(members.len()).unwrap_or(u32::MAX);
+            window.declines = window.declines.max(declines);
+        }
+    }
+
+    fn count_here(&self, address: IpAddr, now: Time) {
+        let mut counts = self.counts.lock();
         counts.sweep(now);
         if counts.windows.len() >= COUNTED_MAX && !counts.windows.contains_key(&address) {
             return;
@@ -112,6 +172,8 @@ impl Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use async_trait::async_trait;
+    use shared::http::rate_limit::ListMember;
 
     const NOW: Time = Time(1_800_000_000_000);
     const LIMITED: u32 = ATTEMPTS_OF_SUSPECTS_MAX;
@@ -120,49 +182,98 @@ mod tests {
         Some(IpAddr::from(at.to_be_bytes()))
     }
 
-    fn attempts(declines: &Declines, address: Option<IpAddr>, now: Time) -> u32 {
-        declines.allowance(address, now).attempts
+    async fn attempts(declines: &Declines, address: Option<IpAddr>, now: Time) -> u32 {
+        declines.allowance(address, now).await.attempts
     }
 
-    #[test]
-    fn after_many_declines_visitors_of_an_address_have_few_attempts_for_an_hour() {
+    /// A list in memory, whose answer is as it was before a change.
+    #[derive(Default)]
+    struct List {
+        members: Mutex<Vec<Vec<u8>>>,
+        calls: Mutex<u32>,
+    }
+
+    #[async_trait]
+    impl SharedLists for List {
+        async fn change(&self, change: &ListChange) -> Option<Vec<ListMember>> {
+            *self.calls.lock() += 1;
+            let mut members = self.members.lock();
+            let before = members.iter().map(|member| ListMember {
+                member: member.clone(),
+                age_ms: 0,
+            });
+            let before = before.collect();
+            members.extend(change.added.clone());
+            Some(before)
+        }
+    }
+
+    #[tokio::test]
+    async fn processes_with_one_store_count_the_declines_of_an_address_together() {
+        let list = Arc::new(List::default());
+        let processes = [(); 3].map(|()| {
+            let declines = Declines::default();
+            declines.share(list.clone(), Secret::derive(b"secret", "addresses"));
+            declines
+        });
+        assert_eq!(
+            attempts(&processes[0], address(1), NOW).await,
+            ATTEMPTS_PER_VISITOR_MAX
+        );
+        assert_eq!(*list.calls.lock(), 0, "no card was declined");
+        for at in 0..PER_ADDRESS_MAX {
+            let process = &processes[at as usize % 3];
+            let allowed = attempts(process, address(1), NOW).await;
+            assert_eq!(allowed, ATTEMPTS_PER_VISITOR_MAX);
+            process.count(address(1), NOW).await;
+        }
+        for process in &processes {
+            assert_eq!(attempts(process, address(1), NOW).await, LIMITED);
+        }
+    }
+
+    #[tokio::test]
+    async fn after_many_declines_visitors_of_an_address_have_few_attempts_for_an_hour() {
         let declines = Declines::default();
         for _ in 0..PER_ADDRESS_MAX {
-            let allowed = attempts(&declines, address(1), NOW);
+            let allowed = attempts(&declines, address(1), NOW).await;
             assert_eq!(allowed, ATTEMPTS_PER_VISITOR_MAX);
-            declines.count(address(1), NOW);
-            declines.count(None, NOW);
+            declines.count(address(1), NOW).await;
+            declines.count(None, NOW).await;
         }
-        let left = declines.allowance(address(1), Time(NOW.0 + 1_500));
+        let left = declines.allowance(address(1), Time(NOW.0 + 1_500)).await;
         let wanted = Allowance {
             attempts: LIMITED,
             more_after: Some(3599),
         };
         assert_eq!(left, wanted);
         for other in [address(2), None] {
-            assert_eq!(attempts(&declines, other, NOW), ATTEMPTS_PER_VISITOR_MAX);
+            assert_eq!(
+                attempts(&declines, other, NOW).await,
+                ATTEMPTS_PER_VISITOR_MAX
+            );
         }
         for free in [
             NOW.plus_seconds(WINDOW_SECONDS),
             Time(NOW.0 - 2 * 3_600_000),
         ] {
-            let allowed = attempts(&declines, address(1), free);
+            let allowed = attempts(&declines, address(1), free).await;
             assert_eq!(allowed, ATTEMPTS_PER_VISITOR_MAX);
         }
     }
 
-    #[test]
-    fn the_addresses_counted_are_bounded_and_others_are_suspects_meanwhile() {
+    #[tokio::test]
+    async fn the_addresses_counted_are_bounded_and_others_are_suspects_meanwhile() {
         let declines = Declines::default();
         let most = u32::try_from(COUNTED_MAX).unwrap();
         for at in 0..most + 10 {
-            declines.count(address(at), NOW);
+            declines.count(address(at), NOW).await;
         }
-        let counted = declines.0.lock().windows.len();
+        let counted = declines.counts.lock().windows.len();
         assert_eq!(counted, COUNTED_MAX);
-        assert_eq!(attempts(&declines, address(most + 1), NOW), LIMITED);
+        assert_eq!(attempts(&declines, address(most + 1), NOW).await, LIMITED);
         let later = NOW.plus_seconds(WINDOW_SECONDS);
-        declines.count(address(1), later);
-        assert_eq!(declines.0.lock().windows.len(), 1);
+        declines.count(address(1), later).await;
+        assert_eq!(declines.counts.lock().windows.len(), 1);
     }
 }

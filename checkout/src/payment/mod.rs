@@ -76,7 +76,8 @@ impl Shop {
             PAYMENTS.provider_seconds.observe(took);
             let verdict = verdict.unwrap_or_else(|| Verdict::Declined("unknown_card".to_owned()));
             if matches!(verdict, Verdict::Declined(_)) {
-                shop.declines.count(asked.address, shop.inventory.now());
+                let now = shop.inventory.now();
+                shop.declines.count(asked.address, now).await;
             }
             let order = shop.settle(&payment, verdict, attempt).await;
             drop(entered);

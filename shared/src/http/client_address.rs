@@ -3,7 +3,6 @@
 use super::rate_limit::folded;
 use axum::http::HeaderMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Once;
 
 /// The address that a request counts for. A request without this extension has none that its proxy
 /// would tell.
@@ -30,17 +29,7 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted_hops: usize) ->
         .len()
         .checked_sub(trusted_hops)
         .map(|at| entries[at]);
-    let address = entry.and_then(address_of).map(folded);
-    if address.is_none() {
-        static WARNED: Once = Once::new();
-        WARNED.call_once(|| {
-            tracing::warn!(
-                trusted_hops,
-                "X-Forwarded-For names no address where FAIRLINE_TRUSTED_HOPS says that it stands: such requests are under no limit per address"
-            );
-        });
-    }
-    address
+    entry.and_then(address_of).map(folded)
 }
 
 /// Reads an entry of `X-Forwarded-For`. Some proxies write the port as well: `192.0.2.1:443`,

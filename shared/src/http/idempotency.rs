@@ -5,9 +5,13 @@ use crate::http::problem::Problem;
 use axum::extract::FromRequestParts;
 use axum::http::{HeaderValue, request::Parts};
 use axum::response::Response;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 /// The header that says an answer is a stored one.
 pub const REPLAYED: &str = "idempotency-replayed";
+/// Largest number of characters of a key.
+const CHARS_MAX: usize = 255;
 /// Time for which answers are kept.
 pub const KEPT_SECONDS: u32 = 4 * 24 * 3600;
 
@@ -23,11 +27,30 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
             return Ok(IdempotencyKey(None));
         };
         let text = value.to_str().unwrap_or("");
-        if text.is_empty() || text.len() > 255 {
+        if text.is_empty() || text.len() > CHARS_MAX {
             let detail = "1 to 255 visible ASCII characters";
             return Err(Problem::invalid("Idempotency-Key", detail));
         }
         Ok(IdempotencyKey(Some(text.to_owned())))
+    }
+}
+
+impl utoipa::IntoParams for IdempotencyKey {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let schema = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .min_length(Some(1))
+            .max_length(Some(CHARS_MAX))
+            .pattern(Some("^[!-~]([ -~]*[!-~])?$"));
+        let what = "Makes the request safe to repeat: with the same key and body it is answered \
+                    as before and does nothing twice.";
+        let header = ParameterBuilder::new()
+            .name("Idempotency-Key")
+            .parameter_in(ParameterIn::Header)
+            .description(Some(what))
+            .schema(Some(schema))
+            .example(Some("2f1c7b9e-54c1-4c39-9d0a-1f6f4be5d9a1".into()));
+        vec![header.build()]
     }
 }
 

@@ -20,6 +20,7 @@ pub mod permit;
 pub mod problem;
 mod proxy_check;
 pub mod proxy_protocol;
+pub mod proxy_signs;
 pub mod rate_limit;
 mod request_body;
 mod request_head;

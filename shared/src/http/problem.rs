@@ -284,7 +284,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Input<T> {
                 title,
             ));
         }
-        Ok(Input(parse_json(&bytes)?, bytes))
+        let value = parse_json(&bytes)?;
+        // A list would be read as an object's members in their order.
+        if !bytes.trim_ascii_start().starts_with(b"{") {
+            return Err(Problem::invalid("body", "an object is needed"));
+        }
+        Ok(Input(value, bytes))
     }
 }
 
@@ -319,6 +324,20 @@ mod tests {
     #[derive(Debug, PartialEq, Deserialize)]
     struct Wish {
         quantity: u32,
+    }
+
+    #[tokio::test]
+    async fn a_list_is_not_read_as_the_members_of_an_object() {
+        let read = async |text: &'static str| {
+            let request = Request::new(Body::from(text));
+            Input::<Wish>::from_request(request, &()).await
+        };
+        let Input(wish, _) = read(r#" {"quantity": 2}"#).await.unwrap();
+        assert_eq!(wish, Wish { quantity: 2 });
+        let Err(refused) = read("[2]").await else {
+            panic!("a list is no wish");
+        };
+        assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
     }
 
     #[test]

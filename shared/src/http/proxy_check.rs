@@ -1,39 +1,47 @@
-//! Signs of a proxy in front that is set up otherwise than the settings say. Each is logged once,
-//! with the setting to change.
+//! Signs of a proxy in front that is set up otherwise than the settings say, and their list for
+//! organisers.
 
+use super::openapi::Refusals;
+use super::proxy_signs::{ProxySign, SignKind};
 use crate::context::AppContext;
+use crate::organiser::Organiser;
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
+use axum::{Json, Router};
 use std::net::IpAddr;
-use std::sync::Once;
+use std::sync::Arc;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-/// Warns if the headers of a proxy do not fit the settings.
+/// Records what the headers of a proxy say that does not fit the settings.
 pub(super) fn check_proxy(site: &AppContext, headers: &HeaderMap, address: Option<IpAddr>) {
-    if let Some(forwarded) = headers.get("x-forwarded-for") {
-        check_hops(site.trusted_hops, forwarded, address);
+    let forwarded = headers.get("x-forwarded-for");
+    if let Some(kind) = check_hops(site.trusted_hops, forwarded, address) {
+        notice(site, kind, String::new);
     }
     if let Some(scheme) = headers.get("x-forwarded-proto") {
         check_scheme(site, scheme);
     }
 }
 
-fn check_hops(trusted_hops: usize, forwarded: &HeaderValue, address: Option<IpAddr>) {
-    static UNTRUSTED: Once = Once::new();
-    static TOO_FEW: Once = Once::new();
+fn notice(site: &AppContext, kind: SignKind, seen: impl FnOnce() -> String) {
+    site.proxy_signs.notice(kind, site.clock.now(), seen);
+}
+
+fn check_hops(
+    trusted_hops: usize,
+    forwarded: Option<&HeaderValue>,
+    address: Option<IpAddr>,
+) -> Option<SignKind> {
     if trusted_hops == 0 {
-        UNTRUSTED.call_once(|| {
-            tracing::warn!(
-                "X-Forwarded-For arrives and is not believed: if a proxy in front writes it, set FAIRLINE_TRUSTED_HOPS to the number of proxies, or all fans share the limits of one address"
-            );
-        });
-    } else if has_more(forwarded, trusted_hops) && address.is_some_and(is_private) {
-        TOO_FEW.call_once(|| {
-            tracing::warn!(
-                trusted_hops,
-                ?address,
-                "X-Forwarded-For names a private address where the client's should be, and more addresses before it: if that is a proxy of yours, raise FAIRLINE_TRUSTED_HOPS"
-            );
-        });
+        return forwarded.map(|_| SignKind::ForwardedNotTrusted);
     }
+    let Some(address) = address else {
+        return Some(SignKind::NoAddress);
+    };
+    let is_proxy = forwarded.is_some_and(|it| has_more(it, trusted_hops)) && is_private(address);
+    is_proxy.then_some(SignKind::TooFewHops)
 }
 
 /// Returns whether a header lists more than so many addresses.
@@ -50,7 +58,6 @@ fn is_private(address: IpAddr) -> bool {
 }
 
 fn check_scheme(site: &AppContext, scheme: &HeaderValue) {
-    static OTHER_SCHEME: Once = Once::new();
     // The first of several is that of the browser.
     let mut schemes = scheme.as_bytes().split(|byte| *byte == b',');
     let is_https = match schemes.next().map(<[u8]>::trim_ascii) {
@@ -59,34 +66,32 @@ fn check_scheme(site: &AppContext, scheme: &HeaderValue) {
         _ => return,
     };
     if is_https != site.https {
-        OTHER_SCHEME.call_once(|| {
-            tracing::warn!(
-                public_url = site.public_url,
-                ?scheme,
-                "X-Forwarded-Proto says otherwise than FAIRLINE_PUBLIC_URL: set it to the address that browsers use, or their joins and sockets are refused"
-            );
-        });
+        notice(site, SignKind::OtherScheme, || text(scheme));
     }
 }
 
-/// Warns if a page that this server itself showed is refused: it was opened by another name. Pages
+/// Records a page that this server itself showed and refuses: it was opened by another name. Pages
 /// of other sites are none of our business.
 pub(super) fn check_refused_origin(site: &AppContext, headers: &HeaderMap) {
-    static OTHER_NAME: Once = Once::new();
     let Some(origin) = headers.get(header::ORIGIN) else {
         return;
     };
     let host = headers.get("x-forwarded-host");
     let host = host.or_else(|| headers.get(header::HOST));
     if is_of_host(origin, host) {
-        OTHER_NAME.call_once(|| {
-            tracing::warn!(
-                ?origin,
-                allowed = ?site.origins,
-                "a page of ours was opened by a name that is not allowed, so its requests are refused: set FAIRLINE_PUBLIC_URL to it, or add it to FAIRLINE_ALLOWED_ORIGINS"
-            );
-        });
+        notice(site, SignKind::OtherName, || text(origin));
     }
+}
+
+/// Records a handshake that a proxy passed on without the headers that make it one.
+pub(super) fn check_lost_upgrade(site: &AppContext, headers: &HeaderMap) {
+    if headers.contains_key(header::SEC_WEBSOCKET_KEY) {
+        notice(site, SignKind::LostUpgrade, String::new);
+    }
+}
+
+fn text(value: &HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
 }
 
 fn is_of_host(origin: &HeaderValue, host: Option<&HeaderValue>) -> bool {
@@ -94,6 +99,24 @@ fn is_of_host(origin: &HeaderValue, host: Option<&HeaderValue>) -> bool {
     let name = origin.strip_prefix(b"https://");
     let name = name.or_else(|| origin.strip_prefix(b"http://"));
     name.is_some() && name == host.map(HeaderValue::as_bytes)
+}
+
+/// Returns the route of the list, and its description.
+pub(super) fn routes() -> (Router<Arc<AppContext>>, OpenApi) {
+    OpenApiRouter::new()
+        .routes(routes!(list_proxy_signs))
+        .split_for_parts()
+}
+
+/// List what the node that answers noticed of a proxy in front that does not fit the settings.
+#[utoipa::path(get, path = "/api/v1/organiser/proxy-signs", tag = "organiser",
+    security(("organiser" = ["viewer"])),
+    responses((status = 200, description = "The signs, none where all is well", body = Vec<ProxySign>), Refusals))]
+async fn list_proxy_signs(
+    State(site): State<Arc<AppContext>>,
+    _: Organiser,
+) -> Json<Vec<ProxySign>> {
+    Json(site.proxy_signs.list())
 }
 
 #[cfg(test)]
@@ -119,6 +142,14 @@ mod tests {
     fn a_private_address_behind_more_entries_is_a_proxy() {
         let forwarded = HeaderValue::from_static("203.0.113.7, 10.0.0.2");
         assert!(has_more(&forwarded, 1) && !has_more(&forwarded, 2));
+        let hops = |hops, address: Option<&str>| {
+            let address = address.map(|text| text.parse().unwrap());
+            check_hops(hops, Some(&forwarded), address)
+        };
+        assert_eq!(hops(0, None), Some(SignKind::ForwardedNotTrusted));
+        assert_eq!(hops(1, Some("10.0.0.2")), Some(SignKind::TooFewHops));
+        assert_eq!(hops(1, None), Some(SignKind::NoAddress));
+        assert_eq!(hops(2, Some("203.0.113.7")), None);
         let private = |text: &str| is_private(text.parse().unwrap());
         assert!(private("10.0.0.2") && private("fd00::1") && private("127.0.0.1"));
         assert!(!private("203.0.113.7") && !private("2001:db8::1"));

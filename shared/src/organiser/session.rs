@@ -218,8 +218,8 @@ async fn sign_out(site: &AppContext, word: &str, address: Option<IpAddr>) -> Res
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct AuditQuery {
-    /// Largest number of entries, the newest first.
-    #[param(minimum = 0, maximum = 10_000)]
+    /// Largest number of entries, the newest first; more than 10,000 count as 10,000.
+    #[param(minimum = 0)]
     limit: Option<usize>,
 }
 

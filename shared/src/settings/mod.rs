@@ -3,7 +3,7 @@
 use crate::arguments::Notes;
 use crate::audit::Audit;
 use crate::context::{AppContext, Health, Limits};
-use crate::crypto::{Secret, hex, random_id, sha256};
+use crate::crypto::{Secret, hex, random, random_id, sha256};
 use crate::data_dir::DataFolder;
 use crate::edge::{Edge, PurgeTarget, Purger};
 use crate::failures::Failures;
@@ -11,7 +11,7 @@ use crate::http::listener::{Caps, Transport};
 use crate::http::load::{Load, LoadArgs, LoadLimits};
 use crate::http::path_prefix::parse_prefix;
 use crate::http::proxy_protocol::TrustedProxies;
-use crate::http::rate_limit::{AddressLimiter, Limiter, SharedLimits};
+use crate::http::rate_limit::{AddressLimiter, Cap, Limiter, SharedLimits};
 use crate::http::tls::{CertificateFiles, Tls};
 use crate::keys::{NamedSecret, check_distinct, read_admin_key, read_more_keys, split};
 use crate::log::LogFormat;
@@ -102,6 +102,14 @@ pub struct Common {
     /// New places in line per visitor and hour beyond the first; 0: no limit [default: 10]
     #[arg(long, env = "FAIRLINE_REJOINS_PER_HOUR", global = true)]
     pub rejoins_per_hour: Option<String>,
+    /// Places in line per client address at one time; 0: no cap [default: 100; none where new
+    /// places have no limit]
+    #[arg(long, env = "FAIRLINE_PLACES_PER_ADDRESS", global = true)]
+    pub places_per_address: Option<String>,
+    /// Fans per client address who hold seats at one time; 0: no cap [default: 20; none where new
+    /// places have no limit]
+    #[arg(long, env = "FAIRLINE_SEAT_HOLDERS_PER_ADDRESS", global = true)]
+    pub seat_holders_per_address: Option<String>,
     /// Requests per client address and second; 0: no limit [default: 100]
     #[arg(long, env = "FAIRLINE_REQUESTS_PER_SECOND", global = true)]
     pub requests_per_second: Option<String>,
@@ -184,6 +192,10 @@ struct RequestRates {
     rejoins: u32,
     /// Requests of a visitor in a second.
     visitors: u32,
+    /// Live places of a client address.
+    live_places: usize,
+    /// Fans of a client address who hold seats.
+    seat_holders: usize,
 }
 
 impl Common {
@@ -304,15 +316,22 @@ impl Common {
         let mut rate =
             |name, text: &Option<String>, default| mistakes.parse(name, text.as_deref(), default);
         let by_visitor = &self.visitor_requests_per_second;
+        let joins = rate("FAIRLINE_JOINS_PER_MINUTE", &self.joins_per_minute, 30);
+        // Where places are given without limit, as in a load test, they may be kept as well.
+        let or_none = |default| if joins > 0 { default } else { 0 };
+        let live = self.places_per_address.as_deref();
+        let holders = self.seat_holders_per_address.as_deref();
         RequestRates {
             requests: rate(
                 "FAIRLINE_REQUESTS_PER_SECOND",
                 &self.requests_per_second,
                 100,
             ),
-            joins: rate("FAIRLINE_JOINS_PER_MINUTE", &self.joins_per_minute, 30),
+            joins,
             rejoins: rate("FAIRLINE_REJOINS_PER_HOUR", &self.rejoins_per_hour, 10),
             visitors: rate("FAIRLINE_VISITOR_REQUESTS_PER_SECOND", by_visitor, 10),
+            live_places: mistakes.parse("FAIRLINE_PLACES_PER_ADDRESS", live, or_none(100)),
+            seat_holders: mistakes.parse("FAIRLINE_SEAT_HOLDERS_PER_ADDRESS", holders, or_none(20)),
         }
     }
 
@@ -383,6 +402,11 @@ impl Settings {
         };
         let sign_outs = SignOuts::open(&folder.join("signed-out.json"), clock.clone())?;
         let rates = self.rates;
+        // Nodes that share a store have a pass secret in common.
+        let address_secret = match pass_secret {
+            Some(secret) => Secret::derive(secret.as_bytes(), "addresses"),
+            None => Secret::derive(&random::<32>(), "addresses"),
+        };
         let site = AppContext {
             public_url: self.public_url.clone(),
             path_prefix: self.path_prefix.clone(),
@@ -398,14 +422,18 @@ impl Settings {
                     Limiter::per_second(count, count.saturating_mul(2))
                 }),
                 places: SharedLimits::new(rates.joins, rates.rejoins),
+                live_places: Cap::new(rates.live_places, address_secret.clone()),
+                seat_holders: Cap::new(rates.seat_holders, address_secret.clone()),
                 visitors: Limiter::per_second(rates.visitors, rates.visitors.saturating_mul(3)),
                 organiser_keys: Failures::new("organiser key"),
                 service_key: Failures::new("service key"),
             },
+            address_secret,
             load: Load::new(self.load),
             clock,
             stop,
             health: Health::default(),
+            proxy_signs: Default::default(),
             edge: Edge::new(self.trusted_hops, self.purge.clone().map(Purger::new)),
             traces: Traces::start(&self.trace)?,
         };

@@ -1,8 +1,9 @@
 //! Limits that all nodes share.
 
-use crate::site::Site;
+use crate::site::{KEY, Node, Site, word};
+use client::Client;
 use hyper::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn an_address_is_given_no_more_places_by_three_nodes_than_by_one() {
@@ -38,4 +39,59 @@ async fn an_address_is_given_no_more_places_by_three_nodes_than_by_one() {
         }
     }
     assert!(given < 50, "{given} places");
+}
+
+#[tokio::test]
+async fn an_address_has_no_more_places_and_fans_who_hold_seats_at_many_nodes_than_at_one() {
+    let server = testkit::Postgres::start();
+    let url = server.url(&server.database());
+    let room = || vec![("FAIRLINE_PLACES_PER_ADDRESS", "20".to_owned())];
+    let shop = || {
+        vec![
+            ("FAIRLINE_SEAT_HOLDERS_PER_ADDRESS", "8".to_owned()),
+            ("FAIRLINE_INVENTORY", url.clone()),
+        ]
+    };
+    let site = Site::of(vec![room(), room(), room()], vec![shop(), shop()]).await;
+    let settings = json!({"id": "arena", "name": "Arena",
+        "admission": {"rate_per_minute": 6_000_000, "batch_seconds": 1, "max_active": 1000}});
+    let plan = json!({"categories": [{"id": "c", "name": "C", "price": 100}],
+        "areas": [{"id": "floor", "category": "c", "capacity": 200}]});
+    let made = site.client.create_event(KEY, &settings, Some(plan)).await;
+    made.unwrap();
+    let address = "198.51.100.7".parse().unwrap();
+    let of = |node: &Node| node.client.forwarded_for(address);
+    let rooms: Vec<Client> = site.rooms.iter().map(of).collect();
+    let shops = [of(&site.checkout), of(&site.checkouts[0])];
+    site.until("/api/v1/events/arena", "", |event| event["phase"] == "open")
+        .await;
+    let line = "/api/v1/events/arena/line";
+    let mut passes = Vec::new();
+    for at in 0..60 {
+        let answer = rooms[at % 3].post(line, "", json!({})).await.unwrap();
+        match answer.status.as_u16() {
+            201 => passes.push(word(&answer.body["pass"])),
+            _ => assert_eq!(answer.body["type"], "/problems/too-many-places"),
+        }
+    }
+    assert_eq!(passes.len(), 20);
+    let mut holding = 0;
+    for (at, pass) in passes.iter().enumerate() {
+        let is_admitted = |place: &Value| place["state"] == "admitted";
+        let place = site.until(&format!("{line}/me"), pass, is_admitted).await;
+        let shop = &shops[at % 2];
+        let path = "/api/v1/events/arena/sessions";
+        let session = shop.post(path, &word(&place["token"]), json!({})).await;
+        let session = word(&session.unwrap().body["session"]);
+        let wish = json!({"best_available": {"quantity": 1}});
+        let held = shop
+            .post("/api/v1/events/arena/holds", &session, wish)
+            .await;
+        let held = held.unwrap();
+        match held.status.as_u16() {
+            201 => holding += 1,
+            _ => assert_eq!(held.body["type"], "/problems/too-many-seat-holders"),
+        }
+    }
+    assert_eq!(holding, 8);
 }

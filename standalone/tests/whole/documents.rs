@@ -121,3 +121,40 @@ async fn answers_of_one_request_are_compressed_on_their_way_out() {
         assert_eq!(head(&answer, "content-encoding"), "gzip", "{path}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operations_say_where_they_heed_an_idempotency_key_and_need_no_body() {
+    let stage = Stage::open().await;
+    let document = stage.get("/api/openapi.json", "").await.body;
+    let (mut keyed, mut optional) = (Vec::new(), Vec::new());
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let name = format!("{method} {path}");
+            let parameters = operation["parameters"].as_array().cloned();
+            let mut parameters = parameters.into_iter().flatten();
+            if parameters.any(|parameter| parameter["name"] == "Idempotency-Key") {
+                keyed.push(name.clone());
+            }
+            if operation["requestBody"]["required"] == false {
+                optional.push(name);
+            }
+        }
+    }
+    let wanted = [
+        "post /api/v1/events/{event}/holds",
+        "post /api/v1/events/{event}/line",
+        "post /api/v1/events/{event}/sessions",
+        "post /api/v1/orders",
+        "post /api/v1/organiser/events",
+        "post /api/v1/payments/simulated/{payment}",
+    ];
+    assert_eq!(keyed, wanted);
+    let wanted = [
+        "post /api/v1/events/{event}/line",
+        "post /api/v1/events/{event}/sessions",
+        "patch /api/v1/organiser/events/{event}",
+        "patch /api/v1/organiser/events/{event}/checkout",
+        "post /api/v1/organiser/events/{event}/orders/{order}/refund",
+    ];
+    assert_eq!(optional, wanted);
+}

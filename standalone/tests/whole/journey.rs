@@ -95,6 +95,32 @@ async fn a_fan_goes_from_the_line_to_the_tickets() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_page_without_javascript_says_when_the_line_and_the_sale_open() {
+    let stage = Stage::open().await;
+    let times =
+        |line: &str| json!({"prequeue_opens_at": line, "sale_opens_at": "2027-06-02T18:30:00Z"});
+    stage.event("later", times("2027-06-01T18:00:00Z")).await;
+    stage.event("soon", times("2027-01-01T18:00:00Z")).await;
+    let page = async |event: &str, cookie: &str| {
+        let path = format!("/e/{event}");
+        let heads = [("cookie", cookie)];
+        let answer = stage.client.raw(Method::GET, &path, &heads, vec![]).await;
+        String::from_utf8_lossy(answer.unwrap().body()).into_owned()
+    };
+    let scheduled = page("later", "").await;
+    assert!(
+        scheduled.contains("It opens on 1 June 2027 at 18:00 UTC."),
+        "{scheduled}"
+    );
+    let pass = word(&stage.client.join("soon").await.unwrap()["pass"]);
+    let waiting = page("soon", &format!("fairline_pass_soon={pass}")).await;
+    assert!(
+        waiting.contains("The sale opens on 2 June 2027 at 18:30 UTC."),
+        "{waiting}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_refusal_of_the_line_is_what_the_contract_says() {
     let stage = Stage::open().await;
     stage.event("now", json!({})).await;

@@ -11,6 +11,7 @@ mod audit;
 mod authorization;
 mod backup;
 mod caching;
+mod caps;
 mod corpus;
 mod crash;
 mod cross_origin;

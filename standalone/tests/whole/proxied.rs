@@ -220,4 +220,42 @@ async fn a_proxy_that_does_not_fit_the_settings_is_named_once_with_the_setting_t
         assert_eq!(lines.count(), 1, "{words:?} in {log}");
     }
     assert!(!log.contains("evil.example"), "{log}");
+    let request = format!(
+        "GET /api/v1/organiser/proxy-signs HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+         Authorization: Bearer {ADMIN}\r\n\r\n"
+    );
+    let answer = read_to_close(connect(9, port).await.unwrap(), request.as_bytes()).await;
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let signs: Vec<serde_json::Value> = serde_json::from_str(body).unwrap();
+    let shown = signs.iter().map(|sign| {
+        let [kind, setting, seen] = ["kind", "setting", "seen"].map(|name| sign[name].clone());
+        (kind, setting, seen, sign["requests"].as_u64().unwrap())
+    });
+    let null = serde_json::Value::Null;
+    let wanted = [
+        (
+            json!("forwarded_not_trusted"),
+            json!("FAIRLINE_TRUSTED_HOPS"),
+            null.clone(),
+            4,
+        ),
+        (
+            json!("other_scheme"),
+            json!("FAIRLINE_PUBLIC_URL"),
+            json!("https"),
+            2,
+        ),
+        (
+            json!("other_name"),
+            json!("FAIRLINE_ALLOWED_ORIGINS"),
+            json!("https://other.example"),
+            2,
+        ),
+        (json!("lost_upgrade"), null.clone(), null, 1),
+    ];
+    assert_eq!(shown.collect::<Vec<_>>(), wanted);
+    assert!(
+        !body.contains("203.0.113"),
+        "no address of a client: {body}"
+    );
 }

@@ -248,6 +248,37 @@ async fn both_sockets_tell_the_time_every_25_seconds_while_nothing_changes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn both_sockets_answer_a_text_of_the_client_at_once() {
+    let stage = Stage::open().await;
+    stage.event("asked", json!({"paused": true})).await;
+    stage.event("map", json!({})).await;
+    let session = stage.session("map").await;
+    let pass = word(&stage.client.join("asked").await.unwrap()["pass"]);
+    let mut line = stage.client.watch("asked", &pass).await.unwrap();
+    assert_eq!(place(&mut line).await["type"], "place");
+    let seats = watch_seats(&stage, "map", &session).await;
+    for mut socket in [line, seats] {
+        let asked = Instant::now();
+        for question in ["?", "", "{\"type\": \"tick\"}"] {
+            socket.send(Message::text(question)).await.unwrap();
+            let told = place(&mut socket).await;
+            assert_eq!(told["type"], "tick", "{told}");
+            assert!(told["now"].is_string());
+        }
+        let waited = asked.elapsed();
+        assert!(waited < Duration::from_secs(PING_SECONDS.into()));
+        // Other frames are signs of life, and no questions.
+        socket.send(Message::binary(vec![1])).await.unwrap();
+        socket.send(Message::text("?")).await.unwrap();
+        assert_eq!(place(&mut socket).await["type"], "tick");
+        socket.close(None).await.unwrap();
+        while let Some(Ok(message)) = socket.next().await {
+            assert!(message.is_close(), "one answer to one question: {message}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_socket_of_a_seating_plan_that_is_replaced_or_deleted_closes() {
     let stage = Stage::open().await;
     let plan = |rows: u32| {

@@ -36,11 +36,16 @@ impl Stage {
 
     /// Opens a stage whose line is on a Redis.
     pub(crate) async fn on(redis: &testkit::Redis) -> Stage {
+        Stage::on_with(redis, |_| {}).await
+    }
+
+    /// Opens a stage whose line is on a Redis, with changed settings.
+    pub(crate) async fn on_with(redis: &testkit::Redis, change: impl FnOnce(&mut Common)) -> Stage {
         let line = waiting_room::settings::LineArgs {
             line: Some(redis.url()),
             ..secrets()
         };
-        Stage::build(|_| {}, &line).await
+        Stage::build(change, &line).await
     }
 
     /// Opens a stage with secrets set, as in processes that share them.

@@ -314,6 +314,19 @@ impl Line for Embedded {
         self.step(event, move |state, _| state.find(number)).await
     }
 
+    async fn living(
+        &self,
+        event: &EventId,
+        visitors: &[VisitorId],
+    ) -> Result<Vec<VisitorId>, Refused> {
+        let mut visitors = visitors.to_vec();
+        self.step(event, move |state, _| {
+            visitors.retain(|visitor| state.has_place(*visitor));
+            visitors
+        })
+        .await
+    }
+
     async fn report(&self, event: &EventId, seats: Availability) -> Result<(), Refused> {
         self.step(event, move |state, now| state.report(seats, now))
             .await

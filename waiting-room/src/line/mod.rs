@@ -370,6 +370,14 @@ pub trait Line: Send + Sync {
     /// Returns the place with this number.
     async fn find(&self, event: &EventId, number: u64) -> Result<Option<Spot>, Refused>;
 
+    /// Returns those of these visitors who wait, are admitted or are shopping. It is no sign of
+    /// life of them.
+    async fn living(
+        &self,
+        event: &EventId,
+        visitors: &[VisitorId],
+    ) -> Result<Vec<VisitorId>, Refused>;
+
     /// Records the seat counts that the checkout reports.
     async fn report(&self, event: &EventId, seats: Availability) -> Result<(), Refused>;
 

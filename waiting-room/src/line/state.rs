@@ -369,6 +369,14 @@ impl State {
         Some(self.spot(number))
     }
 
+    /// Returns whether a visitor waits, is admitted or is shopping.
+    pub(super) fn has_place(&self, visitor: VisitorId) -> bool {
+        use VisitorState::{Admitted, Shopping, Waiting};
+        let number = self.by_visitor.get(&visitor);
+        let place = number.and_then(|number| self.entry_of(*number));
+        place.is_some_and(|place| matches!(place.standing, Waiting | Admitted | Shopping))
+    }
+
     pub(super) fn back(&mut self, visitor: VisitorId) -> Option<Spot> {
         let Some(number) = self.by_visitor.get(&visitor).copied() else {
             let standing = self.numberless.get(&visitor)?;

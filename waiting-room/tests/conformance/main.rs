@@ -12,6 +12,7 @@ mod bench;
 mod clients;
 mod draws;
 mod lives;
+mod living;
 mod many;
 mod nodes;
 mod once;

@@ -261,6 +261,10 @@ impl Engine for Postgres {
         let delete = "delete from fairline.answer where (event, id) in
             (select event, id from fairline.answer where at < $1 limit 10000)";
         self.fetch_each(|| query(delete).bind(before)).await?;
+        let delete = "delete from fairline.list where (list, member) in
+            (select list, member from fairline.list
+                where at < clock_timestamp() - interval '12 hours' limit 10000)";
+        self.shards[0].reader().fetch(query(delete)).await?;
         let prepared = self.shards.iter().map(|shard| shard.prepare_months());
         at_least_one(join_all(prepared).await).map(|_| ())
     }

@@ -8,7 +8,7 @@ use sqlx::{Connection as _, Error, Row as _, SqlSafeStr as _, query, raw_sql};
 use std::borrow::Cow;
 
 /// Name and SQL of each migration; the first has number 1.
-const MIGRATIONS: [(&str, &str); 7] = [
+const MIGRATIONS: [(&str, &str); 8] = [
     (
         "setup",
         include_str!("../../../migrations/postgres/1_setup.sql"),
@@ -36,6 +36,10 @@ const MIGRATIONS: [(&str, &str); 7] = [
     (
         "bounds",
         include_str!("../../../migrations/postgres/7_bounds.sql"),
+    ),
+    (
+        "lists",
+        include_str!("../../../migrations/postgres/8_lists.sql"),
     ),
 ];
 

@@ -13,6 +13,7 @@ mod engine;
 mod event_cache;
 mod event_handle;
 mod listener;
+mod lists;
 mod migrate;
 mod pooler;
 mod queue;

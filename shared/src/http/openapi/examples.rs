@@ -56,7 +56,7 @@ pub(super) fn add(document: &mut OpenApi) {
     }
 }
 
-fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+pub(super) fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     let all = [
         &mut path.get,
         &mut path.post,

@@ -1,5 +1,6 @@
 //! Parts common to the OpenAPI documents of both services.
 
+mod bodies;
 mod examples;
 
 use super::cors::FOR_ANYONE;
@@ -107,6 +108,7 @@ fn complete(mut document: OpenApi, server: &str) -> OpenApi {
             .insert(name.to_owned(), SecurityScheme::Http(scheme).into());
     }
     examples::add(&mut document);
+    bodies::make_optional(&mut document);
     document
 }
 

@@ -2,10 +2,12 @@
 //! store, a bucket that fills up counts for all of them.
 
 mod bucket;
+mod cap;
 mod network;
 mod shared;
 
 pub use bucket::Limiter;
+pub use cap::{Cap, Holder, ListChange, ListMember, MEMBERS_MAX, SharedLists};
 pub use network::folded;
 pub use shared::{SharedBucket, SharedBuckets};
 

@@ -2,15 +2,17 @@
 
 use super::Socket;
 use super::frames::WatchedStream;
+use crate::context::AppContext;
 use crate::http::problem::Problem;
+use crate::http::proxy_check::check_lost_upgrade;
 use axum::body::Body;
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use std::sync::Once;
+use std::sync::Arc;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -88,10 +90,14 @@ impl IntoResponse for NoHandshake {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Handshake {
+impl<S> FromRequestParts<S> for Handshake
+where
+    Arc<AppContext>: FromRef<S>,
+    S: Send + Sync,
+{
     type Rejection = NoHandshake;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, NoHandshake> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, NoHandshake> {
         let refused = |status, detail| NoHandshake {
             status,
             detail,
@@ -107,7 +113,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Handshake {
             && has_word(headers, &header::UPGRADE, "websocket");
         if !is_http_1_1 || !is_upgrade {
             if is_http_1_1 {
-                warn_of_lost_upgrade(headers);
+                let site: Arc<AppContext> = FromRef::from_ref(state);
+                check_lost_upgrade(&site, headers);
             }
             return Err(NoHandshake {
                 wanted: is_http_1_1.then_some((header::UPGRADE, "websocket")),
@@ -132,18 +139,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Handshake {
             on_upgrade: on_upgrade.ok_or(refused(StatusCode::UPGRADE_REQUIRED, detail))?,
             accept: HeaderValue::try_from(key).expect("base64 is visible ASCII"),
         })
-    }
-}
-
-/// Warns once of a proxy that passes a handshake on without the headers that make it one.
-fn warn_of_lost_upgrade(headers: &HeaderMap) {
-    static WARNED: Once = Once::new();
-    if headers.contains_key(header::SEC_WEBSOCKET_KEY) {
-        WARNED.call_once(|| {
-            tracing::warn!(
-                "a WebSocket handshake came without Connection: upgrade and Upgrade: websocket: the proxy in front must pass both on; pages poll until it does"
-            );
-        });
     }
 }
 

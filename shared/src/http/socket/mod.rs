@@ -115,8 +115,13 @@ pub fn steady_seconds() -> u32 {
 /// which shows the same of the server to code that sees no pings. Returns `false` if the client is
 /// gone.
 pub async fn ping(socket: &mut Socket, now: Time) -> bool {
+    send(socket, Message::Ping(Vec::new().into())).await && tick(socket, now).await
+}
+
+/// Sends a `tick` with the server's time. Returns `false` if the client is gone.
+pub async fn tick(socket: &mut Socket, now: Time) -> bool {
     let tick = json!({"type": "tick", "now": now}).to_string();
-    send(socket, Message::Ping(Vec::new().into())).await && send_text(socket, tick).await
+    send_text(socket, tick).await
 }
 
 /// Sends a text. Returns `false` if the client is gone.
@@ -130,11 +135,20 @@ async fn send(socket: &mut Socket, message: Message) -> bool {
     matches!(timeout(SEND, socket.send(message)).await, Ok(Ok(())))
 }
 
+/// Sign of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// A pong or the like.
+    Sign,
+    /// A text, whatever it says: the client asks whether the server is there.
+    Question,
+}
+
 /// Waits for a sign of the client. The content of its messages does not matter.
 ///
 /// # Errors
 /// The reason for which the socket ends. A close of the client is answered.
-pub async fn hear(socket: &mut Socket) -> Result<(), Closed> {
+pub async fn hear(socket: &mut Socket) -> Result<Heard, Closed> {
     match socket.next().await {
         None => Err(Closed::Gone),
         Some(Ok(Message::Close(_))) => {
@@ -142,7 +156,8 @@ pub async fn hear(socket: &mut Socket) -> Result<(), Closed> {
             let _ = timeout(SEND, socket.flush()).await;
             Err(Closed::Gone)
         }
-        Some(Ok(_)) => Ok(()),
+        Some(Ok(Message::Text(_))) => Ok(Heard::Question),
+        Some(Ok(_)) => Ok(Heard::Sign),
         Some(Err(error)) => Err(reason_of(&error)),
     }
 }

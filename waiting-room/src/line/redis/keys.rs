@@ -69,6 +69,11 @@ impl Keys {
         format!("{}:{{-limits}}", self.prefix)
     }
 
+    /// Returns a list of what a network has. No event's id begins with a hyphen.
+    pub(super) fn list(&self, number: u64) -> String {
+        format!("{}:{{-list}}:{number:016x}", self.prefix)
+    }
+
     /// Returns the names of an event's keys. The braces keep them in one slot of a cluster.
     pub(super) fn event(&self, event: &EventId) -> EventKeys {
         EventKeys {

@@ -15,6 +15,7 @@ mod drawing;
 mod event_line;
 mod keys;
 mod limits;
+mod lists;
 mod operations;
 mod places;
 mod policy;
@@ -304,6 +305,14 @@ impl Line for Redis {
 
     async fn find(&self, event: &EventId, number: u64) -> Result<Option<Spot>, Refused> {
         self.keep(event, self.line(event).find(number).await)
+    }
+
+    async fn living(
+        &self,
+        event: &EventId,
+        visitors: &[VisitorId],
+    ) -> Result<Vec<VisitorId>, Refused> {
+        self.keep(event, self.line(event).living(visitors).await)
     }
 
     async fn report(&self, event: &EventId, seats: Availability) -> Result<(), Refused> {

@@ -3,7 +3,7 @@
 use super::batch::{Unit, Units};
 use super::event_line::EventLine;
 use super::operations::{
-    AWAY, BACK, CLAIM, EJECT, FIND, FINISH, JOIN, LEAVE, Operation, PLACE, REENTER,
+    AWAY, BACK, CLAIM, EJECT, FIND, FINISH, JOIN, LEAVE, LIVING, Operation, PLACE, REENTER,
 };
 use super::reply::{Fields, PlaceReply, bytes, number};
 use super::view_reply::phase;
@@ -222,6 +222,21 @@ impl EventLine {
         let ended = self.run_one(EJECT, Unit::of(visitor)).await?;
         self.cache().end(ended, VisitorState::Ejected);
         Ok(ended >= 0)
+    }
+
+    pub(super) async fn living(
+        self: &Arc<EventLine>,
+        visitors: &[VisitorId],
+    ) -> Result<Vec<VisitorId>, Refused> {
+        let mut living = Vec::new();
+        for some in visitors.chunks(LIVING.units_max) {
+            let units = some.iter().copied().map(Unit::of).collect();
+            let answer = self.run(LIVING, Units::Many(units)).await?;
+            let told = some.iter().zip(&answer.units);
+            let live = told.filter(|(_, lives)| number(lives) == 1);
+            living.extend(live.map(|(visitor, _)| *visitor));
+        }
+        Ok(living)
     }
 
     pub(super) async fn find(self: &Arc<EventLine>, number: u64) -> Result<Option<Spot>, Refused> {

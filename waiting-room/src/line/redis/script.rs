@@ -185,6 +185,10 @@ pub(super) static SIGN_OUT: LazyLock<Script> =
     LazyLock::new(|| Script::new("sign_out", &[CLOCK, include_str!("sign_out.lua")]));
 pub(super) static LIMIT: LazyLock<Script> =
     LazyLock::new(|| Script::new("limit", &[CLOCK, include_str!("limit.lua")]));
+pub(super) static LIST: LazyLock<Script> =
+    LazyLock::new(|| Script::new("list", &[CLOCK, include_str!("list.lua")]));
+pub(super) static LIVING: LazyLock<Script> =
+    LazyLock::new(|| on_line("living", &[include_str!("living.lua")]));
 pub(super) static BEACON: LazyLock<Script> =
     LazyLock::new(|| on_line("beacon", &[include_str!("beacon.lua")]));
 

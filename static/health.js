@@ -1,0 +1,51 @@
+// @ts-check
+// The console's page of the installation's health: signs of a proxy in front that does not fit the settings.
+import { call } from "./api.js";
+import { api, page, table } from "./console.js";
+import { make } from "./make.js";
+
+/** What the node that answers noticed. @returns {Promise<any[]>} */
+export const proxySigns = () => call("GET", `${api}/proxy-signs`);
+
+export async function health() {
+  const signs = await proxySigns();
+  const code = (/** @type {string | null} */ text, /** @type {string} */ other) =>
+    make("td", { className: "word" }, text ? make("code", {}, text) : other);
+  const time = (/** @type {string} */ text) => make("td", {}, new Date(text).toLocaleString());
+  const list = table(["Noticed, and what to do", "Setting", "Seen", "Requests", "First", "Last"], signs, (sign) => [
+    make(
+      "td",
+      {},
+      sign.text.replace(/^./, (/** @type {string} */ letter) => letter.toUpperCase()),
+    ),
+    code(sign.setting, "the proxy's"),
+    code(sign.seen, "–"),
+    make("td", { className: "num" }, sign.requests.toLocaleString()),
+    time(sign.first_at),
+    time(sign.last_at),
+  ]);
+  page(
+    make("h1", {}, "Health"),
+    make(
+      "section",
+      { className: "card scroll", tabIndex: 0, "aria-label": "The proxy in front" },
+      make("h2", {}, "The proxy in front"),
+      make(
+        "p",
+        { className: "soft" },
+        signs.length
+          ? "The node that answered noticed this since it started. A setting holds from the next start on."
+          : "The node that answered noticed nothing that does not fit the settings.",
+      ),
+      ...(signs.length ? [list] : []),
+    ),
+  );
+}
+
+/** A note on the list of sales, where there is something to be seen. */
+export async function healthNote() {
+  const signs = await proxySigns().catch(() => []);
+  if (!signs.length) return [];
+  const link = make("a", { href: "#/health" }, "See what to change.");
+  return [make("p", { className: "note" }, "The proxy in front does not fit the settings. ", link)];
+}
