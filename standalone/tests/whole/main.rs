@@ -18,6 +18,7 @@ mod documents;
 mod draws;
 mod frames;
 mod gate;
+mod gate_clients;
 mod https;
 mod journey;
 mod keys;
