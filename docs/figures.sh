@@ -69,3 +69,7 @@ echo "the same contended sale by seven strategies, the engine beside pgbench, th
 "$bin/loadtest" seats --rounds "$rounds" 2>/dev/null
 "$bin/loadtest" seats --engine --seats 38000 --rounds "$rounds" 2>/dev/null
 "$bin/loadtest" seats --map --rounds "$rounds" 2>/dev/null
+echo "the gate beside nginx; healthy clients while others attack (loadtest gate, spoofed, slow)"
+"$bin/loadtest" gate --rounds "$rounds" 2>/dev/null
+"$bin/loadtest" spoofed --rounds "$rounds" 2>/dev/null
+"$bin/loadtest" slow --rounds "$rounds" 2>/dev/null

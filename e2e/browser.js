@@ -20,7 +20,8 @@ const options = {
     "--disable-sync",
   ],
 };
-export const launch = () => chromium.launch(options);
+/** @param {string[]} more further arguments */
+export const launch = (...more) => chromium.launch({ ...options, args: [...options.args, ...more] });
 /** A browser of its own with the profile in a folder. */
 export const launchWith = (folder) => chromium.launchPersistentContext(folder, options);
 
@@ -40,11 +41,8 @@ export function watched(page) {
   page.on("pageerror", (error) => page.wrong.push(String(error)));
   page.on("console", (message) => {
     // A refusal (4xx) that the page handles is logged by the browser itself; a blocked script or style is not.
-    if (
-      message.type() === "error" &&
-      !/Failed to load resource|WebSocket connection|ERR_CONNECTION/.test(message.text())
-    )
-      page.wrong.push(message.text());
+    const own = /Failed to load resource|WebSocket connection|ERR_CONNECTION|Opener-Policy header has been ignored/;
+    if (message.type() === "error" && !own.test(message.text())) page.wrong.push(message.text());
   });
   page.on("dialog", (dialog) => dialog.accept());
   return page;

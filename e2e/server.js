@@ -3,15 +3,17 @@ import { spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
 const binary = process.env.FAIRLINE_BINARY;
 if (!binary) throw new Error("FAIRLINE_BINARY names no program: run `make test`");
+/** Folder of our programs. */
+export const programs = dirname(binary);
 export const KEY = "browser-test-organiser-key";
 
 let asked = 0;
 /** A free port, none of those that the system gives to outgoing connections: one of these could take it first. */
-async function freePort() {
+export async function freePort() {
   for (let tries = 0; tries < 1000; tries++) {
     const port = 12000 + ((process.pid * 61 + asked++) % 10000);
     const server = createServer();
@@ -28,9 +30,13 @@ async function freePort() {
 }
 
 export class Server {
-  /** @param {Record<string, string>} more further settings */
-  static async start(more = {}) {
+  /**
+   * @param {Record<string, string>} more further settings
+   * @param {string} program another program than `fairline`
+   */
+  static async start(more = {}, program = binary) {
     const server = new Server();
+    server.program = program;
     server.more = more;
     server.folder = await mkdtemp(join(tmpdir(), "fairline-e2e-"));
     server.port = await freePort();
@@ -52,7 +58,7 @@ export class Server {
       FAIRLINE_REQUESTS_PER_SECOND: "0",
       ...this.more,
     };
-    this.process = spawn(binary, [], { env, stdio: ["ignore", "ignore", "inherit"] });
+    this.process = spawn(this.program, [], { env, stdio: ["ignore", "ignore", "inherit"] });
     for (let tries = 0; ; tries++) {
       const answer = await fetch(`${this.url}/api/v1/events`).catch(() => null);
       if (answer?.ok) return;

@@ -1,11 +1,15 @@
 //! Load tests and their reports.
 
 pub mod fans;
+pub mod floods;
+pub mod gate;
 pub mod line;
 pub mod night;
 pub mod overload;
+mod private;
 pub mod process;
 pub mod report;
 pub mod rush;
 pub mod seats;
 pub mod server;
+mod wire;

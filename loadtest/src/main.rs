@@ -2,8 +2,9 @@
 //! docs/performance.md.
 
 use clap::{Parser, Subcommand};
+use loadtest::floods::{slow, spoofed};
 use loadtest::report::Report;
-use loadtest::{fans, line, night, overload, rush, seats};
+use loadtest::{fans, gate, line, night, overload, rush, seats};
 use std::process::ExitCode;
 use testkit::Postgres;
 
@@ -29,6 +30,12 @@ enum Command {
     Fans(fans::FansArgs),
     /// The line on a Redis of its own, compared with Redis itself
     Line(line::LineArgs),
+    /// Answers of the gate on private servers, beside nginx's own; a fan's page behind it
+    Gate(gate::GateArgs),
+    /// A healthy client while requests come from ten million addresses
+    Spoofed(spoofed::SpoofedArgs),
+    /// A healthy client beside slowhttptest's slow ones
+    Slow(slow::SlowArgs),
     /// Whole journeys to booked seats; then the books are checked
     Rush(rush::RushArgs),
     /// A night in small: a draw, a rush, fans who behave as people do, until it is sold out
@@ -75,6 +82,9 @@ async fn main() -> ExitCode {
     let (report, as_json) = match Cli::parse().command {
         Command::Fans(args) => (fans::run(args.clone()).await, args.json),
         Command::Line(args) => (line::run(args.clone()).await, args.json),
+        Command::Gate(args) => (gate::run(args.clone()).await, args.json),
+        Command::Spoofed(args) => (spoofed::run(args.clone()).await, args.json),
+        Command::Slow(args) => (slow::run(args.clone()).await, args.json),
         Command::Rush(args) => (rush::run(args.clone()).await, args.json),
         Command::Night(args) => (night::run(args.clone()).await, args.json),
         Command::Overload(args) => (overload::run(args.clone()).await, args.json),

@@ -3,6 +3,7 @@
 use crate::draw::List;
 use crate::gate::passed::Passed;
 use crate::gate::settings::GateSettings;
+use crate::gate::verified::VerifiedTokens;
 use crate::hub::EventHub;
 use crate::line::Line;
 use crate::pass::Passes;
@@ -56,6 +57,8 @@ pub struct Room {
     pub(crate) gate: GateSettings,
     /// Clients that passed the gate within the last second.
     pub(crate) passed: Passed,
+    /// Tokens whose signature was verified at the gate.
+    pub(crate) verified: VerifiedTokens,
     /// Results of draws that were read at this node. Locked for a look-up, never across an await.
     pub(crate) lists: RwLock<HashMap<EventId, Arc<List>>>,
     /// Held while one of them is read, so that one is read at a time.
@@ -99,6 +102,7 @@ impl Room {
             gate: parts.gate,
             hubs: RwLock::default(),
             passed: Passed::default(),
+            verified: VerifiedTokens::default(),
             lists: RwLock::default(),
             list_reading: tokio::sync::Mutex::default(),
         }))

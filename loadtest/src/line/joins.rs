@@ -1,17 +1,13 @@
 //! Joins: into the store, beside Redis's own benchmark; over HTTP, beside nginx.
 
 use super::bench::{Bench, LineArgs, PIPELINE};
+use crate::private::{KEY, Private};
 use crate::report::{Report, median, progress, round};
 use client::{Client, Failed};
 use futures_util::stream::{self, StreamExt as _};
 use serde_json::json;
-use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
-use testkit::{Server, free_port};
-
-const KEY: &str = "loadtest-organiser-key";
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
+use std::time::Instant;
 
 /// Measures joins into the store: at depth, one at a time, and Redis's own benchmark of ZADD at the
 /// same pipelining.
@@ -56,10 +52,12 @@ pub(super) async fn over_http(args: &LineArgs, report: &mut Report) -> Result<()
     let (mut ours, mut nginx) = (Vec::new(), Vec::new());
     let bar = progress("joins over HTTP", args.rounds as u64);
     for _ in 0..args.rounds {
-        let (_redis, _node, _folder, url) = node().await?;
-        ours.push(post(&url, args.requests).await?);
-        let (_nginx, _folder, url) = fixed().await?;
-        nginx.push(post(&url, args.requests).await?);
+        let redis = testkit::Redis::start();
+        let node = node(&redis).await?;
+        ours.push(post(&node.client(), args.requests).await?);
+        drop(node);
+        let fixed = fixed().await?;
+        nginx.push(post(&fixed.client(), args.requests).await?);
         bar.inc(1);
     }
     bar.finish_and_clear();
@@ -70,77 +68,26 @@ pub(super) async fn over_http(args: &LineArgs, report: &mut Report) -> Result<()
     Ok(())
 }
 
-async fn node() -> Result<(testkit::Redis, Server, tempfile::TempDir, String), Failed> {
-    let redis = testkit::Redis::start();
-    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let port = free_port();
-    let binary = std::env::current_exe().map_err(|error| error.to_string())?;
-    let binary = binary.with_file_name("waiting-room").display().to_string();
-    let data = folder.path().join("data").display().to_string();
-    let settings = [
-        format!("FAIRLINE_LISTEN=127.0.0.1:{port}"),
-        format!("FAIRLINE_OPS_LISTEN=127.0.0.1:{}", free_port()),
-        format!("FAIRLINE_DATA={data}"),
-        format!("FAIRLINE_LINE={}", redis.url()),
-        format!("FAIRLINE_PASS_SECRET=pass-{SECRET}"),
-        format!("FAIRLINE_SERVICE_KEY=service-{SECRET}"),
-        format!("FAIRLINE_ORGANISER_KEY={KEY}"),
-        "FAIRLINE_LOG=warn".to_owned(),
-        "FAIRLINE_REQUESTS_PER_SECOND=0".to_owned(),
-        "FAIRLINE_JOINS_PER_MINUTE=0".to_owned(),
-        "FAIRLINE_REJOINS_PER_HOUR=0".to_owned(),
-        "FAIRLINE_CONNECTIONS_PER_ADDRESS=0".to_owned(),
-    ];
-    let mut arguments: Vec<&str> = settings.iter().map(String::as_str).collect();
-    arguments.push(&binary);
-    let server = Server::start(folder.path(), "env", &arguments);
-    let url = format!("http://127.0.0.1:{port}");
-    let client = up(&url).await?;
+async fn node(redis: &testkit::Redis) -> Result<Private, Failed> {
+    let node = Private::program("waiting-room", &[("LINE", redis.url())]).await?;
     let event = json!({"id": "bench", "name": "Bench", "paused": true});
-    client.create_event(KEY, &event, None).await?;
-    Ok((redis, server, folder, url))
+    node.client().create_event(KEY, &event, None).await?;
+    Ok(node)
 }
 
-async fn fixed() -> Result<(Server, tempfile::TempDir, String), Failed> {
-    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let port = free_port();
+async fn fixed() -> Result<Private, Failed> {
     // As long as a place with its pass.
     let body = json!({"fixed": "x".repeat(480)});
-    let conf = format!(
-        "worker_processes auto; pid p; error_log e; events {{ worker_connections 4096; }} \
-         http {{ access_log off; keepalive_requests 1000000; client_body_temp_path b; proxy_temp_path x; \
-         fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s; default_type application/json; \
-         server {{ listen 127.0.0.1:{port}; return 201 '{body}'; }} }}"
-    );
-    let file = folder.path().join("nginx.conf");
-    std::fs::write(&file, conf).map_err(|error| error.to_string())?;
-    let (prefix, file) = (shown(folder.path()), shown(&file));
-    let arguments = ["-p", &prefix, "-c", &file, "-g", "daemon off;"];
-    let server = Server::start(folder.path(), "nginx", &arguments);
-    let url = format!("http://127.0.0.1:{port}");
-    up(&url).await?;
-    Ok((server, folder, url))
-}
-
-fn shown(path: &Path) -> String {
-    path.display().to_string()
-}
-
-async fn up(url: &str) -> Result<Client, Failed> {
-    let client = Client::new(url);
-    let from = Instant::now();
-    while client.get("/api/v1/events", "").await.is_err() {
-        if from.elapsed() > Duration::from_secs(20) {
-            return Err(format!("{url} did not start"));
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    Ok(client)
+    Private::nginx(|address| {
+        format!(
+            "default_type application/json; server {{ listen {address}; return 201 '{body}'; }}"
+        )
+    })
+    .await
 }
 
 /// Sends `count` joins, 128 concurrently, and returns answers per second.
-async fn post(url: &str, count: usize) -> Result<f64, Failed> {
-    let client = Client::new(url);
+async fn post(client: &Client, count: usize) -> Result<f64, Failed> {
     let from = Instant::now();
     let asking = stream::iter(0..count).map(|_| client.join("bench"));
     let answers: Vec<_> = asking.buffer_unordered(128).collect().await;

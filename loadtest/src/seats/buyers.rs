@@ -3,6 +3,7 @@
 
 use super::strategy::Wanted;
 use crate::report::histogram;
+use crate::wire::parse_head;
 use client::Failed;
 use hdrhistogram::Histogram;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
@@ -121,49 +122,6 @@ impl Http {
             }
         }
     }
-}
-
-impl Http {
-    /// Sends a GET request and returns the status; the body is counted, not kept.
-    pub(super) async fn read(&mut self, head: &str, accept: &str) -> Result<u16, Failed> {
-        if self.stream.is_none() {
-            let stream = TcpStream::connect(&self.address).await;
-            self.stream = Some(stream.map_err(|error| error.to_string())?);
-        }
-        let stream = self.stream.as_mut().expect("it was just connected");
-        let request = format!("{head} HTTP/1.1\r\nHost: map\r\nAccept: {accept}\r\n\r\n");
-        let sent = stream.write_all(request.as_bytes()).await;
-        sent.map_err(|error| error.to_string())?;
-        self.read.clear();
-        let (status, mut left) = loop {
-            let count = stream.read_buf(&mut self.read).await;
-            if count.map_err(|error| error.to_string())? == 0 {
-                return Err("the connection was closed".to_owned());
-            }
-            if let Some((status, whole)) = parse_head(&self.read) {
-                break (status, whole.saturating_sub(self.read.len()));
-            }
-        };
-        while left > 0 {
-            self.read.clear();
-            let count = stream.read_buf(&mut self.read).await;
-            left = left.saturating_sub(count.map_err(|error| error.to_string())?);
-        }
-        Ok(status)
-    }
-}
-
-/// Returns the status and the length of head and body together, once the head is complete.
-fn parse_head(read: &[u8]) -> Option<(u16, usize)> {
-    let end = read.windows(4).position(|four| four == b"\r\n\r\n")?;
-    let head = std::str::from_utf8(&read[..end]).ok()?;
-    let status = head.split(' ').nth(1)?.parse().ok()?;
-    let length = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then_some(value)
-    })?;
-    let length: usize = length.trim().parse().ok()?;
-    Some((status, end + 4 + length))
 }
 
 /// Returns status and body, once both are complete.

@@ -1,8 +1,8 @@
 //! Reads of the seat map over HTTP, beside nginx with the same bytes in a file.
 
 use super::args::SeatsArgs;
-use super::buyers::Http;
 use crate::report::{Report, median, round};
+use crate::wire::Wire;
 use client::{Client, Failed};
 use serde_json::json;
 use std::net::TcpStream;
@@ -58,11 +58,11 @@ pub(super) async fn run(args: &SeatsArgs, report: &mut Report) -> Result<(), Fai
 async fn read(address: &str, head: &str, accept: &str, reads: usize) -> Result<f64, Failed> {
     let from = Instant::now();
     let readers = (0..READERS).map(|_| {
-        let (mut http, head) = (Http::new(address), head.to_owned());
-        let accept = accept.to_owned();
+        let mut wire = Wire::new(address);
+        let request = format!("{head} HTTP/1.1\r\nHost: map\r\nAccept: {accept}\r\n\r\n");
         tokio::spawn(async move {
             for _ in 0..reads / READERS {
-                if http.read(&head, &accept).await? != 200 {
+                if wire.send(request.as_bytes()).await? != 200 {
                     return Err("the answer is not the map".to_owned());
                 }
             }

@@ -42,6 +42,17 @@ impl Verifier {
     /// # Errors
     /// The reason for refusing it.
     pub fn verify(&self, token: &str, event: &EventId, now: Time) -> Result<Claims, Refused> {
+        let claims = self.read(token)?;
+        claims.check(event, now)?;
+        Ok(claims)
+    }
+
+    /// Reads the claims of a token that is signed by a known key. They count only once
+    /// [`Claims::check`] has passed as well.
+    ///
+    /// # Errors
+    /// The reason for refusing it.
+    pub fn read(&self, token: &str) -> Result<Claims, Refused> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(Refused::Forged);
         }
@@ -53,18 +64,26 @@ impl Verifier {
         let known = self.keys.iter().find(|known| known.id == kid);
         let known = known.ok_or(Refused::UnknownKey)?;
         // The key, not the token, says which algorithm counts.
-        let claims = jsonwebtoken::decode::<Claims>(token, &known.key, &known.validation)
-            .map_err(|_| Refused::Forged)?
-            .claims;
-        if claims.aud != event.as_str() {
+        let read = jsonwebtoken::decode::<Claims>(token, &known.key, &known.validation);
+        read.map(|read| read.claims).map_err(|_| Refused::Forged)
+    }
+}
+
+impl Claims {
+    /// Checks that the token is for this event and for this time.
+    ///
+    /// # Errors
+    /// The reason for refusing it.
+    pub fn check(&self, event: &EventId, now: Time) -> Result<(), Refused> {
+        if self.aud != event.as_str() {
             return Err(Refused::OtherEvent);
         }
         let seconds = now.seconds();
-        let starts = claims.nbf.max(claims.iat) - SKEW_SECONDS;
-        if seconds < starts || seconds >= claims.exp.saturating_add(SKEW_SECONDS) {
+        let starts = self.nbf.max(self.iat) - SKEW_SECONDS;
+        if seconds < starts || seconds >= self.exp.saturating_add(SKEW_SECONDS) {
             return Err(Refused::OutOfTime);
         }
-        Ok(claims)
+        Ok(())
     }
 }
 
@@ -95,7 +114,7 @@ fn read_key(jwk: &Value, issuer: &str) -> Option<KnownKey> {
 
 fn validation(algorithm: SigningAlgorithm, issuer: &str) -> Validation {
     let mut validation = Validation::new(algorithm.jose());
-    // The crate asks the machine's clock; ours is checked by `verify`, and the audience with it.
+    // The crate asks the machine's clock; ours is checked by `Claims::check`, with the audience.
     validation.validate_exp = false;
     validation.validate_nbf = false;
     validation.validate_aud = false;

@@ -19,6 +19,7 @@ mod documents;
 mod draws;
 mod frames;
 mod gate;
+mod gate_clients;
 mod https;
 mod journey;
 mod keys;

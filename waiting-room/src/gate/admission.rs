@@ -9,6 +9,7 @@ use shared::ids::EventId;
 use shared::time::Time;
 use shared::token::Claims;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -29,13 +30,14 @@ pub(super) enum Verdict {
 
 /// Returns the valid admission tokens of a request. The cookie comes first: `Authorization` belongs
 /// to the site.
-pub(super) fn admissions(room: &Room, event: &EventId, headers: &HeaderMap) -> Vec<Claims> {
+pub(super) fn admissions(room: &Room, event: &EventId, headers: &HeaderMap) -> Vec<Arc<Claims>> {
     let name = cookie_name(&room.site, &format!("fairline_admission_{event}"));
     let words = [cookie(headers, &name), bearer(headers)];
     let now = room.now(event);
     let verified = |word: String| {
-        let claims = room.verifier.verify(&word, event, now);
+        let claims = room.verified.read(&word, || room.verifier.read(&word));
         claims
+            .and_then(|claims| claims.check(event, now).map(|()| claims))
             .inspect_err(|refused| tracing::debug!(%event, %refused, "admission refused"))
             .ok()
     };

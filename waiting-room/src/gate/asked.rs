@@ -131,7 +131,8 @@ fn percent_encoded(bytes: &[u8], is_kept: impl Fn(u8) -> bool) -> String {
 
 /// Returns the query that makes the queue page lead back to an address of the site.
 pub(crate) fn return_query(target: &str) -> String {
-    let is_kept = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/?:@!$'()*,;=".contains(&byte);
+    // Some proxies, such as Traefik, turn a `;` in the query of any request into `&`.
+    let is_kept = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/?:@!$'()*,=".contains(&byte);
     format!("?return_to={}", percent_encoded(target.as_bytes(), is_kept))
 }
 
@@ -195,10 +196,18 @@ mod tests {
 
     #[test]
     fn a_return_query_is_read_as_it_was_written() {
-        for target in ["/", "/a?b=c&d=%26+%2B#x", "/ä?\u{1f39f}=1", "//x?y=/'\"<>"] {
+        for target in [
+            "/",
+            "/a?b=c&d=%26+%2B#x",
+            "/ä?\u{1f39f}=1",
+            "//x?y=/'\"<>",
+            "/a;b=1?c;d",
+        ] {
             let uri: Uri = format!("/e/night{}", return_query(target)).parse().unwrap();
             let Query(read) = Query::<Vec<(String, String)>>::try_from_uri(&uri).unwrap();
             assert_eq!(read, [("return_to".to_owned(), target.to_owned())]);
+            let others = uri.query().unwrap().replace(';', "&");
+            assert_eq!(uri.query(), Some(others.as_str()), "some end a value there");
         }
     }
 

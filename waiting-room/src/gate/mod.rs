@@ -5,6 +5,7 @@ mod admission;
 mod asked;
 pub(crate) mod passed;
 pub(crate) mod settings;
+pub(crate) mod verified;
 
 pub(crate) use asked::return_query;
 

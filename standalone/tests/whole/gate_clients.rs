@@ -1,0 +1,202 @@
+//! Who a request at the gate is of: which of its credentials counts, which clients are told apart,
+//! and what is believed while the line is away.
+
+use crate::stage::{PASS_SECRET, SERVICE_KEY, Stage};
+use hyper::{Method, Response, StatusCode, body::Bytes};
+use serde_json::json;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use waiting_room::settings::LineArgs;
+
+const PAGE: (&str, &str) = ("sec-fetch-mode", "navigate");
+const PICTURE: (&str, &str) = ("sec-fetch-mode", "no-cors");
+
+async fn ask(stage: &Stage, event: &str, heads: &[(&str, &str)]) -> Response<Bytes> {
+    let path = format!("/gate/{event}");
+    let answer = stage.client.raw(Method::GET, &path, heads, vec![]).await;
+    answer.unwrap()
+}
+
+fn visitor(answer: &Response<Bytes>) -> &str {
+    let visitor = answer.headers().get("x-fairline-visitor");
+    visitor.map_or("nobody", |visitor| visitor.to_str().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_admissions_the_cookie_counts_and_the_bearer_once_the_cookie_admits_no_longer() {
+    let stage = Stage::open().await;
+    stage.event("gate", json!({})).await;
+    let [ada, ben] = [stage.admit("gate").await.1, stage.admit("gate").await.1];
+    let [cookie, other] = [&ada, &ben].map(|token| format!("fairline_admission_gate={token}"));
+    let bearer = format!("Bearer {ben}");
+    let both = [("cookie", cookie.as_str()), ("authorization", &bearer)];
+    let of_ada = ask(&stage, "gate", &both[..1]).await;
+    let of_ben = ask(&stage, "gate", &both[1..]).await;
+    assert_ne!(visitor(&of_ada), visitor(&of_ben));
+    let answer = ask(&stage, "gate", &both).await;
+    assert_eq!(visitor(&answer), visitor(&of_ada));
+    let done = "/api/v1/events/gate/admission";
+    let done = stage.client.delete(done, &ada).await.unwrap();
+    assert_eq!(done.status, StatusCode::NO_CONTENT);
+    let answer = ask(&stage, "gate", &both).await;
+    assert_eq!(visitor(&answer), visitor(&of_ben));
+    // What a client claims to be is not repeated, whether it may pass or not.
+    for (heads, status) in [
+        ([("cookie", other.as_str())], StatusCode::NO_CONTENT),
+        ([("cookie", cookie.as_str())], StatusCode::UNAUTHORIZED),
+    ] {
+        let heads = [heads[0], ("x-fairline-visitor", "vis_forged")];
+        let answer = ask(&stage, "gate", &heads).await;
+        assert_eq!(answer.status(), status);
+        assert_ne!(visitor(&answer), "vis_forged");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_passed_passes_at_no_other_event_and_not_after_its_end() {
+    let stage = Stage::open().await;
+    let times = json!({"rate_per_minute": 6_000_000, "batch_seconds": 1, "claim_seconds": 5, "session_seconds": 5});
+    for event in ["gate", "other"] {
+        stage.event(event, json!({"admission": times})).await;
+    }
+    let (_, token) = stage.admit("gate").await;
+    let status = async |event: &str| {
+        let cookie = format!("fairline_admission_{event}={token}");
+        let bearer = format!("Bearer {token}");
+        let heads = [("cookie", cookie.as_str()), ("authorization", &bearer)];
+        ask(&stage, event, &heads).await.status()
+    };
+    assert_eq!(status("gate").await, StatusCode::NO_CONTENT);
+    assert_eq!(status("other").await, StatusCode::UNAUTHORIZED);
+    stage.clock.advance_ms(60_000);
+    assert_eq!(status("gate").await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_are_clients_as_well_and_the_one_with_the_cookie_may_move() {
+    let redis = testkit::Redis::start();
+    for stage in [
+        Stage::with(|common| common.trusted_hops = Some("1".into())).await,
+        Stage::on(&redis).await,
+    ] {
+        stage.event("gate", json!({})).await;
+        let (_, token) = stage.admit("gate").await;
+        let cookie = format!("fairline_admission_gate={token}");
+        let from = async |at: usize, cookie: &str| {
+            let address = format!("198.51.100.{at}");
+            // Without a trusted proxy the address tells nothing, and the agent has to.
+            let agent = format!("Browser/{at}");
+            let is_trusted = stage.fairline.room.site.trusted_hops == 1;
+            let agent = if is_trusted { "Browser" } else { &agent };
+            let heads = [
+                ("cookie", cookie),
+                ("x-forwarded-for", &address),
+                ("user-agent", agent),
+                PAGE,
+            ];
+            ask(&stage, "gate", &heads).await
+        };
+        let first = from(1, &cookie).await;
+        let client = first.headers()["set-cookie"].to_str().unwrap();
+        let client = client.split(';').next().unwrap();
+        let mut passed = 1;
+        for at in 2..10 {
+            passed += usize::from(from(at, &cookie).await.status().is_success());
+        }
+        assert_eq!(passed, 3);
+        let both = format!("{cookie}; {client}");
+        for at in 20..24 {
+            assert_eq!(from(at, &both).await.status(), StatusCode::NO_CONTENT);
+        }
+        // The cookie is no admission.
+        assert_eq!(from(1, client).await.status(), StatusCode::FOUND);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_or_a_program_gets_the_cookie_of_its_client_and_no_picture_does() {
+    let stage = Stage::open().await;
+    stage.event("gate", json!({})).await;
+    let (_, token) = stage.admit("gate").await;
+    let cookie = format!("fairline_admission_gate={token}");
+    for (agent, more, is_set) in [
+        ("one", PICTURE, false),
+        ("one", PAGE, true),
+        ("one", PICTURE, false),
+        ("two", ("accept", "application/json"), true),
+    ] {
+        let heads = [("cookie", cookie.as_str()), ("user-agent", agent), more];
+        let answer = ask(&stage, "gate", &heads).await;
+        assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+        let has_cookie = answer.headers().contains_key("set-cookie");
+        assert_eq!(has_cookie, is_set, "{agent} {more:?}");
+        // The next answer is not one of the same second.
+        stage.clock.advance_ms(1000);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_redis_is_gone_verified_tokens_pass_and_no_forged_one_nor_a_stranger() {
+    let mut redis = testkit::Redis::start();
+    let stage = Stage::on(&redis).await;
+    stage.event("gate", json!({})).await;
+    let mut admitted = Vec::new();
+    for _ in 0..3 {
+        let (_, token) = stage.admit("gate").await;
+        admitted.push(format!("fairline_admission_gate={token}"));
+    }
+    let inside = ask(&stage, "gate", &[("cookie", &admitted[0])]).await;
+    assert_eq!(inside.status(), StatusCode::NO_CONTENT);
+    // First it does not answer, and the node does not know yet.
+    redis.signal("STOP");
+    let frozen = ask(&stage, "gate", &[("cookie", &admitted[1])]).await;
+    assert_eq!(frozen.status(), StatusCode::NO_CONTENT);
+    redis.kill();
+    // Also fans whose first request it is, and clients that cannot be counted.
+    for round in 0..4 {
+        for cookie in &admitted {
+            for agent in ["one", "two", "three", "four", "five"] {
+                let heads = [("cookie", cookie.as_str()), ("user-agent", agent), PAGE];
+                let answer = ask(&stage, "gate", &heads).await;
+                let status = answer.status();
+                assert_eq!(status, StatusCode::NO_CONTENT, "{round} {agent}");
+                assert!(visitor(&answer).starts_with("vis_"));
+            }
+            let forged = format!("{cookie}x");
+            for heads in [&[PICTURE, ("cookie", &forged)][..], &[PICTURE]] {
+                let answer = ask(&stage, "gate", heads).await;
+                assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{round}");
+            }
+        }
+        stage.clock.advance_ms(1000);
+    }
+    let unknown = ask(&stage, "no-such-event", &[PICTURE]).await;
+    assert_eq!(unknown.status(), StatusCode::UNAUTHORIZED);
+    // Nothing but the token itself says now that it has ended.
+    stage.clock.advance_ms(3_600_000);
+    let ended = ask(&stage, "gate", &[PICTURE, ("cookie", &admitted[0])]).await;
+    assert_eq!(ended.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_redis_is_gone_no_event_counts_as_unknown() {
+    let mut redis = testkit::Redis::start();
+    let stage = Stage::with_line(LineArgs {
+        line: Some(redis.url()),
+        pass_secret: Some(PASS_SECRET.to_owned()),
+        service_key: Some(SERVICE_KEY.to_owned()),
+        gate_unknown_event: Some("pass".to_owned()),
+        ..LineArgs::default()
+    })
+    .await;
+    let status = async || ask(&stage, "no-such-event", &[PICTURE]).await.status();
+    assert_eq!(status().await, StatusCode::NO_CONTENT);
+    redis.kill();
+    let is_away = &stage.fairline.room.site.health.is_line_away;
+    let from = Instant::now();
+    while !is_away.load(Ordering::Relaxed) {
+        assert!(from.elapsed() < Duration::from_secs(20));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(status().await, StatusCode::UNAUTHORIZED);
+}
