@@ -34,6 +34,13 @@ impl Time {
         self.0.div_euclid(1000)
     }
 
+    /// Returns the minute as people write it, such as `26 November 2026, 18:00 UTC`.
+    pub fn for_people(self) -> String {
+        let stamp = jiff::Timestamp::from_millisecond(self.0);
+        let shown = stamp.map(|stamp| stamp.strftime("%-d %B %Y, %H:%M UTC").to_string());
+        shown.unwrap_or_else(|_| self.to_string())
+    }
+
     /// Reads an RFC 3339 instant.
     ///
     /// # Errors
