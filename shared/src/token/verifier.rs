@@ -60,7 +60,7 @@ impl Verifier {
             return Err(Refused::OtherEvent);
         }
         let seconds = now.seconds();
-        let starts = claims.nbf.max(claims.iat) - SKEW_SECONDS;
+        let starts = claims.nbf.max(claims.iat).saturating_sub(SKEW_SECONDS);
         if seconds < starts || seconds >= claims.exp.saturating_add(SKEW_SECONDS) {
             return Err(Refused::OutOfTime);
         }
