@@ -65,6 +65,9 @@ test("buttons of the dashboard say what went wrong", async () => {
   await admin.getByRole("button", { name: "Pause" }).click();
   await admin.getByRole("alert").filter({ hasText: "The server cannot be reached" }).waitFor();
   assert.equal(await admin.getByRole("button", { name: "Pause" }).isVisible(), true);
+  const silence = admin.getByText(/^No news from the server since/);
+  await silence.waitFor();
   sound(admin);
   await server.run();
+  await silence.waitFor({ state: "hidden" });
 });

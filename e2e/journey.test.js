@@ -250,6 +250,23 @@ test("the queue works without JavaScript: forms and a refresh", async () => {
   await fan.getByRole("button", { name: "Leave the line" }).waitFor({ state: "hidden" });
 });
 
+test("pages without JavaScript say when the sale opens or what is missing, and load nothing for ever", async () => {
+  const opens = new Date(Date.now() + 3600_000);
+  await server.event("later", { order: "draw", sale_opens_at: opens.toISOString() });
+  const fan = await person(browser, { javaScriptEnabled: false });
+  await fan.goto(`${server.url}/e/later`);
+  const minute = opens.toISOString().slice(11, 16);
+  await fan
+    .getByText(`It opens on`)
+    .and(fan.getByText(`${minute} UTC`))
+    .waitFor();
+  for (const path of ["/", "/organiser", "/api/docs", "/e/later/draw", "/e/later/seats", "/orders/ord_x"]) {
+    await fan.goto(`${server.url}${path}`);
+    await fan.getByText("JavaScript").first().waitFor();
+    assert.equal(await fan.getByText("Loading").filter({ visible: true }).count(), 0, path);
+  }
+});
+
 test("the queue works without WebSocket, by polling", async () => {
   await server.event("polling", { paused: true });
   const [fan, other] = [await person(browser), await person(browser)];

@@ -5,12 +5,16 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use checkout::inventory::layout::{SEATS_MAX, parse};
 use shared::http::client_address::client_address;
 use shared::http::credentials::{bearer, cookie};
+use shared::http::socket::frames::WatchedStream;
 use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
-use shared::token::{Signer, SigningAlgorithm, Verifier};
+use shared::token::{Claims, SKEW_SECONDS, Signer, SigningAlgorithm, Verifier};
 use std::io::{Cursor, Read, Write};
 use std::net::{IpAddr, Ipv4Addr};
+use std::pin::Pin;
 use std::sync::LazyLock;
+use std::task::{Context, Poll, Waker};
+use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocket, WebSocketConfig};
 use waiting_room::line::Life;
 use waiting_room::pass::{Pass, Passes};
@@ -20,6 +24,10 @@ const ISSUER: &str = "https://fuzz.example";
 const NOW: Time = Time(1_800_000_000_000);
 /// As `waiting-room/src/push.rs` has it.
 const MESSAGE_BYTES_MAX: usize = 4096;
+/// As `shared/src/token/mod.rs` has it.
+const TOKEN_BYTES_MAX: usize = 2048;
+/// Without the mask.
+const FRAME_HEADER_BYTES_MAX: usize = 10;
 
 /// A target, by its name.
 pub(crate) struct Target {
@@ -126,16 +134,34 @@ fn written(bytes: &[u8]) -> Option<Pass> {
     })
 }
 
-/// An admission token, and a JWK set of a waiting room elsewhere.
+/// An admission token, the claims of one, and a JWK set of a waiting room elsewhere.
 pub(crate) fn token(bytes: &[u8]) {
+    static SIGNER: LazyLock<Signer> = LazyLock::new(|| {
+        let derived = SigningAlgorithm::ALL.map(|algorithm| algorithm.derive_pem(SECRET));
+        let derived: Result<Vec<_>, _> = derived.into_iter().collect();
+        let signer = derived.and_then(|pems| Signer::from_pem(&pems.concat()));
+        signer.expect("keys can be derived")
+    });
     static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| {
-        let derived = SigningAlgorithm::EdDsa.derive_pem(SECRET);
-        let signer = derived.and_then(|pem| Signer::from_pem(&pem));
-        let signer = signer.expect("a key can be derived");
-        Verifier::from_jwks(&signer.jwks(), ISSUER).expect("it is published")
+        Verifier::from_jwks(&SIGNER.jwks(), ISSUER).expect("the keys are published")
     });
     if let Ok(keys) = serde_json::from_slice(bytes) {
         let _ = Verifier::from_jwks(&keys, ISSUER);
+    }
+    if let Ok(claims) = serde_json::from_slice::<Claims>(bytes) {
+        let token = SIGNER.sign(&claims);
+        let verified = VERIFIER.verify(&token, &event(), NOW);
+        // The library takes no time before 1970.
+        let began = claims.iat.min(claims.nbf) >= 0 && claims.iat.max(claims.nbf) <= NOW.seconds();
+        let is_good = claims.iss == ISSUER && claims.aud == "arena" && began;
+        if is_good && claims.exp > NOW.seconds() && token.len() <= TOKEN_BYTES_MAX {
+            assert_eq!(verified, Ok(claims));
+        } else if let Ok(verified) = verified {
+            assert_eq!(verified, claims);
+            assert_eq!(claims.aud, "arena");
+            assert_eq!(claims.iss, ISSUER);
+            assert!(claims.exp.saturating_add(SKEW_SECONDS) > NOW.seconds());
+        }
     }
     let Ok(text) = str::from_utf8(bytes) else {
         return;
@@ -170,6 +196,7 @@ pub(crate) fn plan(bytes: &[u8]) {
 
 /// What a client sends on a WebSocket: it ends, with messages within the limit.
 pub(crate) fn frame(bytes: &[u8]) {
+    frames(bytes);
     let config = WebSocketConfig::default()
         .read_buffer_size(256)
         .max_frame_size(Some(MESSAGE_BYTES_MAX))
@@ -178,6 +205,66 @@ pub(crate) fn frame(bytes: &[u8]) {
     let mut socket = WebSocket::from_raw_socket(client, Role::Server, Some(config));
     while let Ok(message) = socket.read() {
         assert!(message.len() <= MESSAGE_BYTES_MAX);
+    }
+}
+
+/// Lengths of frames, however they are cut: all is read up to the first frame whose length takes
+/// more bytes than it needs.
+fn frames(bytes: &[u8]) {
+    let good = well_formed(bytes);
+    for piece in [1, 7, bytes.len().max(1)] {
+        let read = watched(bytes, piece);
+        assert!(bytes.starts_with(&read));
+        // The header of the frame may have been read before it was complete.
+        let ahead = read.len().saturating_sub(good.len());
+        assert!(ahead < FRAME_HEADER_BYTES_MAX && ahead < piece);
+        assert!(read.len() >= good.len());
+    }
+}
+
+/// Returns what is read of a client's bytes, so many at a time.
+fn watched(bytes: &[u8], piece: usize) -> Vec<u8> {
+    let mut stream = WatchedStream::new(bytes, u32::MAX);
+    let mut context = Context::from_waker(Waker::noop());
+    let mut read = Vec::new();
+    loop {
+        let mut space = vec![0; piece];
+        let mut buffer = ReadBuf::new(&mut space);
+        let polled = Pin::new(&mut stream).poll_read(&mut context, &mut buffer);
+        if !matches!(polled, Poll::Ready(Ok(()))) || buffer.filled().is_empty() {
+            return read;
+        }
+        read.extend_from_slice(buffer.filled());
+    }
+}
+
+/// Returns the bytes before the first frame with such a length, read the simple way.
+fn well_formed(bytes: &[u8]) -> &[u8] {
+    let mut rest = bytes;
+    loop {
+        let good = &bytes[..bytes.len() - rest.len()];
+        let [_, second, more @ ..] = rest else {
+            return bytes;
+        };
+        let (length, least, more) = match (second & 0x7f, more) {
+            (126, [high, low, more @ ..]) => (u16::from_be_bytes([*high, *low]).into(), 126, more),
+            (127, [a, b, c, d, e, f, g, h, more @ ..]) => (
+                u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]),
+                1 << 16,
+                more,
+            ),
+            (126 | 127, _) => return bytes,
+            (short, more) => (u64::from(short), 0, more),
+        };
+        if length < least {
+            return good;
+        }
+        let mask = if second & 0x80 == 0 { 0 } else { 4 };
+        let end = usize::try_from(length.saturating_add(mask)).unwrap_or(usize::MAX);
+        let Some(next) = more.get(end..) else {
+            return bytes;
+        };
+        rest = next;
     }
 }
 

@@ -6,6 +6,8 @@ import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
 import { plot } from "./plot.js";
 
+/** Figures come once a second; older ones are said to be old. */
+const SILENCE_MS = 5000;
 /** Samples that are kept for the plots. */
 const SAMPLES_MAX = 4000;
 /** Points of a plot. */
@@ -20,6 +22,7 @@ export async function dashboard(id) {
   const samples = await call("GET", `${url}/history?minutes=60`);
   const steers = may("operator");
   const pill = make("span", { className: "pill" });
+  const silence = make("p", { className: "bad", role: "status", hidden: true });
   const tiles = make("div", { className: "tiles" });
   const plots = make("div", { className: "plots" });
   const shared = make("section", { className: "card" });
@@ -39,6 +42,7 @@ export async function dashboard(id) {
       make("a", { href: `${root}/e/${id}`, target: "_blank" }, "Queue page"),
       make("a", { href: `${root}${url}/history?minutes=240`, target: "_blank" }, "History"),
     ),
+    silence,
     tiles,
     plots,
     make(
@@ -57,8 +61,10 @@ export async function dashboard(id) {
       () => {},
     );
   listShared();
-  let plottedAt = -Infinity;
+  let plottedAt = -Infinity,
+    heardAt = performance.now();
   const draw = (/** @type {any} */ now) => {
+    heardAt = performance.now();
     pill.textContent = /** @type {any} */ (phases)[now.phase];
     tiles.replaceChildren(...figures(now));
     samples.push(now);
@@ -72,7 +78,10 @@ export async function dashboard(id) {
   atEnd(() => stream.close());
   stream.onmessage = (event) => draw(JSON.parse(event.data));
   const list = async () => {
-    const [newest] = await Promise.all([call("GET", `${url}/orders?limit=50`), loadCurrencies()]).catch(() => [[]]);
+    const asked = Promise.all([call("GET", `${url}/orders?limit=50`), loadCurrencies()]);
+    const [newest] = await asked.catch(() => [null]);
+    // What is known stays; the words above the figures say that it is old.
+    if (!newest) return;
     orders.replaceChildren(
       newest.length ? orderTable(newest, url, list) : make("p", { className: "soft" }, "None yet."),
     );
@@ -83,6 +92,14 @@ export async function dashboard(id) {
     listShared();
   }, 5000);
   atEnd(() => clearInterval(timer));
+  const watch = setInterval(() => {
+    const is = performance.now() - heardAt > SILENCE_MS;
+    if (is === !silence.hidden) return;
+    const since = new Date(performance.timeOrigin + heardAt).toLocaleTimeString();
+    silence.textContent = `No news from the server since ${since}: the figures are as old as that.`;
+    silence.hidden = !is;
+  }, 1000);
+  atEnd(() => clearInterval(watch));
 }
 
 /**

@@ -3,7 +3,8 @@
 import { $, call } from "./api.js";
 import { make } from "./make.js";
 
-const document_ = await call("GET", "/api/openapi.json");
+/** @type {any} */
+let document_;
 
 /** A schema as an example of its shape. @param {any} schema @param {number} depth @returns {any} */
 function shape(schema, depth = 0) {
@@ -27,31 +28,43 @@ function shape(schema, depth = 0) {
 /** @param {any} content */
 const example = (content) => make("pre", {}, JSON.stringify(shape(Object.values(content)[0]?.schema), null, 2));
 
-/** @type {Record<string, HTMLElement[]>} */
-const tags = {};
-for (const [path, methods] of Object.entries(document_.paths)) {
-  for (const [method, what] of Object.entries(/** @type {any} */ (methods))) {
-    const inside = [
-      make(
-        "summary",
-        {},
-        make("span", { className: "method" }, method.toUpperCase()),
-        make("code", {}, path),
-        make("span", { className: "soft" }, what.summary || what.description || ""),
-      ),
-    ];
-    const who = (what.security || [])
-      .map((/** @type {any} */ s) => Object.keys(s)[0])
-      .filter(Boolean)
-      .join(" or ");
-    if (who) inside.push(make("p", {}, `Authorization: Bearer, with the ${who}`));
-    if (what.requestBody) inside.push(make("p", {}, "Takes"), example(what.requestBody.content));
-    for (const [status, answer] of Object.entries(what.responses)) {
-      if (Number(status) >= 300) continue;
-      inside.push(make("p", {}, `Answers ${status} ${/** @type {any} */ (answer).description || ""}`));
-      if (/** @type {any} */ (answer).content) inside.push(example(/** @type {any} */ (answer).content));
+function show() {
+  /** @type {Record<string, HTMLElement[]>} */
+  const tags = {};
+  for (const [path, methods] of Object.entries(document_.paths)) {
+    for (const [method, what] of Object.entries(/** @type {any} */ (methods))) {
+      const inside = [
+        make(
+          "summary",
+          {},
+          make("span", { className: "method" }, method.toUpperCase()),
+          make("code", {}, path),
+          make("span", { className: "soft" }, what.summary || what.description || ""),
+        ),
+      ];
+      const who = (what.security || [])
+        .map((/** @type {any} */ s) => Object.keys(s)[0])
+        .filter(Boolean)
+        .join(" or ");
+      if (who) inside.push(make("p", {}, `Authorization: Bearer, with the ${who}`));
+      if (what.requestBody) inside.push(make("p", {}, "Takes"), example(what.requestBody.content));
+      for (const [status, answer] of Object.entries(what.responses)) {
+        if (Number(status) >= 300) continue;
+        inside.push(make("p", {}, `Answers ${status} ${/** @type {any} */ (answer).description || ""}`));
+        if (/** @type {any} */ (answer).content) inside.push(example(/** @type {any} */ (answer).content));
+      }
+      (tags[what.tags?.[0] || "other"] ??= []).push(make("details", {}, ...inside));
     }
-    (tags[what.tags?.[0] || "other"] ??= []).push(make("details", {}, ...inside));
   }
+  $("calls").replaceChildren(...Object.entries(tags).flatMap(([tag, calls]) => [make("h2", {}, tag), ...calls]));
 }
-$("calls").replaceChildren(...Object.entries(tags).flatMap(([tag, calls]) => [make("h2", {}, tag), ...calls]));
+
+call("GET", "/api/openapi.json").then(
+  (found) => {
+    document_ = found;
+    show();
+  },
+  (problem) => {
+    $("calls").replaceChildren(make("p", { className: "bad", role: "alert" }, `${problem.message}. Reload this page.`));
+  },
+);

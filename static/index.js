@@ -11,15 +11,25 @@ const phases = {
   sold_out: "sold out",
   closed: "over",
 };
-const events = await call("GET", "/api/v1/events");
-$("list").replaceChildren(
-  ...events.map((/** @type {any} */ event) =>
-    make(
-      "p",
-      { className: "card" },
-      make("a", { href: `${root}/e/${event.id}` }, event.name),
-      ` · ${/** @type {any} */ (phases)[event.phase]}`,
+
+/** @param {any[]} events */
+function show(events) {
+  $("list").replaceChildren(
+    ...events.map((event) =>
+      make(
+        "p",
+        { className: "card" },
+        make("a", { href: `${root}/e/${event.id}` }, event.name),
+        ` · ${/** @type {any} */ (phases)[event.phase]}`,
+      ),
     ),
-  ),
-);
-if (!events.length) $("list").replaceChildren(make("p", { className: "soft" }, "Nothing is on sale."));
+  );
+  if (!events.length) $("list").replaceChildren(make("p", { className: "soft" }, "Nothing is on sale."));
+}
+
+const load = () =>
+  call("GET", "/api/v1/events").then(show, (problem) => {
+    $("list").replaceChildren(make("p", { className: "bad", role: "alert" }, `${problem.message}. Trying again.`));
+    setTimeout(load, 5000);
+  });
+load();

@@ -40,7 +40,7 @@ struct Cli {
     #[command(flatten)]
     seats: SeatsArgs,
     /// Base URL of the waiting room: its keys, and where starts and finishes are reported
-    #[arg(long, env = "FAIRLINE_WAITING_ROOM")]
+    #[arg(long, env = "FAIRLINE_WAITING_ROOM", hide_env_values = true)]
     waiting_room: Option<String>,
     /// Shows the waiting room that this checkout may report its seats; the same on both
     #[arg(long, env = "FAIRLINE_SERVICE_KEY", hide_env_values = true)]

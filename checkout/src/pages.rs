@@ -2,10 +2,9 @@
 
 use crate::app::{App, Shop};
 use axum::Router;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use serde::Deserialize;
 use shared::edge::Lifetime;
 use shared::http::path_prefix::PathPrefix;
 use shared::http::problem::Problem;
@@ -33,14 +32,8 @@ async fn show_shop(
     response
 }
 
-/// Query of an order page. The key of a signed link stays in the page's address; the page sends it
-/// on in a header.
-#[derive(Deserialize)]
-struct Link {
-    #[serde(rename = "key")]
-    _key: Option<String>,
-}
-
-async fn show_order(Path(order): Path<String>, prefix: PathPrefix, _: Query<Link>) -> Response {
+/// Shows an order's page. The key of a signed link stays in the page's address; the page sends it on
+/// in a header.
+async fn show_order(Path(order): Path<String>, prefix: PathPrefix) -> Response {
     page(&prefix, "order.html", &[("order", &order)])
 }

@@ -7,7 +7,7 @@ use crate::inventory::{NewSession, Once, Session, SessionKey, SessionKeys};
 use crate::waiting_room::Reported;
 use axum::Json;
 use axum::extract::{FromRef, FromRequestParts, Path, State};
-use axum::http::{HeaderMap, Method, StatusCode, header, request::Parts};
+use axum::http::{HeaderMap, StatusCode, header, request::Parts};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use shared::context::{AppContext, check};
@@ -76,7 +76,7 @@ where
         for key in &keys {
             check(&site.limits.visitors, key.hash)?;
         }
-        if parts.method != Method::GET {
+        if !parts.method.is_safe() {
             check_origin(&site, headers, true)?;
         }
         Ok(Sessions(keys))

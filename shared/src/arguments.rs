@@ -60,14 +60,16 @@ fn parse_from<C: Parser>(words: Vec<OsString>) -> Parsed<C> {
     let mut all = words;
     for secret in &secrets {
         secret.warn_of_flag(&matches, &mut notes);
-        let Some(path) = matches.get_one::<PathBuf>(&secret.file_id()) else {
+        let path = matches.get_one::<OsString>(&secret.file_id());
+        // Some tools set variables that have no value to an empty one.
+        let Some(path) = path.filter(|path| !path.is_empty()).map(PathBuf::from) else {
             continue;
         };
-        match secret.read(&matches, path, &mut notes) {
+        match secret.read(&matches, &path, &mut notes) {
             Ok(value) => {
                 let word = format!("--{}={value}", secret.flag);
                 all.insert(1, word.into());
-                notes.files.insert(secret.variable.clone(), path.clone());
+                notes.files.insert(secret.variable.clone(), path);
             }
             Err(why) => mistakes.add(format!("{}_FILE: {why}", secret.variable)),
         }
@@ -102,7 +104,7 @@ fn with_files<C: CommandFactory>(secrets: &[Secret]) -> Command {
         Arg::new(secret.file_id())
             .long(format!("{}-file", secret.flag))
             .env(format!("{}_FILE", secret.variable))
-            .value_parser(clap::value_parser!(PathBuf))
+            .value_parser(clap::value_parser!(OsString))
             .global(secret.is_global)
             .hide(true)
     });
@@ -240,6 +242,9 @@ mod tests {
             all.into_iter().next().unwrap()
         };
         assert!(mistake(&[&file]).contains("cannot be read"));
+        let none = parsed(&["--secret-file=", "--secret", "open sesame"]);
+        assert_eq!(none.mistakes.0, Vec::<String>::new());
+        assert_eq!(none.cli.secret.as_deref(), Some("open sesame"));
         fs::write(&path, "\n").unwrap();
         assert!(mistake(&[&file]).contains("is empty"));
         fs::write(&path, "open sesame").unwrap();

@@ -71,10 +71,13 @@ pub fn read_admin_key(text: Option<&str>, mistakes: &mut Mistakes) -> Option<Str
     Some(key.to_owned())
 }
 
-/// Reads FAIRLINE_ORGANISER_KEYS: name:role:key, separated by commas.
+/// Reads FAIRLINE_ORGANISER_KEYS: name:role:key, separated by commas or line breaks.
 pub fn read_more_keys(text: Option<&str>, mistakes: &mut Mistakes) -> Vec<Key> {
     let mut keys = Vec::new();
-    for (at, entry) in split(text).enumerate() {
+    // Files have an entry a line.
+    let entries = text.unwrap_or("").split([',', '\n']).map(str::trim);
+    let entries = entries.filter(|entry| !entry.is_empty());
+    for (at, entry) in entries.enumerate() {
         match read_key(entry) {
             Ok(key) => keys.push(key),
             Err(why) => {
@@ -116,8 +119,15 @@ pub(crate) fn split(text: Option<&str>) -> impl Iterator<Item = &str> {
         .filter(|part| !part.is_empty())
 }
 
-/// Returns why a word can be guessed, in a sentence that does not repeat it.
+/// Returns why a word can be guessed or not be sent, in a sentence that does not repeat it.
 fn weakness(word: &str, length_min: usize) -> Option<String> {
+    let is_fit = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+    if word.trim() != word || !word.bytes().all(is_fit) {
+        return Some(
+            "only visible ASCII characters, no blanks at its ends and no line breaks, as it must fit into a header"
+                .to_owned(),
+        );
+    }
     let characters: Vec<char> = word.chars().collect();
     if characters.len() < length_min {
         return Some(format!(
@@ -186,6 +196,44 @@ mod tests {
             assert_eq!(mistakes.0.len(), 2, "{word}");
             assert!(mistakes.0.iter().all(|text| !text.contains(word)));
         }
+    }
+
+    #[test]
+    fn keys_that_no_header_can_carry_are_refused() {
+        let good = "f3a1c09d7e52b8460f3a";
+        assert!(!is_weak(good) && !is_weak("correct horse battery staple"));
+        for word in [
+            format!("{good}\n"),
+            format!("{good}\r"),
+            format!(" {good}"),
+            format!("{good}\t"),
+            format!("{good}\nsecond line"),
+            format!("\u{feff}{good}"),
+            format!("{good}\u{e9}"),
+            format!("{good}\0"),
+        ] {
+            let mut mistakes = Mistakes::default();
+            read_admin_key(Some(&word), &mut mistakes);
+            let secret = NamedSecret {
+                setting: "FAIRLINE_SERVICE_KEY",
+                value: Some(&word),
+            };
+            check_secret(secret, &mut mistakes);
+            assert_eq!(mistakes.0.len(), 2, "{word:?}");
+            let says_why = |text: &String| text.contains("header") && !text.contains(good);
+            assert!(mistakes.0.iter().all(says_why), "{mistakes:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_keys_may_have_one_a_line() {
+        let text = "desk:operator:f3a1c09d7e52b8460f3a\r\n\n  press:viewer:0b7d52e8c1946a3f20d8,\n";
+        let mut mistakes = Mistakes::default();
+        let keys = read_more_keys(Some(text), &mut mistakes);
+        let read: Vec<_> = keys.iter().map(|it| [&*it.name, &*it.key]).collect();
+        let desk = ["desk", "f3a1c09d7e52b8460f3a"];
+        assert_eq!(read, [desk, ["press", "0b7d52e8c1946a3f20d8"]]);
+        assert!(mistakes.0.is_empty());
     }
 
     #[test]

@@ -22,14 +22,6 @@ impl Time {
         Time(self.0 + i64::from(seconds) * 1000)
     }
 
-    /// Returns the instant in words for a page, such as "1 March 2027 at 10:00 UTC".
-    pub fn in_words(self) -> String {
-        match jiff::Timestamp::from_millisecond(self.0) {
-            Ok(stamp) => stamp.strftime("%-d %B %Y at %H:%M UTC").to_string(),
-            Err(_) => self.to_string(),
-        }
-    }
-
     /// Sets this instant as the server's time of an answer.
     pub fn stamp(self, headers: &mut HeaderMap) {
         if let Ok(value) = HeaderValue::try_from(self.to_string()) {
@@ -40,6 +32,13 @@ impl Time {
     /// Returns the whole seconds since 1970, rounded down.
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(1000)
+    }
+
+    /// Returns the minute as people write it, such as `26 November 2026, 18:00 UTC`.
+    pub fn for_people(self) -> String {
+        let stamp = jiff::Timestamp::from_millisecond(self.0);
+        let shown = stamp.map(|stamp| stamp.strftime("%-d %B %Y, %H:%M UTC").to_string());
+        shown.unwrap_or_else(|_| self.to_string())
     }
 
     /// Reads an RFC 3339 instant.

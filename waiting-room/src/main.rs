@@ -31,7 +31,7 @@ struct Cli {
     #[command(flatten)]
     line: LineArgs,
     /// Base URL of the checkout, which is asked before an event is deleted
-    #[arg(long, env = "FAIRLINE_CHECKOUT")]
+    #[arg(long, env = "FAIRLINE_CHECKOUT", hide_env_values = true)]
     checkout: Option<String>,
 }
 

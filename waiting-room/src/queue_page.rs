@@ -5,7 +5,7 @@ use crate::credentials::{FanCookies, Presented, find, pass_of};
 use crate::error::phase_word;
 use crate::fan::enter;
 use crate::gate::return_query;
-use crate::line::{Joined, LineView, Phase, VisitorState};
+use crate::line::{EventSettings, Joined, Phase, VisitorState};
 use crate::place::Place;
 use axum::Router;
 use axum::extract::{Extension, FromRequestParts, Path, Query, State};
@@ -13,7 +13,6 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use serde::Deserialize;
 use shared::edge::{Lifetime, STATIC};
 use shared::http::client_address::ClientAddress;
 use shared::http::credentials::check_origin;
@@ -47,11 +46,6 @@ async fn show_index(State(room): State<Arc<Room>>, prefix: PathPrefix) -> Respon
     response
 }
 
-#[derive(Default, Deserialize)]
-struct Arrival {
-    return_to: Option<String>,
-}
-
 /// Where the queue page leads once it is the fan's turn, if that is a page of this site or of an
 /// allowed one.
 struct ReturnTo(Option<String>);
@@ -60,9 +54,11 @@ impl FromRequestParts<App> for ReturnTo {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, App(room): &App) -> Result<Self, Infallible> {
-        let Query(arrival) = Query::<Arrival>::try_from_uri(&parts.uri).unwrap_or_default();
-        let url = arrival.return_to;
-        Ok(ReturnTo(url.filter(|url| room.site.is_allowed_url(url))))
+        let Query(sent) =
+            Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).unwrap_or_default();
+        let mut urls = sent.into_iter().filter(|(name, _)| name == "return_to");
+        let found = urls.find(|(_, url)| room.site.is_allowed_url(url));
+        Ok(ReturnTo(found.map(|(_, url)| url)))
     }
 }
 
@@ -109,7 +105,7 @@ async fn show_queue(
     let words = if is_open && is_outside {
         Words::of("passthrough", Action::Go)
     } else {
-        words(&front, place.as_ref())
+        words(&front.settings, front.phase, place.as_ref())
     };
     let action = words.action;
     let shown = |is_shown: bool| if is_shown { "" } else { "hidden" };
@@ -188,16 +184,9 @@ impl Words {
 }
 
 /// Returns the text shown to fans without JavaScript.
-fn words(front: &LineView, place: Option<&Place>) -> Words {
-    let settings = &front.settings;
+fn words(settings: &EventSettings, phase: Phase, place: Option<&Place>) -> Words {
     let Some(place) = place else {
-        return match (front.phase, settings.line_opens_at()) {
-            (Phase::Scheduled, Some(opens_at)) => Words {
-                text: format!("It opens on {}. Come back then.", opens_at.in_words()),
-                ..Words::of("scheduled", Action::Nothing)
-            },
-            (phase, _) => stranger_words(phase),
-        };
+        return words_for_strangers(settings, phase);
     };
     match place.state {
         VisitorState::Waiting => Words {
@@ -206,7 +195,7 @@ fn words(front: &LineView, place: Option<&Place>) -> Words {
                 (Some(_), 0) => "You are next".to_owned(),
                 (Some(_), ahead) => format!("{ahead} ahead of you"),
             },
-            text: waiting_text(place, settings.sale_opens_at),
+            text: waiting_text(place),
             action: Action::Leave,
         },
         VisitorState::Admitted => Words::of("admitted", Action::Go),
@@ -218,30 +207,44 @@ fn words(front: &LineView, place: Option<&Place>) -> Words {
     }
 }
 
-/// Returns the text shown to fans without a place.
-fn stranger_words(phase: Phase) -> Words {
+fn words_for_strangers(settings: &EventSettings, phase: Phase) -> Words {
+    let join = "Join the line to get your place. It is yours from then on.";
+    let welcome = |text: String| Words {
+        heading: "Welcome".to_owned(),
+        text,
+        action: Action::Join,
+    };
     match phase {
-        Phase::Scheduled => Words::of("scheduled", Action::Nothing),
+        Phase::Scheduled => {
+            let words = Words::of("scheduled", Action::Nothing);
+            let opens_at = settings.line_opens_at();
+            let when = opens_at.map(|at| format!("It opens on {}. ", at.for_people()));
+            Words {
+                text: format!("{}{}", when.unwrap_or_default(), words.text),
+                ..words
+            }
+        }
         Phase::SoldOut => Words::of("sold_out", Action::Nothing),
         Phase::Closed => Words::of("closed", Action::Nothing),
-        _ => Words {
-            heading: "Welcome".to_owned(),
-            text: "Join the line to get your place. It is yours from then on.".to_owned(),
-            action: Action::Join,
-        },
+        Phase::Prequeue => welcome(format!("{join} {}", opening(settings.sale_opens_at))),
+        Phase::Open | Phase::Paused => welcome(join.to_owned()),
     }
 }
 
-fn waiting_text(place: &Place, sale_opens_at: Option<Time>) -> String {
+fn opening(sale_opens_at: Option<Time>) -> String {
+    match sale_opens_at {
+        Some(at) => format!("The sale opens on {}.", at.for_people()),
+        None => "The sale has not opened yet.".to_owned(),
+    }
+}
+
+fn waiting_text(place: &Place) -> String {
     let number = match place.number {
         Some(number) => format!("Your number is {number}."),
         None => "Your number is drawn when the sale opens.".to_owned(),
     };
     let wait = match (place.phase, place.eta_seconds) {
-        (Phase::Prequeue, _) => match sale_opens_at {
-            Some(at) => format!("The sale opens on {}.", at.in_words()),
-            None => "The sale has not opened yet.".to_owned(),
-        },
+        (Phase::Prequeue, _) => opening(place.sale_opens_at),
         (Phase::Paused, _) => "The line is paused for the moment.".to_owned(),
         (Phase::SoldOut, _) => "Everything is taken just now; seats may come back.".to_owned(),
         (_, Some(eta)) => match (eta.low.div_ceil(60).max(1), eta.high.div_ceil(60).max(1)) {
@@ -344,8 +347,34 @@ mod tests {
             Phase::SoldOut,
             Phase::Closed,
         ] {
-            let words = stranger_words(phase);
+            let settings = EventSettings::new(EventId::parse("night").unwrap(), "Night");
+            let words = words(&settings, phase, None);
             assert!(!words.heading.is_empty() && words.text.ends_with('.'));
         }
+    }
+
+    #[test]
+    fn the_page_without_scripts_says_when_the_line_and_the_sale_open() {
+        let mut settings = EventSettings::new(EventId::parse("night").unwrap(), "Night");
+        settings.sale_opens_at = Some(Time(1_800_000_000_000));
+        let text = |settings: &EventSettings, phase| words(settings, phase, None).text;
+        let sale = "15 January 2027, 08:00 UTC";
+        let scheduled = text(&settings, Phase::Scheduled);
+        assert!(
+            scheduled.starts_with(&format!("It opens on {sale}. ")),
+            "{scheduled}"
+        );
+        settings.prequeue_opens_at = Some(Time(1_799_996_400_000));
+        let scheduled = text(&settings, Phase::Scheduled);
+        assert!(
+            scheduled.contains("15 January 2027, 07:00 UTC"),
+            "{scheduled}"
+        );
+        let prequeue = text(&settings, Phase::Prequeue);
+        assert!(
+            prequeue.ends_with(&format!("The sale opens on {sale}.")),
+            "{prequeue}"
+        );
+        assert!(!text(&settings, Phase::Open).contains("opens on"));
     }
 }

@@ -1,6 +1,7 @@
 //! Tests of the audit log as a whole.
 
-use super::{Audit, Entry, Incident, SharedAuditLog, check, check_shared};
+use super::chain::Link;
+use super::{Audit, Entry, Incident, SharedAuditLog, check, check_file, check_shared};
 use crate::time::Time;
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -107,6 +108,12 @@ async fn a_line_that_was_changed_removed_put_in_or_moved_is_noticed_wherever_it_
         }
         let cut = lines[..at].to_vec();
         all.push(cut);
+        // With a hash of its own, as whoever knows how it is made would write it.
+        if let Some(before) = at.checked_sub(1).and_then(|at| Link::parse(&lines[at])) {
+            let mut forged = lines.clone();
+            forged[at] = before.head().append(entry("forged"));
+            all.push(forged);
+        }
         for (kind, lines) in all.iter().enumerate() {
             folder.write(lines);
             assert!(!folder.faults().is_empty(), "{at} {kind}");
@@ -125,6 +132,31 @@ async fn a_line_that_was_changed_removed_put_in_or_moved_is_noticed_wherever_it_
     }
     folder.write(&other.lines());
     assert!(!folder.faults().is_empty());
+}
+
+#[tokio::test]
+async fn a_hash_that_was_told_counts_only_where_the_chain_has_it() {
+    let folder = Folder::with_log().await;
+    let faults = |folder: &Folder, head: &str| {
+        let checked = check_file(&folder.path(), Some(head));
+        checked.unwrap().faults.len()
+    };
+    let told = check_file(&folder.path(), None).unwrap().head;
+    assert_eq!(faults(&folder, &told), 0);
+    assert_eq!(faults(&folder, &told.to_uppercase()), 0);
+    for wrong in ["", "}", &told[1..], "\"", "null"] {
+        assert_eq!(faults(&folder, wrong), 1, "{wrong}");
+    }
+    // A log that was written anew, behind a line without a chain that ends with the old hash.
+    let forged = Folder::new();
+    let old = Entry {
+        to: Value::String(told.clone()),
+        ..entry("old")
+    };
+    forged.write(&[serde_json::to_string(&old).unwrap()]);
+    forged.open().record(entry("forged")).await;
+    assert_eq!(forged.faults(), Vec::<String>::new());
+    assert_eq!(faults(&forged, &told), 1);
 }
 
 #[tokio::test]

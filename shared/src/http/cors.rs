@@ -112,8 +112,10 @@ where
     /// Passes a request on. One of another origin is answered as if there were no CORS, and so is
     /// one that no page made: an `OPTIONS` at the gate is a question about the site's request.
     fn call(&mut self, request: Request) -> Self::Future {
-        let origin = request.headers().get(header::ORIGIN);
-        let is_allowed = origin.is_some_and(|origin| self.origins.contains(origin));
+        let mut origins = request.headers().get_all(header::ORIGIN).iter();
+        let origin = origins.next();
+        let is_allowed =
+            origin.is_some_and(|origin| self.origins.contains(origin)) && origins.next().is_none();
         if is_allowed && request.uri().path().starts_with(API) {
             Either::Left(self.cors.call(request))
         } else {

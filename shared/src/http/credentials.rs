@@ -3,7 +3,7 @@
 
 use crate::context::AppContext;
 use crate::http::problem::Problem;
-use crate::http::proxy_check::check_refused_origin;
+use crate::http::proxy_check::{check_refused_origin, is_of_asked_host};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 
 /// A credential and the way it came.
@@ -97,19 +97,37 @@ pub fn check_origin(
     headers: &HeaderMap,
     by_cookie: bool,
 ) -> Result<(), Problem> {
-    match headers.get(header::ORIGIN) {
-        None if !by_cookie => Ok(()),
-        Some(origin) if site.origins.iter().any(|known| origin == known.as_str()) => Ok(()),
-        Some(_) if !by_cookie && bearer(headers).is_some() => Ok(()),
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    match (origins.next(), origins.next()) {
+        (None, _) if !by_cookie => Ok(()),
+        (Some(origin), None) if site.origins.iter().any(|known| origin == known.as_str()) => Ok(()),
+        (Some(_), _) if !by_cookie && bearer(headers).is_some() => Ok(()),
         _ => {
             check_refused_origin(site, headers);
-            Err(Problem::new(
-                StatusCode::FORBIDDEN,
-                "foreign-origin",
-                "This request did not come from one of our pages",
-            ))
+            Err(foreign_origin())
         }
     }
+}
+
+/// Checks the `Origin` of an organiser's change by the console's cookie. Only our own pages count,
+/// under whatever allowed name they were opened: browsers send the cookie along with the requests of
+/// other allowed origins too, as long as they are of the same site.
+///
+/// # Errors
+/// 403.
+pub fn check_console_origin(site: &AppContext, headers: &HeaderMap) -> Result<(), Problem> {
+    check_origin(site, headers, true)?;
+    let origin = headers.get(header::ORIGIN);
+    let is_own = origin.is_some_and(|it| *it == site.public_url || is_of_asked_host(it, headers));
+    is_own.then_some(()).ok_or_else(foreign_origin)
+}
+
+fn foreign_origin() -> Problem {
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "foreign-origin",
+        "This request did not come from one of our pages",
+    )
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::request_head::BadHead;
 use super::security_headers::set_headers;
 use super::undeclared::{RefuseUndeclared, is_gate};
 use crate::context::AppContext;
-use crate::metrics::http::{count, route_label};
+use crate::metrics::http::{count, method_label, route_label};
 use crate::trace::{Answered, RequestTrace};
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
@@ -116,6 +116,7 @@ async fn answer(
     let method = request.method().clone();
     let is_gate = is_gate(route);
     let bad = request.extensions().get::<BadHead>();
+    let bad = bad.filter(|_| !is_gate);
     let refused = bad.map(|bad| Problem::of_status(bad.0));
     let refused = refused.or_else(|| {
         let limited = address.filter(|_| !is_gate)?;
@@ -142,6 +143,7 @@ async fn answer(
         status,
     };
     count(&answered, trace.began.elapsed(), &trace.scope);
+    let method = method_label(&method);
     // A line for each refusal would be more work than some requests are.
     if status.is_server_error() && !is_shed {
         tracing::warn!(%method, %route, status = status.as_u16(), "request failed");

@@ -267,10 +267,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Input<T> {
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let is_json = match request.headers().get(header::CONTENT_TYPE) {
             None => true,
-            Some(kind) => kind.to_str().is_ok_and(|kind| {
-                let kind = kind.split(';').next().unwrap_or("").trim();
-                kind.eq_ignore_ascii_case("application/json")
-            }),
+            // As bytes: parameters that cannot be read change nothing.
+            Some(kind) => {
+                let mut parts = kind.as_bytes().split(|byte| *byte == b';');
+                let kind = parts.next().unwrap_or_default().trim_ascii();
+                kind.eq_ignore_ascii_case(b"application/json")
+            }
         };
         let bytes = read_body(request.into_body(), BODY_BYTES_MAX).await?;
         if bytes.is_empty() {

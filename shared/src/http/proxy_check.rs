@@ -76,9 +76,7 @@ pub(super) fn check_refused_origin(site: &AppContext, headers: &HeaderMap) {
     let Some(origin) = headers.get(header::ORIGIN) else {
         return;
     };
-    let host = headers.get("x-forwarded-host");
-    let host = host.or_else(|| headers.get(header::HOST));
-    if is_of_host(origin, host) {
+    if is_of_asked_host(origin, headers) {
         notice(site, SignKind::OtherName, || text(origin));
     }
 }
@@ -94,11 +92,22 @@ fn text(value: &HeaderValue) -> String {
     String::from_utf8_lossy(value.as_bytes()).into_owned()
 }
 
-fn is_of_host(origin: &HeaderValue, host: Option<&HeaderValue>) -> bool {
+/// Returns whether an origin has the host that a request asked for. Ports are not compared: some
+/// proxies drop them.
+pub(super) fn is_of_asked_host(origin: &HeaderValue, headers: &HeaderMap) -> bool {
+    let host = headers.get("x-forwarded-host");
+    let host = host.or_else(|| headers.get(header::HOST));
     let origin = origin.as_bytes();
     let name = origin.strip_prefix(b"https://");
     let name = name.or_else(|| origin.strip_prefix(b"http://"));
-    name.is_some() && name == host.map(HeaderValue::as_bytes)
+    name.is_some() && name.map(without_port) == host.map(|host| without_port(host.as_bytes()))
+}
+
+/// Returns a host without its port. That of an IPv6 address stands behind a bracket.
+fn without_port(host: &[u8]) -> &[u8] {
+    let colon = host.iter().rposition(|byte| *byte == b':');
+    let port = colon.filter(|at| !host[*at..].contains(&b']'));
+    port.map_or(host, |at| &host[..at])
 }
 
 /// Returns the route of the list, and its description.
@@ -125,17 +134,33 @@ mod tests {
 
     #[test]
     fn only_a_page_of_the_host_that_was_asked_is_ours() {
-        let value = |text: &'static str| HeaderValue::from_static(text);
-        let host = value("other.example:8080");
-        assert!(is_of_host(&value("http://other.example:8080"), Some(&host)));
-        assert!(is_of_host(
-            &value("https://other.example:8080"),
-            Some(&host)
-        ));
-        for origin in ["null", "", "http://other.example", "http://evil.example"] {
-            assert!(!is_of_host(&value(origin), Some(&host)), "{origin}");
+        let is_ours = |origin: &'static str, host: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static(host));
+            is_of_asked_host(&HeaderValue::from_static(origin), &headers)
+        };
+        for (origin, host) in [
+            ("http://other.example:8080", "other.example:8080"),
+            ("https://other.example:8080", "other.example:8080"),
+            ("https://other.example:8443", "other.example"),
+            ("http://[2001:db8::1]:8080", "[2001:db8::1]:8080"),
+            ("http://[2001:db8::1]", "[2001:db8::1]:80"),
+        ] {
+            assert!(is_ours(origin, host), "{origin}");
         }
-        assert!(!is_of_host(&value("null"), None));
+        for origin in [
+            "null",
+            "",
+            "other.example",
+            "http://evil.example",
+            "http://other.example.evil.example",
+            "http://evil.example:other.example",
+        ] {
+            assert!(!is_ours(origin, "other.example:8080"), "{origin}");
+        }
+        assert!(!is_ours("http://[2001:db8::1]", "[2001:db8::2]"));
+        let none = HeaderMap::new();
+        assert!(!is_of_asked_host(&HeaderValue::from_static("null"), &none));
     }
 
     #[test]

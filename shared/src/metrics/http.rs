@@ -109,10 +109,9 @@ pub(crate) fn route_label(route: &str) -> &'static str {
     route
 }
 
-/// Counts an answered request. Allocates nothing once each of its series exists.
-pub(crate) fn count(answered: &Answered<'_>, took: Duration, scope: &Scope) {
-    let route = answered.route;
-    let method = match *answered.method {
+/// Returns a method as a label. Clients may send any word as one.
+pub(crate) fn method_label(method: &Method) -> &'static str {
+    match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
         Method::POST => "POST",
@@ -121,7 +120,13 @@ pub(crate) fn count(answered: &Answered<'_>, took: Duration, scope: &Scope) {
         Method::DELETE => "DELETE",
         Method::OPTIONS => "OPTIONS",
         _ => "other",
-    };
+    }
+}
+
+/// Counts an answered request. Allocates nothing once each of its series exists.
+pub(crate) fn count(answered: &Answered<'_>, took: Duration, scope: &Scope) {
+    let route = answered.route;
+    let method = method_label(answered.method);
     let status = answered.status.as_u16();
     let labels = RequestLabels {
         method,

@@ -5,7 +5,9 @@ use crate::audit::{ENTRIES_MAX, Entry, Incident};
 use crate::context::AppContext;
 use crate::guesses::{KeyKind, compare};
 use crate::http::client_address::ClientAddress;
-use crate::http::credentials::{bearer, check_origin, cookie, cookie_name, set_cookie};
+use crate::http::credentials::{
+    bearer, check_console_origin, check_origin, cookie, cookie_name, set_cookie,
+};
 use crate::http::openapi::Refusals;
 use crate::http::problem::{Input, Parameters, Problem};
 use axum::extract::{Extension, FromRequestParts, State};
@@ -64,7 +66,7 @@ fn identify(
         .and_then(|word| site.organisers.by_session(&word, now))
         .ok_or_else(unauthorised)?;
     if !parts.method.is_safe() {
-        check_origin(site, headers, true)?;
+        check_console_origin(site, headers)?;
     }
     Ok(organiser)
 }

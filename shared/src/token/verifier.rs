@@ -79,7 +79,7 @@ impl Claims {
             return Err(Refused::OtherEvent);
         }
         let seconds = now.seconds();
-        let starts = self.nbf.max(self.iat) - SKEW_SECONDS;
+        let starts = self.nbf.max(self.iat).saturating_sub(SKEW_SECONDS);
         if seconds < starts || seconds >= self.exp.saturating_add(SKEW_SECONDS) {
             return Err(Refused::OutOfTime);
         }

@@ -21,6 +21,7 @@ pub(crate) use scope::{Scope, with_current};
 pub use settings::{TraceArgs, TraceSettings};
 pub use span::{Parent, Span};
 
+use crate::metrics::http::method_label;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 pub(crate) use context::{RequestId, TraceId};
 use context::{TRACEPARENT, TRACESTATE, TraceContext, random_id, read_state};
@@ -177,8 +178,13 @@ impl RequestTrace {
         } = answered;
         let is_failed = status.is_server_error();
         let code = i64::from(status.as_u16());
+        // The words of the semantic conventions for methods that are not known.
+        let (method, named) = match method_label(method) {
+            "other" => ("_OTHER", "HTTP"),
+            known => (known, known),
+        };
         let mut attributes = vec![
-            ("http.request.method", Value::Text(method.to_string())),
+            ("http.request.method", Value::Text(method.to_owned())),
             ("http.route", Value::Text((*route).to_owned())),
             ("http.response.status_code", Value::Number(code)),
         ];
@@ -191,7 +197,7 @@ impl RequestTrace {
             parent: self.parent,
             state,
             kind: Kind::Server,
-            name: format!("{method} {route}"),
+            name: format!("{named} {route}"),
             attributes,
             is_failed,
             began: self.began,
@@ -291,6 +297,21 @@ mod tests {
         assert_eq!(DROPPED.get() - before, 2);
         assert_eq!(queue.try_recv().unwrap().name, "GET /");
         assert!(queue.try_recv().is_err());
+    }
+
+    #[test]
+    fn a_method_that_is_not_known_is_in_no_span() {
+        let (traces, mut queue) = traces(1.0, 1);
+        let trace = traces.begin(&HeaderMap::new());
+        let method = Method::from_bytes(b"SECRET-WORD").unwrap();
+        trace.end(&Answered {
+            method: &method,
+            route: "/",
+            status: StatusCode::METHOD_NOT_ALLOWED,
+        });
+        let span = queue.try_recv().unwrap();
+        assert_eq!(span.name, "HTTP /");
+        assert!(!format!("{span:?}").contains("SECRET"), "{span:?}");
     }
 
     /// The headers that another service is sent on behalf of a request.

@@ -14,7 +14,12 @@ const RATIO: f64 = 0.01;
 pub struct TraceArgs {
     /// Base URL of the OTLP receiver that takes traces by HTTP, such as http://127.0.0.1:4318; or
     /// set OTEL_EXPORTER_OTLP_ENDPOINT [default: none, no traces]
-    #[arg(long, env = "FAIRLINE_OTLP_ENDPOINT", global = true)]
+    #[arg(
+        long,
+        env = "FAIRLINE_OTLP_ENDPOINT",
+        hide_env_values = true,
+        global = true
+    )]
     pub otlp_endpoint: Option<String>,
     /// The same by its standard name
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide = true, global = true)]

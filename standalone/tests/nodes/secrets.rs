@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use testkit::free_port;
 
 const PROGRAMS: [&str; 3] = ["fairline", "waiting-room", "checkout"];
-const SECRETS: [&str; 11] = [
+const SECRETS: [&str; 14] = [
     "FAIRLINE_ORGANISER_KEY",
     "FAIRLINE_ORGANISER_KEYS",
     "FAIRLINE_PASS_SECRET",
@@ -21,6 +21,10 @@ const SECRETS: [&str; 11] = [
     "FAIRLINE_PURGE_URL",
     "FAIRLINE_PURGE_HEADER",
     "FAIRLINE_OTLP_HEADERS",
+    // No passwords belong into these, and the start refuses them.
+    "FAIRLINE_OTLP_ENDPOINT",
+    "FAIRLINE_WAITING_ROOM",
+    "FAIRLINE_CHECKOUT",
 ];
 const HERE: (&str, &str) = ("FAIRLINE_WAITING_ROOM", "http://127.0.0.1:1");
 
@@ -88,7 +92,10 @@ fn no_program_shows_a_secret_in_its_help_or_in_an_error() {
         let right = |secret: &str| match secret {
             "FAIRLINE_LINE" => format!("redis://user:{marker}@127.0.0.1:1"),
             "FAIRLINE_INVENTORY" => format!("postgres://user:{marker}@127.0.0.1:1/x"),
-            "FAIRLINE_PURGE_URL" => format!("https://user:{marker}@cdn.example/"),
+            "FAIRLINE_PURGE_URL"
+            | "FAIRLINE_OTLP_ENDPOINT"
+            | "FAIRLINE_WAITING_ROOM"
+            | "FAIRLINE_CHECKOUT" => format!("https://user:{marker}@other.example/"),
             _ => format!("{marker}-{secret}"),
         };
         let wrong = |_: &str| format!("{marker}:{marker}@ {marker}");

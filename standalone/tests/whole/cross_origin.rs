@@ -166,6 +166,37 @@ async fn the_consoles_cookie_counts_for_no_page_of_another_origin() {
     assert_eq!(events.status(), StatusCode::OK);
     assert_eq!(head(&events, "access-control-allow-origin"), SHOP);
     assert_eq!(head(&events, "access-control-allow-credentials"), "");
+    // A shop below the same name is of the same site: browsers send the cookie along with what needs
+    // no preflight, such as a POST without a body.
+    let json = [("content-type", "application/json")];
+    let body = json!({"key": KEY}).to_string().into_bytes();
+    let path = "/api/v1/organiser/session";
+    let signed_in = stage.client.raw(Method::POST, path, &json, body).await;
+    let cookie = signed_in.unwrap().headers()["set-cookie"].clone();
+    let cookie = (
+        "cookie",
+        cookie.to_str().unwrap().split(';').next().unwrap(),
+    );
+    let refund = "/api/v1/organiser/events/arena/orders/none/refund";
+    let own = ("origin", stage.url.as_str());
+    let other_name = ("host", "shop.example:8443");
+    for (heads, status) in [
+        (vec![("origin", SHOP)], 403),
+        (vec![("origin", SHOP), ("sec-fetch-site", "same-site")], 403),
+        (vec![("origin", "null")], 403),
+        (vec![], 403),
+        (vec![own], 404),
+        // The console, opened by another name that is allowed.
+        (vec![("origin", SHOP), other_name], 404),
+        (
+            vec![("origin", "https://evil.example"), ("host", "evil.example")],
+            403,
+        ),
+    ] {
+        let heads = [heads, vec![cookie]].concat();
+        let answer = ask(&stage, Method::POST, refund, &heads).await;
+        assert_eq!(answer.status(), status, "{heads:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

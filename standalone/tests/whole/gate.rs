@@ -1,9 +1,13 @@
 //! The gate's answers to a reverse proxy that asks about a request.
 
+use crate::limits::until_closed;
+use crate::secure::PATIENCE;
 use crate::stage::{KEY, Stage};
 use hyper::{Method, Response, StatusCode, body::Bytes};
 use serde_json::json;
 use shared::ids::EventId;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 const PAGE: [(&str, &str); 2] = [("sec-fetch-mode", "navigate"), ("accept", "text/html")];
 
@@ -151,6 +155,20 @@ async fn the_gate_answers_nothing_but_yes_and_no() {
             .await;
         assert_eq!(answer.unwrap().status(), StatusCode::NO_CONTENT);
     }
+    // Nor does what a proxy passes on of a client's head make an error of it.
+    for head in [
+        "Host: a/b@c",
+        "Host: a\r\nHost: b",
+        "Host: a\r\nExpect: 200-ok",
+        "Host: a\r\nContent-Type: \u{e9}\r\nAccept: \u{e9}\r\nUser-Agent: \u{e9}",
+        "Host: a\r\nX-Forwarded-Uri: \u{e9}\r\nX-Forwarded-Method: \u{e9}\r\nSec-Fetch-Mode: \u{e9}",
+    ] {
+        let request = format!(
+            "GET /gate/gate HTTP/1.1\r\nConnection: close\r\nCookie: {cookie}\r\n{head}\r\n\r\n"
+        );
+        let answer = until_closed(&stage, request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 204 "), "{head}: {answer}");
+    }
     for (path, queue) in [
         ("/gate/gate", "/e/gate"),
         ("/gate/no-such-event", "/e/no-such-event"),
@@ -218,6 +236,29 @@ async fn a_hundred_requests_within_a_second_claim_once_and_an_ended_slot_passes_
         let answer = ask(&stage, Method::GET, "/gate/gate", &heads).await;
         assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn once_the_store_is_known_to_be_away_every_token_that_verifies_passes_unasked() {
+    let redis = testkit::Redis::start();
+    let stage = Stage::on(&redis).await;
+    stage.event("gate", json!({})).await;
+    let (_, token) = stage.admit("gate").await;
+    let cookie = format!("fairline_admission_gate={token}");
+    redis.signal("STOP");
+    let health = &stage.fairline.room.site.health;
+    let from = Instant::now();
+    while !health.is_line_away.load(Ordering::Relaxed) {
+        assert!(from.elapsed() < PATIENCE, "the outage is not noticed");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for (cookie, status) in [(cookie.clone(), 204), (format!("{cookie}x"), 401)] {
+        for _ in 0..10 {
+            let answer = ask(&stage, Method::GET, "/gate/gate", &[("cookie", &cookie)]).await;
+            assert_eq!(answer.status(), status);
+        }
+    }
+    redis.signal("CONT");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -90,6 +90,29 @@ async fn an_answer_that_leaves_a_long_body_unread_says_that_the_connection_close
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_comes_after_the_answer_resets_nothing() {
+    let stage = Stage::open().await;
+    stage.event("early", json!({})).await;
+    let refusals = early_refusals().into_iter();
+    for (name, head, status) in refusals.filter(|refusal| refusal.2 != 413) {
+        let mut stream = connect(&stage).await;
+        let head = format!("{head}Content-Length: 1000000\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let (head, _) = read_response(&mut stream).await;
+        assert!(
+            head.starts_with(&format!("http/1.1 {status}")),
+            "{name}: {head}"
+        );
+        let written = stream.write_all(&vec![b' '; 1_000_000]).await;
+        let ended = stream.read_to_end(&mut Vec::new()).await;
+        assert!(
+            written.is_ok() && ended.is_ok(),
+            "{name}: {written:?} {ended:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_survives_answers_that_leave_a_short_body_unread() {
     let stage = Stage::open().await;
     stage.event("early", json!({})).await;
@@ -273,6 +296,13 @@ async fn return_to_leads_to_our_own_pages_whatever_a_browser_makes_of_it() {
     );
     let own = format!("{}/x", stage.url);
     assert_eq!(go_to(&own).await, own);
+    for twice in [
+        "//evil.example&return_to=/x",
+        "/x&return_to=//evil.example",
+        "/x&return_to=/y",
+    ] {
+        assert_eq!(go_to(twice).await, "/x", "{twice}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

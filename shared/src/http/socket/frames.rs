@@ -30,7 +30,7 @@ pub struct WatchedStream<S> {
 
 impl<S> WatchedStream<S> {
     /// Watches a stream on which a client may send `burst` frames at once and one more each second.
-    pub(super) fn new(stream: S, burst: u32) -> WatchedStream<S> {
+    pub fn new(stream: S, burst: u32) -> WatchedStream<S> {
         WatchedStream {
             stream,
             frames: Frames::new(burst),

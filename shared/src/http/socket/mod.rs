@@ -1,7 +1,7 @@
 //! Rules common to both WebSockets: the handshake, limits on what a client sends, pings, the `tick`
 //! message, the silence after which a client counts as gone, and how a socket ends.
 
-mod frames;
+pub mod frames;
 mod handshake;
 
 pub use handshake::{Handshake, NoHandshake, SocketLimits};

@@ -38,6 +38,13 @@ async fn another_site_can_neither_act_for_a_fan_nor_listen_to_their_socket() {
             "the form of the page without scripts"
         );
     }
+    let ours = stage.url.as_str();
+    for origins in [[ours, "http://evil.example"], ["null", ours], [ours, ours]] {
+        let [one, other] = origins.map(|origin| ("origin", origin));
+        let heads = [("cookie", cookie.as_str()), one, other];
+        let (status, _) = stage.send(Method::DELETE, me, &heads, "").await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{origins:?}");
+    }
     let silent = stage
         .send(Method::DELETE, me, &[("cookie", &cookie)], "")
         .await;
@@ -60,9 +67,9 @@ async fn another_site_can_neither_act_for_a_fan_nor_listen_to_their_socket() {
         "waiting",
         "nothing happened"
     );
-    let ours = [("cookie", cookie.as_str()), ("origin", stage.url.as_str())];
+    let heads = [("cookie", cookie.as_str()), ("origin", ours)];
     assert_eq!(
-        stage.send(Method::DELETE, me, &ours, "").await.0,
+        stage.send(Method::DELETE, me, &heads, "").await.0,
         StatusCode::NO_CONTENT
     );
 }

@@ -190,3 +190,26 @@ async fn no_head_of_a_token_makes_a_signature_of_the_attacker_count() {
     let gate = stage.get("/gate/one", &token).await;
     assert!(gate.status.is_success(), "{}", gate.status);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_good_from_five_seconds_before_it_was_issued_to_five_after_its_end() {
+    let stage = Stage::open().await;
+    stage.event("one", json!({})).await;
+    let (_, token) = stage.admit("one").await;
+    let body = decode(token.split('.').nth(1).unwrap()).unwrap();
+    let claims: shared::token::Claims = serde_json::from_slice(&body).unwrap();
+    // It was issued now: the clock stands still.
+    let issued = stage.clock.now().seconds();
+    assert_eq!([claims.iat, claims.nbf], [issued - 5; 2]);
+    let verifier = &stage.fairline.room.verifier;
+    let event = shared::ids::EventId::parse("one").unwrap();
+    let is_good = |seconds: i64| {
+        let at = shared::time::Time(seconds * 1000);
+        verifier.verify(&token, &event, at).is_ok()
+    };
+    let [first, last] = [issued - 10, claims.exp + 4];
+    assert_eq!(
+        [first - 1, first, last, last + 1].map(is_good),
+        [false, true, true, false]
+    );
+}
