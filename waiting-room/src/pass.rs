@@ -1,7 +1,7 @@
 //! Passes: signed proofs of a place. A pass is a bearer credential, so it appears in no URL and no
 //! log.
 
-use crate::line::Life;
+use crate::line::life::Life;
 use shared::crypto::Secret;
 use shared::ids::{EventId, VisitorId};
 

@@ -7,13 +7,11 @@ use crate::report::{Report, median, progress, round};
 use crate::rush::admit_all;
 use client::Failed;
 use hdrhistogram::Histogram;
-use question::{Paced, Question};
+use question::{EVENT, Paced, Question};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The event of all private servers.
-pub(crate) const EVENT: &str = "gate";
 /// Number of fans who join at one time.
 const JOINING: usize = 64;
 /// Requests a second at which the time of answers is measured, unless that is too many here.

@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// The event of all private servers.
+pub(crate) const EVENT: &str = "gate";
+
 /// Number of connections, as nginx keeps them to its upstream.
 const CONNECTIONS: usize = 64;
 /// What a proxy tells of each request.
@@ -57,7 +60,7 @@ impl Question {
         tokens: &[String],
         status: u16,
     ) -> Question {
-        let event = super::EVENT;
+        let event = EVENT;
         let request = |token: &String| {
             let cookie = format!("Cookie: fairline_admission_{event}={token}\r\n");
             let cookie = if token.is_empty() { "" } else { &cookie };

@@ -1,8 +1,8 @@
 //! Metrics of requests and connections.
 
+use super::method::method_label;
 use super::registry::{Registry, SECONDS};
 use crate::trace::{Answered, RequestId, Scope, TraceId};
-use axum::http::Method;
 use parking_lot::RwLock;
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -107,20 +107,6 @@ pub(crate) fn route_label(route: &str) -> &'static str {
     let route = Box::leak(Box::from(route));
     routes.insert(route);
     route
-}
-
-/// Returns a method as a label. Clients may send any word as one.
-pub(crate) fn method_label(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::PATCH => "PATCH",
-        Method::DELETE => "DELETE",
-        Method::OPTIONS => "OPTIONS",
-        _ => "other",
-    }
 }
 
 /// Counts an answered request. Allocates nothing once each of its series exists.

@@ -4,6 +4,7 @@
 
 pub mod http;
 pub mod load;
+pub(crate) mod method;
 mod process;
 pub(crate) mod purges;
 mod registry;

@@ -21,7 +21,7 @@ pub(crate) use scope::{Scope, with_current};
 pub use settings::{TraceArgs, TraceSettings};
 pub use span::{Parent, Span};
 
-use crate::metrics::http::method_label;
+use crate::metrics::method::method_label;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 pub(crate) use context::{RequestId, TraceId};
 use context::{TRACEPARENT, TRACESTATE, TraceContext, random_id, read_state};

@@ -7,6 +7,7 @@ mod drawing;
 mod embedded;
 mod event_settings;
 mod journal;
+pub(crate) mod life;
 mod open;
 mod phase;
 mod redis;
@@ -18,6 +19,7 @@ pub use bitmap::Snapshot;
 pub use clients::{ClientChange, Clients, SHARED_MAX, SharedAdmission, Sighting, Visit};
 pub use embedded::Embedded;
 pub use event_settings::{Admission, EventSettings, Order, Patch};
+pub use life::Life;
 pub use open::{Opened, check, is_shared, open, open_store};
 pub use phase::Phase;
 pub use redis::{Redis, Store};
@@ -143,36 +145,6 @@ pub enum Claimed {
     Until(Time),
     /// The slot has lapsed.
     Lapsed,
-}
-
-/// Identity of one life of a line: random values, which are compared and have no order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Life {
-    /// Identity of the event since it was created: the next one with its id has another.
-    pub creation: u64,
-    /// Identity of the store since it may have lost data.
-    pub store: u64,
-}
-
-impl Life {
-    /// Returns a new life.
-    pub fn random() -> Life {
-        let random = || u64::from_be_bytes(shared::crypto::random());
-        Life {
-            creation: random(),
-            store: random(),
-        }
-    }
-
-    /// Returns an identity as text.
-    fn hex(identity: u64) -> String {
-        format!("{identity:016x}")
-    }
-
-    /// Reads an identity; none if it is not one.
-    fn parse(text: &str) -> Option<u64> {
-        u64::from_str_radix(text, 16).ok()
-    }
 }
 
 /// View of the line at one instant (its front).

@@ -3,6 +3,7 @@
 use crate::inventory::command::Command;
 use crate::inventory::records::{ChangeSet, VisitorRecords};
 use shared::ids::VisitorId;
+use shared::trace::{Parent, Span};
 
 /// Changes of a request and the visitor's records after them; boxed because they are moved often.
 pub(super) struct Content {
@@ -16,4 +17,10 @@ pub(super) struct InFlight {
     pub(super) visitors: Vec<VisitorId>,
     /// Index of the event's connection that the batch uses.
     pub(super) connection: usize,
+}
+
+/// Begins a span in the trace of each request that shares a statement.
+pub(super) fn spans(commands: &[Box<Command>], name: &str) -> Vec<Span> {
+    let traces = commands.iter().map(|command| &command.trace);
+    Parent::store_for_each(traces, "postgresql", name)
 }

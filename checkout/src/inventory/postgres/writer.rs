@@ -2,7 +2,7 @@
 //! memory and writes them with one statement. It runs as a task of its own, so that a client that
 //! disconnects leaves nothing half done.
 
-use super::batch::{Content, InFlight};
+use super::batch::{Content, InFlight, spans};
 use super::database::QueryError;
 use super::event_cache::EventCache;
 use super::event_handle::EventHandle;
@@ -21,7 +21,6 @@ use shared::group_commit::{BATCH_MAX, Unavailable};
 use shared::ids::VisitorId;
 use shared::metrics::writers;
 use shared::time::Time;
-use shared::trace::{Parent, Span};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -494,10 +493,4 @@ fn decide_one(
         changes: work.changes,
     };
     (decision, content)
-}
-
-/// Begins a span in the trace of each request that shares a statement.
-fn spans(commands: &[Box<Command>], name: &str) -> Vec<Span> {
-    let traces = commands.iter().map(|command| &command.trace);
-    Parent::store_for_each(traces, "postgresql", name)
 }

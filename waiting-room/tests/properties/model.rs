@@ -1,26 +1,16 @@
-//! The line against a naive model, a vector and a loop: any sequence of operations gives the same
-//! results.
-
-#![expect(clippy::too_many_lines, reason = "a journey is told in one piece")]
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on should stop there"
-)]
+//! The naive model: a vector of places, and what each step does to it.
 
 use proptest::prelude::*;
 use shared::ids::{Availability, EventId, VisitorId};
 use shared::time::{Clock, Time};
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
-use waiting_room::line::{
-    Admission, Claimed, Embedded, EventSettings, Joined, Line, Patch, Redis, VisitorState,
-};
+use waiting_room::line::{Claimed, Joined, Line, Patch, VisitorState};
 
-const START: Time = Time(1_800_000_000_000);
+/// Time at the beginning of each run.
+pub(crate) const START: Time = Time(1_800_000_000_000);
 
 #[derive(Clone, Debug)]
-enum Step {
+pub(crate) enum Step {
     Join(u8),
     Tick(u16),
     Claim(u8),
@@ -36,7 +26,7 @@ enum Step {
     Restart,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(crate) fn step() -> impl Strategy<Value = Step> {
     let fan = 0u8..12;
     prop_oneof![
         6 => fan.clone().prop_map(Step::Join),
@@ -56,51 +46,51 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 #[derive(Clone, Debug)]
-struct Entry {
-    fan: u8,
-    standing: VisitorState,
-    claim_by: i64,
-    expires_at: i64,
+pub(crate) struct Entry {
+    pub(crate) fan: u8,
+    pub(crate) standing: VisitorState,
+    pub(crate) claim_by: i64,
+    pub(crate) expires_at: i64,
     /// Number of the engine that holds the socket, counting restarts; 0 if none does.
-    owner: u8,
-    away_at: i64,
+    pub(crate) owner: u8,
+    pub(crate) away_at: i64,
 }
 
 /// Naive model of a line.
 #[derive(Default)]
-struct Model {
-    entries: Vec<Entry>,
-    now: i64,
-    last_batch_at: i64,
-    credit: u64,
-    max_active: usize,
-    paused: bool,
-    seats: Option<(usize, i64)>,
+pub(crate) struct Model {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) now: i64,
+    pub(crate) last_batch_at: i64,
+    pub(crate) credit: u64,
+    pub(crate) max_active: usize,
+    pub(crate) paused: bool,
+    pub(crate) seats: Option<(usize, i64)>,
     /// Number of the current engine, from 1.
-    engine: u8,
+    pub(crate) engine: u8,
     /// Time of each engine's last tick, for stores that notice the end of an engine only by its
     /// silence.
-    beats: Option<BTreeMap<u8, i64>>,
+    pub(crate) beats: Option<BTreeMap<u8, i64>>,
 }
 
-const RATE: u64 = 90;
-const BATCH_MS: i64 = 2000;
-const CLAIM_MS: i64 = 4000;
-const SESSION_MS: i64 = 6000;
-const AWAY_MS: i64 = 9000;
-const SILENT_MS: i64 = 10_000;
-const IDLE_MS: i64 = 600_000;
+pub(crate) const RATE: u64 = 90;
+pub(crate) const BATCH_MS: i64 = 2000;
+pub(crate) const CLAIM_MS: i64 = 4000;
+pub(crate) const SESSION_MS: i64 = 6000;
+pub(crate) const AWAY_MS: i64 = 9000;
+pub(crate) const SILENT_MS: i64 = 10_000;
+pub(crate) const IDLE_MS: i64 = 600_000;
 
 impl Model {
-    fn of(&mut self, fan: u8) -> Option<&mut Entry> {
+    pub(crate) fn of(&mut self, fan: u8) -> Option<&mut Entry> {
         self.entries.iter_mut().rev().find(|entry| entry.fan == fan)
     }
 
-    fn is_sold_out(&self) -> bool {
+    pub(crate) fn is_sold_out(&self) -> bool {
         self.seats.is_some_and(|(available, _)| available == 0)
     }
 
-    fn join(&mut self, fan: u8) -> Option<u64> {
+    pub(crate) fn join(&mut self, fan: u8) -> Option<u64> {
         let (now, is_sold_out) = (self.now, self.is_sold_out());
         let number = self.entries.iter().rposition(|entry| entry.fan == fan);
         if let Some(at) = number {
@@ -127,7 +117,7 @@ impl Model {
         Some(self.entries.len() as u64)
     }
 
-    fn inside(&self) -> usize {
+    pub(crate) fn inside(&self) -> usize {
         let inside = |entry: &&Entry| {
             matches!(
                 entry.standing,
@@ -138,7 +128,7 @@ impl Model {
     }
 
     /// Replaces the engine by another one on the same store.
-    fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.engine += 1;
         if self.beats.is_none() {
             for entry in &mut self.entries {
@@ -148,7 +138,7 @@ impl Model {
         }
     }
 
-    fn note_engine(&mut self) {
+    pub(crate) fn note_engine(&mut self) {
         let (engine, now) = (self.engine, self.now);
         if let Some(beats) = &mut self.beats {
             let beat = beats.entry(engine).or_insert(now);
@@ -157,7 +147,7 @@ impl Model {
     }
 
     /// Marks the fans of silent engines as away since the engine's last tick.
-    fn reap(&mut self) {
+    pub(crate) fn reap(&mut self) {
         let (engine, now) = (self.engine, self.now);
         let waits = |entry: &Entry| entry.standing == VisitorState::Waiting;
         let is_idle = self.inside() == 0 && !self.entries.iter().any(waits);
@@ -186,7 +176,7 @@ impl Model {
         }
     }
 
-    fn tick(&mut self) {
+    pub(crate) fn tick(&mut self) {
         let now = self.now;
         self.reap();
         for entry in &mut self.entries {
@@ -228,7 +218,13 @@ impl Model {
     }
 }
 
-async fn apply(line: &dyn Line, clock: &Clock, event: &EventId, model: &mut Model, step: &Step) {
+pub(crate) async fn apply(
+    line: &dyn Line,
+    clock: &Clock,
+    event: &EventId,
+    model: &mut Model,
+    step: &Step,
+) {
     let visitor = |fan: u8| VisitorId(u128::from(fan));
     let number_of = |model: &Model, fan: u8| {
         model
@@ -360,7 +356,7 @@ async fn apply(line: &dyn Line, clock: &Clock, event: &EventId, model: &mut Mode
     }
 }
 
-async fn compare(line: &dyn Line, event: &EventId, model: &Model) {
+pub(crate) async fn compare(line: &dyn Line, event: &EventId, model: &Model) {
     let waiting: Vec<u64> = model
         .entries
         .iter()
@@ -380,152 +376,4 @@ async fn compare(line: &dyn Line, event: &EventId, model: &Model) {
     let stats = line.stats(event).await.unwrap();
     assert_eq!(stats.waiting as usize, waiting.len());
     assert_eq!((stats.admitted + stats.shopping) as usize, model.inside());
-}
-
-/// Opens an engine on an existing store.
-type Open<'a> = &'a dyn Fn(&Clock) -> Arc<dyn Line>;
-
-/// Looks into the store after a step.
-type Inspect<'a> = &'a dyn Fn(&Model);
-
-async fn run(
-    steps: &[Step],
-    open: Open<'_>,
-    inspect: Inspect<'_>,
-    beats: Option<BTreeMap<u8, i64>>,
-) {
-    let clock = Clock::manual(START);
-    let mut line = open(&clock);
-    let event = EventId::parse("model").unwrap();
-    let mut settings = EventSettings::new(event.clone(), "Model");
-    settings.admission = Admission {
-        rate_per_minute: RATE as u32,
-        batch_seconds: (BATCH_MS / 1000) as u32,
-        max_active: 3,
-        claim_seconds: (CLAIM_MS / 1000) as u32,
-        session_seconds: (SESSION_MS / 1000) as u32,
-        away_seconds: (AWAY_MS / 1000) as u32,
-    };
-    line.create(settings).await.unwrap();
-    let mut model = Model {
-        now: START.0,
-        max_active: 3,
-        engine: 1,
-        beats,
-        ..Model::default()
-    };
-    for step in steps {
-        if matches!(step, Step::Restart) {
-            drop(line);
-            line = open(&clock);
-            model.restart();
-        }
-        apply(&*line, &clock, &event, &mut model, step).await;
-        compare(&*line, &event, &model).await;
-        inspect(&model);
-    }
-}
-
-/// Checks the keys of a line in themselves, and returns those who wait in their order.
-const KEYS_AGREE: &str = "
-    local call = redis.call
-    local function key(name) return KEYS[1] .. ':{model}:' .. name end
-    local waiting, names = call('ZRANGE', key('waiting'), 0, -1, 'WITHSCORES'), {}
-    local function check(is_so, what) if not is_so then error(what) end end
-    for i = 1, #waiting, 2 do
-      local visitor, number = waiting[i], waiting[i + 1]
-      check(call('GETBIT', key('alive'), number - 1) == 1, 'who waits has a bit')
-      check(not call('ZSCORE', key('admitted'), visitor), 'who waits is not inside')
-      check(call('HEXISTS', key('ended'), visitor) == 0, 'who waits has not ended')
-      names[#names + 1] = visitor
-    end
-    local inside = call('ZRANGE', key('admitted'), 0, -1)
-    for _, visitor in ipairs(inside) do
-      check(call('HEXISTS', key('slots'), visitor) == 1, 'who is inside has a slot')
-      check(call('HEXISTS', key('ended'), visitor) == 0, 'who is inside has not ended')
-    end
-    local function count(field) return tonumber(call('HGET', key('meta'), field) or 0) end
-    check(call('BITCOUNT', key('alive')) == #names, 'a bit for each who waits')
-    check(call('ZCARD', key('waiting')) == count('waiting'), 'as many wait as are told')
-    check(#inside == count('admitted') + count('shopping'), 'as many are inside as are told')
-    check(call('HLEN', key('slots')) == #inside, 'no slot is left over')
-    return table.concat(names, ' ')";
-
-/// Checks that the sorted set has those who wait and no others, by their numbers: a visitor's rank
-/// in it is the number of those ahead, which the model was compared with.
-fn keys_agree(server: &testkit::Redis, prefix: &str, model: &Model) {
-    let answer = server.ask(&["EVAL", KEYS_AGREE, "1", prefix]).unwrap();
-    let waits = |entry: &&Entry| entry.standing == VisitorState::Waiting;
-    let expected = model.entries.iter().filter(waits);
-    let expected: Vec<String> = expected
-        .map(|entry| VisitorId(u128::from(entry.fan)).to_string())
-        .collect();
-    assert_eq!(answer, expected.join(" "));
-}
-
-fn in_runtime(work: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(work);
-}
-
-fn on_redis(url: &str, server: Option<&testkit::Redis>, notes: &Path, steps: &[Step]) {
-    let prefix = format!("t{:x}", VisitorId::random().0 >> 64);
-    let url = format!("{url}?prefix={prefix}");
-    let open = |clock: &Clock| -> Arc<dyn Line> {
-        let notes = tempfile::tempdir_in(notes).unwrap().keep();
-        Arc::new(Redis::open(&url, notes, clock.clone()).unwrap())
-    };
-    let inspect = |model: &Model| {
-        if let Some(server) = server {
-            keys_agree(server, &prefix, model);
-        }
-    };
-    in_runtime(run(steps, &open, &inspect, Some(BTreeMap::new())));
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    proptest::collection::vec(step(), 1..80)
-}
-
-/// Runs `cases` random sequences of operations on an engine.
-fn check(cases: u32, engine: impl Fn(&[Step])) {
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(cases));
-    let outcome = runner.run(&steps(), |steps| {
-        engine(&steps);
-        Ok(())
-    });
-    outcome.unwrap_or_else(|failed| panic!("{failed}"));
-}
-
-#[test]
-fn the_embedded_line_is_a_vector_and_a_loop() {
-    check(96, |steps| {
-        let folder = tempfile::tempdir().unwrap();
-        let open = |clock: &Clock| -> Arc<dyn Line> {
-            let path = folder.path().join("line");
-            Arc::new(Embedded::open(path, clock.clone()).unwrap())
-        };
-        in_runtime(run(steps, &open, &|_| {}, None));
-    });
-}
-
-#[test]
-fn the_line_on_redis_is_a_vector_and_a_loop() {
-    let server = testkit::Redis::start();
-    let notes = tempfile::tempdir().unwrap();
-    check(96, |steps| {
-        on_redis(&server.url(), Some(&server), notes.path(), steps);
-    });
-}
-
-#[test]
-fn the_line_on_a_cluster_is_a_vector_and_a_loop() {
-    let cluster = testkit::shared_cluster();
-    let notes = tempfile::tempdir().unwrap();
-    check(24, |steps| {
-        on_redis(&cluster.url(), None, notes.path(), steps);
-    });
 }
