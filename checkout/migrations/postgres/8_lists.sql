@@ -1,5 +1,5 @@
--- Lists that all nodes share, such as the sessions of a network that hold seats. A list is a number that stands for what it
--- is about; members are forgotten after a while.
+-- Lists that all nodes share, such as the sessions of a network that hold seats. A list is a number
+-- that stands for what it is about; members are forgotten after a while.
 create table fairline.list (
     list bigint not null,
     member bytea not null,

@@ -337,6 +337,10 @@ async fn after_a_crowd_the_maps_of_all_nodes_show_what_the_database_has() {
                 done.unwrap();
             }
         }
+        // Each node publishes what it committed last; then all show it.
+        for node in &nodes {
+            node.show().await;
+        }
         let truth = "select string_agg(state::text, '' order by seat) from fairline.seat";
         let truth = nodes[0].by_hand(truth).unwrap();
         for node in nodes {
