@@ -51,8 +51,22 @@ pub(crate) fn run(
         std::mem::swap(database, &mut *engine.database.borrow_mut());
         let ran = engine.run(source, keys, arguments);
         std::mem::swap(database, &mut *engine.database.borrow_mut());
-        ran.unwrap_or_else(|error| Reply::Error(format!("ERR {error}")))
+        ran.unwrap_or_else(|error| Reply::Error(refusal(&error)))
     })
+}
+
+/// Returns why a script ended: the refusal of a command that it called, or an error of its own.
+fn refusal(error: &Error) -> String {
+    match error {
+        Error::CallbackError { cause, .. } => refusal(cause),
+        Error::RuntimeError(text) if has_code(text) => text.clone(),
+        error => format!("ERR {error}"),
+    }
+}
+
+fn has_code(text: &str) -> bool {
+    let code = text.split(' ').next().unwrap_or("");
+    code.len() > 2 && code.bytes().all(|letter| letter.is_ascii_uppercase())
 }
 
 impl Engine {

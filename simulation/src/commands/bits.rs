@@ -74,9 +74,6 @@ fn range(words: &[&[u8]], length: usize) -> Result<Option<(usize, usize)>, Strin
         _ => return Err(syntax()),
     };
     let (start, end) = (parse_integer(start)?, parse_integer(end)?);
-    if start < 0 && end < 0 && start > end {
-        return Ok(None);
-    }
     let length = if is_bits { length * 8 } else { length };
     // An end before the beginning counts as the beginning.
     let end = if end < 0 {
@@ -91,6 +88,11 @@ fn range(words: &[&[u8]], length: usize) -> Result<Option<(usize, usize)>, Strin
     }))
 }
 
+fn is_turned(start: &[u8], end: &[u8]) -> Result<bool, String> {
+    let (start, end) = (parse_integer(start)?, parse_integer(end)?);
+    Ok(start < 0 && end < 0 && start > end)
+}
+
 fn count(database: &mut Database, words: Words<'_>) -> Outcome {
     let [_, key, rest @ ..] = words else {
         return Err(arity(words));
@@ -100,6 +102,8 @@ fn count(database: &mut Database, words: Words<'_>) -> Outcome {
         .map_or(&[][..], Vec::as_slice);
     let bits = match rest {
         [] => (!text.is_empty()).then(|| (0, text.len() * 8 - 1)),
+        // Here two ends before the beginning count in their own order.
+        [start, end, ..] if is_turned(start, end)? => None,
         rest => range(rest, text.len())?,
     };
     let Some((first, last)) = bits else {

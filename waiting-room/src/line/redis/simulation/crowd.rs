@@ -7,6 +7,9 @@ use crate::pass::Pass;
 use shared::ids::VisitorId;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Time that a node may have been silent for when it fails, in ms.
+const BEAT_MS: u64 = 3_000;
+
 /// Steps that a fan took without learning their outcome.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Unknown {
@@ -26,6 +29,8 @@ pub(super) struct FanSocket {
     pub(super) spot: Spot,
     pub(super) pass: Pass,
     pub(super) is_recorded: bool,
+    /// Its node cannot reach the store, or could not a moment ago.
+    pub(super) is_cut_off: bool,
 }
 
 /// A fan.
@@ -39,7 +44,7 @@ pub(super) struct Fan {
     pub(super) is_provisional: bool,
     pub(super) slot: Option<Slot>,
     pub(super) socket: Option<FanSocket>,
-    /// Last sign of life, in ms since the beginning.
+    /// Last sign of life that the line could learn of, in ms since the beginning.
     pub(super) heard_ms: u64,
     /// A request is under way.
     pub(super) is_busy: bool,
@@ -144,6 +149,18 @@ impl Crowd {
     pub(super) fn node_died(&mut self, node: usize, now_ms: u64) {
         for fan in &mut self.fans {
             if fan.socket.take_if(|socket| socket.node == node).is_some() {
+                fan.heard_ms = now_ms;
+            }
+        }
+    }
+
+    /// Records that a node cannot reach the store, or has reached it again.
+    pub(super) fn cut_off(&mut self, node: usize, is_cut_off: bool, now_ms: u64) {
+        for fan in &mut self.fans {
+            if let Some(socket) = &mut fan.socket
+                && socket.node == node
+            {
+                socket.is_cut_off = is_cut_off;
                 fan.heard_ms = now_ms;
             }
         }
@@ -259,7 +276,8 @@ impl Crowd {
         if fan.state == Some(VisitorState::Shopping) {
             return inside_ms.is_some_and(|inside| inside >= claim_ms + session_ms);
         }
-        let is_silent = fan.socket.is_none() && times.asked_ms >= fan.heard_ms + away_ms;
+        let is_heard = fan.socket.as_ref().is_some_and(|socket| !socket.is_cut_off);
+        let is_silent = !is_heard && now + BEAT_MS >= fan.heard_ms + away_ms;
         let waits = fan.state == Some(VisitorState::Waiting);
         waits && is_silent || inside_ms.is_some_and(|inside| inside >= claim_ms)
     }
@@ -298,8 +316,8 @@ impl Crowd {
                     return Some(format!("fan {at} gets a second turn: {fan:?}"));
                 }
                 Some(VisitorState::Waiting) if !has_it && fan.number < *last => {
-                    let is_silent =
-                        fan.socket.is_none() && now_ms >= fan.heard_ms + self.terms.away_ms / 2;
+                    let is_heard = fan.socket.as_ref().is_some_and(|it| !it.is_cut_off);
+                    let is_silent = !is_heard && now_ms >= fan.heard_ms + self.terms.away_ms / 2;
                     let was_admitted = history.admitted_ms(fan.visitor, fan.number).is_some();
                     let may_have_ended =
                         fan.unknown.left || fan.unknown.ejected || is_silent || was_admitted;

@@ -111,9 +111,12 @@ impl Visit {
         Ok(given_back.or(known))
     }
 
+    /// Counts the request as a sign of life where the store is away: nobody could be heard.
     fn hear(&self) {
         let now_ms = self.door.world.now_ms();
-        self.change(|fan| fan.heard_ms = now_ms);
+        if self.door.world.is_away() {
+            self.change(|fan| fan.heard_ms = now_ms);
+        }
     }
 
     /// Joins the line.
@@ -166,6 +169,7 @@ impl Visit {
             spot,
             pass: self.pass_of(&spot).unwrap_or(pass),
             is_recorded: false,
+            is_cut_off: self.door.world.is_cut(self.door.node),
         };
         self.change(|fan| fan.socket = Some(socket));
         self.update_socket().await;
@@ -233,10 +237,10 @@ impl Visit {
                 return true;
             }
         }
-        if !matches!(
-            spot.standing,
-            VisitorState::Waiting | VisitorState::Admitted | VisitorState::Shopping
-        ) {
+        // A socket of a place that is over asks now and then whether the fan has joined again; here
+        // it does so once they have.
+        let is_inside = spot.standing.is_inside() || spot.standing == VisitorState::Waiting;
+        if !is_inside && self.fan().number == spot.number {
             return true;
         }
         match self.find_place(&socket.pass).await {

@@ -31,7 +31,11 @@ impl Step<'_> {
             self.node,
             self.name,
             arguments.join(" "),
-            shown_reply(self.reply)
+            if self.name == "tick" {
+                shown_view(self.reply)
+            } else {
+                shown_reply(self.reply)
+            }
         )
     }
 }
@@ -47,6 +51,44 @@ fn shown(bytes: &[u8]) -> String {
         }
         _ => format!("<{} bytes>", bytes.len()),
     }
+}
+
+/// Fields of a view that a story leaves out.
+const QUIET: [&str; 15] = [
+    "now",
+    "is_new_node",
+    "phase",
+    "draw",
+    "generation",
+    "total_joined",
+    "total_admitted",
+    "total_finished",
+    "total_missed",
+    "total_left",
+    "availability",
+    "nodes",
+    "settings",
+    "born",
+    "seed",
+];
+
+/// Shows a reply, of a view what matters.
+fn shown_view(reply: &Reply) -> String {
+    let Reply::Array(values) = reply else {
+        return shown_reply(reply);
+    };
+    let pairs = values.get(1..).unwrap_or_default().chunks_exact(2);
+    let loud = pairs.filter_map(|pair| {
+        let name = shown_reply(&pair[0]);
+        let is_quiet = QUIET.contains(&name.as_str());
+        (!is_quiet).then(|| format!("{name} {}", shown_reply(&pair[1])))
+    });
+    let loud: Vec<String> = loud.collect();
+    format!(
+        "{} {}",
+        values.first().map_or(String::new(), shown_reply),
+        loud.join(" ")
+    )
 }
 
 fn shown_reply(reply: &Reply) -> String {

@@ -63,6 +63,8 @@ pub(super) struct Return {
 pub(super) enum Repair {
     Node(usize),
     Wire(usize),
+    /// The node has reached the store again.
+    Reached(usize),
     /// The store, with the data of this many steps ago; none: without data.
     Store(Option<usize>),
     Thaw,
@@ -197,12 +199,19 @@ impl Run {
         let fan = self.dice.below(self.plan.fans as u64) as usize;
         let Some(door) = self.some_door() else { return };
         let kept = self.world.lock().crowd.fans[fan].clone();
-        let Some(visit) = Visit::begin(&door, fan) else {
+        let roll = self.dice.below(100);
+        // A socket closes at its node.
+        let held_by = kept.socket.as_ref().filter(|_| closes(&kept, roll));
+        let door = held_by.map_or(Some(door), |socket| self.door(socket.node));
+        let Some(visit) = door.as_ref().and_then(|door| Visit::begin(door, fan)) else {
             return;
         };
-        let roll = self.dice.below(100);
-        self.world
-            .tell(|| format!("fan {fan} at node {}, {roll} {:?}", door.node, kept.state));
+        self.world.tell(|| {
+            format!(
+                "fan {fan} at node {}, {roll} {:?}",
+                visit.door.node, kept.state
+            )
+        });
         self.act(visit, &kept, roll);
     }
 
@@ -213,7 +222,7 @@ impl Run {
             None => drop(tokio::spawn(visit.join())),
             Some(VisitorState::Waiting) => match roll {
                 0..35 => drop(tokio::spawn(visit.poll())),
-                35..75 if has_socket && roll < 45 => drop(tokio::spawn(visit.close())),
+                _ if closes(fan, roll) => drop(tokio::spawn(visit.close())),
                 35..75 if !has_socket => drop(tokio::spawn(visit.open())),
                 75..82 => drop(tokio::spawn(visit.leave())),
                 82..88 => drop(tokio::spawn(visit.join())),
@@ -306,4 +315,9 @@ impl Run {
             )
         })
     }
+}
+
+/// Returns whether a fan closes their socket.
+fn closes(fan: &Fan, roll: u64) -> bool {
+    fan.socket.is_some() && fan.state == Some(VisitorState::Waiting) && (35..45).contains(&roll)
 }

@@ -151,6 +151,8 @@ impl Run {
         self.cut[node] = true;
         let breaks = self.dice.chance(500);
         self.world.cut(node, true, breaks);
+        let now_ms = self.world.now_ms();
+        self.world.lock().crowd.cut_off(node, true, now_ms);
         self.later(25_000, Repair::Wire(node));
     }
 
@@ -176,9 +178,16 @@ impl Run {
                     if self.cut[node] {
                         self.cut[node] = false;
                         self.world.cut(node, false, false);
-                        self.world.lock().troubled_until_ms = now_ms + SEEN_MS;
+                        let at_ms = now_ms + SEEN_MS;
+                        self.world.lock().troubled_until_ms = at_ms;
+                        let what = Repair::Reached(node);
+                        self.returns.push(Return { at_ms, what });
                     }
                 }
+                Repair::Reached(node) if !self.cut[node] => {
+                    self.world.lock().crowd.cut_off(node, false, now_ms);
+                }
+                Repair::Reached(_) => {}
                 Repair::Store(steps_back) => {
                     self.world.start_store(steps_back);
                     if steps_back != Some(0) {

@@ -254,6 +254,17 @@ impl World {
         self.lock().peers[node].life == Some(life)
     }
 
+    /// Returns whether a node is cut off.
+    pub(super) fn is_cut(&self, node: usize) -> bool {
+        self.lock().peers[node].is_cut
+    }
+
+    /// Returns whether the store does not answer anyone.
+    pub(super) fn is_away(&self) -> bool {
+        let inner = self.lock();
+        inner.is_down || inner.is_frozen
+    }
+
     /// Begins a life of a node, or ends it.
     pub(super) fn set_life(&self, node: usize, life: Option<u64>) {
         self.lock().peers[node].life = life;
