@@ -112,15 +112,6 @@ impl Connection {
         }
     }
 
-    /// Returns random bytes, which follow from the seed in a simulation.
-    pub(super) fn random<const N: usize>(&self) -> [u8; N] {
-        #[cfg(test)]
-        if let Source::Simulated(link) = &self.address.servers.source {
-            return link.random();
-        }
-        shared::crypto::random()
-    }
-
     fn current(&self) -> MutexGuard<'_, Current> {
         self.current.lock()
     }

@@ -182,6 +182,16 @@ impl Crowd {
         self.fans[at].heard_ms = times.now_ms;
     }
 
+    /// Takes the answer that the slot of a fan has lapsed.
+    pub(super) fn told_lapsed(&mut self, at: usize, times: Times, history: &History) {
+        let fan = &self.fans[at];
+        let Unknown { left, finished, ejected, .. } = fan.unknown;
+        let is_inside = fan.state.is_some_and(VisitorState::is_inside);
+        if is_inside && !(left || finished || ejected || self.may_be_missed(fan, times, history)) {
+            self.fail(at, "the slot of an admitted fan is gone");
+        }
+    }
+
     fn take(&mut self, at: usize, spot: &Spot) {
         let fan = &mut self.fans[at];
         let is_new = fan.state.is_none() || fan.number != spot.number;

@@ -78,18 +78,21 @@ impl Visit {
         })
     }
 
+    fn times(&self) -> Times {
+        Times {
+            asked_ms: self.asked_ms,
+            now_ms: self.door.world.now_ms(),
+        }
+    }
+
     /// Hands an answer to the fan.
     fn tell(&self, spot: Option<&Spot>) {
         let world = &self.door.world;
-        let now_ms = world.now_ms();
+        let times = self.times();
         let pass = spot.and_then(|spot| self.pass_of(spot));
         world.tell(|| format!("fan {} is told {spot:?}", self.fan));
         let mut inner = world.lock();
         let inner = &mut *inner;
-        let times = Times {
-            asked_ms: self.asked_ms,
-            now_ms,
-        };
         match spot {
             Some(spot) => inner
                 .crowd
@@ -321,18 +324,11 @@ impl Visit {
 
     /// Takes the answer that the slot has lapsed.
     fn lose_slot(&self) {
-        let fan = self.fan();
-        let missed = Spot {
-            visitor: fan.visitor,
-            number: fan.number,
-            is_provisional: false,
-            standing: VisitorState::Missed,
-            ahead: 0,
-            slot: None,
-        };
-        if !(fan.unknown.left || fan.unknown.finished || fan.unknown.ejected) {
-            self.tell(Some(&missed));
-        }
+        let times = self.times();
+        let mut inner = self.door.world.lock();
+        let inner = &mut *inner;
+        let history = &inner.oracle.history;
+        inner.crowd.told_lapsed(self.fan, times, history);
     }
 
     /// Is done shopping; says so again afterwards, as checkouts do.

@@ -3,7 +3,7 @@
 
 use super::world::{End, Fate, World, broken};
 use redis::{Arg, Cmd, RedisError, Value};
-use simulation::{Dice, Reply};
+use simulation::Reply;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::time::sleep_until;
@@ -26,20 +26,9 @@ impl Link {
         Link { world, end }
     }
 
-    fn dice(&self) -> Dice {
-        self.world.split_dice()
-    }
-
     /// Returns a seed.
     pub(in crate::line::redis) fn seed(&self) -> u64 {
-        self.dice().roll()
-    }
-
-    /// Returns bytes that follow from the seed.
-    pub(in crate::line::redis) fn random<const N: usize>(&self) -> [u8; N] {
-        let mut bytes = [0; N];
-        self.dice().fill(&mut bytes);
-        bytes
+        self.world.split_dice().roll()
     }
 
     /// Opens a connection. Waits while the store does not answer; fails while there is none.

@@ -38,7 +38,7 @@ impl Node {
     ) -> Node {
         world.set_life(node, Some(life));
         let link = Link::new(world.clone(), node, life);
-        let id = shared::crypto::hex(&link.random::<8>());
+        let id = format!("{node}-{life}");
         let address = Address {
             servers: Servers {
                 source: Source::Simulated(link),
