@@ -19,6 +19,7 @@ pub(super) fn run(database: &mut Database, name: &[u8], words: Words<'_>) -> Opt
         b"HVALS" | b"HKEYS" | b"HGETALL" => all(database, name, words),
         b"HINCRBY" => increment(database, words),
         b"HSTRLEN" => value_length(database, words),
+        b"HSCAN" => scan(database, words),
         _ => return None,
     })
 }
@@ -151,4 +152,13 @@ fn value_length(database: &mut Database, words: Words<'_>) -> Outcome {
         .read::<Hash>(key)?
         .and_then(|hash| hash.get(*field));
     Ok(Reply::count(value.map_or(0, Vec::len)))
+}
+
+/// Returns all of a hash at once, which a server does where it is small.
+fn scan(database: &mut Database, words: Words<'_>) -> Outcome {
+    let [_, key, _, ..] = words else {
+        return Err(arity(words));
+    };
+    let all = all(database, b"HGETALL", &[words[0], key])?;
+    Ok(Reply::Array(vec![Reply::bulk(b"0"), all]))
 }

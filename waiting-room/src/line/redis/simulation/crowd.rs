@@ -185,7 +185,12 @@ impl Crowd {
     /// Takes the answer that the slot of a fan has lapsed.
     pub(super) fn told_lapsed(&mut self, at: usize, times: Times, history: &History) {
         let fan = &self.fans[at];
-        let Unknown { left, finished, ejected, .. } = fan.unknown;
+        let Unknown {
+            left,
+            finished,
+            ejected,
+            ..
+        } = fan.unknown;
         let is_inside = fan.state.is_some_and(VisitorState::is_inside);
         if is_inside && !(left || finished || ejected || self.may_be_missed(fan, times, history)) {
             self.fail(at, "the slot of an admitted fan is gone");
@@ -331,7 +336,7 @@ impl Crowd {
                     let was_admitted = history.admitted_ms(fan.visitor, fan.number).is_some();
                     let may_have_ended =
                         fan.unknown.left || fan.unknown.ejected || is_silent || was_admitted;
-                    let is_known = after.visitors.get(&fan.number) == Some(&fan.visitor);
+                    let is_known = after.visitor(fan.number) == Some(fan.visitor);
                     if !may_have_ended && !is_known && !fan.is_provisional {
                         return Some(format!("fan {at} was overtaken: {fan:?}"));
                     }

@@ -74,7 +74,7 @@ impl Visit {
             visitor: spot.visitor,
             number: spot.number,
             is_provisional: spot.is_provisional,
-            epoch: hub.front().epoch,
+            life: hub.front().life,
         })
     }
 

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 /// Pause between two ticks, in ms.
-const TICK_MS: (u64, u64) = (600, 1000);
+const TICK_MS: (u64, u64) = (800, 1500);
 
 /// A node in one of its lives.
 pub(super) struct Node {
@@ -93,7 +93,9 @@ async fn tick(door: Door) {
     let mut dice = door.world.split_dice();
     loop {
         sleep(Duration::from_millis(dice.between(TICK_MS.0, TICK_MS.1))).await;
-        let _ = door.line.events().await;
+        if dice.chance(300) {
+            let _ = door.line.events().await;
+        }
         let hub = door.hub.lock().clone();
         match door.line.tick(&door.event).await {
             Ok(front) => match hub {

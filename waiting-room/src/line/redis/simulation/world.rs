@@ -317,7 +317,7 @@ impl World {
         if let Some(story) = &mut inner.story {
             story.push(step.describe());
         }
-        let stored = Stored::read(server.database(), PREFIX, step.store_ms);
+        let stored = Stored::read(server.database(), PREFIX);
         inner.past.push_back(server.snapshot());
         if inner.past.len() > PAST_MAX {
             inner.past.pop_front();
@@ -432,10 +432,8 @@ impl World {
 
     /// Returns the line as the store has it.
     pub(super) fn stored(&self) -> Option<Stored> {
-        let store_us = START_MS * 1000 + self.begun.elapsed().as_micros() as i64;
         let inner = self.lock();
-        let now_ms = (store_us + inner.clock_us) / 1000;
-        Stored::read(inner.servers[inner.active].database(), PREFIX, now_ms)
+        Stored::read(inner.servers[inner.active].database(), PREFIX)
     }
 }
 
@@ -454,8 +452,7 @@ impl Inner {
     }
 
     fn note_loss(&mut self) {
-        // Of the line the sets matter here, not what depends on the time.
-        let stored = Stored::read(self.servers[self.active].database(), PREFIX, 0);
+        let stored = Stored::read(self.servers[self.active].database(), PREFIX);
         self.oracle.store_lost(stored);
     }
 }
