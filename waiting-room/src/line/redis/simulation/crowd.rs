@@ -157,9 +157,8 @@ impl Crowd {
     /// Records that a node cannot reach the store, or has reached it again.
     pub(super) fn cut_off(&mut self, node: usize, is_cut_off: bool, now_ms: u64) {
         for fan in &mut self.fans {
-            if let Some(socket) = &mut fan.socket
-                && socket.node == node
-            {
+            let socket = fan.socket.as_mut().filter(|socket| socket.node == node);
+            if let Some(socket) = socket.filter(|socket| socket.is_cut_off != is_cut_off) {
                 socket.is_cut_off = is_cut_off;
                 fan.heard_ms = now_ms;
             }
@@ -286,7 +285,7 @@ impl Crowd {
             session_ms,
         } = self.terms;
         let now = times.now_ms;
-        let admitted_ms = history.admitted_ms(fan.visitor, fan.number);
+        let admitted_ms = history.admitted_ms(fan.number);
         let inside_ms = admitted_ms.map(|at| now.saturating_sub(at));
         if fan.state == Some(VisitorState::Shopping) {
             return inside_ms.is_some_and(|inside| inside >= claim_ms + session_ms);
@@ -333,7 +332,7 @@ impl Crowd {
                 Some(VisitorState::Waiting) if !has_it && fan.number < *last => {
                     let is_heard = fan.socket.as_ref().is_some_and(|it| !it.is_cut_off);
                     let is_silent = !is_heard && now_ms >= fan.heard_ms + self.terms.away_ms / 2;
-                    let was_admitted = history.admitted_ms(fan.visitor, fan.number).is_some();
+                    let was_admitted = history.admitted_ms(fan.number).is_some();
                     let may_have_ended =
                         fan.unknown.left || fan.unknown.ejected || is_silent || was_admitted;
                     let is_known = after.visitor(fan.number) == Some(fan.visitor);
@@ -349,7 +348,7 @@ impl Crowd {
 
     /// Returns whether the admission that a fan was told of is valid for certain.
     fn is_valid(&self, fan: &Fan, history: &History, now_ms: u64) -> bool {
-        let Some(admitted_ms) = history.admitted_ms(fan.visitor, fan.number) else {
+        let Some(admitted_ms) = history.admitted_ms(fan.number) else {
             return false;
         };
         let lasts_ms = match fan.state {

@@ -21,6 +21,15 @@ pub(super) struct Door {
     pub(super) hub: Arc<parking_lot::Mutex<Option<Arc<EventHub>>>>,
 }
 
+impl Door {
+    /// Forgets the event and ends its sockets.
+    pub(super) fn forget(&self) {
+        *self.hub.lock() = None;
+        let now_ms = self.world.now_ms();
+        self.world.lock().crowd.node_died(self.node, now_ms);
+    }
+}
+
 /// A request of a fan at a node, which is one of a kind at a time.
 pub(super) struct Visit {
     pub(super) door: Door,
@@ -82,6 +91,13 @@ impl Visit {
         Times {
             asked_ms: self.asked_ms,
             now_ms: self.door.world.now_ms(),
+        }
+    }
+
+    /// Hands an answer to the fan's socket, which may be that of an earlier place of theirs.
+    fn tell_socket(&self, spot: &Spot) {
+        if spot.number >= self.fan().number {
+            self.tell(Some(spot));
         }
     }
 
@@ -204,7 +220,7 @@ impl Visit {
             let back = self.line().back(self.event(), socket.spot.visitor).await;
             socket.is_recorded = back.is_ok();
             if let Ok(Some(spot)) = back {
-                self.tell(Some(&spot));
+                self.tell_socket(&spot);
                 socket.spot = spot;
             }
         }
@@ -248,7 +264,7 @@ impl Visit {
         }
         match self.find_place(&socket.pass).await {
             Ok(Some(found)) => {
-                self.tell(Some(&found));
+                self.tell_socket(&found);
                 socket.is_recorded &= found.number == spot.number || is_drawn_since;
                 socket.spot = found;
                 socket.pass = self.pass_of(&found).unwrap_or(socket.pass);

@@ -1,19 +1,10 @@
 //! What the store did: whom it admitted and when, and who waited.
 
 use super::stored::Stored;
-use shared::ids::VisitorId;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Time for which earlier positions are remembered, in ms: longer than an answer takes.
 const REMEMBERED_MS: u64 = 30_000;
-
-/// An admission that the store made.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Admission {
-    pub(super) number: u64,
-    /// Time since the beginning, in ms.
-    pub(super) at_ms: u64,
-}
 
 /// The waiting numbers at one time.
 struct Moment {
@@ -24,20 +15,20 @@ struct Moment {
 /// What the store did.
 #[derive(Default)]
 pub(super) struct History {
-    admissions: BTreeMap<VisitorId, Admission>,
+    /// When each number was admitted, in ms since the beginning.
+    admitted: BTreeMap<u64, u64>,
     moments: VecDeque<Moment>,
 }
 
 impl History {
     /// Records an admission.
-    pub(super) fn admit(&mut self, visitor: VisitorId, number: u64, at_ms: u64) {
-        self.admissions.insert(visitor, Admission { number, at_ms });
+    pub(super) fn admit(&mut self, number: u64, at_ms: u64) {
+        self.admitted.insert(number, at_ms);
     }
 
-    /// Returns when a visitor was admitted with a number.
-    pub(super) fn admitted_ms(&self, visitor: VisitorId, number: u64) -> Option<u64> {
-        let admission = self.admissions.get(&visitor)?;
-        (admission.number == number).then_some(admission.at_ms)
+    /// Returns when a number was admitted last.
+    pub(super) fn admitted_ms(&self, number: u64) -> Option<u64> {
+        self.admitted.get(&number).copied()
     }
 
     /// Returns whether this many waited ahead of a number at any time since then.

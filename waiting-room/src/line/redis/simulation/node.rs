@@ -4,11 +4,11 @@ use super::fan::{Door, Visit};
 use super::link::Link;
 use super::world::World;
 use crate::hub::EventHub;
-use crate::line::Refused;
 use crate::line::redis::address::{Address, Servers, Source};
 use crate::line::redis::connection::Connection;
 use crate::line::redis::keys::Keys;
 use crate::line::redis::{Redis, Store};
+use crate::line::{LineView, Refused};
 use shared::ids::EventId;
 use shared::time::Clock;
 use std::path::PathBuf;
@@ -96,13 +96,9 @@ async fn tick(door: Door) {
         if dice.chance(300) {
             let _ = door.line.events().await;
         }
-        let hub = door.hub.lock().clone();
         match door.line.tick(&door.event).await {
-            Ok(front) => match hub {
-                Some(hub) => hub.show(front),
-                None => *door.hub.lock() = Some(Arc::new(EventHub::new(front))),
-            },
-            Err(Refused::NoSuchEvent) => *door.hub.lock() = None,
+            Ok(front) => show(&door, front),
+            Err(Refused::NoSuchEvent) => door.forget(),
             Err(error) => door
                 .world
                 .tell(|| format!("node {} ticks: {error}", door.node)),
@@ -111,6 +107,18 @@ async fn tick(door: Door) {
         let fans = door.world.lock().crowd.fans.len();
         for fan in 0..fans {
             update(&door, fan, &moved);
+        }
+    }
+}
+
+/// Publishes a view. Another event of the same name ends the sockets of the one before.
+fn show(door: &Door, front: Arc<LineView>) {
+    let hub = door.hub.lock().clone();
+    match hub {
+        Some(hub) if hub.front().life.creation == front.life.creation => hub.show(front),
+        _ => {
+            door.forget();
+            *door.hub.lock() = Some(Arc::new(EventHub::new(front)));
         }
     }
 }

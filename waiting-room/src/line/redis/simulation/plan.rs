@@ -43,6 +43,16 @@ pub(super) enum Fault {
     EventCreatedAgain,
 }
 
+impl Fault {
+    /// Returns whether nodes end by it, or seem to.
+    pub(super) fn ends_nodes(self) -> bool {
+        matches!(
+            self,
+            Fault::NodeKilled | Fault::NodeReplaced | Fault::NodeCutOff
+        )
+    }
+}
+
 /// Every kind of fault.
 pub(super) const FAULTS: [Fault; 16] = [
     Fault::MessagesLost,

@@ -15,6 +15,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
 
+/// Time after which everything has come to agree, in ms.
+const SETTLED_MS: u64 = 8_000;
+/// The same where the fans of nodes that died must have been noticed.
+const REAPED_MS: u64 = 16_000;
+
 /// How a run is made.
 #[derive(Clone, Default)]
 pub(super) struct Mode {
@@ -280,7 +285,9 @@ impl Run {
         self.repair(true);
         self.world
             .tell(|| "the end: everything works again".to_owned());
-        sleep(Duration::from_millis(8_000)).await;
+        let has_died = self.plan.faults.iter().any(|fault| fault.ends_nodes());
+        let rest = if has_died { REAPED_MS } else { SETTLED_MS };
+        sleep(Duration::from_millis(rest)).await;
         if let Some(why) = self.disagreement() {
             self.world.lock().oracle.fail(why);
         }

@@ -162,6 +162,7 @@ impl Run {
             return self.world.lock().crowd.excuse("the event was half removed");
         }
         self.world.lock().begin_anew();
+        door.forget();
         self.create_at(&door).await;
     }
 

@@ -308,7 +308,6 @@ impl World {
         };
         let step = Step {
             at_ms: elapsed.as_millis() as u64,
-            store_ms: store_us / 1000,
             node,
             name,
             arguments: words.get(4..).unwrap_or_default(),
