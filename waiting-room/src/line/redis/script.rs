@@ -38,6 +38,11 @@ impl Script {
         (self.hash.clone(), self.name)
     }
 
+    #[cfg(test)]
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Runs the script with one key, or prefix of keys. Sends its whole text if the server does not
     /// have it loaded.
     pub(super) async fn run<'a>(

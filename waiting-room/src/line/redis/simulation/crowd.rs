@@ -231,6 +231,9 @@ impl Crowd {
                 Err("never joined".to_owned())
             };
         };
+        if state == VisitorState::Ejected && spot.standing != VisitorState::Ejected {
+            return Err("was ejected and is back".to_owned());
+        }
         if spot.number != fan.number && !is_drawn {
             let may_have_ended = is_over(state)
                 || self.may_end(fan, VisitorState::Missed, times, history)

@@ -7,18 +7,20 @@ mod crowd;
 mod fan;
 mod history;
 pub(super) mod link;
+mod mutations;
 mod node;
 mod oracle;
 mod plan;
+mod replay;
 mod run;
 mod stored;
 mod strike;
 mod world;
 
 use super::script;
-use plan::{FAULTS, Fault, NOT_YET};
+use mutations::MUTATIONS;
+use plan::{FAULTS, Fault, NOT_YET, NotYet};
 use run::{Mode, Verdict, run};
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Steps of a run.
@@ -49,9 +51,9 @@ fn faults() -> Vec<Fault> {
     FAULTS.into_iter().filter(is_survived).collect()
 }
 
-/// Returns the names of the scripts by their hashes.
-fn scripts() -> BTreeMap<String, &'static str> {
-    let all = [
+/// The scripts on a line.
+fn all_scripts() -> [&'static script::Script; 21] {
+    [
         &script::CREATE,
         &script::TICK,
         &script::JOIN,
@@ -73,13 +75,13 @@ fn scripts() -> BTreeMap<String, &'static str> {
         &script::DRAW_WRITE,
         &script::DRAW_COMMIT,
         &script::BEACON,
-    ];
-    all.map(|script| script.named()).into()
+    ]
 }
 
 fn play(seed: u64, mode: &Mode) -> Verdict {
     let folder = tempfile::tempdir_in(memory()).expect("a folder can be created");
-    run(seed, mode, scripts(), folder.path().to_owned())
+    let names = all_scripts().map(script::Script::named).into();
+    run(seed, mode, names, folder.path().to_owned())
 }
 
 /// Returns a folder in memory, where the folders of the nodes cost no time.
@@ -195,5 +197,68 @@ fn a_seed_of_the_simulation_always_gives_the_same_run() {
     for seed in 0..50 {
         let (one, two) = (play(seed, &mode), play(seed, &mode));
         assert_eq!((one.mark, one.steps), (two.mark, two.steps), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_real_server_answers_what_nodes_send_as_the_model_does() {
+    let mode = Mode {
+        faults: vec![Fault::MessagesRepeated, Fault::NodeKilled],
+        steps: STEPS,
+        records: true,
+        ..Mode::default()
+    };
+    for seed in 0..5 {
+        let recorded = play(seed, &mode).recorded;
+        assert!(recorded.len() > 50, "seed {seed} sends something");
+        assert_eq!(replay::difference(&recorded), None, "seed {seed}");
+    }
+}
+
+/// Seeds within which a change of a script must be noticed.
+const SEEDS_PER_MUTATION: u64 = 100;
+
+#[test]
+fn each_change_of_a_script_is_noticed_by_the_simulation() {
+    // All of them take minutes: the test command tries some.
+    let all = number("FAIRLINE_MUTATIONS").is_some();
+    let step = if all { 1 } else { 8 };
+    let mut unnoticed = Vec::new();
+    for mutation in MUTATIONS.iter().step_by(step) {
+        let is_there = all_scripts()
+            .iter()
+            .any(|script| script.text().contains(mutation.from));
+        assert!(is_there, "no script has: {}", mutation.from);
+        let mode = Mode {
+            faults: mutation.fault.into_iter().collect(),
+            steps: STEPS,
+            rewrite: Some(mutation.rewrite()),
+            ..Mode::default()
+        };
+        let noticed = search(0, SEEDS_PER_MUTATION, &mode);
+        if all {
+            println!("{noticed:?}: {}", mutation.to.trim());
+        }
+        if noticed.is_none() {
+            unnoticed.push(mutation.to);
+        }
+    }
+    assert!(unnoticed.is_empty(), "not noticed: {unnoticed:#?}");
+}
+
+/// Seeds within which a fault that is not survived yet breaks a promise.
+const SEEDS_PER_FAULT: u64 = 200;
+
+#[test]
+fn each_fault_that_is_not_survived_yet_breaks_a_promise() {
+    for not_yet in NOT_YET {
+        let mode = Mode {
+            faults: vec![not_yet.fault],
+            steps: STEPS,
+            ..Mode::default()
+        };
+        let broken = search(0, SEEDS_PER_FAULT, &mode);
+        let NotYet { fault, trials } = not_yet;
+        assert!(broken.is_some(), "{fault:?} is survived by now ({trials})");
     }
 }

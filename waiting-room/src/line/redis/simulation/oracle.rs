@@ -238,12 +238,19 @@ impl Oracle {
         if let Some(why) = crowd.broken_by(&admitted, after, &self.history, step.at_ms) {
             self.fail(why);
         }
-        self.check_rate(step, admitted.len() as i64, after.rate);
+        self.check_rate(step, admitted.len() as i64, after);
     }
 
-    /// Checks that no span of time had more admissions than the highest rate in it allows.
-    fn check_rate(&mut self, step: &Step<'_>, count: i64, rate: i64) {
-        let at_ms = step.at_ms;
+    /// Checks that a step admitted one batch at most, and that no span of time had more admissions
+    /// than the highest rate in it allows.
+    fn check_rate(&mut self, step: &Step<'_>, count: i64, after: &Stored) {
+        let (at_ms, rate) = (step.at_ms, after.rate);
+        let batch = rate * after.batch_ms.max(60_000 / rate.max(1)) / 60_000 + 1;
+        if count > batch {
+            self.fail(format!(
+                "{count} were admitted at once, a batch has {batch}"
+            ));
+        }
         self.batches.push(Batch { at_ms, count, rate });
         let (mut sum, mut rate) = (0, rate);
         for batch in self.batches.iter().rev() {

@@ -4,7 +4,7 @@ use super::crowd::{Crowd, Fan};
 use super::fan::{Door, Visit, eject};
 use super::node::Node;
 use super::plan::{Fault, Plan};
-use super::world::{Wires, World};
+use super::world::{Recorded, Wires, World};
 use crate::line::{EventSettings, Patch, VisitorState};
 use serde_json::json;
 use shared::ids::{EventId, VisitorId};
@@ -20,6 +20,9 @@ const SETTLED_MS: u64 = 8_000;
 /// The same where the fans of nodes that died must have been noticed.
 const REAPED_MS: u64 = 16_000;
 
+/// Time by which something due may be late, in ms.
+const LATE_MS: u64 = 5_000;
+
 /// How a run is made.
 #[derive(Clone, Default)]
 pub(super) struct Mode {
@@ -30,6 +33,8 @@ pub(super) struct Mode {
     pub(super) skipped: BTreeSet<usize>,
     /// Whether the story is wanted.
     pub(super) tells: bool,
+    /// Whether the commands are wanted.
+    pub(super) records: bool,
 }
 
 /// What came of a run.
@@ -37,6 +42,7 @@ pub(super) struct Verdict {
     pub(super) failure: Option<String>,
     pub(super) steps: usize,
     pub(super) story: Vec<String>,
+    pub(super) recorded: Vec<Recorded>,
     /// A number that differs when anything else does.
     pub(super) mark: u64,
 }
@@ -99,6 +105,7 @@ pub(super) fn run(
         if mode.tells {
             world.lock().story = Some(vec![format!("seed {seed}: {plan:?}")]);
         }
+        world.lock().recorded = mode.records.then(Vec::new);
         let count = plan.nodes;
         let mut run = Run {
             nodes: (0..plan.nodes).map(|_| None).collect(),
@@ -162,6 +169,7 @@ impl Run {
             failure,
             steps,
             story: inner.story.take().unwrap_or_default(),
+            recorded: inner.recorded.take().unwrap_or_default(),
             mark: inner.mark.wrapping_add(now_ms),
         }
     }
@@ -293,34 +301,58 @@ impl Run {
         }
     }
 
-    /// Returns where a node and the store disagree.
+    /// Returns where nodes, fans and the store disagree.
     fn disagreement(&self) -> Option<String> {
         let stored = self.world.stored()?;
+        let store_ms = self.world.store_ms();
         for node in self.nodes.iter().flatten() {
+            let name = node.door.node;
             let Some(hub) = node.door.hub.lock().clone() else {
-                return Some(format!("node {} knows no event", node.door.node));
+                return Some(format!("node {name} knows no event"));
             };
             let front = hub.front();
-            if front.numbers != stored.numbers {
+            let age_ms = store_ms - front.at.0;
+            if front.numbers != stored.numbers || age_ms > SETTLED_MS as i64 {
                 return Some(format!(
-                    "node {} shows {} numbers, the store has {}",
-                    node.door.node, front.numbers, stored.numbers
+                    "node {name} shows {} numbers, {age_ms} ms ago; the store has {}",
+                    front.numbers, stored.numbers
                 ));
             }
         }
+        let lapsed = stored
+            .lapses
+            .first()
+            .filter(|at| **at < store_ms - LATE_MS as i64);
+        if let Some(at) = lapsed {
+            return Some(format!(
+                "a slot should have lapsed {} ms ago",
+                store_ms - at
+            ));
+        }
         let inner = self.world.lock();
-        let connected = inner
-            .crowd
-            .fans
+        if inner.crowd.excuse.is_some() {
+            return None;
+        }
+        let is_waiting = |fan: &&Fan| {
+            let is_told = fan.state == Some(VisitorState::Waiting);
+            is_told && stored.waiting.contains(&fan.number)
+        };
+        let waiting: Vec<&Fan> = inner.crowd.fans.iter().filter(is_waiting).collect();
+        let connected = waiting.iter().filter(|fan| fan.socket.is_some()).count() as i64;
+        if stored.counters[3] != connected {
+            let kept = stored.counters[3];
+            return Some(format!(
+                "{connected} who wait are connected, the store counts {kept}"
+            ));
+        }
+        // After faults a sign of life may count as longer ago or nearer.
+        let silent_ms = self.plan.terms.away_ms + LATE_MS;
+        let silent = waiting
             .iter()
-            .filter(|fan| fan.socket.is_some() && stored.waiting.contains(&fan.number));
-        let connected = connected.count() as i64;
-        (stored.counters[3] != connected && inner.crowd.excuse.is_none()).then(|| {
-            format!(
-                "{connected} fans who wait are connected, the store counts {}",
-                stored.counters[3]
-            )
-        })
+            .find(|fan| fan.socket.is_none() && fan.heard_ms + silent_ms < self.world.now_ms());
+        silent
+            .filter(|_| self.plan.faults.is_empty())
+            .map(|fan| format!("should have been missed: {fan:?}"))
     }
 }
 

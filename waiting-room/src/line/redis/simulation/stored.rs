@@ -45,6 +45,7 @@ pub(super) struct Stored {
     /// The counters: waiting, admitted, shopping, connected.
     pub(super) counters: [i64; 4],
     pub(super) rate: i64,
+    pub(super) batch_ms: i64,
     pub(super) max_active: i64,
     pub(super) is_paused: bool,
     pub(super) draw: i64,
@@ -103,6 +104,7 @@ impl Stored {
             waiting: (1..=alive.len() as u64 * 8).filter(bit).collect(),
             counters: ["waiting", "admitted", "shopping", "connected"].map(field),
             rate: field("rate"),
+            batch_ms: field("batch_ms"),
             max_active: field("max_active"),
             is_paused: field("paused") == 1,
             draw: field("draw"),

@@ -87,6 +87,13 @@ impl Wires {
     }
 }
 
+/// A command that the store carried out.
+pub(super) struct Recorded {
+    pub(super) words: Vec<Vec<u8>>,
+    pub(super) store_ms: i64,
+    pub(super) reply: Reply,
+}
+
 /// A node as the store sees it.
 #[derive(Clone, Debug)]
 struct Peer {
@@ -121,6 +128,8 @@ pub(super) struct Inner {
     pub(super) losing_until_ms: u64,
     /// Until when what a node knows may be unknown to the others, in ms.
     pub(super) troubled_until_ms: u64,
+    /// Commands and replies, if they are wanted.
+    pub(super) recorded: Option<Vec<Recorded>>,
     /// What happened, if it is to be told.
     pub(super) story: Option<Vec<String>>,
 }
@@ -179,6 +188,7 @@ impl World {
             mark: 0,
             losing_until_ms: 0,
             troubled_until_ms: 0,
+            recorded: None,
             story: None,
         };
         World {
@@ -195,6 +205,11 @@ impl World {
     /// Returns the time since the beginning, in ms.
     pub(super) fn now_ms(&self) -> u64 {
         self.begun.elapsed().as_millis() as u64
+    }
+
+    /// Returns the time of the store's clock, in ms.
+    pub(super) fn store_ms(&self) -> i64 {
+        START_MS + self.now_ms() as i64 + self.lock().clock_us / 1000
     }
 
     /// Adds a line to the story.
@@ -297,6 +312,13 @@ impl World {
         let store_us = START_MS * 1000 + elapsed.as_micros() as i64 + inner.clock_us;
         let server = &mut inner.servers[inner.active];
         let reply = server.execute(store_us, &words);
+        if let Some(recorded) = &mut inner.recorded {
+            recorded.push(Recorded {
+                words: words.iter().map(|word| word.to_vec()).collect(),
+                store_ms: store_us / 1000,
+                reply: reply.clone(),
+            });
+        }
         let length: usize = words.iter().map(|word| word.len()).sum();
         let mark = inner.mark.rotate_left(7) ^ elapsed.as_micros() as u64;
         inner.mark = mark
