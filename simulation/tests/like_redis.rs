@@ -1,6 +1,11 @@
 //! The model of Redis against a real server: the same commands and scripts, the same replies and
 //! the same data.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should stop there"
+)]
+
 use redis::{Cmd, ConnectionLike as _, RedisError, Value};
 use simulation::{Dice, Life, Reply, Server};
 

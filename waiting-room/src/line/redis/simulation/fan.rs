@@ -197,8 +197,11 @@ impl Visit {
     /// Closes the socket.
     pub(super) async fn close(self) {
         let visitor = self.fan().visitor;
-        self.hear();
-        self.change(|fan| fan.socket = None);
+        let now_ms = self.door.world.now_ms();
+        self.change(|fan| {
+            fan.socket = None;
+            fan.heard_ms = now_ms;
+        });
         let _ = self.line().away(self.event(), visitor).await;
     }
 

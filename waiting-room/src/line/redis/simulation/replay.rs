@@ -22,7 +22,11 @@ pub(super) fn difference(recorded: &[Recorded]) -> Option<String> {
         // Hashes have no order.
         let is_ordered = !words[0].starts_with(b"H");
         if plain(real.clone(), is_ordered) != plain(one.reply.clone(), is_ordered) {
-            return Some(format!("{}: {real:?}, the model {:?}", shown(&words), one.reply));
+            return Some(format!(
+                "{}: {real:?}, the model {:?}",
+                shown(&words),
+                one.reply
+            ));
         }
     }
     None
@@ -41,7 +45,9 @@ fn ask(connection: &mut Connection, words: &[Vec<u8>]) -> Reply {
 }
 
 fn shown(words: &[Vec<u8>]) -> String {
-    let words = words.iter().map(|word| String::from_utf8_lossy(&word[..word.len().min(40)]));
+    let words = words
+        .iter()
+        .map(|word| String::from_utf8_lossy(&word[..word.len().min(40)]));
     words.collect::<Vec<_>>().join(" ")
 }
 
