@@ -22,9 +22,12 @@ fn signed(bits: u32) -> f64 {
     f64::from(bits as i32)
 }
 
+/// An operator on bits.
+type Operator = fn(u32, u32) -> u32;
+
 fn bit(lua: &Lua) -> Result<Table> {
     let table = lua.create_table()?;
-    let folds: [(&str, fn(u32, u32) -> u32); 3] = [
+    let folds: [(&str, Operator); 3] = [
         ("band", |a, b| a & b),
         ("bor", |a, b| a | b),
         ("bxor", |a, b| a ^ b),
@@ -36,7 +39,7 @@ fn bit(lua: &Lua) -> Result<Table> {
         });
         table.raw_set(name, function?)?;
     }
-    let shifts: [(&str, fn(u32, u32) -> u32); 3] = [
+    let shifts: [(&str, Operator); 3] = [
         ("lshift", |a, by| a << by),
         ("rshift", |a, by| a >> by),
         ("arshift", |a, by| ((a as i32) >> by) as u32),

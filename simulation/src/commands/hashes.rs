@@ -53,7 +53,7 @@ fn set(database: &mut Database, words: Words<'_>) -> Outcome {
     let [_, key, pairs @ ..] = words else {
         return Err(arity(words));
     };
-    if pairs.is_empty() || pairs.len() % 2 != 0 {
+    if pairs.is_empty() || !pairs.len().is_multiple_of(2) {
         return Err(arity(words));
     }
     database.change(key, |hash: &mut Hash| {

@@ -104,7 +104,7 @@ fn add(database: &mut Database, words: Words<'_>) -> Outcome {
         .take_while(|word| options.take(word))
         .count();
     let pairs = &words[2 + given..];
-    if pairs.is_empty() || pairs.len() % 2 != 0 {
+    if pairs.is_empty() || !pairs.len().is_multiple_of(2) {
         return Err(syntax());
     }
     options.check(pairs.len() / 2)?;

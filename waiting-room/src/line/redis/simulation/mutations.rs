@@ -104,7 +104,10 @@ pub(super) const MUTATIONS: [Mutation; 32] = [
         "keys.admitted, '-inf', now, 'LIMIT'",
         "keys.admitted, '-inf', now + 5000, 'LIMIT'",
     ),
-    always("LEFT, 't_left')", "MISSED, 't_left')"),
+    always(
+        "settle(ARGV[i], call('ZSCORE', keys.waiting, ARGV[i]), LEFT, 't_left')",
+        "0",
+    ),
     always("EJECTED, 't_left')", "LEFT, 't_left')"),
     always(
         "      if holder ~= 0 then m.connected = m.connected - 1 end\n",
