@@ -150,10 +150,7 @@ impl Visit {
         }
         let visitor = self.fan().visitor;
         self.change(|fan| fan.unknown.joined = true);
-        // Some ask twice at once.
-        let twice = [visitor, visitor];
-        let asked = &twice[..1 + usize::from(self.asked_ms.is_multiple_of(4))];
-        let joined = self.line().join(self.event(), asked).await;
+        let joined = self.line().join(self.event(), &[visitor]).await;
         self.door
             .world
             .tell(|| format!("fan {} joined: {joined:?}", self.fan));

@@ -37,7 +37,7 @@ const fn with(fault: Fault, from: &'static str, to: &'static str) -> Mutation {
 }
 
 /// All of them, by what they break: joining, admission, slots, ends, signs of life, views, nodes.
-pub(super) const MUTATIONS: [Mutation; 32] = [
+pub(super) const MUTATIONS: [Mutation; 31] = [
     always(
         "    m.numbers = m.numbers + 1\n",
         "    m.numbers = m.numbers + 2\n",
@@ -50,10 +50,6 @@ pub(super) const MUTATIONS: [Mutation; 32] = [
     always(
         "m.waiting + count, m.t_joined + count",
         "m.waiting, m.t_joined + count",
-    ),
-    always(
-        "'ahead', waiting + n - first",
-        "'ahead', waiting + n - first + 1",
     ),
     always("  due = math.min(due, room())\n", ""),
     always("seats - m.admitted - m.shopping", "seats - m.admitted"),
