@@ -14,6 +14,8 @@ const BEAT_MS: u64 = 3_000;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Unknown {
     pub(super) joined: bool,
+    /// A join without an answer may still arrive, and act when the place of another one is over.
+    pub(super) joined_late: bool,
     pub(super) left: bool,
     pub(super) claimed: bool,
     pub(super) finished: bool,
@@ -202,6 +204,7 @@ impl Crowd {
         if is_new {
             fan.unknown = Unknown {
                 ejected: fan.unknown.ejected,
+                joined_late: fan.unknown.joined_late,
                 ..Unknown::default()
             };
         }
@@ -224,7 +227,7 @@ impl Crowd {
         let fan = &self.fans[at];
         let is_drawn = fan.is_provisional && !spot.is_provisional;
         let Some(state) = fan.state else {
-            let may_be = fan.unknown.joined;
+            let may_be = fan.unknown.joined || fan.unknown.joined_late;
             return if may_be {
                 Ok(())
             } else {
@@ -239,7 +242,8 @@ impl Crowd {
                 || self.may_end(fan, VisitorState::Missed, times, history)
                 || fan.unknown.left
                 || fan.unknown.finished;
-            let is_later = fan.unknown.joined && spot.number > fan.number && may_have_ended;
+            let has_joined = fan.unknown.joined || fan.unknown.joined_late;
+            let is_later = has_joined && spot.number > fan.number && may_have_ended;
             return if is_later {
                 Ok(())
             } else {

@@ -160,7 +160,10 @@ impl Visit {
                     self.tell(Some(spot));
                 }
             }
-            Err(Refused::Unavailable(_)) => self.hear(),
+            Err(Refused::Unavailable(_)) => {
+                self.hear();
+                self.change(|fan| fan.unknown.joined_late = true);
+            }
             Err(_) => self.change(|fan| fan.unknown.joined = false),
         }
     }
