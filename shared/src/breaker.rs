@@ -3,7 +3,8 @@
 
 use crate::metrics::load::record_circuit;
 use parking_lot::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Shortest and longest pause before the next probe. It doubles with each probe that fails.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -26,11 +27,27 @@ struct State {
     probe_at: Option<Instant>,
     is_probing: bool,
     pause: Duration,
+    /// The last random number.
+    random: u64,
+}
+
+impl State {
+    /// Returns a random number from 0 to 1 (Knuth's linear congruential generator).
+    fn roll(&mut self) -> f64 {
+        let product = self.random.wrapping_mul(6_364_136_223_846_793_005);
+        self.random = product.wrapping_add(1_442_695_040_888_963_407);
+        (self.random >> 33) as f64 / f64::from(1u32 << 31)
+    }
 }
 
 impl Breaker {
     /// A closed breaker.
     pub fn new(dependency: &'static str, failures_max: u32) -> Breaker {
+        Breaker::seeded(dependency, failures_max, rand::random())
+    }
+
+    /// A closed breaker whose pauses follow from a seed.
+    pub fn seeded(dependency: &'static str, failures_max: u32, seed: u64) -> Breaker {
         show(dependency, false);
         Breaker {
             dependency,
@@ -40,6 +57,7 @@ impl Breaker {
                 probe_at: None,
                 is_probing: false,
                 pause: PAUSE_MIN,
+                random: seed,
             }),
         }
     }
@@ -73,8 +91,8 @@ impl Breaker {
             );
         }
         // Half to all of the pause, so that nodes do not probe in step.
-        let pause = state.pause.mul_f64(rand::random_range(0.5..1.0));
-        state.probe_at = Some(now + pause);
+        let part = 0.5 + 0.5 * state.roll();
+        state.probe_at = Some(now + state.pause.mul_f64(part));
     }
 
     fn call_at(&self, now: Instant) -> Option<Call<'_>> {

@@ -2,6 +2,8 @@
 //! each with TLS or without. With TLS the names and the certificates of all servers are checked;
 //! there is no mode without checks.
 
+#[cfg(test)]
+use super::simulation::link::Link;
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
@@ -19,11 +21,13 @@ pub(super) const CONNECT: Duration = Duration::from_secs(2);
 pub(super) const ANSWER: Duration = Duration::from_secs(2);
 const PORT: &str = "6379";
 
-/// Client of the server, in one of three forms.
+/// Client of the server.
 pub(super) enum Source {
     Single(Box<Client>),
     Sentinel(Box<tokio::sync::Mutex<SentinelClient>>),
     Cluster(Box<ClusterClient>),
+    #[cfg(test)]
+    Simulated(Link),
 }
 
 /// The servers that a URL names.

@@ -257,6 +257,9 @@ impl LineCache {
             },
         });
         self.returning = returning.collect();
+        // By their numbers, so that those of a batch lie together.
+        let number = |one: &Returning| (one.number, one.visitor);
+        self.returning.sort_unstable_by_key(number);
     }
 
     /// Forgets what was known of the numbers, which are others now.

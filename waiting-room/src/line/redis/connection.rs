@@ -5,6 +5,8 @@
 use super::address::{ANSWER, Address, CONNECT, Source};
 use super::keys::Keys;
 use super::reply::number;
+#[cfg(test)]
+use super::simulation::link::Link;
 use crate::instruments::REDIS_FAILURES;
 use parking_lot::{Mutex, MutexGuard};
 use redis::aio::{ConnectionLike as _, MultiplexedConnection};
@@ -26,6 +28,8 @@ const IN_FLIGHT_MAX: usize = 1024;
 enum Channel {
     Server(MultiplexedConnection),
     Cluster(ClusterConnection),
+    #[cfg(test)]
+    Simulated(Link),
 }
 
 impl Channel {
@@ -36,6 +40,8 @@ impl Channel {
             Channel::Cluster(cluster) => {
                 timeout(2 * ANSWER, cluster.req_packed_command(command)).await
             }
+            #[cfg(test)]
+            Channel::Simulated(link) => timeout(ANSWER, link.send(command)).await,
         }
     }
 }
@@ -88,6 +94,12 @@ pub(super) enum CommandError {
 impl Connection {
     /// Creates a connection that is made when it is first needed.
     pub(super) fn new(address: Address) -> Connection {
+        let breaker = Breaker::new("redis", 1);
+        #[cfg(test)]
+        let breaker = match &address.servers.source {
+            Source::Simulated(link) => Breaker::seeded("redis", 1, link.seed()),
+            _ => breaker,
+        };
         Connection {
             address,
             current: Mutex::new(Current {
@@ -96,7 +108,7 @@ impl Connection {
                 failure: None,
             }),
             connecting: tokio::sync::Mutex::new(()),
-            breaker: Breaker::new("redis", 1),
+            breaker,
         }
     }
 
@@ -247,6 +259,8 @@ impl Connection {
                 Ok(Channel::Server(server))
             }
             Source::Cluster(client) => Ok(Channel::Cluster(client.get_async_connection().await?)),
+            #[cfg(test)]
+            Source::Simulated(link) => Ok(Channel::Simulated(link.connect().await?)),
         }
     }
 

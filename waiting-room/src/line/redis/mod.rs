@@ -69,10 +69,15 @@ impl Redis {
     /// # Errors
     /// If the URL is invalid or the folder cannot be used.
     pub fn open(url: &str, folder: PathBuf, clock: Clock) -> Result<Redis, String> {
+        Redis::on(Redis::store_at(url, clock)?, folder)
+    }
+
+    /// Opens the lines of a store.
+    fn on(store: Store, folder: PathBuf) -> Result<Redis, String> {
         std::fs::create_dir_all(&folder)
             .map_err(|error| format!("the folder {} cannot be used: {error}", folder.display()))?;
         let engine = Redis {
-            store: Arc::new(Redis::store_at(url, clock)?),
+            store: Arc::new(store),
             folder,
             lines: RwLock::default(),
         };
@@ -369,3 +374,6 @@ impl Line for Redis {
         Ok(line.cache().stats(&view, Waited::of(seconds)))
     }
 }
+
+#[cfg(test)]
+mod simulation;

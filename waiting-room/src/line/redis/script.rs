@@ -32,6 +32,17 @@ impl Script {
         }
     }
 
+    /// Returns the hash and the name.
+    #[cfg(test)]
+    pub(super) fn named(&self) -> (String, &'static str) {
+        (self.hash.clone(), self.name)
+    }
+
+    #[cfg(test)]
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Runs the script with one key, or prefix of keys. Sends its whole text if the server does not
     /// have it loaded.
     pub(super) async fn run<'a>(

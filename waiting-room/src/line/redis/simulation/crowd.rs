@@ -1,0 +1,368 @@
+//! The fans: what each of them was told, and whether what they are told next keeps the promises.
+
+use super::history::History;
+use super::stored::Stored;
+use crate::line::{Slot, Spot, VisitorState};
+use crate::pass::Pass;
+use shared::ids::VisitorId;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Time that a node may have been silent for when it fails, in ms.
+const BEAT_MS: u64 = 3_000;
+
+/// Steps that a fan took without learning their outcome.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Unknown {
+    pub(super) joined: bool,
+    /// A join without an answer may still arrive, and act when the place of another one is over.
+    pub(super) joined_late: bool,
+    pub(super) left: bool,
+    pub(super) claimed: bool,
+    pub(super) finished: bool,
+    pub(super) ejected: bool,
+}
+
+/// An open socket.
+#[derive(Clone, Debug)]
+pub(super) struct FanSocket {
+    pub(super) node: usize,
+    /// Life of the node.
+    pub(super) life: u64,
+    pub(super) spot: Spot,
+    pub(super) pass: Pass,
+    pub(super) is_recorded: bool,
+    /// Its node cannot reach the store, or could not a moment ago.
+    pub(super) is_cut_off: bool,
+}
+
+/// A fan.
+#[derive(Clone, Debug)]
+pub(super) struct Fan {
+    pub(super) visitor: VisitorId,
+    pub(super) pass: Option<Pass>,
+    /// State that the fan was told last; none without a place.
+    pub(super) state: Option<VisitorState>,
+    pub(super) number: u64,
+    pub(super) is_provisional: bool,
+    pub(super) slot: Option<Slot>,
+    pub(super) socket: Option<FanSocket>,
+    /// Last sign of life that the line could learn of, in ms since the beginning.
+    pub(super) heard_ms: u64,
+    /// A request is under way.
+    pub(super) is_busy: bool,
+    pub(super) unknown: Unknown,
+}
+
+/// What the fans of an event may expect.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    pub(super) away_ms: u64,
+    pub(super) claim_ms: u64,
+    pub(super) session_ms: u64,
+}
+
+/// All fans.
+pub(super) struct Crowd {
+    pub(super) fans: Vec<Fan>,
+    pub(super) terms: Terms,
+    /// Why promises about places do not hold any more: more was lost than the documents allow.
+    pub(super) excuse: Option<String>,
+    pub(super) failure: Option<String>,
+    holders: BTreeMap<u64, usize>,
+}
+
+/// Times of an answer.
+#[derive(Clone, Copy)]
+pub(super) struct Times {
+    /// When it was asked for, in ms since the beginning.
+    pub(super) asked_ms: u64,
+    /// Now.
+    pub(super) now_ms: u64,
+}
+
+fn is_over(state: VisitorState) -> bool {
+    !matches!(
+        state,
+        VisitorState::Waiting | VisitorState::Admitted | VisitorState::Shopping
+    )
+}
+
+/// Returns how far a visitor has come.
+fn rank(state: VisitorState) -> u8 {
+    match state {
+        VisitorState::Waiting => 0,
+        VisitorState::Admitted => 1,
+        VisitorState::Shopping => 2,
+        _ => 3,
+    }
+}
+
+impl Crowd {
+    pub(super) fn new(visitors: impl Iterator<Item = VisitorId>, terms: Terms) -> Crowd {
+        let fans = visitors.map(|visitor| Fan {
+            visitor,
+            pass: None,
+            state: None,
+            number: 0,
+            is_provisional: false,
+            slot: None,
+            socket: None,
+            heard_ms: 0,
+            is_busy: false,
+            unknown: Unknown::default(),
+        });
+        Crowd {
+            fans: fans.collect(),
+            terms,
+            excuse: None,
+            failure: None,
+            holders: BTreeMap::new(),
+        }
+    }
+
+    fn fail(&mut self, at: usize, why: &str) {
+        if self.excuse.is_none() {
+            let text = format!("fan {at}: {why}; {:?}", self.fans[at]);
+            self.failure.get_or_insert(text);
+        }
+    }
+
+    /// Gives up the promises about places.
+    pub(super) fn excuse(&mut self, why: &str) {
+        self.excuse.get_or_insert_with(|| why.to_owned());
+    }
+
+    /// Forgets all places, of an event that was deleted. Sockets stay open until they are told.
+    pub(super) fn begin_anew(&mut self) {
+        self.holders.clear();
+        for fan in &mut self.fans {
+            fan.state = None;
+            fan.number = 0;
+            fan.slot = None;
+            fan.pass = None;
+            fan.unknown = Unknown {
+                joined: fan.is_busy,
+                ..Unknown::default()
+            };
+        }
+    }
+
+    /// Records that a node is gone with its sockets.
+    pub(super) fn node_died(&mut self, node: usize, now_ms: u64) {
+        for fan in &mut self.fans {
+            if fan.socket.take_if(|socket| socket.node == node).is_some() {
+                fan.heard_ms = now_ms;
+            }
+        }
+    }
+
+    /// Records that a node cannot reach the store, or has reached it again.
+    pub(super) fn cut_off(&mut self, node: usize, is_cut_off: bool, now_ms: u64) {
+        for fan in &mut self.fans {
+            let socket = fan.socket.as_mut().filter(|socket| socket.node == node);
+            if let Some(socket) = socket.filter(|socket| socket.is_cut_off != is_cut_off) {
+                socket.is_cut_off = is_cut_off;
+                fan.heard_ms = now_ms;
+            }
+        }
+    }
+
+    /// Takes an answer without a place.
+    pub(super) fn told_nothing(&mut self, at: usize) {
+        if self.fans[at].state.is_some() {
+            self.fail(at, "has no place any more");
+        }
+    }
+
+    /// Takes an answer with a place, which is complete if the fan asked for it.
+    pub(super) fn told(&mut self, at: usize, spot: &Spot, times: Times, history: &History) {
+        if let Err(why) = self.judge(at, spot, times, history) {
+            self.fail(at, &format!("{why}: told {spot:?}"));
+        }
+        self.take(at, spot);
+        self.fans[at].heard_ms = times.now_ms;
+    }
+
+    /// Takes the answer that the slot of a fan has lapsed.
+    pub(super) fn told_lapsed(&mut self, at: usize, times: Times, history: &History) {
+        let fan = &self.fans[at];
+        let Unknown {
+            left,
+            finished,
+            ejected,
+            ..
+        } = fan.unknown;
+        let is_inside = fan.state.is_some_and(VisitorState::is_inside);
+        if is_inside && !(left || finished || ejected || self.may_be_missed(fan, times, history)) {
+            self.fail(at, "the slot of an admitted fan is gone");
+        }
+    }
+
+    fn take(&mut self, at: usize, spot: &Spot) {
+        let fan = &mut self.fans[at];
+        let is_new = fan.state.is_none() || fan.number != spot.number;
+        if is_new {
+            fan.unknown = Unknown {
+                ejected: fan.unknown.ejected,
+                joined_late: fan.unknown.joined_late,
+                ..Unknown::default()
+            };
+        }
+        fan.state = Some(spot.standing);
+        fan.number = spot.number;
+        fan.is_provisional = spot.is_provisional;
+        fan.slot = spot.slot;
+        if spot.is_provisional || spot.number == 0 {
+            return;
+        }
+        let holder = *self.holders.entry(spot.number).or_insert(at);
+        if holder != at {
+            let why = format!("number {} is that of fan {holder}, too", spot.number);
+            self.fail(at, &why);
+        }
+    }
+
+    /// Returns which promise an answer breaks.
+    fn judge(&self, at: usize, spot: &Spot, times: Times, history: &History) -> Result<(), String> {
+        let fan = &self.fans[at];
+        let is_drawn = fan.is_provisional && !spot.is_provisional;
+        let Some(state) = fan.state else {
+            let may_be = fan.unknown.joined || fan.unknown.joined_late;
+            return if may_be {
+                Ok(())
+            } else {
+                Err("never joined".to_owned())
+            };
+        };
+        if state == VisitorState::Ejected && spot.standing != VisitorState::Ejected {
+            return Err("was ejected and is back".to_owned());
+        }
+        if spot.number != fan.number && !is_drawn {
+            let may_have_ended = is_over(state)
+                || self.may_end(fan, VisitorState::Missed, times, history)
+                || fan.unknown.left
+                || fan.unknown.finished;
+            let has_joined = fan.unknown.joined || fan.unknown.joined_late;
+            let is_later = has_joined && spot.number > fan.number && may_have_ended;
+            return if is_later {
+                Ok(())
+            } else {
+                Err("another number".to_owned())
+            };
+        }
+        if rank(spot.standing) < rank(state) {
+            return Err("a place goes back".to_owned());
+        }
+        if is_over(state) {
+            return Ok(());
+        }
+        if is_over(spot.standing) && !self.may_end(fan, spot.standing, times, history) {
+            return Err("a place is lost".to_owned());
+        }
+        let claims = spot.standing == VisitorState::Shopping && state != VisitorState::Shopping;
+        if claims && !fan.unknown.claimed {
+            return Err("shopping without having claimed".to_owned());
+        }
+        if let (Some(before), Some(now)) = (fan.slot, spot.slot)
+            && (now.claim_by < before.claim_by || now.expires_at < before.expires_at)
+        {
+            return Err("a deadline came nearer".to_owned());
+        }
+        let waits = spot.standing == VisitorState::Waiting && !spot.is_provisional;
+        if waits && !history.was_ahead(spot.number, spot.ahead, times.asked_ms) {
+            return Err("so many were never ahead".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Returns whether a place may have ended in this way.
+    fn may_end(&self, fan: &Fan, how: VisitorState, times: Times, history: &History) -> bool {
+        match how {
+            VisitorState::Left => fan.unknown.left,
+            VisitorState::Finished => fan.unknown.finished,
+            VisitorState::Ejected => fan.unknown.ejected,
+            _ => self.may_be_missed(fan, times, history),
+        }
+    }
+
+    fn may_be_missed(&self, fan: &Fan, times: Times, history: &History) -> bool {
+        let Terms {
+            away_ms,
+            claim_ms,
+            session_ms,
+        } = self.terms;
+        let now = times.now_ms;
+        let admitted_ms = history.admitted_ms(fan.number);
+        let inside_ms = admitted_ms.map(|at| now.saturating_sub(at));
+        if fan.state == Some(VisitorState::Shopping) {
+            return inside_ms.is_some_and(|inside| inside >= claim_ms + session_ms);
+        }
+        let is_heard = fan.socket.as_ref().is_some_and(|socket| !socket.is_cut_off);
+        let is_silent = !is_heard && now + BEAT_MS >= fan.heard_ms + away_ms;
+        let waits = fan.state == Some(VisitorState::Waiting);
+        waits && is_silent || inside_ms.is_some_and(|inside| inside >= claim_ms)
+    }
+
+    /// Returns the promise to fans that an admission breaks.
+    pub(super) fn broken_by(
+        &self,
+        admitted: &BTreeSet<u64>,
+        after: &Stored,
+        history: &History,
+        now_ms: u64,
+    ) -> Option<String> {
+        if self.excuse.is_some() {
+            return None;
+        }
+        let told = self.fans.iter().filter(|fan| {
+            let is_inside = fan.state.is_some_and(VisitorState::is_inside);
+            let may_be_done = fan.unknown.left || fan.unknown.finished || fan.unknown.ejected;
+            is_inside
+                && !may_be_done
+                && !admitted.contains(&fan.number)
+                && self.is_valid(fan, history, now_ms)
+        });
+        let inside = told.count() + admitted.len();
+        if inside as i64 > after.max_active {
+            return Some(format!(
+                "{inside} fans hold an admission, at most {} may",
+                after.max_active
+            ));
+        }
+        let last = admitted.last()?;
+        for (at, fan) in self.fans.iter().enumerate() {
+            let has_it = admitted.contains(&fan.number) && !fan.is_provisional;
+            match fan.state {
+                Some(state) if is_over(state) && has_it => {
+                    return Some(format!("fan {at} gets a second turn: {fan:?}"));
+                }
+                Some(VisitorState::Waiting) if !has_it && fan.number < *last => {
+                    let is_heard = fan.socket.as_ref().is_some_and(|it| !it.is_cut_off);
+                    let is_silent = !is_heard && now_ms >= fan.heard_ms + self.terms.away_ms / 2;
+                    let was_admitted = history.admitted_ms(fan.number).is_some();
+                    let may_have_ended =
+                        fan.unknown.left || fan.unknown.ejected || is_silent || was_admitted;
+                    let is_known = after.visitor(fan.number) == Some(fan.visitor);
+                    if !may_have_ended && !is_known && !fan.is_provisional {
+                        return Some(format!("fan {at} was overtaken: {fan:?}"));
+                    }
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// Returns whether the admission that a fan was told of is valid for certain.
+    fn is_valid(&self, fan: &Fan, history: &History, now_ms: u64) -> bool {
+        let Some(admitted_ms) = history.admitted_ms(fan.number) else {
+            return false;
+        };
+        let lasts_ms = match fan.state {
+            Some(VisitorState::Admitted) => self.terms.claim_ms,
+            Some(VisitorState::Shopping) => self.terms.claim_ms + self.terms.session_ms,
+            _ => 0,
+        };
+        now_ms < admitted_ms + lasts_ms
+    }
+}

@@ -1,0 +1,403 @@
+//! What fans do, through the nodes: as the routes of `fan.rs` and the sockets of `push.rs` do it.
+
+use super::crowd::{Fan, FanSocket, Times};
+use super::world::World;
+use crate::hub::EventHub;
+use crate::line::{Claimed, Joined, Line, LineView, Refused, Spot, VisitorState};
+use crate::pass::Pass;
+use shared::ids::{EventId, VisitorId};
+use std::sync::Arc;
+
+/// A node as fans reach it.
+#[derive(Clone)]
+pub(super) struct Door {
+    pub(super) world: Arc<World>,
+    pub(super) event: EventId,
+    pub(super) node: usize,
+    /// Life of the node.
+    pub(super) life: u64,
+    pub(super) line: Arc<dyn Line>,
+    /// The event at this node; none before its first tick.
+    pub(super) hub: Arc<parking_lot::Mutex<Option<Arc<EventHub>>>>,
+}
+
+impl Door {
+    /// Forgets the event and ends its sockets.
+    pub(super) fn forget(&self) {
+        *self.hub.lock() = None;
+        let now_ms = self.world.now_ms();
+        self.world.lock().crowd.node_died(self.node, now_ms);
+    }
+}
+
+/// A request of a fan at a node, which is one of a kind at a time.
+pub(super) struct Visit {
+    pub(super) door: Door,
+    pub(super) fan: usize,
+    asked_ms: u64,
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        self.door.world.lock().crowd.fans[self.fan].is_busy = false;
+    }
+}
+
+impl Visit {
+    /// Begins a request unless the fan has one under way.
+    pub(super) fn begin(door: &Door, fan: usize) -> Option<Visit> {
+        let asked_ms = door.world.now_ms();
+        let mut inner = door.world.lock();
+        let kept = &mut inner.crowd.fans[fan];
+        if std::mem::replace(&mut kept.is_busy, true) {
+            return None;
+        }
+        drop(inner);
+        Some(Visit {
+            door: door.clone(),
+            fan,
+            asked_ms,
+        })
+    }
+
+    fn fan(&self) -> Fan {
+        self.door.world.lock().crowd.fans[self.fan].clone()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Fan)) {
+        change(&mut self.door.world.lock().crowd.fans[self.fan]);
+    }
+
+    fn line(&self) -> &Arc<dyn Line> {
+        &self.door.line
+    }
+
+    fn event(&self) -> &EventId {
+        &self.door.event
+    }
+
+    /// Returns the pass of a place, as the node makes it.
+    fn pass_of(&self, spot: &Spot) -> Option<Pass> {
+        let hub = self.door.hub.lock().clone()?;
+        Some(Pass {
+            visitor: spot.visitor,
+            number: spot.number,
+            is_provisional: spot.is_provisional,
+            life: hub.front().life,
+        })
+    }
+
+    fn times(&self) -> Times {
+        Times {
+            asked_ms: self.asked_ms,
+            now_ms: self.door.world.now_ms(),
+        }
+    }
+
+    /// Hands an answer to the fan's socket, which may be that of an earlier place of theirs.
+    fn tell_socket(&self, spot: &Spot) {
+        if spot.number >= self.fan().number {
+            self.tell(Some(spot));
+        }
+    }
+
+    /// Hands an answer to the fan.
+    fn tell(&self, spot: Option<&Spot>) {
+        let world = &self.door.world;
+        let times = self.times();
+        let pass = spot.and_then(|spot| self.pass_of(spot));
+        world.tell(|| format!("fan {} is told {spot:?}", self.fan));
+        let mut inner = world.lock();
+        let inner = &mut *inner;
+        match spot {
+            Some(spot) => inner
+                .crowd
+                .told(self.fan, spot, times, &inner.oracle.history),
+            None => inner.crowd.told_nothing(self.fan),
+        }
+        if pass.is_some() {
+            inner.crowd.fans[self.fan].pass = pass;
+        }
+    }
+
+    /// Finds the place of a pass, as `Room::find_place` does.
+    async fn find_place(&self, pass: &Pass) -> Result<Option<Spot>, Refused> {
+        let known = self.line().place(self.event(), pass.visitor).await?;
+        if known.is_some_and(|spot| !spot.is_older_than(pass)) {
+            return Ok(known);
+        }
+        let given_back = self.line().reenter(self.event(), pass).await?;
+        Ok(given_back.or(known))
+    }
+
+    /// Counts the request as a sign of life where the store is away: nobody could be heard.
+    fn hear(&self) {
+        let now_ms = self.door.world.now_ms();
+        if self.door.world.is_away() {
+            self.change(|fan| fan.heard_ms = now_ms);
+        }
+    }
+
+    /// Joins the line.
+    pub(super) async fn join(self) {
+        self.hear();
+        if let Some(pass) = self.fan().pass {
+            match self.find_place(&pass).await {
+                Ok(Some(spot)) => self.tell(Some(&spot)),
+                Ok(None) => self.tell(None),
+                Err(_) => return,
+            }
+        }
+        let visitor = self.fan().visitor;
+        self.change(|fan| fan.unknown.joined = true);
+        let joined = self.line().join(self.event(), &[visitor]).await;
+        self.door
+            .world
+            .tell(|| format!("fan {} joined: {joined:?}", self.fan));
+        match joined {
+            Ok(joined) => {
+                for Joined::New(spot) | Joined::Known(spot) in &joined {
+                    self.tell(Some(spot));
+                }
+            }
+            Err(Refused::Unavailable(_)) => {
+                self.hear();
+                self.change(|fan| fan.unknown.joined_late = true);
+            }
+            Err(_) => self.change(|fan| fan.unknown.joined = false),
+        }
+    }
+
+    /// Polls the place.
+    pub(super) async fn poll(self) {
+        self.hear();
+        let Some(pass) = self.fan().pass else { return };
+        if let Ok(spot) = self.find_place(&pass).await {
+            self.tell(spot.as_ref());
+        }
+    }
+
+    /// Opens a socket.
+    pub(super) async fn open(self) {
+        self.hear();
+        let Some(pass) = self.fan().pass else { return };
+        let Ok(Some(spot)) = self.find_place(&pass).await else {
+            return;
+        };
+        self.tell(Some(&spot));
+        if !self.door.world.is_alive(self.door.node, self.door.life) {
+            return;
+        }
+        let socket = FanSocket {
+            node: self.door.node,
+            life: self.door.life,
+            spot,
+            pass: self.pass_of(&spot).unwrap_or(pass),
+            is_recorded: false,
+            is_cut_off: self.door.world.is_cut(self.door.node),
+        };
+        self.change(|fan| fan.socket = Some(socket));
+        self.update_socket().await;
+    }
+
+    /// Closes the socket.
+    pub(super) async fn close(self) {
+        let visitor = self.fan().visitor;
+        let now_ms = self.door.world.now_ms();
+        self.change(|fan| {
+            fan.socket = None;
+            fan.heard_ms = now_ms;
+        });
+        let _ = self.line().away(self.event(), visitor).await;
+    }
+
+    /// Sends the socket an update.
+    pub(super) async fn update(self) {
+        self.update_socket().await;
+    }
+
+    fn socket(&self) -> Option<FanSocket> {
+        let socket = self.fan().socket?;
+        (socket.node == self.door.node && socket.life == self.door.life).then_some(socket)
+    }
+
+    async fn update_socket(&self) {
+        let Some(mut socket) = self.socket() else {
+            return;
+        };
+        if !socket.is_recorded {
+            let back = self.line().back(self.event(), socket.spot.visitor).await;
+            socket.is_recorded = back.is_ok();
+            if let Ok(Some(spot)) = back {
+                self.tell_socket(&spot);
+                socket.spot = spot;
+            }
+        }
+        let Some(hub) = self.door.hub.lock().clone() else {
+            return;
+        };
+        let front = hub.front();
+        let is_kept = self.refresh(&mut socket, &front).await;
+        self.change(|fan| {
+            if let Some(kept) = &mut fan.socket
+                && kept.node == socket.node
+                && kept.life == socket.life
+            {
+                *kept = socket;
+            }
+            if !is_kept {
+                fan.socket = None;
+            }
+        });
+    }
+
+    /// Updates the place of a socket: from the bitmap while the fan waits, from the store once
+    /// their bit is cleared. Returns false when the place no longer exists.
+    async fn refresh(&self, socket: &mut FanSocket, front: &LineView) -> bool {
+        let spot = socket.spot;
+        let is_drawn_since = spot.is_provisional && !front.is_undrawn;
+        if !is_drawn_since && spot.standing == VisitorState::Waiting {
+            if front.alive.contains(spot.number) {
+                socket.spot.ahead = spot.ahead.min(front.alive.ahead(spot.number));
+                return true;
+            }
+            if spot.number > front.numbers {
+                return true;
+            }
+        }
+        // A socket of a place that is over asks now and then whether the fan has joined again; here
+        // it does so once they have.
+        let is_inside = spot.standing.is_inside() || spot.standing == VisitorState::Waiting;
+        if !is_inside && self.fan().number == spot.number {
+            return true;
+        }
+        match self.find_place(&socket.pass).await {
+            Ok(Some(found)) => {
+                self.tell_socket(&found);
+                socket.is_recorded &= found.number == spot.number || is_drawn_since;
+                socket.spot = found;
+                socket.pass = self.pass_of(&found).unwrap_or(socket.pass);
+                true
+            }
+            Err(Refused::Unavailable(_)) => true,
+            Ok(None) | Err(_) => {
+                self.tell(None);
+                false
+            }
+        }
+    }
+
+    /// Leaves the line, or gives the slot back.
+    pub(super) async fn leave(self) {
+        self.hear();
+        let Some(pass) = self.fan().pass else { return };
+        match self.find_place(&pass).await {
+            Ok(Some(spot)) => self.tell(Some(&spot)),
+            Ok(None) | Err(_) => return,
+        }
+        self.change(|fan| fan.unknown.left = true);
+        if self.line().leave(self.event(), pass.visitor).await.is_ok() {
+            self.end(VisitorState::Left);
+        }
+    }
+
+    /// Records that the fan knows their place to be over.
+    fn end(&self, state: VisitorState) {
+        self.door
+            .world
+            .tell(|| format!("fan {} is {state:?}", self.fan));
+        self.change(|fan| {
+            let is_inside = fan.state.is_some_and(VisitorState::is_inside);
+            if is_inside || fan.state == Some(VisitorState::Waiting) {
+                fan.state = Some(state);
+                fan.slot = None;
+            }
+        });
+    }
+
+    /// Enters the checkout with the token of the fan's number.
+    pub(super) async fn claim(self) {
+        self.hear();
+        let fan = self.fan();
+        let Some(slot) = fan
+            .slot
+            .filter(|_| fan.state.is_some_and(VisitorState::is_inside))
+        else {
+            return;
+        };
+        self.change(|fan| fan.unknown.claimed = true);
+        let claimed = self
+            .line()
+            .claim(self.event(), fan.visitor, fan.number)
+            .await;
+        self.door
+            .world
+            .tell(|| format!("fan {} claimed: {claimed:?}", self.fan));
+        let until = match claimed {
+            Ok(Claimed::Until(until)) => until,
+            Ok(Claimed::Lapsed) => return self.lose_slot(),
+            Err(_) => return,
+        };
+        self.change(|fan| {
+            fan.state = Some(VisitorState::Shopping);
+            fan.slot = Some(crate::line::Slot {
+                expires_at: until,
+                ..slot
+            });
+        });
+    }
+
+    /// Takes the answer that the slot has lapsed.
+    fn lose_slot(&self) {
+        let times = self.times();
+        let mut inner = self.door.world.lock();
+        let inner = &mut *inner;
+        let history = &inner.oracle.history;
+        inner.crowd.told_lapsed(self.fan, times, history);
+    }
+
+    /// Is done shopping; says so again afterwards, as checkouts do.
+    pub(super) async fn finish(self) {
+        let fan = self.fan();
+        if fan.number == 0 {
+            return;
+        }
+        self.change(|fan| fan.unknown.finished = true);
+        let finished = self
+            .line()
+            .finish(self.event(), fan.visitor, fan.number)
+            .await;
+        if finished.is_ok() {
+            self.end(VisitorState::Finished);
+        }
+    }
+
+    /// Tries to enter the checkout again after the turn is over.
+    pub(super) async fn claim_again(self) {
+        let fan = self.fan();
+        let is_over = matches!(fan.state, Some(VisitorState::Finished | VisitorState::Left));
+        if !is_over || fan.number == 0 {
+            return;
+        }
+        let claimed = self
+            .line()
+            .claim(self.event(), fan.visitor, fan.number)
+            .await;
+        if let Ok(Claimed::Until(_)) = claimed {
+            let mut inner = self.door.world.lock();
+            if inner.crowd.excuse.is_none() {
+                let why = format!(
+                    "fan {} entered the checkout after the turn: {fan:?}",
+                    self.fan
+                );
+                inner.oracle.fail(why);
+            }
+        }
+    }
+}
+
+/// Removes a visitor.
+pub(super) async fn eject(door: Door, fan: usize, visitor: VisitorId) {
+    door.world.lock().crowd.fans[fan].unknown.ejected = true;
+    let _ = door.line.eject(&door.event, visitor).await;
+}

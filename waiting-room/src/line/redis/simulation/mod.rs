@@ -1,0 +1,264 @@
+//! A deterministic simulation of the line: nodes with the real code, the real scripts on a model of
+//! Redis, fans, and faults of all kinds, held against the promises of the line. Everything follows
+//! from a seed: `FAIRLINE_SEED=… cargo test -p waiting-room simulation -- --nocapture` tells what
+//! happens in a run.
+
+mod crowd;
+mod fan;
+mod history;
+pub(super) mod link;
+mod mutations;
+mod node;
+mod oracle;
+mod plan;
+mod replay;
+mod run;
+mod stored;
+mod strike;
+mod world;
+
+use super::script;
+use mutations::MUTATIONS;
+use plan::{FAULTS, Fault, NOT_YET, NotYet};
+use run::{Mode, Verdict, run};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Steps of a run.
+const STEPS: usize = 200;
+/// Runs of the test command: a run takes 0.1 s of a processor. `.ci/test-long` makes more.
+const RUNS: u64 = 1_000;
+
+/// Returns a number that the environment names.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "who replays a seed names it there"
+)]
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Returns the kinds of faults that the environment names, or else those that the line survives.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "who looks into a fault names it there"
+)]
+fn faults() -> Vec<Fault> {
+    if let Ok(names) = std::env::var("FAIRLINE_FAULTS") {
+        let is_named = |fault: &Fault| names.split(',').any(|name| name == format!("{fault:?}"));
+        return FAULTS.into_iter().filter(is_named).collect();
+    }
+    let is_survived = |fault: &Fault| NOT_YET.iter().all(|not_yet| not_yet.fault != *fault);
+    FAULTS.into_iter().filter(is_survived).collect()
+}
+
+/// The scripts on a line.
+fn all_scripts() -> [&'static script::Script; 21] {
+    [
+        &script::CREATE,
+        &script::TICK,
+        &script::JOIN,
+        &script::PLACE,
+        &script::BACK,
+        &script::AWAY,
+        &script::CLAIM,
+        &script::FINISH,
+        &script::LEAVE,
+        &script::EJECT,
+        &script::FIND,
+        &script::REPORT,
+        &script::WAITS,
+        &script::CONFIGURE,
+        &script::RECOVER,
+        &script::RECOVER_SLOTS,
+        &script::REENTER,
+        &script::DRAW_BEGIN,
+        &script::DRAW_WRITE,
+        &script::DRAW_COMMIT,
+        &script::BEACON,
+    ]
+}
+
+fn play(seed: u64, mode: &Mode) -> Verdict {
+    let folder = tempfile::tempdir_in(memory()).expect("a folder can be created");
+    let names = all_scripts().map(script::Script::named).into();
+    run(seed, mode, names, folder.path().to_owned())
+}
+
+/// Returns a folder in memory, where the folders of the nodes cost no time.
+fn memory() -> std::path::PathBuf {
+    let memory = std::path::Path::new("/dev/shm");
+    if memory.is_dir() {
+        memory.to_owned()
+    } else {
+        std::env::temp_dir()
+    }
+}
+
+/// Runs some seeds on all processors; returns the lowest that fails.
+fn search(first: u64, count: u64, mode: &Mode) -> Option<u64> {
+    let next = AtomicU64::new(first);
+    let failed = AtomicU64::new(u64::MAX);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + count || seed > failed.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    if play(seed, mode).failure.is_some() {
+                        failed.fetch_min(seed, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    Some(failed.into_inner()).filter(|seed| *seed != u64::MAX)
+}
+
+/// Returns a failing run with as many steps left out as can be found.
+fn shrink(seed: u64, mode: &Mode) -> Mode {
+    let mut best = mode.clone();
+    let mut size = play(seed, mode).steps;
+    best.steps = size;
+    while size > 0 {
+        for first in (0..best.steps).step_by(size) {
+            let mut tried = best.clone();
+            tried.skipped.extend(first..first + size);
+            if tried.skipped != best.skipped && play(seed, &tried).failure.is_some() {
+                best = tried;
+            }
+        }
+        size /= 2;
+    }
+    best
+}
+
+/// Tells the story of a failed run, with as few steps as it fails with.
+fn report(seed: u64, mode: &Mode) -> String {
+    let whole = play(seed, mode);
+    let why = whole
+        .failure
+        .unwrap_or_else(|| "no promise is broken".to_owned());
+    let is_whole = number("FAIRLINE_WHOLE").is_some();
+    let mut shortest = if is_whole {
+        mode.clone()
+    } else {
+        shrink(seed, mode)
+    };
+    shortest.tells = true;
+    let verdict = play(seed, &shortest);
+    let steps = verdict.steps - shortest.skipped.range(..verdict.steps).count();
+    let story = verdict.story.join("\n");
+    let shortly = verdict.failure.unwrap_or_default();
+    format!(
+        "{story}\nAbove: {steps} steps of this run, after which: {shortly}\n\
+         FAIRLINE_SEED={seed}, step {}: {why}",
+        whole.steps
+    )
+}
+
+#[test]
+fn no_seeded_run_of_the_simulation_breaks_a_promise() {
+    let mode = Mode {
+        faults: faults(),
+        steps: STEPS,
+        ..Mode::default()
+    };
+    if let Some(seed) = number("FAIRLINE_SEED") {
+        let verdict = play(seed, &mode);
+        println!("{}", report(seed, &mode));
+        assert!(verdict.failure.is_none());
+        return;
+    }
+    let first = number("FAIRLINE_FIRST_SEED").unwrap_or(0);
+    let count = number("FAIRLINE_RUNS").unwrap_or(RUNS);
+    if number("FAIRLINE_SURVEY").is_some() {
+        for seed in first..first + count {
+            if let Some(why) = play(seed, &mode).failure {
+                println!("{seed}: {}", why.chars().take(330).collect::<String>());
+            }
+        }
+        return;
+    }
+    if let Some(seed) = search(first, count, &mode) {
+        panic!("{}", report(seed, &mode));
+    }
+}
+
+#[test]
+fn a_seed_of_the_simulation_always_gives_the_same_run() {
+    let mode = Mode {
+        faults: faults(),
+        steps: STEPS,
+        ..Mode::default()
+    };
+    for seed in 0..20 {
+        let (one, two) = (play(seed, &mode), play(seed, &mode));
+        assert_eq!((one.mark, one.steps), (two.mark, two.steps), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_real_server_answers_what_nodes_send_as_the_model_does() {
+    let mode = Mode {
+        faults: vec![Fault::MessagesRepeated, Fault::NodeKilled],
+        steps: STEPS,
+        records: true,
+        ..Mode::default()
+    };
+    for seed in 0..5 {
+        let recorded = play(seed, &mode).recorded;
+        assert!(recorded.len() > 50, "seed {seed} sends something");
+        assert_eq!(replay::difference(&recorded), None, "seed {seed}");
+    }
+}
+
+/// Seeds within which a change of a script must be noticed.
+const SEEDS_PER_MUTATION: u64 = 100;
+
+#[test]
+fn each_change_of_a_script_is_noticed_by_the_simulation() {
+    // All of them take minutes: the test command tries some.
+    let all = number("FAIRLINE_MUTATIONS").is_some();
+    let step = if all { 1 } else { 8 };
+    let mut unnoticed = Vec::new();
+    for mutation in MUTATIONS.iter().step_by(step) {
+        let is_there = all_scripts()
+            .iter()
+            .any(|script| script.text().contains(mutation.from));
+        assert!(is_there, "no script has: {}", mutation.from);
+        let mode = Mode {
+            faults: mutation.fault.into_iter().collect(),
+            steps: STEPS,
+            rewrite: Some(mutation.rewrite()),
+            ..Mode::default()
+        };
+        let noticed = search(0, SEEDS_PER_MUTATION, &mode);
+        if all {
+            println!("{noticed:?}: {}", mutation.to.trim());
+        }
+        if noticed.is_none() {
+            unnoticed.push(mutation.to);
+        }
+    }
+    assert!(unnoticed.is_empty(), "not noticed: {unnoticed:#?}");
+}
+
+/// Seeds within which a fault that is not survived yet breaks a promise.
+const SEEDS_PER_FAULT: u64 = 200;
+
+#[test]
+fn each_fault_that_is_not_survived_yet_breaks_a_promise() {
+    for not_yet in NOT_YET {
+        let mode = Mode {
+            faults: vec![not_yet.fault],
+            steps: STEPS,
+            ..Mode::default()
+        };
+        let broken = search(0, SEEDS_PER_FAULT, &mode);
+        let NotYet { fault, trials } = not_yet;
+        assert!(broken.is_some(), "{fault:?} is survived by now ({trials})");
+    }
+}

@@ -1,0 +1,144 @@
+//! A node: the real engine on a link to the simulated store, with its ticks and its sockets.
+
+use super::fan::{Door, Visit};
+use super::link::Link;
+use super::world::World;
+use crate::hub::EventHub;
+use crate::line::redis::address::{Address, Servers, Source};
+use crate::line::redis::connection::Connection;
+use crate::line::redis::keys::Keys;
+use crate::line::redis::{Redis, Store};
+use crate::line::{LineView, Refused};
+use shared::ids::EventId;
+use shared::time::Clock;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+/// Pause between two ticks, in ms.
+const TICK_MS: (u64, u64) = (800, 1500);
+
+/// A node in one of its lives.
+pub(super) struct Node {
+    pub(super) door: Door,
+    pub(super) engine: Arc<Redis>,
+    ticking: JoinHandle<()>,
+}
+
+impl Node {
+    /// Starts a life of a node.
+    pub(super) fn start(
+        world: &Arc<World>,
+        event: &EventId,
+        node: usize,
+        life: u64,
+        folder: PathBuf,
+    ) -> Node {
+        world.set_life(node, Some(life));
+        let link = Link::new(world.clone(), node, life);
+        let id = format!("{node}-{life}");
+        let address = Address {
+            servers: Servers {
+                source: Source::Simulated(link),
+                peers: "the simulation".to_owned(),
+            },
+            has_tls: false,
+            prefix: "fairline".to_owned(),
+        };
+        let store = Store {
+            keys: Keys::new(address.prefix.clone()),
+            connection: Connection::new(address),
+            node: id,
+            clock: Clock::system(),
+        };
+        let engine = Redis::on(store, folder).expect("the folder of a node can be used");
+        let engine = Arc::new(engine);
+        let door = Door {
+            world: world.clone(),
+            event: event.clone(),
+            node,
+            life,
+            line: engine.clone(),
+            hub: Arc::default(),
+        };
+        Node {
+            ticking: tokio::spawn(tick(door.clone())),
+            door,
+            engine,
+        }
+    }
+
+    /// Ends this life, as a kill does.
+    pub(super) fn kill(self) {
+        self.ticking.abort();
+        let world = &self.door.world;
+        world.set_life(self.door.node, None);
+        world.cut(self.door.node, false, false);
+        let now_ms = world.now_ms();
+        world.lock().crowd.node_died(self.door.node, now_ms);
+    }
+
+    /// Returns the highest number that the node knows.
+    pub(super) fn numbers(&self) -> u64 {
+        let lines = self.engine.lines.read();
+        let line = lines.get(&self.door.event);
+        line.map_or(0, |line| line.cache().numbers)
+    }
+}
+
+/// Ticks as `ticker.rs` does.
+async fn tick(door: Door) {
+    let mut dice = door.world.split_dice();
+    loop {
+        sleep(Duration::from_millis(dice.between(TICK_MS.0, TICK_MS.1))).await;
+        if dice.chance(300) {
+            let _ = door.line.events().await;
+        }
+        match door.line.tick(&door.event).await {
+            Ok(front) => show(&door, front),
+            Err(Refused::NoSuchEvent) => door.forget(),
+            Err(error) => door
+                .world
+                .tell(|| format!("node {} ticks: {error}", door.node)),
+        }
+        let moved = door.line.replaced(&door.event);
+        let fans = door.world.lock().crowd.fans.len();
+        for fan in 0..fans {
+            update(&door, fan, &moved);
+        }
+    }
+}
+
+/// Publishes a view. Another event of the same name ends the sockets of the one before.
+fn show(door: &Door, front: Arc<LineView>) {
+    let hub = door.hub.lock().clone();
+    match hub {
+        Some(hub) if hub.front().life.creation == front.life.creation => hub.show(front),
+        _ => {
+            door.forget();
+            *door.hub.lock() = Some(Arc::new(EventHub::new(front)));
+        }
+    }
+}
+
+/// Updates the socket of a fan if it is at this node.
+fn update(door: &Door, fan: usize, moved: &[shared::ids::VisitorId]) {
+    {
+        let mut inner = door.world.lock();
+        let kept = &mut inner.crowd.fans[fan];
+        let Some(socket) = &mut kept.socket else {
+            return;
+        };
+        if socket.node != door.node || socket.life != door.life {
+            return;
+        }
+        if moved.contains(&kept.visitor) {
+            socket.is_recorded = false;
+        }
+    }
+    if let Some(visit) = Visit::begin(door, fan) {
+        tokio::spawn(visit.update());
+    }
+}

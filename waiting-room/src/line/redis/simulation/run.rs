@@ -1,0 +1,362 @@
+//! One run: a plan carried out step by step, and the verdict.
+
+use super::crowd::{Crowd, Fan};
+use super::fan::{Door, Visit, eject};
+use super::node::Node;
+use super::plan::{Fault, Plan};
+use super::world::{Recorded, Wires, World};
+use crate::line::{EventSettings, Patch, VisitorState};
+use serde_json::json;
+use shared::ids::{EventId, VisitorId};
+use simulation::{Dice, Rewrite};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// Time after which everything has come to agree, in ms.
+const SETTLED_MS: u64 = 8_000;
+/// The same where the fans of nodes that died must have been noticed.
+const REAPED_MS: u64 = 16_000;
+
+/// Time by which something due may be late, in ms.
+const LATE_MS: u64 = 5_000;
+
+/// How a run is made.
+#[derive(Clone, Default)]
+pub(super) struct Mode {
+    pub(super) faults: Vec<Fault>,
+    pub(super) steps: usize,
+    pub(super) rewrite: Option<Rewrite>,
+    /// Steps that are left out.
+    pub(super) skipped: BTreeSet<usize>,
+    /// Whether the story is wanted.
+    pub(super) tells: bool,
+    /// Whether the commands are wanted.
+    pub(super) records: bool,
+}
+
+/// What came of a run.
+pub(super) struct Verdict {
+    pub(super) failure: Option<String>,
+    pub(super) steps: usize,
+    pub(super) story: Vec<String>,
+    pub(super) recorded: Vec<Recorded>,
+    /// A number that differs when anything else does.
+    pub(super) mark: u64,
+}
+
+pub(super) struct Run {
+    pub(super) world: Arc<World>,
+    pub(super) event: EventId,
+    pub(super) plan: Plan,
+    pub(super) dice: Dice,
+    pub(super) nodes: Vec<Option<Node>>,
+    pub(super) lives: u64,
+    pub(super) folder: PathBuf,
+    /// Nodes that are cut off.
+    pub(super) cut: Vec<bool>,
+    /// The store is out of order until then, in ms.
+    pub(super) store_until_ms: u64,
+    /// Nodes to start again, each with the time in ms.
+    pub(super) returns: Vec<Return>,
+}
+
+/// Something that works again at a time.
+pub(super) struct Return {
+    pub(super) at_ms: u64,
+    pub(super) what: Repair,
+}
+
+/// What works again.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Repair {
+    Node(usize),
+    Wire(usize),
+    /// The node has reached the store again.
+    Reached(usize),
+    /// The store, with the data of this many steps ago; none: without data.
+    Store(Option<usize>),
+    Thaw,
+}
+
+/// Runs a seed. `folder` is for the folders of the nodes.
+pub(super) fn run(
+    seed: u64,
+    mode: &Mode,
+    names: BTreeMap<String, &'static str>,
+    folder: PathBuf,
+) -> Verdict {
+    simulation::run(async {
+        let mut dice = Dice::new(seed);
+        let plan = Plan::new(&mut dice, &mode.faults, mode.steps);
+        let visitors = (0..plan.fans).map(|_| {
+            let mut id = [0; 16];
+            dice.fill(&mut id);
+            VisitorId(u128::from_be_bytes(id))
+        });
+        let visitors: Vec<VisitorId> = visitors.collect();
+        let crowd = Crowd::new(visitors.into_iter(), plan.terms);
+        let world = Arc::new(World::new(dice.split(), plan.nodes, crowd, names));
+        if let Some(rewrite) = &mode.rewrite {
+            world.rewrite_scripts(rewrite);
+        }
+        if mode.tells {
+            world.lock().story = Some(vec![format!("seed {seed}: {plan:?}")]);
+        }
+        world.lock().recorded = mode.records.then(Vec::new);
+        let count = plan.nodes;
+        let mut run = Run {
+            nodes: (0..plan.nodes).map(|_| None).collect(),
+            world,
+            event: EventId::parse("night").expect("a valid id"),
+            plan,
+            dice,
+            lives: 0,
+            folder,
+            cut: vec![false; count],
+            store_until_ms: 0,
+            returns: Vec::new(),
+        };
+        let steps = run.play(seed, &mode.skipped).await;
+        run.verdict(steps)
+    })
+}
+
+impl Run {
+    async fn play(&mut self, seed: u64, skipped: &BTreeSet<usize>) -> usize {
+        for node in 0..self.plan.nodes {
+            self.start(node);
+        }
+        if let Some(door) = self.door(0) {
+            self.create_at(&door).await;
+        }
+        sleep(Duration::from_millis(1500)).await;
+        let wires = self.plan.wires(&mut self.dice);
+        self.world.lock().wires = wires;
+        for step in 0..self.plan.steps {
+            // Dice of its own, so that a step is the same without those before it.
+            self.dice = Dice::new(seed.wrapping_mul(1_000_003).wrapping_add(step as u64));
+            self.repair(false);
+            if !skipped.contains(&step) {
+                self.step().await;
+            }
+            if self.is_over() {
+                return step + 1;
+            }
+            let pause = match self.dice.below(10) {
+                0..3 => 0,
+                3..9 => self.dice.between(1, 500),
+                _ => self.dice.between(500, 3000),
+            };
+            sleep(Duration::from_millis(pause)).await;
+        }
+        self.settle().await;
+        self.plan.steps
+    }
+
+    fn is_over(&self) -> bool {
+        let inner = self.world.lock();
+        inner.oracle.failure.is_some() || inner.crowd.failure.is_some()
+    }
+
+    fn verdict(&self, steps: usize) -> Verdict {
+        let now_ms = self.world.now_ms();
+        let mut inner = self.world.lock();
+        let failure = inner.oracle.failure.clone().or(inner.crowd.failure.clone());
+        Verdict {
+            failure,
+            steps,
+            story: inner.story.take().unwrap_or_default(),
+            recorded: inner.recorded.take().unwrap_or_default(),
+            mark: inner.mark.wrapping_add(now_ms),
+        }
+    }
+
+    pub(super) fn start(&mut self, node: usize) {
+        self.lives += 1;
+        let folder = self.folder.join(format!("{node}"));
+        let started = Node::start(&self.world, &self.event, node, self.lives, folder);
+        self.nodes[node] = Some(started);
+    }
+
+    /// Creates the event at a node.
+    pub(super) async fn create_at(&self, door: &Door) {
+        let mut settings = EventSettings::new(self.event.clone(), "Night");
+        let admission = self.plan.admission.clone();
+        settings.admission = serde_json::from_value(admission).expect("a valid admission");
+        let created = door.line.create(settings).await;
+        self.world
+            .tell(|| format!("created at node {}: {created:?}", door.node));
+    }
+
+    fn door(&self, node: usize) -> Option<Door> {
+        self.nodes[node].as_ref().map(|node| node.door.clone())
+    }
+
+    /// Returns a node that is up.
+    pub(super) fn some_door(&mut self) -> Option<Door> {
+        let node = self.dice.below(self.nodes.len() as u64) as usize;
+        self.door(node)
+    }
+
+    async fn step(&mut self) {
+        if self.dice.chance(self.plan.fault_chance) && !self.plan.faults.is_empty() {
+            let fault = self.dice.pick(&self.plan.faults);
+            return self.strike(fault).await;
+        }
+        if self.dice.chance(30) {
+            return self.organise();
+        }
+        let fan = self.dice.below(self.plan.fans as u64) as usize;
+        let Some(door) = self.some_door() else { return };
+        let kept = self.world.lock().crowd.fans[fan].clone();
+        let roll = self.dice.below(100);
+        // A socket closes at its node.
+        let held_by = kept.socket.as_ref().filter(|_| closes(&kept, roll));
+        let door = held_by.map_or(Some(door), |socket| self.door(socket.node));
+        let Some(visit) = door.as_ref().and_then(|door| Visit::begin(door, fan)) else {
+            return;
+        };
+        self.world.tell(|| {
+            format!(
+                "fan {fan} at node {}, {roll} {:?}",
+                visit.door.node, kept.state
+            )
+        });
+        self.act(visit, &kept, roll);
+    }
+
+    /// Has a fan do something that fits their state.
+    fn act(&mut self, visit: Visit, fan: &Fan, roll: u64) {
+        let has_socket = fan.socket.is_some();
+        match fan.state {
+            None => drop(tokio::spawn(visit.join())),
+            Some(VisitorState::Waiting) => match roll {
+                0..35 => drop(tokio::spawn(visit.poll())),
+                _ if closes(fan, roll) => drop(tokio::spawn(visit.close())),
+                35..75 if !has_socket => drop(tokio::spawn(visit.open())),
+                75..82 => drop(tokio::spawn(visit.leave())),
+                82..88 => drop(tokio::spawn(visit.join())),
+                _ => {}
+            },
+            Some(VisitorState::Admitted | VisitorState::Shopping) => match roll {
+                0..20 => drop(tokio::spawn(visit.poll())),
+                20..60 => drop(tokio::spawn(visit.claim())),
+                60..80 if fan.state == Some(VisitorState::Shopping) => {
+                    drop(tokio::spawn(visit.finish()))
+                }
+                80..85 => drop(tokio::spawn(visit.leave())),
+                _ => {}
+            },
+            Some(_) => match roll {
+                0..15 => drop(tokio::spawn(visit.poll())),
+                15..30 => drop(tokio::spawn(visit.claim_again())),
+                30..40 if fan.state == Some(VisitorState::Finished) => {
+                    drop(tokio::spawn(visit.finish()))
+                }
+                40..70 => drop(tokio::spawn(visit.join())),
+                _ => {}
+            },
+        }
+    }
+
+    /// Has the organiser do something.
+    fn organise(&mut self) {
+        let Some(door) = self.some_door() else { return };
+        let roll = self.dice.below(4);
+        let patch = match roll {
+            0 => json!({"paused": self.dice.chance(500)}),
+            1 => json!({"admission": {"max_active": self.dice.between(1, 8)}}),
+            2 => json!({"admission": {"rate_per_minute": self.dice.pick(&[30, 60, 300])}}),
+            _ => {
+                let fan = self.dice.below(self.plan.fans as u64) as usize;
+                let visitor = self.world.lock().crowd.fans[fan].visitor;
+                if self.dice.chance(200) {
+                    tokio::spawn(eject(door, fan, visitor));
+                }
+                return;
+            }
+        };
+        self.world
+            .tell(|| format!("organiser at node {}: {patch}", door.node));
+        let patch: Patch = serde_json::from_value(patch).expect("a valid patch");
+        tokio::spawn(async move {
+            let _ = door.line.configure(&door.event, patch).await;
+        });
+    }
+
+    /// Ends all faults and sees whether everything comes to agree.
+    async fn settle(&mut self) {
+        self.world.lock().wires = Wires::default();
+        self.repair(true);
+        self.world
+            .tell(|| "the end: everything works again".to_owned());
+        let has_died = self.plan.faults.iter().any(|fault| fault.ends_nodes());
+        let rest = if has_died { REAPED_MS } else { SETTLED_MS };
+        sleep(Duration::from_millis(rest)).await;
+        if let Some(why) = self.disagreement() {
+            self.world.lock().oracle.fail(why);
+        }
+    }
+
+    /// Returns where nodes, fans and the store disagree.
+    fn disagreement(&self) -> Option<String> {
+        let stored = self.world.stored()?;
+        let store_ms = self.world.store_ms();
+        for node in self.nodes.iter().flatten() {
+            let name = node.door.node;
+            let Some(hub) = node.door.hub.lock().clone() else {
+                return Some(format!("node {name} knows no event"));
+            };
+            let front = hub.front();
+            let age_ms = store_ms - front.at.0;
+            if front.numbers != stored.numbers || age_ms > SETTLED_MS as i64 {
+                return Some(format!(
+                    "node {name} shows {} numbers, {age_ms} ms ago; the store has {}",
+                    front.numbers, stored.numbers
+                ));
+            }
+        }
+        let lapsed = stored
+            .lapses
+            .first()
+            .filter(|at| **at < store_ms - LATE_MS as i64);
+        if let Some(at) = lapsed {
+            return Some(format!(
+                "a slot should have lapsed {} ms ago",
+                store_ms - at
+            ));
+        }
+        let inner = self.world.lock();
+        if inner.crowd.excuse.is_some() {
+            return None;
+        }
+        let is_waiting = |fan: &&Fan| {
+            let is_told = fan.state == Some(VisitorState::Waiting);
+            is_told && stored.waiting.contains(&fan.number)
+        };
+        let waiting: Vec<&Fan> = inner.crowd.fans.iter().filter(is_waiting).collect();
+        let connected = waiting.iter().filter(|fan| fan.socket.is_some()).count() as i64;
+        if stored.counters[3] != connected {
+            let kept = stored.counters[3];
+            return Some(format!(
+                "{connected} who wait are connected, the store counts {kept}"
+            ));
+        }
+        // After faults a sign of life may count as longer ago or nearer.
+        let silent_ms = self.plan.terms.away_ms + LATE_MS;
+        let silent = waiting
+            .iter()
+            .find(|fan| fan.socket.is_none() && fan.heard_ms + silent_ms < self.world.now_ms());
+        silent
+            .filter(|_| self.plan.faults.is_empty())
+            .map(|fan| format!("should have been missed: {fan:?}"))
+    }
+}
+
+/// Returns whether a fan closes their socket.
+fn closes(fan: &Fan, roll: u64) -> bool {
+    fan.socket.is_some() && fan.state == Some(VisitorState::Waiting) && (35..45).contains(&roll)
+}
