@@ -23,6 +23,11 @@ export async function dashboard(id) {
   const steers = may("operator");
   const pill = make("span", { className: "pill" });
   const silence = make("p", { className: "bad", role: "status", hidden: true });
+  const trouble = make("p", { className: "note", role: "status", hidden: true });
+  const tell = (/** @type {string | undefined} */ words) => {
+    trouble.hidden = !words;
+    trouble.textContent = words ?? "";
+  };
   const tiles = make("div", { className: "tiles" });
   const plots = make("div", { className: "plots" });
   const shared = make("section", { className: "card" });
@@ -43,6 +48,7 @@ export async function dashboard(id) {
       make("a", { href: `${root}${url}/history?minutes=240`, target: "_blank" }, "History"),
     ),
     silence,
+    trouble,
     tiles,
     plots,
     make(
@@ -66,6 +72,7 @@ export async function dashboard(id) {
   const draw = (/** @type {any} */ now) => {
     heardAt = performance.now();
     pill.textContent = /** @type {any} */ (phases)[now.phase];
+    tell(now.trouble);
     tiles.replaceChildren(...figures(now));
     samples.push(now);
     if (samples.length > SAMPLES_MAX) samples.shift();
@@ -77,6 +84,7 @@ export async function dashboard(id) {
   const stream = new EventSource(`${root}${url}/stats/stream`);
   atEnd(() => stream.close());
   stream.onmessage = (event) => draw(JSON.parse(event.data));
+  stream.addEventListener("trouble", (event) => tell(event.data));
   const list = async () => {
     const asked = Promise.all([call("GET", `${url}/orders?limit=50`), loadCurrencies()]);
     const [newest] = await asked.catch(() => [null]);

@@ -61,11 +61,23 @@ function minutes(seconds) {
   return seconds < 90 ? `${Math.max(10, Math.ceil(seconds / 10) * 10)} s` : `${Math.round(seconds / 60)} min`;
 }
 
-/** @param {any} range */
-function wait(range) {
-  if (!range) return "being measured";
-  const [low, high] = [minutes(range.low), minutes(range.high)];
-  return low === high ? `about ${high}` : `${low} to ${high}`;
+/** Why no wait is told, or a longer one. @type {Record<string, string>} */
+const reasons = {
+  measuring: "being measured",
+  stopped: "no one is let in now",
+  full: "all is taken inside",
+  recovering: "it goes on in a moment",
+  lowered: "fewer are let in than before",
+  slower: "those inside take longer",
+};
+
+/** @param {any} p */
+function wait(p) {
+  const reason = reasons[p.eta_reason] ?? "";
+  if (!p.eta_seconds) return reason || "–";
+  const [low, high] = [minutes(p.eta_seconds.low), minutes(p.eta_seconds.high)];
+  const range = low === high ? `about ${high}` : `${low} to ${high}`;
+  return reason ? `${range}: ${reason}` : range;
 }
 
 /** Returns whether a fan without a turn may go on as well. @param {any} p */
@@ -127,8 +139,7 @@ function announce(p, heading) {
   const now = `${p.state}-${p.phase}-${step}`;
   if (now === announced) return;
   announced = now;
-  $("live").textContent =
-    p.state === "waiting" && p.eta_seconds ? `${heading}. Wait: ${wait(p.eta_seconds)}.` : heading;
+  $("live").textContent = p.state === "waiting" && p.eta_seconds ? `${heading}. Wait: ${wait(p)}.` : heading;
 }
 
 /** Shows a place: first what every browser can. @param {any} next */
@@ -157,7 +168,7 @@ function render(next) {
     $("number").textContent = place.number ? count(place.number) : "drawn at the opening";
     show("drawn", Boolean(place.entry));
     $("entry").textContent = place.entry || "";
-    $("eta").textContent = place.phase === "open" ? wait(place.eta_seconds) : "–";
+    $("eta").textContent = place.phase === "open" ? wait(place) : "–";
     $("waiting").textContent = count(place.waiting);
     show("seats-box", place.seats_available !== null);
     $("seats").textContent = count(place.seats_available ?? 0);

@@ -48,7 +48,11 @@ fn check_buyer(buyer: &Buyer) -> Result<(), Problem> {
     let is_address = email.split_once('@').is_some_and(|(name, host)| {
         !name.is_empty() && host.contains('.') && !host.starts_with('.') && !host.ends_with('.')
     });
-    if !is_address || email.len() > 254 || email.contains(char::is_whitespace) || !visible(email) {
+    if !is_address
+        || email.chars().count() > 254
+        || email.contains(char::is_whitespace)
+        || !visible(email)
+    {
         wrong.push((
             "buyer.email".to_owned(),
             "an address such as ada@example.org".to_owned(),

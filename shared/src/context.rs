@@ -62,8 +62,8 @@ pub struct AppContext {
 pub struct Health {
     /// The line's store does not answer.
     pub is_line_away: AtomicBool,
-    /// Why it does not, in a sentence for the operator.
-    pub line_failure: Mutex<Option<String>>,
+    /// Why it does not, or what else is wrong with a line, in a sentence for the operator.
+    pub line_trouble: Mutex<Option<String>>,
     /// The inventory's store does not answer.
     pub is_inventory_away: AtomicBool,
 }
@@ -75,9 +75,9 @@ impl Health {
             && !self.is_inventory_away.load(Ordering::Relaxed)
     }
 
-    /// Returns why a store does not answer, if that is known.
-    pub fn failure(&self) -> Option<String> {
-        self.line_failure.lock().clone()
+    /// Returns why a store does not answer, or what else is wrong, if that is known.
+    pub fn trouble(&self) -> Option<String> {
+        self.line_trouble.lock().clone()
     }
 }
 

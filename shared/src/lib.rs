@@ -9,6 +9,7 @@ pub mod context;
 pub mod crypto;
 pub mod currencies;
 pub mod data_dir;
+pub mod deadline;
 pub mod edge;
 pub mod failures;
 pub mod group_commit;

@@ -2,11 +2,13 @@
 //! and PgBouncer. Each lives in a folder of its own and ends with its handle.
 
 mod certificates;
+mod faulty;
 mod postgres;
 mod redis;
 mod switch;
 
 pub use certificates::{Authority, ServerCertificate};
+pub use faulty::{Fault, Faulty};
 pub use postgres::{PgBouncer, Postgres, Shared, shared_postgres};
 pub use redis::{Cluster, Redis, Sentinels, shared_cluster};
 pub use switch::Switch;

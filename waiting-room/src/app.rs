@@ -5,15 +5,16 @@ use crate::gate::passed::Passed;
 use crate::gate::settings::GateSettings;
 use crate::gate::verified::VerifiedTokens;
 use crate::hub::EventHub;
-use crate::line::Line;
+use crate::line::{Line, Trouble, TroubleKind};
 use crate::pass::Passes;
 use async_trait::async_trait;
 use axum::extract::FromRef;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use shared::context::AppContext;
 use shared::crypto::Secret;
 use shared::http::problem::Problem;
 use shared::ids::EventId;
+use shared::metrics::stores;
 use shared::time::Time;
 use shared::token::{Signer, Verifier};
 use std::collections::HashMap;
@@ -51,6 +52,8 @@ pub struct Room {
     pub checkout: Option<Arc<dyn Checkout>>,
     /// Derives visitor ids from idempotency keys.
     pub join_keys: Secret,
+    /// What is wrong with the store or a line. Locked for a look-up.
+    trouble: Mutex<Option<TroubleKind>>,
     /// Hubs by event. Locked for a look-up, never across an await.
     pub(crate) hubs: RwLock<HashMap<EventId, Arc<EventHub>>>,
     /// What the gate does where an event's line does not say.
@@ -100,6 +103,7 @@ impl Room {
             service_key: parts.service_key,
             checkout: parts.checkout,
             gate: parts.gate,
+            trouble: Mutex::default(),
             hubs: RwLock::default(),
             passed: Passed::default(),
             verified: VerifiedTokens::default(),
@@ -119,6 +123,48 @@ impl Room {
     /// Returns whether the line's store is unreachable at the moment.
     pub(crate) fn is_line_away(&self) -> bool {
         self.site.health.is_line_away.load(Ordering::Relaxed)
+    }
+
+    /// Publishes what is wrong with the store, or else with a line at this node.
+    pub(crate) fn note_trouble(&self, trouble: Option<Trouble>) {
+        let trouble = trouble.or_else(|| self.trouble_of_lines());
+        let is_away = trouble
+            .as_ref()
+            .is_some_and(|trouble| trouble.kind.is_everywhere());
+        let health = &self.site.health;
+        health.is_line_away.store(is_away, Ordering::Relaxed);
+        stores::LINE.set((!is_away).into());
+        *self.trouble.lock() = trouble.as_ref().map(|trouble| trouble.kind);
+        *health.line_trouble.lock() = trouble.map(|trouble| trouble.detail);
+    }
+
+    /// Returns what is wrong with the first line that something is wrong with.
+    fn trouble_of_lines(&self) -> Option<Trouble> {
+        let hubs = self.hubs.read();
+        let mut troubled = hubs
+            .iter()
+            .filter_map(|(event, hub)| Some((event, hub.trouble()?)));
+        let (event, kind) = troubled.next()?;
+        let more = match troubled.count() {
+            0 => String::new(),
+            others => format!(" and of {others} others"),
+        };
+        let detail = format!("the line of {event}{more}: {}", kind.words());
+        Some(Trouble { kind, detail })
+    }
+
+    /// Returns what keeps an event's line from moving, as far as this node knows.
+    pub(crate) fn trouble(&self, hub: &EventHub) -> Option<TroubleKind> {
+        let of_store = *self.trouble.lock();
+        of_store
+            .filter(|kind| kind.is_everywhere())
+            .or(hub.trouble())
+    }
+
+    /// Returns whether places can only be shown as they were.
+    pub(crate) fn is_stale(&self, event: &EventId) -> bool {
+        let hub = self.known_hub(event);
+        self.is_line_away() || hub.is_none_or(|hub| hub.trouble().is_some())
     }
 
     /// Returns an event's hub if it has one.

@@ -5,15 +5,17 @@ use crate::credentials::{find, pass_of};
 use crate::draw::{ALGORITHM, Drawn, Entry, LINES, List, Mixed, Proof, Round, commitment};
 use crate::error::no_pass;
 use crate::line::{DrawState, Outcome};
+use crate::message_page::away;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde_json::json;
 use shared::audit::Entry as AuditEntry;
 use shared::crypto::hex;
+use shared::deadline;
 use shared::edge::Lifetime;
 use shared::http::detached::to_the_end;
 use shared::http::document::{accepts_gzip, compressed_response, plain};
@@ -85,14 +87,16 @@ impl Room {
             .outcome
             .ok_or_else(|| Problem::new(StatusCode::CONFLICT, "not-drawn", title))?;
         let (room, event) = (self.clone(), event.clone());
-        to_the_end(async move {
+        let reading = to_the_end(async move {
             let _reading = room.list_reading.lock().await;
             match room.known_list(&event) {
                 Some(list) => Ok(list),
                 None => room.read_list(&event, outcome).await,
             }
-        })
-        .await
+        });
+        let late =
+            |_| Problem::unavailable().detail("the list is being read, ask again in a moment");
+        deadline::within(reading).await.map_err(late)?
     }
 
     async fn read_list(&self, event: &EventId, outcome: Outcome) -> Result<Arc<List>, Problem> {
@@ -224,8 +228,12 @@ async fn draw_page(
     Path(event): Path<String>,
     prefix: PathPrefix,
 ) -> Response {
-    let Ok((event, hub)) = find(&room, &event).await else {
-        return Problem::no_such_event().into_response();
+    let (event, hub) = match find(&room, &event).await {
+        Ok(found) => found,
+        Err(problem) if problem.status() == StatusCode::SERVICE_UNAVAILABLE => {
+            return away(&prefix, Method::GET);
+        }
+        Err(problem) => return problem.into_response(),
     };
     let name = hub.front().settings.name.clone();
     let mut response = page(

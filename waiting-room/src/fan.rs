@@ -73,13 +73,16 @@ struct EventView {
 async fn list_events(State(room): State<Arc<Room>>) -> Result<Response, Problem> {
     let mut list = Vec::new();
     for settings in room.line.events().await? {
-        let Ok(hub) = room.hub(&settings.id).await else {
-            continue;
+        let phase = match room.hub(&settings.id).await {
+            Ok(hub) => hub.front().phase,
+            Err(Refused::NoSuchEvent) => continue,
+            // The line cannot be asked; the sale is there all the same.
+            Err(_) => settings.phase(room.now(&settings.id)),
         };
         list.push(EventSummary {
             id: settings.id.clone(),
             name: settings.name.clone(),
-            phase: hub.front().phase,
+            phase,
             sale_opens_at: settings.sale_opens_at,
         });
     }
@@ -193,18 +196,18 @@ pub(crate) async fn enter(
         (None, None) => (VisitorId::random(), false),
     };
     let limits = &room.site.limits;
-    let mut has_place = false;
     if let Some(pass) = &pass {
         check(&limits.visitors, visitor)?;
         // If the store has lost their place, it is restored instead of a new one given.
         let spot = room.find_place(event, pass).await?;
-        has_place = spot.is_some_and(|spot| !spot.may_rejoin());
-        if !has_place {
-            let counted = limits.places.rejoin(visitor).await;
-            counted.map_err(Problem::too_many)?;
+        if let Some(spot) = spot.filter(|spot| !spot.may_rejoin()) {
+            let joined = Joined::Known(spot);
+            return Ok(Entered { joined, is_keyed });
         }
+        let counted = limits.places.rejoin(visitor).await;
+        counted.map_err(Problem::too_many)?;
     }
-    if let Some(address) = address.filter(|_| !has_place) {
+    if let Some(address) = address {
         let counted = limits.places.join(address).await;
         counted.map_err(Problem::too_many)?;
         count_live(room, event, address, visitor).await?;

@@ -3,14 +3,18 @@
 
 use crate::history::History;
 use crate::instruments::HubMetrics;
-use crate::line::{LineView, Stats};
+use crate::line::{LineView, Stats, TroubleKind};
 use parking_lot::Mutex;
 use shared::http::socket::steady_seconds;
 use shared::ids::VisitorId;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 use tokio::sync::watch;
+
+/// Age of the newest view from which on a node is behind. There are two ticks a second at least.
+const BEHIND: Duration = Duration::from_secs(5);
 
 /// One event at this node.
 pub(crate) struct EventHub {
@@ -72,6 +76,15 @@ impl EventHub {
             self.revision
                 .send_if_modified(|kept| std::mem::replace(kept, revision) != revision);
         }
+    }
+
+    /// Returns what keeps the line from moving, as far as its views tell.
+    pub(crate) fn trouble(&self) -> Option<TroubleKind> {
+        if self.metrics.age() > BEHIND {
+            return Some(TroubleKind::Behind);
+        }
+        let is_recovering = self.front.borrow().is_recovering;
+        is_recovering.then_some(TroubleKind::Recovering)
     }
 
     /// Returns whether this is the first call, so that the list of a draw is read in the background

@@ -1,5 +1,6 @@
 //! Counters and timers of the waiting room. `metrics.rs` registers them.
 
+use crate::line::Admission;
 use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -34,6 +35,10 @@ pub(crate) struct HubMetrics {
     pub(crate) told_seconds: Histogram,
     /// Wait of the same fans from that time on.
     pub(crate) true_seconds: Histogram,
+    /// Number of the same fans whose wait was within the range, shorter, longer.
+    pub(crate) within: Counter,
+    pub(crate) sooner: Counter,
+    pub(crate) later: Counter,
     /// Time of the newest view. Locked for a look-up or a change.
     viewed_at: Mutex<Instant>,
 }
@@ -43,6 +48,9 @@ impl Default for HubMetrics {
         HubMetrics {
             told_seconds: wait_seconds(),
             true_seconds: wait_seconds(),
+            within: Counter::default(),
+            sooner: Counter::default(),
+            later: Counter::default(),
             viewed_at: Mutex::new(Instant::now()),
         }
     }
@@ -56,8 +64,18 @@ impl HubMetrics {
 
     /// Compares the wait that was told to a fan with the one that it took to admit them.
     pub(crate) fn compare(&self, told: &ToldWait) {
-        self.told_seconds.observe(f64::from(told.seconds));
-        self.true_seconds.observe(told.at.elapsed().as_secs_f64());
+        let (low, high) = told.range;
+        let seconds = told.at.elapsed().as_secs_f64();
+        self.told_seconds.observe(f64::from(high));
+        self.true_seconds.observe(seconds);
+        let outcome = if seconds < f64::from(low) {
+            &self.sooner
+        } else if seconds > f64::from(high) {
+            &self.later
+        } else {
+            &self.within
+        };
+        outcome.inc();
     }
 
     /// Returns the time since the line last answered with a view.
@@ -66,16 +84,28 @@ impl HubMetrics {
     }
 }
 
-/// First wait that a fan was told: the upper end of the range.
+/// First wait that a fan was told, and the settings under which it was.
 pub(crate) struct ToldWait {
-    seconds: u32,
+    /// In seconds.
+    range: (u32, u32),
+    rate_per_minute: u32,
+    max_active: u32,
     at: Instant,
 }
 
 impl ToldWait {
     /// Notes a wait that is told now.
-    pub(crate) fn now(seconds: u32) -> ToldWait {
-        let at = Instant::now();
-        ToldWait { seconds, at }
+    pub(crate) fn now(range: (u32, u32), admission: &Admission) -> ToldWait {
+        ToldWait {
+            range,
+            rate_per_minute: admission.rate_per_minute,
+            max_active: admission.max_active,
+            at: Instant::now(),
+        }
+    }
+
+    /// Returns whether the organiser has not changed the pace since.
+    pub(crate) fn holds(&self, admission: &Admission) -> bool {
+        self.rate_per_minute == admission.rate_per_minute && self.max_active == admission.max_active
     }
 }

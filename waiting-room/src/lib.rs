@@ -12,6 +12,7 @@ mod history;
 mod hub;
 mod instruments;
 pub mod line;
+mod message_page;
 pub mod metrics;
 mod organiser;
 pub mod pass;

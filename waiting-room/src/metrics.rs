@@ -49,6 +49,12 @@ struct QuantileLabels {
     quantile: &'static str,
 }
 
+#[derive(EncodeLabelSet)]
+struct OutcomeLabels {
+    event: String,
+    outcome: &'static str,
+}
+
 /// Reads the lines when the metrics are read. An event that is deleted has no series from then on,
 /// and nothing that a client sends makes one.
 struct LinesCollector(Arc<Room>);
@@ -254,6 +260,26 @@ fn write_waits(reading: &mut Reading<'_>, lines: &[MeasuredLine]) -> fmt::Result
         "fairline_line_wait_true_seconds",
         "Wait of the same fans, from when they were told it until they were admitted",
         histogram(|hub| &hub.metrics.true_seconds),
+    )?;
+    let outcomes = lines.iter().flat_map(|line| {
+        let metrics = &line.hub.metrics;
+        let counts = [
+            ("within", &metrics.within),
+            ("sooner", &metrics.sooner),
+            ("later", &metrics.later),
+        ];
+        counts.map(|(outcome, count)| {
+            let event = line.labels.event.clone();
+            (
+                OutcomeLabels { event, outcome },
+                ConstCounter::new(count.get()),
+            )
+        })
+    });
+    reading.family(
+        "fairline_line_waits_told_total",
+        "Fans with a socket who were admitted, by whether their wait was within the range that they were first told, sooner or later",
+        outcomes,
     )?;
     let quantiles = lines.iter().flat_map(|line| {
         let waited = line.stats.as_ref().map(|stats| stats.waited_seconds);

@@ -4,7 +4,8 @@
 use crate::app::{App, Room};
 use crate::checkout;
 use crate::credentials::find;
-use crate::line::{EventSettings, Patch, Refused, SharedAdmission, Spot, Stats};
+use crate::hub::EventHub;
+use crate::line::{EventSettings, Patch, Refused, SharedAdmission, Spot, Stats, TroubleKind};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -114,10 +115,13 @@ async fn change_event(
     }
     let (event, hub) = find(&room, &event).await?;
     let (before, after) = room.line.configure(&event, patch).await?;
-    hub.show(room.line.tick(&event).await?);
+    // First the entry: the change is made, whether or not this node hears of it in time.
     let (from, to) = difference(&before, &after);
     let entry = organiser.entry(room.site.clock.now(), "event.update", event.as_str());
     room.site.audit.record(Entry { from, to, ..entry }).await;
+    if let Ok(front) = room.line.tick(&event).await {
+        hub.show(front);
+    }
     Ok(Json(after))
 }
 
@@ -191,29 +195,50 @@ async fn remove_sale(room: &Room, event: &EventId) -> Result<bool, Problem> {
 /// Show the current figures.
 #[utoipa::path(get, path = "/api/v1/organiser/events/{event}/stats", tag = "organiser",
     params(("event" = String, Path)), security(("organiser" = ["viewer"])),
-    responses((status = 200, description = "The figures", body = Stats), Refusals))]
+    responses((status = 200, description = "The figures", body = StatsView), Refusals))]
 async fn show_stats(
     State(room): State<Arc<Room>>,
     _: Organiser,
     Path(event): Path<String>,
-) -> Result<Json<Stats>, Problem> {
-    let (event, _) = find(&room, &event).await?;
-    Ok(Json(room.line.stats(&event).await?))
+) -> Result<Json<StatsView>, Problem> {
+    let (event, hub) = find(&room, &event).await?;
+    Ok(Json(figures(&room, &event, &hub).await?))
+}
+
+/// The current figures, and what keeps the line from moving.
+#[derive(Serialize, utoipa::ToSchema)]
+struct StatsView {
+    #[serde(flatten)]
+    stats: Stats,
+    /// A sentence for organisers, if something is wrong with the line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<String>,
+}
+
+async fn figures(room: &Room, event: &EventId, hub: &EventHub) -> Result<StatsView, Problem> {
+    let stats = room.line.stats(event).await;
+    let trouble = room.trouble(hub).map(|kind| kind.words().to_owned());
+    match (stats, trouble) {
+        (Ok(stats), trouble) => Ok(StatsView { stats, trouble }),
+        (Err(Refused::Unavailable(_)), Some(words)) => Err(Problem::unavailable().detail(words)),
+        (Err(refused), _) => Err(refused.into()),
+    }
 }
 
 /// Stream the figures once a second as Server-Sent Events.
 #[utoipa::path(get, path = "/api/v1/organiser/events/{event}/stats/stream", tag = "organiser",
     params(("event" = String, Path)), security(("organiser" = ["viewer"])),
-    responses((status = 200, description = "The figures as `Stats`, one `data:` line a second",
+    responses((status = 200, description = "The figures as `StatsView`, one `data:` line a second; \
+            while there are none, events named `trouble` with a sentence for organisers",
         content_type = "text/event-stream", body = String), Refusals))]
 async fn stream_stats(
     State(room): State<Arc<Room>>,
     organiser: Organiser,
     Path(event): Path<String>,
 ) -> Result<Sse<impl Stream<Item = Result<SseEvent, Infallible>>>, Problem> {
-    let (event, _) = find(&room, &event).await?;
-    let from = (room, event, organiser, true);
-    let stream = stream::unfold(from, |(room, event, organiser, is_first)| async move {
+    let (event, hub) = find(&room, &event).await?;
+    let from = (room, event, hub, organiser, true);
+    let stream = stream::unfold(from, |(room, event, hub, organiser, is_first)| async move {
         if !is_first {
             let second = tokio::time::sleep(Duration::from_secs(1));
             tokio::select! {
@@ -226,9 +251,18 @@ async fn stream_stats(
         if !site.organisers.is_still_in(&organiser, site.clock.now()) {
             return None;
         }
-        let stats = room.line.stats(&event).await.ok()?;
-        let told = SseEvent::default().json_data(stats).ok()?;
-        Some((Ok(told), (room, event, organiser, false)))
+        let told = match figures(&room, &event, &hub).await {
+            Ok(figures) => SseEvent::default().json_data(figures).ok()?,
+            Err(problem) if problem.status() == StatusCode::SERVICE_UNAVAILABLE => {
+                let words = room
+                    .trouble(&hub)
+                    .unwrap_or(TroubleKind::Unreachable)
+                    .words();
+                SseEvent::default().event("trouble").data(words)
+            }
+            Err(_) => return None,
+        };
+        Some((Ok(told), (room, event, hub, organiser, false)))
     });
     Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
 }
@@ -368,7 +402,7 @@ async fn eject(
 
 async fn look_up(room: &Room, event: &EventId, text: &str) -> Result<Spot, Problem> {
     let found = match (VisitorId::parse(text), text.parse()) {
-        (Some(visitor), _) => room.line.place(event, visitor).await?,
+        (Some(visitor), _) => room.line.peek(event, visitor).await?,
         (None, Ok(number)) => room.line.find(event, number).await?,
         (None, Err(_)) => None,
     };

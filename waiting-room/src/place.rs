@@ -3,7 +3,7 @@
 
 use crate::app::Room;
 use crate::draw::Entry;
-use crate::line::{EventSettings, LineView, Phase, Refused, Spot, VisitorState};
+use crate::line::{EventSettings, LineView, Phase, Refused, Spot, VisitorState, Wait, WaitReason};
 use crate::pass::Pass;
 use serde::Serialize;
 use shared::ids::{EventId, VisitorId};
@@ -37,8 +37,11 @@ pub(crate) struct Place {
     pub ahead: u64,
     /// Number of waiting visitors.
     pub waiting: u64,
-    /// Expected wait; null until a rate was measured.
+    /// Expected wait; null until a rate was measured, and while no visitor is let in.
     pub eta_seconds: Option<Range>,
+    /// Why it is null, or longer than before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eta_reason: Option<WaitReason>,
     /// Seconds until a client without a socket should ask again.
     pub poll_after_seconds: u32,
     /// Message of the organiser.
@@ -71,9 +74,9 @@ pub(crate) struct Place {
 /// A range of seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub(crate) struct Range {
-    /// At the fastest recent pace.
+    /// At the fastest pace that is likely.
     pub low: u32,
-    /// At the slowest recent pace.
+    /// At the slowest pace that is likely.
     pub high: u32,
 }
 
@@ -89,6 +92,7 @@ impl Room {
         let passthrough = settings.lets_everyone_pass(front.at);
         let has_goal = is_inside || passthrough && settings.checkout_url.is_some();
         let before_sale = matches!(front.phase, Phase::Prequeue | Phase::Scheduled);
+        let wait = waits.then(|| told_wait(front, spot));
         let was_entered = spot.is_provisional || (1..=front.drawn).contains(&spot.number);
         Place {
             visitor: spot.visitor,
@@ -99,11 +103,15 @@ impl Room {
             entry: was_entered.then(|| Entry::of(spot.visitor).to_string()),
             ahead: spot.ahead,
             waiting: front.waiting.max(if waits { spot.ahead + 1 } else { 0 }),
-            eta_seconds: eta(front, spot.ahead).filter(|_| waits),
+            eta_seconds: wait.and_then(|wait| {
+                let (low, high) = wait.range?;
+                Some(Range { low, high })
+            }),
+            eta_reason: wait.and_then(|wait| wait.reason),
             poll_after_seconds: poll_after(front, spot),
             message: settings.message.clone(),
             seats_available: front.availability.map(|seats| seats.available),
-            stale: self.is_line_away(),
+            stale: self.is_stale(event),
             sale_opens_at: settings.sale_opens_at.filter(|_| before_sale),
             token: admitted.map(|_| self.token(event, spot)),
             passthrough,
@@ -179,12 +187,16 @@ pub(crate) fn checkout_url(event: &EventId, settings: &EventSettings) -> String 
     settings.checkout_url.clone().unwrap_or_else(ours)
 }
 
-/// Returns the expected wait of a visitor with `ahead` visitors before them, by the measured pace;
-/// none while none are admitted.
-pub(crate) fn eta(front: &LineView, ahead: u64) -> Option<Range> {
-    let pace = front.pace.filter(|_| front.phase == Phase::Open)?;
-    let (low, high) = pace.eta_seconds(ahead, front.settings.admission.batch_seconds);
-    Some(Range { low, high })
+/// Returns what a waiting visitor is told of their wait. While the sale is not open the phase says
+/// why there is nothing to tell.
+pub(crate) fn told_wait(front: &LineView, spot: &Spot) -> Wait {
+    if front.phase == Phase::Open && !spot.is_provisional {
+        return front.forecast.wait(spot.ahead);
+    }
+    Wait {
+        range: None,
+        reason: None,
+    }
 }
 
 /// Returns the time until a fan's next update: the nearer their turn, the sooner.
@@ -198,8 +210,7 @@ pub(crate) fn due_after(front: &LineView, spot: &Spot) -> Duration {
 }
 
 fn waiting_due(front: &LineView, ahead: u64) -> f64 {
-    let policy = f64::from(front.settings.admission.rate_per_minute.max(1)) / 60.0;
-    let fans_per_second = front.pace.map_or(policy, |pace| pace.fast.max(policy));
+    let fans_per_second = f64::from(front.settings.admission.rate_per_minute.max(1)) / 60.0;
     let due = (ahead as f64 / fans_per_second / 20.0).clamp(DUE_MIN, DUE_MAX);
     if ahead < NEAR {
         DUE_MIN

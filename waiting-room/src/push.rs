@@ -6,9 +6,9 @@ use crate::credentials::pass_of;
 use crate::error::no_pass;
 use crate::hub::{EventHub, OpenSocket};
 use crate::instruments::ToldWait;
-use crate::line::{Life, LineView, Refused, Spot, VisitorState};
+use crate::line::{Life, LineView, Phase, Refused, Spot, VisitorState, Wait};
 use crate::pass::Pass;
-use crate::place::{Place, due_after, eta};
+use crate::place::{Place, due_after, told_wait};
 use axum::extract::{Extension, Path, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
@@ -102,7 +102,7 @@ struct FanSocket {
     shown_message: Option<String>,
     /// Whether the line has recorded that the fan is connected.
     is_recorded: bool,
-    /// First expected wait that was sent.
+    /// First expected wait that was sent since the organiser last changed the pace.
     told: Option<ToldWait>,
     pulse: Pulse,
     /// Permit of this connection, kept until the socket ends, so that the drain waits for it.
@@ -121,7 +121,9 @@ struct ShownPlace {
     seats_available: Option<u32>,
     is_stale: bool,
     /// Expected wait, in steps of five seconds.
-    eta: Option<(u32, u32)>,
+    wait: Wait,
+    /// Deadline of the turn, which an outage moves.
+    claim_by: Option<Time>,
 }
 
 impl FanSocket {
@@ -164,8 +166,8 @@ impl FanSocket {
             tokio::select! {
                 () = sleep_until(due) => {
                     // Boxed: its memory is held during the update, not for the life of the socket.
-                    if !Box::pin(self.send_update(socket, entered)).await {
-                        return Closed::Gone;
+                    if let Err(closed) = Box::pin(self.send_update(socket, entered)).await {
+                        return closed;
                     }
                     let rest = due_after(&self.hub.front.borrow(), &self.spot);
                     due = Instant::now() + rest.min(self.pulse.rest());
@@ -196,10 +198,17 @@ impl FanSocket {
         }
     }
 
-    /// Sends the place if it changed; returns false when the client is gone.
-    async fn send_update(&mut self, socket: &mut Socket, entered: &OpenSocket) -> bool {
+    /// Sends the place if it changed.
+    ///
+    /// # Errors
+    /// The reason for which the socket ends.
+    async fn send_update(
+        &mut self,
+        socket: &mut Socket,
+        entered: &OpenSocket,
+    ) -> Result<(), Closed> {
         if self.hub.is_gone() {
-            return false;
+            return Err(Closed::Ended);
         }
         let beat = self.pulse.beat();
         // The line knows one node of each visitor. Once another tab was opened at another node, this
@@ -216,8 +225,11 @@ impl FanSocket {
             }
         }
         let front = self.hub.front();
-        if !self.refresh_spot(&front).await || !self.keep_alive(socket, beat).await {
-            return false;
+        if !self.refresh_spot(&front).await {
+            return Err(Closed::Ended);
+        }
+        if !self.keep_alive(socket, beat).await {
+            return Err(Closed::Gone);
         }
         let message = &front.settings.message;
         let is_new_message = self.shown.is_some() && self.shown_message != *message;
@@ -225,32 +237,26 @@ impl FanSocket {
         if let Some(text) = message.as_ref().filter(|_| is_new_message) {
             let notice = json!({"type": "notice", "message": text}).to_string();
             if !send_text(socket, notice).await {
-                return false;
+                return Err(Closed::Gone);
             }
         }
-        let eta = eta(&front, self.spot.ahead);
-        match self.spot.standing {
-            VisitorState::Waiting if self.told.is_none() => {
-                self.told = eta.map(|range| ToldWait::now(range.high));
-            }
-            VisitorState::Admitted => {
-                if let Some(told) = self.told.take() {
-                    self.hub.metrics.compare(&told);
-                }
-            }
-            _ => {}
-        }
+        let wait = told_wait(&front, &self.spot);
+        self.calibrate(&front, wait);
         let shown = Some(ShownPlace {
             standing: self.spot.standing,
             ahead: self.spot.ahead,
             waiting: front.waiting * u64::from(self.spot.is_provisional),
             revision: front.revision,
             seats_available: front.availability.map(|seats| seats.available),
-            is_stale: self.room.is_line_away(),
-            eta: eta.map(|range| (range.low / 5, range.high / 5)),
+            is_stale: self.room.is_stale(&self.event),
+            wait: Wait {
+                range: wait.range.map(|(low, high)| (low / 5, high / 5)),
+                ..wait
+            },
+            claim_by: self.spot.slot.map(|slot| slot.claim_by),
         });
         if self.shown == shown {
-            return true;
+            return Ok(());
         }
         self.shown = shown;
         let place = self.room.place(&self.event, &self.spot, &front);
@@ -260,7 +266,32 @@ impl FanSocket {
             place,
         })
         .unwrap_or_default();
-        send_text(socket, text).await
+        let is_taken = send_text(socket, text).await;
+        is_taken.then_some(()).ok_or(Closed::Gone)
+    }
+
+    /// Keeps the first wait that is told, until the organiser changes the pace, and compares it with
+    /// the true one once the fan is admitted.
+    fn calibrate(&mut self, front: &LineView, wait: Wait) {
+        let admission = &front.settings.admission;
+        match self.spot.standing {
+            VisitorState::Waiting => {
+                let is_valid = front.phase == Phase::Open;
+                self.told = self
+                    .told
+                    .take()
+                    .filter(|told| is_valid && told.holds(admission));
+                if self.told.is_none() {
+                    self.told = wait.range.map(|range| ToldWait::now(range, admission));
+                }
+            }
+            VisitorState::Admitted => {
+                if let Some(told) = self.told.take() {
+                    self.hub.metrics.compare(&told);
+                }
+            }
+            _ => {}
+        }
     }
 
     /// Sends a ping if one is due; returns false when the client is gone.

@@ -5,12 +5,14 @@ use crate::credentials::{FanCookies, Presented, find, pass_of};
 use crate::error::phase_word;
 use crate::fan::enter;
 use crate::gate::return_query;
-use crate::line::{EventSettings, Joined, Phase, VisitorState};
+use crate::line::{EventSettings, Joined, LineView, Phase, Spot, VisitorState, WaitReason};
+use crate::message_page::{AWAY_TITLE, away, message, refuse_form};
+use crate::pass::Pass;
 use crate::place::Place;
 use axum::Router;
 use axum::extract::{Extension, FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use shared::edge::{Lifetime, STATIC};
@@ -80,20 +82,14 @@ async fn show_queue(
     prefix: PathPrefix,
     headers: HeaderMap,
 ) -> Response {
-    let Ok((event, hub)) = find(&room, &event).await else {
-        let values = [
-            ("title", "No such event"),
-            ("text", "There is no sale under this address."),
-        ];
-        let mut response = page(&prefix, "message.html", &values);
-        *response.status_mut() = StatusCode::NOT_FOUND;
-        return response;
-    };
-    let front = hub.front();
-    let pass = pass_of(&room, &headers, &event);
-    let spot = match &pass {
-        Some(pass) => room.find_place(&event, &pass.content).await.ok().flatten(),
-        None => None,
+    let Shown {
+        event,
+        front,
+        pass,
+        spot,
+    } = match look(&room, &event, &headers, &prefix).await {
+        Ok(shown) => shown,
+        Err(response) => return response,
     };
     let place = spot.as_ref().map(|spot| room.place(&event, spot, &front));
     let ReturnTo(goal) = &return_to;
@@ -148,6 +144,52 @@ async fn show_queue(
         cookies.set(&room, &spot, response.headers_mut());
     }
     response
+}
+
+/// What a queue page is about.
+struct Shown {
+    event: EventId,
+    front: Arc<LineView>,
+    pass: Option<Presented<Pass>>,
+    spot: Option<Spot>,
+}
+
+/// Finds what a queue page is about.
+///
+/// # Errors
+/// The page that says that there is no such event, or that the line cannot be reached.
+async fn look(
+    room: &Arc<Room>,
+    event: &str,
+    headers: &HeaderMap,
+    prefix: &PathPrefix,
+) -> Result<Shown, Response> {
+    let (event, hub) = find(room, event).await.map_err(|problem| {
+        if problem.status() != StatusCode::NOT_FOUND {
+            return away(prefix, Method::GET);
+        }
+        let text = "There is no sale under this address.";
+        message(prefix, StatusCode::NOT_FOUND, "No such event", text)
+    })?;
+    let front = hub.front();
+    let pass = pass_of(room, headers, &event);
+    let found = match &pass {
+        Some(pass) => room.find_place(&event, &pass.content).await,
+        None => Ok(None),
+    };
+    let spot = match found {
+        Ok(None) | Err(_) if front.settings.lets_everyone_pass(room.now(&event)) => None,
+        // Nor can anyone join now.
+        Ok(None) if room.is_line_away() => return Err(away(prefix, Method::GET)),
+        Ok(spot) => spot,
+        Err(_) => return Err(away(prefix, Method::GET)),
+    };
+    Ok(Shown {
+        event,
+        front,
+        pass,
+        spot,
+    })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -243,6 +285,11 @@ fn waiting_text(place: &Place) -> String {
         Some(number) => format!("Your number is {number}."),
         None => "Your number is drawn when the sale opens.".to_owned(),
     };
+    if place.stale {
+        return format!(
+            "{number} {AWAY_TITLE}. Your place is kept; this page refreshes by itself."
+        );
+    }
     let wait = match (place.phase, place.eta_seconds) {
         (Phase::Prequeue, _) => opening(place.sale_opens_at),
         (Phase::Paused, _) => "The line is paused for the moment.".to_owned(),
@@ -252,9 +299,25 @@ fn waiting_text(place: &Place) -> String {
             (low, high) if low == high => format!("About {low} minutes to go."),
             (low, high) => format!("About {low} to {high} minutes to go."),
         },
-        _ => "How long it takes is being measured.".to_owned(),
+        _ => String::new(),
     };
-    format!("{number} {wait} Your place is kept; this page refreshes by itself.")
+    let reason = place.eta_reason.map_or("", reason_text);
+    let kept = "Your place is kept; this page refreshes by itself.";
+    let text = [number.as_str(), wait.as_str(), reason, kept];
+    let text: Vec<&str> = text.into_iter().filter(|text| !text.is_empty()).collect();
+    text.join(" ")
+}
+
+/// Returns why no wait is told, or a longer one, as it stands in the page's script.
+fn reason_text(reason: WaitReason) -> &'static str {
+    match reason {
+        WaitReason::Measuring => "How long it takes is being measured.",
+        WaitReason::Stopped => "No one is being let in for the moment.",
+        WaitReason::Full => "Everything inside is taken for the moment.",
+        WaitReason::Recovering => "The line goes on in a moment.",
+        WaitReason::Lowered => "Fewer are let in than before.",
+        WaitReason::Slower => "Those inside take longer than before.",
+    }
 }
 
 async fn join_form(
@@ -264,42 +327,32 @@ async fn join_form(
     prefix: PathPrefix,
     address: Option<Extension<ClientAddress>>,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let (event, hub) = find(&room, &event).await?;
-    check_origin(&room.site, &headers, true)?;
+) -> Response {
     let address = address.map(|Extension(address)| address);
-    let entered = match enter(&room, &event, &headers, address, &IdempotencyKey(None)).await {
-        Err(problem) if problem.status() == StatusCode::TOO_MANY_REQUESTS => {
-            return Ok(one_moment(&prefix, problem));
-        }
-        entered => entered?,
-    };
+    let joined = join_by_form(&room, &event, &return_to, &prefix, address, &headers).await;
+    joined.unwrap_or_else(|problem| refuse_form(&prefix, problem))
+}
+
+async fn join_by_form(
+    room: &Arc<Room>,
+    event: &str,
+    return_to: &ReturnTo,
+    prefix: &PathPrefix,
+    address: Option<ClientAddress>,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let (event, hub) = find(room, event).await?;
+    check_origin(&room.site, headers, true)?;
+    let entered = enter(room, &event, headers, address, &IdempotencyKey(None)).await?;
     let (Joined::New(spot) | Joined::Known(spot)) = entered.joined;
-    let mut back = Redirect::to(&return_to.queue(&prefix, &event)).into_response();
+    let mut back = Redirect::to(&return_to.queue(prefix, &event)).into_response();
     let cookies = FanCookies {
         event: &event,
         pass: &room.pass(&event, &spot, &hub.front()),
         token: None,
     };
-    cookies.set(&room, &spot, back.headers_mut());
+    cookies.set(room, &spot, back.headers_mut());
     Ok(back)
-}
-
-/// Answers a fan without JavaScript who cannot be given a place just now.
-fn one_moment(prefix: &PathPrefix, problem: Problem) -> Response {
-    let detail = problem.clone().into_value()["detail"].take();
-    let text = detail.as_str().unwrap_or(
-        "Many people are joining from your network. Go back and try again in a few seconds.",
-    );
-    let values = [("title", "One moment"), ("text", text)];
-    let mut response = page(prefix, "message.html", &values);
-    let refusal = problem.into_response();
-    *response.status_mut() = refusal.status();
-    if let Some(seconds) = refusal.headers().get(header::RETRY_AFTER) {
-        let headers = response.headers_mut();
-        headers.insert(header::RETRY_AFTER, seconds.clone());
-    }
-    response
 }
 
 async fn leave_form(
@@ -308,14 +361,25 @@ async fn leave_form(
     return_to: ReturnTo,
     prefix: PathPrefix,
     headers: HeaderMap,
-) -> Result<Redirect, Problem> {
-    let (event, _) = find(&room, &event).await?;
-    check_origin(&room.site, &headers, true)?;
-    if let Some(Presented { content: pass, .. }) = pass_of(&room, &headers, &event) {
+) -> Response {
+    match leave_by_form(&room, &event, &headers).await {
+        Ok(event) => Redirect::to(&return_to.queue(&prefix, &event)).into_response(),
+        Err(problem) => refuse_form(&prefix, problem),
+    }
+}
+
+async fn leave_by_form(
+    room: &Arc<Room>,
+    event: &str,
+    headers: &HeaderMap,
+) -> Result<EventId, Problem> {
+    let (event, _) = find(room, event).await?;
+    check_origin(&room.site, headers, true)?;
+    if let Some(Presented { content: pass, .. }) = pass_of(room, headers, &event) {
         room.find_place(&event, &pass).await?;
         room.line.leave(&event, pass.visitor).await?;
     }
-    Ok(Redirect::to(&return_to.queue(&prefix, &event)))
+    Ok(event)
 }
 
 #[cfg(test)]

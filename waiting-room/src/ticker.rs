@@ -6,11 +6,9 @@ use crate::app::Room;
 use crate::history::SAMPLE_SECONDS;
 use crate::hub::EventHub;
 use crate::instruments::NEXT_SALE;
-use crate::line::{EventSettings, LineView, Phase, Refused};
+use crate::line::{EventSettings, LineView, Phase, Refused, Trouble, TroubleKind};
 use shared::ids::EventId;
-use shared::metrics::stores;
 use shared::time::Time;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
@@ -120,12 +118,14 @@ fn record_next_sale(events: &[Arc<EventSettings>], now: Time) {
 pub async fn tick_all(room: Arc<Room>) {
     while !room.site.stop.is_cancelled() {
         let events = room.line.events().await;
-        let health = &room.site.health;
-        health
-            .is_line_away
-            .store(events.is_err(), Ordering::Relaxed);
-        stores::LINE.set(events.is_ok().into());
-        *health.line_failure.lock() = room.line.store_failure();
+        let trouble = match room.line.trouble().await {
+            None if events.is_err() => Some(Trouble {
+                kind: TroubleKind::Unreachable,
+                detail: "the store of the line does not answer".to_owned(),
+            }),
+            trouble => trouble,
+        };
+        room.note_trouble(trouble);
         if let Ok(events) = events {
             record_next_sale(&events, room.site.clock.now());
             for settings in events {

@@ -13,6 +13,7 @@ use super::request_head::BadHead;
 use super::security_headers::set_headers;
 use super::undeclared::{RefuseUndeclared, is_gate};
 use crate::context::AppContext;
+use crate::deadline;
 use crate::metrics::http::{count, route_label};
 use crate::metrics::method::method_label;
 use crate::trace::{Answered, RequestTrace};
@@ -96,7 +97,8 @@ async fn in_time(response: impl Future<Output = Response>) -> Response {
 async fn around(State(site): State<Arc<AppContext>>, request: Request, next: Next) -> Response {
     let trace = site.traces.begin(request.headers());
     let scope = trace.scope.clone();
-    scope.cover(answer(site, trace, request, next)).await
+    let answering = deadline::cover(answer(site, trace, request, next));
+    scope.cover(answering).await
 }
 
 async fn answer(

@@ -26,11 +26,12 @@ pub fn operations(operations: Operations) -> Router {
     use axum::routing::get;
     let ready = |State(operations): State<Operations>| async move {
         let health = &operations.site.health;
+        let trouble = health.trouble().unwrap_or_default();
         if operations.site.stop.is_cancelled() || !health.is_ready() {
-            let why = health.failure().unwrap_or_default();
-            (StatusCode::SERVICE_UNAVAILABLE, format!("not ready\n{why}"))
+            let body = format!("not ready\n{trouble}");
+            (StatusCode::SERVICE_UNAVAILABLE, body)
         } else {
-            (StatusCode::OK, "ready\n".to_owned())
+            (StatusCode::OK, format!("ready\n{trouble}"))
         }
     };
     let metrics = |State(operations): State<Operations>, headers: HeaderMap| async move {

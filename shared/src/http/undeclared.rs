@@ -6,6 +6,7 @@
 //! was named, answer every order where one was searched for.
 
 use crate::context::AppContext;
+use crate::deadline;
 use crate::http::problem::{BODY_BYTES_MAX, Nothing, Problem, parse_json, read_body};
 use crate::organiser::{Role, authorise};
 use axum::body::{Body, HttpBody as _};
@@ -200,7 +201,8 @@ where
             }
             // In a task of its own, to its end: a change must not go without its entry in the audit
             // log because a client hangs up.
-            let answering = tokio::spawn(inner.oneshot(request).in_current_span());
+            let answering = deadline::carried(inner.oneshot(request)).in_current_span();
+            let answering = tokio::spawn(answering);
             answering.await.unwrap_or_else(|_| {
                 let problem = Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR);
                 Ok(problem.into_response())

@@ -32,7 +32,7 @@ pub(super) fn register(registry: &mut Registry) {
     );
     registry.add(
         "fairline_sockets_closed_total",
-        "WebSockets that were closed, by reason: gone (the client went away, fell silent, or its place or event ended), \
+        "WebSockets that were closed, by reason: gone (the client went away or fell silent), ended (its place or event did), \
          crowded (the place is open in several tabs or devices already), leaving (this node stops), too_long, too_many, \
          malformed or not_text (messages of the client), behind (the client has to fetch the seats again)",
         CLOSED.clone(),
@@ -63,8 +63,10 @@ struct CloseLabels {
 /// Reason why a socket was closed.
 #[derive(Clone, Copy)]
 pub enum Closed {
-    /// The client went away or fell silent, or its place or event ended.
+    /// The client went away or fell silent.
     Gone,
+    /// The client's place or event ended.
+    Ended,
     /// The place is open in as many tabs and devices as may be.
     Crowded,
     /// The process stops.
@@ -83,8 +85,9 @@ pub enum Closed {
 
 impl Closed {
     /// Labels, in the order of the variants.
-    const LABELS: [&'static str; 8] = [
+    const LABELS: [&'static str; 9] = [
         "gone",
+        "ended",
         "crowded",
         "leaving",
         "too_long",
@@ -98,6 +101,7 @@ impl Closed {
     pub(crate) fn reason(self) -> &'static str {
         match self {
             Closed::Gone => "",
+            Closed::Ended => "this place is no more",
             Closed::Crowded => "this place is open in several tabs or devices already",
             Closed::Leaving => "this node is about to go",
             Closed::TooLong => "a message may have 4096 bytes",

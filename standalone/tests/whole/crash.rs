@@ -10,7 +10,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) const KEY: &str = "crash-organiser-key";
 const ROUNDS: usize = 20;
@@ -350,6 +350,20 @@ async fn a_full_disk_refuses_loses_nothing_and_recovers_when_there_is_room() {
         }
     }
     assert_eq!(refused, 5, "the disk should have been full");
+    let is_told = async |is_told: bool| {
+        let from = Instant::now();
+        let path = "/api/v1/organiser/events/full/stats";
+        loop {
+            let stats = program.client.get(path, KEY).await.unwrap();
+            let words = stats.body["trouble"].as_str().unwrap_or_default();
+            if stats.status == 200 && words.contains("takes no changes") == is_told {
+                return;
+            }
+            assert!(from.elapsed() < Duration::from_secs(10), "{}", stats.body);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    is_told(true).await;
     std::fs::remove_file(&filler).unwrap();
     let next = loop {
         let answer = program
@@ -369,6 +383,7 @@ async fn a_full_disk_refuses_loses_nothing_and_recovers_when_there_is_room() {
         "no number was lost or given twice"
     );
     acknowledged.push(next);
+    is_told(false).await;
     for place in &acknowledged {
         let me = program
             .client

@@ -17,6 +17,7 @@ mod crash;
 mod cross_origin;
 mod documents;
 mod draws;
+mod faults;
 mod frames;
 mod gate;
 mod gate_clients;

@@ -437,4 +437,10 @@ async fn the_wait_that_a_fan_was_told_is_counted_beside_the_true_one_once_they_a
     }
     assert!(was_told, "the pace is measured within ten seconds");
     assert_eq!(counts(), [(); 2].map(|()| Some("1".to_owned())));
+    let body = stage.fairline.metrics.render("").body;
+    let outcomes = body
+        .lines()
+        .filter(|line| line.starts_with("fairline_line_waits_told_total{event=\"told\""));
+    let ones = outcomes.clone().filter(|line| line.ends_with(" 1"));
+    assert_eq!((outcomes.count(), ones.count()), (3, 1), "{body}");
 }

@@ -4,7 +4,7 @@ use crate::stage::{KEY, Stage, assert_problem, place, word};
 use client::Socket;
 use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::http::socket::{PING_SECONDS, SILENCE_SECONDS_MAX};
 use shared::time::Time;
 use std::time::{Duration, Instant};
@@ -84,6 +84,20 @@ async fn the_socket_tells_the_place_at_once_and_whenever_it_changes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_socket_is_told_the_new_deadline_of_a_turn_after_an_outage() {
+    let stage = Stage::open().await;
+    stage.event("later", json!({})).await;
+    let (pass, _) = stage.admit("later").await;
+    let mut socket = stage.client.watch("later", &pass).await.unwrap();
+    let deadline = |told: &Value| Time::parse(told["claim_by"].as_str().unwrap()).unwrap();
+    let before = deadline(&place(&mut socket).await);
+    stage.clock.advance_ms(3_600_000);
+    let after = place(&mut socket).await;
+    assert_eq!(after["state"], "admitted", "{after}");
+    assert_eq!(deadline(&after), before.plus_seconds(3600));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_socket_keeps_the_place_and_a_closed_one_loses_it_after_away_seconds() {
     let stage = Stage::open().await;
     let admission = json!({"rate_per_minute": 0, "away_seconds": 30});
@@ -92,7 +106,7 @@ async fn a_socket_keeps_the_place_and_a_closed_one_loses_it_after_away_seconds()
     let gone = word(&stage.client.join("away").await.unwrap()["pass"]);
     let mut socket = stage.client.watch("away", &here).await.unwrap();
     place(&mut socket).await;
-    stage.clock.advance_ms(31_000);
+    stage.pass_seconds("away", 31).await;
     stage
         .until("/api/v1/organiser/events/away/line/2", KEY, |visitor| {
             visitor["state"] == "missed"
@@ -109,7 +123,7 @@ async fn a_socket_keeps_the_place_and_a_closed_one_loses_it_after_away_seconds()
             stats["away"] == 1
         })
         .await;
-    stage.clock.advance_ms(31_000);
+    stage.pass_seconds("away", 31).await;
     stage
         .until("/api/v1/organiser/events/away/line/1", KEY, |visitor| {
             visitor["state"] == "missed"
@@ -181,7 +195,7 @@ async fn the_sockets_of_a_deleted_event_end_and_one_of_the_same_name_begins_anew
     place(&mut socket).await;
     let gone = stage.organise(Method::DELETE, "/events/brief", None).await;
     assert_eq!(gone.status, StatusCode::NO_CONTENT);
-    close_code(&mut socket).await;
+    assert_eq!(close_code(&mut socket).await, 1000);
     stage.event("brief", json!({"paused": true})).await;
     assert_problem(
         &stage.get("/api/v1/events/brief/line/me", &pass).await,

@@ -36,13 +36,18 @@ impl Stage {
 
     /// Opens a stage whose line is on a Redis.
     pub(crate) async fn on(redis: &testkit::Redis) -> Stage {
-        Stage::on_with(redis, |_| {}).await
+        Stage::on_line(redis.url(), |_| {}).await
     }
 
     /// Opens a stage whose line is on a Redis, with changed settings.
     pub(crate) async fn on_with(redis: &testkit::Redis, change: impl FnOnce(&mut Common)) -> Stage {
+        Stage::on_line(redis.url(), change).await
+    }
+
+    /// Opens a stage on the line with this URL, with changed settings.
+    pub(crate) async fn on_line(url: String, change: impl FnOnce(&mut Common)) -> Stage {
         let line = waiting_room::settings::LineArgs {
-            line: Some(redis.url()),
+            line: Some(url),
             ..secrets()
         };
         Stage::build(change, &line).await
@@ -210,6 +215,18 @@ impl Stage {
             .call(method, &format!("/api/v1/organiser{path}"), KEY, body)
             .await
             .unwrap()
+    }
+
+    /// Moves the clock with ticks in between: to a line a longer gap is an outage, in which no time
+    /// passes.
+    pub(crate) async fn pass_seconds(&self, event: &str, seconds: i64) {
+        for second in 1..=seconds {
+            self.clock.advance_ms(1000);
+            if second % 4 == 0 || second == seconds {
+                let event = shared::ids::EventId::parse(event).unwrap();
+                self.fairline.room.line.tick(&event).await.unwrap();
+            }
+        }
     }
 
     /// Repeats a request until the answer is as expected; the ticks run in real time, a few times a

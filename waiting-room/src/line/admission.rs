@@ -10,12 +10,19 @@ use shared::time::Time;
 /// Admission credit of one fan. Credit is counted as (fans per minute) × milliseconds, so that no
 /// rate is rounded.
 const CREDIT_PER_FAN: u64 = 60_000;
+/// Age at which a report counts as stale; also one that the clock, set back since, has yet to reach.
+const REPORT_MS_MAX: u64 = REPORT_SECONDS_MAX as u64 * 1000;
 
 impl State {
     /// Admits the batch that is due, if any.
     pub(super) fn admit_due(&mut self, now: Time) {
         let policy = self.settings.admission;
         let batch_ms = i64::from(policy.batch_seconds) * 1000;
+        if self.memory.last_batch_at > now {
+            // The clock was set back: the next batch is due a full span from now.
+            self.memory.last_batch_at = now;
+            self.has_new_memory = true;
+        }
         let since = now.0 - self.memory.last_batch_at.0;
         if since < batch_ms || policy.rate_per_minute == 0 {
             return;
@@ -50,27 +57,34 @@ impl State {
 
     /// Returns how many more visitors may be admitted, by `max_active` and by the available seats.
     /// A checkout that has not reported for [`REPORT_SECONDS_MAX`] counts as down.
-    fn room(&self, now: Time) -> u64 {
+    pub(super) fn room(&self, now: Time) -> u64 {
         let seats = match self.memory.availability {
             None => u64::MAX,
-            Some((_, at)) if at.plus_seconds(REPORT_SECONDS_MAX) < now => 0,
+            Some((_, at)) if now.0.abs_diff(at.0) > REPORT_MS_MAX => 0,
             Some((seats, _)) => u64::from(seats.available),
         };
         let most = seats.min(u64::from(self.settings.admission.max_active));
         most.saturating_sub(self.admitted + self.shopping)
     }
 
+    /// Returns the number of available seats, if a checkout reports it.
+    pub(super) fn seats_available(&self) -> Option<u64> {
+        let (seats, _) = self.memory.availability?;
+        Some(u64::from(seats.available))
+    }
+
     fn admit(&mut self, number: u64, now: Time) {
         let policy = self.settings.admission;
-        let claim_by = now.plus_seconds(policy.claim_seconds);
+        let admitted_at = self.hearing.line_time(now);
+        let claim_by = admitted_at.plus_seconds(policy.claim_seconds);
         let slot = Slot {
-            admitted_at: now,
+            admitted_at,
             claim_by,
             expires_at: claim_by.plus_seconds(policy.session_seconds),
         };
         self.stop_waiting(number);
         let entry = &mut self.entries[number as usize - 1];
-        let waited_ms = now.0 - entry.joined_at.0;
+        let waited_ms = (now.0 - entry.joined_at.0).max(0);
         entry.standing = VisitorState::Admitted;
         entry.slot = Some(slot);
         self.admitted += 1;
@@ -89,18 +103,20 @@ impl State {
         else {
             return Claimed::Lapsed;
         };
+        let hearing = self.hearing;
+        let line_now = hearing.line_time(now);
         match (entry.standing, entry.slot) {
-            (VisitorState::Shopping, Some(slot)) if slot.expires_at > now => {
-                Claimed::Until(slot.expires_at)
+            (VisitorState::Shopping, Some(slot)) if slot.expires_at > line_now => {
+                Claimed::Until(hearing.clock_time(slot.expires_at))
             }
-            (VisitorState::Admitted, Some(slot)) if slot.claim_by > now => {
+            (VisitorState::Admitted, Some(slot)) if slot.claim_by > line_now => {
                 self.lapses.remove(&(slot.claim_by, number));
                 self.lapses.insert((slot.expires_at, number));
                 self.admitted -= 1;
                 self.shopping += 1;
                 self.entries[number as usize - 1].standing = VisitorState::Shopping;
                 self.changed.insert(number);
-                Claimed::Until(slot.expires_at)
+                Claimed::Until(hearing.clock_time(slot.expires_at))
             }
             _ => Claimed::Lapsed,
         }

@@ -7,13 +7,14 @@ use super::journal::Journal;
 use super::state::State;
 use super::{
     Claimed, ClientChange, Clients, DrawState, EVENTS_MAX, EventSettings, Joined, Line, LineView,
-    Patch, Refused, SharedAdmission, Spot, Stats,
+    Patch, Refused, SharedAdmission, Spot, Stats, Trouble, TroubleKind,
 };
 use crate::draw::Round;
 use crate::pass::Pass;
 use async_trait::async_trait;
-use parking_lot::RwLock;
-use shared::group_commit::{Durable, GroupCommit};
+use parking_lot::{Mutex, RwLock};
+use shared::deadline;
+use shared::group_commit::{Durable, GroupCommit, Unavailable};
 use shared::ids::{Availability, EventId, VisitorId};
 use shared::metrics::writers::{self, WriterMetrics};
 use shared::time::{Clock, Time};
@@ -30,12 +31,18 @@ pub struct Embedded {
     /// never held across an await.
     events: RwLock<BTreeMap<EventId, GroupCommit<Engine>>>,
     clients: ClientTable,
+    failures: Failures,
 }
+
+/// Why the journals of some events cannot be written. Locked for a look-up or a change.
+type Failures = Arc<Mutex<BTreeMap<EventId, String>>>;
 
 struct Engine {
     state: State,
     journal: Journal,
     clock: Clock,
+    failures: Failures,
+    has_failed: bool,
 }
 
 impl Durable for Engine {
@@ -46,9 +53,18 @@ impl Durable for Engine {
     }
 
     fn commit(&mut self) -> Result<(), String> {
-        self.journal
-            .write(&self.state)
-            .map_err(|error| error.to_string())?;
+        let is_change = self.state.has_new_memory || !self.state.changed.is_empty();
+        let written = self.journal.write(&self.state);
+        let event = &self.state.settings.id;
+        if let Err(error) = written {
+            let error = error.to_string();
+            self.has_failed = true;
+            self.failures.lock().insert(event.clone(), error.clone());
+            return Err(error);
+        }
+        if is_change && std::mem::take(&mut self.has_failed) {
+            self.failures.lock().remove(event);
+        }
         self.state.changed.clear();
         self.state.has_new_memory = false;
         self.state.is_renumbered = false;
@@ -73,6 +89,7 @@ impl Embedded {
         let failed = |error| format!("the folder {} cannot be used: {error}", folder.display());
         fs::create_dir_all(&folder).map_err(failed)?;
         let mut events = BTreeMap::new();
+        let failures = Failures::default();
         for file in fs::read_dir(&folder).map_err(failed)? {
             let path = file.map_err(failed)?.path();
             if path.extension().is_none_or(|kind| kind != "sqlite") {
@@ -84,7 +101,7 @@ impl Embedded {
                 continue;
             };
             let event = state.settings.id.clone();
-            events.insert(event, start(state, journal, &clock)?);
+            events.insert(event, start(state, journal, &clock, &failures)?);
         }
         let events = RwLock::new(events);
         Ok(Embedded {
@@ -92,6 +109,7 @@ impl Embedded {
             clock,
             events,
             clients: ClientTable::default(),
+            failures,
         })
     }
 
@@ -113,18 +131,26 @@ impl Embedded {
         let engine = self.engine(event)?;
         let answer = engine.run(move |engine| {
             let now = engine.clock.now();
+            engine.state.hear(now);
             step(&mut engine.state, now)
         });
-        Ok(answer.await?)
+        Ok(deadline::within(answer).await.map_err(|_| Unavailable)??)
     }
 }
 
-fn start(state: State, journal: Journal, clock: &Clock) -> Result<GroupCommit<Engine>, String> {
+fn start(
+    state: State,
+    journal: Journal,
+    clock: &Clock,
+    failures: &Failures,
+) -> Result<GroupCommit<Engine>, String> {
     let name = format!("line-{}", state.settings.id);
     let engine = Engine {
         state,
         journal,
         clock: clock.clone(),
+        failures: failures.clone(),
+        has_failed: false,
     };
     GroupCommit::start(&name, engine).map_err(|error| format!("no thread for {name}: {error}"))
 }
@@ -151,7 +177,7 @@ impl Line for Embedded {
             let mut state = State::new(settings.clone());
             journal.write(&state).map_err(|error| error.to_string())?;
             state.has_new_memory = false;
-            start(state, journal, &self.clock)
+            start(state, journal, &self.clock, &self.failures)
         });
         match made {
             Ok(engine) => {
@@ -160,7 +186,7 @@ impl Line for Embedded {
             }
             Err(error) => {
                 tracing::error!(error, "event could not be created");
-                Err(shared::group_commit::Unavailable.into())
+                Err(Unavailable.into())
             }
         }
     }
@@ -192,6 +218,7 @@ impl Line for Embedded {
         let mut events = self.events.write();
         events.remove(event).ok_or(Refused::NoSuchEvent)?;
         self.clients.forget(event);
+        self.failures.lock().remove(event);
         let path = self.path(event);
         for file in [
             path.clone(),
@@ -215,7 +242,9 @@ impl Line for Embedded {
         };
         let mut all = Vec::with_capacity(engines.len());
         for engine in engines {
-            all.push(engine.run(|engine| engine.state.settings.clone()).await?);
+            let answer = engine.run(|engine| engine.state.settings.clone());
+            let settings = deadline::within(answer).await;
+            all.push(settings.map_err(|_| Unavailable)??);
         }
         Ok(all)
     }
@@ -242,6 +271,10 @@ impl Line for Embedded {
     async fn place(&self, event: &EventId, visitor: VisitorId) -> Result<Option<Spot>, Refused> {
         self.step(event, move |state, now| state.place(visitor, now))
             .await
+    }
+
+    async fn peek(&self, event: &EventId, visitor: VisitorId) -> Result<Option<Spot>, Refused> {
+        self.step(event, move |state, _| state.peek(visitor)).await
     }
 
     /// Returns none: this engine never loses a place, so there is nothing to restore.
@@ -360,6 +393,24 @@ impl Line for Embedded {
 
     fn replaced(&self, _: &EventId) -> Vec<VisitorId> {
         Vec::new()
+    }
+
+    async fn trouble(&self) -> Option<Trouble> {
+        let first = || {
+            let failures = self.failures.lock();
+            let (event, error) = failures.first_key_value()?;
+            Some((event.clone(), error.clone()))
+        };
+        let (event, error) = first()?;
+        // Writes something, in case nothing else would show that it is possible again.
+        let probe = self.step(&event, |state, _| state.has_new_memory = true);
+        if probe.await.is_ok() && first().is_none() {
+            return None;
+        }
+        Some(Trouble {
+            kind: TroubleKind::Refusing,
+            detail: format!("the journal of {event} cannot be written: {error}"),
+        })
     }
 
     fn now(&self, _: &EventId) -> Option<Time> {

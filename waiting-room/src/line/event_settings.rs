@@ -315,7 +315,7 @@ impl EventSettings {
             let site = "https://site.invalid";
             let origin = link_origin(site, url);
             let is_sound = origin.is_some_and(|origin| !url.starts_with('/') || origin == site);
-            url.len() <= 2000 && is_sound
+            url.chars().count() <= 2000 && is_sound
         });
         check(
             url,

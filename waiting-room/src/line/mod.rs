@@ -6,24 +6,31 @@ mod clients;
 mod drawing;
 mod embedded;
 mod event_settings;
+mod forecast;
+mod hearing;
 mod journal;
 pub(crate) mod life;
 mod open;
 mod phase;
 mod redis;
+#[cfg(test)]
+mod simulated;
 mod state;
 mod throughput;
+mod trouble;
 mod view;
 
 pub use bitmap::Snapshot;
 pub use clients::{ClientChange, Clients, SHARED_MAX, SharedAdmission, Sighting, Visit};
 pub use embedded::Embedded;
 pub use event_settings::{Admission, EventSettings, Order, Patch};
+pub use forecast::{Forecast, Wait, WaitReason};
 pub use life::Life;
 pub use open::{Opened, check, is_shared, open, open_store};
 pub use phase::Phase;
 pub use redis::{Redis, Store};
-pub use throughput::{Flow, Pace, Rates, Waited};
+pub use throughput::{Flow, Rates, Waited};
+pub use trouble::{Trouble, TroubleKind};
 
 use crate::draw::{Beacon, Round};
 use crate::pass::Pass;
@@ -170,8 +177,10 @@ pub struct LineView {
     pub waiting: u64,
     /// Highest number given out.
     pub numbers: u64,
-    /// Measured pace of admission, if there is one.
-    pub pace: Option<Pace>,
+    /// Whether the line is being recovered after its store lost data; no visitor is admitted.
+    pub is_recovering: bool,
+    /// What visitors are told of their wait.
+    pub forecast: Forecast,
     /// Last report of the checkout.
     pub availability: Option<Availability>,
     /// The event's settings.
@@ -290,6 +299,9 @@ pub trait Line: Send + Sync {
     /// they are there.
     async fn place(&self, event: &EventId, visitor: VisitorId) -> Result<Option<Spot>, Refused>;
 
+    /// Returns a visitor's place for an organiser, which shows nothing of the visitor.
+    async fn peek(&self, event: &EventId, visitor: VisitorId) -> Result<Option<Spot>, Refused>;
+
     /// Restores the place that a pass proves when the store has lost it: the pass is from an
     /// earlier life of the same event. Returns none otherwise; a visitor whose number was served
     /// already gets no second turn. If the store has an older place of the visitor that is over,
@@ -374,9 +386,8 @@ pub trait Line: Send + Sync {
     /// last call.
     fn replaced(&self, event: &EventId) -> Vec<VisitorId>;
 
-    /// Returns why the store cannot be reached, in a sentence for the operator; none while it is
-    /// connected.
-    fn store_failure(&self) -> Option<String> {
+    /// Asks the store whether it takes changes, and returns why not. Called about once a second.
+    async fn trouble(&self) -> Option<Trouble> {
         None
     }
 

@@ -3,6 +3,8 @@
 
 use super::bitmap::Alive;
 use super::event_settings::EventSettings;
+use super::forecast::{Forecast, Forecaster, Observation, WaitReason};
+use super::hearing::Hearing;
 use super::throughput::{Flow, Rates};
 use super::{
     Joined, LINE_LENGTH_MAX, Life, NUMBERS_MAX, Outcome, Phase, Refused, Slot, Spot, VisitorState,
@@ -13,7 +15,11 @@ use shared::time::Time;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// A place in the line.
+/// Longest time between two entries in the journal of when the line was last ticked, while visitors
+/// are inside whose slots must not lapse while the process is down.
+const HEARING_MS_MAX: i64 = 1_000;
+
+/// A place in the line. Its deadlines are in the line's time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StoredPlace {
     pub(super) visitor: VisitorId,
@@ -44,6 +50,8 @@ pub(super) struct Counters {
     /// Identity of the event since it was created; 0 if it was created by an earlier version.
     #[serde(default)]
     pub(super) creation: u64,
+    #[serde(default)]
+    pub(super) hearing: Hearing,
 }
 
 /// The complete line of one event.
@@ -60,9 +68,16 @@ pub(super) struct State {
     pub(super) admitted: u64,
     pub(super) shopping: u64,
     pub(super) flow: Flow,
+    forecaster: Forecaster,
+    /// As of the last tick.
+    pub(super) forecast: Forecast,
     pub(super) step: u64,
     pub(super) revision: u64,
     shown_phase: Option<Phase>,
+    /// As of the current step.
+    pub(super) hearing: Hearing,
+    /// As the journal has it.
+    noted_hearing: Hearing,
     /// Numbers whose places changed since the last commit; cleared by the journal.
     pub(super) changed: BTreeSet<u64>,
     /// Whether all numbers changed since the last commit, so that the journal is rewritten.
@@ -90,9 +105,13 @@ impl State {
             admitted: 0,
             shopping: 0,
             flow: Flow::default(),
+            forecaster: Forecaster::default(),
+            forecast: Forecast::silent(WaitReason::Measuring),
             step: 0,
             revision: 0,
             shown_phase: None,
+            hearing: Hearing::default(),
+            noted_hearing: Hearing::default(),
             changed: BTreeSet::new(),
             is_renumbered: false,
             has_new_memory: true,
@@ -115,6 +134,9 @@ impl State {
         } else {
             state.memory = memory;
         }
+        state.noted_hearing = state.memory.hearing;
+        state.hear(now);
+        state.memory.hearing = state.hearing;
         for entry in places {
             state.entries.push(entry);
             let number = state.entries.len() as u64;
@@ -169,6 +191,23 @@ impl State {
             joined_at,
             slot,
             away_at: None,
+        }
+    }
+
+    /// Begins a step at this time.
+    pub(super) fn hear(&mut self, now: Time) {
+        self.hearing = self.memory.hearing.at(now);
+    }
+
+    /// Records that the line was ticked, which the journal needs to know only roughly.
+    fn note_tick(&mut self, now: Time) {
+        self.hear(now);
+        self.memory.hearing = self.hearing;
+        let is_inside = self.admitted + self.shopping > 0;
+        let unnoted_ms = self.noted_hearing.ms_until(self.hearing);
+        if is_inside && !(0..HEARING_MS_MAX).contains(&unnoted_ms) {
+            self.noted_hearing = self.hearing;
+            self.has_new_memory = true;
         }
     }
 
@@ -249,11 +288,14 @@ impl State {
     /// Ends the places that are due, then admits the visitors that are due, in one step.
     pub(super) fn tick(&mut self, now: Time) {
         self.step += 1;
-        while let Some((at, number)) = self.lapses.first().copied().filter(|(at, _)| *at <= now) {
+        self.note_tick(now);
+        let line_now = self.hearing.line_time(now);
+        let is_due = |(at, _): &(Time, u64)| *at <= line_now;
+        while let Some((at, number)) = self.lapses.first().copied().filter(is_due) {
             self.lapses.remove(&(at, number));
             self.settle(number, VisitorState::Missed, now);
         }
-        while let Some((at, number)) = self.away.first().copied().filter(|(at, _)| *at <= now) {
+        while let Some((at, number)) = self.away.first().copied().filter(is_due) {
             self.away.remove(&(at, number));
             self.settle(number, VisitorState::Missed, now);
         }
@@ -267,9 +309,19 @@ impl State {
         }
         if phase == Phase::Open && !self.is_undrawn() {
             self.admit_due(now);
-        } else {
-            self.flow.stop_measuring();
         }
+        self.forecast = self.forecaster.observe(Observation {
+            at: line_now,
+            is_open: phase == Phase::Open && !self.is_undrawn(),
+            is_recovering: false,
+            admission: self.settings.admission,
+            waiting: self.alive.count(),
+            away: self.away.len() as u64,
+            inside: self.admitted + self.shopping,
+            room: self.room(now),
+            seats: self.seats_available(),
+            total: self.flow.total,
+        });
         if self.shown_phase != Some(phase) {
             self.shown_phase = Some(phase);
             self.revision += 1;
@@ -340,7 +392,8 @@ impl State {
 
     /// Restarts `away_seconds` after a sign of life without a socket.
     fn expect_life(&mut self, number: u64, now: Time) {
-        let at = now.plus_seconds(self.settings.admission.away_seconds);
+        let line_now = self.hearing.line_time(now);
+        let at = line_now.plus_seconds(self.settings.admission.away_seconds);
         self.set_away(number, Some(at));
     }
 
@@ -355,6 +408,16 @@ impl State {
         if let Some(at) = at {
             self.away.insert((at, number));
         }
+    }
+
+    /// Looks a visitor up for an organiser.
+    pub(super) fn peek(&self, visitor: VisitorId) -> Option<Spot> {
+        let number = self.by_visitor.get(&visitor).copied();
+        let numberless = || {
+            let standing = self.numberless.get(&visitor)?;
+            Some(State::numberless_spot(visitor, *standing))
+        };
+        number.map(|number| self.spot(number)).or_else(numberless)
     }
 
     /// Handles a poll. A visitor with an open socket stays connected.
@@ -398,7 +461,7 @@ impl State {
     }
 
     pub(super) fn count(&mut self, now: Time, what: Rates) {
-        self.flow.count(now, what);
+        self.flow.count(self.hearing.line_time(now), what);
         self.memory.total = self.flow.total;
         self.has_new_memory = true;
     }

@@ -1,13 +1,11 @@
-//! Throughput of a line: counts per second and in total, the pace of admission, waiting times.
+//! Throughput of a line: counts of the last minute and in total, waiting times.
 
 use serde::{Deserialize, Serialize};
 use shared::time::Time;
 use std::collections::VecDeque;
 
-const WINDOW_SECONDS: i64 = 300;
+const WINDOW_SECONDS: i64 = 60;
 const WAITS_MAX: usize = 1000;
-/// Seconds of observed admission before a pace is reported.
-const MEASURED_SECONDS_MIN: i64 = 10;
 
 /// Number of visitors by what they did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -45,26 +43,6 @@ impl Rates {
     }
 }
 
-/// Pace of admission, in fans per second.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Pace {
-    /// The slower of two rates: over the last minute and over the last five.
-    pub slow: f64,
-    /// The faster of the two.
-    pub fast: f64,
-}
-
-impl Pace {
-    /// Returns the range of seconds after which a visitor with `ahead` visitors before them will be
-    /// admitted.
-    pub fn eta_seconds(&self, ahead: u64, batch_seconds: u32) -> (u32, u32) {
-        let people = ahead as f64 + 1.0;
-        let low = people / self.fast * 0.9;
-        let high = people / self.slow * 1.15 + f64::from(batch_seconds);
-        (low as u32, high.ceil() as u32)
-    }
-}
-
 /// Counters of one line. Kept in memory: after a restart the rates are measured anew, the totals
 /// continue.
 #[derive(Default)]
@@ -73,7 +51,6 @@ pub struct Flow {
     pub total: Rates,
     seconds: VecDeque<(i64, Rates)>,
     waits_ms: VecDeque<i64>,
-    admitting_since: Option<i64>,
 }
 
 impl Flow {
@@ -81,9 +58,6 @@ impl Flow {
     pub fn count(&mut self, now: Time, what: Rates) {
         self.total.add(&what);
         let second = now.seconds();
-        if what.admitted > 0 {
-            self.admitting_since.get_or_insert(second);
-        }
         match self.seconds.back_mut() {
             Some((last, sum)) if *last == second => sum.add(&what),
             _ => self.seconds.push_back((second, what)),
@@ -105,42 +79,14 @@ impl Flow {
         self.waits_ms.push_back(ms);
     }
 
-    /// Discards the measured pace, because admission stopped (paused, sold out, closed).
-    pub fn stop_measuring(&mut self) {
-        self.admitting_since = None;
-    }
-
     /// Returns the counts of the last 60 seconds.
     pub fn last_minute(&self, now: Time) -> Rates {
-        self.since(now.seconds() - 60)
-    }
-
-    fn since(&self, second: i64) -> Rates {
+        let second = now.seconds() - WINDOW_SECONDS;
         let mut sum = Rates::default();
         for (_, rates) in self.seconds.iter().rev().take_while(|(at, _)| *at > second) {
             sum.add(rates);
         }
         sum
-    }
-
-    /// Returns the pace of admission, once it was measured for long enough.
-    pub fn pace(&self, now: Time, batch_seconds: u32) -> Option<Pace> {
-        let now = now.seconds();
-        let since = self.admitting_since?.max(now - WINDOW_SECONDS + 1);
-        let watched = now - since;
-        if watched < MEASURED_SECONDS_MIN.max(2 * i64::from(batch_seconds)) {
-            return None;
-        }
-        let per_second = |span: i64| self.since(now - span).admitted as f64 / span as f64;
-        let long = per_second(watched.max(1));
-        if long <= 0.0 {
-            return None;
-        }
-        let short = per_second(watched.clamp(1, 60)).max(long / 4.0);
-        Some(Pace {
-            slow: long.min(short),
-            fast: long.max(short),
-        })
     }
 
     /// Returns the waiting time of the visitors admitted last.

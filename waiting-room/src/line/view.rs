@@ -24,7 +24,7 @@ impl State {
             is_provisional: self.is_undrawn(),
             standing: entry.standing,
             ahead: if waits { self.alive.ahead(number) } else { 0 },
-            slot: entry.slot,
+            slot: entry.slot.map(|slot| self.hearing.slot_by_clock(slot)),
         }
     }
 
@@ -47,7 +47,8 @@ impl State {
             alive: self.alive.snapshot(),
             waiting: self.alive.count(),
             numbers: self.entries.len() as u64,
-            pace: self.flow.pace(now, self.settings.admission.batch_seconds),
+            is_recovering: false,
+            forecast: self.forecast,
             availability: self.memory.availability.map(|(seats, _)| seats),
             settings: self.settings.clone(),
         }
@@ -61,7 +62,7 @@ impl State {
             admitted: self.admitted,
             shopping: self.shopping,
             away: self.away.len() as u64,
-            per_minute: self.flow.last_minute(now),
+            per_minute: self.flow.last_minute(self.hearing.line_time(now)),
             total: self.flow.total,
             waited_seconds: self.flow.waited_seconds(),
             availability: self.memory.availability.map(|(seats, _)| seats),

@@ -80,10 +80,12 @@ impl Bench {
         self.spot(event, visitor).await.standing
     }
 
-    /// Moves the clock and ticks.
+    /// Moves the clock and ticks, as often as counts for the line.
     pub(crate) async fn tick_after(&self, event: &EventId, seconds: i64) {
-        self.clock.advance_ms(seconds * 1000);
-        self.line.tick(event).await.unwrap();
+        for step in steps(seconds) {
+            self.clock.advance_ms(step * 1000);
+            self.line.tick(event).await.unwrap();
+        }
     }
 
     pub(crate) async fn admitted(
@@ -133,6 +135,15 @@ pub(crate) fn spot_of(joined: Joined) -> Spot {
     match joined {
         Joined::New(spot) | Joined::Known(spot) => spot,
     }
+}
+
+/// Returns the steps in which so many seconds pass with ticks in between: a longer gap between two
+/// ticks is an outage. At least one.
+pub(crate) fn steps(seconds: i64) -> impl Iterator<Item = i64> {
+    const STEP: i64 = 4;
+    let rest = seconds % STEP;
+    let rest = (rest > 0 || seconds == 0).then_some(rest);
+    std::iter::repeat_n(STEP, (seconds / STEP) as usize).chain(rest)
 }
 
 pub(crate) fn policy(rate_per_minute: u32, batch_seconds: u32, max_active: u32) -> Admission {

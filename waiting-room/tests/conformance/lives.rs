@@ -158,8 +158,10 @@ async fn a_node_that_slept_through_other_lives_reads_the_line_anew() {
         server.ask(&["FLUSHALL"]).unwrap();
         let _ = line[0].tick(event).await;
         let _ = line[1].tick(event).await;
-        nodes.clock.advance_ms(6_000);
-        line[1].tick(event).await.unwrap();
+        for _ in 0..2 {
+            nodes.clock.advance_ms(3_000);
+            line[1].tick(event).await.unwrap();
+        }
         front = line[0].tick(event).await.unwrap();
         let joined = line[0].join(event, &[VisitorId(id)]).await.unwrap();
         assert!(matches!(joined[0], Joined::New(_)));

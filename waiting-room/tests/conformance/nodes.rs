@@ -1,6 +1,6 @@
 //! Several nodes that share one store, as engines of one process.
 
-use crate::bench::spot_of;
+use crate::bench::{spot_of, steps};
 use shared::ids::{EventId, VisitorId};
 use shared::time::Clock;
 use std::sync::Arc;
@@ -45,11 +45,13 @@ impl Nodes {
         all
     }
 
-    /// Moves the clock and ticks at every node.
+    /// Moves the clock and ticks at every node, as often as counts for the line.
     pub(crate) async fn tick(&self, seconds: i64) {
-        self.clock.advance_ms(seconds * 1000);
-        for node in &self.nodes {
-            node.tick(&self.event).await.unwrap();
+        for step in steps(seconds) {
+            self.clock.advance_ms(step * 1000);
+            for node in &self.nodes {
+                node.tick(&self.event).await.unwrap();
+            }
         }
     }
 

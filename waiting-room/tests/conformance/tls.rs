@@ -30,13 +30,13 @@ impl Node {
         self.line.create(settings).await.unwrap();
         let joined = self.line.join(&event, &[VisitorId(1)]).await.unwrap();
         assert_eq!(joined.len(), 1);
-        assert_eq!(self.line.store_failure(), None);
+        assert_eq!(self.line.trouble().await, None);
     }
 
     /// Returns why the engine refuses its servers.
     async fn refusal(&self) -> String {
         assert!(self.line.events().await.is_err());
-        self.line.store_failure().unwrap()
+        self.line.trouble().await.unwrap().detail
     }
 }
 

@@ -11,6 +11,7 @@ pub(super) type Wrong = (String, String);
 
 /// Longest name of a category, section or area, and longest label of a row or seat.
 const NAME_CHARS_MAX: usize = 200;
+const ID_CHARS_MAX: usize = 100;
 
 /// A layout that is being built.
 pub(super) struct Builder {
@@ -38,7 +39,7 @@ impl Builder {
         for (at, category) in (0..).zip(&categories) {
             let name = |name: &str| format!("{field}[{at}].{name}");
             let wrong = |of: &str, why: &str| Err((name(of), why.to_owned()));
-            if category.id.is_empty() || category.id.len() > 100 {
+            if category.id.is_empty() || category.id.chars().count() > ID_CHARS_MAX {
                 return wrong(fields[1], "1 to 100 characters");
             }
             check_name(&category.name, &name("name"))?;
@@ -75,7 +76,7 @@ impl Builder {
                 format!("at most {SEATS_MAX} seats in all"),
             ));
         }
-        if id.is_empty() || id.len() > 100 {
+        if id.is_empty() || id.chars().count() > ID_CHARS_MAX {
             return Err((
                 field.to_owned(),
                 "a seat's id has 1 to 100 characters".to_owned(),

@@ -139,6 +139,18 @@ mod tests {
             &format!(r#""name": "{}""#, "ä".repeat(201)),
         );
         assert!(refusal(&long).contains("categories[0].name: at most 200 characters"));
+        let guid = |length| {
+            let guid = "ä".repeat(length);
+            format!(
+                r#"{{"categories": [{{"name": "C"}}], "zones": [{{"rows": [{{"seats": [
+                    {{"seat_guid": "{guid}", "category": "C"}}]}}]}}]}}"#
+            )
+        };
+        assert!(
+            parse(guid(100).as_bytes()).is_ok(),
+            "bytes are not characters"
+        );
+        assert!(refusal(&guid(101)).contains("a seat's id has 1 to 100 characters"));
     }
 
     #[test]

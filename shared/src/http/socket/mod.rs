@@ -214,6 +214,7 @@ pub async fn close(socket: &mut Socket, closed: Closed) {
 fn code_of(closed: Closed) -> Option<u16> {
     Some(match closed {
         Closed::Gone => return None,
+        Closed::Ended => 1000,
         Closed::Malformed => 1002,
         Closed::NotText => 1007,
         Closed::TooMany => 1008,

@@ -7,7 +7,7 @@
 -- Returns how many seconds number n has waited; nil if that is not known.
 local function waited_by(n)
   local second = call('ZRANGEBYSCORE', keys.joined, n, '+inf', 'LIMIT', 0, 1)[1]
-  return tonumber(second) and math.floor(now / 1000) - second
+  return tonumber(second) and math.max(0, math.floor(clock / 1000) - second)
 end
 
 -- Admits the first `count` waiting numbers; returns how many there were. The bitmap has the order,
@@ -41,7 +41,9 @@ end
 -- batch is due. If the rate is below one fan per batch, the span is the time that one fan takes.
 -- Returns 1 while part of the batch is left.
 local function admit()
-  local since, due, credit = now - m.last_batch, 0, nil
+  -- The clock was set back: the next batch is due a full span from now.
+  m.last_batch = math.min(m.last_batch, clock)
+  local since, due, credit = clock - m.last_batch, 0, nil
   if m.rate > 0 and since >= m.batch_ms then
     local span = math.min(since, math.max(m.batch_ms, math.ceil(60000 / m.rate)))
     credit = m.credit % 60000 + m.rate * span
@@ -51,7 +53,7 @@ local function admit()
   end
   due = math.min(due, room())
   local taken = due > 0 and take(math.min(due, 125)) or 0
-  if taken > 0 and credit then m.last_batch, m.credit = now, credit % 60000 end
+  if taken > 0 and credit then m.last_batch, m.credit = clock, credit % 60000 end
   m.owed = taken == 125 and due - taken or 0
   return m.owed > 0 and 1 or 0
 end

@@ -7,7 +7,7 @@ use super::served::{HeldSlot, Served};
 use super::view_reply::{DrawStage, EventConstants};
 use crate::line::bitmap::Snapshot;
 use crate::line::throughput::Rates;
-use crate::line::{EventSettings, Life, LineView, Phase};
+use crate::line::{EventSettings, Forecast, Life, LineView, Phase, WaitReason};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,9 @@ pub(super) struct Backup {
     highest: u64,
     nodes: u64,
     total: Rates,
+    /// When the line was last heard of, and by how many ms its time was behind the clock's.
+    heard_at: Time,
+    unheard_ms: i64,
     draw: u8,
     draw_last: u64,
     head: u64,
@@ -57,6 +60,8 @@ impl Backup {
             highest: cache.numbers,
             nodes: cache.nodes,
             total: cache.figures.total,
+            heard_at: cache.heard_at,
+            unheard_ms: cache.unheard_ms,
             draw: cache.recovery_draw(),
             draw_last: cache.draw_last,
             head: cache.head,
@@ -91,7 +96,8 @@ impl Backup {
             waiting: alive.count(),
             alive,
             numbers: backup.numbers,
-            pace: None,
+            is_recovering: false,
+            forecast: Forecast::silent(WaitReason::Measuring),
             availability: backup.availability,
             settings: Arc::new(backup.settings),
         };
@@ -100,6 +106,8 @@ impl Backup {
         cache.head = backup.head;
         cache.served = Served::new(slots, codes);
         cache.figures.total = backup.total;
+        cache.heard_at = backup.heard_at;
+        cache.unheard_ms = backup.unheard_ms;
         cache.constants = backup.constants;
         cache.changed_at = backup.changed_at;
         cache.seats_at = backup.seats_at;

@@ -5,6 +5,7 @@ use super::served::Served;
 use super::view_reply::{DrawStage, EventConstants, ViewReply};
 use crate::draw::unhex;
 use crate::line::bitmap::Snapshot;
+use crate::line::forecast::{Forecast, Forecaster, Observation};
 use crate::line::throughput::{Flow, Rates};
 use crate::line::{
     DrawState, EventSettings, Life, LineView, Order, Outcome, Phase, Spot, Stats, VisitorState,
@@ -55,6 +56,8 @@ pub(super) struct Fetched {
 pub(super) struct LineCache {
     /// The newest front.
     pub(super) front: Option<Fetched>,
+    /// Time of the last tick, by this node's own steady clock.
+    pub(super) ticked_at: Option<Instant>,
     /// Its bitmap as the store keeps it, from byte `head` on.
     pub(super) bitmap: Vec<u8>,
     pub(super) head: u64,
@@ -85,6 +88,7 @@ pub(super) struct LineCache {
     /// Visitors whose sockets here were replaced by newer ones elsewhere, until they are taken.
     pub(super) replaced: Vec<VisitorId>,
     flow: Flow,
+    forecaster: Forecaster,
     settings: Option<Arc<EventSettings>>,
     /// The state comes from a backup file; the store has not answered yet.
     pub(super) is_from_backup: bool,
@@ -92,6 +96,9 @@ pub(super) struct LineCache {
     pub(super) reported: Option<u64>,
     /// Number of views so far.
     views: u64,
+    /// Time of the newest front by the clock, and by how many ms the line's time was behind.
+    pub(super) heard_at: Time,
+    pub(super) unheard_ms: i64,
     /// Time of the last backup.
     pub(super) backed_up_at: Option<Instant>,
     /// What it was a backup of.
@@ -117,6 +124,8 @@ pub(super) struct Figures {
     shopping: u64,
     away: u64,
     pub(super) total: Rates,
+    /// The line's time.
+    line_at: Time,
 }
 
 impl LineCache {
@@ -169,8 +178,12 @@ impl LineCache {
 
     /// Builds the front from a reply of the tick script. Returns `None` if settings are missing,
     /// which a first tick asks for.
-    pub(super) fn take(&mut self, reply: ViewReply, asked_at: Instant) -> Option<Arc<LineView>> {
-        if let Some(definition) = reply.definition {
+    pub(super) fn take(
+        &mut self,
+        mut reply: ViewReply,
+        asked_at: Instant,
+    ) -> Option<Arc<LineView>> {
+        if let Some(definition) = reply.definition.take() {
             if self.constants.drawn != definition.constants.drawn {
                 // The draw gave out numbers anew.
                 self.numbers = 0;
@@ -181,7 +194,7 @@ impl LineCache {
             self.constants = definition.constants;
         }
         let settings = self.settings.clone()?;
-        self.measure(reply.at, reply.total, reply.phase);
+        let forecast = self.observe(&reply, &settings);
         self.is_from_backup = false;
         self.replaced.extend(reply.replaced);
         let alive = Snapshot::from_bitmap(reply.head, &reply.bitmap);
@@ -199,14 +212,8 @@ impl LineCache {
                 .for_each(|change| self.served.apply(change));
             self.served.changes = Some(reply.changes);
         }
-        self.served.prune(reply.at);
+        self.served.prune(self.figures.line_at);
         self.numbers = self.numbers.max(reply.numbers);
-        self.figures = Figures {
-            admitted: reply.admitted,
-            shopping: reply.shopping,
-            away: reply.waiting.saturating_sub(reply.connected),
-            total: reply.total,
-        };
         self.views += 1;
         let view = Arc::new(LineView {
             step: self.views,
@@ -220,7 +227,8 @@ impl LineCache {
             alive,
             waiting: reply.waiting,
             numbers: reply.numbers,
-            pace: self.flow.pace(reply.at, settings.admission.batch_seconds),
+            is_recovering: reply.is_settling,
+            forecast,
             availability: reply.availability,
             settings,
         });
@@ -273,17 +281,42 @@ impl LineCache {
         self.draw.map_or(0, DrawStage::recovery_code)
     }
 
-    /// Measures the pace: each node does so for itself, by the counters that all of them see.
-    fn measure(&mut self, at: Time, total: Rates, phase: Phase) {
+    /// Takes the figures of a reply, and returns what they tell of the waits.
+    fn observe(&mut self, reply: &ViewReply, settings: &EventSettings) -> Forecast {
+        let line_at = Time(reply.at.0 - reply.unheard_ms);
+        self.heard_at = reply.at;
+        self.unheard_ms = reply.unheard_ms;
+        self.measure(line_at, reply.total);
+        let away = reply.waiting.saturating_sub(reply.connected);
+        self.figures = Figures {
+            admitted: reply.admitted,
+            shopping: reply.shopping,
+            away,
+            total: reply.total,
+            line_at,
+        };
+        self.forecaster.observe(Observation {
+            at: line_at,
+            is_open: reply.phase == Phase::Open && !reply.draw.is_undrawn(),
+            is_recovering: reply.is_settling,
+            admission: settings.admission,
+            waiting: reply.waiting,
+            away,
+            inside: reply.admitted + reply.shopping,
+            room: reply.room,
+            seats: reply.availability.map(|seats| u64::from(seats.available)),
+            total: reply.total,
+        })
+    }
+
+    /// Measures the throughput: each node does so for itself, by the counters that all of them see.
+    fn measure(&mut self, at: Time, total: Rates) {
         if self.front.is_none() || self.is_from_backup {
             self.flow.total = total;
         }
         let since = total.since(&self.flow.total);
         self.flow.count(at, since);
         self.flow.total = total;
-        if phase != Phase::Open {
-            self.flow.stop_measuring();
-        }
     }
 
     /// Returns the state of the draw, if there is one.
@@ -315,7 +348,7 @@ impl LineCache {
             admitted: self.figures.admitted,
             shopping: self.figures.shopping,
             away: self.figures.away,
-            per_minute: self.flow.last_minute(view.at),
+            per_minute: self.flow.last_minute(self.figures.line_at),
             total: self.figures.total,
             waited_seconds,
             availability: view.availability,

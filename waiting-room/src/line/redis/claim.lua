@@ -37,7 +37,7 @@ local function claim(visitor, n)
     slot.state = SHOPPING
     put_slot(visitor, slot)
   end
-  return slot.expires_at > now and slot.expires_at or 0
+  return slot.expires_at > now and by_clock(slot.expires_at) or 0
 end
 
 local answers = {}

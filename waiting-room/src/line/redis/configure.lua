@@ -13,6 +13,6 @@
 if m.settle_until > 0 or m.draw == 2 or call('HGET', keys.meta, 'settings') ~= ARGV[3] then return { 'busy' } end
 if ARGV[5] == '0' and m.numbers > 0 then return { 'busy' } end
 -- Of what nodes report after a loss of data, the settings that were changed last count.
-call('HSET', keys.meta, 'revision', m.revision + 1, 'changed_at', math.max(now, m.changed_at + 1), 'settings', ARGV[4],
+call('HSET', keys.meta, 'revision', m.revision + 1, 'changed_at', math.max(clock, m.changed_at + 1), 'settings', ARGV[4],
   unpack(ARGV, 6))
 return { 'ok' }

@@ -8,11 +8,13 @@ use super::reply::number;
 #[cfg(test)]
 use super::simulation::link::Link;
 use crate::instruments::REDIS_FAILURES;
+use crate::line::{Trouble, TroubleKind};
 use parking_lot::{Mutex, MutexGuard};
 use redis::aio::{ConnectionLike as _, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
 use redis::{AsyncConnectionConfig, Cmd, ErrorKind, RedisError, Value};
 use shared::breaker::Breaker;
+use shared::deadline;
 use shared::group_commit::Unavailable;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
@@ -60,6 +62,9 @@ struct Current {
     count: u64,
     /// Why there is none, for the operator.
     failure: Option<Failure>,
+    /// The last refusal of a server, and its kind that was logged last.
+    refusal: Option<Trouble>,
+    logged: Option<TroubleKind>,
 }
 
 /// Reason for having no channel.
@@ -106,6 +111,8 @@ impl Connection {
                 channel: None,
                 count: 0,
                 failure: None,
+                refusal: None,
+                logged: None,
             }),
             connecting: tokio::sync::Mutex::new(()),
             breaker,
@@ -116,11 +123,47 @@ impl Connection {
         self.current.lock()
     }
 
-    /// Returns why there is no connection, in a sentence for the operator; none while there is one.
-    pub(super) fn failure(&self) -> Option<String> {
-        self.current().failure.clone().map(|failure| match failure {
-            Failure::Unreachable(why) | Failure::OtherFormat(why) => why,
-        })
+    /// Has the store write what is there already, which costs nothing and is not kept in any log,
+    /// and returns why it does not. Without a connection returns why there is none.
+    pub(super) async fn trouble(&self) -> Option<Trouble> {
+        let has_channel = self.current().channel.is_some();
+        if has_channel {
+            self.current().refusal = None;
+            let key = Keys::new(self.address.prefix.clone()).format();
+            if self.send(&mark(&key)).await.is_ok() {
+                self.current().logged = None;
+                return None;
+            }
+        }
+        let current = self.current();
+        if !has_channel && current.failure.is_none() {
+            return None;
+        }
+        let unreachable = || {
+            let detail = match &current.failure {
+                Some(Failure::Unreachable(why) | Failure::OtherFormat(why)) => why.clone(),
+                None => self.unanswered(),
+            };
+            Trouble {
+                kind: TroubleKind::Unreachable,
+                detail,
+            }
+        };
+        Some(current.refusal.clone().unwrap_or_else(unreachable))
+    }
+
+    /// Returns whether the server refused a command because it has no memory left.
+    pub(super) fn is_full(&self) -> bool {
+        let current = self.current();
+        let refusal = current.refusal.as_ref();
+        refusal.is_some_and(|refusal| refusal.kind == TroubleKind::MemoryFull)
+    }
+
+    fn unanswered(&self) -> String {
+        format!(
+            "Redis at {} gives no answer in time",
+            self.address.servers.peers
+        )
     }
 
     /// Connects if it is possible.
@@ -143,7 +186,8 @@ impl Connection {
     /// Sends a command and waits for its answer, connecting first if necessary. Dropping the future
     /// leaves the connection usable; the command may still run.
     pub(super) async fn send(&self, command: &Cmd) -> Result<Value, CommandError> {
-        let answer = self.exchange(command).await;
+        let answer = deadline::within(self.exchange(command)).await;
+        let answer = answer.unwrap_or(Err(CommandError::Away));
         if matches!(answer, Err(CommandError::Away)) {
             REDIS_FAILURES.inc();
         }
@@ -180,10 +224,14 @@ impl Connection {
             return found;
         }
         let peers = &self.address.servers.peers;
+        self.current().refusal = None;
         let made = timeout(2 * CONNECT, self.connect()).await;
         let made = match made {
             Ok(Ok(channel)) => self.accept(channel).await,
-            Ok(Err(error)) => Err(self.unreachable(&self.explain(&error))),
+            Ok(Err(error)) => {
+                self.note_refusal(&error);
+                Err(self.unreachable(&self.explain(&error)))
+            }
             Err(_) => Err(self.unreachable("no answer in time")),
         };
         let mut current = self.current();
@@ -236,9 +284,7 @@ impl Connection {
             )));
         }
         if format == 0 {
-            let mut mark = Cmd::new();
-            mark.arg("SET").arg(&key).arg(FORMAT).arg("NX");
-            let _ = channel.send(&mark).await;
+            let _ = channel.send(&mark(&key)).await;
         }
         Ok(channel)
     }
@@ -286,12 +332,12 @@ impl Connection {
     /// Classifies an error. Drops the channel if it broke, and also if the server is no longer a
     /// master or is loading.
     fn classify(&self, error: &RedisError, number: u64) -> CommandError {
+        self.note_refusal(error);
         match error.code() {
             Some("NOSCRIPT") => return CommandError::NoScript,
             Some("READONLY" | "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "UNBLOCKED") => {}
             Some(_) => {
                 // The server answered with a refusal: BUSY, OOM, NOPERM, a script error.
-                tracing::error!(%error, "Redis refused a command");
                 return CommandError::Away;
             }
             None if error.is_timeout() => {
@@ -302,6 +348,28 @@ impl Connection {
         }
         self.drop_channel(number, &self.explain(error));
         CommandError::Away
+    }
+
+    /// Notes why the server refused a command, and logs it unless that is known already: every
+    /// command is refused for the same reason then.
+    fn note_refusal(&self, error: &RedisError) {
+        let kind = match error.code() {
+            None | Some("NOSCRIPT" | "UNBLOCKED") => return,
+            Some("OOM") => TroubleKind::MemoryFull,
+            Some("READONLY") => TroubleKind::ReadOnly,
+            Some("LOADING" | "MASTERDOWN") => TroubleKind::Loading,
+            Some("BUSY") => TroubleKind::Busy,
+            Some("CLUSTERDOWN") => TroubleKind::ClusterDown,
+            Some(_) => TroubleKind::Refusing,
+        };
+        let peers = &self.address.servers.peers;
+        let detail = format!("Redis at {peers} {}: {error}", does(kind));
+        let mut current = self.current();
+        if current.logged != Some(kind) {
+            current.logged = Some(kind);
+            tracing::error!(%error, "Redis refused a command");
+        }
+        current.refusal = Some(Trouble { kind, detail });
     }
 
     /// Drops the channel to a server that did not answer, and has no caller wait for it any more.
@@ -333,6 +401,25 @@ impl Connection {
 
     fn is_cluster(&self) -> bool {
         matches!(self.address.servers.source, Source::Cluster(_))
+    }
+}
+
+/// Returns the command that marks a store with the version of its data, once.
+fn mark(key: &str) -> Cmd {
+    let mut mark = Cmd::new();
+    mark.arg("SET").arg(key).arg(FORMAT).arg("NX");
+    mark
+}
+
+/// Returns what a server does that refuses commands.
+fn does(kind: TroubleKind) -> &'static str {
+    match kind {
+        TroubleKind::MemoryFull => "has no memory left (maxmemory)",
+        TroubleKind::ReadOnly => "is read-only, a replica",
+        TroubleKind::Loading => "is still reading its data",
+        TroubleKind::Busy => "is busy with a script",
+        TroubleKind::ClusterDown => "is part of a cluster that is down",
+        _ => "refuses commands",
     }
 }
 

@@ -17,4 +17,4 @@ if kept[1] ~= ARGV[3] then
   for _, name in ipairs(DRAWN) do call('UNLINK', drawing(name)) end
 end
 call('HSET', keys.meta, 'draw_by', ARGV[3], 'draw_beat', now)
-return { 'ok', 'now', now, 'numbers', m.numbers, 'last', m.draw_last - 1, 'seed', kept[3], 'beacon', kept[4] }
+return { 'ok', 'now', clock, 'numbers', m.numbers, 'last', m.draw_last - 1, 'seed', kept[3], 'beacon', kept[4] }

@@ -27,7 +27,7 @@ call('UNLINK', keys.waiting, keys.alive, keys.owners, keys.deadlines, keys.aways
 for _, name in ipairs(DRAWN) do
   if call('EXISTS', drawing(name)) == 1 then call('RENAME', drawing(name), keys[name]) end
 end
-call('ZADD', keys.joined, ARGV[4], math.floor(now / 1000))
+call('ZADD', keys.joined, ARGV[4], math.floor(clock / 1000))
 local count = tonumber(ARGV[4])
 m.draw, m.numbers, m.waiting, m.connected, m.head = 3, count, count, tonumber(ARGV[5]), 0
 m.known, m.return_chunk, m.draw_last = math.min(m.known, count), 0, 0

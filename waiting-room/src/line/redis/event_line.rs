@@ -4,7 +4,7 @@ use super::backup::Backup;
 use super::batch::Batches;
 use super::cache::{Fetched, LineCache, Number};
 use super::store::{Caller, Store};
-use crate::line::{DrawState, EventSettings, Life, Spot};
+use crate::line::{DrawState, EventSettings, Life, LineView, Spot};
 use parking_lot::{Mutex, MutexGuard};
 use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
@@ -56,9 +56,21 @@ impl EventLine {
 
     /// Returns whether the view was requested at `from` or later.
     pub(super) fn has_view_since(&self, from: Instant) -> bool {
+        self.view_since(from).is_some()
+    }
+
+    /// Returns the newest view if it was requested at `from` or later.
+    pub(super) fn view_since(&self, from: Instant) -> Option<Arc<LineView>> {
         let cache = self.cache();
-        let front = cache.front.as_ref();
-        front.is_some_and(|front| front.asked_at >= from)
+        let front = cache.front.as_ref().filter(|front| front.asked_at >= from);
+        front.map(|front| front.view.clone())
+    }
+
+    /// Returns the newest view if the line was ticked at `from` or later.
+    pub(super) fn ticked_since(&self, from: Instant) -> Option<Arc<LineView>> {
+        let cache = self.cache();
+        let is_ticked = cache.ticked_at.is_some_and(|at| at >= from);
+        cache.view().filter(|_| is_ticked).cloned()
     }
 
     /// Returns the store's time: the time of the newest view plus the time since by this node's

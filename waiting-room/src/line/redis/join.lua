@@ -45,6 +45,8 @@ for i, visitor in ipairs(asked) do
   end
 end
 if m.numbers > given_out then
+  -- While no visitor is here, ticks do not keep when they were: the line's time goes on from now.
+  if m.waiting + m.admitted + m.shopping == 0 then m.heard_at, m.unheard = clock, unheard end
   local count, deadline, chunks = m.numbers - given_out, now + m.away_ms, {}
   call('ZADD', keys.waiting, unpack(fresh))
   set_alive(keys.alive, first, m.numbers)
@@ -53,7 +55,7 @@ if m.numbers > given_out then
     chunks[#chunks + 1], chunks[#chunks + 2] = deadline, chunk
   end
   call('ZADD', keys.aways, 'LT', unpack(chunks))
-  call('ZADD', keys.joined, m.numbers, math.floor(now / 1000))
+  call('ZADD', keys.joined, m.numbers, math.floor(clock / 1000))
   if #back > 0 then call('HDEL', keys.ended, unpack(back)) end
   m.waiting, m.t_joined = m.waiting + count, m.t_joined + count
 end

@@ -33,7 +33,7 @@ pub use store::Store;
 
 use super::{
     Claimed, ClientChange, Clients, DrawState, EVENTS_MAX, EventSettings, Joined, Life, Line,
-    LineView, Patch, Refused, SharedAdmission, Spot, Stats, Waited,
+    LineView, Patch, Refused, SharedAdmission, Spot, Stats, Trouble, Waited,
 };
 use crate::draw::Round;
 use crate::pass::Pass;
@@ -41,17 +41,22 @@ use address::Address;
 use async_trait::async_trait;
 use connection::Connection;
 use event_line::EventLine;
+use futures_util::stream::{self, StreamExt as _};
 use keys::Keys;
 use parking_lot::RwLock;
 use places::recently;
 use registry::Entry;
 use reply::number;
+use shared::deadline;
 use shared::group_commit::Unavailable;
 use shared::ids::{Availability, EventId, VisitorId};
 use shared::time::{Clock, Time};
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
+
+/// Events whose settings are fetched at one time.
+const EVENTS_AT_ONCE: usize = 16;
 
 /// The lines of all events at one node.
 pub struct Redis {
@@ -127,9 +132,15 @@ impl Redis {
         line.or_insert_with(|| Arc::new(made())).clone()
     }
 
-    /// Returns the outcome of an operation on an event's line, and drops the line if the event does
-    /// not exist.
-    fn keep<T>(&self, event: &EventId, outcome: Result<T, Refused>) -> Result<T, Refused> {
+    /// Runs an operation on an event's line until the deadline of the request, and drops the line if
+    /// the event does not exist. Safe to drop: what was sent may happen, and may be sent again.
+    async fn run<T>(
+        &self,
+        event: &EventId,
+        operation: impl Future<Output = Result<T, Refused>>,
+    ) -> Result<T, Refused> {
+        let outcome = deadline::within(operation).await;
+        let outcome = outcome.unwrap_or_else(|_| Err(Unavailable.into()));
         if matches!(outcome, Err(Refused::NoSuchEvent)) {
             self.forget(event);
         }
@@ -150,7 +161,7 @@ impl Redis {
         if line.has_view_since(recently()) {
             return Ok(known);
         }
-        match self.keep(event, line.fetch_view().await) {
+        match self.run(event, line.fetch_view()).await {
             Ok(view) => Ok(Some(view.settings.clone())),
             Err(Refused::NoSuchEvent) => Ok(None),
             // The store does not answer for this line now; the settings cached a moment ago still
@@ -209,11 +220,16 @@ impl Line for Redis {
         event: &EventId,
         patch: Patch,
     ) -> Result<(EventSettings, EventSettings), Refused> {
-        self.keep(event, self.line(event).configure(&patch).await)
+        let line = self.line(event);
+        self.run(event, line.configure(&patch)).await
     }
 
     async fn remove(&self, event: &EventId) -> Result<(), Refused> {
-        self.keep(event, self.line(event).delete().await)?;
+        let line = self.line(event);
+        // In a task of its own: half a deletion would leave keys that no one finds again.
+        let deleting = tokio::spawn(async move { line.delete().await });
+        let deleted = async { deleting.await.unwrap_or_else(|_| Err(Unavailable.into())) };
+        self.run(event, deleted).await?;
         self.forget(event);
         Ok(())
     }
@@ -228,27 +244,40 @@ impl Line for Redis {
             Entry::Removed(_) => None,
         });
         let events: BTreeSet<EventId> = created.chain(lost).collect();
-        let mut all = Vec::with_capacity(events.len());
-        for event in events {
-            all.extend(self.settings(&event).await?);
+        let settings = events
+            .into_iter()
+            .map(|event| async move { self.settings(&event).await });
+        let mut settings = stream::iter(settings).buffered(EVENTS_AT_ONCE);
+        let mut all = Vec::new();
+        while let Some(settings) = settings.next().await {
+            all.extend(settings?);
         }
         Ok(all)
     }
 
     async fn join(&self, event: &EventId, visitors: &[VisitorId]) -> Result<Vec<Joined>, Refused> {
-        self.keep(event, self.line(event).join(visitors).await)
+        let line = self.line(event);
+        self.run(event, line.join(visitors)).await
     }
 
     async fn tick(&self, event: &EventId) -> Result<Arc<LineView>, Refused> {
-        self.keep(event, self.line(event).tick().await)
+        let line = self.line(event);
+        self.run(event, line.tick()).await
     }
 
     async fn place(&self, event: &EventId, visitor: VisitorId) -> Result<Option<Spot>, Refused> {
-        self.keep(event, self.line(event).place(visitor).await)
+        let line = self.line(event);
+        self.run(event, line.place(visitor)).await
+    }
+
+    async fn peek(&self, event: &EventId, visitor: VisitorId) -> Result<Option<Spot>, Refused> {
+        let line = self.line(event);
+        self.run(event, line.peek(visitor)).await
     }
 
     async fn reenter(&self, event: &EventId, pass: &Pass) -> Result<Option<Spot>, Refused> {
-        self.keep(event, self.line(event).reenter(pass).await)
+        let line = self.line(event);
+        self.run(event, line.reenter(pass)).await
     }
 
     async fn claim(
@@ -257,7 +286,8 @@ impl Line for Redis {
         visitor: VisitorId,
         number: u64,
     ) -> Result<Claimed, Refused> {
-        self.keep(event, self.line(event).claim(visitor, number).await)
+        let line = self.line(event);
+        self.run(event, line.claim(visitor, number)).await
     }
 
     async fn finish(
@@ -266,7 +296,8 @@ impl Line for Redis {
         visitor: VisitorId,
         number: u64,
     ) -> Result<(), Refused> {
-        self.keep(event, self.line(event).finish(visitor, number).await)
+        let line = self.line(event);
+        self.run(event, line.finish(visitor, number)).await
     }
 
     async fn clients(
@@ -288,28 +319,33 @@ impl Line for Redis {
     async fn shared_admissions(&self, event: &EventId) -> Result<Vec<SharedAdmission>, Refused> {
         let line = self.line(event);
         let now = self.now(event).unwrap_or_else(|| self.store.clock.now());
-        self.keep(event, line.fetch_view().await)?;
+        self.run(event, line.fetch_view()).await?;
         line.shared_admissions(now).await
     }
 
     async fn leave(&self, event: &EventId, visitor: VisitorId) -> Result<(), Refused> {
-        self.keep(event, self.line(event).leave(visitor).await)
+        let line = self.line(event);
+        self.run(event, line.leave(visitor)).await
     }
 
     async fn away(&self, event: &EventId, visitor: VisitorId) -> Result<(), Refused> {
-        self.keep(event, self.line(event).away(visitor).await)
+        let line = self.line(event);
+        self.run(event, line.away(visitor)).await
     }
 
     async fn back(&self, event: &EventId, visitor: VisitorId) -> Result<Option<Spot>, Refused> {
-        self.keep(event, self.line(event).back(visitor).await)
+        let line = self.line(event);
+        self.run(event, line.back(visitor)).await
     }
 
     async fn eject(&self, event: &EventId, visitor: VisitorId) -> Result<bool, Refused> {
-        self.keep(event, self.line(event).eject(visitor).await)
+        let line = self.line(event);
+        self.run(event, line.eject(visitor)).await
     }
 
     async fn find(&self, event: &EventId, number: u64) -> Result<Option<Spot>, Refused> {
-        self.keep(event, self.line(event).find(number).await)
+        let line = self.line(event);
+        self.run(event, line.find(number)).await
     }
 
     async fn living(
@@ -317,7 +353,8 @@ impl Line for Redis {
         event: &EventId,
         visitors: &[VisitorId],
     ) -> Result<Vec<VisitorId>, Refused> {
-        self.keep(event, self.line(event).living(visitors).await)
+        let line = self.line(event);
+        self.run(event, line.living(visitors)).await
     }
 
     async fn report(&self, event: &EventId, seats: Availability) -> Result<(), Refused> {
@@ -326,20 +363,22 @@ impl Line for Redis {
         let [capacity, available, held] = counts.each_ref().map(String::as_bytes);
         let arguments = [json.as_slice(), capacity, available, held];
         let line = self.line(event);
-        let reported = line.call(&script::REPORT, &arguments).await;
-        self.keep(event, reported.map(drop))
+        let reported = self.run(event, line.call(&script::REPORT, &arguments));
+        reported.await.map(drop)
     }
 
     async fn draw(&self, event: &EventId) -> Result<Option<DrawState>, Refused> {
         let line = self.line(event);
-        self.keep(event, line.fetch_view().await)?;
+        self.run(event, line.fetch_view()).await?;
         Ok(line.draw_state())
     }
 
     async fn give_beacon(&self, event: &EventId, round: &Round) -> Result<(), Refused> {
         let json = serde_json::to_vec(round).unwrap_or_default();
-        let given = self.line(event).call(&script::BEACON, &[&json]).await;
-        self.keep(event, given.map(drop))
+        let line = self.line(event);
+        let arguments = [json.as_slice()];
+        let given = self.run(event, line.call(&script::BEACON, &arguments));
+        given.await.map(drop)
     }
 
     async fn drawn(
@@ -349,7 +388,8 @@ impl Line for Redis {
         count: usize,
     ) -> Result<Vec<VisitorId>, Refused> {
         let line = self.line(event);
-        let visitors = drawing::visitors(&line.caller, first, count).await;
+        let visitors = drawing::visitors(&line.caller, first, count);
+        let visitors = deadline::within(visitors).await.map_err(|_| Unavailable)?;
         Ok(visitors.map_err(Unavailable::from)?)
     }
 
@@ -357,8 +397,8 @@ impl Line for Redis {
         self.line(event).take_replaced()
     }
 
-    fn store_failure(&self) -> Option<String> {
-        self.store.connection.failure()
+    async fn trouble(&self) -> Option<Trouble> {
+        self.store.connection.trouble().await
     }
 
     fn now(&self, event: &EventId) -> Option<Time> {
@@ -368,8 +408,11 @@ impl Line for Redis {
 
     async fn stats(&self, event: &EventId) -> Result<Stats, Refused> {
         let line = self.line(event);
-        let view = self.keep(event, line.fetch_view().await)?;
-        let reply = self.keep(event, line.call(&script::WAITS, &[]).await)?;
+        let (view, reply) = tokio::join!(
+            self.run(event, line.fetch_view()),
+            self.run(event, line.call(&script::WAITS, &[])),
+        );
+        let (view, reply) = (view?, reply?);
         let seconds = reply.fields().list("waits").iter().map(number).collect();
         Ok(line.cache().stats(&view, Waited::of(seconds)))
     }

@@ -32,3 +32,4 @@ pub(super) const EJECT: Operation = operation(8, 125, &script::EJECT);
 pub(super) const FIND: Operation = operation(9, 8, &script::FIND);
 pub(super) const LIVING: Operation = operation(11, 125, &script::LIVING);
 pub(super) const REENTER: Operation = operation(10, 125, &script::REENTER);
+pub(super) const PEEK: Operation = operation(11, 125, &script::PEEK);

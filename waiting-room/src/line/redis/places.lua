@@ -49,7 +49,8 @@ end
 -- Returns how many more visitors may be admitted.
 local function room()
   local seats = m.max_active
-  if m.seats_at > 0 then seats = m.seats_at + 30000 < now and 0 or math.min(seats, m.available) end
+  -- Also a report that the clock, set back since, has yet to reach says nothing.
+  if m.seats_at > 0 then seats = math.abs(clock - m.seats_at) > 30000 and 0 or math.min(seats, m.available) end
   return math.max(0, seats - m.admitted - m.shopping)
 end
 
@@ -80,8 +81,8 @@ local function place_of(found, i, is_exact)
   elseif found.slots[i] then
     local slot = slot_from(found.slots[i])
     n = slot.number
-    place = { 'number', n, 'state', slot.state, 'admitted_at', slot.admitted_at, 'claim_by', slot.claim_by,
-      'expires_at', slot.expires_at }
+    place = { 'number', n, 'state', slot.state, 'admitted_at', by_clock(slot.admitted_at), 'claim_by',
+      by_clock(slot.claim_by), 'expires_at', by_clock(slot.expires_at) }
   elseif found.ended[i] then
     local number, name, undrawn = string.match(found.ended[i], '(%d+) (%a+)(.*)')
     local state = FINISHED
@@ -139,10 +140,10 @@ end
 
 -- Returns the phase: 0 scheduled, 1 prequeue, 2 open, 3 paused, 4 sold out, 5 closed.
 local function phase()
-  if m.closes_at > 0 and m.closes_at <= now then return 5 end
-  if m.sale_at <= now then
+  if m.closes_at > 0 and m.closes_at <= clock then return 5 end
+  if m.sale_at <= clock then
     if m.seats_at > 0 and m.capacity > 0 and m.available == 0 and m.held == 0 then return 4 end
     return m.paused == 1 and 3 or 2
   end
-  return m.line_at > 0 and m.line_at <= now and 1 or 0
+  return m.line_at > 0 and m.line_at <= clock and 1 or 0
 end

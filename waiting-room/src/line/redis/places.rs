@@ -3,7 +3,7 @@
 use super::batch::{Unit, Units};
 use super::event_line::EventLine;
 use super::operations::{
-    AWAY, BACK, CLAIM, EJECT, FIND, FINISH, JOIN, LEAVE, LIVING, Operation, PLACE, REENTER,
+    AWAY, BACK, CLAIM, EJECT, FIND, FINISH, JOIN, LEAVE, LIVING, Operation, PEEK, PLACE, REENTER,
 };
 use super::reply::{Fields, PlaceReply, bytes, number};
 use super::view_reply::phase;
@@ -127,7 +127,20 @@ impl EventLine {
         self: &Arc<EventLine>,
         visitor: VisitorId,
     ) -> Result<Option<Spot>, Refused> {
-        self.locate(PLACE, visitor, recently()).await
+        match self.locate(PLACE, visitor, recently()).await {
+            // There is no memory to keep the sign of life in; nor does time pass for the line.
+            Err(Refused::Unavailable(_)) if self.store().connection.is_full() => {
+                self.peek(visitor).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    pub(super) async fn peek(
+        self: &Arc<EventLine>,
+        visitor: VisitorId,
+    ) -> Result<Option<Spot>, Refused> {
+        self.locate(PEEK, visitor, recently()).await
     }
 
     pub(super) async fn back(
@@ -158,7 +171,7 @@ impl EventLine {
     ) -> Result<Option<Spot>, Refused> {
         // The life is only as new as the last tick: a loss of data at the server may not have been
         // noticed yet.
-        self.tick().await?;
+        self.tick_since(Instant::now()).await?;
         // A number from before the draw says nothing about the place after it.
         let is_of_no_use = pass.is_provisional && !self.is_undrawn();
         if is_of_no_use || !self.is_earlier(pass.life) || pass.number > NUMBERS_MAX {

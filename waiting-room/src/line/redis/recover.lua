@@ -32,18 +32,19 @@
 -- ARGV[13] the round of the beacon (JSON), empty without one
 -- ARGV[14] when the seats were counted (ms, 0: never)
 -- ARGV[15] how many of the words that follow are fields of the settings and their values in turn;
---   then those of the seats; then 12 words of counts that only rise
+--   then those of the seats; then 16 words of counts that only rise
 -- Returns life: identity of the store's life. {'over'} if the recovery is over, or the event is another
 -- one.
 local function field(name) return tonumber(call('HGET', keys.meta, name) or nil) or 0 end
 local run = string.match(call('INFO', 'replication'), 'master_replid:(%x+)')
-if call('EXISTS', keys.meta) == 0 then
+local is_new = call('EXISTS', keys.meta) == 0
+if is_new then
   call('HSET', keys.meta, 'run', run, 'life', ARGV[3], 'creation', ARGV[4], 'phase', -1, 'last_batch', now,
     'settle_until', now + ARGV[10], 'tellers', 1)
 end
 if call('HGET', keys.meta, 'run') ~= run then return { 'lost' } end
 if call('HGET', keys.meta, 'creation') ~= ARGV[4] or field('settle_until') == 0 then return { 'over' } end
-local seats, totals = 16 + ARGV[15], #ARGV - 11
+local seats, totals = 16 + ARGV[15], #ARGV - 15
 local is_current = tonumber(ARGV[11]) >= field('changed_at')
 if tonumber(ARGV[11]) > field('changed_at') then
   call('HSET', keys.meta, 'changed_at', ARGV[11], unpack(ARGV, 16, seats - 1))
@@ -56,6 +57,9 @@ if ARGV[13] ~= '' and field('has_beacon') == 0 then call('HSET', keys.meta, 'bea
 for i = totals, #ARGV, 2 do
   if tonumber(ARGV[i + 1]) > field(ARGV[i]) then call('HSET', keys.meta, ARGV[i], ARGV[i + 1]) end
 end
+-- The line's own time goes on where the nodes knew it to be.
+now = now - unheard_since(field('heard_at'), field('unheard'))
+if is_new then call('HSET', keys.meta, 'settle_until', now + ARGV[10]) end
 local drawn = call('HGET', keys.meta, 'drawn') or ''
 if drawn == '' and ARGV[5] ~= '' and is_current then
   -- The store has lost the draw: all that it has is by the order of arrival. Fans return to the

@@ -247,6 +247,8 @@ fn arguments(cache: &LineCache) -> Option<Vec<Vec<u8>>> {
         ("t_missed", total.missed),
         ("t_left", total.left),
         ("draw_last", cache.draw_last),
+        ("heard_at", u64::try_from(cache.heard_at.0).unwrap_or(0)),
+        ("unheard", u64::try_from(cache.unheard_ms).unwrap_or(0)),
     ];
     let totals = totals.map(|(name, count)| [name.to_owned(), count.to_string()]);
     let seats = seats.into_iter().flatten().flatten();

@@ -9,5 +9,5 @@
 -- ARGV[5] available seats
 -- ARGV[6] held seats
 -- Returns nothing but {'ok'}.
-call('HSET', keys.meta, 'seats', ARGV[3], 'capacity', ARGV[4], 'available', ARGV[5], 'held', ARGV[6], 'seats_at', now)
+call('HSET', keys.meta, 'seats', ARGV[3], 'capacity', ARGV[4], 'available', ARGV[5], 'held', ARGV[6], 'seats_at', clock)
 return { 'ok' }

@@ -141,6 +141,8 @@ pub(super) static JOIN: LazyLock<Script> =
     LazyLock::new(|| on_line("join", &[ALIVE, include_str!("join.lua")]));
 pub(super) static PLACE: LazyLock<Script> =
     LazyLock::new(|| on_line("place", &[include_str!("place.lua")]));
+pub(super) static PEEK: LazyLock<Script> =
+    LazyLock::new(|| on_line("peek", &[include_str!("peek.lua")]));
 pub(super) static BACK: LazyLock<Script> = LazyLock::new(|| {
     on_line(
         "back",

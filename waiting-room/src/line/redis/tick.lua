@@ -17,7 +17,8 @@
 -- ARGV[5] the count of changes that it has read (-1: none)
 -- ARGV[6] 1: only read, change nothing
 -- ARGV[7] random identity, for a life of the store that begins
--- Returns creation, life: identities; registration of this node; now (ms); revision; phase; draw (0:
+-- Returns creation, life: identities; registration of this node; now (ms); unheard (ms by which the
+-- line's time is behind); room for visitors to be admitted; revision; phase; draw (0:
 -- none, 1: to be held, 2: under way, 3: held); is_settling; numbers given out; waiting, admitted,
 -- shopping, connected visitors; total_… since the beginning; head, the offset of the bitmap in
 -- bytes; bitmap; availability (JSON), seats_at (ms); draw_last, as in fix_entries; replaced, visitors whose sockets here were
@@ -38,7 +39,7 @@ if is_lost then
   m.return_by, m.return_chunk = now + m.away_ms, 0
   if m.draw == 2 then m.draw = 1 end
   -- The last batch may be among the lost writes: the next one is due a full span from now.
-  m.last_batch, m.owed = now, 0
+  m.last_batch, m.owed = clock, 0
   call('HSET', keys.meta, 'run', run, 'life', m.life)
   call('DEL', keys.told)
 end
@@ -54,6 +55,10 @@ if not is_read_only then
     call('ZADD', keys.beats, beat, ARGV[2])
   else
     index, registration = known_index()
+  end
+  -- Once a second is enough, and where no visitor is, no time has to pass.
+  if (not is_idle or m.settle_until > 0) and (clock < m.heard_at or clock >= m.heard_at + 1000) then
+    m.heard_at, m.unheard = clock, unheard
   end
   if m.settle_until > 0 then more = end_recovery() end
   if m.draw ~= 2 and m.settle_until == 0 then
@@ -79,7 +84,9 @@ local view = {
   'creation', m.creation,
   'life', m.life,
   'registration', registration,
-  'now', now,
+  'now', clock,
+  'unheard', unheard,
+  'room', room(),
   'revision', m.revision,
   'phase', stage,
   'draw', m.draw,

@@ -10,6 +10,7 @@ use super::view_reply::{DrawStage, ViewReply};
 use super::{drawing, script};
 use crate::line::{Life, LineView, Refused};
 use shared::group_commit::Unavailable;
+use shared::trace::carried;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -41,8 +42,26 @@ impl EventLine {
     /// [`Refused::NoSuchEvent`] if the event does not exist any more, for the caller to drop this
     /// line.
     pub(super) async fn tick(self: &Arc<EventLine>) -> Result<Arc<LineView>, Refused> {
-        let _ticking = self.ticking.lock().await;
-        self.tick_locked().await
+        self.tick_since(Instant::now()).await
+    }
+
+    /// Ticks the line unless it was at `from` or later; callers that waited for another's tick share
+    /// its result. However many visitors return after a loss, few ticks serve them.
+    pub(super) async fn tick_since(
+        self: &Arc<EventLine>,
+        from: Instant,
+    ) -> Result<Arc<LineView>, Refused> {
+        let line = self.clone();
+        // In a task of its own, to its end: what the reply tells once must not be lost with a request
+        // whose time is over. Ends by itself: a bounded number of calls, each bounded in time.
+        let ticking = tokio::spawn(carried(async move {
+            let _ticking = line.ticking.lock().await;
+            match line.ticked_since(from) {
+                Some(view) => Ok(view),
+                None => line.tick_locked().await,
+            }
+        }));
+        ticking.await.unwrap_or_else(|_| Err(Unavailable.into()))
     }
 
     /// Ticks the line; the caller holds the `ticking` lock.
@@ -68,6 +87,7 @@ impl EventLine {
             if self.cache().draw == Some(DrawStage::Drawing) && self.hold_draw().await {
                 continue;
             }
+            self.cache().ticked_at = Some(asked_at);
             self.back_up();
             return Ok(view);
         }
@@ -149,13 +169,18 @@ impl EventLine {
         self.fetch_view_locked().await.map(drop)
     }
 
-    /// Fetches the view without changing the line.
+    /// Fetches the view without changing the line. Callers that waited for another's fetch share its
+    /// result, so that however many ask of a slow store, none waits for more than two answers.
     ///
     /// # Errors
     /// [`Refused::NoSuchEvent`] as [`EventLine::tick`].
     pub(super) async fn fetch_view(self: &Arc<EventLine>) -> Result<Arc<LineView>, Refused> {
+        let from = Instant::now();
         let _ticking = self.ticking.lock().await;
-        self.fetch_view_locked().await
+        match self.view_since(from) {
+            Some(view) => Ok(view),
+            None => self.fetch_view_locked().await,
+        }
     }
 
     /// Fetches the view; the caller holds the `ticking` lock. In another life of the store, a tick

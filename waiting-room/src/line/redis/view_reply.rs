@@ -14,6 +14,10 @@ pub(super) struct ViewReply {
     /// Of this node; another one if the store did not know the node, or not any more.
     pub(super) registration: u64,
     pub(super) at: Time,
+    /// Milliseconds by which the line's time is behind that.
+    pub(super) unheard_ms: i64,
+    /// Number of visitors who may be admitted now.
+    pub(super) room: u64,
     pub(super) revision: u64,
     pub(super) phase: Phase,
     pub(super) draw: DrawStage,
@@ -126,6 +130,8 @@ impl ViewReply {
             },
             registration: fields.count("registration"),
             at: fields.time("now"),
+            unheard_ms: fields.number("unheard"),
+            room: fields.count("room"),
             revision: fields.count("revision"),
             phase: phase(fields)?,
             draw: DrawStage::from_code(fields.number("draw")),

@@ -1,0 +1,97 @@
+//! The deadline of a request: the stores that it waits for one after another have a few seconds
+//! together, so that it ends within five however slow they are.
+
+use std::cell::Cell;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// Longest time that a request waits for stores in all, from when it first asks one.
+pub const STORES_MAX: Duration = Duration::from_millis(4_500);
+
+tokio::task_local! {
+    /// The deadline of the current request; none before it first asks a store, so that a slow body
+    /// takes nothing from it.
+    static DEADLINE: Cell<Option<Instant>>;
+}
+
+/// The deadline has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Late;
+
+/// Runs a request: what it waits for has one deadline.
+pub async fn cover<T>(request: impl Future<Output = T>) -> T {
+    DEADLINE.scope(Cell::new(None), request).await
+}
+
+/// Returns work that another task may do for the current request, with the same deadline.
+pub fn carried<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
+    let deadline = DEADLINE.try_with(Cell::get);
+    async move {
+        match deadline {
+            Ok(deadline) => DEADLINE.scope(Cell::new(deadline), work).await,
+            Err(_) => work.await,
+        }
+    }
+}
+
+/// Waits for a store until the deadline of the current request. Outside of one there is none: the
+/// calls of a store have limits of their own.
+///
+/// # Errors
+/// If there was no answer. What was asked may happen nevertheless.
+pub async fn within<T>(asking: impl Future<Output = T>) -> Result<T, Late> {
+    let deadline = DEADLINE.try_with(|deadline| {
+        let at = deadline
+            .get()
+            .unwrap_or_else(|| Instant::now() + STORES_MAX);
+        deadline.set(Some(at));
+        at
+    });
+    match deadline {
+        Ok(deadline) => timeout_at(deadline, asking).await.map_err(|_| Late),
+        Err(_) => Ok(asking.await),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::{pending, ready};
+
+    const SOON: Duration = Duration::from_millis(100);
+
+    fn known() -> Option<Instant> {
+        DEADLINE.with(Cell::get)
+    }
+
+    #[tokio::test]
+    async fn what_a_request_waits_for_has_one_deadline_in_all() {
+        let from = Instant::now();
+        let waiting = async {
+            for _ in 0..20 {
+                assert_eq!(within(pending::<()>()).await, Err(Late));
+            }
+            assert_eq!(within(ready(7)).await, Ok(7), "what is there is taken");
+            // Another task has what is left.
+            let task = tokio::spawn(carried(within(pending::<()>())));
+            assert_eq!(task.await.unwrap(), Err(Late));
+        };
+        DEADLINE.scope(Cell::new(Some(from + SOON)), waiting).await;
+        assert!(from.elapsed() >= SOON && from.elapsed() < 10 * SOON);
+    }
+
+    #[tokio::test]
+    async fn it_is_counted_from_when_a_store_is_first_asked() {
+        cover(async {
+            assert_eq!(known(), None, "a slow body takes nothing from it");
+            assert_eq!(within(ready(())).await, Ok(()));
+            let first = known().unwrap();
+            assert!(first > Instant::now() && first <= Instant::now() + STORES_MAX);
+            assert_eq!(within(ready(())).await, Ok(()));
+            assert_eq!(known(), Some(first));
+        })
+        .await;
+        let longer = within(tokio::time::sleep(SOON)).await;
+        assert_eq!(longer, Ok(()), "work of no request has none");
+    }
+}
