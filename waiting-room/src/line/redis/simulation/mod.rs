@@ -138,10 +138,10 @@ fn shrink(seed: u64, mode: &Mode) -> Mode {
 /// Tells the story of a failed run, with as few steps as it fails with.
 fn report(seed: u64, mode: &Mode) -> String {
     let whole = play(seed, mode);
+    let is_whole = number("FAIRLINE_WHOLE").is_some() || whole.failure.is_none();
     let why = whole
         .failure
         .unwrap_or_else(|| "no promise is broken".to_owned());
-    let is_whole = number("FAIRLINE_WHOLE").is_some();
     let mut shortest = if is_whole {
         mode.clone()
     } else {
