@@ -120,7 +120,7 @@ class Policies(unittest.TestCase):
             for pod in purging:
                 container = next(d for d, _ in pods(overlay) if d["metadata"]["name"] == pod)
                 container = container["spec"]["template"]["spec"]["containers"][0]
-                self.assertIn("FAIRLINE_PURGE_HEADER", [e["name"] for e in container["env"]])
+                self.assertIn("FAIRLINE_PURGE_HEADER_FILE", [e["name"] for e in container["env"]])
         settings = [d["data"] for d in of_kind(WITH_CDN, "ConfigMap")]
         (settings,) = [data for data in settings if "FAIRLINE_PURGE_URL" in data]
         self.assertIn("FAIRLINE_PUBLIC_URL", settings)

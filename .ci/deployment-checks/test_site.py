@@ -291,7 +291,11 @@ class Paths(unittest.TestCase):
 
 # Paths of the API that both services have, by whose nginx shows.
 SHARED = {
-    "waiting-room": {"/api/v1/organiser/session", "/api/v1/organiser/audit"},
+    "waiting-room": {
+        "/api/v1/organiser/session",
+        "/api/v1/organiser/audit",
+        "/api/v1/organiser/proxy-signs",
+    },
     "checkout": {"/api/v1/currencies"},
 }
 
