@@ -94,7 +94,7 @@ pub(super) struct LineCache {
     views: u64,
     /// Time of the last backup.
     pub(super) backed_up_at: Option<Instant>,
-    /// What it was a backup of.
+    /// Mark of the last backup.
     pub(super) backed_up: Option<Mark>,
 }
 
