@@ -88,7 +88,7 @@ export async function dashboard(id) {
   const list = async () => {
     const asked = Promise.all([call("GET", `${url}/orders?limit=50`), loadCurrencies()]);
     const [newest] = await asked.catch(() => [null]);
-    // What is known stays; the words above the figures say that it is old.
+    // The last figures stay; the words above them say that they are old.
     if (!newest) return;
     orders.replaceChildren(
       newest.length ? orderTable(newest, url, list) : make("p", { className: "soft" }, "None yet."),

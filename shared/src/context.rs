@@ -49,7 +49,7 @@ pub struct AppContext {
     pub stop: CancellationToken,
     /// Whether the stores answered when they were last asked.
     pub health: Health,
-    /// What was noticed of a proxy in front.
+    /// Signs of a proxy in front that does not fit the settings.
     pub proxy_signs: ProxySigns,
     /// Caches in front.
     pub edge: Edge,

@@ -34,7 +34,7 @@ pub struct Declines {
     shared: OnceLock<Shared>,
 }
 
-/// Where processes count together, and the secret by which they name an address alike.
+/// Lists by which processes count together, and the secret by which they name an address alike.
 struct Shared {
     lists: Arc<dyn SharedLists>,
     secret: Secret,

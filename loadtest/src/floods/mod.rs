@@ -1,4 +1,4 @@
-//! What attacks cost a healthy client: floods from spoofed addresses, and slow clients.
+//! Costs of attacks for a healthy client: floods from spoofed addresses, and slow clients.
 
 mod healthy;
 pub mod slow;

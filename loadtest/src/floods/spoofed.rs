@@ -3,6 +3,7 @@
 //! minute.
 
 use super::healthy::{Asked, Healthy};
+use crate::private::KEY;
 use crate::process::Process;
 use crate::report::{Report, median, progress, round};
 use crate::rush::admit_all;
@@ -24,7 +25,6 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-const KEY: &str = "loadtest-organiser-key";
 const EVENT: &str = "flood";
 /// Address of the healthy client.
 const HEALTHY: &str = "203.0.113.9";

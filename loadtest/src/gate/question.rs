@@ -14,7 +14,7 @@ pub(crate) const EVENT: &str = "gate";
 
 /// Number of connections, as nginx keeps them to its upstream.
 const CONNECTIONS: usize = 64;
-/// What a proxy tells of each request.
+/// Headers in which a proxy describes each request.
 const HEADS: &str = "Host: shop.example\r\nX-Forwarded-For: 203.0.113.9\r\nX-Original-URI: /pictures/hall.webp?v=7\r\n\
     User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0\r\n\
     Accept: image/avif,image/webp,*/*;q=0.8\r\nSec-Fetch-Mode: no-cors\r\n";
@@ -60,11 +60,10 @@ impl Question {
         tokens: &[String],
         status: u16,
     ) -> Question {
-        let event = EVENT;
         let request = |token: &String| {
-            let cookie = format!("Cookie: fairline_admission_{event}={token}\r\n");
+            let cookie = format!("Cookie: fairline_admission_{EVENT}={token}\r\n");
             let cookie = if token.is_empty() { "" } else { &cookie };
-            format!("GET /.fairline/auth-request/{event}/GET HTTP/1.1\r\n{HEADS}{cookie}\r\n")
+            format!("GET /.fairline/auth-request/{EVENT}/GET HTTP/1.1\r\n{HEADS}{cookie}\r\n")
                 .into_bytes()
         };
         Question {
@@ -116,7 +115,7 @@ impl Question {
                     let mut began = due(at);
                     if began > Instant::now() {
                         tokio::time::sleep_until(began.into()).await;
-                        // Whatever the timer is late by is no fault of the server's.
+                        // The delay of the timer is no fault of the server's.
                         began = Instant::now();
                     }
                     let status = wire.send(&requests[at % requests.len()]).await?;

@@ -78,13 +78,13 @@ impl SignKind {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct ProxySign {
     kind: SignKind,
-    /// What was noticed and what to change.
+    /// The sign and the remedy, as a sentence.
     #[schema(value_type = String)]
     text: &'static str,
     /// The setting to change; null where the proxy has to be changed.
     #[schema(value_type = Option<String>)]
     setting: Option<&'static str>,
-    /// What the first such request said; never an address of a client.
+    /// Text of the first such request; never an address of a client.
     seen: Option<String>,
     /// Number of requests since this process started.
     requests: u64,

@@ -317,7 +317,7 @@ impl Common {
             |name, text: &Option<String>, default| mistakes.parse(name, text.as_deref(), default);
         let by_visitor = &self.visitor_requests_per_second;
         let joins = rate("FAIRLINE_JOINS_PER_MINUTE", &self.joins_per_minute, 30);
-        // Where places are given without limit, as in a load test, they may be kept as well.
+        // An installation that gives places without limit, as for a load test, caps none either.
         let or_none = |default| if joins > 0 { default } else { 0 };
         let live = self.places_per_address.as_deref();
         let holders = self.seat_holders_per_address.as_deref();

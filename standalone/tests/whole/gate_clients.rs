@@ -1,4 +1,4 @@
-//! Who a request at the gate is of: which of its credentials counts, which clients are told apart,
+//! The fan of a request at the gate: which of its credentials counts, which clients are told apart,
 //! and what is believed while the line is away.
 
 use crate::stage::{PASS_SECRET, SERVICE_KEY, Stage};
@@ -40,7 +40,7 @@ async fn of_two_admissions_the_cookie_counts_and_the_bearer_once_the_cookie_admi
     assert_eq!(done.status, StatusCode::NO_CONTENT);
     let answer = ask(&stage, "gate", &both).await;
     assert_eq!(visitor(&answer), visitor(&of_ben));
-    // What a client claims to be is not repeated, whether it may pass or not.
+    // The identity that a client claims is not repeated, whether it may pass or not.
     for (heads, status) in [
         ([("cookie", other.as_str())], StatusCode::NO_CONTENT),
         ([("cookie", cookie.as_str())], StatusCode::UNAUTHORIZED),

@@ -1,4 +1,4 @@
-//! Tokens with a right signature: verifying it is most of the work of an answer of the gate.
+//! Tokens with a right signature, so that one token is verified once and not with each request.
 
 use parking_lot::RwLock;
 use shared::token::{Claims, Refused};

@@ -449,7 +449,7 @@ async fn who_comes_after_the_opening_is_not_in_a_draw_that_waits_for_its_beacon(
 }
 
 #[tokio::test]
-async fn a_draw_that_nobody_could_be_in_is_refused_and_a_published_seed_is_never_used_again() {
+async fn a_draw_that_no_visitor_could_enter_is_refused_and_a_published_seed_is_never_used_again() {
     for bench in benches() {
         let name = bench.name;
         let id = EventId::parse("drawn").unwrap();
@@ -472,7 +472,7 @@ async fn a_draw_that_nobody_could_be_in_is_refused_and_a_published_seed_is_never
             ["sale_opens_at"],
             "{name}: not in the future"
         );
-        // Opened over nobody, and again later.
+        // Opened without entries, and again later.
         let event = prequeue(&bench, None).await;
         bench.tick_after(&event, 10).await;
         bench.tick_after(&event, 0).await;

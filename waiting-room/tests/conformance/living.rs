@@ -1,4 +1,4 @@
-//! Which visitors still have a place, and how many may have one.
+//! Visitors who still have a place, and the limit on their number.
 
 use crate::bench::{Bench, Store, benches, policy};
 use shared::ids::VisitorId;
@@ -31,7 +31,7 @@ async fn who_waits_is_admitted_or_shops_has_a_place_and_no_one_else() {
         let living = bench.line.living(&event, &visitors(1..=400)).await;
         let wanted = visitors((1..=300).filter(|id| ![1, 4, 5].contains(id)));
         assert_eq!(living.unwrap(), wanted, "{}", bench.name);
-        // Who comes again has a place again.
+        // A visitor who comes again has a place again.
         bench.join(&event, 4..=4).await;
         let living = bench.line.living(&event, &visitors([4, 5])).await;
         assert_eq!(living.unwrap(), visitors([4]), "{}", bench.name);

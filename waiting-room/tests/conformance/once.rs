@@ -1,5 +1,4 @@
-//! What must reach the line on Redis reaches it at least once: that sockets are open, and that they
-//! closed.
+//! News of sockets that opened and closed reaches the line on Redis at least once.
 
 use crate::bench::{START, policy, steps};
 use crate::nodes::{Nodes, until};

@@ -207,7 +207,7 @@ async fn an_emptied_store_has_the_line_again_and_nobody_is_served_twice() {
         3003,
         "late joiners go behind"
     );
-    // Who is inside is inside, and no others are admitted.
+    // Admitted fans stay inside, and no others are admitted.
     nodes.tick(1).await;
     let stats = line[0].stats(event).await.unwrap();
     assert_eq!((stats.admitted, stats.shopping), (7, 1));

@@ -1,4 +1,4 @@
-//! What nodes know outlives the store: who is inside and until when, how places ended, settings and
+//! The knowledge of nodes outlives the store: slots and their times, ends of places, settings and
 //! seats.
 
 use crate::bench::{START, policy, seats};

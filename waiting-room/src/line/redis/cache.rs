@@ -101,7 +101,7 @@ pub(super) struct LineCache {
     pub(super) unheard_ms: i64,
     /// Time of the last backup.
     pub(super) backed_up_at: Option<Instant>,
-    /// What it was a backup of.
+    /// Mark of the last backup.
     pub(super) backed_up: Option<Mark>,
 }
 

@@ -7,13 +7,13 @@
 -- ARGV[2] id of this node
 -- ARGV[3] random identity of the attempt
 -- Returns now (ms), numbers given out, last number that takes part, seed (hex), beacon (JSON, empty
--- without one). {'over'} if
--- there is nothing to draw. {'taken'} if another attempt showed a sign of life within 10 s.
+-- without one). {'over'} if there is nothing to draw. {'taken'} if another attempt showed a sign of
+-- life within 10 s.
 if m.draw ~= 2 then return { 'over' } end
 local kept = call('HMGET', keys.meta, 'draw_by', 'draw_beat', 'seed', 'beacon')
 if kept[1] ~= ARGV[3] then
   if kept[1] and now - kept[2] < 10000 then return { 'taken' } end
-  -- What an attempt that failed has left.
+  -- Leftovers of an attempt that failed.
   for _, name in ipairs(DRAWN) do call('UNLINK', drawing(name)) end
 end
 call('HSET', keys.meta, 'draw_by', ARGV[3], 'draw_beat', now)

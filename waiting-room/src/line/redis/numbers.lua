@@ -1,4 +1,4 @@
--- What is stored for each number: the node with the socket, the deadline, how the place ended.
+-- Data of each number: the node with the socket, the deadline, how the place ended.
 --   alive      read
 --   owners     read
 --   deadlines  written

@@ -30,6 +30,6 @@ pub(super) const FINISH: Operation = operation(6, 125, &script::FINISH);
 pub(super) const LEAVE: Operation = operation(7, 125, &script::LEAVE);
 pub(super) const EJECT: Operation = operation(8, 125, &script::EJECT);
 pub(super) const FIND: Operation = operation(9, 8, &script::FIND);
-pub(super) const LIVING: Operation = operation(11, 125, &script::LIVING);
 pub(super) const REENTER: Operation = operation(10, 125, &script::REENTER);
 pub(super) const PEEK: Operation = operation(11, 125, &script::PEEK);
+pub(super) const LIVING: Operation = operation(12, 125, &script::LIVING);

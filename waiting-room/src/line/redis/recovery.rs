@@ -31,7 +31,7 @@ const SCANNED: &str = "1000";
 const ATTEMPTS_MAX: usize = 100;
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What became of a report.
+/// Outcome of a report.
 pub(super) enum Reported {
     /// The store has taken what this node knows, in this life.
     Taken(u64),

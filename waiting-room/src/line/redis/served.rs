@@ -1,5 +1,5 @@
-//! What this node knows of the numbers that wait no more: their slots, and how their places ended.
-//! When the store has lost that, it is told.
+//! Knowledge of this node about the numbers that wait no more: their slots, and how their places
+//! ended. A store that has lost it is told.
 
 use crate::line::{Slot, Spot, VisitorState};
 use shared::ids::VisitorId;
@@ -66,7 +66,7 @@ impl HeldSlot {
     }
 }
 
-/// What became of a number.
+/// Change of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     /// It got a slot, or claimed it.

@@ -21,11 +21,11 @@
 -- line's time is behind); room for visitors to be admitted; revision; phase; draw (0:
 -- none, 1: to be held, 2: under way, 3: held); is_settling; numbers given out; waiting, admitted,
 -- shopping, connected visitors; total_… since the beginning; head, the offset of the bitmap in
--- bytes; bitmap; availability (JSON), seats_at (ms); draw_last, as in fix_entries; replaced, visitors whose sockets here were
--- replaced; nodes, how many tick; changes, how many the caller has read then; changed: for each of
--- these a number, and its slot with the holder, or how it ended; is_behind: the caller must read all
--- instead. If the life or the revision is another: settings (JSON), changed_at (ms), seed, beacon,
--- drawn. {'more'} if more is due than one step may do. {'lost'} for reading only.
+-- bytes; bitmap; availability (JSON), seats_at (ms); draw_last, as in fix_entries; replaced,
+-- visitors whose sockets here were replaced; nodes, how many tick; changes, how many the caller has
+-- read then; changed: for each of these a number, and its slot with the holder, or how it ended;
+-- is_behind: the caller must read all instead. If the life or the revision is another: settings
+-- (JSON), changed_at (ms), seed, beacon, drawn. {'more'} if more is due than one step may do. {'lost'} for reading only.
 local is_read_only, more = ARGV[6] == '1', 0
 if is_lost then
   -- Another server than before: a restart, or a failover that may have lost the last writes. No

@@ -41,7 +41,7 @@ pub(super) struct ViewReply {
     pub(super) draw_last: u64,
     /// Count of changes that this node has read with this reply.
     pub(super) changes: u64,
-    /// What changed since; none if more did than the store keeps.
+    /// Changes since; none if there were more than the store keeps.
     pub(super) changed: Option<Vec<Change>>,
     /// Sent if the life or the revision is not the one that this node has.
     pub(super) definition: Option<Definition>,

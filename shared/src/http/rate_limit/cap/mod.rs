@@ -81,7 +81,7 @@ struct Entries<const N: usize> {
     swept_at: Time,
 }
 
-/// What an address has. Networks are hashed, so that neither a node nor the store keeps an address;
+/// A thing that an address has. Networks are hashed, so that neither a node nor the store keeps an address;
 /// those of a wider network follow one another.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Entry<const N: usize> {
@@ -107,10 +107,10 @@ enum Fullness {
     Full(usize),
 }
 
-/// Whose cap something counts against.
+/// Holder of something that counts against a cap.
 #[derive(Clone, Copy)]
 pub struct Holder<'a, const N: usize> {
-    /// What has a cap of its own, such as an event.
+    /// Subject that has a cap of its own, such as an event.
     pub scope: &'a str,
     /// The client's address.
     pub address: IpAddr,
