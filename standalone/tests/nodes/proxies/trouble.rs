@@ -1,8 +1,9 @@
 //! Bad days behind each proxy: the store away, nodes that die.
 
 use super::stand::{Stand, told};
+use crate::site::Node;
 use futures_util::future::join_all;
-use hyper::StatusCode;
+use hyper::{Method, StatusCode};
 use std::time::{Duration, Instant};
 
 #[tokio::test]
@@ -21,6 +22,7 @@ async fn trouble_of_the_gate_throws_no_admitted_fan_out_of_the_site_behind_any_p
     }))
     .await;
     while_frozen(&stand, &admissions).await;
+    join_all(stand.rooms.iter().map(reach_the_line)).await;
     stand.rooms[0].kill();
     stand.rooms[1].kill();
     join_all(
@@ -87,5 +89,20 @@ async fn while_frozen(stand: &Stand, admissions: &[String]) {
     for (name, inside, away) in frozen {
         assert_eq!(inside, [StatusCode::OK; 20], "{name}");
         assert_eq!(away, [StatusCode::FOUND; 20], "{name}");
+    }
+}
+
+/// Waits until a node shows queue pages again. It asks the store after a pause, and says until then
+/// that it cannot reach the line.
+async fn reach_the_line(room: &Node) {
+    let from = Instant::now();
+    loop {
+        let page = room.client.raw(Method::GET, "/e/nginx", &[], Vec::new());
+        let page = page.await.unwrap();
+        if page.status() == StatusCode::OK {
+            return;
+        }
+        assert!(from.elapsed() < Duration::from_secs(10), "{page:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
