@@ -3,6 +3,7 @@
 use crate::report::histogram;
 use crate::wire::Wire;
 use hdrhistogram::Histogram;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -29,13 +30,22 @@ pub(super) struct Healthy {
 pub(super) struct Seen {
     /// In microseconds.
     pub(super) latency: Histogram<u64>,
-    /// Number of requests without the answer that they should have had.
-    pub(super) failures: usize,
+    /// Numbers of requests without the answer that they should have had, by what came instead.
+    pub(super) failures: BTreeMap<String, usize>,
 }
 
 impl Seen {
     pub(super) fn p99_ms(&self) -> f64 {
         self.latency.value_at_quantile(0.99) as f64 / 1000.0
+    }
+
+    /// Says which requests failed, if any did.
+    pub(super) fn failed(&self) -> Option<String> {
+        let failures = self.failures.iter();
+        let words: Vec<String> = failures
+            .map(|(why, count)| format!("{count} × {why}"))
+            .collect();
+        (!words.is_empty()).then(|| words.join(", "))
     }
 }
 
@@ -63,16 +73,23 @@ impl Healthy {
             under_way.spawn(async move {
                 let began = Instant::now();
                 let answer = wire.send(&asked[at].request).await;
-                (began.elapsed(), answer == Ok(asked[at].status))
+                let failure = match answer {
+                    Ok(status) if status == asked[at].status => None,
+                    Ok(status) => Some(format!("status {status}")),
+                    Err(why) => Some(why),
+                };
+                (began.elapsed(), failure)
             });
         }
         let mut seen = Seen {
             latency: histogram(),
-            failures: 0,
+            failures: BTreeMap::new(),
         };
-        for (took, is_well) in under_way.join_all().await {
+        for (took, failure) in under_way.join_all().await {
             seen.latency.saturating_record(took.as_micros() as u64);
-            seen.failures += usize::from(!is_well);
+            if let Some(why) = failure {
+                *seen.failures.entry(why).or_default() += 1;
+            }
         }
         seen
     }

@@ -70,8 +70,8 @@ pub async fn run(args: SlowArgs) -> Result<Report, Failed> {
             let seen = healthy.ask_for(span).await;
             attack.kill().and_then(|()| attack.wait()).ok();
             p99s.push(seen.p99_ms());
-            if seen.failures > 0 {
-                report.violation(format!("{name}: {} requests failed", seen.failures));
+            if let Some(failed) = seen.failed() {
+                report.violation(format!("{name}: requests failed: {failed}"));
             }
         }
         bar.inc(1);

@@ -91,11 +91,11 @@ pub async fn run(args: SpoofedArgs) -> Result<Report, Failed> {
             let seen = healthy.ask_until(&stop).await;
             let errors = flooding.join().map_err(|_| "the flood panicked")??;
             p99s.push(seen.p99_ms());
-            if seen.failures + errors > 0 {
-                let failures = seen.failures;
-                report.violation(format!(
-                    "{failures} healthy requests failed, {errors} others"
-                ));
+            if let Some(failed) = seen.failed() {
+                report.violation(format!("healthy requests failed: {failed}"));
+            }
+            if errors > 0 {
+                report.violation(format!("{errors} requests of the flood failed"));
             }
         }
         after = memory();

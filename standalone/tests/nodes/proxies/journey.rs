@@ -82,7 +82,8 @@ async fn queue(proxy: &Proxy) -> String {
                 text(&page).contains(&format!("id=\"go\" href=\"{goal}\"")),
                 "{name}"
             );
-            socket(proxy, &pass).await;
+            let path = format!("/.fairline/api/v1/events/{}/line/ws", proxy.name);
+            open_socket(proxy, &path, &pass).await;
             return admission;
         }
         assert!(
@@ -94,19 +95,16 @@ async fn queue(proxy: &Proxy) -> String {
     }
 }
 
-/// The page's socket, under the prefix.
-async fn socket(proxy: &Proxy, pass: &str) {
-    let url = format!(
-        "ws://{}/.fairline/api/v1/events/{}/line/ws",
-        proxy.address, proxy.name
-    );
+/// Opens a socket as a page does, either the queue page's under the prefix or one of the site.
+async fn open_socket(proxy: &Proxy, path: &str, cookie: &str) {
+    let url = format!("ws://{}{path}", proxy.address);
     let mut request = url.into_client_request().unwrap();
-    for (name, value) in [("cookie", pass), ("origin", SITE)] {
+    for (name, value) in [("cookie", cookie), ("origin", SITE)] {
         request.headers_mut().insert(name, value.parse().unwrap());
     }
     let stream = TcpStream::connect(&proxy.address).await.unwrap();
     let opened = tokio_tungstenite::client_async(request, stream).await;
-    assert!(opened.is_ok(), "{}: {:?}", proxy.name, opened.err());
+    assert!(opened.is_ok(), "{} {path}: {:?}", proxy.name, opened.err());
 }
 
 /// What an admitted fan does at the site.
@@ -165,6 +163,7 @@ async fn shop(proxy: &Proxy, admission: &str) {
         let (method, body) = (&asked["method"], &asked["body"]);
         assert_eq!((method, body), (&json!(method), &json!("a=1")), "{name}");
     }
+    open_socket(proxy, "/socket", &both).await;
     let head = proxy.ask(Method::HEAD, "/", &heads).await;
     assert_eq!(head.status(), StatusCode::OK, "{name}");
     // An API client without cookies.

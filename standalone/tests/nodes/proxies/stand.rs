@@ -13,6 +13,7 @@ use shared::http::listener::{Caps, serve};
 use std::time::{Duration, Instant};
 use testkit::{Redis, Server, free_port};
 use tokio::net::TcpListener;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_util::sync::CancellationToken;
 
 /// What browsers see; the tests ask each proxy for it.
@@ -185,7 +186,8 @@ pub(super) fn cookie_of(answer: &Response<Bytes>, name: &str) -> Option<String> 
     found.map(str::to_owned)
 }
 
-/// A site that answers what it was asked, with every spelling of the visitor's header.
+/// A site that answers what it was asked, with every spelling of the visitor's header, and has a
+/// WebSocket.
 async fn echo(stop: CancellationToken) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -205,11 +207,31 @@ async fn echo(stop: CancellationToken) -> u16 {
             "body": String::from_utf8_lossy(&body),
         }))
     };
-    let site = Router::new().fallback(any(answer));
+    let site = Router::new()
+        .route("/socket", any(switch))
+        .fallback(any(answer));
     let caps = Caps {
         connections_max: 10_000,
         connections_per_address_max: 0,
     };
     tokio::spawn(serve(listener, site, caps, stop));
     port
+}
+
+/// Answers the handshake of a WebSocket.
+async fn switch(headers: HeaderMap) -> (StatusCode, [(&'static str, String); 3]) {
+    let is_upgrade = headers.get("upgrade").is_some_and(|it| it == "websocket");
+    let status = if is_upgrade {
+        StatusCode::SWITCHING_PROTOCOLS
+    } else {
+        StatusCode::UPGRADE_REQUIRED
+    };
+    let key = headers.get("sec-websocket-key");
+    let accept = derive_accept_key(key.map_or(b"", |it| it.as_bytes()));
+    let head = [
+        ("connection", "upgrade".to_owned()),
+        ("upgrade", "websocket".to_owned()),
+        ("sec-websocket-accept", accept),
+    ];
+    (status, head)
 }
