@@ -143,8 +143,8 @@ async fn pages(
     });
     let open = open.await?;
     let fan = &tokens[..1];
-    let gated = Question::of_fans("a page's requests through the gate", &front, fan, 200);
-    let free = Question::of_fans("the same without it", &open, fan, 200);
+    let gated = Question::of_site("a page's requests through the gate", &front, fan);
+    let free = Question::of_site("the same without it", &open, fan);
     let (mut with, mut without) = (Paced::default(), Paced::default());
     for _ in 0..args.rounds {
         let second = Duration::from_secs(1);

@@ -14,6 +14,8 @@ pub(crate) const EVENT: &str = "gate";
 
 /// Number of connections, as nginx keeps them to its upstream.
 const CONNECTIONS: usize = 64;
+/// What a page of the site asks for.
+const PICTURE: &str = "/pictures/hall.webp?v=7";
 /// Headers in which a proxy describes each request.
 const HEADS: &str = "Host: shop.example\r\nX-Forwarded-For: 203.0.113.9\r\nX-Original-URI: /pictures/hall.webp?v=7\r\n\
     User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0\r\n\
@@ -53,8 +55,24 @@ impl Paced {
 }
 
 impl Question {
-    /// Asks in turn for each of these fans; an empty token is a stranger's.
+    /// Asks the gate, in turn for each of these fans; an empty token is a stranger's.
     pub(super) fn of_fans(
+        name: &'static str,
+        server: &Private,
+        tokens: &[String],
+        status: u16,
+    ) -> Question {
+        let path = format!("/.fairline/auth-request/{EVENT}/GET");
+        Question::at(&path, name, server, tokens, status)
+    }
+
+    /// Asks for a picture of the site.
+    pub(super) fn of_site(name: &'static str, server: &Private, tokens: &[String]) -> Question {
+        Question::at(PICTURE, name, server, tokens, 200)
+    }
+
+    fn at(
+        path: &str,
         name: &'static str,
         server: &Private,
         tokens: &[String],
@@ -63,8 +81,7 @@ impl Question {
         let request = |token: &String| {
             let cookie = format!("Cookie: fairline_admission_{EVENT}={token}\r\n");
             let cookie = if token.is_empty() { "" } else { &cookie };
-            format!("GET /.fairline/auth-request/{EVENT}/GET HTTP/1.1\r\n{HEADS}{cookie}\r\n")
-                .into_bytes()
+            format!("GET {path} HTTP/1.1\r\n{HEADS}{cookie}\r\n").into_bytes()
         };
         Question {
             name,

@@ -7,6 +7,7 @@ use super::proxy_protocol::{TrustedProxies, read_header};
 use super::tls::{HTTP_2, Tls};
 use crate::metrics::http::{CONNECTIONS_REFUSED, HANDSHAKES_FAILED, PROXY_HEADERS_FAILED};
 use axum::Router;
+use socket2::SockRef;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -25,6 +26,10 @@ const PLAIN_HTTP_REFUSAL: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: te
     cache-control: no-store\r\nconnection: close\r\n\r\nThis address speaks TLS: use https://\n";
 /// Longest wait of a drain for connections and sockets to end by themselves.
 const DRAIN: Duration = Duration::from_secs(15);
+/// Most bytes of an answer that wait in the kernel for a client that takes them slowly. Without a
+/// limit it would copy up to 4 MB for each connection.
+const UNSENT_BYTES_MAX: u32 = 128 * 1024;
+
 /// Limits on accepted connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Caps {
@@ -121,6 +126,7 @@ impl Acceptor {
         permit: OwnedSemaphorePermit,
     ) {
         let _ = stream.set_nodelay(true);
+        let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
         let Some(address) = self.client_of(&mut stream, peer).await else {
             return;
         };

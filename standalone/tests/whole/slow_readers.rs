@@ -30,6 +30,21 @@ async fn ask(stage: &Stage) -> TcpStream {
     stream
 }
 
+/// Returns the number of bytes that wait in the kernel for a client.
+fn queued(stage: &Stage, client: &TcpStream) -> u64 {
+    let (_, server) = stage.url.rsplit_once(':').unwrap();
+    let server: u16 = server.parse().unwrap();
+    let [server, client] = [server, client.local_addr().unwrap().port()];
+    let ends = [server, client].map(|port| format!(":{port:04X}"));
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let mut lines = table
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let line = lines.find(|line| line[1].ends_with(&ends[0]) && line[2].ends_with(&ends[1]));
+    let (to_send, _) = line.unwrap()[4].split_once(':').unwrap();
+    u64::from_str_radix(to_send, 16).unwrap()
+}
+
 /// Returns the number of bytes that still come.
 async fn rest(mut stream: TcpStream) -> usize {
     let mut bytes = Vec::new();
@@ -91,6 +106,11 @@ async fn who_takes_nothing_is_given_up_and_who_is_slow_is_served() {
         let frame = http_body_util::BodyExt::frame(slow_response.body_mut()).await;
         assert!(frame.unwrap().is_ok(), "slow over HTTP/2, piece {second}");
     }
+    let waiting = queued(&stage, &slow);
+    assert!(
+        (1..=512 * 1024).contains(&waiting),
+        "{waiting} bytes wait in the kernel"
+    );
     tokio::time::timeout(PATIENCE, stuck_ended)
         .await
         .expect("HTTP/2 should give it up");
