@@ -183,7 +183,11 @@ function render(next) {
   else show("cookies", false);
   progress(waits);
   show("alert", waits && canNotify());
-  if (turn && was && was !== "admitted") callOut();
+  if (turn && was && was !== "admitted")
+    import("./alert.js").then(
+      (alert) => alert.callOut(title),
+      () => {},
+    );
 }
 
 /** @param {boolean} waits */
@@ -205,31 +209,6 @@ const canNotify = () =>
       Notification.permission === "default" &&
       (hasNotifications ??= optional(() => Boolean(new Notification(""))) ?? false),
   ) ?? false;
-
-/** The turn: a sound and a notification, where they are allowed. */
-function callOut() {
-  // Browsers refuse it on a page that was never touched.
-  optional(() => navigator.userActivation?.hasBeenActive && navigator.vibrate?.(300));
-  optional(playSound);
-  optional(() => Notification.permission === "granted" && new Notification("It is your turn", { body: title }));
-}
-
-function playSound() {
-  const audio = new AudioContext();
-  for (const [at, pitch] of [
-    [0, 660],
-    [0.2, 880],
-  ]) {
-    const tone = audio.createOscillator(),
-      volume = audio.createGain();
-    tone.frequency.value = pitch;
-    volume.gain.setValueAtTime(0.2, audio.currentTime + at);
-    volume.gain.exponentialRampToValueAtTime(0.001, audio.currentTime + at + 0.6);
-    tone.connect(volume).connect(audio.destination);
-    tone.start(audio.currentTime + at);
-    tone.stop(audio.currentTime + at + 0.6);
-  }
-}
 
 function tick() {
   if (place?.state === "admitted") {
