@@ -106,8 +106,8 @@ async fn versions_of_the_map_go_on_for_a_plan_that_is_replaced_and_an_event_that
                 .version
         };
         let mut before = version();
-        for is_removed in [false, true, true] {
-            let ada = bench.fan(1).await;
+        for (visitor, is_removed) in [(1, false), (2, true), (3, true)] {
+            let ada = bench.fan(visitor).await;
             let hold = bench.hold(&ada, named(&["st-A-1"])).await.unwrap();
             bench.show().await;
             bench.seats.release(ada, &hold.id).await.unwrap();

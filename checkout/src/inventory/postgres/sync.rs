@@ -185,6 +185,7 @@ impl Postgres {
             match found.remove(&handle.event) {
                 None => self.forget(&handle.event),
                 Some(Stored { version, config }) => {
+                    handle.polled_version.store(version, Ordering::Relaxed);
                     let is_new = handle.config.swap(config, Ordering::Relaxed) != config
                         || handle.version.load(Ordering::Relaxed) != version;
                     handle.is_behind.fetch_or(is_new, Ordering::Relaxed);
