@@ -197,6 +197,28 @@ test("a seat that is gone and a hold that ran out are explained, and buying goes
   sound(fan);
 });
 
+test("a fan whose bank answers after the time to pay is asked to wait, and gets the seats that are still free", async () => {
+  await server.event("slow-bank", { admission: { rate_per_minute: 6000, batch_seconds: 1 } });
+  const rules = { hold_seconds: 8, hold_max_seconds: 8 };
+  await server.call("PATCH", "/api/v1/organiser/events/slow-bank/checkout", rules);
+  const fan = await person(browser);
+  await fan.goto(`${server.url}/e/slow-bank`);
+  await fan.getByRole("link", { name: "Go to the checkout" }).click();
+  await fan.getByText("left to shop").waitFor();
+  await fan.getByRole("button", { name: "Find and hold" }).click();
+  await fan.getByLabel("Name").fill("Grace");
+  await fan.getByLabel("E-mail for the tickets").fill("grace@example.org");
+  await fan.getByRole("button", { name: "Go on to payment" }).click();
+  await fan.getByLabel("Card number").fill("4000000000000259");
+  await fan.getByRole("button", { name: "Pay", exact: true }).click();
+  await fan.getByText("Your payment is being confirmed.").waitFor();
+  await fan.getByText("Please do not buy again yet").waitFor();
+  await fan.reload();
+  await fan.getByText("Please do not buy again yet").waitFor();
+  await fan.getByText(/Confirmed: /).waitFor();
+  sound(fan);
+});
+
 test("a seat that goes before the map's socket opens is told of as well", async () => {
   await server.event("late-socket", { admission: { rate_per_minute: 6000, batch_seconds: 1 } });
   const fan = await person(browser);

@@ -74,7 +74,11 @@ async function read(response) {
   }
   if (response.status === 204) return null;
   if (kind.includes("octet-stream"))
-    return { bits: new Uint8Array(await response.arrayBuffer()), version: Number(response.headers.get("X-Version")) };
+    return {
+      bits: new Uint8Array(await response.arrayBuffer()),
+      version: Number(response.headers.get("X-Version")),
+      layout: response.headers.get("X-Layout"),
+    };
   return kind.includes("json") ? response.json() : response.text();
 }
 

@@ -39,7 +39,7 @@ async function draw(ticket, order, name) {
       make("p", { className: "soft" }, name),
       make("h2", {}, ticket.seat),
       make("p", {}, `${seat.category} · ${money(seat.price)}`),
-      make("p", {}, order.buyer.name),
+      make("p", {}, order.buyer?.name ?? ""),
       make("p", { className: "code" }, ticket.code),
     ),
   );

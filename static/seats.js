@@ -95,6 +95,7 @@ function render() {
   show("buyer", Boolean(hold) && !order);
   show("payment", ["paying", "declined"].includes(state));
   show("confirming", state === "confirming");
+  show("awaited", isAwaited());
   show("best", !hold);
   if (state === "declined")
     fail(
@@ -212,19 +213,22 @@ async function follow() {
     location.href = root + (order.link || `/orders/${order.id}`);
     return;
   }
-  if (["expired", "cancelled", "refunding", "refunded"].includes(order?.state)) {
+  if (["expired", "cancelled", "refunding", "refunded"].includes(order?.state) && !isAwaited()) {
     drop();
     fail("The time to pay ran out and the seats went back. Nothing was charged that is not returned.");
     return;
   }
   render();
   clearTimeout(following);
-  if (order?.state === "confirming")
+  if (order?.state === "confirming" || isAwaited())
     following = setTimeout(async () => {
       order = await call("GET", `/api/v1/orders/${order.id}`).catch(() => order);
       follow();
     }, 2000);
 }
+
+/** Returns whether the money for an order that expired may still come: then the order may yet be confirmed. */
+const isAwaited = () => order?.state === "expired" && order.payment.pending;
 
 /** Gives up a chosen seat that another fan has now. @param {string} id */
 function lose(id) {
@@ -233,15 +237,21 @@ function lose(id) {
   fail(`${id} was just taken by another fan.`);
 }
 
+/** Tag of the layout that the states are of. @type {string | null} */
+let layoutTag = null;
+
 /** Fetches the states of the seats. */
 const fetchSeats = () => call("GET", `${base}/seats?format=bits`, { cache: "no-cache" });
 
 /**
  * Shows the states of the seats; fetches them again soon where a cache on the way had older ones than are known of.
- * @param {Promise<{bits: Uint8Array, version: number}>} fetched
+ * @param {Promise<{bits: Uint8Array, version: number, layout: string | null}>} fetched
  */
 async function refresh(fetched = fetchSeats()) {
-  const { bits, version: at } = await fetched;
+  const { bits, version: at, layout: tag } = await fetched;
+  layoutTag ??= tag;
+  // The bits of another plan say nothing about the seats of this one.
+  if (tag !== layoutTag) return reloadIfReplaced();
   if (at < Math.max(least, version)) return catchUpIn(500);
   version = at;
   map.seats.forEach((seat, i) => {
@@ -315,11 +325,11 @@ function tick() {
       : `${clock(left(session.expires_at))} left to shop`;
   const until = order ? order.pay_by : hold?.expires_at;
   const seconds = until ? left(until) : Infinity;
-  show("countdown", Boolean(until) && order?.state !== "confirming");
+  show("countdown", Boolean(until) && order?.state !== "confirming" && !isAwaited());
   if (until) $("countdown").textContent = `Held for you for ${clock(seconds)}`;
   if (Math.round(seconds) === 30) say("30 seconds left on your seats.");
   const seemsOver =
-    (seconds < 0 && order?.state !== "confirming") || (session && !session.over && left(session.expires_at) < 0);
+    (seconds < 0 && order?.state !== "confirming" && !isAwaited()) || (session && !session.over && left(session.expires_at) < 0);
   if (seemsOver && performance.now() - askedAt > ASK_AGAIN_MS) lookAgain();
 }
 

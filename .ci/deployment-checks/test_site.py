@@ -170,6 +170,7 @@ class Site(unittest.TestCase):
             secrets = {
                 "line": start_redis(processes, "redis-password-of-the-checks"),
                 "inventory": start_postgres(processes, "postgres-password-of-the-checks"),
+                "personal-keys": "0123456789abcdef" * 4,
                 "pass-secret": "pass-0123456789abcdef0123456789abcdef",
                 "service-key": "service-0123456789abcdef0123456789abcdef",
                 "organiser-key": KEY,

@@ -5,6 +5,7 @@ use crate::jwks::Jwks;
 use crate::payment::declines::Declines;
 use crate::payment::provider::Provider;
 use crate::payment::unsettled::Unsettled;
+use crate::retention::Retention;
 use crate::waiting_room::WaitingRoom;
 use axum::extract::FromRef;
 use shared::context::AppContext;
@@ -26,6 +27,8 @@ pub struct Shop {
     /// Key with which a waiting room in another process may remove an event; `None` if it runs in
     /// this process.
     pub service_key: Option<String>,
+    /// How long personal data is kept.
+    pub retention: Retention,
     /// Payments whose verdict is known to this process alone.
     pub unsettled: Unsettled,
     /// Declined cards by client address.

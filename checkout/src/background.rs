@@ -2,6 +2,7 @@
 //! seat maps, and reports to the waiting room.
 
 use crate::app::Shop;
+use crate::housekeeping;
 use crate::inventory::layout::Layout;
 use crate::inventory::seat_map::VERSION_MS;
 use crate::inventory::{REPORTS_MAX, Report};
@@ -20,7 +21,8 @@ const SWEEP_EVERY: Duration = Duration::from_millis(500);
 const REPORT_EVERY: Duration = Duration::from_secs(2);
 /// Largest number of reports under way at one time.
 const REPORTS_AT_ONCE: usize = 64;
-/// Time after which unchanged figures are repeated: silence means that the checkout is down.
+/// Time after which unchanged figures are repeated: silence means that the checkout is down. Also
+/// the time after which figures are offered again to a waiting room that refuses the service key.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// Runs until the stop signal. One set of these tasks a process; several processes do no harm.
@@ -31,7 +33,8 @@ pub async fn run(shop: Arc<Shop>) {
         publish(&shop, &published),
         report_seats(&shop, &published),
         report(&shop),
-        fetch_keys(&shop)
+        fetch_keys(&shop),
+        housekeeping::run(&shop)
     );
 }
 
@@ -143,10 +146,14 @@ async fn publish(shop: &Arc<Shop>, done: &Notify) {
 /// room that does not answer must not make the maps old.
 async fn report_seats(shop: &Arc<Shop>, published: &Notify) {
     let mut last_reports: HashMap<EventId, LastReport> = HashMap::new();
+    let mut refused_at: Option<Instant> = None;
     loop {
         tokio::select! {
             () = published.notified() => {}
             () = shop.site.stop.cancelled() => return,
+        }
+        if refused_at.is_some_and(|at| at.elapsed() < HEARTBEAT) {
+            continue;
         }
         let now = shop.inventory.now();
         // Figures without their maps: a map that is kept here would keep the sockets of a replaced
@@ -160,12 +167,37 @@ async fn report_seats(shop: &Arc<Shop>, published: &Notify) {
             if last.is_some_and(|last| last.still_stands(&seats)) {
                 continue;
             }
-            if shop.waiting_room.report(&event, seats).await == Reported::Taken {
-                let at = Instant::now();
-                last_reports.insert(event, LastReport { seats, at });
+            let reported = shop.waiting_room.report(&event, seats).await;
+            note_refusal(shop, reported);
+            refused_at = (reported == Reported::Refused).then(Instant::now);
+            match reported {
+                Reported::Taken => {
+                    let at = Instant::now();
+                    last_reports.insert(event, LastReport { seats, at });
+                }
+                Reported::Refused => break,
+                Reported::Lapsed | Reported::Unanswered => {}
             }
         }
         last_reports.retain(|event, _| shop.inventory.seat_map(event).is_some());
+    }
+}
+
+/// Tells the operator when the waiting room begins to refuse the service key, and when it ends.
+fn note_refusal(shop: &Shop, reported: Reported) {
+    let mut trouble = shop.site.health.report_trouble.lock();
+    match reported {
+        Reported::Refused if trouble.is_none() => {
+            tracing::error!("the waiting room refuses this FAIRLINE_SERVICE_KEY");
+            let why = "the waiting room refuses this FAIRLINE_SERVICE_KEY: it does not learn how many seats are left, and admits fans regardless";
+            *trouble = Some(why.to_owned());
+        }
+        Reported::Taken | Reported::Lapsed => {
+            if trouble.take().is_some() {
+                tracing::info!("the waiting room accepts the service key again");
+            }
+        }
+        Reported::Refused | Reported::Unanswered => {}
     }
 }
 

@@ -53,6 +53,7 @@ fn plain(refused: &Refused) -> Problem {
         Refused::HoldConverted(_) => (S::CONFLICT, "hold-converted", "There is an order for this hold"),
         Refused::NoSuchOrder => (S::NOT_FOUND, "no-such-order", "There is no such order of yours"),
         Refused::NoSuchPayment => (S::NOT_FOUND, "no-such-payment", "There is no such payment of yours"),
+        Refused::NoSuchTicket => (S::NOT_FOUND, "no-such-ticket", "This ticket is not valid: it was given back, or is of no sale here"),
         Refused::OrderState(_) => (S::CONFLICT, "order-state", "The order's state does not allow this"),
         Refused::PaymentRunning => (S::CONFLICT, "payment-running", "A payment is under way"),
         Refused::TooManyAttempts(_) => (S::CONFLICT, "too-many-attempts", "Too many attempts to pay this order"),

@@ -88,12 +88,15 @@ async fn hold(
 ) -> Result<Response, Problem> {
     let event = event_id(&event)?;
     let wish = input.wish()?;
-    let own = keys.iter().find(|key| key.event == event);
-    if let (Some(Extension(ClientAddress(address))), Some(key)) = (address, own) {
-        count_holder(&shop, &event, address, key.hash).await?;
+    let own = shop.inventory.session_of_event(keys, &event).await?;
+    if let Some(Extension(ClientAddress(address))) = address {
+        count_holder(&shop, &event, address, own.hash).await?;
     }
-    let attempt = key.attempt(&subject(&keys), &format!("hold {event}"), &body);
-    let once = shop.inventory.hold(keys, &event, wish, attempt).await?;
+    let attempt = key.attempt(&subject(&own), &format!("hold {event}"), &body);
+    let once = shop
+        .inventory
+        .hold(vec![own], &event, wish, attempt)
+        .await?;
     let response = (StatusCode::CREATED, Json(once.value)).into_response();
     Ok(mark_replayed(response, once.is_replayed))
 }
@@ -116,9 +119,10 @@ async fn count_holder(
     is_counted.then_some(()).ok_or_else(network_is_full)
 }
 
-/// Returns the scope of idempotency keys: no other client has these session tokens.
-pub(crate) fn subject(keys: &[SessionKey]) -> String {
-    keys.iter().map(|key| hex(&key.hash)).collect()
+/// Returns the scope of idempotency keys: no other client has the token of this session. Sessions
+/// of other events, which the same browser sends along, do not count.
+pub(crate) fn subject(key: &SessionKey) -> String {
+    hex(&key.hash)
 }
 
 /// Returns a hold.

@@ -5,6 +5,7 @@ mod app;
 mod background;
 pub mod error;
 mod holds;
+mod housekeeping;
 mod instruments;
 pub mod inventory;
 pub mod jwks;
@@ -13,11 +14,14 @@ mod orders;
 mod organiser;
 mod pages;
 pub mod payment;
+mod people;
 mod qr;
 mod removal;
+pub mod retention;
 mod seats;
 mod sessions;
 pub mod settings;
+mod tickets;
 pub mod waiting_room;
 
 pub use app::Shop;
@@ -52,6 +56,8 @@ pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
     let (router, description) = with_deadlines
         .merge(seats::routes())
         .merge(organiser::routes())
+        .merge(people::routes())
+        .merge(tickets::routes())
         .merge(removal::routes())
         .split_for_parts();
     let router = router.merge(pages::routes()).merge(qr::routes());

@@ -22,6 +22,12 @@ use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+/// Limits of a buyer's name and address, the latter as in RFC 5321.
+const NAME_CHARS_MAX: usize = 200;
+const EMAIL_CHARS_MAX: usize = 254;
+const EMAIL_NAME_BYTES_MAX: usize = 64;
+const LABEL_BYTES_MAX: usize = 63;
+
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list_own_orders, create_order))
@@ -40,19 +46,11 @@ struct OrderInput {
 
 fn check_buyer(buyer: &Buyer) -> Result<(), Problem> {
     let mut wrong = Vec::new();
-    let visible = |text: &str| !text.trim().is_empty() && !text.chars().any(char::is_control);
-    if !visible(&buyer.name) || buyer.name.chars().count() > 200 {
-        wrong.push(("buyer.name".to_owned(), "1 to 200 characters".to_owned()));
+    if !is_name(&buyer.name) {
+        let why = "1 to 200 characters, of which some can be seen";
+        wrong.push(("buyer.name".to_owned(), why.to_owned()));
     }
-    let email = &buyer.email;
-    let is_address = email.split_once('@').is_some_and(|(name, host)| {
-        !name.is_empty() && host.contains('.') && !host.starts_with('.') && !host.ends_with('.')
-    });
-    if !is_address
-        || email.chars().count() > 254
-        || email.contains(char::is_whitespace)
-        || !visible(email)
-    {
+    if !is_email(&buyer.email) {
         wrong.push((
             "buyer.email".to_owned(),
             "an address such as ada@example.org".to_owned(),
@@ -63,6 +61,53 @@ fn check_buyer(buyer: &Buyer) -> Result<(), Problem> {
     } else {
         Err(Problem::invalid_all(wrong))
     }
+}
+
+/// Returns whether a text can stand as a name on a ticket, in a list and in a mail.
+fn is_name(text: &str) -> bool {
+    text.chars().count() <= NAME_CHARS_MAX
+        && text.chars().any(is_visible)
+        && !text.chars().any(disturbs_text)
+}
+
+/// Returns whether a character ends a line, or changes the direction of what follows it: neither
+/// belongs to a name.
+fn disturbs_text(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Returns whether a character leaves a mark. Letters of some scripts are written with invisible
+/// ones between them, so that a name may have both.
+fn is_visible(c: char) -> bool {
+    let is_invisible = matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+        | '\u{e0000}'..='\u{e0fff}');
+    !c.is_whitespace() && !c.is_control() && !is_invisible
+}
+
+/// Returns whether a mail can be sent to an address as it stands: a name of words joined by dots,
+/// and a domain, in the letters of any script.
+fn is_email(text: &str) -> bool {
+    let Some((name, domain)) = text.rsplit_once('@') else {
+        return false;
+    };
+    let is_in_word = |c: char| c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c);
+    let is_word = |word: &str| !word.is_empty() && word.chars().all(is_in_word);
+    let is_label = |label: &str| {
+        (1..=LABEL_BYTES_MAX).contains(&label.len())
+            && label.chars().all(|c| c.is_alphanumeric() || c == '-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    text.chars().count() <= EMAIL_CHARS_MAX
+        && text.chars().all(is_visible)
+        && name.len() <= EMAIL_NAME_BYTES_MAX
+        && name.split('.').all(is_word)
+        && domain.contains('.')
+        && domain.split('.').all(is_label)
 }
 
 /// Makes an order of a hold; its seats are frozen for the payment.
@@ -76,10 +121,11 @@ async fn create_order(
     Input(input, body): Input<OrderInput>,
 ) -> Result<Response, Problem> {
     check_buyer(&input.buyer)?;
-    let attempt = key.attempt(&subject(&keys), "order", &body);
+    let own = shop.inventory.session_of_hold(keys, &input.hold).await?;
+    let attempt = key.attempt(&subject(&own), "order", &body);
     let once = shop
         .inventory
-        .order(keys, &input.hold, input.buyer, attempt)
+        .order(vec![own], &input.hold, input.buyer, attempt)
         .await?;
     let response = (StatusCode::CREATED, Json(once.value)).into_response();
     Ok(mark_replayed(response, once.is_replayed))
@@ -163,12 +209,13 @@ async fn pay(
             "not one of the simulated provider's cards",
         ));
     }
-    let attempt = key.attempt(&subject(&keys), &format!("pay {payment}"), &body);
+    let own = shop.inventory.session_of_payment(keys, &payment).await?;
+    let attempt = key.attempt(&subject(&own), &format!("pay {payment}"), &body);
     let address = address.map(|Extension(ClientAddress(address))| address);
     let now = shop.inventory.now();
     let allowance = shop.declines.allowance(address, now).await;
     let paid = shop.pay(CardPayment {
-        keys,
+        keys: vec![own],
         payment,
         card,
         attempt,
@@ -185,4 +232,88 @@ async fn pay(
         Json(once.value).into_response(),
         once.is_replayed,
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_can_be_seen_and_stays_on_its_line() {
+        for name in [
+            "Ada",
+            "李",
+            "O\u{2019}Neil Jr.",
+            "می\u{200c}خواهم",
+            "n\u{303}",
+            "👩\u{200d}🚀",
+            "=HYPERLINK(…)",
+        ] {
+            assert!(is_name(name), "{name:?}");
+        }
+        let long = "x".repeat(201);
+        for name in [
+            "",
+            " ",
+            "\u{200b}\u{200b}",
+            "\u{feff}",
+            "\u{ad}\u{ad}",
+            "\u{3164}",
+            "\u{2800}",
+            "\u{e0041}",
+            "Ada\u{2028}B",
+            "Ada\u{2029}",
+            "Ada\n",
+            "Ada\u{202e}",
+            "\u{2067}Ada",
+            "Ada\0",
+            &long,
+        ] {
+            assert!(!is_name(name), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_one_that_a_mail_can_be_sent_to() {
+        let long = format!("{}@example.org", "x".repeat(65));
+        for email in [
+            "ada@example.org",
+            "a.b+c@x-y.example.org",
+            "o'neil@example.org",
+            "ada@münchen.example",
+            "用户@例子.公司",
+        ] {
+            assert!(is_email(email), "{email:?}");
+        }
+        for email in [
+            "",
+            "ada",
+            "@example.org",
+            "ada@",
+            "ada@example",
+            "<a@b.c>",
+            "a@b@c.de",
+            "a@b..c",
+            "a@b.c:80",
+            "(x)a@b.c",
+            "a@b.c\u{200b}",
+            "a\u{ad}a@b.c",
+            "a b@c.de",
+            "a@b.c\n",
+            ".a@b.c",
+            "a.@b.c",
+            "a..b@c.de",
+            "a@-b.c",
+            "a@b-.c",
+            "a@[127.0.0.1]",
+            "\"a\"@b.c",
+            "a,b@c.de",
+            "a;b@c.de",
+            "a@b.c.",
+            "a@b_c.de",
+            &long,
+        ] {
+            assert!(!is_email(email), "{email:?}");
+        }
+    }
 }

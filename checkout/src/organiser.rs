@@ -167,7 +167,7 @@ struct OrdersQuery {
 /// payment's secret), and without the buyer for viewers, who watch the sale but do not look after
 /// buyers.
 #[derive(Serialize, utoipa::ToSchema)]
-struct OrganiserOrder {
+pub(crate) struct OrganiserOrder {
     /// `ord_…`
     id: String,
     event: EventId,
@@ -176,7 +176,7 @@ struct OrganiserOrder {
     #[schema(value_type = Vec<SeatPrice>)]
     seats: Arc<Vec<SeatPrice>>,
     total: Money,
-    /// Null for viewers.
+    /// Null for viewers, and once erased.
     buyer: Option<Buyer>,
     payment: OrganiserPayment,
     decline_reason: Option<String>,
@@ -194,7 +194,7 @@ struct OrganiserPayment {
 }
 
 impl OrganiserOrder {
-    fn of(order: Order, organiser: &Organiser) -> OrganiserOrder {
+    pub(crate) fn of(order: Order, organiser: &Organiser) -> OrganiserOrder {
         let sees_buyers = organiser.role >= Role::Operator;
         OrganiserOrder {
             id: order.id,
@@ -202,7 +202,7 @@ impl OrganiserOrder {
             state: order.state,
             seats: order.seats,
             total: order.total,
-            buyer: sees_buyers.then_some(order.buyer),
+            buyer: order.buyer.filter(|_| sees_buyers),
             payment: OrganiserPayment {
                 provider: order.payment.provider,
                 id: order.payment.id,

@@ -29,6 +29,8 @@ const JSON: [(header::HeaderName, &str); 1] = [(header::CONTENT_TYPE, "applicati
 const BITS: [(header::HeaderName, &str); 1] = [(header::CONTENT_TYPE, "application/octet-stream")];
 const X_VERSION: header::HeaderName = header::HeaderName::from_static("x-version");
 const X_STALE: header::HeaderName = header::HeaderName::from_static("x-stale");
+/// Entity tag of the layout that the states are of, without quotes.
+const X_LAYOUT: header::HeaderName = header::HeaderName::from_static("x-layout");
 /// Buffers and limits of a socket. A message has the changes of an instant, which may be many.
 const LIMITS: SocketLimits = SocketLimits {
     read_bytes: 512,
@@ -99,6 +101,8 @@ struct Bits(#[expect(dead_code, reason = "describes an answer that is made elsew
 #[derive(Serialize, utoipa::ToSchema)]
 struct SeatMapBody<'a> {
     version: u64,
+    /// Entity tag of the layout that these states are of.
+    layout: &'a str,
     counts: Counts,
     /// Whether this is the last known version because the store cannot be reached.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -123,7 +127,8 @@ struct SeatLine<'a> {
 
 /// Returns the state of every seat, from memory, at most one second old. With `Accept:
 /// application/octet-stream` each seat takes two bits. While the store cannot be reached the last
-/// known map is returned, with `stale: true` (`X-Stale: true` in the header).
+/// known map is returned, with `stale: true` (`X-Stale: true` in the header). `X-Layout` is the
+/// entity tag of the layout that the states are of.
 #[utoipa::path(get, path = "/api/v1/events/{event}/seats", tag = "checkout",
     params(("event" = String, Path), MapQuery),
     security(()),
@@ -139,6 +144,7 @@ async fn show_seats(
     let seat_map = seat_map(&shop, &event)?;
     let shown = seat_map.current();
     let is_stale = shop.inventory.is_stale(&seat_map.event);
+    let layout_tag = seat_map.layout_document().await?.tag;
     let wants_bits = query.format.is_some() || accepts_bits(&headers);
     let form = if wants_bits { "-bits" } else { "" };
     let mark = if is_stale { "-stale" } else { "" };
@@ -148,6 +154,7 @@ async fn show_seats(
         (header::VARY, "Accept".to_owned()),
         (X_VERSION, shown.version.to_string()),
         (X_STALE, is_stale.to_string()),
+        (X_LAYOUT, layout_tag.to_string()),
     ];
     let mut response = if is_known(&headers, &tag) {
         not_modified(head)
@@ -159,7 +166,13 @@ async fn show_seats(
         let bits = shown.bits.get(make).await?;
         bits.response(&headers, (head, BITS)).await?
     } else {
-        let json = json_document(&seat_map, &shown, is_stale).await?;
+        let shown = Shown {
+            seat_map: seat_map.clone(),
+            layout_tag,
+            version: shown,
+            is_stale,
+        };
+        let json = shown.json().await?;
         json.response(&headers, (head, JSON)).await?
     };
     let edge = &shop.site.edge;
@@ -174,46 +187,51 @@ fn accepts_bits(headers: &HeaderMap) -> bool {
         .is_some_and(|value| value.contains("application/octet-stream"))
 }
 
-/// Returns the version as JSON, rendered once.
-async fn json_document(
-    seat_map: &Arc<SeatMap>,
-    shown: &Arc<SeatMapVersion>,
+/// A version of a seat map, as it is shown.
+#[derive(Clone)]
+struct Shown {
+    seat_map: Arc<SeatMap>,
+    layout_tag: Arc<str>,
+    version: Arc<SeatMapVersion>,
     is_stale: bool,
-) -> Result<Document, Problem> {
-    let kept = if is_stale {
-        &shown.stale_json
-    } else {
-        &shown.json
-    };
-    let (seat_map, shown) = (seat_map.clone(), shown.clone());
-    let make = move || Document::short_lived(render(&seat_map, &shown, is_stale));
-    kept.get(make).await
 }
 
-fn render(seat_map: &SeatMap, shown: &SeatMapVersion, is_stale: bool) -> Vec<u8> {
-    let layout = &seat_map.layout;
-    let seats = layout
-        .seats
-        .iter()
-        .zip(&shown.states)
-        .map(|(seat, state)| SeatLine {
+impl Shown {
+    /// Returns the version as JSON, rendered once.
+    async fn json(&self) -> Result<Document, Problem> {
+        let kept = if self.is_stale {
+            &self.version.stale_json
+        } else {
+            &self.version.json
+        };
+        let shown = self.clone();
+        kept.get(move || Document::short_lived(shown.render()))
+            .await
+    }
+
+    fn render(&self) -> Vec<u8> {
+        let layout = &self.seat_map.layout;
+        let seats = layout.seats.iter().zip(&self.version.states);
+        let seats = seats.map(|(seat, state)| SeatLine {
             id: &seat.id,
             category: &layout.categories[seat.category as usize].id,
             state: *state,
         });
-    let [available, held, booked, blocked] = shown.counts;
-    let map = SeatMapBody {
-        version: shown.version,
-        counts: Counts {
-            available,
-            held,
-            booked,
-            blocked,
-        },
-        stale: is_stale,
-        seats: seats.collect(),
-    };
-    serde_json::to_vec(&map).expect("a map can always be serialised")
+        let [available, held, booked, blocked] = self.version.counts;
+        let map = SeatMapBody {
+            version: self.version.version,
+            layout: &self.layout_tag,
+            counts: Counts {
+                available,
+                held,
+                booked,
+                blocked,
+            },
+            stale: self.is_stale,
+            seats: seats.collect(),
+        };
+        serde_json::to_vec(&map).expect("a map can always be serialised")
+    }
 }
 
 /// Streams live changes: a WebSocket of versions without gaps, beginning with the current one.

@@ -120,8 +120,10 @@ async fn open_session(
     // A fan whose slot has lapsed is refused, whatever the token says. If the waiting room does not
     // answer, the token is believed and the start is reported later.
     let reported = shop.waiting_room.start(&event, &token).await;
-    if reported == Reported::Lapsed {
-        return Err(Problem::slot_lapsed());
+    match reported {
+        Reported::Lapsed => return Err(Problem::slot_lapsed()),
+        Reported::Refused => return Err(Problem::bad_admission()),
+        Reported::Taken | Reported::Unanswered => {}
     }
     let word = session_token(&event, &token, &key);
     let opened = shop.inventory.open_session(NewSession {

@@ -1,15 +1,17 @@
 //! Settings of the checkout.
 
 use crate::app::Shop;
-use crate::inventory::{Postgres, check_url, is_postgres, open};
+use crate::inventory::{Postgres, check_url, is_postgres, open_sealed};
 use crate::jwks::Jwks;
 use crate::payment::declines::Declines;
 use crate::payment::{Provider, Unsettled};
+use crate::retention::{DAYS_MAX, Retention};
 use crate::waiting_room::WaitingRoom;
 use shared::audit::SharedAuditLog as _;
 use shared::context::AppContext;
 use shared::data_dir::DataFolder;
 use shared::mistakes::Mistakes;
+use shared::sealing::SealingKeys;
 use shared::time::Clock;
 use shared::verify_audit::SharedLines;
 use shared::warnings::is_clear_in_public;
@@ -34,6 +36,21 @@ pub struct SeatsArgs {
     /// Payment provider: simulated [default: simulated]
     #[arg(long, env = "FAIRLINE_PAYMENTS", global = true)]
     pub payments: Option<String>,
+    /// Keys that seal names and addresses of buyers, 64 hex digits each, comma-separated: the first
+    /// seals, the others open what they sealed [default: with sqlite generated, with Postgres none]
+    #[arg(
+        long,
+        env = "FAIRLINE_PERSONAL_KEYS",
+        hide_env_values = true,
+        global = true
+    )]
+    pub personal_keys: Option<String>,
+    /// Days for which sessions that ended and their holds are kept; 0: for ever [default: 30]
+    #[arg(long, env = "FAIRLINE_KEEP_VISITS_DAYS", global = true)]
+    pub keep_visits_days: Option<String>,
+    /// Days for which buyers of settled orders are kept; 0: for ever [default: 0]
+    #[arg(long, env = "FAIRLINE_KEEP_BUYERS_DAYS", global = true)]
+    pub keep_buyers_days: Option<String>,
     /// Address for publishing the outbox: not built into this version
     #[arg(long, env = "FAIRLINE_EVENTS", hide_env_values = true, global = true)]
     pub events: Option<String>,
@@ -51,6 +68,39 @@ impl SeatsArgs {
         if let Err(error) = check_url(self.url()) {
             mistakes.add(error);
         }
+        mistakes.take("FAIRLINE_PERSONAL_KEYS", self.set_keys());
+        self.retention(mistakes);
+    }
+
+    /// Returns the keys that are set, if any are.
+    fn set_keys(&self) -> Result<Option<SealingKeys>, String> {
+        let keys = self.personal_keys.as_deref();
+        keys.map(SealingKeys::parse).transpose()
+    }
+
+    /// Returns the keys that are set, or one that the data folder keeps with the file that it is
+    /// for. Nodes that share a database have no folder in common.
+    fn sealing_keys(&self, folder: &DataFolder) -> Result<SealingKeys, String> {
+        match self.set_keys() {
+            Ok(Some(keys)) => Ok(keys),
+            Ok(None) if is_postgres(self.url()) => Ok(SealingKeys::default()),
+            Ok(None) => SealingKeys::parse(&folder.secret("personal-key")?),
+            Err(error) => Err(format!("FAIRLINE_PERSONAL_KEYS: {error}")),
+        }
+    }
+
+    fn retention(&self, mistakes: &mut Mistakes) -> Retention {
+        let mut days = |name: &str, text: &Option<String>, default: u32| {
+            let days: u32 = mistakes.parse(name, text.as_deref(), default);
+            if days > DAYS_MAX {
+                mistakes.add(format!("{name}: at most {DAYS_MAX}"));
+            }
+            (days > 0).then_some(days)
+        };
+        Retention {
+            visits_days: days("FAIRLINE_KEEP_VISITS_DAYS", &self.keep_visits_days, 30),
+            buyers_days: days("FAIRLINE_KEEP_BUYERS_DAYS", &self.keep_buyers_days, 0),
+        }
     }
 
     /// Returns what to warn of where the site is served at this URL.
@@ -59,7 +109,13 @@ impl SeatsArgs {
         let is_for_fans = public_url.starts_with("https://") || is_clear_in_public(public_url);
         let warning = "FAIRLINE_PAYMENTS: payments are simulated: everyone can buy with a test card, and no money moves";
         let applies = is_simulated && is_for_fans;
-        applies.then(|| warning.to_owned()).into_iter().collect()
+        let clear = "FAIRLINE_PERSONAL_KEYS: not set: names and addresses of buyers are in clear in Postgres";
+        let is_clear = self.personal_keys.is_none() && is_postgres(self.url());
+        [(applies, warning), (is_clear && is_for_fans, clear)]
+            .into_iter()
+            .filter(|(applies, _)| *applies)
+            .map(|(_, warning)| warning.to_owned())
+            .collect()
     }
 
     /// Returns the audit log that all nodes share, if the seats are in a store that keeps one.
@@ -71,7 +127,8 @@ impl SeatsArgs {
         if !is_postgres(url) {
             return Ok(None);
         }
-        let store = Postgres::open(url, Clock::system()).await?;
+        let keys = self.set_keys()?.unwrap_or_default();
+        let store = Postgres::open_sealed(url, Clock::system(), Arc::new(keys)).await?;
         let lines = store.newest(AUDIT_LINES_MAX).await?;
         Ok(Some(SharedLines {
             name: "the audit log in Postgres",
@@ -101,7 +158,9 @@ impl SeatsArgs {
         waiting_room: Arc<dyn WaitingRoom>,
         service_key: Option<String>,
     ) -> Result<Arc<Shop>, String> {
-        let (inventory, shared) = open(self.url(), folder, site.clock.clone()).await?;
+        let sealing = Arc::new(self.sealing_keys(folder)?);
+        let opened = open_sealed(self.url(), folder, site.clock.clone(), sealing);
+        let (inventory, shared) = opened.await?;
         let declines = Declines::default();
         if let Some(store) = shared {
             site.audit.share(store.clone());
@@ -115,9 +174,57 @@ impl SeatsArgs {
             keys,
             waiting_room,
             service_key,
+            retention: self.retention(&mut Mistakes::default()),
             unsettled: Unsettled::default(),
             declines,
             to_report: tokio::sync::Notify::new(),
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_and_days_that_cannot_be_used_are_named() {
+        let args = SeatsArgs {
+            personal_keys: Some("secret".into()),
+            keep_visits_days: Some("36501".into()),
+            keep_buyers_days: Some("a week".into()),
+            ..SeatsArgs::default()
+        };
+        let mut mistakes = Mistakes::default();
+        args.check(&mut mistakes);
+        let named = ["PERSONAL_KEYS", "KEEP_VISITS_DAYS", "KEEP_BUYERS_DAYS"];
+        assert_eq!(mistakes.0.len(), named.len(), "{mistakes:?}");
+        for (mistake, name) in mistakes.0.iter().zip(named) {
+            assert!(
+                mistake.starts_with(&format!("FAIRLINE_{name}: ")),
+                "{mistake}"
+            );
+            assert!(!mistake.contains("secret"), "{mistake}");
+        }
+        let mut mistakes = Mistakes::default();
+        let kept = SeatsArgs::default().retention(&mut mistakes);
+        assert_eq!((kept.visits_days, kept.buyers_days), (Some(30), None));
+        assert!(mistakes.0.is_empty());
+    }
+
+    #[test]
+    fn a_public_site_on_postgres_is_warned_of_buyers_in_clear() {
+        let mut args = SeatsArgs {
+            inventory: Some("postgres://localhost/fairline".into()),
+            ..SeatsArgs::default()
+        };
+        let warns = |args: &SeatsArgs, url| {
+            let warnings = args.warnings(url);
+            warnings.iter().any(|text| text.contains("PERSONAL_KEYS"))
+        };
+        assert!(warns(&args, "https://tickets.example"));
+        assert!(!warns(&args, "http://127.0.0.1:8080"));
+        args.personal_keys = Some("0a".repeat(32));
+        assert!(!warns(&args, "https://tickets.example"));
+        assert!(!warns(&SeatsArgs::default(), "https://tickets.example"));
     }
 }

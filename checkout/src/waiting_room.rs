@@ -20,6 +20,8 @@ pub enum Reported {
     Taken,
     /// The slot is gone.
     Lapsed,
+    /// The credential was refused: the admission token, or the service key.
+    Refused,
     /// No answer; to be repeated later.
     Unanswered,
 }
@@ -71,9 +73,8 @@ impl RemoteWaitingRoom {
         body: Option<String>,
     ) -> Reported {
         match self.service.ask(method, &path, bearer, body).await {
-            Some((StatusCode::GONE | StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND, _)) => {
-                Reported::Lapsed
-            }
+            Some((StatusCode::GONE | StatusCode::NOT_FOUND, _)) => Reported::Lapsed,
+            Some((StatusCode::UNAUTHORIZED, _)) => Reported::Refused,
             Some((status, _)) if status.is_success() => Reported::Taken,
             _ => Reported::Unanswered,
         }
@@ -161,5 +162,41 @@ impl Shared for RemoteSignOuts {
         let (status, body) = answer.ok_or("the waiting room does not answer")?;
         let refused = |_| format!("the waiting room answers {status}");
         serde_json::from_slice(&body).map_err(refused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    /// Returns how a start is reported to a waiting room that answers with this status.
+    async fn start(status: &str) -> Reported {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 1024];
+            let _ = stream.read(&mut request).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+            let _ = stream.read(&mut request).await;
+        });
+        let room = RemoteWaitingRoom::new(&base, "key");
+        room.start(&EventId::parse("arena").unwrap(), "token").await
+    }
+
+    #[tokio::test]
+    async fn a_credential_that_is_refused_is_not_a_slot_that_is_gone() {
+        for (status, reported) in [
+            ("204 No Content", Reported::Taken),
+            ("410 Gone", Reported::Lapsed),
+            ("404 Not Found", Reported::Lapsed),
+            ("401 Unauthorized", Reported::Refused),
+            ("503 Service Unavailable", Reported::Unanswered),
+        ] {
+            assert_eq!(start(status).await, reported, "{status}");
+        }
     }
 }

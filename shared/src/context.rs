@@ -64,20 +64,25 @@ pub struct Health {
     pub is_line_away: AtomicBool,
     /// Why it does not, or what else is wrong with a line, in a sentence for the operator.
     pub line_trouble: Mutex<Option<String>>,
-    /// The inventory's store does not answer.
+    /// The inventory's store does not answer, or takes no writes.
     pub is_inventory_away: AtomicBool,
+    /// Why the waiting room takes no reports of this checkout, in a sentence for the operator: it
+    /// would admit fans without knowing how many seats are left.
+    pub report_trouble: Mutex<Option<String>>,
 }
 
 impl Health {
-    /// Returns whether all stores answer.
+    /// Returns whether all stores answer, and the other service takes what it is told.
     pub fn is_ready(&self) -> bool {
         !self.is_line_away.load(Ordering::Relaxed)
             && !self.is_inventory_away.load(Ordering::Relaxed)
+            && self.report_trouble.lock().is_none()
     }
 
     /// Returns why a store does not answer, or what else is wrong, if that is known.
     pub fn trouble(&self) -> Option<String> {
-        self.line_trouble.lock().clone()
+        let trouble = self.line_trouble.lock().clone();
+        trouble.or_else(|| self.report_trouble.lock().clone())
     }
 }
 

@@ -24,6 +24,7 @@ pub mod organiser;
 pub mod probe;
 pub mod process;
 pub mod remote;
+pub mod sealing;
 pub mod service_key;
 pub mod settings;
 pub mod sign_outs;

@@ -3,8 +3,10 @@
 use super::command::{Command, Subject};
 use super::commands::UnitOfWork;
 use super::model::*;
-use super::records::PaymentState;
+use super::personal::{BuyerChange, OrderKey, StoredBuyer};
+use super::records::{DoorTicket, PaymentState};
 use super::rules::{Rules, RulesPatch};
+use super::sales::Sales;
 use super::{Layout, SeatMap};
 use async_trait::async_trait;
 use shared::group_commit::{ANSWER_SECONDS_MAX, Unavailable};
@@ -20,6 +22,13 @@ pub(super) const SWEEP_MAX: usize = 500;
 pub(super) const SILENCE_MS: i64 = 15_000;
 /// Largest number of payments found by one sweep.
 pub(super) const DUE_MAX: i64 = 200;
+
+/// Largest number of tickets listed at one time.
+pub(super) const TICKETS_MAX: usize = 5_000;
+/// Largest number of buyers in one step.
+pub(super) const BUYERS_MAX: usize = 500;
+/// Largest number of sessions, and of holds, deleted by one step.
+pub(super) const VISITS_MAX: i64 = 500;
 
 /// A payment about which the provider must be asked.
 pub struct DuePayment {
@@ -110,6 +119,27 @@ pub trait Engine: Send + Sync {
 
     /// Marks reports as received by the waiting room.
     async fn reported(&self, reports: Vec<Report>) -> Result<(), Refused>;
+
+    /// Returns a ticket by its id.
+    async fn ticket(&self, event: &EventId, id: &str) -> Result<Option<DoorTicket>, Refused>;
+
+    /// Marks a ticket as let in, if it was not. Returns it as it was before.
+    async fn admit_ticket(&self, event: &EventId, id: &str) -> Result<Option<DoorTicket>, Refused>;
+
+    /// Returns the tickets of seats from this one on, in order of seats, at most `TICKETS_MAX`.
+    async fn tickets(&self, event: &EventId, from: u32) -> Result<Vec<DoorTicket>, Refused>;
+
+    /// Returns orders with a buyer, in order of event and id, after this one, at most `BUYERS_MAX`.
+    /// No sale waits for it.
+    async fn buyers(&self, after: Option<&OrderKey>) -> Result<Vec<StoredBuyer>, Refused>;
+
+    /// Stores buyers anew, sealed with the current key, or erases them. One that was changed
+    /// meanwhile stays as it is.
+    async fn set_buyers(&self, changes: Vec<BuyerChange>) -> Result<(), Refused>;
+
+    /// Deletes sessions that ended so long ago, and ended holds of visitors who have no session
+    /// left, at most `VISITS_MAX` of each. Returns whether there may be more.
+    async fn purge_visits(&self, kept_ms: i64) -> Result<bool, Refused>;
 
     /// Returns the databases over which events are distributed; empty for SQLite.
     async fn shards(&self) -> Result<Vec<ShardView>, Refused>;

@@ -5,7 +5,7 @@ use super::best_available::{Peer, SeatIndex};
 use super::layout::Layout;
 use super::model::*;
 use super::records::{
-    Indexed, Key, NEVER, OrderRow, OrderState, SeatChange, SessionRow, VisitorRecords,
+    Indexed, Key, NEVER, OrderRow, OrderState, PaymentState, SeatChange, SessionRow, VisitorRecords,
 };
 use super::rules::Rules;
 use super::seat_map::SeatMap;
@@ -107,6 +107,7 @@ impl EventState {
                 provider: "simulated".to_owned(),
                 id: payment.id.clone(),
                 client_secret: payment.client_secret.clone(),
+                pending: payment.state == PaymentState::Processing,
             },
             decline_reason: row.decline.clone(),
             created_at: row.created_at,
@@ -120,16 +121,21 @@ impl EventState {
         let Some(plan) = &self.plan else {
             return Vec::new();
         };
-        let event = &self.event;
         let show = |ticket: &super::records::TicketRow| {
             let id = ticket.id.clone();
             let seat = plan.layout.seats.get(ticket.seat as usize)?.id.to_string();
-            let text = format!("ticket\n{event}\n{id}\n{seat}");
-            let mac = self.secret.sign(text.as_bytes());
-            let code = format!("FL1.{event}.{id}.{}", encode(&mac[..16]));
+            let code = self.ticket_code(&id, &seat);
             Some(Ticket { id, seat, code })
         };
         row.tickets.iter().filter_map(show).collect()
+    }
+
+    /// Returns what the QR code of a ticket says.
+    pub(super) fn ticket_code(&self, id: &str, seat: &str) -> String {
+        let event = &self.event;
+        let text = format!("ticket\n{event}\n{id}\n{seat}");
+        let mac = self.secret.sign(text.as_bytes());
+        format!("{}{}", ticket_prefix(event, id), encode(&mac[..16]))
     }
 
     /// Returns the signed link to an order's page.
@@ -143,6 +149,11 @@ impl EventState {
         self.secret
             .verify(format!("order\n{order}").as_bytes(), &key.mac)
     }
+}
+
+/// Returns the beginning of a ticket's code, which is not secret.
+pub(super) fn ticket_prefix(event: &EventId, id: &str) -> String {
+    format!("FL1.{event}.{id}.")
 }
 
 /// Key of a signed link, as it stands in an address.

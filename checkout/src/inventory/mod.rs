@@ -9,24 +9,34 @@ mod event_state;
 pub mod layout;
 mod model;
 mod money;
+mod people;
+mod personal;
 mod postgres;
 mod records;
 mod rules;
+mod sales;
 pub mod seat_map;
 mod service;
+mod session_keys;
 mod sqlite;
+mod tickets;
 
 pub use commands::ATTEMPTS_PER_VISITOR_MAX;
 pub use engine::Engine;
 pub use layout::Layout;
 pub use model::*;
+pub use people::{Person, Visit};
+pub use personal::{BuyerChange, OrderKey, StoredBuyer};
 pub use postgres::{Postgres, is_postgres};
 pub use rules::{Orphans, Rules, RulesPatch};
+pub use sales::Sales;
 pub use seat_map::SeatMap;
 pub use service::Inventory;
 pub use sqlite::Sqlite;
+pub use tickets::{ListedTicket, TicketList};
 
 use shared::data_dir::DataFolder;
+use shared::sealing::SealingKeys;
 use shared::time::Clock;
 use std::sync::Arc;
 
@@ -39,13 +49,26 @@ pub async fn open(
     folder: &DataFolder,
     clock: Clock,
 ) -> Result<(Inventory, Option<Arc<Postgres>>), String> {
+    open_sealed(url, folder, clock, Arc::default()).await
+}
+
+/// As `open`, with keys that seal personal data.
+///
+/// # Errors
+/// A sentence for the operator.
+pub async fn open_sealed(
+    url: &str,
+    folder: &DataFolder,
+    clock: Clock,
+    keys: Arc<SealingKeys>,
+) -> Result<(Inventory, Option<Arc<Postgres>>), String> {
     match url {
         "sqlite" => {
-            let sqlite = Sqlite::open(&folder.join("inventory.sqlite"), clock)?;
+            let sqlite = Sqlite::open_sealed(&folder.join("inventory.sqlite"), clock, keys)?;
             Ok((sqlite.into(), None))
         }
         url if is_postgres(url) => {
-            let postgres = Arc::new(Postgres::open(url, clock).await?);
+            let postgres = Arc::new(Postgres::open_sealed(url, clock, keys).await?);
             Ok((postgres.clone().into(), Some(postgres)))
         }
         _ => Err("FAIRLINE_INVENTORY: 'sqlite' or 'postgres://…'".to_owned()),

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use shared::group_commit::Unavailable;
 use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
@@ -194,7 +193,10 @@ pub struct Buyer {
     #[schema(
         min_length = 1,
         max_length = 200,
-        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\x00-\x1f\x7f-\x9f\s][^\x00-\x1f\x7f-\x9f]*$"
+        pattern = "^[^\\x00-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069]*\
+            [^\\x00-\\x1f\\x7f-\\x9f\\s\\u00ad\\u034f\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\
+            \\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\u2800\\u3164\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff0-\\ufffb]\
+            [^\\x00-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069]*$"
     )]
     pub name: String,
     /// E-mail address.
@@ -211,6 +213,10 @@ pub struct PaymentView {
     pub id: String,
     /// Secret passed to the provider's own page.
     pub client_secret: String,
+    /// Whether the provider has not decided yet: also after the order expired, when the money may
+    /// still come.
+    #[serde(default)]
+    pub pending: bool,
 }
 
 /// A ticket to one seat.
@@ -222,6 +228,19 @@ pub struct Ticket {
     pub seat: String,
     /// Content of the QR code, signed so that a forged ticket is recognised at the door.
     pub code: String,
+}
+
+/// A valid ticket, as a door sees it: those of refunded orders are none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct IssuedTicket {
+    /// `tix_…`
+    pub id: String,
+    /// The seat.
+    pub seat: String,
+    /// The order.
+    pub order: String,
+    /// When its bearer was first let in; null if not yet.
+    pub admitted_at: Option<Time>,
 }
 
 /// An order.
@@ -240,8 +259,8 @@ pub struct Order {
     pub seats: Arc<Vec<SeatPrice>>,
     /// Sum of the prices.
     pub total: Money,
-    /// The buyer.
-    pub buyer: Buyer,
+    /// The buyer; null once erased.
+    pub buyer: Option<Buyer>,
     /// The open payment, or the latest one.
     pub payment: PaymentView,
     /// Reason why the latest card was declined.
@@ -320,52 +339,6 @@ pub enum Block {
     Unblock,
 }
 
-/// Sales figures of an event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Sales {
-    /// Number of all seats.
-    pub capacity: u32,
-    /// Number of available seats.
-    pub available: u32,
-    /// Number of held seats.
-    pub held: u32,
-    /// Number of booked seats.
-    pub booked: u32,
-    /// Number of blocked seats.
-    pub blocked: u32,
-    /// Number of orders by state.
-    pub orders: BTreeMap<String, u32>,
-    /// Sum of the confirmed orders.
-    pub revenue: Money,
-}
-
-impl Sales {
-    /// Builds the figures from the number of seats by state and the number and sum of the orders by
-    /// state.
-    pub(super) fn of(
-        [available, held, booked, blocked]: [u32; 4],
-        orders: BTreeMap<String, (u32, i64)>,
-        currency: Currency,
-    ) -> Sales {
-        let confirmed = orders.get("confirmed");
-        Sales {
-            capacity: available + held + booked + blocked,
-            available,
-            held,
-            booked,
-            blocked,
-            revenue: Money {
-                amount: confirmed.map_or(0, |(_, sum)| *sum),
-                currency,
-            },
-            orders: orders
-                .into_iter()
-                .map(|(state, (count, _))| (state, count))
-                .collect(),
-        }
-    }
-}
-
 /// Result of one sweep.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
@@ -440,6 +413,8 @@ pub enum Refused {
     NoSuchOrder,
     #[error("no such payment")]
     NoSuchPayment,
+    #[error("no such ticket")]
+    NoSuchTicket,
     #[error("the order is {0}")]
     OrderState(String),
     #[error("a payment is under way")]

@@ -53,6 +53,11 @@ impl OrderState {
         }
     }
 
+    /// Returns whether nothing more happens to the order by itself.
+    pub(super) fn is_settled(self) -> bool {
+        !self.is_open() && self != OrderState::Refunding
+    }
+
     /// Returns whether the seats are frozen for a payment.
     pub(super) fn is_open(self) -> bool {
         matches!(
@@ -149,6 +154,16 @@ pub(super) struct TicketRow {
     pub(super) id: String,
 }
 
+/// A ticket as a door looks for it.
+#[derive(Clone, Debug)]
+pub struct DoorTicket {
+    pub(super) id: String,
+    /// Index of the seat in the layout.
+    pub(super) seat: u32,
+    pub(super) order: String,
+    pub(super) admitted_at: Option<Time>,
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct OrderRow {
     pub(super) id: String,
@@ -158,7 +173,8 @@ pub(super) struct OrderRow {
     pub(super) state: OrderState,
     pub(super) seats: Arc<Vec<SeatPrice>>,
     pub(super) total: Money,
-    pub(super) buyer: Buyer,
+    /// `None` once erased.
+    pub(super) buyer: Option<Buyer>,
     pub(super) decline: Option<String>,
     pub(super) created_at: Time,
     pub(super) pay_by: Time,

@@ -39,6 +39,17 @@ pub struct VersionStamp {
     pub at: Time,
 }
 
+impl VersionStamp {
+    /// Returns the first version of a new map, after those of the maps before it.
+    pub fn after(newest: u64, clock: &Clock) -> VersionStamp {
+        let at = clock.now();
+        // There is at most one version per `VERSION_MS`, so a version derived from the clock
+        // exceeds all that were shown before a restart.
+        let version = (at.0 as u64 / VERSION_MS).max(newest + 1);
+        VersionStamp { version, at }
+    }
+}
+
 /// Published states of an event's seats.
 pub struct SeatMap {
     /// The event.
@@ -138,21 +149,7 @@ impl SeatMapVersion {
 }
 
 impl SeatMap {
-    /// Creates a seat map whose versions are counted here.
-    pub fn new(
-        event: EventId,
-        layout: PublishedLayout,
-        states: Vec<SeatState>,
-        clock: &Clock,
-    ) -> SeatMap {
-        let at = clock.now();
-        // There is at most one version per `VERSION_MS`, so a version derived from the clock
-        // exceeds all earlier ones.
-        let version = at.0 as u64 / VERSION_MS;
-        SeatMap::with_version(event, layout, states, VersionStamp { version, at })
-    }
-
-    /// Creates a seat map at a version that is counted elsewhere.
+    /// Creates a seat map at a version.
     pub fn with_version(
         event: EventId,
         layout: PublishedLayout,

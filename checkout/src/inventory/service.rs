@@ -360,7 +360,7 @@ impl Inventory {
     }
 
     /// Has a decision made, and waits for its answer.
-    async fn decide<T: Send + 'static>(
+    pub(super) async fn decide<T: Send + 'static>(
         &self,
         subject: Subject,
         decide: impl FnMut(&mut UnitOfWork<'_>) -> Result<T, Refused> + Send + 'static,
@@ -407,7 +407,7 @@ fn of_event(keys: &SessionKeys, event: &EventId) -> Result<Key, Refused> {
 }
 
 /// Tries each session in turn until one of them is the right one.
-async fn first<T, F: Future<Output = Result<T, Refused>>>(
+pub(super) async fn first<T, F: Future<Output = Result<T, Refused>>>(
     keys: SessionKeys,
     nothing: Refused,
     mut attempt: impl FnMut(SessionKey) -> F,

@@ -2,11 +2,12 @@
 
 use checkout::inventory::{
     Begun, Best, Buyer, Hold, Inventory, NewSession, Order, Refused, SessionKey, SessionKeys,
-    Verdict, Wish, layout, open,
+    Verdict, Wish, layout, open, open_sealed,
 };
 use shared::data_dir::DataFolder;
 use shared::http::idempotency::Attempt;
 use shared::ids::{EventId, VisitorId};
+use shared::sealing::SealingKeys;
 use shared::time::{Clock, Time};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection as _, raw_sql};
@@ -158,6 +159,43 @@ impl Bench {
         self.seats = opened.unwrap().0;
     }
 
+    /// Opens it again with these keys for personal data.
+    pub(crate) async fn reopen_with(&mut self, keys: &str) -> Result<(), String> {
+        let keys = Arc::new(SealingKeys::parse(keys).unwrap());
+        let clock = self.clock.clone();
+        let opened = open_sealed(&self.url, &self.folder, clock, keys).await;
+        self.seats = opened?.0;
+        Ok(())
+    }
+
+    /// Returns everything that is stored: the bytes of the files, or the rows of all tables.
+    pub(crate) fn everything_stored(&self) -> String {
+        if self.url == "sqlite" {
+            let files = std::fs::read_dir(self.folder.join("")).unwrap();
+            let read = |file: std::io::Result<std::fs::DirEntry>| {
+                let bytes = std::fs::read(file.unwrap().path()).unwrap();
+                String::from_utf8_lossy(&bytes).into_owned()
+            };
+            return files.map(read).collect();
+        }
+        let tables =
+            "select string_agg(format('select t::text from %s t', oid::regclass), ' union all ')
+            from pg_class where relnamespace = 'fairline'::regnamespace and relkind = 'r'";
+        let tables = self.by_hand(tables).unwrap();
+        self.by_hand(&tables).unwrap()
+    }
+
+    /// Whether it is on a file, in which deleted rows may be found until they are written over.
+    pub(crate) fn is_sqlite(&self) -> bool {
+        self.url == "sqlite"
+    }
+
+    /// Returns a hold's id as Postgres stores it.
+    pub(crate) fn hold_in_store(&self, id: &str) -> String {
+        let id = uuid::Uuid::try_parse(&id["hold_".len()..]).unwrap();
+        id.to_string()
+    }
+
     /// Opens a separate connection that bypasses PgBouncer.
     pub(crate) async fn connect(&self) -> Client {
         let database = self.url.rsplit_once('/').unwrap().1;
@@ -204,6 +242,20 @@ impl Bench {
                  select event, visitor, number + i, gen_random_uuid(), {columns} from fairline.hold, generate_series(1, {count}) i"
             );
             self.by_hand(&repeat).unwrap();
+        }
+        self.reopen().await;
+    }
+
+    /// Changes stored orders by hand, and opens the engine again.
+    pub(crate) async fn change_orders(&mut self, change: &str) {
+        if self.url == "sqlite" {
+            let path = self.folder.join("inventory.sqlite");
+            let file = rusqlite::Connection::open(path).unwrap();
+            file.execute_batch(&format!("update orders set {change}"))
+                .unwrap();
+        } else {
+            self.by_hand(&format!("update fairline.orders set {change}"))
+                .unwrap();
         }
         self.reopen().await;
     }

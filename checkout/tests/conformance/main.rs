@@ -9,11 +9,15 @@
 mod bench;
 mod bounds;
 mod holds;
+mod late;
 mod nodes;
 mod orders;
+mod people;
 mod pooler;
 mod removal;
 mod sale;
+mod set_back;
 mod survival;
+mod tickets;
 mod tls;
 mod upgrade;

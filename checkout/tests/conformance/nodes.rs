@@ -3,6 +3,7 @@
 
 use crate::bench::*;
 use checkout::inventory::{Begun, Refused, RulesPatch, SeatState, Verdict};
+use shared::group_commit::Unavailable;
 use std::sync::Arc;
 
 #[tokio::test]
@@ -276,6 +277,27 @@ async fn a_schema_of_another_version_is_refused() {
             refused.contains("step 2 of its schema was made by another version"),
             "{refused}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_change_that_is_written_by_itself_is_shown_with_the_next_version() {
+    for (here, _) in pairs().await {
+        let (ada, ben) = (here.fan(1).await, here.fan(2).await);
+        let hold = here.hold(&ada, named(&["st-A-1"])).await.unwrap();
+        here.show().await;
+        let refuse = "create function public.refuse() returns trigger language plpgsql as
+                $$ begin raise exception 'not this one'; end $$;
+            create trigger refuse before insert on fairline.orders for each row execute function public.refuse()";
+        here.by_hand(refuse).unwrap();
+        // Both are in one batch, of which one row cannot be written.
+        let (order, held) =
+            tokio::join!(here.order(&ada, &hold), here.hold(&ben, named(&["st-A-2"])));
+        assert_eq!(order.unwrap_err(), Unavailable.into());
+        held.unwrap();
+        here.show().await;
+        let map = here.seats.seat_map(&here.event).unwrap().current();
+        assert_eq!(map.counts, [14, 2, 0, 0]);
     }
 }
 

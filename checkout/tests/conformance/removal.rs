@@ -95,6 +95,36 @@ async fn the_currency_stays_while_seats_are_held_in_it_or_were_ordered() {
 }
 
 #[tokio::test]
+async fn versions_of_the_map_go_on_for_a_plan_that_is_replaced_and_an_event_that_is_made_again() {
+    for bench in halls().await {
+        let version = || {
+            bench
+                .seats
+                .seat_map(&bench.event)
+                .unwrap()
+                .current()
+                .version
+        };
+        let mut before = version();
+        for (visitor, is_removed) in [(1, false), (2, true), (3, true)] {
+            let ada = bench.fan(visitor).await;
+            let hold = bench.hold(&ada, named(&["st-A-1"])).await.unwrap();
+            bench.show().await;
+            bench.seats.release(ada, &hold.id).await.unwrap();
+            bench.show().await;
+            assert!(version() > before);
+            before = version();
+            if is_removed {
+                bench.seats.remove(&bench.event).await.unwrap();
+            }
+            bench.seats.set_seating(&bench.event, hall()).await.unwrap();
+            assert!(version() > before, "{} after {before}", version());
+            before = version();
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_node_that_has_not_heard_of_it_sells_nothing_of_an_event_that_was_made_again() {
     for (here, there) in pairs().await {
         let ada = there.fan(1).await;

@@ -1,7 +1,7 @@
 //! The organiser's operations and the public seat map.
 
 use crate::bench::*;
-use checkout::inventory::{Begun, Block, Refused, SeatState, Verdict};
+use checkout::inventory::{Begun, Block, Money, Refused, SeatState, Verdict};
 
 #[tokio::test]
 async fn blocked_seats_are_nobodys_and_owned_seats_cannot_be_blocked() {
@@ -34,6 +34,25 @@ async fn blocked_seats_are_nobodys_and_owned_seats_cannot_be_blocked() {
             .await
             .unwrap();
         assert_eq!(bench.counts().await, [14, 1, 0, 1]);
+    }
+}
+
+#[tokio::test]
+async fn amounts_of_different_currencies_are_never_added_up() {
+    for mut bench in halls().await {
+        let (ada, ben) = (bench.fan(1).await, bench.fan(2).await);
+        bench.buy(&ada, &["st-A-1"]).await;
+        bench.buy(&ben, &["st-A-2", "st-A-3"]).await;
+        // As an earlier version let it happen.
+        bench
+            .change_orders("currency = 'JPY' where total = 4500")
+            .await;
+        let sales = bench.seats.sales(&bench.event).await.unwrap();
+        let shown = |money: &Money| (money.amount, money.currency.as_str().to_owned());
+        assert_eq!(shown(&sales.revenue), (9000, "EUR".to_owned()));
+        let other: Vec<_> = sales.other_revenue.iter().map(shown).collect();
+        assert_eq!(other, [(4500, "JPY".to_owned())]);
+        assert_eq!(sales.orders["confirmed"], 2);
     }
 }
 

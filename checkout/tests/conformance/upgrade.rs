@@ -27,10 +27,11 @@ const SCHEMA_0_1_0: [&str; 7] = [
 async fn everything_is_there(seats: &Inventory) {
     let event = EventId::parse("arena-night").unwrap();
     let mut orders = seats.orders(&event, 10).await.unwrap();
-    orders.sort_by(|one, other| one.buyer.name.cmp(&other.buyer.name));
+    let name = |order: &Order| order.buyer.clone().unwrap().name;
+    orders.sort_by_key(name);
     let shown = |order: &Order| {
         (
-            order.buyer.name.clone(),
+            name(order),
             order.state.clone(),
             order.total.amount,
             order.tickets.as_ref().map_or(0, |tickets| tickets.len()),

@@ -97,6 +97,36 @@ async fn a_plan_that_another_node_has_just_set_is_sold_from_at_once() {
     assert_eq!(held.unwrap().value.seats.len(), 2);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_takes_no_writes_is_not_ready_and_sells_again_once_it_does() {
+    let server = testkit::Postgres::start();
+    let database = server.database();
+    let node = Postgres::open(&server.url(&database), Clock::system()).await;
+    let node = Inventory::from(node.unwrap());
+    node.set_seating(&event(), hall(300)).await.unwrap();
+    admit(&node, 1).await.unwrap();
+    node.sweep().await.unwrap();
+    let alter = |change: &str| {
+        server
+            .run(&database, &format!("alter system {change}"))
+            .unwrap();
+        server.run(&database, "select pg_reload_conf()").unwrap();
+    };
+    alter("set default_transaction_read_only = on");
+    until("a sweep that fails", &[&node], async || {
+        node.sweep().await.is_err()
+    })
+    .await;
+    let refused = node.hold(keys(1), &event(), two(), None).await;
+    assert_eq!(refused.unwrap_err(), Unavailable.into());
+    alter("reset default_transaction_read_only");
+    until("a sweep", &[&node], async || node.sweep().await.is_ok()).await;
+    until("a sale", &[&node], async || {
+        node.hold(keys(1), &event(), two(), None).await.is_ok()
+    })
+    .await;
+}
+
 fn other() -> EventId {
     EventId::parse("other").unwrap()
 }

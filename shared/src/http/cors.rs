@@ -66,6 +66,7 @@ impl AllowOrigins {
                 header::WWW_AUTHENTICATE,
                 HeaderName::from_static("idempotency-replayed"),
                 HeaderName::from_static("x-fairline-time"),
+                HeaderName::from_static("x-layout"),
                 HeaderName::from_static("x-request-id"),
                 HeaderName::from_static("x-stale"),
                 HeaderName::from_static("x-version"),

@@ -177,6 +177,9 @@ pub fn is_known(request: &HeaderMap, tag: &str) -> bool {
     let mut tags = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
     tags.any(|known| {
         let known = known.trim_ascii();
+        if known == b"*" {
+            return true;
+        }
         let known = known.strip_prefix(b"W/").unwrap_or(known);
         let bare = known
             .strip_prefix(b"\"")
@@ -237,6 +240,7 @@ mod tests {
             &["W/\"7-bits\""],
             &["\"7\", W/\"7-bits\""],
             &["\"7\"", "\"7-bits\""],
+            &["*"],
         ] {
             assert!(knows(known), "{known:?}");
         }

@@ -18,6 +18,7 @@ mod limits;
 mod logs;
 #[path = "../whole/matrix.rs"]
 mod matrix;
+mod organising;
 mod proxies;
 mod receiver;
 mod seats;

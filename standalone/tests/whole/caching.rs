@@ -200,6 +200,7 @@ async fn each_form_of_the_seat_map_has_a_tag_of_its_own_and_can_be_asked_for_by_
     assert_ne!(tag, bits_tag);
     for (path, tag, status) in [
         (path.to_owned(), tag, 304),
+        (path.to_owned(), "*", 304),
         (path.to_owned(), bits_tag, 200),
         (format!("{path}?format=bits"), bits_tag, 304),
         (format!("{path}?format=bits"), tag, 200),

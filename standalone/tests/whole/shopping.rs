@@ -297,6 +297,53 @@ async fn seats_are_told_in_json_in_bits_and_live_without_gaps() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_idempotency_key_belongs_to_the_session_whatever_other_sessions_are_sent_along() {
+    let stage = Stage::open().await;
+    stage.event("here", json!({})).await;
+    stage.event("there", json!({})).await;
+    let (here, there) = (stage.session("here").await, stage.session("there").await);
+    let here = format!("fairline_session_here={here}");
+    let there = format!("fairline_session_there={there}");
+    let cookies = [
+        here.clone(),
+        format!("{here}; {there}"),
+        format!("{there}; {here}"),
+        // One of the same event that opens nothing, as of another site on this domain.
+        format!("fairline_session_here=ses_here_0; {here}"),
+    ];
+    let send = async |path: &str, cookie: &str, body: &Value| {
+        let heads = [
+            ("content-type", "application/json"),
+            ("idempotency-key", "one"),
+            ("origin", &stage.url),
+            ("cookie", cookie),
+        ];
+        let (status, body) = stage
+            .send(Method::POST, path, &heads, &body.to_string())
+            .await;
+        assert!(status.is_success(), "{status} {body}");
+        body
+    };
+    let all = async |path: &str, body: Value| {
+        let first = send(path, &cookies[0], &body).await;
+        for cookie in &cookies[1..] {
+            assert_eq!(send(path, cookie, &body).await, first, "{cookie}");
+        }
+        first
+    };
+    let hold = all("/api/v1/events/here/holds", json!({"seats": ["st-A-1"]})).await;
+    let buyer = json!({"name": "Ada", "email": "ada@example.org"});
+    let order = json!({"hold": hold["id"], "buyer": buyer});
+    let order = all("/api/v1/orders", order).await;
+    let pay = format!(
+        "/api/v1/payments/simulated/{}",
+        word(&order["payment"]["id"])
+    );
+    let paid = all(&pay, json!({"card": CARD})).await;
+    assert_eq!(paid["state"], "confirmed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn idempotency_keys_make_every_creation_happen_once() {
     let stage = Stage::open().await;
     let event = stage.event("once", json!({})).await;

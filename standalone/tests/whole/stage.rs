@@ -25,7 +25,7 @@ pub(crate) struct Stage {
     pub(crate) stop: CancellationToken,
     pub(crate) serving: Option<tokio::task::JoinHandle<()>>,
     pub(crate) fairline: Fairline,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Stage {
@@ -116,7 +116,7 @@ impl Stage {
             stop,
             serving: Some(serving),
             fairline,
-            _folder: folder,
+            folder,
         }
     }
 
@@ -249,6 +249,14 @@ impl Stage {
         tokio::time::timeout(Duration::from_secs(10), asking)
             .await
             .unwrap_or_else(|_| panic!("{path} never became so"))
+    }
+
+    /// Returns all bytes of the files in the data folder.
+    pub(crate) fn files(&self) -> String {
+        let files = std::fs::read_dir(self.folder.path().join("data")).unwrap();
+        let paths = files.map(|file| file.unwrap().path());
+        let read = |path| String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned();
+        paths.filter(|path| path.is_file()).map(read).collect()
     }
 
     /// Sends a request with these headers; returns status and body.

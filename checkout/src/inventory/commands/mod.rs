@@ -11,6 +11,7 @@ mod sessions;
 use super::event_state::{EventState, VisitorCache};
 use super::model::*;
 use super::records::{AnswerRow, ChangeSet, NewAnswer, SeatChange, VisitorRecords};
+pub(super) use holds::show as show_hold;
 pub use payments::ATTEMPTS_PER_VISITOR_MAX;
 use serde::{Serialize, de::DeserializeOwned};
 pub(super) use sessions::show as show_session;
@@ -116,6 +117,29 @@ impl<'a> UnitOfWork<'a> {
             return Err(Refused::Mismatch);
         }
         Ok(serde_json::from_str(&row.answer).ok())
+    }
+
+    /// Returns the order with which an attempt was answered. It is kept without the buyer, who may
+    /// have been erased since.
+    fn answered_order(&self, attempt: Option<&Attempt>) -> Result<Option<Order>, Refused> {
+        let order = self.answered::<Order>(attempt)?;
+        Ok(order.map(|order| {
+            let row = self.records.order(&order.id);
+            let buyer = row.and_then(|row| row.buyer.clone());
+            Order { buyer, ..order }
+        }))
+    }
+
+    /// Stores the order with which an attempt is answered.
+    fn keep_order(&mut self, attempt: Option<&Attempt>, order: &Order, is_first: bool) {
+        if attempt.is_some() {
+            let buyer = None;
+            let order = Order {
+                buyer,
+                ..order.clone()
+            };
+            self.keep(attempt, &order, is_first);
+        }
     }
 
     /// Stores the answer of an attempt, or the mark that it is under way.

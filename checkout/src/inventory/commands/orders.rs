@@ -40,38 +40,51 @@ impl UnitOfWork<'_> {
         buyer: &Buyer,
         attempt: Option<&Attempt>,
     ) -> Result<Once<Order>, Refused> {
-        self.once(attempt, |work| {
-            let hold = work.find_hold(key, hold)?.clone();
-            match (hold.state, hold.order) {
-                // An active hold still owns its seats, so it may be bought however late: only the
-                // sweep or a takeover by another visitor ends it.
-                (HoldState::Active, _) => {}
-                (HoldState::Converted, Some(order)) => return Err(Refused::HoldConverted(order)),
-                (state, _) => return Err(Refused::HoldOver(state.as_str().to_owned())),
-            }
-            let row = OrderRow {
-                id: random_id("ord_"),
-                hold: hold.id.clone(),
-                visitor: work.session(key)?.visitor,
-                session: *key,
-                state: OrderState::Paying,
-                seats: hold.seats,
-                total: hold.total,
-                buyer: buyer.clone(),
-                decline: None,
-                created_at: work.now,
-                pay_by: hold.max_expires_at,
-                payments: Vec::new(),
-                tickets: Vec::new(),
-            };
-            work.set_hold(&hold.id, HoldState::Converted, Some(row.id.clone()));
-            work.freeze(&hold.id);
-            let id = row.id.clone();
-            work.records.orders.push(row.clone());
-            work.changes.new_orders.push(row);
-            work.new_payment(&id);
-            Ok(work.show(&id))
+        if let Some(value) = self.answered_order(attempt)? {
+            return Ok(Once {
+                value,
+                is_replayed: true,
+            });
+        }
+        let value = self.new_order(key, hold, buyer)?;
+        self.keep_order(attempt, &value, true);
+        Ok(Once {
+            value,
+            is_replayed: false,
         })
+    }
+
+    fn new_order(&mut self, key: &Key, hold: &str, buyer: &Buyer) -> Result<Order, Refused> {
+        let hold = self.find_hold(key, hold)?.clone();
+        match (hold.state, hold.order) {
+            // An active hold still owns its seats, so it may be bought however late: only the sweep
+            // or a takeover by another visitor ends it.
+            (HoldState::Active, _) => {}
+            (HoldState::Converted, Some(order)) => return Err(Refused::HoldConverted(order)),
+            (state, _) => return Err(Refused::HoldOver(state.as_str().to_owned())),
+        }
+        let row = OrderRow {
+            id: random_id("ord_"),
+            hold: hold.id.clone(),
+            visitor: self.session(key)?.visitor,
+            session: *key,
+            state: OrderState::Paying,
+            seats: hold.seats,
+            total: hold.total,
+            buyer: Some(buyer.clone()),
+            decline: None,
+            created_at: self.now,
+            pay_by: hold.max_expires_at,
+            payments: Vec::new(),
+            tickets: Vec::new(),
+        };
+        self.set_hold(&hold.id, HoldState::Converted, Some(row.id.clone()));
+        self.freeze(&hold.id);
+        let id = row.id.clone();
+        self.records.orders.push(row.clone());
+        self.changes.new_orders.push(row);
+        self.new_payment(&id);
+        Ok(self.show(&id))
     }
 
     /// Returns the public view of one of the visitor's orders.

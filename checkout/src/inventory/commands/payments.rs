@@ -5,7 +5,8 @@ use super::UnitOfWork;
 use super::orders::PaymentStep;
 use crate::inventory::model::*;
 use crate::inventory::records::{
-    Key, Mark, NEVER, NewTicket, OrderState, Owner, PaymentRow, PaymentState, SeatChange, TicketRow,
+    Key, Mark, NEVER, NewTicket, OrderRow, OrderState, Owner, PaymentRow, PaymentState, SeatChange,
+    TicketRow,
 };
 use shared::crypto::random_id;
 use shared::http::idempotency::Attempt;
@@ -27,13 +28,11 @@ impl UnitOfWork<'_> {
         if let Some(mark) = self.answered::<Mark>(attempt)? {
             return self.end_attempt(&mark, attempt);
         }
-        if let Some(order) = self.answered(attempt)? {
+        if let Some(order) = self.answered_order(attempt)? {
             return Ok(Begun::Replayed(Box::new(order)));
         }
         self.session(key)?;
-        let of = |order: &&crate::inventory::records::OrderRow| {
-            order.payments.iter().any(|row| row.id == payment)
-        };
+        let of = |order: &&OrderRow| order.payments.iter().any(|row| row.id == payment);
         let order = self.records.orders.iter().find(of);
         let order = order.ok_or(Refused::NoSuchPayment)?;
         // A declined attempt is over; a payment under its old id means the attempt that is open
@@ -104,7 +103,7 @@ impl UnitOfWork<'_> {
             return Err(Refused::StillRunning);
         }
         let order = self.show(&mark.order);
-        self.keep(attempt, &order, false);
+        self.keep_order(attempt, &order, false);
         Ok(Begun::Replayed(Box::new(order)))
     }
 
@@ -156,7 +155,7 @@ impl UnitOfWork<'_> {
             }
         }
         let order = self.show(id);
-        self.keep(attempt, &order, false);
+        self.keep_order(attempt, &order, false);
         Ok(order)
     }
 
@@ -173,14 +172,14 @@ impl UnitOfWork<'_> {
         }
     }
 
-    /// Books the seats of a captured payment, if they are still the buyer's or free again;
-    /// otherwise refunds it.
+    /// Books the seats of a captured payment, if they are still the buyer's, or free again and still
+    /// wanted; otherwise refunds it.
     fn money_is_ours(&mut self, payment: &PaymentRef) {
         let id = &payment.order;
         if !self.book(id) {
             tracing::info!(
                 order = id,
-                "money came for seats that are gone; it goes back"
+                "money came for seats that are gone or no longer wanted; it goes back"
             );
             let step = PaymentStep::new(PaymentState::Captured, PaymentState::Refunding);
             self.set_payment(id, &payment.id, step);
@@ -205,7 +204,7 @@ impl UnitOfWork<'_> {
             return false;
         };
         let is_free = |seat: &u32| plan.states.seats[*seat as usize] == SeatState::Available;
-        if !is_held && !seats.iter().all(is_free) {
+        if !is_held && !(seats.iter().all(is_free) && self.may_buy_late(order)) {
             return false;
         }
         let from = if is_held {
@@ -239,6 +238,20 @@ impl UnitOfWork<'_> {
             self.changes.sequences.push(sequence);
         }
         true
+    }
+
+    /// Returns whether an order that expired may be booked after all: within the limit of its
+    /// visitor, and unless the visitor bought, or is about to buy, something else instead.
+    fn may_buy_late(&self, order: &OrderRow) -> bool {
+        let rules = &self.event_state.rules;
+        let seats = order.seats.len() as u32;
+        let is_instead = |other: &&OrderRow| {
+            other.id != order.id
+                && (other.state == OrderState::Confirmed || other.state.is_open())
+                && (other.session == order.session || other.created_at >= order.created_at)
+        };
+        self.records.seats_owned() + seats <= rules.max_seats_per_visitor
+            && !self.records.orders.iter().any(|other| is_instead(&other))
     }
 
     pub(in crate::inventory) fn begin_refund(&mut self, id: &str) -> Result<PaymentRef, Refused> {

@@ -5,6 +5,7 @@ use super::change_log::{encode_opened, encode_seats};
 use super::database::Statement;
 use crate::inventory::commands::json;
 use crate::inventory::model::Currency;
+use crate::inventory::personal::Personal;
 use crate::inventory::records::{
     ChangeSet, HoldRow, NewAnswer, NewPayment, NewTicket, VisitorRecords, hold_uuid, visitor_uuid,
 };
@@ -84,10 +85,14 @@ impl HoldColumns<'_> {
 }
 
 impl<'a> Columns<'a> {
-    /// Collects the changes of these requests, numbered by their index. Rows are in the order in
-    /// which all batches lock them, which avoids deadlocks. If there are other nodes, new sessions
-    /// are logged for them.
-    pub(super) fn of(contents: &'a [Content], is_alone: bool) -> Columns<'a> {
+    /// Collects the changes of these requests, numbered by their index, with personal data sealed.
+    /// Rows are in the order in which all batches lock them, which avoids deadlocks. If there are
+    /// other nodes, new sessions are logged for them.
+    pub(super) fn of(
+        contents: &'a [Content],
+        personal: Personal<'_>,
+        is_alone: bool,
+    ) -> Columns<'a> {
         let mut columns = Columns {
             changes: encode_seats(contents),
             ..Columns::default()
@@ -101,14 +106,20 @@ impl<'a> Columns<'a> {
         order.sort_unstable_by_key(|at| contents[*at].records.visitor);
         for at in order {
             let Content { records, changes } = &contents[at];
-            columns.add(at as i32, records, changes);
+            columns.add(at as i32, records, changes, personal);
         }
         columns.takes.sort_unstable_by_key(|take| take.seat);
         columns.seats.sort_unstable_by_key(|seat| seat.seat);
         columns
     }
 
-    fn add(&mut self, r: i32, records: &'a VisitorRecords, changes: &'a ChangeSet) {
+    fn add(
+        &mut self,
+        r: i32,
+        records: &'a VisitorRecords,
+        changes: &'a ChangeSet,
+        personal: Personal<'_>,
+    ) {
         let visitor = records.visitor.map(visitor_uuid);
         let new_hold = changes.new_hold.zip(records.holds.last());
         if let (Some((_, hold)), Some(visitor)) = (new_hold, visitor) {
@@ -124,10 +135,11 @@ impl<'a> Columns<'a> {
         }
         let visitor = visitor.unwrap_or_default();
         self.add_holds((r, visitor), new_hold, changes);
-        self.add_orders(r, changes);
+        self.add_orders(r, changes, personal);
         for new in &changes.new_sessions {
+            let token = personal.seal_token(&new.key, &new.token);
             self.sessions.push(json!({"request": r, "key": hex(&new.key), "visitor": visitor, "number": new.number,
-                "jti": new.jti, "token": new.token, "expires_at": new.expires_at.0, "report": new.report}));
+                "jti": new.jti, "token": token, "expires_at": new.expires_at.0, "report": new.report}));
         }
         for key in &changes.sessions_over {
             self.over.push(json!({"request": r, "key": hex(key)}));
@@ -209,12 +221,13 @@ impl<'a> Columns<'a> {
         }
     }
 
-    fn add_orders(&mut self, r: i32, changes: &ChangeSet) {
+    fn add_orders(&mut self, r: i32, changes: &ChangeSet, personal: Personal<'_>) {
         for new in &changes.new_orders {
+            let buyer = personal.seal_buyer(&new.id, new.buyer.as_ref());
             self.orders.push(json!({"request": r, "id": new.id, "hold": hold_uuid(&new.hold),
                 "visitor": visitor_uuid(new.visitor), "session": hex(&new.session), "state": new.state,
                 "seats": json(&*new.seats), "total": new.total.amount, "currency": new.total.currency,
-                "buyer_name": new.buyer.name, "buyer_email": new.buyer.email, "created_at": new.created_at.0,
+                "buyer_name": buyer.name, "buyer_email": buyer.email, "created_at": new.created_at.0,
                 "pay_by": new.pay_by.0}));
         }
         for change in &changes.orders {

@@ -65,6 +65,7 @@ impl Writer {
                     let sent = send((&self.shard, 0), &self.handle, &one, &header).await;
                     match sent {
                         Ok(Some(applied)) if applied.refused.is_empty() => {
+                            self.took(&applied);
                             command.decision.answer(Ok(()))
                         }
                         Ok(_) => waiting.extend(again(load_first(command))),
@@ -78,14 +79,25 @@ impl Writer {
         }
     }
 
+    /// Records that the database took a batch.
+    fn took(&self, applied: &Applied) {
+        self.shard.clock.set(applied.now);
+        self.handle.is_dirty.store(true, Ordering::Relaxed);
+        if self.shard.is_server_new(&applied.server) {
+            // What is in memory may be of commits that are lost, and the poll that tells all events
+            // is due once a second.
+            self.handle.must_start_over.store(true, Ordering::Relaxed);
+            self.shard.must_poll.store(true, Ordering::Relaxed);
+        }
+    }
+
     async fn settle(
         &mut self,
         (commands, contents): (&mut Vec<Box<Command>>, &mut Vec<Content>),
         applied: &Applied,
         waiting: &mut Vec<Box<Command>>,
     ) {
-        self.shard.clock.set(applied.now);
-        self.handle.is_dirty.store(true, Ordering::Relaxed);
+        self.took(applied);
         let mut refused: Vec<(Box<Command>, Content)> = Vec::new();
         for (at, (mut command, content)) in commands.drain(..).zip(contents.drain(..)).enumerate() {
             if applied.refused.contains(&(at as i32)) {

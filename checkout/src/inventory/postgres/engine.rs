@@ -11,8 +11,10 @@ use crate::inventory::engine::{
     DUE_MAX, DuePayment, Engine, LapsedVisitor, LateOrder, SILENCE_MS, SWEEP_MAX, decide_with,
 };
 use crate::inventory::model::*;
-use crate::inventory::records::{FINISHED, PaymentState};
+use crate::inventory::personal::{BuyerChange, OrderKey, Personal, StoredBuyer};
+use crate::inventory::records::{DoorTicket, FINISHED, PaymentState};
 use crate::inventory::rules::{Rules, RulesPatch};
+use crate::inventory::sales::{OrderSum, Sales};
 use crate::inventory::{Layout, SeatMap};
 use async_trait::async_trait;
 use futures_util::future::join_all;
@@ -23,7 +25,6 @@ use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
 use sqlx::postgres::PgRow;
 use sqlx::{Row as _, query};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -137,7 +138,7 @@ impl Engine for Postgres {
 
     async fn orders(&self, event: &EventId, limit: u32) -> Result<Vec<Order>, Refused> {
         let shard = self.shard_of(event).await?;
-        let rows = list_orders(shard.lists(), event, limit).await?;
+        let rows = list_orders(&shard, event, limit).await?;
         if rows.is_empty() {
             return Ok(Vec::new());
         }
@@ -151,10 +152,11 @@ impl Engine for Postgres {
     async fn sales(&self, event: &EventId) -> Result<Sales, Refused> {
         let stored = self.stored_rules(event).await?;
         let (rules, _) = stored.ok_or(Refused::NoSuchEvent)?;
-        let select = "select 's' || state, count(*), 0::bigint from fairline.seat where event = $1 group by state
-            union all select 'o' || state, count(*), sum(total)::bigint from fairline.orders where event = $1 group by state";
+        let select = "select 's' || state, count(*), 0::bigint, '' from fairline.seat where event = $1 group by state
+            union all select 'o' || state, count(*), sum(total)::bigint, currency from fairline.orders
+                where event = $1 group by state, currency order by 4";
         let mut counts = [0; 4];
-        let mut orders = BTreeMap::new();
+        let mut sums = Vec::new();
         let shard = self.shard_of(event).await?;
         let select = query(select).bind(event.as_str());
         for row in shard.lists().fetch(select).await? {
@@ -163,12 +165,15 @@ impl Engine for Postgres {
                 ("s", state) => {
                     counts[state.parse::<usize>().unwrap_or(0) & 3] = count as u32;
                 }
-                (_, state) => {
-                    orders.insert(state.to_owned(), (count as u32, row.get(2)));
-                }
+                (_, state) => sums.push(OrderSum {
+                    state: state.to_owned(),
+                    currency: Currency::parse(row.get(3)).unwrap_or(Currency::NONE),
+                    count: count as u32,
+                    amount: row.get(2),
+                }),
             }
         }
-        Ok(Sales::of(counts, orders, rules.currency))
+        Ok(Sales::of(counts, sums, rules.currency))
     }
 
     async fn remove(&self, event: &EventId) -> Result<(), Refused> {
@@ -207,10 +212,9 @@ impl Engine for Postgres {
     }
 
     async fn late(&self) -> Result<Vec<LateOrder>, Refused> {
-        let now = self.now().0;
         let select = "select event, id from fairline.orders
             where state in ('paying', 'declined', 'confirming') and pay_by <= $1 order by pay_by limit $2";
-        let select = || query(select).bind(now).bind(SWEEP_MAX as i64);
+        let select = |now: Time| query(select).bind(now.0).bind(SWEEP_MAX as i64);
         let rows = self.fetch_each(select).await?;
         let read = |row: PgRow| {
             Some(LateOrder {
@@ -222,12 +226,11 @@ impl Engine for Postgres {
     }
 
     async fn due(&self) -> Result<Vec<DuePayment>, Refused> {
-        let now = self.now().0;
         let select =
             "select event, order_id, id, amount, currency, state, settles_at from fairline.payment
             where state in ('processing', 'refunding')
                 and (state = 'refunding' or coalesce(settles_at, begun_at + $2) <= $1) limit $3";
-        let select = || query(select).bind(now).bind(SILENCE_MS).bind(DUE_MAX);
+        let select = |now: Time| query(select).bind(now.0).bind(SILENCE_MS).bind(DUE_MAX);
         let rows = self.fetch_each(select).await?;
         let read = |row: PgRow| {
             let payment = PaymentRef {
@@ -249,6 +252,7 @@ impl Engine for Postgres {
     }
 
     async fn prune(&self) -> Result<(), Refused> {
+        self.check_that_one_writes()?;
         {
             let mut pruned_at = self.pruned_at.lock();
             let is_manual = self.shards[0].clock.is_manual();
@@ -257,10 +261,11 @@ impl Engine for Postgres {
             }
             *pruned_at = Some(Instant::now());
         }
-        let before = self.now().0 - i64::from(KEPT_SECONDS) * 1000;
         let delete = "delete from fairline.answer where (event, id) in
             (select event, id from fairline.answer where at < $1 limit 10000)";
-        self.fetch_each(|| query(delete).bind(before)).await?;
+        let before = |now: Time| now.0 - i64::from(KEPT_SECONDS) * 1000;
+        self.fetch_each(|now| query(delete).bind(before(now)))
+            .await?;
         let delete = "delete from fairline.list where (list, member) in
             (select list, member from fairline.list
                 where at < clock_timestamp() - interval '12 hours' limit 10000)";
@@ -274,22 +279,27 @@ impl Engine for Postgres {
     }
 
     async fn reports(&self) -> Result<Vec<Report>, Refused> {
-        let now = self.now().0;
         // Each is taken by one node. If it does not deliver it in time, another takes it.
         let take = "update fairline.session s set report_at = $2 from (
                 select event, key from fairline.session where report > 0 and report_at <= $1
                 order by report_at limit $3 for update skip locked
             ) due where s.event = due.event and s.key = due.key returning s.key, s.event, s.token, s.report";
-        let take = || {
-            let take = query(take).bind(now).bind(now + REPORT_MS);
+        let take = |now: Time| {
+            let take = query(take).bind(now.0).bind(now.0 + REPORT_MS);
             take.bind(i64::from(REPORTS_MAX))
         };
         let rows = self.fetch_each(take).await?;
         let read = |row: PgRow| {
+            let key = row.get::<Vec<u8>, _>(0).try_into().ok()?;
+            let event = EventId::parse(row.get(1)).ok()?;
+            let personal = Personal {
+                keys: &self.shards[0].keys,
+                event: &event,
+            };
             Some(Report {
-                key: row.get::<Vec<u8>, _>(0).try_into().ok()?,
-                event: EventId::parse(row.get(1)).ok()?,
-                token: row.get(2),
+                key,
+                token: personal.open_token(&key, row.get(2)),
+                event,
                 is_finished: row.get::<i16, _>(3) == FINISHED,
             })
         };
@@ -303,11 +313,37 @@ impl Engine for Postgres {
             .iter()
             .map(|report| 1 + i16::from(report.is_finished));
         let told: Vec<i16> = told.collect();
-        let update = "update fairline.session s set report = 0 from unnest($1, $2, $3) as w(event, key, report)
+        // The token of a session that is done is needed no more.
+        let update = "update fairline.session s set report = 0, token = case when w.report = 2 then '' else s.token end
+            from unnest($1, $2, $3) as w(event, key, report)
             where s.event = w.event and s.key = w.key and s.report = w.report";
-        let update = || query(update).bind(&events).bind(&keys).bind(&told);
+        let update = |_| query(update).bind(&events).bind(&keys).bind(&told);
         self.fetch_each(update).await?;
         Ok(())
+    }
+
+    async fn ticket(&self, event: &EventId, id: &str) -> Result<Option<DoorTicket>, Refused> {
+        self.find_ticket(event, id).await
+    }
+
+    async fn admit_ticket(&self, event: &EventId, id: &str) -> Result<Option<DoorTicket>, Refused> {
+        self.mark_ticket(event, id).await
+    }
+
+    async fn tickets(&self, event: &EventId, from: u32) -> Result<Vec<DoorTicket>, Refused> {
+        self.find_tickets(event, from).await
+    }
+
+    async fn buyers(&self, after: Option<&OrderKey>) -> Result<Vec<StoredBuyer>, Refused> {
+        self.list_buyers(after).await
+    }
+
+    async fn set_buyers(&self, changes: Vec<BuyerChange>) -> Result<(), Refused> {
+        self.store_buyers(&changes).await
+    }
+
+    async fn purge_visits(&self, kept_ms: i64) -> Result<bool, Refused> {
+        self.delete_visits(kept_ms).await
     }
 
     async fn shards(&self) -> Result<Vec<ShardView>, Refused> {
@@ -316,6 +352,16 @@ impl Engine for Postgres {
 
     async fn move_event(&self, event: &EventId, shard: &str) -> Result<(), Refused> {
         self.move_to(event, shard).await
+    }
+}
+
+impl Postgres {
+    /// Fails while no database takes writes, as one whose disk is full or that was demoted: a poll
+    /// writes, and everything else in a sweep may only have read.
+    fn check_that_one_writes(&self) -> Result<(), Refused> {
+        let mut shards = self.shards.iter();
+        let is_one = shards.any(|shard| shard.reached_since.lock().is_some());
+        is_one.then_some(()).ok_or_else(|| Unavailable.into())
     }
 }
 
@@ -379,13 +425,13 @@ impl EventHandle {
 }
 
 impl Postgres {
-    /// Executes the same statement on every database.
+    /// Executes the same statement on every database, at the time of each.
     async fn fetch_each<'q>(
         &self,
-        query: impl Fn() -> Statement<'q>,
+        query: impl Fn(Time) -> Statement<'q>,
     ) -> Result<Vec<PgRow>, Refused> {
         let shards = self.shards.iter();
-        let fetching = shards.map(|shard| shard.reader().fetch(query()));
+        let fetching = shards.map(|shard| shard.reader().fetch(query(shard.clock.now())));
         let rows = at_least_one(join_all(fetching).await)?;
         Ok(rows.into_iter().flatten().collect())
     }

@@ -293,6 +293,8 @@ impl EventCache {
 
     /// Applies the changes of other nodes and publishes the versions since. Returns `false` if a
     /// version is missing or the configuration has changed, so that the event must be loaded again.
+    /// Versions are skipped by a node that noticed that the database went back, so all that is known
+    /// here may be of commits that are lost.
     pub(super) async fn follow(
         &mut self,
         shard: &Shard,
@@ -322,6 +324,7 @@ impl EventCache {
         };
         for (version, (to_seq, changes)) in versions {
             if version != self.version + 1 {
+                handle.must_start_over.store(true, Ordering::Relaxed);
                 return Ok(false);
             }
             let stamp = VersionStamp {
@@ -334,7 +337,11 @@ impl EventCache {
         }
         self.seen = self.seen.split_off(&(self.horizon + 1));
         handle.version.store(self.version, Ordering::Relaxed);
-        Ok(true)
+        let is_missing = self.version < handle.polled_version.load(Ordering::Relaxed);
+        if is_missing {
+            handle.must_start_over.store(true, Ordering::Relaxed);
+        }
+        Ok(!is_missing)
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) struct EventHandle {
     pub(super) config: AtomicI64,
     /// Newest version known to be in the database.
     pub(super) version: AtomicI64,
+    /// Version that was in the database at the last poll.
+    pub(super) polled_version: AtomicI64,
 }
 
 impl EventHandle {
@@ -61,6 +63,7 @@ impl EventHandle {
             creation: OnceLock::new(),
             config: AtomicI64::new(0),
             version: AtomicI64::new(0),
+            polled_version: AtomicI64::new(0),
         }
     }
 

@@ -8,7 +8,7 @@ use sqlx::{Connection as _, Error, Row as _, SqlSafeStr as _, query, raw_sql};
 use std::borrow::Cow;
 
 /// Name and SQL of each migration; the first has number 1.
-const MIGRATIONS: [(&str, &str); 8] = [
+const MIGRATIONS: [(&str, &str); 9] = [
     (
         "setup",
         include_str!("../../../migrations/postgres/1_setup.sql"),
@@ -40,6 +40,10 @@ const MIGRATIONS: [(&str, &str); 8] = [
     (
         "lists",
         include_str!("../../../migrations/postgres/8_lists.sql"),
+    ),
+    (
+        "people",
+        include_str!("../../../migrations/postgres/9_people.sql"),
     ),
 ];
 

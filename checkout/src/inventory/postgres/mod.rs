@@ -15,12 +15,14 @@ mod event_handle;
 mod listener;
 mod lists;
 mod migrate;
+mod people;
 mod pooler;
 mod queue;
 mod read;
 mod shard;
 mod shards;
 mod sync;
+mod tickets;
 mod write;
 mod writer;
 
@@ -37,6 +39,7 @@ use shard::Shard;
 use shared::crypto::random;
 use shared::group_commit::{QUEUE_MAX, Unavailable};
 use shared::ids::EventId;
+use shared::sealing::SealingKeys;
 use shared::time::Clock;
 use sqlx::query;
 use std::collections::HashMap;
@@ -83,6 +86,18 @@ impl Postgres {
     /// # Errors
     /// A sentence for the operator.
     pub async fn open(url: &str, clock: Clock) -> Result<Postgres, String> {
+        Postgres::open_sealed(url, clock, Arc::default()).await
+    }
+
+    /// As `open`, with keys that seal personal data.
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    pub async fn open_sealed(
+        url: &str,
+        clock: Clock,
+        keys: Arc<SealingKeys>,
+    ) -> Result<Postgres, String> {
         let failed = |error: String| format!("FAIRLINE_INVENTORY: {error}");
         let mut postgres = Postgres {
             shards: Vec::new(),
@@ -93,7 +108,7 @@ impl Postgres {
         };
         for config in config::parse(url)? {
             let stop = postgres.stop.child_token();
-            let shard = Shard::open(&config, clock.clone(), stop).await;
+            let shard = Shard::open(&config, clock.clone(), keys.clone(), stop).await;
             postgres.shards.push(Arc::new(shard.map_err(failed)?));
         }
         let polled = postgres.poll().await;

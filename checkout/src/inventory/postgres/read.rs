@@ -1,11 +1,13 @@
 //! Queries: records of visitors, an event with its seats, lists for organisers. Each is one
 //! statement, so that its result is consistent.
 
-use super::database::{Database, QueryError};
+use super::database::QueryError;
+use super::shard::Shard;
 use crate::inventory::command::Command;
 use crate::inventory::commands::Target;
 use crate::inventory::event_state::Plan;
 use crate::inventory::model::*;
+use crate::inventory::personal::Personal;
 use crate::inventory::records::*;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -136,7 +138,7 @@ impl Wanted {
 
 /// Loads the wanted records; the plan maps the seat indices of holds.
 pub(super) async fn load(
-    database: &Database,
+    shard: &Shard,
     (event, plan): (&EventId, Option<&Plan>),
     wanted: Wanted,
 ) -> Result<Loaded, QueryError> {
@@ -156,7 +158,7 @@ pub(super) async fn load(
         .bind(&visitors)
         .bind(holds)
         .bind(answers);
-    let rows = database.fetch(select).await?;
+    let rows = shard.reader().fetch(select).await?;
     let mut loaded = Loaded::default();
     for visitor in &visitors {
         let visitor = VisitorId(visitor.as_u128());
@@ -164,7 +166,7 @@ pub(super) async fn load(
             .visitors
             .insert(visitor, Box::new(VisitorRecords::of(visitor)));
     }
-    let mut parts = Parts::default();
+    let mut parts = Parts::of(shard, event);
     for row in rows {
         parts.take((&mut loaded, plan), row.get(0), row.get(1))?;
     }
@@ -191,13 +193,13 @@ const LIST: &str = "with own as materialized (
 
 /// Returns the newest orders of an event.
 pub(super) async fn list_orders(
-    database: &Database,
+    shard: &Shard,
     event: &EventId,
     limit: u32,
 ) -> Result<Vec<OrderRow>, QueryError> {
     let select = query(LIST).bind(event.as_str()).bind(i64::from(limit));
-    let mut parts = Parts::default();
-    for row in database.fetch(select).await? {
+    let mut parts = Parts::of(shard, event);
+    for row in shard.lists().fetch(select).await? {
         parts.take((&mut Loaded::default(), None), row.get(0), row.get(1))?;
     }
     let mut orders = parts.complete();
@@ -206,14 +208,24 @@ pub(super) async fn list_orders(
 }
 
 /// Rows that belong to orders.
-#[derive(Default)]
-struct Parts {
+struct Parts<'a> {
+    personal: Personal<'a>,
     orders: Vec<OrderRow>,
     payments: HashMap<String, Vec<PaymentRow>>,
     tickets: HashMap<String, Vec<TicketRow>>,
 }
 
-impl Parts {
+impl<'a> Parts<'a> {
+    fn of(shard: &'a Shard, event: &'a EventId) -> Parts<'a> {
+        let keys = &shard.keys;
+        Parts {
+            personal: Personal { keys, event },
+            orders: Vec::new(),
+            payments: HashMap::new(),
+            tickets: HashMap::new(),
+        }
+    }
+
     fn take(
         &mut self,
         (loaded, plan): (&mut Loaded, Option<&Plan>),
@@ -238,7 +250,7 @@ impl Parts {
                 let records = records(loaded, VisitorId(row.visitor.as_u128()));
                 records.holds.extend(hold(row, plan));
             }
-            "order" => self.orders.push(order(read(row)?)?),
+            "order" => self.orders.push(order(read(row)?, self.personal)?),
             "payment" => {
                 let row: PaymentJson = read(row)?;
                 let of_order = self.payments.entry(row.order_id.clone()).or_default();
@@ -326,8 +338,13 @@ fn hold(row: HoldJson, plan: Option<&Plan>) -> Option<HoldRow> {
     })
 }
 
-fn order(row: OrderJson) -> Result<OrderRow, QueryError> {
+fn order(row: OrderJson, personal: Personal<'_>) -> Result<OrderRow, QueryError> {
+    let columns = Buyer {
+        name: row.buyer_name,
+        email: row.buyer_email,
+    };
     Ok(OrderRow {
+        buyer: personal.open_buyer(&row.id, &columns),
         id: row.id,
         hold: hold_id(row.hold),
         visitor: VisitorId(row.visitor.as_u128()),
@@ -337,10 +354,6 @@ fn order(row: OrderJson) -> Result<OrderRow, QueryError> {
         total: Money {
             amount: row.total,
             currency: row.currency,
-        },
-        buyer: Buyer {
-            name: row.buyer_name,
-            email: row.buyer_email,
         },
         decline: row.decline,
         created_at: Time(row.created_at),

@@ -4,22 +4,24 @@ use super::clock::StoreClock;
 use super::config::{DatabaseConfig, shown};
 use super::connection::Connection;
 use super::database::{
-    ANSWER, Database, QueryError, READERS_MAX, REPLICA_MAX, SLOW_ANSWER, SLOW_MAX,
+    ANSWER, Database, LISTS_MAX, QueryError, READERS_MAX, REPLICA_MAX, SLOW_ANSWER, SLOW_MAX,
 };
 use super::listener::{Notification, listen};
 use super::{migrate, pooler};
 use crate::inventory::best_available::Peer;
+use crate::inventory::personal;
 use crate::inventory::seat_map::VERSION_MS;
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use shared::crypto::random_id;
 use shared::ids::EventId;
+use shared::sealing::{self, SealingKeys};
 use shared::time::{Clock, Time};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Row as _, query};
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -44,6 +46,10 @@ pub(super) struct Shard {
     pub(super) clock: StoreClock,
     pub(super) writers: Vec<Connection>,
     reader: Database,
+    /// Seal personal data.
+    pub(super) keys: Arc<SealingKeys>,
+    /// For lists and figures, unless a replica has them.
+    pub(super) lister: Database,
     /// For statements that take long, so that none waits behind them.
     pub(super) slow: Database,
     replicas: Vec<Replica>,
@@ -52,8 +58,9 @@ pub(super) struct Shard {
     pub(super) notifications: Mutex<mpsc::Receiver<Notification>>,
     /// How far the primary had written at the last poll.
     written: Mutex<Option<String>>,
-    /// When the server started that answered the last poll.
-    started_at: Mutex<Option<String>>,
+    /// Identity of the server that answered the last poll: when it started, and the number of its
+    /// table of events. One that is restarted, promoted or restored to an earlier state has another.
+    server: Mutex<Option<String>>,
     /// Number of lists so far, which take the replicas in turn.
     lists: AtomicUsize,
     /// Time of the last poll of all events.
@@ -72,6 +79,7 @@ impl Shard {
     pub(super) async fn open(
         config: &DatabaseConfig,
         clock: Clock,
+        keys: Arc<SealingKeys>,
         stop: CancellationToken,
     ) -> Result<Shard, String> {
         let primary = &config.primary;
@@ -91,11 +99,13 @@ impl Shard {
             clock: StoreClock::new(clock),
             writers: writers.collect(),
             reader: Database::new("reader", direct.clone(), READERS_MAX, ANSWER),
+            keys,
+            lister: Database::new("lists", direct.clone(), LISTS_MAX, ANSWER),
             slow: Database::new("slow", direct.clone(), SLOW_MAX, SLOW_ANSWER),
             replicas: replicas.cloned().map(Replica::new).collect(),
             notifications: Mutex::new(notifications),
             written: Mutex::new(None),
-            started_at: Mutex::new(None),
+            server: Mutex::new(None),
             lists: AtomicUsize::new(0),
             polled_at: Mutex::new(None),
             must_poll: AtomicBool::new(false),
@@ -110,21 +120,24 @@ impl Shard {
         };
         shard.prepare_months().await.map_err(failed)?;
         shard.read_id().await.map_err(failed)?;
-        Ok(shard)
+        match shard.missing_key().await.map_err(failed)? {
+            Some(id) => Err(personal::missing_key(&id)),
+            None => Ok(shard),
+        }
     }
 
     pub(super) fn reader(&self) -> &Database {
         &self.reader
     }
 
-    /// Returns the pool for lists: that of a fresh replica, in turn, otherwise that of the primary.
+    /// Returns the pool for lists: that of a fresh replica, in turn, otherwise the primary's own.
     pub(super) fn lists(&self) -> &Database {
         let fresh = |replica: &&Replica| {
             replica.is_fresh.load(Ordering::Relaxed) && !replica.database.is_away()
         };
         let fresh: Vec<&Replica> = self.replicas.iter().filter(fresh).collect();
         if fresh.is_empty() {
-            return &self.reader;
+            return &self.lister;
         }
         let number = self.lists.fetch_add(1, Ordering::Relaxed);
         &fresh[number % fresh.len()].database
@@ -199,6 +212,30 @@ impl Shard {
         Ok(())
     }
 
+    /// Notes the key that seals personal data from now on. Returns the id of one that sealed some
+    /// and is not known here.
+    async fn missing_key(&self) -> Result<Option<String>, QueryError> {
+        if let Some(id) = self.keys.ids().next() {
+            let note = "insert into fairline.personal_key (id) values ($1) on conflict do nothing";
+            self.reader.fetch(query(note).bind(id)).await?;
+        }
+        let select = query("select id from fairline.personal_key");
+        for row in self.reader.fetch(select).await? {
+            let id: String = row.get(0);
+            if self.keys.ids().any(|known| known == id) {
+                continue;
+            }
+            let sealed = "select 1 from fairline.orders where starts_with(buyer_name, $1) or starts_with(buyer_email, $1) limit 1";
+            let sealed = query(sealed).bind(sealing::prefix_of(&id));
+            if self.slow.fetch_optional(sealed).await?.is_some() {
+                return Ok(Some(id));
+            }
+            let forget = query("delete from fairline.personal_key where id = $1").bind(id);
+            self.reader.fetch(forget).await?;
+        }
+        Ok(None)
+    }
+
     /// Reads the database's clock, and creates the partitions of the next months that are missing,
     /// unless that has to wait: nothing depends on them.
     pub(super) async fn prepare_months(&self) -> Result<(), QueryError> {
@@ -216,12 +253,17 @@ impl Shard {
         Ok(())
     }
 
-    /// Records when the server that answers started. Returns whether it is another one than before:
-    /// one that was restarted, promoted or restored, and so may lack what the one before had
-    /// committed.
-    pub(super) fn is_another_server(&self, started_at: String) -> bool {
-        let before = self.started_at.lock().replace(started_at.clone());
-        before.is_some_and(|before| before != started_at)
+    /// Records which server answers. Returns whether it is another one than before, which may lack
+    /// what the one before had committed.
+    pub(super) fn is_another_server(&self, server: String) -> bool {
+        let before = self.server.lock().replace(server.clone());
+        before.is_some_and(|before| before != server)
+    }
+
+    /// Returns whether a server is another one than that of the last poll.
+    pub(super) fn is_server_new(&self, server: &str) -> bool {
+        let known = self.server.lock();
+        known.as_ref().is_some_and(|known| known != server)
     }
 
     /// Moves the version of an event's map beyond the newest that this node has shown: a server

@@ -19,6 +19,20 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
+/// State of an event in the database.
+struct Stored {
+    version: i64,
+    config: i64,
+}
+
+impl Stored {
+    /// Returns whether the event went back to an earlier state. One that was removed and created
+    /// again has a later configuration.
+    fn is_before(&self, known: &Stored) -> bool {
+        self.version < known.version && self.config <= known.config
+    }
+}
+
 impl Postgres {
     /// Publishes the changes committed by this node and applies those of others: for notified
     /// events at every call, and for all events once a second.
@@ -93,21 +107,27 @@ impl Postgres {
         polled
     }
 
-    /// Has every event of a database read anew, as another server answers than before.
-    fn start_over(&self, shard: &Arc<Shard>, found: &HashMap<EventId, (i64, i64)>) {
-        let handles = self.all();
-        let handles = handles
-            .iter()
-            .filter(|handle| Arc::ptr_eq(&handle.shard, shard));
-        let mut set_back: Vec<&str> = Vec::new();
-        for handle in handles {
+    /// Returns what this node knows of the events of a database.
+    fn known_of(&self, shard: &Arc<Shard>) -> HashMap<EventId, Stored> {
+        let handles = self.all().into_iter();
+        let own = handles.filter(|handle| Arc::ptr_eq(&handle.shard, shard));
+        own.map(|handle| {
+            let stored = Stored {
+                version: handle.version.load(Ordering::Relaxed),
+                config: handle.config.load(Ordering::Relaxed),
+            };
+            (handle.event.clone(), stored)
+        })
+        .collect()
+    }
+
+    /// Has every event of a database read anew, as it may lack what it had committed: another
+    /// server answers than before, or some events have gone back to earlier versions.
+    fn start_over(&self, shard: &Arc<Shard>, set_back: &[&str]) {
+        let handles = self.all().into_iter();
+        for handle in handles.filter(|handle| Arc::ptr_eq(&handle.shard, shard)) {
             handle.must_start_over.store(true, Ordering::Relaxed);
             handle.is_behind.store(true, Ordering::Relaxed);
-            let shown = handle.version.load(Ordering::Relaxed);
-            let stored = found.get(&handle.event);
-            if stored.is_none_or(|(version, _)| *version < shown) {
-                set_back.push(handle.event.as_str());
-            }
         }
         let database = &shard.name;
         if set_back.is_empty() {
@@ -128,20 +148,30 @@ impl Postgres {
     async fn poll_events(&self, shard: &Arc<Shard>) -> Result<(), Refused> {
         let select =
             "select event, version, config, (extract(epoch from clock_timestamp()) * 1000)::bigint,
-                pg_postmaster_start_time()::text
+                pg_postmaster_start_time()::text || ' ' || 'fairline.event'::regclass::oid
             from fairline.event where not is_moving";
+        // Taken before the question, so that they cannot be newer than its answer.
+        let known = self.known_of(shard);
         let rows = shard.reader().fetch(query(select)).await?;
-        let mut found: HashMap<EventId, (i64, i64)> = HashMap::new();
-        let mut started_at: Option<String> = None;
+        let mut found: HashMap<EventId, Stored> = HashMap::new();
+        let mut server: Option<String> = None;
         for row in rows {
             shard.clock.set(Time(row.get(3)));
-            started_at = row.get(4);
+            server = row.get(4);
             if let Ok(event) = EventId::parse(row.get(0)) {
-                found.insert(event, (row.get(1), row.get(2)));
+                let (version, config) = (row.get(1), row.get(2));
+                found.insert(event, Stored { version, config });
             }
         }
-        if started_at.is_some_and(|started_at| shard.is_another_server(started_at)) {
-            self.start_over(shard, &found);
+        let is_set_back = |(event, known): &(&EventId, &Stored)| {
+            let stored = found.get(event);
+            stored.is_some_and(|stored| stored.is_before(known))
+        };
+        let set_back = known.iter().filter(is_set_back);
+        let set_back: Vec<&str> = set_back.map(|(event, _)| event.as_str()).collect();
+        let is_another = server.is_some_and(|server| shard.is_another_server(server));
+        if is_another || !set_back.is_empty() {
+            self.start_over(shard, &set_back);
         }
         for handle in self.all() {
             if !Arc::ptr_eq(&handle.shard, shard) {
@@ -154,7 +184,8 @@ impl Postgres {
             }
             match found.remove(&handle.event) {
                 None => self.forget(&handle.event),
-                Some((version, config)) => {
+                Some(Stored { version, config }) => {
+                    handle.polled_version.store(version, Ordering::Relaxed);
                     let is_new = handle.config.swap(config, Ordering::Relaxed) != config
                         || handle.version.load(Ordering::Relaxed) != version;
                     handle.is_behind.fetch_or(is_new, Ordering::Relaxed);

@@ -6,6 +6,7 @@ use super::columns::Columns;
 use super::database::QueryError;
 use super::event_handle::EventHandle;
 use super::shard::Shard;
+use crate::inventory::personal::Personal;
 use shared::metrics::writers;
 use shared::time::Time;
 use sqlx::postgres::PgRow;
@@ -13,7 +14,8 @@ use sqlx::{Row as _, query};
 use std::time::Duration;
 use tokio::time::Instant;
 
-const APPLY: &str = "select seq, refused, now_ms, changes, opened from fairline.apply($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
+const APPLY: &str = "select seq, refused, now_ms, changes, opened, \
+    pg_postmaster_start_time()::text || ' ' || 'fairline.event'::regclass::oid from fairline.apply($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
     $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, \
     $34, $35, $36::text::json, $37::text::json, $38::text::json, $39::text::json, $40::text::json, $41::text::json, \
     $42::text::json, $43::text::json, $44::text::json, $45::text::json)";
@@ -29,6 +31,8 @@ pub(super) struct Applied {
     pub(super) refused: Vec<i32>,
     /// Current time of the database.
     pub(super) now: Time,
+    /// Identity of the server and its tables, as a poll reads it.
+    pub(super) server: String,
     /// Change-log entries of other nodes, newly reported.
     pub(super) others: Vec<ChangeLogEntry>,
 }
@@ -46,6 +50,7 @@ impl Applied {
             seq: first.get(0),
             refused: first.get(1),
             now: Time(first.get(2)),
+            server: first.get(5),
             others: others.iter().map(written).collect(),
         })
     }
@@ -74,7 +79,11 @@ pub(super) async fn send(
     contents: &[Content],
     header: &Header,
 ) -> Outcome {
-    let columns = Columns::of(contents, header.known.is_none());
+    let personal = Personal {
+        keys: &shard.keys,
+        event: &handle.event,
+    };
+    let columns = Columns::of(contents, personal, header.known.is_none());
     let begun = Instant::now();
     let mut is_again = false;
     loop {

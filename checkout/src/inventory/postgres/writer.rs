@@ -381,7 +381,7 @@ impl Writer {
         }
         let about = (&self.handle.event, cache.event_state.plan.as_ref());
         let _spans = spans(commands, "select records");
-        match load(self.shard.reader(), about, wanted).await {
+        match load(&self.shard, about, wanted).await {
             Ok(mut loaded) => {
                 let cache = self.cache.as_mut().expect("`load` runs after `ready`");
                 for records in std::mem::take(&mut loaded.visitors).into_values() {

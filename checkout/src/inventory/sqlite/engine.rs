@@ -10,8 +10,10 @@ use crate::inventory::engine::{
 };
 use crate::inventory::event_state::Plan;
 use crate::inventory::model::*;
-use crate::inventory::records::{FINISHED, PaymentState};
+use crate::inventory::personal::{BuyerChange, OrderKey, Personal, StoredBuyer};
+use crate::inventory::records::{DoorTicket, FINISHED, PaymentState};
 use crate::inventory::rules::{Rules, RulesPatch};
+use crate::inventory::sales::{OrderSum, Sales};
 use crate::inventory::seat_map::PublishedLayout;
 use crate::inventory::{Layout, SeatMap};
 use async_trait::async_trait;
@@ -19,7 +21,6 @@ use rusqlite::params;
 use shared::http::idempotency::KEPT_SECONDS;
 use shared::ids::EventId;
 use shared::time::Time;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -143,10 +144,15 @@ impl Engine for Sqlite {
                 "select key, event, token, report from session where report > 0 limit ?1",
             )?;
             let rows = query.query_map([REPORTS_MAX], |row| {
+                let (key, event) = (row.get(0)?, event_of(row, 1)?);
+                let personal = Personal {
+                    keys: &store.keys,
+                    event: &event,
+                };
                 Ok(Report {
-                    key: row.get(0)?,
-                    event: event_of(row, 1)?,
-                    token: row.get(2)?,
+                    key,
+                    token: personal.open_token(&key, &row.get::<_, String>(2)?),
+                    event,
                     is_finished: row.get::<_, i16>(3)? == FINISHED,
                 })
             })?;
@@ -163,13 +169,45 @@ impl Engine for Sqlite {
                 store
                     .db
                     .prepare_cached(
-                        "update session set report = 0 where event = ?1 and key = ?2 and report = ?3",
+                        // The token of a session that is done is needed no more.
+                        "update session set report = 0, token = case when ?3 = 2 then '' else token end
+                         where event = ?1 and key = ?2 and report = ?3",
                     )?
                     .execute(params![report.event.as_str(), report.key, told])?;
             }
             Ok(Ok(()))
         })
         .await
+    }
+
+    async fn ticket(&self, event: &EventId, id: &str) -> Result<Option<DoorTicket>, Refused> {
+        let (event, id) = (event.clone(), id.to_owned());
+        self.step(move |store, _| store.find_ticket(&event, &id))
+            .await
+    }
+
+    async fn admit_ticket(&self, event: &EventId, id: &str) -> Result<Option<DoorTicket>, Refused> {
+        let (event, id) = (event.clone(), id.to_owned());
+        self.step(move |store, now| store.mark_ticket(&event, &id, now))
+            .await
+    }
+
+    async fn tickets(&self, event: &EventId, from: u32) -> Result<Vec<DoorTicket>, Refused> {
+        let event = event.clone();
+        self.step(move |store, _| store.find_tickets(&event, from))
+            .await
+    }
+
+    async fn buyers(&self, after: Option<&OrderKey>) -> Result<Vec<StoredBuyer>, Refused> {
+        self.list_buyers(after).await
+    }
+
+    async fn set_buyers(&self, changes: Vec<BuyerChange>) -> Result<(), Refused> {
+        self.step(move |store, _| store.set_buyers(&changes)).await
+    }
+
+    async fn purge_visits(&self, kept_ms: i64) -> Result<bool, Refused> {
+        self.delete_visits(kept_ms).await
     }
 
     async fn shards(&self) -> Result<Vec<ShardView>, Refused> {
@@ -311,13 +349,19 @@ impl Store {
         let plan = event_state.plan.as_ref();
         let counts = plan.map_or([0; 4], |plan| plan.states.counts);
         let mut query = self.db.prepare_cached(
-            "select state, count(*), sum(total) from orders where event = ?1 group by state",
+            "select state, currency, count(*), sum(total) from orders where event = ?1
+             group by state, currency order by currency",
         )?;
         let rows = query.query_map([event.as_str()], |row| {
-            Ok((row.get(0)?, (row.get(1)?, row.get(2)?)))
+            Ok(OrderSum {
+                state: row.get(0)?,
+                currency: currency(row, 1)?,
+                count: row.get(2)?,
+                amount: row.get(3)?,
+            })
         })?;
-        let orders: BTreeMap<String, (u32, i64)> = rows.collect::<rusqlite::Result<_>>()?;
-        Ok(Ok(Sales::of(counts, orders, event_state.rules.currency)))
+        let sums = rows.collect::<rusqlite::Result<_>>()?;
+        Ok(Ok(Sales::of(counts, sums, event_state.rules.currency)))
     }
 
     fn lapsed(&mut self, event: Option<&EventId>, now: Time) -> Step<Vec<LapsedVisitor>> {
@@ -438,6 +482,7 @@ impl Store {
             self.db.execute(&delete, [event.as_str()])?;
         }
         self.event_states.remove(event);
+        self.note_version(event);
         self.replaced.push((event.clone(), None));
         Ok(Ok(()))
     }

@@ -3,7 +3,10 @@
 //! in memory, so that refused requests cost no statement.
 
 mod engine;
+mod keys;
+mod people;
 mod read;
+mod tickets;
 mod write;
 
 use super::command::{Command, Decision};
@@ -12,7 +15,7 @@ use super::event_state::{EventState, Plan, lapses_at};
 use super::layout::parse;
 use super::model::*;
 use super::records::VisitorRecords;
-use super::seat_map::{PublishedLayout, SeatMap};
+use super::seat_map::{PublishedLayout, SeatMap, VersionStamp};
 use crate::inventory::rules::Rules;
 use parking_lot::RwLock;
 use rusqlite::{Connection, params};
@@ -20,16 +23,18 @@ use shared::crypto::random;
 use shared::group_commit::{Durable, GroupCommit, Unavailable};
 use shared::ids::EventId;
 use shared::metrics::writers::{self, WriterMetrics};
+use shared::sealing::SealingKeys;
 use shared::sqlite;
 use shared::time::{Clock, Time};
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const SETUP: [&str; 3] = [
+const SETUP: [&str; 4] = [
     include_str!("../../../migrations/sqlite/1_setup.sql"),
     include_str!("../../../migrations/sqlite/2_visits.sql"),
     include_str!("../../../migrations/sqlite/3_in_use.sql"),
+    include_str!("../../../migrations/sqlite/4_people.sql"),
 ];
 
 type SeatMaps = Arc<RwLock<HashMap<EventId, Arc<SeatMap>>>>;
@@ -46,6 +51,8 @@ type Step<T> = rusqlite::Result<Result<T, Refused>>;
 pub struct Sqlite {
     writer: GroupCommit<Store>,
     clock: Clock,
+    path: PathBuf,
+    keys: Arc<SealingKeys>,
     /// Locked for reading by look-ups and for writing when a plan is set; never held across an
     /// await.
     seat_maps: SeatMaps,
@@ -55,6 +62,8 @@ pub struct Sqlite {
 struct Store {
     db: Connection,
     clock: Clock,
+    /// Seal personal data.
+    keys: Arc<SealingKeys>,
     event_states: HashMap<EventId, EventState>,
     seat_maps: SeatMaps,
     /// New maps of this batch, and `None` for those of deleted events, published once it is
@@ -62,6 +71,8 @@ struct Store {
     replaced: Vec<(EventId, Option<Arc<SeatMap>>)>,
     /// Changes of this batch, published once it is committed.
     changed: Vec<SeatMapChange>,
+    /// Newest version of the maps that were replaced or deleted. A new map begins after it.
+    newest_version: u64,
     is_writing: bool,
     failure: Option<String>,
 }
@@ -115,18 +126,33 @@ impl Sqlite {
     /// # Errors
     /// Fails if the file is damaged or was made by another version. Nothing is overwritten.
     pub fn open(path: &Path, clock: Clock) -> Result<Sqlite, String> {
+        Sqlite::open_sealed(path, clock, Arc::default())
+    }
+
+    /// As `open`, with keys that seal personal data.
+    ///
+    /// # Errors
+    /// As for `open`, and if a key is missing.
+    pub fn open_sealed(
+        path: &Path,
+        clock: Clock,
+        keys: Arc<SealingKeys>,
+    ) -> Result<Sqlite, String> {
         let shown = path.display();
         let db = open_migrated(path).map_err(|error| {
             format!("the inventory {shown} is damaged or cannot be opened: {error}")
         })?;
+        keys::check(&db, &keys)?;
         let seat_maps = SeatMaps::default();
         let mut store = Store {
             db,
             clock: clock.clone(),
+            keys: keys.clone(),
             event_states: HashMap::new(),
             seat_maps: seat_maps.clone(),
             replaced: Vec::new(),
             changed: Vec::new(),
+            newest_version: 0,
             is_writing: false,
             failure: None,
         };
@@ -138,6 +164,8 @@ impl Sqlite {
         Ok(Sqlite {
             writer,
             clock,
+            path: path.to_owned(),
+            keys,
             seat_maps,
         })
     }
@@ -334,7 +362,16 @@ impl Store {
         layout: PublishedLayout,
         seats: Vec<SeatState>,
     ) -> Arc<SeatMap> {
-        Arc::new(SeatMap::new(event.clone(), layout, seats, &self.clock))
+        let stamp = VersionStamp::after(self.newest_version, &self.clock);
+        let seat_map = SeatMap::with_version(event.clone(), layout, seats, stamp);
+        Arc::new(seat_map)
+    }
+
+    /// Notes the version of a map that is about to go.
+    fn note_version(&mut self, event: &EventId) {
+        let seat_maps = self.seat_maps.read();
+        let version = seat_maps.get(event).map(|map| map.current().version);
+        self.newest_version = self.newest_version.max(version.unwrap_or(0));
     }
 
     /// Returns a new map, published once the batch is committed.
@@ -344,6 +381,7 @@ impl Store {
         layout: PublishedLayout,
         seats: Vec<SeatState>,
     ) -> Arc<SeatMap> {
+        self.note_version(event);
         let seat_map = self.new_seat_map(event, layout, seats);
         let replaced = (event.clone(), Some(seat_map.clone()));
         self.replaced.push(replaced);
@@ -395,79 +433,4 @@ fn must_change(rows: usize) -> rusqlite::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::inventory::Inventory;
-    use crate::inventory::layout::parse;
-
-    #[tokio::test]
-    async fn a_file_of_the_first_version_is_brought_up_with_everything_in_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("inventory.sqlite");
-        let old = Connection::open(&path).unwrap();
-        let plan = r#"{"categories": [{"id": "c", "name": "C", "price": 10}],
-            "sections": [{"id": "s", "category": "c", "rows": 1, "seats_per_row": 3}]}"#;
-        let seats =
-            r#"[{"id": "s-A-1", "category": "c", "price": {"amount": 10, "currency": "EUR"}}]"#;
-        let rules = r#"{"hold_seconds": 120, "hold_max_seconds": 600, "max_seats_per_order": 6, "max_seats_per_visitor": 6,
-            "currency": "EUR"}"#;
-        let visitor = format!("vis_{:032x}", 7);
-        let rows = format!(
-            "{}; pragma user_version = 1;
-             insert into event values ('e', '{plan}', 1, '{rules}', x'00');
-             insert into seat values ('e', 0, 2, 'hold_1', 'ord_1', '{visitor}'), ('e', 1, 1, 'hold_2', null, '{visitor}'),
-                 ('e', 2, 0, null, null, null);
-             insert into session values (zeroblob(32), 'e', '{visitor}', 1, 'j', 't', 9000000000000, 0, 0);
-             insert into hold values ('e', 'hold_1', zeroblob(32), '{visitor}', 'converted', '{seats}', 10, 'EUR', 1000, 2000),
-                 ('e', 'hold_2', zeroblob(32), '{visitor}', 'active', '{}', 10, 'EUR', 1000, 2000);
-             insert into orders values ('e', 'ord_1', 'hold_1', '{visitor}', zeroblob(32), 'confirmed', '{seats}', 10, 'EUR',
-                 'N', 'n@example.org', null, 500, 2000);
-             insert into payment values ('e', 'pay_1', 'ord_1', 1, 'captured', 10, 's', null, 600);
-             insert into ticket values ('e', 'tix_1', 'ord_1', 0);",
-            SETUP[0],
-            seats.replace("A-1", "A-2")
-        );
-        old.execute_batch(&rows).unwrap();
-        drop(old);
-        let sqlite = Inventory::from(Sqlite::open(&path, Clock::manual(Time(900))).unwrap());
-        let event = EventId::parse("e").unwrap();
-        let keys = vec![SessionKey {
-            event: event.clone(),
-            hash: [0; 32],
-        }];
-        let orders = sqlite.own_orders(keys.clone()).await.unwrap();
-        assert_eq!(orders[0].tickets.as_ref().unwrap()[0].seat, "s-A-1");
-        let hold = sqlite.show_hold(keys, "hold_2").await.unwrap();
-        assert_eq!(hold.state, HoldState::Active);
-        let refund = sqlite.begin_refund(&event, "ord_1").await.unwrap();
-        sqlite.refunded(&refund).await.unwrap();
-        let sales = sqlite.sales(&event).await.unwrap();
-        assert_eq!((sales.available, sales.held, sales.booked), (2, 1, 0));
-        drop(sqlite);
-        // Migrated once; the hold lapses as it would have before.
-        let sqlite = Inventory::from(Sqlite::open(&path, Clock::manual(Time(1001))).unwrap());
-        assert_eq!(sqlite.sweep().await.unwrap().seats_released, 1);
-    }
-
-    #[tokio::test]
-    async fn a_plan_that_could_not_be_committed_is_never_shown() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("inventory.sqlite");
-        let sqlite = Inventory::from(Sqlite::open(&path, Clock::manual(Time(900))).unwrap());
-        // The commit notices that a deferred reference leads nowhere, as it may notice a full disk.
-        let other = Connection::open(&path).unwrap();
-        let break_commits = "create table parent (id integer primary key);
-            create table child (parent references parent deferrable initially deferred);
-            create trigger break_commits after insert on seat begin insert into child values (1); end";
-        other.execute_batch(break_commits).unwrap();
-        let event = EventId::parse("e").unwrap();
-        let plan = br#"{"categories": [{"id": "c", "name": "C", "price": 10}],
-            "sections": [{"id": "s", "category": "c", "rows": 1, "seats_per_row": 3}]}"#;
-        let layout = || parse(plan).unwrap();
-        assert!(sqlite.set_seating(&event, layout()).await.is_err());
-        assert!(sqlite.seat_map(&event).is_none());
-        other.execute_batch("drop trigger break_commits").unwrap();
-        sqlite.set_seating(&event, layout()).await.unwrap();
-        assert_eq!(sqlite.seat_map(&event).unwrap().layout_version, 1);
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 use super::Store;
 use crate::inventory::commands::Target;
 use crate::inventory::model::*;
+use crate::inventory::personal::Personal;
 use crate::inventory::records::*;
 use rusqlite::types::FromSqlError;
 use rusqlite::{OptionalExtension as _, Row, params};
@@ -92,12 +93,18 @@ impl Store {
             .optional()
     }
 
-    /// Adds the payments and the tickets.
+    /// Adds the payments and the tickets, and opens the buyer.
     pub(super) fn complete(
         &self,
         event: &EventId,
         mut order: OrderRow,
     ) -> rusqlite::Result<OrderRow> {
+        let personal = Personal {
+            keys: &self.keys,
+            event,
+        };
+        let columns = order.buyer.take();
+        order.buyer = columns.and_then(|columns| personal.open_buyer(&order.id, &columns));
         let by = [event.as_str(), &order.id];
         let mut query = self.db.prepare_cached(&format!(
             "select {PAYMENT} from payment where event = ?1 and order_id = ?2 order by attempt"
@@ -173,6 +180,7 @@ fn read_hold(row: &Row<'_>) -> rusqlite::Result<HoldRow> {
     })
 }
 
+/// Reads an order whose buyer is as stored; `complete` opens it.
 pub(super) fn read_order(row: &Row<'_>) -> rusqlite::Result<OrderRow> {
     let state: String = row.get(4)?;
     Ok(OrderRow {
@@ -183,10 +191,10 @@ pub(super) fn read_order(row: &Row<'_>) -> rusqlite::Result<OrderRow> {
         state: known(&OrderState::ALL, |known| known.as_str() == state)?,
         seats: read_seats(&row.get::<_, String>(5)?)?.into(),
         total: money(row, 6)?,
-        buyer: Buyer {
+        buyer: Some(Buyer {
             name: row.get(8)?,
             email: row.get(9)?,
-        },
+        }),
         decline: row.get(10)?,
         created_at: Time(row.get(11)?),
         pay_by: Time(row.get(12)?),

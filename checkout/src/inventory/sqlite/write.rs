@@ -2,6 +2,7 @@
 
 use super::{Store, must_change};
 use crate::inventory::commands::json;
+use crate::inventory::personal::Personal;
 use crate::inventory::records::{ChangeSet, NewAnswer, NewPayment, NewTicket, VisitorRecords};
 use rusqlite::params;
 use shared::ids::EventId;
@@ -14,12 +15,14 @@ impl Store {
         records: &VisitorRecords,
     ) -> rusqlite::Result<()> {
         self.write()?;
+        let keys = self.keys.clone();
+        let personal = Personal { keys: &keys, event };
         let event = event.as_str();
         let visitor = records.visitor.map(|visitor| visitor.to_string());
         let visitor = visitor.as_deref();
-        self.apply_sessions(event, changes)?;
+        self.apply_sessions(event, changes, personal)?;
         self.apply_holds(event, changes, records)?;
-        self.apply_orders(event, changes)?;
+        self.apply_orders(event, changes, personal)?;
         self.apply_payments(event, changes)?;
         self.apply_tickets(event, changes)?;
         for change in &changes.seats {
@@ -58,7 +61,12 @@ impl Store {
         Ok(())
     }
 
-    fn apply_sessions(&self, event: &str, changes: &ChangeSet) -> rusqlite::Result<()> {
+    fn apply_sessions(
+        &self,
+        event: &str,
+        changes: &ChangeSet,
+        personal: Personal<'_>,
+    ) -> rusqlite::Result<()> {
         for new in &changes.new_sessions {
             self.db
                 .prepare_cached(
@@ -71,7 +79,7 @@ impl Store {
                     new.visitor.to_string(),
                     new.number as i64,
                     new.jti,
-                    new.token,
+                    personal.seal_token(&new.key, &new.token),
                     new.expires_at.0,
                     new.report
                 ])?;
@@ -132,8 +140,14 @@ impl Store {
         Ok(())
     }
 
-    fn apply_orders(&self, event: &str, changes: &ChangeSet) -> rusqlite::Result<()> {
+    fn apply_orders(
+        &self,
+        event: &str,
+        changes: &ChangeSet,
+        personal: Personal<'_>,
+    ) -> rusqlite::Result<()> {
         for new in &changes.new_orders {
+            let buyer = personal.seal_buyer(&new.id, new.buyer.as_ref());
             self.db
                 .prepare_cached(
                     "insert into orders (event, id, hold, visitor, session, state, seats, total, currency, buyer_name,
@@ -150,8 +164,8 @@ impl Store {
                     json(&*new.seats),
                     new.total.amount,
                     new.total.currency.as_str(),
-                    new.buyer.name,
-                    new.buyer.email,
+                    buyer.name,
+                    buyer.email,
                     new.created_at.0,
                     new.pay_by.0
                 ])?;

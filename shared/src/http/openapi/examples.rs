@@ -11,7 +11,7 @@ use utoipa::openapi::{Content, OpenApi, PathItem, Ref, RefOr, Schema};
 static EXAMPLES: &str = include_str!("examples.json");
 
 /// Parameters by name: a description, for where there is none, and an example.
-const PARAMETERS: [(&str, &str, &str); 7] = [
+const PARAMETERS: [(&str, &str, &str); 8] = [
     ("event", "The event's id", "arena-night"),
     (
         "visitor",
@@ -35,6 +35,7 @@ const PARAMETERS: [(&str, &str, &str); 7] = [
     ),
     ("minutes", "Minutes to look back", "60"),
     ("limit", "Largest number of answers", "50"),
+    ("from", "Where to go on", "5000"),
 ];
 
 /// Adds an example to each body, answer and parameter that has none.

@@ -1,0 +1,53 @@
+//! The task that deletes personal data which is older than it is kept, and seals with the current
+//! key what an earlier one sealed.
+
+use crate::app::Shop;
+use crate::inventory::Refused;
+use crate::retention::Retention;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// Time between two rounds.
+const ROUND_EVERY: Duration = Duration::from_secs(3600);
+/// Pause between two steps of a round, so that the sale does not notice it.
+const STEP_EVERY: Duration = Duration::from_millis(200);
+/// Runs until the stop signal, on any number of nodes.
+pub(crate) async fn run(shop: &Arc<Shop>) {
+    let rounds = async {
+        loop {
+            sleep(STEP_EVERY).await;
+            round(shop).await;
+            sleep(ROUND_EVERY).await;
+        }
+    };
+    shop.site.stop.run_until_cancelled(rounds).await;
+}
+
+/// Deletes everything that is too old, step by step. What fails is tried again in the next round.
+async fn round(shop: &Shop) {
+    if let Err(error) = tend(shop).await {
+        tracing::warn!(%error, "old personal data is deleted later");
+    }
+}
+
+async fn tend(shop: &Shop) -> Result<(), Refused> {
+    let Retention {
+        visits_days,
+        buyers_days,
+    } = shop.retention;
+    let mut after = None;
+    loop {
+        after = shop.inventory.tend_buyers(after, buyers_days).await?;
+        if after.is_none() {
+            break;
+        }
+        sleep(STEP_EVERY).await;
+    }
+    if let Some(days) = visits_days {
+        while shop.inventory.purge_old_visits(days).await? {
+            sleep(STEP_EVERY).await;
+        }
+    }
+    Ok(())
+}
