@@ -3,7 +3,9 @@
 
 use crate::app::Room;
 use crate::draw::Entry;
-use crate::line::{EventSettings, LineView, Phase, Refused, Spot, VisitorState, Wait, WaitReason};
+use crate::line::{
+    EventSettings, Line, LineView, Phase, Refused, Spot, VisitorState, Wait, WaitReason,
+};
 use crate::pass::Pass;
 use serde::Serialize;
 use shared::ids::{EventId, VisitorId};
@@ -171,14 +173,24 @@ impl Room {
         event: &EventId,
         pass: &Pass,
     ) -> Result<Option<Spot>, Refused> {
-        let known = self.line.place(event, pass.visitor).await?;
-        if known.is_some_and(|spot| !spot.is_older_than(pass)) {
-            return Ok(known);
-        }
-        let pass = self.as_drawn(event, pass);
-        let given_back = self.line.reenter(event, &pass).await?;
-        Ok(given_back.or(known))
+        find_place(&*self.line, event, pass, |pass| self.as_drawn(event, pass)).await
     }
+}
+
+/// Returns the place that a pass proves, restoring it if the line has lost it or has only an older
+/// one. `as_drawn` gives a pass from before the draw the number drawn since.
+pub(crate) async fn find_place(
+    line: &dyn Line,
+    event: &EventId,
+    pass: &Pass,
+    as_drawn: impl FnOnce(&Pass) -> Pass,
+) -> Result<Option<Spot>, Refused> {
+    let known = line.place(event, pass.visitor).await?;
+    if known.is_some_and(|spot| !spot.is_older_than(pass)) {
+        return Ok(known);
+    }
+    let given_back = line.reenter(event, &as_drawn(pass)).await?;
+    Ok(given_back.or(known))
 }
 
 /// Returns the URL that admitted fans are sent to.

@@ -19,6 +19,15 @@ pub(super) struct Hearing {
 }
 
 impl Hearing {
+    /// Returns what a store has of it.
+    #[cfg(test)]
+    pub(super) fn new(heard_at: Time, unheard_ms: i64) -> Hearing {
+        Hearing {
+            heard_at,
+            unheard_ms,
+        }
+    }
+
     /// Returns how this would stand after a tick at this time.
     pub(super) fn at(self, now: Time) -> Hearing {
         let gap = now.0 - self.heard_at.0;

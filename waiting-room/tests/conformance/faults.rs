@@ -250,7 +250,7 @@ async fn visitors_who_return_at_once_after_a_loss_share_a_few_ticks() {
     nodes.tick(0).await;
     let pass = nodes.pass(&spots[0]).await;
     server.ask(&["FLUSHALL"]).unwrap();
-    nodes.tick(0).await;
+    nodes.recover().await;
     let (line, event) = (&nodes.nodes[0], &nodes.event);
     let before = line.tick(event).await.unwrap().step;
     let returning = spots.iter().map(|spot| async move {

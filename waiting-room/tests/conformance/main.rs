@@ -18,6 +18,7 @@ mod many;
 mod nodes;
 mod once;
 mod places;
+mod recoveries;
 mod rejoining;
 mod sign_outs;
 mod survival;

@@ -55,12 +55,19 @@ impl Nodes {
         }
     }
 
-    /// Ticks until all nodes have reported what they know to a store that lost data, and goes on.
+    /// Ticks until all nodes have reported what they know to a store that lost data, and the line
+    /// goes on.
     pub(crate) async fn recover(&self) {
         until("the line goes on", 20, || async {
             let ticks = self.nodes.iter().map(|node| node.tick(&self.event));
             let ticks = futures_util::future::join_all(ticks).await;
-            ticks.iter().all(Result::is_ok)
+            let is_over = ticks
+                .iter()
+                .all(|front| front.as_ref().is_ok_and(|front| !front.is_recovering));
+            if !is_over && self.clock.hand().is_some() {
+                self.clock.advance_ms(500);
+            }
+            is_over
         })
         .await;
         self.tick(0).await;

@@ -42,8 +42,7 @@ async fn who_joined_again_before_a_loss_and_the_draw_has_the_number_that_their_e
     }
     nodes.tick(1).await;
     server.ask(&["FLUSHALL"]).unwrap();
-    nodes.tick(0).await;
-    nodes.tick(0).await;
+    nodes.recover().await;
     until("connected fans are back", 10, || async {
         let spots = [VisitorId(1), VisitorId(2)].map(|id| line[1].place(&event, id));
         let spots = futures_util::future::join_all(spots).await;
@@ -101,8 +100,7 @@ async fn who_joined_again_before_a_loss_and_the_draw_has_the_number_that_their_e
     // The store loses the draw's records as well, before any socket has asked: the drawn number
     // counts, not the old one.
     server.ask(&["FLUSHALL"]).unwrap();
-    nodes.tick(0).await;
-    nodes.tick(0).await;
+    nodes.recover().await;
     for (number, visitor) in (1..).zip(&drawn) {
         let pass = Pass {
             number,
@@ -126,8 +124,7 @@ async fn a_turn_that_is_taken_up_after_a_loss_ends_the_place_that_its_visitor_to
     nodes.tick(1).await;
     let (event, line) = (&nodes.event, &nodes.nodes[0]);
     server.ask(&["FLUSHALL"]).unwrap();
-    nodes.tick(0).await;
-    nodes.tick(0).await;
+    nodes.recover().await;
     nodes.find(0, &pass).await.unwrap();
     let again = nodes.join(0, 1..=1).await[0];
     line.back(event, again.visitor).await.unwrap();
@@ -150,8 +147,7 @@ async fn an_older_token_does_not_bring_back_who_was_ejected_after_a_loss() {
     nodes.tick(1).await;
     nodes.tick(1).await;
     server.ask(&["FLUSHALL"]).unwrap();
-    nodes.tick(0).await;
-    nodes.tick(0).await;
+    nodes.recover().await;
     // The first joined again and has a newer number; the other had none when the draw was held, and
     // left before.
     line.leave(event, ids[0]).await.unwrap();
@@ -201,8 +197,7 @@ async fn a_number_that_a_socket_learned_before_its_node_heard_of_the_draw_outliv
     }
     nodes.tick(0).await;
     server.ask(&["FLUSHALL"]).unwrap();
-    nodes.tick(0).await;
-    nodes.tick(0).await;
+    nodes.recover().await;
     until("connected fans are back", 10, || async {
         let spots = drawn.keys().map(|id| line[0].place(&event, VisitorId(*id)));
         let spots = futures_util::future::join_all(spots).await;

@@ -50,7 +50,7 @@ async fn who_joined_unseen_before_a_loss_is_ahead_of_those_behind_from_the_start
     nodes.join(1, 54..=59).await;
     let (event, line) = (&nodes.event, &nodes.nodes);
     server.ask(&["FLUSHALL"]).unwrap();
-    nodes.tick(0).await;
+    nodes.recover().await;
     for node in line {
         let front = node.tick(event).await.unwrap();
         assert_eq!((front.waiting, front.numbers), (59, 59));
@@ -151,7 +151,7 @@ async fn an_emptied_store_has_the_line_again_and_nobody_is_served_twice() {
         early,
         Err(Refused::Unavailable(shared::group_commit::Unavailable))
     );
-    nodes.tick(0).await;
+    nodes.recover().await;
     let front = line[2].tick(event).await.unwrap();
     assert_ne!(front.life, before.life);
     let waiting = before.waiting + 2;
@@ -279,6 +279,11 @@ async fn a_node_that_starts_after_all_others_died_with_an_empty_store_makes_the_
     assert_eq!(settings[0].name, "Night", "the event is known");
     let front = node.tick(&nodes.event).await.unwrap();
     assert_eq!((front.waiting, front.numbers), (100, 100));
+    until("the line goes on", 10, || async {
+        let front = node.tick(&nodes.event).await;
+        front.is_ok_and(|front| !front.is_recovering)
+    })
+    .await;
     let spot = node.reenter(&nodes.event, &pass).await.unwrap().unwrap();
     assert_eq!((spot.number, spot.standing), (42, VisitorState::Waiting));
 }

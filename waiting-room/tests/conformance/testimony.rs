@@ -25,8 +25,7 @@ async fn stats(nodes: &Nodes) -> Stats {
 /// Empties the store, and has every node report what it knows.
 async fn empty(server: &testkit::Redis, nodes: &Nodes) {
     server.ask(&["FLUSHALL"]).unwrap();
-    nodes.tick(0).await;
-    nodes.tick(0).await;
+    nodes.recover().await;
 }
 
 #[tokio::test]
@@ -130,7 +129,8 @@ async fn an_admission_that_only_the_fan_has_seen_is_proved_by_the_token_where_th
     server.kill();
     server.start_again();
     nodes.clock.advance_ms(20_000);
-    until("the line goes on", 10, || async {
+    nodes.recover().await;
+    until("the fan is inside", 10, || async {
         nodes.clock.advance_ms(1000);
         let front = line[0].tick(event).await;
         front.is_ok_and(|front| front.waiting < 3)
@@ -167,7 +167,7 @@ async fn a_look_at_a_store_that_went_back_changes_nothing_of_what_a_node_knows()
         line[0].stats(event).await.is_ok()
     })
     .await;
-    nodes.tick(0).await;
+    nodes.recover().await;
     let front = line[0].tick(event).await.unwrap();
     assert_eq!(front.settings.message.as_deref(), Some("Soon"));
     assert_eq!((front.waiting, front.phase), (4, Phase::Paused));

@@ -5,8 +5,8 @@
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
 -- ARGV[3…] visitors, at most 125
--- Returns units: for each a place, or '' without one. {'busy'} during a draw.
-if m.draw == 2 then return { 'busy' } end
+-- Returns units: for each a place, or '' without one. {'busy'} during a draw and during a recovery.
+if m.draw == 2 or m.settle_until > 0 then return { 'busy' } end
 local asked, index = { unpack(ARGV, 3) }, node_index()
 local found, answers = look_up(asked), {}
 for i, visitor in ipairs(asked) do

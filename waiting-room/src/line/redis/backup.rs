@@ -51,7 +51,7 @@ impl Backup {
         let view = cache.view()?;
         Some(Backup {
             life: view.life,
-            settings: (*view.settings).clone(),
+            settings: cache.settings()?.clone(),
             changed_at: cache.changed_at,
             constants: cache.constants.clone(),
             availability: view.availability,

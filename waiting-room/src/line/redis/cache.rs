@@ -8,14 +8,17 @@ use crate::line::bitmap::Snapshot;
 use crate::line::forecast::{Forecast, Forecaster, Observation};
 use crate::line::throughput::{Flow, Rates};
 use crate::line::{
-    DrawState, EventSettings, Life, LineView, Order, Outcome, Phase, Spot, Stats, VisitorState,
-    Waited,
+    DrawState, EventSettings, Life, LineView, Order, Outcome, Phase, Slot, Spot, Stats,
+    VisitorState, Waited,
 };
 use shared::ids::VisitorId;
 use shared::time::Time;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use tokio::time::Instant;
+
+/// Maximum number of visitors whose questions in vain are remembered.
+const HEARD_MAX: usize = 100_000;
 
 /// A visitor's number as last known to this node.
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +86,8 @@ pub(super) struct LineCache {
     pub(super) connected: HashMap<VisitorId, Number>,
     /// Visitors whose sockets here closed, until the store has recorded it.
     pub(super) leaving: HashSet<VisitorId>,
+    /// Visitors who asked for their places in vain, until the store has heard of it.
+    pub(super) heard: BTreeSet<VisitorId>,
     /// Visitors whose places are to be recorded again, as the store may not know of their sockets.
     pub(super) returning: Vec<Returning>,
     /// Visitors whose sockets here were replaced by newer ones elsewhere, until they are taken.
@@ -153,11 +158,41 @@ impl LineCache {
         }
     }
 
+    /// Records that a visitor asked for their place in vain.
+    pub(super) fn hear(&mut self, visitor: VisitorId) {
+        if self.heard.len() < HEARD_MAX {
+            self.heard.insert(visitor);
+        }
+    }
+
     /// Records the end of a place, if the number is one.
     pub(super) fn end(&mut self, number: i64, state: VisitorState) {
         if let Ok(number) = u64::try_from(number) {
             self.served.end(number, state);
         }
+    }
+
+    /// Records what a reply says of a visitor's place. The times of its slot are by the clock.
+    pub(super) fn record(&mut self, spot: &Spot) {
+        let behind_ms = self.unheard_ms;
+        let line_time = |clock: Time| Time(clock.0 - behind_ms);
+        let slot = spot.slot.map(|slot| Slot {
+            admitted_at: line_time(slot.admitted_at),
+            claim_by: line_time(slot.claim_by),
+            expires_at: line_time(slot.expires_at),
+        });
+        self.served.record(&Spot { slot, ..*spot });
+    }
+
+    /// Records that the settings were changed.
+    pub(super) fn configure(&mut self, settings: EventSettings, changed_at: Time) {
+        self.settings = Some(Arc::new(settings));
+        self.changed_at = changed_at;
+    }
+
+    /// Returns the newest settings known.
+    pub(super) fn settings(&self) -> Option<&EventSettings> {
+        self.settings.as_deref()
     }
 
     /// Returns the newest view.
@@ -200,7 +235,12 @@ impl LineCache {
         let alive = Snapshot::from_bitmap(reply.head, &reply.bitmap);
         self.bitmap = reply.bitmap;
         self.head = reply.head;
-        self.nodes = reply.nodes;
+        // Those that have yet to come back to a store that lost data are not in it.
+        self.nodes = if reply.is_settling {
+            self.nodes.max(reply.nodes)
+        } else {
+            reply.nodes
+        };
         self.seats_at = reply.seats_at;
         self.draw = Some(reply.draw);
         self.draw_last = reply.draw_last;

@@ -7,8 +7,8 @@
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
 -- ARGV[3…] visitor and number in turn, at most 125 of each
--- Returns units: for each when the slot expires in ms, or 0 if it is gone. {'busy'} during a draw and
--- during a recovery.
+-- Returns units: for each the place with its slot, or '' if the slot is gone. {'busy'} during a draw
+-- and during a recovery.
 if m.draw == 2 or m.settle_until > 0 then return { 'busy' } end
 
 -- Returns whether number n waits and may be the visitor's: the store has lost that it was admitted,
@@ -22,7 +22,7 @@ end
 local function claim(visitor, n)
   local slot = slot_of(visitor)
   if not slot then
-    if room() < 1 or not was_admitted(visitor, n) then return 0 end
+    if room() < 1 or not was_admitted(visitor, n) then return '' end
     stop_waiting(n, visitor)
     call('HDEL', keys.ended, visitor)
     call('HSET', keys.past, n, visitor)
@@ -30,14 +30,14 @@ local function claim(visitor, n)
     m.shopping = m.shopping + 1
     put_slot(visitor, slot)
   elseif slot.number ~= n then
-    return 0
+    return ''
   elseif slot.state == ADMITTED then
-    if slot.claim_by <= now then return 0 end
+    if slot.claim_by <= now then return '' end
     m.admitted, m.shopping = m.admitted - 1, m.shopping + 1
     slot.state = SHOPPING
     put_slot(visitor, slot)
   end
-  return slot.expires_at > now and by_clock(slot.expires_at) or 0
+  return slot.expires_at > now and place_inside(slot) or ''
 end
 
 local answers = {}

@@ -77,7 +77,11 @@ impl EventLine {
             }
             let arguments: Vec<&[u8]> = arguments.iter().map(String::as_bytes).collect();
             match self.caller.call(&script::CONFIGURE, &arguments).await {
-                Ok(_) => return Ok((before, after)),
+                Ok(reply) => {
+                    let changed_at = reply.fields().time("changed_at");
+                    self.cache().configure(after.clone(), changed_at);
+                    return Ok((before, after));
+                }
                 Err(CallError::Busy) => {}
                 Err(CallError::Gone | CallError::Lost) if is_known => {}
                 Err(error) => return Err(Unavailable::from(error).into()),

@@ -89,7 +89,7 @@ impl EventLine {
     /// Records what a reply says of a visitor's place.
     pub(super) fn record(&self, spot: &Spot) {
         let mut cache = self.cache();
-        cache.served.record(spot);
+        cache.record(spot);
         if let Some(kept) = cache.connected.get_mut(&spot.visitor) {
             *kept = Number::of(spot);
         }

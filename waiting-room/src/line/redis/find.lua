@@ -5,7 +5,8 @@
 -- ARGV[2] id of this node
 -- ARGV[3…] numbers, at most 8
 -- Returns units: for each a place with its visitor ('' for one who has not come back since the store
--- lost its data), or '' if the number was not given out.
+-- lost its data), or '' if the number was not given out. {'busy'} during a recovery.
+if m.settle_until > 0 then return { 'busy' } end
 local answers = {}
 
 -- Returns the place of number n whose visitor has a newer one, or is not known.

@@ -8,13 +8,16 @@
 -- clock's, by which it opens and batches are due. `by_clock` converts what a reply tells.
 --   meta  read, and written by `save`
 local FIELDS = { 'revision', 'changes', 'numbers', 'known', 'waiting', 'admitted', 'shopping', 'connected', 'head',
-  'last_batch', 'credit', 'owed', 'settle_until', 'tellers', 'swept', 'return_by', 'return_chunk', 'registered', 'phase',
+  'last_batch', 'credit', 'owed', 'settle_from', 'settle_until', 'tellers', 'swept', 'return_by', 'return_chunk', 'registered', 'phase',
   't_joined', 't_admitted', 't_finished', 't_missed', 't_left', 'capacity', 'available', 'held', 'seats_at', 'rate',
   'batch_ms', 'max_active', 'claim_ms', 'session_ms', 'away_ms', 'line_at', 'sale_at', 'closes_at', 'paused', 'draw',
   'needs_beacon', 'has_beacon', 'draw_last', 'changed_at', 'heard_at', 'unheard' }
 local WAITING, ADMITTED, SHOPPING, FINISHED, MISSED, LEFT, EJECTED = 0, 1, 2, 3, 4, 5, 6
 local NAMES = { [0] = 'waiting', 'admitted', 'shopping', 'finished', 'missed', 'left', 'ejected' }
-local CHUNK, NODE_MS, IDLE_MS, SETTLE_MS, CHANGES_KEPT = 512, 10000, 600000, 5000, 10000
+local CHUNK, NODE_MS, IDLE_MS, CHANGES_KEPT = 512, 10000, 600000, 10000
+-- The shortest and the longest time of a recovery. Within the first, nodes are heard that no other
+-- node knows of yet. And the time after an outage within which nodes tell who asked in vain.
+local SETTLE_MS_MIN, SETTLE_MS, HEED_MS = 3000, 5000, 3000
 local run = string.match(call('INFO', 'replication'), 'master_replid:(%x+)')
 local got = call('HMGET', keys.meta, 'run', 'life', 'creation', unpack(FIELDS))
 if not got[3] then return { 'gone' } end

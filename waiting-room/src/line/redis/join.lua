@@ -31,7 +31,7 @@ for i, visitor in ipairs(asked) do
     place, state, n = place_of(found, i, #asked <= 8)
   end
   if place and (not state or state < FINISHED or state == EJECTED) then
-    if state == WAITING and owner(n) == 0 then set_deadline(n, now + m.away_ms) end
+    if state == WAITING then set_deadline(n, now + m.away_ms) end
     answers[i] = place
   elseif not is_open then
     answers[i] = 'refused'

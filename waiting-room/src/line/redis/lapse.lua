@@ -3,8 +3,8 @@
 --   admitted   read
 --   aways      read and written
 --   deadlines  read and written
+--   owners     read
 --   waiting    read
---   alive      read
 
 local function lapse_slots()
   local due = call('ZRANGEBYSCORE', keys.admitted, '-inf', now, 'LIMIT', 0, 100)
@@ -22,7 +22,8 @@ local function lapse_away()
   for i = 0, #deadlines / 6 - 1 do
     local deadline, n = struct.unpack('>I6', deadlines, i * 6 + 1), from + i + 1
     if deadline > 0 and deadline <= now and ended < 100 then
-      local visitor = call('ZRANGEBYSCORE', keys.waiting, n, n)[1]
+      -- A visitor who polled and is connected stays.
+      local visitor = owner(n) == 0 and call('ZRANGEBYSCORE', keys.waiting, n, n)[1]
       if visitor then
         settle(visitor, n, MISSED, 't_missed')
         ended = ended + 1
@@ -38,21 +39,26 @@ local function lapse_away()
   return 1
 end
 
--- After a loss of data: ends the places whose visitors did not return with a pass within
--- away_seconds.
-local function lapse_unreturned()
-  if m.return_by == 0 or now < m.return_by then return end
-  local from = m.return_chunk * CHUNK
-  local waiting = call('BITCOUNT', keys.alive, from / 8, from / 8 + CHUNK / 8 - 1)
-  if waiting > call('ZCOUNT', keys.waiting, from + 1, from + CHUNK) then
-    for n = from + 1, math.min(from + CHUNK, m.known) do
-      if is_waiting(n) and not call('ZRANGEBYSCORE', keys.waiting, n, n)[1] then
-        stop_waiting(n)
-        record_end(n, nil, MISSED)
-        m.t_missed = m.t_missed + 1
+-- After a loss of data: ends the places whose visitors gave no sign of life within away_seconds, which
+-- have no socket and no deadline since.
+local function lapse_silent()
+  if m.return_by == 0 or now < m.return_by then return 0 end
+  local ended, last = 0, m.return_chunk + 4
+  while ended < 100 and m.return_by > 0 and m.return_chunk < last do
+    local from = m.return_chunk * CHUNK
+    local owners = call('GETRANGE', keys.owners, from, from + CHUNK - 1)
+    local deadlines = call('GETRANGE', keys.deadlines, from * 6, (from + CHUNK) * 6 - 1)
+    for i = 1, math.min(CHUNK, m.known - from) do
+      local n, has_deadline = from + i, #deadlines >= i * 6 and struct.unpack('>I6', deadlines, i * 6 - 5) > 0
+      if not has_deadline and (string.byte(owners, i) or 0) == 0 and is_waiting(n) and ended < 100 then
+        local visitor = call('ZRANGEBYSCORE', keys.waiting, n, n)[1]
+        stop_waiting(n, visitor)
+        record_end(n, visitor, MISSED)
+        m.t_missed, ended = m.t_missed + 1, ended + 1
       end
     end
+    if ended < 100 then m.return_chunk = m.return_chunk + 1 end
+    if m.return_chunk * CHUNK >= m.known then m.return_by = 0 end
   end
-  m.return_chunk = m.return_chunk + 1
-  if m.return_chunk * CHUNK >= m.known then m.return_by = 0 end
+  return ended == 100 and 1 or 0
 end

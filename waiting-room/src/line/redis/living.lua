@@ -6,7 +6,9 @@
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
 -- ARGV[3…] visitors, at most 125
--- Returns units: for each 1 if they wait, are admitted or are shopping, else 0.
+-- Returns units: for each 1 if they wait, are admitted or are shopping, else 0. {'busy'} during a
+-- recovery.
+if m.settle_until > 0 then return { 'busy' } end
 local asked = { unpack(ARGV, 3) }
 local numbers = call('ZMSCORE', keys.waiting, unpack(asked))
 local slots = call('HMGET', keys.slots, unpack(asked))

@@ -267,7 +267,11 @@ impl Line for Redis {
 
     async fn place(&self, event: &EventId, visitor: VisitorId) -> Result<Option<Spot>, Refused> {
         let line = self.line(event);
-        self.run(event, line.place(visitor)).await
+        let outcome = self.run(event, line.place(visitor)).await;
+        if matches!(outcome, Err(Refused::Unavailable(_))) {
+            line.cache().hear(visitor);
+        }
+        outcome
     }
 
     async fn peek(&self, event: &EventId, visitor: VisitorId) -> Result<Option<Spot>, Refused> {

@@ -1,7 +1,7 @@
 -- Data of each number: the node with the socket, the deadline, how the place ended.
 --   alive      read
 --   owners     read
---   deadlines  written
+--   deadlines  read and written
 --   aways      written
 --   codes      read
 --   waiting    read
@@ -15,6 +15,12 @@ end
 local function set_deadline(n, deadline)
   call('SETRANGE', keys.deadlines, (n - 1) * 6, struct.pack('>I6', deadline))
   if deadline > 0 then call('ZADD', keys.aways, 'LT', deadline, math.floor((n - 1) / CHUNK)) end
+end
+
+-- Returns the deadline of number n; 0 without one.
+local function deadline_of(n)
+  local bytes = call('GETRANGE', keys.deadlines, (n - 1) * 6, n * 6 - 1)
+  return #bytes == 6 and struct.unpack('>I6', bytes) or 0
 end
 
 -- Returns how the place with number n ended; nil if it did not. Each end has a bit, so that what

@@ -4,13 +4,15 @@
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
 -- ARGV[3…] visitors, at most 125
--- Returns units: for each a place, or '' without one.
+-- Returns units: for each a place, or '' without one. {'busy'} during a recovery, when the store may
+-- have an older state than the visitor was told.
+if m.settle_until > 0 then return { 'busy' } end
 local asked = { unpack(ARGV, 3) }
 local found, answers = look_up(asked), {}
 for i = 1, #asked do
   local place, state, n = place_of(found, i, #asked <= 8)
-  -- A visitor with an open socket stays connected. During a draw nothing is changed.
-  if state == WAITING and m.draw ~= 2 and owner(n) == 0 then set_deadline(n, now + m.away_ms) end
+  -- Also where a node holds a socket, which may have died unnoticed. During a draw nothing is changed.
+  if state == WAITING and m.draw ~= 2 then set_deadline(n, now + m.away_ms) end
   answers[i] = place or ''
 end
 return { 'ok', 'units', answers }

@@ -69,6 +69,12 @@ local function provisional(place)
   return place
 end
 
+-- Returns a place with a slot, whose times are told by the clock.
+local function place_inside(slot)
+  return { 'number', slot.number, 'state', slot.state, 'admitted_at', by_clock(slot.admitted_at), 'claim_by',
+    by_clock(slot.claim_by), 'expires_at', by_clock(slot.expires_at) }
+end
+
 -- Returns the place of the visitor who was looked up as the i-th: as a reply has it, a list of names
 -- and values in turn, its state, and its number; nothing without a place. A list rather than a table
 -- by names, because polls and opened sockets make one for each visitor. It has the times of the slot
@@ -79,10 +85,8 @@ local function place_of(found, i, is_exact)
   if n then
     place = is_exact and { 'number', n, 'state', WAITING, 'ahead', ahead(n) } or { 'number', n, 'state', WAITING }
   elseif found.slots[i] then
-    local slot = slot_from(found.slots[i])
-    n = slot.number
-    place = { 'number', n, 'state', slot.state, 'admitted_at', by_clock(slot.admitted_at), 'claim_by',
-      by_clock(slot.claim_by), 'expires_at', by_clock(slot.expires_at) }
+    place = place_inside(slot_from(found.slots[i]))
+    n = place[2]
   elseif found.ended[i] then
     local number, name, undrawn = string.match(found.ended[i], '(%d+) (%a+)(.*)')
     local state = FINISHED

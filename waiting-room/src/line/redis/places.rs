@@ -12,7 +12,6 @@ use crate::pass::Pass;
 use redis::Value;
 use shared::group_commit::Unavailable;
 use shared::ids::VisitorId;
-use shared::time::Time;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -72,7 +71,9 @@ impl EventLine {
             value if bytes(value) == b"full" => Err(Refused::Full("this line is full")),
             value => {
                 let place = PlaceReply::read(visitor, value).ok_or(Unavailable)?;
-                Ok(Joined::Known(self.complete(place, recently()).await?))
+                let spot = self.complete(place, recently()).await?;
+                self.record(&spot);
+                Ok(Joined::Known(spot))
             }
         }
     }
@@ -206,12 +207,16 @@ impl EventLine {
         visitor: VisitorId,
         number: u64,
     ) -> Result<Claimed, Refused> {
-        let until = self.run_one(CLAIM, Unit::with(visitor, number)).await?;
-        if until == 0 {
+        let unit = Unit::with(visitor, number);
+        let answer = self.run(CLAIM, Units::One(unit)).await?;
+        let place = answer.units.first();
+        let place = place.and_then(|value| PlaceReply::read(visitor, value));
+        let spot = place.map(|place| place.spot);
+        let Some((spot, slot)) = spot.and_then(|spot| Some((spot, spot.slot?))) else {
             return Ok(Claimed::Lapsed);
-        }
-        self.cache().served.claim(visitor, number);
-        Ok(Claimed::Until(Time(until)))
+        };
+        self.record(&spot);
+        Ok(Claimed::Until(slot.expires_at))
     }
 
     pub(super) async fn finish(

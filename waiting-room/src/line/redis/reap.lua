@@ -1,5 +1,5 @@
 -- Shared by tick.lua: nodes that died. Handles a bounded part and returns 1 while there is more.
--- Fans of a silent node count as away since its last sign of life. A node that comes back in between
+-- Fans of a silent node count as away since its last sign of life, or since they polled another one. A node that comes back in between
 -- gets another index.
 --   beats    read and written
 --   nodes    read and written
@@ -30,7 +30,7 @@ local function reap()
     call('SETRANGE', keys.owners, n - 1, '\0')
     if is_waiting(n) then
       m.connected = m.connected - 1
-      set_deadline(n, beat + m.away_ms)
+      set_deadline(n, math.max(deadline_of(n), beat + m.away_ms))
     end
     found, i = found + 1, string.find(owners, mark, i + 1, true)
   end

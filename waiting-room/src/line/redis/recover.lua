@@ -12,9 +12,6 @@
 --   admitted   the same
 --   slots      the same
 --   past       the same
---   owners     the same
---   deadlines  the same
---   aways      the same
 --   joined     written, and the same
 --   log        the same
 -- ARGV[1] now in ms (0: the store's clock)
@@ -26,49 +23,60 @@
 -- ARGV[7] offset of the bitmap in bytes
 -- ARGV[8] the bitmap, up to this number
 -- ARGV[9] how places ended, a byte for each number
--- ARGV[10] the longest time of the recovery in ms
--- ARGV[11] when the settings were changed (ms)
--- ARGV[12] the draw: 0 none, 1 to be held, 3 held
--- ARGV[13] the round of the beacon (JSON), empty without one
--- ARGV[14] when the seats were counted (ms, 0: never)
--- ARGV[15] how many of the words that follow are fields of the settings and their values in turn;
---   then those of the seats; then 16 words of counts that only rise
+-- ARGV[10] the shortest time of the recovery of a store that has lost the event, in ms
+-- ARGV[11] its longest time in ms
+-- ARGV[12] when the settings were changed (ms)
+-- ARGV[13] the draw: 0 none, 1 to be held, 3 held
+-- ARGV[14] the round of the beacon (JSON), empty without one
+-- ARGV[15] when the seats were counted (ms, 0: never)
+-- ARGV[16] when the line was last heard of, by the clock (ms)
+-- ARGV[17] by how many ms its own time was behind then
+-- ARGV[18] how many of the words that follow are fields of the settings and their values in turn;
+--   then those of the seats; then 12 words of counts that only rise
 -- Returns life: identity of the store's life. {'over'} if the recovery is over, or the event is another
 -- one.
 local function field(name) return tonumber(call('HGET', keys.meta, name) or nil) or 0 end
 local run = string.match(call('INFO', 'replication'), 'master_replid:(%x+)')
-local is_new = call('EXISTS', keys.meta) == 0
+local clock, is_new = now, call('EXISTS', keys.meta) == 0
 if is_new then
-  call('HSET', keys.meta, 'run', run, 'life', ARGV[3], 'creation', ARGV[4], 'phase', -1, 'last_batch', now,
-    'settle_until', now + ARGV[10], 'tellers', 1)
+  call('HSET', keys.meta, 'run', run, 'life', ARGV[3], 'creation', ARGV[4], 'phase', -1, 'last_batch', clock,
+    'settle_from', clock + ARGV[10], 'settle_until', clock + ARGV[11], 'tellers', 1)
 end
 if call('HGET', keys.meta, 'run') ~= run then return { 'lost' } end
 if call('HGET', keys.meta, 'creation') ~= ARGV[4] or field('settle_until') == 0 then return { 'over' } end
-local seats, totals = 16 + ARGV[15], #ARGV - 15
-local is_current = tonumber(ARGV[11]) >= field('changed_at')
-if tonumber(ARGV[11]) > field('changed_at') then
-  call('HSET', keys.meta, 'changed_at', ARGV[11], unpack(ARGV, 16, seats - 1))
-  if field('draw') ~= 3 then call('HSET', keys.meta, 'draw', math.min(1, ARGV[12])) end
+local seats, totals = 19 + ARGV[18], #ARGV - 11
+local is_current = tonumber(ARGV[12]) >= field('changed_at')
+if tonumber(ARGV[12]) > field('changed_at') then
+  call('HSET', keys.meta, 'changed_at', ARGV[12], unpack(ARGV, 19, seats - 1))
+  if field('draw') ~= 3 then call('HSET', keys.meta, 'draw', math.min(1, ARGV[13])) end
 end
-if tonumber(ARGV[14]) > field('seats_at') then
-  call('HSET', keys.meta, 'seats_at', ARGV[14], unpack(ARGV, seats, totals - 1))
+if tonumber(ARGV[15]) > field('seats_at') then
+  call('HSET', keys.meta, 'seats_at', ARGV[15], unpack(ARGV, seats, totals - 1))
 end
-if ARGV[13] ~= '' and field('has_beacon') == 0 then call('HSET', keys.meta, 'beacon', ARGV[13], 'has_beacon', 1) end
+if ARGV[14] ~= '' and field('has_beacon') == 0 then call('HSET', keys.meta, 'beacon', ARGV[14], 'has_beacon', 1) end
 for i = totals, #ARGV, 2 do
   if tonumber(ARGV[i + 1]) > field(ARGV[i]) then call('HSET', keys.meta, ARGV[i], ARGV[i + 1]) end
 end
--- The line's own time goes on where the nodes knew it to be.
-now = now - unheard_since(field('heard_at'), field('unheard'))
-if is_new then call('HSET', keys.meta, 'settle_until', now + ARGV[10]) end
+-- The line's own time goes on from the latest that any node knew, so that deadlines stay those that
+-- visitors were told; that of the recovery moves along.
+now = clock - unheard_since(field('heard_at'), field('unheard'))
+local known = clock - unheard_since(tonumber(ARGV[16]), tonumber(ARGV[17]))
+if is_new or known > now then
+  call('HSET', keys.meta, 'heard_at', clock, 'unheard', clock - known)
+  for _, name in ipairs({ 'settle_from', 'settle_until' }) do
+    call('HSET', keys.meta, name, field(name) + known - now)
+  end
+  now = known
+end
 local drawn = call('HGET', keys.meta, 'drawn') or ''
 if drawn == '' and ARGV[5] ~= '' and is_current then
   -- The store has lost the draw: all that it has is by the order of arrival. Fans return to the
   -- numbers that they drew. (A draw that is to be held again since is not lost: that was a change of
   -- settings.)
   drawn = ARGV[5]
-  call('UNLINK', keys.waiting, keys.alive, keys.cleared, keys.codes, keys.admitted, keys.slots, keys.past, keys.owners,
-    keys.deadlines, keys.aways, keys.joined, keys.log)
-  call('HSET', keys.meta, 'drawn', drawn, 'draw', 3, 'numbers', 0, 'connected', 0, 'admitted', 0, 'shopping', 0)
+  call('UNLINK', keys.waiting, keys.alive, keys.cleared, keys.codes, keys.admitted, keys.slots, keys.past, keys.joined,
+    keys.log)
+  call('HSET', keys.meta, 'drawn', drawn, 'draw', 3, 'numbers', 0, 'admitted', 0, 'shopping', 0)
 end
 local life = call('HGET', keys.meta, 'life')
 if drawn ~= ARGV[5] then return { 'ok', 'life', life } end

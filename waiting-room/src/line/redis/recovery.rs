@@ -4,7 +4,7 @@
 use super::batch::{Unit, Units};
 use super::cache::LineCache;
 use super::event_line::EventLine;
-use super::operations::{AWAY, REENTER};
+use super::operations::{AWAY, PLACE, REENTER};
 use super::policy::{json, policy};
 use super::registry::{self, Entry};
 use super::reply::{Status, bytes, list};
@@ -14,17 +14,22 @@ use super::store::CallError;
 use crate::line::{Life, Refused};
 use redis::Value;
 use shared::group_commit::Unavailable;
+use shared::ids::VisitorId;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::sleep;
 
+/// Shortest time of a recovery, in ms, for nodes that no other node knows of yet.
+const SETTLE_MS_MIN: u32 = 3_000;
 /// Longest time that a line waits for the reports of all nodes, in ms.
 const SETTLE_MS: u32 = 5_000;
 /// The same after the store has lost the event and this node was restarted: others may be as well.
 const SETTLE_RESTARTED_MS: u32 = 30_000;
 /// Maximum number of slots reported in one call.
 const SLOTS_MAX: usize = 125;
+/// Calls under way at one time that tell who asked in vain.
+const CALLS_AT_ONCE: usize = 16;
 /// Number of slots read at once.
 const SCANNED: &str = "1000";
 /// Maximum number of attempts at recording the places of connected fans again, until the next loss.
@@ -63,8 +68,12 @@ impl EventLine {
 
     /// Reports what this node knows to the store.
     pub(super) async fn report(&self) -> Result<Reported, Refused> {
-        let arguments = arguments(&self.cache()).ok_or(Unavailable)?;
-        let calls = slot_calls(&self.cache());
+        let (arguments, calls) = {
+            let cache = self.cache();
+            // From here on no answer to a call that is under way adds to the report.
+            self.caller.reports.fetch_add(1, Ordering::AcqRel);
+            (arguments(&cache).ok_or(Unavailable)?, slot_calls(&cache))
+        };
         let words: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
         let reply = self.caller.call(&script::RECOVER, &words).await;
         let reply = reply.map_err(Unavailable::from)?;
@@ -114,6 +123,33 @@ impl EventLine {
     async fn send(&self, words: &[&str]) -> Result<Value, CallError> {
         let answer = self.store().send(words.iter()).await;
         answer.map_err(|_| CallError::Away)
+    }
+
+    /// Tells the store of visitors who asked for their places in vain. They stay known until it has
+    /// recorded that.
+    pub(super) async fn tell_heard(&self) {
+        let heard: Vec<VisitorId> = self.cache().heard.iter().copied().collect();
+        for round in heard.chunks(PLACE.units_max * CALLS_AT_ONCE) {
+            let calls = round.chunks(PLACE.units_max).map(|some| self.tell_some(some));
+            let told = futures_util::future::join_all(calls).await;
+            if told.contains(&false) {
+                return;
+            }
+        }
+    }
+
+    /// Tells the store of some of them; returns whether it has recorded that.
+    async fn tell_some(&self, visitors: &[VisitorId]) -> bool {
+        let words: Vec<String> = visitors.iter().map(VisitorId::to_string).collect();
+        let words: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
+        let is_told = self.caller.call(&script::PLACE, &words).await.is_ok();
+        if is_told {
+            let mut cache = self.cache();
+            for visitor in visitors {
+                cache.heard.remove(visitor);
+            }
+        }
+        is_told
     }
 
     /// Records the places of visitors with an open socket here again, and that others closed, in
@@ -205,16 +241,16 @@ fn held(pair: &[Value]) -> Option<HeldSlot> {
 
 /// Returns what a node knows as arguments of `recover.lua`; none without a view.
 fn arguments(cache: &LineCache) -> Option<Vec<Vec<u8>>> {
-    let view = cache.view()?;
+    let (view, definition) = (cache.view()?, cache.settings()?);
     let constants = &cache.constants;
     let settle_ms = if cache.is_from_backup {
         SETTLE_RESTARTED_MS
     } else {
         SETTLE_MS
     };
-    let mut settings = vec!["settings".to_owned(), json(&view.settings)];
+    let mut settings = vec!["settings".to_owned(), json(definition)];
     settings.extend(["seed".to_owned(), constants.seed.clone()]);
-    settings.extend(policy(&view.settings));
+    settings.extend(policy(definition));
     let mut arguments: Vec<Vec<u8>> = vec![
         Life::hex(Life::random().store).into(),
         Life::hex(view.life.creation).into(),
@@ -223,11 +259,14 @@ fn arguments(cache: &LineCache) -> Option<Vec<Vec<u8>>> {
         cache.head.to_string().into(),
         bitmap(cache, view.numbers),
         cache.served.codes().to_vec(),
+        SETTLE_MS_MIN.to_string().into(),
         settle_ms.to_string().into(),
         cache.changed_at.0.to_string().into(),
         cache.recovery_draw().to_string().into(),
         constants.beacon.clone().into(),
         cache.seats_at.0.to_string().into(),
+        cache.heard_at.0.to_string().into(),
+        cache.unheard_ms.to_string().into(),
         settings.len().to_string().into(),
     ];
     let seats = view.availability.map(|seats| {
@@ -247,8 +286,6 @@ fn arguments(cache: &LineCache) -> Option<Vec<Vec<u8>>> {
         ("t_missed", total.missed),
         ("t_left", total.left),
         ("draw_last", cache.draw_last),
-        ("heard_at", u64::try_from(cache.heard_at.0).unwrap_or(0)),
-        ("unheard", u64::try_from(cache.unheard_ms).unwrap_or(0)),
     ];
     let totals = totals.map(|(name, count)| [name.to_owned(), count.to_string()]);
     let seats = seats.into_iter().flatten().flatten();

@@ -58,7 +58,7 @@ for i = 3, #ARGV, 3 do
   if number and number > 0 then
     if is_connected then
       hold(number, visitor, index, state == WAITING)
-    elseif state == WAITING and owner(number) == 0 then
+    elseif state == WAITING then
       set_deadline(number, now + m.away_ms)
     end
   end

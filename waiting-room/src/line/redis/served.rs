@@ -162,16 +162,6 @@ impl Served {
         }
     }
 
-    /// Records that a slot was claimed.
-    pub(super) fn claim(&mut self, visitor: VisitorId, number: u64) {
-        if let Some(held) = self.slots.get_mut(&number)
-            && held.visitor.is_none_or(|known| known == visitor)
-        {
-            held.visitor = Some(visitor);
-            held.is_shopping = true;
-        }
-    }
-
     /// Records how a place ended.
     pub(super) fn end(&mut self, number: u64, state: VisitorState) {
         self.slots.remove(&number);

@@ -10,6 +10,7 @@ use shared::group_commit::Unavailable;
 use shared::ids::EventId;
 use shared::time::Clock;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The store, shared by the lines of all events at one node, the audit log and the sign-outs.
 pub struct Store {
@@ -27,7 +28,8 @@ pub(super) enum CallError {
     Away,
     /// The store does not know the event.
     Gone,
-    /// A different server than before answered; the next tick recovers the line. Nothing was done.
+    /// A different server than before answered, or data was lost since; the next tick recovers the
+    /// line. What was done may be lost.
     Lost,
     /// Not possible at the moment; try again. Nothing was done.
     Busy,
@@ -73,21 +75,30 @@ impl Store {
 pub(super) struct Caller {
     pub(super) store: Arc<Store>,
     pub(super) keys: EventKeys,
+    /// Number of times that this node began to report what it knows to a store that lost data.
+    pub(super) reports: AtomicU64,
 }
 
 impl Caller {
     /// Creates the caller of an event's scripts.
     pub(super) fn new(store: Arc<Store>, event: &EventId) -> Caller {
         let keys = store.keys.event(event);
-        Caller { store, keys }
+        Caller {
+            store,
+            keys,
+            reports: AtomicU64::default(),
+        }
     }
 
-    /// Calls a script with the arguments that all of them take, followed by these.
+    /// Calls a script with the arguments that all of them take, followed by these. What an answer
+    /// tells that arrives after this node began to report is not in the report, and may be among
+    /// what the store lost: it counts as lost.
     pub(super) async fn call(
         &self,
         script: &Script,
         arguments: &[&[u8]],
     ) -> Result<Reply, CallError> {
+        let reports = self.reports.load(Ordering::Acquire);
         let now = self.store.now();
         let common = [now.as_bytes(), self.store.node.as_bytes()];
         let all = common.into_iter().chain(arguments.iter().copied());
@@ -98,6 +109,7 @@ impl Caller {
             Status::Gone => Err(CallError::Gone),
             Status::Lost => Err(CallError::Lost),
             Status::Busy => Err(CallError::Busy),
+            _ if self.reports.load(Ordering::Acquire) != reports => Err(CallError::Lost),
             _ => Ok(reply),
         }
     }

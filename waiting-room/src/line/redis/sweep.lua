@@ -14,7 +14,6 @@ local function sweep()
     call('SETBIT', keys.cleared, bit_, 0)
     local n = bit_ + 1
     local visitor = call('ZRANGEBYSCORE', keys.waiting, n, n)[1]
-    if owner(n) ~= 0 then m.connected = m.connected - 1 end
     if visitor then
       call('ZREM', keys.waiting, visitor)
       if not slot_of(visitor) then record_end(n, visitor, end_of(n) or MISSED) end
@@ -35,10 +34,11 @@ local function sweep()
   return #holders == 100 and 1 or 0
 end
 
--- Ends the recovery once every node has reported or the time is over. Returns 1 while there is more
--- to do.
+-- Ends the recovery once every node has reported or the time is over, but not before nodes that no
+-- report names have had time to come. Returns 1 while there is more to do.
 local function end_recovery()
-  if now < m.settle_until and call('SCARD', keys.told) < m.tellers then return 0 end
+  local is_complete = call('SCARD', keys.told) >= m.tellers and now >= m.settle_from
+  if now < m.settle_until and not is_complete then return 0 end
   if sweep() == 1 then return 1 end
   call('DEL', keys.cleared, keys.log)
   -- Nodes that read changes before read everything once more.

@@ -1,13 +1,17 @@
 -- Ends the places that are due, admits the visitors that are due, and returns the view of the line.
 -- Any number of nodes may call it, however often.
 -- KEYS[1] prefix of the event's keys
---   meta   read and written
---   alive  read
---   nodes  read
---   beats  read and written
---   told   written
---   log    read and written
---   in:…   read and written
+--   meta       read and written
+--   alive      read
+--   nodes      read
+--   beats      read and written
+--   told       deleted when the store lost data
+--   owners     the same
+--   deadlines  the same
+--   aways      the same
+--   reaping    the same
+--   log        read and written
+--   in:…       read and written
 -- and those of head.lua, numbers.lua, places.lua, nodes.lua, reap.lua, lapse.lua, admit.lua,
 -- sweep.lua, changes.lua
 -- ARGV[1] now in ms (0: the store's clock)
@@ -32,16 +36,17 @@ if is_lost then
   -- visitor is admitted and no number given out until the nodes have had time to report what they
   -- know.
   if is_read_only then return { 'lost' } end
-  m.life, m.settle_until, m.swept = ARGV[7], now + SETTLE_MS, 0
+  m.life, m.settle_from, m.settle_until, m.swept = ARGV[7], now + SETTLE_MS_MIN, now + SETTLE_MS, 0
   m.tellers = math.max(1, call('HLEN', keys.nodes))
   m.revision = m.revision + 1
-  -- The last signs of life of visitors may be among the lost writes.
-  m.return_by, m.return_chunk = now + m.away_ms, 0
+  -- Who opened or closed a socket last, or polled, may be among the lost writes. Nodes record all
+  -- sockets again; everyone else has away_seconds for the next sign of life.
+  m.known, m.connected, m.return_by, m.return_chunk = m.numbers, 0, now + m.away_ms, 0
+  call('UNLINK', keys.told, keys.owners, keys.deadlines, keys.aways, keys.reaping)
   if m.draw == 2 then m.draw = 1 end
   -- The last batch may be among the lost writes: the next one is due a full span from now.
   m.last_batch, m.owed = clock, 0
   call('HSET', keys.meta, 'run', run, 'life', m.life)
-  call('DEL', keys.told)
 end
 local index, registration, stage = 0, 0, phase()
 if not is_read_only then
@@ -58,6 +63,8 @@ if not is_read_only then
   end
   -- Once a second is enough, and where no visitor is, no time has to pass.
   if (not is_idle or m.settle_until > 0) and (clock < m.heard_at or clock >= m.heard_at + 1000) then
+    -- Nodes tell of those who asked in vain during an outage before any of these can be missed.
+    if unheard ~= m.unheard and m.return_by == 0 then m.return_by, m.return_chunk = now + HEED_MS, 0 end
     m.heard_at, m.unheard = clock, unheard
   end
   if m.settle_until > 0 then more = end_recovery() end
@@ -66,7 +73,7 @@ if not is_read_only then
     if more == 0 then more = reap() end
     if more == 0 then more = lapse_slots() end
     if more == 0 and now >= m.return_by then more = lapse_away() end
-    if more == 0 then lapse_unreturned() end
+    if more == 0 then more = lapse_silent() end
     fix_entries(stage)
     if m.draw == 1 and stage >= 2 and stage <= 3 and m.needs_beacon == m.has_beacon then
       m.draw, m.revision = 2, m.revision + 1

@@ -66,6 +66,7 @@ impl EventLine {
 
     /// Ticks the line; the caller holds the `ticking` lock.
     async fn tick_locked(self: &Arc<EventLine>) -> Result<Arc<LineView>, Refused> {
+        self.tell_heard().await;
         for _ in 0..ROUNDS_MAX {
             let asked_at = Instant::now();
             let reply = match self.step(Mode::Tick).await {

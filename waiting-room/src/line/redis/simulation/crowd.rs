@@ -5,6 +5,7 @@ use super::stored::Stored;
 use crate::line::{Slot, Spot, VisitorState};
 use crate::pass::Pass;
 use shared::ids::VisitorId;
+use shared::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Time that a node may have been silent for when it fails, in ms.
@@ -35,6 +36,14 @@ pub(super) struct FanSocket {
     pub(super) is_cut_off: bool,
 }
 
+/// A request while the store did not answer.
+#[derive(Clone, Copy, Debug)]
+struct Vain {
+    node: usize,
+    /// Sign of life before it.
+    heard_ms: u64,
+}
+
 /// A fan.
 #[derive(Clone, Debug)]
 pub(super) struct Fan {
@@ -48,6 +57,10 @@ pub(super) struct Fan {
     pub(super) socket: Option<FanSocket>,
     /// Last sign of life that the line could learn of, in ms since the beginning.
     pub(super) heard_ms: u64,
+    /// The sign of life that the store has yet to hear of.
+    vain: Option<Vain>,
+    /// By how many ms the store's clock was set when the fan was told of the slot.
+    clock_ms: i64,
     /// A request is under way.
     pub(super) is_busy: bool,
     pub(super) unknown: Unknown,
@@ -78,6 +91,17 @@ pub(super) struct Times {
     pub(super) asked_ms: u64,
     /// Now.
     pub(super) now_ms: u64,
+    /// By how many ms the store's clock was set when it was asked for.
+    pub(super) asked_clock_ms: i64,
+    /// The same now.
+    pub(super) clock_ms: i64,
+}
+
+impl Times {
+    /// Returns whether the store's clock was set meanwhile.
+    fn is_clock_set(self) -> bool {
+        self.clock_ms != self.asked_clock_ms
+    }
 }
 
 fn is_over(state: VisitorState) -> bool {
@@ -108,6 +132,8 @@ impl Crowd {
             slot: None,
             socket: None,
             heard_ms: 0,
+            vain: None,
+            clock_ms: 0,
             is_busy: false,
             unknown: Unknown::default(),
         });
@@ -149,6 +175,7 @@ impl Crowd {
 
     /// Records that a node is gone with its sockets.
     pub(super) fn node_died(&mut self, node: usize, now_ms: u64) {
+        self.forget_vain(node);
         for fan in &mut self.fans {
             if fan.socket.take_if(|socket| socket.node == node).is_some() {
                 fan.heard_ms = now_ms;
@@ -158,11 +185,29 @@ impl Crowd {
 
     /// Records that a node cannot reach the store, or has reached it again.
     pub(super) fn cut_off(&mut self, node: usize, is_cut_off: bool, now_ms: u64) {
+        self.forget_vain(node);
         for fan in &mut self.fans {
             let socket = fan.socket.as_mut().filter(|socket| socket.node == node);
             if let Some(socket) = socket.filter(|socket| socket.is_cut_off != is_cut_off) {
                 socket.is_cut_off = is_cut_off;
                 fan.heard_ms = now_ms;
+            }
+        }
+    }
+
+    /// Records that a fan asked a node while the store did not answer, which it is told later.
+    pub(super) fn asked_in_vain(&mut self, at: usize, node: usize, now_ms: u64) {
+        let fan = &mut self.fans[at];
+        let heard_ms = fan.vain.map_or(fan.heard_ms, |vain| vain.heard_ms);
+        fan.vain = Some(Vain { node, heard_ms });
+        fan.heard_ms = now_ms;
+    }
+
+    /// Records that a node will not tell the store who asked it in vain.
+    fn forget_vain(&mut self, node: usize) {
+        for fan in &mut self.fans {
+            if let Some(vain) = fan.vain.take_if(|vain| vain.node == node) {
+                fan.heard_ms = vain.heard_ms;
             }
         }
     }
@@ -180,7 +225,21 @@ impl Crowd {
             self.fail(at, &format!("{why}: told {spot:?}"));
         }
         self.take(at, spot);
-        self.fans[at].heard_ms = times.now_ms;
+        let fan = &mut self.fans[at];
+        (fan.heard_ms, fan.vain) = (times.now_ms, None);
+        fan.clock_ms = times.clock_ms;
+    }
+
+    /// Takes the answer that the slot of a fan is claimed until then.
+    pub(super) fn told_claimed(&mut self, at: usize, until: Time, times: Times) {
+        let fan = &mut self.fans[at];
+        fan.state = Some(VisitorState::Shopping);
+        let set_ms = times.clock_ms - fan.clock_ms;
+        if let Some(slot) = fan.slot.as_mut().filter(|_| !times.is_clock_set()) {
+            slot.claim_by.0 += set_ms;
+            slot.expires_at = until;
+            fan.clock_ms = times.clock_ms;
+        }
     }
 
     /// Takes the answer that the slot of a fan has lapsed.
@@ -263,8 +322,12 @@ impl Crowd {
         if claims && !fan.unknown.claimed {
             return Err("shopping without having claimed".to_owned());
         }
-        if let (Some(before), Some(now)) = (fan.slot, spot.slot)
-            && (now.claim_by < before.claim_by || now.expires_at < before.expires_at)
+        // Deadlines move with the clock.
+        let set_ms = times.clock_ms - fan.clock_ms;
+        let slot = spot.slot.filter(|_| !times.is_clock_set());
+        if let (Some(before), Some(now)) = (fan.slot, slot)
+            && (now.claim_by.0 - set_ms < before.claim_by.0
+                || now.expires_at.0 - set_ms < before.expires_at.0)
         {
             return Err("a deadline came nearer".to_owned());
         }

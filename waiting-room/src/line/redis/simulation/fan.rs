@@ -5,6 +5,7 @@ use super::world::World;
 use crate::hub::EventHub;
 use crate::line::{Claimed, Joined, Line, LineView, Refused, Spot, VisitorState};
 use crate::pass::Pass;
+use crate::place::find_place;
 use shared::ids::{EventId, VisitorId};
 use std::sync::Arc;
 
@@ -35,6 +36,8 @@ pub(super) struct Visit {
     pub(super) door: Door,
     pub(super) fan: usize,
     asked_ms: u64,
+    /// By how many ms the store's clock was set then.
+    asked_clock_ms: i64,
 }
 
 impl Drop for Visit {
@@ -57,6 +60,7 @@ impl Visit {
             door: door.clone(),
             fan,
             asked_ms,
+            asked_clock_ms: door.world.clock_ms(),
         })
     }
 
@@ -91,6 +95,8 @@ impl Visit {
         Times {
             asked_ms: self.asked_ms,
             now_ms: self.door.world.now_ms(),
+            asked_clock_ms: self.asked_clock_ms,
+            clock_ms: self.door.world.clock_ms(),
         }
     }
 
@@ -120,21 +126,18 @@ impl Visit {
         }
     }
 
-    /// Finds the place of a pass, as `Room::find_place` does.
+    /// Finds the place of a pass.
     async fn find_place(&self, pass: &Pass) -> Result<Option<Spot>, Refused> {
-        let known = self.line().place(self.event(), pass.visitor).await?;
-        if known.is_some_and(|spot| !spot.is_older_than(pass)) {
-            return Ok(known);
-        }
-        let given_back = self.line().reenter(self.event(), pass).await?;
-        Ok(given_back.or(known))
+        find_place(&**self.line(), self.event(), pass, |pass| *pass).await
     }
 
-    /// Counts the request as a sign of life where the store is away: nobody could be heard.
+    /// Counts the request as a sign of life where the store is away.
     fn hear(&self) {
-        let now_ms = self.door.world.now_ms();
-        if self.door.world.is_away() {
-            self.change(|fan| fan.heard_ms = now_ms);
+        let world = &self.door.world;
+        let now_ms = world.now_ms();
+        if world.is_away() && !world.is_cut(self.door.node) {
+            let mut inner = world.lock();
+            inner.crowd.asked_in_vain(self.fan, self.door.node, now_ms);
         }
     }
 
@@ -160,10 +163,7 @@ impl Visit {
                     self.tell(Some(spot));
                 }
             }
-            Err(Refused::Unavailable(_)) => {
-                self.hear();
-                self.change(|fan| fan.unknown.joined_late = true);
-            }
+            Err(Refused::Unavailable(_)) => self.change(|fan| fan.unknown.joined_late = true),
             Err(_) => self.change(|fan| fan.unknown.joined = false),
         }
     }
@@ -317,14 +317,10 @@ impl Visit {
 
     /// Enters the checkout with the token of the fan's number.
     pub(super) async fn claim(self) {
-        self.hear();
         let fan = self.fan();
-        let Some(slot) = fan
-            .slot
-            .filter(|_| fan.state.is_some_and(VisitorState::is_inside))
-        else {
+        if fan.slot.is_none() || !fan.state.is_some_and(VisitorState::is_inside) {
             return;
-        };
+        }
         self.change(|fan| fan.unknown.claimed = true);
         let claimed = self
             .line()
@@ -333,27 +329,17 @@ impl Visit {
         self.door
             .world
             .tell(|| format!("fan {} claimed: {claimed:?}", self.fan));
-        let until = match claimed {
-            Ok(Claimed::Until(until)) => until,
-            Ok(Claimed::Lapsed) => return self.lose_slot(),
-            Err(_) => return,
-        };
-        self.change(|fan| {
-            fan.state = Some(VisitorState::Shopping);
-            fan.slot = Some(crate::line::Slot {
-                expires_at: until,
-                ..slot
-            });
-        });
-    }
-
-    /// Takes the answer that the slot has lapsed.
-    fn lose_slot(&self) {
         let times = self.times();
         let mut inner = self.door.world.lock();
         let inner = &mut *inner;
-        let history = &inner.oracle.history;
-        inner.crowd.told_lapsed(self.fan, times, history);
+        match claimed {
+            Ok(Claimed::Until(until)) => inner.crowd.told_claimed(self.fan, until, times),
+            Ok(Claimed::Lapsed) => {
+                let history = &inner.oracle.history;
+                inner.crowd.told_lapsed(self.fan, times, history);
+            }
+            Err(_) => {}
+        }
     }
 
     /// Is done shopping; says so again afterwards, as checkouts do.

@@ -1,7 +1,8 @@
 //! The stand-in for a connection to Redis: what a node sends goes to the simulated store, on a wire
 //! that delays, loses and repeats messages.
 
-use super::world::{End, Fate, World, broken};
+use super::wire::{End, Fate, broken};
+use super::world::World;
 use redis::{Arg, Cmd, RedisError, Value};
 use simulation::Reply;
 use std::sync::Arc;

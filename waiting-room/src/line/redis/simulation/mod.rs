@@ -15,6 +15,7 @@ mod replay;
 mod run;
 mod stored;
 mod strike;
+mod wire;
 mod world;
 
 use super::script;

@@ -115,7 +115,7 @@ pub(super) const MUTATIONS: [Mutation; 31] = [
     ),
     always("    set_deadline(n, 0)\n", ""),
     always(
-        "  if state == WAITING and m.draw ~= 2 and owner(n) == 0 then set_deadline",
+        "  if state == WAITING and m.draw ~= 2 then set_deadline",
         "  if false then set_deadline",
     ),
     always(

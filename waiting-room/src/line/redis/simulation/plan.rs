@@ -2,7 +2,7 @@
 //! follows from the seed.
 
 use super::crowd::Terms;
-use super::world::Wires;
+use super::wire::Wires;
 use serde_json::{Value, json};
 use simulation::Dice;
 
@@ -44,6 +44,11 @@ pub(super) enum Fault {
 }
 
 impl Fault {
+    /// Returns whether the store goes back to an earlier state.
+    pub(super) fn rolls_back(self) -> bool {
+        matches!(self, Fault::StoreRolledBack | Fault::FailedOver)
+    }
+
     /// Returns whether nodes end by it, or seem to.
     pub(super) fn ends_nodes(self) -> bool {
         matches!(

@@ -4,7 +4,8 @@ use super::crowd::{Crowd, Fan};
 use super::fan::{Door, Visit, eject};
 use super::node::Node;
 use super::plan::{Fault, Plan};
-use super::world::{Recorded, Wires, World};
+use super::wire::Wires;
+use super::world::{Recorded, World};
 use crate::line::{EventSettings, Patch, VisitorState};
 use serde_json::json;
 use shared::ids::{EventId, VisitorId};
@@ -106,6 +107,7 @@ pub(super) fn run(
             world.lock().story = Some(vec![format!("seed {seed}: {plan:?}")]);
         }
         world.lock().recorded = mode.records.then(Vec::new);
+        world.lock().keeps_past = plan.faults.iter().any(|fault| fault.rolls_back());
         let count = plan.nodes;
         let mut run = Run {
             nodes: (0..plan.nodes).map(|_| None).collect(),
@@ -319,15 +321,11 @@ impl Run {
                 ));
             }
         }
-        let lapsed = stored
-            .lapses
-            .first()
-            .filter(|at| **at < store_ms - LATE_MS as i64);
-        if let Some(at) = lapsed {
-            return Some(format!(
-                "a slot should have lapsed {} ms ago",
-                store_ms - at
-            ));
+        let line_ms = stored.line_ms(store_ms);
+        let lapsed = stored.lapses.first();
+        if let Some(at) = lapsed.filter(|at| **at < line_ms - LATE_MS as i64) {
+            let late_ms = line_ms - at;
+            return Some(format!("a slot should have lapsed {late_ms} ms ago"));
         }
         let inner = self.world.lock();
         if inner.crowd.excuse.is_some() {

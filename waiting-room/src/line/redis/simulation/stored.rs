@@ -1,6 +1,8 @@
 //! The line as the store has it: what an operator would read from the keys.
 
+use crate::line::hearing::Hearing;
 use shared::ids::VisitorId;
+use shared::time::Time;
 use simulation::{Database, SortedSet, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,6 +53,7 @@ pub(super) struct Stored {
     pub(super) draw: i64,
     /// The store lost data, and the nodes have not all reported yet.
     pub(super) is_settling: bool,
+    hearing: Hearing,
 }
 
 type Hash = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -109,6 +112,7 @@ impl Stored {
             is_paused: field("paused") == 1,
             draw: field("draw"),
             is_settling: field("settle_until") > 0,
+            hearing: Hearing::new(Time(field("heard_at")), field("unheard")),
             ..Stored::default()
         };
         for (member, score) in sorted(database, format!("{prefix}:waiting")) {
@@ -160,6 +164,12 @@ impl Stored {
         let slot = self.inside.get(&number).and_then(|slot| slot.visitor);
         let member = self.members.get(&number).copied();
         slot.or(member).or_else(|| self.past.get(&number).copied())
+    }
+
+    /// Returns the line's own time at a time of the store's clock, in ms.
+    pub(super) fn line_ms(&self, store_ms: i64) -> i64 {
+        let clock = Time(store_ms);
+        self.hearing.at(clock).line_time(clock).0
     }
 
     /// Returns how many wait with a lower number.

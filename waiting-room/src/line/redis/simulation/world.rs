@@ -3,6 +3,7 @@
 use super::crowd::Crowd;
 use super::oracle::{Oracle, Step};
 use super::stored::Stored;
+use super::wire::{End, Passage, Wires, broken, refused};
 use parking_lot::{Mutex, MutexGuard};
 use redis::RedisError;
 use simulation::{Dice, Life, Reply, Server, Snapshot};
@@ -15,77 +16,10 @@ use tokio::time::Instant;
 pub(super) const START_MS: i64 = 1_800_000_000_000;
 /// Number of earlier states of the store that it may be rolled back to.
 const PAST_MAX: usize = 200;
+/// Silence of the store that counts for no deadline, in ms.
+const UNHEARD_MS: u64 = 5_000;
 /// Prefix of the keys of the simulated event.
 pub(super) const PREFIX: &str = "fairline:{night}";
-
-/// What happens to a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    Answered,
-    LostBefore,
-    LostAfter,
-    StalledBefore,
-    StalledAfter,
-    Repeated,
-}
-
-/// A node's end of a wire.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct End {
-    pub(super) node: usize,
-    /// Life of the node.
-    pub(super) life: u64,
-    /// Number of the connection among all; 0 before there is one.
-    pub(super) connection: u64,
-}
-
-/// Error of a connection that broke.
-pub(super) fn broken() -> RedisError {
-    std::io::Error::from(std::io::ErrorKind::BrokenPipe).into()
-}
-
-/// Error of a server that is not there.
-pub(super) fn refused() -> RedisError {
-    std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into()
-}
-
-/// The way of one message.
-pub(super) struct Passage {
-    pub(super) arrives_at: Instant,
-    pub(super) back: Duration,
-    pub(super) fate: Fate,
-}
-
-/// How bad the wires are: chances in a thousand.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Wires {
-    pub(super) delay_ms_max: u64,
-    pub(super) lost_before: u64,
-    pub(super) lost_after: u64,
-    pub(super) stalled: u64,
-    pub(super) repeated: u64,
-}
-
-impl Wires {
-    fn fate(&self, dice: &mut Dice) -> Fate {
-        let mut rest = dice.below(1000);
-        let half = self.stalled / 2;
-        let chances = [
-            (self.lost_before, Fate::LostBefore),
-            (self.lost_after, Fate::LostAfter),
-            (half, Fate::StalledBefore),
-            (self.stalled - half, Fate::StalledAfter),
-            (self.repeated, Fate::Repeated),
-        ];
-        for (chance, fate) in chances {
-            if rest < chance {
-                return fate;
-            }
-            rest -= chance;
-        }
-        Fate::Answered
-    }
-}
 
 /// A command that the store carried out.
 pub(super) struct Recorded {
@@ -114,10 +48,14 @@ pub(super) struct Inner {
     connections: u64,
     is_down: bool,
     is_frozen: bool,
+    /// Since when the store does not answer, in ms; none while it does.
+    away_from_ms: Option<u64>,
     clock_us: i64,
     peers: Vec<Peer>,
     pub(super) wires: Wires,
     dice: Dice,
+    /// Whether the store may be rolled back. Otherwise it need not be copied at each step.
+    pub(super) keeps_past: bool,
     past: VecDeque<Snapshot>,
     names: BTreeMap<String, &'static str>,
     pub(super) oracle: Oracle,
@@ -177,10 +115,12 @@ impl World {
             connections: 0,
             is_down: false,
             is_frozen: false,
+            away_from_ms: None,
             clock_us: 0,
             peers,
             wires: Wires::default(),
             dice,
+            keeps_past: false,
             past: VecDeque::new(),
             names,
             oracle: Oracle::default(),
@@ -274,10 +214,16 @@ impl World {
         self.lock().peers[node].is_cut
     }
 
-    /// Returns whether the store does not answer anyone.
+    /// Returns whether the store has answered no one for so long that the time does not count.
     pub(super) fn is_away(&self) -> bool {
-        let inner = self.lock();
-        inner.is_down || inner.is_frozen
+        let now_ms = self.now_ms();
+        let since = self.lock().away_from_ms;
+        since.is_some_and(|since| since + UNHEARD_MS <= now_ms)
+    }
+
+    /// Returns by how many ms the store's clock was set since the beginning.
+    pub(super) fn clock_ms(&self) -> i64 {
+        self.lock().clock_us / 1000
     }
 
     /// Begins a life of a node, or ends it.
@@ -339,7 +285,9 @@ impl World {
             story.push(step.describe());
         }
         let stored = Stored::read(server.database(), PREFIX);
-        inner.past.push_back(server.snapshot());
+        if inner.keeps_past {
+            inner.past.push_back(server.snapshot());
+        }
         if inner.past.len() > PAST_MAX {
             inner.past.pop_front();
         }
@@ -348,7 +296,13 @@ impl World {
     }
 
     fn change(&self, change: impl FnOnce(&mut Inner)) {
-        change(&mut self.lock());
+        let now_ms = self.now_ms();
+        let mut inner = self.lock();
+        change(&mut inner);
+        let is_away = inner.is_down || inner.is_frozen;
+        let since = inner.away_from_ms.unwrap_or(now_ms);
+        inner.away_from_ms = is_away.then_some(since);
+        drop(inner);
         self.changed.notify_waiters();
     }
 
