@@ -9,14 +9,32 @@
 -- Returns units: for each the number if its place ended, else 0. {'busy'} during a draw and during a
 -- recovery.
 if m.draw == 2 or m.settle_until > 0 then return { 'busy' } end
-local answers = {}
-for i = 3, #ARGV, 2 do
-  local visitor, n = ARGV[i], tonumber(ARGV[i + 1])
-  local slot = slot_of(visitor)
-  -- One who waits with this number was admitted, and the store has lost that.
-  local score = tonumber(call('ZSCORE', keys.waiting, visitor) or nil)
-  local is_inside = slot and slot.number == n or score == n and n <= m.known
-  answers[#answers + 1] = is_inside and settle(visitor, score, FINISHED, 't_finished') or 0
+
+-- Ends the place with number n if its visitor is inside, or was when the store lost that; returns n,
+-- else 0. That it is theirs the token proves.
+local function finish(visitor, n)
+  local slot, score = slot_of(visitor), tonumber(call('ZSCORE', keys.waiting, visitor) or nil)
+  if slot and slot.number == n or score == n and n <= m.known then
+    return settle(visitor, score, FINISHED, 't_finished')
+  end
+  if n < 1 or n > m.known or visitor_of(n) then return 0 end
+  -- The store has lost whose number it is.
+  local held = slot_of('#' .. n)
+  if held then
+    drop_slot('#' .. n, held)
+  elseif is_waiting(n) then
+    stop_waiting(n)
+  else
+    return 0
+  end
+  local _, state, number = place_of(look_up({ visitor }), 1, false)
+  local is_newest = not state or state >= FINISHED and state ~= EJECTED and number < n
+  record_end(n, is_newest and visitor or nil, FINISHED)
+  m.t_finished = m.t_finished + 1
+  return n
 end
+
+local answers = {}
+for i = 3, #ARGV, 2 do answers[#answers + 1] = finish(ARGV[i], tonumber(ARGV[i + 1])) end
 save()
 return { 'ok', 'units', answers }

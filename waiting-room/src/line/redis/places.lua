@@ -91,8 +91,10 @@ local function place_of(found, i, is_exact)
     local number, name, undrawn = string.match(found.ended[i], '(%d+) (%a+)(.*)')
     local state = FINISHED
     while NAMES[state] ~= name do state = state + 1 end
-    -- A place that ended before the draw has no number after it.
+    -- A place that ended before the draw has no number after it. How one with a number ended, nodes
+    -- may have known better.
     n = undrawn ~= '' and m.draw == 3 and 0 or tonumber(number)
+    state = n > 0 and end_of(n) or state
     place = { 'number', n, 'state', state }
   else
     return nil

@@ -13,6 +13,7 @@ use redis::Value;
 use shared::group_commit::Unavailable;
 use shared::ids::VisitorId;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -231,7 +232,13 @@ impl EventLine {
     }
 
     pub(super) async fn leave(self: &Arc<EventLine>, visitor: VisitorId) -> Result<(), Refused> {
+        let reports = &self.caller.reports;
+        let before = reports.load(Ordering::Acquire);
         let ended = self.run_one(LEAVE, Unit::of(visitor)).await?;
+        if ended == 0 && reports.load(Ordering::Acquire) != before {
+            // The store has lost whose place it is, and learns that by the pass of the next attempt.
+            return Err(Unavailable.into());
+        }
         self.cache().end(ended, VisitorState::Left);
         Ok(())
     }

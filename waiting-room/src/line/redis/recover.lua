@@ -59,8 +59,8 @@ for i = totals, #ARGV, 2 do
 end
 -- The line's own time goes on from the latest that any node knew, so that deadlines stay those that
 -- visitors were told; that of the recovery moves along.
-now = clock - unheard_since(field('heard_at'), field('unheard'))
 local known = clock - unheard_since(tonumber(ARGV[16]), tonumber(ARGV[17]))
+now = clock - unheard_since(field('heard_at'), field('unheard'))
 if is_new or known > now then
   call('HSET', keys.meta, 'heard_at', clock, 'unheard', clock - known)
   for _, name in ipairs({ 'settle_from', 'settle_until' }) do

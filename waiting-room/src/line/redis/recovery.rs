@@ -205,10 +205,18 @@ impl EventLine {
                 return Some(true);
             }
             let sent = self.batches.run(REENTER, Units::Many(units.into())).await;
+            let mut cache = self.cache();
             if sent.is_err() {
-                self.cache().returning.extend(returning);
+                cache.returning.extend(returning);
+                return Some(false);
             }
-            return Some(sent.is_ok());
+            // Sockets that closed meanwhile: the store may have heard that first.
+            for one in returning {
+                if !cache.connected.contains_key(&one.visitor) {
+                    cache.leaving.insert(one.visitor);
+                }
+            }
+            return Some(true);
         }
         let leaving: Vec<_> = {
             let cache = self.cache();

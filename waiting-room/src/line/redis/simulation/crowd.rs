@@ -59,11 +59,20 @@ pub(super) struct Fan {
     pub(super) heard_ms: u64,
     /// The sign of life that the store has yet to hear of.
     vain: Option<Vain>,
-    /// By how many ms the store's clock was set when the fan was told of the slot.
-    clock_ms: i64,
+    /// By how many ms the store's clock was set when the fan was told of the slot; none if it was
+    /// set at that moment.
+    clock_ms: Option<i64>,
     /// A request is under way.
     pub(super) is_busy: bool,
     pub(super) unknown: Unknown,
+}
+
+impl Fan {
+    /// Returns whether a socket keeps the place, and not an older one.
+    fn is_connected(&self) -> bool {
+        let socket = self.socket.as_ref();
+        socket.is_some_and(|socket| !socket.is_cut_off && socket.spot.number == self.number)
+    }
 }
 
 /// What the fans of an event may expect.
@@ -91,16 +100,15 @@ pub(super) struct Times {
     pub(super) asked_ms: u64,
     /// Now.
     pub(super) now_ms: u64,
-    /// By how many ms the store's clock was set when it was asked for.
-    pub(super) asked_clock_ms: i64,
-    /// The same now.
-    pub(super) clock_ms: i64,
+    /// By how many ms the store's clock was set when it was asked for, and now.
+    pub(super) clocks_ms: [i64; 2],
 }
 
 impl Times {
-    /// Returns whether the store's clock was set meanwhile.
-    fn is_clock_set(self) -> bool {
-        self.clock_ms != self.asked_clock_ms
+    /// Returns by how many ms the store's clock was set; none if it was set meanwhile.
+    fn clock_ms(self) -> Option<i64> {
+        let [asked, now] = self.clocks_ms;
+        (asked == now).then_some(now)
     }
 }
 
@@ -133,7 +141,7 @@ impl Crowd {
             socket: None,
             heard_ms: 0,
             vain: None,
-            clock_ms: 0,
+            clock_ms: None,
             is_busy: false,
             unknown: Unknown::default(),
         });
@@ -227,18 +235,18 @@ impl Crowd {
         self.take(at, spot);
         let fan = &mut self.fans[at];
         (fan.heard_ms, fan.vain) = (times.now_ms, None);
-        fan.clock_ms = times.clock_ms;
+        fan.clock_ms = times.clock_ms();
     }
 
     /// Takes the answer that the slot of a fan is claimed until then.
     pub(super) fn told_claimed(&mut self, at: usize, until: Time, times: Times) {
         let fan = &mut self.fans[at];
         fan.state = Some(VisitorState::Shopping);
-        let set_ms = times.clock_ms - fan.clock_ms;
-        if let Some(slot) = fan.slot.as_mut().filter(|_| !times.is_clock_set()) {
-            slot.claim_by.0 += set_ms;
+        let clocks = fan.clock_ms.zip(times.clock_ms());
+        if let (Some(slot), Some((before, now))) = (&mut fan.slot, clocks) {
+            slot.claim_by.0 += now - before;
             slot.expires_at = until;
-            fan.clock_ms = times.clock_ms;
+            fan.clock_ms = Some(now);
         }
     }
 
@@ -323,13 +331,15 @@ impl Crowd {
             return Err("shopping without having claimed".to_owned());
         }
         // Deadlines move with the clock.
-        let set_ms = times.clock_ms - fan.clock_ms;
-        let slot = spot.slot.filter(|_| !times.is_clock_set());
-        if let (Some(before), Some(now)) = (fan.slot, slot)
-            && (now.claim_by.0 - set_ms < before.claim_by.0
-                || now.expires_at.0 - set_ms < before.expires_at.0)
+        let clocks = fan.clock_ms.zip(times.clock_ms());
+        if let (Some(before), Some(now), Some((set_before, set_now))) = (fan.slot, spot.slot, clocks)
         {
-            return Err("a deadline came nearer".to_owned());
+            let set_ms = set_now - set_before;
+            if now.claim_by.0 - set_ms < before.claim_by.0
+                || now.expires_at.0 - set_ms < before.expires_at.0
+            {
+                return Err("a deadline came nearer".to_owned());
+            }
         }
         let waits = spot.standing == VisitorState::Waiting && !spot.is_provisional;
         if waits && !history.was_ahead(spot.number, spot.ahead, times.asked_ms) {
@@ -360,8 +370,7 @@ impl Crowd {
         if fan.state == Some(VisitorState::Shopping) {
             return inside_ms.is_some_and(|inside| inside >= claim_ms + session_ms);
         }
-        let is_heard = fan.socket.as_ref().is_some_and(|socket| !socket.is_cut_off);
-        let is_silent = !is_heard && now + BEAT_MS >= fan.heard_ms + away_ms;
+        let is_silent = !fan.is_connected() && now + BEAT_MS >= fan.heard_ms + away_ms;
         let waits = fan.state == Some(VisitorState::Waiting);
         waits && is_silent || inside_ms.is_some_and(|inside| inside >= claim_ms)
     }
@@ -400,8 +409,7 @@ impl Crowd {
                     return Some(format!("fan {at} gets a second turn: {fan:?}"));
                 }
                 Some(VisitorState::Waiting) if !has_it && fan.number < *last => {
-                    let is_heard = fan.socket.as_ref().is_some_and(|it| !it.is_cut_off);
-                    let is_silent = !is_heard && now_ms >= fan.heard_ms + self.terms.away_ms / 2;
+                    let is_silent = !fan.is_connected() && now_ms >= fan.heard_ms + self.terms.away_ms / 2;
                     let was_admitted = history.admitted_ms(fan.number).is_some();
                     let may_have_ended =
                         fan.unknown.left || fan.unknown.ejected || is_silent || was_admitted;

@@ -95,8 +95,7 @@ impl Visit {
         Times {
             asked_ms: self.asked_ms,
             now_ms: self.door.world.now_ms(),
-            asked_clock_ms: self.asked_clock_ms,
-            clock_ms: self.door.world.clock_ms(),
+            clocks_ms: [self.asked_clock_ms, self.door.world.clock_ms()],
         }
     }
 

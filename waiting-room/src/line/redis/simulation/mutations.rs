@@ -85,8 +85,8 @@ pub(super) const MUTATIONS: [Mutation; 31] = [
         "m.shopping = m.shopping + 1",
     ),
     always(
-        "local is_inside = slot and slot.number == n",
-        "local is_inside = false",
+        "  if slot and slot.number == n or score",
+        "  if score",
     ),
     always(
         "local claim_by = now + m.claim_ms",
