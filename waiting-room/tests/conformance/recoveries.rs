@@ -30,7 +30,10 @@ async fn while_nodes_report_no_one_is_told_what_the_store_went_back_to() {
     server.ask(&["SAVE"]).unwrap();
     nodes.tick(1).await;
     let first = VisitorId(1);
-    assert!(matches!(line[1].claim(event, first, 1).await.unwrap(), Claimed::Until(_)));
+    assert!(matches!(
+        line[1].claim(event, first, 1).await.unwrap(),
+        Claimed::Until(_)
+    ));
     line[1].back(event, first).await.unwrap();
     roll_back(&mut server);
     // The first node notices the loss, before the second one has reported.
@@ -60,7 +63,10 @@ async fn a_claim_and_settings_that_a_node_acknowledged_outlive_a_loss_before_its
     line[1].configure(event, patch).await.unwrap();
     server.ask(&["FLUSHALL"]).unwrap();
     nodes.recover().await;
-    assert_eq!(line[0].claim(event, VisitorId(1), 1).await.unwrap(), claimed);
+    assert_eq!(
+        line[0].claim(event, VisitorId(1), 1).await.unwrap(),
+        claimed
+    );
     let stats = line[0].stats(event).await.unwrap();
     assert_eq!((stats.admitted, stats.shopping), (0, 1));
     let front = line[0].tick(event).await.unwrap();
@@ -185,11 +191,17 @@ async fn who_polled_in_vain_during_an_outage_is_heard_before_a_place_lapses() {
     }
     server.signal("CONT");
     nodes.clock.advance_ms(60_000);
-    until("it answers", 10, || async { line[1].tick(event).await.is_ok() }).await;
+    until("it answers", 10, || async {
+        line[1].tick(event).await.is_ok()
+    })
+    .await;
     // More of the ten seconds than was left, with the other node first.
     nodes.clock.advance_ms(2000);
     line[1].tick(event).await.unwrap();
-    until("it answers", 10, || async { line[0].tick(event).await.is_ok() }).await;
+    until("it answers", 10, || async {
+        line[0].tick(event).await.is_ok()
+    })
+    .await;
     nodes.tick(4).await;
     let front = line[1].tick(event).await.unwrap();
     assert!(front.alive.contains(1), "polled in vain");

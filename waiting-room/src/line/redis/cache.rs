@@ -293,16 +293,28 @@ impl LineCache {
         })
     }
 
+    /// Has the place of a visitor recorded again if a socket of theirs is open here.
+    pub(super) fn return_one(&mut self, visitor: VisitorId) {
+        let kept = self.connected.get(&visitor).copied();
+        let number = kept.map(|kept| self.number_to_return(kept));
+        self.returning
+            .extend(number.map(|number| Returning { visitor, number }));
+    }
+
+    fn number_to_return(&self, kept: Number) -> u64 {
+        let is_drawn = self.draw == Some(DrawStage::Drawn);
+        if kept.is_provisional && is_drawn {
+            0
+        } else {
+            kept.number
+        }
+    }
+
     /// Has the places of all visitors with open sockets here recorded again.
     pub(super) fn return_all(&mut self) {
-        let is_drawn = self.draw == Some(DrawStage::Drawn);
         let returning = self.connected.iter().map(|(visitor, kept)| Returning {
             visitor: *visitor,
-            number: if kept.is_provisional && is_drawn {
-                0
-            } else {
-                kept.number
-            },
+            number: self.number_to_return(*kept),
         });
         self.returning = returning.collect();
         // By their numbers, so that those of a batch lie together.

@@ -3,7 +3,6 @@
 --   admitted   read
 --   aways      read and written
 --   deadlines  read and written
---   owners     read
 --   waiting    read
 
 local function lapse_slots()
@@ -46,11 +45,10 @@ local function lapse_silent()
   local ended, last = 0, m.return_chunk + 4
   while ended < 100 and m.return_by > 0 and m.return_chunk < last do
     local from = m.return_chunk * CHUNK
-    local owners = call('GETRANGE', keys.owners, from, from + CHUNK - 1)
     local deadlines = call('GETRANGE', keys.deadlines, from * 6, (from + CHUNK) * 6 - 1)
     for i = 1, math.min(CHUNK, m.known - from) do
       local n, has_deadline = from + i, #deadlines >= i * 6 and struct.unpack('>I6', deadlines, i * 6 - 5) > 0
-      if not has_deadline and (string.byte(owners, i) or 0) == 0 and is_waiting(n) and ended < 100 then
+      if not has_deadline and ended < 100 and owner(n) == 0 and is_waiting(n) then
         local visitor = call('ZRANGEBYSCORE', keys.waiting, n, n)[1]
         stop_waiting(n, visitor)
         record_end(n, visitor, MISSED)

@@ -130,7 +130,9 @@ impl EventLine {
     pub(super) async fn tell_heard(&self) {
         let heard: Vec<VisitorId> = self.cache().heard.iter().copied().collect();
         for round in heard.chunks(PLACE.units_max * CALLS_AT_ONCE) {
-            let calls = round.chunks(PLACE.units_max).map(|some| self.tell_some(some));
+            let calls = round
+                .chunks(PLACE.units_max)
+                .map(|some| self.tell_some(some));
             let told = futures_util::future::join_all(calls).await;
             if told.contains(&false) {
                 return;
@@ -230,8 +232,9 @@ impl EventLine {
         let sent = self.batches.run(AWAY, Units::Many(units)).await;
         if sent.is_ok() {
             let mut cache = self.cache();
-            for visitor in &leaving {
-                cache.leaving.remove(visitor);
+            for visitor in leaving {
+                cache.leaving.remove(&visitor);
+                cache.return_one(visitor);
             }
         }
         Some(sent.is_ok())

@@ -332,7 +332,8 @@ impl Crowd {
         }
         // Deadlines move with the clock.
         let clocks = fan.clock_ms.zip(times.clock_ms());
-        if let (Some(before), Some(now), Some((set_before, set_now))) = (fan.slot, spot.slot, clocks)
+        if let (Some(before), Some(now), Some((set_before, set_now))) =
+            (fan.slot, spot.slot, clocks)
         {
             let set_ms = set_now - set_before;
             if now.claim_by.0 - set_ms < before.claim_by.0
@@ -409,7 +410,8 @@ impl Crowd {
                     return Some(format!("fan {at} gets a second turn: {fan:?}"));
                 }
                 Some(VisitorState::Waiting) if !has_it && fan.number < *last => {
-                    let is_silent = !fan.is_connected() && now_ms >= fan.heard_ms + self.terms.away_ms / 2;
+                    let is_silent =
+                        !fan.is_connected() && now_ms >= fan.heard_ms + self.terms.away_ms / 2;
                     let was_admitted = history.admitted_ms(fan.number).is_some();
                     let may_have_ended =
                         fan.unknown.left || fan.unknown.ejected || is_silent || was_admitted;

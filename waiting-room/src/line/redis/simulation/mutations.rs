@@ -84,10 +84,7 @@ pub(super) const MUTATIONS: [Mutation; 31] = [
         "m.admitted, m.shopping = m.admitted - 1, m.shopping + 1",
         "m.shopping = m.shopping + 1",
     ),
-    always(
-        "  if slot and slot.number == n or score",
-        "  if score",
-    ),
+    always("  if slot and slot.number == n or score", "  if score"),
     always(
         "local claim_by = now + m.claim_ms",
         "local claim_by = now + m.claim_ms / 2",

@@ -336,11 +336,12 @@ impl Run {
             is_told && stored.waiting.contains(&fan.number)
         };
         let waiting: Vec<&Fan> = inner.crowd.fans.iter().filter(is_waiting).collect();
-        let connected = waiting.iter().filter(|fan| fan.socket.is_some()).count() as i64;
-        if stored.counters[3] != connected {
-            let kept = stored.counters[3];
+        let connected = waiting.iter().filter(|fan| fan.socket.is_some());
+        let connected: BTreeSet<u64> = connected.map(|fan| fan.number).collect();
+        if stored.held != connected {
+            let held = &stored.held;
             return Some(format!(
-                "{connected} who wait are connected, the store counts {kept}"
+                "of those who wait {connected:?} are connected, by the store {held:?}"
             ));
         }
         // After faults a sign of life may count as longer ago or nearer.

@@ -43,7 +43,7 @@ pub(super) struct Stored {
     /// Scores of the sorted set of slots.
     pub(super) lapses: Vec<i64>,
     /// Waiting numbers whose socket a node holds.
-    pub(super) connected: usize,
+    pub(super) held: BTreeSet<u64>,
     /// The counters: waiting, admitted, shopping, connected.
     pub(super) counters: [i64; 4],
     pub(super) rate: i64,
@@ -141,7 +141,12 @@ impl Stored {
                 .get(**number as usize - 1)
                 .is_some_and(|owner| *owner != 0)
         };
-        stored.connected = stored.waiting.iter().filter(is_held).count();
+        stored.held = stored
+            .waiting
+            .iter()
+            .copied()
+            .filter(|number| is_held(&number))
+            .collect();
         Some(stored)
     }
 
@@ -184,7 +189,7 @@ impl Stored {
             self.waiting.len(),
             self.inside.len() - shopping,
             shopping,
-            self.connected,
+            self.held.len(),
         ];
         let counted = counted.map(|count| count as i64);
         if self.counters != counted {
