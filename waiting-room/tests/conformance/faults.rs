@@ -65,7 +65,8 @@ impl Line {
     async fn goes_on(&self) {
         let (line, event) = (&self.nodes.nodes[0], &self.nodes.event);
         until("it goes on", 10, || async {
-            line.tick(event).await.is_ok() && self.trouble().await.is_none()
+            let front = line.tick(event).await;
+            front.is_ok_and(|front| !front.is_recovering) && self.trouble().await.is_none()
         })
         .await;
         let joined = self.join(4).await.unwrap();
@@ -230,6 +231,7 @@ async fn a_line_that_moves_to_another_server_of_a_cluster_is_followed() {
     let (line, event) = (&nodes.nodes[0], &nodes.event);
     let mut number = 0;
     until("it is followed", 20, || async {
+        let _ = line.tick(event).await;
         let joined = in_time("join", line.join(event, &[VisitorId(4)])).await;
         joined.is_ok_and(|joined| spot_of(joined[0]).number == 4)
     })

@@ -6,7 +6,7 @@ use crate::nodes::{Nodes, until};
 use shared::ids::VisitorId;
 use shared::time::Clock;
 use std::sync::Arc;
-use waiting_room::line::{Admission, Claimed, Redis, VisitorState};
+use waiting_room::line::{Admission, Claimed, Line as _, Redis, VisitorState};
 
 fn away_seconds(away_seconds: u32) -> Admission {
     Admission {
@@ -130,7 +130,7 @@ async fn sockets_are_counted_anew_after_a_loss_and_who_closed_one_is_away() {
     }
     nodes.tick(1).await;
     server.ask(&["SAVE"]).unwrap();
-    // One closes, one opens at the other node, one leaves: the store forgets it.
+    // One closes, one opens at the other node: the store forgets it.
     line[0].away(event, VisitorId(1)).await.unwrap();
     line[1].back(event, VisitorId(3)).await.unwrap();
     nodes.tick(1).await;
@@ -142,9 +142,9 @@ async fn sockets_are_counted_anew_after_a_loss_and_who_closed_one_is_away() {
     })
     .await;
     // The one whose socket is closed and the one who never showed again lapse.
-    nodes.tick(18).await;
+    nodes.tick(12).await;
     line[0].place(event, VisitorId(4)).await.unwrap();
-    nodes.tick(10).await;
+    nodes.tick(12).await;
     let front = line[0].tick(event).await.unwrap();
     assert_eq!(front.waiting, 3);
     assert!(!front.alive.contains(1));

@@ -92,7 +92,7 @@ async fn a_change_that_only_one_node_had_heard_of_outlives_the_store() {
     server.ask(&["FLUSHALL"]).unwrap();
     // The two nodes that did not know of it report first.
     nodes.clock.advance_ms(2000);
-    nodes.tick(0).await;
+    nodes.recover().await;
     nodes.tick(2).await;
     for node in line {
         let front = node.tick(event).await.unwrap();

@@ -69,7 +69,7 @@ pub(super) struct Fan {
 
 impl Fan {
     /// Returns whether a socket keeps the place, and not an older one.
-    fn is_connected(&self) -> bool {
+    pub(super) fn is_connected(&self) -> bool {
         let socket = self.socket.as_ref();
         socket.is_some_and(|socket| !socket.is_cut_off && socket.spot.number == self.number)
     }

@@ -20,7 +20,7 @@ mod world;
 
 use super::script;
 use mutations::MUTATIONS;
-use plan::{FAULTS, Fault, NOT_YET, NotYet};
+use plan::{FAULTS, Fault};
 use run::{Mode, Verdict, run};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -38,7 +38,7 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// Returns the kinds of faults that the environment names, or else those that the line survives.
+/// Returns the kinds of faults that the environment names, or else all.
 #[expect(
     clippy::disallowed_methods,
     reason = "who looks into a fault names it there"
@@ -48,8 +48,7 @@ fn faults() -> Vec<Fault> {
         let is_named = |fault: &Fault| names.split(',').any(|name| name == format!("{fault:?}"));
         return FAULTS.into_iter().filter(is_named).collect();
     }
-    let is_survived = |fault: &Fault| NOT_YET.iter().all(|not_yet| not_yet.fault != *fault);
-    FAULTS.into_iter().filter(is_survived).collect()
+    FAULTS.into()
 }
 
 /// The scripts on a line.
@@ -245,21 +244,4 @@ fn each_change_of_a_script_is_noticed_by_the_simulation() {
         }
     }
     assert!(unnoticed.is_empty(), "not noticed: {unnoticed:#?}");
-}
-
-/// Seeds within which a fault that is not survived yet breaks a promise.
-const SEEDS_PER_FAULT: u64 = 200;
-
-#[test]
-fn each_fault_that_is_not_survived_yet_breaks_a_promise() {
-    for not_yet in NOT_YET {
-        let mode = Mode {
-            faults: vec![not_yet.fault],
-            steps: STEPS,
-            ..Mode::default()
-        };
-        let broken = search(0, SEEDS_PER_FAULT, &mode);
-        let NotYet { fault, trials } = not_yet;
-        assert!(broken.is_some(), "{fault:?} is survived by now ({trials})");
-    }
 }

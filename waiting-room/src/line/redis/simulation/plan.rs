@@ -78,18 +78,6 @@ pub(super) const FAULTS: [Fault; 16] = [
     Fault::EventCreatedAgain,
 ];
 
-/// A kind of fault that the line does not survive yet, and the trials that say so.
-pub(super) struct NotYet {
-    pub(super) fault: Fault,
-    pub(super) trials: &'static str,
-}
-
-/// Kinds of faults that the line does not survive yet.
-pub(super) const NOT_YET: &[NotYet] = &[NotYet {
-    fault: Fault::StoreRolledBack,
-    trials: "a socket may be missing among those that count as connected",
-}];
-
 /// Plan of a run.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
