@@ -8,9 +8,9 @@ use crate::inventory::layout::{Layout, parse};
 use crate::inventory::model::*;
 use crate::inventory::records::{NEVER, SessionRow, VisitorRecords};
 use crate::inventory::rules::Rules;
-use crate::inventory::seat_map::{PublishedLayout, SeatMap};
+use crate::inventory::seat_map::{PublishedLayout, SeatMap, VersionStamp};
 use shared::ids::{EventId, VisitorId};
-use shared::time::{Clock, Time};
+use shared::time::Time;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -135,12 +135,15 @@ impl World {
             currency: rules.currency,
         };
         let states = self.seats.iter().map(|(state, _)| *state).collect();
-        let clock = Clock::manual(Time(0));
+        let stamp = VersionStamp {
+            version: 1,
+            at: Time(0),
+        };
         let mut event_state = EventState::new(event(), rules, b"secret");
         event_state.plan = Some(Plan {
             layout: self.layout.clone(),
             states: SeatIndex::new(&self.layout, self.seats.clone()),
-            seat_map: Arc::new(SeatMap::new(event(), published, states, &clock)),
+            seat_map: Arc::new(SeatMap::with_version(event(), published, states, stamp)),
         });
         event_state
     }
