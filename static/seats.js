@@ -4,6 +4,8 @@ import { $, call as send, clock, keep, kept, newKey, now, onWake, root, socket }
 import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
 import { AVAILABLE, SeatMap, hue } from "./map.js";
+import { CardForm, declined } from "./payment.js";
+import { explain } from "./explain.js";
 import { seatList } from "./seat-list.js";
 import { askPlace, isPassing, openSession } from "./session.js";
 
@@ -45,24 +47,6 @@ function describe(seat) {
 }
 
 /** @param {any} problem */
-function explain(problem) {
-  /** @type {Record<string, string>} */
-  const words = {
-    "seats-taken": `Just taken: ${(problem.body.taken || []).join(", ")}. The map is up to date again.`,
-    "not-enough-seats": "There are not that many seats left there. Try fewer, or another category.",
-    "too-many-seats": `One fan may have at most ${problem.body.limit} seats.`,
-    "hold-over": "Your hold ran out and the seats went back. Choose again.",
-    "no-such-hold": "Your hold ran out and the seats went back. Choose again.",
-    "session-over": "This visit is over. Join the line again for more.",
-    "no-session": "This visit is over. Join the line again.",
-    overloaded: "Very many people are here at this moment. Nothing was lost; try again.",
-    unavailable: "The box office is out of reach for a moment. Nothing was lost; try again.",
-    "too-many-requests": "That was too fast. Try again in a moment.",
-  };
-  return words[problem.kind] || problem.message;
-}
-
-/** @param {any} problem */
 function fail(problem) {
   $("problem").textContent = problem ? (typeof problem === "string" ? problem : explain(problem)) : "";
   show("problem", Boolean(problem));
@@ -93,16 +77,15 @@ function render() {
   show("hold", !hold && chosen.size > 0);
   show("release", Boolean(hold) && (!order || ["paying", "declined"].includes(state)));
   show("buyer", Boolean(hold) && !order);
-  show("payment", ["paying", "declined"].includes(state));
+  const isOpen = ["paying", "declined"].includes(state);
+  show("payment", isOpen && order.payment.provider === "simulated");
+  show("stripe-payment", isOpen && order.payment.provider === "stripe");
+  if (isOpen && order.payment.provider === "stripe") cardForm.show(order.payment.client_secret).catch(fail);
   show("confirming", state === "confirming");
   show("awaited", isAwaited());
   show("best", !hold);
   if (state === "declined")
-    fail(
-      order.decline_reason === "insufficient_funds"
-        ? "The card has not enough funds. Your seats are still yours: try another card."
-        : "The card was declined. Your seats are still yours: try another card.",
-    );
+    fail(`${declined(order.decline_reason)} Your seats are still yours: try another card.`);
   map.mine = new Set(seats.map((/** @type {any} */ seat) => seat.id));
   draw();
   remember();
@@ -173,6 +156,8 @@ async function makeOrder(submit) {
   try {
     const buyer = { name: $("buyer-name").value, email: $("buyer-email").value };
     order = await call("POST", "/api/v1/orders", { body: { hold: hold.id, buyer }, key: orderKey });
+    // One that costs nothing is confirmed already; Stripe's secret may come later.
+    if (order.payment.provider !== "simulated") return follow();
     render();
     $("card").focus();
   } catch (problem) {
@@ -205,6 +190,20 @@ async function pay(submit) {
   await follow();
 }
 
+const cardForm = new CardForm($("stripe-form"), $("pay-stripe"), document.body.dataset.stripe || "");
+
+/** Whether the fan has paid, and the order does not know of it yet. */
+let isPaid = false;
+
+/** @param {Event} submit */
+async function payByStripe(submit) {
+  submit.preventDefault();
+  fail(null);
+  isPaid = (await cardForm.pay().catch(fail)) ?? false;
+  order = await call("GET", `/api/v1/orders/${order.id}`).catch(() => order);
+  await follow();
+}
+
 /** @type {number | undefined} */
 let following;
 async function follow() {
@@ -218,9 +217,12 @@ async function follow() {
     fail("The time to pay ran out and the seats went back. Nothing was charged that is not returned.");
     return;
   }
-  render();
+  if (order?.state !== "paying") isPaid = false;
   clearTimeout(following);
-  if (order?.state === "confirming" || isAwaited())
+  render();
+  show("confirming", order?.state === "confirming" || isPaid);
+  const waits = order?.payment?.provider === "stripe" && !order.payment.client_secret;
+  if (order?.state === "confirming" || isPaid || waits || isAwaited())
     following = setTimeout(async () => {
       order = await call("GET", `/api/v1/orders/${order.id}`).catch(() => order);
       follow();
@@ -475,6 +477,7 @@ $("best").addEventListener("submit", (/** @type {Event} */ submit) => {
 $("release").addEventListener("click", giveBack);
 $("buyer").addEventListener("submit", makeOrder);
 $("payment").addEventListener("submit", pay);
+$("stripe-payment").addEventListener("submit", payByStripe);
 $("zoom-in").addEventListener("click", () => map.zoom(1.4));
 $("zoom-out").addEventListener("click", () => map.zoom(1 / 1.4));
 $("fit").addEventListener("click", () => map.fit());

@@ -2,8 +2,8 @@
 
 use crate::inventory::Inventory;
 use crate::jwks::Jwks;
+use crate::payment::Providers;
 use crate::payment::declines::Declines;
-use crate::payment::provider::Provider;
 use crate::payment::unsettled::Unsettled;
 use crate::retention::Retention;
 use crate::waiting_room::WaitingRoom;
@@ -18,8 +18,8 @@ pub struct Shop {
     pub site: Arc<AppContext>,
     /// The seats, holds and orders.
     pub inventory: Inventory,
-    /// The payment provider.
-    pub provider: Provider,
+    /// The payment providers.
+    pub providers: Providers,
     /// Public keys that verify admission tokens.
     pub keys: Jwks,
     /// Receiver of the reports on starts, finishes and seats.
@@ -35,6 +35,8 @@ pub struct Shop {
     pub declines: Declines,
     /// Notified when there is something to report.
     pub to_report: Notify,
+    /// Notified when a payment is to be cancelled.
+    pub to_reconcile: Notify,
 }
 
 /// Router state that holds the shop.

@@ -1,11 +1,12 @@
-//! The tick of the checkout: lapsed holds and orders, payments that are due, new versions of the
-//! seat maps, and reports to the waiting room.
+//! The tick of the checkout: lapsed holds and orders, new versions of the seat maps, and reports to
+//! the waiting room; beside it the reconciler of payments.
 
 use crate::app::Shop;
 use crate::housekeeping;
 use crate::inventory::layout::Layout;
 use crate::inventory::seat_map::VERSION_MS;
 use crate::inventory::{REPORTS_MAX, Report};
+use crate::payment::reconciler;
 use crate::waiting_room::Reported;
 use futures_util::stream::{self, StreamExt as _};
 use shared::ids::{Availability, EventId};
@@ -33,6 +34,7 @@ pub async fn run(shop: Arc<Shop>) {
         publish(&shop, &published),
         report_seats(&shop, &published),
         report(&shop),
+        reconciler::run(&shop),
         fetch_keys(&shop),
         housekeeping::run(&shop)
     );
@@ -64,19 +66,8 @@ async fn sweep(shop: &Arc<Shop>) {
             .store(swept.is_err(), Ordering::Relaxed);
         stores::INVENTORY.set(swept.is_ok().into());
         match swept {
-            Ok(swept) => {
-                for payment in &swept.due {
-                    shop.resolve(payment).await;
-                }
-                for payment in &swept.refunds {
-                    if let Err(error) = shop.give_back(payment).await {
-                        tracing::warn!(payment = payment.id, %error, "a refund is tried again");
-                    }
-                }
-                if swept.has_more {
-                    due.reset_immediately();
-                }
-            }
+            Ok(swept) if swept.has_more => due.reset_immediately(),
+            Ok(_) => {}
             Err(error) => tracing::warn!(%error, "the sweep is tried again"),
         }
     }

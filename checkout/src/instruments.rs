@@ -24,6 +24,20 @@ pub(crate) static POOL_MAX: LazyLock<Family<PoolLabels, Gauge>> = LazyLock::new(
 pub(crate) static POOL_WAIT_SECONDS: LazyLock<Family<PoolLabels, Histogram>> =
     LazyLock::new(|| Family::new_with_constructor(seconds));
 
+/// Webhooks of payment providers, by what became of them.
+pub(crate) static WEBHOOKS: LazyLock<Family<WebhookLabels, Counter>> =
+    LazyLock::new(Family::default);
+
+/// Returns the counter of webhooks with this outcome.
+pub(crate) fn webhooks(outcome: &'static str) -> Counter {
+    WEBHOOKS.get_or_create_owned(&WebhookLabels { outcome })
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct WebhookLabels {
+    outcome: &'static str,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct StepLabels {
     step: &'static str,
@@ -41,6 +55,7 @@ pub(crate) struct PaymentMetrics {
     pub(crate) declined: Counter,
     pub(crate) pending: Counter,
     pub(crate) refunded: Counter,
+    pub(crate) review: Counter,
     pub(crate) provider_seconds: Histogram,
 }
 
@@ -53,6 +68,7 @@ impl PaymentMetrics {
             declined: of("declined"),
             pending: of("pending"),
             refunded: of("refunded"),
+            review: of("review"),
             provider_seconds: PROVIDER_SECONDS.clone(),
         }
     }

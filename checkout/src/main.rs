@@ -1,6 +1,7 @@
 //! `checkout`: the seats as a service of its own, behind a waiting room.
 
 use checkout::jwks::Jwks;
+use checkout::payment::ReconcileArgs;
 use checkout::settings::SeatsArgs;
 use checkout::waiting_room::{RemoteSignOuts, RemoteWaitingRoom};
 use checkout::{router, run as tick};
@@ -56,6 +57,8 @@ enum Command {
     Backup(BackupArgs),
     /// Check that the audit log is as it was written
     VerifyAudit(VerifyArgs),
+    /// Compare the payments of a period with the provider's list, to the cent
+    Reconcile(ReconcileArgs),
 }
 
 impl Cli {
@@ -90,6 +93,9 @@ async fn main() -> ExitCode {
         Some(Command::VerifyAudit(args)) => {
             let shared = cli.seats.shared_audit().await;
             return verify("checkout verify-audit", &cli.common, args, shared);
+        }
+        Some(Command::Reconcile(args)) => {
+            return cli.seats.reconcile(&cli.common.data_folder(), args).await;
         }
         None => {}
     }

@@ -3,7 +3,7 @@
 use crate::app::Shop;
 use crate::instruments::{
     ORDER_SECONDS, ORDERS_CONFIRMED, PAYMENT_STEPS, PAYMENTS, POOL_BUSY, POOL_MAX,
-    POOL_WAIT_SECONDS, PROVIDER_SECONDS,
+    POOL_WAIT_SECONDS, PROVIDER_SECONDS, WEBHOOKS,
 };
 use crate::inventory::SeatMap;
 use prometheus_client::collector::Collector;
@@ -31,13 +31,20 @@ pub fn register(registry: &mut Registry, shop: &Arc<Shop>) {
     );
     registry.add(
         "fairline_payments_total",
-        "Payments by step: begun, then captured, declined or pending (the provider decides later), and refunded",
+        "Payments by step: begun, then captured, declined or pending (the provider decides later), refunded, and review (a \
+         person has to look at it)",
         PAYMENT_STEPS.clone(),
     );
     registry.add(
         "fairline_payment_provider_seconds",
         "Time that the payment provider takes to answer",
         PROVIDER_SECONDS.clone(),
+    );
+    registry.add(
+        "fairline_webhooks_total",
+        "Webhooks of the payment provider by outcome: done, repeated, parked (the payment is not known), ignored, refused \
+         (the signature is bad), unavailable (to be sent again)",
+        WEBHOOKS.clone(),
     );
     registry.add(
         "fairline_pool_connections_busy",

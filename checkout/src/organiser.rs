@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use shared::audit::Entry;
 use shared::http::detached::to_the_end;
 use shared::http::openapi::Refusals;
-use shared::http::problem::{Input, Nothing, PLAN_BYTES_MAX, Parameters, Problem, read_body};
+use shared::http::problem::{Input, PLAN_BYTES_MAX, Parameters, Problem, read_body};
 use shared::ids::EventId;
 use shared::organiser::{Organiser, Role};
 use shared::time::Time;
@@ -180,6 +180,9 @@ pub(crate) struct OrganiserOrder {
     buyer: Option<Buyer>,
     payment: OrganiserPayment,
     decline_reason: Option<String>,
+    /// Sum of what was refunded, if something was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refunded: Option<Money>,
     created_at: Time,
     pay_by: Time,
 }
@@ -187,7 +190,7 @@ pub(crate) struct OrganiserOrder {
 /// The payment of an order as organisers see it.
 #[derive(Serialize, utoipa::ToSchema)]
 struct OrganiserPayment {
-    /// `simulated`.
+    /// `simulated`, `stripe` or `free`.
     provider: String,
     /// `pay_…`
     id: String,
@@ -208,6 +211,7 @@ impl OrganiserOrder {
                 id: order.payment.id,
             },
             decline_reason: order.decline_reason,
+            refunded: order.refunded,
             created_at: order.created_at,
             pay_by: order.pay_by,
         }
@@ -234,25 +238,40 @@ async fn list_orders(
     Ok(Json(shown.collect()))
 }
 
-/// Refund a confirmed order: the money goes back, the seats are free again.
+#[derive(Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct RefundInput {
+    /// Seats of the order whose price goes back; all that it still has if none are named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seats: Option<Vec<String>>,
+}
+
+/// Refund a confirmed order, or some of its seats: the money goes back, the seats are free again.
+/// The order is answered as it is once the provider has answered, or does not for now: then it is
+/// finished later.
 #[utoipa::path(post, path = "/api/v1/organiser/events/{event}/orders/{order}/refund", tag = "organiser",
     params(("event" = String, Path), ("order" = String, Path)), security(("organiser" = ["operator"])),
-    request_body(content = Nothing, description = "Nothing, or {}: a part of an order cannot be refunded"),
+    request_body(content = RefundInput, description = "Nothing, or {}: the whole order"),
     responses((status = 200, description = "The order", body = OrganiserOrder), Refusals))]
 async fn refund(
     State(shop): State<Arc<Shop>>,
     organiser: Organiser,
     Path((event, order)): Path<(String, String)>,
-    Input(Nothing {}, _): Input<Nothing>,
+    Input(input, _): Input<RefundInput>,
 ) -> Result<Json<OrganiserOrder>, Problem> {
     let event = event_id(&event)?;
-    let payment = shop.inventory.begin_refund(&event, &order).await?;
-    // Once begun it is finished by the sweep, whatever becomes of this request.
+    let seats = input.seats.clone();
+    let payment = shop
+        .inventory
+        .begin_refund_of(&event, &order, seats)
+        .await?;
+    let amount = payment.refund.as_ref().map(|refund| refund.amount);
+    // Once begun it is finished by the reconciler, whatever becomes of this request.
     let change = Change {
         action: "order.refund",
         event: &event,
         from: json!({"order": order, "state": "confirmed"}),
-        to: json!({"state": "refunding"}),
+        to: json!({"state": "refunding", "amount": amount, "seats": input.seats}),
     };
     record(&shop, &organiser, change).await;
     let order = shop.give_back(&payment).await?;

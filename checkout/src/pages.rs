@@ -3,6 +3,7 @@
 use crate::app::{App, Shop};
 use axum::Router;
 use axum::extract::{Path, State};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use shared::edge::Lifetime;
@@ -11,6 +12,12 @@ use shared::http::problem::Problem;
 use shared::http::static_files::page;
 use shared::ids::EventId;
 use std::sync::Arc;
+
+/// Content security policy of the page with Stripe's form for cards: as that of all pages, and its
+/// script, its frames, and what they send.
+const WITH_STRIPE: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
+    form-action 'self'; frame-ancestors 'none'; script-src 'self' https://js.stripe.com; \
+    frame-src https://js.stripe.com https://hooks.stripe.com; connect-src 'self' https://api.stripe.com";
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
@@ -26,7 +33,15 @@ async fn show_shop(
     let Ok(event) = EventId::parse(&event) else {
         return Problem::no_such_event().into_response();
     };
-    let mut response = page(&prefix, "seats.html", &[("event", event.as_str())]);
+    let stripe = shop.providers.stripe();
+    let key = stripe.and_then(|stripe| stripe.publishable_key.as_deref());
+    let values = [("event", event.as_str()), ("stripe", key.unwrap_or(""))];
+    let mut response = page(&prefix, "seats.html", &values);
+    if key.is_some() {
+        let policy = HeaderValue::from_static(WITH_STRIPE);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
     let edge = &shop.site.edge;
     edge.keep(response.headers_mut(), Lifetime::Page, &event);
     response

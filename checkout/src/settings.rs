@@ -1,21 +1,25 @@
 //! Settings of the checkout.
 
 use crate::app::Shop;
-use crate::inventory::{Postgres, check_url, is_postgres, open_sealed};
+use crate::inventory::{Postgres, check_url, is_postgres, open_beside, open_sealed};
 use crate::jwks::Jwks;
 use crate::payment::declines::Declines;
-use crate::payment::{Provider, Unsettled};
+use crate::payment::{PaymentArgs, Providers, ReconcileArgs, Unsettled, reconcile};
 use crate::retention::{DAYS_MAX, Retention};
 use crate::waiting_room::WaitingRoom;
 use shared::audit::SharedAuditLog as _;
 use shared::context::AppContext;
 use shared::data_dir::DataFolder;
 use shared::mistakes::Mistakes;
+use shared::process::exit;
 use shared::sealing::SealingKeys;
 use shared::time::Clock;
 use shared::verify_audit::SharedLines;
 use shared::warnings::is_clear_in_public;
+use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Arc;
+use tokio::sync::Notify;
 
 /// Largest number of lines in Postgres that `verify-audit` reads.
 const AUDIT_LINES_MAX: usize = 1_000_000;
@@ -33,9 +37,8 @@ pub struct SeatsArgs {
         global = true
     )]
     pub inventory: Option<String>,
-    /// Payment provider: simulated [default: simulated]
-    #[arg(long, env = "FAIRLINE_PAYMENTS", global = true)]
-    pub payments: Option<String>,
+    #[command(flatten)]
+    pub payments: PaymentArgs,
     /// Keys that seal names and addresses of buyers, 64 hex digits each, comma-separated: the first
     /// seals, the others open what they sealed [default: with sqlite generated, with Postgres none]
     #[arg(
@@ -59,9 +62,7 @@ pub struct SeatsArgs {
 impl SeatsArgs {
     /// Records mistakes in the settings without opening anything.
     pub fn check(&self, mistakes: &mut Mistakes) {
-        if let Err(error) = Provider::named(self.payments.as_deref().unwrap_or("simulated")) {
-            mistakes.add(error);
-        }
+        self.payments.read(mistakes);
         if self.events.is_some() {
             mistakes.add("FAIRLINE_EVENTS: this version publishes no events");
         }
@@ -105,7 +106,7 @@ impl SeatsArgs {
 
     /// Returns what to warn of where the site is served at this URL.
     pub fn warnings(&self, public_url: &str) -> Vec<String> {
-        let is_simulated = self.payments.as_deref().unwrap_or("simulated") == "simulated";
+        let is_simulated = self.payments.are_simulated();
         let is_for_fans = public_url.starts_with("https://") || is_clear_in_public(public_url);
         let warning = "FAIRLINE_PAYMENTS: payments are simulated: everyone can buy with a test card, and no money moves";
         let applies = is_simulated && is_for_fans;
@@ -141,6 +142,30 @@ impl SeatsArgs {
         self.inventory.as_deref().unwrap_or("sqlite")
     }
 
+    fn providers(&self) -> Result<Providers, String> {
+        let mut mistakes = Mistakes::default();
+        let providers = self.payments.read(&mut mistakes);
+        providers.ok_or_else(|| mistakes.0.join("; "))
+    }
+
+    /// Compares the payments in the books with the provider's list, while the program runs or not.
+    pub async fn reconcile(&self, data: &Path, args: &ReconcileArgs) -> ExitCode {
+        let opened = async {
+            let providers = self.providers()?;
+            let keys = match self.set_keys()? {
+                Some(keys) => keys,
+                None if is_postgres(self.url()) => SealingKeys::default(),
+                None => generated_keys(data)?,
+            };
+            let inventory = open_beside(self.url(), data, Arc::new(keys)).await?;
+            Ok::<_, String>((inventory, providers))
+        };
+        match opened.await {
+            Ok((inventory, providers)) => reconcile(&inventory, &providers, args).await,
+            Err(error) => exit("reconcile", Err(vec![error])),
+        }
+    }
+
     /// Returns which store is not in the data folder.
     pub fn elsewhere(&self) -> Option<&'static str> {
         (self.url() != "sqlite").then_some("The inventory in Postgres")
@@ -161,6 +186,7 @@ impl SeatsArgs {
         let sealing = Arc::new(self.sealing_keys(folder)?);
         let opened = open_sealed(self.url(), folder, site.clock.clone(), sealing);
         let (inventory, shared) = opened.await?;
+        let providers = self.providers()?;
         let declines = Declines::default();
         if let Some(store) = shared {
             site.audit.share(store.clone());
@@ -168,8 +194,8 @@ impl SeatsArgs {
             declines.share(store, site.address_secret.clone());
         }
         Ok(Arc::new(Shop {
-            inventory,
-            provider: Provider::named(self.payments.as_deref().unwrap_or("simulated"))?,
+            inventory: inventory.paid_by(providers.chosen().id()),
+            providers,
             site,
             keys,
             waiting_room,
@@ -177,9 +203,21 @@ impl SeatsArgs {
             retention: self.retention(&mut Mistakes::default()),
             unsettled: Unsettled::default(),
             declines,
-            to_report: tokio::sync::Notify::new(),
+            to_report: Notify::new(),
+            to_reconcile: Notify::new(),
         }))
     }
+}
+
+/// Reads the key that was generated in a data folder, if there is one.
+fn generated_keys(data: &Path) -> Result<SealingKeys, String> {
+    let path = data.join("personal-key");
+    if !path.exists() {
+        return Ok(SealingKeys::default());
+    }
+    let text = std::fs::read_to_string(&path);
+    let text = text.map_err(|error| format!("{} {error}", path.display()))?;
+    SealingKeys::parse(text.trim())
 }
 
 #[cfg(test)]

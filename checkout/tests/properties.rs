@@ -9,8 +9,8 @@
 )]
 
 use checkout::inventory::{
-    Begun, Best, Buyer, Inventory, NewSession, Order, Reader, Refused, SeatState, SessionKey,
-    SessionKeys, Verdict, Wish, layout, open,
+    Begun, Best, Buyer, Inventory, NewSession, Order, PaymentState, Reader, Refused, SeatState,
+    SessionKey, SessionKeys, Verdict, Wish, layout, open,
 };
 use proptest::prelude::*;
 use shared::data_dir::DataFolder;
@@ -157,10 +157,12 @@ async fn apply(bench: &Bench, world: &mut World, step: &Step) {
         }
         Step::Wait(seconds) => {
             bench.clock.advance_ms(i64::from(*seconds) * 1000);
-            let swept = bench.seats.sweep().await.unwrap();
-            for payment in swept.refunds {
-                world.refunded += payment.amount.amount;
-                bench.seats.refunded(&payment).await.unwrap();
+            bench.seats.sweep().await.unwrap();
+            for due in bench.seats.due().await.unwrap() {
+                if due.state == PaymentState::Refunding {
+                    world.refunded += due.payment.amount.amount;
+                    bench.seats.refunded(&due.payment).await.unwrap();
+                }
             }
         }
         Step::Restart => {}

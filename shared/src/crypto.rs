@@ -48,6 +48,35 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// A key for HMAC-SHA256 as another system uses it.
+#[derive(Clone)]
+pub struct HmacKey(hmac::Key);
+
+impl HmacKey {
+    /// Takes the bytes of the key as they are.
+    pub fn new(key: &[u8]) -> HmacKey {
+        HmacKey(hmac::Key::new(hmac::HMAC_SHA256, key))
+    }
+
+    /// Returns the signature of `message`: 32 bytes.
+    pub fn sign(&self, message: &[u8]) -> [u8; 32] {
+        let mut mac = [0; 32];
+        mac.copy_from_slice(hmac::sign(&self.0, message).as_ref());
+        mac
+    }
+
+    /// Returns whether `mac` signs `message`, compared in constant time.
+    pub fn verify(&self, message: &[u8], mac: &[u8]) -> bool {
+        hmac::verify(&self.0, message, mac).is_ok()
+    }
+}
+
+impl fmt::Debug for HmacKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HmacKey(…)")
+    }
+}
+
 /// Returns random bytes from the operating system's generator.
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];

@@ -41,6 +41,8 @@ enum Command {
     Backup(BackupArgs),
     /// Check that the audit log is as it was written
     VerifyAudit(shared::verify_audit::VerifyArgs),
+    /// Compare the payments of a period with the provider's list, to the cent
+    Reconcile(checkout::payment::ReconcileArgs),
 }
 
 /// Downloaded files of a draw.
@@ -69,6 +71,9 @@ async fn main() -> ExitCode {
         Some(Command::VerifyDraw(args)) => return verify_draw(&args),
         Some(Command::Backup(args)) => return back_up(&cli, &args),
         Some(Command::VerifyAudit(args)) => return verify_audit(&cli, &args).await,
+        Some(Command::Reconcile(args)) => {
+            return cli.seats.reconcile(&cli.common.data_folder(), &args).await;
+        }
         Some(Command::Demo(args)) => Some(args),
         Some(Command::Serve) | None => None,
     };

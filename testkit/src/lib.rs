@@ -1,16 +1,21 @@
 //! Private servers for tests and measurements: Redis alone, in a cluster, under Sentinels; Postgres
-//! and PgBouncer. Each lives in a folder of its own and ends with its handle.
+//! and PgBouncer; and a stand-in of Stripe. Each ends with its handle.
 
 mod certificates;
 mod faulty;
 mod postgres;
 mod redis;
+mod stripe;
 mod switch;
 
 pub use certificates::{Authority, ServerCertificate};
 pub use faulty::{Fault, Faulty};
 pub use postgres::{PgBouncer, Postgres, Shared, shared_postgres};
 pub use redis::{Cluster, Redis, Sentinels, shared_cluster};
+pub use stripe::{
+    ApiFault, KEY as STRIPE_KEY, StripeStandIn, WEBHOOK_SECRET as STRIPE_WEBHOOK_SECRET,
+    WebhookEvent,
+};
 pub use switch::Switch;
 
 use std::fs;

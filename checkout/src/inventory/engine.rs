@@ -4,7 +4,7 @@ use super::command::{Command, Subject};
 use super::commands::UnitOfWork;
 use super::model::*;
 use super::personal::{BuyerChange, OrderKey, StoredBuyer};
-use super::records::{DoorTicket, PaymentState};
+use super::records::DoorTicket;
 use super::rules::{Rules, RulesPatch};
 use super::sales::Sales;
 use super::{Layout, SeatMap};
@@ -30,10 +30,20 @@ pub(super) const BUYERS_MAX: usize = 500;
 /// Largest number of sessions, and of holds, deleted by one step.
 pub(super) const VISITS_MAX: i64 = 500;
 
-/// A payment about which the provider must be asked.
-pub struct DuePayment {
-    pub(super) payment: PaymentRef,
-    pub(super) state: PaymentState,
+/// Time after `pay_by` at which seats are released though a provider has not answered whether their
+/// payment is cancelled. Money that comes later is given back, or books what is free.
+pub(super) const VOIDING_MS_MAX: i64 = 15 * 60_000;
+/// Longest pause before the provider is asked about a payment again; it doubles each time.
+const PAUSE_MS_MAX: i64 = 5 * 60_000;
+/// Largest number of parked webhooks that are looked at in one round.
+pub(super) const PARKED_MAX: i64 = 100;
+/// Time for which webhooks are kept, longer than any provider sends one again.
+pub(super) const INBOX_SECONDS: i64 = 30 * 24 * 3600;
+
+/// Returns the time for which a payment is left to the node that asks about it, and after which it
+/// is asked about again.
+pub(super) fn lease_ms(tries: i64) -> i64 {
+    (SILENCE_MS << tries.clamp(0, 10)).min(PAUSE_MS_MAX)
 }
 
 /// An order whose time to pay is over.
@@ -105,8 +115,23 @@ pub trait Engine: Send + Sync {
     /// Returns orders whose time to pay is over, at most `SWEEP_MAX`.
     async fn late(&self) -> Result<Vec<LateOrder>, Refused>;
 
-    /// Returns payments and refunds with an unknown outcome, at most `DUE_MAX`.
+    /// Takes payments whose next step is due, at most `DUE_MAX`. Each is left to the caller for a
+    /// while, which grows with every time it is taken without a change.
     async fn due(&self) -> Result<Vec<DuePayment>, Refused>;
+
+    /// Returns the payments that a provider has heard of in this period, from the first instant to
+    /// before the last.
+    async fn payments(&self, from: Time, to: Time) -> Result<Vec<BookedPayment>, Refused>;
+
+    /// Returns whether a webhook has acted, or is parked.
+    async fn has_received(&self, id: &str) -> Result<bool, Refused>;
+
+    /// Records a webhook. Recording it again changes only whether it is parked.
+    async fn receive(&self, event: InboxEvent) -> Result<(), Refused>;
+
+    /// Takes parked webhooks, at most `PARKED_MAX`, the oldest first. Each comes again after a
+    /// while.
+    async fn parked(&self) -> Result<Vec<InboxEvent>, Refused>;
 
     /// Deletes outdated data, a bounded number of rows.
     async fn prune(&self) -> Result<(), Refused>;

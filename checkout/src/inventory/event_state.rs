@@ -5,7 +5,7 @@ use super::best_available::{Peer, SeatIndex};
 use super::layout::Layout;
 use super::model::*;
 use super::records::{
-    Indexed, Key, NEVER, OrderRow, OrderState, PaymentState, SeatChange, SessionRow, VisitorRecords,
+    Indexed, Key, NEVER, OrderRow, OrderState, SeatChange, SessionRow, VisitorRecords,
 };
 use super::rules::Rules;
 use super::seat_map::SeatMap;
@@ -104,15 +104,19 @@ impl EventState {
             total: row.total,
             buyer: row.buyer.clone(),
             payment: PaymentView {
-                provider: "simulated".to_owned(),
+                provider: payment.provider.as_str().to_owned(),
                 id: payment.id.clone(),
                 client_secret: payment.client_secret.clone(),
-                pending: payment.state == PaymentState::Processing,
+                pending: payment.state.is_pending(),
             },
             decline_reason: row.decline.clone(),
             created_at: row.created_at,
             pay_by: row.pay_by,
             tickets: is_confirmed.then(|| self.tickets(row)),
+            refunded: (payment.refunded > 0).then_some(Money {
+                amount: payment.refunded,
+                currency: row.total.currency,
+            }),
             link: is_confirmed.then(|| self.link(&row.id)),
         }
     }
@@ -121,13 +125,19 @@ impl EventState {
         let Some(plan) = &self.plan else {
             return Vec::new();
         };
+        // A ticket ends when its refund begins.
+        let given_back: Vec<u32> = row.payment().seats_given_back().collect();
         let show = |ticket: &super::records::TicketRow| {
             let id = ticket.id.clone();
             let seat = plan.layout.seats.get(ticket.seat as usize)?.id.to_string();
             let code = self.ticket_code(&id, &seat);
             Some(Ticket { id, seat, code })
         };
-        row.tickets.iter().filter_map(show).collect()
+        let valid = row.tickets.iter();
+        valid
+            .filter(|ticket| !given_back.contains(&ticket.seat))
+            .filter_map(show)
+            .collect()
     }
 
     /// Returns what the QR code of a ticket says.

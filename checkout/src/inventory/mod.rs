@@ -9,6 +9,10 @@ mod event_state;
 pub mod layout;
 mod model;
 mod money;
+mod paying;
+mod payment;
+mod payment_row;
+mod payment_state;
 mod people;
 mod personal;
 mod postgres;
@@ -25,6 +29,7 @@ pub use commands::ATTEMPTS_PER_VISITOR_MAX;
 pub use engine::Engine;
 pub use layout::Layout;
 pub use model::*;
+pub use payment_state::PaymentEvent;
 pub use people::{Person, Visit};
 pub use personal::{BuyerChange, OrderKey, StoredBuyer};
 pub use postgres::{Postgres, is_postgres};
@@ -38,6 +43,7 @@ pub use tickets::{ListedTicket, TicketList};
 use shared::data_dir::DataFolder;
 use shared::sealing::SealingKeys;
 use shared::time::Clock;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Opens the engine that a URL names, and what else all nodes share there, if they do.
@@ -73,6 +79,26 @@ pub async fn open_sealed(
         }
         _ => Err("FAIRLINE_INVENTORY: 'sqlite' or 'postgres://…'".to_owned()),
     }
+}
+
+/// Opens the engine that a URL names to read from it beside a program that runs.
+///
+/// # Errors
+/// A sentence for the operator.
+pub async fn open_beside(
+    url: &str,
+    data: &Path,
+    keys: Arc<SealingKeys>,
+) -> Result<Inventory, String> {
+    let clock = Clock::system();
+    if is_postgres(url) {
+        return Ok(Postgres::open_sealed(url, clock, keys).await?.into());
+    }
+    let path = data.join("inventory.sqlite");
+    if !path.exists() {
+        return Err(format!("there is no inventory at {}", path.display()));
+    }
+    Ok(Sqlite::open_sealed(&path, clock, keys)?.into())
 }
 
 /// Checks a URL without opening it.

@@ -1,6 +1,8 @@
 //! Domain types of the checkout: sessions, holds, orders, payments, tickets and refusals.
 
 pub use super::money::{Currency, Money};
+pub use super::payment::*;
+pub use super::payment_state::PaymentState;
 use serde::{Deserialize, Serialize};
 use shared::group_commit::Unavailable;
 use shared::ids::{EventId, VisitorId};
@@ -207,11 +209,11 @@ pub struct Buyer {
 /// Payment details needed by the page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PaymentView {
-    /// Name of the provider: `simulated`.
+    /// Name of the provider: `simulated`, `stripe`, or `free` for an order that costs nothing.
     pub provider: String,
     /// `pay_…`: the current attempt to pay.
     pub id: String,
-    /// Secret passed to the provider's own page.
+    /// Secret passed to the provider's own page. Empty until the provider has told it.
     pub client_secret: String,
     /// Whether the provider has not decided yet: also after the order expired, when the money may
     /// still come.
@@ -272,6 +274,9 @@ pub struct Order {
     /// The tickets, present once the order is confirmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tickets: Option<Vec<Ticket>>,
+    /// Sum of what was refunded, present if something was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refunded: Option<Money>,
     /// Signed link to the page of the order, present once it is confirmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
@@ -295,21 +300,6 @@ pub struct Once<T> {
     pub is_replayed: bool,
 }
 
-/// A payment to be requested from the provider.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PaymentRef {
-    /// The event.
-    pub event: EventId,
-    /// The order.
-    pub order: String,
-    /// `pay_…`
-    pub id: String,
-    /// Amount to pay.
-    pub amount: Money,
-    /// Time by which the provider promised to decide, as known when this was read.
-    pub promised_at: Option<Time>,
-}
-
 /// Outcome of `begin_payment`.
 #[derive(Clone, Debug)]
 pub enum Begun {
@@ -319,15 +309,13 @@ pub enum Begun {
     Replayed(Box<Order>),
 }
 
-/// Decision of a payment provider about a payment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The money was received.
-    Captured,
-    /// The payment was declined, for this reason; the attempt is over.
-    Declined(String),
-    /// Not decided yet; ask again at this time.
-    Pending(Time),
+/// Outcome of a report about a payment.
+#[derive(Clone, Debug)]
+pub struct Settled {
+    /// The order.
+    pub order: Order,
+    /// The payment, if the checkout has the next step.
+    pub next: Option<DuePayment>,
 }
 
 /// Direction of a change to blocked seats.
@@ -344,10 +332,6 @@ pub enum Block {
 pub struct Swept {
     /// Number of seats that became available.
     pub seats_released: u32,
-    /// Payments whose decision is due and must be requested from the provider.
-    pub due: Vec<PaymentRef>,
-    /// Refunds with an unknown outcome, to be requested from the provider again.
-    pub refunds: Vec<PaymentRef>,
     /// Whether there may be more to do, so that the next sweep should follow at once.
     pub has_more: bool,
 }

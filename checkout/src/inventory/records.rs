@@ -2,6 +2,8 @@
 //! changes made by a request.
 
 use super::model::{Buyer, HoldState, Money, SeatPrice, SeatState};
+pub(super) use super::payment_row::{PaymentRow, RefundRow};
+use super::payment_state::PaymentState;
 use serde::{Deserialize, Serialize};
 use shared::ids::VisitorId;
 use shared::time::Time;
@@ -67,40 +69,6 @@ impl OrderState {
     }
 }
 
-/// State of a payment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum PaymentState {
-    Created,
-    Processing,
-    Captured,
-    Failed,
-    Refunding,
-    Refunded,
-}
-
-impl PaymentState {
-    pub(super) const ALL: [PaymentState; 6] = [
-        PaymentState::Created,
-        PaymentState::Processing,
-        PaymentState::Captured,
-        PaymentState::Failed,
-        PaymentState::Refunding,
-        PaymentState::Refunded,
-    ];
-
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            PaymentState::Created => "created",
-            PaymentState::Processing => "processing",
-            PaymentState::Captured => "captured",
-            PaymentState::Failed => "failed",
-            PaymentState::Refunding => "refunding",
-            PaymentState::Refunded => "refunded",
-        }
-    }
-}
-
 /// Report owed to the waiting room about a session: 0 none, 1 started, 2 finished.
 pub(super) const STARTED: i16 = 1;
 pub(super) const FINISHED: i16 = 2;
@@ -133,18 +101,6 @@ pub(super) struct HoldRow {
     pub(super) max_expires_at: Time,
     /// Id of the order made from the hold.
     pub(super) order: Option<String>,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct PaymentRow {
-    pub(super) id: String,
-    pub(super) attempt: i32,
-    pub(super) state: PaymentState,
-    pub(super) amount: Money,
-    pub(super) client_secret: String,
-    pub(super) begun_at: Option<Time>,
-    /// Time at which the provider will have decided; set for the simulated card that pays late.
-    pub(super) settles_at: Option<Time>,
 }
 
 #[derive(Clone, Debug)]
@@ -214,6 +170,13 @@ impl OrderRow {
         self.payments
             .last()
             .expect("every order is created with a payment")
+    }
+
+    /// Returns the number of seats that were given back one by one, and may be others' by now.
+    fn seats_given_back(&self) -> usize {
+        let refunds = self.payments.iter().flat_map(|payment| &payment.refunds);
+        let done = refunds.filter(|refund| refund.is_done);
+        done.map(|refund| refund.seats.len()).sum()
     }
 }
 
@@ -306,7 +269,13 @@ impl VisitorRecords {
     /// Returns the number of seats held and booked.
     pub(super) fn seats_owned(&self) -> u32 {
         let owning = self.holds.iter().filter(|hold| hold.state.owns());
-        owning.map(|hold| hold.seats.len() as u32).sum()
+        let held: usize = owning.clone().map(|hold| hold.seats.len()).sum();
+        let given_back = self.orders.iter().filter(|order| {
+            let mut owning = owning.clone();
+            owning.any(|hold| hold.id == order.hold)
+        });
+        let given_back: usize = given_back.map(OrderRow::seats_given_back).sum();
+        held.saturating_sub(given_back) as u32
     }
 }
 
@@ -366,13 +335,13 @@ pub(super) struct OrderChange {
 #[derive(Clone, Debug)]
 pub(super) struct PaymentChange {
     pub(super) order: String,
-    pub(super) attempt: i32,
     pub(super) from: PaymentState,
-    pub(super) to: PaymentState,
     /// Value of `settles_at` before the change.
     pub(super) promised_at: Option<Time>,
-    pub(super) begun_at: Option<Time>,
-    pub(super) settles_at: Option<Time>,
+    /// Value of `revision` before the change.
+    pub(super) revision: i32,
+    /// The payment after the change.
+    pub(super) to: PaymentRow,
 }
 
 #[derive(Clone, Debug)]

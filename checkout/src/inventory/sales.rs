@@ -20,7 +20,7 @@ pub struct Sales {
     pub blocked: u32,
     /// Number of orders by state.
     pub orders: BTreeMap<String, u32>,
-    /// Sum of the confirmed orders in the event's currency.
+    /// Sum of the confirmed orders in the event's currency, less what was refunded of them.
     pub revenue: Money,
     /// Sums of the confirmed orders in other currencies, which an earlier version let be mixed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -54,8 +54,13 @@ impl Sales {
                     amount: sum.amount,
                     currency: sum.currency,
                 };
+                let mut others = other_revenue.iter_mut();
                 if sum.currency == currency {
-                    revenue = confirmed;
+                    revenue.amount += confirmed.amount;
+                } else if let Some(other) =
+                    others.find(|other: &&mut Money| other.currency == sum.currency)
+                {
+                    other.amount += confirmed.amount;
                 } else {
                     other_revenue.push(confirmed);
                 }

@@ -1,12 +1,12 @@
 //! The inventory: the seats, sessions, holds, orders and payments of all events, on any engine.
 
 use super::command::Subject;
-use super::commands::{ATTEMPTS_PER_VISITOR_MAX, Target, UnitOfWork};
+use super::commands::{NewOrder, Target, UnitOfWork};
 use super::engine::{Engine, SWEEP_MAX, decide_with};
 use super::event_state::LinkKey;
 use super::model::*;
-use super::records::{Key, OrderState, PaymentState};
-use crate::instruments::{ORDER_SECONDS, ORDERS_CONFIRMED};
+use super::records::{Key, OrderState};
+use crate::instruments::ORDERS_CONFIRMED;
 use futures_util::future::{join_all, try_join_all};
 use shared::http::idempotency::Attempt;
 use shared::ids::EventId;
@@ -21,11 +21,16 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct Inventory {
     engine: Arc<dyn Engine>,
+    /// Provider by which new orders are paid.
+    provider: ProviderId,
 }
 
 impl<E: Engine + 'static> From<Arc<E>> for Inventory {
     fn from(engine: Arc<E>) -> Inventory {
-        Inventory { engine }
+        Inventory {
+            engine,
+            provider: ProviderId::default(),
+        }
     }
 }
 
@@ -33,6 +38,7 @@ impl<E: Engine + 'static> From<E> for Inventory {
     fn from(engine: E) -> Inventory {
         Inventory {
             engine: Arc::new(engine),
+            provider: ProviderId::default(),
         }
     }
 }
@@ -46,6 +52,11 @@ impl Deref for Inventory {
 }
 
 impl Inventory {
+    /// Returns the inventory with another provider for new orders.
+    pub fn paid_by(self, provider: ProviderId) -> Inventory {
+        Inventory { provider, ..self }
+    }
+
     /// Opens a session for an admission, once. A second session with the same `jti` is refused;
     /// repeating the request for the same session is not.
     pub async fn open_session(&self, session: NewSession) -> Result<Once<Session>, Refused> {
@@ -161,7 +172,8 @@ impl Inventory {
         .await
     }
 
-    /// Converts an active hold into an order and freezes its seats for the payment.
+    /// Converts an active hold into an order and freezes its seats for the payment. An order that
+    /// costs nothing is confirmed at once.
     pub async fn order(
         &self,
         keys: SessionKeys,
@@ -169,16 +181,27 @@ impl Inventory {
         buyer: Buyer,
         attempt: Option<Attempt>,
     ) -> Result<Once<Order>, Refused> {
+        let provider = self.provider;
         first(keys, Refused::NoSuchHold, |key| {
             let (hold, buyer, attempt) = (hold.to_owned(), buyer.clone(), attempt.clone());
             let subject =
                 Subject::new(&key.event, Target::Session(key.hash)).once(attempt.as_ref());
             let subject = subject.with_hold(&hold);
             self.decide(subject, move |work| {
-                work.order(&key.hash, &hold, &buyer, attempt.as_ref())
+                let new = NewOrder {
+                    hold: &hold,
+                    buyer: &buyer,
+                    provider,
+                };
+                work.order(&key.hash, &new, attempt.as_ref())
             })
         })
         .await
+        .inspect(|order| {
+            if order.value.state == OrderState::Confirmed.as_str() && !order.is_replayed {
+                ORDERS_CONFIRMED.inc();
+            }
+        })
     }
 
     /// Returns an order.
@@ -246,84 +269,6 @@ impl Inventory {
         has_session.then_some(orders).ok_or(Refused::NoSession)
     }
 
-    /// Marks a payment as requested from the provider. The provider is called only after this is
-    /// committed.
-    pub async fn begin_payment(
-        &self,
-        keys: SessionKeys,
-        payment: &str,
-        attempt: Option<Attempt>,
-    ) -> Result<Begun, Refused> {
-        let most = ATTEMPTS_PER_VISITOR_MAX;
-        self.begin_payment_within(keys, payment, attempt, most)
-            .await
-    }
-
-    /// As `begin_payment`, if fewer attempts of the visitor were declined than this.
-    pub async fn begin_payment_within(
-        &self,
-        keys: SessionKeys,
-        payment: &str,
-        attempt: Option<Attempt>,
-        declines_max: u32,
-    ) -> Result<Begun, Refused> {
-        first(keys, Refused::NoSuchPayment, |key| {
-            let (payment, attempt) = (payment.to_owned(), attempt.clone());
-            let subject =
-                Subject::new(&key.event, Target::Session(key.hash)).once(attempt.as_ref());
-            self.decide(subject, move |work| {
-                work.begin_payment(&key.hash, &payment, attempt.as_ref(), declines_max)
-            })
-        })
-        .await
-    }
-
-    /// Applies the provider's verdict. The order is then booked, declined or still waiting, or the
-    /// money must be refunded. A decline that was asked for before the provider promised to decide
-    /// later changes nothing.
-    pub async fn settle(
-        &self,
-        payment: &PaymentRef,
-        verdict: Verdict,
-        attempt: Option<Attempt>,
-    ) -> Result<Order, Refused> {
-        let payment = payment.clone();
-        // The answer is written over the mark of this same attempt, so that it need not be read.
-        let subject = Subject::new(&payment.event, Target::Order(payment.order.clone()));
-        let order = self.decide(subject, move |work| {
-            let order = work.settle(&payment, &verdict, attempt.as_ref())?;
-            let mut changes = work.changes.orders.iter();
-            let is_new = changes.any(|change| change.to == OrderState::Confirmed);
-            Ok((order, is_new, work.now))
-        });
-        let (order, is_new, now) = order.await?;
-        if is_new {
-            ORDERS_CONFIRMED.inc();
-            let waited_ms = now.0 - order.created_at.0;
-            ORDER_SECONDS.observe(waited_ms as f64 / 1000.0);
-        }
-        Ok(order)
-    }
-
-    /// Marks a confirmed order as being refunded. The provider is called only after this is
-    /// committed.
-    pub async fn begin_refund(&self, event: &EventId, order: &str) -> Result<PaymentRef, Refused> {
-        let order = order.to_owned();
-        self.decide(
-            Subject::new(event, Target::Order(order.clone())),
-            move |work| work.begin_refund(&order),
-        )
-        .await
-    }
-
-    /// Records that the money was refunded, and makes the seats available again.
-    pub async fn refunded(&self, payment: &PaymentRef) -> Result<Order, Refused> {
-        let payment = payment.clone();
-        let subject = Subject::new(&payment.event, Target::Order(payment.order.clone()));
-        self.decide(subject, move |work| work.refunded(&payment))
-            .await
-    }
-
     /// Withdraws available seats from sale, or puts blocked ones back; all of them or none.
     pub async fn block(
         &self,
@@ -337,26 +282,17 @@ impl Inventory {
         .await
     }
 
-    /// Performs one bounded step of the work caused by time: releases lapsed holds and orders, and
-    /// returns the payments about which the provider must be asked.
+    /// Performs one bounded step of the work caused by time: releases lapsed holds and orders.
     pub async fn sweep(&self) -> Result<Swept, Refused> {
         let holds = self.release_lapsed(None).await?;
         let orders = self.release_late().await?;
         let freed = holds.seats + orders.seats;
-        let mut swept = Swept {
+        self.prune().await?;
+        Ok(Swept {
             seats_released: freed,
             // Only what made room is worth another look at once.
             has_more: freed > 0 && (holds.has_more || orders.has_more),
-            ..Swept::default()
-        };
-        for due in self.due().await? {
-            match due.state {
-                PaymentState::Refunding => swept.refunds.push(due.payment),
-                _ => swept.due.push(due.payment),
-            }
-        }
-        self.prune().await?;
-        Ok(swept)
+        })
     }
 
     /// Has a decision made, and waits for its answer.

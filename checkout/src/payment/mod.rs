@@ -1,14 +1,21 @@
 //! Payments: the provider is asked outside of every transaction, and its verdict is recorded in a
 //! transaction of its own.
 
+mod compare;
 pub(crate) mod declines;
+pub(crate) mod inbox;
 pub(crate) mod provider;
-mod simulated;
+mod providers;
+pub(crate) mod reconciler;
+pub(crate) mod simulated;
+mod steps;
+mod stripe;
 pub(crate) mod unsettled;
+pub(crate) mod webhook;
 
 use crate::app::Shop;
 use crate::instruments::PAYMENTS;
-use crate::inventory::{Begun, Once, Order, PaymentRef, Refused, SessionKeys, Verdict};
+use crate::inventory::{Begun, Once, Order, PaymentRef, RefundRef, Refused, SessionKeys, Verdict};
 use serde_json::{Value, json};
 use shared::audit::Entry;
 use shared::group_commit::{ANSWER_SECONDS_MAX, Unavailable};
@@ -19,8 +26,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
-pub use provider::Provider;
-pub use simulated::Simulated;
+pub use compare::{ReconcileArgs, reconcile};
+pub use provider::{Answer, Listed, Provider, Report};
+pub use providers::{PaymentArgs, Providers};
+use steps::count;
+pub use stripe::StripeArgs;
 pub use unsettled::Unsettled;
 
 /// Pause before a verdict that the inventory did not take is offered again; doubled each time.
@@ -70,7 +80,7 @@ impl Shop {
             let asked_at = Instant::now();
             let span = Span::client("charge");
             let now = shop.inventory.now();
-            let verdict = shop.provider.charge(&asked.card, now).await;
+            let verdict = shop.providers.chosen().charge(&asked.card, now).await;
             drop(span);
             let took = asked_at.elapsed().as_secs_f64();
             PAYMENTS.provider_seconds.observe(took);
@@ -150,7 +160,13 @@ impl Shop {
             to: Value::Null,
         };
         self.site.audit.record(entry).await;
-        self.provider.refund(payment).await;
+        let refund = RefundRef {
+            id: format!("{}_rest", payment.id),
+            amount: payment.amount.amount,
+        };
+        if let Some(provider) = self.providers.of(payment.provider) {
+            provider.refund(payment, &refund).await;
+        }
     }
 
     /// Waits, for a bounded time, until all payments charged by this process are settled. Called at
@@ -168,39 +184,11 @@ impl Shop {
         }
     }
 
-    /// Looks up a payment without an answer and records the verdict, unless that is on its way from
-    /// the node that charged it: this one, or another that could not reach the store either.
-    pub(crate) async fn resolve(&self, payment: &PaymentRef) {
+    /// Returns whether the verdict on a payment without an answer is on its way from the node that
+    /// charged it: this one, or another that could not reach the store either.
+    fn is_settled_elsewhere(&self, payment: &PaymentRef) -> bool {
         let is_silent = payment.promised_at.is_none();
-        if self.unsettled.has(&payment.id)
+        self.unsettled.has(&payment.id)
             || is_silent && self.inventory.reached_for(&payment.event) < OTHERS_SETTLE
-        {
-            return;
-        }
-        let verdict = self.provider.look_up(payment).await;
-        match self.inventory.settle(payment, verdict.clone(), None).await {
-            Ok(_) => count(&verdict),
-            Err(error) => {
-                tracing::warn!(payment = payment.id, %error, "a payment could not be settled; it is tried again");
-            }
-        }
-        self.to_report.notify_one();
     }
-
-    /// Refunds a payment. Repeating it does no harm.
-    pub(crate) async fn give_back(&self, payment: &PaymentRef) -> Result<Order, Refused> {
-        self.provider.refund(payment).await;
-        let order = self.inventory.refunded(payment).await?;
-        PAYMENTS.refunded.inc();
-        Ok(order)
-    }
-}
-
-/// Counts a verdict that the inventory has taken.
-fn count(verdict: &Verdict) {
-    match verdict {
-        Verdict::Captured => PAYMENTS.captured.inc(),
-        Verdict::Declined(_) => PAYMENTS.declined.inc(),
-        Verdict::Pending(_) => PAYMENTS.pending.inc(),
-    };
 }

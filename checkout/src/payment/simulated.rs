@@ -1,33 +1,66 @@
 //! The simulated provider: the card's number decides the outcome of a payment.
 
-use crate::inventory::{PaymentRef, Verdict};
+use super::provider::{Answer, Listed, Provider, Report};
+use crate::inventory::{Offer, PaymentRef, ProviderId, RefundRef, Verdict};
+use async_trait::async_trait;
 use shared::time::Time;
 
 const LATE_SECONDS: u32 = 20;
 
-/// A provider without money.
-pub struct Simulated;
+/// A provider without money. It charges at once, so that nothing is left to capture or to cancel.
+pub(crate) struct Simulated;
 
-impl Simulated {
-    pub(super) fn knows(&self, card: &str) -> bool {
-        verdict(card, Time(0)).is_some()
+#[async_trait]
+impl Provider for Simulated {
+    fn id(&self) -> ProviderId {
+        ProviderId::Simulated
     }
 
-    pub(super) async fn charge(&self, card: &str, now: Time) -> Option<Verdict> {
+    async fn offer(&self, _: &PaymentRef) -> Answer<Offer> {
+        Answer::Refused("its payments are made by card number".to_owned())
+    }
+
+    async fn charge(&self, card: &str, now: Time) -> Option<Verdict> {
         verdict(card, now)
     }
 
     /// Returns the verdict on a payment. One that was to arrive late has arrived; one whose process
     /// died was never charged, as this provider remembers nothing but its promises.
-    pub(super) async fn look_up(&self, payment: &PaymentRef) -> Verdict {
-        match payment.promised_at {
+    async fn fetch(&self, payment: &PaymentRef) -> Answer<Report> {
+        let verdict = match payment.promised_at {
             Some(_) => Verdict::Captured,
             None => Verdict::Declined("interrupted".to_owned()),
-        }
+        };
+        Answer::Known(report(verdict))
     }
 
-    pub(super) async fn refund(&self, payment: &PaymentRef) {
-        tracing::debug!(payment = payment.id, "refunded");
+    async fn capture(&self, _: &PaymentRef) -> Answer<Report> {
+        Answer::Known(report(Verdict::Captured))
+    }
+
+    async fn cancel(&self, _: &PaymentRef) -> Answer<Report> {
+        Answer::Known(report(Verdict::Voided))
+    }
+
+    async fn refund(&self, payment: &PaymentRef, refund: &RefundRef) -> Answer<()> {
+        tracing::debug!(payment = payment.id, amount = refund.amount, "refunded");
+        Answer::Known(())
+    }
+
+    async fn list(&self, _: Time, _: Time) -> Answer<Vec<Listed>> {
+        Answer::Refused("simulated payments are listed nowhere".to_owned())
+    }
+}
+
+/// Returns whether this is the number of one of its cards.
+pub(crate) fn is_card(card: &str) -> bool {
+    verdict(card, Time(0)).is_some()
+}
+
+fn report(verdict: Verdict) -> Report {
+    Report {
+        verdict,
+        amount: None,
     }
 }
 

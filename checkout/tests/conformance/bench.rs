@@ -1,8 +1,8 @@
 //! Test bench: an engine, its clock, and a way to open it again on the data it kept.
 
 use checkout::inventory::{
-    Begun, Best, Buyer, Hold, Inventory, NewSession, Order, Refused, SessionKey, SessionKeys,
-    Verdict, Wish, layout, open, open_sealed,
+    Begun, Best, Buyer, Hold, Inventory, NewSession, Order, PaymentRef, PaymentState, Refused,
+    SessionKey, SessionKeys, Verdict, Wish, layout, open, open_sealed,
 };
 use shared::data_dir::DataFolder;
 use shared::http::idempotency::Attempt;
@@ -154,6 +154,24 @@ impl Client {
 }
 
 impl Bench {
+    /// Sweeps, and takes the payments that the provider is to be asked about.
+    pub(crate) async fn due(&self) -> Vec<PaymentRef> {
+        self.take(|state| state != PaymentState::Refunding).await
+    }
+
+    /// Sweeps, and takes the refunds that are to be asked for.
+    pub(crate) async fn refunds(&self) -> Vec<PaymentRef> {
+        self.take(|state| state == PaymentState::Refunding).await
+    }
+
+    async fn take(&self, is_wanted: impl Fn(PaymentState) -> bool) -> Vec<PaymentRef> {
+        self.seats.sweep().await.unwrap();
+        let due = self.seats.due().await.unwrap().into_iter();
+        due.filter(|due| is_wanted(due.state))
+            .map(|due| due.payment)
+            .collect()
+    }
+
     pub(crate) async fn reopen(&mut self) {
         let opened = open(&self.url, &self.folder, self.clock.clone()).await;
         self.seats = opened.unwrap().0;

@@ -14,6 +14,7 @@ mod nodes;
 mod orders;
 mod people;
 mod pooler;
+mod refunds;
 mod removal;
 mod sale;
 mod set_back;

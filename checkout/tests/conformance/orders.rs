@@ -159,13 +159,13 @@ async fn while_a_payment_is_under_way_nothing_releases_the_seats_before_the_cap(
             .await;
         assert!(matches!(again, Err(Refused::PaymentRunning)));
         bench.clock.advance_ms(19_000);
-        assert_eq!(bench.seats.sweep().await.unwrap().due, []);
+        assert_eq!(bench.due().await, []);
         bench.clock.advance_ms(120_000);
         assert!(
             bench.hold(&ben, named(&["st-A-1"])).await.is_err(),
             "frozen, though the hold's time is over"
         );
-        let due = bench.seats.sweep().await.unwrap().due;
+        let due = bench.due().await;
         assert_eq!((due.len(), due[0].promised_at), (1, Some(promised)));
         for _ in 0..3 {
             let order = bench
@@ -232,7 +232,7 @@ async fn money_that_comes_too_late_buys_the_seats_if_they_are_free_and_else_goes
                 continue;
             }
             assert_eq!(settled.state, "refunding");
-            let refunds = bench.seats.sweep().await.unwrap().refunds;
+            let refunds = bench.refunds().await;
             assert_eq!(refunds.len(), 1, "asked for until it is done");
             for _ in 0..2 {
                 assert_eq!(
@@ -240,7 +240,7 @@ async fn money_that_comes_too_late_buys_the_seats_if_they_are_free_and_else_goes
                     "refunded"
                 );
             }
-            assert_eq!(bench.seats.sweep().await.unwrap().refunds, []);
+            assert_eq!(bench.refunds().await, []);
         }
         assert_eq!(bench.counts().await, [14, 0, 2, 0]);
     }
@@ -275,10 +275,11 @@ async fn money_for_a_payment_that_counted_as_failed_goes_back_and_changes_nothin
                 let heard = bench.seats.settle(&first, verdict.clone(), None).await;
                 assert_eq!(heard.unwrap().state, state);
             }
-            let refunds = bench.seats.sweep().await.unwrap().refunds;
-            assert_eq!(refunds, [first]);
+            let refunds = bench.refunds().await;
+            assert_eq!(refunds.len(), 1);
+            assert_eq!(refunds[0].id, first.id);
             bench.seats.refunded(&refunds[0]).await.unwrap();
-            assert_eq!(bench.seats.sweep().await.unwrap().refunds, []);
+            assert_eq!(bench.refunds().await, []);
             assert_eq!(bench.see(&fan, &order).await.state, state);
         }
         assert_eq!(bench.counts().await, [13, 1, 2, 0]);
@@ -308,14 +309,14 @@ async fn a_decline_that_was_asked_for_before_the_money_was_promised_changes_noth
         let ada = bench.fan(1).await;
         let (order, asked) = paying(&bench, &ada).await;
         bench.clock.advance_ms(16_000);
-        let due = bench.seats.sweep().await.unwrap().due;
+        let due = bench.due().await;
         assert_eq!(due, std::slice::from_ref(&asked));
         let later = Verdict::Pending(bench.clock.now().plus_seconds(20));
         bench.seats.settle(&asked, later, None).await.unwrap();
         let told = bench.seats.settle(&asked, interrupted(), None).await;
         assert_eq!(told.unwrap().state, "confirming");
         bench.clock.advance_ms(20_000);
-        let due = bench.seats.sweep().await.unwrap().due;
+        let due = bench.due().await;
         assert_eq!(due.len(), 1, "the promised money is still expected");
         let paid = bench.seats.settle(&due[0], Verdict::Captured, None).await;
         assert_eq!(paid.unwrap().state, "confirmed");
@@ -334,7 +335,7 @@ async fn a_node_that_has_not_heard_of_a_promise_cannot_end_the_payment_of_an_exp
         let told = there.seats.settle(&asked, interrupted(), None).await;
         assert_eq!(told.unwrap().state, "expired");
         here.clock.advance_ms(20_000);
-        let due = there.seats.sweep().await.unwrap().due;
+        let due = there.due().await;
         assert_eq!(due.len(), 1, "the promised money is still expected");
         let paid = there.seats.settle(&due[0], Verdict::Captured, None).await;
         assert_eq!(paid.unwrap().state, "confirmed");

@@ -72,7 +72,7 @@ async fn a_payment_that_the_process_died_over_is_resolved_and_so_is_the_request_
         let early = begin(&bench, "b").await;
         assert_eq!(early.unwrap_err(), Refused::StillRunning);
         bench.clock.advance_ms(16_000);
-        let due = bench.seats.sweep().await.unwrap().due;
+        let due = bench.due().await;
         assert_eq!((due.len(), due[0].promised_at), (1, None));
         let interrupted = Verdict::Declined("interrupted".into());
         let told = bench.seats.settle(&due[0], interrupted, None).await;

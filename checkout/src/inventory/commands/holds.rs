@@ -241,12 +241,17 @@ impl UnitOfWork<'_> {
     }
 
     /// Frees the seats of a hold.
-    pub(super) fn free(&mut self, id: &Arc<str>, from: SeatState) {
+    fn free(&mut self, id: &Arc<str>, from: SeatState) {
         let hold = self.records.hold(id).expect("the hold was just found");
         let plan = self.event_state.plan.as_ref();
         let Some(seats) = plan.and_then(|plan| plan.places(&hold.seats)) else {
             return;
         };
+        self.free_seats(id, from, seats);
+    }
+
+    /// Frees some seats of a hold.
+    pub(super) fn free_seats(&mut self, id: &Arc<str>, from: SeatState, seats: Vec<u32>) {
         for seat in seats {
             self.give(SeatChange {
                 seat,

@@ -4,14 +4,19 @@
 
 mod blocking;
 mod holds;
+#[cfg(test)]
+mod model;
 mod orders;
+mod payment_steps;
 mod payments;
+mod refunds;
 mod sessions;
 
 use super::event_state::{EventState, VisitorCache};
 use super::model::*;
 use super::records::{AnswerRow, ChangeSet, NewAnswer, SeatChange, VisitorRecords};
 pub(super) use holds::show as show_hold;
+pub(super) use orders::NewOrder;
 pub use payments::ATTEMPTS_PER_VISITOR_MAX;
 use serde::{Serialize, de::DeserializeOwned};
 pub(super) use sessions::show as show_session;
@@ -145,6 +150,8 @@ impl<'a> UnitOfWork<'a> {
     /// Stores the answer of an attempt, or the mark that it is under way.
     fn keep<T: Serialize>(&mut self, attempt: Option<&Attempt>, value: &T, is_first: bool) {
         let Some(attempt) = attempt else { return };
+        // One of another version, which cannot be read, is written over.
+        let is_first = is_first && self.answer.is_none();
         let answer = AnswerRow {
             id: attempt.id.clone(),
             body: attempt.body.clone(),

@@ -1,43 +1,30 @@
 //! Commands on orders: seats frozen for a payment, released if it is not made.
 
 use super::UnitOfWork;
+use crate::inventory::engine::VOIDING_MS_MAX;
 use crate::inventory::model::*;
-use crate::inventory::records::{
-    Key, NewPayment, OrderChange, OrderRow, OrderState, PaymentChange, PaymentRow, PaymentState,
-};
+use crate::inventory::payment_state::PaymentEvent;
+use crate::inventory::records::{Key, NewPayment, OrderChange, OrderRow, OrderState, PaymentRow};
 use shared::crypto::random_id;
 use shared::http::idempotency::Attempt;
-use shared::time::Time;
 use std::sync::Arc;
 
-/// Step of a payment from one state to another.
-#[derive(Clone, Copy)]
-pub(super) struct PaymentStep {
-    pub(super) from: PaymentState,
-    pub(super) to: PaymentState,
-    /// Set when the provider is asked.
-    pub(super) begun_at: Option<Time>,
-    /// Set when the provider promises to decide later.
-    pub(super) settles_at: Option<Time>,
-}
+/// Time after which a payment that no provider knows of yet is offered to it again.
+const OFFER_SECONDS: u32 = 10;
 
-impl PaymentStep {
-    pub(super) fn new(from: PaymentState, to: PaymentState) -> PaymentStep {
-        PaymentStep {
-            from,
-            to,
-            begun_at: None,
-            settles_at: None,
-        }
-    }
+/// What a fan orders.
+pub(in crate::inventory) struct NewOrder<'a> {
+    pub(in crate::inventory) hold: &'a str,
+    pub(in crate::inventory) buyer: &'a Buyer,
+    /// Provider that the order is paid by, if it costs anything.
+    pub(in crate::inventory) provider: ProviderId,
 }
 
 impl UnitOfWork<'_> {
     pub(in crate::inventory) fn order(
         &mut self,
         key: &Key,
-        hold: &str,
-        buyer: &Buyer,
+        new: &NewOrder<'_>,
         attempt: Option<&Attempt>,
     ) -> Result<Once<Order>, Refused> {
         if let Some(value) = self.answered_order(attempt)? {
@@ -46,7 +33,7 @@ impl UnitOfWork<'_> {
                 is_replayed: true,
             });
         }
-        let value = self.new_order(key, hold, buyer)?;
+        let value = self.new_order(key, new)?;
         self.keep_order(attempt, &value, true);
         Ok(Once {
             value,
@@ -54,8 +41,8 @@ impl UnitOfWork<'_> {
         })
     }
 
-    fn new_order(&mut self, key: &Key, hold: &str, buyer: &Buyer) -> Result<Order, Refused> {
-        let hold = self.find_hold(key, hold)?.clone();
+    fn new_order(&mut self, key: &Key, new: &NewOrder<'_>) -> Result<Order, Refused> {
+        let hold = self.find_hold(key, new.hold)?.clone();
         match (hold.state, hold.order) {
             // An active hold still owns its seats, so it may be bought however late: only the sweep
             // or a takeover by another visitor ends it.
@@ -71,7 +58,7 @@ impl UnitOfWork<'_> {
             state: OrderState::Paying,
             seats: hold.seats,
             total: hold.total,
-            buyer: Some(buyer.clone()),
+            buyer: Some(new.buyer.clone()),
             decline: None,
             created_at: self.now,
             pay_by: hold.max_expires_at,
@@ -83,7 +70,12 @@ impl UnitOfWork<'_> {
         let id = row.id.clone();
         self.records.orders.push(row.clone());
         self.changes.new_orders.push(row);
-        self.new_payment(&id);
+        if self.order_row(&id).total.amount == 0 {
+            self.new_payment(&id, ProviderId::Free);
+            self.confirm_free(&id);
+        } else {
+            self.new_payment(&id, new.provider);
+        }
         Ok(self.show(&id))
     }
 
@@ -99,16 +91,31 @@ impl UnitOfWork<'_> {
     }
 
     /// Adds the next attempt to pay.
-    pub(super) fn new_payment(&mut self, order: &str) {
+    pub(super) fn new_payment(&mut self, order: &str, provider: ProviderId) {
+        let now = self.now;
         let row = self.order_row(order);
         let payment = PaymentRow {
             id: random_id("pay_"),
             attempt: row.payments.len() as i32 + 1,
             state: PaymentState::Created,
             amount: row.total,
-            client_secret: random_id("sec_"),
+            // That of a provider with money is told by it.
+            client_secret: if provider.moves_money() {
+                String::new()
+            } else {
+                random_id("sec_")
+            },
             begun_at: None,
             settles_at: None,
+            provider,
+            reference: None,
+            revision: 0,
+            refunded: 0,
+            refunds: Vec::new(),
+            review: None,
+            next_at: provider
+                .moves_money()
+                .then(|| now.plus_seconds(OFFER_SECONDS)),
         };
         row.payments.push(payment.clone());
         self.changes.new_payments.push(NewPayment {
@@ -122,6 +129,15 @@ impl UnitOfWork<'_> {
         let from = std::mem::replace(&mut row.state, to);
         row.decline.clone_from(&decline);
         let created_at = row.created_at;
+        if let Some(new) = self.changes.new_orders.iter_mut().find(|new| new.id == id) {
+            new.state = to;
+            return;
+        }
+        let mut before = self.changes.orders.iter_mut();
+        if let Some(known) = before.find(|known| known.id == id) {
+            (known.to, known.decline) = (to, decline);
+            return;
+        }
         self.changes.orders.push(OrderChange {
             id: id.to_owned(),
             created_at,
@@ -129,41 +145,6 @@ impl UnitOfWork<'_> {
             to,
             decline,
         });
-    }
-
-    /// Changes the state of a payment, if the payment is in the expected state.
-    pub(super) fn set_payment(&mut self, order: &str, payment: &str, step: PaymentStep) -> bool {
-        let row = self.order_row(order);
-        let mut payments = row.payments.iter_mut();
-        let Some(row) = payments.find(|row| row.id == payment && row.state == step.from) else {
-            return false;
-        };
-        let promised_at = row.settles_at;
-        row.state = step.to;
-        row.begun_at = step.begun_at.or(row.begun_at);
-        row.settles_at = step.settles_at.or(row.settles_at);
-        let change = PaymentChange {
-            order: order.to_owned(),
-            attempt: row.attempt,
-            from: step.from,
-            to: step.to,
-            promised_at,
-            begun_at: row.begun_at,
-            settles_at: row.settles_at,
-        };
-        // Two changes of one payment are merged into one that starts from the original state.
-        let mut before = self.changes.payments.iter_mut();
-        match before.find(|known| known.order == order && known.attempt == change.attempt) {
-            Some(known) => {
-                *known = PaymentChange {
-                    from: known.from,
-                    promised_at: known.promised_at,
-                    ..change
-                }
-            }
-            None => self.changes.payments.push(change),
-        }
-        true
     }
 
     /// Cancels the order of a converted hold, unless it was paid or a payment is under way.
@@ -174,7 +155,12 @@ impl UnitOfWork<'_> {
         };
         let (id, open) = (order.id.clone(), order.payment().clone());
         match (order.state, open.state) {
-            (OrderState::Paying | OrderState::Declined, PaymentState::Created) => {}
+            (
+                OrderState::Paying | OrderState::Declined,
+                PaymentState::Created | PaymentState::RequiresAction | PaymentState::Failed,
+            ) => {}
+            // It is being cancelled already.
+            (_, PaymentState::Voiding) => return Ok(()),
             (OrderState::Paying | OrderState::Confirming, _) => {
                 return Err(Refused::PaymentRunning);
             }
@@ -183,16 +169,18 @@ impl UnitOfWork<'_> {
             }
             _ => return Err(Refused::HoldConverted(id)),
         }
-        let step = PaymentStep::new(PaymentState::Created, PaymentState::Failed);
-        self.set_payment(&id, &open.id, step);
-        self.set_order(&id, OrderState::Cancelled, None);
-        self.end_hold(hold, HoldState::Released);
+        // What a provider knows is cancelled there first; the seats are released after it.
+        if self.advance(&id, &open.id, PaymentEvent::GivenUp) != Some(PaymentState::Voiding) {
+            self.set_order(&id, OrderState::Cancelled, None);
+            self.end_hold(hold, HoldState::Released);
+        }
         Ok(())
     }
 
-    /// Expires an order whose time to pay has run out, and returns the number of seats freed. A
-    /// payment still under way continues: once captured, it books the seats if they are still free,
-    /// and is refunded otherwise.
+    /// Expires an order whose time to pay has run out, and returns the number of seats freed. What
+    /// a provider knows is cancelled there first, and the seats are released after it, or when it
+    /// has not answered for too long. A payment still under way that cannot be cancelled continues:
+    /// once captured, it books the seats if they are still free, and is refunded otherwise.
     pub(in crate::inventory) fn expire_order(&mut self, id: &str) -> u32 {
         let Some(order) = self.records.order(id) else {
             return 0;
@@ -200,9 +188,23 @@ impl UnitOfWork<'_> {
         if !order.state.is_open() || order.pay_by > self.now {
             return 0;
         }
-        let (hold, open) = (order.hold.clone(), order.payment().id.clone());
-        let step = PaymentStep::new(PaymentState::Created, PaymentState::Failed);
-        self.set_payment(id, &open, step);
+        let (hold, open, pay_by) = (order.hold.clone(), order.payment().clone(), order.pay_by);
+        match open.state {
+            // The money is ours, or is being taken.
+            PaymentState::Capturing | PaymentState::Captured => return 0,
+            PaymentState::Voiding if pay_by.0 + VOIDING_MS_MAX > self.now.0 => return 0,
+            PaymentState::Processing if !open.provider.moves_money() => {}
+            PaymentState::Created
+            | PaymentState::RequiresAction
+            | PaymentState::Processing
+            | PaymentState::Authorised => {
+                let to = self.advance(id, &open.id, PaymentEvent::GivenUp);
+                if to == Some(PaymentState::Voiding) {
+                    return 0;
+                }
+            }
+            _ => {}
+        }
         self.set_order(id, OrderState::Expired, None);
         self.end_hold(&hold, HoldState::Expired);
         self.changes.seats.len() as u32

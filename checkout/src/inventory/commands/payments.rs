@@ -1,12 +1,10 @@
-//! Commands on payments and refunds: marks, verdicts of the provider, and their effect on the
-//! seats.
+//! Commands on payments: marks, verdicts of the provider, and their effect on the seats.
 
 use super::UnitOfWork;
-use super::orders::PaymentStep;
 use crate::inventory::model::*;
+use crate::inventory::payment_state::PaymentEvent;
 use crate::inventory::records::{
-    Key, Mark, NEVER, NewTicket, OrderRow, OrderState, Owner, PaymentRow, PaymentState, SeatChange,
-    TicketRow,
+    Key, Mark, NEVER, NewTicket, OrderRow, OrderState, Owner, PaymentRow, SeatChange, TicketRow,
 };
 use shared::crypto::random_id;
 use shared::http::idempotency::Attempt;
@@ -39,6 +37,8 @@ impl UnitOfWork<'_> {
         // now.
         let open = order.payment();
         match (order.state, open.state) {
+            // A provider that moves money is told the card by the fan's browser.
+            _ if open.provider != ProviderId::Simulated => return Err(Refused::NoSuchPayment),
             (OrderState::Paying | OrderState::Declined, PaymentState::Created) => {}
             (OrderState::Paying | OrderState::Confirming, PaymentState::Processing) => {
                 return Err(Refused::PaymentRunning);
@@ -52,18 +52,10 @@ impl UnitOfWork<'_> {
         if declines >= declines_max {
             return Err(Refused::TooManyDeclines(declines_max));
         }
-        let asked = PaymentRef {
-            event: self.event_state.event.clone(),
-            order: order.id.clone(),
-            id: open.id.clone(),
-            amount: order.total,
-            promised_at: None,
-        };
-        let step = PaymentStep {
-            begun_at: Some(self.now),
-            ..PaymentStep::new(PaymentState::Created, PaymentState::Processing)
-        };
-        self.set_payment(&asked.order, &asked.id, step);
+        let asked = self.payment_ref(&order.id, open);
+        let now = self.now;
+        self.advance(&asked.order, &asked.id, PaymentEvent::Asked);
+        self.change_payment(&asked.order, &asked.id, |row| row.begun_at = Some(now));
         self.set_order(&asked.order, OrderState::Paying, None);
         if declines > 0 {
             // Refuses a node that does not know of the declines of other orders.
@@ -107,63 +99,230 @@ impl UnitOfWork<'_> {
         Ok(Begun::Replayed(Box::new(order)))
     }
 
+    /// Records that the provider knows a payment, and waits for the fan.
+    pub(in crate::inventory) fn offered(
+        &mut self,
+        payment: &PaymentRef,
+        offer: &Offer,
+    ) -> Result<Settled, Refused> {
+        let id = &payment.order;
+        let row = self.payment_row(id, &payment.id);
+        let row = row.ok_or(Refused::NoSuchPayment)?;
+        if row.reference.is_none() {
+            self.advance(id, &payment.id, PaymentEvent::Offered);
+            let now = self.now;
+            self.change_payment(id, &payment.id, |row| {
+                row.reference = Some(offer.reference.clone());
+                row.client_secret.clone_from(&offer.client_secret);
+                row.begun_at = Some(now);
+            });
+        }
+        Ok(Settled {
+            order: self.show(id),
+            next: self.next_step(id, &payment.id),
+        })
+    }
+
+    /// Returns a payment as it is in the books, if its provider means the same one.
+    pub(in crate::inventory) fn find_payment(
+        &self,
+        payment: &PaymentRef,
+    ) -> Result<PaymentRef, Refused> {
+        let row = self.payment_row(&payment.order, &payment.id);
+        let row = row.filter(|row| row.reference == payment.reference);
+        let row = row.ok_or(Refused::NoSuchPayment)?;
+        Ok(self.payment_ref(&payment.order, row))
+    }
+
+    /// Records what the provider says about a payment.
     pub(in crate::inventory) fn settle(
         &mut self,
         payment: &PaymentRef,
         verdict: &Verdict,
         attempt: Option<&Attempt>,
-    ) -> Result<Order, Refused> {
+    ) -> Result<Settled, Refused> {
         let order = self.records.order(&payment.order);
-        let order = order.ok_or(Refused::NoSuchPayment)?;
-        let state = order.state;
+        order.ok_or(Refused::NoSuchPayment)?;
         let id = &payment.order;
-        let was = PaymentState::Processing;
+        let row = self.payment_row(id, &payment.id);
+        // While a person looks at it, nothing is done by itself.
+        let is_reviewed = row.is_some_and(|row| row.review.is_some());
         match verdict {
-            Verdict::Captured => {
-                // A verdict that arrives twice counts once.
-                let step = PaymentStep::new(was, PaymentState::Captured);
-                if self.set_payment(id, &payment.id, step) {
-                    self.money_is_ours(payment);
-                } else {
-                    self.give_back_stray(payment);
-                }
+            _ if is_reviewed => {}
+            Verdict::RequiresAction => {
+                self.advance(id, &payment.id, PaymentEvent::Offered);
             }
-            Verdict::Declined(reason) => {
-                // The money may have been promised since the provider was asked for this: then the
-                // promise counts.
-                let mut payments = order.payments.iter();
-                let is_known = payments
-                    .any(|row| row.id == payment.id && row.settles_at == payment.promised_at);
-                let step = PaymentStep::new(was, PaymentState::Failed);
-                let is_over = is_known && self.set_payment(id, &payment.id, step);
-                if is_over && matches!(state, OrderState::Paying | OrderState::Confirming) {
-                    self.new_payment(id);
-                    self.set_order(id, OrderState::Declined, Some(reason.clone()));
-                }
-            }
-            Verdict::Pending(at) => {
-                let step = PaymentStep {
-                    settles_at: Some(*at),
-                    ..PaymentStep::new(was, was)
-                };
-                let is_open = self.set_payment(id, &payment.id, step);
-                if !is_open {
-                    self.give_back_stray(payment);
-                } else if state == OrderState::Paying {
-                    self.set_order(id, OrderState::Confirming, None);
-                }
-            }
+            Verdict::Processing => self.is_at_work(payment, None),
+            Verdict::Pending(at) => self.is_at_work(payment, Some(*at)),
+            Verdict::Authorised => self.authorised(payment),
+            Verdict::Captured => self.captured(payment),
+            Verdict::Declined(reason) => self.declined(payment, reason),
+            Verdict::Voided => self.voided(payment),
+            Verdict::Contradiction(why) => self.review(id, &payment.id, why),
         }
         let order = self.show(id);
         self.keep_order(attempt, &order, false);
-        Ok(order)
+        Ok(Settled {
+            order,
+            next: self.next_step(id, &payment.id),
+        })
     }
 
-    /// Refunds money that was or will be paid for a payment that counted as failed: the order went
-    /// on without it, and may have been paid by another.
+    /// The provider decides later, perhaps by a promised time.
+    fn is_at_work(&mut self, payment: &PaymentRef, until: Option<shared::time::Time>) {
+        let id = &payment.order;
+        let Some(row) = self.payment_row(id, &payment.id) else {
+            return;
+        };
+        let is_late = matches!(row.state, PaymentState::Failed | PaymentState::Voided);
+        if is_late && until.is_some() {
+            // It promises money for a payment that counted as failed.
+            return self.give_back_stray(payment);
+        }
+        self.advance(id, &payment.id, PaymentEvent::Asked);
+        let row = self.payment_row(id, &payment.id);
+        if row.is_none_or(|row| row.state != PaymentState::Processing) {
+            return;
+        }
+        let now = self.now;
+        self.change_payment(id, &payment.id, |row| {
+            row.settles_at = until.or(row.settles_at);
+            row.begun_at = row.begun_at.or(Some(now));
+        });
+        if self.order_row(id).state == OrderState::Paying {
+            self.set_order(id, OrderState::Confirming, None);
+        }
+    }
+
+    /// The money is reserved: books the seats, so that it can be taken, or lets it go.
+    fn authorised(&mut self, payment: &PaymentRef) {
+        let id = &payment.order;
+        let to = self.advance(id, &payment.id, PaymentEvent::Authorised);
+        if to == Some(PaymentState::Voiding) {
+            tracing::warn!(
+                order = id,
+                payment = payment.id,
+                "a late authorisation is let go"
+            );
+        }
+        // Also one that was recorded and not decided yet.
+        let row = self.payment_row(id, &payment.id);
+        if row.is_none_or(|row| row.state != PaymentState::Authorised) {
+            return;
+        }
+        if self.book(id) {
+            self.advance(id, &payment.id, PaymentEvent::Booked);
+            return self.set_order(id, OrderState::Confirming, None);
+        }
+        tracing::info!(
+            order = id,
+            "money was reserved for seats that are gone; it is let go"
+        );
+        self.advance(id, &payment.id, PaymentEvent::GivenUp);
+    }
+
+    /// The money was taken: for seats that are booked, or to be booked now. Otherwise it goes back.
+    fn captured(&mut self, payment: &PaymentRef) {
+        let id = &payment.order;
+        let row = self.payment_row(id, &payment.id);
+        let is_booked = row.is_some_and(|row| row.state == PaymentState::Capturing);
+        match self.advance(id, &payment.id, PaymentEvent::Captured) {
+            Some(PaymentState::Captured) if is_booked => self.confirm(id),
+            Some(PaymentState::Captured) => self.money_is_ours(payment),
+            Some(PaymentState::Refunding) => {
+                tracing::warn!(
+                    order = id,
+                    payment = payment.id,
+                    "money came for a payment that was given up; it goes back"
+                );
+                let order = self.order_row(id);
+                // It was being let go while its order was open.
+                if order.state.is_open() && order.payment().id == payment.id {
+                    let hold = order.hold.clone();
+                    self.set_order(id, OrderState::Refunding, None);
+                    self.end_hold(&hold, HoldState::Expired);
+                }
+            }
+            // A verdict that arrives twice counts once.
+            _ => {}
+        }
+    }
+
+    fn declined(&mut self, payment: &PaymentRef, reason: &str) {
+        let id = &payment.order;
+        let Some(row) = self.payment_row(id, &payment.id) else {
+            return;
+        };
+        // The money may have been promised since the provider was asked for this: then the promise
+        // counts.
+        if row.settles_at != payment.promised_at {
+            return;
+        }
+        let (was_booked, provider) = (row.state == PaymentState::Capturing, row.provider);
+        let to = self.advance(id, &payment.id, PaymentEvent::Declined);
+        if to == Some(PaymentState::Voided) {
+            return self.let_go(id);
+        }
+        if to != Some(PaymentState::Failed) {
+            return;
+        }
+        if was_booked {
+            self.unbook(id);
+        }
+        if matches!(
+            self.order_row(id).state,
+            OrderState::Paying | OrderState::Confirming
+        ) {
+            // A provider that is told the cards by browsers makes none beyond the limits.
+            let is_over = self.order_row(id).payments.len() > ATTEMPTS_PER_ORDER_MAX as usize
+                || self.declines() >= ATTEMPTS_PER_VISITOR_MAX;
+            if !(provider.moves_money() && is_over) {
+                self.new_payment(id, provider);
+            }
+            self.set_order(id, OrderState::Declined, Some(reason.to_owned()));
+        }
+    }
+
+    fn voided(&mut self, payment: &PaymentRef) {
+        let id = &payment.order;
+        let Some(row) = self.payment_row(id, &payment.id) else {
+            return;
+        };
+        match row.state {
+            PaymentState::Voiding => {
+                self.advance(id, &payment.id, PaymentEvent::Voided);
+                self.let_go(id);
+            }
+            PaymentState::Captured | PaymentState::Refunding => {
+                self.review(id, &payment.id, "the provider says that it was cancelled");
+            }
+            // Cancelled there without us: the fan may pay anew.
+            _ => self.declined(payment, "cancelled"),
+        }
+    }
+
+    /// Ends an open order whose payment was cancelled at the provider.
+    fn let_go(&mut self, id: &str) {
+        let now = self.now;
+        let order = self.order_row(id);
+        if !order.state.is_open() || order.payment().state != PaymentState::Voided {
+            return;
+        }
+        let hold = order.hold.clone();
+        let (order_state, hold_state) = if order.pay_by > now {
+            (OrderState::Cancelled, HoldState::Released)
+        } else {
+            (OrderState::Expired, HoldState::Expired)
+        };
+        self.set_order(id, order_state, None);
+        self.end_hold(&hold, hold_state);
+    }
+
+    /// Refunds money that is promised for a payment that counted as failed: the order went on
+    /// without it, and may have been paid by another.
     fn give_back_stray(&mut self, payment: &PaymentRef) {
-        let step = PaymentStep::new(PaymentState::Failed, PaymentState::Refunding);
-        if self.set_payment(&payment.order, &payment.id, step) {
+        let event = PaymentEvent::Captured;
+        if self.advance(&payment.order, &payment.id, event).is_some() {
             tracing::warn!(
                 order = payment.order,
                 payment = payment.id,
@@ -181,13 +340,43 @@ impl UnitOfWork<'_> {
                 order = id,
                 "money came for seats that are gone or no longer wanted; it goes back"
             );
-            let step = PaymentStep::new(PaymentState::Captured, PaymentState::Refunding);
-            self.set_payment(id, &payment.id, step);
+            self.advance(id, &payment.id, PaymentEvent::RefundBegun);
             return self.set_order(id, OrderState::Refunding, None);
         }
+        self.confirm(id);
+    }
+
+    fn confirm(&mut self, id: &str) {
         self.set_order(id, OrderState::Confirmed, None);
         let session = self.order_row(id).session;
         self.close_session(&session);
+    }
+
+    /// Confirms a new order that costs nothing: no provider is asked.
+    pub(super) fn confirm_free(&mut self, id: &str) {
+        let payment = self.order_row(id).payment().id.clone();
+        self.advance(id, &payment, PaymentEvent::Captured);
+        if self.book(id) {
+            self.confirm(id);
+        }
+    }
+
+    /// Takes the booking of an order back, as its money could not be taken: the seats are held for
+    /// another attempt.
+    fn unbook(&mut self, id: &str) {
+        let order = self.order_row(id);
+        let hold = order.hold.clone();
+        let tickets = std::mem::take(&mut order.tickets);
+        for ticket in tickets {
+            self.give(SeatChange {
+                seat: ticket.seat,
+                from: Owner::hold(SeatState::Booked, &hold),
+                to: Owner::hold(SeatState::Held, &hold),
+                order: None,
+                lapses_at: NEVER,
+            });
+            self.changes.tickets_void.push(ticket.seat);
+        }
     }
 
     /// Books the seats of an order, all or none: those that its own hold has, which only the owner
@@ -252,47 +441,5 @@ impl UnitOfWork<'_> {
         };
         self.records.seats_owned() + seats <= rules.max_seats_per_visitor
             && !self.records.orders.iter().any(|other| is_instead(&other))
-    }
-
-    pub(in crate::inventory) fn begin_refund(&mut self, id: &str) -> Result<PaymentRef, Refused> {
-        let order = self.records.order(id).ok_or(Refused::NoSuchOrder)?;
-        let payment = PaymentRef {
-            event: self.event_state.event.clone(),
-            order: id.to_owned(),
-            id: order.payment().id.clone(),
-            amount: order.total,
-            promised_at: order.payment().settles_at,
-        };
-        if order.state != OrderState::Confirmed {
-            return Err(Refused::OrderState(order.state.as_str().to_owned()));
-        }
-        let step = PaymentStep::new(PaymentState::Captured, PaymentState::Refunding);
-        self.set_payment(id, &payment.id, step);
-        self.set_order(id, OrderState::Refunding, None);
-        Ok(payment)
-    }
-
-    pub(in crate::inventory) fn refunded(
-        &mut self,
-        payment: &PaymentRef,
-    ) -> Result<Order, Refused> {
-        let id = &payment.order;
-        let order = self.records.order(id).ok_or(Refused::NoSuchPayment)?;
-        let hold = order.hold.clone();
-        // An earlier attempt's money may go back while the order stays as it is.
-        let is_of_order = order.state == OrderState::Refunding && order.payment().id == payment.id;
-        let step = PaymentStep::new(PaymentState::Refunding, PaymentState::Refunded);
-        if self.set_payment(id, &payment.id, step) && is_of_order {
-            self.set_order(id, OrderState::Refunded, None);
-            let tickets = std::mem::take(&mut self.order_row(id).tickets);
-            let void = tickets.iter().map(|ticket| ticket.seat);
-            self.changes.tickets_void.extend(void);
-            // Money for seats that were gone goes back without seats.
-            if !tickets.is_empty() {
-                self.free(&hold, SeatState::Booked);
-                self.set_hold(&hold, HoldState::Released, None);
-            }
-        }
-        Ok(self.show(id))
     }
 }

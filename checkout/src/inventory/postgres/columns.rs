@@ -244,15 +244,20 @@ impl<'a> Columns<'a> {
             self.payments.push(
                 json!({"request": r, "order_id": order, "attempt": new.attempt, "id": new.id,
                 "state": new.state, "amount": new.amount.amount, "currency": new.amount.currency,
-                "client_secret": new.client_secret}),
+                "client_secret": new.client_secret, "provider": new.provider,
+                "next_at": new.next_at.map(|at| at.0)}),
             );
         }
         for change in &changes.payments {
+            let to = &change.to;
+            let refunds = (!to.refunds.is_empty()).then(|| json(&to.refunds));
             self.payment_changes.push(
-                json!({"request": r, "order_id": change.order, "attempt": change.attempt,
+                json!({"request": r, "order_id": change.order, "attempt": to.attempt,
                 "was": change.from, "promised_at": change.promised_at.map(|at| at.0),
-                "state": change.to, "begun_at": change.begun_at.map(|at| at.0),
-                "settles_at": change.settles_at.map(|at| at.0)}),
+                "revision": change.revision, "state": to.state, "begun_at": to.begun_at.map(|at| at.0),
+                "settles_at": to.settles_at.map(|at| at.0), "client_secret": to.client_secret,
+                "reference": to.reference, "refunded": to.refunded, "refunds": refunds,
+                "review": to.review, "next_at": to.next_at.map(|at| at.0)}),
             );
         }
         for NewTicket { order, ticket: new } in &changes.new_tickets {

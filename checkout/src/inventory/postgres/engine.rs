@@ -8,11 +8,11 @@ use super::{Postgres, STALE_AFTER};
 use crate::inventory::command::{Command, Subject};
 use crate::inventory::commands::{Target, json};
 use crate::inventory::engine::{
-    DUE_MAX, DuePayment, Engine, LapsedVisitor, LateOrder, SILENCE_MS, SWEEP_MAX, decide_with,
+    Engine, LapsedVisitor, LateOrder, SWEEP_MAX, VOIDING_MS_MAX, decide_with,
 };
 use crate::inventory::model::*;
 use crate::inventory::personal::{BuyerChange, OrderKey, Personal, StoredBuyer};
-use crate::inventory::records::{DoorTicket, FINISHED, PaymentState};
+use crate::inventory::records::{DoorTicket, FINISHED};
 use crate::inventory::rules::{Rules, RulesPatch};
 use crate::inventory::sales::{OrderSum, Sales};
 use crate::inventory::{Layout, SeatMap};
@@ -154,7 +154,10 @@ impl Engine for Postgres {
         let (rules, _) = stored.ok_or(Refused::NoSuchEvent)?;
         let select = "select 's' || state, count(*), 0::bigint, '' from fairline.seat where event = $1 group by state
             union all select 'o' || state, count(*), sum(total)::bigint, currency from fairline.orders
-                where event = $1 group by state, currency order by 4";
+                where event = $1 group by state, currency
+            union all select 'r', 0, sum(refunded)::bigint, currency from fairline.payment
+                where event = $1 and refunded > 0 and state in ('captured', 'refunding') group by currency
+            order by 4";
         let mut counts = [0; 4];
         let mut sums = Vec::new();
         let shard = self.shard_of(event).await?;
@@ -165,6 +168,13 @@ impl Engine for Postgres {
                 ("s", state) => {
                     counts[state.parse::<usize>().unwrap_or(0) & 3] = count as u32;
                 }
+                // What was refunded of orders that are confirmed still.
+                ("r", _) => sums.push(OrderSum {
+                    state: "confirmed".to_owned(),
+                    currency: Currency::parse(row.get(3)).unwrap_or(Currency::NONE),
+                    count: 0,
+                    amount: -row.get::<i64, _>(2),
+                }),
                 (_, state) => sums.push(OrderSum {
                     state: state.to_owned(),
                     currency: Currency::parse(row.get(3)).unwrap_or(Currency::NONE),
@@ -212,9 +222,15 @@ impl Engine for Postgres {
     }
 
     async fn late(&self) -> Result<Vec<LateOrder>, Refused> {
-        let select = "select event, id from fairline.orders
-            where state in ('paying', 'declined', 'confirming') and pay_by <= $1 order by pay_by limit $2";
-        let select = |now: Time| query(select).bind(now.0).bind(SWEEP_MAX as i64);
+        let select = "select o.event, o.id from fairline.orders o
+            where o.state in ('paying', 'declined', 'confirming') and o.pay_by <= $1
+                and not exists (select from fairline.payment p where p.event = o.event and p.order_id = o.id
+                    and (p.state = 'capturing' or p.state = 'voiding' and o.pay_by > $1 - $3))
+            order by o.pay_by limit $2";
+        let select = |now: Time| {
+            let select = query(select).bind(now.0).bind(SWEEP_MAX as i64);
+            select.bind(VOIDING_MS_MAX)
+        };
         let rows = self.fetch_each(select).await?;
         let read = |row: PgRow| {
             Some(LateOrder {
@@ -226,29 +242,23 @@ impl Engine for Postgres {
     }
 
     async fn due(&self) -> Result<Vec<DuePayment>, Refused> {
-        let select =
-            "select event, order_id, id, amount, currency, state, settles_at from fairline.payment
-            where state in ('processing', 'refunding')
-                and (state = 'refunding' or coalesce(settles_at, begun_at + $2) <= $1) limit $3";
-        let select = |now: Time| query(select).bind(now.0).bind(SILENCE_MS).bind(DUE_MAX);
-        let rows = self.fetch_each(select).await?;
-        let read = |row: PgRow| {
-            let payment = PaymentRef {
-                event: EventId::parse(row.get(0)).ok()?,
-                order: row.get(1),
-                id: row.get(2),
-                amount: Money {
-                    amount: row.get(3),
-                    currency: Currency::parse(row.get(4))?,
-                },
-                promised_at: row.get::<Option<i64>, _>(6).map(Time),
-            };
-            let state: String = row.get(5);
-            let mut states = PaymentState::ALL.into_iter();
-            let state = states.find(|known| known.as_str() == state)?;
-            Some(DuePayment { payment, state })
-        };
-        Ok(rows.into_iter().filter_map(read).collect())
+        self.due_payments().await
+    }
+
+    async fn payments(&self, from: Time, to: Time) -> Result<Vec<BookedPayment>, Refused> {
+        self.payments_between(from, to).await
+    }
+
+    async fn has_received(&self, id: &str) -> Result<bool, Refused> {
+        self.knows_webhook(id).await
+    }
+
+    async fn receive(&self, event: InboxEvent) -> Result<(), Refused> {
+        self.keep_webhook(&event).await
+    }
+
+    async fn parked(&self) -> Result<Vec<InboxEvent>, Refused> {
+        self.parked_webhooks().await
     }
 
     async fn prune(&self) -> Result<(), Refused> {
@@ -270,6 +280,7 @@ impl Engine for Postgres {
             (select list, member from fairline.list
                 where at < clock_timestamp() - interval '12 hours' limit 10000)";
         self.shards[0].reader().fetch(query(delete)).await?;
+        self.prune_inbox().await?;
         let prepared = self.shards.iter().map(|shard| shard.prepare_months());
         at_least_one(join_all(prepared).await).map(|_| ())
     }
@@ -426,7 +437,7 @@ impl EventHandle {
 
 impl Postgres {
     /// Executes the same statement on every database, at the time of each.
-    async fn fetch_each<'q>(
+    pub(super) async fn fetch_each<'q>(
         &self,
         query: impl Fn(Time) -> Statement<'q>,
     ) -> Result<Vec<PgRow>, Refused> {

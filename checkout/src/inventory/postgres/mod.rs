@@ -15,6 +15,7 @@ mod event_handle;
 mod listener;
 mod lists;
 mod migrate;
+mod payments;
 mod people;
 mod pooler;
 mod queue;

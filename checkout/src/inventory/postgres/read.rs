@@ -82,6 +82,13 @@ struct PaymentJson {
     client_secret: String,
     begun_at: Option<i64>,
     settles_at: Option<i64>,
+    provider: ProviderId,
+    reference: Option<String>,
+    revision: i32,
+    refunded: i64,
+    refunds: Option<String>,
+    review: Option<String>,
+    next_at: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -182,7 +189,8 @@ const LIST: &str = "with own as materialized (
             buyer_email, decline, created_at, pay_by from own order by created_at desc
     ) o
     union all select 'payment', row_to_json(p)::text from (
-        select p.order_id, p.attempt, p.id, p.state, p.amount, p.currency, p.client_secret, p.begun_at, p.settles_at
+        select p.order_id, p.attempt, p.id, p.state, p.amount, p.currency, p.client_secret, p.begun_at, p.settles_at,
+            p.provider, p.reference, p.revision, p.refunded, p.refunds, p.review, p.next_at
         from own join fairline.payment p on p.event = $1 and p.order_id = own.id
     ) p
     union all select 'ticket', row_to_json(t)::text from (
@@ -254,7 +262,7 @@ impl<'a> Parts<'a> {
             "payment" => {
                 let row: PaymentJson = read(row)?;
                 let of_order = self.payments.entry(row.order_id.clone()).or_default();
-                of_order.push(payment(row));
+                of_order.push(payment(row)?);
             }
             "ticket" => {
                 let row: TicketJson = read(row)?;
@@ -363,8 +371,8 @@ fn order(row: OrderJson, personal: Personal<'_>) -> Result<OrderRow, QueryError>
     })
 }
 
-fn payment(row: PaymentJson) -> PaymentRow {
-    PaymentRow {
+fn payment(row: PaymentJson) -> Result<PaymentRow, QueryError> {
+    Ok(PaymentRow {
         id: row.id,
         attempt: row.attempt,
         state: row.state,
@@ -375,7 +383,39 @@ fn payment(row: PaymentJson) -> PaymentRow {
         client_secret: row.client_secret,
         begun_at: row.begun_at.map(Time),
         settles_at: row.settles_at.map(Time),
-    }
+        provider: row.provider,
+        reference: row.reference,
+        revision: row.revision,
+        refunded: row.refunded,
+        refunds: row.refunds.map_or(Ok(Vec::new()), |text| read(&text))?,
+        review: row.review,
+        next_at: row.next_at.map(Time),
+    })
+}
+
+/// Reads a payment of any event, as `PAYMENT_COLUMNS` selects it.
+pub(super) fn found_payment(line: &str) -> Result<FoundPayment, QueryError> {
+    let found: FoundJson = read(line)?;
+    let event = EventId::parse(&found.event).map_err(QueryError::Rejected)?;
+    let order = found.payment.order_id.clone();
+    let row = payment(found.payment)?;
+    Ok(FoundPayment {
+        payment: row.as_ref(event, order),
+        row,
+    })
+}
+
+#[derive(Deserialize)]
+struct FoundJson {
+    event: String,
+    #[serde(flatten)]
+    payment: PaymentJson,
+}
+
+/// A payment of any event.
+pub(super) struct FoundPayment {
+    pub(super) payment: PaymentRef,
+    pub(super) row: PaymentRow,
 }
 
 /// Decodes a session key; a malformed one matches no session.

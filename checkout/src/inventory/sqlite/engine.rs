@@ -1,17 +1,15 @@
 //! `Engine` on SQLite: plans, rules, figures, and the rows that a sweep looks for.
 
-use super::read::{ORDER, currency, event_of, known, read_order, visitor};
+use super::read::{ORDER, currency, event_of, read_order, visitor};
 use super::{Sqlite, Step, Store};
 use crate::inventory::best_available::SeatIndex;
 use crate::inventory::command::Command;
 use crate::inventory::commands::json;
-use crate::inventory::engine::{
-    DUE_MAX, DuePayment, Engine, LapsedVisitor, LateOrder, SILENCE_MS, SWEEP_MAX,
-};
+use crate::inventory::engine::{Engine, LapsedVisitor, LateOrder, SWEEP_MAX, VOIDING_MS_MAX};
 use crate::inventory::event_state::Plan;
 use crate::inventory::model::*;
 use crate::inventory::personal::{BuyerChange, OrderKey, Personal, StoredBuyer};
-use crate::inventory::records::{DoorTicket, FINISHED, PaymentState};
+use crate::inventory::records::{DoorTicket, FINISHED};
 use crate::inventory::rules::{Rules, RulesPatch};
 use crate::inventory::sales::{OrderSum, Sales};
 use crate::inventory::seat_map::PublishedLayout;
@@ -108,10 +106,13 @@ impl Engine for Sqlite {
     async fn late(&self) -> Result<Vec<LateOrder>, Refused> {
         self.step(|store, now| {
             let mut query = store.db.prepare_cached(
-                "select event, id from orders where state in ('paying', 'declined', 'confirming') and pay_by <= ?1
+                "select event, id from orders o where state in ('paying', 'declined', 'confirming') and pay_by <= ?1
+                     and not exists (select 1 from payment p where p.event = o.event and p.order_id = o.id
+                         and (p.state = 'capturing' or p.state = 'voiding' and o.pay_by > ?1 - ?3))
                  order by pay_by limit ?2",
             )?;
-            let rows = query.query_map(params![now.0, SWEEP_MAX as i64], |row| {
+            let most = params![now.0, SWEEP_MAX as i64, VOIDING_MS_MAX];
+            let rows = query.query_map(most, |row| {
                 Ok(LateOrder {
                     event: event_of(row, 0)?,
                     id: row.get(1)?,
@@ -124,6 +125,24 @@ impl Engine for Sqlite {
 
     async fn due(&self) -> Result<Vec<DuePayment>, Refused> {
         self.step(|store, now| store.due(now)).await
+    }
+
+    async fn payments(&self, from: Time, to: Time) -> Result<Vec<BookedPayment>, Refused> {
+        self.step(move |store, _| store.payments(from, to)).await
+    }
+
+    async fn has_received(&self, id: &str) -> Result<bool, Refused> {
+        let id = id.to_owned();
+        self.step(move |store, _| store.has_received(&id)).await
+    }
+
+    async fn receive(&self, event: InboxEvent) -> Result<(), Refused> {
+        self.step(move |store, now| store.receive(&event, now))
+            .await
+    }
+
+    async fn parked(&self) -> Result<Vec<InboxEvent>, Refused> {
+        self.step(|store, now| store.parked(now)).await
     }
 
     async fn prune(&self) -> Result<(), Refused> {
@@ -360,7 +379,23 @@ impl Store {
                 amount: row.get(3)?,
             })
         })?;
-        let sums = rows.collect::<rusqlite::Result<_>>()?;
+        let mut sums: Vec<OrderSum> = rows.collect::<rusqlite::Result<_>>()?;
+        // What was refunded of orders that are confirmed still.
+        let mut query = self.db.prepare_cached(
+            "select (select currency from orders o where o.event = p.event and o.id = p.order_id), sum(refunded)
+             from payment p where event = ?1 and refunded > 0 and state in ('captured', 'refunding') group by 1",
+        )?;
+        let refunded = query.query_map([event.as_str()], |row| {
+            Ok(OrderSum {
+                state: "confirmed".to_owned(),
+                currency: currency(row, 0)?,
+                count: 0,
+                amount: -row.get::<_, i64>(1)?,
+            })
+        })?;
+        for sum in refunded {
+            sums.push(sum?);
+        }
         Ok(Ok(Sales::of(counts, sums, event_state.rules.currency)))
     }
 
@@ -396,31 +431,6 @@ impl Store {
         Ok(Ok(found))
     }
 
-    fn due(&self, now: Time) -> Step<Vec<DuePayment>> {
-        let mut query = self.db.prepare_cached(
-            "select event, order_id, id, amount, settles_at, state,
-                    (select currency from orders o where o.event = p.event and o.id = p.order_id)
-             from payment p where state = 'refunding'
-                or (state = 'processing' and coalesce(settles_at, begun_at + ?2) <= ?1) limit ?3",
-        )?;
-        let rows = query.query_map(params![now.0, SILENCE_MS, DUE_MAX], |row| {
-            let payment = PaymentRef {
-                event: event_of(row, 0)?,
-                order: row.get(1)?,
-                id: row.get(2)?,
-                amount: Money {
-                    amount: row.get(3)?,
-                    currency: currency(row, 6)?,
-                },
-                promised_at: row.get::<_, Option<i64>>(4)?.map(Time),
-            };
-            let state: String = row.get(5)?;
-            let state = known(&PaymentState::ALL, |known| known.as_str() == state)?;
-            Ok(DuePayment { payment, state })
-        })?;
-        rows.collect::<rusqlite::Result<_>>().map(Ok)
-    }
-
     /// Deletes answers after four days. They are looked for first, so that an idle sweep writes
     /// nothing.
     fn prune(&mut self, now: Time) -> Step<()> {
@@ -435,7 +445,7 @@ impl Store {
                 .prepare_cached("delete from answer where id in (select id from answer where at < ?1 limit 1000)")?
                 .execute([before])?;
         }
-        Ok(Ok(()))
+        self.prune_inbox(now)
     }
 
     fn in_use(&self, event: &EventId) -> rusqlite::Result<InUse> {
@@ -445,7 +455,8 @@ impl Store {
                 owned as (select distinct state from seat where event = ?1)
              select exists (select 1 from owned where state = 1),
                 exists (select 1 from owned where state = 2),
-                exists (select 1 from paid where state in ('processing', 'refunding')),
+                exists (select 1 from paid where state in ('requires_action', 'processing', 'authorised', 'capturing',
+                                                           'voiding', 'refunding')),
                 exists (select 1 from owned where state = 2)
                     or exists (select 1 from ordered
                                where state in ('confirmed', 'refunding', 'refunded', 'needs_review'))

@@ -4,6 +4,7 @@
 
 mod engine;
 mod keys;
+mod payments;
 mod people;
 mod read;
 mod tickets;
@@ -30,11 +31,12 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const SETUP: [&str; 4] = [
+const SETUP: [&str; 5] = [
     include_str!("../../../migrations/sqlite/1_setup.sql"),
     include_str!("../../../migrations/sqlite/2_visits.sql"),
     include_str!("../../../migrations/sqlite/3_in_use.sql"),
     include_str!("../../../migrations/sqlite/4_people.sql"),
+    include_str!("../../../migrations/sqlite/5_payments.sql"),
 ];
 
 type SeatMaps = Arc<RwLock<HashMap<EventId, Arc<SeatMap>>>>;

@@ -15,7 +15,8 @@ const HOLD: &str =
     "id, session, state, seats, total, currency, expires_at, lapses_at, max_expires_at, order_id";
 pub(super) const ORDER: &str = "id, hold, visitor, session, state, seats, total, currency, buyer_name, buyer_email, \
                                 decline, created_at, pay_by";
-const PAYMENT: &str = "id, attempt, state, client_secret, begun_at, settles_at, amount";
+const PAYMENT: &str = "id, attempt, state, client_secret, begun_at, settles_at, amount, provider, reference, revision, \
+                       refunded, refunds, review, next_at";
 
 impl Store {
     pub(super) fn find_visitor(
@@ -205,10 +206,11 @@ pub(super) fn read_order(row: &Row<'_>) -> rusqlite::Result<OrderRow> {
 
 fn read_payment(row: &Row<'_>, currency: Currency) -> rusqlite::Result<PaymentRow> {
     let state: String = row.get(2)?;
+    let provider: String = row.get(7)?;
     Ok(PaymentRow {
         id: row.get(0)?,
         attempt: row.get(1)?,
-        state: known(&PaymentState::ALL, |known| known.as_str() == state)?,
+        state: PaymentState::named(&state).ok_or(FromSqlError::InvalidType)?,
         amount: Money {
             amount: row.get(6)?,
             currency,
@@ -216,7 +218,21 @@ fn read_payment(row: &Row<'_>, currency: Currency) -> rusqlite::Result<PaymentRo
         client_secret: row.get(3)?,
         begun_at: row.get::<_, Option<i64>>(4)?.map(Time),
         settles_at: row.get::<_, Option<i64>>(5)?.map(Time),
+        provider: ProviderId::named(&provider).ok_or(FromSqlError::InvalidType)?,
+        reference: row.get(8)?,
+        revision: row.get(9)?,
+        refunded: row.get(10)?,
+        refunds: read_refunds(row.get(11)?)?,
+        review: row.get(12)?,
+        next_at: row.get::<_, Option<i64>>(13)?.map(Time),
     })
+}
+
+fn read_refunds(text: Option<String>) -> rusqlite::Result<Vec<RefundRow>> {
+    let Some(text) = text else {
+        return Ok(Vec::new());
+    };
+    Ok(serde_json::from_str(&text).map_err(FromSqlError::other)?)
 }
 
 pub(super) fn known<T: Copy>(all: &[T], fits: impl Fn(&T) -> bool) -> rusqlite::Result<T> {

@@ -196,8 +196,8 @@ impl Store {
         {
             self.db
                 .prepare_cached(
-                    "insert into payment (event, id, order_id, attempt, state, amount, client_secret)
-                     values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                    "insert into payment (event, id, order_id, attempt, state, amount, client_secret, provider, next_at)
+                     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
                 )?
                 .execute(params![
                     event,
@@ -206,25 +206,38 @@ impl Store {
                     new.attempt,
                     new.state.as_str(),
                     new.amount.amount,
-                    new.client_secret
+                    new.client_secret,
+                    new.provider.as_str(),
+                    new.next_at.map(|at| at.0)
                 ])?;
         }
         for change in &changes.payments {
+            let to = &change.to;
+            let refunds = (!to.refunds.is_empty()).then(|| json(&to.refunds));
             let rows = self
                 .db
                 .prepare_cached(
-                    "update payment set state = ?4, begun_at = ?5, settles_at = ?6
-                     where event = ?1 and order_id = ?2 and attempt = ?7 and state = ?3 and settles_at is ?8",
+                    "update payment set state = ?4, begun_at = ?5, settles_at = ?6, client_secret = ?10, reference = ?11,
+                         refunded = ?12, refunds = ?13, review = ?14, next_at = ?15, tries = 0, revision = ?9 + 1
+                     where event = ?1 and order_id = ?2 and attempt = ?7 and state = ?3 and settles_at is ?8
+                         and revision = ?9",
                 )?
                 .execute(params![
                     event,
                     change.order,
                     change.from.as_str(),
-                    change.to.as_str(),
-                    change.begun_at.map(|at| at.0),
-                    change.settles_at.map(|at| at.0),
-                    change.attempt,
-                    change.promised_at.map(|at| at.0)
+                    to.state.as_str(),
+                    to.begun_at.map(|at| at.0),
+                    to.settles_at.map(|at| at.0),
+                    to.attempt,
+                    change.promised_at.map(|at| at.0),
+                    change.revision,
+                    to.client_secret,
+                    to.reference,
+                    to.refunded,
+                    refunds,
+                    to.review,
+                    to.next_at.map(|at| at.0)
                 ])?;
             must_change(rows)?;
         }

@@ -49,6 +49,7 @@ impl Class {
             | "/e/{event}/seats"
             | "/orders/{order}"
             | "/static/{*path}"
+            | "/webhooks/stripe"
             | "/.well-known/jwks.json" => Class::Purchase,
             "/api/v1/events/{event}/line/me" if method == Method::DELETE => Class::Purchase,
             "/api/v1/events/{event}/sessions" if method == Method::POST => Class::Enter,

@@ -1,12 +1,6 @@
-//! Payments through the router while the store refuses the provider's verdict: it is kept until the
-//! store accepts it.
+//! Payments while the store refuses the provider's verdict: it is kept until the store accepts it.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on should stop there"
-)]
-
-use async_trait::async_trait;
+use crate::node::{Node, ORGANISER_KEY, WORD};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
@@ -14,44 +8,17 @@ use checkout::Shop;
 use checkout::inventory::{
     Begun, Buyer, NewSession, Order, Reader, SessionKey, Verdict, Wish, layout,
 };
-use checkout::jwks::Jwks;
-use checkout::settings::SeatsArgs;
-use checkout::waiting_room::{Reported, WaitingRoom};
+use checkout::payment::PaymentArgs;
 use serde_json::Value;
-use shared::data_dir::DataFolder;
 use shared::http::middleware::with_middleware;
-use shared::ids::{Availability, EventId, VisitorId};
-use shared::mistakes::Mistakes;
-use shared::settings::Common;
+use shared::ids::{EventId, VisitorId};
 use shared::time::{Clock, Time};
-use shared::token::{Signer, SigningAlgorithm, Verifier};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use testkit::{Shared, shared_postgres};
-use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-const WORD: &str = "ses_arena_of-ada";
-
-/// Test double of a waiting room that accepts every report.
-struct Everyone;
-
-#[async_trait]
-impl WaitingRoom for Everyone {
-    async fn knows(&self, _: &EventId) -> Option<bool> {
-        Some(true)
-    }
-    async fn start(&self, _: &EventId, _: &str) -> Reported {
-        Reported::Taken
-    }
-    async fn finish(&self, _: &EventId, _: &str) -> Reported {
-        Reported::Taken
-    }
-    async fn report(&self, _: &EventId, _: Availability) -> Reported {
-        Reported::Taken
-    }
-}
 
 async fn order(shop: &Shop, keys: &checkout::inventory::SessionKeys, seat: &str) -> Order {
     let wish = Wish::Seats(vec![seat.to_owned()]);
@@ -64,46 +31,6 @@ async fn order(shop: &Shop, keys: &checkout::inventory::SessionKeys, seat: &str)
     let hold = hold.unwrap().value.id;
     let order = shop.inventory.order(keys.clone(), &hold, buyer, None).await;
     order.unwrap().value
-}
-
-/// A node of the checkout.
-struct Node {
-    shop: Arc<Shop>,
-    stop: CancellationToken,
-    folder: DataFolder,
-    _kept: tempfile::TempDir,
-}
-
-impl Node {
-    async fn open(inventory: Option<String>, clock: Clock) -> Node {
-        let kept = tempfile::tempdir().unwrap();
-        let folder = DataFolder::open(kept.path()).unwrap();
-        let mut mistakes = Mistakes::default();
-        let common = Common {
-            organiser_key: Some("stage-organiser-key".into()),
-            requests_per_second: Some("0".into()),
-            visitor_requests_per_second: Some("0".into()),
-            ..Common::default()
-        };
-        let settings = common.read("127.0.0.1:1", &mut mistakes);
-        let stop = CancellationToken::new();
-        let site = settings.open_site(&folder, clock, stop.clone(), None);
-        let signer = Signer::from_pem(&SigningAlgorithm::EdDsa.generate_pem().unwrap()).unwrap();
-        let verifier = Verifier::from_jwks(&signer.jwks(), "http://127.0.0.1:1").unwrap();
-        let args = SeatsArgs {
-            inventory,
-            ..SeatsArgs::default()
-        };
-        let site = Arc::new(site.unwrap().0);
-        let keys = Jwks::given(verifier);
-        let shop = args.open(&folder, site, keys, Arc::new(Everyone), None);
-        Node {
-            shop: shop.await.unwrap(),
-            stop,
-            folder,
-            _kept: kept,
-        }
-    }
 }
 
 /// A node whose store can be made to refuse that a payment was captured, and an order.
@@ -121,7 +48,7 @@ impl Stage {
     async fn open(database: Option<String>, servers: Arc<Shared>) -> Stage {
         let clock = Clock::manual(Time(1_800_000_000_000));
         let url = database.as_ref().map(|name| servers.postgres.url(name));
-        let node = Node::open(url, clock.clone()).await;
+        let node = Node::open(url, clock.clone(), PaymentArgs::default()).await;
         let shop = &node.shop;
         let event = EventId::parse("arena").unwrap();
         let plan = br#"{"categories": [{"id": "c", "name": "C", "price": 4500}],
@@ -216,7 +143,7 @@ impl Stage {
             self.order.id
         );
         let request = Request::post(path)
-            .header("authorization", "Bearer stage-organiser-key")
+            .header("authorization", format!("Bearer {ORGANISER_KEY}"))
             .body(Body::empty());
         self.ask(request.unwrap()).await
     }
@@ -268,8 +195,7 @@ async fn a_yes_that_the_store_refuses_is_kept_until_it_takes_it_and_the_request_
         // Longer than a provider may take to answer. The sweep does not ask for the verdict, as it
         // is known here.
         stage.clock.advance_ms(60_000);
-        let swept = stage.node.shop.inventory.sweep().await.unwrap();
-        assert_eq!(swept.due.len(), 1);
+        stage.node.shop.inventory.sweep().await.unwrap();
         let (status, problem) = stage.pay().await;
         assert!(is_not_yet(status, &problem), "{status} {problem}");
         stage.accept();
@@ -331,7 +257,7 @@ async fn a_node_that_reaches_the_store_since_a_moment_leaves_a_silent_payment_to
     stage.refuse();
     let (status, _) = stage.pay().await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-    let other = Node::open(Some(url), stage.clock.clone()).await;
+    let other = Node::open(Some(url), stage.clock.clone(), PaymentArgs::default()).await;
     tokio::spawn(checkout::run(other.shop.clone()));
     // It settles one and, with another sweep, the next: the payment was due at the first.
     for promised in &promised {

@@ -1,0 +1,138 @@
+//! The inventory's operations on payments and refunds.
+
+use super::command::Subject;
+use super::commands::{ATTEMPTS_PER_VISITOR_MAX, Target};
+use super::model::*;
+use super::records::OrderState;
+use super::service::{Inventory, first};
+use crate::instruments::{ORDER_SECONDS, ORDERS_CONFIRMED};
+use shared::http::idempotency::Attempt;
+use shared::ids::EventId;
+
+impl Inventory {
+    /// Marks a payment as requested from the provider. The provider is called only after this is
+    /// committed.
+    pub async fn begin_payment(
+        &self,
+        keys: SessionKeys,
+        payment: &str,
+        attempt: Option<Attempt>,
+    ) -> Result<Begun, Refused> {
+        let most = ATTEMPTS_PER_VISITOR_MAX;
+        self.begin_payment_within(keys, payment, attempt, most)
+            .await
+    }
+
+    /// As `begin_payment`, if fewer attempts of the visitor were declined than this.
+    pub async fn begin_payment_within(
+        &self,
+        keys: SessionKeys,
+        payment: &str,
+        attempt: Option<Attempt>,
+        declines_max: u32,
+    ) -> Result<Begun, Refused> {
+        first(keys, Refused::NoSuchPayment, |key| {
+            let (payment, attempt) = (payment.to_owned(), attempt.clone());
+            let subject =
+                Subject::new(&key.event, Target::Session(key.hash)).once(attempt.as_ref());
+            self.decide(subject, move |work| {
+                work.begin_payment(&key.hash, &payment, attempt.as_ref(), declines_max)
+            })
+        })
+        .await
+    }
+
+    /// Records that a provider knows a payment, and waits for the fan.
+    pub async fn offered(&self, payment: &PaymentRef, offer: Offer) -> Result<Settled, Refused> {
+        let payment = payment.clone();
+        let subject = Subject::new(&payment.event, Target::Order(payment.order.clone()));
+        self.decide(subject, move |work| work.offered(&payment, &offer))
+            .await
+    }
+
+    /// Applies the provider's verdict. The order is then booked, declined or still waiting, or the
+    /// money must be refunded. A decline that was asked for before the provider promised to decide
+    /// later changes nothing.
+    pub async fn settle(
+        &self,
+        payment: &PaymentRef,
+        verdict: Verdict,
+        attempt: Option<Attempt>,
+    ) -> Result<Order, Refused> {
+        let settled = self.report(payment, verdict, attempt).await?;
+        Ok(settled.order)
+    }
+
+    /// As `settle`, and returns the next step of the payment if the checkout has it.
+    pub async fn report(
+        &self,
+        payment: &PaymentRef,
+        verdict: Verdict,
+        attempt: Option<Attempt>,
+    ) -> Result<Settled, Refused> {
+        let payment = payment.clone();
+        // The answer is written over the mark of this same attempt, so that it need not be read.
+        let subject = Subject::new(&payment.event, Target::Order(payment.order.clone()));
+        let settled = self.decide(subject, move |work| {
+            let settled = work.settle(&payment, &verdict, attempt.as_ref())?;
+            let mut changes = work.changes.orders.iter();
+            let is_new = changes.any(|change| change.to == OrderState::Confirmed);
+            Ok((settled, is_new, work.now))
+        });
+        let (settled, is_new, now) = settled.await?;
+        if is_new {
+            ORDERS_CONFIRMED.inc();
+            let waited_ms = now.0 - settled.order.created_at.0;
+            ORDER_SECONDS.observe(waited_ms as f64 / 1000.0);
+        }
+        Ok(settled)
+    }
+
+    /// Marks a confirmed order as being refunded. The provider is called only after this is
+    /// committed.
+    pub async fn begin_refund(&self, event: &EventId, order: &str) -> Result<PaymentRef, Refused> {
+        self.begin_refund_of(event, order, None).await
+    }
+
+    /// As `begin_refund`, of some of its seats; of all that the order still has if none are named.
+    pub async fn begin_refund_of(
+        &self,
+        event: &EventId,
+        order: &str,
+        seats: Option<Vec<String>>,
+    ) -> Result<PaymentRef, Refused> {
+        let order = order.to_owned();
+        let subject = Subject::new(event, Target::Order(order.clone()));
+        self.decide(subject, move |work| {
+            work.begin_refund(&order, seats.as_deref())
+        })
+        .await
+    }
+
+    /// Returns the order of a payment.
+    pub async fn show_paid(&self, payment: &PaymentRef) -> Result<Order, Refused> {
+        let order = payment.order.clone();
+        let subject = Subject::fresh(&payment.event, Target::Order(order.clone()));
+        self.decide(subject, move |work| {
+            let row = work.records.order(&order).ok_or(Refused::NoSuchOrder)?;
+            Ok(work.event_state.show(row))
+        })
+        .await
+    }
+
+    /// Returns a payment as it is in the books, if the provider means the same by it.
+    pub async fn find_payment(&self, payment: &PaymentRef) -> Result<PaymentRef, Refused> {
+        let payment = payment.clone();
+        let subject = Subject::fresh(&payment.event, Target::Order(payment.order.clone()));
+        self.decide(subject, move |work| work.find_payment(&payment))
+            .await
+    }
+
+    /// Records that the money was refunded, and makes its seats available again.
+    pub async fn refunded(&self, payment: &PaymentRef) -> Result<Order, Refused> {
+        let payment = payment.clone();
+        let subject = Subject::new(&payment.event, Target::Order(payment.order.clone()));
+        self.decide(subject, move |work| work.refunded(&payment))
+            .await
+    }
+}

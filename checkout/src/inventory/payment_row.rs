@@ -1,0 +1,94 @@
+//! The stored record of a payment, and of refunds of a part of it.
+
+use super::model::{Money, PaymentRef, ProviderId, RefundRef};
+use super::payment_state::PaymentState;
+use serde::{Deserialize, Serialize};
+use shared::ids::EventId;
+use shared::time::Time;
+
+#[derive(Clone, Debug)]
+pub(super) struct PaymentRow {
+    pub(super) id: String,
+    pub(super) attempt: i32,
+    pub(super) state: PaymentState,
+    pub(super) amount: Money,
+    pub(super) client_secret: String,
+    pub(super) begun_at: Option<Time>,
+    /// Time at which the provider will have decided; set for the simulated card that pays late.
+    pub(super) settles_at: Option<Time>,
+    pub(super) provider: ProviderId,
+    /// The provider's own id of it.
+    pub(super) reference: Option<String>,
+    /// Number of its changes. A change that was decided on an older one is refused.
+    pub(super) revision: i32,
+    /// Sum of what was given back, in minor units.
+    pub(super) refunded: i64,
+    /// Refunds of a part.
+    pub(super) refunds: Vec<RefundRow>,
+    /// Reason why a person has to look at it.
+    pub(super) review: Option<String>,
+    /// Time at which the reconciler asks the provider next; otherwise it follows from the state.
+    pub(super) next_at: Option<Time>,
+}
+
+/// Refund of a part of a payment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct RefundRow {
+    pub(super) id: String,
+    /// Indices of the seats in the layout.
+    pub(super) seats: Vec<u32>,
+    /// In minor units.
+    pub(super) amount: i64,
+    pub(super) is_done: bool,
+}
+
+impl PaymentRow {
+    /// Returns the refund that is under way, if one is: of a part, or of everything that is left.
+    pub(super) fn open_refund(&self) -> Option<RefundRef> {
+        if self.state != PaymentState::Refunding {
+            return None;
+        }
+        let part = self.refunds.iter().find(|refund| !refund.is_done);
+        Some(match part {
+            Some(part) => RefundRef {
+                id: part.id.clone(),
+                amount: part.amount,
+            },
+            None => RefundRef {
+                id: format!("{}_rest", self.id),
+                amount: self.amount.amount - self.refunded,
+            },
+        })
+    }
+
+    /// Returns it as its provider is asked about it.
+    pub(super) fn as_ref(&self, event: EventId, order: String) -> PaymentRef {
+        PaymentRef {
+            event,
+            order,
+            id: self.id.clone(),
+            amount: self.amount,
+            promised_at: self.settles_at,
+            provider: self.provider,
+            reference: self.reference.clone(),
+            refund: self.open_refund(),
+        }
+    }
+
+    /// Returns what was taken, in minor units.
+    pub(super) fn captured(&self) -> i64 {
+        match self.state {
+            PaymentState::Captured | PaymentState::Refunding | PaymentState::Refunded => {
+                self.amount.amount
+            }
+            _ => 0,
+        }
+    }
+
+    /// Returns the seats whose money is being given back or was.
+    pub(super) fn seats_given_back(&self) -> impl Iterator<Item = u32> {
+        self.refunds
+            .iter()
+            .flat_map(|refund| refund.seats.iter().copied())
+    }
+}

@@ -1,0 +1,123 @@
+//! Payments that are due or to be compared, and the webhooks that were received.
+
+use super::Postgres;
+use super::read::found_payment;
+use crate::inventory::engine::{
+    DUE_MAX, Engine as _, INBOX_SECONDS, PARKED_MAX, SILENCE_MS, lease_ms,
+};
+use crate::inventory::model::*;
+use shared::time::Time;
+use sqlx::{AssertSqlSafe, Row as _, query};
+
+/// Columns of a payment, as JSON.
+const COLUMNS: &str = "row_to_json(p)::text";
+
+/// Takes due payments: those that the provider settles by itself, and those that are followed
+/// there. The words of both are those of their indices.
+const TAKE: &str = "with settling as (
+        select p.event, p.order_id, p.attempt from fairline.payment p
+        where p.state in ('processing', 'refunding') and p.review is null
+            and coalesce(p.next_at, case p.state when 'processing' then coalesce(p.settles_at, p.begun_at + $2) else 0 end) <= $1
+        limit $3 for update skip locked
+    ), followed as (
+        select p.event, p.order_id, p.attempt from fairline.payment p
+        where p.provider not in ('simulated', 'free')
+            and p.state in ('created', 'requires_action', 'authorised', 'capturing', 'voiding') and p.review is null
+            and coalesce(p.next_at, 0) <= $1
+        limit $3 for update skip locked
+    )
+    update fairline.payment p set tries = p.tries + 1,
+        next_at = $1 + least($4, $2 * (1 << least(p.tries, 10)))
+    from (select * from settling union all select * from followed) f
+    where p.event = f.event and p.order_id = f.order_id and p.attempt = f.attempt
+    returning row_to_json(p)::text";
+
+impl Postgres {
+    pub(super) async fn due_payments(&self) -> Result<Vec<DuePayment>, Refused> {
+        let take = |now: Time| {
+            let take = query(TAKE).bind(now.0).bind(SILENCE_MS).bind(DUE_MAX);
+            take.bind(lease_ms(10))
+        };
+        let mut due = Vec::new();
+        for row in self.fetch_each(take).await? {
+            let found = found_payment(row.get(0))?;
+            due.push(DuePayment {
+                payment: found.payment,
+                state: found.row.state,
+            });
+        }
+        Ok(due)
+    }
+
+    pub(super) async fn payments_between(
+        &self,
+        from: Time,
+        to: Time,
+    ) -> Result<Vec<BookedPayment>, Refused> {
+        let select = format!(
+            "select {COLUMNS} from fairline.payment p
+            where p.reference is not null and p.begun_at >= $1 and p.begun_at < $2"
+        );
+        let select = |_: Time| query(AssertSqlSafe(select.clone())).bind(from.0).bind(to.0);
+        let mut booked = Vec::new();
+        for row in self.fetch_each(select).await? {
+            let found = found_payment(row.get(0))?;
+            booked.push(BookedPayment {
+                captured: found.row.captured(),
+                refunded: found.row.refunded,
+                state: found.row.state,
+                payment: found.payment,
+            });
+        }
+        Ok(booked)
+    }
+
+    pub(super) async fn knows_webhook(&self, id: &str) -> Result<bool, Refused> {
+        let select = query("select from fairline.inbox where id = $1").bind(id);
+        let found = self.shards[0].reader().fetch_optional(select).await?;
+        Ok(found.is_some())
+    }
+
+    pub(super) async fn keep_webhook(&self, event: &InboxEvent) -> Result<(), Refused> {
+        let now = self.now().0;
+        let keep = "insert into fairline.inbox (id, reference, at, next_at) values ($1, $2, $3, $4)
+            on conflict (id) do update set next_at = excluded.next_at";
+        let keep = query(keep)
+            .bind(&event.id)
+            .bind(&event.reference)
+            .bind(now)
+            .bind(event.is_parked.then_some(now + lease_ms(0)));
+        self.shards[0].reader().fetch(keep).await?;
+        Ok(())
+    }
+
+    pub(super) async fn parked_webhooks(&self) -> Result<Vec<InboxEvent>, Refused> {
+        let take = "update fairline.inbox i set tries = i.tries + 1,
+                next_at = $1 + least($3, $2 * (1 << least(i.tries, 10)))
+            from (select id from fairline.inbox where next_at <= $1 order by next_at limit $4 for update skip locked) f
+            where i.id = f.id returning i.id, i.reference";
+        let take = query(take)
+            .bind(self.now().0)
+            .bind(lease_ms(0))
+            .bind(lease_ms(10))
+            .bind(PARKED_MAX);
+        let rows = self.shards[0].reader().fetch(take).await?;
+        let read = |row: &sqlx::postgres::PgRow| InboxEvent {
+            id: row.get(0),
+            reference: row.get(1),
+            is_parked: true,
+        };
+        Ok(rows.iter().map(read).collect())
+    }
+
+    pub(super) async fn prune_inbox(&self) -> Result<(), Refused> {
+        let delete = "delete from fairline.inbox where id in
+            (select id from fairline.inbox where at < $1 limit 10000)";
+        let before = self.now().0 - INBOX_SECONDS * 1000;
+        self.shards[0]
+            .reader()
+            .fetch(query(delete).bind(before))
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,236 @@
+//! Stripe: payments as PaymentIntents with manual capture, over its HTTP API.
+
+mod api;
+mod intent;
+mod settings;
+pub(crate) mod signature;
+
+use super::provider::{Answer, Listed, Provider, Report};
+use crate::inventory::{Offer, PaymentRef, ProviderId, RefundRef, Verdict};
+use api::{Api, Form, Reply};
+use async_trait::async_trait;
+pub(crate) use intent::Intent;
+use intent::{IntentList, Refund, RefundList};
+pub use settings::StripeArgs;
+use settings::StripeSettings;
+use shared::crypto::random_id;
+use shared::time::Time;
+use signature::WebhookSecrets;
+
+/// Largest number of pages read of a list, of 100 each.
+const PAGES_MAX: usize = 2_000;
+/// Largest number of idempotency keys for one operation. A key whose request failed is answered
+/// with that failure again for a day, so the next one is needed once it is clear that nothing was
+/// done. They are the same at every node, so that no two do it at once.
+const KEYS_MAX: u32 = 8;
+
+/// The provider.
+pub(crate) struct Stripe {
+    api: Api,
+    pub(crate) webhooks: WebhookSecrets,
+    /// Key with which the page shows Stripe's form for cards.
+    pub(crate) publishable_key: Option<String>,
+}
+
+impl Stripe {
+    /// Creates the provider.
+    pub(crate) fn new(settings: StripeSettings) -> Stripe {
+        Stripe {
+            api: Api::new(&settings.url, &settings.key),
+            webhooks: settings.webhook_secrets,
+            publishable_key: settings.publishable_key,
+        }
+    }
+
+    /// Returns a PaymentIntent.
+    pub(crate) async fn intent(&self, reference: &str) -> Answer<Intent> {
+        let reply = self.api.get(&path(reference, ""), &Form::default()).await;
+        answer(reply)
+    }
+
+    /// Captures or cancels a payment. Whatever the answer, its state says whether it was done.
+    async fn change(&self, payment: &PaymentRef, operation: &str) -> Answer<Report> {
+        let Some(reference) = &payment.reference else {
+            return Answer::Refused("it was never offered".to_owned());
+        };
+        let path = path(reference, &format!("/{operation}"));
+        // It cannot be done twice, so that the second key need not be known to other nodes.
+        let first = format!("{}:{operation}", payment.id);
+        let second = random_id(&format!("{first}:"));
+        for key in [first, second] {
+            let reply: Reply<Intent> = self.api.post(&path, &Form::default(), &key).await;
+            let is_final = match &reply {
+                Reply::Done(intent) => return Answer::Known(report(intent)),
+                Reply::Refused(_) | Reply::Lost => true,
+                Reply::Failed => false,
+            };
+            match self.intent(reference).await {
+                Answer::Known(intent) if is_open(&intent) && !is_final => {}
+                Answer::Known(intent) if is_open(&intent) => {
+                    return answer(reply).map(|intent| report(&intent));
+                }
+                told => return told.map(|intent| report(&intent)),
+            }
+        }
+        Answer::Unknown
+    }
+
+    /// Returns whether a refund has been made.
+    async fn has_refund(&self, reference: &str, refund: &RefundRef) -> Answer<bool> {
+        let mut after = None;
+        for _ in 0..PAGES_MAX {
+            let mut query = Form::default()
+                .with("limit", 100)
+                .with("payment_intent", reference);
+            if let Some(last) = &after {
+                query = query.with("starting_after", last);
+            }
+            let page: RefundList = match answer(self.api.get("/v1/refunds", &query).await) {
+                Answer::Known(page) => page,
+                other => return other.map(|_: RefundList| false),
+            };
+            if page.data.iter().any(|found| found.is(&refund.id)) {
+                return Answer::Known(true);
+            }
+            after = page.data.into_iter().next_back().map(|last| last.id);
+            if !page.has_more || after.is_none() {
+                return Answer::Known(false);
+            }
+        }
+        Answer::Unknown
+    }
+}
+
+/// Returns the idempotency keys of an operation, in the order in which they are used.
+fn keys(id: &str, operation: &str) -> impl Iterator<Item = String> {
+    (0..KEYS_MAX).map(move |at| match at {
+        0 => format!("{id}:{operation}"),
+        at => format!("{id}:{operation}:{at}"),
+    })
+}
+
+fn answer<T>(reply: Reply<T>) -> Answer<T> {
+    match reply {
+        Reply::Done(value) => Answer::Known(value),
+        Reply::Refused(why) => Answer::Refused(why),
+        Reply::Failed | Reply::Lost => Answer::Unknown,
+    }
+}
+
+/// Returns whether a payment is neither captured nor cancelled.
+fn is_open(intent: &Intent) -> bool {
+    !matches!(intent.verdict(), Verdict::Captured | Verdict::Voided)
+}
+
+fn path(reference: &str, operation: &str) -> String {
+    format!("/v1/payment_intents/{reference}{operation}")
+}
+
+fn report(intent: &Intent) -> Report {
+    Report {
+        verdict: intent.verdict(),
+        amount: intent.money(),
+    }
+}
+
+#[async_trait]
+impl Provider for Stripe {
+    fn id(&self) -> ProviderId {
+        ProviderId::Stripe
+    }
+
+    /// One that was made without its secret being told to anyone cannot be paid, so that another
+    /// may be made after a failure.
+    async fn offer(&self, payment: &PaymentRef) -> Answer<Offer> {
+        let currency = payment.amount.currency.as_str().to_ascii_lowercase();
+        let form = Form::default()
+            .with("amount", payment.amount.amount)
+            .with("currency", currency)
+            .with("capture_method", "manual")
+            .with("automatic_payment_methods[enabled]", "true")
+            .with("automatic_payment_methods[allow_redirects]", "never")
+            .with("metadata[payment]", &payment.id)
+            .with("metadata[order]", &payment.order)
+            .with("metadata[event]", payment.event.as_str());
+        for key in keys(&payment.id, "offer") {
+            match self.api.post("/v1/payment_intents", &form, &key).await {
+                Reply::Failed => {}
+                reply => return answer(reply).map(Intent::into_offer),
+            }
+        }
+        Answer::Unknown
+    }
+
+    async fn charge(&self, _: &str, _: Time) -> Option<Verdict> {
+        None
+    }
+
+    async fn fetch(&self, payment: &PaymentRef) -> Answer<Report> {
+        let Some(reference) = &payment.reference else {
+            return Answer::Refused("it was never offered".to_owned());
+        };
+        self.intent(reference).await.map(|intent| report(&intent))
+    }
+
+    async fn capture(&self, payment: &PaymentRef) -> Answer<Report> {
+        self.change(payment, "capture").await
+    }
+
+    async fn cancel(&self, payment: &PaymentRef) -> Answer<Report> {
+        self.change(payment, "cancel").await
+    }
+
+    async fn refund(&self, payment: &PaymentRef, refund: &RefundRef) -> Answer<()> {
+        let Some(reference) = &payment.reference else {
+            return Answer::Refused("it was never offered".to_owned());
+        };
+        let form = Form::default()
+            .with("payment_intent", reference)
+            .with("amount", refund.amount)
+            .with("metadata[refund]", &refund.id)
+            .with("metadata[payment]", &payment.id);
+        for key in keys(&refund.id, "refund") {
+            let reply: Reply<Refund> = self.api.post("/v1/refunds", &form, &key).await;
+            let is_final = match &reply {
+                Reply::Done(made) if made.holds() => return Answer::Known(()),
+                Reply::Done(_) => return Answer::Refused("the refund failed".to_owned()),
+                Reply::Refused(_) | Reply::Lost => true,
+                Reply::Failed => false,
+            };
+            match self.has_refund(reference, refund).await {
+                Answer::Known(true) => return Answer::Known(()),
+                Answer::Known(false) if !is_final => {}
+                Answer::Known(false) => return answer(reply).map(|_| ()),
+                _ => return Answer::Unknown,
+            }
+        }
+        Answer::Unknown
+    }
+
+    async fn list(&self, from: Time, to: Time) -> Answer<Vec<Listed>> {
+        let mut listed = Vec::new();
+        let mut after = None;
+        for _ in 0..PAGES_MAX {
+            let mut query = Form::default()
+                .with("limit", 100)
+                .with("created[gte]", from.0.div_euclid(1000))
+                .with("created[lt]", to.0.div_euclid(1000))
+                .with("expand[]", "data.latest_charge");
+            if let Some(last) = &after {
+                query = query.with("starting_after", last);
+            }
+            let page: IntentList = match answer(self.api.get("/v1/payment_intents", &query).await) {
+                Answer::Known(page) => page,
+                other => return other.map(|_: IntentList| Vec::new()),
+            };
+            after = page.data.last().map(|last| last.id.clone());
+            listed.extend(page.data.into_iter().filter_map(Intent::into_listed));
+            if !page.has_more || after.is_none() {
+                return Answer::Known(listed);
+            }
+        }
+        Answer::Refused(
+            "there are more payments than can be listed: choose a shorter period".into(),
+        )
+    }
+}

@@ -1,0 +1,85 @@
+//! A node of the checkout, with a waiting room that accepts every report.
+
+use async_trait::async_trait;
+use checkout::Shop;
+use checkout::jwks::Jwks;
+use checkout::payment::PaymentArgs;
+use checkout::settings::SeatsArgs;
+use checkout::waiting_room::{Reported, WaitingRoom};
+use shared::data_dir::DataFolder;
+use shared::ids::{Availability, EventId};
+use shared::mistakes::Mistakes;
+use shared::settings::Common;
+use shared::time::Clock;
+use shared::token::{Signer, SigningAlgorithm, Verifier};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// Word of the session of every test.
+pub(crate) const WORD: &str = "ses_arena_of-ada";
+pub(crate) const ORGANISER_KEY: &str = "stage-organiser-key";
+
+/// Test double of a waiting room that accepts every report.
+struct Everyone;
+
+#[async_trait]
+impl WaitingRoom for Everyone {
+    async fn knows(&self, _: &EventId) -> Option<bool> {
+        Some(true)
+    }
+    async fn start(&self, _: &EventId, _: &str) -> Reported {
+        Reported::Taken
+    }
+    async fn finish(&self, _: &EventId, _: &str) -> Reported {
+        Reported::Taken
+    }
+    async fn report(&self, _: &EventId, _: Availability) -> Reported {
+        Reported::Taken
+    }
+}
+
+/// A node of the checkout.
+pub(crate) struct Node {
+    pub(crate) shop: Arc<Shop>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) folder: DataFolder,
+    _kept: tempfile::TempDir,
+}
+
+impl Node {
+    /// Opens one on SQLite, or on the Postgres with this URL.
+    pub(crate) async fn open(
+        inventory: Option<String>,
+        clock: Clock,
+        payments: PaymentArgs,
+    ) -> Node {
+        let kept = tempfile::tempdir().unwrap();
+        let folder = DataFolder::open(kept.path()).unwrap();
+        let mut mistakes = Mistakes::default();
+        let common = Common {
+            organiser_key: Some(ORGANISER_KEY.into()),
+            requests_per_second: Some("0".into()),
+            visitor_requests_per_second: Some("0".into()),
+            ..Common::default()
+        };
+        let settings = common.read("127.0.0.1:1", &mut mistakes);
+        let stop = CancellationToken::new();
+        let site = settings.open_site(&folder, clock, stop.clone(), None);
+        let signer = Signer::from_pem(&SigningAlgorithm::EdDsa.generate_pem().unwrap()).unwrap();
+        let verifier = Verifier::from_jwks(&signer.jwks(), "http://127.0.0.1:1").unwrap();
+        let args = SeatsArgs {
+            inventory,
+            payments,
+            ..SeatsArgs::default()
+        };
+        let site = Arc::new(site.unwrap().0);
+        let keys = Jwks::given(verifier);
+        let shop = args.open(&folder, site, keys, Arc::new(Everyone), None);
+        Node {
+            shop: shop.await.unwrap(),
+            stop,
+            folder,
+            _kept: kept,
+        }
+    }
+}

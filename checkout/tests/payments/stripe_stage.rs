@@ -1,0 +1,266 @@
+//! A node that is paid through the stand-in of Stripe, with a fan who has a session.
+
+use crate::node::{Node, ORGANISER_KEY};
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode};
+use checkout::inventory::{NewSession, Order, Reader, SessionKey, SessionKeys, Wish, layout};
+use checkout::payment::{PaymentArgs, ReconcileArgs, StripeArgs, reconcile};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use shared::http::middleware::with_middleware;
+use shared::ids::{EventId, VisitorId};
+use shared::time::{Clock, Time};
+use std::process::ExitCode;
+use std::sync::Arc;
+use testkit::{
+    STRIPE_KEY, STRIPE_WEBHOOK_SECRET, Shared, StripeStandIn, WebhookEvent, shared_postgres,
+};
+use tower::ServiceExt as _;
+
+/// Price of a seat.
+pub(crate) const PRICE: i64 = 4500;
+
+pub(crate) struct StripeStage {
+    pub(crate) node: Node,
+    pub(crate) stripe: StripeStandIn,
+    pub(crate) clock: Clock,
+    app: Router,
+    event: EventId,
+    fans: Mutex<Vec<Fan>>,
+    _servers: Arc<Shared>,
+}
+
+/// A fan with a session of their own, and what they hold and order.
+#[derive(Clone)]
+struct Fan {
+    word: String,
+    keys: SessionKeys,
+    hold: String,
+    order: String,
+}
+
+impl StripeStage {
+    /// Returns one stage for each engine.
+    pub(crate) async fn both() -> Vec<StripeStage> {
+        let servers = shared_postgres();
+        let url = servers.postgres.url(&servers.postgres.database());
+        vec![
+            StripeStage::open(None, servers.clone()).await,
+            StripeStage::open(Some(url), servers).await,
+        ]
+    }
+
+    async fn open(url: Option<String>, servers: Arc<Shared>) -> StripeStage {
+        let stripe = StripeStandIn::start().await.unwrap();
+        // The stand-in has a clock of its own, so that this one begins at the same time.
+        let clock = Clock::manual(Clock::system().now());
+        let payments = PaymentArgs {
+            payments: Some("stripe".into()),
+            stripe: StripeArgs {
+                stripe_key: Some(STRIPE_KEY.into()),
+                stripe_webhook_secret: Some(STRIPE_WEBHOOK_SECRET.into()),
+                stripe_url: Some(stripe.url().into()),
+                ..StripeArgs::default()
+            },
+        };
+        let node = Node::open(url, clock.clone(), payments).await;
+        let event = EventId::parse("arena").unwrap();
+        let plan = br#"{"categories": [{"id": "c", "name": "C", "price": 4500}],
+            "sections": [{"id": "s", "category": "c", "rows": 1, "seats_per_row": 6}]}"#;
+        let inventory = &node.shop.inventory;
+        let plan = layout::parse(plan).unwrap();
+        inventory.set_seating(&event, plan).await.unwrap();
+        let (routes, description) = checkout::router(node.shop.clone());
+        StripeStage {
+            app: with_middleware(routes, &node.shop.site, description),
+            node,
+            stripe,
+            clock,
+            event,
+            fans: Mutex::default(),
+            _servers: servers,
+        }
+    }
+
+    /// Lets another fan in.
+    async fn fan(&self) -> Fan {
+        let number = self.fans.lock().len() as u64 + 1;
+        let word = format!("ses_arena_of-{number}");
+        let hash = shared::crypto::sha256(word.as_bytes());
+        let session = NewSession {
+            key: hash,
+            event: self.event.clone(),
+            visitor: VisitorId(u128::from(number)),
+            number,
+            jti: format!("j{number}"),
+            token: String::new(),
+            expires_at: self.clock.now().plus_seconds(3600),
+            is_reported: true,
+        };
+        let inventory = &self.node.shop.inventory;
+        inventory.open_session(session).await.unwrap();
+        let keys = vec![SessionKey {
+            event: self.event.clone(),
+            hash,
+        }];
+        Fan {
+            word,
+            keys,
+            hold: String::new(),
+            order: String::new(),
+        }
+    }
+
+    /// Has another fan order these seats.
+    pub(crate) async fn order(&self, seats: &[&str]) -> Value {
+        let mut fan = self.fan().await;
+        let wish = Wish::Seats(seats.iter().map(|seat| (*seat).to_owned()).collect());
+        let inventory = &self.node.shop.inventory;
+        let held = inventory.hold(fan.keys.clone(), &self.event, wish, None);
+        fan.hold = held.await.unwrap().value.id.to_string();
+        let body = json!({"hold": fan.hold, "buyer": {"name": "Ada", "email": "ada@example.org"}});
+        let (status, order) = self.post("/api/v1/orders", &fan.word, &body).await;
+        assert_eq!(status, StatusCode::CREATED, "{order}");
+        fan.order = order["id"].as_str().unwrap().to_owned();
+        self.fans.lock().push(fan);
+        order
+    }
+
+    fn fan_of(&self, order: &str) -> Fan {
+        let fans = self.fans.lock();
+        fans.iter().find(|fan| fan.order == order).unwrap().clone()
+    }
+
+    /// Orders a seat and pays it; the provider's webhooks arrive.
+    pub(crate) async fn buy(&self, seats: &[&str]) -> Order {
+        let order = self.order(seats).await;
+        let secret = self.secret(&order).await;
+        self.stripe.confirm(&secret, "pm_card_visa").unwrap();
+        self.deliver().await;
+        self.settle().await;
+        self.see(&order).await
+    }
+
+    /// Returns the secret of an order's payment, which may be told only after a while.
+    pub(crate) async fn secret(&self, order: &Value) -> String {
+        let told = order["payment"]["client_secret"].as_str().unwrap();
+        if !told.is_empty() {
+            return told.to_owned();
+        }
+        self.settle().await;
+        self.see(order).await.payment.client_secret
+    }
+
+    /// Lets time go by, and the reconciler work, until what goes wrong has gone wrong often enough.
+    pub(crate) async fn settle(&self) {
+        for _ in 0..4 {
+            self.clock.advance_ms(20_000);
+            self.node.shop.reconcile_due().await;
+        }
+    }
+
+    pub(crate) async fn see(&self, order: &Value) -> Order {
+        self.see_order(order["id"].as_str().unwrap()).await
+    }
+
+    pub(crate) async fn see_order(&self, order: &str) -> Order {
+        let reader = Reader::Session(self.fan_of(order).keys);
+        let inventory = &self.node.shop.inventory;
+        inventory.show_order(reader, order).await.unwrap()
+    }
+
+    /// Delivers all events in their order.
+    pub(crate) async fn deliver(&self) {
+        for event in self.stripe.take_events() {
+            let status = self.webhook(&event).await;
+            assert_eq!(status, StatusCode::NO_CONTENT, "{}", event.kind);
+        }
+    }
+
+    pub(crate) async fn webhook(&self, event: &WebhookEvent) -> StatusCode {
+        let at = u64::try_from(self.clock.now().seconds()).unwrap();
+        self.send_webhook(&event.body, &event.signature_at(at))
+            .await
+    }
+
+    pub(crate) async fn send_webhook(&self, body: &str, signature: &str) -> StatusCode {
+        let request = Request::post("/webhooks/stripe")
+            .header("stripe-signature", signature)
+            .header("content-type", "application/json")
+            .body(Body::from(body.to_owned()));
+        let answer = self.app.clone().oneshot(request.unwrap()).await;
+        answer.unwrap().status()
+    }
+
+    /// Refunds an order: these seats, or all.
+    pub(crate) async fn refund(&self, order: &str, seats: Option<&[&str]>) -> (StatusCode, Value) {
+        let path = format!("/api/v1/organiser/events/arena/orders/{order}/refund");
+        let body = seats.map_or(json!({}), |seats| json!({"seats": seats}));
+        self.post(&path, ORGANISER_KEY, &body).await
+    }
+
+    /// Has the fan of an order let its seats go.
+    pub(crate) async fn release(&self, order: &Value) {
+        let fan = self.fan_of(order["id"].as_str().unwrap());
+        let inventory = &self.node.shop.inventory;
+        inventory.release(fan.keys, &fan.hold).await.unwrap();
+    }
+
+    /// Lets the time to pay run out.
+    pub(crate) async fn expire(&self) {
+        self.clock.advance_ms(601_000);
+        self.node.shop.inventory.sweep().await.unwrap();
+    }
+
+    async fn post(&self, path: &str, word: &str, body: &Value) -> (StatusCode, Value) {
+        let request = Request::post(path)
+            .header("authorization", format!("Bearer {word}"))
+            .header("content-type", "application/json")
+            .body(Body::from(body.to_string()));
+        let answer = self.app.clone().oneshot(request.unwrap()).await.unwrap();
+        let status = answer.status();
+        let body = to_bytes(answer.into_body(), 100_000).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
+    }
+
+    /// Returns the numbers of available, held and booked seats.
+    pub(crate) async fn counts(&self) -> [u32; 3] {
+        let sales = self.node.shop.inventory.sales(&self.event).await.unwrap();
+        [sales.available, sales.held, sales.booked]
+    }
+
+    /// Checks that each order's money is the price of its tickets, and the provider's books are
+    /// ours, to the cent.
+    pub(crate) async fn check_books(&self) {
+        let inventory = &self.node.shop.inventory;
+        let mut booked = 0;
+        for order in inventory.orders(&self.event, 100).await.unwrap() {
+            let tickets = order.tickets.as_ref().map_or(0, Vec::len) as i64;
+            booked += tickets;
+            let refunded = order.refunded.map_or(0, |refunded| refunded.amount);
+            if order.state == "confirmed" {
+                assert_eq!(order.total.amount - refunded, tickets * PRICE, "{order:?}");
+            }
+        }
+        let (from, to) = (Time(0), Time(self.clock.now().0 + 86_400_000));
+        let payments = inventory.payments(from, to).await.unwrap();
+        let kept = payments
+            .iter()
+            .map(|payment| payment.captured - payment.refunded);
+        assert_eq!(kept.sum::<i64>(), booked * PRICE, "{payments:?}");
+        let [_, _, seats] = self.counts().await;
+        assert_eq!(i64::from(seats), booked);
+        assert_eq!(self.reconcile().await, ExitCode::SUCCESS, "{payments:?}");
+    }
+
+    /// Compares with the provider's list.
+    pub(crate) async fn reconcile(&self) -> ExitCode {
+        let args = ReconcileArgs {
+            from: "2020-01-01T00:00:00Z".into(),
+            to: "2100-01-01T00:00:00Z".into(),
+        };
+        let shop = &self.node.shop;
+        reconcile(&shop.inventory, &shop.providers, &args).await
+    }
+}

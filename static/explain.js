@@ -1,0 +1,20 @@
+// @ts-check
+// What went wrong with seats, in words for fans.
+
+/** @param {any} problem */
+export function explain(problem) {
+  /** @type {Record<string, string>} */
+  const words = {
+    "seats-taken": `Just taken: ${(problem.body.taken || []).join(", ")}. The map is up to date again.`,
+    "not-enough-seats": "There are not that many seats left there. Try fewer, or another category.",
+    "too-many-seats": `One fan may have at most ${problem.body.limit} seats.`,
+    "hold-over": "Your hold ran out and the seats went back. Choose again.",
+    "no-such-hold": "Your hold ran out and the seats went back. Choose again.",
+    "session-over": "This visit is over. Join the line again for more.",
+    "no-session": "This visit is over. Join the line again.",
+    overloaded: "Very many people are here at this moment. Nothing was lost; try again.",
+    unavailable: "The box office is out of reach for a moment. Nothing was lost; try again.",
+    "too-many-requests": "That was too fast. Try again in a moment.",
+  };
+  return words[problem.kind] || problem.message;
+}

@@ -1,0 +1,33 @@
+//! Faults on demand.
+
+use std::time::Duration;
+
+/// What goes wrong with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApiFault {
+    /// It takes effect, and its answer is lost.
+    AnswerLost,
+    /// It takes effect, and 500 is answered; again to the same idempotency key.
+    FailedAfter,
+    /// It takes no effect, and 500 is answered; again to the same idempotency key.
+    FailedBefore,
+    /// It is answered after this time.
+    Delayed(Duration),
+    /// It is refused with 429.
+    TooMany,
+}
+
+impl ApiFault {
+    pub(super) fn named(name: &str) -> Option<ApiFault> {
+        Some(match name {
+            "answer_lost" => ApiFault::AnswerLost,
+            "failed_after" => ApiFault::FailedAfter,
+            "failed_before" => ApiFault::FailedBefore,
+            "too_many" => ApiFault::TooMany,
+            _ => {
+                let ms = name.strip_prefix("delayed_")?.parse().ok()?;
+                ApiFault::Delayed(Duration::from_millis(ms))
+            }
+        })
+    }
+}

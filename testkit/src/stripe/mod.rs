@@ -1,0 +1,115 @@
+//! A stand-in of Stripe, with its behaviour on the wire as far as a checkout needs it: payments with
+//! manual capture, declines, 3-D Secure, refunds, lists, idempotency keys, webhooks; and faults on
+//! demand.
+
+mod books;
+mod faults;
+mod routes;
+mod state;
+mod webhooks;
+
+use axum::Router;
+pub use faults::ApiFault;
+pub use routes::KEY;
+use serde_json::Value;
+use state::StandInState;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+pub use webhooks::{WEBHOOK_SECRET, WebhookEvent};
+
+/// A running stand-in. It ends when it is dropped.
+pub struct StripeStandIn {
+    url: String,
+    shared: Arc<StandInState>,
+    serving: JoinHandle<()>,
+}
+
+impl StripeStandIn {
+    /// Starts one on a port of its own. Must run inside a tokio runtime.
+    ///
+    /// # Errors
+    /// If no port can be bound.
+    pub async fn start() -> std::io::Result<StripeStandIn> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let shared = Arc::<StandInState>::default();
+        let app: Router = routes::routes(shared.clone());
+        let serving = tokio::spawn(async move {
+            let _ = axum::serve(listener, app).await;
+        });
+        Ok(StripeStandIn {
+            url,
+            shared,
+            serving,
+        })
+    }
+
+    /// Returns its address.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Has the next request for an operation (`create`, `confirm`, `capture`, `cancel`, `refund`,
+    /// `retrieve`, `list`) go wrong. Several for one operation follow one another.
+    pub fn fail(&self, operation: &str, fault: ApiFault) {
+        let mut faults = self.shared.faults.lock();
+        faults.push_back((operation.to_owned(), fault));
+    }
+
+    /// Returns the operations that were asked for so far, in their order.
+    pub fn calls(&self) -> Vec<String> {
+        self.shared.calls.lock().clone()
+    }
+
+    /// Confirms a payment as the fan's browser does, with a card such as `pm_card_visa`.
+    pub fn confirm(&self, client_secret: &str, card: &str) -> Result<Value, Value> {
+        let mut books = self.shared.books.lock();
+        let id = client_secret.split("_secret_").next().unwrap_or_default();
+        let confirmed = books.confirm(id, Some(client_secret), card);
+        self.shared.tell(&mut books);
+        confirmed
+    }
+
+    /// Ends 3-D Secure of a payment, well or not.
+    pub fn authenticate(&self, id: &str, is_well: bool) -> Option<Value> {
+        let mut books = self.shared.books.lock();
+        let intent = books.authenticate(id, is_well);
+        self.shared.tell(&mut books);
+        intent
+    }
+
+    /// Cancels a payment as the provider does by itself, such as when a reservation ends.
+    pub fn cancel(&self, id: &str) -> Result<Value, Value> {
+        let mut books = self.shared.books.lock();
+        let cancelled = books.cancel(id);
+        self.shared.tell(&mut books);
+        cancelled
+    }
+
+    /// Forgets the faults that were to come.
+    pub fn heal(&self) {
+        self.shared.faults.lock().clear();
+    }
+
+    /// Returns a payment.
+    pub fn intent(&self, id: &str) -> Option<Value> {
+        self.shared.books.lock().intent(id)
+    }
+
+    /// Returns all payments, the newest first.
+    pub fn intents(&self) -> Vec<Value> {
+        self.shared.books.lock().intents()
+    }
+
+    /// Takes the events that were not delivered yet, in the order in which they happened.
+    pub fn take_events(&self) -> Vec<WebhookEvent> {
+        self.shared.events.lock().drain(..).collect()
+    }
+}
+
+impl Drop for StripeStandIn {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}

@@ -1,0 +1,329 @@
+//! The stand-in's routes: those of Stripe under `/v1`, and those of tests under `/_test`.
+
+use super::books::{Books, Fields, Remembered, error};
+use super::faults::ApiFault;
+use super::state::StandInState;
+use super::webhooks::Endpoint;
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use futures_util::stream;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tokio::time::sleep;
+use url::form_urlencoded;
+
+/// A key that the stand-in accepts.
+pub const KEY: &str = "sk_test_stand_in_0000";
+/// Publishable key with which browsers confirm.
+const PUBLISHABLE_KEY: &str = "pk_test_stand_in_0000";
+/// Largest number of entries of a page.
+const PAGE_MAX: usize = 100;
+
+pub(super) fn routes(shared: Arc<StandInState>) -> Router {
+    Router::new()
+        .route("/v1/payment_intents", post(create).get(list))
+        .route("/v1/payment_intents/{id}", get(retrieve))
+        .route("/v1/payment_intents/{id}/{operation}", post(change))
+        .route("/v1/refunds", post(refund).get(list_refunds))
+        .route("/_test/authenticate/{id}", post(authenticate))
+        .route("/_test/faults", post(add_fault))
+        .route("/_test/endpoint", post(set_endpoint))
+        .with_state(shared)
+}
+
+type Server = State<Arc<StandInState>>;
+
+fn fields(text: &[u8]) -> Fields {
+    form_urlencoded::parse(text).into_owned().collect()
+}
+
+fn answer(status: u16, body: &Value) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    (status, kind, body.to_string()).into_response()
+}
+
+/// A request, as far as all have it in common.
+struct Asked<'a> {
+    operation: &'a str,
+    /// What is asked for, to be the same for one idempotency key.
+    request: String,
+    headers: &'a HeaderMap,
+}
+
+impl StandInState {
+    /// Acts once for an idempotency key, with the fault that is next.
+    async fn act(
+        &self,
+        asked: Asked<'_>,
+        act: impl FnOnce(&mut Books) -> Result<Value, Value>,
+    ) -> Response {
+        self.calls.lock().push(asked.operation.to_owned());
+        if let Some(refusal) = unauthorised(asked.headers, asked.operation) {
+            return refusal;
+        }
+        let key = asked.headers.get("idempotency-key");
+        let key = key.and_then(|key| key.to_str().ok()).map(str::to_owned);
+        if let Some(before) = key
+            .as_ref()
+            .and_then(|key| self.before(key, &asked.request))
+        {
+            return before;
+        }
+        let fault = self.fault(asked.operation);
+        if let Some(ApiFault::Delayed(time)) = fault {
+            sleep(time).await;
+        }
+        let failed = (500, error("api_error", "", "An error of the server"));
+        let told = match fault {
+            Some(ApiFault::TooMany) => {
+                if let Some(key) = &key {
+                    self.books.lock().answers.remove(key);
+                }
+                let body = error("invalid_request_error", "rate_limit", "Too many requests");
+                return answer(429, &body);
+            }
+            Some(ApiFault::FailedBefore) => failed,
+            _ => {
+                let mut books = self.books.lock();
+                let done = act(&mut books);
+                self.tell(&mut books);
+                match done {
+                    _ if fault == Some(ApiFault::FailedAfter) => failed,
+                    Ok(value) => (200, value),
+                    Err(refusal) if refusal["error"]["type"] == "card_error" => (402, refusal),
+                    Err(refusal) if refusal["error"]["code"] == "resource_missing" => {
+                        (404, refusal)
+                    }
+                    Err(refusal) => (400, refusal),
+                }
+            }
+        };
+        if let Some(key) = key {
+            let remembered = Remembered {
+                request: asked.request,
+                answer: Some(told.clone()),
+            };
+            self.books.lock().answers.insert(key, remembered);
+        }
+        if fault == Some(ApiFault::AnswerLost) {
+            // The connection breaks off in the middle of the body.
+            let broken = stream::iter([Err::<Bytes, _>(std::io::Error::other("lost"))]);
+            return Response::new(Body::from_stream(broken));
+        }
+        answer(told.0, &told.1)
+    }
+
+    /// Returns the answer to a key that was used before, and marks one that was not.
+    fn before(&self, key: &str, request: &str) -> Option<Response> {
+        let mut books = self.books.lock();
+        let Some(known) = books.answers.get(key) else {
+            let remembered = Remembered {
+                request: request.to_owned(),
+                answer: None,
+            };
+            books.answers.insert(key.to_owned(), remembered);
+            return None;
+        };
+        if known.request != request {
+            let message = "Keys for idempotent requests can only be used with the same parameters";
+            return Some(answer(400, &error("idempotency_error", "", message)));
+        }
+        let Some((status, body)) = &known.answer else {
+            let message = "There is another request with this key in progress";
+            let code = "idempotency_key_in_use";
+            return Some(answer(409, &error("idempotency_error", code, message)));
+        };
+        let mut replayed = answer(*status, body);
+        let yes = axum::http::HeaderValue::from_static("true");
+        replayed.headers_mut().insert("idempotent-replayed", yes);
+        Some(replayed)
+    }
+}
+
+fn unauthorised(headers: &HeaderMap, operation: &str) -> Option<Response> {
+    let bearer = headers.get(header::AUTHORIZATION);
+    let bearer = bearer.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let is_browser = operation == "confirm" && bearer == Some(PUBLISHABLE_KEY);
+    let is_secret = bearer.is_some_and(|key| key.starts_with("sk_test_"));
+    (!is_secret && !is_browser).then(|| {
+        let message = "You did not provide a valid API key";
+        answer(401, &error("invalid_request_error", "", message))
+    })
+}
+
+async fn create(State(shared): Server, headers: HeaderMap, body: Bytes) -> Response {
+    let asked = Asked {
+        operation: "create",
+        request: format!("create {}", String::from_utf8_lossy(&body)),
+        headers: &headers,
+    };
+    let fields = fields(&body);
+    shared.act(asked, |books| books.create(&fields)).await
+}
+
+async fn change(
+    State(shared): Server,
+    Path((id, operation)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let asked = Asked {
+        operation: &operation,
+        request: format!("{operation} {id} {}", String::from_utf8_lossy(&body)),
+        headers: &headers,
+    };
+    let fields = fields(&body);
+    let text = |name: &str| fields.get(name).map(String::as_str);
+    let act = |books: &mut Books| match operation.as_str() {
+        "confirm" => {
+            let card = text("payment_method").unwrap_or_default();
+            books.confirm(&id, text("client_secret"), card)
+        }
+        "capture" => books.capture(&id),
+        "cancel" => books.cancel(&id),
+        _ => Err(error(
+            "invalid_request_error",
+            "resource_missing",
+            "No such path",
+        )),
+    };
+    shared.act(asked, act).await
+}
+
+async fn refund(State(shared): Server, headers: HeaderMap, body: Bytes) -> Response {
+    let asked = Asked {
+        operation: "refund",
+        request: format!("refund {}", String::from_utf8_lossy(&body)),
+        headers: &headers,
+    };
+    let fields = fields(&body);
+    shared.act(asked, |books| books.refund(&fields)).await
+}
+
+async fn retrieve(State(shared): Server, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    let asked = Asked {
+        operation: "retrieve",
+        request: String::new(),
+        headers: &headers,
+    };
+    let found = |books: &mut Books| {
+        let missing = error(
+            "invalid_request_error",
+            "resource_missing",
+            "No such payment_intent",
+        );
+        books.intent(&id).ok_or(missing)
+    };
+    shared.act(asked, found).await
+}
+
+async fn list(State(shared): Server, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+    let asked = Asked {
+        operation: "list",
+        request: String::new(),
+        headers: &headers,
+    };
+    let query = fields(query.unwrap_or_default().as_bytes());
+    let pick = |books: &mut Books| {
+        let bound = |name: &str| query.get(name).and_then(|text| text.parse::<u64>().ok());
+        let (from, to) = (bound("created[gte]"), bound("created[lt]"));
+        let is_within = |intent: &Value| {
+            let at = intent["created"].as_u64().unwrap_or(0);
+            from.is_none_or(|from| at >= from) && to.is_none_or(|to| at < to)
+        };
+        let mut all: Vec<Value> = books.intents();
+        all.retain(is_within);
+        if query.values().any(|value| value == "data.latest_charge") {
+            for intent in &mut all {
+                if !intent["latest_charge"].is_null() {
+                    intent["latest_charge"] = books.charge(intent);
+                }
+            }
+        }
+        Ok(page(all, &query, "/v1/payment_intents"))
+    };
+    shared.act(asked, pick).await
+}
+
+async fn list_refunds(
+    State(shared): Server,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let asked = Asked {
+        operation: "list_refunds",
+        request: String::new(),
+        headers: &headers,
+    };
+    let query = fields(query.unwrap_or_default().as_bytes());
+    let pick = |books: &mut Books| {
+        let mut all = books.refunds();
+        if let Some(of) = query.get("payment_intent") {
+            all.retain(|refund| refund["payment_intent"] == of.as_str());
+        }
+        Ok(page(all, &query, "/v1/refunds"))
+    };
+    shared.act(asked, pick).await
+}
+
+/// Returns a page of a list, after the entry that was named.
+fn page(all: Vec<Value>, query: &Fields, url: &str) -> Value {
+    let limit = query.get("limit").and_then(|limit| limit.parse().ok());
+    let limit = limit.unwrap_or(10_usize).clamp(1, PAGE_MAX);
+    let after = query.get("starting_after").and_then(|after| {
+        let mut entries = all.iter();
+        entries.position(|entry| entry["id"] == after.as_str())
+    });
+    let rest: Vec<Value> = all.into_iter().skip(after.map_or(0, |at| at + 1)).collect();
+    let has_more = rest.len() > limit;
+    let data: Vec<Value> = rest.into_iter().take(limit).collect();
+    json!({"object": "list", "url": url, "has_more": has_more, "data": data})
+}
+
+async fn authenticate(State(shared): Server, Path(id): Path<String>, body: Bytes) -> Response {
+    let is_well = fields(&body)
+        .get("outcome")
+        .is_none_or(|outcome| outcome == "succeed");
+    let mut books = shared.books.lock();
+    let intent = books.authenticate(&id, is_well);
+    shared.tell(&mut books);
+    match intent {
+        Some(intent) => answer(200, &intent),
+        None => answer(
+            404,
+            &error("invalid_request_error", "resource_missing", "Not waiting"),
+        ),
+    }
+}
+
+async fn add_fault(State(shared): Server, body: Bytes) -> StatusCode {
+    let fields = fields(&body);
+    let fault = fields.get("fault").and_then(|name| ApiFault::named(name));
+    match (fields.get("operation"), fault) {
+        (Some(operation), Some(fault)) => {
+            shared.faults.lock().push_back((operation.clone(), fault));
+            StatusCode::NO_CONTENT
+        }
+        _ => StatusCode::BAD_REQUEST,
+    }
+}
+
+async fn set_endpoint(State(shared): Server, body: Bytes) -> StatusCode {
+    let fields = fields(&body);
+    let copies = fields.get("copies").and_then(|copies| copies.parse().ok());
+    let endpoint = fields
+        .get("url")
+        .and_then(|url| Endpoint::parse(url, copies.unwrap_or(1)));
+    match endpoint {
+        Some(endpoint) => {
+            *shared.endpoint.lock() = Some(endpoint);
+            StatusCode::NO_CONTENT
+        }
+        None => StatusCode::BAD_REQUEST,
+    }
+}
