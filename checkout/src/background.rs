@@ -79,7 +79,7 @@ async fn sweep(shop: &Arc<Shop>) {
     }
 }
 
-/// Figures of an event that the waiting room has taken.
+/// Figures of an event that the waiting room has taken, or has no line for.
 struct LastReport {
     seats: Availability,
     at: Instant,
@@ -160,7 +160,8 @@ async fn report_seats(shop: &Arc<Shop>, published: &Notify) {
             if last.is_some_and(|last| last.still_stands(&seats)) {
                 continue;
             }
-            if shop.waiting_room.report(&event, seats).await == Reported::Taken {
+            // Also of a line that was put away: only what was sold is left of it.
+            if shop.waiting_room.report(&event, seats).await != Reported::Unanswered {
                 let at = Instant::now();
                 last_reports.insert(event, LastReport { seats, at });
             }

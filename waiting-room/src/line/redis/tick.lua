@@ -1,13 +1,14 @@
 -- Ends the places that are due, admits the visitors that are due, and returns the view of the line.
 -- Any number of nodes may call it, however often.
 -- KEYS[1] prefix of the event's keys
---   meta   read and written
---   alive  read
---   nodes  read
---   beats  read and written
---   told   written
---   log    read and written
---   in:…   read and written
+--   meta     read and written
+--   alive    read
+--   waiting  read
+--   nodes    read
+--   beats    read and written
+--   told     written
+--   log      read and written
+--   in:…     read and written
 -- and those of head.lua, numbers.lua, places.lua, nodes.lua, reap.lua, lapse.lua, admit.lua,
 -- sweep.lua, changes.lua
 -- ARGV[1] now in ms (0: the store's clock)
@@ -56,6 +57,7 @@ if not is_read_only then
   else
     index, registration = known_index()
   end
+  if index == 0 then return { 'busy' } end
   -- Once a second is enough, and where no visitor is, no time has to pass.
   if (not is_idle or m.settle_until > 0) and (clock < m.heard_at or clock >= m.heard_at + 1000) then
     m.heard_at, m.unheard = clock, unheard
@@ -78,7 +80,12 @@ if not is_read_only then
   save()
 end
 if more == 1 then return { 'more' } end
-local replaced = index > 0 and call('LPOP', inbox(index), 1000) or {}
+local replaced = {}
+for _, visitor in ipairs(index > 0 and call('LPOP', inbox(index), 1000) or {}) do
+  -- Unless they have come back since.
+  local n = tonumber(call('ZSCORE', keys.waiting, visitor) or nil)
+  if not n or owner(n) ~= index then replaced[#replaced + 1] = visitor end
+end
 local view = {
   'ok',
   'creation', m.creation,
