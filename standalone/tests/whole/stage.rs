@@ -25,7 +25,7 @@ pub(crate) struct Stage {
     pub(crate) stop: CancellationToken,
     pub(crate) serving: Option<tokio::task::JoinHandle<()>>,
     pub(crate) fairline: Fairline,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Stage {
@@ -116,7 +116,7 @@ impl Stage {
             stop,
             serving: Some(serving),
             fairline,
-            _folder: folder,
+            folder,
         }
     }
 
@@ -204,6 +204,11 @@ impl Stage {
         let paid = self.pay(session, &order, CARD).await;
         assert_eq!(paid.body["state"], "confirmed");
         order
+    }
+
+    /// Returns the data folder.
+    pub(crate) fn data(&self) -> std::path::PathBuf {
+        self.folder.path().join("data")
     }
 
     pub(crate) async fn get(&self, path: &str, bearer: &str) -> Answer {
