@@ -92,6 +92,7 @@ async function openSale(f) {
       prequeue_opens_at: at("prequeue"),
       sale_opens_at: at("sale"),
       closes_at: at("closes"),
+      retention_days: Number(of("kept")),
       admission: { rate_per_minute: Number(of("rate")), max_active: Number(of("active")) },
       checkout_url: of("url") || null,
       passthrough_before_opening: f.elements.before.checked,
@@ -136,6 +137,14 @@ function create() {
           time("The line opens (empty: with the sale)", "prequeue"),
           time("The sale opens (empty: at once)", "sale"),
           time("It closes (empty: never)", "closes"),
+          field("Days it is kept after that", {
+            name: "kept",
+            type: "number",
+            value: 7,
+            min: 1,
+            max: 365,
+            required: true,
+          }),
         ),
         make(
           "div",

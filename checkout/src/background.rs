@@ -73,7 +73,7 @@ async fn sweep(shop: &Arc<Shop>) {
     }
 }
 
-/// Figures of an event that the waiting room has taken.
+/// Figures of an event that the waiting room has taken, or has no line for.
 struct LastReport {
     seats: Availability,
     at: Instant,
@@ -162,12 +162,13 @@ async fn report_seats(shop: &Arc<Shop>, published: &Notify) {
             note_refusal(shop, reported);
             refused_at = (reported == Reported::Refused).then(Instant::now);
             match reported {
-                Reported::Taken => {
+                // Also of a line that was put away: only what was sold is left of it.
+                Reported::Taken | Reported::Lapsed => {
                     let at = Instant::now();
                     last_reports.insert(event, LastReport { seats, at });
                 }
                 Reported::Refused => break,
-                Reported::Lapsed | Reported::Unanswered => {}
+                Reported::Unanswered => {}
             }
         }
         last_reports.retain(|event, _| shop.inventory.seat_map(event).is_some());

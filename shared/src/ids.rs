@@ -99,4 +99,12 @@ pub struct Availability {
     pub as_of: Time,
 }
 
+impl Availability {
+    /// Returns whether the counts are the same, whenever they were counted.
+    pub fn has_same_counts(&self, other: &Availability) -> bool {
+        let as_of = other.as_of;
+        Availability { as_of, ..*self } == *other
+    }
+}
+
 use crate::time::Time;

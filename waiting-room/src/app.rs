@@ -18,6 +18,7 @@ use shared::metrics::stores;
 use shared::time::Time;
 use shared::token::{Signer, Verifier};
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -66,6 +67,8 @@ pub struct Room {
     pub(crate) lists: RwLock<HashMap<EventId, Arc<List>>>,
     /// Held while one of them is read, so that one is read at a time.
     pub(crate) list_reading: tokio::sync::Mutex<()>,
+    /// Folder of the archives of events that were removed.
+    pub(crate) archives: PathBuf,
 }
 
 /// Constructor arguments of [`Room`].
@@ -84,6 +87,8 @@ pub struct Parts {
     pub checkout: Option<Arc<dyn Checkout>>,
     /// What the gate does where an event's line does not say.
     pub gate: GateSettings,
+    /// Folder of the archives of events that were removed.
+    pub archives: PathBuf,
 }
 
 impl Room {
@@ -109,6 +114,7 @@ impl Room {
             verified: VerifiedTokens::default(),
             lists: RwLock::default(),
             list_reading: tokio::sync::Mutex::default(),
+            archives: parts.archives,
         }))
     }
 

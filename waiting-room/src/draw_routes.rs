@@ -42,7 +42,8 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .route("/e/{event}/draw", axum::routing::get(draw_page))
 }
 
-fn publish(state: &DrawState) -> Drawn {
+/// Returns what is published of a draw so far.
+pub(crate) fn publish(state: &DrawState) -> Drawn {
     let outcome = state.outcome.as_ref();
     Drawn {
         algorithm: ALGORITHM.to_owned(),

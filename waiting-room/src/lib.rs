@@ -1,6 +1,7 @@
 //! The waiting room: the line and its draw, the queue page, and the gate in front of other sites.
 
 mod app;
+mod archive;
 pub mod checkout;
 mod credentials;
 pub mod draw;

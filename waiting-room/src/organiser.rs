@@ -169,8 +169,17 @@ async fn delete_event(
     if front.is_none() && !had_sale {
         return Err(Problem::no_such_event());
     }
+    // A draw may be questioned long after its event is gone.
+    if let Some(front) = front.as_ref().filter(|front| front.drawn > 0) {
+        let list = room.list_to_keep(&event, front).await.unwrap_or_default();
+        room.archive(&event, front, list).await?;
+    }
     if front.is_some() {
-        room.line.remove(&event).await?;
+        match room.line.remove(&event).await {
+            // Another request did it at this moment.
+            Err(Refused::NoSuchEvent) => {}
+            removed => removed?,
+        }
         room.forget(&event);
     }
     let from = front.map_or(Value::Null, |front| json!(&*front.settings));

@@ -225,6 +225,7 @@ impl LineArgs {
             signer,
             checkout,
             gate: self.gate(&mut Mistakes::default()),
+            archives: folder.join("archive"),
         })
     }
 }

@@ -6,16 +6,17 @@ use crate::app::Room;
 use crate::history::SAMPLE_SECONDS;
 use crate::hub::EventHub;
 use crate::instruments::NEXT_SALE;
-use crate::line::{EventSettings, LineView, Phase, Refused, Trouble, TroubleKind};
+use crate::line::{EventSettings, LineView, Refused, Trouble, TroubleKind};
 use shared::ids::EventId;
 use shared::time::Time;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 const TICKS_PER_SECOND: u64 = 4;
-/// Ticks of others for one of an event that is over.
-const CLOSED_TICKS: u64 = 10 * TICKS_PER_SECOND;
+/// Pause after an event could not be put away.
+const PUT_AWAY_AGAIN: Duration = Duration::from_secs(60);
 
 impl Room {
     /// Returns an event's hub. On first use it is created, and the event ticks at this node from
@@ -48,11 +49,19 @@ async fn run(room: Weak<Room>, event: EventId, hub: Arc<EventHub>) {
             return;
         }
         // Half as often without sockets: a change made by an organiser at another node still takes
-        // effect here within a second.
-        let is_closed = hub.front().phase == Phase::Closed;
-        let is_due = ticks.is_multiple_of(if is_closed { CLOSED_TICKS } else { 2 });
-        if is_due || hub.sockets.count() > 0 {
-            match room.line.tick(&event).await {
+        // effect here within a second. An event that is over is not ticked: once a second is looked
+        // whether it was opened again.
+        let is_over = hub.front().is_over;
+        let is_due = match is_over {
+            true => ticks.is_multiple_of(TICKS_PER_SECOND),
+            false => ticks.is_multiple_of(2) || hub.sockets.count() > 0,
+        };
+        if is_due {
+            let front = match is_over {
+                true => room.line.view(&event).await,
+                false => room.line.tick(&event).await,
+            };
+            match front {
                 // The event was deleted, and another created under its id: it gets a hub of its own.
                 Ok(front) if front.life.creation != creation => {
                     room.forget(&event);
@@ -82,6 +91,7 @@ async fn run(room: Weak<Room>, event: EventId, hub: Arc<EventHub>) {
             }
         }
         if ticks.is_multiple_of(SAMPLE_SECONDS * TICKS_PER_SECOND)
+            && !is_over
             && let Ok(stats) = room.line.stats(&event).await
         {
             hub.sample(stats);
@@ -113,9 +123,26 @@ fn record_next_sale(events: &[Arc<EventSettings>], now: Time) {
     NEXT_SALE.set(seconds);
 }
 
+/// Puts events away whose time is over.
+async fn put_away(room: Arc<Room>, events: Vec<EventId>) {
+    for event in events {
+        if let Err(problem) = room.put_away(&event).await {
+            let why = problem.into_value();
+            tracing::warn!(%event, %why, "event not put away, trying again in a minute");
+            let pause = tokio::time::sleep(PUT_AWAY_AGAIN);
+            tokio::select! {
+                () = pause => {}
+                () = room.site.stop.cancelled() => return,
+            }
+        }
+    }
+}
+
 /// Starts ticking every event, including those created at other nodes later, until the stop signal:
-/// admission goes on without any socket or request.
+/// admission goes on without any socket or request. Events are put away when their time is over.
 pub async fn tick_all(room: Arc<Room>) {
+    // One at a time, in the background: the list of a large draw takes some seconds.
+    let mut putting_away: Option<JoinHandle<()>> = None;
     while !room.site.stop.is_cancelled() {
         let events = room.line.events().await;
         let trouble = match room.line.trouble().await {
@@ -128,6 +155,11 @@ pub async fn tick_all(room: Arc<Room>) {
         room.note_trouble(trouble);
         if let Ok(events) = events {
             record_next_sale(&events, room.site.clock.now());
+            if putting_away.as_ref().is_none_or(JoinHandle::is_finished) {
+                let due = events.iter().map(|event| event.id.clone());
+                let due: Vec<EventId> = due.filter(|id| room.is_to_be_put_away(id)).collect();
+                putting_away = (!due.is_empty()).then(|| tokio::spawn(put_away(room.clone(), due)));
+            }
             for settings in events {
                 let _ = room.hub(&settings.id).await;
             }

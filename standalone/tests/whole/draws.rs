@@ -3,6 +3,7 @@
 use crate::stage::{KEY, Stage, assert_problem, word};
 use hyper::Method;
 use serde_json::json;
+use shared::time::Time;
 
 async fn entries_of(stage: &Stage, draw: &str) -> String {
     let path = format!("{draw}/entries");
@@ -88,7 +89,9 @@ async fn a_draw_is_told_proved_and_checked_over_http() {
 #[tokio::test]
 async fn a_draw_is_checked_offline_by_the_command() {
     let stage = Stage::open().await;
-    let now = stage.clock.now();
+    // Half a minute before the round was published.
+    let now = Time(1_692_803_703_000);
+    stage.clock.advance_ms(now.0 - stage.clock.now().0);
     let settings = json!({"id": "drawn", "name": "Drawn", "order": "draw", "prequeue_opens_at": now,
         "sale_opens_at": now.plus_seconds(10), "admission": {"rate_per_minute": 0},
         "beacon": {"name": "quicknet", "round": 123}});

@@ -70,10 +70,10 @@ async fn a_redis_of_another_version_is_refused() {
         ("FAIRLINE_SERVICE_KEY", crate::stage::SERVICE_KEY),
     ];
     drop(Program::of(start(&data, &settings)).await);
-    assert_eq!(redis.ask(&["GET", "fairline:format"]).as_deref(), Some("2"));
-    for other in ["1", "3"] {
+    assert_eq!(redis.ask(&["GET", "fairline:format"]).as_deref(), Some("3"));
+    for other in ["2", "4"] {
         redis.ask(&["SET", "fairline:format", other]).unwrap();
-        let why = format!("has data of version {other}, this program knows 2");
+        let why = format!("has data of version {other}, this program knows 3");
         refuses(&data, &settings, &why);
     }
 }

@@ -206,6 +206,11 @@ impl Stage {
         order
     }
 
+    /// Returns the data folder.
+    pub(crate) fn data(&self) -> std::path::PathBuf {
+        self.folder.path().join("data")
+    }
+
     pub(crate) async fn get(&self, path: &str, bearer: &str) -> Answer {
         self.client.get(path, bearer).await.unwrap()
     }

@@ -3,19 +3,37 @@
 use drand_verify::{G1Pubkey, G2PubkeyRfc, Pubkey as _, derive_randomness};
 use serde::{Deserialize, Serialize};
 use shared::crypto::{hex, unhex, unhex_all};
+use shared::time::Time;
 
-/// Supported beacons of the League of Entropy and their public keys, as published at `/info` of
-/// each chain.
-pub const BEACONS: [(&str, &str); 2] = [
-    (
-        "quicknet",
-        "83cf0f2896adee7eb8b5f01fcad3912212c437e0073e911fb90022d3e760183c8c4b450b6a0a6c3ac6a5776a2d1064510d1fec758c921cc22b0e17e63aaf4bcb5ed66304de9cf809bd274ca73bab4af5a6e9c76a4bc09e76eae8991ef5ece45a",
-    ),
-    (
-        "default",
-        "868f005eb8e6e4ca0a47c8a77ceaa5309a47978a7c71bc5cce96366b5d7a569937c529eeda66c7293784a9402801af31",
-    ),
+/// A chain of rounds.
+struct Chain {
+    name: &'static str,
+    /// Public key, in hex.
+    key: &'static str,
+    /// Time of the first round, in seconds since 1970.
+    begins_at: u64,
+    seconds_between: u64,
+}
+
+/// Supported beacons of the League of Entropy, as published at `/info` of each chain.
+const CHAINS: [Chain; 2] = [
+    Chain {
+        name: "quicknet",
+        key: "83cf0f2896adee7eb8b5f01fcad3912212c437e0073e911fb90022d3e760183c8c4b450b6a0a6c3ac6a5776a2d1064510d1fec758c921cc22b0e17e63aaf4bcb5ed66304de9cf809bd274ca73bab4af5a6e9c76a4bc09e76eae8991ef5ece45a",
+        begins_at: 1_692_803_367,
+        seconds_between: 3,
+    },
+    Chain {
+        name: "default",
+        key: "868f005eb8e6e4ca0a47c8a77ceaa5309a47978a7c71bc5cce96366b5d7a569937c529eeda66c7293784a9402801af31",
+        begins_at: 1_595_431_050,
+        seconds_between: 30,
+    },
 ];
+
+fn chain(name: &str) -> Option<&'static Chain> {
+    CHAINS.iter().find(|chain| chain.name == name)
+}
 
 /// Round of public randomness that is mixed into the draw.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -27,6 +45,28 @@ pub struct Beacon {
     /// Number of the round.
     #[schema(minimum = 1)]
     pub round: u64,
+}
+
+impl Beacon {
+    /// Returns when the round is published; none if there is no such beacon or round.
+    pub(crate) fn published_at(&self) -> Option<Time> {
+        let chain = chain(&self.name)?;
+        let passed = self
+            .round
+            .checked_sub(1)?
+            .checked_mul(chain.seconds_between)?;
+        let seconds = chain.begins_at.checked_add(passed)?;
+        Some(Time(i64::try_from(seconds).ok()?.checked_mul(1000)?))
+    }
+
+    /// Returns the first round of the same beacon that is published at this time or later; none of
+    /// an unknown beacon.
+    pub(crate) fn first_round_at(&self, time: Time) -> Option<u64> {
+        let chain = chain(&self.name)?;
+        let seconds = u64::try_from(time.0).ok()?.div_ceil(1000);
+        let passed = seconds.saturating_sub(chain.begins_at);
+        Some(passed.div_ceil(chain.seconds_between) + 1)
+    }
 }
 
 /// A round as the beacon published it.
@@ -79,7 +119,7 @@ impl Round {
 }
 
 fn is_signed(name: &str, round: u64, previous: &[u8], signature: &[u8]) -> Option<bool> {
-    let (_, key) = BEACONS.iter().find(|(known, _)| *known == name)?;
+    let key = chain(name)?.key;
     if name == "default" {
         let key = G1Pubkey::from_fixed(unhex(key)?).ok()?;
         key.verify(round, previous, signature).ok()
@@ -93,6 +133,32 @@ fn is_signed(name: &str, round: u64, previous: &[u8], signature: &[u8]) -> Optio
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_of_a_round_follows_from_its_number_and_back() {
+        let round = |name: &str, round| Beacon {
+            name: name.to_owned(),
+            round,
+        };
+        for (name, number, time) in [
+            ("default", 1, "2020-07-22T15:17:30Z"),
+            ("default", 72_785, "2020-08-16T21:49:30Z"),
+            ("quicknet", 1, "2023-08-23T15:09:27Z"),
+            ("quicknet", 123, "2023-08-23T15:15:33Z"),
+            ("quicknet", 37_030_612, "2027-03-01T10:00:00Z"),
+        ] {
+            let beacon = round(name, number);
+            let published = beacon.published_at().unwrap();
+            assert_eq!(published.to_string(), time);
+            assert_eq!(beacon.first_round_at(published), Some(number));
+            assert_eq!(
+                beacon.first_round_at(Time(published.0 + 1)),
+                Some(number + 1)
+            );
+        }
+        assert_eq!(round("quicknet", u64::MAX).published_at(), None);
+        assert_eq!(round("mine", 5).published_at(), None);
+    }
 
     /// Published rounds of the beacons.
     #[test]

@@ -10,7 +10,7 @@ mod beacon;
 mod list;
 mod verify;
 
-pub use beacon::{BEACONS, Beacon, Round};
+pub use beacon::{Beacon, Round};
 pub(crate) use list::{LINES, List};
 pub use verify::{Drawn, Mixed, Proof, verify, verify_proof};
 

@@ -2,8 +2,7 @@
 //! events share nothing.
 
 use super::clients::ClientTable;
-use super::event_settings::too_late;
-use super::journal::Journal;
+use super::journal::{self, Journal};
 use super::state::State;
 use super::{
     Claimed, ClientChange, Clients, DrawState, EVENTS_MAX, EventSettings, Joined, Line, LineView,
@@ -20,7 +19,7 @@ use shared::metrics::writers::{self, WriterMetrics};
 use shared::time::{Clock, Time};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The lines of this process, by event.
@@ -92,6 +91,7 @@ impl Embedded {
         let failures = Failures::default();
         for file in fs::read_dir(&folder).map_err(failed)? {
             let path = file.map_err(failed)?.path();
+            let _ = clean_up(&path);
             if path.extension().is_none_or(|kind| kind != "sqlite") {
                 continue;
             }
@@ -138,6 +138,14 @@ impl Embedded {
     }
 }
 
+/// Deletes what is left of a removed journal.
+fn clean_up(path: &Path) -> Result<(), Refused> {
+    journal::delete_removed(path).map_err(|error| {
+        tracing::error!(%error, file = %path.display(), "removed journal could not be deleted");
+        Unavailable.into()
+    })
+}
+
 fn start(
     state: State,
     journal: Journal,
@@ -171,10 +179,12 @@ impl Line for Embedded {
         if events.len() >= EVENTS_MAX {
             return Err(Refused::Full("this installation keeps no more events"));
         }
+        clean_up(&path)?;
         // Rare and done in a few milliseconds, so it runs under the lock: two creations of one id
         // cannot both succeed.
         let made = Journal::open(&path).and_then(|mut journal| {
             let mut state = State::new(settings.clone());
+            state.memory.changed_at = self.clock.now();
             journal.write(&state).map_err(|error| error.to_string())?;
             state.has_new_memory = false;
             start(state, journal, &self.clock, &self.failures)
@@ -200,11 +210,7 @@ impl Line for Embedded {
             let before = (*state.settings).clone();
             let after = before.with(&patch);
             let mut mistakes = after.mistakes();
-            if after.is_another_draw(&before) && state.numbers() > 0 {
-                mistakes.push(too_late());
-            } else if after.is_another_draw(&before) {
-                mistakes.extend(after.draw_mistakes(now));
-            }
+            mistakes.extend(after.change_mistakes(&before, state.numbers(), now));
             if !mistakes.is_empty() {
                 return Err(Refused::Invalid(mistakes));
             }
@@ -216,22 +222,18 @@ impl Line for Embedded {
 
     async fn remove(&self, event: &EventId) -> Result<(), Refused> {
         let mut events = self.events.write();
-        events.remove(event).ok_or(Refused::NoSuchEvent)?;
+        if !events.contains_key(event) {
+            return Err(Refused::NoSuchEvent);
+        }
+        let path = self.path(event);
+        if let Err(error) = journal::remove(&path) {
+            tracing::error!(%error, file = %path.display(), "journal could not be removed");
+            return Err(Unavailable.into());
+        }
+        events.remove(event);
         self.clients.forget(event);
         self.failures.lock().remove(event);
-        let path = self.path(event);
-        for file in [
-            path.clone(),
-            path.with_extension("sqlite-wal"),
-            path.with_extension("sqlite-shm"),
-        ] {
-            match fs::remove_file(&file) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    tracing::error!(%error, file = %file.display(), "journal could not be removed");
-                }
-                _ => {}
-            }
-        }
+        let _ = clean_up(&path);
         Ok(())
     }
 
@@ -266,6 +268,11 @@ impl Line for Embedded {
             Arc::new(state.front(now))
         })
         .await
+    }
+
+    async fn view(&self, event: &EventId) -> Result<Arc<LineView>, Refused> {
+        self.step(event, |state, now| Arc::new(state.front(now)))
+            .await
     }
 
     async fn place(&self, event: &EventId, visitor: VisitorId) -> Result<Option<Spot>, Refused> {

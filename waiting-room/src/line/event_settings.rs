@@ -1,11 +1,18 @@
 //! An event's settings: their fields, how a patch is applied, and validation.
 
 use super::phase::Phase;
-use crate::draw::{BEACONS, Beacon};
+use crate::draw::Beacon;
 use serde::{Deserialize, Deserializer, Serialize};
 use shared::ids::EventId;
 use shared::time::Time;
 use shared::web_url::link_origin;
+
+/// Days for which the line of an event is kept after it closed, unless the organiser sets others.
+const RETENTION_DAYS: u32 = 7;
+
+fn default_retention_days() -> u32 {
+    RETENTION_DAYS
+}
 
 /// Order in which fans are admitted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -80,6 +87,11 @@ pub struct EventSettings {
     /// End of the event; if absent, never.
     #[serde(default)]
     pub closes_at: Option<Time>,
+    /// Days for which the line is kept after the event closed, or after the last change of its
+    /// settings if that is later.
+    #[serde(default = "default_retention_days")]
+    #[schema(minimum = 1, maximum = 365, default = 7)]
+    pub retention_days: u32,
     /// Rate of admission and time limits.
     #[serde(default)]
     pub admission: Admission,
@@ -132,6 +144,10 @@ pub struct Patch {
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Time>)]
     pub closes_at: Option<Option<Time>>,
+    /// See `EventSettings`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 365)]
+    pub retention_days: Option<u32>,
     /// Any of the admission settings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admission: Option<AdmissionPatch>,
@@ -199,6 +215,7 @@ impl Patch {
             && self.prequeue_opens_at.is_none()
             && self.sale_opens_at.is_none()
             && self.closes_at.is_none()
+            && self.retention_days.is_none()
             && self.checkout_url.is_none()
             && self.passthrough_before_opening.is_none()
             && self.passthrough_after_closing.is_none()
@@ -219,6 +236,7 @@ impl EventSettings {
             prequeue_opens_at: None,
             sale_opens_at: None,
             closes_at: None,
+            retention_days: RETENTION_DAYS,
             admission: Admission::default(),
             checkout_url: None,
             paused: false,
@@ -238,6 +256,7 @@ impl EventSettings {
         set(&mut next.prequeue_opens_at, &patch.prequeue_opens_at);
         set(&mut next.sale_opens_at, &patch.sale_opens_at);
         set(&mut next.closes_at, &patch.closes_at);
+        set(&mut next.retention_days, &patch.retention_days);
         set(&mut next.checkout_url, &patch.checkout_url);
         set(&mut next.paused, &patch.paused);
         set(&mut next.message, &patch.message);
@@ -275,36 +294,36 @@ impl EventSettings {
             "name",
             "1 to 200 characters",
         );
-        let is_known = self.beacon.as_ref().is_none_or(|beacon| {
-            BEACONS.iter().any(|(name, _)| *name == beacon.name) && beacon.round > 0
-        });
+        let beacon = self.beacon.as_ref();
+        let is_known = beacon.is_none_or(|beacon| beacon.published_at().is_some());
         let why = "a name of drand's, quicknet or default, and a round from 1";
         check(is_known, "beacon", why);
         let is_used = self.beacon.is_none() || self.order == Order::Draw;
         check(is_used, "beacon", "goes with order: draw");
         let admission = &self.admission;
-        let within = |value: u32, least: u32, most: u32| (least..=most).contains(&value);
-        check(
-            admission.rate_per_minute <= 6_000_000,
-            "admission.rate_per_minute",
-            "at most 6000000",
-        );
-        check(
-            within(admission.batch_seconds, 1, 60),
-            "admission.batch_seconds",
-            "1 to 60",
-        );
-        check(
-            admission.max_active <= 1_000_000,
-            "admission.max_active",
-            "at most 1000000",
-        );
-        for (field, value) in [
-            ("admission.claim_seconds", admission.claim_seconds),
-            ("admission.session_seconds", admission.session_seconds),
-            ("admission.away_seconds", admission.away_seconds),
+        for (field, value, most) in [
+            ("retention_days", self.retention_days, 365),
+            ("admission.batch_seconds", admission.batch_seconds, 60),
+            ("admission.claim_seconds", admission.claim_seconds, 86_400),
+            (
+                "admission.session_seconds",
+                admission.session_seconds,
+                86_400,
+            ),
+            ("admission.away_seconds", admission.away_seconds, 86_400),
         ] {
-            check(within(value, 1, 86_400), field, "1 to 86400");
+            let is_within = (1..=most).contains(&value);
+            check(is_within, field, &format!("1 to {most}"));
+        }
+        for (field, value, most) in [
+            (
+                "admission.rate_per_minute",
+                admission.rate_per_minute,
+                6_000_000,
+            ),
+            ("admission.max_active", admission.max_active, 1_000_000),
+        ] {
+            check(value <= most, field, &format!("at most {most}"));
         }
         let message = self.message.as_ref();
         let message = message.is_none_or(|text| text.chars().count() <= 500);
@@ -355,7 +374,45 @@ impl EventSettings {
                 "before sale_opens_at with order: draw, as those who join in between are drawn";
             mistake("prequeue_opens_at", why);
         }
+        wrong.extend(self.beacon_mistakes(now));
         wrong
+    }
+
+    /// Returns what is wrong with the round of the beacon if it can be known before the entries of
+    /// the draw are fixed: whoever knows it and the seed could choose entries to suit both.
+    pub(super) fn beacon_mistakes(&self, now: Time) -> Vec<(String, String)> {
+        let fixed_at = self.sale_opens_at.unwrap_or(now).max(now);
+        let published_at = self.beacon.as_ref().and_then(Beacon::published_at);
+        let (Some(beacon), Some(published_at)) = (&self.beacon, published_at) else {
+            return Vec::new();
+        };
+        if published_at >= fixed_at {
+            return Vec::new();
+        }
+        let round = beacon.first_round_at(fixed_at).unwrap_or_default();
+        let why = format!(
+            "round {} is published at {published_at}, before the sale opens: name round {round} or a later one",
+            beacon.round
+        );
+        vec![("beacon".to_owned(), why)]
+    }
+
+    /// Returns what is wrong with the draw after a change of settings at this time, with so many
+    /// numbers given out. A sale may be put off past its beacon once visitors are in line: the
+    /// beacon cannot be changed any more.
+    pub(super) fn change_mistakes(
+        &self,
+        before: &EventSettings,
+        numbers: u64,
+        now: Time,
+    ) -> Vec<(String, String)> {
+        let is_another_draw = self.is_another_draw(before);
+        match numbers {
+            0 if is_another_draw => self.draw_mistakes(now),
+            0 if self.sale_opens_at != before.sale_opens_at => self.beacon_mistakes(now),
+            1.. if is_another_draw => vec![too_late()],
+            _ => Vec::new(),
+        }
     }
 
     /// Returns whether a draw that was held among no visitors is to be held again, with another
@@ -412,7 +469,7 @@ fn set<T: Clone>(field: &mut T, value: &Option<T>) {
 }
 
 /// Returns the error for changing the order after visitors joined.
-pub(super) fn too_late() -> (String, String) {
+fn too_late() -> (String, String) {
     let why = "cannot be changed once visitors are in line";
     ("order".to_owned(), why.to_owned())
 }

@@ -9,10 +9,14 @@ use shared::ids::VisitorId;
 use shared::sqlite;
 use shared::time::Time;
 use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// Version of the schema. Files made before versions were kept have 0, and the first schema.
 const VERSION: u32 = 1;
+/// Extension of a removed journal.
+const REMOVED: &str = "removed";
 
 const SCHEMA: &str = "
     create table if not exists place (
@@ -150,6 +154,32 @@ impl Journal {
         }
         Ok(Ok(places))
     }
+}
+
+/// Removes a journal: under another name it is not read again, whatever becomes of its files. May be
+/// repeated.
+pub(super) fn remove(path: &Path) -> std::io::Result<()> {
+    match fs::rename(path, path.with_extension(REMOVED)) {
+        // By an attempt that failed later.
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        renamed => renamed?,
+    }
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Deletes the files of a removed journal, if there is one. Its own goes last, so that a deletion
+/// that failed is noticed by the next start, and by the next creation of the event.
+pub(super) fn delete_removed(path: &Path) -> std::io::Result<()> {
+    if !path.with_extension(REMOVED).exists() {
+        return Ok(());
+    }
+    for extension in ["sqlite-wal", "sqlite-shm", REMOVED] {
+        match fs::remove_file(path.with_extension(extension)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn open_current(path: &Path) -> rusqlite::Result<Connection> {

@@ -179,12 +179,27 @@ pub struct LineView {
     pub numbers: u64,
     /// Whether the line is being recovered after its store lost data; no visitor is admitted.
     pub is_recovering: bool,
+    /// Whether nothing in the line moves any more, so that it need not be ticked: the event is
+    /// closed, and no visitor is inside. An organiser may open it again.
+    pub is_over: bool,
     /// What visitors are told of their wait.
     pub forecast: Forecast,
     /// Last report of the checkout.
     pub availability: Option<Availability>,
     /// The event's settings.
     pub settings: Arc<EventSettings>,
+    /// When they were changed.
+    pub changed_at: Time,
+}
+
+impl LineView {
+    /// Returns when the event is put away, if it closes. A change of its settings puts that off, so
+    /// that no date by mistake removes a line at once.
+    pub fn put_away_at(&self) -> Option<Time> {
+        let kept_from = self.settings.closes_at?.max(self.changed_at);
+        let seconds = self.settings.retention_days.saturating_mul(24 * 3600);
+        Some(kept_from.plus_seconds(seconds))
+    }
 }
 
 /// Current figures of an event.
@@ -278,7 +293,8 @@ pub trait Line: Send + Sync {
         patch: Patch,
     ) -> Result<(EventSettings, EventSettings), Refused>;
 
-    /// Removes an event and all data of its line.
+    /// Removes an event and all data of its line. If that failed half way, it is completed by
+    /// another call, or by the next creation of an event with this id.
     async fn remove(&self, event: &EventId) -> Result<(), Refused>;
 
     /// Returns the settings of all events, ordered by id.
@@ -294,6 +310,10 @@ pub trait Line: Send + Sync {
     /// visitors are admitted than are due. A lapsed slot is free for the next visitor in the same
     /// step.
     async fn tick(&self, event: &EventId) -> Result<Arc<LineView>, Refused>;
+
+    /// Returns the view without moving the line. That of an event that is over may be up to a minute
+    /// old, unless the last call of `events` told of a change of its settings.
+    async fn view(&self, event: &EventId) -> Result<Arc<LineView>, Refused>;
 
     /// Returns a visitor's place and restarts their `away_seconds`, because the request shows that
     /// they are there.

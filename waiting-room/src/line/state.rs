@@ -52,6 +52,9 @@ pub(super) struct Counters {
     pub(super) creation: u64,
     #[serde(default)]
     pub(super) hearing: Hearing,
+    /// When the settings were changed; 0 if an earlier version did it.
+    #[serde(default)]
+    pub(super) changed_at: Time,
 }
 
 /// The complete line of one event.
@@ -225,6 +228,7 @@ impl State {
             self.memory.round = None;
         }
         self.settings = Arc::new(settings);
+        self.memory.changed_at = now;
         self.has_new_memory = true;
         self.revision += 1;
     }
@@ -342,6 +346,8 @@ impl State {
                 *standing = VisitorState::Ejected;
                 self.is_renumbered = true;
                 self.changed = (1..=self.entries.len() as u64).collect();
+                // Also where no place is left to be written again.
+                self.has_new_memory = true;
             }
             return was_there;
         };
@@ -456,8 +462,10 @@ impl State {
     }
 
     pub(super) fn report(&mut self, seats: Availability, now: Time) {
-        self.memory.availability = Some((seats, now));
-        self.has_new_memory = true;
+        let before = self.memory.availability.replace((seats, now));
+        // Of an event that is over, the same counts need not be written again and again.
+        let is_known = before.is_some_and(|(before, _)| before.has_same_counts(&seats));
+        self.has_new_memory |= !is_known || self.phase(now) != Phase::Closed;
     }
 
     pub(super) fn count(&mut self, now: Time, what: Rates) {

@@ -1,7 +1,7 @@
 //! Read side of the state machine: one place, the view of the line, the figures.
 
 use super::state::State;
-use super::{Life, LineView, Spot, Stats, VisitorState};
+use super::{Life, LineView, Phase, Spot, Stats, VisitorState};
 use shared::time::Time;
 
 impl State {
@@ -48,9 +48,11 @@ impl State {
             waiting: self.alive.count(),
             numbers: self.entries.len() as u64,
             is_recovering: false,
+            is_over: self.phase(now) == Phase::Closed && self.admitted + self.shopping == 0,
             forecast: self.forecast,
             availability: self.memory.availability.map(|(seats, _)| seats),
             settings: self.settings.clone(),
+            changed_at: self.memory.changed_at,
         }
     }
 

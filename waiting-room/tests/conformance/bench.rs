@@ -28,8 +28,12 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new(name: &'static str, store: Store) -> Bench {
+        Bench::at(name, store, START)
+    }
+
+    fn at(name: &'static str, store: Store, start: Time) -> Bench {
         let folder = tempfile::tempdir().unwrap();
-        let clock = Clock::manual(START);
+        let clock = Clock::manual(start);
         let line = open(&store, &folder, &clock, 1);
         Bench {
             name,
@@ -123,11 +127,17 @@ pub(crate) fn open(
 }
 
 pub(crate) fn benches() -> Vec<Bench> {
+    benches_at(START)
+}
+
+/// Returns all engines, whose clocks begin at this time.
+pub(crate) fn benches_at(start: Time) -> Vec<Bench> {
     let prefix = format!("t{:x}", VisitorId::random().0 >> 64);
+    let cluster = Store::Cluster(testkit::shared_cluster(), prefix);
     vec![
-        Bench::new("embedded", Store::Folder),
-        Bench::new("redis", Store::Redis(testkit::Redis::start())),
-        Bench::new("cluster", Store::Cluster(testkit::shared_cluster(), prefix)),
+        Bench::at("embedded", Store::Folder, start),
+        Bench::at("redis", Store::Redis(testkit::Redis::start()), start),
+        Bench::at("cluster", cluster, start),
     ]
 }
 

@@ -3,23 +3,24 @@
 use crate::bench::{Bench, START, benches, policy, spot_of};
 use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
-use waiting_room::draw::{Beacon, Entry, Round, order, root_of_visitors};
+use waiting_room::draw::{Beacon, Entry, order, root_of_visitors};
 use waiting_room::line::{Claimed, EventSettings, Joined, Order, Phase, Refused, VisitorState};
 
 /// Creates an event whose line is open and whose sale opens in ten seconds.
-async fn prequeue(bench: &Bench, beacon: Option<Beacon>) -> EventId {
+pub(crate) async fn prequeue(bench: &Bench, beacon: Option<Beacon>) -> EventId {
     let event = EventId::parse("drawn").unwrap();
     let mut settings = EventSettings::new(event.clone(), "Drawn");
     settings.admission = policy(60_000, 1, 1000);
     settings.order = Order::Draw;
     settings.beacon = beacon;
-    settings.prequeue_opens_at = Some(START);
-    settings.sale_opens_at = Some(START.plus_seconds(10));
+    let now = bench.clock.now();
+    settings.prequeue_opens_at = Some(now);
+    settings.sale_opens_at = Some(now.plus_seconds(10));
     bench.line.create(settings).await.unwrap();
     event
 }
 
-async fn numbers(
+pub(crate) async fn numbers(
     bench: &Bench,
     event: &EventId,
     visitors: std::ops::RangeInclusive<u128>,
@@ -327,46 +328,6 @@ async fn two_requests_of_one_visitor_in_one_batch_get_the_same_answer_inside() {
 }
 
 #[tokio::test]
-async fn a_draw_with_a_beacon_waits_for_its_round() {
-    let beacon = Beacon {
-        name: "quicknet".to_owned(),
-        round: 123,
-    };
-    let round = Round {
-        round: 123,
-        signature: "b75c69d0b72a5d906e854e808ba7e2accb1542ac355ae486d591aa9d43765482e26cd02df835d3546d23c4b13e0dfc92".to_owned(),
-        previous_signature: String::new(),
-        randomness: String::new(),
-    };
-    for bench in benches() {
-        let event = prequeue(&bench, Some(beacon.clone())).await;
-        bench.join(&event, 1..=20).await;
-        bench.tick_after(&event, 10).await;
-        bench.tick_after(&event, 5).await;
-        let front = bench.line.tick(&event).await.unwrap();
-        assert!(front.is_undrawn);
-        assert_eq!(bench.line.stats(&event).await.unwrap().total.admitted, 0);
-        let mut known = round.clone();
-        let randomness = round.randomness(&beacon).unwrap();
-        known.randomness = shared::crypto::hex(&randomness);
-        bench.line.give_beacon(&event, &known).await.unwrap();
-        bench.tick_after(&event, 1).await;
-        bench.tick_after(&event, 0).await;
-        let state = bench.line.draw(&event).await.unwrap().unwrap();
-        assert_eq!(state.round, Some(known));
-        let entries: Vec<Entry> = (1..=20).map(|id| Entry::of(VisitorId(id))).collect();
-        let first = order(&state.seed, &randomness, &entries)[0];
-        let spot = bench.line.find(&event, 1).await.unwrap().unwrap();
-        assert_eq!(
-            spot.visitor,
-            VisitorId(u128::from(first) + 1),
-            "{}",
-            bench.name
-        );
-    }
-}
-
-#[tokio::test]
 async fn the_order_cannot_be_changed_once_somebody_is_in_line() {
     for bench in benches() {
         let event = prequeue(&bench, None).await;
@@ -405,46 +366,6 @@ async fn two_events_have_two_seeds() {
         let event = prequeue(&bench, None).await;
         let second = bench.line.draw(&event).await.unwrap().unwrap().seed;
         assert_ne!(first, second, "{}: also under the same name", bench.name);
-    }
-}
-
-#[tokio::test]
-async fn who_comes_after_the_opening_is_not_in_a_draw_that_waits_for_its_beacon() {
-    let beacon = Beacon {
-        name: "quicknet".to_owned(),
-        round: 123,
-    };
-    let round = Round {
-        round: 123,
-        signature: String::new(),
-        previous_signature: String::new(),
-        randomness: "00".repeat(32),
-    };
-    for mut bench in benches() {
-        let event = prequeue(&bench, Some(beacon.clone())).await;
-        bench.join(&event, 1..=20).await;
-        bench.clock.advance_ms(10_000);
-        // Also before any tick has seen the opening.
-        bench.join(&event, 21..=30).await;
-        bench.tick_after(&event, 1).await;
-        bench.line.leave(&event, VisitorId(5)).await.unwrap();
-        bench.join(&event, 31..=40).await;
-        bench.reopen();
-        bench.line.give_beacon(&event, &round).await.unwrap();
-        bench.tick_after(&event, 1).await;
-        bench.tick_after(&event, 0).await;
-        let name = bench.name;
-        let state = bench.line.draw(&event).await.unwrap().unwrap();
-        assert_eq!(state.outcome.unwrap().entries, 19, "{name}");
-        let drawn = bench.line.drawn(&event, 1, 19).await.unwrap();
-        let mut early: Vec<u128> = drawn.iter().map(|visitor| visitor.0).collect();
-        early.sort_unstable();
-        let expected: Vec<u128> = (1..=20).filter(|id| *id != 5).collect();
-        assert_eq!(early, expected, "{name}");
-        let late = numbers(&bench, &event, 21..=40).await;
-        assert_eq!(late, (20..=39).collect::<Vec<u64>>(), "{name}: behind");
-        let first = bench.line.find(&event, 1).await.unwrap().unwrap();
-        assert_eq!(first.visitor, drawn[0], "{name}");
     }
 }
 
@@ -494,5 +415,23 @@ async fn a_draw_that_no_visitor_could_enter_is_refused_and_a_published_seed_is_n
         let state = bench.line.draw(&event).await.unwrap().unwrap();
         assert_eq!(state.outcome.unwrap().entries, 9, "{name}");
         assert_eq!(state.seed, again.seed, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn who_left_before_the_draw_and_was_ejected_stays_ejected_where_no_entry_is_left() {
+    for mut bench in benches() {
+        let event = prequeue(&bench, None).await;
+        bench.join(&event, 1..=1).await;
+        bench.line.leave(&event, VisitorId(1)).await.unwrap();
+        bench.tick_after(&event, 10).await;
+        bench.tick_after(&event, 0).await;
+        let state = bench.line.draw(&event).await.unwrap().unwrap();
+        assert_eq!(state.outcome.unwrap().entries, 0, "{}", bench.name);
+        assert!(bench.line.eject(&event, VisitorId(1)).await.unwrap());
+        bench.reopen();
+        let joined = bench.line.join(&event, &[VisitorId(1)]).await.unwrap()[0];
+        let standing = spot_of(joined).standing;
+        assert_eq!(standing, VisitorState::Ejected, "{}", bench.name);
     }
 }

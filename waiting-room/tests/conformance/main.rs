@@ -7,7 +7,9 @@
 #![expect(clippy::too_many_lines, reason = "a journey is told in one piece")]
 
 mod admission;
+mod attempts;
 mod away;
+mod beacons;
 mod bench;
 mod clients;
 mod draws;
@@ -15,8 +17,10 @@ mod faults;
 mod lives;
 mod living;
 mod many;
+mod multitude;
 mod nodes;
 mod once;
+mod over;
 mod places;
 mod recoveries;
 mod rejoining;

@@ -102,6 +102,13 @@ async fn a_newer_socket_at_another_node_replaces_the_older_and_keeps_the_place()
     assert_eq!(line[0].replaced(event), [VisitorId(1)]);
     assert_eq!(line[0].replaced(event), [], "told once");
     assert_eq!(line[1].replaced(event), []);
+    // To another node and back before either has heard of it: the newest socket is here.
+    line[0].back(event, VisitorId(3)).await.unwrap();
+    line[1].back(event, VisitorId(3)).await.unwrap();
+    line[0].back(event, VisitorId(3)).await.unwrap();
+    nodes.tick(1).await;
+    assert_eq!(line[0].replaced(event), []);
+    assert_eq!(line[1].replaced(event), [VisitorId(3)]);
     // The older socket closes: the fan is not away, for the newer one is open.
     line[0].away(event, VisitorId(1)).await.unwrap();
     line[0].away(event, VisitorId(2)).await.unwrap();

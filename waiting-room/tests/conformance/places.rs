@@ -308,3 +308,20 @@ async fn a_damaged_journal_is_refused_and_left_as_it_is() {
     );
     assert_eq!(std::fs::read(&path).unwrap(), bytes);
 }
+
+#[tokio::test]
+async fn lengths_of_names_and_messages_are_counted_in_characters() {
+    for bench in benches() {
+        let event = bench.event(policy(0, 1, 10)).await;
+        let change = async |field: &str, length: usize| {
+            let text = format!(r#"{{"{field}": "{}"}}"#, "Ж".repeat(length));
+            let patch = serde_json::from_str(&text).unwrap();
+            bench.line.configure(&event, patch).await
+        };
+        for (field, longest) in [("name", 200), ("message", 500)] {
+            assert!(change(field, longest).await.is_ok(), "{}", bench.name);
+            let refused = change(field, longest + 1).await.unwrap_err();
+            assert!(matches!(refused, Refused::Invalid(list) if list[0].0 == field));
+        }
+    }
+}

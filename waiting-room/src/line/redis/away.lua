@@ -1,8 +1,7 @@
 -- Records that sockets closed at this node: the places lapse after away_seconds unless the fans
 -- reconnect or poll. A fan whose newer socket is at another node is not away.
 -- KEYS[1] prefix of the event's keys
---   owners  written
--- and those of head.lua, numbers.lua, places.lua, nodes.lua
+--   none but those of head.lua, numbers.lua, places.lua, nodes.lua
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
 -- ARGV[3…] visitors, at most 125
@@ -14,7 +13,7 @@ for i = 1, #asked do
   local _, state, n = place_of(found, i, false)
   local holder = n and n > 0 and owner(n)
   if holder == 0 or holder == index then
-    if holder ~= 0 then call('SETRANGE', keys.owners, n - 1, '\0') end
+    if holder ~= 0 then set_owner(n, 0) end
     if state == WAITING then
       if holder ~= 0 then m.connected = m.connected - 1 end
       set_deadline(n, now + m.away_ms)

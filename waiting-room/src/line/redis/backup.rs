@@ -97,9 +97,11 @@ impl Backup {
             alive,
             numbers: backup.numbers,
             is_recovering: false,
+            is_over: false,
             forecast: Forecast::silent(WaitReason::Measuring),
             availability: backup.availability,
             settings: Arc::new(backup.settings),
+            changed_at: backup.changed_at,
         };
         let mut cache = LineCache::of(Arc::new(view), Instant::now());
         cache.bitmap = bitmap;

@@ -104,10 +104,21 @@ pub(super) struct LineCache {
     /// Time of the newest front by the clock, and by how many ms the line's time was behind.
     pub(super) heard_at: Time,
     pub(super) unheard_ms: i64,
+    /// State of the store in which this node last looked at a line that is over.
+    pub(super) looked: Option<StoreMark>,
     /// Time of the last backup.
     pub(super) backed_up_at: Option<Instant>,
     /// Mark of the last backup.
     pub(super) backed_up: Option<Mark>,
+}
+
+/// What tells of changes that this node has not seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StoreMark {
+    /// Number of changes of events that are over.
+    pub(super) changes: u64,
+    /// Number of connections so far: another server may have lost data.
+    pub(super) connections: u64,
 }
 
 /// By what a backup differs from the one before.
@@ -120,6 +131,8 @@ pub(super) struct Mark {
     nodes: u64,
     changes: Option<u64>,
     seats_at: Time,
+    /// Day of the newest view, so that a backup in use is never older.
+    day: i64,
 }
 
 /// The counters as of the newest front.
@@ -268,9 +281,13 @@ impl LineCache {
             waiting: reply.waiting,
             numbers: reply.numbers,
             is_recovering: reply.is_settling,
+            is_over: reply.phase == Phase::Closed
+                && reply.admitted + reply.shopping == 0
+                && !reply.is_settling,
             forecast,
             availability: reply.availability,
             settings,
+            changed_at: self.changed_at,
         });
         self.front = Some(Fetched {
             view: view.clone(),
@@ -290,6 +307,7 @@ impl LineCache {
             nodes: self.nodes,
             changes: self.served.changes,
             seats_at: self.seats_at,
+            day: self.heard_at.seconds() / (24 * 3600),
         })
     }
 

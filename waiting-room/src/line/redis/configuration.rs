@@ -5,13 +5,15 @@ use super::policy::{field, json, policy};
 use super::reply::Status;
 use super::store::CallError;
 use super::{registry, script};
-use crate::line::event_settings::too_late;
 use crate::line::{EventSettings, Life, Order, Patch, Refused};
 use shared::group_commit::Unavailable;
+use shared::time::Time;
 use std::sync::Arc;
 
 /// Attempts at a change of settings that lost to concurrent changes.
 const TRIES_MAX: usize = 20;
+/// Time before its end at which an event may be over for another node.
+const CLOCKS_APART_SECONDS: u32 = 10;
 
 impl EventLine {
     /// Creates the line in the store, with a seed if it is a draw.
@@ -49,11 +51,7 @@ impl EventLine {
             let after = before.with(patch);
             let mut mistakes = after.mistakes();
             let is_same_order = !after.is_another_draw(&before);
-            if !is_same_order && view.numbers > 0 {
-                mistakes.push(too_late());
-            } else if !is_same_order {
-                mistakes.extend(after.draw_mistakes(view.at));
-            }
+            mistakes.extend(after.change_mistakes(&before, view.numbers, view.at));
             if !mistakes.is_empty() {
                 if is_known {
                     continue;
@@ -80,6 +78,7 @@ impl EventLine {
                 Ok(reply) => {
                     let changed_at = reply.fields().time("changed_at");
                     self.cache().configure(after.clone(), changed_at);
+                    self.note_change(&before, view.at).await;
                     return Ok((before, after));
                 }
                 Err(CallError::Busy) => {}
@@ -90,21 +89,27 @@ impl EventLine {
         Err(Unavailable.into())
     }
 
-    /// Deletes the line in the store.
-    pub(super) async fn delete(self: &Arc<EventLine>) -> Result<(), Refused> {
-        self.fetch_view().await?;
-        // First the registry, so that no node restores the event. If the keys cannot be deleted then,
-        // the event is still there for a second attempt.
-        registry::mark_removed(self.store(), &self.event).await?;
-        self.delete_keys().await
+    /// Lets nodes that do not tick the event any more hear of a change.
+    async fn note_change(&self, before: &EventSettings, now: Time) {
+        let soon = now.plus_seconds(CLOCKS_APART_SECONDS);
+        if before.closes_at.is_some_and(|end| end <= soon) {
+            // If that fails, they look within a minute.
+            let _ = registry::note_change(self.store()).await;
+        }
     }
 
-    /// Deletes all keys at once.
-    pub(super) async fn delete_keys(&self) -> Result<(), Refused> {
-        let keys = &self.caller.keys;
-        let words = ["UNLINK".to_owned(), keys.meta()].into_iter();
-        let sent = self.store().send(words.chain(keys.all_but_meta())).await;
-        Ok(sent.map(drop).map_err(Unavailable::from)?)
+    /// Deletes the line in the store. If that fails half way, another call completes it, as do the
+    /// nodes that know the line.
+    pub(super) async fn delete(self: &Arc<EventLine>) -> Result<(), Refused> {
+        let creation = self.fetch_view().await?.life.creation;
+        let store = &self.caller.store;
+        // First the registry, so that no node restores the event.
+        let is_marked = registry::mark_removed(store, &self.event, creation).await?;
+        // Another node that sees the mark may be faster.
+        let is_deleted = registry::delete(store, &self.event, creation).await?;
+        (is_marked || is_deleted)
+            .then_some(())
+            .ok_or(Refused::NoSuchEvent)
     }
 }
 

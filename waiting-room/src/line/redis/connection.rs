@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 /// Version of the names and values of all keys. It rises when another version of the program could
 /// not go on with them: nodes of both must not share a line.
-const FORMAT: i64 = 2;
+const FORMAT: i64 = 3;
 /// Maximum number of concurrent commands on one connection.
 const IN_FLIGHT_MAX: usize = 1024;
 
@@ -176,6 +176,11 @@ impl Connection {
             Some(Failure::OtherFormat(why)) => Err(why),
             _ => Ok(()),
         }
+    }
+
+    /// Returns the number of connections so far.
+    pub(super) fn count(&self) -> u64 {
+        self.current().count
     }
 
     /// Returns whether Redis did not answer, and has not answered since.

@@ -7,7 +7,7 @@
 -- ARGV[2] id of this node
 -- ARGV[3] random identity of the attempt
 -- ARGV[4] the chunk, of 512 numbers
--- ARGV[5] its node indexes, a byte each
+-- ARGV[5] its node indexes, 2 bytes each
 -- ARGV[6] its deadlines, 6 bytes each
 -- ARGV[7] its bits
 -- ARGV[8] the earliest deadline in ms (0: none)
@@ -22,7 +22,7 @@ end
 call('ZADD', drawing('waiting'), unpack(scored))
 if drawn > 0 then call('HSET', drawing('drawn'), chunk, table.concat(ARGV, ' ', 10, 9 + drawn)) end
 call('SETRANGE', drawing('alive'), chunk * CHUNK / 8, ARGV[7])
-call('SETRANGE', drawing('owners'), chunk * CHUNK, ARGV[5])
+call('SETRANGE', drawing('owners'), chunk * CHUNK * 2, ARGV[5])
 call('SETRANGE', drawing('deadlines'), chunk * CHUNK * 6, ARGV[6])
 if ARGV[8] ~= '0' then call('ZADD', drawing('aways'), ARGV[8], chunk) end
 call('HSET', keys.meta, 'draw_beat', now)

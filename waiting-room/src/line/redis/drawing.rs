@@ -16,6 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
 
+/// Bytes of a node's index.
+const OWNER: usize = 2;
 /// Bytes of a deadline.
 const DEADLINE: usize = 6;
 /// Maximum number of concurrent reads and writes.
@@ -30,7 +32,7 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 struct Waiting {
     visitor: VisitorId,
     number: u64,
-    owner: u8,
+    owner: [u8; OWNER],
     deadline: [u8; DEADLINE],
 }
 
@@ -97,7 +99,7 @@ impl Attempt {
             root,
         };
         let count = order.len().to_string();
-        let connected = order.iter().filter(|one| one.owner != 0).count();
+        let connected = order.iter().filter(|one| one.owner != [0; OWNER]).count();
         let connected = connected.to_string();
         let json = serde_json::to_vec(&outcome).unwrap_or_default();
         let arguments = [
@@ -137,17 +139,20 @@ impl Attempt {
             "WITHSCORES",
         ];
         let scored = self.send(&words).await?;
-        let owners = self.range(&keys.owners(), from, 1).await?;
+        let owners = self.range(&keys.owners(), from, OWNER).await?;
         let deadlines = self.range(&keys.deadlines(), from, DEADLINE).await?;
         let pairs = list(&scored).ok_or(CallError::Away)?.chunks_exact(2);
         let waiting = pairs.map(|pair| {
             let score = usize::try_from(number(&pair[1])).ok()?;
             let at = score.checked_sub(from + 1)?;
+            let owner = bytes(&owners).get(at * OWNER..(at + 1) * OWNER);
             let deadline = bytes(&deadlines).get(at * DEADLINE..(at + 1) * DEADLINE);
             Some(Waiting {
                 visitor: visitor(&pair[0])?,
                 number: score as u64,
-                owner: bytes(&owners).get(at).copied().unwrap_or(0),
+                owner: owner
+                    .and_then(|bytes| bytes.try_into().ok())
+                    .unwrap_or_default(),
                 deadline: deadline
                     .and_then(|bytes| bytes.try_into().ok())
                     .unwrap_or_default(),
@@ -203,7 +208,7 @@ impl Attempt {
         let mut arguments = vec![
             self.id.clone().into_bytes(),
             chunk.to_string().into_bytes(),
-            some.iter().map(|one| one.owner).collect(),
+            some.iter().flat_map(|one| one.owner).collect(),
             some.iter().flat_map(|one| one.deadline).collect(),
             bits,
             earliest.unwrap_or(0).to_string().into_bytes(),

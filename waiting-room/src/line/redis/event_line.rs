@@ -2,7 +2,8 @@
 
 use super::backup::Backup;
 use super::batch::Batches;
-use super::cache::{Fetched, LineCache, Number};
+use super::cache::{Fetched, LineCache, Number, StoreMark};
+use super::registry::REMOVED_KEPT_MS;
 use super::store::{Caller, Store};
 use crate::line::{DrawState, EventSettings, Life, LineView, Spot};
 use parking_lot::{Mutex, MutexGuard};
@@ -11,7 +12,11 @@ use shared::time::Time;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 use tokio::time::Instant;
+
+/// Time between two looks at a line that is over, in case a change of it went unheard.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// One event's line at this node.
 pub(super) struct EventLine {
@@ -30,17 +35,24 @@ pub(super) struct EventLine {
 }
 
 impl EventLine {
-    /// Creates an event's line from its backup in the folder, if there is one.
+    /// Creates an event's line from its backup in the folder, if there is one. An older one is not
+    /// used than the registry remembers removals: the event may have been removed meanwhile.
     pub(super) fn new(store: Arc<Store>, folder: &Path, event: EventId) -> EventLine {
+        let kept_from = Time(store.clock.now().0 - REMOVED_KEPT_MS);
         let caller = Arc::new(Caller::new(store, &event));
         let file = folder.join(format!("{event}.json"));
+        let backup = Backup::read(&file);
+        let is_old = |backup: &LineCache| backup.heard_at < kept_from;
+        if backup.as_ref().is_some_and(is_old) {
+            tracing::warn!(%event, file = %file.display(), "backup of a line is over a month old and not used");
+        }
         EventLine {
             batches: Batches::start(caller.clone()),
             caller,
             ticking: tokio::sync::Mutex::new(()),
             is_drawing: Arc::default(),
             is_returning: AtomicBool::default(),
-            cache: Mutex::new(Backup::read(&file).unwrap_or_default()),
+            cache: Mutex::new(backup.filter(|backup| !is_old(backup)).unwrap_or_default()),
             file,
             event,
         }
@@ -63,6 +75,16 @@ impl EventLine {
     pub(super) fn view_since(&self, from: Instant) -> Option<Arc<LineView>> {
         let cache = self.cache();
         let front = cache.front.as_ref().filter(|front| front.asked_at >= from);
+        front.map(|front| front.view.clone())
+    }
+
+    /// Returns the newest view if the line is over, and nothing tells of a change since.
+    pub(super) fn view_if_over(&self, mark: StoreMark) -> Option<Arc<LineView>> {
+        let cache = self.cache();
+        let front = cache.front.as_ref().filter(|front| {
+            let is_known = cache.looked == Some(mark) && front.view.is_over;
+            is_known && front.asked_at.elapsed() < LOOK_EVERY
+        });
         front.map(|front| front.view.clone())
     }
 

@@ -1,11 +1,10 @@
 -- Shared by back.lua and reenter.lua.
---   owners  written
 --   in:…    written
 
 -- Records that this node holds the socket of number n.
 local function hold(n, visitor, index, waits)
   local before = owner(n)
-  call('SETRANGE', keys.owners, n - 1, string.char(index))
+  set_owner(n, index)
   if before ~= 0 and before ~= index then
     call('RPUSH', inbox(before), visitor)
     call('LTRIM', inbox(before), -20000, -1)

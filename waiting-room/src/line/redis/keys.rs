@@ -4,34 +4,6 @@ use shared::ids::{EventId, VisitorId};
 
 /// Numbers in a chunk of the published draw.
 pub(super) const CHUNK: usize = 512;
-/// Largest index of a node.
-const NODE_INDEX_MAX: usize = 250;
-/// The keys of an event other than `meta` and those with a variable part.
-const NAMES: [&str; 20] = [
-    "waiting",
-    "alive",
-    "admitted",
-    "slots",
-    "ended",
-    "past",
-    "codes",
-    "owners",
-    "deadlines",
-    "aways",
-    "joined",
-    "waits",
-    "log",
-    "drawn",
-    "nodes",
-    "beats",
-    "reaping",
-    "told",
-    "cleared",
-    "shared",
-];
-/// The keys that a draw is written to before they take the names of others.
-const DRAWING: [&str; 6] = ["waiting", "alive", "owners", "deadlines", "aways", "drawn"];
-
 /// Names of the keys of one installation.
 pub(super) struct Keys {
     prefix: String,
@@ -97,11 +69,6 @@ impl EventKeys {
         format!("{}:{name}", self.prefix)
     }
 
-    /// Returns the hash of settings and counters, without which the event does not exist.
-    pub(super) fn meta(&self) -> String {
-        self.key("meta")
-    }
-
     /// Returns the clients of a visitor's admission; gone by itself with the admission.
     pub(super) fn clients(&self, visitor: VisitorId) -> String {
         self.key(&format!("clients:{visitor}"))
@@ -140,13 +107,5 @@ impl EventKeys {
     /// Returns the hash of the published draw, by chunk.
     pub(super) fn drawn(&self) -> String {
         self.key("drawn")
-    }
-
-    /// Returns every key other than `meta` that the event may have.
-    pub(super) fn all_but_meta(&self) -> Vec<String> {
-        let inboxes = (1..=NODE_INDEX_MAX).map(|index| self.key(&format!("in:{index}")));
-        let drawing = DRAWING.map(|name| self.key(&format!("draw:{name}")));
-        let named = NAMES.map(|name| self.key(name));
-        named.into_iter().chain(drawing).chain(inboxes).collect()
     }
 }

@@ -39,13 +39,14 @@ use crate::draw::Round;
 use crate::pass::Pass;
 use address::Address;
 use async_trait::async_trait;
+use cache::StoreMark;
 use connection::Connection;
 use event_line::EventLine;
 use futures_util::stream::{self, StreamExt as _};
 use keys::Keys;
 use parking_lot::RwLock;
 use places::recently;
-use registry::Entry;
+use registry::{Entry, Registry};
 use reply::number;
 use shared::deadline;
 use shared::group_commit::Unavailable;
@@ -54,6 +55,7 @@ use shared::time::{Clock, Time};
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Events whose settings are fetched at one time.
 const EVENTS_AT_ONCE: usize = 16;
@@ -66,6 +68,8 @@ pub struct Redis {
     /// Locked for a look-up by every operation and for writing when an event is added or dropped;
     /// never held across an await.
     lines: RwLock<HashMap<EventId, Arc<EventLine>>>,
+    /// Number of changes of events that are over, as the registry last had it.
+    changes: AtomicU64,
 }
 
 impl Redis {
@@ -85,6 +89,7 @@ impl Redis {
             store: Arc::new(store),
             folder,
             lines: RwLock::default(),
+            changes: AtomicU64::default(),
         };
         for event in backup::events(&engine.folder) {
             engine.line(&event);
@@ -161,7 +166,7 @@ impl Redis {
         if line.has_view_since(recently()) {
             return Ok(known);
         }
-        match self.run(event, line.fetch_view()).await {
+        match self.view(event).await {
             Ok(view) => Ok(Some(view.settings.clone())),
             Err(Refused::NoSuchEvent) => Ok(None),
             // The store does not answer for this line now; the settings cached a moment ago still
@@ -170,12 +175,49 @@ impl Redis {
         }
     }
 
-    /// Returns the events whose settings this node knows.
-    fn known_events(&self) -> Vec<EventId> {
+    /// Returns the events whose settings this node knows, with the identities of their creations.
+    fn known_events(&self) -> Vec<KnownEvent> {
         let lines = self.lines.read();
-        let known = lines.iter().filter(|(_, line)| line.settings().is_some());
-        known.map(|(event, _)| event.clone()).collect()
+        let known = lines.iter().filter_map(|(event, line)| {
+            let creation = line.cache().life()?.creation;
+            Some(KnownEvent {
+                event: event.clone(),
+                creation,
+            })
+        });
+        known.collect()
     }
+
+    /// Follows the registry in what this node knows: forgets events that were removed, and completes
+    /// their removal in case another node did not; looks again at those that are others by now, or
+    /// that the store has lost.
+    async fn follow(&self, registry: &Registry) -> Result<(), Refused> {
+        for KnownEvent { event, creation } in self.known_events() {
+            match registry.entries.get(&event) {
+                Some(Entry::Created(current)) if *current == creation => {}
+                Some(Entry::Removed { creation: gone, .. }) if *gone == creation => {
+                    registry::delete(&self.store, &event, creation).await?;
+                    self.forget(&event);
+                }
+                _ => self.line(&event).cache().looked = None,
+            }
+        }
+        Ok(())
+    }
+
+    fn mark(&self) -> StoreMark {
+        StoreMark {
+            changes: self.changes.load(Ordering::Relaxed),
+            connections: self.store.connection.count(),
+        }
+    }
+}
+
+/// An event that this node knows.
+struct KnownEvent {
+    event: EventId,
+    /// Identity of its creation.
+    creation: u64,
 }
 
 #[async_trait]
@@ -186,9 +228,17 @@ impl Line for Redis {
         if !mistakes.is_empty() {
             return Err(Refused::Invalid(mistakes));
         }
-        let events = registry::all(&self.store).await?;
+        let events = registry::read(&self.store).await?.entries;
+        let existing = match events.get(&settings.id) {
+            Some(Entry::Created(creation)) => Some(*creation),
+            // A removal may be under way, or have ended half way.
+            Some(Entry::Removed { creation, .. }) => {
+                registry::delete(&self.store, &settings.id, *creation).await?;
+                None
+            }
+            None => None,
+        };
         let is_created = |entry: &&Entry| matches!(entry, Entry::Created(_));
-        let existing = events.get(&settings.id).filter(is_created);
         if existing.is_none() && events.values().filter(is_created).count() >= EVENTS_MAX {
             return Err(Refused::Full("this installation keeps no more events"));
         }
@@ -200,9 +250,9 @@ impl Line for Redis {
         let mut life = Life::random();
         match existing {
             // An attempt to create it ended here, or another is under way.
-            Some(Entry::Created(creation)) => life.creation = *creation,
+            Some(creation) => life.creation = creation,
             // First the registry: an event missing from it could never be found again.
-            _ => registry::set(&self.store, &settings.id, life.creation).await?,
+            None => registry::set(&self.store, &settings.id, life.creation).await?,
         }
         let created = line.create(&settings, life).await;
         let creation = match &created {
@@ -235,13 +285,16 @@ impl Line for Redis {
     }
 
     async fn events(&self) -> Result<Vec<Arc<EventSettings>>, Refused> {
-        let entries = registry::all(&self.store).await?;
+        let registry = registry::read(&self.store).await?;
+        self.changes.store(registry.changes, Ordering::Relaxed);
+        self.follow(&registry).await?;
+        let entries = registry.entries;
         // The store may have lost the registry.
-        let lost = self.known_events().into_iter();
+        let lost = self.known_events().into_iter().map(|known| known.event);
         let lost = lost.filter(|event| !entries.contains_key(event));
         let created = entries.iter().filter_map(|(event, entry)| match entry {
             Entry::Created(_) => Some(event.clone()),
-            Entry::Removed(_) => None,
+            Entry::Removed { .. } => None,
         });
         let events: BTreeSet<EventId> = created.chain(lost).collect();
         let settings = events
@@ -263,6 +316,18 @@ impl Line for Redis {
     async fn tick(&self, event: &EventId) -> Result<Arc<LineView>, Refused> {
         let line = self.line(event);
         self.run(event, line.tick()).await
+    }
+
+    async fn view(&self, event: &EventId) -> Result<Arc<LineView>, Refused> {
+        let line = self.line(event);
+        let mark = self.mark();
+        if let Some(view) = line.view_if_over(mark) {
+            return Ok(view);
+        }
+        let view = self.run(event, line.fetch_view()).await?;
+        line.cache().looked = Some(mark);
+        line.back_up();
+        Ok(view)
     }
 
     async fn place(&self, event: &EventId, visitor: VisitorId) -> Result<Option<Spot>, Refused> {

@@ -9,7 +9,7 @@ local function known_index()
   return tonumber(index), tonumber(registration)
 end
 
--- Returns this node's index, 1 to 250 (0: none is free), and its registration. Registers the node
+-- Returns this node's index, 1 to 65,535 (0: none is free), and its registration. Registers the node
 -- if it is not known, or not any more: by the registration its next tick learns that its sockets
 -- must be recorded again, whichever script came first.
 local function node_index()
@@ -22,13 +22,11 @@ local function node_index()
   local taken = {}
   for _, used in ipairs(call('HVALS', keys.nodes)) do taken[tonumber(string.match(used, '%d+'))] = true end
   for _, used in ipairs(call('HKEYS', keys.reaping)) do taken[tonumber(used)] = true end
-  for free = 1, 250 do
-    if not taken[free] then
-      m.registered = m.registered + 1
-      call('HSET', keys.nodes, ARGV[2], free .. ' ' .. m.registered)
-      call('ZADD', keys.beats, now, ARGV[2])
-      return free, m.registered
-    end
-  end
-  return 0, 0
+  local free = 1
+  while taken[free] do free = free + 1 end
+  if free > 65535 then return 0, 0 end
+  m.registered = m.registered + 1
+  call('HSET', keys.nodes, ARGV[2], free .. ' ' .. m.registered)
+  call('ZADD', keys.beats, now, ARGV[2])
+  return free, m.registered
 end

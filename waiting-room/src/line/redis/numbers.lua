@@ -1,6 +1,6 @@
 -- Data of each number: the node with the socket, the deadline, how the place ended.
 --   alive      read
---   owners     read
+--   owners     read and written
 --   deadlines  read and written
 --   aways      written
 --   codes      read
@@ -9,7 +9,12 @@
 
 -- Returns the index of the node that holds the socket of number n; 0 if none does.
 local function owner(n)
-  return string.byte(call('GETRANGE', keys.owners, n - 1, n - 1)) or 0
+  local index = call('GETRANGE', keys.owners, (n - 1) * 2, n * 2 - 1)
+  return #index == 2 and struct.unpack('>I2', index) or 0
+end
+
+local function set_owner(n, index)
+  call('SETRANGE', keys.owners, (n - 1) * 2, struct.pack('>I2', index))
 end
 
 local function set_deadline(n, deadline)

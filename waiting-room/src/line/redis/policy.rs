@@ -4,8 +4,10 @@
 use crate::line::EventSettings;
 use shared::time::Time;
 
-/// Settings of later versions that are off: those before neither wrote nor know them.
-const OFF: [&str; 3] = [
+/// Settings of later versions that are off or as they always were: those before neither wrote nor
+/// know them.
+const OFF: [&str; 4] = [
+    r#","retention_days":7"#,
     r#","passthrough":false"#,
     r#","passthrough_before_opening":false"#,
     r#","passthrough_after_closing":false"#,

@@ -4,8 +4,15 @@
 --   beats    read and written
 --   nodes    read and written
 --   reaping  read and written
---   owners   read and written
+--   owners   read
 --   in:…     written
+
+-- Returns the offset of the first number from `offset` on that has this mark in a part of the owners.
+local function find_mark(owners, mark, offset)
+  local at = string.find(owners, mark, offset * 2 + 1, true)
+  while at and at % 2 == 0 do at = string.find(owners, mark, at + 1, true) end
+  return at and (at - 1) / 2
+end
 
 local function reap()
   local silent = call('ZRANGEBYSCORE', keys.beats, '-inf', now - NODE_MS, 'WITHSCORES', 'LIMIT', 0, 1)
@@ -21,25 +28,26 @@ local function reap()
   end
   local index, part = unpack(call('HGETALL', keys.reaping))
   if not index then return 0 end
-  local mark, found = string.char(index), 0
+  local mark, found = struct.pack('>I2', index), 0
   local from, beat = string.match(part, '(%d+) (%d+)')
-  local owners = call('GETRANGE', keys.owners, from, from + 65535)
-  local i = string.find(owners, mark, 1, true)
-  while i and found < 100 do
-    local n = from + i
-    call('SETRANGE', keys.owners, n - 1, '\0')
+  local owners = call('GETRANGE', keys.owners, from * 2, from * 2 + 65535)
+  local offset = find_mark(owners, mark, 0)
+  while offset and found < 100 do
+    local n = from + offset + 1
+    set_owner(n, 0)
     if is_waiting(n) then
       m.connected = m.connected - 1
       set_deadline(n, math.max(deadline_of(n), beat + m.away_ms))
     end
-    found, i = found + 1, string.find(owners, mark, i + 1, true)
+    found, offset = found + 1, find_mark(owners, mark, offset + 1)
   end
-  if i then
-    call('HSET', keys.reaping, index, from + i - 1 .. ' ' .. beat)
+  if offset then
+    call('HSET', keys.reaping, index, from + offset .. ' ' .. beat)
   elseif #owners == 65536 then
-    call('HSET', keys.reaping, index, from + 65536 .. ' ' .. beat)
+    call('HSET', keys.reaping, index, from + 32768 .. ' ' .. beat)
   else
     call('HDEL', keys.reaping, index)
+    call('DEL', inbox(index))
   end
   return 1
 end

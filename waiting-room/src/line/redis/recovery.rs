@@ -62,7 +62,7 @@ impl EventLine {
         if registry::get(self.store(), event).await? == Some(Entry::Created(creation)) {
             return Ok(reported);
         }
-        self.delete_keys().await?;
+        registry::delete(&self.caller.store, event, creation).await?;
         Err(Refused::NoSuchEvent)
     }
 

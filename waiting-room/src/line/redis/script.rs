@@ -202,6 +202,10 @@ pub(super) static LIST: LazyLock<Script> =
     LazyLock::new(|| Script::new("list", &[CLOCK, include_str!("list.lua")]));
 pub(super) static LIVING: LazyLock<Script> =
     LazyLock::new(|| on_line("living", &[include_str!("living.lua")]));
+pub(super) static REMOVE: LazyLock<Script> =
+    LazyLock::new(|| Script::new("remove", &[KEYS, DRAW, include_str!("remove.lua")]));
+pub(super) static REGISTER: LazyLock<Script> =
+    LazyLock::new(|| Script::new("register", &[include_str!("register.lua")]));
 pub(super) static BEACON: LazyLock<Script> =
     LazyLock::new(|| on_line("beacon", &[include_str!("beacon.lua")]));
 

@@ -3,6 +3,7 @@
 -- KEYS[1] prefix of the event's keys
 --   meta       read and written
 --   alive      read
+--   waiting    read
 --   nodes      read
 --   beats      read and written
 --   told       deleted when the store lost data
@@ -61,6 +62,7 @@ if not is_read_only then
   else
     index, registration = known_index()
   end
+  if index == 0 then return { 'busy' } end
   -- Once a second is enough, and where no visitor is, no time has to pass.
   if (not is_idle or m.settle_until > 0) and (clock < m.heard_at or clock >= m.heard_at + 1000) then
     -- Nodes tell of those who asked in vain during an outage before any of these can be missed.
@@ -85,7 +87,12 @@ if not is_read_only then
   save()
 end
 if more == 1 then return { 'more' } end
-local replaced = index > 0 and call('LPOP', inbox(index), 1000) or {}
+local replaced = {}
+for _, visitor in ipairs(index > 0 and call('LPOP', inbox(index), 1000) or {}) do
+  -- Unless they have come back since.
+  local n = tonumber(call('ZSCORE', keys.waiting, visitor) or nil)
+  if not n or owner(n) ~= index then replaced[#replaced + 1] = visitor end
+end
 local view = {
   'ok',
   'creation', m.creation,

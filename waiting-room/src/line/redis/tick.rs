@@ -247,7 +247,7 @@ impl EventLine {
 
     /// Writes a backup every few seconds. One that cannot be written is missed only after the next
     /// loss of data.
-    fn back_up(&self) {
+    pub(super) fn back_up(&self) {
         let backup = {
             let mut cache = self.cache();
             let last = cache.backed_up_at;

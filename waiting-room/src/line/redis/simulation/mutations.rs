@@ -134,7 +134,7 @@ pub(super) const MUTATIONS: [Mutation; 31] = [
     ),
     with(
         Fault::NodeKilled,
-        "    call('SETRANGE', keys.owners, n - 1, '\\0')\n    if is_waiting",
+        "    set_owner(n, 0)\n    if is_waiting",
         "    if is_waiting",
     ),
 ];

@@ -137,9 +137,8 @@ impl Stored {
         stored.lapses.sort_unstable();
         let owners = text(database, format!("{prefix}:owners"));
         let is_held = |number: &&u64| {
-            owners
-                .get(**number as usize - 1)
-                .is_some_and(|owner| *owner != 0)
+            let owner = owners.chunks_exact(2).nth(**number as usize - 1);
+            owner.is_some_and(|owner| owner != [0, 0])
         };
         stored.held = stored
             .waiting
