@@ -72,6 +72,14 @@ async fn every_operation_refuses_a_query_parameter_that_it_does_not_take() {
     );
 }
 
+/// Returns the query that an operation cannot do without, of its examples.
+fn required_query(operation: &Value) -> String {
+    let parameters = operation["parameters"].as_array().into_iter().flatten();
+    let required = parameters.filter(|it| it["in"] == "query" && it["required"] == true);
+    let pair = |it: &Value| format!("?{}={}", word(&it["name"]), word(&it["example"]));
+    required.map(pair).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_refuses_a_body_that_it_does_not_take() {
     let stage = Stage::open().await;
@@ -121,6 +129,7 @@ async fn every_operation_refuses_a_body_that_it_does_not_take() {
             let is_endless =
                 operation["responses"]["200"]["content"]["text/event-stream"].is_object();
             if method == Method::GET && !is_endless {
+                let path = format!("{path}{}", required_query(&operation));
                 let nothing = stage
                     .client
                     .call(method, &path, bearer, None)

@@ -393,7 +393,8 @@ impl UnitOfWork<'_> {
             return false;
         };
         let is_free = |seat: &u32| plan.states.seats[*seat as usize] == SeatState::Available;
-        if !is_held && !(seats.iter().all(is_free) && self.may_buy_late(order)) {
+        let may_book = is_held || seats.iter().all(is_free) && self.may_buy_late(order);
+        if !may_book {
             return false;
         }
         let from = if is_held {
