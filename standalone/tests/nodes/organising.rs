@@ -20,109 +20,95 @@ fn assert_refused(answer: &Answer, status: u16, kind: &str) {
     assert_eq!(found, (status, Some(format!("/problems/{kind}").as_str())));
 }
 
+/// An event on two services.
+struct Arena(Site);
+
+impl Arena {
+    async fn does(&self, method: Method, path: &str, body: Value) -> Answer {
+        let body = (!body.is_null()).then_some(body);
+        let path = format!("/events/arena{path}");
+        self.0.organise(method, &path, body).await
+    }
+
+    /// Does it, and returns what was answered.
+    async fn done(&self, method: Method, path: &str, body: Value) -> Value {
+        self.does(method, path, body).await.ok().unwrap()
+    }
+
+    async fn post(&self, path: &str, bearer: &str, body: Value) -> Value {
+        let answer = self.0.client.post(path, bearer, body).await.unwrap();
+        answer.ok().unwrap()
+    }
+
+    async fn set_up(&self) {
+        let planned = self.done(Method::PUT, "/seating", plan(8)).await;
+        assert_eq!(planned["capacity"], 8);
+        let rules = json!({"max_seats_per_order": 3, "currency": "JPY"});
+        self.done(Method::PATCH, "/checkout", rules).await;
+        let rules = self.done(Method::GET, "/checkout", Value::Null).await;
+        assert_eq!(rules["currency"], "JPY");
+        for (path, blocked) in [("/seats/block", 1), ("/seats/unblock", 0)] {
+            let seat = json!({"seats": ["st-A-8"]});
+            let sales = self.done(Method::POST, path, seat).await;
+            assert_eq!(sales["blocked"], blocked);
+        }
+    }
+
+    /// Tries all that would change the event as a whole.
+    async fn refuses_changes(&self, removal: &str) {
+        let euro = json!({"currency": "EUR"});
+        for (method, path, body, status, kind) in [
+            (Method::PUT, "/seating", plan(9), 409, "seating-in-use"),
+            (Method::PATCH, "/checkout", euro, 422, "invalid"),
+            (Method::DELETE, "", Value::Null, 409, removal),
+        ] {
+            assert_refused(&self.does(method, path, body).await, status, kind);
+        }
+    }
+}
+
 #[tokio::test]
 async fn every_operation_of_organisers_on_seats_works_on_services_of_their_own() {
-    let site = Site::open(1).await;
-    site.event("arena", open_doors()).await;
-    let does = async |method: Method, path: &str, body: Value| {
-        let body = (!body.is_null()).then_some(body);
-        site.organise(method, &format!("/events/arena{path}"), body)
-            .await
-    };
-    let planned = does(Method::PUT, "/seating", plan(8)).await.ok().unwrap();
-    assert_eq!(planned["capacity"], 8);
-    let rules = json!({"max_seats_per_order": 3, "currency": "JPY"});
-    does(Method::PATCH, "/checkout", rules).await.ok().unwrap();
-    let rules = does(Method::GET, "/checkout", Value::Null).await.ok();
-    assert_eq!(rules.unwrap()["currency"], "JPY");
-    let block = json!({"seats": ["st-A-8"]});
-    let sales = does(Method::POST, "/seats/block", block.clone()).await.ok();
-    assert_eq!(sales.unwrap()["blocked"], 1);
-    let sales = does(Method::POST, "/seats/unblock", block).await.ok();
-    assert_eq!(sales.unwrap()["blocked"], 0);
-
-    let (_, token) = site.admit("arena").await;
-    let post = async |path: &str, bearer: &str, body: Value| {
-        let answer = site.client.post(path, bearer, body).await.unwrap();
-        answer.ok().unwrap()
-    };
-    let session = post("/api/v1/events/arena/sessions", &token, json!({})).await;
+    let arena = Arena(Site::open(1).await);
+    arena.0.event("arena", open_doors()).await;
+    arena.set_up().await;
+    let (_, token) = arena.0.admit("arena").await;
+    let path = "/api/v1/events/arena/sessions";
+    let session = arena.post(path, &token, json!({})).await;
     let session = word(&session["session"]);
     let wish = json!({"seats": ["st-A-1"]});
-    let hold = post("/api/v1/events/arena/holds", &session, wish).await;
-    // All that would change the event as a whole is refused while a seat is held …
-    assert_refused(
-        &does(Method::PUT, "/seating", plan(9)).await,
-        409,
-        "seating-in-use",
-    );
-    let euro = json!({"currency": "EUR"});
-    assert_refused(
-        &does(Method::PATCH, "/checkout", euro.clone()).await,
-        422,
-        "invalid",
-    );
-    assert_refused(
-        &does(Method::DELETE, "", Value::Null).await,
-        409,
-        "event-in-use",
-    );
+    let path = "/api/v1/events/arena/holds";
+    let hold = arena.post(path, &session, wish).await;
+    arena.refuses_changes("event-in-use").await;
     let buyer = json!({"hold": hold["id"], "buyer": {"name": "Ada", "email": "ada@example.org"}});
-    let order = post("/api/v1/orders", &session, buyer).await;
-    let pay = format!(
-        "/api/v1/payments/simulated/{}",
-        word(&order["payment"]["id"])
-    );
-    let paid = post(&pay, &session, json!({"card": CARD})).await;
-    // … and once it is sold.
-    assert_refused(
-        &does(Method::PUT, "/seating", plan(9)).await,
-        409,
-        "seating-in-use",
-    );
-    assert_refused(
-        &does(Method::PATCH, "/checkout", euro).await,
-        422,
-        "invalid",
-    );
-    assert_refused(
-        &does(Method::DELETE, "", Value::Null).await,
-        409,
-        "event-has-orders",
-    );
+    let order = arena.post("/api/v1/orders", &session, buyer).await;
+    let payment = word(&order["payment"]["id"]);
+    let pay = format!("/api/v1/payments/simulated/{payment}");
+    let paid = arena.post(&pay, &session, json!({"card": CARD})).await;
+    arena.refuses_changes("event-has-orders").await;
 
     let code = json!({"code": paid["tickets"][0]["code"]});
-    let let_in = does(Method::POST, "/tickets/admit", code.clone())
-        .await
-        .ok();
-    assert_eq!(let_in.unwrap()["first"], true);
-    let listed = does(Method::GET, "/tickets", Value::Null).await.ok();
-    assert_eq!(listed.unwrap()["tickets"][0]["seat"], "st-A-1");
-    let orders = does(Method::GET, "/orders", Value::Null)
-        .await
-        .ok()
-        .unwrap();
+    let path = "/tickets/admit";
+    let let_in = arena.done(Method::POST, path, code.clone()).await;
+    assert_eq!(let_in["first"], true);
+    let listed = arena.done(Method::GET, "/tickets", Value::Null).await;
+    assert_eq!(listed["tickets"][0]["seat"], "st-A-1");
+    let orders = arena.done(Method::GET, "/orders", Value::Null).await;
     assert_eq!(orders[0]["id"], order["id"]);
     let people = "/people?email=ada%40example.org";
-    let found = site.organise(Method::GET, people, None).await.ok().unwrap();
-    assert_eq!(found["orders"][0]["order"]["id"], order["id"]);
-    let erased = site.organise(Method::DELETE, people, None).await.ok();
+    let found = arena.0.organise(Method::GET, people, None).await.ok();
+    assert_eq!(found.unwrap()["orders"][0]["order"]["id"], order["id"]);
+    let erased = arena.0.organise(Method::DELETE, people, None).await.ok();
     assert_eq!(erased.unwrap()["orders"], 1);
-    let sales = does(Method::GET, "/sales", Value::Null).await.ok().unwrap();
+    let sales = arena.done(Method::GET, "/sales", Value::Null).await;
     assert_eq!(sales["revenue"], json!({"amount": 4500, "currency": "JPY"}));
     let refund = format!("/orders/{}/refund", word(&order["id"]));
-    let refunded = does(Method::POST, &refund, Value::Null).await.ok();
-    assert_eq!(refunded.unwrap()["state"], "refunded");
-    assert_refused(
-        &does(Method::POST, "/tickets/check", code).await,
-        404,
-        "no-such-ticket",
-    );
-    assert_refused(
-        &does(Method::DELETE, "", Value::Null).await,
-        409,
-        "event-has-orders",
-    );
+    let refunded = arena.done(Method::POST, &refund, Value::Null).await;
+    assert_eq!(refunded["state"], "refunded");
+    let checked = arena.does(Method::POST, "/tickets/check", code).await;
+    assert_refused(&checked, 404, "no-such-ticket");
+    let removed = arena.does(Method::DELETE, "", Value::Null).await;
+    assert_refused(&removed, 409, "event-has-orders");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use crate::stage::{KEY, Stage, assert_problem};
 use hyper::Method;
 use serde_json::{Value, json};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use waiting_room::draw::{Drawn, verify};
 
 const DAY: i64 = 24 * 3600;
@@ -51,7 +51,7 @@ async fn draw(stage: &Stage, event: &str, more: Value) {
 }
 
 /// Checks an archive of a draw among fifty.
-fn check(archive: &PathBuf) {
+fn check(archive: &Path) {
     let drawn: Drawn = serde_json::from_value(read(archive.join("draw.json"))).unwrap();
     let entries = fs::read_to_string(archive.join("entries.txt")).unwrap();
     assert_eq!(verify(&drawn, &entries), Ok(50));

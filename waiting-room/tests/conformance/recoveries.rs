@@ -6,7 +6,7 @@ use crate::nodes::{Nodes, until};
 use shared::ids::VisitorId;
 use shared::time::Clock;
 use std::sync::Arc;
-use waiting_room::line::{Admission, Claimed, Line as _, Redis, VisitorState};
+use waiting_room::line::{Admission, Claimed, Line as _, Patch, Redis, VisitorState};
 
 fn away_seconds(away_seconds: u32) -> Admission {
     Admission {
@@ -206,4 +206,26 @@ async fn who_polled_in_vain_during_an_outage_is_heard_before_a_place_lapses() {
     let front = line[1].tick(event).await.unwrap();
     assert!(front.alive.contains(1), "polled in vain");
     assert!(!front.alive.contains(2), "was silent");
+}
+
+#[tokio::test]
+async fn a_change_that_only_one_node_had_heard_of_outlives_the_store() {
+    let server = testkit::Redis::start();
+    let nodes = Nodes::start(&server.url(), 3, Clock::manual(START), policy(600, 1, 100)).await;
+    nodes.join(0, 1..=50).await;
+    nodes.tick(0).await;
+    let stop: Patch = serde_json::from_str(r#"{"admission": {"rate_per_minute": 0}}"#).unwrap();
+    let (event, line) = (&nodes.event, &nodes.nodes);
+    line[2].configure(event, stop).await.unwrap();
+    line[2].tick(event).await.unwrap();
+    server.ask(&["FLUSHALL"]).unwrap();
+    // The two nodes that did not know of it report first.
+    nodes.clock.advance_ms(2000);
+    nodes.recover().await;
+    nodes.tick(2).await;
+    for node in line {
+        let front = node.tick(event).await.unwrap();
+        assert_eq!(front.settings.admission.rate_per_minute, 0);
+        assert_eq!(front.waiting, 40, "ten were admitted before, none since");
+    }
 }

@@ -8,7 +8,7 @@ use shared::time::Clock;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 use waiting_room::line::{
-    Admission, Claimed, EventSettings, Line, Patch, Redis, Refused, Spot, VisitorState,
+    Admission, Claimed, EventSettings, Line, Redis, Refused, Spot, VisitorState,
 };
 use waiting_room::pass::Pass;
 
@@ -77,28 +77,6 @@ async fn who_joined_unseen_before_a_loss_is_ahead_of_those_behind_from_the_start
     let spot = line[0].place(event, VisitorId(62)).await.unwrap().unwrap();
     assert_eq!((spot.standing, spot.ahead), (VisitorState::Waiting, 1));
     assert_eq!(line[1].tick(event).await.unwrap().waiting, 3);
-}
-
-#[tokio::test]
-async fn a_change_that_only_one_node_had_heard_of_outlives_the_store() {
-    let server = testkit::Redis::start();
-    let nodes = Nodes::start(&server.url(), 3, Clock::manual(START), policy(600, 1, 100)).await;
-    nodes.join(0, 1..=50).await;
-    nodes.tick(0).await;
-    let stop: Patch = serde_json::from_str(r#"{"admission": {"rate_per_minute": 0}}"#).unwrap();
-    let (event, line) = (&nodes.event, &nodes.nodes);
-    line[2].configure(event, stop).await.unwrap();
-    line[2].tick(event).await.unwrap();
-    server.ask(&["FLUSHALL"]).unwrap();
-    // The two nodes that did not know of it report first.
-    nodes.clock.advance_ms(2000);
-    nodes.recover().await;
-    nodes.tick(2).await;
-    for node in line {
-        let front = node.tick(event).await.unwrap();
-        assert_eq!(front.settings.admission.rate_per_minute, 0);
-        assert_eq!(front.waiting, 40, "ten were admitted before, none since");
-    }
 }
 
 #[tokio::test]
