@@ -181,6 +181,11 @@ impl World {
         })
     }
 
+    fn order_id(&self, buyer: usize) -> Option<String> {
+        let order = self.records[buyer].orders.first()?;
+        Some(order.id.clone())
+    }
+
     pub(super) fn act(&mut self, action: Action) {
         match action {
             Action::Order(buyer) => self.order(buyer),
@@ -216,11 +221,7 @@ impl World {
                 };
             }
             Action::Sweep(buyer) => {
-                let id = self.records[buyer]
-                    .orders
-                    .first()
-                    .map(|order| order.id.clone());
-                if let Some(id) = id {
+                if let Some(id) = self.order_id(buyer) {
                     self.decide(buyer, |work| Ok(work.expire_order(&id)));
                 }
             }
@@ -242,11 +243,7 @@ impl World {
                 }
             }
             Action::Refund(buyer, is_whole) => {
-                let id = self.records[buyer]
-                    .orders
-                    .first()
-                    .map(|order| order.id.clone());
-                if let Some(id) = id {
+                if let Some(id) = self.order_id(buyer) {
                     let one = ["s-A-2".to_owned()];
                     let seats = (!is_whole).then_some(&one[..]);
                     self.decide(buyer, |work| work.begin_refund(&id, seats));
