@@ -31,7 +31,7 @@ pub struct StripeArgs {
     /// Publishable key of the account, pk_…: the page shows Stripe's form for cards with it
     #[arg(long, env = "FAIRLINE_STRIPE_PUBLISHABLE_KEY", global = true)]
     pub stripe_publishable_key: Option<String>,
-    /// Address of Stripe's API, for tests [default: https://api.stripe.com]
+    /// Address of Stripe's API, for tests [default: the public one]
     #[arg(long, env = "FAIRLINE_STRIPE_URL", global = true)]
     pub stripe_url: Option<String>,
 }
