@@ -68,10 +68,16 @@ pub(super) struct Fan {
 }
 
 impl Fan {
-    /// Returns whether a socket keeps the place, and not an older one.
-    pub(super) fn is_connected(&self) -> bool {
+    /// Returns whether a socket is open for the place, and not for an older one.
+    pub(super) fn has_socket(&self) -> bool {
         let socket = self.socket.as_ref();
-        socket.is_some_and(|socket| !socket.is_cut_off && socket.spot.number == self.number)
+        socket.is_some_and(|socket| socket.spot.number == self.number)
+    }
+
+    /// Returns whether a socket keeps the place.
+    fn is_connected(&self) -> bool {
+        let socket = self.socket.as_ref().filter(|_| self.has_socket());
+        socket.is_some_and(|socket| !socket.is_cut_off)
     }
 }
 

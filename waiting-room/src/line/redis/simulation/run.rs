@@ -336,7 +336,7 @@ impl Run {
             is_told && stored.waiting.contains(&fan.number)
         };
         let waiting: Vec<&Fan> = inner.crowd.fans.iter().filter(is_waiting).collect();
-        let connected = waiting.iter().filter(|fan| fan.is_connected());
+        let connected = waiting.iter().filter(|fan| fan.has_socket());
         let connected: BTreeSet<u64> = connected.map(|fan| fan.number).collect();
         if stored.held != connected {
             let held = &stored.held;
