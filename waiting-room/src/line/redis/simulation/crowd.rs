@@ -209,9 +209,14 @@ impl Crowd {
         }
     }
 
-    /// Records that a fan asked a node while the store did not answer, which it is told later.
-    pub(super) fn asked_in_vain(&mut self, at: usize, node: usize, now_ms: u64) {
+    /// Records that a fan asked a node while the store did not answer, which it is told later. A fan
+    /// who was silent for too long before that may be missed already.
+    pub(super) fn asked_in_vain(&mut self, at: usize, node: usize, now_ms: u64, away_from_ms: u64) {
+        let away_ms = self.terms.away_ms;
         let fan = &mut self.fans[at];
+        if fan.vain.is_none() && fan.heard_ms + away_ms <= away_from_ms + BEAT_MS {
+            return;
+        }
         let heard_ms = fan.vain.map_or(fan.heard_ms, |vain| vain.heard_ms);
         fan.vain = Some(Vain { node, heard_ms });
         fan.heard_ms = now_ms;

@@ -132,11 +132,11 @@ impl Visit {
 
     /// Counts the request as a sign of life where the store is away.
     fn hear(&self) {
-        let world = &self.door.world;
+        let (world, node) = (&self.door.world, self.door.node);
         let now_ms = world.now_ms();
-        if world.is_away() && !world.is_cut(self.door.node) {
+        if let Some(from_ms) = world.away_from_ms().filter(|_| !world.is_cut(node)) {
             let mut inner = world.lock();
-            inner.crowd.asked_in_vain(self.fan, self.door.node, now_ms);
+            inner.crowd.asked_in_vain(self.fan, node, now_ms, from_ms);
         }
     }
 

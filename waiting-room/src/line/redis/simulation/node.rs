@@ -116,8 +116,10 @@ fn show(door: &Door, front: Arc<LineView>) {
     let hub = door.hub.lock().clone();
     match hub {
         Some(hub) if hub.front().life.creation == front.life.creation => hub.show(front),
-        _ => {
-            door.forget();
+        before => {
+            if before.is_some() {
+                door.forget();
+            }
             *door.hub.lock() = Some(Arc::new(EventHub::new(front)));
         }
     }

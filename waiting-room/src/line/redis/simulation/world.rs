@@ -214,11 +214,11 @@ impl World {
         self.lock().peers[node].is_cut
     }
 
-    /// Returns whether the store has answered no one for so long that the time does not count.
-    pub(super) fn is_away(&self) -> bool {
+    /// Returns since when the store has answered no one, in ms, if the time does not count.
+    pub(super) fn away_from_ms(&self) -> Option<u64> {
         let now_ms = self.now_ms();
         let since = self.lock().away_from_ms;
-        since.is_some_and(|since| since + UNHEARD_MS <= now_ms)
+        since.filter(|since| since + UNHEARD_MS <= now_ms)
     }
 
     /// Returns by how many ms the store's clock was set since the beginning.
