@@ -110,7 +110,10 @@ pub(super) const MUTATIONS: [Mutation; 31] = [
         "    if before == 0 then m.connected = m.connected + 1 end\n",
         "",
     ),
-    always("    set_deadline(n, 0)\n", ""),
+    always(
+        "local visitor = owner(n) == 0 and call(",
+        "local visitor = call(",
+    ),
     always(
         "  if state == WAITING and m.draw ~= 2 then set_deadline",
         "  if false then set_deadline",
