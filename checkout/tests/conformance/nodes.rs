@@ -282,7 +282,7 @@ async fn a_schema_of_another_version_is_refused() {
 
 #[tokio::test]
 async fn a_change_that_is_written_by_itself_is_shown_with_the_next_version() {
-    for (here, _) in pairs().await {
+    for (here, there) in pairs().await {
         let (ada, ben) = (here.fan(1).await, here.fan(2).await);
         let hold = here.hold(&ada, named(&["st-A-1"])).await.unwrap();
         here.show().await;
@@ -296,8 +296,11 @@ async fn a_change_that_is_written_by_itself_is_shown_with_the_next_version() {
         assert_eq!(order.unwrap_err(), Unavailable.into());
         held.unwrap();
         here.show().await;
-        let map = here.seats.seat_map(&here.event).unwrap().current();
-        assert_eq!(map.counts, [14, 2, 0, 0]);
+        there.show().await;
+        for node in [&here, &there] {
+            let map = node.seats.seat_map(&node.event).unwrap().current();
+            assert_eq!(map.counts, [14, 2, 0, 0]);
+        }
     }
 }
 
