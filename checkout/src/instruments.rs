@@ -24,9 +24,22 @@ pub(crate) static POOL_MAX: LazyLock<Family<PoolLabels, Gauge>> = LazyLock::new(
 pub(crate) static POOL_WAIT_SECONDS: LazyLock<Family<PoolLabels, Histogram>> =
     LazyLock::new(|| Family::new_with_constructor(seconds));
 
-/// Webhooks of payment providers, by what became of them.
-pub(crate) static WEBHOOKS: LazyLock<Family<WebhookLabels, Counter>> =
-    LazyLock::new(Family::default);
+/// Webhooks of payment providers by outcome. Each count begins at 0, not with its first webhook.
+pub(crate) static WEBHOOKS: LazyLock<Family<WebhookLabels, Counter>> = LazyLock::new(|| {
+    let family = Family::<WebhookLabels, Counter>::default();
+    for outcome in WEBHOOK_OUTCOMES {
+        drop(family.get_or_create_owned(&WebhookLabels { outcome }));
+    }
+    family
+});
+const WEBHOOK_OUTCOMES: [&str; 6] = [
+    "done",
+    "repeated",
+    "parked",
+    "ignored",
+    "refused",
+    "unavailable",
+];
 
 /// Returns the counter of webhooks with this outcome.
 pub(crate) fn webhooks(outcome: &'static str) -> Counter {

@@ -40,7 +40,7 @@ struct EventData {
 /// Take a webhook of Stripe. 204 only once its effect is on disk, or nothing is to be done; 400 if
 /// its signature is missing, wrong or older than five minutes, and nothing is recorded; 503 if it
 /// has to be sent again.
-#[utoipa::path(post, path = "/webhooks/stripe", tag = "checkout",
+#[utoipa::path(post, path = "/webhooks/stripe", tag = "checkout", security(()),
     request_body(content = Object, description = "An event of Stripe, signed in `Stripe-Signature`"),
     responses((status = 204, description = "It has taken effect"), Refusals))]
 async fn take_stripe_webhook(

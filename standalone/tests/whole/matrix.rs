@@ -6,7 +6,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 /// Operations that are open to all. Others must state who may make them.
-const PUBLIC: [&str; 14] = [
+const PUBLIC: [&str; 15] = [
     "GET /api/v1/currencies",
     "GET /api/v1/events",
     "GET /api/v1/events/{event}",
@@ -20,6 +20,8 @@ const PUBLIC: [&str; 14] = [
     "POST /api/v1/organiser/session",
     "DELETE /api/v1/organiser/session",
     "POST /api/v1/qr",
+    // Signed by its sender.
+    "POST /webhooks/stripe",
     "GET /api/openapi.json",
     "GET /api/asyncapi.json",
 ];

@@ -88,6 +88,10 @@ async fn every_operation_refuses_a_body_that_it_does_not_take() {
     let (pass, token) = stage.admit("strict").await;
     let service = stage.fairline.room.service_key.clone();
     for (method, path, operation) in operations(&stage).await {
+        // Its sender decides what is in it, and signs it.
+        if path.starts_with("/webhooks/") {
+            continue;
+        }
         let scheme = operation["security"].as_array().into_iter().flatten();
         let scheme = scheme
             .filter_map(|one| one.as_object()?.keys().next())
