@@ -247,7 +247,8 @@ function orderTable(orders, url, again) {
   return table(["Order", "When", "Who", "Seats", "Total", "State", "Action"], orders, (order) => {
     const refund = make("button", { className: "danger" }, "Refund");
     refund.addEventListener("click", async () => {
-      if (!confirm(`Refund ${money(order.total)} to ${order.buyer?.name ?? "the buyer"}? The seats go back on sale.`)) return;
+      if (!confirm(`Refund ${money(order.total)} to ${order.buyer?.name ?? "the buyer"}? The seats go back on sale.`))
+        return;
       await call("POST", `${url}/orders/${order.id}/refund`).catch((problem) => alert(problem.message));
       again();
     });

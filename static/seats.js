@@ -84,8 +84,7 @@ function render() {
   show("confirming", state === "confirming");
   show("awaited", isAwaited());
   show("best", !hold);
-  if (state === "declined")
-    fail(`${declined(order.decline_reason)} Your seats are still yours: try another card.`);
+  if (state === "declined") fail(`${declined(order.decline_reason)} Your seats are still yours: try another card.`);
   map.mine = new Set(seats.map((/** @type {any} */ seat) => seat.id));
   draw();
   remember();
@@ -331,7 +330,8 @@ function tick() {
   if (until) $("countdown").textContent = `Held for you for ${clock(seconds)}`;
   if (Math.round(seconds) === 30) say("30 seconds left on your seats.");
   const seemsOver =
-    (seconds < 0 && order?.state !== "confirming" && !isAwaited()) || (session && !session.over && left(session.expires_at) < 0);
+    (seconds < 0 && order?.state !== "confirming" && !isAwaited()) ||
+    (session && !session.over && left(session.expires_at) < 0);
   if (seemsOver && performance.now() - askedAt > ASK_AGAIN_MS) lookAgain();
 }
 
