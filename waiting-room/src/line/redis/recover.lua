@@ -81,7 +81,7 @@ end
 local life = call('HGET', keys.meta, 'life')
 if drawn ~= ARGV[5] then return { 'ok', 'life', life } end
 local given, numbers, head, bitmap = field('numbers'), tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
-local top = math.max(given, numbers)
+local top = math.max(given, numbers, #ARGV[9])
 if top > given then
   set_alive(keys.alive, given + 1, top)
   -- When these joined is not known.
@@ -104,6 +104,13 @@ if ARGV[9] ~= '' then
   call('SET', keys.mask, ARGV[9])
   call('BITOP', 'OR', keys.codes, keys.codes, keys.mask)
   call('DEL', keys.mask)
+end
+-- Numbers that were given out after its bitmap, and whose end it has acknowledged since.
+for n = numbers + 1, #ARGV[9] do
+  if string.byte(ARGV[9], n) > 0 then
+    call('SETBIT', keys.alive, n - 1, 0)
+    call('SETBIT', keys.cleared, n - 1, 1)
+  end
 end
 call('HSET', keys.meta, 'numbers', top, 'known', top, 'head', 0, 'waiting', call('BITCOUNT', keys.alive), 'swept', 0,
   'return_by', now + field('away_ms'), 'return_chunk', 0)
