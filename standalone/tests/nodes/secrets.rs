@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use testkit::free_port;
 
 const PROGRAMS: [&str; 3] = ["fairline", "waiting-room", "checkout"];
-const SECRETS: [&str; 17] = [
+const SECRETS: [&str; 18] = [
     "FAIRLINE_ORGANISER_KEY",
     "FAIRLINE_ORGANISER_KEYS",
     "FAIRLINE_PASS_SECRET",
@@ -23,6 +23,7 @@ const SECRETS: [&str; 17] = [
     "FAIRLINE_OTLP_HEADERS",
     "FAIRLINE_PERSONAL_KEYS",
     "FAIRLINE_STRIPE_KEY",
+    "FAIRLINE_STRIPE_PUBLISHABLE_KEY",
     "FAIRLINE_STRIPE_WEBHOOK_SECRET",
     // No passwords belong into these, and the start refuses them.
     "FAIRLINE_OTLP_ENDPOINT",

@@ -29,7 +29,12 @@ pub struct StripeArgs {
     )]
     pub stripe_webhook_secret: Option<String>,
     /// Publishable key of the account, pk_…: the page shows Stripe's form for cards with it
-    #[arg(long, env = "FAIRLINE_STRIPE_PUBLISHABLE_KEY", global = true)]
+    #[arg(
+        long,
+        env = "FAIRLINE_STRIPE_PUBLISHABLE_KEY",
+        hide_env_values = true,
+        global = true
+    )]
     pub stripe_publishable_key: Option<String>,
     /// Address of Stripe's API, for tests [default: the public one]
     #[arg(long, env = "FAIRLINE_STRIPE_URL", global = true)]

@@ -107,7 +107,9 @@ fn typed(example: &str) -> Value {
 fn example(examples: &HashMap<String, Value>, content: &Content, operation: &str) -> Option<Value> {
     let named = |reference: &Ref| {
         let name = reference.ref_location.rsplit('/').next()?;
-        examples.get(name).cloned()
+        // A view adds to what it shows only what may be absent.
+        let shown = || examples.get(name.strip_suffix("View")?);
+        examples.get(name).or_else(shown).cloned()
     };
     let of_schema = match content.schema.as_ref()? {
         RefOr::Ref(reference) => named(reference),
