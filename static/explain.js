@@ -1,5 +1,5 @@
 // @ts-check
-// What went wrong with seats, in words for fans.
+// Refusals of seats, in words for fans.
 
 /** @param {any} problem */
 export function explain(problem) {

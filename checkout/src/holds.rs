@@ -145,7 +145,7 @@ async fn release(
     Sessions(keys): Sessions,
 ) -> Result<StatusCode, Problem> {
     shop.inventory.release(keys, &hold).await?;
-    // What its order began at a payment provider is cancelled there first.
+    // A payment that its order began is cancelled at the provider first.
     shop.to_reconcile.notify_one();
     Ok(StatusCode::NO_CONTENT)
 }

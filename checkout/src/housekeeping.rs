@@ -1,5 +1,5 @@
-//! The task that deletes personal data which is older than it is kept, and seals with the current
-//! key what an earlier one sealed.
+//! The task that deletes personal data after the time for which it is kept, and seals anew with the
+//! current key the texts that an earlier one sealed.
 
 use crate::app::Shop;
 use crate::inventory::Refused;
@@ -12,6 +12,7 @@ use tokio::time::sleep;
 const ROUND_EVERY: Duration = Duration::from_secs(3600);
 /// Pause between two steps of a round, so that the sale does not notice it.
 const STEP_EVERY: Duration = Duration::from_millis(200);
+
 /// Runs until the stop signal, on any number of nodes.
 pub(crate) async fn run(shop: &Arc<Shop>) {
     let rounds = async {

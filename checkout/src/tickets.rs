@@ -27,7 +27,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct CodeInput {
-    /// What the QR code of the ticket says.
+    /// Text of the ticket's QR code.
     #[schema(max_length = 300)]
     code: String,
 }

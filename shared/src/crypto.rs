@@ -4,8 +4,8 @@ use aws_lc_rs::{constant_time, digest, hmac, rand};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use std::fmt;
 
-/// A key for HMAC-SHA256, bound to one purpose so that a signature for one thing is never one for
-/// another.
+/// A key for HMAC-SHA256. Ours are bound to one purpose each, so that a signature for one thing is
+/// never one for another.
 #[derive(Clone)]
 pub struct Secret(hmac::Key);
 
@@ -15,6 +15,11 @@ impl Secret {
         let root = hmac::Key::new(hmac::HMAC_SHA256, master);
         let derived = hmac::sign(&root, purpose.as_bytes());
         Secret(hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()))
+    }
+
+    /// Takes a key that another system gave us as it is, bound to no purpose.
+    pub fn of_another_system(key: &[u8]) -> Secret {
+        Secret(hmac::Key::new(hmac::HMAC_SHA256, key))
     }
 
     /// Returns the signature of `message`: 32 bytes.
@@ -45,35 +50,6 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
-    }
-}
-
-/// A key for HMAC-SHA256 as another system uses it.
-#[derive(Clone)]
-pub struct HmacKey(hmac::Key);
-
-impl HmacKey {
-    /// Takes the bytes of the key as they are.
-    pub fn new(key: &[u8]) -> HmacKey {
-        HmacKey(hmac::Key::new(hmac::HMAC_SHA256, key))
-    }
-
-    /// Returns the signature of `message`: 32 bytes.
-    pub fn sign(&self, message: &[u8]) -> [u8; 32] {
-        let mut mac = [0; 32];
-        mac.copy_from_slice(hmac::sign(&self.0, message).as_ref());
-        mac
-    }
-
-    /// Returns whether `mac` signs `message`, compared in constant time.
-    pub fn verify(&self, message: &[u8], mac: &[u8]) -> bool {
-        hmac::verify(&self.0, message, mac).is_ok()
-    }
-}
-
-impl fmt::Debug for HmacKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("HmacKey(…)")
     }
 }
 

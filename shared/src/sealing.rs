@@ -158,7 +158,7 @@ mod tests {
         let resealed = both.seal("x", "text");
         assert_eq!(new.open("x", &resealed).unwrap(), "text");
         assert_eq!(sealed_by(&resealed), new.ids().next());
-        // What was stored before there was a key.
+        // A text that was stored before there was a key.
         assert_eq!(new.open("x", "text").unwrap(), "text");
         assert!(!new.is_current("text") && new.is_current(""));
         let none = SealingKeys::default();

@@ -12,7 +12,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What the proxy does.
+/// Behaviour of the proxy.
 #[derive(Clone, Debug, Default)]
 pub enum Fault {
     /// Nothing: it passes everything on.

@@ -53,7 +53,7 @@ pub struct Room {
     pub checkout: Option<Arc<dyn Checkout>>,
     /// Derives visitor ids from idempotency keys.
     pub join_keys: Secret,
-    /// What is wrong with the store or a line. Locked for a look-up.
+    /// Troubles of the store and of lines. Locked for a look-up.
     trouble: Mutex<Option<TroubleKind>>,
     /// Hubs by event. Locked for a look-up, never across an await.
     pub(crate) hubs: RwLock<HashMap<EventId, Arc<EventHub>>>,

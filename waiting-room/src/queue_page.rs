@@ -146,7 +146,7 @@ async fn show_queue(
     response
 }
 
-/// What a queue page is about.
+/// Subject of a queue page.
 struct Shown {
     event: EventId,
     front: Arc<LineView>,

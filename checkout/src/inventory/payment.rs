@@ -100,9 +100,9 @@ pub struct BookedPayment {
     pub payment: PaymentRef,
     /// Its state.
     pub state: PaymentState,
-    /// What was taken, in minor units.
+    /// Amount captured, in minor units.
     pub captured: i64,
-    /// What was given back, in minor units.
+    /// Amount refunded, in minor units.
     pub refunded: i64,
 }
 

@@ -30,7 +30,7 @@ pub enum PaymentState {
     Voided,
 }
 
-/// What happens to a payment: facts that a provider tells, and decisions of the checkout.
+/// A fact about a payment that its provider tells, or a decision of the checkout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PaymentEvent {
     /// The provider waits for the fan.

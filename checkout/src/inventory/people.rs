@@ -27,7 +27,7 @@ pub struct Person {
     pub visit: Visit,
 }
 
-/// What is known of a visitor.
+/// The records of a visitor.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Visit {
     /// The visitor.

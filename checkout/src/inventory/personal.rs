@@ -38,9 +38,9 @@ pub struct StoredBuyer {
 /// A buyer to be stored anew or erased.
 #[derive(Clone, Debug)]
 pub struct BuyerChange {
-    /// What is stored now.
+    /// The stored record.
     pub stored: StoredBuyer,
-    /// What is stored instead; `None` erases.
+    /// The buyer to store instead; `None` erases.
     pub buyer: Option<Buyer>,
 }
 

@@ -86,7 +86,7 @@ async fn compare(
         let ours = books.remove(theirs.reference.as_str());
         compared.differences.extend(difference(theirs, ours));
     }
-    // What the list does not have may have begun just outside of the period.
+    // A payment that is missing from the list may have begun just outside of the period.
     for ours in books
         .into_values()
         .filter(|ours| ours.captured > ours.refunded)
@@ -107,7 +107,7 @@ async fn compare(
 /// Returns what is different about a payment, in words.
 fn difference(theirs: &Listed, ours: Option<&BookedPayment>) -> Option<String> {
     let Some(ours) = ours else {
-        // What no one has paid is no difference: it was made, and its answer lost.
+        // An unpaid payment is no difference: it was made, and its answer lost.
         let is_empty = theirs.captured.amount == theirs.refunded && !theirs.is_reserved;
         let of_others = theirs.payment.is_none();
         return (!is_empty && !of_others)

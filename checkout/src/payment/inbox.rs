@@ -7,7 +7,7 @@ use crate::payment::stripe::Intent;
 use shared::group_commit::Unavailable;
 use shared::ids::EventId;
 
-/// What became of a webhook.
+/// Outcome of a webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Received {
     /// Its effect is committed.

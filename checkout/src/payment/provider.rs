@@ -29,7 +29,7 @@ impl<T> Answer<T> {
 /// State of a payment as its provider knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// What it means for the payment.
+    /// Its meaning for the payment.
     pub verdict: Verdict,
     /// Amount that the provider was asked for; `None` if it does not say.
     pub amount: Option<Money>,
@@ -42,9 +42,9 @@ pub struct Listed {
     pub reference: String,
     /// Our id of the payment, unless it was not made by us.
     pub payment: Option<String>,
-    /// What was taken.
+    /// Amount captured.
     pub captured: Money,
-    /// What was given back, in minor units.
+    /// Amount refunded, in minor units.
     pub refunded: i64,
     /// Whether money is reserved and was not taken.
     pub is_reserved: bool,

@@ -69,7 +69,7 @@ async fn money_that_comes_too_late_goes_back_once_something_else_was_bought_inst
         let paid = bench.pay(&ben, &order, Verdict::Captured).await.unwrap();
         assert_eq!(paid.state, "confirmed");
 
-        // What was bought in an earlier visit is something else.
+        // A purchase of an earlier visit does not count.
         let cleo = bench.fan(3).await;
         bench.buy(&cleo, &["st-B-1"]).await;
         bench.clock.advance_ms(1000);

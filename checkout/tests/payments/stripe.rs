@@ -98,7 +98,7 @@ async fn a_decline_is_told_in_our_words_and_another_card_pays() {
             declined.payment.id,
             order["payment"]["id"].as_str().unwrap()
         );
-        // What was declined cannot be paid any more.
+        // A declined payment cannot be paid any more.
         let late = stage.stripe.confirm(&secret, "pm_card_visa").unwrap_err();
         assert_eq!(late["error"]["code"], "payment_intent_unexpected_state");
         let secret = &declined.payment.client_secret;

@@ -14,7 +14,7 @@ pub(crate) const EVENT: &str = "gate";
 
 /// Number of connections, as nginx keeps them to its upstream.
 const CONNECTIONS: usize = 64;
-/// What a page of the site asks for.
+/// Path of a picture on a page of the site.
 const PICTURE: &str = "/pictures/hall.webp?v=7";
 /// Headers in which a proxy describes each request.
 const HEADS: &str = "Host: shop.example\r\nX-Forwarded-For: 203.0.113.9\r\nX-Original-URI: /pictures/hall.webp?v=7\r\n\

@@ -1,4 +1,4 @@
-//! What organisers do with the seats, on two services.
+//! Operations of organisers on the seats, on two services.
 
 use crate::site::{CARD, Site, word};
 use client::{Answer, Client};

@@ -61,6 +61,13 @@ fn check(archive: &Path) {
     assert_eq!(event["changes"][0]["action"], "event.create");
 }
 
+/// Waits until an event is put away.
+async fn is_gone(stage: &Stage, event: &str) {
+    let path = format!("/api/v1/events/{event}");
+    let is_unknown = |answer: &Value| answer["type"] == "/problems/no-such-event";
+    stage.until(&path, "", is_unknown).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_closed_is_kept_for_its_days_and_then_its_archive_alone() {
     let redis = testkit::Redis::start();
@@ -74,12 +81,7 @@ async fn an_event_that_closed_is_kept_for_its_days_and_then_its_archive_alone() 
             .ok()
             .unwrap();
         stage.clock.advance_ms(200_000);
-        let path = "/api/v1/events/short";
-        stage
-            .until(path, "", |answer| {
-                answer["type"] == "/problems/no-such-event"
-            })
-            .await;
+        is_gone(&stage, "short").await;
         let found = archives(&stage, "short");
         assert_eq!(found.len(), 1);
         check(&found[0]);
@@ -96,12 +98,7 @@ async fn an_event_that_closed_is_kept_for_its_days_and_then_its_archive_alone() 
         let kept = stage.organise(Method::GET, "/events/long", None).await;
         assert_eq!(kept.ok().unwrap()["retention_days"], 7);
         stage.clock.advance_ms(DAY * 1000);
-        let path = "/api/v1/events/long";
-        stage
-            .until(path, "", |answer| {
-                answer["type"] == "/problems/no-such-event"
-            })
-            .await;
+        is_gone(&stage, "long").await;
         check(&archives(&stage, "long")[0]);
     }
     assert_eq!(redis.ask(&["KEYS", "fairline:{*"]).as_deref(), Some(""));
@@ -138,21 +135,11 @@ async fn an_event_that_was_opened_again_is_not_put_away() {
     let mistaken = json!({"closes_at": "2020-01-01T00:00:00Z", "retention_days": 3});
     stage.event("mistaken", mistaken).await;
     stage.clock.advance_ms(2 * DAY * 1000);
-    let path = "/api/v1/events/other";
-    stage
-        .until(path, "", |answer| {
-            answer["type"] == "/problems/no-such-event"
-        })
-        .await;
+    is_gone(&stage, "other").await;
     stage.get("/api/v1/events/again", "").await.ok().unwrap();
     stage.get("/api/v1/events/mistaken", "").await.ok().unwrap();
     stage.clock.advance_ms(2 * DAY * 1000);
-    let path = "/api/v1/events/mistaken";
-    stage
-        .until(path, "", |answer| {
-            answer["type"] == "/problems/no-such-event"
-        })
-        .await;
+    is_gone(&stage, "mistaken").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! What the stand-in remembers: payments, refunds, and the answers to idempotency keys.
+//! The stand-in's memory: payments, refunds, and the answers to idempotency keys.
 
 use super::webhooks::{WebhookEvent, now};
 use serde_json::{Value, json};
@@ -110,13 +110,7 @@ impl Books {
         let Some(currency) = text("currency").filter(|code| code.len() == 3) else {
             return wrong("currency");
         };
-        let metadata: BTreeMap<&str, &String> = fields
-            .iter()
-            .filter_map(|(name, value)| {
-                let name = name.strip_prefix("metadata[")?.strip_suffix(']')?;
-                Some((name, value))
-            })
-            .collect();
+        let metadata = metadata(fields);
         let id = self.id("pi");
         let capture = text("capture_method").unwrap_or_else(|| "automatic_async".to_owned());
         let intent = json!({"id": id, "object": "payment_intent", "amount": amount, "amount_capturable": 0,
@@ -277,13 +271,7 @@ impl Books {
             let message = "Refund amount is greater than unrefunded amount on charge";
             return Err(error("invalid_request_error", "parameter_invalid", message));
         }
-        let metadata: BTreeMap<&str, &String> = fields
-            .iter()
-            .filter_map(|(name, value)| {
-                let name = name.strip_prefix("metadata[")?.strip_suffix(']')?;
-                Some((name, value))
-            })
-            .collect();
+        let metadata = metadata(fields);
         let refund = json!({"id": self.id("re"), "object": "refund", "amount": amount, "charge": intent["latest_charge"],
             "currency": intent["currency"], "created": now(), "payment_intent": id, "status": "succeeded",
             "metadata": metadata, "reason": null});
@@ -300,4 +288,13 @@ impl Books {
             "amount_captured": intent["amount_received"], "amount_refunded": refunded,
             "currency": intent["currency"], "payment_intent": intent["id"]})
     }
+}
+
+/// Returns the metadata among the fields of a form.
+fn metadata(fields: &Fields) -> BTreeMap<&str, &String> {
+    let named = fields.iter().filter_map(|(name, value)| {
+        let name = name.strip_prefix("metadata[")?.strip_suffix(']')?;
+        Some((name, value))
+    });
+    named.collect()
 }

@@ -50,7 +50,7 @@ fn answer(status: u16, body: &Value) -> Response {
 /// A request, as far as all have it in common.
 struct Asked<'a> {
     operation: &'a str,
-    /// What is asked for, to be the same for one idempotency key.
+    /// The request, which must be the same for one idempotency key.
     request: String,
     headers: &'a HeaderMap,
 }

@@ -1,4 +1,4 @@
-//! What the stand-in's requests share.
+//! State that the stand-in's requests share.
 
 use super::books::Books;
 use super::faults::ApiFault;
@@ -6,7 +6,7 @@ use super::webhooks::{Endpoint, WebhookEvent};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 
-/// What requests share.
+/// State that requests share.
 #[derive(Default)]
 pub(super) struct StandInState {
     pub(super) books: Mutex<Books>,

@@ -49,7 +49,7 @@ impl WebhookEvent {
     }
 }
 
-/// Where events are sent to.
+/// Address to which events are sent.
 #[derive(Clone)]
 pub(super) struct Endpoint {
     /// `host:port`.

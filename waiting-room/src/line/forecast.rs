@@ -106,7 +106,7 @@ pub(super) struct Forecaster {
     reason: Option<(WaitReason, i64)>,
 }
 
-/// What is told of the waits at one time.
+/// The waits that are told at one time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Forecast {
     /// Why no wait is told.
@@ -287,7 +287,7 @@ impl Forecaster {
         }
         self.update_told(seen);
         let slots = f64::from(admission.max_active);
-        // Where seats run out, who gets in depends on what those inside buy.
+        // Once seats run out, admission depends on what the visitors inside buy.
         let is_short = seen
             .seats
             .is_some_and(|seats| seats < u64::from(admission.max_active));

@@ -182,7 +182,7 @@ pub struct LineView {
     /// Whether nothing in the line moves any more, so that it need not be ticked: the event is
     /// closed, and no visitor is inside. An organiser may open it again.
     pub is_over: bool,
-    /// What visitors are told of their wait.
+    /// The wait that visitors are told.
     pub forecast: Forecast,
     /// Last report of the checkout.
     pub availability: Option<Availability>,

@@ -55,7 +55,7 @@ struct Line {
     now: i64,
     fans: Fans,
     chance: Chance,
-    /// What visitors inside do next, by time.
+    /// Next actions of visitors inside, by time.
     plans: BTreeMap<(i64, u64), bool>,
     /// Numbers up to this were seen admitted or gone.
     seen: u64,
@@ -102,7 +102,7 @@ impl Line {
         let patch: Patch = serde_json::from_str(patch).unwrap();
         let after = self.state.settings.with(&patch);
         self.state.configure(after, Time(self.now));
-        // What was told before does not hold any more.
+        // The waits told before do not hold any more.
         self.told.clear();
     }
 

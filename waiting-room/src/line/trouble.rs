@@ -1,4 +1,4 @@
-//! What keeps a line from moving, in words.
+//! Reasons that keep a line from moving, in words.
 
 use serde::Serialize;
 

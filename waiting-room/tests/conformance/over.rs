@@ -1,4 +1,4 @@
-//! What is over costs nothing: events that are closed, idle or removed.
+//! Events that are closed, idle or removed cost nothing.
 
 use crate::bench::{Bench, START, Store, benches, policy, seats};
 use crate::nodes::{Nodes, until};

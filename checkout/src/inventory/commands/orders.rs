@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// Time after which a payment that no provider knows of yet is offered to it again.
 const OFFER_SECONDS: u32 = 10;
 
-/// What a fan orders.
+/// A fan's request for an order.
 pub(in crate::inventory) struct NewOrder<'a> {
     pub(in crate::inventory) hold: &'a str,
     pub(in crate::inventory) buyer: &'a Buyer,
@@ -169,7 +169,7 @@ impl UnitOfWork<'_> {
             }
             _ => return Err(Refused::HoldConverted(id)),
         }
-        // What a provider knows is cancelled there first; the seats are released after it.
+        // A payment that a provider knows is cancelled there before the seats are released.
         if self.advance(&id, &open.id, PaymentEvent::GivenUp) != Some(PaymentState::Voiding) {
             self.set_order(&id, OrderState::Cancelled, None);
             self.end_hold(hold, HoldState::Released);

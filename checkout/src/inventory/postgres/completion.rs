@@ -84,8 +84,8 @@ impl Writer {
         self.shard.clock.set(applied.now);
         self.handle.is_dirty.store(true, Ordering::Relaxed);
         if self.shard.is_server_new(&applied.server) {
-            // What is in memory may be of commits that are lost, and the poll that tells all events
-            // is due once a second.
+            // Memory may hold commits that are lost, and the poll that tells all events is due only
+            // once a second.
             self.handle.must_start_over.store(true, Ordering::Relaxed);
             self.shard.must_poll.store(true, Ordering::Relaxed);
         }

@@ -168,7 +168,7 @@ impl Engine for Postgres {
                 ("s", state) => {
                     counts[state.parse::<usize>().unwrap_or(0) & 3] = count as u32;
                 }
-                // What was refunded of orders that are confirmed still.
+                // Refunds of a part of orders that are still confirmed.
                 ("r", _) => sums.push(OrderSum {
                     state: "confirmed".to_owned(),
                     currency: Currency::parse(row.get(3)).unwrap_or(Currency::NONE),

@@ -319,8 +319,8 @@ mod tests {
             "alter column",
             "delete from",
         ];
-        // What a rule no longer forbids is still what the version before writes; functions are
-        // replaced with their parameters.
+        // The version before keeps to a rule that is dropped; functions are replaced with their
+        // parameters.
         let sql = sql.to_lowercase().replace("drop constraint", "");
         words.into_iter().find(|word| sql.contains(word))
     }

@@ -380,7 +380,7 @@ impl Store {
             })
         })?;
         let mut sums: Vec<OrderSum> = rows.collect::<rusqlite::Result<_>>()?;
-        // What was refunded of orders that are confirmed still.
+        // Refunds of a part of orders that are still confirmed.
         let mut query = self.db.prepare_cached(
             "select (select currency from orders o where o.event = p.event and o.id = p.order_id), sum(refunded)
              from payment p where event = ?1 and refunded > 0 and state in ('captured', 'refunding') group by 1",

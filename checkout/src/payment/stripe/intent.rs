@@ -1,4 +1,4 @@
-//! What Stripe answers: PaymentIntents and refunds.
+//! Stripe's answers: PaymentIntents and refunds.
 
 use crate::inventory::{Currency, Money, Offer, Verdict};
 use crate::payment::provider::Listed;
@@ -25,7 +25,7 @@ pub(crate) struct Intent {
     latest_charge: Option<Charge>,
 }
 
-/// What we wrote to a PaymentIntent when it was made.
+/// Our metadata of a PaymentIntent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(crate) struct Metadata {

@@ -1,8 +1,7 @@
 //! Signatures of Stripe's webhooks: HMAC-SHA256 of the time and the body as it was sent.
 
-use shared::crypto::unhex_all;
+use shared::crypto::{Secret, unhex_all};
 use shared::time::Time;
-use std::fmt;
 
 /// Largest difference between the time of a signature and ours, in seconds.
 const TOLERANCE_SECONDS: i64 = 300;
@@ -12,14 +11,8 @@ const SIGNATURES_MAX: usize = 10;
 const SECRETS_MAX: usize = 5;
 
 /// Secrets of which each signs webhooks.
-#[derive(Clone)]
-pub(crate) struct WebhookSecrets(Vec<shared::crypto::HmacKey>);
-
-impl fmt::Debug for WebhookSecrets {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        to.write_str("WebhookSecrets(…)")
-    }
-}
+#[derive(Clone, Debug)]
+pub(crate) struct WebhookSecrets(Vec<Secret>);
 
 impl WebhookSecrets {
     /// Reads secrets, separated by commas or blanks.
@@ -43,7 +36,7 @@ impl WebhookSecrets {
         }
         let keys = words
             .iter()
-            .map(|word| shared::crypto::HmacKey::new(word.as_bytes()));
+            .map(|word| Secret::of_another_system(word.as_bytes()));
         Ok(WebhookSecrets(keys.collect()))
     }
 
@@ -80,7 +73,7 @@ impl WebhookSecrets {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shared::crypto::{HmacKey, hex};
+    use shared::crypto::hex;
 
     const NOW: Time = Time(1_800_000_000_000);
     const OLD: &str = "whsec_old_00000000";
@@ -89,7 +82,7 @@ mod tests {
 
     fn sign(secret: &str, at: i64, body: &[u8]) -> String {
         let signed = [format!("{at}.").as_bytes(), body].concat();
-        hex(&HmacKey::new(secret.as_bytes()).sign(&signed))
+        hex(&Secret::of_another_system(secret.as_bytes()).sign(&signed))
     }
 
     #[test]

@@ -112,7 +112,7 @@ pub(super) struct LineCache {
     pub(super) backed_up: Option<Mark>,
 }
 
-/// What tells of changes that this node has not seen.
+/// Marks of changes that this node has not seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct StoreMark {
     /// Number of changes of events that are over.

@@ -40,8 +40,8 @@ if is_lost then
   m.life, m.settle_from, m.settle_until, m.swept = ARGV[7], now + SETTLE_MS_MIN, now + SETTLE_MS, 0
   m.tellers = math.max(1, call('HLEN', keys.nodes))
   m.revision = m.revision + 1
-  -- Who opened or closed a socket last, or polled, may be among the lost writes. Nodes record all
-  -- sockets again; everyone else has away_seconds for the next sign of life.
+  -- The last openings and closes of sockets, and the last polls, may be among the lost writes. Nodes
+  -- record all sockets again; everyone else has away_seconds for the next sign of life.
   m.known, m.connected, m.return_by, m.return_chunk = m.numbers, 0, now + m.away_ms, 0
   call('UNLINK', keys.told, keys.owners, keys.deadlines, keys.aways, keys.reaping)
   if m.draw == 2 then m.draw = 1 end

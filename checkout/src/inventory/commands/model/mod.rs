@@ -73,7 +73,7 @@ impl Model for Sale {
                 actions.push(Action::Order(buyer));
                 continue;
             }
-            // What goes wrong does so for the first buyer; the second is in the way.
+            // Faults strike the first buyer alone; the second is in the way.
             if buyer > 0 {
                 actions.push(Action::Pay(buyer, 0));
                 continue;

@@ -1,4 +1,4 @@
-//! What is stored and what the provider knows, changed by the real decisions.
+//! The stored records and the provider's, changed by the real decisions.
 
 use super::super::{NewOrder, UnitOfWork};
 use crate::inventory::best_available::SeatIndex;
@@ -20,7 +20,7 @@ pub(super) const ATTEMPTS_MAX: usize = 2;
 /// Price of each seat.
 pub(super) const PRICE: i64 = 100;
 
-/// What the provider knows of a payment.
+/// State of a payment at the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum AtProvider {
     Waiting,
@@ -30,7 +30,7 @@ pub(super) enum AtProvider {
     Cancelled,
 }
 
-/// What happens.
+/// A step of a buyer, the provider or the checkout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Action {
     /// A buyer holds and orders the seats they want.
@@ -57,7 +57,7 @@ pub(super) enum Action {
     Refund(usize, bool),
 }
 
-/// What is stored, and what the provider knows.
+/// The stored records, and the provider's.
 #[derive(Clone, Debug)]
 pub(super) struct World {
     layout: Arc<Layout>,

@@ -1,11 +1,11 @@
-//! What can go wrong with messages between a node and the store.
+//! Faults of messages between a node and the store.
 
 use redis::RedisError;
 use simulation::Dice;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What happens to a message.
+/// Fate of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Answered,
