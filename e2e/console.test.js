@@ -59,6 +59,25 @@ test("a proxy that does not fit the settings is named on the page of the health"
   sound(admin);
 });
 
+test("a page that is loaded late does not replace the one that was asked for since", async () => {
+  const admin = await open(KEY);
+  const held = [];
+  const events = "**/api/v1/organiser/events";
+  await admin.route(events, (route) => held.push(route));
+  const asked = admin.waitForRequest(events);
+  await admin.getByRole("link", { name: "Sales", exact: true }).click();
+  await asked;
+  await admin.getByRole("link", { name: "Audit log" }).click();
+  await admin.getByRole("heading", { name: "Audit log" }).waitFor();
+  const answered = admin.waitForResponse("**/proxy-signs");
+  await held[0].continue();
+  await (await answered).finished();
+  // The browser has taken the answer by the time it answers this.
+  await admin.evaluate(() => new Promise((done) => setTimeout(done, 0)));
+  assert.equal(await admin.getByRole("heading", { level: 1 }).textContent(), "Audit log");
+  sound(admin);
+});
+
 test("buttons of the dashboard say what went wrong", async () => {
   const admin = await open(KEY);
   await server.kill();

@@ -14,12 +14,17 @@ const SAMPLES_MAX = 4000;
 const POINTS_MAX = 300;
 const PLOT_EVERY_MS = 2000;
 
-/** @param {string} id */
+/** @param {string} id @returns {Promise<() => void>} shows the page */
 export async function dashboard(id) {
   const url = `${api}/events/${id}`;
   const settings = await call("GET", url);
-  /** @type {any[]} */
   const samples = await call("GET", `${url}/history?minutes=60`);
+  return () => show(id, settings, samples);
+}
+
+/** @param {string} id @param {any} settings @param {any[]} samples */
+function show(id, settings, samples) {
+  const url = `${api}/events/${id}`;
   const steers = may("operator");
   const pill = make("span", { className: "pill" });
   const silence = make("p", { className: "bad", role: "status", hidden: true });
@@ -94,7 +99,7 @@ export async function dashboard(id) {
       newest.length ? orderTable(newest, url, list) : make("p", { className: "soft" }, "None yet."),
     );
   };
-  await list();
+  list();
   const timer = setInterval(() => {
     list();
     listShared();

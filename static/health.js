@@ -7,6 +7,7 @@ import { make } from "./make.js";
 /** What the node that answers noticed. @returns {Promise<any[]>} */
 export const proxySigns = () => call("GET", `${api}/proxy-signs`);
 
+/** @returns {Promise<() => void>} shows the page */
 export async function health() {
   const signs = await proxySigns();
   const code = (/** @type {string | null} */ text, /** @type {string} */ other) =>
@@ -24,22 +25,23 @@ export async function health() {
     time(sign.first_at),
     time(sign.last_at),
   ]);
-  page(
-    make("h1", {}, "Health"),
-    make(
-      "section",
-      { className: "card scroll", tabIndex: 0, "aria-label": "The proxy in front" },
-      make("h2", {}, "The proxy in front"),
+  return () =>
+    page(
+      make("h1", {}, "Health"),
       make(
-        "p",
-        { className: "soft" },
-        signs.length
-          ? "The node that answered noticed this since it started. A setting holds from the next start on."
-          : "The node that answered noticed nothing that does not fit the settings.",
+        "section",
+        { className: "card scroll", tabIndex: 0, "aria-label": "The proxy in front" },
+        make("h2", {}, "The proxy in front"),
+        make(
+          "p",
+          { className: "soft" },
+          signs.length
+            ? "The node that answered noticed this since it started. A setting holds from the next start on."
+            : "The node that answered noticed nothing that does not fit the settings.",
+        ),
+        ...(signs.length ? [list] : []),
       ),
-      ...(signs.length ? [list] : []),
-    ),
-  );
+    );
 }
 
 /** A note on the list of sales, where there is something to be seen. */

@@ -7,6 +7,7 @@ import { health, healthNote } from "./health.js";
 import { make } from "./make.js";
 
 function signIn() {
+  asked += 1;
   $("nav").hidden = $("sign-out").hidden = true;
   $("who").textContent = "";
   page(
@@ -31,35 +32,36 @@ async function sales() {
   const open = await call("GET", "/api/v1/events");
   const note = await healthNote();
   const phase = new Map(open.map((/** @type {any} */ e) => [e.id, e.phase]));
-  page(
-    make(
-      "div",
-      { className: "heading" },
-      make("h1", {}, "Sales"),
-      ...(may("admin") ? [make("a", { className: "button primary end", href: "#/new" }, "New sale")] : []),
-    ),
-    ...note,
-    events.length
-      ? make(
-          "div",
-          { className: "grid" },
-          ...events.map((/** @type {any} */ e) =>
-            make(
-              "section",
-              { className: "card" },
-              make("h2", {}, make("a", { href: `#/event/${e.id}` }, e.name)),
+  return () =>
+    page(
+      make(
+        "div",
+        { className: "heading" },
+        make("h1", {}, "Sales"),
+        ...(may("admin") ? [make("a", { className: "button primary end", href: "#/new" }, "New sale")] : []),
+      ),
+      ...note,
+      events.length
+        ? make(
+            "div",
+            { className: "grid" },
+            ...events.map((/** @type {any} */ e) =>
               make(
-                "p",
-                {},
-                make("span", { className: "pill" }, /** @type {any} */ (phases)[phase.get(e.id)] || ""),
-                ` ${e.admission.rate_per_minute} a minute`,
+                "section",
+                { className: "card" },
+                make("h2", {}, make("a", { href: `#/event/${e.id}` }, e.name)),
+                make(
+                  "p",
+                  {},
+                  make("span", { className: "pill" }, /** @type {any} */ (phases)[phase.get(e.id)] || ""),
+                  ` ${e.admission.rate_per_minute} a minute`,
+                ),
+                make("a", { href: `${root}/e/${e.id}` }, "Queue page"),
               ),
-              make("a", { href: `${root}/e/${e.id}` }, "Queue page"),
             ),
-          ),
-        )
-      : make("p", { className: "soft" }, "No sale yet."),
-  );
+          )
+        : make("p", { className: "soft" }, "No sale yet."),
+    );
 }
 
 const sample = {
@@ -176,21 +178,26 @@ async function audit() {
     ),
   );
   const card = { className: "card scroll", tabIndex: 0, role: "region", "aria-label": "Changes" };
-  page(make("h1", {}, "Audit log"), make("div", card, changes));
+  return () => page(make("h1", {}, "Audit log"), make("div", card, changes));
 }
 
-async function route() {
+/** Loads the page that the address names. @returns {Promise<() => void>} shows it */
+async function load() {
   const [, where, id] = location.hash.split("/");
-  try {
-    if (where === "event") await dashboard(decodeURIComponent(id));
-    else if (where === "new") create();
-    else if (where === "audit") await audit();
-    else if (where === "health") await health();
-    else await sales();
-  } catch (problem) {
-    if (/** @type {any} */ (problem).status === 401) return signIn();
-    sayFailed(problem);
-  }
+  if (where === "event") return dashboard(decodeURIComponent(id));
+  if (where === "new") return create;
+  if (where === "audit") return audit();
+  if (where === "health") return health();
+  return sales();
+}
+
+/** Number of times that a page was asked for: what is loaded for an earlier one is not shown any more. */
+let asked = 0;
+
+async function route() {
+  const own = ++asked;
+  const show = await load().catch((problem) => (problem.status === 401 ? signIn : () => sayFailed(problem)));
+  if (own === asked) show();
 }
 
 /** @param {any} problem */
