@@ -37,7 +37,7 @@ local function take(count)
   return taken
 end
 
--- Admits one batch, in steps of 125 visitors. However long the last admission is ago, at most one
+-- Admits one batch, in steps. However long the last admission is ago, at most one
 -- batch is due. If the rate is below one fan per batch, the span is the time that one fan takes.
 -- Returns 1 while part of the batch is left.
 local function admit()
@@ -52,8 +52,8 @@ local function admit()
     due = m.owed
   end
   due = math.min(due, room())
-  local taken = due > 0 and take(math.min(due, 125)) or 0
+  local taken = due > 0 and take(math.min(due, STEP)) or 0
   if taken > 0 and credit then m.last_batch, m.credit = clock, credit % 60000 end
-  m.owed = taken == 125 and due - taken or 0
+  m.owed = taken == STEP and due - taken or 0
   return m.owed > 0 and 1 or 0
 end

@@ -4,7 +4,7 @@
 --   none but those of head.lua, numbers.lua, places.lua, nodes.lua, hold.lua
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
--- ARGV[3…] visitors, at most 125
+-- ARGV[3…] visitors, at most 50
 -- Returns units: for each a place, or '' without one. {'busy'} during a draw and during a recovery.
 if m.draw == 2 or m.settle_until > 0 then return { 'busy' } end
 local asked, index = { unpack(ARGV, 3) }, node_index()

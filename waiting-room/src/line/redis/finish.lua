@@ -5,7 +5,7 @@
 -- and those of head.lua, numbers.lua, places.lua
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
--- ARGV[3…] visitor and number in turn, at most 125 of each
+-- ARGV[3…] visitor and number in turn, at most 50 of each
 -- Returns units: for each the number if its place ended, else 0. {'busy'} during a draw and during a
 -- recovery.
 if m.draw == 2 or m.settle_until > 0 then return { 'busy' } end

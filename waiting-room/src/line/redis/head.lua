@@ -15,6 +15,8 @@ local FIELDS = { 'revision', 'changes', 'numbers', 'known', 'waiting', 'admitted
 local WAITING, ADMITTED, SHOPPING, FINISHED, MISSED, LEFT, EJECTED = 0, 1, 2, 3, 4, 5, 6
 local NAMES = { [0] = 'waiting', 'admitted', 'shopping', 'finished', 'missed', 'left', 'ejected' }
 local CHUNK, NODE_MS, IDLE_MS, CHANGES_KEPT = 512, 10000, 600000, 10000
+-- Number of visitors that one step of a tick admits or ends, so that no step takes over 5 ms.
+local STEP = 50
 -- The shortest and the longest time of a recovery. Within the first, nodes are heard that no other
 -- node knows of yet. And the time after an outage within which nodes tell who asked in vain.
 local SETTLE_MS_MIN, SETTLE_MS, HEED_MS = 3000, 5000, 3000

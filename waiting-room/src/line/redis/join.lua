@@ -9,7 +9,7 @@
 -- and those of head.lua, numbers.lua, places.lua
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
--- ARGV[3…] visitors, at most 1,000
+-- ARGV[3…] visitors, at most 500
 -- Returns phase; is_undrawn (1: the numbers are still to be drawn); ahead, the visitors ahead of
 -- the first new one; numbers, given out before; units: for each the new number, the place they
 -- already had, 'refused' (because of the phase) or 'full'. {'busy'} during a draw or recovery.

@@ -6,9 +6,9 @@
 --   waiting    read
 
 local function lapse_slots()
-  local due = call('ZRANGEBYSCORE', keys.admitted, '-inf', now, 'LIMIT', 0, 100)
+  local due = call('ZRANGEBYSCORE', keys.admitted, '-inf', now, 'LIMIT', 0, STEP)
   for _, holder in ipairs(due) do settle(holder, nil, MISSED, 't_missed') end
-  return #due == 100 and 1 or 0
+  return #due == STEP and 1 or 0
 end
 
 -- Ends the places of waiting visitors without a sign of life: scans the chunk of deadlines whose
@@ -20,7 +20,7 @@ local function lapse_away()
   local deadlines = call('GETRANGE', keys.deadlines, from * 6, (from + CHUNK) * 6 - 1)
   for i = 0, #deadlines / 6 - 1 do
     local deadline, n = struct.unpack('>I6', deadlines, i * 6 + 1), from + i + 1
-    if deadline > 0 and deadline <= now and ended < 100 then
+    if deadline > 0 and deadline <= now and ended < STEP then
       -- A visitor who polled and is connected stays.
       local visitor = owner(n) == 0 and call('ZRANGEBYSCORE', keys.waiting, n, n)[1]
       if visitor then
@@ -43,20 +43,20 @@ end
 local function lapse_silent()
   if m.return_by == 0 or now < m.return_by then return 0 end
   local ended, last = 0, m.return_chunk + 4
-  while ended < 100 and m.return_by > 0 and m.return_chunk < last do
+  while ended < STEP and m.return_by > 0 and m.return_chunk < last do
     local from = m.return_chunk * CHUNK
     local deadlines = call('GETRANGE', keys.deadlines, from * 6, (from + CHUNK) * 6 - 1)
     for i = 1, math.min(CHUNK, m.known - from) do
       local n, has_deadline = from + i, #deadlines >= i * 6 and struct.unpack('>I6', deadlines, i * 6 - 5) > 0
-      if not has_deadline and ended < 100 and owner(n) == 0 and is_waiting(n) then
+      if not has_deadline and ended < STEP and owner(n) == 0 and is_waiting(n) then
         local visitor = call('ZRANGEBYSCORE', keys.waiting, n, n)[1]
         stop_waiting(n, visitor)
         record_end(n, visitor, MISSED)
         m.t_missed, ended = m.t_missed + 1, ended + 1
       end
     end
-    if ended < 100 then m.return_chunk = m.return_chunk + 1 end
+    if ended < STEP then m.return_chunk = m.return_chunk + 1 end
     if m.return_chunk * CHUNK >= m.known then m.return_by = 0 end
   end
-  return ended == 100 and 1 or 0
+  return ended == STEP and 1 or 0
 end

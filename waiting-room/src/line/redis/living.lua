@@ -5,7 +5,7 @@
 -- and those of head.lua
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
--- ARGV[3…] visitors, at most 125
+-- ARGV[3…] visitors, at most 50
 -- Returns units: for each 1 if they wait, are admitted or are shopping, else 0. {'busy'} during a
 -- recovery.
 if m.settle_until > 0 then return { 'busy' } end

@@ -21,15 +21,17 @@ const fn operation(id: u8, units_max: usize, script: &'static LazyLock<Script>) 
     }
 }
 
-pub(super) const JOIN: Operation = operation(1, 1000, &script::JOIN);
-pub(super) const PLACE: Operation = operation(2, 125, &script::PLACE);
-pub(super) const BACK: Operation = operation(3, 125, &script::BACK);
-pub(super) const AWAY: Operation = operation(4, 125, &script::AWAY);
-pub(super) const CLAIM: Operation = operation(5, 125, &script::CLAIM);
-pub(super) const FINISH: Operation = operation(6, 125, &script::FINISH);
-pub(super) const LEAVE: Operation = operation(7, 125, &script::LEAVE);
-pub(super) const EJECT: Operation = operation(8, 125, &script::EJECT);
+/// Most units in one call, so that no script takes over 5 ms. Joins are cheaper.
+const UNITS_MAX: usize = 50;
+pub(super) const JOIN: Operation = operation(1, 500, &script::JOIN);
+pub(super) const PLACE: Operation = operation(2, UNITS_MAX, &script::PLACE);
+pub(super) const BACK: Operation = operation(3, UNITS_MAX, &script::BACK);
+pub(super) const AWAY: Operation = operation(4, UNITS_MAX, &script::AWAY);
+pub(super) const CLAIM: Operation = operation(5, UNITS_MAX, &script::CLAIM);
+pub(super) const FINISH: Operation = operation(6, UNITS_MAX, &script::FINISH);
+pub(super) const LEAVE: Operation = operation(7, UNITS_MAX, &script::LEAVE);
+pub(super) const EJECT: Operation = operation(8, UNITS_MAX, &script::EJECT);
 pub(super) const FIND: Operation = operation(9, 8, &script::FIND);
-pub(super) const REENTER: Operation = operation(10, 125, &script::REENTER);
-pub(super) const PEEK: Operation = operation(11, 125, &script::PEEK);
-pub(super) const LIVING: Operation = operation(12, 125, &script::LIVING);
+pub(super) const REENTER: Operation = operation(10, UNITS_MAX, &script::REENTER);
+pub(super) const PEEK: Operation = operation(11, UNITS_MAX, &script::PEEK);
+pub(super) const LIVING: Operation = operation(12, UNITS_MAX, &script::LIVING);

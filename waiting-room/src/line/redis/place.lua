@@ -3,7 +3,7 @@
 --   none but those of head.lua, numbers.lua, places.lua
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
--- ARGV[3…] visitors, at most 125
+-- ARGV[3…] visitors, at most 50
 -- Returns units: for each a place, or '' without one. {'busy'} during a recovery, when the store may
 -- have an older state than the visitor was told.
 if m.settle_until > 0 then return { 'busy' } end

@@ -54,12 +54,17 @@ local function room()
   return math.max(0, seats - m.admitted - m.shopping)
 end
 
+-- Returns the fields of a hash; at the rush for places, when it is empty, without looking for each.
+local function fields_of(key, names)
+  return call('EXISTS', key) == 1 and call('HMGET', key, unpack(names)) or {}
+end
+
 -- Returns what is stored of visitors, for place_of.
 local function look_up(visitors)
   return {
     scores = call('ZMSCORE', keys.waiting, unpack(visitors)),
-    slots = call('HMGET', keys.slots, unpack(visitors)),
-    ended = call('HMGET', keys.ended, unpack(visitors)),
+    slots = fields_of(keys.slots, visitors),
+    ended = fields_of(keys.ended, visitors),
   }
 end
 

@@ -32,7 +32,7 @@ local function reap()
   local from, beat = string.match(part, '(%d+) (%d+)')
   local owners = call('GETRANGE', keys.owners, from * 2, from * 2 + 65535)
   local offset = find_mark(owners, mark, 0)
-  while offset and found < 100 do
+  while offset and found < STEP do
     local n = from + offset + 1
     set_owner(n, 0)
     if is_waiting(n) then

@@ -10,7 +10,7 @@
 -- ARGV[2] id of this node
 -- ARGV[3] outcome of the draw (JSON) as the node knows it
 -- ARGV[4] how many nodes it knows of, if these are its last slots, else 0
--- ARGV[5…] holders and their slots in turn, at most 125 of each
+-- ARGV[5…] holders and their slots in turn, at most 50 of each
 -- Returns nothing but {'ok'}; {'over'} if the recovery is over.
 if m.settle_until == 0 then return { 'over' } end
 

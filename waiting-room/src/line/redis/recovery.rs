@@ -27,7 +27,7 @@ const SETTLE_MS: u32 = 5_000;
 /// The same after the store has lost the event and this node was restarted: others may be as well.
 const SETTLE_RESTARTED_MS: u32 = 30_000;
 /// Maximum number of slots reported in one call.
-const SLOTS_MAX: usize = 125;
+const SLOTS_MAX: usize = 50;
 /// Calls under way at one time that tell who asked in vain.
 const CALLS_AT_ONCE: usize = 16;
 /// Number of slots read at once.

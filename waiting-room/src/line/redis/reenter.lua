@@ -7,7 +7,7 @@
 -- and those of head.lua, numbers.lua, places.lua, nodes.lua, hold.lua
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
--- ARGV[3…] visitor, number, and 1 if this node holds their socket, in turn, at most 125 of each
+-- ARGV[3…] visitor, number, and 1 if this node holds their socket, in turn, at most 50 of each
 -- Returns units: for each a place, or '' if the number now belongs to another visitor. {'busy'}
 -- during a draw and during a recovery, when more may be reported.
 if m.draw == 2 or m.settle_until > 0 then return { 'busy' } end

@@ -8,7 +8,7 @@
 -- Brings visitors in line with what nodes reported of their numbers, a bounded part of them. Returns
 -- 1 while there is more.
 local function sweep()
-  for _ = 1, 100 do
+  for _ = 1, STEP do
     local bit_ = call('BITPOS', keys.cleared, 1)
     if bit_ < 0 then break end
     call('SETBIT', keys.cleared, bit_, 0)
@@ -20,7 +20,7 @@ local function sweep()
     end
   end
   if call('BITPOS', keys.cleared, 1) >= 0 then return 1 end
-  local holders = call('ZRANGE', keys.admitted, m.swept, m.swept + 99)
+  local holders = call('ZRANGE', keys.admitted, m.swept, m.swept + STEP - 1)
   for _, holder in ipairs(holders) do
     local slot = slot_of(holder)
     local state = end_of(slot.number)
@@ -31,7 +31,7 @@ local function sweep()
       m.swept = m.swept + 1
     end
   end
-  return #holders == 100 and 1 or 0
+  return #holders == STEP and 1 or 0
 end
 
 -- Ends the recovery once every node has reported or the time is over, but not before nodes that no

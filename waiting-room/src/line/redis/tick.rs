@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 
 /// Maximum number of steps in one tick: enough for every visitor of a full line to lapse or be
 /// admitted.
-const STEPS_MAX: usize = 20_000;
+const STEPS_MAX: usize = 80_000;
 /// Maximum number of times that a tick starts again after a recovery or a draw.
 const ROUNDS_MAX: usize = 4;
 /// Longest time that a tick waits for the draw, so that short lines are drawn within it.
