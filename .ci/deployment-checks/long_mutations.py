@@ -107,6 +107,7 @@ def mistakes():
         (".github/workflows/release.yml", "needs: build\n", "needs: built\n", "test_workflows.Workflows.test_actionlint"),
         (".github/workflows/release.yml", "@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1", "@v7", "test_workflows.Workflows.test_zizmor"),
         (".ci/test-long", "failover rolling versions restores", "failover rolling restores", "test_workflows.Workflows.test_the_long_tests"),
+        (".ci/test-long", "restores overload night", "restores night", "test_workflows.Workflows.test_the_long_tests"),
         (".github/workflows/ci.yml", "timeout-minutes", "time-out", "test_workflows.Workflows.test_the_schemas"),
         (".github/workflows/ci.yml", "permissions: {}", "permissions: write-all", "test_workflows.Workflows.test_every_action"),
         ("packaging/systemd/fairline@.service", "NoNewPrivileges", "NoNewPriviliges", "test_systemd.Unit.test_systemd"),
