@@ -1,5 +1,6 @@
 //! Shared state of the checkout's handlers.
 
+use crate::accepted_orders::AcceptedOrders;
 use crate::inventory::Inventory;
 use crate::jwks::Jwks;
 use crate::payment::Providers;
@@ -31,6 +32,8 @@ pub struct Shop {
     pub retention: Retention,
     /// Payments whose verdict is known to this process alone.
     pub unsettled: Unsettled,
+    /// Orders that are accepted and not made yet.
+    pub accepted: AcceptedOrders,
     /// Declined cards by client address.
     pub declines: Declines,
     /// Notified when there is something to report.

@@ -1,6 +1,7 @@
 //! The checkout: seats, holds, orders, payments, tickets. It trusts nothing but the admission
 //! token.
 
+mod accepted_orders;
 mod app;
 mod background;
 pub mod error;
@@ -10,11 +11,13 @@ mod instruments;
 pub mod inventory;
 pub mod jwks;
 pub mod metrics;
+mod order_requests;
 mod orders;
 mod organiser;
 mod pages;
 pub mod payment;
 mod people;
+mod prefer;
 mod qr;
 mod removal;
 pub mod retention;

@@ -4,12 +4,13 @@ use crate::app::{App, Shop};
 use crate::error::declined_address;
 use crate::holds::subject;
 use crate::inventory::{Buyer, Order, Reader, Refused};
+use crate::order_requests::{AcceptedOrder, OrderRequest};
 use crate::payment::CardPayment;
 use crate::payment::simulated::is_card;
+use crate::prefer::Preference;
 use crate::sessions::Sessions;
 use axum::Json;
 use axum::extract::{Extension, FromRef, FromRequestParts, Path, State};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,8 @@ use shared::http::client_address::ClientAddress;
 use shared::http::credentials::bearer;
 use shared::http::idempotency::{IdempotencyKey, mark_replayed};
 use shared::http::openapi::Refusals;
-use shared::http::problem::{Input, Problem};
+use shared::http::problem::{Input, Parameters, Problem};
+use shared::time::Time;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -112,29 +114,28 @@ fn is_email(text: &str) -> bool {
 }
 
 /// Makes an order of a hold; its seats are frozen for the payment. One that costs nothing is
-/// confirmed at once.
-#[utoipa::path(post, path = "/api/v1/orders", tag = "checkout", params(IdempotencyKey),
+/// confirmed at once. With `Prefer: respond-async` and an `Idempotency-Key`, the order may be made
+/// after the answer, when the store is slow: it is found at `Location` then.
+#[utoipa::path(post, path = "/api/v1/orders", tag = "checkout", params(IdempotencyKey, Preference),
     request_body = OrderInput, security(("session" = [])),
-    responses((status = 201, description = "The order, to be paid", body = Order), Refusals))]
+    responses((status = 201, description = "The order, to be paid", body = Order),
+        (status = 202, description = "Accepted; not made yet", body = AcceptedOrder), Refusals))]
 async fn create_order(
     State(shop): State<Arc<Shop>>,
     Sessions(keys): Sessions,
     key: IdempotencyKey,
+    preference: Preference,
     Input(input, body): Input<OrderInput>,
 ) -> Result<Response, Problem> {
     check_buyer(&input.buyer)?;
-    let own = shop.inventory.session_of_hold(keys, &input.hold).await?;
-    let attempt = key.attempt(&subject(&own), "order", &body);
-    let once = shop
-        .inventory
-        .order(vec![own], &input.hold, input.buyer, attempt)
-        .await?;
-    if once.value.state == "confirmed" {
-        shop.to_report.notify_one();
-    }
-    let order = shop.offered(once.value).await;
-    let response = (StatusCode::CREATED, Json(order)).into_response();
-    Ok(mark_replayed(response, once.is_replayed))
+    let request = OrderRequest {
+        keys,
+        hold: input.hold,
+        buyer: input.buyer,
+        key,
+        body: body.to_vec(),
+    };
+    shop.take_order(request, preference).await
 }
 
 /// Returns the orders of all sessions sent with the request, across their events, newest first.
@@ -169,17 +170,30 @@ where
     }
 }
 
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct OrderQuery {
+    /// Time until which an order that was accepted may be made: 202 until then if it is not found.
+    #[param(value_type = Option<String>, format = DateTime, example = "2027-03-01T10:01:10.250Z")]
+    until: Option<Time>,
+}
+
 /// Returns an order, with its tickets once it is confirmed. Needs the session, or the key of the
 /// signed link as the bearer token.
-#[utoipa::path(get, path = "/api/v1/orders/{order}", tag = "checkout", params(("order" = String, Path)),
-    security(("session" = []), ("link" = [])), responses((status = 200, description = "The order",
-        body = Order), Refusals))]
+#[utoipa::path(get, path = "/api/v1/orders/{order}", tag = "checkout",
+    params(("order" = String, Path), OrderQuery), security(("session" = []), ("link" = [])),
+    responses((status = 200, description = "The order", body = Order),
+        (status = 202, description = "Accepted; not made yet", body = AcceptedOrder), Refusals))]
 async fn show_order(
     State(shop): State<Arc<Shop>>,
     Path(order): Path<String>,
+    Parameters(query): Parameters<OrderQuery>,
     OrderReader(reader): OrderReader,
-) -> Result<Json<Order>, Problem> {
-    Ok(Json(shop.inventory.show_order(reader, &order).await?))
+) -> Result<Response, Problem> {
+    match shop.inventory.show_order(reader, &order).await {
+        Ok(found) => Ok(Json(found).into_response()),
+        Err(refused) => shop.not_found(order, query.until, refused),
+    }
 }
 
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]

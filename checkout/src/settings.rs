@@ -1,5 +1,6 @@
 //! Settings of the checkout.
 
+use crate::accepted_orders::AcceptedOrders;
 use crate::app::Shop;
 use crate::inventory::{Postgres, check_url, is_postgres, open_beside, open_sealed};
 use crate::jwks::Jwks;
@@ -202,6 +203,7 @@ impl SeatsArgs {
             service_key,
             retention: self.retention(&mut Mistakes::default()),
             unsettled: Unsettled::default(),
+            accepted: AcceptedOrders::default(),
             declines,
             to_report: Notify::new(),
             to_reconcile: Notify::new(),

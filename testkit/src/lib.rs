@@ -10,7 +10,7 @@ mod switch;
 
 pub use certificates::{Authority, ServerCertificate};
 pub use faulty::{Fault, Faulty};
-pub use postgres::{PgBouncer, Postgres, Shared, shared_postgres};
+pub use postgres::{OpenTransaction, PgBouncer, Postgres, Shared, shared_postgres};
 pub use redis::{Cluster, Redis, Sentinels, shared_cluster};
 pub use stripe::{
     ApiFault, KEY as STRIPE_KEY, StripeStandIn, WEBHOOK_SECRET as STRIPE_WEBHOOK_SECRET,

@@ -3,6 +3,7 @@
 use super::{Server, ServerCertificate, free_port, until};
 use parking_lot::Mutex;
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -237,29 +238,46 @@ impl Postgres {
 
     /// Runs SQL and returns its output, unaligned, or `None` if it failed.
     pub fn run(&self, database: &str, sql: &str) -> Option<String> {
-        let output = Command::new(self.programs.join("psql"))
-            .args([
-                "-h",
-                &self.folder.path().display().to_string(),
-                "-p",
-                &self.port.to_string(),
-            ])
-            .args([
-                "-U",
-                "postgres",
-                "-d",
-                database,
-                "-qAtX",
-                "-v",
-                "ON_ERROR_STOP=1",
-                "-c",
-                sql,
-            ])
-            .stderr(Stdio::null())
-            .output()
-            .ok()?;
+        let psql = &mut self.psql(database);
+        let output = psql.args(["-c", sql]).output().ok()?;
         let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         output.status.success().then_some(text)
+    }
+
+    /// Begins a transaction with this SQL, such as one that locks a table, and leaves it open.
+    ///
+    /// # Panics
+    /// Panics if the SQL fails.
+    pub fn begin(&self, database: &str, sql: &str) -> OpenTransaction {
+        let mut psql = self.psql(database);
+        psql.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = psql.spawn().expect("psql starts");
+        let to = child.stdin.as_mut().expect("it has an input");
+        writeln!(to, "begin; {sql}; select 'begun';").expect("psql reads");
+        let from = child.stdout.as_mut().expect("it has an output");
+        let mut line = [0; 5];
+        from.read_exact(&mut line).expect("the SQL works");
+        OpenTransaction(child)
+    }
+
+    fn psql(&self, database: &str) -> Command {
+        let mut psql = Command::new(self.programs.join("psql"));
+        let folder = self.folder.path().display().to_string();
+        psql.args(["-h", &folder, "-p", &self.port.to_string()])
+            .args(["-U", "postgres", "-d", database])
+            .args(["-qAtX", "-v", "ON_ERROR_STOP=1"])
+            .stderr(Stdio::null());
+        psql
+    }
+}
+
+/// A transaction that stays open until it is dropped, and is rolled back then.
+pub struct OpenTransaction(std::process::Child);
+
+impl Drop for OpenTransaction {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

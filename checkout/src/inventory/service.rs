@@ -8,6 +8,7 @@ use super::model::*;
 use super::records::{Key, OrderState};
 use crate::instruments::ORDERS_CONFIRMED;
 use futures_util::future::{join_all, try_join_all};
+use shared::crypto::random_id;
 use shared::http::idempotency::Attempt;
 use shared::ids::EventId;
 use std::ops::Deref;
@@ -181,14 +182,29 @@ impl Inventory {
         buyer: Buyer,
         attempt: Option<Attempt>,
     ) -> Result<Once<Order>, Refused> {
+        self.order_as(&random_id("ord_"), keys, hold, buyer, attempt)
+            .await
+    }
+
+    /// Makes an order with an id that the caller chose: one that no other hold's order has.
+    pub(crate) async fn order_as(
+        &self,
+        id: &str,
+        keys: SessionKeys,
+        hold: &str,
+        buyer: Buyer,
+        attempt: Option<Attempt>,
+    ) -> Result<Once<Order>, Refused> {
         let provider = self.provider;
         first(keys, Refused::NoSuchHold, |key| {
+            let id = id.to_owned();
             let (hold, buyer, attempt) = (hold.to_owned(), buyer.clone(), attempt.clone());
             let subject =
                 Subject::new(&key.event, Target::Session(key.hash)).once(attempt.as_ref());
             let subject = subject.with_hold(&hold);
             self.decide(subject, move |work| {
                 let new = NewOrder {
+                    id: &id,
                     hold: &hold,
                     buyer: &buyer,
                     provider,

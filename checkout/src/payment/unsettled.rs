@@ -19,7 +19,7 @@ pub struct Unsettled {
     places: Arc<Semaphore>,
     /// Locked for a look-up, never across an await.
     ids: Arc<Mutex<HashSet<String>>>,
-    pub(super) tasks: TaskTracker,
+    pub(crate) tasks: TaskTracker,
     /// Wakes the tasks that wait to offer a verdict again.
     pub(crate) store_is_back: Notify,
 }

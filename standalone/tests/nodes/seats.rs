@@ -49,7 +49,7 @@ async fn buy(nodes: &[Client], event: &str, token: &str) -> Option<(String, Valu
 }
 
 /// Joins at the waiting room itself: nginx allows an address only so many requests.
-async fn admit(room: &Node, event: &str, count: usize) -> Vec<String> {
+pub(crate) async fn admit(room: &Node, event: &str, count: usize) -> Vec<String> {
     let mut passes = Vec::new();
     for _ in 0..count {
         passes.push(word(&room.client.join(event).await.unwrap()["pass"]));
@@ -71,7 +71,7 @@ async fn admit(room: &Node, event: &str, count: usize) -> Vec<String> {
     tokens
 }
 
-async fn night(site: &Site, rows: usize) {
+pub(crate) async fn night(site: &Site, rows: usize) {
     let event = json!({"id": "night", "name": "The night", "admission":
         {"rate_per_minute": 600_000, "batch_seconds": 1, "max_active": 1000, "claim_seconds": 600}});
     let plan = json!({"categories": [{"id": "c", "name": "C", "price": 4500}],

@@ -14,6 +14,8 @@ const OFFER_SECONDS: u32 = 10;
 
 /// A fan's request for an order.
 pub(in crate::inventory) struct NewOrder<'a> {
+    /// Id of the order.
+    pub(in crate::inventory) id: &'a str,
     pub(in crate::inventory) hold: &'a str,
     pub(in crate::inventory) buyer: &'a Buyer,
     /// Provider that the order is paid by, if it costs anything.
@@ -51,7 +53,7 @@ impl UnitOfWork<'_> {
             (state, _) => return Err(Refused::HoldOver(state.as_str().to_owned())),
         }
         let row = OrderRow {
-            id: random_id("ord_"),
+            id: new.id.to_owned(),
             hold: hold.id.clone(),
             visitor: self.session(key)?.visitor,
             session: *key,

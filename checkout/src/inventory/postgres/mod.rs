@@ -9,6 +9,7 @@ mod completion;
 mod config;
 mod connection;
 mod database;
+mod decide;
 mod engine;
 mod event_cache;
 mod event_handle;

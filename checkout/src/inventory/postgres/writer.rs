@@ -4,6 +4,7 @@
 
 use super::batch::{Content, InFlight, spans};
 use super::database::QueryError;
+use super::decide::decide_one;
 use super::event_cache::EventCache;
 use super::event_handle::EventHandle;
 use super::queue::{Message, refuse};
@@ -11,16 +12,13 @@ use super::read::{Loaded, Wanted, load};
 use super::shard::Shard;
 use super::write::{Header, Outcome, send};
 use crate::inventory::command::{Command, Decision};
-use crate::inventory::commands::{Target, UnitOfWork};
 use crate::inventory::event_state::VisitorCache;
-use crate::inventory::records::VisitorRecords;
 use foldhash::fast::RandomState;
 use futures_util::FutureExt as _;
 use shared::crypto::random_id;
 use shared::group_commit::{BATCH_MAX, Unavailable};
 use shared::ids::VisitorId;
 use shared::metrics::writers;
-use shared::time::Time;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -406,6 +404,8 @@ impl Writer {
         (decided, contents): (&mut Vec<Box<Command>>, &mut Vec<Content>),
     ) {
         let mut later = Vec::new();
+        // Visitors whose records were dropped with a decision: whoever comes next would find none.
+        let mut dropped: HashSet<VisitorId, RandomState> = HashSet::default();
         let mut seats: HashSet<u32, RandomState> = HashSet::default();
         let cache = self.cache.as_mut().expect("`decide` runs after `ready`");
         let now = self.shard.clock.now();
@@ -415,7 +415,8 @@ impl Writer {
                 .visitor
                 .or_else(|| command.target.visitor(&cache.event_state.visitors));
             command.visitor = visitor;
-            if visitor.is_some_and(|visitor| self.locked.contains(&visitor)) {
+            let must_wait = |visitor| self.locked.contains(visitor) || dropped.contains(visitor);
+            if visitor.as_ref().is_some_and(must_wait) {
                 later.push(command);
                 continue;
             }
@@ -425,6 +426,7 @@ impl Writer {
                 // The store does not check rows without changes, so this decision needs records
                 // that were just loaded.
                 Decision::Granted if changes.is_empty() && !command.must_load => {
+                    dropped.extend(visitor);
                     command.must_load = true;
                     later.push(command);
                 }
@@ -440,6 +442,7 @@ impl Writer {
                         .iter()
                         .any(|change| seats.contains(&change.seat)) =>
                 {
+                    dropped.extend(visitor);
                     later.push(command);
                 }
                 Decision::Granted => {
@@ -460,6 +463,7 @@ impl Writer {
                     command.decision.answer(Ok(()));
                 }
                 Decision::Refused => {
+                    dropped.extend(visitor);
                     command.must_load = true;
                     later.push(command);
                 }
@@ -467,30 +471,4 @@ impl Writer {
         }
         commands.append(&mut later);
     }
-}
-
-/// Decides a command on the visitor's records, which are taken out of the cache.
-fn decide_one(
-    cache: &mut EventCache,
-    command: &mut Command,
-    loaded: &Loaded,
-    now: Time,
-) -> (Decision, Content) {
-    let known = command
-        .visitor
-        .and_then(|visitor| cache.event_state.visitors.take(visitor));
-    let new = || command.visitor.map(VisitorRecords::of).unwrap_or_default();
-    let records = known.unwrap_or_else(|| Box::new(new()));
-    let mut work = UnitOfWork::new(&mut cache.event_state, records, now);
-    if let Target::Newcomer(_, jti) = &command.target {
-        work.opened = loaded.opened.get(jti.as_str()).cloned();
-    }
-    let answer = command.attempt.as_ref();
-    work.answer = answer.and_then(|id| loaded.answers.get(id)).cloned();
-    let decision = command.decision.decide(&mut work);
-    let content = Content {
-        records: work.records,
-        changes: work.changes,
-    };
-    (decision, content)
 }

@@ -9,6 +9,7 @@ use crate::inventory::model::*;
 use crate::inventory::records::{NEVER, SessionRow, VisitorRecords};
 use crate::inventory::rules::Rules;
 use crate::inventory::seat_map::{PublishedLayout, SeatMap, VersionStamp};
+use shared::crypto::random_id;
 use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
 use std::collections::BTreeMap;
@@ -268,6 +269,7 @@ impl World {
         };
         self.decide(buyer, |work| {
             let new = NewOrder {
+                id: &random_id("ord_"),
                 hold: &hold.value.id,
                 buyer: &person,
                 provider: ProviderId::Stripe,
