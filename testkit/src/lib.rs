@@ -1,20 +1,28 @@
 //! Private servers for tests and measurements: Redis alone, in a cluster, under Sentinels; Postgres
-//! and PgBouncer; and a stand-in of Stripe. Each ends with its handle.
+//! and PgBouncer; and stand-ins of Stripe and Razorpay. Each ends with its handle.
 
 mod certificates;
+mod endpoint;
+mod faults;
 mod faulty;
 mod postgres;
+mod razorpay;
 mod redis;
+mod stand_in;
 mod stripe;
 mod switch;
 
 pub use certificates::{Authority, ServerCertificate};
+pub use faults::ApiFault;
 pub use faulty::{Fault, Faulty};
 pub use postgres::{OpenTransaction, PgBouncer, Postgres, Shared, shared_postgres};
+pub use razorpay::{
+    KEY_ID as RAZORPAY_KEY_ID, KEY_SECRET as RAZORPAY_KEY_SECRET, RazorpayEvent, RazorpayStandIn,
+    WEBHOOK_SECRET as RAZORPAY_WEBHOOK_SECRET,
+};
 pub use redis::{Cluster, Redis, Sentinels, shared_cluster};
 pub use stripe::{
-    ApiFault, KEY as STRIPE_KEY, StripeStandIn, WEBHOOK_SECRET as STRIPE_WEBHOOK_SECRET,
-    WebhookEvent,
+    KEY as STRIPE_KEY, StripeStandIn, WEBHOOK_SECRET as STRIPE_WEBHOOK_SECRET, WebhookEvent,
 };
 pub use switch::Switch;
 

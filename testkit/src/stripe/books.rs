@@ -1,11 +1,10 @@
 //! The stand-in's memory: payments, refunds, and the answers to idempotency keys.
 
-use super::webhooks::{WebhookEvent, now};
+use super::webhooks::WebhookEvent;
+use crate::endpoint::now;
+use crate::stand_in::{Form as Fields, Ledger};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
-
-/// Fields of a form.
-pub(super) type Fields = BTreeMap<String, String>;
 
 /// An answer that was given to an idempotency key.
 pub(super) struct Remembered {
@@ -43,6 +42,14 @@ fn missing(what: &str) -> Value {
     error("invalid_request_error", "resource_missing", &message)
 }
 
+impl Ledger for Books {
+    type Event = WebhookEvent;
+
+    fn take_events(&mut self) -> Vec<WebhookEvent> {
+        std::mem::take(&mut self.events)
+    }
+}
+
 impl Books {
     fn id(&mut self, prefix: &str) -> String {
         self.made += 1;
@@ -64,10 +71,6 @@ impl Books {
     /// Returns all refunds, the newest first.
     pub(super) fn refunds(&self) -> Vec<Value> {
         self.refunds.iter().rev().cloned().collect()
-    }
-
-    pub(super) fn take_events(&mut self) -> Vec<WebhookEvent> {
-        std::mem::take(&mut self.events)
     }
 
     fn happened(&mut self, kind: &str, object: &Value) {

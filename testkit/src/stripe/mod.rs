@@ -3,13 +3,12 @@
 //! demand.
 
 mod books;
-mod faults;
 mod routes;
 mod state;
 mod webhooks;
 
+use crate::faults::ApiFault;
 use axum::Router;
-pub use faults::ApiFault;
 pub use routes::KEY;
 use serde_json::Value;
 use state::StandInState;

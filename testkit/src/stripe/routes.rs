@@ -1,20 +1,16 @@
 //! The stand-in's routes: those of Stripe under `/v1`, and those of tests under `/_test`.
 
-use super::books::{Books, Fields, Remembered, error};
-use super::faults::ApiFault;
+use super::books::{Books, Remembered, error};
 use super::state::StandInState;
-use super::webhooks::Endpoint;
+use crate::stand_in::{Form as Fields, Outcome, answer, broken, form as fields};
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
-use futures_util::stream;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use tokio::time::sleep;
-use url::form_urlencoded;
 
 /// A key that the stand-in accepts.
 pub const KEY: &str = "sk_test_stand_in_0000";
@@ -36,16 +32,6 @@ pub(super) fn routes(shared: Arc<StandInState>) -> Router {
 }
 
 type Server = State<Arc<StandInState>>;
-
-fn fields(text: &[u8]) -> Fields {
-    form_urlencoded::parse(text).into_owned().collect()
-}
-
-fn answer(status: u16, body: &Value) -> Response {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let kind = [(header::CONTENT_TYPE, "application/json")];
-    (status, kind, body.to_string()).into_response()
-}
 
 /// A request, as far as all have it in common.
 struct Asked<'a> {
@@ -74,34 +60,24 @@ impl StandInState {
         {
             return before;
         }
-        let fault = self.fault(asked.operation);
-        if let Some(ApiFault::Delayed(time)) = fault {
-            sleep(time).await;
-        }
-        let failed = (500, error("api_error", "", "An error of the server"));
-        let told = match fault {
-            Some(ApiFault::TooMany) => {
+        let acted = self.acted(asked.operation, act).await;
+        let told = match acted.outcome {
+            Outcome::TooMany => {
                 if let Some(key) = &key {
                     self.books.lock().answers.remove(key);
                 }
                 let body = error("invalid_request_error", "rate_limit", "Too many requests");
                 return answer(429, &body);
             }
-            Some(ApiFault::FailedBefore) => failed,
-            _ => {
-                let mut books = self.books.lock();
-                let done = act(&mut books);
-                self.tell(&mut books);
-                match done {
-                    _ if fault == Some(ApiFault::FailedAfter) => failed,
-                    Ok(value) => (200, value),
-                    Err(refusal) if refusal["error"]["type"] == "card_error" => (402, refusal),
-                    Err(refusal) if refusal["error"]["code"] == "resource_missing" => {
-                        (404, refusal)
-                    }
-                    Err(refusal) => (400, refusal),
-                }
+            Outcome::Failed => (500, error("api_error", "", "An error of the server")),
+            Outcome::Done(Ok(value)) => (200, value),
+            Outcome::Done(Err(refusal)) if refusal["error"]["type"] == "card_error" => {
+                (402, refusal)
             }
+            Outcome::Done(Err(refusal)) if refusal["error"]["code"] == "resource_missing" => {
+                (404, refusal)
+            }
+            Outcome::Done(Err(refusal)) => (400, refusal),
         };
         if let Some(key) = key {
             let remembered = Remembered {
@@ -110,10 +86,8 @@ impl StandInState {
             };
             self.books.lock().answers.insert(key, remembered);
         }
-        if fault == Some(ApiFault::AnswerLost) {
-            // The connection breaks off in the middle of the body.
-            let broken = stream::iter([Err::<Bytes, _>(std::io::Error::other("lost"))]);
-            return Response::new(Body::from_stream(broken));
+        if acted.is_lost {
+            return broken();
         }
         answer(told.0, &told.1)
     }
@@ -302,28 +276,9 @@ async fn authenticate(State(shared): Server, Path(id): Path<String>, body: Bytes
 }
 
 async fn add_fault(State(shared): Server, body: Bytes) -> StatusCode {
-    let fields = fields(&body);
-    let fault = fields.get("fault").and_then(|name| ApiFault::named(name));
-    match (fields.get("operation"), fault) {
-        (Some(operation), Some(fault)) => {
-            shared.faults.lock().push_back((operation.clone(), fault));
-            StatusCode::NO_CONTENT
-        }
-        _ => StatusCode::BAD_REQUEST,
-    }
+    shared.add_fault(&fields(&body))
 }
 
 async fn set_endpoint(State(shared): Server, body: Bytes) -> StatusCode {
-    let fields = fields(&body);
-    let copies = fields.get("copies").and_then(|copies| copies.parse().ok());
-    let endpoint = fields
-        .get("url")
-        .and_then(|url| Endpoint::parse(url, copies.unwrap_or(1)));
-    match endpoint {
-        Some(endpoint) => {
-            *shared.endpoint.lock() = Some(endpoint);
-            StatusCode::NO_CONTENT
-        }
-        None => StatusCode::BAD_REQUEST,
-    }
+    shared.set_endpoint(&fields(&body))
 }

@@ -1,4 +1,4 @@
-//! Faults on demand.
+//! Faults of a stand-in on demand.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use std::time::Duration;
 pub enum ApiFault {
     /// It takes effect, and its answer is lost.
     AnswerLost,
-    /// It takes effect, and 500 is answered; again to the same idempotency key.
+    /// It takes effect, and 500 is answered; by Stripe again to the same idempotency key.
     FailedAfter,
-    /// It takes no effect, and 500 is answered; again to the same idempotency key.
+    /// It takes no effect, and 500 is answered; by Stripe again to the same idempotency key.
     FailedBefore,
     /// It is answered after this time.
     Delayed(Duration),
@@ -18,7 +18,7 @@ pub enum ApiFault {
 }
 
 impl ApiFault {
-    pub(super) fn named(name: &str) -> Option<ApiFault> {
+    pub(crate) fn named(name: &str) -> Option<ApiFault> {
         Some(match name {
             "answer_lost" => ApiFault::AnswerLost,
             "failed_after" => ApiFault::FailedAfter,

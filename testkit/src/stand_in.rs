@@ -1,0 +1,155 @@
+//! What the stand-ins of payment providers share: state, faults on demand, and the delivery of
+//! webhooks.
+
+use crate::endpoint::{Endpoint, Signed};
+use crate::faults::ApiFault;
+use axum::body::{Body, Bytes};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::stream;
+use parking_lot::Mutex;
+use serde_json::Value;
+use std::collections::{BTreeMap, VecDeque};
+use tokio::time::sleep;
+use url::form_urlencoded;
+
+/// Fields of a form or a query.
+pub(crate) type Form = BTreeMap<String, String>;
+
+/// Memory of a stand-in.
+pub(crate) trait Ledger: Default {
+    /// An event, as it is sent to the webhook's endpoint.
+    type Event: Signed + 'static;
+
+    /// Takes what has happened.
+    fn take_events(&mut self) -> Vec<Self::Event>;
+}
+
+/// State that requests to a stand-in share.
+pub(crate) struct StandIn<L: Ledger> {
+    pub(crate) books: Mutex<L>,
+    pub(crate) faults: Mutex<VecDeque<(String, ApiFault)>>,
+    pub(crate) calls: Mutex<Vec<String>>,
+    pub(crate) endpoint: Mutex<Option<Endpoint>>,
+    /// Events that were not delivered yet.
+    pub(crate) events: Mutex<VecDeque<L::Event>>,
+}
+
+impl<L: Ledger> Default for StandIn<L> {
+    fn default() -> StandIn<L> {
+        StandIn {
+            books: Mutex::default(),
+            faults: Mutex::default(),
+            calls: Mutex::default(),
+            endpoint: Mutex::default(),
+            events: Mutex::default(),
+        }
+    }
+}
+
+/// Outcome of an operation, with its fault.
+pub(crate) struct Acted<T> {
+    pub(crate) outcome: Outcome<T>,
+    /// Whether the answer does not arrive.
+    pub(crate) is_lost: bool,
+}
+
+/// What a server says of an operation.
+pub(crate) enum Outcome<T> {
+    /// It was done, or refused.
+    Done(T),
+    /// An error of the server, whether it was done or not.
+    Failed,
+    /// Too many requests: it was not done.
+    TooMany,
+}
+
+impl<L: Ledger> StandIn<L> {
+    /// Delivers what has happened to the endpoint, or keeps it for who asks.
+    pub(crate) fn tell(&self, books: &mut L) {
+        let happened = books.take_events();
+        match &*self.endpoint.lock() {
+            Some(endpoint) => endpoint.deliver(happened),
+            None => self.events.lock().extend(happened),
+        }
+    }
+
+    /// Acts with the fault that is next for an operation.
+    pub(crate) async fn acted<T>(
+        &self,
+        operation: &str,
+        act: impl FnOnce(&mut L) -> T,
+    ) -> Acted<T> {
+        let fault = self.fault(operation);
+        if let Some(ApiFault::Delayed(time)) = fault {
+            sleep(time).await;
+        }
+        let outcome = match fault {
+            Some(ApiFault::TooMany) => Outcome::TooMany,
+            Some(ApiFault::FailedBefore) => Outcome::Failed,
+            _ => {
+                let mut books = self.books.lock();
+                let done = act(&mut books);
+                self.tell(&mut books);
+                match fault {
+                    Some(ApiFault::FailedAfter) => Outcome::Failed,
+                    _ => Outcome::Done(done),
+                }
+            }
+        };
+        Acted {
+            outcome,
+            is_lost: fault == Some(ApiFault::AnswerLost),
+        }
+    }
+
+    /// Has a request go wrong, as a form says: `operation`, `fault`.
+    pub(crate) fn add_fault(&self, form: &Form) -> StatusCode {
+        let fault = form.get("fault").and_then(|name| ApiFault::named(name));
+        match (form.get("operation"), fault) {
+            (Some(operation), Some(fault)) => {
+                self.faults.lock().push_back((operation.clone(), fault));
+                StatusCode::NO_CONTENT
+            }
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// Sets where webhooks go, as a form says: `url`, `copies`.
+    pub(crate) fn set_endpoint(&self, form: &Form) -> StatusCode {
+        let copies = form.get("copies").and_then(|copies| copies.parse().ok());
+        let url = form.get("url");
+        match url.and_then(|url| Endpoint::parse(url, copies.unwrap_or(1))) {
+            Some(endpoint) => {
+                *self.endpoint.lock() = Some(endpoint);
+                StatusCode::NO_CONTENT
+            }
+            None => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// Takes the fault that is next for an operation.
+    fn fault(&self, operation: &str) -> Option<ApiFault> {
+        let mut faults = self.faults.lock();
+        let at = faults.iter().position(|(of, _)| of == operation)?;
+        faults.remove(at).map(|(_, fault)| fault)
+    }
+}
+
+/// Reads a form or a query.
+pub(crate) fn form(text: &[u8]) -> Form {
+    form_urlencoded::parse(text).into_owned().collect()
+}
+
+/// Returns an answer in JSON.
+pub(crate) fn answer(status: u16, body: &Value) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    (status, kind, body.to_string()).into_response()
+}
+
+/// Returns an answer whose connection breaks off in the middle of the body.
+pub(crate) fn broken() -> Response {
+    let lost = stream::iter([Err::<Bytes, _>(std::io::Error::other("lost"))]);
+    Response::new(Body::from_stream(lost))
+}
