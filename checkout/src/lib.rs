@@ -63,6 +63,7 @@ pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
         .merge(tickets::routes())
         .merge(removal::routes())
         .merge(payment::webhook::routes())
+        .merge(payment::razorpay_return::routes())
         .split_for_parts();
     let router = router.merge(pages::routes()).merge(qr::routes());
     (router.with_state(App(shop)), description)

@@ -132,6 +132,10 @@ async fn change_rules(
     Input(patch, _): Input<RulesPatch>,
 ) -> Result<Json<Rules>, Problem> {
     let event = known(&shop, &event).await?;
+    if let Some(code) = &patch.currency {
+        let checked = shop.providers.chosen().check_currency(code);
+        checked.map_err(|why| Problem::invalid("currency", why))?;
+    }
     let (before, after) = shop.inventory.set_rules(&event, patch).await?;
     let change = Change {
         action: "checkout.update",

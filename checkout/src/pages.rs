@@ -1,6 +1,7 @@
 //! Pages of the checkout.
 
 use crate::app::{App, Shop};
+use crate::inventory::ProviderId;
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
@@ -19,6 +20,12 @@ const WITH_STRIPE: &str = "default-src 'self'; img-src 'self' data:; object-src 
     form-action 'self'; frame-ancestors 'none'; script-src 'self' https://js.stripe.com; \
     frame-src https://js.stripe.com https://hooks.stripe.com; connect-src 'self' https://api.stripe.com";
 
+/// As that, for Razorpay's checkout: its script and the one it loads, its frame, and what they send.
+const WITH_RAZORPAY: &str = "default-src 'self'; img-src 'self' data: https://cdn.razorpay.com; \
+    object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; \
+    script-src 'self' https://checkout.razorpay.com https://cdn.razorpay.com; frame-src https://api.razorpay.com; \
+    connect-src 'self' https://lumberjack.razorpay.com https://lumberjack-metrics.razorpay.com";
+
 pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/e/{event}/seats", get(show_shop))
@@ -33,14 +40,27 @@ async fn show_shop(
     let Ok(event) = EventId::parse(&event) else {
         return Problem::no_such_event().into_response();
     };
+    let chosen = shop.providers.chosen().id();
     let stripe = shop.providers.stripe();
+    let stripe = stripe.filter(|_| chosen == ProviderId::Stripe);
     let key = stripe.and_then(|stripe| stripe.publishable_key.as_deref());
     let values = [("event", event.as_str()), ("stripe", key.unwrap_or(""))];
     let mut response = page(&prefix, "seats.html", &values);
-    if key.is_some() {
-        let policy = HeaderValue::from_static(WITH_STRIPE);
+    let policy = match chosen {
+        ProviderId::Stripe => key.map(|_| WITH_STRIPE),
+        ProviderId::Razorpay => Some(WITH_RAZORPAY),
+        ProviderId::Simulated | ProviderId::Free => None,
+    };
+    if let Some(policy) = policy {
+        let policy = HeaderValue::from_static(policy);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    if chosen == ProviderId::Razorpay {
+        // Banks open in windows that report to Razorpay's frame.
+        let popups = HeaderValue::from_static("same-origin-allow-popups");
+        let headers = response.headers_mut();
+        headers.insert("cross-origin-opener-policy", popups);
     }
     let edge = &shop.site.edge;
     edge.keep(response.headers_mut(), Lifetime::Page, &event);

@@ -1,7 +1,7 @@
 //! Secrets that cannot be printed, what is signed with them, and random bytes.
 
 use aws_lc_rs::{constant_time, digest, hmac, rand};
-use data_encoding::{BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
+use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use std::fmt;
 
 /// A key for HMAC-SHA256. Ours are bound to one purpose each, so that a signature for one thing is
@@ -105,6 +105,12 @@ pub fn decode(text: &str) -> Option<Vec<u8>> {
     BASE64URL_NOPAD.decode(text.as_bytes()).ok()
 }
 
+/// Returns the value of the header `Authorization` with a name and a password (Basic, RFC 7617).
+pub fn basic_authorization(name: &str, password: &str) -> String {
+    let both = format!("{name}:{password}");
+    format!("Basic {}", BASE64.encode(both.as_bytes()))
+}
+
 /// Encodes bytes as lowercase hex.
 pub fn hex(bytes: &[u8]) -> String {
     HEXLOWER.encode(bytes)
@@ -118,6 +124,11 @@ pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
 /// Reads hex, in small or capital letters.
 pub fn unhex_all(text: &str) -> Option<Vec<u8>> {
     HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()
+}
+
+/// Reads hex in small letters alone.
+pub fn unhex_lower(text: &str) -> Option<Vec<u8>> {
+    HEXLOWER.decode(text.as_bytes()).ok()
 }
 
 /// Returns the SHA-256 hash of bytes.

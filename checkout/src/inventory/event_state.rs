@@ -103,12 +103,7 @@ impl EventState {
             seats: row.seats.clone(),
             total: row.total,
             buyer: row.buyer.clone(),
-            payment: PaymentView {
-                provider: payment.provider.as_str().to_owned(),
-                id: payment.id.clone(),
-                client_secret: payment.client_secret.clone(),
-                pending: payment.state.is_pending(),
-            },
+            payment: payment.view(),
             decline_reason: row.decline.clone(),
             created_at: row.created_at,
             pay_by: row.pay_by,

@@ -209,16 +209,31 @@ pub struct Buyer {
 /// Payment details needed by the page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PaymentView {
-    /// Name of the provider: `simulated`, `stripe`, or `free` for an order that costs nothing.
+    /// Name of the provider: `simulated`, `stripe`, `razorpay`, or `free` for an order that costs
+    /// nothing.
     pub provider: String,
     /// `pay_…`: the current attempt to pay.
     pub id: String,
     /// Secret passed to the provider's own page. Empty until the provider has told it.
     pub client_secret: String,
+    /// Id of the account's key, with which the page opens Razorpay's checkout. Absent with other
+    /// providers, and until Razorpay has answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
+    /// Id of the order at Razorpay, `order_…`; present with `key_id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_id: Option<String>,
     /// Whether the provider has not decided yet: also after the order expired, when the money may
     /// still come.
     #[serde(default)]
     pub pending: bool,
+}
+
+impl PaymentView {
+    /// Returns whether the provider knows the payment, so that the fan can pay it.
+    pub(crate) fn is_offered(&self) -> bool {
+        !self.client_secret.is_empty() || self.order_id.is_some()
+    }
 }
 
 /// A ticket to one seat.

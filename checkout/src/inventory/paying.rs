@@ -120,6 +120,20 @@ impl Inventory {
         .await
     }
 
+    /// Returns a payment of a session among those of a request.
+    pub async fn own_payment(
+        &self,
+        keys: SessionKeys,
+        payment: &str,
+    ) -> Result<PaymentRef, Refused> {
+        first(keys, Refused::NoSuchPayment, |key| {
+            let payment = payment.to_owned();
+            let subject = Subject::fresh(&key.event, Target::Session(key.hash));
+            self.decide(subject, move |work| work.own_payment(&key.hash, &payment))
+        })
+        .await
+    }
+
     /// Returns a payment as it is in the books, if the provider means the same by it.
     pub async fn find_payment(&self, payment: &PaymentRef) -> Result<PaymentRef, Refused> {
         let payment = payment.clone();

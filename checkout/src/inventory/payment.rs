@@ -15,18 +15,26 @@ pub enum ProviderId {
     Simulated,
     /// Stripe.
     Stripe,
+    /// Razorpay.
+    Razorpay,
     /// None: the order costs nothing.
     Free,
 }
 
 impl ProviderId {
-    const ALL: [ProviderId; 3] = [ProviderId::Simulated, ProviderId::Stripe, ProviderId::Free];
+    const ALL: [ProviderId; 4] = [
+        ProviderId::Simulated,
+        ProviderId::Stripe,
+        ProviderId::Razorpay,
+        ProviderId::Free,
+    ];
 
     /// Returns its name.
     pub fn as_str(self) -> &'static str {
         match self {
             ProviderId::Simulated => "simulated",
             ProviderId::Stripe => "stripe",
+            ProviderId::Razorpay => "razorpay",
             ProviderId::Free => "free",
         }
     }
@@ -40,7 +48,7 @@ impl ProviderId {
     /// Returns whether money moves there: a payment is offered to it first, and cancelled there
     /// before its seats are released.
     pub fn moves_money(self) -> bool {
-        self == ProviderId::Stripe
+        matches!(self, ProviderId::Stripe | ProviderId::Razorpay)
     }
 }
 
@@ -89,7 +97,8 @@ pub struct DuePayment {
 pub struct Offer {
     /// The provider's own id.
     pub reference: String,
-    /// Secret with which the fan's browser pays.
+    /// What the fan's browser pays with beside that: Stripe's secret of the payment, or the id of
+    /// the account's key at Razorpay.
     pub client_secret: String,
 }
 

@@ -1,6 +1,6 @@
 //! The stored record of a payment, and of refunds of a part of it.
 
-use super::model::{Money, PaymentRef, ProviderId, RefundRef};
+use super::model::{Money, PaymentRef, PaymentView, ProviderId, RefundRef};
 use super::payment_state::PaymentState;
 use serde::{Deserialize, Serialize};
 use shared::ids::EventId;
@@ -72,6 +72,25 @@ impl PaymentRow {
             provider: self.provider,
             reference: self.reference.clone(),
             refund: self.open_refund(),
+        }
+    }
+
+    /// Returns its public view.
+    pub(super) fn view(&self) -> PaymentView {
+        let is_razorpay = self.provider == ProviderId::Razorpay;
+        let order_id = self.reference.clone().filter(|_| is_razorpay);
+        let key_id = order_id.is_some().then(|| self.client_secret.clone());
+        PaymentView {
+            provider: self.provider.as_str().to_owned(),
+            id: self.id.clone(),
+            client_secret: if is_razorpay {
+                String::new()
+            } else {
+                self.client_secret.clone()
+            },
+            key_id,
+            order_id,
+            pending: self.state.is_pending(),
         }
     }
 

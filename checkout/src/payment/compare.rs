@@ -1,8 +1,8 @@
 //! `reconcile`: compares the payments in the books with the provider's list, to the cent.
 
-use super::provider::{Answer, Listed};
+use super::provider::{Answer, Listed, Provider, Reservation};
 use super::providers::Providers;
-use crate::inventory::{BookedPayment, Inventory, PaymentState};
+use crate::inventory::{BookedPayment, Inventory, PaymentState, Verdict};
 use shared::log;
 use shared::time::Time;
 use std::collections::HashMap;
@@ -65,54 +65,101 @@ async fn compare(
     if from >= to {
         return Err("--to: it is not after --from".to_owned());
     }
-    let provider = providers.chosen();
-    let listed = match provider.list(from, to).await {
-        Answer::Known(listed) => listed,
-        Answer::Refused(why) => return Err(format!("the provider does not list it: {why}")),
-        Answer::Unknown => return Err("the provider does not answer".to_owned()),
-    };
     let slack = i64::from(SLACK_SECONDS) * 1000;
     let booked = inventory.payments(Time(from.0 - slack), Time(to.0 + slack));
     let booked = booked.await.map_err(|error| error.to_string())?;
-    let mut books: HashMap<&str, &BookedPayment> = booked
-        .iter()
-        .filter_map(|booked| Some((booked.payment.reference.as_deref()?, booked)))
-        .collect();
+    let mut all: Vec<&dyn Provider> = providers.with_money().collect();
+    if all.is_empty() {
+        all.push(providers.chosen());
+    }
+    let is_compared = |booked: &&BookedPayment| {
+        let id = booked.payment.provider;
+        !id.moves_money() || all.iter().any(|provider| provider.id() == id)
+    };
+    if let Some(other) = booked.iter().find(|booked| !is_compared(booked)) {
+        let name = other.payment.provider.as_str();
+        return Err(format!("there are payments by {name}, which is not set up"));
+    }
     let mut compared = Compared {
-        payments: listed.len(),
+        payments: 0,
         differences: Vec::new(),
     };
-    for theirs in &listed {
-        let ours = books.remove(theirs.reference.as_str());
-        compared.differences.extend(difference(theirs, ours));
+    for provider in all {
+        let listed = known(provider.list(from, to).await)?;
+        compared.payments += listed.len();
+        compare_with(provider, &listed, &booked, &mut compared.differences).await?;
+    }
+    Ok(compared)
+}
+
+/// Returns what a provider knows, or why the books cannot be compared.
+fn known<T>(answer: Answer<T>) -> Result<T, String> {
+    match answer {
+        Answer::Known(value) => Ok(value),
+        Answer::Refused(why) => Err(format!("the provider does not list it: {why}")),
+        Answer::Unknown => Err("the provider does not answer".to_owned()),
+    }
+}
+
+/// Compares a provider's list with its payments in the books.
+async fn compare_with(
+    provider: &dyn Provider,
+    listed: &[Listed],
+    booked: &[BookedPayment],
+    differences: &mut Vec<String>,
+) -> Result<(), String> {
+    let own = booked
+        .iter()
+        .filter(|booked| booked.payment.provider == provider.id());
+    let mut books: HashMap<&str, &BookedPayment> = own
+        .filter_map(|booked| Some((booked.payment.reference.as_deref()?, booked)))
+        .collect();
+    for theirs in listed {
+        match books.remove(theirs.reference.as_str()) {
+            Some(ours) => differences.extend(difference(theirs, ours)),
+            // An unpaid payment is no difference: it was made, and its answer lost.
+            None if has_money(theirs) && is_ours(provider, theirs).await? => {
+                let why = "it is not in the books, and has money";
+                differences.push(line(&theirs.reference, why));
+            }
+            None => {}
+        }
     }
     // A payment that is missing from the list may have begun just outside of the period.
     for ours in books
         .into_values()
         .filter(|ours| ours.captured > ours.refunded)
     {
+        let id = &ours.payment.id;
         match provider.fetch(&ours.payment).await {
-            Answer::Known(_) => {}
-            Answer::Refused(_) => {
-                compared
-                    .differences
-                    .push(line(&ours.payment.id, "the provider does not know it"));
-            }
+            Answer::Known(report) if report.verdict == Verdict::Captured => {}
+            Answer::Known(_) => differences.push(line(id, "the provider has not taken it")),
+            Answer::Refused(_) => differences.push(line(id, "the provider does not know it")),
             Answer::Unknown => return Err("the provider does not answer".to_owned()),
         }
     }
-    Ok(compared)
+    Ok(())
+}
+
+/// Returns whether a payment in the list has money that does not go back by itself.
+fn has_money(theirs: &Listed) -> bool {
+    theirs.captured.amount != theirs.refunded || theirs.reservation == Reservation::Standing
+}
+
+/// Returns whether a payment that is not in the books was made by us.
+async fn is_ours(provider: &dyn Provider, theirs: &Listed) -> Result<bool, String> {
+    match theirs.is_ours {
+        Some(is_ours) => Ok(is_ours),
+        None => match provider.look_up(&theirs.reference).await {
+            Answer::Known(told) => Ok(told.is_some()),
+            Answer::Refused(_) => Ok(false),
+            Answer::Unknown => Err("the provider does not answer".to_owned()),
+        },
+    }
 }
 
 /// Returns what is different about a payment, in words.
-fn difference(theirs: &Listed, ours: Option<&BookedPayment>) -> Option<String> {
-    let Some(ours) = ours else {
-        // An unpaid payment is no difference: it was made, and its answer lost.
-        let is_empty = theirs.captured.amount == theirs.refunded && !theirs.is_reserved;
-        let of_others = theirs.payment.is_none();
-        return (!is_empty && !of_others)
-            .then(|| line(&theirs.reference, "it is not in the books, and has money"));
-    };
+fn difference(theirs: &Listed, ours: &BookedPayment) -> Option<String> {
     let id = &ours.payment.id;
     if theirs.captured.amount != ours.captured || theirs.refunded != ours.refunded {
         return Some(line(
@@ -126,11 +173,13 @@ fn difference(theirs: &Listed, ours: Option<&BookedPayment>) -> Option<String> {
     if ours.captured > 0 && theirs.captured.currency != ours.payment.amount.currency {
         return Some(line(id, "it is in another currency"));
     }
-    let is_expected = matches!(
-        ours.state,
-        PaymentState::Authorised | PaymentState::Capturing | PaymentState::Voiding
-    );
-    (theirs.is_reserved && !is_expected)
+    let is_expected = match ours.state {
+        PaymentState::Authorised | PaymentState::Capturing | PaymentState::Voiding => true,
+        PaymentState::Created | PaymentState::RequiresAction | PaymentState::Processing => false,
+        // It was let go, or paid twice: the provider gives it back.
+        _ => theirs.reservation == Reservation::Lapsing,
+    };
+    (theirs.reservation != Reservation::None && !is_expected)
         .then(|| line(id, "money is reserved that the books know nothing of"))
 }
 

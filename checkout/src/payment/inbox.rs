@@ -1,11 +1,9 @@
 //! Webhooks that were received: each acts once, in any order.
 
-use super::provider::{Answer, Report};
+use super::provider::{Answer, Notice};
 use crate::app::Shop;
-use crate::inventory::{InboxEvent, PaymentRef, ProviderId, Refused, Verdict};
-use crate::payment::stripe::Intent;
+use crate::inventory::{InboxEvent, ProviderId, Refused};
 use shared::group_commit::Unavailable;
-use shared::ids::EventId;
 
 /// Outcome of a webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +19,7 @@ pub(crate) enum Received {
 }
 
 impl Shop {
-    /// Has a webhook take effect, about a payment that the provider calls `reference`.
+    /// Has a webhook take effect.
     ///
     /// A webhook is a hint: where it was before others that are known already, the provider is asked
     /// how the payment is. States never go back, so that it does not matter in which order webhooks
@@ -29,19 +27,14 @@ impl Shop {
     ///
     /// # Errors
     /// If it has to be sent again: the store or the provider did not answer.
-    pub(crate) async fn receive(
-        &self,
-        id: &str,
-        reference: &str,
-        told: Option<Intent>,
-    ) -> Result<Received, Refused> {
-        if self.inventory.has_received(id).await? {
+    pub(crate) async fn receive(&self, notice: Notice) -> Result<Received, Refused> {
+        if self.inventory.has_received(&notice.id).await? {
             return Ok(Received::Repeated);
         }
-        let received = self.act_on(reference, told).await?;
+        let received = self.act_on(&notice).await?;
         let event = InboxEvent {
-            id: id.to_owned(),
-            reference: reference.to_owned(),
+            id: notice.id,
+            reference: notice.reference,
             is_parked: received == Received::Parked,
         };
         self.inventory.receive(event).await?;
@@ -55,7 +48,14 @@ impl Shop {
             Err(error) => return tracing::debug!(%error, "parked webhooks wait"),
         };
         for event in parked {
-            match self.act_on(&event.reference, None).await {
+            let notice = Notice {
+                id: event.id.clone(),
+                provider: provider_of(&event.reference),
+                reference: event.reference.clone(),
+                told: None,
+                complaint: None,
+            };
+            match self.act_on(&notice).await {
                 Ok(Received::Parked) | Err(_) => {}
                 Ok(_) => {
                     let done = InboxEvent {
@@ -68,52 +68,40 @@ impl Shop {
         }
     }
 
-    async fn act_on(&self, reference: &str, told: Option<Intent>) -> Result<Received, Refused> {
-        let stripe = self.providers.stripe().ok_or(Unavailable)?;
-        // Only what moves a payment forward is believed without asking.
-        let forward = told
-            .filter(|intent| matches!(intent.verdict(), Verdict::Authorised | Verdict::Captured));
-        let intent = match forward {
-            Some(intent) => intent,
-            None => match stripe.intent(reference).await {
-                Answer::Known(intent) => intent,
-                Answer::Refused(_) => return Ok(Received::Ignored),
+    async fn act_on(&self, notice: &Notice) -> Result<Received, Refused> {
+        let provider = self.providers.of(notice.provider).ok_or(Unavailable)?;
+        let told = match &notice.told {
+            Some(told) => told.clone(),
+            None => match provider.look_up(&notice.reference).await {
+                Answer::Known(Some(told)) => told,
+                Answer::Known(None) | Answer::Refused(_) => return Ok(Received::Ignored),
                 Answer::Unknown => return Err(Unavailable.into()),
             },
         };
-        let Some(payment) = payment_of(&intent) else {
-            return Ok(Received::Ignored);
-        };
-        let payment = match self.inventory.find_payment(&payment).await {
+        let payment = match self.inventory.find_payment(&told.payment).await {
             Ok(payment) => payment,
             Err(Refused::NoSuchOrder | Refused::NoSuchPayment | Refused::NoSuchEvent) => {
                 return Ok(Received::Parked);
             }
             Err(other) => return Err(other),
         };
-        let report = Report {
-            verdict: intent.verdict(),
-            amount: intent.money(),
-        };
-        let told = Answer::Known(report);
-        if let Some(next) = self.take(stripe, &payment, told).await? {
+        if let Some(why) = &notice.complaint {
+            self.review(&payment, why.clone()).await?;
+            return Ok(Received::Done);
+        }
+        let report = Answer::Known(told.report);
+        if let Some(next) = self.take(provider, &payment, report).await? {
             self.drive(next).await;
         }
         Ok(Received::Done)
     }
 }
 
-/// Returns our payment that a PaymentIntent is for, by what was written to it.
-fn payment_of(intent: &Intent) -> Option<PaymentRef> {
-    let metadata = &intent.metadata;
-    Some(PaymentRef {
-        event: EventId::parse(metadata.event.as_deref()?).ok()?,
-        order: metadata.order.clone()?,
-        id: metadata.payment.clone()?,
-        amount: intent.money()?,
-        promised_at: None,
-        provider: ProviderId::Stripe,
-        reference: Some(intent.id.clone()),
-        refund: None,
-    })
+/// Returns the provider whose ids of payments look like this one.
+fn provider_of(reference: &str) -> ProviderId {
+    if reference.starts_with("order_") {
+        ProviderId::Razorpay
+    } else {
+        ProviderId::Stripe
+    }
 }

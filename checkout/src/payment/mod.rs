@@ -1,12 +1,16 @@
 //! Payments: the provider is asked outside of every transaction, and its verdict is recorded in a
 //! transaction of its own.
 
+mod api;
 mod compare;
 pub(crate) mod declines;
 pub(crate) mod inbox;
 pub(crate) mod provider;
 mod providers;
+mod razorpay;
+pub(crate) mod razorpay_return;
 pub(crate) mod reconciler;
+mod secrets;
 pub(crate) mod simulated;
 mod steps;
 mod stripe;
@@ -27,8 +31,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
 pub use compare::{ReconcileArgs, reconcile};
-pub use provider::{Answer, Listed, Provider, Report};
+pub use provider::{Answer, Listed, Provider, Report, Reservation, Told};
 pub use providers::{PaymentArgs, Providers};
+pub use razorpay::RazorpayArgs;
 use steps::count;
 pub use stripe::StripeArgs;
 pub use unsettled::Unsettled;

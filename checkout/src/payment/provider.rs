@@ -35,23 +35,58 @@ pub struct Report {
     pub amount: Option<Money>,
 }
 
+/// A payment that a provider tells of by its own id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The payment of ours, by what was written to it when it was offered.
+    pub payment: PaymentRef,
+    /// Its state.
+    pub report: Report,
+}
+
+/// A webhook whose signature is right: a hint that something happened to a payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Notice {
+    /// Id under which it is remembered, unique among all providers.
+    pub(crate) id: String,
+    /// Its sender.
+    pub(crate) provider: ProviderId,
+    /// The provider's own id of the payment.
+    pub(crate) reference: String,
+    /// What it says, where that may be believed without asking.
+    pub(crate) told: Option<Told>,
+    /// Why a person has to look at the payment, if that is what it says.
+    pub(crate) complaint: Option<String>,
+}
+
 /// A payment in a provider's list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     /// The provider's own id.
     pub reference: String,
-    /// Our id of the payment, unless it was not made by us.
-    pub payment: Option<String>,
+    /// Whether it was made by us; `None` if the list does not say.
+    pub is_ours: Option<bool>,
     /// Amount captured.
     pub captured: Money,
     /// Amount refunded, in minor units.
     pub refunded: i64,
-    /// Whether money is reserved and was not taken.
-    pub is_reserved: bool,
+    /// Money that was not taken.
+    pub reservation: Reservation,
 }
 
-/// A payment provider. Every call has a time limit, may be repeated, and takes effect once: it
-/// carries an idempotency key made of the payment and the operation. None runs inside a transaction.
+/// Money of a fan that is reserved at a provider and was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reservation {
+    /// There is none.
+    None,
+    /// It stays until it is captured or cancelled.
+    Standing,
+    /// It cannot be cancelled, and goes back by itself unless it is captured.
+    Lapsing,
+}
+
+/// A payment provider. Every call has a time limit, may be repeated, and takes effect once. None
+/// runs inside a transaction.
 ///
 /// A payment is offered, authorised by the fan, and captured once its seats are booked; or it is
 /// cancelled before its seats are released.
@@ -59,6 +94,14 @@ pub struct Listed {
 pub trait Provider: Send + Sync {
     /// Returns which one it is.
     fn id(&self) -> ProviderId;
+
+    /// Checks whether the provider takes a currency, in the minor units of ISO 4217.
+    ///
+    /// # Errors
+    /// A sentence for the organiser.
+    fn check_currency(&self, _code: &str) -> Result<(), String> {
+        Ok(())
+    }
 
     /// Makes a payment known to the provider. Seats are frozen by then.
     async fn offer(&self, payment: &PaymentRef) -> Answer<Offer>;
@@ -70,10 +113,14 @@ pub trait Provider: Send + Sync {
     /// Returns the state of a payment.
     async fn fetch(&self, payment: &PaymentRef) -> Answer<Report>;
 
+    /// Returns a payment by the provider's own id; `None` if it was not made by us.
+    async fn look_up(&self, reference: &str) -> Answer<Option<Told>>;
+
     /// Takes the money that is reserved.
     async fn capture(&self, payment: &PaymentRef) -> Answer<Report>;
 
-    /// Cancels a payment, reserved or not.
+    /// Cancels a payment, reserved or not. After a report that it is voided, the checkout takes no
+    /// money by it any more.
     async fn cancel(&self, payment: &PaymentRef) -> Answer<Report>;
 
     /// Gives money back.

@@ -36,7 +36,7 @@ impl Shop {
             }
             Err(error) => tracing::debug!(%error, "payments are looked for again"),
         }
-        if self.providers.stripe().is_some() {
+        if self.providers.with_money().next().is_some() {
             self.take_parked().await;
         }
     }

@@ -1,6 +1,6 @@
 //! The simulated provider: the card's number decides the outcome of a payment.
 
-use super::provider::{Answer, Listed, Provider, Report};
+use super::provider::{Answer, Listed, Provider, Report, Told};
 use crate::inventory::{Offer, PaymentRef, ProviderId, RefundRef, Verdict};
 use async_trait::async_trait;
 use shared::time::Time;
@@ -32,6 +32,10 @@ impl Provider for Simulated {
             None => Verdict::Declined("interrupted".to_owned()),
         };
         Answer::Known(report(verdict))
+    }
+
+    async fn look_up(&self, _: &str) -> Answer<Option<Told>> {
+        Answer::Known(None)
     }
 
     async fn capture(&self, _: &PaymentRef) -> Answer<Report> {

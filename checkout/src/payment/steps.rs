@@ -144,7 +144,7 @@ impl Shop {
     }
 
     /// Marks that a person has to look at a payment.
-    async fn review(&self, payment: &PaymentRef, why: String) -> Result<(), Refused> {
+    pub(super) async fn review(&self, payment: &PaymentRef, why: String) -> Result<(), Refused> {
         let verdict = Verdict::Contradiction(why);
         self.inventory
             .report(payment, verdict.clone(), None)
@@ -178,7 +178,7 @@ impl Shop {
     /// Makes the payment of an order known to its provider, and returns the order with what the
     /// fan's browser needs; without it if the provider does not answer for now.
     pub(crate) async fn offered(self: &Arc<Shop>, order: Order) -> Order {
-        let is_new = order.payment.client_secret.is_empty() && order.state == "paying";
+        let is_new = !order.payment.is_offered() && order.state == "paying";
         let provider = ProviderId::named(&order.payment.provider);
         let Some(provider) = provider.filter(|provider| is_new && provider.moves_money()) else {
             return order;

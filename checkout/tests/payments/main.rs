@@ -5,9 +5,11 @@
     reason = "a test that cannot go on should stop there"
 )]
 
+mod at_provider;
 mod faults;
 mod node;
-mod stripe;
-mod stripe_stage;
+mod razorpay;
+mod sales;
+mod stage;
 mod verdicts;
 mod webhooks;

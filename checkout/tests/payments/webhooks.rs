@@ -1,26 +1,27 @@
 //! Webhooks: signed, each acting once, in any order.
 
-use crate::stripe_stage::StripeStage;
+use crate::at_provider::{Card, Webhook};
+use crate::stage::ProviderStage;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use testkit::WebhookEvent;
 
-fn event(id: &str, intent: &Value) -> WebhookEvent {
-    WebhookEvent {
+fn event(id: &str, intent: &Value) -> Webhook {
+    Webhook::Stripe(WebhookEvent {
         kind: "payment_intent.amount_capturable_updated".into(),
         body: json!({"id": id, "object": "event", "data": {"object": intent}}).to_string(),
-    }
+    })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn webhooks_act_once_in_any_order_however_often_they_come_and_if_they_never_come() {
-    for stage in StripeStage::both().await {
+    for stage in ProviderStage::all().await {
         for order_of_events in 0..4 {
             let order = stage.order(&["s-A-1"]).await;
-            let secret = stage.secret(&order).await;
-            stage.stripe.confirm(&secret, "pm_card_visa").unwrap();
-            let mut events = stage.stripe.take_events();
+            let told = stage.told(&order).await;
+            stage.provider.pay(&told, Card::Good).unwrap();
+            let mut events = stage.provider.take_events();
             match order_of_events {
                 0 => {}
                 1 => events.reverse(),
@@ -34,17 +35,13 @@ async fn webhooks_act_once_in_any_order_however_often_they_come_and_if_they_neve
             let bought = stage.see(&order).await;
             assert_eq!(bought.state, "confirmed", "{order_of_events}");
             // Those of the capture come late, and those of before once more.
-            events.extend(stage.stripe.take_events());
+            events.extend(stage.provider.take_events());
             events.reverse();
             for event in &events {
                 assert_eq!(stage.webhook(event).await, StatusCode::NO_CONTENT);
             }
             assert_eq!(stage.see(&order).await.state, "confirmed");
-            let captures = stage.stripe.calls().into_iter();
-            assert_eq!(
-                captures.filter(|call| call == "capture").count(),
-                order_of_events + 1
-            );
+            assert_eq!(stage.provider.captures(), order_of_events + 1);
             stage.check_books().await;
             stage.refund(&bought.id, None).await;
         }
@@ -53,11 +50,11 @@ async fn webhooks_act_once_in_any_order_however_often_they_come_and_if_they_neve
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_webhook_sent_at_once_from_many_connections_has_one_effect() {
-    for stage in StripeStage::both().await {
+    for stage in ProviderStage::all().await {
         let order = stage.order(&["s-A-1"]).await;
-        let secret = stage.secret(&order).await;
-        stage.stripe.confirm(&secret, "pm_card_visa").unwrap();
-        let events = stage.stripe.take_events();
+        let told = stage.told(&order).await;
+        stage.provider.pay(&told, Card::Good).unwrap();
+        let events = stage.provider.take_events();
         let last = events.last().unwrap();
         let all = futures_util::future::join_all((0..8).map(|_| stage.webhook(last))).await;
         assert!(all.iter().all(|status| *status == StatusCode::NO_CONTENT));
@@ -68,40 +65,29 @@ async fn the_same_webhook_sent_at_once_from_many_connections_has_one_effect() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_webhook_that_is_not_signed_by_stripe_now_is_refused_and_does_nothing() {
-    for stage in StripeStage::both().await {
+async fn a_webhook_that_is_not_signed_by_the_provider_now_is_refused_and_does_nothing() {
+    for stage in ProviderStage::all().await {
         let order = stage.order(&["s-A-1"]).await;
-        let secret = stage.secret(&order).await;
-        stage.stripe.confirm(&secret, "pm_card_visa").unwrap();
-        let events = stage.stripe.take_events();
+        let told = stage.told(&order).await;
+        stage.provider.pay(&told, Card::Good).unwrap();
+        let events = stage.provider.take_events();
         let event = events.last().unwrap();
-        let now = u64::try_from(stage.clock.now().seconds()).unwrap();
-        let old = event.signature_at(now - 301);
-        let other = WebhookEvent {
-            body: event.body.replace("requires_capture", "succeeded"),
-            ..event.clone()
-        };
-        for signature in ["", "t=1,v1=00", &old, &other.signature_at(now)] {
-            let status = stage.send_webhook(&event.body, signature).await;
+        for signature in event.bad_signatures(stage.seconds()) {
+            let status = stage.send_webhook(event, &signature).await;
             assert_eq!(status, StatusCode::BAD_REQUEST, "{signature}");
         }
         assert_eq!(stage.see(&order).await.state, "paying");
-        let id: Value = serde_json::from_str(&event.body).unwrap();
         let inventory = &stage.node.shop.inventory;
-        assert!(
-            !inventory
-                .has_received(id["id"].as_str().unwrap())
-                .await
-                .unwrap()
-        );
+        assert!(!inventory.has_received(&event.inbox_id()).await.unwrap());
         assert_eq!(stage.webhook(event).await, StatusCode::NO_CONTENT);
+        assert!(inventory.has_received(&event.inbox_id()).await.unwrap());
         assert_eq!(stage.see(&order).await.state, "confirmed");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_webhook_about_an_unknown_payment_is_parked_and_one_about_nothing_of_ours_ignored() {
-    for stage in StripeStage::both().await {
+async fn a_webhook_of_stripe_about_an_unknown_payment_is_parked_and_one_of_others_ignored() {
+    for stage in ProviderStage::stripe().await {
         let metadata = json!({"event": "arena", "order": "ord_1", "payment": "pay_1"});
         let unknown = json!({"id": "pi_1", "object": "payment_intent", "status": "requires_capture",
             "amount": 4500, "currency": "eur", "metadata": metadata});
@@ -121,14 +107,12 @@ async fn a_webhook_about_an_unknown_payment_is_parked_and_one_about_nothing_of_o
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn money_of_another_amount_or_currency_than_ours_needs_a_look_and_keeps_the_seats() {
-    for stage in StripeStage::both().await {
-        for (seat, amount, currency) in [("s-A-1", 1, "eur"), ("s-A-2", 4500, "usd")] {
+    for stage in ProviderStage::all().await {
+        for (seat, amount, currency) in [("s-A-1", 1, "EUR"), ("s-A-2", 4500, "USD")] {
             let order = stage.order(&[seat]).await;
-            let secret = stage.secret(&order).await;
-            let mut intent = stage.stripe.confirm(&secret, "pm_card_visa").unwrap();
-            intent["amount"] = amount.into();
-            intent["currency"] = currency.into();
-            let wrong = event(&format!("evt_{seat}"), &intent);
+            let told = stage.told(&order).await;
+            let paid = stage.provider.pay(&told, Card::Good).unwrap();
+            let wrong = stage.provider.misstate(&paid, amount, currency);
             assert_eq!(stage.webhook(&wrong).await, StatusCode::NO_CONTENT);
             assert_eq!(stage.see(&order).await.state, "needs_review");
             // Nothing is done by itself from then on.
@@ -137,7 +121,7 @@ async fn money_of_another_amount_or_currency_than_ours_needs_a_look_and_keeps_th
             assert_eq!(stage.see(&order).await.state, "needs_review");
         }
         assert_eq!(stage.counts().await, [4, 2, 0]);
-        assert!(!stage.stripe.calls().contains(&"capture".to_owned()));
+        assert_eq!(stage.provider.captures(), 0);
         assert_eq!(
             stage.reconcile().await,
             ExitCode::from(1),

@@ -32,8 +32,8 @@ use utoipa::openapi::OpenApi;
 
 /// A handler must answer within this; reading a slow body counts.
 const REQUEST: Duration = Duration::from_secs(30);
-/// Route of webhooks.
-const WEBHOOKS: &str = "/webhooks/stripe";
+/// Beginning of the routes of webhooks.
+const WEBHOOKS: &str = "/webhooks/";
 
 /// Wraps a router in the middleware common to all responses (limits, headers, compression, logs,
 /// metrics) and adds the routes that both services have: static files, the organiser's session and
@@ -126,7 +126,7 @@ async fn answer(
     let refused = refused.or_else(|| {
         // A payment provider sends all its webhooks from few addresses; those without its signature
         // are counted by their handler.
-        let limited = address.filter(|_| !is_gate && route != WEBHOOKS)?;
+        let limited = address.filter(|_| !is_gate && !route.starts_with(WEBHOOKS))?;
         let counted = site.limits.requests.check(limited);
         counted.err().map(Problem::too_many)
     });

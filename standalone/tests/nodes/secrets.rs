@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use testkit::free_port;
 
 const PROGRAMS: [&str; 3] = ["fairline", "waiting-room", "checkout"];
-const SECRETS: [&str; 18] = [
+const SECRETS: [&str; 21] = [
     "FAIRLINE_ORGANISER_KEY",
     "FAIRLINE_ORGANISER_KEYS",
     "FAIRLINE_PASS_SECRET",
@@ -22,6 +22,9 @@ const SECRETS: [&str; 18] = [
     "FAIRLINE_PURGE_HEADER",
     "FAIRLINE_OTLP_HEADERS",
     "FAIRLINE_PERSONAL_KEYS",
+    "FAIRLINE_RAZORPAY_KEY_ID",
+    "FAIRLINE_RAZORPAY_KEY_SECRET",
+    "FAIRLINE_RAZORPAY_WEBHOOK_SECRETS",
     "FAIRLINE_STRIPE_KEY",
     "FAIRLINE_STRIPE_PUBLISHABLE_KEY",
     "FAIRLINE_STRIPE_WEBHOOK_SECRET",

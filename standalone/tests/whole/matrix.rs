@@ -20,7 +20,8 @@ const PUBLIC: [&str; 15] = [
     "POST /api/v1/organiser/session",
     "DELETE /api/v1/organiser/session",
     "POST /api/v1/qr",
-    // Signed by its sender.
+    // Signed by their senders.
+    "POST /webhooks/razorpay",
     "POST /webhooks/stripe",
     "GET /api/openapi.json",
     "GET /api/asyncapi.json",

@@ -123,6 +123,21 @@ impl UnitOfWork<'_> {
         })
     }
 
+    /// Returns a payment of a session's visitor.
+    pub(in crate::inventory) fn own_payment(
+        &self,
+        key: &Key,
+        payment: &str,
+    ) -> Result<PaymentRef, Refused> {
+        self.session(key)?;
+        let mut orders = self.records.orders.iter();
+        let found = orders.find_map(|order| {
+            let row = order.payments.iter().find(|row| row.id == payment)?;
+            Some(self.payment_ref(&order.id, row))
+        });
+        found.ok_or(Refused::NoSuchPayment)
+    }
+
     /// Returns a payment as it is in the books, if its provider means the same one.
     pub(in crate::inventory) fn find_payment(
         &self,

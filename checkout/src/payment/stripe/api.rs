@@ -1,15 +1,12 @@
 //! Requests to Stripe's API: form-encoded, answered in JSON.
 
-use axum::http::{Method, StatusCode, header};
+use crate::payment::api::{Api, Reply};
+use axum::http::{Method, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use shared::remote::RemoteService;
 use std::fmt;
-use std::time::Duration;
 use url::form_urlencoded::Serializer;
 
-/// Longest time for an answer.
-const ANSWER: Duration = Duration::from_secs(10);
 /// Version of the API that requests and answers are in.
 const VERSION: &str = "2024-06-20";
 
@@ -23,25 +20,8 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-/// The API, with the key of an account.
-pub(super) struct Api {
-    remote: RemoteService,
-    authorization: String,
-}
-
-/// Outcome of a request.
-#[derive(Clone, Debug)]
-pub(super) enum Reply<T> {
-    /// It was done.
-    Done(T),
-    /// It was refused, and will be again.
-    Refused(String),
-    /// The server failed. Stripe repeats this for as long as it remembers the idempotency key,
-    /// whether the request had an effect or not.
-    Failed,
-    /// Nothing came back, or that it is to be asked again. It may be under way still.
-    Lost,
-}
+/// Stripe's API, with the key of an account.
+pub(super) struct StripeApi(Api);
 
 #[derive(Deserialize)]
 struct ErrorBody {
@@ -76,12 +56,10 @@ impl Form {
     }
 }
 
-impl Api {
-    pub(super) fn new(url: &str, key: &ApiKey) -> Api {
-        Api {
-            remote: RemoteService::new("stripe", url, ANSWER),
-            authorization: format!("Bearer {}", key.0),
-        }
+impl StripeApi {
+    pub(super) fn new(url: &str, key: &ApiKey) -> StripeApi {
+        let authorization = format!("Bearer {}", key.0);
+        StripeApi(Api::new("stripe", url, authorization, reason))
     }
 
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str, query: &Form) -> Reply<T> {
@@ -89,70 +67,33 @@ impl Api {
             query if query.is_empty() => path.to_owned(),
             query => format!("{path}?{query}"),
         };
-        self.send(Method::GET, &path, None, None).await
+        let request = self.0.request(Method::GET, &path);
+        self.0
+            .send(request.header("stripe-version", VERSION), None)
+            .await
     }
 
+    /// Posts a form. To an idempotency key whose request failed, Stripe repeats that failure for as
+    /// long as it remembers the key, whether the request had an effect or not.
     pub(super) async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
         form: &Form,
         idempotency_key: &str,
     ) -> Reply<T> {
-        let form = Some(form.encode());
-        self.send(Method::POST, path, form, Some(idempotency_key))
-            .await
-    }
-
-    async fn send<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &str,
-        form: Option<String>,
-        key: Option<&str>,
-    ) -> Reply<T> {
-        let mut request = self
-            .remote
-            .request(method, path)
-            .header(header::AUTHORIZATION, &self.authorization)
-            .header("stripe-version", VERSION);
-        if form.is_some() {
-            let kind = "application/x-www-form-urlencoded";
-            request = request.header(header::CONTENT_TYPE, kind);
-        }
-        if let Some(key) = key {
-            request = request.header("idempotency-key", key);
-        }
-        let Some((status, body)) = self.remote.send(request, form).await else {
-            return Reply::Lost;
-        };
-        if status.is_success() {
-            return match serde_json::from_slice(&body) {
-                Ok(value) => Reply::Done(value),
-                Err(error) => {
-                    tracing::error!(%error, "stripe answered what cannot be read");
-                    Reply::Lost
-                }
-            };
-        }
-        refusal(status, &body)
+        let kind = "application/x-www-form-urlencoded";
+        let request = self.0.request(Method::POST, path);
+        let request = request
+            .header("stripe-version", VERSION)
+            .header(header::CONTENT_TYPE, kind)
+            .header("idempotency-key", idempotency_key);
+        self.0.send(request, Some(form.encode())).await
     }
 }
 
-/// Reads an answer that is no success.
-fn refusal<T>(status: StatusCode, body: &[u8]) -> Reply<T> {
+/// Returns the reason of a refusal.
+fn reason(body: &[u8]) -> String {
     let error = serde_json::from_slice::<ErrorBody>(body);
     let error = error.map(|body| body.error).unwrap_or_default();
-    let code = error.decline_code.or(error.code).unwrap_or(error.kind);
-    match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            tracing::error!(%status, code, "stripe does not accept FAIRLINE_STRIPE_KEY");
-            Reply::Lost
-        }
-        // Too many requests, or another one with this idempotency key or on this object is under
-        // way.
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::CONFLICT => Reply::Lost,
-        _ if code == "lock_timeout" => Reply::Lost,
-        status if status.is_server_error() => Reply::Failed,
-        status => Reply::Refused(format!("{} {code}", status.as_u16())),
-    }
+    error.decline_code.or(error.code).unwrap_or(error.kind)
 }

@@ -1,13 +1,14 @@
 //! Stripe's answers: PaymentIntents and refunds.
 
-use crate::inventory::{Currency, Money, Offer, Verdict};
-use crate::payment::provider::Listed;
+use crate::inventory::{Currency, Money, Offer, PaymentRef, ProviderId, Verdict};
+use crate::payment::provider::{Listed, Report, Reservation, Told};
 use serde::Deserialize;
+use shared::ids::EventId;
 
 /// A PaymentIntent: a payment as Stripe knows it.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Intent {
-    pub(crate) id: String,
+pub(super) struct Intent {
+    pub(super) id: String,
     status: String,
     #[serde(default)]
     amount: i64,
@@ -18,7 +19,7 @@ pub(crate) struct Intent {
     #[serde(default)]
     client_secret: Option<String>,
     #[serde(default)]
-    pub(crate) metadata: Metadata,
+    metadata: Metadata,
     #[serde(default)]
     last_payment_error: Option<PaymentError>,
     #[serde(default)]
@@ -28,10 +29,10 @@ pub(crate) struct Intent {
 /// Our metadata of a PaymentIntent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub(crate) struct Metadata {
-    pub(crate) event: Option<String>,
-    pub(crate) order: Option<String>,
-    pub(crate) payment: Option<String>,
+struct Metadata {
+    event: Option<String>,
+    order: Option<String>,
+    payment: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -94,7 +95,7 @@ impl Refund {
 
 impl Intent {
     /// Returns what its status means for our payment.
-    pub(crate) fn verdict(&self) -> Verdict {
+    pub(super) fn verdict(&self) -> Verdict {
         match self.status.as_str() {
             "requires_payment_method" => match &self.last_payment_error {
                 Some(error) => Verdict::Declined(error.reason().to_owned()),
@@ -109,8 +110,33 @@ impl Intent {
         }
     }
 
+    /// Returns how our payment stands.
+    pub(super) fn report(&self) -> Report {
+        Report {
+            verdict: self.verdict(),
+            amount: self.money(),
+        }
+    }
+
+    /// Returns our payment that it is for, by what was written to it; `None` if it is not ours.
+    pub(super) fn told(&self) -> Option<Told> {
+        let metadata = &self.metadata;
+        let payment = PaymentRef {
+            event: EventId::parse(metadata.event.as_deref()?).ok()?,
+            order: metadata.order.clone()?,
+            id: metadata.payment.clone()?,
+            amount: self.money()?,
+            promised_at: None,
+            provider: ProviderId::Stripe,
+            reference: Some(self.id.clone()),
+            refund: None,
+        };
+        let report = self.report();
+        Some(Told { payment, report })
+    }
+
     /// Returns the amount that it is about.
-    pub(crate) fn money(&self) -> Option<Money> {
+    fn money(&self) -> Option<Money> {
         Some(Money {
             amount: self.amount,
             currency: Currency::parse(&self.currency.to_ascii_uppercase())?,
@@ -129,9 +155,12 @@ impl Intent {
     pub(super) fn into_listed(self) -> Option<Listed> {
         let currency = self.money()?.currency;
         Some(Listed {
-            is_reserved: self.status == "requires_capture",
+            reservation: match self.status.as_str() {
+                "requires_capture" => Reservation::Standing,
+                _ => Reservation::None,
+            },
             reference: self.id,
-            payment: self.metadata.payment,
+            is_ours: Some(self.metadata.payment.is_some()),
             captured: Money {
                 amount: self.amount_received,
                 currency,

@@ -1,21 +1,23 @@
 //! Stripe: payments as PaymentIntents with manual capture, over its HTTP API.
 
 mod api;
+mod event;
 mod intent;
 mod settings;
-pub(crate) mod signature;
+mod signature;
 
-use super::provider::{Answer, Listed, Provider, Report};
+use super::api::Reply;
+use super::provider::{Answer, Listed, Provider, Report, Told};
+use super::secrets::WebhookSecrets;
 use crate::inventory::{Offer, PaymentRef, ProviderId, RefundRef, Verdict};
-use api::{Api, Form, Reply};
+use api::{Form, StripeApi};
 use async_trait::async_trait;
-pub(crate) use intent::Intent;
-use intent::{IntentList, Refund, RefundList};
+pub(super) use event::notice;
+use intent::{Intent, IntentList, Refund, RefundList};
 pub use settings::StripeArgs;
 use settings::StripeSettings;
 use shared::crypto::random_id;
 use shared::time::Time;
-use signature::WebhookSecrets;
 
 /// Largest number of pages read of a list, of 100 each.
 const PAGES_MAX: usize = 2_000;
@@ -26,8 +28,8 @@ const KEYS_MAX: u32 = 8;
 
 /// The provider.
 pub(crate) struct Stripe {
-    api: Api,
-    pub(crate) webhooks: WebhookSecrets,
+    api: StripeApi,
+    webhooks: WebhookSecrets,
     /// Key with which the page shows Stripe's form for cards.
     pub(crate) publishable_key: Option<String>,
 }
@@ -36,16 +38,20 @@ impl Stripe {
     /// Creates the provider.
     pub(crate) fn new(settings: StripeSettings) -> Stripe {
         Stripe {
-            api: Api::new(&settings.url, &settings.key),
+            api: StripeApi::new(&settings.url, &settings.key),
             webhooks: settings.webhook_secrets,
             publishable_key: settings.publishable_key,
         }
     }
 
-    /// Returns a PaymentIntent.
-    pub(crate) async fn intent(&self, reference: &str) -> Answer<Intent> {
+    /// Returns whether a header `Stripe-Signature` signs this body, now.
+    pub(crate) fn signed(&self, header: &str, body: &[u8], now: Time) -> bool {
+        signature::accepts(&self.webhooks, header, body, now)
+    }
+
+    async fn intent(&self, reference: &str) -> Answer<Intent> {
         let reply = self.api.get(&path(reference, ""), &Form::default()).await;
-        answer(reply)
+        reply.into_answer()
     }
 
     /// Captures or cancels a payment. Whatever the answer, its state says whether it was done.
@@ -60,16 +66,16 @@ impl Stripe {
         for key in [first, second] {
             let reply: Reply<Intent> = self.api.post(&path, &Form::default(), &key).await;
             let is_final = match &reply {
-                Reply::Done(intent) => return Answer::Known(report(intent)),
+                Reply::Done(intent) => return Answer::Known(intent.report()),
                 Reply::Refused(_) | Reply::Lost => true,
                 Reply::Failed => false,
             };
             match self.intent(reference).await {
                 Answer::Known(intent) if is_open(&intent) && !is_final => {}
                 Answer::Known(intent) if is_open(&intent) => {
-                    return answer(reply).map(|intent| report(&intent));
+                    return reply.into_answer().map(|intent| intent.report());
                 }
-                told => return told.map(|intent| report(&intent)),
+                told => return told.map(|intent| intent.report()),
             }
         }
         Answer::Unknown
@@ -85,7 +91,7 @@ impl Stripe {
             if let Some(last) = &after {
                 query = query.with("starting_after", last);
             }
-            let page: RefundList = match answer(self.api.get("/v1/refunds", &query).await) {
+            let page: RefundList = match self.api.get("/v1/refunds", &query).await.into_answer() {
                 Answer::Known(page) => page,
                 other => return other.map(|_: RefundList| false),
             };
@@ -109,14 +115,6 @@ fn keys(id: &str, operation: &str) -> impl Iterator<Item = String> {
     })
 }
 
-fn answer<T>(reply: Reply<T>) -> Answer<T> {
-    match reply {
-        Reply::Done(value) => Answer::Known(value),
-        Reply::Refused(why) => Answer::Refused(why),
-        Reply::Failed | Reply::Lost => Answer::Unknown,
-    }
-}
-
 /// Returns whether a payment is neither captured nor cancelled.
 fn is_open(intent: &Intent) -> bool {
     !matches!(intent.verdict(), Verdict::Captured | Verdict::Voided)
@@ -124,13 +122,6 @@ fn is_open(intent: &Intent) -> bool {
 
 fn path(reference: &str, operation: &str) -> String {
     format!("/v1/payment_intents/{reference}{operation}")
-}
-
-fn report(intent: &Intent) -> Report {
-    Report {
-        verdict: intent.verdict(),
-        amount: intent.money(),
-    }
 }
 
 #[async_trait]
@@ -155,7 +146,7 @@ impl Provider for Stripe {
         for key in keys(&payment.id, "offer") {
             match self.api.post("/v1/payment_intents", &form, &key).await {
                 Reply::Failed => {}
-                reply => return answer(reply).map(Intent::into_offer),
+                reply => return reply.into_answer().map(Intent::into_offer),
             }
         }
         Answer::Unknown
@@ -169,7 +160,11 @@ impl Provider for Stripe {
         let Some(reference) = &payment.reference else {
             return Answer::Refused("it was never offered".to_owned());
         };
-        self.intent(reference).await.map(|intent| report(&intent))
+        self.intent(reference).await.map(|intent| intent.report())
+    }
+
+    async fn look_up(&self, reference: &str) -> Answer<Option<Told>> {
+        self.intent(reference).await.map(|intent| intent.told())
     }
 
     async fn capture(&self, payment: &PaymentRef) -> Answer<Report> {
@@ -200,7 +195,7 @@ impl Provider for Stripe {
             match self.has_refund(reference, refund).await {
                 Answer::Known(true) => return Answer::Known(()),
                 Answer::Known(false) if !is_final => {}
-                Answer::Known(false) => return answer(reply).map(|_| ()),
+                Answer::Known(false) => return reply.into_answer().map(|_| ()),
                 _ => return Answer::Unknown,
             }
         }
@@ -219,7 +214,8 @@ impl Provider for Stripe {
             if let Some(last) = &after {
                 query = query.with("starting_after", last);
             }
-            let page: IntentList = match answer(self.api.get("/v1/payment_intents", &query).await) {
+            let reply = self.api.get("/v1/payment_intents", &query).await;
+            let page: IntentList = match reply.into_answer() {
                 Answer::Known(page) => page,
                 other => return other.map(|_: IntentList| Vec::new()),
             };

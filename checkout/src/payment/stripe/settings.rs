@@ -1,7 +1,8 @@
 //! Settings of Stripe.
 
 use super::api::ApiKey;
-use super::signature::WebhookSecrets;
+use super::signature::check_secret;
+use crate::payment::secrets::WebhookSecrets;
 use shared::mistakes::Mistakes;
 use shared::web_url::is_web_url;
 
@@ -66,7 +67,7 @@ impl StripeArgs {
             mistakes.add(format!("FAIRLINE_STRIPE_PUBLISHABLE_KEY: {why}"));
         }
         let secrets = self.stripe_webhook_secret.as_deref().unwrap_or("");
-        match WebhookSecrets::parse(secrets) {
+        match WebhookSecrets::parse(secrets, check_secret) {
             Ok(webhook_secrets) => Some(StripeSettings {
                 url: url.to_owned(),
                 key: ApiKey(key.to_owned()),

@@ -43,12 +43,14 @@ impl Class {
             | "/api/v1/holds/{hold}"
             | "/api/v1/orders"
             | "/api/v1/orders/{order}"
+            | "/api/v1/payments/razorpay/{payment}"
             | "/api/v1/payments/simulated/{payment}"
             | "/api/v1/qr"
             | "/e/{event}/leave"
             | "/e/{event}/seats"
             | "/orders/{order}"
             | "/static/{*path}"
+            | "/webhooks/razorpay"
             | "/webhooks/stripe"
             | "/.well-known/jwks.json" => Class::Purchase,
             "/api/v1/events/{event}/line/me" if method == Method::DELETE => Class::Purchase,

@@ -1,11 +1,12 @@
-//! A node that is paid through the stand-in of Stripe, with a fan who has a session.
+//! A node that is paid through the stand-in of a provider, with fans who have sessions.
 
+use crate::at_provider::{AtProvider, Card, Webhook};
 use crate::node::{Node, ORGANISER_KEY};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use checkout::inventory::{NewSession, Order, Reader, SessionKey, SessionKeys, Wish, layout};
-use checkout::payment::{PaymentArgs, ReconcileArgs, StripeArgs, reconcile};
+use checkout::payment::{ReconcileArgs, reconcile};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use shared::http::middleware::with_middleware;
@@ -13,17 +14,15 @@ use shared::ids::{EventId, VisitorId};
 use shared::time::{Clock, Time};
 use std::process::ExitCode;
 use std::sync::Arc;
-use testkit::{
-    STRIPE_KEY, STRIPE_WEBHOOK_SECRET, Shared, StripeStandIn, WebhookEvent, shared_postgres,
-};
+use testkit::{Shared, shared_postgres};
 use tower::ServiceExt as _;
 
 /// Price of a seat.
 pub(crate) const PRICE: i64 = 4500;
 
-pub(crate) struct StripeStage {
+pub(crate) struct ProviderStage {
     pub(crate) node: Node,
-    pub(crate) stripe: StripeStandIn,
+    pub(crate) provider: AtProvider,
     pub(crate) clock: Clock,
     app: Router,
     event: EventId,
@@ -40,31 +39,41 @@ struct Fan {
     order: String,
 }
 
-impl StripeStage {
-    /// Returns one stage for each engine.
-    pub(crate) async fn both() -> Vec<StripeStage> {
+impl ProviderStage {
+    /// Returns one stage for each provider on each engine.
+    pub(crate) async fn all() -> Vec<ProviderStage> {
+        let mut stages = ProviderStage::stripe().await;
+        stages.extend(ProviderStage::razorpay().await);
+        stages
+    }
+
+    /// Returns one stage for each engine, with Razorpay.
+    pub(crate) async fn razorpay() -> Vec<ProviderStage> {
+        ProviderStage::both(AtProvider::razorpay().await, AtProvider::razorpay().await).await
+    }
+
+    /// Returns one stage for each engine, with Stripe.
+    pub(crate) async fn stripe() -> Vec<ProviderStage> {
+        ProviderStage::both(AtProvider::stripe().await, AtProvider::stripe().await).await
+    }
+
+    async fn both(first: AtProvider, second: AtProvider) -> Vec<ProviderStage> {
         let servers = shared_postgres();
         let url = servers.postgres.url(&servers.postgres.database());
         vec![
-            StripeStage::open(None, servers.clone()).await,
-            StripeStage::open(Some(url), servers).await,
+            ProviderStage::open(first, None, servers.clone()).await,
+            ProviderStage::open(second, Some(url), servers).await,
         ]
     }
 
-    async fn open(url: Option<String>, servers: Arc<Shared>) -> StripeStage {
-        let stripe = StripeStandIn::start().await.unwrap();
+    async fn open(
+        provider: AtProvider,
+        url: Option<String>,
+        servers: Arc<Shared>,
+    ) -> ProviderStage {
         // The stand-in has a clock of its own, so that this one begins at the same time.
         let clock = Clock::manual(Clock::system().now());
-        let payments = PaymentArgs {
-            payments: Some("stripe".into()),
-            stripe: StripeArgs {
-                stripe_key: Some(STRIPE_KEY.into()),
-                stripe_webhook_secret: Some(STRIPE_WEBHOOK_SECRET.into()),
-                stripe_url: Some(stripe.url().into()),
-                ..StripeArgs::default()
-            },
-        };
-        let node = Node::open(url, clock.clone(), payments).await;
+        let node = Node::open(url, clock.clone(), provider.settings()).await;
         let event = EventId::parse("arena").unwrap();
         let plan = br#"{"categories": [{"id": "c", "name": "C", "price": 4500}],
             "sections": [{"id": "s", "category": "c", "rows": 1, "seats_per_row": 6}]}"#;
@@ -72,10 +81,10 @@ impl StripeStage {
         let plan = layout::parse(plan).unwrap();
         inventory.set_seating(&event, plan).await.unwrap();
         let (routes, description) = checkout::router(node.shop.clone());
-        StripeStage {
+        ProviderStage {
             app: with_middleware(routes, &node.shop.site, description),
             node,
-            stripe,
+            provider,
             clock,
             event,
             fans: Mutex::default(),
@@ -135,21 +144,38 @@ impl StripeStage {
     /// Orders a seat and pays it; the provider's webhooks arrive.
     pub(crate) async fn buy(&self, seats: &[&str]) -> Order {
         let order = self.order(seats).await;
-        let secret = self.secret(&order).await;
-        self.stripe.confirm(&secret, "pm_card_visa").unwrap();
+        let told = self.told(&order).await;
+        self.provider.pay(&told, Card::Good).unwrap();
         self.deliver().await;
         self.settle().await;
         self.see(&order).await
     }
 
-    /// Returns the secret of an order's payment, which may be told only after a while.
-    pub(crate) async fn secret(&self, order: &Value) -> String {
-        let told = order["payment"]["client_secret"].as_str().unwrap();
-        if !told.is_empty() {
+    /// Returns what the fan's browser is told to pay an order with, which may come only after a
+    /// while.
+    pub(crate) async fn told(&self, order: &Value) -> String {
+        let payment = &order["payment"];
+        let told = match &self.provider {
+            AtProvider::Stripe(_) => payment["client_secret"].as_str(),
+            AtProvider::Razorpay(_) => payment["order_id"].as_str(),
+        };
+        if let Some(told) = told.filter(|told| !told.is_empty()) {
             return told.to_owned();
         }
         self.settle().await;
-        self.see(order).await.payment.client_secret
+        let payment = self.see(order).await.payment;
+        match &self.provider {
+            AtProvider::Stripe(_) => payment.client_secret,
+            AtProvider::Razorpay(_) => payment.order_id.unwrap(),
+        }
+    }
+
+    /// Sends what a browser was given by Razorpay, as the fan of this order.
+    pub(crate) async fn return_to(&self, order: &Value, body: &Value) -> (StatusCode, Value) {
+        let id = order["payment"]["id"].as_str().unwrap();
+        let fan = self.fan_of(order["id"].as_str().unwrap());
+        let path = format!("/api/v1/payments/razorpay/{id}");
+        self.post(&path, &fan.word, body).await
     }
 
     /// Lets time go by, and the reconciler work, until what goes wrong has gone wrong often enough.
@@ -170,25 +196,33 @@ impl StripeStage {
         inventory.show_order(reader, order).await.unwrap()
     }
 
-    /// Delivers all events in their order.
+    /// Delivers all events in their order, each until it is taken.
     pub(crate) async fn deliver(&self) {
-        for event in self.stripe.take_events() {
-            let status = self.webhook(&event).await;
-            assert_eq!(status, StatusCode::NO_CONTENT, "{}", event.kind);
+        for event in self.provider.take_events() {
+            let mut status = self.webhook(&event).await;
+            if status == StatusCode::SERVICE_UNAVAILABLE {
+                status = self.webhook(&event).await;
+            }
+            assert_eq!(status, StatusCode::NO_CONTENT, "{event:?}");
         }
     }
 
-    pub(crate) async fn webhook(&self, event: &WebhookEvent) -> StatusCode {
-        let at = u64::try_from(self.clock.now().seconds()).unwrap();
-        self.send_webhook(&event.body, &event.signature_at(at))
-            .await
+    pub(crate) async fn webhook(&self, event: &Webhook) -> StatusCode {
+        let signature = event.signature_at(self.seconds());
+        self.send_webhook(event, &signature).await
     }
 
-    pub(crate) async fn send_webhook(&self, body: &str, signature: &str) -> StatusCode {
-        let request = Request::post("/webhooks/stripe")
-            .header("stripe-signature", signature)
+    /// Returns the time in seconds.
+    pub(crate) fn seconds(&self) -> u64 {
+        u64::try_from(self.clock.now().seconds()).unwrap()
+    }
+
+    pub(crate) async fn send_webhook(&self, event: &Webhook, signature: &str) -> StatusCode {
+        let (path, header) = event.route();
+        let request = Request::post(path)
+            .header(header, signature)
             .header("content-type", "application/json")
-            .body(Body::from(body.to_owned()));
+            .body(Body::from(event.body().to_owned()));
         let answer = self.app.clone().oneshot(request.unwrap()).await;
         answer.unwrap().status()
     }

@@ -1,0 +1,307 @@
+//! A provider's stand-in as fans and tests meet it, whichever provider it is.
+
+use checkout::payment::{PaymentArgs, RazorpayArgs, StripeArgs};
+use serde_json::{Value, json};
+use shared::crypto::{hex, sha256};
+use testkit::{
+    ApiFault, RAZORPAY_KEY_ID, RAZORPAY_KEY_SECRET, RAZORPAY_WEBHOOK_SECRET, RazorpayEvent,
+    RazorpayStandIn, STRIPE_KEY, STRIPE_WEBHOOK_SECRET, StripeStandIn, WebhookEvent,
+};
+
+/// A stand-in of one of the providers.
+pub(crate) enum AtProvider {
+    Stripe(StripeStandIn),
+    Razorpay(RazorpayStandIn),
+}
+
+/// A card, by what comes of it.
+#[derive(Clone, Copy)]
+pub(crate) enum Card {
+    Good,
+    /// It asks for 3-D Secure.
+    Secure,
+    NoFunds,
+}
+
+/// What the checkout asks a provider for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Operation {
+    Offer,
+    LookUp,
+    Capture,
+    Cancel,
+    Refund,
+}
+
+/// A webhook.
+#[derive(Clone, Debug)]
+pub(crate) enum Webhook {
+    Stripe(WebhookEvent),
+    Razorpay(RazorpayEvent),
+}
+
+impl AtProvider {
+    pub(crate) async fn stripe() -> AtProvider {
+        AtProvider::Stripe(StripeStandIn::start().await.unwrap())
+    }
+
+    pub(crate) async fn razorpay() -> AtProvider {
+        AtProvider::Razorpay(RazorpayStandIn::start().await.unwrap())
+    }
+
+    /// Returns the settings with which a node uses it.
+    pub(crate) fn settings(&self) -> PaymentArgs {
+        let payments = Some(self.name().to_owned());
+        match self {
+            AtProvider::Stripe(stand_in) => PaymentArgs {
+                payments,
+                stripe: StripeArgs {
+                    stripe_key: Some(STRIPE_KEY.into()),
+                    stripe_webhook_secret: Some(STRIPE_WEBHOOK_SECRET.into()),
+                    stripe_url: Some(stand_in.url().into()),
+                    ..StripeArgs::default()
+                },
+                ..PaymentArgs::default()
+            },
+            AtProvider::Razorpay(stand_in) => PaymentArgs {
+                payments,
+                razorpay: RazorpayArgs {
+                    razorpay_key_id: Some(RAZORPAY_KEY_ID.into()),
+                    razorpay_key_secret: Some(RAZORPAY_KEY_SECRET.into()),
+                    razorpay_webhook_secrets: Some(RAZORPAY_WEBHOOK_SECRET.into()),
+                    razorpay_url: Some(stand_in.url().into()),
+                },
+                ..PaymentArgs::default()
+            },
+        }
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            AtProvider::Stripe(_) => "stripe",
+            AtProvider::Razorpay(_) => "razorpay",
+        }
+    }
+
+    pub(crate) fn is_stripe(&self) -> bool {
+        matches!(self, AtProvider::Stripe(_))
+    }
+
+    /// Has the next request for an operation go wrong.
+    pub(crate) fn fail(&self, operation: Operation, fault: ApiFault) {
+        match self {
+            AtProvider::Stripe(stand_in) => {
+                let name = match operation {
+                    Operation::Offer => "create",
+                    Operation::LookUp => "retrieve",
+                    Operation::Capture => "capture",
+                    Operation::Cancel => "cancel",
+                    Operation::Refund => "refund",
+                };
+                stand_in.fail(name, fault);
+            }
+            AtProvider::Razorpay(stand_in) => {
+                let name = match operation {
+                    Operation::Offer => "create",
+                    // To cancel is to look whether it was paid.
+                    Operation::LookUp | Operation::Cancel => "attempts",
+                    Operation::Capture => "capture",
+                    Operation::Refund => "refund",
+                };
+                stand_in.fail(name, fault);
+            }
+        }
+    }
+
+    /// Forgets the faults that were to come.
+    pub(crate) fn heal(&self) {
+        match self {
+            AtProvider::Stripe(stand_in) => stand_in.heal(),
+            AtProvider::Razorpay(stand_in) => stand_in.heal(),
+        }
+    }
+
+    /// Pays as the fan's browser does, with what it was told. Returns the provider's id of that.
+    pub(crate) fn pay(&self, told: &str, card: Card) -> Result<String, Value> {
+        match self {
+            AtProvider::Stripe(stand_in) => {
+                let card = match card {
+                    Card::Good => "pm_card_visa",
+                    Card::Secure => "pm_card_threeDSecure2Required",
+                    Card::NoFunds => "pm_card_chargeDeclinedInsufficientFunds",
+                };
+                let paid = stand_in.confirm(told, card)?;
+                Ok(paid["id"].as_str().unwrap().to_owned())
+            }
+            AtProvider::Razorpay(stand_in) => {
+                let card = match card {
+                    Card::Good => "card",
+                    Card::Secure => "3ds",
+                    Card::NoFunds => "insufficient_funds",
+                };
+                let paid = stand_in.pay(told, card)?;
+                let id = paid["razorpay_payment_id"].as_str().or(paid["id"].as_str());
+                Ok(id.unwrap().to_owned())
+            }
+        }
+    }
+
+    /// Ends 3-D Secure of what `pay` returned.
+    pub(crate) fn authenticate(&self, id: &str, is_well: bool) {
+        match self {
+            AtProvider::Stripe(stand_in) => {
+                stand_in.authenticate(id, is_well).unwrap();
+            }
+            AtProvider::Razorpay(stand_in) => {
+                assert_eq!(stand_in.authenticate(id, is_well).is_ok(), is_well);
+            }
+        }
+    }
+
+    /// Ends the reservation of what `pay` returned.
+    pub(crate) fn lapse(&self, id: &str) {
+        match self {
+            AtProvider::Stripe(stand_in) => {
+                stand_in.cancel(id).unwrap();
+            }
+            AtProvider::Razorpay(stand_in) => stand_in.lapse(id),
+        }
+    }
+
+    /// Returns a webhook by which the provider says that another amount was paid than ours.
+    pub(crate) fn misstate(&self, id: &str, amount: i64, currency: &str) -> Webhook {
+        match self {
+            AtProvider::Stripe(stand_in) => {
+                let mut intent = stand_in.intent(id).unwrap();
+                intent["amount"] = amount.into();
+                intent["currency"] = currency.to_ascii_lowercase().into();
+                let body = json!({"id": format!("evt_{id}"), "object": "event",
+                    "data": {"object": intent}});
+                Webhook::Stripe(WebhookEvent {
+                    kind: "payment_intent.amount_capturable_updated".into(),
+                    body: body.to_string(),
+                })
+            }
+            AtProvider::Razorpay(stand_in) => {
+                stand_in.alter(id, amount, currency);
+                self.take_events().pop().unwrap()
+            }
+        }
+    }
+
+    /// Returns how many payments were offered to it.
+    pub(crate) fn offers(&self) -> usize {
+        match self {
+            AtProvider::Stripe(stand_in) => stand_in.intents().len(),
+            AtProvider::Razorpay(stand_in) => stand_in.orders().len(),
+        }
+    }
+
+    /// Returns how often it was asked to take money.
+    pub(crate) fn captures(&self) -> usize {
+        let calls = match self {
+            AtProvider::Stripe(stand_in) => stand_in.calls(),
+            AtProvider::Razorpay(stand_in) => stand_in.calls(),
+        };
+        calls.iter().filter(|call| *call == "capture").count()
+    }
+
+    /// Returns how many payments hold money that was taken.
+    pub(crate) fn taken(&self) -> usize {
+        match self {
+            AtProvider::Stripe(stand_in) => {
+                let intents = stand_in.intents().into_iter();
+                intents.filter(|one| one["status"] == "succeeded").count()
+            }
+            AtProvider::Razorpay(stand_in) => {
+                let payments = stand_in.payments().into_iter();
+                payments.filter(|one| one["captured"] == true).count()
+            }
+        }
+    }
+
+    /// Takes the webhooks that were not delivered yet, in the order in which they happened.
+    pub(crate) fn take_events(&self) -> Vec<Webhook> {
+        match self {
+            AtProvider::Stripe(stand_in) => {
+                let events = stand_in.take_events().into_iter();
+                events.map(Webhook::Stripe).collect()
+            }
+            AtProvider::Razorpay(stand_in) => {
+                let events = stand_in.take_events().into_iter();
+                events.map(Webhook::Razorpay).collect()
+            }
+        }
+    }
+}
+
+impl Webhook {
+    /// Returns the route that takes it, and the header with its signature.
+    pub(crate) fn route(&self) -> (&'static str, &'static str) {
+        match self {
+            Webhook::Stripe(_) => ("/webhooks/stripe", "stripe-signature"),
+            Webhook::Razorpay(_) => ("/webhooks/razorpay", "x-razorpay-signature"),
+        }
+    }
+
+    pub(crate) fn body(&self) -> &str {
+        match self {
+            Webhook::Stripe(event) => &event.body,
+            Webhook::Razorpay(event) => &event.body,
+        }
+    }
+
+    /// Returns the signature of this webhook, sent at this time in seconds.
+    pub(crate) fn signature_at(&self, at: u64) -> String {
+        match self {
+            Webhook::Stripe(event) => event.signature_at(at),
+            Webhook::Razorpay(event) => event.signature(),
+        }
+    }
+
+    /// Returns the id under which the checkout remembers it.
+    pub(crate) fn inbox_id(&self) -> String {
+        match self {
+            Webhook::Stripe(event) => {
+                let event: Value = serde_json::from_str(&event.body).unwrap();
+                event["id"].as_str().unwrap().to_owned()
+            }
+            Webhook::Razorpay(event) => {
+                format!("razorpay:{}", hex(&sha256(event.body.as_bytes())))
+            }
+        }
+    }
+
+    /// Returns signatures that must not be accepted for it.
+    pub(crate) fn bad_signatures(&self, now: u64) -> Vec<String> {
+        let other = self.with_body(&self.body().replace("4500", "1"));
+        let mut bad = vec![String::new(), other.signature_at(now)];
+        match self {
+            Webhook::Stripe(event) => {
+                bad.push("t=1,v1=00".to_owned());
+                bad.push(event.signature_at(now - 301));
+            }
+            Webhook::Razorpay(event) => {
+                let good = event.signature();
+                bad.push(good[..62].to_owned());
+                bad.push(good.to_ascii_uppercase());
+                bad.push("00".repeat(32));
+            }
+        }
+        bad
+    }
+
+    fn with_body(&self, body: &str) -> Webhook {
+        let body = body.to_owned();
+        match self {
+            Webhook::Stripe(event) => Webhook::Stripe(WebhookEvent {
+                body,
+                ..event.clone()
+            }),
+            Webhook::Razorpay(event) => Webhook::Razorpay(RazorpayEvent {
+                body,
+                ..event.clone()
+            }),
+        }
+    }
+}
