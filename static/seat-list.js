@@ -43,3 +43,9 @@ function seatButton(seat, onChoose) {
   button.addEventListener("click", () => onChoose(seat));
   return button;
 }
+
+/** Says where a seat is. @param {any} seat */
+export function placeOf(seat) {
+  if (!seat.block) return seat.id;
+  return `${seat.block.name}, row ${seat.row.label}, seat ${seat.label ?? seat.id.split("-").pop()}`;
+}

@@ -5,8 +5,9 @@ import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
 import { AVAILABLE, SeatMap, hue } from "./map.js";
 import { CardForm, declined } from "./payment.js";
+import { payByRazorpay } from "./razorpay.js";
 import { explain } from "./explain.js";
-import { seatList } from "./seat-list.js";
+import { placeOf, seatList } from "./seat-list.js";
 import { askPlace, isPassing, openSession } from "./session.js";
 
 const event = document.body.dataset.event || "";
@@ -39,11 +40,8 @@ const price = (/** @type {any} */ seat) => money(layout.categories[seat.category
 
 /** @param {any} seat */
 function describe(seat) {
-  const where = seat.block
-    ? `${seat.block.name}, row ${seat.row.label}, seat ${seat.label ?? seat.id.split("-").pop()}`
-    : seat.id;
   const state = chosen.has(seat.id) ? "chosen" : states[seat.state];
-  return `${where}, ${layout.categories[seat.category].name}, ${price(seat)}, ${state}`;
+  return `${placeOf(seat)}, ${layout.categories[seat.category].name}, ${price(seat)}, ${state}`;
 }
 
 /** @param {any} problem */
@@ -81,6 +79,8 @@ function render() {
   show("payment", isOpen && order.payment.provider === "simulated");
   show("stripe-payment", isOpen && order.payment.provider === "stripe");
   if (isOpen && order.payment.provider === "stripe") cardForm.show(order.payment.client_secret).catch(fail);
+  show("razorpay-payment", isOpen && order.payment.provider === "razorpay");
+  $("pay-razorpay").disabled = !order?.payment.order_id;
   show("confirming", state === "confirming");
   show("awaited", isAwaited());
   show("best", !hold);
@@ -155,7 +155,7 @@ async function makeOrder(submit) {
   try {
     const buyer = { name: $("buyer-name").value, email: $("buyer-email").value };
     order = await call("POST", "/api/v1/orders", { body: { hold: hold.id, buyer }, key: orderKey });
-    // One that costs nothing is confirmed already; Stripe's secret may come later.
+    // One that costs nothing is confirmed already; what the provider tells may come later.
     if (order.payment.provider !== "simulated") return follow();
     render();
     $("card").focus();
@@ -194,11 +194,12 @@ const cardForm = new CardForm($("stripe-form"), $("pay-stripe"), document.body.d
 /** Whether the fan has paid, and the order does not know of it yet. */
 let isPaid = false;
 
-/** @param {Event} submit */
-async function payByStripe(submit) {
+/** Lets the fan pay in the provider's form. @param {Event} submit */
+async function payAtProvider(submit) {
   submit.preventDefault();
   fail(null);
-  isPaid = (await cardForm.pay().catch(fail)) ?? false;
+  const paying = order.payment.provider === "stripe" ? cardForm.pay() : payByRazorpay(order, call);
+  isPaid = (await paying.catch(fail)) ?? false;
   order = await call("GET", `/api/v1/orders/${order.id}`).catch(() => order);
   await follow();
 }
@@ -220,7 +221,8 @@ async function follow() {
   clearTimeout(following);
   render();
   show("confirming", order?.state === "confirming" || isPaid);
-  const waits = order?.payment?.provider === "stripe" && !order.payment.client_secret;
+  const { provider, client_secret, order_id } = order?.payment ?? {};
+  const waits = (provider === "stripe" && !client_secret) || (provider === "razorpay" && !order_id);
   if (order?.state === "confirming" || isPaid || waits || isAwaited())
     following = setTimeout(async () => {
       order = await call("GET", `/api/v1/orders/${order.id}`).catch(() => order);
@@ -477,7 +479,7 @@ $("best").addEventListener("submit", (/** @type {Event} */ submit) => {
 $("release").addEventListener("click", giveBack);
 $("buyer").addEventListener("submit", makeOrder);
 $("payment").addEventListener("submit", pay);
-$("stripe-payment").addEventListener("submit", payByStripe);
+for (const form of ["stripe-payment", "razorpay-payment"]) $(form).addEventListener("submit", payAtProvider);
 $("zoom-in").addEventListener("click", () => map.zoom(1.4));
 $("zoom-out").addEventListener("click", () => map.zoom(1 / 1.4));
 $("fit").addEventListener("click", () => map.fit());
