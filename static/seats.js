@@ -5,7 +5,6 @@ import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
 import { AVAILABLE, SeatMap, hue } from "./map.js";
 import { CardForm, declined } from "./payment.js";
-import { payByRazorpay } from "./razorpay.js";
 import { explain } from "./explain.js";
 import { placeOf, seatList } from "./seat-list.js";
 import { askPlace, isPassing, openSession } from "./session.js";
@@ -198,7 +197,8 @@ let isPaid = false;
 async function payAtProvider(submit) {
   submit.preventDefault();
   fail(null);
-  const paying = order.payment.provider === "stripe" ? cardForm.pay() : payByRazorpay(order, call);
+  const byRazorpay = () => import("./razorpay.js").then((window) => window.payByRazorpay(order, call));
+  const paying = order.payment.provider === "stripe" ? cardForm.pay() : byRazorpay();
   isPaid = (await paying.catch(fail)) ?? false;
   order = await call("GET", `/api/v1/orders/${order.id}`).catch(() => order);
   await follow();

@@ -40,11 +40,12 @@ impl PaymentArgs {
             ..Providers::default()
         };
         let mut is_complete = true;
-        if chosen == ProviderId::Stripe || self.stripe.stripe_key.is_some() {
+        let is_set = |key: &Option<String>| key.as_ref().is_some_and(|key| !key.is_empty());
+        if chosen == ProviderId::Stripe || is_set(&self.stripe.stripe_key) {
             providers.stripe = self.stripe.read(mistakes).map(Stripe::new);
             is_complete &= providers.stripe.is_some();
         }
-        if chosen == ProviderId::Razorpay || self.razorpay.razorpay_key_id.is_some() {
+        if chosen == ProviderId::Razorpay || is_set(&self.razorpay.razorpay_key_id) {
             providers.razorpay = self.razorpay.read(mistakes).map(Razorpay::new);
             is_complete &= providers.razorpay.is_some();
         }

@@ -6,7 +6,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 /// Operations that are open to all. Others must state who may make them.
-const PUBLIC: [&str; 15] = [
+const PUBLIC: [&str; 16] = [
     "GET /api/v1/currencies",
     "GET /api/v1/events",
     "GET /api/v1/events/{event}",
