@@ -3,7 +3,7 @@
 use crate::app::{App, Shop};
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::{HeaderValue, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use shared::edge::Lifetime;
@@ -12,12 +12,6 @@ use shared::http::problem::Problem;
 use shared::http::static_files::page;
 use shared::ids::EventId;
 use std::sync::Arc;
-
-/// Content security policy of the page with Stripe's form for cards: as that of all pages, and its
-/// script, its frames, and what they send.
-const WITH_STRIPE: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
-    form-action 'self'; frame-ancestors 'none'; script-src 'self' https://js.stripe.com; \
-    frame-src https://js.stripe.com https://hooks.stripe.com; connect-src 'self' https://api.stripe.com";
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
@@ -34,13 +28,17 @@ async fn show_shop(
         return Problem::no_such_event().into_response();
     };
     let stripe = shop.providers.stripe();
-    let key = stripe.and_then(|stripe| stripe.publishable_key.as_deref());
-    let values = [("event", event.as_str()), ("stripe", key.unwrap_or(""))];
+    let stripe = stripe.and_then(|stripe| Some((stripe, stripe.publishable_key.as_deref()?)));
+    let (script, key) = stripe.map_or(("", ""), |(stripe, key)| (stripe.script.as_str(), key));
+    let values = [
+        ("event", event.as_str()),
+        ("stripe", key),
+        ("stripe_script", script),
+    ];
     let mut response = page(&prefix, "seats.html", &values);
-    if key.is_some() {
-        let policy = HeaderValue::from_static(WITH_STRIPE);
+    if let Some((stripe, _)) = stripe {
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+        headers.insert(header::CONTENT_SECURITY_POLICY, stripe.policy.clone());
     }
     let edge = &shop.site.edge;
     edge.keep(response.headers_mut(), Lifetime::Page, &event);

@@ -36,6 +36,9 @@ pub async fn reconcile(
             for difference in compared.differences.iter().take(PRINTED_MAX) {
                 log::print(format_args!("{difference}"));
             }
+            for outside in compared.outside.iter().take(PRINTED_MAX) {
+                log::print(format_args!("{outside}"));
+            }
             log::print(format_args!(
                 "{} payments compared, {} differences.",
                 compared.payments,
@@ -53,6 +56,8 @@ pub async fn reconcile(
 struct Compared {
     payments: usize,
     differences: Vec<String>,
+    /// Payments that were settled outside of the provider: whatever it has of them.
+    outside: Vec<String>,
 }
 
 async fn compare(
@@ -81,15 +86,22 @@ async fn compare(
     let mut compared = Compared {
         payments: listed.len(),
         differences: Vec::new(),
+        outside: Vec::new(),
     };
     for theirs in &listed {
         let ours = books.remove(theirs.reference.as_str());
-        compared.differences.extend(difference(theirs, ours));
+        match ours.and_then(|ours| Some((ours, ours.outside.as_ref()?))) {
+            Some((ours, note)) => {
+                let told = format!("settled outside: {note}");
+                compared.outside.push(line(&ours.payment.id, &told));
+            }
+            None => compared.differences.extend(difference(theirs, ours)),
+        }
     }
     // A payment that is missing from the list may have begun just outside of the period.
     for ours in books
         .into_values()
-        .filter(|ours| ours.captured > ours.refunded)
+        .filter(|ours| ours.captured > ours.refunded && ours.outside.is_none())
     {
         match provider.fetch(&ours.payment).await {
             Answer::Known(_) => {}

@@ -99,6 +99,15 @@ impl Shop {
         if let Some(next) = self.take(stripe, &payment, told).await? {
             self.drive(next).await;
         }
+        // An organiser may refund in Stripe's dashboard, too.
+        if let Some(refunded) = intent.refunded().filter(|refunded| *refunded > 0)
+            && !self
+                .inventory
+                .refunded_elsewhere(&payment, refunded)
+                .await?
+        {
+            return Ok(Received::Parked);
+        }
         Ok(Received::Done)
     }
 }

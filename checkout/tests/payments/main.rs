@@ -7,6 +7,7 @@
 
 mod faults;
 mod node;
+mod reviews;
 mod stripe;
 mod stripe_stage;
 mod verdicts;

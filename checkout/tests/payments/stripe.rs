@@ -147,7 +147,7 @@ async fn an_order_that_is_not_paid_in_time_is_cancelled_at_the_provider_before_i
         stage.node.shop.reconcile_due().await;
         assert_eq!(stage.counts().await, [5, 1, 0], "it may be paid still");
         assert_eq!(stage.see(&order).await.state, "paying");
-        stage.settle().await;
+        stage.settle_all().await;
         assert_eq!(stage.see(&order).await.state, "expired");
         assert_eq!(stage.counts().await, [6, 0, 0]);
         stage.stripe.confirm(&secret, "pm_card_visa").unwrap_err();
@@ -164,7 +164,7 @@ async fn seats_are_free_at_the_hard_cap_whatever_the_provider_says_and_late_mone
             stage.stripe.fail("cancel", ApiFault::TooMany);
         }
         stage.expire().await;
-        stage.settle().await;
+        stage.settle_all().await;
         assert_eq!(stage.counts().await, [5, 1, 0]);
         stage.clock.advance_ms(15 * 60_000);
         stage.node.shop.inventory.sweep().await.unwrap();
@@ -176,7 +176,7 @@ async fn seats_are_free_at_the_hard_cap_whatever_the_provider_says_and_late_mone
         assert_eq!(other.state, "confirmed");
         stage.stripe.heal();
         stage.clock.advance_ms(10 * 60_000);
-        stage.settle().await;
+        stage.settle_all().await;
         let cancelled = stage.stripe.intents().into_iter();
         let cancelled = cancelled.filter(|intent| intent["status"] == "canceled");
         assert_eq!(cancelled.count(), 1);
@@ -214,7 +214,7 @@ async fn money_that_is_reserved_and_cannot_be_taken_leaves_the_seats_to_another_
             .secret(&serde_json::to_value(&declined).unwrap())
             .await;
         stage.stripe.confirm(&secret, "pm_card_visa").unwrap();
-        stage.settle().await;
+        stage.settle_all().await;
         assert_eq!(stage.see(&order).await.state, "confirmed");
         stage.check_books().await;
     }

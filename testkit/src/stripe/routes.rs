@@ -1,6 +1,7 @@
 //! The stand-in's routes: those of Stripe under `/v1`, and those of tests under `/_test`.
 
 use super::books::{Books, Fields, Remembered, error};
+use super::browser::method_of;
 use super::faults::ApiFault;
 use super::state::StandInState;
 use super::webhooks::Endpoint;
@@ -32,6 +33,7 @@ pub(super) fn routes(shared: Arc<StandInState>) -> Router {
         .route("/_test/authenticate/{id}", post(authenticate))
         .route("/_test/faults", post(add_fault))
         .route("/_test/endpoint", post(set_endpoint))
+        .merge(super::browser::routes())
         .with_state(shared)
 }
 
@@ -88,6 +90,11 @@ impl StandInState {
                 return answer(429, &body);
             }
             Some(ApiFault::FailedBefore) => failed,
+            Some(ApiFault::Refused) => {
+                let message = "This charge is disputed";
+                let refusal = error("invalid_request_error", "charge_disputed", message);
+                (400, refusal)
+            }
             _ => {
                 let mut books = self.books.lock();
                 let done = act(&mut books);
@@ -181,7 +188,8 @@ async fn change(
     let text = |name: &str| fields.get(name).map(String::as_str);
     let act = |books: &mut Books| match operation.as_str() {
         "confirm" => {
-            let card = text("payment_method").unwrap_or_default();
+            let typed = text("payment_method_data[card][number]").map(method_of);
+            let card = text("payment_method").or(typed).unwrap_or_default();
             books.confirm(&id, text("client_secret"), card)
         }
         "capture" => books.capture(&id),
@@ -205,19 +213,30 @@ async fn refund(State(shared): Server, headers: HeaderMap, body: Bytes) -> Respo
     shared.act(asked, |books| books.refund(&fields)).await
 }
 
-async fn retrieve(State(shared): Server, Path(id): Path<String>, headers: HeaderMap) -> Response {
+async fn retrieve(
+    State(shared): Server,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
     let asked = Asked {
         operation: "retrieve",
         request: String::new(),
         headers: &headers,
     };
+    let expand = fields(query.unwrap_or_default().as_bytes());
     let found = |books: &mut Books| {
         let missing = error(
             "invalid_request_error",
             "resource_missing",
             "No such payment_intent",
         );
-        books.intent(&id).ok_or(missing)
+        let mut intent = books.intent(&id).ok_or(missing)?;
+        let mut expanded = expand.values();
+        if expanded.any(|value| value == "latest_charge") && !intent["latest_charge"].is_null() {
+            intent["latest_charge"] = books.charge(&intent);
+        }
+        Ok(intent)
     };
     shared.act(asked, found).await
 }

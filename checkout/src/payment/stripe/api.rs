@@ -36,8 +36,8 @@ pub(super) enum Reply<T> {
     Done(T),
     /// It was refused, and will be again.
     Refused(String),
-    /// The server failed. Stripe repeats this for as long as it remembers the idempotency key,
-    /// whether the request had an effect or not.
+    /// The server failed, or has refused before what was asked for with this idempotency key. Stripe
+    /// repeats this for as long as it remembers the key, whether the request had an effect or not.
     Failed,
     /// Nothing came back, or that it is to be asked again. It may be under way still.
     Lost,
@@ -122,9 +122,11 @@ impl Api {
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
         }
-        let Some((status, body)) = self.remote.send(request, form).await else {
+        let Some(response) = self.remote.send_for_response(request, form).await else {
             return Reply::Lost;
         };
+        let is_replayed = response.headers().contains_key("idempotent-replayed");
+        let (status, body) = (response.status(), response.into_body());
         if status.is_success() {
             return match serde_json::from_slice(&body) {
                 Ok(value) => Reply::Done(value),
@@ -134,7 +136,11 @@ impl Api {
                 }
             };
         }
-        refusal(status, &body)
+        match refusal(status, &body) {
+            // It says how things were, and not how they are.
+            Reply::Refused(_) if is_replayed => Reply::Failed,
+            reply => reply,
+        }
     }
 }
 

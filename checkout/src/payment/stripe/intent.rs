@@ -117,6 +117,14 @@ impl Intent {
         })
     }
 
+    /// Returns the sum of what was given back, in minor units, if the charge is there in full.
+    pub(crate) fn refunded(&self) -> Option<i64> {
+        match &self.latest_charge {
+            Some(Charge::Full { amount_refunded }) => Some(*amount_refunded),
+            _ => None,
+        }
+    }
+
     /// Returns what the fan's browser needs to pay it.
     pub(super) fn into_offer(self) -> Offer {
         Offer {
@@ -128,6 +136,7 @@ impl Intent {
     /// Returns it as an entry of a list.
     pub(super) fn into_listed(self) -> Option<Listed> {
         let currency = self.money()?.currency;
+        let refunded = self.refunded().unwrap_or(0);
         Some(Listed {
             is_reserved: self.status == "requires_capture",
             reference: self.id,
@@ -136,10 +145,7 @@ impl Intent {
                 amount: self.amount_received,
                 currency,
             },
-            refunded: match self.latest_charge {
-                Some(Charge::Full { amount_refunded }) => amount_refunded,
-                _ => 0,
-            },
+            refunded,
         })
     }
 }

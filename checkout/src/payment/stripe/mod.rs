@@ -9,6 +9,7 @@ use super::provider::{Answer, Listed, Provider, Report};
 use crate::inventory::{Offer, PaymentRef, ProviderId, RefundRef, Verdict};
 use api::{Api, Form, Reply};
 use async_trait::async_trait;
+use axum::http::HeaderValue;
 pub(crate) use intent::Intent;
 use intent::{IntentList, Refund, RefundList};
 pub use settings::StripeArgs;
@@ -16,6 +17,7 @@ use settings::StripeSettings;
 use shared::crypto::random_id;
 use shared::time::Time;
 use signature::WebhookSecrets;
+use url::Url;
 
 /// Largest number of pages read of a list, of 100 each.
 const PAGES_MAX: usize = 2_000;
@@ -30,21 +32,28 @@ pub(crate) struct Stripe {
     pub(crate) webhooks: WebhookSecrets,
     /// Key with which the page shows Stripe's form for cards.
     pub(crate) publishable_key: Option<String>,
+    /// Address of the script with that form.
+    pub(crate) script: String,
+    /// Content security policy of the page with that form.
+    pub(crate) policy: HeaderValue,
 }
 
 impl Stripe {
     /// Creates the provider.
     pub(crate) fn new(settings: StripeSettings) -> Stripe {
         Stripe {
+            policy: policy(&settings.url, &settings.script),
+            script: settings.script,
             api: Api::new(&settings.url, &settings.key),
             webhooks: settings.webhook_secrets,
             publishable_key: settings.publishable_key,
         }
     }
 
-    /// Returns a PaymentIntent.
+    /// Returns a PaymentIntent, with its charge in full.
     pub(crate) async fn intent(&self, reference: &str) -> Answer<Intent> {
-        let reply = self.api.get(&path(reference, ""), &Form::default()).await;
+        let query = Form::default().with("expand[]", "latest_charge");
+        let reply = self.api.get(&path(reference, ""), &query).await;
         answer(reply)
     }
 
@@ -99,6 +108,22 @@ impl Stripe {
         }
         Answer::Unknown
     }
+}
+
+/// Returns the content security policy of the page with Stripe's form for cards: as that of all
+/// pages, and its script, its frames, and what they send.
+fn policy(api: &str, script: &str) -> HeaderValue {
+    let origin = |url: &str| Url::parse(url).map(|url| url.origin().ascii_serialization());
+    let (api, script) = (
+        origin(api).unwrap_or_default(),
+        origin(script).unwrap_or_default(),
+    );
+    let policy = format!(
+        "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; \
+         frame-ancestors 'none'; script-src 'self' {script}; frame-src {script} https://hooks.stripe.com; \
+         connect-src 'self' {api}"
+    );
+    HeaderValue::try_from(policy).expect("origins are ASCII")
 }
 
 /// Returns the idempotency keys of an operation, in the order in which they are used.
