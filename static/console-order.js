@@ -1,7 +1,7 @@
 // @ts-check
 // The console's pages of one order with its money, and of the payments that need a look.
 import { call } from "./api.js";
-import { api, atEnd, button, field, form, may, page, say, table } from "./console.js";
+import { api, atEnd, button, field, form, may, page, table } from "./console.js";
 import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
 
@@ -113,7 +113,6 @@ function show(url, first) {
   const tell = (/** @type {string} */ text) => {
     told.textContent = text;
     told.hidden = !text;
-    say(text);
   };
   const draw = (/** @type {any} */ details) => {
     const text = JSON.stringify(details);
@@ -140,7 +139,8 @@ function show(url, first) {
     const now = await call("GET", url);
     draw(now);
     const payment = now.payments.at(-1);
-    if (payment.review) tell(`${back} could not be refunded. ${reasons[payment.review.reason]} (${payment.review.detail})`);
+    if (payment.review)
+      tell(`${back} could not be refunded. ${reasons[payment.review.reason]} (${payment.review.detail})`);
     else if (payment.state === "refunding") tell(`${back} is on its way back: the provider has not answered yet.`);
     else tell(`${back} was refunded.`);
   };
@@ -208,7 +208,7 @@ function seatTable(details, chosen, refund) {
         ...(mayChoose ? [make("td", {}, box)] : []),
         make("td", {}, seat.id),
         make("td", {}, seat.category),
-        make("td", { className: "num" }, money(seat.price)),
+        make("td", {}, money(seat.price)),
         make("td", {}, seatStates[seat.state]),
       ];
     },
@@ -252,8 +252,12 @@ function paymentCard(payment, chosen, settled) {
     { className: "card" },
     make("h2", {}, paymentStates[payment.state]),
     make("p", {}, facts.join(" · ")),
-    ...(payment.reference ? [make("p", { className: "soft" }, "At the provider: ", make("code", {}, payment.reference))] : []),
-    ...(payment.outside ? [make("p", { className: "note" }, `Settled outside of the provider: ${payment.outside}`)] : []),
+    ...(payment.reference
+      ? [make("p", { className: "soft" }, "At the provider: ", make("code", {}, payment.reference))]
+      : []),
+    ...(payment.outside
+      ? [make("p", { className: "note" }, `Settled outside of the provider: ${payment.outside}`)]
+      : []),
     ...(payment.review ? reviewBox(payment.review, chosen, settled) : []),
     ...(parts.length ? [make("h3", {}, "Refunds"), make("ul", {}, ...parts)] : []),
     ...(steps.length ? [make("h3", {}, "History"), make("ol", { className: "history" }, ...steps)] : []),
@@ -263,13 +267,17 @@ function paymentCard(payment, chosen, settled) {
 /** @param {any} review @param {Set<string>} chosen @param {(details: any, payment: string) => void} settled */
 function reviewBox(review, chosen, settled) {
   const then = (/** @type {any} */ details) => settled(details, review.payment);
-  const buttons = may("operator") ? simple(review).map((/** @type {string} */ how) => settleButton(review, how, then)) : [];
+  const buttons = may("operator")
+    ? simple(review).map((/** @type {string} */ how) => settleButton(review, how, then))
+    : [];
   if (may("operator") && review.settlements.includes("take_back_seats"))
     buttons.push(
       button({}, "Take the chosen seats back", async () => {
         if (!chosen.size) throw new Error("Choose the seats above whose money it was.");
         if (!confirm(`Take ${[...chosen].join(", ")} back? Their tickets end, and no more money goes back.`)) return;
-        then(await call("POST", `${reviewUrl(review)}/settle`, { body: { how: "take_back_seats", seats: [...chosen] } }));
+        then(
+          await call("POST", `${reviewUrl(review)}/settle`, { body: { how: "take_back_seats", seats: [...chosen] } }),
+        );
       }),
     );
   return [
@@ -298,7 +306,11 @@ function outsideForm(review, then) {
         const body = { outcome: f.elements.outcome.value, note: f.elements.note.value };
         then(await call("POST", `${reviewUrl(review)}/settle-outside`, { body }));
       },
-      field("What was done (it is kept with the order and in the audit log)", { name: "note", required: true, maxLength: 500 }),
+      field("What was done (it is kept with the order and in the audit log)", {
+        name: "note",
+        required: true,
+        maxLength: 500,
+      }),
       field("So that", { name: "outcome" }, "select", ...options),
       make("button", {}, "Mark as settled"),
     ),
@@ -311,7 +323,12 @@ const reviews = () => call("GET", `${api}/reviews`);
 export async function reviewsPage() {
   const [first] = await Promise.all([reviews(), loadCurrencies()]);
   return () => {
-    const list = make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Payments that need a look" });
+    const list = make("div", {
+      className: "scroll",
+      tabIndex: 0,
+      role: "region",
+      "aria-label": "Payments that need a look",
+    });
     const told = make("p", { className: "note", role: "status", hidden: true });
     const again = async (/** @type {any} */ details, /** @type {string} */ payment) => {
       told.textContent = outcome(details, payment);

@@ -96,9 +96,7 @@ function show(id, settings, samples) {
     const [newest] = await asked.catch(() => [null]);
     // The last figures stay; the words above them say that they are old.
     if (!newest) return;
-    orders.replaceChildren(
-      newest.length ? orderTable(newest, id) : make("p", { className: "soft" }, "None yet."),
-    );
+    orders.replaceChildren(newest.length ? orderTable(newest, id) : make("p", { className: "soft" }, "None yet."));
   };
   list();
   const timer = setInterval(() => {

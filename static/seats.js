@@ -334,8 +334,7 @@ function tick() {
   show("countdown", Boolean(until) && !isWaiting());
   if (until) $("countdown").textContent = `Held for you for ${clock(seconds)}`;
   if (Math.round(seconds) === 30) say("30 seconds left on your seats.");
-  const seemsOver =
-    (seconds < 0 && !isWaiting()) || (session && !session.over && left(session.expires_at) < 0);
+  const seemsOver = (seconds < 0 && !isWaiting()) || (session && !session.over && left(session.expires_at) < 0);
   if (seemsOver && performance.now() - askedAt > ASK_AGAIN_MS) lookAgain();
 }
 

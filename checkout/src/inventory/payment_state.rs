@@ -63,7 +63,7 @@ pub enum PaymentEvent {
 /// The transitions. What is not listed changes nothing: states never go back, whatever order facts
 /// arrive in, and however often.
 #[rustfmt::skip]
-const TRANSITIONS: [(PaymentState, PaymentEvent, PaymentState); 36] = {
+const TRANSITIONS: [(PaymentState, PaymentEvent, PaymentState); 37] = {
     use PaymentEvent as E;
     use PaymentState as S;
     [
@@ -103,6 +103,8 @@ const TRANSITIONS: [(PaymentState, PaymentEvent, PaymentState); 36] = {
         // Late money goes back: the order went on without it.
         (S::Failed, E::Authorised, S::Voiding),
         (S::Failed, E::Captured, S::Refunding),
+        // The order had expired, and its seats, or others, are booked for it after all.
+        (S::Voiding, E::Booked, S::Capturing),
         (S::Voiding, E::Captured, S::Refunding),
         (S::Voiding, E::Voided, S::Voided),
         (S::Voiding, E::Declined, S::Voided),
@@ -278,14 +280,16 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_captured_once_it_was_given_up_or_had_failed() {
+    fn nothing_is_captured_once_it_was_given_up_or_had_failed_unless_seats_are_booked_for_it() {
         for given_up in [
             PaymentState::Failed,
             PaymentState::Voiding,
             PaymentState::Voided,
         ] {
-            let next = EVENTS.iter().filter_map(|event| given_up.after(*event));
-            for next in next {
+            let others = EVENTS
+                .iter()
+                .filter(|event| **event != PaymentEvent::Booked);
+            for next in others.filter_map(|event| given_up.after(*event)) {
                 assert!(
                     !matches!(next, PaymentState::Captured | PaymentState::Capturing),
                     "{given_up:?} {next:?}"

@@ -2,6 +2,7 @@
 
 use crate::stripe_stage::{PRICE, StripeStage};
 use axum::http::StatusCode;
+use checkout::inventory::LatePayment;
 use testkit::ApiFault;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -101,11 +102,19 @@ async fn a_decline_is_told_in_our_words_and_another_card_pays() {
         // A declined payment cannot be paid any more.
         let late = stage.stripe.confirm(&secret, "pm_card_visa").unwrap_err();
         assert_eq!(late["error"]["code"], "payment_intent_unexpected_state");
+        // Every decline is told, and followed by another attempt.
         let secret = &declined.payment.client_secret;
+        let card = "pm_card_chargeDeclinedExpiredCard";
+        stage.stripe.confirm(secret, card).unwrap_err();
+        stage.deliver().await;
+        let again = stage.see(&order).await;
+        assert_eq!(again.decline_reason.as_deref(), Some("expired_card"));
+        assert_ne!(again.payment.id, declined.payment.id);
+        let secret = &again.payment.client_secret;
         stage.stripe.confirm(secret, "pm_card_visa").unwrap();
         stage.deliver().await;
         assert_eq!(stage.see(&order).await.state, "confirmed");
-        assert_eq!(stage.stripe.intents().len(), 2);
+        assert_eq!(stage.stripe.intents().len(), 3);
         stage.check_books().await;
     }
 }
@@ -181,6 +190,50 @@ async fn seats_are_free_at_the_hard_cap_whatever_the_provider_says_and_late_mone
         let cancelled = cancelled.filter(|intent| intent["status"] == "canceled");
         assert_eq!(cancelled.count(), 1);
         stage.check_books().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn money_that_is_reserved_after_the_hard_cap_buys_the_same_seats_or_others_by_the_policy() {
+    for stage in StripeStage::both().await {
+        for (policy, seat) in [
+            (LatePayment::ExactSeats, Some("s-A-1")),
+            (LatePayment::SameCategory, Some("s-A-3")),
+            (LatePayment::Void, None),
+        ] {
+            stage.set_late_payment(policy).await;
+            let order = stage.order(&["s-A-1"]).await;
+            let secret = stage.secret(&order).await;
+            for _ in 0..100 {
+                stage.stripe.fail("cancel", ApiFault::TooMany);
+            }
+            stage.expire().await;
+            stage.clock.advance_ms(15 * 60_000);
+            stage.node.shop.inventory.sweep().await.unwrap();
+            assert_eq!(stage.see(&order).await.state, "expired");
+            stage.deliver().await;
+            stage.stripe.confirm(&secret, "pm_card_visa").unwrap();
+            if policy == LatePayment::SameCategory {
+                // Another fan holds the seat by then.
+                let other = stage.order(&["s-A-1"]).await;
+                stage.deliver().await;
+                stage.stripe.heal();
+                stage.release(&other).await;
+            }
+            stage.deliver().await;
+            stage.stripe.heal();
+            stage.clock.advance_ms(10 * 60_000);
+            stage.settle_all().await;
+            let seen = stage.see(&order).await;
+            let tickets = seen.tickets.iter().flatten();
+            let seats: Vec<&str> = tickets.map(|ticket| ticket.seat.as_str()).collect();
+            assert_eq!(seats.first().copied(), seat, "{policy:?} {seen:?}");
+            stage.check_books().await;
+            if seat.is_some() {
+                stage.refund(&seen.id, None).await;
+            }
+            assert_eq!(stage.counts().await, [6, 0, 0], "{policy:?}");
+        }
     }
 }
 

@@ -4,7 +4,9 @@ use crate::node::{Node, ORGANISER_KEY};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
-use checkout::inventory::{NewSession, Order, Reader, SessionKey, SessionKeys, Wish, layout};
+use checkout::inventory::{
+    LatePayment, NewSession, Order, Reader, RulesPatch, SessionKey, SessionKeys, Wish, layout,
+};
 use checkout::payment::{PaymentArgs, ReconcileArgs, StripeArgs, reconcile};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -125,6 +127,16 @@ impl StripeStage {
         fan.order = order["id"].as_str().unwrap().to_owned();
         self.fans.lock().push(fan);
         order
+    }
+
+    /// Sets what late money buys.
+    pub(crate) async fn set_late_payment(&self, policy: LatePayment) {
+        let rules = RulesPatch {
+            late_payment: Some(policy),
+            ..RulesPatch::default()
+        };
+        let inventory = &self.node.shop.inventory;
+        inventory.set_rules(&self.event, rules).await.unwrap();
     }
 
     fn fan_of(&self, order: &str) -> Fan {

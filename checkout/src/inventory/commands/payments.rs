@@ -213,6 +213,10 @@ impl UnitOfWork<'_> {
                 "a late authorisation is let go"
             );
         }
+        if self.buys_late(id, &payment.id) {
+            self.advance(id, &payment.id, PaymentEvent::Booked);
+            return self.set_order(id, OrderState::Confirming, None);
+        }
         // Also one that was recorded and not decided yet.
         let row = self.payment_row(id, &payment.id);
         if row.is_none_or(|row| row.state != PaymentState::Authorised) {
@@ -227,6 +231,14 @@ impl UnitOfWork<'_> {
             "money was reserved for seats that are gone; it is let go"
         );
         self.advance(id, &payment.id, PaymentEvent::GivenUp);
+    }
+
+    /// Books seats for money that was reserved though its order had expired, and whose payment is not
+    /// cancelled yet, if it buys any by the policy of the event.
+    fn buys_late(&mut self, id: &str, payment: &str) -> bool {
+        let order = self.order_row(id);
+        let (is_expired, latest) = (order.state == OrderState::Expired, order.payment());
+        is_expired && latest.id == payment && latest.state == PaymentState::Voiding && self.book(id)
     }
 
     /// The money was taken: for seats that are booked, or to be booked now. Otherwise it goes back.
@@ -278,10 +290,8 @@ impl UnitOfWork<'_> {
         if was_booked {
             self.unbook(id);
         }
-        if matches!(
-            self.order_row(id).state,
-            OrderState::Paying | OrderState::Confirming
-        ) {
+        // It may have been declined before, with another card.
+        if self.order_row(id).state.is_open() {
             // A provider that is told the cards by browsers makes none beyond the limits.
             let is_over = self.order_row(id).payments.len() > ATTEMPTS_PER_ORDER_MAX as usize
                 || self.declines() >= ATTEMPTS_PER_VISITOR_MAX;
