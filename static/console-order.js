@@ -282,7 +282,7 @@ function reviewBox(review, chosen, settled) {
     );
   return [
     make("p", { className: "warn" }, make("strong", {}, "Needs a look. "), reasons[review.reason]),
-    make("p", { className: "soft" }, `Since ${new Date(review.since).toLocaleString()}: ${review.detail}`),
+    make("p", { className: "soft" }, `Since ${new Date(review.since).toLocaleString()}: ${review.detail}.`),
     ...(buttons.length ? [make("div", { className: "line" }, ...buttons)] : []),
     ...(may("admin") && review.outside.length ? [outsideForm(review, then)] : []),
   ];

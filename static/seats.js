@@ -199,6 +199,7 @@ const isPaid = () => order?.payment.id === paid && ["paying", "declined"].includ
 /** @param {Event} submit */
 async function payByStripe(submit) {
   submit.preventDefault();
+  fail(null);
   const asked = order.payment.id;
   const problem = await cardForm.pay();
   fail(problem);

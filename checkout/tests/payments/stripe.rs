@@ -198,7 +198,7 @@ async fn money_that_is_reserved_after_the_hard_cap_buys_the_same_seats_or_others
     for stage in StripeStage::both().await {
         for (policy, seat) in [
             (LatePayment::ExactSeats, Some("s-A-1")),
-            (LatePayment::SameCategory, Some("s-A-3")),
+            (LatePayment::SameCategory, Some("s-A-4")),
             (LatePayment::Void, None),
         ] {
             stage.set_late_payment(policy).await;
