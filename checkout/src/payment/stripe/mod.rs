@@ -259,3 +259,17 @@ impl Provider for Stripe {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_policy_of_the_page_lets_in_the_script_its_frames_and_the_api_and_no_one_else() {
+        let policy = policy("https://api.stripe.com", "https://js.stripe.com/v3/");
+        let wanted = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
+            form-action 'self'; frame-ancestors 'none'; script-src 'self' https://js.stripe.com; \
+            frame-src https://js.stripe.com https://hooks.stripe.com; connect-src 'self' https://api.stripe.com";
+        assert_eq!(policy, wanted);
+    }
+}

@@ -266,7 +266,7 @@ impl World {
             }
             Action::Refuse(buyer, attempt) => {
                 if let Some(due) = self.due(buyer, attempt)
-                    && due.state.is_ours()
+                    && self.is_undone(buyer, &due)
                     && !self.has_refused
                 {
                     self.has_refused = true;
@@ -359,6 +359,29 @@ impl World {
             self.decide(buyer, |work| work.offered(&due.payment, &offer));
         } else {
             self.record(buyer, &due.payment, &verdict(next));
+        }
+    }
+
+    /// Returns whether the provider has not done the next step: what it did, it does not refuse.
+    fn is_undone(&self, buyer: usize, due: &DuePayment) -> bool {
+        let known = self.provider.get(&due.payment.id);
+        let mut rows = self.records[buyer]
+            .orders
+            .iter()
+            .flat_map(|order| &order.payments);
+        let refunded = rows
+            .find(|row| row.id == due.payment.id)
+            .map(|row| row.refunded);
+        match (due.state, known) {
+            (PaymentState::Created, None) => true,
+            (PaymentState::Capturing, Some(AtProvider::Reserved)) => true,
+            (PaymentState::Voiding, Some(known)) => {
+                !matches!(known, AtProvider::Taken { .. } | AtProvider::Cancelled)
+            }
+            (PaymentState::Refunding, Some(AtProvider::Taken { given_back })) => {
+                Some(*given_back) == refunded
+            }
+            _ => false,
         }
     }
 
