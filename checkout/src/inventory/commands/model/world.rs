@@ -264,27 +264,31 @@ impl World {
                     self.decide(buyer, |work| work.begin_refund(&id, seats));
                 }
             }
-            Action::Refuse(buyer, attempt) => {
-                if let Some(due) = self.due(buyer, attempt)
-                    && self.is_undone(buyer, &due)
-                    && !self.has_refused
-                {
-                    self.has_refused = true;
-                    let verdict = Verdict::Contradiction("refused".into());
-                    self.record(buyer, &due.payment, &verdict);
-                }
-            }
-            Action::Settle(buyer, attempt, how) => {
-                if let Some(due) = self.due(buyer, attempt) {
-                    let settling = Settling {
-                        order: due.payment.order,
-                        payment: due.payment.id,
-                        how,
-                        seats: Vec::new(),
-                    };
-                    self.decide(buyer, |work| work.settle_review(&settling));
-                }
-            }
+            Action::Refuse(buyer, attempt) => self.refuse(buyer, attempt),
+            Action::Settle(buyer, attempt, how) => self.settle(buyer, attempt, how),
+        }
+    }
+
+    fn refuse(&mut self, buyer: usize, attempt: usize) {
+        if let Some(due) = self.due(buyer, attempt)
+            && self.is_undone(buyer, &due)
+            && !self.has_refused
+        {
+            self.has_refused = true;
+            let verdict = Verdict::Contradiction("refused".into());
+            self.record(buyer, &due.payment, &verdict);
+        }
+    }
+
+    fn settle(&mut self, buyer: usize, attempt: usize, how: Settlement) {
+        if let Some(due) = self.due(buyer, attempt) {
+            let settling = Settling {
+                order: due.payment.order,
+                payment: due.payment.id,
+                how,
+                seats: Vec::new(),
+            };
+            self.decide(buyer, |work| work.settle_review(&settling));
         }
     }
 
