@@ -130,8 +130,10 @@ test("two fans and an organiser go through a whole evening", async () => {
   await accessible(organiser, "the dashboard");
   await organiser
     .getByRole("row", { name: /Ada Lovelace/ })
-    .getByRole("button", { name: "Refund" })
+    .getByRole("link")
     .click();
+  await organiser.getByRole("button", { name: /^Refund the whole order/ }).click();
+  await organiser.getByText(/ was refunded\.$/).waitFor();
   await organiser.getByText("refunded", { exact: true }).waitFor();
   await ada.reload();
   await ada.getByText("This order was refunded").waitFor();

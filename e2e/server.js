@@ -46,7 +46,7 @@ export class Server {
   }
 
   async run() {
-    const env = {
+    this.env = {
       ...process.env,
       FAIRLINE_LISTEN: `127.0.0.1:${this.port}`,
       FAIRLINE_OPS_LISTEN: `127.0.0.1:${await freePort()}`,
@@ -58,13 +58,24 @@ export class Server {
       FAIRLINE_REQUESTS_PER_SECOND: "0",
       ...this.more,
     };
-    this.process = spawn(this.program, [], { env, stdio: ["ignore", "ignore", "inherit"] });
+    this.process = spawn(this.program, [], { env: this.env, stdio: ["ignore", "ignore", "inherit"] });
     for (let tries = 0; ; tries++) {
       const answer = await fetch(`${this.url}/api/v1/events`).catch(() => null);
       if (answer?.ok) return;
       if (tries > 200) throw new Error("the server did not come up");
       await new Promise((later) => setTimeout(later, 50));
     }
+  }
+
+  /** Runs the program with further arguments, beside the server. Answers its status and what it says. */
+  async command(...words) {
+    const child = spawn(this.program, words, { env: this.env, stdio: ["ignore", "pipe", "inherit"] });
+    let said = "";
+    child.stdout.on("data", (part) => {
+      said += part;
+    });
+    const status = await new Promise((done) => child.once("close", done));
+    return { status, said };
   }
 
   /** @param {NodeJS.Signals} signal */

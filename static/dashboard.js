@@ -2,6 +2,7 @@
 // The console's page of one sale: live figures and plots, steering, its newest orders.
 import { call, root } from "./api.js";
 import { api, atEnd, button, field, form, may, page, phases, say, table } from "./console.js";
+import { orderStates } from "./console-order.js";
 import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
 import { plot } from "./plot.js";
@@ -95,9 +96,7 @@ function show(id, settings, samples) {
     const [newest] = await asked.catch(() => [null]);
     // The last figures stay; the words above them say that they are old.
     if (!newest) return;
-    orders.replaceChildren(
-      newest.length ? orderTable(newest, url, list) : make("p", { className: "soft" }, "None yet."),
-    );
+    orders.replaceChildren(newest.length ? orderTable(newest, id) : make("p", { className: "soft" }, "None yet."));
   };
   list();
   const timer = setInterval(() => {
@@ -247,24 +246,15 @@ function sharedTable(all) {
   return [make("h2", {}, "Shared admissions"), all.length ? rows : make("p", { className: "soft" }, "None.")];
 }
 
-/** @param {any[]} orders @param {string} url @param {() => void} again */
-function orderTable(orders, url, again) {
-  return table(["Order", "When", "Who", "Seats", "Total", "State", "Action"], orders, (order) => {
-    const refund = make("button", { className: "danger" }, "Refund");
-    refund.addEventListener("click", async () => {
-      if (!confirm(`Refund ${money(order.total)} to ${order.buyer?.name ?? "the buyer"}? The seats go back on sale.`))
-        return;
-      await call("POST", `${url}/orders/${order.id}/refund`).catch((problem) => alert(problem.message));
-      again();
-    });
-    return [
-      make("td", {}, make("code", {}, order.id.slice(0, 12))),
-      make("td", {}, new Date(order.created_at).toLocaleTimeString()),
-      make("td", {}, order.buyer ? `${order.buyer.name} ${order.buyer.email}` : "–"),
-      make("td", {}, order.seats.map((/** @type {any} */ s) => s.id).join(", ")),
-      make("td", { className: "num" }, money(order.total)),
-      make("td", {}, order.state),
-      make("td", {}, ...(order.state === "confirmed" && may("operator") ? [refund] : [])),
-    ];
-  });
+/** @param {any[]} orders @param {string} event */
+function orderTable(orders, event) {
+  return table(["Order", "When", "Who", "Seats", "Total", "Given back", "State"], orders, (order) => [
+    make("td", {}, make("a", { href: `#/event/${event}/order/${order.id}` }, order.id.slice(0, 12))),
+    make("td", {}, new Date(order.created_at).toLocaleTimeString()),
+    make("td", {}, order.buyer ? `${order.buyer.name} ${order.buyer.email}` : "–"),
+    make("td", {}, order.seats.map((/** @type {any} */ s) => s.id).join(", ")),
+    make("td", { className: "num" }, money(order.total)),
+    make("td", { className: "num" }, order.refunded ? money(order.refunded) : "–"),
+    make("td", {}, orderStates[order.state] ?? order.state),
+  ]);
 }

@@ -3,11 +3,12 @@
 
 /** @param {any} problem */
 export function explain(problem) {
+  const body = problem.body ?? {};
   /** @type {Record<string, string>} */
   const words = {
-    "seats-taken": `Just taken: ${(problem.body.taken || []).join(", ")}. The map is up to date again.`,
+    "seats-taken": `Just taken: ${(body.taken || []).join(", ")}. The map is up to date again.`,
     "not-enough-seats": "There are not that many seats left there. Try fewer, or another category.",
-    "too-many-seats": `One fan may have at most ${problem.body.limit} seats.`,
+    "too-many-seats": `One fan may have at most ${body.limit} seats.`,
     "hold-over": "Your hold ran out and the seats went back. Choose again.",
     "no-such-hold": "Your hold ran out and the seats went back. Choose again.",
     "session-over": "This visit is over. Join the line again for more.",

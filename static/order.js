@@ -50,7 +50,7 @@ async function load() {
   const about = await call("GET", `/api/v1/events/${order.event}`).catch(() => ({ name: order.event }));
   /** @type {Record<string, string>} */
   const words = {
-    confirmed: `Confirmed: ${money(order.total)} paid. Show the codes at the door.`,
+    confirmed: `Confirmed: ${money(order.total)} paid${order.refunded ? `, ${money(order.refunded)} given back` : ""}. Show the codes at the door.`,
     confirming: "Your payment is being confirmed. Your seats are kept.",
     paying: "This order is not paid yet.",
     declined: "The card was declined. Pay again in the checkout.",

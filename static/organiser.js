@@ -2,6 +2,7 @@
 // The organiser's console: sign in, the list of sales, a new sale, the audit log.
 import { $, call, root } from "./api.js";
 import { api, field, form, may, page, phases, signedInAs, table } from "./console.js";
+import { orderPage, reviewsNote, reviewsPage } from "./console-order.js";
 import { dashboard } from "./dashboard.js";
 import { health, healthNote } from "./health.js";
 import { make } from "./make.js";
@@ -30,7 +31,7 @@ function signIn() {
 async function sales() {
   const events = await call("GET", `${api}/events`);
   const open = await call("GET", "/api/v1/events");
-  const note = await healthNote();
+  const note = (await Promise.all([healthNote(), reviewsNote()])).flat();
   const phase = new Map(open.map((/** @type {any} */ e) => [e.id, e.phase]));
   return () =>
     page(
@@ -183,7 +184,9 @@ async function audit() {
 
 /** Loads the page that the address names. @returns {Promise<() => void>} shows it */
 async function load() {
-  const [, where, id] = location.hash.split("/");
+  const [, where, id, what, order] = location.hash.split("/");
+  if (where === "event" && what === "order") return orderPage(decodeURIComponent(id), decodeURIComponent(order));
+  if (where === "reviews") return reviewsPage();
   if (where === "event") return dashboard(decodeURIComponent(id));
   if (where === "new") return create;
   if (where === "audit") return audit();

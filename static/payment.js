@@ -4,11 +4,11 @@
 /** @type {Promise<any> | undefined} */
 let loading;
 
-/** Loads Stripe's script. @param {string} key */
-function load(key) {
+/** Loads Stripe's script. @param {{key: string, script: string}} from */
+function load({ key, script: src }) {
   loading ??= new Promise((resolve, reject) => {
     const script = document.createElement("script");
-    script.src = "https://js.stripe.com/v3/";
+    script.src = src;
     script.onload = () => resolve(/** @type {any} */ (window).Stripe(key));
     script.onerror = () => {
       loading = undefined;
@@ -25,21 +25,24 @@ export class CardForm {
   /** @type {any} */ #elements = null;
   #secret = "";
 
-  /** @param {HTMLElement} box @param {HTMLButtonElement} button @param {string} key */
-  constructor(box, button, key) {
+  /** @param {HTMLElement} box @param {HTMLButtonElement} button @param {DOMStringMap} data that of the page */
+  constructor(box, button, data) {
     this.box = box;
     this.button = button;
-    this.key = key;
+    this.from = { key: data.stripe ?? "", script: data.stripeScript ?? "" };
   }
 
   /** Shows the form for a payment; nothing until its secret is known. @param {string} secret */
   async show(secret) {
-    if (!secret || secret === this.#secret) return;
+    if (secret === this.#secret) return;
     this.#secret = secret;
+    // The form before it is of a payment that is over.
+    this.box.replaceChildren();
+    this.button.disabled = true;
+    if (!secret) return;
     try {
-      const stripe = await load(this.key);
+      const stripe = await load(this.from);
       if (secret !== this.#secret) return;
-      this.box.replaceChildren();
       this.#elements = stripe.elements({ clientSecret: secret });
       this.#elements.create("payment").mount(this.box);
       this.button.disabled = false;
@@ -49,18 +52,23 @@ export class CardForm {
     }
   }
 
-  /** Pays, with 3-D Secure where the card asks for that. Answers whether the money is on its way; the order knows why not. */
+  /**
+   * Pays, with 3-D Secure where the card asks for that. Answers what was wrong with the form or its script; null where the
+   * order knows of the outcome, or will soon: that the money is reserved, or why the card was declined.
+   */
   async pay() {
     this.button.disabled = true;
     try {
-      const stripe = await load(this.key);
+      const stripe = await load(this.from);
       const { error } = await stripe.confirmPayment({
         elements: this.#elements,
         redirect: "if_required",
         confirmParams: { return_url: location.href },
       });
-      if (error?.type === "validation_error") throw new Error(error.message);
-      return !error;
+      const isDecline = error?.type === "card_error" || error?.code === "payment_intent_authentication_failure";
+      return error && !isDecline ? String(error.message) : null;
+    } catch (problem) {
+      return /** @type {Error} */ (problem).message;
     } finally {
       this.button.disabled = false;
     }
@@ -77,5 +85,5 @@ export function declined(reason) {
     not_authenticated: "Your bank could not confirm that it is you.",
     cancelled: "The payment was cancelled.",
   };
-  return words[reason] || "The card was declined.";
+  return `${words[reason] || "The card was declined."} Your seats are still yours: try another card.`;
 }

@@ -21,35 +21,38 @@ function load() {
 }
 
 /**
- * Lets the fan pay an order. Answers whether the money is on its way; if not, the order knows why, or
- * the fan closed the window. One window is one attempt: after a decline the order has another.
+ * Lets the fan pay an order. Answers what was wrong; null where the order knows of the outcome, or will soon. One window
+ * is one attempt: after a decline the order has another.
  * @param {any} order @param {(method: string, path: string, options: any) => Promise<any>} call
- * @returns {Promise<boolean>}
+ * @returns {Promise<string | null>}
  */
 export async function payByRazorpay(order, call) {
   await load();
-  const paid = await new Promise((resolve) => {
+  const { id, key_id, order_id } = order.payment;
+  /** @type {any} */
+  const outcome = await new Promise((resolve) => {
     const checkout = new /** @type {any} */ (window).Razorpay({
-      key: order.payment.key_id,
-      order_id: order.payment.order_id,
+      key: key_id,
+      order_id,
       amount: order.total.amount,
       currency: order.total.currency,
       name: document.title,
       prefill: order.buyer ?? {},
       retry: { enabled: false },
       handler: resolve,
-      modal: { ondismiss: () => resolve(null), escape: false },
+      modal: { ondismiss: () => resolve("closed"), escape: false },
     });
     checkout.on("payment.failed", () => {
+      resolve("failed");
       checkout.close();
-      resolve(null);
     });
     checkout.open();
   });
-  if (!paid) return false;
-  const { razorpay_payment_id, razorpay_order_id, razorpay_signature } = paid;
+  if (outcome === "closed") return "The window was closed before you had paid. Your seats are still yours.";
+  if (outcome === "failed") return null;
+  const { razorpay_payment_id, razorpay_order_id, razorpay_signature } = outcome;
   const body = { razorpay_payment_id, razorpay_order_id, razorpay_signature };
   // Razorpay tells the server too, only later.
-  await call("POST", `/api/v1/payments/razorpay/${order.payment.id}`, { body }).catch(() => null);
-  return true;
+  await call("POST", `/api/v1/payments/razorpay/${id}`, { body }).catch(() => null);
+  return null;
 }

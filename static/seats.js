@@ -7,7 +7,7 @@ import { AVAILABLE, SeatMap, hue } from "./map.js";
 import { CardForm, declined } from "./payment.js";
 import { explain } from "./explain.js";
 import { placeOf, seatList } from "./seat-list.js";
-import { askPlace, isPassing, openSession } from "./session.js";
+import { askPlace, isPassing, openSession, unlessUnused } from "./session.js";
 
 const event = document.body.dataset.event || "";
 const base = `/api/v1/events/${event}`;
@@ -76,14 +76,15 @@ function render() {
   show("buyer", Boolean(hold) && !order);
   const isOpen = ["paying", "declined"].includes(state);
   show("payment", isOpen && order.payment.provider === "simulated");
-  show("stripe-payment", isOpen && order.payment.provider === "stripe");
+  show("stripe-payment", isOpen && order.payment.provider === "stripe" && !isPaid());
   if (isOpen && order.payment.provider === "stripe") cardForm.show(order.payment.client_secret).catch(fail);
-  show("razorpay-payment", isOpen && order.payment.provider === "razorpay");
+  show("razorpay-payment", isOpen && order.payment.provider === "razorpay" && !isPaid());
   $("pay-razorpay").disabled = !order?.payment.order_id;
   show("confirming", state === "confirming");
   show("awaited", isAwaited());
+  show("in-review", state === "needs_review");
   show("best", !hold);
-  if (state === "declined") fail(`${declined(order.decline_reason)} Your seats are still yours: try another card.`);
+  if (state === "declined" && !isPaid()) fail(declined(order.decline_reason));
   map.mine = new Set(seats.map((/** @type {any} */ seat) => seat.id));
   draw();
   remember();
@@ -188,18 +189,21 @@ async function pay(submit) {
   await follow();
 }
 
-const cardForm = new CardForm($("stripe-form"), $("pay-stripe"), document.body.dataset.stripe || "");
+const cardForm = new CardForm($("stripe-form"), $("pay-stripe"), document.body.dataset);
 
-/** Whether the fan has paid, and the order does not know of it yet. */
-let isPaid = false;
+/** The payment that the fan has paid, or was declined: the order may not know of it yet. */
+let paid = "";
+const isPaid = () => order?.payment.id === paid && ["paying", "declined"].includes(order.state);
 
 /** Lets the fan pay in the provider's form. @param {Event} submit */
 async function payAtProvider(submit) {
   submit.preventDefault();
   fail(null);
+  const { id, provider } = order.payment;
   const byRazorpay = () => import("./razorpay.js").then((window) => window.payByRazorpay(order, call));
-  const paying = order.payment.provider === "stripe" ? cardForm.pay() : byRazorpay();
-  isPaid = (await paying.catch(fail)) ?? false;
+  const problem = await (provider === "stripe" ? cardForm.pay() : byRazorpay().catch(explain));
+  fail(problem);
+  paid = problem ? "" : id;
   order = await call("GET", `/api/v1/orders/${order.id}`).catch(() => order);
   await follow();
 }
@@ -217,13 +221,12 @@ async function follow() {
     fail("The time to pay ran out and the seats went back. Nothing was charged that is not returned.");
     return;
   }
-  if (order?.state !== "paying") isPaid = false;
   clearTimeout(following);
   render();
-  show("confirming", order?.state === "confirming" || isPaid);
+  show("confirming", order?.state === "confirming" || isPaid());
   const { provider, client_secret, order_id } = order?.payment ?? {};
   const waits = (provider === "stripe" && !client_secret) || (provider === "razorpay" && !order_id);
-  if (order?.state === "confirming" || isPaid || waits || isAwaited())
+  if (isPaid() || waits || isWaiting())
     following = setTimeout(async () => {
       order = await call("GET", `/api/v1/orders/${order.id}`).catch(() => order);
       follow();
@@ -232,6 +235,8 @@ async function follow() {
 
 /** Returns whether the money for an order that expired may still come: then the order may yet be confirmed. */
 const isAwaited = () => order?.state === "expired" && order.payment.pending;
+/** Returns whether the fan has nothing to do but wait. */
+const isWaiting = () => ["confirming", "needs_review"].includes(order?.state) || isAwaited();
 
 /** Gives up a chosen seat that another fan has now. @param {string} id */
 function lose(id) {
@@ -328,12 +333,10 @@ function tick() {
       : `${clock(left(session.expires_at))} left to shop`;
   const until = order ? order.pay_by : hold?.expires_at;
   const seconds = until ? left(until) : Infinity;
-  show("countdown", Boolean(until) && order?.state !== "confirming" && !isAwaited());
+  show("countdown", Boolean(until) && !isWaiting());
   if (until) $("countdown").textContent = `Held for you for ${clock(seconds)}`;
   if (Math.round(seconds) === 30) say("30 seconds left on your seats.");
-  const seemsOver =
-    (seconds < 0 && order?.state !== "confirming" && !isAwaited()) ||
-    (session && !session.over && left(session.expires_at) < 0);
+  const seemsOver = (seconds < 0 && !isWaiting()) || (session && !session.over && left(session.expires_at) < 0);
   if (seemsOver && performance.now() - askedAt > ASK_AGAIN_MS) lookAgain();
 }
 
@@ -397,12 +400,6 @@ async function enter() {
     location.href = `${root}/e/${event}`;
     return false;
   }
-}
-
-/** A promise whose refusal matters only to those who wait for it. @template T @param {Promise<T>} promise */
-function unlessUnused(promise) {
-  promise.catch(() => {});
-  return promise;
 }
 
 async function begin() {

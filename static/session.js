@@ -42,3 +42,9 @@ export async function openSession(event, place) {
   keep(admission, null);
   return { session, bearer: pass && session.session };
 }
+
+/** A promise whose refusal matters only to those who wait for it. @template T @param {Promise<T>} promise */
+export function unlessUnused(promise) {
+  promise.catch(() => {});
+  return promise;
+}

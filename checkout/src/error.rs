@@ -56,6 +56,8 @@ fn plain(refused: &Refused) -> Problem {
         Refused::NoSuchTicket => (S::NOT_FOUND, "no-such-ticket", "This ticket is not valid: it was given back, or is of no sale here"),
         Refused::OrderState(_) => (S::CONFLICT, "order-state", "The order's state does not allow this"),
         Refused::PaymentRunning => (S::CONFLICT, "payment-running", "A payment is under way"),
+        Refused::InReview => (S::CONFLICT, "payment-in-review", "Its payment needs a look, or was settled outside"),
+        Refused::CannotSettle => (S::CONFLICT, "cannot-settle", "This does not settle the payment as it is now: look at it again"),
         Refused::TooManyAttempts(_) => (S::CONFLICT, "too-many-attempts", "Too many attempts to pay this order"),
         Refused::TooManyDeclines(_) => (S::CONFLICT, "too-many-declines", "Too many of your cards were declined: no other is tried in this visit"),
         Refused::TooManyOpenHolds(_) => (S::CONFLICT, "too-many-open-holds", "You hold seats as often as one fan may: pay for some, or give some back"),

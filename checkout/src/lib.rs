@@ -14,6 +14,7 @@ pub mod metrics;
 mod order_requests;
 mod orders;
 mod organiser;
+mod organiser_orders;
 mod pages;
 pub mod payment;
 mod people;
@@ -59,6 +60,7 @@ pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
     let (router, description) = with_deadlines
         .merge(seats::routes())
         .merge(organiser::routes())
+        .merge(organiser_orders::routes())
         .merge(people::routes())
         .merge(tickets::routes())
         .merge(removal::routes())

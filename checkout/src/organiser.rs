@@ -1,9 +1,7 @@
-//! Organiser routes of the seats: plan, selling rules, figures, orders, refunds, blocked seats.
+//! Organiser routes of the seats: plan, selling rules, figures, blocked seats.
 
 use crate::app::{App, Shop};
-use crate::inventory::{
-    Block, Buyer, Money, Order, Rules, RulesPatch, Sales, SeatPrice, ShardView, layout,
-};
+use crate::inventory::{Block, Rules, RulesPatch, Sales, ShardView, layout};
 use crate::sessions::event_id;
 use axum::Json;
 use axum::body::Body;
@@ -15,16 +13,14 @@ use serde_json::{Value, json};
 use shared::audit::Entry;
 use shared::http::detached::to_the_end;
 use shared::http::openapi::Refusals;
-use shared::http::problem::{Input, PLAN_BYTES_MAX, Parameters, Problem, read_body};
+use shared::http::problem::{Input, PLAN_BYTES_MAX, Problem, read_body};
 use shared::ids::EventId;
-use shared::organiser::{Organiser, Role};
-use shared::time::Time;
+use shared::organiser::Organiser;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-const ORDERS_MAX: u32 = 1000;
 /// Number of plans parsed at one time, as the largest take a second and some hundred megabytes.
 /// Others wait.
 const PLANS_AT_ONCE_MAX: usize = 1;
@@ -34,15 +30,13 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(set_seating))
         .routes(routes!(show_rules, change_rules))
         .routes(routes!(show_sales))
-        .routes(routes!(list_orders))
-        .routes(routes!(refund))
         .routes(routes!(block))
         .routes(routes!(unblock))
         .routes(routes!(list_shards))
         .routes(routes!(move_event))
 }
 
-async fn known(shop: &Shop, event: &str) -> Result<EventId, Problem> {
+pub(crate) async fn known(shop: &Shop, event: &str) -> Result<EventId, Problem> {
     let event = event_id(event)?;
     match shop.waiting_room.knows(&event).await {
         Some(false) => Err(Problem::no_such_event()),
@@ -51,14 +45,14 @@ async fn known(shop: &Shop, event: &str) -> Result<EventId, Problem> {
 }
 
 /// A change for the audit log.
-struct Change<'a> {
-    action: &'a str,
-    event: &'a EventId,
-    from: Value,
-    to: Value,
+pub(crate) struct Change<'a> {
+    pub(crate) action: &'a str,
+    pub(crate) event: &'a EventId,
+    pub(crate) from: Value,
+    pub(crate) to: Value,
 }
 
-async fn record(shop: &Shop, organiser: &Organiser, change: Change<'_>) {
+pub(crate) async fn record(shop: &Shop, organiser: &Organiser, change: Change<'_>) {
     let Change { from, to, .. } = change;
     let now = shop.site.clock.now();
     let entry = organiser.entry(now, change.action, change.event.as_str());
@@ -157,129 +151,6 @@ async fn show_sales(
     Path(event): Path<String>,
 ) -> Result<Json<Sales>, Problem> {
     Ok(Json(shop.inventory.sales(&event_id(&event)?).await?))
-}
-
-#[derive(Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-struct OrdersQuery {
-    /// Largest number of orders, the newest first; more than 1,000 count as 1,000.
-    #[param(minimum = 0)]
-    limit: Option<u32>,
-}
-
-/// An order as organisers see it: without what opens it (ticket codes, the signed link, the
-/// payment's secret), and without the buyer for viewers, who watch the sale but do not look after
-/// buyers.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct OrganiserOrder {
-    /// `ord_…`
-    id: String,
-    event: EventId,
-    /// As in `Order`.
-    state: String,
-    #[schema(value_type = Vec<SeatPrice>)]
-    seats: Arc<Vec<SeatPrice>>,
-    total: Money,
-    /// Null for viewers, and once erased.
-    buyer: Option<Buyer>,
-    payment: OrganiserPayment,
-    decline_reason: Option<String>,
-    /// Sum of what was refunded, if something was.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refunded: Option<Money>,
-    created_at: Time,
-    pay_by: Time,
-}
-
-/// The payment of an order as organisers see it.
-#[derive(Serialize, utoipa::ToSchema)]
-struct OrganiserPayment {
-    /// `simulated`, `stripe` or `free`.
-    provider: String,
-    /// `pay_…`
-    id: String,
-}
-
-impl OrganiserOrder {
-    pub(crate) fn of(order: Order, organiser: &Organiser) -> OrganiserOrder {
-        let sees_buyers = organiser.role >= Role::Operator;
-        OrganiserOrder {
-            id: order.id,
-            event: order.event,
-            state: order.state,
-            seats: order.seats,
-            total: order.total,
-            buyer: order.buyer.filter(|_| sees_buyers),
-            payment: OrganiserPayment {
-                provider: order.payment.provider,
-                id: order.payment.id,
-            },
-            decline_reason: order.decline_reason,
-            refunded: order.refunded,
-            created_at: order.created_at,
-            pay_by: order.pay_by,
-        }
-    }
-}
-
-/// List the newest orders.
-#[utoipa::path(get, path = "/api/v1/organiser/events/{event}/orders", tag = "organiser",
-    params(("event" = String, Path), OrdersQuery), security(("organiser" = ["viewer"])),
-    responses((status = 200, description = "The newest orders, the newest first",
-        body = Vec<OrganiserOrder>), Refusals))]
-async fn list_orders(
-    State(shop): State<Arc<Shop>>,
-    organiser: Organiser,
-    Path(event): Path<String>,
-    Parameters(query): Parameters<OrdersQuery>,
-) -> Result<Json<Vec<OrganiserOrder>>, Problem> {
-    let event = known(&shop, &event).await?;
-    let limit = query.limit.unwrap_or(100).min(ORDERS_MAX);
-    let orders = shop.inventory.orders(&event, limit).await?;
-    let shown = orders
-        .into_iter()
-        .map(|order| OrganiserOrder::of(order, &organiser));
-    Ok(Json(shown.collect()))
-}
-
-#[derive(Default, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-struct RefundInput {
-    /// Seats of the order whose price goes back; all that it still has if none are named.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    seats: Option<Vec<String>>,
-}
-
-/// Refund a confirmed order, or some of its seats: the money goes back, the seats are free again.
-/// The order is answered as it is once the provider has answered, or does not for now: then it is
-/// finished later.
-#[utoipa::path(post, path = "/api/v1/organiser/events/{event}/orders/{order}/refund", tag = "organiser",
-    params(("event" = String, Path), ("order" = String, Path)), security(("organiser" = ["operator"])),
-    request_body(content = RefundInput, description = "Nothing, or {}: the whole order"),
-    responses((status = 200, description = "The order", body = OrganiserOrder), Refusals))]
-async fn refund(
-    State(shop): State<Arc<Shop>>,
-    organiser: Organiser,
-    Path((event, order)): Path<(String, String)>,
-    Input(input, _): Input<RefundInput>,
-) -> Result<Json<OrganiserOrder>, Problem> {
-    let event = event_id(&event)?;
-    let seats = input.seats.clone();
-    let payment = shop
-        .inventory
-        .begin_refund_of(&event, &order, seats)
-        .await?;
-    let amount = payment.refund.as_ref().map(|refund| refund.amount);
-    // Once begun it is finished by the reconciler, whatever becomes of this request.
-    let change = Change {
-        action: "order.refund",
-        event: &event,
-        from: json!({"order": order, "state": "confirmed"}),
-        to: json!({"state": "refunding", "amount": amount, "seats": input.seats}),
-    };
-    record(&shop, &organiser, change).await;
-    let order = shop.give_back(&payment).await?;
-    Ok(Json(OrganiserOrder::of(order, &organiser)))
 }
 
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]

@@ -14,13 +14,8 @@ use shared::http::static_files::page;
 use shared::ids::EventId;
 use std::sync::Arc;
 
-/// Content security policy of the page with Stripe's form for cards: as that of all pages, and its
-/// script, its frames, and what they send.
-const WITH_STRIPE: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
-    form-action 'self'; frame-ancestors 'none'; script-src 'self' https://js.stripe.com; \
-    frame-src https://js.stripe.com https://hooks.stripe.com; connect-src 'self' https://api.stripe.com";
-
-/// As that, for Razorpay's checkout: its script and the one it loads, its frame, and what they send.
+/// Content security policy of the page with Razorpay's checkout: as that of all pages, and its script
+/// and the one it loads, its frame, and what they send.
 const WITH_RAZORPAY: &str = "default-src 'self'; img-src 'self' data: https://cdn.razorpay.com; \
     object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; \
     script-src 'self' https://checkout.razorpay.com https://cdn.razorpay.com; frame-src https://api.razorpay.com; \
@@ -43,23 +38,24 @@ async fn show_shop(
     let chosen = shop.providers.chosen().id();
     let stripe = shop.providers.stripe();
     let stripe = stripe.filter(|_| chosen == ProviderId::Stripe);
-    let key = stripe.and_then(|stripe| stripe.publishable_key.as_deref());
-    let values = [("event", event.as_str()), ("stripe", key.unwrap_or(""))];
+    let stripe = stripe.and_then(|stripe| Some((stripe, stripe.publishable_key.as_deref()?)));
+    let (script, key) = stripe.map_or(("", ""), |(stripe, key)| (stripe.script.as_str(), key));
+    let values = [
+        ("event", event.as_str()),
+        ("stripe", key),
+        ("stripe_script", script),
+    ];
     let mut response = page(&prefix, "seats.html", &values);
-    let policy = match chosen {
-        ProviderId::Stripe => key.map(|_| WITH_STRIPE),
-        ProviderId::Razorpay => Some(WITH_RAZORPAY),
-        ProviderId::Simulated | ProviderId::Free => None,
-    };
-    if let Some(policy) = policy {
-        let policy = HeaderValue::from_static(policy);
+    if let Some((stripe, _)) = stripe {
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+        headers.insert(header::CONTENT_SECURITY_POLICY, stripe.policy.clone());
     }
     if chosen == ProviderId::Razorpay {
         // Banks open in windows that report to Razorpay's frame.
         let popups = HeaderValue::from_static("same-origin-allow-popups");
+        let policy = HeaderValue::from_static(WITH_RAZORPAY);
         let headers = response.headers_mut();
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
         headers.insert("cross-origin-opener-policy", popups);
     }
     let edge = &shop.site.edge;

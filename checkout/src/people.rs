@@ -2,7 +2,7 @@
 
 use crate::app::{App, Shop};
 use crate::inventory::Visit;
-use crate::organiser::OrganiserOrder;
+use crate::organiser_orders::OrganiserOrder;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};

@@ -4,7 +4,7 @@ use crate::breaker::Breaker;
 use crate::connector::connector;
 use crate::trace::{Span, pass_on};
 use axum::http::request::Builder;
-use axum::http::{Method, Request, StatusCode, header};
+use axum::http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
 use hyper_rustls::HttpsConnector;
@@ -75,6 +75,16 @@ impl RemoteService {
         request: Builder,
         body: Option<String>,
     ) -> Option<(StatusCode, Bytes)> {
+        let response = self.send_for_response(request, body).await?;
+        Some((response.status(), response.into_body()))
+    }
+
+    /// As [`RemoteService::send`], for an answer of which the headers matter, too.
+    pub async fn send_for_response(
+        &self,
+        request: Builder,
+        body: Option<String>,
+    ) -> Option<Response<Bytes>> {
         let mut request = request
             .body(Full::new(Bytes::from(body.unwrap_or_default())))
             .ok()?;
@@ -87,16 +97,19 @@ impl RemoteService {
                 let cause = error.source().map(ToString::to_string);
                 tracing::debug!(%error, cause, "the other service does not answer");
             });
-            let response = response.ok()?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
-            Some((status, body.collect().await.ok()?.to_bytes()))
+            let (head, body) = response.ok()?.into_parts();
+            let body = Limited::new(body, ANSWER_BYTES_MAX);
+            Some(Response::from_parts(
+                head,
+                body.collect().await.ok()?.to_bytes(),
+            ))
         };
         let call = self.breaker.call()?;
         let answer = timeout(self.limit, asking).await.ok().flatten();
         match &answer {
-            Some((status, _)) => {
-                span.number("http.response.status_code", i64::from(status.as_u16()));
+            Some(response) => {
+                let status = i64::from(response.status().as_u16());
+                span.number("http.response.status_code", status);
                 call.succeeded();
             }
             None => {

@@ -15,6 +15,8 @@ pub enum ApiFault {
     Delayed(Duration),
     /// It is refused with 429.
     TooMany,
+    /// It takes no effect, and is refused with 400.
+    Refused,
 }
 
 impl ApiFault {
@@ -24,6 +26,7 @@ impl ApiFault {
             "failed_after" => ApiFault::FailedAfter,
             "failed_before" => ApiFault::FailedBefore,
             "too_many" => ApiFault::TooMany,
+            "refused" => ApiFault::Refused,
             _ => {
                 let ms = name.strip_prefix("delayed_")?.parse().ok()?;
                 ApiFault::Delayed(Duration::from_millis(ms))

@@ -62,6 +62,8 @@ pub(crate) enum Outcome<T> {
     Failed,
     /// Too many requests: it was not done.
     TooMany,
+    /// It was refused, for a reason of the provider's, and not done.
+    Refused,
 }
 
 impl<L: Ledger> StandIn<L> {
@@ -87,6 +89,7 @@ impl<L: Ledger> StandIn<L> {
         let outcome = match fault {
             Some(ApiFault::TooMany) => Outcome::TooMany,
             Some(ApiFault::FailedBefore) => Outcome::Failed,
+            Some(ApiFault::Refused) => Outcome::Refused,
             _ => {
                 let mut books = self.books.lock();
                 let done = act(&mut books);

@@ -22,6 +22,8 @@ pub(super) const SWEEP_MAX: usize = 500;
 pub(super) const SILENCE_MS: i64 = 15_000;
 /// Largest number of payments found by one sweep.
 pub(super) const DUE_MAX: i64 = 200;
+/// Largest number of payments in a list of those that need a look, of each database.
+pub(super) const REVIEWS_MAX: i64 = 200;
 
 /// Largest number of tickets listed at one time.
 pub(super) const TICKETS_MAX: usize = 5_000;
@@ -122,6 +124,9 @@ pub trait Engine: Send + Sync {
     /// Returns the payments that a provider has heard of in this period, from the first instant to
     /// before the last.
     async fn payments(&self, from: Time, to: Time) -> Result<Vec<BookedPayment>, Refused>;
+
+    /// Returns payments that need a look, at most `REVIEWS_MAX` of each database.
+    async fn in_review(&self) -> Result<Vec<PaymentRef>, Refused>;
 
     /// Returns whether a webhook has acted, or is parked.
     async fn has_received(&self, id: &str) -> Result<bool, Refused>;

@@ -2,6 +2,7 @@
 
 pub use super::money::{Currency, Money};
 pub use super::payment::*;
+pub use super::payment_review::{OutsideOutcome, PaymentReview, ReviewReason, Settlement};
 pub use super::payment_state::PaymentState;
 use serde::{Deserialize, Serialize};
 use shared::group_commit::Unavailable;
@@ -418,6 +419,10 @@ pub enum Refused {
     OrderState(String),
     #[error("a payment is under way")]
     PaymentRunning,
+    #[error("a payment needs a look, or was settled outside")]
+    InReview,
+    #[error("this does not settle the payment")]
+    CannotSettle,
     #[error("too many attempts to pay")]
     TooManyAttempts(u32),
     #[error("too many cards were declined")]

@@ -113,6 +113,8 @@ pub struct BookedPayment {
     pub captured: i64,
     /// Amount refunded, in minor units.
     pub refunded: i64,
+    /// Note with which it was settled outside of the provider.
+    pub outside: Option<String>,
 }
 
 /// A webhook that was received.
@@ -143,6 +145,8 @@ pub enum Verdict {
     Declined(String),
     /// The provider has cancelled the payment.
     Voided,
+    /// The provider has another amount or currency than the books.
+    OtherAmount(Money),
     /// The provider says what cannot be: a person has to look at it.
     Contradiction(String),
 }

@@ -1,10 +1,14 @@
 //! The stored record of a payment, and of refunds of a part of it.
 
 use super::model::{Money, PaymentRef, PaymentView, ProviderId, RefundRef};
+use super::payment_review::Review;
 use super::payment_state::PaymentState;
 use serde::{Deserialize, Serialize};
 use shared::ids::EventId;
 use shared::time::Time;
+
+/// Largest number of entries of a payment's history; beyond it those after the first are dropped.
+const HISTORY_MAX: usize = 100;
 
 #[derive(Clone, Debug)]
 pub(super) struct PaymentRow {
@@ -25,8 +29,12 @@ pub(super) struct PaymentRow {
     pub(super) refunded: i64,
     /// Refunds of a part.
     pub(super) refunds: Vec<RefundRow>,
-    /// Reason why a person has to look at it.
-    pub(super) review: Option<String>,
+    /// Why it needs a look.
+    pub(super) review: Option<Review>,
+    /// Note with which it was settled outside of its provider, which is not asked about it any more.
+    pub(super) outside: Option<String>,
+    /// Its states, in order; empty for a payment of an earlier version.
+    pub(super) history: Vec<HistoryEntry>,
     /// Time at which the reconciler asks the provider next; otherwise it follows from the state.
     pub(super) next_at: Option<Time>,
 }
@@ -42,7 +50,35 @@ pub(super) struct RefundRow {
     pub(super) is_done: bool,
 }
 
+/// Entry of a payment's history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct HistoryEntry {
+    pub(super) at: Time,
+    /// State from then on.
+    pub(super) state: PaymentState,
+    /// Why, where there is more to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) note: Option<String>,
+}
+
 impl PaymentRow {
+    /// Adds its present state to its history.
+    pub(super) fn note(&mut self, at: Time, note: Option<String>) {
+        if self.history.len() >= HISTORY_MAX {
+            self.history.remove(1);
+        }
+        self.history.push(HistoryEntry {
+            at,
+            state: self.state,
+            note,
+        });
+    }
+
+    /// Returns whether nothing is done about it by itself: it needs a look, or was settled outside.
+    pub(super) fn is_left_alone(&self) -> bool {
+        self.review.is_some() || self.outside.is_some()
+    }
+
     /// Returns the refund that is under way, if one is: of a part, or of everything that is left.
     pub(super) fn open_refund(&self) -> Option<RefundRef> {
         if self.state != PaymentState::Refunding {

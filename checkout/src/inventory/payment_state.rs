@@ -1,9 +1,10 @@
 //! The states of a payment, and the one table of its transitions.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// State of a payment: one attempt to pay an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PaymentState {
     /// Nothing was asked of a provider yet, or its answer is unknown.
@@ -51,6 +52,8 @@ pub enum PaymentEvent {
     Voided,
     /// A refund begins.
     RefundBegun,
+    /// A refund that the provider did not make is withdrawn.
+    RefundWithdrawn,
     /// A part was given back.
     RefundedInPart,
     /// Everything was given back.
@@ -60,7 +63,7 @@ pub enum PaymentEvent {
 /// The transitions. What is not listed changes nothing: states never go back, whatever order facts
 /// arrive in, and however often.
 #[rustfmt::skip]
-const TRANSITIONS: [(PaymentState, PaymentEvent, PaymentState); 34] = {
+const TRANSITIONS: [(PaymentState, PaymentEvent, PaymentState); 37] = {
     use PaymentEvent as E;
     use PaymentState as S;
     [
@@ -88,15 +91,20 @@ const TRANSITIONS: [(PaymentState, PaymentEvent, PaymentState); 34] = {
         (S::Authorised, E::GivenUp, S::Voiding),
         (S::Authorised, E::Voided, S::Failed),
         (S::Capturing, E::Captured, S::Captured),
+        // The provider does not take the money that it reserved, and an organiser lets it go.
+        (S::Capturing, E::GivenUp, S::Voiding),
         // The reservation has ended before the money was taken.
         (S::Capturing, E::Declined, S::Failed),
         (S::Capturing, E::Voided, S::Failed),
         (S::Captured, E::RefundBegun, S::Refunding),
+        (S::Refunding, E::RefundWithdrawn, S::Captured),
         (S::Refunding, E::RefundedInPart, S::Captured),
         (S::Refunding, E::Refunded, S::Refunded),
         // Late money goes back: the order went on without it.
         (S::Failed, E::Authorised, S::Voiding),
         (S::Failed, E::Captured, S::Refunding),
+        // The order had expired, and its seats, or others, are booked for it after all.
+        (S::Voiding, E::Booked, S::Capturing),
         (S::Voiding, E::Captured, S::Refunding),
         (S::Voiding, E::Voided, S::Voided),
         (S::Voiding, E::Declined, S::Voided),
@@ -179,7 +187,7 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
 
-    const EVENTS: [PaymentEvent; 11] = [
+    const EVENTS: [PaymentEvent; 12] = [
         PaymentEvent::Offered,
         PaymentEvent::Asked,
         PaymentEvent::Authorised,
@@ -189,6 +197,7 @@ mod tests {
         PaymentEvent::GivenUp,
         PaymentEvent::Voided,
         PaymentEvent::RefundBegun,
+        PaymentEvent::RefundWithdrawn,
         PaymentEvent::RefundedInPart,
         PaymentEvent::Refunded,
     ];
@@ -271,14 +280,16 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_captured_once_it_was_given_up_or_had_failed() {
+    fn nothing_is_captured_once_it_was_given_up_or_had_failed_unless_seats_are_booked_for_it() {
         for given_up in [
             PaymentState::Failed,
             PaymentState::Voiding,
             PaymentState::Voided,
         ] {
-            let next = EVENTS.iter().filter_map(|event| given_up.after(*event));
-            for next in next {
+            let others = EVENTS
+                .iter()
+                .filter(|event| **event != PaymentEvent::Booked);
+            for next in others.filter_map(|event| given_up.after(*event)) {
                 assert!(
                     !matches!(next, PaymentState::Captured | PaymentState::Capturing),
                     "{given_up:?} {next:?}"

@@ -321,6 +321,16 @@ pub(super) struct HoldChange {
     pub(super) from: HoldState,
     pub(super) to: HoldState,
     pub(super) order: Option<String>,
+    /// Its seats, if they are others than before.
+    pub(super) exchanged: Option<Exchanged>,
+}
+
+/// Seats that late money bought instead of those that had been held.
+#[derive(Clone, Debug)]
+pub(super) struct Exchanged {
+    pub(super) seats: Arc<Vec<SeatPrice>>,
+    /// Their indices in the layout.
+    pub(super) places: Vec<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -330,6 +340,8 @@ pub(super) struct OrderChange {
     pub(super) from: OrderState,
     pub(super) to: OrderState,
     pub(super) decline: Option<String>,
+    /// Its seats, if they are others than before.
+    pub(super) seats: Option<Arc<Vec<SeatPrice>>>,
 }
 
 #[derive(Clone, Debug)]

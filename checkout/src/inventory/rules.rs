@@ -25,6 +25,23 @@ pub struct Rules {
     /// Whether a single free seat may be left between taken ones.
     #[serde(default)]
     pub orphans: Orphans,
+    /// What money buys that comes after the seats it was for went back on sale.
+    #[serde(default)]
+    pub late_payment: LatePayment,
+}
+
+/// Policy for money that comes after the seats it was for went back on sale. It never buys more than
+/// a visitor may have, nor beside what the fan bought instead; what buys nothing goes back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LatePayment {
+    /// It buys the same seats, if all of them are still free.
+    #[default]
+    ExactSeats,
+    /// It buys the same seats, or else the best ones of the same categories.
+    SameCategory,
+    /// It buys nothing.
+    Void,
 }
 
 /// Policy for a single free seat left between taken ones. Near the end of the sale, when less than
@@ -50,6 +67,7 @@ impl Default for Rules {
             max_seats_per_visitor: 6,
             currency: Currency::EUR,
             orphans: Orphans::Avoid,
+            late_payment: LatePayment::ExactSeats,
         }
     }
 }
@@ -70,6 +88,7 @@ pub struct RulesPatch {
     #[schema(schema_with = shared::currencies::schema)]
     pub currency: Option<String>,
     pub orphans: Option<Orphans>,
+    pub late_payment: Option<LatePayment>,
 }
 
 impl Rules {
@@ -91,6 +110,7 @@ impl Rules {
                 .unwrap_or(self.max_seats_per_visitor),
             currency: currency.unwrap_or(self.currency),
             orphans: patch.orphans.unwrap_or(self.orphans),
+            late_payment: patch.late_payment.unwrap_or(self.late_payment),
         };
         let mut wrong = Vec::new();
         let mut check = |is_fine: bool, field: &str, why: &str| {

@@ -26,7 +26,8 @@ pub(super) enum Reply<T> {
     Done(T),
     /// It was refused, and will be again.
     Refused(String),
-    /// The server failed: the request had an effect or not.
+    /// The server failed, or has refused before what was asked for with this idempotency key: the
+    /// request had an effect or not.
     Failed,
     /// Nothing came back, or that it is to be asked again. It may be under way still.
     Lost,
@@ -71,9 +72,11 @@ impl Api {
         request: Builder,
         body: Option<String>,
     ) -> Reply<T> {
-        let Some((status, body)) = self.remote.send(request, body).await else {
+        let Some(response) = self.remote.send_for_response(request, body).await else {
             return Reply::Lost;
         };
+        let is_replayed = response.headers().contains_key("idempotent-replayed");
+        let (status, body) = (response.status(), response.into_body());
         if status.is_success() {
             return match serde_json::from_slice(&body) {
                 Ok(value) => Reply::Done(value),
@@ -84,7 +87,11 @@ impl Api {
                 }
             };
         }
-        self.refusal(status, (self.reason)(&body))
+        match self.refusal(status, (self.reason)(&body)) {
+            // It says how things were, and not how they are.
+            Reply::Refused(_) if is_replayed => Reply::Failed,
+            reply => reply,
+        }
     }
 
     /// Reads an answer that is no success.

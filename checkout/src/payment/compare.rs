@@ -36,6 +36,9 @@ pub async fn reconcile(
             for difference in compared.differences.iter().take(PRINTED_MAX) {
                 log::print(format_args!("{difference}"));
             }
+            for outside in compared.outside.iter().take(PRINTED_MAX) {
+                log::print(format_args!("{outside}"));
+            }
             log::print(format_args!(
                 "{} payments compared, {} differences.",
                 compared.payments,
@@ -53,6 +56,8 @@ pub async fn reconcile(
 struct Compared {
     payments: usize,
     differences: Vec<String>,
+    /// Payments that were settled outside of the provider: whatever it has of them.
+    outside: Vec<String>,
 }
 
 async fn compare(
@@ -83,11 +88,12 @@ async fn compare(
     let mut compared = Compared {
         payments: 0,
         differences: Vec::new(),
+        outside: Vec::new(),
     };
     for provider in all {
         let listed = known(provider.list(from, to).await)?;
         compared.payments += listed.len();
-        compare_with(provider, &listed, &booked, &mut compared.differences).await?;
+        compare_with(provider, &listed, &booked, &mut compared).await?;
     }
     Ok(compared)
 }
@@ -106,8 +112,9 @@ async fn compare_with(
     provider: &dyn Provider,
     listed: &[Listed],
     booked: &[BookedPayment],
-    differences: &mut Vec<String>,
+    compared: &mut Compared,
 ) -> Result<(), String> {
+    let differences = &mut compared.differences;
     let own = booked
         .iter()
         .filter(|booked| booked.payment.provider == provider.id());
@@ -116,7 +123,13 @@ async fn compare_with(
         .collect();
     for theirs in listed {
         match books.remove(theirs.reference.as_str()) {
-            Some(ours) => differences.extend(difference(theirs, ours)),
+            Some(ours) => match &ours.outside {
+                Some(note) => {
+                    let told = format!("settled outside: {note}");
+                    compared.outside.push(line(&ours.payment.id, &told));
+                }
+                None => differences.extend(difference(theirs, ours)),
+            },
             // An unpaid payment is no difference: it was made, and its answer lost.
             None if has_money(theirs) && is_ours(provider, theirs).await? => {
                 let why = "it is not in the books, and has money";
@@ -128,7 +141,7 @@ async fn compare_with(
     // A payment that is missing from the list may have begun just outside of the period.
     for ours in books
         .into_values()
-        .filter(|ours| ours.captured > ours.refunded)
+        .filter(|ours| ours.captured > ours.refunded && ours.outside.is_none())
     {
         let id = &ours.payment.id;
         match provider.fetch(&ours.payment).await {

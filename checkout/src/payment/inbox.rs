@@ -93,6 +93,15 @@ impl Shop {
         if let Some(next) = self.take(provider, &payment, report).await? {
             self.drive(next).await;
         }
+        // An organiser may refund in the provider's dashboard, too.
+        if let Some(refunded) = told.refunded.filter(|refunded| *refunded > 0)
+            && !self
+                .inventory
+                .refunded_elsewhere(&payment, refunded)
+                .await?
+        {
+            return Ok(Received::Parked);
+        }
         Ok(Received::Done)
     }
 }

@@ -42,6 +42,8 @@ pub struct Told {
     pub payment: PaymentRef,
     /// Its state.
     pub report: Report,
+    /// Sum of what was given back, in minor units; `None` if that was not told.
+    pub refunded: Option<i64>,
 }
 
 /// A webhook whose signature is right: a hint that something happened to a payment.

@@ -115,13 +115,9 @@ impl Shop {
             Answer::Unknown => return Ok(None),
         };
         let verdict = match report.amount {
-            Some(amount) if amount != payment.amount => {
-                let (theirs, ours) = (amount, payment.amount);
-                let why = format!(
-                    "the provider has {} {:?} and the books {} {:?}",
-                    theirs.amount, theirs.currency, ours.amount, ours.currency
-                );
-                Verdict::Contradiction(why)
+            // What was cancelled has no money, of whatever amount.
+            Some(amount) if amount != payment.amount && report.verdict != Verdict::Voided => {
+                Verdict::OtherAmount(amount)
             }
             _ => report.verdict,
         };
@@ -215,7 +211,7 @@ pub(super) fn count(verdict: &Verdict) {
         Verdict::Captured => PAYMENTS.captured.inc(),
         Verdict::Declined(_) => PAYMENTS.declined.inc(),
         Verdict::Pending(_) => PAYMENTS.pending.inc(),
-        Verdict::Contradiction(_) => PAYMENTS.review.inc(),
+        Verdict::OtherAmount(_) | Verdict::Contradiction(_) => PAYMENTS.review.inc(),
         Verdict::RequiresAction | Verdict::Processing | Verdict::Authorised | Verdict::Voided => 0,
     };
 }

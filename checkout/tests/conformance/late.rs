@@ -1,7 +1,9 @@
 //! Money that comes for an order that expired.
 
 use crate::bench::*;
-use checkout::inventory::{Begun, Order, PaymentRef, RulesPatch, SessionKeys, Verdict};
+use checkout::inventory::{
+    Begun, LatePayment, Order, PaymentRef, Rules, RulesPatch, SessionKeys, Verdict,
+};
 
 /// Orders these seats, begins to pay, and lets the time to pay pass.
 async fn expired(bench: &Bench, fan: &SessionKeys, seats: &[&str]) -> PaymentRef {
@@ -76,5 +78,101 @@ async fn money_that_comes_too_late_goes_back_once_something_else_was_bought_inst
         let cleo = bench.admit(3, "again").await.unwrap();
         let late = expired(&bench, &cleo, &["st-B-2"]).await;
         assert_eq!(paid_late(&bench, &late).await.state, "confirmed");
+    }
+}
+
+async fn set_policy(bench: &Bench, policy: LatePayment) {
+    let rules = RulesPatch {
+        late_payment: Some(policy),
+        ..RulesPatch::default()
+    };
+    bench.seats.set_rules(&bench.event, rules).await.unwrap();
+}
+
+fn seats_of(order: &Order) -> Vec<String> {
+    let tickets = order.tickets.iter().flatten();
+    tickets.map(|ticket| ticket.seat.clone()).collect()
+}
+
+#[tokio::test]
+async fn late_money_buys_the_same_seats_or_by_the_policy_the_best_of_the_same_category() {
+    assert_eq!(Rules::default().late_payment, LatePayment::ExactSeats);
+    for bench in halls().await {
+        for (number, policy, state) in [
+            (1, LatePayment::ExactSeats, "refunding"),
+            (2, LatePayment::SameCategory, "confirmed"),
+        ] {
+            set_policy(&bench, policy).await;
+            let fan = bench.fan(number).await;
+            let late = expired(&bench, &fan, &["st-A-1", "st-A-2"]).await;
+            // One of the two is another's by then.
+            let other = bench.fan(number + 10).await;
+            let taken = bench.hold(&other, named(&["st-A-2"])).await.unwrap();
+            let order = paid_late(&bench, &late).await;
+            assert_eq!(order.state, state, "{policy:?}");
+            bench.seats.release(other, &taken.id).await.unwrap();
+            if policy == LatePayment::ExactSeats {
+                continue;
+            }
+            let seats = seats_of(&order);
+            assert_eq!(seats.len(), 2);
+            assert!(!seats.contains(&"st-A-2".to_owned()), "{seats:?}");
+            let own: Vec<&str> = order.seats.iter().map(|seat| &*seat.id).collect();
+            assert_eq!(own, seats);
+            assert!(order.seats.iter().all(|seat| &*seat.category == "stalls"));
+            assert_eq!(order.total, late.amount);
+            // The store has them, and no one is sold them again.
+            assert_eq!(bench.see(&fan, &order).await, order);
+            assert_eq!(bench.counts().await, [14, 0, 2, 0]);
+            let refused = bench.hold(&bench.fan(20).await, named(&[&seats[0]])).await;
+            assert!(refused.is_err());
+            let refund =
+                bench
+                    .seats
+                    .begin_refund_of(&bench.event, &order.id, Some(vec![seats[0].clone()]));
+            bench.seats.refunded(&refund.await.unwrap()).await.unwrap();
+            assert_eq!(bench.counts().await, [15, 0, 1, 0]);
+            let refund = bench
+                .seats
+                .begin_refund(&bench.event, &order.id)
+                .await
+                .unwrap();
+            bench.seats.refunded(&refund).await.unwrap();
+            assert_eq!(bench.counts().await, [16, 0, 0, 0]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn late_money_goes_back_where_the_policy_says_so_and_where_the_category_is_sold_out() {
+    for bench in halls().await {
+        set_policy(&bench, LatePayment::Void).await;
+        let ada = bench.fan(1).await;
+        let late = expired(&bench, &ada, &["st-A-1"]).await;
+        assert_eq!(paid_late(&bench, &late).await.state, "refunding");
+        // Money for seats that are still held is not late.
+        let ben = bench.fan(2).await;
+        let bought = bench.buy(&ben, &["st-A-1"]).await;
+        assert_eq!(bought.state, "confirmed");
+
+        set_policy(&bench, LatePayment::SameCategory).await;
+        let cleo = bench.fan(3).await;
+        let late = expired(&bench, &cleo, &["st-B-1"]).await;
+        let layout = bench.seats.seat_map(&bench.event).unwrap();
+        let free: Vec<String> = layout
+            .layout
+            .seats
+            .iter()
+            .map(|seat| seat.id.to_string())
+            .collect();
+        let free = free
+            .into_iter()
+            .filter(|id| id.starts_with("st-") && id != "st-A-1")
+            .collect();
+        let block = checkout::inventory::Block::Block;
+        bench.seats.block(&bench.event, free, block).await.unwrap();
+        assert_eq!(paid_late(&bench, &late).await.state, "refunding");
+        let [_, _, booked, _] = bench.counts().await;
+        assert_eq!(booked, 1);
     }
 }

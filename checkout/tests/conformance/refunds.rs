@@ -85,6 +85,28 @@ async fn a_seat_is_refunded_alone_once_and_no_more_than_was_paid_goes_back() {
 }
 
 #[tokio::test]
+async fn seats_are_refunded_one_after_the_other_each_for_its_own_price() {
+    for bench in halls().await {
+        let ada = bench.fan(1).await;
+        let order = bench.buy(&ada, &["st-A-1", "st-A-2", "st-A-3"]).await;
+        for (at, seat) in (1..).zip(["st-A-2", "st-A-1", "st-A-3"]) {
+            let seats = Some(vec![seat.to_owned()]);
+            let inventory = &bench.seats;
+            let refund = inventory
+                .begin_refund_of(&bench.event, &order.id, seats)
+                .await;
+            let refund = refund.unwrap();
+            assert_eq!(refund.refund.as_ref().unwrap().amount, 4500, "{seat}");
+            let refunded = inventory.refunded(&refund).await.unwrap();
+            assert_eq!(refunded.refunded.unwrap().amount, at * 4500);
+            let state = if at == 3 { "refunded" } else { "confirmed" };
+            assert_eq!(refunded.state, state, "{seat}");
+        }
+        assert_eq!(bench.counts().await, [16, 0, 0, 0]);
+    }
+}
+
+#[tokio::test]
 async fn seats_that_were_refunded_do_not_count_for_the_limit_of_their_fan() {
     for bench in halls().await {
         let ada = bench.fan(1).await;

@@ -21,6 +21,7 @@ pub(crate) enum Card {
     /// It asks for 3-D Secure.
     Secure,
     NoFunds,
+    Expired,
 }
 
 /// What the checkout asks a provider for.
@@ -129,6 +130,7 @@ impl AtProvider {
                     Card::Good => "pm_card_visa",
                     Card::Secure => "pm_card_threeDSecure2Required",
                     Card::NoFunds => "pm_card_chargeDeclinedInsufficientFunds",
+                    Card::Expired => "pm_card_chargeDeclinedExpiredCard",
                 };
                 let paid = stand_in.confirm(told, card)?;
                 Ok(paid["id"].as_str().unwrap().to_owned())
@@ -138,6 +140,7 @@ impl AtProvider {
                     Card::Good => "card",
                     Card::Secure => "3ds",
                     Card::NoFunds => "insufficient_funds",
+                    Card::Expired => "expired",
                 };
                 let paid = stand_in.pay(told, card)?;
                 let id = paid["razorpay_payment_id"].as_str().or(paid["id"].as_str());
@@ -187,6 +190,23 @@ impl AtProvider {
                 self.take_events().pop().unwrap()
             }
         }
+    }
+
+    /// Returns the provider's id of what was paid last.
+    pub(crate) fn newest(&self) -> String {
+        let all = match self {
+            AtProvider::Stripe(stand_in) => stand_in.intents(),
+            AtProvider::Razorpay(stand_in) => stand_in.payments(),
+        };
+        all[0]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Refunds an amount as a merchant does in the provider's dashboard.
+    pub(crate) fn refund_elsewhere(&self, id: &str, amount: i64) {
+        match self {
+            AtProvider::Stripe(stand_in) => stand_in.refund(id, amount).unwrap(),
+            AtProvider::Razorpay(stand_in) => stand_in.refund(id, amount).unwrap(),
+        };
     }
 
     /// Returns how many payments were offered to it.

@@ -36,13 +36,13 @@ async fn survives_all_faults(stage: &ProviderStage) {
             assert_eq!(bought.state, "confirmed", "{operation:?} {fault:?}");
             stage.check_books().await;
             stage.refund(&bought.id, Some(&["s-A-1"])).await;
-            stage.settle().await;
+            stage.settle_all().await;
             let left = stage.see_order(&bought.id).await;
             let refunded = left.refunded.map(|refunded| refunded.amount);
             assert_eq!(refunded, Some(PRICE), "{operation:?} {fault:?}");
             stage.check_books().await;
             stage.refund(&bought.id, None).await;
-            stage.settle().await;
+            stage.settle_all().await;
             assert_eq!(stage.see_order(&bought.id).await.state, "refunded");
             stage.check_books().await;
         }
@@ -60,7 +60,7 @@ async fn a_refund_whose_failure_is_repeated_to_its_key_is_made_once_it_is_sure_t
                 .fail(Operation::Refund, ApiFault::FailedBefore);
         }
         stage.refund(&bought.id, Some(&["s-A-1"])).await;
-        stage.settle().await;
+        stage.settle_all().await;
         let refunded = stage.see_order(&bought.id).await.refunded;
         assert_eq!(refunded.map(|refunded| refunded.amount), Some(PRICE));
         stage.check_books().await;
@@ -77,10 +77,10 @@ async fn while_the_provider_is_away_seats_are_held_and_ordered_and_the_payment_f
         assert_eq!(order["state"], "paying");
         assert_eq!(order["payment"]["client_secret"], "");
         assert_eq!(order["payment"]["order_id"], Value::Null);
-        stage.settle().await;
+        stage.settle_all().await;
         let told = stage.told(&order).await;
         stage.provider.pay(&told, Card::Good).unwrap();
-        stage.settle().await;
+        stage.settle_all().await;
         assert_eq!(stage.see(&order).await.state, "confirmed");
         stage.check_books().await;
     }

@@ -9,6 +9,7 @@ mod at_provider;
 mod faults;
 mod node;
 mod razorpay;
+mod reviews;
 mod sales;
 mod stage;
 mod verdicts;

@@ -3,6 +3,7 @@
 use crate::at_provider::{AtProvider, Card, Operation};
 use crate::stage::{PRICE, ProviderStage};
 use axum::http::StatusCode;
+use checkout::inventory::LatePayment;
 use testkit::ApiFault;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -97,12 +98,20 @@ async fn a_decline_is_told_in_our_words_and_another_card_pays() {
         assert_eq!(late.is_err(), stage.provider.is_stripe());
         stage.deliver().await;
         assert_eq!(stage.see(&order).await.state, "declined");
-        let declined = serde_json::to_value(&declined).unwrap();
-        let told = stage.told(&declined).await;
+        // Every decline is told, and followed by another attempt.
+        let next = serde_json::to_value(&declined).unwrap();
+        let told = stage.told(&next).await;
+        stage.provider.pay(&told, Card::Expired).unwrap_err();
+        stage.deliver().await;
+        let again = stage.see(&order).await;
+        assert_eq!(again.decline_reason.as_deref(), Some("expired_card"));
+        assert_ne!(again.payment.id, declined.payment.id);
+        let again = serde_json::to_value(&again).unwrap();
+        let told = stage.told(&again).await;
         stage.provider.pay(&told, Card::Good).unwrap();
         stage.deliver().await;
         assert_eq!(stage.see(&order).await.state, "confirmed");
-        assert_eq!(stage.provider.offers(), 2);
+        assert_eq!(stage.provider.offers(), 3);
         assert_eq!(stage.provider.taken(), 1);
         stage.check_books().await;
     }
@@ -144,7 +153,7 @@ async fn an_order_that_is_not_paid_in_time_is_cancelled_at_the_provider_before_i
         stage.node.shop.reconcile_due().await;
         assert_eq!(stage.counts().await, [5, 1, 0], "it may be paid still");
         assert_eq!(stage.see(&order).await.state, "paying");
-        stage.settle().await;
+        stage.settle_all().await;
         assert_eq!(stage.see(&order).await.state, "expired");
         assert_eq!(stage.counts().await, [6, 0, 0]);
         let late = stage.provider.pay(&told, Card::Good);
@@ -165,7 +174,7 @@ async fn seats_are_free_at_the_hard_cap_whatever_the_provider_says_and_late_mone
             stage.provider.fail(Operation::Cancel, ApiFault::TooMany);
         }
         stage.expire().await;
-        stage.settle().await;
+        stage.settle_all().await;
         assert_eq!(stage.counts().await, [5, 1, 0]);
         stage.clock.advance_ms(15 * 60_000);
         stage.node.shop.inventory.sweep().await.unwrap();
@@ -177,10 +186,54 @@ async fn seats_are_free_at_the_hard_cap_whatever_the_provider_says_and_late_mone
         let other = stage.buy(&["s-A-1"]).await;
         assert_eq!(other.state, "confirmed");
         stage.clock.advance_ms(10 * 60_000);
-        stage.settle().await;
+        stage.settle_all().await;
         assert_eq!(stage.see(&order).await.state, "expired");
         assert_eq!(stage.provider.taken(), 1);
         stage.check_books().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn money_that_is_reserved_after_the_hard_cap_buys_the_same_seats_or_others_by_the_policy() {
+    for stage in ProviderStage::stripe().await {
+        for (policy, seat) in [
+            (LatePayment::ExactSeats, Some("s-A-1")),
+            (LatePayment::SameCategory, Some("s-A-4")),
+            (LatePayment::Void, None),
+        ] {
+            stage.set_late_payment(policy).await;
+            let order = stage.order(&["s-A-1"]).await;
+            let told = stage.told(&order).await;
+            for _ in 0..100 {
+                stage.provider.fail(Operation::Cancel, ApiFault::TooMany);
+            }
+            stage.expire().await;
+            stage.clock.advance_ms(15 * 60_000);
+            stage.node.shop.inventory.sweep().await.unwrap();
+            assert_eq!(stage.see(&order).await.state, "expired");
+            stage.deliver().await;
+            stage.provider.pay(&told, Card::Good).unwrap();
+            if policy == LatePayment::SameCategory {
+                // Another fan holds the seat by then.
+                let other = stage.order(&["s-A-1"]).await;
+                stage.deliver().await;
+                stage.provider.heal();
+                stage.release(&other).await;
+            }
+            stage.deliver().await;
+            stage.provider.heal();
+            stage.clock.advance_ms(10 * 60_000);
+            stage.settle_all().await;
+            let seen = stage.see(&order).await;
+            let tickets = seen.tickets.iter().flatten();
+            let seats: Vec<&str> = tickets.map(|ticket| ticket.seat.as_str()).collect();
+            assert_eq!(seats.first().copied(), seat, "{policy:?} {seen:?}");
+            stage.check_books().await;
+            if seat.is_some() {
+                stage.refund(&seen.id, None).await;
+            }
+            assert_eq!(stage.counts().await, [6, 0, 0], "{policy:?}");
+        }
     }
 }
 
@@ -213,7 +266,7 @@ async fn money_that_is_reserved_and_cannot_be_taken_leaves_the_seats_to_another_
         assert_eq!(stage.counts().await, [5, 0, 1]);
         stage.provider.heal();
         stage.provider.lapse(&paid);
-        stage.settle().await;
+        stage.settle_all().await;
         let declined = stage.see(&order).await;
         assert_eq!(declined.state, "declined");
         assert_eq!(declined.tickets, None);
@@ -221,7 +274,7 @@ async fn money_that_is_reserved_and_cannot_be_taken_leaves_the_seats_to_another_
         let declined = serde_json::to_value(&declined).unwrap();
         let told = stage.told(&declined).await;
         stage.provider.pay(&told, Card::Good).unwrap();
-        stage.settle().await;
+        stage.settle_all().await;
         assert_eq!(stage.see(&order).await.state, "confirmed");
         stage.check_books().await;
     }

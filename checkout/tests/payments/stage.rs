@@ -5,7 +5,9 @@ use crate::node::{Node, ORGANISER_KEY};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
-use checkout::inventory::{NewSession, Order, Reader, SessionKey, SessionKeys, Wish, layout};
+use checkout::inventory::{
+    LatePayment, NewSession, Order, Reader, RulesPatch, SessionKey, SessionKeys, Wish, layout,
+};
 use checkout::payment::{ReconcileArgs, reconcile};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -136,6 +138,16 @@ impl ProviderStage {
         order
     }
 
+    /// Sets what late money buys.
+    pub(crate) async fn set_late_payment(&self, policy: LatePayment) {
+        let rules = RulesPatch {
+            late_payment: Some(policy),
+            ..RulesPatch::default()
+        };
+        let inventory = &self.node.shop.inventory;
+        inventory.set_rules(&self.event, rules).await.unwrap();
+    }
+
     fn fan_of(&self, order: &str) -> Fan {
         let fans = self.fans.lock();
         fans.iter().find(|fan| fan.order == order).unwrap().clone()
@@ -147,7 +159,7 @@ impl ProviderStage {
         let told = self.told(&order).await;
         self.provider.pay(&told, Card::Good).unwrap();
         self.deliver().await;
-        self.settle().await;
+        self.settle_all().await;
         self.see(&order).await
     }
 
@@ -162,7 +174,7 @@ impl ProviderStage {
         if let Some(told) = told.filter(|told| !told.is_empty()) {
             return told.to_owned();
         }
-        self.settle().await;
+        self.settle_all().await;
         let payment = self.see(order).await.payment;
         match &self.provider {
             AtProvider::Stripe(_) => payment.client_secret,
@@ -179,7 +191,7 @@ impl ProviderStage {
     }
 
     /// Lets time go by, and the reconciler work, until what goes wrong has gone wrong often enough.
-    pub(crate) async fn settle(&self) {
+    pub(crate) async fn settle_all(&self) {
         for _ in 0..4 {
             self.clock.advance_ms(20_000);
             self.node.shop.reconcile_due().await;
@@ -247,12 +259,61 @@ impl ProviderStage {
         self.node.shop.inventory.sweep().await.unwrap();
     }
 
+    /// Returns the payments that need a look.
+    pub(crate) async fn reviews(&self) -> Value {
+        self.get("/api/v1/organiser/reviews").await
+    }
+
+    /// Settles a payment that needs a look, as its path says.
+    pub(crate) async fn settle(
+        &self,
+        review: &Value,
+        how: &str,
+        body: &Value,
+    ) -> (StatusCode, Value) {
+        let of = |name: &str| review[name].as_str().unwrap().to_owned();
+        let (order, payment) = (of("order"), of("payment"));
+        let path =
+            format!("/api/v1/organiser/events/arena/orders/{order}/payments/{payment}/{how}");
+        self.post(&path, ORGANISER_KEY, body).await
+    }
+
+    /// Returns an order as organisers see it, with everything about its money.
+    pub(crate) async fn details(&self, order: &str) -> Value {
+        let path = format!("/api/v1/organiser/events/arena/orders/{order}");
+        self.get(&path).await
+    }
+
+    /// Has a door check a ticket.
+    pub(crate) async fn check_ticket(&self, code: &str) -> StatusCode {
+        let path = "/api/v1/organiser/events/arena/tickets/check";
+        let (status, _) = self.post(path, ORGANISER_KEY, &json!({"code": code})).await;
+        status
+    }
+
+    /// Returns the number of tickets that a door without a connection takes for valid.
+    pub(crate) async fn listed_tickets(&self) -> usize {
+        let list = self.get("/api/v1/organiser/events/arena/tickets").await;
+        list["tickets"].as_array().unwrap().len()
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let request = Request::get(path).header("authorization", format!("Bearer {ORGANISER_KEY}"));
+        let (status, body) = self.ask(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+        body
+    }
+
     async fn post(&self, path: &str, word: &str, body: &Value) -> (StatusCode, Value) {
         let request = Request::post(path)
             .header("authorization", format!("Bearer {word}"))
             .header("content-type", "application/json")
             .body(Body::from(body.to_string()));
-        let answer = self.app.clone().oneshot(request.unwrap()).await.unwrap();
+        self.ask(request.unwrap()).await
+    }
+
+    async fn ask(&self, request: Request<Body>) -> (StatusCode, Value) {
+        let answer = self.app.clone().oneshot(request).await.unwrap();
         let status = answer.status();
         let body = to_bytes(answer.into_body(), 100_000).await.unwrap();
         (status, serde_json::from_slice(&body).unwrap_or(Value::Null))

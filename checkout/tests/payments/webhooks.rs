@@ -31,7 +31,7 @@ async fn webhooks_act_once_in_any_order_however_often_they_come_and_if_they_neve
             for event in &events {
                 assert_eq!(stage.webhook(event).await, StatusCode::NO_CONTENT);
             }
-            stage.settle().await;
+            stage.settle_all().await;
             let bought = stage.see(&order).await;
             assert_eq!(bought.state, "confirmed", "{order_of_events}");
             // Those of the capture come late, and those of before once more.
@@ -58,7 +58,7 @@ async fn the_same_webhook_sent_at_once_from_many_connections_has_one_effect() {
         let last = events.last().unwrap();
         let all = futures_util::future::join_all((0..8).map(|_| stage.webhook(last))).await;
         assert!(all.iter().all(|status| *status == StatusCode::NO_CONTENT));
-        stage.settle().await;
+        stage.settle_all().await;
         assert_eq!(stage.see(&order).await.state, "confirmed");
         stage.check_books().await;
     }
@@ -117,7 +117,7 @@ async fn money_of_another_amount_or_currency_than_ours_needs_a_look_and_keeps_th
             assert_eq!(stage.see(&order).await.state, "needs_review");
             // Nothing is done by itself from then on.
             stage.deliver().await;
-            stage.settle().await;
+            stage.settle_all().await;
             assert_eq!(stage.see(&order).await.state, "needs_review");
         }
         assert_eq!(stage.counts().await, [4, 2, 0]);

@@ -14,7 +14,7 @@ pub use events::{RazorpayEvent, WEBHOOK_SECRET};
 pub use paying::KEY_SECRET;
 pub use routes::KEY_ID;
 use routes::Shared;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -88,6 +88,11 @@ impl RazorpayStandIn {
     /// Gives reserved money back, as Razorpay does if it is not captured in time.
     pub fn lapse(&self, payment: &str) {
         self.change(|books| books.lapse(payment));
+    }
+
+    /// Refunds an amount of an attempt as a merchant does in the provider's dashboard.
+    pub fn refund(&self, payment: &str, amount: i64) -> Result<Value, Value> {
+        self.change(|books| books.refund(payment, &json!({"amount": amount}), None))
     }
 
     /// Has a refund fail that was accepted.

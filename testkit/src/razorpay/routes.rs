@@ -63,6 +63,7 @@ async fn act(
             let error = json!({"code": "SERVER_ERROR", "description": description});
             answer(500, &json!({"error": error}))
         }
+        Outcome::Refused => answer(400, &refusal("The payment is under dispute")),
         Outcome::Done(Ok(entity)) => answer(200, &shown(entity)),
         Outcome::Done(Err(refusal)) => answer(400, &refusal),
     }

@@ -28,6 +28,10 @@ pub(super) fn error(kind: &str, code: &str, message: &str) -> Value {
     json!({"error": {"type": kind, "code": code, "message": message}})
 }
 
+fn card_error(code: &str, decline_code: &str) -> Value {
+    json!({"type": "card_error", "code": code, "decline_code": decline_code, "message": "Your card was declined."})
+}
+
 fn unexpected(intent: &Value) -> Value {
     let message = format!(
         "This PaymentIntent's status {} does not allow this",
@@ -149,12 +153,14 @@ impl Books {
                     intent["next_action"] = json!({"type": "use_stripe_sdk", "use_stripe_sdk": {}});
                 }))
             }
-            "pm_card_chargeDeclined" => Err(self.decline(id, "card_declined", "generic_decline")),
+            "pm_card_chargeDeclined" => {
+                Err(self.decline(id, card_error("card_declined", "generic_decline")))
+            }
             "pm_card_chargeDeclinedInsufficientFunds" => {
-                Err(self.decline(id, "card_declined", "insufficient_funds"))
+                Err(self.decline(id, card_error("card_declined", "insufficient_funds")))
             }
             "pm_card_chargeDeclinedExpiredCard" => {
-                Err(self.decline(id, "expired_card", "expired_card"))
+                Err(self.decline(id, card_error("expired_card", "expired_card")))
             }
             "pm_standin_slow" => Ok(self.change(id, "payment_intent.processing", |intent| {
                 intent["status"] = "processing".into();
@@ -191,9 +197,7 @@ impl Books {
         })
     }
 
-    fn decline(&mut self, id: &str, code: &str, decline_code: &str) -> Value {
-        let error = json!({"type": "card_error", "code": code, "decline_code": decline_code,
-            "message": "Your card was declined."});
+    fn decline(&mut self, id: &str, error: Value) -> Value {
         let told = error.clone();
         let intent = self.change(id, "payment_intent.payment_failed", |intent| {
             intent["status"] = "requires_payment_method".into();
@@ -213,8 +217,9 @@ impl Books {
             return None;
         }
         if !is_well {
-            let code = "payment_intent_authentication_failure";
-            self.decline(id, code, code);
+            let error = json!({"type": "invalid_request_error", "code": "payment_intent_authentication_failure",
+                "message": "We are unable to authenticate your payment method."});
+            self.decline(id, error);
             return self.intent(id);
         }
         Some(self.authorise(id))

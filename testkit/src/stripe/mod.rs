@@ -3,6 +3,7 @@
 //! demand.
 
 mod books;
+mod browser;
 mod routes;
 mod state;
 mod webhooks;
@@ -84,6 +85,18 @@ impl StripeStandIn {
         let cancelled = books.cancel(id);
         self.shared.tell(&mut books);
         cancelled
+    }
+
+    /// Refunds an amount of a payment as a merchant does in the provider's dashboard.
+    pub fn refund(&self, id: &str, amount: i64) -> Result<Value, Value> {
+        let mut books = self.shared.books.lock();
+        let fields = [
+            ("payment_intent".to_owned(), id.to_owned()),
+            ("amount".to_owned(), amount.to_string()),
+        ];
+        let refunded = books.refund(&fields.into());
+        self.shared.tell(&mut books);
+        refunded
     }
 
     /// Forgets the faults that were to come.

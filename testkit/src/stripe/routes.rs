@@ -1,6 +1,7 @@
 //! The stand-in's routes: those of Stripe under `/v1`, and those of tests under `/_test`.
 
 use super::books::{Books, Remembered, error};
+use super::browser::method_of;
 use super::state::StandInState;
 use crate::stand_in::{Form as Fields, Outcome, answer, broken, form as fields};
 use axum::Router;
@@ -28,6 +29,7 @@ pub(super) fn routes(shared: Arc<StandInState>) -> Router {
         .route("/_test/authenticate/{id}", post(authenticate))
         .route("/_test/faults", post(add_fault))
         .route("/_test/endpoint", post(set_endpoint))
+        .merge(super::browser::routes())
         .with_state(shared)
 }
 
@@ -70,6 +72,11 @@ impl StandInState {
                 return answer(429, &body);
             }
             Outcome::Failed => (500, error("api_error", "", "An error of the server")),
+            Outcome::Refused => {
+                let message = "This charge is disputed";
+                let refusal = error("invalid_request_error", "charge_disputed", message);
+                (400, refusal)
+            }
             Outcome::Done(Ok(value)) => (200, value),
             Outcome::Done(Err(refusal)) if refusal["error"]["type"] == "card_error" => {
                 (402, refusal)
@@ -155,7 +162,8 @@ async fn change(
     let text = |name: &str| fields.get(name).map(String::as_str);
     let act = |books: &mut Books| match operation.as_str() {
         "confirm" => {
-            let card = text("payment_method").unwrap_or_default();
+            let typed = text("payment_method_data[card][number]").map(method_of);
+            let card = text("payment_method").or(typed).unwrap_or_default();
             books.confirm(&id, text("client_secret"), card)
         }
         "capture" => books.capture(&id),
@@ -179,19 +187,30 @@ async fn refund(State(shared): Server, headers: HeaderMap, body: Bytes) -> Respo
     shared.act(asked, |books| books.refund(&fields)).await
 }
 
-async fn retrieve(State(shared): Server, Path(id): Path<String>, headers: HeaderMap) -> Response {
+async fn retrieve(
+    State(shared): Server,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
     let asked = Asked {
         operation: "retrieve",
         request: String::new(),
         headers: &headers,
     };
+    let expand = fields(query.unwrap_or_default().as_bytes());
     let found = |books: &mut Books| {
         let missing = error(
             "invalid_request_error",
             "resource_missing",
             "No such payment_intent",
         );
-        books.intent(&id).ok_or(missing)
+        let mut intent = books.intent(&id).ok_or(missing)?;
+        let mut expanded = expand.values();
+        if expanded.any(|value| value == "latest_charge") && !intent["latest_charge"].is_null() {
+            intent["latest_charge"] = books.charge(&intent);
+        }
+        Ok(intent)
     };
     shared.act(asked, found).await
 }

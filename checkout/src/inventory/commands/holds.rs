@@ -125,7 +125,7 @@ impl UnitOfWork<'_> {
     }
 
     /// Returns the policy for single seats that applies at the current number of available seats.
-    fn orphans(&self, plan: &Plan) -> Orphans {
+    pub(super) fn orphans(&self, plan: &Plan) -> Orphans {
         let [available, ..] = plan.states.counts;
         let capacity = plan.layout.seats.len() as u32;
         match self.event_state.rules.orphans {
@@ -274,6 +274,7 @@ impl UnitOfWork<'_> {
             from,
             to,
             order: row.order.clone(),
+            exchanged: None,
         });
     }
 

@@ -3,6 +3,7 @@
 //! still as it was when the decision was made.
 
 mod blocking;
+mod booking;
 mod holds;
 #[cfg(test)]
 mod model;
@@ -10,6 +11,7 @@ mod orders;
 mod payment_steps;
 mod payments;
 mod refunds;
+mod reviews;
 mod sessions;
 
 use super::event_state::{EventState, VisitorCache};
@@ -18,6 +20,7 @@ use super::records::{AnswerRow, ChangeSet, NewAnswer, SeatChange, VisitorRecords
 pub(super) use holds::show as show_hold;
 pub(super) use orders::NewOrder;
 pub use payments::ATTEMPTS_PER_VISITOR_MAX;
+pub(super) use reviews::{outside, settlements};
 use serde::{Serialize, de::DeserializeOwned};
 pub(super) use sessions::show as show_session;
 use shared::http::idempotency::Attempt;

@@ -96,7 +96,7 @@ impl UnitOfWork<'_> {
     pub(super) fn new_payment(&mut self, order: &str, provider: ProviderId) {
         let now = self.now;
         let row = self.order_row(order);
-        let payment = PaymentRow {
+        let mut payment = PaymentRow {
             id: random_id("pay_"),
             attempt: row.payments.len() as i32 + 1,
             state: PaymentState::Created,
@@ -115,10 +115,13 @@ impl UnitOfWork<'_> {
             refunded: 0,
             refunds: Vec::new(),
             review: None,
+            outside: None,
+            history: Vec::new(),
             next_at: provider
                 .moves_money()
                 .then(|| now.plus_seconds(OFFER_SECONDS)),
         };
+        payment.note(now, None);
         row.payments.push(payment.clone());
         self.changes.new_payments.push(NewPayment {
             order: order.to_owned(),
@@ -146,6 +149,7 @@ impl UnitOfWork<'_> {
             from,
             to,
             decline,
+            seats: None,
         });
     }
 

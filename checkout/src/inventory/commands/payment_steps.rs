@@ -3,6 +3,7 @@
 use super::UnitOfWork;
 use crate::inventory::engine::SILENCE_MS;
 use crate::inventory::model::*;
+use crate::inventory::payment_review::Review;
 use crate::inventory::payment_state::{PaymentEvent, PaymentState};
 use crate::inventory::records::{OrderState, PaymentChange, PaymentRow};
 use shared::time::Time;
@@ -19,11 +20,23 @@ impl UnitOfWork<'_> {
         payment: &str,
         event: PaymentEvent,
     ) -> Option<PaymentState> {
+        self.advance_noted(order, payment, event, None)
+    }
+
+    /// As `advance`, with a note for the payment's history.
+    pub(super) fn advance_noted(
+        &mut self,
+        order: &str,
+        payment: &str,
+        event: PaymentEvent,
+        note: Option<String>,
+    ) -> Option<PaymentState> {
         let to = self.payment_row(order, payment)?.state.after(event)?;
         let now = self.now;
         self.change_payment(order, payment, |row| {
             row.state = to;
             row.next_at = next_at(row, now);
+            row.note(now, note);
         });
         Some(to)
     }
@@ -72,7 +85,11 @@ impl UnitOfWork<'_> {
         }
     }
 
-    pub(super) fn payment_row(&self, order: &str, payment: &str) -> Option<&PaymentRow> {
+    pub(in crate::inventory) fn payment_row(
+        &self,
+        order: &str,
+        payment: &str,
+    ) -> Option<&PaymentRow> {
         let payments = &self.records.order(order)?.payments;
         payments.iter().find(|row| row.id == payment)
     }
@@ -88,7 +105,7 @@ impl UnitOfWork<'_> {
         let newest = self.records.order(order)?.payments.last();
         let rows = self.payment_row(order, payment).into_iter().chain(newest);
         let mut ours = rows.filter(|row| {
-            row.state.is_ours() && row.review.is_none() && row.provider.moves_money()
+            row.state.is_ours() && !row.is_left_alone() && row.provider.moves_money()
         });
         let row = ours.next()?;
         Some(DuePayment {
@@ -99,12 +116,20 @@ impl UnitOfWork<'_> {
 
     /// Marks that a person has to look at a payment. Seats of an order that is not paid yet stay
     /// frozen until then.
-    pub(super) fn review(&mut self, order: &str, payment: &str, why: &str) {
-        self.change_payment(order, payment, |row| row.review = Some(why.to_owned()));
+    pub(super) fn review(&mut self, order: &str, payment: &str, reason: ReviewReason, why: String) {
+        tracing::error!(order, payment, why, "a payment needs a look");
+        let since = self.now;
+        self.change_payment(order, payment, |row| {
+            row.note(since, Some(why.clone()));
+            row.review = Some(Review {
+                reason,
+                detail: why,
+                since,
+            });
+        });
         if self.order_row(order).state.is_open() {
             self.set_order(order, OrderState::NeedsReview, None);
         }
-        tracing::error!(order, payment, why, "a payment needs a look");
     }
 }
 

@@ -3,10 +3,7 @@
 use super::UnitOfWork;
 use crate::inventory::model::*;
 use crate::inventory::payment_state::PaymentEvent;
-use crate::inventory::records::{
-    Key, Mark, NEVER, NewTicket, OrderRow, OrderState, Owner, PaymentRow, SeatChange, TicketRow,
-};
-use shared::crypto::random_id;
+use crate::inventory::records::{Key, Mark, OrderRow, OrderState, PaymentRow};
 use shared::http::idempotency::Attempt;
 
 /// Largest number of attempts to pay an order, so that lists of stolen cards cannot be tried on it.
@@ -160,10 +157,11 @@ impl UnitOfWork<'_> {
         order.ok_or(Refused::NoSuchPayment)?;
         let id = &payment.order;
         let row = self.payment_row(id, &payment.id);
+        let state = row.map_or(PaymentState::Created, |row| row.state);
         // While a person looks at it, nothing is done by itself.
-        let is_reviewed = row.is_some_and(|row| row.review.is_some());
+        let is_left_alone = row.is_some_and(PaymentRow::is_left_alone);
         match verdict {
-            _ if is_reviewed => {}
+            _ if is_left_alone => {}
             Verdict::RequiresAction => {
                 self.advance(id, &payment.id, PaymentEvent::Offered);
             }
@@ -173,7 +171,17 @@ impl UnitOfWork<'_> {
             Verdict::Captured => self.captured(payment),
             Verdict::Declined(reason) => self.declined(payment, reason),
             Verdict::Voided => self.voided(payment),
-            Verdict::Contradiction(why) => self.review(id, &payment.id, why),
+            Verdict::OtherAmount(theirs) => {
+                let ours = payment.amount;
+                let why = format!(
+                    "the provider has {} {:?} and the books {} {:?}, in minor units",
+                    theirs.amount, theirs.currency, ours.amount, ours.currency
+                );
+                self.review(id, &payment.id, ReviewReason::OtherAmount, why);
+            }
+            Verdict::Contradiction(why) => {
+                self.review(id, &payment.id, ReviewReason::of(state), why.clone());
+            }
         }
         let order = self.show(id);
         self.keep_order(attempt, &order, false);
@@ -220,6 +228,10 @@ impl UnitOfWork<'_> {
                 "a late authorisation is let go"
             );
         }
+        if self.buys_late(id, &payment.id) {
+            self.advance(id, &payment.id, PaymentEvent::Booked);
+            return self.set_order(id, OrderState::Confirming, None);
+        }
         // Also one that was recorded and not decided yet.
         let row = self.payment_row(id, &payment.id);
         if row.is_none_or(|row| row.state != PaymentState::Authorised) {
@@ -234,6 +246,14 @@ impl UnitOfWork<'_> {
             "money was reserved for seats that are gone; it is let go"
         );
         self.advance(id, &payment.id, PaymentEvent::GivenUp);
+    }
+
+    /// Books seats for money that was reserved though its order had expired, and whose payment is not
+    /// cancelled yet, if it buys any by the policy of the event.
+    fn buys_late(&mut self, id: &str, payment: &str) -> bool {
+        let order = self.order_row(id);
+        let (is_expired, latest) = (order.state == OrderState::Expired, order.payment());
+        is_expired && latest.id == payment && latest.state == PaymentState::Voiding && self.book(id)
     }
 
     /// The money was taken: for seats that are booked, or to be booked now. Otherwise it goes back.
@@ -274,7 +294,8 @@ impl UnitOfWork<'_> {
             return;
         }
         let (was_booked, provider) = (row.state == PaymentState::Capturing, row.provider);
-        let to = self.advance(id, &payment.id, PaymentEvent::Declined);
+        let note = Some(reason.to_owned());
+        let to = self.advance_noted(id, &payment.id, PaymentEvent::Declined, note);
         if to == Some(PaymentState::Voided) {
             return self.let_go(id);
         }
@@ -284,10 +305,8 @@ impl UnitOfWork<'_> {
         if was_booked {
             self.unbook(id);
         }
-        if matches!(
-            self.order_row(id).state,
-            OrderState::Paying | OrderState::Confirming
-        ) {
+        // It may have been declined before, with another card.
+        if self.order_row(id).state.is_open() {
             // A provider that is told the cards by browsers makes none beyond the limits.
             let is_over = self.order_row(id).payments.len() > ATTEMPTS_PER_ORDER_MAX as usize
                 || self.declines() >= ATTEMPTS_PER_VISITOR_MAX;
@@ -309,7 +328,8 @@ impl UnitOfWork<'_> {
                 self.let_go(id);
             }
             PaymentState::Captured | PaymentState::Refunding => {
-                self.review(id, &payment.id, "the provider says that it was cancelled");
+                let why = "the provider says that it was cancelled".to_owned();
+                self.review(id, &payment.id, ReviewReason::Cancelled, why);
             }
             // Cancelled there without us: the fan may pay anew.
             _ => self.declined(payment, "cancelled"),
@@ -361,101 +381,9 @@ impl UnitOfWork<'_> {
         self.confirm(id);
     }
 
-    fn confirm(&mut self, id: &str) {
+    pub(super) fn confirm(&mut self, id: &str) {
         self.set_order(id, OrderState::Confirmed, None);
         let session = self.order_row(id).session;
         self.close_session(&session);
-    }
-
-    /// Confirms a new order that costs nothing: no provider is asked.
-    pub(super) fn confirm_free(&mut self, id: &str) {
-        let payment = self.order_row(id).payment().id.clone();
-        self.advance(id, &payment, PaymentEvent::Captured);
-        if self.book(id) {
-            self.confirm(id);
-        }
-    }
-
-    /// Takes the booking of an order back, as its money could not be taken: the seats are held for
-    /// another attempt.
-    fn unbook(&mut self, id: &str) {
-        let order = self.order_row(id);
-        let hold = order.hold.clone();
-        let tickets = std::mem::take(&mut order.tickets);
-        for ticket in tickets {
-            self.give(SeatChange {
-                seat: ticket.seat,
-                from: Owner::hold(SeatState::Booked, &hold),
-                to: Owner::hold(SeatState::Held, &hold),
-                order: None,
-                lapses_at: NEVER,
-            });
-            self.changes.tickets_void.push(ticket.seat);
-        }
-    }
-
-    /// Books the seats of an order, all or none: those that its own hold has, which only the owner
-    /// can change, or free ones, which are taken as by any other fan.
-    fn book(&mut self, id: &str) -> bool {
-        let order = self
-            .records
-            .order(id)
-            .expect("the order was just looked at");
-        let (hold, is_held) = (order.hold.clone(), order.state.is_open());
-        let plan = self.event_state.plan.as_ref();
-        let seats = plan.and_then(|plan| plan.places(&order.seats));
-        let (Some(seats), Some(plan)) = (seats, plan) else {
-            return false;
-        };
-        let is_free = |seat: &u32| plan.states.seats[*seat as usize] == SeatState::Available;
-        let may_book = is_held || seats.iter().all(is_free) && self.may_buy_late(order);
-        if !may_book {
-            return false;
-        }
-        let from = if is_held {
-            Owner::hold(SeatState::Held, &hold)
-        } else {
-            Owner::none(SeatState::Available)
-        };
-        for seat in seats {
-            self.give(SeatChange {
-                seat,
-                from: from.clone(),
-                to: Owner::hold(SeatState::Booked, &hold),
-                order: Some(id.to_owned()),
-                lapses_at: NEVER,
-            });
-            let ticket = TicketRow {
-                seat,
-                id: random_id("tix_"),
-            };
-            self.order_row(id).tickets.push(ticket.clone());
-            self.changes.new_tickets.push(NewTicket {
-                order: id.to_owned(),
-                ticket,
-            });
-        }
-        self.order_row(id).tickets.sort_by_key(|ticket| ticket.seat);
-        if !is_held {
-            self.set_hold(&hold, HoldState::Converted, None);
-            // The seats count again, so a hold that does not know of them must fail.
-            let sequence = self.records.take_sequence();
-            self.changes.sequences.push(sequence);
-        }
-        true
-    }
-
-    /// Returns whether an order that expired may be booked after all: within the limit of its
-    /// visitor, and unless the visitor bought, or is about to buy, something else instead.
-    fn may_buy_late(&self, order: &OrderRow) -> bool {
-        let rules = &self.event_state.rules;
-        let seats = order.seats.len() as u32;
-        let is_instead = |other: &&OrderRow| {
-            other.id != order.id
-                && (other.state == OrderState::Confirmed || other.state.is_open())
-                && (other.session == order.session || other.created_at >= order.created_at)
-        };
-        self.records.seats_owned() + seats <= rules.max_seats_per_visitor
-            && !self.records.orders.iter().any(|other| is_instead(&other))
     }
 }

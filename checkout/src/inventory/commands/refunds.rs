@@ -3,7 +3,7 @@
 use super::UnitOfWork;
 use crate::inventory::model::*;
 use crate::inventory::payment_state::PaymentEvent;
-use crate::inventory::records::{OrderRow, OrderState, RefundRow, TicketRow};
+use crate::inventory::records::{OrderRow, OrderState, RefundRow};
 use shared::crypto::random_id;
 
 impl UnitOfWork<'_> {
@@ -16,6 +16,9 @@ impl UnitOfWork<'_> {
         let order = self.records.order(id).ok_or(Refused::NoSuchOrder)?;
         if order.state != OrderState::Confirmed {
             return Err(Refused::OrderState(order.state.as_str().to_owned()));
+        }
+        if order.payment().is_left_alone() {
+            return Err(Refused::InReview);
         }
         let paid = order.payment().id.clone();
         let part = match seats {
@@ -34,7 +37,11 @@ impl UnitOfWork<'_> {
     }
 
     /// Returns the refund of some seats; `None` if they are all that the order still has.
-    fn part(&self, order: &OrderRow, seats: &[String]) -> Result<Option<RefundRow>, Refused> {
+    pub(super) fn part(
+        &self,
+        order: &OrderRow,
+        seats: &[String],
+    ) -> Result<Option<RefundRow>, Refused> {
         let plan = self.plan()?;
         let given_back: Vec<u32> = order.payment().seats_given_back().collect();
         let has = |seat: u32| {
@@ -67,7 +74,11 @@ impl UnitOfWork<'_> {
             let why = "at least one seat of the order".to_owned();
             return Err(Refused::Invalid(vec![("seats".to_owned(), why)]));
         }
-        let left = order.tickets.len() - given_back.len();
+        // Some of their money may have gone back already, at the provider itself.
+        let paid = order.payment();
+        part.amount = part.amount.min(paid.amount.amount - paid.refunded);
+        let has_ticket = |seat: &&u32| order.tickets.iter().any(|ticket| ticket.seat == **seat);
+        let left = order.tickets.len() - given_back.iter().filter(has_ticket).count();
         Ok((part.seats.len() < left).then_some(part))
     }
 
@@ -77,7 +88,6 @@ impl UnitOfWork<'_> {
         payment: &PaymentRef,
     ) -> Result<Order, Refused> {
         let id = &payment.order;
-        let order = self.records.order(id).ok_or(Refused::NoSuchPayment)?;
         let row = self.payment_row(id, &payment.id);
         let row = row.ok_or(Refused::NoSuchPayment)?;
         // An answer about an earlier refund changes nothing.
@@ -90,6 +100,13 @@ impl UnitOfWork<'_> {
         if !is_open {
             return Ok(self.show(id));
         }
+        // The provider made it after all.
+        if row.review.is_some() {
+            self.change_payment(id, &payment.id, |row| row.review = None);
+        }
+        let order = self.records.order(id).ok_or(Refused::NoSuchPayment)?;
+        let row = self.payment_row(id, &payment.id);
+        let row = row.ok_or(Refused::NoSuchPayment)?;
         match row.refunds.iter().find(|refund| !refund.is_done).cloned() {
             Some(part) => self.refunded_in_part(payment, &part),
             None => {
@@ -116,16 +133,10 @@ impl UnitOfWork<'_> {
                 refund.is_done = true;
             }
         });
-        let is_of_part = |ticket: &TicketRow| part.seats.contains(&ticket.seat);
-        let hold = self.order_row(id).hold.clone();
-        self.order_row(id)
-            .tickets
-            .retain(|ticket| !is_of_part(ticket));
-        self.changes.tickets_void.extend(&part.seats);
-        self.free_seats(&hold, SeatState::Booked, part.seats.clone());
+        self.void_tickets(id, &part.seats);
     }
 
-    fn refunded_whole(&mut self, id: &str) {
+    pub(super) fn refunded_whole(&mut self, id: &str) {
         self.set_order(id, OrderState::Refunded, None);
         let tickets = std::mem::take(&mut self.order_row(id).tickets);
         let seats: Vec<u32> = tickets.iter().map(|ticket| ticket.seat).collect();

@@ -147,9 +147,11 @@ impl<'a> Columns<'a> {
         for change in &changes.holds {
             let (was, state) = (change.from as i16, change.to as i16);
             let id = hold_uuid(&change.id);
+            let exchanged = change.exchanged.as_ref();
+            let places = exchanged.map(|exchanged| joined(exchanged.places.iter().copied()));
             self.hold_changes
                 .push(json!({"request": r, "visitor": visitor, "id": id,
-                "was": was, "state": state, "order_id": change.order}));
+                "was": was, "state": state, "order_id": change.order, "places": places}));
         }
         if let Some(NewAnswer { answer, is_first }) = changes.answer.as_deref() {
             self.answers.push(
@@ -183,13 +185,7 @@ impl<'a> Columns<'a> {
     ) {
         let holds = &mut self.holds;
         if let Some((number, new)) = new_hold {
-            let mut places = String::with_capacity(16);
-            for change in &changes.seats {
-                if !places.is_empty() {
-                    places.push(',');
-                }
-                places.push_str(&change.seat.to_string());
-            }
+            let places = joined(changes.seats.iter().map(|change| change.seat));
             holds.request.push(request);
             holds.visitor.push(visitor);
             holds.number.push(number);
@@ -233,7 +229,8 @@ impl<'a> Columns<'a> {
         for change in &changes.orders {
             self.order_changes.push(
                 json!({"request": r, "id": change.id, "created_at": change.created_at.0,
-                "was": change.from, "state": change.to, "decline": change.decline}),
+                "was": change.from, "state": change.to, "decline": change.decline,
+                "seats": change.seats.as_deref().map(json)}),
             );
         }
         for NewPayment {
@@ -245,7 +242,7 @@ impl<'a> Columns<'a> {
                 json!({"request": r, "order_id": order, "attempt": new.attempt, "id": new.id,
                 "state": new.state, "amount": new.amount.amount, "currency": new.amount.currency,
                 "client_secret": new.client_secret, "provider": new.provider,
-                "next_at": new.next_at.map(|at| at.0)}),
+                "next_at": new.next_at.map(|at| at.0), "history": json(&new.history)}),
             );
         }
         for change in &changes.payments {
@@ -257,7 +254,8 @@ impl<'a> Columns<'a> {
                 "revision": change.revision, "state": to.state, "begun_at": to.begun_at.map(|at| at.0),
                 "settles_at": to.settles_at.map(|at| at.0), "client_secret": to.client_secret,
                 "reference": to.reference, "refunded": to.refunded, "refunds": refunds,
-                "review": to.review, "next_at": to.next_at.map(|at| at.0)}),
+                "review": to.review.as_ref().map(json), "next_at": to.next_at.map(|at| at.0),
+                "outside": to.outside, "history": json(&to.history)}),
             );
         }
         for NewTicket { order, ticket: new } in &changes.new_tickets {
@@ -314,6 +312,18 @@ impl<'a> Columns<'a> {
             .bind(list(&self.void))
             .bind(list(&self.answers))
     }
+}
+
+/// Returns the seats of a hold as they are stored: separated by commas.
+fn joined(seats: impl Iterator<Item = u32>) -> String {
+    let mut places = String::with_capacity(16);
+    for seat in seats {
+        if !places.is_empty() {
+            places.push(',');
+        }
+        places.push_str(&seat.to_string());
+    }
+    places
 }
 
 /// Available seats taken by new holds, by column, in seat order.

@@ -249,6 +249,10 @@ impl Engine for Postgres {
         self.payments_between(from, to).await
     }
 
+    async fn in_review(&self) -> Result<Vec<PaymentRef>, Refused> {
+        self.payments_in_review().await
+    }
+
     async fn has_received(&self, id: &str) -> Result<bool, Refused> {
         self.knows_webhook(id).await
     }

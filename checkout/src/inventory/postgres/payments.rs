@@ -3,7 +3,7 @@
 use super::Postgres;
 use super::read::found_payment;
 use crate::inventory::engine::{
-    DUE_MAX, Engine as _, INBOX_SECONDS, PARKED_MAX, SILENCE_MS, lease_ms,
+    DUE_MAX, Engine as _, INBOX_SECONDS, PARKED_MAX, REVIEWS_MAX, SILENCE_MS, lease_ms,
 };
 use crate::inventory::model::*;
 use shared::time::Time;
@@ -66,10 +66,24 @@ impl Postgres {
                 captured: found.row.captured(),
                 refunded: found.row.refunded,
                 state: found.row.state,
+                outside: found.row.outside,
                 payment: found.payment,
             });
         }
         Ok(booked)
+    }
+
+    pub(super) async fn payments_in_review(&self) -> Result<Vec<PaymentRef>, Refused> {
+        let select = format!(
+            "select {COLUMNS} from fairline.payment p where p.review is not null
+            order by p.event, p.begun_at limit $1"
+        );
+        let select = |_: Time| query(AssertSqlSafe(select.clone())).bind(REVIEWS_MAX);
+        let mut payments = Vec::new();
+        for row in self.fetch_each(select).await? {
+            payments.push(found_payment(row.get(0))?.payment);
+        }
+        Ok(payments)
     }
 
     pub(super) async fn knows_webhook(&self, id: &str) -> Result<bool, Refused> {

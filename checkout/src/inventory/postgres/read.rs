@@ -7,6 +7,7 @@ use crate::inventory::command::Command;
 use crate::inventory::commands::Target;
 use crate::inventory::event_state::Plan;
 use crate::inventory::model::*;
+use crate::inventory::payment_review::Review;
 use crate::inventory::personal::Personal;
 use crate::inventory::records::*;
 use serde::Deserialize;
@@ -89,6 +90,8 @@ struct PaymentJson {
     refunds: Option<String>,
     review: Option<String>,
     next_at: Option<i64>,
+    outside: Option<String>,
+    history: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -190,7 +193,8 @@ const LIST: &str = "with own as materialized (
     ) o
     union all select 'payment', row_to_json(p)::text from (
         select p.order_id, p.attempt, p.id, p.state, p.amount, p.currency, p.client_secret, p.begun_at, p.settles_at,
-            p.provider, p.reference, p.revision, p.refunded, p.refunds, p.review, p.next_at
+            p.provider, p.reference, p.revision, p.refunded, p.refunds, p.review, p.next_at,
+            p.outside, p.history
         from own join fairline.payment p on p.event = $1 and p.order_id = own.id
     ) p
     union all select 'ticket', row_to_json(t)::text from (
@@ -388,8 +392,10 @@ fn payment(row: PaymentJson) -> Result<PaymentRow, QueryError> {
         revision: row.revision,
         refunded: row.refunded,
         refunds: row.refunds.map_or(Ok(Vec::new()), |text| read(&text))?,
-        review: row.review,
+        review: row.review.map(Review::read),
         next_at: row.next_at.map(Time),
+        outside: row.outside,
+        history: row.history.map_or(Ok(Vec::new()), |text| read(&text))?,
     })
 }
 

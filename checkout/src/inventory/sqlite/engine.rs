@@ -5,7 +5,7 @@ use super::{Sqlite, Step, Store};
 use crate::inventory::best_available::SeatIndex;
 use crate::inventory::command::Command;
 use crate::inventory::commands::json;
-use crate::inventory::engine::{Engine, LapsedVisitor, LateOrder, SWEEP_MAX, VOIDING_MS_MAX};
+use crate::inventory::engine::{Engine, LapsedVisitor, LateOrder, SWEEP_MAX};
 use crate::inventory::event_state::Plan;
 use crate::inventory::model::*;
 use crate::inventory::personal::{BuyerChange, OrderKey, Personal, StoredBuyer};
@@ -104,23 +104,7 @@ impl Engine for Sqlite {
     }
 
     async fn late(&self) -> Result<Vec<LateOrder>, Refused> {
-        self.step(|store, now| {
-            let mut query = store.db.prepare_cached(
-                "select event, id from orders o where state in ('paying', 'declined', 'confirming') and pay_by <= ?1
-                     and not exists (select 1 from payment p where p.event = o.event and p.order_id = o.id
-                         and (p.state = 'capturing' or p.state = 'voiding' and o.pay_by > ?1 - ?3))
-                 order by pay_by limit ?2",
-            )?;
-            let most = params![now.0, SWEEP_MAX as i64, VOIDING_MS_MAX];
-            let rows = query.query_map(most, |row| {
-                Ok(LateOrder {
-                    event: event_of(row, 0)?,
-                    id: row.get(1)?,
-                })
-            })?;
-            rows.collect::<rusqlite::Result<_>>().map(Ok)
-        })
-        .await
+        self.step(|store, now| store.late(now)).await
     }
 
     async fn due(&self) -> Result<Vec<DuePayment>, Refused> {
@@ -129,6 +113,10 @@ impl Engine for Sqlite {
 
     async fn payments(&self, from: Time, to: Time) -> Result<Vec<BookedPayment>, Refused> {
         self.step(move |store, _| store.payments(from, to)).await
+    }
+
+    async fn in_review(&self) -> Result<Vec<PaymentRef>, Refused> {
+        self.step(|store, _| store.in_review()).await
     }
 
     async fn has_received(&self, id: &str) -> Result<bool, Refused> {

@@ -31,12 +31,13 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const SETUP: [&str; 5] = [
+const SETUP: [&str; 6] = [
     include_str!("../../../migrations/sqlite/1_setup.sql"),
     include_str!("../../../migrations/sqlite/2_visits.sql"),
     include_str!("../../../migrations/sqlite/3_in_use.sql"),
     include_str!("../../../migrations/sqlite/4_people.sql"),
     include_str!("../../../migrations/sqlite/5_payments.sql"),
+    include_str!("../../../migrations/sqlite/6_reviews.sql"),
 ];
 
 type SeatMaps = Arc<RwLock<HashMap<EventId, Arc<SeatMap>>>>;

@@ -1,10 +1,14 @@
-//! Payments that are due or to be compared, and the webhooks that were received.
+//! Payments that are late, due or to be compared, and the webhooks that were received.
 
-use super::read::{currency, event_of};
+use super::read::{currency, event_of, read_list};
 use super::{Step, Store};
-use crate::inventory::engine::{DUE_MAX, INBOX_SECONDS, PARKED_MAX, SILENCE_MS, lease_ms};
+use crate::inventory::engine::{
+    DUE_MAX, INBOX_SECONDS, LateOrder, PARKED_MAX, REVIEWS_MAX, SILENCE_MS, SWEEP_MAX,
+    VOIDING_MS_MAX, lease_ms,
+};
 use crate::inventory::model::*;
-use crate::inventory::records::{PaymentRow, RefundRow};
+use crate::inventory::payment_review::Review;
+use crate::inventory::records::PaymentRow;
 use rusqlite::types::FromSqlError;
 use rusqlite::{Row, params};
 use shared::time::Time;
@@ -12,6 +16,7 @@ use shared::time::Time;
 /// Columns of a payment with those of its order.
 const COLUMNS: &str = "p.event, p.order_id, p.id, p.attempt, p.state, p.amount, p.client_secret, p.begun_at, \
     p.settles_at, p.provider, p.reference, p.revision, p.refunded, p.refunds, p.review, p.next_at, p.tries, \
+    p.outside, p.history, \
     (select currency from orders o where o.event = p.event and o.id = p.order_id)";
 
 /// Payments that may be due, in the words of their indices.
@@ -27,6 +32,23 @@ struct Found {
 }
 
 impl Store {
+    pub(super) fn late(&self, now: Time) -> Step<Vec<LateOrder>> {
+        let mut query = self.db.prepare_cached(
+            "select event, id from orders o where state in ('paying', 'declined', 'confirming') and pay_by <= ?1
+                 and not exists (select 1 from payment p where p.event = o.event and p.order_id = o.id
+                     and (p.state = 'capturing' or p.state = 'voiding' and o.pay_by > ?1 - ?3))
+             order by pay_by limit ?2",
+        )?;
+        let most = params![now.0, SWEEP_MAX as i64, VOIDING_MS_MAX];
+        let rows = query.query_map(most, |row| {
+            Ok(LateOrder {
+                event: event_of(row, 0)?,
+                id: row.get(1)?,
+            })
+        })?;
+        rows.collect::<rusqlite::Result<_>>().map(Ok)
+    }
+
     /// Takes payments that are due. They are looked for first, so that nothing is written while
     /// none is.
     pub(super) fn due(&mut self, now: Time) -> Step<Vec<DuePayment>> {
@@ -76,6 +98,15 @@ impl Store {
         let found = query.query_map([from.0, to.0], read)?;
         let booked = found.map(|found| Ok(booked(found?)));
         booked.collect::<rusqlite::Result<_>>().map(Ok)
+    }
+
+    pub(super) fn in_review(&self) -> Step<Vec<PaymentRef>> {
+        let mut query = self.db.prepare_cached(&format!(
+            "select {COLUMNS} from payment p where p.review is not null order by p.event, p.begun_at limit ?1"
+        ))?;
+        let found = query.query_map([REVIEWS_MAX], read)?;
+        let payments = found.map(|found| Ok(found?.payment));
+        payments.collect::<rusqlite::Result<_>>().map(Ok)
     }
 
     pub(super) fn has_received(&self, id: &str) -> Step<bool> {
@@ -150,6 +181,7 @@ fn booked(found: Found) -> BookedPayment {
         captured: row.captured(),
         refunded: row.refunded,
         state: row.state,
+        outside: row.outside,
         payment,
     }
 }
@@ -157,18 +189,13 @@ fn booked(found: Found) -> BookedPayment {
 fn read(row: &Row<'_>) -> rusqlite::Result<Found> {
     let state: String = row.get(4)?;
     let provider: String = row.get(9)?;
-    let refunds: Option<String> = row.get(13)?;
-    let refunds: Vec<RefundRow> = match refunds {
-        Some(text) => serde_json::from_str(&text).map_err(FromSqlError::other)?,
-        None => Vec::new(),
-    };
     let payment = PaymentRow {
         id: row.get(2)?,
         attempt: row.get(3)?,
         state: PaymentState::named(&state).ok_or(FromSqlError::InvalidType)?,
         amount: Money {
             amount: row.get(5)?,
-            currency: currency(row, 17)?,
+            currency: currency(row, 19)?,
         },
         client_secret: row.get(6)?,
         begun_at: row.get::<_, Option<i64>>(7)?.map(Time),
@@ -177,9 +204,11 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Found> {
         reference: row.get(10)?,
         revision: row.get(11)?,
         refunded: row.get(12)?,
-        refunds,
-        review: row.get(14)?,
+        refunds: read_list(row.get(13)?)?,
+        review: row.get::<_, Option<String>>(14)?.map(Review::read),
         next_at: row.get::<_, Option<i64>>(15)?.map(Time),
+        outside: row.get(17)?,
+        history: read_list(row.get(18)?)?,
     };
     Ok(Found {
         payment: payment.as_ref(event_of(row, 0)?, row.get(1)?),

@@ -3,10 +3,12 @@
 use super::Store;
 use crate::inventory::commands::Target;
 use crate::inventory::model::*;
+use crate::inventory::payment_review::Review;
 use crate::inventory::personal::Personal;
 use crate::inventory::records::*;
 use rusqlite::types::FromSqlError;
 use rusqlite::{OptionalExtension as _, Row, params};
+use serde::de::DeserializeOwned;
 use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
 
@@ -16,7 +18,7 @@ const HOLD: &str =
 pub(super) const ORDER: &str = "id, hold, visitor, session, state, seats, total, currency, buyer_name, buyer_email, \
                                 decline, created_at, pay_by";
 const PAYMENT: &str = "id, attempt, state, client_secret, begun_at, settles_at, amount, provider, reference, revision, \
-                       refunded, refunds, review, next_at";
+                       refunded, refunds, review, next_at, outside, history";
 
 impl Store {
     pub(super) fn find_visitor(
@@ -222,13 +224,16 @@ fn read_payment(row: &Row<'_>, currency: Currency) -> rusqlite::Result<PaymentRo
         reference: row.get(8)?,
         revision: row.get(9)?,
         refunded: row.get(10)?,
-        refunds: read_refunds(row.get(11)?)?,
-        review: row.get(12)?,
+        refunds: read_list(row.get(11)?)?,
+        review: row.get::<_, Option<String>>(12)?.map(Review::read),
         next_at: row.get::<_, Option<i64>>(13)?.map(Time),
+        outside: row.get(14)?,
+        history: read_list(row.get(15)?)?,
     })
 }
 
-fn read_refunds(text: Option<String>) -> rusqlite::Result<Vec<RefundRow>> {
+/// Reads a list stored as JSON, or as nothing if it is empty.
+pub(super) fn read_list<T: DeserializeOwned>(text: Option<String>) -> rusqlite::Result<Vec<T>> {
     let Some(text) = text else {
         return Ok(Vec::new());
     };

@@ -7,11 +7,17 @@ use rusqlite::{OptionalExtension as _, Row, params};
 use shared::ids::EventId;
 use shared::time::Time;
 
+/// Tickets `t` whose money is not on its way back: those are valid no more.
+const VALID: &str = "not exists (select 1 from orders o where o.event = t.event and o.id = t.order_id
+        and o.state <> 'confirmed')
+    and not exists (select 1 from payment p, json_each(p.refunds) r, json_each(r.value, '$.seats') s
+        where p.event = t.event and p.order_id = t.order_id and p.refunds is not null and s.value = t.seat)";
+
 impl Store {
     pub(super) fn find_ticket(&self, event: &EventId, id: &str) -> Step<Option<DoorTicket>> {
-        let mut query = self.db.prepare_cached(
-            "select id, seat, order_id, admitted_at from ticket where event = ?1 and id = ?2",
-        )?;
+        let mut query = self.db.prepare_cached(&format!(
+            "select id, seat, order_id, admitted_at from ticket t where event = ?1 and id = ?2 and {VALID}"
+        ))?;
         let found = query.query_row([event.as_str(), id], read).optional()?;
         Ok(Ok(found))
     }
@@ -38,10 +44,10 @@ impl Store {
     }
 
     pub(super) fn find_tickets(&self, event: &EventId, from: u32) -> Step<Vec<DoorTicket>> {
-        let mut query = self.db.prepare_cached(
-            "select id, seat, order_id, admitted_at from ticket indexed by ticket_of_seat
-             where event = ?1 and seat >= ?2 order by seat limit ?3",
-        )?;
+        let mut query = self.db.prepare_cached(&format!(
+            "select id, seat, order_id, admitted_at from ticket t indexed by ticket_of_seat
+             where event = ?1 and seat >= ?2 and {VALID} order by seat limit ?3"
+        ))?;
         let found = query.query_map(params![event.as_str(), from, TICKETS_MAX as i64], read)?;
         found.collect::<rusqlite::Result<_>>().map(Ok)
     }

@@ -126,14 +126,19 @@ impl Store {
             let rows = self
                 .db
                 .prepare_cached(
-                    "update hold set state = ?4, order_id = ?5 where event = ?1 and id = ?2 and state = ?3",
+                    "update hold set state = ?4, order_id = ?5, seats = coalesce(?6, seats)
+                     where event = ?1 and id = ?2 and state = ?3",
                 )?
                 .execute(params![
                     event,
                     change.id,
                     change.from.as_str(),
                     change.to.as_str(),
-                    change.order
+                    change.order,
+                    change
+                        .exchanged
+                        .as_ref()
+                        .map(|exchanged| json(&*exchanged.seats))
                 ])?;
             must_change(rows)?;
         }
@@ -174,14 +179,16 @@ impl Store {
             let rows = self
                 .db
                 .prepare_cached(
-                    "update orders set state = ?4, decline = ?5 where event = ?1 and id = ?2 and state = ?3",
+                    "update orders set state = ?4, decline = ?5, seats = coalesce(?6, seats)
+                     where event = ?1 and id = ?2 and state = ?3",
                 )?
                 .execute(params![
                     event,
                     change.id,
                     change.from.as_str(),
                     change.to.as_str(),
-                    change.decline
+                    change.decline,
+                    change.seats.as_deref().map(json)
                 ])?;
             must_change(rows)?;
         }
@@ -196,8 +203,9 @@ impl Store {
         {
             self.db
                 .prepare_cached(
-                    "insert into payment (event, id, order_id, attempt, state, amount, client_secret, provider, next_at)
-                     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                    "insert into payment (event, id, order_id, attempt, state, amount, client_secret, provider, next_at,
+                                          history)
+                     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
                 )?
                 .execute(params![
                     event,
@@ -208,7 +216,8 @@ impl Store {
                     new.amount.amount,
                     new.client_secret,
                     new.provider.as_str(),
-                    new.next_at.map(|at| at.0)
+                    new.next_at.map(|at| at.0),
+                    json(&new.history)
                 ])?;
         }
         for change in &changes.payments {
@@ -218,7 +227,8 @@ impl Store {
                 .db
                 .prepare_cached(
                     "update payment set state = ?4, begun_at = ?5, settles_at = ?6, client_secret = ?10, reference = ?11,
-                         refunded = ?12, refunds = ?13, review = ?14, next_at = ?15, tries = 0, revision = ?9 + 1
+                         refunded = ?12, refunds = ?13, review = ?14, next_at = ?15, outside = ?16, history = ?17,
+                         tries = 0, revision = ?9 + 1
                      where event = ?1 and order_id = ?2 and attempt = ?7 and state = ?3 and settles_at is ?8
                          and revision = ?9",
                 )?
@@ -236,8 +246,10 @@ impl Store {
                     to.reference,
                     to.refunded,
                     refunds,
-                    to.review,
-                    to.next_at.map(|at| at.0)
+                    to.review.as_ref().map(json),
+                    to.next_at.map(|at| at.0),
+                    to.outside,
+                    json(&to.history)
                 ])?;
             must_change(rows)?;
         }

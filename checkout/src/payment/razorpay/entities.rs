@@ -178,18 +178,23 @@ fn reason(theirs: Option<&str>) -> &'static str {
     }
 }
 
+/// Returns what was given back of what had been taken, in minor units.
+pub(super) fn refunded(attempts: &[Attempt]) -> i64 {
+    let captured = attempts.iter().filter(|attempt| attempt.is_captured());
+    captured.filter_map(|attempt| attempt.amount_refunded).sum()
+}
+
 /// Returns the attempts to pay an order as one entry of a list; `None` if nothing was to be paid.
 pub(super) fn listed(order: String, attempts: &[Attempt]) -> Option<Listed> {
     let first = attempts.first()?;
     let captured = || attempts.iter().filter(|attempt| attempt.is_captured());
     let sum: i64 = captured().map(|attempt| attempt.amount).sum();
     let currency = &captured().next().unwrap_or(first).currency;
-    let refunded = captured().filter_map(|attempt| attempt.amount_refunded);
     Some(Listed {
         reference: order,
         is_ours: None,
         captured: money(sum, currency)?,
-        refunded: refunded.sum(),
+        refunded: refunded(attempts),
         reservation: match reserved(attempts) {
             Some(_) => Reservation::Lapsing,
             None => Reservation::None,

@@ -196,8 +196,14 @@ impl Provider for Razorpay {
         let Some(payment) = payment else {
             return Answer::Known(None);
         };
-        let report = self.fetch(&payment).await;
-        report.map(|report| Some(Told { payment, report }))
+        let attempts = self.attempts(reference).await;
+        attempts.map(|attempts| {
+            Some(Told {
+                payment,
+                report: entities::report(&attempts),
+                refunded: Some(entities::refunded(&attempts)),
+            })
+        })
     }
 
     async fn capture(&self, payment: &PaymentRef) -> Answer<Report> {

@@ -131,8 +131,11 @@ impl Intent {
             reference: Some(self.id.clone()),
             refund: None,
         };
-        let report = self.report();
-        Some(Told { payment, report })
+        Some(Told {
+            payment,
+            report: self.report(),
+            refunded: self.refunded(),
+        })
     }
 
     /// Returns the amount that it is about.
@@ -141,6 +144,14 @@ impl Intent {
             amount: self.amount,
             currency: Currency::parse(&self.currency.to_ascii_uppercase())?,
         })
+    }
+
+    /// Returns the sum of what was given back, in minor units, if the charge is there in full.
+    fn refunded(&self) -> Option<i64> {
+        match &self.latest_charge {
+            Some(Charge::Full { amount_refunded }) => Some(*amount_refunded),
+            _ => None,
+        }
     }
 
     /// Returns what the fan's browser needs to pay it.
@@ -154,6 +165,7 @@ impl Intent {
     /// Returns it as an entry of a list.
     pub(super) fn into_listed(self) -> Option<Listed> {
         let currency = self.money()?.currency;
+        let refunded = self.refunded().unwrap_or(0);
         Some(Listed {
             reservation: match self.status.as_str() {
                 "requires_capture" => Reservation::Standing,
@@ -165,10 +177,7 @@ impl Intent {
                 amount: self.amount_received,
                 currency,
             },
-            refunded: match self.latest_charge {
-                Some(Charge::Full { amount_refunded }) => amount_refunded,
-                _ => 0,
-            },
+            refunded,
         })
     }
 }

@@ -12,12 +12,14 @@ use super::secrets::WebhookSecrets;
 use crate::inventory::{Offer, PaymentRef, ProviderId, RefundRef, Verdict};
 use api::{Form, StripeApi};
 use async_trait::async_trait;
+use axum::http::HeaderValue;
 pub(super) use event::notice;
 use intent::{Intent, IntentList, Refund, RefundList};
 pub use settings::StripeArgs;
 use settings::StripeSettings;
 use shared::crypto::random_id;
 use shared::time::Time;
+use url::Url;
 
 /// Largest number of pages read of a list, of 100 each.
 const PAGES_MAX: usize = 2_000;
@@ -32,12 +34,18 @@ pub(crate) struct Stripe {
     webhooks: WebhookSecrets,
     /// Key with which the page shows Stripe's form for cards.
     pub(crate) publishable_key: Option<String>,
+    /// Address of the script with that form.
+    pub(crate) script: String,
+    /// Content security policy of the page with that form.
+    pub(crate) policy: HeaderValue,
 }
 
 impl Stripe {
     /// Creates the provider.
     pub(crate) fn new(settings: StripeSettings) -> Stripe {
         Stripe {
+            policy: policy(&settings.url, &settings.script),
+            script: settings.script,
             api: StripeApi::new(&settings.url, &settings.key),
             webhooks: settings.webhook_secrets,
             publishable_key: settings.publishable_key,
@@ -49,8 +57,10 @@ impl Stripe {
         signature::accepts(&self.webhooks, header, body, now)
     }
 
+    /// Returns a PaymentIntent, with its charge in full.
     async fn intent(&self, reference: &str) -> Answer<Intent> {
-        let reply = self.api.get(&path(reference, ""), &Form::default()).await;
+        let query = Form::default().with("expand[]", "latest_charge");
+        let reply = self.api.get(&path(reference, ""), &query).await;
         reply.into_answer()
     }
 
@@ -105,6 +115,22 @@ impl Stripe {
         }
         Answer::Unknown
     }
+}
+
+/// Returns the content security policy of the page with Stripe's form for cards: as that of all
+/// pages, and its script, its frames, and what they send.
+fn policy(api: &str, script: &str) -> HeaderValue {
+    let origin = |url: &str| Url::parse(url).map(|url| url.origin().ascii_serialization());
+    let (api, script) = (
+        origin(api).unwrap_or_default(),
+        origin(script).unwrap_or_default(),
+    );
+    let policy = format!(
+        "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; \
+         frame-ancestors 'none'; script-src 'self' {script}; frame-src {script} https://hooks.stripe.com; \
+         connect-src 'self' {api}"
+    );
+    HeaderValue::try_from(policy).expect("origins are ASCII")
 }
 
 /// Returns the idempotency keys of an operation, in the order in which they are used.
@@ -228,5 +254,19 @@ impl Provider for Stripe {
         Answer::Refused(
             "there are more payments than can be listed: choose a shorter period".into(),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_policy_of_the_page_lets_in_the_script_its_frames_and_the_api_and_no_one_else() {
+        let policy = policy("https://api.stripe.com", "https://js.stripe.com/v3/");
+        let wanted = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
+            form-action 'self'; frame-ancestors 'none'; script-src 'self' https://js.stripe.com; \
+            frame-src https://js.stripe.com https://hooks.stripe.com; connect-src 'self' https://api.stripe.com";
+        assert_eq!(policy, wanted);
     }
 }

@@ -8,6 +8,8 @@ use shared::web_url::is_web_url;
 
 /// Address of Stripe's API.
 const URL: &str = "https://api.stripe.com";
+/// Address of Stripe's script.
+const SCRIPT: &str = "https://js.stripe.com/v3/";
 
 /// Settings of Stripe, as written by the operator.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -40,12 +42,16 @@ pub struct StripeArgs {
     /// Address of Stripe's API, for tests [default: the public one]
     #[arg(long, env = "FAIRLINE_STRIPE_URL", global = true)]
     pub stripe_url: Option<String>,
+    /// Address of Stripe's script with the form for cards, for tests [default: the public one]
+    #[arg(long, env = "FAIRLINE_STRIPE_SCRIPT_URL", global = true)]
+    pub stripe_script_url: Option<String>,
 }
 
 /// Settings of Stripe that were checked.
 #[derive(Clone, Debug)]
 pub(crate) struct StripeSettings {
     pub(super) url: String,
+    pub(super) script: String,
     pub(super) key: ApiKey,
     pub(super) publishable_key: Option<String>,
     pub(super) webhook_secrets: WebhookSecrets,
@@ -58,7 +64,11 @@ impl StripeArgs {
         if !is_web_url(url) {
             mistakes.add("FAIRLINE_STRIPE_URL: a web address, http(s)://host");
         }
+        let script = self.stripe_script_url.as_deref().unwrap_or(SCRIPT);
         let key = self.stripe_key.as_deref().unwrap_or("");
+        if let Err(why) = check_script(script, key) {
+            mistakes.add(format!("FAIRLINE_STRIPE_SCRIPT_URL: {why}"));
+        }
         if let Err(why) = check_key(key, url) {
             mistakes.add(format!("FAIRLINE_STRIPE_KEY: {why}"));
         }
@@ -70,6 +80,7 @@ impl StripeArgs {
         match WebhookSecrets::parse(secrets, check_secret) {
             Ok(webhook_secrets) => Some(StripeSettings {
                 url: url.to_owned(),
+                script: script.to_owned(),
                 key: ApiKey(key.to_owned()),
                 publishable_key,
                 webhook_secrets,
@@ -101,6 +112,18 @@ fn check_key(key: &str, url: &str) -> Result<(), &'static str> {
         }
         _ => Ok(()),
     }
+}
+
+/// Checks the address of the script. Cards that move money are typed into Stripe's form alone.
+fn check_script(script: &str, key: &str) -> Result<(), &'static str> {
+    let ends_a_header = |byte: u8| !byte.is_ascii_graphic() || matches!(byte, b'"' | b';' | b',');
+    if !is_web_url(script) || script.bytes().any(ends_a_header) {
+        return Err("a web address, http(s)://host/path");
+    }
+    if !key.contains("_test_") && script != SCRIPT {
+        return Err("with a live key the form is that of https://js.stripe.com/v3/ alone");
+    }
+    Ok(())
 }
 
 /// Checks a publishable key against the secret one: both are for tests, or both for money.
@@ -157,6 +180,15 @@ mod tests {
         ] {
             let checked = check_publishable(Some(publishable), test);
             assert_eq!(checked.is_ok(), is_right, "{publishable}");
+        }
+        for (script, key, is_right) in [
+            (SCRIPT, live, true),
+            ("http://127.0.0.1:1/v3/", test, true),
+            ("http://127.0.0.1:1/v3/", live, false),
+            ("stripe.js", test, false),
+            ("http://a.example/;script-src *", test, false),
+        ] {
+            assert_eq!(check_script(script, key).is_ok(), is_right, "{script}");
         }
         let told = mistakes("sk_test_", "", None).join(" ");
         assert!(!told.contains("sk_test_"), "{told}");

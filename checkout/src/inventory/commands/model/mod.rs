@@ -4,7 +4,7 @@
 
 mod world;
 
-use crate::inventory::model::PaymentState;
+use crate::inventory::model::{PaymentState, Settlement};
 use stateright::{Checker as _, Model, Property};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -90,6 +90,10 @@ impl Model for Sale {
                     Action::Decline(buyer, attempt),
                     Action::StepLost(buyer, attempt),
                     Action::LookBack(buyer, attempt),
+                    Action::Refuse(buyer, attempt),
+                    Action::Settle(buyer, attempt, Settlement::AskAgain),
+                    Action::Settle(buyer, attempt, Settlement::Keep),
+                    Action::Settle(buyer, attempt, Settlement::GiveBack),
                 ]);
             }
         }
@@ -156,7 +160,7 @@ impl Model for Sale {
             ),
             Property::always(
                 "when nothing is left to do, money kept is the price of the tickets",
-                |_, story: &Story| is_busy(story) || balances(story),
+                |_, story: &Story| is_busy(story) || is_in_review(story) || balances(story),
             ),
         ]);
         properties
@@ -182,6 +186,10 @@ fn reached() -> Vec<Property<Sale>> {
                 first.state == "refunded" && second.state == "confirmed"
             },
         ),
+        Property::sometimes("an order is confirmed after a look", |_, story: &Story| {
+            let first = &story.shown.orders[0];
+            story.shown.has_refused && first.state == "confirmed" && !is_in_review(story)
+        }),
         Property::sometimes("late money is let go", |_, story: &Story| {
             let mut orders = story.shown.orders.iter();
             orders.any(|order| {
@@ -200,6 +208,12 @@ fn is_busy(story: &Story) -> bool {
     own_actions()
         .into_iter()
         .any(|action| next(story, action).is_some())
+}
+
+/// Returns whether a payment needs a look, so that nothing is done by itself.
+fn is_in_review(story: &Story) -> bool {
+    let mut payments = story.shown.orders.iter().flat_map(|order| &order.payments);
+    payments.any(|payment| payment.review)
 }
 
 /// Returns whether the money that the provider has is the price of the tickets, order by order, and

@@ -7,6 +7,7 @@ use crate::inventory::event_state::{EventState, Plan};
 use crate::inventory::layout::{Layout, parse};
 use crate::inventory::model::*;
 use crate::inventory::records::{NEVER, SessionRow, VisitorRecords};
+use crate::inventory::reviewing::Settling;
 use crate::inventory::rules::Rules;
 use crate::inventory::seat_map::{PublishedLayout, SeatMap, VersionStamp};
 use shared::crypto::random_id;
@@ -56,6 +57,10 @@ pub(super) enum Action {
     LookBack(usize, usize),
     /// An organiser refunds an order: one seat, or all.
     Refund(usize, bool),
+    /// The provider refuses the next step, so that the payment needs a look; once.
+    Refuse(usize, usize),
+    /// An organiser settles it.
+    Settle(usize, usize, Settlement),
 }
 
 /// The stored records, and the provider's.
@@ -68,11 +73,13 @@ pub(super) struct World {
     provider: BTreeMap<String, AtProvider>,
     /// Payments whose money was reserved once.
     was_reserved: Vec<String>,
+    has_refused: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Shown {
     pub(super) now: i64,
+    pub(super) has_refused: bool,
     pub(super) seats: Vec<u8>,
     pub(super) orders: Vec<ShownOrder>,
 }
@@ -125,6 +132,7 @@ impl World {
             now: Time(0),
             provider: BTreeMap::new(),
             was_reserved: Vec::new(),
+            has_refused: false,
         }
     }
 
@@ -164,6 +172,12 @@ impl World {
         for seat in &changes.frozen {
             self.seats[*seat as usize].1 = NEVER;
         }
+        // A store writes each row once.
+        let mut changed: Vec<u32> = changes.seats.iter().map(|change| change.seat).collect();
+        changed.sort_unstable();
+        changed.dedup();
+        assert_eq!(changed.len(), changes.seats.len(), "a seat changes twice");
+        assert!(changes.holds.len() <= 1, "a hold changes twice");
         for change in &changes.seats {
             let seat = &mut self.seats[change.seat as usize];
             assert_eq!(seat.0, change.from.state, "the store would refuse it");
@@ -250,6 +264,31 @@ impl World {
                     self.decide(buyer, |work| work.begin_refund(&id, seats));
                 }
             }
+            Action::Refuse(buyer, attempt) => self.refuse(buyer, attempt),
+            Action::Settle(buyer, attempt, how) => self.settle(buyer, attempt, how),
+        }
+    }
+
+    fn refuse(&mut self, buyer: usize, attempt: usize) {
+        if let Some(due) = self.due(buyer, attempt)
+            && self.is_undone(buyer, &due)
+            && !self.has_refused
+        {
+            self.has_refused = true;
+            let verdict = Verdict::Contradiction("refused".into());
+            self.record(buyer, &due.payment, &verdict);
+        }
+    }
+
+    fn settle(&mut self, buyer: usize, attempt: usize, how: Settlement) {
+        if let Some(due) = self.due(buyer, attempt) {
+            let settling = Settling {
+                order: due.payment.order,
+                payment: due.payment.id,
+                how,
+                seats: Vec::new(),
+            };
+            self.decide(buyer, |work| work.settle_review(&settling));
         }
     }
 
@@ -287,6 +326,13 @@ impl World {
         let Some(due) = self.due(buyer, attempt) else {
             return;
         };
+        let orders = &self.records[buyer].orders;
+        if orders
+            .iter()
+            .any(|order| order.payments[attempt].review.is_some())
+        {
+            return;
+        }
         let id = due.payment.id.clone();
         let known = self.provider.get(&id).copied();
         let next = match (due.state, known) {
@@ -317,6 +363,29 @@ impl World {
             self.decide(buyer, |work| work.offered(&due.payment, &offer));
         } else {
             self.record(buyer, &due.payment, &verdict(next));
+        }
+    }
+
+    /// Returns whether the provider has not done the next step: what it did, it does not refuse.
+    fn is_undone(&self, buyer: usize, due: &DuePayment) -> bool {
+        let known = self.provider.get(&due.payment.id);
+        let mut rows = self.records[buyer]
+            .orders
+            .iter()
+            .flat_map(|order| &order.payments);
+        let refunded = rows
+            .find(|row| row.id == due.payment.id)
+            .map(|row| row.refunded);
+        match (due.state, known) {
+            (PaymentState::Created, None) => true,
+            (PaymentState::Capturing, Some(AtProvider::Reserved)) => true,
+            (PaymentState::Voiding, Some(known)) => {
+                !matches!(known, AtProvider::Taken { .. } | AtProvider::Cancelled)
+            }
+            (PaymentState::Refunding, Some(AtProvider::Taken { given_back })) => {
+                Some(*given_back) == refunded
+            }
+            _ => false,
         }
     }
 
@@ -363,6 +432,7 @@ impl World {
         });
         Shown {
             now: self.now.0,
+            has_refused: self.has_refused,
             seats: self.seats.iter().map(|(state, _)| *state as u8).collect(),
             orders: orders.collect(),
         }

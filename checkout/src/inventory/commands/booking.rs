@@ -1,0 +1,178 @@
+//! Seats of an order that is paid: booked, or taken back.
+
+use super::UnitOfWork;
+use crate::inventory::best_available::SeatQuery;
+use crate::inventory::event_state::Plan;
+use crate::inventory::model::*;
+use crate::inventory::payment_state::PaymentEvent;
+use crate::inventory::records::{
+    Exchanged, NEVER, NewTicket, OrderRow, OrderState, Owner, SeatChange, TicketRow,
+};
+use crate::inventory::rules::LatePayment;
+use shared::crypto::random_id;
+use std::sync::Arc;
+
+impl UnitOfWork<'_> {
+    /// Confirms a new order that costs nothing: no provider is asked.
+    pub(super) fn confirm_free(&mut self, id: &str) {
+        let payment = self.order_row(id).payment().id.clone();
+        self.advance(id, &payment, PaymentEvent::Captured);
+        if self.book(id) {
+            self.confirm(id);
+        }
+    }
+
+    /// Takes the booking of an order back, as its money could not be taken: the seats are held for
+    /// another attempt.
+    pub(super) fn unbook(&mut self, id: &str) {
+        let order = self.order_row(id);
+        let hold = order.hold.clone();
+        let tickets = std::mem::take(&mut order.tickets);
+        for ticket in tickets {
+            self.give(SeatChange {
+                seat: ticket.seat,
+                from: Owner::hold(SeatState::Booked, &hold),
+                to: Owner::hold(SeatState::Held, &hold),
+                order: None,
+                lapses_at: NEVER,
+            });
+            self.changes.tickets_void.push(ticket.seat);
+        }
+    }
+
+    /// Books the seats of an order, all or none: those that its own hold has, which only the owner
+    /// can change, or free ones, which are taken as by any other fan.
+    pub(super) fn book(&mut self, id: &str) -> bool {
+        let order = self
+            .records
+            .order(id)
+            .expect("the order was just looked at");
+        let (hold, is_held) = (order.hold.clone(), order.state.is_open());
+        let Some(plan) = &self.event_state.plan else {
+            return false;
+        };
+        let own = plan.places(&order.seats);
+        let seats = match own.as_ref().filter(|_| !is_held) {
+            Some(own) => self.late_seats(plan, order, own),
+            None => own.clone(),
+        };
+        let Some(seats) = seats else { return false };
+        let is_exchanged = own.as_ref() != Some(&seats);
+        let from = if is_held {
+            Owner::hold(SeatState::Held, &hold)
+        } else {
+            Owner::none(SeatState::Available)
+        };
+        for seat in &seats {
+            self.give(SeatChange {
+                seat: *seat,
+                from: from.clone(),
+                to: Owner::hold(SeatState::Booked, &hold),
+                order: Some(id.to_owned()),
+                lapses_at: NEVER,
+            });
+            let ticket = TicketRow {
+                seat: *seat,
+                id: random_id("tix_"),
+            };
+            self.order_row(id).tickets.push(ticket.clone());
+            self.changes.new_tickets.push(NewTicket {
+                order: id.to_owned(),
+                ticket,
+            });
+        }
+        self.order_row(id).tickets.sort_by_key(|ticket| ticket.seat);
+        if !is_held {
+            self.set_hold(&hold, HoldState::Converted, None);
+            // The seats count again, so a hold that does not know of them must fail.
+            let sequence = self.records.take_sequence();
+            self.changes.sequences.push(sequence);
+        }
+        if is_exchanged {
+            self.exchange(id, &hold, seats);
+        }
+        true
+    }
+
+    /// Returns the seats that late money buys for an order, by the policy of the event.
+    fn late_seats(&self, plan: &Plan, order: &OrderRow, own: &[u32]) -> Option<Vec<u32>> {
+        let policy = self.event_state.rules.late_payment;
+        if policy == LatePayment::Void || !self.may_buy_late(order) {
+            return None;
+        }
+        let is_free = |seat: &u32| plan.states.seats[*seat as usize] == SeatState::Available;
+        if own.iter().all(is_free) {
+            return Some(own.to_vec());
+        }
+        if policy == LatePayment::ExactSeats {
+            return None;
+        }
+        let seats = self.best_of_same_categories(plan, own)?;
+        // A price may have changed with the plan.
+        let priced = plan.priced(&seats, order.total.currency);
+        let total: i64 = priced.iter().map(|seat| seat.price.amount).sum();
+        (total == order.total.amount).then_some(seats)
+    }
+
+    /// Returns as many seats of each category, the best ones.
+    fn best_of_same_categories(&self, plan: &Plan, own: &[u32]) -> Option<Vec<u32>> {
+        let seat_of = |seat: &u32| &plan.layout.seats[*seat as usize];
+        let mut categories: Vec<u16> = own.iter().map(|seat| seat_of(seat).category).collect();
+        categories.sort_unstable();
+        categories.dedup();
+        let mut seats = Vec::with_capacity(own.len());
+        for category in categories {
+            let alike = own.iter().map(seat_of);
+            let alike = alike.filter(|seat| seat.category == category);
+            let query = SeatQuery {
+                quantity: alike.clone().count() as u32,
+                category: Some(category),
+                is_accessible: alike.clone().any(|seat| seat.is_accessible),
+                orphans: self.orphans(plan),
+                peer: self.event_state.peer,
+            };
+            seats.extend(plan.states.best(&plan.layout, &query)?);
+        }
+        Some(seats)
+    }
+
+    /// Records that an order and its hold have other seats now.
+    fn exchange(&mut self, id: &str, hold: &Arc<str>, places: Vec<u32>) {
+        let plan = self.event_state.plan.as_ref();
+        let plan = plan.expect("the seats were chosen from it");
+        let currency = self.event_state.rules.currency;
+        let seats = Arc::new(plan.priced(&places, currency));
+        let row = self.order_row(id);
+        row.seats = seats.clone();
+        let (state, decline) = (row.state, row.decline.clone());
+        self.set_order(id, state, decline);
+        let changed = self.changes.orders.iter_mut();
+        for change in changed.filter(|change| change.id == id) {
+            change.seats = Some(seats.clone());
+        }
+        for row in &mut self.records.holds {
+            if row.id == *hold {
+                row.seats = seats.clone();
+            }
+        }
+        let changed = self.changes.holds.iter_mut();
+        for change in changed.filter(|change| change.id == *hold) {
+            let (seats, places) = (seats.clone(), places.clone());
+            change.exchanged = Some(Exchanged { seats, places });
+        }
+    }
+
+    /// Returns whether an order that expired may be booked after all: within the limit of its
+    /// visitor, and unless the visitor bought, or is about to buy, something else instead.
+    fn may_buy_late(&self, order: &OrderRow) -> bool {
+        let rules = &self.event_state.rules;
+        let seats = order.seats.len() as u32;
+        let is_instead = |other: &&OrderRow| {
+            other.id != order.id
+                && (other.state == OrderState::Confirmed || other.state.is_open())
+                && (other.session == order.session || other.created_at >= order.created_at)
+        };
+        self.records.seats_owned() + seats <= rules.max_seats_per_visitor
+            && !self.records.orders.iter().any(|other| is_instead(&other))
+    }
+}

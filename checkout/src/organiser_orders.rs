@@ -1,0 +1,301 @@
+//! Organiser routes of orders and their money: lists, details, refunds, payments that need a look.
+
+use crate::app::{App, Shop};
+use crate::inventory::{
+    Buyer, Money, Order, OrderDetails, OrderSeat, OutsideOutcome, PaymentDetails, PaymentReview,
+    SeatPrice, Settlement, Settling, SettlingOutside,
+};
+use crate::organiser::{Change, known, record};
+use crate::sessions::event_id;
+use axum::Json;
+use axum::extract::{Path, State};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use shared::http::openapi::Refusals;
+use shared::http::problem::{Input, Parameters, Problem};
+use shared::ids::EventId;
+use shared::organiser::{Organiser, Role};
+use shared::time::Time;
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+const ORDERS_MAX: u32 = 1000;
+/// Largest number of characters of a note.
+const NOTE_CHARS_MAX: usize = 500;
+
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list_orders))
+        .routes(routes!(show_order_details))
+        .routes(routes!(refund))
+        .routes(routes!(list_reviews))
+        .routes(routes!(settle_payment))
+        .routes(routes!(settle_payment_outside))
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct OrdersQuery {
+    /// Largest number of orders, the newest first; more than 1,000 count as 1,000.
+    #[param(minimum = 0)]
+    limit: Option<u32>,
+}
+
+/// An order as organisers see it: without what opens it (ticket codes, the signed link, the
+/// payment's secret), and without the buyer for viewers, who watch the sale but do not look after
+/// buyers.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct OrganiserOrder {
+    /// `ord_…`
+    id: String,
+    event: EventId,
+    /// As in `Order`.
+    state: String,
+    #[schema(value_type = Vec<SeatPrice>)]
+    seats: Arc<Vec<SeatPrice>>,
+    total: Money,
+    /// Null for viewers, and once erased.
+    buyer: Option<Buyer>,
+    payment: OrganiserPayment,
+    decline_reason: Option<String>,
+    /// Sum of what was refunded, if something was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refunded: Option<Money>,
+    created_at: Time,
+    pay_by: Time,
+}
+
+/// The payment of an order as organisers see it.
+#[derive(Serialize, utoipa::ToSchema)]
+struct OrganiserPayment {
+    /// `simulated`, `stripe` or `free`.
+    provider: String,
+    /// `pay_…`
+    id: String,
+}
+
+impl OrganiserOrder {
+    pub(crate) fn of(order: Order, organiser: &Organiser) -> OrganiserOrder {
+        let sees_buyers = organiser.role >= Role::Operator;
+        OrganiserOrder {
+            id: order.id,
+            event: order.event,
+            state: order.state,
+            seats: order.seats,
+            total: order.total,
+            buyer: order.buyer.filter(|_| sees_buyers),
+            payment: OrganiserPayment {
+                provider: order.payment.provider,
+                id: order.payment.id,
+            },
+            decline_reason: order.decline_reason,
+            refunded: order.refunded,
+            created_at: order.created_at,
+            pay_by: order.pay_by,
+        }
+    }
+}
+
+/// List the newest orders.
+#[utoipa::path(get, path = "/api/v1/organiser/events/{event}/orders", tag = "organiser",
+    params(("event" = String, Path), OrdersQuery), security(("organiser" = ["viewer"])),
+    responses((status = 200, description = "The newest orders, the newest first",
+        body = Vec<OrganiserOrder>), Refusals))]
+async fn list_orders(
+    State(shop): State<Arc<Shop>>,
+    organiser: Organiser,
+    Path(event): Path<String>,
+    Parameters(query): Parameters<OrdersQuery>,
+) -> Result<Json<Vec<OrganiserOrder>>, Problem> {
+    let event = known(&shop, &event).await?;
+    let limit = query.limit.unwrap_or(100).min(ORDERS_MAX);
+    let orders = shop.inventory.orders(&event, limit).await?;
+    let shown = orders
+        .into_iter()
+        .map(|order| OrganiserOrder::of(order, &organiser));
+    Ok(Json(shown.collect()))
+}
+
+#[derive(Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct RefundInput {
+    /// Seats of the order whose price goes back; all that it still has if none are named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seats: Option<Vec<String>>,
+}
+
+/// Refund a confirmed order, or some of its seats: the money goes back, the seats are free again.
+/// The order is answered as it is once the provider has answered, or does not for now: then it is
+/// finished later.
+#[utoipa::path(post, path = "/api/v1/organiser/events/{event}/orders/{order}/refund", tag = "organiser",
+    params(("event" = String, Path), ("order" = String, Path)), security(("organiser" = ["operator"])),
+    request_body(content = RefundInput, description = "Nothing, or {}: the whole order"),
+    responses((status = 200, description = "The order", body = OrganiserOrder), Refusals))]
+async fn refund(
+    State(shop): State<Arc<Shop>>,
+    organiser: Organiser,
+    Path((event, order)): Path<(String, String)>,
+    Input(input, _): Input<RefundInput>,
+) -> Result<Json<OrganiserOrder>, Problem> {
+    let event = event_id(&event)?;
+    let seats = input.seats.clone();
+    let payment = shop
+        .inventory
+        .begin_refund_of(&event, &order, seats)
+        .await?;
+    let amount = payment.refund.as_ref().map(|refund| refund.amount);
+    // Once begun it is finished by the reconciler, whatever becomes of this request.
+    let change = Change {
+        action: "order.refund",
+        event: &event,
+        from: json!({"order": order, "state": "confirmed"}),
+        to: json!({"state": "refunding", "amount": amount, "seats": input.seats}),
+    };
+    record(&shop, &organiser, change).await;
+    let order = shop.give_back(&payment).await?;
+    Ok(Json(OrganiserOrder::of(order, &organiser)))
+}
+
+/// An order with everything about its money.
+#[derive(Serialize, utoipa::ToSchema)]
+struct OrganiserOrderDetails {
+    order: OrganiserOrder,
+    /// Its seats, and what became of each.
+    seats: Vec<OrderSeat>,
+    /// All attempts to pay it, the first one first.
+    payments: Vec<PaymentDetails>,
+}
+
+impl OrganiserOrderDetails {
+    fn of(details: OrderDetails, organiser: &Organiser) -> OrganiserOrderDetails {
+        OrganiserOrderDetails {
+            order: OrganiserOrder::of(details.order, organiser),
+            seats: details.seats,
+            payments: details.payments,
+        }
+    }
+}
+
+/// Show an order: what became of each seat, and every attempt to pay with its history.
+#[utoipa::path(get, path = "/api/v1/organiser/events/{event}/orders/{order}", tag = "organiser",
+    params(("event" = String, Path), ("order" = String, Path)), security(("organiser" = ["viewer"])),
+    responses((status = 200, description = "The order", body = OrganiserOrderDetails), Refusals))]
+async fn show_order_details(
+    State(shop): State<Arc<Shop>>,
+    organiser: Organiser,
+    Path((event, order)): Path<(String, String)>,
+) -> Result<Json<OrganiserOrderDetails>, Problem> {
+    let event = event_id(&event)?;
+    let details = shop.inventory.order_details(&event, &order).await?;
+    Ok(Json(OrganiserOrderDetails::of(details, &organiser)))
+}
+
+/// List the payments of all events that need a look, each with the reason and what may be done about
+/// it. Some hundred at most.
+#[utoipa::path(get, path = "/api/v1/organiser/reviews", tag = "organiser", security(("organiser" = ["viewer"])),
+    responses((status = 200, description = "The payments", body = Vec<PaymentReview>), Refusals))]
+async fn list_reviews(
+    State(shop): State<Arc<Shop>>,
+    _: Organiser,
+) -> Result<Json<Vec<PaymentReview>>, Problem> {
+    Ok(Json(shop.inventory.reviews().await?))
+}
+
+/// Names a payment of an order in a path.
+type PaymentPath = Path<(String, String, String)>;
+
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SettleInput {
+    /// One of those that the payment's `settlements` name.
+    how: Settlement,
+    /// Seats whose money was refunded at the provider, for `take_back_seats`: their tickets are void
+    /// then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    seats: Vec<String>,
+}
+
+/// Settle a payment that needs a look, through its provider. 409 `cannot-settle` for what does not
+/// settle it as it is now. The order is answered as it is once the provider has answered, or does
+/// not for now: then it is finished later. If the provider refuses again, the payment still needs a
+/// look.
+#[utoipa::path(post, path = "/api/v1/organiser/events/{event}/orders/{order}/payments/{payment}/settle",
+    tag = "organiser", params(("event" = String, Path), ("order" = String, Path), ("payment" = String, Path)),
+    request_body = SettleInput, security(("organiser" = ["operator"])),
+    responses((status = 200, description = "The order", body = OrganiserOrderDetails), Refusals))]
+async fn settle_payment(
+    State(shop): State<Arc<Shop>>,
+    organiser: Organiser,
+    Path((event, order, payment)): PaymentPath,
+    Input(input, _): Input<SettleInput>,
+) -> Result<Json<OrganiserOrderDetails>, Problem> {
+    let event = event_id(&event)?;
+    let change = Change {
+        action: "payment.settle",
+        event: &event,
+        from: json!({"order": order, "payment": payment, "state": "needs_review"}),
+        to: json!({"how": input.how, "seats": input.seats}),
+    };
+    let settling = Settling {
+        order: order.clone(),
+        payment,
+        how: input.how,
+        seats: input.seats,
+    };
+    let settled = shop.inventory.settle_review(&event, settling).await?;
+    record(&shop, &organiser, change).await;
+    if let Some(next) = settled.next {
+        shop.drive(next).await;
+    }
+    let details = shop.inventory.order_details(&event, &order).await?;
+    Ok(Json(OrganiserOrderDetails::of(details, &organiser)))
+}
+
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct OutsideInput {
+    /// One of those that the payment's `outside` names.
+    outcome: OutsideOutcome,
+    /// What was done, for the audit log and the order's history: 1 to 500 characters.
+    #[schema(min_length = 1, max_length = 500)]
+    note: String,
+}
+
+/// Settle a payment that needs a look outside of its provider, which is not asked about it any more:
+/// the money was taken or given back by other means. `reconcile` lists it, and does not count it as
+/// a difference.
+#[utoipa::path(post, path = "/api/v1/organiser/events/{event}/orders/{order}/payments/{payment}/settle-outside",
+    tag = "organiser", params(("event" = String, Path), ("order" = String, Path), ("payment" = String, Path)),
+    request_body = OutsideInput, security(("organiser" = ["admin"])),
+    responses((status = 200, description = "The order", body = OrganiserOrderDetails), Refusals))]
+async fn settle_payment_outside(
+    State(shop): State<Arc<Shop>>,
+    organiser: Organiser,
+    Path((event, order, payment)): PaymentPath,
+    Input(input, _): Input<OutsideInput>,
+) -> Result<Json<OrganiserOrderDetails>, Problem> {
+    let event = event_id(&event)?;
+    let note = input.note.trim();
+    let is_note = (1..=NOTE_CHARS_MAX).contains(&note.chars().count());
+    if !is_note || note.chars().any(char::is_control) {
+        return Err(Problem::invalid("note", "1 to 500 characters, on one line"));
+    }
+    let change = Change {
+        action: "payment.settle-outside",
+        event: &event,
+        from: json!({"order": order, "payment": payment, "state": "needs_review"}),
+        to: json!({"outcome": input.outcome, "note": note}),
+    };
+    let settling = SettlingOutside {
+        order: order.clone(),
+        payment,
+        outcome: input.outcome,
+        note: note.to_owned(),
+    };
+    shop.inventory.settle_outside(&event, settling).await?;
+    record(&shop, &organiser, change).await;
+    shop.to_report.notify_one();
+    let details = shop.inventory.order_details(&event, &order).await?;
+    Ok(Json(OrganiserOrderDetails::of(details, &organiser)))
+}

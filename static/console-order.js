@@ -1,0 +1,372 @@
+// @ts-check
+// The console's pages of one order with its money, and of the payments that need a look.
+import { call } from "./api.js";
+import { api, atEnd, button, field, form, may, page, table } from "./console.js";
+import { make } from "./make.js";
+import { loadCurrencies, money } from "./money.js";
+
+const AGAIN_MS = 5000;
+
+/** @type {Record<string, string>} */
+export const orderStates = {
+  paying: "waits for the payment",
+  confirming: "payment being confirmed",
+  confirmed: "confirmed",
+  declined: "declined, may be paid again",
+  expired: "expired",
+  cancelled: "cancelled",
+  refunding: "being refunded",
+  refunded: "refunded",
+  needs_review: "needs a look",
+};
+
+/** @type {Record<string, string>} */
+const seatStates = {
+  held: "held",
+  sold: "sold",
+  refunding: "money on its way back",
+  refunded: "given back",
+  released: "let go",
+};
+
+/** @type {Record<string, string>} */
+const paymentStates = {
+  created: "Begun",
+  requires_action: "Waits for the fan, such as for the card or 3-D Secure",
+  processing: "The provider is at work",
+  authorised: "The money is reserved",
+  capturing: "The seats are booked, the money is being taken",
+  captured: "The money was taken",
+  refunding: "Money is on its way back",
+  refunded: "All of the money was given back",
+  failed: "It failed, no money was taken",
+  voiding: "It is being cancelled",
+  voided: "It was cancelled, no money was taken",
+};
+
+/** @type {Record<string, string>} */
+const reasons = {
+  other_amount: "The provider has another amount or currency than this order.",
+  not_offered: "The provider does not take this payment.",
+  not_captured: "The provider does not take the money that it reserved.",
+  not_cancelled: "The provider does not cancel this payment.",
+  not_refunded: "The provider does not refund this payment.",
+  cancelled: "The provider says that this payment was cancelled, although the money was taken.",
+  refunded_elsewhere: "A part was refunded at the provider itself. For which seats, only you can say.",
+  unclear: "The provider says something about this payment that cannot be.",
+};
+
+/** What a settlement is called, and what is asked before. @param {any} review @param {string} how @returns {[string, string]} */
+function settlement(review, how) {
+  const amount = money(review.amount);
+  const taken = review.state === "captured";
+  /** @type {Record<string, [string, string]>} */
+  const all = {
+    ask_again: ["Ask the provider again", ""],
+    keep: [
+      review.reason === "refunded_elsewhere" ? "All tickets stay valid" : "Keep the money",
+      "Keep the money? The tickets that the order has are valid.",
+    ],
+    give_back: taken
+      ? ["Give the money back", `Give ${amount} back? The seats go back on sale.`]
+      : ["Cancel the order", `Cancel the payment of ${amount}? The seats go back on sale.`],
+  };
+  return all[how];
+}
+
+/** Settlements of one click; others need the order's page. @param {any} review */
+const simple = (review) => review.settlements.filter((/** @type {string} */ how) => how !== "take_back_seats");
+
+/** @param {any} review */
+const reviewUrl = (review) => `${api}/events/${review.event}/orders/${review.order}/payments/${review.payment}`;
+
+/** @param {any} review @param {string} how @param {(details: any) => Promise<string | void> | string | void} then */
+function settleButton(review, how, then) {
+  const [label, question] = settlement(review, how);
+  return button({}, label, async () => {
+    if (question && !confirm(question)) return;
+    return then(await call("POST", `${reviewUrl(review)}/settle`, { body: { how } }));
+  });
+}
+
+/** What became of a payment after it was settled. @param {any} details @param {string} payment */
+function outcome(details, payment) {
+  const { review } = details.payments.find((/** @type {any} */ one) => one.id === payment);
+  return review ? `It still needs a look. ${reasons[review.reason]} (${review.detail})` : "Settled.";
+}
+
+/** @param {string} event @param {string} id @returns {Promise<() => void>} shows the page */
+export async function orderPage(event, id) {
+  const url = `${api}/events/${event}/orders/${id}`;
+  const [details] = await Promise.all([call("GET", url), loadCurrencies()]);
+  return () => show(url, details);
+}
+
+/** @param {string} url @param {any} first */
+function show(url, first) {
+  const pill = make("span", { className: "pill" });
+  const told = make("p", { className: "note", role: "status", hidden: true });
+  const seats = make("section", { className: "card wide" });
+  const payments = make("div", { className: "wide stack" });
+  /** @type {Set<string>} */ const chosen = new Set();
+  let shown = "";
+  const tell = (/** @type {string} */ text) => {
+    told.textContent = text;
+    told.hidden = !text;
+  };
+  const draw = (/** @type {any} */ details) => {
+    const text = JSON.stringify(details);
+    if (text === shown) return;
+    shown = text;
+    pill.textContent = orderStates[details.order.state] ?? details.order.state;
+    for (const seat of details.seats) if (seat.state !== "sold") chosen.delete(seat.id);
+    seats.replaceChildren(...seatTable(details, chosen, refund(details)));
+    const one = (/** @type {any} */ payment) => paymentCard(payment, chosen, settled);
+    payments.replaceChildren(...details.payments.toReversed().map(one));
+  };
+  const reload = async () => draw(await call("GET", url));
+  const settled = (/** @type {any} */ details, /** @type {string} */ payment) => {
+    draw(details);
+    tell(outcome(details, payment));
+  };
+  const refund = (/** @type {any} */ details) => async (/** @type {string[] | null} */ ids) => {
+    const sold = details.seats.filter((/** @type {any} */ seat) => seat.state === "sold");
+    const back = amountOf(details, sold, ids);
+    const who = details.order.buyer?.name ?? "the buyer";
+    const what = ids ? `for ${ids.join(", ")}` : "for the whole order";
+    if (!confirm(`Refund ${back} to ${who} ${what}? The tickets end now, and the seats go back on sale.`)) return;
+    await call("POST", `${url}/refund`, { body: ids ? { seats: ids } : {} });
+    const now = await call("GET", url);
+    draw(now);
+    const payment = now.payments.at(-1);
+    if (payment.review)
+      tell(`${back} could not be refunded. ${reasons[payment.review.reason]} (${payment.review.detail})`);
+    else if (payment.state === "refunding") tell(`${back} is on its way back: the provider has not answered yet.`);
+    else tell(`${back} was refunded.`);
+  };
+  const { order } = first;
+  page(
+    make("p", {}, make("a", { href: `#/event/${order.event}` }, "Back to the sale")),
+    make("div", { className: "heading" }, make("h1", {}, "Order"), pill, make("code", {}, order.id)),
+    make(
+      "p",
+      { className: "soft" },
+      `${new Date(order.created_at).toLocaleString()} · ${order.buyer ? `${order.buyer.name}, ${order.buyer.email}` : "buyer not shown"}`,
+    ),
+    told,
+    make("div", { className: "grid" }, seats, payments),
+  );
+  draw(first);
+  const timer = setInterval(() => reload().catch(() => {}), AGAIN_MS);
+  atEnd(() => clearInterval(timer));
+}
+
+/** What a refund of these seats gives back; of all that are sold if none are named. @param {any} details @param {any[]} sold @param {string[] | null} ids */
+function amountOf(details, sold, ids) {
+  const { total, refunded } = details.order;
+  const left = total.amount - (refunded?.amount ?? 0);
+  const named = sold.filter((seat) => ids?.includes(seat.id));
+  const isAll = !ids || named.length === sold.length;
+  const sum = named.reduce((/** @type {number} */ sum, /** @type {any} */ seat) => sum + seat.price.amount, 0);
+  return money({ ...total, amount: isAll ? left : Math.min(sum, left) });
+}
+
+/**
+ * @param {any} details @param {Set<string>} chosen
+ * @param {(ids: string[] | null) => Promise<void>} refund
+ */
+function seatTable(details, chosen, refund) {
+  const { order } = details;
+  const sold = details.seats.filter((/** @type {any} */ seat) => seat.state === "sold");
+  const isMoving = details.payments.some((/** @type {any} */ one) => one.state === "refunding" || one.review);
+  const mayChoose = may("operator") && order.state === "confirmed" && sold.length > 0;
+  const mayRefund = mayChoose && !isMoving && !details.payments.at(-1).outside;
+  const some = button({ className: "danger", disabled: true }, "", () => refund([...chosen]));
+  const label = () => {
+    const element = /** @type {HTMLButtonElement} */ (some.querySelector("button"));
+    element.disabled = !chosen.size;
+    element.textContent = chosen.size
+      ? `Refund the chosen seats (${amountOf(details, sold, [...chosen])})`
+      : "Refund the chosen seats";
+  };
+  label();
+  const rows = table(
+    [...(mayChoose ? ["Choose"] : []), "Seat", "Category", "Price", "State"],
+    details.seats,
+    (/** @type {any} */ seat) => {
+      const box = make("input", {
+        type: "checkbox",
+        checked: chosen.has(seat.id),
+        disabled: seat.state !== "sold",
+        "aria-label": `Choose ${seat.id}`,
+      });
+      box.addEventListener("change", () => {
+        chosen.has(seat.id) ? chosen.delete(seat.id) : chosen.add(seat.id);
+        label();
+      });
+      return [
+        ...(mayChoose ? [make("td", {}, box)] : []),
+        make("td", {}, seat.id),
+        make("td", {}, seat.category),
+        make("td", {}, money(seat.price)),
+        make("td", {}, seatStates[seat.state]),
+      ];
+    },
+  );
+  const sums = `Total ${money(order.total)}${order.refunded ? `, given back ${money(order.refunded)}` : ""}.`;
+  const whole = button({ className: "danger" }, `Refund the whole order (${amountOf(details, sold, null)})`, () =>
+    refund(null),
+  );
+  return [
+    make("h2", {}, "Seats"),
+    make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Seats of the order" }, rows),
+    make("p", {}, sums),
+    ...(mayRefund ? [make("div", { className: "line" }, some, whole)] : []),
+  ];
+}
+
+/** @param {any} payment @param {Set<string>} chosen @param {(details: any, payment: string) => void} settled */
+function paymentCard(payment, chosen, settled) {
+  const facts = [
+    `Attempt ${payment.attempt} · ${payment.provider}`,
+    `${money(payment.captured)} of ${money(payment.amount)} taken`,
+    ...(payment.refunded.amount ? [`${money(payment.refunded)} given back`] : []),
+  ];
+  const steps = payment.history.map((/** @type {any} */ step) =>
+    make(
+      "li",
+      {},
+      make("time", { dateTime: step.at }, new Date(step.at).toLocaleString()),
+      ` ${paymentStates[step.state]}${step.note ? ` (${step.note.replaceAll("_", " ")})` : ""}`,
+    ),
+  );
+  const parts = payment.refunds.map((/** @type {any} */ part) =>
+    make(
+      "li",
+      {},
+      `${money(part.amount)} ${part.done ? "given back" : "on its way back"} for ${part.seats.join(", ") || "no seat that is named"}`,
+    ),
+  );
+  return make(
+    "section",
+    { className: "card" },
+    make("h2", {}, paymentStates[payment.state]),
+    make("p", {}, facts.join(" · ")),
+    ...(payment.reference
+      ? [make("p", { className: "soft" }, "At the provider: ", make("code", {}, payment.reference))]
+      : []),
+    ...(payment.outside
+      ? [make("p", { className: "note" }, `Settled outside of the provider: ${payment.outside}`)]
+      : []),
+    ...(payment.review ? reviewBox(payment.review, chosen, settled) : []),
+    ...(parts.length ? [make("h3", {}, "Refunds"), make("ul", {}, ...parts)] : []),
+    ...(steps.length ? [make("h3", {}, "History"), make("ol", { className: "history" }, ...steps)] : []),
+  );
+}
+
+/** @param {any} review @param {Set<string>} chosen @param {(details: any, payment: string) => void} settled */
+function reviewBox(review, chosen, settled) {
+  const then = (/** @type {any} */ details) => settled(details, review.payment);
+  const buttons = may("operator")
+    ? simple(review).map((/** @type {string} */ how) => settleButton(review, how, then))
+    : [];
+  if (may("operator") && review.settlements.includes("take_back_seats"))
+    buttons.push(
+      button({}, "Take the chosen seats back", async () => {
+        if (!chosen.size) throw new Error("Choose the seats above whose money it was.");
+        if (!confirm(`Take ${[...chosen].join(", ")} back? Their tickets end, and no more money goes back.`)) return;
+        then(
+          await call("POST", `${reviewUrl(review)}/settle`, { body: { how: "take_back_seats", seats: [...chosen] } }),
+        );
+      }),
+    );
+  return [
+    make("p", { className: "warn" }, make("strong", {}, "Needs a look. "), reasons[review.reason]),
+    make("p", { className: "soft" }, `Since ${new Date(review.since).toLocaleString()}: ${review.detail}.`),
+    ...(buttons.length ? [make("div", { className: "line" }, ...buttons)] : []),
+    ...(may("admin") && review.outside.length ? [outsideForm(review, then)] : []),
+  ];
+}
+
+/** @param {any} review @param {(details: any) => void} then */
+function outsideForm(review, then) {
+  /** @type {Record<string, string>} */
+  const words = {
+    paid: "The order is paid: its tickets are valid",
+    returned: "The order is not paid, or paid back: its seats are free",
+  };
+  const options = review.outside.map((/** @type {string} */ value) => make("option", { value }, words[value]));
+  return make(
+    "details",
+    {},
+    make("summary", {}, "Settled outside of the provider"),
+    form(
+      {},
+      async (f) => {
+        const body = { outcome: f.elements.outcome.value, note: f.elements.note.value };
+        then(await call("POST", `${reviewUrl(review)}/settle-outside`, { body }));
+      },
+      field("What was done (it is kept with the order and in the audit log)", {
+        name: "note",
+        required: true,
+        maxLength: 500,
+      }),
+      field("So that", { name: "outcome" }, "select", ...options),
+      make("button", {}, "Mark as settled"),
+    ),
+  );
+}
+
+const reviews = () => call("GET", `${api}/reviews`);
+
+/** @returns {Promise<() => void>} shows the page of all payments that need a look */
+export async function reviewsPage() {
+  const [first] = await Promise.all([reviews(), loadCurrencies()]);
+  return () => {
+    const list = make("div", {
+      className: "scroll",
+      tabIndex: 0,
+      role: "region",
+      "aria-label": "Payments that need a look",
+    });
+    const told = make("p", { className: "note", role: "status", hidden: true });
+    const again = async (/** @type {any} */ details, /** @type {string} */ payment) => {
+      told.textContent = outcome(details, payment);
+      told.hidden = false;
+      draw(await reviews());
+    };
+    const draw = (/** @type {any[]} */ all) =>
+      list.replaceChildren(
+        all.length ? reviewTable(all, again) : make("p", { className: "soft" }, "Nothing needs a look."),
+      );
+    page(make("h1", {}, "Payments that need a look"), told, make("section", { className: "card" }, list));
+    draw(first);
+  };
+}
+
+/** @param {any[]} all @param {(details: any, payment: string) => Promise<void>} then */
+function reviewTable(all, then) {
+  return table(["Since", "Sale", "Order", "Amount", "Why", "Settle"], all, (review) => {
+    const link = make("a", { href: `#/event/${review.event}/order/${review.order}` }, review.order.slice(0, 12));
+    const buttons = simple(review).map((/** @type {string} */ how) =>
+      settleButton(review, how, (details) => then(details, review.payment)),
+    );
+    return [
+      make("td", {}, new Date(review.since).toLocaleString()),
+      make("td", {}, review.event),
+      make("td", {}, link),
+      make("td", { className: "num" }, money(review.amount)),
+      make("td", {}, `${reasons[review.reason]} `, make("span", { className: "soft" }, review.detail)),
+      make("td", {}, ...(may("operator") ? buttons : [])),
+    ];
+  });
+}
+
+/** A note on the list of sales, where there is something to be seen. */
+export async function reviewsNote() {
+  const all = await reviews().catch(() => []);
+  if (!all.length) return [];
+  const link = make("a", { href: "#/reviews" }, "Settle them.");
+  const what = all.length === 1 ? "A payment needs a look. " : `${all.length} payments need a look. `;
+  return [make("p", { className: "note" }, what, link)];
+}
