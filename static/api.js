@@ -22,6 +22,7 @@ export class Problem extends Error {
  * @property {BodyInit} [raw] sent as it is, JSON already
  * @property {string | null} [bearer]
  * @property {string} [key] the idempotency key
+ * @property {string} [prefer] how the answer should come, as in RFC 7240
  * @property {RequestCache} [cache]
  */
 
@@ -32,6 +33,7 @@ export async function call(method, path, options = {}) {
   if (options.bearer) headers.Authorization = `Bearer ${options.bearer}`;
   if (options.body !== undefined || options.raw) headers["Content-Type"] = "application/json";
   if (options.key) headers["Idempotency-Key"] = options.key;
+  if (options.prefer) headers.Prefer = options.prefer;
   for (let tries = 0, refusals = 0; ; tries++) {
     // A connection that died in silence never answers; another try takes another one.
     const stop = new AbortController(),
