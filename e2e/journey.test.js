@@ -221,6 +221,47 @@ test("a fan whose bank answers after the time to pay is asked to wait, and gets 
   sound(fan);
 });
 
+test("an order that is accepted and made later is waited for, and paid", async () => {
+  await server.event("slow-store", { admission: { rate_per_minute: 6000, batch_seconds: 1 } });
+  const fan = await person(browser);
+  const later = { state: "pending", until: new Date(Date.now() + 30000).toISOString() };
+  let asked = 0;
+  // The server makes it at once; the page is told as by one whose store is slow.
+  await fan.route("**/api/v1/orders", async (route) => {
+    if (route.request().method() !== "POST") return route.continue();
+    assert.equal(await route.request().headerValue("prefer"), "respond-async");
+    const made = await (await route.fetch()).json();
+    await route.fulfill({ status: 202, json: { id: made.id, ...later } });
+  });
+  await fan.route(/orders\/ord_[0-9a-f]+\?until=/, async (route) => {
+    if (++asked > 1) return route.continue();
+    await fan.getByText("Very many are buying at this moment").waitFor();
+    await route.fulfill({
+      status: 202,
+      json: {
+        id: route
+          .request()
+          .url()
+          .match(/ord_\w+/)[0],
+        ...later,
+      },
+    });
+  });
+  await fan.goto(`${server.url}/e/slow-store`);
+  await fan.getByRole("link", { name: "Go to the checkout" }).click();
+  await fan.getByText("left to shop").waitFor();
+  await fan.getByRole("button", { name: "Find and hold" }).click();
+  await fan.getByLabel("Name").fill("Grace");
+  await fan.getByLabel("E-mail for the tickets").fill("grace@example.org");
+  await fan.getByRole("button", { name: "Go on to payment" }).click();
+  await fan.getByLabel("Card number").fill("4242424242424242");
+  assert.equal(await fan.getByText("Very many are buying at this moment").isVisible(), false);
+  assert.equal(asked, 2);
+  await fan.getByRole("button", { name: "Pay", exact: true }).click();
+  await fan.getByText(/Confirmed: /).waitFor();
+  sound(fan);
+});
+
 test("a seat that goes before the map's socket opens is told of as well", async () => {
   await server.event("late-socket", { admission: { rate_per_minute: 6000, batch_seconds: 1 } });
   const fan = await person(browser);

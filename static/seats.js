@@ -6,6 +6,7 @@ import { loadCurrencies, money } from "./money.js";
 import { AVAILABLE, SeatMap, hue } from "./map.js";
 import { CardForm, declined } from "./payment.js";
 import { explain } from "./explain.js";
+import { placeOrder } from "./ordering.js";
 import { placeOf, seatList } from "./seat-list.js";
 import { askPlace, isPassing, openSession, unlessUnused } from "./session.js";
 
@@ -80,6 +81,7 @@ function render() {
   if (isOpen && order.payment.provider === "stripe") cardForm.show(order.payment.client_secret).catch(fail);
   show("razorpay-payment", isOpen && order.payment.provider === "razorpay" && !isPaid());
   $("pay-razorpay").disabled = !order?.payment.order_id;
+  show("ordering", false);
   show("confirming", state === "confirming");
   show("awaited", isAwaited());
   show("in-review", state === "needs_review");
@@ -154,7 +156,7 @@ async function makeOrder(submit) {
   fail(null);
   try {
     const buyer = { name: $("buyer-name").value, email: $("buyer-email").value };
-    order = await call("POST", "/api/v1/orders", { body: { hold: hold.id, buyer }, key: orderKey });
+    order = await placeOrder({ hold: hold.id, buyer }, orderKey, () => show("ordering", true));
     // One that costs nothing is confirmed already; what the provider tells may come later.
     if (order.payment.provider !== "simulated") return follow();
     render();
@@ -163,7 +165,8 @@ async function makeOrder(submit) {
     const p = /** @type {any} */ (problem);
     if (["hold-over", "no-such-hold"].includes(p.kind)) drop();
     if (p.kind === "hold-converted") order = await call("GET", `/api/v1/orders/${p.body.order}`);
-    orderKey = newKey();
+    // Whether an accepted order was made is told by the same key.
+    if (p.kind !== "no-such-order") orderKey = newKey();
     render();
     fail(p);
   }
