@@ -7,6 +7,7 @@ pub mod credentials;
 mod delivery;
 pub mod detached;
 pub mod document;
+pub mod front;
 pub mod idempotency;
 mod lingering;
 pub mod listener;
