@@ -21,6 +21,10 @@ use waiting_room::checkout::RemoteCheckout;
 use waiting_room::settings::LineArgs;
 use waiting_room::{Checkout, Room, gate, router, ticker};
 
+/// Every request makes and frees some dozens of small things, often on different threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The line: places, admission, the queue page, the gate.
 #[derive(Parser)]
 #[command(name = "waiting-room", version)]
