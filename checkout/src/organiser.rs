@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use shared::audit::Entry;
 use shared::http::detached::to_the_end;
 use shared::http::openapi::Refusals;
-use shared::http::problem::{Input, PLAN_BYTES_MAX, Parameters, Problem, read_body};
+use shared::http::problem::{Input, PLAN_BYTES_MAX, Parameters, Problem, read_body, saturating};
 use shared::ids::EventId;
 use shared::organiser::{Organiser, Role};
 use shared::time::Time;
@@ -159,6 +159,7 @@ async fn show_sales(
 #[into_params(parameter_in = Query)]
 struct OrdersQuery {
     /// Largest number of orders, the newest first; more than 1,000 count as 1,000.
+    #[serde(default, deserialize_with = "saturating")]
     #[param(minimum = 0)]
     limit: Option<u32>,
 }

@@ -28,5 +28,6 @@ mod request_head;
 mod security_headers;
 pub mod socket;
 pub mod static_files;
+mod strict_json;
 pub mod tls;
 mod undeclared;
