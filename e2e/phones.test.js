@@ -369,6 +369,27 @@ test("a reload while the place cannot be asked for joins nothing, for fans who l
   }
 });
 
+test("the way on is shown once the browser has the admission, not before", async () => {
+  await server.event("early", { paused: true });
+  const fan = await person(browser);
+  await fan.goto(`${server.url}/e/early`);
+  await fan.getByRole("heading", { name: "You are next" }).waitFor();
+  const held = [];
+  let holds = true;
+  await fan.route("**/line/me", (route) => (holds ? held.push(route) : route.continue()));
+  const hasAdmission = async () =>
+    (await fan.context().cookies()).some((cookie) => cookie.name === "fairline_admission_early");
+  await open("early");
+  await fan.getByRole("heading", { name: "It is your turn" }).waitFor();
+  const go = fan.getByRole("link", { name: "Go to the checkout" });
+  assert.deepEqual([await go.isVisible(), await hasAdmission()], [false, false]);
+  holds = false;
+  for (const route of held) await route.continue();
+  await go.waitFor();
+  assert.ok(held.length && (await hasAdmission()));
+  sound(fan);
+});
+
 test("a fan whom an overloaded server refuses gets through by waiting", async () => {
   await server.event("busy", quick);
   const fan = await person(browser);

@@ -44,6 +44,8 @@ let announced = "",
 /** The pass of the newest answer, for a browser that does not send our cookie back. */
 let pass = kept(`pass-${event}`);
 let isByPass = pass !== null;
+/** Whether the newest answer over HTTP was of the turn. It sets the cookie by which a gate lets the fan pass. */
+let isLetIn = false;
 /** @type {number | undefined} */
 let poll;
 /** @type {number | undefined} */
@@ -157,7 +159,7 @@ function render(next) {
   show("facts", waits);
   show("progress", waits && place.phase !== "prequeue");
   show("leave", waits || turn);
-  show("go", turn || open || place.state === "shopping");
+  show("go", (turn && isLetIn) || open || place.state === "shopping");
   show("join", !open && ["finished", "missed", "left"].includes(place.state));
   show("message", Boolean(place.message));
   $("message").textContent = place.message || "";
@@ -232,6 +234,7 @@ function tick() {
 /** Takes the pass of an answer; the tab keeps it where the browser keeps no cookie. @param {any} answer */
 function learn(answer) {
   pass = answer.pass ?? pass;
+  isLetIn = answer.state === "admitted";
   keep(`pass-${event}`, isByPass ? pass : null);
   return answer;
 }

@@ -12,7 +12,7 @@ use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::http::openapi::Refusals;
-use shared::http::problem::{Input, Parameters, Problem};
+use shared::http::problem::{Input, Parameters, Problem, saturating};
 use shared::ids::EventId;
 use shared::organiser::{Organiser, Role};
 use shared::time::Time;
@@ -38,6 +38,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 #[into_params(parameter_in = Query)]
 struct OrdersQuery {
     /// Largest number of orders, the newest first; more than 1,000 count as 1,000.
+    #[serde(default, deserialize_with = "saturating")]
     #[param(minimum = 0)]
     limit: Option<u32>,
 }

@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 use shared::http::detached::to_the_end;
 use shared::http::openapi::Refusals;
-use shared::http::problem::{Input, Parameters, Problem};
+use shared::http::problem::{Input, Parameters, Problem, saturating};
 use shared::organiser::Organiser;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
@@ -93,6 +93,7 @@ async fn let_in(
 #[into_params(parameter_in = Query)]
 struct TicketsQuery {
     /// `next` of the answer before; absent for the first.
+    #[serde(default, deserialize_with = "saturating")]
     #[param(inline, minimum = 0)]
     from: Option<u32>,
 }

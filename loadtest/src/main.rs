@@ -6,7 +6,13 @@ use loadtest::floods::{slow, spoofed};
 use loadtest::report::Report;
 use loadtest::{fans, gate, line, night, overload, rush, seats};
 use std::process::ExitCode;
-use testkit::Postgres;
+use std::time::Duration;
+use testkit::{Postgres, Server};
+use tokio::signal::ctrl_c;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Time between two looks whether a command has ended.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Every request allocates and frees dozens of small objects, often on different threads. With the
 /// allocator of the C library this is a third of the cost of a hold.
@@ -59,27 +65,58 @@ struct OnPostgres {
 }
 
 impl OnPostgres {
-    /// Runs the command and returns its exit code.
-    fn run(&self) -> ExitCode {
+    /// Runs the command and returns its exit code. The command and all that it started end when
+    /// this is dropped.
+    async fn run(&self) -> ExitCode {
         let postgres = Postgres::start();
         let url = postgres.url(&postgres.database());
         let mut command = std::process::Command::new(&self.command[0]);
         command
             .args(&self.command[1..])
             .env("FAIRLINE_INVENTORY", url);
-        match command.status() {
-            Ok(status) => ExitCode::from(status.code().map_or(1, |code| code as u8)),
+        let mut server = match Server::run(command) {
+            Ok(server) => server,
             Err(error) => {
                 eprintln!("loadtest: {}: {error}", self.command[0]);
-                ExitCode::from(2)
+                return ExitCode::from(2);
             }
+        };
+        loop {
+            if let Some(status) = server.ended() {
+                return ExitCode::from(status.code().map_or(1, |code| code as u8));
+            }
+            tokio::time::sleep(LOOK).await;
         }
     }
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let (report, as_json) = match Cli::parse().command {
+    let command = Cli::parse().command;
+    // A measurement that is dropped takes its private servers with it, and so does the runtime with
+    // its tasks.
+    tokio::select! {
+        code = measure(command) => code,
+        code = stopped() => code,
+    }
+}
+
+/// Waits for SIGTERM or Ctrl-C. Returns the exit code that shells give for it.
+async fn stopped() -> ExitCode {
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => drop(terminate.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = terminated => ExitCode::from(128 + 15),
+        Ok(()) = ctrl_c() => ExitCode::from(128 + 2),
+    }
+}
+
+async fn measure(command: Command) -> ExitCode {
+    let (report, as_json) = match command {
         Command::Fans(args) => (fans::run(args.clone()).await, args.json),
         Command::Line(args) => (line::run(args.clone()).await, args.json),
         Command::Gate(args) => (gate::run(args.clone()).await, args.json),
@@ -98,7 +135,7 @@ async fn main() -> ExitCode {
             seats::shop::run(args).await.map(|()| Report::default()),
             true,
         ),
-        Command::OnPostgres(args) => return args.run(),
+        Command::OnPostgres(args) => return args.run().await,
     };
     match report {
         Ok(report) => {

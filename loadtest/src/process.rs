@@ -38,6 +38,16 @@ impl Process {
         (ticks(11) + ticks(12)) / TICKS
     }
 
+    /// Returns the processor time used so far by the process and its children, such as the workers
+    /// of nginx, in seconds.
+    pub fn group_cpu_seconds(&self) -> f64 {
+        let children = format!("/proc/{0}/task/{0}/children", self.0);
+        let children = fs::read_to_string(children).unwrap_or_default();
+        let children = children.split_whitespace().filter_map(|id| id.parse().ok());
+        let of_children: f64 = children.map(|id| Process(id).cpu_seconds()).sum();
+        self.cpu_seconds() + of_children
+    }
+
     /// Starts measuring the share of one core.
     pub fn measure(&self) -> Measure {
         Measure {

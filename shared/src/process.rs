@@ -1,10 +1,10 @@
 //! A service's process, from its first log line to the end of its drain.
 
+use crate::http::front::Front;
 use crate::http::operations::{Listeners, Operations};
 use crate::log::{self, LogGuard};
 use crate::settings::Settings;
 use crate::signals::stop_on_signal;
-use axum::Router;
 use std::process::ExitCode;
 use tokio_util::sync::CancellationToken;
 
@@ -34,10 +34,15 @@ impl Process {
     }
 
     /// Serves until SIGTERM or Ctrl-C, drains, and then runs `last` to its end.
-    pub async fn serve(self, app: Router, operations: Operations, last: impl Future<Output = ()>) {
+    pub async fn serve(
+        self,
+        app: impl Into<Front>,
+        operations: Operations,
+        last: impl Future<Output = ()>,
+    ) {
         stop_on_signal(self.stop);
         let site = operations.site.clone();
-        self.listeners.run(app, operations).await;
+        self.listeners.run(app.into(), operations).await;
         last.await;
         site.traces.finish().await;
     }

@@ -3,12 +3,12 @@
 pub mod demo;
 
 use async_trait::async_trait;
-use axum::Router;
 use checkout::inventory::Inventory;
 use checkout::jwks::Jwks;
 use checkout::waiting_room::{Reported, WaitingRoom};
 use shared::context::AppContext;
 use shared::data_dir::DataFolder;
+use shared::http::front::Front;
 use shared::http::problem::Problem;
 use shared::ids::{Availability, EventId};
 use shared::metrics::Registry;
@@ -25,8 +25,8 @@ pub struct Fairline {
     pub room: Arc<waiting_room::Room>,
     /// The checkout.
     pub shop: Arc<checkout::Shop>,
-    /// All routes.
-    pub app: Router,
+    /// The gate, and all routes.
+    pub app: Front,
     /// All metrics.
     pub metrics: Arc<Registry>,
     /// The admin key, if it was generated at this start, to be printed once.
@@ -81,6 +81,7 @@ pub async fn compose(
         &site,
         description,
     );
+    let app = Front::new(app, waiting_room::gate(room.clone()), &site);
     Ok(Fairline {
         room,
         shop,

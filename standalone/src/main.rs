@@ -15,6 +15,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use waiting_room::draw::{self, Drawn, Proof};
 
+/// Every request makes and frees some dozens of small things, often on different threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A virtual waiting room with a checkout gateway behind it.
 #[derive(Parser)]
 #[command(name = "fairline", version)]

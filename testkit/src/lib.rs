@@ -30,7 +30,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -87,6 +87,18 @@ impl Server {
         }
     }
 
+    /// Runs a command in a process group of its own, with the input and output of this process.
+    ///
+    /// # Errors
+    /// If it cannot be run.
+    pub fn run(mut command: Command) -> std::io::Result<Server> {
+        let child = command.process_group(0).spawn()?;
+        Ok(Server {
+            child,
+            folder: PathBuf::new(),
+        })
+    }
+
     /// Sends a signal by name: `STOP`, `CONT`, `TERM`, `KILL`.
     pub fn signal(&self, name: &str) {
         signal(self.child.id(), name);
@@ -107,7 +119,12 @@ impl Server {
 
     /// Returns whether the process has ended.
     pub fn has_ended(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(Some(_)))
+        self.ended().is_some()
+    }
+
+    /// Returns how the process ended, once it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
     }
 
     /// Returns the process id.

@@ -29,11 +29,17 @@ pub use gate::settings::GateSettings;
 
 use app::App;
 use axum::Router;
+use shared::http::front::Gate;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 
-/// Returns all routes of the waiting room and their OpenAPI description. The caller wraps them in
-/// `shared::http::middleware::with_middleware`.
+/// Returns the gate of the waiting room, which stands in front of its routes.
+pub fn gate(room: Arc<Room>) -> Arc<dyn Gate> {
+    Arc::new(gate::RoomGate(room))
+}
+
+/// Returns all routes of the waiting room and their OpenAPI description, which has the gate as well.
+/// The caller wraps them in `shared::http::middleware::with_middleware`.
 pub fn router(room: Arc<Room>) -> (Router, utoipa::openapi::OpenApi) {
     let (router, description) = OpenApiRouter::new()
         .merge(fan::routes())

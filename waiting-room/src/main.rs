@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 use shared::arguments::{Parsed, parse};
 use shared::backup::{self, BackupArgs};
 use shared::data_dir::DataFolder;
+use shared::http::front::Front;
 use shared::http::middleware::with_middleware;
 use shared::http::operations::Operations;
 use shared::metrics::Registry;
@@ -18,7 +19,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use waiting_room::checkout::RemoteCheckout;
 use waiting_room::settings::LineArgs;
-use waiting_room::{Checkout, Room, router, ticker};
+use waiting_room::{Checkout, Room, gate, router, ticker};
+
+/// Every request makes and frees some dozens of small things, often on different threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The line: places, admission, the queue page, the gate.
 #[derive(Parser)]
@@ -108,8 +113,9 @@ async fn serve(settings: &Settings, line: &LineArgs, checkout: Option<&str>) -> 
     shared::metrics::register(&mut metrics, &site);
     waiting_room::metrics::register(&mut metrics, &room);
     let metrics = Arc::new(metrics);
-    let (routes, description) = router(room);
+    let (routes, description) = router(room.clone());
     let app = with_middleware(routes, &site, description);
+    let app = Front::new(app, gate(room), &site);
     let operations = Operations { metrics, site };
     process.serve(app, operations, std::future::ready(())).await;
     Ok(())

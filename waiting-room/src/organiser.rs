@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use shared::audit::Entry;
 use shared::http::idempotency::{Attempt, IdempotencyKey, mark_replayed, mismatch};
 use shared::http::openapi::Refusals;
-use shared::http::problem::{Input, Parameters, Problem};
+use shared::http::problem::{Input, Parameters, Problem, saturating};
 use shared::ids::{EventId, VisitorId};
 use shared::organiser::{Organiser, Role, require};
 use shared::time::Time;
@@ -280,6 +280,7 @@ async fn stream_stats(
 #[into_params(parameter_in = Query)]
 struct HistoryQuery {
     /// Minutes to look back; more than 240 count as 240.
+    #[serde(default, deserialize_with = "saturating")]
     #[param(minimum = 0)]
     minutes: Option<u32>,
 }

@@ -7,11 +7,11 @@ use crate::private::KEY;
 use crate::process::Process;
 use crate::report::{Report, median, progress, round};
 use crate::rush::admit_all;
-use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use client::{Client, Failed};
 use serde_json::json;
+use shared::http::front::Front;
 use shared::http::listener::serve;
 use shared::mistakes::Mistakes;
 use shared::settings::Common;
@@ -178,7 +178,7 @@ async fn healthy(server: &InProcess) -> Result<Healthy, Failed> {
 
 /// Requests from many addresses, as fast as one thread sends them.
 struct Flood {
-    app: Router,
+    app: Front,
     count: u64,
     /// Set at the end.
     stop: CancellationToken,

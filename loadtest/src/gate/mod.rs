@@ -66,12 +66,15 @@ pub async fn run(args: GateArgs) -> Result<Report, Failed> {
     ];
     let rates = rates(&args, &questions).await?;
     for (question, rate) in questions.iter().zip(&rates) {
-        report.add(question.name, rate.round(), "/s");
+        report.add(question.name, rate.per_second.round(), "/s");
+        report.add("… processor time", round(rate.processor_us), "µs a request");
         if question.name != questions[0].name {
-            report.add("… ratio to nginx", round(rate / rates[0]), "");
+            let ratio = rate.per_second / rates[0].per_second;
+            report.add("… ratio to nginx", round(ratio), "");
         }
     }
-    let slowest = rates.iter().copied().fold(f64::INFINITY, f64::min);
+    let slowest = rates.iter().map(|rate| rate.per_second);
+    let slowest = slowest.fold(f64::INFINITY, f64::min);
     let rate = RATE.min(slowest * SHARE).round();
     report.add("requests offered", rate, "/s");
     for (name, latency) in latencies(&args, &questions, rate).await? {
@@ -90,18 +93,35 @@ pub(crate) async fn admitted(server: &Private, fans: usize) -> Result<Vec<String
     admit_all(&client, EVENT, fans, JOINING).await
 }
 
-/// Returns the answers a second to each question, the median of alternating rounds.
-async fn rates(args: &GateArgs, questions: &[Question]) -> Result<Vec<f64>, Failed> {
-    let mut all = vec![Vec::new(); questions.len()];
+/// What a server did that was asked as fast as it answered.
+#[derive(Default)]
+struct Rate {
+    /// The answers a second of each round.
+    rounds: Vec<f64>,
+    /// Their median.
+    per_second: f64,
+    /// Processor time of the server for a request.
+    processor_us: f64,
+}
+
+/// Has each question asked in alternating rounds.
+async fn rates(args: &GateArgs, questions: &[Question]) -> Result<Vec<Rate>, Failed> {
+    let mut all: Vec<Rate> = questions.iter().map(|_| Rate::default()).collect();
     let bar = progress("answers a second", args.rounds as u64);
     for _ in 0..args.rounds {
-        for (question, rates) in questions.iter().zip(&mut all) {
-            rates.push(question.ask_all(args.requests).await?);
+        for (question, rate) in questions.iter().zip(&mut all) {
+            let before = question.process.group_cpu_seconds();
+            rate.rounds.push(question.ask_all(args.requests).await?);
+            let took = question.process.group_cpu_seconds() - before;
+            rate.processor_us += took * 1e6 / (args.requests * args.rounds) as f64;
         }
         bar.inc(1);
     }
     bar.finish_and_clear();
-    Ok(all.iter_mut().map(|rates| median(rates)).collect())
+    for rate in &mut all {
+        rate.per_second = median(&mut rate.rounds);
+    }
+    Ok(all)
 }
 
 /// Returns the time of answers to each question where so many are asked in a second, of all rounds.

@@ -1,6 +1,7 @@
 //! A question to the gate, asked as fast as it is answered, or so many times a second.
 
 use crate::private::Private;
+use crate::process::Process;
 use crate::report::histogram;
 use crate::wire::Wire;
 use client::Failed;
@@ -24,6 +25,8 @@ const HEADS: &str = "Host: shop.example\r\nX-Forwarded-For: 203.0.113.9\r\nX-Ori
 /// Requests to one server that are all answered in the same way.
 pub(super) struct Question {
     pub(super) name: &'static str,
+    /// The server's process.
+    pub(super) process: Process,
     address: String,
     requests: Arc<[Vec<u8>]>,
     status: u16,
@@ -85,6 +88,7 @@ impl Question {
         };
         Question {
             name,
+            process: Process(server.server.id()),
             address: server.address.clone(),
             requests: tokens.iter().map(request).collect(),
             status,

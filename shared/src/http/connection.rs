@@ -1,10 +1,9 @@
 //! One connection on hyper, HTTP/1.1 or HTTP/2, with the application behind it.
 
 use super::delivery::Deliveries;
-use super::permit::{ConnectionPermit, Peer};
+use super::front::Front;
+use super::permit::ConnectionPermit;
 use super::request_body::Unread;
-use super::request_head::bad_head;
-use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
@@ -14,15 +13,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-/// Longest time without progress of a request's head or an idle connection; with HTTP/2 an idle one
-/// may last twice as long.
+/// Longest time without progress of a request's head or an idle connection.
 const IDLE: Duration = Duration::from_secs(10);
 /// Most bytes of a request's head.
 const HEAD_BYTES_MAX: u16 = 16 * 1024;
@@ -38,7 +35,7 @@ const PING: Duration = Duration::from_secs(20);
 
 /// A connection that is ready for requests.
 pub(super) struct Connection {
-    pub(super) app: Router,
+    pub(super) app: Front,
     pub(super) permit: Arc<ConnectionPermit>,
     /// Whether the close must wait for the client, see [`super::lingering`].
     pub(super) must_linger: Arc<AtomicBool>,
@@ -59,25 +56,24 @@ impl Connection {
             let (app, permit) = (app.clone(), permit.clone());
             let (must_linger, deliveries) = (lingering.clone(), watched.clone());
             async move {
+                let open = deliveries.begin();
                 let response = respond(app, request, permit, &must_linger).await;
-                Ok::<_, Infallible>(deliveries.watch_long(response))
+                Ok::<_, Infallible>(deliveries.watch_long(response, open))
             }
         });
         let serving = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(IDLE)
             .max_buf_size(HEAD_BYTES_MAX.into())
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
-        tokio::pin!(serving);
-        let stalled = deliveries.stalled();
-        tokio::pin!(stalled);
+        let (stalled, idle) = (deliveries.stalled(), deliveries.idle_for(IDLE));
+        tokio::pin!(serving, stalled, idle);
         let mut is_closing = false;
         // The connection goes on wherever it was left off; it is told to finish once.
         let ended = loop {
             tokio::select! {
                 ended = serving.as_mut() => break ended,
                 () = stalled.as_mut() => return tracing::debug!("the client takes no answer"),
+                () = idle.as_mut() => return tracing::debug!("the client asks for nothing"),
                 () = self.stop.cancelled(), if !is_closing => {
                     is_closing = true;
                     serving.as_mut().graceful_shutdown();
@@ -96,19 +92,16 @@ impl Connection {
     /// connections of HTTP/1.1.
     pub(super) async fn serve_http2(self, stream: impl AsyncRead + AsyncWrite + Unpin) {
         let (app, permit) = (self.app, self.permit);
-        let (streams, opened) = (TaskTracker::new(), Arc::new(AtomicUsize::new(0)));
-        let (tracker, count) = (streams.clone(), opened.clone());
         let deliveries = Arc::new(Deliveries::default());
         let watched = deliveries.clone();
         let service = service_fn(move |request: hyper::Request<Incoming>| {
-            count.fetch_add(1, Ordering::Relaxed);
-            let (app, peer, token) = (app.clone(), Peer(permit.address), tracker.token());
-            let deliveries = watched.clone();
+            let (app, permit, deliveries) = (app.clone(), permit.clone(), watched.clone());
             async move {
+                let open = deliveries.begin();
                 let mut request = request.map(Body::new);
-                request.extensions_mut().insert(peer);
+                request.extensions_mut().insert(permit);
                 let response = app.oneshot(request).await.into_response();
-                Ok::<_, Infallible>(deliveries.watch(response, token))
+                Ok::<_, Infallible>(deliveries.watch(response, open))
             }
         });
         let serving = http2::Builder::new(TokioExecutor::new())
@@ -123,20 +116,17 @@ impl Connection {
             .serve_connection(TokioIo::new(stream), service);
         let stalled = deliveries.stalled();
         tokio::pin!(serving, stalled);
-        let (mut seen, mut is_closing) = (0, false);
+        let mut is_closing = false;
         let ended = loop {
-            // The connection goes on wherever it was left off; a sleep that is dropped begins anew.
+            // Told to close, a client has as long again to do so.
+            let span = if is_closing { 2 * IDLE } else { IDLE };
+            // The connection goes on wherever it was left off; a wait that is dropped begins anew.
             tokio::select! {
                 ended = serving.as_mut() => break ended,
                 () = stalled.as_mut() => return tracing::debug!("the client takes no answer"),
                 () = self.stop.cancelled(), if !is_closing => {}
-                () = tokio::time::sleep(IDLE) => {
-                    let before = std::mem::replace(&mut seen, opened.load(Ordering::Relaxed));
-                    if !streams.is_empty() || before != seen {
-                        continue;
-                    }
+                () = deliveries.idle_for(span) => {
                     if is_closing {
-                        // Told to close, and does not.
                         return;
                     }
                 }
@@ -153,19 +143,16 @@ impl Connection {
 /// Answers one request of HTTP/1.1. An answer to a request whose body stays unread says that the
 /// connection closes.
 async fn respond(
-    app: Router,
+    app: Front,
     request: hyper::Request<Incoming>,
     permit: Arc<ConnectionPermit>,
     must_linger: &AtomicBool,
 ) -> Response {
-    let unread = Unread::default();
     let expects_continue = request.headers().contains_key(header::EXPECT);
-    let mut request = request.map(|body| unread.track(body));
-    request.extensions_mut().insert(Peer(permit.address));
+    let (head, body) = request.into_parts();
+    let (body, unread) = Unread::track(body);
+    let mut request = hyper::Request::from_parts(head, body);
     request.extensions_mut().insert(permit);
-    if let Some(bad) = bad_head(&request) {
-        request.extensions_mut().insert(bad);
-    }
     let mut response = app.oneshot(request).await.into_response();
     if !unread.discard(expects_continue).await {
         must_linger.store(true, Ordering::Relaxed);

@@ -30,7 +30,7 @@ pub const FOR_ANYONE: (HeaderName, HeaderValue) = (
 #[derive(Clone)]
 pub(super) struct AllowOrigins {
     origins: Arc<[HeaderValue]>,
-    cors: CorsLayer,
+    cors: Arc<CorsLayer>,
 }
 
 impl AllowOrigins {
@@ -75,7 +75,7 @@ impl AllowOrigins {
             .vary([header::ORIGIN]);
         AllowOrigins {
             origins: origins.into(),
-            cors,
+            cors: Arc::new(cors),
         }
     }
 }
@@ -84,43 +84,50 @@ impl<S> Layer<S> for AllowOrigins {
     type Service = AllowingOrigins<S>;
 
     fn layer(&self, inner: S) -> AllowingOrigins<S> {
-        AllowingOrigins {
-            origins: self.origins.clone(),
-            cors: self.cors.layer(inner),
-        }
+        let layer = self.clone();
+        AllowingOrigins { layer, inner }
     }
 }
 
 /// A service behind [`AllowOrigins`].
 #[derive(Clone)]
 pub(super) struct AllowingOrigins<S> {
-    origins: Arc<[HeaderValue]>,
-    cors: Cors<S>,
+    layer: AllowOrigins,
+    inner: S,
 }
 
 impl<S> Service<Request> for AllowingOrigins<S>
 where
-    S: Service<Request, Response = Response>,
+    S: Service<Request, Response = Response> + Clone,
 {
     type Response = Response;
     type Error = S::Error;
     type Future = Either<<Cors<S> as Service<Request>>::Future, S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.cors.poll_ready(context)
+        self.inner.poll_ready(context)
     }
 
     /// Passes a request on. One of another origin is answered as if there were no CORS, and so is
-    /// one that no page made: an `OPTIONS` at the gate is a question about the site's request.
+    /// one that no page made.
     fn call(&mut self, request: Request) -> Self::Future {
         let mut origins = request.headers().get_all(header::ORIGIN).iter();
         let origin = origins.next();
+        let AllowOrigins {
+            origins: known,
+            cors,
+        } = &self.layer;
         let is_allowed =
-            origin.is_some_and(|origin| self.origins.contains(origin)) && origins.next().is_none();
+            origin.is_some_and(|origin| known.contains(origin)) && origins.next().is_none();
         if is_allowed && request.uri().path().starts_with(API) {
-            Either::Left(self.cors.call(request))
+            // Made only where it is needed: a clone of it costs a dozen allocations, and routers
+            // clone their layers for each request. The inner service is ready, as routes always
+            // are.
+            let inner = self.inner.clone();
+            let inner = std::mem::replace(&mut self.inner, inner);
+            Either::Left(cors.layer(inner).call(request))
         } else {
-            Either::Right(self.cors.get_mut().call(request))
+            Either::Right(self.inner.call(request))
         }
     }
 }

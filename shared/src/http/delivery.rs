@@ -1,4 +1,5 @@
-//! Delivery of answers: a client that does not take what it asked for is given up.
+//! Delivery of answers: a client that does not take what it asked for is given up, and so is one that
+//! asks for nothing.
 
 use axum::body::{Body, Bytes};
 use axum::response::Response;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// Most bytes of an answer that are handed to the connection at a time.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -18,21 +19,76 @@ const LOOK: Duration = Duration::from_secs(5);
 /// minute. About 2 kB/s is the least.
 const LOOKS_MAX: u32 = 6;
 
-/// Answers of one connection that are being delivered.
-#[derive(Default)]
+/// Requests of one connection that are being answered, and their answers.
 pub(super) struct Deliveries {
     /// Answers with bytes that wait for the client.
     waiting: AtomicUsize,
     /// Pieces that were taken.
     taken: AtomicU64,
+    /// Requests that are not answered to the end.
+    open: AtomicUsize,
+    /// End of the last one, in ms since `began`.
+    ended_ms: AtomicU64,
+    began: Instant,
+}
+
+/// A request until its answer is delivered.
+pub(super) struct OpenRequest(Arc<Deliveries>);
+
+impl Drop for OpenRequest {
+    fn drop(&mut self) {
+        let ended = self.0.began.elapsed().as_millis() as u64;
+        self.0.ended_ms.store(ended, Ordering::Relaxed);
+        // Whoever sees that none is open sees when the last one ended.
+        self.0.open.fetch_sub(1, Ordering::Release);
+    }
+}
+
+impl Default for Deliveries {
+    fn default() -> Deliveries {
+        Deliveries {
+            waiting: AtomicUsize::default(),
+            taken: AtomicU64::default(),
+            open: AtomicUsize::default(),
+            ended_ms: AtomicU64::default(),
+            began: Instant::now(),
+        }
+    }
 }
 
 impl Deliveries {
-    /// Watches the delivery of an answer. `token` is kept until it is delivered.
-    pub(super) fn watch<T: Send + Unpin + 'static>(
+    /// Counts a request.
+    pub(super) fn begin(self: &Arc<Deliveries>) -> OpenRequest {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        OpenRequest(self.clone())
+    }
+
+    /// Waits until the connection has been without a request for so long. A timer for each wait of
+    /// each request would cost a lock twice; this one is set again only when it ends.
+    pub(super) async fn idle_for(&self, span: Duration) {
+        loop {
+            let idle = self.idle(Instant::now());
+            if idle >= span {
+                return;
+            }
+            sleep(span - idle).await;
+        }
+    }
+
+    /// Returns for how long there was no request; 0 while there is one.
+    fn idle(&self, now: Instant) -> Duration {
+        if self.open.load(Ordering::Acquire) > 0 {
+            return Duration::ZERO;
+        }
+        let ended = Duration::from_millis(self.ended_ms.load(Ordering::Relaxed));
+        (now - self.began).saturating_sub(ended)
+    }
+
+    /// Watches the delivery of an answer to a request.
+    pub(super) fn watch(
         self: &Arc<Deliveries>,
         response: Response,
-        token: T,
+        request: OpenRequest,
     ) -> Response {
         response.map(|body| {
             let is_waiting = !body.is_end_stream();
@@ -44,19 +100,23 @@ impl Deliveries {
                 rest: Bytes::new(),
                 deliveries: self.clone(),
                 is_waiting,
-                _token: token,
+                _request: request,
             })
         })
     }
 
     /// Watches the delivery of an answer that may have to wait for the client between its pieces.
     /// A short one is handed over at once.
-    pub(super) fn watch_long(self: &Arc<Deliveries>, response: Response) -> Response {
+    pub(super) fn watch_long(
+        self: &Arc<Deliveries>,
+        response: Response,
+        request: OpenRequest,
+    ) -> Response {
         let length = response.body().size_hint().exact();
         if length.is_some_and(|length| length <= PIECE_BYTES as u64) {
             return response;
         }
-        self.watch(response, ())
+        self.watch(response, request)
     }
 
     /// Waits until the client has taken nothing for too long.
@@ -88,17 +148,17 @@ impl Watch {
 }
 
 /// The body of an answer in pieces.
-struct Delivered<T> {
+struct Delivered {
     body: Body,
     /// What is left of the last frame.
     rest: Bytes,
     deliveries: Arc<Deliveries>,
     /// Whether the next piece waits for the client, not for its source.
     is_waiting: bool,
-    _token: T,
+    _request: OpenRequest,
 }
 
-impl<T> Delivered<T> {
+impl Delivered {
     fn set_waiting(&mut self, is_waiting: bool) {
         let was_waiting = std::mem::replace(&mut self.is_waiting, is_waiting);
         match (was_waiting, is_waiting) {
@@ -109,7 +169,7 @@ impl<T> Delivered<T> {
     }
 }
 
-impl<T: Unpin> HttpBody for Delivered<T> {
+impl HttpBody for Delivered {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -151,7 +211,7 @@ impl<T: Unpin> HttpBody for Delivered<T> {
     }
 }
 
-impl<T> Drop for Delivered<T> {
+impl Drop for Delivered {
     fn drop(&mut self) {
         self.set_waiting(false);
     }
@@ -168,7 +228,7 @@ mod tests {
     async fn an_answer_is_handed_over_in_pieces_and_whole() {
         let deliveries = Arc::new(Deliveries::default());
         let bytes: Vec<u8> = (0..200_000u32).map(|at| at as u8).collect();
-        let response = deliveries.watch(bytes.clone().into_response(), ());
+        let response = deliveries.watch(bytes.clone().into_response(), deliveries.begin());
         let mut body = response.into_body();
         assert_eq!(body.size_hint().exact(), Some(200_000));
         let mut found = Vec::new();
@@ -194,12 +254,13 @@ mod tests {
         // A source that is not ready, as between two events of a stream.
         let source = futures_util::stream::pending::<Result<Bytes, axum::Error>>();
         let source = Body::from_stream(source);
-        let mut silent = deliveries.watch(Response::new(source), ()).into_body();
+        let silent = deliveries.watch(Response::new(source), deliveries.begin());
+        let mut silent = silent.into_body();
         assert!(is_given_up(), "not even begun");
         assert!(silent.frame().now_or_never().is_none());
         assert!(!is_given_up(), "waiting for the source");
         let long = vec![0; 3 * PIECE_BYTES].into_response();
-        let mut body = deliveries.watch(long, ()).into_body();
+        let mut body = deliveries.watch(long, deliveries.begin()).into_body();
         body.frame().await.unwrap().unwrap();
         assert!(is_given_up(), "begun, and no more");
         let mut watch = Watch::default();
@@ -210,5 +271,28 @@ mod tests {
         assert!(!watch.look(&deliveries), "slow");
         drop(body);
         assert!(!is_given_up(), "nothing left");
+    }
+
+    #[test]
+    fn a_connection_is_idle_since_its_last_answer_and_not_while_it_has_a_request() {
+        let later = |seconds| Instant::now() + Duration::from_secs(seconds);
+        let long_ago = Instant::now().checked_sub(Duration::from_secs(1000));
+        let deliveries = Arc::new(Deliveries {
+            began: long_ago.unwrap(),
+            ..Deliveries::default()
+        });
+        let seconds = |at| deliveries.idle(at).as_secs();
+        assert!(seconds(later(0)) >= 1000, "since it was opened");
+        let (first, second) = (deliveries.begin(), deliveries.begin());
+        drop(first);
+        assert_eq!(seconds(later(500)), 0, "a request is open");
+        let body = Body::from(vec![0; 2 * PIECE_BYTES]);
+        let answer = deliveries.watch_long(Response::new(body), second);
+        assert_eq!(seconds(later(500)), 0, "its answer is being delivered");
+        drop(answer);
+        let idle = seconds(later(500));
+        assert!((500..1000).contains(&idle), "{idle}");
+        drop(deliveries.watch_long("short".into_response(), deliveries.begin()));
+        assert!(seconds(later(500)) >= 500);
     }
 }

@@ -1,12 +1,12 @@
 //! Accept loop: connection limits, the PROXY protocol, TLS handshakes, a graceful drain.
 
 use super::connection::Connection;
+use super::front::Front;
 use super::lingering::LingeringStream;
 use super::permit::AddressCounts;
 use super::proxy_protocol::{TrustedProxies, read_header};
 use super::tls::{HTTP_2, Tls};
 use crate::metrics::http::{CONNECTIONS_REFUSED, HANDSHAKES_FAILED, PROXY_HEADERS_FAILED};
-use axum::Router;
 use socket2::SockRef;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -65,7 +65,7 @@ impl From<Caps> for Transport {
 /// told to come back.
 pub async fn serve(
     listener: TcpListener,
-    app: Router,
+    app: impl Into<Front>,
     transport: impl Into<Transport>,
     stop: CancellationToken,
 ) {
@@ -73,7 +73,7 @@ pub async fn serve(
     let connections_max = transport.caps.connections_max;
     let room = Arc::new(Semaphore::new(connections_max));
     let acceptor = Arc::new(Acceptor {
-        app,
+        app: app.into(),
         transport,
         counted: AddressCounts::default(),
         stop,
@@ -110,7 +110,7 @@ pub async fn serve(
 
 /// State shared by all connections of a listener.
 struct Acceptor {
-    app: Router,
+    app: Front,
     transport: Transport,
     counted: AddressCounts,
     stop: CancellationToken,

@@ -6,12 +6,12 @@ use super::document::may_compress;
 use super::load::Class;
 use super::overloaded::{refuse, wants_page};
 use super::path_prefix::{PathPrefix, with_prefix};
-use super::permit::Peer;
+use super::permit::peer;
 use super::problem::Problem;
 use super::proxy_check::check_proxy;
-use super::request_head::BadHead;
+use super::request_head::bad_head;
 use super::security_headers::set_headers;
-use super::undeclared::{RefuseUndeclared, is_gate};
+use super::undeclared::RefuseUndeclared;
 use crate::context::AppContext;
 use crate::deadline;
 use crate::metrics::http::{count, route_label};
@@ -22,7 +22,6 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -81,10 +80,7 @@ pub fn with_middleware(router: Router, site: &Arc<AppContext>, mut description: 
             AllowOrigins::new(site),
             from_fn_with_state(site.clone(), around),
             CompressionLayer::new().compress_when(DefaultPredicate::new().and(may_compress)),
-            CatchPanicLayer::custom(|_| {
-                tracing::error!("a handler panicked");
-                Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR).into_response()
-            }),
+            CatchPanicLayer::custom(|_| panicked()),
             refuse_undeclared,
         ));
     with_prefix(router, &site.path_prefix)
@@ -109,9 +105,7 @@ async fn answer(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
-    let peer = peer.unwrap_or(IpAddr::from([127, 0, 0, 1]));
-    let address = client_address(peer, request.headers(), site.trusted_hops);
+    let address = client_address(peer(&request), request.headers(), site.trusted_hops);
     check_proxy(&site, request.headers(), address);
     if let Some(address) = address {
         request.extensions_mut().insert(ClientAddress(address));
@@ -119,21 +113,17 @@ async fn answer(
     let route = request.extensions().get::<MatchedPath>();
     let route = route_label(route.map_or("none", MatchedPath::as_str));
     let method = request.method().clone();
-    let is_gate = is_gate(route);
-    let bad = request.extensions().get::<BadHead>();
-    let bad = bad.filter(|_| !is_gate);
-    let refused = bad.map(|bad| Problem::of_status(bad.0));
+    let refused = bad_head(&request).map(Problem::of_status);
     let refused = refused.or_else(|| {
         // A payment provider sends all its webhooks from few addresses; those without its signature
         // are counted by their handler.
-        let limited = address.filter(|_| !is_gate && !route.starts_with(WEBHOOKS))?;
+        let limited = address.filter(|_| !route.starts_with(WEBHOOKS))?;
         let counted = site.limits.requests.check(limited);
         counted.err().map(Problem::too_many)
     });
     let mut is_shed = false;
     let response = match refused {
         Some(problem) => problem.into_response(),
-        None if is_gate => in_time(next.run(request)).await,
         None => match within_limits(&site, &method, route, request, next).await {
             Ok(response) => response,
             Err(refusal) => {
@@ -142,24 +132,56 @@ async fn answer(
             }
         },
     };
+    let finished = Finished {
+        trace,
+        method: &method,
+        route,
+        is_shed,
+    };
+    finish(&site, finished, response)
+}
+
+/// A request that was answered.
+pub(super) struct Finished<'a> {
+    pub(super) trace: RequestTrace,
+    pub(super) method: &'a Method,
+    pub(super) route: &'static str,
+    /// It was refused because of overload.
+    pub(super) is_shed: bool,
+}
+
+/// Counts and logs an answer, and gives it the headers of all answers.
+pub(super) fn finish(site: &AppContext, finished: Finished<'_>, response: Response) -> Response {
+    let Finished {
+        trace,
+        method,
+        route,
+        is_shed,
+    } = finished;
     let mut response = as_problem(response);
     let status = response.status();
     let answered = Answered {
-        method: &method,
+        method,
         route,
         status,
     };
     count(&answered, trace.began.elapsed(), &trace.scope);
-    let method = method_label(&method);
+    let method = method_label(method);
     // A line for each refusal would be more work than some requests are.
     if status.is_server_error() && !is_shed {
         tracing::warn!(%method, %route, status = status.as_u16(), "request failed");
     } else {
         tracing::debug!(%method, %route, status = status.as_u16(), "request");
     }
-    set_headers(&site, &mut response, &trace.scope);
+    set_headers(site, &mut response, &trace.scope);
     trace.end(&answered);
     response
+}
+
+/// Answers a request whose handler panicked.
+pub(super) fn panicked() -> Response {
+    tracing::error!("a handler panicked");
+    Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR).into_response()
 }
 
 /// Has a request answered, or refuses it because of overload.

@@ -1,5 +1,6 @@
 //! The operations listener: liveness, readiness and metrics, apart from the public listener.
 
+use super::front::Front;
 use super::listener::{Caps, Transport, bind, serve};
 use crate::context::AppContext;
 use crate::metrics::Registry;
@@ -74,7 +75,7 @@ impl Listeners {
     }
 
     /// Serves until the site's stop signal, then drains.
-    pub async fn run(self, app: Router, operations: Operations) {
+    pub async fn run(self, app: Front, operations: Operations) {
         let stop = operations.site.stop.clone();
         tracing::info!("serving");
         let caps = Caps {

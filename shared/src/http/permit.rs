@@ -1,15 +1,12 @@
 //! Permission to keep a connection open, and the number of connections of each client address.
 
 use super::rate_limit::folded;
+use axum::extract::Request;
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
-
-/// The address of a connection's client.
-#[derive(Clone, Copy)]
-pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// Number of open connections by client address; those of an IPv6 /64 share a number.
 #[derive(Clone, Default)]
@@ -43,6 +40,13 @@ pub struct ConnectionPermit {
     _permit: OwnedSemaphorePermit,
     pub(super) address: IpAddr,
     counted: AddressCounts,
+}
+
+/// Returns the address of the connection by which a request came; this machine's for one that came
+/// by none, as in tests.
+pub(super) fn peer(request: &Request) -> IpAddr {
+    let permit = request.extensions().get::<Arc<ConnectionPermit>>();
+    permit.map_or(Ipv4Addr::LOCALHOST.into(), |permit| permit.address)
 }
 
 impl Drop for ConnectionPermit {

@@ -1,13 +1,14 @@
 //! Refusals as RFC 9457 `application/problem+json`, and JSON bodies read so that a wrong one names
 //! what is wrong.
 
+use super::strict_json::Strict;
 use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::{HeaderValue, StatusCode, header, request::Parts};
 use axum::response::{IntoResponse, Response};
 use http_body_util::LengthLimitError;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 use std::error::Error as _;
 use utoipa::ToSchema;
@@ -189,10 +190,10 @@ pub async fn read_body(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
 /// 400 or 422.
 pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let read = serde_path_to_error::deserialize(&mut reader);
+    let read = serde_path_to_error::deserialize(Strict(&mut reader));
     if read.is_err()
         && let Some(value) = with_whole_numbers(bytes)
-        && let Ok(value) = T::deserialize(value)
+        && let Ok(value) = T::deserialize(Strict(value))
     {
         return Ok(value);
     }
@@ -286,12 +287,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Input<T> {
                 title,
             ));
         }
-        let value = parse_json(&bytes)?;
-        // A list would be read as an object's members in their order.
-        if !bytes.trim_ascii_start().starts_with(b"{") {
-            return Err(Problem::invalid("body", "an object is needed"));
-        }
-        Ok(Input(value, bytes))
+        Ok(Input(parse_json(&bytes)?, bytes))
     }
 }
 
@@ -319,27 +315,65 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> 
     }
 }
 
+/// Reads a number of a query, for `deserialize_with`: a count or a position, of which one too large
+/// for any answer is as good as the largest.
+///
+/// # Errors
+/// If it is no whole number from 0 on.
+pub fn saturating<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<u32>, D::Error> {
+    let text = String::deserialize(reader)?;
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(D::Error::custom("a whole number from 0 on is needed"));
+    }
+    Ok(Some(text.parse().unwrap_or(u32::MAX)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashMap;
 
     #[derive(Debug, PartialEq, Deserialize)]
     struct Wish {
         quantity: u32,
     }
 
-    #[tokio::test]
-    async fn a_list_is_not_read_as_the_members_of_an_object() {
-        let read = async |text: &'static str| {
-            let request = Request::new(Body::from(text));
-            Input::<Wish>::from_request(request, &()).await
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Wishes {
+        first: Wish,
+        second: Option<Wish>,
+        others: Vec<Wish>,
+        named: HashMap<String, Wish>,
+    }
+
+    #[test]
+    fn a_list_is_not_read_as_the_members_of_an_object_at_any_depth() {
+        let (wish, list) = (r#"{"quantity": 2}"#, "[2]");
+        let text = |first, second, other, named| {
+            format!(
+                r#"{{"first": {first}, "second": {second}, "others": [{other}], "named": {{"a": {named}}}}}"#
+            )
         };
-        let Input(wish, _) = read(r#" {"quantity": 2}"#).await.unwrap();
-        assert_eq!(wish, Wish { quantity: 2 });
-        let Err(refused) = read("[2]").await else {
-            panic!("a list is no wish");
-        };
-        assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
+        let read = |text: &str| parse_json::<Wishes>(text.as_bytes());
+        let good = read(&text(wish, wish, wish, wish)).unwrap();
+        assert_eq!(good.second, Some(Wish { quantity: 2 }));
+        assert_eq!(good.others, [Wish { quantity: 2 }]);
+        for (text, field) in [
+            (text(list, wish, wish, wish), "first"),
+            (text(wish, list, wish, wish), "second"),
+            (text(wish, wish, list, wish), "others[0]"),
+            (text(wish, wish, wish, list), "named.a"),
+            // Also where a number is read as a whole one.
+            (text("[2.0]", wish, wish, wish), "first"),
+            ("[2]".to_owned(), "body"),
+        ] {
+            let refused = read(&text).unwrap_err();
+            assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY, "{text}");
+            let told = refused.into_value();
+            assert_eq!(told["errors"][0]["field"], field, "{text}");
+            let detail = &told["errors"][0]["detail"];
+            assert_eq!(detail, "an object is needed, not a list", "{text}");
+        }
     }
 
     #[test]

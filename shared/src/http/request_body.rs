@@ -18,26 +18,27 @@ const DISCARDED_BYTES_MAX: usize = 64 * 1024;
 /// Longest wait for the rest of an unread body.
 const DISCARD: Duration = Duration::from_millis(100);
 
-/// The part of a request's body that its handler left unread.
-#[derive(Clone, Default)]
-pub(super) struct Unread(Arc<Mutex<Option<Incoming>>>);
+/// The part of a request's body that its handler left unread; `None` for a request without one.
+pub(super) struct Unread(Option<Arc<Mutex<Option<Incoming>>>>);
 
 impl Unread {
     /// Wraps a body so that what is left of it can be taken from here once the handler has dropped
     /// it.
-    pub(super) fn track(&self, body: Incoming) -> Body {
+    pub(super) fn track(body: Incoming) -> (Body, Unread) {
         if body.is_end_stream() {
-            return Body::empty();
+            return (Body::empty(), Unread(None));
         }
-        Body::new(Tracked {
+        let left = Arc::default();
+        let tracked = Tracked {
             body: Some(body),
-            unread: self.clone(),
-        })
+            left: Arc::clone(&left),
+        };
+        (Body::new(tracked), Unread(Some(left)))
     }
 
     /// Reads and discards a short rest. Returns whether the connection can carry another request.
-    pub(super) async fn discard(&self, expects_continue: bool) -> bool {
-        let left = self.0.lock().take();
+    pub(super) async fn discard(self, expects_continue: bool) -> bool {
+        let left = self.0.and_then(|left| left.lock().take());
         let Some(mut body) = left else {
             return true;
         };
@@ -64,10 +65,10 @@ impl Unread {
     }
 }
 
-/// A body that hands itself to `unread` when it is dropped before its end.
+/// A body that puts itself into `left` when it is dropped before its end.
 struct Tracked {
     body: Option<Incoming>,
-    unread: Unread,
+    left: Arc<Mutex<Option<Incoming>>>,
 }
 
 impl HttpBody for Tracked {
@@ -101,8 +102,7 @@ impl HttpBody for Tracked {
 impl Drop for Tracked {
     fn drop(&mut self) {
         if let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) {
-            let mut unread = self.unread.0.lock();
-            *unread = Some(body);
+            *self.left.lock() = Some(body);
         }
     }
 }

@@ -3,23 +3,20 @@
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, Version, header};
 
-/// A head that must be refused: its status. Set on a request as an extension.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct BadHead(pub(super) StatusCode);
-
-/// Returns why a request of HTTP/1 must be refused.
-pub(super) fn bad_head<B>(request: &Request<B>) -> Option<BadHead> {
+/// Returns the status with which a request of HTTP/1 must be refused, if it must.
+pub(super) fn bad_head<B>(request: &Request<B>) -> Option<StatusCode> {
     let headers = request.headers();
-    let status = if !has_valid_host(headers, request.version()) {
-        StatusCode::BAD_REQUEST
+    if request.version() > Version::HTTP_11 {
+        None
+    } else if !has_valid_host(headers, request.version()) {
+        Some(StatusCode::BAD_REQUEST)
     } else if !is_known_coding(headers) {
-        StatusCode::NOT_IMPLEMENTED
+        Some(StatusCode::NOT_IMPLEMENTED)
     } else if !is_known_expectation(headers) {
-        StatusCode::EXPECTATION_FAILED
+        Some(StatusCode::EXPECTATION_FAILED)
     } else {
-        return None;
-    };
-    Some(BadHead(status))
+        None
+    }
 }
 
 /// Returns whether there is exactly one valid `Host`; HTTP/1.0 may do without.
@@ -63,7 +60,7 @@ mod tests {
         for (name, value) in heads {
             request = request.header(*name, *value);
         }
-        bad_head(&request.body(()).unwrap()).map(|bad| bad.0.as_u16())
+        bad_head(&request.body(()).unwrap()).map(|bad| bad.as_u16())
     }
 
     #[test]

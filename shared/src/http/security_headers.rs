@@ -2,7 +2,7 @@
 
 use crate::context::AppContext;
 use crate::trace::Scope;
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
 const POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
@@ -12,8 +12,17 @@ const POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none
 const FEATURES: &str = "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), \
     magnetometer=(), microphone=(), midi=(), serial=(), usb=()";
 
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACE_RESPONSE: HeaderName = HeaderName::from_static("traceresponse");
+/// Largest number of headers that are set here.
+const SET_MAX: usize = 11;
+
 /// Types of which no browser makes a document, given `nosniff`. What says something of documents
-/// alone is left out there, because its bytes count where a page is first loaded.
+/// alone is left out there, because its bytes count where a page is first loaded; and from answers
+/// without content.
 const NO_DOCUMENTS: [&str; 4] = [
     "application/json",
     "application/problem+json",
@@ -23,44 +32,37 @@ const NO_DOCUMENTS: [&str; 4] = [
 
 /// Sets the headers that a response does not have yet: security, and the ids of the request.
 pub(super) fn set_headers(site: &AppContext, response: &mut Response, scope: &Scope) {
+    let has_content = response.status() != StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
-    let is_document = headers.get(header::CONTENT_TYPE).is_none_or(|kind| {
-        let kind = kind.to_str().unwrap_or_default();
-        let kind = kind.split(';').next().unwrap_or_default().trim();
-        !NO_DOCUMENTS.contains(&kind)
-    });
-    let mut set = |name: &'static str, value: HeaderValue| {
-        headers
-            .entry(HeaderName::from_static(name))
-            .or_insert(value);
+    let is_document = has_content
+        && headers.get(header::CONTENT_TYPE).is_none_or(|kind| {
+            let kind = kind.to_str().unwrap_or_default();
+            let kind = kind.split(';').next().unwrap_or_default().trim();
+            !NO_DOCUMENTS.contains(&kind)
+        });
+    // Room for all of them at once: they come one by one, and the map would grow twice.
+    headers.reserve(SET_MAX);
+    let mut set = |name: HeaderName, value: HeaderValue| {
+        headers.entry(name).or_insert(value);
     };
+    let fixed = HeaderValue::from_static;
     if is_document {
-        set("content-security-policy", HeaderValue::from_static(POLICY));
-        set("x-frame-options", HeaderValue::from_static("DENY"));
-        set("referrer-policy", HeaderValue::from_static("same-origin"));
-        set(
-            "cross-origin-opener-policy",
-            HeaderValue::from_static("same-origin"),
-        );
-        set("permissions-policy", HeaderValue::from_static(FEATURES));
+        set(header::CONTENT_SECURITY_POLICY, fixed(POLICY));
+        set(header::X_FRAME_OPTIONS, fixed("DENY"));
+        set(header::REFERRER_POLICY, fixed("same-origin"));
+        set(OPENER_POLICY, fixed("same-origin"));
+        set(PERMISSIONS_POLICY, fixed(FEATURES));
     }
-    set(
-        "x-content-type-options",
-        HeaderValue::from_static("nosniff"),
-    );
-    set(
-        "cross-origin-resource-policy",
-        HeaderValue::from_static("same-origin"),
-    );
-    set("cache-control", HeaderValue::from_static("no-store"));
+    set(header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff"));
+    set(RESOURCE_POLICY, fixed("same-origin"));
+    set(header::CACHE_CONTROL, fixed("no-store"));
     if site.https {
-        let year = HeaderValue::from_static("max-age=31536000");
-        set("strict-transport-security", year);
+        set(header::STRICT_TRANSPORT_SECURITY, fixed("max-age=31536000"));
     }
     if let Ok(value) = HeaderValue::try_from(scope.request_id().to_string()) {
-        set("x-request-id", value);
+        set(REQUEST_ID, value);
     }
     if let Some(value) = scope.response_header() {
-        set("traceresponse", value);
+        set(TRACE_RESPONSE, value);
     }
 }

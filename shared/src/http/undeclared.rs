@@ -42,8 +42,7 @@ impl Declared {
     /// Reads what the operations of a description take.
     fn of(description: &OpenApi) -> Declared {
         let mut declared = Declared::default();
-        let all = description.paths.paths.iter();
-        for (path, item) in all.filter(|(path, _)| !is_gate(path)) {
+        for (path, item) in &description.paths.paths {
             let operations = [
                 (Method::GET, &item.get),
                 (Method::HEAD, &item.get),
@@ -209,13 +208,6 @@ where
             })
         }))
     }
-}
-
-/// Returns whether a route is the gate's. A site's reverse proxy calls it on behalf of all visitors
-/// and answers 500 to them unless it gets success, 401 or 403. Therefore no limit per address
-/// applies, and nothing in the request is refused.
-pub(super) fn is_gate(route: &str) -> bool {
-    route.starts_with("/gate/") || route.starts_with("/auth-request/")
 }
 
 fn has_credential(headers: &HeaderMap) -> bool {

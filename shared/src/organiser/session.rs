@@ -9,7 +9,7 @@ use crate::http::credentials::{
     bearer, check_console_origin, check_origin, cookie, cookie_name, set_cookie,
 };
 use crate::http::openapi::Refusals;
-use crate::http::problem::{Input, Parameters, Problem};
+use crate::http::problem::{Input, Parameters, Problem, saturating};
 use axum::extract::{Extension, FromRequestParts, State};
 use axum::http::{Extensions, HeaderMap, StatusCode, header, request::Parts};
 use axum::response::{IntoResponse, Response};
@@ -221,8 +221,9 @@ async fn sign_out(site: &AppContext, word: &str, address: Option<IpAddr>) -> Res
 #[into_params(parameter_in = Query)]
 struct AuditQuery {
     /// Largest number of entries, the newest first; more than 10,000 count as 10,000.
+    #[serde(default, deserialize_with = "saturating")]
     #[param(minimum = 0)]
-    limit: Option<usize>,
+    limit: Option<u32>,
 }
 
 /// Read the audit log: who changed what, and who signed in or was refused. Viewers see the changes
@@ -234,7 +235,7 @@ async fn read_audit(
     organiser: Organiser,
     Parameters(query): Parameters<AuditQuery>,
 ) -> Json<Vec<Entry>> {
-    let count = query.limit.unwrap_or(200).min(ENTRIES_MAX);
+    let count = (query.limit.unwrap_or(200) as usize).min(ENTRIES_MAX);
     if organiser.role >= Role::Operator {
         return Json(site.audit.newest(count).await);
     }

@@ -238,6 +238,33 @@ async fn limits_count_by_address_and_a_forged_forwarded_for_changes_nothing() {
     assert!(polled.contains(&StatusCode::OK) && polled.contains(&StatusCode::TOO_MANY_REQUESTS));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_proxy_that_writes_ports_each_fan_counts_and_no_unreadable_entry_stands_for_all() {
+    let stage = Stage::with(|common| {
+        common.trusted_hops = Some("1".into());
+        common.joins_per_minute = Some("2".into());
+    })
+    .await;
+    stage.event("ports", json!({"paused": true})).await;
+    let join = async |entry: &str| {
+        let heads = [("x-forwarded-for", entry)];
+        let path = "/api/v1/events/ports/line";
+        stage.send(Method::POST, path, &heads, "").await.0.as_u16()
+    };
+    for fan in 0..20 {
+        let v4 = format!("198.51.100.{fan}:4000{fan}");
+        let v6 = format!("[2001:db8:{fan}::1]:443");
+        for entry in [v4.as_str(), v6.as_str(), "unknown", "_hidden:1"] {
+            assert_eq!(join(entry).await, 201, "{entry}");
+        }
+    }
+    let mut statuses = Vec::new();
+    for port in 1..=3 {
+        statuses.push(join(&format!("203.0.113.9:{port}")).await);
+    }
+    assert_eq!(statuses, [201, 201, 429], "another port is no other fan");
+}
+
 /// Leaves and joins again with one pass; returns the statuses of the joins.
 async fn rejoin(stage: &Stage, event: &str, times: usize) -> Vec<u16> {
     let line = format!("/api/v1/events/{event}/line");

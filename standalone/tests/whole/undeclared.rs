@@ -80,30 +80,151 @@ fn required_query(operation: &Value) -> String {
     required.map(pair).collect()
 }
 
+/// A credential of each kind.
+struct Bearers {
+    session: String,
+    pass: String,
+    token: String,
+    service: String,
+}
+
+impl Bearers {
+    async fn of(stage: &Stage) -> Bearers {
+        let session = stage.session("strict").await;
+        let (pass, token) = stage.admit("strict").await;
+        Bearers {
+            session,
+            pass,
+            token,
+            service: stage.fairline.room.service_key.clone(),
+        }
+    }
+
+    /// Returns one that an operation takes.
+    fn bearer(&self, operation: &Value) -> &str {
+        let scheme = operation["security"].as_array().into_iter().flatten();
+        let scheme = scheme
+            .filter_map(|one| one.as_object()?.keys().next())
+            .next_back();
+        match scheme.map(String::as_str) {
+            Some("organiser") => KEY,
+            Some("session" | "link") => &self.session,
+            Some("pass") => &self.pass,
+            Some("admission") => &self.token,
+            Some("service") => &self.service,
+            _ => "",
+        }
+    }
+}
+
+/// Returns a body once for each object in it, with a list of its values in its place.
+fn with_lists(body: &Value) -> Vec<Value> {
+    let Some(members) = body.as_object() else {
+        let items = body.as_array().into_iter().flatten().enumerate();
+        let deeper =
+            items.flat_map(|(at, item)| with_lists(item).into_iter().map(move |item| (at, item)));
+        let replaced = |(at, item)| {
+            let mut body = body.clone();
+            body[at as usize] = item;
+            body
+        };
+        return deeper.map(replaced).collect();
+    };
+    let mut all = vec![members.values().cloned().collect()];
+    for (name, member) in members {
+        for member in with_lists(member) {
+            let mut body = body.clone();
+            body[name] = member;
+            all.push(body);
+        }
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_operation_takes_a_list_for_an_object_anywhere_in_its_body() {
+    let stage = Stage::open().await;
+    stage.event("strict", json!({})).await;
+    let bearers = Bearers::of(&stage).await;
+    let mut sent = 0;
+    for (method, path, operation) in operations(&stage).await {
+        // Its sender decides what is in it, and signs it.
+        if operation["requestBody"].is_null() || path.starts_with("/webhooks/") {
+            continue;
+        }
+        let content = &operation["requestBody"]["content"]["application/json"];
+        let example = &content["example"];
+        assert!(example.is_object(), "{method} {path}: {content}");
+        for body in with_lists(example) {
+            let bearer = bearers.bearer(&operation);
+            let asked = stage
+                .client
+                .call(method.clone(), &path, bearer, Some(body.clone()));
+            let answer = asked.await.unwrap();
+            assert_problem(&answer, 422, "invalid");
+            let told = &answer.body["errors"][0]["detail"];
+            assert_eq!(
+                told, "an object is needed, not a list",
+                "{method} {path}: {body}"
+            );
+            sent += 1;
+        }
+    }
+    assert!(sent > 20, "{sent}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_in_a_query_may_be_too_large_but_no_other_word() {
+    let stage = Stage::open().await;
+    stage.event("strict", json!({})).await;
+    let mut asked = 0;
+    for (method, path, operation) in operations(&stage).await {
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        for parameter in parameters.filter(|it| it["in"] == "query") {
+            let kind = &parameter["schema"]["type"];
+            let is_number = kind == "integer" || *kind == json!(["integer", "null"]);
+            if !is_number {
+                continue;
+            }
+            let name = word(&parameter["name"]);
+            let huge = "9".repeat(40);
+            for (number, status) in [
+                ("0", 200),
+                (&*huge, 200),
+                ("-1", 422),
+                ("2.5", 422),
+                ("", 422),
+            ] {
+                let asked = format!("{path}?{name}={number}");
+                let answer = stage.client.call(method.clone(), &asked, KEY, None);
+                let answer = answer.await.unwrap();
+                assert_eq!(answer.status.as_u16(), status, "{asked}: {}", answer.body);
+                if status == 422 {
+                    let told = &answer.body["errors"][0];
+                    assert_eq!(told["field"], *name, "{asked}");
+                    assert_eq!(
+                        told["detail"], "a whole number from 0 on is needed",
+                        "{asked}"
+                    );
+                }
+            }
+            asked += 1;
+        }
+    }
+    assert!(asked >= 4, "{asked}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_refuses_a_body_that_it_does_not_take() {
     let stage = Stage::open().await;
     stage.event("strict", json!({})).await;
-    let session = stage.session("strict").await;
-    let (pass, token) = stage.admit("strict").await;
-    let service = stage.fairline.room.service_key.clone();
+    let bearers = Bearers::of(&stage).await;
     for (method, path, operation) in operations(&stage).await {
         // Its sender decides what is in it, and signs it.
         if path.starts_with("/webhooks/") {
             continue;
         }
-        let scheme = operation["security"].as_array().into_iter().flatten();
-        let scheme = scheme
-            .filter_map(|one| one.as_object()?.keys().next())
-            .next_back();
-        let bearer = match scheme.map(String::as_str) {
-            Some("organiser") => KEY,
-            Some("session" | "link") => &session,
-            Some("pass") => &pass,
-            Some("admission") => &token,
-            Some("service") => &service,
-            _ => "",
-        };
+        let bearer = bearers.bearer(&operation);
         let body = json!({"colour": "red"});
         let answer = stage
             .client

@@ -5,6 +5,7 @@ use crate::app::Room;
 use crate::line::{Claimed, ClientChange, Clients, Refused, Sighting, Visit};
 use axum::http::{HeaderMap, HeaderValue, header};
 use shared::http::credentials::{bearer, cookie, cookie_name, set_cookie};
+use shared::http::front::Question;
 use shared::ids::EventId;
 use shared::time::Time;
 use shared::token::Claims;
@@ -44,31 +45,42 @@ pub(super) fn admissions(room: &Room, event: &EventId, headers: &HeaderMap) -> V
     words.into_iter().flatten().filter_map(verified).collect()
 }
 
-/// Returns what a request shows of its client.
-pub(super) fn sighting(
-    room: &Room,
-    event: &EventId,
-    asked: &Asked,
-    headers: &HeaderMap,
+/// Marks of a client: the cookie that tells it from others, its address, and what it calls itself.
+#[derive(Hash)]
+struct ClientMarks<'a> {
+    word: Option<String>,
     address: Option<IpAddr>,
-) -> Sighting {
-    let agent = headers.get(header::USER_AGENT);
-    let agent = agent.map_or(&b""[..], |agent| agent.as_bytes());
-    let address = address.map(|address| address.to_string());
-    let text = [
-        b"client\n",
-        address.unwrap_or_default().as_bytes(),
-        b"\n",
-        agent,
-    ]
-    .concat();
-    // Keyed, so that the store does not tell anyone the addresses of fans.
-    let mac = room.join_keys.sign(&text);
-    let print = mac.first_chunk().expect("a signature has 32 bytes");
-    Sighting {
-        word: cookie(headers, &client_cookie_name(room, event)),
-        print: u64::from_be_bytes(*print),
-        can_set_cookie: asked.can_set_cookie,
+    agent: &'a [u8],
+}
+
+impl<'a> ClientMarks<'a> {
+    fn of(room: &Room, event: &EventId, question: &Question<'a>) -> ClientMarks<'a> {
+        let agent = question.headers.get(header::USER_AGENT);
+        ClientMarks {
+            word: cookie(question.headers, &client_cookie_name(room, event)),
+            address: question.address,
+            agent: agent.map_or(&b""[..], |agent| agent.as_bytes()),
+        }
+    }
+
+    /// Returns the client as the line counts it.
+    fn sighting(&self, room: &Room, can_set_cookie: bool) -> Sighting {
+        let address = self.address.map(|address| address.to_string());
+        let text = [
+            b"client\n",
+            address.unwrap_or_default().as_bytes(),
+            b"\n",
+            self.agent,
+        ]
+        .concat();
+        // Keyed, so that the store does not tell anyone the addresses of fans.
+        let mac = room.join_keys.sign(&text);
+        let print = mac.first_chunk().expect("a signature has 32 bytes");
+        Sighting {
+            word: self.word.clone(),
+            print: u64::from_be_bytes(*print),
+            can_set_cookie,
+        }
     }
 }
 
@@ -99,28 +111,35 @@ pub(super) async fn may_pass(
     room: &Room,
     event: &EventId,
     claims: &Claims,
-    seen: &Sighting,
+    asked: &Asked,
+    question: &Question<'_>,
 ) -> Verdict {
     if room.is_line_away() {
         return Verdict::Passes(None);
     }
+    let marks = ClientMarks::of(room, event, question);
+    let client = room.passed.key(&marks);
     let now = room.site.clock.now();
-    if room
-        .passed
-        .contains(claims.sub, claims.number, seen.key(), now)
-    {
+    if room.passed.contains(claims.sub, claims.number, client, now) {
         return Verdict::Passes(None);
     }
+    let seen = marks.sighting(room, asked.can_set_cookie);
     // Safe to drop: what was sent may happen, and is sent again with the next request.
-    let answer = timeout(ANSWER, ask_line(room, event, claims, seen));
+    let answer = timeout(ANSWER, ask_line(room, event, claims, &seen, client));
     answer.await.unwrap_or(Verdict::Passes(None))
 }
 
-/// Asks the line about the slot and the client. Requests of one page wait for the first of them.
-async fn ask_line(room: &Room, event: &EventId, claims: &Claims, seen: &Sighting) -> Verdict {
+/// Asks the line about the slot and the client, whose key is `client` among those who passed.
+/// Requests of one page wait for the first of them.
+async fn ask_line(
+    room: &Room,
+    event: &EventId,
+    claims: &Claims,
+    seen: &Sighting,
+    client: u64,
+) -> Verdict {
     let _permit = room.passed.questions.acquire().await;
     let now = room.site.clock.now();
-    let client = seen.key();
     if room.passed.contains(claims.sub, claims.number, client, now) {
         return Verdict::Passes(None);
     }

@@ -1,6 +1,7 @@
 //! The request to the site that a proxy asks about, as far as it tells.
 
-use axum::http::{HeaderMap, HeaderName, Method, Uri, header};
+use axum::http::{HeaderMap, HeaderName, header};
+use shared::http::front::Question;
 use shared::ids::EventId;
 use std::fmt::Write as _;
 
@@ -36,9 +37,16 @@ impl Asked {
     ///
     /// Headers of methods and queries may be a client's: what lets a request pass is read from
     /// nothing but the method and the path.
-    pub(super) fn read(method: &Method, uri: &Uri, headers: &HeaderMap) -> Asked {
-        let auth_request = uri.path().strip_prefix("/auth-request/");
-        let gate = uri.path().strip_prefix("/gate/").unwrap_or_default();
+    pub(super) fn read(question: &Question<'_>) -> Asked {
+        let Question {
+            method,
+            path,
+            query,
+            headers,
+            ..
+        } = *question;
+        let auth_request = path.strip_prefix("/auth-request/");
+        let gate = path.strip_prefix("/gate/").unwrap_or_default();
         let path = auth_request.unwrap_or(gate);
         let (event, rest) = match path.split_once('/') {
             Some((event, rest)) => (event, Some(rest)),
@@ -59,7 +67,7 @@ impl Asked {
         let is_navigation = is_navigation(told, headers);
         Asked {
             event: EventId::parse(event).ok(),
-            target: target(appended, uri.query(), headers),
+            target: target(appended, query, headers),
             is_navigation,
             is_preflight: actual == "OPTIONS"
                 && headers.contains_key(header::ORIGIN)
@@ -140,7 +148,7 @@ pub(crate) fn return_query(target: &str) -> String {
 mod tests {
     use super::*;
     use axum::extract::Query;
-    use axum::http::HeaderValue;
+    use axum::http::{HeaderValue, Method, Uri};
 
     fn ask(method: Method, uri: &str, heads: &[(&'static str, &str)]) -> Asked {
         let mut headers = HeaderMap::new();
@@ -148,7 +156,15 @@ mod tests {
             let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
             headers.insert(*name, value);
         }
-        Asked::read(&method, &uri.parse().unwrap(), &headers)
+        let uri: Uri = uri.parse().unwrap();
+        Asked::read(&Question {
+            method: &method,
+            path: uri.path(),
+            query: uri.query(),
+            headers: &headers,
+            address: None,
+            prefix: "",
+        })
     }
 
     #[test]

@@ -11,34 +11,46 @@ pub(crate) use asked::return_query;
 
 use crate::app::{App, Room};
 use crate::line::Refused;
-use admission::{ANSWER, Verdict, admissions, client_cookie, may_pass, sighting};
+use admission::{ANSWER, Verdict, admissions, client_cookie, may_pass};
 use asked::Asked;
+use async_trait::async_trait;
 use axum::Json;
-use axum::extract::{Extension, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::extract::State;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::any;
-use shared::http::client_address::ClientAddress;
 use shared::http::cors::FOR_ANYONE;
+use shared::http::front::{Gate, Question};
 use shared::http::openapi::{ProblemBody, Refusals};
-use shared::http::path_prefix::PathPrefix;
 use shared::http::problem::Problem;
 use shared::ids::EventId;
 use shared::token::Claims;
 use std::sync::Arc;
 use tokio::time::timeout;
+use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+const VISITOR: HeaderName = HeaderName::from_static("x-fairline-visitor");
+const QUEUE: HeaderName = HeaderName::from_static("x-fairline-queue");
+
+/// Describes the gate, and returns the route of the public keys. Questions to the gate are answered
+/// before anything is routed.
 pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(routes!(ask_gate))
-        // Some proxies ask with the method of the request that they ask about, or append its path.
-        .route("/gate/{event}", any(ask_gate))
-        .route("/gate/{event}/", any(ask_gate))
-        .route("/gate/{event}/{*rest}", any(ask_gate))
-        .route("/auth-request/{event}/{method}", any(ask_gate))
-        .routes(routes!(show_keys))
+    OpenApiRouter::with_openapi(Described::openapi()).routes(routes!(show_keys))
+}
+
+#[derive(OpenApi)]
+#[openapi(paths(ask_gate))]
+struct Described;
+
+/// The gate of a waiting room.
+pub(crate) struct RoomGate(pub(crate) Arc<Room>);
+
+#[async_trait]
+impl Gate for RoomGate {
+    async fn answer(&self, question: Question<'_>) -> Response {
+        ask_gate(&self.0, &question).await
+    }
 }
 
 /// Check whether a request may pass: with the admission token as the cookie
@@ -57,44 +69,42 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
             body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "Too many clients use this admission",
             body = ProblemBody, content_type = "application/problem+json")))]
-async fn ask_gate(
-    State(room): State<Arc<Room>>,
-    address: Option<Extension<ClientAddress>>,
-    method: Method,
-    uri: Uri,
-    prefix: PathPrefix,
-    headers: HeaderMap,
-) -> Response {
-    let asked = Asked::read(&method, &uri, &headers);
+async fn ask_gate(room: &Arc<Room>, question: &Question<'_>) -> Response {
+    let asked = Asked::read(question);
     if asked.is_preflight {
         return success(&asked);
     }
-    let mut refusal = Problem::bad_admission();
+    let mut refusal = None;
     if let Some(event) = &asked.event {
-        let address = address.map(|Extension(address)| address.0);
-        let seen = sighting(&room, event, &asked, &headers, address);
-        for claims in admissions(&room, event, &headers) {
-            match may_pass(&room, event, &claims, &seen).await {
-                Verdict::Passes(word) => {
-                    let mut response = success(&asked);
-                    let head = response.headers_mut();
-                    head.insert("x-fairline-visitor", visitor_header(&claims));
-                    if let Some(word) = word {
-                        let cookie = client_cookie(&room, event, &claims, &word);
-                        head.insert(header::SET_COOKIE, cookie);
-                    }
-                    return response;
-                }
-                Verdict::Shared => refusal = too_many_clients(),
+        for claims in admissions(room, event, question.headers) {
+            match may_pass(room, event, &claims, &asked, question).await {
+                Verdict::Passes(word) => return admit(room, &asked, &claims, word),
+                Verdict::Shared => refusal = Some(too_many_clients()),
                 Verdict::Lapsed => {}
             }
         }
     }
-    if is_open_to_all(&room, asked.event.as_ref()).await {
+    if is_open_to_all(room, asked.event.as_ref()).await {
         return success(&asked);
     }
-    let base = format!("{}{}", room.site.public_url, prefix.as_str());
-    refuse(&asked, queue_url(&room, &base, &asked), refusal)
+    let base = format!("{}{}", room.site.public_url, question.prefix);
+    let refusal = refusal.unwrap_or_else(Problem::bad_admission);
+    refuse(&asked, queue_url(room, &base, &asked), refusal)
+}
+
+/// Answers a request of an admitted visitor. `word` is the content of the cookie by which the client
+/// is told from others, if it is to be set.
+fn admit(room: &Room, asked: &Asked, claims: &Claims, word: Option<String>) -> Response {
+    let mut response = success(asked);
+    let head = response.headers_mut();
+    head.insert(VISITOR, visitor_header(claims));
+    if let (Some(word), Some(event)) = (word, &asked.event) {
+        head.insert(
+            header::SET_COOKIE,
+            client_cookie(room, event, claims, &word),
+        );
+    }
+    response
 }
 
 fn success(asked: &Asked) -> Response {
@@ -127,7 +137,7 @@ fn refuse(asked: &Asked, queue: HeaderValue, refusal: Problem) -> Response {
     };
     let mut response = refusal.into_response();
     let head = response.headers_mut();
-    head.insert("x-fairline-queue", queue);
+    head.insert(QUEUE, queue);
     if let Some(queue) = leads {
         head.insert(header::LOCATION, queue);
     }

@@ -4,6 +4,7 @@ use parking_lot::{Mutex, MutexGuard};
 use shared::ids::VisitorId;
 use shared::time::Time;
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, Hash, RandomState};
 use tokio::sync::Semaphore;
 
 /// Time for which a token that passed passes again without a claim, in ms; also one whose slot
@@ -23,6 +24,8 @@ const CLIENTS_MAX: usize = 32;
 /// one visitor of one event.
 pub(crate) struct Passed {
     second: Mutex<Second>,
+    /// Makes keys of clients.
+    hasher: RandomState,
     /// Held while the line is asked about a client that is not among them.
     pub(super) questions: Semaphore,
 }
@@ -31,6 +34,7 @@ impl Default for Passed {
     fn default() -> Passed {
         Passed {
             second: Mutex::default(),
+            hasher: RandomState::new(),
             questions: Semaphore::new(QUESTIONS_MAX),
         }
     }
@@ -48,6 +52,11 @@ struct Known {
 }
 
 impl Passed {
+    /// Returns the key of a client among those who passed.
+    pub(super) fn key(&self, client: &impl Hash) -> u64 {
+        self.hasher.hash_one(client)
+    }
+
     /// Returns whether a client of a visitor passed with this number within the second.
     pub(super) fn contains(&self, visitor: VisitorId, number: u64, client: u64, now: Time) -> bool {
         let mut second = self.second();

@@ -7,7 +7,6 @@ use shared::crypto::{encode, random};
 use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 /// Time after which a client gets another word, in ms. Whoever copied the old one is a client of
 /// their own from then on.
@@ -83,15 +82,6 @@ pub struct SharedAdmission {
     pub refused: usize,
     /// End of the admission.
     pub expires_at: Time,
-}
-
-impl Sighting {
-    /// Returns what tells the client from others.
-    pub fn key(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        (&self.word, self.print).hash(&mut hasher);
-        hasher.finish()
-    }
 }
 
 impl Clients {

@@ -116,6 +116,27 @@ async fn idle_and_closed_events_write_nothing_and_closed_ones_run_no_script() {
 }
 
 #[tokio::test]
+async fn a_list_of_events_asks_the_store_once_and_not_for_each_that_is_ticked() {
+    let server = testkit::Redis::start();
+    let nodes = Nodes::start(&server.url(), 1, Clock::manual(START), policy(0, 1, 10)).await;
+    let line = &nodes.nodes[0];
+    for at in 0..30 {
+        let event = EventId::parse(&format!("event-{at}")).unwrap();
+        let settings = EventSettings::new(event.clone(), "Night");
+        line.create(settings).await.unwrap();
+        line.tick(&event).await.unwrap();
+    }
+    let commands = || count(&server, "stats", "total_commands_processed:");
+    let before = commands();
+    for _ in 0..10 {
+        assert_eq!(line.events().await.unwrap().len(), 31);
+    }
+    let sent = commands() - before;
+    // On a slow machine some are ticked more than a second ago, and asked for once.
+    assert!((10..100).contains(&sent), "{sent} commands for ten lists");
+}
+
+#[tokio::test]
 async fn a_change_of_an_event_that_is_over_is_heard_by_all_nodes_though_none_ticks_it() {
     let server = testkit::Redis::start();
     let nodes = Nodes::start(&server.url(), 2, Clock::manual(START), policy(0, 1, 10)).await;
