@@ -115,7 +115,7 @@ impl Engine {
         for (name, words) in [("KEYS", keys), ("ARGV", arguments)] {
             let table = self.lua.create_table_with_capacity(words.len(), 0)?;
             for (at, word) in words.iter().enumerate() {
-                table.raw_set(at + 1, self.lua.create_string(word)?)?;
+                table.raw_seti(at + 1, self.lua.create_string(word)?)?;
             }
             self.globals.raw_set(name, table)?;
         }
@@ -202,7 +202,7 @@ fn write(lua: &Lua, reply: Reply) -> Result<Value> {
         Reply::Array(replies) => {
             let table = lua.create_table_with_capacity(replies.len(), 0)?;
             for (at, reply) in replies.into_iter().enumerate() {
-                table.raw_set(at + 1, write(lua, reply)?)?;
+                table.raw_seti(at + 1, write(lua, reply)?)?;
             }
             Value::Table(table)
         }

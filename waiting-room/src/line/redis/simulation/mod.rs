@@ -4,7 +4,10 @@
 //! happens in a run.
 
 mod crowd;
+mod draw_state;
+mod drawn;
 mod fan;
+mod fan_state;
 mod history;
 pub(super) mod link;
 mod mutations;
@@ -19,9 +22,9 @@ mod wire;
 mod world;
 
 use super::script;
-use mutations::MUTATIONS;
-use plan::{FAULTS, Fault};
-use run::{Mode, Verdict, run};
+use mutations::{MUTATIONS, MUTATIONS_OF_DRAWS};
+use plan::{FAULTS, Fault, Mode};
+use run::{Verdict, run};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Steps of a run.
@@ -52,12 +55,14 @@ fn faults() -> Vec<Fault> {
 }
 
 /// The scripts on a line.
-fn all_scripts() -> [&'static script::Script; 21] {
+fn all_scripts() -> [&'static script::Script; 24] {
     [
         &script::CREATE,
         &script::TICK,
         &script::JOIN,
         &script::PLACE,
+        &script::PEEK,
+        &script::LIVING,
         &script::BACK,
         &script::AWAY,
         &script::CLAIM,
@@ -75,6 +80,7 @@ fn all_scripts() -> [&'static script::Script; 21] {
         &script::DRAW_WRITE,
         &script::DRAW_COMMIT,
         &script::BEACON,
+        &script::REMOVE,
     ]
 }
 
@@ -220,11 +226,9 @@ const SEEDS_PER_MUTATION: u64 = 100;
 
 #[test]
 fn each_change_of_a_script_is_noticed_by_the_simulation() {
-    // All of them take minutes: the test command tries some.
-    let all = number("FAIRLINE_MUTATIONS").is_some();
-    let step = if all { 1 } else { 8 };
+    let tells = number("FAIRLINE_MUTATIONS").is_some();
     let mut unnoticed = Vec::new();
-    for mutation in MUTATIONS.iter().step_by(step) {
+    for mutation in MUTATIONS.iter().chain(MUTATIONS_OF_DRAWS) {
         let is_there = all_scripts()
             .iter()
             .any(|script| script.text().contains(mutation.from));
@@ -233,14 +237,15 @@ fn each_change_of_a_script_is_noticed_by_the_simulation() {
             faults: mutation.fault.into_iter().collect(),
             steps: STEPS,
             rewrite: Some(mutation.rewrite()),
+            is_draw: mutation.is_draw,
             ..Mode::default()
         };
         let noticed = search(0, SEEDS_PER_MUTATION, &mode);
-        if all {
-            println!("{noticed:?}: {}", mutation.to.trim());
+        if tells {
+            println!("{noticed:?}: {}", mutation.from.trim());
         }
         if noticed.is_none() {
-            unnoticed.push(mutation.to);
+            unnoticed.push(mutation.from);
         }
     }
     assert!(unnoticed.is_empty(), "not noticed: {unnoticed:#?}");
