@@ -180,6 +180,7 @@ impl EventLine {
             return Ok(None);
         }
         let unit = Unit {
+            is_provisional: Some(pass.is_provisional),
             is_connected: Some(false),
             ..Unit::with(pass.visitor, pass.number)
         };

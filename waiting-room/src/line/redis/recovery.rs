@@ -199,8 +199,9 @@ impl EventLine {
                 cache.connected.contains_key(&one.visitor)
             });
             let units = units.map(|one| Unit {
+                is_provisional: Some(one.number.is_provisional),
                 is_connected: Some(true),
-                ..Unit::with(one.visitor, one.number)
+                ..Unit::with(one.visitor, one.number.number)
             });
             let units: Vec<Unit> = units.collect();
             if units.is_empty() {

@@ -75,6 +75,17 @@ impl Crowd {
         }
     }
 
+    /// Takes note of a loss of data. Who came between the opening and the draw, and has not asked
+    /// since, is in no list and has no number to show.
+    pub(super) fn lost(&mut self, history: &History) {
+        for fan in &mut self.fans {
+            if fan.is_provisional && history.is_unlisted(fan.visitor) {
+                fan.forget();
+                fan.unknown.joined = true;
+            }
+        }
+    }
+
     /// Takes note of a draw. Those who were in line at the opening are in it, except who has not
     /// come back since the store lost its data.
     pub(super) fn drawn(&mut self, history: &History, now_ms: u64) {
@@ -152,7 +163,7 @@ impl Crowd {
         if let Err(why) = self.judge(at, spot, times, history) {
             self.fail(at, &format!("{why}: told {spot:?}"));
         }
-        self.take(at, spot);
+        self.take(at, spot, history);
         let fan = &mut self.fans[at];
         (fan.heard_ms, fan.vain) = (times.now_ms, None);
         fan.told_ms = times.asked_ms;
@@ -186,7 +197,7 @@ impl Crowd {
         }
     }
 
-    fn take(&mut self, at: usize, spot: &Spot) {
+    fn take(&mut self, at: usize, spot: &Spot, history: &History) {
         let fan = &mut self.fans[at];
         let is_drawn = fan.is_provisional && !spot.is_provisional;
         let is_new = fan.state.is_none() || fan.number != spot.number && !is_drawn;
@@ -203,6 +214,9 @@ impl Crowd {
         fan.slot = spot.slot;
         if spot.is_provisional {
             fan.arrival = spot.number;
+        } else if history.drawn_number(fan.visitor) != Some(spot.number) {
+            // A new place, of which a socket of before the draw knows nothing.
+            fan.arrival = 0;
         }
         if spot.is_provisional || spot.number == 0 {
             return;

@@ -22,6 +22,8 @@ pub(super) struct History {
     moments: VecDeque<Moment>,
     /// Order of the draw; none before it.
     drawn: Option<BTreeMap<VisitorId, u64>>,
+    /// Visitors in the published list; the others of the order came later.
+    entries: u64,
     /// When the store lost data, in ms since the beginning; none if it never did.
     lost_ms: Option<u64>,
 }
@@ -38,7 +40,8 @@ impl History {
     }
 
     /// Records the order of a draw. All numbers are others from then on.
-    pub(super) fn draw(&mut self, order: Vec<VisitorId>) {
+    pub(super) fn draw(&mut self, order: Vec<VisitorId>, entries: u64) {
+        self.entries = entries;
         self.admitted.clear();
         self.moments.clear();
         self.drawn = Some(order.into_iter().zip(1..).collect());
@@ -47,6 +50,12 @@ impl History {
     /// Records that the store has lost a draw of which no one was told.
     pub(super) fn forget_draw(&mut self) {
         self.drawn = None;
+    }
+
+    /// Returns whether a visitor came too late for the list of the draw that was held.
+    pub(super) fn is_unlisted(&self, visitor: VisitorId) -> bool {
+        let drawn = self.drawn.as_ref().map(|drawn| drawn.get(&visitor));
+        drawn.is_some_and(|number| number.is_none_or(|number| *number > self.entries))
     }
 
     /// Returns the number that a visitor drew.

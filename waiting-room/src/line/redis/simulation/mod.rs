@@ -14,6 +14,7 @@ mod mutations;
 mod node;
 mod oracle;
 mod plan;
+mod regressions;
 mod replay;
 mod run;
 mod stored;
@@ -27,10 +28,13 @@ use plan::{FAULTS, Fault, Mode};
 use run::{Verdict, run};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Steps of a run.
 const STEPS: usize = 200;
-/// Runs of the test command: a run takes 0.1 s of a processor. `.ci/test-long` makes more.
-const RUNS: u64 = 1_000;
+/// Runs beside the other tests. `.ci/test` makes ten thousand, `.ci/test-long` more.
+const RUNS: u64 = 300;
 
 /// Returns a number that the environment names.
 #[expect(
@@ -124,7 +128,7 @@ fn search(first: u64, count: u64, mode: &Mode) -> Option<u64> {
 }
 
 /// Returns a failing run with as many steps left out as can be found.
-fn shrink(seed: u64, mode: &Mode) -> Mode {
+fn shrink(seed: u64, mode: &Mode, why: &str) -> Mode {
     let mut best = mode.clone();
     let mut size = play(seed, mode).steps;
     best.steps = size;
@@ -132,13 +136,23 @@ fn shrink(seed: u64, mode: &Mode) -> Mode {
         for first in (0..best.steps).step_by(size) {
             let mut tried = best.clone();
             tried.skipped.extend(first..first + size);
-            if tried.skipped != best.skipped && play(seed, &tried).failure.is_some() {
+            if tried.skipped == best.skipped {
+                continue;
+            }
+            let failure = play(seed, &tried).failure;
+            if failure.is_some_and(|other| kind(&other) == kind(why)) {
                 best = tried;
             }
         }
         size /= 2;
     }
     best
+}
+
+/// Returns what a failure is, without the numbers in it.
+fn kind(why: &str) -> String {
+    let words = why.chars().filter(|sign| !sign.is_ascii_digit());
+    words.take(30).collect()
 }
 
 /// Tells the story of a failed run, with as few steps as it fails with.
@@ -151,7 +165,7 @@ fn report(seed: u64, mode: &Mode) -> String {
     let mut shortest = if is_whole {
         mode.clone()
     } else {
-        shrink(seed, mode)
+        shrink(seed, mode, &why)
     };
     shortest.tells = true;
     let verdict = play(seed, &shortest);

@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 /// Pause between two ticks, in ms.
-const TICK_MS: (u64, u64) = (800, 1500);
+const TICK_MS: (u64, u64) = (1_000, 2_200);
 
 /// A node in one of its lives.
 pub(super) struct Node {

@@ -217,7 +217,7 @@ impl Oracle {
         }
         match drawn::check_order(before, after) {
             Ok(order) => {
-                self.history.draw(order);
+                self.history.draw(order, after.list.len() as u64);
                 crowd.drawn(&self.history, step.at_ms);
             }
             Err(why) => self.fail(why),

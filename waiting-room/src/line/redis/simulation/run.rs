@@ -408,7 +408,7 @@ impl Run {
         let is_late = stored
             .draw
             .is_due(stored.sale_at + LATE_MS as i64, store_ms);
-        if stored.draw.is_undrawn() && is_late {
+        if stored.draw.is_undrawn() && is_late && !stored.is_sold_out() {
             return Some("the draw is due and not held".to_owned());
         }
         let inner = self.world.lock();

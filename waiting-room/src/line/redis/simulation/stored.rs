@@ -118,8 +118,8 @@ pub(super) struct Stored {
     pub(super) rate: i64,
     pub(super) batch_ms: i64,
     pub(super) max_active: i64,
-    /// Seats that the checkout reported.
-    available: i64,
+    /// Seats that the checkout reported: in all, available, held.
+    seats: [i64; 3],
     /// When it did; 0 if it never did.
     seats_at: i64,
     pub(super) is_paused: bool,
@@ -273,7 +273,7 @@ impl Stored {
         self.rate = field("rate");
         self.batch_ms = field("batch_ms");
         self.max_active = field("max_active");
-        self.available = field("available");
+        self.seats = ["capacity", "available", "held"].map(field);
         self.seats_at = field("seats_at");
         self.is_paused = field("paused") == 1;
         self.sale_at = field("sale_at");
@@ -319,11 +319,14 @@ impl Stored {
             || inside.any(|slot| slot.visitor == Some(visitor))
     }
 
-    /// Returns whether the store has these counts: the capacity and the seats that are available.
+    /// Returns whether no seat is left, or may come back.
+    pub(super) fn is_sold_out(&self) -> bool {
+        self.seats_at > 0 && self.seats[0] > 0 && self.seats[1..] == [0, 0]
+    }
+
+    /// Returns whether the store has these counts: seats in all, available, held.
     pub(super) fn has_seats(&self, counts: &[&[u8]]) -> bool {
-        counts
-            .get(1)
-            .is_some_and(|text| number(text) == self.available)
+        counts.iter().map(|text| number(text)).eq(self.seats)
     }
 
     /// Returns how many may be inside after an admission at this time of the store.
@@ -335,7 +338,7 @@ impl Stored {
         if is_stale {
             0
         } else {
-            self.max_active.min(self.available)
+            self.max_active.min(self.seats[1])
         }
     }
 

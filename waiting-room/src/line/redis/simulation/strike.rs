@@ -120,6 +120,8 @@ impl Run {
                 .crowd
                 .excuse("no node knows all numbers that were given");
         }
+        let inner = &mut *inner;
+        inner.crowd.lost(&inner.oracle.history);
         inner.losing_until_ms = u64::MAX;
     }
 
