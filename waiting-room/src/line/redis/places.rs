@@ -116,6 +116,9 @@ impl EventLine {
     ) -> Result<Option<Spot>, Refused> {
         let units = Units::One(Unit::of(visitor));
         let answer = self.run(operation, units).await?;
+        if answer.reply.fields().number("is_deaf") == 1 {
+            self.cache().hear(visitor);
+        }
         let value = answer.units.first();
         let Some(place) = value.and_then(|value| PlaceReply::read(visitor, value)) else {
             return Ok(None);

@@ -27,6 +27,8 @@ pub(super) struct Crowd {
     pub(super) excuse: Option<String>,
     pub(super) failure: Option<String>,
     holders: BTreeMap<u64, usize>,
+    /// When the event was created, in ms since the beginning.
+    created_ms: u64,
 }
 
 impl Crowd {
@@ -37,6 +39,7 @@ impl Crowd {
             excuse: None,
             failure: None,
             holders: BTreeMap::new(),
+            created_ms: 0,
         }
     }
 
@@ -64,7 +67,8 @@ impl Crowd {
     }
 
     /// Forgets all places, of an event that was deleted. Sockets stay open until they are told.
-    pub(super) fn begin_anew(&mut self) {
+    pub(super) fn begin_anew(&mut self, now_ms: u64) {
+        self.created_ms = now_ms;
         self.holders.clear();
         for fan in &mut self.fans {
             fan.forget();
@@ -73,6 +77,11 @@ impl Crowd {
                 ..Unknown::default()
             };
         }
+    }
+
+    /// Returns whether an answer may be about an event that was deleted since it was asked for.
+    pub(super) fn is_outdated(&self, asked_ms: u64) -> bool {
+        asked_ms < self.created_ms
     }
 
     /// Takes note of a loss of data. Who came between the opening and the draw, and has not asked
@@ -91,17 +100,20 @@ impl Crowd {
     pub(super) fn drawn(&mut self, history: &History, now_ms: u64) {
         for at in 0..self.fans.len() {
             let fan = &self.fans[at];
-            let waits = fan.state == Some(VisitorState::Waiting) && fan.is_provisional;
+            let Some(state) = fan.state.filter(|_| fan.is_provisional) else {
+                continue;
+            };
+            let is_silent = fan.unknown.missed || self.is_silent(fan, now_ms);
             let may_have_ended =
-                fan.unknown.left || fan.unknown.ejected || self.is_silent(fan, now_ms);
-            if !waits || may_have_ended || history.drawn_number(fan.visitor).is_some() {
+                is_over(state) || fan.unknown.left || fan.unknown.ejected || is_silent;
+            if history.drawn_number(fan.visitor).is_some() {
                 continue;
             }
-            if history.has_lost_since(fan.told_ms) {
+            if history.has_lost_since(fan.told_ms) && (may_have_ended || !fan.is_connected()) {
                 let fan = &mut self.fans[at];
                 fan.forget();
                 fan.unknown.joined = true;
-            } else {
+            } else if !may_have_ended {
                 self.fail(at, "was in line and is not drawn");
             }
         }
@@ -120,11 +132,14 @@ impl Crowd {
     /// Records that a node cannot reach the store, or has reached it again.
     pub(super) fn cut_off(&mut self, node: usize, is_cut_off: bool, now_ms: u64) {
         self.forget_vain(node);
-        for fan in &mut self.fans {
+        for at in 0..self.fans.len() {
+            let is_silent = self.is_silent(&self.fans[at], now_ms);
+            let fan = &mut self.fans[at];
             let socket = fan.socket.as_mut().filter(|socket| socket.node == node);
             if let Some(socket) = socket.filter(|socket| socket.is_cut_off != is_cut_off) {
                 socket.is_cut_off = is_cut_off;
                 fan.heard_ms = now_ms;
+                fan.unknown.missed |= is_silent;
             }
         }
     }
@@ -152,8 +167,14 @@ impl Crowd {
     }
 
     /// Takes an answer without a place.
-    pub(super) fn told_nothing(&mut self, at: usize) {
-        if self.fans[at].state.is_some() {
+    pub(super) fn told_nothing(&mut self, at: usize, history: &History) {
+        let fan = &mut self.fans[at];
+        let had_number = fan.number > 0 && !fan.is_provisional;
+        if fan.state.is_some_and(is_over) && !had_number && history.has_lost_since(0) {
+            // A place that was over before the draw.
+            fan.forget();
+            fan.unknown.joined = true;
+        } else if fan.state.is_some() {
             self.fail(at, "has no place any more");
         }
     }
@@ -167,6 +188,7 @@ impl Crowd {
         let fan = &mut self.fans[at];
         (fan.heard_ms, fan.vain) = (times.now_ms, None);
         fan.told_ms = times.asked_ms;
+        fan.unknown.missed = false;
         fan.clock_ms = times.clock_ms();
     }
 
@@ -248,6 +270,9 @@ impl Crowd {
         if state == VisitorState::Ejected && spot.standing != VisitorState::Ejected {
             return Err("was ejected and is back".to_owned());
         }
+        if is_drawn && is_over(state) && may_be_newer {
+            return Ok(());
+        }
         if spot.number != fan.number && !is_drawn {
             let may_have_ended = is_over(state)
                 || self.may_end(fan, VisitorState::Missed, times, history)
@@ -316,7 +341,8 @@ impl Crowd {
             return inside_ms.is_some_and(|inside| inside >= claim_ms + session_ms);
         }
         let waits = fan.state == Some(VisitorState::Waiting);
-        waits && self.is_silent(fan, now) || inside_ms.is_some_and(|inside| inside >= claim_ms)
+        let is_silent = fan.unknown.missed || self.is_silent(fan, now);
+        waits && is_silent || inside_ms.is_some_and(|inside| inside >= claim_ms)
     }
 
     /// Returns whether a fan gave no sign of life for so long that the place may be over.

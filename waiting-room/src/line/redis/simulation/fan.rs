@@ -6,7 +6,7 @@ use crate::hub::EventHub;
 use crate::line::redis::Redis;
 use crate::line::{Claimed, Joined, Line as _, LineView, Refused, Spot, VisitorState};
 use crate::pass::Pass;
-use crate::place::find_place;
+use crate::place::{find_place, keeps_socket};
 use shared::ids::{EventId, VisitorId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,8 +55,11 @@ impl Drop for Visit {
 }
 
 impl Visit {
-    /// Begins a request unless the fan has one under way.
+    /// Begins a request unless the fan has one under way. A node ticks before it serves any.
     pub(super) fn begin(door: &Door, fan: usize) -> Option<Visit> {
+        if door.hub.lock().is_none() {
+            return None;
+        }
         let asked_ms = door.world.now_ms();
         let mut inner = door.world.lock();
         let kept = &mut inner.crowd.fans[fan];
@@ -122,11 +125,14 @@ impl Visit {
         world.tell(|| format!("fan {} is told {spot:?}", self.fan));
         let mut inner = world.lock();
         let inner = &mut *inner;
+        if inner.crowd.is_outdated(self.asked_ms) {
+            return;
+        }
         match spot {
             Some(spot) => inner
                 .crowd
                 .told(self.fan, spot, times, &inner.oracle.history),
-            None => inner.crowd.told_nothing(self.fan),
+            None => inner.crowd.told_nothing(self.fan, &inner.oracle.history),
         }
         if pass.is_some() {
             inner.crowd.fans[self.fan].pass = pass;
@@ -291,7 +297,7 @@ impl Visit {
         match self.find_place(&socket.pass).await {
             Ok(Some(found)) => {
                 self.tell_socket(&found);
-                socket.is_recorded &= found.number == spot.number || is_drawn_since;
+                socket.is_recorded &= keeps_socket(&spot, &found, front);
                 socket.spot = found;
                 socket.pass = self.pass_of(&found).unwrap_or(socket.pass);
                 true
@@ -349,6 +355,9 @@ impl Visit {
         let times = self.times();
         let mut inner = self.door.world.lock();
         let inner = &mut *inner;
+        if inner.crowd.is_outdated(self.asked_ms) {
+            return;
+        }
         match claimed {
             Ok(Claimed::Until(until)) => inner.crowd.told_claimed(self.fan, until, times),
             Ok(Claimed::Lapsed) => {

@@ -14,6 +14,8 @@ pub(super) struct Unknown {
     pub(super) claimed: bool,
     pub(super) finished: bool,
     pub(super) ejected: bool,
+    /// The node of the socket was cut off for too long before it reached the store again.
+    pub(super) missed: bool,
 }
 
 /// An open socket.

@@ -189,8 +189,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     with(Fault::NodeCutOff, "  m.registered = m.registered + 1\n", ""),
     with(
         Fault::StoreRestarted,
-        "ended < 100 and owner(n) == 0 and is_waiting(n)",
-        "ended < 100 and is_waiting(n)",
+        "ended < STEP and owner(n) == 0 and is_waiting(n)",
+        "ended < STEP and is_waiting(n)",
     ),
     with(
         Fault::StoreRolledBack,
@@ -242,7 +242,22 @@ pub(super) const MUTATIONS: &[Mutation] = &[
 
 /// Changes of the scripts that show in draws.
 pub(super) const MUTATIONS_OF_DRAWS: &[Mutation] = &[
-    in_draws("m.needs_beacon == m.has_beacon then", "true then"),
+    in_draws("m.needs_beacon == m.has_beacon and", "true and"),
+    in_draws_with(
+        Fault::StoreFlushed,
+        "m.has_beacon and have_returned() then",
+        "m.has_beacon then",
+    ),
+    in_draws_with(
+        Fault::StoreFrozen,
+        "answers, 'is_deaf', m.draw == 2 and 1 or 0 }",
+        "answers }",
+    ),
+    in_draws_with(
+        Fault::MessagesStalled,
+        "if (ARGV[i + 2] == '1') ~= (m.draw == 1) then n = 0 end",
+        "",
+    ),
     in_draws("'has_beacon', 1, 'revision'", "'revision'"),
     in_draws(
         "stage == 2 and m.draw ~= 1 and m.draw ~= 2 then",
@@ -260,7 +275,7 @@ pub(super) const MUTATIONS_OF_DRAWS: &[Mutation] = &[
         "if m.draw == 1 then place[",
     ),
     in_draws(
-        "undrawn ~= '' and m.draw == 3 and 0 or tonumber",
+        "undrawn ~= '' and m.draw ~= 1 and m.draw ~= 2 and 0 or tonumber",
         "tonumber",
     ),
     in_draws("stage <= 3, m.draw == 1 and 1 or 0", "stage <= 3, 0"),
@@ -297,8 +312,8 @@ pub(super) const MUTATIONS_OF_DRAWS: &[Mutation] = &[
     ),
     in_draws("m.head = 3, count, count,", "m.head = 3, m.numbers, count,"),
     in_draws(
-        "m.revision = m.changes + 1, m.revision + 1\nlocal reaping",
-        "m.revision = m.changes + 1, m.revision\nlocal reaping",
+        "m.revision = m.changes + 1, m.revision + 1\n-- Nodes",
+        "m.revision = m.changes + 1, m.revision\n-- Nodes",
     ),
     in_draws(
         "keys.drawn, keys.past, keys.codes",

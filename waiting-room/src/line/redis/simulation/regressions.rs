@@ -12,6 +12,13 @@ fn call(server: &mut Server, script: &Script, arguments: &[&str]) -> Reply {
     server.execute(START_MS * 1000, &words.collect::<Vec<_>>())
 }
 
+fn server() -> Server {
+    Server::new(Life {
+        run_id: "1".repeat(40),
+        replication_id: "2".repeat(40),
+    })
+}
+
 /// Creates an event with a draw in this stage.
 fn create(server: &mut Server, stage: &str) {
     let fields = ["creation", "aa", "life", "bb", "draw", stage, "away_ms"];
@@ -21,10 +28,7 @@ fn create(server: &mut Server, stage: &str) {
 
 /// Number that a store has of a visitor who shows one.
 fn number_after(stage: &str, mark: &str) -> Reply {
-    let mut server = Server::new(Life {
-        run_id: "1".repeat(40),
-        replication_id: "2".repeat(40),
-    });
+    let mut server = server();
     create(&mut server, stage);
     let visitor = VisitorId(7).to_string();
     let reply = call(&mut server, &script::REENTER, &[&visitor, "10", mark, "1"]);
@@ -37,6 +41,20 @@ fn number_after(stage: &str, mark: &str) -> Reply {
     match &units[0] {
         Reply::Array(place) => place[1].clone(),
         none => none.clone(),
+    }
+}
+
+/// A sign of life that a node told of during a draw, when nothing is recorded, was lost.
+#[test]
+fn a_poll_during_a_draw_is_to_be_told_again() {
+    for (stage, is_deaf) in [("1", 0), ("2", 1), ("3", 0)] {
+        let mut server = server();
+        create(&mut server, stage);
+        let visitor = VisitorId(7).to_string();
+        let Reply::Array(values) = call(&mut server, &script::PLACE, &[&visitor]) else {
+            panic!("no reply");
+        };
+        assert_eq!(values.last(), Some(&Reply::Integer(is_deaf)), "{stage}");
     }
 }
 

@@ -19,11 +19,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
 
+/// Time within which each node has ticked, in ms.
+const BEGIN_MS: u64 = 2_300;
 /// Time after which everything has come to agree, in ms.
 const SETTLED_MS: u64 = 8_000;
 /// The same where the fans of nodes that died must have been noticed.
 const REAPED_MS: u64 = 16_000;
 
+/// Time after a loss within which a draw may still wait, in ms, with some to notice the loss.
+const RETURN_MS: u64 = 45_000;
 /// Time by which something due may be late, in ms.
 const LATE_MS: u64 = 5_000;
 
@@ -128,7 +132,7 @@ impl Run {
         if let Some(door) = self.door(0) {
             self.create_at(&door).await;
         }
-        sleep(Duration::from_millis(1500)).await;
+        sleep(Duration::from_millis(BEGIN_MS)).await;
         let wires = self.plan.wires(&mut self.dice);
         self.world.lock().wires = wires;
         for step in 0..self.plan.steps {
@@ -364,6 +368,12 @@ impl Run {
         });
     }
 
+    /// Returns whether fans may still come back after a loss, for whom a draw waits.
+    fn has_lost_lately(&self) -> bool {
+        let since_ms = self.world.now_ms().saturating_sub(RETURN_MS);
+        self.world.lock().oracle.history.has_lost_since(since_ms)
+    }
+
     /// Ends all faults and sees whether everything comes to agree.
     async fn settle(&mut self) {
         self.world.lock().wires = Wires::default();
@@ -371,7 +381,11 @@ impl Run {
         self.world
             .tell(|| "the end: everything works again".to_owned());
         let has_died = self.plan.faults.iter().any(|fault| fault.ends_nodes());
-        let rest = if has_died { REAPED_MS } else { SETTLED_MS };
+        // A draw that was interrupted is taken over as late as that.
+        let rest = match has_died || self.plan.draw.is_some() {
+            true => REAPED_MS,
+            false => SETTLED_MS,
+        };
         sleep(Duration::from_millis(rest)).await;
         if let Some(why) = self.disagreement() {
             self.world.lock().oracle.fail(why);
@@ -408,7 +422,8 @@ impl Run {
         let is_late = stored
             .draw
             .is_due(stored.sale_at + LATE_MS as i64, store_ms);
-        if stored.draw.is_undrawn() && is_late && !stored.is_sold_out() {
+        let is_waited_for = self.has_lost_lately();
+        if stored.draw.is_undrawn() && is_late && !stored.is_sold_out() && !is_waited_for {
             return Some("the draw is due and not held".to_owned());
         }
         let inner = self.world.lock();

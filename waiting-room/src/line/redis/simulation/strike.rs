@@ -173,7 +173,8 @@ impl Run {
         if door.line.remove(&self.event).await.is_err() {
             return self.world.lock().crowd.excuse("the event was half removed");
         }
-        self.world.lock().begin_anew();
+        let now_ms = self.world.now_ms();
+        self.world.lock().begin_anew(now_ms);
         door.forget();
         self.create_at(&door).await;
     }

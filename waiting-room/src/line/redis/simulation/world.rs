@@ -441,9 +441,9 @@ impl Inner {
     }
 
     /// Forgets the event, which was deleted.
-    pub(super) fn begin_anew(&mut self) {
+    pub(super) fn begin_anew(&mut self, now_ms: u64) {
         self.oracle.begin_anew();
-        self.crowd.begin_anew();
+        self.crowd.begin_anew(now_ms);
     }
 
     fn note_restart(&mut self) {
