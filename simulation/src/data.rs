@@ -213,6 +213,12 @@ impl Database {
         (!is_over).then_some(&*entry.value)
     }
 
+    /// Returns the value of a key to keep: it is not changed in place as long as it is shared.
+    pub fn shared(&self, key: &[u8]) -> Option<&Arc<Value>> {
+        self.value(key)?;
+        self.keys.get(key).map(|entry| &entry.value)
+    }
+
     /// Returns the names of all keys.
     pub fn names(&self) -> Vec<Vec<u8>> {
         let there = self.keys.keys().filter(|key| self.value(key).is_some());

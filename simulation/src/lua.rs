@@ -5,6 +5,7 @@ use crate::commands;
 use crate::data::{Database, Reply};
 use crate::libraries;
 use crate::number::general;
+use mlua::state::{GcIncParams, GcMode};
 use mlua::{Error, Function, Lua, LuaOptions, Result, StdLib, Table, Value, Variadic};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -14,6 +15,9 @@ use std::rc::Rc;
 const TAKEN: [&str; 6] = [
     "dofile", "loadfile", "module", "print", "require", "newproxy",
 ];
+
+/// Size of the heap at which garbage is collected again, in percent of that after the last time.
+const GC_PAUSE: i32 = 1_000;
 
 thread_local! {
     static ENGINE: Engine = Engine::new().expect("Lua starts");
@@ -73,6 +77,8 @@ impl Engine {
     fn new() -> Result<Engine> {
         let libs = StdLib::TABLE | StdLib::STRING | StdLib::MATH;
         let lua = Lua::new_with(libs, LuaOptions::new().catch_rust_panics(false))?;
+        // Little of the heap is garbage for long, and memory is not short.
+        lua.gc_set_mode(GcMode::Incremental(GcIncParams::default().pause(GC_PAUSE)));
         let database = Rc::new(RefCell::new(Database::default()));
         let globals = lua.globals();
         for name in TAKEN {
@@ -115,7 +121,10 @@ impl Engine {
         for (name, words) in [("KEYS", keys), ("ARGV", arguments)] {
             let table = self.lua.create_table_with_capacity(words.len(), 0)?;
             for (at, word) in words.iter().enumerate() {
-                table.raw_set(at + 1, self.lua.create_string(word)?)?;
+                match std::str::from_utf8(word) {
+                    Ok(text) => table.raw_seti(at + 1, text)?,
+                    Err(_) => table.raw_seti(at + 1, self.lua.create_string(word)?)?,
+                }
             }
             self.globals.raw_set(name, table)?;
         }
@@ -202,7 +211,15 @@ fn write(lua: &Lua, reply: Reply) -> Result<Value> {
         Reply::Array(replies) => {
             let table = lua.create_table_with_capacity(replies.len(), 0)?;
             for (at, reply) in replies.into_iter().enumerate() {
-                table.raw_set(at + 1, write(lua, reply)?)?;
+                // A text takes no reference, which others do until they are in the table.
+                let text = match &reply {
+                    Reply::Bulk(bytes) => std::str::from_utf8(bytes).ok(),
+                    _ => None,
+                };
+                match text {
+                    Some(text) => table.raw_seti(at + 1, text)?,
+                    None => table.raw_seti(at + 1, write(lua, reply)?)?,
+                }
             }
             Value::Table(table)
         }

@@ -193,6 +193,17 @@ pub(crate) async fn find_place(
     Ok(given_back.or(known))
 }
 
+/// Returns whether the line knows that a place has the socket which an earlier answer found a place
+/// for: that was the same place, or the one with which the visitor was drawn. A visitor who joined
+/// again has a new place without a socket.
+pub(crate) fn keeps_socket(before: &Spot, now: &Spot, front: &LineView) -> bool {
+    let is_drawn_since = before.is_provisional && !now.is_provisional;
+    match is_drawn_since {
+        true => (1..=front.drawn).contains(&now.number),
+        false => now.number == before.number,
+    }
+}
+
 /// Returns the URL that admitted fans are sent to.
 pub(crate) fn checkout_url(event: &EventId, settings: &EventSettings) -> String {
     let ours = || format!("/e/{event}/seats");

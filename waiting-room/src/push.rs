@@ -8,7 +8,7 @@ use crate::hub::{EventHub, OpenSocket};
 use crate::instruments::ToldWait;
 use crate::line::{Life, LineView, Phase, Refused, Spot, VisitorState, Wait};
 use crate::pass::Pass;
-use crate::place::{Place, due_after, told_wait};
+use crate::place::{Place, due_after, keeps_socket, told_wait};
 use axum::extract::{Extension, Path, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
@@ -326,9 +326,7 @@ impl FanSocket {
         };
         match self.room.find_place(&self.event, &pass).await {
             Ok(Some(spot)) => {
-                // The visitor joined again; the line does not know yet that the new place has a
-                // socket.
-                self.is_recorded &= spot.number == number || is_drawn_since;
+                self.is_recorded &= keeps_socket(&self.spot, &spot, front);
                 self.life = front.life;
                 self.spot = spot;
                 true

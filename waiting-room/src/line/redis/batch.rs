@@ -27,6 +27,8 @@ const RETRY: Duration = Duration::from_millis(60);
 pub(super) struct Unit {
     pub(super) visitor: Option<VisitorId>,
     pub(super) number: Option<u64>,
+    /// Whether that is a number of before the draw.
+    pub(super) is_provisional: Option<bool>,
     /// Whether this node holds the visitor's socket.
     pub(super) is_connected: Option<bool>,
 }
@@ -37,6 +39,7 @@ impl Unit {
         Unit {
             visitor: Some(visitor),
             number: None,
+            is_provisional: None,
             is_connected: None,
         }
     }
@@ -54,6 +57,7 @@ impl Unit {
         Unit {
             visitor: None,
             number: Some(number),
+            is_provisional: None,
             is_connected: None,
         }
     }
@@ -65,9 +69,9 @@ impl Unit {
         if let Some(number) = self.number {
             arguments.push(number.to_string().into_bytes());
         }
-        if let Some(is_connected) = self.is_connected {
-            arguments.push(vec![if is_connected { b'1' } else { b'0' }]);
-        }
+        let marks = [self.is_provisional, self.is_connected];
+        let marks = marks.into_iter().flatten();
+        arguments.extend(marks.map(|mark| vec![if mark { b'1' } else { b'0' }]));
     }
 }
 

@@ -41,9 +41,8 @@ impl Number {
 /// A visitor whose place is to be restored.
 pub(super) struct Returning {
     pub(super) visitor: VisitorId,
-    /// 0 if only the number of the arrival is known, which says nothing of the drawn one; the next
-    /// request of the socket brings that.
-    pub(super) number: u64,
+    /// That of the arrival says nothing of the drawn one; the next request of the socket brings that.
+    pub(super) number: Number,
 }
 
 /// A view, and the time at which this node requested it.
@@ -313,30 +312,20 @@ impl LineCache {
 
     /// Has the place of a visitor recorded again if a socket of theirs is open here.
     pub(super) fn return_one(&mut self, visitor: VisitorId) {
-        let kept = self.connected.get(&visitor).copied();
-        let number = kept.map(|kept| self.number_to_return(kept));
+        let number = self.connected.get(&visitor).copied();
         self.returning
             .extend(number.map(|number| Returning { visitor, number }));
-    }
-
-    fn number_to_return(&self, kept: Number) -> u64 {
-        let is_drawn = self.draw == Some(DrawStage::Drawn);
-        if kept.is_provisional && is_drawn {
-            0
-        } else {
-            kept.number
-        }
     }
 
     /// Has the places of all visitors with open sockets here recorded again.
     pub(super) fn return_all(&mut self) {
         let returning = self.connected.iter().map(|(visitor, kept)| Returning {
             visitor: *visitor,
-            number: self.number_to_return(*kept),
+            number: *kept,
         });
         self.returning = returning.collect();
         // By their numbers, so that those of a batch lie together.
-        let number = |one: &Returning| (one.number, one.visitor);
+        let number = |one: &Returning| (one.number.number, one.visitor);
         self.returning.sort_unstable_by_key(number);
     }
 

@@ -24,6 +24,8 @@ const DEADLINE: usize = 6;
 const AT_ONCE: usize = 16;
 /// Numbers read at once.
 const PAGE: usize = 8 * CHUNK;
+/// Entries that are sorted at once, which takes less than a millisecond for fewer.
+const SORTED_HERE: usize = 500;
 /// Time between two signs of life of the node that holds the draw.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
@@ -84,14 +86,20 @@ impl Attempt {
         let waiting = self.read(numbers).await?;
         let entries = waiting.partition_point(|one| one.number <= last);
         tracing::info!(entries, "draw held");
-        // On a blocking thread: a million hashes take a second.
-        let sorted = tokio::task::spawn_blocking(move || {
+        let sort = move || {
             let (entered, later) = waiting.split_at(entries);
             let (mut order, root) = sort(entered, &seed, round.as_ref());
             order.extend_from_slice(later);
             (order, root)
-        });
-        let (order, root) = sorted.await.map_err(|_| CallError::Away)?;
+        };
+        // On a blocking thread: a million hashes take a second.
+        let (order, root) = match entries {
+            ..SORTED_HERE => sort(),
+            _ => {
+                let sorted = tokio::task::spawn_blocking(sort).await;
+                sorted.map_err(|_| CallError::Away)?
+            }
+        };
         self.write(&order, entries).await?;
         let outcome = Outcome {
             at: begun.time("now"),

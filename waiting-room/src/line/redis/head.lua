@@ -18,8 +18,9 @@ local CHUNK, NODE_MS, IDLE_MS, CHANGES_KEPT = 512, 10000, 600000, 10000
 -- Number of visitors that one step of a tick admits or ends, so that no step takes over 5 ms.
 local STEP = 50
 -- The shortest and the longest time of a recovery. Within the first, nodes are heard that no other
--- node knows of yet. And the time after an outage within which nodes tell who asked in vain.
-local SETTLE_MS_MIN, SETTLE_MS, HEED_MS = 3000, 5000, 3000
+-- node knows of yet. And the time after an outage or a draw within which nodes tell who asked in vain.
+-- And the time after a loss for which a draw waits for fans to come back: longer than between two polls.
+local SETTLE_MS_MIN, SETTLE_MS, HEED_MS, RETURN_MS = 3000, 5000, 3000, 30000
 local run = string.match(call('INFO', 'replication'), 'master_replid:(%x+)')
 local got = call('HMGET', keys.meta, 'run', 'life', 'creation', unpack(FIELDS))
 if not got[3] then return { 'gone' } end

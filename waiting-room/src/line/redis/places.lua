@@ -98,7 +98,7 @@ local function place_of(found, i, is_exact)
     while NAMES[state] ~= name do state = state + 1 end
     -- A place that ended before the draw has no number after it. How one with a number ended, nodes
     -- may have known better.
-    n = undrawn ~= '' and m.draw == 3 and 0 or tonumber(number)
+    n = undrawn ~= '' and m.draw ~= 1 and m.draw ~= 2 and 0 or tonumber(number)
     state = n > 0 and end_of(n) or state
     place = { 'number', n, 'state', state }
   else

@@ -116,6 +116,9 @@ impl EventLine {
     ) -> Result<Option<Spot>, Refused> {
         let units = Units::One(Unit::of(visitor));
         let answer = self.run(operation, units).await?;
+        if answer.reply.fields().number("is_deaf") == 1 {
+            self.cache().hear(visitor);
+        }
         let value = answer.units.first();
         let Some(place) = value.and_then(|value| PlaceReply::read(visitor, value)) else {
             return Ok(None);
@@ -180,6 +183,7 @@ impl EventLine {
             return Ok(None);
         }
         let unit = Unit {
+            is_provisional: Some(pass.is_provisional),
             is_connected: Some(false),
             ..Unit::with(pass.visitor, pass.number)
         };

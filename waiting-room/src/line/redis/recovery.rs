@@ -144,7 +144,8 @@ impl EventLine {
     async fn tell_some(&self, visitors: &[VisitorId]) -> bool {
         let words: Vec<String> = visitors.iter().map(VisitorId::to_string).collect();
         let words: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
-        let is_told = self.caller.call(&script::PLACE, &words).await.is_ok();
+        let told = self.caller.call(&script::PLACE, &words).await;
+        let is_told = told.is_ok_and(|reply| reply.fields().number("is_deaf") == 0);
         if is_told {
             let mut cache = self.cache();
             for visitor in visitors {
@@ -193,19 +194,14 @@ impl EventLine {
             cache.returning.split_off(from)
         };
         if !returning.is_empty() {
-            // Those whose sockets closed or whose numbers changed meanwhile are not what they were.
-            let units = returning.iter().filter(|one| {
-                let cache = self.cache();
-                cache.connected.contains_key(&one.visitor)
-            });
-            let units = units.map(|one| Unit {
-                is_connected: Some(true),
-                ..Unit::with(one.visitor, one.number)
+            // Of those whose sockets closed meanwhile the store is told as well: for a visitor that
+            // it had lost, it took no note of the close.
+            let units = returning.iter().map(|one| Unit {
+                is_provisional: Some(one.number.is_provisional),
+                is_connected: Some(self.cache().connected.contains_key(&one.visitor)),
+                ..Unit::with(one.visitor, one.number.number)
             });
             let units: Vec<Unit> = units.collect();
-            if units.is_empty() {
-                return Some(true);
-            }
             let sent = self.batches.run(REENTER, Units::Many(units.into())).await;
             let mut cache = self.cache();
             if sent.is_err() {

@@ -7,7 +7,8 @@
 -- and those of head.lua, numbers.lua, places.lua, nodes.lua, hold.lua
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
--- ARGV[3…] visitor, number, and 1 if this node holds their socket, in turn, at most 50 of each
+-- ARGV[3…] visitor, number, 1 if that is one of before the draw, and 1 if this node holds their
+--   socket, in turn, at most 50 of each
 -- Returns units: for each a place, or '' if the number now belongs to another visitor. {'busy'}
 -- during a draw and during a recovery, when more may be reported.
 if m.draw == 2 or m.settle_until > 0 then return { 'busy' } end
@@ -48,12 +49,14 @@ local function take(visitor, n)
   end
 end
 
-for i = 3, #ARGV, 3 do
-  local visitor, n, is_connected = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2] == '1'
-  local place, state, number = place_of(look_up({ visitor }), 1, #ARGV <= 5)
+for i = 3, #ARGV, 4 do
+  local visitor, n, is_connected = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 3] == '1'
+  -- Sent before the draw, it says nothing of the number after it; nor the other way round.
+  if (ARGV[i + 2] == '1') ~= (m.draw == 1) then n = 0 end
+  local place, state, number = place_of(look_up({ visitor }), 1, #ARGV <= 6)
   if n > 0 and may_take(n, state, number) then
     take(visitor, n)
-    place, state, number = place_of(look_up({ visitor }), 1, #ARGV <= 5)
+    place, state, number = place_of(look_up({ visitor }), 1, #ARGV <= 6)
   end
   if number and number > 0 then
     if is_connected then

@@ -49,6 +49,13 @@ if is_lost then
   m.last_batch, m.owed = clock, 0
   call('HSET', keys.meta, 'run', run, 'life', m.life)
 end
+
+-- Returns whether all who waited before a loss of data have come back, or had the time to.
+local function have_returned()
+  if m.return_by == 0 or now >= m.return_by - m.away_ms + RETURN_MS then return true end
+  return call('ZCARD', keys.waiting) >= m.waiting
+end
+
 local index, registration, stage = 0, 0, phase()
 if not is_read_only then
   -- While no visitor is in line, nodes hold no sockets that matter, and a sign of life lasts for ten
@@ -77,7 +84,7 @@ if not is_read_only then
     if more == 0 and now >= m.return_by then more = lapse_away() end
     if more == 0 then more = lapse_silent() end
     fix_entries(stage)
-    if m.draw == 1 and stage >= 2 and stage <= 3 and m.needs_beacon == m.has_beacon then
+    if m.draw == 1 and stage >= 2 and stage <= 3 and m.needs_beacon == m.has_beacon and have_returned() then
       m.draw, m.revision = 2, m.revision + 1
     end
     if more == 0 and stage == 2 and m.draw ~= 1 and m.draw ~= 2 then more = admit() end

@@ -1,85 +1,15 @@
 //! The fans: what each of them was told, and whether what they are told next keeps the promises.
 
+use super::fan_state::{Fan, Times, Unknown, Vain, is_over, rank};
 use super::history::History;
 use super::stored::Stored;
-use crate::line::{Slot, Spot, VisitorState};
-use crate::pass::Pass;
+use crate::line::{Spot, VisitorState};
 use shared::ids::VisitorId;
 use shared::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Time that a node may have been silent for when it fails, in ms.
 const BEAT_MS: u64 = 3_000;
-
-/// Steps that a fan took without learning their outcome.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Unknown {
-    pub(super) joined: bool,
-    /// A join without an answer may still arrive, and act when the place of another one is over.
-    pub(super) joined_late: bool,
-    pub(super) left: bool,
-    pub(super) claimed: bool,
-    pub(super) finished: bool,
-    pub(super) ejected: bool,
-}
-
-/// An open socket.
-#[derive(Clone, Debug)]
-pub(super) struct FanSocket {
-    pub(super) node: usize,
-    /// Life of the node.
-    pub(super) life: u64,
-    pub(super) spot: Spot,
-    pub(super) pass: Pass,
-    pub(super) is_recorded: bool,
-    /// Its node cannot reach the store, or could not a moment ago.
-    pub(super) is_cut_off: bool,
-}
-
-/// A request while the store did not answer.
-#[derive(Clone, Copy, Debug)]
-struct Vain {
-    node: usize,
-    /// Sign of life before it.
-    heard_ms: u64,
-}
-
-/// A fan.
-#[derive(Clone, Debug)]
-pub(super) struct Fan {
-    pub(super) visitor: VisitorId,
-    pub(super) pass: Option<Pass>,
-    /// State that the fan was told last; none without a place.
-    pub(super) state: Option<VisitorState>,
-    pub(super) number: u64,
-    pub(super) is_provisional: bool,
-    pub(super) slot: Option<Slot>,
-    pub(super) socket: Option<FanSocket>,
-    /// Last sign of life that the line could learn of, in ms since the beginning.
-    pub(super) heard_ms: u64,
-    /// The sign of life that the store has yet to hear of.
-    vain: Option<Vain>,
-    /// By how many ms the store's clock was set when the fan was told of the slot; none if it was
-    /// set at that moment.
-    clock_ms: Option<i64>,
-    /// A request is under way.
-    pub(super) is_busy: bool,
-    pub(super) unknown: Unknown,
-}
-
-impl Fan {
-    /// Returns whether a socket is open for the place, and not for an older one.
-    pub(super) fn has_socket(&self) -> bool {
-        let socket = self.socket.as_ref();
-        socket.is_some_and(|socket| socket.spot.number == self.number)
-    }
-
-    /// Returns whether a socket keeps the place.
-    fn is_connected(&self) -> bool {
-        let socket = self.socket.as_ref().filter(|_| self.has_socket());
-        socket.is_some_and(|socket| !socket.is_cut_off)
-    }
-}
 
 /// What the fans of an event may expect.
 #[derive(Clone, Copy, Debug)]
@@ -97,66 +27,19 @@ pub(super) struct Crowd {
     pub(super) excuse: Option<String>,
     pub(super) failure: Option<String>,
     holders: BTreeMap<u64, usize>,
-}
-
-/// Times of an answer.
-#[derive(Clone, Copy)]
-pub(super) struct Times {
-    /// When it was asked for, in ms since the beginning.
-    pub(super) asked_ms: u64,
-    /// Now.
-    pub(super) now_ms: u64,
-    /// By how many ms the store's clock was set when it was asked for, and now.
-    pub(super) clocks_ms: [i64; 2],
-}
-
-impl Times {
-    /// Returns by how many ms the store's clock was set; none if it was set meanwhile.
-    fn clock_ms(self) -> Option<i64> {
-        let [asked, now] = self.clocks_ms;
-        (asked == now).then_some(now)
-    }
-}
-
-fn is_over(state: VisitorState) -> bool {
-    !matches!(
-        state,
-        VisitorState::Waiting | VisitorState::Admitted | VisitorState::Shopping
-    )
-}
-
-/// Returns how far a visitor has come.
-fn rank(state: VisitorState) -> u8 {
-    match state {
-        VisitorState::Waiting => 0,
-        VisitorState::Admitted => 1,
-        VisitorState::Shopping => 2,
-        _ => 3,
-    }
+    /// When the event was created, in ms since the beginning.
+    created_ms: u64,
 }
 
 impl Crowd {
     pub(super) fn new(visitors: impl Iterator<Item = VisitorId>, terms: Terms) -> Crowd {
-        let fans = visitors.map(|visitor| Fan {
-            visitor,
-            pass: None,
-            state: None,
-            number: 0,
-            is_provisional: false,
-            slot: None,
-            socket: None,
-            heard_ms: 0,
-            vain: None,
-            clock_ms: None,
-            is_busy: false,
-            unknown: Unknown::default(),
-        });
         Crowd {
-            fans: fans.collect(),
+            fans: visitors.map(Fan::new).collect(),
             terms,
             excuse: None,
             failure: None,
             holders: BTreeMap::new(),
+            created_ms: 0,
         }
     }
 
@@ -172,18 +55,67 @@ impl Crowd {
         self.excuse.get_or_insert_with(|| why.to_owned());
     }
 
+    /// Returns the visitors.
+    pub(super) fn visitors(&self) -> Vec<VisitorId> {
+        self.fans.iter().map(|fan| fan.visitor).collect()
+    }
+
+    /// Returns whether a fan was told the number that they drew.
+    pub(super) fn is_anyone_drawn(&self) -> bool {
+        let mut fans = self.fans.iter();
+        fans.any(|fan| fan.number > 0 && !fan.is_provisional)
+    }
+
     /// Forgets all places, of an event that was deleted. Sockets stay open until they are told.
-    pub(super) fn begin_anew(&mut self) {
+    pub(super) fn begin_anew(&mut self, now_ms: u64) {
+        self.created_ms = now_ms;
         self.holders.clear();
         for fan in &mut self.fans {
-            fan.state = None;
-            fan.number = 0;
-            fan.slot = None;
-            fan.pass = None;
+            fan.forget();
             fan.unknown = Unknown {
                 joined: fan.is_busy,
                 ..Unknown::default()
             };
+        }
+    }
+
+    /// Returns whether an answer may be about an event that was deleted since it was asked for.
+    pub(super) fn is_outdated(&self, asked_ms: u64) -> bool {
+        asked_ms < self.created_ms
+    }
+
+    /// Takes note of a loss of data. Who came between the opening and the draw, and has not asked
+    /// since, is in no list and has no number to show.
+    pub(super) fn lost(&mut self, history: &History) {
+        for fan in &mut self.fans {
+            if fan.is_provisional && history.is_unlisted(fan.visitor) {
+                fan.forget();
+                fan.unknown.joined = true;
+            }
+        }
+    }
+
+    /// Takes note of a draw. Those who were in line at the opening are in it, except who has not
+    /// come back since the store lost its data.
+    pub(super) fn drawn(&mut self, history: &History, now_ms: u64) {
+        for at in 0..self.fans.len() {
+            let fan = &self.fans[at];
+            let Some(state) = fan.state.filter(|_| fan.is_provisional) else {
+                continue;
+            };
+            let is_silent = fan.unknown.missed || self.is_silent(fan, now_ms);
+            let may_have_ended =
+                is_over(state) || fan.unknown.left || fan.unknown.ejected || is_silent;
+            if history.drawn_number(fan.visitor).is_some() {
+                continue;
+            }
+            if history.has_lost_since(fan.told_ms) && (may_have_ended || !fan.is_connected()) {
+                let fan = &mut self.fans[at];
+                fan.forget();
+                fan.unknown.joined = true;
+            } else if !may_have_ended {
+                self.fail(at, "was in line and is not drawn");
+            }
         }
     }
 
@@ -200,11 +132,14 @@ impl Crowd {
     /// Records that a node cannot reach the store, or has reached it again.
     pub(super) fn cut_off(&mut self, node: usize, is_cut_off: bool, now_ms: u64) {
         self.forget_vain(node);
-        for fan in &mut self.fans {
+        for at in 0..self.fans.len() {
+            let is_silent = self.is_silent(&self.fans[at], now_ms);
+            let fan = &mut self.fans[at];
             let socket = fan.socket.as_mut().filter(|socket| socket.node == node);
             if let Some(socket) = socket.filter(|socket| socket.is_cut_off != is_cut_off) {
                 socket.is_cut_off = is_cut_off;
                 fan.heard_ms = now_ms;
+                fan.unknown.missed |= is_silent;
             }
         }
     }
@@ -232,8 +167,14 @@ impl Crowd {
     }
 
     /// Takes an answer without a place.
-    pub(super) fn told_nothing(&mut self, at: usize) {
-        if self.fans[at].state.is_some() {
+    pub(super) fn told_nothing(&mut self, at: usize, history: &History) {
+        let fan = &mut self.fans[at];
+        let had_number = fan.number > 0 && !fan.is_provisional;
+        if fan.state.is_some_and(is_over) && !had_number && history.has_lost_since(0) {
+            // A place that was over before the draw.
+            fan.forget();
+            fan.unknown.joined = true;
+        } else if fan.state.is_some() {
             self.fail(at, "has no place any more");
         }
     }
@@ -243,9 +184,11 @@ impl Crowd {
         if let Err(why) = self.judge(at, spot, times, history) {
             self.fail(at, &format!("{why}: told {spot:?}"));
         }
-        self.take(at, spot);
+        self.take(at, spot, history);
         let fan = &mut self.fans[at];
         (fan.heard_ms, fan.vain) = (times.now_ms, None);
+        fan.told_ms = times.asked_ms;
+        fan.unknown.missed = false;
         fan.clock_ms = times.clock_ms();
     }
 
@@ -276,9 +219,10 @@ impl Crowd {
         }
     }
 
-    fn take(&mut self, at: usize, spot: &Spot) {
+    fn take(&mut self, at: usize, spot: &Spot, history: &History) {
         let fan = &mut self.fans[at];
-        let is_new = fan.state.is_none() || fan.number != spot.number;
+        let is_drawn = fan.is_provisional && !spot.is_provisional;
+        let is_new = fan.state.is_none() || fan.number != spot.number && !is_drawn;
         if is_new {
             fan.unknown = Unknown {
                 ejected: fan.unknown.ejected,
@@ -290,6 +234,12 @@ impl Crowd {
         fan.number = spot.number;
         fan.is_provisional = spot.is_provisional;
         fan.slot = spot.slot;
+        if spot.is_provisional {
+            fan.arrival = spot.number;
+        } else if history.drawn_number(fan.visitor) != Some(spot.number) {
+            // A new place, of which a socket of before the draw knows nothing.
+            fan.arrival = 0;
+        }
         if spot.is_provisional || spot.number == 0 {
             return;
         }
@@ -312,8 +262,16 @@ impl Crowd {
                 Err("never joined".to_owned())
             };
         };
+        let drawn = history.drawn_number(fan.visitor).filter(|_| is_drawn);
+        let may_be_newer = fan.unknown.joined || fan.unknown.joined_late;
+        if drawn.is_some_and(|drawn| drawn != spot.number) && !may_be_newer {
+            return Err(format!("drew {drawn:?}, and has another number"));
+        }
         if state == VisitorState::Ejected && spot.standing != VisitorState::Ejected {
             return Err("was ejected and is back".to_owned());
+        }
+        if is_drawn && is_over(state) && may_be_newer {
+            return Ok(());
         }
         if spot.number != fan.number && !is_drawn {
             let may_have_ended = is_over(state)
@@ -372,19 +330,24 @@ impl Crowd {
 
     fn may_be_missed(&self, fan: &Fan, times: Times, history: &History) -> bool {
         let Terms {
-            away_ms,
             claim_ms,
             session_ms,
+            ..
         } = self.terms;
         let now = times.now_ms;
-        let admitted_ms = history.admitted_ms(fan.number);
+        let admitted_ms = history.admitted_ms(history.number_of(fan));
         let inside_ms = admitted_ms.map(|at| now.saturating_sub(at));
         if fan.state == Some(VisitorState::Shopping) {
             return inside_ms.is_some_and(|inside| inside >= claim_ms + session_ms);
         }
-        let is_silent = !fan.is_connected() && now + BEAT_MS >= fan.heard_ms + away_ms;
         let waits = fan.state == Some(VisitorState::Waiting);
+        let is_silent = fan.unknown.missed || self.is_silent(fan, now);
         waits && is_silent || inside_ms.is_some_and(|inside| inside >= claim_ms)
+    }
+
+    /// Returns whether a fan gave no sign of life for so long that the place may be over.
+    fn is_silent(&self, fan: &Fan, now_ms: u64) -> bool {
+        !fan.is_connected() && now_ms + BEAT_MS >= fan.heard_ms + self.terms.away_ms
     }
 
     /// Returns the promise to fans that an admission breaks.
@@ -403,7 +366,7 @@ impl Crowd {
             let may_be_done = fan.unknown.left || fan.unknown.finished || fan.unknown.ejected;
             is_inside
                 && !may_be_done
-                && !admitted.contains(&fan.number)
+                && !admitted.contains(&history.number_of(fan))
                 && self.is_valid(fan, history, now_ms)
         });
         let inside = told.count() + admitted.len();
@@ -415,19 +378,20 @@ impl Crowd {
         }
         let last = admitted.last()?;
         for (at, fan) in self.fans.iter().enumerate() {
-            let has_it = admitted.contains(&fan.number) && !fan.is_provisional;
+            let number = history.number_of(fan);
+            let has_it = admitted.contains(&number);
             match fan.state {
                 Some(state) if is_over(state) && has_it => {
                     return Some(format!("fan {at} gets a second turn: {fan:?}"));
                 }
-                Some(VisitorState::Waiting) if !has_it && fan.number < *last => {
+                Some(VisitorState::Waiting) if !has_it && number < *last => {
                     let is_silent =
                         !fan.is_connected() && now_ms >= fan.heard_ms + self.terms.away_ms / 2;
-                    let was_admitted = history.admitted_ms(fan.number).is_some();
+                    let was_admitted = history.admitted_ms(number).is_some();
                     let may_have_ended =
                         fan.unknown.left || fan.unknown.ejected || is_silent || was_admitted;
-                    let is_known = after.visitor(fan.number) == Some(fan.visitor);
-                    if !may_have_ended && !is_known && !fan.is_provisional {
+                    let is_known = after.visitor(number) == Some(fan.visitor);
+                    if !may_have_ended && !is_known && number > 0 {
                         return Some(format!("fan {at} was overtaken: {fan:?}"));
                     }
                 }
@@ -439,7 +403,7 @@ impl Crowd {
 
     /// Returns whether the admission that a fan was told of is valid for certain.
     fn is_valid(&self, fan: &Fan, history: &History, now_ms: u64) -> bool {
-        let Some(admitted_ms) = history.admitted_ms(fan.number) else {
+        let Some(admitted_ms) = history.admitted_ms(history.number_of(fan)) else {
             return false;
         };
         let lasts_ms = match fan.state {

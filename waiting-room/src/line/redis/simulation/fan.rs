@@ -1,13 +1,18 @@
 //! What fans do, through the nodes: as the routes of `fan.rs` and the sockets of `push.rs` do it.
 
-use super::crowd::{Fan, FanSocket, Times};
+use super::fan_state::{Fan, FanSocket, Times};
 use super::world::World;
 use crate::hub::EventHub;
-use crate::line::{Claimed, Joined, Line, LineView, Refused, Spot, VisitorState};
+use crate::line::redis::Redis;
+use crate::line::{Claimed, Joined, Line as _, LineView, Refused, Spot, VisitorState};
 use crate::pass::Pass;
-use crate::place::find_place;
+use crate::place::{find_place, keeps_socket};
 use shared::ids::{EventId, VisitorId};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Result of a draw: visitors with the numbers that they drew.
+pub(super) type DrawnList = BTreeMap<VisitorId, u64>;
 
 /// A node as fans reach it.
 #[derive(Clone)]
@@ -17,7 +22,9 @@ pub(super) struct Door {
     pub(super) node: usize,
     /// Life of the node.
     pub(super) life: u64,
-    pub(super) line: Arc<dyn Line>,
+    pub(super) line: Arc<Redis>,
+    /// The result of the draw, once this node has read it.
+    pub(super) list: Arc<parking_lot::Mutex<Option<DrawnList>>>,
     /// The event at this node; none before its first tick.
     pub(super) hub: Arc<parking_lot::Mutex<Option<Arc<EventHub>>>>,
 }
@@ -26,6 +33,7 @@ impl Door {
     /// Forgets the event and ends its sockets.
     pub(super) fn forget(&self) {
         *self.hub.lock() = None;
+        *self.list.lock() = None;
         let now_ms = self.world.now_ms();
         self.world.lock().crowd.node_died(self.node, now_ms);
     }
@@ -47,8 +55,11 @@ impl Drop for Visit {
 }
 
 impl Visit {
-    /// Begins a request unless the fan has one under way.
+    /// Begins a request unless the fan has one under way. A node ticks before it serves any.
     pub(super) fn begin(door: &Door, fan: usize) -> Option<Visit> {
+        if door.hub.lock().is_none() {
+            return None;
+        }
         let asked_ms = door.world.now_ms();
         let mut inner = door.world.lock();
         let kept = &mut inner.crowd.fans[fan];
@@ -72,7 +83,7 @@ impl Visit {
         change(&mut self.door.world.lock().crowd.fans[self.fan]);
     }
 
-    fn line(&self) -> &Arc<dyn Line> {
+    fn line(&self) -> &Arc<Redis> {
         &self.door.line
     }
 
@@ -101,7 +112,7 @@ impl Visit {
 
     /// Hands an answer to the fan's socket, which may be that of an earlier place of theirs.
     fn tell_socket(&self, spot: &Spot) {
-        if spot.number >= self.fan().number {
+        if self.fan().is_behind(spot) {
             self.tell(Some(spot));
         }
     }
@@ -114,11 +125,14 @@ impl Visit {
         world.tell(|| format!("fan {} is told {spot:?}", self.fan));
         let mut inner = world.lock();
         let inner = &mut *inner;
+        if inner.crowd.is_outdated(self.asked_ms) {
+            return;
+        }
         match spot {
             Some(spot) => inner
                 .crowd
                 .told(self.fan, spot, times, &inner.oracle.history),
-            None => inner.crowd.told_nothing(self.fan),
+            None => inner.crowd.told_nothing(self.fan, &inner.oracle.history),
         }
         if pass.is_some() {
             inner.crowd.fans[self.fan].pass = pass;
@@ -127,7 +141,17 @@ impl Visit {
 
     /// Finds the place of a pass.
     async fn find_place(&self, pass: &Pass) -> Result<Option<Spot>, Refused> {
-        find_place(&**self.line(), self.event(), pass, |pass| *pass).await
+        let as_drawn = |pass: &Pass| {
+            let list = self.door.list.lock();
+            let drawn = list.as_ref().filter(|_| pass.is_provisional);
+            let number = drawn.and_then(|list| list.get(&pass.visitor).copied());
+            number.map_or(*pass, |number| Pass {
+                number,
+                is_provisional: false,
+                ..*pass
+            })
+        };
+        find_place(&**self.line(), self.event(), pass, as_drawn).await
     }
 
     /// Counts the request as a sign of life where the store is away.
@@ -273,7 +297,7 @@ impl Visit {
         match self.find_place(&socket.pass).await {
             Ok(Some(found)) => {
                 self.tell_socket(&found);
-                socket.is_recorded &= found.number == spot.number || is_drawn_since;
+                socket.is_recorded &= keeps_socket(&spot, &found, front);
                 socket.spot = found;
                 socket.pass = self.pass_of(&found).unwrap_or(socket.pass);
                 true
@@ -331,6 +355,9 @@ impl Visit {
         let times = self.times();
         let mut inner = self.door.world.lock();
         let inner = &mut *inner;
+        if inner.crowd.is_outdated(self.asked_ms) {
+            return;
+        }
         match claimed {
             Ok(Claimed::Until(until)) => inner.crowd.told_claimed(self.fan, until, times),
             Ok(Claimed::Lapsed) => {
@@ -344,7 +371,7 @@ impl Visit {
     /// Is done shopping; says so again afterwards, as checkouts do.
     pub(super) async fn finish(self) {
         let fan = self.fan();
-        if fan.number == 0 {
+        if fan.number == 0 || fan.is_provisional {
             return;
         }
         self.change(|fan| fan.unknown.finished = true);
@@ -361,7 +388,7 @@ impl Visit {
     pub(super) async fn claim_again(self) {
         let fan = self.fan();
         let is_over = matches!(fan.state, Some(VisitorState::Finished | VisitorState::Left));
-        if !is_over || fan.number == 0 {
+        if !is_over || fan.number == 0 || fan.is_provisional {
             return;
         }
         let claimed = self

@@ -1,6 +1,8 @@
-//! What the store did: whom it admitted and when, and who waited.
+//! What the store did: whom it admitted and when, who waited, who drew which number.
 
-use super::stored::Stored;
+use super::fan_state::Fan;
+use super::stored::{Part, Stored};
+use shared::ids::VisitorId;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Time for which earlier positions are remembered, in ms: longer than an answer takes.
@@ -9,7 +11,7 @@ const REMEMBERED_MS: u64 = 30_000;
 /// The waiting numbers at one time.
 struct Moment {
     at_ms: u64,
-    waiting: BTreeSet<u64>,
+    waiting: Part<BTreeSet<u64>>,
 }
 
 /// What the store did.
@@ -18,6 +20,12 @@ pub(super) struct History {
     /// When each number was admitted, in ms since the beginning.
     admitted: BTreeMap<u64, u64>,
     moments: VecDeque<Moment>,
+    /// Order of the draw; none before it.
+    drawn: Option<BTreeMap<VisitorId, u64>>,
+    /// Visitors in the published list; the others of the order came later.
+    entries: u64,
+    /// When the store lost data, in ms since the beginning; none if it never did.
+    lost_ms: Option<u64>,
 }
 
 impl History {
@@ -29,6 +37,48 @@ impl History {
     /// Returns when a number was admitted last.
     pub(super) fn admitted_ms(&self, number: u64) -> Option<u64> {
         self.admitted.get(&number).copied()
+    }
+
+    /// Records the order of a draw. All numbers are others from then on.
+    pub(super) fn draw(&mut self, order: Vec<VisitorId>, entries: u64) {
+        self.entries = entries;
+        self.admitted.clear();
+        self.moments.clear();
+        self.drawn = Some(order.into_iter().zip(1..).collect());
+    }
+
+    /// Records that the store has lost a draw of which no one was told.
+    pub(super) fn forget_draw(&mut self) {
+        self.drawn = None;
+    }
+
+    /// Returns whether a visitor came too late for the list of the draw that was held.
+    pub(super) fn is_unlisted(&self, visitor: VisitorId) -> bool {
+        let drawn = self.drawn.as_ref().map(|drawn| drawn.get(&visitor));
+        drawn.is_some_and(|number| number.is_none_or(|number| *number > self.entries))
+    }
+
+    /// Returns the number that a visitor drew.
+    pub(super) fn drawn_number(&self, visitor: VisitorId) -> Option<u64> {
+        self.drawn.as_ref()?.get(&visitor).copied()
+    }
+
+    /// Returns the number of a fan, who may not have been told yet what they drew; 0 without one.
+    pub(super) fn number_of(&self, fan: &Fan) -> u64 {
+        match &self.drawn {
+            Some(drawn) if fan.is_provisional => drawn.get(&fan.visitor).copied().unwrap_or(0),
+            _ => fan.number,
+        }
+    }
+
+    /// Records that the store lost data.
+    pub(super) fn lose(&mut self, at_ms: u64) {
+        self.lost_ms = Some(at_ms);
+    }
+
+    /// Returns whether the store has lost data since then.
+    pub(super) fn has_lost_since(&self, at_ms: u64) -> bool {
+        self.lost_ms.is_some_and(|lost_ms| lost_ms >= at_ms)
     }
 
     /// Returns whether this many waited ahead of a number at any time since then.
@@ -45,7 +95,7 @@ impl History {
     /// Records who waits.
     pub(super) fn remember(&mut self, at_ms: u64, after: &Stored) {
         let last = self.moments.back();
-        if last.is_none_or(|last| last.waiting != after.waiting) {
+        if last.is_none_or(|last| !last.waiting.is(&after.waiting)) {
             let waiting = after.waiting.clone();
             self.moments.push_back(Moment { at_ms, waiting });
         }

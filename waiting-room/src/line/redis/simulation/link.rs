@@ -52,7 +52,8 @@ impl Link {
             Arg::Simple(bytes) => bytes.to_vec(),
             _ => b"0".to_vec(),
         });
-        let words: Vec<Vec<u8>> = words.collect();
+        let mut words: Vec<Vec<u8>> = words.collect();
+        self.world.reseed(&mut words);
         let (answer, answered) = oneshot::channel();
         tokio::spawn(carry(self.clone(), words, answer));
         answered.await.unwrap_or_else(|_| Err(broken()))

@@ -10,6 +10,8 @@ pub(super) struct Mutation {
     pub(super) to: &'static str,
     /// The fault in which it shows; none if it shows without.
     pub(super) fault: Option<Fault>,
+    /// Whether it shows in draws alone.
+    pub(super) is_draw: bool,
 }
 
 impl Mutation {
@@ -25,6 +27,7 @@ const fn always(from: &'static str, to: &'static str) -> Mutation {
         from,
         to,
         fault: None,
+        is_draw: false,
     }
 }
 
@@ -33,11 +36,29 @@ const fn with(fault: Fault, from: &'static str, to: &'static str) -> Mutation {
         from,
         to,
         fault: Some(fault),
+        is_draw: false,
     }
 }
 
-/// All of them, by what they break: joining, admission, slots, ends, signs of life, views, nodes.
-pub(super) const MUTATIONS: [Mutation; 31] = [
+const fn in_draws(from: &'static str, to: &'static str) -> Mutation {
+    Mutation {
+        from,
+        to,
+        fault: None,
+        is_draw: true,
+    }
+}
+
+const fn in_draws_with(fault: Fault, from: &'static str, to: &'static str) -> Mutation {
+    Mutation {
+        fault: Some(fault),
+        ..in_draws(from, to)
+    }
+}
+
+/// Changes of the scripts of a line, by what they break: joining, admission, slots, ends, signs of
+/// life, views, nodes, look-ups, recovery.
+pub(super) const MUTATIONS: &[Mutation] = &[
     always(
         "    m.numbers = m.numbers + 1\n",
         "    m.numbers = m.numbers + 2\n",
@@ -139,5 +160,183 @@ pub(super) const MUTATIONS: [Mutation; 31] = [
         Fault::NodeKilled,
         "    set_owner(n, 0)\n    if is_waiting",
         "    if is_waiting",
+    ),
+    always(
+        "if n and n > 0 then hold(n, visitor, index, state == WAITING) end",
+        "",
+    ),
+    always(
+        "answers[i] = place_of(found, i, #asked <= 8) or '' end",
+        "answers[i] = '' end",
+    ),
+    always(
+        "local visitor = visitor_of(n)\n    local place",
+        "local visitor = visitor_of(n + 1)\n    local place",
+    ),
+    always("(numbers[i] or slots[i])", "numbers[i]"),
+    always("'available', ARGV[5]", "'available', ARGV[4]"),
+    always("math.min(seats, m.available)", "seats"),
+    with(
+        Fault::ClockForward,
+        "math.abs(clock - m.seats_at) > 30000 and 0",
+        "false and 0",
+    ),
+    with(
+        Fault::NodeKilled,
+        "set_deadline(n, math.max(deadline_of(n), beat + m.away_ms))",
+        "set_deadline(n, now)",
+    ),
+    with(Fault::NodeCutOff, "  m.registered = m.registered + 1\n", ""),
+    with(
+        Fault::StoreRestarted,
+        "ended < STEP and owner(n) == 0 and is_waiting(n)",
+        "ended < STEP and is_waiting(n)",
+    ),
+    with(
+        Fault::StoreRolledBack,
+        "  m.last_batch, m.owed = clock, 0\n  call",
+        "  call",
+    ),
+    with(
+        Fault::StoreFlushed,
+        "  call('BITOP', 'AND', keys.mask, keys.mask, keys.alive)\n",
+        "",
+    ),
+    with(
+        Fault::StoreFlushed,
+        "  set_alive(keys.alive, given + 1, top)\n",
+        "",
+    ),
+    with(
+        Fault::StoreFlushed,
+        "'numbers', top, 'known', top",
+        "'numbers', given, 'known', top",
+    ),
+    with(
+        Fault::StoreRolledBack,
+        "if end_of(n) or is_newer or score",
+        "if is_newer or score",
+    ),
+    with(Fault::StoreFlushed, "  stop_waiting(n)\n  m[", "  m["),
+    with(
+        Fault::StoreRolledBack,
+        "  if sweep() == 1 then return 1 end\n",
+        "",
+    ),
+    with(
+        Fault::StoreFlushed,
+        "  if now < m.settle_until and not is_complete then return 0 end\n",
+        "",
+    ),
+    with(
+        Fault::StoreFlushed,
+        "return is_over and n > (number or 0) and not visitor_of(n)",
+        "return false",
+    ),
+    with(
+        Fault::EventCreatedAgain,
+        "for _, key in pairs(keys) do call('UNLINK', key) end",
+        "call('UNLINK', keys.meta)",
+    ),
+];
+
+/// Changes of the scripts that show in draws.
+pub(super) const MUTATIONS_OF_DRAWS: &[Mutation] = &[
+    in_draws("m.needs_beacon == m.has_beacon and", "true and"),
+    in_draws_with(
+        Fault::StoreFlushed,
+        "m.has_beacon and have_returned() then",
+        "m.has_beacon then",
+    ),
+    in_draws_with(
+        Fault::StoreFrozen,
+        "answers, 'is_deaf', m.draw == 2 and 1 or 0 }",
+        "answers }",
+    ),
+    in_draws_with(
+        Fault::MessagesStalled,
+        "if (ARGV[i + 2] == '1') ~= (m.draw == 1) then n = 0 end",
+        "",
+    ),
+    in_draws("'has_beacon', 1, 'revision'", "'revision'"),
+    in_draws(
+        "stage == 2 and m.draw ~= 1 and m.draw ~= 2 then",
+        "stage == 2 then",
+    ),
+    in_draws("    fix_entries(stage)\n    if m.draw", "    if m.draw"),
+    in_draws("\nfix_entries(stage)\n", "\n"),
+    in_draws(
+        "m.draw_last = 0 elseif m.draw_last == 0 then",
+        "m.draw_last = 0 else",
+    ),
+    in_draws("'last', m.draw_last - 1", "'last', m.draw_last"),
+    in_draws(
+        "if m.draw == 1 or m.draw == 2 then place[",
+        "if m.draw == 1 then place[",
+    ),
+    in_draws(
+        "undrawn ~= '' and m.draw ~= 1 and m.draw ~= 2 and 0 or tonumber",
+        "tonumber",
+    ),
+    in_draws("stage <= 3, m.draw == 1 and 1 or 0", "stage <= 3, 0"),
+    in_draws(" .. (m.draw == 1 and ' undrawn' or '')", ""),
+    in_draws(
+        "if m.settle_until > 0 or m.draw == 2 then return { 'busy' } end\nlocal asked",
+        "if m.settle_until > 0 then return { 'busy' } end\nlocal asked",
+    ),
+    in_draws(
+        "if m.draw == 2 or m.settle_until > 0 then return { 'busy' } end\nlocal answers = {}\nfor i = 3, #ARGV do\n  answers[i - 2] = settle(",
+        "if m.settle_until > 0 then return { 'busy' } end\nlocal answers = {}\nfor i = 3, #ARGV do\n  answers[i - 2] = settle(",
+    ),
+    in_draws(
+        "if state == WAITING and m.draw ~= 2 then",
+        "if state == WAITING then",
+    ),
+    in_draws("chunk * CHUNK + i - 9", "chunk * CHUNK + i - 8"),
+    in_draws("' ', 10, 9 + drawn)", "' ', 10)"),
+    in_draws(
+        "call('SETRANGE', drawing('alive'), chunk * CHUNK / 8, ARGV[7])\n",
+        "",
+    ),
+    in_draws(
+        "call('SETRANGE', drawing('owners'), chunk * CHUNK * 2, ARGV[5])\n",
+        "",
+    ),
+    in_draws(
+        "call('SETRANGE', drawing('deadlines'), chunk * CHUNK * 6, ARGV[6])\n",
+        "",
+    ),
+    in_draws(
+        "if ARGV[8] ~= '0' then call('ZADD', drawing('aways'), ARGV[8], chunk) end\n",
+        "",
+    ),
+    in_draws("m.head = 3, count, count,", "m.head = 3, m.numbers, count,"),
+    in_draws(
+        "m.revision = m.changes + 1, m.revision + 1\n-- Nodes",
+        "m.revision = m.changes + 1, m.revision\n-- Nodes",
+    ),
+    in_draws(
+        "keys.drawn, keys.past, keys.codes",
+        "keys.drawn, keys.codes",
+    ),
+    in_draws_with(
+        Fault::StoreFlushed,
+        "keys.drawn, keys.past, keys.codes",
+        "keys.drawn, keys.past",
+    ),
+    in_draws_with(
+        Fault::StoreFlushed,
+        "if drawn == '' and ARGV[5] ~= '' and is_current then",
+        "if false then",
+    ),
+    in_draws_with(
+        Fault::NodeKilled,
+        "now - kept[2] < 10000",
+        "now - kept[2] < 900000",
+    ),
+    in_draws_with(
+        Fault::StoreRestarted,
+        "  for _, name in ipairs(DRAWN) do call('UNLINK', drawing(name)) end\nend",
+        "end",
     ),
 ];

@@ -2,13 +2,15 @@
 
 use super::fan::{Door, Visit};
 use super::link::Link;
+use super::stored::Stored;
 use super::world::World;
+use crate::draw::{Entry, order, root_of_visitors, unhex_all};
 use crate::hub::EventHub;
 use crate::line::redis::address::{Address, Servers, Source};
 use crate::line::redis::connection::Connection;
 use crate::line::redis::keys::Keys;
 use crate::line::redis::{Redis, Store};
-use crate::line::{LineView, Refused};
+use crate::line::{Line as _, LineView, Refused};
 use shared::ids::EventId;
 use shared::time::Clock;
 use std::path::PathBuf;
@@ -18,12 +20,11 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 /// Pause between two ticks, in ms.
-const TICK_MS: (u64, u64) = (800, 1500);
+const TICK_MS: (u64, u64) = (1_000, 2_200);
 
 /// A node in one of its lives.
 pub(super) struct Node {
     pub(super) door: Door,
-    pub(super) engine: Arc<Redis>,
     ticking: JoinHandle<()>,
 }
 
@@ -60,13 +61,13 @@ impl Node {
             event: event.clone(),
             node,
             life,
-            line: engine.clone(),
+            line: engine,
+            list: Arc::default(),
             hub: Arc::default(),
         };
         Node {
             ticking: tokio::spawn(tick(door.clone())),
             door,
-            engine,
         }
     }
 
@@ -80,11 +81,18 @@ impl Node {
         world.lock().crowd.node_died(self.door.node, now_ms);
     }
 
-    /// Returns the highest number that the node knows.
-    pub(super) fn numbers(&self) -> u64 {
-        let lines = self.engine.lines.read();
+    /// Returns whether the node knows all numbers that a store has given out.
+    pub(super) fn knows_numbers(&self, stored: &Stored) -> bool {
+        let lines = self.door.line.lines.read();
         let line = lines.get(&self.door.event);
-        line.map_or(0, |line| line.cache().numbers)
+        line.is_some_and(|line| line.cache().numbers >= stored.numbers)
+    }
+
+    /// Returns whether the node knows the draw that a store has held, or that it has held none.
+    pub(super) fn knows_draw(&self, stored: &Stored) -> bool {
+        let lines = self.door.line.lines.read();
+        let line = lines.get(&self.door.event);
+        line.is_some_and(|line| line.cache().constants.drawn.as_bytes() == &*stored.draw.outcome)
     }
 }
 
@@ -97,7 +105,11 @@ async fn tick(door: Door) {
             let _ = door.line.events().await;
         }
         match door.line.tick(&door.event).await {
-            Ok(front) => show(&door, front),
+            Ok(front) => {
+                publish(&door);
+                read_list(&door, &front);
+                show(&door, front);
+            }
             Err(Refused::NoSuchEvent) => door.forget(),
             Err(error) => door
                 .world
@@ -108,6 +120,54 @@ async fn tick(door: Door) {
         for fan in 0..fans {
             update(&door, fan, &moved);
         }
+    }
+}
+
+/// Notes that the node publishes a draw.
+fn publish(door: &Door) {
+    let lines = door.line.lines.read();
+    let Some(line) = lines.get(&door.event) else {
+        return;
+    };
+    let constants = line.cache().constants.clone();
+    if !constants.drawn.is_empty() {
+        let mut inner = door.world.lock();
+        let inner = &mut *inner;
+        let oracle = &mut inner.oracle;
+        oracle.publish(&constants.seed, &constants.drawn, &inner.crowd);
+    }
+}
+
+/// Reads the result of a draw once it was held, as `ticker.rs` does; more often, if that failed.
+fn read_list(door: &Door, front: &LineView) {
+    if front.is_undrawn {
+        *door.list.lock() = None;
+    }
+    if front.drawn > 0 && door.list.lock().is_none() {
+        let (door, count) = (door.clone(), front.drawn as usize);
+        tokio::spawn(async move {
+            let Ok(Some(state)) = door.line.draw(&door.event).await else {
+                return;
+            };
+            let Ok(visitors) = door.line.drawn(&door.event, 1, count).await else {
+                return;
+            };
+            let is_whole = state
+                .outcome
+                .is_some_and(|outcome| outcome.root == root_of_visitors(&visitors));
+            let seed = &state.seed;
+            let randomness = state.round.and_then(|round| unhex_all(&round.randomness));
+            let entries: Vec<Entry> = visitors.iter().copied().map(Entry::of).collect();
+            let order = order(seed, &randomness.unwrap_or_default(), &entries);
+            let is_in_order = order.into_iter().eq(0..entries.len() as u32);
+            if is_whole && !is_in_order {
+                let why = "a list was published that is not in the drawn order";
+                door.world.lock().oracle.fail(why.to_owned());
+            }
+            if is_whole {
+                *door.list.lock() = Some(visitors.into_iter().zip(1..).collect());
+            }
+        });
     }
 }
 

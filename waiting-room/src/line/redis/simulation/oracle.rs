@@ -1,16 +1,20 @@
 //! What must hold at the store after each step: counters that agree with the sets, dense numbers,
-//! the order of admission, its rate and its limit, positions that are true.
+//! the order of admission, its rate and its limit, places that are told as they are.
 
 use super::crowd::Crowd;
+use super::draw_state::{HELD, TO_BE_HELD, UNDER_WAY};
+use super::drawn;
 use super::history::History;
-use super::stored::Stored;
-use simulation::Reply;
-use std::collections::BTreeSet;
+use super::stored::{OVER, Stored, visitor};
+use simulation::{Database, Reply};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A script that ran.
 pub(super) struct Step<'a> {
     /// Time since the beginning, in ms.
     pub(super) at_ms: u64,
+    /// Time of the store's clock, in ms.
+    pub(super) store_ms: i64,
     pub(super) node: usize,
     pub(super) name: &'static str,
     /// Its arguments, the time and the node included.
@@ -52,11 +56,10 @@ fn shown(bytes: &[u8]) -> String {
 }
 
 /// Fields of a view that a story leaves out.
-const QUIET: [&str; 15] = [
+const QUIET: [&str; 14] = [
     "now",
     "is_new_node",
     "phase",
-    "draw",
     "generation",
     "total_joined",
     "total_admitted",
@@ -119,6 +122,8 @@ pub(super) struct Oracle {
     stored: Option<Stored>,
     batches: Vec<Batch>,
     pub(super) history: History,
+    /// Outcomes of the draws that were published, by their seeds.
+    published: BTreeMap<String, String>,
 }
 
 impl Oracle {
@@ -126,9 +131,31 @@ impl Oracle {
         self.failure.get_or_insert(why);
     }
 
-    /// Takes the line as it is after the store lost data.
-    pub(super) fn store_lost(&mut self, stored: Option<Stored>) {
-        self.stored = stored;
+    /// Takes the data of a store that has lost some or was restarted.
+    pub(super) fn restarted(&mut self, database: &Database) {
+        self.stored = Stored::read(database, None);
+    }
+
+    /// Records that a node knows the outcome of a draw, and with it the seed, and may publish both.
+    pub(super) fn publish(&mut self, seed: &str, outcome: &str, crowd: &Crowd) {
+        let before = self.published.insert(seed.to_owned(), outcome.to_owned());
+        if let Some(before) = before.filter(|before| before != outcome && crowd.excuse.is_none()) {
+            let why = format!("the draw with the seed {seed} gave {before}, and then {outcome}");
+            self.fail(why);
+        }
+    }
+
+    /// Returns whether the store is in the middle of a draw.
+    pub(super) fn is_drawing(&self) -> bool {
+        let stored = self.stored.as_ref();
+        stored.is_some_and(|stored| stored.draw.stage == UNDER_WAY)
+    }
+
+    /// Returns whether the outcome of the draw that the store has may be known to anyone.
+    pub(super) fn is_published(&self) -> bool {
+        let seed = self.stored.as_ref().map(|stored| &stored.draw.seed);
+        let seed = seed.and_then(|seed| std::str::from_utf8(seed).ok());
+        seed.is_some_and(|seed| self.published.contains_key(seed))
     }
 
     /// Forgets the event.
@@ -136,6 +163,7 @@ impl Oracle {
         let failure = self.failure.take();
         *self = Oracle {
             failure,
+            published: std::mem::take(&mut self.published),
             ..Oracle::default()
         };
     }
@@ -146,19 +174,21 @@ impl Oracle {
     }
 
     /// Looks at a step and the line after it.
-    pub(super) fn look(&mut self, step: &Step<'_>, stored: Option<Stored>, crowd: &Crowd) {
+    pub(super) fn look(&mut self, step: &Step<'_>, database: &Database, crowd: &mut Crowd) {
         if let Reply::Error(text) = step.reply {
             self.fail(format!("script {} failed: {text}", step.name));
         }
         let before = self.stored.take();
+        let stored = Stored::read(database, before.as_ref());
         if let Some(after) = &stored {
             // Nodes report in several steps.
             if let Some(why) = after.disagreement().filter(|_| !after.is_settling) {
                 self.fail(format!("after {}: {why}", step.name));
             }
-            self.check_positions(step, after);
+            self.check_places(step, after);
             if let Some(before) = &before {
                 self.check_numbers(step, before, after);
+                self.check_draw(step, before, after, crowd);
                 self.check_admission(step, before, after, crowd);
             }
             self.history.remember(step.at_ms, after);
@@ -166,26 +196,63 @@ impl Oracle {
         self.stored = stored;
     }
 
-    /// Checks the positions in a reply against the line.
-    fn check_positions(&mut self, step: &Step<'_>, after: &Stored) {
+    /// Checks what a step does to the draw.
+    fn check_draw(&mut self, step: &Step<'_>, before: &Stored, after: &Stored, crowd: &mut Crowd) {
+        if !before.draw.is_undrawn() || before.is_settling || after.is_settling {
+            return;
+        }
+        if let Err(why) = drawn::check_step(before, after, step.store_ms) {
+            self.fail(format!("{}: {why}", step.name));
+        }
+        if (before.draw.stage, after.draw.stage) != (UNDER_WAY, HELD) {
+            if before.draw.stage == TO_BE_HELD && after.draw.stage == HELD {
+                self.fail("a draw was over before it began".to_owned());
+            }
+            return;
+        }
+        let seed = String::from_utf8_lossy(&after.draw.seed);
+        if self.published.contains_key(&*seed) && crowd.excuse.is_none() {
+            let why = format!("a draw was held with the seed {seed}, which is published");
+            return self.fail(why);
+        }
+        match drawn::check_order(before, after) {
+            Ok(order) => {
+                self.history.draw(order, after.list.len() as u64);
+                crowd.drawn(&self.history, step.at_ms);
+            }
+            Err(why) => self.fail(why),
+        }
+    }
+
+    /// Checks the places in a reply against the line.
+    fn check_places(&mut self, step: &Step<'_>, after: &Stored) {
         let Reply::Array(values) = step.reply else {
             return;
         };
         if let Some(Reply::Array(units)) = field(values.get(1..).unwrap_or_default(), "units") {
-            for unit in units {
-                let Reply::Array(place) = unit else { continue };
-                let told = (integer(place, "number"), integer(place, "ahead"));
-                let (Some(number), Some(ahead)) = told else {
-                    continue;
+            for (at, unit) in units.iter().enumerate() {
+                let wrong = match unit {
+                    Reply::Array(place) => wrong_place(place, after),
+                    Reply::Integer(lives) if step.name == "living" => {
+                        let whose = step.arguments.get(2 + at).and_then(|word| visitor(word));
+                        let truth = whose.is_some_and(|whose| after.has(whose));
+                        (truth != (*lives == 1)).then(|| format!("{whose:?} lives: {truth}"))
+                    }
+                    Reply::Bulk(none) if none.is_empty() && is_look_up(step.name) => {
+                        let whose = step.arguments.get(2 + at).and_then(|word| visitor(word));
+                        let lives = whose.filter(|whose| after.has(*whose));
+                        lives.map(|whose| format!("none of {whose:?}"))
+                    }
+                    _ => None,
                 };
-                let truth = after.ahead(number as u64) as i64;
-                if ahead != truth {
-                    let name = step.name;
-                    self.fail(format!(
-                        "{name} says {ahead} ahead of {number}, truth {truth}"
-                    ));
+                if let Some(why) = wrong {
+                    self.fail(format!("{} tells a place wrong: {why}", step.name));
                 }
             }
+        }
+        let is_done = values.first() == Some(&Reply::Bulk(b"ok".to_vec()));
+        if step.name == "report" && is_done && !after.has_seats(&step.arguments[3..]) {
+            self.fail("the seats are not those reported".to_owned());
         }
         if step.name == "tick"
             && let Some(waiting) = integer(&values[1..], "waiting")
@@ -198,6 +265,15 @@ impl Oracle {
 
     fn check_numbers(&mut self, step: &Step<'_>, before: &Stored, after: &Stored) {
         if step.name != "join" {
+            return;
+        }
+        if let Reply::Array(values) = step.reply
+            && let Some(told) = integer(&values[1..], "is_undrawn")
+            && (told == 1) != after.draw.is_undrawn()
+        {
+            self.fail(format!("join says of new numbers, undrawn: {told}"));
+        }
+        if after.waiting.is(&before.waiting) && after.numbers == before.numbers {
             return;
         }
         let new: Vec<u64> = after.waiting.difference(&before.waiting).copied().collect();
@@ -214,11 +290,17 @@ impl Oracle {
     }
 
     fn check_admission(&mut self, step: &Step<'_>, before: &Stored, after: &Stored, crowd: &Crowd) {
+        if after.inside.is(&before.inside) {
+            return;
+        }
         let is_new = |number: &&u64| !before.inside.contains_key(number);
         let admitted: BTreeSet<u64> = after.inside.keys().filter(is_new).copied().collect();
         let Some(last) = admitted.last().copied().filter(|_| step.name == "tick") else {
             return;
         };
+        if after.draw.is_undrawn() {
+            self.fail("a visitor was admitted before the draw".to_owned());
+        }
         for number in &admitted {
             self.history.admit(*number, step.at_ms);
         }
@@ -226,11 +308,9 @@ impl Oracle {
             self.fail(format!("number {last} was admitted before {first}"));
         }
         let inside = after.inside.len() as i64;
-        if inside > after.max_active {
-            self.fail(format!(
-                "{inside} are inside, at most {} may be",
-                after.max_active
-            ));
+        let most = after.inside_max(step.store_ms);
+        if inside > most {
+            self.fail(format!("{inside} are inside, at most {most} may be"));
         }
         if after.is_paused {
             self.fail("a visitor was admitted while admission was paused".to_owned());
@@ -264,6 +344,38 @@ impl Oracle {
             sum += batch.count;
         }
     }
+}
+
+/// Returns whether a script answers with the place of each visitor.
+fn is_look_up(name: &str) -> bool {
+    matches!(name, "place" | "back" | "peek")
+}
+
+/// Returns what is wrong with a place that a reply has.
+fn wrong_place(place: &[Reply], after: &Stored) -> Option<String> {
+    let (number, state) = (integer(place, "number")?, integer(place, "state")?);
+    let truth = after.state(number as u64);
+    if truth != state && (truth < OVER || state < OVER) {
+        return Some(format!(
+            "number {number} is in state {state}, truth {truth}"
+        ));
+    }
+    let is_undrawn = integer(place, "is_provisional") == Some(1);
+    if is_undrawn != after.draw.is_undrawn() {
+        let stage = after.draw.stage;
+        return Some(format!(
+            "number {number} in stage {stage} of the draw, undrawn: {is_undrawn}"
+        ));
+    }
+    if let Some(Reply::Bulk(whose)) = field(place, "visitor") {
+        let truth = after.visitor(number as u64);
+        if visitor(whose) != truth {
+            return Some(format!("number {number} is that of {truth:?}"));
+        }
+    }
+    let ahead = integer(place, "ahead")?;
+    let truth = after.ahead(number as u64) as i64;
+    (ahead != truth).then(|| format!("{ahead} ahead of {number}, truth {truth}"))
 }
 
 fn field<'a>(values: &'a [Reply], name: &str) -> Option<&'a Reply> {

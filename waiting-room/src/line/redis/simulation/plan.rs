@@ -2,9 +2,11 @@
 //! follows from the seed.
 
 use super::crowd::Terms;
+use super::drawn::DrawPlan;
 use super::wire::Wires;
 use serde_json::{Value, json};
-use simulation::Dice;
+use simulation::{Dice, Rewrite};
+use std::collections::BTreeSet;
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,6 +80,27 @@ pub(super) const FAULTS: [Fault; 16] = [
     Fault::EventCreatedAgain,
 ];
 
+/// How a run is made.
+#[derive(Clone, Default)]
+pub(super) struct Mode {
+    pub(super) faults: Vec<Fault>,
+    pub(super) steps: usize,
+    pub(super) rewrite: Option<Rewrite>,
+    /// Whether every run has a draw.
+    pub(super) is_draw: bool,
+    /// Steps that are left out.
+    pub(super) skipped: BTreeSet<usize>,
+    /// Whether the story is wanted.
+    pub(super) tells: bool,
+    /// Whether the commands are wanted.
+    pub(super) records: bool,
+}
+
+/// Chance that a run has a draw, in a thousand.
+const DRAWS: u64 = 350;
+/// Steps of the organiser alone, where fans come late.
+const LATE_STEPS: usize = 40;
+
 /// Plan of a run.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
@@ -86,6 +109,12 @@ pub(super) struct Plan {
     pub(super) steps: usize,
     pub(super) admission: Value,
     pub(super) terms: Terms,
+    /// None: first come, first served.
+    pub(super) draw: Option<DrawPlan>,
+    /// A checkout reports its seats.
+    pub(super) has_seats: bool,
+    /// Step from which on fans come.
+    pub(super) fans_from: usize,
     pub(super) faults: Vec<Fault>,
     /// Chance of a fault at a step, in a thousand.
     pub(super) fault_chance: u64,
@@ -93,7 +122,8 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Makes a plan with some of these faults.
-    pub(super) fn new(dice: &mut Dice, faults: &[Fault], steps: usize) -> Plan {
+    pub(super) fn new(dice: &mut Dice, mode: &Mode) -> Plan {
+        let faults = &mode.faults;
         let seconds = |dice: &mut Dice, choices: &[u64]| dice.pick(choices);
         let claim = seconds(dice, &[3, 6, 10]);
         let session = seconds(dice, &[5, 10, 30]);
@@ -119,16 +149,22 @@ impl Plan {
         }
         chosen.sort_unstable();
         chosen.dedup();
+        let draws = if mode.is_draw { 1000 } else { DRAWS };
+        let draw = dice.chance(draws).then(|| DrawPlan::new(dice));
+        let is_late = draw.is_some() && dice.chance(100);
         Plan {
             nodes: dice.between(1, 4) as usize,
             fans: dice.between(3, 24) as usize,
-            steps,
+            steps: mode.steps,
             admission,
             terms: Terms {
                 away_ms: away * 1000,
                 claim_ms: claim * 1000,
                 session_ms: session * 1000,
             },
+            draw,
+            has_seats: dice.chance(250),
+            fans_from: if is_late { LATE_STEPS } else { 0 },
             faults: chosen,
             fault_chance: dice.between(5, 30),
         }

@@ -1,42 +1,40 @@
 //! One run: a plan carried out step by step, and the verdict.
 
-use super::crowd::{Crowd, Fan};
+use super::crowd::Crowd;
+use super::drawn::{self, DrawPlan};
 use super::fan::{Door, Visit, eject};
+use super::fan_state::Fan;
 use super::node::Node;
-use super::plan::{Fault, Plan};
+use super::plan::{Mode, Plan};
 use super::wire::Wires;
 use super::world::{Recorded, World};
-use crate::line::{EventSettings, Patch, VisitorState};
-use serde_json::json;
-use shared::ids::{EventId, VisitorId};
-use simulation::{Dice, Rewrite};
+use crate::line::{EventSettings, Line as _, Patch, VisitorState};
+use serde_json::{Value, json};
+use shared::ids::{Availability, EventId, VisitorId};
+use shared::time::Time;
+use simulation::Dice;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
 
+/// Time within which each node has ticked, in ms.
+const BEGIN_MS: u64 = 2_300;
 /// Time after which everything has come to agree, in ms.
 const SETTLED_MS: u64 = 8_000;
 /// The same where the fans of nodes that died must have been noticed.
 const REAPED_MS: u64 = 16_000;
 
+/// Time after a loss within which a draw may still wait, in ms, with some to notice the loss.
+const RETURN_MS: u64 = 45_000;
 /// Time by which something due may be late, in ms.
 const LATE_MS: u64 = 5_000;
 
-/// How a run is made.
-#[derive(Clone, Default)]
-pub(super) struct Mode {
-    pub(super) faults: Vec<Fault>,
-    pub(super) steps: usize,
-    pub(super) rewrite: Option<Rewrite>,
-    /// Steps that are left out.
-    pub(super) skipped: BTreeSet<usize>,
-    /// Whether the story is wanted.
-    pub(super) tells: bool,
-    /// Whether the commands are wanted.
-    pub(super) records: bool,
-}
+/// Seats of the checkout.
+const SEATS: u32 = 8;
+/// Chance of a fault at a step during a draw, in a thousand.
+const FAULT_CHANCE_DRAWING: u64 = 300;
 
 /// What came of a run.
 pub(super) struct Verdict {
@@ -91,7 +89,7 @@ pub(super) fn run(
 ) -> Verdict {
     simulation::run(async {
         let mut dice = Dice::new(seed);
-        let plan = Plan::new(&mut dice, &mode.faults, mode.steps);
+        let plan = Plan::new(&mut dice, mode);
         let visitors = (0..plan.fans).map(|_| {
             let mut id = [0; 16];
             dice.fill(&mut id);
@@ -134,7 +132,7 @@ impl Run {
         if let Some(door) = self.door(0) {
             self.create_at(&door).await;
         }
-        sleep(Duration::from_millis(1500)).await;
+        sleep(Duration::from_millis(BEGIN_MS)).await;
         let wires = self.plan.wires(&mut self.dice);
         self.world.lock().wires = wires;
         for step in 0..self.plan.steps {
@@ -142,7 +140,7 @@ impl Run {
             self.dice = Dice::new(seed.wrapping_mul(1_000_003).wrapping_add(step as u64));
             self.repair(false);
             if !skipped.contains(&step) {
-                self.step().await;
+                self.step(step).await;
             }
             if self.is_over() {
                 return step + 1;
@@ -188,6 +186,9 @@ impl Run {
         let mut settings = EventSettings::new(self.event.clone(), "Night");
         let admission = self.plan.admission.clone();
         settings.admission = serde_json::from_value(admission).expect("a valid admission");
+        if let Some(draw) = self.plan.draw {
+            settings = settings.with(&patch(draw.patch(Time(self.world.store_ms()))));
+        }
         let created = door.line.create(settings).await;
         self.world
             .tell(|| format!("created at node {}: {created:?}", door.node));
@@ -203,13 +204,31 @@ impl Run {
         self.door(node)
     }
 
-    async fn step(&mut self) {
-        if self.dice.chance(self.plan.fault_chance) && !self.plan.faults.is_empty() {
+    async fn step(&mut self, step: usize) {
+        // Few faults would meet a draw, which is soon over.
+        let chance = match self.is_drawing() {
+            true => FAULT_CHANCE_DRAWING,
+            false => self.plan.fault_chance,
+        };
+        if self.dice.chance(chance) && !self.plan.faults.is_empty() {
             let fault = self.dice.pick(&self.plan.faults);
             return self.strike(fault).await;
         }
-        if self.dice.chance(30) {
+        let are_fans_here = step >= self.plan.fans_from;
+        if self.dice.chance(if are_fans_here { 30 } else { 300 }) {
             return self.organise();
+        }
+        if self.plan.draw.is_some() && self.dice.chance(60) {
+            return self.see_to_draw();
+        }
+        if self.plan.has_seats && self.dice.chance(70) {
+            return self.report_seats();
+        }
+        if !are_fans_here {
+            return;
+        }
+        if self.dice.chance(40) {
+            return self.look_up();
         }
         let fan = self.dice.below(self.plan.fans as u64) as usize;
         let Some(door) = self.some_door() else { return };
@@ -267,11 +286,18 @@ impl Run {
     /// Has the organiser do something.
     fn organise(&mut self) {
         let Some(door) = self.some_door() else { return };
-        let roll = self.dice.below(4);
+        let rolls = if self.plan.draw.is_some() { 7 } else { 4 };
+        let roll = self.dice.below(rolls);
         let patch = match roll {
             0 => json!({"paused": self.dice.chance(500)}),
             1 => json!({"admission": {"max_active": self.dice.between(1, 8)}}),
             2 => json!({"admission": {"rate_per_minute": self.dice.pick(&[30, 60, 300])}}),
+            4 => json!({"order": "fifo", "beacon": null}),
+            5 => DrawPlan::new(&mut self.dice).patch(Time(self.world.store_ms())),
+            6 => {
+                let opens_after = self.dice.between(500, 10_000) as i64;
+                json!({"sale_opens_at": Time(self.world.store_ms() + opens_after)})
+            }
             _ => {
                 let fan = self.dice.below(self.plan.fans as u64) as usize;
                 let visitor = self.world.lock().crowd.fans[fan].visitor;
@@ -283,10 +309,69 @@ impl Run {
         };
         self.world
             .tell(|| format!("organiser at node {}: {patch}", door.node));
-        let patch: Patch = serde_json::from_value(patch).expect("a valid patch");
         tokio::spawn(async move {
-            let _ = door.line.configure(&door.event, patch).await;
+            let configured = door.line.configure(&door.event, self::patch(patch)).await;
+            let configured = configured.map(drop);
+            door.world.tell(|| format!("configured: {configured:?}"));
         });
+    }
+
+    /// Returns whether the store is in the middle of a draw.
+    fn is_drawing(&self) -> bool {
+        self.plan.draw.is_some() && self.world.lock().oracle.is_drawing()
+    }
+
+    /// Hands in the round of the beacon that the draw waits for, if it is published, and checks what
+    /// is published of the draw.
+    fn see_to_draw(&mut self) {
+        let Some(door) = self.some_door() else { return };
+        let now = Time(self.world.store_ms());
+        tokio::spawn(async move {
+            let hub = door.hub.lock().clone();
+            let settings = hub.map(|hub| hub.front().settings.clone());
+            if let Some(round) = settings.and_then(|settings| drawn::round(&settings, now)) {
+                let given = door.line.give_beacon(&door.event, &round).await;
+                door.world
+                    .tell(|| format!("beacon at node {}: {given:?}", door.node));
+            }
+        });
+    }
+
+    /// Has the checkout report its seats.
+    fn report_seats(&mut self) {
+        let Some(door) = self.some_door() else { return };
+        let available = self.dice.below(u64::from(SEATS)) as u32;
+        let seats = Availability {
+            capacity: SEATS,
+            available,
+            held: self.dice.below(2) as u32,
+            booked: 0,
+            as_of: Time(self.world.store_ms()),
+        };
+        tokio::spawn(async move {
+            let reported = door.line.report(&door.event, seats).await;
+            door.world
+                .tell(|| format!("{available} seats reported: {reported:?}"));
+        });
+    }
+
+    /// Has the organiser look a visitor up, a number, and who lives. The oracle knows the answers.
+    fn look_up(&mut self) {
+        let Some(door) = self.some_door() else { return };
+        let number = self.dice.between(1, 2 * self.plan.fans as u64);
+        let fan = self.dice.below(self.plan.fans as u64) as usize;
+        let visitors = self.world.lock().crowd.visitors();
+        tokio::spawn(async move {
+            let _ = door.line.find(&door.event, number).await;
+            let _ = door.line.peek(&door.event, visitors[fan]).await;
+            let _ = door.line.living(&door.event, &visitors).await;
+        });
+    }
+
+    /// Returns whether fans may still come back after a loss, for whom a draw waits.
+    fn has_lost_lately(&self) -> bool {
+        let since_ms = self.world.now_ms().saturating_sub(RETURN_MS);
+        self.world.lock().oracle.history.has_lost_since(since_ms)
     }
 
     /// Ends all faults and sees whether everything comes to agree.
@@ -296,7 +381,11 @@ impl Run {
         self.world
             .tell(|| "the end: everything works again".to_owned());
         let has_died = self.plan.faults.iter().any(|fault| fault.ends_nodes());
-        let rest = if has_died { REAPED_MS } else { SETTLED_MS };
+        // A draw that was interrupted is taken over as late as that.
+        let rest = match has_died || self.plan.draw.is_some() {
+            true => REAPED_MS,
+            false => SETTLED_MS,
+        };
         sleep(Duration::from_millis(rest)).await;
         if let Some(why) = self.disagreement() {
             self.world.lock().oracle.fail(why);
@@ -312,6 +401,9 @@ impl Run {
             let Some(hub) = node.door.hub.lock().clone() else {
                 return Some(format!("node {name} knows no event"));
             };
+            if !node.knows_draw(&stored) {
+                return Some(format!("node {name} does not know of the draw"));
+            }
             let front = hub.front();
             let age_ms = store_ms - front.at.0;
             if front.numbers != stored.numbers || age_ms > SETTLED_MS as i64 {
@@ -322,23 +414,31 @@ impl Run {
             }
         }
         let line_ms = stored.line_ms(store_ms);
-        let lapsed = stored.lapses.first();
-        if let Some(at) = lapsed.filter(|at| **at < line_ms - LATE_MS as i64) {
+        let lapsed = stored.lapses_at();
+        if let Some(at) = lapsed.filter(|at| *at < line_ms - LATE_MS as i64) {
             let late_ms = line_ms - at;
             return Some(format!("a slot should have lapsed {late_ms} ms ago"));
+        }
+        let is_late = stored
+            .draw
+            .is_due(stored.sale_at + LATE_MS as i64, store_ms);
+        let is_waited_for = self.has_lost_lately();
+        if stored.draw.is_undrawn() && is_late && !stored.is_sold_out() && !is_waited_for {
+            return Some("the draw is due and not held".to_owned());
         }
         let inner = self.world.lock();
         if inner.crowd.excuse.is_some() {
             return None;
         }
+        let history = &inner.oracle.history;
         let is_waiting = |fan: &&Fan| {
             let is_told = fan.state == Some(VisitorState::Waiting);
-            is_told && stored.waiting.contains(&fan.number)
+            is_told && stored.waiting.contains(&history.number_of(fan))
         };
         let waiting: Vec<&Fan> = inner.crowd.fans.iter().filter(is_waiting).collect();
         let connected = waiting.iter().filter(|fan| fan.has_socket());
-        let connected: BTreeSet<u64> = connected.map(|fan| fan.number).collect();
-        if stored.held != connected {
+        let connected: BTreeSet<u64> = connected.map(|fan| history.number_of(fan)).collect();
+        if *stored.held != connected {
             let held = &stored.held;
             return Some(format!(
                 "of those who wait {connected:?} are connected, by the store {held:?}"
@@ -353,6 +453,10 @@ impl Run {
             .filter(|_| self.plan.faults.is_empty())
             .map(|fan| format!("should have been missed: {fan:?}"))
     }
+}
+
+fn patch(fields: Value) -> Patch {
+    serde_json::from_value(fields).expect("a valid patch")
 }
 
 /// Returns whether a fan closes their socket.

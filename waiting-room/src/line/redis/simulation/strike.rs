@@ -1,7 +1,9 @@
 //! The faults of a run: how each strikes, and how it ends.
 
+use super::node::Node;
 use super::plan::Fault;
 use super::run::{Repair, Return, Run};
+use crate::line::Line as _;
 
 /// Time after a loss in which nodes report what they know, in ms, with some more to notice it.
 const REPORTING_MS: u64 = 9_000;
@@ -98,19 +100,28 @@ impl Run {
     /// lost than the documents promise.
     fn begin_loss(&mut self) {
         let now_ms = self.world.now_ms();
-        let numbers = self.world.stored().map_or(0, |stored| stored.numbers);
+        let stored = self.world.stored().unwrap_or_default();
         let reachable = self.nodes.iter().flatten();
         let reachable = reachable.filter(|node| !self.cut[node.door.node]);
-        let known = reachable.map(|node| node.numbers()).max().unwrap_or(0);
+        let knows_draw = |node: &&Node| node.knows_draw(&stored);
+        let informed: Vec<&Node> = reachable.filter(knows_draw).collect();
+        let is_draw_known = !informed.is_empty();
+        let is_known = informed.iter().any(|node| node.knows_numbers(&stored));
         let mut inner = self.world.lock();
+        inner.oracle.history.lose(now_ms);
         if now_ms < inner.troubled_until_ms || self.cut.contains(&true) {
             inner.crowd.excuse("data was lost while a node was away");
         }
-        if known < numbers {
+        if !is_draw_known && !inner.oracle.is_published() && !inner.crowd.is_anyone_drawn() {
+            // Of this draw no one has heard.
+            inner.oracle.history.forget_draw();
+        } else if !is_known {
             inner
                 .crowd
                 .excuse("no node knows all numbers that were given");
         }
+        let inner = &mut *inner;
+        inner.crowd.lost(&inner.oracle.history);
         inner.losing_until_ms = u64::MAX;
     }
 
@@ -162,7 +173,8 @@ impl Run {
         if door.line.remove(&self.event).await.is_err() {
             return self.world.lock().crowd.excuse("the event was half removed");
         }
-        self.world.lock().begin_anew();
+        let now_ms = self.world.now_ms();
+        self.world.lock().begin_anew(now_ms);
         door.forget();
         self.create_at(&door).await;
     }

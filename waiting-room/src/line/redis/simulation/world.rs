@@ -7,19 +7,18 @@ use super::wire::{End, Passage, Wires, broken, refused};
 use parking_lot::{Mutex, MutexGuard};
 use redis::RedisError;
 use simulation::{Dice, Life, Reply, Server, Snapshot};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// Time of the store when the simulation begins, in ms.
-pub(super) const START_MS: i64 = 1_800_000_000_000;
+/// Time of the store when the simulation begins, in ms: later than any at which it may run, as nodes
+/// compare some times of the store with those of the machine.
+pub(super) const START_MS: i64 = 4_000_000_000_000;
 /// Number of earlier states of the store that it may be rolled back to.
 const PAST_MAX: usize = 200;
 /// Silence of the store that counts for no deadline, in ms.
 const UNHEARD_MS: u64 = 5_000;
-/// Prefix of the keys of the simulated event.
-pub(super) const PREFIX: &str = "fairline:{night}";
 
 /// A command that the store carried out.
 pub(super) struct Recorded {
@@ -60,6 +59,8 @@ pub(super) struct Inner {
     names: BTreeMap<String, &'static str>,
     pub(super) oracle: Oracle,
     pub(super) crowd: Crowd,
+    /// Seeds of draws.
+    seeds: BTreeSet<Vec<u8>>,
     /// Follows from everything that happened.
     pub(super) mark: u64,
     /// Until when a node that knows something must not fail, in ms, because the store has lost it.
@@ -125,6 +126,7 @@ impl World {
             names,
             oracle: Oracle::default(),
             crowd,
+            seeds: BTreeSet::new(),
             mark: 0,
             losing_until_ms: 0,
             troubled_until_ms: 0,
@@ -163,6 +165,23 @@ impl World {
     /// Returns other dice.
     pub(super) fn split_dice(&self) -> Dice {
         self.lock().dice.split()
+    }
+
+    /// Replaces the seed of a draw that a node made by one that follows from the dice.
+    pub(super) fn reseed(&self, words: &mut [Vec<u8>]) {
+        let Some(at) = words.iter().position(|word| word == b"seed") else {
+            return;
+        };
+        let mut inner = self.lock();
+        let inner = &mut *inner;
+        if let Some(seed) = words.get_mut(at + 1)
+            && !inner.seeds.contains(seed)
+        {
+            let mut bytes = [0; 32];
+            inner.dice.fill(&mut bytes);
+            *seed = shared::crypto::hex(&bytes).into_bytes();
+            inner.seeds.insert(seed.clone());
+        }
     }
 
     /// Decides the way of a message. Messages of one node arrive in the order in which they are
@@ -276,6 +295,7 @@ impl World {
         };
         let step = Step {
             at_ms: elapsed.as_millis() as u64,
+            store_ms: store_us / 1000,
             node,
             name,
             arguments: words.get(4..).unwrap_or_default(),
@@ -284,14 +304,14 @@ impl World {
         if let Some(story) = &mut inner.story {
             story.push(step.describe());
         }
-        let stored = Stored::read(server.database(), PREFIX);
         if inner.keeps_past {
             inner.past.push_back(server.snapshot());
         }
         if inner.past.len() > PAST_MAX {
             inner.past.pop_front();
         }
-        inner.oracle.look(&step, stored, &inner.crowd);
+        let database = server.database();
+        inner.oracle.look(&step, database, &mut inner.crowd);
         reply
     }
 
@@ -333,7 +353,7 @@ impl World {
             let life = life(&mut inner.dice);
             inner.servers[inner.active].restart(life, data);
             inner.is_down = false;
-            inner.note_loss();
+            inner.note_restart();
         });
     }
 
@@ -343,7 +363,7 @@ impl World {
             let life = inner.servers[inner.active].life().clone();
             // Scripts are forgotten as well: loaded again at the next call.
             inner.servers[inner.active].restart(life, Snapshot::default());
-            inner.note_loss();
+            inner.note_restart();
         });
     }
 
@@ -362,7 +382,7 @@ impl World {
             };
             server.restart(life, data);
             inner.is_down = false;
-            inner.note_loss();
+            inner.note_restart();
         });
     }
 
@@ -408,7 +428,7 @@ impl World {
     /// Returns the line as the store has it.
     pub(super) fn stored(&self) -> Option<Stored> {
         let inner = self.lock();
-        Stored::read(inner.servers[inner.active].database(), PREFIX)
+        Stored::read(inner.servers[inner.active].database(), None)
     }
 }
 
@@ -421,14 +441,14 @@ impl Inner {
     }
 
     /// Forgets the event, which was deleted.
-    pub(super) fn begin_anew(&mut self) {
+    pub(super) fn begin_anew(&mut self, now_ms: u64) {
         self.oracle.begin_anew();
-        self.crowd.begin_anew();
+        self.crowd.begin_anew(now_ms);
     }
 
-    fn note_loss(&mut self) {
-        let stored = Stored::read(self.servers[self.active].database(), PREFIX);
-        self.oracle.store_lost(stored);
+    fn note_restart(&mut self) {
+        let database = self.servers[self.active].database();
+        self.oracle.restarted(database);
     }
 }
 
