@@ -125,7 +125,7 @@ fn with_lists(body: &Value) -> Vec<Value> {
             items.flat_map(|(at, item)| with_lists(item).into_iter().map(move |item| (at, item)));
         let replaced = |(at, item)| {
             let mut body = body.clone();
-            body[at as usize] = item;
+            body[at] = item;
             body
         };
         return deeper.map(replaced).collect();
