@@ -137,7 +137,7 @@ fn gate_route(path: &str) -> Option<&'static str> {
         None => (rest, None),
     };
     match (gate, rest) {
-        _ if event.is_empty() => None,
+        (_, None) if event.is_empty() => None,
         (Some(_), None) => Some("/gate/{event}"),
         (Some(_), Some("")) => Some("/gate/{event}/"),
         (Some(_), Some(_)) => Some("/gate/{event}/{*rest}"),
@@ -227,7 +227,9 @@ mod tests {
             ),
             ("/gate", None),
             ("/gate/", None),
-            ("/gate//x", None),
+            // No event has that name, and a proxy is to be told no, as of any other.
+            ("/gate//x", Some("/gate/{event}/{*rest}")),
+            ("/auth-request//GET", Some("/auth-request/{event}/{method}")),
             ("/gates/night", None),
             ("/auth-request/night", None),
             ("/auth-request/night/", None),
