@@ -145,6 +145,16 @@ impl FanSocket {
         drop(self.connection);
     }
 
+    /// Returns the proof of the place that the socket has.
+    fn pass(&self) -> Pass {
+        Pass {
+            visitor: self.spot.visitor,
+            number: self.spot.number,
+            is_provisional: self.spot.is_provisional,
+            life: self.life,
+        }
+    }
+
     /// Records in the line that the fan is away, unless a newer socket of theirs was opened at this
     /// moment.
     async fn record_away(&self) {
@@ -219,9 +229,14 @@ impl FanSocket {
         // Here and not in the handshake: a socket that never opened must not keep a place.
         if !self.is_recorded {
             let back = self.room.line.back(&self.event, self.spot.visitor).await;
-            self.is_recorded = back.is_ok();
-            if let Ok(Some(spot)) = back {
-                self.spot = spot;
+            match back {
+                Ok(Some(spot)) => {
+                    self.spot = spot;
+                    self.is_recorded = true;
+                }
+                // The store has lost the place, which the pass gives back, for the next update.
+                Ok(None) => drop(self.room.find_place(&self.event, &self.pass()).await),
+                Err(_) => {}
             }
         }
         let front = self.hub.front();
@@ -318,13 +333,7 @@ impl FanSocket {
                 return true;
             }
         }
-        let pass = Pass {
-            visitor: self.spot.visitor,
-            number,
-            is_provisional: self.spot.is_provisional,
-            life: self.life,
-        };
-        match self.room.find_place(&self.event, &pass).await {
+        match self.room.find_place(&self.event, &self.pass()).await {
             Ok(Some(spot)) => {
                 self.is_recorded &= keeps_socket(&self.spot, &spot, front);
                 self.life = front.life;

@@ -250,10 +250,14 @@ impl Visit {
         };
         if !socket.is_recorded {
             let back = self.line().back(self.event(), socket.spot.visitor).await;
-            socket.is_recorded = back.is_ok();
-            if let Ok(Some(spot)) = back {
-                self.tell_socket(&spot);
-                socket.spot = spot;
+            match back {
+                Ok(Some(spot)) => {
+                    self.tell_socket(&spot);
+                    socket.spot = spot;
+                    socket.is_recorded = true;
+                }
+                Ok(None) => drop(self.find_place(&socket.pass).await),
+                Err(_) => {}
             }
         }
         let Some(hub) = self.door.hub.lock().clone() else {
