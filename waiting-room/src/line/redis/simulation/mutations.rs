@@ -144,10 +144,6 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "if deadline > 0 and deadline <= now + 6000 and",
     ),
     always(
-        "if deadline > 0 and deadline <= now and",
-        "if deadline > 0 and deadline <= now - 60000 and",
-    ),
-    always(
         "for bit_ = 0, (n - 1) % 8 - 1 do",
         "for bit_ = 0, (n - 1) % 8 - 2 do",
     ),

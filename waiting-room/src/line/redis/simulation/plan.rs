@@ -86,8 +86,8 @@ pub(super) struct Mode {
     pub(super) faults: Vec<Fault>,
     pub(super) steps: usize,
     pub(super) rewrite: Option<Rewrite>,
-    /// Whether every run has a draw.
-    pub(super) is_draw: bool,
+    /// Chance that a run has a draw, in a thousand.
+    pub(super) draws: u64,
     /// Steps that are left out.
     pub(super) skipped: BTreeSet<usize>,
     /// Whether the story is wanted.
@@ -96,8 +96,6 @@ pub(super) struct Mode {
     pub(super) records: bool,
 }
 
-/// Chance that a run has a draw, in a thousand.
-const DRAWS: u64 = 350;
 /// Steps of the organiser alone, where fans come late.
 const LATE_STEPS: usize = 40;
 
@@ -149,8 +147,7 @@ impl Plan {
         }
         chosen.sort_unstable();
         chosen.dedup();
-        let draws = if mode.is_draw { 1000 } else { DRAWS };
-        let draw = dice.chance(draws).then(|| DrawPlan::new(dice));
+        let draw = dice.chance(mode.draws).then(|| DrawPlan::new(dice));
         let is_late = draw.is_some() && dice.chance(100);
         Plan {
             nodes: dice.between(1, 4) as usize,
