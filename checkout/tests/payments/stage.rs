@@ -232,6 +232,7 @@ impl ProviderStage {
     pub(crate) async fn send_webhook(&self, event: &Webhook, signature: &str) -> StatusCode {
         let (path, header) = event.route();
         let request = Request::post(path)
+            .header("host", "127.0.0.1")
             .header(header, signature)
             .header("content-type", "application/json")
             .body(Body::from(event.body().to_owned()));
@@ -298,7 +299,9 @@ impl ProviderStage {
     }
 
     async fn get(&self, path: &str) -> Value {
-        let request = Request::get(path).header("authorization", format!("Bearer {ORGANISER_KEY}"));
+        let request = Request::get(path)
+            .header("host", "127.0.0.1")
+            .header("authorization", format!("Bearer {ORGANISER_KEY}"));
         let (status, body) = self.ask(request.body(Body::empty()).unwrap()).await;
         assert_eq!(status, StatusCode::OK, "{body}");
         body
@@ -306,6 +309,7 @@ impl ProviderStage {
 
     async fn post(&self, path: &str, word: &str, body: &Value) -> (StatusCode, Value) {
         let request = Request::post(path)
+            .header("host", "127.0.0.1")
             .header("authorization", format!("Bearer {word}"))
             .header("content-type", "application/json")
             .body(Body::from(body.to_string()));

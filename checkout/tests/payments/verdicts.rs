@@ -130,6 +130,7 @@ impl Stage {
     async fn pay(&self) -> (StatusCode, Value) {
         let path = format!("/api/v1/payments/simulated/{}", self.order.payment.id);
         let request = Request::post(path)
+            .header("host", "127.0.0.1")
             .header("authorization", format!("Bearer {WORD}"))
             .header("content-type", "application/json")
             .header("idempotency-key", "pay-once")
@@ -143,6 +144,7 @@ impl Stage {
             self.order.id
         );
         let request = Request::post(path)
+            .header("host", "127.0.0.1")
             .header("authorization", format!("Bearer {ORGANISER_KEY}"))
             .body(Body::empty());
         self.ask(request.unwrap()).await
