@@ -1,15 +1,15 @@
 // @ts-check
 // Ordering: while its store is slow, the server accepts an order and makes it later.
-import { call } from "./api.js";
 
 /**
  * Orders what is held. A try that failed is repeated with the same key: it makes no second order.
+ * @param {typeof import("./api.js").call} call asks with the fan's session
  * @param {{hold: string, buyer: {name: string, email: string}}} body
  * @param {string} key
  * @param {() => void} isAccepted called when the order is accepted and not made yet
  * @returns {Promise<any>} the order
  */
-export async function placeOrder(body, key, isAccepted) {
+export async function placeOrder(call, body, key, isAccepted) {
   let order = await call("POST", "/api/v1/orders", { body, key, prefer: "respond-async" });
   if (order.state === "pending") isAccepted();
   while (order.state === "pending") {

@@ -156,7 +156,7 @@ async function makeOrder(submit) {
   fail(null);
   try {
     const buyer = { name: $("buyer-name").value, email: $("buyer-email").value };
-    order = await placeOrder({ hold: hold.id, buyer }, orderKey, () => show("ordering", true));
+    order = await placeOrder(call, { hold: hold.id, buyer }, orderKey, () => show("ordering", true));
     // One that costs nothing is confirmed already; what the provider tells may come later.
     if (order.payment.provider !== "simulated") return follow();
     render();
