@@ -258,7 +258,7 @@ async fn settle_payment(
 struct OutsideInput {
     /// One of those that the payment's `outside` names.
     outcome: OutsideOutcome,
-    /// What was done, for the audit log and the order's history: 1 to 500 characters.
+    /// Note on how it was settled, for the audit log and the order's history: 1 to 500 characters.
     #[schema(min_length = 1, max_length = 500)]
     note: String,
 }

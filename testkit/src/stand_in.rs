@@ -1,5 +1,5 @@
-//! What the stand-ins of payment providers share: state, faults on demand, and the delivery of
-//! webhooks.
+//! Common parts of the stand-ins of payment providers: state, faults on demand, and the delivery
+//! of webhooks.
 
 use crate::endpoint::{Endpoint, Signed};
 use crate::faults::ApiFault;
@@ -54,7 +54,7 @@ pub(crate) struct Acted<T> {
     pub(crate) is_lost: bool,
 }
 
-/// What a server says of an operation.
+/// Outcome of an operation, as a server tells it.
 pub(crate) enum Outcome<T> {
     /// It was done, or refused.
     Done(T),

@@ -20,7 +20,7 @@ pub struct OrderDetails {
     pub payments: Vec<PaymentDetails>,
 }
 
-/// What became of a seat of an order.
+/// State of a seat of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OrderSeatState {
@@ -47,7 +47,7 @@ pub struct OrderSeat {
     pub category: Arc<str>,
     /// Its price.
     pub price: Money,
-    /// What became of it.
+    /// State of the seat.
     pub state: OrderSeatState,
 }
 

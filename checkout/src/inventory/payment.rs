@@ -97,8 +97,8 @@ pub struct DuePayment {
 pub struct Offer {
     /// The provider's own id.
     pub reference: String,
-    /// What the fan's browser pays with beside that: Stripe's secret of the payment, or the id of
-    /// the account's key at Razorpay.
+    /// Second value that the fan's browser needs to pay: Stripe's secret of the payment, or the id
+    /// of the account's key at Razorpay.
     pub client_secret: String,
 }
 

@@ -107,7 +107,7 @@ pub struct PaymentReview {
     pub detail: String,
     /// Since when.
     pub since: Time,
-    /// What may be done about it, by `…/payments/{payment}/settle`.
+    /// Ways to settle it, by `…/payments/{payment}/settle`.
     pub settlements: Vec<Settlement>,
     /// How it may be settled outside, by `…/payments/{payment}/settle-outside`.
     pub outside: Vec<OutsideOutcome>,

@@ -30,7 +30,7 @@ pub struct SettlingOutside {
     pub payment: String,
     /// The outcome.
     pub outcome: OutsideOutcome,
-    /// What was done, in the words of the organiser.
+    /// Note of the organiser on how it was settled.
     pub note: String,
 }
 

@@ -25,7 +25,7 @@ pub struct Rules {
     /// Whether a single free seat may be left between taken ones.
     #[serde(default)]
     pub orphans: Orphans,
-    /// What money buys that comes after the seats it was for went back on sale.
+    /// Rule for money that comes after its seats went back on sale.
     #[serde(default)]
     pub late_payment: LatePayment,
 }

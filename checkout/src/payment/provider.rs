@@ -55,7 +55,7 @@ pub(crate) struct Notice {
     pub(crate) provider: ProviderId,
     /// The provider's own id of the payment.
     pub(crate) reference: String,
-    /// What it says, where that may be believed without asking.
+    /// State of the payment, if the webhook may be believed without asking.
     pub(crate) told: Option<Told>,
     /// Why a person has to look at the payment, if that is what it says.
     pub(crate) complaint: Option<String>,

@@ -115,7 +115,7 @@ impl Shop {
             Answer::Unknown => return Ok(None),
         };
         let verdict = match report.amount {
-            // What was cancelled has no money, of whatever amount.
+            // A cancelled payment has no money, of whatever amount.
             Some(amount) if amount != payment.amount && report.verdict != Verdict::Voided => {
                 Verdict::OtherAmount(amount)
             }

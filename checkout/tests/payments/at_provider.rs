@@ -24,7 +24,7 @@ pub(crate) enum Card {
     Expired,
 }
 
-/// What the checkout asks a provider for.
+/// A request of the checkout to a provider.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Operation {
     Offer,

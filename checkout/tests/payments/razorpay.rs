@@ -1,4 +1,4 @@
-//! What is different at Razorpay: what its window returns, attempts that cannot be cancelled, and
+//! Differences of Razorpay: results of its window, attempts that cannot be cancelled, and
 //! webhooks that name an order alone.
 
 use crate::at_provider::{AtProvider, Card, Webhook};

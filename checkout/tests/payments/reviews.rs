@@ -184,7 +184,7 @@ async fn money_of_another_amount_is_let_go_or_settled_outside_and_then_no_differ
             assert_eq!(seen.state, state);
             if how == "paid" {
                 assert_eq!(seen.tickets.map(|tickets| tickets.len()), Some(1));
-                // What was paid outside is given back outside.
+                // Money that was paid outside is given back outside.
                 let (status, _) = stage.refund(&seen.id, None).await;
                 assert_eq!(status, StatusCode::CONFLICT);
                 let body = json!({"outcome": "returned", "note": "Cash handed back"});

@@ -93,7 +93,7 @@ pub(crate) async fn admitted(server: &Private, fans: usize) -> Result<Vec<String
     admit_all(&client, EVENT, fans, JOINING).await
 }
 
-/// What a server did that was asked as fast as it answered.
+/// Figures of a server that was asked as fast as it answered.
 #[derive(Default)]
 struct Rate {
     /// The answers a second of each round.

@@ -105,7 +105,7 @@ impl Service<Request> for Front {
     }
 }
 
-/// Where in a path the question begins, and its route.
+/// A question to the gate: the length of the prefix before it, and its route.
 struct Asked {
     prefix_bytes: usize,
     route: &'static str,

@@ -184,7 +184,7 @@ async fn why_an_accepted_order_was_not_made_is_told_where_it_was_accepted() {
             end.body["order"].clone(),
         ));
     }
-    // Which of them came first is the store's choice.
+    // The store chooses the one that came first.
     ends.sort_by_key(|end| end.0);
     assert_eq!(ends[0].0, 200, "{ends:?}");
     assert_eq!(

@@ -1,4 +1,4 @@
-//! What fans and their banks do at the stand-in.
+//! Actions of fans and their banks at the stand-in.
 
 use super::books::{Answered, Books, no_such_id, refusal};
 use crate::endpoint::{now, sign};

@@ -1,5 +1,5 @@
-//! What browsers load from the stand-in: a script for pages, with frames for the card and for 3-D
-//! Secure; and the cards that are typed there.
+//! Files for browsers: a script for pages, with frames for the card and for 3-D Secure; and the
+//! cards that are typed there.
 
 use super::state::StandInState;
 use axum::Router;

@@ -36,7 +36,7 @@ pub(in crate::inventory) fn settlements(order: &OrderRow, row: &PaymentRow) -> V
 
 /// Returns how a payment may be settled outside of its provider.
 pub(in crate::inventory) fn outside(order: &OrderRow, row: &PaymentRow) -> Vec<OutsideOutcome> {
-    // What was paid outside is given back there, too.
+    // Money that was paid outside is given back there, too.
     let was_paid = row.outside.is_some() && row.state == PaymentState::Captured;
     if was_paid {
         return vec![OutsideOutcome::Returned];

@@ -144,7 +144,7 @@ fn without_money(attempts: &[Attempt]) -> Verdict {
     if has("created") {
         return Verdict::RequiresAction;
     }
-    // What is refunded and was not captured went back by itself.
+    // Money that is refunded without having been captured went back by itself.
     if has("refunded") {
         return Verdict::Voided;
     }

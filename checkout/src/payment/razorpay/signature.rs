@@ -10,7 +10,7 @@ const SECRET_CHARS_MIN: usize = 16;
 /// Number of characters of a signature.
 const SIGNATURE_CHARS: usize = 64;
 
-/// What Razorpay's checkout gives to the page once a payment was made.
+/// Result of Razorpay's checkout, as it gives it to the page once a payment was made.
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::payment) struct RazorpayReturn {

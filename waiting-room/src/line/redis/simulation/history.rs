@@ -1,4 +1,4 @@
-//! What the store did: whom it admitted and when, who waited, who drew which number.
+//! The store's past: visitors it admitted and when, visitors who waited, numbers that were drawn.
 
 use super::fan_state::Fan;
 use super::stored::{Part, Stored};

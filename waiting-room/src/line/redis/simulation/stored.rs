@@ -260,7 +260,7 @@ impl Stored {
             stored.list.update(database, keys::DRAWN, read_list),
         ]
         .contains(&true)
-            // What nodes report is looked at once all have.
+            // Reports of nodes are looked at once all are in.
             || before.is_some_and(|before| before.is_settling);
         Some(stored)
     }
