@@ -37,6 +37,14 @@ const spot = (page, id) =>
     return { x: (box.width - layout.size.width * least) / 2 + seat.x * least, y: 4 * least + seat.y * least };
   }, id);
 
+/** Orders the seats that are found for a fan who has come to the checkout, up to the payment. */
+async function order(fan) {
+  await fan.getByRole("button", { name: "Find and hold" }).click();
+  await fan.getByLabel("Name").fill("Grace");
+  await fan.getByLabel("E-mail for the tickets").fill("grace@example.org");
+  await fan.getByRole("button", { name: "Go on to payment" }).click();
+}
+
 test("two fans and an organiser go through a whole evening", async () => {
   const organiser = await person(browser);
   await signIn(organiser);
@@ -186,10 +194,7 @@ test("a seat that is gone and a hold that ran out are explained, and buying goes
   await fan.getByRole("button", { name: "Hold these seats" }).click();
   await fan.getByText("Held for you for").waitFor();
   await fan.getByText("Your hold ran out and the seats went back. Choose again.").waitFor();
-  await fan.getByRole("button", { name: "Find and hold" }).click();
-  await fan.getByLabel("Name").fill("Grace");
-  await fan.getByLabel("E-mail for the tickets").fill("grace@example.org");
-  await fan.getByRole("button", { name: "Go on to payment" }).click();
+  await order(fan);
   // Before that the order may not have been sent.
   await fan.getByLabel("Card number").waitFor();
   await fan.reload();
@@ -207,10 +212,7 @@ test("a fan whose bank answers after the time to pay is asked to wait, and gets 
   await fan.goto(`${server.url}/e/slow-bank`);
   await fan.getByRole("link", { name: "Go to the checkout" }).click();
   await fan.getByText("left to shop").waitFor();
-  await fan.getByRole("button", { name: "Find and hold" }).click();
-  await fan.getByLabel("Name").fill("Grace");
-  await fan.getByLabel("E-mail for the tickets").fill("grace@example.org");
-  await fan.getByRole("button", { name: "Go on to payment" }).click();
+  await order(fan);
   await fan.getByLabel("Card number").fill("4000000000000259");
   await fan.getByRole("button", { name: "Pay", exact: true }).click();
   await fan.getByText("Your payment is being confirmed.").waitFor();
@@ -250,10 +252,7 @@ test("an order that is accepted and made later is waited for, and paid", async (
   await fan.goto(`${server.url}/e/slow-store`);
   await fan.getByRole("link", { name: "Go to the checkout" }).click();
   await fan.getByText("left to shop").waitFor();
-  await fan.getByRole("button", { name: "Find and hold" }).click();
-  await fan.getByLabel("Name").fill("Grace");
-  await fan.getByLabel("E-mail for the tickets").fill("grace@example.org");
-  await fan.getByRole("button", { name: "Go on to payment" }).click();
+  await order(fan);
   await fan.getByLabel("Card number").fill("4242424242424242");
   assert.equal(await fan.getByText("Very many are buying at this moment").isVisible(), false);
   assert.equal(asked, 2);

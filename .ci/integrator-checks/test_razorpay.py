@@ -1,71 +1,34 @@
 """The stand-in of Razorpay, by which payments are tested, driven and checked by Razorpay's own package."""
 
-import http.server
 import json
-import pathlib
-import subprocess
-import threading
-import unittest
-import urllib.error
-import urllib.parse
-import urllib.request
 
 import razorpay
 import requests
+import stand_in
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 KEY = ("rzp_test_standin0000", "key_secret_stand_in")
 SECRET = "webhook_secret_stand_in"
 REFUSED = razorpay.errors.BadRequestError
 
 
-class Endpoint(http.server.BaseHTTPRequestHandler):
-    """Takes webhooks, the first time that one is sent with an answer that asks for it again."""
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        name = self.headers["X-Razorpay-Event-Id"]
-        try:
-            utility = razorpay.Client(auth=KEY).utility
-            utility.verify_webhook_signature(body, self.headers["X-Razorpay-Signature"], SECRET)
-            event = json.loads(body)
-        except razorpay.errors.SignatureVerificationError as error:
-            event = {"event": repr(error)}
-        with self.server.changed:
-            is_new = name not in self.server.seen
-            self.server.seen.add(name)
-            if not is_new:
-                self.server.taken.append(event)
-            self.server.changed.notify_all()
-        self.send_response(500 if is_new else 204)
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
+def read(body, headers):
+    """Return the id of a webhook's event and the event, or the error of its signature."""
+    name = headers["X-Razorpay-Event-Id"]
+    try:
+        utility = razorpay.Client(auth=KEY).utility
+        utility.verify_webhook_signature(body, headers["X-Razorpay-Signature"], SECRET)
+        return name, json.loads(body)
+    except razorpay.errors.SignatureVerificationError as error:
+        return name, {"event": repr(error)}
 
 
-class StandIn(unittest.TestCase):
+class RazorpayStandIn(stand_in.StandIn):
+    provider = "razorpay"
+
     @classmethod
     def setUpClass(cls):
-        command = ["cargo", "run", "-q", "-p", "testkit", "--bin", "razorpay-stand-in"]
-        pipe = subprocess.PIPE
-        cls.process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
-        cls.url = cls.process.stdout.readline().strip()
+        super().setUpClass()
         cls.client = razorpay.Client(auth=KEY, base_url=cls.url)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.process.stdin.close()
-        cls.process.wait(10)
-        cls.process.stdout.close()
-
-    def tell(self, path, **fields):
-        data = urllib.parse.urlencode(fields).encode()
-        try:
-            with urllib.request.urlopen(f"{self.url}/_test/{path}", data) as answer:
-                return json.loads(answer.read() or "null")
-        except urllib.error.HTTPError as error:
-            return json.load(error)
 
     def make(self, **more):
         fields = {"amount": 4500, "currency": "INR", "receipt": "receipt_1", "notes": {"payment": "pay_1"}}
@@ -182,26 +145,14 @@ class StandIn(unittest.TestCase):
         self.assertEqual([order["id"] for order in named["items"]], [orders[7]["id"]])
 
     def test_webhooks_are_signed_and_sent_until_they_are_taken(self):
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
-        server.seen, server.taken, server.changed = set(), [], threading.Condition()
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            self.tell("endpoint", url=f"http://127.0.0.1:{server.server_port}/webhooks/razorpay", copies=2)
+        with self.webhooks(read) as wait_for:
             order = self.make()
             self.pay(order, "declined")
             payment = self.pay(order)["razorpay_payment_id"]
             self.capture(payment)
             self.client.payment.refund(payment)
             kinds = {"payment.failed", "payment.authorized", "payment.captured", "order.paid", "refund.processed"}
-            with server.changed:
-                enough = lambda: {event["event"] for event in server.taken} == kinds
-                self.assertTrue(server.changed.wait_for(enough, 30), server.taken)
-            for event in server.taken:
-                self.assertEqual(event["payload"]["payment"]["entity"]["order_id"], order["id"])
-                self.assertEqual(set(event["contains"]), set(event["payload"]))
-        finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
-            self.tell("endpoint", url="http://127.0.0.1:1/nowhere")
+            taken = wait_for("event", kinds)
+        for event in taken:
+            self.assertEqual(event["payload"]["payment"]["entity"]["order_id"], order["id"])
+            self.assertEqual(set(event["contains"]), set(event["payload"]))

@@ -1,67 +1,32 @@
 """The stand-in of Stripe, by which payments are tested, driven and checked by Stripe's own package."""
 
-import http.server
 import json
-import pathlib
-import subprocess
-import threading
-import unittest
-import urllib.parse
-import urllib.request
 
+import stand_in
 import stripe
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 KEY = "sk_test_stand_in_0000"
 SECRET = "whsec_stand_in_00000000"
 
 
-class Endpoint(http.server.BaseHTTPRequestHandler):
-    """Takes webhooks, the first time that one is sent with an answer that asks for it again."""
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        signature = self.headers["Stripe-Signature"]
-        try:
-            event = stripe.Webhook.construct_event(body, signature, SECRET)
-        except stripe.SignatureVerificationError as error:
-            self.server.taken.append(error)
-            event = None
-        with self.server.changed:
-            is_new = event is not None and event["id"] not in self.server.seen
-            if is_new:
-                self.server.seen.add(event["id"])
-            elif event is not None:
-                self.server.taken.append(event)
-            self.server.changed.notify_all()
-        self.send_response(500 if is_new else 204)
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
+def read(body, headers):
+    """Return the id of a webhook's event and the event, or the error of its signature."""
+    try:
+        event = stripe.Webhook.construct_event(body, headers["Stripe-Signature"], SECRET)
+        return event["id"], event
+    except stripe.SignatureVerificationError as error:
+        return body, {"type": repr(error)}
 
 
-class StandIn(unittest.TestCase):
+class StripeStandIn(stand_in.StandIn):
+    provider = "stripe"
+
     @classmethod
     def setUpClass(cls):
-        command = ["cargo", "run", "-q", "-p", "testkit", "--bin", "stripe-stand-in"]
-        pipe = subprocess.PIPE
-        cls.process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
-        cls.url = cls.process.stdout.readline().strip()
+        super().setUpClass()
         stripe.api_key = KEY
         stripe.api_base = cls.url
         stripe.max_network_retries = 0
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.process.stdin.close()
-        cls.process.wait(10)
-        cls.process.stdout.close()
-
-    def tell(self, path, **fields):
-        data = urllib.parse.urlencode(fields).encode()
-        with urllib.request.urlopen(f"{self.url}/_test/{path}", data) as answer:
-            return answer.status
 
     def make(self, **more):
         fields = {"amount": 4500, "currency": "eur", "capture_method": "manual", "metadata": {"payment": "pay_1"}}
@@ -147,23 +112,10 @@ class StandIn(unittest.TestCase):
         self.assertLessEqual(set(made), {intent.id for intent in all_of_them})
 
     def test_webhooks_are_signed_and_sent_until_they_are_taken(self):
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
-        server.seen, server.taken, server.changed = set(), [], threading.Condition()
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            self.tell("endpoint", url=f"http://127.0.0.1:{server.server_port}/webhooks/stripe", copies=2)
+        with self.webhooks(read) as wait_for:
             intent = self.make()
             stripe.PaymentIntent.confirm(intent.id, payment_method="pm_card_visa")
-            kinds = {"payment_intent.created", "payment_intent.amount_capturable_updated"}
-            with server.changed:
-                enough = lambda: {event["type"] for event in server.taken} == kinds
-                self.assertTrue(server.changed.wait_for(enough, 30), server.taken)
-            for event in server.taken:
-                self.assertEqual(event["data"]["object"]["id"], intent.id)
-                self.assertEqual(json.loads(str(event))["object"], "event")
-        finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
-            self.tell("endpoint", url="http://127.0.0.1:1/nowhere")
+            taken = wait_for("type", {"payment_intent.created", "payment_intent.amount_capturable_updated"})
+        for event in taken:
+            self.assertEqual(event["data"]["object"]["id"], intent.id)
+            self.assertEqual(json.loads(str(event))["object"], "event")

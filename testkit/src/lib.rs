@@ -21,6 +21,7 @@ pub use razorpay::{
     WEBHOOK_SECRET as RAZORPAY_WEBHOOK_SECRET,
 };
 pub use redis::{Cluster, Redis, Sentinels, shared_cluster};
+pub use stand_in::until_input_ends;
 pub use stripe::{
     KEY as STRIPE_KEY, StripeStandIn, WEBHOOK_SECRET as STRIPE_WEBHOOK_SECRET, WebhookEvent,
 };

@@ -3,6 +3,7 @@
 
 use crate::endpoint::{Endpoint, Signed};
 use crate::faults::ApiFault;
+use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -10,8 +11,47 @@ use futures_util::stream;
 use parking_lot::Mutex;
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
+use std::io::Read as _;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use url::form_urlencoded;
+
+/// A server on a port of its own. It ends when it is dropped.
+pub(crate) struct Serving {
+    url: String,
+    task: JoinHandle<()>,
+}
+
+impl Serving {
+    pub(crate) async fn start(app: Router) -> std::io::Result<Serving> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let task = tokio::spawn(async move {
+            let _ = axum::serve(listener, app).await;
+        });
+        Ok(Serving { url, task })
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Waits until the standard input is closed, by which other languages end a program of the tests.
+pub async fn until_input_ends() {
+    let waiting = tokio::task::spawn_blocking(|| {
+        let mut rest = Vec::new();
+        std::io::stdin().read_to_end(&mut rest)
+    });
+    let _ = waiting.await;
+}
 
 /// Fields of a form or a query.
 pub(crate) type Form = BTreeMap<String, String>;
@@ -106,12 +146,18 @@ impl<L: Ledger> StandIn<L> {
         }
     }
 
+    /// Has the next request for an operation go wrong. Several for one operation follow one another.
+    pub(crate) fn fail(&self, operation: &str, fault: ApiFault) {
+        let mut faults = self.faults.lock();
+        faults.push_back((operation.to_owned(), fault));
+    }
+
     /// Has a request go wrong, as a form says: `operation`, `fault`.
     pub(crate) fn add_fault(&self, form: &Form) -> StatusCode {
         let fault = form.get("fault").and_then(|name| ApiFault::named(name));
         match (form.get("operation"), fault) {
             (Some(operation), Some(fault)) => {
-                self.faults.lock().push_back((operation.clone(), fault));
+                self.fail(operation, fault);
                 StatusCode::NO_CONTENT
             }
             _ => StatusCode::BAD_REQUEST,

@@ -198,9 +198,10 @@ pub(crate) async fn find_place(
 /// again has a new place without a socket.
 pub(crate) fn keeps_socket(before: &Spot, now: &Spot, front: &LineView) -> bool {
     let is_drawn_since = before.is_provisional && !now.is_provisional;
-    match is_drawn_since {
-        true => (1..=front.drawn).contains(&now.number),
-        false => now.number == before.number,
+    if is_drawn_since {
+        (1..=front.drawn).contains(&now.number)
+    } else {
+        now.number == before.number
     }
 }
 

@@ -132,3 +132,9 @@ pub trait Provider: Send + Sync {
     /// to before the last.
     async fn list(&self, from: Time, to: Time) -> Answer<Vec<Listed>>;
 }
+
+/// Returns whether a text consists of the characters of ids and keys: letters, digits and `_`.
+pub(super) fn is_word(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}

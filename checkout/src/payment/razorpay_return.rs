@@ -3,17 +3,13 @@
 use super::razorpay::RazorpayReturn;
 use super::webhook::bad_signature;
 use crate::app::{App, Shop};
-use crate::inventory::{DuePayment, Order, PaymentState, Refused};
+use crate::inventory::{Order, PaymentState, Refused};
 use crate::sessions::Sessions;
 use axum::Json;
 use axum::extract::{Path, State};
-use shared::group_commit::ANSWER_SECONDS_MAX;
 use shared::http::openapi::Refusals;
 use shared::http::problem::{Input, Problem};
-use shared::trace::carried;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::timeout;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -41,17 +37,7 @@ async fn return_from_razorpay(
     if !razorpay.confirms(order, &returned) {
         return Err(bad_signature());
     }
-    // It says no more than that it is time to look. In a task of its own: a browser that hangs up
-    // does not stop it.
-    let (driven, asked) = (shop.clone(), payment.clone());
-    let driving = shop.unsettled.tasks.spawn(carried(async move {
-        let due = DuePayment {
-            payment: asked,
-            state: PaymentState::RequiresAction,
-        };
-        driven.drive(due).await;
-    }));
-    let limit = Duration::from_secs(ANSWER_SECONDS_MAX);
-    let _ = timeout(limit, driving).await;
-    Ok(Json(shop.inventory.show_paid(&payment).await?))
+    // It says no more than that it is time to look.
+    let asked = shop.drive_and_show(payment, PaymentState::RequiresAction);
+    Ok(Json(asked.await?))
 }

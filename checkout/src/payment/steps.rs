@@ -189,19 +189,27 @@ impl Shop {
             reference: None,
             refund: None,
         };
+        let shown = self.drive_and_show(payment, PaymentState::Created).await;
+        shown.unwrap_or(order)
+    }
+
+    /// Takes the steps of a payment that is in this state, for [`ANSWER_SECONDS_MAX`] at most, and
+    /// returns its order after them. The steps go on when the time is over or the browser hangs up.
+    pub(super) async fn drive_and_show(
+        self: &Arc<Shop>,
+        payment: PaymentRef,
+        state: PaymentState,
+    ) -> Result<Order, Refused> {
         let shop = self.clone();
-        let asked = payment.clone();
-        // In a task of its own: a browser that hangs up does not stop it.
-        let offering = self.unsettled.tasks.spawn(carried(async move {
-            let due = DuePayment {
-                payment: asked,
-                state: PaymentState::Created,
-            };
-            shop.drive(due).await;
-        }));
+        let due = DuePayment {
+            payment: payment.clone(),
+            state,
+        };
+        let driving = carried(async move { shop.drive(due).await });
+        let driving = self.unsettled.tasks.spawn(driving);
         let limit = Duration::from_secs(ANSWER_SECONDS_MAX);
-        let _ = timeout(limit, offering).await;
-        self.inventory.show_paid(&payment).await.unwrap_or(order)
+        let _ = timeout(limit, driving).await;
+        self.inventory.show_paid(&payment).await
     }
 }
 

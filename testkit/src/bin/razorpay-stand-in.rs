@@ -1,17 +1,12 @@
 //! A stand-in of Razorpay, for tests in other languages. Prints its address, and runs until its
 //! standard input is closed.
 
-use std::io::Read as _;
-use testkit::RazorpayStandIn;
+use testkit::{RazorpayStandIn, until_input_ends};
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
     let stand_in = RazorpayStandIn::start().await?;
     println!("{}", stand_in.url());
-    let waiting = tokio::task::spawn_blocking(|| {
-        let mut rest = Vec::new();
-        std::io::stdin().read_to_end(&mut rest)
-    });
-    let _ = waiting.await;
+    until_input_ends().await;
     Ok(())
 }

@@ -8,21 +8,18 @@ mod paying;
 mod routes;
 
 use crate::faults::ApiFault;
-use axum::Router;
+use crate::stand_in::Serving;
 use books::Books;
 pub use events::{RazorpayEvent, WEBHOOK_SECRET};
 pub use paying::KEY_SECRET;
 pub use routes::KEY_ID;
 use routes::Shared;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
 /// A running stand-in. It ends when it is dropped.
 pub struct RazorpayStandIn {
-    url: String,
     shared: Shared,
-    serving: JoinHandle<()>,
+    serving: Serving,
 }
 
 impl RazorpayStandIn {
@@ -31,31 +28,21 @@ impl RazorpayStandIn {
     /// # Errors
     /// If no port can be bound.
     pub async fn start() -> std::io::Result<RazorpayStandIn> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let url = format!("http://{}", listener.local_addr()?);
         let shared = Shared::default();
-        let app: Router = routes::routes(shared.clone());
-        let serving = tokio::spawn(async move {
-            let _ = axum::serve(listener, app).await;
-        });
-        Ok(RazorpayStandIn {
-            url,
-            shared,
-            serving,
-        })
+        let serving = Serving::start(routes::routes(shared.clone())).await?;
+        Ok(RazorpayStandIn { shared, serving })
     }
 
     /// Returns its address.
     pub fn url(&self) -> &str {
-        &self.url
+        self.serving.url()
     }
 
     /// Has the next request for an operation (`create`, `orders`, `order`, `attempts`, `capture`,
     /// `refund`, `refunds`, `payments`, `payment`) go wrong. Several for one operation follow one
     /// another.
     pub fn fail(&self, operation: &str, fault: ApiFault) {
-        let mut faults = self.shared.faults.lock();
-        faults.push_back((operation.to_owned(), fault));
+        self.shared.fail(operation, fault);
     }
 
     /// Forgets the faults that were to come.
@@ -125,11 +112,5 @@ impl RazorpayStandIn {
         let changed = change(&mut books);
         self.shared.tell(&mut books);
         changed
-    }
-}
-
-impl Drop for RazorpayStandIn {
-    fn drop(&mut self) {
-        self.serving.abort();
     }
 }

@@ -9,20 +9,17 @@ mod state;
 mod webhooks;
 
 use crate::faults::ApiFault;
-use axum::Router;
+use crate::stand_in::Serving;
 pub use routes::KEY;
 use serde_json::Value;
 use state::StandInState;
 use std::sync::Arc;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 pub use webhooks::{WEBHOOK_SECRET, WebhookEvent};
 
 /// A running stand-in. It ends when it is dropped.
 pub struct StripeStandIn {
-    url: String,
     shared: Arc<StandInState>,
-    serving: JoinHandle<()>,
+    serving: Serving,
 }
 
 impl StripeStandIn {
@@ -31,30 +28,20 @@ impl StripeStandIn {
     /// # Errors
     /// If no port can be bound.
     pub async fn start() -> std::io::Result<StripeStandIn> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let url = format!("http://{}", listener.local_addr()?);
         let shared = Arc::<StandInState>::default();
-        let app: Router = routes::routes(shared.clone());
-        let serving = tokio::spawn(async move {
-            let _ = axum::serve(listener, app).await;
-        });
-        Ok(StripeStandIn {
-            url,
-            shared,
-            serving,
-        })
+        let serving = Serving::start(routes::routes(shared.clone())).await?;
+        Ok(StripeStandIn { shared, serving })
     }
 
     /// Returns its address.
     pub fn url(&self) -> &str {
-        &self.url
+        self.serving.url()
     }
 
     /// Has the next request for an operation (`create`, `confirm`, `capture`, `cancel`, `refund`,
     /// `retrieve`, `list`) go wrong. Several for one operation follow one another.
     pub fn fail(&self, operation: &str, fault: ApiFault) {
-        let mut faults = self.shared.faults.lock();
-        faults.push_back((operation.to_owned(), fault));
+        self.shared.fail(operation, fault);
     }
 
     /// Returns the operations that were asked for so far, in their order.
@@ -117,11 +104,5 @@ impl StripeStandIn {
     /// Takes the events that were not delivered yet, in the order in which they happened.
     pub fn take_events(&self) -> Vec<WebhookEvent> {
         self.shared.events.lock().drain(..).collect()
-    }
-}
-
-impl Drop for StripeStandIn {
-    fn drop(&mut self) {
-        self.serving.abort();
     }
 }

@@ -1,7 +1,7 @@
 //! Razorpay's webhooks: events about attempts to pay an order, the order, and refunds.
 
 use crate::inventory::ProviderId;
-use crate::payment::provider::Notice;
+use crate::payment::provider::{Notice, is_word};
 use serde::Deserialize;
 use serde_json::Value;
 use shared::crypto::{hex, sha256};
@@ -49,9 +49,6 @@ pub(in crate::payment) fn notice(body: &[u8]) -> Result<Option<Notice>, Problem>
 fn reference(payload: &Value) -> Option<&str> {
     let of_order = payload["order"]["entity"]["id"].as_str();
     let reference = of_order.or(payload["payment"]["entity"]["order_id"].as_str())?;
-    let is_id = reference.len() <= ID_CHARS_MAX
-        && reference
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let is_id = reference.len() <= ID_CHARS_MAX && is_word(reference);
     (is_id && reference.starts_with("order_")).then_some(reference)
 }

@@ -1,6 +1,7 @@
 //! Settings of Razorpay.
 
 use super::signature::check_secret;
+use crate::payment::provider::is_word;
 use crate::payment::secrets::WebhookSecrets;
 use shared::crypto::Secret;
 use shared::mistakes::Mistakes;
@@ -109,9 +110,6 @@ impl RazorpayArgs {
 
 /// Checks the id of a key. One that moves money goes to Razorpay alone.
 fn check_key_id(key_id: &str, url: &str) -> Result<(), &'static str> {
-    let is_word = key_id
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     let (is_live, is_test) = (
         key_id.starts_with("rzp_live_"),
         key_id.starts_with("rzp_test_"),
@@ -119,7 +117,9 @@ fn check_key_id(key_id: &str, url: &str) -> Result<(), &'static str> {
     match (is_live, is_test) {
         (false, false) if key_id.is_empty() => Err("needed with FAIRLINE_PAYMENTS=razorpay"),
         (false, false) => Err("the id of a key begins with 'rzp_live_' or 'rzp_test_'"),
-        _ if !is_word || key_id.len() < 12 => Err("it is cut off, or has signs that no id has"),
+        _ if !is_word(key_id) || key_id.len() < 12 => {
+            Err("it is cut off, or has signs that no id has")
+        }
         (true, _) if url.trim_end_matches('/') != URL => {
             Err("a live key is not sent anywhere but to https://api.razorpay.com")
         }

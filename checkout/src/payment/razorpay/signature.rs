@@ -1,6 +1,7 @@
 //! Signatures of Razorpay, HMAC-SHA256 in small hex digits: of webhooks, by a secret of their own,
 //! and of what a browser is given once it has paid, by the secret of the account's key.
 
+use crate::payment::provider::is_word;
 use crate::payment::secrets::WebhookSecrets;
 use serde::{Deserialize, Serialize};
 use shared::crypto::{Secret, unhex_lower};
@@ -29,11 +30,10 @@ impl RazorpayReturn {
     /// Returns whether it says that this order was paid. The order's id is the one in the books:
     /// that of the browser has to be the same, and only then is signed.
     pub(super) fn confirms(&self, order: &str, key: &Secret) -> bool {
-        let is_id = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         let signed = format!("{order}|{}", self.razorpay_payment_id);
         self.razorpay_order_id == order
             && self.razorpay_payment_id.starts_with("pay_")
-            && self.razorpay_payment_id.bytes().all(is_id)
+            && is_word(&self.razorpay_payment_id)
             && read(&self.razorpay_signature).is_some_and(|mac| key.verify(signed.as_bytes(), &mac))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::intent::Intent;
 use crate::inventory::{ProviderId, Verdict};
-use crate::payment::provider::{Notice, Told};
+use crate::payment::provider::{Notice, Told, is_word};
 use serde::Deserialize;
 use serde_json::Value;
 use shared::http::problem::{Problem, parse_json};
@@ -59,9 +59,6 @@ fn reference(object: &Value) -> Option<&str> {
         "payment_intent" => object["id"].as_str()?,
         _ => object["payment_intent"].as_str()?,
     };
-    let is_id = reference.len() <= ID_CHARS_MAX
-        && reference
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let is_id = reference.len() <= ID_CHARS_MAX && is_word(reference);
     (is_id && reference.starts_with("pi_")).then_some(reference)
 }

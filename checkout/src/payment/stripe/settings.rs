@@ -2,6 +2,7 @@
 
 use super::api::ApiKey;
 use super::signature::check_secret;
+use crate::payment::provider::is_word;
 use crate::payment::secrets::WebhookSecrets;
 use shared::mistakes::Mistakes;
 use shared::web_url::is_web_url;
@@ -131,12 +132,11 @@ fn check_publishable(publishable: Option<&str>, key: &str) -> Result<(), &'stati
     let Some(publishable) = publishable else {
         return Ok(());
     };
-    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let (is_live, is_test) = (
         publishable.starts_with("pk_live_"),
         publishable.starts_with("pk_test_"),
     );
-    if !(is_live || is_test) || !publishable.bytes().all(is_word) {
+    if !(is_live || is_test) || !is_word(publishable) {
         return Err("a publishable key of Stripe begins with 'pk_'");
     }
     if is_live == key.contains("_test_") {
