@@ -2,6 +2,7 @@
 
 use crate::inventory::{Money, Offer, PaymentRef, ProviderId, RefundRef, Verdict};
 use async_trait::async_trait;
+use serde_json::Value;
 use shared::time::Time;
 
 /// Outcome of a request to a provider.
@@ -59,6 +60,12 @@ pub(crate) struct Notice {
     pub(crate) told: Option<Told>,
     /// Why a person has to look at the payment, if that is what it says.
     pub(crate) complaint: Option<String>,
+}
+
+/// Returns the complaint of a refund, in minor units, that failed at its provider later.
+pub(super) fn refund_failed(amount: &Value) -> String {
+    let amount = amount.as_i64().unwrap_or_default();
+    format!("a refund of {amount} failed at the provider after it had been accepted")
 }
 
 /// A payment in a provider's list.

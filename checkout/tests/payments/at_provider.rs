@@ -178,10 +178,11 @@ impl AtProvider {
                 let mut intent = stand_in.intent(id).unwrap();
                 intent["amount"] = amount.into();
                 intent["currency"] = currency.to_ascii_lowercase().into();
-                let body = json!({"id": format!("evt_{id}"), "object": "event",
+                let kind = "payment_intent.amount_capturable_updated";
+                let body = json!({"id": format!("evt_{id}"), "object": "event", "type": kind,
                     "data": {"object": intent}});
                 Webhook::Stripe(WebhookEvent {
-                    kind: "payment_intent.amount_capturable_updated".into(),
+                    kind: kind.into(),
                     body: body.to_string(),
                 })
             }
@@ -207,6 +208,14 @@ impl AtProvider {
             AtProvider::Stripe(stand_in) => stand_in.refund(id, amount).unwrap(),
             AtProvider::Razorpay(stand_in) => stand_in.refund(id, amount).unwrap(),
         };
+    }
+
+    /// Has the newest refund of what was paid fail that was accepted.
+    pub(crate) fn fail_refund(&self, id: &str) {
+        match self {
+            AtProvider::Stripe(stand_in) => stand_in.fail_refund(id),
+            AtProvider::Razorpay(stand_in) => stand_in.fail_refund(id),
+        }
     }
 
     /// Returns how many payments were offered to it.

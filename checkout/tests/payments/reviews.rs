@@ -332,3 +332,18 @@ async fn an_order_is_shown_with_what_became_of_its_seats_and_every_attempt_to_pa
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refund_that_fails_after_it_was_accepted_needs_a_look_and_is_a_difference() {
+    for stage in ProviderStage::all().await {
+        let bought = stage.buy(&["s-A-1"]).await;
+        stage.refund(&bought.id, None).await;
+        stage.check_books().await;
+        stage.provider.fail_refund(&stage.provider.newest());
+        stage.deliver().await;
+        assert_eq!(stage.see_order(&bought.id).await.state, "refunded");
+        let reviews = stage.reviews().await;
+        assert_eq!(reviews.as_array().map(Vec::len), Some(1), "{reviews}");
+        assert_eq!(stage.reconcile().await, ExitCode::from(1));
+    }
+}

@@ -8,9 +8,11 @@ use std::process::ExitCode;
 use testkit::WebhookEvent;
 
 fn event(id: &str, intent: &Value) -> Webhook {
+    let kind = "payment_intent.amount_capturable_updated";
+    let body = json!({"id": id, "object": "event", "type": kind, "data": {"object": intent}});
     Webhook::Stripe(WebhookEvent {
-        kind: "payment_intent.amount_capturable_updated".into(),
-        body: json!({"id": id, "object": "event", "data": {"object": intent}}).to_string(),
+        kind: kind.into(),
+        body: body.to_string(),
     })
 }
 

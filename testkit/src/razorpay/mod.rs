@@ -82,7 +82,7 @@ impl RazorpayStandIn {
         self.change(|books| books.refund(payment, &json!({"amount": amount}), None))
     }
 
-    /// Has a refund fail that was accepted.
+    /// Has the newest refund of an attempt fail that was accepted.
     pub fn fail_refund(&self, payment: &str) {
         self.change(|books| books.fail_refund(payment));
     }

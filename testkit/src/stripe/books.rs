@@ -256,6 +256,7 @@ impl Books {
     pub(super) fn refunded(&self, id: &str) -> i64 {
         let refunds = self.refunds.iter();
         let own = refunds.filter(|refund| refund["payment_intent"] == id);
+        let own = own.filter(|refund| refund["status"] != "failed");
         own.filter_map(|refund| refund["amount"].as_i64()).sum()
     }
 
@@ -287,6 +288,18 @@ impl Books {
         let charge = self.charge(&intent);
         self.happened("charge.refunded", &charge);
         Ok(refund)
+    }
+
+    /// Has the newest refund of a payment fail that was accepted.
+    pub(super) fn fail_refund(&mut self, id: &str) {
+        let mut own = self.refunds.iter_mut().rev();
+        let Some(refund) = own.find(|refund| refund["payment_intent"] == id) else {
+            return;
+        };
+        refund["status"] = "failed".into();
+        refund["failure_reason"] = "lost_or_stolen_card".into();
+        let refund = refund.clone();
+        self.happened("refund.failed", &refund);
     }
 
     /// Returns the charge of a payment in full.

@@ -86,6 +86,13 @@ impl StripeStandIn {
         refunded
     }
 
+    /// Has the newest refund of a payment fail that was accepted.
+    pub fn fail_refund(&self, id: &str) {
+        let mut books = self.shared.books.lock();
+        books.fail_refund(id);
+        self.shared.tell(&mut books);
+    }
+
     /// Forgets the faults that were to come.
     pub fn heal(&self) {
         self.shared.faults.lock().clear();

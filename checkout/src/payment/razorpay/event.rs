@@ -1,7 +1,7 @@
 //! Razorpay's webhooks: events about attempts to pay an order, the order, and refunds.
 
 use crate::inventory::ProviderId;
-use crate::payment::provider::{Notice, is_word};
+use crate::payment::provider::{Notice, is_word, refund_failed};
 use serde::Deserialize;
 use serde_json::Value;
 use shared::crypto::{hex, sha256};
@@ -31,11 +31,8 @@ pub(in crate::payment) fn notice(body: &[u8]) -> Result<Option<Notice>, Problem>
     let Some(reference) = reference(&payload) else {
         return Ok(None);
     };
-    let complaint = (event == "refund.failed").then(|| {
-        let amount = payload["refund"]["entity"]["amount"].as_i64();
-        let amount = amount.unwrap_or_default();
-        format!("a refund of {amount} failed at the provider after it had been accepted")
-    });
+    let has_failed = event == "refund.failed";
+    let complaint = has_failed.then(|| refund_failed(&payload["refund"]["entity"]["amount"]));
     Ok(Some(Notice {
         id: format!("razorpay:{}", hex(&sha256(body))),
         provider: ProviderId::Razorpay,

@@ -2,7 +2,7 @@
 
 use super::intent::Intent;
 use crate::inventory::{ProviderId, Verdict};
-use crate::payment::provider::{Notice, Told, is_word};
+use crate::payment::provider::{Notice, Told, is_word, refund_failed};
 use serde::Deserialize;
 use serde_json::Value;
 use shared::http::problem::{Problem, parse_json};
@@ -13,6 +13,8 @@ const ID_CHARS_MAX: usize = 255;
 #[derive(Deserialize)]
 struct Event {
     id: String,
+    #[serde(rename = "type")]
+    kind: String,
     data: EventData,
 }
 
@@ -26,12 +28,13 @@ struct EventData {
 /// # Errors
 /// If it is no event.
 pub(in crate::payment) fn notice(body: &[u8]) -> Result<Option<Notice>, Problem> {
-    let Event { id, data } = parse_json(body)?;
+    let Event { id, kind, data } = parse_json(body)?;
     let object = data.object;
     let Some(reference) = reference(&object).filter(|_| id.len() <= ID_CHARS_MAX) else {
         return Ok(None);
     };
     let reference = reference.to_owned();
+    let complaint = (kind == "refund.failed").then(|| refund_failed(&object["amount"]));
     let intent: Option<Intent> = match object["object"].as_str() {
         Some("payment_intent") => serde_json::from_value(object).ok(),
         _ => None,
@@ -49,7 +52,7 @@ pub(in crate::payment) fn notice(body: &[u8]) -> Result<Option<Notice>, Problem>
         provider: ProviderId::Stripe,
         reference,
         told: told.filter(is_forward),
-        complaint: None,
+        complaint,
     }))
 }
 
