@@ -45,22 +45,28 @@ curl -sf -X PUT "$url/api/v1/organiser/events/map/seating" -H "$auth" -H "$json"
 echo "$(curl -si -H 'Accept: application/octet-stream' "$url/api/v1/events/map/seats" | wc -c) bytes: the map of 5,000 seats in binary, head included"
 for path in /e/map /static/base.css /static/queue.css /static/queue.js /static/api.js; do curl -s -H 'Accept-Encoding: gzip' "$url$path" | wc -c; done | paste -sd+ | bc | sed 's/$/ bytes: everything that the queue page loads, compressed/'
 stop
-python3 - "$bin/fairline" <<'P'
-import os, socket, statistics, subprocess, sys, tempfile, time
-times = []
-for _ in range(7):
-    with tempfile.TemporaryDirectory() as folder:
-        s = socket.socket(); s.bind(("127.0.0.1", 0)); port = s.getsockname()[1]; s.close()
-        env = dict(os.environ, FAIRLINE_LISTEN=f"127.0.0.1:{port}", FAIRLINE_OPS_LISTEN="127.0.0.1:0", FAIRLINE_DATA=folder + "/d", FAIRLINE_LOG="off")
-        begun = time.monotonic()
-        program = subprocess.Popen([sys.argv[1]], env=env, stdout=subprocess.DEVNULL)
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 0.1).close(); break
-            except OSError: time.sleep(0.001)
-        times.append(time.monotonic() - begun)
-        program.kill(); program.wait()
-print(f"{statistics.median(times):.3f} s: from start to serving")
+python3 - "$bin" <<'P'
+import os, pathlib, secrets, socket, statistics, subprocess, sys, tempfile, time
+shared = {"FAIRLINE_" + name: secrets.token_hex(32) for name in ("SERVICE_KEY", "PASS_SECRET", "ORGANISER_KEY")}
+for name in ("fairline", "waiting-room", "checkout"):
+    times, sizes = [], []
+    for _ in range(7):
+        with tempfile.TemporaryDirectory() as folder:
+            s = socket.socket(); s.bind(("127.0.0.1", 0)); port = s.getsockname()[1]; s.close()
+            env = dict(os.environ, **shared, FAIRLINE_LISTEN=f"127.0.0.1:{port}", FAIRLINE_OPS_LISTEN="127.0.0.1:0", FAIRLINE_DATA=folder + "/d",
+                       FAIRLINE_WAITING_ROOM="http://127.0.0.1:1", FAIRLINE_LOG="off")
+            begun = time.monotonic()
+            program = subprocess.Popen([f"{sys.argv[1]}/{name}"], env=env, stdout=subprocess.DEVNULL)
+            while True:
+                try:
+                    socket.create_connection(("127.0.0.1", port), 0.1).close(); break
+                except OSError: time.sleep(0.001)
+            times.append(time.monotonic() - begun)
+            time.sleep(1)
+            status = pathlib.Path(f"/proc/{program.pid}/status").read_text()
+            sizes.append(int(status.split("VmRSS:")[1].split()[0]) / 1024)
+            program.kill(); program.wait()
+    print(f"{name}: {statistics.median(times):.3f} s from start to serving, {statistics.median(sizes):.0f} MiB at rest")
 P
 rm -rf "$results"
 echo "the line on Redis, beside Redis, nginx and ZRANK in the same run (loadtest line)"
