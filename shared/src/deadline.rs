@@ -1,6 +1,7 @@
 //! The deadline of a request: the stores that it waits for one after another have a few seconds
 //! together, so that it ends within five however slow they are.
 
+use futures_util::{FutureExt as _, TryFutureExt as _};
 use std::cell::Cell;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -19,8 +20,10 @@ tokio::task_local! {
 pub struct Late;
 
 /// Runs a request: what it waits for has one deadline.
-pub async fn cover<T>(request: impl Future<Output = T>) -> T {
-    DEADLINE.scope(Cell::new(None), request).await
+pub fn cover<T>(request: impl Future<Output = T>) -> impl Future<Output = T> {
+    // Not an async function, here and in `within`: that has room for its future twice, and each
+    // request would move it.
+    DEADLINE.scope(Cell::new(None), request)
 }
 
 /// Returns work that another task may do for the current request, with the same deadline.
@@ -39,7 +42,7 @@ pub fn carried<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
 ///
 /// # Errors
 /// If there was no answer. What was asked may happen nevertheless.
-pub async fn within<T>(asking: impl Future<Output = T>) -> Result<T, Late> {
+pub fn within<T>(asking: impl Future<Output = T>) -> impl Future<Output = Result<T, Late>> {
     let deadline = DEADLINE.try_with(|deadline| {
         let at = deadline
             .get()
@@ -48,8 +51,8 @@ pub async fn within<T>(asking: impl Future<Output = T>) -> Result<T, Late> {
         at
     });
     match deadline {
-        Ok(deadline) => timeout_at(deadline, asking).await.map_err(|_| Late),
-        Err(_) => Ok(asking.await),
+        Ok(deadline) => timeout_at(deadline, asking).map_err(|_| Late).left_future(),
+        Err(_) => asking.map(Ok).right_future(),
     }
 }
 

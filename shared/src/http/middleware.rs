@@ -22,6 +22,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use futures_util::TryFutureExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -87,9 +88,9 @@ pub fn with_middleware(router: Router, site: &Arc<AppContext>, mut description: 
 }
 
 /// Limits the time of a response. One that is there at once costs no timer.
-async fn in_time(response: impl Future<Output = Response>) -> Response {
-    let response = tokio::time::timeout(REQUEST, response).await;
-    response.unwrap_or_else(|_| Problem::of_status(StatusCode::REQUEST_TIMEOUT).into_response())
+fn in_time(response: impl Future<Output = Response>) -> impl Future<Output = Response> {
+    let late = |_| Problem::of_status(StatusCode::REQUEST_TIMEOUT).into_response();
+    tokio::time::timeout(REQUEST, response).unwrap_or_else(late)
 }
 
 async fn around(State(site): State<Arc<AppContext>>, request: Request, next: Next) -> Response {

@@ -23,8 +23,8 @@ pub(crate) struct Scope {
 
 impl Scope {
     /// Runs work for this request.
-    pub(crate) async fn cover<T>(self, work: impl Future<Output = T>) -> T {
-        SCOPE.scope(self, work).await
+    pub(crate) fn cover<T>(self, work: impl Future<Output = T>) -> impl Future<Output = T> {
+        SCOPE.scope(self, work)
     }
 
     /// Returns the id of the request, which is that of its span.

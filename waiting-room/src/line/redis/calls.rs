@@ -24,7 +24,7 @@ impl EventLine {
         }
         match self.batches.run(operation, units.clone()).await {
             Err(CallError::Lost | CallError::Gone) => {
-                self.tick().await?;
+                Box::pin(self.tick()).await?;
                 let again = self.batches.run(operation, units).await;
                 Ok(again.map_err(Unavailable::from)?)
             }
@@ -40,7 +40,7 @@ impl EventLine {
     ) -> Result<Reply, Refused> {
         match self.caller.call(script, arguments).await {
             Err(CallError::Lost | CallError::Gone) => {
-                self.tick().await?;
+                Box::pin(self.tick()).await?;
                 let again = self.caller.call(script, arguments).await;
                 Ok(again.map_err(Unavailable::from)?)
             }

@@ -215,13 +215,19 @@ impl Connection {
         }
     }
 
-    /// Returns the channel, reconnecting if there is none. While Redis is away one caller tries to,
-    /// after a pause, and the others fail at once.
+    /// Returns the channel, reconnecting if there is none.
     async fn channel(&self) -> Option<Numbered> {
         let found = self.current().channel.clone();
         if found.is_some() {
             return found;
         }
+        // Boxed: every request would move the space for a connection with it otherwise.
+        Box::pin(self.reconnect()).await
+    }
+
+    /// Reconnects. While Redis is away one caller tries to, after a pause, and the others fail at
+    /// once.
+    async fn reconnect(&self) -> Option<Numbered> {
         let call = self.breaker.call()?;
         let _connecting = self.connecting.lock().await;
         let found = self.current().channel.clone();

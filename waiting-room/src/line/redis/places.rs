@@ -100,7 +100,7 @@ impl EventLine {
     ) -> Result<Spot, Refused> {
         let PlaceReply { mut spot, is_exact } = place;
         if spot.standing == VisitorState::Waiting && !is_exact {
-            self.fetch_view_since(from).await?;
+            Box::pin(self.fetch_view_since(from)).await?;
             spot.ahead = self.cache().ahead(spot.number);
         }
         Ok(spot)
