@@ -25,6 +25,7 @@ pub mod retention;
 mod seats;
 mod sessions;
 pub mod settings;
+pub mod tail;
 mod tickets;
 pub mod waiting_room;
 
