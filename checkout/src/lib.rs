@@ -20,6 +20,7 @@ pub mod payment;
 mod people;
 mod prefer;
 mod qr;
+mod relay;
 mod removal;
 pub mod retention;
 mod seats;

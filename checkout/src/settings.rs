@@ -6,6 +6,7 @@ use crate::inventory::{Inventory, Postgres, check_url, is_postgres, open_beside,
 use crate::jwks::Jwks;
 use crate::payment::declines::Declines;
 use crate::payment::{PaymentArgs, Providers, ReconcileArgs, Unsettled, reconcile};
+use crate::relay;
 use crate::retention::{DAYS_MAX, EVENTS_HOURS_MAX, Retention};
 use crate::tail::{self, TailArgs};
 use crate::waiting_room::WaitingRoom;
@@ -22,6 +23,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 
 /// Largest number of lines in Postgres that `verify-audit` reads.
 const AUDIT_LINES_MAX: usize = 1_000_000;
@@ -60,7 +62,8 @@ pub struct SeatsArgs {
     /// happened [default: 72]
     #[arg(long, env = "FAIRLINE_EVENTS_RETENTION_HOURS", global = true)]
     pub events_retention_hours: Option<String>,
-    /// Address for publishing the outbox: not built into this version
+    /// Message broker to which events are published: kafka://…, nats:// or amqp:// (RabbitMQ), with
+    /// TLS kafkas://, tls:// (NATS) or amqps:// [default: none]
     #[arg(long, env = "FAIRLINE_EVENTS", hide_env_values = true, global = true)]
     pub events: Option<String>,
 }
@@ -69,14 +72,19 @@ impl SeatsArgs {
     /// Records mistakes in the settings without opening anything.
     pub fn check(&self, mistakes: &mut Mistakes) {
         self.payments.read(mistakes);
-        if self.events.is_some() {
-            mistakes.add("FAIRLINE_EVENTS: this version publishes no events");
-        }
+        mistakes.take("FAIRLINE_EVENTS", self.broker());
         if let Err(error) = check_url(self.url()) {
             mistakes.add(error);
         }
         mistakes.take("FAIRLINE_PERSONAL_KEYS", self.set_keys());
         self.retention(mistakes);
+    }
+
+    /// Returns the address of the message broker, if one is set.
+    fn broker(&self) -> Result<Option<relay::Address>, String> {
+        // Some tools set variables that have no value to an empty one.
+        let url = self.events.as_deref().filter(|url| !url.is_empty());
+        url.map(relay::Address::parse).transpose()
     }
 
     /// Returns the keys that are set, if any are.
@@ -126,10 +134,12 @@ impl SeatsArgs {
         let applies = is_simulated && is_for_fans;
         let clear = "FAIRLINE_PERSONAL_KEYS: not set: names and addresses of buyers are in clear in Postgres";
         let is_clear = self.personal_keys.is_none() && is_postgres(self.url());
+        let broker = self.broker().ok().flatten();
         [(applies, warning), (is_clear && is_for_fans, clear)]
             .into_iter()
             .filter(|(applies, _)| *applies)
             .map(|(_, warning)| warning.to_owned())
+            .chain(broker.and_then(|broker| broker.warning()))
             .collect()
     }
 
@@ -210,6 +220,10 @@ impl SeatsArgs {
         let opened = open_sealed(self.url(), folder, site.clock.clone(), sealing);
         let (inventory, shared) = opened.await?;
         let providers = self.providers()?;
+        let events = self.broker()?.map(Arc::new);
+        if let Some(address) = &events {
+            relay::check(address).await?;
+        }
         let declines = Declines::default();
         if let Some(store) = shared {
             site.audit.share(store.clone());
@@ -227,6 +241,8 @@ impl SeatsArgs {
             unsettled: Unsettled::default(),
             accepted: AcceptedOrders::default(),
             declines,
+            events,
+            relay: TaskTracker::new(),
             to_report: Notify::new(),
             to_reconcile: Notify::new(),
         }))
@@ -252,6 +268,7 @@ mod tests {
     fn keys_and_days_that_cannot_be_used_are_named() {
         let args = SeatsArgs {
             personal_keys: Some("secret".into()),
+            events: Some("rabbit://secret@host".into()),
             keep_visits_days: Some("36501".into()),
             keep_buyers_days: Some("a week".into()),
             events_retention_hours: Some("0".into()),
@@ -260,6 +277,7 @@ mod tests {
         let mut mistakes = Mistakes::default();
         args.check(&mut mistakes);
         let named = [
+            "EVENTS",
             "PERSONAL_KEYS",
             "KEEP_VISITS_DAYS",
             "KEEP_BUYERS_DAYS",

@@ -51,7 +51,7 @@ pub struct OutboxRow {
 }
 
 /// A part of the outbox that is read in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OutboxShard {
     /// Index of the database.
     pub(super) database: usize,
