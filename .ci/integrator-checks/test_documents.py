@@ -74,6 +74,11 @@ class Documents(unittest.TestCase):
         found = run("node", HERE / "sockets.mjs", MODULES, self.paths["asyncapi"])
         self.assertEqual(json.loads(found), [])
 
+    def test_the_parser_of_asyncapi_finds_nothing_in_the_document_of_the_events(self):
+        path = HERE.parent.parent / "docs/events/asyncapi.json"
+        found = run("node", HERE / "sockets.mjs", MODULES, path)
+        self.assertEqual(json.loads(found), [])
+
     def test_both_documents_name_the_address_of_the_site(self):
         sockets = json.loads(self.paths["asyncapi"].read_text())
         host = {"host": OURS.removeprefix("https://"), "protocol": "wss"}

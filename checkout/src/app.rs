@@ -6,12 +6,14 @@ use crate::jwks::Jwks;
 use crate::payment::Providers;
 use crate::payment::declines::Declines;
 use crate::payment::unsettled::Unsettled;
+use crate::relay::Address;
 use crate::retention::Retention;
 use crate::waiting_room::WaitingRoom;
 use axum::extract::FromRef;
 use shared::context::AppContext;
 use std::sync::Arc;
 use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 
 /// State shared by the handlers of the checkout.
 pub struct Shop {
@@ -36,6 +38,10 @@ pub struct Shop {
     pub accepted: AcceptedOrders,
     /// Declined cards by client address.
     pub declines: Declines,
+    /// Message broker to which events are published.
+    pub(crate) events: Option<Arc<Address>>,
+    /// The relay, which ends a round that it has begun.
+    pub(crate) relay: TaskTracker,
     /// Notified when there is something to report.
     pub to_report: Notify,
     /// Notified when a payment is to be cancelled.

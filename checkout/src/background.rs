@@ -1,5 +1,5 @@
 //! The tick of the checkout: lapsed holds and orders, new versions of the seat maps, and reports to
-//! the waiting room; beside it the reconciler of payments.
+//! the waiting room; beside it the reconciler of payments and the relay of events.
 
 use crate::app::Shop;
 use crate::housekeeping;
@@ -7,6 +7,7 @@ use crate::inventory::layout::Layout;
 use crate::inventory::seat_map::VERSION_MS;
 use crate::inventory::{REPORTS_MAX, Report};
 use crate::payment::reconciler;
+use crate::relay;
 use crate::waiting_room::Reported;
 use futures_util::stream::{self, StreamExt as _};
 use shared::ids::{Availability, EventId};
@@ -36,6 +37,7 @@ pub async fn run(shop: Arc<Shop>) {
         report(&shop),
         reconciler::run(&shop),
         fetch_keys(&shop),
+        relay::run(&shop),
         housekeeping::run(&shop)
     );
 }

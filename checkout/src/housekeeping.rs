@@ -1,5 +1,5 @@
-//! The task that deletes personal data after the time for which it is kept, and seals anew with the
-//! current key the texts that an earlier one sealed.
+//! The task that deletes personal data and events after the time for which they are kept, and seals
+//! anew with the current key the texts that an earlier one sealed.
 
 use crate::app::Shop;
 use crate::inventory::Refused;
@@ -28,7 +28,7 @@ pub(crate) async fn run(shop: &Arc<Shop>) {
 /// Deletes everything that is too old, step by step. What fails is tried again in the next round.
 async fn round(shop: &Shop) {
     if let Err(error) = tend(shop).await {
-        tracing::warn!(%error, "old personal data is deleted later");
+        tracing::warn!(%error, "old personal data and events are deleted later");
     }
 }
 
@@ -36,7 +36,12 @@ async fn tend(shop: &Shop) -> Result<(), Refused> {
     let Retention {
         visits_days,
         buyers_days,
+        events_hours,
     } = shop.retention;
+    let kept_ms = i64::from(events_hours) * 3_600_000;
+    while shop.inventory.outbox().purge(kept_ms).await? {
+        sleep(STEP_EVERY).await;
+    }
     let mut after = None;
     loop {
         after = shop.inventory.tend_buyers(after, buyers_days).await?;

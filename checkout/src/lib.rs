@@ -20,11 +20,13 @@ pub mod payment;
 mod people;
 mod prefer;
 mod qr;
+mod relay;
 mod removal;
 pub mod retention;
 mod seats;
 mod sessions;
 pub mod settings;
+pub mod tail;
 mod tickets;
 pub mod waiting_room;
 

@@ -3,6 +3,7 @@
 use checkout::jwks::Jwks;
 use checkout::payment::ReconcileArgs;
 use checkout::settings::SeatsArgs;
+use checkout::tail::TailArgs;
 use checkout::waiting_room::{RemoteSignOuts, RemoteWaitingRoom};
 use checkout::{router, run as tick};
 use clap::{Parser, Subcommand};
@@ -59,6 +60,8 @@ enum Command {
     VerifyAudit(VerifyArgs),
     /// Compare the payments of a period with the provider's list, to the cent
     Reconcile(ReconcileArgs),
+    /// Print events as they happen, one JSON object a line
+    Tail(TailArgs),
 }
 
 impl Cli {
@@ -96,6 +99,9 @@ async fn main() -> ExitCode {
         }
         Some(Command::Reconcile(args)) => {
             return cli.seats.reconcile(&cli.common.data_folder(), args).await;
+        }
+        Some(Command::Tail(args)) => {
+            return cli.seats.tail(&cli.common.data_folder(), args).await;
         }
         None => {}
     }

@@ -6,6 +6,7 @@ use crate::instruments::{
     POOL_WAIT_SECONDS, PROVIDER_SECONDS, WEBHOOKS,
 };
 use crate::inventory::SeatMap;
+use crate::relay;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -62,6 +63,7 @@ pub fn register(registry: &mut Registry, shop: &Arc<Shop>) {
         "Time that a statement waits for a connection of its pool",
         POOL_WAIT_SECONDS.clone(),
     );
+    relay::register(registry);
     registry.add_collector(SeatsCollector(shop.clone()));
 }
 

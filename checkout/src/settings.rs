@@ -2,11 +2,13 @@
 
 use crate::accepted_orders::AcceptedOrders;
 use crate::app::Shop;
-use crate::inventory::{Postgres, check_url, is_postgres, open_beside, open_sealed};
+use crate::inventory::{Inventory, Postgres, check_url, is_postgres, open_beside, open_sealed};
 use crate::jwks::Jwks;
 use crate::payment::declines::Declines;
 use crate::payment::{PaymentArgs, Providers, ReconcileArgs, Unsettled, reconcile};
-use crate::retention::{DAYS_MAX, Retention};
+use crate::relay;
+use crate::retention::{DAYS_MAX, EVENTS_HOURS_MAX, Retention};
+use crate::tail::{self, TailArgs};
 use crate::waiting_room::WaitingRoom;
 use shared::audit::SharedAuditLog as _;
 use shared::context::AppContext;
@@ -21,6 +23,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 
 /// Largest number of lines in Postgres that `verify-audit` reads.
 const AUDIT_LINES_MAX: usize = 1_000_000;
@@ -55,7 +58,12 @@ pub struct SeatsArgs {
     /// Days for which buyers of settled orders are kept; 0: for ever [default: 0]
     #[arg(long, env = "FAIRLINE_KEEP_BUYERS_DAYS", global = true)]
     pub keep_buyers_days: Option<String>,
-    /// Address for publishing the outbox: not built into this version
+    /// Hours for which events are kept after they were published, or without a broker after they
+    /// happened [default: 72]
+    #[arg(long, env = "FAIRLINE_EVENTS_RETENTION_HOURS", global = true)]
+    pub events_retention_hours: Option<String>,
+    /// Message broker to which events are published: kafka://…, nats:// or amqp:// (RabbitMQ), with
+    /// TLS kafkas://, tls:// (NATS) or amqps:// [default: none]
     #[arg(long, env = "FAIRLINE_EVENTS", hide_env_values = true, global = true)]
     pub events: Option<String>,
 }
@@ -64,14 +72,19 @@ impl SeatsArgs {
     /// Records mistakes in the settings without opening anything.
     pub fn check(&self, mistakes: &mut Mistakes) {
         self.payments.read(mistakes);
-        if self.events.is_some() {
-            mistakes.add("FAIRLINE_EVENTS: this version publishes no events");
-        }
+        mistakes.take("FAIRLINE_EVENTS", self.broker());
         if let Err(error) = check_url(self.url()) {
             mistakes.add(error);
         }
         mistakes.take("FAIRLINE_PERSONAL_KEYS", self.set_keys());
         self.retention(mistakes);
+    }
+
+    /// Returns the address of the message broker, if one is set.
+    fn broker(&self) -> Result<Option<relay::Address>, String> {
+        // Some tools set variables that have no value to an empty one.
+        let url = self.events.as_deref().filter(|url| !url.is_empty());
+        url.map(relay::Address::parse).transpose()
     }
 
     /// Returns the keys that are set, if any are.
@@ -99,9 +112,17 @@ impl SeatsArgs {
             }
             (days > 0).then_some(days)
         };
+        let visits_days = days("FAIRLINE_KEEP_VISITS_DAYS", &self.keep_visits_days, 30);
+        let buyers_days = days("FAIRLINE_KEEP_BUYERS_DAYS", &self.keep_buyers_days, 0);
+        let name = "FAIRLINE_EVENTS_RETENTION_HOURS";
+        let events_hours = mistakes.parse(name, self.events_retention_hours.as_deref(), 72);
+        if !(1..=EVENTS_HOURS_MAX).contains(&events_hours) {
+            mistakes.add(format!("{name}: 1 to {EVENTS_HOURS_MAX}"));
+        }
         Retention {
-            visits_days: days("FAIRLINE_KEEP_VISITS_DAYS", &self.keep_visits_days, 30),
-            buyers_days: days("FAIRLINE_KEEP_BUYERS_DAYS", &self.keep_buyers_days, 0),
+            visits_days,
+            buyers_days,
+            events_hours,
         }
     }
 
@@ -113,10 +134,12 @@ impl SeatsArgs {
         let applies = is_simulated && is_for_fans;
         let clear = "FAIRLINE_PERSONAL_KEYS: not set: names and addresses of buyers are in clear in Postgres";
         let is_clear = self.personal_keys.is_none() && is_postgres(self.url());
+        let broker = self.broker().ok().flatten();
         [(applies, warning), (is_clear && is_for_fans, clear)]
             .into_iter()
             .filter(|(applies, _)| *applies)
             .map(|(_, warning)| warning.to_owned())
+            .chain(broker.and_then(|broker| broker.warning()))
             .collect()
     }
 
@@ -151,20 +174,29 @@ impl SeatsArgs {
 
     /// Compares the payments in the books with the provider's list, while the program runs or not.
     pub async fn reconcile(&self, data: &Path, args: &ReconcileArgs) -> ExitCode {
-        let opened = async {
-            let providers = self.providers()?;
-            let keys = match self.set_keys()? {
-                Some(keys) => keys,
-                None if is_postgres(self.url()) => SealingKeys::default(),
-                None => generated_keys(data)?,
-            };
-            let inventory = open_beside(self.url(), data, Arc::new(keys)).await?;
-            Ok::<_, String>((inventory, providers))
-        };
+        let opened = async { Ok::<_, String>((self.open_beside(data).await?, self.providers()?)) };
         match opened.await {
             Ok((inventory, providers)) => reconcile(&inventory, &providers, args).await,
             Err(error) => exit("reconcile", Err(vec![error])),
         }
+    }
+
+    /// Prints events as they happen, while the program runs.
+    pub async fn tail(&self, data: &Path, args: &TailArgs) -> ExitCode {
+        match self.open_beside(data).await {
+            Ok(inventory) => tail::run(inventory.outbox(), args).await,
+            Err(error) => exit("tail", Err(vec![error])),
+        }
+    }
+
+    /// Opens the store of the seats to read from it beside a program that runs.
+    async fn open_beside(&self, data: &Path) -> Result<Inventory, String> {
+        let keys = match self.set_keys()? {
+            Some(keys) => keys,
+            None if is_postgres(self.url()) => SealingKeys::default(),
+            None => generated_keys(data)?,
+        };
+        open_beside(self.url(), data, Arc::new(keys)).await
     }
 
     /// Returns which store is not in the data folder.
@@ -188,6 +220,10 @@ impl SeatsArgs {
         let opened = open_sealed(self.url(), folder, site.clock.clone(), sealing);
         let (inventory, shared) = opened.await?;
         let providers = self.providers()?;
+        let events = self.broker()?.map(Arc::new);
+        if let Some(address) = &events {
+            relay::check(address).await?;
+        }
         let declines = Declines::default();
         if let Some(store) = shared {
             site.audit.share(store.clone());
@@ -205,6 +241,8 @@ impl SeatsArgs {
             unsettled: Unsettled::default(),
             accepted: AcceptedOrders::default(),
             declines,
+            events,
+            relay: TaskTracker::new(),
             to_report: Notify::new(),
             to_reconcile: Notify::new(),
         }))
@@ -230,13 +268,21 @@ mod tests {
     fn keys_and_days_that_cannot_be_used_are_named() {
         let args = SeatsArgs {
             personal_keys: Some("secret".into()),
+            events: Some("rabbit://secret@host".into()),
             keep_visits_days: Some("36501".into()),
             keep_buyers_days: Some("a week".into()),
+            events_retention_hours: Some("0".into()),
             ..SeatsArgs::default()
         };
         let mut mistakes = Mistakes::default();
         args.check(&mut mistakes);
-        let named = ["PERSONAL_KEYS", "KEEP_VISITS_DAYS", "KEEP_BUYERS_DAYS"];
+        let named = [
+            "EVENTS",
+            "PERSONAL_KEYS",
+            "KEEP_VISITS_DAYS",
+            "KEEP_BUYERS_DAYS",
+            "EVENTS_RETENTION_HOURS",
+        ];
         assert_eq!(mistakes.0.len(), named.len(), "{mistakes:?}");
         for (mistake, name) in mistakes.0.iter().zip(named) {
             assert!(
@@ -248,6 +294,7 @@ mod tests {
         let mut mistakes = Mistakes::default();
         let kept = SeatsArgs::default().retention(&mut mistakes);
         assert_eq!((kept.visits_days, kept.buyers_days), (Some(30), None));
+        assert_eq!(kept.events_hours, 72);
         assert!(mistakes.0.is_empty());
     }
 

@@ -1,16 +1,15 @@
 //! Connections to other services.
 
+use crate::tls_client::{client_config, system_roots};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
-use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::{ClientConfig, RootCertStore};
-use std::sync::Arc;
+use rustls::RootCertStore;
 
 /// Returns what connects to a service at `base`, by TLS if that is an https address.
 pub(crate) fn connector(name: &str, base: &str) -> HttpsConnector<HttpConnector> {
     let mut roots = RootCertStore::empty();
     if base.starts_with("https://") {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        roots = system_roots();
         if roots.is_empty() {
             tracing::warn!(
                 name,
@@ -18,13 +17,8 @@ pub(crate) fn connector(name: &str, base: &str) -> HttpsConnector<HttpConnector>
             );
         }
     }
-    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("the provider supports them")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
     HttpsConnectorBuilder::new()
-        .with_tls_config(config)
+        .with_tls_config(client_config(roots))
         .https_or_http()
         .enable_http1()
         .build()

@@ -69,6 +69,8 @@ pub struct Health {
     /// Why the waiting room takes no reports of this checkout, in a sentence for the operator: it
     /// would admit fans without knowing how many seats are left.
     pub report_trouble: Mutex<Option<String>>,
+    /// Why events are not published, in a sentence for the operator. They wait, and sales go on.
+    pub event_trouble: Mutex<Option<String>>,
 }
 
 impl Health {
@@ -81,8 +83,13 @@ impl Health {
 
     /// Returns why a store does not answer, or what else is wrong, if that is known.
     pub fn trouble(&self) -> Option<String> {
-        let trouble = self.line_trouble.lock().clone();
-        trouble.or_else(|| self.report_trouble.lock().clone())
+        [
+            &self.line_trouble,
+            &self.report_trouble,
+            &self.event_trouble,
+        ]
+        .into_iter()
+        .find_map(|trouble| trouble.lock().clone())
     }
 }
 

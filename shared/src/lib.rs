@@ -31,6 +31,7 @@ pub mod sign_outs;
 pub mod signals;
 pub mod sqlite;
 pub mod time;
+pub mod tls_client;
 pub mod token;
 pub mod trace;
 pub mod verify_audit;

@@ -16,6 +16,10 @@ use tracing_subscriber::registry::LookupSpan;
 /// Most lines that wait to be written; further ones are dropped.
 const WAITING_LINES_MAX: usize = 10_000;
 
+/// Clients of message brokers log each connection, and messages with all that is in them. The relay
+/// reports their failures. A filter that names them comes later, and wins.
+const QUIET: &str = "async_nats=off,lapin=off,rskafka=off";
+
 /// Longest wait at the end of the program for the last lines to be written.
 const FLUSH: Duration = Duration::from_secs(1);
 
@@ -39,7 +43,8 @@ pub fn start(format: LogFormat, level: &str) -> LogGuard {
         .buffered_lines_limit(WAITING_LINES_MAX)
         .lossy(true)
         .finish(std::io::stderr());
-    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_new(format!("{QUIET},{level}"));
+    let filter = filter.unwrap_or_else(|_| EnvFilter::new(format!("{QUIET},info")));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         // Reporting a failed write would print to the very stream that failed, which panics.

@@ -47,6 +47,8 @@ enum Command {
     VerifyAudit(shared::verify_audit::VerifyArgs),
     /// Compare the payments of a period with the provider's list, to the cent
     Reconcile(checkout::payment::ReconcileArgs),
+    /// Print events as they happen, one JSON object a line
+    Tail(checkout::tail::TailArgs),
 }
 
 /// Downloaded files of a draw.
@@ -77,6 +79,9 @@ async fn main() -> ExitCode {
         Some(Command::VerifyAudit(args)) => return verify_audit(&cli, &args).await,
         Some(Command::Reconcile(args)) => {
             return cli.seats.reconcile(&cli.common.data_folder(), &args).await;
+        }
+        Some(Command::Tail(args)) => {
+            return cli.seats.tail(&cli.common.data_folder(), &args).await;
         }
         Some(Command::Demo(args)) => Some(args),
         Some(Command::Serve) | None => None,

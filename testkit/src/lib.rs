@@ -1,6 +1,7 @@
 //! Private servers for tests and measurements: Redis alone, in a cluster, under Sentinels; Postgres
-//! and PgBouncer; and stand-ins of Stripe and Razorpay. Each ends with its handle.
+//! and PgBouncer; message brokers; and stand-ins of Stripe and Razorpay. Each ends with its handle.
 
+mod brokers;
 mod certificates;
 mod endpoint;
 mod faults;
@@ -12,6 +13,7 @@ mod stand_in;
 mod stripe;
 mod switch;
 
+pub use brokers::{Kafka, Nats, RabbitMq};
 pub use certificates::{Authority, ServerCertificate};
 pub use faults::ApiFault;
 pub use faulty::{Fault, Faulty};
@@ -172,11 +174,20 @@ pub fn free_port() -> u16 {
 /// # Panics
 /// Panics if it does not hold within half a minute.
 pub fn until(what: &str, is_so: impl Fn() -> bool) {
+    until_within(START_MAX, what, is_so);
+}
+
+/// Waits until a condition holds.
+///
+/// # Panics
+/// Panics if it does not hold within this time.
+pub(crate) fn until_within(limit: Duration, what: &str, is_so: impl Fn() -> bool) {
     let from = Instant::now();
     while !is_so() {
         assert!(
-            from.elapsed() < START_MAX,
-            "{what} was not ready within half a minute"
+            from.elapsed() < limit,
+            "{what} was not ready within {} seconds",
+            limit.as_secs()
         );
         std::thread::sleep(Duration::from_millis(20));
     }

@@ -50,6 +50,12 @@ pub(super) struct SeatIndex {
 }
 
 impl SeatIndex {
+    /// Returns whether nothing is available and nothing is held.
+    pub(super) fn is_sold_out(&self) -> bool {
+        let [available, held, ..] = self.counts;
+        available + held == 0
+    }
+
     pub(super) fn new(layout: &Layout, seats: Vec<(SeatState, i64)>) -> SeatIndex {
         let (seats, lapses_at) = seats.into_iter().unzip();
         let mut states = SeatIndex {

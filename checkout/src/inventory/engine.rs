@@ -3,6 +3,7 @@
 use super::command::{Command, Subject};
 use super::commands::UnitOfWork;
 use super::model::*;
+use super::outbox::Outbox;
 use super::personal::{BuyerChange, OrderKey, StoredBuyer};
 use super::records::DoorTicket;
 use super::rules::{Rules, RulesPatch};
@@ -170,6 +171,9 @@ pub trait Engine: Send + Sync {
     /// Deletes sessions that ended so long ago, and ended holds of visitors who have no session
     /// left, at most `VISITS_MAX` of each. Returns whether there may be more.
     async fn purge_visits(&self, kept_ms: i64) -> Result<bool, Refused>;
+
+    /// Returns the events for other systems.
+    fn outbox(&self) -> &dyn Outbox;
 
     /// Returns the databases over which events are distributed; empty for SQLite.
     async fn shards(&self) -> Result<Vec<ShardView>, Refused>;

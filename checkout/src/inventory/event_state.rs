@@ -63,6 +63,12 @@ impl EventState {
         }
     }
 
+    /// Returns whether it has seats, none of which is available or held.
+    pub(super) fn is_sold_out(&self) -> bool {
+        let plan = self.plan.as_ref();
+        plan.is_some_and(|plan| !plan.layout.seats.is_empty() && plan.states.is_sold_out())
+    }
+
     /// Marks seats as never lapsing.
     pub(super) fn freeze(&mut self, seats: &[u32]) {
         if let Some(plan) = &mut self.plan {

@@ -10,6 +10,7 @@ pub mod layout;
 mod model;
 mod money;
 mod order_details;
+pub mod outbox;
 mod paying;
 mod payment;
 mod payment_review;

@@ -2,6 +2,7 @@
 //! changes made by a request.
 
 use super::model::{Buyer, HoldState, Money, SeatPrice, SeatState};
+use super::outbox::OutboxEntry;
 pub(super) use super::payment_row::{PaymentRow, RefundRow};
 use super::payment_state::PaymentState;
 use serde::{Deserialize, Serialize};
@@ -352,6 +353,8 @@ pub(super) struct PaymentChange {
     pub(super) promised_at: Option<Time>,
     /// Value of `revision` before the change.
     pub(super) revision: i32,
+    /// Value of `refunded` before the change.
+    pub(super) refunded: i64,
     /// The payment after the change.
     pub(super) to: PaymentRow,
 }
@@ -362,8 +365,9 @@ pub(super) struct NewPayment {
     pub(super) payment: PaymentRow,
 }
 
+/// Ticket that an order gets or loses.
 #[derive(Clone, Debug)]
-pub(super) struct NewTicket {
+pub(super) struct OrderTicket {
     pub(super) order: String,
     pub(super) ticket: TicketRow,
 }
@@ -397,11 +401,13 @@ pub(super) struct ChangeSet {
     pub(super) orders: Vec<OrderChange>,
     pub(super) new_payments: Vec<NewPayment>,
     pub(super) payments: Vec<PaymentChange>,
-    pub(super) new_tickets: Vec<NewTicket>,
-    /// Seats whose tickets become void.
-    pub(super) tickets_void: Vec<u32>,
+    pub(super) new_tickets: Vec<OrderTicket>,
+    /// Tickets that become void.
+    pub(super) tickets_void: Vec<OrderTicket>,
     /// Boxed, as most requests have none.
     pub(super) answer: Option<Box<NewAnswer>>,
+    /// Events that follow from the changes, in order.
+    pub(super) outbox: Vec<OutboxEntry>,
 }
 
 impl ChangeSet {

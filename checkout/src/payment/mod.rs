@@ -20,6 +20,7 @@ pub(crate) mod webhook;
 use crate::app::Shop;
 use crate::instruments::PAYMENTS;
 use crate::inventory::{Begun, Once, Order, PaymentRef, RefundRef, Refused, SessionKeys, Verdict};
+use crate::relay;
 use serde_json::{Value, json};
 use shared::audit::Entry;
 use shared::group_commit::{ANSWER_SECONDS_MAX, Unavailable};
@@ -174,8 +175,9 @@ impl Shop {
         }
     }
 
-    /// Waits, for a bounded time, until all payments charged by this process are settled. Called at
-    /// the shutdown, when the ticks have ended that would find a store to be back.
+    /// Waits, for a bounded time, until all payments charged by this process are settled and the
+    /// relay has ended. Called at the shutdown, when the ticks have ended that would find a store to
+    /// be back.
     pub async fn drain(&self) {
         let look = async {
             loop {
@@ -183,10 +185,13 @@ impl Shop {
                 sleep(RETRY_FIRST).await;
             }
         };
-        tokio::select! {
-            () = self.unsettled.drain() => {}
-            () = look => {}
-        }
+        let settled = async {
+            tokio::select! {
+                () = self.unsettled.drain() => {}
+                () = look => {}
+            }
+        };
+        tokio::join!(settled, relay::drain(self));
     }
 
     /// Returns whether the verdict on a payment without an answer is on its way from the node that

@@ -278,6 +278,17 @@ impl Bench {
         self.reopen().await;
     }
 
+    /// Changes the store by hand while it is in use.
+    pub(crate) fn change_store(&self, postgres: &str, sqlite: &str) {
+        if self.url == "sqlite" {
+            let path = self.folder.join("inventory.sqlite");
+            let file = rusqlite::Connection::open(path).unwrap();
+            file.execute_batch(sqlite).unwrap();
+        } else {
+            self.by_hand(postgres).unwrap();
+        }
+    }
+
     /// Runs SQL on the database; returns `None` if it is refused.
     pub(crate) fn by_hand(&self, sql: &str) -> Option<String> {
         let database = self.url.rsplit_once('/').unwrap().1;

@@ -105,6 +105,13 @@ impl Parent {
         Parent(traced.flatten())
     }
 
+    /// Returns the place of the request in its trace, as a `traceparent`, for work that goes on
+    /// without it; `None` unless the request is traced.
+    pub fn traceparent(&self) -> Option<String> {
+        let scope = self.0.as_ref()?;
+        Some(scope.context.to_string())
+    }
+
     /// Begins a request to another process.
     pub fn client(&self, name: &str) -> Span {
         let open = self.0.as_ref().and_then(|scope| open(scope, name));

@@ -12,6 +12,7 @@ mod away;
 mod backup;
 mod deletion;
 mod edge;
+mod events;
 mod gate;
 mod journey;
 mod keys;

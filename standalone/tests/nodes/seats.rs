@@ -24,7 +24,7 @@ async fn open(server: &Postgres, more: Vec<Vec<(&'static str, String)>>) -> Site
 
 /// From a token to a confirmed order for two seats, at whichever nodes; none when some node did not
 /// answer.
-async fn buy(nodes: &[Client], event: &str, token: &str) -> Option<(String, Value)> {
+pub(crate) async fn buy(nodes: &[Client], event: &str, token: &str) -> Option<(String, Value)> {
     let mut at = usize::from(shared::crypto::random::<1>()[0]);
     let mut post = async |path: String, bearer: &str, body: Value| {
         at += 1;

@@ -6,7 +6,7 @@ use crate::inventory::event_state::Plan;
 use crate::inventory::model::*;
 use crate::inventory::payment_state::PaymentEvent;
 use crate::inventory::records::{
-    Exchanged, NEVER, NewTicket, OrderRow, OrderState, Owner, SeatChange, TicketRow,
+    Exchanged, NEVER, OrderRow, OrderState, OrderTicket, Owner, SeatChange, TicketRow,
 };
 use crate::inventory::rules::LatePayment;
 use shared::crypto::random_id;
@@ -28,7 +28,7 @@ impl UnitOfWork<'_> {
         let order = self.order_row(id);
         let hold = order.hold.clone();
         let tickets = std::mem::take(&mut order.tickets);
-        for ticket in tickets {
+        for ticket in &tickets {
             self.give(SeatChange {
                 seat: ticket.seat,
                 from: Owner::hold(SeatState::Booked, &hold),
@@ -36,8 +36,17 @@ impl UnitOfWork<'_> {
                 order: None,
                 lapses_at: NEVER,
             });
-            self.changes.tickets_void.push(ticket.seat);
         }
+        self.void(id, tickets);
+    }
+
+    /// Records that tickets which an order has lost become void.
+    pub(super) fn void(&mut self, id: &str, tickets: Vec<TicketRow>) {
+        let void = tickets.into_iter().map(|ticket| OrderTicket {
+            order: id.to_owned(),
+            ticket,
+        });
+        self.changes.tickets_void.extend(void);
     }
 
     /// Books the seats of an order, all or none: those that its own hold has, which only the owner
@@ -76,7 +85,7 @@ impl UnitOfWork<'_> {
                 id: random_id("tix_"),
             };
             self.order_row(id).tickets.push(ticket.clone());
-            self.changes.new_tickets.push(NewTicket {
+            self.changes.new_tickets.push(OrderTicket {
                 order: id.to_owned(),
                 ticket,
             });

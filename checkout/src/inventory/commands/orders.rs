@@ -129,7 +129,12 @@ impl UnitOfWork<'_> {
         });
     }
 
-    pub(super) fn set_order(&mut self, id: &str, to: OrderState, decline: Option<String>) {
+    pub(in crate::inventory) fn set_order(
+        &mut self,
+        id: &str,
+        to: OrderState,
+        decline: Option<String>,
+    ) {
         let row = self.order_row(id);
         let from = std::mem::replace(&mut row.state, to);
         row.decline.clone_from(&decline);

@@ -80,6 +80,7 @@ impl UnitOfWork<'_> {
                 from: before.state,
                 promised_at: before.settles_at,
                 revision: before.revision,
+                refunded: before.refunded,
                 to,
             });
         }

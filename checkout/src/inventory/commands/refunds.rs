@@ -140,7 +140,7 @@ impl UnitOfWork<'_> {
         self.set_order(id, OrderState::Refunded, None);
         let tickets = std::mem::take(&mut self.order_row(id).tickets);
         let seats: Vec<u32> = tickets.iter().map(|ticket| ticket.seat).collect();
-        self.changes.tickets_void.extend(&seats);
+        self.void(id, tickets);
         // Money for seats that were gone goes back without seats.
         if !seats.is_empty() {
             let hold = self.order_row(id).hold.clone();

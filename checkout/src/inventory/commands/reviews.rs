@@ -180,9 +180,9 @@ impl UnitOfWork<'_> {
     pub(super) fn void_tickets(&mut self, id: &str, seats: &[u32]) {
         let order = self.order_row(id);
         let hold = order.hold.clone();
-        let is_void = |ticket: &TicketRow| seats.contains(&ticket.seat);
-        order.tickets.retain(|ticket| !is_void(ticket));
-        self.changes.tickets_void.extend(seats);
+        let is_void = |ticket: &mut TicketRow| seats.contains(&ticket.seat);
+        let tickets: Vec<TicketRow> = order.tickets.extract_if(.., is_void).collect();
+        self.void(id, tickets);
         self.free_seats(&hold, SeatState::Booked, seats.to_vec());
     }
 

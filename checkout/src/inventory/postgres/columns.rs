@@ -3,11 +3,12 @@
 use super::batch::Content;
 use super::change_log::{encode_opened, encode_seats};
 use super::database::Statement;
+use super::outbox_columns::OutboxColumns;
 use crate::inventory::commands::json;
 use crate::inventory::model::Currency;
 use crate::inventory::personal::Personal;
 use crate::inventory::records::{
-    ChangeSet, HoldRow, NewAnswer, NewPayment, NewTicket, VisitorRecords, hold_uuid, visitor_uuid,
+    ChangeSet, HoldRow, NewAnswer, NewPayment, OrderTicket, VisitorRecords, hold_uuid, visitor_uuid,
 };
 use serde_json::{Value, json};
 use shared::crypto::hex;
@@ -31,6 +32,7 @@ pub(super) struct Columns<'a> {
     tickets: Vec<Value>,
     void: Vec<Value>,
     answers: Vec<Value>,
+    outbox: OutboxColumns<'a>,
 }
 
 /// An available seat that a new hold takes.
@@ -136,6 +138,7 @@ impl<'a> Columns<'a> {
         let visitor = visitor.unwrap_or_default();
         self.add_holds((r, visitor), new_hold, changes);
         self.add_orders(r, changes, personal);
+        self.outbox.add(r, &changes.outbox);
         for new in &changes.new_sessions {
             let token = personal.seal_token(&new.key, &new.token);
             self.sessions.push(json!({"request": r, "key": hex(&new.key), "visitor": visitor, "number": new.number,
@@ -258,21 +261,23 @@ impl<'a> Columns<'a> {
                 "outside": to.outside, "history": json(&to.history)}),
             );
         }
-        for NewTicket { order, ticket: new } in &changes.new_tickets {
+        for OrderTicket { order, ticket: new } in &changes.new_tickets {
             self.tickets
                 .push(json!({"request": r, "seat": new.seat, "id": new.id, "order_id": order}));
         }
-        for seat in &changes.tickets_void {
-            self.void.push(json!({"request": r, "seat": seat}));
+        for void in &changes.tickets_void {
+            self.void
+                .push(json!({"request": r, "seat": void.ticket.seat}));
         }
     }
+
     /// Binds the columns to the statement, after the batch's header.
     pub(super) fn bind<'q>(&'q self, apply: Statement<'q>) -> Statement<'q> {
         let list = |rows: &Vec<Value>| (!rows.is_empty()).then(|| json(rows));
         let takes = TakeColumns::of(&self.takes);
         let seats = SeatColumns::of(&self.seats);
         let holds = &self.holds;
-        apply
+        let apply = apply
             .bind(takes.request)
             .bind(takes.seat)
             .bind(takes.hold)
@@ -310,7 +315,8 @@ impl<'a> Columns<'a> {
             .bind(list(&self.payment_changes))
             .bind(list(&self.tickets))
             .bind(list(&self.void))
-            .bind(list(&self.answers))
+            .bind(list(&self.answers));
+        self.outbox.bind(apply)
     }
 }
 

@@ -27,6 +27,9 @@ pub(super) fn decide_one(
     let answer = command.attempt.as_ref();
     work.answer = answer.and_then(|id| loaded.answers.get(id)).cloned();
     let decision = command.decision.decide(&mut work);
+    if decision == Decision::Granted {
+        work.add_events(&command.trace);
+    }
     let content = Content {
         records: work.records,
         changes: work.changes,

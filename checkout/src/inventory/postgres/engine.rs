@@ -6,11 +6,12 @@ use super::queue::Message;
 use super::read::list_orders;
 use super::{Postgres, STALE_AFTER};
 use crate::inventory::command::{Command, Subject};
-use crate::inventory::commands::{Target, json};
+use crate::inventory::commands::Target;
 use crate::inventory::engine::{
     Engine, LapsedVisitor, LateOrder, SWEEP_MAX, VOIDING_MS_MAX, decide_with,
 };
 use crate::inventory::model::*;
+use crate::inventory::outbox::Outbox;
 use crate::inventory::personal::{BuyerChange, OrderKey, Personal, StoredBuyer};
 use crate::inventory::records::{DoorTicket, FINISHED};
 use crate::inventory::rules::{Rules, RulesPatch};
@@ -26,7 +27,6 @@ use shared::time::Time;
 use sqlx::postgres::PgRow;
 use sqlx::{Row as _, query};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
@@ -35,8 +35,6 @@ use uuid::Uuid;
 /// Time after which reports that a node took and did not deliver may be taken by another, in
 /// milliseconds.
 const REPORT_MS: i64 = 10_000;
-/// Largest number of attempts to change rules that others change at the same time.
-const RULES_TRIES_MAX: usize = 10;
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 
 #[async_trait]
@@ -89,13 +87,7 @@ impl Engine for Postgres {
     }
 
     async fn set_seating(&self, event: &EventId, layout: Layout) -> Result<u32, Refused> {
-        let mut version = self.set_plan(event, &layout).await?;
-        if version.is_none() {
-            // Another node removed the event that this one still knew.
-            self.forget(event);
-            version = self.set_plan(event, &layout).await?;
-        }
-        version.ok_or_else(|| Unavailable.into())
+        self.replace_plan(event, &layout).await
     }
 
     async fn rules(&self, event: &EventId) -> Result<Rules, Refused> {
@@ -108,32 +100,7 @@ impl Engine for Postgres {
         event: &EventId,
         patch: RulesPatch,
     ) -> Result<(Rules, Rules), Refused> {
-        for _ in 0..RULES_TRIES_MAX {
-            let handle = self.make(event).await?;
-            let Some((before, config)) = self.stored_rules(event).await? else {
-                // Another node removed the event that this one still knew.
-                self.forget(event);
-                continue;
-            };
-            let after = before.with(patch.clone()).map_err(Refused::Invalid)?;
-            let is_new = before.currency != after.currency;
-            let set = query("select fairline.set_rules($1, $2, $3, $4)")
-                .bind(event.as_str())
-                .bind(config)
-                .bind(json(&after))
-                .bind(is_new);
-            let row = handle.shard.reader().fetch_optional(set).await?;
-            match row.and_then(|row| row.get::<Option<bool>, _>(0)) {
-                None => return Err(Refused::fixed_currency()),
-                // Another request changed them meanwhile, in every round.
-                Some(false) => {}
-                Some(true) => {
-                    self.load_again(&handle).await?;
-                    return Ok((before, after));
-                }
-            }
-        }
-        Err(Unavailable.into())
+        self.change_rules(event, patch).await
     }
 
     async fn orders(&self, event: &EventId, limit: u32) -> Result<Vec<Order>, Refused> {
@@ -187,18 +154,7 @@ impl Engine for Postgres {
     }
 
     async fn remove(&self, event: &EventId) -> Result<(), Refused> {
-        let remove = query("select fairline.remove($1)").bind(event.as_str());
-        let shard = self.shard_of(event).await?;
-        let row = shard.slow.fetch_optional(remove).await?;
-        match row.as_ref().map(|row| row.get(0)) {
-            Some("removed") => {
-                self.forget(event);
-                Ok(())
-            }
-            Some("missing") => Err(Refused::NoSuchEvent),
-            Some("used") => Err(Refused::EventInUse),
-            _ => Err(Refused::HasOrders),
-        }
+        self.remove_event(event).await
     }
 
     async fn lapsed(&self, event: Option<&EventId>) -> Result<Vec<LapsedVisitor>, Refused> {
@@ -365,6 +321,10 @@ impl Engine for Postgres {
         self.list_shards().await
     }
 
+    fn outbox(&self) -> &dyn Outbox {
+        self
+    }
+
     async fn move_event(&self, event: &EventId, shard: &str) -> Result<(), Refused> {
         self.move_to(event, shard).await
     }
@@ -381,7 +341,7 @@ impl Postgres {
 }
 
 /// Collects the databases' answers; those that are away are left out, unless all are.
-fn at_least_one<T>(answers: Vec<Result<T, QueryError>>) -> Result<Vec<T>, Refused> {
+pub(super) fn at_least_one<T>(answers: Vec<Result<T, QueryError>>) -> Result<Vec<T>, Refused> {
     let mut good = Vec::new();
     let mut failure = None;
     for answer in answers {
@@ -449,43 +409,5 @@ impl Postgres {
         let fetching = shards.map(|shard| shard.reader().fetch(query(shard.clock.now())));
         let rows = at_least_one(join_all(fetching).await)?;
         Ok(rows.into_iter().flatten().collect())
-    }
-
-    /// Sets a plan and returns its version, or `None` if the event is gone.
-    async fn set_plan(&self, event: &EventId, layout: &Layout) -> Result<Option<u32>, Refused> {
-        let handle = self.make(event).await?;
-        let set = query("select fairline.set_plan($1, $2, $3)")
-            .bind(event.as_str())
-            .bind(&layout.plan)
-            .bind(layout.seats.len() as i32);
-        let row = handle.shard.slow.fetch_optional(set).await?;
-        match row.and_then(|row| row.get::<Option<i32>, _>(0)) {
-            None => Err(Refused::InUse),
-            Some(0) => Ok(None),
-            Some(version) => {
-                self.load_again(&handle).await?;
-                Ok(Some(version as u32))
-            }
-        }
-    }
-
-    /// Loads the event again, or the one of the same id that was created after it was removed.
-    async fn load_again(&self, handle: &EventHandle) -> Result<(), Refused> {
-        match self.reload(handle).await {
-            Err(_) if handle.is_gone.load(Ordering::Relaxed) => {
-                self.forget(&handle.event);
-                self.handle(&handle.event).await.map(drop)
-            }
-            reloaded => reloaded,
-        }
-    }
-
-    async fn stored_rules(&self, event: &EventId) -> Result<Option<(Rules, i64)>, Refused> {
-        let select = "select rules, config from fairline.event where event = $1";
-        let shard = self.shard_of(event).await?;
-        let select = query(select).bind(event.as_str());
-        let row = shard.reader().fetch_optional(select).await?;
-        let read = |row: PgRow| Some((serde_json::from_str(row.get(0)).ok()?, row.get(1)));
-        Ok(row.and_then(read))
     }
 }

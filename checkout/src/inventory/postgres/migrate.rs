@@ -8,7 +8,7 @@ use sqlx::{Connection as _, Error, Row as _, SqlSafeStr as _, query, raw_sql};
 use std::borrow::Cow;
 
 /// Name and SQL of each migration; the first has number 1.
-const MIGRATIONS: [(&str, &str); 11] = [
+const MIGRATIONS: [(&str, &str); 12] = [
     (
         "setup",
         include_str!("../../../migrations/postgres/1_setup.sql"),
@@ -52,6 +52,10 @@ const MIGRATIONS: [(&str, &str); 11] = [
     (
         "reviews",
         include_str!("../../../migrations/postgres/11_reviews.sql"),
+    ),
+    (
+        "outbox",
+        include_str!("../../../migrations/postgres/12_outbox.sql"),
     ),
 ];
 

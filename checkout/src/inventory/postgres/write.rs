@@ -18,7 +18,7 @@ const APPLY: &str = "select seq, refused, now_ms, changes, opened, \
     pg_postmaster_start_time()::text || ' ' || 'fairline.event'::regclass::oid from fairline.apply($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
     $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, \
     $34, $35, $36::text::json, $37::text::json, $38::text::json, $39::text::json, $40::text::json, $41::text::json, \
-    $42::text::json, $43::text::json, $44::text::json, $45::text::json)";
+    $42::text::json, $43::text::json, $44::text::json, $45::text::json, $46, $47, $48, $49, $50, $51, $52, $53)";
 
 /// Longest time for which a batch with an unknown outcome is sent again.
 const RESEND: Duration = Duration::from_secs(4);

@@ -49,6 +49,8 @@ pub(super) struct Writer {
     visitors: Option<VisitorCache>,
     /// Whether the versions shown so far may be of commits that are lost.
     must_skip_versions: bool,
+    /// Whether other systems were told that the event is sold out, once that was read.
+    pub(super) is_told_sold_out: Option<bool>,
     /// Batches in flight. Their visitors are not decided on until they complete.
     pub(super) in_flight: HashMap<Id, InFlight>,
     sends: JoinSet<(Vec<Content>, Outcome)>,
@@ -74,6 +76,7 @@ impl Writer {
             cache: None,
             visitors: None,
             must_skip_versions: false,
+            is_told_sold_out: None,
             in_flight: HashMap::new(),
             sends: JoinSet::new(),
             locked: HashSet::default(),
@@ -275,7 +278,7 @@ impl Writer {
             }
         }
         match cache.follow(&self.shard, &self.handle).await {
-            Ok(true) => {}
+            Ok(true) => self.tell_sold_out().await,
             Ok(false) => {
                 self.forget();
                 let _ = self.ready(waiting).await;

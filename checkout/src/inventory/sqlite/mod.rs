@@ -4,8 +4,10 @@
 
 mod engine;
 mod keys;
+mod outbox;
 mod payments;
 mod people;
+mod plans;
 mod read;
 mod tickets;
 mod write;
@@ -15,6 +17,7 @@ use super::commands::{Target, UnitOfWork, json};
 use super::event_state::{EventState, Plan, lapses_at};
 use super::layout::parse;
 use super::model::*;
+use super::outbox::{EventType, about_event};
 use super::records::VisitorRecords;
 use super::seat_map::{PublishedLayout, SeatMap, VersionStamp};
 use crate::inventory::rules::Rules;
@@ -31,13 +34,14 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const SETUP: [&str; 6] = [
+const SETUP: [&str; 7] = [
     include_str!("../../../migrations/sqlite/1_setup.sql"),
     include_str!("../../../migrations/sqlite/2_visits.sql"),
     include_str!("../../../migrations/sqlite/3_in_use.sql"),
     include_str!("../../../migrations/sqlite/4_people.sql"),
     include_str!("../../../migrations/sqlite/5_payments.sql"),
     include_str!("../../../migrations/sqlite/6_reviews.sql"),
+    include_str!("../../../migrations/sqlite/7_outbox.sql"),
 ];
 
 type SeatMaps = Arc<RwLock<HashMap<EventId, Arc<SeatMap>>>>;
@@ -242,6 +246,9 @@ impl Store {
         let mut work = UnitOfWork::new(event_state, records, now);
         (work.answer, work.opened) = (answer, opened);
         let decision = command.decision.decide(&mut work);
+        if decision == Decision::Granted {
+            work.add_events(&command.trace);
+        }
         let (changes, records) = (work.changes, work.records);
         if decision == Decision::Granted {
             event_state.freeze(&changes.frozen);
@@ -251,7 +258,9 @@ impl Store {
                     .event_states
                     .get_mut(&command.event)
                     .expect("its presence was checked above");
+                let was_sold_out = event_state.is_sold_out();
                 event_state.take(&changes.seats);
+                let is_sold_out = event_state.is_sold_out();
                 if let Some(plan) = &event_state.plan
                     && !changes.seats.is_empty()
                 {
@@ -262,6 +271,11 @@ impl Store {
                     });
                 }
                 event_state.visitors.put(records);
+                if was_sold_out != is_sold_out {
+                    let event_type = EventType::of_sale(is_sold_out);
+                    let told = about_event(event_type, &command.event, None, now);
+                    self.insert_events(command.event.as_str(), &[told])?;
+                }
             }
         }
         Ok(Ok(()))

@@ -31,7 +31,7 @@ struct OldVisits {
 
 impl Sqlite {
     /// Reads with a connection of its own, on a thread that may wait.
-    async fn look<R: Send + 'static>(
+    pub(super) async fn look<R: Send + 'static>(
         &self,
         look: impl FnOnce(&Connection) -> rusqlite::Result<R> + Send + 'static,
     ) -> Result<R, Refused> {

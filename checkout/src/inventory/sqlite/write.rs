@@ -3,7 +3,7 @@
 use super::{Store, must_change};
 use crate::inventory::commands::json;
 use crate::inventory::personal::Personal;
-use crate::inventory::records::{ChangeSet, NewAnswer, NewPayment, NewTicket, VisitorRecords};
+use crate::inventory::records::{ChangeSet, NewAnswer, NewPayment, OrderTicket, VisitorRecords};
 use rusqlite::params;
 use shared::ids::EventId;
 
@@ -58,7 +58,7 @@ impl Store {
                     event
                 ])?;
         }
-        Ok(())
+        self.insert_events(event, &changes.outbox)
     }
 
     fn apply_sessions(
@@ -257,14 +257,14 @@ impl Store {
     }
 
     fn apply_tickets(&self, event: &str, changes: &ChangeSet) -> rusqlite::Result<()> {
-        for seat in &changes.tickets_void {
+        for void in &changes.tickets_void {
             let rows = self
                 .db
                 .prepare_cached("delete from ticket where event = ?1 and seat = ?2")?
-                .execute(params![event, seat])?;
+                .execute(params![event, void.ticket.seat])?;
             must_change(rows)?;
         }
-        for NewTicket { order, ticket: new } in &changes.new_tickets {
+        for OrderTicket { order, ticket: new } in &changes.new_tickets {
             self.db
                 .prepare_cached(
                     "insert into ticket (event, id, order_id, seat) values (?1, ?2, ?3, ?4)",

@@ -9,9 +9,8 @@ use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType}
 use redis::{
     Client, ConnectionAddr, IntoConnectionInfo as _, RedisError, TlsCertificates, TlsMode,
 };
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use shared::ids::EventId;
+use shared::tls_client::read_pem_file;
 use std::time::Duration;
 use url::form_urlencoded;
 
@@ -140,17 +139,10 @@ impl Parameters {
 }
 
 fn read_roots(path: &str) -> Result<TlsCertificates, String> {
-    let pem = std::fs::read(path).map_err(|error| format!("sslrootcert {path}: {error}"))?;
-    let roots: Result<Vec<CertificateDer<'_>>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    if roots.is_ok_and(|roots| !roots.is_empty()) {
-        return Ok(TlsCertificates {
-            client_tls: None,
-            root_cert: Some(pem),
-        });
-    }
-    Err(format!(
-        "sslrootcert {path}: not a file of PEM certificates"
-    ))
+    Ok(TlsCertificates {
+        client_tls: None,
+        root_cert: Some(read_pem_file(path)?),
+    })
 }
 
 /// Returns the category of an error: the rest may contain the URL.

@@ -1,0 +1,158 @@
+//! Types of the events that the outbox publishes: their names, aggregates and payloads.
+
+/// Type of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventType {
+    /// An order was paid for, or costs nothing.
+    OrderConfirmed,
+    /// All of an order's money was given back.
+    OrderRefunded,
+    /// An order was given up before it was paid for.
+    OrderCancelled,
+    /// The time to pay for an order ran out.
+    OrderExpired,
+    /// A ticket of a confirmed order is valid.
+    TicketIssued,
+    /// A ticket is not valid any more: its money was given back.
+    TicketVoided,
+    /// The time of a hold ran out, and no order was made of it.
+    HoldExpired,
+    /// The money of a payment was taken.
+    PaymentCaptured,
+    /// A payment failed, and no money was taken.
+    PaymentFailed,
+    /// A payment was cancelled at its provider, and no money was taken.
+    PaymentVoided,
+    /// Money of a payment was given back, all of it or a part.
+    PaymentRefunded,
+    /// An event has seats on offer for the first time.
+    EventPublished,
+    /// The seating plan or the selling rules of an event have changed.
+    EventChanged,
+    /// No seat of an event is available or held.
+    EventSoldOut,
+    /// An event that was sold out has seats on offer again.
+    EventOnSale,
+    /// An event was deleted; nothing had been sold.
+    EventRemoved,
+}
+
+/// Kind of thing whose events keep their order; a topic of its own with most brokers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aggregate {
+    /// An order with its tickets and payments.
+    Order,
+    /// A hold.
+    Hold,
+    /// An event.
+    Event,
+}
+
+impl Aggregate {
+    /// All of them.
+    pub const ALL: [Aggregate; 3] = [Aggregate::Order, Aggregate::Hold, Aggregate::Event];
+
+    /// Returns its name, the `aggregatetype` of its rows.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Aggregate::Order => "order",
+            Aggregate::Hold => "hold",
+            Aggregate::Event => "event",
+        }
+    }
+}
+
+impl EventType {
+    /// All types.
+    pub const ALL: [EventType; 16] = [
+        EventType::OrderConfirmed,
+        EventType::OrderRefunded,
+        EventType::OrderCancelled,
+        EventType::OrderExpired,
+        EventType::TicketIssued,
+        EventType::TicketVoided,
+        EventType::HoldExpired,
+        EventType::PaymentCaptured,
+        EventType::PaymentFailed,
+        EventType::PaymentVoided,
+        EventType::PaymentRefunded,
+        EventType::EventPublished,
+        EventType::EventChanged,
+        EventType::EventSoldOut,
+        EventType::EventOnSale,
+        EventType::EventRemoved,
+    ];
+
+    /// Returns its name: the subject, a dot, and what happened to it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EventType::OrderConfirmed => "order.confirmed",
+            EventType::OrderRefunded => "order.refunded",
+            EventType::OrderCancelled => "order.cancelled",
+            EventType::OrderExpired => "order.expired",
+            EventType::TicketIssued => "ticket.issued",
+            EventType::TicketVoided => "ticket.voided",
+            EventType::HoldExpired => "hold.expired",
+            EventType::PaymentCaptured => "payment.captured",
+            EventType::PaymentFailed => "payment.failed",
+            EventType::PaymentVoided => "payment.voided",
+            EventType::PaymentRefunded => "payment.refunded",
+            EventType::EventPublished => "event.published",
+            EventType::EventChanged => "event.changed",
+            EventType::EventSoldOut => "event.sold_out",
+            EventType::EventOnSale => "event.on_sale",
+            EventType::EventRemoved => "event.removed",
+        }
+    }
+
+    /// Returns a sentence that says when it is published.
+    pub fn summary(self) -> &'static str {
+        match self {
+            EventType::OrderConfirmed => "An order was paid for, or costs nothing.",
+            EventType::OrderRefunded => "All of an order's money was given back.",
+            EventType::OrderCancelled => "An order was given up before it was paid for.",
+            EventType::OrderExpired => "The time to pay for an order ran out.",
+            EventType::TicketIssued => "A ticket of a confirmed order is valid.",
+            EventType::TicketVoided => "A ticket is not valid any more: its money was given back.",
+            EventType::HoldExpired => "The time of a hold ran out, and no order was made of it.",
+            EventType::PaymentCaptured => "The money of a payment was taken.",
+            EventType::PaymentFailed => "A payment failed, and no money was taken.",
+            EventType::PaymentVoided => {
+                "A payment was cancelled at its provider, and no money was taken."
+            }
+            EventType::PaymentRefunded => "Money of a payment was given back, all of it or a part.",
+            EventType::EventPublished => "An event has seats on offer for the first time.",
+            EventType::EventChanged => {
+                "The seating plan or the selling rules of an event have changed."
+            }
+            EventType::EventSoldOut => "No seat of an event is available or held.",
+            EventType::EventOnSale => "An event that was sold out has seats on offer again.",
+            EventType::EventRemoved => "An event was deleted; nothing had been sold.",
+        }
+    }
+
+    /// Returns the type of the event that tells whether an event is sold out.
+    pub(in crate::inventory) fn of_sale(is_sold_out: bool) -> EventType {
+        if is_sold_out {
+            EventType::EventSoldOut
+        } else {
+            EventType::EventOnSale
+        }
+    }
+
+    /// Returns the first word of its name: what it is about, and the name of its payload's schema.
+    pub fn subject(self) -> &'static str {
+        let name = self.as_str();
+        name.split_once('.').map_or(name, |(subject, _)| subject)
+    }
+
+    /// Returns the aggregate among whose events it keeps its place. Tickets and payments belong to
+    /// their order.
+    pub fn aggregate(self) -> Aggregate {
+        match self.subject() {
+            "hold" => Aggregate::Hold,
+            "event" => Aggregate::Event,
+            _ => Aggregate::Order,
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Changes of an event as a whole in SQLite: its plan, its rules, its removal; each with the event
+//! that tells of it.
+
+use super::{Step, Store};
+use crate::inventory::Layout;
+use crate::inventory::best_available::SeatIndex;
+use crate::inventory::commands::json;
+use crate::inventory::event_state::Plan;
+use crate::inventory::model::*;
+use crate::inventory::outbox::{EventType, about_event};
+use crate::inventory::rules::{Rules, RulesPatch};
+use crate::inventory::seat_map::PublishedLayout;
+use rusqlite::params;
+use shared::ids::EventId;
+use std::sync::Arc;
+
+/// Reason why an event may not be changed as a whole.
+struct InUse {
+    /// Seats are held.
+    is_held: bool,
+    /// Seats are booked.
+    is_booked: bool,
+    /// Money is on its way in either direction, also for an order that expired meanwhile.
+    is_paying: bool,
+    /// Seats were ever booked, or money was ever taken.
+    is_sold: bool,
+    /// There are orders in any state.
+    is_ordered: bool,
+}
+
+impl Store {
+    pub(super) fn set_seating(&mut self, event: &EventId, layout: Layout) -> Step<u32> {
+        // Money that comes late may yet book seats of it.
+        let in_use = self.in_use(event)?;
+        if in_use.is_held || in_use.is_booked || in_use.is_paying {
+            return Ok(Err(Refused::InUse));
+        }
+        let event_state = self.event_state(event)?;
+        let was_sold_out = event_state.is_sold_out();
+        let plan = event_state.plan.as_ref();
+        let version = plan.map_or(1, |plan| plan.seat_map.layout_version + 1);
+        let currency = event_state.rules.currency;
+        self.write()?;
+        let event_id = event.as_str();
+        self.db
+            .execute("delete from seat where event = ?1", [event_id])?;
+        {
+            let mut insert = self
+                .db
+                .prepare_cached("insert into seat (event, seat) values (?1, ?2)")?;
+            for seat in 0..layout.seats.len() as u32 {
+                insert.execute(params![event_id, seat])?;
+            }
+        }
+        self.db.execute(
+            "update event set plan = ?2, plan_version = ?3 where event = ?1",
+            params![event_id, layout.plan, version],
+        )?;
+        let event_type = match version {
+            1 => EventType::EventPublished,
+            _ => EventType::EventChanged,
+        };
+        self.tell(event_type, event, Some((currency, Some(&layout))))?;
+        if was_sold_out {
+            self.tell(EventType::EventOnSale, event, None)?;
+        }
+        let layout = Arc::new(layout);
+        let seats = vec![SeatState::Available; layout.seats.len()];
+        let published = PublishedLayout {
+            layout: layout.clone(),
+            version,
+            currency,
+        };
+        let seat_map = self.replace_seat_map(event, published, seats);
+        let states = SeatIndex::new(&layout, vec![(SeatState::Available, 0); layout.seats.len()]);
+        self.event_state(event)?.plan = Some(Plan {
+            layout,
+            states,
+            seat_map,
+        });
+        Ok(Ok(version))
+    }
+
+    pub(super) fn set_rules(&mut self, event: &EventId, patch: RulesPatch) -> Step<(Rules, Rules)> {
+        let before = self.event_state(event)?.rules.clone();
+        let after = match before.with(patch) {
+            Ok(rules) => rules,
+            Err(mistakes) => return Ok(Err(Refused::Invalid(mistakes))),
+        };
+        if after.currency != before.currency {
+            let in_use = self.in_use(event)?;
+            if in_use.is_held || in_use.is_paying || in_use.is_sold || in_use.is_ordered {
+                return Ok(Err(Refused::fixed_currency()));
+            }
+        }
+        self.write()?;
+        self.db.execute(
+            "update event set rules = ?2 where event = ?1",
+            params![event.as_str(), json(&after)],
+        )?;
+        let event_state = self.event_state(event)?;
+        event_state.rules = after.clone();
+        if event_state.plan.is_some() && before != after {
+            let offer = Some((after.currency, None));
+            self.tell(EventType::EventChanged, event, offer)?;
+        }
+        if after.currency != before.currency {
+            self.publish_in_currency(event, after.currency)?;
+        }
+        Ok(Ok((before, after)))
+    }
+
+    /// Publishes the layout with prices in another currency, as a new version.
+    fn publish_in_currency(&mut self, event: &EventId, currency: Currency) -> rusqlite::Result<()> {
+        let Some(plan) = self
+            .event_states
+            .get(event)
+            .and_then(|event_state| event_state.plan.as_ref())
+        else {
+            return Ok(());
+        };
+        let version = plan.seat_map.layout_version + 1;
+        let seats = plan.states.seats.clone();
+        let published = PublishedLayout {
+            layout: plan.layout.clone(),
+            version,
+            currency,
+        };
+        let seat_map = self.replace_seat_map(event, published, seats);
+        let update = "update event set plan_version = ?2 where event = ?1";
+        self.db.execute(update, params![event.as_str(), version])?;
+        if let Some(plan) = self
+            .event_states
+            .get_mut(event)
+            .and_then(|event_state| event_state.plan.as_mut())
+        {
+            plan.seat_map = seat_map;
+        }
+        Ok(())
+    }
+
+    /// Adds an event about an event as a whole.
+    fn tell(
+        &mut self,
+        event_type: EventType,
+        event: &EventId,
+        offer: Option<(Currency, Option<&Layout>)>,
+    ) -> rusqlite::Result<()> {
+        let told = about_event(event_type, event, offer, self.clock.now());
+        self.insert_events(event.as_str(), &[told])
+    }
+
+    fn in_use(&self, event: &EventId) -> rusqlite::Result<InUse> {
+        let mut query = self.db.prepare_cached(
+            "with paid as (select distinct state from payment where event = ?1),
+                ordered as (select distinct state from orders where event = ?1),
+                owned as (select distinct state from seat where event = ?1)
+             select exists (select 1 from owned where state = 1),
+                exists (select 1 from owned where state = 2),
+                exists (select 1 from paid where state in ('requires_action', 'processing', 'authorised', 'capturing',
+                                                           'voiding', 'refunding')),
+                exists (select 1 from owned where state = 2)
+                    or exists (select 1 from ordered
+                               where state in ('confirmed', 'refunding', 'refunded', 'needs_review'))
+                    or exists (select 1 from paid where state in ('captured', 'refunding', 'refunded')),
+                exists (select 1 from ordered)",
+        )?;
+        query.query_row([event.as_str()], |row| {
+            Ok(InUse {
+                is_held: row.get(0)?,
+                is_booked: row.get(1)?,
+                is_paying: row.get(2)?,
+                is_sold: row.get(3)?,
+                is_ordered: row.get(4)?,
+            })
+        })
+    }
+
+    pub(super) fn remove(&mut self, event: &EventId) -> Step<()> {
+        if !self.event_states.contains_key(event) {
+            return Ok(Err(Refused::NoSuchEvent));
+        }
+        let in_use = self.in_use(event)?;
+        if in_use.is_sold {
+            return Ok(Err(Refused::HasOrders));
+        }
+        if in_use.is_held || in_use.is_paying {
+            return Ok(Err(Refused::EventInUse));
+        }
+        self.write()?;
+        for table in [
+            "ticket", "payment", "orders", "hold", "session", "answer", "seat", "event",
+        ] {
+            let delete = format!("delete from {table} where event = ?1");
+            self.db.execute(&delete, [event.as_str()])?;
+        }
+        self.tell(EventType::EventRemoved, event, None)?;
+        self.event_states.remove(event);
+        self.note_version(event);
+        self.replaced.push((event.clone(), None));
+        Ok(Ok(()))
+    }
+}

@@ -1,0 +1,208 @@
+//! NATS JetStream: a subject for each type of event, in a stream on disk; the id of the event as
+//! `Nats-Msg-Id`, by which the stream drops what it has had lately.
+
+use super::address::{Address, Host, Login};
+use super::broker::{Broker, CONNECT, Failure, FailureKind, Outcome, PUBLISH, all_failed};
+use super::message::{CONTENT_TYPE, Message, percent_encoded};
+use async_nats::jetstream::context::{
+    ContextBuilder, CreateStreamErrorKind, GetStreamByNameErrorKind, PublishError, PublishErrorKind,
+};
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::stream::{Config, StorageType};
+use async_nats::jetstream::{Context, ErrorCode};
+use async_nats::{ConnectErrorKind, ConnectOptions, HeaderMap, ServerAddr};
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Time for which a stream that the relay makes keeps events.
+const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Largest number of messages whose acknowledgement is waited for.
+const IN_FLIGHT_MAX: usize = 10_000;
+
+pub(super) struct Nats {
+    address: Arc<Address>,
+    jetstream: Option<Context>,
+}
+
+impl Nats {
+    pub(super) fn new(address: Arc<Address>) -> Nats {
+        Nats {
+            address,
+            jetstream: None,
+        }
+    }
+
+    async fn jetstream(&mut self) -> Result<&Context, Failure> {
+        let jetstream = match self.jetstream.take() {
+            Some(jetstream) => jetstream,
+            None => match timeout(CONNECT, open(&self.address)).await {
+                Ok(opened) => opened?,
+                Err(_) => return Err(Failure::late("NATS", CONNECT)),
+            },
+        };
+        Ok(self.jetstream.insert(jetstream))
+    }
+}
+
+#[async_trait]
+impl Broker for Nats {
+    async fn connect(&mut self) -> Outcome {
+        self.jetstream().await.map(|_| ())
+    }
+
+    async fn publish(&mut self, messages: &[Message]) -> Vec<Outcome> {
+        let prefix = self.address.prefix.clone();
+        let jetstream = match self.jetstream().await {
+            Ok(jetstream) => jetstream,
+            Err(failure) => return all_failed(messages.len(), &failure),
+        };
+        let sent = messages
+            .iter()
+            .map(|message| send(jetstream, &prefix, message));
+        let outcomes = match timeout(PUBLISH, join_all(sent)).await {
+            Ok(outcomes) => outcomes,
+            Err(_) => all_failed(messages.len(), &Failure::late("NATS", PUBLISH)),
+        };
+        // The client would reconnect by itself, and then send what it still has, out of order.
+        let is_away = |outcome: &Outcome| outcome.as_ref().is_err_and(Failure::is_of_connection);
+        if outcomes.iter().any(is_away) {
+            self.jetstream = None;
+        }
+        outcomes
+    }
+}
+
+async fn open(address: &Address) -> Result<Context, Failure> {
+    let scheme = if address.tls.is_some() { "tls" } else { "nats" };
+    let server = |Host { name, port }: &Host| match name.contains(':') {
+        true => format!("{scheme}://[{name}]:{port}").parse::<ServerAddr>(),
+        false => format!("{scheme}://{name}:{port}").parse(),
+    };
+    let servers: Result<Vec<ServerAddr>, _> = address.hosts.iter().map(server).collect();
+    let servers = servers.map_err(|error| Failure::new(FailureKind::Denied, error))?;
+    let mut options = ConnectOptions::new()
+        .name("fairline")
+        .connection_timeout(CONNECT)
+        .client_capacity(IN_FLIGHT_MAX);
+    if let Some(tls) = &address.tls {
+        options = options.require_tls(true).tls_client_config((**tls).clone());
+    }
+    options = match &address.login {
+        Some(Login { user, password }) => match password {
+            Some(password) => options.user_and_password(user.clone(), password.clone()),
+            None => options.token(user.clone()),
+        },
+        None => options,
+    };
+    let client = options.connect(servers).await.map_err(|error| {
+        let kind = match error.kind() {
+            ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
+                FailureKind::Denied
+            }
+            ConnectErrorKind::Tls => FailureKind::Denied,
+            _ if error.to_string().contains("invalid peer certificate") => FailureKind::Denied,
+            _ => FailureKind::Away,
+        };
+        Failure::new(kind, format!("NATS: {error}"))
+    })?;
+    let jetstream = ContextBuilder::new()
+        .timeout(PUBLISH)
+        .max_ack_inflight(IN_FLIGHT_MAX)
+        .backpressure_on_inflight(true)
+        .build(client);
+    make_stream(&jetstream, &address.prefix).await?;
+    Ok(jetstream)
+}
+
+/// Makes a stream for the subjects, unless the operator has made one.
+async fn make_stream(jetstream: &Context, prefix: &str) -> Outcome {
+    let subjects = format!("{prefix}.>");
+    let found = jetstream.stream_by_subject(subjects.clone()).await;
+    let error = match found {
+        Ok(_) => return Ok(()),
+        Err(error) => error,
+    };
+    if error.kind() != GetStreamByNameErrorKind::NotFound {
+        return Err(no_jetstream(&error.to_string()));
+    }
+    let made = jetstream.create_stream(Config {
+        name: prefix.replace('.', "_"),
+        subjects: vec![subjects],
+        storage: StorageType::File,
+        num_replicas: 1,
+        max_age: KEPT,
+        ..Config::default()
+    });
+    match made.await {
+        Ok(_) => Ok(()),
+        Err(error) if matches!(error.kind(), CreateStreamErrorKind::TimedOut) => {
+            Err(Failure::new(FailureKind::Away, format!("NATS: {error}")))
+        }
+        Err(error) => {
+            let detail = format!("NATS made no stream for {prefix}.>: {error}");
+            Err(Failure::new(FailureKind::Denied, detail))
+        }
+    }
+}
+
+/// Returns why streams cannot be asked for: a server without JetStream does not answer at all.
+fn no_jetstream(error: &str) -> Failure {
+    let is_absent = ["no responders", "jetstream not enabled", "10039", "10076"]
+        .iter()
+        .any(|sign| error.to_lowercase().contains(sign));
+    match is_absent {
+        true => Failure::new(
+            FailureKind::Denied,
+            "NATS has no JetStream: start it with -js, and let the account use it",
+        ),
+        false => Failure::new(FailureKind::Away, format!("NATS: {error}")),
+    }
+}
+
+async fn send(jetstream: &Context, prefix: &str, message: &Message) -> Outcome {
+    let subject = format!("{prefix}.{}", message.kind);
+    let sent = jetstream.send_publish(subject.clone(), wire(message)).await;
+    let acknowledged = match sent {
+        Ok(acknowledgement) => acknowledgement.await,
+        Err(error) => Err(error),
+    };
+    acknowledged
+        .map(|_| ())
+        .map_err(|error| failure(&subject, &error))
+}
+
+/// Returns the message by the NATS protocol binding of CloudEvents.
+fn wire(message: &Message) -> PublishMessage {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &message.attributes {
+        headers.insert(format!("ce-{name}"), percent_encoded(value));
+    }
+    headers.insert("ce-datacontenttype", CONTENT_TYPE);
+    PublishMessage::build()
+        .payload(message.data.clone().into())
+        .headers(headers)
+        .message_id(&message.id)
+}
+
+fn failure(subject: &str, error: &PublishError) -> Failure {
+    let source = error.source();
+    let refusal = source.and_then(|source| source.downcast_ref::<async_nats::jetstream::Error>());
+    let code = refusal.map(|refusal| refusal.error_code());
+    match error.kind() {
+        PublishErrorKind::StreamNotFound => {
+            let detail = format!("NATS has no stream for {subject}");
+            Failure::new(FailureKind::Unroutable, detail)
+        }
+        PublishErrorKind::MaxPayloadExceeded => {
+            Failure::new(FailureKind::Rejected, format!("NATS: {error}"))
+        }
+        _ if code == Some(ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM) => {
+            Failure::new(FailureKind::Rejected, format!("NATS: {error}"))
+        }
+        _ => Failure::new(FailureKind::Away, format!("NATS: {error}")),
+    }
+}

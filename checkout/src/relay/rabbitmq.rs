@@ -1,0 +1,290 @@
+//! RabbitMQ, by AMQP 0.9.1: a durable topic exchange, the type of the event as the routing key,
+//! publisher confirms, and `mandatory`: a message that no queue takes comes back, though it is
+//! acknowledged, and does not count as sent.
+
+use super::address::{Address, Host, Protocol};
+use super::amqp_stream::{connect, runtime};
+use super::broker::{Broker, CONNECT, Failure, FailureKind, Outcome, PUBLISH, all_failed};
+use super::message::{CONTENT_TYPE, Message};
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use lapin::message::BasicReturnMessage;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions};
+use lapin::protocol::{AMQPError, AMQPErrorKind, AMQPHardError, AMQPSoftError};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::uri::{AMQPAuthority, AMQPScheme, AMQPUri, AMQPUserInfo};
+use lapin::{
+    AsyncTcpStream, BasicProperties, Channel, Confirmation, Connection, ConnectionProperties,
+    ErrorKind, ExchangeKind, PublisherConfirm,
+};
+use std::collections::HashSet;
+use std::sync::Arc;
+use tokio::time::timeout;
+
+/// Messages that survive a restart of the broker.
+const PERSISTENT: u8 = 2;
+
+pub(super) struct RabbitMq {
+    address: Arc<Address>,
+    /// Index of the host to try next.
+    host: usize,
+    session: Option<Session>,
+}
+
+/// A connection with one channel, which ends with it.
+struct Session {
+    _connection: Connection,
+    channel: Channel,
+    exchange: String,
+}
+
+impl RabbitMq {
+    pub(super) fn new(address: Arc<Address>) -> RabbitMq {
+        RabbitMq {
+            address,
+            host: 0,
+            session: None,
+        }
+    }
+
+    async fn session(&mut self) -> Result<&Session, Failure> {
+        if self.session.is_none() {
+            self.session = Some(self.open().await?);
+        }
+        self.session
+            .as_ref()
+            .ok_or_else(|| Failure::late("RabbitMQ", CONNECT))
+    }
+
+    /// Connects to the first host that answers, from the one on that was the last to do so.
+    async fn open(&mut self) -> Result<Session, Failure> {
+        let mut failed = Failure::late("RabbitMQ", CONNECT);
+        for _ in 0..self.address.hosts.len() {
+            let host = &self.address.hosts[self.host];
+            match timeout(CONNECT, Session::open(&self.address, host)).await {
+                Ok(Ok(session)) => return Ok(session),
+                Ok(Err(failure)) => failed = failure,
+                Err(_) => {}
+            }
+            self.host = (self.host + 1) % self.address.hosts.len();
+        }
+        Err(failed)
+    }
+
+    async fn try_publish(&mut self, messages: &[Message]) -> Vec<Outcome> {
+        let session = match self.session().await {
+            Ok(session) => session,
+            Err(failure) => return all_failed(messages.len(), &failure),
+        };
+        let outcomes = match timeout(PUBLISH, session.publish(messages)).await {
+            Ok(outcomes) => outcomes,
+            Err(_) => all_failed(messages.len(), &Failure::late("RabbitMQ", PUBLISH)),
+        };
+        let is_over = |outcome: &Outcome| {
+            outcome.as_ref().is_err_and(|failure| {
+                failure.is_of_connection() || failure.kind == FailureKind::Rejected
+            })
+        };
+        if outcomes.iter().any(is_over) {
+            self.session = None;
+        }
+        outcomes
+    }
+}
+
+#[async_trait]
+impl Broker for RabbitMq {
+    async fn connect(&mut self) -> Outcome {
+        self.session().await.map(|_| ())
+    }
+
+    async fn publish(&mut self, messages: &[Message]) -> Vec<Outcome> {
+        let outcomes = self.try_publish(messages).await;
+        let is_rejected = |outcome: &Outcome| {
+            let failure = outcome.as_ref().err();
+            failure.is_some_and(|failure| failure.kind == FailureKind::Rejected)
+        };
+        if messages.len() == 1 || !outcomes.iter().any(is_rejected) {
+            return outcomes;
+        }
+        // One message ended the channel for all of them, and the broker does not say which.
+        let mut alone = Vec::with_capacity(messages.len());
+        for message in messages {
+            alone.extend(self.try_publish(std::slice::from_ref(message)).await);
+        }
+        alone
+    }
+}
+
+impl Session {
+    async fn open(address: &Address, host: &Host) -> Result<Session, Failure> {
+        let (target, tls) = (host.clone(), address.tls.clone());
+        let connection = Connection::connector(
+            uri(address, host),
+            runtime(),
+            async move |_, _| Ok(AsyncTcpStream::Plain(connect(&target, tls.clone()).await?)),
+            ConnectionProperties::default().with_connection_name("fairline".into()),
+        );
+        let connection = connection.await.map_err(|error| failure(&error))?;
+        let channel = connection.create_channel().await.map_err(|e| failure(&e))?;
+        let confirms = channel.confirm_select(ConfirmSelectOptions::default());
+        confirms.await.map_err(|error| failure(&error))?;
+        let durable = ExchangeDeclareOptions {
+            durable: true,
+            ..ExchangeDeclareOptions::default()
+        };
+        let exchange = address.prefix.clone();
+        let declared = channel.exchange_declare(
+            exchange.as_str().into(),
+            ExchangeKind::Topic,
+            durable,
+            FieldTable::default(),
+        );
+        if let Err(error) = declared.await {
+            let Failure { kind, detail } = failure(&error);
+            let kind = match kind {
+                // It is there, and of another kind.
+                FailureKind::Rejected => FailureKind::Denied,
+                kind => kind,
+            };
+            return Err(Failure::new(
+                kind,
+                format!("exchange '{exchange}': {detail}"),
+            ));
+        }
+        Ok(Session {
+            _connection: connection,
+            channel,
+            exchange,
+        })
+    }
+
+    async fn publish(&self, messages: &[Message]) -> Vec<Outcome> {
+        let mut confirms = Vec::with_capacity(messages.len());
+        for message in messages {
+            let options = BasicPublishOptions {
+                mandatory: true,
+                ..BasicPublishOptions::default()
+            };
+            let sent = self.channel.basic_publish(
+                self.exchange.as_str().into(),
+                message.kind.as_str().into(),
+                options,
+                &message.data,
+                properties(message),
+            );
+            confirms.push(sent.await);
+        }
+        let confirmed = join_all(confirms.into_iter().map(confirmation)).await;
+        let mut returned = HashSet::new();
+        let outcomes: Vec<Outcome> = confirmed
+            .into_iter()
+            .map(|confirmed| outcome(confirmed, &mut returned))
+            .collect();
+        // The client gives a message that came back with the next confirmation that it gets, which
+        // need not be that of the same message.
+        let outcomes = messages.iter().zip(outcomes).map(|(message, outcome)| {
+            match outcome.is_ok() && returned.contains(&message.id) {
+                true => Err(unroutable(&message.kind)),
+                false => outcome,
+            }
+        });
+        outcomes.collect()
+    }
+}
+
+async fn confirmation(sent: lapin::Result<PublisherConfirm>) -> lapin::Result<Confirmation> {
+    sent?.await
+}
+
+/// Returns what a confirmation says, and notes the id of the message that came back with it.
+fn outcome(confirmed: lapin::Result<Confirmation>, returned: &mut HashSet<String>) -> Outcome {
+    let mut note = |message: BasicReturnMessage| {
+        let id = message.delivery.properties.message_id().as_ref();
+        returned.extend(id.map(|id| id.as_str().to_owned()));
+    };
+    match confirmed {
+        Ok(Confirmation::Ack(message)) => {
+            message.into_iter().for_each(&mut note);
+            Ok(())
+        }
+        Ok(Confirmation::Nack(message)) => {
+            message.into_iter().for_each(&mut note);
+            let detail = "RabbitMQ did not take the event: a queue is full, or failed";
+            Err(Failure::new(FailureKind::Away, detail))
+        }
+        Ok(Confirmation::NotRequested) => Err(Failure::new(
+            FailureKind::Away,
+            "RabbitMQ confirms nothing on this channel",
+        )),
+        Err(error) => Err(failure(&error)),
+    }
+}
+
+fn unroutable(kind: &str) -> Failure {
+    let detail = format!("RabbitMQ has no queue for {kind}: bind one to the exchange");
+    Failure::new(FailureKind::Unroutable, detail)
+}
+
+/// Returns the properties by the AMQP protocol binding of CloudEvents, whose application properties
+/// are headers in AMQP 0.9.1. Of its two prefixes this is the one that JMS can read, too.
+fn properties(message: &Message) -> BasicProperties {
+    let mut headers = FieldTable::default();
+    for (name, value) in &message.attributes {
+        let value = AMQPValue::LongString(value.as_str().into());
+        headers.insert(format!("cloudEvents_{name}").into(), value);
+    }
+    let seconds = u64::try_from(message.at_ms / 1000).unwrap_or_default();
+    BasicProperties::default()
+        .with_content_type(CONTENT_TYPE.into())
+        .with_delivery_mode(PERSISTENT)
+        .with_message_id(message.id.as_str().into())
+        .with_timestamp(seconds)
+        .with_headers(headers)
+}
+
+fn uri(address: &Address, host: &Host) -> AMQPUri {
+    let login = address.login.as_ref();
+    let userinfo = login.map(|login| AMQPUserInfo {
+        username: login.user.clone(),
+        password: login.password.clone().unwrap_or_default(),
+    });
+    AMQPUri {
+        scheme: match address.tls {
+            Some(_) => AMQPScheme::AMQPS,
+            None => AMQPScheme::AMQP,
+        },
+        authority: AMQPAuthority {
+            userinfo: userinfo.unwrap_or_default(),
+            host: host.name.clone(),
+            port: host.port,
+        },
+        vhost: match &address.protocol {
+            Protocol::Amqp(vhost) => vhost.clone(),
+            Protocol::Kafka(_) | Protocol::Nats => "/".to_owned(),
+        },
+        ..AMQPUri::default()
+    }
+}
+
+fn failure(error: &lapin::Error) -> Failure {
+    let kind = match error.kind() {
+        ErrorKind::ProtocolError(refusal) => kind_of(refusal),
+        _ if error.to_string().contains("invalid peer certificate") => FailureKind::Denied,
+        _ => FailureKind::Away,
+    };
+    Failure::new(kind, format!("RabbitMQ: {error}"))
+}
+
+fn kind_of(refusal: &AMQPError) -> FailureKind {
+    match refusal.kind() {
+        AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED)
+        | AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) => FailureKind::Denied,
+        // The exchange is gone; it is made anew with the next connection.
+        AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) => FailureKind::Away,
+        AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED | AMQPSoftError::CONTENTTOOLARGE) => {
+            FailureKind::Rejected
+        }
+        _ => FailureKind::Away,
+    }
+}
