@@ -1,6 +1,8 @@
 //! Stored records: the rows of both engines, all records of one visitor in one event, and the
 //! changes made by a request.
 
+use super::charges::Lines;
+use super::invoices::NewInvoice;
 use super::model::{Buyer, HoldState, Money, SeatPrice, SeatState};
 pub(super) use super::payment_row::{PaymentRow, RefundRow};
 use super::payment_state::PaymentState;
@@ -91,6 +93,7 @@ pub(super) struct HoldRow {
     pub(super) session: Key,
     pub(super) state: HoldState,
     pub(super) seats: Arc<Vec<SeatPrice>>,
+    pub(super) lines: Lines,
     pub(super) total: Money,
     /// Expiry shown to the fan.
     pub(super) expires_at: Time,
@@ -128,6 +131,7 @@ pub(super) struct OrderRow {
     pub(super) session: Key,
     pub(super) state: OrderState,
     pub(super) seats: Arc<Vec<SeatPrice>>,
+    pub(super) lines: Lines,
     pub(super) total: Money,
     /// `None` once erased.
     pub(super) buyer: Option<Buyer>,
@@ -354,6 +358,8 @@ pub(super) struct PaymentChange {
     pub(super) revision: i32,
     /// The payment after the change.
     pub(super) to: PaymentRow,
+    /// Invoice or credit note that is issued with it.
+    pub(super) invoice: Option<Box<NewInvoice>>,
 }
 
 #[derive(Clone, Debug)]

@@ -110,8 +110,7 @@ impl UnitOfWork<'_> {
         let seats = self.best_of_same_categories(plan, own)?;
         // A price may have changed with the plan.
         let priced = plan.priced(&seats, order.total.currency);
-        let total: i64 = priced.iter().map(|seat| seat.price.amount).sum();
-        (total == order.total.amount).then_some(seats)
+        (prices(&priced) == prices(&order.seats)).then_some(seats)
     }
 
     /// Returns as many seats of each category, the best ones.
@@ -175,4 +174,14 @@ impl UnitOfWork<'_> {
         self.records.seats_owned() + seats <= rules.max_seats_per_visitor
             && !self.records.orders.iter().any(|other| is_instead(&other))
     }
+}
+
+/// Returns the category and the price of each seat, in order.
+fn prices(seats: &[SeatPrice]) -> Vec<(&str, i64)> {
+    let seats = seats.iter();
+    let mut prices: Vec<(&str, i64)> = seats
+        .map(|seat| (&*seat.category, seat.price.amount))
+        .collect();
+    prices.sort_unstable();
+    prices
 }

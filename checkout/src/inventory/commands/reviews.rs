@@ -311,10 +311,13 @@ impl UnitOfWork<'_> {
     fn refunded_whole_elsewhere(&mut self, payment: &PaymentRef) {
         let id = &payment.order;
         self.advance(id, &payment.id, PaymentEvent::Refunded);
+        let mut rest = 0;
         self.change_payment(id, &payment.id, |row| {
+            rest = row.amount.amount - row.refunded;
             row.refunded = row.amount.amount;
             row.review = None;
         });
+        self.credit_rest(id, &payment.id, rest);
         let order = self.order_row(id);
         if order.state == OrderState::Confirmed && order.payment().id == payment.id {
             self.refunded_whole(id);
@@ -335,6 +338,7 @@ impl UnitOfWork<'_> {
             row.refunded += refund.amount;
             row.refunds.push(refund);
         });
+        self.credit(id, &payment.id, &[], amount);
         let currency = payment.amount.currency;
         let why = format!("{amount} {currency:?} in minor units; its tickets are valid still");
         self.review(id, &payment.id, ReviewReason::RefundedElsewhere, why);

@@ -13,7 +13,7 @@ use crate::inventory::records::{DoorTicket, FINISHED};
 use crate::inventory::rules::{Rules, RulesPatch};
 use crate::inventory::sales::{OrderSum, Sales};
 use crate::inventory::seat_map::PublishedLayout;
-use crate::inventory::{Layout, SeatMap};
+use crate::inventory::{Invoice, Layout, SeatMap};
 use async_trait::async_trait;
 use rusqlite::params;
 use shared::http::idempotency::KEPT_SECONDS;
@@ -205,6 +205,12 @@ impl Engine for Sqlite {
             .await
     }
 
+    async fn invoices(&self, event: &EventId, order: &str) -> Result<Vec<Invoice>, Refused> {
+        let (event, order) = (event.clone(), order.to_owned());
+        self.step(move |store, _| store.find_invoices(&event, &order))
+            .await
+    }
+
     async fn buyers(&self, after: Option<&OrderKey>) -> Result<Vec<StoredBuyer>, Refused> {
         self.list_buyers(after).await
     }
@@ -250,7 +256,7 @@ impl Store {
         let event_state = self.event_state(event)?;
         let plan = event_state.plan.as_ref();
         let version = plan.map_or(1, |plan| plan.seat_map.layout_version + 1);
-        let currency = event_state.rules.currency;
+        let rules = event_state.rules.clone();
         self.write()?;
         let event_id = event.as_str();
         self.db
@@ -272,7 +278,8 @@ impl Store {
         let published = PublishedLayout {
             layout: layout.clone(),
             version,
-            currency,
+            currency: rules.currency,
+            charges: rules.charges,
         };
         let seat_map = self.replace_seat_map(event, published, seats);
         let states = SeatIndex::new(&layout, vec![(SeatState::Available, 0); layout.seats.len()]);
@@ -302,14 +309,14 @@ impl Store {
             params![event.as_str(), json(&after)],
         )?;
         self.event_state(event)?.rules = after.clone();
-        if after.currency != before.currency {
-            self.publish_in_currency(event, after.currency)?;
+        if after.currency != before.currency || after.charges != before.charges {
+            self.publish_prices(event, &after)?;
         }
         Ok(Ok((before, after)))
     }
 
-    /// Publishes the layout with prices in another currency, as a new version.
-    fn publish_in_currency(&mut self, event: &EventId, currency: Currency) -> rusqlite::Result<()> {
+    /// Publishes the layout with other prices, as a new version.
+    fn publish_prices(&mut self, event: &EventId, rules: &Rules) -> rusqlite::Result<()> {
         let Some(plan) = self
             .event_states
             .get(event)
@@ -322,7 +329,8 @@ impl Store {
         let published = PublishedLayout {
             layout: plan.layout.clone(),
             version,
-            currency,
+            currency: rules.currency,
+            charges: rules.charges.clone(),
         };
         let seat_map = self.replace_seat_map(event, published, seats);
         let update = "update event set plan_version = ?2 where event = ?1";
@@ -368,17 +376,19 @@ impl Store {
             })
         })?;
         let mut sums: Vec<OrderSum> = rows.collect::<rusqlite::Result<_>>()?;
-        // Refunds of a part of orders that are still confirmed.
+        // Refunds of a part of orders that are still confirmed, and fees that were kept of others.
         let mut query = self.db.prepare_cached(
-            "select (select currency from orders o where o.event = p.event and o.id = p.order_id), sum(refunded)
-             from payment p where event = ?1 and refunded > 0 and state in ('captured', 'refunding') group by 1",
+            "select o.currency, sum(case o.state when 'refunded' then p.amount - p.refunded else -p.refunded end)
+             from payment p join orders o on o.event = p.event and o.id = p.order_id
+             where p.event = ?1 and p.refunded > 0 and p.state in ('captured', 'refunding')
+                 and o.state in ('confirmed', 'refunded') group by 1",
         )?;
         let refunded = query.query_map([event.as_str()], |row| {
             Ok(OrderSum {
                 state: "confirmed".to_owned(),
                 currency: currency(row, 0)?,
                 count: 0,
-                amount: -row.get::<_, i64>(1)?,
+                amount: row.get(1)?,
             })
         })?;
         for sum in refunded {

@@ -3,6 +3,7 @@
 //! in memory, so that refused requests cost no statement.
 
 mod engine;
+mod invoices;
 mod keys;
 mod payments;
 mod people;
@@ -31,13 +32,15 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const SETUP: [&str; 6] = [
+const SETUP: [&str; 8] = [
     include_str!("../../../migrations/sqlite/1_setup.sql"),
     include_str!("../../../migrations/sqlite/2_visits.sql"),
     include_str!("../../../migrations/sqlite/3_in_use.sql"),
     include_str!("../../../migrations/sqlite/4_people.sql"),
     include_str!("../../../migrations/sqlite/5_payments.sql"),
     include_str!("../../../migrations/sqlite/6_reviews.sql"),
+    include_str!("../../../migrations/sqlite/7_charges.sql"),
+    include_str!("../../../migrations/sqlite/8_invoices.sql"),
 ];
 
 type SeatMaps = Arc<RwLock<HashMap<EventId, Arc<SeatMap>>>>;
@@ -317,7 +320,7 @@ impl Store {
             let event = EventId::parse(&event)?;
             let rules: Rules = serde_json::from_str(&rules).map_err(|error| error.to_string())?;
             let plan = match plan {
-                Some(plan) => Some(self.load_plan(&event, &plan, version, rules.currency)?),
+                Some(plan) => Some(self.load_plan(&event, &plan, version, &rules)?),
                 None => None,
             };
             let mut event_state = EventState::new(event.clone(), rules, &secret);
@@ -332,7 +335,7 @@ impl Store {
         event: &EventId,
         text: &str,
         version: u32,
-        currency: Currency,
+        rules: &Rules,
     ) -> Result<Plan, String> {
         let seats = self.load_states(event).map_err(|error| error.to_string())?;
         Plan::load(event, parse(text.as_bytes()), seats, |layout, states| {
@@ -348,7 +351,8 @@ impl Store {
                     let layout = PublishedLayout {
                         layout,
                         version,
-                        currency,
+                        currency: rules.currency,
+                        charges: rules.charges.clone(),
                     };
                     let seat_map = self.new_seat_map(event, layout, states);
                     let mut seat_maps = self.seat_maps.write();
