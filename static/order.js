@@ -73,7 +73,10 @@ async function load() {
   };
   $("heading").textContent = about.name;
   document.title = `Order · ${about.name}`;
-  $("text").textContent = words[order.state] || "This order is being looked at by the organiser.";
+  const exchanged = order.instead_of
+    ? ` Your payment came when ${order.instead_of.join(", ")} had gone back on sale and not all were free any more: you have other seats of the same category, for the same price.`
+    : "";
+  $("text").textContent = (words[order.state] || "This order is being looked at by the organiser.") + exchanged;
   $("lines").replaceChildren(...priceLines(order.lines));
   $("total").textContent = money(order.total);
   $("price").hidden = false;

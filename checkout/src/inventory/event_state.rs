@@ -109,6 +109,7 @@ impl EventState {
             decline_reason: row.decline.clone(),
             created_at: row.created_at,
             pay_by: row.pay_by,
+            instead_of: payment.instead_of(),
             tickets: is_confirmed.then(|| self.tickets(row)),
             refunded: (payment.refunded > 0).then_some(Money {
                 amount: payment.refunded,

@@ -297,6 +297,10 @@ pub struct Order {
     /// The tickets, present once the order is confirmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tickets: Option<Vec<Ticket>>,
+    /// Seats that had been chosen, if others of their categories were booked instead, as the money came
+    /// when these were gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub instead_of: Vec<String>,
     /// Sum of what was refunded, present if something was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refunded: Option<Money>,

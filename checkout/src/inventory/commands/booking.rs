@@ -141,9 +141,13 @@ impl UnitOfWork<'_> {
         let plan = plan.expect("the seats were chosen from it");
         let currency = self.event_state.rules.currency;
         let seats = Arc::new(plan.priced(&places, currency));
+        let now = self.now;
         let row = self.order_row(id);
-        row.seats = seats.clone();
+        let chosen = std::mem::replace(&mut row.seats, seats.clone());
         let (state, decline) = (row.state, row.decline.clone());
+        let payment = row.payment().id.clone();
+        let chosen = chosen.iter().map(|seat| seat.id.to_string()).collect();
+        self.change_payment(id, &payment, |row| row.note_exchange(now, chosen));
         self.set_order(id, state, decline);
         let changed = self.changes.orders.iter_mut();
         for change in changed.filter(|change| change.id == id) {
