@@ -56,12 +56,16 @@ async fn buyer_and_organiser_get_the_same_invoice_as_pdf_and_others_get_none() {
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
-        let (status, same) = stage.get_as_organiser(&format!("{console}/ARENA-I-000001")).await;
+        let (status, same) = stage
+            .get_as_organiser(&format!("{console}/ARENA-I-000001"))
+            .await;
         assert_eq!((status, text_of(&same)), (StatusCode::OK, text));
 
         let (status, _) = stage.refund(&bought.id, Some(&["s-A-2"])).await;
         assert_eq!(status, StatusCode::OK);
-        let (_, note) = stage.get_as_fan(&bought.id, &format!("{own}/ARENA-C-000001")).await;
+        let (_, note) = stage
+            .get_as_fan(&bought.id, &format!("{own}/ARENA-C-000001"))
+            .await;
         let text = text_of(&note);
         for part in [
             "Credit note ARENA-C-000001",

@@ -73,6 +73,11 @@ async fn every_order_that_was_acknowledged_is_there_however_often_postgres_is_ki
         "no order without its seats"
     );
     assert_eq!(sales.revenue.amount, i64::from(sales.booked) * 10);
+    every_order_has_an_invoice(&node, sales.orders["confirmed"]).await;
+}
+
+/// Checks that each of so many orders has an invoice, and that the numbers have no gap.
+async fn every_order_has_an_invoice(node: &Inventory, orders: u32) {
     let mut numbers = Vec::new();
     for order in node.orders(&event(), 1000).await.unwrap() {
         for invoice in node.invoices(&event(), &order.id).await.unwrap() {
@@ -81,7 +86,7 @@ async fn every_order_that_was_acknowledged_is_there_however_often_postgres_is_ki
         }
     }
     numbers.sort();
-    let all = 1..=sales.orders["confirmed"];
+    let all = 1..=orders;
     let wanted: Vec<String> = all.map(|at| format!("ARENA-I-{at:06}")).collect();
     assert_eq!(numbers, wanted, "an invoice for each order, without a gap");
 }
