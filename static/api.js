@@ -81,6 +81,7 @@ async function read(response) {
       version: Number(response.headers.get("X-Version")),
       layout: response.headers.get("X-Layout"),
     };
+  if (kind.includes("pdf")) return response.blob();
   return kind.includes("json") ? response.json() : response.text();
 }
 

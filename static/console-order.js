@@ -2,8 +2,10 @@
 // The console's pages of one order with its money, and of the payments that need a look.
 import { call } from "./api.js";
 import { api, atEnd, button, field, form, may, page, table } from "./console.js";
+import { invoiceList } from "./invoices.js";
 import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
+import { priceLines } from "./price.js";
 
 const AGAIN_MS = 5000;
 
@@ -108,6 +110,7 @@ function show(url, first) {
   const told = make("p", { className: "note", role: "status", hidden: true });
   const seats = make("section", { className: "card wide" });
   const payments = make("div", { className: "wide stack" });
+  const invoices = make("ul", { className: "prices", "aria-label": "Invoices" });
   /** @type {Set<string>} */ const chosen = new Set();
   let shown = "";
   const tell = (/** @type {string} */ text) => {
@@ -123,6 +126,12 @@ function show(url, first) {
     seats.replaceChildren(...seatTable(details, chosen, refund(details)));
     const one = (/** @type {any} */ payment) => paymentCard(payment, chosen, settled);
     payments.replaceChildren(...details.payments.toReversed().map(one));
+    listInvoices().catch(() => {});
+  };
+  const listInvoices = async () => {
+    const pdf = (/** @type {string} */ number) => call("GET", `${url}/invoices/${number}`);
+    const all = invoiceList(await call("GET", `${url}/invoices`), pdf, (problem) => tell(problem.message));
+    invoices.replaceChildren(...all);
   };
   const reload = async () => draw(await call("GET", url));
   const settled = (/** @type {any} */ details, /** @type {string} */ payment) => {
@@ -154,6 +163,7 @@ function show(url, first) {
       `${new Date(order.created_at).toLocaleString()} · ${order.buyer ? `${order.buyer.name}, ${order.buyer.email}` : "buyer not shown"}`,
     ),
     told,
+    invoices,
     make("div", { className: "grid" }, seats, payments),
   );
   draw(first);
@@ -166,9 +176,9 @@ function amountOf(details, sold, ids) {
   const { total, refunded } = details.order;
   const left = total.amount - (refunded?.amount ?? 0);
   const named = sold.filter((seat) => ids?.includes(seat.id));
-  const isAll = !ids || named.length === sold.length;
-  const sum = named.reduce((/** @type {number} */ sum, /** @type {any} */ seat) => sum + seat.price.amount, 0);
-  return money({ ...total, amount: isAll ? left : Math.min(sum, left) });
+  if (!ids || named.length === sold.length) return money(details.refundable);
+  const sum = named.reduce((/** @type {number} */ sum, /** @type {any} */ seat) => sum + seat.refund.amount, 0);
+  return money({ ...total, amount: Math.min(sum, left) });
 }
 
 /**
@@ -220,6 +230,7 @@ function seatTable(details, chosen, refund) {
   return [
     make("h2", {}, "Seats"),
     make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Seats of the order" }, rows),
+    make("ul", { className: "prices" }, ...priceLines(order.lines)),
     make("p", {}, sums),
     ...(mayRefund ? [make("div", { className: "line" }, some, whole)] : []),
   ];

@@ -1,8 +1,10 @@
 // @ts-check
 // An order with its tickets: with the session, or by the key of the signed link.
 import { $, call, Problem } from "./api.js";
+import { invoiceList } from "./invoices.js";
 import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
+import { priceLines } from "./price.js";
 
 const id = document.body.dataset.order || "";
 const bearer = new URLSearchParams(location.search).get("key") || undefined;
@@ -45,6 +47,16 @@ async function draw(ticket, order, name) {
   );
 }
 
+/** The invoice and its credit notes, where the organiser issues them. */
+async function showInvoices() {
+  const url = `/api/v1/orders/${id}/invoices`;
+  const invoices = await ask("GET", url).catch(() => []);
+  const fail = (/** @type {any} */ problem) => {
+    $("text").textContent = problem.message;
+  };
+  $("invoices").replaceChildren(...invoiceList(invoices, (number) => ask("GET", `${url}/${number}`), fail));
+}
+
 async function load() {
   const [order] = await Promise.all([ask("GET", `/api/v1/orders/${id}`), loadCurrencies()]);
   const about = await call("GET", `/api/v1/events/${order.event}`).catch(() => ({ name: order.event }));
@@ -61,7 +73,14 @@ async function load() {
   };
   $("heading").textContent = about.name;
   document.title = `Order · ${about.name}`;
-  $("text").textContent = words[order.state] || "This order is being looked at by the organiser.";
+  const exchanged = order.instead_of
+    ? ` Your payment came when ${order.instead_of.join(", ")} had gone back on sale and not all were free any more: you have other seats of the same category, for the same price.`
+    : "";
+  $("text").textContent = (words[order.state] || "This order is being looked at by the organiser.") + exchanged;
+  $("lines").replaceChildren(...priceLines(order.lines));
+  $("total").textContent = money(order.total);
+  $("price").hidden = false;
+  await showInvoices();
   if (order.tickets) {
     $("tickets").replaceChildren(
       ...(await Promise.all(order.tickets.map((/** @type {any} */ ticket) => draw(ticket, order, about.name)))),

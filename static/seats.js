@@ -2,11 +2,12 @@
 // Seats and checkout: from the admission to a confirmed order, with a way out of everything that can go wrong.
 import { $, call as send, clock, keep, kept, newKey, now, onWake, root, socket } from "./api.js";
 import { make } from "./make.js";
-import { loadCurrencies, money } from "./money.js";
+import { loadCurrencies } from "./money.js";
 import { AVAILABLE, SeatMap, hue } from "./map.js";
 import { CardForm, declined } from "./payment.js";
 import { explain } from "./explain.js";
 import { placeOrder } from "./ordering.js";
+import { showPrice, ticketPrice } from "./price.js";
 import { placeOf, seatList } from "./seat-list.js";
 import { askPlace, isPassing, openSession, unlessUnused } from "./session.js";
 
@@ -36,7 +37,7 @@ const show = (/** @type {string} */ id, /** @type {boolean} */ is) => {
 const say = (/** @type {string} */ text) => {
   $("live").textContent = text;
 };
-const price = (/** @type {any} */ seat) => money(layout.categories[seat.category].price);
+const price = (/** @type {any} */ seat) => ticketPrice(layout.categories[seat.category]);
 
 /** @param {any} seat */
 function describe(seat) {
@@ -61,15 +62,9 @@ function render() {
     hold?.seats ??
     [...chosen].map((id) => {
       const seat = map.byId.get(id);
-      return { id, category: layout.categories[seat.category].id, price: layout.categories[seat.category].price };
+      return { id, price: layout.categories[seat.category].total };
     });
-  $("chosen").replaceChildren(
-    ...seats.map((/** @type {any} */ seat) =>
-      make("li", {}, make("span", {}, seat.id), make("span", {}, money(seat.price))),
-    ),
-  );
-  const total = seats.reduce((/** @type {number} */ sum, /** @type {any} */ seat) => sum + seat.price.amount, 0);
-  if (seats.length) $("total").textContent = money({ ...seats[0].price, amount: total });
+  showPrice(order ?? hold, seats, layout);
   show("empty", !seats.length);
   show("total-line", seats.length > 0);
   show("hold", !hold && chosen.size > 0);
@@ -434,7 +429,7 @@ async function begin() {
     ...layout.categories.map((/** @type {any} */ category, /** @type {number} */ at) => {
       const swatch = make("span", { className: "swatch" });
       swatch.style.background = hue(at);
-      return make("li", {}, swatch, `${category.name} ${money(category.price)}`);
+      return make("li", {}, swatch, `${category.name} ${ticketPrice(category)}`);
     }),
     ...[
       ["held", "held by another fan"],
@@ -444,7 +439,7 @@ async function begin() {
   );
   $("category").append(
     ...layout.categories.map((/** @type {any} */ c) =>
-      make("option", { value: c.id }, `${c.name} · ${money(c.price)}`),
+      make("option", { value: c.id }, `${c.name} · ${ticketPrice(c)}`),
     ),
   );
   await refresh(seats);

@@ -9,6 +9,8 @@ mod holds;
 mod housekeeping;
 mod instruments;
 pub mod inventory;
+mod invoice_pdf;
+mod invoices;
 pub mod jwks;
 pub mod metrics;
 mod order_requests;
@@ -63,6 +65,7 @@ pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
         .merge(seats::routes())
         .merge(organiser::routes())
         .merge(organiser_orders::routes())
+        .merge(invoices::routes())
         .merge(people::routes())
         .merge(tickets::routes())
         .merge(removal::routes())

@@ -1,7 +1,7 @@
 //! Organiser routes of the seats: plan, selling rules, figures, blocked seats.
 
 use crate::app::{App, Shop};
-use crate::inventory::{Block, Rules, RulesPatch, Sales, ShardView, layout};
+use crate::inventory::{Block, Currency, Layout, Rules, RulesPatch, Sales, ShardView, layout};
 use crate::sessions::event_id;
 use axum::Json;
 use axum::body::Body;
@@ -59,6 +59,20 @@ pub(crate) async fn record(shop: &Shop, organiser: &Organiser, change: Change<'_
     shop.site.audit.record(Entry { from, to, ..entry }).await;
 }
 
+/// Checks that the prices of a plan can be paid in a currency, and returns the first category whose
+/// price cannot, with the reason.
+fn check_prices(shop: &Shop, layout: &Layout, currency: Currency) -> Result<(), (usize, String)> {
+    let (most, code) = (currency.price_max(), currency.as_str());
+    for (at, category) in layout.categories.iter().enumerate() {
+        if category.price > most {
+            return Err((at, format!("0 to {most} minor units of {code}")));
+        }
+        let taken = shop.providers.chosen().check_amount(category.price, code);
+        taken.map_err(|why| (at, why))?;
+    }
+    Ok(())
+}
+
 #[derive(Serialize, utoipa::ToSchema)]
 struct Planned {
     version: u32,
@@ -84,6 +98,9 @@ async fn set_seating(
         layout::parse_on_a_thread(bytes).await
     })
     .await?;
+    let rules = shop.inventory.rules(&event).await?;
+    let checked = check_prices(&shop, &layout, rules.currency);
+    checked.map_err(|(at, why)| Problem::invalid(&format!("categories[{at}].price"), why))?;
     let capacity = layout.seats.len() as u32;
     let version = shop.inventory.set_seating(&event, layout).await?;
     if let Some(seat_map) = shop.inventory.seat_map(&event) {
@@ -127,8 +144,17 @@ async fn change_rules(
 ) -> Result<Json<Rules>, Problem> {
     let event = known(&shop, &event).await?;
     if let Some(code) = &patch.currency {
-        let checked = shop.providers.chosen().check_currency(code);
+        let checked = shop.providers.chosen().check_amount(0, code);
         checked.map_err(|why| Problem::invalid("currency", why))?;
+        if let Some(currency) = Currency::parse(code)
+            && let Some(map) = shop.inventory.seat_map(&event)
+        {
+            let checked = check_prices(&shop, &map.layout, currency);
+            checked.map_err(|(at, why)| {
+                let category = &map.layout.categories[at].name;
+                Problem::invalid("currency", format!("the price of {category}: {why}"))
+            })?;
+        }
     }
     let (before, after) = shop.inventory.set_rules(&event, patch).await?;
     let change = Change {

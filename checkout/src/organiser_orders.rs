@@ -3,7 +3,7 @@
 use crate::app::{App, Shop};
 use crate::inventory::{
     Buyer, Money, Order, OrderDetails, OrderSeat, OutsideOutcome, PaymentDetails, PaymentReview,
-    SeatPrice, Settlement, Settling, SettlingOutside,
+    PriceLine, SeatPrice, Settlement, Settling, SettlingOutside,
 };
 use crate::organiser::{Change, known, record};
 use crate::sessions::event_id;
@@ -55,6 +55,8 @@ pub(crate) struct OrganiserOrder {
     state: String,
     #[schema(value_type = Vec<SeatPrice>)]
     seats: Arc<Vec<SeatPrice>>,
+    /// What the total is made of, as in `Order`.
+    lines: Vec<PriceLine>,
     total: Money,
     /// Null for viewers, and once erased.
     buyer: Option<Buyer>,
@@ -84,6 +86,7 @@ impl OrganiserOrder {
             event: order.event,
             state: order.state,
             seats: order.seats,
+            lines: order.lines,
             total: order.total,
             buyer: order.buyer.filter(|_| sees_buyers),
             payment: OrganiserPayment {
@@ -166,6 +169,8 @@ struct OrganiserOrderDetails {
     seats: Vec<OrderSeat>,
     /// All attempts to pay it, the first one first.
     payments: Vec<PaymentDetails>,
+    /// What a refund of everything that is left gives back: without the fees that are kept.
+    refundable: Money,
 }
 
 impl OrganiserOrderDetails {
@@ -174,6 +179,7 @@ impl OrganiserOrderDetails {
             order: OrganiserOrder::of(details.order, organiser),
             seats: details.seats,
             payments: details.payments,
+            refundable: details.refundable,
         }
     }
 }

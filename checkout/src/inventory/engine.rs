@@ -8,7 +8,7 @@ use super::personal::{BuyerChange, OrderKey, StoredBuyer};
 use super::records::DoorTicket;
 use super::rules::{Rules, RulesPatch};
 use super::sales::Sales;
-use super::{Layout, SeatMap};
+use super::{Invoice, Layout, SeatMap};
 use async_trait::async_trait;
 use shared::group_commit::{ANSWER_SECONDS_MAX, Unavailable};
 use shared::ids::{EventId, VisitorId};
@@ -159,6 +159,9 @@ pub trait Engine: Send + Sync {
 
     /// Returns the tickets of seats from this one on, in order of seats, at most `TICKETS_MAX`.
     async fn tickets(&self, event: &EventId, from: u32) -> Result<Vec<DoorTicket>, Refused>;
+
+    /// Returns the invoice of an order, if it has one, and its credit notes.
+    async fn invoices(&self, event: &EventId, order: &str) -> Result<Vec<Invoice>, Refused>;
 
     /// Returns orders with a buyer, in order of event and id, after this one, at most `BUYERS_MAX`.
     /// No sale waits for it.

@@ -2,6 +2,7 @@
 //! of recent visitors.
 
 use super::best_available::{Peer, SeatIndex};
+use super::charges::{Lines, ticket_lines};
 use super::layout::Layout;
 use super::model::*;
 use super::records::{
@@ -107,12 +108,14 @@ impl EventState {
             event: self.event.clone(),
             state: row.state.as_str().to_owned(),
             seats: row.seats.clone(),
+            lines: self.lines(&row.lines, &row.seats, row.total.currency),
             total: row.total,
             buyer: row.buyer.clone(),
             payment: payment.view(),
             decline_reason: row.decline.clone(),
             created_at: row.created_at,
             pay_by: row.pay_by,
+            instead_of: payment.instead_of(),
             tickets: is_confirmed.then(|| self.tickets(row)),
             refunded: (payment.refunded > 0).then_some(Money {
                 amount: payment.refunded,
@@ -120,6 +123,32 @@ impl EventState {
             }),
             link: is_confirmed.then(|| self.link(&row.id)),
         }
+    }
+
+    /// Returns the public view of the lines of a hold or an order.
+    pub(super) fn lines(
+        &self,
+        lines: &Lines,
+        seats: &[SeatPrice],
+        currency: Currency,
+    ) -> Vec<PriceLine> {
+        match lines {
+            Some(lines) => lines.iter().map(|line| line.show(currency)).collect(),
+            None => {
+                let tickets = ticket_lines(seats, |id| self.category_name(id));
+                tickets.iter().map(|line| line.show(currency)).collect()
+            }
+        }
+    }
+
+    /// Returns the name of a category; its id if the plan has none.
+    pub(super) fn category_name(&self, id: &str) -> String {
+        let layout = self.plan.as_ref().map(|plan| &plan.layout);
+        let category = layout.and_then(|layout| {
+            let at = layout.category(id)?;
+            layout.categories.get(usize::from(at))
+        });
+        category.map_or_else(|| id.to_owned(), |category| category.name.clone())
     }
 
     fn tickets(&self, row: &OrderRow) -> Vec<Ticket> {

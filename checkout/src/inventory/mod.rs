@@ -2,10 +2,12 @@
 //! knows which engine runs.
 
 mod best_available;
+mod charges;
 mod command;
 mod commands;
 mod engine;
 mod event_state;
+mod invoices;
 pub mod layout;
 mod model;
 mod money;
@@ -19,6 +21,7 @@ mod payment_state;
 mod people;
 mod personal;
 mod postgres;
+mod price_line;
 mod records;
 mod reviewing;
 mod rules;
@@ -29,8 +32,10 @@ mod session_keys;
 mod sqlite;
 mod tickets;
 
+pub use charges::{Charges, Fee, FeePer, OrderFeeRefund, Percent, Tax, Taxed};
 pub use commands::ATTEMPTS_PER_VISITOR_MAX;
 pub use engine::Engine;
+pub use invoices::{Invoice, InvoiceKind, Invoicing};
 pub use layout::Layout;
 pub use model::*;
 pub use order_details::{

@@ -4,6 +4,7 @@ pub use super::money::{Currency, Money};
 pub use super::payment::*;
 pub use super::payment_review::{OutsideOutcome, PaymentReview, ReviewReason, Settlement};
 pub use super::payment_state::PaymentState;
+pub use super::price_line::{LineKind, PriceLine};
 use serde::{Deserialize, Serialize};
 use shared::group_commit::Unavailable;
 use shared::ids::{EventId, VisitorId};
@@ -178,7 +179,10 @@ pub struct Hold {
     /// The seats.
     #[schema(value_type = Vec<SeatPrice>)]
     pub seats: Arc<Vec<SeatPrice>>,
-    /// Sum of the prices.
+    /// What the total is made of: tickets, fees, taxes.
+    #[serde(default)]
+    pub lines: Vec<PriceLine>,
+    /// Sum of the lines that are not included in others.
     pub total: Money,
     /// Time at which the seats become available to others.
     pub expires_at: Time,
@@ -275,7 +279,10 @@ pub struct Order {
     /// The seats.
     #[schema(value_type = Vec<SeatPrice>)]
     pub seats: Arc<Vec<SeatPrice>>,
-    /// Sum of the prices.
+    /// What the total is made of: tickets, fees, taxes.
+    #[serde(default)]
+    pub lines: Vec<PriceLine>,
+    /// Sum of the lines that are not included in others.
     pub total: Money,
     /// The buyer; null once erased.
     pub buyer: Option<Buyer>,
@@ -290,6 +297,10 @@ pub struct Order {
     /// The tickets, present once the order is confirmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tickets: Option<Vec<Ticket>>,
+    /// Seats that had been chosen, if others of their categories were booked instead, as the money came
+    /// when these were gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub instead_of: Vec<String>,
     /// Sum of what was refunded, present if something was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refunded: Option<Money>,

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use utoipa::ToSchema;
 
+const MILLION: i64 = 1_000_000;
+
 /// Code of an ISO 4217 currency: three capital letters.
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -26,6 +28,24 @@ impl Currency {
     /// Returns whether an event may sell in this currency.
     pub fn is_listed(&self) -> bool {
         shared::currencies::exponent(self.as_str()).is_some()
+    }
+
+    /// Returns the smallest difference between amounts of fees and taxes, in minor units: ten where
+    /// there are three decimals, as payment providers take the third only as 0.
+    pub(super) fn step(&self) -> i64 {
+        match shared::currencies::exponent(self.as_str()) {
+            Some(3) => 10,
+            _ => 1,
+        }
+    }
+
+    /// Returns the largest price of a seat, and the largest fee, in minor units: a million, or a
+    /// hundred million of a currency without decimals.
+    pub fn price_max(&self) -> i64 {
+        match shared::currencies::exponent(self.as_str()) {
+            Some(0) => 100 * MILLION,
+            exponent => MILLION * 10_i64.pow(u32::from(exponent.unwrap_or(2))),
+        }
     }
 
     /// Returns the three letters.

@@ -1,5 +1,6 @@
 //! An order with everything about its money, as organisers see it.
 
+use super::charges;
 use super::commands::{outside, settlements};
 use super::event_state::EventState;
 use super::model::*;
@@ -18,6 +19,9 @@ pub struct OrderDetails {
     pub seats: Vec<OrderSeat>,
     /// All attempts to pay it.
     pub payments: Vec<PaymentDetails>,
+    /// Amount that a refund of everything that is left gives back: what was taken, less what was given
+    /// back and the fees that are kept.
+    pub refundable: Money,
 }
 
 /// State of a seat of an order.
@@ -47,6 +51,9 @@ pub struct OrderSeat {
     pub category: Arc<str>,
     /// Its price.
     pub price: Money,
+    /// Its price with the fees and taxes of its ticket: what its refund gives back, unless it is the
+    /// last one that the order has.
+    pub refund: Money,
     /// State of the seat.
     pub state: OrderSeatState,
 }
@@ -106,7 +113,7 @@ pub struct PaymentStep {
 
 impl OrderDetails {
     pub(super) fn of(event_state: &EventState, row: &OrderRow) -> OrderDetails {
-        let payments = row.payments.iter();
+        let (payments, latest) = (row.payments.iter(), row.payment());
         OrderDetails {
             order: event_state.show(row),
             seats: row
@@ -116,12 +123,20 @@ impl OrderDetails {
                     id: seat.id.clone(),
                     category: seat.category.clone(),
                     price: seat.price,
+                    refund: Money {
+                        amount: charges::seat_total(&row.lines, seat),
+                        currency: row.total.currency,
+                    },
                     state: state_of(event_state, row, &seat.id),
                 })
                 .collect(),
             payments: payments
                 .map(|payment| details(event_state, row, payment))
                 .collect(),
+            refundable: Money {
+                amount: (latest.captured() - latest.refunded - charges::kept(&row.lines)).max(0),
+                currency: row.total.currency,
+            },
         }
     }
 }

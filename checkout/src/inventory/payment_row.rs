@@ -59,6 +59,9 @@ pub(super) struct HistoryEntry {
     /// Why, where there is more to say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) note: Option<String>,
+    /// Seats that had been chosen and were gone, so that others of their categories were booked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) instead_of: Vec<String>,
 }
 
 impl PaymentRow {
@@ -71,7 +74,26 @@ impl PaymentRow {
             at,
             state: self.state,
             note,
+            instead_of: Vec::new(),
         });
+    }
+
+    /// Adds to its history that other seats are booked than those that had been chosen.
+    pub(super) fn note_exchange(&mut self, at: Time, instead_of: Vec<String>) {
+        let note = format!("others are booked instead of {}", instead_of.join(", "));
+        self.note(at, Some(note));
+        if let Some(entry) = self.history.last_mut() {
+            entry.instead_of = instead_of;
+        }
+    }
+
+    /// Returns the seats that had been chosen, if others were booked instead.
+    pub(super) fn instead_of(&self) -> Vec<String> {
+        let exchanged = self.history.iter().rev();
+        let mut exchanged = exchanged.filter(|entry| !entry.instead_of.is_empty());
+        exchanged
+            .next()
+            .map_or(Vec::new(), |entry| entry.instead_of.clone())
     }
 
     /// Returns whether nothing is done about it by itself: it needs a look, or was settled outside.

@@ -85,7 +85,7 @@ impl Inventory {
                         sessions_until: sessions
                             .map(|row| show_session(event, row).expires_at)
                             .collect(),
-                        holds: holds.map(|row| show_hold(event, row)).collect(),
+                        holds: holds.map(|row| show_hold(work.event_state, row)).collect(),
                     },
                     order: work.event_state.show(order),
                 })

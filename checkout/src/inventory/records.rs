@@ -1,6 +1,8 @@
 //! Stored records: the rows of both engines, all records of one visitor in one event, and the
 //! changes made by a request.
 
+use super::charges::Lines;
+use super::invoices::NewInvoice;
 use super::model::{Buyer, HoldState, Money, SeatPrice, SeatState};
 use super::outbox::OutboxEntry;
 pub(super) use super::payment_row::{PaymentRow, RefundRow};
@@ -92,6 +94,7 @@ pub(super) struct HoldRow {
     pub(super) session: Key,
     pub(super) state: HoldState,
     pub(super) seats: Arc<Vec<SeatPrice>>,
+    pub(super) lines: Lines,
     pub(super) total: Money,
     /// Expiry shown to the fan.
     pub(super) expires_at: Time,
@@ -129,6 +132,7 @@ pub(super) struct OrderRow {
     pub(super) session: Key,
     pub(super) state: OrderState,
     pub(super) seats: Arc<Vec<SeatPrice>>,
+    pub(super) lines: Lines,
     pub(super) total: Money,
     /// `None` once erased.
     pub(super) buyer: Option<Buyer>,
@@ -357,6 +361,8 @@ pub(super) struct PaymentChange {
     pub(super) refunded: i64,
     /// The payment after the change.
     pub(super) to: PaymentRow,
+    /// Invoice or credit note that is issued with it.
+    pub(super) invoice: Option<Box<NewInvoice>>,
 }
 
 #[derive(Clone, Debug)]

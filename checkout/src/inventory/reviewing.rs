@@ -94,13 +94,13 @@ impl Inventory {
     }
 
     /// Records what was refunded at the provider itself, of which `theirs` is the sum that it has
-    /// given back, in minor units. Returns false if that is to be asked again, as a refund of ours
-    /// is under way.
+    /// given back, in minor units. Returns what is new of it; `None` if that is to be asked again, as
+    /// a refund of ours is under way.
     pub async fn refunded_elsewhere(
         &self,
         payment: &PaymentRef,
         theirs: i64,
-    ) -> Result<bool, Refused> {
+    ) -> Result<Option<i64>, Refused> {
         let payment = payment.clone();
         let subject = Subject::fresh(&payment.event, Target::Order(payment.order.clone()));
         self.decide(subject, move |work| {

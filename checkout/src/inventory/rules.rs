@@ -1,7 +1,10 @@
 //! Selling rules of an event.
 
+use super::charges::{Charges, Fee, OrderFeeRefund, Tax};
+use super::invoices::Invoicing;
 use super::model::Currency;
 use serde::{Deserialize, Serialize};
+use shared::http::problem::present;
 use utoipa::ToSchema;
 
 /// Selling rules of an event.
@@ -28,6 +31,12 @@ pub struct Rules {
     /// Rule for money that comes after its seats went back on sale.
     #[serde(default)]
     pub late_payment: LatePayment,
+    /// Fees and taxes. Those at the time of a hold are those that its order pays.
+    #[serde(default, flatten)]
+    pub charges: Charges,
+    /// Issuer of invoices; none are issued if null.
+    #[serde(default)]
+    pub invoicing: Option<Invoicing>,
 }
 
 /// Policy for money that comes after the seats it was for went back on sale. It never buys more than
@@ -68,6 +77,8 @@ impl Default for Rules {
             currency: Currency::EUR,
             orphans: Orphans::Avoid,
             late_payment: LatePayment::ExactSeats,
+            charges: Charges::default(),
+            invoicing: None,
         }
     }
 }
@@ -89,6 +100,14 @@ pub struct RulesPatch {
     pub currency: Option<String>,
     pub orphans: Option<Orphans>,
     pub late_payment: Option<LatePayment>,
+    #[schema(max_items = 10)]
+    pub fees: Option<Vec<Fee>>,
+    #[schema(max_items = 10)]
+    pub taxes: Option<Vec<Tax>>,
+    pub order_fee_refund: Option<OrderFeeRefund>,
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Invoicing>)]
+    pub invoicing: Option<Option<Invoicing>>,
 }
 
 impl Rules {
@@ -111,8 +130,13 @@ impl Rules {
             currency: currency.unwrap_or(self.currency),
             orphans: patch.orphans.unwrap_or(self.orphans),
             late_payment: patch.late_payment.unwrap_or(self.late_payment),
+            charges: self
+                .charges
+                .with(patch.fees, patch.taxes, patch.order_fee_refund),
+            invoicing: patch.invoicing.unwrap_or_else(|| self.invoicing.clone()),
         };
-        let mut wrong = Vec::new();
+        let mut wrong = next.charges.mistakes(next.currency);
+        wrong.extend(next.invoicing.iter().flat_map(Invoicing::mistakes));
         let mut check = |is_fine: bool, field: &str, why: &str| {
             if !is_fine {
                 wrong.push((field.to_owned(), why.to_owned()));

@@ -1,6 +1,7 @@
 //! Published seat map: the layout and the state of every seat, in memory, versioned, with the
 //! changes leading to each version.
 
+use super::charges::Charges;
 use super::layout::Layout;
 use super::model::{Currency, SeatState};
 use parking_lot::Mutex;
@@ -28,6 +29,8 @@ pub struct PublishedLayout {
     pub version: u32,
     /// Currency of the prices.
     pub currency: Currency,
+    /// What is added to the prices.
+    pub charges: Charges,
 }
 
 /// Number and time of a version.
@@ -60,6 +63,7 @@ pub struct SeatMap {
     pub layout_version: u32,
     /// Currency of the prices.
     pub currency: Currency,
+    charges: Charges,
     layout_document: MadeOnce<LayoutDocument>,
     current: watch::Sender<Arc<SeatMapVersion>>,
     pending: Mutex<Unpublished>,
@@ -162,6 +166,7 @@ impl SeatMap {
             layout: layout.layout,
             layout_version: layout.version,
             currency: layout.currency,
+            charges: layout.charges,
             layout_document: MadeOnce::default(),
             current: watch::Sender::new(Arc::new(current)),
             pending: Mutex::new(Unpublished {
@@ -178,9 +183,9 @@ impl SeatMap {
     /// 500 if making it panicked.
     pub async fn layout_document(&self) -> Result<LayoutDocument, Problem> {
         let (layout, version) = (self.layout.clone(), self.layout_version);
-        let currency = self.currency;
+        let (currency, charges) = (self.currency, self.charges.clone());
         let make = move || {
-            let json = layout.to_json(version, currency).to_string();
+            let json = layout.to_json(version, currency, &charges).to_string();
             let tag = encode(&sha256(json.as_bytes())[..12]).into();
             let json = Document::new(json);
             LayoutDocument { json, tag }

@@ -2,7 +2,9 @@
 
 use super::provider::{Answer, Notice};
 use crate::app::Shop;
-use crate::inventory::{InboxEvent, ProviderId, Refused};
+use crate::inventory::{InboxEvent, Money, PaymentRef, ProviderId, Refused};
+use serde_json::json;
+use shared::audit::Entry;
 use shared::group_commit::Unavailable;
 
 /// Outcome of a webhook.
@@ -94,15 +96,30 @@ impl Shop {
             self.drive(next).await;
         }
         // An organiser may refund in the provider's dashboard, too.
-        if let Some(refunded) = told.refunded.filter(|refunded| *refunded > 0)
-            && !self
-                .inventory
-                .refunded_elsewhere(&payment, refunded)
-                .await?
-        {
-            return Ok(Received::Parked);
+        if let Some(refunded) = told.refunded.filter(|refunded| *refunded > 0) {
+            let inventory = &self.inventory;
+            match inventory.refunded_elsewhere(&payment, refunded).await? {
+                None => return Ok(Received::Parked),
+                Some(0) => {}
+                Some(amount) => self.record_elsewhere(&payment, amount).await,
+            }
         }
         Ok(Received::Done)
+    }
+
+    /// Records in the audit log what was refunded at the provider itself, as done by the provider.
+    async fn record_elsewhere(&self, payment: &PaymentRef, amount: i64) {
+        let currency = payment.amount.currency;
+        let entry = Entry {
+            at: self.inventory.now(),
+            by: payment.provider.as_str().to_owned(),
+            action: "payment.refunded-elsewhere".to_owned(),
+            event: payment.event.as_str().to_owned(),
+            address: None,
+            from: json!({"order": payment.order, "payment": payment.id}),
+            to: json!({"amount": Money { amount, currency }}),
+        };
+        self.site.audit.record(entry).await;
     }
 }
 

@@ -104,11 +104,11 @@ pub trait Provider: Send + Sync {
     /// Returns which one it is.
     fn id(&self) -> ProviderId;
 
-    /// Checks whether the provider takes a currency, in the minor units of ISO 4217.
+    /// Checks whether the provider takes an amount of a currency, in the minor units of ISO 4217.
     ///
     /// # Errors
     /// A sentence for the organiser.
-    fn check_currency(&self, _code: &str) -> Result<(), String> {
+    fn check_amount(&self, _amount: i64, _code: &str) -> Result<(), String> {
         Ok(())
     }
 

@@ -26,7 +26,7 @@ pub(crate) struct Bench {
     pub(crate) event: EventId,
     url: String,
     folder: DataFolder,
-    _kept: (tempfile::TempDir, Arc<Shared>),
+    _kept: (Arc<tempfile::TempDir>, Arc<Shared>),
 }
 
 async fn benches() -> Vec<Bench> {
@@ -48,7 +48,7 @@ async fn benches() -> Vec<Bench> {
             event: EventId::parse("arena").unwrap(),
             url,
             folder,
-            _kept: (kept, servers.clone()),
+            _kept: (Arc::new(kept), servers.clone()),
         });
     }
     benches
@@ -69,7 +69,7 @@ pub(crate) async fn pairs() -> Vec<(Bench, Bench)> {
             event: bench.event.clone(),
             url: bench.url.clone(),
             folder,
-            _kept: (kept, bench._kept.1.clone()),
+            _kept: (Arc::new(kept), bench._kept.1.clone()),
         };
         pairs.push((bench, other));
     }
@@ -206,6 +206,23 @@ impl Bench {
     /// Whether it is on a file, in which deleted rows may be found until they are written over.
     pub(crate) fn is_sqlite(&self) -> bool {
         self.url == "sqlite"
+    }
+
+    /// Returns the path of the file.
+    pub(crate) fn file(&self) -> std::path::PathBuf {
+        self.folder.join("inventory.sqlite")
+    }
+
+    /// Returns the same node, for another event.
+    pub(crate) fn on(&self, event: &EventId) -> Bench {
+        Bench {
+            seats: self.seats.clone(),
+            clock: self.clock.clone(),
+            event: event.clone(),
+            url: self.url.clone(),
+            folder: self.folder.clone(),
+            _kept: self._kept.clone(),
+        }
     }
 
     /// Returns a hold's id as Postgres stores it.

@@ -119,6 +119,7 @@ async fn late_money_buys_the_same_seats_or_by_the_policy_the_best_of_the_same_ca
             assert!(!seats.contains(&"st-A-2".to_owned()), "{seats:?}");
             let own: Vec<&str> = order.seats.iter().map(|seat| &*seat.id).collect();
             assert_eq!(own, seats);
+            assert_eq!(order.instead_of, ["st-A-1", "st-A-2"]);
             assert!(order.seats.iter().all(|seat| &*seat.category == "stalls"));
             assert_eq!(order.total, late.amount);
             // The store has them, and no one is sold them again.

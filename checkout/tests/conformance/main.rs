@@ -8,7 +8,9 @@
 
 mod bench;
 mod bounds;
+mod charges;
 mod holds;
+mod invoices;
 mod late;
 mod nodes;
 mod orders;

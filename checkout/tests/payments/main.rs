@@ -6,7 +6,9 @@
 )]
 
 mod at_provider;
+mod charges;
 mod faults;
+mod invoices;
 mod node;
 mod razorpay;
 mod reviews;

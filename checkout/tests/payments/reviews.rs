@@ -212,6 +212,11 @@ async fn a_refund_in_the_providers_dashboard_is_recorded_and_its_seats_named_by_
         stage.provider.refund_elsewhere(&paid, PRICE);
         assert_eq!(stage.reconcile().await, ExitCode::from(1));
         stage.deliver().await;
+        let newest = &stage.node.shop.site.audit.newest(1).await[0];
+        assert_eq!(newest.action, "payment.refunded-elsewhere");
+        assert_eq!(newest.by, stage.provider.name());
+        assert_eq!(newest.from["order"], *bought.id);
+        assert_eq!(newest.to["amount"]["amount"], PRICE);
         assert_eq!(stage.reconcile().await, ExitCode::SUCCESS);
         let seen = stage.see_order(&bought.id).await;
         assert_eq!(seen.refunded.unwrap().amount, PRICE);

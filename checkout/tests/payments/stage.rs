@@ -148,6 +148,27 @@ impl ProviderStage {
         inventory.set_rules(&self.event, rules).await.unwrap();
     }
 
+    /// Changes selling rules.
+    pub(crate) async fn set_rules(&self, patch: Value) {
+        let patch = serde_json::from_value(patch).unwrap();
+        let inventory = &self.node.shop.inventory;
+        inventory.set_rules(&self.event, patch).await.unwrap();
+    }
+
+    /// Asks for a change of selling rules.
+    pub(crate) async fn patch_rules(&self, patch: &Value) -> (StatusCode, Value) {
+        let path = "/api/v1/organiser/events/arena/checkout";
+        self.send("PATCH", path, ORGANISER_KEY, patch).await
+    }
+
+    /// Sets a plan with another price.
+    pub(crate) async fn set_price(&self, price: i64) -> (StatusCode, Value) {
+        let plan = json!({"categories": [{"id": "c", "name": "C", "price": price}],
+            "sections": [{"id": "s", "category": "c", "rows": 1, "seats_per_row": 6}]});
+        let path = "/api/v1/organiser/events/arena/seating";
+        self.send("PUT", path, ORGANISER_KEY, &plan).await
+    }
+
     fn fan_of(&self, order: &str) -> Fan {
         let fans = self.fans.lock();
         fans.iter().find(|fan| fan.order == order).unwrap().clone()
@@ -298,6 +319,28 @@ impl ProviderStage {
         list["tickets"].as_array().unwrap().len()
     }
 
+    /// Asks for a document as the fan of an order.
+    pub(crate) async fn get_as_fan(&self, order: &str, path: &str) -> (StatusCode, Vec<u8>) {
+        let word = self.fan_of(order).word;
+        self.get_bytes(path, &word).await
+    }
+
+    /// Asks for a document as an organiser.
+    pub(crate) async fn get_as_organiser(&self, path: &str) -> (StatusCode, Vec<u8>) {
+        self.get_bytes(path, ORGANISER_KEY).await
+    }
+
+    async fn get_bytes(&self, path: &str, word: &str) -> (StatusCode, Vec<u8>) {
+        let request = Request::get(path)
+            .header("host", "127.0.0.1")
+            .header("authorization", format!("Bearer {word}"));
+        let request = request.body(Body::empty()).unwrap();
+        let answer = self.app.clone().oneshot(request).await.unwrap();
+        let status = answer.status();
+        let body = to_bytes(answer.into_body(), 1_000_000).await.unwrap();
+        (status, body.to_vec())
+    }
+
     async fn get(&self, path: &str) -> Value {
         let request = Request::get(path)
             .header("host", "127.0.0.1")
@@ -308,7 +351,19 @@ impl ProviderStage {
     }
 
     async fn post(&self, path: &str, word: &str, body: &Value) -> (StatusCode, Value) {
-        let request = Request::post(path)
+        self.send("POST", path, word, body).await
+    }
+
+    async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        word: &str,
+        body: &Value,
+    ) -> (StatusCode, Value) {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
             .header("host", "127.0.0.1")
             .header("authorization", format!("Bearer {word}"))
             .header("content-type", "application/json")
@@ -329,17 +384,21 @@ impl ProviderStage {
         [sales.available, sales.held, sales.booked]
     }
 
-    /// Checks that each order's money is the price of its tickets, and the provider's books are
-    /// ours, to the cent.
+    /// Checks that each order's money is the price of its tickets with their fees and taxes and those
+    /// of the order, and the provider's books are ours, to the cent.
     pub(crate) async fn check_books(&self) {
         let inventory = &self.node.shop.inventory;
-        let mut booked = 0;
+        let (mut booked, mut worth) = (0, 0);
         for order in inventory.orders(&self.event, 100).await.unwrap() {
-            let tickets = order.tickets.as_ref().map_or(0, Vec::len) as i64;
-            booked += tickets;
+            booked += order.tickets.as_ref().map_or(0, Vec::len) as i64;
             let refunded = order.refunded.map_or(0, |refunded| refunded.amount);
             if order.state == "confirmed" {
-                assert_eq!(order.total.amount - refunded, tickets * PRICE, "{order:?}");
+                assert_eq!(order.total.amount - refunded, price(&order), "{order:?}");
+                worth += price(&order);
+            }
+            if order.state == "refunded" && is_kept(&order) {
+                assert_eq!(order.total.amount - refunded, of_order(&order), "{order:?}");
+                worth += of_order(&order);
             }
         }
         let (from, to) = (Time(0), Time(self.clock.now().0 + 86_400_000));
@@ -347,7 +406,7 @@ impl ProviderStage {
         let kept = payments
             .iter()
             .map(|payment| payment.captured - payment.refunded);
-        assert_eq!(kept.sum::<i64>(), booked * PRICE, "{payments:?}");
+        assert_eq!(kept.sum::<i64>(), worth, "{payments:?}");
         let [_, _, seats] = self.counts().await;
         assert_eq!(i64::from(seats), booked);
         assert_eq!(self.reconcile().await, ExitCode::SUCCESS, "{payments:?}");
@@ -362,4 +421,38 @@ impl ProviderStage {
         let shop = &self.node.shop;
         reconcile(&shop.inventory, &shop.providers, &args).await
     }
+}
+
+/// Returns what the tickets of an order cost with all that they and the order bear.
+fn price(order: &Order) -> i64 {
+    let tickets = order.tickets.iter().flatten();
+    let price = |seat: &str| {
+        let category = &order
+            .seats
+            .iter()
+            .find(|one| *one.id == *seat)
+            .unwrap()
+            .category;
+        let own = order
+            .lines
+            .iter()
+            .filter(|line| line.category.as_ref() == Some(category));
+        let added = own.filter(|line| !line.included);
+        added.map(|line| line.unit.amount).sum::<i64>()
+    };
+    tickets.map(|ticket| price(&ticket.seat)).sum::<i64>() + of_order(order)
+}
+
+/// Returns the fees of an order, with the taxes on them.
+fn of_order(order: &Order) -> i64 {
+    let lines = order.lines.iter();
+    let own = lines.filter(|line| line.category.is_none() && !line.included);
+    own.map(|line| line.amount.amount).sum()
+}
+
+/// Returns whether something of an order that was refunded was kept.
+fn is_kept(order: &Order) -> bool {
+    order
+        .refunded
+        .is_some_and(|refunded| refunded.amount < order.total.amount)
 }

@@ -19,6 +19,9 @@ async fn every_order_that_was_acknowledged_is_there_however_often_postgres_is_ki
         Inventory::from(Postgres::open(&url, Clock::system()).await.unwrap()),
     ];
     nodes[0].set_seating(&event(), hall(2010)).await.unwrap();
+    let invoicing = serde_json::json!({"invoicing": {"seller": "Arena Ltd", "series": "ARENA"}});
+    let invoicing = serde_json::from_value(invoicing).unwrap();
+    nodes[0].set_rules(&event(), invoicing).await.unwrap();
     let mut bought: Vec<(u32, Order)> = Vec::new();
     let mut under_way = 0;
     for round in 0..ROUNDS {
@@ -70,6 +73,22 @@ async fn every_order_that_was_acknowledged_is_there_however_often_postgres_is_ki
         "no order without its seats"
     );
     assert_eq!(sales.revenue.amount, i64::from(sales.booked) * 10);
+    every_order_has_an_invoice(&node, sales.orders["confirmed"]).await;
+}
+
+/// Checks that each of so many orders has an invoice, and that the numbers have no gap.
+async fn every_order_has_an_invoice(node: &Inventory, orders: u32) {
+    let mut numbers = Vec::new();
+    for order in node.orders(&event(), 1000).await.unwrap() {
+        for invoice in node.invoices(&event(), &order.id).await.unwrap() {
+            assert_eq!(order.state, "confirmed");
+            numbers.push(invoice.number);
+        }
+    }
+    numbers.sort();
+    let all = 1..=orders;
+    let wanted: Vec<String> = all.map(|at| format!("ARENA-I-{at:06}")).collect();
+    assert_eq!(numbers, wanted, "an invoice for each order, without a gap");
 }
 
 /// Waits until both nodes sell again.

@@ -315,6 +315,16 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> 
     }
 }
 
+/// Distinguishes an absent field from one that is null, for `deserialize_with`.
+///
+/// # Errors
+/// Those of the field.
+pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    reader: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(reader).map(Some)
+}
+
 /// Reads a number of a query, for `deserialize_with`: a count or a position, of which one too large
 /// for any answer is as good as the largest.
 ///

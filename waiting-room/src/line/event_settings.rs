@@ -2,7 +2,8 @@
 
 use super::phase::Phase;
 use crate::draw::Beacon;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
+use shared::http::problem::present;
 use shared::ids::EventId;
 use shared::time::Time;
 use shared::web_url::link_origin;
@@ -195,13 +196,6 @@ pub struct AdmissionPatch {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 86_400)]
     pub away_seconds: Option<u32>,
-}
-
-/// Distinguishes an absent field from one that is null.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
 
 impl Patch {

@@ -119,8 +119,7 @@ impl UnitOfWork<'_> {
         let seats = self.best_of_same_categories(plan, own)?;
         // A price may have changed with the plan.
         let priced = plan.priced(&seats, order.total.currency);
-        let total: i64 = priced.iter().map(|seat| seat.price.amount).sum();
-        (total == order.total.amount).then_some(seats)
+        (prices(&priced) == prices(&order.seats)).then_some(seats)
     }
 
     /// Returns as many seats of each category, the best ones.
@@ -151,9 +150,13 @@ impl UnitOfWork<'_> {
         let plan = plan.expect("the seats were chosen from it");
         let currency = self.event_state.rules.currency;
         let seats = Arc::new(plan.priced(&places, currency));
+        let now = self.now;
         let row = self.order_row(id);
-        row.seats = seats.clone();
+        let chosen = std::mem::replace(&mut row.seats, seats.clone());
         let (state, decline) = (row.state, row.decline.clone());
+        let payment = row.payment().id.clone();
+        let chosen = chosen.iter().map(|seat| seat.id.to_string()).collect();
+        self.change_payment(id, &payment, |row| row.note_exchange(now, chosen));
         self.set_order(id, state, decline);
         let changed = self.changes.orders.iter_mut();
         for change in changed.filter(|change| change.id == id) {
@@ -184,4 +187,14 @@ impl UnitOfWork<'_> {
         self.records.seats_owned() + seats <= rules.max_seats_per_visitor
             && !self.records.orders.iter().any(|other| is_instead(&other))
     }
+}
+
+/// Returns the category and the price of each seat, in order.
+fn prices(seats: &[SeatPrice]) -> Vec<(&str, i64)> {
+    let seats = seats.iter();
+    let mut prices: Vec<(&str, i64)> = seats
+        .map(|seat| (&*seat.category, seat.price.amount))
+        .collect();
+    prices.sort_unstable();
+    prices
 }

@@ -2,7 +2,8 @@
 
 use super::UnitOfWork;
 use crate::inventory::best_available::SeatQuery;
-use crate::inventory::event_state::Plan;
+use crate::inventory::charges;
+use crate::inventory::event_state::{EventState, Plan};
 use crate::inventory::model::*;
 use crate::inventory::records::{HoldChange, HoldRow, Key, Owner, SeatChange, hold_id};
 use crate::inventory::rules::Orphans;
@@ -54,12 +55,13 @@ impl Plan {
     }
 }
 
-pub(in crate::inventory) fn show(event: &shared::ids::EventId, row: &HoldRow) -> Hold {
+pub(in crate::inventory) fn show(event_state: &EventState, row: &HoldRow) -> Hold {
     Hold {
         id: row.id.clone(),
-        event: event.clone(),
+        event: event_state.event.clone(),
         state: row.state,
         seats: row.seats.clone(),
+        lines: event_state.lines(&row.lines, &row.seats, row.total.currency),
         total: row.total,
         expires_at: row.expires_at,
     }
@@ -176,6 +178,15 @@ impl UnitOfWork<'_> {
         let rules = &self.event_state.rules;
         let priced = plan.priced(seats, rules.currency);
         let expires_at = self.now.plus_seconds(rules.hold_seconds);
+        let charges = &rules.charges;
+        let lines = (!charges.are_none()).then(|| {
+            let name = |id: &str| self.event_state.category_name(id);
+            Arc::new(charges.lines(&priced, rules.currency, name))
+        });
+        let total = match &lines {
+            Some(lines) => charges::total(lines),
+            None => priced.iter().map(|seat| seat.price.amount).sum(),
+        };
         let slack_max = (rules.hold_seconds * 1000 / SLACK_OF_LENGTH).min(SLACK_MS_MAX);
         let slack = (i64::from(slack_max) * i64::from(u16::from_be_bytes([high, low]))) >> 16;
         let row = HoldRow {
@@ -183,16 +194,17 @@ impl UnitOfWork<'_> {
             session: *session,
             state: HoldState::Active,
             total: Money {
-                amount: priced.iter().map(|seat| seat.price.amount).sum(),
+                amount: total,
                 currency: rules.currency,
             },
+            lines,
             seats: Arc::new(priced),
             expires_at,
             lapses_at: Time(expires_at.0 + slack),
             max_expires_at: self.now.plus_seconds(rules.hold_max_seconds),
             order: None,
         };
-        let hold = show(&self.event_state.event, &row);
+        let hold = show(self.event_state, &row);
         self.changes.seats.reserve_exact(seats.len());
         for seat in seats {
             self.give(SeatChange {
@@ -219,7 +231,7 @@ impl UnitOfWork<'_> {
     }
 
     pub(in crate::inventory) fn show_hold(&self, key: &Key, id: &str) -> Result<Hold, Refused> {
-        Ok(show(&self.event_state.event, self.find_hold(key, id)?))
+        Ok(show(self.event_state, self.find_hold(key, id)?))
     }
 
     pub(in crate::inventory) fn release(&mut self, key: &Key, id: &str) -> Result<(), Refused> {

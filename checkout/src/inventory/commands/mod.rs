@@ -5,6 +5,7 @@
 mod blocking;
 mod booking;
 mod holds;
+mod invoices;
 #[cfg(test)]
 mod model;
 mod orders;

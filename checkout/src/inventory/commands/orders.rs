@@ -59,6 +59,7 @@ impl UnitOfWork<'_> {
             session: *key,
             state: OrderState::Paying,
             seats: hold.seats,
+            lines: hold.lines,
             total: hold.total,
             buyer: Some(new.buyer.clone()),
             decline: None,

@@ -82,6 +82,7 @@ impl UnitOfWork<'_> {
                 revision: before.revision,
                 refunded: before.refunded,
                 to,
+                invoice: None,
             });
         }
     }

@@ -383,6 +383,7 @@ impl UnitOfWork<'_> {
 
     pub(super) fn confirm(&mut self, id: &str) {
         self.set_order(id, OrderState::Confirmed, None);
+        self.invoice(id);
         let session = self.order_row(id).session;
         self.close_session(&session);
     }

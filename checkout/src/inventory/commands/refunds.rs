@@ -1,6 +1,7 @@
 //! Commands on refunds: of a whole order, or of some of its seats.
 
 use super::UnitOfWork;
+use crate::inventory::charges;
 use crate::inventory::model::*;
 use crate::inventory::payment_state::PaymentEvent;
 use crate::inventory::records::{OrderRow, OrderState, RefundRow};
@@ -25,18 +26,36 @@ impl UnitOfWork<'_> {
             Some(seats) => self.part(order, seats)?,
             None => None,
         };
+        let is_whole = part.is_none();
+        let part = part.or_else(|| self.all_but_kept(order));
         if self.advance(id, &paid, PaymentEvent::RefundBegun).is_none() {
             return Err(Refused::PaymentRunning);
         }
-        match part {
-            Some(part) => self.change_payment(id, &paid, |row| row.refunds.push(part)),
-            None => self.set_order(id, OrderState::Refunding, None),
+        if let Some(part) = part {
+            self.change_payment(id, &paid, |row| row.refunds.push(part));
+        }
+        if is_whole {
+            self.set_order(id, OrderState::Refunding, None);
         }
         let row = self.payment_row(id, &paid).ok_or(Refused::NoSuchPayment)?;
         Ok(self.payment_ref(id, row))
     }
 
-    /// Returns the refund of some seats; `None` if they are all that the order still has.
+    /// Returns the refund of all that an order still has, if fees of it are kept.
+    fn all_but_kept(&self, order: &OrderRow) -> Option<RefundRow> {
+        let paid = order.payment();
+        let kept = charges::kept(&order.lines);
+        let amount = paid.amount.amount - paid.refunded - kept;
+        let tickets = order.tickets.iter();
+        (kept > 0 && amount > 0).then(|| RefundRow {
+            id: random_id("ref_"),
+            seats: tickets.map(|ticket| ticket.seat).collect(),
+            amount,
+            is_done: false,
+        })
+    }
+
+    /// Returns the refund of some seats, each for its price with the fees and taxes of its ticket; `None` if they are all that the order still has.
     pub(super) fn part(
         &self,
         order: &OrderRow,
@@ -62,7 +81,7 @@ impl UnitOfWork<'_> {
                 (Some(_), Some(place)) if part.seats.contains(&place) => {}
                 (Some(priced), Some(place)) => {
                     part.seats.push(place);
-                    part.amount += priced.price.amount;
+                    part.amount += charges::seat_total(&order.lines, priced);
                 }
                 _ => unknown.push(id.clone()),
             }
@@ -113,8 +132,10 @@ impl UnitOfWork<'_> {
                 // An earlier attempt's money may go back while the order stays as it is.
                 let is_of_order =
                     order.state == OrderState::Refunding && order.payment().id == payment.id;
+                let rest = row.amount.amount - row.refunded;
                 self.advance(id, &payment.id, PaymentEvent::Refunded);
                 self.change_payment(id, &payment.id, |row| row.refunded = row.amount.amount);
+                self.credit_rest(id, &payment.id, rest);
                 if is_of_order {
                     self.refunded_whole(id);
                 }
@@ -133,7 +154,18 @@ impl UnitOfWork<'_> {
                 refund.is_done = true;
             }
         });
+        self.credit(id, &payment.id, &part.seats, part.amount);
+        if self.order_row(id).state == OrderState::Refunding {
+            return self.refunded_whole(id);
+        }
         self.void_tickets(id, &part.seats);
+    }
+
+    /// Issues the credit note for the rest of an order's money, for the seats that it still has.
+    pub(super) fn credit_rest(&mut self, id: &str, payment: &str, amount: i64) {
+        let tickets = self.order_row(id).tickets.iter();
+        let seats: Vec<u32> = tickets.map(|ticket| ticket.seat).collect();
+        self.credit(id, payment, &seats, amount);
     }
 
     pub(super) fn refunded_whole(&mut self, id: &str) {

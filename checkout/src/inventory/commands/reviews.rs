@@ -273,12 +273,13 @@ impl UnitOfWork<'_> {
     }
 
     /// Records what was refunded at the provider itself: `theirs` is the sum of what was given back
-    /// there. Returns false if that is not clear while a refund of ours is under way.
+    /// there. Returns what is new of it, in minor units; `None` if that is not clear while a refund of
+    /// ours is under way.
     pub(in crate::inventory) fn refunded_elsewhere(
         &mut self,
         payment: &PaymentRef,
         theirs: i64,
-    ) -> Result<bool, Refused> {
+    ) -> Result<Option<i64>, Refused> {
         let id = &payment.order;
         let row = self.payment_row(id, &payment.id);
         let row = row.ok_or(Refused::NoSuchPayment)?;
@@ -288,14 +289,14 @@ impl UnitOfWork<'_> {
             review.reason == ReviewReason::RefundedElsewhere
         });
         match row.state {
-            _ if row.outside.is_some() || more <= 0 => return Ok(true),
+            _ if row.outside.is_some() || more <= 0 => return Ok(Some(0)),
             PaymentState::Refunding => {
                 let open = row.open_refund().map_or(0, |refund| refund.amount);
-                return Ok(more == open);
+                return Ok((more == open).then_some(0));
             }
             PaymentState::Captured if is_known => {}
-            PaymentState::Captured => return Ok(false),
-            _ => return Ok(true),
+            PaymentState::Captured => return Ok(None),
+            _ => return Ok(Some(0)),
         }
         let is_whole = row.refunded + more == row.amount.amount;
         let note = Some(format!("{more} was refunded at the provider itself"));
@@ -305,16 +306,19 @@ impl UnitOfWork<'_> {
         } else {
             self.refunded_part_elsewhere(payment, more);
         }
-        Ok(true)
+        Ok(Some(more))
     }
 
     fn refunded_whole_elsewhere(&mut self, payment: &PaymentRef) {
         let id = &payment.order;
         self.advance(id, &payment.id, PaymentEvent::Refunded);
+        let mut rest = 0;
         self.change_payment(id, &payment.id, |row| {
+            rest = row.amount.amount - row.refunded;
             row.refunded = row.amount.amount;
             row.review = None;
         });
+        self.credit_rest(id, &payment.id, rest);
         let order = self.order_row(id);
         if order.state == OrderState::Confirmed && order.payment().id == payment.id {
             self.refunded_whole(id);
@@ -335,6 +339,7 @@ impl UnitOfWork<'_> {
             row.refunded += refund.amount;
             row.refunds.push(refund);
         });
+        self.credit(id, &payment.id, &[], amount);
         let currency = payment.amount.currency;
         let why = format!("{amount} {currency:?} in minor units; its tickets are valid still");
         self.review(id, &payment.id, ReviewReason::RefundedElsewhere, why);

@@ -12,6 +12,8 @@ pub(super) type Wrong = (String, String);
 /// Longest name of a category, section or area, and longest label of a row or seat.
 const NAME_CHARS_MAX: usize = 200;
 const ID_CHARS_MAX: usize = 100;
+/// Largest price in any currency, in minor units; that of the event may have a lower limit.
+const PRICE_MAX: i64 = 10_000_000_000;
 
 /// A layout that is being built.
 pub(super) struct Builder {
@@ -46,8 +48,8 @@ impl Builder {
             if category_index.insert(category.id.clone(), at).is_some() {
                 return wrong(fields[1], "this id stands twice");
             }
-            if !(0..=100_000_000).contains(&category.price) {
-                return wrong("price", "0 to 100000000 minor units");
+            if !(0..=PRICE_MAX).contains(&category.price) {
+                return wrong("price", &format!("0 to {PRICE_MAX} minor units"));
             }
         }
         Ok(Builder {

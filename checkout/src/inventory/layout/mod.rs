@@ -8,7 +8,8 @@ mod pretix;
 
 pub use parse::{parse, parse_on_a_thread};
 
-use super::model::{Currency, Money};
+use super::charges::{Charges, Fee, FeePer, total};
+use super::model::{Currency, Money, PriceLine, SeatPrice};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
@@ -80,16 +81,33 @@ impl Layout {
         u16::try_from(at).ok()
     }
 
-    /// Returns the layout as JSON.
-    pub fn to_json(&self, version: u32, currency: Currency) -> Value {
+    /// Returns the layout as JSON, with what one ticket of each category costs.
+    pub fn to_json(&self, version: u32, currency: Currency, charges: &Charges) -> Value {
         let categories: Vec<Value> = self
             .categories
             .iter()
             .map(|category| {
-                json!({"id": category.id, "name": category.name,
-                    "price": Money { amount: category.price, currency }})
+                let price = Money {
+                    amount: category.price,
+                    currency,
+                };
+                let seat = SeatPrice {
+                    id: category.id.clone(),
+                    category: category.id.clone(),
+                    price,
+                };
+                let lines = charges.ticket(&seat, &category.name);
+                let total = Money {
+                    amount: total(&lines),
+                    currency,
+                };
+                let lines: Vec<PriceLine> = lines.iter().map(|line| line.show(currency)).collect();
+                json!({"id": category.id, "name": category.name, "price": price, "total": total,
+                    "lines": lines})
             })
             .collect();
+        let order_fees = charges.fees.iter().filter(|fee| fee.per == FeePer::Order);
+        let order_fees: Vec<&Fee> = order_fees.collect();
         let accessible = self.seats.iter().filter(|seat| seat.is_accessible);
         json!({
             "version": version,
@@ -97,6 +115,7 @@ impl Layout {
             "accessible": accessible.map(|seat| &*seat.id).collect::<Vec<_>>(),
             "size": {"width": self.size.0, "height": self.size.1},
             "categories": categories,
+            "order_fees": order_fees,
             "blocks": self.drawing,
         })
     }

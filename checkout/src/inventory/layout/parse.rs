@@ -171,7 +171,7 @@ mod tests {
             {"row_number": "1", "seats": []},
             {"row_number": "2", "seats": [{"seat_guid": "g", "category": "C"}]}]}]}"#;
         let layout = parse(plan.as_bytes()).unwrap();
-        let drawn = layout.to_json(1, crate::inventory::Currency::EUR);
+        let drawn = layout.to_json(1, crate::inventory::Currency::EUR, &Default::default());
         assert_eq!(drawn["blocks"][0]["rows"][0]["label"], "2");
     }
 }

@@ -62,6 +62,7 @@ struct HoldColumns<'a> {
     number: Vec<i32>,
     id: Vec<Uuid>,
     session: Vec<&'a [u8]>,
+    /// Seats, and on a second line of text the lines of the price, if there are fees or taxes.
     places: Vec<String>,
     total: Vec<i64>,
     currency: Vec<&'a str>,
@@ -94,6 +95,7 @@ impl<'a> Columns<'a> {
         contents: &'a [Content],
         personal: Personal<'_>,
         is_alone: bool,
+        tag: &str,
     ) -> Columns<'a> {
         let mut columns = Columns {
             changes: encode_seats(contents),
@@ -109,6 +111,7 @@ impl<'a> Columns<'a> {
         for at in order {
             let Content { records, changes } = &contents[at];
             columns.add(at as i32, records, changes, personal);
+            columns.add_payment_changes(at as i32, changes, tag);
         }
         columns.takes.sort_unstable_by_key(|take| take.seat);
         columns.seats.sort_unstable_by_key(|seat| seat.seat);
@@ -188,7 +191,11 @@ impl<'a> Columns<'a> {
     ) {
         let holds = &mut self.holds;
         if let Some((number, new)) = new_hold {
-            let places = joined(changes.seats.iter().map(|change| change.seat));
+            let mut places = joined(changes.seats.iter().map(|change| change.seat));
+            if let Some(lines) = &new.lines {
+                places.push('\n');
+                places.push_str(&json(&**lines));
+            }
             holds.request.push(request);
             holds.visitor.push(visitor);
             holds.number.push(number);
@@ -227,7 +234,7 @@ impl<'a> Columns<'a> {
                 "visitor": visitor_uuid(new.visitor), "session": hex(&new.session), "state": new.state,
                 "seats": json(&*new.seats), "total": new.total.amount, "currency": new.total.currency,
                 "buyer_name": buyer.name, "buyer_email": buyer.email, "created_at": new.created_at.0,
-                "pay_by": new.pay_by.0}));
+                "pay_by": new.pay_by.0, "lines": new.lines.as_deref().map(json)}));
         }
         for change in &changes.orders {
             self.order_changes.push(
@@ -248,8 +255,21 @@ impl<'a> Columns<'a> {
                 "next_at": new.next_at.map(|at| at.0), "history": json(&new.history)}),
             );
         }
+        for OrderTicket { order, ticket: new } in &changes.new_tickets {
+            self.tickets
+                .push(json!({"request": r, "seat": new.seat, "id": new.id, "order_id": order}));
+        }
+        for void in &changes.tickets_void {
+            self.void
+                .push(json!({"request": r, "seat": void.ticket.seat}));
+        }
+    }
+
+    /// Adds the changes of payments, with the invoices that are issued with them. `tag` is that of the
+    /// database's numbers.
+    fn add_payment_changes(&mut self, r: i32, changes: &ChangeSet, tag: &str) {
         for change in &changes.payments {
-            let to = &change.to;
+            let (to, new) = (&change.to, change.invoice.as_deref());
             let refunds = (!to.refunds.is_empty()).then(|| json(&to.refunds));
             self.payment_changes.push(
                 json!({"request": r, "order_id": change.order, "attempt": to.attempt,
@@ -258,16 +278,10 @@ impl<'a> Columns<'a> {
                 "settles_at": to.settles_at.map(|at| at.0), "client_secret": to.client_secret,
                 "reference": to.reference, "refunded": to.refunded, "refunds": refunds,
                 "review": to.review.as_ref().map(json), "next_at": to.next_at.map(|at| at.0),
-                "outside": to.outside, "history": json(&to.history)}),
+                "outside": to.outside, "history": json(&to.history),
+                "series": new.and_then(|new| new.series.as_deref()), "tag": tag,
+                "content": new.map(|new| &new.content), "issued_at": new.map(|new| new.issued_at.0)}),
             );
-        }
-        for OrderTicket { order, ticket: new } in &changes.new_tickets {
-            self.tickets
-                .push(json!({"request": r, "seat": new.seat, "id": new.id, "order_id": order}));
-        }
-        for void in &changes.tickets_void {
-            self.void
-                .push(json!({"request": r, "seat": void.ticket.seat}));
         }
     }
 

@@ -16,7 +16,7 @@ use crate::inventory::personal::{BuyerChange, OrderKey, Personal, StoredBuyer};
 use crate::inventory::records::{DoorTicket, FINISHED};
 use crate::inventory::rules::{Rules, RulesPatch};
 use crate::inventory::sales::{OrderSum, Sales};
-use crate::inventory::{Layout, SeatMap};
+use crate::inventory::{Invoice, Layout, SeatMap};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use shared::audit::SharedAuditLog;
@@ -122,8 +122,11 @@ impl Engine for Postgres {
         let select = "select 's' || state, count(*), 0::bigint, '' from fairline.seat where event = $1 group by state
             union all select 'o' || state, count(*), sum(total)::bigint, currency from fairline.orders
                 where event = $1 group by state, currency
-            union all select 'r', 0, sum(refunded)::bigint, currency from fairline.payment
-                where event = $1 and refunded > 0 and state in ('captured', 'refunding') group by currency
+            union all select 'r', 0,
+                sum(case o.state when 'refunded' then p.amount - p.refunded else -p.refunded end)::bigint, o.currency
+                from fairline.payment p join fairline.orders o on o.event = p.event and o.id = p.order_id
+                where p.event = $1 and p.refunded > 0 and p.state in ('captured', 'refunding')
+                    and o.state in ('confirmed', 'refunded') group by o.currency
             order by 4";
         let mut counts = [0; 4];
         let mut sums = Vec::new();
@@ -135,12 +138,12 @@ impl Engine for Postgres {
                 ("s", state) => {
                     counts[state.parse::<usize>().unwrap_or(0) & 3] = count as u32;
                 }
-                // Refunds of a part of orders that are still confirmed.
+                // Refunds of a part of orders that are still confirmed, and fees that were kept.
                 ("r", _) => sums.push(OrderSum {
                     state: "confirmed".to_owned(),
                     currency: Currency::parse(row.get(3)).unwrap_or(Currency::NONE),
                     count: 0,
-                    amount: -row.get::<i64, _>(2),
+                    amount: row.get(2),
                 }),
                 (_, state) => sums.push(OrderSum {
                     state: state.to_owned(),
@@ -303,6 +306,10 @@ impl Engine for Postgres {
 
     async fn tickets(&self, event: &EventId, from: u32) -> Result<Vec<DoorTicket>, Refused> {
         self.find_tickets(event, from).await
+    }
+
+    async fn invoices(&self, event: &EventId, order: &str) -> Result<Vec<Invoice>, Refused> {
+        self.find_invoices(event, order).await
     }
 
     async fn buyers(&self, after: Option<&OrderKey>) -> Result<Vec<StoredBuyer>, Refused> {

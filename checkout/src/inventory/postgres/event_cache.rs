@@ -99,13 +99,15 @@ impl EventCache {
                 version: version as u64,
                 at: shard.clock.now(),
             };
-            let currency = event_state.rules.currency;
+            let rules = &event_state.rules;
+            let (currency, charges) = (rules.currency, rules.charges.clone());
             let layout = parse_on_a_thread(plan.into()).await;
             let plan = Plan::load(&handle.event, layout, seats, |layout, states| {
                 let layout = PublishedLayout {
                     layout,
                     version: plan_version as u32,
                     currency,
+                    charges,
                 };
                 handle.show(layout, states, stamp)
             });

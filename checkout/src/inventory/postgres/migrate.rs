@@ -8,7 +8,7 @@ use sqlx::{Connection as _, Error, Row as _, SqlSafeStr as _, query, raw_sql};
 use std::borrow::Cow;
 
 /// Name and SQL of each migration; the first has number 1.
-const MIGRATIONS: [(&str, &str); 12] = [
+const MIGRATIONS: [(&str, &str); 14] = [
     (
         "setup",
         include_str!("../../../migrations/postgres/1_setup.sql"),
@@ -56,6 +56,14 @@ const MIGRATIONS: [(&str, &str); 12] = [
     (
         "outbox",
         include_str!("../../../migrations/postgres/12_outbox.sql"),
+    ),
+    (
+        "charges",
+        include_str!("../../../migrations/postgres/13_charges.sql"),
+    ),
+    (
+        "invoices",
+        include_str!("../../../migrations/postgres/14_invoices.sql"),
     ),
 ];
 
@@ -295,11 +303,12 @@ mod tests {
         servers.postgres.run(&database, &old(7)).unwrap();
         let more = ("more", "alter table fairline.orders add column more text");
         let migrations = [&MIGRATIONS[..], &[more]].concat();
+        let mut connection = connect(&servers, &database).await;
+        take(&mut connection, &MIGRATIONS).await.unwrap();
         let mut dump = connect(&servers, &database).await;
         let mut dump = dump.begin().await.unwrap();
         let read = raw_sql("lock fairline.orders in access share mode");
         read.execute(&mut *dump).await.unwrap();
-        let mut connection = connect(&servers, &database).await;
         let error = take(&mut connection, &migrations).await.unwrap_err();
         assert!(
             error.contains(&format!("step {}", MIGRATIONS.len() + 1))

@@ -13,6 +13,7 @@ mod decide;
 mod engine;
 mod event_cache;
 mod event_handle;
+mod invoices;
 mod listener;
 mod lists;
 mod migrate;
@@ -115,6 +116,11 @@ impl Postgres {
             let stop = postgres.stop.child_token();
             let shard = Shard::open(&config, clock.clone(), keys.clone(), stop).await;
             postgres.shards.push(Arc::new(shard.map_err(failed)?));
+        }
+        let is_one_of_several = postgres.shards.len() > 1;
+        for shard in &postgres.shards {
+            let several = &shard.is_one_of_several;
+            several.store(is_one_of_several, std::sync::atomic::Ordering::Relaxed);
         }
         let polled = postgres.poll().await;
         polled.map_err(|_| failed("the database does not answer".to_owned()))?;

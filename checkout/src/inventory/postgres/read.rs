@@ -3,6 +3,7 @@
 
 use super::database::QueryError;
 use super::shard::Shard;
+use crate::inventory::charges::Lines;
 use crate::inventory::command::Command;
 use crate::inventory::commands::Target;
 use crate::inventory::event_state::Plan;
@@ -53,6 +54,7 @@ struct HoldJson {
     lapses_at: i64,
     max_expires_at: i64,
     order_id: Option<String>,
+    lines: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -70,6 +72,7 @@ struct OrderJson {
     decline: Option<String>,
     created_at: i64,
     pay_by: i64,
+    lines: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -189,7 +192,7 @@ const LIST: &str = "with own as materialized (
     )
     select 'order', row_to_json(o)::text from (
         select id, hold, visitor, encode(session, 'hex') as session, state, seats, total, currency, buyer_name,
-            buyer_email, decline, created_at, pay_by from own order by created_at desc
+            buyer_email, decline, created_at, pay_by, lines from own order by created_at desc
     ) o
     union all select 'payment', row_to_json(p)::text from (
         select p.order_id, p.attempt, p.id, p.state, p.amount, p.currency, p.client_secret, p.begun_at, p.settles_at,
@@ -260,7 +263,7 @@ impl<'a> Parts<'a> {
             "hold" => {
                 let row: HoldJson = read(row)?;
                 let records = records(loaded, VisitorId(row.visitor.as_u128()));
-                records.holds.extend(hold(row, plan));
+                records.holds.extend(hold(row, plan)?);
             }
             "order" => self.orders.push(order(read(row)?, self.personal)?),
             "payment" => {
@@ -329,16 +332,19 @@ fn session(row: SessionJson) -> SessionRow {
 }
 
 /// Converts a hold, or returns `None` if its state is unknown.
-fn hold(row: HoldJson, plan: Option<&Plan>) -> Option<HoldRow> {
-    let state = *HoldState::ALL.get(row.state)?;
+fn hold(row: HoldJson, plan: Option<&Plan>) -> Result<Option<HoldRow>, QueryError> {
+    let Some(state) = HoldState::ALL.get(row.state).copied() else {
+        return Ok(None);
+    };
     let places = row.places.split(',').filter_map(|place| place.parse().ok());
     let places: Vec<u32> = places.collect();
     let seats = plan.map(|plan| plan.priced(&places, row.currency));
-    Some(HoldRow {
+    Ok(Some(HoldRow {
         id: hold_id(row.id),
         session: key(&row.session),
         state,
         seats: seats.unwrap_or_default().into(),
+        lines: lines(row.lines)?,
         total: Money {
             amount: row.total,
             currency: row.currency,
@@ -347,7 +353,11 @@ fn hold(row: HoldJson, plan: Option<&Plan>) -> Option<HoldRow> {
         lapses_at: Time(row.lapses_at),
         max_expires_at: Time(row.max_expires_at),
         order: row.order_id,
-    })
+    }))
+}
+
+fn lines(text: Option<String>) -> Result<Lines, QueryError> {
+    text.map(|text| read(&text)).transpose()
 }
 
 fn order(row: OrderJson, personal: Personal<'_>) -> Result<OrderRow, QueryError> {
@@ -363,6 +373,7 @@ fn order(row: OrderJson, personal: Personal<'_>) -> Result<OrderRow, QueryError>
         session: key(&row.session),
         state: row.state,
         seats: read(&row.seats)?,
+        lines: lines(row.lines)?,
         total: Money {
             amount: row.total,
             currency: row.currency,

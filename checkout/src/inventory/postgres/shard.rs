@@ -31,6 +31,8 @@ const WRITERS: usize = 4;
 /// Versions of a map that are left out when another server answers: more than the other nodes may
 /// have shown that have not noticed it yet.
 const VERSIONS_SKIPPED: i64 = 100;
+/// Digits of a database's id in numbers of invoices.
+const TAG_DIGITS: usize = 6;
 /// Largest number of notifications waiting to be read.
 const NOTIFICATIONS_MAX: usize = 1000;
 
@@ -40,6 +42,8 @@ pub(super) struct Shard {
     pub(super) name: String,
     /// Id that the database has been given; empty until it was read.
     id: OnceLock<String>,
+    /// Whether events are in other databases, too.
+    pub(super) is_one_of_several: AtomicBool,
     /// Id of this node.
     node: String,
     peer: Mutex<Peer>,
@@ -94,6 +98,7 @@ impl Shard {
         let shard = Shard {
             name: shown(primary),
             id: OnceLock::new(),
+            is_one_of_several: AtomicBool::new(false),
             node: random_id("node_"),
             peer: Mutex::new(Peer::ALONE),
             clock: StoreClock::new(clock),
@@ -180,6 +185,15 @@ impl Shard {
 
     pub(super) fn id(&self) -> String {
         self.id.get().cloned().unwrap_or_default()
+    }
+
+    /// Returns the tag of numbers that this database gives: the first digits of its id, or nothing
+    /// where it is the only one.
+    pub(super) fn tag(&self) -> String {
+        let id = self.id.get().map_or("", String::as_str);
+        let digits = id.trim_start_matches("shard_").chars().take(TAG_DIGITS);
+        let is_tagged = self.is_one_of_several.load(Ordering::Relaxed);
+        digits.filter(|_| is_tagged).collect()
     }
 
     /// Returns the position of this node among the nodes.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 const ROWS_MAX: i64 = 2_000;
 
 /// Tables of an event in the order of copying, with the columns that identify their rows.
-const TABLES: [(&str, &str); 8] = [
+const TABLES: [(&str, &str); 9] = [
     ("event", "event"),
     ("seat", "seat"),
     ("session", "key"),
@@ -22,6 +22,7 @@ const TABLES: [(&str, &str); 8] = [
     ("orders", "id"),
     ("payment", "order_id, attempt"),
     ("ticket", "seat"),
+    ("invoice", "kind, order_id, number"),
     ("answer", "id"),
 ];
 
@@ -134,6 +135,8 @@ impl Postgres {
 
 /// Deletes all rows of an event.
 async fn clear(shard: &Shard, id: &str) -> Result<(), QueryError> {
+    let invoices = query("delete from fairline.invoice where event = $1").bind(id);
+    shard.slow.fetch(invoices).await?;
     let clear = query("select fairline.clear($1)").bind(id);
     shard.slow.fetch(clear).await.map(drop)
 }

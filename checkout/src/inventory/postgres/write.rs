@@ -83,7 +83,7 @@ pub(super) async fn send(
         keys: &shard.keys,
         event: &handle.event,
     };
-    let columns = Columns::of(contents, personal, header.known.is_none());
+    let columns = Columns::of(contents, personal, header.known.is_none(), &shard.tag());
     let begun = Instant::now();
     let mut is_again = false;
     loop {

@@ -10,7 +10,7 @@ use crate::inventory::personal::{BuyerChange, OrderKey, Personal, StoredBuyer};
 use crate::inventory::records::{DoorTicket, FINISHED};
 use crate::inventory::rules::{Rules, RulesPatch};
 use crate::inventory::sales::{OrderSum, Sales};
-use crate::inventory::{Layout, SeatMap};
+use crate::inventory::{Invoice, Layout, SeatMap};
 use async_trait::async_trait;
 use rusqlite::params;
 use shared::http::idempotency::KEPT_SECONDS;
@@ -202,6 +202,12 @@ impl Engine for Sqlite {
             .await
     }
 
+    async fn invoices(&self, event: &EventId, order: &str) -> Result<Vec<Invoice>, Refused> {
+        let (event, order) = (event.clone(), order.to_owned());
+        self.step(move |store, _| store.find_invoices(&event, &order))
+            .await
+    }
+
     async fn buyers(&self, after: Option<&OrderKey>) -> Result<Vec<StoredBuyer>, Refused> {
         self.list_buyers(after).await
     }
@@ -259,17 +265,19 @@ impl Store {
             })
         })?;
         let mut sums: Vec<OrderSum> = rows.collect::<rusqlite::Result<_>>()?;
-        // Refunds of a part of orders that are still confirmed.
+        // Refunds of a part of orders that are still confirmed, and fees that were kept of others.
         let mut query = self.db.prepare_cached(
-            "select (select currency from orders o where o.event = p.event and o.id = p.order_id), sum(refunded)
-             from payment p where event = ?1 and refunded > 0 and state in ('captured', 'refunding') group by 1",
+            "select o.currency, sum(case o.state when 'refunded' then p.amount - p.refunded else -p.refunded end)
+             from payment p join orders o on o.event = p.event and o.id = p.order_id
+             where p.event = ?1 and p.refunded > 0 and p.state in ('captured', 'refunding')
+                 and o.state in ('confirmed', 'refunded') group by 1",
         )?;
         let refunded = query.query_map([event.as_str()], |row| {
             Ok(OrderSum {
                 state: "confirmed".to_owned(),
                 currency: currency(row, 0)?,
                 count: 0,
-                amount: -row.get::<_, i64>(1)?,
+                amount: row.get(1)?,
             })
         })?;
         for sum in refunded {

@@ -3,6 +3,7 @@
 //! in memory, so that refused requests cost no statement.
 
 mod engine;
+mod invoices;
 mod keys;
 mod outbox;
 mod payments;
@@ -34,7 +35,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const SETUP: [&str; 7] = [
+const SETUP: [&str; 9] = [
     include_str!("../../../migrations/sqlite/1_setup.sql"),
     include_str!("../../../migrations/sqlite/2_visits.sql"),
     include_str!("../../../migrations/sqlite/3_in_use.sql"),
@@ -42,6 +43,8 @@ const SETUP: [&str; 7] = [
     include_str!("../../../migrations/sqlite/5_payments.sql"),
     include_str!("../../../migrations/sqlite/6_reviews.sql"),
     include_str!("../../../migrations/sqlite/7_outbox.sql"),
+    include_str!("../../../migrations/sqlite/8_charges.sql"),
+    include_str!("../../../migrations/sqlite/9_invoices.sql"),
 ];
 
 type SeatMaps = Arc<RwLock<HashMap<EventId, Arc<SeatMap>>>>;
@@ -331,7 +334,7 @@ impl Store {
             let event = EventId::parse(&event)?;
             let rules: Rules = serde_json::from_str(&rules).map_err(|error| error.to_string())?;
             let plan = match plan {
-                Some(plan) => Some(self.load_plan(&event, &plan, version, rules.currency)?),
+                Some(plan) => Some(self.load_plan(&event, &plan, version, &rules)?),
                 None => None,
             };
             let mut event_state = EventState::new(event.clone(), rules, &secret);
@@ -346,7 +349,7 @@ impl Store {
         event: &EventId,
         text: &str,
         version: u32,
-        currency: Currency,
+        rules: &Rules,
     ) -> Result<Plan, String> {
         let seats = self.load_states(event).map_err(|error| error.to_string())?;
         Plan::load(event, parse(text.as_bytes()), seats, |layout, states| {
@@ -362,7 +365,8 @@ impl Store {
                     let layout = PublishedLayout {
                         layout,
                         version,
-                        currency,
+                        currency: rules.currency,
+                        charges: rules.charges.clone(),
                     };
                     let seat_map = self.new_seat_map(event, layout, states);
                     let mut seat_maps = self.seat_maps.write();

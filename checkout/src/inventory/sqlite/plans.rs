@@ -39,7 +39,7 @@ impl Store {
         let was_sold_out = event_state.is_sold_out();
         let plan = event_state.plan.as_ref();
         let version = plan.map_or(1, |plan| plan.seat_map.layout_version + 1);
-        let currency = event_state.rules.currency;
+        let rules = event_state.rules.clone();
         self.write()?;
         let event_id = event.as_str();
         self.db
@@ -60,7 +60,7 @@ impl Store {
             1 => EventType::EventPublished,
             _ => EventType::EventChanged,
         };
-        self.tell(event_type, event, Some((currency, Some(&layout))))?;
+        self.tell(event_type, event, Some((rules.currency, Some(&layout))))?;
         if was_sold_out {
             self.tell(EventType::EventOnSale, event, None)?;
         }
@@ -69,7 +69,8 @@ impl Store {
         let published = PublishedLayout {
             layout: layout.clone(),
             version,
-            currency,
+            currency: rules.currency,
+            charges: rules.charges,
         };
         let seat_map = self.replace_seat_map(event, published, seats);
         let states = SeatIndex::new(&layout, vec![(SeatState::Available, 0); layout.seats.len()]);
@@ -104,14 +105,14 @@ impl Store {
             let offer = Some((after.currency, None));
             self.tell(EventType::EventChanged, event, offer)?;
         }
-        if after.currency != before.currency {
-            self.publish_in_currency(event, after.currency)?;
+        if after.currency != before.currency || after.charges != before.charges {
+            self.publish_prices(event, &after)?;
         }
         Ok(Ok((before, after)))
     }
 
-    /// Publishes the layout with prices in another currency, as a new version.
-    fn publish_in_currency(&mut self, event: &EventId, currency: Currency) -> rusqlite::Result<()> {
+    /// Publishes the layout with other prices, as a new version.
+    fn publish_prices(&mut self, event: &EventId, rules: &Rules) -> rusqlite::Result<()> {
         let Some(plan) = self
             .event_states
             .get(event)
@@ -124,7 +125,8 @@ impl Store {
         let published = PublishedLayout {
             layout: plan.layout.clone(),
             version,
-            currency,
+            currency: rules.currency,
+            charges: rules.charges.clone(),
         };
         let seat_map = self.replace_seat_map(event, published, seats);
         let update = "update event set plan_version = ?2 where event = ?1";

@@ -1,6 +1,7 @@
 //! Queries: a visitor's records, stored answers, used admissions.
 
 use super::Store;
+use crate::inventory::charges::Lines;
 use crate::inventory::commands::Target;
 use crate::inventory::model::*;
 use crate::inventory::payment_review::Review;
@@ -13,10 +14,9 @@ use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
 
 const SESSION: &str = "key, visitor, number, jti, token, expires_at, over, report";
-const HOLD: &str =
-    "id, session, state, seats, total, currency, expires_at, lapses_at, max_expires_at, order_id";
+const HOLD: &str = "id, session, state, seats, total, currency, expires_at, lapses_at, max_expires_at, order_id, lines";
 pub(super) const ORDER: &str = "id, hold, visitor, session, state, seats, total, currency, buyer_name, buyer_email, \
-                                decline, created_at, pay_by";
+                                decline, created_at, pay_by, lines";
 const PAYMENT: &str = "id, attempt, state, client_secret, begun_at, settles_at, amount, provider, reference, revision, \
                        refunded, refunds, review, next_at, outside, history";
 
@@ -175,6 +175,7 @@ fn read_hold(row: &Row<'_>) -> rusqlite::Result<HoldRow> {
         session: row.get(1)?,
         state: known(&HoldState::ALL, |known| known.as_str() == state)?,
         seats: read_seats(&row.get::<_, String>(3)?)?.into(),
+        lines: read_lines(row.get(10)?)?,
         total: money(row, 4)?,
         expires_at: Time(row.get(6)?),
         lapses_at: Time(row.get(7)?),
@@ -193,6 +194,7 @@ pub(super) fn read_order(row: &Row<'_>) -> rusqlite::Result<OrderRow> {
         session: row.get(3)?,
         state: known(&OrderState::ALL, |known| known.as_str() == state)?,
         seats: read_seats(&row.get::<_, String>(5)?)?.into(),
+        lines: read_lines(row.get(13)?)?,
         total: money(row, 6)?,
         buyer: Some(Buyer {
             name: row.get(8)?,
@@ -247,6 +249,11 @@ pub(super) fn known<T: Copy>(all: &[T], fits: impl Fn(&T) -> bool) -> rusqlite::
 
 fn read_seats(text: &str) -> rusqlite::Result<Vec<SeatPrice>> {
     Ok(serde_json::from_str(text).map_err(FromSqlError::other)?)
+}
+
+fn read_lines(text: Option<String>) -> rusqlite::Result<Lines> {
+    let read = |text: String| serde_json::from_str(&text).map_err(FromSqlError::other);
+    Ok(text.map(read).transpose()?)
 }
 
 pub(super) fn currency(row: &Row<'_>, at: usize) -> rusqlite::Result<Currency> {

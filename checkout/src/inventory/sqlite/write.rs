@@ -106,8 +106,8 @@ impl Store {
             self.db
                 .prepare_cached(
                     "insert into hold (event, id, session, visitor, state, seats, total, currency, expires_at, lapses_at,
-                                       max_expires_at)
-                     values (?1, ?2, ?3, ?4, 'active', ?5, ?6, ?7, ?8, ?9, ?10)",
+                                       max_expires_at, lines)
+                     values (?1, ?2, ?3, ?4, 'active', ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
                 )?
                 .execute(params![
                     event,
@@ -119,7 +119,8 @@ impl Store {
                     new.total.currency.as_str(),
                     new.expires_at.0,
                     new.lapses_at.0,
-                    new.max_expires_at.0
+                    new.max_expires_at.0,
+                    new.lines.as_deref().map(json)
                 ])?;
         }
         for change in &changes.holds {
@@ -156,8 +157,8 @@ impl Store {
             self.db
                 .prepare_cached(
                     "insert into orders (event, id, hold, visitor, session, state, seats, total, currency, buyer_name,
-                                         buyer_email, created_at, pay_by)
-                     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                                         buyer_email, created_at, pay_by, lines)
+                     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
                 )?
                 .execute(params![
                     event,
@@ -172,7 +173,8 @@ impl Store {
                     buyer.name,
                     buyer.email,
                     new.created_at.0,
-                    new.pay_by.0
+                    new.pay_by.0,
+                    new.lines.as_deref().map(json)
                 ])?;
         }
         for change in &changes.orders {
@@ -252,6 +254,9 @@ impl Store {
                     json(&to.history)
                 ])?;
             must_change(rows)?;
+            if let Some(new) = &change.invoice {
+                self.issue(event, &change.order, new)?;
+            }
         }
         Ok(())
     }

@@ -145,8 +145,8 @@ impl Provider for Razorpay {
         ProviderId::Razorpay
     }
 
-    fn check_currency(&self, code: &str) -> Result<(), String> {
-        check_amount(0, code)
+    fn check_amount(&self, amount: i64, code: &str) -> Result<(), String> {
+        check_amount(amount, code)
     }
 
     /// One that was made without being told to anyone cannot be paid, so that another may be made

@@ -9,7 +9,7 @@ mod signature;
 use super::api::Reply;
 use super::provider::{Answer, Listed, Provider, Report, Told};
 use super::secrets::WebhookSecrets;
-use crate::inventory::{Offer, PaymentRef, ProviderId, RefundRef, Verdict};
+use crate::inventory::{Money, Offer, PaymentRef, ProviderId, RefundRef, Verdict};
 use api::{Form, StripeApi};
 use async_trait::async_trait;
 use axum::http::HeaderValue;
@@ -156,12 +156,26 @@ impl Provider for Stripe {
         ProviderId::Stripe
     }
 
+    /// Amounts in currencies with three decimals end in 0 there.
+    fn check_amount(&self, amount: i64, code: &str) -> Result<(), String> {
+        if shared::currencies::exponent(code) == Some(3) && amount % 10 != 0 {
+            return Err(format!(
+                "Stripe takes amounts in {code} only with a 0 as the third decimal"
+            ));
+        }
+        Ok(())
+    }
+
     /// One that was made without its secret being told to anyone cannot be paid, so that another
     /// may be made after a failure.
     async fn offer(&self, payment: &PaymentRef) -> Answer<Offer> {
-        let currency = payment.amount.currency.as_str().to_ascii_lowercase();
+        let Money { amount, currency } = payment.amount;
+        if let Err(why) = self.check_amount(amount, currency.as_str()) {
+            return Answer::Refused(why);
+        }
+        let currency = currency.as_str().to_ascii_lowercase();
         let form = Form::default()
-            .with("amount", payment.amount.amount)
+            .with("amount", amount)
             .with("currency", currency)
             .with("capture_method", "manual")
             .with("automatic_payment_methods[enabled]", "true")

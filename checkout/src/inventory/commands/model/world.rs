@@ -142,6 +142,7 @@ impl World {
             layout: self.layout.clone(),
             version: 1,
             currency: rules.currency,
+            charges: rules.charges.clone(),
         };
         let states = self.seats.iter().map(|(state, _)| *state).collect();
         let stamp = VersionStamp {

@@ -1,0 +1,410 @@
+//! Fees and taxes of an event, and the lines of a price that are made of them.
+
+use super::model::SeatPrice;
+use super::money::{Currency, Money};
+use super::price_line::{LineKind, PriceLine};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// Largest number of fees, and of taxes, of an event.
+const CHARGES_MAX: usize = 10;
+const NAME_CHARS_MAX: usize = 100;
+/// Thousandths of a percent in one percent, and in the whole.
+const PERCENT: u32 = 1000;
+const WHOLE: u32 = 100 * PERCENT;
+
+/// A share from 0 to 100 percent, with up to three decimals. It is written as a decimal number in a
+/// string, such as `"19"` or `"8.875"`, so that no reader rounds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Percent(u32);
+
+impl Percent {
+    /// Parses a decimal number from 0 to 100 with up to three decimals.
+    pub fn parse(text: &str) -> Option<Percent> {
+        let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+        let is_number = |part: &str| {
+            (1..=3).contains(&part.len()) && part.bytes().all(|digit| digit.is_ascii_digit())
+        };
+        if !is_number(whole) || !is_number(decimals) {
+            return None;
+        }
+        let decimals: u32 = format!("{decimals:0<3}").parse().ok()?;
+        let share = whole.parse::<u32>().ok()? * PERCENT + decimals;
+        (share <= WHOLE).then_some(Percent(share))
+    }
+}
+
+impl TryFrom<String> for Percent {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Percent, &'static str> {
+        Percent::parse(&text)
+            .ok_or("a percentage is a number from 0 to 100 as text, such as \"7.5\"")
+    }
+}
+
+impl Serialize for Percent {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (whole, decimals) = (self.0 / PERCENT, self.0 % PERCENT);
+        let decimals = format!(".{decimals:03}");
+        let decimals = decimals.trim_end_matches('0').trim_end_matches('.');
+        serializer.serialize_str(&format!("{whole}{decimals}"))
+    }
+}
+
+/// A fee on top of the prices: a fixed amount, or a share of the price. What costs nothing bears no
+/// fee.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Fee {
+    /// Name that fans read, 1 to 100 characters.
+    #[schema(min_length = 1, max_length = 100)]
+    pub name: String,
+    /// Whether each ticket bears it, or each order once.
+    pub per: FeePer,
+    /// Fixed amount in minor units of the event's currency. Either this or `percent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0)]
+    pub amount: Option<i64>,
+    /// Share of the price of a ticket, or of the tickets of an order, in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>,
+        pattern = "^(100(\\.0{1,3})?|[0-9]{1,2}(\\.[0-9]{1,3})?)$")]
+    pub percent: Option<Percent>,
+}
+
+/// Bearer of a fee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FeePer {
+    /// Each ticket.
+    Ticket,
+    /// Each order.
+    Order,
+}
+
+/// A tax on tickets, fees, or both.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tax {
+    /// Name that fans read, 1 to 100 characters.
+    #[schema(min_length = 1, max_length = 100)]
+    pub name: String,
+    /// Rate in percent.
+    #[schema(value_type = String, pattern = "^(100(\\.0{1,3})?|[0-9]{1,2}(\\.[0-9]{1,3})?)$")]
+    pub percent: Percent,
+    /// Whether prices and fees contain it. Otherwise it comes on top of them.
+    pub included: bool,
+    /// Taxed amounts; tickets and fees if absent.
+    #[serde(default = "tickets_and_fees")]
+    #[schema(min_items = 1)]
+    pub on: Vec<Taxed>,
+}
+
+/// Amount that a tax is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Taxed {
+    /// The prices of the tickets.
+    Tickets,
+    /// The fees.
+    Fees,
+}
+
+fn tickets_and_fees() -> Vec<Taxed> {
+    vec![Taxed::Tickets, Taxed::Fees]
+}
+
+/// Policy for the fees of an order when it is refunded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderFeeRefund {
+    /// They are given back with the last seat of the order.
+    #[default]
+    LastSeat,
+    /// They are not given back.
+    Never,
+}
+
+/// Fees and taxes of an event.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct Charges {
+    /// Fees, at most 10.
+    pub fees: Vec<Fee>,
+    /// Taxes, at most 10.
+    pub taxes: Vec<Tax>,
+    /// Policy for the fees of an order when it is refunded.
+    pub order_fee_refund: OrderFeeRefund,
+}
+
+/// A line of a price, as it is stored with a hold or an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Line {
+    pub(super) kind: LineKind,
+    pub(super) name: String,
+    /// Category of the tickets that it is for; `None` if it is for the order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) category: Option<Arc<str>>,
+    pub(super) quantity: u32,
+    /// Amount for one of `quantity`, in minor units.
+    pub(super) unit: i64,
+    /// Whether other lines contain it, so that it is not added to the total.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) included: bool,
+    /// Whether it is kept when the order is refunded.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) kept: bool,
+}
+
+/// Lines of a hold or an order; `None` if there were neither fees nor taxes when it was held.
+pub(super) type Lines = Option<Arc<Vec<Line>>>;
+
+impl Line {
+    fn of(kind: LineKind, name: &str, unit: i64) -> Line {
+        Line {
+            kind,
+            name: name.to_owned(),
+            category: None,
+            quantity: 1,
+            unit,
+            included: false,
+            kept: false,
+        }
+    }
+
+    fn amount(&self) -> i64 {
+        self.unit * i64::from(self.quantity)
+    }
+
+    pub(super) fn show(&self, currency: Currency) -> PriceLine {
+        let money = |amount| Money { amount, currency };
+        PriceLine {
+            kind: self.kind,
+            name: self.name.clone(),
+            category: self.category.clone(),
+            quantity: self.quantity,
+            unit: money(self.unit),
+            amount: money(self.amount()),
+            included: self.included,
+        }
+    }
+}
+
+/// Seats of one category, which all have the same price.
+struct Group {
+    category: Arc<str>,
+    price: i64,
+    quantity: u32,
+}
+
+fn groups(seats: &[SeatPrice]) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for seat in seats {
+        let mut known = groups.iter_mut();
+        match known.find(|group| group.category == seat.category) {
+            Some(group) => group.quantity += 1,
+            None => groups.push(Group {
+                category: seat.category.clone(),
+                price: seat.price.amount,
+                quantity: 1,
+            }),
+        }
+    }
+    groups
+}
+
+/// Returns the lines of seats without fees and taxes: their prices.
+pub(super) fn ticket_lines(seats: &[SeatPrice], name: impl Fn(&str) -> String) -> Vec<Line> {
+    let line = |group: Group| Line {
+        category: Some(group.category.clone()),
+        quantity: group.quantity,
+        ..Line::of(LineKind::Ticket, &name(&group.category), group.price)
+    };
+    groups(seats).into_iter().map(line).collect()
+}
+
+impl Charges {
+    /// Returns whether there are neither fees nor taxes.
+    pub(super) fn are_none(&self) -> bool {
+        self.fees.is_empty() && self.taxes.is_empty()
+    }
+
+    /// Returns these fees and taxes with a change applied.
+    pub(super) fn with(
+        &self,
+        fees: Option<Vec<Fee>>,
+        taxes: Option<Vec<Tax>>,
+        order_fee_refund: Option<OrderFeeRefund>,
+    ) -> Charges {
+        Charges {
+            fees: fees.unwrap_or_else(|| self.fees.clone()),
+            taxes: taxes.unwrap_or_else(|| self.taxes.clone()),
+            order_fee_refund: order_fee_refund.unwrap_or(self.order_fee_refund),
+        }
+    }
+
+    /// Returns the lines of these seats: tickets, fees, taxes. What a ticket bears is rounded for one
+    /// ticket, so that it can be given back alone.
+    pub(super) fn lines(
+        &self,
+        seats: &[SeatPrice],
+        currency: Currency,
+        name: impl Fn(&str) -> String,
+    ) -> Vec<Line> {
+        let step = currency.step();
+        let mut lines = ticket_lines(seats, name);
+        let mut tickets = 0;
+        for group in groups(seats) {
+            tickets += group.price * i64::from(group.quantity);
+            let own = self.borne(FeePer::Ticket, group.price, step);
+            lines.extend(own.into_iter().map(|line| Line {
+                category: Some(group.category.clone()),
+                quantity: group.quantity,
+                ..line
+            }));
+        }
+        let is_kept = self.order_fee_refund == OrderFeeRefund::Never;
+        let own = self.borne(FeePer::Order, tickets, step);
+        lines.extend(own.into_iter().map(|line| Line {
+            kept: is_kept && !line.included,
+            ..line
+        }));
+        lines.sort_by_key(|line| (line.kind, line.included));
+        lines
+    }
+
+    /// Returns the lines of one ticket.
+    pub(super) fn ticket(&self, seat: &SeatPrice, name: &str) -> Vec<Line> {
+        let seats = std::slice::from_ref(seat);
+        let mut lines = self.lines(seats, seat.price.currency, |_| name.to_owned());
+        lines.retain(|line| line.category.is_some());
+        lines
+    }
+
+    /// Returns the fees and taxes that one ticket of this price bears, or an order of tickets whose
+    /// prices have this sum. The tax on the prices is on the tickets.
+    fn borne(&self, per: FeePer, price: i64, step: i64) -> Vec<Line> {
+        let mut lines = Vec::new();
+        for fee in self.fees.iter().filter(|fee| fee.per == per && price > 0) {
+            let share = |percent: Percent| portion(&[(price, percent.0, WHOLE)], step);
+            let amount = fee.percent.map(share).or(fee.amount).unwrap_or(0);
+            lines.push(Line::of(LineKind::Fee, &fee.name, amount));
+        }
+        let fees = lines.iter().map(Line::amount).sum();
+        let prices = if per == FeePer::Ticket { price } else { 0 };
+        for tax in &self.taxes {
+            let parts = [(Taxed::Tickets, prices), (Taxed::Fees, fees)];
+            let parts = parts.iter().filter(|(on, _)| tax.on.contains(on));
+            let parts: Vec<(i64, u32, u32)> = parts
+                .map(|(on, amount)| {
+                    let contained = if tax.included { self.included(*on) } else { 0 };
+                    (*amount, tax.percent.0, WHOLE + contained)
+                })
+                .collect();
+            lines.push(Line {
+                included: tax.included,
+                ..Line::of(LineKind::Tax, &tax.name, portion(&parts, step))
+            });
+        }
+        lines.retain(|line| line.unit > 0);
+        lines
+    }
+
+    /// Returns the sum of the rates of the taxes that such an amount contains.
+    fn included(&self, on: Taxed) -> u32 {
+        let taxes = self.taxes.iter();
+        let included = taxes.filter(|tax| tax.included && tax.on.contains(&on));
+        included.map(|tax| tax.percent.0).sum()
+    }
+
+    /// Returns the invalid fields, each with a reason.
+    pub(super) fn mistakes(&self, currency: Currency) -> Vec<(String, String)> {
+        let mut wrong = Vec::new();
+        let mut check = |is_fine: bool, field: String, why: String| {
+            if !is_fine {
+                wrong.push((field, why));
+            }
+        };
+        for (list, count) in [("fees", self.fees.len()), ("taxes", self.taxes.len())] {
+            let why = format!("at most {CHARGES_MAX}");
+            check(count <= CHARGES_MAX, list.to_owned(), why);
+        }
+        let name = format!("1 to {NAME_CHARS_MAX} characters, on one line");
+        let (most, step) = (currency.price_max(), currency.step());
+        for (at, fee) in self.fees.iter().enumerate() {
+            check(is_name(&fee.name), format!("fees[{at}].name"), name.clone());
+            let is_one = fee.amount.is_some() != fee.percent.is_some();
+            let why = "either amount or percent".to_owned();
+            check(is_one, format!("fees[{at}]"), why);
+            let is_amount = |amount: &i64| (0..=most).contains(amount) && amount % step == 0;
+            let why = match step {
+                1 => format!("0 to {most} minor units"),
+                step => format!("0 to {most} minor units, in steps of {step}"),
+            };
+            let is_fine = fee.amount.as_ref().is_none_or(is_amount);
+            check(is_fine, format!("fees[{at}].amount"), why);
+        }
+        for (at, tax) in self.taxes.iter().enumerate() {
+            check(
+                is_name(&tax.name),
+                format!("taxes[{at}].name"),
+                name.clone(),
+            );
+            let why = "tickets, fees or both".to_owned();
+            let is_on = matches!(tax.on[..], [_]) || matches!(tax.on[..], [a, b] if a != b);
+            check(is_on, format!("taxes[{at}].on"), why);
+        }
+        wrong
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    let count = text.chars().count();
+    (1..=NAME_CHARS_MAX).contains(&count)
+        && !text.trim().is_empty()
+        && !text.chars().any(char::is_control)
+}
+
+/// Returns the sum of shares (an amount, times a numerator, by a denominator), rounded half up to a
+/// multiple of `step`.
+fn portion(shares: &[(i64, u32, u32)], step: i64) -> i64 {
+    let common: i128 = shares.iter().map(|(_, _, by)| i128::from(*by)).product();
+    let sum: i128 = shares
+        .iter()
+        .map(|(amount, times, by)| {
+            i128::from(*amount) * i128::from(*times) * (common / i128::from(*by))
+        })
+        .sum();
+    let unit = common * i128::from(step);
+    let steps = (2 * sum + unit) / (2 * unit);
+    i64::try_from(steps).unwrap_or(i64::MAX / step) * step
+}
+
+/// Returns the sum of the lines that are not contained in others.
+pub(super) fn total(lines: &[Line]) -> i64 {
+    let added = lines.iter().filter(|line| !line.included);
+    added.map(Line::amount).sum()
+}
+
+/// Returns what a seat costs with all that its ticket bears.
+pub(super) fn seat_total(lines: &Lines, seat: &SeatPrice) -> i64 {
+    let Some(lines) = lines else {
+        return seat.price.amount;
+    };
+    let own = lines
+        .iter()
+        .filter(|line| !line.included && line.category.as_ref() == Some(&seat.category));
+    own.map(|line| line.unit).sum()
+}
+
+/// Returns what is kept of an order when all of it is refunded.
+pub(super) fn kept(lines: &Lines) -> i64 {
+    let kept = lines.iter().flat_map(|lines| lines.iter());
+    kept.filter(|line| line.kept).map(Line::amount).sum()
+}
+
+#[cfg(test)]
+mod tests;
