@@ -189,7 +189,8 @@ pub(crate) fn plan(bytes: &[u8]) {
         assert!(layout.rows[seat.row as usize].contains(&(at as u32)));
         assert!((seat.category as usize) < layout.categories.len());
     }
-    let shown = layout.to_json(1, checkout::inventory::Currency::EUR);
+    let charges = checkout::inventory::Charges::default();
+    let shown = layout.to_json(1, checkout::inventory::Currency::EUR, &charges);
     assert_eq!(shown["capacity"], count);
     assert!(shown["size"]["width"].is_number() && shown["size"]["height"].is_number());
 }

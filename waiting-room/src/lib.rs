@@ -26,6 +26,7 @@ pub mod ticker;
 
 pub use app::{Checkout, Parts, Room};
 pub use gate::settings::GateSettings;
+pub use place::{find_place, keeps_socket, record_socket};
 
 use app::App;
 use axum::Router;

@@ -175,34 +175,72 @@ impl Room {
     ) -> Result<Option<Spot>, Refused> {
         find_place(&*self.line, event, pass, |pass| self.as_drawn(event, pass)).await
     }
+
+    /// Records a socket in the line, as [`record_socket`] does.
+    pub(crate) async fn record_socket(&self, event: &EventId, pass: &Pass) -> Option<Spot> {
+        record_socket(&*self.line, event, pass, |pass| self.as_drawn(event, pass)).await
+    }
 }
 
 /// Returns the place that a pass proves, restoring it if the line has lost it or has only an older
 /// one. `as_drawn` gives a pass from before the draw the number drawn since.
-pub(crate) async fn find_place(
+///
+/// # Errors
+/// As [`Line::place`] and [`Line::reenter`].
+pub async fn find_place(
     line: &dyn Line,
     event: &EventId,
     pass: &Pass,
     as_drawn: impl FnOnce(&Pass) -> Pass,
 ) -> Result<Option<Spot>, Refused> {
     let known = line.place(event, pass.visitor).await?;
-    if known.is_some_and(|spot| !spot.is_older_than(pass)) {
+    if known.is_some_and(|spot| !spot.may_rejoin()) {
         return Ok(known);
     }
-    let given_back = line.reenter(event, &as_drawn(pass)).await?;
+    let pass = as_drawn(pass);
+    if known.is_some_and(|spot| !spot.is_older_than(&pass)) {
+        return Ok(known);
+    }
+    let given_back = line.reenter(event, &pass).await?;
     Ok(given_back.or(known))
 }
 
-/// Returns whether the line knows that a place has the socket which an earlier answer found a place
-/// for: that was the same place, or the one with which the visitor was drawn. A visitor who joined
-/// again has a new place without a socket.
-pub(crate) fn keeps_socket(before: &Spot, now: &Spot, front: &LineView) -> bool {
-    let is_drawn_since = before.is_provisional && !now.is_provisional;
-    if is_drawn_since {
-        (1..=front.drawn).contains(&now.number)
-    } else {
-        now.number == before.number
+/// Records in the line that a socket for the place of a pass is open at this node, and returns the
+/// place; none if that has to be tried again. A place that the store has lost is given back first.
+pub async fn record_socket(
+    line: &dyn Line,
+    event: &EventId,
+    pass: &Pass,
+    as_drawn: impl FnOnce(&Pass) -> Pass,
+) -> Option<Spot> {
+    let recorded = line.back(event, pass.visitor).await.ok()?;
+    if recorded.is_none() {
+        drop(find_place(line, event, pass, as_drawn).await);
     }
+    recorded
+}
+
+/// Returns how many are ahead of a visitor who waits, by a view; none if the line has to be asked: the
+/// place may be over, or the draw has replaced its number. A view that is older than the place does not
+/// push the fan back.
+pub(crate) fn ahead_in(front: &LineView, spot: &Spot) -> Option<u64> {
+    let is_drawn_since = spot.is_provisional && !front.is_undrawn;
+    if spot.standing != VisitorState::Waiting || is_drawn_since {
+        return None;
+    }
+    let is_older = front.is_undrawn && !spot.is_provisional || front.numbers < spot.number;
+    if is_older {
+        return Some(spot.ahead);
+    }
+    let waits = front.alive.contains(spot.number);
+    waits.then(|| spot.ahead.min(front.alive.ahead(spot.number)))
+}
+
+/// Returns whether the line knows that a place has the socket which was recorded for an earlier answer.
+/// A visitor who joined again has a new place without a socket; after a draw it cannot be told whether
+/// its number is that of the new one.
+pub fn keeps_socket(before: &Spot, now: &Spot) -> bool {
+    (before.number, before.is_provisional) == (now.number, now.is_provisional)
 }
 
 /// Returns the URL that admitted fans are sent to.

@@ -8,7 +8,7 @@ use crate::hub::{EventHub, OpenSocket};
 use crate::instruments::ToldWait;
 use crate::line::{Life, LineView, Phase, Refused, Spot, VisitorState, Wait};
 use crate::pass::Pass;
-use crate::place::{Place, due_after, keeps_socket, told_wait};
+use crate::place::{Place, ahead_in, due_after, keeps_socket, told_wait};
 use axum::extract::{Extension, Path, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
@@ -228,15 +228,10 @@ impl FanSocket {
         }
         // Here and not in the handshake: a socket that never opened must not keep a place.
         if !self.is_recorded {
-            let back = self.room.line.back(&self.event, self.spot.visitor).await;
-            match back {
-                Ok(Some(spot)) => {
-                    self.spot = spot;
-                    self.is_recorded = true;
-                }
-                // The store has lost the place, which the pass gives back, for the next update.
-                Ok(None) => drop(self.room.find_place(&self.event, &self.pass()).await),
-                Err(_) => {}
+            let recorded = self.room.record_socket(&self.event, &self.pass()).await;
+            if let Some(spot) = recorded {
+                self.spot = spot;
+                self.is_recorded = true;
             }
         }
         let front = self.hub.front();
@@ -321,21 +316,13 @@ impl FanSocket {
     /// Updates the spot: from the bitmap while the fan waits, from the engine once their bit is
     /// cleared. Returns false when the place no longer exists.
     async fn refresh_spot(&mut self, front: &LineView) -> bool {
-        let number = self.spot.number;
-        let is_drawn_since = self.spot.is_provisional && !front.is_undrawn;
-        if !is_drawn_since && self.spot.standing == VisitorState::Waiting {
-            if front.alive.contains(number) {
-                // A view older than the engine's reply must not push the fan back.
-                self.spot.ahead = self.spot.ahead.min(front.alive.ahead(number));
-                return true;
-            }
-            if number > front.numbers {
-                return true;
-            }
+        if let Some(ahead) = ahead_in(front, &self.spot) {
+            self.spot.ahead = ahead;
+            return true;
         }
         match self.room.find_place(&self.event, &self.pass()).await {
             Ok(Some(spot)) => {
-                self.is_recorded &= keeps_socket(&self.spot, &spot, front);
+                self.is_recorded &= keeps_socket(&self.spot, &spot);
                 self.life = front.life;
                 self.spot = spot;
                 true

@@ -76,9 +76,15 @@ impl State {
         self.revision += 1;
     }
 
-    pub(super) fn give_beacon(&mut self, round: Round) {
-        self.memory.round.get_or_insert(round);
-        self.has_new_memory = true;
+    /// Stores the round of the beacon; returns false if the draw waits for another one.
+    pub(super) fn give_beacon(&mut self, round: Round) -> bool {
+        let named = self.settings.beacon.as_ref();
+        let is_named = named.is_some_and(|named| named.round == round.round);
+        if is_named {
+            self.memory.round.get_or_insert(round);
+            self.has_new_memory = true;
+        }
+        is_named
     }
 
     pub(super) fn draw(&self) -> Option<DrawState> {

@@ -378,8 +378,8 @@ impl Line for Embedded {
 
     async fn give_beacon(&self, event: &EventId, round: &Round) -> Result<(), Refused> {
         let round = round.clone();
-        self.step(event, move |state, _| state.give_beacon(round))
-            .await
+        let is_taken = self.step(event, move |state, _| state.give_beacon(round));
+        is_taken.await?.then_some(()).ok_or(Unavailable.into())
     }
 
     async fn drawn(

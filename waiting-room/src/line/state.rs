@@ -221,8 +221,9 @@ impl State {
     }
 
     pub(super) fn configure(&mut self, settings: EventSettings, now: Time) {
+        let is_another = settings.is_another_draw(&self.settings);
         let is_held = self.memory.outcome.is_some();
-        if settings.draws_again(is_held, self.numbers(), now) {
+        if is_another || settings.draws_again(is_held, self.numbers(), now) {
             self.memory.seed = shared::crypto::hex(&shared::crypto::random::<32>());
             self.memory.outcome = None;
             self.memory.round = None;

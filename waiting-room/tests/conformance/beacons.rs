@@ -8,7 +8,7 @@ use waiting_room::draw::{Beacon, Entry, Round, order};
 use waiting_room::line::{EventSettings, Order, Refused};
 
 /// Half a minute before round 123 of the beacon quicknet was published.
-const BEFORE_ROUND: Time = Time(1_692_803_703_000);
+pub(crate) const BEFORE_ROUND: Time = Time(1_692_803_703_000);
 
 #[tokio::test]
 async fn a_draw_with_a_beacon_waits_for_its_round() {

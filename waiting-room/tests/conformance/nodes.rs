@@ -5,6 +5,7 @@ use shared::ids::{EventId, VisitorId};
 use shared::time::Clock;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use waiting_room::find_place;
 use waiting_room::line::{Admission, EventSettings, Line, Redis, Spot};
 use waiting_room::pass::Pass;
 
@@ -91,11 +92,9 @@ impl Nodes {
 
     /// Looks up a fan who returns with a pass.
     pub(crate) async fn find(&self, at: usize, pass: &Pass) -> Option<Spot> {
-        let node = &self.nodes[at];
-        match node.place(&self.event, pass.visitor).await.unwrap() {
-            Some(spot) if !spot.is_older_than(pass) => Some(spot),
-            known => node.reenter(&self.event, pass).await.unwrap().or(known),
-        }
+        let node = &*self.nodes[at];
+        let found = find_place(node, &self.event, pass, |pass| *pass).await;
+        found.unwrap()
     }
 }
 

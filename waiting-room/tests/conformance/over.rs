@@ -29,7 +29,7 @@ fn changes(server: &testkit::Redis) -> u64 {
     count(server, "persistence", "rdb_changes_since_last_save:")
 }
 
-fn scripts(server: &testkit::Redis) -> u64 {
+pub(crate) fn scripts(server: &testkit::Redis) -> u64 {
     count(server, "commandstats", "cmdstat_evalsha:calls=")
 }
 

@@ -2,8 +2,8 @@
 //! store loses its data, the line is restored from this.
 
 use super::served::Served;
-use super::view_reply::{DrawStage, EventConstants, ViewReply};
-use crate::draw::unhex;
+use super::view_reply::{Definition, DrawStage, EventConstants, ViewReply};
+use crate::draw::{Round, unhex};
 use crate::line::bitmap::Snapshot;
 use crate::line::forecast::{Forecast, Forecaster, Observation};
 use crate::line::throughput::{Flow, Rates};
@@ -45,6 +45,16 @@ pub(super) struct Returning {
     pub(super) number: Number,
 }
 
+/// An order that this node has drawn.
+pub(super) struct DrawnOrder {
+    /// Outcome of the draw (JSON).
+    pub(super) outcome: String,
+    /// Visitors by their numbers, those drawn first.
+    pub(super) visitors: Vec<VisitorId>,
+    /// How many of them were drawn; the others came later.
+    pub(super) entries: usize,
+}
+
 /// A view, and the time at which this node requested it.
 #[derive(Clone)]
 pub(super) struct Fetched {
@@ -73,6 +83,9 @@ pub(super) struct LineCache {
     pub(super) seats_at: Time,
     /// None before the first view.
     pub(super) draw: Option<DrawStage>,
+    /// The order of the last draw that this node has held, which a store that loses it just then has
+    /// told to no other.
+    pub(super) order: Option<Arc<DrawnOrder>>,
     /// The number after the last that takes part in the draw, once it is fixed; else 0.
     pub(super) draw_last: u64,
     /// Number of nodes that tick this line.
@@ -170,6 +183,14 @@ impl LineCache {
         }
     }
 
+    /// Has the store told that a visitor's socket closed while it was told that it is open: it may
+    /// have heard of the close first.
+    pub(super) fn note_if_left(&mut self, visitor: VisitorId) {
+        if !self.connected.contains_key(&visitor) {
+            self.leaving.insert(visitor);
+        }
+    }
+
     /// Records that a visitor asked for their place in vain.
     pub(super) fn hear(&mut self, visitor: VisitorId) {
         if self.heard.len() < HEARD_MAX {
@@ -196,10 +217,21 @@ impl LineCache {
         self.served.record(&Spot { slot, ..*spot });
     }
 
-    /// Records that the settings were changed.
-    pub(super) fn configure(&mut self, settings: EventSettings, changed_at: Time) {
-        self.settings = Some(Arc::new(settings));
-        self.changed_at = changed_at;
+    /// Records that the settings were changed, and with them perhaps the draw.
+    pub(super) fn configure(&mut self, definition: Definition, draw: DrawStage) {
+        self.define(definition);
+        self.draw = Some(draw);
+    }
+
+    fn define(&mut self, definition: Definition) {
+        if self.constants.drawn != definition.constants.drawn {
+            // The draw gave out numbers anew.
+            self.numbers = 0;
+            self.served = Served::default();
+        }
+        self.settings = Some(Arc::new(definition.settings));
+        self.changed_at = definition.changed_at;
+        self.constants = definition.constants;
     }
 
     /// Returns the newest settings known.
@@ -231,14 +263,7 @@ impl LineCache {
         asked_at: Instant,
     ) -> Option<Arc<LineView>> {
         if let Some(definition) = reply.definition.take() {
-            if self.constants.drawn != definition.constants.drawn {
-                // The draw gave out numbers anew.
-                self.numbers = 0;
-                self.served = Served::default();
-            }
-            self.settings = Some(Arc::new(definition.settings));
-            self.changed_at = definition.changed_at;
-            self.constants = definition.constants;
+            self.define(definition);
         }
         let settings = self.settings.clone()?;
         let forecast = self.observe(&reply, &settings);
@@ -376,6 +401,13 @@ impl LineCache {
         let since = total.since(&self.flow.total);
         self.flow.count(at, since);
         self.flow.total = total;
+    }
+
+    /// Returns the seed of the draw that waits for this round of its beacon; none if it waits for
+    /// another.
+    pub(super) fn seed_for(&self, round: &Round) -> Option<String> {
+        let named = self.settings()?.beacon.as_ref()?;
+        (named.round == round.round).then(|| self.constants.seed.clone())
     }
 
     /// Returns the state of the draw, if there is one.

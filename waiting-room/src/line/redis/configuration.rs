@@ -4,6 +4,7 @@ use super::event_line::EventLine;
 use super::policy::{field, json, policy};
 use super::reply::Status;
 use super::store::CallError;
+use super::view_reply::{Definition, DrawStage, EventConstants};
 use super::{registry, script};
 use crate::line::{EventSettings, Life, Order, Patch, Refused};
 use shared::group_commit::Unavailable;
@@ -58,26 +59,22 @@ impl EventLine {
                 }
                 return Err(Refused::Invalid(mistakes));
             }
-            let is_held = !self.cache().constants.drawn.is_empty();
-            let draws_again = after.draws_again(is_held, view.numbers, view.at);
             let mut arguments = vec![json(&before), json(&after)];
-            arguments.push(i64::from(is_same_order && !draws_again).to_string());
+            let flags = [is_same_order, after.order == Order::Draw];
+            arguments.extend(flags.map(|flag| i64::from(flag).to_string()));
+            arguments.push(seed());
             arguments.extend(policy(&after));
-            if !is_same_order || draws_again {
-                arguments.extend(field("draw", i64::from(after.order == Order::Draw)));
-            }
-            if draws_again {
-                for name in ["drawn", "beacon"] {
-                    arguments.extend([name.to_owned(), String::new()]);
-                }
-                arguments.extend(field("has_beacon", 0));
-                arguments.extend(["seed".to_owned(), seed()]);
-            }
             let arguments: Vec<&[u8]> = arguments.iter().map(String::as_bytes).collect();
             match self.caller.call(&script::CONFIGURE, &arguments).await {
                 Ok(reply) => {
-                    let changed_at = reply.fields().time("changed_at");
-                    self.cache().configure(after.clone(), changed_at);
+                    let fields = reply.fields();
+                    let definition = Definition {
+                        settings: after.clone(),
+                        changed_at: fields.time("changed_at"),
+                        constants: EventConstants::read(fields),
+                    };
+                    let draw = DrawStage::from_code(fields.number("draw"));
+                    self.cache().configure(definition, draw);
                     self.note_change(&before, view.at).await;
                     return Ok((before, after));
                 }

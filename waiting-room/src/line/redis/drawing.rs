@@ -2,6 +2,8 @@
 //! other names, and has it replace the order of arrival in one step. If the node dies or stalls,
 //! another takes over, and the first is refused when it wakes.
 
+use super::cache::DrawnOrder;
+use super::event_line::EventLine;
 use super::keys::CHUNK;
 use super::reply::{Reply, Status, bytes, list, number, visitor};
 use super::script;
@@ -40,16 +42,16 @@ struct Waiting {
 
 /// One attempt at a draw.
 struct Attempt {
-    caller: Arc<Caller>,
+    line: Arc<EventLine>,
     /// By which the store tells it from others.
     id: String,
 }
 
 /// Holds the draw unless another node is holding it. Returns true if it was held here or is over
 /// already.
-pub(super) async fn hold(caller: Arc<Caller>) -> Result<bool, CallError> {
+pub(super) async fn hold(line: Arc<EventLine>) -> Result<bool, CallError> {
     let id = shared::crypto::hex(&shared::crypto::random::<8>());
-    let attempt = Attempt { caller, id };
+    let attempt = Attempt { line, id };
     let begun = attempt.begin().await?;
     if begun.status != Status::Ok {
         return Ok(begun.status == Status::Over);
@@ -64,7 +66,7 @@ pub(super) async fn hold(caller: Arc<Caller>) -> Result<bool, CallError> {
 impl Attempt {
     async fn begin(&self) -> Result<Reply, CallError> {
         let arguments = [self.id.as_bytes()];
-        self.caller.call(&script::DRAW_BEGIN, &arguments).await
+        self.line.caller.call(&script::DRAW_BEGIN, &arguments).await
     }
 
     /// Shows that this attempt goes on, until another has the draw.
@@ -109,14 +111,23 @@ impl Attempt {
         let count = order.len().to_string();
         let connected = order.iter().filter(|one| one.owner != [0; OWNER]).count();
         let connected = connected.to_string();
-        let json = serde_json::to_vec(&outcome).unwrap_or_default();
+        let json = serde_json::to_string(&outcome).unwrap_or_default();
+        self.line.cache().order = Some(Arc::new(DrawnOrder {
+            outcome: json.clone(),
+            visitors: order.iter().map(|one| one.visitor).collect(),
+            entries,
+        }));
         let arguments = [
             self.id.as_bytes(),
             count.as_bytes(),
             connected.as_bytes(),
-            json.as_slice(),
+            json.as_bytes(),
         ];
-        let committed = self.caller.call(&script::DRAW_COMMIT, &arguments).await?;
+        let committed = self
+            .line
+            .caller
+            .call(&script::DRAW_COMMIT, &arguments)
+            .await?;
         match committed.status {
             Status::Ok => Ok(true),
             _ => Err(CallError::Busy),
@@ -137,7 +148,7 @@ impl Attempt {
 
     /// Reads the visitors who wait with the numbers after `from`.
     async fn read_page(&self, from: usize) -> Result<Vec<Waiting>, CallError> {
-        let keys = &self.caller.keys;
+        let keys = &self.line.caller.keys;
         let [first, last] = [from + 1, from + PAGE].map(|n| n.to_string());
         let words = [
             "ZRANGEBYSCORE",
@@ -176,7 +187,7 @@ impl Attempt {
     }
 
     async fn send(&self, words: &[&str]) -> Result<Value, CallError> {
-        let answer = self.caller.store.send(words.iter()).await;
+        let answer = self.line.caller.store.send(words.iter()).await;
         answer.map_err(|_| CallError::Away)
     }
 
@@ -224,7 +235,11 @@ impl Attempt {
         ];
         arguments.extend(some.iter().map(|one| one.visitor.to_string().into_bytes()));
         let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
-        let reply = self.caller.call(&script::DRAW_WRITE, &arguments).await?;
+        let reply = self
+            .line
+            .caller
+            .call(&script::DRAW_WRITE, &arguments)
+            .await?;
         Ok(reply.status)
     }
 }

@@ -445,7 +445,9 @@ impl Line for Redis {
     async fn give_beacon(&self, event: &EventId, round: &Round) -> Result<(), Refused> {
         let json = serde_json::to_vec(round).unwrap_or_default();
         let line = self.line(event);
-        let arguments = [json.as_slice()];
+        self.run(event, line.fetch_view()).await?;
+        let seed = line.cache().seed_for(round).ok_or(Unavailable)?;
+        let arguments = [json.as_slice(), seed.as_bytes()];
         let given = self.run(event, line.call(&script::BEACON, &arguments));
         given.await.map(drop)
     }

@@ -4,7 +4,7 @@
 --   admitted  written
 --   slots     read and written
 --   ended     read and written
---   past      written
+--   past      read and written
 --   codes     written
 --   log       written
 
@@ -61,7 +61,7 @@ end
 
 -- Returns what is stored of visitors who do not wait, for place_of.
 local function look_up_others(visitors)
-  return { slots = fields_of(keys.slots, visitors), ended = fields_of(keys.ended, visitors) }
+  return { visitors = visitors, slots = fields_of(keys.slots, visitors), ended = fields_of(keys.ended, visitors) }
 end
 
 -- Returns what is stored of visitors, for place_of.
@@ -99,10 +99,12 @@ local function place_of(found, i, is_exact)
     local number, name, undrawn = string.match(found.ended[i], '(%d+) (%a+)(.*)')
     local state = FINISHED
     while NAMES[state] ~= name do state = state + 1 end
-    -- A place that ended before the draw has no number after it. How one with a number ended, nodes
-    -- may have known better.
-    n = undrawn ~= '' and m.draw ~= 1 and m.draw ~= 2 and 0 or tonumber(number)
-    state = n > 0 and end_of(n) or state
+    -- A place that ended before a draw has no number after it, which may be another visitor's now. How
+    -- one with a number ended, nodes may have known better.
+    n = tonumber(number)
+    if undrawn ~= '' and call('HGET', keys.past, n) ~= found.visitors[i] then n = 0 end
+    if n == 0 then return { 'number', 0, 'state', state }, state, 0 end
+    state = end_of(n) or state
     place = { 'number', n, 'state', state }
   else
     return nil

@@ -100,6 +100,13 @@ impl EventLine {
     ) -> Result<Spot, Refused> {
         let PlaceReply { mut spot, is_exact } = place;
         if spot.standing == VisitorState::Waiting && !is_exact {
+            // A view of before the draw has another order.
+            let is_of_one_order = self.is_undrawn() == spot.is_provisional;
+            let from = if is_of_one_order {
+                from
+            } else {
+                Instant::now()
+            };
             Box::pin(self.fetch_view_since(from)).await?;
             spot.ahead = self.cache().ahead(spot.number);
         }
@@ -182,12 +189,17 @@ impl EventLine {
         if is_of_no_use || !self.is_earlier(pass.life) || pass.number > NUMBERS_MAX {
             return Ok(None);
         }
+        // The store has lost their socket as well.
+        let is_connected = self.cache().connected.contains_key(&pass.visitor);
         let unit = Unit {
             is_provisional: Some(pass.is_provisional),
-            is_connected: Some(false),
+            is_connected: Some(is_connected),
             ..Unit::with(pass.visitor, pass.number)
         };
         let answer = self.run(REENTER, Units::One(unit)).await?;
+        if is_connected {
+            self.cache().note_if_left(pass.visitor);
+        }
         let value = answer.units.first();
         let Some(place) = value.and_then(|value| PlaceReply::read(pass.visitor, value)) else {
             return Ok(None);

@@ -31,8 +31,9 @@
 -- ARGV[15] when the seats were counted (ms, 0: never)
 -- ARGV[16] when the line was last heard of, by the clock (ms)
 -- ARGV[17] by how many ms its own time was behind then
--- ARGV[18] how many of the words that follow are fields of the settings and their values in turn;
---   then those of the seats; then 12 words of counts that only rise
+-- ARGV[18] how many of the words that follow are fields of the settings and their values in turn, of
+--   which the first is the seed of the draw; then those of the seats; then 12 words of counts that only
+--   rise
 -- Returns life: identity of the store's life. {'over'} if the recovery is over, or the event is another
 -- one.
 local function field(name) return tonumber(call('HGET', keys.meta, name) or nil) or 0 end
@@ -45,15 +46,24 @@ end
 if call('HGET', keys.meta, 'run') ~= run then return { 'lost' } end
 if call('HGET', keys.meta, 'creation') ~= ARGV[4] or field('settle_until') == 0 then return { 'over' } end
 local seats, totals = 19 + ARGV[18], #ARGV - 11
-local is_current = tonumber(ARGV[12]) >= field('changed_at')
+local seed = call('HGET', keys.meta, 'seed')
 if tonumber(ARGV[12]) > field('changed_at') then
+  if seed and seed ~= ARGV[20] then
+    -- The organiser made another draw of the one that the store knows, while no visitor was in line.
+    call('HSET', keys.meta, 'draw', 0, 'drawn', '', 'beacon', '', 'has_beacon', 0, 'draw_last', 0)
+  end
+  seed = ARGV[20]
   call('HSET', keys.meta, 'changed_at', ARGV[12], unpack(ARGV, 19, seats - 1))
   if field('draw') ~= 3 then call('HSET', keys.meta, 'draw', math.min(1, ARGV[13])) end
 end
+-- Of another draw than that of the newest settings nothing counts.
+local is_current = seed == ARGV[20]
 if tonumber(ARGV[15]) > field('seats_at') then
   call('HSET', keys.meta, 'seats_at', ARGV[15], unpack(ARGV, seats, totals - 1))
 end
-if ARGV[14] ~= '' and field('has_beacon') == 0 then call('HSET', keys.meta, 'beacon', ARGV[14], 'has_beacon', 1) end
+if is_current and ARGV[14] ~= '' and field('has_beacon') == 0 then
+  call('HSET', keys.meta, 'beacon', ARGV[14], 'has_beacon', 1)
+end
 for i = totals, #ARGV, 2 do
   if tonumber(ARGV[i + 1]) > field(ARGV[i]) then call('HSET', keys.meta, ARGV[i], ARGV[i + 1]) end
 end
@@ -71,8 +81,7 @@ end
 local drawn = call('HGET', keys.meta, 'drawn') or ''
 if drawn == '' and ARGV[5] ~= '' and is_current then
   -- The store has lost the draw: all that it has is by the order of arrival. Fans return to the
-  -- numbers that they drew. (A draw that is to be held again since is not lost: that was a change of
-  -- settings.)
+  -- numbers that they drew.
   drawn = ARGV[5]
   call('UNLINK', keys.waiting, keys.alive, keys.cleared, keys.codes, keys.admitted, keys.slots, keys.past, keys.joined,
     keys.log)

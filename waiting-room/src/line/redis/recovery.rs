@@ -2,8 +2,9 @@
 //! it, and the places of connected fans are recorded again.
 
 use super::batch::{Unit, Units};
-use super::cache::LineCache;
+use super::cache::{DrawnOrder, LineCache};
 use super::event_line::EventLine;
+use super::keys::CHUNK;
 use super::operations::{AWAY, PLACE, REENTER};
 use super::policy::{json, policy};
 use super::registry::{self, Entry};
@@ -12,6 +13,7 @@ use super::script;
 use super::served::HeldSlot;
 use super::store::CallError;
 use crate::line::{Life, Refused};
+use futures_util::stream::{self, StreamExt as _};
 use redis::Value;
 use shared::group_commit::Unavailable;
 use shared::ids::VisitorId;
@@ -28,7 +30,7 @@ const SETTLE_MS: u32 = 5_000;
 const SETTLE_RESTARTED_MS: u32 = 30_000;
 /// Maximum number of slots reported in one call.
 const SLOTS_MAX: usize = 50;
-/// Calls under way at one time that tell who asked in vain.
+/// Calls under way at one time that tell who asked in vain, or the order of a draw.
 const CALLS_AT_ONCE: usize = 16;
 /// Number of slots read at once.
 const SCANNED: &str = "1000";
@@ -68,11 +70,14 @@ impl EventLine {
 
     /// Reports what this node knows to the store.
     pub(super) async fn report(&self) -> Result<Reported, Refused> {
-        let (arguments, calls) = {
+        let (arguments, calls, order) = {
             let cache = self.cache();
             // From here on no answer to a call that is under way adds to the report.
             self.caller.reports.fetch_add(1, Ordering::AcqRel);
-            (arguments(&cache).ok_or(Unavailable)?, slot_calls(&cache))
+            let order = cache.order.clone();
+            let order = order.filter(|order| order.outcome == cache.constants.drawn);
+            let arguments = arguments(&cache).ok_or(Unavailable)?;
+            (arguments, slot_calls(&cache), order)
         };
         let words: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
         let reply = self.caller.call(&script::RECOVER, &words).await;
@@ -81,6 +86,9 @@ impl EventLine {
             return Ok(Reported::Obsolete);
         }
         let life = Life::parse(&reply.fields().text("life")).ok_or(Unavailable)?;
+        if let Some(order) = order {
+            self.report_order(&order).await?;
+        }
         for words in &calls {
             let words: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
             let reply = self.caller.call(&script::RECOVER_SLOTS, &words).await;
@@ -89,6 +97,29 @@ impl EventLine {
             }
         }
         Ok(Reported::Taken(life))
+    }
+
+    /// Reports the order that this node has drawn, which the store and all other nodes may not have.
+    async fn report_order(&self, order: &DrawnOrder) -> Result<(), Refused> {
+        let chunks = order.visitors.chunks(CHUNK).enumerate();
+        let calls = chunks.map(|(chunk, some)| {
+            let drawn = order.entries.saturating_sub(chunk * CHUNK).min(some.len());
+            let mut words = vec![order.outcome.clone(), chunk.to_string(), drawn.to_string()];
+            words.extend(some.iter().map(VisitorId::to_string));
+            async move {
+                let words: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
+                self.caller.call(&script::RECOVER_DRAW, &words).await
+            }
+        });
+        let calls: Vec<_> = calls.collect();
+        let mut calls = stream::iter(calls).buffer_unordered(CALLS_AT_ONCE);
+        while let Some(reply) = calls.next().await {
+            // A long order may take longer than the recovery: fans of the rest show their passes.
+            if reply.map_err(Unavailable::from)?.status == Status::Over {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Reads all that the store has of the numbers that wait no more.
@@ -208,11 +239,8 @@ impl EventLine {
                 cache.returning.extend(returning);
                 return Some(false);
             }
-            // Sockets that closed meanwhile: the store may have heard that first.
             for one in returning {
-                if !cache.connected.contains_key(&one.visitor) {
-                    cache.leaving.insert(one.visitor);
-                }
+                cache.note_if_left(one.visitor);
             }
             return Some(true);
         }
@@ -255,8 +283,8 @@ fn arguments(cache: &LineCache) -> Option<Vec<Vec<u8>>> {
     } else {
         SETTLE_MS
     };
-    let mut settings = vec!["settings".to_owned(), json(definition)];
-    settings.extend(["seed".to_owned(), constants.seed.clone()]);
+    let mut settings = vec!["seed".to_owned(), constants.seed.clone()];
+    settings.extend(["settings".to_owned(), json(definition)]);
     settings.extend(policy(definition));
     let mut arguments: Vec<Vec<u8>> = vec![
         Life::hex(Life::random().store).into(),

@@ -175,6 +175,8 @@ pub(super) static RECOVER: LazyLock<Script> = LazyLock::new(|| {
 });
 pub(super) static RECOVER_SLOTS: LazyLock<Script> =
     LazyLock::new(|| on_line("recover_slots", &[include_str!("recover_slots.lua")]));
+pub(super) static RECOVER_DRAW: LazyLock<Script> =
+    LazyLock::new(|| on_line("recover_draw", &[include_str!("recover_draw.lua")]));
 pub(super) static REENTER: LazyLock<Script> = LazyLock::new(|| {
     on_line(
         "reenter",

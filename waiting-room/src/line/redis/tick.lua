@@ -44,7 +44,9 @@ if is_lost then
   -- record all sockets again; everyone else has away_seconds for the next sign of life.
   m.known, m.connected, m.return_by, m.return_chunk = m.numbers, 0, now + m.away_ms, 0
   call('UNLINK', keys.told, keys.owners, keys.deadlines, keys.aways, keys.reaping)
+  -- A draw that was under way is held anew: whoever still holds it may have read what is lost.
   if m.draw == 2 then m.draw = 1 end
+  call('HDEL', keys.meta, 'draw_by')
   -- The last batch may be among the lost writes: the next one is due a full span from now.
   m.last_batch, m.owed = clock, 0
   call('HSET', keys.meta, 'run', run, 'life', m.life)

@@ -227,15 +227,15 @@ impl EventLine {
 
     /// Holds the draw unless this node is holding it already; returns whether it was over within
     /// [`DRAW_WAIT`]. A longer one continues in the background.
-    async fn hold_draw(&self) -> bool {
+    async fn hold_draw(self: &Arc<EventLine>) -> bool {
         if self.is_drawing.swap(true, Ordering::AcqRel) {
             return false;
         }
-        let (caller, is_drawing) = (self.caller.clone(), self.is_drawing.clone());
+        let (line, is_drawing) = (self.clone(), self.is_drawing.clone());
         // Ends by itself: every read and write is bounded in time and number. A failed draw is
         // started again by a later tick.
         let task = tokio::spawn(async move {
-            let outcome = drawing::hold(caller).await;
+            let outcome = drawing::hold(line).await;
             is_drawing.store(false, Ordering::Release);
             if let Err(error) = outcome {
                 tracing::warn!(?error, "draw not finished by this node");

@@ -68,6 +68,17 @@ pub(super) struct EventConstants {
     pub(super) drawn: String,
 }
 
+impl EventConstants {
+    /// Reads what a reply has of them.
+    pub(super) fn read(fields: Fields<'_>) -> EventConstants {
+        EventConstants {
+            seed: fields.text("seed"),
+            beacon: fields.text("beacon"),
+            drawn: fields.text("drawn"),
+        }
+    }
+}
+
 /// Stage of a draw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DrawStage {
@@ -155,7 +166,7 @@ impl ViewReply {
                 settings => Some(Definition {
                     settings: serde_json::from_slice(settings).ok()?,
                     changed_at: fields.time("changed_at"),
-                    constants: constants(fields),
+                    constants: EventConstants::read(fields),
                 }),
             },
             replaced: fields.list("replaced").iter().filter_map(visitor).collect(),
@@ -170,14 +181,6 @@ fn changes(fields: Fields<'_>) -> Vec<Change> {
         Change::read(number, std::str::from_utf8(bytes(&pair[1])).ok()?)
     });
     read.flatten().collect()
-}
-
-fn constants(fields: Fields<'_>) -> EventConstants {
-    EventConstants {
-        seed: fields.text("seed"),
-        beacon: fields.text("beacon"),
-        drawn: fields.text("drawn"),
-    }
 }
 
 /// Reads the phase of a reply.

@@ -123,10 +123,24 @@ impl Crowd {
     pub(super) fn node_died(&mut self, node: usize, now_ms: u64) {
         self.forget_vain(node);
         for fan in &mut self.fans {
-            if fan.socket.take_if(|socket| socket.node == node).is_some() {
-                fan.heard_ms = now_ms;
+            if fan
+                .socket
+                .as_ref()
+                .is_some_and(|socket| socket.node == node)
+            {
+                fan.close(now_ms);
             }
         }
+    }
+
+    /// Returns the visitors whose sockets are open at a node in one of its lives.
+    pub(super) fn connected(&self, node: usize, life: u64) -> Vec<VisitorId> {
+        let is_there = |fan: &&Fan| {
+            let socket = fan.socket.as_ref();
+            socket.is_some_and(|socket| (socket.node, socket.life) == (node, life))
+        };
+        let fans = self.fans.iter().filter(is_there);
+        fans.map(|fan| fan.visitor).collect()
     }
 
     /// Records that a node cannot reach the store, or has reached it again.
@@ -186,7 +200,14 @@ impl Crowd {
         }
         self.take(at, spot, history);
         let fan = &mut self.fans[at];
-        (fan.heard_ms, fan.vain) = (times.now_ms, None);
+        // The node tells the store of it after the draw.
+        let is_deaf = history.has_drawn_since(times.asked_ms);
+        let heard_ms = fan.vain.map_or(fan.heard_ms, |vain| vain.heard_ms);
+        fan.vain = is_deaf.then_some(Vain {
+            node: times.node,
+            heard_ms,
+        });
+        fan.heard_ms = times.now_ms;
         fan.told_ms = times.asked_ms;
         fan.unknown.missed = false;
         fan.clock_ms = times.clock_ms();

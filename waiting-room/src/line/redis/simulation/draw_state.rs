@@ -1,5 +1,6 @@
 //! A draw as the store has it.
 
+use crate::line::EventSettings;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -19,6 +20,8 @@ pub(super) struct Draw {
     pub(super) outcome: Arc<[u8]>,
     /// Round of the beacon as JSON; empty without one.
     pub(super) beacon: Arc<[u8]>,
+    /// Settings of the event as JSON.
+    settings: Arc<[u8]>,
     needs_beacon: bool,
 }
 
@@ -37,11 +40,17 @@ impl Draw {
             (&mut self.seed, "seed"),
             (&mut self.outcome, "drawn"),
             (&mut self.beacon, "beacon"),
+            (&mut self.settings, "settings"),
         ] {
             if **kept != *text(name) {
                 *kept = text(name).into();
             }
         }
+    }
+
+    /// Returns the settings of the event.
+    pub(super) fn settings(&self) -> Option<EventSettings> {
+        serde_json::from_slice(&self.settings).ok()
     }
 
     /// Returns whether numbers are still to be drawn.

@@ -91,6 +91,10 @@ pub(super) fn check_order(before: &Stored, after: &Stored) -> Result<Vec<Visitor
     let seed = std::str::from_utf8(&before.draw.seed).ok();
     let seed = seed.and_then(draw::unhex).ok_or("the draw has no seed")?;
     let round: Option<Round> = serde_json::from_slice(&before.draw.beacon).ok();
+    let named = before.draw.settings().and_then(|settings| settings.beacon);
+    if round.as_ref().map(|round| round.round) != named.map(|named| named.round) {
+        return Err(format!("the draw was held with {round:?}"));
+    }
     let randomness = round.and_then(|round| draw::unhex_all(&round.randomness));
     let order = draw::order(&seed, &randomness.unwrap_or_default(), &entries);
     let drawn = order.iter().map(|at| entered[*at as usize]);

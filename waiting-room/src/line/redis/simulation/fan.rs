@@ -6,7 +6,7 @@ use crate::hub::EventHub;
 use crate::line::redis::Redis;
 use crate::line::{Claimed, Joined, Line as _, LineView, Refused, Spot, VisitorState};
 use crate::pass::Pass;
-use crate::place::{find_place, keeps_socket};
+use crate::place::{ahead_in, find_place, keeps_socket, record_socket};
 use shared::ids::{EventId, VisitorId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,10 +30,15 @@ pub(super) struct Door {
 }
 
 impl Door {
-    /// Forgets the event and ends its sockets.
+    /// Forgets the event and ends its sockets, of which the line is told as of others.
     pub(super) fn forget(&self) {
         *self.hub.lock() = None;
         *self.list.lock() = None;
+        let connected = self.world.lock().crowd.connected(self.node, self.life);
+        for visitor in connected {
+            let door = self.clone();
+            tokio::spawn(async move { door.line.away(&door.event, visitor).await });
+        }
         let now_ms = self.world.now_ms();
         self.world.lock().crowd.node_died(self.node, now_ms);
     }
@@ -104,6 +109,7 @@ impl Visit {
 
     fn times(&self) -> Times {
         Times {
+            node: self.door.node,
             asked_ms: self.asked_ms,
             now_ms: self.door.world.now_ms(),
             clocks_ms: [self.asked_clock_ms, self.door.world.clock_ms()],
@@ -139,19 +145,22 @@ impl Visit {
         }
     }
 
+    /// Returns a pass of before the draw with the number drawn since, if the node has the list.
+    fn as_drawn(&self, pass: &Pass) -> Pass {
+        let list = self.door.list.lock();
+        let drawn = list.as_ref().filter(|_| pass.is_provisional);
+        let number = drawn.and_then(|list| list.get(&pass.visitor).copied());
+        number.map_or(*pass, |number| Pass {
+            number,
+            is_provisional: false,
+            ..*pass
+        })
+    }
+
     /// Finds the place of a pass.
     async fn find_place(&self, pass: &Pass) -> Result<Option<Spot>, Refused> {
-        let as_drawn = |pass: &Pass| {
-            let list = self.door.list.lock();
-            let drawn = list.as_ref().filter(|_| pass.is_provisional);
-            let number = drawn.and_then(|list| list.get(&pass.visitor).copied());
-            number.map_or(*pass, |number| Pass {
-                number,
-                is_provisional: false,
-                ..*pass
-            })
-        };
-        find_place(&**self.line(), self.event(), pass, as_drawn).await
+        let line = &**self.line();
+        find_place(line, self.event(), pass, |pass| self.as_drawn(pass)).await
     }
 
     /// Counts the request as a sign of life where the store is away.
@@ -227,10 +236,7 @@ impl Visit {
     pub(super) async fn close(self) {
         let visitor = self.fan().visitor;
         let now_ms = self.door.world.now_ms();
-        self.change(|fan| {
-            fan.socket = None;
-            fan.heard_ms = now_ms;
-        });
+        self.change(|fan| fan.close(now_ms));
         let _ = self.line().away(self.event(), visitor).await;
     }
 
@@ -249,15 +255,13 @@ impl Visit {
             return;
         };
         if !socket.is_recorded {
-            let back = self.line().back(self.event(), socket.spot.visitor).await;
-            match back {
-                Ok(Some(spot)) => {
-                    self.tell_socket(&spot);
-                    socket.spot = spot;
-                    socket.is_recorded = true;
-                }
-                Ok(None) => drop(self.find_place(&socket.pass).await),
-                Err(_) => {}
+            let as_drawn = |pass: &Pass| self.as_drawn(pass);
+            let line = &**self.line();
+            let recorded = record_socket(line, self.event(), &socket.pass, as_drawn).await;
+            if let Some(spot) = recorded {
+                self.tell_socket(&spot);
+                socket.spot = spot;
+                socket.is_recorded = true;
             }
         }
         let Some(hub) = self.door.hub.lock().clone() else {
@@ -282,15 +286,9 @@ impl Visit {
     /// their bit is cleared. Returns false when the place no longer exists.
     async fn refresh(&self, socket: &mut FanSocket, front: &LineView) -> bool {
         let spot = socket.spot;
-        let is_drawn_since = spot.is_provisional && !front.is_undrawn;
-        if !is_drawn_since && spot.standing == VisitorState::Waiting {
-            if front.alive.contains(spot.number) {
-                socket.spot.ahead = spot.ahead.min(front.alive.ahead(spot.number));
-                return true;
-            }
-            if spot.number > front.numbers {
-                return true;
-            }
+        if let Some(ahead) = ahead_in(front, &spot) {
+            socket.spot.ahead = ahead;
+            return true;
         }
         // A socket of a place that is over asks now and then whether the fan has joined again; here
         // it does so once they have.
@@ -301,7 +299,7 @@ impl Visit {
         match self.find_place(&socket.pass).await {
             Ok(Some(found)) => {
                 self.tell_socket(&found);
-                socket.is_recorded &= keeps_socket(&spot, &found, front);
+                socket.is_recorded &= keeps_socket(&spot, &found);
                 socket.spot = found;
                 socket.pass = self.pass_of(&found).unwrap_or(socket.pass);
                 true

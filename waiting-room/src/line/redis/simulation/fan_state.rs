@@ -31,7 +31,7 @@ pub(super) struct FanSocket {
     pub(super) is_cut_off: bool,
 }
 
-/// A request while the store did not answer.
+/// A request while the store did not answer, or was in the middle of a draw.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Vain {
     pub(super) node: usize,
@@ -96,6 +96,13 @@ impl Fan {
         })
     }
 
+    /// Closes the socket, which is a sign of life if its node can tell the store of it.
+    pub(super) fn close(&mut self, now_ms: u64) {
+        if self.socket.take().is_some_and(|socket| !socket.is_cut_off) {
+            self.heard_ms = now_ms;
+        }
+    }
+
     /// Returns whether a place is newer than what the fan was told, or the same.
     pub(super) fn is_behind(&self, spot: &Spot) -> bool {
         match (self.is_provisional, spot.is_provisional) {
@@ -121,9 +128,10 @@ impl Fan {
     }
 }
 
-/// Times of an answer.
+/// Times of an answer, and the node that gave it.
 #[derive(Clone, Copy)]
 pub(super) struct Times {
+    pub(super) node: usize,
     /// When it was asked for, in ms since the beginning.
     pub(super) asked_ms: u64,
     /// Now.

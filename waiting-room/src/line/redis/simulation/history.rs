@@ -1,5 +1,6 @@
 //! The store's past: visitors it admitted and when, visitors who waited, numbers that were drawn.
 
+use super::draw_state::UNDER_WAY;
 use super::fan_state::Fan;
 use super::stored::{Part, Stored};
 use shared::ids::VisitorId;
@@ -24,6 +25,8 @@ pub(super) struct History {
     drawn: Option<BTreeMap<VisitorId, u64>>,
     /// Visitors in the published list; the others of the order came later.
     entries: u64,
+    /// When the store was in the middle of a draw last, in ms since the beginning.
+    drawing_ms: Option<u64>,
     /// When the store lost data, in ms since the beginning; none if it never did.
     lost_ms: Option<u64>,
 }
@@ -47,7 +50,7 @@ impl History {
         self.drawn = Some(order.into_iter().zip(1..).collect());
     }
 
-    /// Records that the store has lost a draw of which no one was told.
+    /// Records that the store has lost a draw of which no one was told, or that it is to be held again.
     pub(super) fn forget_draw(&mut self) {
         self.drawn = None;
     }
@@ -71,6 +74,12 @@ impl History {
         }
     }
 
+    /// Returns whether the store was in the middle of a draw since then.
+    pub(super) fn has_drawn_since(&self, at_ms: u64) -> bool {
+        self.drawing_ms
+            .is_some_and(|drawing_ms| drawing_ms >= at_ms)
+    }
+
     /// Records that the store lost data.
     pub(super) fn lose(&mut self, at_ms: u64) {
         self.lost_ms = Some(at_ms);
@@ -92,8 +101,11 @@ impl History {
         counts.any(|count| count == ahead)
     }
 
-    /// Records who waits.
+    /// Records who waits, and whether the store is in the middle of a draw.
     pub(super) fn remember(&mut self, at_ms: u64, after: &Stored) {
+        if after.draw.stage == UNDER_WAY {
+            self.drawing_ms = Some(at_ms);
+        }
         let last = self.moments.back();
         if last.is_none_or(|last| !last.waiting.is(&after.waiting)) {
             let waiting = after.waiting.clone();

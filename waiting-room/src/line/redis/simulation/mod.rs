@@ -33,8 +33,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Steps of a run.
 const STEPS: usize = 200;
-/// Runs beside the other tests. `.ci/test` makes ten thousand, `.ci/test-long` more.
+/// Runs beside the other tests. `.ci/test` makes a thousand, `.ci/test-long` more.
 const RUNS: u64 = 300;
+/// Runs of a thousand that have a draw.
+const DRAWS: u64 = 350;
 
 /// Returns a number that the environment names.
 #[expect(
@@ -59,7 +61,7 @@ fn faults() -> Vec<Fault> {
 }
 
 /// The scripts on a line.
-fn all_scripts() -> [&'static script::Script; 24] {
+fn all_scripts() -> [&'static script::Script; 25] {
     [
         &script::CREATE,
         &script::TICK,
@@ -79,6 +81,7 @@ fn all_scripts() -> [&'static script::Script; 24] {
         &script::CONFIGURE,
         &script::RECOVER,
         &script::RECOVER_SLOTS,
+        &script::RECOVER_DRAW,
         &script::REENTER,
         &script::DRAW_BEGIN,
         &script::DRAW_WRITE,
@@ -184,8 +187,7 @@ fn no_seeded_run_of_the_simulation_breaks_a_promise() {
     let mode = Mode {
         faults: faults(),
         steps: STEPS,
-        // None unless asked for: of the runs with draws, some still break a promise.
-        draws: number("FAIRLINE_DRAWS").unwrap_or(0),
+        draws: number("FAIRLINE_DRAWS").unwrap_or(DRAWS),
         ..Mode::default()
     };
     if let Some(seed) = number("FAIRLINE_SEED") {
@@ -214,7 +216,7 @@ fn a_seed_of_the_simulation_always_gives_the_same_run() {
     let mode = Mode {
         faults: faults(),
         steps: STEPS,
-        draws: 350,
+        draws: DRAWS,
         ..Mode::default()
     };
     for seed in 0..20 {

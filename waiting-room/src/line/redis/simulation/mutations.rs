@@ -271,8 +271,8 @@ pub(super) const MUTATIONS_OF_DRAWS: &[Mutation] = &[
         "if m.draw == 1 then place[",
     ),
     in_draws(
-        "undrawn ~= '' and m.draw ~= 1 and m.draw ~= 2 and 0 or tonumber",
-        "tonumber",
+        "if undrawn ~= '' and call('HGET', keys.past, n)",
+        "if false and call('HGET', keys.past, n)",
     ),
     in_draws("stage <= 3, m.draw == 1 and 1 or 0", "stage <= 3, 0"),
     in_draws(" .. (m.draw == 1 and ' undrawn' or '')", ""),

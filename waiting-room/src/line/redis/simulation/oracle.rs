@@ -198,6 +198,12 @@ impl Oracle {
 
     /// Checks what a step does to the draw.
     fn check_draw(&mut self, step: &Step<'_>, before: &Stored, after: &Stored, crowd: &mut Crowd) {
+        if step.name == "configure"
+            && after.draw.stage == TO_BE_HELD
+            && before.draw.stage != TO_BE_HELD
+        {
+            self.history.forget_draw();
+        }
         if !before.draw.is_undrawn() || before.is_settling || after.is_settling {
             return;
         }
@@ -361,7 +367,7 @@ fn wrong_place(place: &[Reply], after: &Stored) -> Option<String> {
         ));
     }
     let is_undrawn = integer(place, "is_provisional") == Some(1);
-    if is_undrawn != after.draw.is_undrawn() {
+    if number > 0 && is_undrawn != after.draw.is_undrawn() {
         let stage = after.draw.stage;
         return Some(format!(
             "number {number} in stage {stage} of the draw, undrawn: {is_undrawn}"

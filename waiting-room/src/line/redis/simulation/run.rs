@@ -1,11 +1,12 @@
 //! One run: a plan carried out step by step, and the verdict.
 
 use super::crowd::Crowd;
+use super::draw_state::HELD;
 use super::drawn::{self, DrawPlan};
 use super::fan::{Door, Visit, eject};
 use super::fan_state::Fan;
 use super::node::Node;
-use super::plan::{Mode, Plan};
+use super::plan::{Fault, Mode, Plan};
 use super::wire::Wires;
 use super::world::{Recorded, World};
 use crate::line::{EventSettings, Line as _, Patch, VisitorState};
@@ -425,6 +426,11 @@ impl Run {
         let is_waited_for = self.has_lost_lately();
         if stored.draw.is_undrawn() && is_late && !stored.is_sold_out() && !is_waited_for {
             return Some("the draw is due and not held".to_owned());
+        }
+        let is_clock_true = !self.plan.faults.contains(&Fault::ClockBack);
+        let opens_later = stored.sale_at > store_ms && is_clock_true;
+        if stored.draw.stage == HELD && stored.numbers == 0 && opens_later {
+            return Some("a draw among no visitors is not to be held again".to_owned());
         }
         let inner = self.world.lock();
         if inner.crowd.excuse.is_some() {

@@ -440,8 +440,10 @@ impl Inner {
         found.cloned().unwrap_or_default()
     }
 
-    /// Forgets the event, which was deleted.
+    /// Forgets the event, which was deleted. The store does not go back to it: of two events of one
+    /// name nothing tells which was the later one.
     pub(super) fn begin_anew(&mut self, now_ms: u64) {
+        self.past.clear();
         self.oracle.begin_anew();
         self.crowd.begin_anew(now_ms);
     }
