@@ -6,6 +6,7 @@ use async_rs::traits::Reactor;
 use async_rs::util::RuntimeParts;
 use async_rs::{Runtime, Tokio};
 use futures_util::Stream;
+use futures_util::TryFutureExt as _;
 use futures_util::io::{AsyncRead, AsyncWrite};
 use rustls::pki_types::ServerName;
 use std::io::{self, Read, Write};
@@ -83,6 +84,6 @@ impl Reactor for Sockets {
         &self,
         address: SocketAddr,
     ) -> impl Future<Output = io::Result<AmqpStream>> + Send + 'static {
-        async move { TcpStream::connect(address).await.map(boxed) }
+        TcpStream::connect(address).map_ok(boxed)
     }
 }

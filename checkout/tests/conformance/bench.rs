@@ -154,6 +154,16 @@ impl Client {
 }
 
 impl Bench {
+    /// Refunds some seats, or all, and returns what went back and the order.
+    pub(crate) async fn refund(&self, order: &Order, seats: Option<&[&str]>) -> (i64, Order) {
+        let seats = seats.map(|seats| seats.iter().map(|seat| (*seat).to_owned()).collect());
+        let inventory = &self.seats;
+        let begun = inventory.begin_refund_of(&self.event, &order.id, seats);
+        let refund = begun.await.unwrap();
+        let amount = refund.refund.as_ref().unwrap().amount;
+        (amount, inventory.refunded(&refund).await.unwrap())
+    }
+
     /// Sweeps, and takes the payments that the provider is to be asked about.
     pub(crate) async fn due(&self) -> Vec<PaymentRef> {
         self.take(|state| state != PaymentState::Refunding).await

@@ -24,16 +24,6 @@ impl Bench {
     async fn set(&self, rules: RulesPatch) {
         self.seats.set_rules(&self.event, rules).await.unwrap();
     }
-
-    /// Refunds some seats, or all, and returns what went back and the order.
-    async fn refund(&self, order: &Order, seats: Option<&[&str]>) -> (i64, Order) {
-        let seats = seats.map(|seats| seats.iter().map(|seat| (*seat).to_owned()).collect());
-        let inventory = &self.seats;
-        let begun = inventory.begin_refund_of(&self.event, &order.id, seats);
-        let refund = begun.await.unwrap();
-        let amount = refund.refund.as_ref().unwrap().amount;
-        (amount, inventory.refunded(&refund).await.unwrap())
-    }
 }
 
 /// Returns the name, the number and the sum of each line.

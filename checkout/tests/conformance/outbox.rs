@@ -39,13 +39,6 @@ impl Bench {
         }
     }
 
-    pub(crate) async fn refund(&self, order: &Order, seats: Option<&[&str]>) {
-        let seats = seats.map(|seats| seats.iter().map(|seat| (*seat).to_owned()).collect());
-        let begun = self.seats.begin_refund_of(&self.event, &order.id, seats);
-        let refund = begun.await.unwrap();
-        self.seats.refunded(&refund).await.unwrap();
-    }
-
     /// Has the store refuse tickets, or take them again.
     fn refuse_tickets(&self, are_refused: bool) {
         let postgres = if are_refused {

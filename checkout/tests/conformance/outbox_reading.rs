@@ -49,7 +49,7 @@ async fn transactions_with_events_of_an_order_hold_its_row_one_after_the_other()
         };
         tokio::pin!(refunding);
         tokio::select! {
-            () = &mut refunding => panic!("it did not wait"),
+            _ = &mut refunding => panic!("it did not wait"),
             () = waiting => {}
         }
         other.run("commit").await;
