@@ -6,6 +6,13 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use std::sync::Arc;
 
+/// Chooses the implementation of TLS for libraries that ask the process for one, so that it does not
+/// depend on the features of other crates. Repeating it does no harm.
+pub fn choose_provider() {
+    // It fails if it was chosen before, which is the same one.
+    let _ = default_provider().install_default();
+}
+
 /// Returns the configuration of a client that checks certificates against these authorities.
 pub fn client_config(roots: RootCertStore) -> ClientConfig {
     ClientConfig::builder_with_provider(Arc::new(default_provider()))

@@ -297,7 +297,7 @@ mod tests {
             ("kafka://", "host 1 is not"),
             ("kafka://a:1,b:x", "host 2 is not"),
             ("kafka://a:0", "host 1 is not"),
-            ("nats://u:ses/ame@host", "is not host:port"),
+            ("nats://u:ses/ame@host", "nothing comes behind"),
             ("nats://host/sesame", "nothing comes behind"),
             ("kafka://sesame@host", "needs a password"),
             ("nats://host?sasl=plain", "is for Kafka"),

@@ -20,7 +20,8 @@ pub(crate) async fn operations(stage: &Stage) -> Vec<(Method, String, Value)> {
             .replace("{visitor}", "1")
             .replace("{order}", "ord_strict_x")
             .replace("{hold}", "hold_strict_x")
-            .replace("{payment}", "pay_strict_x");
+            .replace("{payment}", "pay_strict_x")
+            .replace("{number}", "X-1");
         assert!(
             !path.contains('{'),
             "{path} has a placeholder that this test does not know"

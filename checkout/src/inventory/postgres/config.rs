@@ -1,5 +1,6 @@
 //! Parses `FAIRLINE_INVENTORY`: the URLs of one or more databases, with their replicas.
 
+use shared::tls_client::choose_provider;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{ConnectOptions as _, Error};
 use std::fs::File;
@@ -64,6 +65,7 @@ impl Variables {
 /// # Errors
 /// A sentence for the operator, without a password.
 pub(super) fn parse(text: &str) -> Result<Vec<DatabaseConfig>, String> {
+    choose_provider();
     parse_with(text, &Variables::read())
 }
 

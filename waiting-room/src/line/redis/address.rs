@@ -10,7 +10,7 @@ use redis::{
     Client, ConnectionAddr, IntoConnectionInfo as _, RedisError, TlsCertificates, TlsMode,
 };
 use shared::ids::EventId;
-use shared::tls_client::read_pem_file;
+use shared::tls_client::{choose_provider, read_pem_file};
 use std::time::Duration;
 use url::form_urlencoded;
 
@@ -100,10 +100,7 @@ fn parse(url: &str) -> Result<Address, String> {
         _ => return Err(unknown()),
     };
     if has_tls {
-        // Chooses the implementation of TLS here, so that it does not depend on the features of
-        // other crates. It fails if another store of this process has chosen already, which is the
-        // same.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        choose_provider();
     }
     Ok(Address {
         servers,

@@ -4,7 +4,6 @@
 --   meta     read
 --   waiting  read and written
 --   ended    written
---   past     written
 --   drawn    written
 -- and those of head.lua, numbers.lua, places.lua
 -- ARGV[1] now in ms (0: the store's clock)
