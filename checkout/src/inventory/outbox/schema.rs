@@ -118,7 +118,7 @@ pub fn asyncapi() -> Value {
         (format!("publish_{name}"), operation)
     });
     json!({
-        "asyncapi": "3.0.0",
+        "asyncapi": "3.1.0",
         "info": {"title": "Fairline events", "version": env!("CARGO_PKG_VERSION"), "description": ABOUT},
         "defaultContentType": "application/json",
         "channels": channels.collect::<Map<_, _>>(),
