@@ -27,7 +27,7 @@ export function priceLines(lines) {
   });
 }
 
-/** What one ticket of a category costs, with the fees and taxes that it bears. @param {any} category */
+/** The price of one ticket of a category, with its fees and taxes. @param {any} category */
 export const ticketPrice = (category) => money(category.total);
 
 /**

@@ -55,7 +55,7 @@ pub(crate) struct OrganiserOrder {
     state: String,
     #[schema(value_type = Vec<SeatPrice>)]
     seats: Arc<Vec<SeatPrice>>,
-    /// What the total is made of, as in `Order`.
+    /// Lines of the price, as in `Order`.
     lines: Vec<PriceLine>,
     total: Money,
     /// Null for viewers, and once erased.
@@ -169,7 +169,7 @@ struct OrganiserOrderDetails {
     seats: Vec<OrderSeat>,
     /// All attempts to pay it, the first one first.
     payments: Vec<PaymentDetails>,
-    /// What a refund of everything that is left gives back: without the fees that are kept.
+    /// Amount that a refund of everything left would give back, without the fees that are kept.
     refundable: Money,
 }
 

@@ -107,7 +107,7 @@ pub struct Invoice {
     pub seller: String,
     /// Tax number of the seller.
     pub tax_id: Option<String>,
-    /// What it is for; none for money that was given back for no seat that is named.
+    /// Its lines; none for money that was given back without naming seats.
     pub lines: Vec<PriceLine>,
     /// Amount that was paid, or given back.
     pub total: Money,

@@ -179,7 +179,7 @@ pub struct Hold {
     /// The seats.
     #[schema(value_type = Vec<SeatPrice>)]
     pub seats: Arc<Vec<SeatPrice>>,
-    /// What the total is made of: tickets, fees, taxes.
+    /// Lines of the price: tickets, fees, taxes. Those that are not included make the total.
     #[serde(default)]
     pub lines: Vec<PriceLine>,
     /// Sum of the lines that are not included in others.
@@ -279,7 +279,7 @@ pub struct Order {
     /// The seats.
     #[schema(value_type = Vec<SeatPrice>)]
     pub seats: Arc<Vec<SeatPrice>>,
-    /// What the total is made of: tickets, fees, taxes.
+    /// Lines of the price: tickets, fees, taxes. Those that are not included make the total.
     #[serde(default)]
     pub lines: Vec<PriceLine>,
     /// Sum of the lines that are not included in others.

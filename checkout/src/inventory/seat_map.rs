@@ -29,7 +29,7 @@ pub struct PublishedLayout {
     pub version: u32,
     /// Currency of the prices.
     pub currency: Currency,
-    /// What is added to the prices.
+    /// Fees and taxes on the prices.
     pub charges: Charges,
 }
 

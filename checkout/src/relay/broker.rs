@@ -10,7 +10,7 @@ pub(super) const CONNECT: Duration = Duration::from_secs(5);
 /// cannot be relied on: rskafka's does not end a request to a broker that died.
 pub(super) const PUBLISH: Duration = Duration::from_secs(10);
 
-/// What became of a message: `Ok` once the broker has acknowledged it.
+/// Outcome of a message: `Ok` once the broker has acknowledged it.
 pub(super) type Outcome = Result<(), Failure>;
 
 /// A message broker. Each call ends by itself, also where the broker never answers.
@@ -35,7 +35,7 @@ pub(super) struct Failure {
     pub(super) detail: String,
 }
 
-/// What follows from a failure.
+/// Consequence of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FailureKind {
     /// The broker does not answer, or takes nothing for the moment.

@@ -32,7 +32,7 @@ pub(super) struct Relay<'a> {
     unroutable: Option<Failure>,
 }
 
-/// What a round has done.
+/// Outcome of a round.
 pub(super) enum Round {
     /// There may be more to send.
     Sent,

@@ -137,7 +137,7 @@ pub struct EventPayload {
     pub seating: Option<SeatingSummary>,
 }
 
-/// What an event has to sell.
+/// Seats and prices of an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SeatingSummary {
     /// Number of seats.

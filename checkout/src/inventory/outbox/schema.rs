@@ -6,7 +6,7 @@ use super::{
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-/// Where schemas that others refer to are in an OpenAPI or AsyncAPI document.
+/// Path of shared schemas in an OpenAPI or AsyncAPI document.
 const COMPONENTS: &str = "#/components/schemas/";
 
 /// Schema of a payload, and those that it refers to, by name.

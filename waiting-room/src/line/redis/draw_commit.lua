@@ -30,7 +30,7 @@ end
 call('ZADD', keys.joined, ARGV[4], math.floor(clock / 1000))
 local count = tonumber(ARGV[4])
 m.draw, m.numbers, m.waiting, m.connected, m.head = 3, count, count, tonumber(ARGV[5]), 0
--- Who waited through a loss of data and gave no sign of life since may have drawn any number.
+-- A visitor who waited through a loss of data without a sign of life since may have drawn any number.
 m.known, m.return_chunk, m.draw_last = m.return_by ~= 0 and count or 0, 0, 0
 m.changes, m.revision = m.changes + 1, m.revision + 1
 -- Nodes tell of those who asked during the draw before any of these can be missed.
