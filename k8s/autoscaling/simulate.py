@@ -17,7 +17,7 @@ SOCKETS_OF_A_NODE = 18_000  # with a limit of 20,000 open files
 BYTES_OF_A_FAN = 3_947
 BYTES_AT_REST = 37_000_000  # resident, of the debug build; the real one takes less
 CORES_OF_A_FAN = 0.056 / 18_000  # waiting
-CORES_OF_A_JOIN = 2 / 21_700  # a second; with the load generator on the same cores
+CORES_OF_A_JOIN = 2 / 29_800  # a second; with the load generator on the same cores
 
 # The manifests (k8s/base/waiting-room.yaml, k8s/components/hpa, k8s/components/keda); the checks
 # compare them.

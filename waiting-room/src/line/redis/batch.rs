@@ -5,25 +5,19 @@
 use super::operations::Operation;
 use super::reply::Reply;
 use super::store::{CallError, Caller};
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
 use redis::Value;
 use shared::ids::VisitorId;
 use shared::metrics::writers;
 use shared::trace::Parent;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 
 /// Maximum number of requests queued for one line at this node.
 const QUEUE_MAX: usize = 20_000;
 /// Maximum number of units sent in one round trip.
 const ROUND_MAX: usize = 4_000;
-/// Number of queued requests that do not wait for the calls under way.
-const MANY: usize = 500;
-/// Number of calls under way at which they wait however many they are.
-const UNDER_WAY_MAX: usize = 8;
 /// Longest time that a request is retried during a draw or recovery.
 const PATIENCE: Duration = Duration::from_millis(4_000);
 const RETRY: Duration = Duration::from_millis(60);
@@ -115,19 +109,14 @@ struct Request {
 
 /// Handle to the task that sends the batches of one line.
 #[derive(Clone)]
-pub(super) struct Batches {
-    queue: mpsc::Sender<Request>,
-    /// Told when [`MANY`] requests or more are queued.
-    many: Arc<Notify>,
-}
+pub(super) struct Batches(mpsc::Sender<Request>);
 
 impl Batches {
     /// Starts the task that sends the batches of one line. It ends when the last handle is dropped.
     pub(super) fn start(caller: Arc<Caller>) -> Batches {
         let (send, receive) = mpsc::channel(QUEUE_MAX);
-        let many = Arc::<Notify>::default();
-        tokio::spawn(send_batches(caller, receive, many.clone()));
-        Batches { queue: send, many }
+        tokio::spawn(send_batches(caller, receive));
+        Batches(send)
     }
 
     /// Runs an operation on each unit, atomically for the units of one call, and retries while the
@@ -146,11 +135,7 @@ impl Batches {
                 trace: Parent::current(),
                 answer: send,
             };
-            let queued = self.queue.try_send(request);
-            queued.map_err(|_| CallError::Away)?;
-            if QUEUE_MAX - self.queue.capacity() >= MANY {
-                self.many.notify_one();
-            }
+            self.0.try_send(request).map_err(|_| CallError::Away)?;
             match answer.await.unwrap_or(Err(CallError::Away)) {
                 Err(CallError::Busy) if Instant::now() + RETRY < until => {
                     writers::LINE.retries.inc();
@@ -163,63 +148,44 @@ impl Batches {
     }
 }
 
-/// Sends batches until all handles are dropped.
-///
-/// Requests gather while calls are under way, and go out when these are over; or before, when so
-/// many are queued that neither Redis nor this node should wait for the other.
-async fn send_batches(caller: Arc<Caller>, mut queue: mpsc::Receiver<Request>, many: Arc<Notify>) {
-    let mut under_way = FuturesUnordered::new();
-    loop {
-        while !under_way.is_empty() && (queue.len() < MANY || under_way.len() >= UNDER_WAY_MAX) {
-            tokio::select! {
-                biased;
-                Some(()) = under_way.next() => {}
-                () = many.notified() => {}
+async fn send_batches(caller: Arc<Caller>, mut queue: mpsc::Receiver<Request>) {
+    while let Some(first) = queue.recv().await {
+        let mut units = first.units.all().len();
+        let mut batch = vec![first];
+        while units < ROUND_MAX {
+            let Ok(next) = queue.try_recv() else { break };
+            units += next.units.all().len();
+            batch.push(next);
+        }
+        writers::LINE.batch_requests.observe(batch.len() as f64);
+        let begun = Instant::now();
+        // Concurrent requests have no order among themselves; within one operation the order of
+        // arrival is kept.
+        batch.sort_by_key(|request| request.operation.id);
+        let mut calls = Vec::new();
+        while !batch.is_empty() {
+            let operation = batch[0].operation;
+            let mut count = 0;
+            let mut units = 0;
+            for request in &batch {
+                let fits = units + request.units.all().len() <= operation.units_max || count == 0;
+                if request.operation.id != operation.id || !fits {
+                    break;
+                }
+                units += request.units.all().len();
+                count += 1;
             }
+            let together: Vec<Request> = batch.drain(..count).collect();
+            calls.push(call(&caller, operation, together));
         }
-        let Some(first) = queue.recv().await else {
-            return;
-        };
-        for (operation, together) in gathered(first, &mut queue) {
-            under_way.push(call(caller.clone(), operation, together));
-        }
+        futures_util::future::join_all(calls).await;
+        let flight = begun.elapsed().as_secs_f64();
+        writers::LINE.flight_seconds.observe(flight);
     }
-}
-
-/// Takes what is queued as one batch, and returns its calls.
-fn gathered(first: Request, queue: &mut mpsc::Receiver<Request>) -> Vec<(Operation, Vec<Request>)> {
-    let mut units = first.units.all().len();
-    let mut batch = vec![first];
-    while units < ROUND_MAX {
-        let Ok(next) = queue.try_recv() else { break };
-        units += next.units.all().len();
-        batch.push(next);
-    }
-    writers::LINE.batch_requests.observe(batch.len() as f64);
-    // Concurrent requests have no order among themselves; within one operation the order of
-    // arrival is kept.
-    batch.sort_by_key(|request| request.operation.id);
-    let mut calls = Vec::new();
-    while !batch.is_empty() {
-        let operation = batch[0].operation;
-        let mut count = 0;
-        let mut units = 0;
-        for request in &batch {
-            let fits = units + request.units.all().len() <= operation.units_max || count == 0;
-            if request.operation.id != operation.id || !fits {
-                break;
-            }
-            units += request.units.all().len();
-            count += 1;
-        }
-        calls.push((operation, batch.drain(..count).collect()));
-    }
-    calls
 }
 
 /// Calls one script for several requests and hands each its share of the replies.
-async fn call(caller: Arc<Caller>, operation: Operation, requests: Vec<Request>) {
-    let begun = Instant::now();
+async fn call(caller: &Caller, operation: Operation, requests: Vec<Request>) {
     let mut words = Vec::new();
     for unit in requests.iter().flat_map(|request| request.units.all()) {
         unit.write(&mut words);
@@ -247,6 +213,4 @@ async fn call(caller: Arc<Caller>, operation: Operation, requests: Vec<Request>)
             }
         }
     }
-    let flight = begun.elapsed().as_secs_f64();
-    writers::LINE.flight_seconds.observe(flight);
 }

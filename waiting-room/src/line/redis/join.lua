@@ -15,79 +15,40 @@
 -- already had, 'refused' (because of the phase) or 'full'. {'busy'} during a draw or recovery.
 if m.settle_until > 0 or m.draw == 2 then return { 'busy' } end
 local asked = { unpack(ARGV, 3) }
-local found, first, stage = look_up_others(asked), m.numbers + 1, phase()
+local found, first, stage = look_up(asked), m.numbers + 1, phase()
 local is_open, is_undrawn = stage >= 1 and stage <= 3, m.draw == 1 and 1 or 0
 local waiting, given_out = m.waiting, m.numbers
-local answers, fresh, back = {}, {}, {}
+local answers, fresh, seen, back = {}, {}, {}, {}
 fix_entries(stage)
 -- The line may have 4,000,000 visitors at one time, and give out 40,000,000 numbers.
 local last = math.min(m.numbers + 4000000 - m.waiting - m.admitted - m.shopping, 40000000)
-
--- Gives a visitor the next number, to be written by `write_fresh`.
-local function give_number(visitor)
-  m.numbers = m.numbers + 1
-  fresh[#fresh + 1], fresh[#fresh + 2] = string.format('%d', m.numbers), visitor
-  return m.numbers
-end
-
--- Has those wait who were given a number, unless they wait already. Returns how many began to.
-local function write_fresh()
-  return call('ZADD', keys.waiting, 'NX', unpack(fresh))
-end
-
--- Gives all of them a number, as at the rush, when each is new: to look for each first takes half
--- as long again. Returns false, having changed nothing, if one has or had a place, or has none yet
--- and gets none.
-local function give_numbers_to_all()
-  if not is_open or m.numbers + #asked > last then return false end
-  for i in ipairs(asked) do
-    if found.slots[i] or found.ended[i] then return false end
+for i, visitor in ipairs(asked) do
+  local place, state, n
+  if seen[visitor] then
+    n, state = seen[visitor], nil
+    place = { 'number', n, 'state', WAITING, 'ahead', waiting + n - first, 'is_provisional', is_undrawn }
+  else
+    place, state, n = place_of(found, i, #asked <= 8)
   end
-  for i, visitor in ipairs(asked) do
-    answers[i] = give_number(visitor)
+  if place and (not state or state < FINISHED or state == EJECTED) then
+    if state == WAITING then set_deadline(n, now + m.away_ms) end
+    answers[i] = place
+  elseif not is_open then
+    answers[i] = 'refused'
+  elseif m.numbers >= last then
+    answers[i] = 'full'
+  else
+    m.numbers = m.numbers + 1
+    seen[visitor], answers[i] = m.numbers, m.numbers
+    fresh[#fresh + 1], fresh[#fresh + 2] = m.numbers, visitor
+    if place then back[#back + 1] = visitor end
   end
-  if write_fresh() == #asked then return true end
-  local scores = call('ZMSCORE', keys.waiting, unpack(asked))
-  for i, visitor in ipairs(asked) do
-    if tonumber(scores[i] or nil) >= first then call('ZREM', keys.waiting, visitor) end
-  end
-  m.numbers, answers, fresh = given_out, {}, {}
-  return false
 end
-
--- Gives each of them the place that they have, or a number if they may have one.
-local function give_each_a_place()
-  found.scores = call('ZMSCORE', keys.waiting, unpack(asked))
-  local seen = {}
-  for i, visitor in ipairs(asked) do
-    local place, state, n
-    if seen[visitor] then
-      n, state = seen[visitor], nil
-      place = { 'number', n, 'state', WAITING, 'ahead', waiting + n - first, 'is_provisional', is_undrawn }
-    else
-      place, state, n = place_of(found, i, #asked <= 8)
-    end
-    if place and (not state or state < FINISHED or state == EJECTED) then
-      if state == WAITING then set_deadline(n, now + m.away_ms) end
-      answers[i] = place
-    elseif not is_open then
-      answers[i] = 'refused'
-    elseif m.numbers >= last then
-      answers[i] = 'full'
-    else
-      seen[visitor] = give_number(visitor)
-      answers[i] = m.numbers
-      if place then back[#back + 1] = visitor end
-    end
-  end
-  if #fresh > 0 then write_fresh() end
-end
-
-if not give_numbers_to_all() then give_each_a_place() end
 if m.numbers > given_out then
   -- While no visitor is here, ticks do not keep when they were: the line's time goes on from now.
   if m.waiting + m.admitted + m.shopping == 0 then m.heard_at, m.unheard = clock, unheard end
   local count, deadline, chunks = m.numbers - given_out, now + m.away_ms, {}
+  call('ZADD', keys.waiting, unpack(fresh))
   set_alive(keys.alive, first, m.numbers)
   call('SETRANGE', keys.deadlines, given_out * 6, string.rep(struct.pack('>I6', deadline), count))
   for chunk = math.floor(given_out / CHUNK), math.floor((m.numbers - 1) / CHUNK) do

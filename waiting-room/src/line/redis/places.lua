@@ -59,16 +59,14 @@ local function fields_of(key, names)
   return call('EXISTS', key) == 1 and call('HMGET', key, unpack(names)) or {}
 end
 
--- Returns what is stored of visitors who do not wait, for place_of.
-local function look_up_others(visitors)
-  return { visitors = visitors, slots = fields_of(keys.slots, visitors), ended = fields_of(keys.ended, visitors) }
-end
-
 -- Returns what is stored of visitors, for place_of.
 local function look_up(visitors)
-  local found = look_up_others(visitors)
-  found.scores = call('ZMSCORE', keys.waiting, unpack(visitors))
-  return found
+  return {
+    visitors = visitors,
+    scores = call('ZMSCORE', keys.waiting, unpack(visitors)),
+    slots = fields_of(keys.slots, visitors),
+    ended = fields_of(keys.ended, visitors),
+  }
 end
 
 -- Marks a place whose number is only the order of arrival, before the draw.

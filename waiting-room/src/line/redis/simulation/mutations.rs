@@ -60,17 +60,14 @@ const fn in_draws_with(fault: Fault, from: &'static str, to: &'static str) -> Mu
 /// life, views, nodes, look-ups, recovery.
 pub(super) const MUTATIONS: &[Mutation] = &[
     always(
-        "  m.numbers = m.numbers + 1\n",
-        "  m.numbers = m.numbers + 2\n",
+        "    m.numbers = m.numbers + 1\n",
+        "    m.numbers = m.numbers + 2\n",
     ),
     always(
         "set_alive(keys.alive, first, m.numbers)",
         "set_alive(keys.alive, first + 1, m.numbers)",
     ),
-    always(
-        "call('ZADD', keys.waiting, 'NX', unpack(fresh))",
-        "#fresh / 2",
-    ),
+    always("  call('ZADD', keys.waiting, unpack(fresh))\n", ""),
     always(
         "m.waiting + count, m.t_joined + count",
         "m.waiting, m.t_joined + count",
