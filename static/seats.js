@@ -7,7 +7,7 @@ import { AVAILABLE, SeatMap, hue } from "./map.js";
 import { CardForm, declined } from "./payment.js";
 import { explain } from "./explain.js";
 import { placeOrder } from "./ordering.js";
-import { showPrice, ticketPrice } from "./price.js";
+import { showPrice, ticketPrice, ticketTotal } from "./price.js";
 import { placeOf, seatList } from "./seat-list.js";
 import { askPlace, isPassing, openSession, unlessUnused } from "./session.js";
 
@@ -62,7 +62,7 @@ function render() {
     hold?.seats ??
     [...chosen].map((id) => {
       const seat = map.byId.get(id);
-      return { id, price: layout.categories[seat.category].total };
+      return { id, price: ticketTotal(layout.categories[seat.category]) };
     });
   showPrice(order ?? hold, seats, layout);
   show("empty", !seats.length);
@@ -313,8 +313,9 @@ function watch() {
   });
 }
 
-/** Loads the page again if the seating plan is another one than it shows. */
+/** Loads the page again if the seating plan is another one than it shows. What is held has its price: its forms stay. */
 async function reloadIfReplaced() {
+  if (hold || order) return;
   const found = await call("GET", `${base}/seating`, { cache: "no-cache" }).catch(() => layout);
   if (JSON.stringify(found) !== JSON.stringify(layout)) location.reload();
 }
