@@ -333,7 +333,8 @@ async fn credit_notes_have_numbers_of_their_own_after_an_event_moved_to_another_
         let seat = order.seats[usize::from(numbers(&node, &order).await.len() > 1)]
             .id
             .clone();
-        let begun = node.begin_refund_of(&event(), &order.id, Some(vec![seat.to_string()]));
+        let event = event();
+        let begun = node.begin_refund_of(&event, &order.id, Some(vec![seat.to_string()]));
         node.refunded(&begun.await.unwrap()).await.unwrap();
     };
     refund().await;
