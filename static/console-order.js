@@ -177,7 +177,10 @@ function amountOf(details, sold, ids) {
   const left = total.amount - (refunded?.amount ?? 0);
   const named = sold.filter((seat) => ids?.includes(seat.id));
   if (!ids || named.length === sold.length) return money(details.refundable ?? { ...total, amount: left });
-  const sum = named.reduce((/** @type {number} */ sum, /** @type {any} */ seat) => sum + (seat.refund ?? seat.price).amount, 0);
+  const sum = named.reduce(
+    (/** @type {number} */ sum, /** @type {any} */ seat) => sum + (seat.refund ?? seat.price).amount,
+    0,
+  );
   return money({ ...total, amount: Math.min(sum, left) });
 }
 
