@@ -179,12 +179,12 @@ async fn a_visitor_finds_the_holds_again_that_are_not_paid_for_and_no_others() {
             .await
             .unwrap();
         bench.order(&ada, &ordered).await.unwrap();
-        let own = bench.seats.own_holds(ada, &event()).await.unwrap();
+        let own = bench.seats.own_holds(ada, &bench.event).await.unwrap();
         let ids: Vec<_> = own.iter().map(|hold| &hold.id).collect();
         assert_eq!(ids, [&ordered.id, &active.id]);
         assert_eq!(own[0].state, HoldState::Converted);
         assert_eq!(own[1], active);
-        let stranger = bench.seats.own_holds(Vec::new(), &event()).await;
+        let stranger = bench.seats.own_holds(Vec::new(), &bench.event).await;
         assert_eq!(stranger, Err(Refused::NoSession));
     }
 }
