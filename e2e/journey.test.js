@@ -425,7 +425,7 @@ test("the other pages hold no surprises", async () => {
   await visitor.getByRole("link", { name: "The front-page show" }).waitFor();
   await accessible(visitor, "the front page");
   await visitor.goto(`${server.url}/api/docs`);
-  await visitor.getByText("/api/v1/events/{event}/holds").waitFor();
+  await visitor.getByText("/api/v1/events/{event}/holds").first().waitFor();
   await accessible(visitor, "the API reader");
   await visitor.goto(`${server.url}/e/nothing-here`);
   await visitor.getByRole("heading", { name: "No such event" }).waitFor();

@@ -181,7 +181,7 @@ test("a payment that needs a look is settled with one click", async () => {
   const fan = await orderSeats("looked-at", 1);
   await tell("/_test/faults", { operation: "capture", fault: "refused" });
   await payWith(fan, PLAIN);
-  await fan.getByText("has to be looked at by the organiser").waitFor();
+  await fan.getByText("The organiser has to look at your payment.").waitFor();
   await accessible(fan, "a payment that needs a look");
   await shoot(fan, "stripe-in-review");
 
