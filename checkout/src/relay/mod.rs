@@ -12,6 +12,7 @@ mod amqp_stream;
 mod broker;
 #[cfg(test)]
 mod example;
+mod health;
 mod instruments;
 mod kafka;
 mod message;
@@ -23,6 +24,7 @@ mod round;
 mod window;
 
 pub(crate) use address::Address;
+pub(crate) use health::{LastRefusal, routes};
 pub(crate) use instruments::register;
 
 use crate::app::Shop;
@@ -94,6 +96,10 @@ async fn publish(shop: &Arc<Shop>, address: &Arc<Address>) {
         // While the store is away nothing new is known of the broker.
         if !matches!(round, Ok(Round::Unread)) {
             note_trouble(shop, address, round.as_ref().err().or(relay.unroutable()));
+        }
+        if let Some(failure) = relay.take_failure().or(round.as_ref().err().cloned()) {
+            let refusal = LastRefusal::new(shop.site.clock.now(), failure);
+            *shop.last_refusal.lock() = Some(refusal);
         }
         let wait = match round {
             Ok(Round::Sent) => Duration::ZERO,

@@ -39,6 +39,8 @@ pub(super) struct Relay<'a> {
     wave_rows: usize,
     /// Why events wait that the broker has no place for, while there are any.
     unroutable: Option<Failure>,
+    /// Last failure of a message, until it is taken.
+    failure: Option<Failure>,
 }
 
 /// Outcome of a round.
@@ -67,6 +69,7 @@ impl<'a> Relay<'a> {
             leased_at: None,
             wave_rows: WAVE_ROWS,
             unroutable: None,
+            failure: None,
         }
     }
 
@@ -96,6 +99,11 @@ impl<'a> Relay<'a> {
     /// Returns why events wait though the broker answers.
     pub(super) fn unroutable(&self) -> Option<&Failure> {
         self.unroutable.as_ref()
+    }
+
+    /// Takes the last failure of a message since it was last asked for.
+    pub(super) fn take_failure(&mut self) -> Option<Failure> {
+        self.failure.take()
     }
 
     /// Gives the leases back, so that another node need not wait until they end.
@@ -201,6 +209,7 @@ impl<'a> Relay<'a> {
             Err(failure) => failure,
         };
         count_failure(failure.kind);
+        self.failure = Some(failure.clone());
         match failure.kind {
             FailureKind::Away | FailureKind::Denied => return Some(failure),
             FailureKind::Unroutable => self.unroutable = Some(failure),
