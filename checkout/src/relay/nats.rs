@@ -211,3 +211,32 @@ fn failure(subject: &str, error: &PublishError) -> Failure {
         _ => Failure::new(FailureKind::Away, format!("NATS: {error}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::example::row;
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_acknowledged_counts_where_another_message_has_no_answer() {
+        let server = testkit::Nats::start();
+        let address = Address::parse(&format!("nats://{}", server.address())).unwrap();
+        let client = async_nats::connect(server.address()).await.unwrap();
+        // A subscriber takes the request, and never answers.
+        let _silent = client.subscribe("fairline.hold.>").await.unwrap();
+        let stream = Config {
+            name: "orders".to_owned(),
+            subjects: vec!["fairline.order.>".to_owned()],
+            ..Config::default()
+        };
+        let jetstream = async_nats::jetstream::new(client);
+        jetstream.create_stream(stream).await.unwrap();
+        let mut hold = row(2, "hold_1");
+        hold.event_type = "hold.expired".to_owned();
+        let rows = [row(1, "ord_1"), hold];
+        let messages = rows.map(|row| Message::of(&row, ""));
+        let outcomes = Nats::new(Arc::new(address)).publish(&messages).await;
+        assert_eq!(outcomes[0], Ok(()));
+        assert!(outcomes[1].as_ref().is_err_and(Failure::is_of_connection));
+    }
+}
