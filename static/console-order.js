@@ -171,6 +171,12 @@ function show(url, first) {
   atEnd(() => clearInterval(timer));
 }
 
+/** Name of a seat's category. @param {any} details @param {any} seat */
+function categoryOf(details, seat) {
+  const isOwn = (/** @type {any} */ line) => line.kind === "ticket" && line.category === seat.category;
+  return details.order.lines.find(isOwn)?.name ?? seat.category;
+}
+
 /** What a refund of these seats gives back; of all that are sold if none are named. @param {any} details @param {any[]} sold @param {string[] | null} ids */
 function amountOf(details, sold, ids) {
   const { total, refunded } = details.order;
@@ -208,7 +214,7 @@ function seatTable(details, chosen, refund) {
         type: "checkbox",
         checked: chosen.has(seat.id),
         disabled: seat.state !== "sold",
-        "aria-label": `Choose ${seat.id}`,
+        "aria-label": `Choose ${seat.label}`,
       });
       box.addEventListener("change", () => {
         chosen.has(seat.id) ? chosen.delete(seat.id) : chosen.add(seat.id);
@@ -216,8 +222,8 @@ function seatTable(details, chosen, refund) {
       });
       return [
         ...(mayChoose ? [make("td", {}, box)] : []),
-        make("td", {}, seat.id),
-        make("td", {}, seat.category),
+        make("td", {}, seat.label),
+        make("td", {}, categoryOf(details, seat)),
         make("td", {}, money(seat.price)),
         make("td", {}, seatStates[seat.state]),
       ];

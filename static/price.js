@@ -36,12 +36,15 @@ export const ticketPrice = (category) => money(category.total);
  * @param {any} held @param {any[]} seats @param {any} layout
  */
 export function showPrice(held, seats, layout) {
-  $("chosen").replaceChildren(...seats.map((seat) => row(seat.id, seat.price)));
+  $("chosen").replaceChildren(...seats.map((seat) => row(seat.label || seat.id, seat.price)));
   const lines = held?.lines.filter((/** @type {any} */ line) => line.kind !== "ticket") ?? [];
   $("lines").replaceChildren(...priceLines(lines));
+  $("summary").hidden = !seats.length;
   if (!seats.length) return;
   const amount = seats.reduce((sum, seat) => sum + seat.price.amount, 0);
   const fees = held || !amount ? [] : layout.order_fees;
   const plus = fees.map((/** @type {any} */ fee) => ` plus ${fee.name}`).join("");
   $("total").textContent = money(held?.total ?? { ...seats[0].price, amount }) + plus;
+  const count = seats.length === 1 ? "1 seat" : `${seats.length} seats`;
+  $("summary-text").textContent = `${count} · ${$("total").textContent}`;
 }

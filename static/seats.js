@@ -3,12 +3,15 @@
 import { $, call as send, clock, keep, kept, newKey, now, onWake, root, socket } from "./api.js";
 import { make } from "./make.js";
 import { loadCurrencies } from "./money.js";
-import { AVAILABLE, SeatMap, hue } from "./map.js";
+import { categoryOptions, legend } from "./legend.js";
+import { SeatMap } from "./map.js";
+import { MapCard } from "./map-card.js";
+import { AVAILABLE } from "./map-paint.js";
 import { CardForm, declined } from "./payment.js";
 import { explain } from "./explain.js";
 import { placeOrder } from "./ordering.js";
-import { showPrice, ticketPrice } from "./price.js";
-import { placeOf, seatList } from "./seat-list.js";
+import { showPrice } from "./price.js";
+import { freePlaces, placeOf, seatList, seatParts } from "./seat-list.js";
 import { askPlace, isPassing, openSession, unlessUnused } from "./session.js";
 
 const event = document.body.dataset.event || "";
@@ -37,17 +40,23 @@ const show = (/** @type {string} */ id, /** @type {boolean} */ is) => {
 const say = (/** @type {string} */ text) => {
   $("live").textContent = text;
 };
-const price = (/** @type {any} */ seat) => ticketPrice(layout.categories[seat.category]);
 
+/** Says what fans ask of a seat, or of an area. @param {any} seat */
+const partsOf = (seat) =>
+  seatParts(
+    seat,
+    layout,
+    seat.id ? (chosen.has(seat.id) ? "chosen" : states[seat.state]) : `${map.free(seat.area)} free`,
+  );
 /** @param {any} seat */
-function describe(seat) {
-  const state = chosen.has(seat.id) ? "chosen" : states[seat.state];
-  return `${placeOf(seat)}, ${layout.categories[seat.category].name}, ${price(seat)}, ${state}`;
-}
+const describe = (seat) => partsOf(seat).join(", ");
+
+/** Says where the seat of an id is. @param {string} id */
+const nameOf = (id) => (map?.byId.has(id) ? placeOf(map.byId.get(id)) : id);
 
 /** @param {any} problem */
 function fail(problem) {
-  $("problem").textContent = problem ? (typeof problem === "string" ? problem : explain(problem)) : "";
+  $("problem").textContent = problem ? (typeof problem === "string" ? problem : explain(problem, nameOf)) : "";
   show("problem", Boolean(problem));
 }
 
@@ -62,7 +71,7 @@ function render() {
     hold?.seats ??
     [...chosen].map((id) => {
       const seat = map.byId.get(id);
-      return { id, price: layout.categories[seat.category].total };
+      return { id, label: placeOf(seat), price: layout.categories[seat.category].total };
     });
   showPrice(order ?? hold, seats, layout);
   show("empty", !seats.length);
@@ -103,7 +112,7 @@ function choose(seat) {
   if (hold) return say("Give your seats back first to choose others.");
   if (chosen.has(seat.id)) chosen.delete(seat.id);
   else if (seat.state === AVAILABLE) chosen.add(seat.id);
-  else return say(`${seat.id} is ${states[seat.state]}`);
+  else return say(`${placeOf(seat)} is ${states[seat.state]}`);
   fail(null);
   say(describe(seat));
   render();
@@ -127,6 +136,14 @@ async function take(wish) {
     render();
     fail(p);
   }
+}
+
+/** Holds free places of an area. @param {any} area @param {number} quantity */
+function takePlaces(area, quantity) {
+  if (hold) return say("Give your seats back first to choose others.");
+  const places = freePlaces(map.seats, area, quantity);
+  if (!places) return fail("There are not that many places left there.");
+  take({ seats: places });
 }
 
 async function giveBack() {
@@ -240,7 +257,7 @@ const isWaiting = () => ["confirming", "needs_review"].includes(order?.state) ||
 function lose(id) {
   chosen.delete(id);
   render();
-  fail(`${id} was just taken by another fan.`);
+  fail(`${nameOf(id)} was just taken by another fan.`);
 }
 
 /** Tag of the layout that the states are of. @type {string | null} */
@@ -415,33 +432,20 @@ async function begin() {
   layout = seating;
   $("name").textContent = about.name;
   document.title = `Choose your seats · ${about.name}`;
+  const card = new MapCard($("map-card"));
   map = new SeatMap($("map"), layout, {
     onChoose: choose,
     say,
     describe,
+    onPoint: (at, x, y) => card.show(at && partsOf(at), x, y),
     onArea(area) {
       $("category").value = layout.categories[area.category].id;
       $("quantity").focus();
       say(`${area.name}: say how many, then find and hold.`);
     },
   });
-  $("legend").replaceChildren(
-    ...layout.categories.map((/** @type {any} */ category, /** @type {number} */ at) => {
-      const swatch = make("span", { className: "swatch" });
-      swatch.style.background = hue(at);
-      return make("li", {}, swatch, `${category.name} ${ticketPrice(category)}`);
-    }),
-    ...[
-      ["held", "held by another fan"],
-      ["taken", "gone"],
-      ["mine", "yours"],
-    ].map(([kind, text]) => make("li", {}, make("span", { className: `swatch ${kind}` }), text)),
-  );
-  $("category").append(
-    ...layout.categories.map((/** @type {any} */ c) =>
-      make("option", { value: c.id }, `${c.name} · ${ticketPrice(c)}`),
-    ),
-  );
+  $("legend").replaceChildren(...legend(layout));
+  $("category").append(...categoryOptions(layout));
   await refresh(seats);
   await resume();
   render();
@@ -480,7 +484,8 @@ $("zoom-out").addEventListener("click", () => map.zoom(1 / 1.4));
 $("fit").addEventListener("click", () => map.fit());
 $("as-list").addEventListener("click", () => {
   const on = $("list").hidden;
-  if (on) $("list").replaceChildren(...seatList(layout, map.seats, choose, draw));
+  if (on)
+    $("list").replaceChildren(...seatList(layout, map.seats, { onChoose: choose, onArea: takePlaces, onOpen: draw }));
   show("list", on);
   show("map-box", !on);
   $("as-list").setAttribute("aria-pressed", String(on));
