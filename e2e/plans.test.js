@@ -124,6 +124,19 @@ const spot = (page, id) =>
 test("a plan that is a picture is drawn as it is, and its seats are bought by the names on it", async () => {
   const fan = await enter("picture", { viewport: { width: 1280, height: 900 } });
   await accessible(fan, "a plan that is a picture");
+  // The table is where the plan has it, in its colour, and there is no stage but the plan's own.
+  const drawn = await fan.evaluate(async () => {
+    const layout = await (await fetch(`/api/v1/events/${document.body.dataset.event}/seating`)).json();
+    const canvas = /** @type {HTMLCanvasElement} */ (document.getElementById("map"));
+    const box = canvas.getBoundingClientRect();
+    const { width, height } = layout.size;
+    const scale = Math.min(box.width / (width + 3), box.height / (height + 3.5));
+    const table = layout.shapes.find((shape) => shape.text?.text === "37");
+    const x = (box.width - width * scale) / 2 + (table.x - table.ellipse[0] * 0.8) * scale;
+    const y = (box.height - height * scale) / 2 + table.y * scale;
+    return [layout.stage, ...canvas.getContext("2d").getImageData(x, y, 1, 1).data];
+  });
+  assert.deepEqual(drawn, [false, 0xd8, 0xc7, 0xa0, 255]);
   const at = await spot(fan, "p-C-9");
   await fan.mouse.move(0, 0);
   await fan.locator("#map").hover({ position: at });

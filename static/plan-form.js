@@ -57,6 +57,7 @@ export class PlanForm {
     if (inputs.length) {
       const amount = (/** @type {HTMLInputElement} */ { value }) => (value ? Math.round(Number(value) * 100) : null);
       const prices = Object.fromEntries([...inputs].map((input) => [input.dataset.category, amount(input)]));
+      if (![...inputs].some((input) => input.value)) throw new Error("Give the prices of the seating plan, below it.");
       return JSON.stringify({ plan: text, prices });
     }
     const plan = await this.preview();

@@ -46,6 +46,17 @@ async fn everything_is_there(seats: &Inventory) {
     let expected =
         expected.map(|(name, state, tickets)| (name.to_owned(), state.to_owned(), 9000, tickets));
     assert_eq!(shown, expected);
+    // They were sold before seats had labels.
+    for order in &orders {
+        let labels = order.seats.iter().map(|seat| &*seat.label);
+        assert!(
+            labels.clone().all(|label| label.starts_with("s, row ")),
+            "{labels:?}"
+        );
+        for ticket in order.tickets.iter().flatten() {
+            assert!(ticket.place.label.starts_with("s, row "));
+        }
+    }
     let sales = seats.sales(&event).await.unwrap();
     let seats_of = [sales.available, sales.held, sales.booked, sales.blocked];
     assert_eq!(seats_of, [2, 4, 4, 0]);

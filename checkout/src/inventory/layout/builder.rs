@@ -360,8 +360,3 @@ fn mean_distance(seats: &[LayoutSeat], focus: (f64, f64), count: f64) -> f64 {
         .map(|seat| neighbours::distance((seat.x, seat.y), focus));
     distances.sum::<f64>() / count
 }
-
-/// Rounds a position to hundredths of a seat's width.
-pub(super) fn round(value: f64) -> f64 {
-    (value * 100.0).round() / 100.0
-}

@@ -1,9 +1,9 @@
 //! A plan of seats with positions, as pretix's format and CSV have it, on its way to a layout.
 
 use super::additions::Additions;
-use super::builder::{Adjacency, Builder, NewSeat, round};
+use super::builder::{Adjacency, Builder, NewSeat};
 use super::findings::{Findings, Spot};
-use super::shapes::{Frame, Shape};
+use super::shapes::{Frame, Shape, round};
 use super::{Block, Category, Hints, Layout, Line, neighbours};
 use std::borrow::Cow;
 

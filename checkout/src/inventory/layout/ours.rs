@@ -1,8 +1,9 @@
 //! Plans in Fairline's own format: sections of rows, and areas of general admission.
 
 use super::additions::{ADDITIONS, Additions, category, finish_category};
-use super::builder::{Adjacency, Builder, NewSeat, round};
+use super::builder::{Adjacency, Builder, NewSeat};
 use super::findings::{Findings, Object, Spot, Where};
+use super::shapes::round;
 use super::{BLOCKS_MAX, Block, CATEGORIES_MAX, Category, Hints, Layout, Line, SEATS_MAX};
 use serde_json::Value;
 

@@ -1,6 +1,5 @@
 //! Areas of pretix's plans: what is drawn beside the seats. Stages, tables, texts.
 
-use super::builder::round;
 use super::findings::{Findings, Object, Where};
 use serde_json::{Map, Value, json};
 
@@ -244,4 +243,9 @@ pub(super) fn color(text: &str) -> Option<String> {
     };
     let is_known = text.strip_prefix('#').is_some_and(is_hex) || is_name || is_parts();
     is_known.then_some(text)
+}
+
+/// Rounds a position to hundredths of a seat's width.
+pub(super) fn round(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
 }
