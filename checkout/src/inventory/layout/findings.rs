@@ -243,7 +243,11 @@ impl Findings {
     pub(super) fn object<'v>(&mut self, value: &'v Value, at: Where<'_>) -> Option<&'v Object> {
         let object = value.as_object();
         if object.is_none() {
-            self.fault_at(at, "", "this is no object with names and values");
+            let why = match value {
+                Value::Array(_) => "an object is needed, not a list",
+                _ => "this is no object with names and values",
+            };
+            self.fault_at(at, "", why);
         }
         object
     }

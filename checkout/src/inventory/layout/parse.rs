@@ -200,7 +200,10 @@ fn open(text: &str, additions: &mut Additions, findings: &mut Findings) -> Resul
                 Ok(value) => value,
                 Err(list) => return Ok(list),
             },
-            Value::Array(plans) => only(plans)?,
+            Value::Array(_) => {
+                let why = "an object is needed, not a list";
+                return Err(refused("body", why.to_owned()));
+            }
             Value::Object(mut object) => {
                 if let Some(plan) = object.remove("plan") {
                     let nowhere = &|| Spot {

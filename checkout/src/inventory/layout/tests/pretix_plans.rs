@@ -140,7 +140,7 @@ fn malformed_parts_of_a_pretix_plan_are_told_in_words() {
         "row 5, seat without a number: this is no object",
         "zone 1, row 2: this is no object",
         "zone 1: areas is no list",
-        "zone 2: this is no object",
+        "zone 2: an object is needed, not a list",
         "Z, row 5, seat 4: a seat has an id of 1 to 100 characters",
     ] {
         assert!(reasons.contains(reason), "{reason}: {reasons}");
