@@ -5,7 +5,7 @@ import { api, atEnd, button, field, form, may, page, table } from "./console.js"
 import { invoiceList } from "./invoices.js";
 import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
-import { priceLines } from "./price.js";
+import { categoryName, priceLines } from "./price.js";
 
 const AGAIN_MS = 5000;
 
@@ -171,19 +171,16 @@ function show(url, first) {
   atEnd(() => clearInterval(timer));
 }
 
-/** Name of a seat's category. @param {any} details @param {any} seat */
-function categoryOf(details, seat) {
-  const isOwn = (/** @type {any} */ line) => line.kind === "ticket" && line.category === seat.category;
-  return details.order.lines.find(isOwn)?.name ?? seat.category;
-}
-
-/** What a refund of these seats gives back; of all that are sold if none are named. @param {any} details @param {any[]} sold @param {string[] | null} ids */
+/** The amount that a refund of these seats gives back; of all that are sold if none are named. @param {any} details @param {any[]} sold @param {string[] | null} ids */
 function amountOf(details, sold, ids) {
   const { total, refunded } = details.order;
   const left = total.amount - (refunded?.amount ?? 0);
   const named = sold.filter((seat) => ids?.includes(seat.id));
-  if (!ids || named.length === sold.length) return money(details.refundable);
-  const sum = named.reduce((/** @type {number} */ sum, /** @type {any} */ seat) => sum + seat.refund.amount, 0);
+  if (!ids || named.length === sold.length) return money(details.refundable ?? { ...total, amount: left });
+  const sum = named.reduce(
+    (/** @type {number} */ sum, /** @type {any} */ seat) => sum + (seat.refund ?? seat.price).amount,
+    0,
+  );
   return money({ ...total, amount: Math.min(sum, left) });
 }
 
@@ -214,7 +211,7 @@ function seatTable(details, chosen, refund) {
         type: "checkbox",
         checked: chosen.has(seat.id),
         disabled: seat.state !== "sold",
-        "aria-label": `Choose ${seat.label}`,
+        "aria-label": `Choose ${seat.label ?? seat.id}`,
       });
       box.addEventListener("change", () => {
         chosen.has(seat.id) ? chosen.delete(seat.id) : chosen.add(seat.id);
@@ -222,8 +219,8 @@ function seatTable(details, chosen, refund) {
       });
       return [
         ...(mayChoose ? [make("td", {}, box)] : []),
-        make("td", {}, seat.label),
-        make("td", {}, categoryOf(details, seat)),
+        make("td", {}, seat.label ?? seat.id),
+        make("td", {}, categoryName(order, seat)),
         make("td", {}, money(seat.price)),
         make("td", {}, seatStates[seat.state]),
       ];

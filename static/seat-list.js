@@ -79,7 +79,7 @@ export function seatParts(seat, layout, state) {
   const category = layout.categories[seat.category ?? seat.area.category];
   const kind = [
     layout.accessible.includes(seat.id) && "accessible",
-    layout.companion.includes(seat.id) && "companion seat",
+    layout.companion?.includes(seat.id) && "companion seat",
     seat.notes ?? seat.block?.notes,
   ];
   return [placeOf(seat), category.name, ticketPrice(category), ...kind.filter(Boolean), state];

@@ -1,30 +1,30 @@
 // @ts-check
 // Seats and checkout: from the admission to a confirmed order, with a way out of everything that can go wrong.
-import { $, call as send, clock, keep, kept, newKey, now, onWake, root, socket } from "./api.js";
-import { make } from "./make.js";
+import { $, call as send, keep, kept, newKey, now, onWake, root } from "./api.js";
 import { loadCurrencies } from "./money.js";
 import { categoryOptions, legend } from "./legend.js";
+import { LiveSeats, fetchSeats, states } from "./live-seats.js";
 import { SeatMap } from "./map.js";
 import { MapCard } from "./map-card.js";
 import { AVAILABLE } from "./map-paint.js";
 import { CardForm, declined } from "./payment.js";
 import { explain } from "./explain.js";
 import { placeOrder } from "./ordering.js";
-import { showPrice } from "./price.js";
+import { showPrice, ticketTotal } from "./price.js";
 import { freePlaces, placeOf, seatList, seatParts } from "./seat-list.js";
-import { askPlace, isPassing, openSession, unlessUnused } from "./session.js";
+import { askPlace, findUnfinished, isPassing, openSession, unlessUnused } from "./session.js";
+import { showClock, showOver, showStep } from "./steps.js";
 
 const event = document.body.dataset.event || "";
 const base = `/api/v1/events/${event}`;
-const states = ["available", "held", "booked", "blocked"];
 /** @type {SeatMap} */ let map;
+/** @type {LiveSeats} */ let live;
 /** @type {any} */ let layout;
 /** @type {any} */ let session = null;
 /** @type {any} */ let hold = null;
 /** @type {any} */ let order = null;
 /** @type {Set<string>} */ const chosen = new Set();
-let version = 0,
-  holdKey = newKey(),
+let holdKey = newKey(),
   orderKey = newKey();
 const unfinished = `checkout-${event}`,
   sessionWord = `session-${event}`;
@@ -58,6 +58,7 @@ const nameOf = (id) => (map?.byId.has(id) ? placeOf(map.byId.get(id)) : id);
 function fail(problem) {
   $("problem").textContent = problem ? (typeof problem === "string" ? problem : explain(problem, nameOf)) : "";
   show("problem", Boolean(problem));
+  if (problem) $("problem").scrollIntoView({ block: "nearest" });
 }
 
 function remember() {
@@ -71,7 +72,7 @@ function render() {
     hold?.seats ??
     [...chosen].map((id) => {
       const seat = map.byId.get(id);
-      return { id, label: placeOf(seat), price: layout.categories[seat.category].total };
+      return { id, label: placeOf(seat), price: ticketTotal(layout.categories[seat.category]) };
     });
   showPrice(order ?? hold, seats, layout);
   show("empty", !seats.length);
@@ -89,7 +90,8 @@ function render() {
   show("confirming", state === "confirming");
   show("awaited", isAwaited());
   show("in-review", state === "needs_review");
-  show("best", !hold);
+  showStep(hold, order, seats.length);
+  showOver(Boolean(session?.over) && !hold && !order);
   if (state === "declined" && !isPaid()) fail(declined(order.decline_reason));
   map.mine = new Set(seats.map((/** @type {any} */ seat) => seat.id));
   draw();
@@ -109,7 +111,7 @@ function draw() {
 
 /** @param {any} seat */
 function choose(seat) {
-  if (hold) return say("Give your seats back first to choose others.");
+  if (hold) return say("Release your seats first to choose others.");
   if (chosen.has(seat.id)) chosen.delete(seat.id);
   else if (seat.state === AVAILABLE) chosen.add(seat.id);
   else return say(`${placeOf(seat)} is ${states[seat.state]}`);
@@ -132,7 +134,7 @@ async function take(wish) {
     const p = /** @type {any} */ (problem);
     if (p.status) holdKey = newKey();
     for (const id of p.body?.taken || []) chosen.delete(id);
-    await refresh().catch(() => catchUp());
+    await live.refresh().catch(() => live.catchUp());
     render();
     fail(p);
   }
@@ -140,7 +142,7 @@ async function take(wish) {
 
 /** Holds free places of an area. @param {any} area @param {number} quantity */
 function takePlaces(area, quantity) {
-  if (hold) return say("Give your seats back first to choose others.");
+  if (hold) return say("Release your seats first to choose others.");
   const places = freePlaces(map.seats, area, quantity);
   if (!places) return fail("There are not that many places left there.");
   take({ seats: places });
@@ -260,78 +262,15 @@ function lose(id) {
   fail(`${nameOf(id)} was just taken by another fan.`);
 }
 
-/** Tag of the layout that the states are of. @type {string | null} */
-let layoutTag = null;
-
-/** Fetches the states of the seats. */
-const fetchSeats = () => call("GET", `${base}/seats?format=bits`, { cache: "no-cache" });
-
-/**
- * Shows the states of the seats; fetches them again soon where a cache on the way had older ones than are known of.
- * @param {Promise<{bits: Uint8Array, version: number, layout: string | null}>} fetched
- */
-async function refresh(fetched = fetchSeats()) {
-  const { bits, version: at, layout: tag } = await fetched;
-  layoutTag ??= tag;
-  // The bits of another plan say nothing about the seats of this one.
-  if (tag !== layoutTag) return reloadIfReplaced();
-  if (at < Math.max(least, version)) return catchUpIn(500);
-  version = at;
-  map.seats.forEach((seat, i) => {
-    seat.state = (bits[i >> 2] >> ((i & 3) * 2)) & 3;
-  });
+/** Gives up the chosen seats that are gone, and shows all as they are. */
+function seatsChanged() {
   for (const id of chosen) if (map.byId.get(id).state !== AVAILABLE) lose(id);
   draw();
 }
 
-/** Newest version that is known of, and the one timer of the next try: tries must not multiply while the server is away. */
-let least = 0,
-  nextTry = 0,
-  isFetching = false;
-const catchUp = () => catchUpIn(0);
-
-/** @param {number} ms */
-function catchUpIn(ms) {
-  clearTimeout(nextTry);
-  nextTry = setTimeout(async () => {
-    if (isFetching) return catchUpIn(500);
-    isFetching = true;
-    await refresh().catch(() => catchUpIn(1500));
-    isFetching = false;
-  }, ms);
-}
-
-function watch() {
-  socket(`${base}/seats/ws`, {
-    onMessage(message) {
-      if (message.type !== "seats" || message.version <= version) return;
-      // A socket begins with the version that is shown, not with what led to it.
-      if (message.version > version + 1 || !message.changes.length) {
-        least = message.version;
-        return catchUp();
-      }
-      version = message.version;
-      for (const [id, state] of message.changes) {
-        const seat = map.byId.get(id);
-        if (!seat) continue;
-        seat.state = states.indexOf(state);
-        if (seat.state !== AVAILABLE && chosen.has(id)) lose(id);
-      }
-      draw();
-    },
-    onState(state, code) {
-      if (state === "failed") catchUpIn(1500);
-      if (code === 4002) {
-        // Another map may count its versions anew. A cache may have the old plan for five seconds.
-        version = least = 0;
-        for (const ms of [Math.random() * 1000, 6000]) setTimeout(reloadIfReplaced, ms);
-      }
-    },
-  });
-}
-
-/** Loads the page again if the seating plan is another one than it shows. */
+/** Loads the page again if the seating plan is another one than it shows. What is held has its price: its forms stay. */
 async function reloadIfReplaced() {
+  if (hold || order) return;
   const found = await call("GET", `${base}/seating`, { cache: "no-cache" }).catch(() => layout);
   if (JSON.stringify(found) !== JSON.stringify(layout)) location.reload();
 }
@@ -342,15 +281,11 @@ let askedAt = -Infinity;
 
 function tick() {
   const left = (/** @type {string} */ at) => (Date.parse(at) - now()) / 1000;
-  if (session)
-    $("session").textContent = session.over
-      ? "your time to shop is over"
-      : `${clock(left(session.expires_at))} left to shop`;
   const until = order ? order.pay_by : hold?.expires_at;
   const seconds = until ? left(until) : Infinity;
-  show("countdown", Boolean(until) && !isWaiting());
-  if (until) $("countdown").textContent = `Held for you for ${clock(seconds)}`;
-  if (Math.round(seconds) === 30) say("30 seconds left on your seats.");
+  if (isWaiting() || session.over) showClock("", Infinity, say);
+  else if (until) showClock("Held for you for {}", seconds, say);
+  else showClock("{} left to shop", left(session.expires_at), say);
   const seemsOver = (seconds < 0 && !isWaiting()) || (session && !session.over && left(session.expires_at) < 0);
   if (seemsOver && performance.now() - askedAt > ASK_AGAIN_MS) lookAgain();
 }
@@ -377,9 +312,9 @@ async function lookAgain() {
     if (is.state !== "active") {
       drop();
       fail("Your hold ran out and the seats went back. Choose again.");
-      catchUp();
+      live.catchUp();
     }
-  }
+  } else if (session?.over) render();
 }
 
 /**
@@ -419,7 +354,7 @@ async function enter() {
 
 async function begin() {
   // Open to anyone, so that they need not wait for the session.
-  const seats = unlessUnused(fetchSeats());
+  const seats = unlessUnused(fetchSeats(call, base));
   const plan = unlessUnused(
     Promise.all([
       call("GET", `${base}/seating`, { cache: "no-cache" }),
@@ -446,30 +381,33 @@ async function begin() {
   });
   $("legend").replaceChildren(...legend(layout));
   $("category").append(...categoryOptions(layout));
-  await refresh(seats);
+  const hooks = { onChange: seatsChanged, onReplaced: reloadIfReplaced };
+  live = new LiveSeats(() => fetchSeats(call, base), map, hooks);
+  await live.refresh(seats);
   await resume();
   render();
   // Until now there was nothing for them to work on.
   for (const button of document.querySelectorAll(".tools button, #best button, #leave"))
     /** @type {HTMLButtonElement} */ (button).disabled = false;
-  watch();
+  live.watch(`${base}/seats/ws`);
   setInterval(tick, 500);
   onWake(() => {
     lookAgain();
-    catchUp();
+    live.catchUp();
   });
 }
 
-/** After a reload: the hold and the order are where they were. */
+/** After a reload, and in another tab: the hold and the order are where they were. */
 async function resume() {
   const before = JSON.parse(kept(unfinished) || "{}");
   if (before.hold) hold = await call("GET", `/api/v1/holds/${before.hold}`).catch(() => null);
   if (before.order) order = await call("GET", `/api/v1/orders/${before.order}`).catch(() => null);
   if (hold && !order && hold.state !== "active") hold = null;
+  if (!hold && !order) [hold, order] = await findUnfinished(call, event);
   if (order) await follow();
 }
 
-$("hold").addEventListener("click", () => take({ seats: [...chosen] }));
+for (const id of ["hold", "bottom-hold"]) $(id).addEventListener("click", () => take({ seats: [...chosen] }));
 $("best").addEventListener("submit", (/** @type {Event} */ submit) => {
   submit.preventDefault();
   const category = $("category").value;
