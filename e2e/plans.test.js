@@ -144,7 +144,7 @@ test("a plan that is a picture is drawn as it is, and its seats are bought by th
   await shoot(fan, "plan-wide");
   await fan.locator("#map").click({ position: at });
   await fan.locator("#chosen").getByText("Parkett, row C, seat 9").waitFor();
-  // What is not for sale has no entry in the key, and cannot be chosen.
+  // A category that is not for sale has no entry in the key, and cannot be chosen.
   assert.equal(await fan.locator("#legend").getByText("House").count(), 0);
   await fan.locator("#map").click({ position: await spot(fan, "p-A-1") });
   await fan.locator("#live").getByText("Parkett, row A, seat 1 is blocked").waitFor({ state: "attached" });
@@ -174,8 +174,8 @@ test("on a phone the total of the chosen seats is in view, and the page scrolls"
   const fan = await enter("pocket", phone);
   await shoot(fan, "plan-phone-dark");
   await fan.locator("#map").tap({ position: await spot(fan, "p-E-9") });
-  await fan.locator("#summary").getByText("1 seat · €45.00").waitFor();
-  assert.ok(await fan.locator("#summary").evaluate((bar) => bar.getBoundingClientRect().bottom <= innerHeight));
+  await fan.locator("#bottom").getByText("1 seat · €45.00").waitFor();
+  assert.ok(await fan.locator("#bottom").evaluate((bar) => bar.getBoundingClientRect().bottom <= innerHeight));
   assert.equal(await fan.locator("#map").evaluate((map) => getComputedStyle(map).touchAction), "pan-y");
   assert.ok(await fan.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "nothing sticks out");
   await accessible(fan, "a plan on a phone in the dark");

@@ -8,6 +8,8 @@ export const AVAILABLE = 0,
 /** Scales from which on rows and seats have their names, in pixels of a seat's width. */
 const ROWS_FROM = 7,
   NUMBERS_FROM = 16;
+/** Opacity of the paper behind a name that stands on seats. */
+const STRIP_ALPHA = 0.9;
 
 /** @param {any} map a `SeatMap` */
 export function paint(map) {
@@ -106,26 +108,28 @@ function paintSeats(pen, map, { x: ox, y: oy, scale: s }, { fills, edges, ink, s
 }
 
 /**
- * Paints the labels of rows: beyond their ends, and at the edge where the beginning is out of view.
+ * Paints the labels of rows: beyond their ends, and on a strip at the edge where the beginning is out of view.
  * @param {CanvasRenderingContext2D} pen @param {any} map @param {Map<any, any>} leftmost @param {any} view @param {any} colours
  */
 function paintRows(pen, map, leftmost, { x: ox, y: oy, scale: s }, { soft, paper, font, w, h }) {
   const size = Math.max(9, Math.min(14, s * 0.6));
   pen.font = `600 ${size}px ${font}`;
+  pen.fillStyle = soft;
+  const isSeen = (/** @type {number[]} */ [x, y]) => x > 4 && y > 4 && x < w - 4 && y < h - 4;
+  const unseen = [];
   for (const [row, { y }] of leftmost) {
     if (!row.label) continue;
     const marks = (row.marks ?? []).map((/** @type {number[]} */ [mx, my]) => [ox + mx * s, oy + my * s]);
-    const isSeen = (/** @type {number[]} */ [x, y]) => x > 4 && y > 4 && x < w - 4 && y < h - 4;
-    pen.fillStyle = soft;
     for (const [mx, my] of marks) pen.fillText(row.label, mx, my);
-    if (!marks.some(isSeen)) {
-      const width = pen.measureText(row.label).width + 8;
-      pen.fillStyle = paper;
-      pen.fillRect(2, y - size * 0.75, width, size * 1.5);
-      pen.fillStyle = soft;
-      pen.fillText(row.label, 2 + width / 2, y);
-    }
+    if (!marks.some(isSeen)) unseen.push({ label: row.label, y });
   }
+  const width = Math.max(0, ...unseen.map(({ label }) => pen.measureText(label).width)) + 10;
+  pen.globalAlpha = STRIP_ALPHA;
+  pen.fillStyle = paper;
+  if (unseen.length) pen.fillRect(0, 0, width, h);
+  pen.globalAlpha = 1;
+  pen.fillStyle = soft;
+  for (const { label, y } of unseen) pen.fillText(label, width / 2, y);
 }
 
 /** Paints the names of sections, at the upper edge where they would be out of view. @param {CanvasRenderingContext2D} pen @param {any} map @param {any} view @param {any} colours */
@@ -141,7 +145,7 @@ function paintNames(pen, map, { x, y, scale: s }, { soft, paper, font, h }) {
     const at = Math.max(size, top),
       left = Math.max(6, x + block.x * s),
       width = pen.measureText(block.name).width;
-    pen.globalAlpha = 0.8;
+    pen.globalAlpha = STRIP_ALPHA;
     pen.fillStyle = paper;
     pen.fillRect(left - 3, at - size * 0.7, width + 6, size * 1.4);
     pen.globalAlpha = 1;

@@ -1,5 +1,5 @@
 // @ts-check
-// What a plan draws beside its seats: stages, tables, outlines, texts.
+// Shapes that a plan draws beside its seats: stages, tables, outlines, texts.
 import { dark, mix, visible } from "./map-colours.js";
 
 /** Number of shapes before a text that it may stand on. */

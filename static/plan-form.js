@@ -18,7 +18,7 @@ export class PlanForm {
     const file = field("From a file: pretix's JSON, ours, or CSV", { type: "file", accept: ".json,.csv,.txt" });
     this.label = field("Seating plan (empty: none)", { name: "plan", value: text }, "textarea");
     this.area = /** @type {HTMLTextAreaElement} */ (this.label.querySelector("textarea"));
-    this.seen = make("div", { role: "status" });
+    this.seen = make("div", { className: "plan", role: "status" });
     const look = make("button", { type: "button" }, "Preview the plan");
     file.addEventListener("change", async (change) => {
       const [chosen] = /** @type {HTMLInputElement} */ (change.target).files ?? [];

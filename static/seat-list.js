@@ -72,7 +72,7 @@ export function placeOf(seat) {
 }
 
 /**
- * What fans ask of a seat: its place, category, price and state.
+ * Texts about a seat: its place, category, price and state.
  * @param {any} seat or an area, as `{ area }` @param {any} layout @param {string} state
  */
 export function seatParts(seat, layout, state) {

@@ -25,7 +25,7 @@ pub(super) struct NewSeat<'a> {
     pub(super) radius: f64,
 }
 
-/// How the neighbours of a line are found.
+/// Rule by which the neighbours of a line are found.
 #[derive(Clone, Copy)]
 pub(super) enum Adjacency {
     /// By the order of the file.

@@ -148,14 +148,14 @@ pub struct Layout {
     pub rows: Vec<Range<u32>>,
     /// Rows that are general admission, where seats have no neighbours.
     pub areas: HashSet<u32>,
-    /// How far each seat is from the focal point, and to its side; lower is better. Empty if the
+    /// Distance of each seat from the focal point, and to its side; lower is better. Empty if the
     /// plan names no focal point.
     pub scores: Vec<f32>,
     /// The plan as it was received.
     pub plan: String,
     blocks: Vec<Block>,
     hints: HashMap<u32, Hints>,
-    /// What is drawn beside the seats.
+    /// Shapes drawn beside the seats.
     shapes: Vec<Value>,
     /// Whether a stage is drawn in front of the first row: not where the plan is a picture.
     has_stage: bool,

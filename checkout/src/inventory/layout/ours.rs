@@ -13,7 +13,8 @@ const PER_ROW_MAX: u32 = 1000;
 const FIRST_NUMBER_MAX: u32 = 100_000;
 /// Longest label of a row, as it is a part of the ids of its seats.
 const ROW_LABEL_CHARS_MAX: usize = 20;
-/// How much further from the stage the middle of a row is than its ends, in seat widths.
+/// Curvature of a row: distance by which its middle lies further from the stage than its ends, in seat
+/// widths.
 const BEND_MAX: f64 = 2.0;
 const BEND: f64 = 0.15;
 

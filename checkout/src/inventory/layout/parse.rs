@@ -41,7 +41,7 @@ pub struct Parsed {
     pub format: Format,
     /// Names of the categories without a price; none in a plan that is set.
     pub unpriced: Vec<String>,
-    /// What was left out.
+    /// Parts of the plan that were left out.
     pub warnings: Vec<String>,
 }
 

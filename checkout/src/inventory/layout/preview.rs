@@ -22,9 +22,9 @@ pub struct PlanPreview {
     pub rows: u32,
     /// Number of areas of general admission.
     pub areas: u32,
-    /// Number of shapes drawn beside the seats, and of those with a text.
+    /// Number of shapes drawn beside the seats.
     pub shapes: u32,
-    /// See `shapes`.
+    /// Number of shapes with a text.
     pub texts: u32,
     /// Number of seats for people with a disability.
     pub accessible: u32,
@@ -37,7 +37,7 @@ pub struct PlanPreview {
     pub unpriced: Vec<String>,
     /// Labels of some seats, as fans will read them.
     pub examples: Vec<String>,
-    /// What was left out or looks like a mistake.
+    /// Parts that were left out or look like a mistake.
     pub warnings: Vec<String>,
 }
 
