@@ -94,7 +94,7 @@ test("two fans and an organiser go through a whole evening", async () => {
   await ada.getByRole("heading", { name: "Choose your seats" }).waitFor();
   await ada.getByText("left to shop").waitFor();
   for (const id of ["st-C-12", "st-C-13"]) await ada.locator("#map").click({ position: await spot(ada, id) });
-  await ada.locator("#chosen").getByText("st-C-13").waitFor();
+  await ada.locator("#chosen").getByText("Stalls, row C, seat 13").waitFor();
   await ada.getByRole("button", { name: "Hold these seats" }).click();
   await ada.getByText("Held for you for").waitFor();
 
@@ -130,7 +130,7 @@ test("two fans and an organiser go through a whole evening", async () => {
   // The link opens the tickets on another device; without its key it does not.
   const phone = await person(browser);
   await phone.goto(ada.url());
-  await phone.getByText("st-C-12").first().waitFor();
+  await phone.getByText("Stalls, row C, seat 12").first().waitFor();
   await phone.goto(ada.url().replace(/\?.*/, ""));
   await phone.getByText("This order cannot be shown here").waitFor();
 
@@ -190,7 +190,7 @@ test("a seat that is gone and a hold that ran out are explained, and buying goes
   await fan.getByText("left to shop").waitFor();
   await fan.locator("#map").click({ position: await spot(fan, "st-A-5") });
   await server.call("POST", "/api/v1/organiser/events/recovery/seats/block", { seats: ["st-A-5"] });
-  await fan.getByText("st-A-5 was just taken by another fan.").waitFor();
+  await fan.getByText("Stalls, row A, seat 5 was just taken by another fan.").waitFor();
   await fan.locator("#map").click({ position: await spot(fan, "st-A-6") });
   await fan.getByRole("button", { name: "Hold these seats" }).click();
   await fan.getByText("Held for you for").waitFor();
@@ -275,13 +275,13 @@ test("a seat that goes before the map's socket opens is told of as well", async 
   await fan.getByRole("link", { name: "Go to the checkout" }).click();
   await fan.getByText("left to shop").waitFor();
   await fan.locator("#map").click({ position: await spot(fan, "st-A-5") });
-  await fan.locator("#chosen").getByText("st-A-5").waitFor();
+  await fan.locator("#chosen").getByText("Stalls, row A, seat 5").waitFor();
   await server.call("POST", "/api/v1/organiser/events/late-socket/seats/block", { seats: ["st-A-5"] });
   // The next version of the map is there, but the page was not told of it.
   for (let counts; counts?.blocked !== 1;)
     counts = (await server.call("GET", "/api/v1/events/late-socket/seats")).counts;
   open();
-  await fan.getByText("st-A-5 was just taken by another fan.").waitFor();
+  await fan.getByText("Stalls, row A, seat 5 was just taken by another fan.").waitFor();
   sound(fan);
 });
 

@@ -186,7 +186,9 @@ pub(crate) fn plan(bytes: &[u8]) {
     );
     for (at, seat) in layout.seats.iter().enumerate() {
         assert_eq!(layout.find(&seat.id), Some(at as u32));
-        assert!(layout.rows[seat.row as usize].contains(&(at as u32)));
+        assert!(layout.rows[seat.row as usize].contains(&seat.slot));
+        assert_eq!(layout.order[seat.slot as usize], at as u32);
+        assert!(!layout.label(seat).is_empty());
         assert!((seat.category as usize) < layout.categories.len());
     }
     let charges = checkout::inventory::Charges::default();

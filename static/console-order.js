@@ -5,7 +5,7 @@ import { api, atEnd, button, field, form, may, page, table } from "./console.js"
 import { invoiceList } from "./invoices.js";
 import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
-import { priceLines } from "./price.js";
+import { categoryName, priceLines } from "./price.js";
 
 const AGAIN_MS = 5000;
 
@@ -211,7 +211,7 @@ function seatTable(details, chosen, refund) {
         type: "checkbox",
         checked: chosen.has(seat.id),
         disabled: seat.state !== "sold",
-        "aria-label": `Choose ${seat.id}`,
+        "aria-label": `Choose ${seat.label ?? seat.id}`,
       });
       box.addEventListener("change", () => {
         chosen.has(seat.id) ? chosen.delete(seat.id) : chosen.add(seat.id);
@@ -219,8 +219,8 @@ function seatTable(details, chosen, refund) {
       });
       return [
         ...(mayChoose ? [make("td", {}, box)] : []),
-        make("td", {}, seat.id),
-        make("td", {}, seat.category),
+        make("td", {}, seat.label ?? seat.id),
+        make("td", {}, categoryName(order, seat)),
         make("td", {}, money(seat.price)),
         make("td", {}, seatStates[seat.state]),
       ];

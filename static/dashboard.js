@@ -252,7 +252,7 @@ function orderTable(orders, event) {
     make("td", {}, make("a", { href: `#/event/${event}/order/${order.id}` }, order.id.slice(0, 12))),
     make("td", {}, new Date(order.created_at).toLocaleTimeString()),
     make("td", {}, order.buyer ? `${order.buyer.name} ${order.buyer.email}` : "–"),
-    make("td", {}, order.seats.map((/** @type {any} */ s) => s.id).join(", ")),
+    make("td", {}, order.seats.map((/** @type {any} */ s) => s.label ?? s.id).join("; ")),
     make("td", { className: "num" }, money(order.total)),
     make("td", { className: "num" }, order.refunded ? money(order.refunded) : "–"),
     make("td", {}, orderStates[order.state] ?? order.state),

@@ -1,13 +1,15 @@
 // @ts-check
 // Refusals of seats, in words for fans.
 
-/** @param {any} problem */
-export function explain(problem) {
+/** @param {any} problem @param {(seat: string) => string} [nameOf] says where a seat is */
+export function explain(problem, nameOf = (id) => id) {
   const body = problem.body ?? {};
+  const places = (/** @type {string[] | undefined} */ ids) => (ids ?? []).map(nameOf).join("; ");
   /** @type {Record<string, string>} */
   const words = {
-    "seats-taken": `Just taken: ${(body.taken || []).join(", ")}. The map is up to date again.`,
+    "seats-taken": `Just taken: ${places(body.taken)}. The map is up to date again.`,
     "not-enough-seats": "There are not that many seats left there. Try fewer, or another category.",
+    "leaves-single-seat": `A single seat would be left over: ${places(body.left)}. Take it too, or choose others.`,
     "too-many-seats": `One fan may have at most ${body.limit} seats.`,
     "hold-over": "Your hold ran out and the seats went back. Choose again.",
     "no-such-hold": "Your hold ran out and the seats went back. Choose again.",

@@ -1,27 +1,21 @@
 // @ts-check
-// The seat map on a canvas: thousands of seats, zoom, pan, keyboard.
+// The seat map on a canvas: thousands of seats, zoom, pan, keyboard, a card for the seat under the pointer.
+import { dark } from "./map-colours.js";
+import { AVAILABLE, paint } from "./map-paint.js";
+import { shapesOf } from "./map-shapes.js";
 
-const hues = [
-  ["#5a35c8", "#b39bff"],
-  ["#b0551a", "#ffb066"],
-  ["#0d7a6a", "#5fd6c0"],
-  ["#a82c66", "#ff8fc0"],
-  ["#31688e", "#7cc0ea"],
-  ["#6b7a10", "#cbd95f"],
-];
-const dark = matchMedia("(prefers-color-scheme: dark)");
-/** @param {number} category */
-export const hue = (category) => hues[category % hues.length][dark.matches ? 1 : 0];
-
-export const AVAILABLE = 0,
-  HELD = 1;
+/** Room around a plan, and above one with a stage, in seat widths. */
+const ROOM = 3,
+  STAGE_ROOM = 4;
+/** Part of the map's box that must show something of the hall. */
+const KEPT = 0.35;
 
 export class SeatMap {
   /**
    * @param {HTMLCanvasElement} canvas @param {any} layout
    * @param {{
    *   onChoose: (seat: any) => void, onArea: (area: any) => void,
-   *   say: (text: string) => void, describe: (seat: any) => string,
+   *   say: (text: string) => void, describe: (seat: any) => string, onPoint: (at: any, x: number, y: number) => void,
    * }} hooks
    */
   constructor(canvas, layout, hooks) {
@@ -34,6 +28,10 @@ export class SeatMap {
     /** @type {Set<string>} */ this.mine = new Set();
     /** @type {any} */ this.cursor = null;
     this.queued = false;
+    this.x = this.y = 0;
+    this.scale = this.least = 1;
+    this.shapes = shapesOf(layout, this.pen);
+    const reserved = new Set([...layout.accessible, ...(layout.companion ?? [])]);
     const at = new Map(layout.categories.map((/** @type {any} */ c, /** @type {number} */ i) => [c.id, i]));
     for (const block of layout.blocks) {
       if (block.kind === "area") {
@@ -57,11 +55,18 @@ export class SeatMap {
               state: 0,
               block,
               row,
+              reserved: reserved.has(seat.id),
             });
           }
     }
     this.byId = new Map(this.seats.map((seat) => [seat.id, seat]));
     this.drawn = this.seats.filter((seat) => !seat.area);
+    this.sections = layout.blocks.filter((/** @type {any} */ block) => block.kind !== "area").map(withBottom);
+    /** Where the keyboard stops: seats, and areas as a whole. */
+    this.stops = [
+      ...this.drawn,
+      ...this.areas.map((area) => ({ area, x: area.x + area.width / 2, y: area.y + area.height / 2 })),
+    ];
     this.listen();
     new ResizeObserver(() => this.fit()).observe(canvas);
     dark.addEventListener("change", () => this.draw());
@@ -73,21 +78,44 @@ export class SeatMap {
     this.canvas.width = box.width * devicePixelRatio;
     this.canvas.height = box.height * devicePixelRatio;
     const { width, height } = this.layout.size;
-    this.least = Math.min(box.width / (width + 3), box.height / (height + 6));
+    const above = this.layout.stage ? STAGE_ROOM : ROOM / 2;
+    this.least = Math.min(box.width / (width + ROOM), box.height / (height + above + 2));
     this.scale = this.least;
     this.x = (box.width - width * this.scale) / 2;
-    this.y = 4 * this.scale;
+    this.y = this.layout.stage ? above * this.scale : (box.height - height * this.scale) / 2;
+    this.moved();
+  }
+
+  /** Keeps the hall in its box, and lets a finger scroll the page while all of it is shown. */
+  moved() {
+    const { width, height } = this.layout.size;
+    const keep = (/** @type {number} */ at, /** @type {number} */ box, /** @type {number} */ length) => {
+      const room = Math.min(box, length) * KEPT;
+      return Math.min(box - room, Math.max(room - length, at));
+    };
+    this.x = keep(this.x, this.canvas.clientWidth, width * this.scale);
+    this.y = keep(this.y, this.canvas.clientHeight, height * this.scale);
+    this.hooks.onPoint(null, 0, 0);
+    this.canvas.style.touchAction = this.scale > this.least * 1.01 ? "none" : "pan-y";
     this.draw();
   }
 
   /** @param {number} factor @param {number} [cx] @param {number} [cy] */
   zoom(factor, cx = this.canvas.clientWidth / 2, cy = this.canvas.clientHeight / 2) {
-    const next = Math.min(60, Math.max(this.least ?? 1, (this.scale ?? 1) * factor));
-    const real = next / (this.scale ?? 1);
-    this.x = cx - (cx - (this.x ?? 0)) * real;
-    this.y = cy - (cy - (this.y ?? 0)) * real;
+    const next = Math.min(60, Math.max(this.least, this.scale * factor));
+    const real = next / this.scale;
+    this.x = cx - (cx - this.x) * real;
+    this.y = cy - (cy - this.y) * real;
     this.scale = next;
-    this.draw();
+    if (next === this.least) this.fit();
+    else this.moved();
+  }
+
+  /** Number of free places of an area. @param {any} area */
+  free(area) {
+    let free = 0;
+    for (let i = area.first; i < area.first + area.capacity; i++) if (this.seats[i].state === AVAILABLE) free++;
+    return free;
   }
 
   /** @param {number} index @param {number} state */
@@ -101,105 +129,15 @@ export class SeatMap {
     this.queued = true;
     requestAnimationFrame(() => {
       this.queued = false;
-      this.paint();
+      paint(this);
     });
-  }
-
-  paint() {
-    const { pen } = this,
-      s = this.scale ?? 1,
-      ox = this.x ?? 0,
-      oy = this.y ?? 0;
-    const style = getComputedStyle(document.documentElement),
-      colour = (/** @type {string} */ n) => style.getPropertyValue(n).trim();
-    const ink = colour("--ink"),
-      soft = colour("--soft"),
-      line = colour("--line"),
-      glow = colour("--glow");
-    pen.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
-    const w = this.canvas.clientWidth,
-      h = this.canvas.clientHeight;
-    pen.clearRect(0, 0, w, h);
-    const font = colour("--font");
-    pen.textAlign = "center";
-    pen.textBaseline = "middle";
-    const middle = ox + (this.layout.size.width / 2) * s,
-      stage = Math.min(this.layout.size.width * 0.4, 26) * s;
-    pen.fillStyle = glow;
-    pen.beginPath();
-    pen.roundRect(middle - stage / 2, oy - 3.2 * s, stage, 2 * s, s * 0.6);
-    pen.fill();
-    pen.fillStyle = soft;
-    pen.font = `600 ${Math.max(9, s * 0.9)}px ${font}`;
-    pen.fillText("STAGE", middle, oy - 2.2 * s);
-    for (const area of this.areas) {
-      let free = 0;
-      for (let i = area.first; i < area.first + area.capacity; i++) if (this.seats[i].state === AVAILABLE) free++;
-      pen.fillStyle = hue(area.category);
-      pen.globalAlpha = 0.16 + (0.5 * free) / area.capacity;
-      pen.beginPath();
-      pen.roundRect(ox + area.x * s, oy + area.y * s, area.width * s, area.height * s, s * 0.6);
-      pen.fill();
-      pen.globalAlpha = 1;
-      pen.fillStyle = ink;
-      pen.font = `600 ${Math.max(10, s * 1.1)}px ${font}`;
-      pen.fillText(
-        `${area.name} · ${free} free`,
-        ox + (area.x + area.width / 2) * s,
-        oy + (area.y + area.height / 2) * s,
-      );
-    }
-    const r = s * 0.42;
-    pen.font = `600 ${Math.max(9, s * 0.85)}px ${font}`;
-    pen.fillStyle = soft;
-    pen.textAlign = "left";
-    for (const block of this.layout.blocks)
-      if (block.kind !== "area") pen.fillText(block.name, ox + block.x * s, oy + (block.y + 0.1) * s);
-    pen.textAlign = "center";
-    for (const seat of this.drawn) {
-      const x = ox + seat.x * s,
-        y = oy + seat.y * s;
-      if (x < -s || y < -s || x > w + s || y > h + s) continue;
-      const mine = this.mine.has(seat.id);
-      pen.beginPath();
-      if (mine) {
-        pen.fillStyle = ink;
-        pen.arc(x, y, r * 1.15, 0, 7);
-        pen.fill();
-      } else if (seat.state === AVAILABLE) {
-        pen.fillStyle = hue(seat.category);
-        pen.arc(x, y, r, 0, 7);
-        pen.fill();
-      } else if (seat.state === HELD) {
-        pen.strokeStyle = soft;
-        pen.lineWidth = Math.max(0.7, s * 0.1);
-        pen.arc(x, y, r * 0.75, 0, 7);
-        pen.stroke();
-      } else {
-        pen.fillStyle = line;
-        pen.arc(x, y, r * 0.6, 0, 7);
-        pen.fill();
-      }
-      if (s > 16 && (mine || seat.state === AVAILABLE)) {
-        pen.fillStyle = mine ? colour("--paper") : dark.matches ? "#17102e" : "#fff";
-        pen.font = `600 ${s * 0.4}px ${font}`;
-        pen.fillText(seat.label ?? seat.id.split("-").pop(), x, y);
-      }
-    }
-    if (this.cursor && document.activeElement === this.canvas) {
-      pen.strokeStyle = ink;
-      pen.lineWidth = 2.5;
-      pen.beginPath();
-      pen.arc(ox + this.cursor.x * s, oy + this.cursor.y * s, Math.max(7, r * 1.6), 0, 7);
-      pen.stroke();
-    }
   }
 
   /** @param {number} px @param {number} py */
   at(px, py) {
-    const s = this.scale ?? 1,
-      x = (px - (this.x ?? 0)) / s,
-      y = (py - (this.y ?? 0)) / s;
+    const s = this.scale,
+      x = (px - this.x) / s,
+      y = (py - this.y) / s;
     const area = this.areas.find((a) => x >= a.x && y >= a.y && x <= a.x + a.width && y <= a.y + a.height);
     if (area) return { area };
     let best = null,
@@ -225,7 +163,7 @@ export class SeatMap {
     });
     canvas.addEventListener("pointermove", (event) => {
       const before = fingers.get(event.pointerId);
-      if (!before) return;
+      if (!before) return this.point(event);
       if (fingers.size === 2) {
         const other = [...fingers.values()].find((f) => f.pointerId !== event.pointerId);
         if (other) {
@@ -243,9 +181,9 @@ export class SeatMap {
           dy = event.offsetY - before.offsetY;
         moved += Math.abs(dx) + Math.abs(dy);
         if (moved > 6) {
-          this.x = (this.x ?? 0) + dx;
-          this.y = (this.y ?? 0) + dy;
-          this.draw();
+          this.x += dx;
+          this.y += dy;
+          this.moved();
         }
       }
       fingers.set(event.pointerId, event);
@@ -257,13 +195,19 @@ export class SeatMap {
           this.cursor = hit.seat;
           this.hooks.onChoose(hit.seat);
         } else if (hit.area) this.hooks.onArea(hit.area);
-      }
+        this.point(event);
+      } else if (moved > 6) this.hooks.onPoint(null, 0, 0);
     };
     canvas.addEventListener("pointerup", up);
     canvas.addEventListener("pointercancel", up);
+    canvas.addEventListener("pointerleave", (event) => {
+      if (event.pointerType === "mouse") this.hooks.onPoint(null, 0, 0);
+    });
     canvas.addEventListener(
       "wheel",
       (event) => {
+        // A wheel without Ctrl scrolls the page; touchpads send their pinches with it.
+        if (!event.ctrlKey && !event.metaKey) return;
         event.preventDefault();
         this.zoom(event.deltaY < 0 ? 1.15 : 1 / 1.15, event.offsetX, event.offsetY);
       },
@@ -274,6 +218,14 @@ export class SeatMap {
     canvas.addEventListener("blur", () => this.draw());
   }
 
+  /** Tells what is under the pointer. @param {PointerEvent} event */
+  point(event) {
+    const hit = this.at(event.offsetX, event.offsetY);
+    const found = hit.seat ?? (hit.area && { area: hit.area });
+    this.canvas.style.cursor = found ? "pointer" : "grab";
+    this.hooks.onPoint(found, event.offsetX, event.offsetY);
+  }
+
   /** @param {KeyboardEvent} event */
   key(event) {
     /** @type {Record<string, [number, number]>} */
@@ -281,21 +233,22 @@ export class SeatMap {
     const way = ways[event.key];
     if (way) this.step(way);
     else if (event.key === "Enter" || event.key === " ") {
-      if (this.cursor) this.hooks.onChoose(this.cursor);
+      if (this.cursor?.area) this.hooks.onArea(this.cursor.area);
+      else if (this.cursor) this.hooks.onChoose(this.cursor);
     } else if (event.key === "+") this.zoom(1.3);
     else if (event.key === "-") this.zoom(1 / 1.3);
     else return;
     event.preventDefault();
   }
 
-  /** To the nearest seat that way. @param {[number, number]} way */
+  /** To the nearest seat or area that way. @param {[number, number]} way */
   step([dx, dy]) {
     const from = this.cursor;
-    if (!from) this.cursor = this.drawn.find((seat) => seat.state === AVAILABLE) ?? this.drawn[0];
+    if (!from) this.cursor = this.drawn.find((seat) => seat.state === AVAILABLE) ?? this.stops[0];
     else {
       let best = null,
         least = Infinity;
-      for (const seat of this.drawn) {
+      for (const seat of this.stops) {
         const along = (seat.x - from.x) * dx + (seat.y - from.y) * dy,
           aside = Math.abs((seat.x - from.x) * dy) + Math.abs((seat.y - from.y) * dx);
         if (along < 0.3) continue;
@@ -308,15 +261,21 @@ export class SeatMap {
       if (best) this.cursor = best;
     }
     if (this.cursor) {
-      const s = this.scale ?? 1,
-        px = (this.x ?? 0) + this.cursor.x * s,
-        py = (this.y ?? 0) + this.cursor.y * s;
-      if (px < 20) this.x = (this.x ?? 0) + 20 - px;
-      if (py < 20) this.y = (this.y ?? 0) + 20 - py;
-      if (px > this.canvas.clientWidth - 20) this.x = (this.x ?? 0) - (px - this.canvas.clientWidth + 20);
-      if (py > this.canvas.clientHeight - 20) this.y = (this.y ?? 0) - (py - this.canvas.clientHeight + 20);
+      const px = this.x + this.cursor.x * this.scale,
+        py = this.y + this.cursor.y * this.scale,
+        within = (/** @type {number} */ at, /** @type {number} */ most) => Math.min(most - 20, Math.max(20, at));
+      this.x += within(px, this.canvas.clientWidth) - px;
+      this.y += within(py, this.canvas.clientHeight) - py;
+      this.moved();
       this.hooks.say(this.hooks.describe(this.cursor));
     }
     this.draw();
   }
+}
+
+/** A section with its lower edge. @param {any} block */
+function withBottom(block) {
+  const seats = block.rows.flatMap((/** @type {any} */ row) => row.seats);
+  const bottom = seats.reduce((/** @type {number} */ most, /** @type {any} */ seat) => Math.max(most, seat.y), block.y);
+  return { ...block, bottom };
 }

@@ -4,7 +4,7 @@ import { $, call, Problem } from "./api.js";
 import { invoiceList } from "./invoices.js";
 import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
-import { priceLines } from "./price.js";
+import { categoryName, priceLines } from "./price.js";
 
 const id = document.body.dataset.order || "";
 const bearer = new URLSearchParams(location.search).get("key") || undefined;
@@ -31,16 +31,20 @@ async function ask(method, path, body, key, tries = 0) {
 async function draw(ticket, order, name) {
   const svg = await ask("POST", "/api/v1/qr", { order: order.id, code: ticket.code });
   const seat = order.seats.find((/** @type {any} */ s) => s.id === ticket.seat);
+  // A server of the version before has no labels.
+  const label = ticket.label ?? ticket.seat;
+  const hints = [ticket.door && `Door: ${ticket.door}`, ticket.notes].filter(Boolean);
   return make(
     "section",
-    { className: "card ticket", "aria-label": `Ticket for ${ticket.seat}` },
-    make("img", { alt: `QR code of the ticket for ${ticket.seat}`, src: `data:image/svg+xml;base64,${btoa(svg)}` }),
+    { className: "card ticket", "aria-label": `Ticket for ${label}` },
+    make("img", { alt: `QR code of the ticket for ${label}`, src: `data:image/svg+xml;base64,${btoa(svg)}` }),
     make(
       "div",
       {},
       make("p", { className: "soft" }, name),
-      make("h2", {}, ticket.seat),
-      make("p", {}, `${seat.category} · ${money(seat.price)}`),
+      make("h2", {}, label),
+      ...hints.map((hint) => make("p", {}, hint)),
+      make("p", {}, `${categoryName(order, seat)} · ${money(seat.price)}`),
       make("p", {}, order.buyer?.name ?? ""),
       make("p", { className: "code" }, ticket.code),
     ),
@@ -74,7 +78,7 @@ async function load() {
   $("heading").textContent = about.name;
   document.title = `Order · ${about.name}`;
   const exchanged = order.instead_of
-    ? ` Your payment came when ${order.instead_of.join(", ")} had gone back on sale and not all were free any more: you have other seats of the same category, for the same price.`
+    ? ` Your payment came when ${(order.instead_of_labels ?? order.instead_of).join("; ")} had gone back on sale and not all were free any more: you have other seats of the same category, for the same price.`
     : "";
   $("text").textContent = (words[order.state] || "This order is being looked at by the organiser.") + exchanged;
   $("lines").replaceChildren(...priceLines(order.lines));

@@ -6,6 +6,7 @@ import { orderPage, reviewsNote, reviewsPage } from "./console-order.js";
 import { dashboard } from "./dashboard.js";
 import { health, healthNote } from "./health.js";
 import { make } from "./make.js";
+import { PlanForm } from "./plan-form.js";
 
 function signIn() {
   asked += 1;
@@ -74,18 +75,12 @@ const sample = {
   areas: [{ id: "floor", name: "Floor", category: "standing", capacity: 400 }],
 };
 
-/** Creates the event, and its plan; without its plan there is no event either. @param {any} f */
-async function openSale(f) {
+/** Creates the event, and its plan; without its plan there is no event either. @param {any} f @param {PlanForm} planForm */
+async function openSale(f, planForm) {
   const of = (/** @type {string} */ name) => f.elements[name].value.trim();
   const at = (/** @type {string} */ name) => (of(name) ? new Date(of(name)).toISOString() : null);
-  const plan = of("plan");
-  if (plan) {
-    try {
-      JSON.parse(plan);
-    } catch (error) {
-      throw new Error(`Seating plan: ${/** @type {Error} */ (error).message}`);
-    }
-  }
+  // Before there is an event: without its plan it would be on sale for a moment.
+  const plan = await planForm.read();
   const id = of("id");
   await call("POST", `${api}/events`, {
     body: {
@@ -111,13 +106,14 @@ async function openSale(f) {
 }
 
 function create() {
+  const planForm = new PlanForm(JSON.stringify(sample, null, 1));
   const time = (/** @type {string} */ text, /** @type {string} */ name) =>
     field(text, { name, type: "datetime-local" });
   page(
     make("h1", {}, "New sale"),
     form(
       { className: "card" },
-      openSale,
+      (f) => openSale(f, planForm),
       make(
         "div",
         { className: "grid" },
@@ -157,11 +153,7 @@ function create() {
           field("Shop elsewhere (empty: our checkout)", { name: "url", placeholder: "https://…" }),
           field("The gate lets everyone pass before the line opens", { name: "before", type: "checkbox" }),
           field("The gate lets everyone pass after it closes", { name: "after", type: "checkbox" }),
-          field(
-            "Seating plan, ours or pretix's JSON (empty: none)",
-            { name: "plan", value: JSON.stringify(sample, null, 1) },
-            "textarea",
-          ),
+          ...planForm.elements,
         ),
       ),
       make("button", { className: "primary" }, "Open the sale"),

@@ -27,6 +27,12 @@ export function priceLines(lines) {
   });
 }
 
+/** Name of the category of an order's seat. A server of the version before has no lines. @param {any} order @param {any} seat */
+export function categoryName(order, seat) {
+  const isOwn = (/** @type {any} */ line) => line.kind === "ticket" && line.category === seat.category;
+  return order.lines?.find(isOwn)?.name ?? seat.category;
+}
+
 /** The price of one ticket of a category, with its fees and taxes. A server of the version before knows none. @param {any} category */
 export const ticketTotal = (category) => category.total ?? category.price;
 
@@ -39,7 +45,7 @@ export const ticketPrice = (category) => money(ticketTotal(category));
  * @param {any} held @param {any[]} seats @param {any} layout
  */
 export function showPrice(held, seats, layout) {
-  $("chosen").replaceChildren(...seats.map((seat) => row(seat.id, seat.price)));
+  $("chosen").replaceChildren(...seats.map((seat) => row(seat.label ?? seat.id, seat.price)));
   const lines = (held?.lines ?? []).filter((/** @type {any} */ line) => line.kind !== "ticket");
   $("lines").replaceChildren(...priceLines(lines));
   if (!seats.length) return;

@@ -1,28 +1,30 @@
 // @ts-check
 // Seats and checkout: from the admission to a confirmed order, with a way out of everything that can go wrong.
-import { $, call as send, clock, keep, kept, newKey, now, onWake, root, socket } from "./api.js";
-import { make } from "./make.js";
+import { $, call as send, keep, kept, newKey, now, onWake, root } from "./api.js";
 import { loadCurrencies } from "./money.js";
-import { AVAILABLE, SeatMap, hue } from "./map.js";
+import { categoryOptions, legend } from "./legend.js";
+import { LiveSeats, fetchSeats, states } from "./live-seats.js";
+import { SeatMap } from "./map.js";
+import { MapCard } from "./map-card.js";
+import { AVAILABLE } from "./map-paint.js";
 import { CardForm, declined } from "./payment.js";
 import { explain } from "./explain.js";
 import { placeOrder } from "./ordering.js";
-import { showPrice, ticketPrice, ticketTotal } from "./price.js";
-import { placeOf, seatList } from "./seat-list.js";
+import { showPrice, ticketTotal } from "./price.js";
+import { freePlaces, placeOf, seatList, seatParts } from "./seat-list.js";
 import { askPlace, findUnfinished, isPassing, openSession, unlessUnused } from "./session.js";
 import { showClock, showOver, showStep } from "./steps.js";
 
 const event = document.body.dataset.event || "";
 const base = `/api/v1/events/${event}`;
-const states = ["available", "held", "booked", "blocked"];
 /** @type {SeatMap} */ let map;
+/** @type {LiveSeats} */ let live;
 /** @type {any} */ let layout;
 /** @type {any} */ let session = null;
 /** @type {any} */ let hold = null;
 /** @type {any} */ let order = null;
 /** @type {Set<string>} */ const chosen = new Set();
-let version = 0,
-  holdKey = newKey(),
+let holdKey = newKey(),
   orderKey = newKey();
 const unfinished = `checkout-${event}`,
   sessionWord = `session-${event}`;
@@ -38,17 +40,23 @@ const show = (/** @type {string} */ id, /** @type {boolean} */ is) => {
 const say = (/** @type {string} */ text) => {
   $("live").textContent = text;
 };
-const price = (/** @type {any} */ seat) => ticketPrice(layout.categories[seat.category]);
 
+/** Says what fans ask of a seat, or of an area. @param {any} seat */
+const partsOf = (seat) =>
+  seatParts(
+    seat,
+    layout,
+    seat.id ? (chosen.has(seat.id) ? "chosen" : states[seat.state]) : `${map.free(seat.area)} free`,
+  );
 /** @param {any} seat */
-function describe(seat) {
-  const state = chosen.has(seat.id) ? "chosen" : states[seat.state];
-  return `${placeOf(seat)}, ${layout.categories[seat.category].name}, ${price(seat)}, ${state}`;
-}
+const describe = (seat) => partsOf(seat).join(", ");
+
+/** Says where the seat of an id is. @param {string} id */
+const nameOf = (id) => (map?.byId.has(id) ? placeOf(map.byId.get(id)) : id);
 
 /** @param {any} problem */
 function fail(problem) {
-  $("problem").textContent = problem ? (typeof problem === "string" ? problem : explain(problem)) : "";
+  $("problem").textContent = problem ? (typeof problem === "string" ? problem : explain(problem, nameOf)) : "";
   show("problem", Boolean(problem));
   if (problem) $("problem").scrollIntoView({ block: "nearest" });
 }
@@ -64,7 +72,7 @@ function render() {
     hold?.seats ??
     [...chosen].map((id) => {
       const seat = map.byId.get(id);
-      return { id, price: ticketTotal(layout.categories[seat.category]) };
+      return { id, label: placeOf(seat), price: ticketTotal(layout.categories[seat.category]) };
     });
   showPrice(order ?? hold, seats, layout);
   show("empty", !seats.length);
@@ -106,7 +114,7 @@ function choose(seat) {
   if (hold) return say("Release your seats first to choose others.");
   if (chosen.has(seat.id)) chosen.delete(seat.id);
   else if (seat.state === AVAILABLE) chosen.add(seat.id);
-  else return say(`${seat.id} is ${states[seat.state]}`);
+  else return say(`${placeOf(seat)} is ${states[seat.state]}`);
   fail(null);
   say(describe(seat));
   render();
@@ -126,10 +134,18 @@ async function take(wish) {
     const p = /** @type {any} */ (problem);
     if (p.status) holdKey = newKey();
     for (const id of p.body?.taken || []) chosen.delete(id);
-    await refresh().catch(() => catchUp());
+    await live.refresh().catch(() => live.catchUp());
     render();
     fail(p);
   }
+}
+
+/** Holds free places of an area. @param {any} area @param {number} quantity */
+function takePlaces(area, quantity) {
+  if (hold) return say("Release your seats first to choose others.");
+  const places = freePlaces(map.seats, area, quantity);
+  if (!places) return fail("There are not that many places left there.");
+  take({ seats: places });
 }
 
 async function giveBack() {
@@ -243,77 +259,13 @@ const isWaiting = () => ["confirming", "needs_review"].includes(order?.state) ||
 function lose(id) {
   chosen.delete(id);
   render();
-  fail(`${id} was just taken by another fan.`);
+  fail(`${nameOf(id)} was just taken by another fan.`);
 }
 
-/** Tag of the layout that the states are of. @type {string | null} */
-let layoutTag = null;
-
-/** Fetches the states of the seats. */
-const fetchSeats = () => call("GET", `${base}/seats?format=bits`, { cache: "no-cache" });
-
-/**
- * Shows the states of the seats; fetches them again soon where a cache on the way had older ones than are known of.
- * @param {Promise<{bits: Uint8Array, version: number, layout: string | null}>} fetched
- */
-async function refresh(fetched = fetchSeats()) {
-  const { bits, version: at, layout: tag } = await fetched;
-  layoutTag ??= tag;
-  // The bits of another plan say nothing about the seats of this one.
-  if (tag !== layoutTag) return reloadIfReplaced();
-  if (at < Math.max(least, version)) return catchUpIn(500);
-  version = at;
-  map.seats.forEach((seat, i) => {
-    seat.state = (bits[i >> 2] >> ((i & 3) * 2)) & 3;
-  });
+/** Gives up the chosen seats that are gone, and shows all as they are. */
+function seatsChanged() {
   for (const id of chosen) if (map.byId.get(id).state !== AVAILABLE) lose(id);
   draw();
-}
-
-/** Newest version that is known of, and the one timer of the next try: tries must not multiply while the server is away. */
-let least = 0,
-  nextTry = 0,
-  isFetching = false;
-const catchUp = () => catchUpIn(0);
-
-/** @param {number} ms */
-function catchUpIn(ms) {
-  clearTimeout(nextTry);
-  nextTry = setTimeout(async () => {
-    if (isFetching) return catchUpIn(500);
-    isFetching = true;
-    await refresh().catch(() => catchUpIn(1500));
-    isFetching = false;
-  }, ms);
-}
-
-function watch() {
-  socket(`${base}/seats/ws`, {
-    onMessage(message) {
-      if (message.type !== "seats" || message.version <= version) return;
-      // A socket begins with the version that is shown, not with what led to it.
-      if (message.version > version + 1 || !message.changes.length) {
-        least = message.version;
-        return catchUp();
-      }
-      version = message.version;
-      for (const [id, state] of message.changes) {
-        const seat = map.byId.get(id);
-        if (!seat) continue;
-        seat.state = states.indexOf(state);
-        if (seat.state !== AVAILABLE && chosen.has(id)) lose(id);
-      }
-      draw();
-    },
-    onState(state, code) {
-      if (state === "failed") catchUpIn(1500);
-      if (code === 4002) {
-        // Another map may count its versions anew. A cache may have the old plan for five seconds.
-        version = least = 0;
-        for (const ms of [Math.random() * 1000, 6000]) setTimeout(reloadIfReplaced, ms);
-      }
-    },
-  });
 }
 
 /** Loads the page again if the seating plan is another one than it shows. What is held has its price: its forms stay. */
@@ -360,7 +312,7 @@ async function lookAgain() {
     if (is.state !== "active") {
       drop();
       fail("Your hold ran out and the seats went back. Choose again.");
-      catchUp();
+      live.catchUp();
     }
   } else if (session?.over) render();
 }
@@ -402,7 +354,7 @@ async function enter() {
 
 async function begin() {
   // Open to anyone, so that they need not wait for the session.
-  const seats = unlessUnused(fetchSeats());
+  const seats = unlessUnused(fetchSeats(call, base));
   const plan = unlessUnused(
     Promise.all([
       call("GET", `${base}/seating`, { cache: "no-cache" }),
@@ -415,44 +367,33 @@ async function begin() {
   layout = seating;
   $("name").textContent = about.name;
   document.title = `Choose your seats · ${about.name}`;
+  const card = new MapCard($("map-card"));
   map = new SeatMap($("map"), layout, {
     onChoose: choose,
     say,
     describe,
+    onPoint: (at, x, y) => card.show(at && partsOf(at), x, y),
     onArea(area) {
       $("category").value = layout.categories[area.category].id;
       $("quantity").focus();
       say(`${area.name}: say how many, then find and hold.`);
     },
   });
-  $("legend").replaceChildren(
-    ...layout.categories.map((/** @type {any} */ category, /** @type {number} */ at) => {
-      const swatch = make("span", { className: "swatch" });
-      swatch.style.background = hue(at);
-      return make("li", {}, swatch, `${category.name} ${ticketPrice(category)}`);
-    }),
-    ...[
-      ["held", "held by another fan"],
-      ["taken", "gone"],
-      ["mine", "yours"],
-    ].map(([kind, text]) => make("li", {}, make("span", { className: `swatch ${kind}` }), text)),
-  );
-  $("category").append(
-    ...layout.categories.map((/** @type {any} */ c) =>
-      make("option", { value: c.id }, `${c.name} · ${ticketPrice(c)}`),
-    ),
-  );
-  await refresh(seats);
+  $("legend").replaceChildren(...legend(layout));
+  $("category").append(...categoryOptions(layout));
+  const hooks = { onChange: seatsChanged, onReplaced: reloadIfReplaced };
+  live = new LiveSeats(() => fetchSeats(call, base), map, hooks);
+  await live.refresh(seats);
   await resume();
   render();
   // Until now there was nothing for them to work on.
   for (const button of document.querySelectorAll(".tools button, #best button, #leave"))
     /** @type {HTMLButtonElement} */ (button).disabled = false;
-  watch();
+  live.watch(`${base}/seats/ws`);
   setInterval(tick, 500);
   onWake(() => {
     lookAgain();
-    catchUp();
+    live.catchUp();
   });
 }
 
@@ -481,7 +422,8 @@ $("zoom-out").addEventListener("click", () => map.zoom(1 / 1.4));
 $("fit").addEventListener("click", () => map.fit());
 $("as-list").addEventListener("click", () => {
   const on = $("list").hidden;
-  if (on) $("list").replaceChildren(...seatList(layout, map.seats, choose, draw));
+  if (on)
+    $("list").replaceChildren(...seatList(layout, map.seats, { onChoose: choose, onArea: takePlaces, onOpen: draw }));
   show("list", on);
   show("map-box", !on);
   $("as-list").setAttribute("aria-pressed", String(on));

@@ -1,7 +1,8 @@
 //! Organiser routes of the seats: plan, selling rules, figures, blocked seats.
 
 use crate::app::{App, Shop};
-use crate::inventory::{Block, Currency, Layout, Rules, RulesPatch, Sales, ShardView, layout};
+use crate::inventory::layout::{self, PlanPreview};
+use crate::inventory::{Block, Currency, Layout, Rules, RulesPatch, Sales, ShardView};
 use crate::sessions::event_id;
 use axum::Json;
 use axum::body::Body;
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use shared::audit::Entry;
 use shared::http::detached::to_the_end;
 use shared::http::openapi::Refusals;
-use shared::http::problem::{Input, PLAN_BYTES_MAX, Problem, read_body};
+use shared::http::problem::{Input, PLAN_BYTES_MAX, Parameters, Problem, read_body};
 use shared::ids::EventId;
 use shared::organiser::Organiser;
 use std::sync::Arc;
@@ -79,28 +80,68 @@ struct Planned {
     capacity: u32,
 }
 
-/// Set the seating plan: ours, or pretix's open JSON format.
+/// Waits for work on a plan, one at a time.
+async fn in_turn<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<T, Problem> {
+    to_the_end(async {
+        static TURNS: Semaphore = Semaphore::const_new(PLANS_AT_ONCE_MAX);
+        let _turn = TURNS.acquire().await;
+        work.await
+    })
+    .await
+}
+
+/// Query of a plan that is set.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct SeatingQuery {
+    /// Whether the plan is only read, and answered as it was understood. Then there need be no such
+    /// event.
+    #[serde(default)]
+    #[param(inline)]
+    preview: Option<bool>,
+}
+
+/// A plan that is set, or only read.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(untagged)]
+enum SetOrPreviewed {
+    Set(Planned),
+    Previewed(PlanPreview),
+}
+
+/// Set the seating plan: ours, pretix's open JSON format, or a list as CSV; or see how it is
+/// understood. `{"plan": …, "prices": {"Stalls": 4500}}` has prices beside a plan of any format.
 #[utoipa::path(put, path = "/api/v1/organiser/events/{event}/seating", tag = "organiser",
-    params(("event" = String, Path)),
+    params(("event" = String, Path), SeatingQuery),
     request_body(content = Object), security(("organiser" = ["admin"])),
-    responses((status = 200, description = "The plan is set", body = Planned), Refusals))]
+    responses((status = 200, description = "The plan is set; or how it was understood", body = SetOrPreviewed), Refusals))]
 async fn set_seating(
     State(shop): State<Arc<Shop>>,
     organiser: Organiser,
     Path(event): Path<String>,
+    Parameters(query): Parameters<SeatingQuery>,
     body: Body,
-) -> Result<Json<Planned>, Problem> {
-    let event = known(&shop, &event).await?;
+) -> Result<Json<SetOrPreviewed>, Problem> {
     let bytes = read_body(body, PLAN_BYTES_MAX).await?;
-    let layout = to_the_end(async {
-        static TURNS: Semaphore = Semaphore::const_new(PLANS_AT_ONCE_MAX);
-        let _turn = TURNS.acquire().await;
-        layout::parse_on_a_thread(bytes).await
-    })
-    .await?;
+    if query.preview.unwrap_or(false) {
+        let preview = in_turn(layout::preview_on_a_thread(bytes)).await?;
+        return Ok(Json(SetOrPreviewed::Previewed(preview)));
+    }
+    let event = known(&shop, &event).await?;
+    let parsed = in_turn(layout::parse_on_a_thread(bytes)).await?;
     let rules = shop.inventory.rules(&event).await?;
-    let checked = check_prices(&shop, &layout, rules.currency);
-    checked.map_err(|(at, why)| Problem::invalid(&format!("categories[{at}].price"), why))?;
+    let checked = check_prices(&shop, &parsed.layout, rules.currency);
+    checked.map_err(|(at, why)| {
+        let why = format!(
+            "the price of '{}': {why}",
+            parsed.layout.categories[at].name
+        );
+        Problem::invalid(&format!("categories[{at}].price"), why)
+    })?;
+    let layout = parsed.layout;
     let capacity = layout.seats.len() as u32;
     let version = shop.inventory.set_seating(&event, layout).await?;
     if let Some(seat_map) = shop.inventory.seat_map(&event) {
@@ -115,7 +156,7 @@ async fn set_seating(
         to,
     };
     record(&shop, &organiser, change).await;
-    Ok(Json(Planned { version, capacity }))
+    Ok(Json(SetOrPreviewed::Set(Planned { version, capacity })))
 }
 
 /// Show the selling rules.

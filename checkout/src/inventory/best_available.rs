@@ -1,9 +1,13 @@
-//! Best-available search: adjacent seats first, nearest to the stage, nearest to the middle of the
-//! row, no single seat left over.
+//! Best-available search: adjacent seats first, nearest to the focal point or else in the first row
+//! and nearest to its middle, no single seat left over.
 
-use super::layout::Layout;
+use super::layout::{Layout, LayoutSeat};
 use super::model::SeatState;
 use super::rules::Orphans;
+use std::ops::Range;
+
+/// Largest number of rows whose best seats are compared.
+const ROWS_COMPARED_MAX: usize = 8;
 
 /// Position of this node among the nodes that sell from the same store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,8 +111,9 @@ impl SeatIndex {
 
     /// Returns the best seats: adjacent ones that leave no single seat, in the first row that has
     /// them; otherwise adjacent ones that leave a single seat; otherwise the first available ones.
-    /// Accessible seats are chosen only on request, and then at least one of them. Returns `None`
-    /// if there are not enough.
+    /// Where the plan names a focal point the best ones of some rows are compared. Accessible seats
+    /// and those of companions are chosen only on request, and then at least one accessible seat.
+    /// Returns `None` if there are not enough.
     pub(super) fn best(&self, layout: &Layout, query: &SeatQuery) -> Option<Vec<u32>> {
         let (index, nodes) = (query.peer.index as usize, query.peer.count.max(1) as usize);
         let all = || layout.rows.iter().enumerate().skip(self.first_open);
@@ -116,7 +121,8 @@ impl SeatIndex {
             let own = all().filter(move |(at, _)| at % nodes == index);
             let others = all().filter(move |(at, _)| at % nodes != index);
             own.chain(others).filter(|(at, row)| {
-                let category = layout.seats[row.start as usize].category;
+                let first = layout.order[row.start as usize];
+                let category = layout.seats[first as usize].category;
                 self.rows_available[*at] > 0
                     && query.category.is_none_or(|wanted| category == wanted)
             })
@@ -126,29 +132,40 @@ impl SeatIndex {
             Orphans::Avoid => &[false, true],
             Orphans::Forbid => &[false],
         };
+        let compared = match layout.scores.is_empty() {
+            true => 1,
+            false => ROWS_COMPARED_MAX,
+        };
         for may_leave in may_leave {
-            for (at, row) in rows() {
-                if self.rows_available[at] < query.quantity {
-                    continue;
-                }
+            let large = rows().filter(|(at, _)| self.rows_available[*at] >= query.quantity);
+            let runs = large.filter_map(|(at, row)| {
                 let may_leave = *may_leave || layout.areas.contains(&(at as u32));
-                if let Some(run) = self.run_in(layout, row.clone(), query, may_leave) {
-                    return Some(run);
-                }
+                self.run_in(layout, row.clone(), query, may_leave)
+            });
+            let best = runs.take(compared).min_by(|a, b| a.0.total_cmp(&b.0));
+            if let Some((_, run)) = best {
+                let run = &layout.order[run.start as usize..run.end as usize];
+                let mut seats = run.to_vec();
+                seats.sort_unstable();
+                return Some(seats);
             }
         }
-        let free = rows()
-            .flat_map(|(_, row)| row.clone())
-            .filter(|seat| self.is_for(layout, *seat, query));
+        let seats = || {
+            let slots = rows().flat_map(|(_, row)| row.clone());
+            slots.map(|slot| layout.order[slot as usize])
+        };
+        let free = seats().filter(|seat| self.is_for(layout, *seat, query));
         let mut scattered: Vec<u32> = Vec::new();
         if query.is_accessible {
-            let mut accessible = rows().flat_map(|(_, row)| row.clone());
             let is_one =
                 |seat: &u32| layout.seats[*seat as usize].is_accessible && self.is_available(*seat);
-            scattered.push(accessible.find(is_one)?);
+            scattered.push(seats().find(is_one)?);
         }
         let first = scattered.first().copied();
-        scattered.extend(free.filter(|seat| Some(*seat) != first));
+        scattered.extend(
+            free.filter(|seat| Some(*seat) != first)
+                .take(query.quantity as usize),
+        );
         scattered.truncate(query.quantity as usize);
         let leaves =
             || query.orphans == Orphans::Forbid && !self.orphaned(layout, &scattered).is_empty();
@@ -156,8 +173,8 @@ impl SeatIndex {
     }
 
     fn is_for(&self, layout: &Layout, seat: u32, query: &SeatQuery) -> bool {
-        self.is_available(seat)
-            && (query.is_accessible || !layout.seats[seat as usize].is_accessible)
+        let of = &layout.seats[seat as usize];
+        self.is_available(seat) && (query.is_accessible || !(of.is_accessible || of.is_companion))
     }
 
     /// Returns the free seats that have a free neighbour now and would have none if these seats
@@ -165,21 +182,22 @@ impl SeatIndex {
     pub(super) fn orphaned(&self, layout: &Layout, taken: &[u32]) -> Vec<u32> {
         let mut left = Vec::new();
         for seat in taken {
-            let at = layout.seats[*seat as usize].row;
-            if layout.areas.contains(&at) {
+            let LayoutSeat { row, slot, .. } = layout.seats[*seat as usize];
+            if layout.areas.contains(&row) {
                 continue;
             }
-            let row = &layout.rows[at as usize];
-            let is_free = |seat: u32| {
-                row.contains(&seat) && self.is_available(seat) && !taken.contains(&seat)
+            let row = &layout.rows[row as usize];
+            let free = |slot: u32| {
+                let seat = row.contains(&slot).then(|| layout.order[slot as usize])?;
+                (self.is_available(seat) && !taken.contains(&seat)).then_some(seat)
             };
-            let beside = [seat.wrapping_sub(1), seat + 1];
-            for beside in beside.into_iter().filter(|beside| is_free(*beside)) {
-                if !is_free(beside.wrapping_sub(1))
-                    && !is_free(beside + 1)
-                    && !left.contains(&beside)
+            for beside in [slot.wrapping_sub(1), slot + 1] {
+                let Some(single) = free(beside) else { continue };
+                if free(beside.wrapping_sub(1)).is_none()
+                    && free(beside + 1).is_none()
+                    && !left.contains(&single)
                 {
-                    left.push(beside);
+                    left.push(single);
                 }
             }
         }
@@ -190,58 +208,69 @@ impl SeatIndex {
         self.seats[seat as usize] == SeatState::Available
     }
 
-    /// Returns the run of free seats whose middle is nearest to the middle of the row.
+    /// Returns the best run of free seats of a row, as slots, with its score; lower is better: it
+    /// is nearest to the focal point or else to the middle of the row.
     fn run_in(
         &self,
         layout: &Layout,
-        row: std::ops::Range<u32>,
+        row: Range<u32>,
         query: &SeatQuery,
         may_leave: bool,
-    ) -> Option<Vec<u32>> {
-        // In an area, where all seats are equal, each node starts at a different seat.
-        let (index, nodes) = (
-            u64::from(query.peer.index),
-            u64::from(query.peer.count.max(1)),
-        );
-        let part = u64::from(row.end - row.start) * (2 * index + 1) / nodes;
-        let middle = if layout.areas.contains(&layout.seats[row.start as usize].row) {
-            2 * row.start + part as u32
-        } else {
-            row.start + row.end
+    ) -> Option<(f32, Range<u32>)> {
+        let seat_at = |slot: u32| layout.order[slot as usize];
+        let middle = middle(layout, &row, query.peer);
+        let score = |first: u32, last: u32| {
+            let of = |slot: u32| layout.scores.get(seat_at(slot) as usize).copied();
+            match (of(first), of(last)) {
+                (Some(first), Some(last)) => first + last,
+                _ => (first + last + 1).abs_diff(middle) as f32,
+            }
         };
-        let is_free = |seat: u32| row.contains(&seat) && self.is_available(seat);
+        let is_free = |slot: u32| row.contains(&slot) && self.is_available(seat_at(slot));
         // A seat that becomes single beside the run. One that is single already cannot be adjacent
         // to a run.
-        let is_single = |seat: u32, beyond: u32| is_free(seat) && !is_free(beyond);
-        let mut best: Option<(u32, u32)> = None;
+        let is_single = |slot: u32, beyond: u32| is_free(slot) && !is_free(beyond);
+        let mut best: Option<(f32, u32)> = None;
         let (mut length, mut last_accessible) = (0, None);
-        for seat in row.clone() {
-            length = if self.is_for(layout, seat, query) {
+        for slot in row.clone() {
+            length = if self.is_for(layout, seat_at(slot), query) {
                 length + 1
             } else {
                 0
             };
-            if layout.seats[seat as usize].is_accessible {
-                last_accessible = Some(seat);
+            if layout.seats[seat_at(slot) as usize].is_accessible {
+                last_accessible = Some(slot);
             }
             if length < query.quantity {
                 continue;
             }
-            let first = seat + 1 - query.quantity;
+            let first = slot + 1 - query.quantity;
             if query.is_accessible && last_accessible.is_none_or(|at| at < first) {
                 continue;
             }
             let leaves = || {
                 is_single(first.wrapping_sub(1), first.wrapping_sub(2))
-                    || is_single(seat + 1, seat + 2)
+                    || is_single(slot + 1, slot + 2)
             };
-            let distance = (first + seat + 1).abs_diff(middle);
-            if best.is_none_or(|(nearest, _)| distance < nearest) && (may_leave || !leaves()) {
-                best = Some((distance, first));
+            let score = score(first, slot);
+            if best.is_none_or(|(least, _)| score < least) && (may_leave || !leaves()) {
+                best = Some((score, first));
             }
         }
-        best.map(|(_, first)| (first..first + query.quantity).collect())
+        best.map(|(score, first)| (score, first..first + query.quantity))
     }
+}
+
+/// Returns twice the slot that the best seats of a row are nearest to. In an area, where all seats
+/// are equal, each node starts at a different one.
+fn middle(layout: &Layout, row: &Range<u32>, peer: Peer) -> u32 {
+    let first = layout.order[row.start as usize];
+    if !layout.areas.contains(&layout.seats[first as usize].row) {
+        return row.start + row.end;
+    }
+    let (index, nodes) = (u64::from(peer.index), u64::from(peer.count.max(1)));
+    let part = u64::from(row.end - row.start) * (2 * index + 1) / nodes;
+    2 * row.start + part as u32
 }
 
 #[cfg(test)]
@@ -370,6 +399,67 @@ mod tests {
         assert_eq!(ids, ["s-A-3", "s-A-4", "s-A-5"]);
     }
 
+    /// A theatre's row of 19 seats with an aisle after the 17th, and a row of two behind it.
+    fn theatre(focus: &str) -> Layout {
+        let seat = |row: &str, number: u32, y: u32| {
+            let aisle = if number > 17 { 120 } else { 0 };
+            let x = number * 25 + aisle;
+            format!(
+                r#"{{"seat_guid": "{row}-{number}", "category": "C", "position": {{"x": {x}, "y": {y}}}}}"#
+            )
+        };
+        let row = |label: &str, numbers: std::ops::RangeInclusive<u32>, y: u32| {
+            let seats: Vec<String> = numbers.map(|number| seat(label, number, y)).collect();
+            format!(
+                r#"{{"row_number": "{label}", "seats": [{}]}}"#,
+                seats.join(",")
+            )
+        };
+        let plan = format!(
+            r#"{{"categories": [{{"name": "C", "price": 1}}], "zones": [{{"rows": [{}, {}]}}]{focus}}}"#,
+            row("CI", 1..=19, 0),
+            row("CK", 1..=2, 50)
+        );
+        parse(plan.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn seats_on_both_sides_of_an_aisle_are_no_pair() {
+        let layout = theatre("");
+        let states = (0..21).map(|seat| match seat {
+            16 | 17 | 19 | 20 => (SeatState::Available, 0),
+            _ => (SeatState::Booked, i64::MAX),
+        });
+        let mut states = SeatIndex::new(&layout, states.collect());
+        let best = states.best(&layout, &query(2, None));
+        assert_eq!(best, Some(vec![19, 20]), "the pair behind comes first");
+        assert_eq!(states.orphaned(&layout, &[16]), [] as [u32; 0]);
+        states.set(&layout, 19, SeatState::Held, 1);
+        let strict = SeatQuery {
+            orphans: Orphans::Forbid,
+            ..query(2, None)
+        };
+        let scattered = states.best(&layout, &strict);
+        assert_eq!(scattered, Some(vec![16, 17]), "what is left, one by one");
+    }
+
+    #[test]
+    fn the_best_seats_are_nearest_to_the_point_that_the_plan_names() {
+        let layout = theatre(r#", "focus": {"x": 50, "y": 300}"#);
+        let free = vec![(SeatState::Available, 0); 21];
+        let mut states = SeatIndex::new(&layout, free);
+        let best = states.best(&layout, &query(2, None));
+        assert_eq!(best, Some(vec![19, 20]), "row CK is nearer");
+        for seat in [19, 20] {
+            states.set(&layout, seat, SeatState::Booked, i64::MAX);
+        }
+        let best = states.best(&layout, &query(3, None)).unwrap();
+        assert!(
+            best.iter().all(|seat| *seat < 6),
+            "{best:?}: not the middle of the row"
+        );
+    }
+
     proptest! {
         #[test]
         fn the_best_are_available_distinct_of_the_category_and_adjacent_wherever_that_is_possible(
@@ -382,7 +472,7 @@ mod tests {
             let fits = |seat: usize| category.is_none_or(|c| layout.seats[seat].category == c);
             let free = (0..30).filter(|seat| !taken[*seat] && fits(*seat)).count();
             let has_run = layout.rows.iter().any(|row| {
-                let row: Vec<usize> = row.clone().map(|seat| seat as usize).collect();
+                let row: Vec<usize> = row.clone().map(|slot| layout.order[slot as usize] as usize).collect();
                 row.windows(quantity as usize).any(|run| run.iter().all(|seat| !taken[*seat] && fits(*seat)))
             });
             match states.best(&layout, &query(quantity, category)) {

@@ -107,7 +107,7 @@ impl EventState {
             id: row.id.clone(),
             event: self.event.clone(),
             state: row.state.as_str().to_owned(),
-            seats: row.seats.clone(),
+            seats: self.labelled(&row.seats),
             lines: self.lines(&row.lines, &row.seats, row.total.currency),
             total: row.total,
             buyer: row.buyer.clone(),
@@ -115,6 +115,7 @@ impl EventState {
             decline_reason: row.decline.clone(),
             created_at: row.created_at,
             pay_by: row.pay_by,
+            instead_of_labels: self.labels(&payment.instead_of()),
             instead_of: payment.instead_of(),
             tickets: is_confirmed.then(|| self.tickets(row)),
             refunded: (payment.refunded > 0).then_some(Money {
@@ -123,6 +124,32 @@ impl EventState {
             }),
             link: is_confirmed.then(|| self.link(&row.id)),
         }
+    }
+
+    /// Returns the labels of seats; the id of one that the plan does not have.
+    fn labels(&self, ids: &[String]) -> Vec<String> {
+        let layout = self.plan.as_ref().map(|plan| &plan.layout);
+        let label = |id: &String| {
+            let layout = layout?;
+            Some(layout.label(&layout.seats[layout.find(id)? as usize]))
+        };
+        let labels = ids.iter().map(|id| label(id).unwrap_or_else(|| id.clone()));
+        labels.collect()
+    }
+
+    /// Returns seats with their labels. Those of orders that are older than labels have none: the plan
+    /// has them, as it stays while seats are sold.
+    pub(super) fn labelled(&self, seats: &Arc<Vec<SeatPrice>>) -> Arc<Vec<SeatPrice>> {
+        if seats.iter().all(|seat| !seat.label.is_empty()) {
+            return seats.clone();
+        }
+        let ids: Vec<String> = seats.iter().map(|seat| seat.id.to_string()).collect();
+        let labelled = seats.iter().zip(self.labels(&ids));
+        let labelled = labelled.map(|(seat, label)| SeatPrice {
+            label: label.into(),
+            ..seat.clone()
+        });
+        Arc::new(labelled.collect())
     }
 
     /// Returns the public view of the lines of a hold or an order.
@@ -161,7 +188,13 @@ impl EventState {
             let id = ticket.id.clone();
             let seat = plan.layout.seats.get(ticket.seat as usize)?.id.to_string();
             let code = self.ticket_code(&id, &seat);
-            Some(Ticket { id, seat, code })
+            let place = plan.layout.place(ticket.seat);
+            Some(Ticket {
+                id,
+                seat,
+                place,
+                code,
+            })
         };
         let valid = row.tickets.iter();
         valid
@@ -247,6 +280,7 @@ impl Plan {
             let category = &self.layout.categories[seat.category as usize];
             SeatPrice {
                 id: seat.id.clone(),
+                label: self.layout.label(seat).into(),
                 category: category.id.clone(),
                 price: Money {
                     amount: category.price,

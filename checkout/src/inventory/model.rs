@@ -1,5 +1,6 @@
 //! Domain types of the checkout: sessions, holds, orders, payments, tickets and refusals.
 
+pub use super::layout::Place;
 pub use super::money::{Currency, Money};
 pub use super::payment::*;
 pub use super::payment_review::{OutsideOutcome, PaymentReview, ReviewReason, Settlement};
@@ -120,11 +121,24 @@ pub struct SeatPrice {
     /// The seat.
     #[schema(value_type = String)]
     pub id: Arc<str>,
+    /// Its place as people read it, such as "Stalls, row A, seat 1".
+    #[serde(default = "no_label", skip_serializing_if = "is_empty")]
+    #[schema(value_type = String)]
+    pub label: Arc<str>,
     /// Its category.
     #[schema(value_type = String)]
     pub category: Arc<str>,
     /// Its price.
     pub price: Money,
+}
+
+/// Returns the label of seats that were stored before there were labels.
+fn no_label() -> Arc<str> {
+    "".into()
+}
+
+fn is_empty(label: &Arc<str>) -> bool {
+    label.is_empty()
 }
 
 /// State of a hold.
@@ -248,6 +262,9 @@ pub struct Ticket {
     pub id: String,
     /// The seat.
     pub seat: String,
+    /// Place of the seat.
+    #[serde(flatten)]
+    pub place: Place,
     /// Content of the QR code, signed so that a forged ticket is recognised at the door.
     pub code: String,
 }
@@ -259,6 +276,9 @@ pub struct IssuedTicket {
     pub id: String,
     /// The seat.
     pub seat: String,
+    /// Place of the seat.
+    #[serde(flatten)]
+    pub place: Place,
     /// The order.
     pub order: String,
     /// When its bearer was first let in; null if not yet.
@@ -301,6 +321,9 @@ pub struct Order {
     /// when these were gone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub instead_of: Vec<String>,
+    /// Their places as people read them, in the same order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub instead_of_labels: Vec<String>,
     /// Sum of what was refunded, present if something was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refunded: Option<Money>,

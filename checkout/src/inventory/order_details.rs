@@ -46,6 +46,9 @@ pub struct OrderSeat {
     /// The seat.
     #[schema(value_type = String)]
     pub id: Arc<str>,
+    /// Its place as people read it.
+    #[schema(value_type = String)]
+    pub label: Arc<str>,
     /// Its category.
     #[schema(value_type = String)]
     pub category: Arc<str>,
@@ -116,11 +119,12 @@ impl OrderDetails {
         let (payments, latest) = (row.payments.iter(), row.payment());
         OrderDetails {
             order: event_state.show(row),
-            seats: row
-                .seats
+            seats: event_state
+                .labelled(&row.seats)
                 .iter()
                 .map(|seat| OrderSeat {
                     id: seat.id.clone(),
+                    label: seat.label.clone(),
                     category: seat.category.clone(),
                     price: seat.price,
                     refund: Money {

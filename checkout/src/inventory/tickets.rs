@@ -20,6 +20,8 @@ pub struct ListedTicket {
     pub code_sha256: String,
     /// The seat.
     pub seat: String,
+    /// Place of the seat, such as "Stalls, row A, seat 1".
+    pub label: String,
     /// When its bearer was first let in; null if not yet.
     pub admitted_at: Option<Time>,
 }
@@ -100,6 +102,7 @@ fn list(event_state: &EventState, found: &DoorTicket) -> Option<ListedTicket> {
     Some(ListedTicket {
         code_sha256: hex(&sha256(code.as_bytes())),
         seat: ticket.seat,
+        label: ticket.place.label,
         admitted_at: ticket.admitted_at,
     })
 }
@@ -110,6 +113,7 @@ fn show(event_state: &EventState, found: &DoorTicket) -> Option<IssuedTicket> {
     Some(IssuedTicket {
         id: found.id.clone(),
         seat: seat.id.to_string(),
+        place: plan.layout.place(found.seat),
         order: found.order.clone(),
         admitted_at: found.admitted_at,
     })

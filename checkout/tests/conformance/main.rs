@@ -18,6 +18,7 @@ mod outbox;
 mod outbox_reading;
 mod outbox_schemas;
 mod people;
+mod plans;
 mod pooler;
 mod refunds;
 mod removal;

@@ -46,6 +46,17 @@ async fn everything_is_there(seats: &Inventory) {
     let expected =
         expected.map(|(name, state, tickets)| (name.to_owned(), state.to_owned(), 9000, tickets));
     assert_eq!(shown, expected);
+    // They were sold before seats had labels.
+    for order in &orders {
+        let labels = order.seats.iter().map(|seat| &*seat.label);
+        assert!(
+            labels.clone().all(|label| label.starts_with("s, row ")),
+            "{labels:?}"
+        );
+        for ticket in order.tickets.iter().flatten() {
+            assert!(ticket.place.label.starts_with("s, row "));
+        }
+    }
     let sales = seats.sales(&event).await.unwrap();
     let seats_of = [sales.available, sales.held, sales.booked, sales.blocked];
     assert_eq!(seats_of, [2, 4, 4, 0]);
@@ -69,7 +80,7 @@ async fn a_postgres_database_of_version_0_1_0_is_brought_up_and_keeps_every_orde
             everything_is_there(&seats).await;
         }
         let taken = "select count(*) from fairline._sqlx_migrations where success";
-        assert_eq!(server.run(&database, taken).unwrap(), "14");
+        assert_eq!(server.run(&database, taken).unwrap(), "15");
     }
 }
 

@@ -10,6 +10,7 @@ mod charges;
 mod faults;
 mod invoices;
 mod node;
+mod plans;
 mod razorpay;
 mod reviews;
 mod sales;

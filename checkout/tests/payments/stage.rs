@@ -169,6 +169,12 @@ impl ProviderStage {
         self.send("PUT", path, ORGANISER_KEY, &plan).await
     }
 
+    /// Puts a plan to a path below that of the events.
+    pub(crate) async fn put_plan(&self, path: &str, plan: &Value) -> (StatusCode, Value) {
+        let path = format!("/api/v1/organiser/events/{path}");
+        self.send("PUT", &path, ORGANISER_KEY, plan).await
+    }
+
     fn fan_of(&self, order: &str) -> Fan {
         let fans = self.fans.lock();
         fans.iter().find(|fan| fan.order == order).unwrap().clone()

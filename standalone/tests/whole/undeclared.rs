@@ -164,9 +164,10 @@ async fn no_operation_takes_a_list_for_an_object_anywhere_in_its_body() {
             let answer = asked.await.unwrap();
             assert_problem(&answer, 422, "invalid");
             let told = &answer.body["errors"][0]["detail"];
-            assert_eq!(
-                told, "an object is needed, not a list",
-                "{method} {path}: {body}"
+            let told = told.as_str().unwrap_or_default();
+            assert!(
+                told.ends_with("an object is needed, not a list"),
+                "{method} {path}: {body}: {told}"
             );
             sent += 1;
         }

@@ -14,6 +14,7 @@ fn seats(currency: Currency, of: &[(&str, i64, usize)]) -> Vec<SeatPrice> {
     for (category, amount, count) in of {
         for at in 0..*count {
             seats.push(SeatPrice {
+                label: "".into(),
                 id: format!("{category}-{at}").into(),
                 category: (*category).into(),
                 price: Money {

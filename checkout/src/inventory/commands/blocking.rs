@@ -19,6 +19,16 @@ impl UnitOfWork<'_> {
         if !unknown.is_empty() {
             return Err(Refused::UnknownSeats(unknown));
         }
+        let mut kept = ids.iter().filter(|id| {
+            let seat = plan.layout.find(id);
+            let seat = seat.map(|seat| &plan.layout.seats[seat as usize]);
+            seat.is_some_and(|seat| plan.layout.is_not_for_sale(seat))
+        });
+        if let (Block::Unblock, Some(first)) = (change, kept.next()) {
+            let more = kept.count();
+            let why = format!("the plan says that '{first}' is not for sale, and {more} more");
+            return Err(Refused::Invalid(vec![("seats".to_owned(), why)]));
+        }
         let (from, to) = match change {
             Block::Block => (SeatState::Available, SeatState::Blocked),
             Block::Unblock => (SeatState::Blocked, SeatState::Available),

@@ -60,7 +60,7 @@ pub(in crate::inventory) fn show(event_state: &EventState, row: &HoldRow) -> Hol
         id: row.id.clone(),
         event: event_state.event.clone(),
         state: row.state,
-        seats: row.seats.clone(),
+        seats: event_state.labelled(&row.seats),
         lines: event_state.lines(&row.lines, &row.seats, row.total.currency),
         total: row.total,
         expires_at: row.expires_at,

@@ -1,20 +1,32 @@
-//! Seating plans, in Fairline's format or pretix's open JSON format, and the layout made from them:
-//! seats in a fixed order, with positions on a map.
+//! Seating plans, in Fairline's format, pretix's open JSON format or CSV, and the layout made from
+//! them: seats in a fixed order, with labels for people and positions on a map.
 
+mod additions;
 mod builder;
+mod csv_list;
+mod draft;
+mod drawing;
+mod findings;
+mod neighbours;
 mod ours;
 mod parse;
 mod pretix;
+mod preview;
+mod shapes;
+#[cfg(test)]
+mod tests;
 
-pub use parse::{parse, parse_on_a_thread};
+pub use parse::{
+    Format, Parsed, parse, parse_on_a_thread, preview_on_a_thread, restore, restore_on_a_thread,
+};
+pub use preview::{CategoryPreview, PlanPreview};
 
-use super::charges::{Charges, Fee, FeePer, total};
-use super::model::{Currency, Money, PriceLine, SeatPrice};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// Largest number of seats of one event.
 pub const SEATS_MAX: usize = 200_000;
@@ -24,7 +36,7 @@ pub const CATEGORIES_MAX: usize = 1000;
 pub const BLOCKS_MAX: usize = 1000;
 
 /// A category of seats.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Category {
     /// Id of the category.
     pub id: Arc<str>,
@@ -32,6 +44,10 @@ pub struct Category {
     pub name: String,
     /// Price of a seat, in minor units.
     pub price: i64,
+    /// Colour in which the plan draws it, as CSS has it.
+    pub color: Option<String>,
+    /// Whether its seats are blocked from the start, and stay so.
+    pub is_not_for_sale: bool,
 }
 
 /// A seat of a layout.
@@ -41,10 +57,82 @@ pub struct LayoutSeat {
     pub id: Arc<str>,
     /// Index of its category.
     pub category: u16,
-    /// Index of its row.
+    /// Index of its row in `Layout::rows`.
     pub row: u32,
+    /// Position in `Layout::order`.
+    pub slot: u32,
     /// Whether it is reserved for people with a disability: it is allocated only on request.
     pub is_accessible: bool,
+    /// Whether it is reserved for their companions, as those seats are.
+    pub is_companion: bool,
+    /// Index of its section or area, and of its line there.
+    block: u32,
+    line: u32,
+    /// Its number as printed; empty in areas.
+    number: Box<str>,
+    /// Position in seat widths.
+    x: f64,
+    y: f64,
+    /// Radius in seat widths, 0 if the plan does not say.
+    radius: f64,
+}
+
+/// Place of a seat as people read it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Place {
+    /// All of it in one line, such as "Stalls, row A, seat 1".
+    #[serde(default)]
+    pub label: String,
+    /// Name of the section, zone or area.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub section: Option<String>,
+    /// Row as printed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row: Option<String>,
+    /// Number as printed; none in an area.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<String>,
+    /// Door to go in by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub door: Option<String>,
+    /// Notes, such as "restricted view".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<String>,
+}
+
+/// Door and notes, of a section or of one seat.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Hints {
+    door: Option<String>,
+    notes: Option<String>,
+}
+
+/// A section of seats, or an area of general admission.
+#[derive(Clone, Debug, Default)]
+struct Block {
+    id: String,
+    name: String,
+    hints: Hints,
+    /// Position and size in seat widths; those of a section without a size are of its name.
+    x: f64,
+    y: f64,
+    size: Option<(f64, f64)>,
+    /// Lines of seats; an area has one.
+    lines: Vec<Line>,
+    is_area: bool,
+}
+
+/// A row as the plan has it. Gaps and categories part it into runs of neighbours.
+#[derive(Clone, Debug, Default)]
+struct Line {
+    /// Row as printed.
+    label: String,
+    /// Texts around the row's label and a seat's number, in place of `%s`.
+    row_text: Option<String>,
+    seat_text: Option<String>,
+    seats: Range<u32>,
+    /// Positions of the row's label on the map.
+    marks: Vec<(f64, f64)>,
 }
 
 /// A parsed seating plan.
@@ -52,16 +140,25 @@ pub struct LayoutSeat {
 pub struct Layout {
     /// The categories.
     pub categories: Vec<Category>,
-    /// The seats, in the order used by maps and seat indices.
+    /// The seats, in the order used by maps and seat indices: that of the plan.
     pub seats: Vec<LayoutSeat>,
-    /// Runs of adjacent seats of one category, best first.
+    /// Indices of the seats, with neighbours side by side.
+    pub order: Vec<u32>,
+    /// Runs of adjacent seats of one category, as ranges of `order`, best first.
     pub rows: Vec<Range<u32>>,
     /// Rows that are general admission, where seats have no neighbours.
     pub areas: HashSet<u32>,
+    /// Distance of each seat from the focal point, and to its side; lower is better. Empty if the
+    /// plan names no focal point.
+    pub scores: Vec<f32>,
     /// The plan as it was received.
     pub plan: String,
-    /// Drawing of the map: blocks with rows and seats, or areas; positions in seat widths.
-    drawing: Vec<Value>,
+    blocks: Vec<Block>,
+    hints: HashMap<u32, Hints>,
+    /// Shapes drawn beside the seats.
+    shapes: Vec<Value>,
+    /// Whether a stage is drawn in front of the first row: not where the plan is a picture.
+    has_stage: bool,
     size: (f64, f64),
     index: HashMap<Arc<str>, u32>,
 }
@@ -81,42 +178,74 @@ impl Layout {
         u16::try_from(at).ok()
     }
 
-    /// Returns the layout as JSON, with what one ticket of each category costs.
-    pub fn to_json(&self, version: u32, currency: Currency, charges: &Charges) -> Value {
-        let categories: Vec<Value> = self
-            .categories
-            .iter()
-            .map(|category| {
-                let price = Money {
-                    amount: category.price,
-                    currency,
-                };
-                let seat = SeatPrice {
-                    id: category.id.clone(),
-                    category: category.id.clone(),
-                    price,
-                };
-                let lines = charges.ticket(&seat, &category.name);
-                let total = Money {
-                    amount: total(&lines),
-                    currency,
-                };
-                let lines: Vec<PriceLine> = lines.iter().map(|line| line.show(currency)).collect();
-                json!({"id": category.id, "name": category.name, "price": price, "total": total,
-                    "lines": lines})
-            })
-            .collect();
-        let order_fees = charges.fees.iter().filter(|fee| fee.per == FeePer::Order);
-        let order_fees: Vec<&Fee> = order_fees.collect();
-        let accessible = self.seats.iter().filter(|seat| seat.is_accessible);
-        json!({
-            "version": version,
-            "capacity": self.seats.len(),
-            "accessible": accessible.map(|seat| &*seat.id).collect::<Vec<_>>(),
-            "size": {"width": self.size.0, "height": self.size.1},
-            "categories": categories,
-            "order_fees": order_fees,
-            "blocks": self.drawing,
-        })
+    /// Returns whether the plan keeps a seat out of the sale.
+    pub fn is_not_for_sale(&self, seat: &LayoutSeat) -> bool {
+        let category = self.categories.get(usize::from(seat.category));
+        category.is_some_and(|category| category.is_not_for_sale)
     }
+
+    /// Returns the indices of the seats that the plan keeps out of the sale.
+    pub fn blocked(&self) -> impl Iterator<Item = u32> {
+        let seats = (0..).zip(&self.seats);
+        seats
+            .filter(|(_, seat)| self.is_not_for_sale(seat))
+            .map(|(at, _)| at)
+    }
+
+    /// Returns the place of a seat in one line.
+    pub fn label(&self, seat: &LayoutSeat) -> String {
+        let Some(block) = self.blocks.get(seat.block as usize) else {
+            return seat.id.to_string();
+        };
+        match block.lines.get(seat.line as usize) {
+            _ if block.is_area => block.name.clone(),
+            Some(line) => {
+                label(&block.name, line, &seat.number).unwrap_or_else(|| seat.id.to_string())
+            }
+            None => seat.id.to_string(),
+        }
+    }
+
+    /// Returns the place of a seat in all its parts.
+    pub fn place(&self, seat: u32) -> Place {
+        let Some(found) = self.seats.get(seat as usize) else {
+            return Place::default();
+        };
+        let block = self.blocks.get(found.block as usize);
+        let line = block.and_then(|block| block.lines.get(found.line as usize));
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let own = self.hints.get(&seat);
+        let hint = |part: fn(&Hints) -> &Option<String>| {
+            let of_seat = own.and_then(|hints| part(hints).clone());
+            of_seat.or_else(|| block.and_then(|block| part(&block.hints).clone()))
+        };
+        Place {
+            label: self.label(found),
+            section: block.and_then(|block| some(&block.name)),
+            row: line.and_then(|line| some(&line.label)),
+            number: some(&found.number),
+            door: hint(|hints| &hints.door),
+            notes: hint(|hints| &hints.notes),
+        }
+    }
+}
+
+/// Returns the place of a seat in one line, or `None` if the plan names no part of it. The map
+/// puts it together likewise (`static/seat-list.js`).
+fn label(section: &str, line: &Line, number: &str) -> Option<String> {
+    let part = |text: &Option<String>, usual: &str, value: &str| {
+        let text = text.as_deref().unwrap_or(usual);
+        (!value.is_empty()).then(|| text.replace("%s", value))
+    };
+    let row = part(&line.row_text, "row %s", &line.label);
+    let seat = part(&line.seat_text, "seat %s", number);
+    let parts = [row, seat].into_iter().flatten();
+    if !section.is_empty() {
+        let parts: Vec<String> = std::iter::once(section.to_owned()).chain(parts).collect();
+        return Some(parts.join(", "));
+    }
+    let text = parts.collect::<Vec<String>>().join(", ");
+    let mut chars = text.chars();
+    let first = chars.next()?;
+    Some(first.to_uppercase().chain(chars).collect())
 }

@@ -1,177 +1,273 @@
-//! Parses seating plans of both formats.
+//! Reads seating plans: finds out their format, and opens what they are wrapped in.
 
-use super::{Layout, ours, pretix};
+use super::additions::{ADDITIONS, Additions};
+use super::findings::{Findings, Object, Spot};
+use super::{Layout, PlanPreview, csv_list, ours, pretix};
 use axum::http::StatusCode;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::Serialize;
+use serde_json::Value;
 use shared::http::problem::{Problem, parse_json};
+use std::borrow::Cow;
 use tokio::task::spawn_blocking;
+use utoipa::ToSchema;
 
-/// What tells the formats apart.
-#[derive(Deserialize)]
-struct Shape {
-    zones: Option<IgnoredAny>,
+/// Formats that are taken, for refusals of all others.
+const FORMATS: &str = "A seating plan is Fairline's own JSON (categories with sections or areas), \
+    pretix's JSON (zones of rows), as its editor or its API gives it, or CSV with a first line such \
+    as section,row,seat,category,x,y,notes";
+/// Largest number of wrappers around a plan.
+const WRAPPERS_MAX: usize = 4;
+/// Largest number of plans of a list that a refusal names.
+const NAMED_MAX: usize = 10;
+
+/// Format of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// Fairline's own.
+    Fairline,
+    /// pretix's.
+    Pretix,
+    /// A list with a line for each seat.
+    Csv,
 }
 
-/// Parses a plan on a blocking thread, so that other requests go on meanwhile.
+/// A plan that was read without faults.
+#[derive(Clone, Debug)]
+pub struct Parsed {
+    /// The layout.
+    pub layout: Layout,
+    /// The format that the plan was in.
+    pub format: Format,
+    /// Names of the categories without a price; none in a plan that is set.
+    pub unpriced: Vec<String>,
+    /// Parts of the plan that were left out.
+    pub warnings: Vec<String>,
+}
+
+/// A plan without its wrappers.
+enum Source {
+    Json(Object),
+    Csv(String, u8),
+}
+
+/// Reads a plan on a blocking thread, so that other requests go on meanwhile.
 ///
 /// # Errors
 /// Those of [`parse`].
-pub async fn parse_on_a_thread(bytes: Vec<u8>) -> Result<Layout, Problem> {
-    let parsed = spawn_blocking(move || parse(&bytes)).await;
-    parsed.unwrap_or_else(|_| Err(Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR)))
+pub async fn parse_on_a_thread(bytes: Vec<u8>) -> Result<Parsed, Problem> {
+    on_a_thread(move || read(&bytes)).await
 }
 
-/// Parses a plan in either format.
+/// Reads a plan on a blocking thread and returns it as it was understood. Categories without a price
+/// are listed there, and no fault.
 ///
 /// # Errors
-/// A problem with status 400 or 422 that names the line or the field.
+/// Those of [`parse`].
+pub async fn preview_on_a_thread(bytes: Vec<u8>) -> Result<PlanPreview, Problem> {
+    on_a_thread(move || {
+        let text = decode(&bytes)?;
+        let mut findings = Findings::default();
+        let (layout, format) = understand(&text, &mut findings)?;
+        findings.forgive_unpriced();
+        Ok(checked(layout, format, findings)?.preview())
+    })
+    .await
+}
+
+/// Reads a stored plan on a blocking thread.
+///
+/// # Errors
+/// Those of [`restore`].
+pub async fn restore_on_a_thread(text: String) -> Result<Layout, Problem> {
+    on_a_thread(move || restore(&text)).await
+}
+
+async fn on_a_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let done = spawn_blocking(work).await;
+    done.unwrap_or_else(|_| Err(Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR)))
+}
+
+/// Reads a plan in any format.
+///
+/// # Errors
+/// A problem with status 400 or 422 that names all faults, up to a limit.
 pub fn parse(bytes: &[u8]) -> Result<Layout, Problem> {
-    let shape: Shape = parse_json(bytes)?;
-    let layout = if shape.zones.is_some() {
-        pretix::read(parse_json(bytes)?)
-    } else {
-        ours::read(parse_json(bytes)?)
-    };
-    let mut layout = layout.map_err(|(field, why)| Problem::invalid(&field, why))?;
-    if layout.seats.is_empty() {
-        return Err(Problem::invalid("sections", "the plan has no seats"));
-    }
-    layout.plan = String::from_utf8_lossy(bytes).into_owned();
+    read(bytes).map(|parsed| parsed.layout)
+}
+
+/// Reads a plan that was set by this version or an earlier one: what is a fault by now does not
+/// keep the event from being loaded.
+///
+/// # Errors
+/// A problem if it is no plan at all.
+pub fn restore(text: &str) -> Result<Layout, Problem> {
+    let mut findings = Findings::default();
+    let (mut layout, _) = understand(text, &mut findings)?;
+    layout.plan = text.to_owned();
     Ok(layout)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::inventory::layout::{BLOCKS_MAX, CATEGORIES_MAX};
+fn read(bytes: &[u8]) -> Result<Parsed, Problem> {
+    let text = decode(bytes)?;
+    let mut findings = Findings::default();
+    let (layout, format) = understand(&text, &mut findings)?;
+    let mut parsed = checked(layout, format, findings)?;
+    parsed.layout.plan = text.into_owned();
+    Ok(parsed)
+}
 
-    fn refusal(plan: &str) -> String {
-        parse(plan.as_bytes()).unwrap_err().into_value().to_string()
+/// Returns a plan that has seats and no faults.
+fn checked(layout: Layout, format: Format, mut findings: Findings) -> Result<Parsed, Problem> {
+    if let Some(refusal) = findings.refusal() {
+        return Err(refusal);
     }
+    if layout.seats.is_empty() {
+        return Err(refused("plan", "the plan has no seats".to_owned()));
+    }
+    let unpriced = findings.take_unpriced();
+    Ok(Parsed {
+        layout,
+        format,
+        unpriced,
+        warnings: findings.into_warnings(),
+    })
+}
 
-    #[test]
-    fn our_plan_names_seats_by_section_row_and_number() {
-        let plan = r#"{"categories": [{"id": "c", "name": "C", "price": 4500}],
-            "sections": [{"id": "st", "category": "c", "rows": 28, "seats_per_row": 3}],
-            "areas": [{"id": "floor", "category": "c", "capacity": 5}]}"#;
-        let layout = parse(plan.as_bytes()).unwrap();
-        assert_eq!(layout.seats.len(), 28 * 3 + 5);
-        assert_eq!(&*layout.seats[0].id, "st-A-1");
-        assert_eq!(layout.find("st-AB-3"), Some(83));
-        assert_eq!(layout.find("floor-5"), Some(88));
-        assert_eq!(layout.rows.len(), 29);
-        assert_eq!(layout.find("st-A-4"), None);
-    }
+fn refused(field: &str, why: String) -> Problem {
+    Problem::invalid(field, why.clone()).detail(why)
+}
 
-    #[test]
-    fn a_pretix_plan_keeps_its_guids() {
-        let plan = r##"{"name": "Hall", "size": {"width": 100, "height": 100},
-            "categories": [{"name": "Cat A", "color": "#f00"}, {"name": "Cat B", "color": "#0f0"}],
-            "zones": [{"name": "Ground", "position": {"x": 10, "y": 10}, "rows": [
-                {"row_number": "1", "position": {"x": 0, "y": 0}, "seats": [
-                    {"seat_number": "1", "seat_guid": "g-1", "position": {"x": 0, "y": 0}, "category": "Cat A"},
-                    {"seat_number": "2", "seat_guid": "g-2", "position": {"x": 25, "y": 0}, "category": "Cat B"}]}]}]}"##;
-        let layout = parse(plan.as_bytes()).unwrap();
-        assert_eq!(layout.find("g-2"), Some(1));
-        assert_eq!(layout.rows, vec![0..1, 1..2]);
-    }
+/// Returns the text of a file: in UTF-8 or UTF-16, with or without a byte-order mark.
+fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, Problem> {
+    let utf_16 = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
+        let units = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
+        let text: Result<String, _> = char::decode_utf16(units).collect();
+        text.ok()
+            .filter(|_| bytes.len().is_multiple_of(2))
+            .map(Cow::Owned)
+    };
+    let text = match bytes {
+        [0xEF, 0xBB, 0xBF, rest @ ..] => std::str::from_utf8(rest).ok().map(Cow::Borrowed),
+        [0xFF, 0xFE, rest @ ..] => utf_16(rest, u16::from_le_bytes),
+        [0xFE, 0xFF, rest @ ..] => utf_16(rest, u16::from_be_bytes),
+        // The first character of a plan is one of ASCII.
+        [0, _, ..] => utf_16(bytes, u16::from_be_bytes),
+        [_, 0, ..] => utf_16(bytes, u16::from_le_bytes),
+        _ => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
+    };
+    let is_text = |text: &Cow<'_, str>| !text.contains('\0');
+    text.filter(is_text).ok_or_else(|| {
+        let why = format!("this is no text in UTF-8 or UTF-16. {FORMATS}");
+        refused("plan", why)
+    })
+}
 
-    #[test]
-    fn a_malformed_plan_names_the_line_and_the_field() {
-        let broken = refusal("{\n  \"categories\": [\n");
-        assert!(broken.contains("line 3"), "{broken}");
-        let mistyped =
-            refusal("{\"categories\": [\n {\"id\": \"a\", \"name\": \"A\", \"price\": \"x\"}]}");
-        assert!(
-            mistyped.contains("categories[0].price") && mistyped.contains("\"line\":2"),
-            "{mistyped}"
-        );
-        let unknown = refusal(
-            r#"{"categories": [{"id": "a", "name": "A", "price": 1}],
-            "sections": [{"id": "s", "category": "b", "rows": 1, "seats_per_row": 1}]}"#,
-        );
-        assert!(unknown.contains("sections[0].category"), "{unknown}");
-        let twice = refusal(
-            r#"{"categories": [{"id": "a", "name": "A", "price": 1}],
-            "areas": [{"id": "s", "category": "a", "capacity": 1}, {"id": "s", "category": "a", "capacity": 1}]}"#,
-        );
-        assert!(twice.contains("stands twice"), "{twice}");
-        let huge = refusal(
-            r#"{"categories": [{"id": "a", "name": "A", "price": 1}],
-            "areas": [{"id": "s", "category": "a", "capacity": 4000000000}]}"#,
-        );
-        assert!(huge.contains("at most 200000 seats"), "{huge}");
-        assert!(refusal("{\"categories\": []}").contains("at least one category"));
-    }
-    #[test]
-    fn a_plan_has_a_bounded_number_of_categories_sections_areas_and_zones() {
-        let category = |at: usize| format!(r#"{{"id": "c{at}", "name": "C", "price": 1}}"#);
-        let ours = |categories: usize, sections: usize, areas: usize| {
-            let list = |count: usize, one: &dyn Fn(usize) -> String| {
-                (0..count).map(one).collect::<Vec<_>>().join(", ")
-            };
-            let section = |at: usize| {
-                format!(r#"{{"id": "s{at}", "category": "c0", "rows": 1, "seats_per_row": 1}}"#)
-            };
-            let area = |at: usize| format!(r#"{{"id": "a{at}", "category": "c0", "capacity": 1}}"#);
-            format!(
-                r#"{{"categories": [{}], "sections": [{}], "areas": [{}]}}"#,
-                list(categories, &category),
-                list(sections, &section),
-                list(areas, &area)
-            )
-        };
-        assert!(parse(ours(CATEGORIES_MAX, BLOCKS_MAX, BLOCKS_MAX).as_bytes()).is_ok());
-        let many = refusal(&ours(CATEGORIES_MAX + 1, 1, 1));
-        assert!(many.contains("categories: at most 1000"), "{many}");
-        let many = refusal(&ours(1, BLOCKS_MAX + 1, 1));
-        assert!(many.contains("sections: at most 1000"), "{many}");
-        let many = refusal(&ours(1, 1, BLOCKS_MAX + 1));
-        assert!(many.contains("areas: at most 1000"), "{many}");
-        let zones = r#"{"rows": []}, "#.repeat(BLOCKS_MAX);
-        let zones =
-            format!(r#"{{"categories": [{{"name": "C"}}], "zones": [{zones}{{"rows": []}}]}}"#);
-        let many = refusal(&zones);
-        assert!(many.contains("zones: at most 1000"), "{many}");
-        let long = ours(1, 1, 0).replace(
-            r#""name": "C""#,
-            &format!(r#""name": "{}""#, "ä".repeat(201)),
-        );
-        assert!(refusal(&long).contains("categories[0].name: at most 200 characters"));
-        let guid = |length| {
-            let guid = "ä".repeat(length);
-            format!(
-                r#"{{"categories": [{{"name": "C"}}], "zones": [{{"rows": [{{"seats": [
-                    {{"seat_guid": "{guid}", "category": "C"}}]}}]}}]}}"#
-            )
-        };
-        assert!(
-            parse(guid(100).as_bytes()).is_ok(),
-            "bytes are not characters"
-        );
-        assert!(refusal(&guid(101)).contains("a seat's id has 1 to 100 characters"));
-    }
-
-    #[test]
-    fn a_seat_that_stands_beyond_all_numbers_is_refused() {
-        for (zone, seat) in [("1e308", "1e308"), ("0", "1e7"), ("-1e7", "0")] {
-            let plan = format!(
-                r#"{{"categories": [{{"name": "C"}}], "zones": [{{"position": {{"x": {zone}, "y": 0}}, "rows": [
-                {{"seats": [{{"seat_guid": "g", "category": "C", "position": {{"x": {seat}, "y": 0}}}}]}}]}}]}}"#
-            );
-            let far = refusal(&plan);
-            assert!(far.contains("zones[0].rows[0].seats[0].position"), "{far}");
+fn understand(text: &str, findings: &mut Findings) -> Result<(Layout, Format), Problem> {
+    let mut additions = Additions::default();
+    let plan = match open(text, &mut additions, findings)? {
+        Source::Csv(list, delimiter) => {
+            let layout = csv_list::read(&list, delimiter, &additions, findings);
+            return Ok((layout, Format::Csv));
         }
+        Source::Json(plan) => plan,
+    };
+    additions.read(&plan, findings);
+    let has = |name: &str| plan.get(name).is_some_and(|value| !value.is_null());
+    if has("zones") {
+        let layout = pretix::read(&plan, &additions, findings);
+        return Ok((layout, Format::Pretix));
     }
+    if ["categories", "sections", "areas"]
+        .iter()
+        .any(|name| has(name))
+    {
+        let layout = ours::read(&plan, &additions, findings);
+        return Ok((layout, Format::Fairline));
+    }
+    let why = format!("this JSON is no seating plan. {FORMATS}");
+    Err(refused("plan", why))
+}
 
-    #[test]
-    fn empty_rows_of_a_pretix_plan_are_not_drawn() {
-        let plan = r#"{"categories": [{"name": "C"}], "zones": [{"rows": [
-            {"row_number": "1", "seats": []},
-            {"row_number": "2", "seats": [{"seat_guid": "g", "category": "C"}]}]}]}"#;
-        let layout = parse(plan.as_bytes()).unwrap();
-        let drawn = layout.to_json(1, crate::inventory::Currency::EUR, &Default::default());
-        assert_eq!(drawn["blocks"][0]["rows"][0]["label"], "2");
+/// Opens what a plan is wrapped in: additions beside it, pretix's API, a list of one.
+fn open(text: &str, additions: &mut Additions, findings: &mut Findings) -> Result<Source, Problem> {
+    let mut next = Value::String(text.to_owned());
+    for _ in 0..=WRAPPERS_MAX * 2 {
+        next = match next {
+            Value::String(text) => match text_source(text)? {
+                Ok(value) => value,
+                Err(list) => return Ok(list),
+            },
+            Value::Array(_) => {
+                let why = "an object is needed, not a list";
+                return Err(refused("body", why.to_owned()));
+            }
+            Value::Object(mut object) => {
+                if let Some(plan) = object.remove("plan") {
+                    let nowhere = &|| Spot {
+                        path: String::new(),
+                        words: String::new(),
+                    };
+                    findings.no_others(&object, &ADDITIONS, nowhere);
+                    additions.read(&object, findings);
+                    plan
+                } else if let Some(layout) = object.remove("layout") {
+                    additions.read(&object, findings);
+                    layout
+                } else if let Some(Value::Array(plans)) = object.get_mut("results") {
+                    only(std::mem::take(plans))?
+                } else {
+                    return Ok(Source::Json(object));
+                }
+            }
+            _ => break,
+        };
     }
+    Err(refused(
+        "plan",
+        format!("there is no seating plan. {FORMATS}"),
+    ))
+}
+
+/// Returns JSON that a text is, or the list that it is.
+fn text_source(text: String) -> Result<Result<Value, Source>, Problem> {
+    match text.trim_start().chars().next() {
+        Some('{' | '[') => parse_json(text.as_bytes()).map(Ok),
+        Some(_) => match csv_list::delimiter(text.trim_start()) {
+            Some(delimiter) => Ok(Err(Source::Csv(text.trim_start().to_owned(), delimiter))),
+            None => {
+                let why = format!("this is neither JSON nor a list of seats. {FORMATS}");
+                Err(refused("plan", why))
+            }
+        },
+        None => Err(refused("plan", format!("the plan is empty. {FORMATS}"))),
+    }
+}
+
+/// Returns the only plan of a list.
+fn only(mut plans: Vec<Value>) -> Result<Value, Problem> {
+    if plans.len() == 1 {
+        return Ok(plans.remove(0));
+    }
+    let names = plans.iter().filter_map(|plan| plan.get("name")?.as_str());
+    let mut named: Vec<String> = names
+        .take(NAMED_MAX)
+        .map(|name| format!("'{name}'"))
+        .collect();
+    let rest = plans.len().saturating_sub(named.len());
+    if !named.is_empty() && rest > 0 {
+        named.push(format!("and {rest} more"));
+    }
+    let names = match named.len() {
+        0 => String::new(),
+        _ => format!(" ({})", named.join(", ")),
+    };
+    let count = plans.len();
+    let why = match count {
+        0 => "the list has no seating plan in it".to_owned(),
+        _ => format!("the list has {count} seating plans{names}: send the one that is meant"),
+    };
+    Err(refused("plan", why))
 }

@@ -1,158 +1,194 @@
-//! Plans in pretix's open JSON format.
+//! Plans in pretix's open JSON format. Fields that only its editor needs are ignored.
 
-use super::builder::{Builder, Wrong, check_blocks, check_name, round};
-use super::{Category, Layout};
-use serde::Deserialize;
-use serde_json::json;
-
-/// A plan in pretix's format. Fields that only its editor needs are ignored.
-#[derive(Deserialize)]
-pub(super) struct PretixPlan {
-    categories: Vec<PretixCategory>,
-    zones: Vec<PretixZone>,
-}
-
-#[derive(Deserialize)]
-struct PretixCategory {
-    name: String,
-    /// Extension of the format: pretix keeps prices with its products, not in the plan.
-    #[serde(default)]
-    price: i64,
-}
-
-#[derive(Deserialize, Clone, Copy, Default)]
-struct Point {
-    x: f64,
-    y: f64,
-}
-
-#[derive(Deserialize)]
-struct PretixZone {
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    position: Point,
-    rows: Vec<PretixRow>,
-}
-
-#[derive(Deserialize)]
-struct PretixRow {
-    #[serde(default)]
-    row_number: String,
-    #[serde(default)]
-    position: Point,
-    seats: Vec<PretixSeat>,
-}
-
-#[derive(Deserialize)]
-struct PretixSeat {
-    seat_guid: String,
-    #[serde(default)]
-    seat_number: String,
-    #[serde(default)]
-    position: Point,
-    category: String,
-}
+use super::additions::{Additions, category, finish_category};
+use super::draft::{Draft, DraftRow, DraftSeat, DraftZone, Ends};
+use super::findings::{Findings, Object, Spot};
+use super::shapes::Shape;
+use super::{BLOCKS_MAX, Category, Hints, Layout};
 
 /// Usual distance between seats in pretix's plans, in pixels.
-const PRETIX_SEAT: f64 = 25.0;
-/// Furthest that a seat may be from the origin, in pixels. The sum of positions of any size may be
-/// no number at all.
-const PIXELS_MAX: f64 = 1_000_000.0;
+const SEAT: f64 = 25.0;
+/// Limits of that distance: seats of a hall of few are far from each other, and still seats.
+const SEAT_MIN: f64 = 8.0;
+const SEAT_MAX: f64 = 30.0;
+/// Largest number of shapes of a plan.
+const SHAPES_MAX: usize = 10_000;
 
-/// Returns where a seat stands, in pixels.
-fn position(zone: &PretixZone, row: &PretixRow, seat: &PretixSeat) -> Point {
-    Point {
-        x: zone.position.x + row.position.x + seat.position.x,
-        y: zone.position.y + row.position.y + seat.position.y,
-    }
-}
-
-pub(super) fn read(plan: PretixPlan) -> Result<Layout, Wrong> {
-    let categories = plan
-        .categories
-        .iter()
-        .map(|category| Category {
-            id: category.name.as_str().into(),
-            name: category.name.clone(),
-            price: category.price,
-        })
-        .collect();
-    let mut builder = Builder::new(categories, &["categories", "name"])?;
-    check_blocks(plan.zones.len(), "zones")?;
-    let origin = pretix_origin(&plan);
-    for (zone_at, zone) in plan.zones.iter().enumerate() {
-        let mut rows = Vec::new();
-        let mut top = f64::MAX;
-        let mut left = f64::MAX;
-        check_name(&zone.name, &format!("zones[{zone_at}].name"))?;
-        for (row_at, row) in zone.rows.iter().enumerate() {
-            // There may be any number of empty rows, which show nothing.
-            if row.seats.is_empty() {
-                continue;
-            }
-            let number = format!("zones[{zone_at}].rows[{row_at}].row_number");
-            check_name(&row.row_number, &number)?;
-            let mut seats = Vec::new();
-            let mut start = builder.seats.len();
-            for (seat_at, seat) in row.seats.iter().enumerate() {
-                let field = format!("zones[{zone_at}].rows[{row_at}].seats[{seat_at}]");
-                let category = builder.category(&seat.category, &format!("{field}.category"))?;
-                check_name(&seat.seat_number, &format!("{field}.seat_number"))?;
-                let is_other = builder
-                    .seats
-                    .get(start)
-                    .is_some_and(|first| first.category != category);
-                if is_other {
-                    builder.end_row(start);
-                    start = builder.seats.len();
-                }
-                let Point { x, y } = position(zone, row, seat);
-                if x.abs().max(y.abs()) > PIXELS_MAX {
-                    let why = format!("within {PIXELS_MAX} pixels of the origin");
-                    return Err((format!("{field}.position"), why));
-                }
-                let x = x / PRETIX_SEAT - origin.x + 1.0;
-                let y = y / PRETIX_SEAT - origin.y + 2.0;
-                builder.width = builder.width.max(x + 1.0);
-                builder.height = builder.height.max(y + 1.0);
-                (top, left) = (top.min(y), left.min(x));
-                seats.push(json!({"id": seat.seat_guid, "x": round(x), "y": round(y),
-                    "category": seat.category, "label": seat.seat_number}));
-                builder.seat(
-                    seat.seat_guid.clone(),
-                    category,
-                    &format!("{field}.seat_guid"),
-                )?;
-            }
-            builder.end_row(start);
-            rows.push(json!({"label": row.row_number, "seats": seats}));
-        }
-        if top < f64::MAX {
-            builder.drawing.push(
-                json!({"kind": "section", "id": zone.name, "name": zone.name,
-                "x": round(left), "y": round(top - 1.2), "rows": rows}),
-            );
-        }
-    }
-    Ok(builder.done())
-}
-
-fn pretix_origin(plan: &PretixPlan) -> Point {
-    let mut origin = Point {
-        x: f64::MAX,
-        y: f64::MAX,
+pub(super) fn read(plan: &Object, additions: &Additions, findings: &mut Findings) -> Layout {
+    let nowhere = &|| Spot {
+        path: String::new(),
+        words: String::new(),
     };
-    for zone in &plan.zones {
-        for row in &zone.rows {
-            for seat in &row.seats {
-                let Point { x, y } = position(zone, row, seat);
-                origin = Point {
-                    x: origin.x.min(x / PRETIX_SEAT),
-                    y: origin.y.min(y / PRETIX_SEAT),
-                };
-            }
+    let categories = categories(plan, findings);
+    let mut shapes_left = SHAPES_MAX;
+    let list = findings.list(plan, "zones", nowhere);
+    if list.len() > BLOCKS_MAX {
+        findings.fault("zones", format!("a plan has at most {BLOCKS_MAX} zones"));
+    }
+    let zones = (0..).zip(list.iter().take(BLOCKS_MAX));
+    let zones = zones.filter_map(|(at, value)| {
+        let path = || Spot {
+            path: format!("zones[{at}]"),
+            words: format!("zone {}", at + 1),
+        };
+        let zone = findings.object(value, &path)?;
+        Some(read_zone(zone, at, &mut shapes_left, findings))
+    });
+    let zones: Vec<DraftZone<'_>> = zones.collect();
+    let draft = Draft {
+        categories,
+        zones,
+        unit: |usual| match usual {
+            0.0 => SEAT,
+            usual => usual.clamp(SEAT_MIN, SEAT_MAX),
+        },
+        path: |[zone, row, seat]| format!("zones[{zone}].rows[{row}].seats[{seat}]"),
+        // The plan is a picture of its own.
+        has_stage: false,
+    };
+    draft.build(additions, findings)
+}
+
+fn categories(plan: &Object, findings: &mut Findings) -> Vec<Category> {
+    let nowhere = &|| Spot {
+        path: "categories".to_owned(),
+        words: String::new(),
+    };
+    let list = findings.list(plan, "categories", nowhere);
+    let mut categories = Vec::new();
+    for (at, value) in list.iter().take(super::CATEGORIES_MAX + 1).enumerate() {
+        let field = format!("categories[{at}]");
+        let spot = || Spot {
+            path: field.clone(),
+            words: format!("category {}", at + 1),
+        };
+        let Some(from) = findings.object(value, &spot) else {
+            continue;
+        };
+        let id = findings.id(from, "name", &spot).into_owned();
+        let name = findings.name(from, "name", &spot).into_owned();
+        let mut category = category(&id, &name);
+        finish_category(&mut category, from, &field, findings);
+        categories.push(category);
+    }
+    categories
+}
+
+fn read_zone<'v>(
+    zone: &'v Object,
+    at: u32,
+    shapes_left: &mut usize,
+    findings: &mut Findings,
+) -> DraftZone<'v> {
+    let spot = || Spot {
+        path: format!("zones[{at}]"),
+        words: format!("zone {}", at + 1),
+    };
+    let name = findings.name(zone, "name", &spot).into_owned();
+    let corner = findings.point(zone, "position", &spot);
+    let mut draft = DraftZone {
+        hints: Hints {
+            door: findings.notes(zone, "door", &spot),
+            notes: findings.notes(zone, "notes", &spot),
+        },
+        name,
+        ..DraftZone::default()
+    };
+    let rows = findings.list(zone, "rows", &spot);
+    for (row_at, value) in (0..).zip(rows) {
+        let spot = || Spot {
+            path: format!("zones[{at}].rows[{row_at}]"),
+            words: format!("zone {}, row {}", at + 1, row_at + 1),
+        };
+        let Some(row) = findings.object(value, &spot) else {
+            continue;
+        };
+        let row = read_row(row, [at, row_at, 0], corner, findings);
+        // There may be any number of empty rows, which show nothing.
+        if !row.seats.is_empty() {
+            draft.rows.push(row);
         }
     }
-    origin
+    let areas = findings.list(zone, "areas", &spot);
+    for (area_at, value) in areas.iter().enumerate() {
+        let spot = || Spot {
+            path: format!("zones[{at}].areas[{area_at}]"),
+            words: format!("area {} of zone {}", area_at + 1, at + 1),
+        };
+        if *shapes_left == 0 {
+            findings.warn(format!("only {SHAPES_MAX} shapes are drawn"));
+            break;
+        }
+        *shapes_left -= 1;
+        let area = findings.object(value, &spot);
+        let shape = area.and_then(|area| Shape::read(area, corner, findings, &spot));
+        draft.shapes.extend(shape);
+    }
+    draft
+}
+
+fn read_row<'v>(
+    row: &'v Object,
+    [zone_at, row_at, _]: [u32; 3],
+    (zone_x, zone_y): (f64, f64),
+    findings: &mut Findings,
+) -> DraftRow<'v> {
+    let spot = || Spot {
+        path: format!("zones[{zone_at}].rows[{row_at}]"),
+        words: format!("zone {}, row {}", zone_at + 1, row_at + 1),
+    };
+    let label = findings.name(row, "row_number", &spot).into_owned();
+    let (row_x, row_y) = findings.point(row, "position", &spot);
+    let mut text = |name| {
+        let text = findings.name(row, name, &spot);
+        (!text.is_empty()).then(|| text.into_owned())
+    };
+    let (row_text, seat_text) = (text("row_label"), text("seat_label"));
+    let ends = match &*findings.name(row, "row_number_position", &spot) {
+        "start" | "left" => Ends::Start,
+        "end" | "right" => Ends::End,
+        "" | "both" => Ends::Both,
+        other => {
+            findings.warn(format!("the labels of rows are never put at '{other}'"));
+            Ends::Both
+        }
+    };
+    let mut seats = Vec::new();
+    for (seat_at, value) in (0..).zip(findings.list(row, "seats", &spot)) {
+        let spot = || Spot {
+            path: format!("zones[{zone_at}].rows[{row_at}].seats[{seat_at}]"),
+            words: seat_in_words(value, &label),
+        };
+        let Some(seat) = findings.object(value, &spot) else {
+            continue;
+        };
+        let (x, y) = findings.point(seat, "position", &spot);
+        seats.push(DraftSeat {
+            id: findings.id(seat, "seat_guid", &spot),
+            number: findings.name(seat, "seat_number", &spot),
+            category: findings.id(seat, "category", &spot),
+            at: (zone_x + row_x + x, zone_y + row_y + y),
+            radius: findings.number(seat, "radius", &spot).unwrap_or(0.0),
+            hints: Hints {
+                door: findings.notes(seat, "door", &spot),
+                notes: findings.notes(seat, "notes", &spot),
+            },
+            is_accessible: findings.flag(seat, "accessible", &spot),
+            is_companion: findings.flag(seat, "companion", &spot),
+            spot: [zone_at, row_at, seat_at],
+        });
+    }
+    DraftRow {
+        label,
+        row_text,
+        seat_text,
+        ends,
+        seats,
+    }
+}
+
+/// Returns how a seat is called that may be malformed.
+fn seat_in_words(value: &serde_json::Value, row: &str) -> String {
+    let number = value.get("seat_number").and_then(|number| number.as_str());
+    format!("row {row}, seat {}", number.unwrap_or("without a number"))
 }

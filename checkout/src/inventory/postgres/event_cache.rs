@@ -7,7 +7,7 @@ use super::event_handle::EventHandle;
 use super::shard::Shard;
 use crate::inventory::commands::Target;
 use crate::inventory::event_state::{EventState, Plan, VISITORS_MAX, lapses_at};
-use crate::inventory::layout::parse_on_a_thread;
+use crate::inventory::layout::restore_on_a_thread;
 use crate::inventory::model::*;
 use crate::inventory::records::{ChangeSet, SessionRow};
 use crate::inventory::rules::Rules;
@@ -101,7 +101,7 @@ impl EventCache {
             };
             let rules = &event_state.rules;
             let (currency, charges) = (rules.currency, rules.charges.clone());
-            let layout = parse_on_a_thread(plan.into()).await;
+            let layout = restore_on_a_thread(plan).await;
             let plan = Plan::load(&handle.event, layout, seats, |layout, states| {
                 let layout = PublishedLayout {
                     layout,

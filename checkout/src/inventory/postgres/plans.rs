@@ -20,9 +20,9 @@ use std::sync::atomic::Ordering;
 const RULES_TRIES_MAX: usize = 10;
 
 /// Sets a plan. The first event is that of an event's first plan, the second that of any other.
-const SET_PLAN: &str = "with done as materialized (select fairline.set_plan($1, $2, $3) as version)
+const SET_PLAN: &str = "with done as materialized (select fairline.set_plan($1, $2, $3, $4) as version)
     select version, case when version > 0 then fairline.write_outbox(
-        $1, array[case when version = 1 then 1 else 0 end], $4, $5, $6, $7, $8, $9, $10, $11) end from done";
+        $1, array[case when version = 1 then 1 else 0 end], $5, $6, $7, $8, $9, $10, $11, $12) end from done";
 
 /// Sets rules. Nothing is told of an event that has no plan yet.
 const SET_RULES: &str = "with done as materialized (select fairline.set_rules($1, $2, $3, $4) as is_set)
@@ -58,10 +58,12 @@ impl Postgres {
         let told = [EventType::EventPublished, EventType::EventChanged]
             .map(|event_type| about_event(event_type, event, offer, now));
         let columns = OutboxColumns::of(&told);
+        let blocked: Vec<i32> = layout.blocked().map(|seat| seat as i32).collect();
         let set = query(SET_PLAN)
             .bind(event.as_str())
             .bind(&layout.plan)
-            .bind(layout.seats.len() as i32);
+            .bind(layout.seats.len() as i32)
+            .bind(blocked);
         let row = handle.shard.slow.fetch_optional(columns.bind(set)).await?;
         match row.and_then(|row| row.get::<Option<i32>, _>(0)) {
             None => Err(Refused::InUse),

@@ -16,7 +16,7 @@ mod write;
 use super::command::{Command, Decision};
 use super::commands::{Target, UnitOfWork, json};
 use super::event_state::{EventState, Plan, lapses_at};
-use super::layout::parse;
+use super::layout::restore;
 use super::model::*;
 use super::outbox::{EventType, about_event};
 use super::records::VisitorRecords;
@@ -352,7 +352,7 @@ impl Store {
         rules: &Rules,
     ) -> Result<Plan, String> {
         let seats = self.load_states(event).map_err(|error| error.to_string())?;
-        Plan::load(event, parse(text.as_bytes()), seats, |layout, states| {
+        Plan::load(event, restore(text), seats, |layout, states| {
             let seat_maps = self.seat_maps.read();
             let known = seat_maps.get(event).cloned();
             drop(seat_maps);

@@ -40,6 +40,10 @@ impl Store {
         let plan = event_state.plan.as_ref();
         let version = plan.map_or(1, |plan| plan.seat_map.layout_version + 1);
         let rules = event_state.rules.clone();
+        let mut seats = vec![SeatState::Available; layout.seats.len()];
+        for seat in layout.blocked() {
+            seats[seat as usize] = SeatState::Blocked;
+        }
         self.write()?;
         let event_id = event.as_str();
         self.db
@@ -47,9 +51,9 @@ impl Store {
         {
             let mut insert = self
                 .db
-                .prepare_cached("insert into seat (event, seat) values (?1, ?2)")?;
-            for seat in 0..layout.seats.len() as u32 {
-                insert.execute(params![event_id, seat])?;
+                .prepare_cached("insert into seat (event, seat, state) values (?1, ?2, ?3)")?;
+            for (seat, state) in (0_u32..).zip(&seats) {
+                insert.execute(params![event_id, seat, *state as u8])?;
             }
         }
         self.db.execute(
@@ -65,15 +69,15 @@ impl Store {
             self.tell(EventType::EventOnSale, event, None)?;
         }
         let layout = Arc::new(layout);
-        let seats = vec![SeatState::Available; layout.seats.len()];
         let published = PublishedLayout {
             layout: layout.clone(),
             version,
             currency: rules.currency,
             charges: rules.charges,
         };
+        let states = seats.iter().map(|state| (*state, 0)).collect();
+        let states = SeatIndex::new(&layout, states);
         let seat_map = self.replace_seat_map(event, published, seats);
-        let states = SeatIndex::new(&layout, vec![(SeatState::Available, 0); layout.seats.len()]);
         self.event_state(event)?.plan = Some(Plan {
             layout,
             states,

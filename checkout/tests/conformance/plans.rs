@@ -1,0 +1,78 @@
+//! Seating plans on every engine: seats that are not for sale, labels, plans of every format.
+
+use crate::bench::*;
+use checkout::inventory::{Block, Refused, layout};
+
+/// A hall of one row with a seat of each kind, in pretix's format, with prices beside it.
+fn picture() -> layout::Layout {
+    let seat = |number: u32, category: &str| {
+        format!(
+            r#"{{"seat_guid": "g-{number}", "seat_number": "{number}", "category": "{category}",
+                "position": {{"x": {}, "y": 0}}}}"#,
+            number * 25
+        )
+    };
+    let seats = [1, 2, 3].map(|number| seat(number, "A"));
+    let kept = [4, 5].map(|number| seat(number, "NOT AVAILABLE"));
+    let plan = format!(
+        r#"{{"plan": {{"categories": [{{"name": "A"}}, {{"name": "NOT AVAILABLE"}}],
+            "zones": [{{"name": "Parkett", "door": "3", "rows": [{{"row_number": "AB", "row_label": "Reihe %s",
+                "seats": [{}]}}]}}]}}, "prices": {{"A": 1200, "NOT AVAILABLE": null}}}}"#,
+        [seats.join(","), kept.join(",")].join(",")
+    );
+    layout::parse(plan.as_bytes()).unwrap()
+}
+
+#[tokio::test]
+async fn seats_that_the_plan_keeps_out_of_the_sale_are_blocked_and_stay_so() {
+    for mut bench in halls().await {
+        let set = bench.seats.set_seating(&bench.event, picture()).await;
+        assert_eq!(set, Ok(2));
+        assert_eq!(bench.counts().await, [3, 0, 0, 2]);
+        let ada = bench.fan(1).await;
+        let taken = bench.hold(&ada, named(&["g-4"])).await;
+        assert_eq!(taken, Err(Refused::SeatsTaken(vec!["g-4".to_owned()])));
+        assert_eq!(
+            bench.hold(&ada, best(4)).await,
+            Err(Refused::NotEnoughSeats)
+        );
+        let unblock = bench
+            .seats
+            .block(&bench.event, vec!["g-5".to_owned()], Block::Unblock);
+        assert!(matches!(unblock.await, Err(Refused::Invalid(_))));
+        bench.reopen().await;
+        assert_eq!(bench.counts().await, [3, 0, 0, 2]);
+    }
+}
+
+#[tokio::test]
+async fn holds_orders_and_tickets_say_where_a_seat_is() {
+    for mut bench in halls().await {
+        bench
+            .seats
+            .set_seating(&bench.event, picture())
+            .await
+            .unwrap();
+        let ada = bench.fan(1).await;
+        let hold = bench.hold(&ada, named(&["g-2"])).await.unwrap();
+        let label = "Parkett, Reihe AB, seat 2";
+        assert_eq!(&*hold.seats[0].label, label);
+        let order = bench.buy(&bench.fan(2).await, &["g-3"]).await;
+        assert_eq!(&*order.seats[0].label, "Parkett, Reihe AB, seat 3");
+        bench.reopen().await;
+        let order = &bench.seats.orders(&bench.event, 10).await.unwrap()[0];
+        assert_eq!(&*order.seats[0].label, "Parkett, Reihe AB, seat 3");
+        let ticket = &order.tickets.as_ref().unwrap()[0];
+        let place = &ticket.place;
+        assert_eq!(place.label, "Parkett, Reihe AB, seat 3");
+        let parts = [&place.section, &place.row, &place.number, &place.door];
+        let parts = parts.map(|part| part.as_deref().unwrap());
+        assert_eq!(parts, ["Parkett", "AB", "3", "3"]);
+        let at_the_door = bench.seats.check_ticket(&bench.event, &ticket.code).await;
+        assert_eq!(at_the_door.unwrap().place.label, place.label);
+        let listed = bench.seats.list_tickets(&bench.event, 0).await.unwrap();
+        assert_eq!(listed.tickets[0].label, place.label);
+        let details = bench.seats.order_details(&bench.event, &order.id).await;
+        assert_eq!(&*details.unwrap().seats[0].label, place.label);
+    }
+}

@@ -1,0 +1,34 @@
+// @ts-check
+// The key of the seat map, and the choice of a category.
+import { edge, hue } from "./map-colours.js";
+import { make } from "./make.js";
+import { ticketPrice } from "./price.js";
+
+/** Categories that are for sale, with their places in the layout. @param {any} layout @returns {[any, number][]} */
+const forSale = (layout) =>
+  layout.categories
+    .map((/** @type {any} */ category, /** @type {number} */ at) => [category, at])
+    .filter((/** @type {[any, number]} */ [category]) => !category.not_for_sale);
+
+/** The entries of the key. @param {any} layout */
+export function legend(layout) {
+  const kinds = [
+    ["held", "held by another fan"],
+    ["taken", "gone"],
+    ["mine", "yours"],
+  ];
+  if (layout.accessible.length) kinds.push(["reserved", "accessible or companion seat"]);
+  return [
+    ...forSale(layout).map(([category, at]) => {
+      const swatch = make("span", { className: "swatch" });
+      swatch.style.background = hue(layout, at);
+      swatch.style.borderColor = edge(layout, at);
+      return make("li", {}, swatch, `${category.name} ${ticketPrice(category)}`);
+    }),
+    ...kinds.map(([kind, text]) => make("li", {}, make("span", { className: `swatch ${kind}` }), text)),
+  ];
+}
+
+/** The choices of a category. @param {any} layout */
+export const categoryOptions = (layout) =>
+  forSale(layout).map(([c]) => make("option", { value: c.id }, `${c.name} · ${ticketPrice(c)}`));
