@@ -4,7 +4,9 @@
 mod accepted_orders;
 mod app;
 mod background;
+mod csv;
 pub mod error;
+mod exports;
 mod holds;
 mod housekeeping;
 mod instruments;
@@ -67,6 +69,7 @@ pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
         .merge(organiser_orders::routes())
         .merge(invoices::routes())
         .merge(people::routes())
+        .merge(exports::routes())
         .merge(tickets::routes())
         .merge(removal::routes())
         .merge(payment::webhook::routes())

@@ -8,7 +8,7 @@ use sqlx::{Connection as _, Error, Row as _, SqlSafeStr as _, query, raw_sql};
 use std::borrow::Cow;
 
 /// Name and SQL of each migration; the first has number 1.
-const MIGRATIONS: [(&str, &str); 14] = [
+const MIGRATIONS: [(&str, &str); 15] = [
     (
         "setup",
         include_str!("../../../migrations/postgres/1_setup.sql"),
@@ -64,6 +64,10 @@ const MIGRATIONS: [(&str, &str); 14] = [
     (
         "invoices",
         include_str!("../../../migrations/postgres/14_invoices.sql"),
+    ),
+    (
+        "door",
+        include_str!("../../../migrations/postgres/15_door.sql"),
     ),
 ];
 
