@@ -57,13 +57,24 @@ test("a ticket comes in once, and the other door reads when and where", async ()
   await south.getByText("This ticket was given back.").waitFor();
   await scan(south, `${one}x`);
   await south.getByText("No such ticket").waitFor();
-  const short = order.tickets[0].id.slice(4, 12).toUpperCase();
-  await scan(south, `${short.slice(0, 4)}-${short.slice(4)}`);
+  await scan(south, order.tickets[0].short_code);
   await south.getByText("Used already").waitFor();
   await scan(south, one.replace(".first.", ".other."));
   await south.getByText("This ticket is for other.").waitFor();
   sound(north);
   sound(south);
+});
+
+test("a key of a door that signs in at the console is shown the way to its page", async () => {
+  await server.event("way");
+  const page = await person(browser);
+  await page.goto(`${server.url}/organiser`);
+  await page.getByLabel("Organiser key").fill(DOOR);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("link", { name: "The way show" }).click();
+  await page.getByLabel("Name of the door").waitFor();
+  await shoot(page, "door-name");
+  sound(page);
 });
 
 test("two doors without a connection decide by the list, and what both let in is told afterwards", async () => {

@@ -70,6 +70,8 @@ function words(answer) {
       return ["Another event", `This ticket is for ${answer.event}.`];
     case "full":
       return ["Not checked in", "As many scans wait to be sent as this phone keeps: it needs a connection."];
+    case "typed":
+      return ["Not checked in", "A short code needs a connection: scan the ticket."];
     case "unknown-list":
       return ["Not checked in", "There is no connection, and no list of tickets yet."];
     default:

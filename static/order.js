@@ -27,9 +27,6 @@ async function ask(method, path, body, key, tries = 0) {
   }
 }
 
-/** The beginning of a ticket's id, which doors take for its code. @param {string} ticket */
-const shortCode = (ticket) => `${ticket.slice(4, 8)}-${ticket.slice(8, 12)}`.toUpperCase();
-
 /** @param {any} ticket @param {any} order @param {string} name */
 async function draw(ticket, order, name) {
   const svg = await ask("POST", "/api/v1/qr", { order: order.id, code: ticket.code });
@@ -45,7 +42,7 @@ async function draw(ticket, order, name) {
       make("h2", {}, ticket.seat),
       make("p", {}, `${seat.category} · ${money(seat.price)}`),
       make("p", {}, order.buyer?.name ?? ""),
-      make("p", {}, "Code ", make("b", { className: "short" }, shortCode(ticket.id))),
+      make("p", {}, "Code ", make("b", { className: "short" }, ticket.short_code)),
       make("p", { className: "soft number" }, "Order ", order.id),
     ),
   );

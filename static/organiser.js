@@ -213,6 +213,18 @@ const sayFailed = (problem) =>
     make("a", { href: "#/" }, "All sales"),
   );
 
+/** Shows the way to the pages of the doors. */
+async function doors() {
+  const events = await call("GET", "/api/v1/events");
+  $("sign-out").hidden = false;
+  const link = (/** @type {any} */ e) => make("li", {}, make("a", { href: `${root}/door/${e.id}` }, e.name));
+  page(
+    make("h1", {}, "Check tickets in"),
+    make("p", { className: "soft" }, "Your key is one for doors. Which event is it?"),
+    make("ul", {}, ...events.map(link)),
+  );
+}
+
 async function begin() {
   const code = new URLSearchParams(location.hash.slice(1)).get("code");
   if (code) {
@@ -226,8 +238,10 @@ async function begin() {
     signedInAs(me.role);
     $("new").hidden = !may("admin");
     await route();
-  } catch {
-    signIn();
+  } catch (problem) {
+    // A key of a door, which may do nothing here.
+    if (/** @type {any} */ (problem).status === 403) await doors().catch(signIn);
+    else signIn();
   }
 }
 

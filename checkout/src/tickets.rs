@@ -39,7 +39,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct CodeInput {
-    /// Text of the ticket's QR code, or its short code, such as `5E88-40F3`.
+    /// Text of the ticket's QR code, or its short code, such as `5E88-40F3-9C1D`.
     #[schema(max_length = 300)]
     code: String,
 }
@@ -87,7 +87,7 @@ async fn check_ticket(
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ScanInput {
-    /// Text of the ticket's QR code, or its short code, such as `5E88-40F3`.
+    /// Text of the ticket's QR code, or its short code, such as `5E88-40F3-9C1D`.
     #[schema(max_length = 300)]
     code: String,
     /// Name of the door.
@@ -134,7 +134,7 @@ async fn check_in(
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct LateScan {
-    /// Text of the ticket's QR code, or its short code, such as `5E88-40F3`.
+    /// Text of the ticket's QR code, or its short code, such as `5E88-40F3-9C1D`.
     #[schema(max_length = 300)]
     code: String,
     /// The door's own id of this scan.

@@ -240,8 +240,7 @@ impl Inventory {
             let shown = found
                 .as_ref()
                 .and_then(|found| show(work.event_state, found));
-            let seat = shown.as_ref().map(|shown| shown.seat.as_str());
-            if !work.event_state.codes.is_genuine(&code, seat) {
+            if !work.event_state.codes.is_genuine(&code, shown.as_ref()) {
                 return Err(Refused::NoSuchTicket);
             }
             match (found.clone(), shown) {

@@ -164,8 +164,12 @@ impl EventState {
         let show = |ticket: &super::records::TicketRow| {
             let id = ticket.id.clone();
             let seat = plan.layout.seats.get(ticket.seat as usize)?.id.to_string();
-            let code = self.codes.code(&id);
-            Some(Ticket { id, seat, code })
+            Some(Ticket {
+                code: self.codes.code(&id),
+                short_code: self.codes.short_code(&id),
+                id,
+                seat,
+            })
         };
         let valid = row.tickets.iter();
         valid

@@ -250,6 +250,9 @@ pub struct Ticket {
     pub seat: String,
     /// Content of the QR code, signed so that a forged ticket is recognised at the door.
     pub code: String,
+    /// Code that people can type at the door, such as `5E88-40F3-9C1D`.
+    #[serde(default)]
+    pub short_code: String,
 }
 
 /// An order.

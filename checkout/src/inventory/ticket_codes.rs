@@ -1,6 +1,7 @@
 //! Codes of tickets: signed by the key of their event, so that a door can tell a forged one without
 //! a connection.
 
+use super::door_ticket::IssuedTicket;
 use super::model::Refused;
 use shared::crypto::{Secret, SignatureKey, decode, encode, hex, same, sha256};
 use shared::ids::EventId;
@@ -47,17 +48,33 @@ impl TicketCodes {
         encode(self.key.public_key())
     }
 
-    /// Returns whether a code was made for its ticket; `seat` is that ticket's, if it is known.
-    pub(super) fn is_genuine(&self, code: &TicketCode, seat: Option<&str>) -> bool {
+    /// Returns the code of a ticket for people who type, such as `5E88-40F3-9C1D`: the beginning of
+    /// its id, and four digits that only the server knows.
+    pub(super) fn short_code(&self, id: &str) -> String {
+        let digits = id.get(ID_START..ID_START + ID_DIGITS).unwrap_or_default();
+        let (one, two) = digits.split_at(digits.len() / 2);
+        format!("{one}-{two}-{}", self.short_proof(id)).to_ascii_uppercase()
+    }
+
+    fn short_proof(&self, id: &str) -> String {
+        let mac = self.mac.sign(format!("short code\n{id}").as_bytes());
+        hex(&mac[..2])
+    }
+
+    /// Returns whether a code was made for its ticket, which is the one that was found, if it is
+    /// known.
+    pub(super) fn is_genuine(&self, code: &TicketCode, found: Option<&IssuedTicket>) -> bool {
         match code.version {
-            Version::Short => seat.is_some(),
+            Version::Short => {
+                found.is_some_and(|found| same(&self.short_proof(&found.id), &code.proof))
+            }
             Version::Signed => {
                 let (signed, _) = code.text.rsplit_once('.').unwrap_or_default();
                 let signature = decode(&code.proof).unwrap_or_default();
                 self.key.verify(signed.as_bytes(), &signature)
             }
             Version::Old => {
-                let own = seat.map(|seat| self.old_code(&code.ticket, seat));
+                let own = found.map(|found| self.old_code(&found.id, &found.seat));
                 own.is_some_and(|own| same(&own, &code.text))
             }
         }
@@ -69,12 +86,16 @@ enum Version {
     /// That of version 0.1.0, with a key that only the server has.
     Old,
     Signed,
-    /// The first digits of the ticket's id, which people type.
+    /// The one that people type.
     Short,
 }
 
-/// Digits of a short code.
-const SHORT_DIGITS: usize = 8;
+/// Where the digits of a ticket's id begin, after `tix_`.
+const ID_START: usize = 4;
+/// Number of them in a short code.
+const ID_DIGITS: usize = 8;
+/// Number of all digits of a short code.
+const SHORT_DIGITS: usize = 12;
 
 /// A code as it was read, genuine or not.
 #[derive(Clone)]
@@ -118,7 +139,7 @@ impl TicketCode {
         })
     }
 
-    /// Reads a short code, such as `5E88-40F3`.
+    /// Reads a short code, such as `5E88-40F3-9C1D`.
     fn read_short(text: &str) -> Option<TicketCode> {
         let digits = text.trim().replace(['-', ' '], "").to_ascii_lowercase();
         let is_short = digits.len() == SHORT_DIGITS;
@@ -126,8 +147,8 @@ impl TicketCode {
         is_short.then(|| TicketCode {
             text: text.to_owned(),
             version: Version::Short,
-            ticket: format!("tix_{digits}"),
-            proof: String::new(),
+            ticket: format!("tix_{}", &digits[..ID_DIGITS]),
+            proof: digits[ID_DIGITS..].to_owned(),
         })
     }
 

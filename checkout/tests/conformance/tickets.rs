@@ -199,20 +199,26 @@ async fn a_code_of_version_0_1_0_is_good_as_long_as_its_ticket_is() {
 }
 
 #[tokio::test]
-async fn a_code_typed_by_hand_is_the_beginning_of_the_tickets_id() {
+async fn a_short_code_is_good_however_it_is_typed() {
     for bench in halls().await {
         let ada = bench.fan(1).await;
         let order = bench.buy(&ada, &["st-A-1", "st-A-2"]).await;
         let tickets = order.tickets.clone().unwrap();
-        let digits = tickets[0].id[4..12].to_uppercase();
-        for typed in [
-            format!("{}-{}", &digits[..4], &digits[4..]),
-            format!(" {} ", digits.to_lowercase()),
-        ] {
+        let short = &tickets[0].short_code;
+        let digits = short.replace('-', "");
+        assert_eq!(digits[..8].to_lowercase(), tickets[0].id[4..12]);
+        for typed in [short.clone(), format!(" {} ", digits.to_lowercase())] {
             let found = bench.seats.check_ticket(&bench.event, &typed).await;
             assert_eq!(found.unwrap().id, tickets[0].id, "{typed}");
         }
-        for typed in [&digits[..7], &format!("{digits}0"), "GGGG-GGGG"] {
+        let proof = u16::from_str_radix(&digits[8..], 16).unwrap();
+        let forged = format!("{}{:04x}", &digits[..8], proof ^ 1);
+        for typed in [
+            &digits[..8],
+            &format!("{digits}0"),
+            &forged,
+            "GGGG-GGGG-GGGG",
+        ] {
             let found = bench.seats.check_ticket(&bench.event, typed).await;
             assert_eq!(found, Err(Refused::NoSuchTicket), "{typed}");
         }

@@ -282,7 +282,7 @@ async fn organisers_read_nothing_that_opens_an_order_and_viewers_nothing_about_b
     let paid = stage.pay(&session, &order, CARD).await.body;
     let secrets = [
         word(&paid["tickets"][0]["code"]),
-        word(&paid["tickets"][0]["id"]),
+        word(&paid["tickets"][0]["short_code"]),
         word(&paid["link"]),
         "lnk_".to_owned(),
         word(&order["payment"]["client_secret"]),
