@@ -96,7 +96,7 @@ test("two doors without a connection decide by the list, and what both let in is
   await north.getByText("This ticket was given back.").waitFor();
   await scan(
     north,
-    two.replace(/.$/, (last) => (last === "A" ? "E" : "A")),
+    two.replace(/\.(.)([^.]*)$/, (_, first, rest) => `.${first === "A" ? "B" : "A"}${rest}`),
   );
   await north.getByText("No such ticket").waitFor();
   await scan(north, late);
