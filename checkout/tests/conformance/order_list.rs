@@ -103,7 +103,8 @@ async fn an_order_is_found_by_buyer_seat_and_number_sealed_or_not() {
         ] {
             let mut found = bench.found(text, true).await;
             let mut wanted = seats.to_vec();
-            (found.sort(), wanted.sort());
+            found.sort();
+            wanted.sort_unstable();
             assert_eq!(found, wanted, "{text}");
         }
         assert_eq!(bench.found("ada", false).await, Vec::<String>::new());
