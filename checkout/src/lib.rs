@@ -31,6 +31,7 @@ mod seats;
 mod sessions;
 pub mod settings;
 pub mod tail;
+mod text;
 mod tickets;
 pub mod waiting_room;
 

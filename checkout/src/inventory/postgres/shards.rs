@@ -23,7 +23,7 @@ const TABLES: [(&str, &str); 10] = [
     ("payment", "order_id, attempt"),
     ("ticket", "seat"),
     ("void_ticket", "id"),
-    ("invoice", "kind, order_id, number"),
+    ("invoice", "kind, order_id, tag, number"),
     ("answer", "id"),
 ];
 
