@@ -5,6 +5,7 @@ use crate::app::{App, Shop};
 use crate::inventory::{CheckIns, CheckedIn, DoorBundle, IssuedTicket, Refused, Scan};
 use crate::organiser::{Change, record};
 use crate::sessions::event_id;
+use crate::text::disturbs_text;
 use axum::Json;
 use axum::extract::{Path, State};
 use futures_util::future::join_all;
@@ -52,7 +53,7 @@ fn check_code(field: &str, code: &str) -> Result<(), Problem> {
 
 fn check_door(door: &str) -> Result<(), Problem> {
     let is_name = (1..=DOOR_CHARS_MAX).contains(&door.chars().count());
-    let is_name = is_name && !door.chars().any(char::is_control);
+    let is_name = is_name && !door.chars().any(disturbs_text);
     let why = || Problem::invalid("door", format!("1 to {DOOR_CHARS_MAX} characters"));
     is_name.then_some(()).ok_or_else(why)
 }

@@ -274,3 +274,33 @@ async fn a_late_scan_has_its_own_time_and_none_has_one_to_come() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_door_finds_a_ticket_without_reading_all_of_them() {
+    for bench in halls().await.into_iter().skip(1) {
+        let ada = bench.fan(1).await;
+        let order = bench.buy(&ada, &["st-A-1"]).await;
+        let id = &order.tickets.unwrap()[0].id;
+        let many = "insert into fairline.ticket (event, seat, id, order_id)
+            select 'arena', 1000 + i, 'tix_' || md5(i::text), 'ord_0' from generate_series(1, 20000) i;
+            analyze fairline.ticket";
+        bench.by_hand(many).unwrap();
+        let start = &id[..12];
+        let columns = ["'{}'"; 8].join(", ");
+        // In one transaction, which counts the rows that it read.
+        let asked = format!(
+            "select id from fairline.door_ticket where event = 'arena' and id = '{id}';
+             select id from fairline.door_ticket where event = 'arena' and id > '{start}' order by id limit 2;
+             select id from fairline.check_in('arena', '{id}', 1, 'North', null, {columns});
+             select coalesce(sum(seq_tup_read), 0) from pg_stat_xact_user_tables where relname = 'ticket'"
+        );
+        let answered = bench.by_hand(&asked).unwrap();
+        let answered: Vec<&str> = answered.lines().collect();
+        assert_eq!(
+            [answered[0], answered[1], answered[3]],
+            [id.as_str(); 3],
+            "{answered:?}"
+        );
+        assert_eq!(answered[4], "0", "rows read one after another");
+    }
+}

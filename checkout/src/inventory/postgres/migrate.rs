@@ -67,7 +67,7 @@ const MIGRATIONS: [(&str, &str); 15] = [
     ),
     (
         "door",
-        include_str!("../../../migrations/postgres/15_door.sql"),
+        include_str!("../../../migrations/postgres/16_door.sql"),
     ),
 ];
 

@@ -22,7 +22,6 @@ const COUNT: &str =
     where t.event = $1 and t.is_valid group by 1, 2 order by 1, 2";
 
 impl Postgres {
-    /// No index has the ids: they would cost every booking, and an event has few enough tickets.
     pub(super) async fn find_ticket(
         &self,
         event: &EventId,
@@ -65,8 +64,8 @@ impl Postgres {
     ) -> Result<Vec<DoorTicket>, Refused> {
         let shard = self.shard_of(event).await?;
         let select = format!(
-            "select {COLUMNS} from fairline.door_ticket t where t.event = $1 and t.id collate \"C\" > $2
-             order by t.id collate \"C\" limit $3"
+            "select {COLUMNS} from fairline.door_ticket t where t.event = $1 and t.id > $2
+             order by t.id limit $3"
         );
         let select = query(AssertSqlSafe(select)).bind(event.as_str());
         let select = select.bind(after).bind(limit as i64);
