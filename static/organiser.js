@@ -4,8 +4,10 @@ import { $, call, root } from "./api.js";
 import { api, field, form, may, page, phases, signedInAs, table } from "./console.js";
 import { orderPage, reviewsNote, reviewsPage } from "./console-order.js";
 import { dashboard } from "./dashboard.js";
+import { detailFields, inWords, readDetails, zoneField, zoneOf } from "./event-form.js";
 import { health, healthNote } from "./health.js";
 import { make } from "./make.js";
+import { toInstant } from "./zones.js";
 
 function signIn() {
   asked += 1;
@@ -54,7 +56,7 @@ async function sales() {
                 make(
                   "p",
                   {},
-                  make("span", { className: "pill" }, /** @type {any} */ (phases)[phase.get(e.id)] || ""),
+                  make("span", { className: "pill" }, /** @type {any} */ (phases)[phase.get(e.id)] || "draft"),
                   ` ${e.admission.rate_per_minute} a minute`,
                 ),
                 make("a", { href: `${root}/e/${e.id}` }, "Queue page"),
@@ -77,7 +79,7 @@ const sample = {
 /** Creates the event, and its plan; without its plan there is no event either. @param {any} f */
 async function openSale(f) {
   const of = (/** @type {string} */ name) => f.elements[name].value.trim();
-  const at = (/** @type {string} */ name) => (of(name) ? new Date(of(name)).toISOString() : null);
+  const at = (/** @type {string} */ name) => toInstant(of(name), zoneOf(f));
   const plan = of("plan");
   if (plan) {
     try {
@@ -91,6 +93,8 @@ async function openSale(f) {
     body: {
       id,
       name: of("name"),
+      details: readDetails(f),
+      published: f.elements.published.checked,
       order: of("order"),
       prequeue_opens_at: at("prequeue"),
       sale_opens_at: at("sale"),
@@ -101,6 +105,8 @@ async function openSale(f) {
       passthrough_before_opening: f.elements.before.checked,
       passthrough_after_closing: f.elements.after.checked,
     },
+  }).catch((problem) => {
+    throw inWords(problem);
   });
   if (plan)
     await call("PUT", `${api}/events/${id}/seating`, { raw: plan }).catch(async (problem) => {
@@ -125,7 +131,13 @@ function create() {
           "div",
           {},
           field("Name", { name: "name", required: true, maxLength: 200 }),
-          field("Address: a-z, 0-9 and -", { name: "id", required: true, pattern: "[a-z0-9][a-z0-9\\-]{0,62}" }),
+          field("Address: a-z, 0-9 and -", {
+            name: "id",
+            required: true,
+            pattern: "[a-z0-9][a-z0-9\\-]{0,62}",
+            title: "Small letters, digits and hyphens; not a hyphen at the beginning",
+          }),
+          zoneField(),
           make(
             "label",
             {},
@@ -149,6 +161,7 @@ function create() {
             required: true,
           }),
         ),
+        ...detailFields(null),
         make(
           "div",
           {},
@@ -164,7 +177,13 @@ function create() {
           ),
         ),
       ),
-      make("button", { className: "primary" }, "Open the sale"),
+      make(
+        "label",
+        { className: "check" },
+        make("input", { name: "published", type: "checkbox" }),
+        " Publish it at once. Otherwise it is a draft, which only the console shows.",
+      ),
+      make("button", { className: "primary" }, "Create the sale"),
     ),
   );
 }

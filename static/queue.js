@@ -1,10 +1,12 @@
 // @ts-check
 // The queue page, live: by WebSocket or by polling. Without this file it works by refresh.
 import { $, call, clock, keep, kept, keptKey, now, onWake, optional, root, socket } from "./api.js";
+import { count, span, when } from "./dates.js";
 
 /** By phase or state; the server reads them here. @type {Record<string, [string, string, string]>} */
 const texts = JSON.parse(`{
   "scheduled": ["The line is not open yet", "Come back when it opens.", ""],
+  "draft": ["A draft", "Fans do not see this event yet. Publish it in the console when it is ready.", ""],
   "sold_out": ["Sold out", "The line is closed to new visitors.", ""],
   "closed": ["The sale is over", "The line is closed to new visitors.", ""],
   "admitted": ["It is your turn", "", "Come and choose your seats. They are held for you while you pay."],
@@ -56,7 +58,8 @@ let live;
 const show = (/** @type {string} */ id, /** @type {boolean} */ is) => {
   $(id).hidden = !is;
 };
-const count = (/** @type {number} */ n) => n.toLocaleString();
+/** A time in the event's zone. @param {string} at */
+const told = (at) => when(at, document.body.dataset.zone);
 
 /** @param {number} seconds */
 function minutes(seconds) {
@@ -90,13 +93,14 @@ const isOpen = (p) =>
 /** Returns heading, text, next step. @param {any} p @returns {[string, string, string]} */
 function words(p) {
   if (isOpen(p)) return texts.passthrough;
-  const sale = p.sale_opens_at ? new Date(p.sale_opens_at).toLocaleTimeString() : "";
+  const sale = p.sale_opens_at ? told(p.sale_opens_at) : "";
   if (p.state === "waiting") {
-    const heading = p.ahead === 0 ? "You are next" : `${count(p.ahead)} ahead of you`;
+    const first = p.phase === "prequeue" ? "You are first in line" : "You are next";
+    const heading = p.ahead === 0 ? first : `${count(p.ahead)} ahead of you`;
     if (p.number === null && p.phase === "prequeue")
       return [
         `${count(p.waiting)} in line`,
-        `The sale opens at ${sale}. Then everyone in line is shuffled once.`,
+        `The sale opens on ${sale}. Then everyone in line is shuffled once.`,
         "It makes no difference how early you came: your number is drawn when the sale opens, and anyone can check " +
           "the draw. Keep this page open, or come back to it.",
       ];
@@ -109,7 +113,7 @@ function words(p) {
     if (p.phase === "prequeue")
       return [
         heading,
-        `The sale opens at ${sale}. You are in line already.`,
+        `The sale opens on ${sale}. You are in line already.`,
         "When the sale opens, everyone is let in by number. Keep this page open, or come back to it.",
       ];
     if (p.phase === "paused")
@@ -212,7 +216,19 @@ const canNotify = () =>
       (hasNotifications ??= optional(() => Boolean(new Notification(""))) ?? false),
   ) ?? false;
 
+/** When the line opens, as far as a fan without a place was told. @type {string | null} */
+let opens = null;
+
+/** Counts down to what opens next: the line, or the sale. */
+function countDown() {
+  const at = place ? place.phase === "prequeue" && place.sale_opens_at : opens;
+  const left = at ? (Date.parse(at) - now()) / 1000 : 0;
+  show("countdown", left > 0);
+  if (left > 0) $("countdown").textContent = `Opens in ${span(left)}`;
+}
+
 function tick() {
+  countDown();
   if (place?.state === "admitted") {
     const left = (Date.parse(place.claim_by) - now()) / 1000;
     $("text").textContent =
@@ -349,9 +365,8 @@ async function join() {
     if (p.kind === "line-not-open") {
       const at = p.body.opens_at;
       $("heading").textContent = texts.scheduled[0];
-      $("text").textContent = at
-        ? `It opens at ${new Date(at).toLocaleString()}. This page joins by itself then.`
-        : texts.scheduled[1];
+      $("text").textContent = at ? `It opens on ${told(at)}. This page joins by itself then.` : texts.scheduled[1];
+      opens = at;
       if (at) tryAgain(Math.min(60000, Math.max(1000, Date.parse(at) - now() + Math.random() * 1500)));
     } else if (p.kind === "line-closed") {
       [$("heading").textContent, $("text").textContent] = texts[p.body.phase] || texts.closed;
@@ -391,14 +406,19 @@ onWake(() => {
 });
 setInterval(tick, 1000);
 
-// A place is kept, whatever fails; without one a fan gets one at once, while seconds matter.
-if (document.body.dataset.open && !pass && !document.body.dataset.pass) show("go", true);
-else if (pass || document.body.dataset.pass)
-  look().then(
-    (known) => {
-      render(known);
-      watch();
-    },
-    (problem) => (problem.status === 401 ? join() : watch()),
-  );
-else join();
+// A place is kept, whatever fails; without one a fan gets one at once, while seconds matter. A draft has no line.
+function enter() {
+  const { draft, open, pass: known } = document.body.dataset;
+  if (draft) return;
+  if (open && !pass && !known) show("go", true);
+  else if (pass || known)
+    look().then(
+      (known) => {
+        render(known);
+        watch();
+      },
+      (problem) => (problem.status === 401 ? join() : watch()),
+    );
+  else join();
+}
+enter();

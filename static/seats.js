@@ -1,6 +1,7 @@
 // @ts-check
 // Seats and checkout: from the admission to a confirmed order, with a way out of everything that can go wrong.
 import { $, call as send, clock, keep, kept, newKey, now, onWake, root, socket } from "./api.js";
+import { showEvent } from "./event.js";
 import { make } from "./make.js";
 import { loadCurrencies } from "./money.js";
 import { AVAILABLE, SeatMap, hue } from "./map.js";
@@ -13,6 +14,8 @@ import { askPlace, isPassing, openSession, unlessUnused } from "./session.js";
 
 const event = document.body.dataset.event || "";
 const base = `/api/v1/events/${event}`;
+/** Whether an organiser looks at the seats of a sale without having a turn. */
+const isPreview = new URLSearchParams(location.search).has("preview");
 const states = ["available", "held", "booked", "blocked"];
 /** @type {SeatMap} */ let map;
 /** @type {any} */ let layout;
@@ -100,6 +103,7 @@ function draw() {
 
 /** @param {any} seat */
 function choose(seat) {
+  if (isPreview) return say(describe(seat));
   if (hold) return say("Give your seats back first to choose others.");
   if (chosen.has(seat.id)) chosen.delete(seat.id);
   else if (seat.state === AVAILABLE) chosen.add(seat.id);
@@ -406,14 +410,14 @@ async function begin() {
   const plan = unlessUnused(
     Promise.all([
       call("GET", `${base}/seating`, { cache: "no-cache" }),
-      call("GET", base).catch(() => ({ name: event })),
+      call("GET", base).catch((problem) => (isPreview ? Promise.reject(problem) : { name: event })),
       loadCurrencies(),
     ]),
   );
-  if (!(await enter())) return;
+  if (!isPreview && !(await enter())) return;
   const [seating, about] = await plan;
   layout = seating;
-  $("name").textContent = about.name;
+  showEvent(about);
   document.title = `Choose your seats · ${about.name}`;
   map = new SeatMap($("map"), layout, {
     onChoose: choose,
@@ -446,9 +450,10 @@ async function begin() {
   await resume();
   render();
   // Until now there was nothing for them to work on.
-  for (const button of document.querySelectorAll(".tools button, #best button, #leave"))
+  for (const button of document.querySelectorAll(`.tools button${isPreview ? "" : ", #best button, #leave"}`))
     /** @type {HTMLButtonElement} */ (button).disabled = false;
   watch();
+  if (isPreview) return;
   setInterval(tick, 500);
   onWake(() => {
     lookAgain();

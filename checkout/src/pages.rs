@@ -5,11 +5,11 @@ use crate::inventory::ProviderId;
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 use shared::edge::Lifetime;
+use shared::http::message_page::no_such_event;
 use shared::http::path_prefix::PathPrefix;
-use shared::http::problem::Problem;
 use shared::http::static_files::page;
 use shared::ids::EventId;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ async fn show_shop(
     prefix: PathPrefix,
 ) -> Response {
     let Ok(event) = EventId::parse(&event) else {
-        return Problem::no_such_event().into_response();
+        return no_such_event(&prefix);
     };
     let chosen = shop.providers.chosen().id();
     let stripe = shop.providers.stripe();

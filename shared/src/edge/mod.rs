@@ -72,6 +72,11 @@ impl Edge {
         self.keep_as(headers, Lifetime::Live, EVENTS);
     }
 
+    /// Lets a page made of the public list of events be kept.
+    pub fn keep_list_page(&self, headers: &mut HeaderMap) {
+        self.keep_as(headers, Lifetime::Page, EVENTS);
+    }
+
     /// Lets a public response that belongs to no event be kept, under this key.
     pub fn keep_as(&self, headers: &mut HeaderMap, lifetime: Lifetime, key: &str) {
         let for_all = match lifetime {

@@ -98,6 +98,17 @@ fn without_comments(script: &str) -> String {
 /// Returns a whole page, with `{{name}}` replaced by escaped values and our links under the prefix.
 /// Not cached unless its handler says so: it may show a fan's own place.
 pub fn page(prefix: &PathPrefix, path: &str, values: &[(&str, &str)]) -> Response {
+    page_with(prefix, path, values, &[])
+}
+
+/// Returns a page as [`page`] does, with `<!--name-->` replaced by HTML whose values are escaped and
+/// whose links are under the prefix.
+pub fn page_with(
+    prefix: &PathPrefix,
+    path: &str,
+    values: &[(&str, &str)],
+    markup: &[(&str, &str)],
+) -> Response {
     let Some(file) = Files::get(path) else {
         return Problem::of_status(StatusCode::NOT_FOUND).into_response();
     };
@@ -107,6 +118,9 @@ pub fn page(prefix: &PathPrefix, path: &str, values: &[(&str, &str)]) -> Respons
     for (name, value) in values {
         text = text.replace(&format!("{{{{{name}}}}}"), &escape(value));
     }
+    for (name, html) in markup {
+        text = text.replace(&format!("<!--{name}-->"), html);
+    }
     let head = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (header::CACHE_CONTROL, "no-store"),
@@ -114,7 +128,8 @@ pub fn page(prefix: &PathPrefix, path: &str, values: &[(&str, &str)]) -> Respons
     (head, text).into_response()
 }
 
-fn escape(text: &str) -> String {
+/// Escapes a value for HTML, in text and in attributes.
+pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
