@@ -49,7 +49,7 @@ export function when(at, zone = "") {
   const name = known(zone),
     p = parts(at, name),
     place = name.split("/").slice(1).pop()?.replaceAll("_", " ");
-  const offset = p.timeZoneName.replace("GMT", "UTC").replace("-", "−");
+  const offset = p.timeZoneName.replace(/^GMT(\+0$)?/, "UTC").replace("-", "−");
   return `${day(p)}, ${minute(p)} ${place ? `${place} time (${offset})` : name}`;
 }
 

@@ -181,6 +181,7 @@ function render(next) {
   }
   document.title = waits ? `${heading} · ${title}` : `${turn ? "▶ " : ""}${heading} · ${title}`;
   announce(place, heading);
+  countDown();
   if (isByPass)
     import("./cookies.js").then(
       (cookies) => cookies.warn(event),
@@ -367,6 +368,7 @@ async function join() {
       $("heading").textContent = texts.scheduled[0];
       $("text").textContent = at ? `It opens on ${told(at)}. This page joins by itself then.` : texts.scheduled[1];
       opens = at;
+      countDown();
       if (at) tryAgain(Math.min(60000, Math.max(1000, Date.parse(at) - now() + Math.random() * 1500)));
     } else if (p.kind === "line-closed") {
       [$("heading").textContent, $("text").textContent] = texts[p.body.phase] || texts.closed;

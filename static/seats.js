@@ -453,7 +453,7 @@ async function begin() {
   for (const button of document.querySelectorAll(`.tools button${isPreview ? "" : ", #best button, #leave"}`))
     /** @type {HTMLButtonElement} */ (button).disabled = false;
   watch();
-  if (isPreview) return;
+  if (isPreview) return void ($("session").textContent = "Preview");
   setInterval(tick, 500);
   onWake(() => {
     lookAgain();

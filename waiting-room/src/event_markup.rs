@@ -172,7 +172,7 @@ impl EventMarkup<'_> {
         let details = self.details();
         let href = self.prefix.path(&format!("/e/{}", self.settings.id));
         format!(
-            "<li class=\"card event\">{}<div><h3><a href=\"{}\">{}</a></h3>{}{}<p class=\"state\">{}</p></div></li>",
+            "<li class=\"card event\">{}<div><h2><a href=\"{}\">{}</a></h2>{}{}<p class=\"state\">{}</p></div></li>",
             self.image("picture", details.image_url.as_deref(), " loading=\"lazy\""),
             escape(&href),
             escape(&self.settings.name),

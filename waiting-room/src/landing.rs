@@ -151,7 +151,7 @@ async fn show_index(State(room): State<Arc<Room>>, prefix: PathPrefix) -> Respon
     let shown = coming.iter().chain(&past);
     let policy = list_policy(shown.map(|event| &*event.settings));
     headers.insert(header::CONTENT_SECURITY_POLICY, policy);
-    room.site.edge.keep_list_page(headers);
+    room.site.edge.keep_list(headers);
     response
 }
 
@@ -191,7 +191,7 @@ async fn show_sitemap(State(room): State<Arc<Room>>, prefix: PathPrefix) -> Resp
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<urlset xmlns=\"http://www.sitemaps.org/schemas/sitemap/0.9\">\n{urls}</urlset>\n"
     );
     let mut response = ([(header::CONTENT_TYPE, "application/xml")], text).into_response();
-    room.site.edge.keep_list_page(response.headers_mut());
+    room.site.edge.keep_list(response.headers_mut());
     response
 }
 
@@ -204,7 +204,7 @@ async fn show_robots(State(room): State<Arc<Room>>, prefix: PathPrefix) -> Respo
     let sitemap = prefix.path("/sitemap.xml");
     text.push_str(&format!("Sitemap: {}{sitemap}\n", room.site.public_url));
     let mut response = text.into_response();
-    room.site.edge.keep_list_page(response.headers_mut());
+    room.site.edge.keep_list(response.headers_mut());
     response
 }
 

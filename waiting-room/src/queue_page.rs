@@ -128,6 +128,14 @@ async fn show_queue(
             ("go_hidden", shown(action == Action::Go)),
             ("leave_hidden", shown(action == Action::Leave)),
             ("go_to", &go_to),
+            (
+                "go",
+                if is_draft {
+                    "See the seats"
+                } else {
+                    "Go to the checkout"
+                },
+            ),
             ("return_to", goal.as_deref().unwrap_or("")),
             ("query", &return_to.query()),
             ("draft", if is_draft { "draft" } else { "" }),

@@ -67,14 +67,9 @@ impl Edge {
         self.keep_as(headers, lifetime, &format!("event-{event}"));
     }
 
-    /// Lets the public list of events be kept.
+    /// Lets the public list of events be kept, and a page that is made of it.
     pub fn keep_list(&self, headers: &mut HeaderMap) {
         self.keep_as(headers, Lifetime::Live, EVENTS);
-    }
-
-    /// Lets a page made of the public list of events be kept.
-    pub fn keep_list_page(&self, headers: &mut HeaderMap) {
-        self.keep_as(headers, Lifetime::Page, EVENTS);
     }
 
     /// Lets a public response that belongs to no event be kept, under this key.

@@ -13,13 +13,15 @@ use tower::util::MapRequest;
 /// Longest prefix in bytes.
 const PREFIX_BYTES_MAX: usize = 100;
 /// First segments of our own paths: a prefix that begins with one would hide them.
-const OWN_SEGMENTS: [&str; 9] = [
+const OWN_SEGMENTS: [&str; 11] = [
     "api",
     "auth-request",
     "e",
     "gate",
     "orders",
     "organiser",
+    "robots.txt",
+    "sitemap.xml",
     "static",
     "webhooks",
     ".well-known",

@@ -138,8 +138,8 @@ async fn public_responses_say_how_long_caches_may_keep_them_and_under_which_key(
         stage.event("strict", times).await;
     }
     for (path, for_all, for_edge, with_purges, key) in [
-        ("/", "no-store", 1, 60, "events"),
-        ("/sitemap.xml", "no-store", 1, 60, "events"),
+        ("/", live, 1, 1, "events"),
+        ("/sitemap.xml", live, 1, 1, "events"),
         ("/e/strict", "no-store", 1, 60, event),
         ("/e/strict/seats", "no-store", 1, 60, event),
         ("/e/strict/draw", "no-store", 1, 60, event),
