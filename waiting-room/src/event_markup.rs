@@ -2,12 +2,13 @@
 //! links do.
 
 use crate::line::EventSettings;
-use axum::http::HeaderValue;
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
 use serde_json::{Value, json};
 use shared::event_details::{Colours, EventDetails, day_and_time, time_of_day, with_offset};
 use shared::http::path_prefix::PathPrefix;
 use shared::http::security_headers::page_policy;
-use shared::http::static_files::escape;
+use shared::http::static_files::{escape, page_with};
 use shared::web_url::link_origin;
 use std::collections::BTreeSet;
 
@@ -23,6 +24,21 @@ pub(crate) struct EventMarkup<'a> {
 }
 
 impl EventMarkup<'_> {
+    /// Returns a page of the event with these values, and its content security policy.
+    pub(crate) fn page(&self, path: &str, values: &[(&str, &str)]) -> Response {
+        let markup = [
+            ("head", self.head()),
+            ("event", self.header()),
+            ("about", self.about()),
+            ("links", self.links()),
+        ];
+        let markup = markup.each_ref().map(|(name, html)| (*name, html.as_str()));
+        let mut response = page_with(self.prefix, path, values, &markup);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_SECURITY_POLICY, self.policy());
+        response
+    }
+
     fn details(&self) -> EventDetails {
         self.settings.details.clone().unwrap_or_default()
     }
@@ -34,7 +50,7 @@ impl EventMarkup<'_> {
     }
 
     /// Returns a sentence on the event for search engines.
-    pub(crate) fn summary(&self) -> String {
+    fn summary(&self) -> String {
         let details = self.details();
         let zone = details.time_zone.as_deref();
         let when = details.starts_at.map(|start| day_and_time(start, zone));
@@ -54,7 +70,7 @@ impl EventMarkup<'_> {
 
     /// Returns the elements for the head of the event's page: for search engines, previews of links,
     /// and the event's colours.
-    pub(crate) fn head(&self) -> String {
+    fn head(&self) -> String {
         let details = self.details();
         let (url, summary) = (self.url(), self.summary());
         let mut head = format!(
@@ -100,7 +116,7 @@ impl EventMarkup<'_> {
     }
 
     /// Returns the content security policy of the event's page.
-    pub(crate) fn policy(&self) -> HeaderValue {
+    fn policy(&self) -> HeaderValue {
         let mut origins = BTreeSet::new();
         self.add_origins(&mut origins);
         page_policy(&origins, &self.style())
@@ -151,7 +167,7 @@ impl EventMarkup<'_> {
     }
 
     /// Returns the header of the event's page: pictures, name, date and place.
-    pub(crate) fn header(&self) -> String {
+    fn header(&self) -> String {
         let details = self.details();
         let picture = details.image_url.as_deref();
         let logo = details.logo_url.as_deref();
@@ -206,7 +222,7 @@ impl EventMarkup<'_> {
     }
 
     /// Returns the description, as a section of its own.
-    pub(crate) fn about(&self) -> String {
+    fn about(&self) -> String {
         let text = self.details().description;
         text.map_or_else(String::new, |text| {
             let text = escape(&text);
@@ -217,7 +233,7 @@ impl EventMarkup<'_> {
     }
 
     /// Returns the contact and legal links.
-    pub(crate) fn links(&self) -> String {
+    fn links(&self) -> String {
         let links = self.details().links;
         let links = links.all().into_iter().filter_map(|(name, link)| {
             let label = match name {

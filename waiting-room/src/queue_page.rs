@@ -14,7 +14,7 @@ use crate::place::Place;
 use axum::Router;
 use axum::extract::{Extension, FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use shared::edge::Lifetime;
@@ -24,7 +24,7 @@ use shared::http::credentials::check_origin;
 use shared::http::idempotency::IdempotencyKey;
 use shared::http::path_prefix::PathPrefix;
 use shared::http::problem::Problem;
-use shared::http::static_files::{page, page_with};
+use shared::http::static_files::page;
 use shared::ids::EventId;
 use shared::time::Time;
 use std::collections::HashMap;
@@ -77,98 +77,98 @@ async fn show_queue(
     prefix: PathPrefix,
     sender: Parts,
 ) -> Response {
-    let Shown {
-        event,
-        front,
-        pass,
-        spot,
-    } = match look(&room, &event, &sender, &prefix).await {
+    let shown = match look(&room, &event, &sender, &prefix).await {
         Ok(shown) => shown,
         Err(response) => return response,
     };
-    let place = spot.as_ref().map(|spot| room.place(&event, spot, &front));
-    let ReturnTo(goal) = &return_to;
-    let has_goal = goal.is_some() || front.settings.checkout_url.is_some();
-    let is_open = has_goal && front.settings.lets_everyone_pass(room.now(&event));
-    let go_to = goal.clone().or(front.settings.checkout_url.clone());
-    let is_draft = !front.settings.published;
+    let Shown { event, front, .. } = &shown;
+    let place = shown.spot.as_ref();
+    let place = place.map(|spot| room.place(event, spot, front));
+    let mut response = written(&room, &shown, place.as_ref(), &return_to, &prefix);
+    let edge = &room.site.edge;
+    if shown.pass.is_none() && front.settings.published {
+        // The page of a stranger is everyone's.
+        edge.keep(response.headers_mut(), Lifetime::Page, event);
+    }
+    edge.vary_on_credentials(response.headers_mut());
+    if let (Some(spot), Some(place)) = (&shown.spot, place) {
+        // Without JavaScript the page does not poll, so it sets the admission cookie for the gate
+        // itself.
+        let cookies = FanCookies {
+            event,
+            pass: &room.pass(event, spot, front),
+            token: place.token.as_deref(),
+        };
+        cookies.set(&room, spot, response.headers_mut());
+    }
+    response
+}
+
+/// Writes the queue page.
+fn written(
+    room: &Room,
+    shown: &Shown,
+    place: Option<&Place>,
+    return_to: &ReturnTo,
+    prefix: &PathPrefix,
+) -> Response {
+    let Shown { event, front, .. } = shown;
+    let settings = &*front.settings;
+    let is_draft = !settings.published;
+    let ReturnTo(goal) = return_to;
+    let has_goal = goal.is_some() || settings.checkout_url.is_some();
+    let is_open = has_goal && settings.lets_everyone_pass(room.now(event));
     let preview = if is_draft { "?preview" } else { "" };
+    let go_to = goal.clone().or(settings.checkout_url.clone());
     let go_to = go_to.unwrap_or_else(|| prefix.path(&format!("/e/{event}/seats{preview}")));
-    let is_outside = place.as_ref().is_none_or(|place| !place.state.is_inside());
+    let is_outside = place.is_none_or(|place| !place.state.is_inside());
     let words = if is_draft {
         Words::of("draft", Action::Go)
     } else if is_open && is_outside {
         Words::of("passthrough", Action::Go)
     } else {
-        words(&front.settings, front.phase, place.as_ref())
+        words(settings, front.phase, place)
     };
     let action = words.action;
-    let shown = |is_shown: bool| if is_shown { "" } else { "hidden" };
-    let dates = dates_to_come(&front.settings, room.now(&event));
-    let markup = EventMarkup {
+    let is_hidden = |is_shown: bool| if is_shown { "" } else { "hidden" };
+    let mark = |is: bool, word: &'static str| if is { word } else { "" };
+    let has_dates = !dates_to_come(settings, room.now(event)).is_empty();
+    let values = [
+        ("event", event.as_str()),
+        ("calendar_hidden", is_hidden(has_dates)),
+        ("zone", zone_of(settings).unwrap_or_default()),
+        ("pass", mark(shown.pass.is_some(), "known")),
+        ("name", &settings.name),
+        ("phase", &phase_word(front.phase)),
+        ("heading", &words.heading),
+        ("text", &words.text),
+        ("message", settings.message.as_deref().unwrap_or("")),
+        ("message_hidden", is_hidden(settings.message.is_some())),
+        ("join_hidden", is_hidden(action == Action::Join)),
+        ("go_hidden", is_hidden(action == Action::Go)),
+        ("leave_hidden", is_hidden(action == Action::Leave)),
+        ("go_to", &go_to),
+        ("go", go_text(is_draft)),
+        ("return_to", goal.as_deref().unwrap_or("")),
+        ("query", &return_to.query()),
+        ("draft", mark(is_draft, "draft")),
+        ("open", mark(is_open, "open")),
+        ("refresh", if action == Action::Leave { "10" } else { "20" }),
+    ];
+    let event = EventMarkup {
         site: &room.site.public_url,
-        prefix: &prefix,
-        settings: &front.settings,
+        prefix,
+        settings,
     };
-    let mut response = page_with(
-        &prefix,
-        "queue.html",
-        &[
-            ("event", event.as_str()),
-            ("calendar_hidden", shown(!dates.is_empty())),
-            ("zone", zone_of(&front.settings).unwrap_or_default()),
-            ("pass", if pass.is_some() { "known" } else { "" }),
-            ("name", &front.settings.name),
-            ("phase", &phase_word(front.phase)),
-            ("heading", &words.heading),
-            ("text", &words.text),
-            ("message", front.settings.message.as_deref().unwrap_or("")),
-            ("message_hidden", shown(front.settings.message.is_some())),
-            ("join_hidden", shown(action == Action::Join)),
-            ("go_hidden", shown(action == Action::Go)),
-            ("leave_hidden", shown(action == Action::Leave)),
-            ("go_to", &go_to),
-            (
-                "go",
-                if is_draft {
-                    "See the seats"
-                } else {
-                    "Go to the checkout"
-                },
-            ),
-            ("return_to", goal.as_deref().unwrap_or("")),
-            ("query", &return_to.query()),
-            ("draft", if is_draft { "draft" } else { "" }),
-            ("open", if is_open { "open" } else { "" }),
-            ("refresh", if action == Action::Leave { "10" } else { "20" }),
-        ],
-        &[
-            ("head", &markup.head()),
-            ("event", &markup.header()),
-            ("about", &markup.about()),
-            ("links", &markup.links()),
-        ],
-    );
-    let policy = markup.policy();
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
-    let edge = &room.site.edge;
-    if pass.is_none() && !is_draft {
-        // The page of a stranger is everyone's.
-        edge.keep(response.headers_mut(), Lifetime::Page, &event);
+    event.page("queue.html", &values)
+}
+
+fn go_text(is_draft: bool) -> &'static str {
+    if is_draft {
+        "See the seats"
+    } else {
+        "Go to the checkout"
     }
-    edge.vary_on_credentials(response.headers_mut());
-    if let (Some(spot), Some(place)) = (spot, place) {
-        // Without JavaScript the page does not poll, so it sets the admission cookie for the gate
-        // itself.
-        let cookies = FanCookies {
-            event: &event,
-            pass: &room.pass(&event, &spot, &front),
-            token: place.token.as_deref(),
-        };
-        cookies.set(&room, &spot, response.headers_mut());
-    }
-    response
 }
 
 /// Subject of a queue page.
