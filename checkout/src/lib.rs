@@ -29,6 +29,7 @@ mod seats;
 mod sessions;
 pub mod settings;
 pub mod tail;
+mod text;
 mod tickets;
 pub mod waiting_room;
 

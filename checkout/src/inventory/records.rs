@@ -271,6 +271,17 @@ impl VisitorRecords {
         (held.count() + unpaid.count()) as u32
     }
 
+    /// Returns the holds with seats that are not paid for, oldest first: active ones, and those of orders
+    /// that are open.
+    pub(super) fn unpaid_holds(&self) -> impl Iterator<Item = &HoldRow> {
+        let is_ordered = |hold: &HoldRow| {
+            let mut open = self.orders.iter().filter(|order| order.state.is_open());
+            open.any(|order| order.hold == hold.id)
+        };
+        let holds = self.holds.iter();
+        holds.filter(move |hold| hold.state == HoldState::Active || is_ordered(hold))
+    }
+
     /// Returns the number of seats held and booked.
     pub(super) fn seats_owned(&self) -> u32 {
         let owning = self.holds.iter().filter(|hold| hold.state.owns());
