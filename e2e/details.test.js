@@ -133,10 +133,10 @@ test("date, zone, place, colours and links are on every page of a fan, down to t
   await shown("the seats");
   assert.equal(await colour(fan, "#buyer .primary"), "rgb(18, 60, 90)");
   await fan.getByRole("link", { name: "Contact" }).waitFor();
-  await fan.getByLabel("E-mail for the tickets").fill("grace@example.org");
-  await fan.getByRole("button", { name: "Go on to payment" }).click();
+  await fan.getByLabel("E-mail").fill("grace@example.org");
+  await fan.getByRole("button", { name: "Continue to payment" }).click();
   await fan.getByLabel("Card number").fill("4242424242424242");
-  await fan.getByRole("button", { name: "Pay", exact: true }).click();
+  await fan.getByRole("button", { name: /^Pay / }).click();
   await fan.locator(".ticket").nth(1).waitFor();
   for (const ticket of await fan.locator(".ticket").all())
     for (const text of [name, start, "Doors open: 19:00", "Great Hall, 1 Hall Road"])
@@ -168,6 +168,17 @@ test("before the sale the page counts down, with date and zone, and offers the c
   await fan.getByText(/It opens on \w+, .* New York time \(UTC−[45]\)\./).waitFor();
   await fan.getByRole("timer").filter({ hasText: "Opens in" }).waitFor();
   sound(fan);
+});
+
+test("a fan's tickets are one click away from the landing page, the queue page and the page of an order", async () => {
+  await server.event("near", { paused: true });
+  const fan = await person(browser, { viewport: { width: 320, height: 640 } });
+  for (const path of ["/", "/e/near", "/orders/ord_x"]) {
+    await fan.goto(`${server.url}${path}`);
+    await fits(fan, path);
+    await fan.getByRole("link", { name: "Your tickets" }).click();
+    await fan.getByRole("heading", { name: "Your tickets" }).waitFor();
+  }
 });
 
 test("without JavaScript the queue page has the event in its colours", async () => {

@@ -1,12 +1,6 @@
 // @ts-check
-// Dates with their zone, spans of time and numbers, in the page's language.
-
-const language = document.documentElement.lang;
-/** British English writes the day before the month, as the server does. */
-export const locale = language === "en" ? "en-GB" : language;
-
-/** @param {number} number */
-export const count = (number) => number.toLocaleString(locale);
+// Dates with their zone and spans of time, in the page's language.
+import { locale } from "./api.js";
 
 /** @param {string} at @param {string} zone @returns {Record<string, string>} */
 function parts(at, zone) {

@@ -1,7 +1,6 @@
 // @ts-check
 // The queue page, live: by WebSocket or by polling. Without this file it works by refresh.
-import { $, call, clock, keep, kept, keptKey, now, onWake, optional, root, socket } from "./api.js";
-import { count, span, when } from "./dates.js";
+import { $, call, clock, count, keep, kept, keptKey, now, onWake, optional, root, socket } from "./api.js";
 
 /** By phase or state; the server reads them here. @type {Record<string, [string, string, string]>} */
 const texts = JSON.parse(`{
@@ -58,8 +57,16 @@ let live;
 const show = (/** @type {string} */ id, /** @type {boolean} */ is) => {
   $(id).hidden = !is;
 };
-/** A time in the event's zone. @param {string} at */
-const told = (at) => when(at, document.body.dataset.zone);
+
+/** Writes dates. Loaded where one is shown, which is before the sale. @type {typeof import("./dates.js") | undefined} */
+let dates;
+async function loadDates() {
+  dates ??= await import("./dates.js").catch(() => undefined);
+}
+if (["prequeue", "scheduled"].includes(document.body.dataset.phase || "")) loadDates();
+
+/** When something opens, in the event's zone. @param {string} at */
+const opening = (at) => (dates ? `on ${dates.when(at, document.body.dataset.zone)}` : "soon");
 
 /** @param {number} seconds */
 function minutes(seconds) {
@@ -93,14 +100,14 @@ const isOpen = (p) =>
 /** Returns heading, text, next step. @param {any} p @returns {[string, string, string]} */
 function words(p) {
   if (isOpen(p)) return texts.passthrough;
-  const sale = p.sale_opens_at ? told(p.sale_opens_at) : "";
+  const sale = p.sale_opens_at ? opening(p.sale_opens_at) : "";
   if (p.state === "waiting") {
     const first = p.phase === "prequeue" ? "You are first in line" : "You are next";
     const heading = p.ahead === 0 ? first : `${count(p.ahead)} ahead of you`;
     if (p.number === null && p.phase === "prequeue")
       return [
         `${count(p.waiting)} in line`,
-        `The sale opens on ${sale}. Then everyone in line is shuffled once.`,
+        `The sale opens ${sale}. Then everyone in line is shuffled once.`,
         "It makes no difference how early you came: your number is drawn when the sale opens, and anyone can check " +
           "the draw. Keep this page open, or come back to it.",
       ];
@@ -113,7 +120,7 @@ function words(p) {
     if (p.phase === "prequeue")
       return [
         heading,
-        `The sale opens on ${sale}. You are in line already.`,
+        `The sale opens ${sale}. You are in line already.`,
         "When the sale opens, everyone is let in by number. Keep this page open, or come back to it.",
       ];
     if (p.phase === "paused")
@@ -152,6 +159,7 @@ function announce(p, heading) {
 function render(next) {
   const was = place?.state;
   place = next;
+  if (place.phase === "prequeue" && !dates) loadDates().then(() => dates && render(place));
   const [heading, text, then] = words(place);
   const open = isOpen(place),
     waits = place.state === "waiting" && !open,
@@ -224,8 +232,9 @@ let opens = null;
 function countDown() {
   const at = place ? place.phase === "prequeue" && place.sale_opens_at : opens;
   const left = at ? (Date.parse(at) - now()) / 1000 : 0;
-  show("countdown", left > 0);
-  if (left > 0) $("countdown").textContent = `Opens in ${span(left)}`;
+  const text = dates && left > 0 ? `Opens in ${dates.span(left)}` : "";
+  show("countdown", Boolean(text));
+  $("countdown").textContent = text;
 }
 
 function tick() {
@@ -365,8 +374,9 @@ async function join() {
     show("join", false);
     if (p.kind === "line-not-open") {
       const at = p.body.opens_at;
+      await loadDates();
       $("heading").textContent = texts.scheduled[0];
-      $("text").textContent = at ? `It opens on ${told(at)}. This page joins by itself then.` : texts.scheduled[1];
+      $("text").textContent = at ? `It opens ${opening(at)}. This page joins by itself then.` : texts.scheduled[1];
       opens = at;
       countDown();
       if (at) tryAgain(Math.min(60000, Math.max(1000, Date.parse(at) - now() + Math.random() * 1500)));

@@ -10,7 +10,7 @@ import { explain } from "./explain.js";
 import { placeOrder } from "./ordering.js";
 import { showPrice, ticketPrice, ticketTotal } from "./price.js";
 import { placeOf, seatList } from "./seat-list.js";
-import { askPlace, findUnfinished, isPassing, openSession, unlessUnused } from "./session.js";
+import { ASK_AGAIN_MS, enter, findUnfinished, unlessUnused } from "./session.js";
 import { showClock, showOver, showStep } from "./steps.js";
 
 const event = document.body.dataset.event || "";
@@ -327,8 +327,6 @@ async function reloadIfReplaced() {
   if (JSON.stringify(found) !== JSON.stringify(layout)) location.reload();
 }
 
-/** Time between two questions about something that seems to be over, in ms. */
-const ASK_AGAIN_MS = 2000;
 let askedAt = -Infinity;
 
 function tick() {
@@ -369,41 +367,6 @@ async function lookAgain() {
   } else if (session?.over) render();
 }
 
-/**
- * Opens the session, or finds it. Asks for it and for the place at the same time: on a slow network each question that
- * waits for an answer costs a second.
- */
-async function enter() {
-  for (;;) {
-    const place = unlessUnused(askPlace(event));
-    try {
-      const known = await call("GET", `${base}/sessions`).catch((problem) => {
-        if (isPassing(problem)) throw problem;
-      });
-      fail(null);
-      if (known && !known.over) {
-        session = known;
-        return true;
-      }
-      const opened = await openSession(event, place);
-      if (opened) {
-        ({ session, bearer } = opened);
-        keep(sessionWord, bearer);
-        return true;
-      }
-    } catch (problem) {
-      if (isPassing(problem)) {
-        fail(problem);
-        await new Promise((later) => setTimeout(later, ASK_AGAIN_MS));
-        continue;
-      }
-    }
-    // No place, or the turn has passed.
-    location.href = `${root}/e/${event}`;
-    return false;
-  }
-}
-
 async function begin() {
   // Open to anyone, so that they need not wait for the session.
   const seats = unlessUnused(fetchSeats());
@@ -414,7 +377,12 @@ async function begin() {
       loadCurrencies(),
     ]),
   );
-  if (!isPreview && !(await enter())) return;
+  if (!isPreview) {
+    const entered = await enter(call, event, fail);
+    if (!entered) return location.assign(`${root}/e/${event}`);
+    session = entered.session;
+    if (entered.bearer !== undefined) keep(sessionWord, (bearer = entered.bearer));
+  }
   const [seating, about] = await plan;
   layout = seating;
   showEvent(about);

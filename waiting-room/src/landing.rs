@@ -198,7 +198,7 @@ async fn show_sitemap(State(room): State<Arc<Room>>, prefix: PathPrefix) -> Resp
 /// Tells search engines which pages are not for them.
 async fn show_robots(State(room): State<Arc<Room>>, prefix: PathPrefix) -> Response {
     let mut text = String::from("User-agent: *\n");
-    for path in ["/api/", "/organiser", "/orders/", "/gate/"] {
+    for path in ["/api/", "/organiser", "/orders", "/gate/"] {
         text.push_str(&format!("Disallow: {}\n", prefix.path(path)));
     }
     let sitemap = prefix.path("/sitemap.xml");
