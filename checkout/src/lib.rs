@@ -70,6 +70,7 @@ pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
         .merge(people::routes())
         .merge(tickets::routes())
         .merge(removal::routes())
+        .merge(relay::routes())
         .merge(payment::webhook::routes())
         .merge(payment::razorpay_return::routes())
         .split_for_parts();

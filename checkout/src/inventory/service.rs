@@ -141,10 +141,12 @@ impl Inventory {
     ) -> Result<Vec<[u8; 32]>, Refused> {
         let each = sessions.into_iter().map(async |session| {
             let subject = Subject::fresh(event, Target::Session(session));
-            let holds = self.decide(subject, |work| Ok(work.records.open_holds()));
-            match holds.await {
-                Ok(0) | Err(Refused::NoSession | Refused::NoSuchEvent) => Ok(None),
-                Ok(_) => Ok(Some(session)),
+            let holding = self.decide(subject, |work| {
+                Ok(work.records.unpaid_holds().next().is_some())
+            });
+            match holding.await {
+                Ok(false) | Err(Refused::NoSession | Refused::NoSuchEvent) => Ok(None),
+                Ok(true) => Ok(Some(session)),
                 Err(refused) => Err(refused),
             }
         });
