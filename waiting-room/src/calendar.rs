@@ -1,12 +1,13 @@
 //! An event as a calendar file (iCalendar, RFC 5545): the opening of its sale, and its start.
 
 use crate::app::{App, Room};
-use crate::credentials::find;
+use crate::credentials::find_for;
 use crate::event_markup::EventMarkup;
 use crate::line::EventSettings;
 use crate::message_page::refuse;
 use axum::Router;
 use axum::extract::{Path, State};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
@@ -27,8 +28,9 @@ async fn show_calendar(
     State(room): State<Arc<Room>>,
     Path(event): Path<String>,
     prefix: PathPrefix,
+    sender: Parts,
 ) -> Response {
-    let (event, hub) = match find(&room, &event).await {
+    let (event, hub) = match find_for(&room, &event, &sender).await {
         Ok(found) => found,
         Err(problem) => return refuse(&prefix, problem),
     };
@@ -55,8 +57,10 @@ async fn show_calendar(
         ),
     ];
     let mut response = (head, text).into_response();
-    let edge = &room.site.edge;
-    edge.keep(response.headers_mut(), Lifetime::Page, &event);
+    if front.settings.published {
+        let edge = &room.site.edge;
+        edge.keep(response.headers_mut(), Lifetime::Page, &event);
+    }
     response
 }
 

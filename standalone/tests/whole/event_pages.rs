@@ -260,8 +260,11 @@ async fn a_draft_is_for_organisers_until_it_is_published_and_stays_public_once_a
         );
         assert!(text.contains("noindex"), "{text}");
         assert!(!headers.contains_key("surrogate-control"), "{headers:?}");
-        let (_, headers, _) = page(&stage, event, &[("cookie", &cookie)]).await;
-        assert!(!headers.contains_key("surrogate-control"), "{headers:?}");
+        for path in [event, "/e/secret/calendar.ics"] {
+            let (status, headers, _) = page(&stage, path, &[("cookie", &cookie)]).await;
+            assert_eq!(status, StatusCode::OK, "{path}");
+            assert!(!headers.contains_key("surrogate-control"), "{headers:?}");
+        }
     }
     let publish = async |is: bool| {
         let body = Some(json!({"published": is}));
