@@ -49,12 +49,13 @@ test("two fans and an organiser go through a whole evening", async () => {
   const organiser = await person(browser);
   await signIn(organiser);
   await organiser.getByRole("link", { name: "New sale", exact: true }).first().click();
-  await organiser.getByLabel("Name").fill("Arena Night");
-  await organiser.getByLabel(/Address/).fill("arena-night");
+  await organiser.getByLabel("Name", { exact: true }).fill("Arena Night");
+  await organiser.getByLabel("Address: a-z, 0-9 and -").fill("arena-night");
+  await organiser.getByLabel(/Publish it at once/).check();
   await organiser.getByLabel("Fans a minute").fill("6000");
   await accessible(organiser, "the form for a new sale");
   await organiser.getByLabel(/Seating plan/).fill("{ broken");
-  await organiser.getByRole("button", { name: "Open the sale" }).click();
+  await organiser.getByRole("button", { name: "Create the sale" }).click();
   await organiser.getByRole("alert").filter({ hasText: "Seating plan" }).waitFor();
   const plan = {
     categories: [
@@ -65,7 +66,7 @@ test("two fans and an organiser go through a whole evening", async () => {
     areas: [{ id: "floor", name: "Standing floor", category: "standing", capacity: 400 }],
   };
   await organiser.getByLabel(/Seating plan/).fill(JSON.stringify(plan));
-  await organiser.getByRole("button", { name: "Open the sale" }).click();
+  await organiser.getByRole("button", { name: "Create the sale" }).click();
   await organiser.getByRole("heading", { name: "Arena Night" }).waitFor();
   await organiser.getByRole("button", { name: "Pause" }).click();
   await organiser.getByText("paused", { exact: true }).waitFor();
@@ -326,7 +327,7 @@ test("pages without JavaScript say when the sale opens or what is missing, and l
     .getByText(`It opens on`)
     .and(fan.getByText(`${minute} UTC`))
     .waitFor();
-  for (const path of ["/", "/organiser", "/api/docs", "/e/later/draw", "/e/later/seats", "/orders/ord_x"]) {
+  for (const path of ["/organiser", "/api/docs", "/e/later/draw", "/e/later/seats", "/orders/ord_x"]) {
     await fan.goto(`${server.url}${path}`);
     // Texts of noscript are passed over by getByText.
     const text = await fan.locator("body").innerText();

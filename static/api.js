@@ -1,5 +1,5 @@
 // @ts-check
-// For all pages: calls with problems as errors, sockets that come back, the server's time, what a tab keeps.
+// For all pages: calls with problems as errors, sockets that come back, the server's time, what a tab keeps, numbers.
 
 /** The path prefix of the installation, under which these files were found; empty for none. */
 export const root = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
@@ -256,6 +256,13 @@ export function socket(path, hooks) {
 
 /** @param {string} id @returns {any} */
 export const $ = (id) => document.getElementById(id);
+
+const language = document.documentElement.lang;
+/** British English writes the day before the month, as the server does. */
+export const locale = language === "en" ? "en-GB" : language;
+
+/** @param {number} number */
+export const count = (number) => number.toLocaleString(locale);
 
 /** @param {number} seconds */
 export const clock = (seconds) =>

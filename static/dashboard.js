@@ -3,6 +3,7 @@
 import { call, root } from "./api.js";
 import { api, atEnd, button, field, form, may, page, phases, say, table } from "./console.js";
 import { orderTable } from "./console-orders.js";
+import { detailFields, inWords, readDetails, zoneField } from "./event-form.js";
 import { make } from "./make.js";
 import { loadCurrencies } from "./money.js";
 import { plot } from "./plot.js";
@@ -50,8 +51,10 @@ function show(id, settings, samples) {
             switchButton(url, settings, "passthrough", ["Let everyone in", "Bring back the line"]),
           ]
         : []),
+      ...(may("admin") ? [switchButton(url, settings, "published", ["Publish", "Back to draft"])] : []),
       make("a", { href: `#/event/${id}/orders` }, "Orders"),
       make("a", { href: `${root}/e/${id}`, target: "_blank" }, "Queue page"),
+      make("a", { href: `${root}/e/${id}/seats?preview`, target: "_blank" }, "Seats"),
       ...(steers ? [make("a", { href: `${root}/door/${id}`, target: "_blank" }, "Door")] : []),
       make("a", { href: `${root}${url}/history?minutes=240`, target: "_blank" }, "History"),
     ),
@@ -72,6 +75,7 @@ function show(id, settings, samples) {
         orders,
         make("p", {}, make("a", { href: `#/event/${id}/orders` }, "Search all orders, export")),
       ),
+      ...(may("admin") ? [eventForm(url, settings)] : []),
     ),
   );
   const listShared = () =>
@@ -85,7 +89,7 @@ function show(id, settings, samples) {
     heardAt = performance.now();
   const draw = (/** @type {any} */ now) => {
     heardAt = performance.now();
-    pill.textContent = /** @type {any} */ (phases)[now.phase];
+    pill.textContent = settings.published ? /** @type {any} */ (phases)[now.phase] : "draft";
     tell(now.trouble);
     tiles.replaceChildren(...figures(now));
     samples.push(now);
@@ -160,6 +164,29 @@ function admissionForm(url, admission) {
       field("Inside, at most", number("active", admission.max_active)),
       make("button", { className: "primary" }, "Set"),
     ),
+  );
+}
+
+/** @param {string} url @param {any} settings */
+function eventForm(url, settings) {
+  return form(
+    { className: "card wide" },
+    async (f) => {
+      const body = { name: f.elements.name.value.trim(), details: readDetails(f) };
+      await call("PATCH", url, { body }).catch((problem) => {
+        throw inWords(problem);
+      });
+      return "Saved. Fans read it from now on.";
+    },
+    make("h2", {}, "Event details"),
+    make(
+      "div",
+      { className: "grid" },
+      field("Name", { name: "name", required: true, maxLength: 200, value: settings.name }),
+      zoneField(settings.details?.time_zone),
+      ...detailFields(settings.details),
+    ),
+    make("button", { className: "primary" }, "Save"),
   );
 }
 

@@ -1,6 +1,7 @@
 // @ts-check
 // An order with its tickets: with the session, or by the key of the signed link.
 import { $, call, Problem } from "./api.js";
+import { facts, showEvent } from "./event.js";
 import { invoiceList } from "./invoices.js";
 import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
@@ -27,8 +28,8 @@ async function ask(method, path, body, key, tries = 0) {
   }
 }
 
-/** @param {any} ticket @param {any} order @param {string} name */
-async function draw(ticket, order, name) {
+/** @param {any} ticket @param {any} order @param {any} about the event */
+async function draw(ticket, order, about) {
   const svg = await ask("POST", "/api/v1/qr", { order: order.id, code: ticket.code });
   const seat = order.seats.find((/** @type {any} */ s) => s.id === ticket.seat);
   // A server of the version before has no labels.
@@ -41,7 +42,8 @@ async function draw(ticket, order, name) {
     make(
       "div",
       {},
-      make("p", { className: "soft" }, name),
+      make("p", { className: "name" }, about.name),
+      make("div", { className: "facts" }, ...facts(about)),
       make("h2", {}, label),
       ...hints.map((hint) => make("p", {}, hint)),
       make("p", {}, `${categoryName(order, seat)} · ${money(seat.price)}`),
@@ -78,6 +80,7 @@ async function load() {
   };
   $("heading").textContent = about.name;
   document.title = `Order · ${about.name}`;
+  showEvent(about);
   const exchanged = order.instead_of
     ? ` Your payment came when ${(order.instead_of_labels ?? order.instead_of).join("; ")} had gone back on sale and not all were free any more: you have other seats of the same category, for the same price.`
     : "";
@@ -87,7 +90,7 @@ async function load() {
   $("price").hidden = false;
   if (order.tickets) {
     $("tickets").replaceChildren(
-      ...(await Promise.all(order.tickets.map((/** @type {any} */ ticket) => draw(ticket, order, about.name)))),
+      ...(await Promise.all(order.tickets.map((/** @type {any} */ ticket) => draw(ticket, order, about)))),
     );
     $("keep").hidden = false;
     $("keep").textContent =

@@ -5,9 +5,11 @@ import { api, field, form, may, page, phases, signedInAs, table } from "./consol
 import { orderPage, reviewsNote, reviewsPage } from "./console-order.js";
 import { ordersPage } from "./console-orders.js";
 import { dashboard } from "./dashboard.js";
+import { detailFields, inWords, readDetails, zoneField, zoneOf } from "./event-form.js";
 import { health, healthNote } from "./health.js";
 import { make } from "./make.js";
 import { PlanForm } from "./plan-form.js";
+import { toInstant } from "./zones.js";
 
 function signIn() {
   asked += 1;
@@ -56,7 +58,7 @@ async function sales() {
                 make(
                   "p",
                   {},
-                  make("span", { className: "pill" }, /** @type {any} */ (phases)[phase.get(e.id)] || ""),
+                  make("span", { className: "pill" }, /** @type {any} */ (phases)[phase.get(e.id)] || "draft"),
                   ` ${e.admission.rate_per_minute} a minute`,
                 ),
                 make("a", { href: `${root}/e/${e.id}` }, "Queue page"),
@@ -79,7 +81,7 @@ const sample = {
 /** Creates the event, and its plan; without its plan there is no event either. @param {any} f @param {PlanForm} planForm */
 async function openSale(f, planForm) {
   const of = (/** @type {string} */ name) => f.elements[name].value.trim();
-  const at = (/** @type {string} */ name) => (of(name) ? new Date(of(name)).toISOString() : null);
+  const at = (/** @type {string} */ name) => toInstant(of(name), zoneOf(f));
   // Before there is an event: without its plan it would be on sale for a moment.
   const plan = await planForm.read();
   const id = of("id");
@@ -87,6 +89,8 @@ async function openSale(f, planForm) {
     body: {
       id,
       name: of("name"),
+      details: readDetails(f),
+      published: f.elements.published.checked,
       order: of("order"),
       prequeue_opens_at: at("prequeue"),
       sale_opens_at: at("sale"),
@@ -97,6 +101,8 @@ async function openSale(f, planForm) {
       passthrough_before_opening: f.elements.before.checked,
       passthrough_after_closing: f.elements.after.checked,
     },
+  }).catch((problem) => {
+    throw inWords(problem);
   });
   if (plan)
     await call("PUT", `${api}/events/${id}/seating`, { raw: plan }).catch(async (problem) => {
@@ -122,7 +128,13 @@ function create() {
           "div",
           {},
           field("Name", { name: "name", required: true, maxLength: 200 }),
-          field("Address: a-z, 0-9 and -", { name: "id", required: true, pattern: "[a-z0-9][a-z0-9\\-]{0,62}" }),
+          field("Address: a-z, 0-9 and -", {
+            name: "id",
+            required: true,
+            pattern: "[a-z0-9][a-z0-9\\-]{0,62}",
+            title: "Small letters, digits and hyphens; not a hyphen at the beginning",
+          }),
+          zoneField(),
           make(
             "label",
             {},
@@ -146,6 +158,7 @@ function create() {
             required: true,
           }),
         ),
+        ...detailFields(null),
         make(
           "div",
           {},
@@ -157,7 +170,13 @@ function create() {
           ...planForm.elements,
         ),
       ),
-      make("button", { className: "primary" }, "Open the sale"),
+      make(
+        "label",
+        { className: "check" },
+        make("input", { name: "published", type: "checkbox" }),
+        " Publish it at once. Otherwise it is a draft, which only the console shows.",
+      ),
+      make("button", { className: "primary" }, "Create the sale"),
     ),
   );
 }

@@ -1,10 +1,11 @@
 // @ts-check
 // The queue page, live: by WebSocket or by polling. Without this file it works by refresh.
-import { $, call, clock, keep, kept, keptKey, now, onWake, optional, root, socket } from "./api.js";
+import { $, call, clock, count, keep, kept, keptKey, now, onWake, optional, root, socket } from "./api.js";
 
 /** By phase or state; the server reads them here. @type {Record<string, [string, string, string]>} */
 const texts = JSON.parse(`{
   "scheduled": ["The line is not open yet", "Come back when it opens.", ""],
+  "draft": ["A draft", "Fans do not see this event yet. Publish it in the console when it is ready.", ""],
   "sold_out": ["Sold out", "The line is closed to new visitors.", ""],
   "closed": ["The sale is over", "The line is closed to new visitors.", ""],
   "admitted": ["It is your turn", "", "Come and choose your seats. They are held for you while you pay."],
@@ -56,7 +57,16 @@ let live;
 const show = (/** @type {string} */ id, /** @type {boolean} */ is) => {
   $(id).hidden = !is;
 };
-const count = (/** @type {number} */ n) => n.toLocaleString();
+
+/** Writes dates. Loaded where one is shown, which is before the sale. @type {typeof import("./dates.js") | undefined} */
+let dates;
+async function loadDates() {
+  dates ??= await import("./dates.js").catch(() => undefined);
+}
+if (["prequeue", "scheduled"].includes(document.body.dataset.phase || "")) loadDates();
+
+/** When something opens, in the event's zone. @param {string} at */
+const opening = (at) => (dates ? `on ${dates.when(at, document.body.dataset.zone)}` : "soon");
 
 /** @param {number} seconds */
 function minutes(seconds) {
@@ -90,13 +100,14 @@ const isOpen = (p) =>
 /** Returns heading, text, next step. @param {any} p @returns {[string, string, string]} */
 function words(p) {
   if (isOpen(p)) return texts.passthrough;
-  const sale = p.sale_opens_at ? new Date(p.sale_opens_at).toLocaleTimeString() : "";
+  const sale = p.sale_opens_at ? opening(p.sale_opens_at) : "";
   if (p.state === "waiting") {
-    const heading = p.ahead === 0 ? "You are next" : `${count(p.ahead)} ahead of you`;
+    const first = p.phase === "prequeue" ? "You are first in line" : "You are next";
+    const heading = p.ahead === 0 ? first : `${count(p.ahead)} ahead of you`;
     if (p.number === null && p.phase === "prequeue")
       return [
         `${count(p.waiting)} in line`,
-        `The sale opens at ${sale}. Then everyone in line is shuffled once.`,
+        `The sale opens ${sale}. Then everyone in line is shuffled once.`,
         "It makes no difference how early you came: your number is drawn when the sale opens, and anyone can check " +
           "the draw. Keep this page open, or come back to it.",
       ];
@@ -109,7 +120,7 @@ function words(p) {
     if (p.phase === "prequeue")
       return [
         heading,
-        `The sale opens at ${sale}. You are in line already.`,
+        `The sale opens ${sale}. You are in line already.`,
         "When the sale opens, everyone is let in by number. Keep this page open, or come back to it.",
       ];
     if (p.phase === "paused")
@@ -148,6 +159,7 @@ function announce(p, heading) {
 function render(next) {
   const was = place?.state;
   place = next;
+  if (place.phase === "prequeue" && !dates) loadDates().then(() => dates && render(place));
   const [heading, text, then] = words(place);
   const open = isOpen(place),
     waits = place.state === "waiting" && !open,
@@ -177,6 +189,7 @@ function render(next) {
   }
   document.title = waits ? `${heading} · ${title}` : `${turn ? "▶ " : ""}${heading} · ${title}`;
   announce(place, heading);
+  countDown();
   if (isByPass)
     import("./cookies.js").then(
       (cookies) => cookies.warn(event),
@@ -212,7 +225,20 @@ const canNotify = () =>
       (hasNotifications ??= optional(() => Boolean(new Notification(""))) ?? false),
   ) ?? false;
 
+/** When the line opens, as far as a fan without a place was told. @type {string | null} */
+let opens = null;
+
+/** Counts down to what opens next: the line, or the sale. */
+function countDown() {
+  const at = place ? place.phase === "prequeue" && place.sale_opens_at : opens;
+  const left = at ? (Date.parse(at) - now()) / 1000 : 0;
+  const text = dates && left > 0 ? `Opens in ${dates.span(left)}` : "";
+  show("countdown", Boolean(text));
+  $("countdown").textContent = text;
+}
+
 function tick() {
+  countDown();
   if (place?.state === "admitted") {
     const left = (Date.parse(place.claim_by) - now()) / 1000;
     $("text").textContent =
@@ -348,10 +374,11 @@ async function join() {
     show("join", false);
     if (p.kind === "line-not-open") {
       const at = p.body.opens_at;
+      await loadDates();
       $("heading").textContent = texts.scheduled[0];
-      $("text").textContent = at
-        ? `It opens at ${new Date(at).toLocaleString()}. This page joins by itself then.`
-        : texts.scheduled[1];
+      $("text").textContent = at ? `It opens ${opening(at)}. This page joins by itself then.` : texts.scheduled[1];
+      opens = at;
+      countDown();
       if (at) tryAgain(Math.min(60000, Math.max(1000, Date.parse(at) - now() + Math.random() * 1500)));
     } else if (p.kind === "line-closed") {
       [$("heading").textContent, $("text").textContent] = texts[p.body.phase] || texts.closed;
@@ -391,14 +418,19 @@ onWake(() => {
 });
 setInterval(tick, 1000);
 
-// A place is kept, whatever fails; without one a fan gets one at once, while seconds matter.
-if (document.body.dataset.open && !pass && !document.body.dataset.pass) show("go", true);
-else if (pass || document.body.dataset.pass)
-  look().then(
-    (known) => {
-      render(known);
-      watch();
-    },
-    (problem) => (problem.status === 401 ? join() : watch()),
-  );
-else join();
+// A place is kept, whatever fails; without one a fan gets one at once, while seconds matter. A draft has no line.
+function enter() {
+  const { draft, open, pass: known } = document.body.dataset;
+  if (draft) return;
+  if (open && !pass && !known) show("go", true);
+  else if (pass || known)
+    look().then(
+      (known) => {
+        render(known);
+        watch();
+      },
+      (problem) => (problem.status === 401 ? join() : watch()),
+    );
+  else join();
+}
+enter();

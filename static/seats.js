@@ -1,6 +1,7 @@
 // @ts-check
 // Seats and checkout: from the admission to a confirmed order, with a way out of everything that can go wrong.
 import { $, call as send, keep, kept, newKey, now, onWake, root } from "./api.js";
+import { showEvent } from "./event.js";
 import { loadCurrencies } from "./money.js";
 import { categoryOptions, legend } from "./legend.js";
 import { LiveSeats, fetchSeats, states } from "./live-seats.js";
@@ -12,11 +13,13 @@ import { explain } from "./explain.js";
 import { placeOrder } from "./ordering.js";
 import { showPrice, ticketTotal } from "./price.js";
 import { freePlaces, placeOf, seatList, seatParts } from "./seat-list.js";
-import { askPlace, findUnfinished, isPassing, openSession, unlessUnused } from "./session.js";
+import { ASK_AGAIN_MS, enter, findUnfinished, unlessUnused } from "./session.js";
 import { showClock, showOver, showStep } from "./steps.js";
 
 const event = document.body.dataset.event || "";
 const base = `/api/v1/events/${event}`;
+/** Whether an organiser looks at the seats of a sale without having a turn. */
+const isPreview = new URLSearchParams(location.search).has("preview");
 /** @type {SeatMap} */ let map;
 /** @type {LiveSeats} */ let live;
 /** @type {any} */ let layout;
@@ -111,6 +114,7 @@ function draw() {
 
 /** @param {any} seat */
 function choose(seat) {
+  if (isPreview) return say(describe(seat));
   if (hold) return say("Release your seats first to choose others.");
   if (chosen.has(seat.id)) chosen.delete(seat.id);
   else if (seat.state === AVAILABLE) chosen.add(seat.id);
@@ -275,8 +279,6 @@ async function reloadIfReplaced() {
   if (JSON.stringify(found) !== JSON.stringify(layout)) location.reload();
 }
 
-/** Time between two questions about something that seems to be over, in ms. */
-const ASK_AGAIN_MS = 2000;
 let askedAt = -Infinity;
 
 function tick() {
@@ -317,55 +319,25 @@ async function lookAgain() {
   } else if (session?.over) render();
 }
 
-/**
- * Opens the session, or finds it. Asks for it and for the place at the same time: on a slow network each question that
- * waits for an answer costs a second.
- */
-async function enter() {
-  for (;;) {
-    const place = unlessUnused(askPlace(event));
-    try {
-      const known = await call("GET", `${base}/sessions`).catch((problem) => {
-        if (isPassing(problem)) throw problem;
-      });
-      fail(null);
-      if (known && !known.over) {
-        session = known;
-        return true;
-      }
-      const opened = await openSession(event, place);
-      if (opened) {
-        ({ session, bearer } = opened);
-        keep(sessionWord, bearer);
-        return true;
-      }
-    } catch (problem) {
-      if (isPassing(problem)) {
-        fail(problem);
-        await new Promise((later) => setTimeout(later, ASK_AGAIN_MS));
-        continue;
-      }
-    }
-    // No place, or the turn has passed.
-    location.href = `${root}/e/${event}`;
-    return false;
-  }
-}
-
 async function begin() {
   // Open to anyone, so that they need not wait for the session.
   const seats = unlessUnused(fetchSeats(call, base));
   const plan = unlessUnused(
     Promise.all([
       call("GET", `${base}/seating`, { cache: "no-cache" }),
-      call("GET", base).catch(() => ({ name: event })),
+      call("GET", base).catch((problem) => (isPreview ? Promise.reject(problem) : { name: event })),
       loadCurrencies(),
     ]),
   );
-  if (!(await enter())) return;
+  if (!isPreview) {
+    const entered = await enter(call, event, fail);
+    if (!entered) return location.assign(`${root}/e/${event}`);
+    session = entered.session;
+    if (entered.bearer !== undefined) keep(sessionWord, (bearer = entered.bearer));
+  }
   const [seating, about] = await plan;
   layout = seating;
-  $("name").textContent = about.name;
+  showEvent(about);
   document.title = `Choose your seats · ${about.name}`;
   const card = new MapCard($("map-card"));
   map = new SeatMap($("map"), layout, {
@@ -384,12 +356,13 @@ async function begin() {
   const hooks = { onChange: seatsChanged, onReplaced: reloadIfReplaced };
   live = new LiveSeats(() => fetchSeats(call, base), map, hooks);
   await live.refresh(seats);
-  await resume();
+  if (!isPreview) await resume();
   render();
   // Until now there was nothing for them to work on.
-  for (const button of document.querySelectorAll(".tools button, #best button, #leave"))
+  for (const button of document.querySelectorAll(`.tools button${isPreview ? "" : ", #best button, #leave"}`))
     /** @type {HTMLButtonElement} */ (button).disabled = false;
   live.watch(`${base}/seats/ws`);
+  if (isPreview) return void ($("clock").textContent = "Preview");
   setInterval(tick, 500);
   onWake(() => {
     lookAgain();

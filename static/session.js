@@ -3,10 +3,10 @@
 import { call, keep, kept, keptKey } from "./api.js";
 
 /** Returns whether asking again may help. @param {any} problem */
-export const isPassing = (problem) => problem.status === 0 || problem.status === 429 || problem.status >= 500;
+const isPassing = (problem) => problem.status === 0 || problem.status === 429 || problem.status >= 500;
 
 /** Asks the line for a fan's place. @param {string} event */
-export const askPlace = (event) => call("GET", `/api/v1/events/${event}/line/me`, { bearer: kept(`pass-${event}`) });
+const askPlace = (event) => call("GET", `/api/v1/events/${event}/line/me`, { bearer: kept(`pass-${event}`) });
 
 /**
  * Trades the admission for a session. The token is kept until the answer is here: after a lost one the line gives it
@@ -16,7 +16,7 @@ export const askPlace = (event) => call("GET", `/api/v1/events/${event}/line/me`
  * @returns {Promise<{ session: any, bearer: string | null } | null>} the session, and its word where the browser does
  * not send our cookies back; null without an admission
  */
-export async function openSession(event, place) {
+async function openSession(event, place) {
   const base = `/api/v1/events/${event}`;
   const admission = `admission-${event}`;
   // The queue page keeps the pass where cookies do not come back; then the session's does not either.
@@ -41,6 +41,32 @@ export async function openSession(event, place) {
   }
   keep(admission, null);
   return { session, bearer: pass && session.session };
+}
+
+/** Time between two questions about something that seems to be over, in ms. */
+export const ASK_AGAIN_MS = 2000;
+
+/**
+ * Opens the session, or finds it. Asks for it and for the place at the same time: on a slow network each question that
+ * waits for an answer costs a second.
+ * @param {typeof call} send @param {string} event @param {(problem: any) => void} fail shows why it takes longer
+ * @returns {Promise<{ session: any, bearer?: string | null } | null>} null without a place, or if the turn has passed
+ */
+export async function enter(send, event, fail) {
+  for (;;) {
+    const place = unlessUnused(askPlace(event));
+    try {
+      const known = await send("GET", `/api/v1/events/${event}/sessions`).catch((problem) => {
+        if (isPassing(problem)) throw problem;
+      });
+      fail(null);
+      return known && !known.over ? { session: known } : await openSession(event, place);
+    } catch (problem) {
+      if (!isPassing(problem)) return null;
+      fail(problem);
+      await new Promise((later) => setTimeout(later, ASK_AGAIN_MS));
+    }
+  }
 }
 
 /**

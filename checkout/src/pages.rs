@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use shared::edge::Lifetime;
+use shared::http::message_page::no_such_event;
 use shared::http::path_prefix::PathPrefix;
 use shared::http::problem::Problem;
 use shared::http::static_files::{page, serve};
@@ -40,7 +41,7 @@ async fn show_shop(
     prefix: PathPrefix,
 ) -> Response {
     let Ok(event) = EventId::parse(&event) else {
-        return Problem::no_such_event().into_response();
+        return no_such_event(&prefix);
     };
     let chosen = shop.providers.chosen().id();
     let is_test = shop.providers.chosen().is_test();

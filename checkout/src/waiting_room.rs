@@ -84,10 +84,9 @@ impl RemoteWaitingRoom {
 #[async_trait]
 impl WaitingRoom for RemoteWaitingRoom {
     async fn knows(&self, event: &EventId) -> Option<bool> {
-        let answer = self
-            .service
-            .ask(Method::GET, &format!("/api/v1/events/{event}"), "", None)
-            .await?;
+        // With the key, as strangers are not told of drafts.
+        let (path, key) = (format!("/api/v1/events/{event}"), &self.service_key);
+        let answer = self.service.ask(Method::GET, &path, key, None).await?;
         match answer.0 {
             StatusCode::NOT_FOUND => Some(false),
             status => status.is_success().then_some(true),

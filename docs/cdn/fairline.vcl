@@ -35,6 +35,10 @@ sub vcl_recv {
     if (req.method != "GET" && req.method != "HEAD") {
         return (pass);
     }
+    # Organisers see drafts.
+    if (req.http.Cookie ~ "fairline_console=") {
+        return (pass);
+    }
     # The queue page of a fan who has joined is theirs alone.
     if (req.url ~ "^/e/[^/?]+(\?|$)") {
         if (req.http.Authorization || req.http.Cookie ~ "fairline_(pass|admission)_") {
@@ -47,7 +51,7 @@ sub vcl_recv {
             set req.url = regsub(req.url, "\?.*$", "");
         }
     # The same for everyone, whatever cookies they have. All else is private.
-    } elsif (req.url !~ "^/(\?|$)"
+    } elsif (req.url !~ "^/((sitemap\.xml|robots\.txt)?)(\?|$)"
         && req.url !~ "^/static/"
         && req.url !~ "^/e/[^/?]+/(seats|draw)(\?|$)"
         && req.url !~ "^/api/v1/events(\?|$)"

@@ -11,6 +11,7 @@ pub mod currencies;
 pub mod data_dir;
 pub mod deadline;
 pub mod edge;
+pub mod event_details;
 pub mod failures;
 pub mod group_commit;
 pub mod guesses;

@@ -30,6 +30,22 @@ pub fn is_web_url(text: &str) -> bool {
     is_plain(text) && has_web_scheme(text) && Url::parse(text).is_ok_and(|url| is_web(&url))
 }
 
+/// Whether a text is an https address without a user name or password.
+pub fn is_https_url(text: &str) -> bool {
+    let scheme = text.get(.."https://".len());
+    is_web_url(text) && scheme.is_some_and(|it| it.eq_ignore_ascii_case("https://"))
+}
+
+/// Whether a text is a link to write to a mail address.
+pub fn is_mail_link(text: &str) -> bool {
+    let url = is_plain(text).then(|| Url::parse(text).ok()).flatten();
+    url.is_some_and(|url| {
+        let parts = url.path().split_once('@');
+        let is_address = parts.is_some_and(|(name, host)| !name.is_empty() && !host.is_empty());
+        url.scheme() == "mailto" && is_address
+    })
+}
+
 fn is_plain(text: &str) -> bool {
     text.bytes()
         .all(|byte| byte > b' ' && byte != 0x7f && byte != b'\\')

@@ -6,9 +6,11 @@ use checkout::inventory::layout;
 use client::{Client, Failed, Socket, next};
 use rand::RngExt as _;
 use serde_json::{Value, json};
+use shared::event_details::EventDetails;
 use shared::ids::EventId;
 use shared::log;
 use shared::settings::{Common, Settings};
+use shared::time::Time;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -85,6 +87,23 @@ fn hall() -> Value {
     })
 }
 
+/// Returns what fans read about the event, which starts a month after the day of `now`.
+fn details(now: Time) -> EventDetails {
+    let day_ms = 24 * 3600 * 1000;
+    let midnight = Time(now.0 - now.0.rem_euclid(day_ms) + 30 * day_ms);
+    let details = json!({
+        "subtitle": "With guests",
+        "venue": {"name": "The Example Hall", "address": "1 Example Street, London"},
+        "doors_at": midnight.plus_seconds(18 * 3600 + 1800),
+        "starts_at": midnight.plus_seconds(20 * 3600),
+        "time_zone": "Europe/London",
+        "description": "Songs by lamplight. Two hours, with one break.",
+        "colours": {"background": "#2b2158", "text": "#fff4d6"},
+        "links": {"contact": "mailto:hello@lamplighters.example"},
+    });
+    serde_json::from_value(details).expect("the demo's details are sound")
+}
+
 impl Demo {
     /// Opens the sale, prints the URLs and starts the crowd. The caller serves the app.
     pub fn begin(
@@ -110,9 +129,11 @@ impl Demo {
             stop,
         };
         let inventory = fairline.shop.inventory.clone();
+        let now = fairline.room.site.clock.now();
         tokio::spawn(async move {
             let event = EventId::parse(EVENT).expect("it is a slug");
             let mut settings = EventSettings::new(event.clone(), "Opening Night: The Lamplighters");
+            settings.details = Some(details(now));
             settings.admission = Admission {
                 rate_per_minute: RATE_PER_MINUTE,
                 batch_seconds: 5,

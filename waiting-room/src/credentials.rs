@@ -5,15 +5,47 @@ use crate::app::Room;
 use crate::hub::EventHub;
 use crate::line::{Spot, VisitorState};
 use crate::pass::{PASS_SECONDS, Pass};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use shared::http::credentials::{credential, set_cookie};
+use shared::crypto::same;
+use shared::http::credentials::{bearer, credential, set_cookie};
 use shared::http::problem::Problem;
 use shared::ids::EventId;
+use shared::organiser::is_organiser;
 use shared::token::Claims;
 use std::sync::Arc;
 
-/// Returns the event named in a path together with its hub at this node.
+/// Returns the event named in a path together with its hub at this node, if fans may see it.
 pub(crate) async fn find(
+    room: &Arc<Room>,
+    event: &str,
+) -> Result<(EventId, Arc<EventHub>), Problem> {
+    let (event, hub) = find_any(room, event).await?;
+    if !hub.front().settings.published {
+        return Err(Problem::no_such_event());
+    }
+    Ok((event, hub))
+}
+
+/// Returns an event as [`find`] does, and to an organiser or the checkout a draft as well.
+pub(crate) async fn find_for(
+    room: &Arc<Room>,
+    event: &str,
+    sender: &Parts,
+) -> Result<(EventId, Arc<EventHub>), Problem> {
+    let (event, hub) = find_any(room, event).await?;
+    let sees_drafts = || {
+        let service = bearer(&sender.headers).is_some_and(|key| same(&key, &room.service_key));
+        service || is_organiser(&room.site, sender)
+    };
+    if !hub.front().settings.published && !sees_drafts() {
+        return Err(Problem::no_such_event());
+    }
+    Ok((event, hub))
+}
+
+/// Returns the event named in a path together with its hub at this node, a draft as well.
+pub(crate) async fn find_any(
     room: &Arc<Room>,
     event: &str,
 ) -> Result<(EventId, Arc<EventHub>), Problem> {

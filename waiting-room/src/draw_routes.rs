@@ -5,11 +5,11 @@ use crate::credentials::{find, pass_of};
 use crate::draw::{ALGORITHM, Drawn, Entry, LINES, List, Mixed, Proof, Round, commitment};
 use crate::error::no_pass;
 use crate::line::{DrawState, Outcome};
-use crate::message_page::away;
+use crate::message_page::refuse;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde_json::json;
@@ -231,10 +231,7 @@ async fn draw_page(
 ) -> Response {
     let (event, hub) = match find(&room, &event).await {
         Ok(found) => found,
-        Err(problem) if problem.status() == StatusCode::SERVICE_UNAVAILABLE => {
-            return away(&prefix, Method::GET);
-        }
-        Err(problem) => return problem.into_response(),
+        Err(problem) => return refuse(&prefix, problem),
     };
     let name = hub.front().settings.name.clone();
     let mut response = page(

@@ -1,19 +1,22 @@
 //! Routes for fans: show events, join the line, show the place, leave, start and end shopping.
 
 use crate::app::{App, Room};
-use crate::credentials::{FanCookies, admission_of, find, pass_of};
+use crate::credentials::{FanCookies, admission_of, find, find_for, pass_of};
 use crate::error::{network_is_full, no_pass};
 use crate::hub::EventHub;
+use crate::landing::{Listed, public_events};
 use crate::line::{Claimed, Joined, Order, Phase, Refused, Spot};
 use crate::place::Place;
 use axum::Json;
 use axum::extract::{Extension, Path, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use shared::context::check;
 use shared::crypto::sha256;
 use shared::edge::Lifetime;
+use shared::event_details::EventDetails;
 use shared::http::client_address::ClientAddress;
 use shared::http::credentials::{bearer, check_origin};
 use shared::http::idempotency::{IdempotencyKey, mark_replayed};
@@ -49,6 +52,24 @@ struct EventSummary {
     name: String,
     phase: Phase,
     sale_opens_at: Option<Time>,
+    /// Without the description.
+    details: Option<EventDetails>,
+}
+
+impl From<Listed> for EventSummary {
+    fn from(event: Listed) -> EventSummary {
+        let settings = event.settings;
+        EventSummary {
+            id: settings.id.clone(),
+            name: settings.name.clone(),
+            phase: event.phase,
+            sale_opens_at: settings.sale_opens_at,
+            details: settings.details.clone().map(|details| EventDetails {
+                description: None,
+                ..details
+            }),
+        }
+    }
 }
 
 /// Public view of an event.
@@ -65,41 +86,31 @@ struct EventView {
     rate_per_minute: u32,
     availability: Option<Availability>,
     message: Option<String>,
+    /// What fans read about the event.
+    details: Option<EventDetails>,
 }
 
 /// List all events.
 #[utoipa::path(get, path = "/api/v1/events", tag = "line", security(()),
     responses((status = 200, description = "The events", body = Vec<EventSummary>), Refusals))]
 async fn list_events(State(room): State<Arc<Room>>) -> Result<Response, Problem> {
-    let mut list = Vec::new();
-    for settings in room.line.events().await? {
-        let phase = match room.hub(&settings.id).await {
-            Ok(hub) => hub.front().phase,
-            Err(Refused::NoSuchEvent) => continue,
-            // The line cannot be asked; the sale is there all the same.
-            Err(_) => settings.phase(room.now(&settings.id)),
-        };
-        list.push(EventSummary {
-            id: settings.id.clone(),
-            name: settings.name.clone(),
-            phase,
-            sale_opens_at: settings.sale_opens_at,
-        });
-    }
+    let events = public_events(&room).await?.into_iter();
+    let list: Vec<EventSummary> = events.map(EventSummary::from).collect();
     let mut response = Json(list).into_response();
     room.site.edge.keep_list(response.headers_mut());
     Ok(response)
 }
 
-/// Show an event.
+/// Show an event. A draft is shown to organisers alone.
 #[utoipa::path(get, path = "/api/v1/events/{event}", tag = "line", params(("event" = String, Path)),
     security(()),
     responses((status = 200, description = "The event", body = EventView), Refusals))]
 async fn show_event(
     State(room): State<Arc<Room>>,
     Path(event): Path<String>,
+    sender: Parts,
 ) -> Result<Response, Problem> {
-    let (id, hub) = find(&room, &event).await?;
+    let (id, hub) = find_for(&room, &event, &sender).await?;
     let front = hub.front();
     let settings = &front.settings;
     let view = EventView {
@@ -114,10 +125,13 @@ async fn show_event(
         rate_per_minute: settings.admission.rate_per_minute,
         availability: front.availability,
         message: settings.message.clone(),
+        details: settings.details.clone(),
     };
     let mut response = Json(view).into_response();
-    let edge = &room.site.edge;
-    edge.keep(response.headers_mut(), Lifetime::Live, &id);
+    if settings.published {
+        let edge = &room.site.edge;
+        edge.keep(response.headers_mut(), Lifetime::Live, &id);
+    }
     Ok(response)
 }
 

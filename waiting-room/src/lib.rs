@@ -2,16 +2,19 @@
 
 mod app;
 mod archive;
+mod calendar;
 pub mod checkout;
 mod credentials;
 pub mod draw;
 mod draw_routes;
 pub mod error;
+mod event_markup;
 mod fan;
 mod gate;
 mod history;
 mod hub;
 mod instruments;
+mod landing;
 pub mod line;
 mod message_page;
 pub mod metrics;
@@ -50,6 +53,9 @@ pub fn router(room: Arc<Room>) -> (Router, utoipa::openapi::OpenApi) {
         .merge(organiser::routes())
         .merge(service::routes())
         .split_for_parts();
-    let router = router.merge(queue_page::routes());
+    let router = router
+        .merge(queue_page::routes())
+        .merge(landing::routes())
+        .merge(calendar::routes());
     (router.with_state(App(room)), description)
 }

@@ -1,10 +1,10 @@
-//! Pages of one sentence: a line that cannot be reached, an unknown event, a form that was refused.
+//! Pages of one sentence: a line that cannot be reached, a form that was refused.
 
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use shared::http::message_page::{message, no_such_event};
 use shared::http::path_prefix::PathPrefix;
 use shared::http::problem::Problem;
-use shared::http::static_files::page;
 
 pub(crate) const AWAY_TITLE: &str = "We cannot reach the line at the moment";
 const AWAY_TEXT: &str =
@@ -13,18 +13,6 @@ const AWAY_FORM_TEXT: &str =
     "If you have a place, it is kept. Go back and try again in a few seconds.";
 /// Time after which that page tries again.
 const AWAY_SECONDS: u16 = 5;
-
-/// Returns a page of one sentence.
-pub(crate) fn message(
-    prefix: &PathPrefix,
-    status: StatusCode,
-    title: &str,
-    text: &str,
-) -> Response {
-    let mut response = page(prefix, "message.html", &[("title", title), ("text", text)]);
-    *response.status_mut() = status;
-    response
-}
 
 /// Returns the page of a line that cannot be reached.
 pub(crate) fn away(prefix: &PathPrefix, method: Method) -> Response {
@@ -43,6 +31,14 @@ pub(crate) fn away(prefix: &PathPrefix, method: Method) -> Response {
     response
 }
 
+/// Answers a page that was refused: there is no such event, or the line cannot be reached.
+pub(crate) fn refuse(prefix: &PathPrefix, problem: Problem) -> Response {
+    if problem.status() == StatusCode::NOT_FOUND {
+        return no_such_event(prefix);
+    }
+    away(prefix, Method::GET)
+}
+
 /// Answers a form whose request was refused.
 pub(crate) fn refuse_form(prefix: &PathPrefix, problem: Problem) -> Response {
     if problem.status() == StatusCode::TOO_MANY_REQUESTS {
@@ -50,6 +46,9 @@ pub(crate) fn refuse_form(prefix: &PathPrefix, problem: Problem) -> Response {
     }
     if problem.status() == StatusCode::SERVICE_UNAVAILABLE {
         return away(prefix, Method::POST);
+    }
+    if problem.status() == StatusCode::NOT_FOUND {
+        return no_such_event(prefix);
     }
     problem.into_response()
 }
@@ -60,10 +59,8 @@ fn one_moment(prefix: &PathPrefix, problem: Problem) -> Response {
     let text = detail.as_str().unwrap_or(
         "Many people are joining from your network. Go back and try again in a few seconds.",
     );
-    let values = [("title", "One moment"), ("text", text)];
-    let mut response = page(prefix, "message.html", &values);
     let refusal = problem.into_response();
-    *response.status_mut() = refusal.status();
+    let mut response = message(prefix, refusal.status(), "One moment", text);
     if let Some(seconds) = refusal.headers().get(header::RETRY_AFTER) {
         let headers = response.headers_mut();
         headers.insert(header::RETRY_AFTER, seconds.clone());

@@ -3,7 +3,7 @@
 
 use crate::app::{App, Room};
 use crate::checkout;
-use crate::credentials::find;
+use crate::credentials::find_any;
 use crate::hub::EventHub;
 use crate::line::{EventSettings, Patch, Refused, SharedAdmission, Spot, Stats, TroubleKind};
 use axum::Json;
@@ -96,7 +96,7 @@ async fn show_event(
     _: Organiser,
     Path(event): Path<String>,
 ) -> Result<Response, Problem> {
-    let (_, hub) = find(&room, &event).await?;
+    let (_, hub) = find_any(&room, &event).await?;
     Ok(Json(&*hub.front().settings).into_response())
 }
 
@@ -113,7 +113,7 @@ async fn change_event(
     if !patch.is_steering() {
         require(&room.site, &organiser, Role::Admin)?;
     }
-    let (event, hub) = find(&room, &event).await?;
+    let (event, hub) = find_any(&room, &event).await?;
     let (before, after) = room.line.configure(&event, patch).await?;
     // First the entry: the change is made, whether or not this node hears of it in time.
     let (from, to) = difference(&before, &after);
@@ -210,7 +210,7 @@ async fn show_stats(
     _: Organiser,
     Path(event): Path<String>,
 ) -> Result<Json<StatsView>, Problem> {
-    let (event, hub) = find(&room, &event).await?;
+    let (event, hub) = find_any(&room, &event).await?;
     Ok(Json(figures(&room, &event, &hub).await?))
 }
 
@@ -245,7 +245,7 @@ async fn stream_stats(
     organiser: Organiser,
     Path(event): Path<String>,
 ) -> Result<Sse<impl Stream<Item = Result<SseEvent, Infallible>>>, Problem> {
-    let (event, hub) = find(&room, &event).await?;
+    let (event, hub) = find_any(&room, &event).await?;
     let from = (room, event, hub, organiser, true);
     let stream = stream::unfold(from, |(room, event, hub, organiser, is_first)| async move {
         if !is_first {
@@ -297,7 +297,7 @@ async fn show_history(
     Parameters(query): Parameters<HistoryQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (_, hub) = find(&room, &event).await?;
+    let (_, hub) = find_any(&room, &event).await?;
     let samples = hub.history(query.minutes.unwrap_or(30));
     let wants_csv = headers.get(header::ACCEPT).is_some_and(|accept| {
         accept
@@ -358,7 +358,7 @@ async fn find_visitor(
     _: Organiser,
     Path((event, visitor)): Path<(String, String)>,
 ) -> Result<Json<VisitorView>, Problem> {
-    let (event, _) = find(&room, &event).await?;
+    let (event, _) = find_any(&room, &event).await?;
     let spot = look_up(&room, &event, &visitor).await?;
     Ok(Json(VisitorView {
         visitor: spot.visitor,
@@ -379,7 +379,7 @@ async fn list_shared_admissions(
     _: Organiser,
     Path(event): Path<String>,
 ) -> Result<Json<Vec<SharedAdmission>>, Problem> {
-    let (event, _) = find(&room, &event).await?;
+    let (event, _) = find_any(&room, &event).await?;
     Ok(Json(room.line.shared_admissions(&event).await?))
 }
 
@@ -393,7 +393,7 @@ async fn eject(
     organiser: Organiser,
     Path((event, visitor)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    let (event, _) = find(&room, &event).await?;
+    let (event, _) = find_any(&room, &event).await?;
     let spot = look_up(&room, &event, &visitor).await?;
     room.line.eject(&event, spot.visitor).await?;
     room.passed.forget(spot.visitor);

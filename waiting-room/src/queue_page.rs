@@ -1,21 +1,24 @@
 //! The queue page: complete without JavaScript (forms and a refresh), live with it.
 
 use crate::app::{App, Room};
-use crate::credentials::{FanCookies, Presented, find, pass_of};
+use crate::calendar::dates_to_come;
+use crate::credentials::{FanCookies, Presented, find, find_for, pass_of};
 use crate::error::phase_word;
+use crate::event_markup::EventMarkup;
 use crate::fan::enter;
 use crate::gate::return_query;
 use crate::line::{EventSettings, Joined, LineView, Phase, Spot, VisitorState, WaitReason};
-use crate::message_page::{AWAY_TITLE, away, message, refuse_form};
+use crate::message_page::{AWAY_TITLE, away, refuse, refuse_form};
 use crate::pass::Pass;
 use crate::place::Place;
 use axum::Router;
 use axum::extract::{Extension, FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use shared::edge::{Lifetime, STATIC};
+use shared::edge::Lifetime;
+use shared::event_details::day_and_time;
 use shared::http::client_address::ClientAddress;
 use shared::http::credentials::check_origin;
 use shared::http::idempotency::IdempotencyKey;
@@ -30,7 +33,6 @@ use std::sync::{Arc, LazyLock};
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
-        .route("/", get(show_index))
         .route("/organiser", get(show_console))
         .route("/e/{event}", get(show_queue))
         .route("/e/{event}/join", post(join_form))
@@ -39,13 +41,6 @@ pub(crate) fn routes() -> Router<App> {
 
 async fn show_console(prefix: PathPrefix) -> Response {
     page(&prefix, "organiser.html", &[])
-}
-
-async fn show_index(State(room): State<Arc<Room>>, prefix: PathPrefix) -> Response {
-    let mut response = page(&prefix, "index.html", &[]);
-    let edge = &room.site.edge;
-    edge.keep_as(response.headers_mut(), Lifetime::Page, STATIC);
-    response
 }
 
 /// Where the queue page leads once it is the fan's turn, if that is a page of this site or of an
@@ -80,70 +75,100 @@ async fn show_queue(
     Path(event): Path<String>,
     return_to: ReturnTo,
     prefix: PathPrefix,
-    headers: HeaderMap,
+    sender: Parts,
 ) -> Response {
-    let Shown {
-        event,
-        front,
-        pass,
-        spot,
-    } = match look(&room, &event, &headers, &prefix).await {
+    let shown = match look(&room, &event, &sender, &prefix).await {
         Ok(shown) => shown,
         Err(response) => return response,
     };
-    let place = spot.as_ref().map(|spot| room.place(&event, spot, &front));
-    let ReturnTo(goal) = &return_to;
-    let has_goal = goal.is_some() || front.settings.checkout_url.is_some();
-    let is_open = has_goal && front.settings.lets_everyone_pass(room.now(&event));
-    let go_to = goal.clone().or(front.settings.checkout_url.clone());
-    let go_to = go_to.unwrap_or_else(|| prefix.path(&format!("/e/{event}/seats")));
-    let is_outside = place.as_ref().is_none_or(|place| !place.state.is_inside());
-    let words = if is_open && is_outside {
-        Words::of("passthrough", Action::Go)
-    } else {
-        words(&front.settings, front.phase, place.as_ref())
-    };
-    let action = words.action;
-    let shown = |is_shown: bool| if is_shown { "" } else { "hidden" };
-    let mut response = page(
-        &prefix,
-        "queue.html",
-        &[
-            ("event", event.as_str()),
-            ("pass", if pass.is_some() { "known" } else { "" }),
-            ("name", &front.settings.name),
-            ("phase", &phase_word(front.phase)),
-            ("heading", &words.heading),
-            ("text", &words.text),
-            ("message", front.settings.message.as_deref().unwrap_or("")),
-            ("message_hidden", shown(front.settings.message.is_some())),
-            ("join_hidden", shown(action == Action::Join)),
-            ("go_hidden", shown(action == Action::Go)),
-            ("leave_hidden", shown(action == Action::Leave)),
-            ("go_to", &go_to),
-            ("return_to", goal.as_deref().unwrap_or("")),
-            ("query", &return_to.query()),
-            ("open", if is_open { "open" } else { "" }),
-            ("refresh", if action == Action::Leave { "10" } else { "20" }),
-        ],
-    );
+    let Shown { event, front, .. } = &shown;
+    let place = shown.spot.as_ref();
+    let place = place.map(|spot| room.place(event, spot, front));
+    let mut response = written(&room, &shown, place.as_ref(), &return_to, &prefix);
     let edge = &room.site.edge;
-    if pass.is_none() {
+    if shown.pass.is_none() && front.settings.published {
         // The page of a stranger is everyone's.
-        edge.keep(response.headers_mut(), Lifetime::Page, &event);
+        edge.keep(response.headers_mut(), Lifetime::Page, event);
     }
     edge.vary_on_credentials(response.headers_mut());
-    if let (Some(spot), Some(place)) = (spot, place) {
+    if let (Some(spot), Some(place)) = (&shown.spot, place) {
         // Without JavaScript the page does not poll, so it sets the admission cookie for the gate
         // itself.
         let cookies = FanCookies {
-            event: &event,
-            pass: &room.pass(&event, &spot, &front),
+            event,
+            pass: &room.pass(event, spot, front),
             token: place.token.as_deref(),
         };
-        cookies.set(&room, &spot, response.headers_mut());
+        cookies.set(&room, spot, response.headers_mut());
     }
     response
+}
+
+/// Writes the queue page.
+fn written(
+    room: &Room,
+    shown: &Shown,
+    place: Option<&Place>,
+    return_to: &ReturnTo,
+    prefix: &PathPrefix,
+) -> Response {
+    let Shown { event, front, .. } = shown;
+    let settings = &*front.settings;
+    let is_draft = !settings.published;
+    let ReturnTo(goal) = return_to;
+    let has_goal = goal.is_some() || settings.checkout_url.is_some();
+    let is_open = has_goal && settings.lets_everyone_pass(room.now(event));
+    let preview = if is_draft { "?preview" } else { "" };
+    let go_to = goal.clone().or(settings.checkout_url.clone());
+    let go_to = go_to.unwrap_or_else(|| prefix.path(&format!("/e/{event}/seats{preview}")));
+    let is_outside = place.is_none_or(|place| !place.state.is_inside());
+    let words = if is_draft {
+        Words::of("draft", Action::Go)
+    } else if is_open && is_outside {
+        Words::of("passthrough", Action::Go)
+    } else {
+        words(settings, front.phase, place)
+    };
+    let action = words.action;
+    let is_hidden = |is_shown: bool| if is_shown { "" } else { "hidden" };
+    let mark = |is: bool, word: &'static str| if is { word } else { "" };
+    let has_dates = !dates_to_come(settings, room.now(event)).is_empty();
+    let values = [
+        ("event", event.as_str()),
+        ("calendar_hidden", is_hidden(has_dates)),
+        ("zone", zone_of(settings).unwrap_or_default()),
+        ("pass", mark(shown.pass.is_some(), "known")),
+        ("name", &settings.name),
+        ("phase", &phase_word(front.phase)),
+        ("heading", &words.heading),
+        ("text", &words.text),
+        ("message", settings.message.as_deref().unwrap_or("")),
+        ("message_hidden", is_hidden(settings.message.is_some())),
+        ("join_hidden", is_hidden(action == Action::Join)),
+        ("go_hidden", is_hidden(action == Action::Go)),
+        ("leave_hidden", is_hidden(action == Action::Leave)),
+        ("go_to", &go_to),
+        ("go", go_text(is_draft)),
+        ("return_to", goal.as_deref().unwrap_or("")),
+        ("query", &return_to.query()),
+        ("draft", mark(is_draft, "draft")),
+        ("open", mark(is_open, "open")),
+        ("refresh", if action == Action::Leave { "10" } else { "20" }),
+    ];
+    let event = EventMarkup {
+        site: &room.site.public_url,
+        prefix,
+        settings,
+    };
+    event.page("queue.html", &values)
+}
+
+fn go_text(is_draft: bool) -> &'static str {
+    if is_draft {
+        "See the seats"
+    } else {
+        "Go to the checkout"
+    }
 }
 
 /// Subject of a queue page.
@@ -161,18 +186,13 @@ struct Shown {
 async fn look(
     room: &Arc<Room>,
     event: &str,
-    headers: &HeaderMap,
+    sender: &Parts,
     prefix: &PathPrefix,
 ) -> Result<Shown, Response> {
-    let (event, hub) = find(room, event).await.map_err(|problem| {
-        if problem.status() != StatusCode::NOT_FOUND {
-            return away(prefix, Method::GET);
-        }
-        let text = "There is no sale under this address.";
-        message(prefix, StatusCode::NOT_FOUND, "No such event", text)
-    })?;
+    let found = find_for(room, event, sender).await;
+    let (event, hub) = found.map_err(|problem| refuse(prefix, problem))?;
     let front = hub.front();
-    let pass = pass_of(room, headers, &event);
+    let pass = pass_of(room, &sender.headers, &event);
     let found = match &pass {
         Some(pass) => room.find_place(&event, &pass.content).await,
         None => Ok(None),
@@ -234,10 +254,13 @@ fn words(settings: &EventSettings, phase: Phase, place: Option<&Place>) -> Words
         VisitorState::Waiting => Words {
             heading: match (place.number, place.ahead) {
                 (None, _) => format!("{} in line", place.waiting),
+                (Some(_), 0) if place.phase == Phase::Prequeue => {
+                    "You are first in line".to_owned()
+                }
                 (Some(_), 0) => "You are next".to_owned(),
                 (Some(_), ahead) => format!("{ahead} ahead of you"),
             },
-            text: waiting_text(place),
+            text: waiting_text(place, zone_of(settings)),
             action: Action::Leave,
         },
         VisitorState::Admitted => Words::of("admitted", Action::Go),
@@ -260,7 +283,8 @@ fn words_for_strangers(settings: &EventSettings, phase: Phase) -> Words {
         Phase::Scheduled => {
             let words = Words::of("scheduled", Action::Nothing);
             let opens_at = settings.line_opens_at();
-            let when = opens_at.map(|at| format!("It opens on {}. ", at.for_people()));
+            let zone = zone_of(settings);
+            let when = opens_at.map(|at| format!("It opens on {}. ", day_and_time(at, zone)));
             Words {
                 text: format!("{}{}", when.unwrap_or_default(), words.text),
                 ..words
@@ -268,19 +292,27 @@ fn words_for_strangers(settings: &EventSettings, phase: Phase) -> Words {
         }
         Phase::SoldOut => Words::of("sold_out", Action::Nothing),
         Phase::Closed => Words::of("closed", Action::Nothing),
-        Phase::Prequeue => welcome(format!("{join} {}", opening(settings.sale_opens_at))),
+        Phase::Prequeue => welcome(format!(
+            "{join} {}",
+            opening(settings.sale_opens_at, zone_of(settings))
+        )),
         Phase::Open | Phase::Paused => welcome(join.to_owned()),
     }
 }
 
-fn opening(sale_opens_at: Option<Time>) -> String {
+/// Returns the time zone in which an event's times are shown.
+fn zone_of(settings: &EventSettings) -> Option<&str> {
+    settings.details.as_ref()?.time_zone.as_deref()
+}
+
+fn opening(sale_opens_at: Option<Time>, zone: Option<&str>) -> String {
     match sale_opens_at {
-        Some(at) => format!("The sale opens on {}.", at.for_people()),
+        Some(at) => format!("The sale opens on {}.", day_and_time(at, zone)),
         None => "The sale has not opened yet.".to_owned(),
     }
 }
 
-fn waiting_text(place: &Place) -> String {
+fn waiting_text(place: &Place, zone: Option<&str>) -> String {
     let number = match place.number {
         Some(number) => format!("Your number is {number}."),
         None => "Your number is drawn when the sale opens.".to_owned(),
@@ -291,7 +323,7 @@ fn waiting_text(place: &Place) -> String {
         );
     }
     let wait = match (place.phase, place.eta_seconds) {
-        (Phase::Prequeue, _) => opening(place.sale_opens_at),
+        (Phase::Prequeue, _) => opening(place.sale_opens_at, zone),
         (Phase::Paused, _) => "The line is paused for the moment.".to_owned(),
         (Phase::SoldOut, _) => "Everything is taken just now; seats may come back.".to_owned(),
         (_, Some(eta)) => match (eta.low.div_ceil(60).max(1), eta.high.div_ceil(60).max(1)) {
@@ -385,6 +417,7 @@ async fn leave_by_form(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shared::event_details::EventDetails;
 
     #[test]
     fn every_phase_and_state_has_a_text_in_the_pages_script() {
@@ -395,6 +428,7 @@ mod tests {
             [
                 "admitted",
                 "closed",
+                "draft",
                 "ejected",
                 "finished",
                 "left",
@@ -422,7 +456,7 @@ mod tests {
         let mut settings = EventSettings::new(EventId::parse("night").unwrap(), "Night");
         settings.sale_opens_at = Some(Time(1_800_000_000_000));
         let text = |settings: &EventSettings, phase| words(settings, phase, None).text;
-        let sale = "15 January 2027, 08:00 UTC";
+        let sale = "Friday, 15 January 2027, 08:00 UTC";
         let scheduled = text(&settings, Phase::Scheduled);
         assert!(
             scheduled.starts_with(&format!("It opens on {sale}. ")),
@@ -440,5 +474,15 @@ mod tests {
             "{prequeue}"
         );
         assert!(!text(&settings, Phase::Open).contains("opens on"));
+        settings.details = Some(EventDetails {
+            time_zone: Some("Asia/Tokyo".to_owned()),
+            ..EventDetails::default()
+        });
+        let prequeue = text(&settings, Phase::Prequeue);
+        let sale = "Friday, 15 January 2027, 17:00 Tokyo time (UTC+9)";
+        assert!(
+            prequeue.ends_with(&format!("The sale opens on {sale}.")),
+            "{prequeue}"
+        );
     }
 }

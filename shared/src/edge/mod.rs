@@ -67,7 +67,7 @@ impl Edge {
         self.keep_as(headers, lifetime, &format!("event-{event}"));
     }
 
-    /// Lets the public list of events be kept.
+    /// Lets the public list of events be kept, and a page that is made of it.
     pub fn keep_list(&self, headers: &mut HeaderMap) {
         self.keep_as(headers, Lifetime::Live, EVENTS);
     }

@@ -4,7 +4,8 @@ use super::client_address::{ClientAddress, client_address};
 use super::cors::AllowOrigins;
 use super::document::may_compress;
 use super::load::Class;
-use super::overloaded::{refuse, wants_page};
+use super::message_page::{answer_unknown, wants_page};
+use super::overloaded::refuse;
 use super::path_prefix::{PathPrefix, with_prefix};
 use super::permit::peer;
 use super::problem::Problem;
@@ -71,7 +72,7 @@ pub fn with_middleware(router: Router, site: &Arc<AppContext>, mut description: 
             "/static/{*path}",
             axum::routing::get(crate::http::static_files::file).with_state(site.clone()),
         )
-        .fallback(|| async { Problem::of_status(StatusCode::NOT_FOUND) })
+        .fallback(answer_unknown)
         .method_not_allowed_fallback(|| async {
             Problem::of_status(StatusCode::METHOD_NOT_ALLOWED)
         })

@@ -13,7 +13,7 @@ use tower::util::MapRequest;
 /// Longest prefix in bytes.
 const PREFIX_BYTES_MAX: usize = 100;
 /// First segments of our own paths: a prefix that begins with one would hide them.
-const OWN_SEGMENTS: [&str; 10] = [
+const OWN_SEGMENTS: [&str; 12] = [
     "api",
     "auth-request",
     "door",
@@ -21,6 +21,8 @@ const OWN_SEGMENTS: [&str; 10] = [
     "gate",
     "orders",
     "organiser",
+    "robots.txt",
+    "sitemap.xml",
     "static",
     "webhooks",
     ".well-known",

@@ -39,7 +39,9 @@ impl ServedFile {
             ""
         };
         let bytes = match std::str::from_utf8(&file.data) {
-            Ok(script) if path.ends_with(".js") => without_comments(script).into_bytes(),
+            Ok(text) if path.ends_with(".js") || path.ends_with(".css") => {
+                without_comments(text).into_bytes()
+            }
             _ => file.data.into_owned(),
         };
         let served = ServedFile {
@@ -84,13 +86,23 @@ pub async fn serve(path: &str, headers: &HeaderMap) -> Result<Response, Problem>
     file.document.response(headers, head).await
 }
 
-/// Empties the comment lines of a script, which fans on slow networks need not load. Line numbers
-/// stay.
-fn without_comments(script: &str) -> String {
-    let lines = script.split_inclusive('\n');
-    let lines = lines.map(|line| {
-        let is_comment = line.trim_start().starts_with("//");
-        if is_comment { "\n" } else { line }
+/// Empties the lines of a script or a style sheet that begin with a comment, which fans on slow
+/// networks need not load. Line numbers stay, and so does code after a comment.
+fn without_comments(text: &str) -> String {
+    let mut is_inside = false;
+    let lines = text.split_inclusive('\n').map(|line| {
+        let start = line.trim_start();
+        if !is_inside && start.starts_with("//") {
+            return "\n";
+        }
+        is_inside |= start.starts_with("/*");
+        if !is_inside {
+            return line;
+        }
+        start.split_once("*/").map_or("\n", |(_, code)| {
+            is_inside = false;
+            code.trim_start_matches(' ')
+        })
     });
     lines.collect()
 }
@@ -98,6 +110,17 @@ fn without_comments(script: &str) -> String {
 /// Returns a whole page, with `{{name}}` replaced by escaped values and our links under the prefix.
 /// Not cached unless its handler says so: it may show a fan's own place.
 pub fn page(prefix: &PathPrefix, path: &str, values: &[(&str, &str)]) -> Response {
+    page_with(prefix, path, values, &[])
+}
+
+/// Returns a page as [`page`] does, with `<!--name-->` replaced by HTML whose values are escaped and
+/// whose links are under the prefix.
+pub fn page_with(
+    prefix: &PathPrefix,
+    path: &str,
+    values: &[(&str, &str)],
+    markup: &[(&str, &str)],
+) -> Response {
     let Some(file) = Files::get(path) else {
         return Problem::of_status(StatusCode::NOT_FOUND).into_response();
     };
@@ -107,6 +130,9 @@ pub fn page(prefix: &PathPrefix, path: &str, values: &[(&str, &str)]) -> Respons
     for (name, value) in values {
         text = text.replace(&format!("{{{{{name}}}}}"), &escape(value));
     }
+    for (name, html) in markup {
+        text = text.replace(&format!("<!--{name}-->"), html);
+    }
     let head = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (header::CACHE_CONTROL, "no-store"),
@@ -114,7 +140,8 @@ pub fn page(prefix: &PathPrefix, path: &str, values: &[(&str, &str)]) -> Respons
     (head, text).into_response()
 }
 
-fn escape(text: &str) -> String {
+/// Escapes a value for HTML, in text and in attributes.
+pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
@@ -165,6 +192,15 @@ mod tests {
     fn comment_lines_of_scripts_are_emptied_and_nothing_else() {
         let script = "// @ts-check\nlet a = \"//b\"; // c\n  // d\n\nf(a);";
         let served = "\nlet a = \"//b\"; // c\n\n\nf(a);";
+        assert_eq!(without_comments(script), served);
+    }
+
+    #[test]
+    fn blocks_of_comments_are_emptied_and_the_code_after_them_stays() {
+        let script = "/**\n * Adds. // a\n * @param {string} b\n */\nconst c = \"/* d\";\n  \
+            /** @type {any} */ let e = f(/** @type {any} */ (c));\n/* g */\n// h /*\nlet i;\n";
+        let served =
+            "\n\n\n\nconst c = \"/* d\";\nlet e = f(/** @type {any} */ (c));\n\n\nlet i;\n";
         assert_eq!(without_comments(script), served);
     }
 }

@@ -46,6 +46,12 @@ pub(crate) fn authorise(
     Ok(organiser)
 }
 
+/// Returns whether an organiser sent a request, by a key or a session of the console.
+pub fn is_organiser(site: &AppContext, parts: &Parts) -> bool {
+    let address = address_of(&parts.extensions);
+    identify(site, parts, address).is_ok()
+}
+
 fn identify(
     site: &AppContext,
     parts: &Parts,

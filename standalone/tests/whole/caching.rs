@@ -8,8 +8,10 @@ use hyper::body::Bytes;
 use serde_json::json;
 
 /// Paths that are the same for everyone. All others are private.
-const PUBLIC: [&str; 13] = [
+const PUBLIC: [&str; 15] = [
     "/",
+    "/sitemap.xml",
+    "/robots.txt",
     "/e/strict",
     "/e/strict/seats",
     "/e/strict/draw",
@@ -136,7 +138,8 @@ async fn public_responses_say_how_long_caches_may_keep_them_and_under_which_key(
         stage.event("strict", times).await;
     }
     for (path, for_all, for_edge, with_purges, key) in [
-        ("/", "no-store", 1, 60, "static"),
+        ("/", live, 1, 1, "events"),
+        ("/sitemap.xml", live, 1, 1, "events"),
         ("/e/strict", "no-store", 1, 60, event),
         ("/e/strict/seats", "no-store", 1, 60, event),
         ("/e/strict/draw", "no-store", 1, 60, event),

@@ -109,13 +109,13 @@ async fn the_page_without_javascript_says_when_the_line_and_the_sale_open() {
     };
     let scheduled = page("later", "").await;
     assert!(
-        scheduled.contains("It opens on 1 June 2027, 18:00 UTC."),
+        scheduled.contains("It opens on Tuesday, 1 June 2027, 18:00 UTC."),
         "{scheduled}"
     );
     let pass = word(&stage.client.join("soon").await.unwrap()["pass"]);
     let waiting = page("soon", &format!("fairline_pass_soon={pass}")).await;
     assert!(
-        waiting.contains("The sale opens on 2 June 2027, 18:30 UTC."),
+        waiting.contains("The sale opens on Wednesday, 2 June 2027, 18:30 UTC."),
         "{waiting}"
     );
 }

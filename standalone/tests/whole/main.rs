@@ -18,6 +18,7 @@ mod cross_origin;
 mod documents;
 mod door;
 mod draws;
+mod event_pages;
 mod faults;
 mod frames;
 mod gate;

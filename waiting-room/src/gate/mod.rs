@@ -174,6 +174,7 @@ async fn is_open_to_all(room: &Arc<Room>, event: Option<&EventId>) -> bool {
         return false;
     }
     match timeout(ANSWER, room.hub(event)).await {
+        Ok(Ok(hub)) if !hub.front().settings.published => unknown_passes,
         Ok(Ok(hub)) => hub.front().settings.lets_everyone_pass(room.now(event)),
         Ok(Err(Refused::NoSuchEvent)) => unknown_passes,
         Ok(Err(_)) | Err(_) => false,

@@ -3,6 +3,7 @@
 use super::phase::Phase;
 use crate::draw::Beacon;
 use serde::{Deserialize, Serialize};
+use shared::event_details::EventDetails;
 use shared::http::problem::present;
 use shared::ids::EventId;
 use shared::time::Time;
@@ -10,6 +11,10 @@ use shared::web_url::link_origin;
 
 /// Days for which the line of an event is kept after it closed, unless the organiser sets others.
 const RETENTION_DAYS: u32 = 7;
+
+fn default_published() -> bool {
+    true
+}
 
 fn default_retention_days() -> u32 {
     RETENTION_DAYS
@@ -73,6 +78,13 @@ pub struct EventSettings {
     /// Name shown to fans.
     #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
     pub name: String,
+    /// What fans read about the event.
+    #[serde(default)]
+    pub details: Option<EventDetails>,
+    /// Whether fans see the event; a draft is shown to organisers alone.
+    #[serde(default = "default_published")]
+    #[schema(default = true)]
+    pub published: bool,
     /// Order of admission.
     #[serde(default)]
     pub order: Order,
@@ -88,8 +100,8 @@ pub struct EventSettings {
     /// End of the event; if absent, never.
     #[serde(default)]
     pub closes_at: Option<Time>,
-    /// Days for which the line is kept after the event closed, or after the last change of its
-    /// settings if that is later.
+    /// Days for which the line is kept after the event closed, or after its start or the last
+    /// change of its settings if that is later.
     #[serde(default = "default_retention_days")]
     #[schema(minimum = 1, maximum = 365, default = 7)]
     pub retention_days: u32,
@@ -126,6 +138,13 @@ pub struct Patch {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
     pub name: Option<String>,
+    /// Replaces all details; null removes them.
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<EventDetails>)]
+    pub details: Option<Option<EventDetails>>,
+    /// Publishes a draft, or takes an event back that no fan has joined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub published: Option<bool>,
     /// Cannot be changed once visitors are in line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
@@ -204,6 +223,8 @@ impl Patch {
     pub fn is_steering(&self) -> bool {
         let admission = self.admission.unwrap_or_default();
         self.name.is_none()
+            && self.details.is_none()
+            && self.published.is_none()
             && self.order.is_none()
             && self.beacon.is_none()
             && self.prequeue_opens_at.is_none()
@@ -225,6 +246,8 @@ impl EventSettings {
         EventSettings {
             id,
             name: name.to_owned(),
+            details: None,
+            published: true,
             order: Order::Fifo,
             beacon: None,
             prequeue_opens_at: None,
@@ -245,6 +268,8 @@ impl EventSettings {
     pub fn with(&self, patch: &Patch) -> EventSettings {
         let mut next = self.clone();
         set(&mut next.name, &patch.name);
+        set(&mut next.details, &patch.details);
+        set(&mut next.published, &patch.published);
         set(&mut next.order, &patch.order);
         set(&mut next.beacon, &patch.beacon);
         set(&mut next.prequeue_opens_at, &patch.prequeue_opens_at);
@@ -344,6 +369,7 @@ impl EventSettings {
         );
         let closes = end.is_none_or(|end| sale.or(line).is_none_or(|start| start < end));
         check(closes, "closes_at", "after sale_opens_at");
+        wrong.extend(self.details.iter().flat_map(EventDetails::mistakes));
         wrong
     }
 
@@ -391,8 +417,8 @@ impl EventSettings {
         vec![("beacon".to_owned(), why)]
     }
 
-    /// Returns what is wrong with the draw after a change of settings at this time, with so many
-    /// numbers given out. A sale may be put off past its beacon once visitors are in line: the
+    /// Returns what is wrong after a change of settings at this time, with so many numbers given
+    /// out. A sale may be put off past its beacon once visitors are in line: the
     /// beacon cannot be changed any more.
     pub(super) fn change_mistakes(
         &self,
@@ -400,6 +426,10 @@ impl EventSettings {
         numbers: u64,
         now: Time,
     ) -> Vec<(String, String)> {
+        if numbers > 0 && before.published && !self.published {
+            let why = "cannot be taken back once visitors are in line: set closes_at instead";
+            return vec![("published".to_owned(), why.to_owned())];
+        }
         let is_another_draw = self.is_another_draw(before);
         match numbers {
             0 if is_another_draw => self.draw_mistakes(now),

@@ -195,10 +195,14 @@ pub struct LineView {
 
 impl LineView {
     /// Returns when the event is put away, if it closes. A change of its settings puts that off, so
-    /// that no date by mistake removes a line at once.
+    /// that no date by mistake removes a line at once; and so does its start, as tickets say where
+    /// and when it is.
     pub fn put_away_at(&self) -> Option<Time> {
-        let kept_from = self.settings.closes_at?.max(self.changed_at);
-        let seconds = self.settings.retention_days.saturating_mul(24 * 3600);
+        let settings = &self.settings;
+        let starts_at = settings.details.as_ref().and_then(|it| it.starts_at);
+        let closed = settings.closes_at?.max(self.changed_at);
+        let kept_from = starts_at.map_or(closed, |start| start.max(closed));
+        let seconds = settings.retention_days.saturating_mul(24 * 3600);
         Some(kept_from.plus_seconds(seconds))
     }
 }

@@ -12,6 +12,7 @@ mod away;
 mod beacons;
 mod bench;
 mod clients;
+mod details;
 mod draws;
 mod faults;
 mod lives;

@@ -6,7 +6,9 @@ use shared::time::Time;
 
 /// Settings of later versions that are off or as they always were: those before neither wrote nor
 /// know them.
-const OFF: [&str; 4] = [
+const OFF: [&str; 6] = [
+    r#","details":null"#,
+    r#","published":true"#,
     r#","retention_days":7"#,
     r#","passthrough":false"#,
     r#","passthrough_before_opening":false"#,
@@ -48,4 +50,22 @@ pub(super) fn policy(settings: &EventSettings) -> Vec<String> {
 /// Returns a field as a name and a value.
 pub(super) fn field(name: &str, value: i64) -> [String; 2] {
     [name.to_owned(), value.to_string()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::ids::EventId;
+
+    #[test]
+    fn settings_that_are_off_are_written_as_versions_before_write_them() {
+        let settings = EventSettings::new(EventId::parse("arena").unwrap(), "Arena");
+        let text = json(&settings);
+        let before = r#"{"id":"arena","name":"Arena","order":"fifo","beacon":null,"prequeue_opens_at":null,"sale_opens_at":null,"closes_at":null,"admission":{"rate_per_minute":600,"batch_seconds":5,"max_active":500,"claim_seconds":120,"session_seconds":600,"away_seconds":600},"checkout_url":null,"paused":false,"message":null}"#;
+        assert_eq!(text, before);
+        assert_eq!(
+            serde_json::from_str::<EventSettings>(&text).unwrap(),
+            settings
+        );
+    }
 }
