@@ -65,7 +65,8 @@ test("a fan sees every fee and tax before paying, pays the total, and gets an in
   await organiser.getByLabel("Organiser key").fill(KEY);
   await organiser.getByRole("button", { name: "Sign in" }).click();
   await organiser.getByRole("link", { name: `The ${id} show` }).click();
-  const [order] = await server.call("GET", `/api/v1/organiser/events/${id}/orders`);
+  const { orders } = await server.call("GET", `/api/v1/organiser/events/${id}/orders`);
+  const [order] = orders;
   await organiser.goto(`${server.url}/organiser#/event/${id}/order/${order.id}`);
   await organiser.getByText("Invoice ARENA-I-000001").waitFor();
   await organiser.getByRole("checkbox").first().check();

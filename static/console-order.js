@@ -117,7 +117,10 @@ function show(url, first) {
     told.textContent = text;
     told.hidden = !text;
   };
+  const buyer = make("span");
   const draw = (/** @type {any} */ details) => {
+    const who = details.order.buyer;
+    buyer.textContent = who ? `${who.name}, ${who.email}` : "buyer not shown";
     const text = JSON.stringify(details);
     if (text === shown) return;
     shown = text;
@@ -157,18 +160,31 @@ function show(url, first) {
   page(
     make("p", {}, make("a", { href: `#/event/${order.event}` }, "Back to the sale")),
     make("div", { className: "heading" }, make("h1", {}, "Order"), pill, make("code", {}, order.id)),
-    make(
-      "p",
-      { className: "soft" },
-      `${new Date(order.created_at).toLocaleString()} · ${order.buyer ? `${order.buyer.name}, ${order.buyer.email}` : "buyer not shown"}`,
-    ),
+    make("p", { className: "soft" }, new Date(order.created_at).toLocaleString(), " · ", buyer),
     told,
+    ...(order.buyer && may("operator") ? [buyerForm(url, order.buyer, draw)] : []),
     invoices,
     make("div", { className: "grid" }, seats, payments),
   );
   draw(first);
   const timer = setInterval(() => reload().catch(() => {}), AGAIN_MS);
   atEnd(() => clearInterval(timer));
+}
+
+/** Corrects a mistyped name or address. @param {string} url @param {any} buyer @param {(details: any) => void} draw */
+function buyerForm(url, buyer, draw) {
+  const correct = form(
+    { className: "line" },
+    async ({ elements }) => {
+      const body = { name: elements.name.value.trim(), email: elements.email.value.trim() };
+      draw(await call("PATCH", url, { body }));
+      return "Corrected.";
+    },
+    field("Name", { name: "name", value: buyer.name, required: true, maxLength: 200, autocomplete: "off" }),
+    field("E-mail", { name: "email", type: "email", value: buyer.email, required: true, autocomplete: "off" }),
+    make("button", {}, "Correct"),
+  );
+  return make("details", { className: "above" }, make("summary", {}, "Correct name or address"), correct);
 }
 
 /** The amount that a refund of these seats gives back; of all that are sold if none are named. @param {any} details @param {any[]} sold @param {string[] | null} ids */

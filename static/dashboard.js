@@ -2,9 +2,9 @@
 // The console's page of one sale: live figures and plots, steering, its newest orders.
 import { call, root } from "./api.js";
 import { api, atEnd, button, field, form, may, page, phases, say, table } from "./console.js";
-import { orderStates } from "./console-order.js";
+import { orderTable } from "./console-orders.js";
 import { make } from "./make.js";
-import { loadCurrencies, money } from "./money.js";
+import { loadCurrencies } from "./money.js";
 import { plot } from "./plot.js";
 
 /** Figures come once a second; older ones are said to be old. */
@@ -50,7 +50,9 @@ function show(id, settings, samples) {
             switchButton(url, settings, "passthrough", ["Let everyone in", "Bring back the line"]),
           ]
         : []),
+      make("a", { href: `#/event/${id}/orders` }, "Orders"),
       make("a", { href: `${root}/e/${id}`, target: "_blank" }, "Queue page"),
+      ...(steers ? [make("a", { href: `${root}/door/${id}`, target: "_blank" }, "Door")] : []),
       make("a", { href: `${root}${url}/history?minutes=240`, target: "_blank" }, "History"),
     ),
     silence,
@@ -63,7 +65,13 @@ function show(id, settings, samples) {
       ...(steers
         ? [admissionForm(url, settings.admission), messageForm(url, settings.message), visitorForm(url), shared]
         : []),
-      make("section", { className: "card wide" }, make("h2", {}, "Newest orders"), orders),
+      make(
+        "section",
+        { className: "card wide" },
+        make("h2", {}, "Newest orders"),
+        orders,
+        make("p", {}, make("a", { href: `#/event/${id}/orders` }, "Search all orders, export")),
+      ),
     ),
   );
   const listShared = () =>
@@ -92,11 +100,12 @@ function show(id, settings, samples) {
   stream.onmessage = (event) => draw(JSON.parse(event.data));
   stream.addEventListener("trouble", (event) => tell(event.data));
   const list = async () => {
-    const asked = Promise.all([call("GET", `${url}/orders?limit=50`), loadCurrencies()]);
+    const asked = Promise.all([call("GET", `${url}/orders?limit=20`), loadCurrencies()]);
     const [newest] = await asked.catch(() => [null]);
     // The last figures stay; the words above them say that they are old.
     if (!newest) return;
-    orders.replaceChildren(newest.length ? orderTable(newest, id) : make("p", { className: "soft" }, "None yet."));
+    const none = make("p", { className: "soft" }, "None yet.");
+    orders.replaceChildren(newest.orders.length ? orderTable(newest.orders, id) : none);
   };
   list();
   const timer = setInterval(() => {
@@ -244,17 +253,4 @@ function sharedTable(all) {
     make("td", { className: "num" }, String(one.refused)),
   ]);
   return [make("h2", {}, "Shared admissions"), all.length ? rows : make("p", { className: "soft" }, "None.")];
-}
-
-/** @param {any[]} orders @param {string} event */
-function orderTable(orders, event) {
-  return table(["Order", "When", "Who", "Seats", "Total", "Given back", "State"], orders, (order) => [
-    make("td", {}, make("a", { href: `#/event/${event}/order/${order.id}` }, order.id.slice(0, 12))),
-    make("td", {}, new Date(order.created_at).toLocaleTimeString()),
-    make("td", {}, order.buyer ? `${order.buyer.name} ${order.buyer.email}` : "–"),
-    make("td", {}, order.seats.map((/** @type {any} */ s) => s.label ?? s.id).join("; ")),
-    make("td", { className: "num" }, money(order.total)),
-    make("td", { className: "num" }, order.refunded ? money(order.refunded) : "–"),
-    make("td", {}, orderStates[order.state] ?? order.state),
-  ]);
 }

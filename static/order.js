@@ -46,7 +46,8 @@ async function draw(ticket, order, name) {
       ...hints.map((hint) => make("p", {}, hint)),
       make("p", {}, `${categoryName(order, seat)} · ${money(seat.price)}`),
       make("p", {}, order.buyer?.name ?? ""),
-      make("p", { className: "code" }, ticket.code),
+      make("p", {}, "Code ", make("b", { className: "short" }, ticket.short_code)),
+      make("p", { className: "soft number" }, "Order ", order.id),
     ),
   );
 }

@@ -3,6 +3,7 @@
 import { $, call, root } from "./api.js";
 import { api, field, form, may, page, phases, signedInAs, table } from "./console.js";
 import { orderPage, reviewsNote, reviewsPage } from "./console-order.js";
+import { ordersPage } from "./console-orders.js";
 import { dashboard } from "./dashboard.js";
 import { health, healthNote } from "./health.js";
 import { make } from "./make.js";
@@ -178,6 +179,7 @@ async function audit() {
 async function load() {
   const [, where, id, what, order] = location.hash.split("/");
   if (where === "event" && what === "order") return orderPage(decodeURIComponent(id), decodeURIComponent(order));
+  if (where === "event" && what === "orders") return ordersPage(decodeURIComponent(id));
   if (where === "reviews") return reviewsPage();
   if (where === "event") return dashboard(decodeURIComponent(id));
   if (where === "new") return create;
@@ -203,6 +205,18 @@ const sayFailed = (problem) =>
     make("a", { href: "#/" }, "All sales"),
   );
 
+/** Shows the way to the pages of the doors. */
+async function doors() {
+  const events = await call("GET", "/api/v1/events");
+  $("sign-out").hidden = false;
+  const link = (/** @type {any} */ e) => make("li", {}, make("a", { href: `${root}/door/${e.id}` }, e.name));
+  page(
+    make("h1", {}, "Check tickets in"),
+    make("p", { className: "soft" }, "Your key is one for doors. Which event is it?"),
+    make("ul", {}, ...events.map(link)),
+  );
+}
+
 async function begin() {
   const code = new URLSearchParams(location.hash.slice(1)).get("code");
   if (code) {
@@ -216,8 +230,10 @@ async function begin() {
     signedInAs(me.role);
     $("new").hidden = !may("admin");
     await route();
-  } catch {
-    signIn();
+  } catch (problem) {
+    // A key of a door, which may do nothing here.
+    if (/** @type {any} */ (problem).status === 403) await doors().catch(signIn);
+    else signIn();
   }
 }
 

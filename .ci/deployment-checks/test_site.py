@@ -268,7 +268,13 @@ class Paths(unittest.TestCase):
                 "/static/api.js",
                 "/gate/event",
             ]
-            paths["checkout"] += ["/e/event/seats", "/orders", "/orders/order"]
+            paths["checkout"] += [
+                "/e/event/seats",
+                "/orders",
+                "/orders/order",
+                "/door/event",
+                "/door/worker.js",
+            ]
             for part, address in servers.items():
                 server = stub(part, address, port)
                 self.addCleanup(server.server_close)

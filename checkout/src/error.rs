@@ -24,6 +24,10 @@ impl From<Refused> for Problem {
             Refused::HoldOver(state) | Refused::OrderState(state) => problem.with("state", state),
             Refused::HoldConverted(order) => problem.with("order", order),
             Refused::StillRunning => problem.retry_after(1),
+            Refused::TicketUsed { at, door } => {
+                problem.with("used_at", json!(at)).with("door", door)
+            }
+            Refused::TicketOfOtherEvent(event) => problem.with("event", event.as_str()),
             Refused::Invalid(mistakes) => Problem::invalid_all(mistakes),
             _ => problem,
         }
@@ -52,8 +56,12 @@ fn plain(refused: &Refused) -> Problem {
         Refused::HoldOver(_) => (S::CONFLICT, "hold-over", "This hold has ended"),
         Refused::HoldConverted(_) => (S::CONFLICT, "hold-converted", "There is an order for this hold"),
         Refused::NoSuchOrder => (S::NOT_FOUND, "no-such-order", "There is no such order of yours"),
+        Refused::BuyerGone => (S::CONFLICT, "buyer-erased", "Nothing is kept of this buyer any more"),
         Refused::NoSuchPayment => (S::NOT_FOUND, "no-such-payment", "There is no such payment of yours"),
-        Refused::NoSuchTicket => (S::NOT_FOUND, "no-such-ticket", "This ticket is not valid: it was given back, or is of no sale here"),
+        Refused::NoSuchTicket => (S::NOT_FOUND, "no-such-ticket", "There is no such ticket: the code is forged, or misread"),
+        Refused::TicketOfOtherEvent(_) => (S::CONFLICT, "ticket-of-another-event", "This ticket is for another event"),
+        Refused::TicketVoid => (S::CONFLICT, "ticket-void", "This ticket is not valid any more: it was given back"),
+        Refused::TicketUsed { .. } => (S::CONFLICT, "ticket-used", "This ticket was used already"),
         Refused::OrderState(_) => (S::CONFLICT, "order-state", "The order's state does not allow this"),
         Refused::PaymentRunning => (S::CONFLICT, "payment-running", "A payment is under way"),
         Refused::InReview => (S::CONFLICT, "payment-in-review", "Its payment needs a look, or was settled outside"),

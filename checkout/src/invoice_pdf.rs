@@ -186,13 +186,7 @@ fn wrapped(text: &str, chars_max: usize) -> Vec<String> {
 /// Writes an amount with the decimals of its currency.
 fn amount(money: Money) -> String {
     let code = money.currency.as_str();
-    let decimals = usize::from(shared::currencies::exponent(code).unwrap_or(0));
-    let digits = format!("{:0width$}", money.amount, width = decimals + 1);
-    let (whole, part) = digits.split_at(digits.len() - decimals);
-    match part {
-        "" => format!("{whole} {code}"),
-        part => format!("{whole}.{part} {code}"),
-    }
+    format!("{} {code}", money.decimal())
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@
 mod accepted_orders;
 mod app;
 mod background;
+mod csv_table;
 pub mod error;
+mod exports;
 mod holds;
 mod housekeeping;
 mod instruments;
@@ -68,6 +70,7 @@ pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
         .merge(organiser_orders::routes())
         .merge(invoices::routes())
         .merge(people::routes())
+        .merge(exports::routes())
         .merge(tickets::routes())
         .merge(removal::routes())
         .merge(relay::routes())

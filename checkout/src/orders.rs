@@ -48,17 +48,23 @@ struct OrderInput {
     buyer: Buyer,
 }
 
-fn check_buyer(buyer: &Buyer) -> Result<(), Problem> {
+/// Checks what is given of a buyer. `at` comes before the names of the fields.
+///
+/// # Errors
+/// 422.
+pub(crate) fn check_buyer(
+    at: &str,
+    name: Option<&str>,
+    email: Option<&str>,
+) -> Result<(), Problem> {
     let mut wrong = Vec::new();
-    if !is_name(&buyer.name) {
+    if name.is_some_and(|name| !is_name(name)) {
         let why = "1 to 200 characters, of which some can be seen";
-        wrong.push(("buyer.name".to_owned(), why.to_owned()));
+        wrong.push((format!("{at}name"), why.to_owned()));
     }
-    if !is_email(&buyer.email) {
-        wrong.push((
-            "buyer.email".to_owned(),
-            "an address such as ada@example.org".to_owned(),
-        ));
+    if email.is_some_and(|email| !is_email(email)) {
+        let why = "an address such as ada@example.org";
+        wrong.push((format!("{at}email"), why.to_owned()));
     }
     if wrong.is_empty() {
         Ok(())
@@ -121,7 +127,8 @@ async fn create_order(
     preference: Preference,
     Input(input, body): Input<OrderInput>,
 ) -> Result<Response, Problem> {
-    check_buyer(&input.buyer)?;
+    let buyer = &input.buyer;
+    check_buyer("buyer.", Some(&buyer.name), Some(&buyer.email))?;
     let request = OrderRequest {
         keys,
         hold: input.hold,

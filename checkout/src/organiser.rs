@@ -25,6 +25,8 @@ use utoipa_axum::routes;
 /// Number of plans parsed at one time, as the largest take a second and some hundred megabytes.
 /// Others wait.
 const PLANS_AT_ONCE_MAX: usize = 1;
+/// Largest number of characters of a reason to block seats.
+const REASON_CHARS_MAX: usize = 200;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -226,18 +228,43 @@ struct SeatsInput {
     seats: Vec<String>,
 }
 
-/// Take seats out of the sale.
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct BlockInput {
+    seats: Vec<String>,
+    /// Reason, for the audit log: up to 200 characters on one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 200)]
+    reason: Option<String>,
+}
+
+impl BlockInput {
+    fn check(&self) -> Result<(), Problem> {
+        let is_line = |reason: &String| {
+            reason.chars().count() <= REASON_CHARS_MAX && !reason.chars().any(char::is_control)
+        };
+        if self.reason.as_ref().is_none_or(is_line) {
+            return Ok(());
+        }
+        let why = format!("up to {REASON_CHARS_MAX} characters, on one line");
+        Err(Problem::invalid("reason", why))
+    }
+}
+
+/// Take seats out of the sale. The audit log says who did, and the reason.
 #[utoipa::path(post, path = "/api/v1/organiser/events/{event}/seats/block", tag = "organiser",
     params(("event" = String, Path)),
-    request_body = SeatsInput, security(("organiser" = ["operator"])),
+    request_body = BlockInput, security(("organiser" = ["operator"])),
     responses((status = 200, description = "The figures after the change", body = Sales), Refusals))]
 async fn block(
     State(shop): State<Arc<Shop>>,
     organiser: Organiser,
     Path(event): Path<String>,
-    Input(input, _): Input<SeatsInput>,
+    Input(input, _): Input<BlockInput>,
 ) -> Result<Response, Problem> {
-    change_block(&shop, &organiser, &event, input.seats, Block::Block).await
+    input.check()?;
+    let to = json!(input);
+    change_block(&shop, &organiser, &event, (input.seats, to), Block::Block).await
 }
 
 /// Put blocked seats back into the sale.
@@ -251,18 +278,18 @@ async fn unblock(
     Path(event): Path<String>,
     Input(input, _): Input<SeatsInput>,
 ) -> Result<Response, Problem> {
-    change_block(&shop, &organiser, &event, input.seats, Block::Unblock).await
+    let to = json!(input);
+    change_block(&shop, &organiser, &event, (input.seats, to), Block::Unblock).await
 }
 
 async fn change_block(
     shop: &Shop,
     organiser: &Organiser,
     event: &str,
-    seats: Vec<String>,
+    (seats, to): (Vec<String>, Value),
     change: Block,
 ) -> Result<Response, Problem> {
     let event = event_id(event)?;
-    let to = json!({"seats": seats});
     shop.inventory.block(&event, seats, change).await?;
     let action = match change {
         Block::Block => "seats.block",

@@ -2,13 +2,16 @@
 
 use crate::app::{App, Shop};
 use crate::inventory::{
-    Buyer, Money, Order, OrderDetails, OrderSeat, OutsideOutcome, PaymentDetails, PaymentReview,
-    PriceLine, SeatPrice, Settlement, Settling, SettlingOutside,
+    Buyer, Money, Order, OrderDetails, OrderPage, OrderSearch, OrderSeat, OutsideOutcome,
+    PaymentDetails, PaymentReview, PriceLine, SeatPrice, Settlement, Settling, SettlingOutside,
 };
+use crate::orders::check_buyer;
 use crate::organiser::{Change, known, record};
 use crate::sessions::event_id;
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::http::openapi::Refusals;
@@ -27,7 +30,7 @@ const NOTE_CHARS_MAX: usize = 500;
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list_orders))
-        .routes(routes!(show_order_details))
+        .routes(routes!(show_order_details, change_buyer))
         .routes(routes!(refund))
         .routes(routes!(list_reviews))
         .routes(routes!(settle_payment))
@@ -35,12 +38,50 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct OrdersQuery {
-    /// Largest number of orders, the newest first; more than 1,000 count as 1,000.
+    /// Largest number of orders, 100 if absent; more than 1,000 count as 1,000.
     #[serde(default, deserialize_with = "saturating")]
-    #[param(minimum = 0)]
+    #[param(inline, minimum = 1)]
     limit: Option<u32>,
+    /// `next` of the answer before; absent for the newest.
+    #[param(inline, max_length = 100)]
+    after: Option<String>,
+    /// Only orders in this state.
+    #[param(inline, max_length = 20, example = "confirmed")]
+    state: Option<String>,
+    /// Part of an order's id, or of its buyer's name or address, or a seat. Viewers search by order
+    /// and seat alone.
+    #[param(inline, max_length = 200)]
+    q: Option<String>,
+}
+
+impl OrdersQuery {
+    /// Returns the reference to the next page, relative to this one.
+    fn link(&self, next: &str) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        if let Some(limit) = self.limit {
+            query.append_pair("limit", &limit.to_string());
+        }
+        for (name, value) in [("state", &self.state), ("q", &self.q)] {
+            if let Some(value) = value {
+                query.append_pair(name, value);
+            }
+        }
+        query.append_pair("after", next);
+        format!("<?{}>; rel=\"next\"", query.finish())
+    }
+}
+
+/// Some orders.
+#[derive(Serialize, utoipa::ToSchema)]
+struct OrganiserOrders {
+    /// The orders, the newest first.
+    orders: Vec<OrganiserOrder>,
+    /// `after` of the next request, also in the header `Link`; null at the end. A search looks at
+    /// some thousand orders at a time: there may be more even if it found none.
+    next: Option<String>,
 }
 
 /// An order as organisers see it: without what opens it (ticket codes, the signed link, the
@@ -101,24 +142,94 @@ impl OrganiserOrder {
     }
 }
 
-/// List the newest orders.
+/// List orders, the newest first, page by page: all, or those in a state, or those that a search
+/// finds.
 #[utoipa::path(get, path = "/api/v1/organiser/events/{event}/orders", tag = "organiser",
     params(("event" = String, Path), OrdersQuery), security(("organiser" = ["viewer"])),
-    responses((status = 200, description = "The newest orders, the newest first",
-        body = Vec<OrganiserOrder>), Refusals))]
+    responses((status = 200, description = "Some orders", body = OrganiserOrders), Refusals))]
 async fn list_orders(
     State(shop): State<Arc<Shop>>,
     organiser: Organiser,
     Path(event): Path<String>,
     Parameters(query): Parameters<OrdersQuery>,
-) -> Result<Json<Vec<OrganiserOrder>>, Problem> {
+) -> Result<Response, Problem> {
     let event = known(&shop, &event).await?;
-    let limit = query.limit.unwrap_or(100).min(ORDERS_MAX);
-    let orders = shop.inventory.orders(&event, limit).await?;
-    let shown = orders
-        .into_iter()
-        .map(|order| OrganiserOrder::of(order, &organiser));
-    Ok(Json(shown.collect()))
+    let page = OrderPage {
+        after: query.after.clone(),
+        state: query.state.clone(),
+        limit: query.limit.unwrap_or(100).clamp(1, ORDERS_MAX),
+    };
+    let text = query.q.as_deref().map(str::trim).unwrap_or_default();
+    let search = (!text.is_empty()).then(|| OrderSearch {
+        text: text.to_owned(),
+        has_buyers: organiser.role >= Role::Operator,
+    });
+    let list = shop
+        .inventory
+        .list_orders(&event, page, search.as_ref())
+        .await?;
+    let link = list.next.as_ref().map(|next| query.link(next));
+    let orders = list.orders.into_iter();
+    let shown = OrganiserOrders {
+        orders: orders
+            .map(|order| OrganiserOrder::of(order, &organiser))
+            .collect(),
+        next: list.next,
+    };
+    let mut response = Json(shown).into_response();
+    if let Some(link) = link.and_then(|link| HeaderValue::try_from(link).ok()) {
+        response.headers_mut().insert(header::LINK, link);
+    }
+    Ok(response)
+}
+
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct BuyerPatch {
+    /// Another name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 200)]
+    name: Option<String>,
+    /// Another e-mail address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = Email, max_length = 254)]
+    email: Option<String>,
+}
+
+/// Correct the name or the address of an order's buyer. The audit log says which of them, not what
+/// they were. 409 `buyer-erased` if nothing is kept of the buyer.
+#[utoipa::path(patch, path = "/api/v1/organiser/events/{event}/orders/{order}", tag = "organiser",
+    params(("event" = String, Path), ("order" = String, Path)), security(("organiser" = ["operator"])),
+    request_body = BuyerPatch,
+    responses((status = 200, description = "The order", body = OrganiserOrderDetails), Refusals))]
+async fn change_buyer(
+    State(shop): State<Arc<Shop>>,
+    organiser: Organiser,
+    Path((event, order)): Path<(String, String)>,
+    Input(patch, _): Input<BuyerPatch>,
+) -> Result<Json<OrganiserOrderDetails>, Problem> {
+    let event = event_id(&event)?;
+    check_buyer("", patch.name.as_deref(), patch.email.as_deref())?;
+    let change = |before: &Buyer| Buyer {
+        name: patch.name.clone().unwrap_or_else(|| before.name.clone()),
+        email: patch.email.clone().unwrap_or_else(|| before.email.clone()),
+    };
+    shop.inventory.change_buyer(&event, &order, change).await?;
+    let fields = [
+        ("name", patch.name.is_some()),
+        ("email", patch.email.is_some()),
+    ];
+    let changed = fields.iter().filter(|(_, is_changed)| *is_changed);
+    let changed: Vec<&str> = changed.map(|(name, _)| *name).collect();
+    let change = Change {
+        action: "order.buyer",
+        event: &event,
+        from: json!({"order": order}),
+        to: json!({"changed": changed}),
+    };
+    record(&shop, &organiser, change).await;
+    let details = shop.inventory.order_details(&event, &order).await?;
+    Ok(Json(OrganiserOrderDetails::of(details, &organiser)))
 }
 
 #[derive(Default, Serialize, Deserialize, utoipa::ToSchema)]

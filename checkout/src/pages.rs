@@ -4,13 +4,13 @@ use crate::app::{App, Shop};
 use crate::inventory::ProviderId;
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use shared::edge::Lifetime;
 use shared::http::path_prefix::PathPrefix;
 use shared::http::problem::Problem;
-use shared::http::static_files::page;
+use shared::http::static_files::{page, serve};
 use shared::ids::EventId;
 use std::sync::Arc;
 
@@ -21,11 +21,17 @@ const WITH_RAZORPAY: &str = "default-src 'self'; img-src 'self' data: https://cd
     script-src 'self' https://checkout.razorpay.com https://cdn.razorpay.com; frame-src https://api.razorpay.com; \
     connect-src 'self' https://lumberjack.razorpay.com https://lumberjack-metrics.razorpay.com";
 
+/// Features that the page of a door has no use for.
+const WITH_CAMERA: &str = "accelerometer=(), camera=(self), display-capture=(), geolocation=(), gyroscope=(), \
+    magnetometer=(), microphone=(), midi=(), serial=(), usb=()";
+
 pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/e/{event}/seats", get(show_shop))
         .route("/orders", get(show_orders))
         .route("/orders/{order}", get(show_order))
+        .route("/door/{event}", get(show_door))
+        .route("/door/worker.js", get(show_door_worker))
 }
 
 async fn show_shop(
@@ -75,4 +81,21 @@ async fn show_orders(prefix: PathPrefix) -> Response {
 /// in a header.
 async fn show_order(Path(order): Path<String>, prefix: PathPrefix) -> Response {
     page(&prefix, "order.html", &[("order", &order)])
+}
+
+/// Shows the page of a door, the only one with a use for the camera.
+async fn show_door(Path(event): Path<String>, prefix: PathPrefix) -> Response {
+    let Ok(event) = EventId::parse(&event) else {
+        return Problem::no_such_event().into_response();
+    };
+    let mut response = page(&prefix, "door.html", &[("event", event.as_str())]);
+    let features = HeaderValue::from_static(WITH_CAMERA);
+    let name = HeaderName::from_static("permissions-policy");
+    response.headers_mut().insert(name, features);
+    response
+}
+
+/// Serves the door's service worker, under the path of the pages that it works for.
+async fn show_door_worker(headers: HeaderMap) -> Result<Response, Problem> {
+    serve("door-worker.js", &headers).await
 }

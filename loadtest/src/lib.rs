@@ -1,5 +1,6 @@
 //! Load tests and their reports.
 
+pub mod door;
 pub mod fans;
 pub mod floods;
 pub mod gate;

@@ -1,5 +1,6 @@
 //! Secrets that cannot be printed, what is signed with them, and random bytes.
 
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use aws_lc_rs::{constant_time, digest, hmac, rand};
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use std::fmt;
@@ -50,6 +51,34 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
+    }
+}
+
+/// An Ed25519 key pair. Signatures of one message are the same each time.
+pub struct SignatureKey(Ed25519KeyPair);
+
+impl SignatureKey {
+    /// Derives the key pair of `purpose` from secret bytes.
+    pub fn derive(master: &[u8], purpose: &str) -> SignatureKey {
+        let seed = Secret::derive(master, purpose).sign(b"1");
+        let pair = Ed25519KeyPair::from_seed_unchecked(&seed);
+        SignatureKey(pair.expect("any 32 bytes are a seed"))
+    }
+
+    /// Returns the signature of `message`: 64 bytes.
+    pub fn sign(&self, message: &[u8]) -> Vec<u8> {
+        self.0.sign(message).as_ref().to_vec()
+    }
+
+    /// Returns whether `signature` is of `message`.
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        let public = UnparsedPublicKey::new(&ED25519, self.public_key());
+        public.verify(message, signature).is_ok()
+    }
+
+    /// Returns the public key: 32 bytes.
+    pub fn public_key(&self) -> &[u8] {
+        self.0.public_key().as_ref()
     }
 }
 

@@ -92,10 +92,11 @@ fn read_key(entry: &str) -> Result<Key, String> {
     let mut parts = entry.splitn(3, ':');
     let (name, role, key) = (parts.next(), parts.next(), parts.next());
     let role = match role {
+        Some("door") => Role::Door,
         Some("viewer") => Role::Viewer,
         Some("operator") => Role::Operator,
         Some("admin") => Role::Admin,
-        _ => return Err("is not name:viewer|operator|admin:key".to_owned()),
+        _ => return Err("is not name:door|viewer|operator|admin:key".to_owned()),
     };
     let name = name.filter(|name| !name.is_empty());
     let (Some(name), Some(key)) = (name, key) else {

@@ -2,10 +2,11 @@
 
 use super::command::{Command, Subject};
 use super::commands::UnitOfWork;
+use super::door_ticket::{CheckIn, DoorFigures, DoorTicket};
 use super::model::*;
-use super::outbox::Outbox;
+use super::order_page::OrderPage;
+use super::outbox::{Outbox, OutboxEntry};
 use super::personal::{BuyerChange, OrderKey, StoredBuyer};
-use super::records::DoorTicket;
 use super::rules::{Rules, RulesPatch};
 use super::sales::Sales;
 use super::{Invoice, Layout, SeatMap};
@@ -26,8 +27,6 @@ pub(super) const DUE_MAX: i64 = 200;
 /// Largest number of payments in a list of those that need a look, of each database.
 pub(super) const REVIEWS_MAX: i64 = 200;
 
-/// Largest number of tickets listed at one time.
-pub(super) const TICKETS_MAX: usize = 5_000;
 /// Largest number of buyers in one step.
 pub(super) const BUYERS_MAX: usize = 500;
 /// Largest number of sessions, and of holds, deleted by one step.
@@ -101,8 +100,8 @@ pub trait Engine: Send + Sync {
         patch: RulesPatch,
     ) -> Result<(Rules, Rules), Refused>;
 
-    /// Returns the newest orders, at most `limit`.
-    async fn orders(&self, event: &EventId, limit: u32) -> Result<Vec<Order>, Refused>;
+    /// Returns a page of an event's orders, the newest first. No sale waits for it.
+    async fn orders(&self, event: &EventId, page: &OrderPage) -> Result<Vec<Order>, Refused>;
 
     /// Returns the sales figures.
     async fn sales(&self, event: &EventId) -> Result<Sales, Refused>;
@@ -151,14 +150,30 @@ pub trait Engine: Send + Sync {
     /// Marks reports as received by the waiting room.
     async fn reported(&self, reports: Vec<Report>) -> Result<(), Refused>;
 
-    /// Returns a ticket by its id.
+    /// Returns a ticket by its id, also one that was given back.
     async fn ticket(&self, event: &EventId, id: &str) -> Result<Option<DoorTicket>, Refused>;
 
-    /// Marks a ticket as let in, if it was not. Returns it as it was before.
-    async fn admit_ticket(&self, event: &EventId, id: &str) -> Result<Option<DoorTicket>, Refused>;
+    /// Checks a valid ticket in, if it is not, or takes that back, if it is; `told` is written if
+    /// that changes something. Returns the ticket as it was before.
+    async fn set_check_in(
+        &self,
+        event: &EventId,
+        id: &str,
+        check_in: Option<CheckIn>,
+        told: OutboxEntry,
+    ) -> Result<Option<DoorTicket>, Refused>;
 
-    /// Returns the tickets of seats from this one on, in order of seats, at most `TICKETS_MAX`.
-    async fn tickets(&self, event: &EventId, from: u32) -> Result<Vec<DoorTicket>, Refused>;
+    /// Returns the tickets after an id, in order of ids, also those that were given back, at most
+    /// `limit`.
+    async fn tickets(
+        &self,
+        event: &EventId,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<DoorTicket>, Refused>;
+
+    /// Counts the check-ins.
+    async fn door_figures(&self, event: &EventId) -> Result<DoorFigures, Refused>;
 
     /// Returns the invoice of an order, if it has one, and its credit notes.
     async fn invoices(&self, event: &EventId, order: &str) -> Result<Vec<Invoice>, Refused>;
@@ -166,6 +181,9 @@ pub trait Engine: Send + Sync {
     /// Returns orders with a buyer, in order of event and id, after this one, at most `BUYERS_MAX`.
     /// No sale waits for it.
     async fn buyers(&self, after: Option<&OrderKey>) -> Result<Vec<StoredBuyer>, Refused>;
+
+    /// Returns the buyer of an order as stored, unless there is no such order.
+    async fn buyer(&self, order: &OrderKey) -> Result<Option<StoredBuyer>, Refused>;
 
     /// Stores buyers anew, sealed with the current key, or erases them. One that was changed
     /// meanwhile stays as it is.

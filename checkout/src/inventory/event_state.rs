@@ -10,6 +10,7 @@ use super::records::{
 };
 use super::rules::Rules;
 use super::seat_map::SeatMap;
+use super::ticket_codes::TicketCodes;
 use foldhash::fast::RandomState;
 use shared::crypto::{RandomPool, Secret, encode};
 use shared::http::problem::Problem;
@@ -25,7 +26,9 @@ pub(super) const VISITORS_MAX: usize = 20_000;
 pub(super) struct EventState {
     pub(super) event: EventId,
     pub(super) rules: Rules,
+    /// Signs links to orders.
     pub(super) secret: Secret,
+    pub(super) codes: TicketCodes,
     pub(super) plan: Option<Plan>,
     pub(super) visitors: VisitorCache,
     /// Nodes search disjoint rows first to avoid conflicts.
@@ -44,6 +47,7 @@ pub(super) struct Plan {
 impl EventState {
     pub(super) fn new(event: EventId, rules: Rules, secret: &[u8]) -> EventState {
         EventState {
+            codes: TicketCodes::new(event.clone(), secret),
             event,
             rules,
             secret: Secret::derive(secret, "tickets"),
@@ -187,13 +191,12 @@ impl EventState {
         let show = |ticket: &super::records::TicketRow| {
             let id = ticket.id.clone();
             let seat = plan.layout.seats.get(ticket.seat as usize)?.id.to_string();
-            let code = self.ticket_code(&id, &seat);
-            let place = plan.layout.place(ticket.seat);
             Some(Ticket {
+                place: plan.layout.place(ticket.seat),
+                code: self.codes.code(&id),
+                short_code: self.codes.short_code(&id),
                 id,
                 seat,
-                place,
-                code,
             })
         };
         let valid = row.tickets.iter();
@@ -201,14 +204,6 @@ impl EventState {
             .filter(|ticket| !given_back.contains(&ticket.seat))
             .filter_map(show)
             .collect()
-    }
-
-    /// Returns what the QR code of a ticket says.
-    pub(super) fn ticket_code(&self, id: &str, seat: &str) -> String {
-        let event = &self.event;
-        let text = format!("ticket\n{event}\n{id}\n{seat}");
-        let mac = self.secret.sign(text.as_bytes());
-        format!("{}{}", ticket_prefix(event, id), encode(&mac[..16]))
     }
 
     /// Returns the signed link to an order's page.
@@ -222,11 +217,6 @@ impl EventState {
         self.secret
             .verify(format!("order\n{order}").as_bytes(), &key.mac)
     }
-}
-
-/// Returns the beginning of a ticket's code, which is not secret.
-pub(super) fn ticket_prefix(event: &EventId, id: &str) -> String {
-    format!("FL1.{event}.{id}.")
 }
 
 /// Key of a signed link, as it stands in an address.

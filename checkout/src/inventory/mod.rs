@@ -5,6 +5,8 @@ mod best_available;
 mod charges;
 mod command;
 mod commands;
+mod door;
+mod door_ticket;
 mod engine;
 mod event_state;
 mod invoices;
@@ -12,6 +14,8 @@ pub mod layout;
 mod model;
 mod money;
 mod order_details;
+mod order_list;
+mod order_page;
 pub mod outbox;
 mod paying;
 mod payment;
@@ -30,10 +34,12 @@ pub mod seat_map;
 mod service;
 mod session_keys;
 mod sqlite;
-mod tickets;
+mod ticket_codes;
 
 pub use charges::{Charges, Fee, FeePer, OrderFeeRefund, Percent, Tax, Taxed};
 pub use commands::ATTEMPTS_PER_VISITOR_MAX;
+pub use door::{CheckIns, CheckedIn, DoorBundle, ListedTicket, Scan, TicketCodeKey};
+pub use door_ticket::{DoorCount, IssuedTicket};
 pub use engine::Engine;
 pub use invoices::{Invoice, InvoiceKind, Invoicing};
 pub use layout::Layout;
@@ -41,6 +47,8 @@ pub use model::*;
 pub use order_details::{
     OrderDetails, OrderSeat, OrderSeatState, PartRefund, PaymentDetails, PaymentStep,
 };
+pub use order_list::{OrderList, OrderSearch};
+pub use order_page::OrderPage;
 pub use payment_state::PaymentEvent;
 pub use people::{Person, Visit};
 pub use personal::{BuyerChange, OrderKey, StoredBuyer};
@@ -51,7 +59,6 @@ pub use sales::Sales;
 pub use seat_map::SeatMap;
 pub use service::Inventory;
 pub use sqlite::Sqlite;
-pub use tickets::{ListedTicket, TicketList};
 
 use shared::data_dir::DataFolder;
 use shared::sealing::SealingKeys;

@@ -267,22 +267,9 @@ pub struct Ticket {
     pub place: Place,
     /// Content of the QR code, signed so that a forged ticket is recognised at the door.
     pub code: String,
-}
-
-/// A valid ticket, as a door sees it: those of refunded orders are none.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct IssuedTicket {
-    /// `tix_…`
-    pub id: String,
-    /// The seat.
-    pub seat: String,
-    /// Place of the seat.
-    #[serde(flatten)]
-    pub place: Place,
-    /// The order.
-    pub order: String,
-    /// When its bearer was first let in; null if not yet.
-    pub admitted_at: Option<Time>,
+    /// Code that people can type at the door, such as `5E88-40F3-9C1D`.
+    #[serde(default)]
+    pub short_code: String,
 }
 
 /// An order.
@@ -445,10 +432,18 @@ pub enum Refused {
     HoldConverted(String),
     #[error("no such order")]
     NoSuchOrder,
+    #[error("the buyer was erased")]
+    BuyerGone,
     #[error("no such payment")]
     NoSuchPayment,
     #[error("no such ticket")]
     NoSuchTicket,
+    #[error("the ticket is of the event {0}")]
+    TicketOfOtherEvent(EventId),
+    #[error("the ticket was given back")]
+    TicketVoid,
+    #[error("the ticket was checked in at {at} at the door {door}")]
+    TicketUsed { at: Time, door: String },
     #[error("the order is {0}")]
     OrderState(String),
     #[error("a payment is under way")]

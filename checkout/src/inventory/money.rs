@@ -84,3 +84,17 @@ pub struct Money {
     #[schema(value_type = String, pattern = "^[A-Z]{3}$")]
     pub currency: Currency,
 }
+
+impl Money {
+    /// Returns the amount with the decimals of its currency, after a point.
+    pub fn decimal(&self) -> String {
+        let decimals = shared::currencies::exponent(self.currency.as_str()).unwrap_or(0);
+        let decimals = usize::from(decimals);
+        let digits = format!("{:0width$}", self.amount, width = decimals + 1);
+        let (whole, part) = digits.split_at(digits.len() - decimals);
+        match part {
+            "" => whole.to_owned(),
+            part => format!("{whole}.{part}"),
+        }
+    }
+}

@@ -114,16 +114,6 @@ pub(super) struct TicketRow {
     pub(super) id: String,
 }
 
-/// A ticket as a door looks for it.
-#[derive(Clone, Debug)]
-pub struct DoorTicket {
-    pub(super) id: String,
-    /// Index of the seat in the layout.
-    pub(super) seat: u32,
-    pub(super) order: String,
-    pub(super) admitted_at: Option<Time>,
-}
-
 #[derive(Clone, Debug)]
 pub(super) struct OrderRow {
     pub(super) id: String,

@@ -77,7 +77,11 @@ async fn a_hold_and_its_order_have_lines_that_add_up_to_what_is_paid() {
         bench.reopen().await;
         assert_eq!(bench.see(&ada, &paid).await, paid);
         assert_eq!(paid.lines, hold.lines);
-        let listed = bench.seats.orders(&bench.event, 10).await.unwrap();
+        let listed = bench
+            .seats
+            .orders(&bench.event, &OrderPage::newest(10))
+            .await
+            .unwrap();
         assert_eq!(listed[0].lines, hold.lines);
         let sales = bench.seats.sales(&bench.event).await.unwrap();
         assert_eq!(sales.revenue, hold.total);

@@ -13,6 +13,7 @@ mod holds;
 mod invoices;
 mod late;
 mod nodes;
+mod order_list;
 mod orders;
 mod outbox;
 mod outbox_reading;

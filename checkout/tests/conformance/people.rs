@@ -1,7 +1,7 @@
 //! Personal data: sealed where it is stored, exported, erased, and deleted when it is old.
 
 use crate::bench::*;
-use checkout::inventory::{Buyer, OrderKey, SessionKeys, Verdict};
+use checkout::inventory::{Buyer, OrderKey, OrderPage, SessionKeys, Verdict};
 
 const DAY_SECONDS: i64 = 24 * 3600;
 const NAME: &str = "Ada Lovelace";
@@ -57,7 +57,11 @@ async fn no_buyer_and_no_token_stands_in_clear_in_a_file_or_a_table() {
         bench.reopen_with(&key("0a")).await.unwrap();
         let seen = bench.see(&ada, &order).await;
         assert_eq!(seen.buyer.unwrap().email, EMAIL);
-        let listed = bench.seats.orders(&bench.event, 10).await.unwrap();
+        let listed = bench
+            .seats
+            .orders(&bench.event, &OrderPage::newest(10))
+            .await
+            .unwrap();
         assert_eq!(listed[0].buyer.as_ref().unwrap().name, NAME);
     }
 }
@@ -108,7 +112,11 @@ async fn a_person_is_exported_and_erased_by_address_and_the_orders_stay_as_figur
         assert!(export(EMAIL).await.is_empty());
         let seen = bench.see(&ada, &order).await;
         assert_eq!((seen.buyer, &seen.tickets), (None, &order.tickets));
-        let listed = bench.seats.orders(&bench.event, 10).await.unwrap();
+        let listed = bench
+            .seats
+            .orders(&bench.event, &OrderPage::newest(10))
+            .await
+            .unwrap();
         assert!(listed.iter().all(|order| order.buyer.is_none()));
         let sales = bench.seats.sales(&bench.event).await.unwrap();
         assert_eq!((sales.revenue.amount, sales.orders["confirmed"]), (9000, 2));
@@ -163,7 +171,11 @@ async fn what_is_older_than_it_is_kept_goes_and_nothing_else_does() {
         bench.reopen().await;
         let session = bench.seats.session(ada.clone(), None).await;
         assert!(session.is_err(), "{session:?}");
-        let orders = bench.seats.orders(&bench.event, 10).await.unwrap();
+        let orders = bench
+            .seats
+            .orders(&bench.event, &OrderPage::newest(10))
+            .await
+            .unwrap();
         let buyer_of = |id: &str| {
             let order = orders.iter().find(|order| order.id == id).unwrap();
             order.buyer.is_some()

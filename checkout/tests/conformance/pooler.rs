@@ -1,7 +1,7 @@
 //! PgBouncer in transaction mode. Behind one in session mode runs every test of this suite.
 
 use crate::bench::{Client, START, hall};
-use checkout::inventory::{Block, Inventory, Postgres, RulesPatch, layout};
+use checkout::inventory::{Block, Inventory, OrderPage, Postgres, RulesPatch, layout};
 use shared::ids::EventId;
 use shared::time::Clock;
 use std::sync::Arc;
@@ -69,7 +69,11 @@ async fn sixteen_clients_behind_a_pooler_never_get_the_answer_to_another_stateme
                 let is_right = match (client + number) % 3 {
                     0 => seats.rules(event).await.unwrap().hold_seconds == 100 + count,
                     1 => seats.sales(event).await.unwrap().capacity == count,
-                    _ => seats.orders(event, 1).await.unwrap().is_empty(),
+                    _ => seats
+                        .orders(event, &OrderPage::newest(1))
+                        .await
+                        .unwrap()
+                        .is_empty(),
                 };
                 wrong += u32::from(!is_right);
             }

@@ -329,7 +329,7 @@ async fn an_order_is_shown_with_what_became_of_its_seats_and_every_attempt_to_pa
         } else {
             "lnk_"
         };
-        let secrets = ["client_secret", "FL1.", "lnk_", of_stripe];
+        let secrets = ["client_secret", "FL2.", "lnk_", of_stripe];
         let text = details.to_string();
         assert!(
             secrets.iter().all(|secret| !text.contains(secret)),

@@ -6,7 +6,8 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use checkout::inventory::{
-    LatePayment, NewSession, Order, Reader, RulesPatch, SessionKey, SessionKeys, Wish, layout,
+    LatePayment, NewSession, Order, OrderPage, Reader, RulesPatch, SessionKey, SessionKeys, Wish,
+    layout,
 };
 use checkout::payment::{ReconcileArgs, reconcile};
 use parking_lot::Mutex;
@@ -321,8 +322,10 @@ impl ProviderStage {
 
     /// Returns the number of tickets that a door without a connection takes for valid.
     pub(crate) async fn listed_tickets(&self) -> usize {
-        let list = self.get("/api/v1/organiser/events/arena/tickets").await;
-        list["tickets"].as_array().unwrap().len()
+        let path = "/api/v1/organiser/events/arena/door-bundle";
+        let bundle = self.get(path).await;
+        let tickets = bundle["tickets"].as_array().unwrap().iter();
+        tickets.filter(|ticket| ticket["void"] == false).count()
     }
 
     /// Asks for a document as the fan of an order.
@@ -395,7 +398,11 @@ impl ProviderStage {
     pub(crate) async fn check_books(&self) {
         let inventory = &self.node.shop.inventory;
         let (mut booked, mut worth) = (0, 0);
-        for order in inventory.orders(&self.event, 100).await.unwrap() {
+        for order in inventory
+            .orders(&self.event, &OrderPage::newest(100))
+            .await
+            .unwrap()
+        {
             booked += order.tickets.as_ref().map_or(0, Vec::len) as i64;
             let refunded = order.refunded.map_or(0, |refunded| refunded.amount);
             if order.state == "confirmed" {

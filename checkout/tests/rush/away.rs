@@ -2,8 +2,8 @@
 
 use crate::crowd::{admit, buy, event, hall, keys};
 use checkout::inventory::{
-    Best, HoldState, Inventory, Invoicing, NewSession, Order, Postgres, Refused, RulesPatch,
-    SessionKey, Wish,
+    Best, HoldState, Inventory, Invoicing, NewSession, Order, OrderPage, Postgres, Refused,
+    RulesPatch, SessionKey, Wish,
 };
 
 use shared::group_commit::Unavailable;
@@ -283,7 +283,7 @@ async fn lists_come_from_a_replica_unless_it_lags() {
     buy(&node, 1).await.unwrap();
     let asked = "select count(*) from pg_stat_activity where query like '%fairline.orders%' and pid <> pg_backend_pid()";
     until("a list from the replica", &[&node], async || {
-        let orders = node.orders(&event(), 10).await.unwrap();
+        let orders = node.orders(&event(), &OrderPage::newest(10)).await.unwrap();
         orders.len() == 1 && replica.run(&database, asked).unwrap() != "0"
     })
     .await;
@@ -292,7 +292,11 @@ async fn lists_come_from_a_replica_unless_it_lags() {
         .unwrap();
     buy(&node, 2).await.unwrap();
     until("the lag", &[&node], async || {
-        node.orders(&event(), 10).await.unwrap().len() == 2
+        node.orders(&event(), &OrderPage::newest(10))
+            .await
+            .unwrap()
+            .len()
+            == 2
     })
     .await;
     assert_eq!(

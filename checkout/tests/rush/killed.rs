@@ -1,7 +1,7 @@
 //! Postgres is killed repeatedly during a rush on two nodes.
 
 use crate::crowd::{buy, event, hall, keys};
-use checkout::inventory::{Inventory, Order, Postgres, Reader};
+use checkout::inventory::{Inventory, Order, OrderPage, Postgres, Reader};
 
 use shared::time::Clock;
 use std::collections::HashSet;
@@ -79,7 +79,11 @@ async fn every_order_that_was_acknowledged_is_there_however_often_postgres_is_ki
 /// Checks that each of so many orders has an invoice, and that the numbers have no gap.
 async fn every_order_has_an_invoice(node: &Inventory, orders: u32) {
     let mut numbers = Vec::new();
-    for order in node.orders(&event(), 1000).await.unwrap() {
+    for order in node
+        .orders(&event(), &OrderPage::newest(1000))
+        .await
+        .unwrap()
+    {
         for invoice in node.invoices(&event(), &order.id).await.unwrap() {
             assert_eq!(order.state, "confirmed");
             numbers.push(invoice.number);

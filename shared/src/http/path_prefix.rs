@@ -13,9 +13,10 @@ use tower::util::MapRequest;
 /// Longest prefix in bytes.
 const PREFIX_BYTES_MAX: usize = 100;
 /// First segments of our own paths: a prefix that begins with one would hide them.
-const OWN_SEGMENTS: [&str; 9] = [
+const OWN_SEGMENTS: [&str; 10] = [
     "api",
     "auth-request",
+    "door",
     "e",
     "gate",
     "orders",

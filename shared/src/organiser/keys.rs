@@ -23,18 +23,31 @@ const USE_SECONDS: u32 = 24 * 3600;
 /// Largest number of addresses that are remembered for that.
 const USES_MAX: usize = 1000;
 
-/// Rights of an organiser. Each role has those of the roles before it.
+/// Rights of an organiser. Each role has those of the roles before it, but viewers check no tickets
+/// in.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
+    /// Tickets at the door: check them in, count them.
+    Door,
     /// Figures.
     Viewer,
     /// Buyers and visitors; pause, rate, message, eject, block, refund.
     Operator,
     /// Create, plan, move, delete.
     Admin,
+}
+
+impl Role {
+    /// Returns whether this role may do what needs another.
+    pub fn may(self, needed: Role) -> bool {
+        match needed {
+            Role::Door => self != Role::Viewer,
+            needed => self >= needed,
+        }
+    }
 }
 
 /// A key that an operator handed out.

@@ -76,7 +76,7 @@ fn identify(
 /// # Errors
 /// 403.
 pub fn require(site: &AppContext, organiser: &Organiser, role: Role) -> Result<(), Problem> {
-    if organiser.role >= role {
+    if organiser.role.may(role) {
         return Ok(());
     }
     let incident = Incident {

@@ -206,7 +206,7 @@ pub(crate) async fn check(client: &Client, promises: &Promises) {
         .ok()
         .unwrap();
     let mut revenue = 0;
-    for order in all
+    for order in all["orders"]
         .as_array()
         .unwrap()
         .iter()

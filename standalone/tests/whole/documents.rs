@@ -154,6 +154,7 @@ async fn operations_say_where_they_heed_an_idempotency_key_and_need_no_body() {
         "post /api/v1/events/{event}/sessions",
         "patch /api/v1/organiser/events/{event}",
         "patch /api/v1/organiser/events/{event}/checkout",
+        "patch /api/v1/organiser/events/{event}/orders/{order}",
         "post /api/v1/organiser/events/{event}/orders/{order}/refund",
     ];
     assert_eq!(optional, wanted);

@@ -3,57 +3,180 @@
 use crate::stage::{CARD, KEY, Stage, assert_problem, word};
 use hyper::Method;
 use serde_json::{Value, json};
-use shared::crypto::{hex, sha256};
 
 const OPERATOR: &str = "operator-key-01234";
+const DOOR: &str = "door-key-012345678";
+const EVENT: &str = "/api/v1/organiser/events/night";
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_door_lets_a_ticket_in_once_and_learns_of_a_refund() {
-    let stage = Stage::open().await;
+/// Buys seats, and returns the order.
+async fn buy(stage: &Stage, seats: &[&str]) -> Value {
     stage.event("night", json!({})).await;
     let session = stage.session("night").await;
-    let wish = json!({"seats": ["st-A-1", "st-A-2"]});
+    let wish = json!({"seats": seats});
     let hold = stage.hold("night", &session, wish).await.body;
     let order = stage.order(&session, &hold).await;
-    let paid = stage.pay(&session, &order, CARD).await.body;
-    let code = word(&paid["tickets"][1]["code"]);
-    let door = async |what: &str, code: &str| {
-        let path = format!("/api/v1/organiser/events/night/tickets/{what}");
-        let body = json!({"code": code});
-        stage.client.post(&path, OPERATOR, body).await.unwrap()
+    stage.pay(&session, &order, CARD).await.body
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_door_checks_a_ticket_in_once_and_learns_of_a_refund() {
+    let stage = Stage::open().await;
+    let paid = buy(&stage, &["st-A-1", "st-A-2"]).await;
+    let (id, code) = (&paid["tickets"][1]["id"], word(&paid["tickets"][1]["code"]));
+    let post = async |path: &str, body: Value| {
+        let path = format!("{EVENT}/{path}");
+        stage.client.post(&path, DOOR, body).await.unwrap()
     };
-    let good = door("check", &code).await.ok().unwrap();
-    let wanted = json!({"id": paid["tickets"][1]["id"], "seat": "st-A-2", "order": order["id"],
-        "admitted_at": null});
+    let scan = async |code: &str, door: &str| {
+        post("checkins", json!({"code": code, "door": door, "scan": "1"})).await
+    };
+    let good = post("tickets/check", json!({"code": code}))
+        .await
+        .ok()
+        .unwrap();
+    let wanted =
+        json!({"id": id, "seat": "st-A-2", "order": paid["id"], "used_at": null, "door": null});
     assert_eq!(good, wanted);
-    let first = door("admit", &code).await.ok().unwrap();
-    assert_eq!((&first["first"], &first["ticket"]), (&json!(true), &wanted));
-    let again = door("admit", &code).await.ok().unwrap();
-    assert_eq!(again["first"], false);
-    let at = &again["ticket"]["admitted_at"];
-    assert!(at.is_string());
+    let first = scan(&code, "North").await.ok().unwrap();
+    let at = &first["ticket"]["used_at"];
+    assert_eq!((at.is_string(), &first["repeated"]), (true, &json!(false)));
+    let again = scan(&code, "North").await.ok().unwrap();
+    assert_eq!(
+        (&again["ticket"], &again["repeated"]),
+        (&first["ticket"], &json!(true))
+    );
+    let second = scan(&code, "South").await;
+    assert_problem(&second, 409, "ticket-used");
+    assert_eq!(
+        (&second.body["used_at"], &second.body["door"]),
+        (at, &json!("North"))
+    );
     assert_problem(
-        &door("check", &format!("{code}x")).await,
+        &scan(&format!("{code}x"), "North").await,
         404,
         "no-such-ticket",
     );
-    assert_problem(&door("admit", &"x".repeat(301)).await, 422, "invalid");
+    let elsewhere = code.replace(".night.", ".day.");
+    let elsewhere = scan(&elsewhere, "North").await;
+    assert_problem(&elsewhere, 409, "ticket-of-another-event");
+    assert_eq!(elsewhere.body["event"], "day");
+    assert_problem(&scan(&"x".repeat(301), "North").await, 422, "invalid");
+    assert_problem(&scan(&code, "").await, 422, "invalid");
 
-    let list = "/api/v1/organiser/events/night/tickets";
-    let listed = stage.get(list, OPERATOR).await.ok().unwrap();
-    let last = &listed["tickets"][1];
-    let wanted =
-        json!({"code_sha256": hex(&sha256(code.as_bytes())), "seat": "st-A-2", "admitted_at": at});
-    assert_eq!((last, &listed["next"]), (&wanted, &Value::Null));
-    assert!(!listed.to_string().contains("FL1."), "a list opens no door");
+    let figures = stage
+        .get(&format!("{EVENT}/checkins"), DOOR)
+        .await
+        .ok()
+        .unwrap();
+    assert_eq!(
+        (&figures["tickets"], &figures["checked_in"]),
+        (&json!(2), &json!(1))
+    );
+    assert_eq!(
+        figures["doors"],
+        json!([{"door": "North", "checked_in": 1}])
+    );
+    assert_eq!(figures["latest"], json!([first["ticket"]]));
+    let bundle = stage
+        .get(&format!("{EVENT}/door-bundle"), DOOR)
+        .await
+        .ok()
+        .unwrap();
+    assert_eq!(
+        (bundle["tickets"].as_array().unwrap().len(), &bundle["next"]),
+        (2, &Value::Null)
+    );
+    assert!(!bundle.to_string().contains("FL2."), "a list opens no door");
 
-    let refund = format!("/events/night/orders/{}/refund", word(&order["id"]));
+    let undo = format!("{EVENT}/checkins/{}", word(id));
+    let undo = async |key: &str| {
+        stage
+            .client
+            .call(Method::DELETE, &undo, key, None)
+            .await
+            .unwrap()
+    };
+    assert_problem(&undo(DOOR).await, 403, "role-too-low");
+    assert_eq!(undo(OPERATOR).await.ok().unwrap(), first["ticket"]);
+    scan(&code, "South").await.ok().unwrap();
+    let audit = stage
+        .get("/api/v1/organiser/audit", KEY)
+        .await
+        .ok()
+        .unwrap();
+    let mut entries = audit.as_array().unwrap().iter();
+    let undone = entries
+        .find(|entry| entry["action"] == "checkin.undo")
+        .unwrap();
+    assert_eq!(
+        (&undone["by"], &undone["from"]["door"]),
+        (&json!("op"), &json!("North"))
+    );
+
+    let refund = format!("/events/night/orders/{}/refund", word(&paid["id"]));
     stage
         .organise(Method::POST, &refund, None)
         .await
         .ok()
         .unwrap();
-    assert_problem(&door("admit", &code).await, 404, "no-such-ticket");
-    let listed = stage.get(list, KEY).await.ok().unwrap();
-    assert_eq!(listed["tickets"], json!([]));
+    assert_problem(&scan(&code, "South").await, 409, "ticket-void");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scans_made_without_a_connection_are_merged_and_conflicts_are_told() {
+    let stage = Stage::open().await;
+    let paid = buy(&stage, &["st-A-1", "st-A-2"]).await;
+    let code = |at: usize| word(&paid["tickets"][at]["code"]);
+    let merge = async |body: Value| {
+        let path = format!("{EVENT}/checkins/merge");
+        stage.client.post(&path, DOOR, body).await.unwrap()
+    };
+    let online = json!({"code": code(0), "door": "North"});
+    let path = format!("{EVENT}/checkins");
+    stage
+        .client
+        .post(&path, DOOR, online)
+        .await
+        .unwrap()
+        .ok()
+        .unwrap();
+    let at = "2026-01-01T00:00:00Z";
+    let late = json!({"door": "South", "scans": [
+        {"code": code(0), "scan": "a", "at": at},
+        {"code": code(1), "scan": "b", "at": at},
+        {"code": "FL2.night.tix_0.x", "scan": "c", "at": at},
+    ]});
+    for _ in 0..2 {
+        let merged = merge(late.clone()).await.ok().unwrap();
+        let scans = merged["scans"].as_array().unwrap();
+        let outcomes: Vec<&Value> = scans.iter().map(|scan| &scan["outcome"]).collect();
+        assert_eq!(outcomes, ["ticket-used", "checked_in", "no-such-ticket"]);
+        assert_eq!(
+            (&scans[0]["scan"], &scans[0]["door"]),
+            (&json!("a"), &json!("North"))
+        );
+        assert_eq!(scans[1]["ticket"]["used_at"], at);
+    }
+    let audit = stage
+        .get("/api/v1/organiser/audit", KEY)
+        .await
+        .ok()
+        .unwrap();
+    let mut entries = audit.as_array().unwrap().iter();
+    let conflict = entries
+        .find(|entry| entry["action"] == "checkins.conflict")
+        .unwrap();
+    assert_eq!(
+        (&conflict["by"], &conflict["from"]["door"]),
+        (&json!("north"), &json!("South"))
+    );
+    assert_eq!(conflict["to"][0]["door"], "North");
+    let scan =
+        |at: usize| json!({"code": code(0), "scan": format!("{at}"), "at": "2026-01-01T00:00:00Z"});
+    let many: Vec<Value> = (0..201).map(scan).collect();
+    assert_problem(
+        &merge(json!({"door": "South", "scans": many})).await,
+        422,
+        "invalid",
+    );
 }

@@ -30,6 +30,7 @@ mod lost_answers;
 mod matrix;
 mod metrics;
 mod newer;
+mod order_lists;
 mod organising;
 mod overload;
 mod people;

@@ -26,8 +26,8 @@ const PUBLIC: [&str; 16] = [
     "GET /api/openapi.json",
     "GET /api/asyncapi.json",
 ];
-/// Roles from the lowest.
-const ROLES: [&str; 3] = ["viewer", "operator", "admin"];
+/// Roles from the lowest. Viewers may not do what doors may.
+const ROLES: [&str; 4] = ["door", "viewer", "operator", "admin"];
 
 /// A credential, by the name of what it is.
 pub(crate) struct Credential {
@@ -81,6 +81,7 @@ impl Allowed {
     fn decide(&self, kind: &str) -> Result<(), u16> {
         let role = ROLES.iter().position(|role| *role == kind);
         match (self.role, role) {
+            (Some(0), Some(1)) => Err(403),
             (Some(needed), Some(role)) if role >= needed => Ok(()),
             (Some(_), Some(_)) => Err(403),
             _ if self.kinds.iter().any(|known| known == kind) => Ok(()),

@@ -62,7 +62,7 @@ async fn roles_allow_what_they_say_and_the_audit_log_says_who() {
         "{}",
         unknown.body
     );
-    let seats = json!({"seats": ["st-A-1"]});
+    let seats = json!({"seats": ["st-A-1"], "reason": "promoter"});
     let block = "/api/v1/organiser/events/roles/seats/block";
     assert_problem(
         &stage
@@ -86,8 +86,8 @@ async fn roles_allow_what_they_say_and_the_audit_log_says_who() {
     let mut log = log.as_array().unwrap().clone();
     log.retain(|entry| entry["event"] == "roles");
     assert_eq!(
-        (&log[0]["action"], &log[0]["by"]),
-        (&json!("seats.block"), &json!("op"))
+        (&log[0]["action"], &log[0]["by"], &log[0]["to"]["reason"]),
+        (&json!("seats.block"), &json!("op"), &json!("promoter"))
     );
     assert_eq!(
         (&log[1]["from"]["paused"], &log[1]["to"]["paused"]),
@@ -282,7 +282,7 @@ async fn organisers_read_nothing_that_opens_an_order_and_viewers_nothing_about_b
     let paid = stage.pay(&session, &order, CARD).await.body;
     let secrets = [
         word(&paid["tickets"][0]["code"]),
-        word(&paid["tickets"][0]["id"]),
+        word(&paid["tickets"][0]["short_code"]),
         word(&paid["link"]),
         "lnk_".to_owned(),
         word(&order["payment"]["client_secret"]),

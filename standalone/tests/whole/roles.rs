@@ -24,6 +24,7 @@ async fn every_operation_is_for_those_whom_its_description_names_and_for_no_one_
         ("session", &session),
         ("link", link),
         ("service", SERVICE_KEY),
+        ("door", "door-key-012345678"),
         ("viewer", "viewer-key-0123456"),
         ("operator", "operator-key-01234"),
         ("admin", KEY),
@@ -38,6 +39,8 @@ async fn every_operation_is_for_those_whom_its_description_names_and_for_no_one_
             .replace("{hold}", &word(&hold["id"]))
             .replace("{payment}", &word(&order["payment"]["id"]))
             .replace("{visitor}", "1")
+            .replace("{ticket}", "tix_x")
+            .replace("{table}", "orders.csv")
             .replace("{*rest}", "x")
     };
     let count = check(&stage.client, &credentials, fill).await;

@@ -80,7 +80,8 @@ impl Stage {
             data: Some(folder.path().join("data")),
             organiser_key: Some(KEY.into()),
             organiser_keys: Some(
-                "vi:viewer:viewer-key-0123456,op:operator:operator-key-01234".into(),
+                "vi:viewer:viewer-key-0123456,op:operator:operator-key-01234,north:door:door-key-012345678"
+                    .into(),
             ),
             requests_per_second: Some("0".into()),
             joins_per_minute: Some("0".into()),

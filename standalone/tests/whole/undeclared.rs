@@ -19,6 +19,8 @@ pub(crate) async fn operations(stage: &Stage) -> Vec<(Method, String, Value)> {
             .replace("{event}", "strict")
             .replace("{visitor}", "1")
             .replace("{order}", "ord_strict_x")
+            .replace("{ticket}", "tix_x")
+            .replace("{table}", "orders.csv")
             .replace("{hold}", "hold_strict_x")
             .replace("{payment}", "pay_strict_x")
             .replace("{number}", "X-1");
@@ -53,11 +55,11 @@ async fn every_operation_refuses_a_query_parameter_that_it_does_not_take() {
     }
     let orders = "/api/v1/organiser/events/strict/orders";
     for (query, field) in [
-        ("q=ada", "q"),
+        ("name=ada", "name"),
         ("limit=many", "limit"),
         ("limit=1&limit=2", "limit"),
         ("limit=-1", "limit"),
-        ("limit=1&state=paid", "state"),
+        ("limit=1&state=paid", "state: one of paying"),
     ] {
         let answer = stage.get(&format!("{orders}?{query}"), KEY).await;
         assert_problem(&answer, 422, "invalid");
@@ -213,7 +215,7 @@ async fn a_number_in_a_query_may_be_too_large_but_no_other_word() {
             asked += 1;
         }
     }
-    assert!(asked >= 4, "{asked}");
+    assert!(asked >= 3, "{asked}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

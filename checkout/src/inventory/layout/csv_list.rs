@@ -4,7 +4,7 @@ use super::additions::{Additions, category};
 use super::draft::{Draft, DraftRow, DraftSeat, DraftZone};
 use super::findings::{Findings, on_one_line};
 use super::{BLOCKS_MAX, Category, Hints, Layout, SEATS_MAX};
-use ::csv::{ReaderBuilder, StringRecord, Trim};
+use csv::{ReaderBuilder, StringRecord, Trim};
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -87,7 +87,7 @@ pub(super) fn read(
             findings.fault("plan", "a line of the list cannot be read");
             continue;
         };
-        let line = record.position().map_or(0, ::csv::Position::line) as u32;
+        let line = record.position().map_or(0, csv::Position::line) as u32;
         if record.iter().any(|field| !field.is_empty()) && list.count <= SEATS_MAX {
             list.add(&record, &columns, line, findings);
         }

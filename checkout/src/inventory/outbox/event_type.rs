@@ -15,6 +15,10 @@ pub enum EventType {
     TicketIssued,
     /// A ticket is not valid any more: its money was given back.
     TicketVoided,
+    /// A ticket was checked in at the door.
+    TicketCheckedIn,
+    /// A check-in of a ticket was taken back.
+    TicketCheckInUndone,
     /// The time of a hold ran out, and no order was made of it.
     HoldExpired,
     /// The money of a payment was taken.
@@ -64,13 +68,15 @@ impl Aggregate {
 
 impl EventType {
     /// All types.
-    pub const ALL: [EventType; 16] = [
+    pub const ALL: [EventType; 18] = [
         EventType::OrderConfirmed,
         EventType::OrderRefunded,
         EventType::OrderCancelled,
         EventType::OrderExpired,
         EventType::TicketIssued,
         EventType::TicketVoided,
+        EventType::TicketCheckedIn,
+        EventType::TicketCheckInUndone,
         EventType::HoldExpired,
         EventType::PaymentCaptured,
         EventType::PaymentFailed,
@@ -92,6 +98,8 @@ impl EventType {
             EventType::OrderExpired => "order.expired",
             EventType::TicketIssued => "ticket.issued",
             EventType::TicketVoided => "ticket.voided",
+            EventType::TicketCheckedIn => "ticket.checked_in",
+            EventType::TicketCheckInUndone => "ticket.check_in_undone",
             EventType::HoldExpired => "hold.expired",
             EventType::PaymentCaptured => "payment.captured",
             EventType::PaymentFailed => "payment.failed",
@@ -114,6 +122,8 @@ impl EventType {
             EventType::OrderExpired => "The time to pay for an order ran out.",
             EventType::TicketIssued => "A ticket of a confirmed order is valid.",
             EventType::TicketVoided => "A ticket is not valid any more: its money was given back.",
+            EventType::TicketCheckedIn => "A ticket was checked in at the door.",
+            EventType::TicketCheckInUndone => "A check-in of a ticket was taken back.",
             EventType::HoldExpired => "The time of a hold ran out, and no order was made of it.",
             EventType::PaymentCaptured => "The money of a payment was taken.",
             EventType::PaymentFailed => "A payment failed, and no money was taken.",

@@ -7,13 +7,14 @@ use super::payload::{
 use super::{CategorySummary, EventType, SeatingSummary};
 use crate::inventory::Layout;
 use crate::inventory::commands::{UnitOfWork, json};
+use crate::inventory::door_ticket::IssuedTicket;
 use crate::inventory::model::{Currency, HoldState, Money, PaymentState};
 use crate::inventory::records::{
     ChangeSet, HoldChange, OrderRow, OrderState, OrderTicket, PaymentChange, PaymentRow, TicketRow,
 };
 use serde::Serialize;
 use shared::crypto::random_id;
-use shared::ids::EventId;
+use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
 use shared::trace::Parent;
 
@@ -48,6 +49,27 @@ pub(in crate::inventory) fn about_event(
         seating: offer.and_then(|(currency, layout)| Some(summary(layout?, currency))),
     };
     entry(event_type, event.as_str(), &payload, at)
+}
+
+/// Returns an event about a ticket at the door.
+pub(in crate::inventory) fn about_ticket(
+    event_type: EventType,
+    event: &EventId,
+    ticket: &IssuedTicket,
+    visitor: VisitorId,
+    at: Time,
+) -> OutboxEntry {
+    let payload = TicketPayload {
+        schema: SCHEMA_VERSION,
+        event: event.as_str().to_owned(),
+        ticket: ticket.id.clone(),
+        seat: ticket.seat.clone(),
+        order: ticket.order.clone(),
+        visitor,
+        checked_in_at: ticket.used_at,
+        door: ticket.door.clone(),
+    };
+    entry(event_type, &ticket.order, &payload, at)
 }
 
 fn summary(layout: &Layout, currency: Currency) -> SeatingSummary {
@@ -287,6 +309,8 @@ impl UnitOfWork<'_> {
             seat: self.seat_name(ticket.seat)?,
             order: order.to_owned(),
             visitor: self.records.order(order)?.visitor,
+            checked_in_at: None,
+            door: None,
         })
     }
 

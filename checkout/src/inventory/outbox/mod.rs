@@ -7,8 +7,8 @@ mod payload;
 mod schema;
 
 pub use event_type::{Aggregate, EventType};
-pub(super) use follow::about_event;
-pub(super) use payload::OutboxEntry;
+pub(super) use follow::{about_event, about_ticket};
+pub use payload::OutboxEntry;
 pub use payload::{
     CategorySummary, EventPayload, HoldPayload, OrderPayload, PaymentPayload, SCHEMA_VERSION,
     SeatingSummary, TicketPayload, TicketSeat,

@@ -67,6 +67,12 @@ pub struct TicketPayload {
     /// `vis_…`: the fan in this event's line.
     #[schema(value_type = String)]
     pub visitor: VisitorId,
+    /// `ticket.checked_in`: when it was shown at the door.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked_in_at: Option<Time>,
+    /// `ticket.checked_in`: the door.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub door: Option<String>,
 }
 
 /// Payload of `hold.…`.
@@ -161,7 +167,7 @@ pub struct CategorySummary {
 
 /// An event to be written with the changes that it follows from.
 #[derive(Clone, Debug)]
-pub(in crate::inventory) struct OutboxEntry {
+pub struct OutboxEntry {
     /// `evt_…`
     pub(in crate::inventory) id: String,
     pub(in crate::inventory) event_type: EventType,

@@ -7,13 +7,15 @@ use super::read::list_orders;
 use super::{Postgres, STALE_AFTER};
 use crate::inventory::command::{Command, Subject};
 use crate::inventory::commands::Target;
+use crate::inventory::door_ticket::{CheckIn, DoorFigures, DoorTicket};
 use crate::inventory::engine::{
     Engine, LapsedVisitor, LateOrder, SWEEP_MAX, VOIDING_MS_MAX, decide_with,
 };
 use crate::inventory::model::*;
-use crate::inventory::outbox::Outbox;
+use crate::inventory::order_page::OrderPage;
+use crate::inventory::outbox::{Outbox, OutboxEntry};
 use crate::inventory::personal::{BuyerChange, OrderKey, Personal, StoredBuyer};
-use crate::inventory::records::{DoorTicket, FINISHED};
+use crate::inventory::records::FINISHED;
 use crate::inventory::rules::{Rules, RulesPatch};
 use crate::inventory::sales::{OrderSum, Sales};
 use crate::inventory::{Invoice, Layout, SeatMap};
@@ -103,9 +105,9 @@ impl Engine for Postgres {
         self.change_rules(event, patch).await
     }
 
-    async fn orders(&self, event: &EventId, limit: u32) -> Result<Vec<Order>, Refused> {
+    async fn orders(&self, event: &EventId, page: &OrderPage) -> Result<Vec<Order>, Refused> {
         let shard = self.shard_of(event).await?;
-        let rows = list_orders(&shard, event, limit).await?;
+        let rows = list_orders(&shard, event, page).await?;
         if rows.is_empty() {
             return Ok(Vec::new());
         }
@@ -300,12 +302,28 @@ impl Engine for Postgres {
         self.find_ticket(event, id).await
     }
 
-    async fn admit_ticket(&self, event: &EventId, id: &str) -> Result<Option<DoorTicket>, Refused> {
-        self.mark_ticket(event, id).await
+    async fn set_check_in(
+        &self,
+        event: &EventId,
+        id: &str,
+        check_in: Option<CheckIn>,
+        told: OutboxEntry,
+    ) -> Result<Option<DoorTicket>, Refused> {
+        self.store_check_in(event, id, check_in.as_ref(), told)
+            .await
     }
 
-    async fn tickets(&self, event: &EventId, from: u32) -> Result<Vec<DoorTicket>, Refused> {
-        self.find_tickets(event, from).await
+    async fn tickets(
+        &self,
+        event: &EventId,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<DoorTicket>, Refused> {
+        self.list_tickets(event, after, limit).await
+    }
+
+    async fn door_figures(&self, event: &EventId) -> Result<DoorFigures, Refused> {
+        self.count_check_ins(event).await
     }
 
     async fn invoices(&self, event: &EventId, order: &str) -> Result<Vec<Invoice>, Refused> {
@@ -314,6 +332,10 @@ impl Engine for Postgres {
 
     async fn buyers(&self, after: Option<&OrderKey>) -> Result<Vec<StoredBuyer>, Refused> {
         self.list_buyers(after).await
+    }
+
+    async fn buyer(&self, order: &OrderKey) -> Result<Option<StoredBuyer>, Refused> {
+        self.find_buyer(order).await
     }
 
     async fn set_buyers(&self, changes: Vec<BuyerChange>) -> Result<(), Refused> {

@@ -8,7 +8,7 @@ use sqlx::{Connection as _, Error, Row as _, SqlSafeStr as _, query, raw_sql};
 use std::borrow::Cow;
 
 /// Name and SQL of each migration; the first has number 1.
-const MIGRATIONS: [(&str, &str); 15] = [
+const MIGRATIONS: [(&str, &str); 16] = [
     (
         "setup",
         include_str!("../../../migrations/postgres/1_setup.sql"),
@@ -68,6 +68,10 @@ const MIGRATIONS: [(&str, &str); 15] = [
     (
         "plans",
         include_str!("../../../migrations/postgres/15_plans.sql"),
+    ),
+    (
+        "door",
+        include_str!("../../../migrations/postgres/16_door.sql"),
     ),
 ];
 

@@ -18,6 +18,10 @@ use uuid::Uuid;
 const BUYERS: &str = "select event, id, visitor, created_at, state, buyer_name, buyer_email from fairline.orders
     where (event, id) > ($1, $2) and (buyer_name <> '' or buyer_email <> '') order by event, id limit $3";
 
+const BUYER: &str =
+    "select event, id, visitor, created_at, state, buyer_name, buyer_email from fairline.orders
+    where event = $1 and id = $2";
+
 const SET: &str = "update fairline.orders o set buyer_name = w.name, buyer_email = w.email
     from unnest($1, $2, $3, $4, $5, $6, $7) as w(event, id, created_at, was_name, was_email, name, email)
     where o.event = w.event and o.id = w.id and o.created_at = w.created_at
@@ -54,6 +58,16 @@ impl Postgres {
         buyers.sort_by(|one, other| one.order.cmp(&other.order));
         buyers.truncate(BUYERS_MAX);
         Ok(buyers)
+    }
+
+    pub(super) async fn find_buyer(
+        &self,
+        order: &OrderKey,
+    ) -> Result<Option<StoredBuyer>, Refused> {
+        let shard = self.shard_of(&order.event).await?;
+        let select = query(BUYER).bind(order.event.as_str()).bind(&order.id);
+        let row = shard.lister.fetch_optional(select).await?;
+        Ok(row.and_then(|row| read_buyer(&shard, &row)))
     }
 
     pub(super) async fn store_buyers(&self, changes: &[BuyerChange]) -> Result<(), Refused> {

@@ -8,6 +8,7 @@ use crate::inventory::command::Command;
 use crate::inventory::commands::Target;
 use crate::inventory::event_state::Plan;
 use crate::inventory::model::*;
+use crate::inventory::order_page::OrderPage;
 use crate::inventory::payment_review::Review;
 use crate::inventory::personal::Personal;
 use crate::inventory::records::*;
@@ -188,11 +189,15 @@ pub(super) async fn load(
 }
 
 const LIST: &str = "with own as materialized (
-        select o.* from fairline.orders o where o.event = $1 order by o.created_at desc limit $2
+        select o.* from fairline.orders o where o.event = $1
+            and ($3::text is null or (o.created_at, o.id) <
+                (select a.created_at, a.id from fairline.orders a where a.event = $1 and a.id = $3))
+            and ($4::text is null or o.state = $4)
+        order by o.created_at desc, o.id desc limit $2
     )
     select 'order', row_to_json(o)::text from (
         select id, hold, visitor, encode(session, 'hex') as session, state, seats, total, currency, buyer_name,
-            buyer_email, decline, created_at, pay_by, lines from own order by created_at desc
+            buyer_email, decline, created_at, pay_by, lines from own order by created_at desc, id desc
     ) o
     union all select 'payment', row_to_json(p)::text from (
         select p.order_id, p.attempt, p.id, p.state, p.amount, p.currency, p.client_secret, p.begun_at, p.settles_at,
@@ -206,19 +211,23 @@ const LIST: &str = "with own as materialized (
         join fairline.ticket t on t.event = $1 and t.seat = any(string_to_array(h.places, ',')::integer[]) and t.order_id = own.id
     ) t";
 
-/// Returns the newest orders of an event.
+/// Returns a page of an event's orders.
 pub(super) async fn list_orders(
     shard: &Shard,
     event: &EventId,
-    limit: u32,
+    page: &OrderPage,
 ) -> Result<Vec<OrderRow>, QueryError> {
-    let select = query(LIST).bind(event.as_str()).bind(i64::from(limit));
+    let select = query(LIST)
+        .bind(event.as_str())
+        .bind(i64::from(page.limit))
+        .bind(&page.after)
+        .bind(&page.state);
     let mut parts = Parts::of(shard, event);
     for row in shard.lists().fetch(select).await? {
         parts.take((&mut Loaded::default(), None), row.get(0), row.get(1))?;
     }
     let mut orders = parts.complete();
-    orders.sort_by_key(|order| std::cmp::Reverse(order.created_at));
+    orders.sort_by(|one, other| (other.created_at, &other.id).cmp(&(one.created_at, &one.id)));
     Ok(orders)
 }
 

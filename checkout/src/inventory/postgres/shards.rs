@@ -14,7 +14,7 @@ use std::sync::Arc;
 const ROWS_MAX: i64 = 2_000;
 
 /// Tables of an event in the order of copying, with the columns that identify their rows.
-const TABLES: [(&str, &str); 9] = [
+const TABLES: [(&str, &str); 10] = [
     ("event", "event"),
     ("seat", "seat"),
     ("session", "key"),
@@ -22,6 +22,7 @@ const TABLES: [(&str, &str); 9] = [
     ("orders", "id"),
     ("payment", "order_id, attempt"),
     ("ticket", "seat"),
+    ("void_ticket", "id"),
     ("invoice", "kind, order_id, tag, number"),
     ("answer", "id"),
 ];

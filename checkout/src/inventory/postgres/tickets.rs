@@ -1,35 +1,25 @@
 //! Tickets in Postgres, as doors ask for them.
 
 use super::Postgres;
-use crate::inventory::engine::TICKETS_MAX;
+use super::outbox_columns::OutboxColumns;
+use crate::inventory::door_ticket::*;
 use crate::inventory::model::*;
-use crate::inventory::records::DoorTicket;
-use shared::ids::EventId;
+use crate::inventory::outbox::OutboxEntry;
+use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row as _, query};
+use uuid::Uuid;
 
-/// Tickets `t` whose money is not on its way back: those are valid no more.
-const VALID: &str = "not exists (select from fairline.orders o where o.event = t.event and o.id = t.order_id
-        and o.state <> 'confirmed')
-    and not exists (select from fairline.payment p, json_array_elements(p.refunds::json) r,
-            json_array_elements_text(r.value -> 'seats') s
-        where p.event = t.event and p.order_id = t.order_id and p.refunds is not null and s.value::integer = t.seat)";
+/// Columns of a ticket `t`.
+const COLUMNS: &str = "t.id, t.seat, t.order_id, (select o.visitor from fairline.orders o
+        where o.event = t.event and o.id = t.order_id limit 1), t.admitted_at, t.door, t.scan, t.is_valid";
 
-/// No index has the ids: they would cost every booking, and an event has few enough tickets.
-const ONE: &str = "select id, seat, order_id, admitted_at from fairline.ticket t where event = $1 and id = $2 and ";
+const CHECK_IN: &str = "fairline.check_in($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
 
-const LIST: &str = "select id, seat, order_id, admitted_at from fairline.ticket t where event = $1 and seat >= $2 and ";
-
-fn admit() -> String {
-    format!(
-        "with known as (
-            select t.seat, t.admitted_at from fairline.ticket t where t.event = $1 and t.id = $2 and {VALID} for update
-        )
-        update fairline.ticket t set admitted_at = coalesce(known.admitted_at, $3) from known
-        where t.event = $1 and t.seat = known.seat returning t.id, t.seat, t.order_id, known.admitted_at"
-    )
-}
+const COUNT: &str =
+    "select coalesce(t.door, ''), t.admitted_at is not null, count(*) from fairline.door_ticket t
+    where t.event = $1 and t.is_valid group by 1, 2 order by 1, 2";
 
 impl Postgres {
     pub(super) async fn find_ticket(
@@ -38,46 +28,100 @@ impl Postgres {
         id: &str,
     ) -> Result<Option<DoorTicket>, Refused> {
         let shard = self.shard_of(event).await?;
-        let select = query(AssertSqlSafe(format!("{ONE}{VALID}")));
-        let select = select.bind(event.as_str()).bind(id);
+        let select = format!(
+            "select {COLUMNS} from fairline.door_ticket t where t.event = $1 and t.id = $2"
+        );
+        let select = query(AssertSqlSafe(select)).bind(event.as_str()).bind(id);
         let row = shard.lister.fetch_optional(select).await?;
         Ok(row.as_ref().map(read))
     }
 
-    pub(super) async fn mark_ticket(
+    pub(super) async fn store_check_in(
         &self,
         event: &EventId,
         id: &str,
+        check_in: Option<&CheckIn>,
+        told: OutboxEntry,
     ) -> Result<Option<DoorTicket>, Refused> {
         let shard = self.shard_of(event).await?;
-        let now = shard.clock.now().0;
-        let update = query(AssertSqlSafe(admit()));
-        let update = update.bind(event.as_str()).bind(id).bind(now);
-        let row = shard.lister.fetch_optional(update).await?;
+        let told = [told];
+        let columns = OutboxColumns::of(&told);
+        let set = query(AssertSqlSafe(format!("select {COLUMNS} from {CHECK_IN} t")))
+            .bind(event.as_str())
+            .bind(id)
+            .bind(check_in.map(|check_in| check_in.at.0))
+            .bind(check_in.map(|check_in| check_in.door.as_str()))
+            .bind(check_in.and_then(|check_in| check_in.scan.as_deref()));
+        let row = shard.lister.fetch_optional(columns.bind(set)).await?;
         Ok(row.as_ref().map(read))
     }
 
-    pub(super) async fn find_tickets(
+    pub(super) async fn list_tickets(
         &self,
         event: &EventId,
-        from: u32,
+        after: &str,
+        limit: usize,
     ) -> Result<Vec<DoorTicket>, Refused> {
         let shard = self.shard_of(event).await?;
-        let select = query(AssertSqlSafe(format!(
-            "{LIST}{VALID} order by seat limit $3"
-        )));
-        let select = select.bind(event.as_str());
-        let select = select.bind(i64::from(from)).bind(TICKETS_MAX as i64);
-        let rows = shard.lister.fetch(select).await?;
+        let select = format!(
+            "select {COLUMNS} from fairline.door_ticket t where t.event = $1 and t.id > $2
+             order by t.id limit $3"
+        );
+        let select = query(AssertSqlSafe(select)).bind(event.as_str());
+        let select = select.bind(after).bind(limit as i64);
+        let rows = shard.lists().fetch(select).await?;
         Ok(rows.iter().map(read).collect())
+    }
+
+    pub(super) async fn count_check_ins(&self, event: &EventId) -> Result<DoorFigures, Refused> {
+        let shard = self.shard_of(event).await?;
+        let rows = shard
+            .lists()
+            .fetch(query(COUNT).bind(event.as_str()))
+            .await?;
+        let mut figures = DoorFigures {
+            tickets: 0,
+            checked_in: 0,
+            doors: Vec::new(),
+            latest: Vec::new(),
+        };
+        for row in rows {
+            let (is_used, count) = (row.get(1), row.get::<i64, _>(2) as u64);
+            figures.tickets += count;
+            if is_used {
+                figures.checked_in += count;
+                figures.doors.push(DoorCount {
+                    door: row.get(0),
+                    checked_in: count,
+                });
+            }
+        }
+        figures.doors.truncate(DOORS_MAX as usize);
+        let select = format!(
+            "select {COLUMNS} from fairline.door_ticket t where t.event = $1 and t.admitted_at is not null
+             order by t.admitted_at desc limit $2"
+        );
+        let select = query(AssertSqlSafe(select)).bind(event.as_str());
+        let rows = shard.lists().fetch(select.bind(CHECK_INS_MAX)).await?;
+        figures.latest = rows.iter().map(read).collect();
+        Ok(figures)
     }
 }
 
 fn read(row: &PgRow) -> DoorTicket {
+    let at: Option<i64> = row.get(4);
     DoorTicket {
         id: row.get(0),
         seat: row.get::<i32, _>(1) as u32,
         order: row.get(2),
-        admitted_at: row.get::<Option<i64>, _>(3).map(Time),
+        visitor: row
+            .get::<Option<Uuid>, _>(3)
+            .map(|visitor| VisitorId(visitor.as_u128())),
+        check_in: at.map(|at| CheckIn {
+            at: Time(at),
+            door: row.get::<Option<String>, _>(5).unwrap_or_default(),
+            scan: row.get(6),
+        }),
+        is_valid: row.get(7),
     }
 }

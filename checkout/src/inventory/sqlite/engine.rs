@@ -1,13 +1,15 @@
 //! `Engine` on SQLite: plans, rules, figures, and the rows that a sweep looks for.
 
-use super::read::{ORDER, currency, event_of, read_order, visitor};
+use super::read::{currency, event_of, visitor};
 use super::{Sqlite, Step, Store};
 use crate::inventory::command::Command;
+use crate::inventory::door_ticket::{CheckIn, DoorFigures, DoorTicket};
 use crate::inventory::engine::{Engine, LapsedVisitor, LateOrder, SWEEP_MAX};
 use crate::inventory::model::*;
-use crate::inventory::outbox::Outbox;
+use crate::inventory::order_page::OrderPage;
+use crate::inventory::outbox::{Outbox, OutboxEntry};
 use crate::inventory::personal::{BuyerChange, OrderKey, Personal, StoredBuyer};
-use crate::inventory::records::{DoorTicket, FINISHED};
+use crate::inventory::records::FINISHED;
 use crate::inventory::rules::{Rules, RulesPatch};
 use crate::inventory::sales::{OrderSum, Sales};
 use crate::inventory::{Invoice, Layout, SeatMap};
@@ -79,9 +81,8 @@ impl Engine for Sqlite {
             .await
     }
 
-    async fn orders(&self, event: &EventId, limit: u32) -> Result<Vec<Order>, Refused> {
-        let event = event.clone();
-        self.step(move |store, _| store.orders(&event, limit)).await
+    async fn orders(&self, event: &EventId, page: &OrderPage) -> Result<Vec<Order>, Refused> {
+        self.list_orders(event, page).await
     }
 
     async fn sales(&self, event: &EventId) -> Result<Sales, Refused> {
@@ -190,16 +191,29 @@ impl Engine for Sqlite {
             .await
     }
 
-    async fn admit_ticket(&self, event: &EventId, id: &str) -> Result<Option<DoorTicket>, Refused> {
+    async fn set_check_in(
+        &self,
+        event: &EventId,
+        id: &str,
+        check_in: Option<CheckIn>,
+        told: OutboxEntry,
+    ) -> Result<Option<DoorTicket>, Refused> {
         let (event, id) = (event.clone(), id.to_owned());
-        self.step(move |store, now| store.mark_ticket(&event, &id, now))
+        self.step(move |store, _| store.set_check_in(&event, &id, check_in.as_ref(), &told))
             .await
     }
 
-    async fn tickets(&self, event: &EventId, from: u32) -> Result<Vec<DoorTicket>, Refused> {
-        let event = event.clone();
-        self.step(move |store, _| store.find_tickets(&event, from))
-            .await
+    async fn tickets(
+        &self,
+        event: &EventId,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<DoorTicket>, Refused> {
+        self.list_tickets(event, after, limit).await
+    }
+
+    async fn door_figures(&self, event: &EventId) -> Result<DoorFigures, Refused> {
+        self.count_check_ins(event).await
     }
 
     async fn invoices(&self, event: &EventId, order: &str) -> Result<Vec<Invoice>, Refused> {
@@ -210,6 +224,10 @@ impl Engine for Sqlite {
 
     async fn buyers(&self, after: Option<&OrderKey>) -> Result<Vec<StoredBuyer>, Refused> {
         self.list_buyers(after).await
+    }
+
+    async fn buyer(&self, order: &OrderKey) -> Result<Option<StoredBuyer>, Refused> {
+        self.find_buyer(order).await
     }
 
     async fn set_buyers(&self, changes: Vec<BuyerChange>) -> Result<(), Refused> {
@@ -234,18 +252,6 @@ impl Engine for Sqlite {
 }
 
 impl Store {
-    fn orders(&self, event: &EventId, limit: u32) -> Step<Vec<Order>> {
-        let Some(event_state) = self.event_states.get(event) else {
-            return Ok(Ok(Vec::new()));
-        };
-        let mut query = self.db.prepare_cached(&format!(
-            "select {ORDER} from orders where event = ?1 order by created_at desc limit ?2"
-        ))?;
-        let rows = query.query_map(params![event.as_str(), limit], read_order)?;
-        let orders = rows.map(|row| Ok(event_state.show(&self.complete(event, row?)?)));
-        orders.collect::<rusqlite::Result<_>>().map(Ok)
-    }
-
     fn sales(&self, event: &EventId) -> Step<Sales> {
         let Some(event_state) = self.event_states.get(event) else {
             return Ok(Err(Refused::NoSuchEvent));

@@ -5,6 +5,7 @@
 mod engine;
 mod invoices;
 mod keys;
+mod orders;
 mod outbox;
 mod payments;
 mod people;
@@ -35,7 +36,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const SETUP: [&str; 9] = [
+const SETUP: [&str; 10] = [
     include_str!("../../../migrations/sqlite/1_setup.sql"),
     include_str!("../../../migrations/sqlite/2_visits.sql"),
     include_str!("../../../migrations/sqlite/3_in_use.sql"),
@@ -45,6 +46,7 @@ const SETUP: [&str; 9] = [
     include_str!("../../../migrations/sqlite/7_outbox.sql"),
     include_str!("../../../migrations/sqlite/8_charges.sql"),
     include_str!("../../../migrations/sqlite/9_invoices.sql"),
+    include_str!("../../../migrations/sqlite/10_door.sql"),
 ];
 
 type SeatMaps = Arc<RwLock<HashMap<EventId, Arc<SeatMap>>>>;

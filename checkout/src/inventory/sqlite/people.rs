@@ -7,13 +7,17 @@ use crate::inventory::engine::{BUYERS_MAX, VISITS_MAX};
 use crate::inventory::model::*;
 use crate::inventory::personal::{BuyerChange, OrderKey, Personal, StoredBuyer};
 use crate::inventory::records::{Key, OrderState};
-use rusqlite::{Connection, OpenFlags, Row, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, params};
 use shared::group_commit::Unavailable;
 use shared::sealing::SealingKeys;
 use shared::time::Time;
 
 const BUYERS: &str = "select event, id, visitor, created_at, state, buyer_name, buyer_email from orders
     where (event, id) > (?1, ?2) and (buyer_name <> '' or buyer_email <> '') order by event, id limit ?3";
+
+const BUYER: &str =
+    "select event, id, visitor, created_at, state, buyer_name, buyer_email from orders
+    where event = ?1 and id = ?2";
 
 const SESSIONS: &str =
     "select event, key from session where expires_at < ?1 and report = 0 limit ?2";
@@ -65,6 +69,19 @@ impl Sqlite {
                 read_buyer(row, &keys)
             })?;
             rows.collect()
+        })
+        .await
+    }
+
+    pub(super) async fn find_buyer(
+        &self,
+        order: &OrderKey,
+    ) -> Result<Option<StoredBuyer>, Refused> {
+        let (keys, order) = (self.keys.clone(), order.clone());
+        self.look(move |file| {
+            let of = params![order.event.as_str(), order.id];
+            file.query_row(BUYER, of, |row| read_buyer(row, &keys))
+                .optional()
         })
         .await
     }

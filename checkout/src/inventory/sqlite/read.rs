@@ -8,7 +8,7 @@ use crate::inventory::payment_review::Review;
 use crate::inventory::personal::Personal;
 use crate::inventory::records::*;
 use rusqlite::types::FromSqlError;
-use rusqlite::{OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::de::DeserializeOwned;
 use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
@@ -75,8 +75,15 @@ impl Store {
             .db
             .prepare_cached(&select(ORDER, "orders", "order_by_visitor"))?;
         let orders = query.query_map(by, read_order)?;
+        let completing = Completing {
+            db: &self.db,
+            personal: Personal {
+                keys: &self.keys,
+                event,
+            },
+        };
         for order in orders {
-            records.orders.push(self.complete(event, order?)?);
+            records.orders.push(completing.complete(order?)?);
         }
         Ok(records)
     }
@@ -94,37 +101,6 @@ impl Store {
             .prepare_cached(&select)?
             .query_row(params![event.as_str(), id, visitor.to_string()], read_hold)
             .optional()
-    }
-
-    /// Adds the payments and the tickets, and opens the buyer.
-    pub(super) fn complete(
-        &self,
-        event: &EventId,
-        mut order: OrderRow,
-    ) -> rusqlite::Result<OrderRow> {
-        let personal = Personal {
-            keys: &self.keys,
-            event,
-        };
-        let columns = order.buyer.take();
-        order.buyer = columns.and_then(|columns| personal.open_buyer(&order.id, &columns));
-        let by = [event.as_str(), &order.id];
-        let mut query = self.db.prepare_cached(&format!(
-            "select {PAYMENT} from payment where event = ?1 and order_id = ?2 order by attempt"
-        ))?;
-        let payments = query.query_map(by, |row| read_payment(row, order.total.currency))?;
-        order.payments = payments.collect::<rusqlite::Result<_>>()?;
-        let mut query = self.db.prepare_cached(
-            "select seat, id from ticket indexed by ticket_of_order where event = ?1 and order_id = ?2 order by seat",
-        )?;
-        let tickets = query.query_map(by, |row| {
-            Ok(TicketRow {
-                seat: row.get(0)?,
-                id: row.get(1)?,
-            })
-        })?;
-        order.tickets = tickets.collect::<rusqlite::Result<_>>()?;
-        Ok(order)
     }
 
     /// Returns the session opened by an admission.
@@ -152,6 +128,39 @@ impl Store {
                 })
             })
             .optional()
+    }
+}
+
+/// Completes orders as they were read.
+pub(super) struct Completing<'a> {
+    pub(super) db: &'a Connection,
+    pub(super) personal: Personal<'a>,
+}
+
+impl Completing<'_> {
+    /// Adds the payments and the tickets, and opens the buyer.
+    pub(super) fn complete(&self, mut order: OrderRow) -> rusqlite::Result<OrderRow> {
+        let personal = self.personal;
+        let event = personal.event;
+        let columns = order.buyer.take();
+        order.buyer = columns.and_then(|columns| personal.open_buyer(&order.id, &columns));
+        let by = [event.as_str(), &order.id];
+        let mut query = self.db.prepare_cached(&format!(
+            "select {PAYMENT} from payment where event = ?1 and order_id = ?2 order by attempt"
+        ))?;
+        let payments = query.query_map(by, |row| read_payment(row, order.total.currency))?;
+        order.payments = payments.collect::<rusqlite::Result<_>>()?;
+        let mut query = self.db.prepare_cached(
+            "select seat, id from ticket indexed by ticket_of_order where event = ?1 and order_id = ?2 order by seat",
+        )?;
+        let tickets = query.query_map(by, |row| {
+            Ok(TicketRow {
+                seat: row.get(0)?,
+                id: row.get(1)?,
+            })
+        })?;
+        order.tickets = tickets.collect::<rusqlite::Result<_>>()?;
+        Ok(order)
     }
 }
 

@@ -35,7 +35,10 @@ impl Class {
             return Class::Organiser;
         }
         match route {
-            "/organiser" | "/api/v1/events/{event}/availability" => Class::Organiser,
+            "/organiser"
+            | "/door/{event}"
+            | "/door/worker.js"
+            | "/api/v1/events/{event}/availability" => Class::Organiser,
             "/api/v1/events/{event}/seating" if method == Method::DELETE => Class::Organiser,
             "/api/v1/events/{event}/admission"
             | "/api/v1/events/{event}/admission/start"

@@ -112,7 +112,7 @@ fn complete(mut document: OpenApi, server: &str) -> OpenApi {
     document
 }
 
-const TAGS: [(&str, &str); 6] = [
+const TAGS: [(&str, &str); 7] = [
     ("line", "The line: a fan's place from joining to the turn"),
     (
         "draw",
@@ -120,6 +120,7 @@ const TAGS: [(&str, &str); 6] = [
     ),
     ("checkout", "Seats, holds, orders and payments"),
     ("organiser", "Sales, as organisers steer and watch them"),
+    ("door", "Tickets at the door"),
     ("console", "Signing in and out of the console"),
     ("integration", "For other people's sites, shops and proxies"),
 ];

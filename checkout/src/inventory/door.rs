@@ -1,0 +1,283 @@
+//! Tickets at the door: checked in once, counted, listed for doors without a connection.
+
+use super::command::Subject;
+use super::commands::Target;
+use super::door_ticket::*;
+use super::event_state::EventState;
+use super::model::*;
+use super::outbox::{EventType, about_ticket};
+use super::service::Inventory;
+use super::ticket_codes::TicketCode;
+use serde::Serialize;
+use shared::ids::EventId;
+use shared::time::Time;
+use shared::trace::Parent;
+use utoipa::ToSchema;
+
+/// A ticket in a list that opens no door: its code is not in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ListedTicket {
+    /// `tix_…`: the code names it.
+    pub id: String,
+    /// The seat.
+    pub seat: String,
+    /// Place of the seat, such as "Stalls, row A, seat 1".
+    pub label: String,
+    /// SHA-256 of the code that version 0.1.0 gave it, in hex. Newer codes are checked by the key.
+    pub old_code_sha256: String,
+    /// When it was checked in; null if it was not.
+    pub used_at: Option<Time>,
+    /// Door at which it was checked in.
+    pub door: Option<String>,
+    /// Whether it was given back, and is valid no more.
+    pub void: bool,
+}
+
+/// Public key of the codes of an event's tickets, as a JSON Web Key (RFC 8037).
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct TicketCodeKey {
+    /// `OKP`
+    pub kty: String,
+    /// `Ed25519`
+    pub crv: String,
+    /// The key, in base64 for URLs.
+    pub x: String,
+}
+
+/// Part of all a door needs to check tickets without a connection.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct DoorBundle {
+    /// The event.
+    pub event: EventId,
+    /// Signed the codes: that of a ticket is `FL2.{event}.{ticket}.{signature}`, where the signature
+    /// is of all before the last dot.
+    pub key: TicketCodeKey,
+    /// When the list was read.
+    pub as_of: Time,
+    /// Some of the tickets, in order of their ids.
+    pub tickets: Vec<ListedTicket>,
+    /// `after` of the next request; null at the end.
+    pub next: Option<String>,
+}
+
+/// A ticket shown at a door.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scan {
+    /// Text of its QR code.
+    pub code: String,
+    /// Name of the door.
+    pub door: String,
+    /// The door's own id of this scan: one that is sent again has the answer that it had.
+    pub scan: Option<String>,
+    /// When it was scanned, if that was before it was sent.
+    pub at: Option<Time>,
+}
+
+/// A ticket that was checked in by a scan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct CheckedIn {
+    /// The ticket.
+    pub ticket: IssuedTicket,
+    /// Whether the same scan had been sent before.
+    pub repeated: bool,
+}
+
+/// Check-ins of an event.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct CheckIns {
+    /// Number of valid tickets.
+    pub tickets: u64,
+    /// Number of those that were checked in.
+    pub checked_in: u64,
+    /// The same by door, some hundred doors at most.
+    pub doors: Vec<DoorCount>,
+    /// The latest check-ins, the latest first.
+    pub latest: Vec<IssuedTicket>,
+}
+
+impl Inventory {
+    /// Returns the valid ticket with this code.
+    pub async fn check_ticket(&self, event: &EventId, code: &str) -> Result<IssuedTicket, Refused> {
+        Ok(self.verify(event, code).await?.1)
+    }
+
+    /// Checks a ticket in. The first scan wins, at whatever door.
+    pub async fn check_in(&self, event: &EventId, scan: &Scan) -> Result<CheckedIn, Refused> {
+        let (found, ticket) = self.verify(event, &scan.code).await?;
+        let now = self.now();
+        let check_in = CheckIn {
+            // The clock of a door may be wrong, but no one comes in later than now.
+            at: scan.at.map_or(now, |at| at.min(now)),
+            door: scan.door.clone(),
+            scan: scan.scan.clone(),
+        };
+        let ticket = ticket.used(Some(&check_in));
+        let before = self
+            .tell_check_in(event, &found, &ticket, Some(check_in.clone()))
+            .await?;
+        let Some(first) = before else {
+            return Ok(CheckedIn {
+                ticket,
+                repeated: false,
+            });
+        };
+        if first.scan.is_some() && (&first.scan, &first.door) == (&check_in.scan, &check_in.door) {
+            return Ok(CheckedIn {
+                ticket: ticket.used(Some(&first)),
+                repeated: true,
+            });
+        }
+        Err(Refused::TicketUsed {
+            at: first.at,
+            door: first.door,
+        })
+    }
+
+    /// Takes a check-in back. Returns the ticket as it was before.
+    pub async fn undo_check_in(&self, event: &EventId, id: &str) -> Result<IssuedTicket, Refused> {
+        let found = self.ticket(event, id).await?;
+        let found = found.ok_or(Refused::NoSuchTicket)?;
+        let ticket = self.show_tickets(event, vec![found.clone()]).await?;
+        let ticket = ticket.into_iter().next().ok_or(Refused::NoSuchTicket)?;
+        let before = self.tell_check_in(event, &found, &ticket, None).await?;
+        Ok(ticket.used(before.as_ref()))
+    }
+
+    /// Stores a check-in or its end, with the event that tells of it. Returns the check-in that
+    /// there was before.
+    async fn tell_check_in(
+        &self,
+        event: &EventId,
+        found: &DoorTicket,
+        ticket: &IssuedTicket,
+        check_in: Option<CheckIn>,
+    ) -> Result<Option<CheckIn>, Refused> {
+        let event_type = match check_in {
+            Some(_) => EventType::TicketCheckedIn,
+            None => EventType::TicketCheckInUndone,
+        };
+        let visitor = found.visitor.ok_or(Refused::TicketVoid)?;
+        let mut told = about_ticket(event_type, event, ticket, visitor, self.now());
+        told.traceparent = Parent::current().traceparent();
+        let before = self.set_check_in(event, &found.id, check_in, told).await?;
+        Ok(before.ok_or(Refused::TicketVoid)?.check_in)
+    }
+
+    /// Returns the check-ins of an event.
+    pub async fn check_ins(&self, event: &EventId) -> Result<CheckIns, Refused> {
+        let figures = self.door_figures(event).await?;
+        Ok(CheckIns {
+            tickets: figures.tickets,
+            checked_in: figures.checked_in,
+            doors: figures.doors,
+            latest: self.show_tickets(event, figures.latest).await?,
+        })
+    }
+
+    /// Returns the tickets of an event after an id, with the key of their codes.
+    pub async fn door_bundle(&self, event: &EventId, after: &str) -> Result<DoorBundle, Refused> {
+        let as_of = self.now();
+        let found = self.tickets(event, after, TICKETS_MAX).await?;
+        let last = found.last().map(|last| last.id.clone());
+        let next = last.filter(|_| found.len() == TICKETS_MAX);
+        let event = event.clone();
+        let subject = Subject::new(&event.clone(), Target::Event);
+        self.decide(subject, move |work| {
+            let tickets = found.iter();
+            let tickets = tickets.filter_map(|found| list(work.event_state, found));
+            Ok(DoorBundle {
+                event: event.clone(),
+                key: TicketCodeKey {
+                    kty: "OKP".to_owned(),
+                    crv: "Ed25519".to_owned(),
+                    x: work.event_state.codes.public_key(),
+                },
+                as_of,
+                tickets: tickets.collect(),
+                next: next.clone(),
+            })
+        })
+        .await
+    }
+
+    async fn show_tickets(
+        &self,
+        event: &EventId,
+        found: Vec<DoorTicket>,
+    ) -> Result<Vec<IssuedTicket>, Refused> {
+        let subject = Subject::new(event, Target::Event);
+        self.decide(subject, move |work| {
+            let shown = found
+                .iter()
+                .filter_map(|found| show(work.event_state, found));
+            Ok(shown.collect())
+        })
+        .await
+    }
+
+    /// Returns the ticket whose id begins so, if there is one and no other.
+    async fn only_ticket(
+        &self,
+        event: &EventId,
+        start: &str,
+    ) -> Result<Option<DoorTicket>, Refused> {
+        let next = self.tickets(event, start, 2).await?.into_iter();
+        let mut fitting = next.filter(|ticket| ticket.id.starts_with(start));
+        Ok(fitting.next().filter(|_| fitting.next().is_none()))
+    }
+
+    /// Returns the valid ticket with this code, as stored and as shown.
+    async fn verify(
+        &self,
+        event: &EventId,
+        code: &str,
+    ) -> Result<(DoorTicket, IssuedTicket), Refused> {
+        let code = TicketCode::read(event, code)?;
+        let found = match code.is_short() {
+            true => self.only_ticket(event, &code.ticket).await?,
+            false => self.ticket(event, &code.ticket).await?,
+        };
+        let subject = Subject::new(event, Target::Event);
+        self.decide(subject, move |work| {
+            let shown = found
+                .as_ref()
+                .and_then(|found| show(work.event_state, found));
+            if !work.event_state.codes.is_genuine(&code, shown.as_ref()) {
+                return Err(Refused::NoSuchTicket);
+            }
+            match (found.clone(), shown) {
+                (Some(found), Some(shown)) if found.is_valid => Ok((found, shown)),
+                _ => Err(Refused::TicketVoid),
+            }
+        })
+        .await
+    }
+}
+
+fn list(event_state: &EventState, found: &DoorTicket) -> Option<ListedTicket> {
+    let ticket = show(event_state, found)?;
+    let codes = &event_state.codes;
+    Some(ListedTicket {
+        old_code_sha256: codes.old_code_sha256(&ticket.id, &ticket.seat),
+        id: ticket.id,
+        seat: ticket.seat,
+        label: ticket.label,
+        used_at: ticket.used_at,
+        door: ticket.door,
+        void: !found.is_valid,
+    })
+}
+
+fn show(event_state: &EventState, found: &DoorTicket) -> Option<IssuedTicket> {
+    let plan = event_state.plan.as_ref()?;
+    let seat = plan.layout.seats.get(found.seat as usize)?;
+    let ticket = IssuedTicket {
+        id: found.id.clone(),
+        seat: seat.id.to_string(),
+        label: plan.layout.place(found.seat).label,
+        order: found.order.clone(),
+        used_at: None,
+        door: None,
+    };
+    Some(ticket.used(found.check_in.as_ref()))
+}

@@ -1,0 +1,49 @@
+//! Orders in SQLite as organisers list them, read by a connection of its own.
+
+use super::Sqlite;
+use super::read::{Completing, ORDER, read_order};
+use crate::inventory::command::Subject;
+use crate::inventory::commands::Target;
+use crate::inventory::engine::decide_with;
+use crate::inventory::model::*;
+use crate::inventory::order_page::OrderPage;
+use crate::inventory::personal::Personal;
+use crate::inventory::records::OrderRow;
+use rusqlite::params;
+use shared::ids::EventId;
+
+impl Sqlite {
+    pub(super) async fn list_orders(
+        &self,
+        event: &EventId,
+        page: &OrderPage,
+    ) -> Result<Vec<Order>, Refused> {
+        let (keys, own, page) = (self.keys.clone(), event.clone(), page.clone());
+        let rows: Vec<OrderRow> = self
+            .look(move |file| {
+                let mut query = file.prepare(&format!(
+                    "select {ORDER} from orders where event = ?1 and (?2 is null or (created_at, id) <
+                         (select a.created_at, a.id from orders a where a.event = ?1 and a.id = ?2))
+                         and (?3 is null or state = ?3)
+                     order by created_at desc, id desc limit ?4"
+                ))?;
+                let from = params![own.as_str(), page.after, page.state, page.limit];
+                let personal = Personal {
+                    keys: &keys,
+                    event: &own,
+                };
+                let completing = Completing { db: file, personal };
+                let rows = query.query_map(from, read_order)?;
+                rows.map(|row| completing.complete(row?)).collect()
+            })
+            .await?;
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let subject = Subject::new(event, Target::Event);
+        decide_with(self, subject, move |work| {
+            Ok(rows.iter().map(|row| work.event_state.show(row)).collect())
+        })
+        .await
+    }
+}

@@ -1,0 +1,124 @@
+// Two doors: tickets are checked in with a connection and without one, and what both let in is told.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { accessible, launch, person, shoot, sound } from "./browser.js";
+import { buy } from "./fan.js";
+import { Server } from "./server.js";
+
+const DOOR = "door-key-0123456789";
+let server, browser;
+before(async () => {
+  [server, browser] = await Promise.all([
+    Server.start({ FAIRLINE_ORGANISER_KEYS: `gate:door:${DOOR}`, FAIRLINE_VISITOR_REQUESTS_PER_SECOND: "0" }),
+    launch(),
+  ]);
+});
+after(async () => {
+  await browser?.close();
+  await server?.end();
+});
+
+/** Opens the page of a door. */
+async function open(event, name, options = {}) {
+  const page = await person(browser, { viewport: { width: 360, height: 740 }, ...options });
+  await page.goto(`${server.url}/door/${event}`);
+  await page.getByLabel("Key of this door").fill(DOOR);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByLabel("Name of the door").fill(name);
+  await page.getByRole("button", { name: "Begin" }).click();
+  await page.getByText("Works without a connection").waitFor();
+  return page;
+}
+
+async function scan(page, code) {
+  await page.getByLabel("Code of the ticket").fill(code);
+  await page.getByRole("button", { name: "Check in" }).click();
+}
+
+test("a ticket comes in once, and the other door reads when and where", async () => {
+  await server.event("first", { admission: { rate_per_minute: 6000, batch_seconds: 1 } });
+  const order = await buy(server, "first", ["st-A-1", "st-A-2"]);
+  const [one, two] = order.tickets.map((ticket) => ticket.code);
+  const north = await open("first", "North");
+  const south = await open("first", "South", { viewport: { width: 1280, height: 820 } });
+  await shoot(north, "door-before");
+  await scan(north, one);
+  await north.getByText("Come in").waitFor();
+  assert.equal(await north.locator("#detail").innerText(), "st-A-1");
+  await north.getByText("1 of 2").waitFor();
+  await accessible(north, "a door");
+  await shoot(north, "door-in");
+  await scan(south, one);
+  await south.getByText("Used already").waitFor();
+  assert.match(await south.locator("#detail").innerText(), /^at \d.* at the door North$/);
+  await shoot(south, "door-used");
+  await server.call("POST", `/api/v1/organiser/events/first/orders/${order.id}/refund`, { seats: ["st-A-2"] });
+  await scan(south, two);
+  await south.getByText("This ticket was given back.").waitFor();
+  await scan(south, `${one}x`);
+  await south.getByText("No such ticket").waitFor();
+  await scan(south, order.tickets[0].short_code);
+  await south.getByText("Used already").waitFor();
+  await scan(south, one.replace(".first.", ".other."));
+  await south.getByText("This ticket is for other.").waitFor();
+  sound(north);
+  sound(south);
+});
+
+test("a key of a door that signs in at the console is shown the way to its page", async () => {
+  await server.event("way");
+  const page = await person(browser);
+  await page.goto(`${server.url}/organiser`);
+  await page.getByLabel("Organiser key").fill(DOOR);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("link", { name: "The way show" }).click();
+  await page.getByLabel("Name of the door").waitFor();
+  await shoot(page, "door-name");
+  sound(page);
+});
+
+test("two doors without a connection decide by the list, and what both let in is told afterwards", async () => {
+  await server.event("away", { admission: { rate_per_minute: 6000, batch_seconds: 1 } });
+  const order = await buy(server, "away", ["st-A-1", "st-A-2", "st-A-3"]);
+  const [one, two, three] = order.tickets.map((ticket) => ticket.code);
+  await server.call("POST", `/api/v1/organiser/events/away/orders/${order.id}/refund`, { seats: ["st-A-3"] });
+  const north = await open("away", "North");
+  const south = await open("away", "South");
+  const late = (await buy(server, "away", ["st-B-1"])).tickets[0].code;
+  for (const door of [north, south]) await door.context().setOffline(true);
+  await scan(north, one);
+  await north.getByText("Come in").waitFor();
+  await north.getByText("No connection").waitFor();
+  assert.equal(await north.locator("#waiting").innerText(), "1");
+  await scan(north, one);
+  await north.getByText("Used already").waitFor();
+  await scan(north, three);
+  await north.getByText("This ticket was given back.").waitFor();
+  await scan(
+    north,
+    two.replace(/\.(.)([^.]*)$/, (_, first, rest) => `.${first === "A" ? "B" : "A"}${rest}`),
+  );
+  await north.getByText("No such ticket").waitFor();
+  await scan(north, late);
+  await north.getByText("Sold since the list was fetched").waitFor();
+  await shoot(north, "door-away");
+  await north.reload();
+  await north.getByText("Works without a connection").waitFor();
+  assert.equal(await north.locator("#waiting").innerText(), "2");
+  await scan(south, one);
+  await south.getByText("Come in").waitFor();
+  await north.context().setOffline(false);
+  await north.locator("#waiting", { hasText: /^0$/ }).waitFor();
+  await south.context().setOffline(false);
+  await south.getByText("Let in twice").waitFor();
+  assert.match(
+    await south.locator("#conflicts li").innerText(),
+    /^st-A-1, let in here at .*: used already at .* North$/,
+  );
+  await shoot(south, "door-conflict", { fullPage: true });
+  const figures = await server.call("GET", "/api/v1/organiser/events/away/checkins");
+  assert.deepEqual([figures.tickets, figures.checked_in], [3, 2]);
+  assert.deepEqual(figures.doors, [{ door: "North", checked_in: 2 }]);
+  sound(north);
+  sound(south);
+});

@@ -1,0 +1,121 @@
+// @ts-check
+// The console's list of a sale's orders: searched, filtered, page by page, and exported.
+import { call, root } from "./api.js";
+import { api, button, may, page, say, table } from "./console.js";
+import { orderStates } from "./console-order.js";
+import { make } from "./make.js";
+import { loadCurrencies, money } from "./money.js";
+
+const PAGE_SIZE = 50;
+const exported = [
+  ["orders", "Orders"],
+  ["tickets", "Tickets"],
+  ["door-list", "Door list"],
+  ["payments", "Payments"],
+];
+
+/** @param {any[]} orders @param {string} event */
+export function orderTable(orders, event) {
+  return table(["Order", "When", "Who", "Seats", "Total", "Given back", "State"], orders, (order) => [
+    make("td", {}, make("a", { href: `#/event/${event}/order/${order.id}` }, order.id.slice(0, 12))),
+    make(
+      "td",
+      { className: "word" },
+      new Date(order.created_at).toLocaleString([], { dateStyle: "short", timeStyle: "short" }),
+    ),
+    make("td", {}, order.buyer ? `${order.buyer.name} ${order.buyer.email}` : "–"),
+    make("td", {}, order.seats.map((/** @type {any} */ s) => s.label ?? s.id).join("; ")),
+    make("td", { className: "num" }, money(order.total)),
+    make("td", { className: "num" }, order.refunded ? money(order.refunded) : "–"),
+    make("td", {}, orderStates[order.state] ?? order.state),
+  ]);
+}
+
+/** @param {string} event @returns {Promise<() => void>} shows the page */
+export async function ordersPage(event) {
+  const url = `${api}/events/${event}`;
+  const [first] = await Promise.all([call("GET", `${url}/orders?limit=${PAGE_SIZE}`), loadCurrencies()]);
+  return () => show(url, event, first);
+}
+
+/** @param {string} url @param {string} event @param {any} first */
+function show(url, event, first) {
+  const rows = make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Orders" });
+  const text = /** @type {HTMLInputElement} */ (make("input", { name: "q", type: "search", maxLength: 200 }));
+  const states = Object.entries(orderStates).map(([value, name]) => make("option", { value }, name));
+  const state = /** @type {HTMLSelectElement} */ (
+    make("select", { name: "state" }, make("option", { value: "" }, "any"), ...states)
+  );
+  /** @type {any[]} */ let orders = [];
+  /** @type {string | null} */ let next = null;
+  /** Which search the answer has to be of. */ let asked = 0;
+  const more = button({}, "More", () => load(false));
+  const draw = () => {
+    const none = next ? "None found yet." : "None.";
+    rows.replaceChildren(orders.length ? orderTable(orders, event) : make("p", { className: "soft" }, none));
+    more.hidden = !next;
+    more.firstElementChild?.replaceChildren(orders.length ? "More" : "Look at older orders");
+  };
+  const take = (/** @type {any} */ list, /** @type {boolean} */ isNew) => {
+    orders = isNew ? list.orders : [...orders, ...list.orders];
+    next = list.next;
+    draw();
+  };
+  const load = async (/** @type {boolean} */ isNew) => {
+    const own = ++asked;
+    const query = new URLSearchParams({ limit: String(PAGE_SIZE) });
+    if (text.value.trim()) query.set("q", text.value.trim());
+    if (state.value) query.set("state", state.value);
+    if (!isNew && next) query.set("after", next);
+    const list = await call("GET", `${url}/orders?${query}`);
+    if (own !== asked) return;
+    take(list, isNew);
+    say(`${orders.length} orders${next ? ", and more" : ""}`);
+  };
+  const outcome = make("p", { className: "bad", role: "alert", hidden: true });
+  const search = make(
+    "form",
+    { className: "card line", role: "search" },
+    make("label", {}, may("operator") ? "Name, address, order or seat" : "Order or seat", text),
+    make("label", {}, "State", state),
+    make("button", { className: "primary" }, "Search"),
+    outcome,
+  );
+  search.addEventListener("submit", (submit) => {
+    submit.preventDefault();
+    outcome.hidden = true;
+    load(true).catch((problem) => {
+      if (problem.status === 401) return void dispatchEvent(new Event("signed-out"));
+      outcome.textContent = problem.message;
+      outcome.hidden = false;
+    });
+  });
+  const links = exported.map(([name, label]) =>
+    make("a", { className: "button", href: `${root}${url}/exports/${name}.csv`, download: "" }, label),
+  );
+  page(
+    make(
+      "div",
+      { className: "heading above" },
+      make("h1", {}, "Orders"),
+      make("a", { href: `#/event/${event}` }, "To the sale"),
+    ),
+    make(
+      "div",
+      { className: "stack" },
+      search,
+      make("section", { className: "card" }, rows, more),
+      ...(may("operator")
+        ? [
+            make(
+              "section",
+              { className: "card" },
+              make("h2", {}, "Export as CSV"),
+              make("p", { className: "line" }, ...links),
+            ),
+          ]
+        : []),
+    ),
+  );
+  take(first, true);
+}
