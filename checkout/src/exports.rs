@@ -155,7 +155,7 @@ impl Table {
 /// that a spreadsheet would take for a formula begins with an apostrophe. The newest orders come
 /// first.
 #[utoipa::path(get, path = "/api/v1/organiser/events/{event}/exports/{table}", tag = "organiser",
-    params(("event" = String, Path), ("table" = Table, Path)), security(("organiser" = ["operator"])),
+    params(("event" = String, Path), ("table" = inline(Table), Path)), security(("organiser" = ["operator"])),
     responses((status = 200, description = "The table", body = String, content_type = "text/csv"), Refusals))]
 async fn export(
     State(shop): State<Arc<Shop>>,

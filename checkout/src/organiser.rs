@@ -4,6 +4,7 @@ use crate::app::{App, Shop};
 use crate::inventory::layout::{self, PlanPreview};
 use crate::inventory::{Block, Currency, Layout, Rules, RulesPatch, Sales, ShardView};
 use crate::sessions::event_id;
+use crate::text::disturbs_text;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -241,7 +242,7 @@ struct BlockInput {
 impl BlockInput {
     fn check(&self) -> Result<(), Problem> {
         let is_line = |reason: &String| {
-            reason.chars().count() <= REASON_CHARS_MAX && !reason.chars().any(char::is_control)
+            reason.chars().count() <= REASON_CHARS_MAX && !reason.chars().any(disturbs_text)
         };
         if self.reason.as_ref().is_none_or(is_line) {
             return Ok(());

@@ -15,11 +15,26 @@ use uuid::Uuid;
 const COLUMNS: &str = "t.id, t.seat, t.order_id, (select o.visitor from fairline.orders o
         where o.event = t.event and o.id = t.order_id limit 1), t.admitted_at, t.door, t.scan, t.is_valid";
 
+const NEXT_IDS: &str = "select d.id from fairline.door_ticket d where d.event = $1 and d.id > $2
+        order by d.id limit $3";
+
+const LATEST_IDS: &str = "select d.id from fairline.ticket d
+        where d.event = $1 and d.admitted_at is not null order by d.admitted_at desc limit $2";
+
 const CHECK_IN: &str = "fairline.check_in($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
 
 const COUNT: &str =
     "select coalesce(t.door, ''), t.admitted_at is not null, count(*) from fairline.door_ticket t
     where t.event = $1 and t.is_valid group by 1, 2 order by 1, 2";
+
+/// Returns the selection of the tickets with these ids. They are chosen first, as Postgres would read
+/// all orders to tell which of all tickets are valid.
+fn among(ids: &str, order: &str) -> String {
+    format!(
+        "select {COLUMNS} from fairline.door_ticket t where t.event = $1 and t.id = any (array({ids}))
+         order by {order}"
+    )
+}
 
 impl Postgres {
     pub(super) async fn find_ticket(
@@ -63,10 +78,7 @@ impl Postgres {
         limit: usize,
     ) -> Result<Vec<DoorTicket>, Refused> {
         let shard = self.shard_of(event).await?;
-        let select = format!(
-            "select {COLUMNS} from fairline.door_ticket t where t.event = $1 and t.id > $2
-             order by t.id limit $3"
-        );
+        let select = among(NEXT_IDS, "t.id");
         let select = query(AssertSqlSafe(select)).bind(event.as_str());
         let select = select.bind(after).bind(limit as i64);
         let rows = shard.lists().fetch(select).await?;
@@ -97,10 +109,7 @@ impl Postgres {
             }
         }
         figures.doors.truncate(DOORS_MAX as usize);
-        let select = format!(
-            "select {COLUMNS} from fairline.door_ticket t where t.event = $1 and t.admitted_at is not null
-             order by t.admitted_at desc limit $2"
-        );
+        let select = among(LATEST_IDS, "t.admitted_at desc");
         let select = query(AssertSqlSafe(select)).bind(event.as_str());
         let rows = shard.lists().fetch(select.bind(CHECK_INS_MAX)).await?;
         figures.latest = rows.iter().map(read).collect();
