@@ -14,14 +14,6 @@
 if m.draw == 2 or m.settle_until > 0 then return { 'busy' } end
 local answers, index = {}, node_index()
 
--- Returns whether the visitor may take number n: it is free, and the store has no place of theirs
--- or an older one that is over. A visitor who joined again has several numbers, of which the newest
--- counts.
-local function may_take(n, state, number)
-  local is_over = not state or state >= FINISHED and state ~= EJECTED
-  return is_over and n > (number or 0) and not visitor_of(n)
-end
-
 local function take(visitor, n)
   local holder = '#' .. n
   local slot = slot_of(holder)
