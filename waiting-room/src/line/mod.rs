@@ -392,9 +392,14 @@ pub trait Line: Send + Sync {
     /// their number; later ones queue behind.
     async fn draw(&self, event: &EventId) -> Result<Option<DrawState>, Refused>;
 
-    /// Stores the beacon's round, which the caller has verified. Only the first one counts, and none
-    /// that the organiser does not name any more.
-    async fn give_beacon(&self, event: &EventId, round: &Round) -> Result<(), Refused>;
+    /// Stores the beacon's round, which the caller has verified as that of `named`. Only the first one
+    /// counts. One of a beacon that the organiser no longer names is refused.
+    async fn give_beacon(
+        &self,
+        event: &EventId,
+        named: &Beacon,
+        round: &Round,
+    ) -> Result<(), Refused>;
 
     /// Returns the visitors who drew the numbers from `first` on, at most `count` of them.
     async fn drawn(

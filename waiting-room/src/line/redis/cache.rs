@@ -3,7 +3,7 @@
 
 use super::served::Served;
 use super::view_reply::{Definition, DrawStage, EventConstants, ViewReply};
-use crate::draw::{Round, unhex};
+use crate::draw::{Beacon, unhex};
 use crate::line::bitmap::Snapshot;
 use crate::line::forecast::{Forecast, Forecaster, Observation};
 use crate::line::throughput::{Flow, Rates};
@@ -403,11 +403,10 @@ impl LineCache {
         self.flow.total = total;
     }
 
-    /// Returns the seed of the draw that waits for this round of its beacon; none if it waits for
-    /// another.
-    pub(super) fn seed_for(&self, round: &Round) -> Option<String> {
+    /// Returns the seed of the draw that waits for this beacon; none if it waits for another.
+    pub(super) fn seed_for(&self, beacon: &Beacon) -> Option<String> {
         let named = self.settings()?.beacon.as_ref()?;
-        (named.round == round.round).then(|| self.constants.seed.clone())
+        (named == beacon).then(|| self.constants.seed.clone())
     }
 
     /// Returns the state of the draw, if there is one.

@@ -48,15 +48,17 @@ impl DrawPlan {
     }
 }
 
-/// Returns the round of the beacon that an event names once it is published.
-pub(super) fn round(settings: &EventSettings, now: Time) -> Option<Round> {
+/// Returns the beacon that an event names and its round once that is published.
+pub(super) fn round(settings: &EventSettings, now: Time) -> Option<(Beacon, Round)> {
     let named = settings.beacon.as_ref()?;
-    (settings.order == Order::Draw && named.published_at()? <= now).then(|| Round {
+    let round = || Round {
         round: named.round,
         signature: String::new(),
         previous_signature: String::new(),
         randomness: hex(&named.round.to_be_bytes().repeat(4)),
-    })
+    };
+    let is_published = settings.order == Order::Draw && named.published_at()? <= now;
+    is_published.then(|| (named.clone(), round()))
 }
 
 /// Checks what a step does to a draw that is to be held or under way. Nodes that report after a

@@ -330,8 +330,8 @@ impl Run {
         tokio::spawn(async move {
             let hub = door.hub.lock().clone();
             let settings = hub.map(|hub| hub.front().settings.clone());
-            if let Some(round) = settings.and_then(|settings| drawn::round(&settings, now)) {
-                let given = door.line.give_beacon(&door.event, &round).await;
+            if let Some((beacon, round)) = settings.and_then(|it| drawn::round(&it, now)) {
+                let given = door.line.give_beacon(&door.event, &beacon, &round).await;
                 door.world
                     .tell(|| format!("beacon at node {}: {given:?}", door.node));
             }
