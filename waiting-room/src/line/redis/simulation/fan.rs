@@ -1,12 +1,13 @@
 //! What fans do, through the nodes: as the routes of `fan.rs` and the sockets of `push.rs` do it.
 
-use super::fan_state::{Fan, FanSocket, Times};
+use super::fan_state::{Fan, FanSocket, Times, is_over};
 use super::world::World;
 use crate::hub::EventHub;
 use crate::line::redis::Redis;
-use crate::line::{Claimed, Joined, Line as _, LineView, Refused, Spot, VisitorState};
+use crate::line::{Claimed, Joined, Line as _, Refused, Spot, VisitorState};
 use crate::pass::Pass;
-use crate::place::{ahead_in, find_place, keeps_socket, record_socket};
+use crate::place::find_place;
+use crate::watched_place::{Update, WatchedPlace};
 use shared::ids::{EventId, VisitorId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -220,12 +221,13 @@ impl Visit {
         if !self.door.world.is_alive(self.door.node, self.door.life) {
             return;
         }
+        let Some(hub) = self.door.hub.lock().clone() else {
+            return;
+        };
         let socket = FanSocket {
             node: self.door.node,
             life: self.door.life,
-            spot,
-            pass: self.pass_of(&spot).unwrap_or(pass),
-            is_recorded: false,
+            watched: WatchedPlace::new(spot, hub.front().life),
             is_cut_off: self.door.world.is_cut(self.door.node),
         };
         self.change(|fan| fan.socket = Some(socket));
@@ -254,21 +256,27 @@ impl Visit {
         let Some(mut socket) = self.socket() else {
             return;
         };
-        if !socket.is_recorded {
-            let as_drawn = |pass: &Pass| self.as_drawn(pass);
-            let line = &**self.line();
-            let recorded = record_socket(line, self.event(), &socket.pass, as_drawn).await;
-            if let Some(spot) = recorded {
-                self.tell_socket(&spot);
-                socket.spot = spot;
-                socket.is_recorded = true;
-            }
-        }
         let Some(hub) = self.door.hub.lock().clone() else {
             return;
         };
+        let watched = &mut socket.watched;
+        // A socket of a place that is over asks now and then whether the fan has joined again; here
+        // it does so once they may have.
+        let (fan, spot) = (self.fan(), &watched.spot);
+        let may_have_joined =
+            fan.number != spot.number || fan.unknown.joined || fan.unknown.joined_late;
+        if watched.is_recorded && is_over(spot.standing) && !may_have_joined {
+            return;
+        }
         let front = hub.front();
-        let is_kept = self.refresh(&mut socket, &front).await;
+        let as_drawn = |pass: &Pass| self.as_drawn(pass);
+        let updating = watched.update(&**self.line(), self.event(), &front, as_drawn);
+        let outcome = updating.await;
+        match outcome {
+            Update::Kept => {}
+            Update::Told => self.tell_socket(&socket.watched.spot),
+            Update::Gone => self.tell(None),
+        }
         self.change(|fan| {
             if let Some(kept) = &mut fan.socket
                 && kept.node == socket.node
@@ -276,40 +284,10 @@ impl Visit {
             {
                 *kept = socket;
             }
-            if !is_kept {
+            if outcome == Update::Gone {
                 fan.socket = None;
             }
         });
-    }
-
-    /// Updates the place of a socket: from the bitmap while the fan waits, from the store once
-    /// their bit is cleared. Returns false when the place no longer exists.
-    async fn refresh(&self, socket: &mut FanSocket, front: &LineView) -> bool {
-        let spot = socket.spot;
-        if let Some(ahead) = ahead_in(front, &spot) {
-            socket.spot.ahead = ahead;
-            return true;
-        }
-        // A socket of a place that is over asks now and then whether the fan has joined again; here
-        // it does so once they have.
-        let is_inside = spot.standing.is_inside() || spot.standing == VisitorState::Waiting;
-        if !is_inside && self.fan().number == spot.number {
-            return true;
-        }
-        match self.find_place(&socket.pass).await {
-            Ok(Some(found)) => {
-                self.tell_socket(&found);
-                socket.is_recorded &= keeps_socket(&spot, &found);
-                socket.spot = found;
-                socket.pass = self.pass_of(&found).unwrap_or(socket.pass);
-                true
-            }
-            Err(Refused::Unavailable(_)) => true,
-            Ok(None) | Err(_) => {
-                self.tell(None);
-                false
-            }
-        }
     }
 
     /// Leaves the line, or gives the slot back.

@@ -2,6 +2,7 @@
 
 use crate::line::{Slot, Spot, VisitorState};
 use crate::pass::Pass;
+use crate::watched_place::WatchedPlace;
 use shared::ids::VisitorId;
 
 /// Steps that a fan took without learning their outcome.
@@ -24,9 +25,7 @@ pub(super) struct FanSocket {
     pub(super) node: usize,
     /// Life of the node.
     pub(super) life: u64,
-    pub(super) spot: Spot,
-    pub(super) pass: Pass,
-    pub(super) is_recorded: bool,
+    pub(super) watched: WatchedPlace,
     /// Its node cannot reach the store, or could not a moment ago.
     pub(super) is_cut_off: bool,
 }
@@ -91,8 +90,9 @@ impl Fan {
     pub(super) fn has_socket(&self) -> bool {
         let socket = self.socket.as_ref();
         socket.is_some_and(|socket| {
-            let is_behind = socket.spot.is_provisional && !self.is_provisional;
-            socket.spot.number == if is_behind { self.arrival } else { self.number }
+            let spot = &socket.watched.spot;
+            let is_behind = spot.is_provisional && !self.is_provisional;
+            spot.number == if is_behind { self.arrival } else { self.number }
         })
     }
 
