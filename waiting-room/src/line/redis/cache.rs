@@ -83,8 +83,8 @@ pub(super) struct LineCache {
     pub(super) seats_at: Time,
     /// None before the first view.
     pub(super) draw: Option<DrawStage>,
-    /// The order of the last draw that this node has held, which a store that loses it just then has
-    /// told to no other.
+    /// The order of the last draw that this node held, until the line is closed. If the store loses it
+    /// at once, no other node has it.
     pub(super) order: Option<Arc<DrawnOrder>>,
     /// The number after the last that takes part in the draw, once it is fixed; else 0.
     pub(super) draw_last: u64,
@@ -183,8 +183,8 @@ impl LineCache {
         }
     }
 
-    /// Has the store told that a visitor's socket closed while it was told that it is open: it may
-    /// have heard of the close first.
+    /// Queues the close of a visitor's socket if it closed while the store was being told that it is
+    /// open: the store may have handled the close first.
     pub(super) fn note_if_left(&mut self, visitor: VisitorId) {
         if !self.connected.contains_key(&visitor) {
             self.leaving.insert(visitor);
@@ -217,17 +217,25 @@ impl LineCache {
         self.served.record(&Spot { slot, ..*spot });
     }
 
-    /// Records that the settings were changed, and with them perhaps the draw.
+    /// Records that the settings were changed, and with them perhaps the draw, unless a tick or
+    /// another change was faster to tell of this state or of a newer one.
     pub(super) fn configure(&mut self, definition: Definition, draw: DrawStage) {
-        self.define(definition);
-        self.draw = Some(draw);
+        if definition.changed_at > self.changed_at {
+            self.define(definition);
+            self.draw = Some(draw);
+        }
     }
 
     fn define(&mut self, definition: Definition) {
-        if self.constants.drawn != definition.constants.drawn {
-            // The draw gave out numbers anew.
-            self.numbers = 0;
-            self.served = Served::default();
+        let EventConstants { seed, drawn, .. } = &definition.constants;
+        let is_another = !self.constants.seed.is_empty() && self.constants.seed != *seed;
+        if is_another || self.constants.drawn != *drawn {
+            // The draw gave out numbers anew, or is another one.
+            self.forget_numbers();
+        }
+        // Without an outcome, the order may be that of the draw which is being held.
+        if !drawn.is_empty() {
+            self.order.take_if(|order| order.outcome != *drawn);
         }
         self.settings = Some(Arc::new(definition.settings));
         self.changed_at = definition.changed_at;
@@ -280,6 +288,9 @@ impl LineCache {
         };
         self.seats_at = reply.seats_at;
         self.draw = Some(reply.draw);
+        if reply.phase == Phase::Closed {
+            self.order = None;
+        }
         self.draw_last = reply.draw_last;
         self.served.changes = None;
         // Until all nodes have reported, the store has only part of it.
@@ -443,5 +454,46 @@ impl LineCache {
             waited_seconds,
             availability: view.availability,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::ids::EventId;
+
+    fn definition(name: &str, changed_at: i64, seed: &str) -> Definition {
+        Definition {
+            settings: EventSettings::new(EventId::parse("night").unwrap(), name),
+            changed_at: Time(changed_at),
+            constants: EventConstants {
+                seed: seed.to_owned(),
+                ..EventConstants::default()
+            },
+        }
+    }
+
+    #[test]
+    fn a_late_answer_to_a_change_of_settings_does_not_replace_newer_ones() {
+        let mut cache = LineCache::default();
+        cache.configure(definition("first", 10, "a"), DrawStage::None);
+        cache.configure(definition("third", 30, "c"), DrawStage::Waiting);
+        for late in [20, 30] {
+            cache.configure(definition("second", late, "b"), DrawStage::None);
+            assert_eq!(cache.settings().unwrap().name, "third", "{late}");
+            assert_eq!(cache.constants.seed, "c", "{late}");
+            assert_eq!(cache.draw, Some(DrawStage::Waiting), "{late}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_one_draw_are_forgotten_with_the_next() {
+        let mut cache = LineCache::default();
+        cache.configure(definition("one", 10, "a"), DrawStage::Waiting);
+        cache.numbers = 5;
+        cache.configure(definition("one again", 20, "a"), DrawStage::Waiting);
+        assert_eq!(cache.numbers, 5);
+        cache.configure(definition("another", 30, "b"), DrawStage::Waiting);
+        assert_eq!(cache.numbers, 0);
     }
 }

@@ -1,9 +1,17 @@
 //! Faults that the simulation found, each as the few calls in which it shows.
 
+use super::link::value;
 use super::script::{self, Script};
 use super::world::START_MS;
-use shared::ids::VisitorId;
+use crate::line::EventSettings;
+use crate::line::redis::cache::{DrawnOrder, LineCache};
+use crate::line::redis::policy::json;
+use crate::line::redis::reply;
+use crate::line::redis::view_reply::ViewReply;
+use shared::ids::{EventId, VisitorId};
 use simulation::{Life, Reply, Server};
+use std::sync::Arc;
+use tokio::time::Instant;
 
 /// Calls a script.
 fn call(server: &mut Server, script: &Script, arguments: &[&str]) -> Reply {
@@ -19,11 +27,46 @@ fn server() -> Server {
     })
 }
 
+/// Sends a command.
+fn ask(server: &mut Server, words: &[&str]) -> Reply {
+    let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+    server.execute(START_MS * 1000, &words)
+}
+
+/// Returns a field of the line.
+fn field(server: &mut Server, name: &str) -> String {
+    match ask(server, &["HGET", META, name]) {
+        Reply::Bulk(text) => String::from_utf8(text).expect("a text"),
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+const META: &str = "fairline:{night}:meta";
+
+fn settings() -> String {
+    json(&EventSettings::new(
+        EventId::parse("night").expect("a valid id"),
+        "Night",
+    ))
+}
+
+/// A reply with nothing but its status.
+fn only(status: &str) -> Reply {
+    Reply::Array(vec![Reply::Bulk(status.into())])
+}
+
 /// Creates an event with a draw in this stage.
 fn create(server: &mut Server, stage: &str) {
-    let fields = ["creation", "aa", "life", "bb", "draw", stage, "away_ms"];
-    let created = call(server, &script::CREATE, &[&fields[..], &["8000"]].concat());
-    assert_eq!(created, Reply::Array(vec![Reply::Bulk(b"ok".to_vec())]));
+    let fields = [
+        ["creation", "aa"],
+        ["life", "bb"],
+        ["draw", stage],
+        ["away_ms", "8000"],
+        ["seed", "one"],
+        ["settings", &settings()],
+    ];
+    let created = call(server, &script::CREATE, fields.as_flattened());
+    assert_eq!(created, only("ok"));
 }
 
 /// Number that a store has of a visitor who shows one.
@@ -66,5 +109,124 @@ fn a_number_of_before_the_draw_is_none_after_it_and_the_other_way_round() {
     assert_eq!(number_after("1", "0"), none);
     for (stage, mark) in [("3", "0"), ("1", "1"), ("0", "0")] {
         assert_eq!(number_after(stage, mark), Reply::Integer(10), "{stage}");
+    }
+}
+
+/// A node that had read the line before a loss of data held the draw of the line after it.
+#[test]
+fn a_sign_of_life_keeps_a_draw_and_does_not_take_one() {
+    let mut server = server();
+    create(&mut server, "2");
+    let mut begin = |id, only_keeps| {
+        let reply = call(&mut server, &script::DRAW_BEGIN, &[id, only_keeps]);
+        reply == only("taken")
+    };
+    assert!(begin("first", "1"), "none holds it");
+    assert!(!begin("first", "0"));
+    assert!(!begin("first", "1"));
+    assert!(begin("second", "0"));
+    assert!(begin("second", "1"));
+    let _ = ask(&mut server, &["HDEL", META, "draw_by"]);
+    let mut begin = |id, only_keeps| {
+        let reply = call(&mut server, &script::DRAW_BEGIN, &[id, only_keeps]);
+        reply == only("taken")
+    };
+    assert!(begin("first", "1"), "the store has lost data");
+    assert!(!begin("second", "0"));
+}
+
+/// Report of a node whose settings have the draw with this seed.
+fn report(server: &mut Server, seed: &str, changed_at: &str, numbers: &str) {
+    let bitmap = if numbers == "0" { "" } else { "\x7f" };
+    let known = ["cc", "aa", "", numbers, "0", bitmap, "", "3000", "5000"];
+    let times = [changed_at, "1", "", "0", "0", "0", "4"];
+    let definition = settings();
+    let settings = ["seed", seed, "settings", &definition];
+    let last = if numbers == "0" { "0" } else { "9" };
+    let totals = ["t_joined", "t_admitted", "t_finished", "t_missed", "t_left"];
+    let totals = totals.map(|name| [name, "0"]);
+    let last = ["draw_last", last];
+    let arguments = [&known[..], &times, &settings, totals.as_flattened(), &last].concat();
+    let reply = call(server, &script::RECOVER, &arguments);
+    let Reply::Array(values) = reply else {
+        panic!("{reply:?}");
+    };
+    assert_eq!(values[0], Reply::Bulk(b"ok".to_vec()));
+}
+
+/// Slots that the store has after a node has reported one of the draw with this seed.
+fn slots_after(server: &mut Server, seed: &str) -> Reply {
+    let visitor = VisitorId(7).to_string();
+    let slot = "2 admitted 1 2 3";
+    let arguments = [seed, "", "0", &visitor, slot];
+    let reported = call(server, &script::RECOVER_SLOTS, &arguments);
+    assert_eq!(reported, only("ok"));
+    ask(server, &["HLEN", "fairline:{night}:slots"])
+}
+
+/// Visitors who left before a draw that was replaced by another one waited again, in that.
+#[test]
+fn numbers_of_another_draw_than_that_of_the_newest_settings_do_not_outlive_a_loss() {
+    for is_newest_first in [true, false] {
+        let mut server = server();
+        create(&mut server, "1");
+        let visitors = [1, 2, 3].map(|id| VisitorId(id).to_string());
+        let joining = visitors.each_ref().map(String::as_str);
+        let _ = ask(&mut server, &["HSET", META, "sale_at", "1"]);
+        let _ = call(&mut server, &script::JOIN, &joining);
+        assert_eq!(field(&mut server, "numbers"), "3");
+        let later = (START_MS + 10_000).to_string();
+        let _ = ask(&mut server, &["HSET", META, "settle_until", &later]);
+        if is_newest_first {
+            report(&mut server, "two", &later, "0");
+            report(&mut server, "one", "0", "8");
+        } else {
+            report(&mut server, "one", "0", "8");
+            assert_eq!(field(&mut server, "numbers"), "8");
+            report(&mut server, "two", &later, "0");
+        }
+        assert_eq!(field(&mut server, "seed"), "two");
+        for name in ["numbers", "waiting", "draw_last"] {
+            assert_eq!(field(&mut server, name), "0", "{name}, {is_newest_first}");
+        }
+        for key in ["waiting", "alive", "joined"] {
+            let key = format!("fairline:{{night}}:{key}");
+            assert_eq!(ask(&mut server, &["EXISTS", &key]), Reply::Integer(0));
+        }
+        assert_eq!(slots_after(&mut server, "one"), Reply::Integer(0));
+        assert_eq!(slots_after(&mut server, "two"), Reply::Integer(1));
+    }
+}
+
+/// Has a node read the line.
+fn take(server: &mut Server, cache: &mut LineCache) {
+    let reply = call(server, &script::TICK, &["", "-1", "-1", "0", "dd"]);
+    let reply = value(reply).ok().and_then(reply::Reply::parse);
+    let view = reply.and_then(ViewReply::read).expect("a view");
+    cache.take(view, Instant::now()).expect("with settings");
+}
+
+/// A million visitors take 16 MB.
+#[test]
+fn an_order_is_kept_until_the_line_is_closed_or_has_another() {
+    let closes_at = (START_MS - 1).to_string();
+    for change in [["closes_at", &closes_at], ["drawn", "another"]] {
+        let mut server = server();
+        create(&mut server, "2");
+        let order = DrawnOrder {
+            outcome: "one".to_owned(),
+            visitors: vec![VisitorId(1)],
+            entries: 1,
+        };
+        let mut cache = LineCache::default();
+        cache.order = Some(Arc::new(order));
+        take(&mut server, &mut cache);
+        assert!(cache.order.is_some(), "the draw is being held");
+        let _ = ask(&mut server, &["HSET", META, "draw", "3", "drawn", "one"]);
+        take(&mut server, &mut cache);
+        assert!(cache.order.is_some());
+        let _ = ask(&mut server, &[&["HSET", META][..], &change].concat());
+        take(&mut server, &mut cache);
+        assert!(cache.order.is_none(), "{change:?}");
     }
 }
