@@ -256,7 +256,7 @@ fn each_change_of_a_script_is_noticed_by_the_simulation() {
             .any(|script| script.text().contains(mutation.from));
         assert!(is_there, "no script has: {}", mutation.from);
         let mode = Mode {
-            faults: mutation.fault.into_iter().collect(),
+            faults: mutation.faults.to_vec(),
             steps: STEPS,
             rewrite: Some(mutation.rewrite()),
             draws: if mutation.is_draw { 1000 } else { 0 },

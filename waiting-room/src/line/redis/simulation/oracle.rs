@@ -124,6 +124,17 @@ pub(super) struct Oracle {
     pub(super) history: History,
     /// Outcomes of the draws that were published, by their seeds.
     published: BTreeMap<String, String>,
+    /// Part of its newest report that each node sent last.
+    reports: BTreeMap<usize, Part>,
+}
+
+/// Part of a report after a loss, in the order in which nodes send them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Numbers,
+    Slots,
+    Order,
+    End,
 }
 
 impl Oracle {
@@ -186,6 +197,7 @@ impl Oracle {
                 self.fail(format!("after {}: {why}", step.name));
             }
             self.check_places(step, after);
+            self.check_report(step);
             if let Some(before) = &before {
                 self.check_numbers(step, before, after);
                 self.check_draw(step, before, after, crowd);
@@ -196,12 +208,29 @@ impl Oracle {
         self.stored = stored;
     }
 
+    /// Checks that a node reports an order, which may take longer than the recovery, after all else,
+    /// and counts as one that has reported once that is over.
+    fn check_report(&mut self, step: &Step<'_>) {
+        let part = match (step.name, step.arguments) {
+            ("recover", _) => Part::Numbers,
+            ("recover_slots", [_, _, _, _, b"0", ..]) => Part::Slots,
+            ("recover_draw", _) => Part::Order,
+            ("recover_slots", _) => Part::End,
+            _ => return,
+        };
+        let before = self.reports.insert(step.node, part);
+        if part != Part::Numbers && before.is_some_and(|before| part < before) {
+            self.fail(format!("{part:?} was reported after {before:?}"));
+        }
+    }
+
     /// Checks what a step does to the draw.
     fn check_draw(&mut self, step: &Step<'_>, before: &Stored, after: &Stored, crowd: &mut Crowd) {
-        if step.name == "configure"
-            && after.draw.stage == TO_BE_HELD
-            && before.draw.stage != TO_BE_HELD
-        {
+        let is_armed = after.draw.stage == TO_BE_HELD && before.draw.stage != TO_BE_HELD;
+        if step.name == "configure" && is_armed {
+            if before.numbers > 0 {
+                self.fail("a draw was armed with visitors in line".to_owned());
+            }
             self.history.forget_draw();
         }
         if !before.draw.is_undrawn() || before.is_settling || after.is_settling {
@@ -367,7 +396,7 @@ fn wrong_place(place: &[Reply], after: &Stored) -> Option<String> {
         ));
     }
     let is_undrawn = integer(place, "is_provisional") == Some(1);
-    if number > 0 && is_undrawn != after.draw.is_undrawn() {
+    if is_undrawn != (number > 0 && after.draw.is_undrawn()) {
         let stage = after.draw.stage;
         return Some(format!(
             "number {number} in stage {stage} of the draw, undrawn: {is_undrawn}"

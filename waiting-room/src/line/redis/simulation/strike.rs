@@ -175,6 +175,11 @@ impl Run {
         }
         let now_ms = self.world.now_ms();
         self.world.lock().begin_anew(now_ms);
+        if self.plan.draw.is_some() {
+            // Of two events of one name nothing tells which was the later one: the first would have
+            // its draw still to be held.
+            self.world.lock().forget_past();
+        }
         door.forget();
         self.create_at(&door).await;
     }

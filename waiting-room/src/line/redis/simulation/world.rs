@@ -20,6 +20,9 @@ const PAST_MAX: usize = 200;
 /// Silence of the store that counts for no deadline, in ms.
 const UNHEARD_MS: u64 = 5_000;
 
+/// Place of the new seed among the words of a call of `configure.lua`.
+const SEED_OF_CONFIGURE: usize = 10;
+
 /// A command that the store carried out.
 pub(super) struct Recorded {
     pub(super) words: Vec<Vec<u8>>,
@@ -169,12 +172,17 @@ impl World {
 
     /// Replaces the seed of a draw that a node made by one that follows from the dice.
     pub(super) fn reseed(&self, words: &mut [Vec<u8>]) {
-        let Some(at) = words.iter().position(|word| word == b"seed") else {
-            return;
-        };
         let mut inner = self.lock();
         let inner = &mut *inner;
-        if let Some(seed) = words.get_mut(at + 1)
+        let parts: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+        let at = match script_name(&inner.names, &parts) {
+            Some("configure") => Some(SEED_OF_CONFIGURE),
+            _ => parts
+                .iter()
+                .position(|word| *word == b"seed")
+                .map(|at| at + 1),
+        };
+        if let Some(seed) = at.and_then(|at| words.get_mut(at))
             && !inner.seeds.contains(seed)
         {
             let mut bytes = [0; 32];
@@ -440,12 +448,15 @@ impl Inner {
         found.cloned().unwrap_or_default()
     }
 
-    /// Forgets the event, which was deleted. The store does not go back to it: of two events of one
-    /// name nothing tells which was the later one.
+    /// Forgets the event, which was deleted.
     pub(super) fn begin_anew(&mut self, now_ms: u64) {
-        self.past.clear();
         self.oracle.begin_anew();
         self.crowd.begin_anew(now_ms);
+    }
+
+    /// Has the store not go back to what it was before.
+    pub(super) fn forget_past(&mut self) {
+        self.past.clear();
     }
 
     fn note_restart(&mut self) {
