@@ -132,8 +132,8 @@ impl Spot {
     /// Returns whether this place is over and `pass` proves a newer one: its visitor joined again
     /// and the store has lost that.
     pub(crate) fn is_older_than(&self, pass: &Pass) -> bool {
-        let is_of_one_order = self.number == 0 || pass.is_provisional == self.is_provisional;
-        self.may_rejoin() && pass.number > self.number && is_of_one_order
+        let is_same_order = self.number == 0 || pass.is_provisional == self.is_provisional;
+        self.may_rejoin() && pass.number > self.number && is_same_order
     }
 }
 

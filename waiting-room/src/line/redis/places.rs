@@ -101,12 +101,9 @@ impl EventLine {
         let PlaceReply { mut spot, is_exact } = place;
         if spot.standing == VisitorState::Waiting && !is_exact {
             // A view of before the draw has another order.
-            let is_of_one_order = self.is_undrawn() == spot.is_provisional;
-            let from = if is_of_one_order {
-                from
-            } else {
-                Instant::now()
-            };
+            let is_same_order = self.is_undrawn() == spot.is_provisional;
+            let from = if is_same_order { from } else { Instant::now() };
+            // Boxed: every request would move the space for a tick with it otherwise.
             Box::pin(self.fetch_view_since(from)).await?;
             spot.ahead = self.cache().ahead(spot.number);
         }
