@@ -181,10 +181,13 @@ impl EventLine {
         // The life is only as new as the last tick: a loss of data at the server may not have been
         // noticed yet.
         self.tick_since(Instant::now()).await?;
-        // A number from before the draw says nothing about the place after it.
-        let is_of_no_use = pass.is_provisional && !self.is_undrawn();
-        if is_of_no_use || !self.is_earlier(pass.life) || pass.number > NUMBERS_MAX {
+        if !self.is_earlier(pass.life) || pass.number > NUMBERS_MAX {
             return Ok(None);
+        }
+        // A number from before the draw says nothing about the place after it. But another node may
+        // have given the place back before the draw, which was held since the caller looked for it.
+        if pass.is_provisional && !self.is_undrawn() {
+            return self.place(pass.visitor).await;
         }
         // The store has lost their socket as well.
         let is_connected = self.cache().connected.contains_key(&pass.visitor);
