@@ -85,10 +85,12 @@ impl Crowd {
     }
 
     /// Takes note of a loss of data. Who came between the opening and the draw, and has not asked
-    /// since, is in no list and has no number to show.
+    /// since, is in no list and has no number to show; nor has who joined at a node that had yet to
+    /// hear that the event is another one.
     pub(super) fn lost(&mut self, history: &History) {
         for fan in &mut self.fans {
-            if fan.is_provisional && history.is_unlisted(fan.visitor) {
+            let is_unlisted = fan.is_provisional && history.is_unlisted(fan.visitor);
+            if is_unlisted || fan.is_pass_of_no_use && fan.socket.is_none() {
                 fan.forget();
                 fan.unknown.joined = true;
             }
@@ -159,11 +161,12 @@ impl Crowd {
     }
 
     /// Records that a fan asked a node while the store did not answer, which it is told later. A fan
-    /// who was silent for too long before that may be missed already.
+    /// who was silent for too long before that may be missed already, also one who asked in vain in an
+    /// earlier outage.
     pub(super) fn asked_in_vain(&mut self, at: usize, node: usize, now_ms: u64, away_from_ms: u64) {
         let away_ms = self.terms.away_ms;
         let fan = &mut self.fans[at];
-        if fan.vain.is_none() && fan.heard_ms + away_ms <= away_from_ms + BEAT_MS {
+        if fan.heard_ms + away_ms <= away_from_ms + BEAT_MS {
             return;
         }
         let heard_ms = fan.vain.map_or(fan.heard_ms, |vain| vain.heard_ms);

@@ -141,8 +141,10 @@ impl Visit {
                 .told(self.fan, spot, times, &inner.oracle.history),
             None => inner.crowd.told_nothing(self.fan, &inner.oracle.history),
         }
-        if pass.is_some() {
-            inner.crowd.fans[self.fan].pass = pass;
+        if let Some(pass) = pass {
+            let fan = &mut inner.crowd.fans[self.fan];
+            fan.pass = Some(pass);
+            fan.is_pass_of_no_use = inner.oracle.is_of_another_event(&pass);
         }
     }
 
@@ -288,6 +290,10 @@ impl Visit {
                 fan.socket = None;
             }
         });
+        if outcome == Update::Gone {
+            let visitor = self.fan().visitor;
+            let _ = self.line().away(self.event(), visitor).await;
+        }
     }
 
     /// Leaves the line, or gives the slot back.

@@ -43,6 +43,8 @@ pub(super) struct Vain {
 pub(super) struct Fan {
     pub(super) visitor: VisitorId,
     pub(super) pass: Option<Pass>,
+    /// The node that gave the pass had yet to hear that the event is another one.
+    pub(super) is_pass_of_no_use: bool,
     /// State that the fan was told last; none without a place.
     pub(super) state: Option<VisitorState>,
     pub(super) number: u64,
@@ -71,6 +73,7 @@ impl Fan {
         Fan {
             visitor,
             pass: None,
+            is_pass_of_no_use: false,
             state: None,
             number: 0,
             is_provisional: false,

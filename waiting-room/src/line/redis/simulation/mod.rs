@@ -262,7 +262,8 @@ fn each_change_of_a_script_is_noticed_by_the_simulation() {
             draws: if mutation.is_draw { 1000 } else { 0 },
             ..Mode::default()
         };
-        let noticed = search(0, SEEDS_PER_MUTATION, &mode);
+        let seeds = number("FAIRLINE_RUNS").unwrap_or(SEEDS_PER_MUTATION);
+        let noticed = search(0, seeds, &mode);
         if tells {
             println!("{noticed:?}: {}", mutation.from.trim());
         }

@@ -6,6 +6,7 @@ use super::draw_state::{HELD, TO_BE_HELD, UNDER_WAY};
 use super::drawn;
 use super::history::History;
 use super::stored::{OVER, Stored, visitor};
+use crate::pass::Pass;
 use simulation::{Database, Reply};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -142,9 +143,13 @@ impl Oracle {
         self.failure.get_or_insert(why);
     }
 
-    /// Takes the data of a store that has lost some or was restarted.
-    pub(super) fn restarted(&mut self, database: &Database) {
+    /// Takes the data of a store that has lost some or was restarted. Returns whether it has gone back
+    /// to an event that was deleted.
+    pub(super) fn restarted(&mut self, database: &Database) -> bool {
+        let before = self.stored.take().and_then(|stored| stored.creation);
         self.stored = Stored::read(database, None);
+        let now = self.stored.as_ref().and_then(|stored| stored.creation);
+        before.zip(now).is_some_and(|(before, now)| before != now)
     }
 
     /// Records that a node knows the outcome of a draw, and with it the seed, and may publish both.
@@ -160,6 +165,12 @@ impl Oracle {
     pub(super) fn is_drawing(&self) -> bool {
         let stored = self.stored.as_ref();
         stored.is_some_and(|stored| stored.draw.stage == UNDER_WAY)
+    }
+
+    /// Returns whether a pass is of another event than the store has.
+    pub(super) fn is_of_another_event(&self, pass: &Pass) -> bool {
+        let creation = self.stored.as_ref().and_then(|stored| stored.creation);
+        creation.is_some_and(|creation| creation != pass.life.creation)
     }
 
     /// Returns whether the outcome of the draw that the store has may be known to anyone.

@@ -230,3 +230,82 @@ fn an_order_is_kept_until_the_line_is_closed_or_has_another() {
         assert!(cache.order.is_none(), "{change:?}");
     }
 }
+
+/// Visitors of an attempt that failed were in line twice.
+#[test]
+fn an_attempt_at_a_draw_begins_without_what_another_has_left() {
+    let mut server = server();
+    create(&mut server, "2");
+    let ok = ["first", "0"];
+    let _ = call(&mut server, &script::DRAW_BEGIN, &ok);
+    let visitor = VisitorId(7).to_string();
+    let chunk = ["first", "0", "ab", "abcdef", "a", "5", "1", &visitor];
+    assert_eq!(call(&mut server, &script::DRAW_WRITE, &chunk), only("ok"));
+    let kept = ["waiting", "alive", "owners", "deadlines", "aways", "drawn"];
+    let kept = kept.map(|name| format!("fairline:{{night}}:draw:{name}"));
+    let exist = [&["EXISTS"][..], &kept.each_ref().map(String::as_str)].concat();
+    assert_eq!(ask(&mut server, &exist), Reply::Integer(6));
+    let _ = ask(&mut server, &["HSET", META, "draw_beat", "1"]);
+    let _ = call(&mut server, &script::DRAW_BEGIN, &["second", "0"]);
+    assert_eq!(ask(&mut server, &exist), Reply::Integer(0));
+}
+
+/// A visitor may join after a node has looked and before it changes the order.
+#[test]
+fn the_order_is_not_changed_once_a_visitor_is_in_line() {
+    for (joins, is_changed) in [(false, true), (true, false)] {
+        let mut server = server();
+        create(&mut server, "0");
+        let _ = ask(&mut server, &["HSET", META, "sale_at", "1"]);
+        if joins {
+            let visitor = VisitorId(7).to_string();
+            let _ = call(&mut server, &script::JOIN, &[&visitor]);
+        }
+        let change = [&settings(), "{}", "0", "1", "two", "sale_at", "1"];
+        let reply = call(&mut server, &script::CONFIGURE, &change);
+        assert_eq!(reply != only("busy"), is_changed);
+        let stage = if is_changed { "1" } else { "0" };
+        assert_eq!(field(&mut server, "draw"), stage);
+    }
+}
+
+/// It was told as one that is still to be drawn.
+#[test]
+fn a_place_without_a_number_is_none_that_is_to_be_drawn() {
+    let mut server = server();
+    create(&mut server, "1");
+    let visitor = VisitorId(7).to_string();
+    let ended = ["HSET", "fairline:{night}:ended", &visitor, "5 left undrawn"];
+    let _ = ask(&mut server, &ended);
+    let Reply::Array(values) = call(&mut server, &script::PEEK, &[&visitor]) else {
+        panic!("no reply");
+    };
+    let Some(Reply::Array(units)) = values.last() else {
+        panic!("{values:?}");
+    };
+    let place = ["number", "state"].map(|name| Reply::Bulk(name.into()));
+    let [number, state] = place;
+    let place = vec![number, Reply::Integer(0), state, Reply::Integer(5)];
+    assert_eq!(units[0], Reply::Array(place));
+}
+
+/// The last batch may be among what the store lost.
+#[test]
+fn the_next_batch_after_a_loss_is_due_a_full_span_from_then() {
+    let mut server = server();
+    create(&mut server, "0");
+    let lost = [
+        "HSET",
+        META,
+        "run",
+        "another",
+        "last_batch",
+        "1",
+        "owed",
+        "5",
+    ];
+    let _ = ask(&mut server, &lost);
+    let _ = call(&mut server, &script::TICK, &["", "-1", "-1", "0", "dd"]);
+    assert_eq!(field(&mut server, "last_batch"), START_MS.to_string());
+    assert_eq!(field(&mut server, "owed"), "0");
+}

@@ -461,7 +461,10 @@ impl Inner {
 
     fn note_restart(&mut self) {
         let database = self.servers[self.active].database();
-        self.oracle.restarted(database);
+        if self.oracle.restarted(database) {
+            self.crowd
+                .excuse("the store has an event again that was deleted");
+        }
     }
 }
 
