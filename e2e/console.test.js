@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { accessible, launch, person, shoot, sound } from "./browser.js";
-import { KEY, Server } from "./server.js";
+import { KEY, Server, freePort } from "./server.js";
 
 let server, browser;
 before(async () => {
@@ -57,6 +57,26 @@ test("a proxy that does not fit the settings is named on the page of the health"
   await accessible(admin, "health");
   await shoot(admin, "console-health");
   sound(admin);
+});
+
+test("the page of the health says how many events wait for the message broker, and why", async () => {
+  const shop = await Server.start({ FAIRLINE_EVENTS: `nats://127.0.0.1:${await freePort()}` });
+  try {
+    await shop.event("night");
+    while (!(await shop.call("GET", "/api/v1/organiser/relay")).last_refusal);
+    const admin = await person(browser);
+    await admin.goto(`${shop.url}/organiser#/health`);
+    await admin.getByLabel("Organiser key").fill(KEY);
+    await admin.getByRole("button", { name: "Sign in" }).click();
+    const card = admin.locator("section").filter({ has: admin.getByRole("heading", { name: "The message broker" }) });
+    await card.getByText("1 event waits for NATS, the oldest for").waitFor();
+    await card.getByText("Events are not published, and wait: NATS: ").waitFor();
+    await card.getByText("Last refusal").waitFor();
+    await accessible(admin, "relay");
+    sound(admin);
+  } finally {
+    await shop.end();
+  }
 });
 
 test("a page that is loaded late does not replace the one that was asked for since", async () => {

@@ -171,13 +171,16 @@ function show(url, first) {
   atEnd(() => clearInterval(timer));
 }
 
-/** What a refund of these seats gives back; of all that are sold if none are named. @param {any} details @param {any[]} sold @param {string[] | null} ids */
+/** The amount that a refund of these seats gives back; of all that are sold if none are named. @param {any} details @param {any[]} sold @param {string[] | null} ids */
 function amountOf(details, sold, ids) {
   const { total, refunded } = details.order;
   const left = total.amount - (refunded?.amount ?? 0);
   const named = sold.filter((seat) => ids?.includes(seat.id));
-  if (!ids || named.length === sold.length) return money(details.refundable);
-  const sum = named.reduce((/** @type {number} */ sum, /** @type {any} */ seat) => sum + seat.refund.amount, 0);
+  if (!ids || named.length === sold.length) return money(details.refundable ?? { ...total, amount: left });
+  const sum = named.reduce(
+    (/** @type {number} */ sum, /** @type {any} */ seat) => sum + (seat.refund ?? seat.price).amount,
+    0,
+  );
   return money({ ...total, amount: Math.min(sum, left) });
 }
 

@@ -1,5 +1,6 @@
 // @ts-check
-// The console's page of the installation's health: signs of a proxy in front that does not fit the settings.
+// The console's page of the installation's health: signs of a proxy in front that does not fit the settings, and how far
+// the message broker is behind.
 import { call } from "./api.js";
 import { api, page, table } from "./console.js";
 import { make } from "./make.js";
@@ -7,9 +8,42 @@ import { make } from "./make.js";
 /** What the node that answers noticed. @returns {Promise<any[]>} */
 export const proxySigns = () => call("GET", `${api}/proxy-signs`);
 
+/** @param {number} seconds */
+const age = (seconds) =>
+  seconds < 120
+    ? `${seconds} seconds`
+    : seconds < 7200
+      ? `${Math.floor(seconds / 60)} minutes`
+      : `${Math.floor(seconds / 3600)} hours`;
+
+/** How events come to the message broker. @param {any} relay */
+function broker(relay) {
+  const { broker, unsent, oldest_seconds: oldest, trouble, last_refusal: refusal } = relay;
+  const waiting = unsent
+    ? `${unsent.toLocaleString()} ${unsent === 1 ? "event waits" : "events wait"}`
+    : "No event waits";
+  const lines = [
+    make("p", { className: "soft" }, `${waiting} for ${broker}${unsent ? `, the oldest for ${age(oldest)}` : ""}.`),
+  ];
+  if (trouble)
+    lines.push(
+      make(
+        "p",
+        { className: "note" },
+        trouble.replace(/^./, (/** @type {string} */ letter) => letter.toUpperCase()),
+        ".",
+      ),
+    );
+  if (refusal)
+    lines.push(
+      make("p", { className: "soft" }, `Last refusal, ${new Date(refusal.at).toLocaleString()}: ${refusal.why}.`),
+    );
+  return make("section", { className: "card" }, make("h2", {}, "The message broker"), ...lines);
+}
+
 /** @returns {Promise<() => void>} shows the page */
 export async function health() {
-  const signs = await proxySigns();
+  const [signs, relay] = await Promise.all([proxySigns(), call("GET", `${api}/relay`).catch(() => null)]);
   const code = (/** @type {string | null} */ text, /** @type {string} */ other) =>
     make("td", { className: "word" }, text ? make("code", {}, text) : other);
   const time = (/** @type {string} */ text) => make("td", {}, new Date(text).toLocaleString());
@@ -41,6 +75,7 @@ export async function health() {
         ),
         ...(signs.length ? [list] : []),
       ),
+      ...(relay?.broker ? [broker(relay)] : []),
     );
 }
 

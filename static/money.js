@@ -16,7 +16,7 @@ export async function loadCurrencies() {
 /** Writes an amount of minor units. @param {{amount: number, currency: string}} money */
 export function money({ amount, currency }) {
   const digits = decimals[currency];
-  const format = new Intl.NumberFormat(undefined, {
+  const format = new Intl.NumberFormat(document.documentElement.lang, {
     style: "currency",
     currency,
     minimumFractionDigits: digits,

@@ -80,7 +80,6 @@ async function load() {
   $("lines").replaceChildren(...priceLines(order.lines));
   $("total").textContent = money(order.total);
   $("price").hidden = false;
-  await showInvoices();
   if (order.tickets) {
     $("tickets").replaceChildren(
       ...(await Promise.all(order.tickets.map((/** @type {any} */ ticket) => draw(ticket, order, about.name)))),
@@ -90,6 +89,7 @@ async function load() {
       "Keep the address of this page: it opens your tickets again, on any device. Whoever has it has your tickets.";
   }
   if (["confirming", "refunding"].includes(order.state)) setTimeout(show, 2000);
+  await showInvoices();
 }
 
 $("print").addEventListener("click", () => window.print());

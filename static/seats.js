@@ -7,9 +7,10 @@ import { AVAILABLE, SeatMap, hue } from "./map.js";
 import { CardForm, declined } from "./payment.js";
 import { explain } from "./explain.js";
 import { placeOrder } from "./ordering.js";
-import { showPrice, ticketPrice } from "./price.js";
+import { showPrice, ticketPrice, ticketTotal } from "./price.js";
 import { placeOf, seatList } from "./seat-list.js";
-import { askPlace, isPassing, openSession, unlessUnused } from "./session.js";
+import { askPlace, findUnfinished, isPassing, openSession, unlessUnused } from "./session.js";
+import { showClock, showOver, showStep } from "./steps.js";
 
 const event = document.body.dataset.event || "";
 const base = `/api/v1/events/${event}`;
@@ -49,6 +50,7 @@ function describe(seat) {
 function fail(problem) {
   $("problem").textContent = problem ? (typeof problem === "string" ? problem : explain(problem)) : "";
   show("problem", Boolean(problem));
+  if (problem) $("problem").scrollIntoView({ block: "nearest" });
 }
 
 function remember() {
@@ -62,7 +64,7 @@ function render() {
     hold?.seats ??
     [...chosen].map((id) => {
       const seat = map.byId.get(id);
-      return { id, price: layout.categories[seat.category].total };
+      return { id, price: ticketTotal(layout.categories[seat.category]) };
     });
   showPrice(order ?? hold, seats, layout);
   show("empty", !seats.length);
@@ -80,7 +82,8 @@ function render() {
   show("confirming", state === "confirming");
   show("awaited", isAwaited());
   show("in-review", state === "needs_review");
-  show("best", !hold);
+  showStep(hold, order, seats.length);
+  showOver(Boolean(session?.over) && !hold && !order);
   if (state === "declined" && !isPaid()) fail(declined(order.decline_reason));
   map.mine = new Set(seats.map((/** @type {any} */ seat) => seat.id));
   draw();
@@ -100,7 +103,7 @@ function draw() {
 
 /** @param {any} seat */
 function choose(seat) {
-  if (hold) return say("Give your seats back first to choose others.");
+  if (hold) return say("Release your seats first to choose others.");
   if (chosen.has(seat.id)) chosen.delete(seat.id);
   else if (seat.state === AVAILABLE) chosen.add(seat.id);
   else return say(`${seat.id} is ${states[seat.state]}`);
@@ -313,8 +316,9 @@ function watch() {
   });
 }
 
-/** Loads the page again if the seating plan is another one than it shows. */
+/** Loads the page again if the seating plan is another one than it shows. What is held has its price: its forms stay. */
 async function reloadIfReplaced() {
+  if (hold || order) return;
   const found = await call("GET", `${base}/seating`, { cache: "no-cache" }).catch(() => layout);
   if (JSON.stringify(found) !== JSON.stringify(layout)) location.reload();
 }
@@ -325,15 +329,11 @@ let askedAt = -Infinity;
 
 function tick() {
   const left = (/** @type {string} */ at) => (Date.parse(at) - now()) / 1000;
-  if (session)
-    $("session").textContent = session.over
-      ? "your time to shop is over"
-      : `${clock(left(session.expires_at))} left to shop`;
   const until = order ? order.pay_by : hold?.expires_at;
   const seconds = until ? left(until) : Infinity;
-  show("countdown", Boolean(until) && !isWaiting());
-  if (until) $("countdown").textContent = `Held for you for ${clock(seconds)}`;
-  if (Math.round(seconds) === 30) say("30 seconds left on your seats.");
+  if (isWaiting() || session.over) showClock("", Infinity, say);
+  else if (until) showClock("Held for you for {}", seconds, say);
+  else showClock("{} left to shop", left(session.expires_at), say);
   const seemsOver = (seconds < 0 && !isWaiting()) || (session && !session.over && left(session.expires_at) < 0);
   if (seemsOver && performance.now() - askedAt > ASK_AGAIN_MS) lookAgain();
 }
@@ -362,7 +362,7 @@ async function lookAgain() {
       fail("Your hold ran out and the seats went back. Choose again.");
       catchUp();
     }
-  }
+  } else if (session?.over) render();
 }
 
 /**
@@ -456,16 +456,17 @@ async function begin() {
   });
 }
 
-/** After a reload: the hold and the order are where they were. */
+/** After a reload, and in another tab: the hold and the order are where they were. */
 async function resume() {
   const before = JSON.parse(kept(unfinished) || "{}");
   if (before.hold) hold = await call("GET", `/api/v1/holds/${before.hold}`).catch(() => null);
   if (before.order) order = await call("GET", `/api/v1/orders/${before.order}`).catch(() => null);
   if (hold && !order && hold.state !== "active") hold = null;
+  if (!hold && !order) [hold, order] = await findUnfinished(call, event);
   if (order) await follow();
 }
 
-$("hold").addEventListener("click", () => take({ seats: [...chosen] }));
+for (const id of ["hold", "bottom-hold"]) $(id).addEventListener("click", () => take({ seats: [...chosen] }));
 $("best").addEventListener("submit", (/** @type {Event} */ submit) => {
   submit.preventDefault();
   const category = $("category").value;

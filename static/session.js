@@ -43,6 +43,20 @@ export async function openSession(event, place) {
   return { session, bearer: pass && session.session };
 }
 
+/**
+ * Finds what this visitor began in another tab: the hold, and the order that was made of it.
+ * @param {typeof call} send @param {string} event
+ */
+export async function findUnfinished(send, event) {
+  const [holds, orders] = await Promise.all(
+    [`/api/v1/events/${event}/holds`, "/api/v1/orders"].map((list) => send("GET", list).catch(() => [])),
+  );
+  const hold = holds.at(-1) ?? null;
+  const isOf = (/** @type {any} */ order) =>
+    order.event === event && ["paying", "declined", "confirming", "needs_review"].includes(order.state);
+  return [hold, hold?.state === "active" ? null : (orders.find(isOf) ?? null)];
+}
+
 /** A promise whose refusal matters only to those who wait for it. @template T @param {Promise<T>} promise */
 export function unlessUnused(promise) {
   promise.catch(() => {});

@@ -8,7 +8,7 @@ import unittest
 from common import BINARIES, ROOT, TARGET
 from containers import Containers
 from processes import Processes, call, until
-from test_compose import SECRETS, parse
+from test_compose import ORGANISER_KEY, parse
 
 sys.path.insert(0, str(ROOT / "docs"))
 import dashboards  # noqa: E402
@@ -58,7 +58,7 @@ class Night(unittest.TestCase):
             BINARIES / "loadtest",
             *("night", "--url", url, "--addresses", "--fans", FANS, "--seats", SEATS),
             *("--early-seconds", EARLY_SECONDS, "--rate", ADMITTED_A_MINUTE),
-            environment={"FAIRLINE_ORGANISER_KEY": SECRETS["FAIRLINE_ORGANISER_KEY"]},
+            environment={"FAIRLINE_ORGANISER_KEY": ORGANISER_KEY},
         )
 
     def faults(self, site, opening):

@@ -268,7 +268,7 @@ class Paths(unittest.TestCase):
                 "/static/api.js",
                 "/gate/event",
             ]
-            paths["checkout"] += ["/e/event/seats", "/orders/order"]
+            paths["checkout"] += ["/e/event/seats", "/orders", "/orders/order"]
             for part, address in servers.items():
                 server = stub(part, address, port)
                 self.addCleanup(server.server_close)

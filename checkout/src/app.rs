@@ -6,10 +6,11 @@ use crate::jwks::Jwks;
 use crate::payment::Providers;
 use crate::payment::declines::Declines;
 use crate::payment::unsettled::Unsettled;
-use crate::relay::Address;
+use crate::relay::{Address, LastRefusal};
 use crate::retention::Retention;
 use crate::waiting_room::WaitingRoom;
 use axum::extract::FromRef;
+use parking_lot::Mutex;
 use shared::context::AppContext;
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -42,6 +43,8 @@ pub struct Shop {
     pub(crate) events: Option<Arc<Address>>,
     /// The relay, which ends a round that it has begun.
     pub(crate) relay: TaskTracker,
+    /// Last attempt of the relay that the message broker did not take.
+    pub(crate) last_refusal: Mutex<Option<LastRefusal>>,
     /// Notified when there is something to report.
     pub to_report: Notify,
     /// Notified when a payment is to be cancelled.

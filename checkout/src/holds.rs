@@ -27,7 +27,7 @@ const LISTS_MAX: usize = 50;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(routes!(hold))
+        .routes(routes!(hold, list_own_holds))
         .routes(routes!(show_hold, release))
 }
 
@@ -123,6 +123,19 @@ async fn count_holder(
 /// of other events, which the same browser sends along, do not count.
 pub(crate) fn subject(key: &SessionKey) -> String {
     hex(&key.hash)
+}
+
+/// Returns the holds of the session's visitor whose seats are not paid for, oldest first, so that each
+/// tab of a browser finds them: active ones, and those of orders that wait for their payment.
+#[utoipa::path(get, path = "/api/v1/events/{event}/holds", tag = "checkout", params(("event" = String, Path)),
+    security(("session" = [])), responses((status = 200, description = "The holds", body = Vec<Hold>), Refusals))]
+async fn list_own_holds(
+    State(shop): State<Arc<Shop>>,
+    Path(event): Path<String>,
+    Sessions(keys): Sessions,
+) -> Result<Json<Vec<Hold>>, Problem> {
+    let event = event_id(&event)?;
+    Ok(Json(shop.inventory.own_holds(keys, &event).await?))
 }
 
 /// Returns a hold.

@@ -3,6 +3,7 @@
 
 use crate::app::Shop;
 use crate::inventory::Refused;
+use crate::relay;
 use crate::retention::Retention;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +40,9 @@ async fn tend(shop: &Shop) -> Result<(), Refused> {
         events_hours,
     } = shop.retention;
     let kept_ms = i64::from(events_hours) * 3_600_000;
-    while shop.inventory.outbox().purge(kept_ms).await? {
+    // At the start the relay may not have been heard of yet, for as long as no node was running.
+    let waits_for = shop.events.as_ref().map(|_| relay::CONSUMER);
+    while shop.inventory.outbox().purge(kept_ms, waits_for).await? {
         sleep(STEP_EVERY).await;
     }
     let mut after = None;

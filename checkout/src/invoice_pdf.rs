@@ -21,8 +21,8 @@ const AMOUNT: f32 = 470.0;
 const LINE: f32 = 15.0;
 const SIZE: f32 = 9.5;
 /// Characters of a text that stand on one line, of the whole width and of the first column.
-const WIDTH_CHARS: usize = 90;
-const NAME_CHARS: usize = 48;
+const WIDTH_CHARS: usize = 72;
+const NAME_CHARS: usize = 40;
 
 /// The font that all text is in: it has the letters of most alphabets of Europe, and embeds only those
 /// that are used.
@@ -30,8 +30,8 @@ static FONT: LazyLock<Option<Font>> =
     LazyLock::new(|| Font::new(dejavu::sans::regular().into(), 0));
 static BOLD: LazyLock<Option<Font>> = LazyLock::new(|| Font::new(dejavu::sans::bold().into(), 0));
 
-/// A document with what stands on it beside its content.
-pub(crate) struct Paper {
+/// An invoice or credit note with what stands on it beside its content.
+pub(crate) struct PrintedInvoice {
     pub(crate) invoice: Invoice,
     pub(crate) event: EventId,
     pub(crate) order: String,
@@ -89,7 +89,7 @@ fn plain(x: f32, text: String) -> Text {
 ///
 /// # Errors
 /// The reason, for the log.
-pub(crate) fn draw(paper: &Paper) -> Result<Vec<u8>, String> {
+pub(crate) fn draw(paper: &PrintedInvoice) -> Result<Vec<u8>, String> {
     let (Some(font), Some(bold)) = (&*FONT, &*BOLD) else {
         return Err("the font cannot be read".to_owned());
     };
@@ -120,7 +120,7 @@ pub(crate) fn draw(paper: &Paper) -> Result<Vec<u8>, String> {
     document.finish().map_err(|error| format!("{error:?}"))
 }
 
-fn content(paper: &Paper) -> Lines {
+fn content(paper: &PrintedInvoice) -> Lines {
     let invoice = &paper.invoice;
     let mut lines = Lines::default();
     let title = match invoice.kind {
@@ -130,7 +130,7 @@ fn content(paper: &Paper) -> Lines {
     lines.bold(&format!("{title} {}", invoice.number));
     lines.text(&format!("Issued on {}", invoice.issued_at.for_people()));
     if let Some(cancelled) = &invoice.cancels {
-        lines.text(&format!("For what was given back of invoice {cancelled}"));
+        lines.text(&format!("Refund of invoice {cancelled}"));
     }
     lines.space();
     for line in invoice.seller.lines() {
@@ -152,8 +152,8 @@ fn content(paper: &Paper) -> Lines {
     }
     lines.space();
     let total = match invoice.kind {
-        InvoiceKind::Invoice => "Total, paid",
-        InvoiceKind::CreditNote => "Total, given back",
+        InvoiceKind::Invoice => "Total paid",
+        InvoiceKind::CreditNote => "Total refunded",
     };
     lines.bold(&format!("{total}: {}", amount(invoice.total)));
     for line in included {

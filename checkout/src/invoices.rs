@@ -2,7 +2,7 @@
 
 use crate::app::{App, Shop};
 use crate::inventory::{Buyer, Invoice, Order};
-use crate::invoice_pdf::{Paper, draw};
+use crate::invoice_pdf::{PrintedInvoice, draw};
 use crate::orders::OrderReader;
 use crate::sessions::event_id;
 use axum::Json;
@@ -13,9 +13,13 @@ use shared::http::openapi::Refusals;
 use shared::http::problem::Problem;
 use shared::organiser::{Organiser, Role};
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+
+/// Documents that are drawn at one time. Further requests wait.
+static DRAWING: Semaphore = Semaphore::const_new(2);
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -105,14 +109,19 @@ async fn pdf(
         let title = "There is no such invoice of this order";
         Problem::new(StatusCode::NOT_FOUND, "no-such-invoice", title)
     };
-    let paper = Paper {
+    let paper = PrintedInvoice {
         invoice: found.ok_or_else(missing)?,
         event: order.event.clone(),
         order: order.id.clone(),
         buyer,
     };
     let disposition = format!("inline; filename=\"{}.pdf\"", paper.invoice.number);
-    let drawn = spawn_blocking(move || draw(&paper)).await;
+    let place = DRAWING.acquire().await;
+    let drawn = spawn_blocking(move || {
+        let _place = place;
+        draw(&paper)
+    });
+    let drawn = drawn.await;
     let failed = |error: String| {
         tracing::error!(error, "an invoice could not be drawn");
         Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR)

@@ -29,6 +29,7 @@ mod seats;
 mod sessions;
 pub mod settings;
 pub mod tail;
+mod text;
 mod tickets;
 pub mod waiting_room;
 
@@ -69,6 +70,7 @@ pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
         .merge(people::routes())
         .merge(tickets::routes())
         .merge(removal::routes())
+        .merge(relay::routes())
         .merge(payment::webhook::routes())
         .merge(payment::razorpay_return::routes())
         .split_for_parts();

@@ -9,6 +9,7 @@ use crate::payment::CardPayment;
 use crate::payment::simulated::is_card;
 use crate::prefer::Preference;
 use crate::sessions::Sessions;
+use crate::text::disturbs_text;
 use axum::Json;
 use axum::extract::{Extension, FromRef, FromRequestParts, Path, State};
 use axum::http::request::Parts;
@@ -71,13 +72,6 @@ fn is_name(text: &str) -> bool {
     text.chars().count() <= NAME_CHARS_MAX
         && text.chars().any(is_visible)
         && !text.chars().any(disturbs_text)
-}
-
-/// Returns whether a character ends a line, or changes the direction of what follows it: neither
-/// belongs to a name.
-fn disturbs_text(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Returns whether a character leaves a mark. Letters of some scripts are written with invisible

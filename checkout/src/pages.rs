@@ -24,6 +24,7 @@ const WITH_RAZORPAY: &str = "default-src 'self'; img-src 'self' data: https://cd
 pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/e/{event}/seats", get(show_shop))
+        .route("/orders", get(show_orders))
         .route("/orders/{order}", get(show_order))
 }
 
@@ -36,6 +37,7 @@ async fn show_shop(
         return Problem::no_such_event().into_response();
     };
     let chosen = shop.providers.chosen().id();
+    let is_test = shop.providers.chosen().is_test();
     let stripe = shop.providers.stripe();
     let stripe = stripe.filter(|_| chosen == ProviderId::Stripe);
     let stripe = stripe.and_then(|stripe| Some((stripe, stripe.publishable_key.as_deref()?)));
@@ -44,6 +46,7 @@ async fn show_shop(
         ("event", event.as_str()),
         ("stripe", key),
         ("stripe_script", script),
+        ("test_mode_hidden", if is_test { "" } else { "hidden" }),
     ];
     let mut response = page(&prefix, "seats.html", &values);
     if let Some((stripe, _)) = stripe {
@@ -61,6 +64,11 @@ async fn show_shop(
     let edge = &shop.site.edge;
     edge.keep(response.headers_mut(), Lifetime::Page, &event);
     response
+}
+
+/// Shows the page of all orders whose sessions the browser has.
+async fn show_orders(prefix: PathPrefix) -> Response {
+    page(&prefix, "orders.html", &[])
 }
 
 /// Shows an order's page. The key of a signed link stays in the page's address; the page sends it on

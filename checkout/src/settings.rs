@@ -243,6 +243,7 @@ impl SeatsArgs {
             declines,
             events,
             relay: TaskTracker::new(),
+            last_refusal: Default::default(),
             to_report: Notify::new(),
             to_reconcile: Notify::new(),
         }))

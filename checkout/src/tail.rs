@@ -99,9 +99,16 @@ impl<'a> Tail<'a> {
         let mut read = self.read.clone();
         for (shard, position) in &mut read {
             let rows = self.outbox.read(*shard, *position, OUTBOX_ROWS_MAX);
+            let rows = match rows.await {
+                Err(Refused::NoSuchShard) => {
+                    self.follow_servers().await?;
+                    return Ok(Vec::new());
+                }
+                rows => rows?,
+            };
             // Times of a shard may not rise; its order is that of its positions.
             let mut latest = 0;
-            for row in rows.await? {
+            for row in rows {
                 *position = row.position;
                 latest = latest.max(row.at.0);
                 found.push((latest, row));
@@ -112,11 +119,24 @@ impl<'a> Tail<'a> {
         found.sort_by_key(|(at, _)| *at);
         Ok(found.iter().map(|(_, row)| line(row)).collect())
     }
+
+    /// Goes on where it is with the servers that answer now. Where one has gone back, at its newest
+    /// event.
+    async fn follow_servers(&mut self) -> Result<(), Refused> {
+        let newest = self.outbox.newest().await?;
+        for (shard, position) in &mut self.read {
+            let mut newest = newest.iter();
+            if let Some((now, last)) = newest.find(|(now, _)| now.is_same_part(shard)) {
+                (*shard, *position) = (*now, *last.min(position));
+            }
+        }
+        Ok(())
+    }
 }
 
 fn line(row: &OutboxRow) -> Value {
     let data: Value = serde_json::from_str(&row.payload).unwrap_or_default();
-    json!({"id": row.id, "type": row.kind, "time": row.at, "event": row.event,
+    json!({"id": row.id, "type": row.event_type, "time": row.at, "event": row.event,
         "aggregate": row.aggregate_type, "subject": row.aggregate_id,
         "traceparent": row.traceparent, "data": data})
 }
@@ -154,6 +174,6 @@ impl Filter {
 
     fn takes(&self, row: &OutboxRow) -> bool {
         let is_of_event = self.event.as_ref().is_none_or(|event| row.event == *event);
-        is_of_event && self.types.contains(&row.kind.as_str())
+        is_of_event && self.types.contains(&row.event_type.as_str())
     }
 }

@@ -18,9 +18,10 @@ create table fairline.invoice (
     issued_at bigint not null,
     -- what it says, as JSON
     content text not null,
-    primary key (event, order_id, kind, number),
+    primary key (event, order_id, kind, tag, number),
     unique (series, tag, kind, number)
 );
+create unique index invoice_of_order on fairline.invoice (event, order_id) where kind = 'invoice';
 
 -- Issues the invoices and credit notes of a batch, except those of refused requests. An order has one invoice; an order without one
 -- gets no credit note. The rows of the series are locked until the batch is committed, so that other batches take the next
@@ -32,7 +33,7 @@ declare
     v_number integer;
 begin
     for v_new in
-        select w.order_id, w.issued_at, w.content, coalesce(i.series, w.series) as series, coalesce(i.tag, w.tag) as tag,
+        select w.order_id, w.issued_at, w.content, coalesce(i.series, w.series) as series, w.tag as tag,
             w.series is null as is_credit
         from (select p_event as event, w.* from json_to_recordset(p_rows) as w(request integer, order_id text, content text,
             series text, tag text, issued_at bigint) where w.content is not null offset 0) w

@@ -1,4 +1,4 @@
--- History of a payment, and the note of whoever settled it where its provider could not help.
+-- What became of a payment, and how it was settled where its provider could not help.
 alter table payment add column history text;
 -- note of the organiser who settled it outside of its provider
 alter table payment add column outside text;

@@ -17,3 +17,4 @@ create table invoice (
     primary key (event, order_id, kind, number),
     unique (series, kind, number)
 ) strict, without rowid;
+create unique index invoice_of_order on invoice (event, order_id) where kind = 'invoice';

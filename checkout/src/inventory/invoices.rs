@@ -2,6 +2,7 @@
 
 use super::money::Money;
 use super::price_line::PriceLine;
+use crate::text::disturbs_text;
 use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use shared::time::Time;
@@ -34,7 +35,7 @@ impl Invoicing {
         let is_text = |text: &str, chars_max: usize| {
             text.chars().count() <= chars_max
                 && !text.trim().is_empty()
-                && !text.chars().any(|c| c.is_control() && c != '\n')
+                && !text.chars().any(|c| disturbs_text(c) && c != '\n')
         };
         let is_seller = is_text(&self.seller, SELLER_CHARS_MAX)
             && self.seller.lines().count() <= SELLER_LINES_MAX;
@@ -157,7 +158,13 @@ impl InvoiceRow {
 
 /// Returns the documents of an order, in the order of their issue.
 pub(super) fn shown(mut rows: Vec<InvoiceRow>) -> serde_json::Result<Vec<Invoice>> {
-    rows.sort_by_key(|row| (row.kind == InvoiceKind::CreditNote, row.number));
+    rows.sort_by_key(|row| {
+        (
+            row.kind == InvoiceKind::CreditNote,
+            row.issued_at,
+            row.number,
+        )
+    });
     let mut shown: Vec<Invoice> = Vec::with_capacity(rows.len());
     for row in rows {
         let content: Content = serde_json::from_str(&row.content)?;

@@ -261,14 +261,15 @@ impl VisitorRecords {
         self.orders.iter().find(|order| order.id == id)
     }
 
-    /// Returns the number of holds with seats that are not paid for.
-    pub(super) fn open_holds(&self) -> u32 {
-        let held = self
-            .holds
-            .iter()
-            .filter(|hold| hold.state == HoldState::Active);
-        let unpaid = self.orders.iter().filter(|order| order.state.is_open());
-        (held.count() + unpaid.count()) as u32
+    /// Returns the holds with seats that are not paid for, oldest first: active ones, and those of orders
+    /// that are open.
+    pub(super) fn unpaid_holds(&self) -> impl Iterator<Item = &HoldRow> {
+        let is_ordered = |hold: &HoldRow| {
+            let mut open = self.orders.iter().filter(|order| order.state.is_open());
+            open.any(|order| order.hold == hold.id)
+        };
+        let holds = self.holds.iter();
+        holds.filter(move |hold| hold.state == HoldState::Active || is_ordered(hold))
     }
 
     /// Returns the number of seats held and booked.

@@ -63,7 +63,7 @@ pub struct SeatMap {
     pub layout_version: u32,
     /// Currency of the prices.
     pub currency: Currency,
-    charges: Charges,
+    pub(super) charges: Charges,
     layout_document: MadeOnce<LayoutDocument>,
     current: watch::Sender<Arc<SeatMapVersion>>,
     pending: Mutex<Unpublished>,

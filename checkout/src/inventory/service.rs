@@ -1,7 +1,7 @@
 //! The inventory: the seats, sessions, holds, orders and payments of all events, on any engine.
 
 use super::command::Subject;
-use super::commands::{NewOrder, Target, UnitOfWork};
+use super::commands::{NewOrder, Target, UnitOfWork, show_hold};
 use super::engine::{Engine, SWEEP_MAX, decide_with};
 use super::event_state::LinkKey;
 use super::model::*;
@@ -141,10 +141,12 @@ impl Inventory {
     ) -> Result<Vec<[u8; 32]>, Refused> {
         let each = sessions.into_iter().map(async |session| {
             let subject = Subject::fresh(event, Target::Session(session));
-            let holds = self.decide(subject, |work| Ok(work.records.open_holds()));
-            match holds.await {
-                Ok(0) | Err(Refused::NoSession | Refused::NoSuchEvent) => Ok(None),
-                Ok(_) => Ok(Some(session)),
+            let holding = self.decide(subject, |work| {
+                Ok(work.records.unpaid_holds().next().is_some())
+            });
+            match holding.await {
+                Ok(false) | Err(Refused::NoSession | Refused::NoSuchEvent) => Ok(None),
+                Ok(true) => Ok(Some(session)),
                 Err(refused) => Err(refused),
             }
         });
@@ -158,6 +160,23 @@ impl Inventory {
             let hold = hold.to_owned();
             let subject = Subject::fresh(&key.event, Target::Session(key.hash)).with_hold(&hold);
             self.decide(subject, move |work| work.show_hold(&key.hash, &hold))
+        })
+        .await
+    }
+
+    /// Returns the holds, of the visitor with one of these sessions, whose seats are not paid for;
+    /// oldest first.
+    pub async fn own_holds(
+        &self,
+        keys: SessionKeys,
+        event: &EventId,
+    ) -> Result<Vec<Hold>, Refused> {
+        let key = of_event(&keys, event)?;
+        let subject = Subject::fresh(event, Target::Session(key));
+        self.decide(subject, move |work| {
+            work.session(&key)?;
+            let holds = work.records.unpaid_holds();
+            Ok(holds.map(|row| show_hold(work.event_state, row)).collect())
         })
         .await
     }

@@ -104,6 +104,9 @@ pub trait Provider: Send + Sync {
     /// Returns which one it is.
     fn id(&self) -> ProviderId;
 
+    /// Returns whether its payments are tests, in which no money moves.
+    fn is_test(&self) -> bool;
+
     /// Checks whether the provider takes an amount of a currency, in the minor units of ISO 4217.
     ///
     /// # Errors

@@ -16,6 +16,10 @@ impl Provider for Simulated {
         ProviderId::Simulated
     }
 
+    fn is_test(&self) -> bool {
+        true
+    }
+
     async fn offer(&self, _: &PaymentRef) -> Answer<Offer> {
         Answer::Refused("its payments are made by card number".to_owned())
     }

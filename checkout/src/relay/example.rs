@@ -11,7 +11,7 @@ pub(super) fn row(position: i64, order: &str) -> OutboxRow {
         event: "night".to_owned(),
         aggregate_type: "order".to_owned(),
         aggregate_id: order.to_owned(),
-        kind: "order.confirmed".to_owned(),
+        event_type: "order.confirmed".to_owned(),
         payload: "{}".to_owned(),
         traceparent: None,
         at: Time(1_000),

@@ -51,7 +51,7 @@ pub(crate) fn register(registry: &mut Registry) {
     );
     registry.add(
         "fairline_outbox_unsent",
-        "Events that wait for the message broker, counted up to 1,000,000; 0 where none is set; every node reports all of \
+        "Events that wait for the message broker, counted up to 100,000; 0 where none is set; every node reports all of \
          them, so take the largest",
         UNSENT.clone(),
     );

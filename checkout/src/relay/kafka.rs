@@ -2,9 +2,12 @@
 //! (`acks=all`) before a message counts as sent. Topics are the operator's to make.
 
 use super::address::{Address, Login, Protocol, Sasl};
-use super::broker::{Broker, CONNECT, Failure, FailureKind, Outcome, PUBLISH, all_failed};
+use super::broker::{
+    Broker, CONNECT, Deadline, Failure, FailureKind, Outcome, PUBLISH, all_failed,
+};
 use super::message::{CONTENT_TYPE, Message};
 use super::partition::partition_of;
+use super::parts::{PublishPart, in_order, publish_in_parts};
 use crate::inventory::outbox::Aggregate;
 use async_trait::async_trait;
 use futures_util::future::join_all;
@@ -17,7 +20,6 @@ use rskafka::record::Record;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::timeout;
 
 /// Time after which the client gives up, so that the reason is known before `CONNECT` is over.
 const GIVE_UP: Duration = Duration::from_secs(3);
@@ -57,10 +59,10 @@ impl Kafka {
     async fn session(&mut self) -> Result<&mut Session, Failure> {
         let session = match self.session.take() {
             Some(session) => session,
-            None => match timeout(CONNECT, Session::open(&self.address)).await {
-                Ok(opened) => opened?,
-                Err(_) => return Err(Failure::late("Kafka", CONNECT)),
-            },
+            None => {
+                let deadline = Deadline::within(CONNECT, "Kafka");
+                deadline.wait(Session::open(&self.address)).await??
+            }
         };
         Ok(self.session.insert(session))
     }
@@ -69,7 +71,10 @@ impl Kafka {
 #[async_trait]
 impl Broker for Kafka {
     async fn connect(&mut self) -> Outcome {
-        self.session().await.map(|_| ())
+        let session = self.session().await?;
+        let deadline = Deadline::within(CONNECT, "Kafka");
+        deadline.wait(session.know_topics()).await??;
+        session.check_topics()
     }
 
     async fn publish(&mut self, messages: &[Message]) -> Vec<Outcome> {
@@ -77,16 +82,9 @@ impl Broker for Kafka {
             Ok(session) => session,
             Err(failure) => return all_failed(messages.len(), &failure),
         };
-        let outcomes = match timeout(PUBLISH, session.publish(messages)).await {
-            Ok(outcomes) => outcomes,
-            Err(_) => all_failed(messages.len(), &Failure::late("Kafka", PUBLISH)),
-        };
-        // Also for a topic that is missing: what is known of topics is read again.
-        let is_fine = |outcome: &Outcome| match outcome {
-            Ok(()) => true,
-            Err(failure) => failure.kind == FailureKind::Rejected,
-        };
-        if !outcomes.iter().all(is_fine) {
+        let outcomes = session.publish(messages).await;
+        let is_away = |outcome: &Outcome| outcome.as_ref().is_err_and(Failure::is_of_connection);
+        if outcomes.iter().any(is_away) {
             self.session = None;
         }
         outcomes
@@ -113,34 +111,41 @@ impl Session {
             builder = builder.sasl_config(sasl);
         }
         let client = builder.build().await.map_err(|error| failure(&error))?;
-        let topics = client.list_topics().await.map_err(|e| failure(&e))?;
-        let partitions = topics.into_iter().map(|topic| {
+        let mut session = Session {
+            client,
+            prefix: address.prefix.clone(),
+            partitions: HashMap::new(),
+            writers: HashMap::new(),
+        };
+        session.know_topics().await?;
+        Ok(session)
+    }
+
+    /// Reads which topics there are, unless that is known.
+    async fn know_topics(&mut self) -> Outcome {
+        if !self.partitions.is_empty() {
+            return Ok(());
+        }
+        let topics = self.client.list_topics().await;
+        let topics = topics.map_err(|error| failure(&error))?.into_iter();
+        let topics = topics.map(|topic| {
             let partitions = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
             (topic.name, partitions)
         });
-        let session = Session {
-            client,
-            prefix: address.prefix.clone(),
-            partitions: partitions.collect(),
-            writers: HashMap::new(),
-        };
-        session.check_topics()?;
-        Ok(session)
+        self.partitions = topics.filter(|(_, partitions)| *partitions > 0).collect();
+        Ok(())
     }
 
     /// Checks that there is a topic for each kind of aggregate.
     fn check_topics(&self) -> Outcome {
         let topics = Aggregate::ALL.map(|aggregate| self.topic(aggregate.as_str()));
-        let missing = topics.iter().filter(|topic| {
-            let partitions = self.partitions.get(*topic);
-            partitions.is_none_or(|partitions| *partitions == 0)
-        });
-        let missing: Vec<&str> = missing.map(String::as_str).collect();
+        let missing = topics.iter().map(String::as_str);
+        let missing = missing.filter(|topic| !self.partitions.contains_key(*topic));
+        let missing: Vec<&str> = missing.collect();
         if missing.is_empty() {
             return Ok(());
         }
-        let detail = format!("Kafka has no topic {}: create it", missing.join(", "));
-        Err(Failure::new(FailureKind::Unroutable, detail))
+        Err(no_topic(&missing.join(", ")))
     }
 
     fn topic(&self, aggregate_type: &str) -> String {
@@ -148,7 +153,11 @@ impl Session {
     }
 
     async fn publish(&mut self, messages: &[Message]) -> Vec<Outcome> {
-        let mut outcomes: Vec<Outcome> = vec![Ok(()); messages.len()];
+        let deadline = Deadline::within(PUBLISH, "Kafka");
+        if let Err(failure) = deadline.wait(self.know_topics()).await.flatten() {
+            return all_failed(messages.len(), &failure);
+        }
+        let mut outcomes = Vec::with_capacity(messages.len());
         let mut indexes: HashMap<Place, Vec<usize>> = HashMap::new();
         for (index, message) in messages.iter().enumerate() {
             let topic = self.topic(&message.aggregate_type);
@@ -158,83 +167,79 @@ impl Session {
                     let place = Place { topic, partition };
                     indexes.entry(place).or_default().push(index);
                 }
-                None => {
-                    let detail = format!("Kafka has no topic {topic}: create it");
-                    outcomes[index] = Err(Failure::new(FailureKind::Unroutable, detail));
+                None => outcomes.push((index, Err(no_topic(&topic)))),
+            }
+        }
+        let writing = indexes.into_iter().map(async |(place, indexes)| {
+            match deadline.wait(self.writer(&place)).await.flatten() {
+                Ok(mut writer) => {
+                    let parts = requests(messages, &indexes);
+                    let published = publish_in_parts(&mut writer, messages, parts, &deadline);
+                    let published = published.await;
+                    (Some((place, writer)), published)
+                }
+                Err(failure) => {
+                    let failed = indexes.into_iter();
+                    (
+                        None,
+                        failed.map(|index| (index, Err(failure.clone()))).collect(),
+                    )
                 }
             }
+        });
+        for (writer, published) in join_all(writing).await {
+            self.writers.extend(writer);
+            outcomes.extend(published);
         }
-        let mut parts = Vec::new();
-        for (place, indexes) in indexes {
-            match self.writer(&place).await {
-                Ok(writer) => parts.push(write(writer, messages, indexes)),
-                Err(failure) => indexes
-                    .into_iter()
-                    .for_each(|index| outcomes[index] = Err(failure.clone())),
-            }
+        let is_unroutable = |(_, outcome): &(usize, Outcome)| {
+            let failure = outcome.as_ref().err();
+            failure.is_some_and(|failure| failure.kind == FailureKind::Unroutable)
+        };
+        if outcomes.iter().any(is_unroutable) {
+            // The topics are read anew before the next attempt.
+            self.partitions.clear();
+            self.writers.clear();
         }
-        for (index, outcome) in join_all(parts).await.into_iter().flatten() {
-            outcomes[index] = outcome;
-        }
-        outcomes
+        in_order(messages.len(), outcomes)
     }
 
-    async fn writer(&mut self, place: &Place) -> Result<Arc<PartitionClient>, Failure> {
+    async fn writer(&self, place: &Place) -> Result<Arc<PartitionClient>, Failure> {
         if let Some(writer) = self.writers.get(place) {
             return Ok(writer.clone());
         }
         let Place { topic, partition } = place;
         let how = UnknownTopicHandling::Error;
         let writer = self.client.partition_client(topic, *partition, how).await;
-        let writer = Arc::new(writer.map_err(|error| failure(&error))?);
-        self.writers.insert(place.clone(), writer.clone());
-        Ok(writer)
+        writer.map(Arc::new).map_err(|error| failure(&error))
     }
 }
 
-/// Writes those of the messages that belong into one partition, in as few requests as may be.
-async fn write(
-    writer: Arc<PartitionClient>,
-    messages: &[Message],
-    indexes: Vec<usize>,
-) -> Vec<(usize, Outcome)> {
-    let mut outcomes = Vec::with_capacity(indexes.len());
-    for request in requests(messages, &indexes) {
-        let records = request.iter().map(|index| record(&messages[*index]));
-        let produced = writer.produce(records.collect(), Compression::NoCompression);
-        let outcome = match produced.await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(failure(&error)),
-        };
-        match outcome {
-            // One of them is refused, and the answer does not say which.
-            Err(refused) if refused.kind == FailureKind::Rejected && request.len() > 1 => {
-                for index in request {
-                    let records = vec![record(&messages[*index])];
-                    let produced = writer.produce(records, Compression::NoCompression).await;
-                    let outcome = produced.map(|_| ()).map_err(|error| failure(&error));
-                    outcomes.push((*index, outcome));
-                }
-            }
-            outcome => outcomes.extend(request.iter().map(|index| (*index, outcome.clone()))),
+#[async_trait]
+impl PublishPart for Arc<PartitionClient> {
+    /// Writes messages with one request.
+    async fn publish_part(&mut self, messages: &[Message], part: &[usize]) -> Vec<Outcome> {
+        let records = part.iter().map(|index| record(&messages[*index]));
+        let produced = self.produce(records.collect(), Compression::NoCompression);
+        match produced.await {
+            Ok(_) => vec![Ok(()); part.len()],
+            Err(error) => all_failed(part.len(), &refusal(&error, part.len())),
         }
     }
-    outcomes
 }
 
 /// Divides messages into requests that are not too large.
-fn requests<'a>(messages: &[Message], indexes: &'a [usize]) -> Vec<&'a [usize]> {
+fn requests(messages: &[Message], indexes: &[usize]) -> Vec<Vec<usize>> {
     let mut requests = Vec::new();
     let (mut from, mut bytes) = (0, 0);
     for (at, index) in indexes.iter().enumerate() {
         let size = messages[*index].data.len() + 500;
         if at > from && bytes + size > REQUEST_BYTES_MAX {
-            requests.push(&indexes[from..at]);
+            requests.push(indexes[from..at].to_vec());
             (from, bytes) = (at, 0);
         }
         bytes += size;
     }
-    requests.push(&indexes[from..]);
+    requests.push(indexes[from..].to_vec());
     requests
 }
 
@@ -265,6 +270,28 @@ fn sasl(address: &Address) -> Option<SaslConfig> {
     })
 }
 
+fn no_topic(topic: &str) -> Failure {
+    let detail = format!("Kafka has no topic {topic}: create it");
+    Failure::new(FailureKind::Unroutable, detail)
+}
+
+/// Returns the failure of a request with so many records. Of several one may be too old for the
+/// topic; an old one alone waits until the operator lets the topic take it.
+fn refusal(error: &Error, records: usize) -> Failure {
+    let mut failure = failure(error);
+    let is_too_old = matches!(
+        error,
+        Error::ServerError {
+            protocol_error: ProtocolError::InvalidTimestamp,
+            ..
+        }
+    );
+    if is_too_old && records > 1 {
+        failure.kind = FailureKind::Rejected;
+    }
+    failure
+}
+
 fn failure(error: &Error) -> Failure {
     let kind = match error {
         Error::ServerError { protocol_error, .. } => kind_of(*protocol_error),
@@ -278,12 +305,13 @@ fn failure(error: &Error) -> Failure {
 fn kind_of(error: ProtocolError) -> FailureKind {
     use ProtocolError as P;
     match error {
-        P::MessageTooLarge | P::RecordListTooLarge | P::InvalidRecord | P::InvalidTimestamp => {
-            FailureKind::Rejected
-        }
-        P::UnknownTopicOrPartition | P::InvalidTopicException => FailureKind::Unroutable,
-        P::TopicAuthorizationFailed
-        | P::ClusterAuthorizationFailed
+        P::MessageTooLarge | P::RecordListTooLarge | P::InvalidRecord => FailureKind::Rejected,
+        // All of these are of one topic, and the others go on.
+        P::UnknownTopicOrPartition
+        | P::InvalidTopicException
+        | P::InvalidTimestamp
+        | P::TopicAuthorizationFailed => FailureKind::Unroutable,
+        P::ClusterAuthorizationFailed
         | P::SaslAuthenticationFailed
         | P::UnsupportedSaslMechanism => FailureKind::Denied,
         _ => FailureKind::Away,

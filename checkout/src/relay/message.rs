@@ -15,7 +15,7 @@ pub(super) struct Message {
     /// Unique; consumers remove duplicates by it.
     pub(super) id: String,
     /// Type, such as `order.confirmed`.
-    pub(super) kind: String,
+    pub(super) event_type: String,
     /// Kind of the aggregate, such as `order`.
     pub(super) aggregate_type: String,
     /// The aggregate, whose events keep their order.
@@ -35,7 +35,7 @@ impl Message {
             ("specversion", "1.0".to_owned()),
             ("id", row.id.clone()),
             ("source", source.to_owned()),
-            ("type", row.kind.clone()),
+            ("type", row.event_type.clone()),
             ("subject", row.aggregate_id.clone()),
             ("time", row.at.to_string()),
         ];
@@ -44,7 +44,7 @@ impl Message {
         }
         Message {
             id: row.id.clone(),
-            kind: row.kind.clone(),
+            event_type: row.event_type.clone(),
             aggregate_type: row.aggregate_type.clone(),
             key: row.aggregate_id.clone(),
             at_ms: row.at.0,

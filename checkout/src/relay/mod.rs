@@ -12,23 +12,27 @@ mod amqp_stream;
 mod broker;
 #[cfg(test)]
 mod example;
+mod health;
 mod instruments;
 mod kafka;
 mod message;
 mod nats;
 mod partition;
+mod parts;
 mod rabbitmq;
 mod round;
 mod window;
 
 pub(crate) use address::Address;
+pub(crate) use health::{LastRefusal, routes};
 pub(crate) use instruments::register;
 
 use crate::app::Shop;
 use address::Protocol;
 use broker::{Broker, Failure, FailureKind};
 use instruments::{OLDEST_SECONDS, UNSENT};
-use round::{CONSUMER, Relay, Round};
+pub(crate) use round::CONSUMER;
+use round::{Relay, Round};
 use shared::crypto::random;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,16 +87,23 @@ fn open(address: &Arc<Address>) -> Box<dyn Broker> {
 }
 
 async fn publish(shop: &Arc<Shop>, address: &Arc<Address>) {
-    let mut relay = Relay::new(shop, open(address));
+    let (outbox, source) = (shop.inventory.outbox(), &shop.site.public_url);
+    let mut relay = Relay::new(outbox, source, open(address));
     let mut pause = PAUSE_MIN;
     while !shop.site.stop.is_cancelled() {
         // A round ends by itself, so the stop signal waits for it: what it sent is acknowledged.
         let round = relay.round().await;
-        let trouble = round.as_ref().err().or(relay.unroutable());
-        note_trouble(shop, address, trouble);
+        // While the store is away nothing new is known of the broker.
+        if !matches!(round, Ok(Round::Unread)) {
+            note_trouble(shop, address, round.as_ref().err().or(relay.unroutable()));
+        }
+        if let Some(failure) = relay.take_failure().or(round.as_ref().err().cloned()) {
+            let refusal = LastRefusal::new(shop.site.clock.now(), failure);
+            *shop.last_refusal.lock() = Some(refusal);
+        }
         let wait = match round {
             Ok(Round::Sent) => Duration::ZERO,
-            Ok(Round::Idle) => IDLE,
+            Ok(Round::Idle | Round::Unread) => IDLE,
             Err(_) => jittered(pause),
         };
         pause = match round {

@@ -2,7 +2,9 @@
 //! `Nats-Msg-Id`, by which the stream drops what it has had lately.
 
 use super::address::{Address, Host, Login};
-use super::broker::{Broker, CONNECT, Failure, FailureKind, Outcome, PUBLISH, all_failed};
+use super::broker::{
+    Broker, CONNECT, Deadline, Failure, FailureKind, Outcome, PUBLISH, all_failed,
+};
 use super::message::{CONTENT_TYPE, Message, percent_encoded};
 use async_nats::jetstream::context::{
     ContextBuilder, CreateStreamErrorKind, GetStreamByNameErrorKind, PublishError, PublishErrorKind,
@@ -16,7 +18,6 @@ use futures_util::future::join_all;
 use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::timeout;
 
 /// Time for which a stream that the relay makes keeps events.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -39,10 +40,10 @@ impl Nats {
     async fn jetstream(&mut self) -> Result<&Context, Failure> {
         let jetstream = match self.jetstream.take() {
             Some(jetstream) => jetstream,
-            None => match timeout(CONNECT, open(&self.address)).await {
-                Ok(opened) => opened?,
-                Err(_) => return Err(Failure::late("NATS", CONNECT)),
-            },
+            None => {
+                let deadline = Deadline::within(CONNECT, "NATS");
+                deadline.wait(open(&self.address)).await??
+            }
         };
         Ok(self.jetstream.insert(jetstream))
     }
@@ -60,16 +61,20 @@ impl Broker for Nats {
             Ok(jetstream) => jetstream,
             Err(failure) => return all_failed(messages.len(), &failure),
         };
+        let deadline = Deadline::within(PUBLISH, "NATS");
+        // Each waits for itself: what is acknowledged counts, whatever becomes of the others.
         let sent = messages
             .iter()
-            .map(|message| send(jetstream, &prefix, message));
-        let outcomes = match timeout(PUBLISH, join_all(sent)).await {
-            Ok(outcomes) => outcomes,
-            Err(_) => all_failed(messages.len(), &Failure::late("NATS", PUBLISH)),
+            .map(async |message| deadline.wait(send(jetstream, &prefix, message)).await?);
+        let outcomes = join_all(sent).await;
+        // The client would reconnect by itself, and then send what it still has, out of order. A
+        // stream that is missing is made with the next connection.
+        let is_over = |outcome: &Outcome| {
+            outcome.as_ref().is_err_and(|failure| {
+                failure.is_of_connection() || failure.kind == FailureKind::Unroutable
+            })
         };
-        // The client would reconnect by itself, and then send what it still has, out of order.
-        let is_away = |outcome: &Outcome| outcome.as_ref().is_err_and(Failure::is_of_connection);
-        if outcomes.iter().any(is_away) {
+        if outcomes.iter().any(is_over) {
             self.jetstream = None;
         }
         outcomes
@@ -164,7 +169,7 @@ fn no_jetstream(error: &str) -> Failure {
 }
 
 async fn send(jetstream: &Context, prefix: &str, message: &Message) -> Outcome {
-    let subject = format!("{prefix}.{}", message.kind);
+    let subject = format!("{prefix}.{}", message.event_type);
     let sent = jetstream.send_publish(subject.clone(), wire(message)).await;
     let acknowledged = match sent {
         Ok(acknowledgement) => acknowledgement.await,
@@ -204,5 +209,34 @@ fn failure(subject: &str, error: &PublishError) -> Failure {
             Failure::new(FailureKind::Rejected, format!("NATS: {error}"))
         }
         _ => Failure::new(FailureKind::Away, format!("NATS: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::example::row;
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_acknowledged_counts_where_another_message_has_no_answer() {
+        let server = testkit::Nats::start();
+        let address = Address::parse(&format!("nats://{}", server.address())).unwrap();
+        let client = async_nats::connect(server.address()).await.unwrap();
+        // A subscriber takes the request, and never answers.
+        let _silent = client.subscribe("fairline.hold.>").await.unwrap();
+        let stream = Config {
+            name: "orders".to_owned(),
+            subjects: vec!["fairline.order.>".to_owned()],
+            ..Config::default()
+        };
+        let jetstream = async_nats::jetstream::new(client);
+        jetstream.create_stream(stream).await.unwrap();
+        let mut hold = row(2, "hold_1");
+        hold.event_type = "hold.expired".to_owned();
+        let rows = [row(1, "ord_1"), hold];
+        let messages = rows.map(|row| Message::of(&row, ""));
+        let outcomes = Nats::new(Arc::new(address)).publish(&messages).await;
+        assert_eq!(outcomes[0], Ok(()));
+        assert!(outcomes[1].as_ref().is_err_and(Failure::is_of_connection));
     }
 }

@@ -4,8 +4,11 @@
 
 use super::address::{Address, Host, Protocol};
 use super::amqp_stream::{connect, runtime};
-use super::broker::{Broker, CONNECT, Failure, FailureKind, Outcome, PUBLISH, all_failed};
+use super::broker::{
+    Broker, CONNECT, Deadline, Failure, FailureKind, Outcome, PUBLISH, all_failed,
+};
 use super::message::{CONTENT_TYPE, Message};
+use super::parts::{PublishPart, in_order, publish_in_parts};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use lapin::message::BasicReturnMessage;
@@ -19,7 +22,6 @@ use lapin::{
 };
 use std::collections::HashSet;
 use std::sync::Arc;
-use tokio::time::timeout;
 
 /// Messages that survive a restart of the broker.
 const PERSISTENT: u8 = 2;
@@ -47,46 +49,56 @@ impl RabbitMq {
         }
     }
 
-    async fn session(&mut self) -> Result<&Session, Failure> {
-        if self.session.is_none() {
-            self.session = Some(self.open().await?);
+    async fn take_session(&mut self) -> Result<Session, Failure> {
+        match self.session.take() {
+            Some(session) => Ok(session),
+            None => self.open().await,
         }
-        self.session
-            .as_ref()
-            .ok_or_else(|| Failure::late("RabbitMQ", CONNECT))
     }
 
-    /// Connects to the first host that answers, from the one on that was the last to do so.
+    /// Connects to the first host that answers, from the one on that was the last to do so. Where
+    /// one takes all the time, the next call begins with the host after it.
     async fn open(&mut self) -> Result<Session, Failure> {
-        let mut failed = Failure::late("RabbitMQ", CONNECT);
+        let deadline = Deadline::within(CONNECT, "RabbitMQ");
+        let mut failed = deadline.late();
         for _ in 0..self.address.hosts.len() {
             let host = &self.address.hosts[self.host];
-            match timeout(CONNECT, Session::open(&self.address, host)).await {
+            match deadline.wait(Session::open(&self.address, host)).await {
                 Ok(Ok(session)) => return Ok(session),
                 Ok(Err(failure)) => failed = failure,
                 Err(_) => {}
             }
             self.host = (self.host + 1) % self.address.hosts.len();
+            if deadline.is_over() {
+                break;
+            }
         }
         Err(failed)
     }
+}
 
-    async fn try_publish(&mut self, messages: &[Message]) -> Vec<Outcome> {
-        let session = match self.session().await {
+#[async_trait]
+impl PublishPart for RabbitMq {
+    /// A message that is rejected ends the channel, and so takes along all that are not confirmed.
+    async fn publish_part(&mut self, messages: &[Message], part: &[usize]) -> Vec<Outcome> {
+        // Taken, so that it ends where this is given up in the middle.
+        let session = match self.take_session().await {
             Ok(session) => session,
-            Err(failure) => return all_failed(messages.len(), &failure),
+            Err(failure) => return all_failed(part.len(), &failure),
         };
-        let outcomes = match timeout(PUBLISH, session.publish(messages)).await {
-            Ok(outcomes) => outcomes,
-            Err(_) => all_failed(messages.len(), &Failure::late("RabbitMQ", PUBLISH)),
-        };
+        let part: Vec<&Message> = part.iter().map(|index| &messages[*index]).collect();
+        // Where some are late all fail: that a message came back may be told with the confirmation
+        // of another.
+        let deadline = Deadline::within(PUBLISH, "RabbitMQ");
+        let outcomes = deadline.wait(session.publish(&part)).await;
+        let outcomes = outcomes.unwrap_or_else(|late| all_failed(part.len(), &late));
         let is_over = |outcome: &Outcome| {
             outcome.as_ref().is_err_and(|failure| {
                 failure.is_of_connection() || failure.kind == FailureKind::Rejected
             })
         };
-        if outcomes.iter().any(is_over) {
-            self.session = None;
+        if !outcomes.iter().any(is_over) {
+            self.session = Some(session);
         }
         outcomes
     }
@@ -95,24 +107,15 @@ impl RabbitMq {
 #[async_trait]
 impl Broker for RabbitMq {
     async fn connect(&mut self) -> Outcome {
-        self.session().await.map(|_| ())
+        self.session = Some(self.take_session().await?);
+        Ok(())
     }
 
     async fn publish(&mut self, messages: &[Message]) -> Vec<Outcome> {
-        let outcomes = self.try_publish(messages).await;
-        let is_rejected = |outcome: &Outcome| {
-            let failure = outcome.as_ref().err();
-            failure.is_some_and(|failure| failure.kind == FailureKind::Rejected)
-        };
-        if messages.len() == 1 || !outcomes.iter().any(is_rejected) {
-            return outcomes;
-        }
-        // One message ended the channel for all of them, and the broker does not say which.
-        let mut alone = Vec::with_capacity(messages.len());
-        for message in messages {
-            alone.extend(self.try_publish(std::slice::from_ref(message)).await);
-        }
-        alone
+        let all = vec![(0..messages.len()).collect()];
+        let deadline = Deadline::within(CONNECT + PUBLISH, "RabbitMQ");
+        let published = publish_in_parts(self, messages, all, &deadline).await;
+        in_order(messages.len(), published)
     }
 }
 
@@ -159,7 +162,7 @@ impl Session {
         })
     }
 
-    async fn publish(&self, messages: &[Message]) -> Vec<Outcome> {
+    async fn publish(&self, messages: &[&Message]) -> Vec<Outcome> {
         let mut confirms = Vec::with_capacity(messages.len());
         for message in messages {
             let options = BasicPublishOptions {
@@ -168,7 +171,7 @@ impl Session {
             };
             let sent = self.channel.basic_publish(
                 self.exchange.as_str().into(),
-                message.kind.as_str().into(),
+                message.event_type.as_str().into(),
                 options,
                 &message.data,
                 properties(message),
@@ -185,7 +188,7 @@ impl Session {
         // need not be that of the same message.
         let outcomes = messages.iter().zip(outcomes).map(|(message, outcome)| {
             match outcome.is_ok() && returned.contains(&message.id) {
-                true => Err(unroutable(&message.kind)),
+                true => Err(unroutable(&message.event_type)),
                 false => outcome,
             }
         });
@@ -221,8 +224,8 @@ fn outcome(confirmed: lapin::Result<Confirmation>, returned: &mut HashSet<String
     }
 }
 
-fn unroutable(kind: &str) -> Failure {
-    let detail = format!("RabbitMQ has no queue for {kind}: bind one to the exchange");
+fn unroutable(event_type: &str) -> Failure {
+    let detail = format!("RabbitMQ has no queue for {event_type}: bind one to the exchange");
     Failure::new(FailureKind::Unroutable, detail)
 }
 

@@ -36,14 +36,14 @@ struct Entry {
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct AggregateKey {
-    kind: String,
+    aggregate_type: String,
     id: String,
 }
 
 impl AggregateKey {
     fn of(row: &OutboxRow) -> AggregateKey {
         AggregateKey {
-            kind: row.aggregate_type.clone(),
+            aggregate_type: row.aggregate_type.clone(),
             id: row.aggregate_id.clone(),
         }
     }
@@ -61,9 +61,11 @@ impl Window {
         }
     }
 
-    /// Returns whether another relay had the shard meanwhile, and went further.
-    pub(super) fn is_behind(&self, lease: &OutboxLease) -> bool {
-        lease.position > self.settled
+    /// Returns whether a renewed lease goes on where this window is. It does not where another relay
+    /// had the shard meanwhile and went further, nor where the store has gone back to an earlier
+    /// state: other rows may come at the positions that were read.
+    pub(super) fn continues(&self, lease: &OutboxLease) -> bool {
+        (self.acknowledged..=self.settled).contains(&lease.position)
     }
 
     /// Returns the position to read after, and how many rows there is room for, at most `limit`.
@@ -84,11 +86,14 @@ impl Window {
     }
 
     /// Returns the first unsettled row of each aggregate that does not rest, by its index, with its
-    /// message.
-    pub(super) fn due(&self, now: Instant, source: &str) -> Vec<(usize, Message)> {
+    /// message; at most `limit`.
+    pub(super) fn due(&self, now: Instant, source: &str, limit: usize) -> Vec<(usize, Message)> {
         let mut seen = HashSet::new();
         let mut due = Vec::new();
         for (index, entry) in self.rows.iter().enumerate() {
+            if due.len() == limit {
+                break;
+            }
             let row = &entry.row;
             if entry.is_settled || !seen.insert((&row.aggregate_type, &row.aggregate_id)) {
                 continue;
@@ -175,12 +180,12 @@ mod tests {
     fn the_first_waiting_row_of_each_aggregate_is_due() {
         let mut window = window(&["a", "b", "a", "b", "a"]);
         let now = Instant::now();
-        let due = window.due(now, "");
+        let due = window.due(now, "", 10);
         assert_eq!(ids(&due), ["evt_1", "evt_2"]);
         for (index, _) in due {
             window.settle(index, &Ok(()), now);
         }
-        assert_eq!(ids(&window.due(now, "")), ["evt_3", "evt_4"]);
+        assert_eq!(ids(&window.due(now, "", 10)), ["evt_3", "evt_4"]);
         assert_eq!(window.settled(), Some(2));
         assert_eq!(window.settled(), Some(2), "until the store knows it");
         window.acknowledged(2);
@@ -191,29 +196,29 @@ mod tests {
     fn a_row_that_failed_holds_back_its_aggregate_and_the_cursor_alone() {
         let mut window = window(&["a", "b", "a", "b"]);
         let now = Instant::now();
-        let due = window.due(now, "");
+        let due = window.due(now, "", 10);
         window.settle(due[0].0, &failed(FailureKind::Unroutable), now);
         window.settle(due[1].0, &Ok(()), now);
-        let due = window.due(now, "");
+        let due = window.due(now, "", 10);
         assert_eq!(ids(&due), ["evt_4"], "a rests");
         window.settle(due[0].0, &Ok(()), now);
-        assert!(window.due(now, "").is_empty());
+        assert!(window.due(now, "", 10).is_empty());
         assert_eq!(window.settled(), None, "the first row is not sent");
         let later = now + RETRY;
-        let due = window.due(later, "");
+        let due = window.due(later, "", 10);
         assert_eq!(ids(&due), ["evt_1"], "the same row first");
         window.settle(due[0].0, &Ok(()), later);
         assert_eq!(window.settled(), Some(2));
-        assert_eq!(ids(&window.due(later, "")), ["evt_3"]);
+        assert_eq!(ids(&window.due(later, "", 10)), ["evt_3"]);
     }
 
     #[test]
     fn a_row_that_is_rejected_for_good_blocks_nothing() {
         let mut window = window(&["a", "a"]);
         let now = Instant::now();
-        let due = window.due(now, "");
+        let due = window.due(now, "", 10);
         window.settle(due[0].0, &failed(FailureKind::Rejected), now);
-        assert_eq!(ids(&window.due(now, "")), ["evt_2"]);
+        assert_eq!(ids(&window.due(now, "", 10)), ["evt_2"]);
         assert_eq!(window.settled(), Some(1));
     }
 
@@ -223,5 +228,34 @@ mod tests {
         assert_eq!(window.wants(500), (1, 500));
         window.add((2..=900).map(|position| row(position, "b")).collect());
         assert_eq!(window.wants(500), (900, 100));
+    }
+
+    #[test]
+    fn a_wave_takes_no_more_than_its_share_of_a_shard() {
+        let mut window = window(&["a", "b", "c"]);
+        let now = Instant::now();
+        let due = window.due(now, "", 2);
+        assert_eq!(ids(&due), ["evt_1", "evt_2"]);
+        window.settle(due[0].0, &Ok(()), now);
+        assert_eq!(ids(&window.due(now, "", 2)), ["evt_2", "evt_3"]);
+    }
+
+    #[test]
+    fn a_window_ends_where_its_shard_went_on_or_back_without_it() {
+        let mut window = window(&["a", "b", "c"]);
+        let now = Instant::now();
+        for index in 0..2 {
+            window.settle(index, &Ok(()), now);
+        }
+        assert_eq!(window.settled(), Some(2));
+        window.acknowledged(1);
+        let at = |position| OutboxLease {
+            shard: OutboxShard::default(),
+            position,
+        };
+        assert!(window.continues(&at(1)));
+        assert!(window.continues(&at(2)), "the answer was lost");
+        assert!(!window.continues(&at(3)), "another relay went on");
+        assert!(!window.continues(&at(0)), "the store went back");
     }
 }

@@ -142,6 +142,31 @@ async fn refunds_of_single_seats_give_back_their_fees_and_the_last_one_those_of_
 }
 
 #[tokio::test]
+async fn a_fee_that_is_kept_stays_when_only_a_free_seat_is_left_to_refund() {
+    for bench in halls().await {
+        let plan = br#"{"categories": [{"id": "c", "name": "C", "price": 4500}, {"id": "free", "name": "F", "price": 0}],
+            "sections": [{"id": "st", "category": "c", "rows": 1, "seats_per_row": 2},
+                {"id": "fl", "category": "free", "rows": 1, "seats_per_row": 2}]}"#;
+        let plan = layout::parse(plan).unwrap();
+        bench.seats.set_seating(&bench.event, plan).await.unwrap();
+        let rules = RulesPatch {
+            order_fee_refund: Some(OrderFeeRefund::Never),
+            ..charges()
+        };
+        bench.set(rules).await;
+        let ada = bench.fan(1).await;
+        let order = bench.buy(&ada, &["st-A-1", "fl-A-1"]).await;
+        let (back, _) = bench.refund(&order, Some(&["st-A-1"])).await;
+        assert_eq!(back, SEAT);
+        let details = bench.seats.order_details(&bench.event, &order.id).await;
+        assert_eq!(details.unwrap().refundable.amount, 0);
+        let (back, left) = bench.refund(&order, None).await;
+        assert_eq!((back, left.state.as_str()), (0, "refunded"));
+        assert_eq!(left.refunded.unwrap().amount, SEAT);
+    }
+}
+
+#[tokio::test]
 async fn fees_of_an_order_that_are_never_refunded_are_kept_and_counted() {
     for bench in halls().await {
         let rules = RulesPatch {

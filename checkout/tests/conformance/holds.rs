@@ -166,6 +166,30 @@ async fn the_limits_hold_per_order_and_per_visitor_over_several_holds_and_sessio
 }
 
 #[tokio::test]
+async fn a_visitor_finds_the_holds_again_that_are_not_paid_for_and_no_others() {
+    for bench in halls().await {
+        let (ada, ben) = (bench.fan(1).await, bench.fan(2).await);
+        let released = bench.hold(&ada, named(&["st-A-1"])).await.unwrap();
+        let ordered = bench.hold(&ada, named(&["st-A-2"])).await.unwrap();
+        let active = bench.hold(&ada, named(&["st-A-3"])).await.unwrap();
+        bench.hold(&ben, named(&["st-A-4"])).await.unwrap();
+        bench
+            .seats
+            .release(ada.clone(), &released.id)
+            .await
+            .unwrap();
+        bench.order(&ada, &ordered).await.unwrap();
+        let own = bench.seats.own_holds(ada, &bench.event).await.unwrap();
+        let ids: Vec<_> = own.iter().map(|hold| &hold.id).collect();
+        assert_eq!(ids, [&ordered.id, &active.id]);
+        assert_eq!(own[0].state, HoldState::Converted);
+        assert_eq!(own[1], active);
+        let stranger = bench.seats.own_holds(Vec::new(), &bench.event).await;
+        assert_eq!(stranger, Err(Refused::NoSession));
+    }
+}
+
+#[tokio::test]
 async fn releasing_gives_the_seats_back_and_twice_is_no_error() {
     for bench in halls().await {
         let (ada, ben) = (bench.fan(1).await, bench.fan(2).await);

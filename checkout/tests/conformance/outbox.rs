@@ -27,7 +27,7 @@ impl Bench {
     /// Returns the types of the events of an aggregate, in order.
     pub(crate) async fn types_of(&self, aggregate: &str) -> Vec<String> {
         let events = self.events_of(aggregate).await.into_iter();
-        events.map(|row| row.kind).collect()
+        events.map(|row| row.event_type).collect()
     }
 
     async fn ask(&self, fan: &SessionKeys, order: &Order) -> PaymentRef {
@@ -161,7 +161,7 @@ async fn money_that_goes_back_is_told_with_the_tickets_that_end() {
         bench.refund(&order, Some(&["st-A-2"])).await;
         let events = bench.events_of(&order.id).await;
         let types = |rows: &[OutboxRow]| -> Vec<String> {
-            rows.iter().map(|row| row.kind.clone()).collect()
+            rows.iter().map(|row| row.event_type.clone()).collect()
         };
         assert_eq!(types(&events[5..]), ["payment.refunded", "ticket.voided"]);
         let part: PaymentPayload = payload(&events[5]);

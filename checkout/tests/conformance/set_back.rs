@@ -75,6 +75,29 @@ async fn nodes_drop_what_they_know_when_an_earlier_state_is_restored_into_a_runn
 }
 
 #[tokio::test]
+async fn what_was_told_and_is_lost_is_told_again() {
+    for (here, _) in pairs().await {
+        let rows = ["st-A-", "st-B-"].map(|row| (1..=6).map(move |n| format!("{row}{n}")));
+        let seats: Vec<String> = rows.into_iter().flatten().collect();
+        let floor = (1..=4).map(|n| format!("fl-{n}"));
+        let seats: Vec<String> = seats.into_iter().chain(floor).collect();
+        for (fan, seats) in (1..).zip(seats.chunks(2)) {
+            let fan = here.fan(fan).await;
+            here.buy(&fan, &seats.iter().map(String::as_str).collect::<Vec<_>>())
+                .await;
+        }
+        keep(&here);
+        here.show().await;
+        let told = ["event.published", "event.sold_out", "event.sold_out"];
+        assert_eq!(here.types_of("arena").await, told[..2]);
+        restore(&here, Way::Tables);
+        here.show().await;
+        here.show().await;
+        assert_eq!(here.types_of("arena").await, told);
+    }
+}
+
+#[tokio::test]
 async fn the_first_answer_of_another_server_tells_that_it_is_another() {
     for (here, _) in pairs().await {
         let (ada, ben) = (here.fan(1).await, here.fan(2).await);

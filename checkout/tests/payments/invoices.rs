@@ -50,7 +50,7 @@ async fn buyer_and_organiser_get_the_same_invoice_as_pdf_and_others_get_none() {
             &bought.id,
             "C 2 45.00 EUR 90.00 EUR",
             "Gebühr für Würde – Ωμέγα 2 1.13 EUR 2.26 EUR",
-            "Total, paid: 92.26 EUR",
+            "Total paid: 92.26 EUR",
             // 19/119 of 46.13, twice.
             "of which VAT 19 %: 14.74 EUR",
         ] {
@@ -69,10 +69,10 @@ async fn buyer_and_organiser_get_the_same_invoice_as_pdf_and_others_get_none() {
         let text = text_of(&note);
         for part in [
             "Credit note ARENA-C-000001",
-            "given back of invoice ARENA-I-000001",
+            "Refund of invoice ARENA-I-000001",
             "Arena Ltd 1 Hall Street Tax number DE 123",
             "C 1 45.00 EUR 45.00 EUR",
-            "Total, given back: 46.13 EUR",
+            "Total refunded: 46.13 EUR",
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }

@@ -2,7 +2,8 @@
 
 use crate::crowd::{admit, buy, event, hall, keys};
 use checkout::inventory::{
-    Best, HoldState, Inventory, NewSession, Postgres, Refused, RulesPatch, SessionKey, Wish,
+    Best, HoldState, Inventory, Invoicing, NewSession, Order, Postgres, Refused, RulesPatch,
+    SessionKey, Wish,
 };
 
 use shared::group_commit::Unavailable;
@@ -305,4 +306,54 @@ async fn lists_come_from_a_replica_unless_it_lags() {
         4,
         "from the primary"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn credit_notes_have_numbers_of_their_own_after_an_event_moved_to_another_database() {
+    let (first, second) = (testkit::Postgres::start(), testkit::Postgres::start());
+    let urls = format!(
+        "{} {}",
+        first.url(&first.database()),
+        second.url(&second.database())
+    );
+    let node = Inventory::from(Postgres::open(&urls, Clock::system()).await.unwrap());
+    node.set_seating(&event(), hall(300)).await.unwrap();
+    let invoicing = Invoicing {
+        seller: "Arena".into(),
+        tax_id: None,
+        series: "ARENA".into(),
+    };
+    let rules = RulesPatch {
+        invoicing: Some(Some(invoicing)),
+        ..RulesPatch::default()
+    };
+    node.set_rules(&event(), rules).await.unwrap();
+    let order = buy(&node, 1).await.unwrap();
+    let refund = async || {
+        let seat = order.seats[usize::from(numbers(&node, &order).await.len() > 1)]
+            .id
+            .clone();
+        let event = event();
+        let begun = node.begin_refund_of(&event, &order.id, Some(vec![seat.to_string()]));
+        node.refunded(&begun.await.unwrap()).await.unwrap();
+    };
+    refund().await;
+    let shards = node.shards().await.unwrap();
+    let to = shards.iter().find(|shard| shard.events.is_empty()).unwrap();
+    node.end_session(vec![keys(1)[0].clone()], &event())
+        .await
+        .unwrap();
+    node.move_event(&event(), &to.id).await.unwrap();
+    refund().await;
+    let mut all = numbers(&node, &order).await;
+    assert_eq!(all.len(), 3, "{all:?}");
+    assert!(all[0].contains("-I-") && all[1..].iter().all(|number| number.contains("-C-")));
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), 3, "{all:?}");
+}
+
+async fn numbers(node: &Inventory, order: &Order) -> Vec<String> {
+    let invoices = node.invoices(&order.event, &order.id).await.unwrap();
+    invoices.into_iter().map(|invoice| invoice.number).collect()
 }

@@ -154,6 +154,17 @@ fn the_embedded_line_is_a_vector_and_a_loop() {
 fn the_line_on_redis_is_a_vector_and_a_loop() {
     let server = testkit::Redis::start();
     let notes = tempfile::tempdir().unwrap();
+    let joined_since = [
+        Step::MaxActive(0),
+        Step::Join(11),
+        Step::Back(11),
+        Step::Restart,
+        Step::Tick(4000),
+        Step::Join(11),
+        Step::Tick(6000),
+        Step::Tick(3000),
+    ];
+    on_redis(&server.url(), Some(&server), notes.path(), &joined_since);
     check(96, |steps| {
         on_redis(&server.url(), Some(&server), notes.path(), steps);
     });

@@ -146,7 +146,8 @@ impl Model {
         }
     }
 
-    /// Marks the fans of silent engines as away since the engine's last tick.
+    /// Marks the fans of silent engines as away since the engine's last tick, or since they joined
+    /// or polled at another one after it.
     pub(crate) fn reap(&mut self) {
         let (engine, now) = (self.engine, self.now);
         let waits = |entry: &Entry| entry.standing == VisitorState::Waiting;
@@ -171,7 +172,7 @@ impl Model {
                 .filter(|entry| entry.owner == engine)
             {
                 entry.owner = 0;
-                entry.away_at = at + AWAY_MS;
+                entry.away_at = entry.away_at.max(at + AWAY_MS);
             }
         }
     }
@@ -312,6 +313,7 @@ pub(crate) async fn apply(
             let engine = model.engine;
             if let Some(entry) = model.of(fan) {
                 entry.owner = engine;
+                entry.away_at = 0;
             }
         }
         Step::Poll(fan) => {

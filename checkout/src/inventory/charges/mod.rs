@@ -3,6 +3,7 @@
 use super::model::SeatPrice;
 use super::money::{Currency, Money};
 use super::price_line::{LineKind, PriceLine};
+use crate::text::disturbs_text;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -216,7 +217,7 @@ fn groups(seats: &[SeatPrice]) -> Vec<Group> {
     groups
 }
 
-/// Returns the lines of seats without fees and taxes: their prices.
+/// Returns the ticket lines of seats, without fees and taxes.
 pub(super) fn ticket_lines(seats: &[SeatPrice], name: impl Fn(&str) -> String) -> Vec<Line> {
     let line = |group: Group| Line {
         category: Some(group.category.clone()),
@@ -285,7 +286,7 @@ impl Charges {
     }
 
     /// Returns the fees and taxes that one ticket of this price bears, or an order of tickets whose
-    /// prices have this sum. The tax on the prices is on the tickets.
+    /// prices have this sum. Taxes on prices are in the lines of tickets, not of the order.
     fn borne(&self, per: FeePer, price: i64, step: i64) -> Vec<Line> {
         let mut lines = Vec::new();
         for fee in self.fees.iter().filter(|fee| fee.per == per && price > 0) {
@@ -365,7 +366,7 @@ fn is_name(text: &str) -> bool {
     let count = text.chars().count();
     (1..=NAME_CHARS_MAX).contains(&count)
         && !text.trim().is_empty()
-        && !text.chars().any(char::is_control)
+        && !text.chars().any(disturbs_text)
 }
 
 /// Returns the sum of shares (an amount, times a numerator, by a denominator), rounded half up to a
@@ -400,7 +401,7 @@ pub(super) fn seat_total(lines: &Lines, seat: &SeatPrice) -> i64 {
     own.map(|line| line.unit).sum()
 }
 
-/// Returns what is kept of an order when all of it is refunded.
+/// Returns the fees and taxes that are not refunded with an order.
 pub(super) fn kept(lines: &Lines) -> i64 {
     let kept = lines.iter().flat_map(|lines| lines.iter());
     kept.filter(|line| line.kept).map(Line::amount).sum()

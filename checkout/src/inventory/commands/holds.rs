@@ -82,7 +82,7 @@ impl UnitOfWork<'_> {
             if work.records.next >= HOLDS_PER_VISITOR_MAX as i32 {
                 return Err(Refused::TooManyHolds(HOLDS_PER_VISITOR_MAX));
             }
-            if work.records.open_holds() >= OPEN_HOLDS_PER_VISITOR_MAX {
+            if work.records.unpaid_holds().count() >= OPEN_HOLDS_PER_VISITOR_MAX as usize {
                 return Err(Refused::TooManyOpenHolds(OPEN_HOLDS_PER_VISITOR_MAX));
             }
             let seats = work.choose(wish)?;

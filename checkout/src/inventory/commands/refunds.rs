@@ -45,9 +45,9 @@ impl UnitOfWork<'_> {
     fn all_but_kept(&self, order: &OrderRow) -> Option<RefundRow> {
         let paid = order.payment();
         let kept = charges::kept(&order.lines);
-        let amount = paid.amount.amount - paid.refunded - kept;
+        let amount = (paid.amount.amount - paid.refunded - kept).max(0);
         let tickets = order.tickets.iter();
-        (kept > 0 && amount > 0).then(|| RefundRow {
+        (kept > 0).then(|| RefundRow {
             id: random_id("ref_"),
             seats: tickets.map(|ticket| ticket.seat).collect(),
             amount,
@@ -55,7 +55,8 @@ impl UnitOfWork<'_> {
         })
     }
 
-    /// Returns the refund of some seats, each for its price with the fees and taxes of its ticket; `None` if they are all that the order still has.
+    /// Returns the refund of some seats, each with the fees and taxes of its ticket; `None` if they
+    /// are all that the order still has.
     pub(super) fn part(
         &self,
         order: &OrderRow,
@@ -95,7 +96,8 @@ impl UnitOfWork<'_> {
         }
         // Some of their money may have gone back already, at the provider itself.
         let paid = order.payment();
-        part.amount = part.amount.min(paid.amount.amount - paid.refunded);
+        let left = paid.amount.amount - paid.refunded - charges::kept(&order.lines);
+        part.amount = part.amount.min(left.max(0));
         let has_ticket = |seat: &&u32| order.tickets.iter().any(|ticket| ticket.seat == **seat);
         let left = order.tickets.len() - given_back.iter().filter(has_ticket).count();
         Ok((part.seats.len() < left).then_some(part))

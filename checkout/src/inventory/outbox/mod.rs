@@ -25,7 +25,7 @@ pub const OUTBOX_ROWS_MAX: u32 = 1_000;
 /// Time for which a shard is leased.
 pub const LEASE_SECONDS: u32 = 15;
 /// Number up to which events that a consumer has not acknowledged are counted.
-pub const UNSENT_MAX: u64 = 1_000_000;
+pub const UNSENT_MAX: u64 = 100_000;
 
 /// An event as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub struct OutboxRow {
     /// Id of the aggregate. Its events are in one shard, in the order in which they happened.
     pub aggregate_id: String,
     /// Name of the type, such as `order.confirmed`.
-    pub kind: String,
+    pub event_type: String,
     /// JSON text.
     pub payload: String,
     /// W3C trace context of the request that made the change, if it is traced.
@@ -50,12 +50,22 @@ pub struct OutboxRow {
     pub at: Time,
 }
 
-/// A part of the outbox that is read in order.
+/// A part of the outbox that is read in order, as one server has it. After a restart, a failover or
+/// a restore it is another one: positions may be of other events then.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OutboxShard {
     /// Index of the database.
-    pub(super) database: usize,
-    pub(super) number: i16,
+    pub(crate) database: usize,
+    pub(crate) number: i16,
+    /// Identity of the server and its tables.
+    pub(crate) server: i64,
+}
+
+impl OutboxShard {
+    /// Returns whether both are the same part, perhaps as different servers have it.
+    pub(crate) fn is_same_part(&self, other: &OutboxShard) -> bool {
+        (self.database, self.number) == (other.database, other.number)
+    }
 }
 
 impl fmt::Display for OutboxShard {
@@ -94,6 +104,9 @@ pub trait Outbox: Send + Sync {
 
     /// Returns the next events of a shard after a position, in order, at most `limit` and
     /// `OUTBOX_ROWS_MAX`. What is returned is complete: nothing appears before it any more.
+    ///
+    /// # Errors
+    /// `NoSuchShard` if another server answers than the one that had the shard.
     async fn read(
         &self,
         shard: OutboxShard,
@@ -102,7 +115,7 @@ pub trait Outbox: Send + Sync {
     ) -> Result<Vec<OutboxRow>, Refused>;
 
     /// Records that a consumer has had all events of a shard up to a position. Returns false if the
-    /// owner has no lease of the shard any more.
+    /// owner has no lease of the shard any more, or another server answers; nothing is recorded then.
     async fn acknowledge(
         &self,
         consumer: &str,
@@ -121,7 +134,7 @@ pub trait Outbox: Send + Sync {
     async fn newest(&self) -> Result<Vec<(OutboxShard, i64)>, Refused>;
 
     /// Deletes events that are older than `kept_ms` and that all consumers have acknowledged, a
-    /// bounded number. A consumer of which nothing was heard for as long is not waited for. Returns
-    /// whether there may be more.
-    async fn purge(&self, kept_ms: i64) -> Result<bool, Refused>;
+    /// bounded number. A consumer of which nothing was heard for as long is not waited for, unless it
+    /// is the one that `waits_for` names. Returns whether there may be more.
+    async fn purge(&self, kept_ms: i64, waits_for: Option<&str>) -> Result<bool, Refused>;
 }

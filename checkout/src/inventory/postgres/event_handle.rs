@@ -85,7 +85,7 @@ impl EventHandle {
     }
 
     /// Shows the seats of a plan, and returns its seat map: the existing one if it is of the same
-    /// version. A database that lost commits may have another plan of that version.
+    /// version. A database that lost commits may have another plan or other prices of that version.
     pub(super) fn show(
         &self,
         layout: PublishedLayout,
@@ -97,6 +97,8 @@ impl EventHandle {
             .as_ref()
             .filter(|seat_map| seat_map.layout_version == layout.version)
             .filter(|seat_map| seat_map.layout.plan == layout.layout.plan)
+            .filter(|seat_map| seat_map.currency == layout.currency)
+            .filter(|seat_map| seat_map.charges == layout.charges)
         {
             seat_map.restart(states, stamp);
             return seat_map.clone();

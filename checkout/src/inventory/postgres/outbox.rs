@@ -14,13 +14,17 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use shared::time::Time;
 use sqlx::postgres::PgRow;
-use sqlx::{Row as _, query};
+use sqlx::{AssertSqlSafe, Row as _, query};
 use std::sync::Arc;
 
 /// Number of shards of a database, as the functions in it have it.
 const SHARDS: i16 = 16;
 /// Largest number of events of a shard that are deleted by one statement.
 const PURGE_MAX: i64 = 500;
+
+/// Identity of the server and its table, as a number. One that is restarted, promoted or restored to
+/// an earlier state has another.
+const SERVER: &str = "hashtextextended(extract(epoch from pg_postmaster_start_time()) || ' ' || 'fairline.outbox'::regclass::oid, 0)";
 
 const STATE: &str = "select count(*), min(r.at)
     from generate_series(0, 15) as n(shard)
@@ -36,8 +40,8 @@ const PURGE: &str = "with gone as (
                 select o.shard, o.position, o.at from fairline.outbox o
                 where o.shard = n.shard::smallint and o.position <= coalesce((
                     select min(c.position) from fairline.outbox_cursor c
-                    where c.shard = n.shard and exists (select from fairline.outbox_owner w
-                        where w.consumer = c.consumer and w.until > $1)), 9223372036854775807)
+                    where c.shard = n.shard and (c.consumer = $3 or exists (select from fairline.outbox_owner w
+                        where w.consumer = c.consumer and w.until > $1))), 9223372036854775807)
                 order by o.position limit $2) k
             where k.at < $1) k
         where o.shard = k.shard and o.position = k.position returning 1
@@ -55,7 +59,10 @@ impl Outbox for Postgres {
         let databases = self.shards.iter().enumerate();
         let leasing = databases.map(|(database, shard)| async move {
             let now = shard.clock.now();
-            let lease = query("select shard, position from fairline.lease_outbox($1, $2, $3, $4)")
+            let lease = format!(
+                "select shard, position, {SERVER} from fairline.lease_outbox($1, $2, $3, $4)"
+            );
+            let lease = query(AssertSqlSafe(lease))
                 .bind(consumer)
                 .bind(owner)
                 .bind(now.0)
@@ -65,6 +72,7 @@ impl Outbox for Postgres {
                 shard: OutboxShard {
                     database,
                     number: row.get(0),
+                    server: row.get(2),
                 },
                 position: row.get(1),
             });
@@ -79,14 +87,23 @@ impl Outbox for Postgres {
         after: i64,
         limit: u32,
     ) -> Result<Vec<OutboxRow>, Refused> {
-        let select = "select position, id, event, aggregatetype, aggregateid, type, payload::text, traceparent, at
-            from fairline.read_outbox($1, $2, $3)";
-        let select = query(select)
+        // A row also where there is no event: it says which server answers.
+        let select = format!(
+            "select position, id, event, aggregatetype, aggregateid, type, payload::text, traceparent, at, {SERVER}
+            from (values (1)) as one left join fairline.read_outbox($1, $2, $3) on true order by position"
+        );
+        let select = query(AssertSqlSafe(select))
             .bind(shard.number)
             .bind(after)
             .bind(limit.min(OUTBOX_ROWS_MAX) as i32);
         let rows = self.database_of(shard)?.reader().fetch(select).await?;
-        Ok(rows.iter().map(read_row).collect())
+        if rows.iter().any(|row| row.get::<i64, _>(9) != shard.server) {
+            return Err(Refused::NoSuchShard);
+        }
+        let events = rows
+            .iter()
+            .filter(|row| row.get::<Option<i64>, _>(0).is_some());
+        Ok(events.map(read_row).collect())
     }
 
     async fn acknowledge(
@@ -96,13 +113,16 @@ impl Outbox for Postgres {
         shard: OutboxShard,
         position: i64,
     ) -> Result<bool, Refused> {
-        let update = "update fairline.outbox_cursor set position = greatest(position, $4)
-            where consumer = $1 and shard = $3 and owner = $2 returning 1";
-        let update = query(update)
+        let update = format!(
+            "update fairline.outbox_cursor set position = greatest(position, $4)
+            where consumer = $1 and shard = $3 and owner = $2 and {SERVER} = $5 returning 1"
+        );
+        let update = query(AssertSqlSafe(update))
             .bind(consumer)
             .bind(owner)
             .bind(shard.number)
-            .bind(position);
+            .bind(position)
+            .bind(shard.server);
         let row = self.database_of(shard)?.reader().fetch_optional(update);
         Ok(row.await?.is_some())
     }
@@ -137,17 +157,25 @@ impl Outbox for Postgres {
     async fn newest(&self) -> Result<Vec<(OutboxShard, i64)>, Refused> {
         let databases = self.shards.iter().enumerate();
         let asking = databases.map(|(database, shard)| async move {
-            let select = query("select fairline.outbox_horizon()");
+            let select = format!("select fairline.outbox_horizon(), {SERVER}");
+            let select = query(AssertSqlSafe(select));
             let row = shard.reader().fetch_optional(select).await?;
-            let position = row.map_or(0, |row| row.get(0));
-            let shards = (0..SHARDS).map(|number| (OutboxShard { database, number }, position));
-            Ok(shards.collect::<Vec<_>>())
+            let (position, server) = row.map_or((0, 0), |row| (row.get(0), row.get(1)));
+            let shards = (0..SHARDS).map(|number| OutboxShard {
+                database,
+                number,
+                server,
+            });
+            Ok(shards.map(|shard| (shard, position)).collect::<Vec<_>>())
         });
         Ok(at_least_one(join_all(asking).await)?.concat())
     }
 
-    async fn purge(&self, kept_ms: i64) -> Result<bool, Refused> {
-        let purge = |now: Time| query(PURGE).bind(now.0 - kept_ms).bind(PURGE_MAX);
+    async fn purge(&self, kept_ms: i64, waits_for: Option<&str>) -> Result<bool, Refused> {
+        let purge = |now: Time| {
+            let purge = query(PURGE).bind(now.0 - kept_ms);
+            purge.bind(PURGE_MAX).bind(waits_for)
+        };
         let rows = self.fetch_each(purge).await?;
         let delete = "delete from fairline.outbox_owner where until < $1";
         self.fetch_each(|now: Time| query(delete).bind(now.0 - kept_ms))
@@ -163,7 +191,7 @@ fn read_row(row: &PgRow) -> OutboxRow {
         event: row.get(2),
         aggregate_type: row.get(3),
         aggregate_id: row.get(4),
-        kind: row.get(5),
+        event_type: row.get(5),
         payload: row.get(6),
         traceparent: row.get(7),
         at: Time(row.get(8)),

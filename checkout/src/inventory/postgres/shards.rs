@@ -22,7 +22,7 @@ const TABLES: [(&str, &str); 9] = [
     ("orders", "id"),
     ("payment", "order_id, attempt"),
     ("ticket", "seat"),
-    ("invoice", "kind, order_id, number"),
+    ("invoice", "kind, order_id, tag, number"),
     ("answer", "id"),
 ];
 

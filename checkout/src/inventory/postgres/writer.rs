@@ -218,6 +218,8 @@ impl Writer {
                 error.log();
                 Unavailable
             })?);
+            // It is read anew, too: the database may have gone back.
+            self.is_told_sold_out = None;
         }
         Ok(())
     }

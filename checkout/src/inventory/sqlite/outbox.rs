@@ -14,6 +14,7 @@ use shared::time::Time;
 const SHARD: OutboxShard = OutboxShard {
     database: 0,
     number: 0,
+    server: 0,
 };
 /// Time after which it is written down again that a consumer is there.
 const SEEN_MS: i64 = 600_000;
@@ -30,7 +31,7 @@ const STATE: &str = "select count(*), min(at) from (select at from outbox
 /// are there have come.
 const OLD: &str = "select max(position) from (
         select position, at from outbox where position <= coalesce(
-            (select min(position) from outbox_cursor where seen_at > ?1), 9223372036854775807)
+            (select min(position) from outbox_cursor where seen_at > ?1 or consumer = ?3), 9223372036854775807)
         order by position limit ?2)
     where at < ?1";
 
@@ -123,10 +124,11 @@ impl Outbox for Sqlite {
         Ok(vec![(SHARD, newest.await?)])
     }
 
-    async fn purge(&self, kept_ms: i64) -> Result<bool, Refused> {
+    async fn purge(&self, kept_ms: i64, waits_for: Option<&str>) -> Result<bool, Refused> {
         let before = self.clock.now().0 - kept_ms;
+        let waits_for = waits_for.map(str::to_owned);
         let old = self.look(move |file| {
-            file.query_row(OLD, params![before, PURGE_MAX], |row| {
+            file.query_row(OLD, params![before, PURGE_MAX, waits_for], |row| {
                 row.get::<_, Option<i64>>(0)
             })
         });
@@ -188,7 +190,7 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
         event: row.get(2)?,
         aggregate_type: row.get(3)?,
         aggregate_id: row.get(4)?,
-        kind: row.get(5)?,
+        event_type: row.get(5)?,
         payload: row.get(6)?,
         traceparent: row.get(7)?,
         at: Time(row.get(8)?),

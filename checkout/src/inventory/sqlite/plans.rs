@@ -2,7 +2,6 @@
 //! that tells of it.
 
 use super::{Step, Store};
-use crate::inventory::Layout;
 use crate::inventory::best_available::SeatIndex;
 use crate::inventory::commands::json;
 use crate::inventory::event_state::Plan;
@@ -10,6 +9,7 @@ use crate::inventory::model::*;
 use crate::inventory::outbox::{EventType, about_event};
 use crate::inventory::rules::{Rules, RulesPatch};
 use crate::inventory::seat_map::PublishedLayout;
+use crate::inventory::{Charges, Layout};
 use rusqlite::params;
 use shared::ids::EventId;
 use std::sync::Arc;
@@ -94,6 +94,10 @@ impl Store {
                 return Ok(Err(Refused::fixed_currency()));
             }
         }
+        let shown = |rules: &Rules| {
+            let Charges { fees, taxes, .. } = &rules.charges;
+            (rules.currency, fees.clone(), taxes.clone())
+        };
         self.write()?;
         self.db.execute(
             "update event set rules = ?2 where event = ?1",
@@ -105,7 +109,7 @@ impl Store {
             let offer = Some((after.currency, None));
             self.tell(EventType::EventChanged, event, offer)?;
         }
-        if after.currency != before.currency || after.charges != before.charges {
+        if shown(&after) != shown(&before) {
             self.publish_prices(event, &after)?;
         }
         Ok(Ok((before, after)))

@@ -145,6 +145,10 @@ impl Provider for Razorpay {
         ProviderId::Razorpay
     }
 
+    fn is_test(&self) -> bool {
+        self.key_id.starts_with("rzp_test_")
+    }
+
     fn check_amount(&self, amount: i64, code: &str) -> Result<(), String> {
         check_amount(amount, code)
     }

@@ -156,6 +156,11 @@ impl Provider for Stripe {
         ProviderId::Stripe
     }
 
+    fn is_test(&self) -> bool {
+        let key = self.publishable_key.as_deref();
+        key.is_some_and(|key| key.starts_with("pk_test_"))
+    }
+
     /// Amounts in currencies with three decimals end in 0 there.
     fn check_amount(&self, amount: i64, code: &str) -> Result<(), String> {
         if shared::currencies::exponent(code) == Some(3) && amount % 10 != 0 {

@@ -48,6 +48,7 @@ impl Class {
             | "/api/v1/qr"
             | "/e/{event}/leave"
             | "/e/{event}/seats"
+            | "/orders"
             | "/orders/{order}"
             | "/static/{*path}"
             | "/webhooks/razorpay"

@@ -65,15 +65,20 @@ impl Inbox {
         inbox
     }
 
-    /// Makes the topics.
-    pub(crate) async fn kafka(server: &testkit::Kafka) -> Inbox {
+    /// Makes these of the topics.
+    pub(crate) async fn kafka(server: &testkit::Kafka, topics: &[&str]) -> Inbox {
         let inbox = Inbox::new(Kind::Kafka, server.address());
-        let client = inbox.kafka_client().await;
-        for topic in TOPICS {
-            let controller = client.controller_client().unwrap();
-            controller.create_topic(topic, 4, 1, 5_000).await.unwrap();
+        for topic in topics {
+            inbox.create_topic(topic).await;
         }
         inbox
+    }
+
+    /// Makes a topic of Kafka.
+    pub(crate) async fn create_topic(&self, topic: &str) {
+        let controller = self.kafka_client().await.controller_client().unwrap();
+        let created = controller.create_topic(topic, 4, 1, 5_000);
+        created.await.unwrap();
     }
 
     fn new(broker: Kind, address: String) -> Inbox {
@@ -94,6 +99,11 @@ impl Inbox {
             Kind::Kafka => "kafka",
         };
         format!("{scheme}://{}", self.address)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        let (_, port) = self.address.rsplit_once(':').unwrap();
+        port.parse().unwrap()
     }
 
     /// Takes what has come since. Does nothing while the broker is away.

@@ -41,7 +41,7 @@ async fn all_events_of_a_sale_arrive_in_rabbitmq_in_order_with_their_headers() {
 #[tokio::test]
 async fn all_events_of_a_sale_arrive_in_kafka_by_their_keys_in_order_with_their_headers() {
     let server = Kafka::start();
-    let inbox = sale_arrives(Inbox::kafka(&server).await).await;
+    let inbox = sale_arrives(Inbox::kafka(&server, &inbox::TOPICS).await).await;
     let mut partitions = std::collections::HashMap::new();
     for event in &inbox.received {
         let key = event.key.clone().unwrap();

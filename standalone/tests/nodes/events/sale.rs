@@ -19,7 +19,7 @@ pub(crate) struct Row {
     pub(crate) id: String,
     pub(crate) aggregate_type: String,
     pub(crate) aggregate: String,
-    pub(crate) kind: String,
+    pub(crate) event_type: String,
 }
 
 const ROWS: &str = "select id, aggregatetype, aggregateid, type from outbox order by position";
@@ -62,7 +62,7 @@ pub(crate) fn rows(node: &Node) -> Vec<Row> {
             id: row.get(0)?,
             aggregate_type: row.get(1)?,
             aggregate: row.get(2)?,
-            kind: row.get(3)?,
+            event_type: row.get(3)?,
         })
     });
     rows.unwrap().map(Result::unwrap).collect()
@@ -81,7 +81,7 @@ pub(crate) fn rows_of(server: &Postgres, database: &str) -> Vec<Row> {
             id: next(),
             aggregate_type: next(),
             aggregate: next(),
-            kind: next(),
+            event_type: next(),
         }
     };
     text.lines().map(row).collect()
@@ -100,7 +100,7 @@ pub(crate) async fn all_arrive(inbox: &mut Inbox, rows: impl Fn() -> Vec<Row>, u
         let missing: Vec<&Row> = missing.collect();
         if missing.is_empty() {
             for kind in ["order.confirmed", "ticket.issued"] {
-                assert!(rows.iter().any(|row| row.kind == kind), "{rows:?}");
+                assert!(rows.iter().any(|row| row.event_type == kind), "{rows:?}");
             }
             check(&inbox.received, &rows, url);
             return;
@@ -147,7 +147,7 @@ fn check(received: &[Event], rows: &[Row], url: &str) {
 fn check_event(event: &Event, row: &Row, url: &str) {
     let attributes = [
         ("specversion", "1.0"),
-        ("type", &row.kind),
+        ("type", &row.event_type),
         ("source", url),
         ("subject", &row.aggregate),
     ];
@@ -163,7 +163,7 @@ fn check_event(event: &Event, row: &Row, url: &str) {
         let topic = format!("fairline.{}/", row.aggregate_type);
         assert!(event.place.starts_with(&topic), "{event:?}");
     } else {
-        assert!(event.place.ends_with(&row.kind), "{event:?}");
+        assert!(event.place.ends_with(&row.event_type), "{event:?}");
     }
 }
 

@@ -1,12 +1,12 @@
 //! Brokers that are away, refuse the login, or take no event; and events that none takes.
 
-use super::inbox::Inbox;
+use super::inbox::{Inbox, TOPICS};
 use super::sale::{all_arrive, metric, open, readyz, rows, sell, start, too_large};
 use crate::site::{KEY, Node};
 use serde_json::json;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use testkit::{Kafka, Nats, RabbitMq};
+use testkit::{Kafka, Nats, RabbitMq, Switch, free_port};
 
 const AWAY: &str = "events are not published, and wait: ";
 
@@ -86,6 +86,34 @@ async fn a_topic_that_is_missing_and_a_host_that_is_unknown_stop_the_start() {
 }
 
 #[tokio::test]
+async fn a_topic_that_is_missing_holds_up_its_own_events_alone() {
+    let server = Kafka::start();
+    let mut inbox = Inbox::kafka(&server, &TOPICS[..2]).await;
+    // Away at the start, which a missing topic would stop.
+    let switch = Switch::to(free_port());
+    let folder = tempfile::tempdir().unwrap();
+    let events = format!("kafka://127.0.0.1:{}", switch.port());
+    let mut node = start(folder.path(), &events);
+    open(&node).await;
+    sell(&mut node, 2).await;
+    readyz(&node, |text| text.contains(AWAY)).await;
+    switch.switch(inbox.port());
+    let others = || {
+        let mut rows = rows(&node);
+        rows.retain(|row| row.aggregate_type != "event");
+        rows
+    };
+    all_arrive(&mut inbox, others, &node.url).await;
+    readyz(&node, |text| {
+        text.contains("Kafka has no topic fairline.event")
+    })
+    .await;
+    inbox.create_topic("fairline.event").await;
+    all_arrive(&mut inbox, || rows(&node), &node.url).await;
+    readyz(&node, |text| !text.contains(AWAY)).await;
+}
+
+#[tokio::test]
 async fn an_event_that_no_queue_takes_does_not_count_as_sent() {
     let server = RabbitMq::start();
     let mut inbox = Inbox::rabbit(&server).await;
@@ -117,6 +145,15 @@ fn insert_too_large(node: &Node) {
     store.execute(sql, [too_large().to_string()]).unwrap();
 }
 
+/// Changes the rules of the event, of which an event tells.
+async fn change_event(node: &Node) {
+    let changed = json!({"hold_seconds": 100});
+    let path = "/api/v1/organiser/events/night/checkout";
+    let method = hyper::Method::PATCH;
+    let answer = node.client.call(method, path, KEY, Some(changed)).await;
+    answer.unwrap().ok().unwrap();
+}
+
 async fn poison_blocks_nothing(mut inbox: Inbox) {
     let folder = tempfile::tempdir().unwrap();
     let mut node = start(folder.path(), &inbox.url());
@@ -124,11 +161,7 @@ async fn poison_blocks_nothing(mut inbox: Inbox) {
     sell(&mut node, 1).await;
     insert_too_large(&node);
     // A later event of the same aggregate.
-    let changed = json!({"hold_seconds": 100});
-    let path = "/api/v1/organiser/events/night/checkout";
-    let method = hyper::Method::PATCH;
-    let answer = node.client.call(method, path, KEY, Some(changed)).await;
-    answer.unwrap().ok().unwrap();
+    change_event(&node).await;
     sell(&mut node, 1).await;
     let others = || {
         let mut rows = rows(&node);
@@ -137,7 +170,11 @@ async fn poison_blocks_nothing(mut inbox: Inbox) {
     };
     all_arrive(&mut inbox, others, &node.url).await;
     let log = node.log();
-    assert_eq!(log.matches("the broker never takes this event").count(), 1);
+    assert_eq!(
+        log.matches("event left out: the broker refuses it for good")
+            .count(),
+        1
+    );
     assert!(log.contains("evt_large"), "{log}");
     let rejected = metric(&node, "fairline_event_failures_total{kind=\"rejected\"}").await;
     assert!(rejected >= 1.0);

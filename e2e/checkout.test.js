@@ -1,0 +1,106 @@
+// The checkout of one fan: its steps, its tabs, on a phone, and when the time is over.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { accessible, launch, person, sound, watched } from "./browser.js";
+import { Server } from "./server.js";
+
+let server, browser;
+before(async () => {
+  [server, browser] = await Promise.all([Server.start(), launch()]);
+});
+after(async () => {
+  await browser?.close();
+  await server?.end();
+});
+
+const quick = { rate_per_minute: 6000, batch_seconds: 1 };
+const sales = (event) => server.call("GET", `/api/v1/organiser/events/${event}/sales`);
+
+/** A fan who has come to the seats of a new event. */
+async function shopper(event, options = {}, admission = {}) {
+  await server.event(event, { admission: { ...quick, ...admission } });
+  const fan = await person(browser, options);
+  await fan.goto(`${server.url}/e/${event}`);
+  await fan.getByRole("link", { name: "Go to the checkout" }).click();
+  await fan.getByText("left to shop").waitFor();
+  return fan;
+}
+
+const current = (page) => page.locator('#steps [aria-current="step"]').textContent();
+
+test("seats that are held, an order that is not paid and tickets are found in any tab", async () => {
+  const fan = await shopper("tabs");
+  await fan.getByText("Test mode: no card is charged.").waitFor();
+  assert.equal(await current(fan), "Seats");
+  await fan.getByRole("button", { name: "Find and hold" }).click();
+  await fan.getByText("Held for you for").waitFor();
+  assert.equal(await current(fan), "Your details");
+  await accessible(fan, "the details of the buyer");
+
+  const tab = watched(await fan.context().newPage());
+  await tab.goto(`${server.url}/e/tabs/seats`);
+  await tab.getByText("Held for you for").waitFor();
+  assert.equal(await current(tab), "Your details");
+  assert.equal((await sales("tabs")).held, 2, "the second tab holds nothing more");
+
+  await fan.getByLabel("Name").fill("Ada Lovelace");
+  await fan.getByLabel("E-mail").fill("ada@example.org");
+  await fan.getByRole("button", { name: "Continue to payment" }).click();
+  await fan.getByRole("button", { name: "Pay €130.00" }).waitFor();
+  assert.equal(await current(fan), "Payment");
+
+  await tab.goto(`${server.url}/orders`);
+  await tab.getByText("2 tickets · €130.00 · not paid yet").waitFor();
+  await tab.getByRole("link", { name: "The tabs show" }).click();
+  await tab.getByRole("button", { name: "Pay €130.00" }).waitFor();
+  await tab.getByLabel("Card number").fill("4242 4242 4242 4242");
+  await tab.getByRole("button", { name: "Pay €130.00" }).click();
+  await tab.getByText(/Confirmed: /).waitFor();
+
+  await tab.goto(`${server.url}/orders`);
+  await tab.getByText("2 tickets · €130.00 · confirmed").waitFor();
+  await accessible(tab, "the tickets of a browser");
+  await tab.getByRole("link", { name: "The tabs show" }).click();
+  await tab
+    .getByRole("img", { name: /QR code/ })
+    .nth(1)
+    .waitFor();
+  assert.equal((await sales("tabs")).booked, 2);
+  for (const page of [fan, tab]) sound(page);
+});
+
+test("a browser without tickets is told where tickets are", async () => {
+  const stranger = await person(browser);
+  await stranger.goto(`${server.url}/orders`);
+  await stranger.getByText("This browser has no tickets.").waitFor();
+  sound(stranger);
+});
+
+test("on a phone the bar at the bottom counts the seats and holds them", async () => {
+  const fan = await shopper("phone", { viewport: { width: 360, height: 740 } });
+  const bar = fan.locator("#bottom");
+  await fan.getByRole("button", { name: "As a list" }).click();
+  assert.equal(await bar.isVisible(), false, "no bar before a seat is chosen");
+  await fan.locator("#list summary").first().click();
+  await fan.locator("#list details[open] button:enabled").first().click();
+  await bar.getByText(/^1 seat · €/).waitFor();
+  const wide = await fan.evaluate(() => document.documentElement.scrollWidth);
+  assert.ok(wide <= 360, `the page is ${wide} px wide`);
+  await accessible(fan, "the bar on a phone");
+  await bar.getByRole("button", { name: "Hold these seats" }).click();
+  await fan.getByText("Held for you for").waitFor();
+  assert.equal(await bar.isVisible(), false, "no bar once they are held");
+  assert.equal((await sales("phone")).held, 1);
+  sound(fan);
+});
+
+test("a fan whose time to shop is over is told so, with ways on", async () => {
+  const fan = await shopper("over", {}, { claim_seconds: 10, session_seconds: 1 });
+  await fan.getByRole("heading", { name: "Your time to shop is over" }).waitFor();
+  assert.equal(await fan.locator("#hall").isVisible(), false, "no seats are offered");
+  await accessible(fan, "the end of the session");
+  assert.ok(await fan.getByRole("link", { name: "Your tickets" }).isVisible());
+  await fan.getByRole("link", { name: "Back to the line" }).click();
+  await fan.waitForURL(`${server.url}/e/over`);
+  sound(fan);
+});
