@@ -1,7 +1,7 @@
 //! Cache of one event's line at this node: the newest front, the pace, the open sockets. When the
 //! store loses its data, the line is restored from this.
 
-use super::served::Served;
+use super::served::{AllServed, Served};
 use super::view_reply::{Definition, DrawStage, EventConstants, ViewReply};
 use crate::draw::{Beacon, unhex};
 use crate::line::bitmap::Snapshot;
@@ -263,11 +263,12 @@ impl LineCache {
         self.view().map(|view| view.life)
     }
 
-    /// Builds the front from a reply of the tick script. Returns `None` if settings are missing,
-    /// which a first tick asks for.
+    /// Builds the front from a reply of the tick script, and from the numbers that wait no more where
+    /// its changes do not suffice. Returns `None` if settings are missing, which a first tick asks for.
     pub(super) fn take(
         &mut self,
         mut reply: ViewReply,
+        served: Option<AllServed>,
         asked_at: Instant,
     ) -> Option<Arc<LineView>> {
         if let Some(definition) = reply.definition.take() {
@@ -276,7 +277,6 @@ impl LineCache {
         let settings = self.settings.clone()?;
         let forecast = self.observe(&reply, &settings);
         self.is_from_backup = false;
-        self.replaced.extend(reply.replaced);
         let alive = Snapshot::from_bitmap(reply.head, &reply.bitmap);
         self.bitmap = reply.bitmap;
         self.head = reply.head;
@@ -292,14 +292,13 @@ impl LineCache {
             self.order = None;
         }
         self.draw_last = reply.draw_last;
-        self.served.changes = None;
         // Until all nodes have reported, the store has only part of it.
-        if let Some(changed) = reply.changed.filter(|_| !reply.is_settling) {
-            changed
-                .into_iter()
-                .for_each(|change| self.served.apply(change));
-            self.served.changes = Some(reply.changes);
-        }
+        let changed = reply.changed.filter(|_| !reply.is_settling);
+        let is_complete = changed.is_some() || served.is_some();
+        served.into_iter().for_each(|all| self.served.add(all));
+        let changed = changed.into_iter().flatten();
+        changed.for_each(|change| self.served.apply(change));
+        self.served.changes = is_complete.then_some(reply.changes);
         self.served.prune(self.figures.line_at);
         self.numbers = self.numbers.max(reply.numbers);
         self.views += 1;

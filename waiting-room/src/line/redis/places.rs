@@ -1,6 +1,7 @@
 //! Operations on the visitors of one event's line.
 
 use super::batch::{Unit, Units};
+use super::cache::Number;
 use super::event_line::EventLine;
 use super::operations::{
     AWAY, BACK, CLAIM, EJECT, FIND, FINISH, JOIN, LEAVE, LIVING, Operation, PEEK, PLACE, REENTER,
@@ -65,6 +66,7 @@ impl EventLine {
                     ahead: (header.ahead + number).saturating_sub(header.numbers + 1),
                     slot: None,
                 };
+                self.learn_order(header.is_undrawn).await?;
                 self.record_joined(&spot);
                 Ok(Joined::New(spot))
             }
@@ -99,15 +101,25 @@ impl EventLine {
         from: Instant,
     ) -> Result<Spot, Refused> {
         let PlaceReply { mut spot, is_exact } = place;
+        if spot.number > 0 {
+            self.learn_order(spot.is_provisional).await?;
+        }
         if spot.standing == VisitorState::Waiting && !is_exact {
-            // A view of before the draw has another order.
-            let is_same_order = self.is_undrawn() == spot.is_provisional;
-            let from = if is_same_order { from } else { Instant::now() };
             // Boxed: every request would move the space for a tick with it otherwise.
             Box::pin(self.fetch_view_since(from)).await?;
             spot.ahead = self.cache().ahead(spot.number);
         }
         Ok(spot)
+    }
+
+    /// Reads the line again if it was drawn since this node read it, or has lost the draw: numbers are
+    /// others then. What this node learned of one by the order that it knows would be lost with the
+    /// store.
+    async fn learn_order(self: &Arc<EventLine>, is_undrawn: bool) -> Result<(), Refused> {
+        if self.is_undrawn() == is_undrawn {
+            return Ok(());
+        }
+        Box::pin(self.fetch_view_since(Instant::now())).await
     }
 
     /// Runs an operation that returns one visitor's place. If the script did not count the visitors
@@ -166,8 +178,8 @@ impl EventLine {
 
     pub(super) async fn away(self: &Arc<EventLine>, visitor: VisitorId) -> Result<(), Refused> {
         self.cache().disconnect(visitor);
-        let unit = Unit::of(visitor);
-        let recorded = self.run_one(AWAY, unit).await.map(drop);
+        let units = Units::One(Unit::of(visitor));
+        let recorded = self.run(AWAY, units).await.map(drop);
         if recorded.is_ok() {
             self.cache().leaving.remove(&visitor);
         }
@@ -191,11 +203,11 @@ impl EventLine {
         }
         // The store has lost their socket as well.
         let is_connected = self.cache().connected.contains_key(&pass.visitor);
-        let unit = Unit {
-            is_provisional: Some(pass.is_provisional),
-            is_connected: Some(is_connected),
-            ..Unit::with(pass.visitor, pass.number)
+        let number = Number {
+            number: pass.number,
+            is_provisional: pass.is_provisional,
         };
+        let unit = Unit::returning(pass.visitor, number, pass.life.creation, is_connected);
         let answer = self.run(REENTER, Units::One(unit)).await?;
         if is_connected {
             self.cache().note_if_left(pass.visitor);
@@ -209,14 +221,20 @@ impl EventLine {
         Ok(Some(spot))
     }
 
-    /// Runs an operation that returns a number for one unit.
+    /// Runs an operation that returns a number for one unit. Its reply says whether that is one of
+    /// before the draw, or says nothing where it is none.
     async fn run_one(
         self: &Arc<EventLine>,
         operation: Operation,
         unit: Unit,
     ) -> Result<i64, Refused> {
         let answer = self.run(operation, Units::One(unit)).await?;
-        Ok(answer.units.first().map_or(0, number))
+        let number = answer.units.first().map_or(0, number);
+        if number > 0 {
+            let is_undrawn = answer.reply.fields().number("is_undrawn") == 1;
+            self.learn_order(is_undrawn).await?;
+        }
+        Ok(number)
     }
 
     pub(super) async fn claim(
@@ -232,6 +250,7 @@ impl EventLine {
         let Some((spot, slot)) = spot.and_then(|spot| Some((spot, spot.slot?))) else {
             return Ok(Claimed::Lapsed);
         };
+        self.learn_order(spot.is_provisional).await?;
         self.record(&spot);
         Ok(Claimed::Until(slot.expires_at))
     }

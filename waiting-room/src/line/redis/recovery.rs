@@ -10,7 +10,7 @@ use super::policy::{json, policy};
 use super::registry::{self, Entry};
 use super::reply::{Status, bytes, list};
 use super::script::{self, Script};
-use super::served::HeldSlot;
+use super::served::{AllServed, HeldSlot};
 use super::store::CallError;
 use super::view_reply::EventConstants;
 use crate::line::{Life, Refused};
@@ -61,12 +61,16 @@ impl EventLine {
         }
         tracing::warn!(%event, "store has lost the event, restoring it from this node");
         let reported = self.report().await?;
-        // It may have been removed at this moment.
-        if registry::get(self.store(), event).await? == Some(Entry::Created(creation)) {
-            return Ok(reported);
+        match registry::get(self.store(), event).await? {
+            Some(Entry::Created(registered)) if registered == creation => Ok(reported),
+            // The store has lost the registry once more, and with it the event.
+            None => Ok(reported),
+            // It was removed at this moment.
+            Some(_) => {
+                registry::delete(&self.caller.store, event, creation).await?;
+                Err(Refused::NoSuchEvent)
+            }
         }
-        registry::delete(&self.caller.store, event, creation).await?;
-        Err(Refused::NoSuchEvent)
     }
 
     /// Reports what this node knows to the store.
@@ -135,9 +139,8 @@ impl EventLine {
     }
 
     /// Reads all that the store has of the numbers that wait no more.
-    pub(super) async fn read_served(&self, changes: u64) -> Result<(), CallError> {
+    pub(super) async fn read_served(&self) -> Result<AllServed, CallError> {
         let keys = &self.caller.keys;
-        let codes = self.send(&["GET", &keys.codes()]).await?;
         let (mut slots, mut cursor) = (Vec::new(), "0".to_owned());
         loop {
             let answer = self
@@ -157,10 +160,10 @@ impl EventLine {
                 break;
             }
         }
-        let mut cache = self.cache();
-        cache.served.add(slots, bytes(&codes));
-        cache.served.changes = Some(changes);
-        Ok(())
+        // After the slots: the place of one that was not found among them ended meanwhile.
+        let codes = self.send(&["GET", &keys.codes()]).await?;
+        let codes = bytes(&codes).to_vec();
+        Ok(AllServed { slots, codes })
     }
 
     async fn send(&self, words: &[&str]) -> Result<Value, CallError> {
@@ -239,12 +242,15 @@ impl EventLine {
         if !returning.is_empty() {
             // Of those whose sockets closed meanwhile the store is told as well: for a visitor that
             // it had lost, it took no note of the close.
-            let units = returning.iter().map(|one| Unit {
-                is_provisional: Some(one.number.is_provisional),
-                is_connected: Some(self.cache().connected.contains_key(&one.visitor)),
-                ..Unit::with(one.visitor, one.number.number)
-            });
-            let units: Vec<Unit> = units.collect();
+            let units = {
+                let cache = self.cache();
+                let creation = cache.life().map_or(0, |life| life.creation);
+                let units = returning.iter().map(|one| {
+                    let is_connected = cache.connected.contains_key(&one.visitor);
+                    Unit::returning(one.visitor, one.number, creation, is_connected)
+                });
+                units.collect::<Vec<Unit>>()
+            };
             let sent = self.batches.run(REENTER, Units::Many(units.into())).await;
             let mut cache = self.cache();
             if sent.is_err() {

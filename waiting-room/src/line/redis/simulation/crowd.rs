@@ -29,6 +29,8 @@ pub(super) struct Crowd {
     holders: BTreeMap<u64, usize>,
     /// When the event was created, in ms since the beginning.
     created_ms: u64,
+    /// The event is being deleted.
+    pub(super) is_being_removed: bool,
 }
 
 impl Crowd {
@@ -40,6 +42,7 @@ impl Crowd {
             failure: None,
             holders: BTreeMap::new(),
             created_ms: 0,
+            is_being_removed: false,
         }
     }
 
@@ -69,6 +72,7 @@ impl Crowd {
     /// Forgets all places, of an event that was deleted. Sockets stay open until they are told.
     pub(super) fn begin_anew(&mut self, now_ms: u64) {
         self.created_ms = now_ms;
+        self.is_being_removed = false;
         self.holders.clear();
         for fan in &mut self.fans {
             fan.forget();
@@ -81,7 +85,8 @@ impl Crowd {
 
     /// Returns whether an answer may be about an event that was deleted since it was asked for.
     pub(super) fn is_outdated(&self, asked_ms: u64) -> bool {
-        asked_ms < self.created_ms
+        let is_of_before = self.created_ms > 0 && asked_ms <= self.created_ms;
+        self.is_being_removed || is_of_before
     }
 
     /// Takes note of a loss of data. Who came between the opening and the draw, and has not asked
@@ -124,15 +129,25 @@ impl Crowd {
     /// Records that a node is gone with its sockets.
     pub(super) fn node_died(&mut self, node: usize, now_ms: u64) {
         self.forget_vain(node);
-        for fan in &mut self.fans {
+        for at in 0..self.fans.len() {
+            let fan = &self.fans[at];
             if fan
                 .socket
                 .as_ref()
                 .is_some_and(|socket| socket.node == node)
             {
-                fan.close(now_ms);
+                self.close(at, now_ms);
             }
         }
+    }
+
+    /// Closes the socket of a fan. One of an older place may be no sign of life for the newer one, which
+    /// may be missed already.
+    pub(super) fn close(&mut self, at: usize, now_ms: u64) {
+        let is_silent = self.is_silent(&self.fans[at], now_ms);
+        let fan = &mut self.fans[at];
+        fan.unknown.missed |= is_silent;
+        fan.close(now_ms);
     }
 
     /// Returns the visitors whose sockets are open at a node in one of its lives.

@@ -240,7 +240,7 @@ impl Visit {
     pub(super) async fn close(self) {
         let visitor = self.fan().visitor;
         let now_ms = self.door.world.now_ms();
-        self.change(|fan| fan.close(now_ms));
+        self.door.world.lock().crowd.close(self.fan, now_ms);
         let _ = self.line().away(self.event(), visitor).await;
     }
 
@@ -277,7 +277,9 @@ impl Visit {
         match outcome {
             Update::Kept => {}
             Update::Told => self.tell_socket(&socket.watched.spot),
-            Update::Gone => self.tell(None),
+            // A socket of an older place says nothing of the newer one, whose pass the fan shows next.
+            Update::Gone if self.fan().has_socket() => self.tell(None),
+            Update::Gone => {}
         }
         self.change(|fan| {
             if let Some(kept) = &mut fan.socket

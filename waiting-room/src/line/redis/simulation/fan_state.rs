@@ -15,7 +15,8 @@ pub(super) struct Unknown {
     pub(super) claimed: bool,
     pub(super) finished: bool,
     pub(super) ejected: bool,
-    /// The node of the socket was cut off for too long before it reached the store again.
+    /// The fan was silent for too long before the last sign of life: the node of the socket was cut off,
+    /// or the socket was that of an older place.
     pub(super) missed: bool,
 }
 

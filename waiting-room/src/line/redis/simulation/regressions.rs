@@ -1,8 +1,10 @@
 //! Faults that the simulation found, each as the few calls in which it shows.
 
 use super::link::value;
+use super::plan::{Fault, Mode};
 use super::script::{self, Script};
 use super::world::START_MS;
+use super::{STEPS, search};
 use crate::line::EventSettings;
 use crate::line::redis::cache::{DrawnOrder, LineCache};
 use crate::line::redis::policy::json;
@@ -70,21 +72,26 @@ fn create(server: &mut Server, stage: &str) {
 }
 
 /// Number that a store has of a visitor who shows one.
-fn number_after(stage: &str, mark: &str) -> Reply {
+fn number_after(stage: &str, mark: &str, creation: &str) -> Reply {
     let mut server = server();
     create(&mut server, stage);
     let visitor = VisitorId(7).to_string();
-    let reply = call(&mut server, &script::REENTER, &[&visitor, "10", mark, "1"]);
-    let Reply::Array(values) = reply else {
+    let pass = [&visitor, "10", mark, "1", creation];
+    match unit(call(&mut server, &script::REENTER, &pass)) {
+        Reply::Array(place) => place[1].clone(),
+        none => none,
+    }
+}
+
+/// Returns the only unit of a reply.
+fn unit(reply: Reply) -> Reply {
+    let Reply::Array(mut values) = reply else {
         panic!("{reply:?}");
     };
-    let Some(Reply::Array(units)) = values.last() else {
+    let Some(Reply::Array(units)) = values.pop() else {
         panic!("{values:?}");
     };
-    match &units[0] {
-        Reply::Array(place) => place[1].clone(),
-        none => none.clone(),
-    }
+    units[0].clone()
 }
 
 /// A sign of life that a node told of during a draw, when nothing is recorded, was lost.
@@ -105,11 +112,59 @@ fn a_poll_during_a_draw_is_to_be_told_again() {
 #[test]
 fn a_number_of_before_the_draw_is_none_after_it_and_the_other_way_round() {
     let none = Reply::Bulk(Vec::new());
-    assert_eq!(number_after("3", "1"), none);
-    assert_eq!(number_after("1", "0"), none);
+    assert_eq!(number_after("3", "1", "aa"), none);
+    assert_eq!(number_after("1", "0", "aa"), none);
     for (stage, mark) in [("3", "0"), ("1", "1"), ("0", "0")] {
-        assert_eq!(number_after(stage, mark), Reply::Integer(10), "{stage}");
+        let number = number_after(stage, mark, "aa");
+        assert_eq!(number, Reply::Integer(10), "{stage}");
     }
+}
+
+/// A node that was recording places again when the event was deleted and created again went on (seeds
+/// 1118, 5403).
+#[test]
+fn a_number_of_an_event_that_was_deleted_is_none_of_the_next_one() {
+    let none = Reply::Bulk(Vec::new());
+    for (stage, mark) in [("3", "0"), ("1", "1"), ("0", "0")] {
+        assert_eq!(number_after(stage, mark, "ab"), none, "{stage}");
+    }
+}
+
+/// A store that had lost the draw admitted the visitor who waited with the number of the token, before
+/// the draw was held again (seed 9142).
+#[test]
+fn a_token_of_a_draw_that_the_store_has_lost_admits_and_ends_no_place() {
+    for (stage, is_undrawn) in [("0", false), ("1", true)] {
+        for script in [&script::CLAIM, &script::FINISH] {
+            let mut server = server();
+            create(&mut server, stage);
+            let visitor = VisitorId(7).to_string();
+            let policy = ["sale_at", "1", "max_active", "5", "session_ms", "1000"];
+            let _ = ask(&mut server, &[&["HSET", META][..], &policy].concat());
+            let _ = call(&mut server, &script::JOIN, &[&visitor]);
+            let _ = ask(&mut server, &["HSET", META, "known", "1"]);
+            let answer = unit(call(&mut server, script, &[&visitor, "1"]));
+            let none = [Reply::Bulk(Vec::new()), Reply::Integer(0)];
+            assert_eq!(none.contains(&answer), is_undrawn, "{answer:?}");
+            let waiting = if is_undrawn { "1" } else { "0" };
+            assert_eq!(field(&mut server, "waiting"), waiting);
+        }
+    }
+}
+
+/// A node forgot the event, and with it who was connected (seed 4211).
+#[test]
+fn an_event_that_the_store_loses_while_a_node_restores_it_is_not_taken_for_a_removed_one() {
+    let from = "call('SADD', keys.told, ARGV[2])";
+    assert!(script::RECOVER_SLOTS.text().contains(from));
+    let to = format!("{from} call('DEL', 'fairline:events')");
+    let mode = Mode {
+        faults: vec![Fault::StoreFlushed],
+        steps: STEPS,
+        rewrite: Some(Arc::new(move |text: &str| text.replace(from, &to))),
+        ..Mode::default()
+    };
+    assert_eq!(search(0, 20, &mode), None);
 }
 
 /// A node that had read the line before a loss of data held the draw of the line after it.
@@ -203,7 +258,9 @@ fn take(server: &mut Server, cache: &mut LineCache) {
     let reply = call(server, &script::TICK, &["", "-1", "-1", "0", "dd"]);
     let reply = value(reply).ok().and_then(reply::Reply::parse);
     let view = reply.and_then(ViewReply::read).expect("a view");
-    cache.take(view, Instant::now()).expect("with settings");
+    cache
+        .take(view, None, Instant::now())
+        .expect("with settings");
 }
 
 /// A million visitors take 16 MB.
@@ -277,16 +334,11 @@ fn a_place_without_a_number_is_none_that_is_to_be_drawn() {
     let visitor = VisitorId(7).to_string();
     let ended = ["HSET", "fairline:{night}:ended", &visitor, "5 left undrawn"];
     let _ = ask(&mut server, &ended);
-    let Reply::Array(values) = call(&mut server, &script::PEEK, &[&visitor]) else {
-        panic!("no reply");
-    };
-    let Some(Reply::Array(units)) = values.last() else {
-        panic!("{values:?}");
-    };
+    let told = unit(call(&mut server, &script::PEEK, &[&visitor]));
     let place = ["number", "state"].map(|name| Reply::Bulk(name.into()));
     let [number, state] = place;
     let place = vec![number, Reply::Integer(0), state, Reply::Integer(5)];
-    assert_eq!(units[0], Reply::Array(place));
+    assert_eq!(told, Reply::Array(place));
 }
 
 /// The last batch may be among what the store lost.

@@ -52,6 +52,8 @@ pub(super) struct Inner {
     is_frozen: bool,
     /// Since when the store does not answer, in ms; none while it does.
     away_from_ms: Option<u64>,
+    /// When the store was last started again or failed over, in ms; none if it never was.
+    pub(super) restarted_ms: Option<u64>,
     clock_us: i64,
     peers: Vec<Peer>,
     pub(super) wires: Wires,
@@ -120,6 +122,7 @@ impl World {
             is_down: false,
             is_frozen: false,
             away_from_ms: None,
+            restarted_ms: None,
             clock_us: 0,
             peers,
             wires: Wires::default(),
@@ -352,6 +355,7 @@ impl World {
 
     /// Starts the store with the data it had this many steps ago; all of them: with none.
     pub(super) fn start_store(&self, steps_back: Option<usize>) {
+        let now_ms = self.now_ms();
         self.change(|inner| {
             let data = match steps_back {
                 Some(0) => inner.servers[inner.active].snapshot(),
@@ -361,23 +365,25 @@ impl World {
             let life = life(&mut inner.dice);
             inner.servers[inner.active].restart(life, data);
             inner.is_down = false;
-            inner.note_restart();
+            inner.note_restart(now_ms);
         });
     }
 
     /// Removes all data of the store.
     pub(super) fn flush_store(&self) {
+        let now_ms = self.now_ms();
         self.change(|inner| {
             let life = inner.servers[inner.active].life().clone();
             // Scripts are forgotten as well: loaded again at the next call.
             inner.servers[inner.active].restart(life, Snapshot::default());
-            inner.note_restart();
+            inner.note_restart(now_ms);
         });
     }
 
     /// Has the replica take over, with the data of this many steps ago. It keeps its run id; its
     /// replication id is a new one.
     pub(super) fn fail_over(&self, steps_back: usize) {
+        let now_ms = self.now_ms();
         self.change(|inner| {
             World::break_all(inner);
             let data = inner.before(steps_back);
@@ -390,7 +396,7 @@ impl World {
             };
             server.restart(life, data);
             inner.is_down = false;
-            inner.note_restart();
+            inner.note_restart(now_ms);
         });
     }
 
@@ -459,7 +465,8 @@ impl Inner {
         self.past.clear();
     }
 
-    fn note_restart(&mut self) {
+    fn note_restart(&mut self, now_ms: u64) {
+        self.restarted_ms = Some(now_ms);
         let database = self.servers[self.active].database();
         if self.oracle.restarted(database) {
             self.crowd
