@@ -18,7 +18,7 @@ fn away_seconds(away_seconds: u32) -> Admission {
 }
 
 /// An event whose line is open and whose sale opens after so many seconds, with this many fans.
-async fn prequeue(
+pub(crate) async fn prequeue(
     server: &testkit::Redis,
     opens_after: u32,
     away: u32,
@@ -51,7 +51,7 @@ fn draw_settings(away: u32, opens_after: u32) -> EventSettings {
     settings
 }
 
-async fn passes(nodes: &Nodes, spots: &[Spot]) -> Vec<Pass> {
+pub(crate) async fn passes(nodes: &Nodes, spots: &[Spot]) -> Vec<Pass> {
     let mut passes = Vec::new();
     for spot in spots {
         passes.push(nodes.pass(spot).await);
@@ -60,7 +60,7 @@ async fn passes(nodes: &Nodes, spots: &[Spot]) -> Vec<Pass> {
 }
 
 /// Empties the store, and has every node report what it knows.
-async fn empty(server: &testkit::Redis, nodes: &Nodes) {
+pub(crate) async fn empty(server: &testkit::Redis, nodes: &Nodes) {
     server.ask(&["FLUSHALL"]).unwrap();
     nodes.recover().await;
 }

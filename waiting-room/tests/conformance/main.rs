@@ -14,6 +14,7 @@ mod bench;
 mod clients;
 mod draws;
 mod faults;
+mod knowledge;
 mod lives;
 mod living;
 mod lost_draws;

@@ -220,7 +220,15 @@ impl LineCache {
     /// Records that the settings were changed, and with them perhaps the draw, unless a tick or
     /// another change was faster to tell of this state or of a newer one.
     pub(super) fn configure(&mut self, definition: Definition, draw: DrawStage) {
-        if definition.changed_at > self.changed_at {
+        if definition.changed_at <= self.changed_at {
+            return;
+        }
+        let EventConstants { seed, drawn, .. } = &definition.constants;
+        if *seed == self.constants.seed && *drawn != self.constants.drawn {
+            // It was drawn meanwhile, which the next view tells with the numbers.
+            self.changed_at = definition.changed_at;
+            self.settings = Some(Arc::new(definition.settings));
+        } else {
             self.define(definition);
             self.draw = Some(draw);
         }
@@ -453,46 +461,5 @@ impl LineCache {
             waited_seconds,
             availability: view.availability,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use shared::ids::EventId;
-
-    fn definition(name: &str, changed_at: i64, seed: &str) -> Definition {
-        Definition {
-            settings: EventSettings::new(EventId::parse("night").unwrap(), name),
-            changed_at: Time(changed_at),
-            constants: EventConstants {
-                seed: seed.to_owned(),
-                ..EventConstants::default()
-            },
-        }
-    }
-
-    #[test]
-    fn a_late_answer_to_a_change_of_settings_does_not_replace_newer_ones() {
-        let mut cache = LineCache::default();
-        cache.configure(definition("first", 10, "a"), DrawStage::None);
-        cache.configure(definition("third", 30, "c"), DrawStage::Waiting);
-        for late in [20, 30] {
-            cache.configure(definition("second", late, "b"), DrawStage::None);
-            assert_eq!(cache.settings().unwrap().name, "third", "{late}");
-            assert_eq!(cache.constants.seed, "c", "{late}");
-            assert_eq!(cache.draw, Some(DrawStage::Waiting), "{late}");
-        }
-    }
-
-    #[test]
-    fn numbers_of_one_draw_are_forgotten_with_the_next() {
-        let mut cache = LineCache::default();
-        cache.configure(definition("one", 10, "a"), DrawStage::Waiting);
-        cache.numbers = 5;
-        cache.configure(definition("one again", 20, "a"), DrawStage::Waiting);
-        assert_eq!(cache.numbers, 5);
-        cache.configure(definition("another", 30, "b"), DrawStage::Waiting);
-        assert_eq!(cache.numbers, 0);
     }
 }

@@ -115,11 +115,22 @@ impl EventLine {
     /// Reads the line again if it was drawn since this node read it, or has lost the draw: numbers are
     /// others then. What this node learned of one by the order that it knows would be lost with the
     /// store.
+    ///
+    /// # Errors
+    /// [`Refused::Unavailable`] if the store has lost data meanwhile, and with it what was answered.
     async fn learn_order(self: &Arc<EventLine>, is_undrawn: bool) -> Result<(), Refused> {
         if self.is_undrawn() == is_undrawn {
             return Ok(());
         }
-        Box::pin(self.fetch_view_since(Instant::now())).await
+        let reports = &self.caller.reports;
+        let before = reports.load(Ordering::Acquire);
+        // Boxed: every request would move the space for a tick with it otherwise.
+        Box::pin(self.fetch_view_since(Instant::now())).await?;
+        if reports.load(Ordering::Acquire) == before {
+            Ok(())
+        } else {
+            Err(Unavailable.into())
+        }
     }
 
     /// Runs an operation that returns one visitor's place. If the script did not count the visitors

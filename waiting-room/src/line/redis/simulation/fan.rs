@@ -181,7 +181,12 @@ impl Visit {
         self.hear();
         if let Some(pass) = self.fan().pass {
             match self.find_place(&pass).await {
-                Ok(Some(spot)) => self.tell(Some(&spot)),
+                Ok(Some(spot)) => {
+                    self.tell(Some(&spot));
+                    if !spot.may_rejoin() {
+                        return;
+                    }
+                }
                 Ok(None) => self.tell(None),
                 Err(_) => return,
             }
@@ -265,8 +270,8 @@ impl Visit {
         // A socket of a place that is over asks now and then whether the fan has joined again; here
         // it does so once they may have.
         let (fan, spot) = (self.fan(), &watched.spot);
-        let may_have_joined =
-            fan.number != spot.number || fan.unknown.joined || fan.unknown.joined_late;
+        let is_newer = (fan.number, fan.is_provisional) != (spot.number, spot.is_provisional);
+        let may_have_joined = is_newer || fan.unknown.joined || fan.unknown.joined_late;
         if watched.is_recorded && is_over(spot.standing) && !may_have_joined {
             return;
         }
