@@ -21,12 +21,14 @@ pub struct Late;
 
 /// Runs a request: what it waits for has one deadline.
 pub fn cover<T>(request: impl Future<Output = T>) -> impl Future<Output = T> {
-    // Not an async function, here and in `within`: that has room for its future twice, and each
-    // request would move it.
+    // Here and in `within`: an `async fn` would hold its future twice, and every request would copy
+    // it.
     DEADLINE.scope(Cell::new(None), request)
 }
 
-/// Returns work that another task may do for the current request, with the same deadline.
+/// Returns work that another task may do for the current request, with the deadline that the request
+/// has when this is called. If it has none yet, the work sets one of its own, which is not the
+/// request's. Outside of a request the work has none.
 pub fn carried<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
     let deadline = DEADLINE.try_with(Cell::get);
     async move {
@@ -37,8 +39,9 @@ pub fn carried<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
     }
 }
 
-/// Waits for a store until the deadline of the current request. Outside of one there is none: the
-/// calls of a store have limits of their own.
+/// Waits for a store until the deadline of the current request, which its first call of this sets:
+/// [`STORES_MAX`], counted from that call and not from when its future is first polled. Outside of a
+/// request there is none: the calls of a store have limits of their own.
 ///
 /// # Errors
 /// If there was no answer. What was asked may happen nevertheless.
@@ -60,6 +63,7 @@ pub fn within<T>(asking: impl Future<Output = T>) -> impl Future<Output = Result
 mod tests {
     use super::*;
     use std::future::{pending, ready};
+    use tokio::time::timeout;
 
     const SOON: Duration = Duration::from_millis(100);
 
@@ -76,8 +80,9 @@ mod tests {
             }
             assert_eq!(within(ready(7)).await, Ok(7), "what is there is taken");
             // Another task has what is left.
-            let task = tokio::spawn(carried(within(pending::<()>())));
-            assert_eq!(task.await.unwrap(), Err(Late));
+            let task = tokio::spawn(carried(async { within(pending::<()>()).await }));
+            let ended = timeout(SOON, task).await.expect("it has a deadline");
+            assert_eq!(ended.unwrap(), Err(Late));
         };
         DEADLINE.scope(Cell::new(Some(from + SOON)), waiting).await;
         assert!(from.elapsed() >= SOON && from.elapsed() < 10 * SOON);
@@ -96,5 +101,21 @@ mod tests {
         .await;
         let longer = within(tokio::time::sleep(SOON)).await;
         assert_eq!(longer, Ok(()), "work of no request has none");
+    }
+
+    #[tokio::test]
+    async fn work_that_is_carried_before_a_store_was_asked_has_a_deadline_of_its_own() {
+        cover(async {
+            let work = carried(async {
+                within(ready(())).await.unwrap();
+                known()
+            });
+            assert!(tokio::spawn(work).await.unwrap().is_some());
+            assert_eq!(known(), None);
+        })
+        .await;
+        let work = carried(async { DEADLINE.try_with(Cell::get) });
+        let outside = tokio::spawn(work).await.unwrap();
+        assert!(outside.is_err(), "work of no request has none");
     }
 }

@@ -216,7 +216,7 @@ async fn give_beacon(
     let randomness = round.randomness(named);
     let randomness = randomness.map_err(|(field, why)| Problem::invalid(field, &why))?;
     round.randomness = hex(&randomness);
-    room.line.give_beacon(&event, &round).await?;
+    room.line.give_beacon(&event, named, &round).await?;
     let entry = organiser.entry(room.site.clock.now(), "event.beacon", event.as_str());
     let to = json!(round);
     room.site.audit.record(AuditEntry { to, ..entry }).await;

@@ -26,10 +26,12 @@ mod queue_page;
 mod service;
 pub mod settings;
 pub mod ticker;
+mod watched_place;
 
 pub use app::{Checkout, Parts, Room};
 pub use gate::settings::GateSettings;
-pub use place::{find_place, keeps_socket, record_socket};
+pub use place::find_place;
+pub use watched_place::{Update, WatchedPlace};
 
 use app::App;
 use axum::Router;

@@ -156,7 +156,7 @@ impl Room {
 
     /// Returns a pass from before the draw with the number drawn since, if this node has the list
     /// of the draw.
-    fn as_drawn(&self, event: &EventId, pass: &Pass) -> Pass {
+    pub(crate) fn as_drawn(&self, event: &EventId, pass: &Pass) -> Pass {
         let list = self.known_list(event).filter(|_| pass.is_provisional);
         let drawn = list.and_then(|list| list.number_of(&Entry::of(pass.visitor)));
         drawn.map_or(*pass, |number| Pass {
@@ -174,11 +174,6 @@ impl Room {
         pass: &Pass,
     ) -> Result<Option<Spot>, Refused> {
         find_place(&*self.line, event, pass, |pass| self.as_drawn(event, pass)).await
-    }
-
-    /// Records a socket in the line, as [`record_socket`] does.
-    pub(crate) async fn record_socket(&self, event: &EventId, pass: &Pass) -> Option<Spot> {
-        record_socket(&*self.line, event, pass, |pass| self.as_drawn(event, pass)).await
     }
 }
 
@@ -205,27 +200,11 @@ pub async fn find_place(
     Ok(given_back.or(known))
 }
 
-/// Records in the line that a socket for the place of a pass is open at this node, and returns the
-/// place; none if that has to be tried again. A place that the store has lost is given back first.
-pub async fn record_socket(
-    line: &dyn Line,
-    event: &EventId,
-    pass: &Pass,
-    as_drawn: impl FnOnce(&Pass) -> Pass,
-) -> Option<Spot> {
-    let recorded = line.back(event, pass.visitor).await.ok()?;
-    if recorded.is_none() {
-        drop(find_place(line, event, pass, as_drawn).await);
-    }
-    recorded
-}
-
 /// Returns how many are ahead of a visitor who waits, by a view; none if the line has to be asked: the
 /// place may be over, or the draw has replaced its number. A view that is older than the place does not
 /// push the fan back.
 pub(crate) fn ahead_in(front: &LineView, spot: &Spot) -> Option<u64> {
-    let is_drawn_since = spot.is_provisional && !front.is_undrawn;
-    if spot.standing != VisitorState::Waiting || is_drawn_since {
+    if spot.standing != VisitorState::Waiting || is_drawn_since(front, spot) {
         return None;
     }
     let is_older = front.is_undrawn && !spot.is_provisional || front.numbers < spot.number;
@@ -236,11 +215,9 @@ pub(crate) fn ahead_in(front: &LineView, spot: &Spot) -> Option<u64> {
     waits.then(|| spot.ahead.min(front.alive.ahead(spot.number)))
 }
 
-/// Returns whether the line knows that a place has the socket which was recorded for an earlier answer.
-/// A visitor who joined again has a new place without a socket; after a draw it cannot be told whether
-/// its number is that of the new one.
-pub fn keeps_socket(before: &Spot, now: &Spot) -> bool {
-    (before.number, before.is_provisional) == (now.number, now.is_provisional)
+/// Returns whether the draw has replaced the number of a place since the visitor was told it.
+pub(crate) fn is_drawn_since(front: &LineView, spot: &Spot) -> bool {
+    spot.is_provisional && !front.is_undrawn
 }
 
 /// Returns the URL that admitted fans are sent to.

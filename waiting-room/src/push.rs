@@ -6,9 +6,10 @@ use crate::credentials::pass_of;
 use crate::error::no_pass;
 use crate::hub::{EventHub, OpenSocket};
 use crate::instruments::ToldWait;
-use crate::line::{Life, LineView, Phase, Refused, Spot, VisitorState, Wait};
+use crate::line::{LineView, Phase, VisitorState, Wait};
 use crate::pass::Pass;
-use crate::place::{Place, ahead_in, due_after, keeps_socket, told_wait};
+use crate::place::{Place, due_after, told_wait};
+use crate::watched_place::{Update, WatchedPlace};
 use axum::extract::{Extension, Path, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
@@ -69,17 +70,15 @@ async fn watch_place(
     };
     let spot = room.find_place(&event, &pass.content).await?;
     let spot = spot.ok_or_else(no_pass)?;
-    let life = hub.front().life;
+    let watched = WatchedPlace::new(spot, hub.front().life);
     let fan = FanSocket {
         connection: connection.map(|Extension(connection)| connection),
         room,
         hub,
         event,
-        spot,
-        life,
+        watched,
         shown: None,
         shown_message: None,
-        is_recorded: false,
         told: None,
         pulse: Pulse::start(),
     };
@@ -94,14 +93,10 @@ struct FanSocket {
     room: Arc<Room>,
     hub: Arc<EventHub>,
     event: EventId,
-    spot: Spot,
-    /// Life of the line that `spot` is from.
-    life: Life,
+    watched: WatchedPlace,
     /// Last place sent.
     shown: Option<ShownPlace>,
     shown_message: Option<String>,
-    /// Whether the line has recorded that the fan is connected.
-    is_recorded: bool,
     /// First expected wait that was sent since the organiser last changed the pace.
     told: Option<ToldWait>,
     pulse: Pulse,
@@ -129,7 +124,7 @@ struct ShownPlace {
 impl FanSocket {
     /// Serves a socket from its opening to its close.
     async fn run(mut self: Box<FanSocket>, mut socket: Box<Socket>) {
-        let visitor = self.spot.visitor;
+        let visitor = self.watched.spot.visitor;
         let mut open = sockets::PLACE.open();
         open.closed = match self.hub.sockets.enter(visitor) {
             None => Closed::Crowded,
@@ -145,20 +140,10 @@ impl FanSocket {
         drop(self.connection);
     }
 
-    /// Returns the proof of the place that the socket has.
-    fn pass(&self) -> Pass {
-        Pass {
-            visitor: self.spot.visitor,
-            number: self.spot.number,
-            is_provisional: self.spot.is_provisional,
-            life: self.life,
-        }
-    }
-
     /// Records in the line that the fan is away, unless a newer socket of theirs was opened at this
     /// moment.
     async fn record_away(&self) {
-        let visitor = self.spot.visitor;
+        let visitor = self.watched.spot.visitor;
         let _ = self.room.line.away(&self.event, visitor).await;
         if self.hub.sockets.contains(visitor) {
             let _ = self.room.line.back(&self.event, visitor).await;
@@ -171,7 +156,7 @@ impl FanSocket {
         let mut revision = self.hub.revision.subscribe();
         let stop = self.room.site.stop.clone();
         let mut due = Instant::now();
-        let jitter_ms = (self.spot.visitor.0 % u128::from(SPREAD_MS)) as u64;
+        let jitter_ms = (self.watched.spot.visitor.0 % u128::from(SPREAD_MS)) as u64;
         loop {
             tokio::select! {
                 () = sleep_until(due) => {
@@ -179,14 +164,14 @@ impl FanSocket {
                     if let Err(closed) = Box::pin(self.send_update(socket, entered)).await {
                         return closed;
                     }
-                    let rest = due_after(&self.hub.front.borrow(), &self.spot);
+                    let rest = due_after(&self.hub.front.borrow(), &self.watched.spot);
                     due = Instant::now() + rest.min(self.pulse.rest());
                 }
                 _ = revision.changed() => {
                     due = due.min(Instant::now() + Duration::from_millis(jitter_ms));
                 }
                 () = stop.cancelled() => {
-                    let after_ms = (self.spot.visitor.0 % u128::from(RETURN_MS)) as u64;
+                    let after_ms = (self.watched.spot.visitor.0 % u128::from(RETURN_MS)) as u64;
                     let text = json!({"type": "reconnect", "after_ms": after_ms}).to_string();
                     Box::pin(send_text(socket, text)).await;
                     return Closed::Leaving;
@@ -224,18 +209,11 @@ impl FanSocket {
         // The line knows one node of each visitor. Once another tab was opened at another node, this
         // one records itself again from time to time, in case that tab is closed.
         if beat == Beat::Ping && entered.take_moved() {
-            self.is_recorded = false;
-        }
-        // Here and not in the handshake: a socket that never opened must not keep a place.
-        if !self.is_recorded {
-            let recorded = self.room.record_socket(&self.event, &self.pass()).await;
-            if let Some(spot) = recorded {
-                self.spot = spot;
-                self.is_recorded = true;
-            }
+            self.watched.is_recorded = false;
         }
         let front = self.hub.front();
-        if !self.refresh_spot(&front).await {
+        // Here and not in the handshake: a socket that never opened must not keep a place.
+        if self.update_place(&front).await == Update::Gone {
             return Err(Closed::Ended);
         }
         if !self.keep_alive(socket, beat).await {
@@ -250,12 +228,12 @@ impl FanSocket {
                 return Err(Closed::Gone);
             }
         }
-        let wait = told_wait(&front, &self.spot);
+        let wait = told_wait(&front, &self.watched.spot);
         self.calibrate(&front, wait);
         let shown = Some(ShownPlace {
-            standing: self.spot.standing,
-            ahead: self.spot.ahead,
-            waiting: front.waiting * u64::from(self.spot.is_provisional),
+            standing: self.watched.spot.standing,
+            ahead: self.watched.spot.ahead,
+            waiting: front.waiting * u64::from(self.watched.spot.is_provisional),
             revision: front.revision,
             seats_available: front.availability.map(|seats| seats.available),
             is_stale: self.room.is_stale(&self.event),
@@ -263,13 +241,13 @@ impl FanSocket {
                 range: wait.range.map(|(low, high)| (low / 5, high / 5)),
                 ..wait
             },
-            claim_by: self.spot.slot.map(|slot| slot.claim_by),
+            claim_by: self.watched.spot.slot.map(|slot| slot.claim_by),
         });
         if self.shown == shown {
             return Ok(());
         }
         self.shown = shown;
-        let place = self.room.place(&self.event, &self.spot, &front);
+        let place = self.room.place(&self.event, &self.watched.spot, &front);
         let text = serde_json::to_string(&PlaceMessage {
             r#type: "place",
             now: place.claim_by.map(|_| self.room.now(&self.event)),
@@ -284,7 +262,7 @@ impl FanSocket {
     /// the true one once the fan is admitted.
     fn calibrate(&mut self, front: &LineView, wait: Wait) {
         let admission = &front.settings.admission;
-        match self.spot.standing {
+        match self.watched.spot.standing {
             VisitorState::Waiting => {
                 let is_valid = front.phase == Phase::Open;
                 self.told = self
@@ -313,24 +291,11 @@ impl FanSocket {
         }
     }
 
-    /// Updates the spot: from the bitmap while the fan waits, from the engine once their bit is
-    /// cleared. Returns false when the place no longer exists.
-    async fn refresh_spot(&mut self, front: &LineView) -> bool {
-        if let Some(ahead) = ahead_in(front, &self.spot) {
-            self.spot.ahead = ahead;
-            return true;
-        }
-        match self.room.find_place(&self.event, &self.pass()).await {
-            Ok(Some(spot)) => {
-                self.is_recorded &= keeps_socket(&self.spot, &spot);
-                self.life = front.life;
-                self.spot = spot;
-                true
-            }
-            // The store is unreachable: the socket stays open and is updated once it is back.
-            Err(Refused::Unavailable(_)) => true,
-            Ok(None) | Err(_) => false,
-        }
+    async fn update_place(&mut self, front: &LineView) -> Update {
+        let (room, event) = (&self.room, &self.event);
+        let as_drawn = |pass: &Pass| room.as_drawn(event, pass);
+        let updating = self.watched.update(&*room.line, event, front, as_drawn);
+        updating.await
     }
 }
 

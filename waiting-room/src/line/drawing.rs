@@ -4,7 +4,7 @@ use super::bitmap::Alive;
 use super::event_settings::Order;
 use super::state::{State, StoredPlace};
 use super::{DrawState, Outcome, Phase, Spot, VisitorState};
-use crate::draw::{self, Round};
+use crate::draw::{self, Beacon, Round};
 use shared::ids::VisitorId;
 use shared::time::Time;
 
@@ -76,10 +76,9 @@ impl State {
         self.revision += 1;
     }
 
-    /// Stores the round of the beacon; returns false if the draw waits for another one.
-    pub(super) fn give_beacon(&mut self, round: Round) -> bool {
-        let named = self.settings.beacon.as_ref();
-        let is_named = named.is_some_and(|named| named.round == round.round);
+    /// Stores the round of a beacon; returns false if the draw waits for another one.
+    pub(super) fn give_beacon(&mut self, beacon: &Beacon, round: Round) -> bool {
+        let is_named = self.settings.beacon.as_ref() == Some(beacon);
         if is_named {
             self.memory.round.get_or_insert(round);
             self.has_new_memory = true;

@@ -8,7 +8,7 @@ use super::{
     Claimed, ClientChange, Clients, DrawState, EVENTS_MAX, EventSettings, Joined, Line, LineView,
     Patch, Refused, SharedAdmission, Spot, Stats, Trouble, TroubleKind,
 };
-use crate::draw::Round;
+use crate::draw::{Beacon, Round};
 use crate::pass::Pass;
 use async_trait::async_trait;
 use parking_lot::{Mutex, RwLock};
@@ -376,9 +376,14 @@ impl Line for Embedded {
         self.step(event, |state, _| state.draw()).await
     }
 
-    async fn give_beacon(&self, event: &EventId, round: &Round) -> Result<(), Refused> {
-        let round = round.clone();
-        let is_taken = self.step(event, move |state, _| state.give_beacon(round));
+    async fn give_beacon(
+        &self,
+        event: &EventId,
+        named: &Beacon,
+        round: &Round,
+    ) -> Result<(), Refused> {
+        let (named, round) = (named.clone(), round.clone());
+        let is_taken = self.step(event, move |state, _| state.give_beacon(&named, round));
         is_taken.await?.then_some(()).ok_or(Unavailable.into())
     }
 

@@ -132,8 +132,8 @@ impl Spot {
     /// Returns whether this place is over and `pass` proves a newer one: its visitor joined again
     /// and the store has lost that.
     pub(crate) fn is_older_than(&self, pass: &Pass) -> bool {
-        let is_of_one_order = self.number == 0 || pass.is_provisional == self.is_provisional;
-        self.may_rejoin() && pass.number > self.number && is_of_one_order
+        let is_same_order = self.number == 0 || pass.is_provisional == self.is_provisional;
+        self.may_rejoin() && pass.number > self.number && is_same_order
     }
 }
 
@@ -396,9 +396,14 @@ pub trait Line: Send + Sync {
     /// their number; later ones queue behind.
     async fn draw(&self, event: &EventId) -> Result<Option<DrawState>, Refused>;
 
-    /// Stores the beacon's round, which the caller has verified. Only the first one counts, and none
-    /// that the organiser does not name any more.
-    async fn give_beacon(&self, event: &EventId, round: &Round) -> Result<(), Refused>;
+    /// Stores the beacon's round, which the caller has verified as that of `named`. Only the first one
+    /// counts. One of a beacon that the organiser no longer names is refused.
+    async fn give_beacon(
+        &self,
+        event: &EventId,
+        named: &Beacon,
+        round: &Round,
+    ) -> Result<(), Refused>;
 
     /// Returns the visitors who drew the numbers from `first` on, at most `count` of them.
     async fn drawn(

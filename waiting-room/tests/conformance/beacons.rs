@@ -33,7 +33,11 @@ async fn a_draw_with_a_beacon_waits_for_its_round() {
         let mut known = round.clone();
         let randomness = round.randomness(&beacon).unwrap();
         known.randomness = shared::crypto::hex(&randomness);
-        bench.line.give_beacon(&event, &known).await.unwrap();
+        bench
+            .line
+            .give_beacon(&event, &beacon, &known)
+            .await
+            .unwrap();
         bench.tick_after(&event, 1).await;
         bench.tick_after(&event, 0).await;
         let state = bench.line.draw(&event).await.unwrap().unwrap();
@@ -72,7 +76,11 @@ async fn who_comes_after_the_opening_is_not_in_a_draw_that_waits_for_its_beacon(
         bench.line.leave(&event, VisitorId(5)).await.unwrap();
         bench.join(&event, 31..=40).await;
         bench.reopen();
-        bench.line.give_beacon(&event, &round).await.unwrap();
+        bench
+            .line
+            .give_beacon(&event, &beacon, &round)
+            .await
+            .unwrap();
         bench.tick_after(&event, 1).await;
         bench.tick_after(&event, 0).await;
         let name = bench.name;

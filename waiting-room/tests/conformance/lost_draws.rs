@@ -8,7 +8,7 @@ use shared::time::Clock;
 use std::collections::BTreeMap;
 use waiting_room::line::{Admission, EventSettings, Order, Outcome, Spot, VisitorState};
 use waiting_room::pass::Pass;
-use waiting_room::{find_place, keeps_socket, record_socket};
+use waiting_room::{Update, WatchedPlace, find_place};
 
 fn away_seconds(away_seconds: u32) -> Admission {
     Admission {
@@ -18,7 +18,7 @@ fn away_seconds(away_seconds: u32) -> Admission {
 }
 
 /// An event whose line is open and whose sale opens after so many seconds, with this many fans.
-async fn prequeue(
+pub(crate) async fn prequeue(
     server: &testkit::Redis,
     opens_after: u32,
     away: u32,
@@ -51,7 +51,7 @@ fn draw_settings(away: u32, opens_after: u32) -> EventSettings {
     settings
 }
 
-async fn passes(nodes: &Nodes, spots: &[Spot]) -> Vec<Pass> {
+pub(crate) async fn passes(nodes: &Nodes, spots: &[Spot]) -> Vec<Pass> {
     let mut passes = Vec::new();
     for spot in spots {
         passes.push(nodes.pass(spot).await);
@@ -60,7 +60,7 @@ async fn passes(nodes: &Nodes, spots: &[Spot]) -> Vec<Pass> {
 }
 
 /// Empties the store, and has every node report what it knows.
-async fn empty(server: &testkit::Redis, nodes: &Nodes) {
+pub(crate) async fn empty(server: &testkit::Redis, nodes: &Nodes) {
     server.ask(&["FLUSHALL"]).unwrap();
     nodes.recover().await;
 }
@@ -290,26 +290,21 @@ async fn a_socket_that_opens_where_the_store_has_lost_the_place_is_recorded_once
         let event = bench.event(away_seconds(600)).await;
         bench.join(&event, 1..=2).await;
         bench.tick_after(&event, 1).await;
-        let before = bench.spot(&event, 2).await;
-        let pass = Pass {
-            visitor: before.visitor,
-            number: before.number,
-            is_provisional: false,
-            life: bench.line.tick(&event).await.unwrap().life,
-        };
+        let life = bench.line.tick(&event).await.unwrap().life;
+        let mut watched = WatchedPlace::new(bench.spot(&event, 2).await, life);
         if let Store::Redis(server) = &bench.store {
             server.ask(&["FLUSHALL"]).unwrap();
             recover(&bench, &event).await;
         }
         let (line, name) = (&*bench.line, bench.name);
         let mut attempts = 0;
-        let spot = loop {
+        while !watched.is_recorded {
             attempts += 1;
-            if let Some(spot) = record_socket(line, &event, &pass, |pass| *pass).await {
-                break spot;
-            }
             assert!(attempts < 3, "{name}: the first gives the place back");
-        };
+            let front = line.tick(&event).await.unwrap();
+            watched.update(line, &event, &front, |pass| *pass).await;
+        }
+        let spot = watched.spot;
         let told = (spot.number, spot.standing, spot.ahead);
         assert_eq!(told, (2, VisitorState::Waiting, 1), "{name}");
         assert_eq!(line.stats(&event).await.unwrap().away, 1, "{name}");
@@ -389,27 +384,46 @@ async fn a_socket_of_an_earlier_place_is_recorded_again_for_the_one_that_was_dra
         bench.join(&event, 1..=3).await;
         bench.tick_after(&event, 0).await;
         bench.line.back(&event, VisitorId(1)).await.unwrap();
-        let before = bench.spot(&event, 1).await;
+        let life = bench.line.tick(&event).await.unwrap().life;
+        let mut watched = WatchedPlace::new(bench.spot(&event, 1).await, life);
+        watched.is_recorded = true;
         // The socket stays open, for the place that is over.
         bench.line.leave(&event, VisitorId(1)).await.unwrap();
         bench.join(&event, 1..=1).await;
         bench.tick_after(&event, 10).await;
-        bench.tick_after(&event, 0).await;
-        let now = bench.spot(&event, 1).await;
-        assert!(!now.is_provisional, "{name}");
-        assert!(!keeps_socket(&before, &now), "{name}");
+        let front = bench.line.tick(&event).await.unwrap();
         assert_eq!(bench.line.stats(&event).await.unwrap().away, 3, "{name}");
-        let pass = Pass {
-            visitor: now.visitor,
-            number: now.number,
-            is_provisional: false,
-            life: bench.line.tick(&event).await.unwrap().life,
-        };
-        let recorded = record_socket(&*bench.line, &event, &pass, |pass| *pass).await;
-        let recorded = recorded.unwrap();
-        assert!(keeps_socket(&now, &recorded), "{name}");
+        let line = &*bench.line;
+        let updated = watched.update(line, &event, &front, |pass| *pass).await;
+        assert_eq!(updated, Update::Told, "{name}");
+        assert_eq!(watched.spot, bench.spot(&event, 1).await, "{name}");
+        assert!(!watched.spot.is_provisional, "{name}");
         assert_eq!(bench.line.stats(&event).await.unwrap().away, 2, "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_socket_learns_the_number_that_was_drawn_by_one_call_of_the_store() {
+    let server = testkit::Redis::start();
+    let (nodes, spots) = prequeue(&server, 10, 600, 3).await;
+    let (event, line) = (&nodes.event, &nodes.nodes[0]);
+    let front = line.tick(event).await.unwrap();
+    let mut watched = WatchedPlace::new(spots[1], front.life);
+    watched.update(&**line, event, &front, |pass| *pass).await;
+    assert!(watched.is_recorded);
+    nodes.tick(9).await;
+    nodes.tick(1).await;
+    nodes.tick(0).await;
+    let front = line.tick(event).await.unwrap();
+    assert!(!front.is_undrawn);
+    let before = scripts(&server);
+    let updated = watched.update(&**line, event, &front, |pass| *pass).await;
+    assert_eq!(scripts(&server) - before, 1);
+    assert_eq!(updated, Update::Told);
+    assert!(watched.is_recorded && !watched.spot.is_provisional);
+    let updated = watched.update(&**line, event, &front, |pass| *pass).await;
+    assert_eq!(scripts(&server) - before, 1, "the view suffices");
+    assert_eq!(updated, Update::Kept);
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ mod clients;
 mod details;
 mod draws;
 mod faults;
+mod knowledge;
 mod lives;
 mod living;
 mod lost_draws;

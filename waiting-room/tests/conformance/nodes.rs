@@ -46,6 +46,14 @@ impl Nodes {
         all
     }
 
+    /// Starts one more node.
+    pub(crate) fn open(&mut self, url: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        let node = Redis::open(url, folder.path().to_owned(), self.clock.clone());
+        self.nodes.push(Arc::new(node.unwrap()));
+        self.folders.push(folder);
+    }
+
     /// Moves the clock and ticks at every node, as often as counts for the line.
     pub(crate) async fn tick(&self, seconds: i64) {
         for step in steps(seconds) {

@@ -50,7 +50,11 @@ async fn sold_out_with_beacon(bench: &Bench) -> EventId {
     bench.line.report(&event, seats(0, 0)).await.unwrap();
     bench.tick_after(&event, 30).await;
     let round = published(123, "01");
-    bench.line.give_beacon(&event, &round).await.unwrap();
+    bench
+        .line
+        .give_beacon(&event, &quicknet(123), &round)
+        .await
+        .unwrap();
     bench.tick_after(&event, 1).await;
     assert!(state(&*bench.line, &event).await.outcome.is_none());
     bench.line.report(&event, seats(10, 0)).await.unwrap();
@@ -95,17 +99,40 @@ async fn a_draw_that_gets_another_beacon_waits_for_the_round_of_that_one() {
         );
         bench.line.configure(&event, patch(&change)).await.unwrap();
         let round = published(123, "01");
-        let late = bench.line.give_beacon(&event, &round).await;
+        let late = bench.line.give_beacon(&event, &quicknet(123), &round).await;
         assert!(late.is_err(), "{}: of the one before", bench.name);
         bench.join(&event, 1..=20).await;
         bench.tick_after(&event, 24).await;
         let drawn = state(&*bench.line, &event).await;
         assert_eq!((drawn.outcome, drawn.round), (None, None), "{}", bench.name);
         let round = published(140, "02");
-        bench.line.give_beacon(&event, &round).await.unwrap();
+        bench
+            .line
+            .give_beacon(&event, &quicknet(140), &round)
+            .await
+            .unwrap();
         bench.tick_after(&event, 1).await;
         bench.tick_after(&event, 0).await;
         assert_drawn_with(&bench, &event, &[2; 32]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_round_is_refused_that_was_verified_by_a_beacon_which_is_no_longer_named() {
+    for bench in benches_at(BEFORE_ROUND) {
+        // Of both beacons it is published after the sale opens.
+        let number = 3_300_000;
+        let event = prequeue(&bench, Some(quicknet(number))).await;
+        let change = format!(r#"{{"beacon": {{"name": "default", "round": {number}}}}}"#);
+        bench.line.configure(&event, patch(&change)).await.unwrap();
+        let round = published(number, "01");
+        let late = bench
+            .line
+            .give_beacon(&event, &quicknet(number), &round)
+            .await;
+        assert!(late.is_err(), "{}", bench.name);
+        let drawn = state(&*bench.line, &event).await;
+        assert_eq!(drawn.round, None, "{}", bench.name);
     }
 }
 

@@ -2,9 +2,11 @@
 //! together in the next one, with one script call per operation. The cost per fan falls as load
 //! rises.
 
+use super::cache::Number;
 use super::operations::Operation;
 use super::reply::Reply;
 use super::store::{CallError, Caller};
+use crate::line::Life;
 use redis::Value;
 use shared::ids::VisitorId;
 use shared::metrics::writers;
@@ -31,6 +33,8 @@ pub(super) struct Unit {
     pub(super) is_provisional: Option<bool>,
     /// Whether this node holds the visitor's socket.
     pub(super) is_connected: Option<bool>,
+    /// Identity of the event that the number is of.
+    pub(super) creation: Option<u64>,
 }
 
 impl Unit {
@@ -41,6 +45,22 @@ impl Unit {
             number: None,
             is_provisional: None,
             is_connected: None,
+            creation: None,
+        }
+    }
+
+    /// Creates a unit for a visitor who returns to a number of the event of this creation.
+    pub(super) fn returning(
+        visitor: VisitorId,
+        number: Number,
+        creation: u64,
+        is_connected: bool,
+    ) -> Unit {
+        Unit {
+            is_provisional: Some(number.is_provisional),
+            is_connected: Some(is_connected),
+            creation: Some(creation),
+            ..Unit::with(visitor, number.number)
         }
     }
 
@@ -59,6 +79,7 @@ impl Unit {
             number: Some(number),
             is_provisional: None,
             is_connected: None,
+            creation: None,
         }
     }
 
@@ -72,6 +93,9 @@ impl Unit {
         let marks = [self.is_provisional, self.is_connected];
         let marks = marks.into_iter().flatten();
         arguments.extend(marks.map(|mark| vec![if mark { b'1' } else { b'0' }]));
+        if let Some(creation) = self.creation {
+            arguments.push(Life::hex(creation).into_bytes());
+        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! Cache of one event's line at this node: the newest front, the pace, the open sockets. When the
 //! store loses its data, the line is restored from this.
 
-use super::served::Served;
+use super::served::{AllServed, Served};
 use super::view_reply::{Definition, DrawStage, EventConstants, ViewReply};
-use crate::draw::{Round, unhex};
+use crate::draw::{Beacon, unhex};
 use crate::line::bitmap::Snapshot;
 use crate::line::forecast::{Forecast, Forecaster, Observation};
 use crate::line::throughput::{Flow, Rates};
@@ -83,8 +83,8 @@ pub(super) struct LineCache {
     pub(super) seats_at: Time,
     /// None before the first view.
     pub(super) draw: Option<DrawStage>,
-    /// The order of the last draw that this node has held, which a store that loses it just then has
-    /// told to no other.
+    /// The order of the last draw that this node held, until the line is closed. If the store loses it
+    /// at once, no other node has it.
     pub(super) order: Option<Arc<DrawnOrder>>,
     /// The number after the last that takes part in the draw, once it is fixed; else 0.
     pub(super) draw_last: u64,
@@ -183,8 +183,8 @@ impl LineCache {
         }
     }
 
-    /// Has the store told that a visitor's socket closed while it was told that it is open: it may
-    /// have heard of the close first.
+    /// Queues the close of a visitor's socket if it closed while the store was being told that it is
+    /// open: the store may have handled the close first.
     pub(super) fn note_if_left(&mut self, visitor: VisitorId) {
         if !self.connected.contains_key(&visitor) {
             self.leaving.insert(visitor);
@@ -217,17 +217,33 @@ impl LineCache {
         self.served.record(&Spot { slot, ..*spot });
     }
 
-    /// Records that the settings were changed, and with them perhaps the draw.
+    /// Records that the settings were changed, and with them perhaps the draw, unless a tick or
+    /// another change was faster to tell of this state or of a newer one.
     pub(super) fn configure(&mut self, definition: Definition, draw: DrawStage) {
-        self.define(definition);
-        self.draw = Some(draw);
+        if definition.changed_at <= self.changed_at {
+            return;
+        }
+        let EventConstants { seed, drawn, .. } = &definition.constants;
+        if *seed == self.constants.seed && *drawn != self.constants.drawn {
+            // It was drawn meanwhile, which the next view tells with the numbers.
+            self.changed_at = definition.changed_at;
+            self.settings = Some(Arc::new(definition.settings));
+        } else {
+            self.define(definition);
+            self.draw = Some(draw);
+        }
     }
 
     fn define(&mut self, definition: Definition) {
-        if self.constants.drawn != definition.constants.drawn {
-            // The draw gave out numbers anew.
-            self.numbers = 0;
-            self.served = Served::default();
+        let EventConstants { seed, drawn, .. } = &definition.constants;
+        let is_another = !self.constants.seed.is_empty() && self.constants.seed != *seed;
+        if is_another || self.constants.drawn != *drawn {
+            // The draw gave out numbers anew, or is another one.
+            self.forget_numbers();
+        }
+        // Without an outcome, the order may be that of the draw which is being held.
+        if !drawn.is_empty() {
+            self.order.take_if(|order| order.outcome != *drawn);
         }
         self.settings = Some(Arc::new(definition.settings));
         self.changed_at = definition.changed_at;
@@ -255,11 +271,12 @@ impl LineCache {
         self.view().map(|view| view.life)
     }
 
-    /// Builds the front from a reply of the tick script. Returns `None` if settings are missing,
-    /// which a first tick asks for.
+    /// Builds the front from a reply of the tick script, and from the numbers that wait no more where
+    /// its changes do not suffice. Returns `None` if settings are missing, which a first tick asks for.
     pub(super) fn take(
         &mut self,
         mut reply: ViewReply,
+        served: Option<AllServed>,
         asked_at: Instant,
     ) -> Option<Arc<LineView>> {
         if let Some(definition) = reply.definition.take() {
@@ -268,7 +285,6 @@ impl LineCache {
         let settings = self.settings.clone()?;
         let forecast = self.observe(&reply, &settings);
         self.is_from_backup = false;
-        self.replaced.extend(reply.replaced);
         let alive = Snapshot::from_bitmap(reply.head, &reply.bitmap);
         self.bitmap = reply.bitmap;
         self.head = reply.head;
@@ -280,15 +296,17 @@ impl LineCache {
         };
         self.seats_at = reply.seats_at;
         self.draw = Some(reply.draw);
-        self.draw_last = reply.draw_last;
-        self.served.changes = None;
-        // Until all nodes have reported, the store has only part of it.
-        if let Some(changed) = reply.changed.filter(|_| !reply.is_settling) {
-            changed
-                .into_iter()
-                .for_each(|change| self.served.apply(change));
-            self.served.changes = Some(reply.changes);
+        if reply.phase == Phase::Closed {
+            self.order = None;
         }
+        self.draw_last = reply.draw_last;
+        // Until all nodes have reported, the store has only part of it.
+        let changed = reply.changed.filter(|_| !reply.is_settling);
+        let is_complete = changed.is_some() || served.is_some();
+        served.into_iter().for_each(|all| self.served.add(all));
+        let changed = changed.into_iter().flatten();
+        changed.for_each(|change| self.served.apply(change));
+        self.served.changes = is_complete.then_some(reply.changes);
         self.served.prune(self.figures.line_at);
         self.numbers = self.numbers.max(reply.numbers);
         self.views += 1;
@@ -403,11 +421,10 @@ impl LineCache {
         self.flow.total = total;
     }
 
-    /// Returns the seed of the draw that waits for this round of its beacon; none if it waits for
-    /// another.
-    pub(super) fn seed_for(&self, round: &Round) -> Option<String> {
+    /// Returns the seed of the draw that waits for this beacon; none if it waits for another.
+    pub(super) fn seed_for(&self, beacon: &Beacon) -> Option<String> {
         let named = self.settings()?.beacon.as_ref()?;
-        (named.round == round.round).then(|| self.constants.seed.clone())
+        (named == beacon).then(|| self.constants.seed.clone())
     }
 
     /// Returns the state of the draw, if there is one.

@@ -24,6 +24,7 @@ impl EventLine {
         }
         match self.batches.run(operation, units.clone()).await {
             Err(CallError::Lost | CallError::Gone) => {
+                // Boxed: every request would move the space for a tick with it otherwise.
                 Box::pin(self.tick()).await?;
                 let again = self.batches.run(operation, units).await;
                 Ok(again.map_err(Unavailable::from)?)
@@ -40,6 +41,7 @@ impl EventLine {
     ) -> Result<Reply, Refused> {
         match self.caller.call(script, arguments).await {
             Err(CallError::Lost | CallError::Gone) => {
+                // Boxed, as there.
                 Box::pin(self.tick()).await?;
                 let again = self.caller.call(script, arguments).await;
                 Ok(again.map_err(Unavailable::from)?)

@@ -114,3 +114,60 @@ impl EventLine {
 fn seed() -> String {
     shared::crypto::hex(&shared::crypto::random::<32>())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::cache::LineCache;
+    use super::*;
+    use shared::ids::EventId;
+
+    fn definition(name: &str, changed_at: i64, seed: &str) -> Definition {
+        Definition {
+            settings: EventSettings::new(EventId::parse("night").unwrap(), name),
+            changed_at: Time(changed_at),
+            constants: EventConstants {
+                seed: seed.to_owned(),
+                ..EventConstants::default()
+            },
+        }
+    }
+
+    #[test]
+    fn a_late_answer_to_a_change_of_settings_does_not_replace_newer_ones() {
+        let mut cache = LineCache::default();
+        cache.configure(definition("first", 10, "a"), DrawStage::None);
+        cache.configure(definition("third", 30, "c"), DrawStage::Waiting);
+        for late in [20, 30] {
+            cache.configure(definition("second", late, "b"), DrawStage::None);
+            assert_eq!(cache.settings().unwrap().name, "third", "{late}");
+            assert_eq!(cache.constants.seed, "c", "{late}");
+            assert_eq!(cache.draw, Some(DrawStage::Waiting), "{late}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_one_draw_are_forgotten_with_the_next() {
+        let mut cache = LineCache::default();
+        cache.configure(definition("one", 10, "a"), DrawStage::Waiting);
+        cache.numbers = 5;
+        cache.configure(definition("one again", 20, "a"), DrawStage::Waiting);
+        assert_eq!(cache.numbers, 5);
+        cache.configure(definition("another", 30, "b"), DrawStage::Waiting);
+        assert_eq!(cache.numbers, 0);
+    }
+
+    /// A node that lost the store before its next tick reported a draw without numbers (seed 5731 of
+    /// the simulation).
+    #[test]
+    fn an_answer_that_tells_of_a_draw_leaves_the_numbers_to_the_next_view() {
+        let mut cache = LineCache::default();
+        cache.configure(definition("one", 10, "a"), DrawStage::Waiting);
+        cache.numbers = 5;
+        let mut later = definition("one again", 20, "a");
+        later.constants.drawn = "outcome".to_owned();
+        cache.configure(later, DrawStage::Drawn);
+        assert_eq!(cache.settings().unwrap().name, "one again");
+        assert_eq!((cache.numbers, &*cache.constants.drawn), (5, ""));
+        assert_eq!(cache.draw, Some(DrawStage::Waiting));
+    }
+}

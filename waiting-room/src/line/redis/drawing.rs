@@ -40,6 +40,15 @@ struct Waiting {
     deadline: [u8; DEADLINE],
 }
 
+/// Mode of `draw_begin.lua`.
+#[derive(Clone, Copy)]
+enum Begin {
+    /// Begins the draw unless another attempt is at it.
+    Take,
+    /// Shows that this attempt is still at it.
+    Keep,
+}
+
 /// One attempt at a draw.
 struct Attempt {
     line: Arc<EventLine>,
@@ -52,7 +61,7 @@ struct Attempt {
 pub(super) async fn hold(line: Arc<EventLine>) -> Result<bool, CallError> {
     let id = shared::crypto::hex(&shared::crypto::random::<8>());
     let attempt = Attempt { line, id };
-    let begun = attempt.begin().await?;
+    let begun = attempt.begin(Begin::Take).await?;
     if begun.status != Status::Ok {
         return Ok(begun.status == Status::Over);
     }
@@ -64,16 +73,20 @@ pub(super) async fn hold(line: Arc<EventLine>) -> Result<bool, CallError> {
 }
 
 impl Attempt {
-    async fn begin(&self) -> Result<Reply, CallError> {
-        let arguments = [self.id.as_bytes()];
+    async fn begin(&self, begin: Begin) -> Result<Reply, CallError> {
+        let only_keeps: &[u8] = match begin {
+            Begin::Take => b"0",
+            Begin::Keep => b"1",
+        };
+        let arguments = [self.id.as_bytes(), only_keeps];
         self.line.caller.call(&script::DRAW_BEGIN, &arguments).await
     }
 
-    /// Shows that this attempt goes on, until another has the draw.
+    /// Shows that this attempt goes on, until it no longer has the draw.
     async fn beat(&self) -> CallError {
         loop {
             sleep(HEARTBEAT).await;
-            if matches!(self.begin().await, Ok(reply) if reply.status == Status::Taken) {
+            if matches!(self.begin(Begin::Keep).await, Ok(reply) if reply.status == Status::Taken) {
                 return CallError::Busy;
             }
         }

@@ -13,6 +13,8 @@ if m.draw == 2 or m.settle_until > 0 then return { 'busy' } end
 -- Ends the place with number n if its visitor is inside, or was when the store lost that; returns n,
 -- else 0. That it is theirs the token proves.
 local function finish(visitor, n)
+  -- A draw that the store has lost is held again, and gives other numbers.
+  if m.draw == 1 then return 0 end
   local slot, score = slot_of(visitor), tonumber(call('ZSCORE', keys.waiting, visitor) or nil)
   if slot and slot.number == n or score == n and n <= m.known then
     return settle(visitor, score, FINISHED, 't_finished')

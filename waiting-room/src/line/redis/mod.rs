@@ -35,7 +35,7 @@ use super::{
     Claimed, ClientChange, Clients, DrawState, EVENTS_MAX, EventSettings, Joined, Life, Line,
     LineView, Patch, Refused, SharedAdmission, Spot, Stats, Trouble, Waited,
 };
-use crate::draw::Round;
+use crate::draw::{Beacon, Round};
 use crate::pass::Pass;
 use address::Address;
 use async_trait::async_trait;
@@ -442,11 +442,16 @@ impl Line for Redis {
         Ok(line.draw_state())
     }
 
-    async fn give_beacon(&self, event: &EventId, round: &Round) -> Result<(), Refused> {
+    async fn give_beacon(
+        &self,
+        event: &EventId,
+        named: &Beacon,
+        round: &Round,
+    ) -> Result<(), Refused> {
         let json = serde_json::to_vec(round).unwrap_or_default();
         let line = self.line(event);
         self.run(event, line.fetch_view()).await?;
-        let seed = line.cache().seed_for(round).ok_or(Unavailable)?;
+        let seed = line.cache().seed_for(named).ok_or(Unavailable)?;
         let arguments = [json.as_slice(), seed.as_bytes()];
         let given = self.run(event, line.call(&script::BEACON, &arguments));
         given.await.map(drop)

@@ -1,6 +1,7 @@
 //! Operations on the visitors of one event's line.
 
 use super::batch::{Unit, Units};
+use super::cache::Number;
 use super::event_line::EventLine;
 use super::operations::{
     AWAY, BACK, CLAIM, EJECT, FIND, FINISH, JOIN, LEAVE, LIVING, Operation, PEEK, PLACE, REENTER,
@@ -65,6 +66,7 @@ impl EventLine {
                     ahead: (header.ahead + number).saturating_sub(header.numbers + 1),
                     slot: None,
                 };
+                self.learn_order(header.is_undrawn).await?;
                 self.record_joined(&spot);
                 Ok(Joined::New(spot))
             }
@@ -99,18 +101,36 @@ impl EventLine {
         from: Instant,
     ) -> Result<Spot, Refused> {
         let PlaceReply { mut spot, is_exact } = place;
+        if spot.number > 0 {
+            self.learn_order(spot.is_provisional).await?;
+        }
         if spot.standing == VisitorState::Waiting && !is_exact {
-            // A view of before the draw has another order.
-            let is_of_one_order = self.is_undrawn() == spot.is_provisional;
-            let from = if is_of_one_order {
-                from
-            } else {
-                Instant::now()
-            };
+            // Boxed: every request would move the space for a tick with it otherwise.
             Box::pin(self.fetch_view_since(from)).await?;
             spot.ahead = self.cache().ahead(spot.number);
         }
         Ok(spot)
+    }
+
+    /// Reads the line again if it was drawn since this node read it, or has lost the draw: numbers are
+    /// others then. What this node learned of one by the order that it knows would be lost with the
+    /// store.
+    ///
+    /// # Errors
+    /// [`Refused::Unavailable`] if the store has lost data meanwhile, and with it what was answered.
+    async fn learn_order(self: &Arc<EventLine>, is_undrawn: bool) -> Result<(), Refused> {
+        if self.is_undrawn() == is_undrawn {
+            return Ok(());
+        }
+        let reports = &self.caller.reports;
+        let before = reports.load(Ordering::Acquire);
+        // Boxed: every request would move the space for a tick with it otherwise.
+        Box::pin(self.fetch_view_since(Instant::now())).await?;
+        if reports.load(Ordering::Acquire) == before {
+            Ok(())
+        } else {
+            Err(Unavailable.into())
+        }
     }
 
     /// Runs an operation that returns one visitor's place. If the script did not count the visitors
@@ -169,8 +189,8 @@ impl EventLine {
 
     pub(super) async fn away(self: &Arc<EventLine>, visitor: VisitorId) -> Result<(), Refused> {
         self.cache().disconnect(visitor);
-        let unit = Unit::of(visitor);
-        let recorded = self.run_one(AWAY, unit).await.map(drop);
+        let units = Units::One(Unit::of(visitor));
+        let recorded = self.run(AWAY, units).await.map(drop);
         if recorded.is_ok() {
             self.cache().leaving.remove(&visitor);
         }
@@ -184,18 +204,21 @@ impl EventLine {
         // The life is only as new as the last tick: a loss of data at the server may not have been
         // noticed yet.
         self.tick_since(Instant::now()).await?;
-        // A number from before the draw says nothing about the place after it.
-        let is_of_no_use = pass.is_provisional && !self.is_undrawn();
-        if is_of_no_use || !self.is_earlier(pass.life) || pass.number > NUMBERS_MAX {
+        if !self.is_earlier(pass.life) || pass.number > NUMBERS_MAX {
             return Ok(None);
+        }
+        // A number from before the draw says nothing about the place after it. But another node may
+        // have given the place back before the draw, which was held since the caller looked for it.
+        if pass.is_provisional && !self.is_undrawn() {
+            return self.place(pass.visitor).await;
         }
         // The store has lost their socket as well.
         let is_connected = self.cache().connected.contains_key(&pass.visitor);
-        let unit = Unit {
-            is_provisional: Some(pass.is_provisional),
-            is_connected: Some(is_connected),
-            ..Unit::with(pass.visitor, pass.number)
+        let number = Number {
+            number: pass.number,
+            is_provisional: pass.is_provisional,
         };
+        let unit = Unit::returning(pass.visitor, number, pass.life.creation, is_connected);
         let answer = self.run(REENTER, Units::One(unit)).await?;
         if is_connected {
             self.cache().note_if_left(pass.visitor);
@@ -209,14 +232,20 @@ impl EventLine {
         Ok(Some(spot))
     }
 
-    /// Runs an operation that returns a number for one unit.
+    /// Runs an operation that returns a number for one unit. Its reply says whether that is one of
+    /// before the draw, or says nothing where it is none.
     async fn run_one(
         self: &Arc<EventLine>,
         operation: Operation,
         unit: Unit,
     ) -> Result<i64, Refused> {
         let answer = self.run(operation, Units::One(unit)).await?;
-        Ok(answer.units.first().map_or(0, number))
+        let number = answer.units.first().map_or(0, number);
+        if number > 0 {
+            let is_undrawn = answer.reply.fields().number("is_undrawn") == 1;
+            self.learn_order(is_undrawn).await?;
+        }
+        Ok(number)
     }
 
     pub(super) async fn claim(
@@ -232,6 +261,7 @@ impl EventLine {
         let Some((spot, slot)) = spot.and_then(|spot| Some((spot, spot.slot?))) else {
             return Ok(Claimed::Lapsed);
         };
+        self.learn_order(spot.is_provisional).await?;
         self.record(&spot);
         Ok(Claimed::Until(slot.expires_at))
     }

@@ -8,12 +8,13 @@
 --   cleared    written
 --   codes      read and written
 --   mask       read and written
---   waiting    deleted if the store has lost the draw
+--   waiting    deleted if the store's numbers are those of before the draw, or of another one
 --   admitted   the same
 --   slots      the same
 --   past       the same
 --   joined     written, and the same
 --   log        the same
+--   drawn      the same
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
 -- ARGV[3] random identity, for the life of a store that has lost the event
@@ -39,6 +40,14 @@
 local function field(name) return tonumber(call('HGET', keys.meta, name) or nil) or 0 end
 local run = string.match(call('INFO', 'replication'), 'master_replid:(%x+)')
 local clock, is_new = now, call('EXISTS', keys.meta) == 0
+
+-- Drops the numbers that the store has, and all that it knows by them: they are others now.
+local function drop_numbers()
+  call('UNLINK', keys.waiting, keys.alive, keys.cleared, keys.codes, keys.admitted, keys.slots, keys.past, keys.joined,
+    keys.log, keys.drawn)
+  call('HSET', keys.meta, 'numbers', 0, 'admitted', 0, 'shopping', 0)
+end
+
 if is_new then
   call('HSET', keys.meta, 'run', run, 'life', ARGV[3], 'creation', ARGV[4], 'phase', -1, 'last_batch', clock,
     'settle_from', clock + ARGV[10], 'settle_until', clock + ARGV[11], 'tellers', 1)
@@ -50,13 +59,14 @@ local seed = call('HGET', keys.meta, 'seed')
 if tonumber(ARGV[12]) > field('changed_at') then
   if seed and seed ~= ARGV[20] then
     -- The organiser made another draw of the one that the store knows, while no visitor was in line.
+    drop_numbers()
     call('HSET', keys.meta, 'draw', 0, 'drawn', '', 'beacon', '', 'has_beacon', 0, 'draw_last', 0)
   end
   seed = ARGV[20]
   call('HSET', keys.meta, 'changed_at', ARGV[12], unpack(ARGV, 19, seats - 1))
   if field('draw') ~= 3 then call('HSET', keys.meta, 'draw', math.min(1, ARGV[13])) end
 end
--- Of another draw than that of the newest settings nothing counts.
+-- Reports about any draw but that of the newest settings do not count.
 local is_current = seed == ARGV[20]
 if tonumber(ARGV[15]) > field('seats_at') then
   call('HSET', keys.meta, 'seats_at', ARGV[15], unpack(ARGV, seats, totals - 1))
@@ -65,7 +75,9 @@ if is_current and ARGV[14] ~= '' and field('has_beacon') == 0 then
   call('HSET', keys.meta, 'beacon', ARGV[14], 'has_beacon', 1)
 end
 for i = totals, #ARGV, 2 do
-  if tonumber(ARGV[i + 1]) > field(ARGV[i]) then call('HSET', keys.meta, ARGV[i], ARGV[i + 1]) end
+  local name, count = ARGV[i], ARGV[i + 1]
+  local counts = is_current or name ~= 'draw_last'
+  if counts and tonumber(count) > field(name) then call('HSET', keys.meta, name, count) end
 end
 -- The line's own time goes on from the latest that any node knew, so that deadlines stay those that
 -- visitors were told; that of the recovery moves along.
@@ -83,12 +95,11 @@ if drawn == '' and ARGV[5] ~= '' and is_current then
   -- The store has lost the draw: all that it has is by the order of arrival. Fans return to the
   -- numbers that they drew.
   drawn = ARGV[5]
-  call('UNLINK', keys.waiting, keys.alive, keys.cleared, keys.codes, keys.admitted, keys.slots, keys.past, keys.joined,
-    keys.log)
-  call('HSET', keys.meta, 'drawn', drawn, 'draw', 3, 'numbers', 0, 'admitted', 0, 'shopping', 0)
+  drop_numbers()
+  call('HSET', keys.meta, 'drawn', drawn, 'draw', 3)
 end
 local life = call('HGET', keys.meta, 'life')
-if drawn ~= ARGV[5] then return { 'ok', 'life', life } end
+if drawn ~= ARGV[5] or not is_current then return { 'ok', 'life', life } end
 local given, numbers, head, bitmap = field('numbers'), tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 local top = math.max(given, numbers, #ARGV[9])
 if top > given then

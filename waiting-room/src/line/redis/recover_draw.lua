@@ -4,7 +4,7 @@
 --   meta     read
 --   waiting  read and written
 --   ended    written
---   drawn    written
+--   drawn    read and written
 -- and those of head.lua, numbers.lua, places.lua
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
@@ -15,18 +15,24 @@
 -- Returns nothing but {'ok'}; {'over'} if the recovery is over, or the draw is another one.
 if m.settle_until == 0 or call('HGET', keys.meta, 'drawn') ~= ARGV[3] then return { 'over' } end
 local chunk, drawn = tonumber(ARGV[4]), tonumber(ARGV[5])
-for i = 6, #ARGV do
-  local n, visitor = chunk * CHUNK + i - 5, ARGV[i]
-  local _, state, number = place_of(look_up({ visitor }), 1, false)
-  -- A visitor who joined again has several numbers, of which the newest counts.
-  local is_over = not state or state >= FINISHED and state ~= EJECTED and number < n
-  if is_over and not visitor_of(n) and is_waiting(n) then
-    call('HDEL', keys.ended, visitor)
-    call('ZADD', keys.waiting, n, visitor)
-  elseif is_over and not visitor_of(n) and end_of(n) then
-    record_end(n, visitor, end_of(n))
+-- The store has not lost it, or has it by a report that was sent before.
+if call('HEXISTS', keys.drawn, chunk) == 1 then return { 'ok' } end
+local visitors = { unpack(ARGV, 6) }
+local found, waiting, back = look_up(visitors), {}, {}
+for i, visitor in ipairs(visitors) do
+  local n = chunk * CHUNK + i
+  local _, state, number = place_of(found, i, false)
+  if may_take(n, state, number) then
+    if is_waiting(n) then
+      waiting[#waiting + 1], waiting[#waiting + 2] = n, visitor
+      if state then back[#back + 1] = visitor end
+    elseif end_of(n) then
+      record_end(n, visitor, end_of(n))
+    end
   end
 end
-if drawn > 0 then call('HSETNX', keys.drawn, chunk, table.concat(ARGV, ' ', 6, 5 + drawn)) end
+if #waiting > 0 then call('ZADD', keys.waiting, unpack(waiting)) end
+if #back > 0 then call('HDEL', keys.ended, unpack(back)) end
+if drawn > 0 then call('HSET', keys.drawn, chunk, table.concat(ARGV, ' ', 6, 5 + drawn)) end
 save()
 return { 'ok' }

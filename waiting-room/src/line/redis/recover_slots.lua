@@ -8,9 +8,10 @@
 -- and those of head.lua, numbers.lua, places.lua
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
--- ARGV[3] outcome of the draw (JSON) as the node knows it
--- ARGV[4] how many nodes it knows of, if these are its last slots, else 0
--- ARGV[5…] holders and their slots in turn, at most 50 of each
+-- ARGV[3] seed of the draw as the node knows it
+-- ARGV[4] its outcome (JSON), empty before it
+-- ARGV[5] how many nodes it knows of, if this ends its report, else 0
+-- ARGV[6…] holders and their slots in turn, at most 50 of each
 -- Returns nothing but {'ok'}; {'over'} if the recovery is over.
 if m.settle_until == 0 then return { 'over' } end
 
@@ -35,12 +36,13 @@ local function restore(holder, slot)
   put_slot(holder, slot)
 end
 
-if (call('HGET', keys.meta, 'drawn') or '') == ARGV[3] then
-  for i = 5, #ARGV, 2 do restore(ARGV[i], slot_from(ARGV[i + 1])) end
+local draw = call('HMGET', keys.meta, 'seed', 'drawn')
+if draw[1] == ARGV[3] and (draw[2] or '') == ARGV[4] then
+  for i = 6, #ARGV, 2 do restore(ARGV[i], slot_from(ARGV[i + 1])) end
 end
-if ARGV[4] ~= '0' then
+if ARGV[5] ~= '0' then
   call('SADD', keys.told, ARGV[2])
-  m.tellers = math.max(m.tellers, ARGV[4])
+  m.tellers = math.max(m.tellers, ARGV[5])
 end
 save()
 return { 'ok' }

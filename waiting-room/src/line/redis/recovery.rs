@@ -9,9 +9,10 @@ use super::operations::{AWAY, PLACE, REENTER};
 use super::policy::{json, policy};
 use super::registry::{self, Entry};
 use super::reply::{Status, bytes, list};
-use super::script;
-use super::served::HeldSlot;
+use super::script::{self, Script};
+use super::served::{AllServed, HeldSlot};
 use super::store::CallError;
+use super::view_reply::EventConstants;
 use crate::line::{Life, Refused};
 use futures_util::stream::{self, StreamExt as _};
 use redis::Value;
@@ -60,24 +61,28 @@ impl EventLine {
         }
         tracing::warn!(%event, "store has lost the event, restoring it from this node");
         let reported = self.report().await?;
-        // It may have been removed at this moment.
-        if registry::get(self.store(), event).await? == Some(Entry::Created(creation)) {
-            return Ok(reported);
+        match registry::get(self.store(), event).await? {
+            Some(Entry::Created(registered)) if registered == creation => Ok(reported),
+            // The store has lost the registry once more, and with it the event.
+            None => Ok(reported),
+            // It was removed at this moment.
+            Some(_) => {
+                registry::delete(&self.caller.store, event, creation).await?;
+                Err(Refused::NoSuchEvent)
+            }
         }
-        registry::delete(&self.caller.store, event, creation).await?;
-        Err(Refused::NoSuchEvent)
     }
 
     /// Reports what this node knows to the store.
     pub(super) async fn report(&self) -> Result<Reported, Refused> {
-        let (arguments, calls, order) = {
+        let (arguments, slots, order, end) = {
             let cache = self.cache();
             // From here on no answer to a call that is under way adds to the report.
             self.caller.reports.fetch_add(1, Ordering::AcqRel);
             let order = cache.order.clone();
             let order = order.filter(|order| order.outcome == cache.constants.drawn);
             let arguments = arguments(&cache).ok_or(Unavailable)?;
-            (arguments, slot_calls(&cache), order)
+            (arguments, slot_calls(&cache), order, end_call(&cache))
         };
         let words: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
         let reply = self.caller.call(&script::RECOVER, &words).await;
@@ -86,46 +91,56 @@ impl EventLine {
             return Ok(Reported::Obsolete);
         }
         let life = Life::parse(&reply.fields().text("life")).ok_or(Unavailable)?;
-        if let Some(order) = order {
-            self.report_order(&order).await?;
-        }
-        for words in &calls {
-            let words: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
-            let reply = self.caller.call(&script::RECOVER_SLOTS, &words).await;
-            if reply.map_err(Unavailable::from)?.status == Status::Over {
+        for words in &slots {
+            if self.report_part(&script::RECOVER_SLOTS, words).await? == Status::Over {
                 return Ok(Reported::Obsolete);
             }
         }
+        // A long order may take longer than the recovery, which has all else by now.
+        if let Some(order) = order {
+            self.report_order(&order).await?;
+        }
+        self.report_part(&script::RECOVER_SLOTS, &end).await?;
         Ok(Reported::Taken(life))
+    }
+
+    async fn report_part(&self, script: &Script, words: &[String]) -> Result<Status, Refused> {
+        let words: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
+        let reply = self.caller.call(script, &words).await;
+        Ok(reply.map_err(Unavailable::from)?.status)
     }
 
     /// Reports the order that this node has drawn, which the store and all other nodes may not have.
     async fn report_order(&self, order: &DrawnOrder) -> Result<(), Refused> {
         let chunks = order.visitors.chunks(CHUNK).enumerate();
-        let calls = chunks.map(|(chunk, some)| {
-            let drawn = order.entries.saturating_sub(chunk * CHUNK).min(some.len());
-            let mut words = vec![order.outcome.clone(), chunk.to_string(), drawn.to_string()];
-            words.extend(some.iter().map(VisitorId::to_string));
-            async move {
-                let words: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
-                self.caller.call(&script::RECOVER_DRAW, &words).await
-            }
-        });
+        let calls = chunks.map(|(chunk, some)| self.report_chunk(order, chunk, some));
         let calls: Vec<_> = calls.collect();
         let mut calls = stream::iter(calls).buffer_unordered(CALLS_AT_ONCE);
-        while let Some(reply) = calls.next().await {
-            // A long order may take longer than the recovery: fans of the rest show their passes.
-            if reply.map_err(Unavailable::from)?.status == Status::Over {
+        while let Some(status) = calls.next().await {
+            // The recovery is over: fans of the rest show their passes.
+            if status? == Status::Over {
                 break;
             }
         }
         Ok(())
     }
 
+    async fn report_chunk(
+        &self,
+        order: &DrawnOrder,
+        chunk: usize,
+        visitors: &[VisitorId],
+    ) -> Result<Status, Refused> {
+        let drawn = order.entries.saturating_sub(chunk * CHUNK);
+        let drawn = drawn.min(visitors.len());
+        let mut words = vec![order.outcome.clone(), chunk.to_string(), drawn.to_string()];
+        words.extend(visitors.iter().map(VisitorId::to_string));
+        self.report_part(&script::RECOVER_DRAW, &words).await
+    }
+
     /// Reads all that the store has of the numbers that wait no more.
-    pub(super) async fn read_served(&self, changes: u64) -> Result<(), CallError> {
+    pub(super) async fn read_served(&self) -> Result<AllServed, CallError> {
         let keys = &self.caller.keys;
-        let codes = self.send(&["GET", &keys.codes()]).await?;
         let (mut slots, mut cursor) = (Vec::new(), "0".to_owned());
         loop {
             let answer = self
@@ -145,10 +160,10 @@ impl EventLine {
                 break;
             }
         }
-        let mut cache = self.cache();
-        cache.served.add(slots, bytes(&codes));
-        cache.served.changes = Some(changes);
-        Ok(())
+        // After the slots: the place of one that was not found among them ended meanwhile.
+        let codes = self.send(&["GET", &keys.codes()]).await?;
+        let codes = bytes(&codes).to_vec();
+        Ok(AllServed { slots, codes })
     }
 
     async fn send(&self, words: &[&str]) -> Result<Value, CallError> {
@@ -227,12 +242,15 @@ impl EventLine {
         if !returning.is_empty() {
             // Of those whose sockets closed meanwhile the store is told as well: for a visitor that
             // it had lost, it took no note of the close.
-            let units = returning.iter().map(|one| Unit {
-                is_provisional: Some(one.number.is_provisional),
-                is_connected: Some(self.cache().connected.contains_key(&one.visitor)),
-                ..Unit::with(one.visitor, one.number.number)
-            });
-            let units: Vec<Unit> = units.collect();
+            let units = {
+                let cache = self.cache();
+                let creation = cache.life().map_or(0, |life| life.creation);
+                let units = returning.iter().map(|one| {
+                    let is_connected = cache.connected.contains_key(&one.visitor);
+                    Unit::returning(one.visitor, one.number, creation, is_connected)
+                });
+                units.collect::<Vec<Unit>>()
+            };
             let sent = self.batches.run(REENTER, Units::Many(units.into())).await;
             let mut cache = self.cache();
             if sent.is_err() {
@@ -360,20 +378,24 @@ fn bitmap(cache: &LineCache, numbers: u64) -> Vec<u8> {
     bitmap
 }
 
-/// Returns the arguments of the calls of `recover_slots.lua`. The last one ends the report.
+/// Returns the arguments of the calls of `recover_slots.lua` that have slots.
 fn slot_calls(cache: &LineCache) -> Vec<Vec<String>> {
     let slots: Vec<&HeldSlot> = cache.served.slots().collect();
-    let count = slots.len().div_ceil(SLOTS_MAX).max(1);
-    let calls = (0..count).map(|call| {
-        let nodes = if call + 1 == count {
-            cache.nodes.max(1)
-        } else {
-            0
-        };
-        let mut words = vec![cache.constants.drawn.clone(), nodes.to_string()];
-        let some = slots.iter().skip(call * SLOTS_MAX).take(SLOTS_MAX);
-        words.extend(some.flat_map(|held| held.write()));
+    let calls = slots.chunks(SLOTS_MAX).map(|some| {
+        let mut words = slot_words(cache, 0);
+        words.extend(some.iter().flat_map(|held| held.write()));
         words
     });
     calls.collect()
+}
+
+/// Returns the arguments of the call of `recover_slots.lua` that ends the report.
+fn end_call(cache: &LineCache) -> Vec<String> {
+    slot_words(cache, cache.nodes.max(1))
+}
+
+/// Returns what every call of `recover_slots.lua` has.
+fn slot_words(cache: &LineCache, nodes: u64) -> Vec<String> {
+    let EventConstants { seed, drawn, .. } = &cache.constants;
+    vec![seed.clone(), drawn.clone(), nodes.to_string()]
 }

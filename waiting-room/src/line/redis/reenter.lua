@@ -7,20 +7,12 @@
 -- and those of head.lua, numbers.lua, places.lua, nodes.lua, hold.lua
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
--- ARGV[3…] visitor, number, 1 if that is one of before the draw, and 1 if this node holds their
---   socket, in turn, at most 50 of each
--- Returns units: for each a place, or '' if the number now belongs to another visitor. {'busy'}
--- during a draw and during a recovery, when more may be reported.
+-- ARGV[3…] visitor, number, 1 if that is one of before the draw, 1 if this node holds their socket, and
+--   the creation of the event that it is of, in turn, at most 50 of each
+-- Returns units: for each a place, or '' if the number now belongs to another visitor, or was one of an
+-- event that was deleted. {'busy'} during a draw and during a recovery, when more may be reported.
 if m.draw == 2 or m.settle_until > 0 then return { 'busy' } end
 local answers, index = {}, node_index()
-
--- Returns whether the visitor may take number n: it is free, and the store has no place of theirs
--- or an older one that is over. A visitor who joined again has several numbers, of which the newest
--- counts.
-local function may_take(n, state, number)
-  local is_over = not state or state >= FINISHED and state ~= EJECTED
-  return is_over and n > (number or 0) and not visitor_of(n)
-end
 
 local function take(visitor, n)
   local holder = '#' .. n
@@ -49,16 +41,18 @@ local function take(visitor, n)
   end
 end
 
-for i = 3, #ARGV, 4 do
+for i = 3, #ARGV, 5 do
   local visitor, n, is_connected = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 3] == '1'
   -- Sent before the draw, it says nothing of the number after it; nor the other way round.
   if (ARGV[i + 2] == '1') ~= (m.draw == 1) then n = 0 end
-  local place, state, number = place_of(look_up({ visitor }), 1, #ARGV <= 6)
-  if n > 0 and may_take(n, state, number) then
+  -- Nor does what a node knows of an event that was deleted meanwhile.
+  local is_this_event = ARGV[i + 4] == m.creation
+  local place, state, number = place_of(look_up({ visitor }), 1, #ARGV <= 7)
+  if is_this_event and n > 0 and may_take(n, state, number) then
     take(visitor, n)
-    place, state, number = place_of(look_up({ visitor }), 1, #ARGV <= 6)
+    place, state, number = place_of(look_up({ visitor }), 1, #ARGV <= 7)
   end
-  if number and number > 0 then
+  if is_this_event and number and number > 0 then
     if is_connected then
       hold(number, visitor, index, state == WAITING)
     elseif state == WAITING then

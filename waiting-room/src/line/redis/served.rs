@@ -104,6 +104,13 @@ fn code(state: VisitorState) -> u8 {
     }
 }
 
+/// All that the store has of the numbers that wait no more.
+pub(super) struct AllServed {
+    pub(super) slots: Vec<HeldSlot>,
+    /// How the place of each number ended, as the store has it.
+    pub(super) codes: Vec<u8>,
+}
+
 /// The numbers that wait no more.
 #[derive(Default)]
 pub(super) struct Served {
@@ -140,12 +147,12 @@ impl Served {
     }
 
     /// Adds all that the store has. Nothing is taken away: the store may have lost data meanwhile.
-    pub(super) fn add(&mut self, slots: Vec<HeldSlot>, codes: &[u8]) {
-        self.lengthen(codes.len());
-        for (kept, code) in self.codes.iter_mut().zip(codes) {
+    pub(super) fn add(&mut self, all: AllServed) {
+        self.lengthen(all.codes.len());
+        for (kept, code) in self.codes.iter_mut().zip(all.codes) {
             *kept |= code;
         }
-        slots.into_iter().for_each(|held| self.insert(held));
+        all.slots.into_iter().for_each(|held| self.insert(held));
         let codes = &self.codes;
         self.slots.retain(|number, _| !is_over(codes, *number));
     }

@@ -5,6 +5,7 @@ use super::cache::LineCache;
 use super::event_line::EventLine;
 use super::recovery::Reported;
 use super::reply::Status;
+use super::served::AllServed;
 use super::store::CallError;
 use super::view_reply::{DrawStage, ViewReply};
 use super::{drawing, script};
@@ -69,7 +70,7 @@ impl EventLine {
         self.tell_heard().await;
         for _ in 0..ROUNDS_MAX {
             let asked_at = Instant::now();
-            let reply = match self.step(Mode::Tick).await {
+            let mut reply = match self.step(Mode::Tick).await {
                 Ok(reply) => reply,
                 Err(CallError::Gone) => {
                     let reported = self.restore().await?;
@@ -78,12 +79,18 @@ impl EventLine {
                 }
                 Err(_) => return Err(Unavailable.into()),
             };
-            if self.report_to(reply.life).await? {
+            let has_reported = self.report_to(reply.life).await?;
+            // Told once.
+            self.cache().replaced.append(&mut reply.replaced);
+            if has_reported {
                 // The next reply has what was reported as well.
-                self.cache().replaced.extend(reply.replaced);
                 continue;
             }
-            let view = self.take(reply, asked_at).await?;
+            let view = match self.take(reply, asked_at).await {
+                Ok(view) => view,
+                Err(CallError::Gone | CallError::Lost) => continue,
+                Err(_) => return Err(Unavailable.into()),
+            };
             self.catch_up();
             if self.cache().draw == Some(DrawStage::Drawing) && self.hold_draw().await {
                 continue;
@@ -134,24 +141,36 @@ impl EventLine {
     }
 
     /// Takes the reply of a tick.
-    async fn take(&self, reply: ViewReply, asked_at: Instant) -> Result<Arc<LineView>, Refused> {
-        let behind = reply.changed.is_none() && !reply.is_settling;
-        let (life, changes, registration) = (reply.life, reply.changes, reply.registration);
-        let view = {
-            let mut cache = self.cache();
-            let is_unknown = cache.life() != Some(life) || cache.registration != registration;
-            let view = cache.take(reply, asked_at).ok_or(Unavailable)?;
-            cache.registration = registration;
-            if is_unknown {
-                cache.return_all();
-            }
-            view
-        };
-        if behind && self.read_served(changes).await.is_err() {
-            // The next tick tries again.
-            self.cache().served.changes = None;
+    async fn take(&self, reply: ViewReply, asked_at: Instant) -> Result<Arc<LineView>, CallError> {
+        let served = self.served_at(&reply).await?;
+        let mut cache = self.cache();
+        let (life, registration) = (reply.life, reply.registration);
+        let is_unknown = cache.life() != Some(life) || cache.registration != registration;
+        let view = cache.take(reply, served, asked_at);
+        let view = view.ok_or(CallError::Away)?;
+        cache.registration = registration;
+        if is_unknown {
+            cache.return_all();
         }
         Ok(view)
+    }
+
+    /// Reads all numbers that wait no more if the changes of a reply do not suffice. That is before its
+    /// bitmap is taken: a store that lost data would be told that they do not wait, and not why.
+    ///
+    /// # Errors
+    /// [`CallError::Lost`] if they may be those of another draw or of an older state.
+    async fn served_at(&self, reply: &ViewReply) -> Result<Option<AllServed>, CallError> {
+        if reply.changed.is_some() || reply.is_settling {
+            return Ok(None);
+        }
+        let served = self.read_served().await?;
+        let after = self.step(Mode::ReadOnly).await?;
+        if (after.life, after.revision) == (reply.life, reply.revision) {
+            Ok(Some(served))
+        } else {
+            Err(CallError::Lost)
+        }
     }
 
     /// Fetches the view if it is older than `from`; callers that waited for another's fetch share
@@ -189,12 +208,18 @@ impl EventLine {
     async fn fetch_view_locked(self: &Arc<EventLine>) -> Result<Arc<LineView>, Refused> {
         let asked_at = Instant::now();
         let known = self.cache().life();
-        match self.step(Mode::ReadOnly).await {
-            Ok(reply) if known.is_none_or(|known| known == reply.life) => {
-                Ok(self.cache().take(reply, asked_at).ok_or(Unavailable)?)
+        let reply = match self.step(Mode::ReadOnly).await {
+            Ok(reply) if known.is_none_or(|known| known == reply.life) => reply,
+            Err(CallError::Gone) if known.is_none() => return Err(Refused::NoSuchEvent),
+            Ok(_) | Err(CallError::Gone | CallError::Lost) => return self.tick_locked().await,
+            Err(_) => return Err(Unavailable.into()),
+        };
+        match self.served_at(&reply).await {
+            Ok(served) => {
+                let view = self.cache().take(reply, served, asked_at);
+                Ok(view.ok_or(Unavailable)?)
             }
-            Err(CallError::Gone) if known.is_none() => Err(Refused::NoSuchEvent),
-            Ok(_) | Err(CallError::Gone | CallError::Lost) => self.tick_locked().await,
+            Err(CallError::Gone | CallError::Lost) => self.tick_locked().await,
             Err(_) => Err(Unavailable.into()),
         }
     }

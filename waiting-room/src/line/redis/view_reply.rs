@@ -57,14 +57,14 @@ pub(super) struct Definition {
     pub(super) constants: EventConstants,
 }
 
-/// Properties that are fixed for the life of an event, or change once.
+/// Properties of an event's draw. They change when it is held, and when it becomes another one.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(super) struct EventConstants {
-    /// The seed of the draw, as hex; empty without one.
+    /// The seed of the draw, as hex, which every event has.
     pub(super) seed: String,
-    /// The randomness of the beacon, as hex, once it was given.
+    /// The round of the beacon (JSON); empty until it was given.
     pub(super) beacon: String,
-    /// Outcome of the draw (JSON), once it was held.
+    /// Outcome of the draw (JSON); empty until it was held.
     pub(super) drawn: String,
 }
 

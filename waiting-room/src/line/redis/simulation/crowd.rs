@@ -29,6 +29,8 @@ pub(super) struct Crowd {
     holders: BTreeMap<u64, usize>,
     /// When the event was created, in ms since the beginning.
     created_ms: u64,
+    /// The event is being deleted.
+    pub(super) is_being_removed: bool,
 }
 
 impl Crowd {
@@ -40,6 +42,7 @@ impl Crowd {
             failure: None,
             holders: BTreeMap::new(),
             created_ms: 0,
+            is_being_removed: false,
         }
     }
 
@@ -69,6 +72,7 @@ impl Crowd {
     /// Forgets all places, of an event that was deleted. Sockets stay open until they are told.
     pub(super) fn begin_anew(&mut self, now_ms: u64) {
         self.created_ms = now_ms;
+        self.is_being_removed = false;
         self.holders.clear();
         for fan in &mut self.fans {
             fan.forget();
@@ -81,14 +85,17 @@ impl Crowd {
 
     /// Returns whether an answer may be about an event that was deleted since it was asked for.
     pub(super) fn is_outdated(&self, asked_ms: u64) -> bool {
-        asked_ms < self.created_ms
+        let is_of_before = self.created_ms > 0 && asked_ms <= self.created_ms;
+        self.is_being_removed || is_of_before
     }
 
     /// Takes note of a loss of data. Who came between the opening and the draw, and has not asked
-    /// since, is in no list and has no number to show.
+    /// since, is in no list and has no number to show; nor has who joined at a node that had yet to
+    /// hear that the event is another one.
     pub(super) fn lost(&mut self, history: &History) {
         for fan in &mut self.fans {
-            if fan.is_provisional && history.is_unlisted(fan.visitor) {
+            let is_unlisted = fan.is_provisional && history.is_unlisted(fan.visitor);
+            if is_unlisted || fan.is_pass_of_no_use && fan.socket.is_none() {
                 fan.forget();
                 fan.unknown.joined = true;
             }
@@ -122,15 +129,25 @@ impl Crowd {
     /// Records that a node is gone with its sockets.
     pub(super) fn node_died(&mut self, node: usize, now_ms: u64) {
         self.forget_vain(node);
-        for fan in &mut self.fans {
+        for at in 0..self.fans.len() {
+            let fan = &self.fans[at];
             if fan
                 .socket
                 .as_ref()
                 .is_some_and(|socket| socket.node == node)
             {
-                fan.close(now_ms);
+                self.close(at, now_ms);
             }
         }
+    }
+
+    /// Closes the socket of a fan. One of an older place may be no sign of life for the newer one, which
+    /// may be missed already.
+    pub(super) fn close(&mut self, at: usize, now_ms: u64) {
+        let is_silent = self.is_silent(&self.fans[at], now_ms);
+        let fan = &mut self.fans[at];
+        fan.unknown.missed |= is_silent;
+        fan.close(now_ms);
     }
 
     /// Returns the visitors whose sockets are open at a node in one of its lives.
@@ -159,11 +176,12 @@ impl Crowd {
     }
 
     /// Records that a fan asked a node while the store did not answer, which it is told later. A fan
-    /// who was silent for too long before that may be missed already.
+    /// who was silent for too long before that may be missed already, also one who asked in vain in an
+    /// earlier outage.
     pub(super) fn asked_in_vain(&mut self, at: usize, node: usize, now_ms: u64, away_from_ms: u64) {
         let away_ms = self.terms.away_ms;
         let fan = &mut self.fans[at];
-        if fan.vain.is_none() && fan.heard_ms + away_ms <= away_from_ms + BEAT_MS {
+        if fan.heard_ms + away_ms <= away_from_ms + BEAT_MS {
             return;
         }
         let heard_ms = fan.vain.map_or(fan.heard_ms, |vain| vain.heard_ms);

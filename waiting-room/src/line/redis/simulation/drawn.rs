@@ -48,15 +48,17 @@ impl DrawPlan {
     }
 }
 
-/// Returns the round of the beacon that an event names once it is published.
-pub(super) fn round(settings: &EventSettings, now: Time) -> Option<Round> {
+/// Returns the beacon that an event names and its round once that is published.
+pub(super) fn round(settings: &EventSettings, now: Time) -> Option<(Beacon, Round)> {
     let named = settings.beacon.as_ref()?;
-    (settings.order == Order::Draw && named.published_at()? <= now).then(|| Round {
+    let round = || Round {
         round: named.round,
         signature: String::new(),
         previous_signature: String::new(),
         randomness: hex(&named.round.to_be_bytes().repeat(4)),
-    })
+    };
+    let is_published = settings.order == Order::Draw && named.published_at()? <= now;
+    is_published.then(|| (named.clone(), round()))
 }
 
 /// Checks what a step does to a draw that is to be held or under way. Nodes that report after a
@@ -75,6 +77,13 @@ pub(super) fn check_step(before: &Stored, after: &Stored, store_ms: i64) -> Resu
     }
     if was.stage == TO_BE_HELD && is.stage == UNDER_WAY && !is.is_due(after.sale_at, store_ms) {
         return Err("the draw began before it was due".to_owned());
+    }
+    if was.stage == TO_BE_HELD && is.stage == UNDER_WAY && is.last == 0 {
+        return Err("a draw began of which no one knows who takes part".to_owned());
+    }
+    let is_open = after.sale_at <= store_ms;
+    if is.stage == TO_BE_HELD && is.last == 0 && is_open && after.numbers > before.numbers {
+        return Err("a visitor came after the opening and takes part in the draw".to_owned());
     }
     if was.stage == UNDER_WAY && is.stage == UNDER_WAY && *before.members != *after.members {
         return Err("the line changed during the draw".to_owned());
@@ -106,6 +115,10 @@ pub(super) fn check_order(before: &Stored, after: &Stored) -> Result<Vec<Visitor
         return Err(format!(
             "{arrival:?} up to {last} became {order:?}, not {expected:?}"
         ));
+    }
+    if after.numbers != expected.len() as u64 {
+        let (told, truth) = (after.numbers, expected.len());
+        return Err(format!("{told} numbers after a draw among {truth}"));
     }
     let outcome: Option<Outcome> = serde_json::from_slice(&after.draw.outcome).ok();
     let outcome = outcome.ok_or("the draw has no outcome")?;

@@ -1,12 +1,13 @@
 //! What fans do, through the nodes: as the routes of `fan.rs` and the sockets of `push.rs` do it.
 
-use super::fan_state::{Fan, FanSocket, Times};
+use super::fan_state::{Fan, FanSocket, Times, is_over};
 use super::world::World;
 use crate::hub::EventHub;
 use crate::line::redis::Redis;
-use crate::line::{Claimed, Joined, Line as _, LineView, Refused, Spot, VisitorState};
+use crate::line::{Claimed, Joined, Line as _, Refused, Spot, VisitorState};
 use crate::pass::Pass;
-use crate::place::{ahead_in, find_place, keeps_socket, record_socket};
+use crate::place::find_place;
+use crate::watched_place::{Update, WatchedPlace};
 use shared::ids::{EventId, VisitorId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -140,8 +141,10 @@ impl Visit {
                 .told(self.fan, spot, times, &inner.oracle.history),
             None => inner.crowd.told_nothing(self.fan, &inner.oracle.history),
         }
-        if pass.is_some() {
-            inner.crowd.fans[self.fan].pass = pass;
+        if let Some(pass) = pass {
+            let fan = &mut inner.crowd.fans[self.fan];
+            fan.pass = Some(pass);
+            fan.is_pass_of_no_use = inner.oracle.is_of_another_event(&pass);
         }
     }
 
@@ -178,7 +181,12 @@ impl Visit {
         self.hear();
         if let Some(pass) = self.fan().pass {
             match self.find_place(&pass).await {
-                Ok(Some(spot)) => self.tell(Some(&spot)),
+                Ok(Some(spot)) => {
+                    self.tell(Some(&spot));
+                    if !spot.may_rejoin() {
+                        return;
+                    }
+                }
                 Ok(None) => self.tell(None),
                 Err(_) => return,
             }
@@ -220,12 +228,13 @@ impl Visit {
         if !self.door.world.is_alive(self.door.node, self.door.life) {
             return;
         }
+        let Some(hub) = self.door.hub.lock().clone() else {
+            return;
+        };
         let socket = FanSocket {
             node: self.door.node,
             life: self.door.life,
-            spot,
-            pass: self.pass_of(&spot).unwrap_or(pass),
-            is_recorded: false,
+            watched: WatchedPlace::new(spot, hub.front().life),
             is_cut_off: self.door.world.is_cut(self.door.node),
         };
         self.change(|fan| fan.socket = Some(socket));
@@ -236,7 +245,7 @@ impl Visit {
     pub(super) async fn close(self) {
         let visitor = self.fan().visitor;
         let now_ms = self.door.world.now_ms();
-        self.change(|fan| fan.close(now_ms));
+        self.door.world.lock().crowd.close(self.fan, now_ms);
         let _ = self.line().away(self.event(), visitor).await;
     }
 
@@ -254,21 +263,29 @@ impl Visit {
         let Some(mut socket) = self.socket() else {
             return;
         };
-        if !socket.is_recorded {
-            let as_drawn = |pass: &Pass| self.as_drawn(pass);
-            let line = &**self.line();
-            let recorded = record_socket(line, self.event(), &socket.pass, as_drawn).await;
-            if let Some(spot) = recorded {
-                self.tell_socket(&spot);
-                socket.spot = spot;
-                socket.is_recorded = true;
-            }
-        }
         let Some(hub) = self.door.hub.lock().clone() else {
             return;
         };
+        let watched = &mut socket.watched;
+        // A socket of a place that is over asks now and then whether the fan has joined again; here
+        // it does so once they may have.
+        let (fan, spot) = (self.fan(), &watched.spot);
+        let is_newer = (fan.number, fan.is_provisional) != (spot.number, spot.is_provisional);
+        let may_have_joined = is_newer || fan.unknown.joined || fan.unknown.joined_late;
+        if watched.is_recorded && is_over(spot.standing) && !may_have_joined {
+            return;
+        }
         let front = hub.front();
-        let is_kept = self.refresh(&mut socket, &front).await;
+        let as_drawn = |pass: &Pass| self.as_drawn(pass);
+        let updating = watched.update(&**self.line(), self.event(), &front, as_drawn);
+        let outcome = updating.await;
+        match outcome {
+            Update::Kept => {}
+            Update::Told => self.tell_socket(&socket.watched.spot),
+            // A socket of an older place says nothing of the newer one, whose pass the fan shows next.
+            Update::Gone if self.fan().has_socket() => self.tell(None),
+            Update::Gone => {}
+        }
         self.change(|fan| {
             if let Some(kept) = &mut fan.socket
                 && kept.node == socket.node
@@ -276,39 +293,13 @@ impl Visit {
             {
                 *kept = socket;
             }
-            if !is_kept {
+            if outcome == Update::Gone {
                 fan.socket = None;
             }
         });
-    }
-
-    /// Updates the place of a socket: from the bitmap while the fan waits, from the store once
-    /// their bit is cleared. Returns false when the place no longer exists.
-    async fn refresh(&self, socket: &mut FanSocket, front: &LineView) -> bool {
-        let spot = socket.spot;
-        if let Some(ahead) = ahead_in(front, &spot) {
-            socket.spot.ahead = ahead;
-            return true;
-        }
-        // A socket of a place that is over asks now and then whether the fan has joined again; here
-        // it does so once they have.
-        let is_inside = spot.standing.is_inside() || spot.standing == VisitorState::Waiting;
-        if !is_inside && self.fan().number == spot.number {
-            return true;
-        }
-        match self.find_place(&socket.pass).await {
-            Ok(Some(found)) => {
-                self.tell_socket(&found);
-                socket.is_recorded &= keeps_socket(&spot, &found);
-                socket.spot = found;
-                socket.pass = self.pass_of(&found).unwrap_or(socket.pass);
-                true
-            }
-            Err(Refused::Unavailable(_)) => true,
-            Ok(None) | Err(_) => {
-                self.tell(None);
-                false
-            }
+        if outcome == Update::Gone {
+            let visitor = self.fan().visitor;
+            let _ = self.line().away(self.event(), visitor).await;
         }
     }
 

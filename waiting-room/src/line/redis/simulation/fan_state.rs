@@ -2,6 +2,7 @@
 
 use crate::line::{Slot, Spot, VisitorState};
 use crate::pass::Pass;
+use crate::watched_place::WatchedPlace;
 use shared::ids::VisitorId;
 
 /// Steps that a fan took without learning their outcome.
@@ -14,7 +15,8 @@ pub(super) struct Unknown {
     pub(super) claimed: bool,
     pub(super) finished: bool,
     pub(super) ejected: bool,
-    /// The node of the socket was cut off for too long before it reached the store again.
+    /// The fan was silent for too long before the last sign of life: the node of the socket was cut off,
+    /// or the socket was that of an older place.
     pub(super) missed: bool,
 }
 
@@ -24,9 +26,7 @@ pub(super) struct FanSocket {
     pub(super) node: usize,
     /// Life of the node.
     pub(super) life: u64,
-    pub(super) spot: Spot,
-    pub(super) pass: Pass,
-    pub(super) is_recorded: bool,
+    pub(super) watched: WatchedPlace,
     /// Its node cannot reach the store, or could not a moment ago.
     pub(super) is_cut_off: bool,
 }
@@ -44,6 +44,8 @@ pub(super) struct Vain {
 pub(super) struct Fan {
     pub(super) visitor: VisitorId,
     pub(super) pass: Option<Pass>,
+    /// The node that gave the pass had yet to hear that the event is another one.
+    pub(super) is_pass_of_no_use: bool,
     /// State that the fan was told last; none without a place.
     pub(super) state: Option<VisitorState>,
     pub(super) number: u64,
@@ -72,6 +74,7 @@ impl Fan {
         Fan {
             visitor,
             pass: None,
+            is_pass_of_no_use: false,
             state: None,
             number: 0,
             is_provisional: false,
@@ -91,8 +94,9 @@ impl Fan {
     pub(super) fn has_socket(&self) -> bool {
         let socket = self.socket.as_ref();
         socket.is_some_and(|socket| {
-            let is_behind = socket.spot.is_provisional && !self.is_provisional;
-            socket.spot.number == if is_behind { self.arrival } else { self.number }
+            let spot = &socket.watched.spot;
+            let is_behind = spot.is_provisional && !self.is_provisional;
+            spot.number == if is_behind { self.arrival } else { self.number }
         })
     }
 

@@ -108,7 +108,7 @@ async fn carry(link: Link, words: Vec<Vec<u8>>, mut answer: Answer) {
 }
 
 /// Returns a reply as the client has it.
-fn value(reply: Reply) -> Result<Value, RedisError> {
+pub(super) fn value(reply: Reply) -> Result<Value, RedisError> {
     Ok(match reply {
         Reply::Nil => Value::Nil,
         Reply::Integer(number) => Value::Int(number),

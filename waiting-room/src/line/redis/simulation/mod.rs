@@ -256,13 +256,14 @@ fn each_change_of_a_script_is_noticed_by_the_simulation() {
             .any(|script| script.text().contains(mutation.from));
         assert!(is_there, "no script has: {}", mutation.from);
         let mode = Mode {
-            faults: mutation.fault.into_iter().collect(),
+            faults: mutation.faults.to_vec(),
             steps: STEPS,
             rewrite: Some(mutation.rewrite()),
             draws: if mutation.is_draw { 1000 } else { 0 },
             ..Mode::default()
         };
-        let noticed = search(0, SEEDS_PER_MUTATION, &mode);
+        let seeds = number("FAIRLINE_RUNS").unwrap_or(SEEDS_PER_MUTATION);
+        let noticed = search(0, seeds, &mode);
         if tells {
             println!("{noticed:?}: {}", mutation.from.trim());
         }

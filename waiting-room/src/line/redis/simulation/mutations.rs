@@ -1,4 +1,12 @@
 //! Changes of the scripts, each of which the simulation must notice.
+//!
+//! Not among them: changes that show in a run of thousands alone, each of which has a test in
+//! `regressions.rs` instead (`is_deaf` of `place.lua`, numbers of before a draw in `reenter.lua`, what
+//! an attempt at a draw left, an order that changes while a visitor is in line, a place without a number
+//! before a draw, the batch after a loss in `tick.lua`, the creation in `reenter.lua`, `m.draw == 1` in
+//! `claim.lua` and `finish.lua`), or in `tests/conformance/knowledge.rs` (`is_undrawn` of `leave.lua`).
+//! And `end_of(n)` in `recover_slots.lua`, which changes nothing that can be seen: without it a slot of a
+//! place that is over is taken, and ended by `sweep.lua` before the line goes on.
 
 use super::plan::Fault;
 use simulation::Rewrite;
@@ -8,8 +16,8 @@ use std::sync::Arc;
 pub(super) struct Mutation {
     pub(super) from: &'static str,
     pub(super) to: &'static str,
-    /// The fault in which it shows; none if it shows without.
-    pub(super) fault: Option<Fault>,
+    /// The faults in which it shows; none if it shows without.
+    pub(super) faults: &'static [Fault],
     /// Whether it shows in draws alone.
     pub(super) is_draw: bool,
 }
@@ -26,16 +34,16 @@ const fn always(from: &'static str, to: &'static str) -> Mutation {
     Mutation {
         from,
         to,
-        fault: None,
+        faults: &[],
         is_draw: false,
     }
 }
 
-const fn with(fault: Fault, from: &'static str, to: &'static str) -> Mutation {
+const fn with(faults: &'static [Fault], from: &'static str, to: &'static str) -> Mutation {
     Mutation {
         from,
         to,
-        fault: Some(fault),
+        faults,
         is_draw: false,
     }
 }
@@ -44,14 +52,14 @@ const fn in_draws(from: &'static str, to: &'static str) -> Mutation {
     Mutation {
         from,
         to,
-        fault: None,
+        faults: &[],
         is_draw: true,
     }
 }
 
-const fn in_draws_with(fault: Fault, from: &'static str, to: &'static str) -> Mutation {
+const fn in_draws_with(faults: &'static [Fault], from: &'static str, to: &'static str) -> Mutation {
     Mutation {
-        fault: Some(fault),
+        faults,
         ..in_draws(from, to)
     }
 }
@@ -148,12 +156,12 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "for bit_ = 0, (n - 1) % 8 - 2 do",
     ),
     with(
-        Fault::StoreRestarted,
+        &[Fault::StoreRestarted],
         "local is_lost = got[1] ~= run",
         "local is_lost = got[1] ~= run and not IS_TICK",
     ),
     with(
-        Fault::NodeKilled,
+        &[Fault::NodeKilled],
         "    set_owner(n, 0)\n    if is_waiting",
         "    if is_waiting",
     ),
@@ -173,64 +181,63 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     always("'available', ARGV[5]", "'available', ARGV[4]"),
     always("math.min(seats, m.available)", "seats"),
     with(
-        Fault::ClockForward,
+        &[Fault::ClockForward],
         "math.abs(clock - m.seats_at) > 30000 and 0",
         "false and 0",
     ),
     with(
-        Fault::NodeKilled,
+        &[Fault::NodeKilled],
         "set_deadline(n, math.max(deadline_of(n), beat + m.away_ms))",
         "set_deadline(n, now)",
     ),
-    with(Fault::NodeCutOff, "  m.registered = m.registered + 1\n", ""),
     with(
-        Fault::StoreRestarted,
+        &[Fault::NodeCutOff],
+        "  m.registered = m.registered + 1\n",
+        "",
+    ),
+    with(
+        &[Fault::StoreRestarted],
         "ended < STEP and owner(n) == 0 and is_waiting(n)",
         "ended < STEP and is_waiting(n)",
     ),
     with(
-        Fault::StoreRolledBack,
-        "  m.last_batch, m.owed = clock, 0\n  call",
-        "  call",
-    ),
-    with(
-        Fault::StoreFlushed,
+        &[Fault::StoreFlushed],
         "  call('BITOP', 'AND', keys.mask, keys.mask, keys.alive)\n",
         "",
     ),
     with(
-        Fault::StoreFlushed,
+        &[Fault::StoreFlushed],
         "  set_alive(keys.alive, given + 1, top)\n",
         "",
     ),
     with(
-        Fault::StoreFlushed,
+        &[Fault::StoreFlushed],
         "'numbers', top, 'known', top",
         "'numbers', given, 'known', top",
     ),
+    with(&[Fault::StoreFlushed], "  stop_waiting(n)\n  m[", "  m["),
     with(
-        Fault::StoreRolledBack,
-        "if end_of(n) or is_newer or score",
-        "if is_newer or score",
-    ),
-    with(Fault::StoreFlushed, "  stop_waiting(n)\n  m[", "  m["),
-    with(
-        Fault::StoreRolledBack,
+        &[Fault::StoreRolledBack],
         "  if sweep() == 1 then return 1 end\n",
         "",
     ),
     with(
-        Fault::StoreFlushed,
+        &[Fault::StoreFlushed],
         "  if now < m.settle_until and not is_complete then return 0 end\n",
         "",
     ),
     with(
-        Fault::StoreFlushed,
+        &[Fault::StoreFlushed],
         "return is_over and n > (number or 0) and not visitor_of(n)",
         "return false",
     ),
     with(
-        Fault::EventCreatedAgain,
+        &[Fault::EventCreatedAgain, Fault::StoreRolledBack],
+        "if call('HGET', keys.meta, 'creation') ~= ARGV[4] or field",
+        "if field",
+    ),
+    with(
+        &[Fault::EventCreatedAgain],
         "for _, key in pairs(keys) do call('UNLINK', key) end",
         "call('UNLINK', keys.meta)",
     ),
@@ -240,19 +247,9 @@ pub(super) const MUTATIONS: &[Mutation] = &[
 pub(super) const MUTATIONS_OF_DRAWS: &[Mutation] = &[
     in_draws("m.needs_beacon == m.has_beacon and", "true and"),
     in_draws_with(
-        Fault::StoreFlushed,
+        &[Fault::StoreFlushed],
         "m.has_beacon and have_returned() then",
         "m.has_beacon then",
-    ),
-    in_draws_with(
-        Fault::StoreFrozen,
-        "answers, 'is_deaf', m.draw == 2 and 1 or 0 }",
-        "answers }",
-    ),
-    in_draws_with(
-        Fault::MessagesStalled,
-        "if (ARGV[i + 2] == '1') ~= (m.draw == 1) then n = 0 end",
-        "",
     ),
     in_draws("'has_beacon', 1, 'revision'", "'revision'"),
     in_draws(
@@ -316,23 +313,33 @@ pub(super) const MUTATIONS_OF_DRAWS: &[Mutation] = &[
         "keys.drawn, keys.codes",
     ),
     in_draws_with(
-        Fault::StoreFlushed,
+        &[Fault::StoreFlushed],
         "keys.drawn, keys.past, keys.codes",
         "keys.drawn, keys.past",
     ),
     in_draws_with(
-        Fault::StoreFlushed,
+        &[Fault::StoreFlushed],
         "if drawn == '' and ARGV[5] ~= '' and is_current then",
         "if false then",
     ),
     in_draws_with(
-        Fault::NodeKilled,
+        &[Fault::NodeKilled],
         "now - kept[2] < 10000",
         "now - kept[2] < 900000",
     ),
     in_draws_with(
-        Fault::StoreRestarted,
-        "  for _, name in ipairs(DRAWN) do call('UNLINK', drawing(name)) end\nend",
-        "end",
+        &[Fault::StoreRolledBack],
+        "    drop_numbers()\n    call('HSET', keys.meta, 'draw', 0",
+        "    call('HSET', keys.meta, 'draw', 0",
+    ),
+    in_draws_with(
+        &[Fault::StoreFlushed],
+        "if ARGV[4] == '1' or kept[1]",
+        "if kept[1]",
+    ),
+    in_draws_with(
+        &[Fault::StoreFlushed],
+        "if #waiting > 0 then call('ZADD', keys.waiting, unpack(waiting)) end\n",
+        "",
     ),
 ];

@@ -197,7 +197,7 @@ fn update(door: &Door, fan: usize, moved: &[shared::ids::VisitorId]) {
             return;
         }
         if moved.contains(&kept.visitor) {
-            socket.is_recorded = false;
+            socket.watched.is_recorded = false;
         }
     }
     if let Some(visit) = Visit::begin(door, fan) {

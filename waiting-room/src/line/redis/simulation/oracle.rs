@@ -6,6 +6,7 @@ use super::draw_state::{HELD, TO_BE_HELD, UNDER_WAY};
 use super::drawn;
 use super::history::History;
 use super::stored::{OVER, Stored, visitor};
+use crate::pass::Pass;
 use simulation::{Database, Reply};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -124,6 +125,17 @@ pub(super) struct Oracle {
     pub(super) history: History,
     /// Outcomes of the draws that were published, by their seeds.
     published: BTreeMap<String, String>,
+    /// Part of its newest report that each node sent last.
+    reports: BTreeMap<usize, Part>,
+}
+
+/// Part of a report after a loss, in the order in which nodes send them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Numbers,
+    Slots,
+    Order,
+    End,
 }
 
 impl Oracle {
@@ -131,9 +143,13 @@ impl Oracle {
         self.failure.get_or_insert(why);
     }
 
-    /// Takes the data of a store that has lost some or was restarted.
-    pub(super) fn restarted(&mut self, database: &Database) {
+    /// Takes the data of a store that has lost some or was restarted. Returns whether it has gone back
+    /// to an event that was deleted.
+    pub(super) fn restarted(&mut self, database: &Database) -> bool {
+        let before = self.stored.take().and_then(|stored| stored.creation);
         self.stored = Stored::read(database, None);
+        let now = self.stored.as_ref().and_then(|stored| stored.creation);
+        before.zip(now).is_some_and(|(before, now)| before != now)
     }
 
     /// Records that a node knows the outcome of a draw, and with it the seed, and may publish both.
@@ -149,6 +165,12 @@ impl Oracle {
     pub(super) fn is_drawing(&self) -> bool {
         let stored = self.stored.as_ref();
         stored.is_some_and(|stored| stored.draw.stage == UNDER_WAY)
+    }
+
+    /// Returns whether a pass is of another event than the store has.
+    pub(super) fn is_of_another_event(&self, pass: &Pass) -> bool {
+        let creation = self.stored.as_ref().and_then(|stored| stored.creation);
+        creation.is_some_and(|creation| creation != pass.life.creation)
     }
 
     /// Returns whether the outcome of the draw that the store has may be known to anyone.
@@ -186,6 +208,7 @@ impl Oracle {
                 self.fail(format!("after {}: {why}", step.name));
             }
             self.check_places(step, after);
+            self.check_report(step);
             if let Some(before) = &before {
                 self.check_numbers(step, before, after);
                 self.check_draw(step, before, after, crowd);
@@ -196,12 +219,29 @@ impl Oracle {
         self.stored = stored;
     }
 
+    /// Checks that a node reports an order, which may take longer than the recovery, after all else,
+    /// and counts as one that has reported once that is over.
+    fn check_report(&mut self, step: &Step<'_>) {
+        let part = match (step.name, step.arguments) {
+            ("recover", _) => Part::Numbers,
+            ("recover_slots", [_, _, _, _, b"0", ..]) => Part::Slots,
+            ("recover_draw", _) => Part::Order,
+            ("recover_slots", _) => Part::End,
+            _ => return,
+        };
+        let before = self.reports.insert(step.node, part);
+        if part != Part::Numbers && before.is_some_and(|before| part < before) {
+            self.fail(format!("{part:?} was reported after {before:?}"));
+        }
+    }
+
     /// Checks what a step does to the draw.
     fn check_draw(&mut self, step: &Step<'_>, before: &Stored, after: &Stored, crowd: &mut Crowd) {
-        if step.name == "configure"
-            && after.draw.stage == TO_BE_HELD
-            && before.draw.stage != TO_BE_HELD
-        {
+        let is_armed = after.draw.stage == TO_BE_HELD && before.draw.stage != TO_BE_HELD;
+        if step.name == "configure" && is_armed {
+            if before.numbers > 0 {
+                self.fail("a draw was armed with visitors in line".to_owned());
+            }
             self.history.forget_draw();
         }
         if !before.draw.is_undrawn() || before.is_settling || after.is_settling {
@@ -367,7 +407,7 @@ fn wrong_place(place: &[Reply], after: &Stored) -> Option<String> {
         ));
     }
     let is_undrawn = integer(place, "is_provisional") == Some(1);
-    if number > 0 && is_undrawn != after.draw.is_undrawn() {
+    if is_undrawn != (number > 0 && after.draw.is_undrawn()) {
         let stage = after.draw.stage;
         return Some(format!(
             "number {number} in stage {stage} of the draw, undrawn: {is_undrawn}"

@@ -1,9 +1,19 @@
 //! Faults that the simulation found, each as the few calls in which it shows.
 
+use super::link::value;
+use super::plan::{Fault, Mode};
 use super::script::{self, Script};
 use super::world::START_MS;
-use shared::ids::VisitorId;
+use super::{STEPS, search};
+use crate::line::EventSettings;
+use crate::line::redis::cache::{DrawnOrder, LineCache};
+use crate::line::redis::policy::json;
+use crate::line::redis::reply;
+use crate::line::redis::view_reply::ViewReply;
+use shared::ids::{EventId, VisitorId};
 use simulation::{Life, Reply, Server};
+use std::sync::Arc;
+use tokio::time::Instant;
 
 /// Calls a script.
 fn call(server: &mut Server, script: &Script, arguments: &[&str]) -> Reply {
@@ -19,29 +29,69 @@ fn server() -> Server {
     })
 }
 
+/// Sends a command.
+fn ask(server: &mut Server, words: &[&str]) -> Reply {
+    let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+    server.execute(START_MS * 1000, &words)
+}
+
+/// Returns a field of the line.
+fn field(server: &mut Server, name: &str) -> String {
+    match ask(server, &["HGET", META, name]) {
+        Reply::Bulk(text) => String::from_utf8(text).expect("a text"),
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+const META: &str = "fairline:{night}:meta";
+
+fn settings() -> String {
+    json(&EventSettings::new(
+        EventId::parse("night").expect("a valid id"),
+        "Night",
+    ))
+}
+
+/// A reply with nothing but its status.
+fn only(status: &str) -> Reply {
+    Reply::Array(vec![Reply::Bulk(status.into())])
+}
+
 /// Creates an event with a draw in this stage.
 fn create(server: &mut Server, stage: &str) {
-    let fields = ["creation", "aa", "life", "bb", "draw", stage, "away_ms"];
-    let created = call(server, &script::CREATE, &[&fields[..], &["8000"]].concat());
-    assert_eq!(created, Reply::Array(vec![Reply::Bulk(b"ok".to_vec())]));
+    let fields = [
+        ["creation", "aa"],
+        ["life", "bb"],
+        ["draw", stage],
+        ["away_ms", "8000"],
+        ["seed", "one"],
+        ["settings", &settings()],
+    ];
+    let created = call(server, &script::CREATE, fields.as_flattened());
+    assert_eq!(created, only("ok"));
 }
 
 /// Number that a store has of a visitor who shows one.
-fn number_after(stage: &str, mark: &str) -> Reply {
+fn number_after(stage: &str, mark: &str, creation: &str) -> Reply {
     let mut server = server();
     create(&mut server, stage);
     let visitor = VisitorId(7).to_string();
-    let reply = call(&mut server, &script::REENTER, &[&visitor, "10", mark, "1"]);
-    let Reply::Array(values) = reply else {
+    let pass = [&visitor, "10", mark, "1", creation];
+    match unit(call(&mut server, &script::REENTER, &pass)) {
+        Reply::Array(place) => place[1].clone(),
+        none => none,
+    }
+}
+
+/// Returns the only unit of a reply.
+fn unit(reply: Reply) -> Reply {
+    let Reply::Array(mut values) = reply else {
         panic!("{reply:?}");
     };
-    let Some(Reply::Array(units)) = values.last() else {
+    let Some(Reply::Array(units)) = values.pop() else {
         panic!("{values:?}");
     };
-    match &units[0] {
-        Reply::Array(place) => place[1].clone(),
-        none => none.clone(),
-    }
+    units[0].clone()
 }
 
 /// A sign of life that a node told of during a draw, when nothing is recorded, was lost.
@@ -62,9 +112,252 @@ fn a_poll_during_a_draw_is_to_be_told_again() {
 #[test]
 fn a_number_of_before_the_draw_is_none_after_it_and_the_other_way_round() {
     let none = Reply::Bulk(Vec::new());
-    assert_eq!(number_after("3", "1"), none);
-    assert_eq!(number_after("1", "0"), none);
+    assert_eq!(number_after("3", "1", "aa"), none);
+    assert_eq!(number_after("1", "0", "aa"), none);
     for (stage, mark) in [("3", "0"), ("1", "1"), ("0", "0")] {
-        assert_eq!(number_after(stage, mark), Reply::Integer(10), "{stage}");
+        let number = number_after(stage, mark, "aa");
+        assert_eq!(number, Reply::Integer(10), "{stage}");
     }
+}
+
+/// A node that was recording places again when the event was deleted and created again went on (seeds
+/// 1118, 5403).
+#[test]
+fn a_number_of_an_event_that_was_deleted_is_none_of_the_next_one() {
+    let none = Reply::Bulk(Vec::new());
+    for (stage, mark) in [("3", "0"), ("1", "1"), ("0", "0")] {
+        assert_eq!(number_after(stage, mark, "ab"), none, "{stage}");
+    }
+}
+
+/// A store that had lost the draw admitted the visitor who waited with the number of the token, before
+/// the draw was held again (seed 9142).
+#[test]
+fn a_token_of_a_draw_that_the_store_has_lost_admits_and_ends_no_place() {
+    for (stage, is_undrawn) in [("0", false), ("1", true)] {
+        for script in [&script::CLAIM, &script::FINISH] {
+            let mut server = server();
+            create(&mut server, stage);
+            let visitor = VisitorId(7).to_string();
+            let policy = ["sale_at", "1", "max_active", "5", "session_ms", "1000"];
+            let _ = ask(&mut server, &[&["HSET", META][..], &policy].concat());
+            let _ = call(&mut server, &script::JOIN, &[&visitor]);
+            let _ = ask(&mut server, &["HSET", META, "known", "1"]);
+            let answer = unit(call(&mut server, script, &[&visitor, "1"]));
+            let none = [Reply::Bulk(Vec::new()), Reply::Integer(0)];
+            assert_eq!(none.contains(&answer), is_undrawn, "{answer:?}");
+            let waiting = if is_undrawn { "1" } else { "0" };
+            assert_eq!(field(&mut server, "waiting"), waiting);
+        }
+    }
+}
+
+/// A node forgot the event, and with it who was connected (seed 4211).
+#[test]
+fn an_event_that_the_store_loses_while_a_node_restores_it_is_not_taken_for_a_removed_one() {
+    let from = "call('SADD', keys.told, ARGV[2])";
+    assert!(script::RECOVER_SLOTS.text().contains(from));
+    let to = format!("{from} call('DEL', 'fairline:events')");
+    let mode = Mode {
+        faults: vec![Fault::StoreFlushed],
+        steps: STEPS,
+        rewrite: Some(Arc::new(move |text: &str| text.replace(from, &to))),
+        ..Mode::default()
+    };
+    assert_eq!(search(0, 20, &mode), None);
+}
+
+/// A node that had read the line before a loss of data held the draw of the line after it.
+#[test]
+fn a_sign_of_life_keeps_a_draw_and_does_not_take_one() {
+    let mut server = server();
+    create(&mut server, "2");
+    let mut begin = |id, only_keeps| {
+        let reply = call(&mut server, &script::DRAW_BEGIN, &[id, only_keeps]);
+        reply == only("taken")
+    };
+    assert!(begin("first", "1"), "none holds it");
+    assert!(!begin("first", "0"));
+    assert!(!begin("first", "1"));
+    assert!(begin("second", "0"));
+    assert!(begin("second", "1"));
+    let _ = ask(&mut server, &["HDEL", META, "draw_by"]);
+    let mut begin = |id, only_keeps| {
+        let reply = call(&mut server, &script::DRAW_BEGIN, &[id, only_keeps]);
+        reply == only("taken")
+    };
+    assert!(begin("first", "1"), "the store has lost data");
+    assert!(!begin("second", "0"));
+}
+
+/// Report of a node whose settings have the draw with this seed.
+fn report(server: &mut Server, seed: &str, changed_at: &str, numbers: &str) {
+    let bitmap = if numbers == "0" { "" } else { "\x7f" };
+    let known = ["cc", "aa", "", numbers, "0", bitmap, "", "3000", "5000"];
+    let times = [changed_at, "1", "", "0", "0", "0", "4"];
+    let definition = settings();
+    let settings = ["seed", seed, "settings", &definition];
+    let last = if numbers == "0" { "0" } else { "9" };
+    let totals = ["t_joined", "t_admitted", "t_finished", "t_missed", "t_left"];
+    let totals = totals.map(|name| [name, "0"]);
+    let last = ["draw_last", last];
+    let arguments = [&known[..], &times, &settings, totals.as_flattened(), &last].concat();
+    let reply = call(server, &script::RECOVER, &arguments);
+    let Reply::Array(values) = reply else {
+        panic!("{reply:?}");
+    };
+    assert_eq!(values[0], Reply::Bulk(b"ok".to_vec()));
+}
+
+/// Slots that the store has after a node has reported one of the draw with this seed.
+fn slots_after(server: &mut Server, seed: &str) -> Reply {
+    let visitor = VisitorId(7).to_string();
+    let slot = "2 admitted 1 2 3";
+    let arguments = [seed, "", "0", &visitor, slot];
+    let reported = call(server, &script::RECOVER_SLOTS, &arguments);
+    assert_eq!(reported, only("ok"));
+    ask(server, &["HLEN", "fairline:{night}:slots"])
+}
+
+/// Visitors who left before a draw that was replaced by another one waited again, in that.
+#[test]
+fn numbers_of_another_draw_than_that_of_the_newest_settings_do_not_outlive_a_loss() {
+    for is_newest_first in [true, false] {
+        let mut server = server();
+        create(&mut server, "1");
+        let visitors = [1, 2, 3].map(|id| VisitorId(id).to_string());
+        let joining = visitors.each_ref().map(String::as_str);
+        let _ = ask(&mut server, &["HSET", META, "sale_at", "1"]);
+        let _ = call(&mut server, &script::JOIN, &joining);
+        assert_eq!(field(&mut server, "numbers"), "3");
+        let later = (START_MS + 10_000).to_string();
+        let _ = ask(&mut server, &["HSET", META, "settle_until", &later]);
+        if is_newest_first {
+            report(&mut server, "two", &later, "0");
+            report(&mut server, "one", "0", "8");
+        } else {
+            report(&mut server, "one", "0", "8");
+            assert_eq!(field(&mut server, "numbers"), "8");
+            report(&mut server, "two", &later, "0");
+        }
+        assert_eq!(field(&mut server, "seed"), "two");
+        for name in ["numbers", "waiting", "draw_last"] {
+            assert_eq!(field(&mut server, name), "0", "{name}, {is_newest_first}");
+        }
+        for key in ["waiting", "alive", "joined"] {
+            let key = format!("fairline:{{night}}:{key}");
+            assert_eq!(ask(&mut server, &["EXISTS", &key]), Reply::Integer(0));
+        }
+        assert_eq!(slots_after(&mut server, "one"), Reply::Integer(0));
+        assert_eq!(slots_after(&mut server, "two"), Reply::Integer(1));
+    }
+}
+
+/// Has a node read the line.
+fn take(server: &mut Server, cache: &mut LineCache) {
+    let reply = call(server, &script::TICK, &["", "-1", "-1", "0", "dd"]);
+    let reply = value(reply).ok().and_then(reply::Reply::parse);
+    let view = reply.and_then(ViewReply::read).expect("a view");
+    cache
+        .take(view, None, Instant::now())
+        .expect("with settings");
+}
+
+/// A million visitors take 16 MB.
+#[test]
+fn an_order_is_kept_until_the_line_is_closed_or_has_another() {
+    let closes_at = (START_MS - 1).to_string();
+    for change in [["closes_at", &closes_at], ["drawn", "another"]] {
+        let mut server = server();
+        create(&mut server, "2");
+        let order = DrawnOrder {
+            outcome: "one".to_owned(),
+            visitors: vec![VisitorId(1)],
+            entries: 1,
+        };
+        let mut cache = LineCache::default();
+        cache.order = Some(Arc::new(order));
+        take(&mut server, &mut cache);
+        assert!(cache.order.is_some(), "the draw is being held");
+        let _ = ask(&mut server, &["HSET", META, "draw", "3", "drawn", "one"]);
+        take(&mut server, &mut cache);
+        assert!(cache.order.is_some());
+        let _ = ask(&mut server, &[&["HSET", META][..], &change].concat());
+        take(&mut server, &mut cache);
+        assert!(cache.order.is_none(), "{change:?}");
+    }
+}
+
+/// Visitors of an attempt that failed were in line twice.
+#[test]
+fn an_attempt_at_a_draw_begins_without_what_another_has_left() {
+    let mut server = server();
+    create(&mut server, "2");
+    let ok = ["first", "0"];
+    let _ = call(&mut server, &script::DRAW_BEGIN, &ok);
+    let visitor = VisitorId(7).to_string();
+    let chunk = ["first", "0", "ab", "abcdef", "a", "5", "1", &visitor];
+    assert_eq!(call(&mut server, &script::DRAW_WRITE, &chunk), only("ok"));
+    let kept = ["waiting", "alive", "owners", "deadlines", "aways", "drawn"];
+    let kept = kept.map(|name| format!("fairline:{{night}}:draw:{name}"));
+    let exist = [&["EXISTS"][..], &kept.each_ref().map(String::as_str)].concat();
+    assert_eq!(ask(&mut server, &exist), Reply::Integer(6));
+    let _ = ask(&mut server, &["HSET", META, "draw_beat", "1"]);
+    let _ = call(&mut server, &script::DRAW_BEGIN, &["second", "0"]);
+    assert_eq!(ask(&mut server, &exist), Reply::Integer(0));
+}
+
+/// A visitor may join after a node has looked and before it changes the order.
+#[test]
+fn the_order_is_not_changed_once_a_visitor_is_in_line() {
+    for (joins, is_changed) in [(false, true), (true, false)] {
+        let mut server = server();
+        create(&mut server, "0");
+        let _ = ask(&mut server, &["HSET", META, "sale_at", "1"]);
+        if joins {
+            let visitor = VisitorId(7).to_string();
+            let _ = call(&mut server, &script::JOIN, &[&visitor]);
+        }
+        let change = [&settings(), "{}", "0", "1", "two", "sale_at", "1"];
+        let reply = call(&mut server, &script::CONFIGURE, &change);
+        assert_eq!(reply != only("busy"), is_changed);
+        let stage = if is_changed { "1" } else { "0" };
+        assert_eq!(field(&mut server, "draw"), stage);
+    }
+}
+
+/// It was told as one that is still to be drawn.
+#[test]
+fn a_place_without_a_number_is_none_that_is_to_be_drawn() {
+    let mut server = server();
+    create(&mut server, "1");
+    let visitor = VisitorId(7).to_string();
+    let ended = ["HSET", "fairline:{night}:ended", &visitor, "5 left undrawn"];
+    let _ = ask(&mut server, &ended);
+    let told = unit(call(&mut server, &script::PEEK, &[&visitor]));
+    let place = ["number", "state"].map(|name| Reply::Bulk(name.into()));
+    let [number, state] = place;
+    let place = vec![number, Reply::Integer(0), state, Reply::Integer(5)];
+    assert_eq!(told, Reply::Array(place));
+}
+
+/// The last batch may be among what the store lost.
+#[test]
+fn the_next_batch_after_a_loss_is_due_a_full_span_from_then() {
+    let mut server = server();
+    create(&mut server, "0");
+    let lost = [
+        "HSET",
+        META,
+        "run",
+        "another",
+        "last_batch",
+        "1",
+        "owed",
+        "5",
+    ];
+    let _ = ask(&mut server, &lost);
+    let _ = call(&mut server, &script::TICK, &["", "-1", "-1", "0", "dd"]);
+    assert_eq!(field(&mut server, "last_batch"), START_MS.to_string());
+    assert_eq!(field(&mut server, "owed"), "0");
 }

@@ -27,7 +27,7 @@ const SETTLED_MS: u64 = 8_000;
 /// The same where the fans of nodes that died must have been noticed.
 const REAPED_MS: u64 = 16_000;
 
-/// Time after a loss within which a draw may still wait, in ms, with some to notice the loss.
+/// Time after a restart of the store within which a draw may still wait, in ms, with some to notice the loss.
 const RETURN_MS: u64 = 45_000;
 /// Time by which something due may be late, in ms.
 const LATE_MS: u64 = 5_000;
@@ -330,8 +330,8 @@ impl Run {
         tokio::spawn(async move {
             let hub = door.hub.lock().clone();
             let settings = hub.map(|hub| hub.front().settings.clone());
-            if let Some(round) = settings.and_then(|settings| drawn::round(&settings, now)) {
-                let given = door.line.give_beacon(&door.event, &round).await;
+            if let Some((beacon, round)) = settings.and_then(|it| drawn::round(&it, now)) {
+                let given = door.line.give_beacon(&door.event, &beacon, &round).await;
                 door.world
                     .tell(|| format!("beacon at node {}: {given:?}", door.node));
             }
@@ -369,10 +369,12 @@ impl Run {
         });
     }
 
-    /// Returns whether fans may still come back after a loss, for whom a draw waits.
-    fn has_lost_lately(&self) -> bool {
+    /// Returns whether fans may still come back after a restart of the store, which may be a loss and
+    /// for which a draw waits.
+    fn has_restarted_lately(&self) -> bool {
         let since_ms = self.world.now_ms().saturating_sub(RETURN_MS);
-        self.world.lock().oracle.history.has_lost_since(since_ms)
+        let restarted_ms = self.world.lock().restarted_ms;
+        restarted_ms.is_some_and(|restarted_ms| restarted_ms >= since_ms)
     }
 
     /// Ends all faults and sees whether everything comes to agree.
@@ -423,7 +425,7 @@ impl Run {
         let is_late = stored
             .draw
             .is_due(stored.sale_at + LATE_MS as i64, store_ms);
-        let is_waited_for = self.has_lost_lately();
+        let is_waited_for = self.has_restarted_lately();
         if stored.draw.is_undrawn() && is_late && !stored.is_sold_out() && !is_waited_for {
             return Some("the draw is due and not held".to_owned());
         }

@@ -2,6 +2,7 @@
 //! since the step before is read again.
 
 use super::draw_state::Draw;
+use crate::line::Life;
 use crate::line::hearing::Hearing;
 use shared::ids::VisitorId;
 use shared::time::Time;
@@ -125,6 +126,8 @@ pub(super) struct Stored {
     pub(super) is_paused: bool,
     pub(super) sale_at: i64,
     pub(super) draw: Draw,
+    /// Identity of the event; none before it is known.
+    pub(super) creation: Option<u64>,
     /// The store lost data, and the nodes have not all reported yet.
     pub(super) is_settling: bool,
     hearing: Hearing,
@@ -280,6 +283,9 @@ impl Stored {
         self.is_settling = field("settle_until") > 0;
         self.hearing = Hearing::new(Time(field("heard_at")), field("unheard"));
         self.draw.read(meta);
+        let creation = meta.get(&b"creation"[..]);
+        let creation = creation.and_then(|text| std::str::from_utf8(text).ok());
+        self.creation = creation.and_then(Life::parse);
     }
 
     fn owner(&self, number: u64) -> u16 {

@@ -170,13 +170,22 @@ impl Run {
 
     async fn create_again(&mut self) {
         let Some(door) = self.some_door() else { return };
-        if door.line.remove(&self.event).await.is_err() {
-            return self.world.lock().crowd.excuse("the event was half removed");
-        }
+        self.world.lock().crowd.is_being_removed = true;
+        let removed = door.line.remove(&self.event).await;
         let now_ms = self.world.now_ms();
+        if removed.is_err() {
+            let crowd = &mut self.world.lock().crowd;
+            crowd.is_being_removed = false;
+            return crowd.excuse("the event was half removed");
+        }
         self.world.lock().begin_anew(now_ms);
         door.forget();
         self.create_at(&door).await;
+        if self.plan.draw.is_some() {
+            // Of two events of one name nothing tells which was the later one: the first would have
+            // its draw still to be held. Nor would nodes restore one that was removed last.
+            self.world.lock().forget_past();
+        }
     }
 
     /// Repairs what is due, or everything.

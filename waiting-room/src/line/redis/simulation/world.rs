@@ -20,6 +20,9 @@ const PAST_MAX: usize = 200;
 /// Silence of the store that counts for no deadline, in ms.
 const UNHEARD_MS: u64 = 5_000;
 
+/// Place of the new seed among the words of a call of `configure.lua`.
+const SEED_OF_CONFIGURE: usize = 10;
+
 /// A command that the store carried out.
 pub(super) struct Recorded {
     pub(super) words: Vec<Vec<u8>>,
@@ -49,6 +52,8 @@ pub(super) struct Inner {
     is_frozen: bool,
     /// Since when the store does not answer, in ms; none while it does.
     away_from_ms: Option<u64>,
+    /// When the store was last started again or failed over, in ms; none if it never was.
+    pub(super) restarted_ms: Option<u64>,
     clock_us: i64,
     peers: Vec<Peer>,
     pub(super) wires: Wires,
@@ -117,6 +122,7 @@ impl World {
             is_down: false,
             is_frozen: false,
             away_from_ms: None,
+            restarted_ms: None,
             clock_us: 0,
             peers,
             wires: Wires::default(),
@@ -169,12 +175,17 @@ impl World {
 
     /// Replaces the seed of a draw that a node made by one that follows from the dice.
     pub(super) fn reseed(&self, words: &mut [Vec<u8>]) {
-        let Some(at) = words.iter().position(|word| word == b"seed") else {
-            return;
-        };
         let mut inner = self.lock();
         let inner = &mut *inner;
-        if let Some(seed) = words.get_mut(at + 1)
+        let parts: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+        let at = match script_name(&inner.names, &parts) {
+            Some("configure") => Some(SEED_OF_CONFIGURE),
+            _ => parts
+                .iter()
+                .position(|word| *word == b"seed")
+                .map(|at| at + 1),
+        };
+        if let Some(seed) = at.and_then(|at| words.get_mut(at))
             && !inner.seeds.contains(seed)
         {
             let mut bytes = [0; 32];
@@ -344,6 +355,7 @@ impl World {
 
     /// Starts the store with the data it had this many steps ago; all of them: with none.
     pub(super) fn start_store(&self, steps_back: Option<usize>) {
+        let now_ms = self.now_ms();
         self.change(|inner| {
             let data = match steps_back {
                 Some(0) => inner.servers[inner.active].snapshot(),
@@ -353,23 +365,25 @@ impl World {
             let life = life(&mut inner.dice);
             inner.servers[inner.active].restart(life, data);
             inner.is_down = false;
-            inner.note_restart();
+            inner.note_restart(now_ms);
         });
     }
 
     /// Removes all data of the store.
     pub(super) fn flush_store(&self) {
+        let now_ms = self.now_ms();
         self.change(|inner| {
             let life = inner.servers[inner.active].life().clone();
             // Scripts are forgotten as well: loaded again at the next call.
             inner.servers[inner.active].restart(life, Snapshot::default());
-            inner.note_restart();
+            inner.note_restart(now_ms);
         });
     }
 
     /// Has the replica take over, with the data of this many steps ago. It keeps its run id; its
     /// replication id is a new one.
     pub(super) fn fail_over(&self, steps_back: usize) {
+        let now_ms = self.now_ms();
         self.change(|inner| {
             World::break_all(inner);
             let data = inner.before(steps_back);
@@ -382,7 +396,7 @@ impl World {
             };
             server.restart(life, data);
             inner.is_down = false;
-            inner.note_restart();
+            inner.note_restart(now_ms);
         });
     }
 
@@ -440,17 +454,24 @@ impl Inner {
         found.cloned().unwrap_or_default()
     }
 
-    /// Forgets the event, which was deleted. The store does not go back to it: of two events of one
-    /// name nothing tells which was the later one.
+    /// Forgets the event, which was deleted.
     pub(super) fn begin_anew(&mut self, now_ms: u64) {
-        self.past.clear();
         self.oracle.begin_anew();
         self.crowd.begin_anew(now_ms);
     }
 
-    fn note_restart(&mut self) {
+    /// Has the store not go back to what it was before.
+    pub(super) fn forget_past(&mut self) {
+        self.past.clear();
+    }
+
+    fn note_restart(&mut self, now_ms: u64) {
+        self.restarted_ms = Some(now_ms);
         let database = self.servers[self.active].database();
-        self.oracle.restarted(database);
+        if self.oracle.restarted(database) {
+            self.crowd
+                .excuse("the store has an event again that was deleted");
+        }
     }
 }
 
