@@ -91,7 +91,7 @@ async fn an_order_is_found_by_buyer_seat_and_number_sealed_or_not() {
         let made = bench.seats.order(ben.clone(), &hold.id, buyer, None).await;
         made.unwrap();
         for (text, seats) in [
-            ("ada", &["st-A-1"][..]),
+            ("ada@", &["st-A-1"][..]),
             (" BEN@example.com ", &["st-B-1"]),
             ("šimić", &["st-B-1"]),
             ("ST-a-1", &["st-A-1"]),
@@ -107,7 +107,7 @@ async fn an_order_is_found_by_buyer_seat_and_number_sealed_or_not() {
             wanted.sort_unstable();
             assert_eq!(found, wanted, "{text}");
         }
-        assert_eq!(bench.found("ada", false).await, Vec::<String>::new());
+        assert_eq!(bench.found("ada@", false).await, Vec::<String>::new());
         assert_eq!(bench.found("st-A-1", false).await, ["st-A-1"]);
     }
 }

@@ -34,8 +34,8 @@ async fn a_door_checks_a_ticket_in_once_and_learns_of_a_refund() {
         .await
         .ok()
         .unwrap();
-    let wanted =
-        json!({"id": id, "seat": "st-A-2", "order": paid["id"], "used_at": null, "door": null});
+    let wanted = json!({"id": id, "seat": "st-A-2", "label": "st, row A, seat 2", "order": paid["id"],
+        "used_at": null, "door": null});
     assert_eq!(good, wanted);
     let first = scan(&code, "North").await.ok().unwrap();
     let at = &first["ticket"]["used_at"];
