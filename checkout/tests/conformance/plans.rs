@@ -1,7 +1,7 @@
 //! Seating plans on every engine: seats that are not for sale, labels, plans of every format.
 
 use crate::bench::*;
-use checkout::inventory::{Block, Refused, layout};
+use checkout::inventory::{Block, OrderPage, Refused, layout};
 
 /// A hall of one row with a seat of each kind, in pretix's format, with prices beside it.
 fn picture() -> layout::Layout {
@@ -60,7 +60,8 @@ async fn holds_orders_and_tickets_say_where_a_seat_is() {
         let order = bench.buy(&bench.fan(2).await, &["g-3"]).await;
         assert_eq!(&*order.seats[0].label, "Parkett, Reihe AB, seat 3");
         bench.reopen().await;
-        let order = &bench.seats.orders(&bench.event, 10).await.unwrap()[0];
+        let newest = OrderPage::newest(10);
+        let order = &bench.seats.orders(&bench.event, &newest).await.unwrap()[0];
         assert_eq!(&*order.seats[0].label, "Parkett, Reihe AB, seat 3");
         let ticket = &order.tickets.as_ref().unwrap()[0];
         let place = &ticket.place;
@@ -69,8 +70,8 @@ async fn holds_orders_and_tickets_say_where_a_seat_is() {
         let parts = parts.map(|part| part.as_deref().unwrap());
         assert_eq!(parts, ["Parkett", "AB", "3", "3"]);
         let at_the_door = bench.seats.check_ticket(&bench.event, &ticket.code).await;
-        assert_eq!(at_the_door.unwrap().place.label, place.label);
-        let listed = bench.seats.list_tickets(&bench.event, 0).await.unwrap();
+        assert_eq!(at_the_door.unwrap().label, place.label);
+        let listed = bench.seats.door_bundle(&bench.event, "").await.unwrap();
         assert_eq!(listed.tickets[0].label, place.label);
         let details = bench.seats.order_details(&bench.event, &order.id).await;
         assert_eq!(&*details.unwrap().seats[0].label, place.label);

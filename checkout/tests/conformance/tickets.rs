@@ -71,7 +71,7 @@ async fn a_ticket_is_checked_in_once_and_the_second_door_is_told_when_and_where(
         bench.scan(code, "South", "").await.unwrap();
         let told = bench.events_of(&order.id).await;
         let told: Vec<_> = told.iter().skip(4).collect();
-        let kinds: Vec<&str> = told.iter().map(|row| row.kind.as_str()).collect();
+        let kinds: Vec<&str> = told.iter().map(|row| row.event_type.as_str()).collect();
         let wanted = ["checked_in", "check_in_undone", "checked_in"];
         assert_eq!(kinds, wanted.map(|name| format!("ticket.{name}")));
         let payload: TicketPayload = serde_json::from_str(&told[0].payload).unwrap();
@@ -247,7 +247,7 @@ async fn of_many_doors_at_once_one_checks_the_ticket_in() {
         assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
         assert_eq!(answers.iter().filter(used).count(), 3);
         let told = here.events_of(&order.id).await;
-        let told = told.iter().filter(|row| row.kind == "ticket.checked_in");
+        let told = told.iter().filter(|row| row.event_type == "ticket.checked_in");
         assert_eq!(told.count(), 1);
     }
 }
