@@ -247,7 +247,9 @@ async fn of_many_doors_at_once_one_checks_the_ticket_in() {
         assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
         assert_eq!(answers.iter().filter(used).count(), 3);
         let told = here.events_of(&order.id).await;
-        let told = told.iter().filter(|row| row.event_type == "ticket.checked_in");
+        let told = told
+            .iter()
+            .filter(|row| row.event_type == "ticket.checked_in");
         assert_eq!(told.count(), 1);
     }
 }
