@@ -128,12 +128,13 @@ async fn set_seating(
     Parameters(query): Parameters<SeatingQuery>,
     body: Body,
 ) -> Result<Json<SetOrPreviewed>, Problem> {
-    let bytes = read_body(body, PLAN_BYTES_MAX).await?;
     if query.preview.unwrap_or(false) {
+        let bytes = read_body(body, PLAN_BYTES_MAX).await?;
         let preview = in_turn(layout::preview_on_a_thread(bytes)).await?;
         return Ok(Json(SetOrPreviewed::Previewed(preview)));
     }
     let event = known(&shop, &event).await?;
+    let bytes = read_body(body, PLAN_BYTES_MAX).await?;
     let parsed = in_turn(layout::parse_on_a_thread(bytes)).await?;
     let rules = shop.inventory.rules(&event).await?;
     let checked = check_prices(&shop, &parsed.layout, rules.currency);
