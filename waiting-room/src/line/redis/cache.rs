@@ -36,6 +36,14 @@ impl Number {
             is_provisional: spot.is_provisional,
         }
     }
+
+    /// Takes the number of a place that was told, unless that is an older one of the visitor, of a store
+    /// that has lost the newer one.
+    pub(super) fn renew(&mut self, spot: &Spot) {
+        if spot.is_provisional != self.is_provisional || spot.number > self.number {
+            *self = Number::of(spot);
+        }
+    }
 }
 
 /// A visitor whose place is to be restored.
@@ -173,7 +181,8 @@ impl LineCache {
     /// Records that a visitor's socket is open here.
     pub(super) fn connect(&mut self, spot: &Spot) {
         self.leaving.remove(&spot.visitor);
-        self.connected.insert(spot.visitor, Number::of(spot));
+        let kept = self.connected.entry(spot.visitor);
+        kept.or_insert_with(|| Number::of(spot)).renew(spot);
     }
 
     /// Records that a visitor's socket here closed.

@@ -113,7 +113,7 @@ impl EventLine {
         let mut cache = self.cache();
         cache.record(spot);
         if let Some(kept) = cache.connected.get_mut(&spot.visitor) {
-            *kept = Number::of(spot);
+            kept.renew(spot);
         }
     }
 

@@ -6,7 +6,7 @@
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
 -- ARGV[3…] visitor and number in turn, at most 50 of each
--- Returns units: for each the number if its place ended, else 0. {'busy'} during a draw and during a
+-- Returns units: for each the number if its place ended, now or at an attempt before, else 0. {'busy'} during a draw and during a
 -- recovery.
 if m.draw == 2 or m.settle_until > 0 then return { 'busy' } end
 
@@ -19,6 +19,8 @@ local function finish(visitor, n)
   if slot and slot.number == n or score == n and n <= m.known then
     return settle(visitor, score, FINISHED, 't_finished')
   end
+  -- The answer may have been lost, and nodes have to know of the end if the store loses it.
+  if n > 0 and end_of(n) == FINISHED then return n end
   if n < 1 or n > m.known or visitor_of(n) then return 0 end
   -- The store has lost whose number it is.
   local held = slot_of('#' .. n)

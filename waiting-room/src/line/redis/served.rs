@@ -164,9 +164,14 @@ impl Served {
 
     /// Records the slot that a reply about a place has.
     pub(super) fn record(&mut self, spot: &Spot) {
-        if let Some(held) = HeldSlot::of(spot) {
-            self.insert(held);
+        let Some(mut held) = HeldSlot::of(spot) else {
+            return;
+        };
+        // They never change, and may be told by a clock that was set since the newest view.
+        if let Some(kept) = self.slots.get(&held.number) {
+            held.slot = kept.slot;
         }
+        self.insert(held);
     }
 
     /// Records how a place ended.

@@ -108,12 +108,23 @@ impl Visit {
         })
     }
 
+    /// Returns whether the node shows another event than the store has.
+    fn is_of_another_event(&self) -> bool {
+        let hub = self.door.hub.lock().clone();
+        let shown = hub.map(|hub| hub.front().life.creation);
+        let stored = self.door.world.stored().and_then(|stored| stored.creation);
+        shown
+            .zip(stored)
+            .is_some_and(|(shown, stored)| shown != stored)
+    }
+
     fn times(&self) -> Times {
         Times {
             node: self.door.node,
             asked_ms: self.asked_ms,
             now_ms: self.door.world.now_ms(),
             clocks_ms: [self.asked_clock_ms, self.door.world.clock_ms()],
+            is_of_another_event: self.is_of_another_event(),
         }
     }
 

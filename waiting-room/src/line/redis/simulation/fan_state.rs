@@ -142,6 +142,8 @@ pub(super) struct Times {
     pub(super) now_ms: u64,
     /// By how many ms the store's clock was set when it was asked for, and now.
     pub(super) clocks_ms: [i64; 2],
+    /// The node has yet to hear that the event is another one, and counts in the view of the one before.
+    pub(super) is_of_another_event: bool,
 }
 
 impl Times {

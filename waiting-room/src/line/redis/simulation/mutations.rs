@@ -127,7 +127,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "keys.admitted, '-inf', now + 5000, 'LIMIT'",
     ),
     always(
-        "settle(ARGV[i], call('ZSCORE', keys.waiting, ARGV[i]), LEFT, 't_left')",
+        "settle(visitor, call('ZSCORE', keys.waiting, visitor), LEFT, 't_left')",
         "0",
     ),
     always("EJECTED, 't_left')", "LEFT, 't_left')"),

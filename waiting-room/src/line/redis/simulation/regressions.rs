@@ -5,12 +5,13 @@ use super::plan::{Fault, Mode};
 use super::script::{self, Script};
 use super::world::START_MS;
 use super::{STEPS, search};
-use crate::line::EventSettings;
 use crate::line::redis::cache::{DrawnOrder, LineCache};
 use crate::line::redis::policy::json;
 use crate::line::redis::reply;
 use crate::line::redis::view_reply::ViewReply;
+use crate::line::{EventSettings, Slot, Spot, VisitorState};
 use shared::ids::{EventId, VisitorId};
+use shared::time::Time;
 use simulation::{Life, Reply, Server};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -127,6 +128,72 @@ fn a_number_of_an_event_that_was_deleted_is_none_of_the_next_one() {
     let none = Reply::Bulk(Vec::new());
     for (stage, mark) in [("3", "0"), ("1", "1"), ("0", "0")] {
         assert_eq!(number_after(stage, mark, "ab"), none, "{stage}");
+    }
+}
+
+/// An answer that was lost told no node of the end of a place, which the store lost next (seed 1687).
+#[test]
+fn the_end_of_a_place_is_told_again_to_who_asks_for_it_again() {
+    for script in [&script::LEAVE, &script::FINISH] {
+        let mut server = server();
+        create(&mut server, "0");
+        let visitor = VisitorId(7).to_string();
+        let _ = ask(&mut server, &["HSET", META, "sale_at", "1"]);
+        let _ = call(&mut server, &script::JOIN, &[&visitor]);
+        let _ = ask(&mut server, &["HSET", META, "known", "1"]);
+        let words: &[&str] = match script.named().1 {
+            "leave" => &[&visitor],
+            _ => &[&visitor, "1"],
+        };
+        for attempt in 0..2 {
+            let ended = unit(call(&mut server, script, words));
+            assert_eq!(ended, Reply::Integer(1), "{attempt}");
+        }
+    }
+}
+
+/// A store that was rolled back had an older place of a fan, which then was restored instead of the
+/// newer one (seed 869).
+#[test]
+fn an_older_place_does_not_replace_the_one_of_an_open_socket() {
+    let mut cache = LineCache::default();
+    let spot = |number, is_provisional| Spot {
+        visitor: VisitorId(7),
+        number,
+        is_provisional,
+        standing: VisitorState::Waiting,
+        ahead: 0,
+        slot: None,
+    };
+    let told = [(26, true, 26), (5, true, 26), (27, true, 27), (3, false, 3)];
+    for (number, is_provisional, kept) in told {
+        cache.connect(&spot(number, is_provisional));
+        assert_eq!(cache.connected[&VisitorId(7)].number, kept);
+    }
+}
+
+/// The times of a reply were taken for those of the line after the clock was set, by which the slot was
+/// long over (seed 5841).
+#[test]
+fn a_slot_keeps_its_times_when_it_is_claimed_after_the_clock_was_set() {
+    let slot = |at| Slot {
+        admitted_at: Time(at),
+        claim_by: Time(at + 1),
+        expires_at: Time(at + 2),
+    };
+    let mut cache = LineCache::default();
+    for (at, standing) in [(10, VisitorState::Admitted), (2, VisitorState::Shopping)] {
+        cache.record(&Spot {
+            visitor: VisitorId(7),
+            number: 1,
+            is_provisional: false,
+            standing,
+            ahead: 0,
+            slot: Some(slot(at)),
+        });
+        let kept = cache.served.slots().next().expect("a slot");
+        assert_eq!(kept.slot, slot(10));
+        assert_eq!(kept.is_shopping, standing == VisitorState::Shopping);
     }
 }
 
