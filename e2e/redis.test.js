@@ -62,6 +62,6 @@ test("the page keeps its place and says when the line cannot be reached", async 
   await fan.getByText("We cannot reach the line at the moment").waitFor({ state: "hidden" });
   await fan.reload();
   await fan.getByRole("heading", { name: "1 ahead of you" }).waitFor();
-  assert.equal(await fan.locator("#number").textContent(), "2");
+  await fan.locator("#number").filter({ hasText: /^2$/ }).waitFor();
   for (const page of [first, fan]) sound(page);
 });

@@ -1,9 +1,8 @@
 -- Where a ticket was checked in, and the door's own id of that scan.
 alter table fairline.ticket add column door text;
 alter table fairline.ticket add column scan text;
--- Doors ask for tickets by their ids, and by how those begin. Another collation rewrites no rows.
-alter table fairline.ticket alter column id type text collate "C";
-create index ticket_by_id on fairline.ticket (event, id);
+-- Doors ask for tickets by their ids, and by how those begin.
+create index ticket_by_id on fairline.ticket (event, id collate "C");
 
 -- Tickets that were given back: a door refuses them in words.
 create table fairline.void_ticket (
@@ -39,7 +38,7 @@ end $$;
 
 -- All tickets that there were, and whether each is valid: its order is confirmed, and its money is not on its way back.
 create view fairline.door_ticket as
-    select t.event, t.id, t.seat, t.order_id, t.admitted_at, t.door, t.scan,
+    select t.event, t.id collate "C" as id, t.seat, t.order_id, t.admitted_at, t.door, t.scan,
         not exists (select from fairline.orders o
             where o.event = t.event and o.id = t.order_id and o.state <> 'confirmed')
         and not exists (select from fairline.payment p, json_array_elements(p.refunds::json) r,
@@ -59,8 +58,8 @@ declare
     v_before fairline.door_ticket;
 begin
     perform from fairline.orders o join fairline.ticket t on t.event = o.event and t.order_id = o.id
-        where o.event = p_event and t.id = p_id for update of o;
-    perform from fairline.ticket t where t.event = p_event and t.id = p_id for update;
+        where o.event = p_event and t.id collate "C" = p_id for update of o;
+    perform from fairline.ticket t where t.event = p_event and t.id collate "C" = p_id for update;
     select * into v_before from fairline.door_ticket t where t.event = p_event and t.id = p_id and t.is_valid;
     if not found then
         return;

@@ -95,7 +95,7 @@ async fn a_refund_that_the_provider_does_not_make_is_asked_for_again_or_withdraw
         assert_eq!(status, StatusCode::CONFLICT, "{problem}");
         assert_eq!(problem["type"], "/problems/payment-in-review");
         let code = bought.tickets.as_ref().unwrap()[0].code.clone();
-        assert_eq!(stage.check_ticket(&code).await, StatusCode::NOT_FOUND);
+        assert_eq!(stage.check_ticket(&code).await, StatusCode::CONFLICT);
         let details = settle(&stage, &review, "keep").await;
         assert_eq!(details["order"]["refunded"], Value::Null);
         assert_eq!(details["seats"][0]["state"], "sold");
@@ -274,14 +274,14 @@ async fn a_ticket_opens_no_door_from_the_moment_on_that_its_refund_begins() {
         stage.provider.fail(Operation::Refund, ApiFault::TooMany);
         stage.refund(&bought.id, Some(&["s-A-1"])).await;
         assert_eq!(stage.counts().await, [4, 0, 2], "it is not made yet");
-        assert_eq!(stage.check_ticket(&codes[0]).await, StatusCode::NOT_FOUND);
+        assert_eq!(stage.check_ticket(&codes[0]).await, StatusCode::CONFLICT);
         assert_eq!(stage.check_ticket(&codes[1]).await, StatusCode::OK);
         assert_eq!(stage.listed_tickets().await, 1);
         stage.settle_all().await;
         assert_eq!(stage.counts().await, [5, 0, 1]);
         stage.provider.fail(Operation::Refund, ApiFault::TooMany);
         stage.refund(&bought.id, None).await;
-        assert_eq!(stage.check_ticket(&codes[1]).await, StatusCode::NOT_FOUND);
+        assert_eq!(stage.check_ticket(&codes[1]).await, StatusCode::CONFLICT);
         assert_eq!(stage.listed_tickets().await, 0);
         stage.settle_all().await;
         stage.check_books().await;

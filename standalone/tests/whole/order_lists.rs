@@ -134,7 +134,8 @@ async fn exports_have_a_row_for_each_and_no_formula() {
     );
     assert!(
         all[1].starts_with(&format!("{two},"))
-            && all[1].contains(",confirmed,Ben,ada@example.org,st-A-2,45.00,,EUR")
+            && all[1]
+                .contains(",confirmed,Ben,ada@example.org,\"Stalls, row A, seat 2\",45.00,,EUR")
     );
     assert!(
         all[2].starts_with(&format!("{one},"))
@@ -142,12 +143,14 @@ async fn exports_have_a_row_for_each_and_no_formula() {
     );
     assert_eq!(all.len(), 3);
     let tickets = rows("tickets.csv").await;
-    assert!(tickets[2].starts_with(&format!("{ticket},st-A-1,stalls,45.00,EUR,{one},")));
+    assert!(tickets[2].starts_with(&format!(
+        "{ticket},\"Stalls, row A, seat 1\",stalls,45.00,EUR,{one},"
+    )));
     let doors = rows("door-list.csv").await;
     assert_eq!(
         doors[1],
         format!(
-            "Ben,st-A-2,stalls,{two},{}",
+            "Ben,\"Stalls, row A, seat 2\",stalls,{two},{}",
             word(&plain["tickets"][0]["id"])
         )
     );

@@ -159,9 +159,11 @@ fn the_line_on_redis_is_a_vector_and_a_loop() {
         Step::Join(11),
         Step::Back(11),
         Step::Restart,
-        Step::Tick(4000),
+        Step::Tick(2000),
+        Step::Tick(2000),
         Step::Join(11),
-        Step::Tick(6000),
+        Step::Tick(3000),
+        Step::Tick(3000),
         Step::Tick(3000),
     ];
     on_redis(&server.url(), Some(&server), notes.path(), &joined_since);
