@@ -90,7 +90,8 @@ function wait(p) {
   if (p.phase !== "open") return ["", ""];
   if (!p.eta_seconds) return ["", `Wait: ${reason || "–"}`];
   const [low, high] = [minutes(p.eta_seconds.low), minutes(p.eta_seconds.high)];
-  return [low === high ? `about ${high}` : `${low} to ${high}`, reason];
+  const [number, unit] = low.split(" ");
+  return [low === high ? `about ${high}` : `${high.endsWith(unit) ? number : low} to ${high}`, reason];
 }
 
 /** Returns whether a fan without a turn may go on as well. @param {any} p */
