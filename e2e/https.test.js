@@ -60,7 +60,7 @@ test("a browser reads pages over HTTP/2 and watches its place over a WebSocket",
 test("before the sale, with all details of the event, the queue page is at most 15 kB over HTTP/2", async () => {
   const soon = new Date(Date.now() + 3600_000).toISOString();
   await server.event("weight", {
-    opens_at: new Date(Date.now() - 60_000).toISOString(),
+    prequeue_opens_at: new Date(Date.now() - 60_000).toISOString(),
     sale_opens_at: soon,
     details: {
       subtitle: "With the Example Orchestra",
