@@ -52,6 +52,17 @@ export function sound(page) {
   assert.deepEqual(page.wrong, []);
 }
 
+/** Counts the bytes that a page loads from now on, with heads, as they come over the wire. */
+export async function weigh(page) {
+  const client = await page.context().newCDPSession(page);
+  await client.send("Network.enable");
+  const weight = { bytes: 0 };
+  client.on("Network.loadingFinished", (event) => {
+    weight.bytes += event.encodedDataLength;
+  });
+  return weight;
+}
+
 export const shoot = (page, name, options = {}) => page.screenshot({ path: `${shots}${name}.png`, ...options });
 
 /** No violation of WCAG 2.2 AA that axe-core finds. */

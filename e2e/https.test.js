@@ -5,7 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { launch, person, sound } from "./browser.js";
+import { launch, person, sound, weigh } from "./browser.js";
 import { Server } from "./server.js";
 
 // The certificate is of no authority that anyone knows.
@@ -55,4 +55,31 @@ test("a browser reads pages over HTTP/2 and watches its place over a WebSocket",
   const cookies = await fan.context().cookies();
   assert.ok(cookies.length > 0 && cookies.every((cookie) => cookie.secure && cookie.name.startsWith("__Host-")));
   for (const page of [first, fan]) sound(page);
+});
+
+test("before the sale, with all details of the event, the queue page is at most 15 kB over HTTP/2", async () => {
+  const soon = new Date(Date.now() + 3600_000).toISOString();
+  await server.event("weight", {
+    prequeue_opens_at: new Date(Date.now() - 60_000).toISOString(),
+    sale_opens_at: soon,
+    details: {
+      subtitle: "With the Example Orchestra",
+      venue: { name: "Great Hall", address: "1 Hall Road, 10115 Berlin" },
+      starts_at: "2099-03-20T19:00:00Z",
+      time_zone: "Europe/Berlin",
+      description: "Two hours of music.\n\nOne break.",
+      colours: { background: "#123c5a", text: "#ffffff" },
+      links: { contact: "mailto:help@tickets.example", terms: "https://tickets.example/terms" },
+    },
+  });
+  const fan = await person(browser, { ignoreHTTPSErrors: true });
+  const weight = await weigh(fan);
+  await fan.goto(`${server.url}/e/weight`);
+  await fan.getByText("Great Hall").waitFor();
+  await fan
+    .locator("#countdown")
+    .getByText(/^Opens in/)
+    .waitFor();
+  assert.ok(weight.bytes > 3000 && weight.bytes <= 15_000, `${weight.bytes} bytes with heads`);
+  sound(fan);
 });

@@ -1,7 +1,7 @@
 // Two fans and an organiser, through the whole journey.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { accessible, launch, person, shoot, sound } from "./browser.js";
+import { accessible, launch, person, shoot, sound, weigh } from "./browser.js";
 import { KEY, Server } from "./server.js";
 
 let server, browser;
@@ -440,13 +440,8 @@ test("the other pages hold no surprises", async () => {
 test("everything that the queue page loads is at most 15 kB compressed", async () => {
   await server.event("weight", { paused: true });
   const fan = await person(browser);
-  const client = await fan.context().newCDPSession(fan);
-  await client.send("Network.enable");
-  let bytes = 0;
-  client.on("Network.loadingFinished", (event) => {
-    bytes += event.encodedDataLength;
-  });
+  const weight = await weigh(fan);
   await fan.goto(`${server.url}/e/weight`);
   await fan.getByRole("heading", { name: "You are next" }).waitFor();
-  assert.ok(bytes > 3000 && bytes <= 15_000, `${bytes} bytes with heads`);
+  assert.ok(weight.bytes > 3000 && weight.bytes <= 15_000, `${weight.bytes} bytes with heads`);
 });

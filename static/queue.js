@@ -38,6 +38,7 @@ let start = Number(kept(`start-${event}`)) || 0;
 let announced = "",
   socketState = "",
   offlineSince = 0,
+  heardAt = 0,
   isAway = false,
   isJoining = false,
   isAsking = false,
@@ -83,13 +84,14 @@ const reasons = {
   slower: "those inside take longer",
 };
 
-/** @param {any} p */
+/** The wait, and why it is longer or not told. @param {any} p @returns {[string, string]} */
 function wait(p) {
   const reason = reasons[p.eta_reason] ?? "";
-  if (!p.eta_seconds) return reason || "–";
+  if (p.phase !== "open") return ["", ""];
+  if (!p.eta_seconds) return ["", `Wait: ${reason || "–"}`];
   const [low, high] = [minutes(p.eta_seconds.low), minutes(p.eta_seconds.high)];
-  const range = low === high ? `about ${high}` : `${low} to ${high}`;
-  return reason ? `${range}: ${reason}` : range;
+  const [number, unit] = low.split(" ");
+  return [low === high ? `about ${high}` : `${high.endsWith(unit) ? number : low} to ${high}`, reason];
 }
 
 /** Returns whether a fan without a turn may go on as well. @param {any} p */
@@ -152,7 +154,7 @@ function announce(p, heading) {
   const now = `${p.state}-${p.phase}-${step}`;
   if (now === announced) return;
   announced = now;
-  $("live").textContent = p.state === "waiting" && p.eta_seconds ? `${heading}. Wait: ${wait(p)}.` : heading;
+  $("live").textContent = p.state === "waiting" && p.eta_seconds ? `${heading}. Wait: ${wait(p).join(" ")}.` : heading;
 }
 
 /** Shows a place: first what every browser can. @param {any} next */
@@ -163,7 +165,12 @@ function render(next) {
   const [heading, text, then] = words(place);
   const open = isOpen(place),
     waits = place.state === "waiting" && !open,
-    turn = place.state === "admitted";
+    turn = place.state === "admitted",
+    [eta, reason] = waits ? wait(place) : ["", ""];
+  show("eta", Boolean(eta));
+  $("eta").textContent = eta;
+  show("reason", Boolean(reason));
+  $("reason").textContent = reason;
   $("heading").textContent = heading;
   $("text").textContent = text;
   $("next").textContent = then;
@@ -182,7 +189,6 @@ function render(next) {
     $("number").textContent = place.number ? count(place.number) : "drawn at the opening";
     show("drawn", Boolean(place.entry));
     $("entry").textContent = place.entry || "";
-    $("eta").textContent = place.phase === "open" ? wait(place) : "–";
     $("waiting").textContent = count(place.waiting);
     show("seats-box", place.seats_available !== null);
     $("seats").textContent = count(place.seats_available ?? 0);
@@ -211,7 +217,8 @@ function progress(waits) {
   keep(`start-${event}`, start ? String(start) : null);
   if (!waits) return;
   const done = start ? Math.round((1 - place.ahead / start) * 100) : 100;
-  $("fill").style.width = `${Math.max(2, done)}%`;
+  $("fill").style.width = `${done}%`;
+  $("began").textContent = start ? `You came with ${count(start)} ahead` : "";
   $("track").setAttribute("aria-valuenow", String(done));
 }
 
@@ -248,17 +255,20 @@ function tick() {
   const lost = socketState === "closed" && offline > 1500;
   // The server answers, the line behind it does not.
   const stale = socketState !== "4001" && (lost ? isAway : place?.stale);
-  show("connection", Boolean(lost || stale || socketState === "4001"));
-  if (stale)
-    $("connection").textContent =
-      "We cannot reach the line at the moment. Your place is kept; this page goes on by itself.";
-  else if (lost)
-    $("connection").textContent =
-      `The connection dropped. Your place is kept; trying again since ${clock(offline / 1000)}.`;
+  $("connection").classList.toggle("stale", Boolean(lost || stale));
+  show("connection", ["waiting", "admitted"].includes(place?.state));
+  $("connection").textContent = stale
+    ? "We cannot reach the line at the moment. Your place is kept; this page goes on by itself."
+    : lost
+      ? `The connection dropped. Your place is kept; trying again since ${clock(offline / 1000)}.`
+      : socketState === "4001"
+        ? "Your place is open in several tabs or devices already. This one shows it a little later."
+        : `Live · updated ${Math.round((performance.now() - heardAt) / 1000)} s ago`;
 }
 
 /** Takes the pass of an answer; the tab keeps it where the browser keeps no cookie. @param {any} answer */
 function learn(answer) {
+  heardAt = performance.now();
   pass = answer.pass ?? pass;
   isLetIn = answer.state === "admitted";
   keep(`pass-${event}`, isByPass ? pass : null);
@@ -311,7 +321,7 @@ function forget() {
   live?.end();
   clearTimeout(poll);
   place = null;
-  for (const id of ["facts", "progress", "leave", "go", "cookies", "alert"]) show(id, false);
+  for (const id of ["eta", "reason", "facts", "progress", "leave", "go", "cookies", "alert"]) show(id, false);
   show("join", true);
   $("heading").textContent = $("live").textContent = "We cannot find your place";
   $("text").textContent = "You can join the line again.";
@@ -323,6 +333,7 @@ function watch() {
   live?.end();
   live = socket(`${base}/ws`, {
     onMessage(message) {
+      heardAt = performance.now();
       if (message.type === "place") {
         const turn = message.state === "admitted" && place?.state !== "admitted";
         const drawn = place && place.number === null && message.number !== null;
@@ -337,8 +348,6 @@ function watch() {
     onState(state, code) {
       socketState = code === 4001 ? "4001" : state === "open" ? "open" : "closed";
       if (code === 4001) {
-        $("connection").textContent =
-          "Your place is open in several tabs or devices already. This one shows it a little later.";
         ask();
         return;
       }

@@ -1,0 +1,48 @@
+// The queue page of a fan who waits: how long, how far, and whether what it shows is live.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { accessible, launch, person, sound } from "./browser.js";
+import { Server } from "./server.js";
+
+let server, browser;
+before(async () => {
+  [server, browser] = await Promise.all([Server.start(), launch()]);
+});
+after(async () => {
+  await browser?.close();
+  await server?.end();
+});
+
+const join = (event) =>
+  fetch(`${server.url}/api/v1/events/${event}/line`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: "{}",
+  });
+
+test("the wait stands first, then the place, how far it is, and that the page is live", async () => {
+  await server.event("wait", { admission: { rate_per_minute: 30, batch_seconds: 1, max_active: 500 } });
+  for (let fan = 0; fan < 40; fan++) assert.equal((await join("wait")).status, 201);
+  const fan = await person(browser, { viewport: { width: 360, height: 740 } });
+  await fan.goto(`${server.url}/e/wait`);
+  await fan.getByRole("heading", { name: /^\d\d ahead of you$/ }).waitFor();
+  await fan
+    .locator("#eta")
+    .filter({ hasText: /^(about )?\d+ (s|min)|^\d+ to \d+ (s|min)$/ })
+    .waitFor();
+  const [began, now] = await Promise.all(
+    ["#began", "#heading"].map(async (id) => Number((await fan.locator(id).textContent()).match(/\d+/)[0])),
+  );
+  assert.ok(began >= now && began <= 40, `${began} ahead at first, ${now} now`);
+  await fan.waitForFunction((began) => {
+    const done = Number(document.querySelector("#track").getAttribute("aria-valuenow"));
+    const ahead = Number(document.querySelector("#heading").textContent.match(/\d+/)[0]);
+    return done > 0 && done === Math.round((1 - ahead / began) * 100);
+  }, began);
+  await fan.getByText(/^Live · updated \d s ago$/).waitFor();
+  await accessible(fan, "the wait");
+  await server.call("PATCH", "/api/v1/organiser/events/wait", { paused: true });
+  await fan.getByText("The line is paused for the moment.").waitFor();
+  assert.equal(await fan.locator("#eta").isVisible(), false, "no wait is told while the line is paused");
+  sound(fan);
+});
