@@ -44,7 +44,7 @@ test("a ticket comes in once, and the other door reads when and where", async ()
   await shoot(north, "door-before");
   await scan(north, one);
   await north.getByText("Come in").waitFor();
-  assert.equal(await north.locator("#detail").innerText(), "st-A-1");
+  assert.equal(await north.locator("#detail").innerText(), "Stalls, row A, seat 1");
   await north.getByText("1 of 2").waitFor();
   await accessible(north, "a door");
   await shoot(north, "door-in");
@@ -113,7 +113,7 @@ test("two doors without a connection decide by the list, and what both let in is
   await south.getByText("Let in twice").waitFor();
   assert.match(
     await south.locator("#conflicts li").innerText(),
-    /^st-A-1, let in here at .*: used already at .* North$/,
+    /^Stalls, row A, seat 1, let in here at .*: used already at .* North$/,
   );
   await shoot(south, "door-conflict", { fullPage: true });
   const figures = await server.call("GET", "/api/v1/organiser/events/away/checkins");

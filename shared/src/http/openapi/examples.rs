@@ -11,7 +11,7 @@ use utoipa::openapi::{Content, OpenApi, PathItem, Ref, RefOr, Schema};
 static EXAMPLES: &str = include_str!("examples.json");
 
 /// Parameters by name: a description, for where there is none, and an example.
-const PARAMETERS: [(&str, &str, &str); 9] = [
+const PARAMETERS: [(&str, &str, &str); 11] = [
     ("event", "The event's id", "arena-night"),
     (
         "visitor",
@@ -34,6 +34,12 @@ const PARAMETERS: [(&str, &str, &str); 9] = [
         "pay_7a1f0b6d4932a7c15e8840f3b2d916c07e4a5e8c",
     ),
     ("number", "The invoice's number", "ARENA-I-000017"),
+    (
+        "ticket",
+        "The ticket's id",
+        "tix_5e8840f3b2d916c07e4a7a1f0b6d4932a7c15e88",
+    ),
+    ("table", "The table and its format", "orders.csv"),
     ("minutes", "Minutes to look back", "60"),
     ("limit", "Largest number of answers", "50"),
     ("from", "Where to go on", "5000"),
