@@ -215,8 +215,8 @@ test("an organiser brings a plan from elsewhere, sees how it is understood, and 
   await organiser.getByLabel("Organiser key").fill(KEY);
   await organiser.getByRole("button", { name: "Sign in" }).click();
   await organiser.getByRole("link", { name: "New sale", exact: true }).first().click();
-  await organiser.getByLabel("Name").fill("Import");
-  await organiser.getByLabel(/^Address/).fill("import");
+  await organiser.getByLabel("Name", { exact: true }).fill("Import");
+  await organiser.getByLabel("Address: a-z, 0-9 and -").fill("import");
   const list =
     "\ufeffsection;row;seat;category;x;y;notes\nParkett;A;1;A;0;0;\nParkett;A;2;A;1;0;Säule\nParkett;A;2;B;9;0;\n";
   const file = { name: "plan.csv", mimeType: "text/csv", buffer: Buffer.from(list, "utf16le") };
@@ -230,7 +230,7 @@ test("an organiser brings a plan from elsewhere, sees how it is understood, and 
   await accessible(organiser, "a plan that has no prices yet");
   await shoot(organiser, "plan-import", { fullPage: true });
   await organiser.getByLabel("Price of A in EUR").fill("45.50");
-  await organiser.getByRole("button", { name: "Open the sale" }).click();
+  await organiser.getByRole("button", { name: "Create the sale" }).click();
   await organiser.getByRole("heading", { name: "Import" }).waitFor();
   const layout = await (await fetch(`${server.url}/api/v1/events/import/seating`)).json();
   const prices = layout.categories.map((category) => [category.price.amount, category.not_for_sale ?? false]);

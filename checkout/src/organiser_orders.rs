@@ -8,6 +8,7 @@ use crate::inventory::{
 use crate::orders::check_buyer;
 use crate::organiser::{Change, known, record};
 use crate::sessions::event_id;
+use crate::text::check_after;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
@@ -46,7 +47,7 @@ struct OrdersQuery {
     #[param(inline, minimum = 1)]
     limit: Option<u32>,
     /// `next` of the answer before; absent for the newest.
-    #[param(inline, max_length = 100)]
+    #[param(inline, max_length = 100, pattern = "^[!-~]*$")]
     after: Option<String>,
     /// Only orders in this state.
     #[param(inline, max_length = 20, example = "confirmed")]
@@ -154,6 +155,7 @@ async fn list_orders(
     Parameters(query): Parameters<OrdersQuery>,
 ) -> Result<Response, Problem> {
     let event = known(&shop, &event).await?;
+    check_after(query.after.as_deref().unwrap_or_default())?;
     let page = OrderPage {
         after: query.after.clone(),
         state: query.state.clone(),

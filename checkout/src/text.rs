@@ -1,8 +1,21 @@
-//! Characters of names that people type.
+//! Texts that people and clients send: names and ids.
+
+use shared::http::problem::Problem;
 
 /// Returns whether a character ends a line, or changes the direction of what follows it: neither
 /// belongs to a name.
 pub(crate) fn disturbs_text(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Checks where a list is to go on.
+pub(crate) fn check_after(after: &str) -> Result<(), Problem> {
+    let why = || Problem::invalid("after", "`next` of the answer before");
+    is_id(after).then_some(()).ok_or_else(why)
+}
+
+/// Returns whether a text may be an id of ours. Postgres takes no NUL at all.
+pub(crate) fn is_id(text: &str) -> bool {
+    text.len() <= 100 && text.bytes().all(|byte| byte.is_ascii_graphic())
 }

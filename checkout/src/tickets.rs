@@ -5,7 +5,7 @@ use crate::app::{App, Shop};
 use crate::inventory::{CheckIns, CheckedIn, DoorBundle, IssuedTicket, Refused, Scan};
 use crate::organiser::{Change, record};
 use crate::sessions::event_id;
-use crate::text::disturbs_text;
+use crate::text::{check_after, disturbs_text, is_id};
 use axum::Json;
 use axum::extract::{Path, State};
 use futures_util::future::join_all;
@@ -285,6 +285,9 @@ async fn undo_check_in(
     Path((event, ticket)): Path<(String, String)>,
 ) -> Result<Json<IssuedTicket>, Problem> {
     let event = event_id(&event)?;
+    if !is_id(&ticket) {
+        return Err(Refused::NoSuchTicket.into());
+    }
     let before = shop.inventory.undo_check_in(&event, &ticket).await?;
     if before.used_at.is_some() {
         let change = Change {
@@ -303,7 +306,7 @@ async fn undo_check_in(
 #[into_params(parameter_in = Query)]
 struct BundleQuery {
     /// `next` of the answer before; absent for the first.
-    #[param(inline, max_length = 100)]
+    #[param(inline, max_length = 100, pattern = "^[!-~]*$")]
     after: Option<String>,
 }
 
@@ -321,5 +324,6 @@ async fn show_door_bundle(
 ) -> Result<Json<DoorBundle>, Problem> {
     let event = event_id(&event)?;
     let after = query.after.unwrap_or_default();
+    check_after(&after)?;
     Ok(Json(shop.inventory.door_bundle(&event, &after).await?))
 }

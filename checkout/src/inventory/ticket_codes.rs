@@ -3,6 +3,7 @@
 
 use super::door_ticket::IssuedTicket;
 use super::model::Refused;
+use crate::text::is_id;
 use shared::crypto::{Secret, SignatureKey, decode, encode, hex, same, sha256};
 use shared::ids::EventId;
 
@@ -128,6 +129,9 @@ impl TicketCode {
             return Err(Refused::NoSuchTicket);
         };
         let named = EventId::parse(named).map_err(|_| Refused::NoSuchTicket)?;
+        if !is_id(ticket) {
+            return Err(Refused::NoSuchTicket);
+        }
         if named != *event {
             return Err(Refused::TicketOfOtherEvent(named));
         }

@@ -108,6 +108,7 @@ async fn a_door_refuses_forged_codes_other_events_and_tickets_that_were_given_ba
             String::new(),
             "FL2..".to_owned(),
             "FL2.arena.tix_0.AAAA".to_owned(),
+            "FL2.arena.tix_\0.AAAA".to_owned(),
         ];
         for code in &forged {
             let refused = bench.scan(code, "North", "").await;

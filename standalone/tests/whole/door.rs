@@ -87,6 +87,10 @@ async fn a_door_checks_a_ticket_in_once_and_learns_of_a_refund() {
         (2, &Value::Null)
     );
     assert!(!bundle.to_string().contains("FL2."), "a list opens no door");
+    for path in ["door-bundle?after=%00", "orders?after=%00"] {
+        let refused = stage.get(&format!("{EVENT}/{path}"), OPERATOR).await;
+        assert_problem(&refused, 422, "invalid");
+    }
 
     let undo = format!("{EVENT}/checkins/{}", word(id));
     let undo = async |key: &str| {
