@@ -62,7 +62,7 @@ const addresses = new Promise((found) =>
 const browser = await launch();
 try {
   const [, fanUrl, organiserUrl] = (await addresses).match(/Fan\s+(\S+)[\s\S]*Organiser\s+(\S+)/);
-  const fan = await person(browser, { viewport: { width: 1100, height: 760 } });
+  const fan = await person(browser, { viewport: { width: 1100, height: 900 } });
   await new Promise((later) => setTimeout(later, 4000));
   await fan.goto(fanUrl);
   await fan
@@ -82,7 +82,7 @@ try {
   await organiser.getByRole("link", { name: /Opening Night/ }).click();
   await fan.getByRole("link", { name: "Go to the checkout" }).click({ timeout: 180_000 });
   await fan.getByText("left to shop").waitFor();
-  await fan.setViewportSize({ width: 1280, height: 860 });
+  await fan.setViewportSize({ width: 1280, height: 1180 });
   await fan.locator("#category").selectOption("stalls");
   await take(fan, "seats", fan.locator("#map"), fan.locator("#best button:enabled"));
   await fan.getByRole("button", { name: "Find and hold" }).click();
@@ -93,7 +93,7 @@ try {
   await fan.getByLabel("Card number").fill("4242 4242 4242 4242");
   await fan.getByRole("button", { name: /^Pay / }).click();
   await fan.getByText(/Confirmed: /).waitFor();
-  await fan.setViewportSize({ width: 1100, height: 600 });
+  await fan.setViewportSize({ width: 1100, height: 1000 });
   await take(fan, "tickets", fan.locator(".ticket"), fan.getByRole("img", { name: /QR code/ }));
   // A draw among a small crowd, and the page that checks it.
   const api = (/** @type {string} */ path, /** @type {any} */ body) =>
@@ -127,7 +127,7 @@ try {
   await drawn.getByText("The draw was held as promised.").waitFor();
   await take(drawn, "draw", drawn.locator("#commitment"));
   await organiser.waitForTimeout(60_000);
-  await take(organiser, "dashboard", organiser.locator(".tile"));
+  await take(organiser, "dashboard", organiser.locator(".tiles"));
 } finally {
   await browser.close();
   demo.kill("SIGINT");
