@@ -103,7 +103,7 @@ struct SeatingQuery {
     /// Whether the plan is only read, and answered as it was understood. Then there need be no such
     /// event.
     #[serde(default)]
-    #[param(inline)]
+    #[param(inline, example = true)]
     preview: Option<bool>,
 }
 

@@ -47,14 +47,19 @@ struct OrdersQuery {
     #[param(inline, minimum = 1)]
     limit: Option<u32>,
     /// `next` of the answer before; absent for the newest.
-    #[param(inline, max_length = 100, pattern = "^[!-~]*$")]
+    #[param(
+        inline,
+        max_length = 100,
+        pattern = "^[!-~]*$",
+        example = "ord_0f3b2d916c07e4a5e8c7a1f0b6d4932a7c15e884"
+    )]
     after: Option<String>,
     /// Only orders in this state.
     #[param(inline, max_length = 20, example = "confirmed")]
     state: Option<String>,
     /// Part of an order's id, or of its buyer's name or address, or a seat. Viewers search by order
     /// and seat alone.
-    #[param(inline, max_length = 200)]
+    #[param(inline, max_length = 200, example = "lovelace")]
     q: Option<String>,
 }
 

@@ -306,7 +306,12 @@ async fn undo_check_in(
 #[into_params(parameter_in = Query)]
 struct BundleQuery {
     /// `next` of the answer before; absent for the first.
-    #[param(inline, max_length = 100, pattern = "^[!-~]*$")]
+    #[param(
+        inline,
+        max_length = 100,
+        pattern = "^[!-~]*$",
+        example = "tix_5e8840f3b2d916c07e4a7a1f0b6d4932a7c15e88"
+    )]
     after: Option<String>,
 }
 
