@@ -92,7 +92,7 @@ async fn a_line_that_was_changed_removed_put_in_or_moved_is_noticed_wherever_it_
     let told = fs::read(&head).unwrap();
     for at in 0..lines.len() {
         let mut changed = lines.clone();
-        changed[at] = changed[at].replace("ada", "eve");
+        changed[at] = changed[at].replace("\"ada\"", "\"eve\"");
         let mut removed = lines.clone();
         removed.remove(at);
         let mut twice = lines.clone();
@@ -220,7 +220,7 @@ async fn a_log_without_a_chain_is_adopted_and_covered_from_then_on() {
     assert_eq!(actions(&folder.open()).await, wanted);
     assert_eq!(folder.faults(), Vec::<String>::new());
     let mut lines = folder.lines();
-    lines[0] = lines[0].replace("ada", "eve");
+    lines[0] = lines[0].replace("\"ada\"", "\"eve\"");
     folder.write(&lines);
     assert!(folder.faults()[0].contains("had no chain yet, were changed"));
 }
@@ -287,7 +287,7 @@ async fn what_a_shared_store_missed_is_sent_later_and_after_a_restart() {
     assert_eq!(actions(&again).await.len(), 6);
     for at in 0..lines.len() {
         let mut changed = lines.clone();
-        changed[at] = changed[at].replace("ada", "eve");
+        changed[at] = changed[at].replace("\"ada\"", "\"eve\"");
         assert_eq!(check_shared(&changed, true).faults.len(), 1, "{at}");
         let mut fewer = lines.clone();
         fewer.remove(at);
