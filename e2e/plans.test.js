@@ -106,7 +106,7 @@ async function enter(id, options) {
   return fan;
 }
 
-/** Where a seat or a point of the whole hall is on the map, by the map itself. */
+/** Asks the map for the place of a seat, or of a point of the whole hall, on it. */
 const spot = (page, id) =>
   page.evaluate(async (id) => {
     const layout = await (await fetch(`/api/v1/events/${document.body.dataset.event}/seating`)).json();

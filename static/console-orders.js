@@ -48,7 +48,7 @@ function show(url, event, first) {
   );
   /** @type {any[]} */ let orders = [];
   /** @type {string | null} */ let next = null;
-  /** Which search the answer has to be of. */ let asked = 0;
+  /** Number of the newest search; answers to older ones are dropped. */ let asked = 0;
   const more = button({}, "More", () => load(false));
   const draw = () => {
     const none = next ? "None found yet." : "None.";

@@ -69,7 +69,7 @@ export class DoorList {
     this.asOf = whole.as_of;
   }
 
-  /** What the list says of a code. @param {string} code @returns {Promise<Answer>} */
+  /** Checks a code by the list. @param {string} code @returns {Promise<Answer>} */
   async check(code) {
     const typed = code.replace(/[- ]/g, "").toLowerCase();
     if (/^[0-9a-f]{12}$/.test(typed)) return { outcome: "typed" };

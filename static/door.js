@@ -57,7 +57,7 @@ function told(form, text) {
 const clock = (/** @type {string | null | undefined} */ at) =>
   at ? new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }) : "";
 
-/** What people at the door read. @param {import("./door-list.js").Answer} answer @returns {[string, string]} */
+/** Title and detail of an answer, for people at the door. @param {import("./door-list.js").Answer} answer @returns {[string, string]} */
 function words(answer) {
   switch (answer.outcome) {
     case "checked_in":

@@ -1,5 +1,5 @@
 // @ts-check
-// What an event is: its name, date and place, colours and links, on pages that load it.
+// An event's name, date and place, colours and links, on pages that load it.
 import { $ } from "./api.js";
 import { timeOfDay, when } from "./dates.js";
 import { make } from "./make.js";

@@ -62,7 +62,7 @@ export class SeatMap {
     this.byId = new Map(this.seats.map((seat) => [seat.id, seat]));
     this.drawn = this.seats.filter((seat) => !seat.area);
     this.sections = layout.blocks.filter((/** @type {any} */ block) => block.kind !== "area").map(withBottom);
-    /** Where the keyboard stops: seats, and areas as a whole. */
+    /** Stops of the keyboard: seats, and areas as a whole. */
     this.stops = [
       ...this.drawn,
       ...this.areas.map((area) => ({ area, x: area.x + area.width / 2, y: area.y + area.height / 2 })),

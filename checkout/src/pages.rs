@@ -22,7 +22,7 @@ const WITH_RAZORPAY: &str = "default-src 'self'; img-src 'self' data: https://cd
     script-src 'self' https://checkout.razorpay.com https://cdn.razorpay.com; frame-src https://api.razorpay.com; \
     connect-src 'self' https://lumberjack.razorpay.com https://lumberjack-metrics.razorpay.com";
 
-/// Features that the page of a door has no use for.
+/// Permissions policy of a door's page: as that of all pages, but with the camera.
 const WITH_CAMERA: &str = "accelerometer=(), camera=(self), display-capture=(), geolocation=(), gyroscope=(), \
     magnetometer=(), microphone=(), midi=(), serial=(), usb=()";
 

@@ -93,7 +93,7 @@ pub async fn run(args: DoorArgs) -> Result<Report, Failed> {
 
 /// Sells all seats of a hall, and returns the codes of the tickets.
 async fn sell(seats: &Inventory, event: &EventId, orders: usize) -> Result<Vec<String>, Failed> {
-    // What costs nothing needs no payment.
+    // Free orders need no payment.
     let plan = serde_json::json!({"categories": [{"id": "c", "name": "Seats", "price": 0}],
         "sections": [{"id": "s", "category": "c", "rows": orders, "seats_per_row": SEATS}]});
     let layout =

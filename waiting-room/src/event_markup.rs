@@ -1,5 +1,4 @@
-//! HTML of an event on its pages: what fans read of it, and what search engines and previews of
-//! links do.
+//! HTML of an event on its pages, for fans, search engines and previews of links.
 
 use crate::line::EventSettings;
 use axum::http::{HeaderValue, header};

@@ -86,7 +86,7 @@ struct EventView {
     rate_per_minute: u32,
     availability: Option<Availability>,
     message: Option<String>,
-    /// What fans read about the event.
+    /// Details of the event for fans.
     details: Option<EventDetails>,
 }
 

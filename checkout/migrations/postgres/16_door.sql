@@ -1,4 +1,4 @@
--- Where a ticket was checked in, and the door's own id of that scan.
+-- The door at which a ticket was checked in, and the door's own id of that scan.
 alter table fairline.ticket add column door text;
 alter table fairline.ticket add column scan text;
 -- Doors ask for tickets by their ids, and by how those begin.

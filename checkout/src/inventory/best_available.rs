@@ -111,7 +111,7 @@ impl SeatIndex {
 
     /// Returns the best seats: adjacent ones that leave no single seat, in the first row that has
     /// them; otherwise adjacent ones that leave a single seat; otherwise the first available ones.
-    /// Where the plan names a focal point the best ones of some rows are compared. Accessible seats
+    /// With a focal point in the plan, the best ones of some rows are compared. Accessible seats
     /// and those of companions are chosen only on request, and then at least one accessible seat.
     /// Returns `None` if there are not enough.
     pub(super) fn best(&self, layout: &Layout, query: &SeatQuery) -> Option<Vec<u32>> {

@@ -91,7 +91,7 @@ enum Version {
     Short,
 }
 
-/// Where the digits of a ticket's id begin, after `tix_`.
+/// Index of the first digit of a ticket's id, after `tix_`.
 const ID_START: usize = 4;
 /// Number of them in a short code.
 const ID_DIGITS: usize = 8;

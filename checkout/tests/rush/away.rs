@@ -151,14 +151,18 @@ async fn admit_other(node: &Inventory, fan: u32) -> SessionKey {
     key
 }
 
+/// Starts two servers of Postgres, and returns them with the addresses of a database on each.
+fn two_databases() -> ([testkit::Postgres; 2], String) {
+    let servers = [testkit::Postgres::start(), testkit::Postgres::start()];
+    let urls = servers
+        .each_ref()
+        .map(|server| server.url(&server.database()));
+    (servers, urls.join(" "))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_lie_on_several_databases_and_move_while_they_are_not_on_sale() {
-    let (first, second) = (testkit::Postgres::start(), testkit::Postgres::start());
-    let urls = format!(
-        "{} {}",
-        first.url(&first.database()),
-        second.url(&second.database())
-    );
+    let (servers, urls) = two_databases();
     let node = Inventory::from(Postgres::open(&urls, Clock::system()).await.unwrap());
     let there = Inventory::from(Postgres::open(&urls, Clock::system()).await.unwrap());
     node.set_seating(&event(), hall(300)).await.unwrap();
@@ -209,7 +213,7 @@ async fn events_lie_on_several_databases_and_move_while_they_are_not_on_sale() {
     let own = there.own_orders(both.clone()).await.unwrap();
     assert_eq!(own, [order], "of all events");
     // The move was interrupted just before its end, and is requested again.
-    for server in [&first, &second] {
+    for server in &servers {
         let cut = "update fairline.event set is_moving = true where event = 'other'";
         server.run("fl_0", cut).unwrap();
     }
@@ -227,12 +231,7 @@ async fn events_lie_on_several_databases_and_move_while_they_are_not_on_sale() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_several_databases_is_away_and_the_others_go_on() {
-    let (first, mut second) = (testkit::Postgres::start(), testkit::Postgres::start());
-    let urls = format!(
-        "{} {}",
-        first.url(&first.database()),
-        second.url(&second.database())
-    );
+    let (mut servers, urls) = two_databases();
     let node = Inventory::from(Postgres::open(&urls, Clock::system()).await.unwrap());
     node.set_seating(&event(), hall(300)).await.unwrap();
     node.set_seating(&other(), hall(300)).await.unwrap();
@@ -254,7 +253,7 @@ async fn one_of_several_databases_is_away_and_the_others_go_on() {
     node.hold(keys(4), &event(), two(), None).await.unwrap();
     // The hold of the sale below lasts, however slow the machine is.
     hold_for(600).await;
-    second.kill();
+    servers[1].kill();
     let away = node.hold(vec![fan], &other(), two(), None).await;
     let here = buy(&node, 3).await;
     match (away, here) {
@@ -314,12 +313,7 @@ async fn lists_come_from_a_replica_unless_it_lags() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn credit_notes_have_numbers_of_their_own_after_an_event_moved_to_another_database() {
-    let (first, second) = (testkit::Postgres::start(), testkit::Postgres::start());
-    let urls = format!(
-        "{} {}",
-        first.url(&first.database()),
-        second.url(&second.database())
-    );
+    let (_servers, urls) = two_databases();
     let node = Inventory::from(Postgres::open(&urls, Clock::system()).await.unwrap());
     node.set_seating(&event(), hall(300)).await.unwrap();
     let invoicing = Invoicing {

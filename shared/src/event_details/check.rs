@@ -1,4 +1,4 @@
-//! What is wrong with details, in words for the organiser.
+//! Faults of details, in words for the organiser.
 
 use super::{Colours, EventDetails};
 use crate::time::Time;
@@ -182,7 +182,7 @@ mod tests {
             "links": {"contact": "mailto:help@tickets.example", "imprint": "https://tickets.example/imprint",
                 "terms": "https://tickets.example/terms", "privacy": "https://tickets.example/privacy"}});
         assert_eq!(mistakes(full.clone()), []);
-        // What is kept says the same.
+        // The stored details say the same.
         let details: EventDetails = serde_json::from_value(full.clone()).unwrap();
         assert_eq!(serde_json::to_value(details).unwrap(), full);
         assert_eq!(mistakes(json!({})), []);

@@ -9,7 +9,7 @@ use crate::time::Time;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// What fans read about an event, all of it optional. A change replaces all of it.
+/// Details of an event for fans, all of them optional. A change replaces all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EventDetails {
@@ -17,7 +17,7 @@ pub struct EventDetails {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 200)]
     pub subtitle: Option<String>,
-    /// Where it takes place.
+    /// Place of the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub venue: Option<Venue>,
     /// When the doors open; needs `time_zone`.
@@ -84,7 +84,7 @@ pub struct Links {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 2000)]
     pub contact: Option<String>,
-    /// Who the organiser is.
+    /// Page about the organiser.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 2000)]
     pub imprint: Option<String>,
@@ -92,7 +92,7 @@ pub struct Links {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 2000)]
     pub terms: Option<String>,
-    /// What is done with personal data.
+    /// Page about the use of personal data.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 2000)]
     pub privacy: Option<String>,

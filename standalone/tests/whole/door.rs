@@ -1,6 +1,6 @@
 //! Tickets at the door, from outside.
 
-use crate::stage::{CARD, KEY, Stage, assert_problem, word};
+use crate::stage::{CARD, Stage, assert_problem, word};
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -103,15 +103,7 @@ async fn a_door_checks_a_ticket_in_once_and_learns_of_a_refund() {
     assert_problem(&undo(DOOR).await, 403, "role-too-low");
     assert_eq!(undo(OPERATOR).await.ok().unwrap(), first["ticket"]);
     scan(&code, "South").await.ok().unwrap();
-    let audit = stage
-        .get("/api/v1/organiser/audit", KEY)
-        .await
-        .ok()
-        .unwrap();
-    let mut entries = audit.as_array().unwrap().iter();
-    let undone = entries
-        .find(|entry| entry["action"] == "checkin.undo")
-        .unwrap();
+    let undone = stage.audited("checkin.undo").await;
     assert_eq!(
         (&undone["by"], &undone["from"]["door"]),
         (&json!("op"), &json!("North"))
@@ -161,15 +153,7 @@ async fn scans_made_without_a_connection_are_merged_and_conflicts_are_told() {
         );
         assert_eq!(scans[1]["ticket"]["used_at"], at);
     }
-    let audit = stage
-        .get("/api/v1/organiser/audit", KEY)
-        .await
-        .ok()
-        .unwrap();
-    let mut entries = audit.as_array().unwrap().iter();
-    let conflict = entries
-        .find(|entry| entry["action"] == "checkins.conflict")
-        .unwrap();
+    let conflict = stage.audited("checkins.conflict").await;
     assert_eq!(
         (&conflict["by"], &conflict["from"]["door"]),
         (&json!("north"), &json!("South"))

@@ -92,15 +92,7 @@ async fn organisers_page_search_and_correct_orders_and_viewers_find_no_buyer() {
         403,
         "role-too-low",
     );
-    let audit = stage
-        .get("/api/v1/organiser/audit", KEY)
-        .await
-        .ok()
-        .unwrap();
-    let mut entries = audit.as_array().unwrap().iter();
-    let entry = entries
-        .find(|entry| entry["action"] == "order.buyer")
-        .unwrap();
+    let entry = stage.audited("order.buyer").await;
     assert_eq!(entry["to"], json!({"changed": ["name"]}));
 }
 

@@ -212,6 +212,15 @@ impl Stage {
         self.folder.path().join("data")
     }
 
+    /// Returns the newest entry of the audit log with this action.
+    pub(crate) async fn audited(&self, action: &str) -> Value {
+        let audit = self.get("/api/v1/organiser/audit", KEY).await;
+        let audit = audit.ok().unwrap();
+        let mut entries = audit.as_array().unwrap().iter();
+        let entry = entries.find(|entry| entry["action"] == action);
+        entry.unwrap().clone()
+    }
+
     pub(crate) async fn get(&self, path: &str, bearer: &str) -> Answer {
         self.client.get(path, bearer).await.unwrap()
     }

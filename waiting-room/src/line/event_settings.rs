@@ -78,7 +78,7 @@ pub struct EventSettings {
     /// Name shown to fans.
     #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
     pub name: String,
-    /// What fans read about the event.
+    /// Details of the event for fans.
     #[serde(default)]
     pub details: Option<EventDetails>,
     /// Whether fans see the event; a draft is shown to organisers alone.

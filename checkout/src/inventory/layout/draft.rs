@@ -62,7 +62,7 @@ pub(super) struct DraftSeat<'v> {
     pub(super) hints: Hints,
     pub(super) is_accessible: bool,
     pub(super) is_companion: bool,
-    /// Where it stands in the file.
+    /// Its place in the file.
     pub(super) spot: [u32; 3],
 }
 

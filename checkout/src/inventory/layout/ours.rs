@@ -6,6 +6,7 @@ use super::findings::{Findings, Object, Spot, Where};
 use super::shapes::round;
 use super::{BLOCKS_MAX, Block, CATEGORIES_MAX, Category, Hints, Layout, Line, SEATS_MAX};
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// Largest number of rows of a section, and of seats of a row.
 const PER_ROW_MAX: u32 = 1000;
@@ -180,11 +181,7 @@ fn read_section(from: &Object, at: Where<'_>, findings: &mut Findings) -> Option
         findings.fault_at(at, "first_number", why);
     }
     Some(Section {
-        name: if name.is_empty() {
-            id.clone()
-        } else {
-            name.into_owned()
-        },
+        name: name_or(&id, name),
         id,
         category: findings.id(from, "category", at).into_owned(),
         hints: read_hints(from, at, findings),
@@ -256,6 +253,14 @@ fn read_labels(from: &Object, count: usize, at: Where<'_>, findings: &mut Findin
     }
 }
 
+/// Returns a name, or the id of what has none.
+fn name_or(id: &str, name: Cow<'_, str>) -> String {
+    match name.is_empty() {
+        true => id.to_owned(),
+        false => name.into_owned(),
+    }
+}
+
 fn read_area(from: &Object, at: Where<'_>, findings: &mut Findings) -> Option<Area> {
     findings.no_others(from, &AREA_FIELDS, at);
     let id = read_id(from, at, findings);
@@ -265,11 +270,7 @@ fn read_area(from: &Object, at: Where<'_>, findings: &mut Findings) -> Option<Ar
         findings.fault_at(at, "capacity", "it has no capacity");
     }
     Some(Area {
-        name: if name.is_empty() {
-            id.clone()
-        } else {
-            name.into_owned()
-        },
+        name: name_or(&id, name),
         id,
         category: findings.id(from, "category", at).into_owned(),
         hints: read_hints(from, at, findings),
