@@ -56,7 +56,11 @@ fn row() -> impl Strategy<Value = HallRow> {
                 label,
                 has_texts,
                 ends,
-                seats,
+                // An aisle is told by the other distances, of which more have to be short.
+                seats: match seats {
+                    (left, 0) => (left, 0),
+                    (left, right) => (left.max(3), right),
+                },
                 curve,
                 // Of a few seats round an aisle no order can be told.
                 is_shuffled: is_shuffled && seats.1 == 0,
