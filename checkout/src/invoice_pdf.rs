@@ -40,7 +40,7 @@ pub(crate) struct PrintedInvoice {
 }
 
 /// A piece of text at a place on its line.
-struct Text {
+struct TextRun {
     x: f32,
     text: String,
     is_bold: bool,
@@ -48,9 +48,9 @@ struct Text {
 
 /// Lines of a document, from top to bottom; an empty one leaves room.
 #[derive(Default)]
-struct Lines(Vec<Vec<Text>>);
+struct TextLines(Vec<Vec<TextRun>>);
 
-impl Lines {
+impl TextLines {
     fn text(&mut self, text: &str) {
         for part in wrapped(text, WIDTH_CHARS) {
             self.0.push(vec![plain(LEFT, part)]);
@@ -60,7 +60,7 @@ impl Lines {
     fn bold(&mut self, text: &str) {
         let (x, text) = (LEFT, text.to_owned());
         let is_bold = true;
-        self.0.push(vec![Text { x, text, is_bold }]);
+        self.0.push(vec![TextRun { x, text, is_bold }]);
     }
 
     fn space(&mut self) {
@@ -80,9 +80,9 @@ impl Lines {
     }
 }
 
-fn plain(x: f32, text: String) -> Text {
+fn plain(x: f32, text: String) -> TextRun {
     let is_bold = false;
-    Text { x, text, is_bold }
+    TextRun { x, text, is_bold }
 }
 
 /// Draws a document.
@@ -107,7 +107,7 @@ pub(crate) fn draw(paper: &PrintedInvoice) -> Result<Vec<u8>, String> {
         let mut surface = page.surface();
         for (at, line) in on_page.iter().enumerate() {
             let y = TOP + at as f32 * LINE;
-            for Text { x, text, is_bold } in line {
+            for TextRun { x, text, is_bold } in line {
                 let font = if *is_bold { bold } else { font };
                 let start = Point::from_xy(*x, y);
                 let direction = TextDirection::Auto;
@@ -120,9 +120,9 @@ pub(crate) fn draw(paper: &PrintedInvoice) -> Result<Vec<u8>, String> {
     document.finish().map_err(|error| format!("{error:?}"))
 }
 
-fn content(paper: &PrintedInvoice) -> Lines {
+fn content(paper: &PrintedInvoice) -> TextLines {
     let invoice = &paper.invoice;
-    let mut lines = Lines::default();
+    let mut lines = TextLines::default();
     let title = match invoice.kind {
         InvoiceKind::Invoice => "Invoice",
         InvoiceKind::CreditNote => "Credit note",

@@ -36,7 +36,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[command(name = "checkout", version)]
 struct Cli {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<Subcommands>,
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
@@ -53,7 +53,7 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum Subcommands {
     /// Copy the data folder to a new folder, while it is in use or not
     Backup(BackupArgs),
     /// Check that the audit log is as it was written
@@ -89,18 +89,18 @@ async fn main() -> ExitCode {
         notes,
     } = parse::<Cli>();
     match &cli.command {
-        Some(Command::Backup(args)) => {
+        Some(Subcommands::Backup(args)) => {
             let elsewhere: Vec<&str> = cli.seats.elsewhere().into_iter().collect();
             return backup::run("checkout backup", &cli.common, args, &elsewhere);
         }
-        Some(Command::VerifyAudit(args)) => {
+        Some(Subcommands::VerifyAudit(args)) => {
             let shared = cli.seats.shared_audit().await;
             return verify("checkout verify-audit", &cli.common, args, shared);
         }
-        Some(Command::Reconcile(args)) => {
+        Some(Subcommands::Reconcile(args)) => {
             return cli.seats.reconcile(&cli.common.data_folder(), args).await;
         }
-        Some(Command::Tail(args)) => {
+        Some(Subcommands::Tail(args)) => {
             return cli.seats.tail(&cli.common.data_folder(), args).await;
         }
         None => {}

@@ -83,12 +83,12 @@ async fn show_seating(
 struct MapQuery {
     /// `bits`: two bits a seat, whatever `Accept` says. For caches that do not heed `Vary`.
     #[param(inline, example = "bits")]
-    format: Option<Format>,
+    format: Option<SeatsFormat>,
 }
 
 #[derive(Clone, Copy, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Format {
+enum SeatsFormat {
     Bits,
 }
 
@@ -103,7 +103,7 @@ struct SeatMapBody<'a> {
     version: u64,
     /// Entity tag of the layout that these states are of.
     layout: &'a str,
-    counts: Counts,
+    counts: SeatCounts,
     /// Whether this is the last known version because the store cannot be reached.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
@@ -111,7 +111,7 @@ struct SeatMapBody<'a> {
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
-struct Counts {
+struct SeatCounts {
     available: u32,
     held: u32,
     booked: u32,
@@ -166,7 +166,7 @@ async fn show_seats(
         let bits = shown.bits.get(make).await?;
         bits.response(&headers, (head, BITS)).await?
     } else {
-        let shown = Shown {
+        let shown = ShownVersion {
             seat_map: seat_map.clone(),
             layout_tag,
             version: shown,
@@ -189,14 +189,14 @@ fn accepts_bits(headers: &HeaderMap) -> bool {
 
 /// A version of a seat map, as it is shown.
 #[derive(Clone)]
-struct Shown {
+struct ShownVersion {
     seat_map: Arc<SeatMap>,
     layout_tag: Arc<str>,
     version: Arc<SeatMapVersion>,
     is_stale: bool,
 }
 
-impl Shown {
+impl ShownVersion {
     /// Returns the version as JSON, rendered once.
     async fn json(&self) -> Result<Document, Problem> {
         let kept = if self.is_stale {
@@ -221,7 +221,7 @@ impl Shown {
         let map = SeatMapBody {
             version: self.version.version,
             layout: &self.layout_tag,
-            counts: Counts {
+            counts: SeatCounts {
                 available,
                 held,
                 booked,

@@ -55,7 +55,7 @@ struct Observed {
     wrong: Arc<Mutex<Vec<String>>>,
 }
 
-struct Fan {
+struct WatchingFan {
     number: u64,
     pass: String,
     /// Latest `ahead` received by the fan.
@@ -121,7 +121,7 @@ async fn join_all(
     event: &str,
     args: &FansArgs,
     report: &mut Report,
-) -> Result<Vec<Arc<Fan>>, Failed> {
+) -> Result<Vec<Arc<WatchingFan>>, Failed> {
     let bar = progress("joining", args.fans as u64);
     let mut latency = histogram();
     let started = Instant::now();
@@ -139,7 +139,7 @@ async fn join_all(
         let place = place?;
         latency.saturating_record(took.as_micros() as u64);
         bar.inc(1);
-        fans.push(Arc::new(Fan {
+        fans.push(Arc::new(WatchingFan {
             number: place["number"].as_u64().unwrap_or(0),
             pass: place["pass"].as_str().unwrap_or("").to_owned(),
             shown: AtomicU64::new(UNKNOWN),
@@ -168,7 +168,7 @@ async fn watch_all(
     client: &Client,
     event: &str,
     args: &FansArgs,
-    fans: &[Arc<Fan>],
+    fans: &[Arc<WatchingFan>],
     idle_bytes: Option<u64>,
     report: &mut Report,
 ) {
@@ -220,7 +220,7 @@ async fn connect_all(
     client: &Client,
     event: &str,
     args: &FansArgs,
-    fans: &[Arc<Fan>],
+    fans: &[Arc<WatchingFan>],
     seen: &Observed,
     report: &mut Report,
 ) -> Vec<tokio::task::JoinHandle<()>> {
@@ -258,7 +258,7 @@ async fn connect_all(
 }
 
 /// Reads one fan's socket. A position never gets worse, and the number never changes.
-async fn watch(mut socket: client::Socket, fan: Arc<Fan>, seen: Observed) {
+async fn watch(mut socket: client::Socket, fan: Arc<WatchingFan>, seen: Observed) {
     while let Some(message) = next(&mut socket).await {
         if message["type"] != "place" || message["state"] != "waiting" {
             continue;
@@ -296,7 +296,7 @@ async fn freshness(
     client: &Client,
     event: &str,
     args: &FansArgs,
-    fans: &[Arc<Fan>],
+    fans: &[Arc<WatchingFan>],
     leaves: &Leaves,
     report: &mut Report,
 ) {
@@ -320,7 +320,7 @@ async fn freshness(
         let moment_ms = rand::random_range(0..900);
         tokio::time::sleep(Duration::from_millis(moment_ms)).await;
         let now = Instant::now();
-        let sample: Vec<&Arc<Fan>> = fans.sample(&mut rand::rng(), CHECKED).collect();
+        let sample: Vec<&Arc<WatchingFan>> = fans.sample(&mut rand::rng(), CHECKED).collect();
         for fan in sample
             .into_iter()
             .filter(|fan| !fan.has_left.load(Ordering::Relaxed))

@@ -34,7 +34,7 @@ pub struct Notes {
 }
 
 /// A setting whose value is secret: one whose value clap does not show.
-struct Secret {
+struct SecretArgument {
     id: String,
     flag: String,
     variable: String,
@@ -83,12 +83,12 @@ fn parse_from<C: Parser>(words: Vec<OsString>) -> Parsed<C> {
     }
 }
 
-fn secrets(command: &Command) -> Vec<Secret> {
+fn secrets(command: &Command) -> Vec<SecretArgument> {
     let hidden = command
         .get_arguments()
         .filter(|arg| arg.is_hide_env_values_set());
     let secret = |arg: &Arg| {
-        Some(Secret {
+        Some(SecretArgument {
             id: arg.get_id().to_string(),
             flag: arg.get_long()?.to_owned(),
             variable: arg.get_env()?.to_str()?.to_owned(),
@@ -99,7 +99,7 @@ fn secrets(command: &Command) -> Vec<Secret> {
 }
 
 /// Returns the command with a further argument for the file of each secret.
-fn with_files<C: CommandFactory>(secrets: &[Secret]) -> Command {
+fn with_files<C: CommandFactory>(secrets: &[SecretArgument]) -> Command {
     let files = secrets.iter().map(|secret| {
         Arg::new(secret.file_id())
             .long(format!("{}-file", secret.flag))
@@ -114,14 +114,14 @@ fn with_files<C: CommandFactory>(secrets: &[Secret]) -> Command {
     )
 }
 
-impl Secret {
+impl SecretArgument {
     fn file_id(&self) -> String {
         format!("{}_file", self.id)
     }
 
     fn warn_of_flag(&self, matches: &ArgMatches, notes: &mut Notes) {
         if matches.value_source(&self.id) == Some(ValueSource::CommandLine) {
-            let Secret { variable, flag, .. } = self;
+            let SecretArgument { variable, flag, .. } = self;
             notes.warnings.push(format!(
                 "--{flag}: everyone on this machine sees flags in the list of processes; use {variable} or {variable}_FILE"
             ));

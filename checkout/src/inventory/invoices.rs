@@ -116,7 +116,7 @@ pub struct Invoice {
 
 /// Content of a document, as it is stored. The seller of a credit note is that of its invoice.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Content {
+pub(super) struct DocumentContent {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) issuer: Option<Invoicing>,
     pub(super) lines: Vec<PriceLine>,
@@ -129,7 +129,7 @@ pub(super) struct NewInvoice {
     /// Series of an invoice; a credit note has that of its invoice, and none is issued without one.
     pub(super) series: Option<String>,
     pub(super) issued_at: Time,
-    /// `Content` as JSON.
+    /// `DocumentContent` as JSON.
     pub(super) content: String,
 }
 
@@ -167,7 +167,7 @@ pub(super) fn shown(mut rows: Vec<InvoiceRow>) -> serde_json::Result<Vec<Invoice
     });
     let mut shown: Vec<Invoice> = Vec::with_capacity(rows.len());
     for row in rows {
-        let content: Content = serde_json::from_str(&row.content)?;
+        let content: DocumentContent = serde_json::from_str(&row.content)?;
         let first = shown.first();
         let is_credit = row.kind == InvoiceKind::CreditNote;
         let (seller, tax_id) = match (content.issuer, first) {

@@ -30,7 +30,7 @@ pub(crate) struct Allowance {
 /// Declines by client address: of this process, and of others that share a store with it.
 #[derive(Default)]
 pub struct Declines {
-    counts: Mutex<Counts>,
+    counts: Mutex<DeclineCounts>,
     shared: OnceLock<Shared>,
 }
 
@@ -41,17 +41,17 @@ struct Shared {
 }
 
 #[derive(Default)]
-struct Counts {
-    windows: HashMap<IpAddr, Window>,
+struct DeclineCounts {
+    windows: HashMap<IpAddr, DeclineWindow>,
     swept_at: Time,
 }
 
-struct Window {
+struct DeclineWindow {
     declines: u32,
     ends: Time,
 }
 
-impl Window {
+impl DeclineWindow {
     /// Returns whether the window has ended. One that ends further away than one can be long was
     /// begun before the clock was set back.
     fn is_over(&self, now: Time) -> bool {
@@ -140,7 +140,7 @@ impl Declines {
         if counts.windows.len() >= COUNTED_MAX && !counts.windows.contains_key(&address) {
             return;
         }
-        let begin = || Window {
+        let begin = || DeclineWindow {
             declines: 0,
             ends: now.plus_seconds(WINDOW_SECONDS),
         };
@@ -158,7 +158,7 @@ impl Declines {
     }
 }
 
-impl Counts {
+impl DeclineCounts {
     /// Removes outdated windows, once in the length of one.
     fn sweep(&mut self, now: Time) {
         if self.swept_at <= now && self.swept_at.plus_seconds(WINDOW_SECONDS) > now {

@@ -29,7 +29,7 @@ impl<T> Answer<T> {
 
 /// State of a payment as its provider knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
+pub struct PaymentReport {
     /// Its meaning for the payment.
     pub verdict: Verdict,
     /// Amount that the provider was asked for; `None` if it does not say.
@@ -42,7 +42,7 @@ pub struct Told {
     /// The payment of ours, by what was written to it when it was offered.
     pub payment: PaymentRef,
     /// Its state.
-    pub report: Report,
+    pub report: PaymentReport,
     /// Sum of what was given back, in minor units; `None` if that was not told.
     pub refunded: Option<i64>,
 }
@@ -123,17 +123,17 @@ pub trait Provider: Send + Sync {
     async fn charge(&self, card: &str, now: Time) -> Option<Verdict>;
 
     /// Returns the state of a payment.
-    async fn fetch(&self, payment: &PaymentRef) -> Answer<Report>;
+    async fn fetch(&self, payment: &PaymentRef) -> Answer<PaymentReport>;
 
     /// Returns a payment by the provider's own id; `None` if it was not made by us.
     async fn look_up(&self, reference: &str) -> Answer<Option<Told>>;
 
     /// Takes the money that is reserved.
-    async fn capture(&self, payment: &PaymentRef) -> Answer<Report>;
+    async fn capture(&self, payment: &PaymentRef) -> Answer<PaymentReport>;
 
     /// Cancels a payment, reserved or not. After a report that it is voided, the checkout takes no
     /// money by it any more.
-    async fn cancel(&self, payment: &PaymentRef) -> Answer<Report>;
+    async fn cancel(&self, payment: &PaymentRef) -> Answer<PaymentReport>;
 
     /// Gives money back.
     async fn refund(&self, payment: &PaymentRef, refund: &RefundRef) -> Answer<()>;

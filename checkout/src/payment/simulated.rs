@@ -1,6 +1,6 @@
 //! The simulated provider: the card's number decides the outcome of a payment.
 
-use super::provider::{Answer, Listed, Provider, Report, Told};
+use super::provider::{Answer, Listed, PaymentReport, Provider, Told};
 use crate::inventory::{Offer, PaymentRef, ProviderId, RefundRef, Verdict};
 use async_trait::async_trait;
 use shared::time::Time;
@@ -30,7 +30,7 @@ impl Provider for Simulated {
 
     /// Returns the verdict on a payment. One that was to arrive late has arrived; one whose process
     /// died was never charged, as this provider remembers nothing but its promises.
-    async fn fetch(&self, payment: &PaymentRef) -> Answer<Report> {
+    async fn fetch(&self, payment: &PaymentRef) -> Answer<PaymentReport> {
         let verdict = match payment.promised_at {
             Some(_) => Verdict::Captured,
             None => Verdict::Declined("interrupted".to_owned()),
@@ -42,11 +42,11 @@ impl Provider for Simulated {
         Answer::Known(None)
     }
 
-    async fn capture(&self, _: &PaymentRef) -> Answer<Report> {
+    async fn capture(&self, _: &PaymentRef) -> Answer<PaymentReport> {
         Answer::Known(report(Verdict::Captured))
     }
 
-    async fn cancel(&self, _: &PaymentRef) -> Answer<Report> {
+    async fn cancel(&self, _: &PaymentRef) -> Answer<PaymentReport> {
         Answer::Known(report(Verdict::Voided))
     }
 
@@ -65,8 +65,8 @@ pub(crate) fn is_card(card: &str) -> bool {
     verdict(card, Time(0)).is_some()
 }
 
-fn report(verdict: Verdict) -> Report {
-    Report {
+fn report(verdict: Verdict) -> PaymentReport {
+    PaymentReport {
         verdict,
         amount: None,
     }

@@ -2,7 +2,7 @@
 //! for outside of any transaction, and its outcome recorded in one of its own. The state in the
 //! inventory says what is to be asked; asking twice does no harm.
 
-use super::provider::{Answer, Provider, Report};
+use super::provider::{Answer, PaymentReport, Provider};
 use crate::app::Shop;
 use crate::instruments::PAYMENTS;
 use crate::inventory::{DuePayment, Order, PaymentRef, PaymentState, ProviderId, Refused, Verdict};
@@ -52,7 +52,7 @@ impl Shop {
                 return self.give_back(payment).await.map(|_| None);
             }
             // Reserved, and its seats not booked yet: that is decided first.
-            PaymentState::Authorised => Answer::Known(Report {
+            PaymentState::Authorised => Answer::Known(PaymentReport {
                 verdict: Verdict::Authorised,
                 amount: None,
             }),
@@ -104,7 +104,7 @@ impl Shop {
         &self,
         provider: &dyn Provider,
         payment: &PaymentRef,
-        told: Answer<Report>,
+        told: Answer<PaymentReport>,
     ) -> Result<Option<DuePayment>, Refused> {
         let report = match told {
             Answer::Known(report) => report,

@@ -30,20 +30,20 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 pub(super) struct Kafka {
     address: Arc<Address>,
-    session: Option<Session>,
+    session: Option<KafkaSession>,
 }
 
 /// A connection to the cluster, and what is known of it.
-struct Session {
+struct KafkaSession {
     client: Client,
     prefix: String,
     /// Number of partitions by topic.
     partitions: HashMap<String, i32>,
-    writers: HashMap<Place, Arc<PartitionClient>>,
+    writers: HashMap<TopicPartition, Arc<PartitionClient>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Place {
+struct TopicPartition {
     topic: String,
     partition: i32,
 }
@@ -56,12 +56,12 @@ impl Kafka {
         }
     }
 
-    async fn session(&mut self) -> Result<&mut Session, Failure> {
+    async fn session(&mut self) -> Result<&mut KafkaSession, Failure> {
         let session = match self.session.take() {
             Some(session) => session,
             None => {
                 let deadline = Deadline::within(CONNECT, "Kafka");
-                deadline.wait(Session::open(&self.address)).await??
+                deadline.wait(KafkaSession::open(&self.address)).await??
             }
         };
         Ok(self.session.insert(session))
@@ -91,8 +91,8 @@ impl Broker for Kafka {
     }
 }
 
-impl Session {
-    async fn open(address: &Address) -> Result<Session, Failure> {
+impl KafkaSession {
+    async fn open(address: &Address) -> Result<KafkaSession, Failure> {
         let hosts = address.hosts.iter();
         let hosts = hosts.map(|host| format!("{}:{}", host.name, host.port));
         let mut builder = ClientBuilder::new(hosts.collect())
@@ -111,7 +111,7 @@ impl Session {
             builder = builder.sasl_config(sasl);
         }
         let client = builder.build().await.map_err(|error| failure(&error))?;
-        let mut session = Session {
+        let mut session = KafkaSession {
             client,
             prefix: address.prefix.clone(),
             partitions: HashMap::new(),
@@ -158,13 +158,13 @@ impl Session {
             return all_failed(messages.len(), &failure);
         }
         let mut outcomes = Vec::with_capacity(messages.len());
-        let mut indexes: HashMap<Place, Vec<usize>> = HashMap::new();
+        let mut indexes: HashMap<TopicPartition, Vec<usize>> = HashMap::new();
         for (index, message) in messages.iter().enumerate() {
             let topic = self.topic(&message.aggregate_type);
             match self.partitions.get(&topic) {
                 Some(partitions) => {
                     let partition = partition_of(message.key.as_bytes(), *partitions);
-                    let place = Place { topic, partition };
+                    let place = TopicPartition { topic, partition };
                     indexes.entry(place).or_default().push(index);
                 }
                 None => outcomes.push((index, Err(no_topic(&topic)))),
@@ -203,11 +203,11 @@ impl Session {
         in_order(messages.len(), outcomes)
     }
 
-    async fn writer(&self, place: &Place) -> Result<Arc<PartitionClient>, Failure> {
+    async fn writer(&self, place: &TopicPartition) -> Result<Arc<PartitionClient>, Failure> {
         if let Some(writer) = self.writers.get(place) {
             return Ok(writer.clone());
         }
-        let Place { topic, partition } = place;
+        let TopicPartition { topic, partition } = place;
         let how = UnknownTopicHandling::Error;
         let writer = self.client.partition_client(topic, *partition, how).await;
         writer.map(Arc::new).map_err(|error| failure(&error))

@@ -30,11 +30,11 @@ pub(super) struct RabbitMq {
     address: Arc<Address>,
     /// Index of the host to try next.
     host: usize,
-    session: Option<Session>,
+    session: Option<RabbitMqSession>,
 }
 
 /// A connection with one channel, which ends with it.
-struct Session {
+struct RabbitMqSession {
     _connection: Connection,
     channel: Channel,
     exchange: String,
@@ -49,7 +49,7 @@ impl RabbitMq {
         }
     }
 
-    async fn take_session(&mut self) -> Result<Session, Failure> {
+    async fn take_session(&mut self) -> Result<RabbitMqSession, Failure> {
         match self.session.take() {
             Some(session) => Ok(session),
             None => self.open().await,
@@ -58,12 +58,15 @@ impl RabbitMq {
 
     /// Connects to the first host that answers, from the one on that was the last to do so. Where
     /// one takes all the time, the next call begins with the host after it.
-    async fn open(&mut self) -> Result<Session, Failure> {
+    async fn open(&mut self) -> Result<RabbitMqSession, Failure> {
         let deadline = Deadline::within(CONNECT, "RabbitMQ");
         let mut failed = deadline.late();
         for _ in 0..self.address.hosts.len() {
             let host = &self.address.hosts[self.host];
-            match deadline.wait(Session::open(&self.address, host)).await {
+            match deadline
+                .wait(RabbitMqSession::open(&self.address, host))
+                .await
+            {
                 Ok(Ok(session)) => return Ok(session),
                 Ok(Err(failure)) => failed = failure,
                 Err(_) => {}
@@ -119,8 +122,8 @@ impl Broker for RabbitMq {
     }
 }
 
-impl Session {
-    async fn open(address: &Address, host: &Host) -> Result<Session, Failure> {
+impl RabbitMqSession {
+    async fn open(address: &Address, host: &Host) -> Result<RabbitMqSession, Failure> {
         let (target, tls) = (host.clone(), address.tls.clone());
         let connection = Connection::connector(
             uri(address, host),
@@ -155,7 +158,7 @@ impl Session {
                 format!("exchange '{exchange}': {detail}"),
             ));
         }
-        Ok(Session {
+        Ok(RabbitMqSession {
             _connection: connection,
             channel,
             exchange,

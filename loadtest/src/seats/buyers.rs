@@ -58,7 +58,7 @@ pub(super) struct Crowd {
 }
 
 /// Observations of one buyer.
-pub(super) struct Seen {
+pub(super) struct Sales {
     /// Answered orders, with their seats.
     pub(super) orders: Vec<(String, Vec<i32>)>,
     /// Time from the request to a durable answer, in microseconds, for sold seats.
@@ -134,7 +134,7 @@ fn parse(read: &[u8]) -> Option<(u16, Value)> {
 
 /// Runs all buyers on one thread. They leave it idle most of the time, and take no more of the
 /// machine from one strategy than from another.
-pub(super) fn all(crowd: &Arc<Crowd>, count: u64) -> Result<Vec<Seen>, Failed> {
+pub(super) fn all(crowd: &Arc<Crowd>, count: u64) -> Result<Vec<Sales>, Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -151,11 +151,11 @@ pub(super) fn all(crowd: &Arc<Crowd>, count: u64) -> Result<Vec<Seen>, Failed> {
 }
 
 /// Buys until the hall is sold out.
-async fn buy(crowd: Arc<Crowd>, seed: u64) -> Seen {
+async fn buy(crowd: Arc<Crowd>, seed: u64) -> Sales {
     let mut rng = StdRng::seed_from_u64(seed);
     let address = &crowd.addresses[seed as usize % crowd.addresses.len()];
     let mut http = Http::new(address);
-    let mut seen = Seen {
+    let mut seen = Sales {
         orders: Vec::new(),
         latency: histogram(),
         refusals: 0,
@@ -203,7 +203,7 @@ enum Step {
     Failed,
 }
 
-async fn one(http: &mut Http, wanted: &Wanted, seen: &mut Seen) -> Step {
+async fn one(http: &mut Http, wanted: &Wanted, seen: &mut Sales) -> Step {
     let body = serde_json::to_string(wanted).expect("a wish can always be serialised");
     let from = Instant::now();
     let mut answer = http.call("POST /buy", &body).await;

@@ -15,7 +15,7 @@ pub mod strategy;
 pub use args::SeatsArgs;
 
 use crate::report::{Report, histogram, round};
-use buyers::{Crowd, Seen, Zipf};
+use buyers::{Crowd, Sales, Zipf};
 use client::Failed;
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
@@ -263,7 +263,7 @@ async fn kill(shop: &mut Shop, killed: Killed) {
     }
 }
 
-fn settle(all: &[Seen], begun: Instant, owners: &HashMap<i32, String>) -> Sale {
+fn settle(all: &[Sales], begun: Instant, owners: &HashMap<i32, String>) -> Sale {
     let mut latency = histogram();
     let mut sold = 0;
     let mut seen = HashSet::new();

@@ -32,10 +32,10 @@ pub struct Incident {
 
 /// Counts of all kinds.
 #[derive(Default)]
-pub(super) struct Incidents(HashMap<(&'static str, String), Kind>);
+pub(super) struct Incidents(HashMap<(&'static str, String), IncidentCounter>);
 
 /// Incidents of one action and name.
-struct Kind {
+struct IncidentCounter {
     /// Number of entries that may be written now.
     allowed: u32,
     /// Time since which `allowed` grows.
@@ -59,7 +59,7 @@ impl Incidents {
         if self.0.len() >= KINDS_MAX && !self.0.contains_key(&key) {
             return None;
         }
-        let kind = self.0.entry(key).or_insert(Kind {
+        let kind = self.0.entry(key).or_insert(IncidentCounter {
             allowed: BURST,
             since: now,
             waiting: None,
@@ -88,7 +88,7 @@ impl Incidents {
     }
 }
 
-impl Kind {
+impl IncidentCounter {
     fn refill(&mut self, now: Time) -> u32 {
         let passed_ms = now.0.saturating_sub(self.since.0).max(0);
         let more = passed_ms / (i64::from(REFILL_SECONDS) * 1000);

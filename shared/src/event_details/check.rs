@@ -18,9 +18,9 @@ const CONTRAST_MIN: u32 = 450;
 const DATES: std::ops::Range<i64> = 946_684_800_000..7_258_118_400_000;
 
 /// The mistakes that were found, each with the path of its field.
-struct Mistakes(Vec<(String, String)>);
+struct FieldMistakes(Vec<(String, String)>);
 
-impl Mistakes {
+impl FieldMistakes {
     fn check(&mut self, is_fine: bool, field: &str, why: impl Into<String>) {
         if !is_fine {
             self.0.push((format!("details.{field}"), why.into()));
@@ -73,7 +73,7 @@ fn is_within(text: &str, most: usize) -> bool {
 impl EventDetails {
     /// Returns the invalid fields by their paths, each with the rule it breaks.
     pub fn mistakes(&self) -> Vec<(String, String)> {
-        let mut wrong = Mistakes(Vec::new());
+        let mut wrong = FieldMistakes(Vec::new());
         wrong.line("subtitle", self.subtitle.as_deref(), SUBTITLE_CHARS_MAX);
         if let Some(venue) = &self.venue {
             wrong.line("venue.name", Some(&venue.name), VENUE_CHARS_MAX);
@@ -98,7 +98,7 @@ impl EventDetails {
         wrong.0
     }
 
-    fn check_dates(&self, wrong: &mut Mistakes) {
+    fn check_dates(&self, wrong: &mut FieldMistakes) {
         let zone = self.time_zone.as_deref();
         let is_known = zone.is_none_or(is_time_zone);
         let why = "the name of a time zone such as Europe/Berlin or America/New_York";
@@ -122,7 +122,7 @@ fn is_time_zone(name: &str) -> bool {
     zone.is_ok_and(|zone| !zone.is_unknown() && zone.iana_name() == Some(name))
 }
 
-fn check_colours(colours: &Colours, wrong: &mut Mistakes) {
+fn check_colours(colours: &Colours, wrong: &mut FieldMistakes) {
     let (background, text) = (luminance(&colours.background), luminance(&colours.text));
     let why = "# and six hexadecimal digits, such as #5a35c8";
     wrong.check(background.is_some(), "colours.background", why);

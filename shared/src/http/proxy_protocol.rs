@@ -16,11 +16,11 @@ const LINE_BYTES_MAX: usize = 107;
 /// Proxies whose connections begin with a header. The headers of others are no more to us than any
 /// other bytes.
 #[derive(Clone, Debug, Default)]
-pub struct TrustedProxies(Vec<Network>);
+pub struct TrustedProxies(Vec<Subnet>);
 
 /// Addresses with the same first bits.
 #[derive(Clone, Debug)]
-struct Network {
+struct Subnet {
     address: IpAddr,
     prefix: u32,
 }
@@ -34,7 +34,7 @@ impl TrustedProxies {
         let entries = text.split(',').map(str::trim);
         let networks = entries.map(|entry| {
             let wrong = || format!("'{entry}' is no address or network such as 10.0.0.0/8");
-            Network::parse(entry).ok_or_else(wrong)
+            Subnet::parse(entry).ok_or_else(wrong)
         });
         networks.collect::<Result<_, _>>().map(TrustedProxies)
     }
@@ -45,8 +45,8 @@ impl TrustedProxies {
     }
 }
 
-impl Network {
-    fn parse(text: &str) -> Option<Network> {
+impl Subnet {
+    fn parse(text: &str) -> Option<Subnet> {
         let (address, prefix) = match text.split_once('/') {
             Some((address, prefix)) => (address, Some(prefix.parse().ok()?)),
             None => (text, None),
@@ -54,7 +54,7 @@ impl Network {
         let address: IpAddr = address.parse().ok()?;
         let bits = if address.is_ipv4() { 32 } else { 128 };
         let prefix = prefix.unwrap_or(bits);
-        (prefix <= bits).then_some(Network { address, prefix })
+        (prefix <= bits).then_some(Subnet { address, prefix })
     }
 
     fn contains(&self, peer: IpAddr) -> bool {

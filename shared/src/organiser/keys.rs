@@ -68,7 +68,7 @@ impl fmt::Debug for Key {
 }
 
 /// A key with its id in sessions.
-struct KnownKey {
+struct IdentifiedKey {
     key: Key,
     id: String,
 }
@@ -76,7 +76,7 @@ struct KnownKey {
 /// All organisers of this installation.
 pub struct Organisers {
     /// Locked for a comparison, never across an await.
-    keys: RwLock<Vec<KnownKey>>,
+    keys: RwLock<Vec<IdentifiedKey>>,
     sessions: Secret,
     sign_outs: SignOuts,
     one_time: Mutex<Option<String>>,
@@ -112,7 +112,7 @@ impl Organisers {
     /// Takes other keys in place of those that were known. Sessions of those that are gone end with
     /// them.
     pub fn replace(&self, keys: Vec<Key>) {
-        let with_id = |key: Key| KnownKey {
+        let with_id = |key: Key| IdentifiedKey {
             id: key_id(&self.sessions, &key),
             key,
         };
@@ -292,7 +292,7 @@ pub struct Organiser {
 }
 
 impl Organiser {
-    fn holding(known: &KnownKey) -> Organiser {
+    fn holding(known: &IdentifiedKey) -> Organiser {
         Organiser {
             name: known.key.name.clone(),
             role: known.key.role,

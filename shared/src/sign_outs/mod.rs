@@ -39,9 +39,9 @@ pub trait Shared: Send + Sync {
 
 /// A handle to the sign-outs that this process knows.
 #[derive(Clone)]
-pub struct SignOuts(Arc<Inner>);
+pub struct SignOuts(Arc<SignOutState>);
 
-struct Inner {
+struct SignOutState {
     clock: Clock,
     file: Option<PathBuf>,
     /// The version of the list that the file has. Held while the file is written, so that an older
@@ -84,7 +84,7 @@ impl SignOuts {
     }
 
     fn of(file: Option<PathBuf>, clock: Clock, list: List) -> SignOuts {
-        SignOuts(Arc::new(Inner {
+        SignOuts(Arc::new(SignOutState {
             clock,
             file,
             written: Arc::new(tokio::sync::Mutex::new(list.version())),

@@ -17,23 +17,23 @@ const KEY_CHARS_MIN: usize = 10;
 pub(super) type Answered = Result<Value, Value>;
 
 /// The refund that an idempotency key stands for.
-struct Remembered {
+struct MadeRefund {
     request: String,
     refund: Value,
 }
 
 #[derive(Default)]
-pub(super) struct Books {
+pub(super) struct RazorpayBooks {
     /// Each in the order in which they were made.
     orders: Vec<Value>,
     payments: Vec<Value>,
     refunds: Vec<Value>,
-    keys: HashMap<String, Remembered>,
+    keys: HashMap<String, MadeRefund>,
     events: Vec<RazorpayEvent>,
     made: u64,
 }
 
-impl Ledger for Books {
+impl Ledger for RazorpayBooks {
     type Event = RazorpayEvent;
 
     fn take_events(&mut self) -> Vec<RazorpayEvent> {
@@ -55,7 +55,7 @@ fn find<'a>(entities: &'a mut [Value], id: &str) -> Option<&'a mut Value> {
     entities.iter_mut().find(|entity| entity["id"] == id)
 }
 
-impl Books {
+impl RazorpayBooks {
     pub(super) fn id(&mut self, prefix: &str) -> String {
         self.made += 1;
         format!("{prefix}_StandIn{:07}", self.made)
@@ -216,7 +216,7 @@ impl Books {
         }
         let refund = self.give_back(id, fields)?;
         if let Some(key) = key {
-            let remembered = Remembered {
+            let remembered = MadeRefund {
                 request,
                 refund: refund.clone(),
             };

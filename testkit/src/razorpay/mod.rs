@@ -9,16 +9,16 @@ mod routes;
 
 use crate::faults::ApiFault;
 use crate::stand_in::Serving;
-use books::Books;
+use books::RazorpayBooks;
 pub use events::{RazorpayEvent, WEBHOOK_SECRET};
 pub use paying::KEY_SECRET;
 pub use routes::KEY_ID;
-use routes::Shared;
+use routes::SharedStandIn;
 use serde_json::{Value, json};
 
 /// A running stand-in. It ends when it is dropped.
 pub struct RazorpayStandIn {
-    shared: Shared,
+    shared: SharedStandIn,
     serving: Serving,
 }
 
@@ -28,7 +28,7 @@ impl RazorpayStandIn {
     /// # Errors
     /// If no port can be bound.
     pub async fn start() -> std::io::Result<RazorpayStandIn> {
-        let shared = Shared::default();
+        let shared = SharedStandIn::default();
         let serving = Serving::start(routes::routes(shared.clone())).await?;
         Ok(RazorpayStandIn { shared, serving })
     }
@@ -107,7 +107,7 @@ impl RazorpayStandIn {
         self.shared.events.lock().drain(..).collect()
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut Books) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut RazorpayBooks) -> T) -> T {
         let mut books = self.shared.books.lock();
         let changed = change(&mut books);
         self.shared.tell(&mut books);

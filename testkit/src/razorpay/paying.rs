@@ -1,13 +1,13 @@
 //! Actions of fans and their banks at the stand-in.
 
-use super::books::{Answered, Books, no_such_id, refusal};
+use super::books::{Answered, RazorpayBooks, no_such_id, refusal};
 use crate::endpoint::{now, sign};
 use serde_json::{Value, json};
 
 /// Secret of the key that the stand-in accepts.
 pub const KEY_SECRET: &str = "key_secret_stand_in";
 
-impl Books {
+impl RazorpayBooks {
     /// Pays an order in Razorpay's window.
     pub(super) fn pay(&mut self, order: &str, card: &str) -> Answered {
         let known = self.order(order)?;

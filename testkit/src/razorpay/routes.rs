@@ -1,6 +1,6 @@
 //! The stand-in's routes: those of Razorpay under `/v1`, and those of tests under `/_test`.
 
-use super::books::{Answered, Books, refusal};
+use super::books::{Answered, RazorpayBooks, refusal};
 use crate::stand_in::{Form, Outcome, StandIn, answer, broken, form};
 use axum::Router;
 use axum::body::Bytes;
@@ -18,11 +18,11 @@ const AUTHORIZATION: &str = "Basic cnpwX3Rlc3Rfc3RhbmRpbjAwMDA6a2V5X3NlY3JldF9zd
 /// Largest number of entries of a page.
 const PAGE_MAX: usize = 100;
 
-pub(super) type Shared = Arc<StandIn<Books>>;
-type Server = State<Shared>;
+pub(super) type SharedStandIn = Arc<StandIn<RazorpayBooks>>;
+type RazorpayState = State<SharedStandIn>;
 type Fields = Query<Form>;
 
-pub(super) fn routes(shared: Shared) -> Router {
+pub(super) fn routes(shared: SharedStandIn) -> Router {
     Router::new()
         .route("/v1/orders", post(create).get(list_orders))
         .route("/v1/orders/{id}", get(show_order))
@@ -42,10 +42,10 @@ pub(super) fn routes(shared: Shared) -> Router {
 
 /// Acts with the fault that is next.
 async fn act(
-    shared: &Shared,
+    shared: &SharedStandIn,
     headers: &HeaderMap,
     operation: &str,
-    act: impl FnOnce(&mut Books) -> Answered,
+    act: impl FnOnce(&mut RazorpayBooks) -> Answered,
 ) -> Response {
     shared.calls.lock().push(operation.to_owned());
     let authorization = headers.get(header::AUTHORIZATION);
@@ -94,13 +94,17 @@ fn parsed(body: &Bytes) -> Value {
     serde_json::from_slice(body).unwrap_or_default()
 }
 
-async fn create(State(shared): Server, headers: HeaderMap, body: Bytes) -> Response {
+async fn create(State(shared): RazorpayState, headers: HeaderMap, body: Bytes) -> Response {
     let fields = parsed(&body);
     act(&shared, &headers, "create", |books| books.create(&fields)).await
 }
 
-async fn list_orders(State(shared): Server, Query(query): Fields, headers: HeaderMap) -> Response {
-    let listed = |books: &mut Books| {
+async fn list_orders(
+    State(shared): RazorpayState,
+    Query(query): Fields,
+    headers: HeaderMap,
+) -> Response {
+    let listed = |books: &mut RazorpayBooks| {
         let mut all = books.orders();
         if let Some(receipt) = query.get("receipt") {
             all.retain(|order| order["receipt"] == receipt.as_str());
@@ -110,16 +114,20 @@ async fn list_orders(State(shared): Server, Query(query): Fields, headers: Heade
     act(&shared, &headers, "orders", listed).await
 }
 
-async fn show_order(State(shared): Server, Path(id): Path<String>, headers: HeaderMap) -> Response {
+async fn show_order(
+    State(shared): RazorpayState,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
     act(&shared, &headers, "order", |books| books.order(&id)).await
 }
 
 async fn list_attempts(
-    State(shared): Server,
+    State(shared): RazorpayState,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    let listed = |books: &mut Books| {
+    let listed = |books: &mut RazorpayBooks| {
         books.order(&id)?;
         let all = books.payments_of(&id);
         Ok(json!({"entity": "collection", "count": all.len(), "items": all}))
@@ -128,11 +136,11 @@ async fn list_attempts(
 }
 
 async fn list_payments(
-    State(shared): Server,
+    State(shared): RazorpayState,
     Query(query): Fields,
     headers: HeaderMap,
 ) -> Response {
-    let listed = |books: &mut Books| {
+    let listed = |books: &mut RazorpayBooks| {
         let bound = |name: &str| query.get(name).and_then(|text| text.parse::<u64>().ok());
         let (from, to) = (bound("from"), bound("to"));
         let mut all = books.payments();
@@ -146,7 +154,7 @@ async fn list_payments(
 }
 
 async fn show_payment(
-    State(shared): Server,
+    State(shared): RazorpayState,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Response {
@@ -154,7 +162,7 @@ async fn show_payment(
 }
 
 async fn capture(
-    State(shared): Server,
+    State(shared): RazorpayState,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Bytes,
@@ -167,7 +175,7 @@ async fn capture(
 }
 
 async fn refund(
-    State(shared): Server,
+    State(shared): RazorpayState,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Bytes,
@@ -182,19 +190,19 @@ async fn refund(
 }
 
 async fn list_refunds(
-    State(shared): Server,
+    State(shared): RazorpayState,
     Path(id): Path<String>,
     Query(query): Fields,
     headers: HeaderMap,
 ) -> Response {
-    let listed = |books: &mut Books| {
+    let listed = |books: &mut RazorpayBooks| {
         books.payment(&id)?;
         Ok(page(books.refunds_of(&id), &query))
     };
     act(&shared, &headers, "refunds", listed).await
 }
 
-fn told(shared: &Shared, change: impl FnOnce(&mut Books) -> Answered) -> Response {
+fn told(shared: &SharedStandIn, change: impl FnOnce(&mut RazorpayBooks) -> Answered) -> Response {
     let mut books = shared.books.lock();
     let changed = change(&mut books);
     shared.tell(&mut books);
@@ -204,29 +212,33 @@ fn told(shared: &Shared, change: impl FnOnce(&mut Books) -> Answered) -> Respons
     }
 }
 
-async fn pay(State(shared): Server, Path(order): Path<String>, body: Bytes) -> Response {
+async fn pay(State(shared): RazorpayState, Path(order): Path<String>, body: Bytes) -> Response {
     let fields = form(&body);
     let card = fields.get("card").map_or("card", String::as_str);
     told(&shared, |books| books.pay(&order, card))
 }
 
-async fn authenticate(State(shared): Server, Path(id): Path<String>, body: Bytes) -> Response {
+async fn authenticate(
+    State(shared): RazorpayState,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Response {
     let outcome = form(&body).remove("outcome");
     let is_well = outcome.is_none_or(|outcome| outcome == "succeed");
     told(&shared, |books| books.authenticate(&id, is_well))
 }
 
-async fn lapse(State(shared): Server, Path(id): Path<String>) -> Response {
+async fn lapse(State(shared): RazorpayState, Path(id): Path<String>) -> Response {
     told(&shared, |books| {
         books.lapse(&id);
         books.payment(&id)
     })
 }
 
-async fn add_fault(State(shared): Server, body: Bytes) -> StatusCode {
+async fn add_fault(State(shared): RazorpayState, body: Bytes) -> StatusCode {
     shared.add_fault(&form(&body))
 }
 
-async fn set_endpoint(State(shared): Server, body: Bytes) -> StatusCode {
+async fn set_endpoint(State(shared): RazorpayState, body: Bytes) -> StatusCode {
     shared.set_endpoint(&form(&body))
 }

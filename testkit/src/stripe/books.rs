@@ -14,7 +14,7 @@ pub(super) struct Remembered {
 }
 
 #[derive(Default)]
-pub(super) struct Books {
+pub(super) struct StripeBooks {
     /// In the order in which they were made.
     intents: Vec<Value>,
     refunds: Vec<Value>,
@@ -46,7 +46,7 @@ fn missing(what: &str) -> Value {
     error("invalid_request_error", "resource_missing", &message)
 }
 
-impl Ledger for Books {
+impl Ledger for StripeBooks {
     type Event = WebhookEvent;
 
     fn take_events(&mut self) -> Vec<WebhookEvent> {
@@ -54,7 +54,7 @@ impl Ledger for Books {
     }
 }
 
-impl Books {
+impl StripeBooks {
     fn id(&mut self, prefix: &str) -> String {
         self.made += 1;
         format!("{prefix}_standin{:08}", self.made)

@@ -1,6 +1,6 @@
 //! The stand-in's routes: those of Stripe under `/v1`, and those of tests under `/_test`.
 
-use super::books::{Books, Remembered, error};
+use super::books::{Remembered, StripeBooks, error};
 use super::browser::method_of;
 use super::state::StandInState;
 use crate::stand_in::{Form as Fields, Outcome, answer, broken, form as fields};
@@ -33,7 +33,7 @@ pub(super) fn routes(shared: Arc<StandInState>) -> Router {
         .with_state(shared)
 }
 
-type Server = State<Arc<StandInState>>;
+type StripeState = State<Arc<StandInState>>;
 
 /// A request, as far as all have it in common.
 struct Asked<'a> {
@@ -48,7 +48,7 @@ impl StandInState {
     async fn act(
         &self,
         asked: Asked<'_>,
-        act: impl FnOnce(&mut Books) -> Result<Value, Value>,
+        act: impl FnOnce(&mut StripeBooks) -> Result<Value, Value>,
     ) -> Response {
         self.calls.lock().push(asked.operation.to_owned());
         if let Some(refusal) = unauthorised(asked.headers, asked.operation) {
@@ -137,7 +137,7 @@ fn unauthorised(headers: &HeaderMap, operation: &str) -> Option<Response> {
     })
 }
 
-async fn create(State(shared): Server, headers: HeaderMap, body: Bytes) -> Response {
+async fn create(State(shared): StripeState, headers: HeaderMap, body: Bytes) -> Response {
     let asked = Asked {
         operation: "create",
         request: format!("create {}", String::from_utf8_lossy(&body)),
@@ -148,7 +148,7 @@ async fn create(State(shared): Server, headers: HeaderMap, body: Bytes) -> Respo
 }
 
 async fn change(
-    State(shared): Server,
+    State(shared): StripeState,
     Path((id, operation)): Path<(String, String)>,
     headers: HeaderMap,
     body: Bytes,
@@ -160,7 +160,7 @@ async fn change(
     };
     let fields = fields(&body);
     let text = |name: &str| fields.get(name).map(String::as_str);
-    let act = |books: &mut Books| match operation.as_str() {
+    let act = |books: &mut StripeBooks| match operation.as_str() {
         "confirm" => {
             let typed = text("payment_method_data[card][number]").map(method_of);
             let card = text("payment_method").or(typed).unwrap_or_default();
@@ -177,7 +177,7 @@ async fn change(
     shared.act(asked, act).await
 }
 
-async fn refund(State(shared): Server, headers: HeaderMap, body: Bytes) -> Response {
+async fn refund(State(shared): StripeState, headers: HeaderMap, body: Bytes) -> Response {
     let asked = Asked {
         operation: "refund",
         request: format!("refund {}", String::from_utf8_lossy(&body)),
@@ -188,7 +188,7 @@ async fn refund(State(shared): Server, headers: HeaderMap, body: Bytes) -> Respo
 }
 
 async fn retrieve(
-    State(shared): Server,
+    State(shared): StripeState,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -199,7 +199,7 @@ async fn retrieve(
         headers: &headers,
     };
     let expand = fields(query.unwrap_or_default().as_bytes());
-    let found = |books: &mut Books| {
+    let found = |books: &mut StripeBooks| {
         let missing = error(
             "invalid_request_error",
             "resource_missing",
@@ -215,14 +215,18 @@ async fn retrieve(
     shared.act(asked, found).await
 }
 
-async fn list(State(shared): Server, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+async fn list(
+    State(shared): StripeState,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
     let asked = Asked {
         operation: "list",
         request: String::new(),
         headers: &headers,
     };
     let query = fields(query.unwrap_or_default().as_bytes());
-    let pick = |books: &mut Books| {
+    let pick = |books: &mut StripeBooks| {
         let bound = |name: &str| query.get(name).and_then(|text| text.parse::<u64>().ok());
         let (from, to) = (bound("created[gte]"), bound("created[lt]"));
         let is_within = |intent: &Value| {
@@ -244,7 +248,7 @@ async fn list(State(shared): Server, RawQuery(query): RawQuery, headers: HeaderM
 }
 
 async fn list_refunds(
-    State(shared): Server,
+    State(shared): StripeState,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
@@ -254,7 +258,7 @@ async fn list_refunds(
         headers: &headers,
     };
     let query = fields(query.unwrap_or_default().as_bytes());
-    let pick = |books: &mut Books| {
+    let pick = |books: &mut StripeBooks| {
         let mut all = books.refunds();
         if let Some(of) = query.get("payment_intent") {
             all.retain(|refund| refund["payment_intent"] == of.as_str());
@@ -278,7 +282,7 @@ fn page(all: Vec<Value>, query: &Fields, url: &str) -> Value {
     json!({"object": "list", "url": url, "has_more": has_more, "data": data})
 }
 
-async fn authenticate(State(shared): Server, Path(id): Path<String>, body: Bytes) -> Response {
+async fn authenticate(State(shared): StripeState, Path(id): Path<String>, body: Bytes) -> Response {
     let is_well = fields(&body)
         .get("outcome")
         .is_none_or(|outcome| outcome == "succeed");
@@ -294,10 +298,10 @@ async fn authenticate(State(shared): Server, Path(id): Path<String>, body: Bytes
     }
 }
 
-async fn add_fault(State(shared): Server, body: Bytes) -> StatusCode {
+async fn add_fault(State(shared): StripeState, body: Bytes) -> StatusCode {
     shared.add_fault(&fields(&body))
 }
 
-async fn set_endpoint(State(shared): Server, body: Bytes) -> StatusCode {
+async fn set_endpoint(State(shared): StripeState, body: Bytes) -> StatusCode {
     shared.set_endpoint(&fields(&body))
 }

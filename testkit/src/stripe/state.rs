@@ -1,6 +1,6 @@
 //! State that the requests to the stand-in of Stripe share.
 
-use super::books::Books;
+use super::books::StripeBooks;
 use crate::stand_in::StandIn;
 
-pub(super) type StandInState = StandIn<Books>;
+pub(super) type StandInState = StandIn<StripeBooks>;

@@ -50,7 +50,7 @@ struct Told {
     range: (u32, u32),
 }
 
-struct Line {
+struct SimulatedLine {
     state: State,
     now: i64,
     fans: Fans,
@@ -69,12 +69,12 @@ struct Line {
     highs: BTreeMap<u64, u32>,
 }
 
-impl Line {
-    fn new(fans: Fans, admission: Admission, seed: u64) -> Line {
+impl SimulatedLine {
+    fn new(fans: Fans, admission: Admission, seed: u64) -> SimulatedLine {
         let event = EventId::parse("night").unwrap();
         let mut settings = EventSettings::new(event, "Night");
         settings.admission = admission;
-        let mut line = Line {
+        let mut line = SimulatedLine {
             state: State::new(settings),
             now: START_MS,
             fans,
@@ -225,11 +225,11 @@ fn admission(rate_per_minute: u32, max_active: u32) -> Admission {
 }
 
 /// Runs a kind of line with several seeds and checks the share of told waits that were true.
-fn are_true(kind: &str, fans: Fans, admission: Admission, play: impl Fn(&mut Line)) {
+fn are_true(kind: &str, fans: Fans, admission: Admission, play: impl Fn(&mut SimulatedLine)) {
     let (mut within, mut sooner, mut later) = (0, 0, 0);
     let mut widths = Vec::new();
     for seed in 1..=RUNS {
-        let mut line = Line::new(fans, admission, seed);
+        let mut line = SimulatedLine::new(fans, admission, seed);
         play(&mut line);
         within += line.within;
         sooner += line.sooner;
@@ -328,11 +328,11 @@ fn waits_are_true_where_max_active_decides() {
 
 #[test]
 fn nothing_is_told_while_nothing_moves_and_why() {
-    let told = |line: &Line| {
+    let told = |line: &SimulatedLine| {
         let wait = line.wait(line.fans.count).unwrap();
         (wait.range, wait.reason)
     };
-    let is_silent = |line: &mut Line, why: WaitReason, seconds: i64| {
+    let is_silent = |line: &mut SimulatedLine, why: WaitReason, seconds: i64| {
         for _ in 0..seconds {
             line.run(1);
             assert_eq!(
@@ -344,7 +344,7 @@ fn nothing_is_told_while_nothing_moves_and_why() {
         }
     };
     // The rate is 0 after a while.
-    let mut line = Line::new(PATIENT, admission(120, 100_000), 1);
+    let mut line = SimulatedLine::new(PATIENT, admission(120, 100_000), 1);
     line.run(60);
     assert!(told(&line).0.is_some());
     line.configure(r#"{"admission": {"rate_per_minute": 0}}"#);
@@ -354,7 +354,7 @@ fn nothing_is_told_while_nothing_moves_and_why() {
         stay: |_| 600.0,
         ..PATIENT
     };
-    let mut line = Line::new(fans, admission(600, 100), 1);
+    let mut line = SimulatedLine::new(fans, admission(600, 100), 1);
     line.run(11);
     is_silent(&mut line, WaitReason::Full, 580);
     // All who came in together have left together, and those after them stay as long.
@@ -362,12 +362,12 @@ fn nothing_is_told_while_nothing_moves_and_why() {
         stay: |_| 200.0,
         ..PATIENT
     };
-    let mut line = Line::new(fans, admission(60_000, 100), 1);
+    let mut line = SimulatedLine::new(fans, admission(60_000, 100), 1);
     line.run(270);
     assert!(line.state.memory.total.finished >= 100);
     is_silent(&mut line, WaitReason::Full, 130);
     // Fewer seats are left than fans are inside.
-    let mut line = Line::new(PATIENT, admission(120, 100), 1);
+    let mut line = SimulatedLine::new(PATIENT, admission(120, 100), 1);
     let seats = Availability {
         capacity: 10,
         available: 10,
@@ -382,7 +382,7 @@ fn nothing_is_told_while_nothing_moves_and_why() {
 
 #[test]
 fn a_longer_wait_says_why() {
-    let mut line = Line::new(PATIENT, admission(240, 100_000), 1);
+    let mut line = SimulatedLine::new(PATIENT, admission(240, 100_000), 1);
     line.run(60);
     let before = line.wait(PATIENT.count).unwrap();
     assert_eq!(before.reason, None);
@@ -392,7 +392,7 @@ fn a_longer_wait_says_why() {
     assert!(after.range.unwrap().1 > before.range.unwrap().1);
     assert_eq!(after.reason, Some(WaitReason::Lowered));
     // Those inside take longer from now on.
-    let mut line = Line::new(
+    let mut line = SimulatedLine::new(
         Fans {
             stay: |_| 30.0,
             ..PATIENT

@@ -143,7 +143,7 @@ pub struct Charges {
 
 /// A line of a price, as it is stored with a hold or an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Line {
+pub(super) struct ChargeLine {
     pub(super) kind: LineKind,
     pub(super) name: String,
     /// Category of the tickets that it is for; `None` if it is for the order.
@@ -161,11 +161,11 @@ pub(super) struct Line {
 }
 
 /// Lines of a hold or an order; `None` if there were neither fees nor taxes when it was held.
-pub(super) type Lines = Option<Arc<Vec<Line>>>;
+pub(super) type Lines = Option<Arc<Vec<ChargeLine>>>;
 
-impl Line {
-    fn of(kind: LineKind, name: &str, unit: i64) -> Line {
-        Line {
+impl ChargeLine {
+    fn of(kind: LineKind, name: &str, unit: i64) -> ChargeLine {
+        ChargeLine {
             kind,
             name: name.to_owned(),
             category: None,
@@ -218,11 +218,11 @@ fn groups(seats: &[SeatPrice]) -> Vec<Group> {
 }
 
 /// Returns the ticket lines of seats, without fees and taxes.
-pub(super) fn ticket_lines(seats: &[SeatPrice], name: impl Fn(&str) -> String) -> Vec<Line> {
-    let line = |group: Group| Line {
+pub(super) fn ticket_lines(seats: &[SeatPrice], name: impl Fn(&str) -> String) -> Vec<ChargeLine> {
+    let line = |group: Group| ChargeLine {
         category: Some(group.category.clone()),
         quantity: group.quantity,
-        ..Line::of(LineKind::Ticket, &name(&group.category), group.price)
+        ..ChargeLine::of(LineKind::Ticket, &name(&group.category), group.price)
     };
     groups(seats).into_iter().map(line).collect()
 }
@@ -254,14 +254,14 @@ impl Charges {
         seats: &[SeatPrice],
         currency: Currency,
         name: impl Fn(&str) -> String,
-    ) -> Vec<Line> {
+    ) -> Vec<ChargeLine> {
         let step = currency.step();
         let mut lines = ticket_lines(seats, name);
         let mut tickets = 0;
         for group in groups(seats) {
             tickets += group.price * i64::from(group.quantity);
             let own = self.borne(FeePer::Ticket, group.price, step);
-            lines.extend(own.into_iter().map(|line| Line {
+            lines.extend(own.into_iter().map(|line| ChargeLine {
                 category: Some(group.category.clone()),
                 quantity: group.quantity,
                 ..line
@@ -269,7 +269,7 @@ impl Charges {
         }
         let is_kept = self.order_fee_refund == OrderFeeRefund::Never;
         let own = self.borne(FeePer::Order, tickets, step);
-        lines.extend(own.into_iter().map(|line| Line {
+        lines.extend(own.into_iter().map(|line| ChargeLine {
             kept: is_kept && !line.included,
             ..line
         }));
@@ -278,7 +278,7 @@ impl Charges {
     }
 
     /// Returns the lines of one ticket.
-    pub(super) fn ticket(&self, seat: &SeatPrice, name: &str) -> Vec<Line> {
+    pub(super) fn ticket(&self, seat: &SeatPrice, name: &str) -> Vec<ChargeLine> {
         let seats = std::slice::from_ref(seat);
         let mut lines = self.lines(seats, seat.price.currency, |_| name.to_owned());
         lines.retain(|line| line.category.is_some());
@@ -287,14 +287,14 @@ impl Charges {
 
     /// Returns the fees and taxes that one ticket of this price bears, or an order of tickets whose
     /// prices have this sum. Taxes on prices are in the lines of tickets, not of the order.
-    fn borne(&self, per: FeePer, price: i64, step: i64) -> Vec<Line> {
+    fn borne(&self, per: FeePer, price: i64, step: i64) -> Vec<ChargeLine> {
         let mut lines = Vec::new();
         for fee in self.fees.iter().filter(|fee| fee.per == per && price > 0) {
             let share = |percent: Percent| portion(&[(price, percent.0, WHOLE)], step);
             let amount = fee.percent.map(share).or(fee.amount).unwrap_or(0);
-            lines.push(Line::of(LineKind::Fee, &fee.name, amount));
+            lines.push(ChargeLine::of(LineKind::Fee, &fee.name, amount));
         }
-        let fees = lines.iter().map(Line::amount).sum();
+        let fees = lines.iter().map(ChargeLine::amount).sum();
         let prices = if per == FeePer::Ticket { price } else { 0 };
         for tax in &self.taxes {
             let parts = [(Taxed::Tickets, prices), (Taxed::Fees, fees)];
@@ -305,9 +305,9 @@ impl Charges {
                     (*amount, tax.percent.0, WHOLE + contained)
                 })
                 .collect();
-            lines.push(Line {
+            lines.push(ChargeLine {
                 included: tax.included,
-                ..Line::of(LineKind::Tax, &tax.name, portion(&parts, step))
+                ..ChargeLine::of(LineKind::Tax, &tax.name, portion(&parts, step))
             });
         }
         lines.retain(|line| line.unit > 0);
@@ -385,9 +385,9 @@ fn portion(shares: &[(i64, u32, u32)], step: i64) -> i64 {
 }
 
 /// Returns the sum of the lines that are not contained in others.
-pub(super) fn total(lines: &[Line]) -> i64 {
+pub(super) fn total(lines: &[ChargeLine]) -> i64 {
     let added = lines.iter().filter(|line| !line.included);
-    added.map(Line::amount).sum()
+    added.map(ChargeLine::amount).sum()
 }
 
 /// Returns what a seat costs with all that its ticket bears.
@@ -404,7 +404,7 @@ pub(super) fn seat_total(lines: &Lines, seat: &SeatPrice) -> i64 {
 /// Returns the fees and taxes that are not refunded with an order.
 pub(super) fn kept(lines: &Lines) -> i64 {
     let kept = lines.iter().flat_map(|lines| lines.iter());
-    kept.filter(|line| line.kept).map(Line::amount).sum()
+    kept.filter(|line| line.kept).map(ChargeLine::amount).sum()
 }
 
 #[cfg(test)]

@@ -54,8 +54,8 @@ fn tax(text: &str, included: bool) -> Tax {
 }
 
 /// Returns the kind, quantity and unit of each line.
-fn shown(lines: &[Line]) -> Vec<(LineKind, u32, i64)> {
-    let show = |line: &Line| (line.kind, line.quantity, line.unit);
+fn shown(lines: &[ChargeLine]) -> Vec<(LineKind, u32, i64)> {
+    let show = |line: &ChargeLine| (line.kind, line.quantity, line.unit);
     lines.iter().map(show).collect()
 }
 
@@ -249,7 +249,7 @@ proptest! {
         let own: i64 = seats.iter().map(|seat| seat_total(&lines, seat)).sum();
         let kept = kept(&lines);
         let of_order: i64 = lines.iter().flat_map(|lines| lines.iter())
-            .filter(|line| line.category.is_none() && !line.included).map(Line::amount).sum();
+            .filter(|line| line.category.is_none() && !line.included).map(ChargeLine::amount).sum();
         prop_assert_eq!(own + of_order, paid);
         prop_assert!(kept == 0 || kept == of_order);
         // All seats but the last for their own, the last with the rest.

@@ -1,8 +1,8 @@
 //! Invoices of orders that are confirmed, and credit notes for what is given back.
 
 use super::{UnitOfWork, json};
-use crate::inventory::charges::{self, Line, ticket_lines};
-use crate::inventory::invoices::{Content, NewInvoice};
+use crate::inventory::charges::{self, ChargeLine, ticket_lines};
+use crate::inventory::invoices::{DocumentContent, NewInvoice};
 use crate::inventory::model::*;
 use crate::inventory::records::OrderRow;
 
@@ -19,7 +19,7 @@ impl UnitOfWork<'_> {
             order.seats.clone(),
         );
         let total = order.total;
-        let content = Content {
+        let content = DocumentContent {
             lines: self.event_state.lines(&lines, &seats, total.currency),
             total,
             issuer: Some(issuer.clone()),
@@ -38,7 +38,7 @@ impl UnitOfWork<'_> {
         }
         let currency = order.total.currency;
         let lines = self.credited(order, seats, amount);
-        let content = Content {
+        let content = DocumentContent {
             lines: lines.iter().map(|line| line.show(currency)).collect(),
             total: Money { amount, currency },
             issuer: None,
@@ -48,7 +48,7 @@ impl UnitOfWork<'_> {
 
     /// Returns the lines of what these seats bear, with those of the order if the amount says so;
     /// none if the amount is another.
-    fn credited(&self, order: &OrderRow, seats: &[u32], amount: i64) -> Vec<Line> {
+    fn credited(&self, order: &OrderRow, seats: &[u32], amount: i64) -> Vec<ChargeLine> {
         let plan = self.event_state.plan.as_ref();
         let place = |seat: &SeatPrice| plan.and_then(|plan| plan.layout.find(&seat.id));
         let own = order.seats.iter();
@@ -60,13 +60,13 @@ impl UnitOfWork<'_> {
             lines.retain(|_| charges::total(&ticket_lines(&own, name)) == amount);
             return lines;
         };
-        let mut credited: Vec<Line> = lines
+        let mut credited: Vec<ChargeLine> = lines
             .iter()
             .filter_map(|line| {
                 let category = line.category.as_ref()?;
                 let alike = own.iter().filter(|seat| seat.category == *category);
                 let quantity = alike.count() as u32;
-                (quantity > 0).then(|| Line {
+                (quantity > 0).then(|| ChargeLine {
                     quantity,
                     ..line.clone()
                 })
@@ -84,7 +84,7 @@ impl UnitOfWork<'_> {
     }
 
     /// Adds a document to the change of a payment.
-    fn issue(&mut self, payment: &str, series: Option<String>, content: &Content) {
+    fn issue(&mut self, payment: &str, series: Option<String>, content: &DocumentContent) {
         let issued_at = self.now;
         let mut changes = self.changes.payments.iter_mut();
         let change = changes.find(|change| change.to.id == payment);

@@ -3,8 +3,8 @@
 use super::additions::Additions;
 use super::findings::{Findings, Spot, Where};
 use super::{
-    BLOCKS_MAX, Block, CATEGORIES_MAX, Category, Hints, Layout, LayoutSeat, Line, SEATS_MAX, label,
-    neighbours,
+    BLOCKS_MAX, CATEGORIES_MAX, Category, Hints, Layout, LayoutSeat, PlanRow, PlanSection,
+    SEATS_MAX, label, neighbours,
 };
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
@@ -102,13 +102,13 @@ impl Builder<'_> {
     }
 
     /// Begins a section or an area; returns whether there may be another one.
-    pub(super) fn block(&mut self, block: Block) -> bool {
+    pub(super) fn block(&mut self, block: PlanSection) -> bool {
         self.layout.blocks.push(block);
         self.layout.blocks.len() <= BLOCKS_MAX
     }
 
     /// Begins a line of the last section or area.
-    pub(super) fn line(&mut self, mut line: Line) {
+    pub(super) fn line(&mut self, mut line: PlanRow) {
         let next = self.layout.seats.len() as u32;
         line.seats = next..next;
         if let Some(block) = self.layout.blocks.last_mut() {
@@ -308,7 +308,7 @@ impl Builder<'_> {
     }
 
     /// Returns how a seat is called, before it is added.
-    pub(super) fn spoken(section: &str, line: &Line, number: &str) -> String {
+    pub(super) fn spoken(section: &str, line: &PlanRow, number: &str) -> String {
         label(section, line, number).unwrap_or_else(|| "a seat without a number".to_owned())
     }
 }

@@ -37,10 +37,10 @@ pub(super) fn delimiter(text: &str) -> Option<u8> {
 }
 
 /// Places of the columns in a line.
-struct Columns([Option<usize>; COLUMNS.len()]);
+struct ColumnPositions([Option<usize>; COLUMNS.len()]);
 
-impl Columns {
-    fn of(head: &StringRecord, findings: &mut Findings) -> Columns {
+impl ColumnPositions {
+    fn of(head: &StringRecord, findings: &mut Findings) -> ColumnPositions {
         let mut places = [None; COLUMNS.len()];
         for (at, name) in head.iter().enumerate() {
             let known = |column: &&str| name.eq_ignore_ascii_case(column);
@@ -51,7 +51,7 @@ impl Columns {
                 None => findings.warn(format!("the column '{name}' is not used")),
             }
         }
-        Columns(places)
+        ColumnPositions(places)
     }
 
     fn get<'r>(&self, record: &'r StringRecord, name: &str) -> &'r str {
@@ -78,8 +78,8 @@ pub(super) fn read(
         .flexible(true)
         .from_reader(text.as_bytes());
     let columns = match reader.headers() {
-        Ok(head) => Columns::of(head, findings),
-        Err(_) => Columns([None; COLUMNS.len()]),
+        Ok(head) => ColumnPositions::of(head, findings),
+        Err(_) => ColumnPositions([None; COLUMNS.len()]),
     };
     let mut list = List::default();
     for record in reader.records() {
@@ -121,7 +121,7 @@ impl List {
     fn add(
         &mut self,
         record: &StringRecord,
-        columns: &Columns,
+        columns: &ColumnPositions,
         line: u32,
         findings: &mut Findings,
     ) {

@@ -4,7 +4,7 @@ use super::additions::Additions;
 use super::builder::{Adjacency, Builder, NewSeat};
 use super::findings::{Findings, Spot};
 use super::shapes::{Frame, Shape, round};
-use super::{Block, Category, Hints, Layout, Line, neighbours};
+use super::{Category, Hints, Layout, PlanRow, PlanSection, neighbours};
 use std::borrow::Cow;
 
 /// Furthest that anything may be from the origin, in units of the plan. The sum of positions of any
@@ -154,12 +154,12 @@ impl Draft<'_> {
     }
 }
 
-fn line_of(row: &DraftRow<'_>) -> Line {
-    Line {
+fn line_of(row: &DraftRow<'_>) -> PlanRow {
+    PlanRow {
         label: row.label.clone(),
         row_text: row.row_text.clone(),
         seat_text: row.seat_text.clone(),
-        ..Line::default()
+        ..PlanRow::default()
     }
 }
 
@@ -172,11 +172,11 @@ fn add_zone(
     path: fn([u32; 3]) -> String,
 ) -> bool {
     let mut corner = (f64::MAX, f64::MAX);
-    let goes_on = builder.block(Block {
+    let goes_on = builder.block(PlanSection {
         id: zone.name.clone(),
         name: zone.name.clone(),
         hints: std::mem::take(&mut zone.hints),
-        ..Block::default()
+        ..PlanSection::default()
     });
     for row in &mut zone.rows {
         let line = line_of(row);

@@ -1,7 +1,7 @@
 //! The layout as clients get it: categories with prices, sections and areas with their seats, and
 //! what is drawn beside them.
 
-use super::{Block, Category, Layout, LayoutSeat, Line};
+use super::{Category, Layout, LayoutSeat, PlanRow, PlanSection};
 use crate::inventory::charges::{Charges, Fee, FeePer, total};
 use crate::inventory::model::{Currency, Money, PriceLine, SeatPrice};
 use serde_json::{Map, Value, json};
@@ -31,7 +31,7 @@ impl Layout {
         })
     }
 
-    fn show_block(&self, block: &Block) -> Value {
+    fn show_block(&self, block: &PlanSection) -> Value {
         let mut shown = Map::new();
         let mut set = |name: &str, value: Value| shown.insert(name.to_owned(), value);
         set(
@@ -65,7 +65,7 @@ impl Layout {
         Value::Object(shown)
     }
 
-    fn seats_of(&self, line: &Line) -> &[LayoutSeat] {
+    fn seats_of(&self, line: &PlanRow) -> &[LayoutSeat] {
         let range = line.seats.start as usize..line.seats.end as usize;
         self.seats.get(range).unwrap_or_default()
     }
@@ -78,7 +78,7 @@ impl Layout {
         is_only.then_some(&*category.id)
     }
 
-    fn show_line(&self, line: &Line) -> Value {
+    fn show_line(&self, line: &PlanRow) -> Value {
         let seats = self.seats_of(line);
         let category = self.only_category(seats.iter());
         let mut row = Map::new();

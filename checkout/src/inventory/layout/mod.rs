@@ -17,7 +17,7 @@ mod shapes;
 mod tests;
 
 pub use parse::{
-    Format, Parsed, parse, parse_on_a_thread, preview_on_a_thread, restore, restore_on_a_thread,
+    Parsed, PlanFormat, parse, parse_on_a_thread, preview_on_a_thread, restore, restore_on_a_thread,
 };
 pub use preview::{CategoryPreview, PlanPreview};
 
@@ -109,7 +109,7 @@ struct Hints {
 
 /// A section of seats, or an area of general admission.
 #[derive(Clone, Debug, Default)]
-struct Block {
+struct PlanSection {
     id: String,
     name: String,
     hints: Hints,
@@ -118,13 +118,13 @@ struct Block {
     y: f64,
     size: Option<(f64, f64)>,
     /// Lines of seats; an area has one.
-    lines: Vec<Line>,
+    lines: Vec<PlanRow>,
     is_area: bool,
 }
 
 /// A row as the plan has it. Gaps and categories part it into runs of neighbours.
 #[derive(Clone, Debug, Default)]
-struct Line {
+struct PlanRow {
     /// Row as printed.
     label: String,
     /// Texts around the row's label and a seat's number, in place of `%s`.
@@ -153,7 +153,7 @@ pub struct Layout {
     pub scores: Vec<f32>,
     /// The plan as it was received.
     pub plan: String,
-    blocks: Vec<Block>,
+    blocks: Vec<PlanSection>,
     hints: HashMap<u32, Hints>,
     /// Shapes drawn beside the seats.
     shapes: Vec<Value>,
@@ -232,7 +232,7 @@ impl Layout {
 
 /// Returns the place of a seat in one line, or `None` if the plan names no part of it. The map
 /// puts it together likewise (`static/seat-list.js`).
-fn label(section: &str, line: &Line, number: &str) -> Option<String> {
+fn label(section: &str, line: &PlanRow, number: &str) -> Option<String> {
     let part = |text: &Option<String>, usual: &str, value: &str| {
         let text = text.as_deref().unwrap_or(usual);
         (!value.is_empty()).then(|| text.replace("%s", value))

@@ -4,7 +4,7 @@ use super::additions::{ADDITIONS, Additions, category, finish_category};
 use super::builder::{Adjacency, Builder, NewSeat};
 use super::findings::{Findings, Object, Spot, Where};
 use super::shapes::round;
-use super::{BLOCKS_MAX, Block, CATEGORIES_MAX, Category, Hints, Layout, Line, SEATS_MAX};
+use super::{BLOCKS_MAX, CATEGORIES_MAX, Category, Hints, Layout, PlanRow, PlanSection, SEATS_MAX};
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -283,17 +283,17 @@ fn draw_section(builder: &mut Builder<'_>, section: &Section, (middle, top): (f6
     let longest = section.rows.iter().max().copied().unwrap_or(1);
     let widest = f64::from(longest - 1) / 2.0;
     let bend = (widest * BEND).min(BEND_MAX);
-    builder.block(Block {
+    builder.block(PlanSection {
         id: section.id.clone(),
         name: section.name.clone(),
         hints: section.hints.clone(),
-        ..Block::default()
+        ..PlanSection::default()
     });
     let rows = section.rows.iter().zip(&section.labels);
     for (row, (count, label)) in (0..).zip(rows) {
-        let line = Line {
+        let line = PlanRow {
             label: label.clone(),
-            ..Line::default()
+            ..PlanRow::default()
         };
         builder.line(line.clone());
         let half = f64::from(count - 1) / 2.0;
@@ -339,14 +339,14 @@ fn draw_section(builder: &mut Builder<'_>, section: &Section, (middle, top): (f6
 
 /// Draws an area and returns its size.
 fn draw_area(builder: &mut Builder<'_>, area: &Area, (middle, top): (f64, f64)) -> (f64, f64) {
-    builder.block(Block {
+    builder.block(PlanSection {
         id: area.id.clone(),
         name: area.name.clone(),
         hints: area.hints.clone(),
         is_area: true,
-        ..Block::default()
+        ..PlanSection::default()
     });
-    builder.line(Line::default());
+    builder.line(PlanRow::default());
     for number in 1..=area.capacity {
         let spot = || Spot {
             path: format!("areas '{}'", area.id),

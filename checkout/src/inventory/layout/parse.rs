@@ -23,7 +23,7 @@ const NAMED_MAX: usize = 10;
 /// Format of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Format {
+pub enum PlanFormat {
     /// Fairline's own.
     Fairline,
     /// pretix's.
@@ -38,7 +38,7 @@ pub struct Parsed {
     /// The layout.
     pub layout: Layout,
     /// The format that the plan was in.
-    pub format: Format,
+    pub format: PlanFormat,
     /// Names of the categories without a price; none in a plan that is set.
     pub unpriced: Vec<String>,
     /// Parts of the plan that were left out.
@@ -46,7 +46,7 @@ pub struct Parsed {
 }
 
 /// A plan without its wrappers.
-enum Source {
+enum PlanSource {
     Json(Object),
     Csv(String, u8),
 }
@@ -120,7 +120,7 @@ fn read(bytes: &[u8]) -> Result<Parsed, Problem> {
 }
 
 /// Returns a plan that has seats and no faults.
-fn checked(layout: Layout, format: Format, mut findings: Findings) -> Result<Parsed, Problem> {
+fn checked(layout: Layout, format: PlanFormat, mut findings: Findings) -> Result<Parsed, Problem> {
     if let Some(refusal) = findings.refusal() {
         return Err(refusal);
     }
@@ -165,34 +165,38 @@ fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, Problem> {
     })
 }
 
-fn understand(text: &str, findings: &mut Findings) -> Result<(Layout, Format), Problem> {
+fn understand(text: &str, findings: &mut Findings) -> Result<(Layout, PlanFormat), Problem> {
     let mut additions = Additions::default();
     let plan = match open(text, &mut additions, findings)? {
-        Source::Csv(list, delimiter) => {
+        PlanSource::Csv(list, delimiter) => {
             let layout = csv_list::read(&list, delimiter, &additions, findings);
-            return Ok((layout, Format::Csv));
+            return Ok((layout, PlanFormat::Csv));
         }
-        Source::Json(plan) => plan,
+        PlanSource::Json(plan) => plan,
     };
     additions.read(&plan, findings);
     let has = |name: &str| plan.get(name).is_some_and(|value| !value.is_null());
     if has("zones") {
         let layout = pretix::read(&plan, &additions, findings);
-        return Ok((layout, Format::Pretix));
+        return Ok((layout, PlanFormat::Pretix));
     }
     if ["categories", "sections", "areas"]
         .iter()
         .any(|name| has(name))
     {
         let layout = ours::read(&plan, &additions, findings);
-        return Ok((layout, Format::Fairline));
+        return Ok((layout, PlanFormat::Fairline));
     }
     let why = format!("this JSON is no seating plan. {FORMATS}");
     Err(refused("plan", why))
 }
 
 /// Opens what a plan is wrapped in: additions beside it, pretix's API, a list of one.
-fn open(text: &str, additions: &mut Additions, findings: &mut Findings) -> Result<Source, Problem> {
+fn open(
+    text: &str,
+    additions: &mut Additions,
+    findings: &mut Findings,
+) -> Result<PlanSource, Problem> {
     let mut next = Value::String(text.to_owned());
     for _ in 0..=WRAPPERS_MAX * 2 {
         next = match next {
@@ -219,7 +223,7 @@ fn open(text: &str, additions: &mut Additions, findings: &mut Findings) -> Resul
                 } else if let Some(Value::Array(plans)) = object.get_mut("results") {
                     only(std::mem::take(plans))?
                 } else {
-                    return Ok(Source::Json(object));
+                    return Ok(PlanSource::Json(object));
                 }
             }
             _ => break,
@@ -232,11 +236,14 @@ fn open(text: &str, additions: &mut Additions, findings: &mut Findings) -> Resul
 }
 
 /// Returns JSON that a text is, or the list that it is.
-fn text_source(text: String) -> Result<Result<Value, Source>, Problem> {
+fn text_source(text: String) -> Result<Result<Value, PlanSource>, Problem> {
     match text.trim_start().chars().next() {
         Some('{' | '[') => parse_json(text.as_bytes()).map(Ok),
         Some(_) => match csv_list::delimiter(text.trim_start()) {
-            Some(delimiter) => Ok(Err(Source::Csv(text.trim_start().to_owned(), delimiter))),
+            Some(delimiter) => Ok(Err(PlanSource::Csv(
+                text.trim_start().to_owned(),
+                delimiter,
+            ))),
             None => {
                 let why = format!("this is neither JSON nor a list of seats. {FORMATS}");
                 Err(refused("plan", why))

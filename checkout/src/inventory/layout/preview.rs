@@ -1,7 +1,7 @@
 //! A plan as it was understood, before it is set.
 
 use super::Layout;
-use super::parse::{Format, Parsed};
+use super::parse::{Parsed, PlanFormat};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PlanPreview {
     /// Format of the plan.
-    pub format: Format,
+    pub format: PlanFormat,
     /// Number of seats and places.
     pub capacity: u32,
     /// Number of those that would be on sale.
@@ -116,7 +116,7 @@ fn examples(layout: &Layout) -> Vec<String> {
 }
 
 /// Returns what looks like a mistake, in sentences.
-fn doubts(layout: &Layout, categories: &[CategoryPreview], format: Format) -> Vec<String> {
+fn doubts(layout: &Layout, categories: &[CategoryPreview], format: PlanFormat) -> Vec<String> {
     let mut doubts = Vec::new();
     for category in categories {
         let name = &category.name;
@@ -143,7 +143,7 @@ fn doubts(layout: &Layout, categories: &[CategoryPreview], format: Format) -> Ve
             "{count} seats are called as another one is, such as \"{first}\""
         ));
     }
-    if layout.scores.is_empty() && format == Format::Pretix {
+    if layout.scores.is_empty() && format == PlanFormat::Pretix {
         let why = "the plan names no focus, so the best seats are those of its first rows";
         doubts.push(why.to_owned());
     }

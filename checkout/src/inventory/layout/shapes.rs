@@ -28,7 +28,7 @@ impl Frame {
     }
 }
 
-enum Form {
+enum Outline {
     /// Width and height; the position is its upper left corner.
     Rectangle(f64, f64),
     /// Radii; the position is its middle.
@@ -49,7 +49,7 @@ struct Text {
 
 /// A shape of a plan, in its units.
 pub(super) struct Shape {
-    form: Form,
+    form: Outline,
     at: (f64, f64),
     /// In degrees, clockwise round the position.
     rotation: f64,
@@ -74,19 +74,19 @@ impl Shape {
             "rectangle" | "" => {
                 let from = part("rectangle");
                 let mut length = |name| findings.number(from, name, at).unwrap_or(0.0).abs();
-                Form::Rectangle(length("width"), length("height"))
+                Outline::Rectangle(length("width"), length("height"))
             }
             "circle" => {
                 let radius = findings.number(part("circle"), "radius", at);
                 let radius = radius.unwrap_or(0.0).abs();
-                Form::Ellipse(radius, radius)
+                Outline::Ellipse(radius, radius)
             }
             "ellipse" => {
                 let (x, y) = findings.point(part("ellipse"), "radius", at);
-                Form::Ellipse(x.abs(), y.abs())
+                Outline::Ellipse(x.abs(), y.abs())
             }
-            "polygon" => Form::Polygon(points(part("polygon"), findings, at)),
-            "text" => Form::Text,
+            "polygon" => Outline::Polygon(points(part("polygon"), findings, at)),
+            "text" => Outline::Text,
             other => {
                 findings.warn(format!("a shape '{other}' is not drawn"));
                 return None;
@@ -113,7 +113,7 @@ impl Shape {
 
     /// Returns whether it is within a distance from the origin, and shows anything.
     pub(super) fn is_within(&self, most: f64) -> bool {
-        let is_drawn = self.text.is_some() || !matches!(self.form, Form::Text);
+        let is_drawn = self.text.is_some() || !matches!(self.form, Outline::Text);
         let mut corners = self.corners().into_iter();
         is_drawn && corners.all(|(x, y)| x.abs() <= most && y.abs() <= most)
     }
@@ -121,12 +121,12 @@ impl Shape {
     /// Returns points between which all of it is.
     pub(super) fn corners(&self) -> Vec<(f64, f64)> {
         let mut corners = match &self.form {
-            Form::Rectangle(width, height) => {
+            Outline::Rectangle(width, height) => {
                 vec![(0.0, 0.0), (*width, 0.0), (0.0, *height), (*width, *height)]
             }
-            Form::Ellipse(x, y) => vec![(-x, -y), (*x, -y), (-x, *y), (*x, *y)],
-            Form::Polygon(points) => points.clone(),
-            Form::Text => Vec::new(),
+            Outline::Ellipse(x, y) => vec![(-x, -y), (*x, -y), (-x, *y), (*x, *y)],
+            Outline::Polygon(points) => points.clone(),
+            Outline::Text => Vec::new(),
         };
         if let Some(text) = &self.text {
             let half = text.size * text.text.chars().count() as f64 * 0.3;
@@ -153,10 +153,10 @@ impl Shape {
         set("y", json!(round(y)));
         let pair = |(x, y): &(f64, f64)| json!([frame.length(*x), frame.length(*y)]);
         match &self.form {
-            Form::Rectangle(width, height) => set("rectangle", pair(&(*width, *height))),
-            Form::Ellipse(x, y) => set("ellipse", pair(&(*x, *y))),
-            Form::Polygon(points) => set("polygon", points.iter().map(pair).collect()),
-            Form::Text => None,
+            Outline::Rectangle(width, height) => set("rectangle", pair(&(*width, *height))),
+            Outline::Ellipse(x, y) => set("ellipse", pair(&(*x, *y))),
+            Outline::Polygon(points) => set("polygon", points.iter().map(pair).collect()),
+            Outline::Text => None,
         };
         if self.rotation != 0.0 {
             set("rotation", json!(round(self.rotation)));

@@ -6,7 +6,7 @@ use shared::ids::VisitorId;
 use shared::trace::{Parent, Span};
 
 /// Changes of a request and the visitor's records after them; boxed because they are moved often.
-pub(super) struct Content {
+pub(super) struct DecidedChanges {
     pub(super) records: Box<VisitorRecords>,
     pub(super) changes: Box<ChangeSet>,
 }

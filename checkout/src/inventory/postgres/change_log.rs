@@ -1,6 +1,6 @@
 //! Change-log entries: written with each batch, read by other nodes.
 
-use super::batch::Content;
+use super::batch::DecidedChanges;
 use crate::inventory::model::SeatState;
 use crate::inventory::records::{NEVER, SessionRow};
 use shared::ids::VisitorId;
@@ -22,7 +22,7 @@ const SEAT: usize = 13;
 /// Encodes the changes of seats: an instant in milliseconds, then for each seat its request, index,
 /// state and lapse time relative to the instant; 0 if it has no owner, the highest number if it
 /// never lapses.
-pub(super) fn encode_seats(contents: &[Content]) -> Vec<u8> {
+pub(super) fn encode_seats(contents: &[DecidedChanges]) -> Vec<u8> {
     let changes = || contents.iter().map(|content| &content.changes.seats);
     let count: usize = changes().map(Vec::len).sum();
     if count == 0 {
@@ -50,7 +50,7 @@ pub(super) fn encode_seats(contents: &[Content]) -> Vec<u8> {
 
 /// Encodes the sessions opened by a batch: for each its request, key, visitor, number in line, end,
 /// and the admission's id after its length. Fields needed only by the store are left out.
-pub(super) fn encode_opened(contents: &[Content]) -> Vec<u8> {
+pub(super) fn encode_opened(contents: &[DecidedChanges]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (request, content) in contents.iter().enumerate() {
         for new in &content.changes.new_sessions {
@@ -141,7 +141,7 @@ mod tests {
     use crate::inventory::model::SeatState::{Available, Held};
     use crate::inventory::records::{ChangeSet, Owner, SeatChange};
 
-    fn request(seats: &[(u32, SeatState, i64)], sessions: &[&str]) -> Content {
+    fn request(seats: &[(u32, SeatState, i64)], sessions: &[&str]) -> DecidedChanges {
         let change = |(seat, state, lapses_at): &(u32, SeatState, i64)| SeatChange {
             seat: *seat,
             from: Owner::none(Available),
@@ -164,7 +164,7 @@ mod tests {
             new_sessions: sessions.iter().map(session).collect(),
             ..ChangeSet::default()
         };
-        Content {
+        DecidedChanges {
             records: Box::default(),
             changes: Box::new(changes),
         }

@@ -1,6 +1,6 @@
 //! Columns of the statement that writes a batch: the changes of its requests, table by table.
 
-use super::batch::Content;
+use super::batch::DecidedChanges;
 use super::change_log::{encode_opened, encode_seats};
 use super::database::Statement;
 use super::outbox_columns::OutboxColumns;
@@ -92,7 +92,7 @@ impl<'a> Columns<'a> {
     /// Rows are in the order in which all batches lock them, which avoids deadlocks. If there are
     /// other nodes, new sessions are logged for them.
     pub(super) fn of(
-        contents: &'a [Content],
+        contents: &'a [DecidedChanges],
         personal: Personal<'_>,
         is_alone: bool,
         tag: &str,
@@ -109,7 +109,7 @@ impl<'a> Columns<'a> {
         let mut order: Vec<usize> = (0..contents.len()).collect();
         order.sort_unstable_by_key(|at| contents[*at].records.visitor);
         for at in order {
-            let Content { records, changes } = &contents[at];
+            let DecidedChanges { records, changes } = &contents[at];
             columns.add(at as i32, records, changes, personal);
             columns.add_payment_changes(at as i32, changes, tag);
         }

@@ -1,17 +1,17 @@
 //! Completion of a batch: answers its requests, and queues those the store refused to be decided
 //! again.
 
-use super::batch::{Content, InFlight};
+use super::batch::{DecidedChanges, InFlight};
 use super::database::QueryError;
 use super::queue::{again, load_first, refuse};
-use super::write::{Applied, Outcome, send};
+use super::write::{Applied, WriteResult, send};
 use super::writer::{IN_FLIGHT_MAX, Writer};
 use crate::inventory::command::Command;
 use shared::metrics::writers;
 use std::sync::atomic::Ordering;
 use tokio::task::{Id, JoinError};
 
-pub(super) type Completed = Result<(Id, (Vec<Content>, Outcome)), JoinError>;
+pub(super) type Completed = Result<(Id, (Vec<DecidedChanges>, WriteResult)), JoinError>;
 
 impl Writer {
     /// Completes a batch: answers its requests, and keeps those that the store refused to be
@@ -93,12 +93,12 @@ impl Writer {
 
     async fn settle(
         &mut self,
-        (commands, contents): (&mut Vec<Box<Command>>, &mut Vec<Content>),
+        (commands, contents): (&mut Vec<Box<Command>>, &mut Vec<DecidedChanges>),
         applied: &Applied,
         waiting: &mut Vec<Box<Command>>,
     ) {
         self.took(applied);
-        let mut refused: Vec<(Box<Command>, Content)> = Vec::new();
+        let mut refused: Vec<(Box<Command>, DecidedChanges)> = Vec::new();
         for (at, (mut command, content)) in commands.drain(..).zip(contents.drain(..)).enumerate() {
             if applied.refused.contains(&(at as i32)) {
                 if let Some(cache) = &mut self.cache {
@@ -126,7 +126,7 @@ impl Writer {
     /// are known by now; otherwise the rows are read.
     async fn decide_again(
         &mut self,
-        refused: Vec<(Box<Command>, Content)>,
+        refused: Vec<(Box<Command>, DecidedChanges)>,
         waiting: &mut Vec<Box<Command>>,
     ) {
         let Some(cache) = &mut self.cache else {
@@ -134,7 +134,7 @@ impl Writer {
             return waiting.extend(commands.filter_map(again));
         };
         let mut unknown: Vec<i32> = Vec::new();
-        for (command, Content { records, changes }) in refused {
+        for (command, DecidedChanges { records, changes }) in refused {
             let before = cache.explains(&changes).then(|| records.without(&changes));
             if let Some(records) = before.flatten() {
                 cache.event_state.visitors.put(records);

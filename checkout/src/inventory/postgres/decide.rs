@@ -1,6 +1,6 @@
 //! The decision on one request, on the records in memory.
 
-use super::batch::Content;
+use super::batch::DecidedChanges;
 use super::event_cache::EventCache;
 use super::read::Loaded;
 use crate::inventory::command::{Command, Decision};
@@ -14,7 +14,7 @@ pub(super) fn decide_one(
     command: &mut Command,
     loaded: &Loaded,
     now: Time,
-) -> (Decision, Content) {
+) -> (Decision, DecidedChanges) {
     let known = command
         .visitor
         .and_then(|visitor| cache.event_state.visitors.take(visitor));
@@ -30,7 +30,7 @@ pub(super) fn decide_one(
     if decision == Decision::Granted {
         work.add_events(&command.trace);
     }
-    let content = Content {
+    let content = DecidedChanges {
         records: work.records,
         changes: work.changes,
     };

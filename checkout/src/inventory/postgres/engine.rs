@@ -2,7 +2,7 @@
 
 use super::database::{QueryError, Statement};
 use super::event_handle::EventHandle;
-use super::queue::Message;
+use super::queue::WriterMessage;
 use super::read::list_orders;
 use super::{Postgres, STALE_AFTER};
 use crate::inventory::command::{Command, Subject};
@@ -84,7 +84,7 @@ impl Engine for Postgres {
         if handle.shard.is_away() {
             return Err(Unavailable.into());
         }
-        let queued = handle.queue.try_send(Message::Command(command));
+        let queued = handle.queue.try_send(WriterMessage::Command(command));
         queued.map_err(|_| Unavailable.into())
     }
 
@@ -407,7 +407,7 @@ impl EventHandle {
     /// Returns the visitors of seats that have lapsed, as the writer knows them.
     async fn lapsed(&self, limit: usize) -> Result<Vec<LapsedVisitor>, Refused> {
         let (done, lapsed) = oneshot::channel();
-        let asked = self.queue.try_send(Message::Lapsed(limit, done));
+        let asked = self.queue.try_send(WriterMessage::Lapsed(limit, done));
         asked.map_err(|_| Refused::from(Unavailable))?;
         let lapsed = timeout(Duration::from_secs(ANSWER_SECONDS_MAX), lapsed).await;
         let Ok(Ok(lapsed)) = lapsed else {

@@ -1,7 +1,7 @@
 //! An event at this node: the queue of its writer, its seat map, and what is known of its state in
 //! the database.
 
-use super::queue::Message;
+use super::queue::WriterMessage;
 use super::shard::Shard;
 use crate::inventory::SeatMap;
 use crate::inventory::model::*;
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 pub(super) struct EventHandle {
     pub(super) event: EventId,
     pub(super) shard: Arc<Shard>,
-    pub(super) queue: mpsc::Sender<Message>,
+    pub(super) queue: mpsc::Sender<WriterMessage>,
     /// Ends the writer when the event is gone or the engine is no longer in use.
     pub(super) stop: CancellationToken,
     seat_map: RwLock<Option<Arc<SeatMap>>>,
@@ -47,7 +47,7 @@ impl EventHandle {
     pub(super) fn new(
         event: EventId,
         shard: Arc<Shard>,
-        queue: mpsc::Sender<Message>,
+        queue: mpsc::Sender<WriterMessage>,
         stop: CancellationToken,
     ) -> EventHandle {
         EventHandle {

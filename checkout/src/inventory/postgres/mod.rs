@@ -40,7 +40,7 @@ use crate::inventory::rules::Rules;
 use database::QueryError;
 use event_handle::EventHandle;
 use parking_lot::{Mutex, RwLock};
-use queue::Message;
+use queue::WriterMessage;
 use shard::Shard;
 use shared::crypto::random;
 use shared::group_commit::{QUEUE_MAX, Unavailable};
@@ -170,7 +170,7 @@ impl Postgres {
     /// Loads the event again.
     async fn reload(&self, handle: &EventHandle) -> Result<(), Refused> {
         let (done, outcome) = tokio::sync::oneshot::channel();
-        let asked = handle.queue.try_send(Message::Reload(done));
+        let asked = handle.queue.try_send(WriterMessage::Reload(done));
         asked.map_err(|_| Refused::from(Unavailable))?;
         let answer = outcome.await.map_err(|_| Refused::from(Unavailable))?;
         Ok(answer?)

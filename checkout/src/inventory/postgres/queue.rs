@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 const TRIES_MAX: u8 = 10;
 
 /// Message to a writer.
-pub(super) enum Message {
+pub(super) enum WriterMessage {
     /// A request to be decided.
     Command(Box<Command>),
     /// Publish committed changes and apply those of other nodes.

@@ -2,7 +2,7 @@
 //! maps of all nodes to the same version.
 
 use super::listener::Notification;
-use super::queue::Message;
+use super::queue::WriterMessage;
 use super::shard::Shard;
 use super::{POLL_EVERY, Postgres};
 use crate::inventory::model::*;
@@ -57,7 +57,7 @@ impl Postgres {
         });
         let ticks = handles.map(|handle| async move {
             let (done, ticked) = oneshot::channel();
-            if handle.queue.try_send(Message::Tick(done)).is_ok() {
+            if handle.queue.try_send(WriterMessage::Tick(done)).is_ok() {
                 let _ = timeout(Duration::from_secs(ANSWER_SECONDS_MAX), ticked).await;
             }
         });

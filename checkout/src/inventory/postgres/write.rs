@@ -1,6 +1,6 @@
 //! Writes a batch with one statement.
 
-use super::batch::Content;
+use super::batch::DecidedChanges;
 use super::change_log::ChangeLogEntry;
 use super::columns::Columns;
 use super::database::QueryError;
@@ -57,7 +57,7 @@ impl Applied {
 }
 
 /// Result of sending a batch; `None` if the event's plan or rules had changed.
-pub(super) type Outcome = Result<Option<Applied>, QueryError>;
+pub(super) type WriteResult = Result<Option<Applied>, QueryError>;
 
 /// Name of a batch and the state it was decided on.
 pub(super) struct Header {
@@ -76,9 +76,9 @@ pub(super) struct Header {
 pub(super) async fn send(
     (shard, index): (&Shard, usize),
     handle: &EventHandle,
-    contents: &[Content],
+    contents: &[DecidedChanges],
     header: &Header,
-) -> Outcome {
+) -> WriteResult {
     let personal = Personal {
         keys: &shard.keys,
         event: &handle.event,

@@ -2,15 +2,15 @@
 //! memory and writes them with one statement. It runs as a task of its own, so that a client that
 //! disconnects leaves nothing half done.
 
-use super::batch::{Content, InFlight, spans};
+use super::batch::{DecidedChanges, InFlight, spans};
 use super::database::QueryError;
 use super::decide::decide_one;
 use super::event_cache::EventCache;
 use super::event_handle::EventHandle;
-use super::queue::{Message, refuse};
+use super::queue::{WriterMessage, refuse};
 use super::read::{Loaded, Wanted, load};
 use super::shard::Shard;
-use super::write::{Header, Outcome, send};
+use super::write::{Header, WriteResult, send};
 use crate::inventory::command::{Command, Decision};
 use crate::inventory::event_state::VisitorCache;
 use foldhash::fast::RandomState;
@@ -39,9 +39,9 @@ const BATCH_MIN: usize = 8;
 pub(super) struct Writer {
     pub(super) handle: Arc<EventHandle>,
     pub(super) shard: Arc<Shard>,
-    pub(super) queue: mpsc::Receiver<Message>,
+    pub(super) queue: mpsc::Receiver<WriterMessage>,
     /// Buffer for messages just taken from the queue, kept to reuse its memory.
-    inbox: Vec<Message>,
+    inbox: Vec<WriterMessage>,
     /// `None` while the state in memory may be wrong.
     pub(super) cache: Option<EventCache>,
     /// Visitor records kept while there is no `cache`; they can be outdated, never wrong. `None`
@@ -53,10 +53,10 @@ pub(super) struct Writer {
     pub(super) is_told_sold_out: Option<bool>,
     /// Batches in flight. Their visitors are not decided on until they complete.
     pub(super) in_flight: HashMap<Id, InFlight>,
-    sends: JoinSet<(Vec<Content>, Outcome)>,
+    sends: JoinSet<(Vec<DecidedChanges>, WriteResult)>,
     pub(super) locked: HashSet<VisitorId, RandomState>,
     /// Emptied lists of completed batches, kept to reuse their memory.
-    pub(super) buffers: Vec<(Vec<Box<Command>>, Vec<Content>)>,
+    pub(super) buffers: Vec<(Vec<Box<Command>>, Vec<DecidedChanges>)>,
     /// Id of this writer and the number of its batches so far.
     name: String,
     count: i64,
@@ -66,7 +66,7 @@ impl Writer {
     pub(super) fn new(
         handle: Arc<EventHandle>,
         shard: Arc<Shard>,
-        queue: mpsc::Receiver<Message>,
+        queue: mpsc::Receiver<WriterMessage>,
     ) -> Writer {
         Writer {
             handle,
@@ -165,17 +165,17 @@ impl Writer {
         each.max(BATCH_MIN)
     }
 
-    async fn take(&mut self, message: Message, waiting: &mut Vec<Box<Command>>) {
+    async fn take(&mut self, message: WriterMessage, waiting: &mut Vec<Box<Command>>) {
         match message {
-            Message::Command(command) => waiting.push(command),
-            Message::Tick(done) => {
+            WriterMessage::Command(command) => waiting.push(command),
+            WriterMessage::Tick(done) => {
                 self.tick(waiting).await;
                 let _ = done.send(());
             }
-            Message::Lapsed(limit, done) => {
+            WriterMessage::Lapsed(limit, done) => {
                 let _ = done.send(self.lapsed(limit));
             }
-            Message::Reload(done) => {
+            WriterMessage::Reload(done) => {
                 self.forget();
                 let _ = done.send(self.ready(waiting).await);
             }
@@ -406,7 +406,7 @@ impl Writer {
         &mut self,
         commands: &mut Vec<Box<Command>>,
         loaded: &Loaded,
-        (decided, contents): (&mut Vec<Box<Command>>, &mut Vec<Content>),
+        (decided, contents): (&mut Vec<Box<Command>>, &mut Vec<DecidedChanges>),
     ) {
         let mut later = Vec::new();
         // Visitors whose records were dropped with a decision: whoever comes next would find none.
@@ -426,7 +426,7 @@ impl Writer {
                 continue;
             }
             let (decision, content) = decide_one(cache, &mut command, loaded, now);
-            let Content { records, changes } = content;
+            let DecidedChanges { records, changes } = content;
             match decision {
                 // The store does not check rows without changes, so this decision needs records
                 // that were just loaded.
@@ -455,7 +455,7 @@ impl Writer {
                     seats.extend(changes.seats.iter().map(|change| change.seat));
                     cache.send(&changes);
                     decided.push(command);
-                    contents.push(Content { records, changes });
+                    contents.push(DecidedChanges { records, changes });
                 }
                 // Records in memory can only be outdated: a refusal is decided again on loaded
                 // records, unless it concerns seats, which are kept current.

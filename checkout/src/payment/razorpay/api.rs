@@ -13,13 +13,13 @@ use url::form_urlencoded::Serializer;
 pub(super) struct RazorpayApi(Api);
 
 #[derive(Deserialize)]
-struct ErrorBody {
-    error: ApiError,
+struct RazorpayErrorBody {
+    error: RazorpayError,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct ApiError {
+struct RazorpayError {
     code: String,
     description: Option<String>,
     reason: Option<String>,
@@ -63,7 +63,7 @@ pub(super) fn query(fields: &[(&str, String)]) -> String {
 /// Returns the reason of a refusal. All have the same code, so that it is the description that says
 /// something.
 fn reason(body: &[u8]) -> String {
-    let error = serde_json::from_slice::<ErrorBody>(body);
+    let error = serde_json::from_slice::<RazorpayErrorBody>(body);
     let error = error.map(|body| body.error).unwrap_or_default();
     error.description.or(error.reason).unwrap_or(error.code)
 }

@@ -1,7 +1,7 @@
 //! Razorpay's answers: orders, the attempts to pay them, and refunds.
 
 use crate::inventory::{Currency, Money, PaymentRef, ProviderId, Verdict};
-use crate::payment::provider::{Listed, Report, Reservation};
+use crate::payment::provider::{Listed, PaymentReport, Reservation};
 use serde::Deserialize;
 use serde_json::Value;
 use shared::ids::EventId;
@@ -41,7 +41,7 @@ pub(super) struct Attempt {
 
 /// Money that was given back.
 #[derive(Deserialize)]
-pub(super) struct Refund {
+pub(super) struct RazorpayRefund {
     #[serde(default)]
     status: Option<String>,
     #[serde(default)]
@@ -82,7 +82,7 @@ impl Attempt {
     }
 }
 
-impl Refund {
+impl RazorpayRefund {
     /// Returns whether this is our refund with this id, and holds.
     pub(super) fn is(&self, refund: &str) -> bool {
         let own = self.notes.get("refund").and_then(Value::as_str);
@@ -108,7 +108,7 @@ pub(super) fn reserved(attempts: &[Attempt]) -> Option<&Attempt> {
 }
 
 /// Returns how an order stands by all attempts to pay it.
-pub(super) fn report(attempts: &[Attempt]) -> Report {
+pub(super) fn report(attempts: &[Attempt]) -> PaymentReport {
     let captured: Vec<&Attempt> = attempts.iter().filter(|one| one.is_captured()).collect();
     let known = if let Some(first) = captured.first() {
         // The sum of several is more than the order costs, so that a person looks at it.
@@ -118,15 +118,15 @@ pub(super) fn report(attempts: &[Attempt]) -> Report {
         reserved(attempts).map(|one| (Verdict::Authorised, money(one.amount, &one.currency)))
     };
     match known {
-        Some((verdict, Some(amount))) => Report {
+        Some((verdict, Some(amount))) => PaymentReport {
             verdict,
             amount: Some(amount),
         },
-        Some((_, None)) => Report {
+        Some((_, None)) => PaymentReport {
             verdict: Verdict::Contradiction("the provider names no currency".to_owned()),
             amount: None,
         },
-        None => Report {
+        None => PaymentReport {
             verdict: without_money(attempts),
             amount: None,
         },

@@ -11,7 +11,7 @@ use shared::http::problem::{Problem, parse_json};
 const ID_CHARS_MAX: usize = 64;
 
 #[derive(Deserialize)]
-struct Event {
+struct RazorpayEvent {
     event: String,
     payload: Value,
 }
@@ -27,7 +27,7 @@ struct Event {
 /// # Errors
 /// If it is no event.
 pub(in crate::payment) fn notice(body: &[u8]) -> Result<Option<Notice>, Problem> {
-    let Event { event, payload } = parse_json(body)?;
+    let RazorpayEvent { event, payload } = parse_json(body)?;
     let Some(reference) = reference(&payload) else {
         return Ok(None);
     };

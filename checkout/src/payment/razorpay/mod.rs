@@ -11,12 +11,12 @@ mod settings;
 mod signature;
 
 use super::api::Reply;
-use super::provider::{Answer, Listed, Provider, Report, Told};
+use super::provider::{Answer, Listed, PaymentReport, Provider, Told};
 use super::secrets::WebhookSecrets;
 use crate::inventory::{Money, Offer, PaymentRef, ProviderId, RefundRef, Verdict};
 use api::{RazorpayApi, query};
 use async_trait::async_trait;
-use entities::{Attempt, Collection, RazorpayOrder, Refund};
+use entities::{Attempt, Collection, RazorpayOrder, RazorpayRefund};
 pub(super) use event::notice;
 use serde_json::json;
 pub use settings::RazorpayArgs;
@@ -89,7 +89,7 @@ impl Razorpay {
     async fn has_refund(&self, attempt: &Attempt, refund: &RefundRef) -> Answer<bool> {
         for page in 0..PAGES_MAX {
             let path = format!("/v1/payments/{}/refunds?{}", attempt.id, paged(page, &[]));
-            let reply: Reply<Collection<Refund>> = self.api.get(&path).await;
+            let reply: Reply<Collection<RazorpayRefund>> = self.api.get(&path).await;
             let found = match reply.into_answer() {
                 Answer::Known(found) => found.items,
                 other => return other.map(|_| false),
@@ -183,7 +183,7 @@ impl Provider for Razorpay {
         None
     }
 
-    async fn fetch(&self, payment: &PaymentRef) -> Answer<Report> {
+    async fn fetch(&self, payment: &PaymentRef) -> Answer<PaymentReport> {
         let Some(reference) = &payment.reference else {
             return never_offered();
         };
@@ -210,7 +210,7 @@ impl Provider for Razorpay {
         })
     }
 
-    async fn capture(&self, payment: &PaymentRef) -> Answer<Report> {
+    async fn capture(&self, payment: &PaymentRef) -> Answer<PaymentReport> {
         let Some(reference) = &payment.reference else {
             return never_offered();
         };
@@ -245,12 +245,12 @@ impl Provider for Razorpay {
 
     /// Razorpay cannot cancel: what is reserved goes back by itself, as it is captured by the
     /// checkout alone, and no more after this.
-    async fn cancel(&self, payment: &PaymentRef) -> Answer<Report> {
+    async fn cancel(&self, payment: &PaymentRef) -> Answer<PaymentReport> {
         self.fetch(payment)
             .await
             .map(|report| match report.verdict {
                 Verdict::Captured | Verdict::Contradiction(_) => report,
-                _ => Report {
+                _ => PaymentReport {
                     verdict: Verdict::Voided,
                     amount: None,
                 },
@@ -276,7 +276,7 @@ impl Provider for Razorpay {
         let path = format!("/v1/payments/{}/refund", taken.id);
         let body = json!({"amount": refund.amount, "speed": "normal",
             "notes": {"refund": refund.id, "payment": payment.id}});
-        let reply: Reply<Refund> = self.api.post(&path, &body, Some(&refund.id)).await;
+        let reply: Reply<RazorpayRefund> = self.api.post(&path, &body, Some(&refund.id)).await;
         match reply {
             Reply::Done(made) if made.holds() => Answer::Known(()),
             Reply::Done(_) => Answer::Refused("the refund failed".to_owned()),

@@ -24,13 +24,13 @@ impl fmt::Debug for ApiKey {
 pub(super) struct StripeApi(Api);
 
 #[derive(Deserialize)]
-struct ErrorBody {
-    error: ApiError,
+struct StripeErrorBody {
+    error: StripeError,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct ApiError {
+struct StripeError {
     #[serde(rename = "type")]
     kind: String,
     code: Option<String>,
@@ -39,10 +39,10 @@ struct ApiError {
 
 /// Form of a request.
 #[derive(Default)]
-pub(super) struct Form(Vec<(&'static str, String)>);
+pub(super) struct FormBody(Vec<(&'static str, String)>);
 
-impl Form {
-    pub(super) fn with(mut self, name: &'static str, value: impl ToString) -> Form {
+impl FormBody {
+    pub(super) fn with(mut self, name: &'static str, value: impl ToString) -> FormBody {
         self.0.push((name, value.to_string()));
         self
     }
@@ -62,7 +62,7 @@ impl StripeApi {
         StripeApi(Api::new("stripe", url, authorization, reason))
     }
 
-    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str, query: &Form) -> Reply<T> {
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str, query: &FormBody) -> Reply<T> {
         let path = match query.encode() {
             query if query.is_empty() => path.to_owned(),
             query => format!("{path}?{query}"),
@@ -78,7 +78,7 @@ impl StripeApi {
     pub(super) async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
-        form: &Form,
+        form: &FormBody,
         idempotency_key: &str,
     ) -> Reply<T> {
         let kind = "application/x-www-form-urlencoded";
@@ -93,7 +93,7 @@ impl StripeApi {
 
 /// Returns the reason of a refusal.
 fn reason(body: &[u8]) -> String {
-    let error = serde_json::from_slice::<ErrorBody>(body);
+    let error = serde_json::from_slice::<StripeErrorBody>(body);
     let error = error.map(|body| body.error).unwrap_or_default();
     error.decline_code.or(error.code).unwrap_or(error.kind)
 }

@@ -11,7 +11,7 @@ use shared::http::problem::{Problem, parse_json};
 const ID_CHARS_MAX: usize = 255;
 
 #[derive(Deserialize)]
-struct Event {
+struct StripeEvent {
     id: String,
     #[serde(rename = "type")]
     kind: String,
@@ -28,7 +28,7 @@ struct EventData {
 /// # Errors
 /// If it is no event.
 pub(in crate::payment) fn notice(body: &[u8]) -> Result<Option<Notice>, Problem> {
-    let Event { id, kind, data } = parse_json(body)?;
+    let StripeEvent { id, kind, data } = parse_json(body)?;
     let object = data.object;
     let Some(reference) = reference(&object).filter(|_| id.len() <= ID_CHARS_MAX) else {
         return Ok(None);

@@ -1,7 +1,7 @@
 //! Stripe's answers: PaymentIntents and refunds.
 
 use crate::inventory::{Currency, Money, Offer, PaymentRef, ProviderId, Verdict};
-use crate::payment::provider::{Listed, Report, Reservation, Told};
+use crate::payment::provider::{Listed, PaymentReport, Reservation, Told};
 use serde::Deserialize;
 use shared::ids::EventId;
 
@@ -60,13 +60,13 @@ pub(super) struct IntentList {
 /// A page of refunds.
 #[derive(Deserialize)]
 pub(super) struct RefundList {
-    pub(super) data: Vec<Refund>,
+    pub(super) data: Vec<StripeRefund>,
     pub(super) has_more: bool,
 }
 
 /// Money that was given back.
 #[derive(Deserialize)]
-pub(super) struct Refund {
+pub(super) struct StripeRefund {
     pub(super) id: String,
     #[serde(default)]
     status: Option<String>,
@@ -80,7 +80,7 @@ struct RefundMetadata {
     refund: Option<String>,
 }
 
-impl Refund {
+impl StripeRefund {
     /// Returns whether this is our refund with this id, and holds.
     pub(super) fn is(&self, refund: &str) -> bool {
         self.metadata.refund.as_deref() == Some(refund) && self.holds()
@@ -111,8 +111,8 @@ impl Intent {
     }
 
     /// Returns how our payment stands.
-    pub(super) fn report(&self) -> Report {
-        Report {
+    pub(super) fn report(&self) -> PaymentReport {
+        PaymentReport {
             verdict: self.verdict(),
             amount: self.money(),
         }

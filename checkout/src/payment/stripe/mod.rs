@@ -7,14 +7,14 @@ mod settings;
 mod signature;
 
 use super::api::Reply;
-use super::provider::{Answer, Listed, Provider, Report, Told};
+use super::provider::{Answer, Listed, PaymentReport, Provider, Told};
 use super::secrets::WebhookSecrets;
 use crate::inventory::{Money, Offer, PaymentRef, ProviderId, RefundRef, Verdict};
-use api::{Form, StripeApi};
+use api::{FormBody, StripeApi};
 use async_trait::async_trait;
 use axum::http::HeaderValue;
 pub(super) use event::notice;
-use intent::{Intent, IntentList, Refund, RefundList};
+use intent::{Intent, IntentList, RefundList, StripeRefund};
 pub use settings::StripeArgs;
 use settings::StripeSettings;
 use shared::crypto::random_id;
@@ -59,13 +59,13 @@ impl Stripe {
 
     /// Returns a PaymentIntent, with its charge in full.
     async fn intent(&self, reference: &str) -> Answer<Intent> {
-        let query = Form::default().with("expand[]", "latest_charge");
+        let query = FormBody::default().with("expand[]", "latest_charge");
         let reply = self.api.get(&path(reference, ""), &query).await;
         reply.into_answer()
     }
 
     /// Captures or cancels a payment. Whatever the answer, its state says whether it was done.
-    async fn change(&self, payment: &PaymentRef, operation: &str) -> Answer<Report> {
+    async fn change(&self, payment: &PaymentRef, operation: &str) -> Answer<PaymentReport> {
         let Some(reference) = &payment.reference else {
             return Answer::Refused("it was never offered".to_owned());
         };
@@ -74,7 +74,7 @@ impl Stripe {
         let first = format!("{}:{operation}", payment.id);
         let second = random_id(&format!("{first}:"));
         for key in [first, second] {
-            let reply: Reply<Intent> = self.api.post(&path, &Form::default(), &key).await;
+            let reply: Reply<Intent> = self.api.post(&path, &FormBody::default(), &key).await;
             let is_final = match &reply {
                 Reply::Done(intent) => return Answer::Known(intent.report()),
                 Reply::Refused(_) | Reply::Lost => true,
@@ -95,7 +95,7 @@ impl Stripe {
     async fn has_refund(&self, reference: &str, refund: &RefundRef) -> Answer<bool> {
         let mut after = None;
         for _ in 0..PAGES_MAX {
-            let mut query = Form::default()
+            let mut query = FormBody::default()
                 .with("limit", 100)
                 .with("payment_intent", reference);
             if let Some(last) = &after {
@@ -179,7 +179,7 @@ impl Provider for Stripe {
             return Answer::Refused(why);
         }
         let currency = currency.as_str().to_ascii_lowercase();
-        let form = Form::default()
+        let form = FormBody::default()
             .with("amount", amount)
             .with("currency", currency)
             .with("capture_method", "manual")
@@ -201,7 +201,7 @@ impl Provider for Stripe {
         None
     }
 
-    async fn fetch(&self, payment: &PaymentRef) -> Answer<Report> {
+    async fn fetch(&self, payment: &PaymentRef) -> Answer<PaymentReport> {
         let Some(reference) = &payment.reference else {
             return Answer::Refused("it was never offered".to_owned());
         };
@@ -212,11 +212,11 @@ impl Provider for Stripe {
         self.intent(reference).await.map(|intent| intent.told())
     }
 
-    async fn capture(&self, payment: &PaymentRef) -> Answer<Report> {
+    async fn capture(&self, payment: &PaymentRef) -> Answer<PaymentReport> {
         self.change(payment, "capture").await
     }
 
-    async fn cancel(&self, payment: &PaymentRef) -> Answer<Report> {
+    async fn cancel(&self, payment: &PaymentRef) -> Answer<PaymentReport> {
         self.change(payment, "cancel").await
     }
 
@@ -224,13 +224,13 @@ impl Provider for Stripe {
         let Some(reference) = &payment.reference else {
             return Answer::Refused("it was never offered".to_owned());
         };
-        let form = Form::default()
+        let form = FormBody::default()
             .with("payment_intent", reference)
             .with("amount", refund.amount)
             .with("metadata[refund]", &refund.id)
             .with("metadata[payment]", &payment.id);
         for key in keys(&refund.id, "refund") {
-            let reply: Reply<Refund> = self.api.post("/v1/refunds", &form, &key).await;
+            let reply: Reply<StripeRefund> = self.api.post("/v1/refunds", &form, &key).await;
             let is_final = match &reply {
                 Reply::Done(made) if made.holds() => return Answer::Known(()),
                 Reply::Done(_) => return Answer::Refused("the refund failed".to_owned()),
@@ -251,7 +251,7 @@ impl Provider for Stripe {
         let mut listed = Vec::new();
         let mut after = None;
         for _ in 0..PAGES_MAX {
-            let mut query = Form::default()
+            let mut query = FormBody::default()
                 .with("limit", 100)
                 .with("created[gte]", from.0.div_euclid(1000))
                 .with("created[lt]", to.0.div_euclid(1000))

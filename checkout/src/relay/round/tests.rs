@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// A store with one owner.
 #[derive(Default)]
-struct Store {
+struct OneOwnerStore {
     shards: Mutex<Vec<StoredShard>>,
     is_away: Mutex<bool>,
 }
@@ -24,9 +24,9 @@ struct StoredShard {
     is_away: bool,
 }
 
-impl Store {
+impl OneOwnerStore {
     /// Returns a store with rows of so many orders in each of so many shards.
-    fn of(shards: usize, orders: i64) -> Store {
+    fn of(shards: usize, orders: i64) -> OneOwnerStore {
         let shard = |database| StoredShard {
             shard: OutboxShard {
                 database,
@@ -37,7 +37,7 @@ impl Store {
                 .collect(),
             ..StoredShard::default()
         };
-        Store {
+        OneOwnerStore {
             shards: Mutex::new((0..shards).map(shard).collect()),
             is_away: Mutex::new(false),
         }
@@ -62,7 +62,7 @@ impl Store {
 }
 
 #[async_trait]
-impl Outbox for Store {
+impl Outbox for OneOwnerStore {
     async fn lease(&self, _: &str, _: &str) -> Result<Vec<OutboxLease>, Refused> {
         if *self.is_away.lock() {
             return Err(Unavailable.into());
@@ -143,7 +143,7 @@ impl<F: FnMut(&[Message]) -> Vec<Outcome> + Send> Broker for Taking<F> {
 
 /// Returns a relay, and the ids that its broker takes, wave by wave.
 fn relay(
-    store: &Store,
+    store: &OneOwnerStore,
     answer: impl FnMut(&[Message]) -> Vec<Outcome> + Send + 'static,
 ) -> (Relay<'_>, Waves) {
     let waves = Waves::default();
@@ -164,7 +164,7 @@ fn away() -> Failure {
 
 #[tokio::test]
 async fn a_wave_is_bounded_and_takes_as_many_of_each_shard() {
-    let store = Store::of(4, 600);
+    let store = OneOwnerStore::of(4, 600);
     let (mut relay, waves) = relay(&store, take_all);
     assert_eq!(relay.round().await, Ok(Round::Sent));
     let waves = waves.lock();
@@ -177,7 +177,7 @@ async fn a_wave_is_bounded_and_takes_as_many_of_each_shard() {
 
 #[tokio::test]
 async fn a_broker_that_takes_few_in_time_gets_fewer_until_all_are_sent() {
-    let store = Store::of(1, 100);
+    let store = OneOwnerStore::of(1, 100);
     let slow = |messages: &[Message]| match messages.len() > 3 {
         true => all_failed(messages.len(), &away()),
         false => take_all(messages),
@@ -192,7 +192,7 @@ async fn a_broker_that_takes_few_in_time_gets_fewer_until_all_are_sent() {
 
 #[tokio::test]
 async fn events_without_a_place_hold_up_no_others_and_are_named() {
-    let store = Store::of(1, 4);
+    let store = OneOwnerStore::of(1, 4);
     store.change(|shard| shard.rows[1].aggregate_type = "hold".to_owned());
     let nowhere = || Failure::new(FailureKind::Unroutable, "no topic hold");
     let answer = move |messages: &[Message]| match messages {
@@ -215,7 +215,7 @@ async fn events_without_a_place_hold_up_no_others_and_are_named() {
 
 #[tokio::test]
 async fn nothing_is_said_of_the_broker_while_the_store_is_away() {
-    let store = Store::of(1, 1);
+    let store = OneOwnerStore::of(1, 1);
     let (mut relay, _) = relay(&store, |messages| {
         all_failed(messages.len().max(1), &away())
     });
@@ -231,7 +231,7 @@ async fn nothing_is_said_of_the_broker_while_the_store_is_away() {
 
 #[tokio::test]
 async fn a_database_that_is_away_keeps_back_its_own_events_alone() {
-    let store = Store::of(2, 3);
+    let store = OneOwnerStore::of(2, 3);
     store.change(|shard| shard.is_away = true);
     let (mut relay, waves) = relay(&store, take_all);
     assert_eq!(relay.round().await, Ok(Round::Sent));
@@ -243,7 +243,7 @@ async fn a_database_that_is_away_keeps_back_its_own_events_alone() {
 
 #[tokio::test]
 async fn a_server_that_has_gone_back_is_read_from_its_own_cursor() {
-    let store = Store::of(1, 5);
+    let store = OneOwnerStore::of(1, 5);
     let (mut relay, waves) = relay(&store, take_all);
     assert_eq!(relay.round().await, Ok(Round::Sent));
     assert_eq!(store.position(), 5);

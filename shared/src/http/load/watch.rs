@@ -30,7 +30,7 @@ impl Load {
     }
 
     fn run(&self, runtime: &Handle, stop: &CancellationToken) {
-        let mut probe = Probe::send(runtime);
+        let mut probe = QueueProbe::send(runtime);
         let mut adaptive = AdaptiveLimit::new(self.limits.in_flight_max);
         let (mut retry, mut log) = (Since::now(self), Since::now(self));
         let mut retry_after = RetryAfter::new();
@@ -39,7 +39,7 @@ impl Load {
             std::thread::sleep(SAMPLE);
             let delay = match probe.took.try_recv() {
                 Ok(took) => {
-                    probe = Probe::send(runtime);
+                    probe = QueueProbe::send(runtime);
                     took
                 }
                 // Not through yet.
@@ -66,22 +66,22 @@ impl Load {
 }
 
 /// A task that measures how long a request that arrives now waits for a processor.
-struct Probe {
+struct QueueProbe {
     sent_at: Instant,
     took: Receiver<Duration>,
 }
 
-impl Probe {
+impl QueueProbe {
     /// Sends one through both queues of the runtime, where a request may be: the one that takes
     /// what comes from other threads, and what does not fit into the other; and that of a worker.
-    fn send(runtime: &Handle) -> Probe {
+    fn send(runtime: &Handle) -> QueueProbe {
         let sent_at = Instant::now();
         let (sender, took) = channel();
         runtime.spawn(async move {
             tokio::task::yield_now().await;
             let _ = sender.send(sent_at.elapsed());
         });
-        Probe { sent_at, took }
+        QueueProbe { sent_at, took }
     }
 }
 

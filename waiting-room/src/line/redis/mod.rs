@@ -46,7 +46,7 @@ use futures_util::stream::{self, StreamExt as _};
 use keys::Keys;
 use parking_lot::RwLock;
 use places::recently;
-use registry::{Entry, Registry};
+use registry::{Registry, RegistryEntry};
 use reply::number;
 use shared::deadline;
 use shared::group_commit::Unavailable;
@@ -194,8 +194,8 @@ impl Redis {
     async fn follow(&self, registry: &Registry) -> Result<(), Refused> {
         for KnownEvent { event, creation } in self.known_events() {
             match registry.entries.get(&event) {
-                Some(Entry::Created(current)) if *current == creation => {}
-                Some(Entry::Removed { creation: gone, .. }) if *gone == creation => {
+                Some(RegistryEntry::Created(current)) if *current == creation => {}
+                Some(RegistryEntry::Removed { creation: gone, .. }) if *gone == creation => {
                     registry::delete(&self.store, &event, creation).await?;
                     self.forget(&event);
                 }
@@ -230,15 +230,15 @@ impl Line for Redis {
         }
         let events = registry::read(&self.store).await?.entries;
         let existing = match events.get(&settings.id) {
-            Some(Entry::Created(creation)) => Some(*creation),
+            Some(RegistryEntry::Created(creation)) => Some(*creation),
             // A removal may be under way, or have ended half way.
-            Some(Entry::Removed { creation, .. }) => {
+            Some(RegistryEntry::Removed { creation, .. }) => {
                 registry::delete(&self.store, &settings.id, *creation).await?;
                 None
             }
             None => None,
         };
-        let is_created = |entry: &&Entry| matches!(entry, Entry::Created(_));
+        let is_created = |entry: &&RegistryEntry| matches!(entry, RegistryEntry::Created(_));
         if existing.is_none() && events.values().filter(is_created).count() >= EVENTS_MAX {
             return Err(Refused::Full("this installation keeps no more events"));
         }
@@ -293,8 +293,8 @@ impl Line for Redis {
         let lost = self.known_events().into_iter().map(|known| known.event);
         let lost = lost.filter(|event| !entries.contains_key(event));
         let created = entries.iter().filter_map(|(event, entry)| match entry {
-            Entry::Created(_) => Some(event.clone()),
-            Entry::Removed { .. } => None,
+            RegistryEntry::Created(_) => Some(event.clone()),
+            RegistryEntry::Removed { .. } => None,
         });
         let events: BTreeSet<EventId> = created.chain(lost).collect();
         let settings = events

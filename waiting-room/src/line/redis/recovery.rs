@@ -7,7 +7,7 @@ use super::event_line::EventLine;
 use super::keys::CHUNK;
 use super::operations::{AWAY, PLACE, REENTER};
 use super::policy::{json, policy};
-use super::registry::{self, Entry};
+use super::registry::{self, RegistryEntry};
 use super::reply::{Status, bytes, list};
 use super::script::{self, Script};
 use super::served::{AllServed, HeldSlot};
@@ -56,13 +56,13 @@ impl EventLine {
         let creation = creation.ok_or(Refused::NoSuchEvent)?;
         match registry::get(self.store(), event).await? {
             None => registry::set(self.store(), event, creation).await?,
-            Some(Entry::Created(registered)) if registered == creation => {}
+            Some(RegistryEntry::Created(registered)) if registered == creation => {}
             Some(_) => return Err(Refused::NoSuchEvent),
         }
         tracing::warn!(%event, "store has lost the event, restoring it from this node");
         let reported = self.report().await?;
         match registry::get(self.store(), event).await? {
-            Some(Entry::Created(registered)) if registered == creation => Ok(reported),
+            Some(RegistryEntry::Created(registered)) if registered == creation => Ok(reported),
             // The store has lost the registry once more, and with it the event.
             None => Ok(reported),
             // It was removed at this moment.

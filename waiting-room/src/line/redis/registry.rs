@@ -23,22 +23,22 @@ pub(super) const REMOVED_KEPT_MS: i64 = 30 * 24 * 3600 * 1000;
 
 /// Entry of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Entry {
+pub(super) enum RegistryEntry {
     /// It was created, with this identity.
     Created(u64),
     /// It was removed at this time, in ms, and had this identity.
     Removed { at: i64, creation: u64 },
 }
 
-impl Entry {
-    fn read(value: &Value) -> Option<Entry> {
+impl RegistryEntry {
+    fn read(value: &Value) -> Option<RegistryEntry> {
         let text = std::str::from_utf8(bytes(value)).ok()?;
         let mut words = text.split(' ');
         let first = words.next()?;
         if first != REMOVED {
-            return Life::parse(first).map(Entry::Created);
+            return Life::parse(first).map(RegistryEntry::Created);
         }
-        Some(Entry::Removed {
+        Some(RegistryEntry::Removed {
             at: words.next()?.parse().ok()?,
             creation: Life::parse(words.next()?)?,
         })
@@ -46,22 +46,27 @@ impl Entry {
 
     fn write(self) -> String {
         match self {
-            Entry::Created(creation) => Life::hex(creation),
-            Entry::Removed { at, creation } => format!("{REMOVED} {at} {}", Life::hex(creation)),
+            RegistryEntry::Created(creation) => Life::hex(creation),
+            RegistryEntry::Removed { at, creation } => {
+                format!("{REMOVED} {at} {}", Life::hex(creation))
+            }
         }
     }
 }
 
 /// The registry.
 pub(super) struct Registry {
-    pub(super) entries: BTreeMap<EventId, Entry>,
+    pub(super) entries: BTreeMap<EventId, RegistryEntry>,
     /// Number of changes of events that are over.
     pub(super) changes: u64,
 }
 
 /// Records the creation of an event.
 pub(super) async fn set(store: &Store, event: &EventId, creation: u64) -> Result<(), Refused> {
-    let (key, entry) = (store.keys.events(), Entry::Created(creation).write());
+    let (key, entry) = (
+        store.keys.events(),
+        RegistryEntry::Created(creation).write(),
+    );
     let sent = store.send(["HSET", &key, event.as_str(), &entry]).await;
     Ok(sent.map(drop).map_err(Unavailable::from)?)
 }
@@ -74,15 +79,15 @@ pub(super) async fn mark_removed(
     creation: u64,
 ) -> Result<bool, Refused> {
     let at = store.clock.now().0;
-    let removed = Entry::Removed { at, creation }.write();
-    replace(store, event, Entry::Created(creation), &removed).await
+    let removed = RegistryEntry::Removed { at, creation }.write();
+    replace(store, event, RegistryEntry::Created(creation), &removed).await
 }
 
 /// Replaces an entry unless it is another one by now; returns whether it did.
 async fn replace(
     store: &Store,
     event: &EventId,
-    before: Entry,
+    before: RegistryEntry,
     after: &str,
 ) -> Result<bool, Refused> {
     let (key, before) = (store.keys.events(), before.write());
@@ -100,10 +105,10 @@ pub(super) async fn note_change(store: &Store) -> Result<(), Refused> {
 }
 
 /// Returns the entry of an event; none if there never was one, or the store has lost it.
-pub(super) async fn get(store: &Store, event: &EventId) -> Result<Option<Entry>, Refused> {
+pub(super) async fn get(store: &Store, event: &EventId) -> Result<Option<RegistryEntry>, Refused> {
     let key = store.keys.events();
     let kept = store.send(["HGET", &key, event.as_str()]).await;
-    Ok(Entry::read(&kept.map_err(Unavailable::from)?))
+    Ok(RegistryEntry::read(&kept.map_err(Unavailable::from)?))
 }
 
 /// Returns all of it, and forgets events that were removed long ago.
@@ -122,11 +127,12 @@ pub(super) async fn read(store: &Arc<Store>) -> Result<Registry, Refused> {
         if name == CHANGES {
             changes = u64::try_from(number(&pair[1])).unwrap_or(0);
         }
-        let (Ok(event), Some(entry)) = (EventId::parse(&name), Entry::read(&pair[1])) else {
+        let (Ok(event), Some(entry)) = (EventId::parse(&name), RegistryEntry::read(&pair[1]))
+        else {
             continue;
         };
         match entry {
-            Entry::Removed { at, creation } if at < long_ago => {
+            RegistryEntry::Removed { at, creation } if at < long_ago => {
                 // In case the nodes that removed it failed half way.
                 delete(store, &event, creation).await?;
                 replace(store, &event, entry, "").await?;

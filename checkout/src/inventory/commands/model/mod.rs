@@ -8,13 +8,13 @@ use crate::inventory::model::{PaymentState, Settlement};
 use stateright::{Checker as _, Model, Property};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use world::{ATTEMPTS_MAX, Action, AtProvider, BUYERS, PRICE, Shown, World};
+use world::{ATTEMPTS_MAX, Action, AtProvider, BUYERS, PRICE, ShownWorld, World};
 
 /// A state, compared by what matters of it: ids differ from story to story.
 #[derive(Clone, Debug)]
 struct Story {
     world: Arc<World>,
-    shown: Shown,
+    shown: ShownWorld,
 }
 
 impl PartialEq for Story {

@@ -77,7 +77,7 @@ pub(super) struct World {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Shown {
+pub(super) struct ShownWorld {
     pub(super) now: i64,
     pub(super) has_refused: bool,
     pub(super) seats: Vec<u8>,
@@ -406,7 +406,7 @@ impl World {
         }
     }
 
-    pub(super) fn show(&self) -> Shown {
+    pub(super) fn show(&self) -> ShownWorld {
         let orders = self.records.iter().map(|records| {
             let Some(order) = records.orders.first() else {
                 return ShownOrder {
@@ -431,7 +431,7 @@ impl World {
                 payments: payments.collect(),
             }
         });
-        Shown {
+        ShownWorld {
             now: self.now.0,
             has_refused: self.has_refused,
             seats: self.seats.iter().map(|(state, _)| *state as u8).collect(),

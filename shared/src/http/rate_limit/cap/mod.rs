@@ -75,7 +75,7 @@ pub struct Cap<const N: usize> {
 }
 
 struct Entries<const N: usize> {
-    known: BTreeMap<Entry<N>, Known>,
+    known: BTreeMap<CapEntry<N>, Known>,
     /// By list, when it was last read.
     read_at: HashMap<u64, Time>,
     swept_at: Time,
@@ -84,7 +84,7 @@ struct Entries<const N: usize> {
 /// A thing that an address has. Networks are hashed, so that neither a node nor the store keeps an address;
 /// those of a wider network follow one another.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Entry<const N: usize> {
+struct CapEntry<const N: usize> {
     widest: u64,
     middle: u32,
     address: u32,
@@ -118,9 +118,9 @@ pub struct Holder<'a, const N: usize> {
     pub id: [u8; N],
 }
 
-impl<const N: usize> Entry<N> {
-    fn first(self, width: usize) -> Entry<N> {
-        let mut first = Entry { id: [0; N], ..self };
+impl<const N: usize> CapEntry<N> {
+    fn first(self, width: usize) -> CapEntry<N> {
+        let mut first = CapEntry { id: [0; N], ..self };
         if width > 0 {
             first.address = 0;
         }
@@ -130,8 +130,8 @@ impl<const N: usize> Entry<N> {
         first
     }
 
-    fn last(self, width: usize) -> Entry<N> {
-        let mut last = Entry {
+    fn last(self, width: usize) -> CapEntry<N> {
+        let mut last = CapEntry {
             id: [u8::MAX; N],
             ..self
         };
@@ -150,10 +150,10 @@ impl<const N: usize> Entry<N> {
         [&middle[..], &address, &self.id].concat()
     }
 
-    fn of_member(widest: u64, member: &[u8]) -> Option<Entry<N>> {
+    fn of_member(widest: u64, member: &[u8]) -> Option<CapEntry<N>> {
         let (middle, rest) = member.split_first_chunk()?;
         let (address, id) = rest.split_first_chunk()?;
-        Some(Entry {
+        Some(CapEntry {
             widest,
             middle: u32::from_be_bytes(*middle),
             address: u32::from_be_bytes(*address),
@@ -219,7 +219,7 @@ impl<const N: usize> Cap<N> {
         Ok(!is_full)
     }
 
-    fn entry(&self, holder: Holder<'_, N>) -> Entry<N> {
+    fn entry(&self, holder: Holder<'_, N>) -> CapEntry<N> {
         let Holder { scope, address, id } = holder;
         let hash = |network: Option<Network>| {
             let mac = network.map(|it| self.secret.sign(format!("{scope}\n{it}").as_bytes()));
@@ -227,7 +227,7 @@ impl<const N: usize> Cap<N> {
             mac.map_or(0, u64::from_be_bytes)
         };
         let [address, middle, widest] = networks(address).map(hash);
-        Entry {
+        CapEntry {
             widest,
             middle: middle as u32,
             address: address as u32,
@@ -241,7 +241,7 @@ impl<const N: usize> Cap<N> {
     }
 
     /// Adds an entry, unless one of its networks is full: then it is removed.
-    fn add(&self, entry: Entry<N>, now: Time) -> Fullness {
+    fn add(&self, entry: CapEntry<N>, now: Time) -> Fullness {
         let mut entries = self.entries.lock();
         entries.sweep(now);
         let mut fullness = Fullness::Low;
@@ -268,7 +268,7 @@ impl<const N: usize> Cap<N> {
         fullness
     }
 
-    fn ids(&self, entry: Entry<N>, width: usize) -> Vec<[u8; N]> {
+    fn ids(&self, entry: CapEntry<N>, width: usize) -> Vec<[u8; N]> {
         let entries = self.entries.lock();
         let range = entries.known.range(entry.first(width)..=entry.last(width));
         range.map(|(entry, _)| entry.id).collect()
@@ -277,26 +277,26 @@ impl<const N: usize> Cap<N> {
     /// Removes the entries of a network that have ended, and returns them as members of its list.
     fn remove_ended(
         &self,
-        entry: Entry<N>,
+        entry: CapEntry<N>,
         width: usize,
         living: &HashSet<[u8; N]>,
         now: Time,
     ) -> Vec<Vec<u8>> {
         let mut entries = self.entries.lock();
         let range = entries.known.range(entry.first(width)..=entry.last(width));
-        let has_ended = |(entry, known): &(&Entry<N>, &Known)| {
+        let has_ended = |(entry, known): &(&CapEntry<N>, &Known)| {
             known.at.0 + UNDER_WAY_MS <= now.0 && !living.contains(&entry.id)
         };
-        let ended: Vec<Entry<N>> = range.filter(has_ended).map(|(entry, _)| *entry).collect();
+        let ended: Vec<CapEntry<N>> = range.filter(has_ended).map(|(entry, _)| *entry).collect();
         for entry in &ended {
             entries.known.remove(entry);
         }
-        ended.iter().map(Entry::member).collect()
+        ended.iter().map(CapEntry::member).collect()
     }
 
     /// Tells the store what this node added to the list of a network and what has ended, and learns
     /// what other nodes added. Returns whether it answered.
-    async fn agree(&self, entry: Entry<N>, removed: Vec<Vec<u8>>, now: Time) -> bool {
+    async fn agree(&self, entry: CapEntry<N>, removed: Vec<Vec<u8>>, now: Time) -> bool {
         let Some(lists) = self.lists.get() else {
             return false;
         };
@@ -313,7 +313,7 @@ impl<const N: usize> Cap<N> {
         }
         for ListMember { member, age_ms } in members {
             let at = Time(now.0 - age_ms);
-            let entry = Entry::of_member(change.list, &member);
+            let entry = CapEntry::of_member(change.list, &member);
             let entry = entry.filter(|_| !change.removed.contains(&member));
             if let Some(entry) = entry.filter(|_| entries.known.len() < ENTRIES_MAX) {
                 let is_shared = true;
@@ -327,22 +327,22 @@ impl<const N: usize> Cap<N> {
     /// Returns the change that tells the store all it does not know yet, and what that adds.
     fn change(
         &self,
-        entry: Entry<N>,
+        entry: CapEntry<N>,
         removed: Vec<Vec<u8>>,
         now: Time,
-    ) -> (ListChange, Vec<Entry<N>>) {
+    ) -> (ListChange, Vec<CapEntry<N>>) {
         let entries = self.entries.lock();
         let widest = WIDTHS - 1;
         let range = entries
             .known
             .range(entry.first(widest)..=entry.last(widest));
         let unknown = range.filter(|(_, known)| !known.is_shared);
-        let added: Vec<Entry<N>> = unknown.map(|(entry, _)| *entry).collect();
+        let added: Vec<CapEntry<N>> = unknown.map(|(entry, _)| *entry).collect();
         let read_at = entries.read_at.get(&entry.widest);
         let newer_than_ms = read_at.map_or(KEPT_MS, |at| now.0 - at.0 + OVERLAP_MS);
         let change = ListChange {
             list: entry.widest,
-            added: added.iter().map(Entry::member).collect(),
+            added: added.iter().map(CapEntry::member).collect(),
             removed,
             kept_ms: KEPT_MS,
             newer_than_ms,
@@ -353,7 +353,12 @@ impl<const N: usize> Cap<N> {
 
 impl<const N: usize> Entries<N> {
     /// Returns the other entries of an entry's network.
-    fn others(&self, entry: Entry<N>, width: usize, now: Time) -> impl Iterator<Item = &Entry<N>> {
+    fn others(
+        &self,
+        entry: CapEntry<N>,
+        width: usize,
+        now: Time,
+    ) -> impl Iterator<Item = &CapEntry<N>> {
         let range = self.known.range(entry.first(width)..=entry.last(width));
         let counted =
             range.filter(move |(other, known)| known.at.0 + KEPT_MS > now.0 && **other != entry);

@@ -1,7 +1,7 @@
 //! The fans: what each of them was told, and whether what they are told next keeps the promises.
 
 use super::fan_state::{Fan, Times, Unknown, Vain, is_over, rank};
-use super::history::History;
+use super::history::StoreHistory;
 use super::stored::Stored;
 use crate::line::{Spot, VisitorState};
 use shared::ids::VisitorId;
@@ -92,7 +92,7 @@ impl Crowd {
     /// Takes note of a loss of data. Who came between the opening and the draw, and has not asked
     /// since, is in no list and has no number to show; nor has who joined at a node that had yet to
     /// hear that the event is another one.
-    pub(super) fn lost(&mut self, history: &History) {
+    pub(super) fn lost(&mut self, history: &StoreHistory) {
         for fan in &mut self.fans {
             let is_unlisted = fan.is_provisional && history.is_unlisted(fan.visitor);
             if is_unlisted || fan.is_pass_of_no_use && fan.socket.is_none() {
@@ -104,7 +104,7 @@ impl Crowd {
 
     /// Takes note of a draw. Those who were in line at the opening are in it, except who has not
     /// come back since the store lost its data.
-    pub(super) fn drawn(&mut self, history: &History, now_ms: u64) {
+    pub(super) fn drawn(&mut self, history: &StoreHistory, now_ms: u64) {
         for at in 0..self.fans.len() {
             let fan = &self.fans[at];
             let Some(state) = fan.state.filter(|_| fan.is_provisional) else {
@@ -199,7 +199,7 @@ impl Crowd {
     }
 
     /// Takes an answer without a place.
-    pub(super) fn told_nothing(&mut self, at: usize, history: &History) {
+    pub(super) fn told_nothing(&mut self, at: usize, history: &StoreHistory) {
         let fan = &mut self.fans[at];
         let had_number = fan.number > 0 && !fan.is_provisional;
         if fan.state.is_some_and(is_over) && !had_number && history.has_lost_since(0) {
@@ -212,7 +212,7 @@ impl Crowd {
     }
 
     /// Takes an answer with a place, which is complete if the fan asked for it.
-    pub(super) fn told(&mut self, at: usize, spot: &Spot, times: Times, history: &History) {
+    pub(super) fn told(&mut self, at: usize, spot: &Spot, times: Times, history: &StoreHistory) {
         if let Err(why) = self.judge(at, spot, times, history) {
             self.fail(at, &format!("{why}: told {spot:?}"));
         }
@@ -244,7 +244,7 @@ impl Crowd {
     }
 
     /// Takes the answer that the slot of a fan has lapsed.
-    pub(super) fn told_lapsed(&mut self, at: usize, times: Times, history: &History) {
+    pub(super) fn told_lapsed(&mut self, at: usize, times: Times, history: &StoreHistory) {
         let fan = &self.fans[at];
         let Unknown {
             left,
@@ -258,7 +258,7 @@ impl Crowd {
         }
     }
 
-    fn take(&mut self, at: usize, spot: &Spot, history: &History) {
+    fn take(&mut self, at: usize, spot: &Spot, history: &StoreHistory) {
         let fan = &mut self.fans[at];
         let is_drawn = fan.is_provisional && !spot.is_provisional;
         let is_new = fan.state.is_none() || fan.number != spot.number && !is_drawn;
@@ -290,7 +290,13 @@ impl Crowd {
     }
 
     /// Returns which promise an answer breaks.
-    fn judge(&self, at: usize, spot: &Spot, times: Times, history: &History) -> Result<(), String> {
+    fn judge(
+        &self,
+        at: usize,
+        spot: &Spot,
+        times: Times,
+        history: &StoreHistory,
+    ) -> Result<(), String> {
         let fan = &self.fans[at];
         let is_drawn = fan.is_provisional && !spot.is_provisional;
         let Some(state) = fan.state else {
@@ -359,7 +365,7 @@ impl Crowd {
     }
 
     /// Returns whether a place may have ended in this way.
-    fn may_end(&self, fan: &Fan, how: VisitorState, times: Times, history: &History) -> bool {
+    fn may_end(&self, fan: &Fan, how: VisitorState, times: Times, history: &StoreHistory) -> bool {
         match how {
             VisitorState::Left => fan.unknown.left,
             VisitorState::Finished => fan.unknown.finished,
@@ -368,7 +374,7 @@ impl Crowd {
         }
     }
 
-    fn may_be_missed(&self, fan: &Fan, times: Times, history: &History) -> bool {
+    fn may_be_missed(&self, fan: &Fan, times: Times, history: &StoreHistory) -> bool {
         let Terms {
             claim_ms,
             session_ms,
@@ -395,7 +401,7 @@ impl Crowd {
         &self,
         admitted: &BTreeSet<u64>,
         after: &Stored,
-        history: &History,
+        history: &StoreHistory,
         now_ms: u64,
     ) -> Option<String> {
         if self.excuse.is_some() {
@@ -442,7 +448,7 @@ impl Crowd {
     }
 
     /// Returns whether the admission that a fan was told of is valid for certain.
-    fn is_valid(&self, fan: &Fan, history: &History, now_ms: u64) -> bool {
+    fn is_valid(&self, fan: &Fan, history: &StoreHistory, now_ms: u64) -> bool {
         let Some(admitted_ms) = history.admitted_ms(history.number_of(fan)) else {
             return false;
         };

@@ -1,6 +1,6 @@
 //! What fans do, through the nodes: as the routes of `fan.rs` and the sockets of `push.rs` do it.
 
-use super::fan_state::{Fan, FanSocket, Times, is_over};
+use super::fan_state::{Fan, SimulatedSocket, Times, is_over};
 use super::world::World;
 use crate::hub::EventHub;
 use crate::line::redis::Redis;
@@ -46,7 +46,7 @@ impl Door {
 }
 
 /// A request of a fan at a node, which is one of a kind at a time.
-pub(super) struct Visit {
+pub(super) struct FanRequest {
     pub(super) door: Door,
     pub(super) fan: usize,
     asked_ms: u64,
@@ -54,15 +54,15 @@ pub(super) struct Visit {
     asked_clock_ms: i64,
 }
 
-impl Drop for Visit {
+impl Drop for FanRequest {
     fn drop(&mut self) {
         self.door.world.lock().crowd.fans[self.fan].is_busy = false;
     }
 }
 
-impl Visit {
+impl FanRequest {
     /// Begins a request unless the fan has one under way. A node ticks before it serves any.
-    pub(super) fn begin(door: &Door, fan: usize) -> Option<Visit> {
+    pub(super) fn begin(door: &Door, fan: usize) -> Option<FanRequest> {
         if door.hub.lock().is_none() {
             return None;
         }
@@ -73,7 +73,7 @@ impl Visit {
             return None;
         }
         drop(inner);
-        Some(Visit {
+        Some(FanRequest {
             door: door.clone(),
             fan,
             asked_ms,
@@ -242,7 +242,7 @@ impl Visit {
         let Some(hub) = self.door.hub.lock().clone() else {
             return;
         };
-        let socket = FanSocket {
+        let socket = SimulatedSocket {
             node: self.door.node,
             life: self.door.life,
             watched: WatchedPlace::new(spot, hub.front().life),
@@ -265,7 +265,7 @@ impl Visit {
         self.update_socket().await;
     }
 
-    fn socket(&self) -> Option<FanSocket> {
+    fn socket(&self) -> Option<SimulatedSocket> {
         let socket = self.fan().socket?;
         (socket.node == self.door.node && socket.life == self.door.life).then_some(socket)
     }

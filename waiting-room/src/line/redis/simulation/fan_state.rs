@@ -22,7 +22,7 @@ pub(super) struct Unknown {
 
 /// An open socket.
 #[derive(Clone, Debug)]
-pub(super) struct FanSocket {
+pub(super) struct SimulatedSocket {
     pub(super) node: usize,
     /// Life of the node.
     pub(super) life: u64,
@@ -53,7 +53,7 @@ pub(super) struct Fan {
     /// Number of the arrival, before a draw.
     pub(super) arrival: u64,
     pub(super) slot: Option<Slot>,
-    pub(super) socket: Option<FanSocket>,
+    pub(super) socket: Option<SimulatedSocket>,
     /// When a node told the place last, in ms since the beginning.
     pub(super) told_ms: u64,
     /// Last sign of life that the line could learn of, in ms since the beginning.

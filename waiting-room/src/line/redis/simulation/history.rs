@@ -17,7 +17,7 @@ struct Moment {
 
 /// What the store did.
 #[derive(Default)]
-pub(super) struct History {
+pub(super) struct StoreHistory {
     /// When each number was admitted, in ms since the beginning.
     admitted: BTreeMap<u64, u64>,
     moments: VecDeque<Moment>,
@@ -31,7 +31,7 @@ pub(super) struct History {
     lost_ms: Option<u64>,
 }
 
-impl History {
+impl StoreHistory {
     /// Records an admission.
     pub(super) fn admit(&mut self, number: u64, at_ms: u64) {
         self.admitted.insert(number, at_ms);

@@ -60,10 +60,10 @@ impl Link {
     }
 }
 
-type Answer = oneshot::Sender<Result<Value, RedisError>>;
+type AnswerSender = oneshot::Sender<Result<Value, RedisError>>;
 
 /// Carries a command to the store and its reply back.
-async fn carry(link: Link, words: Vec<Vec<u8>>, mut answer: Answer) {
+async fn carry(link: Link, words: Vec<Vec<u8>>, mut answer: AnswerSender) {
     let Link { world, end } = link;
     let passage = world.passage(end);
     sleep_until(passage.arrives_at).await;

@@ -24,8 +24,8 @@ mod world;
 
 use super::script;
 use mutations::{MUTATIONS, MUTATIONS_OF_DRAWS};
-use plan::{FAULTS, Fault, Mode};
-use run::{Verdict, run};
+use plan::{FAULTS, Fault, RunMode};
+use run::{RunResult, run};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 #[global_allocator]
@@ -91,7 +91,7 @@ fn all_scripts() -> [&'static script::Script; 25] {
     ]
 }
 
-fn play(seed: u64, mode: &Mode) -> Verdict {
+fn play(seed: u64, mode: &RunMode) -> RunResult {
     let folder = tempfile::tempdir_in(memory()).expect("a folder can be created");
     let names = all_scripts().map(script::Script::named).into();
     run(seed, mode, names, folder.path().to_owned())
@@ -108,7 +108,7 @@ fn memory() -> std::path::PathBuf {
 }
 
 /// Runs some seeds on all processors; returns the lowest that fails.
-fn search(first: u64, count: u64, mode: &Mode) -> Option<u64> {
+fn search(first: u64, count: u64, mode: &RunMode) -> Option<u64> {
     let next = AtomicU64::new(first);
     let failed = AtomicU64::new(u64::MAX);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -131,7 +131,7 @@ fn search(first: u64, count: u64, mode: &Mode) -> Option<u64> {
 }
 
 /// Returns a failing run with as many steps left out as can be found.
-fn shrink(seed: u64, mode: &Mode, why: &str) -> Mode {
+fn shrink(seed: u64, mode: &RunMode, why: &str) -> RunMode {
     let mut best = mode.clone();
     let mut size = play(seed, mode).steps;
     best.steps = size;
@@ -159,7 +159,7 @@ fn kind(why: &str) -> String {
 }
 
 /// Tells the story of a failed run, with as few steps as it fails with.
-fn report(seed: u64, mode: &Mode) -> String {
+fn report(seed: u64, mode: &RunMode) -> String {
     let whole = play(seed, mode);
     let is_whole = number("FAIRLINE_WHOLE").is_some() || whole.failure.is_none();
     let why = whole
@@ -184,11 +184,11 @@ fn report(seed: u64, mode: &Mode) -> String {
 
 #[test]
 fn no_seeded_run_of_the_simulation_breaks_a_promise() {
-    let mode = Mode {
+    let mode = RunMode {
         faults: faults(),
         steps: STEPS,
         draws: number("FAIRLINE_DRAWS").unwrap_or(DRAWS),
-        ..Mode::default()
+        ..RunMode::default()
     };
     if let Some(seed) = number("FAIRLINE_SEED") {
         let verdict = play(seed, &mode);
@@ -213,11 +213,11 @@ fn no_seeded_run_of_the_simulation_breaks_a_promise() {
 
 #[test]
 fn a_seed_of_the_simulation_always_gives_the_same_run() {
-    let mode = Mode {
+    let mode = RunMode {
         faults: faults(),
         steps: STEPS,
         draws: DRAWS,
-        ..Mode::default()
+        ..RunMode::default()
     };
     for seed in 0..20 {
         let (one, two) = (play(seed, &mode), play(seed, &mode));
@@ -227,11 +227,11 @@ fn a_seed_of_the_simulation_always_gives_the_same_run() {
 
 #[test]
 fn a_real_server_answers_what_nodes_send_as_the_model_does() {
-    let mode = Mode {
+    let mode = RunMode {
         faults: vec![Fault::MessagesRepeated, Fault::NodeKilled],
         steps: STEPS,
         records: true,
-        ..Mode::default()
+        ..RunMode::default()
     };
     for seed in 0..5 {
         let recorded = play(seed, &mode).recorded;
@@ -255,12 +255,12 @@ fn each_change_of_a_script_is_noticed_by_the_simulation() {
             .iter()
             .any(|script| script.text().contains(mutation.from));
         assert!(is_there, "no script has: {}", mutation.from);
-        let mode = Mode {
+        let mode = RunMode {
             faults: mutation.faults.to_vec(),
             steps: STEPS,
             rewrite: Some(mutation.rewrite()),
             draws: if mutation.is_draw { 1000 } else { 0 },
-            ..Mode::default()
+            ..RunMode::default()
         };
         let seeds = number("FAIRLINE_RUNS").unwrap_or(SEEDS_PER_MUTATION);
         let noticed = search(0, seeds, &mode);

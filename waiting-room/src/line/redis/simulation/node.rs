@@ -1,6 +1,6 @@
 //! A node: the real engine on a link to the simulated store, with its ticks and its sockets.
 
-use super::fan::{Door, Visit};
+use super::fan::{Door, FanRequest};
 use super::link::Link;
 use super::stored::Stored;
 use super::world::World;
@@ -200,7 +200,7 @@ fn update(door: &Door, fan: usize, moved: &[shared::ids::VisitorId]) {
             socket.watched.is_recorded = false;
         }
     }
-    if let Some(visit) = Visit::begin(door, fan) {
+    if let Some(visit) = FanRequest::begin(door, fan) {
         tokio::spawn(visit.update());
     }
 }

@@ -4,7 +4,7 @@
 use super::crowd::Crowd;
 use super::draw_state::{HELD, TO_BE_HELD, UNDER_WAY};
 use super::drawn;
-use super::history::History;
+use super::history::StoreHistory;
 use super::stored::{OVER, Stored, visitor};
 use crate::pass::Pass;
 use simulation::{Database, Reply};
@@ -122,16 +122,16 @@ pub(super) struct Oracle {
     pub(super) failure: Option<String>,
     stored: Option<Stored>,
     batches: Vec<Batch>,
-    pub(super) history: History,
+    pub(super) history: StoreHistory,
     /// Outcomes of the draws that were published, by their seeds.
     published: BTreeMap<String, String>,
     /// Part of its newest report that each node sent last.
-    reports: BTreeMap<usize, Part>,
+    reports: BTreeMap<usize, ReportPart>,
 }
 
 /// Part of a report after a loss, in the order in which nodes send them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Part {
+enum ReportPart {
     Numbers,
     Slots,
     Order,
@@ -223,14 +223,14 @@ impl Oracle {
     /// and counts as one that has reported once that is over.
     fn check_report(&mut self, step: &Step<'_>) {
         let part = match (step.name, step.arguments) {
-            ("recover", _) => Part::Numbers,
-            ("recover_slots", [_, _, _, _, b"0", ..]) => Part::Slots,
-            ("recover_draw", _) => Part::Order,
-            ("recover_slots", _) => Part::End,
+            ("recover", _) => ReportPart::Numbers,
+            ("recover_slots", [_, _, _, _, b"0", ..]) => ReportPart::Slots,
+            ("recover_draw", _) => ReportPart::Order,
+            ("recover_slots", _) => ReportPart::End,
             _ => return,
         };
         let before = self.reports.insert(step.node, part);
-        if part != Part::Numbers && before.is_some_and(|before| part < before) {
+        if part != ReportPart::Numbers && before.is_some_and(|before| part < before) {
             self.fail(format!("{part:?} was reported after {before:?}"));
         }
     }

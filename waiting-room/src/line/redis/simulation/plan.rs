@@ -82,7 +82,7 @@ pub(super) const FAULTS: [Fault; 16] = [
 
 /// How a run is made.
 #[derive(Clone, Default)]
-pub(super) struct Mode {
+pub(super) struct RunMode {
     pub(super) faults: Vec<Fault>,
     pub(super) steps: usize,
     pub(super) rewrite: Option<Rewrite>,
@@ -120,7 +120,7 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Makes a plan with some of these faults.
-    pub(super) fn new(dice: &mut Dice, mode: &Mode) -> Plan {
+    pub(super) fn new(dice: &mut Dice, mode: &RunMode) -> Plan {
         let faults = &mode.faults;
         let seconds = |dice: &mut Dice, choices: &[u64]| dice.pick(choices);
         let claim = seconds(dice, &[3, 6, 10]);

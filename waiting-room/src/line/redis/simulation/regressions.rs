@@ -1,7 +1,7 @@
 //! Faults that the simulation found, each as the few calls in which it shows.
 
 use super::link::value;
-use super::plan::{Fault, Mode};
+use super::plan::{Fault, RunMode};
 use super::script::{self, Script};
 use super::world::START_MS;
 use super::{STEPS, search};
@@ -225,11 +225,11 @@ fn an_event_that_the_store_loses_while_a_node_restores_it_is_not_taken_for_a_rem
     let from = "call('SADD', keys.told, ARGV[2])";
     assert!(script::RECOVER_SLOTS.text().contains(from));
     let to = format!("{from} call('DEL', 'fairline:events')");
-    let mode = Mode {
+    let mode = RunMode {
         faults: vec![Fault::StoreFlushed],
         steps: STEPS,
         rewrite: Some(Arc::new(move |text: &str| text.replace(from, &to))),
-        ..Mode::default()
+        ..RunMode::default()
     };
     assert_eq!(search(0, 20, &mode), None);
 }

@@ -3,10 +3,10 @@
 use super::crowd::Crowd;
 use super::draw_state::HELD;
 use super::drawn::{self, DrawPlan};
-use super::fan::{Door, Visit, eject};
+use super::fan::{Door, FanRequest, eject};
 use super::fan_state::Fan;
 use super::node::Node;
-use super::plan::{Fault, Mode, Plan};
+use super::plan::{Fault, Plan, RunMode};
 use super::wire::Wires;
 use super::world::{Recorded, World};
 use crate::line::{EventSettings, Line as _, Patch, VisitorState};
@@ -38,7 +38,7 @@ const SEATS: u32 = 8;
 const FAULT_CHANCE_DRAWING: u64 = 300;
 
 /// What came of a run.
-pub(super) struct Verdict {
+pub(super) struct RunResult {
     pub(super) failure: Option<String>,
     pub(super) steps: usize,
     pub(super) story: Vec<String>,
@@ -84,10 +84,10 @@ pub(super) enum Repair {
 /// Runs a seed. `folder` is for the folders of the nodes.
 pub(super) fn run(
     seed: u64,
-    mode: &Mode,
+    mode: &RunMode,
     names: BTreeMap<String, &'static str>,
     folder: PathBuf,
-) -> Verdict {
+) -> RunResult {
     simulation::run(async {
         let mut dice = Dice::new(seed);
         let plan = Plan::new(&mut dice, mode);
@@ -162,11 +162,11 @@ impl Run {
         inner.oracle.failure.is_some() || inner.crowd.failure.is_some()
     }
 
-    fn verdict(&self, steps: usize) -> Verdict {
+    fn verdict(&self, steps: usize) -> RunResult {
         let now_ms = self.world.now_ms();
         let mut inner = self.world.lock();
         let failure = inner.oracle.failure.clone().or(inner.crowd.failure.clone());
-        Verdict {
+        RunResult {
             failure,
             steps,
             story: inner.story.take().unwrap_or_default(),
@@ -238,7 +238,7 @@ impl Run {
         // A socket closes at its node.
         let held_by = kept.socket.as_ref().filter(|_| closes(&kept, roll));
         let door = held_by.map_or(Some(door), |socket| self.door(socket.node));
-        let Some(visit) = door.as_ref().and_then(|door| Visit::begin(door, fan)) else {
+        let Some(visit) = door.as_ref().and_then(|door| FanRequest::begin(door, fan)) else {
             return;
         };
         self.world.tell(|| {
@@ -251,7 +251,7 @@ impl Run {
     }
 
     /// Has a fan do something that fits their state.
-    fn act(&mut self, visit: Visit, fan: &Fan, roll: u64) {
+    fn act(&mut self, visit: FanRequest, fan: &Fan, roll: u64) {
         let has_socket = fan.socket.is_some();
         match fan.state {
             None => drop(tokio::spawn(visit.join())),
