@@ -122,3 +122,61 @@ test("two doors without a connection decide by the list, and what both let in is
   sound(north);
   sound(south);
 });
+
+test("two tabs of one phone keep each other's scans, and each knows who came in by the other", async () => {
+  await server.event("tabs", { admission: { rate_per_minute: 6000, batch_seconds: 1 } });
+  const order = await buy(server, "tabs", ["st-A-1", "st-A-2"]);
+  const [one, two] = order.tickets.map((ticket) => ticket.code);
+  const first = await open("tabs", "North");
+  const second = await first.context().newPage();
+  await second.goto(first.url());
+  await second.getByText("Works without a connection").waitFor();
+  await first.context().setOffline(true);
+  await scan(first, one);
+  await first.getByText("Come in").waitFor();
+  await second.locator("#waiting", { hasText: /^1$/ }).waitFor();
+  await scan(second, one);
+  await second.getByText("Used already").waitFor();
+  await scan(second, two);
+  await second.getByText("Come in").waitFor();
+  await first.locator("#waiting", { hasText: /^2$/ }).waitFor();
+  await second.close();
+  await first.reload();
+  await first.getByText("Works without a connection").waitFor();
+  assert.equal(await first.locator("#waiting").innerText(), "2");
+  await first.context().setOffline(false);
+  await first.locator("#waiting", { hasText: /^0$/ }).waitFor();
+  const figures = await server.call("GET", "/api/v1/organiser/events/tabs/checkins");
+  assert.deepEqual(figures.doors, [{ door: "North", checked_in: 2 }]);
+  sound(first);
+});
+
+test("a browser whose storage is full says that it keeps no scans, and sends them all the same", async () => {
+  await server.event("full", { admission: { rate_per_minute: 6000, batch_seconds: 1 } });
+  const order = await buy(server, "full", ["st-A-1"]);
+  const door = await open("full", "North");
+  await door.evaluate(() => {
+    Storage.prototype.setItem = () => {
+      throw new DOMException("full", "QuotaExceededError");
+    };
+  });
+  await door.context().setOffline(true);
+  await scan(door, order.tickets[0].code);
+  await door.getByText("Come in").waitFor();
+  await door.getByText("This browser keeps no scans.").waitFor();
+  await shoot(door, "door-full");
+  await scan(door, order.tickets[0].code);
+  await door.getByText("Used already").waitFor();
+  await door.context().setOffline(false);
+  await door.locator("#waiting", { hasText: /^0$/ }).waitFor();
+  assert.equal(await door.getByText("This browser keeps no scans.").isVisible(), false);
+  const figures = await server.call("GET", "/api/v1/organiser/events/full/checkins");
+  assert.deepEqual(figures.doors, [{ door: "North", checked_in: 1 }]);
+  sound(door);
+});
+
+test("an address of a door without a sale is a page", async () => {
+  const page = await person(browser);
+  await page.goto(`${server.url}/door/No%20such`);
+  await page.getByRole("heading", { name: "No such event" }).waitFor();
+});

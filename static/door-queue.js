@@ -12,21 +12,34 @@ export const SCANS_MAX = 10000;
 export class ScanQueue {
   /** @param {string} event */
   constructor(event) {
-    this.name = `fairline-door-${event}`;
-    const kept = optional(() => localStorage.getItem(this.name));
-    /** @type {Scan[]} */
-    this.scans = optional(() => JSON.parse(kept ?? "[]")) ?? [];
+    /** Begins the names of this event's scans: each is kept by itself, so that two tabs overwrite nothing. */
+    this.prefix = `fairline-door-scan:${event}:`;
+    /** Scans that the browser does not keep, because its storage is full or blocked. @type {Map<string, Scan>} */
+    this.unkept = new Map();
   }
 
-  #keep() {
-    optional(() => localStorage.setItem(this.name, JSON.stringify(this.scans)));
+  /** Returns the scans of all tabs that wait to be sent, oldest first. @returns {Scan[]} */
+  get scans() {
+    const names = optional(() => Object.keys(localStorage)) ?? [];
+    const kept = names.filter((name) => name.startsWith(this.prefix)).map((name) => this.#read(name));
+    return [...kept, ...this.unkept.values()]
+      .filter((scan) => scan !== undefined)
+      .sort((one, other) => (one.at < other.at ? -1 : 1));
+  }
+
+  /** @param {string} name @returns {Scan | undefined} */
+  #read(name) {
+    return optional(() => JSON.parse(localStorage.getItem(name) ?? "")) ?? undefined;
   }
 
   /** Keeps a scan. Returns false if there are as many as may be. @param {Scan} scan */
   add(scan) {
     if (this.scans.length >= SCANS_MAX) return false;
-    this.scans.push(scan);
-    this.#keep();
+    try {
+      localStorage.setItem(this.prefix + scan.scan, JSON.stringify(scan));
+    } catch {
+      this.unkept.set(scan.scan, scan);
+    }
     return true;
   }
 
@@ -35,13 +48,16 @@ export class ScanQueue {
    * @param {string} path @returns {Promise<{scan: Scan, outcome: any}[]>}
    */
   async send(path) {
-    const door = this.scans[0]?.door;
+    const waiting = this.scans;
+    const door = waiting[0]?.door;
     if (door === undefined) return [];
-    const sent = this.scans.filter((scan) => scan.door === door).slice(0, AT_ONCE);
+    const sent = waiting.filter((scan) => scan.door === door).slice(0, AT_ONCE);
     const scans = sent.map(({ code, scan, at }) => ({ code, scan, at }));
     const merged = await call("POST", `${path}/checkins/merge`, { body: { door, scans } });
-    this.scans = this.scans.filter((scan) => !sent.includes(scan));
-    this.#keep();
+    for (const { scan } of sent) {
+      optional(() => localStorage.removeItem(this.prefix + scan));
+      this.unkept.delete(scan);
+    }
     return merged.scans.map((/** @type {any} */ outcome, /** @type {number} */ at) => ({ scan: sent[at], outcome }));
   }
 }

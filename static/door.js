@@ -126,6 +126,7 @@ async function scanned(code) {
 
 function waiting() {
   $("waiting").textContent = String(queue.scans.length);
+  $("unkept").hidden = !queue.unkept.size;
 }
 
 async function count() {
@@ -286,6 +287,14 @@ setInterval(() => {
   if (!$("desk").hidden) fetchList().catch(failed);
 }, LIST_EVERY_MS);
 onWake(() => void round());
+// Another tab has let a fan in, or has sent its scans.
+addEventListener("storage", () => {
+  listed();
+  waiting();
+});
+addEventListener("beforeunload", (leaving) => {
+  if (queue.unkept.size) leaving.preventDefault();
+});
 // So that the page opens again without a connection.
 optional(() => {
   navigator.serviceWorker?.register(`${root}/door/worker.js`).catch(() => {});

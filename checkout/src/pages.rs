@@ -5,7 +5,7 @@ use crate::inventory::ProviderId;
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 use shared::edge::Lifetime;
 use shared::http::message_page::no_such_event;
@@ -87,7 +87,7 @@ async fn show_order(Path(order): Path<String>, prefix: PathPrefix) -> Response {
 /// Shows the page of a door, the only one with a use for the camera.
 async fn show_door(Path(event): Path<String>, prefix: PathPrefix) -> Response {
     let Ok(event) = EventId::parse(&event) else {
-        return Problem::no_such_event().into_response();
+        return no_such_event(&prefix);
     };
     let mut response = page(&prefix, "door.html", &[("event", event.as_str())]);
     let features = HeaderValue::from_static(WITH_CAMERA);
