@@ -55,11 +55,14 @@ test("an organiser finds an order by name among more than a page, and exports th
   await organiser.getByLabel("State").selectOption("refunded");
   await organiser.getByRole("button", { name: "Search" }).click();
   await organiser.getByText("None.").waitFor();
-  const link = organiser.getByRole("link", { name: "Door list" });
+  const link = organiser.getByRole("link", { name: "Door list, CSV" });
   const [download] = await Promise.all([organiser.waitForEvent("download"), link.click()]);
   assert.equal(download.suggestedFilename(), `${id}-door-list.csv`);
   const table = await readFile(await download.path(), "utf8");
   assert.equal(table.trim().split("\r\n").length, 53);
+  const sheet = organiser.getByRole("link", { name: "Payments, XLSX" });
+  const [payments] = await Promise.all([organiser.waitForEvent("download"), sheet.click()]);
+  assert.equal(payments.suggestedFilename(), `${id}-payments.xlsx`);
   await organiser.setViewportSize({ width: 360, height: 740 });
   await shoot(organiser, "console-orders-360", { fullPage: true });
   sound(organiser);

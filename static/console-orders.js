@@ -90,9 +90,14 @@ function show(url, event, first) {
       outcome.hidden = false;
     });
   });
-  const links = exported.map(([name, label]) =>
-    make("a", { className: "button", href: `${root}${url}/exports/${name}.csv`, download: "" }, label),
-  );
+  const exports = exported.map(([name, label]) => {
+    const links = ["csv", "xlsx"].map((format) => {
+      const href = `${root}${url}/exports/${name}.${format}`;
+      const kind = format.toUpperCase();
+      return make("a", { className: "button", href, download: "", ariaLabel: `${label}, ${kind}` }, kind);
+    });
+    return make("p", { className: "line" }, make("span", {}, label), ...links);
+  });
   page(
     make(
       "div",
@@ -106,14 +111,7 @@ function show(url, event, first) {
       search,
       make("section", { className: "card" }, rows, more),
       ...(may("operator")
-        ? [
-            make(
-              "section",
-              { className: "card" },
-              make("h2", {}, "Export as CSV"),
-              make("p", { className: "line" }, ...links),
-            ),
-          ]
+        ? [make("section", { className: "card exports" }, make("h2", {}, "Export"), ...exports)]
         : []),
     ),
   );

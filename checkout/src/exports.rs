@@ -1,16 +1,16 @@
-//! Exports of an event as CSV: orders, tickets, the door list, payments. Each is streamed page by
-//! page, whatever its size.
+//! Exports of an event as CSV and as spreadsheets: orders, tickets, the door list, payments. Each is
+//! streamed page by page, whatever its size.
 
 use crate::app::{App, Shop};
 use crate::csv_table::{BYTE_ORDER_MARK, CsvTable};
 use crate::inventory::{Order, OrderPage, SeatPrice};
 use crate::organiser::{Change, known, record};
+use crate::spreadsheet::Spreadsheet;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream::{self, StreamExt as _};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::http::openapi::Refusals;
 use shared::http::problem::Problem;
@@ -28,24 +28,85 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(export))
 }
 
+/// Columns with decimal numbers.
+const NUMBERS: [&str; 3] = ["total", "given back", "price"];
+
 /// A table that is exported.
-#[derive(Clone, Copy, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Copy)]
 enum Table {
     /// All orders.
-    #[serde(rename = "orders.csv")]
     Orders,
     /// Valid tickets.
-    #[serde(rename = "tickets.csv")]
     Tickets,
     /// Valid tickets with the buyer first, for a door without a scanner.
-    #[serde(rename = "door-list.csv")]
     DoorList,
     /// Orders that were paid, with what was given back.
-    #[serde(rename = "payments.csv")]
     Payments,
 }
 
+/// File that an export writes, page by page.
+enum ExportFile {
+    Csv(CsvTable),
+    Spreadsheet(Box<Spreadsheet>),
+}
+
+impl ExportFile {
+    /// Begins with the names of the columns. Returns `None` if there is no such format.
+    fn begin(format: &str, columns: &[&str]) -> Option<io::Result<ExportFile>> {
+        match format {
+            "csv" => {
+                let mut table = CsvTable::after(BYTE_ORDER_MARK);
+                Some(table.add_row(columns).map(|()| ExportFile::Csv(table)))
+            }
+            "xlsx" => {
+                let begun = Spreadsheet::begin(columns, &NUMBERS);
+                Some(begun.map(|table| ExportFile::Spreadsheet(Box::new(table))))
+            }
+            _ => None,
+        }
+    }
+
+    fn media_type(&self) -> &'static str {
+        match self {
+            ExportFile::Csv(_) => "text/csv; charset=utf-8",
+            ExportFile::Spreadsheet(_) => {
+                "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+            }
+        }
+    }
+
+    fn add_row(&mut self, cells: &[&str]) -> io::Result<()> {
+        match self {
+            ExportFile::Csv(table) => table.add_row(cells),
+            ExportFile::Spreadsheet(table) => table.add_row(cells),
+        }
+    }
+
+    /// Returns what was written since the last call.
+    fn take(&mut self) -> io::Result<Vec<u8>> {
+        match self {
+            ExportFile::Csv(table) => std::mem::replace(table, CsvTable::after("")).into_bytes(),
+            ExportFile::Spreadsheet(table) => Ok(table.take()),
+        }
+    }
+
+    /// Ends the file and returns what was not taken yet.
+    fn finish(self) -> io::Result<Vec<u8>> {
+        match self {
+            ExportFile::Csv(table) => table.into_bytes(),
+            ExportFile::Spreadsheet(table) => table.finish(),
+        }
+    }
+}
+
 impl Table {
+    const ALL: [Table; 4] = [
+        Table::Orders,
+        Table::Tickets,
+        Table::DoorList,
+        Table::Payments,
+    ];
+
     fn name(self) -> &'static str {
         match self {
             Table::Orders => "orders",
@@ -86,7 +147,7 @@ impl Table {
     }
 
     /// Adds the rows of an order.
-    fn add(self, table: &mut CsvTable, order: &Order) -> io::Result<()> {
+    fn add(self, table: &mut ExportFile, order: &Order) -> io::Result<()> {
         let (name, email) = order.buyer.as_ref().map_or(("", ""), |buyer| {
             (buyer.name.as_str(), buyer.email.as_str())
         });
@@ -151,21 +212,31 @@ impl Table {
     }
 }
 
-/// Export a table of an event as CSV: UTF-8, a comma between cells, CRLF at the end of a row. A cell
-/// that a spreadsheet would take for a formula begins with an apostrophe. The newest orders come
-/// first.
+/// Export a table of an event as CSV (UTF-8, a comma between cells, CRLF at the end of a row; a cell
+/// that a spreadsheet would take for a formula begins with an apostrophe) or as a spreadsheet of Office
+/// Open XML, whose sheets have up to 1,048,576 rows. The newest orders come first. A download that
+/// breaks off is not whole.
 #[utoipa::path(get, path = "/api/v1/organiser/events/{event}/exports/{table}", tag = "organiser",
-    params(("event" = String, Path), ("table" = inline(Table), Path)), security(("organiser" = ["operator"])),
-    responses((status = 200, description = "The table", body = String, content_type = "text/csv"), Refusals))]
+    params(("event" = String, Path),
+        ("table" = String, Path, pattern = "^(orders|tickets|door-list|payments)\\.(csv|xlsx)$")),
+    security(("organiser" = ["operator"])),
+    responses((status = 200, description = "The table", content((String = "text/csv"),
+        (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"))), Refusals))]
 async fn export(
     State(shop): State<Arc<Shop>>,
     organiser: Organiser,
-    Path((event, table)): Path<(String, String)>,
+    Path((event, name)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let table: Table = serde_json::from_value(json!(table)).map_err(|_| {
-        let why = "orders.csv, tickets.csv, door-list.csv or payments.csv";
+    let no_such = || {
+        let why = "orders, tickets, door-list or payments, and .csv or .xlsx after it";
         Problem::invalid("table", why)
-    })?;
+    };
+    let (wanted, format) = name.split_once('.').ok_or_else(no_such)?;
+    let mut tables = Table::ALL.into_iter();
+    let table = tables.find(|table| table.name() == wanted);
+    let table = table.ok_or_else(no_such)?;
+    let file = ExportFile::begin(format, table.columns()).ok_or_else(no_such)?;
+    let file = file.map_err(|_| Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR))?;
     let event = known(&shop, &event).await?;
     let change = Change {
         action: "orders.export",
@@ -174,28 +245,31 @@ async fn export(
         to: json!({"table": table.name()}),
     };
     record(&shop, &organiser, change).await;
-    let file = format!("attachment; filename=\"{event}-{}.csv\"", table.name());
     let head = [
-        (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
-        (header::CONTENT_DISPOSITION, file),
+        (header::CONTENT_TYPE, file.media_type().to_owned()),
+        (
+            header::CONTENT_DISPOSITION,
+            format!("attachment; filename=\"{event}-{name}\""),
+        ),
     ];
-    Ok((head, Body::from_stream(pages(shop, event, table))).into_response())
+    Ok((head, Body::from_stream(pages(shop, event, table, file))).into_response())
 }
 
-/// Returns the table, some hundred orders at a time. It ends with an error if the store cannot be
+/// Returns the file, some hundred orders at a time. It ends with an error if the store cannot be
 /// reached, so that no one takes a part for the whole.
 fn pages(
     shop: Arc<Shop>,
     event: EventId,
     table: Table,
+    file: ExportFile,
 ) -> impl futures_util::Stream<Item = io::Result<Vec<u8>>> {
-    let first = Some(OrderPage::newest(STEP));
-    stream::unfold((shop, first), move |(shop, page)| {
+    let first = Some((file, OrderPage::newest(STEP)));
+    stream::unfold((shop, first), move |(shop, state)| {
         let event = event.clone();
         async move {
-            let page = page?;
-            match rows(&shop, &event, table, page).await {
-                Ok((text, next)) => Some((Ok(text), (shop, next))),
+            let (file, page) = state?;
+            match rows(&shop, &event, table, (file, page)).await {
+                Ok((bytes, next)) => Some((Ok(bytes), (shop, next))),
                 Err(error) => Some((Err(error), (shop, None))),
             }
         }
@@ -204,28 +278,26 @@ fn pages(
     .fuse()
 }
 
-/// Returns the rows of a page of orders, with the columns before the first, and the page after it.
+/// Writes a page of orders. Returns what was written, and the page after it unless it was the last.
 async fn rows(
     shop: &Shop,
     event: &EventId,
     table: Table,
-    page: OrderPage,
-) -> io::Result<(Vec<u8>, Option<OrderPage>)> {
-    let is_first = page.after.is_none();
-    let mut rows = CsvTable::after(if is_first { BYTE_ORDER_MARK } else { "" });
-    if is_first {
-        rows.add_row(table.columns())?;
-    }
+    (mut file, page): (ExportFile, OrderPage),
+) -> io::Result<(Vec<u8>, Option<(ExportFile, OrderPage)>)> {
     let listed = shop.inventory.list_orders(event, page, None).await;
     let list = listed.map_err(io::Error::other)?;
     for order in &list.orders {
-        table.add(&mut rows, order)?;
+        table.add(&mut file, order)?;
     }
-    let next = list.next.map(|after| OrderPage {
+    let Some(after) = list.next else {
+        return Ok((file.finish()?, None));
+    };
+    let next = OrderPage {
         after: Some(after),
         ..OrderPage::newest(STEP)
-    });
-    Ok((rows.into_bytes()?, next))
+    };
+    Ok((file.take()?, Some((file, next))))
 }
 
 /// Returns the place of a seat as people read it; orders that were made before there were labels

@@ -30,6 +30,7 @@ pub mod retention;
 mod seats;
 mod sessions;
 pub mod settings;
+mod spreadsheet;
 pub mod tail;
 mod text;
 mod tickets;

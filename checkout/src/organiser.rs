@@ -1,8 +1,10 @@
 //! Organiser routes of the seats: plan, selling rules, figures, blocked seats.
 
 use crate::app::{App, Shop};
-use crate::inventory::layout::{self, PlanPreview};
-use crate::inventory::{Block, Currency, Layout, Rules, RulesPatch, Sales, ShardView};
+use crate::inventory::layout::{self, Parsed, PlanPreview};
+use crate::inventory::{
+    Block, Currency, Layout, Rules, RulesPatch, Sales, ShardView, blocked_by_hand,
+};
 use crate::sessions::event_id;
 use crate::text::disturbs_text;
 use axum::Json;
@@ -26,6 +28,8 @@ use utoipa_axum::routes;
 /// Number of plans parsed at one time, as the largest take a second and some hundred megabytes.
 /// Others wait.
 const PLANS_AT_ONCE_MAX: usize = 1;
+/// Largest number of lost blocks that are named.
+const LOST_MAX: usize = 100;
 /// Largest number of characters of a reason to block seats.
 const REASON_CHARS_MAX: usize = 200;
 
@@ -77,10 +81,19 @@ fn check_prices(shop: &Shop, layout: &Layout, currency: Currency) -> Result<(), 
     Ok(())
 }
 
+/// A plan that was set.
 #[derive(Serialize, utoipa::ToSchema)]
 struct Planned {
+    /// Number of plans that the event has had.
     version: u32,
+    /// Number of seats.
     capacity: u32,
+    /// Some of the seats that were blocked and that the new plan does not have, by their ids. Those
+    /// that it has stay blocked.
+    #[schema(max_items = 100)]
+    blocks_lost: Vec<String>,
+    /// Parts of the plan that were left out, or that may not be as they are meant.
+    warnings: Vec<String>,
 }
 
 /// Waits for work on a plan, one at a time.
@@ -145,14 +158,25 @@ async fn set_seating(
         );
         Problem::invalid(&format!("categories[{at}].price"), why)
     })?;
-    let layout = parsed.layout;
+    let Parsed {
+        layout, warnings, ..
+    } = parsed;
     let capacity = layout.seats.len() as u32;
+    let blocks_lost = match shop.inventory.seat_map(&event) {
+        Some(before) => {
+            let now = before.current();
+            let blocked = blocked_by_hand(&before.layout, &now.states);
+            let lost = blocked.filter(|id| layout.find(id).is_none());
+            lost.take(LOST_MAX).map(str::to_owned).collect()
+        }
+        None => Vec::new(),
+    };
     let version = shop.inventory.set_seating(&event, layout).await?;
     if let Some(seat_map) = shop.inventory.seat_map(&event) {
         let seats = seat_map.current().availability(shop.site.clock.now());
         shop.waiting_room.report(&event, seats).await;
     }
-    let to = json!({"version": version, "capacity": capacity});
+    let to = json!({"version": version, "capacity": capacity, "blocks_lost": blocks_lost});
     let change = Change {
         action: "seating.set",
         event: &event,
@@ -160,7 +184,13 @@ async fn set_seating(
         to,
     };
     record(&shop, &organiser, change).await;
-    Ok(Json(SetOrPreviewed::Set(Planned { version, capacity })))
+    let planned = Planned {
+        version,
+        capacity,
+        blocks_lost,
+        warnings,
+    };
+    Ok(Json(SetOrPreviewed::Set(planned)))
 }
 
 /// Show the selling rules.

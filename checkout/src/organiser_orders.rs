@@ -16,7 +16,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::http::openapi::Refusals;
-use shared::http::problem::{Input, Parameters, Problem, saturating};
+use shared::http::problem::{Input, Parameters, Problem, not_null, saturating};
 use shared::ids::EventId;
 use shared::organiser::{Organiser, Role};
 use shared::time::Time;
@@ -242,8 +242,14 @@ async fn change_buyer(
 #[derive(Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct RefundInput {
-    /// Seats of the order whose price goes back; all that it still has if none are named.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Seats of the order whose price goes back; all that it still has if this is absent. Null is
+    /// refused: a client that has nothing chosen means no seats.
+    #[serde(
+        default,
+        deserialize_with = "not_null",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false)]
     seats: Option<Vec<String>>,
 }
 

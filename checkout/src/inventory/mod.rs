@@ -56,7 +56,7 @@ pub use postgres::{Postgres, is_postgres};
 pub use reviewing::{Settling, SettlingOutside};
 pub use rules::{LatePayment, Orphans, Rules, RulesPatch};
 pub use sales::Sales;
-pub use seat_map::SeatMap;
+pub use seat_map::{SeatMap, blocked_by_hand};
 pub use service::Inventory;
 pub use sqlite::Sqlite;
 

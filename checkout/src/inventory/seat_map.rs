@@ -53,6 +53,17 @@ impl VersionStamp {
     }
 }
 
+/// Returns the ids of the seats of a layout that an organiser blocked, and not the plan.
+pub fn blocked_by_hand<'l>(
+    layout: &'l Layout,
+    states: &'l [SeatState],
+) -> impl Iterator<Item = &'l str> {
+    let seats = layout.seats.iter().zip(states);
+    seats
+        .filter(|(seat, state)| **state == SeatState::Blocked && !layout.is_not_for_sale(seat))
+        .map(|(seat, _)| &*seat.id)
+}
+
 /// Published states of an event's seats.
 pub struct SeatMap {
     /// The event.

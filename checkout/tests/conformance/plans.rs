@@ -46,6 +46,36 @@ async fn seats_that_the_plan_keeps_out_of_the_sale_are_blocked_and_stay_so() {
 }
 
 #[tokio::test]
+async fn seats_that_an_organiser_blocked_stay_so_under_a_new_plan() {
+    for mut bench in halls().await {
+        bench
+            .seats
+            .set_seating(&bench.event, picture())
+            .await
+            .unwrap();
+        let two = ["g-1", "g-3"].map(str::to_owned).to_vec();
+        bench
+            .seats
+            .block(&bench.event, two, Block::Block)
+            .await
+            .unwrap();
+        assert_eq!(bench.counts().await, [1, 0, 0, 4]);
+        // In the new plan g-1 is the last, g-3 is none, and g-4 is for sale.
+        let plan = r#"{"plan": "section,row,seat,category,id\nP,A,1,A,g-4\nP,A,2,A,g-2\nP,A,3,A,g-1\n",
+            "prices": {"A": 900}}"#;
+        let layout = layout::parse(plan.as_bytes()).unwrap();
+        bench.seats.set_seating(&bench.event, layout).await.unwrap();
+        bench.reopen().await;
+        assert_eq!(bench.counts().await, [2, 0, 0, 1]);
+        let ada = bench.fan(1).await;
+        let taken = bench.hold(&ada, named(&["g-1"])).await;
+        assert_eq!(taken, Err(Refused::SeatsTaken(vec!["g-1".to_owned()])));
+        let hold = bench.hold(&ada, named(&["g-2", "g-4"])).await;
+        assert_eq!(hold.unwrap().seats.len(), 2);
+    }
+}
+
+#[tokio::test]
 async fn holds_orders_and_tickets_say_where_a_seat_is() {
     for mut bench in halls().await {
         bench

@@ -14,6 +14,7 @@ pub mod listener;
 pub mod load;
 pub mod message_page;
 pub mod middleware;
+mod mistyped;
 pub mod openapi;
 pub mod operations;
 mod overloaded;

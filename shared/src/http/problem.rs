@@ -1,6 +1,7 @@
 //! Refusals as RFC 9457 `application/problem+json`, and JSON bodies read so that a wrong one names
 //! what is wrong.
 
+use super::mistyped::in_words;
 use super::strict_json::Strict;
 use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
@@ -203,9 +204,9 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         // A wrong type may be met before the place where the text stops being JSON at all.
         let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
         if is_json {
-            let field = if path == "." { "body" } else { path.as_str() };
-            let detail = strip_position(&inner.to_string());
-            Problem::invalid(field, detail)
+            let path = if path == "." { "" } else { path.as_str() };
+            let (field, detail) = in_words(path, strip_position(&inner.to_string()));
+            Problem::invalid(&field, detail)
                 .with("line", inner.line())
                 .with("column", inner.column())
         } else {
@@ -243,11 +244,8 @@ fn with_whole_numbers(bytes: &[u8]) -> Option<Value> {
 /// Up to here every whole number is a float.
 const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 
-fn strip_position(text: &str) -> String {
-    match text.rfind(" at line ") {
-        Some(at) => text[..at].to_owned(),
-        None => text.to_owned(),
-    }
+fn strip_position(text: &str) -> &str {
+    text.rfind(" at line ").map_or(text, |at| &text[..at])
 }
 
 fn malformed(detail: &str) -> Problem {
@@ -323,6 +321,16 @@ pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     reader: D,
 ) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(reader).map(Some)
+}
+
+/// Refuses null for a field that may be absent, for `deserialize_with`.
+///
+/// # Errors
+/// Those of the field.
+pub fn not_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    reader: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(reader).map(Some)
 }
 
 /// Reads a number of a query, for `deserialize_with`: a count or a position, of which one too large

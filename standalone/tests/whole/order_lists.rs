@@ -1,8 +1,10 @@
 //! Lists of orders, corrections and exports, from outside.
 
 use crate::stage::{CARD, KEY, Stage, assert_problem, word};
+use calamine::{Data, Reader as _, Xlsx};
 use hyper::Method;
 use serde_json::{Value, json};
+use std::io::Cursor;
 
 const OPERATOR: &str = "operator-key-01234";
 const VIEWER: &str = "viewer-key-0123456";
@@ -10,6 +12,12 @@ const EVENT: &str = "/api/v1/organiser/events/night";
 
 /// Asks for a document, and returns one of its headers and the text.
 async fn document(stage: &Stage, path: &str, header: &str) -> (String, String) {
+    let (value, bytes) = file(stage, path, header).await;
+    (value, String::from_utf8(bytes).unwrap())
+}
+
+/// Asks for a file, and returns one of its headers and its content.
+async fn file(stage: &Stage, path: &str, header: &str) -> (String, Vec<u8>) {
     let bearer = format!("Bearer {OPERATOR}");
     let heads = [("authorization", bearer.as_str())];
     let answer = stage
@@ -18,7 +26,7 @@ async fn document(stage: &Stage, path: &str, header: &str) -> (String, String) {
         .await
         .unwrap();
     let value = answer.headers()[header].to_str().unwrap().to_owned();
-    (value, String::from_utf8(answer.body().to_vec()).unwrap())
+    (value, answer.body().to_vec())
 }
 
 /// Buys a seat under a name, and returns the order.
@@ -152,6 +160,39 @@ async fn exports_have_a_row_for_each_and_no_formula() {
     let payments = rows("payments.csv").await;
     assert!(payments[2].starts_with(&format!("{payment},simulated,{one},")));
     assert!(!(all.concat() + &tickets.concat() + &doors.concat()).contains("FL2."));
-    assert_problem(&export("people.csv", OPERATOR).await, 422, "invalid");
+    for unknown in ["people.csv", "orders.pdf", "orders", "orders.csv.xlsx"] {
+        assert_problem(&export(unknown, OPERATOR).await, 422, "invalid");
+    }
     assert_problem(&export("orders.csv", VIEWER).await, 403, "role-too-low");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spreadsheet_has_the_rows_of_the_list_with_texts_as_they_were() {
+    let stage = Stage::open().await;
+    stage.event("night", json!({})).await;
+    for (seat, name) in [("st-A-1", "=1+1"), ("st-A-2", "Zoë <東京>")] {
+        buy(&stage, seat, name).await;
+    }
+    for table in ["orders", "tickets", "door-list", "payments"] {
+        let path = format!("{EVENT}/exports/{table}");
+        let (_, list) = document(&stage, &format!("{path}.csv"), "content-type").await;
+        let list = list.trim_start_matches('\u{feff}').replace("'=1+1", "=1+1");
+        let list = list.replace('"', "");
+        let (named, sheet) = file(&stage, &format!("{path}.xlsx"), "content-disposition").await;
+        assert_eq!(
+            named,
+            format!("attachment; filename=\"night-{table}.xlsx\"")
+        );
+        let mut book = Xlsx::new(Cursor::new(sheet)).unwrap();
+        let sheet = book.worksheet_range("Sheet 1").unwrap();
+        let shown = |cell: &Data| match cell {
+            Data::Float(amount) => format!("{amount:.2}"),
+            cell => cell.to_string(),
+        };
+        let rows = sheet
+            .rows()
+            .map(|row| row.iter().map(shown).collect::<Vec<_>>().join(","));
+        let rows = rows.map(|row| row + "\r\n").collect::<String>();
+        assert_eq!(rows, list, "{table}");
+    }
 }

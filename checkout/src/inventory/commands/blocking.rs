@@ -25,8 +25,10 @@ impl UnitOfWork<'_> {
             seat.is_some_and(|seat| plan.layout.is_not_for_sale(seat))
         });
         if let (Block::Unblock, Some(first)) = (change, kept.next()) {
-            let more = kept.count();
-            let why = format!("the plan says that '{first}' is not for sale, and {more} more");
+            let why = match kept.count() {
+                0 => format!("the plan says that '{first}' is not for sale"),
+                more => format!("the plan says that '{first}' and {more} more are not for sale"),
+            };
             return Err(Refused::Invalid(vec![("seats".to_owned(), why)]));
         }
         let (from, to) = match change {

@@ -25,6 +25,8 @@ pub(super) const COLUMNS: [&str; 11] = [
 /// Distances where the list has no positions, in seat widths.
 const ROW_DISTANCE: f64 = 1.1;
 const SECTION_DISTANCE: f64 = 3.0;
+/// Largest number of lines without a position that are named.
+const UNPLACED_MAX: usize = 100;
 
 /// Returns the delimiter of a list whose first line names a seat's column, or `None` if it has none.
 pub(super) fn delimiter(text: &str) -> Option<u8> {
@@ -77,11 +79,12 @@ pub(super) fn read(
         .trim(Trim::All)
         .flexible(true)
         .from_reader(text.as_bytes());
-    let columns = match reader.headers() {
-        Ok(head) => ColumnPositions::of(head, findings),
-        Err(_) => ColumnPositions([None; COLUMNS.len()]),
+    let (columns, width) = match reader.headers() {
+        Ok(head) => (ColumnPositions::of(head, findings), head.len()),
+        Err(_) => (ColumnPositions([None; COLUMNS.len()]), 0),
     };
     let mut list = List::default();
+    let is_unclosed = text.bytes().filter(|byte| *byte == b'"').count() % 2 == 1;
     for record in reader.records() {
         let Ok(record) = record else {
             findings.fault("plan", "a line of the list cannot be read");
@@ -89,12 +92,13 @@ pub(super) fn read(
         };
         let line = record.position().map_or(0, csv::Position::line) as u32;
         if record.iter().any(|field| !field.is_empty()) && list.count <= SEATS_MAX {
+            check_cells(&record, (line, width), is_unclosed, findings);
             list.add(&record, &columns, line, findings);
         }
     }
-    let has_positions = columns.has("x") && columns.has("y");
+    let has_positions = list.has_positions(&columns, findings);
     if !has_positions {
-        list.place_in_rows();
+        list.place_in_rows(findings);
     }
     let draft = Draft {
         categories: list.categories,
@@ -106,6 +110,32 @@ pub(super) fn read(
     draft.build(additions, findings)
 }
 
+/// Notes a line with more cells than there are columns, and a cell that goes on in the next line:
+/// quotation marks are missing then.
+fn check_cells(
+    record: &StringRecord,
+    (line, width): (u32, usize),
+    is_unclosed: bool,
+    findings: &mut Findings,
+) {
+    if record.iter().skip(width).any(|cell| !cell.is_empty()) {
+        let why = format!(
+            "line {line} has more cells than the first line: a text with the sign between cells in it \
+             is written in quotation marks"
+        );
+        findings.fault(&format!("line {line}"), why);
+    }
+    let is_long = record.iter().any(|cell| cell.contains(['\n', '\r']));
+    match (is_long, is_unclosed) {
+        (true, true) => {
+            let why = format!("line {line}: a quotation mark is not closed");
+            findings.fault(&format!("line {line}"), why);
+        }
+        (true, false) => findings.warn(format!("line {line}: a cell goes on in the next line")),
+        (false, _) => {}
+    }
+}
+
 /// Seats of a list, by section and row in order of their first seats.
 #[derive(Default)]
 struct List {
@@ -115,6 +145,10 @@ struct List {
     categories: Vec<Category>,
     category_index: HashMap<String, usize>,
     count: usize,
+    /// Number of seats with a position.
+    positions: usize,
+    /// Some lines without a position, if others have one.
+    unplaced: Vec<u32>,
 }
 
 impl List {
@@ -138,9 +172,15 @@ impl List {
         let (section, row, number) = (text("section"), text("row"), text("seat"));
         let (category_name, id) = (text("category"), text("id"));
         let (door, notes) = (text("door"), text("notes"));
+        let (x, y) = (columns.get(record, "x"), columns.get(record, "y"));
+        if !x.is_empty() && !y.is_empty() {
+            self.positions += 1;
+        } else if self.unplaced.len() < UNPLACED_MAX {
+            self.unplaced.push(line);
+        }
         let at = (
-            coordinate(columns.get(record, "x"), "x", line, findings),
-            coordinate(columns.get(record, "y"), "y", line, findings),
+            coordinate(x, "x", line, findings),
+            coordinate(y, "y", line, findings),
         );
         let mut flag = |name: &str| is_marked(columns.get(record, name), name, line, findings);
         let (is_accessible, is_companion) = (flag("accessible"), flag("companion"));
@@ -218,11 +258,29 @@ impl List {
         Some(&mut rows[row_at].seats)
     }
 
+    /// Returns whether the seats have positions: all of them, or none.
+    fn has_positions(&self, columns: &ColumnPositions, findings: &mut Findings) -> bool {
+        if columns.has("x") != columns.has("y") {
+            findings.fault(
+                "plan",
+                "the columns x and y belong together: one of them is missing",
+            );
+        }
+        if self.positions > 0 {
+            for line in &self.unplaced {
+                let why = format!("line {line}: x and y are missing, which other lines have");
+                findings.fault(&format!("line {line}"), why);
+            }
+        }
+        self.positions > 0
+    }
+
     /// Puts seats without positions side by side, rows one behind the other, and so the sections.
-    fn place_in_rows(&mut self) {
+    fn place_in_rows(&mut self, findings: &mut Findings) {
         let mut y = 0.0;
         for zone in &mut self.zones {
             for row in &mut zone.rows {
+                check_order(row, findings);
                 let half = row.seats.len().saturating_sub(1) as f64 / 2.0;
                 for (at, seat) in row.seats.iter_mut().enumerate() {
                     seat.at = (at as f64 - half, y);
@@ -232,6 +290,35 @@ impl List {
             y += SECTION_DISTANCE;
         }
     }
+}
+
+/// Notes a row whose seats are not listed by their numbers: one sorted as texts is a fault.
+fn check_order(row: &DraftRow<'_>, findings: &mut Findings) {
+    let (label, seats) = (&row.label, &row.seats);
+    if are_in_order(seats) {
+        return;
+    }
+    if seats.is_sorted_by(|one, next| one.number <= next.number) {
+        let why = format!(
+            "the seats of row '{label}' are sorted as texts (1, 10, 2): sort them by number, or give x and y"
+        );
+        findings.fault("plan", why);
+    } else {
+        findings.warn(format!(
+            "the seats of row '{label}' are not listed by their numbers: without x and y they are taken \
+             to stand side by side as they are listed"
+        ));
+    }
+}
+
+/// Returns whether the seats of a row follow one another by their numbers, in either direction; seats
+/// without numbers do.
+fn are_in_order(seats: &[DraftSeat<'_>]) -> bool {
+    let numbers = seats.iter().map(|seat| seat.number.parse::<u32>());
+    let numbers: Result<Vec<u32>, _> = numbers.collect();
+    numbers.map_or(true, |them| {
+        them.is_sorted() || them.iter().rev().is_sorted()
+    })
 }
 
 /// Reads a coordinate; a comma may stand before its decimals.

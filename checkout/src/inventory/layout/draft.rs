@@ -6,6 +6,7 @@ use super::findings::{Findings, Spot};
 use super::shapes::{Frame, Shape, round};
 use super::{Category, Hints, Layout, PlanRow, PlanSection, neighbours};
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 /// Furthest that anything may be from the origin, in units of the plan. The sum of positions of any
 /// size may be no number at all.
@@ -70,6 +71,7 @@ impl Draft<'_> {
     /// Builds the layout.
     pub(super) fn build(mut self, additions: &Additions, findings: &mut Findings) -> Layout {
         self.put_far_ones_away(findings);
+        self.warn_of_piles(findings);
         let usual = self.usual_distance();
         let unit = (self.unit)(usual);
         let (least, most) = self.bounds();
@@ -123,6 +125,28 @@ impl Draft<'_> {
                 }
             }
         }
+    }
+
+    /// Warns of seats at the very place of another one, which the map cannot show apart.
+    fn warn_of_piles(&self, findings: &mut Findings) {
+        let mut places = HashSet::new();
+        let seats = self.zones.iter().flat_map(|zone| {
+            let rows = zone.rows.iter();
+            rows.flat_map(move |row| row.seats.iter().map(move |seat| (zone, row, seat)))
+        });
+        let mut piled =
+            seats.filter(|(_, _, seat)| !places.insert((seat.at.0.to_bits(), seat.at.1.to_bits())));
+        let Some((zone, row, seat)) = piled.next() else {
+            return;
+        };
+        let first = Builder::spoken(&zone.name, &line_of(row), &seat.number);
+        let others = match piled.count() {
+            0 => String::new(),
+            more => format!(", and {more} more seats"),
+        };
+        findings.warn(format!(
+            "{first}{others}: at the same position as another seat, so that the map shows only one"
+        ));
     }
 
     /// Returns the median distance of seats that follow each other in a row, 0 if there are none.

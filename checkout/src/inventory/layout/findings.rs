@@ -262,6 +262,14 @@ impl Findings {
             }
         }
     }
+
+    /// Warns of the fields that are not used.
+    pub(super) fn warn_of_others(&mut self, from: &Object, known: &[&str], of: &str) {
+        for name in from.keys().filter(|name| !known.contains(&name.as_str())) {
+            let short: String = name.chars().take(NAME_CHARS_MAX).collect();
+            self.warn(format!("the field '{short}' of {of} is not used"));
+        }
+    }
 }
 
 /// Returns a whole number, also of `16.0`: clients write it so that know no other numbers.

@@ -192,6 +192,14 @@ impl Layout {
             .map(|(at, _)| at)
     }
 
+    /// Returns the seats that are blocked once this plan is set: those that it keeps out of the sale,
+    /// and those with these ids.
+    pub(super) fn blocked_with<'i>(&self, ids: impl Iterator<Item = &'i str>) -> Vec<u32> {
+        self.blocked()
+            .chain(ids.filter_map(|id| self.find(id)))
+            .collect()
+    }
+
     /// Returns the place of a seat in one line.
     pub fn label(&self, seat: &LayoutSeat) -> String {
         let Some(block) = self.blocks.get(seat.block as usize) else {

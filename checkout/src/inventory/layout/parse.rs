@@ -17,6 +17,8 @@ const FORMATS: &str = "A seating plan is Fairline's own JSON (categories with se
     as section,row,seat,category,x,y,notes";
 /// Largest number of wrappers around a plan.
 const WRAPPERS_MAX: usize = 4;
+/// May stand before a text that was a file.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 /// Largest number of plans of a list that a refusal names.
 const NAMED_MAX: usize = 10;
 
@@ -110,7 +112,8 @@ pub fn restore(text: &str) -> Result<Layout, Problem> {
     Ok(layout)
 }
 
-fn read(bytes: &[u8]) -> Result<Parsed, Problem> {
+/// Reads a plan in any format, as [`parse`] does, with its warnings.
+pub(super) fn read(bytes: &[u8]) -> Result<Parsed, Problem> {
     let text = decode(bytes)?;
     let mut findings = Findings::default();
     let (layout, format) = understand(&text, &mut findings)?;
@@ -200,7 +203,7 @@ fn open(
     let mut next = Value::String(text.to_owned());
     for _ in 0..=WRAPPERS_MAX * 2 {
         next = match next {
-            Value::String(text) => match text_source(text)? {
+            Value::String(text) => match text_source(&text)? {
                 Ok(value) => value,
                 Err(list) => return Ok(list),
             },
@@ -236,14 +239,12 @@ fn open(
 }
 
 /// Returns JSON that a text is, or the list that it is.
-fn text_source(text: String) -> Result<Result<Value, PlanSource>, Problem> {
-    match text.trim_start().chars().next() {
+fn text_source(text: &str) -> Result<Result<Value, PlanSource>, Problem> {
+    let text = text.trim_start_matches(|c: char| c == BYTE_ORDER_MARK || c.is_whitespace());
+    match text.chars().next() {
         Some('{' | '[') => parse_json(text.as_bytes()).map(Ok),
-        Some(_) => match csv_list::delimiter(text.trim_start()) {
-            Some(delimiter) => Ok(Err(PlanSource::Csv(
-                text.trim_start().to_owned(),
-                delimiter,
-            ))),
+        Some(_) => match csv_list::delimiter(text) {
+            Some(delimiter) => Ok(Err(PlanSource::Csv(text.to_owned(), delimiter))),
             None => {
                 let why = format!("this is neither JSON nor a list of seats. {FORMATS}");
                 Err(refused("plan", why))

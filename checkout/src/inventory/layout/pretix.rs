@@ -1,6 +1,6 @@
 //! Plans in pretix's open JSON format. Fields that only its editor needs are ignored.
 
-use super::additions::{Additions, category, finish_category};
+use super::additions::{ADDITIONS, Additions, category, finish_category};
 use super::draft::{Draft, DraftRow, DraftSeat, DraftZone, Ends};
 use super::findings::{Findings, Object, Spot};
 use super::shapes::Shape;
@@ -11,6 +11,9 @@ const SEAT: f64 = 25.0;
 /// Limits of that distance: seats of a hall of few are far from each other, and still seats.
 const SEAT_MIN: f64 = 8.0;
 const SEAT_MAX: f64 = 30.0;
+/// Fields of a plan, and of a category of one: all others may be ours, misspelt.
+const PLAN_FIELDS: [&str; 4] = ["name", "size", "categories", "zones"];
+const CATEGORY_FIELDS: [&str; 4] = ["name", "color", "price", "not_for_sale"];
 /// Largest number of shapes of a plan.
 const SHAPES_MAX: usize = 10_000;
 
@@ -19,6 +22,8 @@ pub(super) fn read(plan: &Object, additions: &Additions, findings: &mut Findings
         path: String::new(),
         words: String::new(),
     };
+    let known = [PLAN_FIELDS.as_slice(), ADDITIONS.as_slice()].concat();
+    findings.warn_of_others(plan, &known, "the plan");
     let categories = categories(plan, findings);
     let mut shapes_left = SHAPES_MAX;
     let list = findings.list(plan, "zones", nowhere);
@@ -69,6 +74,7 @@ fn categories(plan: &Object, findings: &mut Findings) -> Vec<Category> {
         let name = findings.name(from, "name", &spot).into_owned();
         let mut category = category(&id, &name);
         finish_category(&mut category, from, &field, findings);
+        findings.warn_of_others(from, &CATEGORY_FIELDS, &format!("category '{name}'"));
         categories.push(category);
     }
     categories

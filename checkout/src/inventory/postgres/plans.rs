@@ -10,6 +10,7 @@ use crate::inventory::engine::Engine as _;
 use crate::inventory::model::*;
 use crate::inventory::outbox::{EventType, OutboxEntry, about_event};
 use crate::inventory::rules::{Rules, RulesPatch};
+use crate::inventory::seat_map::blocked_by_hand;
 use shared::group_commit::Unavailable;
 use shared::ids::EventId;
 use sqlx::postgres::PgRow;
@@ -58,7 +59,7 @@ impl Postgres {
         let told = [EventType::EventPublished, EventType::EventChanged]
             .map(|event_type| about_event(event_type, event, offer, now));
         let columns = OutboxColumns::of(&told);
-        let blocked: Vec<i32> = layout.blocked().map(|seat| seat as i32).collect();
+        let blocked = self.blocked_after(&handle, layout).await?;
         let set = query(SET_PLAN)
             .bind(event.as_str())
             .bind(&layout.plan)
@@ -73,6 +74,23 @@ impl Postgres {
                 Ok(Some(version as u32))
             }
         }
+    }
+
+    /// Returns the seats that are blocked once a plan is set: those that it keeps out of the sale, and
+    /// those that an organiser blocked in the plan before.
+    async fn blocked_after(
+        &self,
+        handle: &EventHandle,
+        layout: &Layout,
+    ) -> Result<Vec<i32>, Refused> {
+        self.load_again(handle).await?;
+        let before = self.seat_map(&handle.event);
+        let before = before.as_ref().map(|map| (&map.layout, map.current()));
+        let by_hand = before
+            .as_ref()
+            .map(|(layout, now)| blocked_by_hand(layout, &now.states));
+        let blocked = layout.blocked_with(by_hand.into_iter().flatten());
+        Ok(blocked.into_iter().map(|seat| seat as i32).collect())
     }
 
     /// Loads the event again, or the one of the same id that was created after it was removed.

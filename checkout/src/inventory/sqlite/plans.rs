@@ -8,7 +8,7 @@ use crate::inventory::event_state::Plan;
 use crate::inventory::model::*;
 use crate::inventory::outbox::{EventType, about_event};
 use crate::inventory::rules::{Rules, RulesPatch};
-use crate::inventory::seat_map::PublishedLayout;
+use crate::inventory::seat_map::{PublishedLayout, blocked_by_hand};
 use crate::inventory::{Charges, Layout};
 use rusqlite::params;
 use shared::ids::EventId;
@@ -40,8 +40,10 @@ impl Store {
         let plan = event_state.plan.as_ref();
         let version = plan.map_or(1, |plan| plan.seat_map.layout_version + 1);
         let rules = event_state.rules.clone();
+        let by_hand = plan.map(|plan| blocked_by_hand(&plan.layout, &plan.states.seats));
+        let blocked = layout.blocked_with(by_hand.into_iter().flatten());
         let mut seats = vec![SeatState::Available; layout.seats.len()];
-        for seat in layout.blocked() {
+        for seat in blocked {
             seats[seat as usize] = SeatState::Blocked;
         }
         self.write()?;

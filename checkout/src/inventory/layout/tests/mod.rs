@@ -6,6 +6,7 @@ mod own_plans;
 mod pretix_plans;
 mod wrappers;
 
+use super::parse::read;
 use super::{Layout, LayoutSeat, parse};
 use serde_json::Value;
 

@@ -264,3 +264,21 @@ fn the_rows_nearest_to_a_named_point_come_first() {
         "seats stay in the order of the file"
     );
 }
+
+#[test]
+fn additions_that_are_misspelt_inside_a_plan_are_not_passed_over_in_silence() {
+    let seats = seat_at("g-1", "1", 0.0, "A");
+    let plan = format!(
+        r#"{{"name": "Hall", "size": {{"width": 9, "height": 9}}, "accesible": ["g-1"],
+            "categories": [{{"name": "A", "price": 1, "not_for_sell": true}}],
+            "zones": [{{"rows": [{{"row_number": "1", "seats": [{seats}]}}]}}]}}"#
+    );
+    let warnings = read(plan.as_bytes()).unwrap().warnings;
+    assert_eq!(
+        warnings,
+        [
+            "the field 'accesible' of the plan is not used",
+            "the field 'not_for_sell' of category 'A' is not used"
+        ]
+    );
+}

@@ -96,3 +96,15 @@ fn a_stored_plan_of_an_earlier_version_is_loaded_whatever_is_a_fault_by_now() {
     assert_eq!(layout.find("g"), Some(0));
     assert_eq!(layout.plan, stored);
 }
+
+#[test]
+fn a_byte_order_mark_may_stand_before_a_plan_that_is_a_text() {
+    let list = "\u{feff}section,row,seat,category\nS,A,1,C\n";
+    let plan = "\u{feff} {\"zones\": [{\"rows\": [{\"seats\": [{\"seat_guid\": \"S-A-1\", \
+        \"seat_number\": \"1\", \"category\": \"C\"}]}]}], \"categories\": [{\"name\": \"C\"}]}";
+    for text in [list, plan] {
+        let wrapped = serde_json::json!({"layout": text, "prices": {"C": 100}});
+        let layout = read(wrapped.to_string().as_bytes()).unwrap().layout;
+        assert_eq!(layout.seats.len(), 1, "{text}");
+    }
+}

@@ -1,0 +1,168 @@
+//! Refusals of a JSON value, in the words of clients: serde names the types of this program.
+
+/// Returns the field that is wrong and the reason, from the path and the text of serde's error.
+pub(super) fn in_words(path: &str, text: &str) -> (String, String) {
+    let missing = text.strip_prefix("missing field `");
+    if let Some(name) = missing.and_then(|rest| rest.strip_suffix('`')) {
+        let dot = if path.is_empty() { "" } else { "." };
+        return (format!("{path}{dot}{name}"), "it is missing".to_owned());
+    }
+    let field = if path.is_empty() { "body" } else { path };
+    (field.to_owned(), reason(text))
+}
+
+fn reason(text: &str) -> String {
+    if text.starts_with("data did not match any variant") {
+        return "it has none of the forms that are known".to_owned();
+    }
+    if text == "recursion limit exceeded" {
+        return "it is nested too deeply".to_owned();
+    }
+    let Some((met, expected)) = text.rsplit_once(", expected ") else {
+        return text.to_owned();
+    };
+    let (kind, met) = met.split_once(": ").unwrap_or(("", met));
+    match kind {
+        "invalid type" | "invalid value" => {
+            format!("{} is needed, not {}", kind_of(expected), value(met))
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// Returns a type as clients know it.
+fn kind_of(expected: &str) -> String {
+    let known = match expected {
+        "u8" => "a whole number from 0 to 255",
+        "u16" => "a whole number from 0 to 65535",
+        "u32" => "a whole number from 0 to 4294967295",
+        "u64" | "u128" | "usize" => "a whole number from 0 on",
+        "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a boolean" => "true or false",
+        "a string" | "a borrowed string" => "a text",
+        "a sequence" => "a list",
+        "a map" => "an object",
+        "unit" => "null",
+        _ if is_type(expected) => "an object",
+        _ => expected,
+    };
+    known.to_owned()
+}
+
+/// Returns whether an expectation is the name of a type of ours.
+fn is_type(expected: &str) -> bool {
+    let kinds = [
+        "struct ",
+        "enum ",
+        "tuple ",
+        "unit struct ",
+        "internally tagged ",
+        "adjacently tagged ",
+        "newtype ",
+    ];
+    kinds.iter().any(|kind| expected.starts_with(kind))
+}
+
+/// Returns a value as serde names it, without its names of types.
+fn value(met: &str) -> &str {
+    match met {
+        "map" => "an object",
+        "sequence" => "a list",
+        "unit value" => "null",
+        "Option value" | "newtype struct" | "enum" => "this",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::http::problem::parse_json;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Wish {
+        #[serde(rename = "quantity")]
+        _quantity: u32,
+        #[serde(rename = "names", default)]
+        _names: Vec<String>,
+        #[serde(rename = "next", default)]
+        _next: Option<Box<Wish>>,
+        #[serde(rename = "either", default)]
+        _either: Option<Either>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        One(#[expect(dead_code, reason = "only read")] u32),
+        Other(#[expect(dead_code, reason = "only read")] Vec<u32>),
+    }
+
+    #[test]
+    fn refusals_name_the_field_and_no_type_of_this_program() {
+        let told = |text: &str| {
+            let refused = parse_json::<Wish>(text.as_bytes())
+                .unwrap_err()
+                .into_value();
+            let error = &refused["errors"][0];
+            let words = |name: &str| error[name].as_str().unwrap().to_owned();
+            (words("field"), words("detail"))
+        };
+        for (text, field, detail) in [
+            ("null", "body", "an object is needed, not null"),
+            ("5", "body", "an object is needed, not integer `5`"),
+            ("{}", "quantity", "it is missing"),
+            (
+                r#"{"quantity": "a"}"#,
+                "quantity",
+                "a whole number from 0 to 4294967295 is needed, not string \"a\"",
+            ),
+            (
+                r#"{"quantity": -1}"#,
+                "quantity",
+                "a whole number from 0 to 4294967295 is needed, not integer `-1`",
+            ),
+            (
+                r#"{"quantity": {}}"#,
+                "quantity",
+                "a whole number from 0 to 4294967295 is needed, not an object",
+            ),
+            (
+                r#"{"quantity": 1, "names": 5}"#,
+                "names",
+                "a list is needed, not integer `5`",
+            ),
+            (
+                r#"{"quantity": 1, "names": [[]]}"#,
+                "names[0]",
+                "a text is needed, not a list",
+            ),
+            (
+                r#"{"quantity": 1, "next": {}}"#,
+                "next.quantity",
+                "it is missing",
+            ),
+            (
+                r#"{"quantity": 1, "next": 7}"#,
+                "next",
+                "an object is needed, not integer `7`",
+            ),
+            (
+                r#"{"quantity": 1, "either": "x"}"#,
+                "either",
+                "it has none of the forms that are known",
+            ),
+        ] {
+            assert_eq!(told(text), (field.to_owned(), detail.to_owned()), "{text}");
+        }
+        let deep = format!(
+            "{}1{}",
+            r#"{"quantity":1,"next":"#.repeat(200),
+            "}".repeat(200)
+        );
+        let refused = parse_json::<Wish>(deep.as_bytes()).unwrap_err();
+        assert!(!refused.into_value().to_string().contains("recursion"));
+    }
+}
