@@ -26,6 +26,7 @@ mod people;
 mod personal;
 mod postgres;
 mod price_line;
+mod purchase;
 mod records;
 mod reviewing;
 mod rules;
@@ -36,7 +37,10 @@ mod session_keys;
 mod sqlite;
 mod ticket_codes;
 
-pub use charges::{Charges, Fee, FeePer, OrderFeeRefund, Percent, Tax, Taxed};
+pub use charges::{
+    CategoryPrices, Charges, ChosenTypes, Fee, FeePer, OrderFeeRefund, Percent, Prices, Tax, Taxed,
+    TicketType, TicketTypePrice,
+};
 pub use commands::ATTEMPTS_PER_VISITOR_MAX;
 pub use door::{CheckIns, CheckedIn, DoorBundle, ListedTicket, Scan, TicketCodeKey};
 pub use door_ticket::{DoorCount, IssuedTicket};

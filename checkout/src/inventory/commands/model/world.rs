@@ -310,8 +310,7 @@ impl World {
         self.decide(buyer, |work| {
             let new = NewOrder {
                 id: &random_id("ord_"),
-                hold: &hold.value.id,
-                buyer: &person,
+                purchase: &Purchase::of(&hold.value.id, person.clone()),
                 provider: ProviderId::Stripe,
             };
             work.order(&key, &new, None)
