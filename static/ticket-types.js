@@ -20,6 +20,10 @@ export class TicketTypes {
     /** @type {any} */ this.layout = null;
     /** @type {Record<string, string>} types by seat, as chosen */
     this.chosen = JSON.parse(kept(`types-${event}`) || "{}");
+    /** @type {any} the hold that was priced last */
+    this.hold = null;
+    /** Number of times that a price was asked for: an answer to an earlier question does not count any more. */
+    this.asked = 0;
     /** @type {any} the hold with these types, as the server prices it */
     this.priced = null;
   }
@@ -84,6 +88,7 @@ export class TicketTypes {
   async price(hold) {
     const isNew = this.hold?.id !== hold.id;
     this.hold = hold;
+    const asked = ++this.asked;
     const ticket_types = this.#wanted(hold);
     if (!Object.keys(ticket_types).length) {
       this.priced = null;
@@ -92,9 +97,10 @@ export class TicketTypes {
     try {
       const path = `/api/v1/holds/${hold.id}/price`;
       const priced = await this.hooks.call("POST", path, { body: { ticket_types } });
-      if (this.hold?.id === hold.id) this.priced = priced;
+      if (asked === this.asked) this.priced = priced;
       return true;
     } catch (problem) {
+      if (asked !== this.asked) return true;
       if (isNew) this.forget(hold);
       this.hooks.fail(problem);
       return false;
@@ -103,6 +109,7 @@ export class TicketTypes {
 
   /** Gives up the types of a hold, or of all seats. @param {any} [hold] */
   forget(hold) {
+    this.asked += 1;
     this.chosen = {};
     this.priced = null;
     this.hold = hold;

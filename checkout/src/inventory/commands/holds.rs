@@ -236,6 +236,9 @@ impl UnitOfWork<'_> {
         hold: HoldRow,
         chosen: &ChosenTypes,
     ) -> Result<HoldRow, Refused> {
+        if chosen.is_empty() {
+            return Ok(hold);
+        }
         let mut seats = Vec::clone(&hold.seats);
         self.event_state
             .rules
