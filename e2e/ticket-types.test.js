@@ -83,10 +83,14 @@ test("an organiser adds a ticket type, a fan chooses it, and the door reads it",
 
   const fan = await holder("family", { viewport: { width: 320, height: 640 } });
   const [first, second] = await fan.getByLabel(/^Ticket for Stalls, row/).all();
-  const options = ["Adult · €71.50", "Child (up to 12 years) · €22.00"];
+  const options = ["Adult · €65.00", "Child (up to 12 years) · €20.00"];
   assert.deepEqual(await first.locator("option").allInnerTexts(), options);
   assert.equal(await fan.locator("#total").innerText(), "€143.00");
-  await second.focus();
+  // The types are chosen before the details, from the first seat on.
+  assert.equal(await first.evaluate((select) => select === document.activeElement), true);
+  const [above, beneath] = [await second.boundingBox(), await fan.getByLabel("Name").boundingBox()];
+  assert.ok(above.y < beneath.y);
+  await fan.keyboard.press("Tab");
   await fan.keyboard.press("ArrowDown");
   await fan.locator("#total").getByText("€93.50").waitFor();
   // The keyboard stays where it was, though the basket is another.
@@ -170,5 +174,18 @@ test("a fan reads of a price that changed meanwhile, before anything is ordered"
   await fan.locator("#total").getByText("€130.00").waitFor();
   await fan.getByRole("button", { name: "Continue to payment" }).click();
   await fan.getByLabel("Card number").waitFor();
+  sound(fan);
+});
+
+test("an order of tickets that cost nothing asks for no card", async () => {
+  await server.event("guests", fast);
+  const guest = { id: "guest", name: "Guest", price: 0 };
+  await server.call("PATCH", checkout("guests"), { prices: [{ category: "stalls", ticket_types: [guest] }] });
+  const fan = await holder("guests");
+  for (const select of await fan.getByLabel(/^Ticket for Stalls, row/).all()) await select.selectOption("guest");
+  await fan.locator("#total").getByText("€0.00").waitFor();
+  await continueToPayment(fan);
+  await fan.getByText("Confirmed: €0.00 paid").waitFor();
+  assert.equal(await fan.getByText("Stalls, Guest · €0.00").count(), 2);
   sound(fan);
 });

@@ -15,7 +15,7 @@ import { showPrice } from "./price.js";
 import { freePlaces, placeOf, seatList, seatParts } from "./seat-list.js";
 import { ASK_AGAIN_MS, enter, findUnfinished, unlessUnused } from "./session.js";
 import { showClock, showOver, showStep } from "./steps.js";
-import { TicketTypes } from "./ticket-types.js";
+import { TicketTypes, placeBasket } from "./ticket-types.js";
 
 const event = document.body.dataset.event || "";
 const base = `/api/v1/events/${event}`;
@@ -81,6 +81,7 @@ function render() {
       return types.seat(id, placeOf(seat), layout.categories[seat.category]);
     });
   showPrice(order ?? types.of(hold), seats, layout, order ? null : (seat) => types.picker(seat));
+  placeBasket(Boolean(hold && !order && $("chosen").querySelector("select")));
   show("empty", !seats.length);
   show("total-line", seats.length > 0);
   show("hold", !hold && chosen.size > 0);
@@ -137,7 +138,7 @@ async function take(wish) {
     await types.price(hold);
     render();
     say(`${hold.seats.length} seats are held for you.`);
-    $("buyer-name").focus();
+    ($("chosen").querySelector("select") ?? $("buyer-name")).focus();
   } catch (problem) {
     const p = /** @type {any} */ (problem);
     if (p.status) holdKey = newKey();

@@ -1,6 +1,6 @@
 // @ts-check
 // Ticket types, such as those of children: one for each seat, chosen in the basket and priced by the server.
-import { keep, kept } from "./api.js";
+import { $, keep, kept } from "./api.js";
 import { make } from "./make.js";
 import { money } from "./money.js";
 import { ticketTotal } from "./price.js";
@@ -8,6 +8,15 @@ import { ticketTotal } from "./price.js";
 const STANDARD = "standard";
 /** Refusals after which what is sold has to be looked up again. */
 const OUTDATED = ["price-changed", "unknown-ticket-type", "ticket-type-of-another-category"];
+
+/**
+ * Puts the basket where its types are chosen: before the fan's details, or beside them if there is nothing to choose.
+ * @param {boolean} hasChoice
+ */
+export function placeBasket(hasChoice) {
+  const next = $(hasChoice ? "buyer" : "leave");
+  if ($("basket").nextElementSibling !== next) next.before($("basket"));
+}
 
 export class TicketTypes {
   /**
@@ -51,7 +60,8 @@ export class TicketTypes {
     const now = this.chosen[seat.id] ?? STANDARD;
     const options = types.map((type) => {
       const note = type.note ? ` (${type.note})` : "";
-      const text = `${type.name}${note} · ${money(type.total)}`;
+      const price = this.hold ? type.price : type.total;
+      const text = `${type.name}${note} · ${money(type.id === now ? seat.price : price)}`;
       return make("option", { value: type.id, selected: type.id === now }, text);
     });
     const set = { "aria-label": `Ticket for ${seat.label ?? seat.id}`, "data-ticket": seat.id };

@@ -1,6 +1,5 @@
 //! Tickets at the door: checked in once, counted, listed for doors without a connection.
 
-use super::charges::TicketType;
 use super::command::Subject;
 use super::commands::Target;
 use super::door_ticket::*;

@@ -1,7 +1,6 @@
 //! Tickets and check-ins as they are stored.
 
-use super::charges::TicketType;
-use super::model::SeatPrice;
+use super::seat_price::{SeatPrice, TicketType};
 use serde::Serialize;
 use shared::ids::VisitorId;
 use shared::time::Time;

@@ -32,14 +32,15 @@ mod reviewing;
 mod rules;
 mod sales;
 pub mod seat_map;
+mod seat_price;
 mod service;
 mod session_keys;
 mod sqlite;
 mod ticket_codes;
 
 pub use charges::{
-    CategoryPrices, Charges, ChosenTypes, Fee, FeePer, OrderFeeRefund, Percent, Prices, Tax, Taxed,
-    TicketType, TicketTypePrice,
+    CategoryPrices, Charges, Fee, FeePer, OrderFeeRefund, Percent, Prices, Tax, Taxed,
+    TicketTypePrice,
 };
 pub use commands::ATTEMPTS_PER_VISITOR_MAX;
 pub use door::{CheckIns, CheckedIn, DoorBundle, ListedTicket, Scan, TicketCodeKey};
@@ -57,10 +58,12 @@ pub use payment_state::PaymentEvent;
 pub use people::{Person, Visit};
 pub use personal::{BuyerChange, OrderKey, StoredBuyer};
 pub use postgres::{Postgres, is_postgres};
+pub use purchase::Purchase;
 pub use reviewing::{Settling, SettlingOutside};
 pub use rules::{LatePayment, Orphans, Rules, RulesPatch};
 pub use sales::Sales;
 pub use seat_map::SeatMap;
+pub use seat_price::ChosenTypes;
 pub use service::Inventory;
 pub use sqlite::Sqlite;
 

@@ -1,13 +1,12 @@
 //! Domain types of the checkout: sessions, holds, orders, payments, tickets and refusals.
 
-use super::charges::TicketType;
 pub use super::layout::Place;
 pub use super::money::{Currency, Money};
 pub use super::payment::*;
 pub use super::payment_review::{OutsideOutcome, PaymentReview, ReviewReason, Settlement};
 pub use super::payment_state::PaymentState;
 pub use super::price_line::{LineKind, PriceLine};
-pub use super::purchase::{Purchase, SeatPrice};
+pub use super::seat_price::{SeatPrice, TicketType};
 use serde::{Deserialize, Serialize};
 use shared::group_commit::Unavailable;
 use shared::ids::{EventId, VisitorId};

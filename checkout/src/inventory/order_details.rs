@@ -1,6 +1,6 @@
 //! An order with everything about its money, as organisers see it.
 
-use super::charges::{self, TicketType};
+use super::charges;
 use super::commands::{outside, settlements};
 use super::event_state::EventState;
 use super::model::*;

@@ -1,7 +1,7 @@
 //! Lines of a price, as fans and organisers see them.
 
-use super::charges::TicketType;
 use super::money::Money;
+use super::seat_price::TicketType;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;

@@ -1,41 +1,8 @@
-//! Seats with their prices, and the request to buy them.
+//! The request to buy what is held.
 
-use super::charges::{ChosenTypes, TicketType};
 use super::model::Buyer;
 use super::money::Money;
-use serde::{Deserialize, Serialize};
-use std::sync::Arc;
-use utoipa::ToSchema;
-
-/// A seat and its price at the time it was held.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct SeatPrice {
-    /// The seat.
-    #[schema(value_type = String)]
-    pub id: Arc<str>,
-    /// Its place as people read it, such as "Stalls, row A, seat 1".
-    #[serde(default = "no_label", skip_serializing_if = "is_empty")]
-    #[schema(value_type = String)]
-    pub label: Arc<str>,
-    /// Its category.
-    #[schema(value_type = String)]
-    pub category: Arc<str>,
-    /// Type of its ticket, where its category has several.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<TicketType>)]
-    pub ticket_type: Option<Arc<TicketType>>,
-    /// Its price.
-    pub price: Money,
-}
-
-/// Returns the label of seats that were stored before there were labels.
-fn no_label() -> Arc<str> {
-    "".into()
-}
-
-fn is_empty(label: &Arc<str>) -> bool {
-    label.is_empty()
-}
+use super::seat_price::ChosenTypes;
 
 /// Request for an order: a hold with its buyer, and what the fan chose and was shown.
 #[derive(Clone, Debug)]

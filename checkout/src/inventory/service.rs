@@ -1,12 +1,13 @@
 //! The inventory: the seats, sessions, holds, orders and payments of all events, on any engine.
 
-use super::charges::ChosenTypes;
 use super::command::Subject;
 use super::commands::{NewOrder, Target, UnitOfWork, show_hold};
 use super::engine::{Engine, SWEEP_MAX, decide_with};
 use super::event_state::LinkKey;
 use super::model::*;
+use super::purchase::Purchase;
 use super::records::{Key, OrderState};
+use super::seat_price::ChosenTypes;
 use crate::instruments::ORDERS_CONFIRMED;
 use futures_util::future::{join_all, try_join_all};
 use shared::crypto::random_id;

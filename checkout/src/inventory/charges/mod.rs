@@ -2,12 +2,12 @@
 
 mod ticket_types;
 
-pub use ticket_types::{CategoryPrices, ChosenTypes, Prices, TicketType, TicketTypePrice};
+pub use ticket_types::{CategoryPrices, Prices, TicketTypePrice};
 
-use super::model::SeatPrice;
 use super::money::{Currency, Money};
 use super::price_line::{LineKind, PriceLine};
-use crate::text::disturbs_text;
+use super::seat_price::{SeatPrice, TicketType};
+use crate::text::is_line;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -349,23 +349,22 @@ impl Charges {
             check(count <= CHARGES_MAX, list.to_owned(), why);
         }
         let name = format!("1 to {NAME_CHARS_MAX} characters, on one line");
-        let (most, step) = (currency.price_max(), currency.step());
         for (at, fee) in self.fees.iter().enumerate() {
-            check(is_name(&fee.name), format!("fees[{at}].name"), name.clone());
+            check(
+                is_line(&fee.name, NAME_CHARS_MAX),
+                format!("fees[{at}].name"),
+                name.clone(),
+            );
             let is_one = fee.amount.is_some() != fee.percent.is_some();
             let why = "either amount or percent".to_owned();
             check(is_one, format!("fees[{at}]"), why);
-            let is_amount = |amount: &i64| (0..=most).contains(amount) && amount % step == 0;
-            let why = match step {
-                1 => format!("0 to {most} minor units"),
-                step => format!("0 to {most} minor units, in steps of {step}"),
-            };
-            let is_fine = fee.amount.as_ref().is_none_or(is_amount);
-            check(is_fine, format!("fees[{at}].amount"), why);
+            let checked = currency.check_price(fee.amount.unwrap_or(0));
+            let why = checked.err().unwrap_or_default();
+            check(why.is_empty(), format!("fees[{at}].amount"), why);
         }
         for (at, tax) in self.taxes.iter().enumerate() {
             check(
-                is_name(&tax.name),
+                is_line(&tax.name, NAME_CHARS_MAX),
                 format!("taxes[{at}].name"),
                 name.clone(),
             );
@@ -375,13 +374,6 @@ impl Charges {
         }
         wrong
     }
-}
-
-fn is_name(text: &str) -> bool {
-    let count = text.chars().count();
-    (1..=NAME_CHARS_MAX).contains(&count)
-        && !text.trim().is_empty()
-        && !text.chars().any(disturbs_text)
 }
 
 /// Returns the sum of shares (an amount, times a numerator, by a denominator), rounded half up to a

@@ -1,11 +1,11 @@
 //! Prices of categories that are set beside the plan, and ticket types: further prices of a category
 //! for some people, such as children.
 
-use super::is_name;
 use crate::inventory::layout::Layout;
-use crate::inventory::model::{Refused, SeatPrice};
+use crate::inventory::model::Refused;
 use crate::inventory::money::Currency;
-use crate::text::disturbs_text;
+use crate::inventory::seat_price::{ChosenTypes, SeatPrice, TicketType};
+use crate::text::is_line;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,21 +19,10 @@ const STANDARD_NAME: &str = "Standard";
 const CATEGORIES_MAX: usize = 100;
 const TYPES_MAX: usize = 20;
 const ID_BYTES_MAX: usize = 40;
+const NAME_CHARS_MAX: usize = 100;
 const NOTE_CHARS_MAX: usize = 200;
 /// Largest limit of a type in one order: no order has more seats.
 const PER_ORDER_MAX: u32 = 100;
-
-/// Ticket types that a fan chose, by seat. A seat that is not named gets a ticket of the standard type.
-pub type ChosenTypes = BTreeMap<String, String>;
-
-/// Type of a ticket: the price of its category, or one of its other prices.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct TicketType {
-    /// `standard`, or the id that the organiser gave it.
-    pub id: String,
-    /// Name that fans and doors read, such as "Child".
-    pub name: String,
-}
 
 /// Prices of a category.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -113,55 +102,54 @@ impl CategoryPrices {
         Some(own.price)
     }
 
-    fn mistakes(&self, at: &str, most: i64, step: i64) -> Vec<(String, String)> {
+    fn mistakes(&self, at: &str, currency: Currency) -> Vec<(String, String)> {
         let mut wrong = Vec::new();
-        let mut check = |is_fine: bool, field: String, why: String| {
-            if !is_fine {
-                wrong.push((field, why));
-            }
+        let mut check = |checked: Result<(), String>, field: String| {
+            wrong.extend(checked.err().map(|why| (field, why)));
         };
-        let is_amount = |amount: i64| (0..=most).contains(&amount) && amount % step == 0;
-        let amount = match step {
-            1 => format!("0 to {most} minor units"),
-            step => format!("0 to {most} minor units, in steps of {step}"),
+        let line = |text: Option<&str>, most: usize| {
+            let why = || format!("1 to {most} characters, on one line");
+            let is_fine = text.is_none_or(|text| is_line(text, most));
+            is_fine.then_some(()).ok_or_else(why)
         };
-        let name = "1 to 100 characters, on one line".to_owned();
-        let is_fine = self.price.is_none_or(is_amount);
-        check(is_fine, format!("{at}.price"), amount.clone());
-        let is_fine = self.standard_name.as_deref().is_none_or(is_name);
-        check(is_fine, format!("{at}.standard_name"), name.clone());
-        let is_fine = self.ticket_types.len() <= TYPES_MAX;
-        let why = format!("at most {TYPES_MAX}");
-        check(is_fine, format!("{at}.ticket_types"), why);
+        let is_few = self.ticket_types.len() <= TYPES_MAX;
+        let few = is_few.then_some(());
+        check(
+            few.ok_or_else(|| format!("at most {TYPES_MAX}")),
+            format!("{at}.ticket_types"),
+        );
+        let price = currency.check_price(self.price.unwrap_or(0));
+        check(price, format!("{at}.price"));
+        let name = line(self.standard_name.as_deref(), NAME_CHARS_MAX);
+        check(name, format!("{at}.standard_name"));
         for (index, own) in self.ticket_types.iter().enumerate() {
             let at = format!("{at}.ticket_types[{index}]");
-            let others = self.ticket_types.iter().filter(|other| other.id == own.id);
-            let is_sound = (1..=ID_BYTES_MAX).contains(&own.id.len())
-                && own.id.bytes().all(|c| {
-                    c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-' || c == b'_'
-                });
-            let why =
-                "1 to 40 letters of a to z, digits, '-' and '_'; each one once, and not 'standard'";
-            let is_fine = is_sound && own.id != STANDARD && others.count() == 1;
-            check(is_fine, format!("{at}.id"), why.to_owned());
-            check(is_name(&own.name), format!("{at}.name"), name.clone());
-            check(is_amount(own.price), format!("{at}.price"), amount.clone());
-            let limit = own.max_per_order.unwrap_or(1);
-            let is_fine = (1..=PER_ORDER_MAX).contains(&limit);
-            let why = format!("1 to {PER_ORDER_MAX}");
-            check(is_fine, format!("{at}.max_per_order"), why);
-            let is_fine = own.note.as_deref().is_none_or(is_note);
-            let why = format!("1 to {NOTE_CHARS_MAX} characters, on one line");
-            check(is_fine, format!("{at}.note"), why);
+            let alike = self.ticket_types.iter().filter(|other| other.id == own.id);
+            let is_own = own.id != STANDARD && alike.count() == 1;
+            check(check_id(&own.id, is_own), format!("{at}.id"));
+            let name = line(Some(&own.name), NAME_CHARS_MAX);
+            check(name, format!("{at}.name"));
+            check(currency.check_price(own.price), format!("{at}.price"));
+            let is_limit = (1..=PER_ORDER_MAX).contains(&own.max_per_order.unwrap_or(1));
+            let limit = is_limit.then_some(());
+            check(
+                limit.ok_or_else(|| format!("1 to {PER_ORDER_MAX}")),
+                format!("{at}.max_per_order"),
+            );
+            let note = line(own.note.as_deref(), NOTE_CHARS_MAX);
+            check(note, format!("{at}.note"));
         }
         wrong
     }
 }
 
-fn is_note(text: &str) -> bool {
-    text.chars().count() <= NOTE_CHARS_MAX
-        && !text.trim().is_empty()
-        && !text.chars().any(disturbs_text)
+fn check_id(id: &str, is_own: bool) -> Result<(), String> {
+    let is_letter = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-' || c == b'_';
+    let is_sound = (1..=ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(is_letter);
+    let why = "1 to 40 letters of a to z, digits, '-' and '_'; each one once, and not 'standard'";
+    (is_sound && is_own)
+        .then_some(())
+        .ok_or_else(|| why.to_owned())
 }
 
 /// Prices of the categories of an event, at most 100.
@@ -263,7 +251,6 @@ impl Prices {
 
     /// Returns the invalid fields, each with a reason.
     pub(super) fn mistakes(&self, currency: Currency) -> Vec<(String, String)> {
-        let (most, step) = (currency.price_max(), currency.step());
         let mut wrong = Vec::new();
         if self.0.len() > CATEGORIES_MAX {
             let why = format!("at most {CATEGORIES_MAX} categories");
@@ -277,7 +264,7 @@ impl Prices {
                 let why = "each category is named once".to_owned();
                 wrong.push((format!("{at}.category"), why));
             }
-            wrong.extend(prices.mistakes(&at, most, step));
+            wrong.extend(prices.mistakes(&at, currency));
         }
         wrong
     }

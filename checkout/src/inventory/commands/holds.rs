@@ -2,11 +2,12 @@
 
 use super::UnitOfWork;
 use crate::inventory::best_available::SeatQuery;
-use crate::inventory::charges::{self, ChosenTypes, Lines};
+use crate::inventory::charges::{self, Lines};
 use crate::inventory::event_state::{EventState, Plan};
 use crate::inventory::model::*;
 use crate::inventory::records::{HoldChange, HoldRow, Key, Owner, SeatChange, hold_id};
 use crate::inventory::rules::Orphans;
+use crate::inventory::seat_price::ChosenTypes;
 use shared::http::idempotency::Attempt;
 use shared::time::Time;
 use std::sync::Arc;

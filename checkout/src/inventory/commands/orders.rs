@@ -4,6 +4,7 @@ use super::UnitOfWork;
 use crate::inventory::engine::VOIDING_MS_MAX;
 use crate::inventory::model::*;
 use crate::inventory::payment_state::PaymentEvent;
+use crate::inventory::purchase::Purchase;
 use crate::inventory::records::{Key, NewPayment, OrderChange, OrderRow, OrderState, PaymentRow};
 use shared::crypto::random_id;
 use shared::http::idempotency::Attempt;

@@ -6,6 +6,7 @@ use crate::inventory::engine::VOIDING_MS_MAX;
 use crate::inventory::event_state::{EventState, Plan};
 use crate::inventory::layout::{Layout, parse};
 use crate::inventory::model::*;
+use crate::inventory::purchase::Purchase;
 use crate::inventory::records::{NEVER, SessionRow, VisitorRecords};
 use crate::inventory::reviewing::Settling;
 use crate::inventory::rules::Rules;
