@@ -7,6 +7,7 @@ import { detailFields, inWords, readDetails, zoneField } from "./event-form.js";
 import { make } from "./make.js";
 import { loadCurrencies } from "./money.js";
 import { plot } from "./plot.js";
+import { pricesForm } from "./prices-form.js";
 
 /** Figures come once a second; older ones are said to be old. */
 const SILENCE_MS = 5000;
@@ -21,11 +22,12 @@ export async function dashboard(id) {
   const url = `${api}/events/${id}`;
   const settings = await call("GET", url);
   const samples = await call("GET", `${url}/history?minutes=60`);
-  return () => show(id, settings, samples);
+  const prices = may("admin") ? await pricesForm(id) : [];
+  return () => show(id, settings, samples, prices);
 }
 
-/** @param {string} id @param {any} settings @param {any[]} samples */
-function show(id, settings, samples) {
+/** @param {string} id @param {any} settings @param {any[]} samples @param {Node[]} prices */
+function show(id, settings, samples, prices) {
   const url = `${api}/events/${id}`;
   const steers = may("operator");
   const pill = make("span", { className: "pill" });
@@ -76,6 +78,7 @@ function show(id, settings, samples) {
         make("p", {}, make("a", { href: `#/event/${id}/orders` }, "Search all orders, export")),
       ),
       ...(may("admin") ? [eventForm(url, settings)] : []),
+      ...prices,
     ),
   );
   const listShared = () =>

@@ -3,8 +3,8 @@
 import { call, optional } from "./api.js";
 
 /**
- * @typedef {{id: string, seat: string, label: string, old_code_sha256: string, used_at: string | null, door: string | null, void: boolean}} Listed
- * @typedef {{outcome: string, ticket?: {id: string, label: string}, used_at?: string | null, door?: string | null, event?: string}} Answer
+ * @typedef {{id: string, seat: string, label: string, ticket_type?: {name: string}, old_code_sha256: string, used_at: string | null, door: string | null, void: boolean}} Listed
+ * @typedef {{outcome: string, ticket?: {id: string, label: string, ticket_type?: {name: string}}, used_at?: string | null, door?: string | null, event?: string}} Answer
  */
 
 /** A list larger than this is not kept. */
@@ -80,7 +80,7 @@ export class DoorList {
     const listed = this.tickets.get(id);
     if (listed?.void) return { outcome: "ticket-void" };
     if (listed?.used_at) return { outcome: "ticket-used", used_at: listed.used_at, door: listed.door };
-    return { outcome: "checked_in", ticket: { id, label: listed?.label ?? "" } };
+    return { outcome: "checked_in", ticket: { id, label: listed?.label ?? "", ticket_type: listed?.ticket_type } };
   }
 
   /** @param {string} code @param {string} version @param {string} id @param {string} proof */

@@ -57,11 +57,14 @@ function told(form, text) {
 const clock = (/** @type {string | null | undefined} */ at) =>
   at ? new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }) : "";
 
+/** Place of a ticket and its type, such as that of children. @param {import("./door-list.js").Answer["ticket"]} ticket */
+const ticketWords = (ticket) => [ticket?.label, ticket?.ticket_type?.name].filter(Boolean).join(" · ");
+
 /** Title and detail of an answer, for people at the door. @param {import("./door-list.js").Answer} answer @returns {[string, string]} */
 function words(answer) {
   switch (answer.outcome) {
     case "checked_in":
-      return ["Come in", answer.ticket?.label || "Sold since the list was fetched"];
+      return ["Come in", ticketWords(answer.ticket) || "Sold since the list was fetched"];
     case "ticket-used":
       return ["Used already", `at ${clock(answer.used_at)}${answer.door ? ` at the door ${answer.door}` : ""}`];
     case "ticket-void":

@@ -10,6 +10,12 @@ const forSale = (layout) =>
     .map((/** @type {any} */ category, /** @type {number} */ at) => [category, at])
     .filter((/** @type {[any, number]} */ [category]) => !category.not_for_sale);
 
+/** The price of a ticket, and those of its other types. @param {any} category */
+function typePrices(category) {
+  const others = (category.ticket_types ?? []).slice(1);
+  return [ticketPrice(category), ...others.map((/** @type {any} */ o) => `${o.name} ${ticketPrice(o)}`)].join(" · ");
+}
+
 /** The entries of the key. @param {any} layout */
 export function legend(layout) {
   const kinds = [
@@ -23,7 +29,7 @@ export function legend(layout) {
       const swatch = make("span", { className: "swatch" });
       swatch.style.background = hue(layout, at);
       swatch.style.borderColor = edge(layout, at);
-      return make("li", {}, swatch, `${category.name} ${ticketPrice(category)}`);
+      return make("li", {}, swatch, `${category.name} ${typePrices(category)}`);
     }),
     ...kinds.map(([kind, text]) => make("li", {}, make("span", { className: `swatch ${kind}` }), text)),
   ];

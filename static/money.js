@@ -13,6 +13,9 @@ export async function loadCurrencies() {
   decimals = await call("GET", "/api/v1/currencies").catch(() => decimals);
 }
 
+/** Decimals of the amounts of a currency. @param {string} currency */
+export const decimalsOf = (currency) => decimals[currency] ?? 2;
+
 /** Writes an amount of minor units. @param {{amount: number, currency: string}} money */
 export function money({ amount, currency }) {
   const digits = decimals[currency];

@@ -11,10 +11,11 @@ import { AVAILABLE } from "./map-paint.js";
 import { CardForm, declined } from "./payment.js";
 import { explain } from "./explain.js";
 import { placeOrder } from "./ordering.js";
-import { showPrice, ticketTotal } from "./price.js";
+import { showPrice } from "./price.js";
 import { freePlaces, placeOf, seatList, seatParts } from "./seat-list.js";
 import { ASK_AGAIN_MS, enter, findUnfinished, unlessUnused } from "./session.js";
 import { showClock, showOver, showStep } from "./steps.js";
+import { TicketTypes, placeBasket } from "./ticket-types.js";
 
 const event = document.body.dataset.event || "";
 const base = `/api/v1/events/${event}`;
@@ -57,6 +58,8 @@ const describe = (seat) => partsOf(seat).join(", ");
 /** Says where the seat of an id is. @param {string} id */
 const nameOf = (id) => (map?.byId.has(id) ? placeOf(map.byId.get(id)) : id);
 
+const types = new TicketTypes(event, { call, onChange: () => render(), fail: (problem) => fail(problem) });
+
 /** @param {any} problem */
 function fail(problem) {
   $("problem").textContent = problem ? (typeof problem === "string" ? problem : explain(problem, nameOf)) : "";
@@ -72,12 +75,13 @@ function render() {
   const state = order?.state;
   const seats =
     order?.seats ??
-    hold?.seats ??
+    types.of(hold)?.seats ??
     [...chosen].map((id) => {
       const seat = map.byId.get(id);
-      return { id, label: placeOf(seat), price: ticketTotal(layout.categories[seat.category]) };
+      return types.seat(id, placeOf(seat), layout.categories[seat.category]);
     });
-  showPrice(order ?? hold, seats, layout);
+  showPrice(order ?? types.of(hold), seats, layout, order ? null : (seat) => types.picker(seat));
+  placeBasket(Boolean(hold && !order && $("chosen").querySelector("select")));
   show("empty", !seats.length);
   show("total-line", seats.length > 0);
   show("hold", !hold && chosen.size > 0);
@@ -131,9 +135,10 @@ async function take(wish) {
     hold = await call("POST", `${base}/holds`, { body: wish, key: holdKey });
     holdKey = newKey();
     chosen.clear();
+    await types.price(hold);
     render();
     say(`${hold.seats.length} seats are held for you.`);
-    $("buyer-name").focus();
+    ($("chosen").querySelector("select") ?? $("buyer-name")).focus();
   } catch (problem) {
     const p = /** @type {any} */ (problem);
     if (p.status) holdKey = newKey();
@@ -164,6 +169,7 @@ async function giveBack() {
 
 function drop() {
   hold = order = null;
+  types.forget();
   orderKey = newKey();
   render();
 }
@@ -174,7 +180,9 @@ async function makeOrder(submit) {
   fail(null);
   try {
     const buyer = { name: $("buyer-name").value, email: $("buyer-email").value };
-    order = await placeOrder(call, { hold: hold.id, buyer }, orderKey, () => show("ordering", true));
+    order = await placeOrder(call, { hold: hold.id, buyer, ...types.order(hold) }, orderKey, () =>
+      show("ordering", true),
+    );
     // One that costs nothing is confirmed already; what the provider tells may come later.
     if (order.payment.provider !== "simulated") return follow();
     render();
@@ -185,6 +193,7 @@ async function makeOrder(submit) {
     if (p.kind === "hold-converted") order = await call("GET", `/api/v1/orders/${p.body.order}`);
     // Whether an accepted order was made is told by the same key.
     if (p.kind !== "no-such-order") orderKey = newKey();
+    if (hold) await types.refused(hold, p.kind);
     render();
     fail(p);
   }
@@ -336,7 +345,7 @@ async function begin() {
     if (entered.bearer !== undefined) keep(sessionWord, (bearer = entered.bearer));
   }
   const [seating, about] = await plan;
-  layout = seating;
+  layout = types.layout = seating;
   showEvent(about);
   document.title = `Choose your seats · ${about.name}`;
   const card = new MapCard($("map-card"));
@@ -377,6 +386,7 @@ async function resume() {
   if (before.order) order = await call("GET", `/api/v1/orders/${before.order}`).catch(() => null);
   if (hold && !order && hold.state !== "active") hold = null;
   if (!hold && !order) [hold, order] = await findUnfinished(call, event);
+  if (hold && !order) await types.price(hold);
   if (order) await follow();
 }
 

@@ -16,6 +16,14 @@ impl From<Refused> for Problem {
                 problem.with("unknown", unknown).with("errors", errors)
             }
             Refused::LeavesSingle(left) => problem.with("left", left),
+            Refused::UnknownType(id) | Refused::TypeOfOtherCategory(id) => {
+                problem.with("ticket_type", id)
+            }
+            Refused::TooManyOfType { name, limit } => {
+                problem.with("ticket_type", name).with("limit", limit)
+            }
+            Refused::Unaccompanied(name) => problem.with("ticket_type", name),
+            Refused::PriceChanged(total) => problem.with("total", json!(total)),
             Refused::TooManySeats(limit)
             | Refused::TooManyHolds(limit)
             | Refused::TooManyOpenHolds(limit)
@@ -51,6 +59,11 @@ fn plain(refused: &Refused) -> Problem {
         Refused::LeavesSingle(_) => (S::UNPROCESSABLE_ENTITY, "leaves-single-seat", "A single seat would be left over beside these"),
         Refused::UnknownSeats(_) => (S::UNPROCESSABLE_ENTITY, "unknown-seats", "There are no such seats"),
         Refused::TooManySeats(_) => (S::UNPROCESSABLE_ENTITY, "too-many-seats", "That is more than one fan may have"),
+        Refused::UnknownType(_) => (S::UNPROCESSABLE_ENTITY, "unknown-ticket-type", "There is no such type of ticket, or it is not sold any more"),
+        Refused::TypeOfOtherCategory(_) => (S::UNPROCESSABLE_ENTITY, "ticket-type-of-another-category", "This type of ticket is for other seats"),
+        Refused::TooManyOfType { .. } => (S::UNPROCESSABLE_ENTITY, "too-many-of-ticket-type", "That is more tickets of this type than one order may have"),
+        Refused::Unaccompanied(_) => (S::UNPROCESSABLE_ENTITY, "ticket-type-not-alone", "This type of ticket is sold only together with one of another type"),
+        Refused::PriceChanged(_) => (S::CONFLICT, "price-changed", "The price has changed since it was shown"),
         Refused::TooManyHolds(_) => (S::CONFLICT, "too-many-holds", "This session has made as many holds as it may"),
         Refused::NoSuchHold => (S::NOT_FOUND, "no-such-hold", "There is no such hold of yours"),
         Refused::HoldOver(_) => (S::CONFLICT, "hold-over", "This hold has ended"),

@@ -130,9 +130,17 @@ impl Table {
                 "currency",
             ],
             Table::Tickets => &[
-                "ticket", "seat", "category", "price", "currency", "order", "name", "e-mail",
+                "ticket",
+                "seat",
+                "category",
+                "price",
+                "currency",
+                "order",
+                "name",
+                "e-mail",
+                "ticket type",
             ],
-            Table::DoorList => &["name", "seat", "category", "order", "ticket"],
+            Table::DoorList => &["name", "seat", "category", "order", "ticket", "ticket type"],
             Table::Payments => &[
                 "payment",
                 "provider",
@@ -196,12 +204,15 @@ impl Table {
                     let label = seat.map_or(&*ticket.seat, place);
                     let category = seat.map_or("", |seat| &*seat.category);
                     let price = seat.map(|seat| seat.price.decimal()).unwrap_or_default();
+                    let own = ticket.ticket_type.as_ref();
+                    let own = own.map_or("", |own| own.name.as_str());
                     if let Table::DoorList = self {
-                        let row = [name, label, category, &order.id, &ticket.id];
+                        let row = [name, label, category, &order.id, &ticket.id, own];
                         table.add_row(&row)?;
                     } else {
                         let row = [
                             &ticket.id, label, category, &price, currency, &order.id, name, email,
+                            own,
                         ];
                         table.add_row(&row)?;
                     }

@@ -2,7 +2,7 @@
 
 use crate::app::{App, Shop};
 use crate::error::network_is_full;
-use crate::inventory::{Best, Hold, Refused, SessionKey, Wish};
+use crate::inventory::{Best, ChosenTypes, Hold, Refused, SessionKey, Wish};
 use crate::sessions::{Sessions, event_id};
 use axum::Json;
 use axum::extract::{Extension, Path, State};
@@ -29,6 +29,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(hold, list_own_holds))
         .routes(routes!(show_hold, release))
+        .routes(routes!(price_hold))
 }
 
 /// Body of a hold: exactly one of `seats`, `any_of` and `best_available`; or `any_of` with
@@ -147,6 +148,31 @@ async fn show_hold(
     Sessions(keys): Sessions,
 ) -> Result<Json<Hold>, Problem> {
     Ok(Json(shop.inventory.show_hold(keys, &hold).await?))
+}
+
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct TypesInput {
+    /// Types of the tickets by seat, such as `{"st-A-2": "child"}`; a seat that is not named gets the
+    /// standard one.
+    ticket_types: ChosenTypes,
+}
+
+/// Returns a hold as its order with these ticket types would be: seats, lines and total. It changes
+/// nothing. Tickets of the standard type have the price that they were held for, others that of now.
+/// 422 `unknown-ticket-type`, `ticket-type-of-another-category`, `too-many-of-ticket-type` with `limit`
+/// or `ticket-type-not-alone`, each with the `ticket_type`.
+#[utoipa::path(post, path = "/api/v1/holds/{hold}/price", tag = "checkout", params(("hold" = String, Path)),
+    request_body = TypesInput, security(("session" = [])),
+    responses((status = 200, description = "The hold with these ticket types", body = Hold), Refusals))]
+async fn price_hold(
+    State(shop): State<Arc<Shop>>,
+    Path(hold): Path<String>,
+    Sessions(keys): Sessions,
+    Input(input, _): Input<TypesInput>,
+) -> Result<Json<Hold>, Problem> {
+    let priced = shop.inventory.price_hold(keys, &hold, &input.ticket_types);
+    Ok(Json(priced.await?))
 }
 
 /// Releases the seats of a hold.

@@ -69,7 +69,7 @@ impl TextLines {
 
     /// Adds a line of the table; a long name goes on beneath.
     fn row(&mut self, line: &PriceLine) {
-        let mut names = wrapped(&line.name, NAME_CHARS).into_iter();
+        let mut names = wrapped(&line.label(), NAME_CHARS).into_iter();
         self.0.push(vec![
             plain(LEFT, names.next().unwrap_or_default()),
             plain(COUNT, line.quantity.to_string()),

@@ -3,7 +3,7 @@
 
 use crate::app::Shop;
 use crate::holds::subject;
-use crate::inventory::{Buyer, Once, Order, Refused, SessionKeys};
+use crate::inventory::{Once, Order, Purchase, Refused, SessionKeys};
 use crate::prefer::Preference;
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -40,8 +40,7 @@ pub(crate) struct AcceptedOrder {
 /// A fan's request for an order.
 pub(crate) struct OrderRequest {
     pub(crate) keys: SessionKeys,
-    pub(crate) hold: String,
-    pub(crate) buyer: Buyer,
+    pub(crate) purchase: Purchase,
     pub(crate) key: IdempotencyKey,
     pub(crate) body: Vec<u8>,
 }
@@ -51,7 +50,7 @@ impl OrderRequest {
     /// and however often it is asked for; none without a key.
     fn order_id(&self) -> Option<String> {
         let key = self.key.0.as_ref()?;
-        let hash = sha256(format!("{}\n{key}", self.hold).as_bytes());
+        let hash = sha256(format!("{}\n{key}", self.purchase.hold).as_bytes());
         Some(format!("ord_{}", hex(&hash[..20])))
     }
 }
@@ -122,11 +121,11 @@ impl Shop {
         id: &str,
         request: &OrderRequest,
     ) -> Result<Once<Order>, Refused> {
-        let OrderRequest { keys, hold, .. } = request;
-        let own = self.inventory.session_of_hold(keys.clone(), hold).await?;
+        let OrderRequest { keys, purchase, .. } = request;
+        let own = self.inventory.session_of_hold(keys.clone(), &purchase.hold);
+        let own = own.await?;
         let attempt = request.key.attempt(&subject(&own), "order", &request.body);
-        let buyer = request.buyer.clone();
-        let made = self.inventory.order_as(id, vec![own], hold, buyer, attempt);
+        let made = self.inventory.order_as(id, vec![own], purchase, attempt);
         let once = made.await?;
         if once.value.state == "confirmed" {
             self.to_report.notify_one();

@@ -3,7 +3,7 @@
 use crate::app::{App, Shop};
 use crate::error::declined_address;
 use crate::holds::subject;
-use crate::inventory::{Buyer, Order, Reader, Refused};
+use crate::inventory::{Buyer, ChosenTypes, Money, Order, Purchase, Reader, Refused};
 use crate::order_requests::{AcceptedOrder, OrderRequest};
 use crate::payment::CardPayment;
 use crate::payment::simulated::is_card;
@@ -22,6 +22,7 @@ use shared::http::idempotency::{IdempotencyKey, mark_replayed};
 use shared::http::openapi::Refusals;
 use shared::http::problem::{Input, Parameters, Problem};
 use shared::time::Time;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -46,6 +47,13 @@ struct OrderInput {
     hold: String,
     /// The buyer.
     buyer: Buyer,
+    /// Types of the tickets by seat, such as `{"st-A-2": "child"}`; a seat that is not named gets the
+    /// standard one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    ticket_types: ChosenTypes,
+    /// Total that the fan was shown: 409 `price-changed` with the `total` of now if it is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    total: Option<Money>,
 }
 
 /// Checks what is given of a buyer. `at` comes before the names of the fields.
@@ -131,8 +139,12 @@ async fn create_order(
     check_buyer("buyer.", Some(&buyer.name), Some(&buyer.email))?;
     let request = OrderRequest {
         keys,
-        hold: input.hold,
-        buyer: input.buyer,
+        purchase: Purchase {
+            hold: input.hold,
+            buyer: input.buyer,
+            ticket_types: input.ticket_types,
+            total: input.total,
+        },
         key,
         body: body.to_vec(),
     };

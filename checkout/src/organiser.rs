@@ -3,7 +3,7 @@
 use crate::app::{App, Shop};
 use crate::inventory::layout::{self, Parsed, PlanPreview};
 use crate::inventory::{
-    Block, Currency, Layout, Rules, RulesPatch, Sales, ShardView, blocked_by_hand,
+    Block, Currency, Layout, Prices, Rules, RulesPatch, Sales, ShardView, blocked_by_hand,
 };
 use crate::sessions::event_id;
 use crate::text::disturbs_text;
@@ -65,6 +65,42 @@ pub(crate) async fn record(shop: &Shop, organiser: &Organiser, change: Change<'_
     let now = shop.site.clock.now();
     let entry = organiser.entry(now, change.action, change.event.as_str());
     shop.site.audit.record(Entry { from, to, ..entry }).await;
+}
+
+/// Checks the prices that are set beside a plan against it, and that they can be paid.
+fn check_category_prices(
+    shop: &Shop,
+    prices: &Prices,
+    layout: Option<&Layout>,
+    currency: Currency,
+) -> Result<(), Problem> {
+    let mut wrong = layout.map_or_else(Vec::new, |layout| prices.mistakes_in(layout));
+    for (field, amount) in prices.amounts() {
+        let taken = shop.providers.chosen();
+        let taken = taken.check_amount(amount, currency.as_str());
+        wrong.extend(taken.err().map(|why| (field, why)));
+    }
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(Problem::invalid_all(wrong))
+    }
+}
+
+/// Checks that no category of a plan has another price than the one that is set in place of the
+/// plan's: the new one would count for nothing.
+fn check_set_prices(prices: &Prices, layout: &Layout) -> Result<(), Problem> {
+    for (at, category) in layout.categories.iter().enumerate() {
+        let set = prices.of(&category.id).and_then(|own| own.price);
+        if set.is_some_and(|set| set != category.price) {
+            let why = format!(
+                "the price of '{}' is set in the selling rules, and would stay as it is: change it there",
+                category.name
+            );
+            return Err(Problem::invalid(&format!("categories[{at}].price"), why));
+        }
+    }
+    Ok(())
 }
 
 /// Checks that the prices of a plan can be paid in a currency, and returns the first category whose
@@ -158,6 +194,7 @@ async fn set_seating(
         );
         Problem::invalid(&format!("categories[{at}].price"), why)
     })?;
+    check_set_prices(&rules.charges.prices, &parsed.layout)?;
     let Parsed {
         layout, warnings, ..
     } = parsed;
@@ -230,6 +267,16 @@ async fn change_rules(
                 Problem::invalid("currency", format!("the price of {category}: {why}"))
             })?;
         }
+    }
+    if let Some(prices) = &patch.prices {
+        let letters = patch.currency.as_deref().and_then(Currency::parse);
+        let currency = match letters {
+            Some(currency) => currency,
+            None => shop.inventory.rules(&event).await?.currency,
+        };
+        let map = shop.inventory.seat_map(&event);
+        let layout = map.as_ref().map(|map| &*map.layout);
+        check_category_prices(&shop, prices, layout, currency)?;
     }
     let (before, after) = shop.inventory.set_rules(&event, patch).await?;
     let change = Change {

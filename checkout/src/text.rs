@@ -9,6 +9,11 @@ pub(crate) fn disturbs_text(c: char) -> bool {
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Returns whether a text is one line of 1 to so many characters, not all of them blanks.
+pub(crate) fn is_line(text: &str, chars_max: usize) -> bool {
+    text.chars().count() <= chars_max && !text.trim().is_empty() && !text.chars().any(disturbs_text)
+}
+
 /// Checks where a list is to go on.
 pub(crate) fn check_after(after: &str) -> Result<(), Problem> {
     let why = || Problem::invalid("after", "`next` of the answer before");

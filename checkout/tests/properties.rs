@@ -9,8 +9,8 @@
 )]
 
 use checkout::inventory::{
-    Begun, Best, Buyer, Inventory, NewSession, Order, PaymentState, Reader, Refused, SeatState,
-    SessionKey, SessionKeys, Verdict, Wish, layout, open,
+    Begun, Best, Buyer, Inventory, NewSession, Order, PaymentState, Purchase, Reader, Refused,
+    RulesPatch, SeatState, SessionKey, SessionKeys, Verdict, Wish, layout, open,
 };
 use proptest::prelude::*;
 use shared::data_dir::DataFolder;
@@ -29,7 +29,8 @@ enum Step {
     Hold(u8, Vec<u8>),
     Best(u8, u8),
     Release(u8),
-    Order(u8),
+    /// With a ticket type for each seat, in turn.
+    Order(u8, [u8; 2]),
     Pay(u8, u8),
     Settle(u8),
     Refund(u8),
@@ -43,7 +44,7 @@ fn step() -> impl Strategy<Value = Step> {
         5 => (fan.clone(), proptest::collection::btree_set(0..SEATS, 1..3)).prop_map(|(fan, seats)| Step::Hold(fan, seats.into_iter().collect())),
         2 => (fan.clone(), 1u8..3).prop_map(|(fan, count)| Step::Best(fan, count)),
         2 => fan.clone().prop_map(Step::Release),
-        5 => fan.clone().prop_map(Step::Order),
+        5 => (fan.clone(), any::<[u8; 2]>()).prop_map(|(fan, types)| Step::Order(fan, types)),
         5 => (fan.clone(), 0u8..4).prop_map(|(fan, verdict)| Step::Pay(fan, verdict)),
         2 => fan.clone().prop_map(Step::Settle),
         1 => fan.prop_map(Step::Refund),
@@ -99,13 +100,24 @@ async fn apply(bench: &Bench, world: &mut World, step: &Step) {
                 let _ = bench.seats.release(keys(*fan), hold).await;
             }
         }
-        Step::Order(fan) => {
+        Step::Order(fan, types) => {
             if let Some(hold) = world.hold.get(fan) {
                 let buyer = Buyer {
                     name: "N".into(),
                     email: "n@example.org".into(),
                 };
-                if let Ok(once) = bench.seats.order(keys(*fan), hold, buyer, None).await {
+                let mut purchase = Purchase::of(hold, buyer);
+                let held = bench.seats.show_hold(keys(*fan), hold).await.unwrap();
+                for (seat, at) in held.seats.iter().zip(types.iter().cycle()) {
+                    let name = ["standard", "child", "baby"][usize::from(at % 3)];
+                    let seat = seat.id.to_string();
+                    purchase.ticket_types.insert(seat, name.to_owned());
+                }
+                let id = shared::crypto::random_id("ord_");
+                let made = bench.seats.order_as(&id, keys(*fan), &purchase, None);
+                if let Ok(once) = made.await {
+                    let sum = once.value.seats.iter().map(|seat| seat.price.amount);
+                    assert_eq!(sum.sum::<i64>(), once.value.total.amount);
                     world.orders.push((*fan, once.value.id.clone()));
                     world.order.insert(*fan, once.value);
                 }
@@ -260,6 +272,10 @@ async fn run(url: &str, steps: Vec<Step>) {
         .set_seating(&bench.event, layout::parse(plan.as_bytes()).unwrap())
         .await
         .unwrap();
+    let prices = serde_json::json!({"prices": [{"category": "c", "ticket_types": [
+        {"id": "child", "name": "Child", "price": 4}, {"id": "baby", "name": "Baby", "price": 0}]}]});
+    let prices: RulesPatch = serde_json::from_value(prices).unwrap();
+    bench.seats.set_rules(&bench.event, prices).await.unwrap();
     for fan in 0..FANS {
         let key = [fan; 32];
         let session = NewSession {

@@ -12,6 +12,7 @@ use serde::Serialize;
 use shared::ids::EventId;
 use shared::time::Time;
 use shared::trace::Parent;
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// A ticket in a list that opens no door: its code is not in it.
@@ -23,6 +24,10 @@ pub struct ListedTicket {
     pub seat: String,
     /// Place of the seat, such as "Stalls, row A, seat 1".
     pub label: String,
+    /// Its type, where the category of the seat has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<TicketType>)]
+    pub ticket_type: Option<Arc<TicketType>>,
     /// SHA-256 of the code that version 0.1.0 gave it, in hex. Newer codes are checked by the key.
     pub old_code_sha256: String,
     /// When it was checked in; null if it was not.
@@ -262,6 +267,7 @@ fn list(event_state: &EventState, found: &DoorTicket) -> Option<ListedTicket> {
         id: ticket.id,
         seat: ticket.seat,
         label: ticket.label,
+        ticket_type: ticket.ticket_type,
         used_at: ticket.used_at,
         door: ticket.door,
         void: !found.is_valid,
@@ -271,8 +277,11 @@ fn list(event_state: &EventState, found: &DoorTicket) -> Option<ListedTicket> {
 fn show(event_state: &EventState, found: &DoorTicket) -> Option<IssuedTicket> {
     let plan = event_state.plan.as_ref()?;
     let seat = plan.layout.seats.get(found.seat as usize)?;
+    let mut priced = found.priced.iter();
+    let priced = priced.find(|priced| priced.id == seat.id);
     let ticket = IssuedTicket {
         id: found.id.clone(),
+        ticket_type: priced.and_then(|priced| priced.ticket_type.clone()),
         seat: seat.id.to_string(),
         label: plan.layout.place(found.seat).label,
         order: found.order.clone(),

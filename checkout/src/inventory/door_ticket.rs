@@ -1,8 +1,10 @@
 //! Tickets and check-ins as they are stored.
 
+use super::seat_price::{SeatPrice, TicketType};
 use serde::Serialize;
 use shared::ids::VisitorId;
 use shared::time::Time;
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// Largest number of tickets listed at one time.
@@ -21,6 +23,10 @@ pub struct IssuedTicket {
     pub seat: String,
     /// Place of the seat, such as "Stalls, row A, seat 1".
     pub label: String,
+    /// Its type, where the category of the seat has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<TicketType>)]
+    pub ticket_type: Option<Arc<TicketType>>,
     /// The order.
     pub order: String,
     /// When it was checked in; null if it was not.
@@ -57,6 +63,8 @@ pub struct DoorTicket {
     /// `None` if the order is gone.
     pub(super) visitor: Option<VisitorId>,
     pub(super) check_in: Option<CheckIn>,
+    /// Seats of its order, if they have ticket types; otherwise none.
+    pub(super) priced: Vec<SeatPrice>,
     /// Whether it was not given back.
     pub(super) is_valid: bool,
 }

@@ -191,7 +191,9 @@ impl EventState {
         let show = |ticket: &super::records::TicketRow| {
             let id = ticket.id.clone();
             let seat = plan.layout.seats.get(ticket.seat as usize)?.id.to_string();
+            let priced = row.seats.iter().find(|priced| *priced.id == *seat);
             Some(Ticket {
+                ticket_type: priced.and_then(|priced| priced.ticket_type.clone()),
                 place: plan.layout.place(ticket.seat),
                 code: self.codes.code(&id),
                 short_code: self.codes.short_code(&id),
@@ -264,7 +266,7 @@ impl Plan {
         })
     }
 
-    /// Returns seats with their prices.
+    /// Returns seats with the prices of the plan.
     pub(super) fn priced(&self, seats: &[u32], currency: Currency) -> Vec<SeatPrice> {
         let price = |seat: &super::layout::LayoutSeat| {
             let category = &self.layout.categories[seat.category as usize];
@@ -272,6 +274,7 @@ impl Plan {
                 id: seat.id.clone(),
                 label: self.layout.label(seat).into(),
                 category: category.id.clone(),
+                ticket_type: None,
                 price: Money {
                     amount: category.price,
                     currency,

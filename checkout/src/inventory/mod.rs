@@ -26,17 +26,22 @@ mod people;
 mod personal;
 mod postgres;
 mod price_line;
+mod purchase;
 mod records;
 mod reviewing;
 mod rules;
 mod sales;
 pub mod seat_map;
+mod seat_price;
 mod service;
 mod session_keys;
 mod sqlite;
 mod ticket_codes;
 
-pub use charges::{Charges, Fee, FeePer, OrderFeeRefund, Percent, Tax, Taxed};
+pub use charges::{
+    CategoryPrices, Charges, Fee, FeePer, OrderFeeRefund, Percent, Prices, Tax, Taxed,
+    TicketTypePrice,
+};
 pub use commands::ATTEMPTS_PER_VISITOR_MAX;
 pub use door::{CheckIns, CheckedIn, DoorBundle, ListedTicket, Scan, TicketCodeKey};
 pub use door_ticket::{DoorCount, IssuedTicket};
@@ -53,10 +58,12 @@ pub use payment_state::PaymentEvent;
 pub use people::{Person, Visit};
 pub use personal::{BuyerChange, OrderKey, StoredBuyer};
 pub use postgres::{Postgres, is_postgres};
+pub use purchase::Purchase;
 pub use reviewing::{Settling, SettlingOutside};
 pub use rules::{LatePayment, Orphans, Rules, RulesPatch};
 pub use sales::Sales;
 pub use seat_map::{SeatMap, blocked_by_hand};
+pub use seat_price::ChosenTypes;
 pub use service::Inventory;
 pub use sqlite::Sqlite;
 

@@ -6,6 +6,7 @@ pub use super::payment::*;
 pub use super::payment_review::{OutsideOutcome, PaymentReview, ReviewReason, Settlement};
 pub use super::payment_state::PaymentState;
 pub use super::price_line::{LineKind, PriceLine};
+pub use super::seat_price::{SeatPrice, TicketType};
 use serde::{Deserialize, Serialize};
 use shared::group_commit::Unavailable;
 use shared::ids::{EventId, VisitorId};
@@ -113,32 +114,6 @@ pub struct Best {
     /// Whether one of the seats must be accessible.
     #[serde(default)]
     pub accessible: bool,
-}
-
-/// A seat and its price at the time it was held.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct SeatPrice {
-    /// The seat.
-    #[schema(value_type = String)]
-    pub id: Arc<str>,
-    /// Its place as people read it, such as "Stalls, row A, seat 1".
-    #[serde(default = "no_label", skip_serializing_if = "is_empty")]
-    #[schema(value_type = String)]
-    pub label: Arc<str>,
-    /// Its category.
-    #[schema(value_type = String)]
-    pub category: Arc<str>,
-    /// Its price.
-    pub price: Money,
-}
-
-/// Returns the label of seats that were stored before there were labels.
-fn no_label() -> Arc<str> {
-    "".into()
-}
-
-fn is_empty(label: &Arc<str>) -> bool {
-    label.is_empty()
 }
 
 /// State of a hold.
@@ -262,6 +237,10 @@ pub struct Ticket {
     pub id: String,
     /// The seat.
     pub seat: String,
+    /// Its type, where the category of the seat has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<TicketType>)]
+    pub ticket_type: Option<Arc<TicketType>>,
     /// Place of the seat.
     #[serde(flatten)]
     pub place: Place,
@@ -424,6 +403,16 @@ pub enum Refused {
     TooManySeats(u32),
     #[error("too many holds")]
     TooManyHolds(u32),
+    #[error("no such ticket type: {0}")]
+    UnknownType(String),
+    #[error("the ticket type {0} is for another category")]
+    TypeOfOtherCategory(String),
+    #[error("at most {limit} tickets of the type {name}")]
+    TooManyOfType { name: String, limit: u32 },
+    #[error("the ticket type {0} is not sold alone")]
+    Unaccompanied(String),
+    #[error("the price has changed")]
+    PriceChanged(Money),
     #[error("no such hold")]
     NoSuchHold,
     #[error("the hold is {0}")]

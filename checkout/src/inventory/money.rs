@@ -48,6 +48,21 @@ impl Currency {
         }
     }
 
+    /// Checks that an amount can be that of a price or a fee.
+    ///
+    /// # Errors
+    /// The amounts that can be.
+    pub(super) fn check_price(&self, amount: i64) -> Result<(), String> {
+        let (most, step) = (self.price_max(), self.step());
+        if (0..=most).contains(&amount) && amount % step == 0 {
+            return Ok(());
+        }
+        Err(match step {
+            1 => format!("0 to {most} minor units"),
+            step => format!("0 to {most} minor units, in steps of {step}"),
+        })
+    }
+
     /// Returns the three letters.
     pub fn as_str(&self) -> &str {
         str::from_utf8(&self.0).expect("a currency code consists of ASCII letters")

@@ -52,6 +52,10 @@ pub struct OrderSeat {
     /// Its category.
     #[schema(value_type = String)]
     pub category: Arc<str>,
+    /// Type of its ticket, where its category has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<TicketType>)]
+    pub ticket_type: Option<Arc<TicketType>>,
     /// Its price.
     pub price: Money,
     /// Its price with the fees and taxes of its ticket: what its refund gives back, unless it is the
@@ -126,6 +130,7 @@ impl OrderDetails {
                     id: seat.id.clone(),
                     label: seat.label.clone(),
                     category: seat.category.clone(),
+                    ticket_type: seat.ticket_type.clone(),
                     price: seat.price,
                     refund: Money {
                         amount: charges::seat_total(&row.lines, seat),

@@ -1,6 +1,7 @@
 //! Lines of a price, as fans and organisers see them.
 
 use super::money::Money;
+use super::seat_price::TicketType;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -28,6 +29,10 @@ pub struct PriceLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub category: Option<Arc<str>>,
+    /// Type of the tickets that it is for, where their category has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<TicketType>)]
+    pub ticket_type: Option<Arc<TicketType>>,
     /// Number of tickets that it is for; 1 for the order as a whole.
     pub quantity: u32,
     /// Amount for each.
@@ -36,4 +41,14 @@ pub struct PriceLine {
     pub amount: Money,
     /// Whether other lines contain it, as with an included tax: it is not added to the total.
     pub included: bool,
+}
+
+impl PriceLine {
+    /// Returns its name as people read it: that of tickets with their type.
+    pub fn label(&self) -> String {
+        match &self.ticket_type {
+            Some(own) if self.kind == LineKind::Ticket => format!("{}, {}", self.name, own.name),
+            _ => self.name.clone(),
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Selling rules of an event.
 
-use super::charges::{Charges, Fee, OrderFeeRefund, Tax};
+use super::charges::{CategoryPrices, Charges, Fee, OrderFeeRefund, Prices, Tax};
 use super::invoices::Invoicing;
 use super::model::Currency;
 use serde::{Deserialize, Serialize};
@@ -31,7 +31,7 @@ pub struct Rules {
     /// Rule for money that comes after its seats went back on sale.
     #[serde(default)]
     pub late_payment: LatePayment,
-    /// Fees and taxes. Those at the time of a hold are those that its order pays.
+    /// Prices, fees and taxes. Those at the time of a hold are those that its order pays.
     #[serde(default, flatten)]
     pub charges: Charges,
     /// Issuer of invoices; none are issued if null.
@@ -100,6 +100,8 @@ pub struct RulesPatch {
     pub currency: Option<String>,
     pub orphans: Option<Orphans>,
     pub late_payment: Option<LatePayment>,
+    #[schema(value_type = Option<Vec<CategoryPrices>>, max_items = 100)]
+    pub prices: Option<Prices>,
     #[schema(max_items = 10)]
     pub fees: Option<Vec<Fee>>,
     #[schema(max_items = 10)]
@@ -118,6 +120,7 @@ impl Rules {
     pub fn with(&self, patch: RulesPatch) -> Result<Rules, Vec<(String, String)>> {
         let letters = patch.currency.as_deref().map(Currency::parse);
         let currency = letters.flatten();
+        let own = &self.charges;
         let next = Rules {
             hold_seconds: patch.hold_seconds.unwrap_or(self.hold_seconds),
             hold_max_seconds: patch.hold_max_seconds.unwrap_or(self.hold_max_seconds),
@@ -130,9 +133,12 @@ impl Rules {
             currency: currency.unwrap_or(self.currency),
             orphans: patch.orphans.unwrap_or(self.orphans),
             late_payment: patch.late_payment.unwrap_or(self.late_payment),
-            charges: self
-                .charges
-                .with(patch.fees, patch.taxes, patch.order_fee_refund),
+            charges: Charges {
+                prices: patch.prices.unwrap_or_else(|| own.prices.clone()),
+                fees: patch.fees.unwrap_or_else(|| own.fees.clone()),
+                taxes: patch.taxes.unwrap_or_else(|| own.taxes.clone()),
+                order_fee_refund: patch.order_fee_refund.unwrap_or(own.order_fee_refund),
+            },
             invoicing: patch.invoicing.unwrap_or_else(|| self.invoicing.clone()),
         };
         let mut wrong = next.charges.mistakes(next.currency);

@@ -5,7 +5,9 @@ use super::commands::{NewOrder, Target, UnitOfWork, show_hold};
 use super::engine::{Engine, SWEEP_MAX, decide_with};
 use super::event_state::LinkKey;
 use super::model::*;
+use super::purchase::Purchase;
 use super::records::{Key, OrderState};
+use super::seat_price::ChosenTypes;
 use crate::instruments::ORDERS_CONFIRMED;
 use futures_util::future::{join_all, try_join_all};
 use shared::crypto::random_id;
@@ -164,6 +166,23 @@ impl Inventory {
         .await
     }
 
+    /// Returns a hold as an order of it with these ticket types would cost. It changes nothing.
+    pub async fn price_hold(
+        &self,
+        keys: SessionKeys,
+        hold: &str,
+        chosen: &ChosenTypes,
+    ) -> Result<Hold, Refused> {
+        first(keys, Refused::NoSuchHold, |key| {
+            let (hold, chosen) = (hold.to_owned(), chosen.clone());
+            let subject = Subject::fresh(&key.event, Target::Session(key.hash)).with_hold(&hold);
+            self.decide(subject, move |work| {
+                work.price_hold(&key.hash, &hold, &chosen)
+            })
+        })
+        .await
+    }
+
     /// Returns the holds, of the visitor with one of these sessions, whose seats are not paid for;
     /// oldest first.
     pub async fn own_holds(
@@ -201,31 +220,30 @@ impl Inventory {
         buyer: Buyer,
         attempt: Option<Attempt>,
     ) -> Result<Once<Order>, Refused> {
-        self.order_as(&random_id("ord_"), keys, hold, buyer, attempt)
+        let purchase = Purchase::of(hold, buyer);
+        self.order_as(&random_id("ord_"), keys, &purchase, attempt)
             .await
     }
 
     /// Makes an order with an id that the caller chose: one that no other hold's order has.
-    pub(crate) async fn order_as(
+    pub async fn order_as(
         &self,
         id: &str,
         keys: SessionKeys,
-        hold: &str,
-        buyer: Buyer,
+        purchase: &Purchase,
         attempt: Option<Attempt>,
     ) -> Result<Once<Order>, Refused> {
         let provider = self.provider;
         first(keys, Refused::NoSuchHold, |key| {
             let id = id.to_owned();
-            let (hold, buyer, attempt) = (hold.to_owned(), buyer.clone(), attempt.clone());
+            let (purchase, attempt) = (purchase.clone(), attempt.clone());
             let subject =
                 Subject::new(&key.event, Target::Session(key.hash)).once(attempt.as_ref());
-            let subject = subject.with_hold(&hold);
+            let subject = subject.with_hold(&purchase.hold);
             self.decide(subject, move |work| {
                 let new = NewOrder {
                     id: &id,
-                    hold: &hold,
-                    buyer: &buyer,
+                    purchase: &purchase,
                     provider,
                 };
                 work.order(&key.hash, &new, attempt.as_ref())

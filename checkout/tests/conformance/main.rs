@@ -26,6 +26,7 @@ mod removal;
 mod sale;
 mod set_back;
 mod survival;
+mod ticket_types;
 mod tickets;
 mod tls;
 mod upgrade;

@@ -384,6 +384,10 @@ mod tests {
             // Also where a number is read as a whole one.
             (text("[2.0]", wish, wish, wish), "first"),
             ("[2]".to_owned(), "body"),
+            (
+                text(wish, wish, wish, wish).replace(r#"{"a": {"quantity": 2}}"#, list),
+                "named",
+            ),
         ] {
             let refused = read(&text).unwrap_err();
             assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY, "{text}");

@@ -5,7 +5,7 @@ use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, Seq
 use serde::forward_to_deserialize_any;
 use std::fmt;
 
-/// A deserializer, or a part of one, that reads no list as a struct, at any depth. The variants of
+/// A deserializer, or a part of one, that reads no list as a struct or a map, at any depth. The variants of
 /// enums are to be words: what they hold is not looked at.
 pub(super) struct Strict<T>(pub(super) T);
 
@@ -17,6 +17,14 @@ struct StrictVisitor<V> {
 
 fn any<V>(visitor: V) -> StrictVisitor<V> {
     let takes_list = true;
+    StrictVisitor {
+        visitor,
+        takes_list,
+    }
+}
+
+fn object<V>(visitor: V) -> StrictVisitor<V> {
+    let takes_list = false;
     StrictVisitor {
         visitor,
         takes_list,
@@ -48,12 +56,12 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        let takes_list = false;
-        let visitor = StrictVisitor {
-            visitor,
-            takes_list,
-        };
-        self.0.deserialize_struct(name, fields, visitor)
+        self.0.deserialize_struct(name, fields, object(visitor))
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        // JSON says itself what it holds, so that a list comes to the visitor.
+        self.0.deserialize_any(object(visitor))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -68,7 +76,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
     // JSON says itself what it holds.
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
-        unit_struct seq tuple tuple_struct map identifier ignored_any
+        unit_struct seq tuple tuple_struct identifier ignored_any
     }
 }
 

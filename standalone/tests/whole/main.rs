@@ -44,5 +44,6 @@ mod signals;
 mod slow_readers;
 mod sockets;
 mod stage;
+mod ticket_types;
 mod undeclared;
 mod wire;

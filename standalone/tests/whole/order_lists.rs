@@ -153,7 +153,7 @@ async fn exports_have_a_row_for_each_and_no_formula() {
     assert_eq!(
         doors[1],
         format!(
-            "Ben,{second},stalls,{two},{}",
+            "Ben,{second},stalls,{two},{},",
             word(&plain["tickets"][0]["id"])
         )
     );

@@ -1,9 +1,13 @@
-//! Fees and taxes of an event, and the lines of a price that are made of them.
+//! Prices, fees and taxes of an event, and the lines of a price that are made of them.
 
-use super::model::SeatPrice;
+mod ticket_types;
+
+pub use ticket_types::{CategoryPrices, Prices, TicketTypePrice};
+
 use super::money::{Currency, Money};
 use super::price_line::{LineKind, PriceLine};
-use crate::text::disturbs_text;
+use super::seat_price::{SeatPrice, TicketType};
+use crate::text::is_line;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -129,10 +133,13 @@ pub enum OrderFeeRefund {
     Never,
 }
 
-/// Fees and taxes of an event.
+/// Prices, fees and taxes of an event, beside the prices of its plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Charges {
+    /// Prices of categories, and their ticket types.
+    #[schema(value_type = Vec<CategoryPrices>)]
+    pub prices: Prices,
     /// Fees, at most 10.
     pub fees: Vec<Fee>,
     /// Taxes, at most 10.
@@ -149,6 +156,9 @@ pub(super) struct ChargeLine {
     /// Category of the tickets that it is for; `None` if it is for the order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) category: Option<Arc<str>>,
+    /// Type of those tickets, where their category has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) ticket_type: Option<Arc<TicketType>>,
     pub(super) quantity: u32,
     /// Amount for one of `quantity`, in minor units.
     pub(super) unit: i64,
@@ -160,7 +170,8 @@ pub(super) struct ChargeLine {
     pub(super) kept: bool,
 }
 
-/// Lines of a hold or an order; `None` if there were neither fees nor taxes when it was held.
+/// Lines of a hold or an order; `None` if there were neither fees nor taxes, nor prices beside the
+/// plan, when it was held.
 pub(super) type Lines = Option<Arc<Vec<ChargeLine>>>;
 
 impl ChargeLine {
@@ -169,11 +180,17 @@ impl ChargeLine {
             kind,
             name: name.to_owned(),
             category: None,
+            ticket_type: None,
             quantity: 1,
             unit,
             included: false,
             kept: false,
         }
+    }
+
+    /// Returns whether the ticket of a seat is one of those that it is for.
+    pub(super) fn is_for(&self, seat: &SeatPrice) -> bool {
+        self.category.as_ref() == Some(&seat.category) && self.ticket_type == seat.ticket_type
     }
 
     fn amount(&self) -> i64 {
@@ -186,6 +203,7 @@ impl ChargeLine {
             kind: self.kind,
             name: self.name.clone(),
             category: self.category.clone(),
+            ticket_type: self.ticket_type.clone(),
             quantity: self.quantity,
             unit: money(self.unit),
             amount: money(self.amount()),
@@ -194,9 +212,10 @@ impl ChargeLine {
     }
 }
 
-/// Seats of one category, which all have the same price.
+/// Seats of one category with tickets of one type, which all have the same price.
 struct Group {
     category: Arc<str>,
+    ticket_type: Option<Arc<TicketType>>,
     price: i64,
     quantity: u32,
 }
@@ -205,10 +224,13 @@ fn groups(seats: &[SeatPrice]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for seat in seats {
         let mut known = groups.iter_mut();
-        match known.find(|group| group.category == seat.category) {
+        match known
+            .find(|group| group.category == seat.category && group.ticket_type == seat.ticket_type)
+        {
             Some(group) => group.quantity += 1,
             None => groups.push(Group {
                 category: seat.category.clone(),
+                ticket_type: seat.ticket_type.clone(),
                 price: seat.price.amount,
                 quantity: 1,
             }),
@@ -221,6 +243,7 @@ fn groups(seats: &[SeatPrice]) -> Vec<Group> {
 pub(super) fn ticket_lines(seats: &[SeatPrice], name: impl Fn(&str) -> String) -> Vec<ChargeLine> {
     let line = |group: Group| ChargeLine {
         category: Some(group.category.clone()),
+        ticket_type: group.ticket_type.clone(),
         quantity: group.quantity,
         ..ChargeLine::of(LineKind::Ticket, &name(&group.category), group.price)
     };
@@ -228,23 +251,14 @@ pub(super) fn ticket_lines(seats: &[SeatPrice], name: impl Fn(&str) -> String) -
 }
 
 impl Charges {
-    /// Returns whether there are neither fees nor taxes.
+    /// Returns whether the prices of the plan are all that there is.
     pub(super) fn are_none(&self) -> bool {
-        self.fees.is_empty() && self.taxes.is_empty()
+        self.fees.is_empty() && self.taxes.is_empty() && self.prices.0.is_empty()
     }
 
-    /// Returns these fees and taxes with a change applied.
-    pub(super) fn with(
-        &self,
-        fees: Option<Vec<Fee>>,
-        taxes: Option<Vec<Tax>>,
-        order_fee_refund: Option<OrderFeeRefund>,
-    ) -> Charges {
-        Charges {
-            fees: fees.unwrap_or_else(|| self.fees.clone()),
-            taxes: taxes.unwrap_or_else(|| self.taxes.clone()),
-            order_fee_refund: order_fee_refund.unwrap_or(self.order_fee_refund),
-        }
+    /// Returns those of them that the layout shows.
+    pub(super) fn shown(&self) -> (&Prices, &[Fee], &[Tax]) {
+        (&self.prices, &self.fees, &self.taxes)
     }
 
     /// Returns the lines of these seats: tickets, fees, taxes. What a ticket bears is rounded for one
@@ -263,6 +277,7 @@ impl Charges {
             let own = self.borne(FeePer::Ticket, group.price, step);
             lines.extend(own.into_iter().map(|line| ChargeLine {
                 category: Some(group.category.clone()),
+                ticket_type: group.ticket_type.clone(),
                 quantity: group.quantity,
                 ..line
             }));
@@ -323,7 +338,7 @@ impl Charges {
 
     /// Returns the invalid fields, each with a reason.
     pub(super) fn mistakes(&self, currency: Currency) -> Vec<(String, String)> {
-        let mut wrong = Vec::new();
+        let mut wrong = self.prices.mistakes(currency);
         let mut check = |is_fine: bool, field: String, why: String| {
             if !is_fine {
                 wrong.push((field, why));
@@ -334,23 +349,22 @@ impl Charges {
             check(count <= CHARGES_MAX, list.to_owned(), why);
         }
         let name = format!("1 to {NAME_CHARS_MAX} characters, on one line");
-        let (most, step) = (currency.price_max(), currency.step());
         for (at, fee) in self.fees.iter().enumerate() {
-            check(is_name(&fee.name), format!("fees[{at}].name"), name.clone());
+            check(
+                is_line(&fee.name, NAME_CHARS_MAX),
+                format!("fees[{at}].name"),
+                name.clone(),
+            );
             let is_one = fee.amount.is_some() != fee.percent.is_some();
             let why = "either amount or percent".to_owned();
             check(is_one, format!("fees[{at}]"), why);
-            let is_amount = |amount: &i64| (0..=most).contains(amount) && amount % step == 0;
-            let why = match step {
-                1 => format!("0 to {most} minor units"),
-                step => format!("0 to {most} minor units, in steps of {step}"),
-            };
-            let is_fine = fee.amount.as_ref().is_none_or(is_amount);
-            check(is_fine, format!("fees[{at}].amount"), why);
+            let checked = currency.check_price(fee.amount.unwrap_or(0));
+            let why = checked.err().unwrap_or_default();
+            check(why.is_empty(), format!("fees[{at}].amount"), why);
         }
         for (at, tax) in self.taxes.iter().enumerate() {
             check(
-                is_name(&tax.name),
+                is_line(&tax.name, NAME_CHARS_MAX),
                 format!("taxes[{at}].name"),
                 name.clone(),
             );
@@ -360,13 +374,6 @@ impl Charges {
         }
         wrong
     }
-}
-
-fn is_name(text: &str) -> bool {
-    let count = text.chars().count();
-    (1..=NAME_CHARS_MAX).contains(&count)
-        && !text.trim().is_empty()
-        && !text.chars().any(disturbs_text)
 }
 
 /// Returns the sum of shares (an amount, times a numerator, by a denominator), rounded half up to a
@@ -384,6 +391,21 @@ fn portion(shares: &[(i64, u32, u32)], step: i64) -> i64 {
     i64::try_from(steps).unwrap_or(i64::MAX / step) * step
 }
 
+/// Gives seats of a hold the prices that its lines say they were held for.
+pub(super) fn set_prices(lines: &Lines, seats: &mut [SeatPrice]) {
+    let Some(lines) = lines else { return };
+    for seat in seats {
+        let mut lines = lines.iter();
+        let own = lines.find(|line| {
+            line.kind == LineKind::Ticket && line.category.as_ref() == Some(&seat.category)
+        });
+        if let Some(line) = own {
+            seat.price.amount = line.unit;
+            seat.ticket_type.clone_from(&line.ticket_type);
+        }
+    }
+}
+
 /// Returns the sum of the lines that are not contained in others.
 pub(super) fn total(lines: &[ChargeLine]) -> i64 {
     let added = lines.iter().filter(|line| !line.included);
@@ -395,9 +417,8 @@ pub(super) fn seat_total(lines: &Lines, seat: &SeatPrice) -> i64 {
     let Some(lines) = lines else {
         return seat.price.amount;
     };
-    let own = lines
-        .iter()
-        .filter(|line| !line.included && line.category.as_ref() == Some(&seat.category));
+    let own = lines.iter();
+    let own = own.filter(|line| !line.included && line.is_for(seat));
     own.map(|line| line.unit).sum()
 }
 

@@ -9,14 +9,23 @@ fn currency(code: &str) -> Currency {
     Currency::parse(code).unwrap()
 }
 
+/// Returns seats of these categories with these prices. A category may be followed by a ticket type.
 fn seats(currency: Currency, of: &[(&str, i64, usize)]) -> Vec<SeatPrice> {
     let mut seats = Vec::new();
-    for (category, amount, count) in of {
+    for (name, amount, count) in of {
+        let (category, ticket_type) = name.split_once(' ').unwrap_or((name, ""));
+        let ticket_type = (!ticket_type.is_empty()).then(|| {
+            Arc::new(TicketType {
+                id: ticket_type.to_owned(),
+                name: ticket_type.to_owned(),
+            })
+        });
         for at in 0..*count {
             seats.push(SeatPrice {
                 label: "".into(),
-                id: format!("{category}-{at}").into(),
-                category: (*category).into(),
+                id: format!("{name}-{at}").into(),
+                category: category.into(),
+                ticket_type: ticket_type.clone(),
                 price: Money {
                     amount: *amount,
                     currency,
@@ -87,6 +96,7 @@ fn fees_and_taxes_come_on_top_in_lines_of_their_own_and_an_included_tax_is_not_a
         fees: vec![fee(FeePer::Ticket, 150), share(FeePer::Order, "2.5")],
         taxes: vec![tax("19", true), tax("1", false)],
         order_fee_refund: OrderFeeRefund::LastSeat,
+        ..Charges::default()
     };
     let bought = seats(eur, &[("stalls", 4500, 2), ("floor", 2000, 1)]);
     let lines = charges.lines(&bought, eur, str::to_owned);
@@ -141,6 +151,7 @@ fn what_costs_nothing_bears_no_fee() {
         fees: vec![fee(FeePer::Ticket, 150), fee(FeePer::Order, 200)],
         taxes: vec![tax("19", false)],
         order_fee_refund: OrderFeeRefund::Never,
+        ..Charges::default()
     };
     let free = charges.lines(&seats(eur, &[("free", 0, 2)]), eur, str::to_owned);
     assert_eq!(shown(&free), [(LineKind::Ticket, 2, 0)]);
@@ -169,6 +180,7 @@ fn wrong_fees_and_taxes_are_named() {
             ..tax("1", true)
         }],
         order_fee_refund: OrderFeeRefund::LastSeat,
+        ..Charges::default()
     };
     let wrong = charges.mistakes(currency("KWD"));
     let fields: Vec<&str> = wrong.iter().map(|(field, _)| field.as_str()).collect();
@@ -214,7 +226,7 @@ prop_compose! {
         is_kept in any::<bool>(),
     ) -> Charges {
         let order_fee_refund = if is_kept { OrderFeeRefund::Never } else { OrderFeeRefund::LastSeat };
-        Charges { fees, taxes, order_fee_refund }
+        Charges { fees, taxes, order_fee_refund, ..Charges::default() }
     }
 }
 
@@ -224,11 +236,11 @@ proptest! {
     fn lines_add_up_to_the_total_and_refunds_of_single_seats_to_what_was_paid(
         charges in any_charges(),
         code in proptest::sample::select(vec!["JPY", "EUR", "KWD"]),
-        prices in proptest::collection::vec((0..1_000_000_i64, 1..5_usize), 1..4),
+        prices in proptest::collection::vec((0..1_000_000_i64, 1..5_usize), 1..6),
     ) {
         let code = currency(code);
         let step = code.step();
-        let names = ["a", "b", "c"];
+        let names = ["a", "a child", "b student", "b", "a student"];
         let of: Vec<(&str, i64, usize)> = names.into_iter().zip(&prices)
             .map(|(name, (price, count))| (name, price * step, *count)).collect();
         let seats = seats(code, &of);

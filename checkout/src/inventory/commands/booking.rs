@@ -117,9 +117,26 @@ impl UnitOfWork<'_> {
             return None;
         }
         let seats = self.best_of_same_categories(plan, own)?;
-        // A price may have changed with the plan.
-        let priced = plan.priced(&seats, order.total.currency);
-        (prices(&priced) == prices(&order.seats)).then_some(seats)
+        self.as_ordered(plan, order, &seats).map(|_| seats)
+    }
+
+    /// Returns seats with the prices and ticket types of an order, category by category; `None` if they
+    /// are of other categories, or cost another price by now.
+    fn as_ordered(&self, plan: &Plan, order: &OrderRow, seats: &[u32]) -> Option<Vec<SeatPrice>> {
+        let prices = &self.event_state.rules.charges.prices;
+        let mut seats = plan.priced(seats, order.total.currency);
+        prices.set(&mut seats);
+        let mut ordered: Vec<&SeatPrice> = order.seats.iter().collect();
+        for seat in &mut seats {
+            let alike = |own: &&SeatPrice| own.category == seat.category;
+            let sold = ordered.remove(ordered.iter().position(alike)?);
+            if !prices.is_current(sold, seat) {
+                return None;
+            }
+            seat.price = sold.price;
+            seat.ticket_type.clone_from(&sold.ticket_type);
+        }
+        ordered.is_empty().then_some(seats)
     }
 
     /// Returns as many seats of each category, the best ones.
@@ -148,8 +165,9 @@ impl UnitOfWork<'_> {
     fn exchange(&mut self, id: &str, hold: &Arc<str>, places: Vec<u32>) {
         let plan = self.event_state.plan.as_ref();
         let plan = plan.expect("the seats were chosen from it");
-        let currency = self.event_state.rules.currency;
-        let seats = Arc::new(plan.priced(&places, currency));
+        let order = self.records.order(id);
+        let seats = order.and_then(|order| self.as_ordered(plan, order, &places));
+        let seats = Arc::new(seats.expect("they were chosen for their prices"));
         let now = self.now;
         let row = self.order_row(id);
         let chosen = std::mem::replace(&mut row.seats, seats.clone());
@@ -187,14 +205,4 @@ impl UnitOfWork<'_> {
         self.records.seats_owned() + seats <= rules.max_seats_per_visitor
             && !self.records.orders.iter().any(|other| is_instead(&other))
     }
-}
-
-/// Returns the category and the price of each seat, in order.
-fn prices(seats: &[SeatPrice]) -> Vec<(&str, i64)> {
-    let seats = seats.iter();
-    let mut prices: Vec<(&str, i64)> = seats
-        .map(|seat| (&*seat.category, seat.price.amount))
-        .collect();
-    prices.sort_unstable();
-    prices
 }

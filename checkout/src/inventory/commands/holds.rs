@@ -2,11 +2,12 @@
 
 use super::UnitOfWork;
 use crate::inventory::best_available::SeatQuery;
-use crate::inventory::charges;
+use crate::inventory::charges::{self, Lines};
 use crate::inventory::event_state::{EventState, Plan};
 use crate::inventory::model::*;
 use crate::inventory::records::{HoldChange, HoldRow, Key, Owner, SeatChange, hold_id};
 use crate::inventory::rules::Orphans;
+use crate::inventory::seat_price::ChosenTypes;
 use shared::http::idempotency::Attempt;
 use shared::time::Time;
 use std::sync::Arc;
@@ -176,27 +177,17 @@ impl UnitOfWork<'_> {
         let plan = self.event_state.plan.as_ref();
         let plan = plan.expect("the seats were chosen from it");
         let rules = &self.event_state.rules;
-        let priced = plan.priced(seats, rules.currency);
+        let mut priced = plan.priced(seats, rules.currency);
+        rules.charges.prices.set(&mut priced);
         let expires_at = self.now.plus_seconds(rules.hold_seconds);
-        let charges = &rules.charges;
-        let lines = (!charges.are_none()).then(|| {
-            let name = |id: &str| self.event_state.category_name(id);
-            Arc::new(charges.lines(&priced, rules.currency, name))
-        });
-        let total = match &lines {
-            Some(lines) => charges::total(lines),
-            None => priced.iter().map(|seat| seat.price.amount).sum(),
-        };
+        let (lines, total) = self.lines_of(&priced);
         let slack_max = (rules.hold_seconds * 1000 / SLACK_OF_LENGTH).min(SLACK_MS_MAX);
         let slack = (i64::from(slack_max) * i64::from(u16::from_be_bytes([high, low]))) >> 16;
         let row = HoldRow {
             id: hold_id(Uuid::from_bytes(id)),
             session: *session,
             state: HoldState::Active,
-            total: Money {
-                amount: total,
-                currency: rules.currency,
-            },
+            total,
             lines,
             seats: Arc::new(priced),
             expires_at,
@@ -224,6 +215,49 @@ impl UnitOfWork<'_> {
         hold
     }
 
+    /// Returns the lines of seats and their total, by the charges of now.
+    fn lines_of(&self, seats: &[SeatPrice]) -> (Lines, Money) {
+        let rules = &self.event_state.rules;
+        let currency = rules.currency;
+        let lines = (!rules.charges.are_none()).then(|| {
+            let name = |id: &str| self.event_state.category_name(id);
+            Arc::new(rules.charges.lines(seats, currency, name))
+        });
+        let amount = match &lines {
+            Some(lines) => charges::total(lines),
+            None => seats.iter().map(|seat| seat.price.amount).sum(),
+        };
+        (lines, Money { amount, currency })
+    }
+
+    /// Returns a hold with the ticket types that a fan chose, at the prices of now. One of the
+    /// standard type alone stays as it was held.
+    pub(super) fn with_types(
+        &self,
+        hold: HoldRow,
+        chosen: &ChosenTypes,
+    ) -> Result<HoldRow, Refused> {
+        if chosen.is_empty() {
+            return Ok(hold);
+        }
+        let mut seats = Vec::clone(&hold.seats);
+        self.event_state
+            .rules
+            .charges
+            .prices
+            .choose(&mut seats, chosen)?;
+        if seats == *hold.seats {
+            return Ok(hold);
+        }
+        let (lines, total) = self.lines_of(&seats);
+        Ok(HoldRow {
+            lines,
+            total,
+            seats: Arc::new(seats),
+            ..hold
+        })
+    }
+
     /// Returns a hold of the session's visitor.
     pub(super) fn find_hold(&self, key: &Key, id: &str) -> Result<&HoldRow, Refused> {
         self.session(key)?;
@@ -232,6 +266,17 @@ impl UnitOfWork<'_> {
 
     pub(in crate::inventory) fn show_hold(&self, key: &Key, id: &str) -> Result<Hold, Refused> {
         Ok(show(self.event_state, self.find_hold(key, id)?))
+    }
+
+    /// Returns a hold as an order with these ticket types would cost.
+    pub(in crate::inventory) fn price_hold(
+        &self,
+        key: &Key,
+        id: &str,
+        chosen: &ChosenTypes,
+    ) -> Result<Hold, Refused> {
+        let hold = self.with_types(self.find_hold(key, id)?.clone(), chosen)?;
+        Ok(show(self.event_state, &hold))
     }
 
     pub(in crate::inventory) fn release(&mut self, key: &Key, id: &str) -> Result<(), Refused> {

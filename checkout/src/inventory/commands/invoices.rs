@@ -63,9 +63,7 @@ impl UnitOfWork<'_> {
         let mut credited: Vec<ChargeLine> = lines
             .iter()
             .filter_map(|line| {
-                let category = line.category.as_ref()?;
-                let alike = own.iter().filter(|seat| seat.category == *category);
-                let quantity = alike.count() as u32;
+                let quantity = own.iter().filter(|seat| line.is_for(seat)).count() as u32;
                 (quantity > 0).then(|| ChargeLine {
                     quantity,
                     ..line.clone()

@@ -4,6 +4,7 @@ use super::UnitOfWork;
 use crate::inventory::engine::VOIDING_MS_MAX;
 use crate::inventory::model::*;
 use crate::inventory::payment_state::PaymentEvent;
+use crate::inventory::purchase::Purchase;
 use crate::inventory::records::{Key, NewPayment, OrderChange, OrderRow, OrderState, PaymentRow};
 use shared::crypto::random_id;
 use shared::http::idempotency::Attempt;
@@ -16,8 +17,7 @@ const OFFER_SECONDS: u32 = 10;
 pub(in crate::inventory) struct NewOrder<'a> {
     /// Id of the order.
     pub(in crate::inventory) id: &'a str,
-    pub(in crate::inventory) hold: &'a str,
-    pub(in crate::inventory) buyer: &'a Buyer,
+    pub(in crate::inventory) purchase: &'a Purchase,
     /// Provider that the order is paid by, if it costs anything.
     pub(in crate::inventory) provider: ProviderId,
 }
@@ -44,13 +44,20 @@ impl UnitOfWork<'_> {
     }
 
     fn new_order(&mut self, key: &Key, new: &NewOrder<'_>) -> Result<Order, Refused> {
-        let hold = self.find_hold(key, new.hold)?.clone();
-        match (hold.state, hold.order) {
+        let Purchase { buyer, total, .. } = new.purchase;
+        let hold = self.find_hold(key, &new.purchase.hold)?.clone();
+        match (hold.state, &hold.order) {
             // An active hold still owns its seats, so it may be bought however late: only the sweep
             // or a takeover by another visitor ends it.
             (HoldState::Active, _) => {}
-            (HoldState::Converted, Some(order)) => return Err(Refused::HoldConverted(order)),
+            (HoldState::Converted, Some(order)) => {
+                return Err(Refused::HoldConverted(order.clone()));
+            }
             (state, _) => return Err(Refused::HoldOver(state.as_str().to_owned())),
+        }
+        let hold = self.with_types(hold, &new.purchase.ticket_types)?;
+        if total.is_some_and(|shown| shown != hold.total) {
+            return Err(Refused::PriceChanged(hold.total));
         }
         let row = OrderRow {
             id: new.id.to_owned(),
@@ -61,7 +68,7 @@ impl UnitOfWork<'_> {
             seats: hold.seats,
             lines: hold.lines,
             total: hold.total,
-            buyer: Some(new.buyer.clone()),
+            buyer: Some(buyer.clone()),
             decline: None,
             created_at: self.now,
             pay_by: hold.max_expires_at,

@@ -1,8 +1,8 @@
 //! The layout as clients get it: categories with prices, sections and areas with their seats, and
 //! what is drawn beside them.
 
-use super::{Category, Layout, LayoutSeat, PlanRow, PlanSection};
-use crate::inventory::charges::{Charges, Fee, FeePer, total};
+use super::{PlanSection, Category, Layout, LayoutSeat, PlanRow};
+use crate::inventory::charges::{Charges, Fee, FeePer, TicketTypePrice, total};
 use crate::inventory::model::{Currency, Money, PriceLine, SeatPrice};
 use serde_json::{Map, Value, json};
 
@@ -122,29 +122,58 @@ impl Layout {
 }
 
 fn show_category(category: &Category, currency: Currency, charges: &Charges) -> Value {
-    let price = Money {
-        amount: category.price,
-        currency,
-    };
-    let seat = SeatPrice {
+    let mut seat = SeatPrice {
         id: category.id.clone(),
         label: category.id.clone(),
         category: category.id.clone(),
-        price,
+        ticket_type: None,
+        price: Money {
+            amount: category.price,
+            currency,
+        },
     };
+    charges.prices.set(std::slice::from_mut(&mut seat));
     let lines = charges.ticket(&seat, &category.name);
-    let total = Money {
-        amount: total(&lines),
-        currency,
-    };
-    let lines: Vec<PriceLine> = lines.iter().map(|line| line.show(currency)).collect();
-    let mut shown = json!({"id": category.id, "name": category.name, "price": price, "total": total,
-        "lines": lines});
+    let shown_lines: Vec<PriceLine> = lines.iter().map(|line| line.show(currency)).collect();
+    let mut shown = json!({"id": category.id, "name": category.name, "price": seat.price,
+        "total": Money { amount: total(&lines), currency }, "lines": shown_lines});
+    if let Some(standard) = &seat.ticket_type {
+        let prices = charges.prices.of(&category.id);
+        let others = prices.iter().flat_map(|prices| &prices.ticket_types);
+        let others = others.map(|other| show_type(other, &seat, charges));
+        let standard = json!({"id": standard.id, "name": standard.name, "price": seat.price,
+            "total": shown["total"]});
+        let types = std::iter::once(standard).chain(others);
+        shown["ticket_types"] = types.collect();
+    }
     if let Some(color) = &category.color {
         shown["color"] = json!(color);
     }
     if category.is_not_for_sale {
         shown["not_for_sale"] = json!(true);
+    }
+    shown
+}
+
+/// Returns a further ticket type of the category of a seat, with what one ticket costs.
+fn show_type(own: &TicketTypePrice, seat: &SeatPrice, charges: &Charges) -> Value {
+    let currency = seat.price.currency;
+    let money = |amount| Money { amount, currency };
+    let seat = SeatPrice {
+        price: money(own.price),
+        ..seat.clone()
+    };
+    let total = total(&charges.ticket(&seat, ""));
+    let mut shown =
+        json!({"id": own.id, "name": own.name, "price": seat.price, "total": money(total)});
+    if let Some(limit) = own.max_per_order {
+        shown["max_per_order"] = json!(limit);
+    }
+    if own.accompanied {
+        shown["accompanied"] = json!(true);
+    }
+    if let Some(note) = &own.note {
+        shown["note"] = json!(note);
     }
     shown
 }

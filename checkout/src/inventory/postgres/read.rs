@@ -3,7 +3,7 @@
 
 use super::database::QueryError;
 use super::shard::Shard;
-use crate::inventory::charges::Lines;
+use crate::inventory::charges::{Lines, set_prices};
 use crate::inventory::command::Command;
 use crate::inventory::commands::Target;
 use crate::inventory::event_state::Plan;
@@ -347,13 +347,17 @@ fn hold(row: HoldJson, plan: Option<&Plan>) -> Result<Option<HoldRow>, QueryErro
     };
     let places = row.places.split(',').filter_map(|place| place.parse().ok());
     let places: Vec<u32> = places.collect();
-    let seats = plan.map(|plan| plan.priced(&places, row.currency));
+    let lines = lines(row.lines)?;
+    let mut seats = plan.map(|plan| plan.priced(&places, row.currency));
+    if let Some(seats) = &mut seats {
+        set_prices(&lines, seats);
+    }
     Ok(Some(HoldRow {
         id: hold_id(row.id),
         session: key(&row.session),
         state,
         seats: seats.unwrap_or_default().into(),
-        lines: lines(row.lines)?,
+        lines,
         total: Money {
             amount: row.total,
             currency: row.currency,

@@ -11,9 +11,11 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row as _, query};
 use uuid::Uuid;
 
-/// Columns of a ticket `t`.
+/// Columns of a ticket `t`; the last one has the seats of its order, if they have ticket types.
 const COLUMNS: &str = "t.id, t.seat, t.order_id, (select o.visitor from fairline.orders o
-        where o.event = t.event and o.id = t.order_id limit 1), t.admitted_at, t.door, t.scan, t.is_valid";
+        where o.event = t.event and o.id = t.order_id limit 1), t.admitted_at, t.door, t.scan, t.is_valid,
+    (select o.seats from fairline.orders o where o.event = t.event and o.id = t.order_id
+        and o.seats like '%\"ticket_type\"%' limit 1)";
 
 const NEXT_IDS: &str = "select d.id from fairline.door_ticket d where d.event = $1 and d.id > $2
         order by d.id limit $3";
@@ -118,6 +120,8 @@ impl Postgres {
 }
 
 fn read(row: &PgRow) -> DoorTicket {
+    let priced: Option<&str> = row.get(8);
+    let priced = priced.and_then(|seats| serde_json::from_str(seats).ok());
     let at: Option<i64> = row.get(4);
     DoorTicket {
         id: row.get(0),
@@ -131,6 +135,7 @@ fn read(row: &PgRow) -> DoorTicket {
             door: row.get::<Option<String>, _>(5).unwrap_or_default(),
             scan: row.get(6),
         }),
+        priced: priced.unwrap_or_default(),
         is_valid: row.get(7),
     }
 }

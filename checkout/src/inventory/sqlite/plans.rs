@@ -2,6 +2,7 @@
 //! that tells of it.
 
 use super::{Step, Store};
+use crate::inventory::Layout;
 use crate::inventory::best_available::SeatIndex;
 use crate::inventory::commands::json;
 use crate::inventory::event_state::Plan;
@@ -9,7 +10,6 @@ use crate::inventory::model::*;
 use crate::inventory::outbox::{EventType, about_event};
 use crate::inventory::rules::{Rules, RulesPatch};
 use crate::inventory::seat_map::{PublishedLayout, blocked_by_hand};
-use crate::inventory::{Charges, Layout};
 use rusqlite::params;
 use shared::ids::EventId;
 use std::sync::Arc;
@@ -100,10 +100,6 @@ impl Store {
                 return Ok(Err(Refused::fixed_currency()));
             }
         }
-        let shown = |rules: &Rules| {
-            let Charges { fees, taxes, .. } = &rules.charges;
-            (rules.currency, fees.clone(), taxes.clone())
-        };
         self.write()?;
         self.db.execute(
             "update event set rules = ?2 where event = ?1",
@@ -115,7 +111,9 @@ impl Store {
             let offer = Some((after.currency, None));
             self.tell(EventType::EventChanged, event, offer)?;
         }
-        if shown(&after) != shown(&before) {
+        let has_same_prices =
+            after.currency == before.currency && after.charges.shown() == before.charges.shown();
+        if !has_same_prices {
             self.publish_prices(event, &after)?;
         }
         Ok(Ok((before, after)))

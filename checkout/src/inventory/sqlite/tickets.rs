@@ -1,6 +1,6 @@
 //! Tickets in SQLite, as doors ask for them.
 
-use super::read::visitor;
+use super::read::{read_list, visitor};
 use super::{Sqlite, Step, Store};
 use crate::inventory::door_ticket::*;
 use crate::inventory::model::*;
@@ -18,11 +18,15 @@ const VALID: &str = "not exists (select 1 from orders o where o.event = t.event 
 const VISITOR: &str =
     "(select o.visitor from orders o where o.event = t.event and o.id = t.order_id)";
 
+/// Seats of the order of tickets `t`, if they have ticket types.
+const PRICED: &str = "(select o.seats from orders o where o.event = t.event and o.id = t.order_id
+        and o.seats like '%\"ticket_type\"%')";
+
 /// Returns the selection of tickets `t` with a condition, those that were given back among them.
 fn select(condition: &str) -> String {
     format!(
-        "select id, seat, order_id, {VISITOR}, admitted_at, door, scan, {VALID} from ticket t where {condition}
-         union all select id, seat, order_id, {VISITOR}, null, null, null, 0 from void_ticket t where {condition}"
+        "select id, seat, order_id, {VISITOR}, admitted_at, door, scan, {VALID}, {PRICED} from ticket t where {condition}
+         union all select id, seat, order_id, {VISITOR}, null, null, null, 0, {PRICED} from void_ticket t where {condition}"
     )
 }
 
@@ -137,6 +141,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<DoorTicket> {
             }),
             None => None,
         },
+        priced: read_list(row.get(8)?)?,
         is_valid: row.get(7)?,
     })
 }

@@ -44,6 +44,7 @@ impl Class {
             | "/api/v1/events/{event}/admission/start"
             | "/api/v1/events/{event}/holds"
             | "/api/v1/holds/{hold}"
+            | "/api/v1/holds/{hold}/price"
             | "/api/v1/orders"
             | "/api/v1/orders/{order}"
             | "/api/v1/payments/razorpay/{payment}"

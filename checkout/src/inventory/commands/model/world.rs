@@ -6,6 +6,7 @@ use crate::inventory::engine::VOIDING_MS_MAX;
 use crate::inventory::event_state::{EventState, Plan};
 use crate::inventory::layout::{Layout, parse};
 use crate::inventory::model::*;
+use crate::inventory::purchase::Purchase;
 use crate::inventory::records::{NEVER, SessionRow, VisitorRecords};
 use crate::inventory::reviewing::Settling;
 use crate::inventory::rules::Rules;
@@ -310,8 +311,7 @@ impl World {
         self.decide(buyer, |work| {
             let new = NewOrder {
                 id: &random_id("ord_"),
-                hold: &hold.value.id,
-                buyer: &person,
+                purchase: &Purchase::of(&hold.value.id, person.clone()),
                 provider: ProviderId::Stripe,
             };
             work.order(&key, &new, None)
