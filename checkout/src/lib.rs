@@ -14,6 +14,7 @@ pub mod inventory;
 mod invoice_pdf;
 mod invoices;
 pub mod jwks;
+pub mod mail;
 pub mod metrics;
 mod order_requests;
 mod orders;

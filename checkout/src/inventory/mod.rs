@@ -11,6 +11,7 @@ mod engine;
 mod event_state;
 mod invoices;
 pub mod layout;
+pub mod mail;
 mod model;
 mod money;
 mod order_details;

@@ -9,6 +9,7 @@ mod at_provider;
 mod charges;
 mod faults;
 mod invoices;
+mod mails;
 mod node;
 mod plans;
 mod razorpay;

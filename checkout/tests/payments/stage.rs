@@ -9,7 +9,9 @@ use checkout::inventory::{
     LatePayment, NewSession, Order, OrderPage, Reader, RulesPatch, SessionKey, SessionKeys, Wish,
     layout,
 };
+use checkout::mail::MailArgs;
 use checkout::payment::{ReconcileArgs, reconcile};
+use checkout::settings::SeatsArgs;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use shared::http::middleware::with_middleware;
@@ -42,6 +44,15 @@ struct Fan {
     order: String,
 }
 
+/// Returns the settings of mail that goes to this server.
+pub(crate) fn mail_to(url: &str) -> MailArgs {
+    MailArgs {
+        smtp: Some(url.to_owned()),
+        smtp_password: None,
+        mail_from: Some("Arena Tickets <tickets@arena.example>".to_owned()),
+    }
+}
+
 impl ProviderStage {
     /// Returns one stage for each provider on each engine.
     pub(crate) async fn all() -> Vec<ProviderStage> {
@@ -60,23 +71,43 @@ impl ProviderStage {
         ProviderStage::both(AtProvider::stripe().await, AtProvider::stripe().await).await
     }
 
+    /// Returns one stage for each engine, with Stripe, that sends mail to these addresses.
+    pub(crate) async fn mailing(urls: [String; 2]) -> Vec<ProviderStage> {
+        let databases = shared_postgres();
+        let url = databases.postgres.url(&databases.postgres.database());
+        let mut stages = Vec::new();
+        for (inventory, smtp) in [None, Some(url)].into_iter().zip(urls) {
+            let (provider, mail) = (AtProvider::stripe().await, mail_to(&smtp));
+            let stage = ProviderStage::open(provider, inventory, mail, databases.clone());
+            stages.push(stage.await);
+        }
+        stages
+    }
+
     async fn both(first: AtProvider, second: AtProvider) -> Vec<ProviderStage> {
         let servers = shared_postgres();
         let url = servers.postgres.url(&servers.postgres.database());
         vec![
-            ProviderStage::open(first, None, servers.clone()).await,
-            ProviderStage::open(second, Some(url), servers).await,
+            ProviderStage::open(first, None, MailArgs::default(), servers.clone()).await,
+            ProviderStage::open(second, Some(url), MailArgs::default(), servers).await,
         ]
     }
 
     async fn open(
         provider: AtProvider,
         url: Option<String>,
+        mail: MailArgs,
         servers: Arc<Shared>,
     ) -> ProviderStage {
         // The stand-in has a clock of its own, so that this one begins at the same time.
         let clock = Clock::manual(Clock::system().now());
-        let node = Node::open(url, clock.clone(), provider.settings()).await;
+        let args = SeatsArgs {
+            inventory: url,
+            payments: provider.settings(),
+            mail,
+            ..SeatsArgs::default()
+        };
+        let node = Node::open(args, clock.clone()).await;
         let event = EventId::parse("arena").unwrap();
         let plan = br#"{"categories": [{"id": "c", "name": "C", "price": 4500}],
             "sections": [{"id": "s", "category": "c", "rows": 1, "seats_per_row": 6}]}"#;
