@@ -75,9 +75,13 @@ pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
         .merge(tickets::routes())
         .merge(removal::routes())
         .merge(relay::routes())
+        .merge(mail::routes())
         .merge(payment::webhook::routes())
         .merge(payment::razorpay_return::routes())
         .split_for_parts();
-    let router = router.merge(pages::routes()).merge(qr::routes());
+    let router = router
+        .merge(mail::pages())
+        .merge(pages::routes())
+        .merge(qr::routes());
     (router.with_state(App(shop)), description)
 }

@@ -43,10 +43,10 @@ const SETTLE_AGAIN: Duration = Duration::from_millis(500);
 const REASON_CHARS_MAX: usize = 300;
 
 /// The work of this node.
-struct Sender {
-    shop: Arc<Shop>,
+pub(super) struct Sender {
+    pub(super) shop: Arc<Shop>,
     mailer: Arc<Mailer>,
-    cards: Cards,
+    pub(super) cards: Cards,
     idle: Mutex<Vec<SmtpConnection>>,
     /// Attempts in a row that found the mail server away.
     away: AtomicU32,
@@ -70,11 +70,8 @@ pub(super) async fn run(shop: &Arc<Shop>, mailer: &Arc<Mailer>) {
         away: AtomicU32::new(0),
     });
     let permits = Arc::new(Semaphore::new(SENDING_MAX));
-    let _ = shop
-        .site
-        .stop
-        .run_until_cancelled(sender.send_all(&permits))
-        .await;
+    let sending = async { tokio::join!(sender.send_all(&permits), sender.send_lists()) };
+    let _ = shop.site.stop.run_until_cancelled(sending).await;
 }
 
 impl Sender {
@@ -128,14 +125,16 @@ impl Sender {
     }
 
     async fn deliver(&self, mail: &QueuedMail) -> MailOutcome {
-        let letter = match self.letter(mail).await {
-            Ok(letter) => letter,
-            Err(Unwritten::NotNow(why)) => {
-                return self.later(mail, mail.unanswered, why.to_owned());
-            }
-            Err(Unwritten::Needless) => return MailOutcome::Dropped,
-        };
-        let sealed = match seal(&self.mailer.sender, &letter, &mail.mail, self.now()) {
+        match self.letter(mail).await {
+            Ok(letter) => self.post(mail, &letter).await,
+            Err(Unwritten::NotNow(why)) => self.later(mail, mail.unanswered, why.to_owned()),
+            Err(Unwritten::Needless) => MailOutcome::Dropped,
+        }
+    }
+
+    /// Seals a letter and hands it over.
+    pub(super) async fn post(&self, mail: &QueuedMail, letter: &Letter) -> MailOutcome {
+        let sealed = match seal(&self.mailer.sender, letter, &mail.mail, self.now()) {
             Ok(sealed) => sealed,
             Err(why) => return failed(mail, why),
         };
@@ -166,7 +165,7 @@ impl Sender {
         }
     }
 
-    fn later(&self, mail: &QueuedMail, unanswered: i32, reason: String) -> MailOutcome {
+    pub(super) fn later(&self, mail: &QueuedMail, unanswered: i32, reason: String) -> MailOutcome {
         let now = self.now();
         if now.0 - mail.mail.created_at.0 > GIVE_UP_MS {
             return failed(mail, format!("given up after three days: {reason}"));
@@ -261,7 +260,7 @@ impl Sender {
     }
 
     /// Records an outcome, also where the store is away for a while: an unrecorded mail is sent again.
-    async fn settle(&self, mail: &QueuedMail, outcome: MailOutcome) {
+    pub(super) async fn settle(&self, mail: &QueuedMail, outcome: MailOutcome) {
         let tries = self.lease_ms() / i64::try_from(SETTLE_AGAIN.as_millis()).unwrap_or(1);
         for _ in 0..tries {
             let settled = self.shop.inventory.mails().settle(mail, outcome.clone());
@@ -272,7 +271,7 @@ impl Sender {
         }
     }
 
-    fn now(&self) -> Time {
+    pub(super) fn now(&self) -> Time {
         self.shop.inventory.now()
     }
 }

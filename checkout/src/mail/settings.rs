@@ -2,12 +2,40 @@
 
 use super::address::MailServer;
 use lettre::message::Mailbox;
+use shared::http::rate_limit::{AddressLimiter, Limiter};
 use shared::mistakes::Mistakes;
 
-/// The mail server, and who sends.
+/// Requests for lists of orders that a client address may make in an hour.
+const LOOK_UPS_PER_HOUR: u32 = 20;
+/// Lists of orders that an address is sent in an hour, by each node.
+const LISTS_PER_HOUR: u32 = 3;
+/// Times that the confirmation of one order may be sent again in an hour, by each node.
+const RESENT_PER_HOUR: u32 = 3;
+
+/// The mail server, who sends, and limits.
 pub(crate) struct Mailer {
     pub(crate) server: MailServer,
     pub(super) sender: Mailbox,
+    /// Requests for lists of orders, of a client address.
+    pub(super) look_ups: AddressLimiter,
+    /// Requests for the list of one address.
+    pub(super) looked_up: Limiter,
+    /// Confirmations that are sent again, of an order.
+    pub(super) resent: Limiter,
+}
+
+impl Mailer {
+    fn new(server: MailServer, sender: Mailbox) -> Mailer {
+        Mailer {
+            server,
+            sender,
+            look_ups: AddressLimiter::new(|factor| {
+                Limiter::per_hour(LOOK_UPS_PER_HOUR.saturating_mul(factor))
+            }),
+            looked_up: Limiter::per_hour(LISTS_PER_HOUR),
+            resent: Limiter::per_hour(RESENT_PER_HOUR),
+        }
+    }
 }
 
 /// Settings of mail, as written by the operator.
@@ -54,7 +82,7 @@ impl MailArgs {
         });
         let sender = mistakes.take("FAIRLINE_MAIL_FROM", sender);
         let (server, sender) = server.zip(sender)?;
-        Some(Mailer { server, sender })
+        Some(Mailer::new(server, sender))
     }
 }
 

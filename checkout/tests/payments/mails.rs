@@ -14,22 +14,31 @@ use std::process::{Command, Stdio};
 use testkit::{Authority, ReceivedMail, SmtpFault, SmtpSecurity, SmtpServer};
 
 /// Stages with a mail server each, whose nodes run.
-async fn stages() -> Vec<(ProviderStage, SmtpServer)> {
+pub(crate) async fn stages() -> Vec<(ProviderStage, SmtpServer)> {
     stages_with_patience(60).await
 }
 
 /// Stages that wait so many seconds for an answer of their mail servers.
 async fn stages_with_patience(seconds: u64) -> Vec<(ProviderStage, SmtpServer)> {
-    let servers = [SmtpServer::start().await, SmtpServer::start().await];
-    let stages = ProviderStage::mailing(servers.each_ref().map(|server| server.url(seconds))).await;
-    for stage in &stages {
+    let stages = mailing(seconds).await;
+    for (stage, _) in &stages {
         tokio::spawn(checkout::run(stage.node.shop.clone()));
     }
+    stages
+}
+
+/// Stages whose nodes do not run.
+pub(crate) async fn mailing(patience_seconds: u64) -> Vec<(ProviderStage, SmtpServer)> {
+    let servers = [SmtpServer::start().await, SmtpServer::start().await];
+    let urls = servers
+        .each_ref()
+        .map(|server| server.url(patience_seconds));
+    let stages = ProviderStage::mailing(urls).await;
     stages.into_iter().zip(servers).collect()
 }
 
 /// Returns the mails about an order once all of them are done. Time goes by while none is being sent.
-async fn done(stage: &ProviderStage, order: &str, count: usize) -> Vec<MailRecord> {
+pub(crate) async fn done(stage: &ProviderStage, order: &str, count: usize) -> Vec<MailRecord> {
     loop {
         let mails = stage.node.shop.inventory.mails();
         let records = mails.of_order("arena", order).await.unwrap();
@@ -48,7 +57,7 @@ async fn done(stage: &ProviderStage, order: &str, count: usize) -> Vec<MailRecor
 }
 
 /// Reads a mail with another library: its header, its parts with their types, and their texts.
-fn parsed(mail: &ReceivedMail) -> Value {
+pub(crate) fn parsed(mail: &ReceivedMail) -> Value {
     let script = "
 import email, email.policy, json, sys
 mail = email.message_from_bytes(sys.stdin.buffer.read(), policy=email.policy.strict)
@@ -83,7 +92,7 @@ fn head<'a>(mail: &'a Value, name: &str) -> &'a str {
 }
 
 /// Returns the first part of a type, wherever it is.
-fn part<'a>(parts: &'a Value, kind: &str) -> Option<&'a str> {
+pub(crate) fn part<'a>(parts: &'a Value, kind: &str) -> Option<&'a str> {
     match &parts[1] {
         Value::Array(inner) => inner.iter().find_map(|one| part(one, kind)),
         text if parts[0] == kind => text.as_str(),
@@ -91,7 +100,7 @@ fn part<'a>(parts: &'a Value, kind: &str) -> Option<&'a str> {
     }
 }
 
-fn text(mail: &ReceivedMail) -> String {
+pub(crate) fn text(mail: &ReceivedMail) -> String {
     let mail = parsed(mail);
     part(&mail["parts"], "text/plain").unwrap().to_owned()
 }

@@ -9,6 +9,7 @@ mod at_provider;
 mod charges;
 mod faults;
 mod invoices;
+mod mail_routes;
 mod mails;
 mod node;
 mod plans;

@@ -7,6 +7,7 @@ use checkout::settings::SeatsArgs;
 use checkout::waiting_room::{Described, EventCard, Reported, WaitingRoom};
 use serde_json::json;
 use shared::data_dir::DataFolder;
+use shared::http::load::LoadArgs;
 use shared::ids::{Availability, EventId};
 use shared::mistakes::Mistakes;
 use shared::settings::Common;
@@ -74,6 +75,11 @@ impl Node {
             organiser_key: Some(ORGANISER_KEY.into()),
             requests_per_second: Some("0".into()),
             visitor_requests_per_second: Some("0".into()),
+            // Tests run side by side.
+            load: LoadArgs {
+                delay_ms: Some("0".into()),
+                ..LoadArgs::default()
+            },
             ..Common::default()
         };
         let settings = common.read("127.0.0.1:1", &mut mistakes);

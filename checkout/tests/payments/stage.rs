@@ -370,6 +370,29 @@ impl ProviderStage {
         self.get_bytes(path, ORGANISER_KEY).await
     }
 
+    /// Posts nothing as an organiser.
+    pub(crate) async fn post_as_organiser(&self, path: &str) -> (StatusCode, Value) {
+        self.post(path, ORGANISER_KEY, &json!({})).await
+    }
+
+    /// Fetches a page as a browser without a script.
+    pub(crate) async fn page(&self, path: &str) -> String {
+        let body = self.get_bytes(path, "").await.1;
+        String::from_utf8(body).unwrap()
+    }
+
+    /// Submits a form as a browser without a script.
+    pub(crate) async fn submit(&self, path: &str, form: &str) -> (StatusCode, String) {
+        let request = Request::post(path)
+            .header("host", "127.0.0.1")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(Body::from(form.to_owned()));
+        let answer = self.app.clone().oneshot(request.unwrap()).await.unwrap();
+        let status = answer.status();
+        let body = to_bytes(answer.into_body(), 1_000_000).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
     async fn get_bytes(&self, path: &str, word: &str) -> (StatusCode, Vec<u8>) {
         let request = Request::get(path)
             .header("host", "127.0.0.1")
@@ -390,7 +413,7 @@ impl ProviderStage {
         body
     }
 
-    async fn post(&self, path: &str, word: &str, body: &Value) -> (StatusCode, Value) {
+    pub(crate) async fn post(&self, path: &str, word: &str, body: &Value) -> (StatusCode, Value) {
         self.send("POST", path, word, body).await
     }
 

@@ -159,7 +159,7 @@ impl MailQueue for Postgres {
 
     async fn retry(&self, event: &str, id: &str) -> Result<bool, Refused> {
         let update = "update fairline.mail set state = 0, attempts = 0, unanswered = 0, next_at = $3, created_at = $3,
-                done_at = null
+                done_at = null, reason = ''
             where event = $1 and id = $2 and state = 2 returning 1";
         let rows = self
             .fetch_each(|now: Time| query(update).bind(event).bind(id).bind(now.0))

@@ -128,7 +128,7 @@ impl MailQueue for Sqlite {
         let (event, id) = (event.to_owned(), id.to_owned());
         self.step(move |store, now| {
             store.write()?;
-            let update = "update mail set state = 0, attempts = 0, unanswered = 0, next_at = ?3, created_at = ?3, done_at = null
+            let update = "update mail set state = 0, attempts = 0, unanswered = 0, next_at = ?3, created_at = ?3, done_at = null, reason = ''
                 where event = ?1 and id = ?2 and state = 2";
             let rows = store.db.execute(update, params![event, id, now.0])?;
             Ok(Ok(rows > 0))
