@@ -30,7 +30,7 @@ pub enum Reported {
 
 /// An event as fans are shown it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventCard {
+pub struct EventFacts {
     /// Its name.
     pub name: String,
     /// Its details, if they were set.
@@ -41,7 +41,7 @@ pub struct EventCard {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Described {
     /// The event.
-    Event(Box<EventCard>),
+    Event(Box<EventFacts>),
     /// There is no such event, or none any more.
     Unknown,
     /// No answer.
@@ -122,7 +122,7 @@ impl WaitingRoom for RemoteWaitingRoom {
         let (path, key) = (format!("/api/v1/events/{event}"), &self.service_key);
         match self.service.ask(Method::GET, &path, key, None).await {
             Some((StatusCode::NOT_FOUND, _)) => Described::Unknown,
-            Some((StatusCode::OK, body)) => card_of(&body).unwrap_or(Described::Unanswered),
+            Some((StatusCode::OK, body)) => facts_of(&body).unwrap_or(Described::Unanswered),
             _ => Described::Unanswered,
         }
     }
@@ -151,9 +151,9 @@ impl WaitingRoom for RemoteWaitingRoom {
 }
 
 /// Reads an event. Details that another version wrote, and this one does not know, are left out.
-fn card_of(body: &[u8]) -> Option<Described> {
+fn facts_of(body: &[u8]) -> Option<Described> {
     let event: Value = serde_json::from_slice(body).ok()?;
-    Some(Described::Event(Box::new(EventCard {
+    Some(Described::Event(Box::new(EventFacts {
         name: event.get("name")?.as_str()?.to_owned(),
         details: Option::deserialize(event.get("details")?).ok().flatten(),
     })))

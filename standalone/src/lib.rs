@@ -5,7 +5,7 @@ pub mod demo;
 use async_trait::async_trait;
 use checkout::inventory::Inventory;
 use checkout::jwks::Jwks;
-use checkout::waiting_room::{Described, EventCard, Reported, WaitingRoom};
+use checkout::waiting_room::{Described, EventFacts, Reported, WaitingRoom};
 use shared::context::AppContext;
 use shared::data_dir::DataFolder;
 use shared::http::front::Front;
@@ -119,7 +119,7 @@ impl WaitingRoom for LocalWaitingRoom {
 
     async fn describe(&self, event: &EventId) -> Described {
         match self.line.view(event).await {
-            Ok(view) => Described::Event(Box::new(EventCard {
+            Ok(view) => Described::Event(Box::new(EventFacts {
                 name: view.settings.name.clone(),
                 details: view.settings.details.clone(),
             })),

@@ -24,7 +24,7 @@ pub enum MailKind {
     Refunded,
     /// An order was given up before it was paid for.
     Cancelled,
-    /// Somebody asked for the orders of an address.
+    /// The orders of an address were asked for.
     Orders,
 }
 

@@ -94,7 +94,7 @@ pub(crate) fn register(registry: &mut Registry) {
     );
     registry.add(
         "fairline_mails_oldest_seconds",
-        "Time for which the oldest of them waits; every node reports the same",
+        "Time for which the oldest mail to a buyer waits; every node reports the same",
         OLDEST_SECONDS.clone(),
     );
     registry.add(

@@ -2,7 +2,7 @@
 
 use super::letter::{Letter, TicketBlock, one_line};
 use crate::inventory::mail::NewMail;
-use crate::qr::picture;
+use crate::qr_picture::picture;
 use lettre::Address;
 use lettre::address::Envelope;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};

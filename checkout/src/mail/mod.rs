@@ -5,27 +5,24 @@
 //! transaction that moves it. `sender` takes the rows that are due, which any number of nodes share.
 
 mod address;
-mod card;
 mod connection;
 mod instruments;
 mod intake;
+mod known_events;
 mod letter;
-mod look_up;
 mod message;
 mod order_letters;
 mod order_lists;
-mod organiser;
 mod sender;
 mod settings;
 
 pub(crate) use instruments::register;
 pub(crate) use intake::CONSUMER;
-pub(crate) use look_up::pages;
 pub use settings::MailArgs;
 
 pub(crate) use settings::Mailer;
 
-use crate::app::{App, Shop};
+use crate::app::Shop;
 use address::MailServer;
 use connection::{FailureKind, SmtpConnection};
 use instruments::measure;
@@ -33,15 +30,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
-use utoipa_axum::router::OpenApiRouter;
 
 /// Longest wait at the shutdown.
 const DRAIN: Duration = Duration::from_secs(10);
-
-/// Returns the routes of fans and organisers.
-pub(crate) fn routes() -> OpenApiRouter<App> {
-    look_up::routes().merge(organiser::routes())
-}
 
 /// Checks that mail can be sent, so that a setting that cannot work stops the start. A mail server
 /// that is only away does not.

@@ -3,7 +3,7 @@
 use super::letter::{Block, Letter, TicketBlock, one_line};
 use crate::inventory::mail::{MailKind, NewMail};
 use crate::inventory::{Buyer, Money, Order, Ticket};
-use crate::waiting_room::EventCard;
+use crate::waiting_room::EventFacts;
 use lettre::message::Mailbox;
 use shared::event_details::{EventDetails, day_and_time, time_of_day};
 use shared::icalendar::{basic, calendar, escaped};
@@ -11,7 +11,7 @@ use shared::icalendar::{basic, calendar, escaped};
 /// An order with its event, and who writes about it.
 pub(super) struct About<'a> {
     pub(super) order: &'a Order,
-    pub(super) card: &'a EventCard,
+    pub(super) event: &'a EventFacts,
     /// The public URL.
     pub(super) site: &'a str,
     pub(super) sender: &'a Mailbox,
@@ -21,7 +21,7 @@ impl About<'_> {
     /// Writes a letter. None if its buyer was erased, or if it would not be true any more.
     pub(super) fn letter(&self, mail: &NewMail) -> Option<Letter> {
         let buyer = self.order.buyer.as_ref()?;
-        let name = &self.card.name;
+        let name = &self.event.name;
         let (title, mut blocks) = match mail.kind {
             MailKind::Confirmed => {
                 let tickets = self
@@ -65,7 +65,7 @@ impl About<'_> {
     }
 
     fn details(&self) -> Option<&EventDetails> {
-        self.card.details.as_ref()
+        self.event.details.as_ref()
     }
 
     fn tickets(&self) -> &[Ticket] {
@@ -123,7 +123,7 @@ impl About<'_> {
 
     /// Returns what the event is, when and where, and the order's number.
     fn facts(&self) -> Block {
-        let mut facts = vec![("Event", self.card.name.clone())];
+        let mut facts = vec![("Event", self.event.name.clone())];
         if let Some(details) = self.details() {
             let zone = details.time_zone.as_deref();
             if let Some(subtitle) = &details.subtitle {
@@ -211,7 +211,7 @@ impl About<'_> {
             format!("UID:{}@{host}", order.id),
             format!("DTSTAMP:{}", basic(order.created_at)),
             format!("DTSTART:{}", basic(start)),
-            format!("SUMMARY:{}", escaped(&one_line(&self.card.name))),
+            format!("SUMMARY:{}", escaped(&one_line(&self.event.name))),
             format!("DESCRIPTION:{}", escaped(&note)),
             format!("URL:{}/e/{}", self.site, order.event),
         ];

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// Pause while nobody waits.
+/// Pause while no request waits.
 const IDLE: Duration = Duration::from_secs(1);
 /// Number of times that a pause is longer than the reading before it.
 const PAUSES: u32 = 10;
@@ -125,20 +125,22 @@ impl Sender {
         let Some(link) = &order.link else {
             return Ok(Vec::new());
         };
-        let card = self.cards.get(&*self.shop.waiting_room, &key.event).await;
-        let name = card.as_ref().map_or(key.event.as_str(), |card| &card.name);
-        let details = card.as_ref().and_then(|card| card.details.as_ref());
+        let facts = self.events.get(&*self.shop.waiting_room, &key.event).await;
+        let name = facts
+            .as_ref()
+            .map_or(key.event.as_str(), |facts| &facts.name);
+        let details = facts.as_ref().and_then(|facts| facts.details.as_ref());
         let date = details.and_then(|details| {
             let date = day_and_time(details.starts_at?, details.time_zone.as_deref());
             Some(("Date".to_owned(), date))
         });
-        let mut facts: Vec<(String, String)> = date.into_iter().collect();
-        facts.push(("Seats".to_owned(), order.seats.len().to_string()));
-        facts.push(("Order".to_owned(), order.id.clone()));
+        let mut fields: Vec<(String, String)> = date.into_iter().collect();
+        fields.push(("Seats".to_owned(), order.seats.len().to_string()));
+        fields.push(("Order".to_owned(), order.id.clone()));
         let url = format!("{}{link}", self.shop.site.public_url);
         Ok(vec![
             Block::Heading(name.to_owned()),
-            Block::Fields(facts),
+            Block::Fields(fields),
             Block::Link("Open this order".to_owned(), url),
         ])
     }

@@ -1,8 +1,8 @@
 //! Sends the mails that are due, a bounded number at one time, and records their outcomes.
 
-use super::card::Cards;
 use super::connection::{Failure, FailureKind, SmtpConnection};
 use super::instruments::{count_failure, count_sent};
+use super::known_events::KnownEvents;
 use super::letter::Letter;
 use super::message::{Sealed, seal};
 use super::order_letters::About;
@@ -46,7 +46,7 @@ const REASON_CHARS_MAX: usize = 300;
 pub(super) struct Sender {
     pub(super) shop: Arc<Shop>,
     mailer: Arc<Mailer>,
-    pub(super) cards: Cards,
+    pub(super) events: KnownEvents,
     idle: Mutex<Vec<SmtpConnection>>,
     /// Attempts in a row that found the mail server away.
     away: AtomicU32,
@@ -65,7 +65,7 @@ pub(super) async fn run(shop: &Arc<Shop>, mailer: &Arc<Mailer>) {
     let sender = Arc::new(Sender {
         shop: shop.clone(),
         mailer: mailer.clone(),
-        cards: Cards::default(),
+        events: KnownEvents::default(),
         idle: Mutex::default(),
         away: AtomicU32::new(0),
     });
@@ -189,11 +189,11 @@ impl Sender {
             Err(Refused::NoSuchOrder | Refused::NoSuchEvent) => return Err(Unwritten::Needless),
             Err(_) => return Err(Unwritten::NotNow("the store does not answer")),
         };
-        let card = self.cards.get(&*self.shop.waiting_room, &event).await;
-        let card = card.ok_or(Unwritten::NotNow("the waiting room does not answer"))?;
+        let known = self.events.get(&*self.shop.waiting_room, &event).await;
+        let facts = known.ok_or(Unwritten::NotNow("the waiting room does not answer"))?;
         let about = About {
             order: &order,
-            card: &card,
+            event: &facts,
             site: &self.shop.site.public_url,
             sender: &self.mailer.sender,
         };

@@ -17,11 +17,11 @@ pub(crate) struct Mailer {
     pub(crate) server: MailServer,
     pub(super) sender: Mailbox,
     /// Requests for lists of orders, of a client address.
-    pub(super) look_ups: AddressLimiter,
+    pub(crate) look_ups: AddressLimiter,
     /// Requests for the list of one address.
-    pub(super) looked_up: Limiter,
+    pub(crate) looked_up: Limiter,
     /// Confirmations that are sent again, of an order.
-    pub(super) resent: Limiter,
+    pub(crate) resent: Limiter,
 }
 
 impl Mailer {

@@ -20,7 +20,7 @@ async fn is_answered(stage: &ProviderStage) -> bool {
 }
 
 #[tokio::test]
-async fn an_address_gets_links_to_its_orders_and_nobody_learns_whether_there_are_any() {
+async fn an_address_gets_links_to_its_orders_and_the_answer_tells_nothing() {
     for (stage, server) in stages().await {
         let order = stage.buy(&["s-A-1", "s-A-2"]).await;
         let unpaid = stage.order(&["s-A-3"]).await;

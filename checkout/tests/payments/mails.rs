@@ -1,8 +1,9 @@
 //! Mail to buyers by a real SMTP conversation, whatever the mail server does.
 
 use crate::at_provider::AtProvider;
+use crate::mailing::mail_to;
 use crate::node::Node;
-use crate::stage::{ProviderStage, mail_to};
+use crate::stage::ProviderStage;
 use checkout::inventory::Order;
 use checkout::inventory::mail::{MailRecord, MailState};
 use checkout::mail::MailArgs;

@@ -10,6 +10,7 @@ mod charges;
 mod faults;
 mod invoices;
 mod mail_routes;
+mod mailing;
 mod mails;
 mod node;
 mod plans;

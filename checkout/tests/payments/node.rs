@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use checkout::Shop;
 use checkout::jwks::Jwks;
 use checkout::settings::SeatsArgs;
-use checkout::waiting_room::{Described, EventCard, Reported, WaitingRoom};
+use checkout::waiting_room::{Described, EventFacts, Reported, WaitingRoom};
 use serde_json::json;
 use shared::data_dir::DataFolder;
 use shared::http::load::LoadArgs;
@@ -33,7 +33,7 @@ impl WaitingRoom for Everyone {
             "time_zone": "Europe/Berlin", "venue": {"name": "Große Halle", "address": "Am Platz 1, Berlin"},
             "colours": {"background": "#5a35c8", "text": "#ffffff"},
             "links": {"contact": "mailto:help@arena.example"}});
-        Described::Event(Box::new(EventCard {
+        Described::Event(Box::new(EventFacts {
             name: "A night <in> the arena".to_owned(),
             details: serde_json::from_value(details).unwrap(),
         }))

@@ -29,7 +29,7 @@ pub(crate) struct ProviderStage {
     pub(crate) node: Node,
     pub(crate) provider: AtProvider,
     pub(crate) clock: Clock,
-    app: Router,
+    pub(crate) app: Router,
     event: EventId,
     fans: Mutex<Vec<Fan>>,
     _servers: Arc<Shared>,
@@ -42,15 +42,6 @@ struct Fan {
     keys: SessionKeys,
     hold: String,
     order: String,
-}
-
-/// Returns the settings of mail that goes to this server.
-pub(crate) fn mail_to(url: &str) -> MailArgs {
-    MailArgs {
-        smtp: Some(url.to_owned()),
-        smtp_password: None,
-        mail_from: Some("Arena Tickets <tickets@arena.example>".to_owned()),
-    }
 }
 
 impl ProviderStage {
@@ -71,19 +62,6 @@ impl ProviderStage {
         ProviderStage::both(AtProvider::stripe().await, AtProvider::stripe().await).await
     }
 
-    /// Returns one stage for each engine, with Stripe, that sends mail to these addresses.
-    pub(crate) async fn mailing(urls: [String; 2]) -> Vec<ProviderStage> {
-        let databases = shared_postgres();
-        let url = databases.postgres.url(&databases.postgres.database());
-        let mut stages = Vec::new();
-        for (inventory, smtp) in [None, Some(url)].into_iter().zip(urls) {
-            let (provider, mail) = (AtProvider::stripe().await, mail_to(&smtp));
-            let stage = ProviderStage::open(provider, inventory, mail, databases.clone());
-            stages.push(stage.await);
-        }
-        stages
-    }
-
     async fn both(first: AtProvider, second: AtProvider) -> Vec<ProviderStage> {
         let servers = shared_postgres();
         let url = servers.postgres.url(&servers.postgres.database());
@@ -93,7 +71,7 @@ impl ProviderStage {
         ]
     }
 
-    async fn open(
+    pub(crate) async fn open(
         provider: AtProvider,
         url: Option<String>,
         mail: MailArgs,
@@ -375,25 +353,7 @@ impl ProviderStage {
         self.post(path, ORGANISER_KEY, &json!({})).await
     }
 
-    /// Fetches a page as a browser without a script.
-    pub(crate) async fn page(&self, path: &str) -> String {
-        let body = self.get_bytes(path, "").await.1;
-        String::from_utf8(body).unwrap()
-    }
-
-    /// Submits a form as a browser without a script.
-    pub(crate) async fn submit(&self, path: &str, form: &str) -> (StatusCode, String) {
-        let request = Request::post(path)
-            .header("host", "127.0.0.1")
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(Body::from(form.to_owned()));
-        let answer = self.app.clone().oneshot(request.unwrap()).await.unwrap();
-        let status = answer.status();
-        let body = to_bytes(answer.into_body(), 1_000_000).await.unwrap();
-        (status, String::from_utf8(body.to_vec()).unwrap())
-    }
-
-    async fn get_bytes(&self, path: &str, word: &str) -> (StatusCode, Vec<u8>) {
+    pub(crate) async fn get_bytes(&self, path: &str, word: &str) -> (StatusCode, Vec<u8>) {
         let request = Request::get(path)
             .header("host", "127.0.0.1")
             .header("authorization", format!("Bearer {word}"));

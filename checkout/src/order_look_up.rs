@@ -81,7 +81,7 @@ async fn ask(
     Ok(shop.inventory.mails().add(asked).await?)
 }
 
-pub(super) fn no_mail() -> Problem {
+pub(crate) fn no_mail() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "no-mail", "This site sends no mail")
 }
 

@@ -1,6 +1,6 @@
 //! Events as mails present them: asked of the waiting room, and kept for some seconds.
 
-use crate::waiting_room::{Described, EventCard, WaitingRoom};
+use crate::waiting_room::{Described, EventFacts, WaitingRoom};
 use parking_lot::Mutex;
 use shared::ids::EventId;
 use std::collections::HashMap;
@@ -14,33 +14,33 @@ const EVENTS_MAX: usize = 100;
 
 /// Events that were asked for lately.
 #[derive(Default)]
-pub(super) struct Cards(Mutex<HashMap<EventId, (Instant, Arc<EventCard>)>>);
+pub(super) struct KnownEvents(Mutex<HashMap<EventId, (Instant, Arc<EventFacts>)>>);
 
-impl Cards {
+impl KnownEvents {
     /// Returns an event; one that the waiting room does not know any more has its id for a name.
     /// None if the waiting room does not answer.
     pub(super) async fn get(
         &self,
         room: &dyn WaitingRoom,
         event: &EventId,
-    ) -> Option<Arc<EventCard>> {
+    ) -> Option<Arc<EventFacts>> {
         let known = self.0.lock().get(event).cloned();
-        if let Some((_, card)) = known.filter(|(at, _)| at.elapsed() < KEPT) {
-            return Some(card);
+        if let Some((_, facts)) = known.filter(|(at, _)| at.elapsed() < KEPT) {
+            return Some(facts);
         }
-        let card = Arc::new(match room.describe(event).await {
-            Described::Event(card) => *card,
-            Described::Unknown => EventCard {
+        let facts = Arc::new(match room.describe(event).await {
+            Described::Event(facts) => *facts,
+            Described::Unknown => EventFacts {
                 name: event.as_str().to_owned(),
                 details: None,
             },
             Described::Unanswered => return None,
         });
-        let mut cards = self.0.lock();
-        if cards.len() >= EVENTS_MAX {
-            cards.clear();
+        let mut events = self.0.lock();
+        if events.len() >= EVENTS_MAX {
+            events.clear();
         }
-        cards.insert(event.clone(), (Instant::now(), card.clone()));
-        Some(card)
+        events.insert(event.clone(), (Instant::now(), facts.clone()));
+        Some(facts)
     }
 }
