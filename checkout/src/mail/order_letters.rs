@@ -242,6 +242,6 @@ fn ticket_block(ticket: &Ticket) -> TicketBlock {
 
 fn capitalised(word: &str) -> String {
     let mut letters = word.chars();
-    let first = letters.next().map(|first| first.to_uppercase().collect());
-    first.unwrap_or_else(String::new) + letters.as_str()
+    let first: Option<String> = letters.next().map(|first| first.to_uppercase().collect());
+    first.unwrap_or_default() + letters.as_str()
 }
