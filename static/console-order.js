@@ -2,6 +2,7 @@
 // The console's pages of one order with its money, and of the payments that need a look.
 import { call } from "./api.js";
 import { api, atEnd, button, field, form, may, page, table } from "./console.js";
+import { orderMails } from "./console-mails.js";
 import { invoiceList } from "./invoices.js";
 import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
@@ -100,12 +101,12 @@ function outcome(details, payment) {
 /** @param {string} event @param {string} id @returns {Promise<() => void>} shows the page */
 export async function orderPage(event, id) {
   const url = `${api}/events/${event}/orders/${id}`;
-  const [details] = await Promise.all([call("GET", url), loadCurrencies()]);
-  return () => show(url, details);
+  const [details, mails] = await Promise.all([call("GET", url), orderMails(event, id), loadCurrencies()]);
+  return () => show(url, details, mails);
 }
 
-/** @param {string} url @param {any} first */
-function show(url, first) {
+/** @param {string} url @param {any} first @param {Node[]} mails */
+function show(url, first, mails) {
   const pill = make("span", { className: "pill" });
   const told = make("p", { className: "note", role: "status", hidden: true });
   const seats = make("section", { className: "card wide" });
@@ -165,6 +166,7 @@ function show(url, first) {
     ...(order.buyer && may("operator") ? [buyerForm(url, order.buyer, draw)] : []),
     invoices,
     make("div", { className: "grid" }, seats, payments),
+    ...mails,
   );
   draw(first);
   const timer = setInterval(() => reload().catch(() => {}), AGAIN_MS);

@@ -2,6 +2,7 @@
 // The console's list of a sale's orders: searched, filtered, page by page, and exported.
 import { call, root } from "./api.js";
 import { api, button, may, page, say, table } from "./console.js";
+import { failedMails } from "./console-mails.js";
 import { orderStates } from "./console-order.js";
 import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
@@ -34,12 +35,13 @@ export function orderTable(orders, event) {
 /** @param {string} event @returns {Promise<() => void>} shows the page */
 export async function ordersPage(event) {
   const url = `${api}/events/${event}`;
-  const [first] = await Promise.all([call("GET", `${url}/orders?limit=${PAGE_SIZE}`), loadCurrencies()]);
-  return () => show(url, event, first);
+  const orders = call("GET", `${url}/orders?limit=${PAGE_SIZE}`);
+  const [first, mails] = await Promise.all([orders, failedMails(event), loadCurrencies()]);
+  return () => show(url, event, first, mails);
 }
 
-/** @param {string} url @param {string} event @param {any} first */
-function show(url, event, first) {
+/** @param {string} url @param {string} event @param {any} first @param {Node[]} mails */
+function show(url, event, first, mails) {
   const rows = make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Orders" });
   const text = /** @type {HTMLInputElement} */ (make("input", { name: "q", type: "search", maxLength: 200 }));
   const states = Object.entries(orderStates).map(([value, name]) => make("option", { value }, name));
@@ -110,6 +112,7 @@ function show(url, event, first) {
       { className: "stack" },
       search,
       make("section", { className: "card" }, rows, more),
+      ...mails,
       ...(may("operator")
         ? [make("section", { className: "card exports" }, make("h2", {}, "Export"), ...exports)]
         : []),

@@ -3,6 +3,7 @@
 use crate::accepted_orders::AcceptedOrders;
 use crate::inventory::Inventory;
 use crate::jwks::Jwks;
+use crate::mail::Mailer;
 use crate::payment::Providers;
 use crate::payment::declines::Declines;
 use crate::payment::unsettled::Unsettled;
@@ -45,6 +46,10 @@ pub struct Shop {
     pub(crate) relay: TaskTracker,
     /// Last attempt of the relay that the message broker did not take.
     pub(crate) last_refusal: Mutex<Option<LastRefusal>>,
+    /// Mail server by which mail is sent to buyers.
+    pub(crate) mail: Option<Arc<Mailer>>,
+    /// Mails that are being sent.
+    pub(crate) mailing: TaskTracker,
     /// Notified when there is something to report.
     pub to_report: Notify,
     /// Notified when a payment is to be cancelled.

@@ -1,11 +1,12 @@
 //! The tick of the checkout: lapsed holds and orders, new versions of the seat maps, and reports to
-//! the waiting room; beside it the reconciler of payments and the relay of events.
+//! the waiting room; beside it the reconciler of payments, the relay of events and mail.
 
 use crate::app::Shop;
 use crate::housekeeping;
 use crate::inventory::layout::Layout;
 use crate::inventory::seat_map::VERSION_MS;
 use crate::inventory::{REPORTS_MAX, Report};
+use crate::mail;
 use crate::payment::reconciler;
 use crate::relay;
 use crate::waiting_room::Reported;
@@ -38,6 +39,7 @@ pub async fn run(shop: Arc<Shop>) {
         reconciler::run(&shop),
         fetch_keys(&shop),
         relay::run(&shop),
+        mail::run(&shop),
         housekeeping::run(&shop)
     );
 }

@@ -3,6 +3,7 @@
 
 use crate::app::Shop;
 use crate::inventory::Refused;
+use crate::mail;
 use crate::relay;
 use crate::retention::Retention;
 use std::sync::Arc;
@@ -13,6 +14,9 @@ use tokio::time::sleep;
 const ROUND_EVERY: Duration = Duration::from_secs(3600);
 /// Pause between two steps of a round, so that the sale does not notice it.
 const STEP_EVERY: Duration = Duration::from_millis(200);
+
+/// Time for which it is known of a mail that it was sent, or cannot be.
+const MAILS_KEPT_MS: i64 = 30 * 24 * 3_600_000;
 
 /// Runs until the stop signal, on any number of nodes.
 pub(crate) async fn run(shop: &Arc<Shop>) {
@@ -40,9 +44,14 @@ async fn tend(shop: &Shop) -> Result<(), Refused> {
         events_hours,
     } = shop.retention;
     let kept_ms = i64::from(events_hours) * 3_600_000;
-    // At the start the relay may not have been heard of yet, for as long as no node was running.
-    let waits_for = shop.events.as_ref().map(|_| relay::CONSUMER);
-    while shop.inventory.outbox().purge(kept_ms, waits_for).await? {
+    // At the start they may not have been heard of yet, for as long as no node was running.
+    let relay = shop.events.as_ref().map(|_| relay::CONSUMER);
+    let mail = shop.mail.as_ref().map(|_| mail::CONSUMER);
+    let waits_for: Vec<&str> = relay.into_iter().chain(mail).collect();
+    while shop.inventory.outbox().purge(kept_ms, &waits_for).await? {
+        sleep(STEP_EVERY).await;
+    }
+    while shop.inventory.mails().purge(MAILS_KEPT_MS).await? {
         sleep(STEP_EVERY).await;
     }
     let mut after = None;

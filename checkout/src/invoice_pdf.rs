@@ -1,6 +1,6 @@
 //! Invoices and credit notes as PDF.
 
-use crate::inventory::{Buyer, Invoice, InvoiceKind, Money, PriceLine};
+use crate::inventory::{Buyer, Invoice, InvoiceKind, PriceLine};
 use krilla::Document;
 use krilla::geom::Point;
 use krilla::metadata::Metadata;
@@ -73,8 +73,8 @@ impl TextLines {
         self.0.push(vec![
             plain(LEFT, names.next().unwrap_or_default()),
             plain(COUNT, line.quantity.to_string()),
-            plain(UNIT, amount(line.unit)),
-            plain(AMOUNT, amount(line.amount)),
+            plain(UNIT, line.unit.for_people()),
+            plain(AMOUNT, line.amount.for_people()),
         ]);
         self.0.extend(names.map(|name| vec![plain(LEFT, name)]));
     }
@@ -155,9 +155,13 @@ fn content(paper: &PrintedInvoice) -> TextLines {
         InvoiceKind::Invoice => "Total paid",
         InvoiceKind::CreditNote => "Total refunded",
     };
-    lines.bold(&format!("{total}: {}", amount(invoice.total)));
+    lines.bold(&format!("{total}: {}", invoice.total.for_people()));
     for line in included {
-        lines.text(&format!("of which {}: {}", line.name, amount(line.amount)));
+        lines.text(&format!(
+            "of which {}: {}",
+            line.name,
+            line.amount.for_people()
+        ));
     }
     lines
 }
@@ -183,33 +187,9 @@ fn wrapped(text: &str, chars_max: usize) -> Vec<String> {
     lines
 }
 
-/// Writes an amount with the decimals of its currency.
-fn amount(money: Money) -> String {
-    let code = money.currency.as_str();
-    format!("{} {code}", money.decimal())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inventory::Currency;
-
-    #[test]
-    fn amounts_have_the_decimals_of_their_currency() {
-        for (code, minor, text) in [
-            ("EUR", 4500, "45.00 EUR"),
-            ("EUR", 5, "0.05 EUR"),
-            ("JPY", 4500, "4500 JPY"),
-            ("KWD", 4510, "4.510 KWD"),
-        ] {
-            let currency = Currency::parse(code).unwrap();
-            let money = Money {
-                amount: minor,
-                currency,
-            };
-            assert_eq!(amount(money), text);
-        }
-    }
 
     #[test]
     fn long_texts_go_on_in_the_next_line_and_lose_nothing() {

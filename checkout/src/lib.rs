@@ -14,16 +14,20 @@ pub mod inventory;
 mod invoice_pdf;
 mod invoices;
 pub mod jwks;
+pub mod mail;
 pub mod metrics;
+mod order_look_up;
 mod order_requests;
 mod orders;
 mod organiser;
+mod organiser_mails;
 mod organiser_orders;
 mod pages;
 pub mod payment;
 mod people;
 mod prefer;
 mod qr;
+mod qr_picture;
 mod relay;
 mod removal;
 pub mod retention;
@@ -75,9 +79,14 @@ pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
         .merge(tickets::routes())
         .merge(removal::routes())
         .merge(relay::routes())
+        .merge(order_look_up::routes())
+        .merge(organiser_mails::routes())
         .merge(payment::webhook::routes())
         .merge(payment::razorpay_return::routes())
         .split_for_parts();
-    let router = router.merge(pages::routes()).merge(qr::routes());
+    let router = router
+        .merge(order_look_up::pages())
+        .merge(pages::routes())
+        .merge(qr::routes());
     (router.with_state(App(shop)), description)
 }

@@ -6,6 +6,7 @@ use crate::instruments::{
     POOL_WAIT_SECONDS, PROVIDER_SECONDS, WEBHOOKS,
 };
 use crate::inventory::SeatMap;
+use crate::mail;
 use crate::relay;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
@@ -64,6 +65,7 @@ pub fn register(registry: &mut Registry, shop: &Arc<Shop>) {
         POOL_WAIT_SECONDS.clone(),
     );
     relay::register(registry);
+    mail::register(registry);
     registry.add_collector(SeatsCollector(shop.clone()));
 }
 

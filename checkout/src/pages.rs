@@ -49,10 +49,15 @@ async fn show_shop(
     let stripe = stripe.filter(|_| chosen == ProviderId::Stripe);
     let stripe = stripe.and_then(|stripe| Some((stripe, stripe.publishable_key.as_deref()?)));
     let (script, key) = stripe.map_or(("", ""), |(stripe, key)| (stripe.script.as_str(), key));
+    let mailed = match &shop.mail {
+        Some(_) => ", and they come by mail.",
+        None => ": they are not sent by mail.",
+    };
     let values = [
         ("event", event.as_str()),
         ("stripe", key),
         ("stripe_script", script),
+        ("mailed", mailed),
         ("test_mode_hidden", if is_test { "" } else { "hidden" }),
     ];
     let mut response = page(&prefix, "seats.html", &values);

@@ -2,6 +2,7 @@
 
 use crate::app::{App, Shop};
 use crate::orders::OrderReader;
+use crate::qr_picture::QUIET;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -51,10 +52,15 @@ fn drawing(code: &str) -> Result<Response, Problem> {
     let mut path = String::new();
     for (at, color) in code.to_colors().into_iter().enumerate() {
         if color == Color::Dark {
-            let _ = write!(path, "M{} {}h1v1h-1z", at % width + 4, at / width + 4);
+            let _ = write!(
+                path,
+                "M{} {}h1v1h-1z",
+                at % width + QUIET,
+                at / width + QUIET
+            );
         }
     }
-    let size = width + 8;
+    let size = width + 2 * QUIET;
     let svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {size} {size}\" shape-rendering=\"crispEdges\">\
          <path fill=\"#fff\" d=\"M0 0h{size}v{size}H0z\"/><path d=\"{path}\"/></svg>"

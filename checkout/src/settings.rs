@@ -4,6 +4,7 @@ use crate::accepted_orders::AcceptedOrders;
 use crate::app::Shop;
 use crate::inventory::{Inventory, Postgres, check_url, is_postgres, open_beside, open_sealed};
 use crate::jwks::Jwks;
+use crate::mail::{self, MailArgs};
 use crate::payment::declines::Declines;
 use crate::payment::{PaymentArgs, Providers, ReconcileArgs, Unsettled, reconcile};
 use crate::relay;
@@ -66,6 +67,8 @@ pub struct SeatsArgs {
     /// TLS kafkas://, tls:// (NATS) or amqps:// [default: none]
     #[arg(long, env = "FAIRLINE_EVENTS", hide_env_values = true, global = true)]
     pub events: Option<String>,
+    #[command(flatten)]
+    pub mail: MailArgs,
 }
 
 impl SeatsArgs {
@@ -73,6 +76,7 @@ impl SeatsArgs {
     pub fn check(&self, mistakes: &mut Mistakes) {
         self.payments.read(mistakes);
         mistakes.take("FAIRLINE_EVENTS", self.broker());
+        self.mail.read(mistakes);
         if let Err(error) = check_url(self.url()) {
             mistakes.add(error);
         }
@@ -135,11 +139,13 @@ impl SeatsArgs {
         let clear = "FAIRLINE_PERSONAL_KEYS: not set: names and addresses of buyers are in clear in Postgres";
         let is_clear = self.personal_keys.is_none() && is_postgres(self.url());
         let broker = self.broker().ok().flatten();
+        let mailer = self.mail.read(&mut Mistakes::default());
         [(applies, warning), (is_clear && is_for_fans, clear)]
             .into_iter()
             .filter(|(applies, _)| *applies)
             .map(|(_, warning)| warning.to_owned())
             .chain(broker.and_then(|broker| broker.warning()))
+            .chain(mailer.and_then(|mailer| mailer.server.warning()))
             .collect()
     }
 
@@ -224,6 +230,10 @@ impl SeatsArgs {
         if let Some(address) = &events {
             relay::check(address).await?;
         }
+        let mail = self.mail.read(&mut Mistakes::default()).map(Arc::new);
+        if let Some(mailer) = &mail {
+            mail::check(mailer).await?;
+        }
         let declines = Declines::default();
         if let Some(store) = shared {
             site.audit.share(store.clone());
@@ -244,6 +254,8 @@ impl SeatsArgs {
             events,
             relay: TaskTracker::new(),
             last_refusal: Default::default(),
+            mail,
+            mailing: TaskTracker::new(),
             to_report: Notify::new(),
             to_reconcile: Notify::new(),
         }))

@@ -2,8 +2,10 @@
 
 use async_trait::async_trait;
 use axum::http::{Method, StatusCode, header};
+use serde::Deserialize;
 use serde_json::Value;
 use shared::context::AppContext;
+use shared::event_details::EventDetails;
 use shared::http::credentials::cookie_name;
 use shared::ids::{Availability, EventId};
 use shared::organiser::COOKIE;
@@ -26,11 +28,34 @@ pub enum Reported {
     Unanswered,
 }
 
+/// An event as fans are shown it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventFacts {
+    /// Its name.
+    pub name: String,
+    /// Its details, if they were set.
+    pub details: Option<EventDetails>,
+}
+
+/// Answer to the question about an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Described {
+    /// The event.
+    Event(Box<EventFacts>),
+    /// There is no such event, or none any more.
+    Unknown,
+    /// No answer.
+    Unanswered,
+}
+
 /// The waiting room, in this process or elsewhere. Every report may be repeated.
 #[async_trait]
 pub trait WaitingRoom: Send + Sync {
     /// Returns whether there is such an event; none without an answer.
     async fn knows(&self, event: &EventId) -> Option<bool>;
+
+    /// Returns an event as fans are shown it.
+    async fn describe(&self, event: &EventId) -> Described;
 
     /// Reports that the bearer of this token arrived.
     async fn start(&self, event: &EventId, token: &str) -> Reported;
@@ -93,6 +118,15 @@ impl WaitingRoom for RemoteWaitingRoom {
         }
     }
 
+    async fn describe(&self, event: &EventId) -> Described {
+        let (path, key) = (format!("/api/v1/events/{event}"), &self.service_key);
+        match self.service.ask(Method::GET, &path, key, None).await {
+            Some((StatusCode::NOT_FOUND, _)) => Described::Unknown,
+            Some((StatusCode::OK, body)) => facts_of(&body).unwrap_or(Described::Unanswered),
+            _ => Described::Unanswered,
+        }
+    }
+
     async fn start(&self, event: &EventId, token: &str) -> Reported {
         let path = format!("/api/v1/events/{event}/admission/start");
         self.report_by(Method::POST, path, token, None).await
@@ -114,6 +148,15 @@ impl WaitingRoom for RemoteWaitingRoom {
         self.report_by(Method::PUT, path, &self.service_key, body)
             .await
     }
+}
+
+/// Reads an event. Details that another version wrote, and this one does not know, are left out.
+fn facts_of(body: &[u8]) -> Option<Described> {
+    let event: Value = serde_json::from_slice(body).ok()?;
+    Some(Described::Event(Box::new(EventFacts {
+        name: event.get("name")?.as_str()?.to_owned(),
+        details: Option::deserialize(event.get("details")?).ok().flatten(),
+    })))
 }
 
 /// The sign-outs of a waiting room in another process.

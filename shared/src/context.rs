@@ -71,6 +71,8 @@ pub struct Health {
     pub report_trouble: Mutex<Option<String>>,
     /// Why events are not published, in a sentence for the operator. They wait, and sales go on.
     pub event_trouble: Mutex<Option<String>>,
+    /// Why mails are not sent, in a sentence for the operator. They wait, and sales go on.
+    pub mail_trouble: Mutex<Option<String>>,
 }
 
 impl Health {
@@ -87,6 +89,7 @@ impl Health {
             &self.line_trouble,
             &self.report_trouble,
             &self.event_trouble,
+            &self.mail_trouble,
         ]
         .into_iter()
         .find_map(|trouble| trouble.lock().clone())

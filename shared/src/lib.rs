@@ -16,6 +16,7 @@ pub mod failures;
 pub mod group_commit;
 pub mod guesses;
 pub mod http;
+pub mod icalendar;
 pub mod ids;
 pub mod keys;
 pub mod log;

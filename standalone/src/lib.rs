@@ -5,7 +5,7 @@ pub mod demo;
 use async_trait::async_trait;
 use checkout::inventory::Inventory;
 use checkout::jwks::Jwks;
-use checkout::waiting_room::{Reported, WaitingRoom};
+use checkout::waiting_room::{Described, EventFacts, Reported, WaitingRoom};
 use shared::context::AppContext;
 use shared::data_dir::DataFolder;
 use shared::http::front::Front;
@@ -114,6 +114,17 @@ impl WaitingRoom for LocalWaitingRoom {
             Ok(_) => Some(true),
             Err(Refused::NoSuchEvent) => Some(false),
             Err(_) => None,
+        }
+    }
+
+    async fn describe(&self, event: &EventId) -> Described {
+        match self.line.view(event).await {
+            Ok(view) => Described::Event(Box::new(EventFacts {
+                name: view.settings.name.clone(),
+                details: view.settings.details.clone(),
+            })),
+            Err(Refused::NoSuchEvent) => Described::Unknown,
+            Err(_) => Described::Unanswered,
         }
     }
 

@@ -1,5 +1,5 @@
 //! Private servers for tests and measurements: Redis alone, in a cluster, under Sentinels; Postgres
-//! and PgBouncer; message brokers; and stand-ins of Stripe and Razorpay. Each ends with its handle.
+//! and PgBouncer; message brokers; a mail server; and stand-ins of Stripe and Razorpay. Each ends with its handle.
 
 mod brokers;
 mod certificates;
@@ -9,6 +9,7 @@ mod faulty;
 mod postgres;
 mod razorpay;
 mod redis;
+mod smtp;
 mod stand_in;
 mod stripe;
 mod switch;
@@ -23,6 +24,7 @@ pub use razorpay::{
     WEBHOOK_SECRET as RAZORPAY_WEBHOOK_SECRET,
 };
 pub use redis::{Cluster, Redis, Sentinels, shared_cluster};
+pub use smtp::{ReceivedMail, SmtpFault, SmtpSecurity, SmtpServer};
 pub use stand_in::until_input_ends;
 pub use stripe::{
     KEY as STRIPE_KEY, StripeStandIn, WEBHOOK_SECRET as STRIPE_WEBHOOK_SECRET, WebhookEvent,

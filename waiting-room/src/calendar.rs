@@ -14,11 +14,9 @@ use axum::routing::get;
 use shared::edge::Lifetime;
 use shared::http::message_page::message;
 use shared::http::path_prefix::PathPrefix;
+use shared::icalendar::{self, basic, escaped};
 use shared::time::Time;
 use std::sync::Arc;
-
-/// Longest line, in bytes without its end; longer ones are folded.
-const LINE_BYTES_MAX: usize = 75;
 
 pub(crate) fn routes() -> Router<App> {
     Router::new().route("/e/{event}/calendar.ics", get(show_calendar))
@@ -83,17 +81,8 @@ pub(crate) fn dates_to_come(settings: &EventSettings, now: Time) -> Vec<Date> {
 }
 
 fn calendar(event: &EventMarkup<'_>, dates: &[Date], changed_at: Time) -> String {
-    let mut lines = vec![
-        "BEGIN:VCALENDAR".to_owned(),
-        "VERSION:2.0".to_owned(),
-        "PRODID:-//Fairline//Fairline//EN".to_owned(),
-        "METHOD:PUBLISH".to_owned(),
-    ];
-    for date in dates {
-        lines.extend(entry(event, *date, changed_at));
-    }
-    lines.push("END:VCALENDAR".to_owned());
-    lines.iter().map(|line| folded(line)).collect()
+    let entries = dates.iter().map(|date| entry(event, *date, changed_at));
+    icalendar::calendar(entries.flatten().collect())
 }
 
 fn entry(event: &EventMarkup<'_>, date: Date, changed_at: Time) -> Vec<String> {
@@ -139,40 +128,11 @@ fn entry(event: &EventMarkup<'_>, date: Date, changed_at: Time) -> Vec<String> {
     lines
 }
 
-/// Returns a time as the basic format of ISO 8601, in UTC.
-fn basic(time: Time) -> String {
-    let whole = Time(time.seconds() * 1000).to_string();
-    whole.replace(['-', ':'], "")
-}
-
-/// Escapes a text (RFC 5545, 3.3.11).
-fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\")
-        .replace(';', "\\;")
-        .replace(',', "\\,")
-        .replace("\r\n", "\\n")
-        .replace('\n', "\\n")
-        .replace(char::is_control, " ")
-}
-
-/// Returns a line with its end, folded where it is too long (RFC 5545, 3.1).
-fn folded(line: &str) -> String {
-    let (mut text, mut length) = (String::new(), 0);
-    for character in line.chars() {
-        if length + character.len_utf8() > LINE_BYTES_MAX {
-            text.push_str("\r\n ");
-            length = 1;
-        }
-        text.push(character);
-        length += character.len_utf8();
-    }
-    text + "\r\n"
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+    use shared::icalendar::LINE_BYTES_MAX;
     use shared::ids::EventId;
 
     #[test]

@@ -3,6 +3,7 @@
 use super::command::{Command, Subject};
 use super::commands::UnitOfWork;
 use super::door_ticket::{CheckIn, DoorFigures, DoorTicket};
+use super::mail::MailQueue;
 use super::model::*;
 use super::order_page::OrderPage;
 use super::outbox::{Outbox, OutboxEntry};
@@ -195,6 +196,9 @@ pub trait Engine: Send + Sync {
 
     /// Returns the events for other systems.
     fn outbox(&self) -> &dyn Outbox;
+
+    /// Returns the mails to buyers.
+    fn mails(&self) -> &dyn MailQueue;
 
     /// Returns the databases over which events are distributed; empty for SQLite.
     async fn shards(&self) -> Result<Vec<ShardView>, Refused>;

@@ -11,6 +11,7 @@ mod engine;
 mod event_state;
 mod invoices;
 pub mod layout;
+pub mod mail;
 mod model;
 mod money;
 mod order_details;
@@ -55,6 +56,7 @@ pub use order_details::{
 pub use order_list::{OrderList, OrderSearch};
 pub use order_page::OrderPage;
 pub use payment_state::PaymentEvent;
+pub(crate) use people::comparable;
 pub use people::{Person, Visit};
 pub use personal::{BuyerChange, OrderKey, StoredBuyer};
 pub use postgres::{Postgres, is_postgres};

@@ -101,6 +101,11 @@ pub struct Money {
 }
 
 impl Money {
+    /// Returns the amount and the code of its currency, such as `45.00 EUR`.
+    pub fn for_people(&self) -> String {
+        format!("{} {}", self.decimal(), self.currency.as_str())
+    }
+
     /// Returns the amount with the decimals of its currency, after a point.
     pub fn decimal(&self) -> String {
         let decimals = shared::currencies::exponent(self.currency.as_str()).unwrap_or(0);
@@ -110,6 +115,28 @@ impl Money {
         match part {
             "" => whole.to_owned(),
             part => format!("{whole}.{part}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_have_the_decimals_of_their_currency() {
+        for (code, minor, text) in [
+            ("EUR", 4500, "45.00 EUR"),
+            ("EUR", 5, "0.05 EUR"),
+            ("JPY", 4500, "4500 JPY"),
+            ("KWD", 4510, "4.510 KWD"),
+        ] {
+            let currency = Currency::parse(code).unwrap();
+            let money = Money {
+                amount: minor,
+                currency,
+            };
+            assert_eq!(money.for_people(), text);
         }
     }
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use shared::group_commit::Unavailable;
 use shared::ids::VisitorId;
 use shared::time::Time;
+use std::collections::HashMap;
 use utoipa::ToSchema;
 
 /// Largest number of orders that are looked at for one person.
@@ -46,21 +47,34 @@ impl Inventory {
     /// If the store does not answer, or there are more orders than may be looked at.
     async fn orders_of(&self, email: &str) -> Result<Vec<StoredBuyer>, Refused> {
         let wanted = comparable(email);
-        let mut found = Vec::new();
+        let mut found = HashMap::from([(wanted.clone(), Vec::new())]);
+        self.orders_of_each(&mut found).await?;
+        Ok(found.remove(&wanted).unwrap_or_default())
+    }
+
+    /// Adds to each of these addresses, as `comparable` returns them, the orders whose buyer has it.
+    ///
+    /// # Errors
+    /// As `orders_of`.
+    pub(crate) async fn orders_of_each(
+        &self,
+        wanted: &mut HashMap<String, Vec<StoredBuyer>>,
+    ) -> Result<(), Refused> {
         let mut after: Option<OrderKey> = None;
         for _ in 0..LOOKED_AT_MAX / BUYERS_MAX {
             let page = self.buyers(after.as_ref()).await?;
             let is_last = page.len() < BUYERS_MAX;
             after = page.last().map(|last| last.order.clone());
-            let is_theirs = |stored: &StoredBuyer| {
-                let buyer = stored.buyer.as_ref();
-                buyer.is_some_and(|buyer| comparable(&buyer.email) == wanted)
-            };
-            found.extend(page.into_iter().filter(is_theirs));
-            if is_last {
-                return Ok(found);
+            for stored in page {
+                let email = stored.buyer.as_ref().map(|buyer| comparable(&buyer.email));
+                if let Some(found) = email.and_then(|email| wanted.get_mut(&email)) {
+                    found.push(stored);
+                }
             }
-            if found.len() > FOUND_MAX {
+            if is_last {
+                return Ok(());
+            }
+            if wanted.values().any(|found| found.len() > FOUND_MAX) {
                 break;
             }
         }
@@ -157,6 +171,7 @@ impl Inventory {
     }
 }
 
-fn comparable(email: &str) -> String {
+/// Returns an address as it is compared with others.
+pub(crate) fn comparable(email: &str) -> String {
     email.trim().to_lowercase()
 }

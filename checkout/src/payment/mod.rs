@@ -20,6 +20,7 @@ pub(crate) mod webhook;
 use crate::app::Shop;
 use crate::instruments::PAYMENTS;
 use crate::inventory::{Begun, Once, Order, PaymentRef, RefundRef, Refused, SessionKeys, Verdict};
+use crate::mail;
 use crate::relay;
 use serde_json::{Value, json};
 use shared::audit::Entry;
@@ -191,7 +192,7 @@ impl Shop {
                 () = look => {}
             }
         };
-        tokio::join!(settled, relay::drain(self));
+        tokio::join!(settled, relay::drain(self), mail::drain(self));
     }
 
     /// Returns whether the verdict on a payment without an answer is on its way from the node that

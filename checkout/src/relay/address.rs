@@ -221,7 +221,8 @@ fn prefix(text: &str) -> Result<String, String> {
     }
 }
 
-fn percent_decoded(text: &str) -> String {
+/// Decodes a part of a URL.
+pub(crate) fn percent_decoded(text: &str) -> String {
     // The decoder is one of forms, in which these three mean something.
     let text = text.replace('+', "%2B").replace('&', "%26");
     let text = text.replace('=', "%3D");

@@ -23,7 +23,7 @@ mod rabbitmq;
 mod round;
 mod window;
 
-pub(crate) use address::Address;
+pub(crate) use address::{Address, percent_decoded};
 pub(crate) use health::{LastRefusal, routes};
 pub(crate) use instruments::register;
 

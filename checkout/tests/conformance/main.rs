@@ -12,6 +12,7 @@ mod charges;
 mod holds;
 mod invoices;
 mod late;
+mod mails;
 mod nodes;
 mod order_list;
 mod orders;

@@ -3,10 +3,11 @@
 use async_trait::async_trait;
 use checkout::Shop;
 use checkout::jwks::Jwks;
-use checkout::payment::PaymentArgs;
 use checkout::settings::SeatsArgs;
-use checkout::waiting_room::{Reported, WaitingRoom};
+use checkout::waiting_room::{Described, EventFacts, Reported, WaitingRoom};
+use serde_json::json;
 use shared::data_dir::DataFolder;
+use shared::http::load::LoadArgs;
 use shared::ids::{Availability, EventId};
 use shared::mistakes::Mistakes;
 use shared::settings::Common;
@@ -26,6 +27,16 @@ struct Everyone;
 impl WaitingRoom for Everyone {
     async fn knows(&self, _: &EventId) -> Option<bool> {
         Some(true)
+    }
+    async fn describe(&self, _: &EventId) -> Described {
+        let details = json!({"starts_at": "2027-03-20T19:00:00Z", "doors_at": "2027-03-20T18:00:00Z",
+            "time_zone": "Europe/Berlin", "venue": {"name": "Große Halle", "address": "Am Platz 1, Berlin"},
+            "colours": {"background": "#5a35c8", "text": "#ffffff"},
+            "links": {"contact": "mailto:help@arena.example"}});
+        Described::Event(Box::new(EventFacts {
+            name: "A night <in> the arena".to_owned(),
+            details: serde_json::from_value(details).unwrap(),
+        }))
     }
     async fn start(&self, _: &EventId, _: &str) -> Reported {
         Reported::Taken
@@ -47,12 +58,16 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Opens one on SQLite, or on the Postgres with this URL.
-    pub(crate) async fn open(
-        inventory: Option<String>,
-        clock: Clock,
-        payments: PaymentArgs,
-    ) -> Node {
+    /// Opens one with these settings.
+    pub(crate) async fn open(args: SeatsArgs, clock: Clock) -> Node {
+        Node::try_open(args, clock).await.unwrap()
+    }
+
+    /// Opens one with these settings.
+    ///
+    /// # Errors
+    /// The sentence for the operator.
+    pub(crate) async fn try_open(args: SeatsArgs, clock: Clock) -> Result<Node, String> {
         let kept = tempfile::tempdir().unwrap();
         let folder = DataFolder::open(kept.path()).unwrap();
         let mut mistakes = Mistakes::default();
@@ -60,6 +75,11 @@ impl Node {
             organiser_key: Some(ORGANISER_KEY.into()),
             requests_per_second: Some("0".into()),
             visitor_requests_per_second: Some("0".into()),
+            // Tests run side by side.
+            load: LoadArgs {
+                delay_ms: Some("0".into()),
+                ..LoadArgs::default()
+            },
             ..Common::default()
         };
         let settings = common.read("127.0.0.1:1", &mut mistakes);
@@ -67,19 +87,14 @@ impl Node {
         let site = settings.open_site(&folder, clock, stop.clone(), None);
         let signer = Signer::from_pem(&SigningAlgorithm::EdDsa.generate_pem().unwrap()).unwrap();
         let verifier = Verifier::from_jwks(&signer.jwks(), "http://127.0.0.1:1").unwrap();
-        let args = SeatsArgs {
-            inventory,
-            payments,
-            ..SeatsArgs::default()
-        };
         let site = Arc::new(site.unwrap().0);
         let keys = Jwks::given(verifier);
         let shop = args.open(&folder, site, keys, Arc::new(Everyone), None);
-        Node {
-            shop: shop.await.unwrap(),
+        Ok(Node {
+            shop: shop.await?,
             stop,
             folder,
             _kept: kept,
-        }
+        })
     }
 }

@@ -9,7 +9,9 @@ use checkout::inventory::{
     LatePayment, NewSession, Order, OrderPage, Reader, RulesPatch, SessionKey, SessionKeys, Wish,
     layout,
 };
+use checkout::mail::MailArgs;
 use checkout::payment::{ReconcileArgs, reconcile};
+use checkout::settings::SeatsArgs;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use shared::http::middleware::with_middleware;
@@ -27,7 +29,7 @@ pub(crate) struct ProviderStage {
     pub(crate) node: Node,
     pub(crate) provider: AtProvider,
     pub(crate) clock: Clock,
-    app: Router,
+    pub(crate) app: Router,
     event: EventId,
     fans: Mutex<Vec<Fan>>,
     _servers: Arc<Shared>,
@@ -64,19 +66,26 @@ impl ProviderStage {
         let servers = shared_postgres();
         let url = servers.postgres.url(&servers.postgres.database());
         vec![
-            ProviderStage::open(first, None, servers.clone()).await,
-            ProviderStage::open(second, Some(url), servers).await,
+            ProviderStage::open(first, None, MailArgs::default(), servers.clone()).await,
+            ProviderStage::open(second, Some(url), MailArgs::default(), servers).await,
         ]
     }
 
-    async fn open(
+    pub(crate) async fn open(
         provider: AtProvider,
         url: Option<String>,
+        mail: MailArgs,
         servers: Arc<Shared>,
     ) -> ProviderStage {
         // The stand-in has a clock of its own, so that this one begins at the same time.
         let clock = Clock::manual(Clock::system().now());
-        let node = Node::open(url, clock.clone(), provider.settings()).await;
+        let args = SeatsArgs {
+            inventory: url,
+            payments: provider.settings(),
+            mail,
+            ..SeatsArgs::default()
+        };
+        let node = Node::open(args, clock.clone()).await;
         let event = EventId::parse("arena").unwrap();
         let plan = br#"{"categories": [{"id": "c", "name": "C", "price": 4500}],
             "sections": [{"id": "s", "category": "c", "rows": 1, "seats_per_row": 6}]}"#;
@@ -339,7 +348,12 @@ impl ProviderStage {
         self.get_bytes(path, ORGANISER_KEY).await
     }
 
-    async fn get_bytes(&self, path: &str, word: &str) -> (StatusCode, Vec<u8>) {
+    /// Posts nothing as an organiser.
+    pub(crate) async fn post_as_organiser(&self, path: &str) -> (StatusCode, Value) {
+        self.post(path, ORGANISER_KEY, &json!({})).await
+    }
+
+    pub(crate) async fn get_bytes(&self, path: &str, word: &str) -> (StatusCode, Vec<u8>) {
         let request = Request::get(path)
             .header("host", "127.0.0.1")
             .header("authorization", format!("Bearer {word}"));
@@ -359,7 +373,7 @@ impl ProviderStage {
         body
     }
 
-    async fn post(&self, path: &str, word: &str, body: &Value) -> (StatusCode, Value) {
+    pub(crate) async fn post(&self, path: &str, word: &str, body: &Value) -> (StatusCode, Value) {
         self.send("POST", path, word, body).await
     }
 

@@ -8,7 +8,7 @@ use checkout::Shop;
 use checkout::inventory::{
     Begun, Buyer, NewSession, Order, Reader, SessionKey, Verdict, Wish, layout,
 };
-use checkout::payment::PaymentArgs;
+use checkout::settings::SeatsArgs;
 use serde_json::Value;
 use shared::http::middleware::with_middleware;
 use shared::ids::{EventId, VisitorId};
@@ -44,11 +44,19 @@ struct Stage {
     servers: Arc<Shared>,
 }
 
+/// Returns the settings of a node on SQLite, or on the Postgres with this URL.
+fn on(inventory: Option<String>) -> SeatsArgs {
+    SeatsArgs {
+        inventory,
+        ..SeatsArgs::default()
+    }
+}
+
 impl Stage {
     async fn open(database: Option<String>, servers: Arc<Shared>) -> Stage {
         let clock = Clock::manual(Time(1_800_000_000_000));
         let url = database.as_ref().map(|name| servers.postgres.url(name));
-        let node = Node::open(url, clock.clone(), PaymentArgs::default()).await;
+        let node = Node::open(on(url), clock.clone()).await;
         let shop = &node.shop;
         let event = EventId::parse("arena").unwrap();
         let plan = br#"{"categories": [{"id": "c", "name": "C", "price": 4500}],
@@ -259,7 +267,7 @@ async fn a_node_that_reaches_the_store_since_a_moment_leaves_a_silent_payment_to
     stage.refuse();
     let (status, _) = stage.pay().await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-    let other = Node::open(Some(url), stage.clock.clone(), PaymentArgs::default()).await;
+    let other = Node::open(on(Some(url)), stage.clock.clone()).await;
     tokio::spawn(checkout::run(other.shop.clone()));
     // It settles one and, with another sweep, the next: the payment was due at the first.
     for promised in &promised {

@@ -28,6 +28,7 @@ mod journey;
 mod keys;
 mod limits;
 mod lost_answers;
+mod mail;
 mod matrix;
 mod metrics;
 mod newer;

@@ -6,7 +6,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 /// Operations that are open to all. Others must state who may make them.
-const PUBLIC: [&str; 16] = [
+const PUBLIC: [&str; 17] = [
     "GET /api/v1/currencies",
     "GET /api/v1/events",
     "GET /api/v1/events/{event}",
@@ -16,6 +16,7 @@ const PUBLIC: [&str; 16] = [
     "GET /api/v1/events/{event}/seating",
     "GET /api/v1/events/{event}/seats",
     "GET /.well-known/jwks.json",
+    "POST /api/v1/orders/find",
     // These two take their credential in the body, or none.
     "POST /api/v1/organiser/session",
     "DELETE /api/v1/organiser/session",

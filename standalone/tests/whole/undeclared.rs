@@ -20,6 +20,7 @@ pub(crate) async fn operations(stage: &Stage) -> Vec<(Method, String, Value)> {
             .replace("{visitor}", "1")
             .replace("{order}", "ord_strict_x")
             .replace("{ticket}", "tix_x")
+            .replace("{mail}", "evt_x")
             .replace("{table}", "orders.csv")
             .replace("{hold}", "hold_strict_x")
             .replace("{payment}", "pay_strict_x")

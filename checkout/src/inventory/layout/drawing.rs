@@ -1,7 +1,7 @@
 //! The layout as clients get it: categories with prices, sections and areas with their seats, and
 //! what is drawn beside them.
 
-use super::{PlanSection, Category, Layout, LayoutSeat, PlanRow};
+use super::{Category, Layout, LayoutSeat, PlanRow, PlanSection};
 use crate::inventory::charges::{Charges, Fee, FeePer, TicketTypePrice, total};
 use crate::inventory::model::{Currency, Money, PriceLine, SeatPrice};
 use serde_json::{Map, Value, json};

@@ -134,7 +134,7 @@ pub trait Outbox: Send + Sync {
     async fn newest(&self) -> Result<Vec<(OutboxShard, i64)>, Refused>;
 
     /// Deletes events that are older than `kept_ms` and that all consumers have acknowledged, a
-    /// bounded number. A consumer of which nothing was heard for as long is not waited for, unless it
-    /// is the one that `waits_for` names. Returns whether there may be more.
-    async fn purge(&self, kept_ms: i64, waits_for: Option<&str>) -> Result<bool, Refused>;
+    /// bounded number. A consumer of which nothing was heard for as long is not waited for, unless
+    /// `waits_for` names it. Returns whether there may be more.
+    async fn purge(&self, kept_ms: i64, waits_for: &[&str]) -> Result<bool, Refused>;
 }

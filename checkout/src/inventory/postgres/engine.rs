@@ -11,6 +11,7 @@ use crate::inventory::door_ticket::{CheckIn, DoorFigures, DoorTicket};
 use crate::inventory::engine::{
     Engine, LapsedVisitor, LateOrder, SWEEP_MAX, VOIDING_MS_MAX, decide_with,
 };
+use crate::inventory::mail::MailQueue;
 use crate::inventory::model::*;
 use crate::inventory::order_page::OrderPage;
 use crate::inventory::outbox::{Outbox, OutboxEntry};
@@ -351,6 +352,10 @@ impl Engine for Postgres {
     }
 
     fn outbox(&self) -> &dyn Outbox {
+        self
+    }
+
+    fn mails(&self) -> &dyn MailQueue {
         self
     }
 

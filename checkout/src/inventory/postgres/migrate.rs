@@ -8,7 +8,7 @@ use sqlx::{Connection as _, Error, Row as _, SqlSafeStr as _, query, raw_sql};
 use std::borrow::Cow;
 
 /// Name and SQL of each migration; the first has number 1.
-const MIGRATIONS: [(&str, &str); 17] = [
+const MIGRATIONS: [(&str, &str); 18] = [
     (
         "setup",
         include_str!("../../../migrations/postgres/1_setup.sql"),
@@ -72,6 +72,10 @@ const MIGRATIONS: [(&str, &str); 17] = [
     (
         "door",
         include_str!("../../../migrations/postgres/16_door.sql"),
+    ),
+    (
+        "mail",
+        include_str!("../../../migrations/postgres/17_mail.sql"),
     ),
     (
         "prices",

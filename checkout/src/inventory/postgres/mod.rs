@@ -16,6 +16,7 @@ mod event_handle;
 mod invoices;
 mod listener;
 mod lists;
+mod mail;
 mod migrate;
 mod outbox;
 mod outbox_columns;

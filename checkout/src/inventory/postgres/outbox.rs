@@ -24,7 +24,7 @@ const PURGE_MAX: i64 = 500;
 
 /// Identity of the server and its table, as a number. One that is restarted, promoted or restored to
 /// an earlier state has another.
-const SERVER: &str = "hashtextextended(extract(epoch from pg_postmaster_start_time()) || ' ' || 'fairline.outbox'::regclass::oid, 0)";
+pub(super) const SERVER: &str = "hashtextextended(extract(epoch from pg_postmaster_start_time()) || ' ' || 'fairline.outbox'::regclass::oid, 0)";
 
 const STATE: &str = "select count(*), min(r.at)
     from generate_series(0, 15) as n(shard)
@@ -40,7 +40,7 @@ const PURGE: &str = "with gone as (
                 select o.shard, o.position, o.at from fairline.outbox o
                 where o.shard = n.shard::smallint and o.position <= coalesce((
                     select min(c.position) from fairline.outbox_cursor c
-                    where c.shard = n.shard and (c.consumer = $3 or exists (select from fairline.outbox_owner w
+                    where c.shard = n.shard and (c.consumer = any ($3) or exists (select from fairline.outbox_owner w
                         where w.consumer = c.consumer and w.until > $1))), 9223372036854775807)
                 order by o.position limit $2) k
             where k.at < $1) k
@@ -48,7 +48,7 @@ const PURGE: &str = "with gone as (
     ) select count(*) from gone";
 
 impl Postgres {
-    fn database_of(&self, shard: OutboxShard) -> Result<&Arc<Shard>, Refused> {
+    pub(super) fn database_of(&self, shard: OutboxShard) -> Result<&Arc<Shard>, Refused> {
         self.shards.get(shard.database).ok_or(Refused::NoSuchShard)
     }
 }
@@ -171,7 +171,7 @@ impl Outbox for Postgres {
         Ok(at_least_one(join_all(asking).await)?.concat())
     }
 
-    async fn purge(&self, kept_ms: i64, waits_for: Option<&str>) -> Result<bool, Refused> {
+    async fn purge(&self, kept_ms: i64, waits_for: &[&str]) -> Result<bool, Refused> {
         let purge = |now: Time| {
             let purge = query(PURGE).bind(now.0 - kept_ms);
             purge.bind(PURGE_MAX).bind(waits_for)

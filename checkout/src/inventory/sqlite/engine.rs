@@ -5,6 +5,7 @@ use super::{Sqlite, Step, Store};
 use crate::inventory::command::Command;
 use crate::inventory::door_ticket::{CheckIn, DoorFigures, DoorTicket};
 use crate::inventory::engine::{Engine, LapsedVisitor, LateOrder, SWEEP_MAX};
+use crate::inventory::mail::MailQueue;
 use crate::inventory::model::*;
 use crate::inventory::order_page::OrderPage;
 use crate::inventory::outbox::{Outbox, OutboxEntry};
@@ -243,6 +244,10 @@ impl Engine for Sqlite {
     }
 
     fn outbox(&self) -> &dyn Outbox {
+        self
+    }
+
+    fn mails(&self) -> &dyn MailQueue {
         self
     }
 

@@ -5,6 +5,7 @@
 mod engine;
 mod invoices;
 mod keys;
+mod mail;
 mod orders;
 mod outbox;
 mod payments;
@@ -36,7 +37,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const SETUP: [&str; 10] = [
+const SETUP: [&str; 11] = [
     include_str!("../../../migrations/sqlite/1_setup.sql"),
     include_str!("../../../migrations/sqlite/2_visits.sql"),
     include_str!("../../../migrations/sqlite/3_in_use.sql"),
@@ -47,6 +48,7 @@ const SETUP: [&str; 10] = [
     include_str!("../../../migrations/sqlite/8_charges.sql"),
     include_str!("../../../migrations/sqlite/9_invoices.sql"),
     include_str!("../../../migrations/sqlite/10_door.sql"),
+    include_str!("../../../migrations/sqlite/11_mail.sql"),
 ];
 
 type SeatMaps = Arc<RwLock<HashMap<EventId, Arc<SeatMap>>>>;

@@ -2,6 +2,7 @@
 //! connection of its own, so that no sale waits for it.
 
 use super::{Sqlite, Step, Store};
+use crate::inventory::commands::json;
 use crate::inventory::model::*;
 use crate::inventory::outbox::{
     OUTBOX_ROWS_MAX, Outbox, OutboxEntry, OutboxLease, OutboxRow, OutboxShard, OutboxState,
@@ -31,7 +32,8 @@ const STATE: &str = "select count(*), min(at) from (select at from outbox
 /// are there have come.
 const OLD: &str = "select max(position) from (
         select position, at from outbox where position <= coalesce(
-            (select min(position) from outbox_cursor where seen_at > ?1 or consumer = ?3), 9223372036854775807)
+            (select min(position) from outbox_cursor where seen_at > ?1
+                or consumer in (select value from json_each(?3))), 9223372036854775807)
         order by position limit ?2)
     where at < ?1";
 
@@ -86,12 +88,7 @@ impl Outbox for Sqlite {
         let consumer = consumer.to_owned();
         self.step(move |store, now| {
             store.write()?;
-            let update = "update outbox_cursor set position = max(position, ?2), seen_at = ?3 where consumer = ?1";
-            let rows = store
-                .db
-                .prepare_cached(update)?
-                .execute(params![consumer, position, now.0])?;
-            Ok(Ok(rows > 0))
+            store.acknowledge(&consumer, position, now)
         })
         .await
     }
@@ -124,9 +121,9 @@ impl Outbox for Sqlite {
         Ok(vec![(SHARD, newest.await?)])
     }
 
-    async fn purge(&self, kept_ms: i64, waits_for: Option<&str>) -> Result<bool, Refused> {
+    async fn purge(&self, kept_ms: i64, waits_for: &[&str]) -> Result<bool, Refused> {
         let before = self.clock.now().0 - kept_ms;
-        let waits_for = waits_for.map(str::to_owned);
+        let waits_for = json(&waits_for);
         let old = self.look(move |file| {
             file.query_row(OLD, params![before, PURGE_MAX, waits_for], |row| {
                 row.get::<_, Option<i64>>(0)
@@ -154,6 +151,14 @@ impl Store {
         let mut see = self.db.prepare_cached(see)?;
         see.query_row(params![consumer, now.0], |row| row.get(0))
             .map(Ok)
+    }
+
+    /// Records, in the batch's transaction, that a consumer has had all events up to a position.
+    pub(super) fn acknowledge(&mut self, consumer: &str, position: i64, now: Time) -> Step<bool> {
+        let update = "update outbox_cursor set position = max(position, ?2), seen_at = ?3 where consumer = ?1";
+        let mut update = self.db.prepare_cached(update)?;
+        let rows = update.execute(params![consumer, position, now.0])?;
+        Ok(Ok(rows > 0))
     }
 
     /// Adds events to the batch's transaction.

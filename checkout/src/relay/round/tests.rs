@@ -112,7 +112,7 @@ impl Outbox for OneOwnerStore {
         Ok(Vec::new())
     }
 
-    async fn purge(&self, _: i64, _: Option<&str>) -> Result<bool, Refused> {
+    async fn purge(&self, _: i64, _: &[&str]) -> Result<bool, Refused> {
         Ok(false)
     }
 }

@@ -1,0 +1,246 @@
+//! Mails to buyers as they are stored: what waits to be sent, what was sent, and what cannot be.
+
+use super::model::Refused;
+use super::outbox::OutboxShard;
+use async_trait::async_trait;
+use serde::Serialize;
+use shared::sealing::SealingKeys;
+use shared::time::Time;
+
+/// Largest number of mails in a list.
+pub const MAILS_MAX: u32 = 100;
+/// Number up to which mails that wait, and those that failed, are counted.
+pub const COUNTED_MAX: u64 = 100_000;
+/// Largest number of mails that are deleted by one step.
+pub(super) const PURGE_MAX: i64 = 500;
+
+/// Reason for a mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MailKind {
+    /// An order is confirmed: its tickets.
+    Confirmed,
+    /// Money of an order was given back.
+    Refunded,
+    /// An order was given up before it was paid for.
+    Cancelled,
+    /// The orders of an address were asked for.
+    Orders,
+}
+
+impl MailKind {
+    /// All kinds.
+    pub const ALL: [MailKind; 4] = [
+        MailKind::Confirmed,
+        MailKind::Refunded,
+        MailKind::Cancelled,
+        MailKind::Orders,
+    ];
+
+    /// Returns its name, as it is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            MailKind::Confirmed => "confirmed",
+            MailKind::Refunded => "refunded",
+            MailKind::Cancelled => "cancelled",
+            MailKind::Orders => "orders",
+        }
+    }
+
+    /// Returns the kind with a stored name.
+    pub(super) fn of(name: &str) -> Option<MailKind> {
+        MailKind::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
+/// A mail to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewMail {
+    /// Id of the event in the outbox that it follows from, or one of its own. An id has one mail.
+    pub id: String,
+    /// The event; empty for a list of orders.
+    pub event: String,
+    /// The order; empty for a list of orders.
+    pub order: String,
+    /// Its reason.
+    pub kind: MailKind,
+    /// `refunded`: what was given back, as JSON. `orders`: the address.
+    pub detail: String,
+    /// When its reason arose.
+    pub created_at: Time,
+}
+
+/// A mail that was taken to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueuedMail {
+    /// Index of the database.
+    pub(super) database: usize,
+    /// Number of the row.
+    pub(super) number: i64,
+    /// The mail.
+    pub mail: NewMail,
+    /// Number of times that it was taken, this one included.
+    pub attempts: i32,
+    /// Number of those after which the mail server did not say whether it has the mail.
+    pub unanswered: i32,
+}
+
+/// Outcome of an attempt to send a mail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MailOutcome {
+    /// The mail server has it.
+    Sent,
+    /// It is tried again.
+    Later {
+        /// When.
+        at: Time,
+        /// Number of attempts after which the mail server did not say whether it has the mail.
+        unanswered: i32,
+        /// Why, in words.
+        reason: String,
+    },
+    /// It cannot be sent.
+    Failed {
+        /// Why, in words.
+        reason: String,
+    },
+    /// There is nothing to keep of it.
+    Dropped,
+}
+
+impl MailOutcome {
+    /// Returns the stored state, and the reason.
+    pub(super) fn columns(&self) -> (i16, &str) {
+        match self {
+            MailOutcome::Sent | MailOutcome::Dropped => (SENT, ""),
+            MailOutcome::Later { reason, .. } => (WAITING, reason),
+            MailOutcome::Failed { reason } => (FAILED, reason),
+        }
+    }
+}
+
+pub(super) const WAITING: i16 = 0;
+pub(super) const SENT: i16 = 1;
+pub(super) const FAILED: i16 = 2;
+
+/// State of a mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MailState {
+    /// It waits to be sent, for the first time or again.
+    Waiting,
+    /// The mail server has it.
+    Sent,
+    /// It cannot be sent.
+    Failed,
+}
+
+impl MailState {
+    pub(super) fn of(number: i16) -> MailState {
+        match number {
+            SENT => MailState::Sent,
+            FAILED => MailState::Failed,
+            _ => MailState::Waiting,
+        }
+    }
+}
+
+/// A mail about an order, as organisers see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct MailRecord {
+    /// Its id: that of the event in the outbox that it follows from, or `mail_…`.
+    pub id: String,
+    /// The order.
+    pub order: String,
+    /// `confirmed`, `refunded` or `cancelled`.
+    #[schema(value_type = String)]
+    pub kind: MailKind,
+    /// `waiting`, `sent` or `failed`.
+    #[schema(value_type = String)]
+    pub state: MailState,
+    /// Number of attempts.
+    pub attempts: i32,
+    /// When its reason arose.
+    pub created_at: Time,
+    /// When it was handed over, or given up.
+    pub done_at: Option<Time>,
+    /// Why it was not sent the last time, or never will be; absent while it is being sent, and after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// How far the mails are behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MailBacklog {
+    /// Number of mails that wait, counted up to `COUNTED_MAX`.
+    pub waiting: u64,
+    /// Age of the oldest of them; 0 if there is none.
+    pub oldest_seconds: u64,
+    /// Number of mails that cannot be sent, counted likewise.
+    pub failed: u64,
+}
+
+/// The stored mails. Any number of nodes share the work.
+#[async_trait]
+pub trait MailQueue: Send + Sync {
+    /// Adds the mails that follow from events of a shard, and records that the consumer has had all
+    /// of them up to a position, in one transaction. A mail whose id is there already is left out.
+    /// Returns false if the owner has no lease of the shard any more, or another server answers;
+    /// nothing is added then.
+    async fn take_in(
+        &self,
+        consumer: &str,
+        owner: &str,
+        shard: OutboxShard,
+        position: i64,
+        mails: Vec<NewMail>,
+    ) -> Result<bool, Refused>;
+
+    /// Adds a mail that follows from no event of the outbox.
+    async fn add(&self, mail: NewMail) -> Result<(), Refused>;
+
+    /// Takes mails that are due, the most overdue first, at most `limit`: lists of orders, or all
+    /// others. Those of one order are taken one after the other, in the order in which they were
+    /// added. One that is not settled within `lease_ms` is due again.
+    async fn claim(
+        &self,
+        are_lists: bool,
+        limit: u32,
+        lease_ms: i64,
+    ) -> Result<Vec<QueuedMail>, Refused>;
+
+    /// Records the outcome of an attempt, unless the mail was taken again since.
+    async fn settle(&self, mail: &QueuedMail, outcome: MailOutcome) -> Result<(), Refused>;
+
+    /// Returns how far the mails are behind.
+    async fn backlog(&self) -> Result<MailBacklog, Refused>;
+
+    /// Returns the mails about an order, the newest first, at most `MAILS_MAX`.
+    async fn of_order(&self, event: &str, order: &str) -> Result<Vec<MailRecord>, Refused>;
+
+    /// Returns the mails about an event's orders that cannot be sent, the newest first, at most
+    /// `MAILS_MAX`.
+    async fn failed(&self, event: &str) -> Result<Vec<MailRecord>, Refused>;
+
+    /// Lets a mail that cannot be sent be tried again, as if it were new. Returns whether there is
+    /// such a mail.
+    async fn retry(&self, event: &str, id: &str) -> Result<bool, Refused>;
+
+    /// Deletes mails that were sent or given up so long ago, a bounded number. Returns whether there
+    /// may be more.
+    async fn purge(&self, kept_ms: i64) -> Result<bool, Refused>;
+}
+
+/// Returns what a sealed detail is about, so that it opens in its own row alone.
+fn about(id: &str) -> String {
+    format!("mail\n{id}")
+}
+
+pub(super) fn seal_detail(keys: &SealingKeys, mail: &NewMail) -> String {
+    keys.seal(&about(&mail.id), &mail.detail)
+}
+
+/// Opens a stored detail; empty if its key is missing.
+pub(super) fn open_detail(keys: &SealingKeys, id: &str, stored: &str) -> String {
+    keys.open(&about(id), stored).unwrap_or_default()
+}

@@ -1,0 +1,259 @@
+//! Mails in SQLite. What is due is looked for by a connection of its own, so that an idle look
+//! writes nothing.
+
+use super::{Sqlite, Step, Store};
+use crate::inventory::mail::*;
+use crate::inventory::model::*;
+use crate::inventory::outbox::OutboxShard;
+use async_trait::async_trait;
+use rusqlite::{Row, params};
+use shared::time::Time;
+
+const DUE: &str =
+    "select number from mail m where state = 0 and next_at <= ?1 and (kind = 'orders') = ?2
+    and not exists (select 1 from mail e where e.event = m.event and e.order_id = m.order_id
+        and e.number < m.number and e.state = 0 and m.kind <> 'orders')
+    order by next_at limit ?3";
+
+const CLAIM: &str = "update mail set attempts = attempts + 1, next_at = ?2, reason = ''
+    where number = ?1 and state = 0 and next_at <= ?3
+    returning number, id, event, order_id, kind, detail, created_at, attempts, unanswered";
+
+const RECORD: &str =
+    "select id, order_id, kind, state, attempts, created_at, done_at, reason from mail";
+
+#[async_trait]
+impl MailQueue for Sqlite {
+    async fn take_in(
+        &self,
+        consumer: &str,
+        _: &str,
+        _: OutboxShard,
+        position: i64,
+        mails: Vec<NewMail>,
+    ) -> Result<bool, Refused> {
+        let consumer = consumer.to_owned();
+        self.step(move |store, now| {
+            store.write()?;
+            for mail in &mails {
+                store.insert_mail(mail, now)?;
+            }
+            store.acknowledge(&consumer, position, now)
+        })
+        .await
+    }
+
+    async fn add(&self, mail: NewMail) -> Result<(), Refused> {
+        self.step(move |store, now| {
+            store.write()?;
+            store.insert_mail(&mail, now).map(Ok)
+        })
+        .await
+    }
+
+    async fn claim(
+        &self,
+        are_lists: bool,
+        limit: u32,
+        lease_ms: i64,
+    ) -> Result<Vec<QueuedMail>, Refused> {
+        let now = self.clock.now();
+        let due = self.look(move |file| {
+            let mut query = file.prepare(DUE)?;
+            let numbers = query.query_map(params![now.0, are_lists, limit], |row| row.get(0))?;
+            numbers.collect::<rusqlite::Result<Vec<i64>>>()
+        });
+        let due = due.await?;
+        if due.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.step(move |store, now| store.claim_mails(&due, now, lease_ms))
+            .await
+    }
+
+    async fn settle(&self, mail: &QueuedMail, outcome: MailOutcome) -> Result<(), Refused> {
+        let (number, attempts) = (mail.number, mail.attempts);
+        self.step(move |store, now| {
+            store.write()?;
+            store.settle_mail(number, attempts, &outcome, now).map(Ok)
+        })
+        .await
+    }
+
+    async fn backlog(&self) -> Result<MailBacklog, Refused> {
+        let now = self.clock.now();
+        self.look(move |file| {
+            let count = "select count(*), min(created_at) from (select created_at from mail where state = ?1 limit ?2)";
+            let count = |state: i16| {
+                file.query_row(count, params![state, COUNTED_MAX as i64], |row| {
+                    Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?))
+                })
+            };
+            let ((waiting, oldest), (failed, _)) = (count(WAITING)?, count(FAILED)?);
+            Ok(MailBacklog {
+                waiting: waiting as u64,
+                oldest_seconds: oldest.map_or(0, |at| (now.0 - at).max(0) as u64 / 1000),
+                failed: failed as u64,
+            })
+        })
+        .await
+    }
+
+    async fn of_order(&self, event: &str, order: &str) -> Result<Vec<MailRecord>, Refused> {
+        let (event, order) = (event.to_owned(), order.to_owned());
+        self.look(move |file| {
+            let select = format!(
+                "{RECORD} where event = ?1 and order_id = ?2 order by number desc limit ?3"
+            );
+            let mut query = file.prepare(&select)?;
+            let rows = query.query_map(params![event, order, MAILS_MAX], read_record)?;
+            rows.filter_map(Result::transpose).collect()
+        })
+        .await
+    }
+
+    async fn failed(&self, event: &str) -> Result<Vec<MailRecord>, Refused> {
+        let event = event.to_owned();
+        self.look(move |file| {
+            let select =
+                format!("{RECORD} where event = ?1 and state = 2 order by number desc limit ?2");
+            let mut query = file.prepare(&select)?;
+            let rows = query.query_map(params![event, MAILS_MAX], read_record)?;
+            rows.filter_map(Result::transpose).collect()
+        })
+        .await
+    }
+
+    async fn retry(&self, event: &str, id: &str) -> Result<bool, Refused> {
+        let (event, id) = (event.to_owned(), id.to_owned());
+        self.step(move |store, now| {
+            store.write()?;
+            let update = "update mail set state = 0, attempts = 0, unanswered = 0, next_at = ?3, created_at = ?3, done_at = null, reason = ''
+                where event = ?1 and id = ?2 and state = 2";
+            let rows = store.db.execute(update, params![event, id, now.0])?;
+            Ok(Ok(rows > 0))
+        })
+        .await
+    }
+
+    async fn purge(&self, kept_ms: i64) -> Result<bool, Refused> {
+        let before = self.clock.now().0 - kept_ms;
+        let is_old = self.look(move |file| {
+            file.prepare("select 1 from mail where state > 0 and done_at < ?1")?
+                .exists([before])
+        });
+        if !is_old.await? {
+            return Ok(false);
+        }
+        self.step(move |store, _| {
+            store.write()?;
+            let delete = "delete from mail where number in
+                (select number from mail where state > 0 and done_at < ?1 limit ?2)";
+            let rows = store.db.execute(delete, [before, PURGE_MAX])?;
+            Ok(Ok(rows as i64 == PURGE_MAX))
+        })
+        .await
+    }
+}
+
+impl Store {
+    fn insert_mail(&mut self, mail: &NewMail, now: Time) -> rusqlite::Result<()> {
+        self.db
+            .prepare_cached(
+                "insert into mail (id, event, order_id, kind, detail, next_at, created_at)
+                 values (?1, ?2, ?3, ?4, ?5, ?6, ?7) on conflict do nothing",
+            )?
+            .execute(params![
+                mail.id,
+                mail.event,
+                mail.order,
+                mail.kind.as_str(),
+                seal_detail(&self.keys, mail),
+                now.0,
+                mail.created_at.0
+            ])?;
+        Ok(())
+    }
+
+    fn claim_mails(&mut self, numbers: &[i64], now: Time, lease_ms: i64) -> Step<Vec<QueuedMail>> {
+        self.write()?;
+        let mut claimed = Vec::new();
+        for number in numbers {
+            let mut claim = self.db.prepare_cached(CLAIM)?;
+            let mut rows = claim.query(params![number, now.0 + lease_ms, now.0])?;
+            if let Some(row) = rows.next()? {
+                claimed.extend(self.read_mail(row)?);
+            }
+        }
+        Ok(Ok(claimed))
+    }
+
+    fn read_mail(&self, row: &Row<'_>) -> rusqlite::Result<Option<QueuedMail>> {
+        let Some(kind) = MailKind::of(&row.get::<_, String>(4)?) else {
+            return Ok(None);
+        };
+        let id: String = row.get(1)?;
+        Ok(Some(QueuedMail {
+            database: 0,
+            number: row.get(0)?,
+            mail: NewMail {
+                event: row.get(2)?,
+                order: row.get(3)?,
+                kind,
+                detail: open_detail(&self.keys, &id, &row.get::<_, String>(5)?),
+                created_at: Time(row.get(6)?),
+                id,
+            },
+            attempts: row.get(7)?,
+            unanswered: row.get(8)?,
+        }))
+    }
+
+    fn settle_mail(
+        &mut self,
+        number: i64,
+        attempts: i32,
+        outcome: &MailOutcome,
+        now: Time,
+    ) -> rusqlite::Result<()> {
+        if let MailOutcome::Dropped = outcome {
+            let delete = "delete from mail where number = ?1 and attempts = ?2 and state = 0";
+            self.db
+                .prepare_cached(delete)?
+                .execute(params![number, attempts])?;
+            return Ok(());
+        }
+        let (state, reason) = outcome.columns();
+        let later = match outcome {
+            MailOutcome::Later { at, unanswered, .. } => Some((at.0, *unanswered)),
+            _ => None,
+        };
+        let (next_at, unanswered) = later.unzip();
+        let update = "update mail set state = ?3, reason = ?4, next_at = coalesce(?5, next_at),
+                unanswered = coalesce(?6, unanswered), done_at = case when ?3 = 0 then null else ?7 end
+            where number = ?1 and attempts = ?2 and state = 0";
+        let mut update = self.db.prepare_cached(update)?;
+        update.execute(params![
+            number, attempts, state, reason, next_at, unanswered, now.0
+        ])?;
+        Ok(())
+    }
+}
+
+/// Reads a record; none of a kind that another version has.
+fn read_record(row: &Row<'_>) -> rusqlite::Result<Option<MailRecord>> {
+    let Some(kind) = MailKind::of(&row.get::<_, String>(2)?) else {
+        return Ok(None);
+    };
+    let reason: String = row.get(7)?;
+    Ok(Some(MailRecord {
+        id: row.get(0)?,
+        order: row.get(1)?,
+        kind,
+        state: MailState::of(row.get(3)?),
+        attempts: row.get(4)?,
+        created_at: Time(row.get(5)?),
+        done_at: row.get::<_, Option<i64>>(6)?.map(Time),
+        reason: (!reason.is_empty()).then_some(reason),
+    }))
+}

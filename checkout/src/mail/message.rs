@@ -1,0 +1,221 @@
+//! From a letter to the bytes that the mail server is handed (RFC 5322, MIME).
+
+use super::letter::{Letter, TicketBlock, one_line};
+use crate::inventory::mail::NewMail;
+use crate::qr_picture::picture;
+use lettre::Address;
+use lettre::address::Envelope;
+use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::{Attachment, Mailbox, Message, MultiPart, SinglePart};
+use shared::time::Time;
+use std::time::{Duration, SystemTime};
+use url::Host;
+
+/// A mail as it is handed over.
+pub(super) struct Sealed {
+    pub(super) envelope: Envelope,
+    pub(super) content: Vec<u8>,
+    /// Address of the recipient, which stands in no log.
+    pub(super) recipient: String,
+}
+
+/// Writes a letter. Every attempt has the same `Message-ID`, so that mailboxes may know a duplicate.
+///
+/// # Errors
+/// Why it cannot be written.
+pub(super) fn seal(
+    sender: &Mailbox,
+    letter: &Letter,
+    mail: &NewMail,
+    now: Time,
+) -> Result<Sealed, String> {
+    let (address, name) = &letter.to;
+    let to = address_of(address).ok_or("the address is none that a mail can be sent to")?;
+    let name = Some(one_line(name)).filter(|name| !name.trim().is_empty());
+    let id = format!("<{}@{}>", mail.id, sender.email.domain());
+    let at = SystemTime::UNIX_EPOCH + Duration::from_secs(now.seconds().max(0).unsigned_abs());
+    let mut builder = Message::builder()
+        .from(sender.clone())
+        .to(Mailbox::new(name, to.clone()))
+        .subject(one_line(&letter.subject))
+        .message_id(Some(id))
+        .date(at)
+        .raw_header(header("Auto-Submitted", "auto-generated"));
+    if let Some(reply_to) = letter.reply_to.as_deref().and_then(address_of) {
+        builder = builder.reply_to(Mailbox::new(None, reply_to));
+    }
+    let message = builder.multipart(body(letter)?);
+    let message = message.map_err(|error| format!("the mail cannot be written: {error}"))?;
+    Ok(Sealed {
+        envelope: message.envelope().clone(),
+        content: message.formatted(),
+        recipient: to.to_string(),
+    })
+}
+
+fn header(name: &'static str, value: &str) -> HeaderValue {
+    HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
+}
+
+fn body(letter: &Letter) -> Result<MultiPart, String> {
+    let html = SinglePart::html(letter.html());
+    let tickets: Vec<&TicketBlock> = letter.tickets().collect();
+    let text = SinglePart::plain(letter.text());
+    let mut alternative = MultiPart::alternative().singlepart(text);
+    if tickets.is_empty() {
+        alternative = alternative.singlepart(html);
+    } else {
+        let png = ContentType::parse("image/png").map_err(|error| error.to_string())?;
+        let mut related = MultiPart::related().singlepart(html);
+        for (number, ticket) in (1..).zip(tickets) {
+            let name = format!("qr{number}");
+            let file = format!("ticket-{number}.png");
+            let picture = picture(&ticket.code)?;
+            let inline = Attachment::new_inline_with_name(name, file).body(picture, png.clone());
+            related = related.singlepart(inline);
+        }
+        alternative = alternative.multipart(related);
+    }
+    let Some(calendar) = &letter.calendar else {
+        return Ok(alternative);
+    };
+    let kind = ContentType::parse("text/calendar; charset=utf-8; method=PUBLISH");
+    let kind = kind.map_err(|error| error.to_string())?;
+    let file = Attachment::new("event.ics".to_owned()).body(calendar.clone(), kind);
+    Ok(MultiPart::mixed().multipart(alternative).singlepart(file))
+}
+
+/// Returns an address with its domain in ASCII, as all mail servers take it.
+fn address_of(text: &str) -> Option<Address> {
+    let (user, domain) = text.rsplit_once('@')?;
+    let Ok(Host::Domain(domain)) = Host::parse(domain) else {
+        return None;
+    };
+    Address::new(user, domain).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::mail::MailKind;
+    use crate::mail::letter::Block;
+
+    const EVIL: &str = "Night\r\nBcc: evil@b.example\r\n\r\n<script>alert(1)</script>\u{202e}";
+
+    fn mail() -> NewMail {
+        NewMail {
+            id: "evt_1".to_owned(),
+            event: "night".to_owned(),
+            order: "ord_1".to_owned(),
+            kind: MailKind::Confirmed,
+            detail: String::new(),
+            created_at: Time(0),
+        }
+    }
+
+    fn letter(address: &str, text: &str) -> Letter {
+        let text = || text.to_owned();
+        Letter {
+            to: (address.to_owned(), text()),
+            reply_to: Some(text()),
+            subject: text(),
+            title: text(),
+            colours: None,
+            blocks: vec![
+                Block::Text(text()),
+                Block::Fields(vec![(text(), text())]),
+                Block::Link(text(), "https://tickets.example".to_owned()),
+                Block::Ticket(TicketBlock {
+                    label: text(),
+                    hints: vec![text()],
+                    short_code: text(),
+                    code: "FL2.night.tix_1.signature".to_owned(),
+                }),
+            ],
+            calendar: Some(text()),
+        }
+    }
+
+    fn sealed(letter: &Letter) -> Result<Sealed, String> {
+        let sender = "Arena <tickets@arena.example>".parse().unwrap();
+        seal(&sender, letter, &mail(), Time(1_800_000_000_000))
+    }
+
+    #[test]
+    fn no_text_adds_a_line_to_the_header_a_recipient_or_a_script() {
+        let sealed = sealed(&letter("ada@example.org", EVIL)).unwrap();
+        let content = String::from_utf8(sealed.content).unwrap();
+        let (head, _) = content.split_once("\r\n\r\n").unwrap();
+        let names = head
+            .split("\r\n")
+            .filter(|line| !line.starts_with([' ', '\t']));
+        let mut names: Vec<&str> = names.filter_map(|line| line.split(':').next()).collect();
+        names.sort_unstable();
+        let known = [
+            "Auto-Submitted",
+            "Content-Type",
+            "Date",
+            "From",
+            "MIME-Version",
+            "Message-ID",
+            "Subject",
+            "To",
+        ];
+        assert_eq!(names, known, "{head}");
+        let to: Vec<String> = sealed
+            .envelope
+            .to()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(to, ["ada@example.org"]);
+        let html = letter("ada@example.org", EVIL).html();
+        assert!(
+            !html.contains("<script>") && !html.contains('\u{202e}'),
+            "{html}"
+        );
+        let text = letter("ada@example.org", EVIL).text();
+        assert!(!text.lines().any(|line| line.starts_with("Bcc")), "{text}");
+    }
+
+    #[test]
+    fn domains_are_written_in_ascii_and_what_is_no_address_is_refused() {
+        let to = |address: &str| sealed(&letter(address, "Ada")).map(|sealed| sealed.recipient);
+        assert_eq!(
+            to("ada@münchen.example").unwrap(),
+            "ada@xn--mnchen-3ya.example"
+        );
+        for address in [
+            "ada",
+            "ada@",
+            "@b.example",
+            "a@b.example\r\nBcc: c@d.example",
+            "a b@c.example",
+            "a@[127.0.0.1]",
+            "a@b.example, c@d.example",
+        ] {
+            let refused = to(address);
+            assert!(refused.is_err(), "{address}: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn every_attempt_has_the_same_message_id() {
+        let content = |at: i64| {
+            let sender = "Arena <tickets@arena.example>".parse().unwrap();
+            let sealed = seal(
+                &sender,
+                &letter("ada@example.org", "Ada"),
+                &mail(),
+                Time(at),
+            );
+            String::from_utf8(sealed.unwrap().content).unwrap()
+        };
+        for at in [1_800_000_000_000, 1_800_000_060_000] {
+            assert!(content(at).contains("\r\nMessage-ID: <evt_1@arena.example>\r\n"));
+        }
+        assert!(
+            content(1_800_000_000_000).contains("\r\nDate: Fri, 15 Jan 2027 08:00:00 +0000\r\n")
+        );
+    }
+}

@@ -1,0 +1,67 @@
+//! Mail to buyers: tickets of confirmed orders, refunds, cancellations, sent by SMTP from the outbox.
+//! The sale never waits for it.
+//!
+//! `intake` follows the outbox with a place of its own there, and adds a row for each mail in the
+//! transaction that moves it. `sender` takes the rows that are due, which any number of nodes share.
+
+mod address;
+mod connection;
+mod instruments;
+mod intake;
+mod known_events;
+mod letter;
+mod message;
+mod order_letters;
+mod order_lists;
+mod sender;
+mod settings;
+
+pub(crate) use instruments::register;
+pub(crate) use intake::CONSUMER;
+pub use settings::MailArgs;
+
+pub(crate) use settings::Mailer;
+
+use crate::app::Shop;
+use address::MailServer;
+use connection::{FailureKind, SmtpConnection};
+use instruments::measure;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::lookup_host;
+use tokio::time::timeout;
+
+/// Longest wait at the shutdown.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Checks that mail can be sent, so that a setting that cannot work stops the start. A mail server
+/// that is only away does not.
+///
+/// # Errors
+/// A sentence for the operator.
+pub(crate) async fn check(mailer: &Mailer) -> Result<(), String> {
+    let server: &MailServer = &mailer.server;
+    let host = (server.host.as_str(), server.port);
+    if lookup_host(host).await.is_err() {
+        return Err(format!("FAIRLINE_SMTP: there is no host {}", server.host));
+    }
+    match SmtpConnection::open(server).await {
+        Err(failure) if failure.kind == FailureKind::Denied => {
+            Err(format!("FAIRLINE_SMTP: {}", failure.why))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Sends mail until the stop signal. Nothing to do where no mail server is set.
+pub(crate) async fn run(shop: &Arc<Shop>) {
+    if let Some(mailer) = &shop.mail {
+        tokio::join!(intake::run(shop), sender::run(shop, mailer), measure(shop));
+    }
+}
+
+/// Waits, for a bounded time, until the mails that are being sent have their outcome.
+pub(crate) async fn drain(shop: &Shop) {
+    shop.mailing.close();
+    let _ = timeout(DRAIN, shop.mailing.wait()).await;
+}

@@ -1,0 +1,247 @@
+//! Letters about an order: its tickets, a refund, its cancellation.
+
+use super::letter::{Block, Letter, TicketBlock, one_line};
+use crate::inventory::mail::{MailKind, NewMail};
+use crate::inventory::{Buyer, Money, Order, Ticket};
+use crate::waiting_room::EventFacts;
+use lettre::message::Mailbox;
+use shared::event_details::{EventDetails, day_and_time, time_of_day};
+use shared::icalendar::{basic, calendar, escaped};
+
+/// An order with its event, and who writes about it.
+pub(super) struct About<'a> {
+    pub(super) order: &'a Order,
+    pub(super) event: &'a EventFacts,
+    /// The public URL.
+    pub(super) site: &'a str,
+    pub(super) sender: &'a Mailbox,
+}
+
+impl About<'_> {
+    /// Writes a letter. None if its buyer was erased, or if it would not be true any more.
+    pub(super) fn letter(&self, mail: &NewMail) -> Option<Letter> {
+        let buyer = self.order.buyer.as_ref()?;
+        let name = &self.event.name;
+        let (title, mut blocks) = match mail.kind {
+            MailKind::Confirmed => {
+                let tickets = self
+                    .order
+                    .tickets
+                    .as_deref()
+                    .filter(|all| !all.is_empty())?;
+                (
+                    format!("Your tickets for {name}"),
+                    self.confirmed(buyer, tickets),
+                )
+            }
+            MailKind::Refunded => {
+                let returned = serde_json::from_str(&mail.detail).ok()?;
+                let what = match (self.order.state.as_str(), self.tickets().is_empty()) {
+                    ("refunded", _) => "Your order was refunded",
+                    (_, false) => "A part of your order was refunded",
+                    (_, true) => "Your payment was returned",
+                };
+                (format!("{what}: {name}"), self.refunded(returned))
+            }
+            MailKind::Cancelled => {
+                let text = "It was cancelled before it was paid for, and its seats are on sale again. You were not charged.";
+                let blocks = vec![Block::Text(text.to_owned()), self.facts()];
+                (format!("Your order was cancelled: {name}"), blocks)
+            }
+            MailKind::Orders => return None,
+        };
+        blocks.extend(self.link());
+        blocks.push(Block::Small(self.footer()));
+        let is_confirmed = mail.kind == MailKind::Confirmed;
+        Some(Letter {
+            to: (buyer.email.clone(), buyer.name.clone()),
+            reply_to: self.reply_to(),
+            subject: title.clone(),
+            title,
+            colours: self.details().and_then(|details| details.colours.clone()),
+            blocks,
+            calendar: is_confirmed.then(|| self.calendar()).flatten(),
+        })
+    }
+
+    fn details(&self) -> Option<&EventDetails> {
+        self.event.details.as_ref()
+    }
+
+    fn tickets(&self) -> &[Ticket] {
+        self.order.tickets.as_deref().unwrap_or_default()
+    }
+
+    fn confirmed(&self, buyer: &Buyer, tickets: &[Ticket]) -> Vec<Block> {
+        let text = format!(
+            "{}, your order is confirmed. Show the code of each ticket at the door, on your phone or printed.",
+            buyer.name
+        );
+        let mut blocks = vec![Block::Text(text), self.facts()];
+        if !self.order.instead_of_labels.is_empty() {
+            blocks.push(Block::Text(format!(
+                "Your money came when the seats you had chosen were gone ({}): you have others of the same categories.",
+                self.order.instead_of_labels.join("; ")
+            )));
+        }
+        let heading = match tickets.len() {
+            1 => "Your ticket".to_owned(),
+            count => format!("Your {count} tickets"),
+        };
+        blocks.push(Block::Heading(heading));
+        blocks.extend(
+            tickets
+                .iter()
+                .map(|ticket| Block::Ticket(ticket_block(ticket))),
+        );
+        blocks.push(Block::Heading("What you paid".to_owned()));
+        blocks.push(Block::Amounts(self.amounts()));
+        blocks
+    }
+
+    fn refunded(&self, returned: Money) -> Vec<Block> {
+        let text = match returned.amount {
+            0 => "Your tickets are not valid any more. The order cost nothing, so no money moves."
+                .to_owned(),
+            _ => format!(
+                "{} goes back the way you paid. Your bank may take some days to show it.",
+                returned.for_people()
+            ),
+        };
+        let mut blocks = vec![Block::Text(text), self.facts()];
+        let valid: Vec<&str> = self
+            .tickets()
+            .iter()
+            .map(|ticket| ticket.place.label.as_str())
+            .collect();
+        if !valid.is_empty() {
+            let text = format!("These tickets stay valid: {}.", valid.join("; "));
+            blocks.push(Block::Text(text));
+        }
+        blocks
+    }
+
+    /// Returns what the event is, when and where, and the order's number.
+    fn facts(&self) -> Block {
+        let mut facts = vec![("Event", self.event.name.clone())];
+        if let Some(details) = self.details() {
+            let zone = details.time_zone.as_deref();
+            if let Some(subtitle) = &details.subtitle {
+                facts.push(("", subtitle.clone()));
+            }
+            if let Some(start) = details.starts_at {
+                facts.push(("Date", day_and_time(start, zone)));
+                let doors = details.doors_at.zip(zone);
+                let doors = doors.map(|(doors, zone)| time_of_day(doors, zone, start));
+                facts.extend(doors.map(|doors| ("Doors", doors)));
+            }
+            if let Some(venue) = &details.venue {
+                let parts = [Some(venue.name.as_str()), venue.address.as_deref()];
+                let parts: Vec<&str> = parts.into_iter().flatten().collect();
+                facts.push(("Venue", parts.join(", ")));
+            }
+        }
+        facts.push(("Order", self.order.id.clone()));
+        let facts = facts.into_iter();
+        Block::Fields(
+            facts
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
+        )
+    }
+
+    /// Returns the lines of the price, with the total.
+    fn amounts(&self) -> Vec<(String, String)> {
+        let (included, added): (Vec<_>, Vec<_>) =
+            self.order.lines.iter().partition(|line| line.included);
+        let name = |quantity: u32, name: &str| match quantity {
+            1 => name.to_owned(),
+            quantity => format!("{quantity} × {name}"),
+        };
+        let mut amounts: Vec<(String, String)> = Vec::new();
+        for line in added {
+            amounts.push((name(line.quantity, &line.name), line.amount.for_people()));
+        }
+        amounts.push(("Total".to_owned(), self.order.total.for_people()));
+        for line in included {
+            amounts.push((format!("of which {}", line.name), line.amount.for_people()));
+        }
+        amounts
+    }
+
+    fn link(&self) -> Option<Block> {
+        let link = self.order.link.as_ref()?;
+        Some(Block::Link(
+            "Open your order".to_owned(),
+            format!("{}{link}", self.site),
+        ))
+    }
+
+    fn footer(&self) -> String {
+        let sender = self.sender.name.as_deref().unwrap_or(self.site);
+        let mut footer = format!(
+            "{sender} sends you this mail about your order at {}.",
+            self.site
+        );
+        let links = self.details().map(|details| details.links.all());
+        for (name, link) in links.into_iter().flatten() {
+            if let Some(link) = link {
+                footer.push_str(&format!(" {}: {link}", capitalised(name)));
+            }
+        }
+        footer
+    }
+
+    /// Returns the address at which the organiser is to be reached, if it is one of mail.
+    fn reply_to(&self) -> Option<String> {
+        let contact = self.details()?.links.contact.as_deref()?;
+        let address = contact.strip_prefix("mailto:")?;
+        Some(address.split('?').next().unwrap_or(address).to_owned())
+    }
+
+    fn calendar(&self) -> Option<String> {
+        let details = self.details()?;
+        let start = details.starts_at?;
+        let order = self.order;
+        let (_, host) = self.site.split_once("://").unwrap_or(("", self.site));
+        let seats: Vec<&str> = order.seats.iter().map(|seat| &*seat.label).collect();
+        let note = format!("Order {}\n{}", order.id, seats.join("\n"));
+        let mut lines = vec![
+            "BEGIN:VEVENT".to_owned(),
+            format!("UID:{}@{host}", order.id),
+            format!("DTSTAMP:{}", basic(order.created_at)),
+            format!("DTSTART:{}", basic(start)),
+            format!("SUMMARY:{}", escaped(&one_line(&self.event.name))),
+            format!("DESCRIPTION:{}", escaped(&note)),
+            format!("URL:{}/e/{}", self.site, order.event),
+        ];
+        if let Some(venue) = &details.venue {
+            let parts = [Some(venue.name.as_str()), venue.address.as_deref()];
+            let parts: Vec<&str> = parts.into_iter().flatten().collect();
+            lines.push(format!("LOCATION:{}", escaped(&parts.join(", "))));
+        }
+        lines.push("END:VEVENT".to_owned());
+        Some(calendar(lines))
+    }
+}
+
+fn ticket_block(ticket: &Ticket) -> TicketBlock {
+    let door = ticket
+        .place
+        .door
+        .as_ref()
+        .map(|door| format!("Door {door}"));
+    let hints = [door, ticket.place.notes.clone()];
+    TicketBlock {
+        label: ticket.place.label.clone(),
+        hints: hints.into_iter().flatten().collect(),
+        short_code: ticket.short_code.clone(),
+        code: ticket.code.clone(),
+    }
+}
+
+fn capitalised(word: &str) -> String {
+    let mut letters = word.chars();
+    let first: Option<String> = letters.next().map(|first| first.to_uppercase().collect());
+    first.unwrap_or_default() + letters.as_str()
+}

@@ -1,0 +1,147 @@
+//! Sends lists of orders that were asked for. Addresses are sealed, so that all buyers are read for
+//! them: once for everyone who waits, and then not for a while.
+
+use super::letter::{Block, Letter};
+use super::sender::Sender;
+use crate::inventory::comparable;
+use crate::inventory::mail::{MailOutcome, QueuedMail};
+use crate::inventory::{OrderKey, Refused, StoredBuyer};
+use shared::event_details::day_and_time;
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// Pause while no request waits.
+const IDLE: Duration = Duration::from_secs(1);
+/// Number of times that a pause is longer than the reading before it.
+const PAUSES: u32 = 10;
+/// Time for which requests are left to the node that has taken them.
+const LEASE_MS: i64 = 10 * 60_000;
+/// Largest number of requests that are answered together.
+const TOGETHER_MAX: u32 = 500;
+/// Largest number of orders in a mail; the newest are in it.
+const ORDERS_MAX: usize = 20;
+/// Time after which a request is forgotten.
+const GIVE_UP_MS: i64 = 3_600_000;
+
+impl Sender {
+    /// Answers requests until the future is dropped.
+    pub(super) async fn send_lists(self: &Arc<Self>) {
+        loop {
+            let claimed = self
+                .shop
+                .inventory
+                .mails()
+                .claim(true, TOGETHER_MAX, LEASE_MS);
+            let claimed = claimed.await.unwrap_or_default();
+            let began_at = Instant::now();
+            if !claimed.is_empty() {
+                self.answer(claimed).await;
+            }
+            sleep(IDLE.max(PAUSES * began_at.elapsed())).await;
+        }
+    }
+
+    /// Sends each address its orders. Of several requests for one address one is answered.
+    async fn answer(&self, claimed: Vec<QueuedMail>) {
+        let mut wanted: HashMap<String, Vec<StoredBuyer>> = HashMap::new();
+        let mut asked = Vec::new();
+        for mail in claimed {
+            let address = comparable(&mail.mail.detail);
+            let is_new = wanted.insert(address.clone(), Vec::new()).is_none();
+            match is_new && !address.is_empty() {
+                true => asked.push((mail, address)),
+                false => self.settle(&mail, MailOutcome::Dropped).await,
+            }
+        }
+        let found = self.shop.inventory.orders_of_each(&mut wanted).await;
+        for (mail, address) in asked {
+            let outcome = match &found {
+                Ok(()) => {
+                    let orders = wanted.remove(&address).unwrap_or_default();
+                    self.send_list(&mail, orders).await
+                }
+                Err(_) => self.later(&mail, 0, String::new()),
+            };
+            let is_old = self.now().0 - mail.mail.created_at.0 > GIVE_UP_MS;
+            let outcome = match outcome {
+                later @ MailOutcome::Later { .. } if !is_old => later,
+                // It is known of no one whether they asked.
+                _ => MailOutcome::Dropped,
+            };
+            self.settle(&mail, outcome).await;
+        }
+    }
+
+    async fn send_list(&self, mail: &QueuedMail, orders: Vec<StoredBuyer>) -> MailOutcome {
+        match self.list_of(orders).await {
+            Ok(Some(letter)) => self.post(mail, &letter).await,
+            Ok(None) => MailOutcome::Dropped,
+            Err(_) => self.later(mail, 0, String::new()),
+        }
+    }
+
+    /// Writes the letter with links to orders; none if none has a page.
+    async fn list_of(&self, mut orders: Vec<StoredBuyer>) -> Result<Option<Letter>, Refused> {
+        orders.sort_by_key(|stored| Reverse(stored.created_at));
+        orders.truncate(ORDERS_MAX);
+        let Some(newest) = orders.first().and_then(|stored| stored.buyer.clone()) else {
+            return Ok(None);
+        };
+        let mut blocks = vec![Block::Text(
+            "These are your orders, the newest first.".to_owned(),
+        )];
+        for stored in &orders {
+            blocks.extend(self.entry(&stored.order).await?);
+        }
+        if blocks.len() == 1 {
+            return Ok(None);
+        }
+        let site = &self.shop.site.public_url;
+        blocks.push(Block::Small(format!(
+            "You get this mail because this address was typed at {site}/orders/find. If that was not you, there is nothing to do."
+        )));
+        Ok(Some(Letter {
+            to: (newest.email, newest.name),
+            reply_to: None,
+            subject: "Your orders".to_owned(),
+            title: "Your orders".to_owned(),
+            colours: None,
+            blocks,
+            calendar: None,
+        }))
+    }
+
+    /// Returns what the letter says of an order; nothing of one that was never confirmed.
+    async fn entry(&self, key: &OrderKey) -> Result<Vec<Block>, Refused> {
+        let details = self.shop.inventory.order_details(&key.event, &key.id).await;
+        let order = match details {
+            Ok(details) => details.order,
+            Err(Refused::NoSuchOrder | Refused::NoSuchEvent) => return Ok(Vec::new()),
+            Err(refused) => return Err(refused),
+        };
+        let Some(link) = &order.link else {
+            return Ok(Vec::new());
+        };
+        let facts = self.events.get(&*self.shop.waiting_room, &key.event).await;
+        let name = facts
+            .as_ref()
+            .map_or(key.event.as_str(), |facts| &facts.name);
+        let details = facts.as_ref().and_then(|facts| facts.details.as_ref());
+        let date = details.and_then(|details| {
+            let date = day_and_time(details.starts_at?, details.time_zone.as_deref());
+            Some(("Date".to_owned(), date))
+        });
+        let mut fields: Vec<(String, String)> = date.into_iter().collect();
+        fields.push(("Seats".to_owned(), order.seats.len().to_string()));
+        fields.push(("Order".to_owned(), order.id.clone()));
+        let url = format!("{}{link}", self.shop.site.public_url);
+        Ok(vec![
+            Block::Heading(name.to_owned()),
+            Block::Fields(fields),
+            Block::Link("Open this order".to_owned(), url),
+        ])
+    }
+}

@@ -1,0 +1,154 @@
+//! Settings of mail.
+
+use super::address::MailServer;
+use lettre::message::Mailbox;
+use shared::http::rate_limit::{AddressLimiter, Limiter};
+use shared::mistakes::Mistakes;
+
+/// Requests for lists of orders that a client address may make in an hour.
+const LOOK_UPS_PER_HOUR: u32 = 20;
+/// Lists of orders that an address is sent in an hour, by each node.
+const LISTS_PER_HOUR: u32 = 3;
+/// Times that the confirmation of one order may be sent again in an hour, by each node.
+const RESENT_PER_HOUR: u32 = 3;
+
+/// The mail server, who sends, and limits.
+pub(crate) struct Mailer {
+    pub(crate) server: MailServer,
+    pub(super) sender: Mailbox,
+    /// Requests for lists of orders, of a client address.
+    pub(crate) look_ups: AddressLimiter,
+    /// Requests for the list of one address.
+    pub(crate) looked_up: Limiter,
+    /// Confirmations that are sent again, of an order.
+    pub(crate) resent: Limiter,
+}
+
+impl Mailer {
+    fn new(server: MailServer, sender: Mailbox) -> Mailer {
+        Mailer {
+            server,
+            sender,
+            look_ups: AddressLimiter::new(|factor| {
+                Limiter::per_hour(LOOK_UPS_PER_HOUR.saturating_mul(factor))
+            }),
+            looked_up: Limiter::per_hour(LISTS_PER_HOUR),
+            resent: Limiter::per_hour(RESENT_PER_HOUR),
+        }
+    }
+}
+
+/// Settings of mail, as written by the operator.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct MailArgs {
+    /// Mail server that takes mail to buyers: smtp://user@host:587 (TLS by STARTTLS) or
+    /// smtps://user@host:465 [default: none, and no mail is sent]
+    #[arg(long, env = "FAIRLINE_SMTP", hide_env_values = true, global = true)]
+    pub smtp: Option<String>,
+    /// Password of the user in FAIRLINE_SMTP
+    #[arg(
+        long,
+        env = "FAIRLINE_SMTP_PASSWORD",
+        hide_env_values = true,
+        global = true
+    )]
+    pub smtp_password: Option<String>,
+    /// Sender of mail to buyers, such as `Arena Tickets <tickets@arena.example>`; needed with
+    /// FAIRLINE_SMTP
+    #[arg(long, env = "FAIRLINE_MAIL_FROM", global = true)]
+    pub mail_from: Option<String>,
+}
+
+impl MailArgs {
+    /// Reads the settings, and records every mistake. None if no mail server is set.
+    pub(crate) fn read(&self, mistakes: &mut Mistakes) -> Option<Mailer> {
+        // Some tools set variables that have no value to an empty one.
+        let set = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let (password, from) = (set(&self.smtp_password), set(&self.mail_from));
+        let Some(url) = set(&self.smtp) else {
+            for (name, value) in [("SMTP_PASSWORD", &password), ("MAIL_FROM", &from)] {
+                if value.is_some() {
+                    mistakes.add(format!("FAIRLINE_{name}: needs FAIRLINE_SMTP"));
+                }
+            }
+            return None;
+        };
+        let server = MailServer::parse(&url, password.as_deref());
+        let server = mistakes.take("FAIRLINE_SMTP", server);
+        let from = from.ok_or_else(|| "needed with FAIRLINE_SMTP".to_owned());
+        let sender = from.and_then(|from| {
+            let why = |_| "an address such as tickets@arena.example, or Arena Tickets <tickets@arena.example>";
+            from.parse().map_err(why).map_err(str::to_owned)
+        });
+        let sender = mistakes.take("FAIRLINE_MAIL_FROM", sender);
+        let (server, sender) = server.zip(sender)?;
+        Some(Mailer::new(server, sender))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistakes(smtp: &str, password: &str, from: &str) -> Vec<String> {
+        let args = MailArgs {
+            smtp: Some(smtp.into()),
+            smtp_password: Some(password.into()),
+            mail_from: Some(from.into()),
+        };
+        let mut mistakes = Mistakes::default();
+        let server = args.read(&mut mistakes);
+        assert_eq!(server.is_some(), mistakes.0.is_empty() && !smtp.is_empty());
+        mistakes.0
+    }
+
+    #[test]
+    fn each_mistake_is_named_and_none_shows_a_password() {
+        let from = "Arena <tickets@arena.example>";
+        for (smtp, password, from, name) in [
+            ("http://host", "", from, "SMTP"),
+            ("smtp://", "", from, "SMTP"),
+            ("smtp://host/path", "", from, "SMTP"),
+            ("smtp://host#x", "", from, "SMTP"),
+            ("smtp://user@host", "", from, "SMTP"),
+            ("smtp://host", "secret", from, "SMTP"),
+            ("smtp://user:secret@host", "secret", from, "SMTP"),
+            ("smtp://host?tls=maybe", "", from, "SMTP"),
+            ("smtps://host?tls=off", "", from, "SMTP"),
+            ("smtp://host?what=1", "", from, "SMTP"),
+            ("smtp://host?timeout_seconds=0", "", from, "SMTP"),
+            ("smtp://host?timeout_seconds=301", "", from, "SMTP"),
+            ("smtp://host?sslrootcert=/nowhere.pem", "", from, "SMTP"),
+            ("smtp://host", "", "", "MAIL_FROM"),
+            ("smtp://host", "", "Arena", "MAIL_FROM"),
+            (
+                "smtp://host",
+                "",
+                "a@b.example\r\nBcc: c@d.example",
+                "MAIL_FROM",
+            ),
+            ("", "secret", "", "SMTP_PASSWORD"),
+            ("", "", from, "MAIL_FROM"),
+        ] {
+            let mistakes = mistakes(smtp, password, from);
+            assert_eq!(mistakes.len(), 1, "{smtp} {from}: {mistakes:?}");
+            assert!(
+                mistakes[0].starts_with(&format!("FAIRLINE_{name}: ")),
+                "{mistakes:?}"
+            );
+            assert!(!mistakes[0].contains("secret"), "{mistakes:?}");
+        }
+        for smtp in [
+            "smtp://host",
+            "smtp://127.0.0.1:25",
+            "smtps://user:pass%40word@mail.example:465",
+            "smtp://mailpit:1025?tls=off",
+            "smtp://localhost?tls=on",
+            "smtp://host?timeout_seconds=5",
+        ] {
+            assert!(mistakes(smtp, "", from).is_empty(), "{smtp}");
+        }
+        assert!(mistakes("smtp://user@host", "secret", from).is_empty());
+        assert!(mistakes("", "", "").is_empty());
+    }
+}
