@@ -114,7 +114,7 @@ end
 -- or an older one that is over. A visitor who joined again has several numbers, of which the newest
 -- counts.
 local function may_take(n, state, number)
-  local is_over = not state or state >= FINISHED and state ~= EJECTED
+  local is_over = not state or state >= FINISHED
   return is_over and n > (number or 0) and not visitor_of(n)
 end
 

@@ -22,7 +22,7 @@ local found, waiting, back = look_up(visitors), {}, {}
 for i, visitor in ipairs(visitors) do
   local n = chunk * CHUNK + i
   local _, state, number = place_of(found, i, false)
-  if may_take(n, state, number) then
+  if state ~= EJECTED and may_take(n, state, number) then
     if is_waiting(n) then
       waiting[#waiting + 1], waiting[#waiting + 2] = n, visitor
       if state then back[#back + 1] = visitor end

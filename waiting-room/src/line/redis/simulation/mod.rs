@@ -211,6 +211,22 @@ fn no_seeded_run_of_the_simulation_breaks_a_promise() {
     }
 }
 
+/// Seeds whose runs broke a promise once and have no smaller test, or one of another kind.
+const FAILED_ONCE: [u64; 1] = [7057];
+
+#[test]
+fn no_seed_that_failed_once_does_so_again() {
+    let mode = Mode {
+        faults: FAULTS.into(),
+        steps: STEPS,
+        draws: DRAWS,
+        ..Mode::default()
+    };
+    for seed in FAILED_ONCE {
+        assert_eq!(play(seed, &mode).failure, None, "seed {seed}");
+    }
+}
+
 #[test]
 fn a_seed_of_the_simulation_always_gives_the_same_run() {
     let mode = Mode {
