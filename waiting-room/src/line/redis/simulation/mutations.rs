@@ -3,10 +3,11 @@
 //! Not among them: changes that show in a run of thousands alone, each of which has a test in
 //! `regressions.rs` instead (`is_deaf` of `place.lua`, numbers of before a draw in `reenter.lua`, what
 //! an attempt at a draw left, an order that changes while a visitor is in line, a place without a number
-//! before a draw, the batch after a loss in `tick.lua`, the creation in `reenter.lua`, `m.draw == 1` in
-//! `claim.lua` and `finish.lua`), or in `tests/conformance/knowledge.rs` (`is_undrawn` of `leave.lua`).
-//! And `end_of(n)` in `recover_slots.lua`, which changes nothing that can be seen: without it a slot of a
-//! place that is over is taken, and ended by `sweep.lua` before the line goes on.
+//! before a draw, the batch after a loss in `tick.lua`, the creation in `reenter.lua` and `recover.lua`,
+//! `m.draw == 1` in `claim.lua` and `finish.lua`), or in `tests/conformance/knowledge.rs` (`is_undrawn`
+//! of `leave.lua`) and `tests/conformance/rejoining.rs` (`EJECTED` in `reenter.lua`). And `end_of(n)` in
+//! `recover_slots.lua`, which changes nothing that can be seen: without it a slot of a place that is over
+//! is taken, and ended by `sweep.lua` before the line goes on.
 
 use super::plan::Fault;
 use simulation::Rewrite;
@@ -230,11 +231,6 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         &[Fault::StoreFlushed],
         "return is_over and n > (number or 0) and not visitor_of(n)",
         "return false",
-    ),
-    with(
-        &[Fault::EventCreatedAgain, Fault::StoreRolledBack],
-        "if call('HGET', keys.meta, 'creation') ~= ARGV[4] or field",
-        "if field",
     ),
     with(
         &[Fault::EventCreatedAgain],
