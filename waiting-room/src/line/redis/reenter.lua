@@ -54,7 +54,7 @@ for i = 3, #ARGV, 5 do
   -- Nor does what a node knows of an event that was deleted meanwhile.
   local is_this_event = ARGV[i + 4] == m.creation
   local place, state, number = place_of(look_up({ visitor }), 1, #ARGV <= 7)
-  if is_this_event and n > 0 and may_take(n, state, number) then
+  if is_this_event and n > 0 and may_take(n, state, number) and not visitor_of(n) then
     take(visitor, n)
     if state == EJECTED then eject(visitor, n) end
     place, state, number = place_of(look_up({ visitor }), 1, #ARGV <= 7)

@@ -229,7 +229,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     ),
     with(
         &[Fault::StoreFlushed],
-        "return is_over and n > (number or 0) and not visitor_of(n)",
+        "return (not state or state >= FINISHED) and n > (number or 0)",
         "return false",
     ),
     with(
