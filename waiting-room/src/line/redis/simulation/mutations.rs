@@ -274,8 +274,8 @@ pub(super) const MUTATIONS_OF_DRAWS: &[Mutation] = &[
         "if m.settle_until > 0 then return { 'busy' } end\nlocal asked",
     ),
     in_draws(
-        "if m.draw == 2 or m.settle_until > 0 then return { 'busy' } end\nlocal answers = {}\nfor i = 3, #ARGV do\n  answers[i - 2] = settle(",
-        "if m.settle_until > 0 then return { 'busy' } end\nlocal answers = {}\nfor i = 3, #ARGV do\n  answers[i - 2] = settle(",
+        "if m.draw == 2 or m.settle_until > 0 then return { 'busy' } end\nlocal answers = {}\nfor i = 3, #ARGV do\n  local visitor = ARGV[i]\n  local n = settle(visitor, call('ZSCORE', keys.waiting, visitor), LEFT",
+        "if m.settle_until > 0 then return { 'busy' } end\nlocal answers = {}\nfor i = 3, #ARGV do\n  local visitor = ARGV[i]\n  local n = settle(visitor, call('ZSCORE', keys.waiting, visitor), LEFT",
     ),
     in_draws(
         "if state == WAITING and m.draw ~= 2 then",
