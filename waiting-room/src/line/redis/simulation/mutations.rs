@@ -4,6 +4,7 @@
 //! `regressions.rs` instead (`is_deaf` of `place.lua`, numbers of before a draw in `reenter.lua`, what
 //! an attempt at a draw left, an order that changes while a visitor is in line, a place without a number
 //! before a draw, the batch after a loss in `tick.lua`, the creation in `reenter.lua` and `recover.lua`,
+//! `stop_waiting(n)` in `recover_slots.lua`, the numbers of another draw in `recover.lua`,
 //! `m.draw == 1` in `claim.lua` and `finish.lua`), or in `tests/conformance/knowledge.rs` (`is_undrawn`
 //! of `leave.lua`) and `tests/conformance/rejoining.rs` (`EJECTED` in `reenter.lua`). And `end_of(n)` in
 //! `recover_slots.lua`, which changes nothing that can be seen: without it a slot of a place that is over
@@ -216,7 +217,6 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "'numbers', top, 'known', top",
         "'numbers', given, 'known', top",
     ),
-    with(&[Fault::StoreFlushed], "  stop_waiting(n)\n  m[", "  m["),
     with(
         &[Fault::StoreRolledBack],
         "  if sweep() == 1 then return 1 end\n",
@@ -322,11 +322,6 @@ pub(super) const MUTATIONS_OF_DRAWS: &[Mutation] = &[
         &[Fault::NodeKilled],
         "now - kept[2] < 10000",
         "now - kept[2] < 900000",
-    ),
-    in_draws_with(
-        &[Fault::StoreRolledBack],
-        "    drop_numbers()\n    call('HSET', keys.meta, 'draw', 0",
-        "    call('HSET', keys.meta, 'draw', 0",
     ),
     in_draws_with(
         &[Fault::StoreFlushed],

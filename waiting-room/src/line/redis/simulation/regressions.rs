@@ -346,6 +346,18 @@ fn numbers_of_another_draw_than_that_of_the_newest_settings_do_not_outlive_a_los
     }
 }
 
+#[test]
+fn a_number_that_waits_by_one_report_and_has_a_slot_by_another_does_not_wait() {
+    let mut server = server();
+    create(&mut server, "0");
+    let later = (START_MS + 10_000).to_string();
+    let _ = ask(&mut server, &["HSET", META, "settle_until", &later]);
+    report(&mut server, "one", "0", "8");
+    assert_eq!(field(&mut server, "waiting"), "7");
+    assert_eq!(slots_after(&mut server, "one"), Reply::Integer(1));
+    assert_eq!(field(&mut server, "waiting"), "6");
+}
+
 /// Has a node read the line.
 fn take(server: &mut Server, cache: &mut LineCache) {
     let reply = call(server, &script::TICK, &["", "-1", "-1", "0", "dd"]);
