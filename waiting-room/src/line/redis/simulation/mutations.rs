@@ -4,9 +4,10 @@
 //! `regressions.rs` instead (`is_deaf` of `place.lua`, numbers of before a draw in `reenter.lua`, what
 //! an attempt at a draw left, an order that changes while a visitor is in line, a place without a number
 //! before a draw, the batch after a loss in `tick.lua`, the creation in `reenter.lua` and `recover.lua`,
-//! `stop_waiting(n)` in `recover_slots.lua`, the numbers of another draw in `recover.lua`,
-//! `m.draw == 1` in `claim.lua` and `finish.lua`), or in `tests/conformance/knowledge.rs` (`is_undrawn`
-//! of `leave.lua`) and `tests/conformance/rejoining.rs` (`EJECTED` in `reenter.lua`). And `end_of(n)` in
+//! `stop_waiting(n)` in `recover_slots.lua`, the numbers of another draw in `recover.lua`, a sign of
+//! life in `draw_begin.lua`, `m.draw == 1` in `claim.lua` and `finish.lua`), or in
+//! `tests/conformance/knowledge.rs` (`is_undrawn` of `leave.lua`) and
+//! `tests/conformance/rejoining.rs` (`EJECTED` in `reenter.lua`). And `end_of(n)` in
 //! `recover_slots.lua`, which changes nothing that can be seen: without it a slot of a place that is over
 //! is taken, and ended by `sweep.lua` before the line goes on.
 
@@ -322,11 +323,6 @@ pub(super) const MUTATIONS_OF_DRAWS: &[Mutation] = &[
         &[Fault::NodeKilled],
         "now - kept[2] < 10000",
         "now - kept[2] < 900000",
-    ),
-    in_draws_with(
-        &[Fault::StoreFlushed],
-        "if ARGV[4] == '1' or kept[1]",
-        "if kept[1]",
     ),
     in_draws_with(
         &[Fault::StoreFlushed],
