@@ -395,7 +395,10 @@ async fn eject(
 ) -> Result<StatusCode, Problem> {
     let (event, _) = find_any(&room, &event).await?;
     let spot = look_up(&room, &event, &visitor).await?;
-    room.line.eject(&event, spot.visitor).await?;
+    // The line may have lost who has the number: it is known again once the fan is back.
+    if !room.line.eject(&event, spot.visitor).await? {
+        return Err(no_such_visitor());
+    }
     room.passed.forget(spot.visitor);
     let from = json!({"visitor": spot.visitor, "state": spot.standing, "number": spot.number});
     let entry = organiser.entry(room.site.clock.now(), "visitor.eject", event.as_str());
@@ -416,6 +419,10 @@ async fn look_up(room: &Room, event: &EventId, text: &str) -> Result<Spot, Probl
         (None, Ok(number)) => room.line.find(event, number).await?,
         (None, Err(_)) => None,
     };
+    found.ok_or_else(no_such_visitor)
+}
+
+fn no_such_visitor() -> Problem {
     let title = "No such visitor in this line";
-    found.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "no-such-visitor", title))
+    Problem::new(StatusCode::NOT_FOUND, "no-such-visitor", title)
 }

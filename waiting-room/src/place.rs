@@ -189,7 +189,7 @@ pub async fn find_place(
     as_drawn: impl FnOnce(&Pass) -> Pass,
 ) -> Result<Option<Spot>, Refused> {
     let known = line.place(event, pass.visitor).await?;
-    if known.is_some_and(|spot| !spot.may_rejoin()) {
+    if known.is_some_and(|spot| !spot.is_over()) {
         return Ok(known);
     }
     let pass = as_drawn(pass);

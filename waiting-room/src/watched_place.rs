@@ -91,7 +91,8 @@ impl WatchedPlace {
 }
 
 /// Records in the line that a socket for the place of a pass is open at this node, and returns the
-/// place; none if that has to be tried again. A place that the store has lost is given back first.
+/// place; none if that has to be tried again. A place that the store has lost is given back first, also
+/// where it has an older one.
 async fn record(
     line: &dyn Line,
     event: &EventId,
@@ -99,8 +100,9 @@ async fn record(
     as_drawn: impl FnOnce(&Pass) -> Pass,
 ) -> Option<Spot> {
     let recorded = line.back(event, pass.visitor).await.ok()?;
-    if recorded.is_none() {
+    if recorded.is_none_or(|spot| spot.is_older_than(pass)) {
         drop(find_place(line, event, pass, as_drawn).await);
+        return None;
     }
     recorded
 }

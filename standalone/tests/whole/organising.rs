@@ -97,6 +97,28 @@ async fn roles_allow_what_they_say_and_the_audit_log_says_who() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_visitor_whom_the_line_has_lost_can_be_ejected_once_they_are_back_and_not_before() {
+    let redis = testkit::Redis::start();
+    let stage = Stage::on(&redis).await;
+    let settings = json!({"admission": {"rate_per_minute": 0}});
+    stage.event("lost", settings).await;
+    let pass = word(&stage.client.join("lost").await.unwrap()["pass"]);
+    stage.pass_seconds("lost", 1).await;
+    redis.ask(&["FLUSHALL"]).unwrap();
+    stage.pass_seconds("lost", 12).await;
+    let eject = async || {
+        stage
+            .organise(Method::DELETE, "/events/lost/line/1", None)
+            .await
+    };
+    assert_problem(&eject().await, 404, "no-such-visitor");
+    let me = "/api/v1/events/lost/line/me";
+    assert_eq!(stage.get(me, &pass).await.body["state"], "waiting");
+    assert_eq!(eject().await.status, StatusCode::NO_CONTENT);
+    assert_eq!(stage.get(me, &pass).await.body["state"], "ejected");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_console_signs_in_with_a_key_or_once_with_a_code() {
     let stage = Stage::open().await;
     let code = stage.fairline.room.site.organisers.one_time_code();

@@ -121,6 +121,11 @@ pub struct Spot {
 }
 
 impl Spot {
+    /// Returns whether the place is over.
+    pub(crate) fn is_over(&self) -> bool {
+        self.may_rejoin() || self.standing == VisitorState::Ejected
+    }
+
     /// Returns whether the place is over in a way that lets its visitor join again.
     pub(crate) fn may_rejoin(&self) -> bool {
         matches!(
@@ -133,7 +138,7 @@ impl Spot {
     /// and the store has lost that.
     pub(crate) fn is_older_than(&self, pass: &Pass) -> bool {
         let is_same_order = self.number == 0 || pass.is_provisional == self.is_provisional;
-        self.may_rejoin() && pass.number > self.number && is_same_order
+        self.is_over() && pass.number > self.number && is_same_order
     }
 }
 

@@ -6,6 +6,7 @@ use crate::nodes::{Nodes, until};
 use shared::ids::{EventId, VisitorId};
 use shared::time::Clock;
 use std::collections::{BTreeMap, BTreeSet};
+use waiting_room::WatchedPlace;
 use waiting_room::line::{Claimed, EventSettings, Order, Spot, VisitorState};
 use waiting_room::pass::Pass;
 
@@ -167,6 +168,80 @@ async fn an_older_token_does_not_bring_back_who_was_ejected_after_a_loss() {
         let spot = line.place(event, visitor).await.unwrap().unwrap();
         assert_eq!(spot.standing, VisitorState::Ejected, "{visitor}");
     }
+}
+
+/// The fan was told that an older number was ejected, and the newer one waited (seed 7057 of the
+/// simulation).
+#[tokio::test]
+async fn who_is_ejected_by_an_older_place_that_a_store_has_does_not_keep_the_newer_one() {
+    let server = testkit::Redis::start();
+    let nodes = Nodes::start(&server.url(), 1, Clock::manual(START), policy(0, 1, 3)).await;
+    let (event, line) = (&nodes.event, &nodes.nodes[0]);
+    let visitors = [1, 2].map(VisitorId);
+    let older = nodes.join(0, 1..=2).await;
+    for visitor in visitors {
+        line.leave(event, visitor).await.unwrap();
+    }
+    let newer = nodes.join(0, 1..=3).await;
+    let mut passes = Vec::new();
+    for spot in older.iter().chain(&newer) {
+        passes.push(nodes.pass(spot).await);
+    }
+    nodes.tick(1).await;
+    server.ask(&["FLUSHALL"]).unwrap();
+    nodes.recover().await;
+    let state = |spot: Option<Spot>| spot.map(|spot| (spot.number, spot.standing));
+    for (visitor, number) in visitors.into_iter().zip(0..) {
+        let pass = &passes[number];
+        let found = state(nodes.find(0, pass).await);
+        assert_eq!(found, Some((pass.number, VisitorState::Left)));
+        assert!(line.eject(event, visitor).await.unwrap());
+    }
+    // The first shows the newer pass, the other one has a socket that does.
+    let ejected = |number| Some((number, VisitorState::Ejected));
+    assert_eq!(state(nodes.find(0, &passes[2]).await), ejected(3));
+    let mut watched = WatchedPlace::new(newer[1], passes[3].life);
+    let front = line.tick(event).await.unwrap();
+    for _ in 0..2 {
+        watched.update(&**line, event, &front, |pass| *pass).await;
+    }
+    assert_eq!(state(Some(watched.spot)), ejected(4));
+    assert_eq!(line.tick(event).await.unwrap().waiting, 1);
+    // Nor does another loss bring it back.
+    server.ask(&["FLUSHALL"]).unwrap();
+    nodes.recover().await;
+    for number in [3, 4] {
+        let pass = &passes[number - 1];
+        assert_eq!(state(nodes.find(0, pass).await), ejected(pass.number));
+    }
+    assert_eq!(
+        state(nodes.find(0, &passes[4]).await),
+        Some((5, VisitorState::Waiting))
+    );
+}
+
+#[tokio::test]
+async fn a_socket_does_not_show_an_older_place_that_a_store_has() {
+    let server = testkit::Redis::start();
+    let nodes = Nodes::start(&server.url(), 1, Clock::manual(START), policy(0, 1, 3)).await;
+    let (event, line) = (&nodes.event, &nodes.nodes[0]);
+    let older = nodes.join(0, 1..=1).await[0];
+    let old_pass = nodes.pass(&older).await;
+    line.leave(event, older.visitor).await.unwrap();
+    let newer = nodes.join(0, 1..=1).await[0];
+    let pass = nodes.pass(&newer).await;
+    nodes.tick(1).await;
+    server.ask(&["FLUSHALL"]).unwrap();
+    nodes.recover().await;
+    nodes.find(0, &old_pass).await.unwrap();
+    let mut watched = WatchedPlace::new(newer, pass.life);
+    for _ in 0..2 {
+        let front = line.tick(event).await.unwrap();
+        watched.update(&**line, event, &front, |pass| *pass).await;
+        let shown = (watched.spot.number, watched.spot.standing);
+        assert_eq!(shown, (newer.number, VisitorState::Waiting));
+    }
+    assert!(watched.is_recorded);
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ end
 -- have no socket and no deadline since.
 local function lapse_silent()
   if m.return_by == 0 or now < m.return_by then return 0 end
-  local ended, last = 0, m.return_chunk + 4
+  local ended, last = 0, m.return_chunk + 2
   while ended < STEP and m.return_by > 0 and m.return_chunk < last do
     local from = m.return_chunk * CHUNK
     local deadlines = call('GETRANGE', keys.deadlines, from * 6, (from + CHUNK) * 6 - 1)

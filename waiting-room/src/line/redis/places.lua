@@ -110,12 +110,11 @@ local function place_of(found, i, is_exact)
   return provisional(place), place[4], n
 end
 
--- Returns whether the visitor may take number n: it is free, and the store has no place of theirs
--- or an older one that is over. A visitor who joined again has several numbers, of which the newest
--- counts.
+-- Returns whether a visitor of whom the store has a place in this state with this number, or none, may
+-- take number n if it is free: only an older place that is over gives way. A visitor who joined again
+-- has several numbers, of which the newest counts.
 local function may_take(n, state, number)
-  local is_over = not state or state >= FINISHED and state ~= EJECTED
-  return is_over and n > (number or 0) and not visitor_of(n)
+  return (not state or state >= FINISHED) and n > (number or 0)
 end
 
 -- Fixes who takes part in the draw: those in line when the sale opens, also if it waits for its

@@ -120,7 +120,10 @@ if numbers > 0 then
   call('BITOP', 'OR', keys.cleared, keys.cleared, keys.alive)
   call('RENAME', keys.mask, keys.alive)
 end
-if ARGV[9] ~= '' then
+if ARGV[9] ~= '' and call('EXISTS', keys.codes) == 0 then
+  -- BITOP with a key that does not exist goes byte by byte, of which there may be millions.
+  call('SET', keys.codes, ARGV[9])
+elseif ARGV[9] ~= '' then
   call('SET', keys.mask, ARGV[9])
   call('BITOP', 'OR', keys.codes, keys.codes, keys.mask)
   call('DEL', keys.mask)

@@ -4,6 +4,7 @@
 --   meta     read
 --   waiting  read and written
 --   ended    written
+--   past     read
 --   drawn    read and written
 -- and those of head.lua, numbers.lua, places.lua
 -- ARGV[1] now in ms (0: the store's clock)
@@ -17,12 +18,17 @@ if m.settle_until == 0 or call('HGET', keys.meta, 'drawn') ~= ARGV[3] then retur
 local chunk, drawn = tonumber(ARGV[4]), tonumber(ARGV[5])
 -- The store has not lost it, or has it by a report that was sent before.
 if call('HEXISTS', keys.drawn, chunk) == 1 then return { 'ok' } end
-local visitors = { unpack(ARGV, 6) }
+local visitors, numbers, taken = { unpack(ARGV, 6) }, {}, {}
+for i = 1, #visitors do numbers[i] = chunk * CHUNK + i end
+-- All at once, as there are many.
+local scored = call('ZRANGEBYSCORE', keys.waiting, numbers[1], numbers[#numbers], 'WITHSCORES')
+for i = 2, #scored, 2 do taken[tonumber(scored[i])] = true end
+for i, holder in pairs(fields_of(keys.past, numbers)) do taken[numbers[i]] = taken[numbers[i]] or holder end
 local found, waiting, back = look_up(visitors), {}, {}
 for i, visitor in ipairs(visitors) do
-  local n = chunk * CHUNK + i
+  local n = numbers[i]
   local _, state, number = place_of(found, i, false)
-  if may_take(n, state, number) then
+  if not taken[n] and state ~= EJECTED and may_take(n, state, number) then
     if is_waiting(n) then
       waiting[#waiting + 1], waiting[#waiting + 2] = n, visitor
       if state then back[#back + 1] = visitor end

@@ -41,6 +41,12 @@ local function take(visitor, n)
   end
 end
 
+-- Ends place n of a visitor who was removed while the store had only an older place of theirs.
+local function eject(visitor, n)
+  local ended = settle(visitor, call('ZSCORE', keys.waiting, visitor), EJECTED, 't_left')
+  if ended == 0 then record_end(n, visitor, EJECTED) end
+end
+
 for i = 3, #ARGV, 5 do
   local visitor, n, is_connected = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 3] == '1'
   -- Sent before the draw, it says nothing of the number after it; nor the other way round.
@@ -48,8 +54,9 @@ for i = 3, #ARGV, 5 do
   -- Nor does what a node knows of an event that was deleted meanwhile.
   local is_this_event = ARGV[i + 4] == m.creation
   local place, state, number = place_of(look_up({ visitor }), 1, #ARGV <= 7)
-  if is_this_event and n > 0 and may_take(n, state, number) then
+  if is_this_event and n > 0 and may_take(n, state, number) and not visitor_of(n) then
     take(visitor, n)
+    if state == EJECTED then eject(visitor, n) end
     place, state, number = place_of(look_up({ visitor }), 1, #ARGV <= 7)
   end
   if is_this_event and number and number > 0 then

@@ -426,8 +426,10 @@ impl Crowd {
         for (at, fan) in self.fans.iter().enumerate() {
             let number = history.number_of(fan);
             let has_it = admitted.contains(&number);
+            // A join whose answer was lost may have acted before the draw: the number is that of a new place.
+            let may_be_new = fan.is_provisional && (fan.unknown.joined || fan.unknown.joined_late);
             match fan.state {
-                Some(state) if is_over(state) && has_it => {
+                Some(state) if is_over(state) && has_it && !may_be_new => {
                     return Some(format!("fan {at} gets a second turn: {fan:?}"));
                 }
                 Some(VisitorState::Waiting) if !has_it && number < *last => {

@@ -278,6 +278,7 @@ impl FanRequest {
             return;
         };
         let watched = &mut socket.watched;
+        let before = watched.spot;
         // A socket of a place that is over asks now and then whether the fan has joined again; here
         // it does so once they may have.
         let (fan, spot) = (self.fan(), &watched.spot);
@@ -290,6 +291,7 @@ impl FanRequest {
         let as_drawn = |pass: &Pass| self.as_drawn(pass);
         let updating = watched.update(&**self.line(), self.event(), &front, as_drawn);
         let outcome = updating.await;
+        self.check_newest(&before, &socket.watched.spot);
         match outcome {
             Update::Kept => {}
             Update::Told => self.tell_socket(&socket.watched.spot),
@@ -311,6 +313,16 @@ impl FanRequest {
         if outcome == Update::Gone {
             let visitor = self.fan().visitor;
             let _ = self.line().away(self.event(), visitor).await;
+        }
+    }
+
+    /// Checks that a socket does not go back to an older place of its fan.
+    fn check_newest(&self, before: &Spot, now: &Spot) {
+        let mut inner = self.door.world.lock();
+        let is_same_order = before.is_provisional == now.is_provisional;
+        if is_same_order && now.number < before.number && inner.crowd.excuse.is_none() {
+            let why = format!("fan {}: a socket shows {now:?} after {before:?}", self.fan);
+            inner.oracle.fail(why);
         }
     }
 

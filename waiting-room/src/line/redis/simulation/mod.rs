@@ -211,6 +211,22 @@ fn no_seeded_run_of_the_simulation_breaks_a_promise() {
     }
 }
 
+/// Seeds whose runs broke a promise once and may have a smaller test as well.
+const FAILED_ONCE: [u64; 2] = [3952, 7057];
+
+#[test]
+fn no_seed_that_failed_once_does_so_again() {
+    let mode = RunMode {
+        faults: FAULTS.into(),
+        steps: STEPS,
+        draws: DRAWS,
+        ..RunMode::default()
+    };
+    for seed in FAILED_ONCE {
+        assert_eq!(play(seed, &mode).failure, None, "seed {seed}");
+    }
+}
+
 #[test]
 fn a_seed_of_the_simulation_always_gives_the_same_run() {
     let mode = RunMode {
@@ -250,11 +266,14 @@ fn each_change_of_a_script_is_noticed_by_the_simulation() {
     let tells = number("FAIRLINE_MUTATIONS").is_some();
     let mut unnoticed = Vec::new();
     let count = if tells { usize::MAX } else { MUTATIONS_MAX };
-    for mutation in MUTATIONS.iter().chain(MUTATIONS_OF_DRAWS).take(count) {
+    let mutations = || MUTATIONS.iter().chain(MUTATIONS_OF_DRAWS);
+    for mutation in mutations() {
         let is_there = all_scripts()
             .iter()
             .any(|script| script.text().contains(mutation.from));
         assert!(is_there, "no script has: {}", mutation.from);
+    }
+    for mutation in mutations().take(count) {
         let mode = RunMode {
             faults: mutation.faults.to_vec(),
             steps: STEPS,

@@ -3,10 +3,13 @@
 //! Not among them: changes that show in a run of thousands alone, each of which has a test in
 //! `regressions.rs` instead (`is_deaf` of `place.lua`, numbers of before a draw in `reenter.lua`, what
 //! an attempt at a draw left, an order that changes while a visitor is in line, a place without a number
-//! before a draw, the batch after a loss in `tick.lua`, the creation in `reenter.lua`, `m.draw == 1` in
-//! `claim.lua` and `finish.lua`), or in `tests/conformance/knowledge.rs` (`is_undrawn` of `leave.lua`).
-//! And `end_of(n)` in `recover_slots.lua`, which changes nothing that can be seen: without it a slot of a
-//! place that is over is taken, and ended by `sweep.lua` before the line goes on.
+//! before a draw, the batch after a loss in `tick.lua`, the creation in `reenter.lua` and `recover.lua`,
+//! `stop_waiting(n)` in `recover_slots.lua`, the numbers of another draw in `recover.lua`, a sign of
+//! life in `draw_begin.lua`, `m.draw == 1` in `claim.lua` and `finish.lua`), or in
+//! `tests/conformance/knowledge.rs` (`is_undrawn` of `leave.lua`) and
+//! `tests/conformance/rejoining.rs` (`EJECTED` in `reenter.lua`). And `end_of(n)` in
+//! `recover_slots.lua`, which changes nothing that can be seen: without it a slot of a place that is over
+//! is taken, and ended by `sweep.lua` before the line goes on.
 
 use super::plan::Fault;
 use simulation::Rewrite;
@@ -215,7 +218,6 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "'numbers', top, 'known', top",
         "'numbers', given, 'known', top",
     ),
-    with(&[Fault::StoreFlushed], "  stop_waiting(n)\n  m[", "  m["),
     with(
         &[Fault::StoreRolledBack],
         "  if sweep() == 1 then return 1 end\n",
@@ -228,13 +230,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     ),
     with(
         &[Fault::StoreFlushed],
-        "return is_over and n > (number or 0) and not visitor_of(n)",
+        "return (not state or state >= FINISHED) and n > (number or 0)",
         "return false",
-    ),
-    with(
-        &[Fault::EventCreatedAgain, Fault::StoreRolledBack],
-        "if call('HGET', keys.meta, 'creation') ~= ARGV[4] or field",
-        "if field",
     ),
     with(
         &[Fault::EventCreatedAgain],
@@ -278,8 +275,8 @@ pub(super) const MUTATIONS_OF_DRAWS: &[Mutation] = &[
         "if m.settle_until > 0 then return { 'busy' } end\nlocal asked",
     ),
     in_draws(
-        "if m.draw == 2 or m.settle_until > 0 then return { 'busy' } end\nlocal answers = {}\nfor i = 3, #ARGV do\n  answers[i - 2] = settle(",
-        "if m.settle_until > 0 then return { 'busy' } end\nlocal answers = {}\nfor i = 3, #ARGV do\n  answers[i - 2] = settle(",
+        "if m.draw == 2 or m.settle_until > 0 then return { 'busy' } end\nlocal answers = {}\nfor i = 3, #ARGV do\n  local visitor = ARGV[i]\n  local n = settle(visitor, call('ZSCORE', keys.waiting, visitor), LEFT",
+        "if m.settle_until > 0 then return { 'busy' } end\nlocal answers = {}\nfor i = 3, #ARGV do\n  local visitor = ARGV[i]\n  local n = settle(visitor, call('ZSCORE', keys.waiting, visitor), LEFT",
     ),
     in_draws(
         "if state == WAITING and m.draw ~= 2 then",
@@ -326,16 +323,6 @@ pub(super) const MUTATIONS_OF_DRAWS: &[Mutation] = &[
         &[Fault::NodeKilled],
         "now - kept[2] < 10000",
         "now - kept[2] < 900000",
-    ),
-    in_draws_with(
-        &[Fault::StoreRolledBack],
-        "    drop_numbers()\n    call('HSET', keys.meta, 'draw', 0",
-        "    call('HSET', keys.meta, 'draw', 0",
-    ),
-    in_draws_with(
-        &[Fault::StoreFlushed],
-        "if ARGV[4] == '1' or kept[1]",
-        "if kept[1]",
     ),
     in_draws_with(
         &[Fault::StoreFlushed],

@@ -257,10 +257,40 @@ fn a_sign_of_life_keeps_a_draw_and_does_not_take_one() {
     assert!(!begin("second", "0"));
 }
 
+/// A store that has an older event again, with which it recovers, took the numbers of the newer one.
+#[test]
+fn a_report_of_another_event_is_not_taken() {
+    for (creation, is_taken) in [("aa", true), ("ab", false)] {
+        let mut server = server();
+        create(&mut server, "0");
+        let later = (START_MS + 10_000).to_string();
+        let _ = ask(&mut server, &["HSET", META, "settle_until", &later]);
+        let reply = send_report(&mut server, creation, "one", "1", "8");
+        assert_eq!(reply != only("over"), is_taken);
+        let kept = ask(&mut server, &["HEXISTS", META, "numbers"]);
+        assert_eq!(kept, Reply::Integer(is_taken.into()));
+    }
+}
+
 /// Report of a node whose settings have the draw with this seed.
 fn report(server: &mut Server, seed: &str, changed_at: &str, numbers: &str) {
+    let reply = send_report(server, "aa", seed, changed_at, numbers);
+    let Reply::Array(values) = reply else {
+        panic!("{reply:?}");
+    };
+    assert_eq!(values[0], Reply::Bulk(b"ok".to_vec()));
+}
+
+/// Sends the report of a node that knows the event of this creation.
+fn send_report(
+    server: &mut Server,
+    creation: &str,
+    seed: &str,
+    changed_at: &str,
+    numbers: &str,
+) -> Reply {
     let bitmap = if numbers == "0" { "" } else { "\x7f" };
-    let known = ["cc", "aa", "", numbers, "0", bitmap, "", "3000", "5000"];
+    let known = ["cc", creation, "", numbers, "0", bitmap, "", "3000", "5000"];
     let times = [changed_at, "1", "", "0", "0", "0", "4"];
     let definition = settings();
     let settings = ["seed", seed, "settings", &definition];
@@ -269,11 +299,7 @@ fn report(server: &mut Server, seed: &str, changed_at: &str, numbers: &str) {
     let totals = totals.map(|name| [name, "0"]);
     let last = ["draw_last", last];
     let arguments = [&known[..], &times, &settings, totals.as_flattened(), &last].concat();
-    let reply = call(server, &script::RECOVER, &arguments);
-    let Reply::Array(values) = reply else {
-        panic!("{reply:?}");
-    };
-    assert_eq!(values[0], Reply::Bulk(b"ok".to_vec()));
+    call(server, &script::RECOVER, &arguments)
 }
 
 /// Slots that the store has after a node has reported one of the draw with this seed.
@@ -318,6 +344,18 @@ fn numbers_of_another_draw_than_that_of_the_newest_settings_do_not_outlive_a_los
         assert_eq!(slots_after(&mut server, "one"), Reply::Integer(0));
         assert_eq!(slots_after(&mut server, "two"), Reply::Integer(1));
     }
+}
+
+#[test]
+fn a_number_that_waits_by_one_report_and_has_a_slot_by_another_does_not_wait() {
+    let mut server = server();
+    create(&mut server, "0");
+    let later = (START_MS + 10_000).to_string();
+    let _ = ask(&mut server, &["HSET", META, "settle_until", &later]);
+    report(&mut server, "one", "0", "8");
+    assert_eq!(field(&mut server, "waiting"), "7");
+    assert_eq!(slots_after(&mut server, "one"), Reply::Integer(1));
+    assert_eq!(field(&mut server, "waiting"), "6");
 }
 
 /// Has a node read the line.
