@@ -26,6 +26,19 @@ pub enum Reported {
     Unanswered,
 }
 
+/// Outcome of an extension.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Extension {
+    /// The admission lasts as long as this token.
+    By(String),
+    /// It may not be extended, or was before.
+    NotExtendable,
+    /// The slot is gone, or the token was refused.
+    Lapsed,
+    /// No answer.
+    Unanswered,
+}
+
 /// The waiting room, in this process or elsewhere. Every report may be repeated.
 #[async_trait]
 pub trait WaitingRoom: Send + Sync {
@@ -34,6 +47,9 @@ pub trait WaitingRoom: Send + Sync {
 
     /// Reports that the bearer of this token arrived.
     async fn start(&self, event: &EventId, token: &str) -> Reported;
+
+    /// Extends the admission of the bearer of this token. Repeated, it gives the same answer.
+    async fn extend(&self, event: &EventId, token: &str) -> Extension;
 
     /// Reports that the bearer of this token is done.
     async fn finish(&self, event: &EventId, token: &str) -> Reported;
@@ -96,6 +112,24 @@ impl WaitingRoom for RemoteWaitingRoom {
     async fn start(&self, event: &EventId, token: &str) -> Reported {
         let path = format!("/api/v1/events/{event}/admission/start");
         self.report_by(Method::POST, path, token, None).await
+    }
+
+    async fn extend(&self, event: &EventId, token: &str) -> Extension {
+        let path = format!("/api/v1/events/{event}/admission/extend");
+        let answer = self.service.ask(Method::POST, &path, token, None).await;
+        let Some((status, body)) = answer else {
+            return Extension::Unanswered;
+        };
+        let read = || serde_json::from_slice(&body).ok();
+        let token = || read().and_then(|answer: Value| Some(answer["token"].as_str()?.to_owned()));
+        match status {
+            StatusCode::CONFLICT => Extension::NotExtendable,
+            StatusCode::GONE | StatusCode::NOT_FOUND | StatusCode::UNAUTHORIZED => {
+                Extension::Lapsed
+            }
+            status if status.is_success() => token().map_or(Extension::Unanswered, Extension::By),
+            _ => Extension::Unanswered,
+        }
     }
 
     async fn finish(&self, event: &EventId, token: &str) -> Reported {

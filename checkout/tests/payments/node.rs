@@ -5,7 +5,7 @@ use checkout::Shop;
 use checkout::jwks::Jwks;
 use checkout::payment::PaymentArgs;
 use checkout::settings::SeatsArgs;
-use checkout::waiting_room::{Reported, WaitingRoom};
+use checkout::waiting_room::{Extension, Reported, WaitingRoom};
 use shared::data_dir::DataFolder;
 use shared::ids::{Availability, EventId};
 use shared::mistakes::Mistakes;
@@ -29,6 +29,9 @@ impl WaitingRoom for Everyone {
     }
     async fn start(&self, _: &EventId, _: &str) -> Reported {
         Reported::Taken
+    }
+    async fn extend(&self, _: &EventId, _: &str) -> Extension {
+        Extension::NotExtendable
     }
     async fn finish(&self, _: &EventId, _: &str) -> Reported {
         Reported::Taken

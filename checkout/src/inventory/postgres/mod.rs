@@ -25,6 +25,7 @@ mod plans;
 mod pooler;
 mod queue;
 mod read;
+mod sessions;
 mod shard;
 mod shards;
 mod sync;

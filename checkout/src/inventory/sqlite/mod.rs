@@ -11,6 +11,7 @@ mod payments;
 mod people;
 mod plans;
 mod read;
+mod sessions;
 mod tickets;
 mod write;
 
