@@ -232,13 +232,12 @@ async fn show_session(
 /// Extend the session, once: by the seconds that it says, with its slot in the line. Holds end as
 /// they would have. 409 `not-extendable` where it may not be extended, or was.
 #[utoipa::path(post, path = "/api/v1/events/{event}/sessions/extend", tag = "checkout", params(("event" = String, Path)),
-    request_body(content = Nothing, description = "Nothing, or {}"), security(("session" = [])),
+    security(("session" = [])),
     responses((status = 200, description = "The session, without its token", body = SessionView), Refusals))]
 async fn extend_session(
     State(shop): State<Arc<Shop>>,
     Path(event): Path<String>,
     Sessions(keys): Sessions,
-    Input(Nothing {}, _): Input<Nothing>,
 ) -> Result<Json<SessionView>, Problem> {
     let event = event_id(&event)?;
     let inventory = &shop.inventory;
