@@ -17,6 +17,8 @@ const SEATS_FROM = 8;
 /** Scale of a section that was chosen, at least, and the largest of all. */
 const SECTION_FROM = 14,
   LARGEST = 60;
+/** Largest part of the map's box that is beyond an edge of the hall. */
+const LOOSE = 0.35;
 /** Distance in pixels within which a press is for a seat. */
 const NEAR = 12;
 
@@ -105,9 +107,8 @@ export class SeatMap {
   /** Keeps the hall in its box, and lets a finger scroll the page while all of it is shown. */
   moved() {
     const { width, height } = this.layout.size;
-    const room = ROOM * this.scale;
     const keep = (/** @type {number} */ at, /** @type {number} */ box, /** @type {number} */ length) => {
-      const ends = [room, box - length - room];
+      const ends = [box * LOOSE, box * (1 - LOOSE) - length];
       return Math.max(Math.min(...ends), Math.min(Math.max(...ends), at));
     };
     if (this.scale > this.least) {
