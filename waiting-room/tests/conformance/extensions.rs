@@ -34,8 +34,10 @@ async fn an_extended_slot_lapses_at_its_new_end_and_takes_the_room_of_one_until_
         assert_eq!(sooner.await.unwrap(), Claimed::Until(until));
         let claimed = bench.line.claim(&event, VisitorId(1), 1).await;
         assert_eq!(claimed.unwrap(), Claimed::Until(until));
+        bench.tick_after(&event, 32).await;
+        assert_eq!(bench.standing(&event, 1).await, VisitorState::Shopping);
         bench.reopen();
-        bench.tick_after(&event, 35).await;
+        bench.tick_after(&event, 3).await;
         assert_eq!(bench.standing(&event, 1).await, VisitorState::Shopping);
         assert_eq!(bench.standing(&event, 2).await, VisitorState::Waiting);
         let stats = bench.line.stats(&event).await.unwrap();
