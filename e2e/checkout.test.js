@@ -94,10 +94,51 @@ test("on a phone the bar at the bottom counts the seats and holds them", async (
   sound(fan);
 });
 
+test("a fan is warned before the time to shop ends, gets more of it once, and readers hear of it once", async () => {
+  // Under a minute, so that the warning is there from the beginning.
+  const times = { claim_seconds: 5, session_seconds: 50, extension_seconds: 30 };
+  const fan = await shopper("ending", {}, times);
+  const ending = fan.locator("#ending");
+  await ending.getByText(/Your time to shop ends in 0:\d\d\./).waitFor();
+  const said = await fan.locator("#live").textContent();
+  assert.equal(said, "Your time to shop ends in a minute. You may ask for more time, once.");
+  await fan.evaluate(() => {
+    globalThis.said = [];
+    new MutationObserver(() => globalThis.said.push(document.querySelector("#live").textContent)).observe(
+      document.querySelector("#live"),
+      { childList: true, characterData: true, subtree: true },
+    );
+  });
+  const shown = await ending.textContent();
+  await fan.waitForFunction((before) => document.querySelector("#ending").textContent !== before, shown);
+  assert.deepEqual(await fan.evaluate(() => globalThis.said), [], "the clock runs in silence");
+  assert.equal(await ending.getAttribute("aria-live"), null);
+  await accessible(fan, "the warning");
+
+  const session = () => fan.evaluate(() => fetch("/api/v1/events/ending/sessions").then((answer) => answer.json()));
+  const before = await session();
+  await ending.getByRole("button", { name: "I need more time" }).click();
+  await ending.waitFor({ state: "hidden" });
+  const after = await session();
+  assert.equal(Date.parse(after.expires_at) - Date.parse(before.expires_at), 30_000);
+  assert.equal(after.extension_seconds, 0);
+  await fan.getByText(/1:\d\d left to shop/).waitFor();
+  sound(fan);
+});
+
+test("where a session cannot be extended the warning has no button", async () => {
+  const fan = await shopper("nomore", {}, { claim_seconds: 5, session_seconds: 30, extension_seconds: 0 });
+  await fan.getByText(/Your time to shop ends in 0:\d\d\./).waitFor();
+  assert.equal(await fan.getByRole("button", { name: "I need more time" }).isVisible(), false);
+  sound(fan);
+});
+
 test("a fan whose time to shop is over is told so, with ways on", async () => {
   const fan = await shopper("over", {}, { claim_seconds: 10, session_seconds: 1 });
   await fan.getByRole("heading", { name: "Your time to shop is over" }).waitFor();
-  assert.equal(await fan.locator("#hall").isVisible(), false, "no seats are offered");
+  for (const part of ["#hall", "#best", "#basket", "#leave", "#ending"])
+    assert.equal(await fan.locator(part).isVisible(), false, `${part} is not offered`);
+  assert.equal(await fan.evaluate(() => document.activeElement?.textContent), "Your time to shop is over");
   await accessible(fan, "the end of the session");
   assert.ok(await fan.getByRole("link", { name: "Your tickets" }).isVisible());
   await fan.getByRole("link", { name: "Back to the line" }).click();

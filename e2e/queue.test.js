@@ -46,3 +46,49 @@ test("the wait stands first, then the place, how far it is, and that the page is
   assert.equal(await fan.locator("#eta").isVisible(), false, "no wait is told while the line is paused");
   sound(fan);
 });
+
+for (const [name, viewport] of [
+  ["a phone", { width: 360, height: 740 }],
+  ["a screen", { width: 1280, height: 900 }],
+])
+  test(`nothing jumps when the turn comes on ${name}`, async () => {
+    const event = `steady-${viewport.width}`;
+    await server.event(event, { admission: { rate_per_minute: 60, batch_seconds: 1, max_active: 1 } });
+    const first = await (await join(event)).json();
+    const fan = await person(browser, { viewport });
+    await fan.goto(`${server.url}/e/${event}`);
+    await fan.getByRole("heading", { name: "You are next" }).waitFor();
+    await fan.getByText(/^Live · updated/).waitFor();
+    // One of those that tell a wait is the larger change.
+    await fan.evaluate(() => {
+      const wait = document.querySelector("#eta");
+      [wait.hidden, wait.textContent] = [false, "about 2 min"];
+      globalThis.moved = 0;
+      // Those of before are told at once.
+      new PerformanceObserver((list) => {
+        for (const shift of list.getEntries()) if (shift.startTime > globalThis.from) globalThis.moved += shift.value;
+      }).observe({ type: "layout-shift", buffered: true });
+    });
+    await fan.evaluate(
+      () =>
+        new Promise((done) =>
+          requestAnimationFrame(() =>
+            requestAnimationFrame(() => {
+              globalThis.from = performance.now();
+              done(null);
+            }),
+          ),
+        ),
+    );
+    await fetch(`${server.url}/api/v1/events/${event}/line/me`, {
+      method: "DELETE",
+      headers: { Authorization: `Bearer ${first.pass}` },
+    });
+    await fan.getByRole("link", { name: "Go to the checkout" }).waitFor();
+    // The clock and the strip are as they stay.
+    await fan.getByText(/^Live · updated 1 s ago/).waitFor();
+    const moved = await fan.evaluate(() => globalThis.moved);
+    assert.ok(moved < 0.02, `layout shift ${moved}`);
+    await accessible(fan, `the turn on ${name}`);
+    sound(fan);
+  });

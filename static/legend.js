@@ -1,5 +1,6 @@
 // @ts-check
-// The key of the seat map, and the choice of a category.
+// The key of the seat map, which is its filter as well, the choice of a category, and how the map is used.
+import { $ } from "./api.js";
 import { edge, hue } from "./map-colours.js";
 import { make } from "./make.js";
 import { ticketPrice } from "./price.js";
@@ -16,21 +17,39 @@ function typePrices(category) {
   return [ticketPrice(category), ...others.map((/** @type {any} */ o) => `${o.name} ${ticketPrice(o)}`)].join(" · ");
 }
 
-/** The entries of the key. @param {any} layout */
-export function legend(layout) {
+/** @param {any} layout @param {number} at index of the category */
+function swatchOf(layout, at) {
+  const swatch = make("span", { className: "swatch" });
+  swatch.style.background = hue(layout, at);
+  swatch.style.borderColor = edge(layout, at);
+  return swatch;
+}
+
+/**
+ * The entries of the key. Those of categories are pressed to see only their seats, where there are several.
+ * @param {any} layout @param {(categories: Set<number> | null) => void} onFilter gets those that are pressed; none for all
+ */
+export function legend(layout, onFilter) {
   const kinds = [
     ["held", "held by another fan"],
     ["taken", "gone"],
     ["mine", "yours"],
   ];
   if (layout.accessible.length) kinds.push(["reserved", "accessible or companion seat"]);
+  /** @type {Set<number>} */ const pressed = new Set();
+  const entries = forSale(layout).map(([category, at], _, all) => {
+    const content = [swatchOf(layout, at), `${category.name} ${typePrices(category)}`];
+    if (all.length === 1) return make("li", {}, ...content);
+    const chip = make("button", { type: "button", className: "chip", "aria-pressed": "false" }, ...content);
+    chip.addEventListener("click", () => {
+      if (!pressed.delete(at)) pressed.add(at);
+      chip.setAttribute("aria-pressed", String(pressed.has(at)));
+      onFilter(pressed.size ? new Set(pressed) : null);
+    });
+    return make("li", {}, chip);
+  });
   return [
-    ...forSale(layout).map(([category, at]) => {
-      const swatch = make("span", { className: "swatch" });
-      swatch.style.background = hue(layout, at);
-      swatch.style.borderColor = edge(layout, at);
-      return make("li", {}, swatch, `${category.name} ${typePrices(category)}`);
-    }),
+    ...entries,
     ...kinds.map(([kind, text]) => make("li", {}, make("span", { className: `swatch ${kind}` }), text)),
   ];
 }
@@ -38,3 +57,12 @@ export function legend(layout) {
 /** The choices of a category. @param {any} layout */
 export const categoryOptions = (layout) =>
   forSale(layout).map(([c]) => make("option", { value: c.id }, `${c.name} · ${ticketPrice(c)}`));
+
+/** Says how the map is used at a level. @param {boolean} isFar */
+export function showHelp(isFar) {
+  const first = isFar
+    ? "Click or tap a section to see its seats."
+    : "Click or tap seats to choose them. Escape shows the whole hall.";
+  const rest = "Drag to move; pinch, double-tap, or Ctrl and the wheel, to zoom. On the keyboard: arrows, then Enter.";
+  $("map-help").textContent = `${first} ${rest}`;
+}

@@ -1,9 +1,8 @@
 // @ts-check
 // The states of the seats, kept current: fetched as a whole, then told change by change over the socket.
 import { socket } from "./api.js";
+import { states } from "./seat-states.js";
 
-/** States of a seat, by the number that stands for each in the bits. */
-export const states = ["available", "held", "booked", "blocked"];
 /** Time until the seats are fetched again: after an answer that is too old, and after none, in ms. */
 const AGAIN_MS = 500,
   AFTER_FAILURE_MS = 1500;

@@ -1,24 +1,37 @@
 // @ts-check
-// The seat map on a canvas: thousands of seats, zoom, pan, keyboard, a card for the seat under the pointer.
+// The seat map on a canvas: the sections of a hall from afar, their seats from near; what is seen of them, and chosen.
 import { dark } from "./map-colours.js";
-import { AVAILABLE, paint } from "./map-paint.js";
+import { press } from "./map-keys.js";
+import { MiniMap } from "./map-mini.js";
+import { paint } from "./map-paint.js";
+import { listen } from "./map-pointer.js";
+import { countSections, sectionAt, sectionsOf } from "./map-sections.js";
 import { shapesOf } from "./map-shapes.js";
+import { AVAILABLE } from "./seat-states.js";
 
 /** Room around a plan, and above one with a stage, in seat widths. */
 const ROOM = 3,
   STAGE_ROOM = 4;
-/** Part of the map's box that must show something of the hall. */
-const KEPT = 0.35;
+/** Scale from which on there are seats, in pixels of a seat's width: below, they are too small to tell apart and to tap. */
+const SEATS_FROM = 8;
+/** Scale of a section that was chosen, at least, and the largest of all. */
+const SECTION_FROM = 14,
+  LARGEST = 60;
+/** Largest part of the map's box that is beyond an edge of the hall. */
+const LOOSE = 0.35;
+/** Distance in pixels within which a press is for a seat. */
+const NEAR = 12;
 
 export class SeatMap {
   /**
    * @param {HTMLCanvasElement} canvas @param {any} layout
    * @param {{
-   *   onChoose: (seat: any) => void, onArea: (area: any) => void,
+   *   onChoose: (seat: any) => void, onArea: (area: any) => void, onLevel: (isFar: boolean) => void,
    *   say: (text: string) => void, describe: (seat: any) => string, onPoint: (at: any, x: number, y: number) => void,
    * }} hooks
+   * @param {HTMLCanvasElement} mini canvas of the mini-map
    */
-  constructor(canvas, layout, hooks) {
+  constructor(canvas, layout, hooks, mini) {
     this.canvas = canvas;
     this.hooks = hooks;
     this.layout = layout;
@@ -27,7 +40,11 @@ export class SeatMap {
     /** @type {any[]} */ this.areas = [];
     /** @type {Set<string>} */ this.mine = new Set();
     /** @type {any} */ this.cursor = null;
+    /** Categories that are shown: all of them, or those of a filter. @type {Set<number> | null} */
+    this.filter = null;
     this.queued = false;
+    this.isCounted = false;
+    /** @type {boolean | null} */ this.wasFar = null;
     this.x = this.y = 0;
     this.scale = this.least = 1;
     this.shapes = shapesOf(layout, this.pen);
@@ -61,13 +78,14 @@ export class SeatMap {
     }
     this.byId = new Map(this.seats.map((seat) => [seat.id, seat]));
     this.drawn = this.seats.filter((seat) => !seat.area);
-    this.sections = layout.blocks.filter((/** @type {any} */ block) => block.kind !== "area").map(withBottom);
-    /** Stops of the keyboard: seats, and areas as a whole. */
-    this.stops = [
-      ...this.drawn,
-      ...this.areas.map((area) => ({ area, x: area.x + area.width / 2, y: area.y + area.height / 2 })),
-    ];
-    this.listen();
+    this.sections = sectionsOf(layout, this.drawn);
+    this.areaStops = this.areas.map((area) => ({ area, x: area.x + area.width / 2, y: area.y + area.height / 2 }));
+    this.sectionStops = this.sections.map((section) => ({ section, x: section.x, y: section.y }));
+    this.seatStops = [...this.drawn, ...this.areaStops];
+    this.mini = new MiniMap(mini, this);
+    listen(this);
+    canvas.addEventListener("keydown", (event) => press(this, event));
+    for (const type of ["focus", "blur"]) canvas.addEventListener(type, () => this.draw());
     new ResizeObserver(() => this.fit()).observe(canvas);
     dark.addEventListener("change", () => this.draw());
   }
@@ -90,19 +108,115 @@ export class SeatMap {
   moved() {
     const { width, height } = this.layout.size;
     const keep = (/** @type {number} */ at, /** @type {number} */ box, /** @type {number} */ length) => {
-      const room = Math.min(box, length) * KEPT;
-      return Math.min(box - room, Math.max(room - length, at));
+      const ends = [box * LOOSE, box * (1 - LOOSE) - length];
+      return Math.max(Math.min(...ends), Math.min(Math.max(...ends), at));
     };
-    this.x = keep(this.x, this.canvas.clientWidth, width * this.scale);
-    this.y = keep(this.y, this.canvas.clientHeight, height * this.scale);
+    if (this.scale > this.least) {
+      this.x = keep(this.x, this.canvas.clientWidth, width * this.scale);
+      this.y = keep(this.y, this.canvas.clientHeight, height * this.scale);
+    }
     this.hooks.onPoint(null, 0, 0);
     this.canvas.style.touchAction = this.scale > this.least * 1.01 ? "none" : "pan-y";
+    const isFar = this.isFar();
+    if (isFar !== this.wasFar) {
+      this.wasFar = isFar;
+      this.hooks.onLevel(isFar);
+      this.changeCursor(isFar);
+    }
     this.draw();
   }
 
+  /** Returns whether the map shows sections, and no seats. */
+  isFar() {
+    return this.scale < SEATS_FROM && this.sections.length > 0;
+  }
+
+  /** What the cursor may be at. */
+  stops() {
+    if (this.isFar()) return [...this.sectionStops, ...this.areaStops];
+    return this.filter ? this.seatStops.filter((stop) => stop.area || this.isShown(stop)) : this.seatStops;
+  }
+
+  firstStop() {
+    const stops = this.stops();
+    return stops.find((stop) => stop.state === AVAILABLE) ?? stops[0];
+  }
+
+  /** Puts the cursor on what there is at another level. @param {boolean} isFar */
+  changeCursor(isFar) {
+    const { cursor } = this;
+    if (!cursor || cursor.area) return;
+    const has = (/** @type {any} */ stop) => stop.section.block === cursor.block;
+    if (isFar) this.cursor = this.sectionStops.find(has) ?? null;
+    else if (cursor.section) this.cursor = this.firstOf(cursor.section);
+  }
+
+  /** The first free seat of a section, or else its first. @param {any} section */
+  firstOf(section) {
+    const { seats } = section;
+    return seats.find((/** @type {any} */ seat) => seat.state === AVAILABLE && this.isShown(seat)) ?? seats[0];
+  }
+
+  tellCursor() {
+    this.hooks.say(this.hooks.describe(this.cursor));
+  }
+
+  /** Returns whether a filter lets a seat or an area be seen. @param {any} at */
+  isShown(at) {
+    return !this.filter || this.filter.has(at.category);
+  }
+
+  /** Shows the seats of some categories, or of all. @param {Set<number> | null} categories */
+  show(categories) {
+    this.filter = categories;
+    this.changed();
+  }
+
+  /** Draws the map after the states of seats changed. */
+  changed() {
+    this.isCounted = false;
+    this.draw();
+  }
+
+  /** @param {number} dx @param {number} dy */
+  pan(dx, dy) {
+    this.x += dx;
+    this.y += dy;
+    this.moved();
+  }
+
+  /** Moves a point of the hall to the middle of the map. @param {number} x @param {number} y */
+  center(x, y) {
+    this.x = this.canvas.clientWidth / 2 - x * this.scale;
+    this.y = this.canvas.clientHeight / 2 - y * this.scale;
+    this.moved();
+  }
+
+  /** Shows a section from near. @param {any} section */
+  approach(section) {
+    const { clientWidth, clientHeight } = this.canvas;
+    const [width, height] = [section.right - section.left + ROOM, section.bottom - section.top + ROOM];
+    const whole = Math.min(clientWidth / width, clientHeight / height);
+    this.scale = Math.min(LARGEST, Math.max(SECTION_FROM, whole));
+    this.center((section.left + section.right) / 2, (section.top + section.bottom) / 2);
+  }
+
+  /** The point that zooming without a pointer is about: the cursor, or the section that is nearest to the middle. */
+  middle() {
+    const { clientWidth, clientHeight } = this.canvas;
+    const [x, y] = [clientWidth / 2, clientHeight / 2];
+    const to = (/** @type {any} */ stop) => [this.x + stop.x * this.scale, this.y + stop.y * this.scale];
+    const isSeen = (/** @type {number[]} */ [px, py]) => px > 0 && py > 0 && px < clientWidth && py < clientHeight;
+    if (this.cursor && isSeen(to(this.cursor))) return to(this.cursor);
+    const away = (/** @type {number[]} */ [px, py]) => Math.hypot(px - x, py - y);
+    const all = [...this.sectionStops, ...this.areaStops].map(to).filter(isSeen);
+    return all.sort((one, other) => away(one) - away(other))[0] ?? [x, y];
+  }
+
   /** @param {number} factor @param {number} [cx] @param {number} [cy] */
-  zoom(factor, cx = this.canvas.clientWidth / 2, cy = this.canvas.clientHeight / 2) {
-    const next = Math.min(60, Math.max(this.least, this.scale * factor));
+  zoom(factor, cx, cy) {
+    if (cx === undefined || cy === undefined) [cx, cy] = this.middle();
+    const next = Math.min(LARGEST, Math.max(this.least, this.scale * factor));
     const real = next / this.scale;
     this.x = cx - (cx - this.x) * real;
     this.y = cy - (cy - this.y) * real;
@@ -118,33 +232,34 @@ export class SeatMap {
     return free;
   }
 
-  /** @param {number} index @param {number} state */
-  set(index, state) {
-    this.seats[index].state = state;
-    this.draw();
-  }
-
   draw() {
     if (this.queued) return;
     this.queued = true;
     requestAnimationFrame(() => {
       this.queued = false;
+      if (!this.isCounted) countSections(this);
+      this.isCounted = true;
       paint(this);
+      this.mini.paint();
     });
   }
 
-  /** @param {number} px @param {number} py */
+  /** What is at a point of the map: a seat, an area, or from afar a section. @param {number} px @param {number} py */
   at(px, py) {
     const s = this.scale,
       x = (px - this.x) / s,
       y = (py - this.y) / s;
     const area = this.areas.find((a) => x >= a.x && y >= a.y && x <= a.x + a.width && y <= a.y + a.height);
     if (area) return { area };
+    if (this.isFar()) {
+      const section = sectionAt(this.pen, this.sections, x, y);
+      return section ? { section } : {};
+    }
     let best = null,
-      near = Math.max(0.6, 12 / s);
+      near = Math.max(0.6, NEAR / s);
     for (const seat of this.drawn) {
       const away = Math.hypot(seat.x - x, seat.y - y);
-      if (away < near) {
+      if (away < near && this.isShown(seat)) {
         near = away;
         best = seat;
       }
@@ -152,130 +267,26 @@ export class SeatMap {
     return best ? { seat: best } : {};
   }
 
-  listen() {
-    const { canvas } = this;
-    /** @type {Map<number, PointerEvent>} */ const fingers = new Map();
-    let moved = 0;
-    canvas.addEventListener("pointerdown", (event) => {
-      fingers.set(event.pointerId, event);
-      moved = 0;
-      canvas.setPointerCapture(event.pointerId);
-    });
-    canvas.addEventListener("pointermove", (event) => {
-      const before = fingers.get(event.pointerId);
-      if (!before) return this.point(event);
-      if (fingers.size === 2) {
-        const other = [...fingers.values()].find((f) => f.pointerId !== event.pointerId);
-        if (other) {
-          const gap = (/** @type {PointerEvent} */ f) =>
-            Math.hypot(f.offsetX - other.offsetX, f.offsetY - other.offsetY);
-          this.zoom(
-            gap(event) / Math.max(1, gap(before)),
-            (event.offsetX + other.offsetX) / 2,
-            (event.offsetY + other.offsetY) / 2,
-          );
-        }
-        moved = 99;
-      } else {
-        const dx = event.offsetX - before.offsetX,
-          dy = event.offsetY - before.offsetY;
-        moved += Math.abs(dx) + Math.abs(dy);
-        if (moved > 6) {
-          this.x += dx;
-          this.y += dy;
-          this.moved();
-        }
-      }
-      fingers.set(event.pointerId, event);
-    });
-    const up = (/** @type {PointerEvent} */ event) => {
-      if (fingers.delete(event.pointerId) && moved <= 6 && event.type === "pointerup") {
-        const hit = this.at(event.offsetX, event.offsetY);
-        if (hit.seat) {
-          this.cursor = hit.seat;
-          this.hooks.onChoose(hit.seat);
-        } else if (hit.area) this.hooks.onArea(hit.area);
-        this.point(event);
-      } else if (moved > 6) this.hooks.onPoint(null, 0, 0);
-    };
-    canvas.addEventListener("pointerup", up);
-    canvas.addEventListener("pointercancel", up);
-    canvas.addEventListener("pointerleave", (event) => {
-      if (event.pointerType === "mouse") this.hooks.onPoint(null, 0, 0);
-    });
-    canvas.addEventListener(
-      "wheel",
-      (event) => {
-        // A wheel without Ctrl scrolls the page; touchpads send their pinches with it.
-        if (!event.ctrlKey && !event.metaKey) return;
-        event.preventDefault();
-        this.zoom(event.deltaY < 0 ? 1.15 : 1 / 1.15, event.offsetX, event.offsetY);
-      },
-      { passive: false },
-    );
-    canvas.addEventListener("keydown", (event) => this.key(event));
-    canvas.addEventListener("focus", () => this.draw());
-    canvas.addEventListener("blur", () => this.draw());
+  /** Does what a press on a seat, an area or a section means. @param {any} hit */
+  press(hit) {
+    const seat = hit.id ? hit : hit.seat;
+    if (hit.section) {
+      this.cursor = this.firstOf(hit.section);
+      this.approach(hit.section);
+      this.tellCursor();
+    } else if (hit.area && !seat) this.hooks.onArea(hit.area);
+    else if (seat) {
+      this.cursor = seat;
+      this.hooks.onChoose(seat);
+    }
   }
 
-  /** Tells what is under the pointer. @param {PointerEvent} event */
+  /** Tells what is under the pointer. @param {PointerEvent | null} event */
   point(event) {
+    if (!event) return this.hooks.onPoint(null, 0, 0);
     const hit = this.at(event.offsetX, event.offsetY);
-    const found = hit.seat ?? (hit.area && { area: hit.area });
+    const found = hit.seat ?? (hit.area || hit.section ? hit : null);
     this.canvas.style.cursor = found ? "pointer" : "grab";
     this.hooks.onPoint(found, event.offsetX, event.offsetY);
   }
-
-  /** @param {KeyboardEvent} event */
-  key(event) {
-    /** @type {Record<string, [number, number]>} */
-    const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-    const way = ways[event.key];
-    if (way) this.step(way);
-    else if (event.key === "Enter" || event.key === " ") {
-      if (this.cursor?.area) this.hooks.onArea(this.cursor.area);
-      else if (this.cursor) this.hooks.onChoose(this.cursor);
-    } else if (event.key === "+") this.zoom(1.3);
-    else if (event.key === "-") this.zoom(1 / 1.3);
-    else return;
-    event.preventDefault();
-  }
-
-  /** To the nearest seat or area that way. @param {[number, number]} way */
-  step([dx, dy]) {
-    const from = this.cursor;
-    if (!from) this.cursor = this.drawn.find((seat) => seat.state === AVAILABLE) ?? this.stops[0];
-    else {
-      let best = null,
-        least = Infinity;
-      for (const seat of this.stops) {
-        const along = (seat.x - from.x) * dx + (seat.y - from.y) * dy,
-          aside = Math.abs((seat.x - from.x) * dy) + Math.abs((seat.y - from.y) * dx);
-        if (along < 0.3) continue;
-        const cost = along + aside * 3;
-        if (cost < least) {
-          least = cost;
-          best = seat;
-        }
-      }
-      if (best) this.cursor = best;
-    }
-    if (this.cursor) {
-      const px = this.x + this.cursor.x * this.scale,
-        py = this.y + this.cursor.y * this.scale,
-        within = (/** @type {number} */ at, /** @type {number} */ most) => Math.min(most - 20, Math.max(20, at));
-      this.x += within(px, this.canvas.clientWidth) - px;
-      this.y += within(py, this.canvas.clientHeight) - py;
-      this.moved();
-      this.hooks.say(this.hooks.describe(this.cursor));
-    }
-    this.draw();
-  }
-}
-
-/** A section with its lower edge. @param {any} block */
-function withBottom(block) {
-  const seats = block.rows.flatMap((/** @type {any} */ row) => row.seats);
-  const bottom = seats.reduce((/** @type {number} */ most, /** @type {any} */ seat) => Math.max(most, seat.y), block.y);
-  return { ...block, bottom };
 }

@@ -159,7 +159,10 @@ function announce(p, heading) {
 
 /** Shows a place: first what every browser can. @param {any} next */
 function render(next) {
-  const was = place?.state;
+  const was = place?.state,
+    card = $("place");
+  // The turn comes without a jump of what is below.
+  card.style.minHeight = next.state === "admitted" ? card.style.minHeight || `${card.offsetHeight}px` : "";
   place = next;
   if (place.phase === "prequeue" && !dates) loadDates().then(() => dates && render(place));
   const [heading, text, then] = words(place);
@@ -167,18 +170,21 @@ function render(next) {
     waits = place.state === "waiting" && !open,
     turn = place.state === "admitted",
     [eta, reason] = waits ? wait(place) : ["", ""];
-  show("eta", Boolean(eta));
-  $("eta").textContent = eta;
+  // In its turn a fan reads no wait, and the heading stays where it is.
+  show("eta", Boolean(eta) || (turn && !$("eta").hidden));
+  $("eta").style.visibility = turn ? "hidden" : "";
+  if (!turn) $("eta").textContent = eta;
   show("reason", Boolean(reason));
   $("reason").textContent = reason;
   $("heading").textContent = heading;
   $("text").textContent = text;
   $("next").textContent = then;
-  $("place").classList.toggle("turn", turn);
+  card.classList.toggle("turn", turn);
   show("facts", waits);
   show("progress", waits && place.phase !== "prequeue");
   show("leave", waits || turn);
-  show("go", (turn && isLetIn) || open || place.state === "shopping");
+  show("go", turn || open || place.state === "shopping");
+  $("go").style.visibility = turn && !isLetIn && !open ? "hidden" : "";
   show("join", !open && ["finished", "missed", "left"].includes(place.state));
   show("message", Boolean(place.message));
   $("message").textContent = place.message || "";
@@ -195,7 +201,7 @@ function render(next) {
   }
   document.title = waits ? `${heading} · ${title}` : `${turn ? "▶ " : ""}${heading} · ${title}`;
   announce(place, heading);
-  countDown();
+  tick();
   if (isByPass)
     import("./cookies.js").then(
       (cookies) => cookies.warn(event),

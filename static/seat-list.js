@@ -1,6 +1,6 @@
 // @ts-check
 // Seats in words: their places, and the list of them for those who cannot use the map.
-import { AVAILABLE } from "./map-paint.js";
+import { AVAILABLE } from "./seat-states.js";
 import { make } from "./make.js";
 import { ticketPrice } from "./price.js";
 

@@ -1,18 +1,20 @@
 // @ts-check
 // Seats and checkout: from the admission to a confirmed order, with a way out of everything that can go wrong.
-import { $, call as send, keep, kept, newKey, now, onWake, root } from "./api.js";
+import { $, call as send, clock, keep, kept, newKey, now, onWake, root } from "./api.js";
+import { showEnding, takeMoreTime } from "./ending.js";
 import { showEvent } from "./event.js";
 import { loadCurrencies } from "./money.js";
-import { categoryOptions, legend } from "./legend.js";
-import { LiveSeats, fetchSeats, states } from "./live-seats.js";
+import { categoryOptions, legend, showHelp } from "./legend.js";
+import { LiveSeats, fetchSeats } from "./live-seats.js";
 import { SeatMap } from "./map.js";
 import { MapCard } from "./map-card.js";
-import { AVAILABLE } from "./map-paint.js";
+import { sectionParts } from "./map-sections.js";
 import { CardForm, declined } from "./payment.js";
 import { explain } from "./explain.js";
 import { placeOrder } from "./ordering.js";
 import { showPrice } from "./price.js";
 import { freePlaces, placeOf, seatList, seatParts } from "./seat-list.js";
+import { AVAILABLE, states } from "./seat-states.js";
 import { ASK_AGAIN_MS, enter, findUnfinished, unlessUnused } from "./session.js";
 import { showClock, showOver, showStep } from "./steps.js";
 import { TicketTypes, placeBasket } from "./ticket-types.js";
@@ -45,15 +47,13 @@ const say = (/** @type {string} */ text) => {
   $("live").textContent = text;
 };
 
-/** Says what fans ask of a seat, or of an area. @param {any} seat */
-const partsOf = (seat) =>
-  seatParts(
-    seat,
-    layout,
-    seat.id ? (chosen.has(seat.id) ? "chosen" : states[seat.state]) : `${map.free(seat.area)} free`,
-  );
-/** @param {any} seat */
-const describe = (seat) => partsOf(seat).join(", ");
+/** Says what fans ask of a seat, of an area, or of a section. @param {any} at */
+const partsOf = (at) =>
+  at.section
+    ? sectionParts(at.section)
+    : seatParts(at, layout, at.id ? (chosen.has(at.id) ? "chosen" : states[at.state]) : `${map.free(at.area)} free`);
+/** @param {any} at */
+const describe = (at) => partsOf(at).join(", ");
 
 /** Says where the seat of an id is. @param {string} id */
 const nameOf = (id) => (map?.byId.has(id) ? placeOf(map.byId.get(id)) : id);
@@ -107,10 +107,11 @@ function render() {
 
 /** Shows the seats as they are, on the map and in the open parts of the list. */
 function draw() {
-  map.draw();
+  map.changed();
   for (const button of /** @type {NodeListOf<HTMLButtonElement>} */ ($("list").querySelectorAll("[data-seat]"))) {
     const seat = map.byId.get(button.dataset.seat);
     button.disabled = seat.state !== AVAILABLE;
+    button.hidden = !map.isShown(seat);
     button.setAttribute("aria-pressed", String(chosen.has(seat.id)));
     button.setAttribute("aria-label", describe(seat));
   }
@@ -146,6 +147,7 @@ async function take(wish) {
     await live.refresh().catch(() => live.catchUp());
     render();
     fail(p);
+    if (["session-over", "no-session"].includes(p.kind)) lookAgain();
   }
 }
 
@@ -296,7 +298,8 @@ function tick() {
   const seconds = until ? left(until) : Infinity;
   if (isWaiting() || session.over) showClock("", Infinity, say);
   else if (until) showClock("Held for you for {}", seconds, say);
-  else showClock("{} left to shop", left(session.expires_at), say);
+  else showClock("{} left to shop", left(session.expires_at), () => {});
+  showEnding(session, order ? 0 : left(session.expires_at), hold, say);
   const seemsOver = (seconds < 0 && !isWaiting()) || (session && !session.over && left(session.expires_at) < 0);
   if (seemsOver && performance.now() - askedAt > ASK_AGAIN_MS) lookAgain();
 }
@@ -349,18 +352,26 @@ async function begin() {
   showEvent(about);
   document.title = `Choose your seats · ${about.name}`;
   const card = new MapCard($("map-card"));
-  map = new SeatMap($("map"), layout, {
+  const looks = {
     onChoose: choose,
     say,
     describe,
-    onPoint: (at, x, y) => card.show(at && partsOf(at), x, y),
-    onArea(area) {
+    onPoint: (/** @type {any} */ at, /** @type {number} */ x, /** @type {number} */ y) =>
+      card.show(at && partsOf(at), x, y),
+    onLevel: showHelp,
+    onArea(/** @type {any} */ area) {
       $("category").value = layout.categories[area.category].id;
       $("quantity").focus();
       say(`${area.name}: say how many, then find and hold.`);
     },
-  });
-  $("legend").replaceChildren(...legend(layout));
+  };
+  map = new SeatMap($("map"), layout, looks, $("map-mini"));
+  $("legend").replaceChildren(
+    ...legend(layout, (categories) => {
+      map.show(categories);
+      draw();
+    }),
+  );
   $("category").append(...categoryOptions(layout));
   const hooks = { onChange: seatsChanged, onReplaced: reloadIfReplaced };
   live = new LiveSeats(() => fetchSeats(call, base), map, hooks);
@@ -397,6 +408,17 @@ $("best").addEventListener("submit", (/** @type {Event} */ submit) => {
   take({ best_available: { quantity: Number($("quantity").value), ...(category ? { category } : {}) } });
 });
 $("release").addEventListener("click", giveBack);
+$("more-time").addEventListener("click", async () => {
+  fail(null);
+  try {
+    session = await takeMoreTime(call, base);
+    tick();
+    say(`You have ${clock((Date.parse(session.expires_at) - now()) / 1000)} more minutes to shop.`);
+  } catch (problem) {
+    fail(problem);
+    lookAgain();
+  }
+});
 $("buyer").addEventListener("submit", makeOrder);
 $("payment").addEventListener("submit", pay);
 for (const form of ["stripe-payment", "razorpay-payment"]) $(form).addEventListener("submit", payAtProvider);

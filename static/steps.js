@@ -25,8 +25,11 @@ export function showStep(hold, order, chosen) {
 
 /** Shows that the time to shop is over, with a way back. @param {boolean} is */
 export function showOver(is) {
+  const isNew = is && $("over").hidden;
   $("over").hidden = !is;
   $("side").hidden = is;
+  // Readers hear what has focus.
+  if (isNew) $("over-heading").focus();
   if (is) for (const id of ["hall", "checkout", "bottom", "steps"]) $(id).hidden = true;
 }
 

@@ -112,6 +112,12 @@ pub(crate) fn network_is_full() -> Problem {
     .retry_after(10)
 }
 
+/// Returns the problem for an extension that is not to be had.
+pub(crate) fn not_extendable() -> Problem {
+    let title = "This session cannot be extended, or was already";
+    Problem::new(StatusCode::CONFLICT, "not-extendable", title)
+}
+
 /// Returns the problem for a missing or unknown session.
 pub fn no_session() -> Problem {
     let title = "A session is needed: trade in an admission token first";

@@ -2,9 +2,9 @@
 //! extractor of a request's sessions.
 
 use crate::app::{App, Shop};
-use crate::error::no_session;
-use crate::inventory::{NewSession, Once, Session, SessionKey, SessionKeys};
-use crate::waiting_room::Reported;
+use crate::error::{no_session, not_extendable};
+use crate::inventory::{NewSession, Once, Refused as Refusal, Session, SessionKey, SessionKeys};
+use crate::waiting_room::{Extension, Reported};
 use axum::Json;
 use axum::extract::{FromRef, FromRequestParts, Path, State};
 use axum::http::{HeaderMap, StatusCode, header, request::Parts};
@@ -20,7 +20,7 @@ use shared::http::openapi::Refusals;
 use shared::http::problem::{Input, Nothing, Problem};
 use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
-use shared::token::Refused;
+use shared::token::{Claims, Refused};
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -28,7 +28,9 @@ use utoipa_axum::routes;
 pub(crate) const COOKIE: &str = "fairline_session_";
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(open_session, show_session, end_session))
+    OpenApiRouter::new()
+        .routes(routes!(open_session, show_session, end_session))
+        .routes(routes!(extend_session))
 }
 
 /// A session as shown to the fan. The token itself is returned once only.
@@ -41,6 +43,8 @@ pub(crate) struct SessionView {
     #[schema(value_type = String)]
     visitor: VisitorId,
     expires_at: Time,
+    /// Seconds by which the session may be extended, once; 0 where it may not, or was.
+    extension_seconds: u32,
     /// Whether new holds are refused, because the time ran out, an order was confirmed or the fan
     /// left.
     over: bool,
@@ -126,6 +130,7 @@ async fn open_session(
         Reported::Taken | Reported::Unanswered => {}
     }
     let word = session_token(&event, &token, &key);
+    let extension_seconds = claims.extension_seconds;
     let opened = shop.inventory.open_session(NewSession {
         key: sha256(word.as_bytes()),
         event: event.clone(),
@@ -150,7 +155,10 @@ async fn open_session(
         left.saturating_add(24 * 3600),
     );
     let head = [(header::SET_COOKIE, cookie)];
-    let view = view(&shop, session, Some(word));
+    let view = SessionView {
+        session: Some(word),
+        ..view(&shop, session, extension_seconds)
+    };
     let response = (StatusCode::CREATED, head, Json(view)).into_response();
     Ok(mark_replayed(response, is_replayed))
 }
@@ -179,14 +187,31 @@ fn session_key(word: &str) -> Option<SessionKey> {
     })
 }
 
-fn view(shop: &Shop, session: Session, word: Option<String>) -> SessionView {
+fn view(shop: &Shop, session: Session, extension_seconds: u32) -> SessionView {
+    let over = session.is_over || session.expires_at <= shop.inventory.now();
     SessionView {
-        session: word,
+        session: None,
         event: session.event,
         visitor: session.visitor,
         expires_at: session.expires_at,
-        over: session.is_over || session.expires_at <= shop.inventory.now(),
+        extension_seconds: if over { 0 } else { extension_seconds },
+        over,
     }
+}
+
+/// Returns the key of a session.
+fn key_of(session: &Session) -> SessionKey {
+    SessionKey {
+        event: session.event.clone(),
+        hash: session.key,
+    }
+}
+
+/// Returns the seconds by which a session may be extended, by its admission.
+async fn extension_seconds(shop: &Shop, session: &Session) -> Result<u32, Refusal> {
+    let token = shop.inventory.admission(&key_of(session)).await?;
+    let claims = token.and_then(|token| Claims::of_verified(&token));
+    Ok(claims.map_or(0, |claims| claims.extension_seconds))
 }
 
 /// Returns the session sent with the request.
@@ -200,7 +225,38 @@ async fn show_session(
 ) -> Result<Json<SessionView>, Problem> {
     let event = event_id(&event)?;
     let session = shop.inventory.session(keys, Some(event)).await?;
-    Ok(Json(view(&shop, session, None)))
+    let seconds = extension_seconds(&shop, &session).await?;
+    Ok(Json(view(&shop, session, seconds)))
+}
+
+/// Extend the session, once: by the seconds that it says, with its slot in the line. Holds end as
+/// they would have. 409 `not-extendable` where it may not be extended, or was.
+#[utoipa::path(post, path = "/api/v1/events/{event}/sessions/extend", tag = "checkout", params(("event" = String, Path)),
+    security(("session" = [])),
+    responses((status = 200, description = "The session, without its token", body = SessionView), Refusals))]
+async fn extend_session(
+    State(shop): State<Arc<Shop>>,
+    Path(event): Path<String>,
+    Sessions(keys): Sessions,
+) -> Result<Json<SessionView>, Problem> {
+    let event = event_id(&event)?;
+    let inventory = &shop.inventory;
+    let session = inventory.session(keys.clone(), Some(event.clone())).await?;
+    let key = key_of(&session);
+    let token = inventory.admission(&key).await?;
+    let token = token.ok_or(Refusal::SessionOver)?;
+    let token = match shop.waiting_room.extend(&event, &token).await {
+        Extension::By(token) => token,
+        Extension::NotExtendable => return Err(not_extendable()),
+        Extension::Lapsed => return Err(Refusal::SessionOver.into()),
+        Extension::Unanswered => return Err(Problem::unavailable()),
+    };
+    let claims = shop.keys.verify(&token, &event, inventory.now()).await;
+    let claims = claims.map_err(|_| Problem::unavailable())?;
+    let until = Time(claims.exp.saturating_mul(1000));
+    inventory.extend_session(&key, &token, until).await?;
+    let session = inventory.session(keys, Some(event)).await?;
+    Ok(Json(view(&shop, session, claims.extension_seconds)))
 }
 
 /// Ends the session: its holds are released, and its slot goes to the next in line.

@@ -39,11 +39,24 @@ pub struct EventFacts {
 
 /// Answer to the question about an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Described {
+pub enum EventAnswer {
     /// The event.
     Event(Box<EventFacts>),
     /// There is no such event, or none any more.
     Unknown,
+    /// No answer.
+    Unanswered,
+}
+
+/// Outcome of an extension.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Extension {
+    /// The admission lasts as long as this token.
+    By(String),
+    /// It may not be extended, or was before.
+    NotExtendable,
+    /// The slot is gone, or the token was refused.
+    Lapsed,
     /// No answer.
     Unanswered,
 }
@@ -55,10 +68,13 @@ pub trait WaitingRoom: Send + Sync {
     async fn knows(&self, event: &EventId) -> Option<bool>;
 
     /// Returns an event as fans are shown it.
-    async fn describe(&self, event: &EventId) -> Described;
+    async fn describe(&self, event: &EventId) -> EventAnswer;
 
     /// Reports that the bearer of this token arrived.
     async fn start(&self, event: &EventId, token: &str) -> Reported;
+
+    /// Extends the admission of the bearer of this token. Repeated, it gives the same answer.
+    async fn extend(&self, event: &EventId, token: &str) -> Extension;
 
     /// Reports that the bearer of this token is done.
     async fn finish(&self, event: &EventId, token: &str) -> Reported;
@@ -118,18 +134,36 @@ impl WaitingRoom for RemoteWaitingRoom {
         }
     }
 
-    async fn describe(&self, event: &EventId) -> Described {
+    async fn describe(&self, event: &EventId) -> EventAnswer {
         let (path, key) = (format!("/api/v1/events/{event}"), &self.service_key);
         match self.service.ask(Method::GET, &path, key, None).await {
-            Some((StatusCode::NOT_FOUND, _)) => Described::Unknown,
-            Some((StatusCode::OK, body)) => facts_of(&body).unwrap_or(Described::Unanswered),
-            _ => Described::Unanswered,
+            Some((StatusCode::NOT_FOUND, _)) => EventAnswer::Unknown,
+            Some((StatusCode::OK, body)) => facts_of(&body).unwrap_or(EventAnswer::Unanswered),
+            _ => EventAnswer::Unanswered,
         }
     }
 
     async fn start(&self, event: &EventId, token: &str) -> Reported {
         let path = format!("/api/v1/events/{event}/admission/start");
         self.report_by(Method::POST, path, token, None).await
+    }
+
+    async fn extend(&self, event: &EventId, token: &str) -> Extension {
+        let path = format!("/api/v1/events/{event}/admission/extend");
+        let answer = self.service.ask(Method::POST, &path, token, None).await;
+        let Some((status, body)) = answer else {
+            return Extension::Unanswered;
+        };
+        let read = || serde_json::from_slice(&body).ok();
+        let token = || read().and_then(|answer: Value| Some(answer["token"].as_str()?.to_owned()));
+        match status {
+            StatusCode::CONFLICT => Extension::NotExtendable,
+            StatusCode::GONE | StatusCode::NOT_FOUND | StatusCode::UNAUTHORIZED => {
+                Extension::Lapsed
+            }
+            status if status.is_success() => token().map_or(Extension::Unanswered, Extension::By),
+            _ => Extension::Unanswered,
+        }
     }
 
     async fn finish(&self, event: &EventId, token: &str) -> Reported {
@@ -151,9 +185,9 @@ impl WaitingRoom for RemoteWaitingRoom {
 }
 
 /// Reads an event. Details that another version wrote, and this one does not know, are left out.
-fn facts_of(body: &[u8]) -> Option<Described> {
+fn facts_of(body: &[u8]) -> Option<EventAnswer> {
     let event: Value = serde_json::from_slice(body).ok()?;
-    Some(Described::Event(Box::new(EventFacts {
+    Some(EventAnswer::Event(Box::new(EventFacts {
         name: event.get("name")?.as_str()?.to_owned(),
         details: Option::deserialize(event.get("details")?).ok().flatten(),
     })))

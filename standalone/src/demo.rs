@@ -140,6 +140,7 @@ impl Demo {
                 max_active: 400,
                 claim_seconds: 60,
                 session_seconds: 420,
+                extension_seconds: 180,
                 away_seconds: 600,
             };
             // A named data folder may contain the event of an earlier run: then that sale

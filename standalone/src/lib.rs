@@ -5,7 +5,7 @@ pub mod demo;
 use async_trait::async_trait;
 use checkout::inventory::Inventory;
 use checkout::jwks::Jwks;
-use checkout::waiting_room::{Described, EventFacts, Reported, WaitingRoom};
+use checkout::waiting_room::{EventAnswer, EventFacts, Extension, Reported, WaitingRoom};
 use shared::context::AppContext;
 use shared::data_dir::DataFolder;
 use shared::http::front::Front;
@@ -14,9 +14,10 @@ use shared::ids::{Availability, EventId};
 use shared::metrics::Registry;
 use shared::settings::Settings;
 use shared::time::{Clock, Time};
-use shared::token::Verifier;
+use shared::token::{Signer, Verifier};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+use waiting_room::Extended;
 use waiting_room::line::{Claimed, Line, Refused};
 
 /// Both services in one process.
@@ -54,6 +55,7 @@ pub async fn compose(
     let verifier = || Verifier::from_jwks(&parts.signer.jwks(), &site.public_url);
     let waiting_room = LocalWaitingRoom {
         line: parts.line.clone(),
+        signer: parts.signer.clone(),
         verifier: verifier()?,
         site: site.clone(),
     };
@@ -95,6 +97,7 @@ pub async fn compose(
 /// The waiting room as seen by the checkout in the same process.
 struct LocalWaitingRoom {
     line: Arc<dyn Line>,
+    signer: Arc<Signer>,
     verifier: Verifier,
     site: Arc<AppContext>,
 }
@@ -117,14 +120,14 @@ impl WaitingRoom for LocalWaitingRoom {
         }
     }
 
-    async fn describe(&self, event: &EventId) -> Described {
+    async fn describe(&self, event: &EventId) -> EventAnswer {
         match self.line.view(event).await {
-            Ok(view) => Described::Event(Box::new(EventFacts {
+            Ok(view) => EventAnswer::Event(Box::new(EventFacts {
                 name: view.settings.name.clone(),
                 details: view.settings.details.clone(),
             })),
-            Err(Refused::NoSuchEvent) => Described::Unknown,
-            Err(_) => Described::Unanswered,
+            Err(Refused::NoSuchEvent) => EventAnswer::Unknown,
+            Err(_) => EventAnswer::Unanswered,
         }
     }
 
@@ -136,6 +139,18 @@ impl WaitingRoom for LocalWaitingRoom {
             Ok(Claimed::Until(_)) => Reported::Taken,
             Ok(Claimed::Lapsed) | Err(Refused::NoSuchEvent) => Reported::Lapsed,
             Err(_) => Reported::Unanswered,
+        }
+    }
+
+    async fn extend(&self, event: &EventId, token: &str) -> Extension {
+        let Ok(claims) = self.verifier.verify(token, event, self.now(event)) else {
+            return Extension::Lapsed;
+        };
+        match waiting_room::extend(&*self.line, event, &claims).await {
+            Ok(Extended::Until(claims)) => Extension::By(self.signer.sign(&claims)),
+            Ok(Extended::NotExtendable) => Extension::NotExtendable,
+            Ok(Extended::Lapsed) | Err(Refused::NoSuchEvent) => Extension::Lapsed,
+            Err(_) => Extension::Unanswered,
         }
     }
 

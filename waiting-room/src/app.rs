@@ -44,7 +44,7 @@ pub struct Room {
     /// Signs and reads passes.
     pub passes: Passes,
     /// Signs admission tokens.
-    pub signer: Signer,
+    pub signer: Arc<Signer>,
     /// Verifies admission tokens at the gate.
     pub verifier: Verifier,
     /// Key that a remote checkout presents when it reports its seats.
@@ -82,7 +82,7 @@ pub struct Parts {
     /// Key that a remote checkout presents when it reports its seats.
     pub service_key: String,
     /// Signs admission tokens.
-    pub signer: Signer,
+    pub signer: Arc<Signer>,
     /// The checkout, if one is configured.
     pub checkout: Option<Arc<dyn Checkout>>,
     /// What the gate does where an event's line does not say.

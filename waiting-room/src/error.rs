@@ -51,6 +51,12 @@ pub fn network_is_full() -> Problem {
         .retry_after(20)
 }
 
+/// Returns the refusal of an extension.
+pub fn not_extendable() -> Problem {
+    let title = "This admission cannot be extended, or was already";
+    Problem::new(StatusCode::CONFLICT, "not-extendable", title)
+}
+
 /// Returns the refusal of a missing or invalid pass.
 pub fn no_pass() -> Problem {
     let title = "A pass is needed: join the line first";

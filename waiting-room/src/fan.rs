@@ -2,7 +2,8 @@
 
 use crate::app::{App, Room};
 use crate::credentials::{FanCookies, admission_of, find, find_for, pass_of};
-use crate::error::{network_is_full, no_pass};
+use crate::error::{network_is_full, no_pass, not_extendable};
+use crate::extension::{Extended, extend};
 use crate::hub::EventHub;
 use crate::landing::{Listed, public_events};
 use crate::line::{Claimed, Joined, Order, Phase, Refused, Spot};
@@ -18,7 +19,7 @@ use shared::crypto::sha256;
 use shared::edge::Lifetime;
 use shared::event_details::EventDetails;
 use shared::http::client_address::ClientAddress;
-use shared::http::credentials::{bearer, check_origin};
+use shared::http::credentials::{bearer, check_origin, set_cookie};
 use shared::http::idempotency::{IdempotencyKey, mark_replayed};
 use shared::http::openapi::Refusals;
 use shared::http::problem::{Input, Nothing, Problem};
@@ -42,6 +43,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(join))
         .routes(routes!(show_place, leave))
         .routes(routes!(start_admission))
+        .routes(routes!(extend_admission))
         .routes(routes!(end_admission))
 }
 
@@ -330,6 +332,47 @@ async fn start_admission(
         Claimed::Until(_) => Ok(StatusCode::NO_CONTENT),
         Claimed::Lapsed => Err(Problem::slot_lapsed()),
     }
+}
+
+/// An admission after its extension.
+#[derive(Serialize, utoipa::ToSchema)]
+struct ExtendedAdmission {
+    /// Admission token that ends later. It opens no second session.
+    token: String,
+    /// Its end, and that of the slot.
+    expires_at: Time,
+}
+
+/// Extend an admission, once: its slot lasts longer, and a new token replaces the old one, in the
+/// cookie as well. 409 `not-extendable` where the event allows none, or with a token that is
+/// extended already; the token from before gets the same answer again.
+#[utoipa::path(post, path = "/api/v1/events/{event}/admission/extend", tag = "line",
+    params(("event" = String, Path)), security(("admission" = [])),
+    responses((status = 200, description = "The new token", body = ExtendedAdmission), Refusals))]
+async fn extend_admission(
+    State(room): State<Arc<Room>>,
+    Path(event): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let (event, claims) = admitted(&room, &event, &headers).await?;
+    let claims = match extend(&*room.line, &event, &claims).await? {
+        Extended::Until(claims) => claims,
+        Extended::NotExtendable => return Err(not_extendable()),
+        Extended::Lapsed => return Err(Problem::slot_lapsed()),
+    };
+    let token = room.signer.sign(&claims);
+    let left = (claims.exp - room.now(&event).seconds()).max(0);
+    let cookie = set_cookie(
+        &room.site,
+        &format!("fairline_admission_{event}"),
+        &token,
+        u32::try_from(left).unwrap_or(0),
+    );
+    let extended = ExtendedAdmission {
+        token,
+        expires_at: Time(claims.exp.saturating_mul(1000)),
+    };
+    Ok(([(header::SET_COOKIE, cookie)], Json(extended)).into_response())
 }
 
 /// Record that the fan is done shopping.

@@ -9,6 +9,7 @@ pub mod draw;
 mod draw_routes;
 pub mod error;
 mod event_markup;
+mod extension;
 mod fan;
 mod gate;
 mod history;
@@ -29,6 +30,7 @@ pub mod ticker;
 mod watched_place;
 
 pub use app::{Checkout, Parts, Room};
+pub use extension::{Extended, extend};
 pub use gate::settings::GateSettings;
 pub use place::find_place;
 pub use watched_place::{Update, WatchedPlace};

@@ -115,7 +115,7 @@ impl Room {
             seats_available: front.availability.map(|seats| seats.available),
             stale: self.is_stale(event),
             sale_opens_at: settings.sale_opens_at.filter(|_| before_sale),
-            token: admitted.map(|_| self.token(event, spot)),
+            token: admitted.map(|_| self.token(event, spot, settings)),
             passthrough,
             claim_by: admitted.map(|slot| slot.claim_by),
             checkout_url: has_goal.then(|| checkout_url(event, settings)),
@@ -124,7 +124,7 @@ impl Room {
     }
 
     /// Returns the admission token of an admitted visitor: the same claims on every call.
-    pub(crate) fn token(&self, event: &EventId, spot: &Spot) -> String {
+    pub(crate) fn token(&self, event: &EventId, spot: &Spot, settings: &EventSettings) -> String {
         let slot = spot.slot.unwrap_or(crate::line::Slot {
             admitted_at: Time(0),
             claim_by: Time(0),
@@ -140,6 +140,7 @@ impl Room {
             nbf: begins,
             exp: slot.expires_at.seconds(),
             number: spot.number,
+            extension_seconds: settings.admission.extension(),
         })
     }
 

@@ -222,7 +222,7 @@ impl LineArgs {
             service_key: kept(&self.service_key, "service-key")?,
             site,
             line,
-            signer,
+            signer: Arc::new(signer),
             checkout,
             gate: self.gate(&mut Mistakes::default()),
             archives: folder.join("archive"),

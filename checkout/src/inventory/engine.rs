@@ -145,6 +145,19 @@ pub trait Engine: Send + Sync {
     /// Publishes new versions of the seat maps.
     async fn publish(&self) -> Result<(), Refused>;
 
+    /// Returns the admission token of a session: the one that it was extended by, if it was. None
+    /// where there is no such session, or it is over.
+    async fn admission(&self, session: &SessionKey) -> Result<Option<String>, Refused>;
+
+    /// Lets a session last until this time, by the admission token that does, unless it is over or
+    /// lasts as long already.
+    async fn extend_session(
+        &self,
+        session: &SessionKey,
+        token: &str,
+        until: Time,
+    ) -> Result<(), Refused>;
+
     /// Returns the reports that the waiting room has not received yet.
     async fn reports(&self) -> Result<Vec<Report>, Refused>;
 

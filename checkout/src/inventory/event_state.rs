@@ -362,6 +362,19 @@ impl VisitorCache {
         self.put(records);
     }
 
+    /// Lets a session that is in memory last until this time.
+    pub(super) fn extend_session(&mut self, key: &Key, until: Time) {
+        let Some(mut records) = self.of_session(key).and_then(|visitor| self.take(visitor)) else {
+            return;
+        };
+        for session in &mut records.sessions {
+            if session.key == *key {
+                session.expires_at = until;
+            }
+        }
+        self.put(records);
+    }
+
     pub(super) fn put(&mut self, mut records: Box<VisitorRecords>) {
         let Some(visitor) = records.visitor else {
             return;

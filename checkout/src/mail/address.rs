@@ -35,7 +35,7 @@ pub(super) enum Encryption {
 
 /// Parameters of a URL after its `?`.
 #[derive(Default)]
-struct Parameters {
+struct SmtpParameters {
     /// `tls`: whether it was said that there is TLS, or none.
     has_tls: Option<bool>,
     patience_seconds: Option<u64>,
@@ -62,7 +62,7 @@ impl MailServer {
         if !matches!(url.path(), "" | "/") || url.fragment().is_some() {
             return Err("nothing comes behind the port but '?' and parameters".to_owned());
         }
-        let parameters = Parameters::parse(&url)?;
+        let parameters = SmtpParameters::parse(&url)?;
         if has_tls && parameters.has_tls == Some(false) {
             return Err("tls=off is for smtp://".to_owned());
         }
@@ -96,9 +96,9 @@ impl MailServer {
     }
 }
 
-impl Parameters {
-    fn parse(url: &Url) -> Result<Parameters, String> {
-        let mut parameters = Parameters::default();
+impl SmtpParameters {
+    fn parse(url: &Url) -> Result<SmtpParameters, String> {
+        let mut parameters = SmtpParameters::default();
         for (name, value) in url.query_pairs() {
             match name.as_ref() {
                 "tls" if value == "off" => parameters.has_tls = Some(false),

@@ -18,15 +18,15 @@ const IDLE_MAX: Duration = Duration::from_secs(20);
 
 /// A mail, or a connection, that the mail server did not take.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Failure {
-    pub(super) kind: FailureKind,
+pub(super) struct MailFailure {
+    pub(super) kind: MailFailureKind,
     /// Why, for the organiser. Holds no credentials.
     pub(super) why: String,
 }
 
 /// Consequence of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FailureKind {
+pub(super) enum MailFailureKind {
     /// The mail server does not answer, or takes nothing for the moment.
     Away,
     /// It refuses this client: its login, or its lack of one; or its certificate is not trusted.
@@ -39,59 +39,59 @@ pub(super) enum FailureKind {
     Unanswered,
 }
 
-impl FailureKind {
+impl MailFailureKind {
     /// All kinds.
-    pub(super) const ALL: [FailureKind; 5] = [
-        FailureKind::Away,
-        FailureKind::Denied,
-        FailureKind::Deferred,
-        FailureKind::Rejected,
-        FailureKind::Unanswered,
+    pub(super) const ALL: [MailFailureKind; 5] = [
+        MailFailureKind::Away,
+        MailFailureKind::Denied,
+        MailFailureKind::Deferred,
+        MailFailureKind::Rejected,
+        MailFailureKind::Unanswered,
     ];
 
     /// Returns the name in metrics and logs.
     pub(super) fn name(self) -> &'static str {
         match self {
-            FailureKind::Away => "away",
-            FailureKind::Denied => "denied",
-            FailureKind::Deferred => "deferred",
-            FailureKind::Rejected => "rejected",
-            FailureKind::Unanswered => "unanswered",
+            MailFailureKind::Away => "away",
+            MailFailureKind::Denied => "denied",
+            MailFailureKind::Deferred => "deferred",
+            MailFailureKind::Rejected => "rejected",
+            MailFailureKind::Unanswered => "unanswered",
         }
     }
 }
 
-impl Failure {
-    pub(super) fn new(kind: FailureKind, why: impl Into<String>) -> Failure {
+impl MailFailure {
+    pub(super) fn new(kind: MailFailureKind, why: impl Into<String>) -> MailFailure {
         let why = why.into();
-        Failure { kind, why }
+        MailFailure { kind, why }
     }
 
     /// Returns the failure of a connection.
-    fn of_connection(error: &Error) -> Failure {
+    fn of_connection(error: &Error) -> MailFailure {
         let is_denied = error.is_client() || error.is_permanent() || has_bad_certificate(error);
         let kind = match is_denied {
-            true => FailureKind::Denied,
-            false => FailureKind::Away,
+            true => MailFailureKind::Denied,
+            false => MailFailureKind::Away,
         };
-        Failure::new(kind, words(error))
+        MailFailure::new(kind, words(error))
     }
 
     /// Returns the failure of a mail whose content was not sent.
-    fn of_mail(error: &Error) -> Failure {
+    fn of_mail(error: &Error) -> MailFailure {
         let kind = match () {
-            () if error.is_permanent() => FailureKind::Rejected,
-            () if error.is_transient() => FailureKind::Deferred,
-            () => FailureKind::Away,
+            () if error.is_permanent() => MailFailureKind::Rejected,
+            () if error.is_transient() => MailFailureKind::Deferred,
+            () => MailFailureKind::Away,
         };
-        Failure::new(kind, words(error))
+        MailFailure::new(kind, words(error))
     }
 
     /// Returns the failure of a mail whose content was sent.
-    fn of_content(error: &Error) -> Failure {
-        let failure = Failure::of_mail(error);
+    fn of_content(error: &Error) -> MailFailure {
+        let failure = MailFailure::of_mail(error);
         match failure.kind {
-            FailureKind::Away => Failure::new(FailureKind::Unanswered, failure.why),
+            MailFailureKind::Away => MailFailure::new(MailFailureKind::Unanswered, failure.why),
             _ => failure,
         }
     }
@@ -109,10 +109,10 @@ impl SmtpConnection {
     ///
     /// # Errors
     /// The server is away, or refuses this client.
-    pub(super) async fn open(server: &MailServer) -> Result<SmtpConnection, Failure> {
+    pub(super) async fn open(server: &MailServer) -> Result<SmtpConnection, MailFailure> {
         let connecting = timeout(server.patience, connect(server)).await;
         let connected =
-            connecting.unwrap_or_else(|_| Err(late(FailureKind::Away, server.patience)));
+            connecting.unwrap_or_else(|_| Err(late(MailFailureKind::Away, server.patience)));
         Ok(SmtpConnection {
             connection: connected?,
             patience: server.patience,
@@ -129,33 +129,37 @@ impl SmtpConnection {
     ///
     /// # Errors
     /// The mail server does not have it, or did not say.
-    pub(super) async fn send(&mut self, envelope: &Envelope, mail: &[u8]) -> Result<(), Failure> {
+    pub(super) async fn send(
+        &mut self,
+        envelope: &Envelope,
+        mail: &[u8],
+    ) -> Result<(), MailFailure> {
         let patience = self.patience;
         let named = timeout(patience, self.name(envelope)).await;
-        named.unwrap_or_else(|_| Err(late(FailureKind::Away, patience)))?;
+        named.unwrap_or_else(|_| Err(late(MailFailureKind::Away, patience)))?;
         match timeout(patience, self.connection.message(mail)).await {
             Ok(Ok(_)) => {
                 self.used_at = Instant::now();
                 Ok(())
             }
-            Ok(Err(error)) => Err(Failure::of_content(&error)),
-            Err(_) => Err(late(FailureKind::Unanswered, patience)),
+            Ok(Err(error)) => Err(MailFailure::of_content(&error)),
+            Err(_) => Err(late(MailFailureKind::Unanswered, patience)),
         }
     }
 
     /// Names sender and recipient.
-    async fn name(&mut self, envelope: &Envelope) -> Result<(), Failure> {
+    async fn name(&mut self, envelope: &Envelope) -> Result<(), MailFailure> {
         let mut parameters = Vec::new();
         let mut addresses = envelope.from().into_iter().chain(envelope.to());
         if addresses.any(|address| !address.to_string().is_ascii()) {
             let info = self.connection.server_info();
             if !info.supports_feature(Extension::SmtpUtfEight) {
                 let why = "the mail server takes no addresses with letters beyond ASCII (SMTPUTF8)";
-                return Err(Failure::new(FailureKind::Rejected, why));
+                return Err(MailFailure::new(MailFailureKind::Rejected, why));
             }
             parameters.push(MailParameter::SmtpUtfEight);
         }
-        let failed = |error: Error| Failure::of_mail(&error);
+        let failed = |error: Error| MailFailure::of_mail(&error);
         let from = Mail::new(envelope.from().cloned(), parameters);
         self.connection.command(from).await.map_err(failed)?;
         for to in envelope.to() {
@@ -172,8 +176,8 @@ impl SmtpConnection {
     }
 }
 
-async fn connect(server: &MailServer) -> Result<AsyncSmtpConnection, Failure> {
-    let failed = |error: Error| Failure::of_connection(&error);
+async fn connect(server: &MailServer) -> Result<AsyncSmtpConnection, MailFailure> {
+    let failed = |error: Error| MailFailure::of_connection(&error);
     let (tls, start_tls) = match &server.encryption {
         Encryption::None => (None, None),
         Encryption::StartTls(parameters) => (None, Some(parameters.clone())),
@@ -186,7 +190,7 @@ async fn connect(server: &MailServer) -> Result<AsyncSmtpConnection, Failure> {
     if let Some(parameters) = start_tls {
         if !connection.can_starttls() {
             let why = "the mail server offers no TLS (STARTTLS): use smtps://, or tls=off in a private network";
-            return Err(Failure::new(FailureKind::Denied, why));
+            return Err(MailFailure::new(MailFailureKind::Denied, why));
         }
         connection
             .starttls(parameters, &hello)
@@ -200,9 +204,9 @@ async fn connect(server: &MailServer) -> Result<AsyncSmtpConnection, Failure> {
     Ok(connection)
 }
 
-fn late(kind: FailureKind, patience: Duration) -> Failure {
+fn late(kind: MailFailureKind, patience: Duration) -> MailFailure {
     let seconds = patience.as_secs();
-    Failure::new(
+    MailFailure::new(
         kind,
         format!("the mail server did not answer within {seconds} seconds"),
     )

@@ -1,6 +1,6 @@
 //! Counters of mail, and its gauges.
 
-use super::connection::FailureKind;
+use super::connection::MailFailureKind;
 use crate::app::Shop;
 use crate::inventory::mail::MailKind;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -24,7 +24,7 @@ static SENT: LazyLock<Family<KindLabel, Counter>> =
     LazyLock::new(|| counters(MailKind::ALL.map(MailKind::as_str)));
 /// Failures by kind.
 static FAILURES: LazyLock<Family<KindLabel, Counter>> =
-    LazyLock::new(|| counters(FailureKind::ALL.map(FailureKind::name)));
+    LazyLock::new(|| counters(MailFailureKind::ALL.map(MailFailureKind::name)));
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct KindLabel {
@@ -46,7 +46,7 @@ pub(super) fn count_sent(kind: MailKind) {
 }
 
 /// Counts an attempt that failed.
-pub(super) fn count_failure(kind: FailureKind) {
+pub(super) fn count_failure(kind: MailFailureKind) {
     let kind = kind.name();
     FAILURES.get_or_create_owned(&KindLabel { kind }).inc();
 }

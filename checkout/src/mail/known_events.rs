@@ -1,6 +1,6 @@
 //! Events as mails present them: asked of the waiting room, and kept for some seconds.
 
-use crate::waiting_room::{Described, EventFacts, WaitingRoom};
+use crate::waiting_room::{EventAnswer, EventFacts, WaitingRoom};
 use parking_lot::Mutex;
 use shared::ids::EventId;
 use std::collections::HashMap;
@@ -29,12 +29,12 @@ impl KnownEvents {
             return Some(facts);
         }
         let facts = Arc::new(match room.describe(event).await {
-            Described::Event(facts) => *facts,
-            Described::Unknown => EventFacts {
+            EventAnswer::Event(facts) => *facts,
+            EventAnswer::Unknown => EventFacts {
                 name: event.as_str().to_owned(),
                 details: None,
             },
-            Described::Unanswered => return None,
+            EventAnswer::Unanswered => return None,
         });
         let mut events = self.0.lock();
         if events.len() >= EVENTS_MAX {

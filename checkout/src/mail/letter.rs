@@ -15,13 +15,13 @@ pub(super) struct Letter {
     /// Line at its head.
     pub(super) title: String,
     pub(super) colours: Option<Colours>,
-    pub(super) blocks: Vec<Block>,
+    pub(super) blocks: Vec<LetterBlock>,
     /// Calendar file, if there is a date.
     pub(super) calendar: Option<String>,
 }
 
 /// A piece of a letter.
-pub(super) enum Block {
+pub(super) enum LetterBlock {
     Text(String),
     Heading(String),
     /// Names and their values.
@@ -53,7 +53,7 @@ impl Letter {
     /// Returns the tickets, in their order.
     pub(super) fn tickets(&self) -> impl Iterator<Item = &TicketBlock> {
         self.blocks.iter().filter_map(|block| match block {
-            Block::Ticket(ticket) => Some(ticket),
+            LetterBlock::Ticket(ticket) => Some(ticket),
             _ => None,
         })
     }
@@ -64,22 +64,22 @@ impl Letter {
         for block in &self.blocks {
             text.push('\n');
             match block {
-                Block::Text(line) | Block::Small(line) => {
+                LetterBlock::Text(line) | LetterBlock::Small(line) => {
                     let _ = writeln!(text, "{}", one_line(line));
                 }
-                Block::Heading(line) => {
+                LetterBlock::Heading(line) => {
                     let line = one_line(line);
                     let _ = writeln!(text, "{line}\n{}", "-".repeat(line.chars().count()));
                 }
-                Block::Fields(fields) | Block::Amounts(fields) => {
+                LetterBlock::Fields(fields) | LetterBlock::Amounts(fields) => {
                     for (name, value) in fields {
                         let _ = writeln!(text, "{}: {}", one_line(name), one_line(value));
                     }
                 }
-                Block::Link(name, url) => {
+                LetterBlock::Link(name, url) => {
                     let _ = writeln!(text, "{}: {url}", one_line(name));
                 }
-                Block::Ticket(ticket) => {
+                LetterBlock::Ticket(ticket) => {
                     let _ = writeln!(text, "{}", one_line(&ticket.label));
                     for hint in &ticket.hints {
                         let _ = writeln!(text, "{}", one_line(hint));
@@ -109,20 +109,20 @@ impl Letter {
         let mut tickets = 0;
         for block in &self.blocks {
             match block {
-                Block::Text(line) => {
+                LetterBlock::Text(line) => {
                     let _ = writeln!(html, "<p>{}</p>", shown(line));
                 }
-                Block::Small(line) => {
+                LetterBlock::Small(line) => {
                     let style = "font-size:13px;color:#595959";
                     let _ = writeln!(html, "<p style=\"{style}\">{}</p>", shown(line));
                 }
-                Block::Heading(line) => {
+                LetterBlock::Heading(line) => {
                     let style = "font-size:18px;margin:24px 0 8px";
                     let _ = writeln!(html, "<h2 style=\"{style}\">{}</h2>", shown(line));
                 }
-                Block::Fields(fields) => table(&mut html, fields, "left"),
-                Block::Amounts(lines) => table(&mut html, lines, "right"),
-                Block::Link(name, url) => {
+                LetterBlock::Fields(fields) => table(&mut html, fields, "left"),
+                LetterBlock::Amounts(lines) => table(&mut html, lines, "right"),
+                LetterBlock::Link(name, url) => {
                     let style = format!(
                         "display:inline-block;padding:12px 20px;border-radius:6px;text-decoration:none;background:{background};color:{colour}"
                     );
@@ -132,7 +132,7 @@ impl Letter {
                         "<p><a href=\"{url}\" style=\"{style}\">{name}</a></p>"
                     );
                 }
-                Block::Ticket(ticket) => {
+                LetterBlock::Ticket(ticket) => {
                     tickets += 1;
                     write_ticket(&mut html, ticket, tickets);
                 }

@@ -98,7 +98,7 @@ fn address_of(text: &str) -> Option<Address> {
 mod tests {
     use super::*;
     use crate::inventory::mail::MailKind;
-    use crate::mail::letter::Block;
+    use crate::mail::letter::LetterBlock;
 
     const EVIL: &str = "Night\r\nBcc: evil@b.example\r\n\r\n<script>alert(1)</script>\u{202e}";
 
@@ -122,10 +122,10 @@ mod tests {
             title: text(),
             colours: None,
             blocks: vec![
-                Block::Text(text()),
-                Block::Fields(vec![(text(), text())]),
-                Block::Link(text(), "https://tickets.example".to_owned()),
-                Block::Ticket(TicketBlock {
+                LetterBlock::Text(text()),
+                LetterBlock::Fields(vec![(text(), text())]),
+                LetterBlock::Link(text(), "https://tickets.example".to_owned()),
+                LetterBlock::Ticket(TicketBlock {
                     label: text(),
                     hints: vec![text()],
                     short_code: text(),

@@ -24,7 +24,7 @@ pub(crate) use settings::Mailer;
 
 use crate::app::Shop;
 use address::MailServer;
-use connection::{FailureKind, SmtpConnection};
+use connection::{MailFailureKind, SmtpConnection};
 use instruments::measure;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub(crate) async fn check(mailer: &Mailer) -> Result<(), String> {
         return Err(format!("FAIRLINE_SMTP: there is no host {}", server.host));
     }
     match SmtpConnection::open(server).await {
-        Err(failure) if failure.kind == FailureKind::Denied => {
+        Err(failure) if failure.kind == MailFailureKind::Denied => {
             Err(format!("FAIRLINE_SMTP: {}", failure.why))
         }
         _ => Ok(()),

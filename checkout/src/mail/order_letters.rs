@@ -1,6 +1,6 @@
 //! Letters about an order: its tickets, a refund, its cancellation.
 
-use super::letter::{Block, Letter, TicketBlock, one_line};
+use super::letter::{Letter, LetterBlock, TicketBlock, one_line};
 use crate::inventory::mail::{MailKind, NewMail};
 use crate::inventory::{Buyer, Money, Order, Ticket};
 use crate::waiting_room::EventFacts;
@@ -45,13 +45,13 @@ impl About<'_> {
             }
             MailKind::Cancelled => {
                 let text = "It was cancelled before it was paid for, and its seats are on sale again. You were not charged.";
-                let blocks = vec![Block::Text(text.to_owned()), self.facts()];
+                let blocks = vec![LetterBlock::Text(text.to_owned()), self.facts()];
                 (format!("Your order was cancelled: {name}"), blocks)
             }
             MailKind::Orders => return None,
         };
         blocks.extend(self.link());
-        blocks.push(Block::Small(self.footer()));
+        blocks.push(LetterBlock::Small(self.footer()));
         let is_confirmed = mail.kind == MailKind::Confirmed;
         Some(Letter {
             to: (buyer.email.clone(), buyer.name.clone()),
@@ -72,14 +72,14 @@ impl About<'_> {
         self.order.tickets.as_deref().unwrap_or_default()
     }
 
-    fn confirmed(&self, buyer: &Buyer, tickets: &[Ticket]) -> Vec<Block> {
+    fn confirmed(&self, buyer: &Buyer, tickets: &[Ticket]) -> Vec<LetterBlock> {
         let text = format!(
             "{}, your order is confirmed. Show the code of each ticket at the door, on your phone or printed.",
             buyer.name
         );
-        let mut blocks = vec![Block::Text(text), self.facts()];
+        let mut blocks = vec![LetterBlock::Text(text), self.facts()];
         if !self.order.instead_of_labels.is_empty() {
-            blocks.push(Block::Text(format!(
+            blocks.push(LetterBlock::Text(format!(
                 "Your money came when the seats you had chosen were gone ({}): you have others of the same categories.",
                 self.order.instead_of_labels.join("; ")
             )));
@@ -88,18 +88,18 @@ impl About<'_> {
             1 => "Your ticket".to_owned(),
             count => format!("Your {count} tickets"),
         };
-        blocks.push(Block::Heading(heading));
+        blocks.push(LetterBlock::Heading(heading));
         blocks.extend(
             tickets
                 .iter()
-                .map(|ticket| Block::Ticket(ticket_block(ticket))),
+                .map(|ticket| LetterBlock::Ticket(ticket_block(ticket))),
         );
-        blocks.push(Block::Heading("What you paid".to_owned()));
-        blocks.push(Block::Amounts(self.amounts()));
+        blocks.push(LetterBlock::Heading("What you paid".to_owned()));
+        blocks.push(LetterBlock::Amounts(self.amounts()));
         blocks
     }
 
-    fn refunded(&self, returned: Money) -> Vec<Block> {
+    fn refunded(&self, returned: Money) -> Vec<LetterBlock> {
         let text = match returned.amount {
             0 => "Your tickets are not valid any more. The order cost nothing, so no money moves."
                 .to_owned(),
@@ -108,7 +108,7 @@ impl About<'_> {
                 returned.for_people()
             ),
         };
-        let mut blocks = vec![Block::Text(text), self.facts()];
+        let mut blocks = vec![LetterBlock::Text(text), self.facts()];
         let valid: Vec<&str> = self
             .tickets()
             .iter()
@@ -116,13 +116,13 @@ impl About<'_> {
             .collect();
         if !valid.is_empty() {
             let text = format!("These tickets stay valid: {}.", valid.join("; "));
-            blocks.push(Block::Text(text));
+            blocks.push(LetterBlock::Text(text));
         }
         blocks
     }
 
     /// Returns what the event is, when and where, and the order's number.
-    fn facts(&self) -> Block {
+    fn facts(&self) -> LetterBlock {
         let mut facts = vec![("Event", self.event.name.clone())];
         if let Some(details) = self.details() {
             let zone = details.time_zone.as_deref();
@@ -143,7 +143,7 @@ impl About<'_> {
         }
         facts.push(("Order", self.order.id.clone()));
         let facts = facts.into_iter();
-        Block::Fields(
+        LetterBlock::Fields(
             facts
                 .map(|(name, value)| (name.to_owned(), value))
                 .collect(),
@@ -169,9 +169,9 @@ impl About<'_> {
         amounts
     }
 
-    fn link(&self) -> Option<Block> {
+    fn link(&self) -> Option<LetterBlock> {
         let link = self.order.link.as_ref()?;
-        Some(Block::Link(
+        Some(LetterBlock::Link(
             "Open your order".to_owned(),
             format!("{}{link}", self.site),
         ))

@@ -1,7 +1,7 @@
 //! Sends lists of orders that were asked for. Addresses are sealed, so that all buyers are read for
 //! them: once for everyone who waits, and then not for a while.
 
-use super::letter::{Block, Letter};
+use super::letter::{Letter, LetterBlock};
 use super::sender::Sender;
 use crate::inventory::comparable;
 use crate::inventory::mail::{MailOutcome, QueuedMail};
@@ -90,7 +90,7 @@ impl Sender {
         let Some(newest) = orders.first().and_then(|stored| stored.buyer.clone()) else {
             return Ok(None);
         };
-        let mut blocks = vec![Block::Text(
+        let mut blocks = vec![LetterBlock::Text(
             "These are your orders, the newest first.".to_owned(),
         )];
         for stored in &orders {
@@ -100,7 +100,7 @@ impl Sender {
             return Ok(None);
         }
         let site = &self.shop.site.public_url;
-        blocks.push(Block::Small(format!(
+        blocks.push(LetterBlock::Small(format!(
             "You get this mail because this address was typed at {site}/orders/find. If that was not you, there is nothing to do."
         )));
         Ok(Some(Letter {
@@ -115,7 +115,7 @@ impl Sender {
     }
 
     /// Returns what the letter says of an order; nothing of one that was never confirmed.
-    async fn entry(&self, key: &OrderKey) -> Result<Vec<Block>, Refused> {
+    async fn entry(&self, key: &OrderKey) -> Result<Vec<LetterBlock>, Refused> {
         let details = self.shop.inventory.order_details(&key.event, &key.id).await;
         let order = match details {
             Ok(details) => details.order,
@@ -139,9 +139,9 @@ impl Sender {
         fields.push(("Order".to_owned(), order.id.clone()));
         let url = format!("{}{link}", self.shop.site.public_url);
         Ok(vec![
-            Block::Heading(name.to_owned()),
-            Block::Fields(fields),
-            Block::Link("Open this order".to_owned(), url),
+            LetterBlock::Heading(name.to_owned()),
+            LetterBlock::Fields(fields),
+            LetterBlock::Link("Open this order".to_owned(), url),
         ])
     }
 }

@@ -1,6 +1,6 @@
 //! Sends the mails that are due, a bounded number at one time, and records their outcomes.
 
-use super::connection::{Failure, FailureKind, SmtpConnection};
+use super::connection::{MailFailure, MailFailureKind, SmtpConnection};
 use super::instruments::{count_failure, count_sent};
 use super::known_events::KnownEvents;
 use super::letter::Letter;
@@ -151,15 +151,15 @@ impl Sender {
         }
     }
 
-    fn outcome_of(&self, mail: &QueuedMail, kind: FailureKind, why: String) -> MailOutcome {
+    fn outcome_of(&self, mail: &QueuedMail, kind: MailFailureKind, why: String) -> MailOutcome {
         match kind {
-            FailureKind::Rejected => failed(mail, why),
-            FailureKind::Unanswered if mail.unanswered + 1 >= UNANSWERED_MAX => {
+            MailFailureKind::Rejected => failed(mail, why),
+            MailFailureKind::Unanswered if mail.unanswered + 1 >= UNANSWERED_MAX => {
                 let why = format!("{why}, twice; the mail may have arrived");
                 failed(mail, why)
             }
-            FailureKind::Unanswered => self.later(mail, mail.unanswered + 1, why),
-            FailureKind::Away | FailureKind::Denied | FailureKind::Deferred => {
+            MailFailureKind::Unanswered => self.later(mail, mail.unanswered + 1, why),
+            MailFailureKind::Away | MailFailureKind::Denied | MailFailureKind::Deferred => {
                 self.later(mail, mail.unanswered, why)
             }
         }
@@ -202,11 +202,11 @@ impl Sender {
 
     /// Hands a mail over. A connection that was kept may have been closed by the server, which is no
     /// failure.
-    async fn hand_over(&self, mail: &Sealed) -> Result<(), Failure> {
+    async fn hand_over(&self, mail: &Sealed) -> Result<(), MailFailure> {
         let kept = self.idle.lock().pop();
         if let Some(mut kept) = kept.filter(SmtpConnection::is_fresh) {
             match kept.send(&mail.envelope, &mail.content).await {
-                Err(failure) if failure.kind == FailureKind::Away => {}
+                Err(failure) if failure.kind == MailFailureKind::Away => {}
                 sent => return self.note(sent, kept).await,
             }
         }
@@ -225,20 +225,20 @@ impl Sender {
     /// Keeps the connection of a mail that was sent.
     async fn note(
         &self,
-        sent: Result<(), Failure>,
+        sent: Result<(), MailFailure>,
         connection: SmtpConnection,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), MailFailure> {
         match &sent {
             Ok(()) => self.idle.lock().push(connection),
             Err(_) => connection.close().await,
         }
         let away = sent.as_ref().err();
-        self.note_trouble(away.filter(|failure| failure.kind == FailureKind::Away));
+        self.note_trouble(away.filter(|failure| failure.kind == MailFailureKind::Away));
         sent
     }
 
     /// Tells the operator when no mail can be sent, and when it can again.
-    fn note_trouble(&self, failure: Option<&Failure>) {
+    fn note_trouble(&self, failure: Option<&MailFailure>) {
         let mut trouble = self.shop.site.health.mail_trouble.lock();
         match failure {
             Some(failure) => {

@@ -9,6 +9,7 @@
 mod bench;
 mod bounds;
 mod charges;
+mod extensions;
 mod holds;
 mod invoices;
 mod late;

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use checkout::Shop;
 use checkout::jwks::Jwks;
 use checkout::settings::SeatsArgs;
-use checkout::waiting_room::{Described, EventFacts, Reported, WaitingRoom};
+use checkout::waiting_room::{EventAnswer, EventFacts, Extension, Reported, WaitingRoom};
 use serde_json::json;
 use shared::data_dir::DataFolder;
 use shared::http::load::LoadArgs;
@@ -28,18 +28,21 @@ impl WaitingRoom for Everyone {
     async fn knows(&self, _: &EventId) -> Option<bool> {
         Some(true)
     }
-    async fn describe(&self, _: &EventId) -> Described {
+    async fn describe(&self, _: &EventId) -> EventAnswer {
         let details = json!({"starts_at": "2027-03-20T19:00:00Z", "doors_at": "2027-03-20T18:00:00Z",
             "time_zone": "Europe/Berlin", "venue": {"name": "Große Halle", "address": "Am Platz 1, Berlin"},
             "colours": {"background": "#5a35c8", "text": "#ffffff"},
             "links": {"contact": "mailto:help@arena.example"}});
-        Described::Event(Box::new(EventFacts {
+        EventAnswer::Event(Box::new(EventFacts {
             name: "A night <in> the arena".to_owned(),
             details: serde_json::from_value(details).unwrap(),
         }))
     }
     async fn start(&self, _: &EventId, _: &str) -> Reported {
         Reported::Taken
+    }
+    async fn extend(&self, _: &EventId, _: &str) -> Extension {
+        Extension::NotExtendable
     }
     async fn finish(&self, _: &EventId, _: &str) -> Reported {
         Reported::Taken

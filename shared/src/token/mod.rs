@@ -19,7 +19,7 @@ const TOKEN_BYTES_MAX: usize = 2048;
 /// are issued, for verifiers that tolerate none.
 pub const SKEW_SECONDS: i64 = 5;
 
-/// Claims of an admission token, all of them required.
+/// Claims of an admission token, all of them required but the last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
     /// The public URL of the waiting room.
@@ -38,6 +38,30 @@ pub struct Claims {
     pub exp: i64,
     /// The visitor's number in line.
     pub number: u64,
+    /// Seconds by which the admission may be extended, once; absent where it may not, or was.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub extension_seconds: u32,
+}
+
+fn is_none(seconds: &u32) -> bool {
+    *seconds == 0
+}
+
+impl Claims {
+    /// Reads the claims of a token that was verified before, and does not check them again.
+    pub fn of_verified(token: &str) -> Option<Claims> {
+        jsonwebtoken::dangerous::insecure_decode_claims(token).ok()
+    }
+
+    /// Returns the claims of the admission once it is extended, unless it may not be, or was.
+    pub fn extended(&self) -> Option<Claims> {
+        let seconds = self.extension_seconds;
+        (seconds > 0).then(|| Claims {
+            exp: self.exp.saturating_add(i64::from(seconds)),
+            extension_seconds: 0,
+            ..self.clone()
+        })
+    }
 }
 
 /// Reason why a token is not accepted, for logs; clients are told only that it is not.

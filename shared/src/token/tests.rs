@@ -20,6 +20,7 @@ fn claims() -> Claims {
         nbf: NOW.seconds(),
         exp: NOW.seconds() + 600,
         number: 3,
+        extension_seconds: 0,
     }
 }
 

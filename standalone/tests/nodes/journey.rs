@@ -57,6 +57,25 @@ async fn a_fan_goes_from_the_line_to_the_ticket_whichever_node_answers() {
 }
 
 #[tokio::test]
+async fn more_time_to_shop_is_asked_of_the_other_process() {
+    let site = Site::open(2).await;
+    site.event("arena", open_doors()).await;
+    let (_, token) = site.admit("arena").await;
+    let post = async |path: &str, bearer: &str| {
+        let path = format!("/api/v1/events/arena/{path}");
+        site.client.post(&path, bearer, json!({})).await.unwrap()
+    };
+    let opened = post("sessions", &token).await.ok().unwrap();
+    assert_eq!(opened["extension_seconds"], 300);
+    let session = word(&opened["session"]);
+    let extended = post("sessions/extend", &session).await.ok().unwrap();
+    let by_token = post("admission/extend", &token).await.ok().unwrap();
+    assert_eq!(extended["expires_at"], by_token["expires_at"]);
+    let again = post("sessions/extend", &session).await;
+    assert_eq!(again.status, StatusCode::CONFLICT, "{again:?}");
+}
+
+#[tokio::test]
 async fn what_is_changed_on_one_node_holds_on_all_with_their_next_tick() {
     let site = Site::open(3).await;
     site.event("arena", open_doors()).await;

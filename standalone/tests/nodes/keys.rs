@@ -60,6 +60,7 @@ async fn keys_are_rotated_without_a_false_refusal_and_strangers_keys_are_fetched
             nbf: 0,
             exp: 4_000_000_000,
             number: 1,
+            extension_seconds: 0,
         };
         signer.sign(&claims)
     });

@@ -19,6 +19,7 @@ mod documents;
 mod door;
 mod draws;
 mod event_pages;
+mod extensions;
 mod faults;
 mod frames;
 mod gate;

@@ -48,6 +48,7 @@ mod tests {
             nbf: 0,
             exp: 1,
             number,
+            extension_seconds: 0,
         }
     }
 

@@ -122,6 +122,31 @@ impl State {
         }
     }
 
+    /// Claims the visitor's slot, and lets it last until this time of the clock if it would end before.
+    pub(super) fn extend(
+        &mut self,
+        visitor: VisitorId,
+        number: u64,
+        until: Time,
+        now: Time,
+    ) -> Claimed {
+        if self.claim(visitor, number, now) == Claimed::Lapsed {
+            return Claimed::Lapsed;
+        }
+        let hearing = self.hearing;
+        let until = hearing.line_time(until);
+        let Some(slot) = self.entries[number as usize - 1].slot.as_mut() else {
+            return Claimed::Lapsed;
+        };
+        if slot.expires_at < until {
+            self.lapses.remove(&(slot.expires_at, number));
+            self.lapses.insert((until, number));
+            slot.expires_at = until;
+            self.changed.insert(number);
+        }
+        Claimed::Until(hearing.clock_time(slot.expires_at))
+    }
+
     /// Finishes an admitted or shopping visitor; all others finished before or never will.
     pub(super) fn finish(&mut self, visitor: VisitorId, number: u64, now: Time) {
         let inside = self.entry_of(number).is_some_and(|entry| {

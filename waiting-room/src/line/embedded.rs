@@ -289,14 +289,17 @@ impl Line for Embedded {
         Ok(None)
     }
 
-    async fn claim(
+    async fn extend(
         &self,
         event: &EventId,
         visitor: VisitorId,
         number: u64,
+        until: Time,
     ) -> Result<Claimed, Refused> {
-        self.step(event, move |state, now| state.claim(visitor, number, now))
-            .await
+        self.step(event, move |state, now| {
+            state.extend(visitor, number, until, now)
+        })
+        .await
     }
 
     async fn finish(

@@ -1,5 +1,6 @@
 //! An event's settings: their fields, how a patch is applied, and validation.
 
+use super::admission_settings::{Admission, AdmissionPatch, set};
 use super::phase::Phase;
 use crate::draw::Beacon;
 use serde::{Deserialize, Serialize};
@@ -30,43 +31,6 @@ pub enum Order {
     Fifo,
     /// All fans in line when the sale opens are shuffled once.
     Draw,
-}
-
-/// Rate of admission, and time limits of a turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Admission {
-    /// Maximum number of fans admitted per minute.
-    #[schema(maximum = 6_000_000)]
-    pub rate_per_minute: u32,
-    /// Seconds between two batches of admissions.
-    #[schema(minimum = 1, maximum = 60)]
-    pub batch_seconds: u32,
-    /// Maximum number of fans admitted or shopping at the same time.
-    #[schema(maximum = 1_000_000)]
-    pub max_active: u32,
-    /// Seconds an admitted fan has to enter the checkout.
-    #[schema(minimum = 1, maximum = 86_400)]
-    pub claim_seconds: u32,
-    /// Seconds a fan may shop.
-    #[schema(minimum = 1, maximum = 86_400)]
-    pub session_seconds: u32,
-    /// Seconds a place is kept for a fan who is neither connected nor polling.
-    #[schema(minimum = 1, maximum = 86_400)]
-    pub away_seconds: u32,
-}
-
-impl Default for Admission {
-    fn default() -> Self {
-        Admission {
-            rate_per_minute: 600,
-            batch_seconds: 5,
-            max_active: 500,
-            claim_seconds: 120,
-            session_seconds: 600,
-            away_seconds: 600,
-        }
-    }
 }
 
 /// All settings of an event.
@@ -193,30 +157,6 @@ pub struct Patch {
     pub passthrough_after_closing: Option<bool>,
 }
 
-/// Any of the admission settings.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct AdmissionPatch {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(maximum = 6_000_000)]
-    pub rate_per_minute: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1, maximum = 60)]
-    pub batch_seconds: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(maximum = 1_000_000)]
-    pub max_active: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1, maximum = 86_400)]
-    pub claim_seconds: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1, maximum = 86_400)]
-    pub session_seconds: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1, maximum = 86_400)]
-    pub away_seconds: Option<u32>,
-}
-
 impl Patch {
     /// Returns whether the patch changes only what an operator may change: pause, rate, message,
     /// whether everyone passes the gate.
@@ -234,9 +174,7 @@ impl Patch {
             && self.checkout_url.is_none()
             && self.passthrough_before_opening.is_none()
             && self.passthrough_after_closing.is_none()
-            && admission.claim_seconds.is_none()
-            && admission.session_seconds.is_none()
-            && admission.away_seconds.is_none()
+            && admission.is_steering()
     }
 }
 
@@ -288,13 +226,7 @@ impl EventSettings {
         set(&mut next.passthrough_after_closing, after);
         next.message = next.message.filter(|message| !message.trim().is_empty());
         if let Some(admission) = &patch.admission {
-            let ours = &mut next.admission;
-            set(&mut ours.rate_per_minute, &admission.rate_per_minute);
-            set(&mut ours.batch_seconds, &admission.batch_seconds);
-            set(&mut ours.max_active, &admission.max_active);
-            set(&mut ours.claim_seconds, &admission.claim_seconds);
-            set(&mut ours.session_seconds, &admission.session_seconds);
-            set(&mut ours.away_seconds, &admission.away_seconds);
+            next.admission = next.admission.with(admission);
         }
         next
     }
@@ -319,31 +251,8 @@ impl EventSettings {
         check(is_known, "beacon", why);
         let is_used = self.beacon.is_none() || self.order == Order::Draw;
         check(is_used, "beacon", "goes with order: draw");
-        let admission = &self.admission;
-        for (field, value, most) in [
-            ("retention_days", self.retention_days, 365),
-            ("admission.batch_seconds", admission.batch_seconds, 60),
-            ("admission.claim_seconds", admission.claim_seconds, 86_400),
-            (
-                "admission.session_seconds",
-                admission.session_seconds,
-                86_400,
-            ),
-            ("admission.away_seconds", admission.away_seconds, 86_400),
-        ] {
-            let is_within = (1..=most).contains(&value);
-            check(is_within, field, &format!("1 to {most}"));
-        }
-        for (field, value, most) in [
-            (
-                "admission.rate_per_minute",
-                admission.rate_per_minute,
-                6_000_000,
-            ),
-            ("admission.max_active", admission.max_active, 1_000_000),
-        ] {
-            check(value <= most, field, &format!("at most {most}"));
-        }
+        let is_within = (1..=365).contains(&self.retention_days);
+        check(is_within, "retention_days", "1 to 365");
         let message = self.message.as_ref();
         let message = message.is_none_or(|text| text.chars().count() <= 500);
         check(message, "message", "at most 500 characters");
@@ -369,6 +278,7 @@ impl EventSettings {
         );
         let closes = end.is_none_or(|end| sale.or(line).is_none_or(|start| start < end));
         check(closes, "closes_at", "after sale_opens_at");
+        wrong.extend(self.admission.mistakes());
         wrong.extend(self.details.iter().flat_map(EventDetails::mistakes));
         wrong
     }
@@ -483,12 +393,6 @@ impl EventSettings {
     /// Returns when the line opens, if a time is set.
     pub fn line_opens_at(&self) -> Option<Time> {
         self.prequeue_opens_at.or(self.sale_opens_at)
-    }
-}
-
-fn set<T: Clone>(field: &mut T, value: &Option<T>) {
-    if let Some(value) = value {
-        *field = value.clone();
     }
 }
 

@@ -4,7 +4,7 @@
 //! to come free, which is measured: how many did for each second that a slot was taken. What is told
 //! from that changes only when it must, so that a range does not rise by chance.
 
-use super::event_settings::Admission;
+use super::admission_settings::Admission;
 use super::throughput::Rates;
 use serde::Serialize;
 use shared::time::Time;

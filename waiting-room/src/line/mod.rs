@@ -1,6 +1,7 @@
 //! The line: its types and the trait that every engine implements. [`open()`] chooses the engine.
 
 mod admission;
+mod admission_settings;
 mod bitmap;
 mod clients;
 mod drawing;
@@ -20,10 +21,11 @@ mod throughput;
 mod trouble;
 mod view;
 
+pub use admission_settings::Admission;
 pub use bitmap::Snapshot;
 pub use clients::{ClientChange, Clients, SHARED_MAX, SharedAdmission, Sighting, Visit};
 pub use embedded::Embedded;
-pub use event_settings::{Admission, EventSettings, Order, Patch};
+pub use event_settings::{EventSettings, Order, Patch};
 pub use forecast::{Forecast, Wait, WaitReason};
 pub use life::Life;
 pub use open::{Opened, check, is_shared, open, open_store};
@@ -345,6 +347,17 @@ pub trait Line: Send + Sync {
         event: &EventId,
         visitor: VisitorId,
         number: u64,
+    ) -> Result<Claimed, Refused> {
+        self.extend(event, visitor, number, Time(0)).await
+    }
+
+    /// Claims a slot as `claim` does, and lets it last until this time if it would end before.
+    async fn extend(
+        &self,
+        event: &EventId,
+        visitor: VisitorId,
+        number: u64,
+        until: Time,
     ) -> Result<Claimed, Refused>;
 
     /// Ends the slot of a visitor who is done shopping; it is free at once.

@@ -14,6 +14,7 @@ mod bench;
 mod clients;
 mod details;
 mod draws;
+mod extensions;
 mod faults;
 mod knowledge;
 mod lives;

@@ -42,6 +42,7 @@ async fn run(
         max_active: 3,
         claim_seconds: (CLAIM_MS / 1000) as u32,
         session_seconds: (SESSION_MS / 1000) as u32,
+        extension_seconds: 0,
         away_seconds: (AWAY_MS / 1000) as u32,
     };
     line.create(settings).await.unwrap();

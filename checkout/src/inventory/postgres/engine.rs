@@ -255,6 +255,19 @@ impl Engine for Postgres {
         self.show_and_follow().await
     }
 
+    async fn admission(&self, session: &SessionKey) -> Result<Option<String>, Refused> {
+        self.find_admission(session).await
+    }
+
+    async fn extend_session(
+        &self,
+        session: &SessionKey,
+        token: &str,
+        until: Time,
+    ) -> Result<(), Refused> {
+        self.store_extension(session, token, until).await
+    }
+
     async fn reports(&self) -> Result<Vec<Report>, Refused> {
         // Each is taken by one node. If it does not deliver it in time, another takes it.
         let take = "update fairline.session s set report_at = $2 from (

@@ -53,7 +53,7 @@ impl MailQueue for Postgres {
             ), added as ({NEW} where exists (select from mine) order by w.place on conflict do nothing)
             select 1 from mine"
         );
-        let columns = Columns::of(database, &mails);
+        let columns = MailColumns::of(database, &mails);
         let write = columns.bind(query(AssertSqlSafe(write)));
         let write = write.bind(consumer).bind(owner).bind(shard.number);
         let write = write.bind(position).bind(shard.server);
@@ -67,7 +67,7 @@ impl MailQueue for Postgres {
         let mut refused = Unavailable.into();
         for shard in &self.shards {
             let insert = query(AssertSqlSafe(format!("{NEW} on conflict do nothing")));
-            let insert = Columns::of(shard, &mails).bind(insert);
+            let insert = MailColumns::of(shard, &mails).bind(insert);
             match shard.reader().fetch(insert).await {
                 Ok(_) => return Ok(()),
                 Err(error) => refused = error.into(),
@@ -204,7 +204,7 @@ impl Postgres {
 
 /// Columns of new rows.
 #[derive(Default)]
-struct Columns {
+struct MailColumns {
     ids: Vec<String>,
     events: Vec<String>,
     orders: Vec<String>,
@@ -214,9 +214,9 @@ struct Columns {
     created_at: Vec<i64>,
 }
 
-impl Columns {
-    fn of(shard: &Shard, mails: &[NewMail]) -> Columns {
-        let mut columns = Columns::default();
+impl MailColumns {
+    fn of(shard: &Shard, mails: &[NewMail]) -> MailColumns {
+        let mut columns = MailColumns::default();
         for mail in mails {
             columns.ids.push(mail.id.clone());
             columns.events.push(mail.event.clone());

@@ -26,6 +26,7 @@ mod plans;
 mod pooler;
 mod queue;
 mod read;
+mod sessions;
 mod shard;
 mod shards;
 mod sync;

@@ -144,6 +144,23 @@ impl Engine for Sqlite {
         Ok(())
     }
 
+    async fn admission(&self, session: &SessionKey) -> Result<Option<String>, Refused> {
+        let session = session.clone();
+        self.step(move |store, _| store.find_admission(&session))
+            .await
+    }
+
+    async fn extend_session(
+        &self,
+        session: &SessionKey,
+        token: &str,
+        until: Time,
+    ) -> Result<(), Refused> {
+        let (session, token) = (session.clone(), token.to_owned());
+        self.step(move |store, _| store.extend_session(&session, &token, until))
+            .await
+    }
+
     async fn reports(&self) -> Result<Vec<Report>, Refused> {
         self.step(|store, _| {
             let mut query = store.db.prepare_cached(

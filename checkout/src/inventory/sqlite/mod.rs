@@ -12,6 +12,7 @@ mod payments;
 mod people;
 mod plans;
 mod read;
+mod sessions;
 mod tickets;
 mod write;
 

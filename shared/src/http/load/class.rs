@@ -41,7 +41,9 @@ impl Class {
             | "/api/v1/events/{event}/availability" => Class::Organiser,
             "/api/v1/events/{event}/seating" if method == Method::DELETE => Class::Organiser,
             "/api/v1/events/{event}/admission"
+            | "/api/v1/events/{event}/admission/extend"
             | "/api/v1/events/{event}/admission/start"
+            | "/api/v1/events/{event}/sessions/extend"
             | "/api/v1/events/{event}/holds"
             | "/api/v1/holds/{hold}"
             | "/api/v1/holds/{hold}/price"

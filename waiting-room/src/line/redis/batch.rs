@@ -10,6 +10,7 @@ use crate::line::Life;
 use redis::Value;
 use shared::ids::VisitorId;
 use shared::metrics::writers;
+use shared::time::Time;
 use shared::trace::Parent;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,8 @@ pub(super) struct Unit {
     pub(super) is_connected: Option<bool>,
     /// Identity of the event that the number is of.
     pub(super) creation: Option<u64>,
+    /// Time until which a slot is to last at least.
+    pub(super) until: Option<Time>,
 }
 
 impl Unit {
@@ -46,6 +49,7 @@ impl Unit {
             is_provisional: None,
             is_connected: None,
             creation: None,
+            until: None,
         }
     }
 
@@ -72,6 +76,14 @@ impl Unit {
         }
     }
 
+    /// Creates a unit for a visitor whose slot is to last until this time at least.
+    pub(super) fn until(visitor: VisitorId, number: u64, until: Time) -> Unit {
+        Unit {
+            until: Some(until),
+            ..Unit::with(visitor, number)
+        }
+    }
+
     /// Creates a unit for a number.
     pub(super) fn numbered(number: u64) -> Unit {
         Unit {
@@ -80,6 +92,7 @@ impl Unit {
             is_provisional: None,
             is_connected: None,
             creation: None,
+            until: None,
         }
     }
 
@@ -95,6 +108,9 @@ impl Unit {
         arguments.extend(marks.map(|mark| vec![if mark { b'1' } else { b'0' }]));
         if let Some(creation) = self.creation {
             arguments.push(Life::hex(creation).into_bytes());
+        }
+        if let Some(until) = self.until {
+            arguments.push(until.0.to_string().into_bytes());
         }
     }
 }

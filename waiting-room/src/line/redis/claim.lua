@@ -1,12 +1,13 @@
 -- Claims the slots of visitors who arrive at the checkout: from now on they expire with the
--- session. The caller checked their tokens.
+-- session, or later if it was extended. The caller checked their tokens.
 -- KEYS[1] prefix of the event's keys
 --   ended  written
 --   past   written
 -- and those of head.lua, numbers.lua, places.lua
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
--- ARGV[3…] visitor and number in turn, at most 50 of each
+-- ARGV[3…] visitor, number and time in ms until which the slot is to last at least (0: no such time) in
+--   turn, at most 50 of each
 -- Returns units: for each the place with its slot, or '' if the slot is gone. {'busy'} during a draw
 -- and during a recovery.
 if m.draw == 2 or m.settle_until > 0 then return { 'busy' } end
@@ -19,7 +20,7 @@ local function was_admitted(visitor, n)
   return not state or state == WAITING and number == n or state >= FINISHED and state ~= EJECTED and number < n
 end
 
-local function claim(visitor, n)
+local function claim(visitor, n, ends_at)
   -- A draw that the store has lost is held again, and gives other numbers.
   if m.draw == 1 then return '' end
   local slot = slot_of(visitor)
@@ -39,10 +40,17 @@ local function claim(visitor, n)
     slot.state = SHOPPING
     put_slot(visitor, slot)
   end
-  return slot.expires_at > now and place_inside(slot) or ''
+  if slot.expires_at <= now then return '' end
+  if slot.expires_at < ends_at - unheard then
+    slot.expires_at = ends_at - unheard
+    put_slot(visitor, slot)
+  end
+  return place_inside(slot)
 end
 
 local answers = {}
-for i = 3, #ARGV, 2 do answers[#answers + 1] = claim(ARGV[i], tonumber(ARGV[i + 1])) end
+for i = 3, #ARGV, 3 do
+  answers[#answers + 1] = claim(ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]))
+end
 save()
 return { 'ok', 'units', answers }

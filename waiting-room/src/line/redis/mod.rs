@@ -349,14 +349,15 @@ impl Line for Redis {
         self.run(event, line.reenter(pass)).await
     }
 
-    async fn claim(
+    async fn extend(
         &self,
         event: &EventId,
         visitor: VisitorId,
         number: u64,
+        until: Time,
     ) -> Result<Claimed, Refused> {
         let line = self.line(event);
-        self.run(event, line.claim(visitor, number)).await
+        self.run(event, line.extend(visitor, number, until)).await
     }
 
     async fn finish(

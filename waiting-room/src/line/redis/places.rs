@@ -13,6 +13,7 @@ use crate::pass::Pass;
 use redis::Value;
 use shared::group_commit::Unavailable;
 use shared::ids::VisitorId;
+use shared::time::Time;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -248,12 +249,13 @@ impl EventLine {
         Ok(number)
     }
 
-    pub(super) async fn claim(
+    pub(super) async fn extend(
         self: &Arc<EventLine>,
         visitor: VisitorId,
         number: u64,
+        until: Time,
     ) -> Result<Claimed, Refused> {
-        let unit = Unit::with(visitor, number);
+        let unit = Unit::until(visitor, number, until);
         let answer = self.run(CLAIM, Units::One(unit)).await?;
         let place = answer.units.first();
         let place = place.and_then(|value| PlaceReply::read(visitor, value));

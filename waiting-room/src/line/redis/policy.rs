@@ -6,10 +6,11 @@ use shared::time::Time;
 
 /// Settings of later versions that are off or as they always were: those before neither wrote nor
 /// know them.
-const OFF: [&str; 6] = [
+const OFF: [&str; 7] = [
     r#","details":null"#,
     r#","published":true"#,
     r#","retention_days":7"#,
+    r#","extension_seconds":300"#,
     r#","passthrough":false"#,
     r#","passthrough_before_opening":false"#,
     r#","passthrough_after_closing":false"#,

@@ -22,7 +22,16 @@ local function restore(holder, slot)
   local is_newer = kept and (kept.number > n or kept.number == n and kept.state == SHOPPING)
   -- Another node, or the store itself, knows more: that it is over, that the visitor joined again, or
   -- who has the number.
-  if end_of(n) or is_newer or score and score > n or whose ~= holder then return end
+  local is_kept = is_newer or score and score > n
+  if end_of(n) or whose ~= holder then return end
+  if is_kept then
+    -- An extension, which not every node knows of yet.
+    if kept and kept.number == n and slot.state == SHOPPING and slot.expires_at > kept.expires_at then
+      kept.expires_at = slot.expires_at
+      put_slot(holder, kept)
+    end
+    return
+  end
   if kept then drop_slot(holder, kept) end
   if holder ~= unknown then
     local held = slot_of(unknown)

@@ -167,9 +167,12 @@ impl Served {
         let Some(mut held) = HeldSlot::of(spot) else {
             return;
         };
-        // They never change, and may be told by a clock that was set since the newest view.
+        // They may be told by a clock that was set since the newest view; how long they last is not.
         if let Some(kept) = self.slots.get(&held.number) {
+            let lasts_ms = held.slot.expires_at.0 - held.slot.admitted_at.0;
             held.slot = kept.slot;
+            let ends_at = Time(kept.slot.admitted_at.0 + lasts_ms);
+            held.slot.expires_at = kept.slot.expires_at.max(ends_at);
         }
         self.insert(held);
     }
