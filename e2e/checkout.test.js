@@ -145,3 +145,34 @@ test("a fan whose time to shop is over is told so, with ways on", async () => {
   await fan.waitForURL(`${server.url}/e/over`);
   sound(fan);
 });
+
+test("a map that hears nothing says so, a button that waits says so, and leaving that fails is told", async () => {
+  const fan = await shopper("silence");
+  await fan.getByRole("button", { name: "Find and hold" }).click();
+  await fan.getByText("Held for you for").waitFor();
+  await fan.getByRole("button", { name: "Release seats" }).click();
+  await fan.getByText("Nothing chosen yet.").waitFor();
+
+  server.process.kill("SIGSTOP");
+  try {
+    await fan.getByText(/^No news of the seats since \d\d:\d\d:\d\d\. Trying again/).waitFor();
+    await fan.getByRole("button", { name: "Find and hold" }).click();
+    await fan.locator("body.waits").waitFor();
+    await accessible(fan, "a map that hears nothing");
+  } finally {
+    server.process.kill("SIGCONT");
+  }
+  await fan.getByText("Held for you for").waitFor();
+  await fan.locator("body:not(.waits)").waitFor();
+  await fan.getByText(/^No news of the seats/).waitFor({ state: "hidden" });
+
+  await fan.route("**/sessions", (route) => (route.request().method() === "DELETE" ? route.abort() : route.continue()));
+  fan.on("dialog", (dialog) => dialog.accept());
+  await fan.getByRole("button", { name: "Leave the checkout" }).click();
+  await fan.locator("#problem").waitFor();
+  assert.equal(new URL(fan.url()).pathname, "/e/silence/seats");
+  await fan.unroute("**/sessions");
+  await fan.getByRole("button", { name: "Leave the checkout" }).click();
+  await fan.waitForURL(`${server.url}/e/silence`);
+  assert.equal((await sales("silence")).held, 0);
+});

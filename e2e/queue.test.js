@@ -92,3 +92,17 @@ for (const [name, viewport] of [
     await accessible(fan, `the turn on ${name}`);
     sound(fan);
   });
+
+test("a line that is over promises no place", async () => {
+  await server.event("past", { closes_at: new Date(Date.now() + 1500).toISOString() });
+  for (const javaScriptEnabled of [true, false]) {
+    const fan = await person(browser, { javaScriptEnabled });
+    await fan.goto(`${server.url}/e/past`);
+    while (!(await fan.getByRole("heading", { name: "The sale is over" }).isVisible())) {
+      await fan.waitForTimeout(200);
+      await fan.goto(`${server.url}/e/past`);
+    }
+    assert.equal(await fan.getByText("What happens next").isVisible(), false);
+    await fan.context().close();
+  }
+});

@@ -1,11 +1,13 @@
 // @ts-check
 // The states of the seats, kept current: fetched as a whole, then told change by change over the socket.
-import { socket } from "./api.js";
+import { now, socket } from "./api.js";
 import { states } from "./seat-states.js";
 
 /** Time until the seats are fetched again: after an answer that is too old, and after none, in ms. */
 const AGAIN_MS = 500,
   AFTER_FAILURE_MS = 1500;
+/** Time without a connection after which fans are told, in ms. */
+const SILENCE_MS = 3000;
 /** Longest time for which a cache may have an old plan, in ms. */
 const PLAN_CACHED_MS = 6000;
 
@@ -15,7 +17,8 @@ export const fetchSeats = (call, base) => call("GET", `${base}/seats?format=bits
 export class LiveSeats {
   /**
    * @param {() => ReturnType<typeof fetchSeats>} fetch @param {import("./map.js").SeatMap} map whose seats are kept current
-   * @param {{ onChange: () => void, onReplaced: () => void }} hooks `onReplaced` is called when the plan may be another
+   * @param {{ onChange: () => void, onReplaced: () => void, onSilence: (since: number | null) => void }} hooks
+   * `onReplaced` is called when the plan may be another, `onSilence` when nothing is heard any more, and with null again
    */
   constructor(fetch, map, hooks) {
     this.fetch = fetch;
@@ -28,6 +31,18 @@ export class LiveSeats {
     /** The one timer of the next try: tries must not multiply while the server is away. */
     this.nextTry = 0;
     this.isFetching = false;
+    this.silence = 0;
+  }
+
+  #heard() {
+    clearTimeout(this.silence);
+    this.silence = 0;
+    this.hooks.onSilence(null);
+  }
+
+  #lost() {
+    const since = now();
+    this.silence ||= setTimeout(() => this.hooks.onSilence(since), SILENCE_MS);
   }
 
   /**
@@ -53,7 +68,9 @@ export class LiveSeats {
     this.nextTry = setTimeout(async () => {
       if (this.isFetching) return this.catchUp(AGAIN_MS);
       this.isFetching = true;
-      await this.refresh().catch(() => this.catchUp(AFTER_FAILURE_MS));
+      await this.refresh()
+        .then(() => this.#heard())
+        .catch(() => this.catchUp(AFTER_FAILURE_MS));
       this.isFetching = false;
     }, ms);
   }
@@ -65,6 +82,8 @@ export class LiveSeats {
         if (message.type === "seats" && message.version > this.version) this.apply(message);
       },
       onState: (state, code) => {
+        if (state === "open") this.#heard();
+        else this.#lost();
         if (state === "failed") this.catchUp(AFTER_FAILURE_MS);
         if (code === 4002) {
           // Another map may count its versions anew.

@@ -397,6 +397,7 @@ async function join() {
       if (at) tryAgain(Math.min(60000, Math.max(1000, Date.parse(at) - now() + Math.random() * 1500)));
     } else if (p.kind === "line-closed") {
       [$("heading").textContent, $("text").textContent] = texts[p.body.phase] || texts.closed;
+      show("then", false);
     } else {
       if (p.status === 401) isByPass = false;
       $("heading").textContent = "One moment";

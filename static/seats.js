@@ -1,6 +1,6 @@
 // @ts-check
 // Seats and checkout: from the admission to a confirmed order, with a way out of everything that can go wrong.
-import { $, call as send, clock, keep, kept, newKey, now, onWake, root } from "./api.js";
+import { $, call as send, clock, keep, kept, locale, newKey, now, onWake, root } from "./api.js";
 import { showEnding, takeMoreTime } from "./ending.js";
 import { showEvent } from "./event.js";
 import { loadCurrencies } from "./money.js";
@@ -65,6 +65,13 @@ function fail(problem) {
   $("problem").textContent = problem ? (typeof problem === "string" ? problem : explain(problem, nameOf)) : "";
   show("problem", Boolean(problem));
   if (problem) $("problem").scrollIntoView({ block: "nearest" });
+}
+
+/** Says since when nothing was heard of the seats. @param {number | null} since */
+function tellSilence(since) {
+  const at = new Date(since ?? 0).toLocaleTimeString(locale);
+  $("silence").textContent = since ? `No news of the seats since ${at}. Trying again: some may be gone by now.` : "";
+  show("silence", since !== null);
 }
 
 function remember() {
@@ -373,7 +380,7 @@ async function begin() {
     }),
   );
   $("category").append(...categoryOptions(layout));
-  const hooks = { onChange: seatsChanged, onReplaced: reloadIfReplaced };
+  const hooks = { onChange: seatsChanged, onReplaced: reloadIfReplaced, onSilence: tellSilence };
   live = new LiveSeats(() => fetchSeats(call, base), map, hooks);
   await live.refresh(seats);
   if (!isPreview) await resume();
@@ -435,7 +442,12 @@ $("as-list").addEventListener("click", () => {
 });
 $("leave").addEventListener("click", async () => {
   if (!confirm("Leave the checkout? Your seats and your slot go to others.")) return;
-  await call("DELETE", `${base}/sessions`).catch(() => {});
+  try {
+    await call("DELETE", `${base}/sessions`);
+  } catch (problem) {
+    // A session that is over has been left.
+    if (![401, 403, 404, 410].includes(/** @type {any} */ (problem).status)) return fail(problem);
+  }
   keep(unfinished, null);
   keep(sessionWord, null);
   location.href = `${root}/e/${event}`;

@@ -132,6 +132,7 @@ fn written(
     let action = words.action;
     let is_hidden = |is_shown: bool| if is_shown { "" } else { "hidden" };
     let mark = |is: bool, word: &'static str| if is { word } else { "" };
+    let is_over = place.is_none() && matches!(front.phase, Phase::Closed | Phase::SoldOut);
     let has_dates = !dates_to_come(settings, room.now(event)).is_empty();
     let values = [
         ("event", event.as_str()),
@@ -144,6 +145,7 @@ fn written(
         ("text", &words.text),
         ("message", settings.message.as_deref().unwrap_or("")),
         ("message_hidden", is_hidden(settings.message.is_some())),
+        ("next_hidden", is_hidden(!is_over)),
         ("join_hidden", is_hidden(action == Action::Join)),
         ("go_hidden", is_hidden(action == Action::Go)),
         ("leave_hidden", is_hidden(action == Action::Leave)),
