@@ -56,7 +56,11 @@ impl ExportFile {
         match format {
             "csv" => {
                 let mut table = CsvTable::after(BYTE_ORDER_MARK);
-                Some(table.add_row(columns).map(|()| ExportFile::Csv(Box::new(table))))
+                Some(
+                    table
+                        .add_row(columns)
+                        .map(|()| ExportFile::Csv(Box::new(table))),
+                )
             }
             "xlsx" => {
                 let begun = Spreadsheet::begin(columns, &NUMBERS);
@@ -85,7 +89,9 @@ impl ExportFile {
     /// Returns what was written since the last call.
     fn take(&mut self) -> io::Result<Vec<u8>> {
         match self {
-            ExportFile::Csv(table) => std::mem::replace(&mut **table, CsvTable::after("")).into_bytes(),
+            ExportFile::Csv(table) => {
+                std::mem::replace(&mut **table, CsvTable::after("")).into_bytes()
+            }
             ExportFile::Spreadsheet(table) => Ok(table.take()),
         }
     }

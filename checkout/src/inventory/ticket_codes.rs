@@ -114,6 +114,8 @@ impl TicketCode {
     /// # Errors
     /// If it is no code, or names another event.
     pub(super) fn read(event: &EventId, text: &str) -> Result<TicketCode, Refused> {
+        // Scanners that type end a code with a line break.
+        let text = text.trim();
         if let Some(short) = TicketCode::read_short(text) {
             return Ok(short);
         }

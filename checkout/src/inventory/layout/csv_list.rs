@@ -28,6 +28,14 @@ const SECTION_DISTANCE: f64 = 3.0;
 /// Largest number of lines without a position that are named.
 const UNPLACED_MAX: usize = 100;
 
+/// Returns a list without the line `sep=;` with which Excel may begin one.
+pub(super) fn without_separator(text: &str) -> &str {
+    match text.split_once('\n') {
+        Some((first, rest)) if first.trim_end().len() == 5 && first.starts_with("sep=") => rest,
+        _ => text,
+    }
+}
+
 /// Returns the delimiter of a list whose first line names a seat's column, or `None` if it has none.
 pub(super) fn delimiter(text: &str) -> Option<u8> {
     let head = text.lines().next()?;

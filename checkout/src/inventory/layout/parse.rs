@@ -163,7 +163,9 @@ fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, Problem> {
     };
     let is_text = |text: &Cow<'_, str>| !text.contains('\0');
     text.filter(is_text).ok_or_else(|| {
-        let why = format!("this is no text in UTF-8 or UTF-16. {FORMATS}");
+        let why = format!(
+            "this is no text in UTF-8 or UTF-16 (from Excel: save it as 'CSV UTF-8'). {FORMATS}"
+        );
         refused("plan", why)
     })
 }
@@ -241,6 +243,7 @@ fn open(
 /// Returns JSON that a text is, or the list that it is.
 fn text_source(text: &str) -> Result<Result<Value, PlanSource>, Problem> {
     let text = text.trim_start_matches(|c: char| c == BYTE_ORDER_MARK || c.is_whitespace());
+    let text = csv_list::without_separator(text);
     match text.chars().next() {
         Some('{' | '[') => parse_json(text.as_bytes()).map(Ok),
         Some(_) => match csv_list::delimiter(text) {

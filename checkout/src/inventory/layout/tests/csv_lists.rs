@@ -155,3 +155,13 @@ fn a_position_is_given_for_all_seats_or_for_none() {
         ]
     );
 }
+
+#[test]
+fn excel_may_name_the_delimiter_in_a_line_of_its_own() {
+    let list = "sep=;\r\nsection;row;seat;category\r\nS;A;1;C\r\n";
+    let layout = read(one_price(list).as_bytes()).unwrap().layout;
+    assert_eq!(label(&layout, "S-A-1"), "S, row A, seat 1");
+    // The list is stored as it was sent, and is read again.
+    let again = restore(&layout.plan).unwrap();
+    assert_eq!(label(&again, "S-A-1"), "S, row A, seat 1");
+}

@@ -2,7 +2,6 @@
 //! input ends in a panic.
 
 use super::*;
-use crate::inventory::layout::restore;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -7,7 +7,7 @@ mod pretix_plans;
 mod wrappers;
 
 use super::parse::read;
-use super::{Layout, LayoutSeat, parse};
+use super::{Layout, LayoutSeat, parse, restore};
 use serde_json::Value;
 
 /// Returns the refusal of a plan as JSON.
