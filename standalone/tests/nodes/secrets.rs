@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use testkit::free_port;
 
 const PROGRAMS: [&str; 3] = ["fairline", "waiting-room", "checkout"];
-const SECRETS: [&str; 21] = [
+const SECRETS: [&str; 23] = [
     "FAIRLINE_ORGANISER_KEY",
     "FAIRLINE_ORGANISER_KEYS",
     "FAIRLINE_PASS_SECRET",
@@ -25,6 +25,8 @@ const SECRETS: [&str; 21] = [
     "FAIRLINE_RAZORPAY_KEY_ID",
     "FAIRLINE_RAZORPAY_KEY_SECRET",
     "FAIRLINE_RAZORPAY_WEBHOOK_SECRETS",
+    "FAIRLINE_SMTP",
+    "FAIRLINE_SMTP_PASSWORD",
     "FAIRLINE_STRIPE_KEY",
     "FAIRLINE_STRIPE_PUBLISHABLE_KEY",
     "FAIRLINE_STRIPE_WEBHOOK_SECRET",
@@ -99,6 +101,7 @@ fn no_program_shows_a_secret_in_its_help_or_in_an_error() {
         let right = |secret: &str| match secret {
             "FAIRLINE_LINE" => format!("redis://user:{marker}@127.0.0.1:1"),
             "FAIRLINE_INVENTORY" => format!("postgres://user:{marker}@127.0.0.1:1/x"),
+            "FAIRLINE_SMTP" => format!("smtp://user:{marker}@127.0.0.1:1"),
             "FAIRLINE_PURGE_URL"
             | "FAIRLINE_OTLP_ENDPOINT"
             | "FAIRLINE_WAITING_ROOM"
