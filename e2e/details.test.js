@@ -97,7 +97,7 @@ test("an organiser writes down an event in the console, looks at the draft, publ
   await fan.getByText("Great Hall").waitFor();
   assert.equal(await organiser.getByLabel("Start", { exact: true }).inputValue(), "2099-07-20T20:00");
   await organiser.getByLabel("Subtitle, such as the tour or the support act").fill("New: with guests");
-  await organiser.getByRole("button", { name: "Save" }).click();
+  await organiser.getByRole("button", { name: "Save", exact: true }).click();
   await organiser.getByRole("alert").filter({ hasText: "Saved. Fans read it from now on." }).waitFor();
   await fan.reload();
   await fan.getByText("New: with guests").waitFor();

@@ -229,6 +229,13 @@ impl Table {
     }
 }
 
+/// A spreadsheet.
+#[derive(utoipa::ToSchema)]
+#[schema(value_type = String, format = Binary)]
+struct SheetFile(
+    #[expect(dead_code, reason = "describes an answer that is made elsewhere")] Vec<u8>,
+);
+
 /// Export a table of an event as CSV (UTF-8, a comma between cells, CRLF at the end of a row; a cell
 /// that a spreadsheet would take for a formula begins with an apostrophe) or as a spreadsheet of Office
 /// Open XML, whose sheets have up to 1,048,576 rows. The newest orders come first. A download that
@@ -238,7 +245,7 @@ impl Table {
         ("table" = String, Path, pattern = "^(orders|tickets|door-list|payments)\\.(csv|xlsx)$")),
     security(("organiser" = ["operator"])),
     responses((status = 200, description = "The table", content((String = "text/csv"),
-        (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"))), Refusals))]
+        (SheetFile = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"))), Refusals))]
 async fn export(
     State(shop): State<Arc<Shop>>,
     organiser: Organiser,

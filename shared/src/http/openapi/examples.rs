@@ -11,7 +11,7 @@ use utoipa::openapi::{Content, OpenApi, PathItem, Ref, RefOr, Schema};
 static EXAMPLES: &str = include_str!("examples.json");
 
 /// Parameters by name: a description, for where there is none, and an example.
-const PARAMETERS: [(&str, &str, &str); 11] = [
+const PARAMETERS: [(&str, &str, &str); 12] = [
     ("event", "The event's id", "arena-night"),
     (
         "visitor",
@@ -38,6 +38,11 @@ const PARAMETERS: [(&str, &str, &str); 11] = [
         "ticket",
         "The ticket's id",
         "tix_5e8840f3b2d916c07e4a7a1f0b6d4932a7c15e88",
+    ),
+    (
+        "mail",
+        "The mail's id",
+        "evt_5e8c7a1f0b6d4932a7c15e8840f3b2d916c07e4a",
     ),
     ("table", "The table and its format", "orders.csv"),
     ("minutes", "Minutes to look back", "60"),
