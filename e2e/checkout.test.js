@@ -167,7 +167,6 @@ test("a map that hears nothing says so, a button that waits says so, and leaving
   await fan.getByText(/^No news of the seats/).waitFor({ state: "hidden" });
 
   await fan.route("**/sessions", (route) => (route.request().method() === "DELETE" ? route.abort() : route.continue()));
-  fan.on("dialog", (dialog) => dialog.accept());
   await fan.getByRole("button", { name: "Leave the checkout" }).click();
   await fan.locator("#problem").waitFor();
   assert.equal(new URL(fan.url()).pathname, "/e/silence/seats");

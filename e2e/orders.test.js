@@ -70,20 +70,20 @@ test("an organiser finds an order by name among more than a page, and exports th
 
 test("a name without a blank and of any length bursts no page of the console", async () => {
   await server.event("long", { admission: { rate_per_minute: 60000, batch_seconds: 1 } });
-  const order = await buy(server, "long", ["st-A-1"], "W".repeat(150));
+  await buy(server, "long", ["st-A-1"], "W".repeat(150));
   const organiser = await person(browser, { viewport: { width: 320, height: 740 } });
   await organiser.goto(`${server.url}/organiser`);
   await organiser.getByLabel("Organiser key").fill(KEY);
   await organiser.getByRole("button", { name: "Sign in" }).click();
   await organiser.getByRole("link", { name: "The long show" }).click();
   await organiser.getByRole("link", { name: "Orders", exact: true }).click();
-  await organiser.getByRole("link", { name: order.id }).waitFor();
+  await organiser.getByRole("link", { name: /^ord_/ }).waitFor();
   const width = () => organiser.evaluate(() => document.documentElement.scrollWidth);
   assert.equal(await width(), 320);
   await shoot(organiser, "console-orders-long-320", { fullPage: true });
   await organiser.setViewportSize({ width: 1200, height: 800 });
   assert.ok((await width()) <= 1200);
-  await organiser.getByRole("link", { name: order.id }).click();
+  await organiser.getByRole("link", { name: /^ord_/ }).click();
   await organiser.getByText("WWWW").first().waitFor();
   assert.ok((await width()) <= 1200);
   await organiser.setViewportSize({ width: 320, height: 740 });
