@@ -1,6 +1,6 @@
 // @ts-check
 // Parts of the console about mail to buyers: what was sent about an order, and what cannot be sent.
-import { call } from "./api.js";
+import { call, locale } from "./api.js";
 import { api, button, may, table } from "./console.js";
 import { make } from "./make.js";
 
@@ -9,7 +9,7 @@ const kinds = { confirmed: "Tickets", refunded: "Refund", cancelled: "Cancellati
 
 /** What became of a mail, in words. @param {any} mail */
 function fate(mail) {
-  if (mail.state === "sent") return `Sent ${new Date(mail.done_at).toLocaleString()}`;
+  if (mail.state === "sent") return `Sent ${new Date(mail.done_at).toLocaleString(locale)}`;
   if (mail.state === "failed") return `Not sent: ${mail.reason}`;
   return mail.reason ? `Waits: ${mail.reason}` : "Being sent";
 }
@@ -39,7 +39,7 @@ export async function orderMails(event, order) {
     const { mails } = answer;
     const rows = table(["Mail", "For", "Outcome"], mails, (mail) => [
       make("td", {}, kinds[mail.kind]),
-      make("td", {}, new Date(mail.created_at).toLocaleString()),
+      make("td", {}, new Date(mail.created_at).toLocaleString(locale)),
       make(
         "td",
         {},
@@ -68,7 +68,7 @@ export async function failedMails(event) {
     const rows = table(["Order", "Mail", "Given up", "Why", ""], mails, (mail) => [
       make("td", {}, make("a", { href: `#/event/${event}/order/${mail.order}` }, mail.order.slice(0, 12))),
       make("td", {}, kinds[mail.kind]),
-      make("td", {}, new Date(mail.done_at).toLocaleString()),
+      make("td", {}, new Date(mail.done_at).toLocaleString(locale)),
       make("td", {}, mail.reason),
       make("td", {}, ...(may("operator") ? [retry(event, mail, async () => void (await load()))] : [])),
     ]);

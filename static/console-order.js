@@ -1,6 +1,6 @@
 // @ts-check
 // The console's pages of one order with its money, and of the payments that need a look.
-import { call } from "./api.js";
+import { call, locale } from "./api.js";
 import { api, atEnd, button, field, form, may, page, table } from "./console.js";
 import { orderMails } from "./console-mails.js";
 import { invoiceList } from "./invoices.js";
@@ -161,7 +161,7 @@ function show(url, first, mails) {
   page(
     make("p", {}, make("a", { href: `#/event/${order.event}` }, "Back to the sale")),
     make("div", { className: "heading" }, make("h1", {}, "Order"), pill, make("code", {}, order.id)),
-    make("p", { className: "soft" }, new Date(order.created_at).toLocaleString(), " · ", buyer),
+    make("p", { className: "soft" }, new Date(order.created_at).toLocaleString(locale), " · ", buyer),
     told,
     ...(order.buyer && may("operator") ? [buyerForm(url, order.buyer, draw)] : []),
     invoices,
@@ -268,7 +268,7 @@ function paymentCard(payment, chosen, settled) {
     make(
       "li",
       {},
-      make("time", { dateTime: step.at }, new Date(step.at).toLocaleString()),
+      make("time", { dateTime: step.at }, new Date(step.at).toLocaleString(locale)),
       ` ${paymentStates[step.state]}${step.note ? ` (${step.note.replaceAll("_", " ")})` : ""}`,
     ),
   );
@@ -314,7 +314,7 @@ function reviewBox(review, chosen, settled) {
     );
   return [
     make("p", { className: "warn" }, make("strong", {}, "Needs a look. "), reasons[review.reason]),
-    make("p", { className: "soft" }, `Since ${new Date(review.since).toLocaleString()}: ${review.detail}.`),
+    make("p", { className: "soft" }, `Since ${new Date(review.since).toLocaleString(locale)}: ${review.detail}.`),
     ...(buttons.length ? [make("div", { className: "line" }, ...buttons)] : []),
     ...(may("admin") && review.outside.length ? [outsideForm(review, then)] : []),
   ];
@@ -384,7 +384,7 @@ function reviewTable(all, then) {
       settleButton(review, how, (details) => then(details, review.payment)),
     );
     return [
-      make("td", {}, new Date(review.since).toLocaleString()),
+      make("td", {}, new Date(review.since).toLocaleString(locale)),
       make("td", {}, review.event),
       make("td", {}, link),
       make("td", { className: "num" }, money(review.amount)),

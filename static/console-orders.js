@@ -1,6 +1,6 @@
 // @ts-check
 // The console's list of a sale's orders: searched, filtered, page by page, and exported.
-import { call, root } from "./api.js";
+import { call, locale, root } from "./api.js";
 import { api, button, may, page, say, table } from "./console.js";
 import { failedMails } from "./console-mails.js";
 import { orderStates } from "./console-order.js";
@@ -22,7 +22,7 @@ export function orderTable(orders, event) {
     make(
       "td",
       { className: "word" },
-      new Date(order.created_at).toLocaleString([], { dateStyle: "short", timeStyle: "short" }),
+      new Date(order.created_at).toLocaleString(locale, { dateStyle: "short", timeStyle: "short" }),
     ),
     make("td", {}, order.buyer ? `${order.buyer.name} ${order.buyer.email}` : "–"),
     make("td", {}, order.seats.map((/** @type {any} */ s) => s.label ?? s.id).join("; ")),

@@ -1,6 +1,6 @@
 // @ts-check
 // The console's page of one sale: live figures and plots, steering, its newest orders.
-import { call, root } from "./api.js";
+import { call, locale, root } from "./api.js";
 import { api, atEnd, button, field, form, may, page, phases, say, table } from "./console.js";
 import { orderTable } from "./console-orders.js";
 import { detailFields, inWords, readDetails, zoneField } from "./event-form.js";
@@ -123,7 +123,7 @@ function show(id, settings, samples, prices) {
   const watch = setInterval(() => {
     const is = performance.now() - heardAt > SILENCE_MS;
     if (is === !silence.hidden) return;
-    const since = new Date(performance.timeOrigin + heardAt).toLocaleTimeString();
+    const since = new Date(performance.timeOrigin + heardAt).toLocaleTimeString(locale);
     silence.textContent = `No news from the server since ${since}: the figures are as old as that.`;
     silence.hidden = !is;
   }, 1000);
@@ -253,7 +253,12 @@ function figures(now) {
   ];
   if (seats) all.push(["seats available", seats.available], ["held", seats.held], ["booked", `${seats.booked}`]);
   return all.map(([name, value]) =>
-    make("div", { className: "card tile" }, make("b", {}, value.toLocaleString()), make("span", {}, String(name))),
+    make(
+      "div",
+      { className: "card tile" },
+      make("b", {}, value.toLocaleString(locale)),
+      make("span", {}, String(name)),
+    ),
   );
 }
 

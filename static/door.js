@@ -1,6 +1,6 @@
 // @ts-check
 // The page of a door: scans tickets, checks them in with the server, or by the list it fetched where there is no connection.
-import { $, call, newKey, onWake, optional, root } from "./api.js";
+import { $, call, locale, newKey, onWake, optional, root } from "./api.js";
 import { DoorList } from "./door-list.js";
 import { ScanQueue } from "./door-queue.js";
 import { make } from "./make.js";
@@ -55,7 +55,7 @@ function told(form, text) {
 }
 
 const clock = (/** @type {string | null | undefined} */ at) =>
-  at ? new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }) : "";
+  at ? new Date(at).toLocaleTimeString(locale, { hour: "2-digit", minute: "2-digit" }) : "";
 
 /** Place of a ticket and its type, such as that of children. @param {import("./door-list.js").Answer["ticket"]} ticket */
 const ticketWords = (ticket) => [ticket?.label, ticket?.ticket_type?.name].filter(Boolean).join(" · ");

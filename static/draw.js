@@ -1,7 +1,7 @@
 // @ts-check
 // The draw, checked in the fan's own browser from what is published: the seed's fingerprint, the list's root, the
 // order.
-import { $, call } from "./api.js";
+import { $, call, locale } from "./api.js";
 
 const event = document.body.dataset.event || "";
 const base = `/api/v1/events/${event}/draw`;
@@ -89,7 +89,7 @@ export async function verify(draw, list) {
   });
   if ((await root([...entries].sort())) !== draw.entries_root)
     throw new Error("the list is not the one that was published");
-  step(`The list of ${entries.length.toLocaleString()} entries is the one whose root was published.`);
+  step(`The list of ${entries.length.toLocaleString(locale)} entries is the one whose root was published.`);
   const drawn = await order(draw, entries);
   const wrong = drawn.findIndex((entry, at) => entry !== entries[at]);
   if (wrong >= 0) throw new Error(`number ${wrong + 1} belongs to another entry`);
@@ -113,7 +113,7 @@ async function check() {
     const own = place?.entry ? entries.indexOf(place.entry) + 1 : 0;
     verdict.textContent =
       own > 0
-        ? `The draw was held as promised. Your entry drew number ${own.toLocaleString()}.`
+        ? `The draw was held as promised. Your entry drew number ${own.toLocaleString(locale)}.`
         : "The draw was held as promised.";
     verdict.classList.add("good");
   } catch (problem) {
@@ -148,8 +148,8 @@ async function show() {
     setTimeout(show, 5000);
     return;
   }
-  $("entries").textContent = draw.entries.toLocaleString();
-  $("drawn-at").textContent = new Date(draw.drawn_at).toLocaleString();
+  $("entries").textContent = draw.entries.toLocaleString(locale);
+  $("drawn-at").textContent = new Date(draw.drawn_at).toLocaleString(locale);
   $("seed").textContent = draw.seed;
 }
 

@@ -1,7 +1,7 @@
 // @ts-check
 // The console's page of the installation's health: signs of a proxy in front that does not fit the settings, and how far
 // the message broker is behind.
-import { call } from "./api.js";
+import { call, locale } from "./api.js";
 import { api, page, table } from "./console.js";
 import { make } from "./make.js";
 
@@ -20,7 +20,7 @@ const age = (seconds) =>
 function broker(relay) {
   const { broker, unsent, oldest_seconds: oldest, trouble, last_refusal: refusal } = relay;
   const waiting = unsent
-    ? `${unsent.toLocaleString()} ${unsent === 1 ? "event waits" : "events wait"}`
+    ? `${unsent.toLocaleString(locale)} ${unsent === 1 ? "event waits" : "events wait"}`
     : "No event waits";
   const lines = [
     make("p", { className: "soft" }, `${waiting} for ${broker}${unsent ? `, the oldest for ${age(oldest)}` : ""}.`),
@@ -36,7 +36,7 @@ function broker(relay) {
     );
   if (refusal)
     lines.push(
-      make("p", { className: "soft" }, `Last refusal, ${new Date(refusal.at).toLocaleString()}: ${refusal.why}.`),
+      make("p", { className: "soft" }, `Last refusal, ${new Date(refusal.at).toLocaleString(locale)}: ${refusal.why}.`),
     );
   return make("section", { className: "card" }, make("h2", {}, "The message broker"), ...lines);
 }
@@ -46,7 +46,7 @@ export async function health() {
   const [signs, relay] = await Promise.all([proxySigns(), call("GET", `${api}/relay`).catch(() => null)]);
   const code = (/** @type {string | null} */ text, /** @type {string} */ other) =>
     make("td", { className: "word" }, text ? make("code", {}, text) : other);
-  const time = (/** @type {string} */ text) => make("td", {}, new Date(text).toLocaleString());
+  const time = (/** @type {string} */ text) => make("td", {}, new Date(text).toLocaleString(locale));
   const list = table(["Noticed, and what to do", "Setting", "Seen", "Requests", "First", "Last"], signs, (sign) => [
     make(
       "td",
@@ -55,7 +55,7 @@ export async function health() {
     ),
     code(sign.setting, "the proxy's"),
     code(sign.seen, "–"),
-    make("td", { className: "num" }, sign.requests.toLocaleString()),
+    make("td", { className: "num" }, sign.requests.toLocaleString(locale)),
     time(sign.first_at),
     time(sign.last_at),
   ]);

@@ -1,6 +1,6 @@
 // @ts-check
 // The organiser's console: sign in, the list of sales, a new sale, the audit log.
-import { $, call, root } from "./api.js";
+import { $, call, locale, root } from "./api.js";
 import { api, field, form, may, page, phases, signedInAs, table } from "./console.js";
 import { orderPage, reviewsNote, reviewsPage } from "./console-order.js";
 import { ordersPage } from "./console-orders.js";
@@ -186,7 +186,7 @@ async function audit() {
   const short = (/** @type {any} */ value) =>
     value === null ? "" : make("code", {}, JSON.stringify(value).slice(0, 300));
   const changes = table(["When", "Who", "Where from", "What", "Sale", "From", "To"], entries, (e) =>
-    [new Date(e.at).toLocaleString(), e.by, e.address ?? "", e.action, e.event, short(e.from), short(e.to)].map(
+    [new Date(e.at).toLocaleString(locale), e.by, e.address ?? "", e.action, e.event, short(e.from), short(e.to)].map(
       (cell) => make("td", {}, cell),
     ),
   );

@@ -1,6 +1,7 @@
 // @ts-check
 // A plot of one figure over time, as SVG, with its words for those who cannot see it.
 
+import { locale } from "./api.js";
 const NS = "http://www.w3.org/2000/svg";
 /** @param {string} tag @param {Record<string, any>} set @param {string} [text] */
 function svg(tag, set, text) {
@@ -39,9 +40,9 @@ export function plot(title, points) {
     );
   }
   const time = (/** @type {number} */ at) =>
-    new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+    new Date(at).toLocaleTimeString(locale, { hour: "2-digit", minute: "2-digit" });
   root.append(
-    svg("text", { x: 0, y: y(top) - 2 }, top.toLocaleString()),
+    svg("text", { x: 0, y: y(top) - 2 }, top.toLocaleString(locale)),
     svg("text", { x: 0, y: height + 14 }, points.length ? time(from) : ""),
     svg("text", { x: width, y: height + 14, "text-anchor": "end" }, points.length ? time(to) : ""),
   );
