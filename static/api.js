@@ -28,16 +28,6 @@ export class Problem extends Error {
 
 /** @param {string} method @param {string} path @param {Options} [options] @returns {Promise<any>} */
 export async function call(method, path, options = {}) {
-  const sign = method === "GET" ? 0 : showWaiting();
-  try {
-    return await request(method, path, options);
-  } finally {
-    hideWaiting(sign);
-  }
-}
-
-/** @param {string} method @param {string} path @param {Options} options @returns {Promise<any>} */
-async function request(method, path, options) {
   /** @type {Record<string, string>} */
   const headers = {};
   if (options.bearer) headers.Authorization = `Bearer ${options.bearer}`;
@@ -75,25 +65,6 @@ async function request(method, path, options) {
       clearTimeout(timer);
     }
   }
-}
-
-/** Requests that have taken a while. @type {Set<number>} */
-const waited = new Set();
-
-/** Shows after a second that an answer is awaited. */
-function showWaiting() {
-  const sign = setTimeout(() => {
-    waited.add(sign);
-    document.body.classList.add("waits");
-  }, 1000);
-  return sign;
-}
-
-/** @param {number} sign of `showWaiting` */
-function hideWaiting(sign) {
-  clearTimeout(sign);
-  waited.delete(sign);
-  if (!waited.size) document.body.classList.remove("waits");
 }
 
 /** @param {Response} response */
