@@ -82,7 +82,7 @@ try {
   await organiser.getByRole("link", { name: /Opening Night/ }).click();
   await fan.getByRole("link", { name: "Go to the checkout" }).click({ timeout: 180_000 });
   await fan.getByText("left to shop").waitFor();
-  await fan.setViewportSize({ width: 1280, height: 1180 });
+  await fan.setViewportSize({ width: 1280, height: 1280 });
   await fan.locator("#category").selectOption("stalls");
   await take(fan, "seats", fan.locator("#map"), fan.locator("#best button:enabled"));
   await fan.getByRole("button", { name: "Find and hold" }).click();
