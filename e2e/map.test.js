@@ -64,7 +64,7 @@ test("from afar a section is one shape with its price and its free seats, and a 
   await fan.locator("#map-mini").waitFor();
   await accessible(fan, "the map from near");
   await shoot(fan, "map-near-phone");
-  // What is gone is not counted.
+  // Seats that are gone are not counted.
   await server.call("POST", "/api/v1/organiser/events/hall/seats/block", { seats: ["st-A-1", "st-A-2"] });
   await fan.getByRole("button", { name: "Whole hall" }).click();
   await texts(fan, "610 free");

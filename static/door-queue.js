@@ -20,11 +20,18 @@ export class ScanQueue {
 
   /** Returns the scans of all tabs that wait to be sent, oldest first. @returns {Scan[]} */
   get scans() {
-    const names = optional(() => Object.keys(localStorage)) ?? [];
-    const kept = names.filter((name) => name.startsWith(this.prefix)).map((name) => this.#read(name));
-    return [...kept, ...this.unkept.values()]
+    return [...this.#names().map((name) => this.#read(name)), ...this.unkept.values()]
       .filter((scan) => scan !== undefined)
       .sort((one, other) => (one.at < other.at ? -1 : 1));
+  }
+
+  get size() {
+    return this.#names().length + this.unkept.size;
+  }
+
+  #names() {
+    const names = optional(() => Object.keys(localStorage)) ?? [];
+    return names.filter((name) => name.startsWith(this.prefix));
   }
 
   /** @param {string} name @returns {Scan | undefined} */
@@ -34,7 +41,7 @@ export class ScanQueue {
 
   /** Keeps a scan. Returns false if there are as many as may be. @param {Scan} scan */
   add(scan) {
-    if (this.scans.length >= SCANS_MAX) return false;
+    if (this.size >= SCANS_MAX) return false;
     try {
       localStorage.setItem(this.prefix + scan.scan, JSON.stringify(scan));
     } catch {

@@ -128,7 +128,7 @@ async function scanned(code) {
 }
 
 function waiting() {
-  $("waiting").textContent = String(queue.scans.length);
+  $("waiting").textContent = String(queue.size);
   $("unkept").hidden = !queue.unkept.size;
 }
 
@@ -142,7 +142,7 @@ async function count() {
 
 /** Sends the scans that wait, and shows which tickets another door had let in. */
 async function send() {
-  if (isSending || !queue.scans.length) return;
+  if (isSending || !queue.size) return;
   isSending = true;
   try {
     for (const { scan, outcome } of await queue.send(path)) {
@@ -270,7 +270,7 @@ $("sign-out").addEventListener("click", async () => {
   stopCamera();
   await send().catch(() => {});
   await call("DELETE", "/api/v1/organiser/session").catch(() => {});
-  if (!queue.scans.length) await list.clear();
+  if (!queue.size) await list.clear();
   show("sign-in");
 });
 $("look").addEventListener("click", () => {

@@ -1,5 +1,5 @@
-//! Orders looked up by mail: who types an address gets a mail there with links to its orders. The
-//! answer is the same, and as fast, whether there are any: they are looked for afterwards.
+//! Orders looked up by mail: links to the orders of an address are sent to that address. The answer
+//! is the same, and as fast, whether there are any: they are looked for afterwards.
 
 use crate::app::{App, Shop};
 use crate::inventory::comparable;

@@ -72,8 +72,7 @@ impl Spreadsheet {
             self.end_sheet()?;
             self.begin_sheet()?;
         }
-        let are_numbers = self.are_numbers.clone();
-        self.write_row(cells, &are_numbers)
+        self.write_row(cells, false)
     }
 
     /// Returns what was written since the last call.
@@ -103,26 +102,25 @@ impl Spreadsheet {
         write!(self.archive, "<worksheet xmlns=\"{MAIN}\"><sheetData>")?;
         let columns = self.columns.clone();
         let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-        self.write_row(&columns, &[])
+        self.write_row(&columns, true)
     }
 
     fn end_sheet(&mut self) -> io::Result<()> {
         self.archive.write_all(b"</sheetData></worksheet>")
     }
 
-    fn write_row(&mut self, cells: &[&str], are_numbers: &[bool]) -> io::Result<()> {
+    fn write_row(&mut self, cells: &[&str], is_head: bool) -> io::Result<()> {
         self.rows += 1;
         let mut row = format!("<row r=\"{}\">", self.rows);
-        for (at, cell) in cells.iter().enumerate() {
-            let is_number = are_numbers.get(at) == Some(&true) && cell.parse::<f64>().is_ok();
-            match (is_number, cell.is_empty()) {
-                (_, true) => row.push_str("<c/>"),
-                (true, false) => row.extend(["<c><v>", cell, "</v></c>"]),
-                (false, false) => {
-                    row.push_str("<c t=\"inlineStr\"><is><t xml:space=\"preserve\">");
-                    push_escaped(&mut row, cell);
-                    row.push_str("</t></is></c>");
-                }
+        for (cell, has_numbers) in cells.iter().zip(&self.are_numbers) {
+            if cell.is_empty() {
+                row.push_str("<c/>");
+            } else if *has_numbers && !is_head && cell.parse::<f64>().is_ok() {
+                row.extend(["<c><v>", cell, "</v></c>"]);
+            } else {
+                row.push_str("<c t=\"inlineStr\"><is><t xml:space=\"preserve\">");
+                push_escaped(&mut row, cell);
+                row.push_str("</t></is></c>");
             }
         }
         row.push_str("</row>");

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 pub(super) struct Letter {
     /// Address of the recipient, and the name.
     pub(super) to: (String, String),
-    /// Where answers go, if not to the sender.
+    /// Address for answers, if it is not the sender's.
     pub(super) reply_to: Option<String>,
     pub(super) subject: String,
     /// Line at its head.
@@ -31,7 +31,7 @@ pub(super) enum LetterBlock {
     /// Text of a link, and its address.
     Link(String, String),
     Ticket(TicketBlock),
-    /// What stands at the end, in small letters.
+    /// A remark at the end, in small letters.
     Small(String),
 }
 

@@ -1,13 +1,14 @@
 //! Refusals of a JSON value, in the words of clients: serde names the types of this program.
 
-/// Returns the field that is wrong and the reason, from the path and the text of serde's error.
-pub(super) fn in_words(path: &str, text: &str) -> (String, String) {
+/// Returns the field that is wrong and the reason, from the path and the text of serde's error. An
+/// empty path stands for all of it, which is called `whole`.
+pub(super) fn in_words(whole: &str, path: &str, text: &str) -> (String, String) {
     let missing = text.strip_prefix("missing field `");
     if let Some(name) = missing.and_then(|rest| rest.strip_suffix('`')) {
         let dot = if path.is_empty() { "" } else { "." };
         return (format!("{path}{dot}{name}"), "it is missing".to_owned());
     }
-    let field = if path.is_empty() { "body" } else { path };
+    let field = if path.is_empty() { whole } else { path };
     (field.to_owned(), reason(text))
 }
 
@@ -15,8 +16,17 @@ fn reason(text: &str) -> String {
     if text.starts_with("data did not match any variant") {
         return "it has none of the forms that are known".to_owned();
     }
-    if text == "recursion limit exceeded" {
-        return "it is nested too deeply".to_owned();
+    let known = match text {
+        "recursion limit exceeded" => Some("it is nested too deeply"),
+        "invalid digit found in string" | "cannot parse integer from empty string" => {
+            Some("a whole number is needed")
+        }
+        "number too large to fit in target type" => Some("the number is too large"),
+        "provided string was not `true` or `false`" => Some("true or false is needed"),
+        _ => None,
+    };
+    if let Some(known) = known {
+        return known.to_owned();
     }
     let Some((met, expected)) = text.rsplit_once(", expected ") else {
         return text.to_owned();
@@ -164,5 +174,23 @@ mod tests {
         );
         let refused = parse_json::<Wish>(deep.as_bytes()).unwrap_err();
         assert!(!refused.into_value().to_string().contains("recursion"));
+    }
+
+    #[test]
+    fn refusals_of_a_query_name_what_is_needed() {
+        for (text, detail) in [
+            ("invalid digit found in string", "a whole number is needed"),
+            (
+                "number too large to fit in target type",
+                "the number is too large",
+            ),
+            (
+                "provided string was not `true` or `false`",
+                "true or false is needed",
+            ),
+        ] {
+            let (field, told) = super::in_words("query", "minutes", text);
+            assert_eq!((field.as_str(), told.as_str()), ("minutes", detail));
+        }
     }
 }

@@ -205,7 +205,7 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
         if is_json {
             let path = if path == "." { "" } else { path.as_str() };
-            let (field, detail) = in_words(path, strip_position(&inner.to_string()));
+            let (field, detail) = in_words("body", path, strip_position(&inner.to_string()));
             Problem::invalid(&field, detail)
                 .with("line", inner.line())
                 .with("column", inner.column())
@@ -306,8 +306,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> 
         let Query(value) = read.map_err(|refused| {
             let text = refused.body_text();
             let text = text.trim_start_matches("Failed to deserialize query string: ");
-            let (field, detail) = text.split_once(": ").unwrap_or(("query", text));
-            Problem::invalid(field, detail)
+            let (path, text) = text.split_once(": ").unwrap_or(("", text));
+            let (field, detail) = in_words("query", path, text);
+            Problem::invalid(&field, detail)
         })?;
         Ok(Parameters(value))
     }

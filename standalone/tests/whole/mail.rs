@@ -35,7 +35,7 @@ async fn each_order_has_its_mail_once_though_the_program_is_killed_in_between() 
     sell(&program, &promises, 3).await;
     server.until_begun(1).await;
     program.kill();
-    // What was added to the outbox and not yet to the mails comes now, too.
+    // Events of the outbox that had no mail yet have theirs now, too.
     server.always(SmtpFault::None);
     let program = start(folder.path(), &server).await;
     sell(&program, &promises, 5).await;

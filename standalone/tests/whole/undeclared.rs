@@ -292,6 +292,7 @@ async fn a_refund_that_names_an_amount_or_seats_of_others_refunds_nothing() {
     for (body, status) in [
         (r#"{"seats": ["st-B-1"]}"#, 422),
         (r#"{"seats": []}"#, 422),
+        (r#"{"seats": null}"#, 422),
         (r#"{"seats": "st-A-4"}"#, 422),
         (r#"{"amount": 100}"#, 422),
         (r#"{"amount": {"amount": 100, "currency": "EUR"}}"#, 422),
