@@ -1,6 +1,6 @@
 //! Orders looked up by mail, and mails sent again by organisers.
 
-use crate::mails::{done, mailing, parsed, part, stages, text};
+use crate::mails::{done, mailing, parsed, part, stages, text, until};
 use crate::stage::ProviderStage;
 use axum::http::StatusCode;
 use checkout::inventory::mail::MailState;
@@ -30,9 +30,7 @@ async fn an_address_gets_links_to_its_orders_and_the_answer_tells_nothing() {
         assert_eq!(known, (StatusCode::ACCEPTED, Value::Null));
         assert_eq!(known, unknown);
         let received = server.until(2).await;
-        while !is_answered(&stage).await {
-            tokio::task::yield_now().await;
-        }
+        until("all are answered", async || is_answered(&stage).await).await;
         assert_eq!(server.mails().len(), 2, "none to an unknown address");
         assert_eq!(received[1].to, ["ada@example.org"]);
         let plain = text(&received[1]);
@@ -66,9 +64,7 @@ async fn an_address_is_sent_few_lists_and_the_answer_stays_the_same() {
                 server.until(1 + asked).await;
             }
         }
-        while !is_answered(&stage).await {
-            tokio::task::yield_now().await;
-        }
+        until("all are answered", async || is_answered(&stage).await).await;
         assert_eq!(server.mails().len(), 4);
         assert_eq!(
             find(&stage, "no address").await.0,

@@ -12,7 +12,9 @@ use serde_json::Value;
 use shared::time::{Clock, Time};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 use testkit::{Authority, ReceivedMail, SmtpFault, SmtpSecurity, SmtpServer};
+use tokio::time::sleep;
 
 /// Stages with a mail server each, whose nodes run.
 pub(crate) async fn stages() -> Vec<(ProviderStage, SmtpServer)> {
@@ -38,8 +40,21 @@ pub(crate) async fn mailing(patience_seconds: u64) -> Vec<(ProviderStage, SmtpSe
     stages.into_iter().zip(servers).collect()
 }
 
+/// Longest wait for anything.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Waits until something is so.
+pub(crate) async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+    let from = Instant::now();
+    while !is_so().await {
+        assert!(from.elapsed() < WAIT_MAX, "never: {what}");
+        sleep(Duration::from_millis(2)).await;
+    }
+}
+
 /// Returns the mails about an order once all of them are done. Time goes by while none is being sent.
 pub(crate) async fn done(stage: &ProviderStage, order: &str, count: usize) -> Vec<MailRecord> {
+    let from = Instant::now();
     loop {
         let mails = stage.node.shop.inventory.mails();
         let records = mails.of_order("arena", order).await.unwrap();
@@ -53,7 +68,8 @@ pub(crate) async fn done(stage: &ProviderStage, order: &str, count: usize) -> Ve
         {
             stage.clock.advance_ms(200);
         }
-        tokio::task::yield_now().await;
+        assert!(from.elapsed() < WAIT_MAX, "never done: {records:?}");
+        sleep(Duration::from_millis(2)).await;
     }
 }
 
@@ -356,9 +372,7 @@ async fn a_node_starts_while_the_mail_server_is_away_and_another_node_sends_late
     let running = tokio::spawn(checkout::run(stage.node.shop.clone()));
     let order = stage.buy(&["s-A-1"]).await;
     let trouble = &stage.node.shop.site.health.mail_trouble;
-    while trouble.lock().is_none() {
-        tokio::task::yield_now().await;
-    }
+    until("mail has trouble", async || trouble.lock().is_some()).await;
     let said = trouble.lock().clone().unwrap();
     assert!(said.starts_with("mails are not sent, and wait: "), "{said}");
     assert!(stage.node.shop.site.health.is_ready());
@@ -366,9 +380,7 @@ async fn a_node_starts_while_the_mail_server_is_away_and_another_node_sends_late
     let server = SmtpServer::start_with(port, SmtpSecurity::Clear, None, None).await;
     tokio::spawn(checkout::run(stage.node.shop.clone()));
     assert_eq!(done(&stage, &order.id, 1).await[0].state, MailState::Sent);
-    while trouble.lock().is_some() {
-        tokio::task::yield_now().await;
-    }
+    until("mail has none", async || trouble.lock().is_none()).await;
     assert_eq!(server.mails().len(), 1);
 }
 
