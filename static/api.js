@@ -26,6 +26,9 @@ export class Problem extends Error {
  * @property {RequestCache} [cache]
  */
 
+/** How many idle connections may have died as a socket did, in silence: a browser keeps six. */
+let suspects = 0;
+
 /** @param {string} method @param {string} path @param {Options} [options] @returns {Promise<any>} */
 export async function call(method, path, options = {}) {
   /** @type {Record<string, string>} */
@@ -37,8 +40,10 @@ export async function call(method, path, options = {}) {
   for (let tries = 0, refusals = 0; ; tries++) {
     // A connection that died in silence never answers; another try takes another one.
     const stop = new AbortController(),
-      isLast = method !== "GET" || tries === 6;
-    let timer = setTimeout(() => stop.abort(), isLast ? 35000 : 4000 * 2 ** (tries >> 1));
+      isLast = method !== "GET" || tries === 6,
+      isSuspect = !isLast && suspects > 0;
+    if (isSuspect) suspects--;
+    let timer = setTimeout(() => stop.abort(), isLast ? 35000 : isSuspect ? 2000 : 4000 * 2 ** (tries >> 1));
     try {
       const response = await fetch(root + path, {
         method,
@@ -61,6 +66,7 @@ export async function call(method, path, options = {}) {
         continue;
       }
       if (isLast || !stop.signal.aborted) throw new Problem(null, 0);
+      if (isSuspect) tries--;
     } finally {
       clearTimeout(timer);
     }
@@ -183,6 +189,7 @@ export function socket(path, hooks) {
     answers = false,
     opened = false,
     ended = false,
+    died = false,
     again = 0;
   /** @type {WebSocket | undefined} */
   let current;
@@ -202,13 +209,16 @@ export function socket(path, hooks) {
       ask();
       opened = true;
       tries = 0;
+      // Now that the server answers again, an old connection that does not is dead as well.
+      if (died) suspects = 6;
+      died = false;
       hooks.onState?.("open");
     };
     current.onmessage = (event) => {
       hear();
       const message = JSON.parse(event.data);
-      // A server of an older version does not answer: its first tick comes much later.
-      answers ||= message.type === "tick" && heardAt - openedAt < 3000;
+      // A server of an older version does not answer: its first tick comes after 25 s.
+      answers ||= message.type === "tick" && heardAt - openedAt < 15000;
       setTime(message.now);
       if (message.type === "reconnect") wait = message.after_ms;
       else hooks.onMessage(message);
@@ -231,7 +241,9 @@ export function socket(path, hooks) {
     hooks.onState?.(state, code);
   };
   const check = (/** @type {number} */ silence) => {
-    if (current && performance.now() - heardAt > (opened ? silence : 15000)) lose();
+    if (!current || performance.now() - heardAt <= (opened ? silence : 15000)) return;
+    died = true;
+    lose();
   };
   const ask = () => current?.send("?");
   // The server says something every 25 s. A fan who looks at the page learns within 10 s that it is dead.
