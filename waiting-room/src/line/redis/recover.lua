@@ -80,10 +80,10 @@ for i = totals, #ARGV, 2 do
   if counts and tonumber(count) > field(name) then call('HSET', keys.meta, name, count) end
 end
 -- The line's own time goes on from the latest that any node knew, so that deadlines stay those that
--- visitors were told; that of the recovery moves along.
+-- visitors were told; that of the recovery moves along. A store of before the first visitor knows none.
 local known = clock - unheard_since(tonumber(ARGV[16]), tonumber(ARGV[17]))
 now = clock - unheard_since(field('heard_at'), field('unheard'))
-if is_new or known > now then
+if field('heard_at') == 0 or known > now then
   call('HSET', keys.meta, 'heard_at', clock, 'unheard', clock - known)
   for _, name in ipairs({ 'settle_from', 'settle_until' }) do
     call('HSET', keys.meta, name, field(name) + known - now)

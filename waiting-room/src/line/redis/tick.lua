@@ -72,8 +72,9 @@ if not is_read_only then
     index, registration = known_index()
   end
   if index == 0 then return { 'busy' } end
-  -- Once a second is enough, and where no visitor is, no time has to pass.
-  if (not is_idle or m.settle_until > 0) and (clock < m.heard_at or clock >= m.heard_at + 1000) then
+  -- Once a second is enough, and where no visitor is, no time has to pass. A store of before the first
+  -- visitor learns the line's own time from the reports of a recovery.
+  if (not is_idle or m.settle_until > 0 and m.heard_at > 0) and (clock < m.heard_at or clock >= m.heard_at + 1000) then
     -- Nodes tell of those who asked in vain during an outage before any of these can be missed.
     if unheard ~= m.unheard and m.return_by == 0 then m.return_by, m.return_chunk = now + HEED_MS, 0 end
     m.heard_at, m.unheard = clock, unheard

@@ -19,6 +19,23 @@ pub(super) struct Terms {
     pub(super) session_ms: u64,
 }
 
+impl Terms {
+    /// Returns by how much a fan may extend their session, in ms.
+    pub(super) fn extension_ms(self) -> u64 {
+        self.session_ms
+    }
+
+    /// Returns how long after the admission a fan may shop, in ms.
+    fn inside_ms(self, fan: &Fan) -> u64 {
+        let extension_ms = if fan.is_extended() {
+            self.extension_ms()
+        } else {
+            0
+        };
+        self.claim_ms + self.session_ms + extension_ms
+    }
+}
+
 /// All fans.
 pub(super) struct Crowd {
     pub(super) fans: Vec<Fan>,
@@ -268,6 +285,7 @@ impl Crowd {
                 joined_late: fan.unknown.joined_late,
                 ..Unknown::default()
             };
+            fan.extension = None;
         }
         fan.state = Some(spot.standing);
         fan.number = spot.number;
@@ -375,16 +393,12 @@ impl Crowd {
     }
 
     fn may_be_missed(&self, fan: &Fan, times: Times, history: &StoreHistory) -> bool {
-        let Terms {
-            claim_ms,
-            session_ms,
-            ..
-        } = self.terms;
+        let claim_ms = self.terms.claim_ms;
         let now = times.now_ms;
         let admitted_ms = history.admitted_ms(history.number_of(fan));
         let inside_ms = admitted_ms.map(|at| now.saturating_sub(at));
         if fan.state == Some(VisitorState::Shopping) {
-            return inside_ms.is_some_and(|inside| inside >= claim_ms + session_ms);
+            return inside_ms.is_some_and(|inside| inside >= self.terms.inside_ms(fan));
         }
         let waits = fan.state == Some(VisitorState::Waiting);
         let is_silent = fan.unknown.missed || self.is_silent(fan, now);
@@ -456,7 +470,7 @@ impl Crowd {
         };
         let lasts_ms = match fan.state {
             Some(VisitorState::Admitted) => self.terms.claim_ms,
-            Some(VisitorState::Shopping) => self.terms.claim_ms + self.terms.session_ms,
+            Some(VisitorState::Shopping) => self.terms.inside_ms(fan),
             _ => 0,
         };
         now_ms < admitted_ms + lasts_ms

@@ -365,9 +365,30 @@ impl FanRequest {
             .line()
             .claim(self.event(), fan.visitor, fan.number)
             .await;
-        self.door
-            .world
-            .tell(|| format!("fan {} claimed: {claimed:?}", self.fan));
+        self.take_claim(claimed, false);
+    }
+
+    /// Asks for more time in the checkout; again for the same, as pages do.
+    pub(super) async fn extend(self) {
+        let by_ms = self.door.world.lock().crowd.terms.extension_ms();
+        let mut until = None;
+        self.change(|fan| until = fan.extend(by_ms));
+        let (Some(until), fan) = (until, self.fan()) else {
+            return;
+        };
+        let extended = self
+            .line()
+            .extend(self.event(), fan.visitor, fan.number, until)
+            .await;
+        self.take_claim(extended, true);
+    }
+
+    /// Takes the answer to a claim, or to an extension.
+    fn take_claim(&self, claimed: Result<Claimed, Refused>, is_extension: bool) {
+        self.door.world.tell(|| {
+            let what = if is_extension { "extended" } else { "claimed" };
+            format!("fan {} {what}: {claimed:?}", self.fan)
+        });
         let times = self.times();
         let mut inner = self.door.world.lock();
         let inner = &mut *inner;
@@ -375,7 +396,12 @@ impl FanRequest {
             return;
         }
         match claimed {
-            Ok(Claimed::Until(until)) => inner.crowd.told_claimed(self.fan, until, times),
+            Ok(Claimed::Until(until)) => {
+                inner.crowd.told_claimed(self.fan, until, times);
+                if is_extension {
+                    inner.crowd.fans[self.fan].told_extended(times.clock_ms());
+                }
+            }
             Ok(Claimed::Lapsed) => {
                 let history = &inner.oracle.history;
                 inner.crowd.told_lapsed(self.fan, times, history);

@@ -4,6 +4,7 @@ use crate::line::{Slot, Spot, VisitorState};
 use crate::pass::Pass;
 use crate::watched_place::WatchedPlace;
 use shared::ids::VisitorId;
+use shared::time::Time;
 
 /// Steps that a fan took without learning their outcome.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,6 +40,17 @@ pub(super) struct Vain {
     pub(super) heard_ms: u64,
 }
 
+/// An extension of a slot, which is for the same end however often it is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extension {
+    /// The end that the fan's token has then.
+    pub(super) until: Time,
+    /// By how many ms the store's clock was set then; none if it was set at that moment.
+    clock_ms: Option<i64>,
+    /// The fan was told that the slot lasts so long.
+    pub(super) is_told: bool,
+}
+
 /// A fan.
 #[derive(Clone, Debug)]
 pub(super) struct Fan {
@@ -53,6 +65,8 @@ pub(super) struct Fan {
     /// Number of the arrival, before a draw.
     pub(super) arrival: u64,
     pub(super) slot: Option<Slot>,
+    /// The extension of the slot that the fan asked for.
+    pub(super) extension: Option<Extension>,
     pub(super) socket: Option<SimulatedSocket>,
     /// When a node told the place last, in ms since the beginning.
     pub(super) told_ms: u64,
@@ -80,6 +94,7 @@ impl Fan {
             is_provisional: false,
             arrival: 0,
             slot: None,
+            extension: None,
             socket: None,
             told_ms: 0,
             heard_ms: 0,
@@ -107,6 +122,33 @@ impl Fan {
         }
     }
 
+    /// Returns the end for which to ask for an extension by so many ms, as the fan's token has it; none
+    /// unless the fan is shopping.
+    pub(super) fn extend(&mut self, by_ms: u64) -> Option<Time> {
+        let is_shopping = self.state == Some(VisitorState::Shopping);
+        let slot = self.slot.filter(|_| is_shopping)?;
+        let extension = self.extension.get_or_insert(Extension {
+            until: Time(slot.expires_at.0 + by_ms as i64),
+            clock_ms: self.clock_ms,
+            is_told: false,
+        });
+        Some(extension.until)
+    }
+
+    /// Takes the answer that the extension is granted. A clock that was set since it was first asked for
+    /// shortens or lengthens it.
+    pub(super) fn told_extended(&mut self, clock_ms: Option<i64>) {
+        if let Some(extension) = &mut self.extension {
+            let was_set = clock_ms.is_none() || clock_ms != extension.clock_ms;
+            extension.is_told |= !was_set;
+        }
+    }
+
+    /// Returns whether the fan was told of an extension.
+    pub(super) fn is_extended(&self) -> bool {
+        self.extension.is_some_and(|extension| extension.is_told)
+    }
+
     /// Returns whether a place is newer than what the fan was told, or the same.
     pub(super) fn is_behind(&self, spot: &Spot) -> bool {
         match (self.is_provisional, spot.is_provisional) {
@@ -122,6 +164,7 @@ impl Fan {
         self.number = 0;
         self.is_provisional = false;
         self.slot = None;
+        self.extension = None;
         self.pass = None;
     }
 

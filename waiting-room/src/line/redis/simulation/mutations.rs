@@ -5,8 +5,8 @@
 //! an attempt at a draw left, an order that changes while a visitor is in line, a place without a number
 //! before a draw, the batch after a loss in `tick.lua`, the creation in `reenter.lua` and `recover.lua`,
 //! `stop_waiting(n)` in `recover_slots.lua`, the numbers of another draw in `recover.lua`, a sign of
-//! life in `draw_begin.lua`, `m.draw == 1` in `claim.lua` and `finish.lua`), or in
-//! `tests/conformance/knowledge.rs` (`is_undrawn` of `leave.lua`) and
+//! life in `draw_begin.lua`, `m.draw == 1` in `claim.lua` and `finish.lua`, `field('heard_at') == 0` in
+//! `recover.lua`), or in `tests/conformance/knowledge.rs` (`is_undrawn` of `leave.lua`) and
 //! `tests/conformance/rejoining.rs` (`EJECTED` in `reenter.lua`). And `end_of(n)` in
 //! `recover_slots.lua`, which changes nothing that can be seen: without it a slot of a place that is over
 //! is taken, and ended by `sweep.lua` before the line goes on.
@@ -120,6 +120,10 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     always(
         "local claim_by = now + m.claim_ms",
         "local claim_by = now + m.claim_ms / 2",
+    ),
+    always(
+        "    slot.expires_at = ends_at - unheard\n    put_slot(visitor, slot)\n",
+        "    slot.expires_at = ends_at - unheard\n",
     ),
     always(
         "keys.admitted, '-inf', now, 'LIMIT'",
@@ -237,6 +241,11 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         &[Fault::EventCreatedAgain],
         "for _, key in pairs(keys) do call('UNLINK', key) end",
         "call('UNLINK', keys.meta)",
+    ),
+    with(
+        &[Fault::StoreFlushed],
+        "      kept.expires_at = slot.expires_at\n      put_slot(holder, kept)\n",
+        "",
     ),
 ];
 

@@ -267,7 +267,7 @@ fn a_report_of_another_event_is_not_taken() {
         create(&mut server, "0");
         let later = (START_MS + 10_000).to_string();
         let _ = ask(&mut server, &["HSET", META, "settle_until", &later]);
-        let reply = send_report(&mut server, creation, "one", "1", "8");
+        let reply = send_report(&mut server, creation, "one", "1", "8", "0");
         assert_eq!(reply != only("over"), is_taken);
         let kept = ask(&mut server, &["HEXISTS", META, "numbers"]);
         assert_eq!(kept, Reply::Integer(is_taken.into()));
@@ -276,24 +276,27 @@ fn a_report_of_another_event_is_not_taken() {
 
 /// Report of a node whose settings have the draw with this seed.
 fn report(server: &mut Server, seed: &str, changed_at: &str, numbers: &str) {
-    let reply = send_report(server, "aa", seed, changed_at, numbers);
+    let reply = send_report(server, "aa", seed, changed_at, numbers, "0");
     let Reply::Array(values) = reply else {
         panic!("{reply:?}");
     };
     assert_eq!(values[0], Reply::Bulk(b"ok".to_vec()));
 }
 
-/// Sends the report of a node that knows the event of this creation.
+/// Sends the report of a node that knows the event of this creation, and the line's own time as so many
+/// ms behind the clock's.
 fn send_report(
     server: &mut Server,
     creation: &str,
     seed: &str,
     changed_at: &str,
     numbers: &str,
+    unheard: &str,
 ) -> Reply {
     let bitmap = if numbers == "0" { "" } else { "\x7f" };
     let known = ["cc", creation, "", numbers, "0", bitmap, "", "3000", "5000"];
-    let times = [changed_at, "1", "", "0", "0", "0", "4"];
+    let heard_at = START_MS.to_string();
+    let times = [changed_at, "1", "", "0", &heard_at, unheard, "4"];
     let definition = settings();
     let settings = ["seed", seed, "settings", &definition];
     let last = if numbers == "0" { "0" } else { "9" };
@@ -467,4 +470,18 @@ fn the_next_batch_after_a_loss_is_due_a_full_span_from_then() {
     let _ = call(&mut server, &script::TICK, &["", "-1", "-1", "0", "dd"]);
     assert_eq!(field(&mut server, "last_batch"), START_MS.to_string());
     assert_eq!(field(&mut server, "owed"), "0");
+}
+
+/// A replica of before the first visitor took its clock, which had been set forward, for the line's own
+/// time: all slots lapsed.
+#[test]
+fn a_store_of_before_the_first_visitor_takes_the_lines_own_time_from_the_nodes() {
+    let mut server = server();
+    create(&mut server, "0");
+    let _ = ask(&mut server, &["HSET", META, "run", "another"]);
+    let _ = call(&mut server, &script::TICK, &["", "-1", "-1", "0", "dd"]);
+    for (unheard, expected) in [("5000", "5000"), ("9000", "5000"), ("4000", "4000")] {
+        let _ = send_report(&mut server, "aa", "one", "1", "0", unheard);
+        assert_eq!(field(&mut server, "unheard"), expected);
+    }
 }

@@ -270,6 +270,7 @@ impl Run {
                     drop(tokio::spawn(visit.finish()))
                 }
                 80..85 => drop(tokio::spawn(visit.leave())),
+                85..95 => drop(tokio::spawn(visit.extend())),
                 _ => {}
             },
             Some(_) => match roll {
@@ -370,9 +371,9 @@ impl Run {
     }
 
     /// Returns whether fans may still come back after a restart of the store, which may be a loss and
-    /// for which a draw waits.
-    fn has_restarted_lately(&self) -> bool {
-        let since_ms = self.world.now_ms().saturating_sub(RETURN_MS);
+    /// for which a draw waits. Time without a store does not count.
+    fn has_restarted_lately(&self, unheard_ms: u64) -> bool {
+        let since_ms = self.world.now_ms().saturating_sub(RETURN_MS + unheard_ms);
         let restarted_ms = self.world.lock().restarted_ms;
         restarted_ms.is_some_and(|restarted_ms| restarted_ms >= since_ms)
     }
@@ -425,7 +426,8 @@ impl Run {
         let is_late = stored
             .draw
             .is_due(stored.sale_at + LATE_MS as i64, store_ms);
-        let is_waited_for = self.has_restarted_lately();
+        let unheard_ms = (store_ms - line_ms).max(0) as u64;
+        let is_waited_for = self.has_restarted_lately(unheard_ms);
         if stored.draw.is_undrawn() && is_late && !stored.is_sold_out() && !is_waited_for {
             return Some("the draw is due and not held".to_owned());
         }
