@@ -143,7 +143,12 @@ impl Problem {
 }
 
 impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+    fn into_response(mut self) -> Response {
+        // Clients may rely on a detail, also where there is no more to say.
+        if !self.members.contains_key("detail") {
+            let title = self.members["title"].clone();
+            self.members.insert("detail".into(), title);
+        }
         let body = Value::Object(self.members).to_string();
         let mut response = (self.status, body).into_response();
         let headers = response.headers_mut();
@@ -363,6 +368,20 @@ mod tests {
         second: Option<Wish>,
         others: Vec<Wish>,
         named: HashMap<String, Wish>,
+    }
+
+    #[tokio::test]
+    async fn each_refusal_says_a_detail_which_is_its_title_unless_there_is_more_to_say() {
+        let gone = Problem::slot_lapsed();
+        for (refused, detail) in [
+            (gone.clone(), "This slot is gone"),
+            (gone.detail("It ended at noon"), "It ended at noon"),
+        ] {
+            let body = to_bytes(refused.into_response().into_body(), 1000).await;
+            let told: Value = serde_json::from_slice(&body.unwrap()).unwrap();
+            assert_eq!(told["detail"], detail);
+            assert_eq!(told["title"], "This slot is gone");
+        }
     }
 
     #[test]

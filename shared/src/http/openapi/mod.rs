@@ -144,8 +144,8 @@ pub struct ProblemBody {
     pub title: String,
     /// The HTTP status.
     pub status: u16,
-    /// A sentence on this occurrence.
-    pub detail: Option<String>,
+    /// A sentence on this occurrence; the title where there is no more to say.
+    pub detail: String,
 }
 
 /// The refusals that any call may answer with.
@@ -170,7 +170,7 @@ fn response_name(status: u16) -> String {
 fn refusals() -> impl Iterator<Item = (String, RefOr<Response>)> {
     REFUSALS.into_iter().map(|(status, kind, description)| {
         let example = json!({
-            "type": format!("/problems/{kind}"), "title": description, "status": status
+            "type": format!("/problems/{kind}"), "title": description, "status": status, "detail": description
         });
         let content = ContentBuilder::new()
             .schema(Some(Ref::from_schema_name("Problem")))
