@@ -33,7 +33,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Steps of a run.
 const STEPS: usize = 200;
-/// Runs beside the other tests. `.ci/test` makes a thousand, `.ci/test-long` more.
+/// Runs beside the other tests. `.ci/test` makes ten thousand, `.ci/test-long` more.
 const RUNS: u64 = 300;
 /// Runs of a thousand that have a draw.
 const DRAWS: u64 = 350;
