@@ -1,6 +1,7 @@
 //! Settings of the checkout.
 
 use crate::accepted_orders::AcceptedOrders;
+use crate::cancellation::Endings;
 use crate::app::Shop;
 use crate::inventory::{Inventory, Postgres, check_url, is_postgres, open_beside, open_sealed};
 use crate::jwks::Jwks;
@@ -257,6 +258,8 @@ impl SeatsArgs {
             mail,
             mailing: TaskTracker::new(),
             to_report: Notify::new(),
+            endings: Endings::default(),
+            to_end: Notify::new(),
             to_reconcile: Notify::new(),
         }))
     }
