@@ -1,8 +1,8 @@
 //! Settings of the checkout.
 
 use crate::accepted_orders::AcceptedOrders;
-use crate::cancellation::Endings;
 use crate::app::Shop;
+use crate::cancellation::Endings;
 use crate::inventory::{Inventory, Postgres, check_url, is_postgres, open_beside, open_sealed};
 use crate::jwks::Jwks;
 use crate::mail::{self, MailArgs};

@@ -116,7 +116,9 @@ impl Shop {
             .filter(|seat_map| seat_map.cancelled.is_some());
         let steps = stream::iter(cancelled).map(|seat_map| self.end_show(seat_map));
         let steps = steps.buffer_unordered(SHOWS_AT_ONCE);
-        steps.fold(false, async |any, has_more| any | has_more).await
+        steps
+            .fold(false, async |any, has_more| any | has_more)
+            .await
     }
 
     async fn end_show(&self, seat_map: Arc<SeatMap>) -> bool {
@@ -140,7 +142,10 @@ impl Shop {
         if walk.tell_at > now {
             return;
         }
-        let told = self.waiting_room.cancel(&seat_map.event, cancellation).await;
+        let told = self
+            .waiting_room
+            .cancel(&seat_map.event, cancellation)
+            .await;
         walk.is_told = matches!(told, Reported::Taken | Reported::Lapsed);
         walk.tell_at = now.plus_seconds(TELL_SECONDS);
     }
@@ -159,7 +164,10 @@ impl Shop {
         let ids: Vec<String> = orders.iter().map(|order| order.id.clone()).collect();
         let is_away = AtomicBool::new(false);
         let ending = stream::iter(orders).map(|order| self.end_order(order, &is_away));
-        ending.buffer_unordered(ORDERS_AT_ONCE).collect::<()>().await;
+        ending
+            .buffer_unordered(ORDERS_AT_ONCE)
+            .collect::<()>()
+            .await;
         if is_away.into_inner() {
             tracing::warn!(
                 event = event.as_str(),
@@ -183,7 +191,8 @@ impl Shop {
         match ended {
             // It needs a look, or has changed, perhaps by another node: the next pass sees it again if
             // something is left to do.
-            Ok(true) | Err(Refused::OrderState(_) | Refused::InReview | Refused::PaymentRunning) => {}
+            Ok(true)
+            | Err(Refused::OrderState(_) | Refused::InReview | Refused::PaymentRunning) => {}
             Ok(false) | Err(Refused::Unavailable(_)) => is_away.store(true, Ordering::Relaxed),
             Err(error) => {
                 let order = order.id;

@@ -75,7 +75,8 @@ async fn cancel_event(
         // The job ends the sale of a plan, and goes on telling; without one only this request does.
         let is_told = matches!(told, Reported::Taken | Reported::Lapsed);
         if !is_told && shop.inventory.seat_map(&event).is_none() {
-            let why = "the waiting room does not answer: its line is still open, repeat the request";
+            let why =
+                "the waiting room does not answer: its line is still open, repeat the request";
             return Err(Problem::unavailable().detail(why));
         }
         let progress = shop.inventory.cancellation(&event).await?;

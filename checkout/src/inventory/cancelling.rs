@@ -90,9 +90,8 @@ impl Inventory {
         let cancelled = self.rules(event).await?.cancelled;
         let failures = self.reviews_of(Some(event)).await?;
         let count = |state: OrderState| sales.orders.get(state.as_str()).copied().unwrap_or(0);
-        let is_refunding = |failure: &&PaymentReview| {
-            failure.order_state == OrderState::Refunding.as_str()
-        };
+        let is_refunding =
+            |failure: &&PaymentReview| failure.order_state == OrderState::Refunding.as_str();
         let stuck = failures.iter().filter(is_refunding).count() as u32;
         let waiting = count(OrderState::Confirmed);
         let all_refunding = count(OrderState::Refunding);
