@@ -1,6 +1,7 @@
 //! Shows that are cancelled: nothing more is sold, and every order is given back whole, once.
 
 use crate::at_provider::{Card, Operation};
+use crate::mails::{stages, text};
 use crate::node::{Node, ORGANISER_KEY};
 use crate::stage::{PRICE, ProviderStage};
 use axum::http::StatusCode;
@@ -318,5 +319,29 @@ async fn a_reason_is_asked_for_and_an_order_that_cost_nothing_ends_without_the_p
             (&progress["done"], &progress["money"]),
             (&json!(true), &json!([]))
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_buyer_is_told_by_mail_that_the_show_was_cancelled_why_and_what_goes_back() {
+    for (stage, server) in stages().await {
+        stage.buy(&["s-A-1"]).await;
+        server.until(1).await;
+        stage.cancel(REASON).await;
+        let received = server.until(2).await;
+        let subject = "Subject: Cancelled: A night <in> the arena";
+        assert!(
+            received[1].content.contains(subject),
+            "{}",
+            received[1].content
+        );
+        let text = text(&received[1]);
+        for line in [
+            "This show was cancelled. The singer is ill.",
+            "45.00 EUR goes back the way you paid.",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+        stage.node.stop.cancel();
     }
 }
