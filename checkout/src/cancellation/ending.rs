@@ -5,14 +5,13 @@
 //! refund begins by one change of its order, which one node makes; from then on it is a payment that
 //! the reconciler finishes, whatever becomes of this node.
 
+use super::walk::{OPEN, STEP_MAX, Walk};
 use crate::app::Shop;
 use crate::inventory::{Order, OrderPage, Refused, SeatMap};
 use crate::waiting_room::Reported;
 use futures_util::stream::{self, StreamExt as _};
-use parking_lot::Mutex;
 use shared::ids::EventId;
 use shared::time::Time;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -23,66 +22,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const SHOWS_AT_ONCE: usize = 4;
 /// Number of orders of a show that are being ended at one time.
 const ORDERS_AT_ONCE: usize = 8;
-/// Largest number of orders in one step.
-const STEP_MAX: u32 = 100;
-/// Pause before orders of a show are looked at again when all of them were.
-const PASS_SECONDS: u32 = 5;
-/// Longest pause while a provider or the store does not answer; the first is a second, and each is
-/// twice as long as the one before.
-const PAUSE_SECONDS_MAX: u32 = 60;
 /// Pause before a waiting room that does not answer is told again.
 const TELL_SECONDS: u32 = 5;
-/// States of orders that are to be ended. Those that are not paid for come first: no one shall pay in
-/// vain.
-const OPEN: [&str; 4] = ["paying", "declined", "confirming", "confirmed"];
 const CONFIRMED: &str = "confirmed";
-
-/// How far this process is with the cancelled shows.
-#[derive(Default)]
-pub(crate) struct Endings {
-    /// Locked for a look-up, never across an await.
-    walks: Mutex<HashMap<EventId, Walk>>,
-}
-
-/// A walk through the orders of a show that are to be ended. Another process, or this one after a
-/// restart, begins anew, as orders that have ended are in none of these states any more.
-#[derive(Clone, Debug, Default)]
-struct Walk {
-    is_told: bool,
-    tell_at: Time,
-    /// Index of the state that is being looked at.
-    state: usize,
-    /// Order after which the next step begins.
-    after: Option<String>,
-    /// Number of steps without an answer, one after the other.
-    failures: u32,
-    resume_at: Time,
-}
-
-impl Walk {
-    fn pause(&mut self, now: Time) {
-        let seconds = (1 << self.failures.min(16)).min(PAUSE_SECONDS_MAX);
-        self.failures += 1;
-        self.resume_at = now.plus_seconds(seconds);
-    }
-
-    /// Goes on after a page of orders. Returns whether the next one may follow at once.
-    fn go_on(&mut self, page: &[String], now: Time) -> bool {
-        self.failures = 0;
-        if page.len() == STEP_MAX as usize {
-            self.after = page.last().cloned();
-            return true;
-        }
-        self.after = None;
-        self.state += 1;
-        if self.state < OPEN.len() {
-            return true;
-        }
-        self.state = 0;
-        self.resume_at = now.plus_seconds(PASS_SECONDS);
-        false
-    }
-}
 
 /// Runs until the stop signal.
 pub(crate) async fn run(shop: &Arc<Shop>) {

@@ -1,8 +1,10 @@
 //! Cancelled shows: the routes of organisers, and the job that ends what is left of the sale.
 
 mod ending;
+mod walk;
 
-pub(crate) use ending::{Endings, run};
+pub(crate) use ending::run;
+pub(crate) use walk::Endings;
 
 use crate::app::{App, Shop};
 use crate::inventory::{CancellationProgress, EventCancelled};
