@@ -48,7 +48,7 @@ const paymentStates = {
 };
 
 /** @type {Record<string, string>} */
-const reasons = {
+export const reasons = {
   other_amount: "The provider has another amount or currency than this order.",
   not_offered: "The provider does not take this payment.",
   not_captured: "The provider does not take the money that it reserved.",

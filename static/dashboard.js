@@ -59,7 +59,13 @@ function show(id, settings, samples, prices) {
       make("a", { href: `${root}/e/${id}/seats?preview`, target: "_blank" }, "Seats"),
       ...(steers ? [make("a", { href: `${root}/door/${id}`, target: "_blank" }, "Door")] : []),
       make("a", { href: `${root}${url}/history?minutes=240`, target: "_blank" }, "History"),
+      ...(steers || settings.cancelled
+        ? [make("a", { href: `#/event/${id}/cancel` }, settings.cancelled ? "Cancelled" : "Cancel the show")]
+        : []),
     ),
+    ...(settings.cancelled
+      ? [make("p", { className: "note" }, `This show was cancelled. ${settings.cancelled.reason}`)]
+      : []),
     silence,
     trouble,
     tiles,

@@ -4,7 +4,7 @@ import { call, optional } from "./api.js";
 
 /**
  * @typedef {{id: string, seat: string, label: string, ticket_type?: {name: string}, old_code_sha256: string, used_at: string | null, door: string | null, void: boolean}} Listed
- * @typedef {{outcome: string, ticket?: {id: string, label: string, ticket_type?: {name: string}}, used_at?: string | null, door?: string | null, event?: string}} Answer
+ * @typedef {{outcome: string, ticket?: {id: string, label: string, ticket_type?: {name: string}}, used_at?: string | null, door?: string | null, event?: string, detail?: string}} Answer
  */
 
 /** A list larger than this is not kept. */
@@ -25,6 +25,8 @@ export class DoorList {
     this.key = undefined;
     /** @type {string | null} */
     this.asOf = null;
+    /** @type {{reason: string} | undefined} set once the show was cancelled */
+    this.cancelled = undefined;
   }
 
   /** Takes what an earlier visit kept. */
@@ -45,7 +47,7 @@ export class DoorList {
       after = bundle.next;
       if (!after) break;
     }
-    const whole = { key: bundle.key, as_of: bundle.as_of, tickets };
+    const whole = { key: bundle.key, as_of: bundle.as_of, cancelled: bundle.cancelled, tickets };
     await this.#take(whole);
     const cache = await optional(() => caches.open("door"));
     await cache?.put(this.#name(), new Response(JSON.stringify(whole))).catch(() => {});
@@ -61,12 +63,13 @@ export class DoorList {
     return `/door-bundle/${this.event}`;
   }
 
-  /** @param {{key: JsonWebKey, as_of: string, tickets: Listed[]}} whole */
+  /** @param {{key: JsonWebKey, as_of: string, cancelled?: {reason: string}, tickets: Listed[]}} whole */
   async #take(whole) {
     this.key = await crypto.subtle.importKey("jwk", whole.key, "Ed25519", false, ["verify"]).catch(() => undefined);
     this.tickets = new Map(whole.tickets.map((ticket) => [ticket.id, ticket]));
     this.old = new Map(whole.tickets.map((ticket) => [ticket.old_code_sha256, ticket.id]));
     this.asOf = whole.as_of;
+    this.cancelled = whole.cancelled;
   }
 
   /** Checks a code by the list. @param {string} code @returns {Promise<Answer>} */
@@ -77,6 +80,7 @@ export class DoorList {
     if (!proof || more !== undefined) return { outcome: "no-such-ticket" };
     if (event !== this.event) return { outcome: "ticket-of-another-event", event };
     if (!(await this.#isGenuine(code, version, id, proof))) return { outcome: "no-such-ticket" };
+    if (this.cancelled) return { outcome: "event-cancelled", detail: this.cancelled.reason };
     const listed = this.tickets.get(id);
     if (listed?.void) return { outcome: "ticket-void" };
     if (listed?.used_at) return { outcome: "ticket-used", used_at: listed.used_at, door: listed.door };

@@ -69,6 +69,8 @@ function words(answer) {
       return ["Used already", `at ${clock(answer.used_at)}${answer.door ? ` at the door ${answer.door}` : ""}`];
     case "ticket-void":
       return ["Not valid", "This ticket was given back."];
+    case "event-cancelled":
+      return ["Cancelled", `This show was cancelled. ${answer.detail ?? ""}`];
     case "ticket-of-another-event":
       return ["Another event", `This ticket is for ${answer.event}.`];
     case "full":

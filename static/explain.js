@@ -20,6 +20,7 @@ export function explain(problem, nameOf = (id) => id) {
     "hold-over": "Your hold ran out and the seats went back. Choose again.",
     "no-such-hold": "Your hold ran out and the seats went back. Choose again.",
     "no-such-order": "Your order could not be made in time. Your seats are still yours: try again.",
+    "event-cancelled": `This show was cancelled. ${body.detail ?? ""}`,
     "session-over": "This visit is over. Join the line again for more.",
     "no-session": "This visit is over. Join the line again.",
     overloaded: "Very many people are here at this moment. Nothing was lost; try again.",

@@ -64,6 +64,21 @@ async function showInvoices() {
   $("invoices").replaceChildren(...invoiceList(invoices, (number) => ask("GET", `${url}/${number}`), fail));
 }
 
+/** Says that the show was cancelled, and what becomes of the money. @param {any} order */
+function cancelledWords(order) {
+  const given = order.refunded ? `${money(order.refunded)} was given back.` : "";
+  /** @type {Record<string, string>} */
+  const outcomes = {
+    confirmed: "Your money goes back the way you paid; you need not do anything.",
+    refunding: "Your money is on its way back.",
+    refunded: given,
+    expired: "This order was not paid.",
+    cancelled: "This order was not paid.",
+  };
+  const tickets = order.state === "refunded" ? "Its tickets are not valid any more. " : "";
+  return `This show was cancelled. ${order.event_cancelled.reason} ${tickets}${outcomes[order.state] ?? ""}`.trim();
+}
+
 async function load() {
   const [order] = await Promise.all([ask("GET", `/api/v1/orders/${id}`), loadCurrencies()]);
   const about = await call("GET", `/api/v1/events/${order.event}`).catch(() => ({ name: order.event }));
@@ -84,7 +99,10 @@ async function load() {
   const exchanged = order.instead_of
     ? ` Your payment came when ${(order.instead_of_labels ?? order.instead_of).join("; ")} had gone back on sale and not all were free any more: you have other seats of the same category, for the same price.`
     : "";
-  $("text").textContent = (words[order.state] || "This order is being looked at by the organiser.") + exchanged;
+  const cancelled = order.event_cancelled;
+  $("text").textContent = cancelled
+    ? cancelledWords(order)
+    : (words[order.state] || "This order is being looked at by the organiser.") + exchanged;
   $("lines").replaceChildren(...priceLines(order.lines));
   $("total").textContent = money(order.total);
   $("price").hidden = false;
@@ -96,7 +114,8 @@ async function load() {
     $("keep").textContent =
       "Keep the address of this page: it opens your tickets again, on any device. Whoever has it has your tickets.";
   }
-  if (["confirming", "refunding"].includes(order.state)) setTimeout(show, 2000);
+  const isMoving = ["confirming", "refunding"].includes(order.state);
+  if (isMoving || (cancelled && order.state === "confirmed")) setTimeout(show, 2000);
   await showInvoices();
 }
 

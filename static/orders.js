@@ -30,6 +30,13 @@ async function namesOf(orders) {
   return names;
 }
 
+/** @param {any} order */
+function stateOf(order) {
+  const state = states[order.state] ?? order.state;
+  if (!order.event_cancelled) return state;
+  return `the show was cancelled: ${order.state === "confirmed" ? "the money goes back" : state}`;
+}
+
 /** @param {any} order @param {string | undefined} name */
 function card(order, name) {
   const seats = order.seats.length === 1 ? "1 ticket" : `${order.seats.length} tickets`;
@@ -39,7 +46,7 @@ function card(order, name) {
     "section",
     { className: "card" },
     make("h2", {}, make("a", { href }, name ?? order.event)),
-    make("p", {}, `${seats} · ${money(order.total)} · ${states[order.state] ?? order.state}`),
+    make("p", {}, `${seats} · ${money(order.total)} · ${stateOf(order)}`),
     make("p", { className: "soft" }, `Order ${order.id}`),
   );
 }

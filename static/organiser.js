@@ -2,6 +2,7 @@
 // The organiser's console: sign in, the list of sales, a new sale, the audit log.
 import { $, call, locale, root } from "./api.js";
 import { api, field, form, may, page, phases, signedInAs, table } from "./console.js";
+import { cancelPage } from "./console-cancel.js";
 import { orderPage, reviewsNote, reviewsPage } from "./console-order.js";
 import { ordersPage } from "./console-orders.js";
 import { dashboard } from "./dashboard.js";
@@ -198,6 +199,7 @@ async function audit() {
 async function load() {
   const [, where, id, what, order] = location.hash.split("/");
   if (where === "event" && what === "order") return orderPage(decodeURIComponent(id), decodeURIComponent(order));
+  if (where === "event" && what === "cancel") return cancelPage(decodeURIComponent(id));
   if (where === "event" && what === "orders") return ordersPage(decodeURIComponent(id));
   if (where === "reviews") return reviewsPage();
   if (where === "event") return dashboard(decodeURIComponent(id));

@@ -256,7 +256,9 @@ async function follow() {
     return;
   }
   if (["expired", "cancelled", "refunding", "refunded"].includes(order?.state) && !isAwaited()) {
+    const { event_cancelled: cancelled } = order;
     drop();
+    if (cancelled) return tellCancelled({ cancelled });
     fail("The time to pay ran out and the seats went back. Nothing was charged that is not returned.");
     return;
   }
@@ -290,10 +292,20 @@ function seatsChanged() {
   draw();
 }
 
+/** Says that the show was cancelled, if it was. @param {any} of the layout, or an order of it */
+function tellCancelled({ cancelled }) {
+  if (cancelled) fail(`This show was cancelled. ${cancelled.reason}`);
+}
+
 /** Loads the page again if the seating plan is another one than it shows. What is held has its price: its forms stay. */
 async function reloadIfReplaced() {
-  if (hold || order) return;
   const found = await call("GET", `${base}/seating`, { cache: "no-cache" }).catch(() => layout);
+  if (found.cancelled) {
+    layout.cancelled = found.cancelled;
+    tellCancelled(layout);
+    return lookAgain();
+  }
+  if (hold || order) return;
   if (JSON.stringify(found) !== JSON.stringify(layout)) location.reload();
 }
 
@@ -333,6 +345,7 @@ async function lookAgain() {
     if (is.state !== "active") {
       drop();
       fail("Your hold ran out and the seats went back. Choose again.");
+      tellCancelled(layout);
       live.catchUp();
     }
   } else if (session?.over) render();
@@ -385,6 +398,7 @@ async function begin() {
   await live.refresh(seats);
   if (!isPreview) await resume();
   render();
+  tellCancelled(layout);
   // Until now there was nothing for them to work on.
   for (const button of document.querySelectorAll(`.tools button${isPreview ? "" : ", #best button, #leave"}`))
     /** @type {HTMLButtonElement} */ (button).disabled = false;

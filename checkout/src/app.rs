@@ -1,6 +1,7 @@
 //! Shared state of the checkout's handlers.
 
 use crate::accepted_orders::AcceptedOrders;
+use crate::cancellation::Endings;
 use crate::inventory::Inventory;
 use crate::jwks::Jwks;
 use crate::mail::Mailer;
@@ -52,6 +53,10 @@ pub struct Shop {
     pub(crate) mailing: TaskTracker,
     /// Notified when there is something to report.
     pub to_report: Notify,
+    /// Cancelled shows whose sale is being ended.
+    pub(crate) endings: Endings,
+    /// Notified when a show was cancelled.
+    pub(crate) to_end: Notify,
     /// Notified when a payment is to be cancelled.
     pub to_reconcile: Notify,
 }

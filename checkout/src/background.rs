@@ -1,7 +1,9 @@
 //! The tick of the checkout: lapsed holds and orders, new versions of the seat maps, and reports to
-//! the waiting room; beside it the reconciler of payments, the relay of events and mail.
+//! the waiting room; beside it the reconciler of payments, the end of cancelled shows, the relay of
+//! events and mail.
 
 use crate::app::Shop;
+use crate::cancellation;
 use crate::housekeeping;
 use crate::inventory::layout::Layout;
 use crate::inventory::seat_map::VERSION_MS;
@@ -37,6 +39,7 @@ pub async fn run(shop: Arc<Shop>) {
         report_seats(&shop, &published),
         report(&shop),
         reconciler::run(&shop),
+        cancellation::run(&shop),
         fetch_keys(&shop),
         relay::run(&shop),
         mail::run(&shop),

@@ -30,6 +30,7 @@ impl From<Refused> for Problem {
             | Refused::TooManyDeclines(limit)
             | Refused::TooManyAttempts(limit) => problem.with("limit", limit),
             Refused::HoldOver(state) | Refused::OrderState(state) => problem.with("state", state),
+            Refused::EventCancelled(reason) => problem.detail(reason),
             Refused::HoldConverted(order) => problem.with("order", order),
             Refused::StillRunning => problem.retry_after(1),
             Refused::TicketUsed { at, door } => {
@@ -52,6 +53,7 @@ fn plain(refused: &Refused) -> Problem {
         Refused::Unavailable(_) => return Problem::unavailable(),
         Refused::Mismatch => return shared::http::idempotency::mismatch(),
         Refused::Invalid(_) => (S::UNPROCESSABLE_ENTITY, "invalid", "A value is wrong"),
+        Refused::EventCancelled(_) => (S::CONFLICT, "event-cancelled", "This show was cancelled"),
         Refused::SessionOver => (S::FORBIDDEN, "session-over", "This session is over: join the line again for more"),
         Refused::AdmissionUsed => (S::CONFLICT, "admission-already-used", "This admission opened a session already"),
         Refused::SeatsTaken(_) => (S::CONFLICT, "seats-taken", "These seats were just taken"),

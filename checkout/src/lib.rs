@@ -4,6 +4,7 @@
 mod accepted_orders;
 mod app;
 mod background;
+mod cancellation;
 mod csv_table;
 pub mod error;
 mod exports;
@@ -73,6 +74,7 @@ pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
         .merge(seats::routes())
         .merge(organiser::routes())
         .merge(organiser_orders::routes())
+        .merge(cancellation::routes())
         .merge(invoices::routes())
         .merge(people::routes())
         .merge(exports::routes())

@@ -2,6 +2,7 @@
 
 use crate::accepted_orders::AcceptedOrders;
 use crate::app::Shop;
+use crate::cancellation::Endings;
 use crate::inventory::{Inventory, Postgres, check_url, is_postgres, open_beside, open_sealed};
 use crate::jwks::Jwks;
 use crate::mail::{self, MailArgs};
@@ -257,6 +258,8 @@ impl SeatsArgs {
             mail,
             mailing: TaskTracker::new(),
             to_report: Notify::new(),
+            endings: Endings::default(),
+            to_end: Notify::new(),
             to_reconcile: Notify::new(),
         }))
     }

@@ -105,7 +105,8 @@ struct ScanInput {
 
 /// Check a ticket in. The first scan wins, at whatever door. 409 `ticket-used` with `used_at` and
 /// `door` for one that was checked in before; 409 `ticket-void` for one that was given back; 409
-/// `ticket-of-another-event` with `event`; 404 `no-such-ticket` for a code that is forged or misread.
+/// `ticket-of-another-event` with `event`; 409 `event-cancelled` with the reason as `detail` once the
+/// show was cancelled; 404 `no-such-ticket` for a code that is forged or misread.
 #[utoipa::path(post, path = "/api/v1/organiser/events/{event}/checkins", tag = "door",
     params(("event" = String, Path)),
     request_body = ScanInput, security(("organiser" = ["door"])),
@@ -202,6 +203,7 @@ impl MergedScan {
                 (merged.used_at, merged.door) = (Some(at), Some(door));
             }
             Err(Refused::TicketVoid) => merged.outcome = "ticket-void".to_owned(),
+            Err(Refused::EventCancelled(_)) => merged.outcome = "event-cancelled".to_owned(),
             Err(Refused::TicketOfOtherEvent(_)) => {
                 merged.outcome = "ticket-of-another-event".to_owned();
             }

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use axum::http::{Method, StatusCode, header};
 use serde::Deserialize;
 use serde_json::Value;
+use shared::cancellation::Cancellation;
 use shared::context::AppContext;
 use shared::event_details::EventDetails;
 use shared::http::credentials::cookie_name;
@@ -81,6 +82,9 @@ pub trait WaitingRoom: Send + Sync {
 
     /// Reports the number of available seats.
     async fn report(&self, event: &EventId, seats: Availability) -> Reported;
+
+    /// Reports that the show was cancelled: its line closes, and fans are told.
+    async fn cancel(&self, event: &EventId, cancellation: &Cancellation) -> Reported;
 }
 
 /// A waiting room in another process, by HTTP.
@@ -179,6 +183,13 @@ impl WaitingRoom for RemoteWaitingRoom {
     async fn report(&self, event: &EventId, seats: Availability) -> Reported {
         let path = format!("/api/v1/events/{event}/availability");
         let body = serde_json::to_string(&seats).ok();
+        self.report_by(Method::PUT, path, &self.service_key, body)
+            .await
+    }
+
+    async fn cancel(&self, event: &EventId, cancellation: &Cancellation) -> Reported {
+        let path = format!("/api/v1/events/{event}/cancellation");
+        let body = serde_json::to_string(cancellation).ok();
         self.report_by(Method::PUT, path, &self.service_key, body)
             .await
     }

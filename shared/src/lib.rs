@@ -4,6 +4,7 @@ pub mod arguments;
 pub mod audit;
 pub mod backup;
 pub mod breaker;
+pub mod cancellation;
 mod connector;
 pub mod context;
 pub mod crypto;

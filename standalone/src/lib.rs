@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use checkout::inventory::Inventory;
 use checkout::jwks::Jwks;
 use checkout::waiting_room::{EventAnswer, EventFacts, Extension, Reported, WaitingRoom};
+use shared::cancellation::Cancellation;
 use shared::context::AppContext;
 use shared::data_dir::DataFolder;
 use shared::http::front::Front;
@@ -164,6 +165,10 @@ impl WaitingRoom for LocalWaitingRoom {
 
     async fn report(&self, event: &EventId, seats: Availability) -> Reported {
         reported(self.line.report(event, seats).await)
+    }
+
+    async fn cancel(&self, event: &EventId, cancellation: &Cancellation) -> Reported {
+        reported(waiting_room::cancel(&*self.line, event, cancellation).await)
     }
 }
 

@@ -71,8 +71,11 @@ pub(crate) enum Date {
     Start(Time),
 }
 
-/// Returns the dates of an event that are not past.
+/// Returns the dates of an event that are not past; none of a show that was cancelled.
 pub(crate) fn dates_to_come(settings: &EventSettings, now: Time) -> Vec<Date> {
+    if settings.cancelled.is_some() {
+        return Vec::new();
+    }
     let start = settings.details.as_ref().and_then(|it| it.starts_at);
     let sale = settings.sale_opens_at.filter(|at| *at > now);
     let start = start.filter(|at| *at > now);

@@ -58,8 +58,11 @@ impl EventMarkup<'_> {
         if parts.is_empty() {
             parts.push(format!("Join the line for {}", self.settings.name));
         }
+        let cancelled = self.settings.cancelled.as_ref();
+        let cancelled = cancelled.map(|cancelled| cancelled.for_people() + " ");
         let text = format!(
-            "{}. {}",
+            "{}{}. {}",
+            cancelled.unwrap_or_default(),
             parts.join(", "),
             details.description.unwrap_or_default()
         );
@@ -141,13 +144,17 @@ impl EventMarkup<'_> {
         if let Some(address) = venue.address {
             place["address"] = address.into();
         }
+        let status = match self.settings.cancelled {
+            Some(_) => "EventCancelled",
+            None => "EventScheduled",
+        };
         let mut data = json!({
             "@context": "https://schema.org",
             "@type": "Event",
             "name": self.settings.name,
             "url": self.url(),
             "startDate": with_offset(start, &zone),
-            "eventStatus": "https://schema.org/EventScheduled",
+            "eventStatus": format!("https://schema.org/{status}"),
             "eventAttendanceMode": "https://schema.org/OfflineEventAttendanceMode",
             "location": place,
         });

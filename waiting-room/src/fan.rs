@@ -14,6 +14,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use shared::cancellation::Cancellation;
 use shared::context::check;
 use shared::crypto::sha256;
 use shared::edge::Lifetime;
@@ -90,6 +91,9 @@ struct EventView {
     message: Option<String>,
     /// Details of the event for fans.
     details: Option<EventDetails>,
+    /// Cancellation of the show, if it was cancelled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancelled: Option<Cancellation>,
 }
 
 /// List all events.
@@ -128,6 +132,7 @@ async fn show_event(
         availability: front.availability,
         message: settings.message.clone(),
         details: settings.details.clone(),
+        cancelled: settings.cancelled.clone(),
     };
     let mut response = Json(view).into_response();
     if settings.published {

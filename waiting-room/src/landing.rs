@@ -59,6 +59,9 @@ impl Listed {
                 |at| format!("{what} on {}", day_and_time(at, zone)),
             )
         };
+        if let Some(cancelled) = &self.settings.cancelled {
+            return cancelled.for_people();
+        }
         match self.phase {
             Phase::Scheduled => on("The sale opens"),
             Phase::Prequeue => on("The line is open. The sale opens"),

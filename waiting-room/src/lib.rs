@@ -3,6 +3,7 @@
 mod app;
 mod archive;
 mod calendar;
+mod cancellation;
 pub mod checkout;
 mod credentials;
 pub mod draw;
@@ -30,6 +31,7 @@ pub mod ticker;
 mod watched_place;
 
 pub use app::{Checkout, Parts, Room};
+pub use cancellation::cancel;
 pub use extension::{Extended, extend};
 pub use gate::settings::GateSettings;
 pub use place::find_place;

@@ -49,6 +49,10 @@ async fn create_event(
     key: IdempotencyKey,
     Input(settings, body): Input<EventSettings>,
 ) -> Result<Response, Problem> {
+    if settings.cancelled.is_some() {
+        let why = "a new event is not cancelled yet";
+        return Err(Problem::invalid("cancelled", why));
+    }
     let site = &room.site;
     let attempt = key.attempt(&organiser.name, "POST events", &body);
     if let Some(attempt) = &attempt

@@ -2,6 +2,7 @@
 
 use crate::app::{App, Room};
 use crate::calendar::dates_to_come;
+use crate::cancellation::has_message;
 use crate::credentials::{FanCookies, Presented, find, find_for, pass_of};
 use crate::error::phase_word;
 use crate::event_markup::EventMarkup;
@@ -144,7 +145,7 @@ fn written(
         ("heading", &words.heading),
         ("text", &words.text),
         ("message", settings.message.as_deref().unwrap_or("")),
-        ("message_hidden", is_hidden(settings.message.is_some())),
+        ("message_hidden", is_hidden(has_message(settings))),
         ("next_hidden", is_hidden(!is_over)),
         ("join_hidden", is_hidden(action == Action::Join)),
         ("go_hidden", is_hidden(action == Action::Go)),
@@ -249,6 +250,13 @@ impl Words {
 
 /// Returns the text shown to fans without JavaScript.
 fn words(settings: &EventSettings, phase: Phase, place: Option<&Place>) -> Words {
+    if let Some(cancelled) = &settings.cancelled {
+        return Words {
+            heading: "This show was cancelled".to_owned(),
+            text: cancelled.reason.clone(),
+            action: Action::Nothing,
+        };
+    }
     let Some(place) = place else {
         return words_for_strangers(settings, phase);
     };

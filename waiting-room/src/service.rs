@@ -1,10 +1,12 @@
 //! Routes for a checkout in another process, authorized by the service key.
 
 use crate::app::{App, Room};
+use crate::cancellation::cancel;
 use crate::credentials::find_any;
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::{StatusCode, request::Parts};
+use shared::cancellation::Cancellation;
 use shared::http::openapi::Refusals;
 use shared::http::problem::{Input, Problem};
 use shared::ids::Availability;
@@ -17,6 +19,7 @@ use utoipa_axum::routes;
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(report_availability))
+        .routes(routes!(cancel_line))
         .routes(routes!(list_sign_outs))
 }
 
@@ -45,6 +48,25 @@ async fn report_availability(
 ) -> Result<StatusCode, Problem> {
     let (event, _) = find_any(&room, &event).await?;
     room.line.report(&event, seats).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Close the line of a show that a checkout in another process cancelled, for good. Repeating it changes
+/// nothing.
+#[utoipa::path(put, path = "/api/v1/events/{event}/cancellation", tag = "line",
+    params(("event" = String, Path)), request_body = Cancellation, security(("service" = [])),
+    responses((status = 204, description = "The line is closed"), Refusals))]
+async fn cancel_line(
+    _: Service,
+    State(room): State<Arc<Room>>,
+    Path(event): Path<String>,
+    Input(cancellation, _): Input<Cancellation>,
+) -> Result<StatusCode, Problem> {
+    let (event, hub) = find_any(&room, &event).await?;
+    cancel(&*room.line, &event, &cancellation).await?;
+    if let Ok(front) = room.line.tick(&event).await {
+        hub.show(front);
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -9,6 +9,7 @@ use super::outbox::{EventType, about_ticket};
 use super::service::Inventory;
 use super::ticket_codes::TicketCode;
 use serde::Serialize;
+use shared::cancellation::Cancellation;
 use shared::ids::EventId;
 use shared::time::Time;
 use shared::trace::Parent;
@@ -59,6 +60,9 @@ pub struct DoorBundle {
     pub key: TicketCodeKey,
     /// When the list was read.
     pub as_of: Time,
+    /// Cancellation of the show, if it was cancelled: no ticket lets anyone in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cancelled: Option<Cancellation>,
     /// Some of the tickets, in order of their ids.
     pub tickets: Vec<ListedTicket>,
     /// `after` of the next request; null at the end.
@@ -198,6 +202,7 @@ impl Inventory {
                     x: work.event_state.codes.public_key(),
                 },
                 as_of,
+                cancelled: work.event_state.rules.cancelled.clone(),
                 tickets: tickets.collect(),
                 next: next.clone(),
             })
@@ -249,6 +254,9 @@ impl Inventory {
                 .and_then(|found| show(work.event_state, found));
             if !work.event_state.codes.is_genuine(&code, shown.as_ref()) {
                 return Err(Refused::NoSuchTicket);
+            }
+            if let Some(cancelled) = &work.event_state.rules.cancelled {
+                return Err(Refused::EventCancelled(cancelled.reason.clone()));
             }
             match (found.clone(), shown) {
                 (Some(found), Some(shown)) if found.is_valid => Ok((found, shown)),

@@ -8,6 +8,7 @@ use super::model::*;
 use super::order_page::OrderPage;
 use super::outbox::{Outbox, OutboxEntry};
 use super::personal::{BuyerChange, OrderKey, StoredBuyer};
+use super::refund_sums::RefundSum;
 use super::rules::{Rules, RulesPatch};
 use super::sales::Sales;
 use super::{Invoice, Layout, SeatMap};
@@ -107,12 +108,17 @@ pub trait Engine: Send + Sync {
     /// Returns the sales figures.
     async fn sales(&self, event: &EventId) -> Result<Sales, Refused>;
 
+    /// Returns what went back of an event's money and what has yet to, by currency. No sale waits for
+    /// it.
+    async fn refund_sums(&self, event: &EventId) -> Result<Vec<RefundSum>, Refused>;
+
     /// Removes all data of an event, including ended sessions and holds. Refused for good once
     /// there has been a booking or a payment, and for the time being while seats are held or a
     /// payment is under way; a refusal changes nothing.
     async fn remove(&self, event: &EventId) -> Result<(), Refused>;
 
-    /// Returns visitors with seats whose hold is over, of one event or of all, at most `SWEEP_MAX`.
+    /// Returns visitors with seats whose hold is over, or whose show was cancelled, of one event or of
+    /// all, at most `SWEEP_MAX`.
     async fn lapsed(&self, event: Option<&EventId>) -> Result<Vec<LapsedVisitor>, Refused>;
 
     /// Returns orders whose time to pay is over, at most `SWEEP_MAX`.

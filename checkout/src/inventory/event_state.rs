@@ -2,7 +2,7 @@
 //! of recent visitors.
 
 use super::best_available::{Peer, SeatIndex};
-use super::charges::{Lines, ticket_lines};
+use super::charges::{self, Lines, ticket_lines};
 use super::layout::Layout;
 use super::model::*;
 use super::records::{
@@ -83,11 +83,36 @@ impl EventState {
         }
     }
 
+    /// Returns whether the show was cancelled.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.rules.cancelled.is_some()
+    }
+
+    /// Returns the fees of an order that are kept when it is refunded: none once the show was
+    /// cancelled.
+    pub(super) fn kept(&self, lines: &Lines) -> i64 {
+        if self.is_cancelled() {
+            0
+        } else {
+            charges::kept(lines)
+        }
+    }
+
+    /// Returns the time up to which seats have lapsed: all that can once the show was cancelled.
+    fn lapsed_until(&self, now: Time) -> i64 {
+        if self.is_cancelled() {
+            NEVER - 1
+        } else {
+            now.0
+        }
+    }
+
     /// Returns whether a seat may have lapsed.
     pub(super) fn has_lapsed(&mut self, now: Time) -> bool {
+        let until = self.lapsed_until(now);
         self.plan
             .as_mut()
-            .is_some_and(|plan| plan.states.has_lapsed(now.0))
+            .is_some_and(|plan| plan.states.has_lapsed(until))
     }
 
     /// Returns seats that have lapsed, at most `limit`.
@@ -95,9 +120,10 @@ impl EventState {
         let Some(plan) = &self.plan else {
             return Vec::new();
         };
+        let until = self.lapsed_until(now);
         let lapsed = plan.states.lapses_at.iter().enumerate();
         lapsed
-            .filter(|(_, at)| **at != 0 && **at <= now.0)
+            .filter(|(_, at)| **at != 0 && **at <= until)
             .map(|(seat, _)| seat as u32)
             .take(limit)
             .collect()
@@ -107,6 +133,7 @@ impl EventState {
     pub(super) fn show(&self, row: &OrderRow) -> Order {
         let payment = row.payment();
         let is_confirmed = row.state == OrderState::Confirmed;
+        let has_tickets = is_confirmed && !self.is_cancelled();
         Order {
             id: row.id.clone(),
             event: self.event.clone(),
@@ -121,12 +148,13 @@ impl EventState {
             pay_by: row.pay_by,
             instead_of_labels: self.labels(&payment.instead_of()),
             instead_of: payment.instead_of(),
-            tickets: is_confirmed.then(|| self.tickets(row)),
+            tickets: has_tickets.then(|| self.tickets(row)),
             refunded: (payment.refunded > 0).then_some(Money {
                 amount: payment.refunded,
                 currency: row.total.currency,
             }),
             link: is_confirmed.then(|| self.link(&row.id)),
+            event_cancelled: self.rules.cancelled.clone(),
         }
     }
 

@@ -2,6 +2,7 @@
 //! knows which engine runs.
 
 mod best_available;
+mod cancelling;
 mod charges;
 mod command;
 mod commands;
@@ -29,6 +30,7 @@ mod postgres;
 mod price_line;
 mod purchase;
 mod records;
+mod refund_sums;
 mod reviewing;
 mod rules;
 mod sales;
@@ -39,6 +41,7 @@ mod session_keys;
 mod sqlite;
 mod ticket_codes;
 
+pub use cancelling::{CancellationProgress, EventCancelled};
 pub use charges::{
     CategoryPrices, Charges, Fee, FeePer, OrderFeeRefund, Percent, Prices, Tax, Taxed,
     TicketTypePrice,
@@ -61,6 +64,7 @@ pub use people::{Person, Visit};
 pub use personal::{BuyerChange, OrderKey, StoredBuyer};
 pub use postgres::{Postgres, is_postgres};
 pub use purchase::Purchase;
+pub use refund_sums::RefundSum;
 pub use reviewing::{Settling, SettlingOutside};
 pub use rules::{LatePayment, Orphans, Rules, RulesPatch};
 pub use sales::Sales;

@@ -8,6 +8,7 @@ pub use super::payment_state::PaymentState;
 pub use super::price_line::{LineKind, PriceLine};
 pub use super::seat_price::{SeatPrice, TicketType};
 use serde::{Deserialize, Serialize};
+use shared::cancellation::Cancellation;
 use shared::group_commit::Unavailable;
 use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
@@ -280,7 +281,7 @@ pub struct Order {
     pub created_at: Time,
     /// Time until which the seats are kept for the payment.
     pub pay_by: Time,
-    /// The tickets, present once the order is confirmed.
+    /// The tickets, present once the order is confirmed, unless the show was cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tickets: Option<Vec<Ticket>>,
     /// Seats that had been chosen, if others of their categories were booked instead, as the money came
@@ -296,6 +297,10 @@ pub struct Order {
     /// Signed link to the page of the order, present once it is confirmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
+    /// Cancellation of the show, if it was cancelled: its tickets let no one in, and its money goes
+    /// back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_cancelled: Option<Cancellation>,
 }
 
 /// Credential with which an order is read.
@@ -433,6 +438,8 @@ pub enum Refused {
     TicketVoid,
     #[error("the ticket was checked in at {at} at the door {door}")]
     TicketUsed { at: Time, door: String },
+    #[error("the show was cancelled: {0}")]
+    EventCancelled(String),
     #[error("the order is {0}")]
     OrderState(String),
     #[error("a payment is under way")]

@@ -143,7 +143,7 @@ impl OrderDetails {
                 .map(|payment| details(event_state, row, payment))
                 .collect(),
             refundable: Money {
-                amount: (latest.captured() - latest.refunded - charges::kept(&row.lines)).max(0),
+                amount: (latest.captured() - latest.refunded - event_state.kept(&row.lines)).max(0),
                 currency: row.total.currency,
             },
         }

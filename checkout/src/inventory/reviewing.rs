@@ -52,8 +52,17 @@ impl Inventory {
 
     /// Returns the payments of all events that need a look, a bounded number.
     pub async fn reviews(&self) -> Result<Vec<PaymentReview>, Refused> {
-        let found = self.in_review().await?;
-        let each = found.into_iter().map(async |payment| {
+        self.reviews_of(None).await
+    }
+
+    /// As `reviews`, of one event or of all.
+    pub(super) async fn reviews_of(
+        &self,
+        event: Option<&EventId>,
+    ) -> Result<Vec<PaymentReview>, Refused> {
+        let found = self.in_review().await?.into_iter();
+        let found = found.filter(|payment| event.is_none_or(|event| payment.event == *event));
+        let each = found.map(async |payment| {
             let subject = Subject::fresh(&payment.event, Target::Order(payment.order.clone()));
             let shown = self.decide(subject, move |work| {
                 let row = work.records.order(&payment.order);

@@ -4,6 +4,7 @@ use super::charges::{CategoryPrices, Charges, Fee, OrderFeeRefund, Prices, Tax};
 use super::invoices::Invoicing;
 use super::model::Currency;
 use serde::{Deserialize, Serialize};
+use shared::cancellation::Cancellation;
 use shared::http::problem::present;
 use utoipa::ToSchema;
 
@@ -37,6 +38,10 @@ pub struct Rules {
     /// Issuer of invoices; none are issued if null.
     #[serde(default)]
     pub invoicing: Option<Invoicing>,
+    /// Cancellation of the show, once it was cancelled: nothing is sold any more, and what was sold
+    /// is refunded whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancelled: Option<Cancellation>,
 }
 
 /// Policy for money that comes after the seats it was for went back on sale. It never buys more than
@@ -79,6 +84,7 @@ impl Default for Rules {
             late_payment: LatePayment::ExactSeats,
             charges: Charges::default(),
             invoicing: None,
+            cancelled: None,
         }
     }
 }
@@ -110,6 +116,10 @@ pub struct RulesPatch {
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Invoicing>)]
     pub invoicing: Option<Option<Invoicing>>,
+    /// Cancels the show; of a show that was cancelled before, the first cancellation stays. It is
+    /// not set by the selling rules.
+    #[serde(skip)]
+    pub cancelled: Option<Cancellation>,
 }
 
 impl Rules {
@@ -140,6 +150,7 @@ impl Rules {
                 order_fee_refund: patch.order_fee_refund.unwrap_or(own.order_fee_refund),
             },
             invoicing: patch.invoicing.unwrap_or_else(|| self.invoicing.clone()),
+            cancelled: self.cancelled.clone().or(patch.cancelled),
         };
         let mut wrong = next.charges.mistakes(next.currency);
         wrong.extend(next.invoicing.iter().flat_map(Invoicing::mistakes));

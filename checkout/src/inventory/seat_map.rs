@@ -6,6 +6,7 @@ use super::layout::Layout;
 use super::model::{Currency, SeatState};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use shared::cancellation::Cancellation;
 use shared::crypto::{encode, sha256};
 use shared::http::document::{Document, MadeOnce};
 use shared::http::problem::Problem;
@@ -31,6 +32,8 @@ pub struct PublishedLayout {
     pub currency: Currency,
     /// Fees and taxes on the prices.
     pub charges: Charges,
+    /// Cancellation of the show, if it was cancelled.
+    pub cancelled: Option<Cancellation>,
 }
 
 /// Number and time of a version.
@@ -75,6 +78,8 @@ pub struct SeatMap {
     /// Currency of the prices.
     pub currency: Currency,
     pub(super) charges: Charges,
+    /// Cancellation of the show, if it was cancelled.
+    pub cancelled: Option<Cancellation>,
     layout_document: MadeOnce<LayoutDocument>,
     current: watch::Sender<Arc<SeatMapVersion>>,
     pending: Mutex<Unpublished>,
@@ -178,6 +183,7 @@ impl SeatMap {
             layout_version: layout.version,
             currency: layout.currency,
             charges: layout.charges,
+            cancelled: layout.cancelled,
             layout_document: MadeOnce::default(),
             current: watch::Sender::new(Arc::new(current)),
             pending: Mutex::new(Unpublished {
@@ -195,8 +201,13 @@ impl SeatMap {
     pub async fn layout_document(&self) -> Result<LayoutDocument, Problem> {
         let (layout, version) = (self.layout.clone(), self.layout_version);
         let (currency, charges) = (self.currency, self.charges.clone());
+        let cancelled = self.cancelled.clone();
         let make = move || {
-            let json = layout.to_json(version, currency, &charges).to_string();
+            let mut json = layout.to_json(version, currency, &charges);
+            if let Some(cancelled) = cancelled {
+                json["cancelled"] = json!(cancelled);
+            }
+            let json = json.to_string();
             let tag = encode(&sha256(json.as_bytes())[..12]).into();
             let json = Document::new(json);
             LayoutDocument { json, tag }

@@ -34,6 +34,12 @@ impl About<'_> {
                     self.confirmed(buyer, tickets),
                 )
             }
+            MailKind::Refunded if self.order.event_cancelled.is_some() => {
+                let returned = serde_json::from_str(&mail.detail).ok()?;
+                let mut blocks = vec![self.show_cancelled()?];
+                blocks.extend(self.refunded(returned));
+                (format!("Cancelled: {name}"), blocks)
+            }
             MailKind::Refunded => {
                 let returned = serde_json::from_str(&mail.detail).ok()?;
                 let what = match (self.order.state.as_str(), self.tickets().is_empty()) {
@@ -44,8 +50,14 @@ impl About<'_> {
                 (format!("{what}: {name}"), self.refunded(returned))
             }
             MailKind::Cancelled => {
-                let text = "It was cancelled before it was paid for, and its seats are on sale again. You were not charged.";
-                let blocks = vec![LetterBlock::Text(text.to_owned()), self.facts()];
+                let mut blocks: Vec<LetterBlock> = self.show_cancelled().into_iter().collect();
+                let text = match blocks.is_empty() {
+                    true => {
+                        "It was cancelled before it was paid for, and its seats are on sale again. You were not charged."
+                    }
+                    false => "Your order was not paid for. You were not charged.",
+                };
+                blocks.extend([LetterBlock::Text(text.to_owned()), self.facts()]);
                 (format!("Your order was cancelled: {name}"), blocks)
             }
             MailKind::Orders => return None,
@@ -66,6 +78,12 @@ impl About<'_> {
 
     fn details(&self) -> Option<&EventDetails> {
         self.event.details.as_ref()
+    }
+
+    /// Returns that the show was cancelled and why, if it was.
+    fn show_cancelled(&self) -> Option<LetterBlock> {
+        let cancelled = self.order.event_cancelled.as_ref()?;
+        Some(LetterBlock::Text(cancelled.for_people()))
     }
 
     fn tickets(&self) -> &[Ticket] {

@@ -15,6 +15,14 @@ use tokio::time::{Instant, timeout};
 /// Largest number of steps of a payment in one go.
 const STEPS_MAX: usize = 6;
 
+/// Outcome of a request to give money back.
+pub(crate) struct GivenBack {
+    /// The order after it.
+    pub(crate) order: Order,
+    /// Whether the provider has answered; otherwise the reconciler goes on.
+    pub(crate) is_answered: bool,
+}
+
 impl Shop {
     /// Takes the steps of a payment that are the checkout's, until the fan or the provider has the
     /// next one, or an answer is missing. The reconciler goes on then.
@@ -152,9 +160,18 @@ impl Shop {
     /// Refunds a payment, or a part of it. Repeating it does no harm. The order may be on its way
     /// back still when the provider has not answered.
     pub(crate) async fn give_back(&self, payment: &PaymentRef) -> Result<Order, Refused> {
+        let given_back = self.try_to_give_back(payment).await?;
+        Ok(given_back.order)
+    }
+
+    /// As `give_back`, and returns whether the provider has answered.
+    pub(crate) async fn try_to_give_back(
+        &self,
+        payment: &PaymentRef,
+    ) -> Result<GivenBack, Refused> {
         let provider = self.providers.of(payment.provider).ok_or(Unavailable)?;
         let Some(refund) = &payment.refund else {
-            return self.inventory.show_paid(payment).await;
+            return self.as_it_is(payment, true).await;
         };
         let asked = match refund.amount {
             // Seats that cost nothing, or whose money went back before.
@@ -165,15 +182,27 @@ impl Shop {
             Answer::Known(()) => {
                 let order = self.inventory.refunded(payment).await?;
                 PAYMENTS.refunded.inc();
-                Ok(order)
+                Ok(GivenBack {
+                    order,
+                    is_answered: true,
+                })
             }
             Answer::Refused(why) => {
                 self.review(payment, format!("the provider does not refund it: {why}"))
                     .await?;
-                self.inventory.show_paid(payment).await
+                self.as_it_is(payment, true).await
             }
-            Answer::Unknown => self.inventory.show_paid(payment).await,
+            Answer::Unknown => self.as_it_is(payment, false).await,
         }
+    }
+
+    async fn as_it_is(
+        &self,
+        payment: &PaymentRef,
+        is_answered: bool,
+    ) -> Result<GivenBack, Refused> {
+        let order = self.inventory.show_paid(payment).await?;
+        Ok(GivenBack { order, is_answered })
     }
 
     /// Makes the payment of an order known to its provider, and returns the order with what the

@@ -6,6 +6,7 @@
 )]
 
 mod at_provider;
+mod cancellations;
 mod charges;
 mod faults;
 mod invoices;

@@ -6,6 +6,7 @@ use checkout::jwks::Jwks;
 use checkout::settings::SeatsArgs;
 use checkout::waiting_room::{EventAnswer, EventFacts, Extension, Reported, WaitingRoom};
 use serde_json::json;
+use shared::cancellation::Cancellation;
 use shared::data_dir::DataFolder;
 use shared::http::load::LoadArgs;
 use shared::ids::{Availability, EventId};
@@ -48,6 +49,9 @@ impl WaitingRoom for Everyone {
         Reported::Taken
     }
     async fn report(&self, _: &EventId, _: Availability) -> Reported {
+        Reported::Taken
+    }
+    async fn cancel(&self, _: &EventId, _: &Cancellation) -> Reported {
         Reported::Taken
     }
 }

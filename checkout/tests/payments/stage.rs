@@ -30,16 +30,18 @@ pub(crate) struct ProviderStage {
     pub(crate) provider: AtProvider,
     pub(crate) clock: Clock,
     pub(crate) app: Router,
-    event: EventId,
+    pub(crate) event: EventId,
+    /// URL of the database; `None` with SQLite.
+    pub(crate) url: Option<String>,
     fans: Mutex<Vec<Fan>>,
     _servers: Arc<Shared>,
 }
 
 /// A fan with a session of their own, and what they hold and order.
 #[derive(Clone)]
-struct Fan {
-    word: String,
-    keys: SessionKeys,
+pub(crate) struct Fan {
+    pub(crate) word: String,
+    pub(crate) keys: SessionKeys,
     hold: String,
     order: String,
 }
@@ -80,7 +82,7 @@ impl ProviderStage {
         // The stand-in has a clock of its own, so that this one begins at the same time.
         let clock = Clock::manual(Clock::system().now());
         let args = SeatsArgs {
-            inventory: url,
+            inventory: url.clone(),
             payments: provider.settings(),
             mail,
             ..SeatsArgs::default()
@@ -99,13 +101,14 @@ impl ProviderStage {
             provider,
             clock,
             event,
+            url,
             fans: Mutex::default(),
             _servers: servers,
         }
     }
 
     /// Lets another fan in.
-    async fn fan(&self) -> Fan {
+    pub(crate) async fn fan(&self) -> Fan {
         let number = self.fans.lock().len() as u64 + 1;
         let word = format!("ses_arena_of-{number}");
         let hash = shared::crypto::sha256(word.as_bytes());
@@ -364,7 +367,7 @@ impl ProviderStage {
         (status, body.to_vec())
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str) -> Value {
         let request = Request::get(path)
             .header("host", "127.0.0.1")
             .header("authorization", format!("Bearer {ORGANISER_KEY}"));

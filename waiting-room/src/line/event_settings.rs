@@ -4,6 +4,7 @@ use super::admission_settings::{Admission, AdmissionPatch, set};
 use super::phase::Phase;
 use crate::draw::Beacon;
 use serde::{Deserialize, Serialize};
+use shared::cancellation::Cancellation;
 use shared::event_details::EventDetails;
 use shared::http::problem::present;
 use shared::ids::EventId;
@@ -92,6 +93,10 @@ pub struct EventSettings {
     /// Whether the gate lets everyone pass once the event is closed.
     #[serde(default)]
     pub passthrough_after_closing: bool,
+    /// Cancellation of the show, once it was cancelled: the event stays closed. It is set by the
+    /// checkout alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancelled: Option<Cancellation>,
 }
 
 /// Change of settings: absent fields stay, null fields are cleared.
@@ -155,6 +160,9 @@ pub struct Patch {
     /// See `EventSettings`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub passthrough_after_closing: Option<bool>,
+    /// Cancels the show. It is not set by organisers here, but at the checkout.
+    #[serde(skip)]
+    pub cancelled: Option<Cancellation>,
 }
 
 impl Patch {
@@ -199,6 +207,7 @@ impl EventSettings {
             passthrough: false,
             passthrough_before_opening: false,
             passthrough_after_closing: false,
+            cancelled: None,
         }
     }
 
@@ -225,6 +234,14 @@ impl EventSettings {
         set(&mut next.passthrough_before_opening, before);
         set(&mut next.passthrough_after_closing, after);
         next.message = next.message.filter(|message| !message.trim().is_empty());
+        if self.cancelled.is_some() {
+            next.closes_at = self.closes_at;
+        } else if let Some(cancelled) = &patch.cancelled {
+            let at = cancelled.at;
+            next.closes_at = Some(next.closes_at.map_or(at, |end| end.min(at)));
+            next.message = Some(cancelled.for_people());
+            next.cancelled = Some(cancelled.clone());
+        }
         if let Some(admission) = &patch.admission {
             next.admission = next.admission.with(admission);
         }
@@ -270,6 +287,7 @@ impl EventSettings {
             "an http(s) URL or a path that begins with one /",
         );
         let (line, sale, end) = (self.prequeue_opens_at, self.sale_opens_at, self.closes_at);
+        let is_cancelled = self.cancelled.is_some();
         let prequeue = line.is_none_or(|line| sale.is_some_and(|sale| line <= sale));
         check(
             prequeue,
@@ -277,7 +295,7 @@ impl EventSettings {
             "not after sale_opens_at, which it needs",
         );
         let closes = end.is_none_or(|end| sale.or(line).is_none_or(|start| start < end));
-        check(closes, "closes_at", "after sale_opens_at");
+        check(is_cancelled || closes, "closes_at", "after sale_opens_at");
         wrong.extend(self.admission.mistakes());
         wrong.extend(self.details.iter().flat_map(EventDetails::mistakes));
         wrong

@@ -2,6 +2,7 @@
 
 use crate::bench::{Bench, START, Store, benches, policy, seats};
 use crate::nodes::{Nodes, until};
+use shared::cancellation::Cancellation;
 use shared::ids::{EventId, VisitorId};
 use shared::time::Clock;
 use std::fs;
@@ -71,6 +72,49 @@ async fn an_event_is_over_once_it_is_closed_and_no_visitor_is_inside() {
         bench.tick_after(&event, 2).await;
         let view = bench.line.view(&event).await.unwrap();
         assert_eq!(view.waiting, 1, "{name}: the next one is admitted");
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_show_is_closed_for_good_and_its_message_is_the_reason() {
+    let cancellation = |reason: &str, seconds: u32| Cancellation {
+        reason: reason.to_owned(),
+        at: START.plus_seconds(seconds),
+    };
+    for bench in benches() {
+        let name = bench.name;
+        let event = bench.event(policy(60, 1, 10)).await;
+        bench.join(&event, 1..=3).await;
+        // Its sale has yet to open: it closes all the same.
+        let sale = START.plus_seconds(3600);
+        let later = patch(&format!(
+            r#"{{"prequeue_opens_at": "{START}", "sale_opens_at": "{sale}"}}"#
+        ));
+        bench.line.configure(&event, later).await.unwrap();
+        bench.tick_after(&event, 2).await;
+        let first = cancellation("The singer is ill.", 2);
+        waiting_room::cancel(&*bench.line, &event, &first)
+            .await
+            .unwrap();
+        bench.tick_after(&event, 1).await;
+        let again = cancellation("Another reason.", 3);
+        waiting_room::cancel(&*bench.line, &event, &again)
+            .await
+            .unwrap();
+        let reopened =
+            patch(r#"{"closes_at": null, "sale_opens_at": null, "prequeue_opens_at": null}"#);
+        bench.line.configure(&event, reopened).await.unwrap();
+        bench.tick_after(&event, 2).await;
+        let view = bench.line.view(&event).await.unwrap();
+        assert_eq!(view.phase, Phase::Closed, "{name}");
+        assert_eq!(view.settings.cancelled.as_ref(), Some(&first), "{name}");
+        let message = "This show was cancelled. The singer is ill.";
+        assert_eq!(view.settings.message.as_deref(), Some(message), "{name}");
+        // No one else comes in, and no one is let in.
+        let _ = bench.line.join(&event, &[VisitorId(9)]).await;
+        bench.tick_after(&event, 2).await;
+        let stats = bench.line.stats(&event).await.unwrap();
+        assert_eq!((stats.waiting, stats.admitted), (3, 0), "{name}");
     }
 }
 

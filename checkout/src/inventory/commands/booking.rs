@@ -50,8 +50,12 @@ impl UnitOfWork<'_> {
     }
 
     /// Books the seats of an order, all or none: those that its own hold has, which only the owner
-    /// can change, or free ones, which are taken as by any other fan.
+    /// can change, or free ones, which are taken as by any other fan. None is booked once the show was
+    /// cancelled.
     pub(super) fn book(&mut self, id: &str) -> bool {
+        if self.event_state.is_cancelled() {
+            return false;
+        }
         let order = self
             .records
             .order(id)

@@ -77,6 +77,7 @@ impl UnitOfWork<'_> {
     ) -> Result<Once<Hold>, Refused> {
         self.once(attempt, |work| {
             let session = work.session(key)?;
+            work.check_goes_on()?;
             if session.is_over || session.expires_at <= work.now {
                 return Err(Refused::SessionOver);
             }
@@ -343,16 +344,24 @@ impl UnitOfWork<'_> {
         self.changes.frozen.extend(seats.into_iter().flatten());
     }
 
-    /// Ends the visitor's lapsed holds and returns the number of seats freed.
+    /// Ends the visitor's lapsed holds, or all that are not ordered once the show was cancelled.
+    /// Returns the number of seats freed.
     pub(in crate::inventory) fn expire_holds(&mut self) -> u32 {
-        let lapsed = self
-            .records
-            .holds
-            .iter()
-            .filter(|hold| hold.state == HoldState::Active && hold.lapses_at <= self.now);
-        let lapsed: Vec<Arc<str>> = lapsed.map(|hold| hold.id.clone()).collect();
-        for id in &lapsed {
-            self.end_hold(id, HoldState::Expired);
+        let is_cancelled = self.event_state.is_cancelled();
+        let active = self.records.holds.iter();
+        let active = active.filter(|hold| hold.state == HoldState::Active);
+        let ending: Vec<(Arc<str>, HoldState)> = active
+            .filter_map(|hold| {
+                let state = match hold.lapses_at <= self.now {
+                    true => HoldState::Expired,
+                    false if is_cancelled => HoldState::Released,
+                    false => return None,
+                };
+                Some((hold.id.clone(), state))
+            })
+            .collect();
+        for (id, state) in &ending {
+            self.end_hold(id, *state);
         }
         // Holds that other nodes converted into orders are frozen here too.
         let frozen = self.records.holds.iter();

@@ -170,6 +170,14 @@ impl<'a> UnitOfWork<'a> {
         self.changes.seats.push(change);
     }
 
+    /// Refuses what is not done once the show was cancelled.
+    fn check_goes_on(&self) -> Result<(), Refused> {
+        match &self.event_state.rules.cancelled {
+            Some(cancelled) => Err(Refused::EventCancelled(cancelled.reason.clone())),
+            None => Ok(()),
+        }
+    }
+
     /// Returns the event's plan.
     fn plan(&self) -> Result<&super::event_state::Plan, Refused> {
         self.event_state.plan.as_ref().ok_or(Refused::NoSuchEvent)

@@ -8,6 +8,7 @@ use crate::inventory::purchase::Purchase;
 use crate::inventory::records::{Key, NewPayment, OrderChange, OrderRow, OrderState, PaymentRow};
 use shared::crypto::random_id;
 use shared::http::idempotency::Attempt;
+use shared::time::Time;
 use std::sync::Arc;
 
 /// Time after which a payment that no provider knows of yet is offered to it again.
@@ -45,6 +46,7 @@ impl UnitOfWork<'_> {
 
     fn new_order(&mut self, key: &Key, new: &NewOrder<'_>) -> Result<Order, Refused> {
         let Purchase { buyer, total, .. } = new.purchase;
+        self.check_goes_on()?;
         let hold = self.find_hold(key, &new.purchase.hold)?.clone();
         match (hold.state, &hold.order) {
             // An active hold still owns its seats, so it may be bought however late: only the sweep
@@ -196,15 +198,16 @@ impl UnitOfWork<'_> {
         Ok(())
     }
 
-    /// Expires an order whose time to pay has run out, and returns the number of seats freed. What
-    /// a provider knows is cancelled there first, and the seats are released after it, or when it
+    /// Expires an order whose time to pay has run out, or cancels one that is not paid once the show
+    /// was cancelled; returns the number of seats freed. What a provider knows is cancelled there first, and the seats are released after it, or when it
     /// has not answered for too long. A payment still under way that cannot be cancelled continues:
     /// once captured, it books the seats if they are still free, and is refunded otherwise.
     pub(in crate::inventory) fn expire_order(&mut self, id: &str) -> u32 {
         let Some(order) = self.records.order(id) else {
             return 0;
         };
-        if !order.state.is_open() || order.pay_by > self.now {
+        let is_due = order.pay_by <= self.now || self.event_state.is_cancelled();
+        if !order.state.is_open() || !is_due {
             return 0;
         }
         let (hold, open, pay_by) = (order.hold.clone(), order.payment().clone(), order.pay_by);
@@ -224,8 +227,18 @@ impl UnitOfWork<'_> {
             }
             _ => {}
         }
-        self.set_order(id, OrderState::Expired, None);
-        self.end_hold(&hold, HoldState::Expired);
+        self.end_order(id, &hold, pay_by);
         self.changes.seats.len() as u32
+    }
+
+    /// Ends an order that was not paid, before or after its time to pay had run out.
+    pub(super) fn end_order(&mut self, id: &str, hold: &Arc<str>, pay_by: Time) {
+        let (order_state, hold_state) = if pay_by > self.now {
+            (OrderState::Cancelled, HoldState::Released)
+        } else {
+            (OrderState::Expired, HoldState::Expired)
+        };
+        self.set_order(id, order_state, None);
+        self.end_hold(hold, hold_state);
     }
 }

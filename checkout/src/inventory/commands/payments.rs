@@ -27,6 +27,7 @@ impl UnitOfWork<'_> {
             return Ok(Begun::Replayed(Box::new(order)));
         }
         self.session(key)?;
+        self.check_goes_on()?;
         let of = |order: &&OrderRow| order.payments.iter().any(|row| row.id == payment);
         let order = self.records.orders.iter().find(of);
         let order = order.ok_or(Refused::NoSuchPayment)?;
@@ -338,19 +339,12 @@ impl UnitOfWork<'_> {
 
     /// Ends an open order whose payment was cancelled at the provider.
     fn let_go(&mut self, id: &str) {
-        let now = self.now;
         let order = self.order_row(id);
         if !order.state.is_open() || order.payment().state != PaymentState::Voided {
             return;
         }
-        let hold = order.hold.clone();
-        let (order_state, hold_state) = if order.pay_by > now {
-            (OrderState::Cancelled, HoldState::Released)
-        } else {
-            (OrderState::Expired, HoldState::Expired)
-        };
-        self.set_order(id, order_state, None);
-        self.end_hold(&hold, hold_state);
+        let (hold, pay_by) = (order.hold.clone(), order.pay_by);
+        self.end_order(id, &hold, pay_by);
     }
 
     /// Refunds money that is promised for a payment that counted as failed: the order went on

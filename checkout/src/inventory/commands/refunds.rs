@@ -41,10 +41,11 @@ impl UnitOfWork<'_> {
         Ok(self.payment_ref(id, row))
     }
 
-    /// Returns the refund of all that an order still has, if fees of it are kept.
+    /// Returns the refund of all that an order still has, if fees of it are kept: none are once the
+    /// show was cancelled.
     fn all_but_kept(&self, order: &OrderRow) -> Option<RefundRow> {
         let paid = order.payment();
-        let kept = charges::kept(&order.lines);
+        let kept = self.event_state.kept(&order.lines);
         let amount = (paid.amount.amount - paid.refunded - kept).max(0);
         let tickets = order.tickets.iter();
         (kept > 0).then(|| RefundRow {
@@ -96,7 +97,7 @@ impl UnitOfWork<'_> {
         }
         // Some of their money may have gone back already, at the provider itself.
         let paid = order.payment();
-        let left = paid.amount.amount - paid.refunded - charges::kept(&order.lines);
+        let left = paid.amount.amount - paid.refunded - self.event_state.kept(&order.lines);
         part.amount = part.amount.min(left.max(0));
         let has_ticket = |seat: &&u32| order.tickets.iter().any(|ticket| ticket.seat == **seat);
         let left = order.tickets.len() - given_back.iter().filter(has_ticket).count();

@@ -38,6 +38,7 @@ impl UnitOfWork<'_> {
                 Err(Refused::AdmissionUsed)
             };
         }
+        self.check_goes_on()?;
         let row = SessionRow {
             key: new.key,
             visitor: new.visitor,

@@ -37,6 +37,8 @@ pub enum EventType {
     EventSoldOut,
     /// An event that was sold out has seats on offer again.
     EventOnSale,
+    /// A show was cancelled: nothing is sold any more, and what was sold is refunded.
+    EventCancelled,
     /// An event was deleted; nothing had been sold.
     EventRemoved,
 }
@@ -68,7 +70,7 @@ impl Aggregate {
 
 impl EventType {
     /// All types.
-    pub const ALL: [EventType; 18] = [
+    pub const ALL: [EventType; 19] = [
         EventType::OrderConfirmed,
         EventType::OrderRefunded,
         EventType::OrderCancelled,
@@ -86,6 +88,7 @@ impl EventType {
         EventType::EventChanged,
         EventType::EventSoldOut,
         EventType::EventOnSale,
+        EventType::EventCancelled,
         EventType::EventRemoved,
     ];
 
@@ -109,6 +112,7 @@ impl EventType {
             EventType::EventChanged => "event.changed",
             EventType::EventSoldOut => "event.sold_out",
             EventType::EventOnSale => "event.on_sale",
+            EventType::EventCancelled => "event.cancelled",
             EventType::EventRemoved => "event.removed",
         }
     }
@@ -137,6 +141,9 @@ impl EventType {
             }
             EventType::EventSoldOut => "No seat of an event is available or held.",
             EventType::EventOnSale => "An event that was sold out has seats on offer again.",
+            EventType::EventCancelled => {
+                "A show was cancelled: nothing is sold any more, and what was sold is refunded."
+            }
             EventType::EventRemoved => "An event was deleted; nothing had been sold.",
         }
     }

@@ -12,6 +12,7 @@ use crate::inventory::model::{Currency, HoldState, Money, PaymentState};
 use crate::inventory::records::{
     ChangeSet, HoldChange, OrderRow, OrderState, OrderTicket, PaymentChange, PaymentRow, TicketRow,
 };
+use crate::inventory::rules::Rules;
 use serde::Serialize;
 use shared::crypto::random_id;
 use shared::ids::{EventId, VisitorId};
@@ -47,8 +48,35 @@ pub(in crate::inventory) fn about_event(
         event: event.as_str().to_owned(),
         currency: offer.map(|(currency, _)| currency),
         seating: offer.and_then(|(currency, layout)| Some(summary(layout?, currency))),
+        reason: None,
     };
     entry(event_type, event.as_str(), &payload, at)
+}
+
+/// Returns the event that tells of new selling rules: that the show was cancelled, or else that they
+/// have changed; none if they have not.
+pub(in crate::inventory) fn about_rules(
+    event: &EventId,
+    (before, after): (&Rules, &Rules),
+    at: Time,
+) -> Option<OutboxEntry> {
+    if before == after {
+        return None;
+    }
+    let cancelled = after.cancelled.as_ref();
+    let Some(cancelled) = cancelled.filter(|_| before.cancelled.is_none()) else {
+        let offer = Some((after.currency, None));
+        return Some(about_event(EventType::EventChanged, event, offer, at));
+    };
+    let payload = EventPayload {
+        schema: SCHEMA_VERSION,
+        event: event.as_str().to_owned(),
+        currency: None,
+        seating: None,
+        reason: Some(cancelled.reason.clone()),
+    };
+    let event_type = EventType::EventCancelled;
+    Some(entry(event_type, event.as_str(), &payload, at))
 }
 
 /// Returns an event about a ticket at the door.

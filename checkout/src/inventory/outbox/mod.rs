@@ -7,7 +7,7 @@ mod payload;
 mod schema;
 
 pub use event_type::{Aggregate, EventType};
-pub(super) use follow::{about_event, about_ticket};
+pub(super) use follow::{about_event, about_rules, about_ticket};
 pub use payload::OutboxEntry;
 pub use payload::{
     CategorySummary, EventPayload, HoldPayload, OrderPayload, PaymentPayload, SCHEMA_VERSION,

@@ -141,6 +141,9 @@ pub struct EventPayload {
     /// `event.published`, and `event.changed` if the plan is another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seating: Option<SeatingSummary>,
+    /// `event.cancelled`: the organiser's reason, as fans read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// Seats and prices of an event.

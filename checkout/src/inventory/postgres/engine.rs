@@ -17,6 +17,7 @@ use crate::inventory::order_page::OrderPage;
 use crate::inventory::outbox::{Outbox, OutboxEntry};
 use crate::inventory::personal::{BuyerChange, OrderKey, Personal, StoredBuyer};
 use crate::inventory::records::FINISHED;
+use crate::inventory::refund_sums::RefundSum;
 use crate::inventory::rules::{Rules, RulesPatch};
 use crate::inventory::sales::{OrderSum, Sales};
 use crate::inventory::{Invoice, Layout, SeatMap};
@@ -157,6 +158,10 @@ impl Engine for Postgres {
             }
         }
         Ok(Sales::of(counts, sums, rules.currency))
+    }
+
+    async fn refund_sums(&self, event: &EventId) -> Result<Vec<RefundSum>, Refused> {
+        self.sum_refunds(event).await
     }
 
     async fn remove(&self, event: &EventId) -> Result<(), Refused> {

@@ -101,6 +101,7 @@ impl EventCache {
             };
             let rules = &event_state.rules;
             let (currency, charges) = (rules.currency, rules.charges.clone());
+            let cancelled = rules.cancelled.clone();
             let layout = restore_on_a_thread(plan).await;
             let plan = Plan::load(&handle.event, layout, seats, |layout, states| {
                 let layout = PublishedLayout {
@@ -108,6 +109,7 @@ impl EventCache {
                     version: plan_version as u32,
                     currency,
                     charges,
+                    cancelled,
                 };
                 handle.show(layout, states, stamp)
             });

@@ -85,7 +85,8 @@ impl EventHandle {
     }
 
     /// Shows the seats of a plan, and returns its seat map: the existing one if it is of the same
-    /// version. A database that lost commits may have another plan or other prices of that version.
+    /// version and its show was not cancelled since. A database that lost commits may have another
+    /// plan or other prices of that version.
     pub(super) fn show(
         &self,
         layout: PublishedLayout,
@@ -99,6 +100,7 @@ impl EventHandle {
             .filter(|seat_map| seat_map.layout.plan == layout.layout.plan)
             .filter(|seat_map| seat_map.currency == layout.currency)
             .filter(|seat_map| seat_map.charges == layout.charges)
+            .filter(|seat_map| seat_map.cancelled == layout.cancelled)
         {
             seat_map.restart(states, stamp);
             return seat_map.clone();

@@ -203,6 +203,10 @@ impl Writer {
     /// told.
     pub(super) async fn tell_sold_out(&mut self) {
         let Some(cache) = &self.cache else { return };
+        // Seats that come back after the show was cancelled are not on sale.
+        if cache.event_state.is_cancelled() {
+            return;
+        }
         let is_sold_out = cache.event_state.is_sold_out();
         if self.is_told_sold_out == Some(is_sold_out) {
             return;

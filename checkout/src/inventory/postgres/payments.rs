@@ -6,6 +6,8 @@ use crate::inventory::engine::{
     DUE_MAX, Engine as _, INBOX_SECONDS, PARKED_MAX, REVIEWS_MAX, SILENCE_MS, lease_ms,
 };
 use crate::inventory::model::*;
+use crate::inventory::refund_sums::RefundSum;
+use shared::ids::EventId;
 use shared::time::Time;
 use sqlx::{AssertSqlSafe, Row as _, query};
 
@@ -71,6 +73,24 @@ impl Postgres {
             });
         }
         Ok(booked)
+    }
+
+    pub(super) async fn sum_refunds(&self, event: &EventId) -> Result<Vec<RefundSum>, Refused> {
+        // Of an order that was refunded, fees may have been kept.
+        let select = "select o.currency, sum(p.refunded)::bigint,
+                sum(case when p.state = 'refunding' or o.state in ('confirmed', 'refunding')
+                    then p.amount - p.refunded else 0 end)::bigint
+            from fairline.payment p join fairline.orders o on o.event = p.event and o.id = p.order_id
+            where p.event = $1 and p.state in ('captured', 'refunding', 'refunded') and p.amount > 0
+            group by o.currency order by o.currency";
+        let shard = self.shard_of(event).await?;
+        let select = query(select).bind(event.as_str());
+        let rows = shard.lists().fetch(select).await?;
+        let read = |row: &sqlx::postgres::PgRow| {
+            let currency = Currency::parse(row.get(0)).unwrap_or(Currency::NONE);
+            RefundSum::of(currency, row.get(1), row.get(2))
+        };
+        Ok(rows.iter().map(read).collect())
     }
 
     pub(super) async fn payments_in_review(&self) -> Result<Vec<PaymentRef>, Refused> {

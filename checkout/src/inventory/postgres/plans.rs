@@ -8,7 +8,7 @@ use crate::inventory::Layout;
 use crate::inventory::commands::json;
 use crate::inventory::engine::Engine as _;
 use crate::inventory::model::*;
-use crate::inventory::outbox::{EventType, OutboxEntry, about_event};
+use crate::inventory::outbox::{EventType, OutboxEntry, about_event, about_rules};
 use crate::inventory::rules::{Rules, RulesPatch};
 use crate::inventory::seat_map::blocked_by_hand;
 use shared::group_commit::Unavailable;
@@ -117,13 +117,8 @@ impl Postgres {
                 continue;
             };
             let after = before.with(patch.clone()).map_err(Refused::Invalid)?;
-            let told: Vec<OutboxEntry> = (before != after)
-                .then(|| {
-                    let offer = Some((after.currency, None));
-                    about_event(EventType::EventChanged, event, offer, self.now())
-                })
-                .into_iter()
-                .collect();
+            let told = about_rules(event, (&before, &after), self.now());
+            let told: Vec<OutboxEntry> = told.into_iter().collect();
             let columns = OutboxColumns::of(&told);
             let set = query(SET_RULES)
                 .bind(event.as_str())

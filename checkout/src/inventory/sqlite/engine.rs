@@ -11,6 +11,7 @@ use crate::inventory::order_page::OrderPage;
 use crate::inventory::outbox::{Outbox, OutboxEntry};
 use crate::inventory::personal::{BuyerChange, OrderKey, Personal, StoredBuyer};
 use crate::inventory::records::FINISHED;
+use crate::inventory::refund_sums::RefundSum;
 use crate::inventory::rules::{Rules, RulesPatch};
 use crate::inventory::sales::{OrderSum, Sales};
 use crate::inventory::{Invoice, Layout, SeatMap};
@@ -89,6 +90,10 @@ impl Engine for Sqlite {
     async fn sales(&self, event: &EventId) -> Result<Sales, Refused> {
         let event = event.clone();
         self.step(move |store, _| store.sales(&event)).await
+    }
+
+    async fn refund_sums(&self, event: &EventId) -> Result<Vec<RefundSum>, Refused> {
+        self.sum_refunds(event).await
     }
 
     async fn remove(&self, event: &EventId) -> Result<(), Refused> {

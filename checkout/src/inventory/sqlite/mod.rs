@@ -269,6 +269,8 @@ impl Store {
                 let was_sold_out = event_state.is_sold_out();
                 event_state.take(&changes.seats);
                 let is_sold_out = event_state.is_sold_out();
+                // Seats that come back after the show was cancelled are not on sale.
+                let is_cancelled = event_state.is_cancelled();
                 if let Some(plan) = &event_state.plan
                     && !changes.seats.is_empty()
                 {
@@ -279,7 +281,7 @@ impl Store {
                     });
                 }
                 event_state.visitors.put(records);
-                if was_sold_out != is_sold_out {
+                if was_sold_out != is_sold_out && !is_cancelled {
                     let event_type = EventType::of_sale(is_sold_out);
                     let told = about_event(event_type, &command.event, None, now);
                     self.insert_events(command.event.as_str(), &[told])?;
@@ -372,6 +374,7 @@ impl Store {
                         version,
                         currency: rules.currency,
                         charges: rules.charges.clone(),
+                        cancelled: rules.cancelled.clone(),
                     };
                     let seat_map = self.new_seat_map(event, layout, states);
                     let mut seat_maps = self.seat_maps.write();

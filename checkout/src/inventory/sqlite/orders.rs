@@ -1,7 +1,7 @@
-//! Orders in SQLite as organisers list them, read by a connection of its own.
+//! Orders in SQLite as organisers list them, and their refunds, read by a connection of its own.
 
 use super::Sqlite;
-use super::read::{Completing, ORDER, read_order};
+use super::read::{Completing, ORDER, currency, read_order};
 use crate::inventory::command::Subject;
 use crate::inventory::commands::Target;
 use crate::inventory::engine::decide_with;
@@ -9,6 +9,7 @@ use crate::inventory::model::*;
 use crate::inventory::order_page::OrderPage;
 use crate::inventory::personal::Personal;
 use crate::inventory::records::OrderRow;
+use crate::inventory::refund_sums::RefundSum;
 use rusqlite::params;
 use shared::ids::EventId;
 
@@ -43,6 +44,26 @@ impl Sqlite {
         let subject = Subject::new(event, Target::Event);
         decide_with(self, subject, move |work| {
             Ok(rows.iter().map(|row| work.event_state.show(row)).collect())
+        })
+        .await
+    }
+
+    pub(super) async fn sum_refunds(&self, event: &EventId) -> Result<Vec<RefundSum>, Refused> {
+        let event = event.clone();
+        self.look(move |file| {
+            // Of an order that was refunded, fees may have been kept.
+            let mut query = file.prepare(
+                "select o.currency, sum(p.refunded),
+                     sum(case when p.state = 'refunding' or o.state in ('confirmed', 'refunding')
+                         then p.amount - p.refunded else 0 end)
+                 from payment p join orders o on o.event = p.event and o.id = p.order_id
+                 where p.event = ?1 and p.state in ('captured', 'refunding', 'refunded') and p.amount > 0
+                 group by o.currency order by o.currency",
+            )?;
+            let rows = query.query_map([event.as_str()], |row| {
+                Ok(RefundSum::of(currency(row, 0)?, row.get(1)?, row.get(2)?))
+            })?;
+            rows.collect()
         })
         .await
     }

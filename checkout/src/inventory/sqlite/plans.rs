@@ -7,7 +7,7 @@ use crate::inventory::best_available::SeatIndex;
 use crate::inventory::commands::json;
 use crate::inventory::event_state::Plan;
 use crate::inventory::model::*;
-use crate::inventory::outbox::{EventType, about_event};
+use crate::inventory::outbox::{EventType, about_event, about_rules};
 use crate::inventory::rules::{Rules, RulesPatch};
 use crate::inventory::seat_map::{PublishedLayout, blocked_by_hand};
 use rusqlite::params;
@@ -76,6 +76,7 @@ impl Store {
             version,
             currency: rules.currency,
             charges: rules.charges,
+            cancelled: rules.cancelled,
         };
         let states = seats.iter().map(|state| (*state, 0)).collect();
         let states = SeatIndex::new(&layout, states);
@@ -107,20 +108,22 @@ impl Store {
         )?;
         let event_state = self.event_state(event)?;
         event_state.rules = after.clone();
-        if event_state.plan.is_some() && before != after {
-            let offer = Some((after.currency, None));
-            self.tell(EventType::EventChanged, event, offer)?;
+        let has_plan = event_state.plan.is_some();
+        let told = about_rules(event, (&before, &after), self.clock.now());
+        if let Some(told) = told.filter(|_| has_plan) {
+            self.insert_events(event.as_str(), &[told])?;
         }
-        let has_same_prices =
-            after.currency == before.currency && after.charges.shown() == before.charges.shown();
-        if !has_same_prices {
-            self.publish_prices(event, &after)?;
+        let is_shown_alike = after.currency == before.currency
+            && after.charges.shown() == before.charges.shown()
+            && after.cancelled == before.cancelled;
+        if !is_shown_alike {
+            self.publish_rules(event, &after)?;
         }
         Ok(Ok((before, after)))
     }
 
-    /// Publishes the layout with other prices, as a new version.
-    fn publish_prices(&mut self, event: &EventId, rules: &Rules) -> rusqlite::Result<()> {
+    /// Publishes the layout with what it shows of other rules, as a new version.
+    fn publish_rules(&mut self, event: &EventId, rules: &Rules) -> rusqlite::Result<()> {
         let Some(plan) = self
             .event_states
             .get(event)
@@ -135,6 +138,7 @@ impl Store {
             version,
             currency: rules.currency,
             charges: rules.charges.clone(),
+            cancelled: rules.cancelled.clone(),
         };
         let seat_map = self.replace_seat_map(event, published, seats);
         let update = "update event set plan_version = ?2 where event = ?1";

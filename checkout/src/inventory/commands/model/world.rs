@@ -144,6 +144,7 @@ impl World {
             version: 1,
             currency: rules.currency,
             charges: rules.charges.clone(),
+            cancelled: None,
         };
         let states = self.seats.iter().map(|(state, _)| *state).collect();
         let stamp = VersionStamp {
