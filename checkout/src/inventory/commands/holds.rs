@@ -343,13 +343,15 @@ impl UnitOfWork<'_> {
         self.changes.frozen.extend(seats.into_iter().flatten());
     }
 
-    /// Ends the visitor's lapsed holds and returns the number of seats freed.
-    pub(in crate::inventory) fn expire_holds(&mut self) -> u32 {
-        let lapsed = self
-            .records
-            .holds
-            .iter()
-            .filter(|hold| hold.state == HoldState::Active && hold.lapses_at <= self.now);
+    /// Ends the visitor's lapsed holds and returns the number of seats freed. Holds that are kept
+    /// longer, as nothing can be paid just now, end at their cap.
+    pub(in crate::inventory) fn expire_holds(&mut self, are_kept_longer: bool) -> u32 {
+        let now = self.now;
+        let lapsed = self.records.holds.iter().filter(|hold| {
+            hold.state == HoldState::Active
+                && hold.lapses_at <= now
+                && !(are_kept_longer && now < hold.max_expires_at)
+        });
         let lapsed: Vec<Arc<str>> = lapsed.map(|hold| hold.id.clone()).collect();
         for id in &lapsed {
             self.end_hold(id, HoldState::Expired);
