@@ -1,5 +1,6 @@
-// A fan without a browser, for tests that need orders.
+// Fans who order, without a browser and with one.
 import assert from "node:assert/strict";
+import { person } from "./browser.js";
 
 /** Buys seats, and returns the order. */
 export async function buy(server, event, seats, name = "Ada") {
@@ -17,4 +18,18 @@ export async function buy(server, event, seats, name = "Ada") {
   const order = await call("POST", "/orders", session, { hold: hold.id, buyer: { name, email: "ada@example.org" } });
   const card = { card: "4242424242424242" };
   return call("POST", `/payments/simulated/${order.payment.id}`, session, card);
+}
+
+/** Joins in a browser, is admitted and orders seats, up to the payment. */
+export async function orderInBrowser(browser, server, event, seats, options = {}) {
+  const fan = await person(browser, { locale: "en-US", ...options });
+  await fan.goto(`${server.url}/e/${event}`);
+  await fan.getByRole("link", { name: "Go to the checkout" }).click();
+  await fan.getByLabel("How many").fill(String(seats));
+  await fan.locator("#category").selectOption("stalls");
+  await fan.getByRole("button", { name: "Find and hold" }).click();
+  await fan.getByLabel("Name").fill("Ada Lovelace");
+  await fan.getByLabel("E-mail").fill("ada@example.org");
+  await fan.getByRole("button", { name: "Continue to payment" }).click();
+  return fan;
 }

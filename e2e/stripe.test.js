@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
 import { accessible, launch, person, shoot, sound } from "./browser.js";
+import { orderInBrowser } from "./fan.js";
 import { KEY, Server, programs } from "./server.js";
 
 const OPERATOR = "operator-Key-7c2b91d0";
@@ -52,19 +53,7 @@ after(async () => {
   standIn.stdin.end();
 });
 
-/** Joins, is admitted and orders seats, up to the form for the card. */
-async function orderSeats(event, seats, options = {}) {
-  const fan = await person(browser, { locale: "en-US", ...options });
-  await fan.goto(`${server.url}/e/${event}`);
-  await fan.getByRole("link", { name: "Go to the checkout" }).click();
-  await fan.getByLabel("How many").fill(String(seats));
-  await fan.locator("#category").selectOption("stalls");
-  await fan.getByRole("button", { name: "Find and hold" }).click();
-  await fan.getByLabel("Name").fill("Ada Lovelace");
-  await fan.getByLabel("E-mail").fill("ada@example.org");
-  await fan.getByRole("button", { name: "Continue to payment" }).click();
-  return fan;
-}
+const orderSeats = (event, seats, options) => orderInBrowser(browser, server, event, seats, options);
 
 async function payWith(fan, number) {
   const card = fan.frameLocator('iframe[title="Secure payment input frame"]');
@@ -202,4 +191,17 @@ test("a payment that needs a look is settled with one click", async () => {
   await fan.getByText("Confirmed: €65.00 paid.").waitFor();
   for (const page of [fan, organiser]) sound(page);
   await checkBooks("looked-at", 6500);
+});
+
+test("while the provider is away a fan is told so, keeps the seats, and pays once it is back", async () => {
+  await server.event("away", { admission: { rate_per_minute: 6000, batch_seconds: 1 } });
+  await tell("/_test/faults", { operation: "create", fault: "too_many" });
+  const fan = await orderSeats("away", 1);
+  const away = fan.getByText("The payment provider does not answer at the moment.");
+  await away.waitFor();
+  await accessible(fan, "while the provider is away");
+  await payWith(fan, PLAIN);
+  await fan.waitForURL(/\/orders\//);
+  assert.equal(await away.count(), 0);
+  await checkBooks("away", 6500);
 });

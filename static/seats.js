@@ -100,6 +100,7 @@ function render() {
   if (isOpen && order.payment.provider === "stripe") cardForm.show(order.payment.client_secret).catch(fail);
   show("razorpay-payment", isOpen && order.payment.provider === "razorpay" && !isPaid());
   $("pay-razorpay").disabled = !order?.payment.order_id;
+  show("provider-away", isOpen && !isPaid() && isUnoffered());
   show("ordering", false);
   show("confirming", state === "confirming");
   show("awaited", isAwaited());
@@ -265,13 +266,17 @@ async function follow() {
   clearTimeout(following);
   render();
   show("confirming", order?.state === "confirming" || isPaid());
-  const { provider, client_secret, order_id } = order?.payment ?? {};
-  const waits = (provider === "stripe" && !client_secret) || (provider === "razorpay" && !order_id);
-  if (isPaid() || waits || isWaiting())
+  if (isPaid() || isUnoffered() || isWaiting())
     following = setTimeout(async () => {
       order = await call("GET", `/api/v1/orders/${order.id}`).catch(() => order);
       follow();
     }, 2000);
+}
+
+/** Returns whether the payment provider has not told yet what to pay with. */
+function isUnoffered() {
+  const { provider, client_secret, order_id } = order?.payment ?? {};
+  return (provider === "stripe" && !client_secret) || (provider === "razorpay" && !order_id);
 }
 
 /** Returns whether the money for an order that expired may still come: then the order may yet be confirmed. */

@@ -7,6 +7,7 @@ pub mod gate;
 pub mod line;
 pub mod night;
 pub mod overload;
+pub mod payments;
 mod private;
 pub mod process;
 pub mod report;

@@ -4,7 +4,7 @@
 use clap::{Parser, Subcommand};
 use loadtest::floods::{slow, spoofed};
 use loadtest::report::Report;
-use loadtest::{door, fans, gate, line, night, overload, rush, seats};
+use loadtest::{door, fans, gate, line, night, overload, payments, rush, seats};
 use std::process::ExitCode;
 use std::time::Duration;
 use testkit::{Postgres, Server};
@@ -48,6 +48,8 @@ enum Command {
     Night(night::NightArgs),
     /// Several times the load that the server takes, and how soon it is back afterwards
     Overload(overload::OverloadArgs),
+    /// Payments through a stand-in of Stripe: books with faults, webhooks, a slow provider
+    Payments(payments::PaymentsArgs),
     /// A full house at two doors, on the inventory's own engine
     Door(door::DoorArgs),
     /// The same contended sale by each common strategy, on a Postgres of its own
@@ -127,6 +129,7 @@ async fn measure(command: Command) -> ExitCode {
         Command::Rush(args) => (rush::run(args.clone()).await, args.json),
         Command::Night(args) => (night::run(args.clone()).await, args.json),
         Command::Overload(args) => (overload::run(args.clone()).await, args.json),
+        Command::Payments(args) => (payments::run(args.clone()).await, args.json),
         Command::Door(args) => (door::run(args.clone()).await, args.json),
         Command::Seats(args) => {
             let as_json = args.json;

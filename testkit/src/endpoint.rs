@@ -63,21 +63,19 @@ impl Endpoint {
         })
     }
 
-    /// Sends events, each until it is taken.
-    pub(crate) fn deliver<E: Signed + 'static>(&self, events: Vec<E>) {
-        for event in events {
-            let event = Arc::new(event);
-            for _ in 0..self.copies {
-                let (endpoint, event) = (self.clone(), event.clone());
-                tokio::spawn(async move {
-                    for tries in 0..TRIES_MAX {
-                        if endpoint.send(&*event).await.unwrap_or(0) / 100 == 2 {
-                            return;
-                        }
-                        sleep(Duration::from_millis(100 << tries.min(5))).await;
+    /// Sends an event so many times, each until it is taken.
+    pub(crate) fn deliver<E: Signed + 'static>(&self, event: E, copies: u32) {
+        let event = Arc::new(event);
+        for _ in 0..copies {
+            let (endpoint, event) = (self.clone(), event.clone());
+            tokio::spawn(async move {
+                for tries in 0..TRIES_MAX {
+                    if endpoint.send(&*event).await.unwrap_or(0) / 100 == 2 {
+                        return;
                     }
-                });
-            }
+                    sleep(Duration::from_millis(100 << tries.min(5))).await;
+                }
+            });
         }
     }
 

@@ -2,7 +2,7 @@
 //! of webhooks.
 
 use crate::endpoint::{Endpoint, Signed};
-use crate::faults::ApiFault;
+use crate::faults::{ApiFault, Trouble};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{StatusCode, header};
@@ -11,8 +11,11 @@ use futures_util::stream;
 use parking_lot::Mutex;
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
+use std::future::pending;
 use std::io::Read as _;
+use std::sync::Arc;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use url::form_urlencoded;
@@ -71,6 +74,10 @@ pub(crate) struct StandIn<L: Ledger> {
     pub(crate) faults: Mutex<VecDeque<(String, ApiFault)>>,
     pub(crate) calls: Mutex<Vec<String>>,
     pub(crate) endpoint: Mutex<Option<Endpoint>>,
+    /// What goes wrong by chance.
+    pub(crate) trouble: Mutex<Trouble>,
+    /// Number of requests that are still answered, and who is told of the first that is not.
+    pub(crate) silence: Mutex<Option<(usize, Arc<Notify>)>>,
     /// Events that were not delivered yet.
     pub(crate) events: Mutex<VecDeque<L::Event>>,
 }
@@ -82,6 +89,8 @@ impl<L: Ledger> Default for StandIn<L> {
             faults: Mutex::default(),
             calls: Mutex::default(),
             endpoint: Mutex::default(),
+            trouble: Mutex::default(),
+            silence: Mutex::default(),
             events: Mutex::default(),
         }
     }
@@ -111,9 +120,51 @@ impl<L: Ledger> StandIn<L> {
     pub(crate) fn tell(&self, books: &mut L) {
         let happened = books.take_events();
         match &*self.endpoint.lock() {
-            Some(endpoint) => endpoint.deliver(happened),
+            Some(endpoint) => {
+                for event in happened {
+                    let copies = self.trouble.lock().copies(endpoint.copies);
+                    endpoint.deliver(event, copies);
+                }
+            }
             None => self.events.lock().extend(happened),
         }
+    }
+
+    /// Has all requests after so many take no effect and get no answer, and returns what tells of
+    /// the first of them.
+    pub(crate) fn fall_silent(&self, after: usize) -> Arc<Notify> {
+        let begun = Arc::new(Notify::new());
+        *self.silence.lock() = Some((after, begun.clone()));
+        begun
+    }
+
+    /// Forgets the faults that were to come.
+    pub(crate) fn heal(&self) {
+        self.faults.lock().clear();
+        *self.trouble.lock() = Trouble::default();
+        *self.silence.lock() = None;
+    }
+
+    /// Notes a request, which may be one that gets no answer.
+    pub(crate) async fn begin(&self, operation: &str) {
+        self.calls.lock().push(operation.to_owned());
+        if self.is_silent() {
+            // Until the client hangs up.
+            pending::<()>().await;
+        }
+    }
+
+    fn is_silent(&self) -> bool {
+        let mut silence = self.silence.lock();
+        let Some((left, begun)) = &mut *silence else {
+            return false;
+        };
+        if *left > 0 {
+            *left -= 1;
+            return false;
+        }
+        begun.notify_one();
+        true
     }
 
     /// Acts with the fault that is next for an operation.
@@ -123,6 +174,7 @@ impl<L: Ledger> StandIn<L> {
         act: impl FnOnce(&mut L) -> T,
     ) -> Acted<T> {
         let fault = self.fault(operation);
+        let fault = fault.or_else(|| self.trouble.lock().fault());
         if let Some(ApiFault::Delayed(time)) = fault {
             sleep(time).await;
         }

@@ -38,6 +38,7 @@ pub mod seat_map;
 mod seat_price;
 mod service;
 mod session_keys;
+mod silence;
 mod sqlite;
 mod ticket_codes;
 
@@ -46,10 +47,11 @@ pub use charges::{
     CategoryPrices, Charges, Fee, FeePer, OrderFeeRefund, Percent, Prices, Tax, Taxed,
     TicketTypePrice,
 };
+pub use command::Command;
 pub use commands::ATTEMPTS_PER_VISITOR_MAX;
 pub use door::{CheckIns, CheckedIn, DoorBundle, ListedTicket, Scan, TicketCodeKey};
-pub use door_ticket::{DoorCount, IssuedTicket};
-pub use engine::Engine;
+pub use door_ticket::{CheckIn, DoorCount, DoorFigures, DoorTicket, IssuedTicket};
+pub use engine::{Engine, LapsedVisitor, LateOrder};
 pub use invoices::{Invoice, InvoiceKind, Invoicing};
 pub use layout::Layout;
 pub use model::*;

@@ -8,6 +8,7 @@ use super::model::*;
 use super::purchase::Purchase;
 use super::records::{Key, OrderState};
 use super::seat_price::ChosenTypes;
+use super::silence::Silence;
 use crate::instruments::ORDERS_CONFIRMED;
 use futures_util::future::{join_all, try_join_all};
 use shared::crypto::random_id;
@@ -26,6 +27,7 @@ pub struct Inventory {
     engine: Arc<dyn Engine>,
     /// Provider by which new orders are paid.
     provider: ProviderId,
+    silence: Arc<Silence>,
 }
 
 impl<E: Engine + 'static> From<Arc<E>> for Inventory {
@@ -33,6 +35,7 @@ impl<E: Engine + 'static> From<Arc<E>> for Inventory {
         Inventory {
             engine,
             provider: ProviderId::default(),
+            silence: Arc::default(),
         }
     }
 }
@@ -42,6 +45,7 @@ impl<E: Engine + 'static> From<E> for Inventory {
         Inventory {
             engine: Arc::new(engine),
             provider: ProviderId::default(),
+            silence: Arc::default(),
         }
     }
 }
@@ -58,6 +62,12 @@ impl Inventory {
     /// Returns the inventory with another provider for new orders.
     pub fn paid_by(self, provider: ProviderId) -> Inventory {
         Inventory { provider, ..self }
+    }
+
+    /// Notes whether the provider has answered a request. While it does not, lapsed holds are kept
+    /// up to their cap: their fans could not pay.
+    pub fn note_provider(&self, has_answered: bool) {
+        self.silence.note(has_answered);
     }
 
     /// Opens a session for an admission, once. A second session with the same `jti` is refused;
@@ -362,9 +372,10 @@ impl Inventory {
     async fn release_lapsed(&self, event: Option<&EventId>) -> Result<Released, Refused> {
         let lapsed = self.lapsed(event).await?;
         let has_more = lapsed.len() >= SWEEP_MAX;
+        let are_kept_longer = self.silence.is_long();
         let each = lapsed.into_iter().map(|lapsed| {
             let subject = Subject::fresh(&lapsed.event, Target::Visitor(lapsed.visitor));
-            self.decide(subject, |work| Ok(work.expire_holds()))
+            self.decide(subject, move |work| Ok(work.expire_holds(are_kept_longer)))
         });
         let seats = sum(join_all(each).await)?;
         Ok(Released { seats, has_more })

@@ -77,6 +77,9 @@ impl Shop {
         PAYMENTS
             .provider_seconds
             .observe(asked_at.elapsed().as_secs_f64());
+        if provider.id().moves_money() && due.state != PaymentState::Authorised {
+            self.inventory.note_provider(told != Answer::Unknown);
+        }
         self.take(provider, payment, told).await
     }
 
@@ -86,7 +89,9 @@ impl Shop {
         provider: &dyn Provider,
         payment: &PaymentRef,
     ) -> Result<Option<DuePayment>, Refused> {
-        let offer = match provider.offer(payment).await {
+        let offered = provider.offer(payment).await;
+        self.inventory.note_provider(offered != Answer::Unknown);
+        let offer = match offered {
             Answer::Known(offer) => offer,
             Answer::Refused(why) => {
                 let why = format!("the provider does not take it: {why}");

@@ -15,6 +15,8 @@ pub use paying::KEY_SECRET;
 pub use routes::KEY_ID;
 use routes::SharedStandIn;
 use serde_json::{Value, json};
+use std::sync::Arc;
+use tokio::sync::Notify;
 
 /// A running stand-in. It ends when it is dropped.
 pub struct RazorpayStandIn {
@@ -47,7 +49,13 @@ impl RazorpayStandIn {
 
     /// Forgets the faults that were to come.
     pub fn heal(&self) {
-        self.shared.faults.lock().clear();
+        self.shared.heal();
+    }
+
+    /// Has all requests after so many take no effect and get no answer, and returns what tells of
+    /// the first of them.
+    pub fn fall_silent(&self, after: usize) -> Arc<Notify> {
+        self.shared.fall_silent(after)
     }
 
     /// Returns the operations that were asked for so far, in their order.

@@ -47,7 +47,7 @@ async fn act(
     operation: &str,
     act: impl FnOnce(&mut RazorpayBooks) -> Answered,
 ) -> Response {
-    shared.calls.lock().push(operation.to_owned());
+    shared.begin(operation).await;
     let authorization = headers.get(header::AUTHORIZATION);
     if authorization.is_none_or(|value| value != AUTHORIZATION) {
         return answer(401, &refusal("Authentication failed"));

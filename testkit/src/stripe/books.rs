@@ -15,7 +15,7 @@ pub(super) struct Remembered {
 
 #[derive(Default)]
 pub(super) struct StripeBooks {
-    /// In the order in which they were made.
+    /// In the order in which they were made, which is that of their ids.
     intents: Vec<Value>,
     refunds: Vec<Value>,
     pub(super) answers: HashMap<String, Remembered>,
@@ -60,11 +60,22 @@ impl StripeBooks {
         format!("{prefix}_standin{:08}", self.made)
     }
 
+    fn place(&self, id: &str) -> Option<usize> {
+        let intents = &self.intents;
+        let found = intents.binary_search_by(|intent| intent["id"].as_str().cmp(&Some(id)));
+        found.ok()
+    }
+
     pub(super) fn intent(&self, id: &str) -> Option<Value> {
-        self.intents
+        self.place(id).map(|at| self.intents[at].clone())
+    }
+
+    /// Returns the payments made before this one, the newest first.
+    pub(super) fn intents_before(&self, id: Option<&str>) -> impl Iterator<Item = &Value> {
+        let end = id.and_then(|id| self.place(id));
+        self.intents[..end.unwrap_or(self.intents.len())]
             .iter()
-            .find(|intent| intent["id"] == id)
-            .cloned()
+            .rev()
     }
 
     /// Returns all payments, the newest first.
@@ -89,9 +100,10 @@ impl StripeBooks {
 
     /// Changes a payment, and tells of it.
     fn change(&mut self, id: &str, kind: &str, change: impl FnOnce(&mut Value)) -> Value {
-        let Some(intent) = self.intents.iter_mut().find(|intent| intent["id"] == id) else {
+        let Some(at) = self.place(id) else {
             return Value::Null;
         };
+        let intent = &mut self.intents[at];
         change(intent);
         let intent = intent.clone();
         self.happened(kind, &intent);

@@ -8,12 +8,14 @@ mod routes;
 mod state;
 mod webhooks;
 
-use crate::faults::ApiFault;
+use crate::endpoint::Endpoint;
+use crate::faults::{ApiFault, Trouble};
 use crate::stand_in::Serving;
 pub use routes::KEY;
 use serde_json::Value;
 use state::StandInState;
 use std::sync::Arc;
+use tokio::sync::Notify;
 pub use webhooks::{WEBHOOK_SECRET, WebhookEvent};
 
 /// A running stand-in. It ends when it is dropped.
@@ -86,6 +88,11 @@ impl StripeStandIn {
         refunded
     }
 
+    /// Returns what was given back of a payment, in minor units.
+    pub fn refunded(&self, id: &str) -> i64 {
+        self.shared.books.lock().refunded(id)
+    }
+
     /// Has the newest refund of a payment fail that was accepted.
     pub fn fail_refund(&self, id: &str) {
         let mut books = self.shared.books.lock();
@@ -93,9 +100,29 @@ impl StripeStandIn {
         self.shared.tell(&mut books);
     }
 
+    /// Has requests and webhooks go wrong by chance, until it is healed.
+    pub fn trouble(&self, trouble: Trouble) {
+        *self.shared.trouble.lock() = trouble;
+    }
+
+    /// Sends webhooks to an address such as `http://127.0.0.1:8080/webhooks/stripe` from now on.
+    ///
+    /// # Panics
+    /// Panics if it is not such an address.
+    pub fn tell(&self, url: &str) {
+        let endpoint = Endpoint::parse(url, 1).expect("the address begins with http://");
+        *self.shared.endpoint.lock() = Some(endpoint);
+    }
+
     /// Forgets the faults that were to come.
     pub fn heal(&self) {
-        self.shared.faults.lock().clear();
+        self.shared.heal();
+    }
+
+    /// Has all requests after so many take no effect and get no answer, and returns what tells of
+    /// the first of them.
+    pub fn fall_silent(&self, after: usize) -> Arc<Notify> {
+        self.shared.fall_silent(after)
     }
 
     /// Returns a payment.

@@ -50,7 +50,7 @@ impl StandInState {
         asked: Asked<'_>,
         act: impl FnOnce(&mut StripeBooks) -> Result<Value, Value>,
     ) -> Response {
-        self.calls.lock().push(asked.operation.to_owned());
+        self.begin(asked.operation).await;
         if let Some(refusal) = unauthorised(asked.headers, asked.operation) {
             return refusal;
         }
@@ -229,12 +229,16 @@ async fn list(
     let pick = |books: &mut StripeBooks| {
         let bound = |name: &str| query.get(name).and_then(|text| text.parse::<u64>().ok());
         let (from, to) = (bound("created[gte]"), bound("created[lt]"));
-        let is_within = |intent: &Value| {
+        let is_within = |intent: &&Value| {
             let at = intent["created"].as_u64().unwrap_or(0);
             from.is_none_or(|from| at >= from) && to.is_none_or(|to| at < to)
         };
-        let mut all: Vec<Value> = books.intents();
-        all.retain(is_within);
+        let after = query.get("starting_after").map(String::as_str);
+        let found = books.intents_before(after).filter(is_within);
+        let limit = limit(&query);
+        let mut all: Vec<Value> = found.take(limit + 1).cloned().collect();
+        let has_more = all.len() > limit;
+        all.truncate(limit);
         if query.values().any(|value| value == "data.latest_charge") {
             for intent in &mut all {
                 if !intent["latest_charge"].is_null() {
@@ -242,7 +246,7 @@ async fn list(
                 }
             }
         }
-        Ok(page(all, &query, "/v1/payment_intents"))
+        Ok(listed("/v1/payment_intents", all, has_more))
     };
     shared.act(asked, pick).await
 }
@@ -270,8 +274,7 @@ async fn list_refunds(
 
 /// Returns a page of a list, after the entry that was named.
 fn page(all: Vec<Value>, query: &Fields, url: &str) -> Value {
-    let limit = query.get("limit").and_then(|limit| limit.parse().ok());
-    let limit = limit.unwrap_or(10_usize).clamp(1, PAGE_MAX);
+    let limit = limit(query);
     let after = query.get("starting_after").and_then(|after| {
         let mut entries = all.iter();
         entries.position(|entry| entry["id"] == after.as_str())
@@ -279,6 +282,16 @@ fn page(all: Vec<Value>, query: &Fields, url: &str) -> Value {
     let rest: Vec<Value> = all.into_iter().skip(after.map_or(0, |at| at + 1)).collect();
     let has_more = rest.len() > limit;
     let data: Vec<Value> = rest.into_iter().take(limit).collect();
+    listed(url, data, has_more)
+}
+
+/// Returns the largest number of entries of the page that is asked for.
+fn limit(query: &Fields) -> usize {
+    let limit = query.get("limit").and_then(|limit| limit.parse().ok());
+    limit.unwrap_or(10_usize).clamp(1, PAGE_MAX)
+}
+
+fn listed(url: &str, data: Vec<Value>, has_more: bool) -> Value {
     json!({"object": "list", "url": url, "has_more": has_more, "data": data})
 }
 

@@ -1,64 +1,25 @@
-//! Prices, fees and taxes of an event, and the lines of a price that are made of them.
+//! Prices, fees and taxes of an event, and how the lines of a price are made of them.
 
+mod lines;
+mod percent;
 mod ticket_types;
 
+pub(super) use lines::{ChargeLine, Lines, kept, seat_total, set_prices, ticket_lines, total};
+pub use percent::Percent;
 pub use ticket_types::{CategoryPrices, Prices, TicketTypePrice};
 
-use super::money::{Currency, Money};
-use super::price_line::{LineKind, PriceLine};
-use super::seat_price::{SeatPrice, TicketType};
+use super::money::Currency;
+use super::price_line::LineKind;
+use super::seat_price::SeatPrice;
 use crate::text::is_line;
+use lines::groups;
+use percent::WHOLE;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// Largest number of fees, and of taxes, of an event.
 const CHARGES_MAX: usize = 10;
 const NAME_CHARS_MAX: usize = 100;
-/// Thousandths of a percent in one percent, and in the whole.
-const PERCENT: u32 = 1000;
-const WHOLE: u32 = 100 * PERCENT;
-
-/// A share from 0 to 100 percent, with up to three decimals. It is written as a decimal number in a
-/// string, such as `"19"` or `"8.875"`, so that no reader rounds it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Percent(u32);
-
-impl Percent {
-    /// Parses a decimal number from 0 to 100 with up to three decimals.
-    pub fn parse(text: &str) -> Option<Percent> {
-        let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
-        let is_number = |part: &str| {
-            (1..=3).contains(&part.len()) && part.bytes().all(|digit| digit.is_ascii_digit())
-        };
-        if !is_number(whole) || !is_number(decimals) {
-            return None;
-        }
-        let decimals: u32 = format!("{decimals:0<3}").parse().ok()?;
-        let share = whole.parse::<u32>().ok()? * PERCENT + decimals;
-        (share <= WHOLE).then_some(Percent(share))
-    }
-}
-
-impl TryFrom<String> for Percent {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Percent, &'static str> {
-        Percent::parse(&text)
-            .ok_or("a percentage is a number from 0 to 100 as text, such as \"7.5\"")
-    }
-}
-
-impl Serialize for Percent {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (whole, decimals) = (self.0 / PERCENT, self.0 % PERCENT);
-        let decimals = format!(".{decimals:03}");
-        let decimals = decimals.trim_end_matches('0').trim_end_matches('.');
-        serializer.serialize_str(&format!("{whole}{decimals}"))
-    }
-}
-
 /// A fee on top of the prices: a fixed amount, or a share of the price. What costs nothing bears no
 /// fee.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -146,108 +107,6 @@ pub struct Charges {
     pub taxes: Vec<Tax>,
     /// Policy for the fees of an order when it is refunded.
     pub order_fee_refund: OrderFeeRefund,
-}
-
-/// A line of a price, as it is stored with a hold or an order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct ChargeLine {
-    pub(super) kind: LineKind,
-    pub(super) name: String,
-    /// Category of the tickets that it is for; `None` if it is for the order.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) category: Option<Arc<str>>,
-    /// Type of those tickets, where their category has several.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) ticket_type: Option<Arc<TicketType>>,
-    pub(super) quantity: u32,
-    /// Amount for one of `quantity`, in minor units.
-    pub(super) unit: i64,
-    /// Whether other lines contain it, so that it is not added to the total.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(super) included: bool,
-    /// Whether it is kept when the order is refunded.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(super) kept: bool,
-}
-
-/// Lines of a hold or an order; `None` if there were neither fees nor taxes, nor prices beside the
-/// plan, when it was held.
-pub(super) type Lines = Option<Arc<Vec<ChargeLine>>>;
-
-impl ChargeLine {
-    fn of(kind: LineKind, name: &str, unit: i64) -> ChargeLine {
-        ChargeLine {
-            kind,
-            name: name.to_owned(),
-            category: None,
-            ticket_type: None,
-            quantity: 1,
-            unit,
-            included: false,
-            kept: false,
-        }
-    }
-
-    /// Returns whether the ticket of a seat is one of those that it is for.
-    pub(super) fn is_for(&self, seat: &SeatPrice) -> bool {
-        self.category.as_ref() == Some(&seat.category) && self.ticket_type == seat.ticket_type
-    }
-
-    fn amount(&self) -> i64 {
-        self.unit * i64::from(self.quantity)
-    }
-
-    pub(super) fn show(&self, currency: Currency) -> PriceLine {
-        let money = |amount| Money { amount, currency };
-        PriceLine {
-            kind: self.kind,
-            name: self.name.clone(),
-            category: self.category.clone(),
-            ticket_type: self.ticket_type.clone(),
-            quantity: self.quantity,
-            unit: money(self.unit),
-            amount: money(self.amount()),
-            included: self.included,
-        }
-    }
-}
-
-/// Seats of one category with tickets of one type, which all have the same price.
-struct Group {
-    category: Arc<str>,
-    ticket_type: Option<Arc<TicketType>>,
-    price: i64,
-    quantity: u32,
-}
-
-fn groups(seats: &[SeatPrice]) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
-    for seat in seats {
-        let mut known = groups.iter_mut();
-        match known
-            .find(|group| group.category == seat.category && group.ticket_type == seat.ticket_type)
-        {
-            Some(group) => group.quantity += 1,
-            None => groups.push(Group {
-                category: seat.category.clone(),
-                ticket_type: seat.ticket_type.clone(),
-                price: seat.price.amount,
-                quantity: 1,
-            }),
-        }
-    }
-    groups
-}
-
-/// Returns the ticket lines of seats, without fees and taxes.
-pub(super) fn ticket_lines(seats: &[SeatPrice], name: impl Fn(&str) -> String) -> Vec<ChargeLine> {
-    let line = |group: Group| ChargeLine {
-        category: Some(group.category.clone()),
-        ticket_type: group.ticket_type.clone(),
-        quantity: group.quantity,
-        ..ChargeLine::of(LineKind::Ticket, &name(&group.category), group.price)
-    };
-    groups(seats).into_iter().map(line).collect()
 }
 
 impl Charges {
@@ -389,43 +248,6 @@ fn portion(shares: &[(i64, u32, u32)], step: i64) -> i64 {
     let unit = common * i128::from(step);
     let steps = (2 * sum + unit) / (2 * unit);
     i64::try_from(steps).unwrap_or(i64::MAX / step) * step
-}
-
-/// Gives seats of a hold the prices that its lines say they were held for.
-pub(super) fn set_prices(lines: &Lines, seats: &mut [SeatPrice]) {
-    let Some(lines) = lines else { return };
-    for seat in seats {
-        let mut lines = lines.iter();
-        let own = lines.find(|line| {
-            line.kind == LineKind::Ticket && line.category.as_ref() == Some(&seat.category)
-        });
-        if let Some(line) = own {
-            seat.price.amount = line.unit;
-            seat.ticket_type.clone_from(&line.ticket_type);
-        }
-    }
-}
-
-/// Returns the sum of the lines that are not contained in others.
-pub(super) fn total(lines: &[ChargeLine]) -> i64 {
-    let added = lines.iter().filter(|line| !line.included);
-    added.map(ChargeLine::amount).sum()
-}
-
-/// Returns what a seat costs with all that its ticket bears.
-pub(super) fn seat_total(lines: &Lines, seat: &SeatPrice) -> i64 {
-    let Some(lines) = lines else {
-        return seat.price.amount;
-    };
-    let own = lines.iter();
-    let own = own.filter(|line| !line.included && line.is_for(seat));
-    own.map(|line| line.unit).sum()
-}
-
-/// Returns the fees and taxes that are not refunded with an order.
-pub(super) fn kept(lines: &Lines) -> i64 {
-    let kept = lines.iter().flat_map(|lines| lines.iter());
-    kept.filter(|line| line.kept).map(ChargeLine::amount).sum()
 }
 
 #[cfg(test)]

@@ -1,5 +1,9 @@
 use super::*;
+use crate::inventory::money::Money;
+use crate::inventory::price_line::PriceLine;
+use crate::inventory::seat_price::TicketType;
 use proptest::prelude::*;
+use std::sync::Arc;
 
 fn percent(text: &str) -> Percent {
     Percent::parse(text).unwrap()

@@ -345,14 +345,17 @@ impl UnitOfWork<'_> {
     }
 
     /// Ends the visitor's lapsed holds, or all that are not ordered once the show was cancelled.
-    /// Returns the number of seats freed.
-    pub(in crate::inventory) fn expire_holds(&mut self) -> u32 {
+    /// Returns the number of seats freed. Holds that are kept longer, as nothing can be paid just
+    /// now, end at their cap.
+    pub(in crate::inventory) fn expire_holds(&mut self, are_kept_longer: bool) -> u32 {
+        let now = self.now;
         let is_cancelled = self.event_state.is_cancelled();
         let active = self.records.holds.iter();
         let active = active.filter(|hold| hold.state == HoldState::Active);
         let ending: Vec<(Arc<str>, HoldState)> = active
             .filter_map(|hold| {
-                let state = match hold.lapses_at <= self.now {
+                let is_kept = are_kept_longer && now < hold.max_expires_at;
+                let state = match hold.lapses_at <= now && !is_kept {
                     true => HoldState::Expired,
                     false if is_cancelled => HoldState::Released,
                     false => return None,
