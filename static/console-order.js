@@ -3,7 +3,7 @@
 import { call, locale } from "./api.js";
 import { api, atEnd, button, field, form, may, page, table } from "./console.js";
 import { orderMails } from "./console-mails.js";
-import { invoiceList } from "./invoices.js";
+import { invoiceList, savePdf } from "./invoices.js";
 import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
 import { categoryName, priceLines } from "./price.js";
@@ -112,6 +112,11 @@ function show(url, first, mails) {
   const seats = make("section", { className: "card wide" });
   const payments = make("div", { className: "wide stack" });
   const invoices = make("ul", { className: "prices", "aria-label": "Invoices" });
+  const tickets = make("button", { type: "button", hidden: true }, "Tickets as PDF");
+  tickets.addEventListener("click", () => {
+    const pdf = call("GET", `${url}/tickets.pdf`);
+    savePdf(`tickets-${first.order.id}`, pdf).catch((problem) => tell(problem.message));
+  });
   /** @type {Set<string>} */ const chosen = new Set();
   let shown = "";
   const tell = (/** @type {string} */ text) => {
@@ -128,6 +133,7 @@ function show(url, first, mails) {
     pill.textContent = orderStates[details.order.state] ?? details.order.state;
     for (const seat of details.seats) if (seat.state !== "sold") chosen.delete(seat.id);
     seats.replaceChildren(...seatTable(details, chosen, refund(details)));
+    tickets.hidden = !may("operator") || details.seats.every((/** @type {any} */ seat) => seat.state !== "sold");
     const one = (/** @type {any} */ payment) => paymentCard(payment, chosen, settled);
     payments.replaceChildren(...details.payments.toReversed().map(one));
     listInvoices().catch(() => {});
@@ -164,6 +170,7 @@ function show(url, first, mails) {
     make("p", { className: "soft" }, new Date(order.created_at).toLocaleString(locale), " · ", buyer),
     told,
     ...(order.buyer && may("operator") ? [buyerForm(url, order.buyer, draw)] : []),
+    tickets,
     invoices,
     make("div", { className: "grid" }, seats, payments),
     ...mails,

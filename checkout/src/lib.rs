@@ -6,6 +6,7 @@ mod app;
 mod background;
 mod csv_table;
 pub mod error;
+mod event_words;
 mod exports;
 mod holds;
 mod housekeeping;
@@ -14,16 +15,19 @@ pub mod inventory;
 mod invoice_pdf;
 mod invoices;
 pub mod jwks;
+mod known_events;
 pub mod mail;
 pub mod metrics;
 mod order_look_up;
 mod order_requests;
+mod order_tickets;
 mod orders;
 mod organiser;
 mod organiser_mails;
 mod organiser_orders;
 mod pages;
 pub mod payment;
+mod pdf;
 mod people;
 mod prefer;
 mod qr;
@@ -37,6 +41,7 @@ pub mod settings;
 mod spreadsheet;
 pub mod tail;
 mod text;
+mod ticket_pdf;
 mod tickets;
 pub mod waiting_room;
 
@@ -74,6 +79,7 @@ pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
         .merge(organiser::routes())
         .merge(organiser_orders::routes())
         .merge(invoices::routes())
+        .merge(order_tickets::routes())
         .merge(people::routes())
         .merge(exports::routes())
         .merge(tickets::routes())
