@@ -5,6 +5,7 @@ mod accepted_orders;
 mod app;
 mod background;
 mod csv_table;
+mod desk;
 pub mod error;
 mod event_words;
 mod exports;
@@ -78,6 +79,7 @@ pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
         .merge(seats::routes())
         .merge(organiser::routes())
         .merge(organiser_orders::routes())
+        .merge(desk::routes())
         .merge(invoices::routes())
         .merge(order_tickets::routes())
         .merge(people::routes())

@@ -5,6 +5,7 @@ mod best_available;
 mod charges;
 mod command;
 mod commands;
+mod desk;
 mod door;
 mod door_ticket;
 mod engine;
@@ -44,6 +45,7 @@ pub use charges::{
     TicketTypePrice,
 };
 pub use commands::ATTEMPTS_PER_VISITOR_MAX;
+pub use desk::DeskSale;
 pub use door::{CheckIns, CheckedIn, DoorBundle, ListedTicket, Scan, TicketCodeKey};
 pub use door_ticket::{DoorCount, IssuedTicket};
 pub use engine::Engine;
@@ -63,7 +65,7 @@ pub use postgres::{Postgres, is_postgres};
 pub use purchase::Purchase;
 pub use reviewing::{Settling, SettlingOutside};
 pub use rules::{LatePayment, Orphans, Rules, RulesPatch};
-pub use sales::Sales;
+pub use sales::{MethodSales, Sales};
 pub use seat_map::{SeatMap, blocked_by_hand};
 pub use seat_price::ChosenTypes;
 pub use service::Inventory;

@@ -7,6 +7,7 @@
 
 mod at_provider;
 mod charges;
+mod desk;
 mod faults;
 mod invoices;
 mod mail_routes;
