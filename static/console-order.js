@@ -126,7 +126,7 @@ function show(url, first, mails) {
   const buyer = make("span");
   const draw = (/** @type {any} */ details) => {
     const who = details.order.buyer;
-    buyer.textContent = who ? `${who.name}, ${who.email}` : "buyer not shown";
+    buyer.textContent = who ? [who.name, who.email].filter(Boolean).join(", ") : "buyer not shown";
     const text = JSON.stringify(details);
     if (text === shown) return;
     shown = text;
@@ -185,12 +185,13 @@ function buyerForm(url, buyer, draw) {
   const correct = form(
     { className: "line" },
     async ({ elements }) => {
-      const body = { name: elements.name.value.trim(), email: elements.email.value.trim() };
+      const [name, email] = [elements.name.value.trim(), elements.email.value.trim()];
+      const body = { name, ...(email ? { email } : {}) };
       draw(await call("PATCH", url, { body }));
       return "Corrected.";
     },
     field("Name", { name: "name", value: buyer.name, required: true, maxLength: 200, autocomplete: "off" }),
-    field("E-mail", { name: "email", type: "email", value: buyer.email, required: true, autocomplete: "off" }),
+    field("E-mail", { name: "email", type: "email", value: buyer.email, required: !!buyer.email, autocomplete: "off" }),
     make("button", {}, "Correct"),
   );
   return make("details", { className: "above" }, make("summary", {}, "Correct name or address"), correct);
