@@ -57,6 +57,10 @@ test("a fan sees every fee and tax before paying, pays the total, and gets an in
   assert.equal(download.suggestedFilename(), "ARENA-I-000001.pdf");
   const pdf = await readFile(await download.path());
   assert.equal(pdf.subarray(0, 5).toString(), "%PDF-");
+  const save = fan.getByRole("button", { name: "Save as PDF" });
+  const [tickets] = await Promise.all([fan.waitForEvent("download"), save.click()]);
+  assert.match(tickets.suggestedFilename(), /^tickets-ord_[0-9a-f]+\.pdf$/);
+  assert.equal((await readFile(await tickets.path())).subarray(0, 5).toString(), "%PDF-");
   await shoot(fan, "fees-order");
   sound(fan);
 
@@ -69,6 +73,9 @@ test("a fan sees every fee and tax before paying, pays the total, and gets an in
   const [order] = orders;
   await organiser.goto(`${server.url}/organiser#/event/${id}/order/${order.id}`);
   await organiser.getByText("Invoice ARENA-I-000001").waitFor();
+  const print = organiser.getByRole("button", { name: "Tickets as PDF" });
+  const [printed] = await Promise.all([organiser.waitForEvent("download"), print.click()]);
+  assert.equal(printed.suggestedFilename(), `tickets-${order.id}.pdf`);
   await organiser.getByRole("checkbox").first().check();
   await organiser.getByRole("button", { name: "Refund the chosen seats (€66.63)" }).click();
   await organiser.getByText("€66.63 was refunded.").waitFor();

@@ -3,7 +3,7 @@
 import { call, locale } from "./api.js";
 import { api, atEnd, button, field, form, may, page, table } from "./console.js";
 import { orderMails } from "./console-mails.js";
-import { invoiceList } from "./invoices.js";
+import { invoiceList, savePdf } from "./invoices.js";
 import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
 import { categoryName, priceLines } from "./price.js";
@@ -112,6 +112,11 @@ function show(url, first, mails) {
   const seats = make("section", { className: "card wide" });
   const payments = make("div", { className: "wide stack" });
   const invoices = make("ul", { className: "prices", "aria-label": "Invoices" });
+  const tickets = make("button", { type: "button", hidden: true }, "Tickets as PDF");
+  tickets.addEventListener("click", () => {
+    const pdf = call("GET", `${url}/tickets.pdf`);
+    savePdf(`tickets-${first.order.id}`, pdf).catch((problem) => tell(problem.message));
+  });
   /** @type {Set<string>} */ const chosen = new Set();
   let shown = "";
   const tell = (/** @type {string} */ text) => {
@@ -121,13 +126,14 @@ function show(url, first, mails) {
   const buyer = make("span");
   const draw = (/** @type {any} */ details) => {
     const who = details.order.buyer;
-    buyer.textContent = who ? `${who.name}, ${who.email}` : "buyer not shown";
+    buyer.textContent = who ? [who.name, who.email].filter(Boolean).join(", ") : "buyer not shown";
     const text = JSON.stringify(details);
     if (text === shown) return;
     shown = text;
     pill.textContent = orderStates[details.order.state] ?? details.order.state;
     for (const seat of details.seats) if (seat.state !== "sold") chosen.delete(seat.id);
     seats.replaceChildren(...seatTable(details, chosen, refund(details)));
+    tickets.hidden = !may("operator") || details.seats.every((/** @type {any} */ seat) => seat.state !== "sold");
     const one = (/** @type {any} */ payment) => paymentCard(payment, chosen, settled);
     payments.replaceChildren(...details.payments.toReversed().map(one));
     listInvoices().catch(() => {});
@@ -164,6 +170,7 @@ function show(url, first, mails) {
     make("p", { className: "soft" }, new Date(order.created_at).toLocaleString(locale), " · ", buyer),
     told,
     ...(order.buyer && may("operator") ? [buyerForm(url, order.buyer, draw)] : []),
+    tickets,
     invoices,
     make("div", { className: "grid" }, seats, payments),
     ...mails,
@@ -178,12 +185,13 @@ function buyerForm(url, buyer, draw) {
   const correct = form(
     { className: "line" },
     async ({ elements }) => {
-      const body = { name: elements.name.value.trim(), email: elements.email.value.trim() };
+      const [name, email] = [elements.name.value.trim(), elements.email.value.trim()];
+      const body = { name, ...(email ? { email } : {}) };
       draw(await call("PATCH", url, { body }));
       return "Corrected.";
     },
     field("Name", { name: "name", value: buyer.name, required: true, maxLength: 200, autocomplete: "off" }),
-    field("E-mail", { name: "email", type: "email", value: buyer.email, required: true, autocomplete: "off" }),
+    field("E-mail", { name: "email", type: "email", value: buyer.email, required: !!buyer.email, autocomplete: "off" }),
     make("button", {}, "Correct"),
   );
   return make("details", { className: "above" }, make("summary", {}, "Correct name or address"), correct);

@@ -55,6 +55,7 @@ function show(id, settings, samples, prices) {
         : []),
       ...(may("admin") ? [switchButton(url, settings, "published", ["Publish", "Back to draft"])] : []),
       make("a", { href: `#/event/${id}/orders` }, "Orders"),
+      ...(steers ? [make("a", { href: `#/event/${id}/desk` }, "Sell at the desk")] : []),
       make("a", { href: `${root}/e/${id}`, target: "_blank" }, "Queue page"),
       make("a", { href: `${root}/e/${id}/seats?preview`, target: "_blank" }, "Seats"),
       ...(steers ? [make("a", { href: `${root}/door/${id}`, target: "_blank" }, "Door")] : []),

@@ -1,5 +1,5 @@
 // @ts-check
-// Links to the invoice of an order and to its credit notes. They are fetched with what opens the order, which a link of the
+// Documents of an order as PDF: its invoice and credit notes, its tickets. They are fetched with what opens the order, which a link of the
 // browser would not send.
 import { make } from "./make.js";
 import { money } from "./money.js";
@@ -13,15 +13,15 @@ export function invoiceList(invoices, fetchPdf, fail) {
   return invoices.map((invoice) => {
     const kind = invoice.kind === "invoice" ? "Invoice" : "Credit note";
     const button = make("button", { type: "button" }, `${kind} ${invoice.number}`);
-    button.addEventListener("click", () => save(invoice.number, fetchPdf).catch(fail));
+    button.addEventListener("click", () => savePdf(invoice.number, fetchPdf(invoice.number)).catch(fail));
     return make("li", {}, button, make("span", {}, money(invoice.total)));
   });
 }
 
-/** @param {string} number @param {(number: string) => Promise<Blob>} fetchPdf */
-async function save(number, fetchPdf) {
-  const url = URL.createObjectURL(await fetchPdf(number));
-  const link = /** @type {HTMLAnchorElement} */ (make("a", { href: url, download: `${number}.pdf` }));
+/** Saves a document under a name. @param {string} name @param {Promise<Blob>} pdf */
+export async function savePdf(name, pdf) {
+  const url = URL.createObjectURL(await pdf);
+  const link = /** @type {HTMLAnchorElement} */ (make("a", { href: url, download: `${name}.pdf` }));
   link.click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }

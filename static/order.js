@@ -2,7 +2,7 @@
 // An order with its tickets: with the session, or by the key of the signed link.
 import { $, call, Problem } from "./api.js";
 import { facts, showEvent } from "./event.js";
-import { invoiceList } from "./invoices.js";
+import { invoiceList, savePdf } from "./invoices.js";
 import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
 import { categoryName, priceLines } from "./price.js";
@@ -54,13 +54,15 @@ async function draw(ticket, order, about) {
   );
 }
 
+/** @param {any} problem */
+const fail = (problem) => {
+  $("text").textContent = problem.message;
+};
+
 /** The invoice and its credit notes, where the organiser issues them. */
 async function showInvoices() {
   const url = `/api/v1/orders/${id}/invoices`;
   const invoices = await ask("GET", url).catch(() => []);
-  const fail = (/** @type {any} */ problem) => {
-    $("text").textContent = problem.message;
-  };
   $("invoices").replaceChildren(...invoiceList(invoices, (number) => ask("GET", `${url}/${number}`), fail));
 }
 
@@ -106,6 +108,7 @@ async function load() {
   $("lines").replaceChildren(...priceLines(order.lines));
   $("total").textContent = money(order.total);
   $("price").hidden = false;
+  $("pdf").hidden = !order.tickets?.length;
   if (order.tickets) {
     $("tickets").replaceChildren(
       ...(await Promise.all(order.tickets.map((/** @type {any} */ ticket) => draw(ticket, order, about)))),
@@ -120,6 +123,9 @@ async function load() {
 }
 
 $("print").addEventListener("click", () => window.print());
+$("pdf").addEventListener("click", () => {
+  savePdf(`tickets-${id}`, ask("GET", `/api/v1/orders/${id}/tickets.pdf`)).catch(fail);
+});
 const show = () =>
   load().catch((problem) => {
     $("text").textContent =

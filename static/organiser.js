@@ -4,6 +4,7 @@ import { $, call, locale, root } from "./api.js";
 import { api, field, form, may, page, phases, signedInAs, table } from "./console.js";
 import { cancelPage } from "./console-cancel.js";
 import { orderPage, reviewsNote, reviewsPage } from "./console-order.js";
+import { deskPage } from "./console-desk.js";
 import { ordersPage } from "./console-orders.js";
 import { dashboard } from "./dashboard.js";
 import { detailFields, inWords, readDetails, zoneField, zoneOf } from "./event-form.js";
@@ -200,6 +201,7 @@ async function load() {
   const [, where, id, what, order] = location.hash.split("/");
   if (where === "event" && what === "order") return orderPage(decodeURIComponent(id), decodeURIComponent(order));
   if (where === "event" && what === "cancel") return cancelPage(decodeURIComponent(id));
+  if (where === "event" && what === "desk") return deskPage(decodeURIComponent(id));
   if (where === "event" && what === "orders") return ordersPage(decodeURIComponent(id));
   if (where === "reviews") return reviewsPage();
   if (where === "event") return dashboard(decodeURIComponent(id));

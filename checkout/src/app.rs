@@ -4,16 +4,19 @@ use crate::accepted_orders::AcceptedOrders;
 use crate::cancellation::Endings;
 use crate::inventory::Inventory;
 use crate::jwks::Jwks;
+use crate::known_events::KnownEvents;
 use crate::mail::Mailer;
 use crate::payment::Providers;
 use crate::payment::declines::Declines;
 use crate::payment::unsettled::Unsettled;
+use crate::pdf::Fonts;
 use crate::relay::{Address, LastRefusal};
 use crate::retention::Retention;
-use crate::waiting_room::WaitingRoom;
+use crate::waiting_room::{EventFacts, WaitingRoom};
 use axum::extract::FromRef;
 use parking_lot::Mutex;
 use shared::context::AppContext;
+use shared::ids::EventId;
 use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
@@ -49,6 +52,10 @@ pub struct Shop {
     pub(crate) last_refusal: Mutex<Option<LastRefusal>>,
     /// Mail server by which mail is sent to buyers.
     pub(crate) mail: Option<Arc<Mailer>>,
+    /// Fonts of PDFs.
+    pub(crate) fonts: Arc<Fonts>,
+    /// Events that were asked for lately.
+    pub(crate) known_events: KnownEvents,
     /// Mails that are being sent.
     pub(crate) mailing: TaskTracker,
     /// Notified when there is something to report.
@@ -59,6 +66,13 @@ pub struct Shop {
     pub(crate) to_end: Notify,
     /// Notified when a payment is to be cancelled.
     pub to_reconcile: Notify,
+}
+
+impl Shop {
+    /// Returns an event as mails and tickets present it; none if the waiting room does not answer.
+    pub(crate) async fn event_facts(&self, event: &EventId) -> Option<Arc<EventFacts>> {
+        self.known_events.get(&*self.waiting_room, event).await
+    }
 }
 
 /// Router state that holds the shop.

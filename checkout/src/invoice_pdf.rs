@@ -1,16 +1,13 @@
 //! Invoices and credit notes as PDF.
 
 use crate::inventory::{Buyer, Invoice, InvoiceKind, PriceLine};
+use crate::pdf::{Fonts, Style, Weight, draw_line, page_of};
 use krilla::Document;
-use krilla::geom::Point;
+use krilla::color::rgb;
 use krilla::metadata::Metadata;
-use krilla::page::PageSettings;
-use krilla::text::{Font, TextDirection};
 use shared::ids::EventId;
-use std::sync::LazyLock;
 
-/// A page of A4 and its margins, in points.
-const PAGE: (f32, f32) = (595.0, 842.0);
+/// Margins of a page, in points.
 const LEFT: f32 = 56.0;
 const TOP: f32 = 64.0;
 const BOTTOM: f32 = 780.0;
@@ -20,15 +17,9 @@ const UNIT: f32 = 380.0;
 const AMOUNT: f32 = 470.0;
 const LINE: f32 = 15.0;
 const SIZE: f32 = 9.5;
-/// Characters of a text that stand on one line, of the whole width and of the first column.
-const WIDTH_CHARS: usize = 72;
-const NAME_CHARS: usize = 40;
-
-/// The font that all text is in: it has the letters of most alphabets of Europe, and embeds only those
-/// that are used.
-static FONT: LazyLock<Option<Font>> =
-    LazyLock::new(|| Font::new(dejavu::sans::regular().into(), 0));
-static BOLD: LazyLock<Option<Font>> = LazyLock::new(|| Font::new(dejavu::sans::bold().into(), 0));
+/// Widths of the page and of the first column.
+const WIDTH: f32 = 483.0;
+const NAME_WIDTH: f32 = 260.0;
 
 /// An invoice or credit note with what stands on it beside its content.
 pub(crate) struct PrintedInvoice {
@@ -40,60 +31,64 @@ pub(crate) struct PrintedInvoice {
 }
 
 /// A piece of text at a place on its line.
-struct TextRun {
+struct PlacedText {
     x: f32,
     text: String,
-    is_bold: bool,
+    weight: Weight,
 }
 
 /// Lines of a document, from top to bottom; an empty one leaves room.
-#[derive(Default)]
-struct TextLines(Vec<Vec<TextRun>>);
+struct TextLines<'a> {
+    fonts: &'a Fonts,
+    lines: Vec<Vec<PlacedText>>,
+    has_all: bool,
+}
 
-impl TextLines {
+impl TextLines<'_> {
     fn text(&mut self, text: &str) {
-        for part in wrapped(text, WIDTH_CHARS) {
-            self.0.push(vec![plain(LEFT, part)]);
+        for part in self.wrapped(text, WIDTH) {
+            self.lines.push(vec![plain(LEFT, part)]);
         }
     }
 
     fn bold(&mut self, text: &str) {
-        let (x, text) = (LEFT, text.to_owned());
-        let is_bold = true;
-        self.0.push(vec![TextRun { x, text, is_bold }]);
+        let (x, text, weight) = (LEFT, text.to_owned(), Weight::Bold);
+        self.lines.push(vec![PlacedText { x, text, weight }]);
     }
 
     fn space(&mut self) {
-        self.0.push(Vec::new());
+        self.lines.push(Vec::new());
+    }
+
+    fn wrapped(&mut self, text: &str, width: f32) -> Vec<String> {
+        self.has_all &= self.fonts.have_all(text);
+        self.fonts.wrap(text, Weight::Regular, width / SIZE)
     }
 
     /// Adds a line of the table; a long name goes on beneath.
     fn row(&mut self, line: &PriceLine) {
-        let mut names = wrapped(&line.label(), NAME_CHARS).into_iter();
-        self.0.push(vec![
+        let mut names = self.wrapped(&line.label(), NAME_WIDTH).into_iter();
+        self.lines.push(vec![
             plain(LEFT, names.next().unwrap_or_default()),
             plain(COUNT, line.quantity.to_string()),
             plain(UNIT, line.unit.for_people()),
             plain(AMOUNT, line.amount.for_people()),
         ]);
-        self.0.extend(names.map(|name| vec![plain(LEFT, name)]));
+        self.lines.extend(names.map(|name| vec![plain(LEFT, name)]));
     }
 }
 
-fn plain(x: f32, text: String) -> TextRun {
-    let is_bold = false;
-    TextRun { x, text, is_bold }
+fn plain(x: f32, text: String) -> PlacedText {
+    let weight = Weight::Regular;
+    PlacedText { x, text, weight }
 }
 
 /// Draws a document.
 ///
 /// # Errors
 /// The reason, for the log.
-pub(crate) fn draw(paper: &PrintedInvoice) -> Result<Vec<u8>, String> {
-    let (Some(font), Some(bold)) = (&*FONT, &*BOLD) else {
-        return Err("the font cannot be read".to_owned());
-    };
-    let lines = content(paper).0;
+pub(crate) fn draw(paper: &PrintedInvoice, fonts: &Fonts) -> Result<Vec<u8>, String> {
+    let lines = content(paper, fonts).lines;
     let mut document = Document::new();
     document.set_metadata(
         Metadata::new()
@@ -102,16 +97,17 @@ pub(crate) fn draw(paper: &PrintedInvoice) -> Result<Vec<u8>, String> {
     );
     let per_page = ((BOTTOM - TOP) / LINE) as usize;
     for on_page in lines.chunks(per_page) {
-        let size = PageSettings::from_wh(PAGE.0, PAGE.1).ok_or("the page has no size")?;
-        let mut page = document.start_page_with(size);
+        let mut page = page_of(&mut document)?;
         let mut surface = page.surface();
         for (at, line) in on_page.iter().enumerate() {
             let y = TOP + at as f32 * LINE;
-            for TextRun { x, text, is_bold } in line {
-                let font = if *is_bold { bold } else { font };
-                let start = Point::from_xy(*x, y);
-                let direction = TextDirection::Auto;
-                surface.draw_text(start, font.clone(), SIZE, text, false, direction);
+            for PlacedText { x, text, weight } in line {
+                let style = Style {
+                    size: SIZE,
+                    weight: *weight,
+                    colour: rgb::Color::black(),
+                };
+                draw_line(&mut surface, fonts, (*x, y), style, text);
             }
         }
         surface.finish();
@@ -120,9 +116,13 @@ pub(crate) fn draw(paper: &PrintedInvoice) -> Result<Vec<u8>, String> {
     document.finish().map_err(|error| format!("{error:?}"))
 }
 
-fn content(paper: &PrintedInvoice) -> TextLines {
+fn content<'a>(paper: &PrintedInvoice, fonts: &'a Fonts) -> TextLines<'a> {
     let invoice = &paper.invoice;
-    let mut lines = TextLines::default();
+    let mut lines = TextLines {
+        fonts,
+        lines: Vec::new(),
+        has_all: true,
+    };
     let title = match invoice.kind {
         InvoiceKind::Invoice => "Invoice",
         InvoiceKind::CreditNote => "Credit note",
@@ -163,39 +163,9 @@ fn content(paper: &PrintedInvoice) -> TextLines {
             line.amount.for_people()
         ));
     }
-    lines
-}
-
-/// Cuts a text into pieces of this many characters, at blanks where there are some.
-fn wrapped(text: &str, chars_max: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let letters: Vec<char> = word.chars().collect();
-        for (at, part) in letters.chunks(chars_max).enumerate() {
-            let last = lines.last_mut().expect("it begins with a line");
-            let has_room = last.chars().count() + 1 + part.len() <= chars_max;
-            if at == 0 && (last.is_empty() || has_room) {
-                if !last.is_empty() {
-                    last.push(' ');
-                }
-                last.extend(part);
-            } else {
-                lines.push(part.iter().collect());
-            }
-        }
+    if !lines.has_all {
+        lines.space();
+        lines.text("Some letters could not be printed here.");
     }
     lines
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_texts_go_on_in_the_next_line_and_lose_nothing() {
-        assert_eq!(wrapped("a bc", 4), ["a bc"]);
-        assert_eq!(wrapped("a bcd", 4), ["a", "bcd"]);
-        assert_eq!(wrapped("abcdefg h", 3), ["abc", "def", "g h"]);
-        assert_eq!(wrapped("", 3), [""]);
-    }
 }

@@ -4,22 +4,18 @@ use crate::app::{App, Shop};
 use crate::inventory::{Buyer, Invoice, Order};
 use crate::invoice_pdf::{PrintedInvoice, draw};
 use crate::orders::OrderReader;
+use crate::pdf::{Pdf, answer, draw_aside};
 use crate::sessions::event_id;
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use shared::http::openapi::Refusals;
 use shared::http::problem::Problem;
 use shared::organiser::{Organiser, Role};
 use std::sync::Arc;
-use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-
-/// Documents that are drawn at one time. Further requests wait.
-static DRAWING: Semaphore = Semaphore::const_new(2);
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -28,11 +24,6 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(list_invoices))
         .routes(routes!(show_invoice))
 }
-
-/// An invoice or a credit note as a PDF.
-#[derive(utoipa::ToSchema)]
-#[schema(value_type = String, format = Binary)]
-struct Pdf(#[expect(dead_code, reason = "describes an answer that is made elsewhere")] Vec<u8>);
 
 /// Lists the invoice of an order and its credit notes; none where the organiser issues none. Needs
 /// the session, or the key of the signed link as the bearer token.
@@ -115,21 +106,6 @@ async fn pdf(
         order: order.id.clone(),
         buyer,
     };
-    let disposition = format!("inline; filename=\"{}.pdf\"", paper.invoice.number);
-    let place = DRAWING.acquire().await;
-    let drawn = spawn_blocking(move || {
-        let _place = place;
-        draw(&paper)
-    });
-    let drawn = drawn.await;
-    let failed = |error: String| {
-        tracing::error!(error, "an invoice could not be drawn");
-        Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR)
-    };
-    let drawn = drawn.unwrap_or_else(|error| Err(error.to_string()));
-    let head = [
-        (header::CONTENT_TYPE, "application/pdf".to_owned()),
-        (header::CONTENT_DISPOSITION, disposition),
-    ];
-    Ok((head, drawn.map_err(failed)?).into_response())
+    let (name, fonts) = (format!("{}.pdf", paper.invoice.number), shop.fonts.clone());
+    answer(draw_aside(move || draw(&paper, &fonts)).await, &name)
 }

@@ -6,7 +6,9 @@ mod app;
 mod background;
 mod cancellation;
 mod csv_table;
+mod desk;
 pub mod error;
+mod event_words;
 mod exports;
 mod holds;
 mod housekeeping;
@@ -15,16 +17,19 @@ pub mod inventory;
 mod invoice_pdf;
 mod invoices;
 pub mod jwks;
+mod known_events;
 pub mod mail;
 pub mod metrics;
 mod order_look_up;
 mod order_requests;
+mod order_tickets;
 mod orders;
 mod organiser;
 mod organiser_mails;
 mod organiser_orders;
 mod pages;
 pub mod payment;
+mod pdf;
 mod people;
 mod prefer;
 mod qr;
@@ -38,6 +43,7 @@ pub mod settings;
 mod spreadsheet;
 pub mod tail;
 mod text;
+mod ticket_pdf;
 mod tickets;
 pub mod waiting_room;
 
@@ -75,7 +81,9 @@ pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
         .merge(organiser::routes())
         .merge(organiser_orders::routes())
         .merge(cancellation::routes())
+        .merge(desk::routes())
         .merge(invoices::routes())
+        .merge(order_tickets::routes())
         .merge(people::routes())
         .merge(exports::routes())
         .merge(tickets::routes())

@@ -119,7 +119,7 @@ pub(crate) struct OrganiserOrder {
 /// The payment of an order as organisers see it.
 #[derive(Serialize, utoipa::ToSchema)]
 struct OrganiserPayment {
-    /// `simulated`, `stripe` or `free`.
+    /// As in `Order`.
     provider: String,
     /// `pay_…`
     id: String,

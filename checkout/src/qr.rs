@@ -2,13 +2,13 @@
 
 use crate::app::{App, Shop};
 use crate::orders::OrderReader;
-use crate::qr_picture::QUIET;
+use crate::qr_picture::{QUIET, qr_code};
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
-use qrcode::{Color, EcLevel, QrCode};
+use qrcode::Color;
 use serde::Deserialize;
 use shared::http::problem::{Input, Problem};
 use std::fmt::Write as _;
@@ -46,8 +46,7 @@ async fn draw(
 
 /// Draws a code as an SVG path.
 fn drawing(code: &str) -> Result<Response, Problem> {
-    let code = QrCode::with_error_correction_level(code.as_bytes(), EcLevel::M)
-        .map_err(|_| Problem::of_status(StatusCode::UNPROCESSABLE_ENTITY))?;
+    let code = qr_code(code).map_err(|_| Problem::of_status(StatusCode::UNPROCESSABLE_ENTITY))?;
     let width = code.width();
     let mut path = String::new();
     for (at, color) in code.to_colors().into_iter().enumerate() {

@@ -7,13 +7,21 @@ pub(crate) const QUIET: usize = 4;
 /// Dots of a picture along one module.
 const DOTS: usize = 6;
 
+/// Makes the QR code of a ticket's code.
+///
+/// # Errors
+/// The reason, for the log.
+pub(crate) fn qr_code(code: &str) -> Result<QrCode, String> {
+    QrCode::with_error_correction_level(code.as_bytes(), EcLevel::M)
+        .map_err(|error| format!("no QR code can be drawn: {error}"))
+}
+
 /// Draws a code as a PNG picture.
 ///
 /// # Errors
 /// The reason, for the log.
 pub(crate) fn picture(code: &str) -> Result<Vec<u8>, String> {
-    let code = QrCode::with_error_correction_level(code.as_bytes(), EcLevel::M)
-        .map_err(|error| format!("no QR code can be drawn: {error}"))?;
+    let code = qr_code(code)?;
     let (width, dark) = (code.width(), code.to_colors());
     let side = (width + 2 * QUIET) * DOTS;
     let is_dark = |x: usize, y: usize| {

@@ -5,9 +5,11 @@ use crate::app::Shop;
 use crate::cancellation::Endings;
 use crate::inventory::{Inventory, Postgres, check_url, is_postgres, open_beside, open_sealed};
 use crate::jwks::Jwks;
+use crate::known_events::KnownEvents;
 use crate::mail::{self, MailArgs};
 use crate::payment::declines::Declines;
 use crate::payment::{PaymentArgs, Providers, ReconcileArgs, Unsettled, reconcile};
+use crate::pdf::Fonts;
 use crate::relay;
 use crate::retention::{DAYS_MAX, EVENTS_HOURS_MAX, Retention};
 use crate::tail::{self, TailArgs};
@@ -70,6 +72,10 @@ pub struct SeatsArgs {
     pub events: Option<String>,
     #[command(flatten)]
     pub mail: MailArgs,
+    /// Font files (TrueType, OpenType) for letters that the built-in font lacks on tickets and invoices
+    /// as PDF, such as Chinese, comma-separated [default: none]
+    #[arg(long, env = "FAIRLINE_PDF_FONTS", global = true)]
+    pub pdf_fonts: Option<String>,
 }
 
 impl SeatsArgs {
@@ -78,6 +84,7 @@ impl SeatsArgs {
         self.payments.read(mistakes);
         mistakes.take("FAIRLINE_EVENTS", self.broker());
         self.mail.read(mistakes);
+        mistakes.take("FAIRLINE_PDF_FONTS", self.fonts());
         if let Err(error) = check_url(self.url()) {
             mistakes.add(error);
         }
@@ -90,6 +97,10 @@ impl SeatsArgs {
         // Some tools set variables that have no value to an empty one.
         let url = self.events.as_deref().filter(|url| !url.is_empty());
         url.map(relay::Address::parse).transpose()
+    }
+
+    fn fonts(&self) -> Result<Fonts, String> {
+        Fonts::read(self.pdf_fonts.as_deref())
     }
 
     /// Returns the keys that are set, if any are.
@@ -256,6 +267,8 @@ impl SeatsArgs {
             relay: TaskTracker::new(),
             last_refusal: Default::default(),
             mail,
+            fonts: Arc::new(self.fonts()?),
+            known_events: KnownEvents::default(),
             mailing: TaskTracker::new(),
             to_report: Notify::new(),
             endings: Endings::default(),

@@ -9,6 +9,13 @@ pub(crate) fn disturbs_text(c: char) -> bool {
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Returns a text on one line, without what would change its direction: neither headers nor lists
+/// can be added to by it.
+pub(crate) fn one_line(text: &str) -> String {
+    let line = text.chars().map(|c| if disturbs_text(c) { ' ' } else { c });
+    line.collect()
+}
+
 /// Returns whether a text is one line of 1 to so many characters, not all of them blanks.
 pub(crate) fn is_line(text: &str, chars_max: usize) -> bool {
     text.chars().count() <= chars_max && !text.trim().is_empty() && !text.chars().any(disturbs_text)

@@ -196,7 +196,7 @@ pub struct Buyer {
             [^\\x00-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069]*$"
     )]
     pub name: String,
-    /// E-mail address.
+    /// E-mail address; empty if the organiser's desk was given none.
     #[schema(format = Email, max_length = 254)]
     pub email: String,
 }
@@ -204,8 +204,8 @@ pub struct Buyer {
 /// Payment details needed by the page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PaymentView {
-    /// Name of the provider: `simulated`, `stripe`, `razorpay`, or `free` for an order that costs
-    /// nothing.
+    /// Name of the provider: `simulated`, `stripe`, `razorpay`; `free` for an order that costs nothing;
+    /// `cash`, `card_at_desk`, `invoice` or `comp` for one of the organiser's desk.
     pub provider: String,
     /// `pay_…`: the current attempt to pay.
     pub id: String,

@@ -19,14 +19,26 @@ pub enum ProviderId {
     Razorpay,
     /// None: the order costs nothing.
     Free,
+    /// Cash at the organiser's desk.
+    Cash,
+    /// A card at the organiser's desk.
+    CardAtDesk,
+    /// An invoice of the organiser's own.
+    Invoice,
+    /// None: the organiser gives the tickets away.
+    Comp,
 }
 
 impl ProviderId {
-    const ALL: [ProviderId; 4] = [
+    const ALL: [ProviderId; 8] = [
         ProviderId::Simulated,
         ProviderId::Stripe,
         ProviderId::Razorpay,
         ProviderId::Free,
+        ProviderId::Cash,
+        ProviderId::CardAtDesk,
+        ProviderId::Invoice,
+        ProviderId::Comp,
     ];
 
     /// Returns its name.
@@ -36,6 +48,10 @@ impl ProviderId {
             ProviderId::Stripe => "stripe",
             ProviderId::Razorpay => "razorpay",
             ProviderId::Free => "free",
+            ProviderId::Cash => "cash",
+            ProviderId::CardAtDesk => "card_at_desk",
+            ProviderId::Invoice => "invoice",
+            ProviderId::Comp => "comp",
         }
     }
 
@@ -43,6 +59,14 @@ impl ProviderId {
     pub fn named(name: &str) -> Option<ProviderId> {
         let mut all = ProviderId::ALL.into_iter();
         all.find(|provider| provider.as_str() == name)
+    }
+
+    /// Returns whether the organiser's desk takes the money, and hands it back.
+    pub fn is_at_desk(self) -> bool {
+        matches!(
+            self,
+            ProviderId::Cash | ProviderId::CardAtDesk | ProviderId::Invoice | ProviderId::Comp
+        )
     }
 
     /// Returns whether money moves there: a payment is offered to it first, and cancelled there

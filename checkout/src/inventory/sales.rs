@@ -25,6 +25,19 @@ pub struct Sales {
     /// Sums of the confirmed orders in other currencies, which an earlier version let be mixed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub other_revenue: Vec<Money>,
+    /// The confirmed orders by how they were paid: a provider, or a method of the desk.
+    pub methods: Vec<MethodSales>,
+}
+
+/// Confirmed orders of one payment method.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct MethodSales {
+    /// As `payment.provider` of an order: `stripe`, `cash`, `comp` and so on.
+    pub method: String,
+    /// Number of orders.
+    pub orders: u32,
+    /// What was paid for them, less what was refunded.
+    pub revenue: Money,
 }
 
 /// Number and sum of an event's orders of a state and currency.
@@ -41,6 +54,7 @@ impl Sales {
         [available, held, booked, blocked]: [u32; 4],
         sums: Vec<OrderSum>,
         currency: Currency,
+        methods: Vec<MethodSales>,
     ) -> Sales {
         let mut orders = BTreeMap::new();
         let mut revenue = Money {
@@ -76,6 +90,7 @@ impl Sales {
             orders,
             revenue,
             other_revenue,
+            methods,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A letter: its blocks, written as plain text and as HTML. All values are escaped here.
 
-use crate::text::disturbs_text;
+use crate::text::one_line;
 use shared::event_details::Colours;
 use shared::http::static_files::escape;
 use std::fmt::Write as _;
@@ -18,6 +18,8 @@ pub(super) struct Letter {
     pub(super) blocks: Vec<LetterBlock>,
     /// Calendar file, if there is a date.
     pub(super) calendar: Option<String>,
+    /// The tickets as a PDF, if there are some and it is not too large.
+    pub(super) tickets_pdf: Option<Vec<u8>>,
 }
 
 /// A piece of a letter.
@@ -170,13 +172,6 @@ fn write_ticket(html: &mut String, ticket: &TicketBlock, number: usize) {
         "<br><img src=\"cid:qr{number}\" width=\"240\" height=\"240\" alt=\"QR code of the ticket with the code {code}\" \
          style=\"display:block;background:#ffffff\"><span style=\"font-family:monospace\">{code}</span></div>"
     );
-}
-
-/// Returns a text on one line, without what would change its direction: neither headers nor lists
-/// can be added to by it.
-pub(super) fn one_line(text: &str) -> String {
-    let line = text.chars().map(|c| if disturbs_text(c) { ' ' } else { c });
-    line.collect()
 }
 
 fn shown(text: &str) -> String {

@@ -1,8 +1,9 @@
 //! From a letter to the bytes that the mail server is handed (RFC 5322, MIME).
 
-use super::letter::{Letter, TicketBlock, one_line};
+use super::letter::{Letter, TicketBlock};
 use crate::inventory::mail::NewMail;
 use crate::qr_picture::picture;
+use crate::text::one_line;
 use lettre::Address;
 use lettre::address::Envelope;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
@@ -65,7 +66,7 @@ fn body(letter: &Letter) -> Result<MultiPart, String> {
     if tickets.is_empty() {
         alternative = alternative.singlepart(html);
     } else {
-        let png = ContentType::parse("image/png").map_err(|error| error.to_string())?;
+        let png = content_type("image/png")?;
         let mut related = MultiPart::related().singlepart(html);
         for (number, ticket) in (1..).zip(tickets) {
             let name = format!("qr{number}");
@@ -76,13 +77,24 @@ fn body(letter: &Letter) -> Result<MultiPart, String> {
         }
         alternative = alternative.multipart(related);
     }
-    let Some(calendar) = &letter.calendar else {
+    let mut attached: Vec<SinglePart> = Vec::new();
+    if let Some(calendar) = &letter.calendar {
+        let kind = content_type("text/calendar; charset=utf-8; method=PUBLISH")?;
+        attached.push(Attachment::new("event.ics".to_owned()).body(calendar.clone(), kind));
+    }
+    if let Some(pdf) = &letter.tickets_pdf {
+        let kind = content_type("application/pdf")?;
+        attached.push(Attachment::new("tickets.pdf".to_owned()).body(pdf.clone(), kind));
+    }
+    if attached.is_empty() {
         return Ok(alternative);
-    };
-    let kind = ContentType::parse("text/calendar; charset=utf-8; method=PUBLISH");
-    let kind = kind.map_err(|error| error.to_string())?;
-    let file = Attachment::new("event.ics".to_owned()).body(calendar.clone(), kind);
-    Ok(MultiPart::mixed().multipart(alternative).singlepart(file))
+    }
+    let mixed = MultiPart::mixed().multipart(alternative);
+    Ok(attached.into_iter().fold(mixed, MultiPart::singlepart))
+}
+
+fn content_type(text: &str) -> Result<ContentType, String> {
+    ContentType::parse(text).map_err(|error| error.to_string())
 }
 
 /// Returns an address with its domain in ASCII, as all mail servers take it.
@@ -133,6 +145,7 @@ mod tests {
                 }),
             ],
             calendar: Some(text()),
+            tickets_pdf: Some(b"%PDF-1.7".to_vec()),
         }
     }
 

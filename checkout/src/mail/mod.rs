@@ -8,7 +8,6 @@ mod address;
 mod connection;
 mod instruments;
 mod intake;
-mod known_events;
 mod letter;
 mod message;
 mod order_letters;

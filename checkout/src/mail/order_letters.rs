@@ -1,11 +1,13 @@
 //! Letters about an order: its tickets, a refund, its cancellation.
 
-use super::letter::{Letter, LetterBlock, TicketBlock, one_line};
+use super::letter::{Letter, LetterBlock, TicketBlock};
+use crate::event_words::{facts_of, links_of, venue};
 use crate::inventory::mail::{MailKind, NewMail};
 use crate::inventory::{Buyer, Money, Order, Ticket};
+use crate::text::one_line;
 use crate::waiting_room::EventFacts;
 use lettre::message::Mailbox;
-use shared::event_details::{EventDetails, day_and_time, time_of_day};
+use shared::event_details::EventDetails;
 use shared::icalendar::{basic, calendar, escaped};
 
 /// An order with its event, and who writes about it.
@@ -18,9 +20,10 @@ pub(super) struct About<'a> {
 }
 
 impl About<'_> {
-    /// Writes a letter. None if its buyer was erased, or if it would not be true any more.
+    /// Writes a letter. None if its buyer was erased or gave no address, or if it would not be true any more.
     pub(super) fn letter(&self, mail: &NewMail) -> Option<Letter> {
-        let buyer = self.order.buyer.as_ref()?;
+        let buyer = self.order.buyer.as_ref();
+        let buyer = buyer.filter(|buyer| !buyer.email.is_empty())?;
         let name = &self.event.name;
         let (title, mut blocks) = match mail.kind {
             MailKind::Confirmed => {
@@ -73,6 +76,7 @@ impl About<'_> {
             colours: self.details().and_then(|details| details.colours.clone()),
             blocks,
             calendar: is_confirmed.then(|| self.calendar()).flatten(),
+            tickets_pdf: None,
         })
     }
 
@@ -141,24 +145,7 @@ impl About<'_> {
 
     /// Returns what the event is, when and where, and the order's number.
     fn facts(&self) -> LetterBlock {
-        let mut facts = vec![("Event", self.event.name.clone())];
-        if let Some(details) = self.details() {
-            let zone = details.time_zone.as_deref();
-            if let Some(subtitle) = &details.subtitle {
-                facts.push(("", subtitle.clone()));
-            }
-            if let Some(start) = details.starts_at {
-                facts.push(("Date", day_and_time(start, zone)));
-                let doors = details.doors_at.zip(zone);
-                let doors = doors.map(|(doors, zone)| time_of_day(doors, zone, start));
-                facts.extend(doors.map(|doors| ("Doors", doors)));
-            }
-            if let Some(venue) = &details.venue {
-                let parts = [Some(venue.name.as_str()), venue.address.as_deref()];
-                let parts: Vec<&str> = parts.into_iter().flatten().collect();
-                facts.push(("Venue", parts.join(", ")));
-            }
-        }
+        let mut facts = facts_of(self.event);
         facts.push(("Order", self.order.id.clone()));
         let facts = facts.into_iter();
         LetterBlock::Fields(
@@ -201,11 +188,8 @@ impl About<'_> {
             "{sender} sends you this mail about your order at {}.",
             self.site
         );
-        let links = self.details().map(|details| details.links.all());
-        for (name, link) in links.into_iter().flatten() {
-            if let Some(link) = link {
-                footer.push_str(&format!(" {}: {link}", capitalised(name)));
-            }
+        for (name, link) in links_of(self.event) {
+            footer.push_str(&format!(" {name}: {link}"));
         }
         footer
     }
@@ -233,10 +217,8 @@ impl About<'_> {
             format!("DESCRIPTION:{}", escaped(&note)),
             format!("URL:{}/e/{}", self.site, order.event),
         ];
-        if let Some(venue) = &details.venue {
-            let parts = [Some(venue.name.as_str()), venue.address.as_deref()];
-            let parts: Vec<&str> = parts.into_iter().flatten().collect();
-            lines.push(format!("LOCATION:{}", escaped(&parts.join(", "))));
+        if let Some(venue) = venue(details) {
+            lines.push(format!("LOCATION:{}", escaped(&venue)));
         }
         lines.push("END:VEVENT".to_owned());
         Some(calendar(lines))
@@ -256,10 +238,4 @@ fn ticket_block(ticket: &Ticket) -> TicketBlock {
         short_code: ticket.short_code.clone(),
         code: ticket.code.clone(),
     }
-}
-
-fn capitalised(word: &str) -> String {
-    let mut letters = word.chars();
-    let first: Option<String> = letters.next().map(|first| first.to_uppercase().collect());
-    first.unwrap_or_default() + letters.as_str()
 }

@@ -111,6 +111,7 @@ impl Sender {
             colours: None,
             blocks,
             calendar: None,
+            tickets_pdf: None,
         }))
     }
 
@@ -125,7 +126,7 @@ impl Sender {
         let Some(link) = &order.link else {
             return Ok(Vec::new());
         };
-        let facts = self.events.get(&*self.shop.waiting_room, &key.event).await;
+        let facts = self.shop.event_facts(&key.event).await;
         let name = facts
             .as_ref()
             .map_or(key.event.as_str(), |facts| &facts.name);

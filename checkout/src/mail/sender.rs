@@ -2,14 +2,14 @@
 
 use super::connection::{MailFailure, MailFailureKind, SmtpConnection};
 use super::instruments::{count_failure, count_sent};
-use super::known_events::KnownEvents;
 use super::letter::Letter;
 use super::message::{Sealed, seal};
 use super::order_letters::About;
 use super::settings::Mailer;
 use crate::app::Shop;
 use crate::inventory::Refused;
-use crate::inventory::mail::{MailOutcome, QueuedMail};
+use crate::inventory::mail::{MailKind, MailOutcome, QueuedMail};
+use crate::ticket_pdf::tickets_pdf;
 use parking_lot::Mutex;
 use shared::crypto::random;
 use shared::ids::EventId;
@@ -37,6 +37,8 @@ const UNANSWERED_MAX: i32 = 2;
 /// Pause while the mail server is away. It doubles, up to the longest.
 const AWAY_MIN: Duration = Duration::from_millis(200);
 const AWAY_MAX: Duration = Duration::from_secs(10);
+/// Largest PDF that is attached; beyond that the link to the order has to do.
+const PDF_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Pause before an outcome is offered to the store again.
 const SETTLE_AGAIN: Duration = Duration::from_millis(500);
 /// Longest reason, in characters.
@@ -46,7 +48,6 @@ const REASON_CHARS_MAX: usize = 300;
 pub(super) struct Sender {
     pub(super) shop: Arc<Shop>,
     mailer: Arc<Mailer>,
-    pub(super) events: KnownEvents,
     idle: Mutex<Vec<SmtpConnection>>,
     /// Attempts in a row that found the mail server away.
     away: AtomicU32,
@@ -65,7 +66,6 @@ pub(super) async fn run(shop: &Arc<Shop>, mailer: &Arc<Mailer>) {
     let sender = Arc::new(Sender {
         shop: shop.clone(),
         mailer: mailer.clone(),
-        events: KnownEvents::default(),
         idle: Mutex::default(),
         away: AtomicU32::new(0),
     });
@@ -189,15 +189,20 @@ impl Sender {
             Err(Refused::NoSuchOrder | Refused::NoSuchEvent) => return Err(Unwritten::Needless),
             Err(_) => return Err(Unwritten::NotNow("the store does not answer")),
         };
-        let known = self.events.get(&*self.shop.waiting_room, &event).await;
-        let facts = known.ok_or(Unwritten::NotNow("the waiting room does not answer"))?;
+        let facts = self.shop.event_facts(&event).await;
+        let facts = facts.ok_or(Unwritten::NotNow("the waiting room does not answer"))?;
         let about = About {
             order: &order,
             event: &facts,
             site: &self.shop.site.public_url,
             sender: &self.mailer.sender,
         };
-        about.letter(mail).ok_or(Unwritten::Needless)
+        let mut letter = about.letter(mail).ok_or(Unwritten::Needless)?;
+        if mail.kind == MailKind::Confirmed {
+            let drawn = tickets_pdf(&self.shop.fonts, order, facts).await.ok();
+            letter.tickets_pdf = drawn.filter(|pdf| pdf.len() <= PDF_BYTES_MAX);
+        }
+        Ok(letter)
     }
 
     /// Hands a mail over. A connection that was kept may have been closed by the server, which is no

@@ -75,8 +75,13 @@ impl Providers {
     /// Returns the provider of a payment, unless it is one that is not configured any more.
     pub(crate) fn of(&self, id: ProviderId) -> Option<&dyn Provider> {
         match id {
-            // Nothing is to be given back of what was free.
-            ProviderId::Simulated | ProviderId::Free => Some(&Simulated),
+            // Nothing is to be given back of what was free, and the desk hands money back itself.
+            ProviderId::Simulated
+            | ProviderId::Free
+            | ProviderId::Cash
+            | ProviderId::CardAtDesk
+            | ProviderId::Invoice
+            | ProviderId::Comp => Some(&Simulated),
             ProviderId::Stripe => self.stripe().map(|stripe| stripe as &dyn Provider),
             ProviderId::Razorpay => self.razorpay().map(|razorpay| razorpay as &dyn Provider),
         }

@@ -1,25 +1,9 @@
 //! Invoices through the router, as PDF, read by another program.
 
+use crate::pdf::text_of;
 use crate::stage::ProviderStage;
 use axum::http::StatusCode;
 use serde_json::json;
-use std::io::Write as _;
-use std::process::{Command, Stdio};
-
-/// Returns the text of a PDF, with one blank between words.
-fn text_of(pdf: &[u8]) -> String {
-    let mut reader = Command::new("pdftotext")
-        .args(["-layout", "-", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("poppler-utils is installed: .ci/test installs it");
-    reader.stdin.take().unwrap().write_all(pdf).unwrap();
-    let output = reader.wait_with_output().unwrap();
-    assert!(output.status.success());
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn buyer_and_organiser_get_the_same_invoice_as_pdf_and_others_get_none() {

@@ -3,12 +3,14 @@
 use crate::at_provider::AtProvider;
 use crate::mailing::mail_to;
 use crate::node::Node;
+use crate::pdf::codes_of;
 use crate::stage::ProviderStage;
 use checkout::inventory::Order;
 use checkout::inventory::mail::{MailRecord, MailState};
 use checkout::mail::MailArgs;
 use checkout::settings::SeatsArgs;
 use serde_json::Value;
+use shared::crypto::decode;
 use shared::time::{Clock, Time};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -76,12 +78,14 @@ pub(crate) async fn done(stage: &ProviderStage, order: &str, count: usize) -> Ve
 /// Reads a mail with another library: its header, its parts with their types, and their texts.
 pub(crate) fn parsed(mail: &ReceivedMail) -> Value {
     let script = "
-import email, email.policy, json, sys
+import base64, email, email.policy, json, sys
 mail = email.message_from_bytes(sys.stdin.buffer.read(), policy=email.policy.strict)
 def parts(part):
     if part.is_multipart():
         return [part.get_content_type(), [parts(one) for one in part.iter_parts()]]
     content = part.get_content()
+    if part.get_content_type() == 'application/pdf':
+        return ['application/pdf', base64.urlsafe_b64encode(content).decode().rstrip('=')]
     return [part.get_content_type(), content if isinstance(content, str) else len(content)]
 head = [[name, str(value)] for name, value in mail.items()]
 to = [[one.display_name, one.addr_spec] for one in mail['to'].addresses]
@@ -138,6 +142,7 @@ fn check_kinds(mail: &Value) {
         "image/png",
         "image/png",
         "text/calendar",
+        "application/pdf",
     ];
     let mut from = 0;
     for kind in order_of_kinds {
@@ -174,6 +179,10 @@ async fn a_confirmed_order_brings_its_tickets_by_mail_once() {
             order.link.clone().unwrap()
         );
         let tickets = order.tickets.clone().unwrap();
+        let pdf = decode(part(&mail["parts"], "application/pdf").unwrap()).unwrap();
+        let printed: Vec<String> = codes_of(&pdf).into_iter().map(|code| code.text).collect();
+        let codes: Vec<&String> = tickets.iter().map(|ticket| &ticket.code).collect();
+        assert_eq!(printed.iter().collect::<Vec<_>>(), codes);
         let (plain, html) = (
             part(&mail["parts"], "text/plain").unwrap(),
             part(&mail["parts"], "text/html").unwrap(),

@@ -2,6 +2,7 @@
 
 use crate::at_provider::{AtProvider, Card, Webhook};
 use crate::node::{Node, ORGANISER_KEY};
+use crate::pdf::CHINESE;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
@@ -85,6 +86,7 @@ impl ProviderStage {
             inventory: url.clone(),
             payments: provider.settings(),
             mail,
+            pdf_fonts: Some(CHINESE.to_owned()),
             ..SeatsArgs::default()
         };
         let node = Node::open(args, clock.clone()).await;
@@ -172,6 +174,11 @@ impl ProviderStage {
     pub(crate) async fn patch_rules(&self, patch: &Value) -> (StatusCode, Value) {
         let path = "/api/v1/organiser/events/arena/checkout";
         self.send("PATCH", path, ORGANISER_KEY, patch).await
+    }
+
+    /// Corrects the buyer of the order at this path as an organiser.
+    pub(crate) async fn change_buyer(&self, order: &str, patch: &Value) -> (StatusCode, Value) {
+        self.send("PATCH", order, ORGANISER_KEY, patch).await
     }
 
     /// Sets a plan with another price.

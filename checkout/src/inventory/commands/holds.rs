@@ -259,6 +259,21 @@ impl UnitOfWork<'_> {
         })
     }
 
+    /// Returns a hold with seats that cost nothing.
+    pub(super) fn given_away(&self, hold: HoldRow) -> HoldRow {
+        let mut seats = Vec::clone(&hold.seats);
+        for seat in &mut seats {
+            seat.price.amount = 0;
+        }
+        let (lines, total) = self.lines_of(&seats);
+        HoldRow {
+            lines,
+            total,
+            seats: Arc::new(seats),
+            ..hold
+        }
+    }
+
     /// Returns a hold of the session's visitor.
     pub(super) fn find_hold(&self, key: &Key, id: &str) -> Result<&HoldRow, Refused> {
         self.session(key)?;

@@ -57,7 +57,10 @@ impl UnitOfWork<'_> {
             }
             (state, _) => return Err(Refused::HoldOver(state.as_str().to_owned())),
         }
-        let hold = self.with_types(hold, &new.purchase.ticket_types)?;
+        let mut hold = self.with_types(hold, &new.purchase.ticket_types)?;
+        if new.provider == ProviderId::Comp {
+            hold = self.given_away(hold);
+        }
         if total.is_some_and(|shown| shown != hold.total) {
             return Err(Refused::PriceChanged(hold.total));
         }
@@ -83,7 +86,13 @@ impl UnitOfWork<'_> {
         self.records.orders.push(row.clone());
         self.changes.new_orders.push(row);
         if self.order_row(&id).total.amount == 0 {
-            self.new_payment(&id, ProviderId::Free);
+            let is_at_desk = new.provider.is_at_desk();
+            let provider = if is_at_desk {
+                new.provider
+            } else {
+                ProviderId::Free
+            };
+            self.new_payment(&id, provider);
             self.confirm_free(&id);
         } else {
             self.new_payment(&id, new.provider);

@@ -19,7 +19,7 @@ use crate::inventory::personal::{BuyerChange, OrderKey, Personal, StoredBuyer};
 use crate::inventory::records::FINISHED;
 use crate::inventory::refund_sums::RefundSum;
 use crate::inventory::rules::{Rules, RulesPatch};
-use crate::inventory::sales::{OrderSum, Sales};
+use crate::inventory::sales::{MethodSales, OrderSum, Sales};
 use crate::inventory::{Invoice, Layout, SeatMap};
 use async_trait::async_trait;
 use futures_util::future::join_all;
@@ -131,9 +131,13 @@ impl Engine for Postgres {
                 from fairline.payment p join fairline.orders o on o.event = p.event and o.id = p.order_id
                 where p.event = $1 and p.refunded > 0 and p.state in ('captured', 'refunding')
                     and o.state in ('confirmed', 'refunded') group by o.currency
-            order by 4";
+            union all select 'm' || p.provider, count(*), sum(p.amount - p.refunded)::bigint, o.currency
+                from fairline.orders o join fairline.payment p on p.event = o.event and p.order_id = o.id
+                where o.event = $1 and o.state = 'confirmed' and p.state in ('captured', 'refunding')
+                group by p.provider, o.currency
+            order by 4, 1";
         let mut counts = [0; 4];
-        let mut sums = Vec::new();
+        let (mut sums, mut methods) = (Vec::new(), Vec::new());
         let shard = self.shard_of(event).await?;
         let select = query(select).bind(event.as_str());
         for row in shard.lists().fetch(select).await? {
@@ -142,6 +146,14 @@ impl Engine for Postgres {
                 ("s", state) => {
                     counts[state.parse::<usize>().unwrap_or(0) & 3] = count as u32;
                 }
+                ("m", method) => methods.push(MethodSales {
+                    method: method.to_owned(),
+                    orders: count as u32,
+                    revenue: Money {
+                        amount: row.get(2),
+                        currency: Currency::parse(row.get(3)).unwrap_or(Currency::NONE),
+                    },
+                }),
                 // Refunds of a part of orders that are still confirmed, and fees that were kept.
                 ("r", _) => sums.push(OrderSum {
                     state: "confirmed".to_owned(),
@@ -157,7 +169,7 @@ impl Engine for Postgres {
                 }),
             }
         }
-        Ok(Sales::of(counts, sums, rules.currency))
+        Ok(Sales::of(counts, sums, rules.currency, methods))
     }
 
     async fn refund_sums(&self, event: &EventId) -> Result<Vec<RefundSum>, Refused> {

@@ -13,7 +13,7 @@ use crate::inventory::personal::{BuyerChange, OrderKey, Personal, StoredBuyer};
 use crate::inventory::records::FINISHED;
 use crate::inventory::refund_sums::RefundSum;
 use crate::inventory::rules::{Rules, RulesPatch};
-use crate::inventory::sales::{OrderSum, Sales};
+use crate::inventory::sales::{MethodSales, OrderSum, Sales};
 use crate::inventory::{Invoice, Layout, SeatMap};
 use async_trait::async_trait;
 use rusqlite::params;
@@ -316,7 +316,28 @@ impl Store {
         for sum in refunded {
             sums.push(sum?);
         }
-        Ok(Ok(Sales::of(counts, sums, event_state.rules.currency)))
+        let methods = self.sales_by_method(event)?;
+        let currency = event_state.rules.currency;
+        Ok(Ok(Sales::of(counts, sums, currency, methods)))
+    }
+
+    fn sales_by_method(&self, event: &EventId) -> rusqlite::Result<Vec<MethodSales>> {
+        let mut query = self.db.prepare_cached(
+            "select p.provider, o.currency, count(*), sum(p.amount - p.refunded)
+             from orders o join payment p on p.event = o.event and p.order_id = o.id
+             where o.event = ?1 and o.state = 'confirmed' and p.state in ('captured', 'refunding')
+             group by 1, 2 order by 1, 2",
+        )?;
+        let rows = query.query_map([event.as_str()], |row| {
+            let (method, orders, amount) = (row.get(0)?, row.get(2)?, row.get(3)?);
+            let currency = currency(row, 1)?;
+            Ok(MethodSales {
+                method,
+                orders,
+                revenue: Money { amount, currency },
+            })
+        })?;
+        rows.collect()
     }
 
     fn lapsed(&mut self, event: Option<&EventId>, now: Time) -> Step<Vec<LapsedVisitor>> {

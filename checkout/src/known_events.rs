@@ -1,4 +1,4 @@
-//! Events as mails present them: asked of the waiting room, and kept for some seconds.
+//! Events as mails and tickets present them: asked of the waiting room, and kept for some seconds.
 
 use crate::waiting_room::{EventAnswer, EventFacts, WaitingRoom};
 use parking_lot::Mutex;
@@ -14,12 +14,12 @@ const EVENTS_MAX: usize = 100;
 
 /// Events that were asked for lately.
 #[derive(Default)]
-pub(super) struct KnownEvents(Mutex<HashMap<EventId, (Instant, Arc<EventFacts>)>>);
+pub(crate) struct KnownEvents(Mutex<HashMap<EventId, (Instant, Arc<EventFacts>)>>);
 
 impl KnownEvents {
     /// Returns an event; one that the waiting room does not know any more has its id for a name.
     /// None if the waiting room does not answer.
-    pub(super) async fn get(
+    pub(crate) async fn get(
         &self,
         room: &dyn WaitingRoom,
         event: &EventId,

@@ -1,0 +1,48 @@
+// Seats sold at the organiser's desk, in the console.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { launch, person, shoot, sound } from "./browser.js";
+import { KEY, Server } from "./server.js";
+
+let server, browser;
+before(async () => {
+  [server, browser] = await Promise.all([Server.start(), launch()]);
+});
+after(async () => {
+  await browser?.close();
+  await server?.end();
+});
+
+test("an organiser picks a seat, sells it for cash, and gives two more away", async () => {
+  const id = "desk";
+  await server.event(id);
+  const page = await person(browser, { locale: "en-US" });
+  await page.goto(`${server.url}/organiser`);
+  await page.getByLabel("Organiser key").fill(KEY);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("link", { name: `The ${id} show` }).click();
+  await page.getByRole("link", { name: "Sell at the desk" }).click();
+  await page.getByText("Stalls", { exact: true }).first().click();
+  await page.getByRole("button", { name: /row A, seat 1$/ }).click();
+  await page.getByText("Tickets: €65.00.").waitFor();
+  await shoot(page, "desk");
+  await page.getByLabel("Name").fill("Ada");
+  await page.getByRole("button", { name: "Sell", exact: true }).click();
+  await page.getByRole("heading", { name: "Order" }).waitFor();
+  await page.getByRole("button", { name: "Tickets as PDF" }).waitFor();
+  await page.goto(`${server.url}/organiser#/event/${id}/desk`);
+  await page.getByText("Stalls", { exact: true }).first().click();
+  assert.ok(await page.getByRole("button", { name: /row A, seat 1$/ }).isDisabled());
+  await page.getByLabel("How many").fill("2");
+  await page.getByLabel("Paid by").selectOption("comp");
+  await page.getByLabel("Name").fill("Press");
+  await page.getByRole("button", { name: "Sell", exact: true }).click();
+  await page.getByRole("heading", { name: "Order" }).waitFor();
+  const sales = await server.call("GET", `/api/v1/organiser/events/${id}/sales`);
+  const methods = sales.methods.map((own) => [own.method, own.orders, own.revenue.amount]);
+  assert.deepEqual(methods, [
+    ["cash", 1, 6500],
+    ["comp", 1, 0],
+  ]);
+  sound(page);
+});

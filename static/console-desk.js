@@ -1,0 +1,151 @@
+// @ts-check
+// The console's desk: seats sold or given away without the line and without a provider.
+import { call, newKey } from "./api.js";
+import { api, field, form, page, say } from "./console.js";
+import { make } from "./make.js";
+import { loadCurrencies, money } from "./money.js";
+import { ticketTotal } from "./price.js";
+import { placeOf } from "./seat-list.js";
+
+const methods = [
+  ["cash", "Cash"],
+  ["card_at_desk", "Card at the desk"],
+  ["invoice", "Invoice of your own"],
+  ["comp", "Free: a gift (costs nothing)"],
+];
+
+/** @param {string} event @returns {Promise<() => void>} shows the page */
+export async function deskPage(event) {
+  const base = `/api/v1/events/${event}`;
+  const [layout, { seats }] = await Promise.all([
+    call("GET", `${base}/seating`, { cache: "no-cache" }),
+    call("GET", `${base}/seats`, { cache: "no-cache" }),
+    loadCurrencies(),
+  ]);
+  const states = new Map(seats.map((/** @type {any} */ seat) => [seat.id, seat.state]));
+  return () => show(event, layout, states);
+}
+
+/** @param {any} category @param {string} text @param {(type: string) => void} onChange */
+function typePicker(category, text, onChange) {
+  const { ticket_types: types = [] } = category;
+  if (!types.length) return [];
+  const standard = make("option", { value: "" }, category.standard_name ?? "Standard");
+  const others = types.map((/** @type {any} */ type) => make("option", { value: type.id }, type.name));
+  const select = /** @type {HTMLSelectElement} */ (make("select", { ariaLabel: text }, standard, ...others));
+  select.addEventListener("change", () => onChange(select.value));
+  return [select];
+}
+
+/** @param {string} event @param {any} layout @param {Map<string, string>} states */
+function show(event, layout, states) {
+  /** Seats that were picked, with the types of their tickets. @type {Map<string, { seat: any, category: any, type: string }>} */
+  const picked = new Map();
+  /** @type {Map<string, any>} */ const categories = new Map(
+    layout.categories.map((/** @type {any} */ c) => [c.id, c]),
+  );
+  const list = make("ul", { className: "prices", "aria-label": "Seats picked" });
+  const sum = make("p", { role: "status" });
+  const draw = () => {
+    const rows = [...picked].map(([id, own]) => {
+      const place = placeOf(own.seat);
+      const types = typePicker(own.category, `Ticket type of ${place}`, (type) => {
+        own.type = type;
+        total();
+      });
+      for (const select of types) select.value = own.type;
+      const remove = make("button", { type: "button", ariaLabel: `Leave out ${place}` }, "Leave out");
+      remove.addEventListener("click", () => toggle(id, own.seat, own.category));
+      return make("li", {}, make("span", {}, place), ...types, remove);
+    });
+    list.replaceChildren(...rows);
+    total();
+  };
+  const total = () => {
+    const prices = [...picked.values()].map(({ category, type }) => {
+      const own = category.ticket_types?.find((/** @type {any} */ one) => one.id === type);
+      return own?.total ?? ticketTotal(category);
+    });
+    const amount = prices.reduce((so, price) => so + price.amount, 0);
+    const fees = "Fees of the order as a whole are added.";
+    sum.textContent = prices.length ? `Tickets: ${money({ ...prices[0], amount })}. ${fees}` : "";
+  };
+  /** @type {Map<string, HTMLElement>} */ const buttons = new Map();
+  const toggle = (/** @type {string} */ id, /** @type {any} */ seat, /** @type {any} */ category) => {
+    if (!picked.delete(id)) picked.set(id, { seat, category, type: "" });
+    buttons.get(id)?.setAttribute("aria-pressed", String(picked.has(id)));
+    draw();
+  };
+  const seatButton = (/** @type {any} */ seat, /** @type {any} */ category) => {
+    const state = states.get(seat.id) ?? "blocked";
+    const set = { type: "button", disabled: state !== "available", title: state, "aria-pressed": picked.has(seat.id) };
+    const element = make("button", { ...set, ariaLabel: placeOf(seat) }, seat.label || seat.id);
+    element.addEventListener("click", () => toggle(seat.id, seat, category));
+    buttons.set(seat.id, element);
+    return element;
+  };
+  const block = (/** @type {any} */ one) => {
+    const details = make("details", {}, make("summary", {}, one.name || "Seats"));
+    // A hall has thousands of seats: those of a block are made when it is opened.
+    details.addEventListener("toggle", () => {
+      if (details.children.length > 1) return;
+      for (const row of one.rows) {
+        const own = row.seats.map((/** @type {any} */ seat) =>
+          seatButton({ ...seat, block: one, row }, categories.get(seat.category ?? row.category ?? one.category)),
+        );
+        details.append(make("p", { role: "group", ariaLabel: `Row ${row.label}` }, `${row.label ?? ""} `, ...own));
+      }
+    });
+    return details;
+  };
+  const sections = layout.blocks.filter((/** @type {any} */ one) => one.kind !== "area");
+  const options = layout.categories.map((/** @type {any} */ c) => make("option", { value: c.id }, c.name));
+  let key = newKey();
+  const sell = async (/** @type {any} */ { elements }) => {
+    const wanted = Number(elements.quantity.value);
+    if (!picked.size && !wanted) throw new Error("Pick seats, or say how many.");
+    if (picked.size && wanted) throw new Error("Pick seats or say how many, not both.");
+    const typed = [...picked].filter(([, own]) => own.type).map(([id, own]) => [id, own.type]);
+    const chosen = picked.size
+      ? { seats: [...picked.keys()], ticket_types: Object.fromEntries(typed) }
+      : { best_available: { quantity: wanted, category: elements.category.value } };
+    const email = elements.email.value.trim();
+    const buyer = { name: elements.name.value, ...(email ? { email } : {}) };
+    const body = { ...chosen, buyer, method: elements.method.value };
+    try {
+      const order = await call("POST", `${api}/events/${event}/orders`, { body, key });
+      say(`Sold for ${money(order.total)}.`);
+      location.hash = `#/event/${event}/order/${order.id}`;
+    } catch (problem) {
+      // A refusal did nothing; without an answer the same sale is sent again.
+      if (/** @type {any} */ (problem).status) key = newKey();
+      throw problem;
+    }
+  };
+  page(
+    make("p", {}, make("a", { href: `#/event/${event}` }, "Back to the sale")),
+    make("h1", {}, "Sell at the desk"),
+    make(
+      "div",
+      { className: "grid" },
+      make("section", { className: "card desk" }, make("h2", {}, "Seats"), ...sections.map(block)),
+      form(
+        { className: "card" },
+        sell,
+        list,
+        sum,
+        field("Or the best ones of", { name: "category" }, "select", ...options),
+        field("How many (empty: those picked)", { name: "quantity", type: "number", min: 0, max: 100 }),
+        field(
+          "Paid by",
+          { name: "method" },
+          "select",
+          ...methods.map(([value, name]) => make("option", { value }, name)),
+        ),
+        field("Name", { name: "name", required: true, maxLength: 200 }),
+        field("E-mail for the tickets (empty: none is sent)", { name: "email", type: "email", maxLength: 254 }),
+        make("button", { className: "primary" }, "Sell"),
+      ),
+    ),
+  );
+}
