@@ -1,6 +1,6 @@
 //! The end of a line whose show the checkout cancelled.
 
-use crate::line::{EventSettings, Line, Patch, Refused};
+use crate::line::{Line, Patch, Refused};
 use shared::cancellation::Cancellation;
 use shared::ids::EventId;
 
@@ -22,10 +22,4 @@ pub async fn cancel(
         ..Patch::default()
     };
     line.configure(event, patch).await.map(drop)
-}
-
-/// Returns whether the organiser has a message for fans beside that the show was cancelled.
-pub(crate) fn has_message(settings: &EventSettings) -> bool {
-    let told = settings.cancelled.as_ref().map(Cancellation::for_people);
-    settings.message.is_some() && settings.message != told
 }

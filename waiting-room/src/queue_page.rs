@@ -2,7 +2,6 @@
 
 use crate::app::{App, Room};
 use crate::calendar::dates_to_come;
-use crate::cancellation::has_message;
 use crate::credentials::{FanCookies, Presented, find, find_for, pass_of};
 use crate::error::phase_word;
 use crate::event_markup::EventMarkup;
@@ -145,7 +144,7 @@ fn written(
         ("heading", &words.heading),
         ("text", &words.text),
         ("message", settings.message.as_deref().unwrap_or("")),
-        ("message_hidden", is_hidden(has_message(settings))),
+        ("message_hidden", is_hidden(settings.message.is_some())),
         ("next_hidden", is_hidden(!is_over)),
         ("join_hidden", is_hidden(action == Action::Join)),
         ("go_hidden", is_hidden(action == Action::Go)),
@@ -250,10 +249,11 @@ impl Words {
 
 /// Returns the text shown to fans without JavaScript.
 fn words(settings: &EventSettings, phase: Phase, place: Option<&Place>) -> Words {
-    if let Some(cancelled) = &settings.cancelled {
+    // The message says why.
+    if settings.cancelled.is_some() {
         return Words {
             heading: "This show was cancelled".to_owned(),
-            text: cancelled.reason.clone(),
+            text: "The line is closed, and every order is refunded.".to_owned(),
             action: Action::Nothing,
         };
     }
