@@ -6,12 +6,15 @@
 )]
 
 mod at_provider;
+mod books;
 mod charges;
+mod crashes;
 mod faults;
 mod invoices;
 mod mail_routes;
 mod mailing;
 mod mails;
+mod mortal;
 mod node;
 mod plans;
 mod razorpay;
