@@ -6,6 +6,7 @@
     reason = "a test that cannot go on should stop there"
 )]
 
+mod answers;
 mod bench;
 mod bounds;
 mod charges;

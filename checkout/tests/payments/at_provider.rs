@@ -1,12 +1,15 @@
 //! A provider's stand-in as fans and tests meet it, whichever provider it is.
 
+use checkout::inventory::ProviderId;
 use checkout::payment::{PaymentArgs, RazorpayArgs, StripeArgs};
 use serde_json::{Value, json};
 use shared::crypto::{hex, sha256};
+use std::sync::Arc;
 use testkit::{
     ApiFault, RAZORPAY_KEY_ID, RAZORPAY_KEY_SECRET, RAZORPAY_WEBHOOK_SECRET, RazorpayEvent,
     RazorpayStandIn, STRIPE_KEY, STRIPE_WEBHOOK_SECRET, StripeStandIn, WebhookEvent,
 };
+use tokio::sync::Notify;
 
 /// A stand-in of one of the providers.
 pub(crate) enum AtProvider {
@@ -84,6 +87,22 @@ impl AtProvider {
         }
     }
 
+    pub(crate) fn id(&self) -> ProviderId {
+        match self {
+            AtProvider::Stripe(_) => ProviderId::Stripe,
+            AtProvider::Razorpay(_) => ProviderId::Razorpay,
+        }
+    }
+
+    /// Returns what a payment tells the fan's browser to pay with; empty if nothing yet.
+    pub(crate) fn told(&self, payment: &Value) -> String {
+        let told = match self {
+            AtProvider::Stripe(_) => &payment["client_secret"],
+            AtProvider::Razorpay(_) => &payment["order_id"],
+        };
+        told.as_str().unwrap_or_default().to_owned()
+    }
+
     pub(crate) fn is_stripe(&self) -> bool {
         matches!(self, AtProvider::Stripe(_))
     }
@@ -119,6 +138,15 @@ impl AtProvider {
         match self {
             AtProvider::Stripe(stand_in) => stand_in.heal(),
             AtProvider::Razorpay(stand_in) => stand_in.heal(),
+        }
+    }
+
+    /// Has all requests after so many take no effect and get no answer, and returns what tells of
+    /// the first of them.
+    pub(crate) fn fall_silent(&self, after: usize) -> Arc<Notify> {
+        match self {
+            AtProvider::Stripe(stand_in) => stand_in.fall_silent(after),
+            AtProvider::Razorpay(stand_in) => stand_in.fall_silent(after),
         }
     }
 

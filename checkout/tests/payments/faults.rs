@@ -2,10 +2,15 @@
 
 use crate::at_provider::{Card, Operation};
 use crate::stage::{PRICE, ProviderStage};
+use checkout::inventory::{HoldState, Refused};
 use futures_util::future::join_all;
 use serde_json::Value;
 use std::time::Duration;
 use testkit::ApiFault;
+
+/// Longer than a hold lasts, and than it may last at most.
+const PAST_HOLD_MS: i64 = 130_000;
+const PAST_CAP_MS: i64 = 600_000;
 
 const FAULTS: [ApiFault; 5] = [
     ApiFault::AnswerLost,
@@ -82,6 +87,44 @@ async fn while_the_provider_is_away_seats_are_held_and_ordered_and_the_payment_f
         stage.provider.pay(&told, Card::Good).unwrap();
         stage.settle_all().await;
         assert_eq!(stage.see(&order).await.state, "confirmed");
+        stage.check_books().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_provider_is_away_holds_are_kept_up_to_their_cap_and_no_longer() {
+    for stage in ProviderStage::all().await {
+        let (_, waiting) = stage.hold(&["s-A-5"]).await;
+        stage.clock.advance_ms(PAST_HOLD_MS);
+        stage.sweep().await;
+        assert_eq!(stage.counts().await, [6, 0, 0], "{waiting}");
+        // Nothing that is asked of the provider is answered.
+        for _ in 0..20 {
+            stage.provider.fail(Operation::Offer, ApiFault::TooMany);
+        }
+        let order = stage.order(&["s-A-1"]).await;
+        stage.settle_all().await;
+        let (keys, hold) = stage.hold(&["s-A-3"]).await;
+        stage.clock.advance_ms(PAST_HOLD_MS);
+        stage.sweep().await;
+        assert_eq!(stage.counts().await, [4, 2, 0]);
+        // Nor does another fan get the seat.
+        let taken = stage.try_hold(&["s-A-3"]).await;
+        assert!(matches!(taken, Err(Refused::SeatsTaken(_))), "{taken:?}");
+        let inventory = &stage.node.shop.inventory;
+        let kept = inventory.show_hold(keys, &hold).await.unwrap();
+        assert_eq!(kept.state, HoldState::Active);
+        stage.clock.advance_ms(PAST_CAP_MS);
+        stage.sweep().await;
+        assert_eq!(stage.counts().await, [6, 0, 0]);
+        // It is back, and holds end in time again.
+        stage.provider.heal();
+        assert_eq!(stage.see(&order).await.state, "expired");
+        stage.order(&["s-A-1"]).await;
+        stage.hold(&["s-A-3"]).await;
+        stage.clock.advance_ms(PAST_HOLD_MS);
+        stage.sweep().await;
+        assert_eq!(stage.counts().await, [5, 1, 0]);
         stage.check_books().await;
     }
 }

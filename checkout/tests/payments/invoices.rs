@@ -67,5 +67,6 @@ async fn buyer_and_organiser_get_the_same_invoice_as_pdf_and_others_get_none() {
         let foreign = format!("/api/v1/orders/{}/invoices/ARENA-I-000001", other.id);
         let (status, _) = stage.get_as_fan(&other.id, &foreign).await;
         assert_eq!(status, StatusCode::NOT_FOUND, "of another order");
+        stage.check_books().await;
     }
 }

@@ -6,14 +6,17 @@
 )]
 
 mod at_provider;
+mod books;
 mod cancellations;
 mod charges;
+mod crashes;
 mod desk;
 mod faults;
 mod invoices;
 mod mail_routes;
 mod mailing;
 mod mails;
+mod mortal;
 mod node;
 mod pdf;
 mod plans;

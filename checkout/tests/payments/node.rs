@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use checkout::Shop;
+use checkout::inventory::Inventory;
 use checkout::jwks::Jwks;
 use checkout::settings::SeatsArgs;
 use checkout::waiting_room::{EventAnswer, EventFacts, Extension, Reported, WaitingRoom};
@@ -56,12 +57,27 @@ impl WaitingRoom for Everyone {
     }
 }
 
+/// A data folder, which outlives the nodes that open it.
+pub(crate) struct Home {
+    pub(crate) folder: DataFolder,
+    _kept: tempfile::TempDir,
+}
+
+impl Home {
+    pub(crate) fn new() -> Home {
+        let kept = tempfile::tempdir().unwrap();
+        Home {
+            folder: DataFolder::open(kept.path()).unwrap(),
+            _kept: kept,
+        }
+    }
+}
+
 /// A node of the checkout.
 pub(crate) struct Node {
     pub(crate) shop: Arc<Shop>,
     pub(crate) stop: CancellationToken,
-    pub(crate) folder: DataFolder,
-    _kept: tempfile::TempDir,
+    pub(crate) home: Arc<Home>,
 }
 
 impl Node {
@@ -75,8 +91,19 @@ impl Node {
     /// # Errors
     /// The sentence for the operator.
     pub(crate) async fn try_open(args: SeatsArgs, clock: Clock) -> Result<Node, String> {
-        let kept = tempfile::tempdir().unwrap();
-        let folder = DataFolder::open(kept.path()).unwrap();
+        Node::open_at(Arc::new(Home::new()), args, clock, |inventory| inventory).await
+    }
+
+    /// Opens one in a folder, with something around its inventory.
+    ///
+    /// # Errors
+    /// The sentence for the operator.
+    pub(crate) async fn open_at(
+        home: Arc<Home>,
+        args: SeatsArgs,
+        clock: Clock,
+        around: impl FnOnce(Inventory) -> Inventory,
+    ) -> Result<Node, String> {
         let mut mistakes = Mistakes::default();
         let common = Common {
             organiser_key: Some(ORGANISER_KEY.into()),
@@ -91,17 +118,15 @@ impl Node {
         };
         let settings = common.read("127.0.0.1:1", &mut mistakes);
         let stop = CancellationToken::new();
-        let site = settings.open_site(&folder, clock, stop.clone(), None);
+        let site = settings.open_site(&home.folder, clock, stop.clone(), None);
         let signer = Signer::from_pem(&SigningAlgorithm::EdDsa.generate_pem().unwrap()).unwrap();
         let verifier = Verifier::from_jwks(&signer.jwks(), "http://127.0.0.1:1").unwrap();
         let site = Arc::new(site.unwrap().0);
         let keys = Jwks::given(verifier);
-        let shop = args.open(&folder, site, keys, Arc::new(Everyone), None);
-        Ok(Node {
-            shop: shop.await?,
-            stop,
-            folder,
-            _kept: kept,
-        })
+        let opened = args.open(&home.folder, site, keys, Arc::new(Everyone), None);
+        let mut shop = opened.await?;
+        let opened = Arc::get_mut(&mut shop).unwrap();
+        opened.inventory = around(opened.inventory.clone());
+        Ok(Node { shop, stop, home })
     }
 }

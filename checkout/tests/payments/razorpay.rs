@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use testkit::{RAZORPAY_KEY_ID, RazorpayEvent, RazorpayStandIn};
 
 fn stand_in(stage: &ProviderStage) -> &RazorpayStandIn {
-    match &stage.provider {
+    match &*stage.provider {
         AtProvider::Razorpay(stand_in) => stand_in,
         AtProvider::Stripe(_) => unreachable!("this stage is of Razorpay"),
     }
@@ -89,6 +89,7 @@ async fn what_the_window_of_another_order_returned_or_nobody_signed_is_refused()
         let (status, _) = stage.return_to(&other, &of_other).await;
         assert_eq!(status, StatusCode::OK);
         assert_eq!(stage.see(&other).await.state, "confirmed");
+        stage.check_books().await;
     }
 }
 
@@ -147,6 +148,7 @@ async fn a_webhook_is_answered_by_the_inbox_whatever_its_unsigned_id_says() {
             assert_eq!(stage.webhook(&again).await, StatusCode::NO_CONTENT);
         }
         assert_eq!(stand_in(&stage).calls().len(), asked, "nothing was asked");
+        stage.check_books().await;
     }
 }
 
@@ -182,5 +184,6 @@ async fn a_webhook_about_an_unknown_payment_is_parked_and_one_of_others_ignored(
             .pay(of_others["id"].as_str().unwrap(), Card::Good)
             .unwrap();
         assert_eq!(stage.reconcile().await, ExitCode::SUCCESS);
+        stage.check_books().await;
     }
 }

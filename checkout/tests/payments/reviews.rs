@@ -74,7 +74,7 @@ async fn money_that_the_provider_does_not_take_is_asked_for_again_or_let_go() {
         let details = settle(&stage, &review, "give_back").await;
         assert_eq!(details["order"]["state"], "cancelled");
         assert_eq!(details["seats"][0]["state"], "released");
-        if let AtProvider::Stripe(stand_in) = &stage.provider {
+        if let AtProvider::Stripe(stand_in) = &*stage.provider {
             assert_eq!(stand_in.intents()[0]["status"], "canceled");
         }
         assert_eq!(stage.see(&order).await.tickets, None);
@@ -335,6 +335,7 @@ async fn an_order_is_shown_with_what_became_of_its_seats_and_every_attempt_to_pa
             secrets.iter().all(|secret| !text.contains(secret)),
             "{text}"
         );
+        stage.check_books().await;
     }
 }
 

@@ -135,6 +135,7 @@ async fn a_failed_authentication_is_a_decline() {
             [5, 1, 0],
             "the seat is kept for another card"
         );
+        stage.check_books().await;
     }
 }
 
@@ -245,9 +246,10 @@ async fn an_order_that_a_fan_lets_go_is_cancelled_at_the_provider() {
         stage.node.shop.reconcile_due().await;
         assert_eq!(stage.see(&order).await.state, "cancelled");
         assert_eq!(stage.counts().await, [6, 0, 0]);
-        if let AtProvider::Stripe(stand_in) = &stage.provider {
+        if let AtProvider::Stripe(stand_in) = &*stage.provider {
             assert_eq!(stand_in.intents()[0]["status"], "canceled");
         }
+        stage.check_books().await;
     }
 }
 

@@ -7,18 +7,16 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use checkout::inventory::{
-    LatePayment, NewSession, Order, OrderPage, Reader, RulesPatch, SessionKey, SessionKeys, Wish,
-    layout,
+    Hold, LatePayment, NewSession, Order, Reader, Refused, RulesPatch, SessionKey, SessionKeys,
+    Wish, layout,
 };
 use checkout::mail::MailArgs;
-use checkout::payment::{ReconcileArgs, reconcile};
 use checkout::settings::SeatsArgs;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use shared::http::middleware::with_middleware;
 use shared::ids::{EventId, VisitorId};
-use shared::time::{Clock, Time};
-use std::process::ExitCode;
+use shared::time::Clock;
 use std::sync::Arc;
 use testkit::{Shared, shared_postgres};
 use tower::ServiceExt as _;
@@ -28,7 +26,7 @@ pub(crate) const PRICE: i64 = 4500;
 
 pub(crate) struct ProviderStage {
     pub(crate) node: Node,
-    pub(crate) provider: AtProvider,
+    pub(crate) provider: Arc<AtProvider>,
     pub(crate) clock: Clock,
     pub(crate) app: Router,
     pub(crate) event: EventId,
@@ -90,28 +88,54 @@ impl ProviderStage {
             ..SeatsArgs::default()
         };
         let node = Node::open(args, clock.clone()).await;
-        let event = EventId::parse("arena").unwrap();
-        let plan = br#"{"categories": [{"id": "c", "name": "C", "price": 4500}],
-            "sections": [{"id": "s", "category": "c", "rows": 1, "seats_per_row": 6}]}"#;
-        let inventory = &node.shop.inventory;
-        let plan = layout::parse(plan).unwrap();
-        inventory.set_seating(&event, plan).await.unwrap();
+        let stage = ProviderStage::at(node, Arc::new(provider), clock, servers);
+        stage.set_plan().await;
+        stage
+    }
+
+    /// Returns a stage with a node that is open already.
+    pub(crate) fn at(
+        node: Node,
+        provider: Arc<AtProvider>,
+        clock: Clock,
+        servers: Arc<Shared>,
+    ) -> ProviderStage {
         let (routes, description) = checkout::router(node.shop.clone());
         ProviderStage {
             app: with_middleware(routes, &node.shop.site, description),
             node,
             provider,
             clock,
-            event,
+            event: EventId::parse("arena").unwrap(),
             url,
             fans: Mutex::default(),
             _servers: servers,
         }
     }
 
+    /// Sets the plan of the event: a row of six seats.
+    pub(crate) async fn set_plan(&self) {
+        let plan = br#"{"categories": [{"id": "c", "name": "C", "price": 4500}],
+            "sections": [{"id": "s", "category": "c", "rows": 1, "seats_per_row": 6}]}"#;
+        let inventory = &self.node.shop.inventory;
+        let plan = layout::parse(plan).unwrap();
+        inventory.set_seating(&self.event, plan).await.unwrap();
+    }
+
     /// Lets another fan in.
     pub(crate) async fn fan(&self) -> Fan {
         let number = self.fans.lock().len() as u64 + 1;
+        let (word, keys) = self.let_in(number).await;
+        Fan {
+            word,
+            keys,
+            hold: String::new(),
+            order: String::new(),
+        }
+    }
+
+    /// Opens the session of a fan, and returns its word and its key.
+    pub(crate) async fn let_in(&self, number: u64) -> (String, SessionKeys) {
         let word = format!("ses_arena_of-{number}");
         let hash = shared::crypto::sha256(word.as_bytes());
         let session = NewSession {
@@ -126,16 +150,31 @@ impl ProviderStage {
         };
         let inventory = &self.node.shop.inventory;
         inventory.open_session(session).await.unwrap();
-        let keys = vec![SessionKey {
-            event: self.event.clone(),
-            hash,
-        }];
-        Fan {
-            word,
-            keys,
-            hold: String::new(),
-            order: String::new(),
-        }
+        let event = self.event.clone();
+        (word, vec![SessionKey { event, hash }])
+    }
+
+    /// Has another fan hold these seats. Returns the fan's key and the id of the hold.
+    pub(crate) async fn hold(&self, seats: &[&str]) -> (SessionKeys, String) {
+        let (keys, hold) = self.try_hold(seats).await.unwrap();
+        (keys, hold.id.to_string())
+    }
+
+    /// Has another fan try to hold these seats.
+    pub(crate) async fn try_hold(&self, seats: &[&str]) -> Result<(SessionKeys, Hold), Refused> {
+        let fan = self.fan().await;
+        let wish = Wish::Seats(seats.iter().map(|seat| (*seat).to_owned()).collect());
+        let inventory = &self.node.shop.inventory;
+        let held = inventory
+            .hold(fan.keys.clone(), &self.event, wish, None)
+            .await;
+        self.fans.lock().push(fan.clone());
+        Ok((fan.keys, held?.value))
+    }
+
+    /// Releases what has lapsed.
+    pub(crate) async fn sweep(&self) {
+        self.node.shop.inventory.sweep().await.unwrap();
     }
 
     /// Has another fan order these seats.
@@ -213,20 +252,13 @@ impl ProviderStage {
     /// Returns what the fan's browser is told to pay an order with, which may come only after a
     /// while.
     pub(crate) async fn told(&self, order: &Value) -> String {
-        let payment = &order["payment"];
-        let told = match &self.provider {
-            AtProvider::Stripe(_) => payment["client_secret"].as_str(),
-            AtProvider::Razorpay(_) => payment["order_id"].as_str(),
-        };
-        if let Some(told) = told.filter(|told| !told.is_empty()) {
-            return told.to_owned();
+        let told = self.provider.told(&order["payment"]);
+        if !told.is_empty() {
+            return told;
         }
         self.settle_all().await;
         let payment = self.see(order).await.payment;
-        match &self.provider {
-            AtProvider::Stripe(_) => payment.client_secret,
-            AtProvider::Razorpay(_) => payment.order_id.unwrap(),
-        }
+        self.provider.told(&json!(payment))
     }
 
     /// Sends what a browser was given by Razorpay, as the fan of this order.
@@ -404,7 +436,7 @@ impl ProviderStage {
         self.ask(request.unwrap()).await
     }
 
-    async fn ask(&self, request: Request<Body>) -> (StatusCode, Value) {
+    pub(crate) async fn ask(&self, request: Request<Body>) -> (StatusCode, Value) {
         let answer = self.app.clone().oneshot(request).await.unwrap();
         let status = answer.status();
         let body = to_bytes(answer.into_body(), 100_000).await.unwrap();
@@ -416,80 +448,4 @@ impl ProviderStage {
         let sales = self.node.shop.inventory.sales(&self.event).await.unwrap();
         [sales.available, sales.held, sales.booked]
     }
-
-    /// Checks that each order's money is the price of its tickets with their fees and taxes and those
-    /// of the order, and the provider's books are ours, to the cent.
-    pub(crate) async fn check_books(&self) {
-        let inventory = &self.node.shop.inventory;
-        let (mut booked, mut worth) = (0, 0);
-        for order in inventory
-            .orders(&self.event, &OrderPage::newest(100))
-            .await
-            .unwrap()
-        {
-            booked += order.tickets.as_ref().map_or(0, Vec::len) as i64;
-            let refunded = order.refunded.map_or(0, |refunded| refunded.amount);
-            if order.state == "confirmed" {
-                assert_eq!(order.total.amount - refunded, price(&order), "{order:?}");
-                worth += price(&order);
-            }
-            if order.state == "refunded" && is_kept(&order) {
-                assert_eq!(order.total.amount - refunded, of_order(&order), "{order:?}");
-                worth += of_order(&order);
-            }
-        }
-        let (from, to) = (Time(0), Time(self.clock.now().0 + 86_400_000));
-        let payments = inventory.payments(from, to).await.unwrap();
-        let kept = payments
-            .iter()
-            .map(|payment| payment.captured - payment.refunded);
-        assert_eq!(kept.sum::<i64>(), worth, "{payments:?}");
-        let [_, _, seats] = self.counts().await;
-        assert_eq!(i64::from(seats), booked);
-        assert_eq!(self.reconcile().await, ExitCode::SUCCESS, "{payments:?}");
-    }
-
-    /// Compares with the provider's list.
-    pub(crate) async fn reconcile(&self) -> ExitCode {
-        let args = ReconcileArgs {
-            from: "2020-01-01T00:00:00Z".into(),
-            to: "2100-01-01T00:00:00Z".into(),
-        };
-        let shop = &self.node.shop;
-        reconcile(&shop.inventory, &shop.providers, &args).await
-    }
-}
-
-/// Returns what the tickets of an order cost with all that they and the order bear.
-fn price(order: &Order) -> i64 {
-    let tickets = order.tickets.iter().flatten();
-    let price = |seat: &str| {
-        let category = &order
-            .seats
-            .iter()
-            .find(|one| *one.id == *seat)
-            .unwrap()
-            .category;
-        let own = order
-            .lines
-            .iter()
-            .filter(|line| line.category.as_ref() == Some(category));
-        let added = own.filter(|line| !line.included);
-        added.map(|line| line.unit.amount).sum::<i64>()
-    };
-    tickets.map(|ticket| price(&ticket.seat)).sum::<i64>() + of_order(order)
-}
-
-/// Returns the fees of an order, with the taxes on them.
-fn of_order(order: &Order) -> i64 {
-    let lines = order.lines.iter();
-    let own = lines.filter(|line| line.category.is_none() && !line.included);
-    own.map(|line| line.amount.amount).sum()
-}
-
-/// Returns whether something of an order that was refunded was kept.
-fn is_kept(order: &Order) -> bool {
-    order
-        .refunded
-        .is_some_and(|refunded| refunded.amount < order.total.amount)
 }

@@ -108,7 +108,7 @@ impl Stage {
                 self.servers.postgres.run(name, postgres).unwrap();
             }
             None => {
-                let path = self.node.folder.join("inventory.sqlite");
+                let path = self.node.home.folder.join("inventory.sqlite");
                 let file = rusqlite::Connection::open(path).unwrap();
                 file.busy_timeout(Duration::from_secs(10)).unwrap();
                 file.execute_batch(sqlite).unwrap();

@@ -84,6 +84,7 @@ async fn a_webhook_that_is_not_signed_by_the_provider_now_is_refused_and_does_no
         assert_eq!(stage.webhook(event).await, StatusCode::NO_CONTENT);
         assert!(inventory.has_received(&event.inbox_id()).await.unwrap());
         assert_eq!(stage.see(&order).await.state, "confirmed");
+        stage.check_books().await;
     }
 }
 
@@ -104,6 +105,7 @@ async fn a_webhook_of_stripe_about_an_unknown_payment_is_parked_and_one_of_other
         let parked = stage.node.shop.inventory.parked().await.unwrap();
         let parked: Vec<&str> = parked.iter().map(|event| event.id.as_str()).collect();
         assert_eq!(parked, ["evt_a"]);
+        stage.check_books().await;
     }
 }
 
