@@ -5,12 +5,13 @@ use crate::inventory::layout::{self, Parsed, PlanPreview};
 use crate::inventory::{
     Block, Currency, Layout, Prices, Rules, RulesPatch, Sales, ShardView, blocked_by_hand,
 };
+use crate::seats::seat_map;
 use crate::sessions::event_id;
 use crate::text::disturbs_text;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -35,7 +36,7 @@ const REASON_CHARS_MAX: usize = 200;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(routes!(set_seating))
+        .routes(routes!(set_seating, show_plan))
         .routes(routes!(show_rules, change_rules))
         .routes(routes!(show_sales))
         .routes(routes!(block))
@@ -228,6 +229,26 @@ async fn set_seating(
         warnings,
     };
     Ok(Json(SetOrPreviewed::Set(planned)))
+}
+
+/// Return the seating plan as it was set, in its own format, with the prices that were set with it:
+/// to be changed and set again. 404 `no-such-event` while there is none.
+#[utoipa::path(get, path = "/api/v1/organiser/events/{event}/seating", tag = "organiser",
+    params(("event" = String, Path)), security(("organiser" = ["viewer"])),
+    responses((status = 200, description = "The plan: JSON, or CSV",
+        content((Object = "application/json"), (String = "text/csv"))), Refusals))]
+async fn show_plan(
+    State(shop): State<Arc<Shop>>,
+    _: Organiser,
+    Path(event): Path<String>,
+) -> Result<Response, Problem> {
+    let plan = seat_map(&shop, &event)?.layout.plan.clone();
+    let is_json = plan.trim_start().starts_with(['{', '[']);
+    let kind = match is_json {
+        true => "application/json",
+        false => "text/csv; charset=utf-8",
+    };
+    Ok(([(header::CONTENT_TYPE, kind)], plan).into_response())
 }
 
 /// Show the selling rules.

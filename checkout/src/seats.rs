@@ -46,7 +46,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(watch_seats))
 }
 
-fn seat_map(shop: &Shop, event: &str) -> Result<Arc<SeatMap>, Problem> {
+pub(crate) fn seat_map(shop: &Shop, event: &str) -> Result<Arc<SeatMap>, Problem> {
     let event = event_id(event)?;
     let title = "This event has no seating plan here";
     let none = || Problem::new(StatusCode::NOT_FOUND, "no-such-event", title);

@@ -37,3 +37,23 @@ async fn a_preview_says_how_a_plan_was_understood_and_sets_nothing() {
         assert_eq!(stage.counts().await, [6, 0, 0], "the plan is what it was");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_is_given_back_as_it_was_set_and_can_be_set_again() {
+    for stage in ProviderStage::stripe().await {
+        let path = "/api/v1/organiser/events/arena/seating";
+        let plan = json!({"prices": {"A": 1200}, "plan": {"categories": [{"name": "A"}], "zones": [
+            {"name": "Z", "rows": [{"row_number": "1", "seats": [{"seat_guid": "g", "seat_number": "7", "category": "A"}]}]}]}});
+        let (status, set) = stage.put_plan("arena/seating", &plan).await;
+        assert_eq!(status, StatusCode::OK, "{set}");
+        let (status, given) = stage.get_as_organiser(path).await;
+        assert_eq!(status, StatusCode::OK);
+        let given: serde_json::Value = serde_json::from_slice(&given).unwrap();
+        assert_eq!(given, plan);
+        let (status, set) = stage.put_plan("arena/seating", &given).await;
+        assert_eq!((status, &set["capacity"]), (StatusCode::OK, &json!(1)));
+        let none = "/api/v1/organiser/events/other/seating";
+        assert_eq!(stage.get_as_organiser(none).await.0, StatusCode::NOT_FOUND);
+        assert_eq!(stage.get_bytes(path, "").await.0, StatusCode::UNAUTHORIZED);
+    }
+}
