@@ -97,7 +97,7 @@ async fn a_refusal_asks_what_lives_and_only_a_refusal_does() {
 
 /// A list for each number, in memory.
 #[derive(Default)]
-struct Lists {
+pub(crate) struct Lists {
     by_number: Mutex<HashMap<u64, Vec<Vec<u8>>>>,
     calls: Mutex<usize>,
 }
