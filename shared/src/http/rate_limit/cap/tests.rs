@@ -108,7 +108,7 @@ impl SharedLists for Lists {
         *self.calls.lock() += 1;
         let mut lists = self.by_number.lock();
         let list = lists.entry(change.list).or_default();
-        list.retain(|member| !change.removed.contains(member));
+        list.retain(|member| !change.removed.contains(member) && !change.added.contains(member));
         list.extend(change.added.clone());
         let members = list.iter().map(|member| ListMember {
             member: member.clone(),
