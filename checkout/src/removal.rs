@@ -26,7 +26,7 @@ impl FromRequestParts<App> for Service {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, App(shop): &App) -> Result<Self, Problem> {
-        require_service_key(&shop.site, parts, shop.service_key.as_deref())?;
+        require_service_key(&shop.site, parts, shop.service_key.as_deref()).await?;
         Ok(Service)
     }
 }

@@ -17,6 +17,7 @@ use crate::waiting_room::WaitingRoom;
 use shared::audit::SharedAuditLog as _;
 use shared::context::AppContext;
 use shared::data_dir::DataFolder;
+use shared::http::rate_limit::SharedCount;
 use shared::mistakes::Mistakes;
 use shared::process::exit;
 use shared::sealing::SealingKeys;
@@ -250,7 +251,8 @@ impl SeatsArgs {
         if let Some(store) = shared {
             site.audit.share(store.clone());
             site.limits.seat_holders.share(store.clone());
-            declines.share(store, site.address_secret.clone());
+            site.limits.share_failures(&store, &site.address_secret);
+            declines.share(SharedCount::new(store, site.address_secret.clone()));
         }
         Ok(Arc::new(Shop {
             inventory: inventory.paid_by(providers.chosen().id()),

@@ -8,7 +8,9 @@ use crate::failures::Failures;
 use crate::http::load::Load;
 use crate::http::problem::Problem;
 use crate::http::proxy_signs::ProxySigns;
-use crate::http::rate_limit::{AddressLimiter, Cap, Limiter, SharedLimits};
+use crate::http::rate_limit::{
+    AddressLimiter, Cap, Limiter, SharedCount, SharedLimits, SharedLists,
+};
 use crate::organiser::{KeySource, Organisers};
 use crate::time::Clock;
 use crate::trace::Traces;
@@ -119,6 +121,15 @@ pub struct Limits {
     pub organiser_keys: Failures,
     /// Wrong service keys.
     pub service_key: Failures,
+}
+
+impl Limits {
+    /// Counts wrong keys together with all processes that have the same store and secret.
+    pub fn share_failures<S: SharedLists + 'static>(&self, store: &Arc<S>, secret: &Secret) {
+        for failures in [&self.organiser_keys, &self.service_key] {
+            failures.share(SharedCount::new(store.clone(), secret.clone()));
+        }
+    }
 }
 
 /// Counts one against a limit.

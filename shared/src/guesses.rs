@@ -22,12 +22,12 @@ pub enum KeyKind {
 ///
 /// # Errors
 /// 429 after too many wrong keys; then nothing was compared.
-pub fn compare<T>(
+pub async fn compare<T>(
     site: &AppContext,
     kind: KeyKind,
     address: Option<IpAddr>,
-    guess: impl Hash,
-    compare: impl FnOnce() -> Option<T>,
+    guess: impl Hash + Send,
+    compare: impl FnOnce() -> Option<T> + Send,
 ) -> Result<Option<T>, Problem> {
     let now = site.clock.now();
     let (failures, wrong, locked, refused) = match kind {
@@ -55,9 +55,16 @@ pub fn compare<T>(
     };
     match failures.attempt(address, now, guess, compare) {
         Outcome::Right(found) => Ok(Some(found)),
-        Outcome::Wrong { is_limit_reached } => {
+        Outcome::Wrong {
+            is_limit_reached,
+            failure,
+        } => {
             note(wrong);
-            if is_limit_reached {
+            let is_limit_of_all_reached = match failure {
+                Some(failure) => failures.tell(address, failure, now).await,
+                None => false,
+            };
+            if is_limit_reached || is_limit_of_all_reached {
                 note(locked);
             }
             Ok(None)

@@ -13,7 +13,7 @@ use axum::http::{StatusCode, request::Parts};
 ///
 /// # Errors
 /// 401, or 429 after too many wrong keys.
-pub fn require_service_key(
+pub async fn require_service_key(
     site: &AppContext,
     parts: &Parts,
     key: Option<&str>,
@@ -22,7 +22,7 @@ pub fn require_service_key(
     let address = parts.extensions.get::<ClientAddress>();
     let address = address.map(|address| address.0);
     let is_right = || key.is_some_and(|key| same(key, &word)).then_some(());
-    let found = compare(site, KeyKind::Service, address, &word, is_right)?;
+    let found = compare(site, KeyKind::Service, address, &word, is_right).await?;
     found.ok_or_else(unauthorised)
 }
 

@@ -31,7 +31,7 @@ impl FromRequestParts<App> for Service {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, App(room): &App) -> Result<Self, Problem> {
-        require_service_key(&room.site, parts, Some(&room.service_key))?;
+        require_service_key(&room.site, parts, Some(&room.service_key)).await?;
         Ok(Service)
     }
 }

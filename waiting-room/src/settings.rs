@@ -207,6 +207,7 @@ impl LineArgs {
                 site.limits.places.share(store.clone(), secret);
             }
             site.limits.live_places.share(store.clone());
+            site.limits.share_failures(&store, &site.address_secret);
             site.organisers.sign_outs().share(store);
         }
         let signer = match &self.signing_key {

@@ -3,12 +3,12 @@
 
 use crate::inventory::ATTEMPTS_PER_VISITOR_MAX;
 use parking_lot::Mutex;
-use shared::crypto::{Secret, random};
-use shared::http::rate_limit::{ListChange, SharedLists};
+use shared::crypto::random;
+use shared::http::rate_limit::SharedCount;
 use shared::time::Time;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 /// Time for which declines count.
 const WINDOW_SECONDS: u32 = 3600;
@@ -31,13 +31,7 @@ pub(crate) struct Allowance {
 #[derive(Default)]
 pub struct Declines {
     counts: Mutex<DeclineCounts>,
-    shared: OnceLock<Shared>,
-}
-
-/// Lists by which processes count together, and the secret by which they name an address alike.
-struct Shared {
-    lists: Arc<dyn SharedLists>,
-    secret: Secret,
+    shared: OnceLock<SharedCount>,
 }
 
 #[derive(Default)]
@@ -61,8 +55,8 @@ impl DeclineWindow {
 
 impl Declines {
     /// Counts together with all processes that have the same store and secret.
-    pub(crate) fn share(&self, lists: Arc<dyn SharedLists>, secret: Secret) {
-        let _ = self.shared.set(Shared { lists, secret });
+    pub(crate) fn share(&self, count: SharedCount) {
+        let _ = self.shared.set(count);
     }
 
     /// Returns what visitors at an address may try. Requests without an address are limited by
@@ -70,7 +64,7 @@ impl Declines {
     pub(crate) async fn allowance(&self, address: Option<IpAddr>, now: Time) -> Allowance {
         // Those of whom no card was declined here cost the store nothing.
         if let Some(address) = address.filter(|address| self.has_some_declines(address)) {
-            self.agree(address, Vec::new(), now).await;
+            self.agree(address, None, now).await;
         }
         let counts = self.counts.lock();
         let window = address.and_then(|address| counts.windows.get(&address));
@@ -97,8 +91,7 @@ impl Declines {
     pub(super) async fn count(&self, address: Option<IpAddr>, now: Time) {
         let Some(address) = address else { return };
         self.count_here(address, now);
-        self.agree(address, vec![random::<16>().to_vec()], now)
-            .await;
+        self.agree(address, Some(&random::<16>()), now).await;
     }
 
     fn has_some_declines(&self, address: &IpAddr) -> bool {
@@ -109,27 +102,17 @@ impl Declines {
 
     /// Tells the store of declined cards, and learns how many others were within the length of a
     /// window. While it is away each process counts for itself.
-    async fn agree(&self, address: IpAddr, added: Vec<Vec<u8>>, now: Time) {
-        let Some(Shared { lists, secret }) = self.shared.get() else {
+    async fn agree(&self, address: IpAddr, added: Option<&[u8]>, now: Time) {
+        let Some(shared) = self.shared.get() else {
             return;
         };
-        let mac = secret.sign(format!("declines\n{address}").as_bytes());
-        let list = mac.first_chunk().expect("a signature has 32 bytes");
-        let window_ms = i64::from(WINDOW_SECONDS) * 1000;
-        let change = ListChange {
-            list: u64::from_be_bytes(*list),
-            added,
-            removed: Vec::new(),
-            kept_ms: window_ms,
-            newer_than_ms: window_ms,
-        };
-        let Some(members) = lists.change(&change).await else {
+        let name = format!("declines\n{address}");
+        let Some(declines) = shared.count(&name, added, WINDOW_SECONDS).await else {
             return;
         };
         let mut counts = self.counts.lock();
         let window = counts.windows.get_mut(&address);
         if let Some(window) = window.filter(|window| !window.is_over(now)) {
-            let declines = u32::try_from(members.len()).unwrap_or(u32::MAX);
             window.declines = window.declines.max(declines);
         }
     }
@@ -173,7 +156,9 @@ impl DeclineCounts {
 mod tests {
     use super::*;
     use async_trait::async_trait;
-    use shared::http::rate_limit::ListMember;
+    use shared::crypto::Secret;
+    use shared::http::rate_limit::{ListChange, ListMember, SharedLists};
+    use std::sync::Arc;
 
     const NOW: Time = Time(1_800_000_000_000);
     const LIMITED: u32 = ATTEMPTS_OF_SUSPECTS_MAX;
@@ -213,7 +198,8 @@ mod tests {
         let list = Arc::new(List::default());
         let processes = [(); 3].map(|()| {
             let declines = Declines::default();
-            declines.share(list.clone(), Secret::derive(b"secret", "addresses"));
+            let secret = Secret::derive(b"secret", "addresses");
+            declines.share(SharedCount::new(list.clone(), secret));
             declines
         });
         assert_eq!(

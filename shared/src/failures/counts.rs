@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 
 /// Time for which failures count, and for which a limit that was reached refuses.
-const WINDOW_SECONDS: u32 = 60;
+pub(super) const WINDOW_SECONDS: u32 = 60;
 /// Largest number of wrong keys of one client address in a window. As many of each address are
 /// remembered.
 pub(super) const PER_ADDRESS_MAX: u32 = 20;
@@ -83,6 +83,26 @@ impl Window {
         }
         is_reached
     }
+
+    /// Takes what all processes counted, if it is more, and returns whether that reached the limit.
+    fn raise(&mut self, now: Time, failures: u32, limit: u32) -> bool {
+        if self.is_over(now) || failures <= self.failures {
+            return false;
+        }
+        let is_reached = self.failures < limit && failures >= limit;
+        self.failures = failures;
+        if is_reached {
+            self.ends = now.plus_seconds(WINDOW_SECONDS);
+        }
+        is_reached
+    }
+}
+
+/// Wrong keys within a window, of all processes.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Together {
+    pub(super) of_address: Option<u32>,
+    pub(super) in_all: Option<u32>,
 }
 
 /// Wrong keys of one address in its window.
@@ -173,6 +193,16 @@ impl Counts {
             address: guesses.count(hash, now),
             process: self.process.count(now, PER_PROCESS_MAX),
         }
+    }
+
+    /// Takes what all processes counted.
+    pub(super) fn learn(&mut self, address: Address, together: Together, now: Time) -> Reached {
+        let guesses = self.addresses.get_mut(&address).zip(together.of_address);
+        let address = guesses
+            .is_some_and(|(guesses, count)| guesses.window.raise(now, count, PER_ADDRESS_MAX));
+        let in_all = together.in_all;
+        let process = in_all.is_some_and(|count| self.process.raise(now, count, PER_PROCESS_MAX));
+        Reached { address, process }
     }
 
     /// Removes outdated counts, once a window.

@@ -1,13 +1,16 @@
-//! Limits on wrong keys, by client address and for the whole process. They are checked before a key
-//! is compared, so that a guess beyond the limit is never evaluated. Only distinct wrong keys
-//! count: a program that repeats one stale key guesses nothing.
+//! Limits on wrong keys, by client address and in all. They are checked before a key is compared, so
+//! that a guess beyond the limit is never evaluated. Only distinct wrong keys count: a program that
+//! repeats one stale key guesses nothing. Processes with the same store count together: each learns
+//! from the store with its own next wrong key.
 
 mod counts;
 
+use crate::http::rate_limit::SharedCount;
 use crate::time::Time;
-use counts::{Address, Counts, Reached};
+use counts::{Address, Counts, PER_PROCESS_MAX, Reached, Together, WINDOW_SECONDS};
 use parking_lot::Mutex;
-use std::hash::{BuildHasher as _, Hash, RandomState};
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher, Hash, RandomState};
+use std::sync::OnceLock;
 
 /// What became of a key that was sent.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,6 +21,8 @@ pub enum Outcome<T> {
     Wrong {
         /// It was the last one before a limit.
         is_limit_reached: bool,
+        /// What to tell other processes; none for one that was wrong a moment ago.
+        failure: Option<Failure>,
     },
     /// Too many were wrong: nothing was compared.
     Refused {
@@ -25,6 +30,10 @@ pub enum Outcome<T> {
         retry_after_seconds: u32,
     },
 }
+
+/// A wrong key that was counted, as a hash that is the same at all processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure(u64);
 
 /// Counts the wrong keys of one kind. A right key is never counted and resets nothing: an attacker
 /// who shares an address with an organiser gains no guesses by it.
@@ -34,6 +43,7 @@ pub struct Failures {
     hasher: RandomState,
     /// Locked while a key is compared, so that parallel guesses cannot pass the limit together.
     counts: Mutex<Counts>,
+    shared: OnceLock<SharedCount>,
 }
 
 impl Failures {
@@ -43,7 +53,13 @@ impl Failures {
             what,
             hasher: RandomState::new(),
             counts: Mutex::default(),
+            shared: OnceLock::new(),
         }
+    }
+
+    /// Counts together with other processes from now on.
+    pub fn share(&self, count: SharedCount) {
+        let _ = self.shared.set(count);
     }
 
     /// Compares a key, unless too many were wrong: it is right if `compare` returns something, and
@@ -56,13 +72,15 @@ impl Failures {
         guess: impl Hash,
         compare: impl FnOnce() -> Option<T>,
     ) -> Outcome<T> {
-        let hash = self.hasher.hash_one(guess);
+        let hash = self.hasher.hash_one(&guess);
+        let failure = Failure(BuildHasherDefault::<DefaultHasher>::default().hash_one(&guess));
         let mut counts = self.counts.lock();
         counts.sweep(now);
         let guesses = counts.addresses.get(&address);
         if guesses.is_some_and(|guesses| guesses.contains(hash, now)) {
             return Outcome::Wrong {
                 is_limit_reached: false,
+                failure: None,
             };
         }
         if let Some(retry_after_seconds) = counts.wait(address, now) {
@@ -79,7 +97,34 @@ impl Failures {
         self.log(address, &reached);
         Outcome::Wrong {
             is_limit_reached: reached.address || reached.process,
+            failure: Some(failure),
         }
+    }
+
+    /// Tells the other processes of a wrong key, and learns how many they had. Returns whether a
+    /// limit was reached by these. While the store is away each process counts for itself.
+    pub async fn tell(&self, address: Address, failure: Failure, now: Time) -> bool {
+        let Some(shared) = self.shared.get() else {
+            return false;
+        };
+        let (what, word) = (self.what, failure.0);
+        let mut together = Together::default();
+        if let Some(address) = address {
+            let name = format!("wrong {what}\n{address}");
+            let word = word.to_be_bytes();
+            together.of_address = shared.count(&name, Some(&word), WINDOW_SECONDS).await;
+        }
+        // Beyond the limit each further one would read the whole list.
+        let is_below = self.counts.lock().process.failures <= PER_PROCESS_MAX;
+        if is_below {
+            let name = format!("wrong {what}");
+            let word = format!("{address:?} {word}");
+            let word = word.as_bytes();
+            together.in_all = shared.count(&name, Some(word), WINDOW_SECONDS).await;
+        }
+        let reached = self.counts.lock().learn(address, together, now);
+        self.log(address, &reached);
+        reached.address || reached.process
     }
 
     fn log(&self, address: Address, reached: &Reached) {
@@ -104,7 +149,10 @@ impl Failures {
 mod tests {
     use super::counts::*;
     use super::*;
+    use crate::crypto::Secret;
+    use crate::http::rate_limit::Lists;
     use std::net::IpAddr;
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     const NOW: Time = Time(1_800_000_000_000);
@@ -207,6 +255,67 @@ mod tests {
         let counts = failures.counts.lock();
         let remembered = counts.addresses[&None].hashes.len();
         assert_eq!(remembered, PER_ADDRESS_MAX as usize);
+    }
+
+    /// A wrong key at one of several processes, told to the others: whether it was compared.
+    async fn wrong_at(process: &Failures, address: Address, guess: &str) -> bool {
+        let outcome = process.attempt(address, NOW, guess, || None::<()>);
+        if let Outcome::Wrong {
+            failure: Some(failure),
+            ..
+        } = outcome
+        {
+            process.tell(address, failure, NOW).await;
+        }
+        matches!(outcome, Outcome::Wrong { .. })
+    }
+
+    fn processes() -> [Failures; 3] {
+        let lists = Arc::new(Lists::default());
+        [(); 3].map(|()| {
+            let process = Failures::new("key");
+            let secret = Secret::derive(b"secret", "addresses");
+            process.share(SharedCount::new(lists.clone(), secret));
+            process
+        })
+    }
+
+    #[tokio::test]
+    async fn processes_with_one_store_have_one_limit_for_an_address_and_one_in_all() {
+        let all = processes();
+        let mut compared = 0;
+        for guess in 0..90 {
+            let process = &all[guess % 3];
+            compared += u32::from(wrong_at(process, address(1), &guess.to_string()).await);
+        }
+        // Each learns of the others' with its own next one.
+        assert!((20..=22).contains(&compared), "{compared}");
+        for process in &all {
+            assert_eq!(right(process, address(1), NOW), Err(60));
+            assert_eq!(right(process, address(2), NOW), Ok(Some(())));
+        }
+        for at in 0..600u32 {
+            let process = &all[at as usize % 3];
+            wrong_at(process, address(1000 + at), &at.to_string()).await;
+        }
+        for process in &all {
+            let counted = process.counts.lock().process.failures;
+            assert!(counted >= PER_PROCESS_MAX, "{counted}");
+            assert_eq!(wrong(process, address(9000), NOW), Ok(None), "one try");
+            assert_eq!(right(process, address(9000), NOW), Err(60));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stale_key_counts_once_at_all_processes_together() {
+        let all = processes();
+        for process in all.iter().chain(&all) {
+            assert!(wrong_at(process, address(1), "a stale key").await);
+        }
+        for guess in 1..PER_ADDRESS_MAX {
+            assert!(wrong_at(&all[0], address(1), &guess.to_string()).await);
+        }
+        assert!(!wrong_at(&all[0], address(1), "one more").await);
     }
 
     #[test]

@@ -76,7 +76,7 @@ impl Declared {
         };
         if let Some(role) = takes.role {
             let (mut parts, body) = request.into_parts();
-            let organiser = authorise(site, &parts, role)?;
+            let organiser = authorise(site, &parts, role).await?;
             parts.extensions.insert(organiser);
             request = Request::from_parts(parts, body);
         }

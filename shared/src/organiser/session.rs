@@ -35,24 +35,24 @@ impl<S: Send + Sync> FromRequestParts<S> for Organiser {
 
 /// Returns the organiser of a request, if their role is high enough. Refusals are noted in the
 /// audit log.
-pub(crate) fn authorise(
+pub(crate) async fn authorise(
     site: &AppContext,
     parts: &Parts,
     role: Role,
 ) -> Result<Organiser, Problem> {
     let address = address_of(&parts.extensions);
-    let organiser = identify(site, parts, address)?.at(address);
+    let organiser = identify(site, parts, address).await?.at(address);
     require(site, &organiser, role)?;
     Ok(organiser)
 }
 
 /// Returns whether an organiser sent a request, by a key or a session of the console.
-pub fn is_organiser(site: &AppContext, parts: &Parts) -> bool {
+pub async fn is_organiser(site: &AppContext, parts: &Parts) -> bool {
     let address = address_of(&parts.extensions);
-    identify(site, parts, address).is_ok()
+    identify(site, parts, address).await.is_ok()
 }
 
-fn identify(
+async fn identify(
     site: &AppContext,
     parts: &Parts,
     address: Option<IpAddr>,
@@ -60,9 +60,8 @@ fn identify(
     let headers = &parts.headers;
     let now = site.clock.now();
     if let Some(word) = bearer(headers) {
-        let organiser = sign_in(site, address, Guess::Key(&word), || {
-            site.organisers.by_key(&word)
-        })?;
+        let find = || site.organisers.by_key(&word);
+        let organiser = sign_in(site, address, Guess::Key(&word), find).await?;
         if site.organisers.is_new_use(&organiser, now) {
             site.audit.note(organiser.incident("key.use"), now);
         }
@@ -103,13 +102,13 @@ enum Guess<'a> {
 }
 
 /// Looks for a key or code, unless too many were wrong.
-fn sign_in(
+async fn sign_in(
     site: &AppContext,
     address: Option<IpAddr>,
-    guess: Guess,
-    find: impl FnOnce() -> Option<Organiser>,
+    guess: Guess<'_>,
+    find: impl FnOnce() -> Option<Organiser> + Send,
 ) -> Result<Organiser, Problem> {
-    let found = compare(site, KeyKind::Organiser, address, guess, find)?;
+    let found = compare(site, KeyKind::Organiser, address, guess, find).await?;
     Ok(found.ok_or_else(unauthorised)?.at(address))
 }
 
@@ -163,10 +162,14 @@ async fn open_session(
     let address = address.map(|Extension(address)| address.0);
     let organisers = &site.organisers;
     let organiser = match (&body.key, &body.code) {
-        (Some(key), _) => sign_in(&site, address, Guess::Key(key), || organisers.by_key(key))?,
-        (None, Some(code)) => sign_in(&site, address, Guess::Code(code), || {
-            organisers.by_code(code)
-        })?,
+        (Some(key), _) => {
+            let find = || organisers.by_key(key);
+            sign_in(&site, address, Guess::Key(key), find).await?
+        }
+        (None, Some(code)) => {
+            let find = || organisers.by_code(code);
+            sign_in(&site, address, Guess::Code(code), find).await?
+        }
         (None, None) => return Err(Problem::invalid("key", "a key or a code is needed")),
     };
     tracing::info!(name = organiser.name, ?address, "an organiser signed in");

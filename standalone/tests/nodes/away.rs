@@ -12,18 +12,18 @@ const FANS: usize = 10;
 const AT_ONCE: Duration = Duration::from_secs(FANS as u64);
 
 impl Node {
-    /// Waits until a line stands among the metrics of this process.
-    async fn until_metric(&self, line: &str) {
+    /// Waits until such a line stands among the metrics of this process.
+    pub(crate) async fn until_metric(&self, is_it: impl Fn(&str) -> bool) {
         let operations = Client::new(&format!("http://{}", self.setting("FAIRLINE_OPS_LISTEN")));
         let from = Instant::now();
         loop {
             let answer = operations.raw(hyper::Method::GET, "/metrics", &[], Vec::new());
             let answer = answer.await.unwrap();
             let text = String::from_utf8_lossy(answer.body()).into_owned();
-            if text.lines().any(|found| found == line) {
+            if text.lines().any(&is_it) {
                 return;
             }
-            assert!(from.elapsed() < Duration::from_secs(20), "no {line}");
+            assert!(from.elapsed() < Duration::from_secs(20), "{text}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -40,10 +40,10 @@ async fn a_frozen_waiting_room_delays_no_session_and_hears_of_all_later() {
     }
     let closed = "fairline_circuit_open{dependency=\"waiting-room\"} 0";
     let open = "fairline_circuit_open{dependency=\"waiting-room\"} 1";
-    site.checkout.until_metric(closed).await;
+    site.checkout.until_metric(|line| line == closed).await;
     let room = site.rooms[0].process.as_ref().unwrap();
     room.signal("STOP");
-    site.checkout.until_metric(open).await;
+    site.checkout.until_metric(|line| line == open).await;
     let from = Instant::now();
     for token in &tokens {
         let path = "/api/v1/events/night/sessions";
@@ -53,7 +53,7 @@ async fn a_frozen_waiting_room_delays_no_session_and_hears_of_all_later() {
     }
     assert!(from.elapsed() < AT_ONCE, "{:?}", from.elapsed());
     room.signal("CONT");
-    site.checkout.until_metric(closed).await;
+    site.checkout.until_metric(|line| line == closed).await;
     let path = "/api/v1/organiser/events/night/stats";
     site.until(path, KEY, |stats| stats["shopping"] == FANS)
         .await;

@@ -11,18 +11,18 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use testkit::{Server, free_port};
 
-const COOKIE: &str = "fairline_admission_my-event";
+pub(crate) const COOKIE: &str = "fairline_admission_my-event";
 
 /// nginx with `protect-any-site.conf` before a shop that answers who it was told the visitor is,
 /// and from where.
-struct Shop {
+pub(crate) struct Shop {
     _nginx: Server,
     _folder: tempfile::TempDir,
     client: Client,
 }
 
 impl Shop {
-    async fn open(rooms: &[Node]) -> Shop {
+    pub(crate) async fn open(rooms: &[Node]) -> Shop {
         let address = |room: &Node| room.url.trim_start_matches("http://").to_owned();
         let addresses: Vec<String> = rooms.iter().map(address).collect();
         Shop::before(&addresses, "").await
@@ -72,7 +72,7 @@ impl Shop {
     }
 
     /// Asks for a page, as browsers do.
-    async fn get(&self, heads: &[(&str, &str)]) -> Response<Bytes> {
+    pub(crate) async fn get(&self, heads: &[(&str, &str)]) -> Response<Bytes> {
         let heads = [heads, &[("sec-fetch-mode", "navigate")]].concat();
         let answer = self.client.raw(Method::GET, "/buy", &heads, Vec::new());
         answer.await.unwrap()
@@ -99,13 +99,17 @@ fn text(answer: &Response<Bytes>) -> String {
     String::from_utf8_lossy(answer.body()).into_owned()
 }
 
+/// The event of the configuration, which sells nothing here.
+pub(crate) async fn my_event(site: &Site, max_active: usize) {
+    let policy = json!({"rate_per_minute": 60_000, "batch_seconds": 1, "max_active": max_active});
+    let event = json!({"id": "my-event", "name": "The night", "admission": policy,
+        "checkout_url": "/"});
+    site.client.create_event(KEY, &event, None).await.unwrap();
+}
+
 /// The event of the configuration, and the admission of a fan as a cookie.
 async fn admitted(site: &Site) -> String {
-    let policy = json!({"rate_per_minute": 60_000, "batch_seconds": 1, "max_active": 100});
-    site.event("my-event", policy).await;
-    let change = json!({"checkout_url": "/"});
-    let patched = site.organise(Method::PATCH, "/events/my-event", Some(change));
-    patched.await.ok().unwrap();
+    my_event(site, 100).await;
     let (_, token) = site.admit("my-event").await;
     format!("{COOKIE}={token}")
 }

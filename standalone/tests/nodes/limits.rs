@@ -95,3 +95,39 @@ async fn an_address_has_no_more_places_and_fans_who_hold_seats_at_many_nodes_tha
     }
     assert_eq!(holding, 8);
 }
+
+#[tokio::test]
+async fn wrong_keys_are_counted_by_the_nodes_of_a_store_together() {
+    let server = testkit::Postgres::start();
+    let url = server.url(&server.database());
+    let shop = || vec![("FAIRLINE_INVENTORY", url.clone())];
+    let site = Site::of(vec![vec![]; 3], vec![shop(), shop(), shop()]).await;
+    let rooms: Vec<&Client> = site.rooms.iter().map(|node| &node.client).collect();
+    let shops = [&site.checkout, &site.checkouts[0], &site.checkouts[1]];
+    let shops = shops.map(|node| &node.client).to_vec();
+    let list = "/api/v1/organiser/events";
+    let orders = "/api/v1/organiser/events/arena/orders";
+    for (nodes, path) in [(rooms, list), (shops, orders)] {
+        let compared = async |address: &str, at: usize, key: &str| {
+            let key = format!("Bearer {key}");
+            let heads = [("x-forwarded-for", address), ("authorization", &key)];
+            let answer = nodes[at % 3].raw(Method::GET, path, &heads, vec![]).await;
+            match answer.unwrap().status().as_u16() {
+                401 => 1,
+                429 => 0,
+                status => panic!("{status}"),
+            }
+        };
+        let mut all = 0;
+        for at in 0..60 {
+            all += compared("198.51.100.7", at, &format!("guess-number-{at:08}")).await;
+        }
+        assert!((20..=22).contains(&all), "{all} guesses of an address");
+        for at in 0..600 {
+            let address = format!("203.0.{}.7", at % 50);
+            all += compared(&address, at, &format!("other-guess-{at:08}")).await;
+        }
+        // Beyond the limit each network has one guess at each node.
+        assert!((200..360).contains(&all), "{all} guesses in all");
+    }
+}

@@ -14,6 +14,7 @@ mod deletion;
 mod edge;
 mod events;
 mod gate;
+mod gate_faults;
 mod journey;
 mod keys;
 mod limits;

@@ -1,6 +1,6 @@
 //! The gate's answers to a reverse proxy that asks about a request.
 
-use crate::limits::until_closed;
+use crate::attacks::floods::until_closed;
 use crate::secure::PATIENCE;
 use crate::stage::{KEY, Stage};
 use hyper::{Method, Response, StatusCode, body::Bytes};
@@ -428,49 +428,5 @@ async fn an_event_that_is_unknown_or_open_to_all_lets_everyone_pass_or_nobody_as
         assert!(!passes().await);
         set(json!({"passthrough_before_opening": true})).await;
         assert!(passes().await);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn one_admission_is_of_few_clients_and_the_organiser_sees_who_shares() {
-    let redis = testkit::Redis::start();
-    for stage in [Stage::open().await, Stage::on(&redis).await] {
-        stage.event("gate", json!({})).await;
-        let (_, token) = stage.admit("gate").await;
-        let cookie = format!("fairline_admission_gate={token}");
-        let from = async |agent: &str, cookie: &str| {
-            let heads = [("cookie", cookie), ("user-agent", agent), PAGE[0]];
-            ask(&stage, Method::GET, "/gate/gate", &heads).await
-        };
-        let first = from("first", &cookie).await;
-        let set = first.headers()["set-cookie"].to_str().unwrap();
-        assert!(
-            set.starts_with("fairline_client_gate=") && set.contains("HttpOnly"),
-            "{set}"
-        );
-        let client = set.split(';').next().unwrap();
-        let mut passed = 1;
-        for at in 0..100 {
-            let answer = from(&format!("agent {at}"), &cookie).await;
-            passed += usize::from(answer.status().is_success());
-        }
-        assert_eq!(passed, 3, "by default");
-        let heads = [("cookie", cookie.as_str()), ("user-agent", "a script")];
-        let refused = ask(&stage, Method::GET, "/gate/gate", &heads).await;
-        assert_eq!(refused.status(), StatusCode::FORBIDDEN);
-        for agent in ["first", "another"] {
-            let both = format!("{cookie}; {client}");
-            assert_eq!(from(agent, &both).await.status(), StatusCode::NO_CONTENT);
-        }
-        let path = "/events/gate/shared-admissions";
-        let shared = stage.organise(Method::GET, path, None).await.body;
-        assert_eq!(
-            (
-                &shared[0]["number"],
-                &shared[0]["clients"],
-                &shared[0]["refused"]
-            ),
-            (&json!(1), &json!(3), &json!(99))
-        );
     }
 }

@@ -1,8 +1,8 @@
 //! TLS by the program itself: HTTP/2 and WebSockets on one port, renewed certificates, wrong files,
 //! hostile clients.
 
+use crate::attacks::floods::read_to_close;
 use crate::crash::command;
-use crate::limits::read_to_close;
 use crate::secure::{PATIENCE, Program, Secure, mount};
 use futures_util::{SinkExt as _, StreamExt as _};
 use std::fs;

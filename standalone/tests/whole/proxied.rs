@@ -1,8 +1,8 @@
 //! The PROXY protocol: clients behind HAProxy are counted one by one, and only a trusted
 //! proxy can tell an address.
 
+use crate::attacks::floods::read_to_close;
 use crate::crash::command;
-use crate::limits::read_to_close;
 use crate::secure::{PATIENCE, Program};
 use serde_json::json;
 use std::net::{Ipv4Addr, SocketAddr};

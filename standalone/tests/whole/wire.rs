@@ -1,6 +1,6 @@
 //! Bytes on the wire: unread bodies, cookies of other software, links that browsers rewrite.
 
-use crate::limits::until_closed;
+use crate::attacks::floods::until_closed;
 use crate::stage::{KEY, Stage, word};
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};

@@ -5,11 +5,15 @@ mod bucket;
 mod cap;
 mod network;
 mod shared;
+mod shared_count;
 
 pub use bucket::Limiter;
+#[cfg(test)]
+pub(crate) use cap::tests::Lists;
 pub use cap::{Cap, Holder, ListChange, ListMember, MEMBERS_MAX, SharedLists};
 pub use network::folded;
 pub use shared::{SharedBucket, SharedBuckets};
+pub use shared_count::SharedCount;
 
 use self::network::{FACTORS, networks};
 use self::shared::{Filling, Sharing};

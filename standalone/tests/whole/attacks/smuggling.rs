@@ -1,7 +1,7 @@
 //! Requests that two servers may read differently, at the listener itself and through nginx: the
 //! request hidden in them is never carried out, and nobody else gets an answer to it.
 
-use crate::limits::read_to_close;
+use crate::attacks::floods::read_to_close;
 use crate::stage::{Stage, word};
 use hyper::Method;
 use serde_json::json;

@@ -5,7 +5,7 @@
 //! nothing behind that would have to be cleared.
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use super::network::{FACTORS, Network, WIDTHS, networks};
 use crate::crypto::Secret;

@@ -97,7 +97,7 @@ async fn a_refusal_asks_what_lives_and_only_a_refusal_does() {
 
 /// A list for each number, in memory.
 #[derive(Default)]
-struct Lists {
+pub(crate) struct Lists {
     by_number: Mutex<HashMap<u64, Vec<Vec<u8>>>>,
     calls: Mutex<usize>,
 }
@@ -108,7 +108,7 @@ impl SharedLists for Lists {
         *self.calls.lock() += 1;
         let mut lists = self.by_number.lock();
         let list = lists.entry(change.list).or_default();
-        list.retain(|member| !change.removed.contains(member));
+        list.retain(|member| !change.removed.contains(member) && !change.added.contains(member));
         list.extend(change.added.clone());
         let members = list.iter().map(|member| ListMember {
             member: member.clone(),

@@ -1,25 +1,66 @@
-//! The fan of a request at the gate: which of its credentials counts, which clients are told apart,
-//! and what is believed while the line is away.
+//! Admissions that are shared or taken elsewhere: which credential of a request counts at the gate,
+//! and which clients of one admission are told apart.
 
-use crate::stage::{PASS_SECRET, SERVICE_KEY, Stage};
+use crate::stage::Stage;
 use hyper::{Method, Response, StatusCode, body::Bytes};
 use serde_json::json;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
-use waiting_room::settings::LineArgs;
 
-const PAGE: (&str, &str) = ("sec-fetch-mode", "navigate");
-const PICTURE: (&str, &str) = ("sec-fetch-mode", "no-cors");
+pub(crate) const PAGE: (&str, &str) = ("sec-fetch-mode", "navigate");
+pub(crate) const PICTURE: (&str, &str) = ("sec-fetch-mode", "no-cors");
 
-async fn ask(stage: &Stage, event: &str, heads: &[(&str, &str)]) -> Response<Bytes> {
+pub(crate) async fn ask(stage: &Stage, event: &str, heads: &[(&str, &str)]) -> Response<Bytes> {
     let path = format!("/gate/{event}");
     let answer = stage.client.raw(Method::GET, &path, heads, vec![]).await;
     answer.unwrap()
 }
 
-fn visitor(answer: &Response<Bytes>) -> &str {
+pub(crate) fn visitor(answer: &Response<Bytes>) -> &str {
     let visitor = answer.headers().get("x-fairline-visitor");
     visitor.map_or("nobody", |visitor| visitor.to_str().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_admission_is_of_few_clients_and_the_organiser_sees_who_shares() {
+    let redis = testkit::Redis::start();
+    for stage in [Stage::open().await, Stage::on(&redis).await] {
+        stage.event("gate", json!({})).await;
+        let (_, token) = stage.admit("gate").await;
+        let cookie = format!("fairline_admission_gate={token}");
+        let from = async |agent: &str, cookie: &str| {
+            let heads = [("cookie", cookie), ("user-agent", agent), PAGE];
+            ask(&stage, "gate", &heads).await
+        };
+        let first = from("first", &cookie).await;
+        let set = first.headers()["set-cookie"].to_str().unwrap();
+        assert!(
+            set.starts_with("fairline_client_gate=") && set.contains("HttpOnly"),
+            "{set}"
+        );
+        let client = set.split(';').next().unwrap();
+        let mut passed = 1;
+        for at in 0..100 {
+            let answer = from(&format!("agent {at}"), &cookie).await;
+            passed += usize::from(answer.status().is_success());
+        }
+        assert_eq!(passed, 3, "by default");
+        let heads = [("cookie", cookie.as_str()), ("user-agent", "a script")];
+        let refused = ask(&stage, "gate", &heads).await;
+        assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+        for agent in ["first", "another"] {
+            let both = format!("{cookie}; {client}");
+            assert_eq!(from(agent, &both).await.status(), StatusCode::NO_CONTENT);
+        }
+        let path = "/events/gate/shared-admissions";
+        let shared = stage.organise(Method::GET, path, None).await.body;
+        assert_eq!(
+            (
+                &shared[0]["number"],
+                &shared[0]["clients"],
+                &shared[0]["refused"]
+            ),
+            (&json!(1), &json!(3), &json!(99))
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -133,70 +174,4 @@ async fn a_page_or_a_program_gets_the_cookie_of_its_client_and_no_picture_does()
         // The next answer is not one of the same second.
         stage.clock.advance_ms(1000);
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn while_redis_is_gone_verified_tokens_pass_and_no_forged_one_nor_a_stranger() {
-    let mut redis = testkit::Redis::start();
-    let stage = Stage::on(&redis).await;
-    stage.event("gate", json!({})).await;
-    let mut admitted = Vec::new();
-    for _ in 0..3 {
-        let (_, token) = stage.admit("gate").await;
-        admitted.push(format!("fairline_admission_gate={token}"));
-    }
-    let inside = ask(&stage, "gate", &[("cookie", &admitted[0])]).await;
-    assert_eq!(inside.status(), StatusCode::NO_CONTENT);
-    // First it does not answer, and the node does not know yet.
-    redis.signal("STOP");
-    let frozen = ask(&stage, "gate", &[("cookie", &admitted[1])]).await;
-    assert_eq!(frozen.status(), StatusCode::NO_CONTENT);
-    redis.kill();
-    // Also fans whose first request it is, and clients that cannot be counted.
-    for round in 0..4 {
-        for cookie in &admitted {
-            for agent in ["one", "two", "three", "four", "five"] {
-                let heads = [("cookie", cookie.as_str()), ("user-agent", agent), PAGE];
-                let answer = ask(&stage, "gate", &heads).await;
-                let status = answer.status();
-                assert_eq!(status, StatusCode::NO_CONTENT, "{round} {agent}");
-                assert!(visitor(&answer).starts_with("vis_"));
-            }
-            let forged = format!("{cookie}x");
-            for heads in [&[PICTURE, ("cookie", &forged)][..], &[PICTURE]] {
-                let answer = ask(&stage, "gate", heads).await;
-                assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{round}");
-            }
-        }
-        stage.clock.advance_ms(1000);
-    }
-    let unknown = ask(&stage, "no-such-event", &[PICTURE]).await;
-    assert_eq!(unknown.status(), StatusCode::UNAUTHORIZED);
-    // Nothing but the token itself says now that it has ended.
-    stage.clock.advance_ms(3_600_000);
-    let ended = ask(&stage, "gate", &[PICTURE, ("cookie", &admitted[0])]).await;
-    assert_eq!(ended.status(), StatusCode::UNAUTHORIZED);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn while_redis_is_gone_no_event_counts_as_unknown() {
-    let mut redis = testkit::Redis::start();
-    let stage = Stage::with_line(LineArgs {
-        line: Some(redis.url()),
-        pass_secret: Some(PASS_SECRET.to_owned()),
-        service_key: Some(SERVICE_KEY.to_owned()),
-        gate_unknown_event: Some("pass".to_owned()),
-        ..LineArgs::default()
-    })
-    .await;
-    let status = async || ask(&stage, "no-such-event", &[PICTURE]).await.status();
-    assert_eq!(status().await, StatusCode::NO_CONTENT);
-    redis.kill();
-    let is_away = &stage.fairline.room.site.health.is_line_away;
-    let from = Instant::now();
-    while !is_away.load(Ordering::Relaxed) {
-        assert!(from.elapsed() < Duration::from_secs(20));
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert_eq!(status().await, StatusCode::UNAUTHORIZED);
 }
