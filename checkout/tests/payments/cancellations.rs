@@ -3,9 +3,9 @@
 use crate::at_provider::{Card, Operation};
 use crate::mails::{stages, text};
 use crate::node::{Node, ORGANISER_KEY};
-use crate::stage::{PRICE, ProviderStage};
+use crate::stage::{Fan, PRICE, ProviderStage};
 use axum::http::StatusCode;
-use checkout::inventory::{NewSession, OrderPage, Refused, Wish};
+use checkout::inventory::{Hold, NewSession, Order, OrderPage, Refused, Wish};
 use checkout::settings::SeatsArgs;
 use serde_json::{Value, json};
 use shared::ids::VisitorId;
@@ -62,6 +62,50 @@ fn figures(progress: &Value) -> [u64; 6] {
     .map(|name| progress[name].as_u64().unwrap())
 }
 
+async fn hold(stage: &ProviderStage, fan: &Fan, seat: &str) -> Result<Hold, Refused> {
+    let wish = Wish::Seats(vec![seat.to_owned()]);
+    let inventory = &stage.node.shop.inventory;
+    let held = inventory.hold(fan.keys.clone(), &stage.event, wish, None);
+    held.await.map(|once| once.value)
+}
+
+/// Checks that from the moment of the answer nothing is held, ordered, or let in, and that fans are told.
+async fn check_that_nothing_goes_on(stage: &ProviderStage, fan: &Fan, held: &Hold, sold: &Order) {
+    let inventory = &stage.node.shop.inventory;
+    let code = &sold.tickets.as_ref().unwrap()[0].code;
+    let refused = Refused::EventCancelled(REASON.to_owned());
+    assert_eq!(hold(stage, fan, "s-A-4").await.unwrap_err(), refused);
+    let body = json!({"hold": held.id, "buyer": {"name": "Ada", "email": "ada@example.org"}});
+    let (status, problem) = stage.post("/api/v1/orders", &fan.word, &body).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    assert_eq!(
+        (&problem["type"], &problem["detail"]),
+        (&json!("/problems/event-cancelled"), &json!(REASON))
+    );
+    let newcomer = NewSession {
+        key: [9; 32],
+        event: stage.event.clone(),
+        visitor: VisitorId(99),
+        number: 99,
+        jti: "late".to_owned(),
+        token: String::new(),
+        expires_at: stage.clock.now().plus_seconds(600),
+        is_reported: true,
+    };
+    let opened = inventory.open_session(newcomer).await;
+    assert_eq!(opened.unwrap_err(), refused);
+    let path = "/api/v1/organiser/events/arena/tickets/check";
+    let (_, problem) = stage
+        .post(path, ORGANISER_KEY, &json!({"code": code}))
+        .await;
+    assert_eq!(problem["type"], "/problems/event-cancelled");
+    let layout = stage.get("/api/v1/events/arena/seating").await;
+    assert_eq!(layout["cancelled"]["reason"], REASON);
+    let seen = stage.see_order(&sold.id).await;
+    assert_eq!(seen.event_cancelled.unwrap().reason, REASON);
+    assert_eq!(seen.tickets, None);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cancelled_show_sells_nothing_more_and_gives_everything_back_with_the_fees() {
     for stage in ProviderStage::all().await {
@@ -73,15 +117,8 @@ async fn a_cancelled_show_sells_nothing_more_and_gives_everything_back_with_the_
         stage.refund(&parted.id, Some(&["s-A-4"])).await;
         let unpaid = stage.order(&["s-A-5"]).await;
         let told = stage.told(&unpaid).await;
-        let ticket = whole.tickets.as_ref().unwrap()[0].code.clone();
         let fan = stage.fan().await;
-        let inventory = &stage.node.shop.inventory;
-        let seat = |id: &str| Wish::Seats(vec![id.to_owned()]);
-        let hold = async |id: &str| {
-            let keys = fan.keys.clone();
-            inventory.hold(keys, &stage.event, seat(id), None).await
-        };
-        let held = hold("s-A-6").await.unwrap().value;
+        let held = hold(&stage, &fan, "s-A-6").await.unwrap();
         assert_eq!(figures(&stage.progress().await), [2, 2, 0, 0, 1, 0]);
         assert_eq!(stage.progress().await["cancelled"], Value::Null);
 
@@ -101,38 +138,7 @@ async fn a_cancelled_show_sells_nothing_more_and_gives_everything_back_with_the_
             (StatusCode::ACCEPTED, &progress["cancelled"])
         );
 
-        // From the moment of the answer nothing is held, ordered, or let in.
-        let refused = Refused::EventCancelled(REASON.to_owned());
-        assert_eq!(hold("s-A-4").await.unwrap_err(), refused);
-        let body = json!({"hold": held.id, "buyer": {"name": "Ada", "email": "ada@example.org"}});
-        let (status, problem) = stage.post("/api/v1/orders", &fan.word, &body).await;
-        assert_eq!(status, StatusCode::CONFLICT);
-        assert_eq!(
-            (&problem["type"], &problem["detail"]),
-            (&json!("/problems/event-cancelled"), &json!(REASON))
-        );
-        let newcomer = NewSession {
-            key: [9; 32],
-            event: stage.event.clone(),
-            visitor: VisitorId(99),
-            number: 99,
-            jti: "late".to_owned(),
-            token: String::new(),
-            expires_at: stage.clock.now().plus_seconds(600),
-            is_reported: true,
-        };
-        let opened = inventory.open_session(newcomer).await;
-        assert_eq!(opened.unwrap_err(), refused);
-        let path = "/api/v1/organiser/events/arena/tickets/check";
-        let (_, problem) = stage
-            .post(path, ORGANISER_KEY, &json!({"code": ticket}))
-            .await;
-        assert_eq!(problem["type"], "/problems/event-cancelled");
-        let layout = stage.get("/api/v1/events/arena/seating").await;
-        assert_eq!(layout["cancelled"]["reason"], REASON);
-        let seen = stage.see_order(&whole.id).await;
-        assert_eq!(seen.event_cancelled.unwrap().reason, REASON);
-        assert_eq!(seen.tickets, None);
+        check_that_nothing_goes_on(&stage, &fan, &held, &whole).await;
 
         // The fan pays before the payment is given up: the money is let go.
         let _ = stage.provider.pay(&told, Card::Good);
