@@ -107,6 +107,10 @@ impl Engine for Mortal {
         self.death.stop().await;
         self.living.sales(event).await
     }
+    async fn refund_sums(&self, event: &EventId) -> Result<Vec<RefundSum>, Refused> {
+        self.death.stop().await;
+        self.living.refund_sums(event).await
+    }
     async fn remove(&self, event: &EventId) -> Result<(), Refused> {
         self.death.stop().await;
         self.living.remove(event).await

@@ -30,7 +30,7 @@ pub(crate) struct ProviderStage {
     pub(crate) clock: Clock,
     pub(crate) app: Router,
     pub(crate) event: EventId,
-    /// URL of the database; `None` with SQLite.
+    /// URL of the database; `None` with SQLite, and where a node was open already.
     pub(crate) url: Option<String>,
     fans: Mutex<Vec<Fan>>,
     _servers: Arc<Shared>,
@@ -90,7 +90,7 @@ impl ProviderStage {
         let node = Node::open(args, clock.clone()).await;
         let stage = ProviderStage::at(node, Arc::new(provider), clock, servers);
         stage.set_plan().await;
-        stage
+        ProviderStage { url, ..stage }
     }
 
     /// Returns a stage with a node that is open already.
@@ -107,7 +107,7 @@ impl ProviderStage {
             provider,
             clock,
             event: EventId::parse("arena").unwrap(),
-            url,
+            url: None,
             fans: Mutex::default(),
             _servers: servers,
         }

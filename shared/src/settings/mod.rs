@@ -225,13 +225,7 @@ impl Common {
                 "FAIRLINE_PUBLIC_URL: needed with a listener on all addresses: what browsers see",
             );
         }
-        // On one's own machine both spellings lead here.
-        let sibling = public_url.replace("//127.0.0.1", "//localhost");
-        origins.push(if sibling == public_url {
-            public_url.replace("//localhost", "//127.0.0.1")
-        } else {
-            sibling
-        });
+        origins.extend(other_loopback_name(&public_url));
         let hops = self.trusted_hops.as_deref();
         let trusted_hops = mistakes.parse("FAIRLINE_TRUSTED_HOPS", hops, 0);
         let prefix = parse_prefix(self.path_prefix.as_deref().unwrap_or("/.fairline"));
@@ -476,6 +470,18 @@ fn origin(name: &str, text: &str, mistakes: &mut Mistakes) -> String {
         ));
         String::new()
     })
+}
+
+/// Returns an origin on one's own machine by its other name, which leads here as well.
+fn other_loopback_name(origin: &str) -> Option<String> {
+    let mut url = url::Url::parse(origin).ok()?;
+    let other = match url.host_str()? {
+        "127.0.0.1" => "localhost",
+        "localhost" => "127.0.0.1",
+        _ => return None,
+    };
+    url.set_host(Some(other)).ok()?;
+    Some(url.origin().ascii_serialization())
 }
 
 #[cfg(test)]
