@@ -218,7 +218,7 @@ pub(super) fn review(
         reason: review.reason,
         detail: review.detail.clone(),
         since: review.since,
-        settlements: settlements(order, row),
+        settlements: settlements(event_state, order, row),
         outside: outside(order, row),
     })
 }

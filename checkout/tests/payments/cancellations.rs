@@ -217,6 +217,9 @@ async fn what_the_provider_refuses_to_give_back_needs_a_look_and_stops_no_other_
         assert_eq!(progress["failures"][0]["reason"], "not_refunded");
         assert_eq!(progress["done"], false);
         assert_eq!(progress["money"][0]["outstanding"]["amount"], PRICE);
+        // The money cannot be kept.
+        let ways = &progress["failures"][0]["settlements"];
+        assert_eq!(*ways, json!(["ask_again"]));
         let (status, _) = stage
             .settle(
                 &progress["failures"][0],

@@ -1,6 +1,7 @@
 //! Commands on payments that need a look, and on money that was refunded at the provider itself.
 
 use super::UnitOfWork;
+use crate::inventory::event_state::EventState;
 use crate::inventory::model::*;
 use crate::inventory::payment_state::PaymentEvent;
 use crate::inventory::records::{OrderRow, OrderState, PaymentRow, RefundRow, TicketRow};
@@ -8,7 +9,11 @@ use crate::inventory::reviewing::{Settling, SettlingOutside};
 use shared::crypto::random_id;
 
 /// Returns how a payment may be settled through its provider.
-pub(in crate::inventory) fn settlements(order: &OrderRow, row: &PaymentRow) -> Vec<Settlement> {
+pub(in crate::inventory) fn settlements(
+    event_state: &EventState,
+    order: &OrderRow,
+    row: &PaymentRow,
+) -> Vec<Settlement> {
     let Some(review) = &row.review else {
         return Vec::new();
     };
@@ -21,8 +26,10 @@ pub(in crate::inventory) fn settlements(order: &OrderRow, row: &PaymentRow) -> V
             vec![Settlement::AskAgain, Settlement::Keep, Settlement::GiveBack]
         }
         PaymentState::Captured => vec![Settlement::AskAgain, Settlement::Keep],
-        // The tickets are there still.
-        PaymentState::Refunding if is_latest && !order.tickets.is_empty() => {
+        // The tickets are there still, and of use unless the show was cancelled.
+        PaymentState::Refunding
+            if is_latest && !order.tickets.is_empty() && !event_state.is_cancelled() =>
+        {
             vec![Settlement::AskAgain, Settlement::Keep]
         }
         PaymentState::Created
@@ -75,7 +82,7 @@ impl UnitOfWork<'_> {
         let order = self.records.order(id).ok_or(Refused::NoSuchOrder)?;
         let row = self.payment_row(id, payment);
         let row = row.ok_or(Refused::NoSuchPayment)?;
-        if !settlements(order, row).contains(&how) {
+        if !settlements(self.event_state, order, row).contains(&how) {
             return Err(Refused::CannotSettle);
         }
         let now = self.now;
