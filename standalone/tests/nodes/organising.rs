@@ -1,6 +1,6 @@
 //! Operations of organisers on the seats, on two services.
 
-use crate::site::{CARD, Site, word};
+use crate::site::{CARD, KEY, Site, word};
 use client::{Answer, Client};
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -111,6 +111,72 @@ async fn every_operation_of_organisers_on_seats_works_on_services_of_their_own()
     assert_refused(&checked, 409, "ticket-void");
     let removed = arena.does(Method::DELETE, "", Value::Null).await;
     assert_refused(&removed, 409, "event-has-orders");
+}
+
+#[tokio::test]
+async fn a_show_is_sold_at_the_desk_and_cancelled_on_services_of_their_own() {
+    let arena = Arena(Site::open(1).await);
+    arena.0.event("arena", open_doors()).await;
+    arena.set_up().await;
+    let set = arena.done(Method::GET, "/seating", Value::Null).await;
+    assert_eq!(set, plan(8));
+    let sale = json!({"seats": ["st-A-1"], "buyer": {"name": "Ada"}, "method": "cash"});
+    let sold = arena.done(Method::POST, "/orders", sale.clone()).await;
+    assert_eq!(
+        (&sold["state"], &sold["payment"]["provider"]),
+        (&json!("confirmed"), &json!("cash"))
+    );
+    assert_refused(
+        &arena.does(Method::POST, "/orders", sale).await,
+        409,
+        "seats-taken",
+    );
+    let (pass, token) = arena.0.admit("arena").await;
+    let bought = arena.0.buy("arena", &token).await;
+    let path = format!("/events/arena/orders/{}/tickets.pdf", word(&bought["id"]));
+    let path = format!("/api/v1/organiser{path}");
+    let bearer = format!("Bearer {KEY}");
+    let headers = [("authorization", bearer.as_str())];
+    let tickets = arena
+        .0
+        .client
+        .raw(Method::GET, &path, &headers, Vec::new())
+        .await
+        .unwrap();
+    assert_eq!(tickets.status(), StatusCode::OK);
+    assert!(tickets.body().starts_with(b"%PDF"));
+    let place = arena.0.client.join("arena").await.unwrap();
+
+    let reason = json!({"reason": "The singer is ill."});
+    let begun = arena.does(Method::POST, "/cancel", reason).await;
+    assert_eq!(begun.status, StatusCode::ACCEPTED);
+    let progress = "/api/v1/organiser/events/arena/cancel";
+    let done = arena
+        .0
+        .until(progress, KEY, |progress| progress["done"] == true)
+        .await;
+    assert_eq!((&done["orders"], &done["refunded"]), (&json!(2), &json!(2)));
+    let told = "This show was cancelled. The singer is ill.";
+    for pass in [pass, word(&place["pass"])] {
+        let path = "/api/v1/events/arena/line/me";
+        arena
+            .0
+            .until(path, &pass, |place| place["message"] == told)
+            .await;
+    }
+    let event = arena
+        .0
+        .until("/api/v1/events/arena", "", |event| {
+            event["phase"] == "closed"
+        })
+        .await;
+    assert_eq!(event["cancelled"]["reason"], "The singer is ill.");
+    let late = json!({"seats": ["st-A-2"], "buyer": {"name": "Ada"}, "method": "comp"});
+    assert_refused(
+        &arena.does(Method::POST, "/orders", late).await,
+        409,
+        "event-cancelled",
+    );
 }
 
 #[tokio::test]
