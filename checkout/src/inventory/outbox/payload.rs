@@ -34,7 +34,8 @@ pub struct OrderPayload {
     pub refunded: Money,
     /// `pay_…`: the latest attempt to pay.
     pub payment: String,
-    /// `simulated`, `stripe`, `razorpay`, or `free` for an order that costs nothing.
+    /// `simulated`, `stripe` or `razorpay`; `free` for an order that costs nothing; `cash`, `card_at_desk`,
+    /// `invoice` or `comp` for one of the organiser's desk.
     pub provider: String,
     /// The valid tickets.
     pub tickets: Vec<TicketSeat>,
@@ -108,7 +109,8 @@ pub struct PaymentPayload {
     pub payment: String,
     /// `ord_…`
     pub order: String,
-    /// `simulated`, `stripe`, `razorpay`, or `free` for an order that costs nothing.
+    /// `simulated`, `stripe` or `razorpay`; `free` for an order that costs nothing; `cash`, `card_at_desk`,
+    /// `invoice` or `comp` for one of the organiser's desk.
     pub provider: String,
     /// The provider's own id of the payment, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
