@@ -352,7 +352,7 @@ async fn a_server_that_is_silent_after_the_content_gets_at_most_one_duplicate() 
 
 #[tokio::test]
 async fn a_sale_goes_on_while_the_mail_server_hangs_and_each_order_has_its_mail_afterwards() {
-    for (stage, server) in stages_with_patience(2).await {
+    for (stage, server) in stages_with_patience(8).await {
         server.always(SmtpFault::Hangs);
         let mut orders = Vec::new();
         for seat in ["s-A-1", "s-A-2", "s-A-3"] {

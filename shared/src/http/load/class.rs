@@ -38,7 +38,8 @@ impl Class {
             "/organiser"
             | "/door/{event}"
             | "/door/worker.js"
-            | "/api/v1/events/{event}/availability" => Class::Organiser,
+            | "/api/v1/events/{event}/availability"
+            | "/api/v1/events/{event}/cancellation" => Class::Organiser,
             "/api/v1/events/{event}/seating" if method == Method::DELETE => Class::Organiser,
             "/api/v1/events/{event}/admission"
             | "/api/v1/events/{event}/admission/extend"
