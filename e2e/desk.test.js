@@ -32,7 +32,7 @@ test("an organiser picks a seat, sells it for cash, and gives two more away", as
   await page.getByRole("button", { name: "Tickets as PDF" }).waitFor();
   await page.goto(`${server.url}/organiser#/event/${id}/desk`);
   await page.getByText("Stalls", { exact: true }).first().click();
-  assert.ok(await page.getByRole("button", { name: /row A, seat 1$/ }).isDisabled());
+  await page.getByRole("button", { name: /row A, seat 1$/, disabled: true }).waitFor();
   await page.getByLabel("How many").fill("2");
   await page.getByLabel("Paid by").selectOption("comp");
   await page.getByLabel("Name").fill("Press");
