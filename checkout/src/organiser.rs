@@ -236,7 +236,7 @@ async fn set_seating(
 #[utoipa::path(get, path = "/api/v1/organiser/events/{event}/seating", tag = "organiser",
     params(("event" = String, Path)), security(("organiser" = ["viewer"])),
     responses((status = 200, description = "The plan: JSON, or CSV",
-        content((Object = "application/json"), (String = "text/csv"))), Refusals))]
+        content((Object = "application/json"), (String = "text/csv", example = "section,row,seat,category\nst,A,1,stalls\n"))), Refusals))]
 async fn show_plan(
     State(shop): State<Arc<Shop>>,
     _: Organiser,

@@ -8,6 +8,7 @@ pub const REASON_CHARS_MAX: usize = 300;
 
 /// Cancellation of a show.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Cancellation {
     /// The organiser's reason, as fans read it.
     #[schema(min_length = 1, max_length = 300)]
