@@ -74,7 +74,7 @@ pub(crate) struct StandIn<L: Ledger> {
     pub(crate) faults: Mutex<VecDeque<(String, ApiFault)>>,
     pub(crate) calls: Mutex<Vec<String>>,
     pub(crate) endpoint: Mutex<Option<Endpoint>>,
-    /// What goes wrong by chance.
+    /// Faults by chance.
     pub(crate) trouble: Mutex<Trouble>,
     /// Number of requests that are still answered, and who is told of the first that is not.
     pub(crate) silence: Mutex<Option<(usize, Arc<Notify>)>>,

@@ -97,16 +97,7 @@ impl Inventory {
 
     /// Records that the money of an order was taken at the desk, unless it was before.
     async fn pay_at_desk(&self, order: &Order, method: ProviderId) -> Result<Order, Refused> {
-        let payment = PaymentRef {
-            event: order.event.clone(),
-            order: order.id.clone(),
-            id: order.payment.id.clone(),
-            amount: order.total,
-            promised_at: None,
-            provider: method,
-            reference: None,
-            refund: None,
-        };
+        let payment = order.new_payment(method);
         let now = self.show_paid(&payment).await?;
         match now.state.as_str() {
             "paying" => self.settle(&payment, Verdict::Captured, None).await,

@@ -303,6 +303,22 @@ pub struct Order {
     pub event_cancelled: Option<Cancellation>,
 }
 
+impl Order {
+    /// Returns the latest payment as one of which its provider has yet to hear.
+    pub(crate) fn new_payment(&self, provider: ProviderId) -> PaymentRef {
+        PaymentRef {
+            event: self.event.clone(),
+            order: self.id.clone(),
+            id: self.payment.id.clone(),
+            amount: self.total,
+            promised_at: None,
+            provider,
+            reference: None,
+            refund: None,
+        }
+    }
+}
+
 /// Credential with which an order is read.
 #[derive(Clone, Debug)]
 pub enum Reader {

@@ -36,7 +36,7 @@ pub struct MethodSales {
     pub method: String,
     /// Number of orders.
     pub orders: u32,
-    /// What was paid for them, less what was refunded.
+    /// Sum of their payments less the refunds.
     pub revenue: Money,
 }
 

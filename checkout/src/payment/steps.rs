@@ -218,16 +218,7 @@ impl Shop {
         let Some(provider) = provider.filter(|provider| is_new && provider.moves_money()) else {
             return order;
         };
-        let payment = PaymentRef {
-            event: order.event.clone(),
-            order: order.id.clone(),
-            id: order.payment.id.clone(),
-            amount: order.total,
-            promised_at: None,
-            provider,
-            reference: None,
-            refund: None,
-        };
+        let payment = order.new_payment(provider);
         let shown = self.drive_and_show(payment, PaymentState::Created).await;
         shown.unwrap_or(order)
     }

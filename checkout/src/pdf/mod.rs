@@ -1,5 +1,5 @@
-//! What PDFs are drawn with: fonts, lines of text, coloured areas. Drawings run on threads of their
-//! own, a bounded number at one time.
+//! Drawing of PDFs: fonts, lines of text, coloured areas. Drawings run on threads of their own, a
+//! bounded number at one time.
 
 mod fonts;
 mod surface;

@@ -62,6 +62,17 @@ fn figures(progress: &Value) -> [u64; 6] {
     .map(|name| progress[name].as_u64().unwrap())
 }
 
+async fn check_that_six_orders_went_back_once(stage: &ProviderStage) {
+    let progress = stage.progress().await;
+    assert_eq!(progress["done"], true, "{progress}");
+    assert_eq!(figures(&progress), [6, 0, 0, 6, 0, 0]);
+    assert_eq!(
+        stage.told_of(&["payment.refunded", "order.refunded"]).await,
+        [6, 6]
+    );
+    stage.check_books().await;
+}
+
 async fn hold(stage: &ProviderStage, fan: &Fan, seat: &str) -> Result<Hold, Refused> {
     let wish = Wish::Seats(vec![seat.to_owned()]);
     let inventory = &stage.node.shop.inventory;
@@ -191,14 +202,7 @@ async fn while_the_provider_is_away_refunds_wait_and_each_is_made_once_when_it_i
         assert_ne!(progress["money"][0]["outstanding"]["amount"], 0);
         stage.provider.heal();
         stage.end(&stage.node).await;
-        let progress = stage.progress().await;
-        assert_eq!(progress["done"], true, "{progress}");
-        assert_eq!(figures(&progress), [6, 0, 0, 6, 0, 0]);
-        assert_eq!(
-            stage.told_of(&["payment.refunded", "order.refunded"]).await,
-            [6, 6]
-        );
-        stage.check_books().await;
+        check_that_six_orders_went_back_once(&stage).await;
     }
 }
 
@@ -270,14 +274,7 @@ async fn another_node_finishes_what_a_node_that_died_had_begun() {
             None => None,
         };
         stage.end(other.as_ref().unwrap_or(&stage.node)).await;
-        let progress = stage.progress().await;
-        assert_eq!(progress["done"], true, "{progress}");
-        assert_eq!(figures(&progress), [6, 0, 0, 6, 0, 0]);
-        assert_eq!(
-            stage.told_of(&["payment.refunded", "order.refunded"]).await,
-            [6, 6]
-        );
-        stage.check_books().await;
+        check_that_six_orders_went_back_once(&stage).await;
     }
 }
 
@@ -296,13 +293,7 @@ async fn two_nodes_that_end_a_show_at_one_time_give_nothing_back_twice() {
         let other = Node::open(args, stage.clock.clone()).await;
         stage.cancel(REASON).await;
         tokio::join!(stage.end(&stage.node), stage.end(&other));
-        let progress = stage.progress().await;
-        assert_eq!(progress["done"], true, "{progress}");
-        assert_eq!(
-            stage.told_of(&["payment.refunded", "order.refunded"]).await,
-            [6, 6]
-        );
-        stage.check_books().await;
+        check_that_six_orders_went_back_once(&stage).await;
     }
 }
 

@@ -307,7 +307,7 @@ async fn die_everywhere(story: Story) {
         die_at_each(story, true, is_on_postgres, Point::Store).await;
         die_at_each(story, true, is_on_postgres, Point::Provider).await;
     }
-    // What is asked of the store is the same whoever the provider is.
+    // Calls of the store are the same with each provider.
     die_at_each(story, false, false, Point::Provider).await;
 }
 

@@ -164,7 +164,7 @@ async fn the_desk_sells_no_seat_twice_none_that_is_blocked_and_no_more_than_the_
             "{}",
             typed.body
         );
-        // What was held for a sale that was refused is free again.
+        // The seats of a refused sale are free again.
         assert_eq!(stage.counts().await, [2, 1, 2]);
         for wrong in [
             json!({"method": "cash", "buyer": {"name": "Ada"}}),

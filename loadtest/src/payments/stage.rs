@@ -150,7 +150,7 @@ impl Stage {
     }
 }
 
-/// What a fan has ordered.
+/// An order of a fan.
 pub(super) struct Ordered {
     pub(super) session: String,
     pub(super) hold: String,

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher, Hash, RandomState};
 use std::sync::OnceLock;
 
-/// What became of a key that was sent.
+/// Outcome of a key that was sent.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome<T> {
     /// It is right.
@@ -21,7 +21,7 @@ pub enum Outcome<T> {
     Wrong {
         /// It was the last one before a limit.
         is_limit_reached: bool,
-        /// What to tell other processes; none for one that was wrong a moment ago.
+        /// Report for other processes; none for a value that was wrong a moment ago.
         failure: Option<Failure>,
     },
     /// Too many were wrong: nothing was compared.

@@ -83,7 +83,7 @@ fn head_of(first: u8, length: u64) -> Vec<u8> {
     [&[first, 0xff][..], &length.to_be_bytes(), &[0; 4]].concat()
 }
 
-/// What a client sends, and the code with which the server closes.
+/// A message of a client, and the code with which the server closes.
 fn cases() -> Vec<(&'static str, Vec<u8>, u16)> {
     let many = |first: u8| frame(first, b"").repeat(150);
     vec![
