@@ -47,10 +47,32 @@ test("the wait stands first, then the place, how far it is, and that the page is
   sound(fan);
 });
 
-for (const [name, viewport] of [
+const VIEWPORTS = /** @type {const} */ ([
   ["a phone", { width: 360, height: 740 }],
   ["a screen", { width: 1280, height: 900 }],
-])
+]);
+
+for (const [name, viewport] of VIEWPORTS)
+  test(`nothing jumps when the page comes and shows the first place on ${name}`, async () => {
+    const event = `first-${viewport.width}`;
+    await server.event(event, { admission: { rate_per_minute: 1, batch_seconds: 60, max_active: 500 } });
+    for (let fan = 0; fan < 12; fan++) assert.equal((await join(event)).status, 201);
+    const fan = await person(browser, { viewport });
+    await fan.addInitScript(() => {
+      globalThis.moved = 0;
+      new PerformanceObserver((list) => {
+        for (const shift of list.getEntries()) globalThis.moved += shift.value;
+      }).observe({ type: "layout-shift", buffered: true });
+    });
+    await fan.goto(`${server.url}/e/${event}`);
+    await fan.getByRole("heading", { name: /ahead of you$/ }).waitFor();
+    await fan.getByText(/^Live · updated 1 s ago/).waitFor();
+    const moved = await fan.evaluate(() => globalThis.moved);
+    assert.ok(moved < 0.02, `layout shift ${moved}`);
+    sound(fan);
+  });
+
+for (const [name, viewport] of VIEWPORTS)
   test(`nothing jumps when the turn comes on ${name}`, async () => {
     const event = `steady-${viewport.width}`;
     await server.event(event, { admission: { rate_per_minute: 60, batch_seconds: 1, max_active: 1 } });

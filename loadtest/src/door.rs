@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 /// Number of seats of an order.
 const SEATS: usize = 5;
+/// Number of seats of a row, those of several orders.
+const ROW: usize = 20 * SEATS;
 /// Number of orders made at one time.
 const AT_ONCE: usize = 200;
 
@@ -43,7 +45,7 @@ pub async fn run(args: DoorArgs) -> Result<Report, Failed> {
     let folder = DataFolder::open(folder.path())?;
     let (seats, _) = open(&args.inventory, &folder, Clock::system()).await?;
     let event = EventId::parse("door")?;
-    let codes = sell(&seats, &event, args.tickets / SEATS).await?;
+    let codes = sell(&seats, &event, args.tickets).await?;
     let bar = progress("checking in", 2 * codes.len() as u64);
     let scans = codes
         .iter()
@@ -92,19 +94,20 @@ pub async fn run(args: DoorArgs) -> Result<Report, Failed> {
 }
 
 /// Sells all seats of a hall, and returns the codes of the tickets.
-async fn sell(seats: &Inventory, event: &EventId, orders: usize) -> Result<Vec<String>, Failed> {
+async fn sell(seats: &Inventory, event: &EventId, tickets: usize) -> Result<Vec<String>, Failed> {
     // Free orders need no payment.
     let plan = serde_json::json!({"categories": [{"id": "c", "name": "Seats", "price": 0}],
-        "sections": [{"id": "s", "category": "c", "rows": orders, "seats_per_row": SEATS}]});
+        "sections": [{"id": "s", "category": "c", "rows": tickets.div_ceil(ROW), "seats_per_row": ROW}]});
     let layout =
-        layout::parse(plan.to_string().as_bytes()).map_err(|_| "the plan is refused".to_owned())?;
+        layout::parse(plan.to_string().as_bytes()).map_err(|faults| format!("{faults:?}"))?;
     let all: Vec<String> = layout
         .seats
         .iter()
+        .take(tickets)
         .map(|seat| seat.id.to_string())
         .collect();
     seats.set_seating(event, layout).await.map_err(wrong)?;
-    let bar = progress("selling", orders as u64);
+    let bar = progress("selling", tickets.div_ceil(SEATS) as u64);
     let selling = all.chunks(SEATS).enumerate().map(|(fan, chosen)| {
         let (seats, event, chosen) = (seats.clone(), event.clone(), chosen.to_vec());
         tokio::spawn(async move { buy(&seats, &event, fan as u32, chosen).await })

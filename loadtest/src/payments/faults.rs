@@ -153,7 +153,16 @@ async fn become_quiet(stage: &Stage) -> Result<(), Failed> {
             return Ok(());
         }
         if began.elapsed() > QUIET_MAX {
-            return Err(format!("orders do not come to an end: {sales}"));
+            let path = format!("/api/v1/organiser/events/{EVENT}/orders?limit={PAGE}");
+            let page = stage.ask(Method::GET, &path, KEY, None).await?;
+            let orders = page["orders"].as_array().into_iter().flatten();
+            let mut failed = format!("orders do not come to an end: {sales}");
+            for order in orders.filter(|order| open.contains(&&*text(&order["state"]))) {
+                let path = format!("{}/{}", path.replace(&format!("?limit={PAGE}"), ""), text(&order["id"]));
+                let details = stage.ask(Method::GET, &path, KEY, None).await?;
+                failed.push_str(&format!("\n{details}"));
+            }
+            return Err(failed);
         }
         tokio::time::sleep(PAUSE).await;
     }

@@ -114,7 +114,13 @@ impl Postgres {
 
     pub(super) async fn keep_webhook(&self, event: &InboxEvent) -> Result<(), Refused> {
         let now = self.now().0;
-        let keep = "insert into fairline.inbox (id, reference, at, next_at) values ($1, $2, $3, $4)
+        // Webhooks that took effect are remembered without waiting for the disk: the effect is there
+        // already, and acts once, however often it is reported.
+        let keep = "with asynchronous as (
+                select set_config('synchronous_commit', 'off', true) where $4::bigint is null
+            )
+            insert into fairline.inbox (id, reference, at, next_at)
+            select $1, $2, $3, $4 from (select count(*) from asynchronous) once
             on conflict (id) do update set next_at = excluded.next_at";
         let keep = query(keep)
             .bind(&event.id)
