@@ -5,7 +5,9 @@ use crate::endpoint::{Endpoint, Signed};
 use crate::faults::{ApiFault, Trouble};
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::Request;
 use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
 use parking_lot::Mutex;
@@ -30,6 +32,7 @@ impl Serving {
     pub(crate) async fn start(app: Router) -> std::io::Result<Serving> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
+        let app = app.layer(from_fn(to_the_end));
         let task = tokio::spawn(async move {
             let _ = axum::serve(listener, app).await;
         });
@@ -45,6 +48,12 @@ impl Drop for Serving {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// Has a request take its effect though the client, which may have been killed, hangs up.
+async fn to_the_end(request: Request, next: Next) -> Response {
+    let answered = tokio::spawn(next.run(request)).await;
+    answered.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }
 
 /// Waits until the standard input is closed, by which other languages end a program of the tests.
