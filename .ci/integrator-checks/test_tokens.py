@@ -14,7 +14,16 @@ import unittest
 
 import jwt
 
-from common import DOCUMENT, EVENT, HERE, MODULES, Fairline
+from common import DOCUMENT, EVENT, HERE, MODULES, Fairline, run
+
+SAMPLES = DOCUMENT.parent / "samples"
+JAVA = "javac -cp /usr/share/java/gson.jar *.java && java -cp /usr/share/java/gson.jar:. Verdicts"
+# By the name in the document's table: the sample, the program that asks it, and how that is run.
+PROGRAMS = {
+    "sodium": ("admitted.php", "verdicts.php", "php verdicts.php"),
+    "security": ("Admitted.java", "Verdicts.java", JAVA),
+    "crypto": ("admitted.go", "verdicts.go", "go run admitted.go verdicts.go"),
+}
 
 KEY_FILES = {"EdDSA": "signing-key.pem", "ES256": "signing-key-es256.pem"}
 
@@ -38,7 +47,7 @@ def verdicts(fairline, algorithms, tokens):
         set_up = lambda text: (
             text.replace("http://127.0.0.1:8080", fairline.url)
             .replace("arena-night", EVENT)
-            .replace('["EdDSA"]', json.dumps(algorithms))
+            .replace('"EdDSA"', ", ".join(map(json.dumps, algorithms)))
         )
         (folder / "from-document.mjs").write_text(set_up(block("js")))
         (folder / "from_document.py").write_text(set_up(block("python")))
@@ -57,6 +66,15 @@ def verdicts(fairline, algorithms, tokens):
                 check=True,
             )
             found |= json.loads(told.stdout)
+        for name, (sample, program, command) in PROGRAMS.items():
+            own = folder / name
+            own.mkdir()
+            (own / sample).write_text(set_up((SAMPLES / sample).read_text()))
+            shutil.copy(HERE / program, own)
+            lines = "".join(f"{token}\n" for token in tokens)
+            # Go keeps compiled packages between runs.
+            told = run("sh", "-c", command, cwd=own, input=lines, env={**os.environ, "GO111MODULE": "off"})
+            found[name] = [line == "true" for line in told.splitlines()]
         return found
     finally:
         shutil.rmtree(folder)
@@ -143,7 +161,7 @@ class Tokens(unittest.TestCase):
         algorithms = [jwt.get_unverified_header(token)["alg"] for token in tokens]
         self.assertEqual(algorithms, ["EdDSA", "EdDSA", "ES256"])
         found = verdicts(fairline, ["EdDSA", "ES256"], tokens)
-        for library in ("jose", "PyJWT", "joserfc", "Authlib"):
+        for library in ("jose", "PyJWT", "joserfc", "Authlib", *PROGRAMS):
             self.assertEqual(found[library], [True, True, True], library)
         for token in tokens:
             opened = fairline.ask("POST", f"/api/v1/events/{EVENT}/sessions", token, {})

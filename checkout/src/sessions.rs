@@ -13,7 +13,7 @@ use serde::Serialize;
 use shared::context::{AppContext, check};
 use shared::crypto::{hex, random_id, sha256};
 use shared::http::credentials::{
-    Credential, bearer, check_origin, cookies, credential, set_cookie,
+    Credential, bearer, check_origin, cookies, credentials, set_cookie,
 };
 use shared::http::idempotency::{IdempotencyKey, mark_replayed};
 use shared::http::openapi::Refusals;
@@ -92,6 +92,29 @@ pub(crate) fn event_id(text: &str) -> Result<EventId, Problem> {
     EventId::parse(text).map_err(|_| Problem::no_such_event())
 }
 
+/// Returns the admission token of a request that verifies, with its claims.
+async fn admission(
+    shop: &Shop,
+    headers: &HeaderMap,
+    event: &EventId,
+    now: Time,
+) -> Result<(String, Claims), Problem> {
+    let mut refusal = Problem::bad_admission();
+    let name = format!("fairline_admission_{event}");
+    for Credential { token, by_cookie } in credentials(&shop.site, headers, &name) {
+        check_origin(&shop.site, headers, by_cookie)?;
+        let refused = match shop.keys.verify(&token, event, now).await {
+            Ok(claims) => return Ok((token, claims)),
+            Err(refused) => refused,
+        };
+        tracing::debug!(%event, %refused, "admission refused");
+        if let Refused::NoKeys = refused {
+            refusal = Problem::unavailable();
+        }
+    }
+    Err(refusal)
+}
+
 /// Exchanges an admission token for a session, once. The token is sent as the bearer token, or as
 /// the cookie set by the queue page.
 #[utoipa::path(post, path = "/api/v1/events/{event}/sessions", tag = "checkout", params(("event" = String, Path), IdempotencyKey),
@@ -106,21 +129,8 @@ async fn open_session(
 ) -> Result<Response, Problem> {
     let event = event_id(&event)?;
     let site = &shop.site;
-    let found = credential(site, &headers, &format!("fairline_admission_{event}"));
-    let Credential { token, by_cookie } = found.ok_or_else(Problem::bad_admission)?;
-    check_origin(site, &headers, by_cookie)?;
     let now = shop.inventory.now();
-    let claims = shop
-        .keys
-        .verify(&token, &event, now)
-        .await
-        .map_err(|refused| {
-            tracing::debug!(%event, %refused, "admission refused");
-            match refused {
-                Refused::NoKeys => Problem::unavailable(),
-                _ => Problem::bad_admission(),
-            }
-        })?;
+    let (token, claims) = admission(&shop, &headers, &event, now).await?;
     // A fan whose slot has lapsed is refused, whatever the token says. If the waiting room does not
     // answer, the token is believed and the start is reported later.
     let reported = shop.waiting_room.start(&event, &token).await;

@@ -250,6 +250,8 @@ impl SeatsArgs {
         let declines = Declines::default();
         if let Some(store) = shared {
             site.audit.share(store.clone());
+            let secret = site.address_secret.clone();
+            site.limits.requests.share(store.clone(), secret);
             site.limits.seat_holders.share(store.clone());
             site.limits.share_failures(&store, &site.address_secret);
             declines.share(SharedCount::new(store, site.address_secret.clone()));

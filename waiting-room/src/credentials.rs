@@ -7,11 +7,10 @@ use crate::line::{Spot, VisitorState};
 use crate::pass::{PASS_SECONDS, Pass};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use shared::crypto::same;
-use shared::http::credentials::{bearer, credential, set_cookie};
+use shared::http::credentials::{credentials, set_cookie};
 use shared::http::problem::Problem;
 use shared::ids::EventId;
-use shared::organiser::is_organiser;
+use shared::organiser::is_organiser_or_service;
 use shared::token::Claims;
 use std::sync::Arc;
 
@@ -37,8 +36,7 @@ pub(crate) async fn find_for(
     if hub.front().settings.published {
         return Ok((event, hub));
     }
-    let is_checkout = bearer(&sender.headers).is_some_and(|key| same(&key, &room.service_key));
-    if is_checkout || is_organiser(&room.site, sender).await {
+    if is_organiser_or_service(&room.site, sender, &room.service_key).await {
         return Ok((event, hub));
     }
     Err(Problem::no_such_event())
@@ -69,10 +67,12 @@ pub(crate) fn pass_of(
     headers: &HeaderMap,
     event: &EventId,
 ) -> Option<Presented<Pass>> {
-    let found = credential(&room.site, headers, &format!("fairline_pass_{event}"))?;
-    Some(Presented {
-        content: room.passes.read(event, &found.token)?,
-        by_cookie: found.by_cookie,
+    let found = credentials(&room.site, headers, &format!("fairline_pass_{event}"));
+    found.into_iter().find_map(|found| {
+        Some(Presented {
+            content: room.passes.read(event, &found.token)?,
+            by_cookie: found.by_cookie,
+        })
     })
 }
 
@@ -82,17 +82,16 @@ pub(crate) fn admission_of(
     headers: &HeaderMap,
     event: &EventId,
 ) -> Result<Presented<Claims>, Problem> {
-    let found = credential(&room.site, headers, &format!("fairline_admission_{event}"));
-    let found = found.ok_or_else(Problem::bad_admission)?;
-    let claims = room.verifier.verify(&found.token, event, room.now(event));
-    let content = claims.map_err(|refused| {
-        tracing::debug!(%event, %refused, "admission refused");
-        Problem::bad_admission()
-    })?;
-    Ok(Presented {
-        content,
-        by_cookie: found.by_cookie,
-    })
+    let found = credentials(&room.site, headers, &format!("fairline_admission_{event}"));
+    let verified = found.into_iter().find_map(|found| {
+        let claims = room.verifier.verify(&found.token, event, room.now(event));
+        let refused = |refused: &_| tracing::debug!(%event, %refused, "admission refused");
+        Some(Presented {
+            content: claims.inspect_err(refused).ok()?,
+            by_cookie: found.by_cookie,
+        })
+    });
+    verified.ok_or_else(Problem::bad_admission)
 }
 
 /// Contents of a fan's cookies.

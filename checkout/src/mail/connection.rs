@@ -217,14 +217,26 @@ fn words(error: &Error) -> String {
     let source = error.source().map(ToString::to_string);
     match (error.status(), source) {
         (Some(code), said) => {
-            format!(
-                "the mail server answers {code} {}",
-                said.unwrap_or_default()
-            )
+            let said = without_addresses(&said.unwrap_or_default());
+            format!("the mail server answers {code} {said}")
         }
         (None, Some(source)) => format!("the connection to the mail server failed: {source}"),
         (None, None) => format!("the connection to the mail server failed: {error}"),
     }
+}
+
+/// Returns an answer without the addresses that mail servers repeat, in whatever spelling.
+fn without_addresses(answer: &str) -> String {
+    let is_end = |c: char| c.is_whitespace() || "<>()[]\"',;".contains(c);
+    let words = answer.split_inclusive(is_end).map(|part| {
+        let word = part.trim_end_matches(is_end);
+        let end = &part[word.len()..];
+        match word.contains('@') {
+            true => format!("the address{end}"),
+            false => part.to_owned(),
+        }
+    });
+    words.collect()
 }
 
 /// Returns whether TLS failed as the certificate is not trusted.
@@ -241,4 +253,32 @@ fn has_bad_certificate(error: &Error) -> bool {
         source = cause.source();
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_of_a_mail_server_is_shown_without_addresses() {
+        for (answer, shown) in [
+            (
+                "5.1.1 <Ann@Example.com>: no such user",
+                "5.1.1 <the address>: no such user",
+            ),
+            ("ann@xn--mnchen-3ya.example is full", "the address is full"),
+            (
+                "greylisted: \"a\",ann@b.example",
+                "greylisted: \"a\",the address",
+            ),
+            (
+                "to=<ann@b.example> ann@b.example.",
+                "to=<the address> the address",
+            ),
+            ("5.7.1 try later", "5.7.1 try later"),
+            ("", ""),
+        ] {
+            assert_eq!(without_addresses(answer), shown);
+        }
+    }
 }

@@ -16,8 +16,6 @@ use url::Host;
 pub(super) struct Sealed {
     pub(super) envelope: Envelope,
     pub(super) content: Vec<u8>,
-    /// Address of the recipient, which stands in no log.
-    pub(super) recipient: String,
 }
 
 /// Writes a letter. Every attempt has the same `Message-ID`, so that mailboxes may know a duplicate.
@@ -37,7 +35,7 @@ pub(super) fn seal(
     let at = SystemTime::UNIX_EPOCH + Duration::from_secs(now.seconds().max(0).unsigned_abs());
     let mut builder = Message::builder()
         .from(sender.clone())
-        .to(Mailbox::new(name, to.clone()))
+        .to(Mailbox::new(name, to))
         .subject(one_line(&letter.subject))
         .message_id(Some(id))
         .date(at)
@@ -50,7 +48,6 @@ pub(super) fn seal(
     Ok(Sealed {
         envelope: message.envelope().clone(),
         content: message.formatted(),
-        recipient: to.to_string(),
     })
 }
 
@@ -193,7 +190,10 @@ mod tests {
 
     #[test]
     fn domains_are_written_in_ascii_and_what_is_no_address_is_refused() {
-        let to = |address: &str| sealed(&letter(address, "Ada")).map(|sealed| sealed.recipient);
+        let to = |address: &str| {
+            let sealed = sealed(&letter(address, "Ada"))?;
+            Ok::<_, String>(sealed.envelope.to()[0].to_string())
+        };
         assert_eq!(
             to("ada@münchen.example").unwrap(),
             "ada@xn--mnchen-3ya.example"

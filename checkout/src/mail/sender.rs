@@ -145,8 +145,7 @@ impl Sender {
             }
             Err(failure) => {
                 count_failure(failure.kind);
-                let why = bounded(&failure.why.replace(&sealed.recipient, "the address"));
-                self.outcome_of(mail, failure.kind, why)
+                self.outcome_of(mail, failure.kind, bounded(&failure.why))
             }
         }
     }

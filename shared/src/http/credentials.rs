@@ -6,6 +6,9 @@ use crate::http::problem::Problem;
 use crate::http::proxy_check::{check_refused_origin, is_of_asked_host};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 
+/// Largest number of cookies of one name that are looked at.
+const SAME_NAME_MAX: usize = 4;
+
 /// A credential and the way it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credential {
@@ -16,19 +19,22 @@ pub struct Credential {
     pub by_cookie: bool,
 }
 
-/// Returns the credential of a request: `Authorization: Bearer`, else the cookie `name`. Other
-/// schemes belong to the site beside ours, such as `Basic` before a staging host, and are ignored.
-pub fn credential(site: &AppContext, headers: &HeaderMap, name: &str) -> Option<Credential> {
+/// Returns what may be the credential of a request: `Authorization: Bearer`, else the cookies `name`,
+/// as other software of the site may have set one of the same name. Other schemes belong to the site
+/// beside ours, such as `Basic` before a staging host, and are ignored.
+pub fn credentials(site: &AppContext, headers: &HeaderMap, name: &str) -> Vec<Credential> {
     if let Some(token) = bearer(headers) {
-        return Some(Credential {
+        return vec![Credential {
             token,
             by_cookie: false,
-        });
+        }];
     }
-    cookie(headers, &cookie_name(site, name)).map(|token| Credential {
-        token,
+    let by_cookie = |token: &str| Credential {
+        token: token.to_owned(),
         by_cookie: true,
-    })
+    };
+    let name = cookie_name(site, name);
+    cookie_values(headers, &name).map(by_cookie).collect()
 }
 
 /// Returns the token after `Authorization: Bearer`.
@@ -52,21 +58,32 @@ pub fn cookies(site: &AppContext, headers: &HeaderMap, prefix: &str) -> Vec<(Str
         .collect()
 }
 
-/// Returns the value of the cookie of exactly this name.
+/// Returns the value of the first cookie of exactly this name.
 pub fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
-    pairs(headers)
-        .find(|(found, _)| *found == name)
-        .map(|(_, value)| value.to_owned())
+    cookie_values(headers, name).next().map(str::to_owned)
 }
 
-/// Returns the cookies that are text. The header is read as bytes: other software of the site may
-/// write anything into its own cookies, and a pair that cannot be read must not hide ours.
+/// Returns the values of the cookies of exactly this name, at most four.
+pub fn cookie_values<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
+    let named = pairs(headers).filter(move |(found, _)| *found == name);
+    named.map(|(_, value)| value).take(SAME_NAME_MAX)
+}
+
+/// Returns the cookies that are text, without blanks around their names and values and without the
+/// quotes that some clients put around values. The header is read as bytes: other software of the
+/// site may write anything into its own cookies, and a pair that cannot be read must not hide ours.
 fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     headers
         .get_all(header::COOKIE)
         .iter()
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
-        .filter_map(|pair| str::from_utf8(pair).ok()?.trim_ascii().split_once('='))
+        .filter_map(|pair| str::from_utf8(pair).ok()?.split_once('='))
+        .map(|(name, value)| (name.trim_ascii(), unquoted(value.trim_ascii())))
+}
+
+fn unquoted(value: &str) -> &str {
+    let inner = value.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
+    inner.unwrap_or(value)
 }
 
 /// Returns the name as the browser knows it: `__Host-` in front where the site is https.
@@ -148,6 +165,8 @@ mod tests {
             b"\xe9=1;ours=1;;=;x",
             b"a=\"q; w\"; ours=1; c={\"\xe4\":1}",
             b"\tours=1\t",
+            b"ours = 1 ;a=2",
+            b"$Version=1; ours=\"1\"; ours=2",
         ] {
             assert_eq!(
                 cookie(&with(line), "ours"),
@@ -159,5 +178,8 @@ mod tests {
         headers.append(header::COOKIE, HeaderValue::from_static("ours=2"));
         assert_eq!(cookie(&headers, "ours"), Some("2".to_owned()));
         assert_eq!(cookie(&with(b"ours=\xe9"), "ours"), None);
+        let several = with(b"ours=1; theirs=2; ours=\"; ours=3; ours=4; ours=5");
+        let values: Vec<&str> = cookie_values(&several, "ours").collect();
+        assert_eq!(values, ["1", "\"", "3", "4"]);
     }
 }

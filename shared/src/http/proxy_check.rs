@@ -2,7 +2,7 @@
 //! organisers.
 
 use super::openapi::Refusals;
-use super::proxy_signs::{ProxySign, SignKind};
+use super::proxy_signs::{ProxySign, ProxySigns, SignKind};
 use crate::context::AppContext;
 use crate::organiser::Organiser;
 use axum::extract::State;
@@ -16,8 +16,8 @@ use utoipa_axum::routes;
 
 /// Records what the headers of a proxy say that does not fit the settings.
 pub(super) fn check_proxy(site: &AppContext, headers: &HeaderMap, address: Option<IpAddr>) {
-    let forwarded = headers.get("x-forwarded-for");
-    if let Some(kind) = check_hops(site.trusted_hops, forwarded, address) {
+    let addresses = addresses_told(headers);
+    if let Some(kind) = check_hops(&site.proxy_signs, site.trusted_hops, addresses, address) {
         notice(site, kind, String::new);
     }
     if let Some(scheme) = headers.get("x-forwarded-proto") {
@@ -29,25 +29,32 @@ fn notice(site: &AppContext, kind: SignKind, seen: impl FnOnce() -> String) {
     site.proxy_signs.notice(kind, site.clock.now(), seen);
 }
 
+/// Returns the number of addresses in `X-Forwarded-For`, of which there may be several.
+fn addresses_told(headers: &HeaderMap) -> usize {
+    let lines = headers.get_all("x-forwarded-for").iter();
+    lines
+        .map(|line| line.as_bytes().split(|byte| *byte == b',').count())
+        .sum()
+}
+
 fn check_hops(
+    signs: &ProxySigns,
     trusted_hops: usize,
-    forwarded: Option<&HeaderValue>,
+    addresses: usize,
     address: Option<IpAddr>,
 ) -> Option<SignKind> {
     if trusted_hops == 0 {
-        return forwarded.map(|_| SignKind::ForwardedNotTrusted);
+        return (addresses > 0).then_some(SignKind::ForwardedNotTrusted);
+    }
+    // One without the header came past all proxies, such as those of our services.
+    if addresses > 0 && signs.are_many_short(addresses < trusted_hops) {
+        return Some(SignKind::TooManyHops);
     }
     let Some(address) = address else {
         return Some(SignKind::NoAddress);
     };
-    let is_proxy = forwarded.is_some_and(|it| has_more(it, trusted_hops)) && is_private(address);
+    let is_proxy = addresses > trusted_hops && is_private(address);
     is_proxy.then_some(SignKind::TooFewHops)
-}
-
-/// Returns whether a header lists more than so many addresses.
-fn has_more(forwarded: &HeaderValue, count: usize) -> bool {
-    let entries = forwarded.as_bytes().split(|byte| *byte == b',');
-    entries.count() > count
 }
 
 fn is_private(address: IpAddr) -> bool {
@@ -130,6 +137,7 @@ async fn list_proxy_signs(
 
 #[cfg(test)]
 mod tests {
+    use super::super::proxy_signs::SHORT_MIN;
     use super::*;
 
     #[test]
@@ -165,18 +173,46 @@ mod tests {
 
     #[test]
     fn a_private_address_behind_more_entries_is_a_proxy() {
-        let forwarded = HeaderValue::from_static("203.0.113.7, 10.0.0.2");
-        assert!(has_more(&forwarded, 1) && !has_more(&forwarded, 2));
         let hops = |hops, address: Option<&str>| {
             let address = address.map(|text| text.parse().unwrap());
-            check_hops(hops, Some(&forwarded), address)
+            check_hops(&ProxySigns::default(), hops, 2, address)
         };
         assert_eq!(hops(0, None), Some(SignKind::ForwardedNotTrusted));
         assert_eq!(hops(1, Some("10.0.0.2")), Some(SignKind::TooFewHops));
         assert_eq!(hops(1, None), Some(SignKind::NoAddress));
         assert_eq!(hops(2, Some("203.0.113.7")), None);
+        assert_eq!(hops(2, Some("10.0.0.2")), None);
         let private = |text: &str| is_private(text.parse().unwrap());
         assert!(private("10.0.0.2") && private("fd00::1") && private("127.0.0.1"));
         assert!(!private("203.0.113.7") && !private("2001:db8::1"));
+    }
+
+    #[test]
+    fn many_requests_in_a_row_with_fewer_entries_than_proxies_show_that_too_many_are_trusted() {
+        let signs = ProxySigns::default();
+        let fan = Some(IpAddr::from([203, 0, 113, 7]));
+        let check = |addresses, address| check_hops(&signs, 2, addresses, address);
+        for _ in 0..3 {
+            for _ in 1..SHORT_MIN {
+                assert_eq!(check(1, None), Some(SignKind::NoAddress));
+                assert_eq!(check(0, None), Some(SignKind::NoAddress), "no header");
+            }
+            assert_eq!(check(2, fan), None);
+        }
+        for _ in 1..SHORT_MIN {
+            check(1, None);
+        }
+        assert_eq!(check(1, None), Some(SignKind::TooManyHops));
+        assert_eq!(check(1, None), Some(SignKind::TooManyHops));
+    }
+
+    #[test]
+    fn the_entries_of_all_lines_count() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(addresses_told(&headers), 0);
+        for line in ["203.0.113.7, 10.0.0.2", "10.0.0.3"] {
+            headers.append("x-forwarded-for", HeaderValue::from_static(line));
+        }
+        assert_eq!(addresses_told(&headers), 3);
     }
 }

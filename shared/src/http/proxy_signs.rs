@@ -4,10 +4,13 @@
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 /// Longest example of a sign, in characters.
 const SEEN_CHARS_MAX: usize = 200;
+/// Number of requests in a row with too few addresses that show that too many proxies are trusted.
+/// Single ones may have come past one of the proxies.
+pub(super) const SHORT_MIN: u32 = 20;
 
 /// Kind of a sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -17,6 +20,8 @@ pub enum SignKind {
     ForwardedNotTrusted,
     /// The address that is believed is that of another proxy.
     TooFewHops,
+    /// Most requests have fewer addresses than proxies are trusted.
+    TooManyHops,
     /// No address stands where it is expected.
     NoAddress,
     /// `X-Forwarded-Proto` is not the scheme of the public URL.
@@ -28,9 +33,10 @@ pub enum SignKind {
 }
 
 impl SignKind {
-    const ALL: [SignKind; 6] = [
+    const ALL: [SignKind; 7] = [
         SignKind::ForwardedNotTrusted,
         SignKind::TooFewHops,
+        SignKind::TooManyHops,
         SignKind::NoAddress,
         SignKind::OtherScheme,
         SignKind::OtherName,
@@ -45,6 +51,9 @@ impl SignKind {
             }
             SignKind::TooFewHops => {
                 "X-Forwarded-For names a private address where the client's should be, and more addresses before it: if that is a proxy of yours, raise FAIRLINE_TRUSTED_HOPS"
+            }
+            SignKind::TooManyHops => {
+                "X-Forwarded-For has fewer addresses than FAIRLINE_TRUSTED_HOPS, in many requests in a row: lower it to the number of your proxies, or clients that send the header choose the address that they count as"
             }
             SignKind::NoAddress => {
                 "X-Forwarded-For names no address where FAIRLINE_TRUSTED_HOPS says that it stands: such requests are under no limit per address"
@@ -64,9 +73,10 @@ impl SignKind {
     /// Returns the setting to change; none where it is one of the proxy.
     fn setting(self) -> Option<&'static str> {
         match self {
-            SignKind::ForwardedNotTrusted | SignKind::TooFewHops | SignKind::NoAddress => {
-                Some("FAIRLINE_TRUSTED_HOPS")
-            }
+            SignKind::ForwardedNotTrusted
+            | SignKind::TooFewHops
+            | SignKind::TooManyHops
+            | SignKind::NoAddress => Some("FAIRLINE_TRUSTED_HOPS"),
             SignKind::OtherScheme => Some("FAIRLINE_PUBLIC_URL"),
             SignKind::OtherName => Some("FAIRLINE_ALLOWED_ORIGINS"),
             SignKind::LostUpgrade => None,
@@ -94,7 +104,11 @@ pub(super) struct ProxySign {
 
 /// The signs that this process noticed since it started.
 #[derive(Default)]
-pub struct ProxySigns([Noticed; SignKind::ALL.len()]);
+pub struct ProxySigns {
+    noticed: [Noticed; SignKind::ALL.len()],
+    /// Requests with too few addresses since the last one with enough.
+    short: AtomicU32,
+}
 
 #[derive(Default)]
 struct Noticed {
@@ -107,7 +121,7 @@ struct Noticed {
 impl ProxySigns {
     /// Records a request with a sign, and logs the first one with what it said.
     pub(super) fn notice(&self, kind: SignKind, now: Time, seen: impl FnOnce() -> String) {
-        let noticed = &self.0[kind as usize];
+        let noticed = &self.noticed[kind as usize];
         noticed.last_ms.store(now.0, Ordering::Relaxed);
         if noticed.requests.fetch_add(1, Ordering::Relaxed) > 0 {
             return;
@@ -125,9 +139,22 @@ impl ProxySigns {
         }
     }
 
+    /// Records whether a request had as many addresses as proxies are trusted, and returns whether
+    /// many in a row had not.
+    pub(super) fn are_many_short(&self, is_short: bool) -> bool {
+        if is_short {
+            return self.short.fetch_add(1, Ordering::Relaxed).saturating_add(1) >= SHORT_MIN;
+        }
+        // Read first: as good as all requests of a sound set-up come here.
+        if self.short.load(Ordering::Relaxed) > 0 {
+            self.short.store(0, Ordering::Relaxed);
+        }
+        false
+    }
+
     /// Returns the signs that were noticed.
     pub(super) fn list(&self) -> Vec<ProxySign> {
-        let all = SignKind::ALL.into_iter().zip(&self.0);
+        let all = SignKind::ALL.into_iter().zip(&self.noticed);
         let noticed = all.map(|(kind, noticed)| ProxySign {
             kind,
             text: kind.text(),

@@ -3,10 +3,11 @@
 use super::keys::{COOKIE, Organiser, Role, SESSION_SECONDS};
 use crate::audit::{ENTRIES_MAX, Entry, Incident};
 use crate::context::AppContext;
+use crate::crypto::same;
 use crate::guesses::{KeyKind, compare};
 use crate::http::client_address::ClientAddress;
 use crate::http::credentials::{
-    bearer, check_console_origin, check_origin, cookie, cookie_name, set_cookie,
+    bearer, check_console_origin, check_origin, cookie_name, cookie_values, set_cookie,
 };
 use crate::http::openapi::Refusals;
 use crate::http::problem::{Input, Parameters, Problem, saturating};
@@ -46,10 +47,27 @@ pub(crate) async fn authorise(
     Ok(organiser)
 }
 
-/// Returns whether an organiser sent a request, by a key or a session of the console.
-pub async fn is_organiser(site: &AppContext, parts: &Parts) -> bool {
+/// Returns whether an organiser sent a request, by a key or a session of the console, or one of our
+/// services with the service key. Any other bearer counts as a wrong organiser key.
+pub async fn is_organiser_or_service(site: &AppContext, parts: &Parts, service_key: &str) -> bool {
     let address = address_of(&parts.extensions);
-    identify(site, parts, address).await.is_ok()
+    let Some(word) = bearer(&parts.headers) else {
+        return identify(site, parts, address).await.is_ok();
+    };
+    let find = || {
+        let organiser = site.organisers.by_key(&word);
+        let is_known = organiser.is_some() | same(service_key, &word);
+        is_known.then_some(organiser)
+    };
+    match compare(site, KeyKind::Organiser, address, Guess::Key(&word), find).await {
+        Ok(Some(organiser)) => {
+            if let Some(organiser) = organiser {
+                note_use(site, &organiser.at(address));
+            }
+            true
+        }
+        Ok(None) | Err(_) => false,
+    }
 }
 
 async fn identify(
@@ -62,18 +80,26 @@ async fn identify(
     if let Some(word) = bearer(headers) {
         let find = || site.organisers.by_key(&word);
         let organiser = sign_in(site, address, Guess::Key(&word), find).await?;
-        if site.organisers.is_new_use(&organiser, now) {
-            site.audit.note(organiser.incident("key.use"), now);
-        }
+        note_use(site, &organiser);
         return Ok(organiser);
     }
-    let organiser = cookie(headers, &cookie_name(site, COOKIE))
-        .and_then(|word| site.organisers.by_session(&word, now))
+    let organiser = cookie_values(headers, &cookie_name(site, COOKIE))
+        .find_map(|word| site.organisers.by_session(word, now))
         .ok_or_else(unauthorised)?;
-    if !parts.method.is_safe() {
+    // Browsers send the cookie along with what pages of other origins of the same site read as well,
+    // and then say of which.
+    if !parts.method.is_safe() || headers.contains_key(header::ORIGIN) {
         check_console_origin(site, headers)?;
     }
     Ok(organiser)
+}
+
+/// Notes in the audit log that a key is in use at an address, once a day.
+fn note_use(site: &AppContext, organiser: &Organiser) {
+    let now = site.clock.now();
+    if site.organisers.is_new_use(organiser, now) {
+        site.audit.note(organiser.incident("key.use"), now);
+    }
 }
 
 /// Checks that an organiser may do what `role` may. A refusal is noted in the audit log.
@@ -198,9 +224,11 @@ async fn end_session(
 ) -> Result<Response, Problem> {
     check_origin(&site, &headers, true)?;
     let head = [(header::SET_COOKIE, set_cookie(&site, COOKIE, "", 0))];
-    let Some(word) = cookie(&headers, &cookie_name(&site, COOKIE)) else {
+    let is_session = |word: &&str| site.organisers.read(word, site.clock.now()).is_some();
+    let Some(word) = cookie_values(&headers, &cookie_name(&site, COOKIE)).find(is_session) else {
         return Ok((head, StatusCode::NO_CONTENT).into_response());
     };
+    let word = word.to_owned();
     let address = address.map(|Extension(address)| address.0);
     // To its end: a browser that is closed signs out all the same.
     let answer = tokio::spawn(async move { sign_out(&site, &word, address).await });

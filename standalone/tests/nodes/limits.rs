@@ -4,6 +4,7 @@ use crate::site::{KEY, Node, Site, word};
 use client::Client;
 use hyper::Method;
 use serde_json::{Value, json};
+use std::time::Instant;
 
 #[tokio::test]
 async fn an_address_is_given_no_more_places_by_three_nodes_than_by_one() {
@@ -94,6 +95,43 @@ async fn an_address_has_no_more_places_and_fans_who_hold_seats_at_many_nodes_tha
         }
     }
     assert_eq!(holding, 8);
+}
+
+#[tokio::test]
+async fn requests_of_an_address_are_limited_by_the_nodes_of_a_store_together() {
+    let server = testkit::Postgres::start();
+    let url = server.url(&server.database());
+    let limit = || ("FAIRLINE_REQUESTS_PER_SECOND", "10".to_owned());
+    let shop = || vec![limit(), ("FAIRLINE_INVENTORY", url.clone())];
+    let site = Site::of(vec![vec![limit()], vec![limit()]], vec![shop(), shop()]).await;
+    let rooms = [&site.rooms[0], &site.rooms[1]];
+    let shops = [&site.checkout, &site.checkouts[0]];
+    for nodes in [rooms, shops] {
+        let ask = async |node: &Node, address: &str| {
+            let heads = [("x-forwarded-for", address)];
+            let path = "/api/v1/currencies";
+            let answer = node.client.raw(Method::GET, path, &heads, vec![]).await;
+            match answer.unwrap().status().as_u16() {
+                200 => 1,
+                429 => 0,
+                status => panic!("{status}"),
+            }
+        };
+        let began = Instant::now();
+        let mut answered = 0;
+        while began.elapsed().as_secs() < 4 {
+            for node in nodes {
+                answered += ask(node, "198.51.100.7").await;
+            }
+        }
+        // Twenty at once at each node, and from then on ten a second of both.
+        let most = 40.0 + 12.0 * began.elapsed().as_secs_f64();
+        let is_limited = (20.0..most).contains(&f64::from(answered));
+        assert!(is_limited, "{answered} requests, at most {most}");
+        for node in nodes {
+            assert_eq!(ask(node, "198.51.100.8").await, 1, "a neighbour");
+        }
+    }
 }
 
 #[tokio::test]

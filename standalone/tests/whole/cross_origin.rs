@@ -197,6 +197,24 @@ async fn the_consoles_cookie_counts_for_no_page_of_another_origin() {
         let answer = ask(&stage, Method::POST, refund, &heads).await;
         assert_eq!(answer.status(), status, "{heads:?}");
     }
+    // Nor does it when they read, be it what is shown to fans as well.
+    stage.event("draft", json!({"published": false})).await;
+    for (heads, list, draft) in [
+        (vec![("origin", SHOP)], 403, 404),
+        (vec![("origin", "null")], 403, 404),
+        (vec![], 200, 200),
+        (vec![own], 200, 200),
+        (vec![("origin", SHOP), other_name], 200, 200),
+    ] {
+        let heads = [heads, vec![cookie]].concat();
+        for (path, status) in [
+            ("/api/v1/organiser/events", list),
+            ("/api/v1/events/draft", draft),
+        ] {
+            let answer = ask(&stage, Method::GET, path, &heads).await;
+            assert_eq!(answer.status(), status, "{path} {heads:?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,9 @@
 use crate::attacks::floods::read_to_close;
 use crate::crash::command;
 use crate::secure::{PATIENCE, Program};
-use serde_json::json;
+use crate::stage::{KEY, Stage};
+use hyper::Method;
+use serde_json::{Value, json};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -258,4 +260,48 @@ async fn a_proxy_that_does_not_fit_the_settings_is_named_once_with_the_setting_t
         !body.contains("203.0.113"),
         "no address of a client: {body}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_trusted_hops_than_there_are_proxies_are_named_with_the_setting_to_change() {
+    let stage = Stage::with(|common| common.trusted_hops = Some("2".into())).await;
+    let ask = async |forwarded: &str| {
+        let heads = [("x-forwarded-for", forwarded)];
+        let answer = stage.client.raw(Method::GET, "/", &heads, vec![]).await;
+        assert_eq!(answer.unwrap().status(), 200);
+    };
+    let signs = async || {
+        let list = stage.get("/api/v1/organiser/proxy-signs", KEY).await.body;
+        let signs = list.as_array().unwrap().iter();
+        let shown = signs.map(|sign| {
+            let [kind, setting] = ["kind", "setting"].map(|name| sign[name].as_str().unwrap());
+            (
+                kind.to_owned(),
+                setting.to_owned(),
+                sign["requests"].clone(),
+            )
+        });
+        shown.collect::<Vec<(String, String, Value)>>()
+    };
+    let setting = || "FAIRLINE_TRUSTED_HOPS".to_owned();
+    for _ in 0..19 {
+        ask("203.0.113.7").await;
+    }
+    ask("203.0.113.7, 198.51.100.2").await;
+    for _ in 0..19 {
+        ask("203.0.113.7").await;
+    }
+    let alone = vec![("no_address".to_owned(), setting(), json!(39))];
+    assert_eq!(
+        signs().await,
+        alone,
+        "with the list itself, which names none"
+    );
+    for _ in 0..3 {
+        ask("203.0.113.7").await;
+    }
+    let [many, _] = &signs().await[..] else {
+        panic!("two signs");
+    };
+    assert_eq!(*many, ("too_many_hops".to_owned(), setting(), json!(3)));
 }

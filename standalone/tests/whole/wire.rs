@@ -203,6 +203,7 @@ async fn cookies_of_other_software_hide_none_of_ours() {
         b"__utmz=utmccn=Festival-M\xfcnchen",
         b"\xff",
         b"=; ;a;\xfe=1",
+        b"fairline_pass_cookies=\"x; fairline_console=a.b; fairline_admission_cookies=a.b.c",
     ] {
         for (request, cookie, status) in [
             (

@@ -4,7 +4,7 @@ use super::asked::Asked;
 use crate::app::Room;
 use crate::line::{Claimed, ClientChange, Clients, Refused, Sighting, Visit};
 use axum::http::{HeaderMap, HeaderValue, header};
-use shared::http::credentials::{bearer, cookie, cookie_name, set_cookie};
+use shared::http::credentials::{bearer, cookie, cookie_name, cookie_values, set_cookie};
 use shared::http::front::Question;
 use shared::ids::EventId;
 use shared::time::Time;
@@ -33,7 +33,7 @@ pub(super) enum Verdict {
 /// to the site.
 pub(super) fn admissions(room: &Room, event: &EventId, headers: &HeaderMap) -> Vec<Arc<Claims>> {
     let name = cookie_name(&room.site, &format!("fairline_admission_{event}"));
-    let words = [cookie(headers, &name), bearer(headers)];
+    let cookies = cookie_values(headers, &name).map(str::to_owned);
     let now = room.now(event);
     let verified = |word: String| {
         let claims = room.verified.read(&word, || room.verifier.read(&word));
@@ -42,7 +42,10 @@ pub(super) fn admissions(room: &Room, event: &EventId, headers: &HeaderMap) -> V
             .inspect_err(|refused| tracing::debug!(%event, %refused, "admission refused"))
             .ok()
     };
-    words.into_iter().flatten().filter_map(verified).collect()
+    cookies
+        .chain(bearer(headers))
+        .filter_map(verified)
+        .collect()
 }
 
 /// Marks of a client: the cookie that tells it from others, its address, and what it calls itself.

@@ -14,6 +14,14 @@ use std::time::{Duration, Instant};
 /// Number of buckets of a limiter. Keys are folded into them, so that no flood of keys takes more
 /// memory: two keys share a bucket once in a quarter of a million.
 pub(super) const BUCKETS: u64 = 1 << 18;
+/// A bucket counts for all nodes once one part in so many of it is filled, or was used without their
+/// knowledge: fans who come one by one cost the store nothing.
+const SHARED_FROM: u64 = 4;
+/// Largest number of uses that only one node knows of.
+const UNSHARED_MAX: u64 = 32_000;
+/// Times in which a full bucket empties, after which half of what was not shared is forgotten. Each
+/// node may so let through one part in 32 of the limit that the others do not know of.
+const HALVED_AFTER: u64 = 4;
 
 /// A limit on how often something may happen for each key: so many at once, and one more after
 /// each interval.
@@ -24,6 +32,8 @@ pub struct Limiter {
     empty_times: EmptyTimes,
     /// By bucket, the uses that only this node knows of.
     unshared: Box<[AtomicU16]>,
+    /// Microseconds from the start until half of those is forgotten.
+    halved_at: AtomicU64,
     hasher: RandomState,
     started: Instant,
 }
@@ -71,6 +81,8 @@ pub(super) struct Used {
     pub(super) bucket: usize,
     /// Uses that are not free again yet, this one among them.
     pub(super) uses: u64,
+    /// Uses that only this node knows of, this one among them.
+    pub(super) unshared: u64,
 }
 
 impl Limiter {
@@ -110,6 +122,7 @@ impl Limiter {
             }),
             empty_times,
             unshared: (0..number).map(|_| AtomicU16::new(0)).collect(),
+            halved_at: AtomicU64::new(0),
             hasher: RandomState::new(),
             started,
         }
@@ -134,16 +147,38 @@ impl Limiter {
             seconds(wait)
         })?;
         let uses = self.rate.burst - u64::from(state.remaining_burst_capacity());
-        let count = |unshared: u16| {
-            // What has become free again is no news to other nodes either.
-            Some(if uses > 1 {
-                unshared.saturating_add(1)
-            } else {
-                1
-            })
-        };
-        let _ = self.unshared[bucket].fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
-        Ok(Some(Used { bucket, uses }))
+        let count = |unshared: u16| Some(unshared.saturating_add(1));
+        let order = Ordering::Relaxed;
+        let before = self.unshared[bucket].fetch_update(order, order, count);
+        let unshared = before.map_or(0, u64::from) + 1;
+        Ok(Some(Used {
+            bucket,
+            uses,
+            unshared,
+        }))
+    }
+
+    /// Returns whether the other nodes should know of a bucket in this state.
+    pub(super) fn is_worth_sharing(&self, used: Used) -> bool {
+        let burst = self.rate.burst;
+        let unshared = used.unshared * SHARED_FROM;
+        used.uses * SHARED_FROM > burst || unshared > burst.min(UNSHARED_MAX * SHARED_FROM)
+    }
+
+    /// Forgets half of what was not shared, if it is time to: uses of long ago are free again.
+    pub(super) fn halve_unshared(&self) {
+        let now = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let Rate { interval_us, burst } = self.rate;
+        let next = now.saturating_add(interval_us.saturating_mul(burst * HALVED_AFTER));
+        let take_turn = |at: u64| (at <= now).then_some(next);
+        let order = Ordering::Relaxed;
+        let turn = self.halved_at.fetch_update(order, order, take_turn);
+        // At the first time there is nothing old.
+        if turn.is_ok_and(|at| at > 0) {
+            for unshared in &self.unshared {
+                let _ = unshared.fetch_update(order, order, |uses| (uses > 0).then_some(uses / 2));
+            }
+        }
     }
 
     /// Takes the number of uses of a bucket that only this node knows of.
@@ -171,6 +206,7 @@ fn seconds(wait: Duration) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::sha256;
 
     #[test]
     fn a_burst_passes_and_then_one_after_each_interval() {
@@ -185,6 +221,40 @@ mod tests {
         while quick.check("one").is_err() {
             assert!(began.elapsed().as_secs() < 5, "it never becomes free again");
         }
+    }
+
+    #[test]
+    fn uses_that_are_free_again_at_once_are_worth_sharing_once_they_are_many() {
+        let limiter = Limiter::per_second(1_000_000, 1000);
+        let began = Instant::now();
+        let many = loop {
+            // So slowly that the bucket is never filled.
+            sha256(&[0; 4096]);
+            let used = limiter.take("one").unwrap().unwrap();
+            if limiter.is_worth_sharing(used) {
+                break used;
+            }
+            assert!(began.elapsed().as_secs() < 5, "it is never shared");
+        };
+        assert_eq!(many.unshared, 251);
+        assert!(many.uses < 100, "{many:?}");
+        assert_eq!(limiter.take_unshared(many.bucket), 251);
+        let used = limiter.take("one").unwrap().unwrap();
+        assert!(!limiter.is_worth_sharing(used));
+    }
+
+    #[test]
+    fn uses_of_long_ago_are_forgotten_by_halves() {
+        let limiter = Limiter::per_second(1_000_000, 8);
+        limiter.halve_unshared();
+        let bucket = limiter.take("one").unwrap().unwrap().bucket;
+        limiter.unshared[bucket].store(7, Ordering::Relaxed);
+        let began = Instant::now();
+        while limiter.unshared[bucket].load(Ordering::Relaxed) == 7 {
+            limiter.halve_unshared();
+            assert!(began.elapsed().as_secs() < 5, "it is never forgotten");
+        }
+        assert_eq!(limiter.take_unshared(bucket), 3);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod bucket;
 mod cap;
 mod network;
+mod reports;
 mod shared;
 mod shared_count;
 
@@ -16,19 +17,26 @@ pub use shared::{SharedBucket, SharedBuckets};
 pub use shared_count::SharedCount;
 
 use self::network::{FACTORS, networks};
+use self::reports::Reports;
 use self::shared::{Filling, Sharing};
 use crate::crypto::Secret;
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
+use tokio_util::sync::CancellationToken;
 
 /// Kind of the buckets of visitors; those of networks have their number of bits.
 const REJOINS: u8 = 0;
+/// First kind of the buckets of an [`AddressLimiter`], one for each width.
+const OF_ADDRESSES: u8 = 1;
 
-/// A limit on each client address and, more widely, on the networks around it.
+/// A limit on each client address and, more widely, on the networks around it. Nodes with the same
+/// store count together: each counts by itself and reports addresses that come often, so that no
+/// request waits for the store.
 pub struct AddressLimiter {
     /// By width, as [`networks`] returns them.
     limiters: [Limiter; network::WIDTHS],
+    reports: Reports,
 }
 
 impl AddressLimiter {
@@ -37,6 +45,7 @@ impl AddressLimiter {
     pub fn new(limiter: impl Fn(u32) -> Limiter) -> AddressLimiter {
         AddressLimiter {
             limiters: FACTORS.map(limiter),
+            reports: Reports::default(),
         }
     }
 
@@ -46,12 +55,27 @@ impl AddressLimiter {
     /// The whole seconds after which it is worth trying again.
     pub fn check(&self, address: IpAddr) -> Result<(), u32> {
         let networks = networks(address).into_iter().zip(&self.limiters);
-        for (network, limiter) in networks {
-            if let Some(network) = network {
-                limiter.check(network)?;
+        for (width, (network, limiter)) in networks.enumerate() {
+            let Some(network) = network else { continue };
+            let used = limiter.take(network)?;
+            let used = used.filter(|used| limiter.is_worth_sharing(*used));
+            if let Some(used) = used.filter(|_| self.reports.is_shared()) {
+                self.reports.add((width, used.bucket), network);
             }
         }
         Ok(())
+    }
+
+    /// Counts together with all nodes that have the same store and secret, once [`Self::report`]
+    /// runs.
+    pub fn share(&self, store: Arc<dyn SharedBuckets>, secret: Secret) {
+        self.reports.share(store, secret);
+    }
+
+    /// Reports to the store, and learns from it, until the stop signal. Returns at once where there
+    /// is no store.
+    pub async fn report(&self, stop: &CancellationToken) {
+        self.reports.run(&self.limiters, OF_ADDRESSES, stop).await;
     }
 }
 
@@ -86,6 +110,7 @@ impl SharedLimits {
     /// The whole seconds after which it is worth trying again.
     pub async fn join(&self, address: IpAddr) -> Result<(), u32> {
         let mut filling = Vec::new();
+        self.halve_unshared();
         let limiters = self.joins.limiters.iter().zip(networks(address));
         for (limiter, network) in limiters {
             let Some(network) = network else { continue };
@@ -101,9 +126,19 @@ impl SharedLimits {
     /// # Errors
     /// The whole seconds after which it is worth trying again.
     pub async fn rejoin(&self, visitor: impl Hash + std::fmt::Display) -> Result<(), u32> {
+        self.halve_unshared();
         let used = self.rejoins.take(&visitor)?;
         let filling = Filling::find(&self.rejoins, REJOINS, used, || visitor.to_string());
         self.agree(filling.into_iter().collect()).await
+    }
+
+    fn halve_unshared(&self) {
+        if self.sharing.get().is_some() {
+            let joins = self.joins.limiters.iter();
+            joins
+                .chain([&self.rejoins])
+                .for_each(Limiter::halve_unshared);
+        }
     }
 
     /// Counts what this node counted with the other nodes as well. While the store is away each
@@ -116,7 +151,7 @@ impl SharedLimits {
         let mut refused = Ok(());
         for (filling, wait_us) in filling.iter().zip(waits) {
             if wait_us > 0 {
-                refused = Err(filling.limiter.block(filling.used.bucket, wait_us));
+                refused = Err(filling.limiter.block(filling.bucket, wait_us));
             }
         }
         refused
@@ -185,6 +220,73 @@ mod tests {
         assert!(nodes[0].join(address("192.0.2.7")).await.unwrap_err() > 20);
         let calls = *store.calls.lock();
         assert!(calls <= 40, "{calls}: a full bucket asks the store no more");
+    }
+
+    /// Nodes that have two hundred requests of an address at once, and as good as none later.
+    fn shared_requests(count: usize, store: &Arc<Counts>) -> Vec<AddressLimiter> {
+        let node = || {
+            let node = AddressLimiter::new(|factor| Limiter::per_second(1, 200 * factor));
+            node.share(store.clone(), Secret::derive(b"secret", "limits"));
+            node
+        };
+        std::iter::repeat_with(node).take(count).collect()
+    }
+
+    async fn send(node: &AddressLimiter) {
+        node.reports.send(&node.limiters, OF_ADDRESSES).await;
+    }
+
+    #[tokio::test]
+    async fn requests_of_an_address_are_limited_together_behind_their_back() {
+        for count in [1, 2, 10] {
+            let store = Arc::new(Counts::default());
+            let nodes = shared_requests(count, &store);
+            let address = address("192.0.2.7");
+            let mut allowed = 0;
+            for _ in 0..400 {
+                for node in &nodes {
+                    allowed += usize::from(node.check(address).is_ok());
+                }
+                for node in &nodes {
+                    send(node).await;
+                }
+            }
+            // Up to a quarter of the limit is not known to the others at first.
+            let most = 200 + 51 * (count - 1) + 20;
+            assert!((200..=most).contains(&allowed), "{allowed} at {count}");
+            for node in &nodes {
+                assert!(node.check(address).is_err());
+                assert_eq!(node.check("192.0.2.8".parse().unwrap()), Ok(()));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn requests_of_addresses_that_come_now_and_then_are_not_reported() {
+        let store = Arc::new(Counts::default());
+        let [node] = &shared_requests(1, &store)[..] else {
+            panic!("one node");
+        };
+        for at in 0..50 {
+            for host in 0..10 {
+                let address = IpAddr::from([198, 51, at, host]);
+                (0..5).for_each(|_| node.check(address).unwrap());
+            }
+        }
+        send(node).await;
+        assert_eq!(store.by_id.lock().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn while_the_store_is_away_requests_are_limited_at_each_node() {
+        let node = AddressLimiter::new(|factor| Limiter::per_second(1, 200 * factor));
+        node.share(Arc::new(Away), Secret::derive(b"secret", "limits"));
+        let mut allowed = 0;
+        for _ in 0..400 {
+            allowed += usize::from(node.check(address("192.0.2.7")).is_ok());
+            send(&node).await;
+        }
+        assert!((200..210).contains(&allowed), "{allowed}");
     }
 
     #[tokio::test]

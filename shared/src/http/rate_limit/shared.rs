@@ -5,10 +5,6 @@ use crate::crypto::Secret;
 use async_trait::async_trait;
 use std::sync::Arc;
 
-/// A bucket that is fuller than one part in so many counts for all nodes: those of fans who come
-/// one by one cost the store nothing.
-const SHARED_FROM: u64 = 4;
-
 /// A store that all nodes use, where there is one.
 #[async_trait]
 pub trait SharedBuckets: Send + Sync {
@@ -31,6 +27,9 @@ pub struct SharedBucket {
     pub interval_us: u64,
     /// Largest number of uses at once.
     pub burst: u64,
+    /// Largest number of uses beyond these that count as well, because they were counted only after
+    /// they were allowed.
+    pub excess_max: u64,
 }
 
 /// The store, and the secret by which nodes name buckets alike.
@@ -53,9 +52,10 @@ impl Sharing {
         SharedBucket {
             kind: filling.kind,
             id: (u64::from_be_bytes(*hash) % BUCKETS) as u32,
-            count: filling.limiter.take_unshared(filling.used.bucket),
+            count: filling.limiter.take_unshared(filling.bucket),
             interval_us: filling.limiter.rate.interval_us,
             burst: filling.limiter.rate.burst,
+            excess_max: filling.excess_max,
         }
     }
 }
@@ -63,25 +63,30 @@ impl Sharing {
 /// A bucket that is filling up.
 pub(super) struct Filling<'a> {
     pub(super) limiter: &'a Limiter,
+    /// Index of the bucket in the limiter.
+    pub(super) bucket: usize,
     /// Kind of the limiter, the same at all nodes, as is the name of the key.
-    kind: u8,
-    name: String,
-    pub(super) used: Used,
+    pub(super) kind: u8,
+    pub(super) name: String,
+    /// See [`SharedBucket::excess_max`].
+    pub(super) excess_max: u64,
 }
 
 impl<'a> Filling<'a> {
+    /// Returns the bucket that was used, if it is worth sharing before the use is allowed.
     pub(super) fn find(
         limiter: &'a Limiter,
         kind: u8,
         used: Option<Used>,
         name: impl FnOnce() -> String,
     ) -> Option<Filling<'a>> {
-        let used = used.filter(|used| used.uses * SHARED_FROM > limiter.rate.burst)?;
+        let used = used.filter(|used| limiter.is_worth_sharing(*used))?;
         Some(Filling {
             limiter,
+            bucket: used.bucket,
             kind,
             name: name(),
-            used,
+            excess_max: 0,
         })
     }
 }

@@ -177,3 +177,29 @@ async fn the_service_key_cannot_be_guessed_and_is_asked_for_before_anything_else
         assert_problem(&list, 401, "no-service-key");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draft_tells_no_one_beyond_the_limits_whether_a_key_is_right() {
+    let stage = Stage::with_secrets(|common| common.trusted_hops = Some("1".into())).await;
+    stage.event("draft", json!({"published": false})).await;
+    let by = async |key: &str, address: &str| {
+        let key = format!("Bearer {key}");
+        let heads = [
+            ("authorization", key.as_str()),
+            ("x-forwarded-for", address),
+        ];
+        let path = "/api/v1/events/draft";
+        ask(&stage.client, Method::GET, path, &heads).await.0
+    };
+    for key in [KEY, SERVICE_KEY] {
+        assert_eq!(by(key, "203.0.113.1").await, 200);
+    }
+    for at in 0..20 {
+        let guess = format!("guess-number-{at:08}");
+        assert_eq!(by(&guess, "203.0.113.2").await, 404);
+    }
+    for key in [KEY, SERVICE_KEY] {
+        assert_eq!(by(key, "203.0.113.2").await, 404, "it was not compared");
+        assert_eq!(by(key, "203.0.113.3").await, 200);
+    }
+}

@@ -21,6 +21,7 @@ impl SharedBuckets for Store {
                 bucket.count.to_string(),
                 (bucket.interval_us as f64 / 1000.0).to_string(),
                 bucket.burst.to_string(),
+                bucket.excess_max.to_string(),
             ]);
         }
         let prefix = self.keys.limits();

@@ -1,0 +1,107 @@
+//! Reports of what a node counted to the store that all nodes share. They are sent behind the
+//! requests, none of which waits for them.
+
+use super::network::Network;
+use super::shared::{Filling, Sharing};
+use super::{Limiter, SharedBuckets};
+use crate::crypto::Secret;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// Time between two reports while there is something to report.
+const REPORT_EVERY: Duration = Duration::from_millis(100);
+/// Largest number of buckets of a report.
+const REPORTED_MAX: usize = 256;
+/// Largest number of buckets that wait for a report. Others wait for their next use.
+const WAITING_MAX: usize = 10_000;
+/// Number of times that a bucket may be filled beyond its limit by nodes that do not know of each
+/// other yet, and still has to be emptied before anything more is allowed.
+const EXCESS_FACTOR: u64 = 8;
+
+/// A bucket: the index of its limiter, and its own.
+type BucketIndex = (usize, usize);
+
+/// Buckets to be reported, and the store.
+#[derive(Default)]
+pub(super) struct Reports {
+    sharing: OnceLock<Sharing>,
+    waiting: Mutex<HashMap<BucketIndex, Network>>,
+    wake: Notify,
+}
+
+impl Reports {
+    pub(super) fn share(&self, store: Arc<dyn SharedBuckets>, secret: Secret) {
+        let _ = self.sharing.set(Sharing { store, secret });
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        self.sharing.get().is_some()
+    }
+
+    /// Has a bucket reported.
+    pub(super) fn add(&self, bucket: BucketIndex, network: Network) {
+        let mut waiting = self.waiting.lock();
+        if waiting.len() < WAITING_MAX {
+            waiting.insert(bucket, network);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Reports what waits until the stop signal. Returns at once where nothing is shared.
+    pub(super) async fn run(&self, limiters: &[Limiter], first_kind: u8, stop: &CancellationToken) {
+        while self.is_shared() {
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = stop.cancelled() => return,
+            }
+            self.send(limiters, first_kind).await;
+            tokio::select! {
+                () = tokio::time::sleep(REPORT_EVERY) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Sends one report, and refuses what is full for as long as the store says. While the store is
+    /// away each node counts for itself.
+    pub(super) async fn send(&self, limiters: &[Limiter], first_kind: u8) {
+        let Some(sharing) = self.sharing.get() else {
+            return;
+        };
+        limiters.iter().for_each(Limiter::halve_unshared);
+        let waiting = self.take_waiting();
+        let filling = waiting.into_iter().map(|((width, bucket), network)| {
+            let limiter = &limiters[width];
+            Filling {
+                limiter,
+                bucket,
+                kind: first_kind + width as u8,
+                name: network.to_string(),
+                excess_max: limiter.rate.burst * EXCESS_FACTOR,
+            }
+        });
+        let filling: Vec<Filling<'_>> = filling.collect();
+        let waits = sharing.take(&filling).await;
+        for (filling, wait_us) in filling.iter().zip(waits) {
+            if wait_us > 0 {
+                filling.limiter.block(filling.bucket, wait_us);
+            }
+        }
+    }
+
+    fn take_waiting(&self) -> HashMap<BucketIndex, Network> {
+        let mut waiting = self.waiting.lock();
+        if waiting.len() <= REPORTED_MAX {
+            return std::mem::take(&mut waiting);
+        }
+        self.wake.notify_one();
+        let taken: Vec<BucketIndex> = waiting.keys().take(REPORTED_MAX).copied().collect();
+        let taken = taken.into_iter();
+        let taken = taken.filter_map(|bucket| Some((bucket, waiting.remove(&bucket)?)));
+        taken.collect()
+    }
+}
