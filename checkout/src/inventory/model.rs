@@ -176,6 +176,10 @@ pub struct Hold {
     pub total: Money,
     /// Time at which the seats become available to others.
     pub expires_at: Time,
+    /// Time until which they are kept at most if the payment provider stays away, as it is at the
+    /// moment: only told when a hold is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_until: Option<Time>,
 }
 
 fn event<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<EventId, D::Error> {
