@@ -168,12 +168,13 @@ impl AtProvider {
         }
     }
 
-    /// Returns the money of each payment, by the provider's id of what was offered.
+    /// Returns the money of each payment that we offered, by the provider's id of it.
     pub(crate) fn accounts(&self) -> BTreeMap<String, Account> {
         let mut accounts: BTreeMap<String, Account> = BTreeMap::new();
         match self {
             AtProvider::Stripe(stand_in) => {
-                for intent in stand_in.intents() {
+                let intents = stand_in.intents().into_iter();
+                for intent in intents.filter(|intent| intent["metadata"]["payment"].is_string()) {
                     let id = intent["id"].as_str().unwrap();
                     let account = Account {
                         captured: intent["amount_received"].as_i64().unwrap_or(0),
@@ -184,12 +185,15 @@ impl AtProvider {
                 }
             }
             AtProvider::Razorpay(stand_in) => {
-                for order in stand_in.orders() {
+                let orders = stand_in.orders().into_iter();
+                for order in orders.filter(|order| order["notes"]["payment"].is_string()) {
                     accounts.insert(order["id"].as_str().unwrap().to_owned(), Account::default());
                 }
                 for attempt in stand_in.payments() {
-                    let account = accounts.get_mut(attempt["order_id"].as_str().unwrap());
-                    let account = account.unwrap();
+                    let order = attempt["order_id"].as_str().unwrap();
+                    let Some(account) = accounts.get_mut(order) else {
+                        continue;
+                    };
                     if attempt["captured"] == true {
                         account.captured += attempt["amount"].as_i64().unwrap();
                     }

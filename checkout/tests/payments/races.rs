@@ -24,6 +24,8 @@ async fn pay(stage: &ProviderStage, order: &Value) -> Option<Value> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn webhooks_the_page_and_the_reconciler_that_tell_of_one_payment_at_once_have_one_effect() {
     for stage in ProviderStage::all().await {
+        let invoicing = json!({"seller": "Arena Ltd", "tax_id": "DE 123", "series": "ARENA"});
+        stage.set_rules(json!({"invoicing": invoicing})).await;
         for round in 1..=ROUNDS {
             let order = stage.order(&["s-A-1"]).await;
             let returned = pay(&stage, &order).await;
