@@ -194,10 +194,11 @@ impl AtProvider {
                     let Some(account) = accounts.get_mut(order) else {
                         continue;
                     };
+                    // A reservation that lapsed counts as refunded, though nothing was taken.
                     if attempt["captured"] == true {
                         account.captured += attempt["amount"].as_i64().unwrap();
+                        account.refunded += attempt["amount_refunded"].as_i64().unwrap();
                     }
-                    account.refunded += attempt["amount_refunded"].as_i64().unwrap();
                 }
             }
         }

@@ -277,13 +277,15 @@ impl World {
             }
             Action::Refuse(buyer, attempt) => self.refuse(buyer, attempt),
             Action::Settle(buyer, attempt, how) => self.settle(buyer, attempt, how),
-            Action::Others(seat, to) => {
-                let (state, lapses_at) = &mut self.seats[seat];
-                if *state == SeatState::Available || self.is_others[seat] {
-                    (*state, *lapses_at) = (to, NEVER);
-                    self.is_others[seat] = to != SeatState::Available;
-                }
-            }
+            Action::Others(seat, to) => self.have_others(seat, to),
+        }
+    }
+
+    fn have_others(&mut self, seat: usize, to: SeatState) {
+        let (state, lapses_at) = &mut self.seats[seat];
+        if *state == SeatState::Available || self.is_others[seat] {
+            (*state, *lapses_at) = (to, NEVER);
+            self.is_others[seat] = to != SeatState::Available;
         }
     }
 
