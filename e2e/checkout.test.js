@@ -146,6 +146,33 @@ test("a fan whose time to shop is over is told so, with ways on", async () => {
   sound(fan);
 });
 
+test("a fan whose seats are kept while the payment service is away is told until when at most", async () => {
+  await server.event("kept", { admission: quick });
+  await server.call("PATCH", "/api/v1/organiser/events/kept/checkout", { hold_seconds: 1 });
+  const fan = await person(browser);
+  let isAway = true;
+  const keptUntil = new Date(Date.now() + 300_000);
+  await fan.route("**/api/v1/holds/hold_*", async (route) => {
+    const response = await route.fetch();
+    const hold = await response.json();
+    await route.fulfill({
+      response,
+      json: isAway ? { ...hold, state: "active", kept_until: keptUntil.toISOString() } : hold,
+    });
+  });
+  await fan.goto(`${server.url}/e/kept`);
+  await fan.getByRole("link", { name: "Go to the checkout" }).click();
+  await fan.getByRole("button", { name: "Find and hold" }).click();
+  await fan.getByText("The payment service is away at the moment. Your seats are kept while it is, until").waitFor();
+  await fan.getByText(/^Held for you for [45]:\d\d at most$/).waitFor();
+  await accessible(fan, "seats that are kept");
+  await sound(fan);
+  // It is back: the hold ends, as it would have before.
+  isAway = false;
+  await fan.getByText("Your hold ran out and the seats went back. Choose again.").waitFor();
+  await fan.getByText("The payment service is away").waitFor({ state: "hidden" });
+});
+
 test("a map that hears nothing says so, and leaving that fails is told", async () => {
   const fan = await shopper("silence");
   await fan.getByRole("button", { name: "Find and hold" }).click();

@@ -16,7 +16,7 @@ import { showPrice } from "./price.js";
 import { freePlaces, placeOf, seatList, seatParts } from "./seat-list.js";
 import { AVAILABLE, states } from "./seat-states.js";
 import { ASK_AGAIN_MS, enter, findUnfinished, unlessUnused } from "./session.js";
-import { showClock, showOver, showStep } from "./steps.js";
+import { showClock, showKept, showOver, showStep } from "./steps.js";
 import { TicketTypes, placeBasket } from "./ticket-types.js";
 
 const event = document.body.dataset.event || "";
@@ -320,7 +320,10 @@ function tick() {
   const left = (/** @type {string} */ at) => (Date.parse(at) - now()) / 1000;
   const until = order ? order.pay_by : hold?.expires_at;
   const seconds = until ? left(until) : Infinity;
+  const keptUntil = !order && seconds < 0 && left(hold.kept_until) > 0 ? hold.kept_until : null;
+  showKept(keptUntil);
   if (isWaiting() || session.over) showClock("", Infinity, say);
+  else if (keptUntil) showClock("Held for you for {} at most", left(keptUntil), say);
   else if (until) showClock("Held for you for {}", seconds, say);
   else showClock("{} left to shop", left(session.expires_at), () => {});
   showEnding(session, order ? 0 : left(session.expires_at), hold, say);

@@ -1,6 +1,6 @@
 // @ts-check
 // The steps of the checkout: which one is shown, its one clock, and the bar at the bottom of phones.
-import { $, clock } from "./api.js";
+import { $, clock, locale } from "./api.js";
 import { money } from "./money.js";
 
 /** Headings of the steps that have seats held. @type {Record<string, string>} */
@@ -21,6 +21,15 @@ export function showStep(hold, order, chosen) {
   if (order) for (const button of document.querySelectorAll(".pay")) button.textContent = `Pay ${money(order.total)}`;
   $("bottom").hidden = step !== "choose" || !chosen;
   $("bottom-text").textContent = `${chosen === 1 ? "1 seat" : `${chosen} seats`} · ${$("total").textContent}`;
+}
+
+/** Says until when seats are kept at most whose time has run out while nothing can be paid. @param {string | null} until */
+export function showKept(until) {
+  const at = new Date(until ?? 0).toLocaleTimeString(locale, { timeStyle: "short" });
+  const text = `The payment service is away at the moment. Your seats are kept while it is, until ${at} at most.`;
+  // Readers hear it once.
+  if (until && $("kept").textContent !== text) $("kept").textContent = text;
+  $("kept").hidden = !until;
 }
 
 /** Shows that the time to shop is over, with a way back. @param {boolean} is */

@@ -35,6 +35,15 @@ impl ApiFault {
     }
 }
 
+/// Fate of the request with which a stand-in falls silent. None after it takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastRequest {
+    /// It takes effect, and gets no answer.
+    Done,
+    /// It takes no effect.
+    Undone,
+}
+
 /// Trouble of a stand-in by chance, the same again for the same requests.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Trouble {

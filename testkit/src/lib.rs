@@ -16,7 +16,7 @@ mod switch;
 
 pub use brokers::{Kafka, Nats, RabbitMq};
 pub use certificates::{Authority, ServerCertificate};
-pub use faults::{ApiFault, Trouble};
+pub use faults::{ApiFault, LastRequest, Trouble};
 pub use faulty::{Fault, Faulty};
 pub use postgres::{OpenTransaction, PgBouncer, Postgres, Shared, shared_postgres};
 pub use razorpay::{

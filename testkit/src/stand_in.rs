@@ -2,7 +2,7 @@
 //! of webhooks.
 
 use crate::endpoint::{Endpoint, Signed};
-use crate::faults::{ApiFault, Trouble};
+use crate::faults::{ApiFault, LastRequest, Trouble};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
@@ -77,6 +77,16 @@ pub(crate) trait Ledger: Default {
     fn take_events(&mut self) -> Vec<Self::Event>;
 }
 
+/// Silence of a stand-in, which begins after a number of requests.
+pub(crate) struct Silence {
+    /// Number of requests that are still answered.
+    left: usize,
+    /// Fate of the request after them.
+    last: LastRequest,
+    /// Notified once that one has had its fate.
+    begun: Arc<Notify>,
+}
+
 /// State that requests to a stand-in share.
 pub(crate) struct StandIn<L: Ledger> {
     pub(crate) books: Mutex<L>,
@@ -85,8 +95,7 @@ pub(crate) struct StandIn<L: Ledger> {
     pub(crate) endpoint: Mutex<Option<Endpoint>>,
     /// Faults by chance.
     pub(crate) trouble: Mutex<Trouble>,
-    /// Number of requests that are still answered, and who is told of the first that is not.
-    pub(crate) silence: Mutex<Option<(usize, Arc<Notify>)>>,
+    pub(crate) silence: Mutex<Option<Silence>>,
     /// Events that were not delivered yet.
     pub(crate) events: Mutex<VecDeque<L::Event>>,
 }
@@ -139,11 +148,15 @@ impl<L: Ledger> StandIn<L> {
         }
     }
 
-    /// Has all requests after so many take no effect and get no answer, and returns what tells of
-    /// the first of them.
-    pub(crate) fn fall_silent(&self, after: usize) -> Arc<Notify> {
+    /// Leaves all requests after so many without an answer, and without an effect but for that of
+    /// the first of them. Returns what tells of that one.
+    pub(crate) fn fall_silent(&self, after: usize, last: LastRequest) -> Arc<Notify> {
         let begun = Arc::new(Notify::new());
-        *self.silence.lock() = Some((after, begun.clone()));
+        *self.silence.lock() = Some(Silence {
+            left: after,
+            last,
+            begun: begun.clone(),
+        });
         begun
     }
 
@@ -154,26 +167,34 @@ impl<L: Ledger> StandIn<L> {
         *self.silence.lock() = None;
     }
 
-    /// Notes a request, which may be one that gets no answer.
-    pub(crate) async fn begin(&self, operation: &str) {
+    /// Notes a request, acts, and answers; or waits until the client hangs up, before or after it
+    /// has acted, if the stand-in has fallen silent.
+    pub(crate) async fn answered(
+        &self,
+        operation: &str,
+        act: impl Future<Output = Response>,
+    ) -> Response {
         self.calls.lock().push(operation.to_owned());
-        if self.is_silent() {
-            // Until the client hangs up.
-            pending::<()>().await;
-        }
-    }
-
-    fn is_silent(&self) -> bool {
-        let mut silence = self.silence.lock();
-        let Some((left, begun)) = &mut *silence else {
-            return false;
+        let Some((last, begun)) = self.silenced() else {
+            return act.await;
         };
-        if *left > 0 {
-            *left -= 1;
-            return false;
+        if last == LastRequest::Done {
+            act.await;
         }
         begun.notify_one();
-        true
+        pending().await
+    }
+
+    /// Returns how the next request ends, if it gets no answer.
+    fn silenced(&self) -> Option<(LastRequest, Arc<Notify>)> {
+        let mut silence = self.silence.lock();
+        let silence = silence.as_mut()?;
+        if silence.left > 0 {
+            silence.left -= 1;
+            return None;
+        }
+        let last = std::mem::replace(&mut silence.last, LastRequest::Undone);
+        Some((last, silence.begun.clone()))
     }
 
     /// Acts with the fault that is next for an operation.

@@ -176,6 +176,9 @@ pub struct Hold {
     pub total: Money,
     /// Time at which the seats become available to others.
     pub expires_at: Time,
+    /// Time until which they are kept at most while the payment provider is away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_until: Option<Time>,
 }
 
 fn event<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<EventId, D::Error> {
@@ -218,8 +221,7 @@ pub struct PaymentView {
     /// Id of the order at Razorpay, `order_…`; present with `key_id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order_id: Option<String>,
-    /// Whether the provider has not decided yet: also after the order expired, when the money may
-    /// still come.
+    /// Whether the provider has not decided yet: money may come even after the order expired.
     #[serde(default)]
     pub pending: bool,
 }

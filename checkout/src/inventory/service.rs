@@ -1,7 +1,7 @@
 //! The inventory: the seats, sessions, holds, orders and payments of all events, on any engine.
 
 use super::command::Subject;
-use super::commands::{NewOrder, Target, UnitOfWork, show_hold};
+use super::commands::{NewOrder, Target, UnitOfWork, show_kept};
 use super::engine::{Engine, SWEEP_MAX, decide_with};
 use super::event_state::LinkKey;
 use super::model::*;
@@ -168,10 +168,13 @@ impl Inventory {
 
     /// Returns a hold of the session's visitor.
     pub async fn show_hold(&self, keys: SessionKeys, hold: &str) -> Result<Hold, Refused> {
+        let are_kept_longer = self.silence.is_long();
         first(keys, Refused::NoSuchHold, |key| {
             let hold = hold.to_owned();
             let subject = Subject::fresh(&key.event, Target::Session(key.hash)).with_hold(&hold);
-            self.decide(subject, move |work| work.show_hold(&key.hash, &hold))
+            self.decide(subject, move |work| {
+                work.show_hold(&key.hash, &hold, are_kept_longer)
+            })
         })
         .await
     }
@@ -202,10 +205,12 @@ impl Inventory {
     ) -> Result<Vec<Hold>, Refused> {
         let key = of_event(&keys, event)?;
         let subject = Subject::fresh(event, Target::Session(key));
+        let are_kept_longer = self.silence.is_long();
         self.decide(subject, move |work| {
             work.session(&key)?;
             let holds = work.records.unpaid_holds();
-            Ok(holds.map(|row| show_hold(work.event_state, row)).collect())
+            let shown = holds.map(|row| show_kept(work.event_state, row, are_kept_longer));
+            Ok(shown.collect())
         })
         .await
     }

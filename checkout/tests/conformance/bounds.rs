@@ -208,3 +208,25 @@ async fn a_replica_that_accepts_and_never_answers_delays_no_poll() {
         published.await.expect("no poll waits").unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_plan_that_the_database_takes_longer_over_than_a_request_may_is_set_and_said_to_be() {
+    for (here, there) in pairs().await {
+        here.by_hand(
+            "create function public.slow() returns trigger language plpgsql as
+                $$ begin perform pg_sleep(4); return new; end $$;
+             create trigger slow before update on fairline.event for each row
+                when (new.plan is distinct from old.plan) execute function public.slow()",
+        );
+        let wide = br#"{"categories": [{"id": "c", "name": "C", "price": 1}],
+            "sections": [{"id": "st", "category": "c", "rows": 2, "seats_per_row": 9}]}"#;
+        let set = here
+            .seats
+            .set_seating(&here.event, layout::parse(wide).unwrap());
+        assert_eq!(set.await, Ok(2));
+        // The sale goes on with it at each node.
+        let ada = there.fan(1).await;
+        there.hold(&ada, named(&["st-B-9"])).await.unwrap();
+        assert_eq!(there.counts().await, [17, 1, 0, 0]);
+    }
+}

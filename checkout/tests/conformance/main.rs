@@ -24,6 +24,7 @@ mod outbox_schemas;
 mod people;
 mod plans;
 mod pooler;
+mod races;
 mod refunds;
 mod removal;
 mod sale;

@@ -4,10 +4,11 @@ use checkout::inventory::ProviderId;
 use checkout::payment::{PaymentArgs, RazorpayArgs, StripeArgs};
 use serde_json::{Value, json};
 use shared::crypto::{hex, sha256};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use testkit::{
-    ApiFault, RAZORPAY_KEY_ID, RAZORPAY_KEY_SECRET, RAZORPAY_WEBHOOK_SECRET, RazorpayEvent,
-    RazorpayStandIn, STRIPE_KEY, STRIPE_WEBHOOK_SECRET, StripeStandIn, WebhookEvent,
+    ApiFault, LastRequest, RAZORPAY_KEY_ID, RAZORPAY_KEY_SECRET, RAZORPAY_WEBHOOK_SECRET,
+    RazorpayEvent, RazorpayStandIn, STRIPE_KEY, STRIPE_WEBHOOK_SECRET, StripeStandIn, WebhookEvent,
 };
 use tokio::sync::Notify;
 
@@ -27,6 +28,16 @@ pub(crate) enum Card {
     Expired,
 }
 
+/// Money of a payment, as its provider's books have it, in minor units.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Account {
+    pub(crate) captured: i64,
+    pub(crate) refunded: i64,
+    /// Whether the provider takes or keeps a reservation for it until it is cancelled; never with
+    /// Razorpay, which cannot cancel.
+    pub(crate) is_open: bool,
+}
+
 /// A request of the checkout to a provider.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Operation {
@@ -42,6 +53,13 @@ pub(crate) enum Operation {
 pub(crate) enum Webhook {
     Stripe(WebhookEvent),
     Razorpay(RazorpayEvent),
+}
+
+impl Account {
+    /// Returns the money that is left of it.
+    pub(crate) fn kept(&self) -> i64 {
+        self.captured - self.refunded
+    }
 }
 
 impl AtProvider {
@@ -141,13 +159,50 @@ impl AtProvider {
         }
     }
 
-    /// Has all requests after so many take no effect and get no answer, and returns what tells of
-    /// the first of them.
-    pub(crate) fn fall_silent(&self, after: usize) -> Arc<Notify> {
+    /// Leaves all requests after so many without an answer, and without an effect but for that of
+    /// the first of them. Returns what tells of that one.
+    pub(crate) fn fall_silent(&self, after: usize, last: LastRequest) -> Arc<Notify> {
         match self {
-            AtProvider::Stripe(stand_in) => stand_in.fall_silent(after),
-            AtProvider::Razorpay(stand_in) => stand_in.fall_silent(after),
+            AtProvider::Stripe(stand_in) => stand_in.fall_silent(after, last),
+            AtProvider::Razorpay(stand_in) => stand_in.fall_silent(after, last),
         }
+    }
+
+    /// Returns the money of each payment that we offered, by the provider's id of it.
+    pub(crate) fn accounts(&self) -> BTreeMap<String, Account> {
+        let mut accounts: BTreeMap<String, Account> = BTreeMap::new();
+        match self {
+            AtProvider::Stripe(stand_in) => {
+                let intents = stand_in.intents().into_iter();
+                for intent in intents.filter(|intent| intent["metadata"]["payment"].is_string()) {
+                    let id = intent["id"].as_str().unwrap();
+                    let account = Account {
+                        captured: intent["amount_received"].as_i64().unwrap_or(0),
+                        refunded: stand_in.refunded(id),
+                        is_open: intent["status"] != "succeeded" && intent["status"] != "canceled",
+                    };
+                    accounts.insert(id.to_owned(), account);
+                }
+            }
+            AtProvider::Razorpay(stand_in) => {
+                let orders = stand_in.orders().into_iter();
+                for order in orders.filter(|order| order["notes"]["payment"].is_string()) {
+                    accounts.insert(order["id"].as_str().unwrap().to_owned(), Account::default());
+                }
+                for attempt in stand_in.payments() {
+                    let order = attempt["order_id"].as_str().unwrap();
+                    let Some(account) = accounts.get_mut(order) else {
+                        continue;
+                    };
+                    // A reservation that lapsed counts as refunded, though nothing was taken.
+                    if attempt["captured"] == true {
+                        account.captured += attempt["amount"].as_i64().unwrap();
+                        account.refunded += attempt["amount_refunded"].as_i64().unwrap();
+                    }
+                }
+            }
+        }
+        accounts
     }
 
     /// Pays as the fan's browser does, with what it was told. Returns the provider's id of that.

@@ -1,43 +1,88 @@
 //! The books of a stage by double entry: what each order's tickets cost, what was taken and given
 //! back for it, and what its provider says.
 
+use crate::at_provider::Account;
 use crate::stage::ProviderStage;
-use checkout::inventory::{Order, OrderPage};
+use checkout::inventory::{
+    Inventory, Order, OrderDetails, OrderPage, OrderSeat, OrderSeatState, PaymentDetails,
+    PaymentState,
+};
 use checkout::payment::{ReconcileArgs, reconcile};
-use shared::time::Time;
+use shared::ids::EventId;
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+/// Largest number of orders of a test.
+const ORDERS_MAX: u32 = 100;
+
 impl ProviderStage {
-    /// Checks that each order's money is the price of its tickets with their fees and taxes and those
-    /// of the order, and the provider's books are ours, to the cent.
+    /// Checks that the books balance, ours and the provider's.
     pub(crate) async fn check_books(&self) {
-        let inventory = &self.node.shop.inventory;
-        let (mut booked, mut worth) = (0, 0);
-        for order in inventory
-            .orders(&self.event, &OrderPage::newest(100))
-            .await
-            .unwrap()
-        {
-            booked += order.tickets.as_ref().map_or(0, Vec::len) as i64;
-            let refunded = order.refunded.map_or(0, |refunded| refunded.amount);
-            if order.state == "confirmed" {
-                assert_eq!(order.total.amount - refunded, price(&order), "{order:?}");
-                worth += price(&order);
-            }
-            if order.state == "refunded" && is_kept(&order) {
-                assert_eq!(order.total.amount - refunded, of_order(&order), "{order:?}");
-                worth += of_order(&order);
+        if let Err(difference) = self.compare_books().await {
+            panic!("{difference}");
+        }
+    }
+
+    /// Compares the books: the money of each order is the price of its tickets with their fees and
+    /// taxes and those of the order, and the provider has the same money, to the cent.
+    ///
+    /// # Errors
+    /// The first difference.
+    pub(crate) async fn compare_books(&self) -> Result<(), String> {
+        let orders = balanced(&self.node.shop.inventory, &self.event).await?;
+        let mut accounts = self.provider.accounts();
+        let mut booked = 0;
+        for details in &orders {
+            booked += seats(details).count();
+            for payment in &details.payments {
+                let account = take(&mut accounts, payment);
+                if payment.outside.is_none() && account != money(payment) {
+                    return Err(format!("the provider has {account:?} of {payment:?}"));
+                }
             }
         }
-        let (from, to) = (Time(0), Time(self.clock.now().0 + 86_400_000));
-        let payments = inventory.payments(from, to).await.unwrap();
-        let kept = payments
-            .iter()
-            .map(|payment| payment.captured - payment.refunded);
-        assert_eq!(kept.sum::<i64>(), worth, "{payments:?}");
-        let [_, _, seats] = self.counts().await;
-        assert_eq!(i64::from(seats), booked);
-        assert_eq!(self.reconcile().await, ExitCode::SUCCESS, "{payments:?}");
+        if let Some((id, account)) = accounts.iter().find(|(_, account)| account.kept() != 0) {
+            return Err(format!("no order has the money of {id}: {account:?}"));
+        }
+        let [_, _, counted] = self.counts().await;
+        if counted as usize != booked {
+            return Err(format!("{counted} seats are booked and {booked} sold"));
+        }
+        if self.reconcile().await != ExitCode::SUCCESS {
+            return Err("the reconciler finds differences".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Checks what holds at every instant, whatever is on its way: money moves after that was
+    /// recorded and before it is recorded as done, and seats are kept for whoever can still pay.
+    pub(crate) async fn check_instant(&self) {
+        let accounts = self.provider.accounts();
+        let (mut owned, mut attempts) = (0, 0);
+        for details in orders(&self.node.shop.inventory, &self.event).await {
+            attempts += details.payments.len();
+            let mut is_payable = false;
+            for payment in &details.payments {
+                let reference = payment.reference.as_ref();
+                let account = reference.and_then(|reference| accounts.get(reference));
+                let account = account.copied().unwrap_or_default();
+                check_order_of_steps(payment, &account);
+                is_payable |= account.is_open;
+            }
+            if matches!(details.order.state.as_str(), "confirmed" | "refunding") {
+                check_balance(&details).unwrap();
+            }
+            owned += if is_payable {
+                details.seats.len()
+            } else {
+                seats(&details).count()
+            };
+        }
+        let [_, held, booked] = self.counts().await;
+        assert!((held + booked) as usize >= owned, "seats are released");
+        if self.provider.is_stripe() {
+            assert!(accounts.len() <= attempts, "offered twice: {accounts:?}");
+        }
     }
 
     /// Compares with the provider's list.
@@ -51,24 +96,109 @@ impl ProviderStage {
     }
 }
 
-/// Returns what the tickets of an order cost with all that they and the order bear.
-fn price(order: &Order) -> i64 {
-    let tickets = order.tickets.iter().flatten();
-    let price = |seat: &str| {
-        let category = &order
-            .seats
-            .iter()
-            .find(|one| *one.id == *seat)
-            .unwrap()
-            .category;
-        let own = order
-            .lines
-            .iter()
-            .filter(|line| line.category.as_ref() == Some(category));
-        let added = own.filter(|line| !line.included);
-        added.map(|line| line.unit.amount).sum::<i64>()
+/// Returns the orders of an event if the money of each is the price of its tickets.
+///
+/// # Errors
+/// The first difference.
+pub(crate) async fn balanced(
+    inventory: &Inventory,
+    event: &EventId,
+) -> Result<Vec<OrderDetails>, String> {
+    let orders = orders(inventory, event).await;
+    for details in &orders {
+        check_balance(details)?;
+    }
+    Ok(orders)
+}
+
+async fn orders(inventory: &Inventory, event: &EventId) -> Vec<OrderDetails> {
+    let page = OrderPage::newest(ORDERS_MAX);
+    let found = inventory.orders(event, &page).await.unwrap();
+    assert!(found.len() < ORDERS_MAX as usize, "some are not seen");
+    let mut orders = Vec::new();
+    for order in found {
+        let details = inventory.order_details(event, &order.id).await;
+        orders.push(details.unwrap());
+    }
+    orders
+}
+
+fn check_balance(details: &OrderDetails) -> Result<(), String> {
+    let kept: i64 = details.payments.iter().map(kept).sum();
+    let worth = worth(details);
+    if kept == worth {
+        return Ok(());
+    }
+    Err(format!("{kept} was paid for {worth}: {details:?}"))
+}
+
+/// Checks that a step of a payment was recorded before the provider was asked for it, and its
+/// outcome only after the provider had done it.
+fn check_order_of_steps(payment: &PaymentDetails, account: &Account) {
+    let (captured, refunded) = money(payment);
+    let being_captured = match payment.state {
+        PaymentState::Capturing => payment.amount.amount,
+        _ => 0,
     };
-    tickets.map(|ticket| price(&ticket.seat)).sum::<i64>() + of_order(order)
+    let mut parts = payment.refunds.iter().filter(|refund| !refund.done);
+    let being_refunded = match (payment.state, parts.next()) {
+        (PaymentState::Refunding, Some(part)) => part.amount.amount,
+        (PaymentState::Refunding, None) => captured - refunded,
+        _ => 0,
+    };
+    let captured = captured..=captured + being_captured;
+    let refunded = refunded..=refunded + being_refunded;
+    let is_in_order = captured.contains(&account.captured) && refunded.contains(&account.refunded);
+    assert!(is_in_order, "the provider has {account:?} of {payment:?}");
+}
+
+/// Takes the money of a payment out of its provider's books: captured and refunded. That of a
+/// payment without one is as it is in ours.
+fn take(accounts: &mut BTreeMap<String, Account>, payment: &PaymentDetails) -> (i64, i64) {
+    match &payment.reference {
+        Some(reference) => {
+            let account = accounts.remove(reference).unwrap_or_default();
+            (account.captured, account.refunded)
+        }
+        None => money(payment),
+    }
+}
+
+/// Returns what was captured and refunded of a payment, as our books have it.
+fn money(payment: &PaymentDetails) -> (i64, i64) {
+    (payment.captured.amount, payment.refunded.amount)
+}
+
+fn kept(payment: &PaymentDetails) -> i64 {
+    payment.captured.amount - payment.refunded.amount
+}
+
+/// Returns what is paid for an order: what its seats cost with all that they and the order bear, or
+/// what is kept of one that was refunded.
+fn worth(details: &OrderDetails) -> i64 {
+    let order = &details.order;
+    match order.state.as_str() {
+        "confirmed" | "refunding" => price(details) + of_order(order),
+        "refunded" if is_kept(order) => of_order(order),
+        _ => 0,
+    }
+}
+
+/// Returns what the seats that an order has cost with all that each bears.
+fn price(details: &OrderDetails) -> i64 {
+    let lines = details.order.lines.iter().filter(|line| !line.included);
+    let of = |seat: &OrderSeat| -> i64 {
+        let own = lines.clone();
+        let own = own.filter(|line| line.category.as_ref() == Some(&seat.category));
+        own.map(|line| line.unit.amount).sum()
+    };
+    seats(details).map(of).sum()
+}
+
+/// Returns the seats that an order has, whose money has not gone back.
+fn seats(details: &OrderDetails) -> impl Iterator<Item = &OrderSeat> {
+    let is_own = |state| matches!(state, OrderSeatState::Sold | OrderSeatState::Refunding);
+    details.seats.iter().filter(move |seat| is_own(seat.state))
 }
 
 /// Returns the fees of an order, with the taxes on them.

@@ -1,5 +1,6 @@
-//! The process dies before any change of the store and before any request to the provider: after
-//! a restart the books balance, and the fan who comes back ends where they would have.
+//! The process dies before any change of the store, and before any request to the provider or after
+//! the provider has acted on it: at that instant nothing has happened that is not on record, after a
+//! restart the books balance, and the fan who comes back ends where they would have.
 
 use crate::at_provider::{AtProvider, Card, Webhook};
 use crate::mortal::{Death, Mortal};
@@ -14,11 +15,15 @@ use serde_json::{Value, json};
 use shared::time::Clock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use testkit::{Shared, shared_postgres};
+use testkit::{LastRequest, Shared, shared_postgres};
 use tokio::runtime::{Builder, Runtime};
 
 /// Most operations that a story has; more are a loop without an end.
 const OPERATIONS_MAX: usize = 300;
+
+/// Time for which seats are kept, and longer than that.
+const CAP_SECONDS: u32 = 3600;
+const PAST_CAP_MS: i64 = 3_700_000;
 
 /// Most times that a fan waits for what the browser pays with.
 const WAITS_MAX: usize = 5;
@@ -32,6 +37,8 @@ enum Story {
     Declined,
     /// The fan pays and lets the seats go before the checkout hears of it.
     LetGo,
+    /// The fan pays, and the time to pay runs out before the checkout hears of it.
+    Expired,
 }
 
 /// The point at which the process dies.
@@ -40,7 +47,9 @@ enum Point {
     /// Before the change of the store after so many; leases do not count.
     Store(usize),
     /// Before the request to the provider after so many.
-    Provider(usize),
+    Request(usize),
+    /// After the provider has acted on that request, and before its answer arrives.
+    Answer(usize),
 }
 
 /// Everything that outlives a process: stores, the provider, and what fans remember.
@@ -106,7 +115,7 @@ impl World {
             stage.set_plan().await;
             // Nothing expires by itself.
             stage
-                .set_rules(json!({"hold_seconds": 3600, "hold_max_seconds": 3600}))
+                .set_rules(json!({"hold_seconds": CAP_SECONDS, "hold_max_seconds": CAP_SECONDS}))
                 .await;
         }
         stage
@@ -213,6 +222,15 @@ impl World {
                 let is_over = state == "cancelled" || state == "confirmed";
                 assert!(is_over, "{} {state}", self.point);
             }
+            Story::Expired => {
+                self.pay(stage, 1, Card::Good).await;
+                self.clock.advance_ms(PAST_CAP_MS);
+                stage.sweep().await;
+                self.rest(stage).await;
+                let state = self.order(stage).await["state"].clone();
+                let is_over = state == "expired" || state == "confirmed";
+                assert!(is_over, "{} {state}", self.point);
+            }
         }
         stage.check_books().await;
     }
@@ -256,7 +274,8 @@ async fn live(world: &Arc<World>, story: Story, point: Point) -> bool {
     let runtime = process();
     let death = Arc::new(Death::default());
     let silence = match point {
-        Point::Provider(requests) => world.provider.fall_silent(requests),
+        Point::Request(after) => world.provider.fall_silent(after, LastRequest::Undone),
+        Point::Answer(after) => world.provider.fall_silent(after, LastRequest::Done),
         Point::Store(_) => Arc::default(),
     };
     let (of, telling) = (death.clone(), world.clone());
@@ -289,9 +308,11 @@ async fn die(world: Arc<World>, story: Story, point: Point) -> bool {
         return false;
     }
     let stage = world.start(Arc::default()).await;
+    stage.check_instant().await;
     world.rest(&stage).await;
     stage.check_books().await;
     world.tell(&stage, story).await;
+    stage.check_instant().await;
     let [_, held, _] = stage.counts().await;
     assert_eq!(held, 0, "{}", world.point);
     stage.node.stop.cancel();
@@ -300,15 +321,17 @@ async fn die(world: Arc<World>, story: Story, point: Point) -> bool {
     true
 }
 
-/// Has the process die at every point of a story: before each change of each store, and before
-/// each request to each provider.
+/// Has the process die at every point of a story: before each change of each store, and before and
+/// after each request to each provider.
 async fn die_everywhere(story: Story) {
     for is_on_postgres in [false, true] {
         die_at_each(story, true, is_on_postgres, Point::Store).await;
-        die_at_each(story, true, is_on_postgres, Point::Provider).await;
+        die_at_each(story, true, is_on_postgres, Point::Request).await;
     }
-    // Calls of the store are the same with each provider.
-    die_at_each(story, false, false, Point::Provider).await;
+    // Calls of the store are the same with each provider, and requests on each engine.
+    die_at_each(story, true, false, Point::Answer).await;
+    die_at_each(story, false, false, Point::Request).await;
+    die_at_each(story, false, false, Point::Answer).await;
 }
 
 async fn die_at_each(story: Story, is_stripe: bool, is_on_postgres: bool, of: fn(usize) -> Point) {
@@ -346,4 +369,9 @@ async fn wherever_the_process_dies_over_a_card_that_is_declined_the_books_balanc
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wherever_the_process_dies_over_seats_that_are_let_go_the_books_balance() {
     die_everywhere(Story::LetGo).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wherever_the_process_dies_over_an_order_that_expires_the_books_balance() {
+    die_everywhere(Story::Expired).await;
 }

@@ -112,16 +112,25 @@ async fn while_the_provider_is_away_holds_are_kept_up_to_their_cap_and_no_longer
         let taken = stage.try_hold(&["s-A-3"]).await;
         assert!(matches!(taken, Err(Refused::SeatsTaken(_))), "{taken:?}");
         let inventory = &stage.node.shop.inventory;
-        let kept = inventory.show_hold(keys, &hold).await.unwrap();
+        let kept = inventory.show_hold(keys.clone(), &hold).await.unwrap();
         assert_eq!(kept.state, HoldState::Active);
+        // Its fan is told so.
+        let cap = Some(kept.expires_at.plus_seconds(480));
+        assert_eq!(kept.kept_until, cap);
+        let own = inventory.own_holds(keys.clone(), &stage.event).await;
+        assert_eq!(own.unwrap()[0].kept_until, cap);
         stage.clock.advance_ms(PAST_CAP_MS);
         stage.sweep().await;
         assert_eq!(stage.counts().await, [6, 0, 0]);
         // It is back, and holds end in time again.
         stage.provider.heal();
         assert_eq!(stage.see(&order).await.state, "expired");
+        let ended = inventory.show_hold(keys, &hold).await.unwrap();
+        assert_eq!(ended.kept_until, None);
         stage.order(&["s-A-1"]).await;
-        stage.hold(&["s-A-3"]).await;
+        let (keys, hold) = stage.hold(&["s-A-3"]).await;
+        let held = inventory.show_hold(keys, &hold).await.unwrap();
+        assert_eq!(held.kept_until, None);
         stage.clock.advance_ms(PAST_HOLD_MS);
         stage.sweep().await;
         assert_eq!(stage.counts().await, [5, 1, 0]);

@@ -19,7 +19,7 @@ async fn is_answered(stage: &ProviderStage) -> bool {
     mails.backlog().await.unwrap().waiting == 0
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_address_gets_links_to_its_orders_and_the_answer_tells_nothing() {
     for (stage, server) in stages().await {
         let order = stage.buy(&["s-A-1", "s-A-2"]).await;
@@ -49,7 +49,7 @@ async fn an_address_gets_links_to_its_orders_and_the_answer_tells_nothing() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_address_is_sent_few_lists_and_the_answer_stays_the_same() {
     for (stage, server) in stages().await {
         stage.buy(&["s-A-1"]).await;
@@ -73,7 +73,7 @@ async fn an_address_is_sent_few_lists_and_the_answer_stays_the_same() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_form_works_without_a_script_and_a_site_without_mail_says_so() {
     for (stage, _server) in mailing(60).await {
         let form = stage.page("/orders/find").await;
@@ -114,7 +114,7 @@ async fn the_form_works_without_a_script_and_a_site_without_mail_says_so() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_confirmation_is_sent_again_by_an_organiser_a_few_times_an_hour() {
     for (stage, server) in stages().await {
         let order = stage.buy(&["s-A-1"]).await;
@@ -150,7 +150,7 @@ async fn a_confirmation_is_sent_again_by_an_organiser_a_few_times_an_hour() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn organisers_see_what_cannot_be_sent_and_send_it_again() {
     for (stage, server) in stages().await {
         server.then([SmtpFault::Rejects]);

@@ -151,7 +151,7 @@ fn check_kinds(mail: &Value) {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_confirmed_order_brings_its_tickets_by_mail_once() {
     for (stage, server) in stages().await {
         let order = stage.buy(&["s-A-1", "s-A-2"]).await;
@@ -217,7 +217,7 @@ async fn a_confirmed_order_brings_its_tickets_by_mail_once() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refunds_of_a_part_and_of_the_rest_and_a_cancelled_order_are_told() {
     for (stage, server) in stages().await {
         let order = stage.buy(&["s-A-1", "s-A-2"]).await;
@@ -253,7 +253,7 @@ async fn refunds_of_a_part_and_of_the_rest_and_a_cancelled_order_are_told() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mail_that_is_deferred_is_tried_again_until_it_is_taken() {
     for (stage, server) in stages_with_patience(2).await {
         server.then([
@@ -273,7 +273,7 @@ async fn a_mail_that_is_deferred_is_tried_again_until_it_is_taken() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mail_that_is_refused_for_good_is_kept_with_the_reason_and_without_the_address() {
     for (stage, server) in stages().await {
         for (fault, said) in [
@@ -304,7 +304,7 @@ async fn a_mail_that_is_refused_for_good_is_kept_with_the_reason_and_without_the
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_drops_after_the_content_gets_at_most_one_duplicate() {
     for (stage, server) in stages().await {
         server.then([SmtpFault::DropsAfterData]);
@@ -327,7 +327,7 @@ async fn a_server_that_drops_after_the_content_gets_at_most_one_duplicate() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_silent_after_the_content_gets_at_most_one_duplicate() {
     for (stage, server) in stages_with_patience(2).await {
         server.then([SmtpFault::Rejects]);
@@ -350,7 +350,7 @@ async fn a_server_that_is_silent_after_the_content_gets_at_most_one_duplicate() 
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sale_goes_on_while_the_mail_server_hangs_and_each_order_has_its_mail_afterwards() {
     for (stage, server) in stages_with_patience(8).await {
         server.always(SmtpFault::Hangs);
@@ -370,7 +370,7 @@ async fn a_sale_goes_on_while_the_mail_server_hangs_and_each_order_has_its_mail_
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_starts_while_the_mail_server_is_away_and_another_node_sends_later() {
     let server = SmtpServer::start().await;
     let (port, servers) = (server.port(), [server, SmtpServer::start().await]);
@@ -393,7 +393,7 @@ async fn a_node_starts_while_the_mail_server_is_away_and_another_node_sends_late
     assert_eq!(server.mails().len(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_buyer_who_was_erased_gets_no_mail() {
     for (stage, server) in stages().await {
         server.always(SmtpFault::Defers);
@@ -418,7 +418,7 @@ async fn refusal(mail: MailArgs) -> Option<String> {
     opened.err()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tls_and_the_login_are_kept_to() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     let certificate = authority.issue(&["127.0.0.1"]);

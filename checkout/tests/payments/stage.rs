@@ -3,6 +3,7 @@
 use crate::at_provider::{AtProvider, Card, Webhook};
 use crate::node::{Node, ORGANISER_KEY};
 use crate::pdf::CHINESE;
+use crate::teardown::BooksAtEnd;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
@@ -33,6 +34,8 @@ pub(crate) struct ProviderStage {
     /// URL of the database; `None` with SQLite, and where a node was open already.
     pub(crate) url: Option<String>,
     fans: Mutex<Vec<Fan>>,
+    /// How its books are left; `None` where a node was open already.
+    pub(crate) end: Option<BooksAtEnd>,
     _servers: Arc<Shared>,
 }
 
@@ -88,9 +91,11 @@ impl ProviderStage {
             ..SeatsArgs::default()
         };
         let node = Node::open(args, clock.clone()).await;
-        let stage = ProviderStage::at(node, Arc::new(provider), clock, servers);
+        let mut stage = ProviderStage::at(node, Arc::new(provider), clock, servers);
+        stage.url = url;
+        stage.end = Some(BooksAtEnd::Balance);
         stage.set_plan().await;
-        ProviderStage { url, ..stage }
+        stage
     }
 
     /// Returns a stage with a node that is open already.
@@ -109,6 +114,7 @@ impl ProviderStage {
             event: EventId::parse("arena").unwrap(),
             url: None,
             fans: Mutex::default(),
+            end: None,
             _servers: servers,
         }
     }

@@ -1,5 +1,6 @@
 //! Payments while the store refuses the provider's verdict: it is kept until the store accepts it.
 
+use crate::books::balanced;
 use crate::node::{Node, ORGANISER_KEY, WORD};
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -14,8 +15,11 @@ use shared::http::middleware::with_middleware;
 use shared::ids::{EventId, VisitorId};
 use shared::time::{Clock, Time};
 use std::sync::Arc;
+use std::thread::panicking;
 use std::time::{Duration, Instant};
 use testkit::{Shared, shared_postgres};
+use tokio::runtime::Handle;
+use tokio::task::block_in_place;
 use tower::ServiceExt as _;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -180,6 +184,18 @@ impl Stage {
         };
         let promise = Verdict::Pending(self.clock.now().plus_seconds(seconds));
         inventory.settle(&payment, promise, None).await.unwrap()
+    }
+}
+
+impl Drop for Stage {
+    /// Checks that each order's money is the price of its tickets.
+    fn drop(&mut self) {
+        if panicking() {
+            return;
+        }
+        let (inventory, event) = (&self.node.shop.inventory, &self.keys[0].event);
+        let books = balanced(inventory, event);
+        block_in_place(|| Handle::current().block_on(books)).unwrap();
     }
 }
 

@@ -131,5 +131,6 @@ async fn money_of_another_amount_or_currency_than_ours_needs_a_look_and_keeps_th
             ExitCode::from(1),
             "money is reserved there"
         );
+        stage.leave_difference();
     }
 }

@@ -7,7 +7,7 @@ mod events;
 mod paying;
 mod routes;
 
-use crate::faults::ApiFault;
+use crate::faults::{ApiFault, LastRequest};
 use crate::stand_in::Serving;
 use books::RazorpayBooks;
 pub use events::{RazorpayEvent, WEBHOOK_SECRET};
@@ -52,10 +52,10 @@ impl RazorpayStandIn {
         self.shared.heal();
     }
 
-    /// Has all requests after so many take no effect and get no answer, and returns what tells of
-    /// the first of them.
-    pub fn fall_silent(&self, after: usize) -> Arc<Notify> {
-        self.shared.fall_silent(after)
+    /// Leaves all requests after so many without an answer, and without an effect but for that of
+    /// the first of them. Returns what tells of that one.
+    pub fn fall_silent(&self, after: usize, last: LastRequest) -> Arc<Notify> {
+        self.shared.fall_silent(after, last)
     }
 
     /// Returns the operations that were asked for so far, in their order.

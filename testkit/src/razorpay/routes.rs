@@ -40,14 +40,24 @@ pub(super) fn routes(shared: SharedStandIn) -> Router {
         .with_state(shared)
 }
 
-/// Acts with the fault that is next.
+/// Answers a request, unless the stand-in has fallen silent.
 async fn act(
     shared: &SharedStandIn,
     headers: &HeaderMap,
     operation: &str,
     act: impl FnOnce(&mut RazorpayBooks) -> Answered,
 ) -> Response {
-    shared.begin(operation).await;
+    let acting = act_once(shared, headers, operation, act);
+    shared.answered(operation, acting).await
+}
+
+/// Acts with the fault that is next.
+async fn act_once(
+    shared: &SharedStandIn,
+    headers: &HeaderMap,
+    operation: &str,
+    act: impl FnOnce(&mut RazorpayBooks) -> Answered,
+) -> Response {
     let authorization = headers.get(header::AUTHORIZATION);
     if authorization.is_none_or(|value| value != AUTHORIZATION) {
         return answer(401, &refusal("Authentication failed"));

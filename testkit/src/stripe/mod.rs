@@ -9,7 +9,7 @@ mod state;
 mod webhooks;
 
 use crate::endpoint::Endpoint;
-use crate::faults::{ApiFault, Trouble};
+use crate::faults::{ApiFault, LastRequest, Trouble};
 use crate::stand_in::Serving;
 pub use routes::KEY;
 use serde_json::Value;
@@ -119,10 +119,10 @@ impl StripeStandIn {
         self.shared.heal();
     }
 
-    /// Has all requests after so many take no effect and get no answer, and returns what tells of
-    /// the first of them.
-    pub fn fall_silent(&self, after: usize) -> Arc<Notify> {
-        self.shared.fall_silent(after)
+    /// Leaves all requests after so many without an answer, and without an effect but for that of
+    /// the first of them. Returns what tells of that one.
+    pub fn fall_silent(&self, after: usize, last: LastRequest) -> Arc<Notify> {
+        self.shared.fall_silent(after, last)
     }
 
     /// Returns a payment.

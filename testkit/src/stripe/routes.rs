@@ -44,13 +44,22 @@ struct Asked<'a> {
 }
 
 impl StandInState {
-    /// Acts once for an idempotency key, with the fault that is next.
+    /// Answers a request, unless the stand-in has fallen silent.
     async fn act(
         &self,
         asked: Asked<'_>,
         act: impl FnOnce(&mut StripeBooks) -> Result<Value, Value>,
     ) -> Response {
-        self.begin(asked.operation).await;
+        let operation = asked.operation;
+        self.answered(operation, self.act_once(asked, act)).await
+    }
+
+    /// Acts once for an idempotency key, with the fault that is next.
+    async fn act_once(
+        &self,
+        asked: Asked<'_>,
+        act: impl FnOnce(&mut StripeBooks) -> Result<Value, Value>,
+    ) -> Response {
         if let Some(refusal) = unauthorised(asked.headers, asked.operation) {
             return refusal;
         }

@@ -65,6 +65,20 @@ pub(in crate::inventory) fn show(event_state: &EventState, row: &HoldRow) -> Hol
         lines: event_state.lines(&row.lines, &row.seats, row.total.currency),
         total: row.total,
         expires_at: row.expires_at,
+        kept_until: None,
+    }
+}
+
+/// Shows a hold to its fan, with its cap while holds are kept longer.
+pub(in crate::inventory) fn show_kept(
+    event_state: &EventState,
+    row: &HoldRow,
+    are_kept_longer: bool,
+) -> Hold {
+    let is_kept = are_kept_longer && row.state == HoldState::Active;
+    Hold {
+        kept_until: is_kept.then_some(row.max_expires_at),
+        ..show(event_state, row)
     }
 }
 
@@ -280,8 +294,14 @@ impl UnitOfWork<'_> {
         self.records.hold(id).ok_or(Refused::NoSuchHold)
     }
 
-    pub(in crate::inventory) fn show_hold(&self, key: &Key, id: &str) -> Result<Hold, Refused> {
-        Ok(show(self.event_state, self.find_hold(key, id)?))
+    pub(in crate::inventory) fn show_hold(
+        &self,
+        key: &Key,
+        id: &str,
+        are_kept_longer: bool,
+    ) -> Result<Hold, Refused> {
+        let row = self.find_hold(key, id)?;
+        Ok(show_kept(self.event_state, row, are_kept_longer))
     }
 
     /// Returns a hold as an order with these ticket types would cost.

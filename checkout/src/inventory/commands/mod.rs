@@ -18,7 +18,7 @@ mod sessions;
 use super::event_state::{EventState, VisitorCache};
 use super::model::*;
 use super::records::{AnswerRow, ChangeSet, NewAnswer, SeatChange, VisitorRecords};
-pub(super) use holds::show as show_hold;
+pub(super) use holds::{show as show_hold, show_kept};
 pub(super) use orders::NewOrder;
 pub use payments::ATTEMPTS_PER_VISITOR_MAX;
 pub(super) use reviews::{outside, settlements};

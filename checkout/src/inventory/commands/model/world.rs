@@ -34,7 +34,7 @@ pub(super) enum AtProvider {
 }
 
 /// A step of a buyer, the provider or the checkout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     /// A buyer holds and orders the seats they want.
     Order(usize),
@@ -62,6 +62,8 @@ pub(super) enum Action {
     Refuse(usize, usize),
     /// An organiser settles it.
     Settle(usize, usize, Settlement),
+    /// Anyone else takes or leaves a seat that is not the buyer's.
+    Others(usize, SeatState),
 }
 
 /// The stored records, and the provider's.
@@ -69,6 +71,8 @@ pub(super) enum Action {
 pub(super) struct World {
     layout: Arc<Layout>,
     seats: Vec<(SeatState, i64)>,
+    /// Whether anyone but the buyers has a seat.
+    is_others: Vec<bool>,
     records: [VisitorRecords; BUYERS],
     now: Time,
     provider: BTreeMap<String, AtProvider>,
@@ -82,6 +86,7 @@ pub(super) struct ShownWorld {
     pub(super) now: i64,
     pub(super) has_refused: bool,
     pub(super) seats: Vec<u8>,
+    pub(super) is_others: Vec<bool>,
     pub(super) orders: Vec<ShownOrder>,
 }
 
@@ -129,6 +134,7 @@ impl World {
         World {
             layout: Arc::new(parse(plan).unwrap()),
             seats: vec![(SeatState::Available, 0); 2],
+            is_others: vec![false; 2],
             records,
             now: Time(0),
             provider: BTreeMap::new(),
@@ -184,6 +190,8 @@ impl World {
         for change in &changes.seats {
             let seat = &mut self.seats[change.seat as usize];
             assert_eq!(seat.0, change.from.state, "the store would refuse it");
+            let is_others = self.is_others[change.seat as usize];
+            assert!(!is_others, "it is another's");
             *seat = (change.to.state, change.lapses_at);
         }
         self.records[buyer] = *records;
@@ -269,6 +277,15 @@ impl World {
             }
             Action::Refuse(buyer, attempt) => self.refuse(buyer, attempt),
             Action::Settle(buyer, attempt, how) => self.settle(buyer, attempt, how),
+            Action::Others(seat, to) => self.have_others(seat, to),
+        }
+    }
+
+    fn have_others(&mut self, seat: usize, to: SeatState) {
+        let (state, lapses_at) = &mut self.seats[seat];
+        if *state == SeatState::Available || self.is_others[seat] {
+            (*state, *lapses_at) = (to, NEVER);
+            self.is_others[seat] = to != SeatState::Available;
         }
     }
 
@@ -436,6 +453,7 @@ impl World {
             now: self.now.0,
             has_refused: self.has_refused,
             seats: self.seats.iter().map(|(state, _)| *state as u8).collect(),
+            is_others: self.is_others.clone(),
             orders: orders.collect(),
         }
     }
