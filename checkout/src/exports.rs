@@ -1,10 +1,11 @@
-//! Exports of an event as CSV and as spreadsheets: orders, tickets, the door list, payments. Each is
-//! streamed page by page, whatever its size.
+//! Exports of an event as CSV and as spreadsheets: orders, tickets, the door list, payments, blocked
+//! seats. Those of orders are streamed page by page, whatever their size.
 
 use crate::app::{App, Shop};
 use crate::csv_table::{BYTE_ORDER_MARK, CsvTable};
 use crate::inventory::{Order, OrderPage, SeatPrice};
 use crate::organiser::{Change, known, record};
+use crate::organiser_blocks::{COLUMNS, write_blocks};
 use crate::spreadsheet::Spreadsheet;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -31,7 +32,10 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 /// Columns with decimal numbers.
 const NUMBERS: [&str; 3] = ["total", "given back", "price"];
 
-/// A table that is exported.
+/// Name of the table of blocked seats, the only one that is not of orders.
+const BLOCKS: &str = "blocks";
+
+/// A table of orders that is exported.
 #[derive(Clone, Copy)]
 enum Table {
     /// All orders.
@@ -45,7 +49,7 @@ enum Table {
 }
 
 /// File that an export writes, page by page.
-enum ExportFile {
+pub(crate) enum ExportFile {
     Csv(Box<CsvTable>),
     Spreadsheet(Box<Spreadsheet>),
 }
@@ -79,7 +83,7 @@ impl ExportFile {
         }
     }
 
-    fn add_row(&mut self, cells: &[&str]) -> io::Result<()> {
+    pub(crate) fn add_row(&mut self, cells: &[&str]) -> io::Result<()> {
         match self {
             ExportFile::Csv(table) => table.add_row(cells),
             ExportFile::Spreadsheet(table) => table.add_row(cells),
@@ -97,7 +101,7 @@ impl ExportFile {
     }
 
     /// Ends the file and returns what was not taken yet.
-    fn finish(self) -> io::Result<Vec<u8>> {
+    pub(crate) fn finish(self) -> io::Result<Vec<u8>> {
         match self {
             ExportFile::Csv(table) => table.into_bytes(),
             ExportFile::Spreadsheet(table) => table.finish(),
@@ -242,7 +246,7 @@ struct SheetFile(
 /// breaks off is not whole.
 #[utoipa::path(get, path = "/api/v1/organiser/events/{event}/exports/{table}", tag = "organiser",
     params(("event" = String, Path),
-        ("table" = String, Path, pattern = "^(orders|tickets|door-list|payments)\\.(csv|xlsx)$")),
+        ("table" = String, Path, pattern = "^(orders|tickets|door-list|payments|blocks)\\.(csv|xlsx)$")),
     security(("organiser" = ["operator"])),
     responses((status = 200, description = "The table", content((String = "text/csv"),
         (SheetFile = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"))), Refusals))]
@@ -252,21 +256,25 @@ async fn export(
     Path((event, name)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     let no_such = || {
-        let why = "orders, tickets, door-list or payments, and .csv or .xlsx after it";
+        let why = "orders, tickets, door-list, payments or blocks, and .csv or .xlsx after it";
         Problem::invalid("table", why)
     };
     let (wanted, format) = name.split_once('.').ok_or_else(no_such)?;
     let mut tables = Table::ALL.into_iter();
     let table = tables.find(|table| table.name() == wanted);
-    let table = table.ok_or_else(no_such)?;
-    let file = ExportFile::begin(format, table.columns()).ok_or_else(no_such)?;
+    let columns = match table {
+        Some(table) => table.columns(),
+        None if wanted == BLOCKS => &COLUMNS,
+        None => return Err(no_such()),
+    };
+    let file = ExportFile::begin(format, columns).ok_or_else(no_such)?;
     let file = file.map_err(|_| Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR))?;
     let event = known(&shop, &event).await?;
     let change = Change {
         action: "orders.export",
         event: &event,
         from: Value::Null,
-        to: json!({"table": table.name()}),
+        to: json!({"table": wanted}),
     };
     record(&shop, &organiser, change).await;
     let head = [
@@ -276,6 +284,9 @@ async fn export(
             format!("attachment; filename=\"{event}-{name}\""),
         ),
     ];
+    let Some(table) = table else {
+        return Ok((head, write_blocks(&shop, &event, file).await?).into_response());
+    };
     Ok((head, Body::from_stream(pages(shop, event, table, file))).into_response())
 }
 
