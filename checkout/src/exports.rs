@@ -2,11 +2,10 @@
 //! seats. Those of orders are streamed page by page, whatever their size.
 
 use crate::app::{App, Shop};
-use crate::csv_table::{BYTE_ORDER_MARK, CsvTable};
+use crate::export_file::ExportFile;
 use crate::inventory::{Order, OrderPage, SeatPrice};
 use crate::organiser::{Change, known, record};
 use crate::organiser_blocks::{COLUMNS, write_blocks};
-use crate::spreadsheet::Spreadsheet;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
@@ -29,9 +28,6 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(export))
 }
 
-/// Columns with decimal numbers.
-const NUMBERS: [&str; 3] = ["total", "given back", "price"];
-
 /// Name of the table of blocked seats, the only one that is not of orders.
 const BLOCKS: &str = "blocks";
 
@@ -46,67 +42,6 @@ enum Table {
     DoorList,
     /// Orders that were paid, with what was given back.
     Payments,
-}
-
-/// File that an export writes, page by page.
-pub(crate) enum ExportFile {
-    Csv(Box<CsvTable>),
-    Spreadsheet(Box<Spreadsheet>),
-}
-
-impl ExportFile {
-    /// Begins with the names of the columns. Returns `None` if there is no such format.
-    fn begin(format: &str, columns: &[&str]) -> Option<io::Result<ExportFile>> {
-        match format {
-            "csv" => {
-                let mut table = CsvTable::after(BYTE_ORDER_MARK);
-                Some(
-                    table
-                        .add_row(columns)
-                        .map(|()| ExportFile::Csv(Box::new(table))),
-                )
-            }
-            "xlsx" => {
-                let begun = Spreadsheet::begin(columns, &NUMBERS);
-                Some(begun.map(|table| ExportFile::Spreadsheet(Box::new(table))))
-            }
-            _ => None,
-        }
-    }
-
-    fn media_type(&self) -> &'static str {
-        match self {
-            ExportFile::Csv(_) => "text/csv; charset=utf-8",
-            ExportFile::Spreadsheet(_) => {
-                "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-            }
-        }
-    }
-
-    pub(crate) fn add_row(&mut self, cells: &[&str]) -> io::Result<()> {
-        match self {
-            ExportFile::Csv(table) => table.add_row(cells),
-            ExportFile::Spreadsheet(table) => table.add_row(cells),
-        }
-    }
-
-    /// Returns what was written since the last call.
-    fn take(&mut self) -> io::Result<Vec<u8>> {
-        match self {
-            ExportFile::Csv(table) => {
-                std::mem::replace(&mut **table, CsvTable::after("")).into_bytes()
-            }
-            ExportFile::Spreadsheet(table) => Ok(table.take()),
-        }
-    }
-
-    /// Ends the file and returns what was not taken yet.
-    pub(crate) fn finish(self) -> io::Result<Vec<u8>> {
-        match self {
-            ExportFile::Csv(table) => table.into_bytes(),
-            ExportFile::Spreadsheet(table) => table.finish(),
-        }
-    }
 }
 
 impl Table {

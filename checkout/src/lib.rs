@@ -9,6 +9,7 @@ mod csv_table;
 mod desk;
 pub mod error;
 mod event_words;
+mod export_file;
 mod exports;
 mod holds;
 mod housekeeping;

@@ -1,7 +1,7 @@
 //! Organiser routes of blocked seats: blocked and unblocked, with reason and owner, listed, exported.
 
 use crate::app::{App, Shop};
-use crate::exports::ExportFile;
+use crate::export_file::ExportFile;
 use crate::inventory::{Block, BlockNote, BlockedSeat, Sales};
 use crate::organiser::{Change, record};
 use crate::sessions::event_id;

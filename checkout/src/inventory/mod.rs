@@ -3,6 +3,7 @@
 
 mod best_available;
 mod block_note;
+mod blocked_seats;
 mod cancelling;
 mod charges;
 mod command;
@@ -30,6 +31,7 @@ mod payment_state;
 mod people;
 mod personal;
 mod plan_change;
+mod plan_difference;
 mod postgres;
 mod price_line;
 mod purchase;
@@ -71,7 +73,7 @@ pub use payment_state::PaymentEvent;
 pub(crate) use people::comparable;
 pub use people::{Person, Visit};
 pub use personal::{BuyerChange, OrderKey, StoredBuyer};
-pub use plan_change::{MovedSeats, PlanDifference, Repriced, SeatGroup};
+pub use plan_difference::{MovedSeats, PlanDifference, Repriced, SeatGroup};
 pub use postgres::{Postgres, is_postgres};
 pub use purchase::Purchase;
 pub use refund_sums::RefundSum;

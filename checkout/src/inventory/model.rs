@@ -5,7 +5,7 @@ pub use super::money::{Currency, Money};
 pub use super::payment::*;
 pub use super::payment_review::{OutsideOutcome, PaymentReview, ReviewReason, Settlement};
 pub use super::payment_state::PaymentState;
-use super::plan_change::PlanDifference;
+use super::plan_difference::PlanDifference;
 pub use super::price_line::{LineKind, PriceLine};
 pub use super::seat_price::{SeatPrice, TicketType};
 pub use super::shard_view::ShardView;

@@ -7,7 +7,7 @@ use super::engine::{Engine, SWEEP_MAX, decide_with};
 use super::event_state::LinkKey;
 use super::layout::Layout;
 use super::model::*;
-use super::plan_change::PlanDifference;
+use super::plan_difference::PlanDifference;
 use super::purchase::Purchase;
 use super::records::{Key, OrderState};
 use super::seat_price::ChosenTypes;
